@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib-object.h>
+#include <tcptunnel/tcp-version-macros.h>
+
+G_BEGIN_DECLS
+
+/**
+ * TcpTunnelState:
+ * @TCP_TUNNEL_STATE_DISCONNECTED: there is no WebSocket. A singleton tunnel
+ *   rests here until a TCP client connects.
+ * @TCP_TUNNEL_STATE_CONNECTING: a WebSocket is being opened.
+ * @TCP_TUNNEL_STATE_CONNECTED: the WebSocket is open, data flows.
+ * @TCP_TUNNEL_STATE_RECONNECTING: the WebSocket broke; the tunnel waits for the
+ *   back-off delay to pass before it tries again.
+ *
+ * Where the WebSocket of a tunnel stands.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  TCP_TUNNEL_STATE_DISCONNECTED,
+  TCP_TUNNEL_STATE_CONNECTING,
+  TCP_TUNNEL_STATE_CONNECTED,
+  TCP_TUNNEL_STATE_RECONNECTING,
+} TcpTunnelState;
+
+/**
+ * TcpTunnelMode:
+ * @TCP_TUNNEL_MODE_SINGLETON: one TCP connection at a time, each with a
+ *   WebSocket and a session of its own. It outlives breaks of the WebSocket.
+ * @TCP_TUNNEL_MODE_MULTIPLEXED: many TCP connections at once over one WebSocket,
+ *   which is opened when the tunnel starts.
+ *
+ * How TCP connections map to WebSockets.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  TCP_TUNNEL_MODE_SINGLETON,
+  TCP_TUNNEL_MODE_MULTIPLEXED,
+} TcpTunnelMode;
+
+/**
+ * TcpTunnelLogLevel:
+ * @TCP_TUNNEL_LOG_LEVEL_NONE: nothing at all
+ * @TCP_TUNNEL_LOG_LEVEL_ERROR: what ended a tunnel, a gateway or a connection
+ * @TCP_TUNNEL_LOG_LEVEL_WARN: what went wrong and is being dealt with
+ * @TCP_TUNNEL_LOG_LEVEL_INFO: what changed: listening, connected, closed
+ * @TCP_TUNNEL_LOG_LEVEL_DEBUG: everything, for finding a fault
+ *
+ * How much is logged. Each level includes those before it.
+ *
+ * Messages go through GLib's structured logging in the domain `TcpTunnel`:
+ * errors and warnings as %G_LOG_LEVEL_MESSAGE, the others as
+ * %G_LOG_LEVEL_INFO and %G_LOG_LEVEL_DEBUG, which GLib shows only if
+ * `G_MESSAGES_DEBUG` names the domain.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  TCP_TUNNEL_LOG_LEVEL_NONE,
+  TCP_TUNNEL_LOG_LEVEL_ERROR,
+  TCP_TUNNEL_LOG_LEVEL_WARN,
+  TCP_TUNNEL_LOG_LEVEL_INFO,
+  TCP_TUNNEL_LOG_LEVEL_DEBUG,
+} TcpTunnelLogLevel;
+
+#define TCP_TYPE_TUNNEL_STATE (tcp_tunnel_state_get_type ())
+#define TCP_TYPE_TUNNEL_MODE (tcp_tunnel_mode_get_type ())
+#define TCP_TYPE_TUNNEL_LOG_LEVEL (tcp_tunnel_log_level_get_type ())
+
+TCP_TUNNEL_AVAILABLE_IN_1_0
+GType tcp_tunnel_state_get_type (void) G_GNUC_CONST;
+TCP_TUNNEL_AVAILABLE_IN_1_0
+GType tcp_tunnel_mode_get_type (void) G_GNUC_CONST;
+TCP_TUNNEL_AVAILABLE_IN_1_0
+GType tcp_tunnel_log_level_get_type (void) G_GNUC_CONST;
+
+G_END_DECLS

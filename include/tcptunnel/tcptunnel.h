@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#define TCP_TUNNEL_INSIDE
+#include <tcptunnel/tcp-enums.h>
+#include <tcptunnel/tcp-error.h>
+#include <tcptunnel/tcp-gateway.h>
+#include <tcptunnel/tcp-tunnel.h>
+#include <tcptunnel/tcp-version.h>
+#undef TCP_TUNNEL_INSIDE

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+/* The bodies of getters and setters, which are all alike. `snake` is the class in
+ * lower case; self and settings are there for the expressions. */
+
+#define TCP_GETTER(Class, snake, CHECK, ctype, name, zero, expression) \
+  ctype tcp_##snake##_get_##name (Class *self)                         \
+  {                                                                    \
+    g_return_val_if_fail (CHECK (self), zero);                         \
+    return expression;                                                 \
+  }
+
+#define TCP_SETTER(Class, snake, CHECK, ctype, name, same, assign) \
+  void tcp_##snake##_set_##name (Class *self, ctype name)          \
+  {                                                                \
+    g_return_if_fail (CHECK (self));                               \
+    if (same)                                                      \
+      return;                                                      \
+    assign;                                                        \
+    tcp_notify (G_OBJECT (self), #name);                           \
+  }
+
+/* Setters for the fields of `settings`, by type. */
+#define TCP_SETTER_PLAIN(Class, snake, CHECK, ctype, name) \
+  TCP_SETTER (Class, snake, CHECK, ctype, name,            \
+              tcp_##snake##_peek_settings (self)->name == name, tcp_##snake##_peek_settings (self)->name = name)
+
+#define TCP_SETTER_STRING(Class, snake, CHECK, name)                                \
+  TCP_SETTER (Class, snake, CHECK, const char *, name,                              \
+              g_strcmp0 (tcp_##snake##_peek_settings (self)->name, name) == 0,      \
+              tcp_replace_string (&tcp_##snake##_peek_settings (self)->name, name))
+
+#define TCP_SETTER_OBJECT(Class, snake, CHECK, ctype, name) \
+  TCP_SETTER (Class, snake, CHECK, ctype, name,             \
+              !g_set_object (&tcp_##snake##_peek_settings (self)->name, name), (void) 0)
+
+static inline void
+tcp_replace_string (char       **field,
+                    const char  *value)
+{
+  g_free (*field);
+  *field = g_strdup (value);
+}
+
+static inline void
+tcp_replace_strv (char              ***field,
+                  const char *const   *value)
+{
+  g_strfreev (*field);
+  *field = g_strdupv ((char **) value);
+}
+
+/* By the name of the accessor, which GObject takes as well: underscores are dashes. */
+static inline void
+tcp_notify (GObject    *object,
+            const char *name)
+{
+  GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (object), name);
+
+  g_object_notify_by_pspec (object, pspec);
+}
+
+#define TCP_READ_WRITE (G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS)
+#define TCP_READ_ONLY (G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)
+#define TCP_WRITE_ONLY (G_PARAM_WRITABLE | G_PARAM_STATIC_STRINGS)

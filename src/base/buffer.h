@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* One message on its way into a WebSocket: the payload, and before it room for
+ * every header that the lower layers put in front, so that nothing is copied.
+ *
+ *     | head-room | header | payload | spare |
+ */
+#define TCP_BUFFER_HEADROOM 32
+#define TCP_BUFFER_SIZE (64 * 1024)
+
+typedef struct
+{
+  guint8 *payload;  /* within data */
+  gsize length;     /* of the payload */
+  gsize capacity;   /* of the payload */
+  guint8 header;    /* length of the WebSocket header before the payload */
+  gboolean masked;
+  guint32 mask;     /* in wire order */
+  gsize sent;       /* of header and payload */
+  gboolean started; /* was given to the kernel, so must go on unchanged */
+  gboolean control;
+  guint8 data[];
+} TcpBuffer;
+
+TcpBuffer *tcp_buffer_new (gsize capacity);
+void tcp_buffer_free (TcpBuffer *self);
+void tcp_buffer_push (TcpBuffer  *self,
+                      const void *data,
+                      gsize       length);
+TcpBuffer *tcp_buffer_shrink (TcpBuffer *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpBuffer, tcp_buffer_free)
+
+G_END_DECLS

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/event-queue.h"
+
+#include "base/tsan.h"
+
+struct _TcpEventQueue
+{
+  gatomicrefcount refs;
+  GMutex mutex;
+  GCond cond;
+  GQueue events;   /* under the mutex */
+  gboolean closed; /* likewise */
+  GSource *source;
+  TcpEventFunc func;
+  gpointer user_data;
+};
+
+typedef struct
+{
+  GSource source;
+  TcpEventQueue *queue;
+} QueueSource;
+
+void
+tcp_event_free (TcpEvent *event)
+{
+  g_clear_object (&event->object);
+  g_clear_error (&event->error);
+  g_free (event->text);
+  g_free (event);
+}
+
+/* To be called with the mutex held. */
+static TcpEvent *
+queue_pop_locked (TcpEventQueue *self)
+{
+  TcpEvent *event = g_queue_pop_head (&self->events);
+
+  if (event != NULL)
+    tcp_tsan_acquire (event);
+  if (g_queue_is_empty (&self->events) && !self->closed)
+    g_source_set_ready_time (self->source, -1);
+
+  return event;
+}
+
+static gboolean
+queue_source_dispatch (GSource     *source,
+                       GSourceFunc  callback,
+                       gpointer     user_data)
+{
+  TcpEventQueue *self = ((QueueSource *) source)->queue;
+  TcpEvent *event;
+
+  /* One at a time: a handler may run the loop, close the tunnel or drop it, and
+   * the application's other sources want their turn as well. */
+  g_mutex_lock (&self->mutex);
+  event = self->closed ? NULL : queue_pop_locked (self);
+  g_mutex_unlock (&self->mutex);
+
+  if (event != NULL)
+    {
+      tcp_event_queue_ref (self);
+      self->func (event, self->user_data);
+      tcp_event_free (event);
+      tcp_event_queue_unref (self);
+    }
+
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+queue_source_finalize (GSource *source)
+{
+  tcp_event_queue_unref (((QueueSource *) source)->queue);
+}
+
+static GSourceFuncs queue_source_funcs = {
+  .dispatch = queue_source_dispatch,
+  .finalize = queue_source_finalize,
+};
+
+/* @func is called in @context, until the queue is closed. */
+TcpEventQueue *
+tcp_event_queue_new (GMainContext *context,
+                     TcpEventFunc  func,
+                     gpointer      user_data)
+{
+  TcpEventQueue *self = g_new0 (TcpEventQueue, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  g_mutex_init (&self->mutex);
+  g_cond_init (&self->cond);
+  self->func = func;
+  self->user_data = user_data;
+  self->source = g_source_new (&queue_source_funcs, sizeof (QueueSource));
+  ((QueueSource *) self->source)->queue = tcp_event_queue_ref (self);
+  g_source_set_static_name (self->source, "[tcptunnel] events");
+  /* A handler may iterate the context, as a dialog does. */
+  g_source_set_can_recurse (self->source, TRUE);
+  g_source_attach (self->source, context);
+
+  return self;
+}
+
+TcpEventQueue *
+tcp_event_queue_ref (TcpEventQueue *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_event_queue_unref (TcpEventQueue *self)
+{
+  tcp_tsan_release (self);
+  if (!g_atomic_ref_count_dec (&self->refs))
+    return;
+
+  tcp_tsan_acquire (self);
+  g_queue_clear_full (&self->events, (GDestroyNotify) tcp_event_free);
+  g_mutex_clear (&self->mutex);
+  g_cond_clear (&self->cond);
+  g_free (self);
+}
+
+static gboolean
+event_is_expendable (TcpEvent *event,
+                     gboolean  states_too)
+{
+  return event->type == TCP_EVENT_CONNECTION_OPENED ||
+         event->type == TCP_EVENT_CONNECTION_CLOSED ||
+         (states_too && event->type == TCP_EVENT_STATE);
+}
+
+static void
+queue_make_room (TcpEventQueue *self)
+{
+  for (int states_too = FALSE; states_too <= TRUE; states_too++)
+    for (GList *l = self->events.head; l != NULL; l = l->next)
+      if (event_is_expendable (l->data, states_too))
+        {
+          tcp_event_free (l->data);
+          g_queue_delete_link (&self->events, l);
+          return;
+        }
+}
+
+static TcpEvent *
+event_new (TcpEventType  type,
+           const GError *error)
+{
+  TcpEvent *event = g_new0 (TcpEvent, 1);
+
+  event->type = type;
+  if (error != NULL)
+    event->error = g_error_copy (error);
+  return event;
+}
+
+/* Takes the event. */
+static void
+queue_push (TcpEventQueue *self,
+            TcpEvent      *event)
+{
+  g_mutex_lock (&self->mutex);
+  if (self->closed)
+    {
+      g_mutex_unlock (&self->mutex);
+      tcp_event_free (event);
+      return;
+    }
+
+  if (g_queue_get_length (&self->events) >= TCP_EVENT_QUEUE_CAP)
+    queue_make_room (self);
+  tcp_tsan_release (event);
+  g_queue_push_tail (&self->events, event);
+  g_source_set_ready_time (self->source, 0);
+  g_cond_broadcast (&self->cond);
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+tcp_event_queue_push_started (TcpEventQueue  *self,
+                              GSocketAddress *address,
+                              const GError   *error)
+{
+  TcpEvent *event = event_new (TCP_EVENT_STARTED, error);
+
+  g_set_object (&event->object, (GObject *) address);
+  queue_push (self, event);
+}
+
+void
+tcp_event_queue_push_state (TcpEventQueue *self,
+                            int            state)
+{
+  TcpEvent *event = event_new (TCP_EVENT_STATE, NULL);
+
+  event->value = state;
+  queue_push (self, event);
+}
+
+void
+tcp_event_queue_push_opened (TcpEventQueue  *self,
+                             guint64         id,
+                             GSocketAddress *peer,
+                             const char     *principal)
+{
+  TcpEvent *event = event_new (TCP_EVENT_CONNECTION_OPENED, NULL);
+
+  event->id = id;
+  g_set_object (&event->object, (GObject *) peer);
+  event->text = g_strdup (principal);
+  queue_push (self, event);
+}
+
+void
+tcp_event_queue_push_closed (TcpEventQueue *self,
+                             guint64        id,
+                             const GError  *error)
+{
+  TcpEvent *event = event_new (TCP_EVENT_CONNECTION_CLOSED, error);
+
+  event->id = id;
+  queue_push (self, event);
+}
+
+void
+tcp_event_queue_push_token_required (TcpEventQueue *self)
+{
+  queue_push (self, event_new (TCP_EVENT_TOKEN_REQUIRED, NULL));
+}
+
+void
+tcp_event_queue_push_failed (TcpEventQueue *self,
+                             const GError  *error)
+{
+  queue_push (self, event_new (TCP_EVENT_FAILED, error));
+}
+
+/* Blocks until there is an event, or, with @any false, until there is that about
+ * the start, which then overtakes the others. */
+TcpEvent *
+tcp_event_queue_wait (TcpEventQueue *self,
+                      gboolean       any)
+{
+  TcpEvent *event = NULL;
+
+  g_mutex_lock (&self->mutex);
+  while (event == NULL)
+    {
+      if (any)
+        event = queue_pop_locked (self);
+      else
+        for (GList *l = self->events.head; l != NULL && event == NULL; l = l->next)
+          if (((TcpEvent *) l->data)->type == TCP_EVENT_STARTED)
+            {
+              event = l->data;
+              tcp_tsan_acquire (event);
+              g_queue_delete_link (&self->events, l);
+              break;
+            }
+      if (event == NULL)
+        g_cond_wait (&self->cond, &self->mutex);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  return event;
+}
+
+/* After this no event is handled any more; those that wait are dropped. */
+void
+tcp_event_queue_close (TcpEventQueue *self)
+{
+  GQueue events = G_QUEUE_INIT;
+  gboolean was_closed;
+
+  g_mutex_lock (&self->mutex);
+  was_closed = self->closed;
+  self->closed = TRUE;
+  events = self->events;
+  g_queue_init (&self->events);
+  g_mutex_unlock (&self->mutex);
+
+  g_queue_clear_full (&events, (GDestroyNotify) tcp_event_free);
+  if (!was_closed)
+    {
+      g_source_destroy (self->source);
+      g_clear_pointer (&self->source, g_source_unref);
+    }
+}
+
+guint
+tcp_event_queue_get_length (TcpEventQueue *self)
+{
+  guint length;
+
+  g_mutex_lock (&self->mutex);
+  length = g_queue_get_length (&self->events);
+  g_mutex_unlock (&self->mutex);
+
+  return length;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* What an engine tells its face. Events are handled in the main context of the
+ * application, or by a blocking call that waits for them. */
+typedef enum
+{
+  TCP_EVENT_STARTED,           /* error if it did not */
+  TCP_EVENT_STATE,             /* value */
+  TCP_EVENT_CONNECTION_OPENED, /* id, object or text */
+  TCP_EVENT_CONNECTION_CLOSED, /* id, error or none */
+  TCP_EVENT_TOKEN_REQUIRED,
+  TCP_EVENT_FAILED,            /* error; the last event of an engine */
+} TcpEventType;
+
+typedef struct
+{
+  TcpEventType type;
+  int value;
+  guint64 id;
+  GObject *object;
+  char *text;
+  GError *error;
+} TcpEvent;
+
+void tcp_event_free (TcpEvent *event);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEvent, tcp_event_free)
+
+/* An application that never iterates its main context must not make the queue
+ * grow: when it is full, the oldest event about a connection goes, or failing
+ * that the oldest state. */
+#define TCP_EVENT_QUEUE_CAP 1024
+
+typedef struct _TcpEventQueue TcpEventQueue;
+
+typedef void (*TcpEventFunc) (TcpEvent *event,
+                              gpointer  user_data);
+
+TcpEventQueue *tcp_event_queue_new (GMainContext *context,
+                                    TcpEventFunc  func,
+                                    gpointer      user_data);
+TcpEventQueue *tcp_event_queue_ref (TcpEventQueue *self);
+void tcp_event_queue_unref (TcpEventQueue *self);
+void tcp_event_queue_push_started (TcpEventQueue  *self,
+                                   GSocketAddress *address,
+                                   const GError   *error);
+void tcp_event_queue_push_state (TcpEventQueue *self,
+                                 int            state);
+void tcp_event_queue_push_opened (TcpEventQueue  *self,
+                                  guint64         id,
+                                  GSocketAddress *peer,
+                                  const char     *principal);
+void tcp_event_queue_push_closed (TcpEventQueue *self,
+                                  guint64        id,
+                                  const GError  *error);
+void tcp_event_queue_push_token_required (TcpEventQueue *self);
+void tcp_event_queue_push_failed (TcpEventQueue *self,
+                                  const GError  *error);
+TcpEvent *tcp_event_queue_wait (TcpEventQueue *self,
+                                gboolean       any);
+void tcp_event_queue_close (TcpEventQueue *self);
+guint tcp_event_queue_get_length (TcpEventQueue *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEventQueue, tcp_event_queue_unref)
+
+G_END_DECLS

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+void tcp_resolve (const char          *hostname,
+                  guint                port,
+                  GCancellable        *cancellable,
+                  GAsyncReadyCallback  callback,
+                  gpointer             user_data);
+GSocketAddress *tcp_resolve_finish (GAsyncResult  *result,
+                                    GError       **error);
+GSocket *tcp_listen_socket (GSocketAddress  *address,
+                            GError         **error);
+GError *tcp_listen_error (const char   *hostname,
+                          guint         port,
+                          const GError *cause);
+
+G_END_DECLS

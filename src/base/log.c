@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/log.h"
+
+#include <stdatomic.h>
+
+struct _TcpLog
+{
+  const char *name; /* static */
+  atomic_int level;
+};
+
+TcpLog *
+tcp_log_new (const char        *name,
+             TcpTunnelLogLevel  level)
+{
+  TcpLog *self = g_atomic_rc_box_new0 (TcpLog);
+
+  self->name = name;
+  tcp_log_set_level (self, level);
+  return self;
+}
+
+TcpLog *
+tcp_log_ref (TcpLog *self)
+{
+  return g_atomic_rc_box_acquire (self);
+}
+
+void
+tcp_log_unref (TcpLog *self)
+{
+  g_atomic_rc_box_release (self);
+}
+
+void
+tcp_log_set_level (TcpLog            *self,
+                   TcpTunnelLogLevel  level)
+{
+  atomic_store_explicit (&self->level, level, memory_order_relaxed);
+}
+
+TcpTunnelLogLevel
+tcp_log_get_level (TcpLog *self)
+{
+  return atomic_load_explicit (&self->level, memory_order_relaxed);
+}
+
+void
+tcp_log_write (TcpLog            *self,
+               TcpTunnelLogLevel  level,
+               const char        *format,
+               ...)
+{
+  /* Trouble on the network is no fault of the program, so never a warning,
+   * which would be fatal in some programs. */
+  static const struct
+  {
+    GLogLevelFlags flags;
+    const char *nick;
+    const char *priority;
+  } levels[] = {
+    [TCP_TUNNEL_LOG_LEVEL_ERROR] = { G_LOG_LEVEL_MESSAGE, "error", "3" },
+    [TCP_TUNNEL_LOG_LEVEL_WARN] = { G_LOG_LEVEL_MESSAGE, "warn", "4" },
+    [TCP_TUNNEL_LOG_LEVEL_INFO] = { G_LOG_LEVEL_INFO, "info", "6" },
+    [TCP_TUNNEL_LOG_LEVEL_DEBUG] = { G_LOG_LEVEL_DEBUG, "debug", "7" },
+  };
+  g_autofree char *text = NULL;
+  g_autofree char *message = NULL;
+  va_list args;
+
+  va_start (args, format);
+  text = g_strdup_vprintf (format, args);
+  va_end (args);
+  message = g_strdup_printf ("%s: %s", self->name, text);
+
+  GLogField fields[] = {
+    { "MESSAGE", message, -1 },
+    { "PRIORITY", levels[level].priority, -1 },
+    { "GLIB_DOMAIN", G_LOG_DOMAIN, -1 },
+    { "TCP_TUNNEL_LEVEL", levels[level].nick, -1 },
+  };
+  g_log_structured_array (levels[level].flags, fields, G_N_ELEMENTS (fields));
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/runner.h"
+
+#include <tcptunnel/tcptunnel.h>
+
+void
+tcp_runner_init (TcpRunner            *self,
+                 const TcpRunnerClass *klass,
+                 GObject              *owner,
+                 TcpStatus            *status)
+{
+  self->klass = klass;
+  self->owner = owner;
+  self->status = status;
+}
+
+/* Lets go of the engine; afterwards no event comes. */
+static void
+runner_drop_engine (TcpRunner *self)
+{
+  gpointer engine = g_steal_pointer (&self->engine);
+  g_autoptr (TcpEventQueue) events = g_steal_pointer (&self->events);
+
+  if (engine == NULL)
+    return;
+
+  tcp_event_queue_close (events);
+  self->klass->close (engine);
+  self->klass->unref (engine);
+}
+
+static void
+runner_end_start (TcpRunner *self,
+                  GError    *error)
+{
+  g_autoptr (GTask) task = g_steal_pointer (&self->task);
+  g_autoptr (GCancellable) cancellable = g_steal_pointer (&self->cancellable);
+
+  self->starting = FALSE;
+  if (cancellable != NULL)
+    g_cancellable_disconnect (cancellable, self->cancelled_id);
+
+  if (task == NULL)
+    self->start_error = error;
+  else if (error != NULL)
+    g_task_return_error (task, error);
+  else
+    g_task_return_boolean (task, TRUE);
+}
+
+static void
+on_event (TcpEvent *event,
+          gpointer  user_data)
+{
+  TcpRunner *self = user_data;
+  g_autoptr (GObject) owner = g_object_ref (self->owner);
+
+  if (event->type == TCP_EVENT_STARTED)
+    {
+      if (event->error != NULL)
+        runner_drop_engine (self);
+      else
+        self->klass->address (owner, G_SOCKET_ADDRESS (event->object));
+      runner_end_start (self, g_steal_pointer (&event->error));
+      return;
+    }
+
+  if (event->type == TCP_EVENT_FAILED)
+    {
+      runner_drop_engine (self);
+      self->klass->address (owner, NULL);
+    }
+  self->klass->event (owner, event);
+}
+
+typedef struct
+{
+  const TcpRunnerClass *klass;
+  gpointer engine;
+} CancelData;
+
+static void
+on_cancelled (GCancellable *cancellable,
+              gpointer      user_data)
+{
+  CancelData *data = user_data;
+
+  data->klass->cancel (data->engine);
+}
+
+static void
+cancel_data_free (gpointer user_data)
+{
+  CancelData *data = user_data;
+
+  data->klass->unref (data->engine);
+  g_free (data);
+}
+
+static gboolean
+runner_begin_start (TcpRunner     *self,
+                    GCancellable  *cancellable,
+                    GError       **error)
+{
+  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
+  g_autoptr (TcpEventQueue) events = NULL;
+
+  /* One that failed behind the back of a program that runs no main loop. */
+  if (self->engine != NULL && tcp_status_get (self->status, ended))
+    {
+      runner_drop_engine (self);
+      self->klass->address (self->owner, NULL);
+    }
+  if (self->engine != NULL || self->starting)
+    {
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, "%s %s", self->klass->noun,
+                   self->starting ? "is being started already" : "runs already");
+      return FALSE;
+    }
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return FALSE;
+
+  tcp_status_set (self->status, ended, FALSE);
+  tcp_status_set_error (self->status, NULL);
+  events = tcp_event_queue_new (context, on_event, self);
+  self->engine = self->klass->make (self->owner, events, error);
+  if (self->engine == NULL)
+    {
+      tcp_event_queue_close (events);
+      return FALSE;
+    }
+
+  self->starting = TRUE;
+  self->events = g_steal_pointer (&events);
+  if (cancellable != NULL)
+    {
+      CancelData *data = g_new0 (CancelData, 1);
+
+      data->klass = self->klass;
+      data->engine = self->klass->ref (self->engine);
+      self->cancellable = g_object_ref (cancellable);
+      self->cancelled_id = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), data, cancel_data_free);
+    }
+
+  return TRUE;
+}
+
+void
+tcp_runner_start_async (TcpRunner           *self,
+                        GCancellable        *cancellable,
+                        GAsyncReadyCallback  callback,
+                        gpointer             user_data,
+                        gpointer             source_tag)
+{
+  g_autoptr (GTask) task = g_task_new (self->owner, cancellable, callback, user_data);
+  GError *error = NULL;
+
+  g_task_set_source_tag (task, source_tag);
+  /* The engine answers a cancellation, once it has cleaned up. */
+  g_task_set_check_cancellable (task, FALSE);
+  if (runner_begin_start (self, cancellable, &error))
+    self->task = g_steal_pointer (&task);
+  else
+    g_task_return_error (task, error);
+}
+
+gboolean
+tcp_runner_start (TcpRunner     *self,
+                  GCancellable  *cancellable,
+                  GError       **error)
+{
+  g_autoptr (GObject) owner = g_object_ref (self->owner);
+  g_autoptr (TcpEventQueue) events = NULL;
+  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
+  gboolean own;
+
+  if (!runner_begin_start (self, cancellable, error))
+    return FALSE;
+
+  /* Nobody iterates the context while this thread is here, if it is its own; the
+   * events are handled as they come. If another thread does, they are its. */
+  events = tcp_event_queue_ref (self->events);
+  own = g_main_context_acquire (context);
+  while (self->starting)
+    {
+      g_autoptr (TcpEvent) event = tcp_event_queue_wait (events, own);
+
+      on_event (event, self);
+    }
+  if (own)
+    g_main_context_release (context);
+
+  if (self->start_error == NULL)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&self->start_error));
+  return FALSE;
+}
+
+/* Whether there was something to close. */
+gboolean
+tcp_runner_close (TcpRunner *self)
+{
+  if (self->engine == NULL)
+    return FALSE;
+
+  runner_drop_engine (self);
+  self->klass->address (self->owner, NULL);
+  if (self->starting)
+    runner_end_start (self, g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED,
+                                         "%s was closed while it was being started", self->klass->noun));
+  return TRUE;
+}

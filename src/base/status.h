@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <stdatomic.h>
+#include <gio/gio.h>
+#include <tcptunnel/tcptunnel.h>
+
+G_BEGIN_DECLS
+
+/* What the engine counts and any thread may read. It outlives both the face and
+ * the engine, whichever goes first. */
+typedef struct
+{
+  atomic_uint state; /* TcpTunnelState */
+  atomic_uint open_connections;
+  atomic_ullong total_connections;
+  atomic_ullong bytes_sent;     /* from TCP into the WebSocket */
+  atomic_ullong bytes_received; /* from the WebSocket to TCP */
+  atomic_ullong reconnects;
+  atomic_llong round_trip; /* microseconds, -1 if unknown */
+  atomic_bool ended;       /* the engine ended by itself */
+
+  GMutex mutex;
+  GError *last_error; /* under the mutex */
+} TcpStatus;
+
+TcpStatus *tcp_status_new (void);
+TcpStatus *tcp_status_ref (TcpStatus *self);
+void tcp_status_unref (TcpStatus *self);
+void tcp_status_set_error (TcpStatus    *self,
+                           const GError *error);
+GError *tcp_status_dup_error (TcpStatus *self);
+
+#define tcp_status_get(self, field) atomic_load_explicit (&(self)->field, memory_order_relaxed)
+#define tcp_status_set(self, field, value) atomic_store_explicit (&(self)->field, value, memory_order_relaxed)
+#define tcp_status_add(self, field, value) atomic_fetch_add_explicit (&(self)->field, value, memory_order_relaxed)
+#define tcp_status_sub(self, field, value) atomic_fetch_sub_explicit (&(self)->field, value, memory_order_relaxed)
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpStatus, tcp_status_unref)
+
+G_END_DECLS

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/token.h"
+
+/* A token goes into a header as it is, so that nothing in it may end that header. */
+gboolean
+tcp_token_is_valid (const char *token)
+{
+  if (token == NULL || *token == '\0')
+    return FALSE;
+  for (const char *c = token; *c != '\0'; c++)
+    if (!g_ascii_isgraph (*c))
+      return FALSE;
+
+  return TRUE;
+}

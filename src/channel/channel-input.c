@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "channel/channel-private.h"
+
+#include <string.h>
+
+/* Pings beyond this that libsoup has not seen yet are skipped: RFC 6455 lets an
+ * end answer only the most recent, and a flood must not make anything grow. */
+#define MAX_WAITING_CONTROL 2048
+#define MAX_QUEUED_CONTROLS 32
+
+static void input_process (TcpChannel *self);
+
+static void
+input_fill (TcpChannel *self)
+{
+  g_autoptr (GError) error = NULL;
+  gssize n;
+
+  if (self->start > 0)
+    {
+      memmove (self->buffer, self->buffer + self->start, self->end - self->start);
+      self->end -= self->start;
+      self->start = 0;
+    }
+
+  if (self->end == TCP_CHANNEL_INPUT_SIZE)
+    return;
+  n = g_pollable_input_stream_read_nonblocking (self->input, self->buffer + self->end,
+                                                TCP_CHANNEL_INPUT_SIZE - self->end, NULL, &error);
+  if (n > 0)
+    {
+      self->end += n;
+      self->last_received = g_get_monotonic_time ();
+    }
+  else if (n == 0 || !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+    {
+      /* libsoup knows whether this end was due. */
+      tcp_channel_input_stop (self);
+      tcp_control_stream_end (self->control, error);
+    }
+}
+
+static gboolean
+on_readable (GObject *stream,
+             gpointer user_data)
+{
+  TcpChannel *self = tcp_channel_ref (user_data);
+
+  input_fill (self);
+  input_process (self);
+  tcp_channel_unref (self);
+
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+input_watch (TcpChannel *self)
+{
+  if (self->input_source != NULL)
+    return;
+
+  self->input_source = g_pollable_input_stream_create_source (self->input, NULL);
+  g_source_set_static_name (self->input_source, "[tcptunnel] channel input");
+  g_source_set_callback (self->input_source, G_SOURCE_FUNC (on_readable), self, NULL);
+  g_source_attach (self->input_source, g_main_context_get_thread_default ());
+}
+
+static void
+input_unwatch (TcpChannel *self)
+{
+  tcp_source_clear (&self->input_source);
+}
+
+static gboolean
+on_wakeup (gpointer user_data)
+{
+  TcpChannel *self = tcp_channel_ref (user_data);
+
+  input_process (self);
+  if (!self->paused && self->wakeup != NULL)
+    {
+      /* What libsoup's HTTP layer had read too far is in its stream and in no
+       * socket, so look before waiting. */
+      input_fill (self);
+      input_process (self);
+    }
+  if (!self->paused && self->wakeup != NULL)
+    input_watch (self);
+  tcp_channel_unref (self);
+
+  return G_SOURCE_CONTINUE;
+}
+
+void
+tcp_channel_input_init (TcpChannel *self)
+{
+  self->buffer = g_malloc (TCP_CHANNEL_INPUT_SIZE);
+  self->last_received = g_get_monotonic_time ();
+  self->paused = TRUE; /* until there is somebody to take the messages */
+  self->wakeup = tcp_timer_new ("[tcptunnel] channel wakeup", on_wakeup, self);
+}
+
+/* Nothing more is read. */
+void
+tcp_channel_input_stop (TcpChannel *self)
+{
+  input_unwatch (self);
+  tcp_source_clear (&self->wakeup);
+}
+
+static void
+deliver (TcpChannel   *self,
+         const guint8 *data,
+         gsize         length,
+         gboolean      first,
+         gboolean      last)
+{
+  if (!self->ignore_data && self->callbacks.message != NULL)
+    self->callbacks.message (self, data, length, first, last, self->user_data);
+}
+
+/* The rest of a frame that is larger than the buffer, as it comes. */
+static void
+process_large_frame (TcpChannel *self)
+{
+  guint8 *data = self->buffer + self->start;
+  gsize n = MIN (self->end - self->start, self->frame_left);
+
+  if (self->frame_mask != 0)
+    {
+      tcp_frame_mask (data, n, self->frame_mask);
+      /* The next piece begins where the mask is then. */
+      if (n % 4 != 0)
+        {
+          guint8 mask[8];
+
+          memcpy (mask, &self->frame_mask, 4);
+          memcpy (mask + 4, &self->frame_mask, 4);
+          memcpy (&self->frame_mask, mask + n % 4, 4);
+        }
+    }
+  self->start += n;
+  self->frame_left -= n;
+  deliver (self, data, n, FALSE, self->frame_final && self->frame_left == 0);
+}
+
+static void
+process_control (TcpChannel           *self,
+                 const TcpFrameHeader *header,
+                 guint8               *frame)
+{
+  guint8 payload[TCP_FRAME_MAX_CONTROL + 1] = { 0 };
+  gsize length = header->payload;
+
+  memcpy (payload, frame + header->header, length);
+  if (header->masked)
+    tcp_frame_mask (payload, length, header->mask);
+
+  if (header->opcode == TCP_FRAME_PONG)
+    {
+      tcp_channel_keepalive_pong (self, payload, length);
+      return;
+    }
+  if (header->opcode == TCP_FRAME_PING &&
+      (self->controls >= MAX_QUEUED_CONTROLS ||
+       tcp_control_stream_get_waiting (self->control) > MAX_WAITING_CONTROL))
+    return;
+
+  if (!self->ignore_data)
+    tcp_control_stream_feed (self->control, frame, header->header + length);
+
+  if (header->opcode == TCP_FRAME_CLOSE)
+    {
+      gboolean first = !self->ignore_data;
+      gboolean has_code = length >= 2;
+      g_autofree char *reason = NULL;
+
+      self->ignore_data = TRUE;
+      if (has_code)
+        reason = g_utf8_make_valid ((const char *) payload + 2, length - 2);
+      if (first)
+        tcp_channel_peer_closed (self, has_code ? payload[0] << 8 | payload[1] : SOUP_WEBSOCKET_CLOSE_NO_STATUS,
+                                 reason);
+    }
+}
+
+/* Handles one frame, or what is there of it. FALSE: more has to be read first. */
+static gboolean
+process_frame (TcpChannel *self,
+               GError    **error)
+{
+  guint8 *frame = self->buffer + self->start;
+  gsize available = self->end - self->start;
+  TcpFrameHeader header;
+  gssize length;
+  gsize n;
+
+  length = tcp_frame_header_parse (&header, frame, available, error);
+  if (length <= 0)
+    return FALSE;
+
+  if (header.masked == self->client)
+    {
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                   "the peer sent a WebSocket frame that is not valid: a %s must %smask its frames",
+                   self->client ? "server" : "client", self->client ? "not " : "");
+      return FALSE;
+    }
+
+  if (tcp_frame_is_control (header.opcode))
+    {
+      if (available < length + header.payload)
+        return FALSE;
+      self->start += length + header.payload;
+      process_control (self, &header, frame);
+      return TRUE;
+    }
+
+  if ((header.opcode == TCP_FRAME_CONTINUATION) != self->in_message)
+    {
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                           "the peer sent the pieces of a WebSocket message out of order");
+      return FALSE;
+    }
+
+  /* Whole if it can be: a peer that lost the connection in the middle of a
+   * message sends all of it again. */
+  if (header.payload <= TCP_CHANNEL_MAX_WHOLE && available < length + header.payload)
+    return FALSE;
+
+  n = MIN (available - length, header.payload);
+  /* A dialect finds its header in the first piece. */
+  if (header.payload > TCP_CHANNEL_MAX_WHOLE && n < TCP_BUFFER_HEADROOM)
+    return FALSE;
+
+  self->in_message = !header.fin;
+  self->start += length;
+  if (header.payload > TCP_CHANNEL_MAX_WHOLE)
+    {
+      gboolean first = header.opcode != TCP_FRAME_CONTINUATION;
+
+      self->frame_left = header.payload;
+      self->frame_final = header.fin;
+      self->frame_mask = header.mask;
+      n -= n % 4; /* keeps the mask in step */
+      if (header.masked)
+        tcp_frame_mask (frame + length, n, header.mask);
+      self->start += n;
+      self->frame_left -= n;
+      deliver (self, frame + length, n, first, FALSE);
+      return TRUE;
+    }
+
+  if (header.masked)
+    tcp_frame_mask (frame + length, n, header.mask);
+  self->start += n;
+  deliver (self, frame + length, n, header.opcode != TCP_FRAME_CONTINUATION, header.fin);
+  return TRUE;
+}
+
+static void
+input_process (TcpChannel *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  while (!self->paused && self->phase != TCP_CHANNEL_CLOSED && self->start < self->end)
+    {
+      if (self->frame_left > 0)
+        process_large_frame (self);
+      else if (!process_frame (self, &error))
+        break;
+    }
+
+  if (error != NULL)
+    tcp_channel_protocol_error (self, error);
+}
+
+/* No message is delivered until tcp_channel_resume(). */
+void
+tcp_channel_pause (TcpChannel *self)
+{
+  if (self->paused)
+    return;
+
+  self->paused = TRUE;
+  input_unwatch (self);
+  tcp_channel_keepalive_paused (self);
+}
+
+void
+tcp_channel_resume (TcpChannel *self)
+{
+  if (!self->paused)
+    return;
+
+  self->paused = FALSE;
+  /* In the next iteration: who resumes need not be ready for messages yet. */
+  if (self->wakeup != NULL)
+    g_source_set_ready_time (self->wakeup, 0);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "channel/channel-private.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <linux/sockios.h>
+
+/* While this end does not read, and so sees no ping, an unsolicited pong (RFC
+ * 6455, section 5.5.3) tells the peer this often that it is alive. */
+#define HEARTBEAT (3 * G_TIME_SPAN_SECOND)
+
+/* A peer that does not read, because its own TCP connection is not read, cannot
+ * see our ping either. Its kernel still answers: everything sent is acknowledged,
+ * and the rest waits for its window to open. A dead path acknowledges nothing. */
+static gboolean
+peer_pushes_back (TcpChannel *self)
+{
+  struct tcp_info info;
+  socklen_t length = sizeof (info);
+  int waiting = 0;
+  int fd;
+
+  if (self->socket == NULL)
+    return FALSE;
+
+  fd = g_socket_get_fd (self->socket);
+  if (getsockopt (fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
+      ioctl (fd, SIOCOUTQ, &waiting) < 0)
+    return FALSE;
+
+  return waiting > 0 && info.tcpi_unacked == 0;
+}
+
+static void
+send_ping (TcpChannel *self,
+           gint64      now)
+{
+  self->ping_time = now;
+  self->ping_sent = self->sent;
+  tcp_channel_send_control (self, TCP_FRAME_PING, &now, sizeof (now));
+}
+
+static void
+set_due (TcpChannel *self,
+         gint64      due)
+{
+  self->next_due = due;
+  g_source_set_ready_time (self->keepalive, due);
+}
+
+static void
+schedule (TcpChannel *self,
+          gint64      now)
+{
+  if (self->paused)
+    set_due (self, now + HEARTBEAT);
+  else if (self->ping_time != 0 && self->timeout > 0)
+    set_due (self, MIN (self->next_ping, self->ping_time + self->timeout));
+  else
+    set_due (self, self->next_ping);
+}
+
+static gboolean
+on_keepalive (gpointer user_data)
+{
+  TcpChannel *self = user_data;
+  gint64 now = g_get_monotonic_time ();
+
+  if (self->paused)
+    {
+      tcp_channel_send_control (self, TCP_FRAME_PONG, "", 0);
+    }
+  else if (self->ping_time != 0 && self->timeout > 0 && now >= self->ping_time + self->timeout)
+    {
+      if (self->last_received < self->ping_time && !peer_pushes_back (self))
+        {
+          g_autoptr (GError) error = NULL;
+
+          error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT,
+                               "the WebSocket is dead: no answer to a ping within %u ms",
+                               (guint) (self->timeout / G_TIME_SPAN_MILLISECOND));
+          tcp_channel_abort (self, error);
+          return G_SOURCE_REMOVE;
+        }
+      self->ping_time = 0;
+    }
+
+  if (now >= self->next_ping)
+    {
+      if (self->ping_time == 0 && !self->paused)
+        send_ping (self, now);
+      self->next_ping = now + self->interval;
+    }
+
+  schedule (self, now);
+  return G_SOURCE_CONTINUE;
+}
+
+/* Nothing is read for now. This happens often, so it sets no timer in vain. */
+void
+tcp_channel_keepalive_paused (TcpChannel *self)
+{
+  gint64 due;
+
+  /* The answer to a ping may lie unread in the buffers: no verdict on that one. */
+  self->ping_time = 0;
+  if (self->keepalive == NULL)
+    return;
+  due = g_get_monotonic_time () + HEARTBEAT;
+  if (self->next_due > due)
+    set_due (self, due);
+}
+
+void
+tcp_channel_keepalive_start (TcpChannel *self,
+                             guint       interval,
+                             guint       timeout)
+{
+  self->round_trip = -1;
+  if (interval == 0)
+    return;
+
+  self->interval = interval * G_TIME_SPAN_MILLISECOND;
+  self->timeout = timeout * G_TIME_SPAN_MILLISECOND;
+  /* The first at once: it tells the round trip. */
+  self->next_ping = g_get_monotonic_time ();
+  self->keepalive = tcp_timer_new ("[tcptunnel] keep-alive", on_keepalive, self);
+  set_due (self, self->next_ping);
+}
+
+void
+tcp_channel_keepalive_pong (TcpChannel   *self,
+                            const guint8 *payload,
+                            gsize         length)
+{
+  gint64 sent;
+
+  if (length != sizeof (sent))
+    return;
+  memcpy (&sent, payload, sizeof (sent));
+  if (self->ping_time == 0 || sent != self->ping_time)
+    return;
+
+  self->round_trip = g_get_monotonic_time () - sent;
+  self->confirmed = self->ping_sent;
+  if (self->status != NULL)
+    tcp_status_set (self->status, round_trip, self->round_trip);
+  self->ping_time = 0;
+}
+
+/* In microseconds, -1 if unknown yet. */
+gint64
+tcp_channel_get_round_trip (TcpChannel *self)
+{
+  return self->round_trip;
+}

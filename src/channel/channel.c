@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "channel/channel-private.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+/* How long a closing handshake may make no progress. */
+#define CLOSE_TIMEOUT (5 * G_TIME_SPAN_SECOND)
+
+/* Data beyond this that the kernel has not sent yet stays in our queue, where a
+ * control frame can still overtake it. */
+#define NOT_SENT_LOW_WATER (128 * 1024)
+
+/* RFC 6455 allows 125 bytes, of which the code takes two. */
+#define MAX_REASON 120
+
+static void channel_finish (TcpChannel *self);
+
+/* libsoup's callbacks */
+
+static void
+on_soup_error (SoupWebsocketConnection *soup,
+               GError                  *error,
+               gpointer                 user_data)
+{
+  TcpChannel *self = user_data;
+
+  if (self->error == NULL)
+    self->error = g_error_copy (error);
+}
+
+static void
+on_soup_closed (SoupWebsocketConnection *soup,
+                gpointer                 user_data)
+{
+  channel_finish (user_data);
+}
+
+static void
+on_control_write (gconstpointer data,
+                  gsize         length,
+                  gpointer      user_data)
+{
+  tcp_channel_queue_control (user_data, data, length);
+}
+
+static void
+on_control_close (gpointer user_data)
+{
+  TcpChannel *self = user_data;
+
+  self->close_stream = TRUE;
+  tcp_channel_flushed (self);
+}
+
+static gboolean
+on_deadline (gpointer user_data)
+{
+  TcpChannel *self = user_data;
+  gint64 due = self->last_progress + CLOSE_TIMEOUT;
+
+  if (g_get_monotonic_time () < due)
+    {
+      g_source_set_ready_time (self->deadline, due);
+      return G_SOURCE_CONTINUE;
+    }
+
+  tcp_channel_abort (self, NULL);
+  return G_SOURCE_REMOVE;
+}
+
+/* From here on the channel ends, if need be without its peer. */
+static void
+start_deadline (TcpChannel *self)
+{
+  if (self->deadline != NULL)
+    return;
+
+  self->last_progress = g_get_monotonic_time ();
+  self->deadline = tcp_timer_new ("[tcptunnel] channel deadline", on_deadline, self);
+  g_source_set_ready_time (self->deadline, self->last_progress + CLOSE_TIMEOUT);
+}
+
+static void
+configure_socket (GSocket *socket)
+{
+  g_socket_set_option (socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
+  g_socket_set_option (socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOT_SENT_LOW_WATER, NULL);
+}
+
+/* Takes over @stream, on which the WebSocket handshake was completed. Messages
+ * come after tcp_channel_resume(). The owner has to close or abort it. */
+TcpChannel *
+tcp_channel_new (GIOStream               *stream,
+                 const TcpChannelOptions *options)
+{
+  static const TcpControlStreamCallbacks control_callbacks = {
+    .write = on_control_write,
+    .close = on_control_close,
+  };
+  TcpChannel *self = g_new0 (TcpChannel, 1);
+
+  g_ref_count_init (&self->refs);
+  self->client = options->client;
+  self->tls = g_strcmp0 (g_uri_get_scheme (options->uri), "wss") == 0 ||
+              g_strcmp0 (g_uri_get_scheme (options->uri), "https") == 0;
+  self->log = tcp_log_ref (options->log);
+  self->status = options->status != NULL ? tcp_status_ref (options->status) : NULL;
+  self->group = tcp_channel_group_ref (options->group);
+  tcp_channel_group_enter (self->group);
+  self->stream = g_object_ref (stream);
+  self->input = G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (stream));
+  self->output = G_POLLABLE_OUTPUT_STREAM (g_io_stream_get_output_stream (stream));
+  if (options->owner != NULL)
+    self->owner = g_object_ref (options->owner);
+  if (options->socket != NULL)
+    {
+      self->socket = g_object_ref (options->socket);
+      configure_socket (self->socket);
+    }
+
+  self->control = tcp_control_stream_new (&control_callbacks, self);
+  self->soup = soup_websocket_connection_new (G_IO_STREAM (self->control), options->uri,
+                                              self->client ? SOUP_WEBSOCKET_CONNECTION_CLIENT
+                                                           : SOUP_WEBSOCKET_CONNECTION_SERVER,
+                                              NULL, NULL, NULL);
+  g_signal_connect (self->soup, "error", G_CALLBACK (on_soup_error), self);
+  g_signal_connect (self->soup, "closed", G_CALLBACK (on_soup_closed), self);
+
+  tcp_channel_input_init (self);
+  tcp_channel_keepalive_start (self, options->keepalive_interval, options->keepalive_timeout);
+
+  /* Lives until it is closed, whoever still holds it. */
+  return tcp_channel_ref (self);
+}
+
+TcpChannel *
+tcp_channel_ref (TcpChannel *self)
+{
+  g_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_channel_unref (TcpChannel *self)
+{
+  if (!g_ref_count_dec (&self->refs))
+    return;
+
+  g_queue_clear_full (&self->queue, (GDestroyNotify) tcp_buffer_free);
+  g_free (self->buffer);
+  g_free (self->close_reason);
+  g_clear_error (&self->error);
+  g_clear_pointer (&self->status, tcp_status_unref);
+  tcp_channel_group_unref (self->group);
+  tcp_log_unref (self->log);
+  g_free (self);
+}
+
+void
+tcp_channel_set_callbacks (TcpChannel                *self,
+                           const TcpChannelCallbacks *callbacks,
+                           gpointer                   user_data)
+{
+  if (callbacks != NULL)
+    self->callbacks = *callbacks;
+  else
+    memset (&self->callbacks, 0, sizeof (self->callbacks));
+  self->user_data = user_data;
+}
+
+static void
+channel_report (TcpChannel   *self,
+                guint         code,
+                const char   *reason,
+                const GError *error)
+{
+  TcpChannelCallbacks callbacks = self->callbacks;
+  gpointer user_data = self->user_data;
+
+  if (self->reported)
+    return;
+
+  self->reported = TRUE;
+  tcp_channel_set_callbacks (self, NULL, NULL);
+  if (callbacks.closed != NULL)
+    callbacks.closed (self, code, reason, error, user_data);
+}
+
+static void
+on_stream_closed (GObject      *stream,
+                  GAsyncResult *result,
+                  gpointer      user_data)
+{
+  TcpChannelGroup *group = user_data;
+
+  g_io_stream_close_finish (G_IO_STREAM (stream), result, NULL);
+  tcp_channel_group_leave (group);
+  tcp_channel_group_unref (group);
+}
+
+/* The one end of every channel. */
+static void
+channel_finish (TcpChannel *self)
+{
+  if (self->phase == TCP_CHANNEL_CLOSED)
+    return;
+
+  self->phase = TCP_CHANNEL_CLOSED;
+  tcp_channel_input_stop (self);
+  tcp_channel_output_stop (self);
+  tcp_source_clear (&self->keepalive);
+  tcp_source_clear (&self->deadline);
+
+  g_signal_handlers_disconnect_by_data (self->soup, self);
+  tcp_control_stream_detach (self->control);
+  g_io_stream_close_async (self->stream, G_PRIORITY_DEFAULT, NULL, on_stream_closed,
+                           tcp_channel_group_ref (self->group));
+  g_clear_object (&self->soup);
+  g_clear_object (&self->control);
+  g_clear_object (&self->owner);
+  g_clear_object (&self->stream);
+  g_clear_object (&self->socket);
+
+  if (self->error == NULL)
+    g_set_error_literal (&self->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
+                         "the WebSocket ended without a closing handshake");
+  channel_report (self, 0, NULL, self->error);
+  tcp_channel_unref (self);
+}
+
+/* Something left the queue, or never will: what was waiting for that? */
+void
+tcp_channel_flushed (TcpChannel *self)
+{
+  gboolean stuck = self->output_failed;
+
+  if (stuck)
+    start_deadline (self);
+  if (self->full && tcp_channel_can_send (self) && self->callbacks.drained != NULL)
+    self->callbacks.drained (self, self->user_data);
+
+  if (self->close_code != 0 && self->pending == 0 && self->soup != NULL)
+    {
+      guint code = self->close_code;
+
+      self->close_code = 0;
+      if (soup_websocket_connection_get_state (self->soup) == SOUP_WEBSOCKET_STATE_OPEN)
+        soup_websocket_connection_close (self->soup, code, self->close_reason);
+    }
+  if (self->close_stream && (stuck || g_queue_is_empty (&self->queue)))
+    {
+      self->close_stream = FALSE;
+      tcp_control_stream_close_done (self->control);
+    }
+}
+
+/* Closes in order, behind all that was sent. The closed callback follows. */
+void
+tcp_channel_close (TcpChannel *self,
+                   guint       code,
+                   const char *reason)
+{
+  const char *end;
+
+  if (self->phase != TCP_CHANNEL_OPEN)
+    return;
+
+  self->phase = TCP_CHANNEL_CLOSING;
+  self->close_code = code;
+  if (reason != NULL)
+    {
+      /* Not in the middle of a character. */
+      end = reason + MIN (strlen (reason), MAX_REASON);
+      if (*end != '\0')
+        end = g_utf8_find_prev_char (reason, end);
+      self->close_reason = g_strndup (reason, end - reason);
+    }
+  start_deadline (self);
+  tcp_channel_flushed (self);
+}
+
+/* Ends it at once, without a handshake. @error is what the closed callback gets,
+ * or NULL for that which is known. */
+void
+tcp_channel_abort (TcpChannel   *self,
+                   const GError *error)
+{
+  if (self->phase == TCP_CHANNEL_CLOSED)
+    return;
+
+  if (error != NULL && self->error == NULL)
+    self->error = g_error_copy (error);
+  if (self->socket != NULL)
+    g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
+  channel_finish (self);
+}
+
+/* The closing frame of the peer was read: no message follows. */
+void
+tcp_channel_peer_closed (TcpChannel *self,
+                         guint       code,
+                         const char *reason)
+{
+  if (self->phase == TCP_CHANNEL_OPEN)
+    self->phase = TCP_CHANNEL_CLOSING;
+  start_deadline (self);
+  channel_report (self, code, reason, NULL);
+}
+
+void
+tcp_channel_protocol_error (TcpChannel   *self,
+                            const GError *error)
+{
+  tcp_channel_input_stop (self);
+  self->ignore_data = TRUE;
+  if (self->soup != NULL && soup_websocket_connection_get_state (self->soup) == SOUP_WEBSOCKET_STATE_OPEN)
+    soup_websocket_connection_close (self->soup, SOUP_WEBSOCKET_CLOSE_PROTOCOL_ERROR, NULL);
+  tcp_channel_abort (self, error);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include "base/buffer.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "channel/group.h"
+
+G_BEGIN_DECLS
+
+/* One WebSocket as a message pipe with back-pressure. libsoup made it (the HTTP
+ * handshake, TLS, proxies) and goes on with its control frames and the closing
+ * handshake; data frames pass here without a copy, in both directions.
+ *
+ * Belongs to one thread. The callbacks may do anything, also drop the channel. */
+typedef struct _TcpChannel TcpChannel;
+
+/* Close codes of our own (RFC 6455 leaves 4000 to 4999 to applications). */
+#define TCP_CLOSE_NORMAL 1000
+#define TCP_CLOSE_GOING_AWAY 1001
+#define TCP_CLOSE_SUPERSEDED 4001
+#define TCP_CLOSE_RESET 4002 /* the TCP connection of this end broke, or was never made */
+
+/* Room for what is on its way into the WebSocket; with less than this waiting,
+ * it takes another message. */
+#define TCP_CHANNEL_MAX_PENDING (256 * 1024)
+
+/* A message up to this size arrives as one piece. */
+#define TCP_CHANNEL_MAX_WHOLE (256 * 1024)
+
+typedef struct
+{
+  /* A message, or a piece of one that is larger than TCP_CHANNEL_MAX_WHOLE. */
+  void (*message) (TcpChannel   *channel,
+                   const guint8 *data,
+                   gsize         length,
+                   gboolean      first,
+                   gboolean      last,
+                   gpointer      user_data);
+  /* After tcp_channel_can_send() was false, it is true again. */
+  void (*drained) (TcpChannel *channel,
+                   gpointer    user_data);
+  /* The end, called once. @code is what the peer closed with, or 0 if there was no
+   * closing handshake; then @error says why. */
+  void (*closed) (TcpChannel   *channel,
+                  guint         code,
+                  const char   *reason,
+                  const GError *error,
+                  gpointer      user_data);
+} TcpChannelCallbacks;
+
+typedef struct
+{
+  gboolean client;          /* which end of the WebSocket this is */
+  GUri *uri;
+  GSocket *socket;          /* beneath the stream; not owned */
+  GObject *owner;           /* kept until the end; nullable */
+  guint keepalive_interval; /* ms, 0 for none */
+  guint keepalive_timeout;  /* ms, 0 for none */
+  TcpLog *log;
+  TcpStatus *status;        /* to be told the round trip; nullable */
+  TcpChannelGroup *group;
+} TcpChannelOptions;
+
+TcpChannel *tcp_channel_new (GIOStream               *stream,
+                             const TcpChannelOptions *options);
+TcpChannel *tcp_channel_ref (TcpChannel *self);
+void tcp_channel_unref (TcpChannel *self);
+void tcp_channel_set_callbacks (TcpChannel                *self,
+                                const TcpChannelCallbacks *callbacks,
+                                gpointer                   user_data);
+gboolean tcp_channel_can_send (TcpChannel *self);
+void tcp_channel_send (TcpChannel *self,
+                       TcpBuffer  *buffer);
+gsize tcp_channel_get_pending (TcpChannel *self);
+void tcp_channel_steal_unsent (TcpChannel *self,
+                               GQueue     *unsent);
+guint64 tcp_channel_get_unconfirmed (TcpChannel *self);
+gint64 tcp_channel_get_round_trip (TcpChannel *self);
+void tcp_channel_pause (TcpChannel *self);
+void tcp_channel_resume (TcpChannel *self);
+void tcp_channel_close (TcpChannel *self,
+                        guint       code,
+                        const char *reason);
+void tcp_channel_abort (TcpChannel   *self,
+                        const GError *error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpChannel, tcp_channel_unref)
+
+G_END_DECLS

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* The channels of one engine that are not quite gone yet. An engine that ends waits
+ * for their closing handshakes, which go on when nobody else knows them any more. */
+typedef struct _TcpChannelGroup TcpChannelGroup;
+
+typedef void (*TcpChannelGroupFunc) (gpointer user_data);
+
+TcpChannelGroup *tcp_channel_group_new (void);
+TcpChannelGroup *tcp_channel_group_ref (TcpChannelGroup *self);
+void tcp_channel_group_unref (TcpChannelGroup *self);
+void tcp_channel_group_enter (TcpChannelGroup *self);
+void tcp_channel_group_leave (TcpChannelGroup *self);
+void tcp_channel_group_wait (TcpChannelGroup     *self,
+                             TcpChannelGroupFunc  func,
+                             gpointer             user_data);
+
+G_END_DECLS

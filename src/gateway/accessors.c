@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/gateway-private.h"
+
+#include "base/accessors.h"
+
+#define GETTER(ctype, name, zero, expression) \
+  TCP_GETTER (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name, zero, expression)
+#define SETTER_PLAIN(ctype, name) TCP_SETTER_PLAIN (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name)
+#define SETTER_STRING(name) TCP_SETTER_STRING (TcpGateway, gateway, TCP_IS_GATEWAY, name)
+#define SETTER_OBJECT(ctype, name) TCP_SETTER_OBJECT (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name)
+
+/**
+ * tcp_gateway_get_target:
+ * @self: a gateway
+ *
+ * Gets the TCP service that clients are connected to.
+ *
+ * Returns: (transfer none) (nullable): `host:port`
+ *
+ * Since: 1.0
+ */
+GETTER (const char *, target, NULL, tcp_gateway_peek_settings (self)->target)
+
+/**
+ * tcp_gateway_set_target:
+ * @self: a gateway
+ * @target: (nullable): `host:port`
+ *
+ * Sets the TCP service that clients are connected to.
+ *
+ * See [property@TcpTunnel.Gateway:target]. Takes effect when the gateway is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_STRING (target)
+
+/**
+ * tcp_gateway_get_hostname:
+ * @self: a gateway
+ *
+ * Gets the address to listen on.
+ *
+ * Returns: (transfer none) (nullable): an address or a name
+ *
+ * Since: 1.0
+ */
+GETTER (const char *, hostname, NULL, tcp_gateway_peek_settings (self)->hostname)
+
+/**
+ * tcp_gateway_set_hostname:
+ * @self: a gateway
+ * @hostname: (nullable): an IPv4 or IPv6 address, or a name
+ *
+ * Sets the address to listen on.
+ *
+ * See [property@TcpTunnel.Gateway:hostname]. Takes effect when the gateway is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_STRING (hostname)
+
+/**
+ * tcp_gateway_get_port:
+ * @self: a gateway
+ *
+ * Gets the port to listen on.
+ *
+ * Returns: the port, 0 for any
+ *
+ * Since: 1.0
+ */
+GETTER (guint, port, 0, tcp_gateway_peek_settings (self)->port)
+
+/**
+ * tcp_gateway_set_port:
+ * @self: a gateway
+ * @port: a port from 0 to 65535, 0 for any
+ *
+ * Sets the port to listen on.
+ *
+ * See [property@TcpTunnel.Gateway:port]. Takes effect when the gateway is next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, port)
+
+/**
+ * tcp_gateway_get_path:
+ * @self: a gateway
+ *
+ * Gets the path at which clients are served.
+ *
+ * Returns: (transfer none) (nullable): a path, or %NULL for any
+ *
+ * Since: 1.0
+ */
+GETTER (const char *, path, NULL, tcp_gateway_peek_settings (self)->path)
+
+/**
+ * tcp_gateway_set_path:
+ * @self: a gateway
+ * @path: (nullable): a path that begins with a slash, or %NULL for any
+ *
+ * Sets the path at which clients are served.
+ *
+ * See [property@TcpTunnel.Gateway:path]. Takes effect when the gateway is next started.
+ *
+ * Since: 1.0
+ */
+SETTER_STRING (path)
+
+/**
+ * tcp_gateway_set_token:
+ * @self: a gateway
+ * @token: (nullable): a bearer token
+ *
+ * Sets a bearer token that clients may show.
+ *
+ * See [property@TcpTunnel.Gateway:token]. Takes effect when the gateway is next started.
+ *
+ * Since: 1.0
+ */
+SETTER_STRING (token)
+
+/**
+ * tcp_gateway_get_token_file:
+ * @self: a gateway
+ *
+ * Gets the file with the tokens of clients.
+ *
+ * Returns: (transfer none) (nullable) (type filename): a file name
+ *
+ * Since: 1.0
+ */
+GETTER (const char *, token_file, NULL, tcp_gateway_peek_settings (self)->token_file)
+
+/**
+ * tcp_gateway_set_token_file:
+ * @self: a gateway
+ * @token_file: (nullable) (type filename): a file name
+ *
+ * Sets the file with the tokens of clients.
+ *
+ * See [property@TcpTunnel.Gateway:token-file]. Takes effect when the gateway is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_STRING (token_file)
+
+/**
+ * tcp_gateway_get_tls_certificate:
+ * @self: a gateway
+ *
+ * Gets the certificate to serve `wss://` with.
+ *
+ * Returns: (nullable) (transfer none): a certificate with its private key, or %NULL
+ *
+ * Since: 1.0
+ */
+GETTER (GTlsCertificate *, tls_certificate, NULL, tcp_gateway_peek_settings (self)->tls_certificate)
+
+/**
+ * tcp_gateway_set_tls_certificate:
+ * @self: a gateway
+ * @tls_certificate: (nullable): a certificate with its private key, or %NULL
+ *
+ * Sets the certificate to serve `wss://` with.
+ *
+ * See [property@TcpTunnel.Gateway:tls-certificate]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_OBJECT (GTlsCertificate *, tls_certificate)
+
+/**
+ * tcp_gateway_get_connect_timeout:
+ * @self: a gateway
+ *
+ * Gets how long the target may take to accept a connection.
+ *
+ * Returns: milliseconds
+ *
+ * Since: 1.0
+ */
+GETTER (guint, connect_timeout, 0, tcp_gateway_peek_settings (self)->connect_timeout)
+
+/**
+ * tcp_gateway_set_connect_timeout:
+ * @self: a gateway
+ * @connect_timeout: milliseconds, 0 for ever
+ *
+ * Sets how long the target may take to accept a connection.
+ *
+ * See [property@TcpTunnel.Gateway:connect-timeout]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, connect_timeout)
+
+/**
+ * tcp_gateway_get_session_timeout:
+ * @self: a gateway
+ *
+ * Gets how long a target connection is kept without a WebSocket.
+ *
+ * Returns: milliseconds
+ *
+ * Since: 1.0
+ */
+GETTER (guint, session_timeout, 0, tcp_gateway_peek_settings (self)->session_timeout)
+
+/**
+ * tcp_gateway_set_session_timeout:
+ * @self: a gateway
+ * @session_timeout: milliseconds
+ *
+ * Sets how long a target connection is kept without a WebSocket.
+ *
+ * See [property@TcpTunnel.Gateway:session-timeout]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, session_timeout)
+
+/**
+ * tcp_gateway_get_keepalive_interval:
+ * @self: a gateway
+ *
+ * Gets how often a ping is sent.
+ *
+ * Returns: milliseconds
+ *
+ * Since: 1.0
+ */
+GETTER (guint, keepalive_interval, 0, tcp_gateway_peek_settings (self)->keepalive_interval)
+
+/**
+ * tcp_gateway_set_keepalive_interval:
+ * @self: a gateway
+ * @keepalive_interval: milliseconds, 0 for never
+ *
+ * Sets how often a ping is sent.
+ *
+ * See [property@TcpTunnel.Gateway:keepalive-interval]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, keepalive_interval)
+
+/**
+ * tcp_gateway_get_keepalive_timeout:
+ * @self: a gateway
+ *
+ * Gets how long a client may stay silent after a ping.
+ *
+ * Returns: milliseconds
+ *
+ * Since: 1.0
+ */
+GETTER (guint, keepalive_timeout, 0, tcp_gateway_peek_settings (self)->keepalive_timeout)
+
+/**
+ * tcp_gateway_set_keepalive_timeout:
+ * @self: a gateway
+ * @keepalive_timeout: milliseconds, 0 for ever
+ *
+ * Sets how long a client may stay silent after a ping.
+ *
+ * See [property@TcpTunnel.Gateway:keepalive-timeout]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, keepalive_timeout)
+
+/**
+ * tcp_gateway_get_max_buffered_bytes:
+ * @self: a gateway
+ *
+ * Gets how many bytes of a client may wait for targets.
+ *
+ * Returns: bytes
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_buffered_bytes, 0, tcp_gateway_peek_settings (self)->max_buffered_bytes)
+
+/**
+ * tcp_gateway_set_max_buffered_bytes:
+ * @self: a gateway
+ * @max_buffered_bytes: bytes, at least 512 KiB
+ *
+ * Sets how many bytes of a client may wait for targets.
+ *
+ * See [property@TcpTunnel.Gateway:max-buffered-bytes]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, max_buffered_bytes)
+
+/**
+ * tcp_gateway_get_max_connections:
+ * @self: a gateway
+ *
+ * Gets how many clients, and connections of each, there may be at once.
+ *
+ * Returns: the number
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_connections, 0, tcp_gateway_peek_settings (self)->max_connections)
+
+/**
+ * tcp_gateway_set_max_connections:
+ * @self: a gateway
+ * @max_connections: the number of connections
+ *
+ * Sets how many clients, and connections of each, there may be at once.
+ *
+ * See [property@TcpTunnel.Gateway:max-connections]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, max_connections)
+
+/**
+ * tcp_gateway_get_reset_on_loss:
+ * @self: a gateway
+ *
+ * Gets whether a target connection that may have lost bytes is reset.
+ *
+ * Returns: whether it is reset
+ *
+ * Since: 1.0
+ */
+GETTER (gboolean, reset_on_loss, FALSE, tcp_gateway_peek_settings (self)->reset_on_loss)
+
+/**
+ * tcp_gateway_set_reset_on_loss:
+ * @self: a gateway
+ * @reset_on_loss: whether to reset it
+ *
+ * Sets whether a target connection that may have lost bytes is reset.
+ *
+ * See [property@TcpTunnel.Gateway:reset-on-loss]. Takes effect when the gateway is next
+ * started.
+ *
+ * Since: 1.0
+ */
+TCP_SETTER (TcpGateway, gateway, TCP_IS_GATEWAY, gboolean, reset_on_loss,
+            tcp_gateway_peek_settings (self)->reset_on_loss == !!reset_on_loss,
+            tcp_gateway_peek_settings (self)->reset_on_loss = !!reset_on_loss)
+
+/**
+ * tcp_gateway_get_log_level:
+ * @self: a gateway
+ *
+ * Gets how much is logged.
+ *
+ * Returns: the level
+ *
+ * Since: 1.0
+ */
+GETTER (TcpTunnelLogLevel, log_level, TCP_TUNNEL_LOG_LEVEL_NONE, tcp_log_get_level (tcp_gateway_peek_log (self)))
+
+/**
+ * tcp_gateway_set_log_level:
+ * @self: a gateway
+ * @log_level: a level
+ *
+ * Sets how much is logged.
+ *
+ * Takes effect at once.
+ *
+ * Since: 1.0
+ */
+TCP_SETTER (TcpGateway, gateway, TCP_IS_GATEWAY, TcpTunnelLogLevel, log_level,
+            tcp_log_get_level (tcp_gateway_peek_log (self)) == log_level,
+            tcp_log_set_level (tcp_gateway_peek_log (self), log_level))
+
+/**
+ * tcp_gateway_get_bytes_sent:
+ * @self: a gateway
+ *
+ * Gets how many bytes went from targets into WebSockets since the gateway was created.
+ *
+ * May be called from any thread.
+ *
+ * Returns: bytes
+ *
+ * Since: 1.0
+ */
+GETTER (guint64, bytes_sent, 0, tcp_status_get (tcp_gateway_peek_status (self), bytes_sent))
+
+/**
+ * tcp_gateway_get_bytes_received:
+ * @self: a gateway
+ *
+ * Gets how many bytes came from WebSockets for targets since the gateway was created.
+ *
+ * May be called from any thread.
+ *
+ * Returns: bytes
+ *
+ * Since: 1.0
+ */
+GETTER (guint64, bytes_received, 0, tcp_status_get (tcp_gateway_peek_status (self), bytes_received))
+
+/**
+ * tcp_gateway_get_open_connections:
+ * @self: a gateway
+ *
+ * Gets how many connections to targets are open.
+ *
+ * May be called from any thread.
+ *
+ * Returns: the number
+ *
+ * Since: 1.0
+ */
+GETTER (guint, open_connections, 0, tcp_status_get (tcp_gateway_peek_status (self), open_connections))
+
+/**
+ * tcp_gateway_get_total_connections:
+ * @self: a gateway
+ *
+ * Gets how many connections to targets there were since the gateway was created.
+ *
+ * May be called from any thread.
+ *
+ * Returns: the number
+ *
+ * Since: 1.0
+ */
+GETTER (guint64, total_connections, 0, tcp_status_get (tcp_gateway_peek_status (self), total_connections))

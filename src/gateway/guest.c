@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/guest.h"
+
+#include "base/timer.h"
+
+struct _TcpGuest
+{
+  const TcpGatewaySettings *settings; /* the server's */
+  gboolean multiplexed;
+  char *session_id;
+  char *principal;
+  TcpLog *log;
+  TcpGuestCallbacks callbacks;
+  gpointer user_data;
+
+  TcpSession *session;
+  GHashTable *dials; /* TcpStream → Dial, those under way */
+  gboolean begun;    /* raw: the target connection was asked for */
+  gboolean served;   /* and was there */
+  gboolean closed;
+  GSource *expiry;   /* while it has no WebSocket */
+  GSource *end;      /* says that it ended, from the top of the main loop */
+};
+
+typedef struct
+{
+  TcpGuest *guest; /* not valid once cancelled */
+  TcpStream *stream;
+  GCancellable *cancellable;
+  GSource *timeout;
+} Dial;
+
+static void
+guest_end (TcpGuest *self)
+{
+  g_source_set_ready_time (self->end, 0);
+}
+
+static gboolean
+on_end (gpointer user_data)
+{
+  TcpGuest *self = user_data;
+
+  self->callbacks.ended (self, self->served, self->user_data);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+on_expired (gpointer user_data)
+{
+  TcpGuest *self = user_data;
+
+  tcp_log_info (self->log, "the client %s did not come back within %u ms", self->principal,
+                self->settings->session_timeout);
+  self->served = FALSE;
+  tcp_guest_close (self);
+  guest_end (self);
+  return G_SOURCE_CONTINUE;
+}
+
+/* The target */
+
+static void
+dial_free (gpointer data)
+{
+  Dial *dial = data;
+
+  tcp_source_clear (&dial->timeout);
+  g_object_unref (dial->cancellable);
+  tcp_stream_unref (dial->stream);
+  g_free (dial);
+}
+
+static void
+guest_dial_failed (TcpGuest   *self,
+                   TcpStream  *stream,
+                   const char *why)
+{
+  g_autoptr (GError) error = NULL;
+
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the target %s cannot be reached: %s",
+                       self->settings->target, why);
+  tcp_session_reset_stream (self->session, stream, error);
+}
+
+static void
+on_target_connected (GObject      *object,
+                     GAsyncResult *result,
+                     gpointer      user_data)
+{
+  g_autoptr (GCancellable) cancellable = user_data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSocketConnection) connection = NULL;
+  g_autoptr (TcpStream) stream = NULL;
+  Dial *dial;
+  TcpGuest *self;
+
+  connection = g_socket_client_connect_to_host_finish (G_SOCKET_CLIENT (object), result, &error);
+  if (g_cancellable_is_cancelled (cancellable))
+    return;
+
+  dial = g_object_get_data (G_OBJECT (cancellable), "dial");
+  self = dial->guest;
+  stream = tcp_stream_ref (dial->stream);
+  g_hash_table_remove (self->dials, stream);
+
+  if (connection == NULL)
+    {
+      guest_dial_failed (self, stream, error->message);
+      return;
+    }
+  self->served = TRUE;
+  tcp_stream_attach (stream, connection);
+}
+
+static gboolean
+on_dial_timeout (gpointer user_data)
+{
+  Dial *dial = user_data;
+  TcpGuest *self = dial->guest;
+  g_autoptr (TcpStream) stream = tcp_stream_ref (dial->stream);
+  g_autofree char *why = g_strdup_printf ("no answer within %u ms", self->settings->connect_timeout);
+
+  g_cancellable_cancel (dial->cancellable);
+  g_hash_table_remove (self->dials, stream);
+  guest_dial_failed (self, stream, why);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+guest_dial (TcpGuest  *self,
+            TcpStream *stream)
+{
+  g_autoptr (GSocketClient) client = g_socket_client_new ();
+  Dial *dial = g_new0 (Dial, 1);
+
+  dial->guest = self;
+  dial->stream = tcp_stream_ref (stream);
+  dial->cancellable = g_cancellable_new ();
+  g_object_set_data (G_OBJECT (dial->cancellable), "dial", dial);
+  dial->timeout = tcp_timer_new ("[tcptunnel] dial timeout", on_dial_timeout, dial);
+  if (self->settings->connect_timeout > 0)
+    g_source_set_ready_time (dial->timeout, g_get_monotonic_time () +
+                                                self->settings->connect_timeout * G_TIME_SPAN_MILLISECOND);
+  g_hash_table_insert (self->dials, stream, dial);
+
+  g_socket_client_set_enable_proxy (client, FALSE);
+  g_socket_client_connect_to_host_async (client, self->settings->target, self->settings->target_port,
+                                         dial->cancellable, on_target_connected, g_object_ref (dial->cancellable));
+}
+
+/* The session */
+
+static void
+on_stream_opened (TcpSession *session,
+                  TcpStream  *stream,
+                  gpointer    user_data)
+{
+  TcpGuest *self = user_data;
+
+  self->callbacks.stream_opened (self, stream, self->user_data);
+  guest_dial (self, stream);
+}
+
+static void
+on_stream_closed (TcpSession   *session,
+                  TcpStream    *stream,
+                  const GError *error,
+                  gpointer      user_data)
+{
+  TcpGuest *self = user_data;
+  Dial *dial = g_hash_table_lookup (self->dials, stream);
+
+  if (dial != NULL)
+    {
+      g_cancellable_cancel (dial->cancellable);
+      g_hash_table_remove (self->dials, stream);
+    }
+  self->callbacks.stream_closed (self, stream, error, self->user_data);
+
+  if (!self->closed && tcp_session_get_channel (session) == NULL && tcp_session_is_idle (session))
+    guest_end (self);
+}
+
+static void
+on_channel_closed (TcpSession   *session,
+                   const GError *error,
+                   gpointer      user_data)
+{
+  TcpGuest *self = user_data;
+
+  tcp_log_debug (self->log, "the WebSocket of the client %s ended: %s", self->principal, error->message);
+  if (self->closed)
+    return;
+
+  if (tcp_session_is_idle (session))
+    {
+      guest_end (self);
+    }
+  else if (tcp_session_get_n_streams (session) > 0)
+    {
+      /* Without a name it cannot come back. */
+      gint64 timeout = self->session_id != NULL ? self->settings->session_timeout * G_TIME_SPAN_MILLISECOND : 0;
+
+      g_source_set_ready_time (self->expiry, g_get_monotonic_time () + timeout);
+    }
+}
+
+static const TcpSessionCallbacks session_callbacks = {
+  .opened = on_stream_opened,
+  .stream_closed = on_stream_closed,
+  .channel_closed = on_channel_closed,
+};
+
+/* Life */
+
+TcpGuest *
+tcp_guest_new (const TcpGatewaySettings *settings,
+               gboolean                  multiplexed,
+               const char               *session_id,
+               const char               *principal,
+               TcpLog                   *log,
+               TcpStatus                *status,
+               const TcpGuestCallbacks  *callbacks,
+               gpointer                  user_data)
+{
+  TcpGuest *self = g_new0 (TcpGuest, 1);
+  g_autofree char *peer = g_strdup_printf ("the client %s", principal);
+  TcpSessionOptions options = {
+    .dialect = multiplexed ? &tcp_dialect_tagged : &tcp_dialect_raw,
+    .max_buffered_bytes = settings->max_buffered_bytes,
+    .max_streams = settings->max_connections,
+    .reset_on_loss = settings->reset_on_loss,
+    .peer = peer,
+    .log = log,
+    .status = status,
+  };
+
+  self->settings = settings;
+  self->multiplexed = multiplexed;
+  self->session_id = g_strdup (session_id);
+  self->principal = g_strdup (principal);
+  self->log = tcp_log_ref (log);
+  self->callbacks = *callbacks;
+  self->user_data = user_data;
+  self->dials = g_hash_table_new_full (NULL, NULL, NULL, dial_free);
+  self->session = tcp_session_new (&options, &session_callbacks, self);
+  self->expiry = tcp_timer_new ("[tcptunnel] session expiry", on_expired, self);
+  self->end = tcp_timer_new ("[tcptunnel] guest end", on_end, self);
+
+  return self;
+}
+
+void
+tcp_guest_free (TcpGuest *self)
+{
+  tcp_guest_close (self);
+  tcp_source_clear (&self->expiry);
+  tcp_source_clear (&self->end);
+  tcp_session_unref (self->session);
+  g_hash_table_unref (self->dials);
+  g_free (self->session_id);
+  g_free (self->principal);
+  tcp_log_unref (self->log);
+  g_free (self);
+}
+
+const char *
+tcp_guest_get_session_id (TcpGuest *self)
+{
+  return self->session_id;
+}
+
+const char *
+tcp_guest_get_principal (TcpGuest *self)
+{
+  return self->principal;
+}
+
+/* Its first WebSocket, or the next. */
+void
+tcp_guest_attach (TcpGuest   *self,
+                  TcpChannel *channel)
+{
+  g_source_set_ready_time (self->expiry, -1);
+  tcp_session_attach (self->session, channel);
+
+  if (!self->multiplexed && !self->begun)
+    {
+      self->begun = TRUE;
+      on_stream_opened (self->session, tcp_session_open (self->session, NULL), self);
+    }
+}
+
+/* Ends it; the ended callback is not called for that. */
+void
+tcp_guest_close (TcpGuest *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (self->closed)
+    return;
+
+  self->closed = TRUE;
+  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the gateway ended the session");
+  tcp_session_close (self->session, TCP_CLOSE_GOING_AWAY, "the gateway ended the session", error);
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/gateway-private.h"
+
+#include "base/accessors.h"
+
+enum
+{
+  PROP_0,
+  PROP_TARGET,
+  PROP_HOSTNAME,
+  PROP_PORT,
+  PROP_PATH,
+  PROP_TOKEN,
+  PROP_TOKEN_FILE,
+  PROP_TLS_CERTIFICATE,
+  PROP_CONNECT_TIMEOUT,
+  PROP_SESSION_TIMEOUT,
+  PROP_KEEPALIVE_INTERVAL,
+  PROP_KEEPALIVE_TIMEOUT,
+  PROP_MAX_BUFFERED_BYTES,
+  PROP_MAX_CONNECTIONS,
+  PROP_RESET_ON_LOSS,
+  PROP_LOG_LEVEL,
+  PROP_LOCAL_ADDRESS,
+  PROP_URI,
+  PROP_BYTES_SENT,
+  PROP_BYTES_RECEIVED,
+  PROP_OPEN_CONNECTIONS,
+  PROP_TOTAL_CONNECTIONS,
+  N_PROPERTIES
+};
+
+static GParamSpec *properties[N_PROPERTIES];
+
+
+static void
+gateway_get_property (GObject    *object,
+                      guint       property_id,
+                      GValue     *value,
+                      GParamSpec *pspec)
+{
+  TcpGateway *self = TCP_GATEWAY (object);
+
+  switch (property_id)
+    {
+    case PROP_TARGET:
+      g_value_set_string (value, tcp_gateway_get_target (self));
+      break;
+    case PROP_HOSTNAME:
+      g_value_set_string (value, tcp_gateway_get_hostname (self));
+      break;
+    case PROP_PORT:
+      g_value_set_uint (value, tcp_gateway_get_port (self));
+      break;
+    case PROP_PATH:
+      g_value_set_string (value, tcp_gateway_get_path (self));
+      break;
+    case PROP_TOKEN_FILE:
+      g_value_set_string (value, tcp_gateway_get_token_file (self));
+      break;
+    case PROP_TLS_CERTIFICATE:
+      g_value_set_object (value, tcp_gateway_get_tls_certificate (self));
+      break;
+    case PROP_CONNECT_TIMEOUT:
+      g_value_set_uint (value, tcp_gateway_get_connect_timeout (self));
+      break;
+    case PROP_SESSION_TIMEOUT:
+      g_value_set_uint (value, tcp_gateway_get_session_timeout (self));
+      break;
+    case PROP_KEEPALIVE_INTERVAL:
+      g_value_set_uint (value, tcp_gateway_get_keepalive_interval (self));
+      break;
+    case PROP_KEEPALIVE_TIMEOUT:
+      g_value_set_uint (value, tcp_gateway_get_keepalive_timeout (self));
+      break;
+    case PROP_MAX_BUFFERED_BYTES:
+      g_value_set_uint (value, tcp_gateway_get_max_buffered_bytes (self));
+      break;
+    case PROP_MAX_CONNECTIONS:
+      g_value_set_uint (value, tcp_gateway_get_max_connections (self));
+      break;
+    case PROP_RESET_ON_LOSS:
+      g_value_set_boolean (value, tcp_gateway_get_reset_on_loss (self));
+      break;
+    case PROP_LOG_LEVEL:
+      g_value_set_enum (value, tcp_gateway_get_log_level (self));
+      break;
+    case PROP_LOCAL_ADDRESS:
+      g_value_set_object (value, tcp_gateway_get_local_address (self));
+      break;
+    case PROP_URI:
+      g_value_set_string (value, tcp_gateway_get_uri (self));
+      break;
+    case PROP_BYTES_SENT:
+      g_value_set_uint64 (value, tcp_gateway_get_bytes_sent (self));
+      break;
+    case PROP_BYTES_RECEIVED:
+      g_value_set_uint64 (value, tcp_gateway_get_bytes_received (self));
+      break;
+    case PROP_OPEN_CONNECTIONS:
+      g_value_set_uint (value, tcp_gateway_get_open_connections (self));
+      break;
+    case PROP_TOTAL_CONNECTIONS:
+      g_value_set_uint64 (value, tcp_gateway_get_total_connections (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, property_id, pspec);
+    }
+}
+
+static void
+gateway_set_property (GObject      *object,
+                      guint         property_id,
+                      const GValue *value,
+                      GParamSpec   *pspec)
+{
+  TcpGateway *self = TCP_GATEWAY (object);
+
+  switch (property_id)
+    {
+    case PROP_TARGET:
+      tcp_gateway_set_target (self, g_value_get_string (value));
+      break;
+    case PROP_HOSTNAME:
+      tcp_gateway_set_hostname (self, g_value_get_string (value));
+      break;
+    case PROP_PORT:
+      tcp_gateway_set_port (self, g_value_get_uint (value));
+      break;
+    case PROP_PATH:
+      tcp_gateway_set_path (self, g_value_get_string (value));
+      break;
+    case PROP_TOKEN:
+      tcp_gateway_set_token (self, g_value_get_string (value));
+      break;
+    case PROP_TOKEN_FILE:
+      tcp_gateway_set_token_file (self, g_value_get_string (value));
+      break;
+    case PROP_TLS_CERTIFICATE:
+      tcp_gateway_set_tls_certificate (self, g_value_get_object (value));
+      break;
+    case PROP_CONNECT_TIMEOUT:
+      tcp_gateway_set_connect_timeout (self, g_value_get_uint (value));
+      break;
+    case PROP_SESSION_TIMEOUT:
+      tcp_gateway_set_session_timeout (self, g_value_get_uint (value));
+      break;
+    case PROP_KEEPALIVE_INTERVAL:
+      tcp_gateway_set_keepalive_interval (self, g_value_get_uint (value));
+      break;
+    case PROP_KEEPALIVE_TIMEOUT:
+      tcp_gateway_set_keepalive_timeout (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_BUFFERED_BYTES:
+      tcp_gateway_set_max_buffered_bytes (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_CONNECTIONS:
+      tcp_gateway_set_max_connections (self, g_value_get_uint (value));
+      break;
+    case PROP_RESET_ON_LOSS:
+      tcp_gateway_set_reset_on_loss (self, g_value_get_boolean (value));
+      break;
+    case PROP_LOG_LEVEL:
+      tcp_gateway_set_log_level (self, g_value_get_enum (value));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, property_id, pspec);
+    }
+}
+
+void
+tcp_gateway_install_properties (GObjectClass *object_class)
+{
+  object_class->get_property = gateway_get_property;
+  object_class->set_property = gateway_set_property;
+
+  /**
+   * TcpGateway:target:
+   *
+   * The TCP service that clients are connected to, as `host:port`, an IPv6 address in
+   * brackets. It is connected to anew for every connection.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TARGET] = g_param_spec_string ("target", NULL, NULL, NULL, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:hostname:
+   *
+   * The address to listen on: IPv4, IPv6, or a name, of whose addresses the first is
+   * taken.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_HOSTNAME] = g_param_spec_string ("hostname", NULL, NULL, "127.0.0.1", TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:port:
+   *
+   * The TCP port to listen on, from 0 to 65535. With 0 any free one is taken;
+   * [property@TcpTunnel.Gateway:uri] tells which.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PORT] = g_param_spec_uint ("port", NULL, NULL, 0, G_MAXUINT16, 0, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:path:
+   *
+   * The path of the URL at which clients are served; others are answered 404. %NULL
+   * serves them at any path.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PATH] = g_param_spec_string ("path", NULL, NULL, "/", TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:token:
+   *
+   * A bearer token that clients may show. It belongs to the principal `default`. It can
+   * be set but not read, so that it does not show where properties are listed.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TOKEN] = g_param_spec_string ("token", NULL, NULL, NULL, TCP_WRITE_ONLY);
+
+  /**
+   * TcpGateway:token-file:
+   *
+   * A file with further tokens, one on each line as `name:token`, where the name is that
+   * of the principal. Empty lines, and those that begin with `#`, are skipped. It is
+   * read when the gateway starts.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TOKEN_FILE] = g_param_spec_string ("token-file", NULL, NULL, NULL, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:tls-certificate:
+   *
+   * The certificate, with its private key, to serve `wss://` with. %NULL serves `ws://`.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TLS_CERTIFICATE] =
+      g_param_spec_object ("tls-certificate", NULL, NULL,
+                           G_TYPE_TLS_CERTIFICATE, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:connect-timeout:
+   *
+   * How long the target may take to accept a connection, in milliseconds. 0 is for ever.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CONNECT_TIMEOUT] =
+      g_param_spec_uint ("connect-timeout", NULL, NULL,
+                         0, G_MAXINT, 10000, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:session-timeout:
+   *
+   * How long the target connection of a client in singleton mode is kept without a
+   * WebSocket, in milliseconds.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SESSION_TIMEOUT] =
+      g_param_spec_uint ("session-timeout", NULL, NULL,
+                         0, G_MAXUINT, 300000, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:keepalive-interval:
+   *
+   * How often the gateway sends a ping to each client, in milliseconds. 0 turns it off.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_KEEPALIVE_INTERVAL] =
+      g_param_spec_uint ("keepalive-interval", NULL, NULL,
+                         0, G_MAXINT, 30000, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:keepalive-timeout:
+   *
+   * How long a client may stay silent after a ping, in milliseconds, before its
+   * WebSocket is taken for dead. 0 is for ever.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_KEEPALIVE_TIMEOUT] =
+      g_param_spec_uint ("keepalive-timeout", NULL, NULL,
+                         0, G_MAXINT, 10000, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:max-buffered-bytes:
+   *
+   * How many bytes of one client may wait in memory for targets that do not read. When
+   * that many wait, its WebSocket is not read either. In the other direction at most 256
+   * KiB wait for each WebSocket.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_BUFFERED_BYTES] =
+      g_param_spec_uint ("max-buffered-bytes", NULL, NULL,
+                         (512 * 1024), G_MAXUINT, (1024 * 1024), TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:max-connections:
+   *
+   * How many clients may have a session at once, and how many connections each of them
+   * in multiplexed mode. A client above that is answered 503.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_CONNECTIONS] =
+      g_param_spec_uint ("max-connections", NULL, NULL,
+                         1, 65535, 1000, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:reset-on-loss:
+   *
+   * Whether the target connection of a client in singleton mode ends in a reset if the
+   * WebSocket breaks while bytes are on their way that may be lost. Otherwise it goes
+   * on, with a warning in the log.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RESET_ON_LOSS] = g_param_spec_boolean ("reset-on-loss", NULL, NULL, FALSE, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:log-level:
+   *
+   * How much is logged. See [enum@TcpTunnel.TunnelLogLevel] for where it goes. Takes
+   * effect at once.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_LOG_LEVEL] =
+      g_param_spec_enum ("log-level", NULL, NULL,
+                         TCP_TYPE_TUNNEL_LOG_LEVEL, TCP_TUNNEL_LOG_LEVEL_INFO, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:local-address:
+   *
+   * Where the gateway listens, with the port that was opened; %NULL while it does not
+   * run.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_LOCAL_ADDRESS] =
+      g_param_spec_object ("local-address", NULL, NULL,
+                           G_TYPE_INET_SOCKET_ADDRESS, TCP_READ_ONLY);
+
+  /**
+   * TcpGateway:uri:
+   *
+   * The URL for tunnels on this machine; %NULL while the gateway does not run.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_URI] = g_param_spec_string ("uri", NULL, NULL, NULL, TCP_READ_ONLY);
+
+  /**
+   * TcpGateway:bytes-sent:
+   *
+   * How many bytes went from targets into WebSockets since the gateway was created.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_BYTES_SENT] =
+      g_param_spec_uint64 ("bytes-sent", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpGateway:bytes-received:
+   *
+   * How many bytes came from WebSockets for targets since the gateway was created.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_BYTES_RECEIVED] =
+      g_param_spec_uint64 ("bytes-received", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpGateway:open-connections:
+   *
+   * How many connections to targets are open.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_OPEN_CONNECTIONS] =
+      g_param_spec_uint ("open-connections", NULL, NULL,
+                         0, G_MAXUINT, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpGateway:total-connections:
+   *
+   * How many connections to targets there were since the gateway was created.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TOTAL_CONNECTIONS] =
+      g_param_spec_uint64 ("total-connections", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  g_object_class_install_properties (object_class, N_PROPERTIES, properties);
+}

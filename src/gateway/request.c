@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/request.h"
+
+#include <libsoup/soup.h>
+#include <string.h>
+
+#define MAX_SESSION_ID 128
+
+void
+tcp_request_free (TcpRequest *self)
+{
+  g_free (self->session_id);
+  g_free (self->principal);
+  g_free (self);
+}
+
+void
+tcp_refusal_clear (TcpRefusal *self)
+{
+  g_clear_pointer (&self->text, g_free);
+}
+
+/* Always returns FALSE. */
+gboolean
+tcp_refuse (TcpRefusal *self,
+            guint       status,
+            const char *format,
+            ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_free (self->text);
+  self->status = status;
+  self->text = g_strdup_vprintf (format, args);
+  va_end (args);
+
+  return FALSE;
+}
+
+static gboolean
+is_session_id (const char *text)
+{
+  gsize length = strlen (text);
+
+  if (length == 0 || length > MAX_SESSION_ID)
+    return FALSE;
+  for (const char *c = text; *c != '\0'; c++)
+    if (!g_ascii_isalnum (*c) && strchr ("-_.", *c) == NULL)
+      return FALSE;
+
+  return TRUE;
+}
+
+static gboolean
+parse_mode (TcpRequest *self,
+            const char *mode,
+            TcpRefusal *refusal)
+{
+  if (mode == NULL || strcmp (mode, "singleton") == 0)
+    return TRUE;
+  if (strcmp (mode, "multiplexed") != 0)
+    return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "There is no mode of that name; there is singleton and multiplexed.");
+
+  self->multiplexed = TRUE;
+  return TRUE;
+}
+
+/* limrun's Go client names the port that it wants, and speaks multiplexed. */
+static gboolean
+parse_port (TcpRequest *self,
+            const char *port,
+            guint16     target_port,
+            TcpRefusal *refusal)
+{
+  guint64 number;
+
+  if (port == NULL)
+    return TRUE;
+  if (!g_ascii_string_to_unsigned (port, 10, 1, G_MAXUINT16, &number, NULL))
+    return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A port is a number from 1 to 65535.");
+  if (number != target_port)
+    return tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "This gateway does not lead to port %u.", (guint) number);
+
+  self->multiplexed = TRUE;
+  return TRUE;
+}
+
+/* @query may be NULL. Returns NULL and fills in @refusal if it makes no sense. */
+TcpRequest *
+tcp_request_parse (const char *query,
+                   guint16     target_port,
+                   TcpRefusal *refusal)
+{
+  g_autoptr (TcpRequest) self = g_new0 (TcpRequest, 1);
+  g_autoptr (GHashTable) form = soup_form_decode (query != NULL ? query : "");
+  const char *session_id = g_hash_table_lookup (form, "sessionId");
+
+  if (!parse_mode (self, g_hash_table_lookup (form, "mode"), refusal) ||
+      !parse_port (self, g_hash_table_lookup (form, "port"), target_port, refusal))
+    return NULL;
+  if (session_id != NULL && !is_session_id (session_id))
+    {
+      tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A sessionId is 1 to %d letters, digits, dashes, dots and underscores.",
+                  MAX_SESSION_ID);
+      return NULL;
+    }
+
+  self->session_id = g_strdup (session_id);
+  return g_steal_pointer (&self);
+}

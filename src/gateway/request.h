@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* What a client asks for in its query. */
+typedef struct
+{
+  gboolean multiplexed;
+  char *session_id; /* NULL if it gave none */
+  char *principal;
+} TcpRequest;
+
+void tcp_request_free (TcpRequest *self);
+
+/* The answer, if it is not a WebSocket. */
+typedef struct
+{
+  guint status;
+  char *text;
+} TcpRefusal;
+
+void tcp_refusal_clear (TcpRefusal *self);
+gboolean tcp_refuse (TcpRefusal *self,
+                     guint       status,
+                     const char *format,
+                     ...) G_GNUC_PRINTF (3, 4);
+TcpRequest *tcp_request_parse (const char *query,
+                               guint16     target_port,
+                               TcpRefusal *refusal);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpRequest, tcp_request_free)
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TcpRefusal, tcp_refusal_clear)
+
+G_END_DECLS

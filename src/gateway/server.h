@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "base/event-queue.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "gateway/access.h"
+#include "gateway/settings.h"
+
+G_BEGIN_DECLS
+
+/* The part of a gateway that lives on the I/O thread: the HTTP server and the guests.
+ * What is here is for the face, and safe to call from its thread. */
+typedef struct _TcpServer TcpServer;
+
+TcpServer *tcp_server_new (const TcpGatewaySettings *settings,
+                           TcpAccess                *access,
+                           TcpLog                   *log,
+                           TcpStatus                *status,
+                           TcpEventQueue            *events);
+TcpServer *tcp_server_ref (TcpServer *self);
+void tcp_server_unref (TcpServer *self);
+void tcp_server_start (TcpServer *self);
+void tcp_server_cancel (TcpServer *self);
+void tcp_server_close (TcpServer *self);
+
+G_END_DECLS

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/settings.h"
+
+#include <tcptunnel/tcptunnel.h>
+
+TcpGatewaySettings *
+tcp_gateway_settings_new (void)
+{
+  return g_new0 (TcpGatewaySettings, 1);
+}
+
+TcpGatewaySettings *
+tcp_gateway_settings_copy (const TcpGatewaySettings *self)
+{
+  TcpGatewaySettings *copy = g_memdup2 (self, sizeof (TcpGatewaySettings));
+
+  copy->target = g_strdup (self->target);
+  copy->hostname = g_strdup (self->hostname);
+  copy->path = g_strdup (self->path);
+  copy->token = g_strdup (self->token);
+  copy->token_file = g_strdup (self->token_file);
+  if (copy->tls_certificate != NULL)
+    g_object_ref (copy->tls_certificate);
+
+  return copy;
+}
+
+void
+tcp_gateway_settings_free (TcpGatewaySettings *self)
+{
+  g_free (self->target);
+  g_free (self->hostname);
+  g_free (self->path);
+  g_free (self->token);
+  g_free (self->token_file);
+  g_clear_object (&self->tls_certificate);
+  g_free (self);
+}
+
+gboolean
+tcp_gateway_settings_check (TcpGatewaySettings  *self,
+                            GError             **error)
+{
+  g_autoptr (GSocketConnectable) target = NULL;
+  g_autoptr (GError) local = NULL;
+
+  if (self->target != NULL)
+    target = g_network_address_parse (self->target, 0, &local);
+  if (target != NULL)
+    self->target_port = g_network_address_get_port (G_NETWORK_ADDRESS (target));
+  if (self->target_port == 0)
+    {
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
+                   "the target “%s” is not of the form HOST:PORT", self->target != NULL ? self->target : "");
+      return FALSE;
+    }
+  if (self->hostname == NULL || *self->hostname == '\0')
+    {
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
+                           "no address to listen on was given, such as 127.0.0.1");
+      return FALSE;
+    }
+  if (self->path != NULL && *self->path != '/')
+    {
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
+                   "the path “%s” does not begin with a slash", self->path);
+      return FALSE;
+    }
+
+  return TRUE;
+}

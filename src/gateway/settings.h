@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* What the application asked for; see tunnel/settings.h. */
+typedef struct
+{
+  char *target;
+  char *hostname;
+  guint port;
+  char *path;
+  char *token;
+  char *token_file;
+  GTlsCertificate *tls_certificate;
+  guint connect_timeout;    /* ms */
+  guint session_timeout;    /* ms */
+  guint keepalive_interval; /* ms */
+  guint keepalive_timeout;  /* ms */
+  guint max_buffered_bytes;
+  guint max_connections;
+  gboolean reset_on_loss;
+
+  guint16 target_port; /* from the target, by tcp_gateway_settings_check() */
+} TcpGatewaySettings;
+
+TcpGatewaySettings *tcp_gateway_settings_new (void);
+TcpGatewaySettings *tcp_gateway_settings_copy (const TcpGatewaySettings *self);
+void tcp_gateway_settings_free (TcpGatewaySettings *self);
+gboolean tcp_gateway_settings_check (TcpGatewaySettings  *self,
+                                     GError             **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpGatewaySettings, tcp_gateway_settings_free)
+
+G_END_DECLS

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include "base/log.h"
+#include "base/status.h"
+#include "channel/channel.h"
+#include "session/dialect.h"
+#include "session/stream.h"
+
+G_BEGIN_DECLS
+
+/* TCP connections over one channel at a time, the same at both ends. The tunnel
+ * dials the channel and accepts connections, the gateway the other way about;
+ * everything between is here.
+ *
+ * Belongs to one thread. The callbacks may do anything, also drop the session. */
+typedef struct _TcpSession TcpSession;
+
+typedef struct
+{
+  /* The peer opened a connection: dial, then tcp_stream_attach(), or
+   * tcp_session_reset_stream(). NULL refuses whatever the peer opens. */
+  void (*opened) (TcpSession *session,
+                  TcpStream  *stream,
+                  gpointer    user_data);
+  /* A connection is gone; @error tells why if it was not in order. */
+  void (*stream_closed) (TcpSession   *session,
+                         TcpStream    *stream,
+                         const GError *error,
+                         gpointer      user_data);
+  /* The channel is gone. Streams that live on wait for another. */
+  void (*channel_closed) (TcpSession   *session,
+                          const GError *error,
+                          gpointer      user_data);
+} TcpSessionCallbacks;
+
+typedef struct
+{
+  const TcpDialect *dialect;
+  guint max_buffered_bytes; /* toward TCP, all streams together */
+  guint max_streams;
+  gboolean reset_on_loss;
+  const char *peer; /* what is at the far end, for messages */
+  TcpLog *log;
+  TcpStatus *status;
+} TcpSessionOptions;
+
+TcpSession *tcp_session_new (const TcpSessionOptions   *options,
+                             const TcpSessionCallbacks *callbacks,
+                             gpointer                   user_data);
+TcpSession *tcp_session_ref (TcpSession *self);
+void tcp_session_unref (TcpSession *self);
+void tcp_session_attach (TcpSession *self,
+                         TcpChannel *channel);
+TcpChannel *tcp_session_get_channel (TcpSession *self);
+TcpStream *tcp_session_open (TcpSession        *self,
+                             GSocketConnection *connection);
+void tcp_session_reset_stream (TcpSession   *self,
+                               TcpStream    *stream,
+                               const GError *error);
+guint tcp_session_get_n_streams (TcpSession *self);
+gboolean tcp_session_is_idle (TcpSession *self);
+void tcp_session_set_next_id (TcpSession *self,
+                              guint32     id);
+gsize tcp_session_get_queued (TcpSession *self);
+void tcp_session_close (TcpSession   *self,
+                        guint         code,
+                        const char   *reason,
+                        const GError *error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpSession, tcp_session_unref)
+
+G_END_DECLS

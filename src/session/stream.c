@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "session/stream.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <gio/gio.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include "base/byte-queue.h"
+#include "base/timer.h"
+
+/* How long a peer may take to close its side after the end was sent to it. */
+#define LINGER_SECONDS 10
+
+struct _TcpStream
+{
+  grefcount refs;
+  guint32 id;
+  guint64 serial;
+  TcpStreamCallbacks callbacks;
+  gpointer user_data;
+
+  GSocketConnection *connection;
+  GSocket *socket; /* of the connection */
+  GSource *source;
+  gpointer tag; /* of the socket in the source */
+  GIOCondition interest;
+
+  TcpByteQueue queue;
+  gsize *total;           /* what waits in all streams of the session */
+  gboolean finishing;     /* closes when the queue is empty, */
+  gboolean finish_broken; /* with a reset */
+  gboolean closed;
+};
+
+typedef struct
+{
+  GSource source;
+  TcpStream *stream;
+} StreamSource;
+
+static void stream_flush (TcpStream *self);
+
+static void
+stream_set_interest (TcpStream    *self,
+                     GIOCondition  interest)
+{
+  if (self->source == NULL || self->interest == interest)
+    return;
+
+  self->interest = interest;
+  g_source_modify_unix_fd (self->source, self->tag, interest);
+}
+
+/* What the socket broke with, if it did. */
+static GError *
+stream_take_socket_error (TcpStream *self)
+{
+  GError *error = NULL;
+
+  if (g_socket_check_connect_result (self->socket, &error))
+    return NULL;
+  return error;
+}
+
+static gboolean
+stream_source_dispatch (GSource     *source,
+                        GSourceFunc  callback,
+                        gpointer     user_data)
+{
+  TcpStream *self = tcp_stream_ref (((StreamSource *) source)->stream);
+  GIOCondition condition = g_source_query_unix_fd (source, self->tag);
+
+  if (condition & (G_IO_ERR | G_IO_HUP) && !(self->interest & G_IO_IN))
+    {
+      /* Not being read, so nobody else would notice. A hang-up alone says only
+       * that both directions are closed. */
+      g_autoptr (GError) error = stream_take_socket_error (self);
+
+      if (error == NULL)
+        g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED,
+                             "the TCP connection was closed");
+      tcp_stream_reset (self, error);
+    }
+  else
+    {
+      if (condition & G_IO_OUT)
+        stream_flush (self);
+      if (!self->closed && condition & (G_IO_IN | G_IO_ERR | G_IO_HUP))
+        {
+          stream_set_interest (self, self->interest & ~G_IO_IN);
+          self->callbacks.readable (self, self->user_data);
+        }
+    }
+
+  tcp_stream_unref (self);
+  return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs stream_source_funcs = { .dispatch = stream_source_dispatch };
+
+TcpStream *
+tcp_stream_new (guint32                   id,
+                gsize                    *total,
+                const TcpStreamCallbacks *callbacks,
+                gpointer                  user_data)
+{
+  TcpStream *self = g_new0 (TcpStream, 1);
+
+  g_ref_count_init (&self->refs);
+  self->id = id;
+  self->total = total;
+  self->callbacks = *callbacks;
+  self->user_data = user_data;
+  return self;
+}
+
+TcpStream *
+tcp_stream_ref (TcpStream *self)
+{
+  g_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_stream_unref (TcpStream *self)
+{
+  if (!g_ref_count_dec (&self->refs))
+    return;
+
+  tcp_source_clear (&self->source);
+  tcp_byte_queue_clear (&self->queue);
+  g_clear_object (&self->connection);
+  g_free (self);
+}
+
+guint32
+tcp_stream_get_id (TcpStream *self)
+{
+  return self->id;
+}
+
+/* The number under which the application knows it. */
+void
+tcp_stream_set_serial (TcpStream *self,
+                       guint64    serial)
+{
+  self->serial = serial;
+}
+
+guint64
+tcp_stream_get_serial (TcpStream *self)
+{
+  return self->serial;
+}
+
+/* Gives it the TCP connection, to which all goes that was written so far. */
+void
+tcp_stream_attach (TcpStream         *self,
+                   GSocketConnection *connection)
+{
+  GSocket *socket = g_socket_connection_get_socket (connection);
+
+  g_assert (self->socket == NULL && !self->closed);
+
+  self->connection = g_object_ref (connection);
+  self->socket = socket;
+  g_socket_set_blocking (socket, FALSE);
+  g_socket_set_option (socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
+
+  self->source = g_source_new (&stream_source_funcs, sizeof (StreamSource));
+  ((StreamSource *) self->source)->stream = self;
+  g_source_set_static_name (self->source, "[tcptunnel] stream");
+  self->interest = G_IO_IN;
+  self->tag = g_source_add_unix_fd (self->source, g_socket_get_fd (socket), self->interest);
+  g_source_attach (self->source, g_main_context_get_thread_default ());
+
+  if (self->queue.length > 0 || self->finishing)
+    stream_flush (self);
+}
+
+gboolean
+tcp_stream_is_attached (TcpStream *self)
+{
+  return self->socket != NULL;
+}
+
+gboolean
+tcp_stream_is_closed (TcpStream *self)
+{
+  return self->closed;
+}
+
+/* Whether the peer has closed its side, though there may be bytes before that
+ * which were not read yet. */
+gboolean
+tcp_stream_peer_has_left (TcpStream *self)
+{
+  struct pollfd pollfd = { .events = POLLRDHUP };
+
+  if (self->closed || self->socket == NULL)
+    return self->closed;
+
+  pollfd.fd = g_socket_get_fd (self->socket);
+  return poll (&pollfd, 1, 0) == 1 && pollfd.revents != 0;
+}
+
+static gssize
+stream_receive (GSocket *socket,
+                gpointer data,
+                gsize    length)
+{
+  gssize n;
+
+  do
+    n = recv (g_socket_get_fd (socket), data, length, 0);
+  while (n < 0 && errno == EINTR);
+
+  return n;
+}
+
+/* Reads what is there, at most what fits: 0 at the end, -1 and no error if there
+ * is nothing for now. */
+gssize
+tcp_stream_read (TcpStream  *self,
+                 TcpBuffer  *buffer,
+                 GError    **error)
+{
+  /* Not g_socket_receive(), which makes an error of "nothing for now". */
+  gssize n = stream_receive (self->socket, buffer->payload, buffer->capacity);
+  int code = errno;
+
+  if (n >= 0)
+    buffer->length = n;
+  else if (code != EAGAIN && code != EWOULDBLOCK)
+    g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
+
+  return n;
+}
+
+/* Says when there is something to read, from now on. */
+void
+tcp_stream_watch (TcpStream *self)
+{
+  stream_set_interest (self, self->interest | G_IO_IN);
+}
+
+static gssize
+stream_send (TcpStream    *self,
+             const guint8 *data,
+             gsize         length)
+{
+  gssize n;
+
+  do
+    n = send (g_socket_get_fd (self->socket), data, length, MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+
+  if (n >= 0)
+    return n;
+  if (errno == EAGAIN || errno == EWOULDBLOCK)
+    return 0;
+  return -1;
+}
+
+/* Lingering: the end was sent; closing before the peer has closed its side too
+ * would make a reset of it if bytes of the peer are still on their way. */
+
+typedef struct
+{
+  GSource source;
+  GSocketConnection *connection; /* closes with its last reference */
+} LingerSource;
+
+static gboolean
+linger_source_dispatch (GSource     *source,
+                        GSourceFunc  callback,
+                        gpointer     user_data)
+{
+  char scrap[4096];
+  gssize n;
+
+  if (g_source_get_time (source) >= g_source_get_ready_time (source))
+    return G_SOURCE_REMOVE;
+
+  n = stream_receive (g_socket_connection_get_socket (((LingerSource *) source)->connection), scrap, sizeof (scrap));
+  if (n > 0 || (n < 0 && errno == EAGAIN))
+    return G_SOURCE_CONTINUE;
+  return G_SOURCE_REMOVE;
+}
+
+static void
+linger_source_finalize (GSource *source)
+{
+  g_object_unref (((LingerSource *) source)->connection);
+}
+
+static GSourceFuncs linger_source_funcs = {
+  .dispatch = linger_source_dispatch,
+  .finalize = linger_source_finalize,
+};
+
+static void
+linger (GSocketConnection *connection)
+{
+  g_autoptr (GSource) source = g_source_new (&linger_source_funcs, sizeof (LingerSource));
+
+  ((LingerSource *) source)->connection = g_object_ref (connection);
+  g_source_set_static_name (source, "[tcptunnel] linger");
+  g_source_add_unix_fd (source, g_socket_get_fd (g_socket_connection_get_socket (connection)), G_IO_IN);
+  g_source_set_ready_time (source, g_get_monotonic_time () + LINGER_SECONDS * G_TIME_SPAN_SECOND);
+  g_source_attach (source, g_main_context_get_thread_default ());
+}
+
+static void
+stream_close (TcpStream    *self,
+              const GError *error)
+{
+  TcpStreamCallbacks callbacks = self->callbacks;
+
+  if (self->closed)
+    return;
+
+  self->closed = TRUE;
+  tcp_source_clear (&self->source);
+  *self->total -= self->queue.length;
+  tcp_byte_queue_clear (&self->queue);
+  self->socket = NULL;
+  g_clear_object (&self->connection);
+  callbacks.closed (self, error, self->user_data);
+}
+
+/* Breaks the connection, in a way that its peer sees: nobody must take what
+ * arrived for all there was. */
+void
+tcp_stream_reset (TcpStream    *self,
+                  const GError *error)
+{
+  g_autoptr (GError) copy = error != NULL ? g_error_copy (error) : NULL;
+
+  if (self->closed)
+    return;
+
+  if (self->socket != NULL)
+    {
+      struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+
+      setsockopt (g_socket_get_fd (self->socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof (at_once));
+      tcp_source_clear (&self->source);
+      g_socket_close (self->socket, NULL);
+    }
+  stream_close (self, copy);
+}
+
+static void
+stream_flush (TcpStream *self)
+{
+  const guint8 *data;
+  gsize length;
+  gsize before = self->queue.length;
+
+  while ((data = tcp_byte_queue_peek (&self->queue, &length)) != NULL)
+    {
+      gssize n = stream_send (self, data, length);
+
+      if (n < 0)
+        {
+          g_autoptr (GError) error = NULL;
+          int code = errno;
+
+          error = g_error_new_literal (G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
+          tcp_stream_reset (self, error);
+          return;
+        }
+      if (n > 0)
+        tcp_byte_queue_drop (&self->queue, n);
+      *self->total -= n;
+      if ((gsize) n < length)
+        break;
+    }
+
+  if (self->queue.length > 0)
+    stream_set_interest (self, self->interest | G_IO_OUT);
+  else
+    stream_set_interest (self, self->interest & ~G_IO_OUT);
+
+  if (self->queue.length == 0 && self->finishing)
+    {
+      if (self->finish_broken)
+        {
+          tcp_stream_reset (self, NULL);
+          return;
+        }
+      tcp_source_clear (&self->source);
+      g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
+      linger (self->connection);
+      stream_close (self, NULL);
+      return;
+    }
+
+  if (self->queue.length < before)
+    self->callbacks.flushed (self, self->user_data);
+}
+
+/* Writes to the socket; what it does not take, or all if there is none yet, waits.
+ * The caller watches the total. */
+void
+tcp_stream_write (TcpStream    *self,
+                  const guint8 *data,
+                  gsize         length)
+{
+  if (self->closed || self->finishing)
+    return;
+
+  if (self->socket != NULL && self->queue.length == 0)
+    {
+      gssize n = stream_send (self, data, length);
+
+      /* An error is found again, and told, when the rest is tried. */
+      if (n > 0)
+        {
+          data += n;
+          length -= n;
+        }
+      if (length == 0)
+        return;
+    }
+
+  tcp_byte_queue_append (&self->queue, data, length);
+  *self->total += length;
+  stream_set_interest (self, self->interest | G_IO_OUT);
+}
+
+/* Ends the connection behind what waits: in order, or, if the peer might miss
+ * something, in a reset. Nothing is read any more. */
+void
+tcp_stream_finish (TcpStream *self,
+                   gboolean   complete)
+{
+  if (self->closed || self->finishing)
+    return;
+
+  self->finishing = TRUE;
+  self->finish_broken = !complete;
+  stream_set_interest (self, self->interest & ~G_IO_IN);
+  if (self->socket != NULL && self->queue.length == 0)
+    stream_flush (self);
+}
+
+gboolean
+tcp_stream_is_finishing (TcpStream *self)
+{
+  return self->finishing;
+}

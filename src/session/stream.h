@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include "base/buffer.h"
+
+G_BEGIN_DECLS
+
+/* One TCP connection of a session. It knows its socket and what waits for that;
+ * when to read, and where the bytes go, is the session's business.
+ *
+ *     attach ──▶ readable/read ... write ... ──▶ finish or reset ──▶ closed
+ */
+typedef struct _TcpStream TcpStream;
+
+typedef struct
+{
+  /* There is something to read, or the end. Said once: the stream looks again
+   * after tcp_stream_watch(). */
+  void (*readable) (TcpStream *stream,
+                    gpointer   user_data);
+  /* Bytes that waited for the socket went there. */
+  void (*flushed) (TcpStream *stream,
+                   gpointer   user_data);
+  /* The last word: nothing waits any more, or it never will get there. */
+  void (*closed) (TcpStream    *stream,
+                  const GError *error,
+                  gpointer      user_data);
+} TcpStreamCallbacks;
+
+TcpStream *tcp_stream_new (guint32                   id,
+                           gsize                    *total,
+                           const TcpStreamCallbacks *callbacks,
+                           gpointer                  user_data);
+TcpStream *tcp_stream_ref (TcpStream *self);
+void tcp_stream_unref (TcpStream *self);
+guint32 tcp_stream_get_id (TcpStream *self);
+void tcp_stream_set_serial (TcpStream *self,
+                            guint64    serial);
+guint64 tcp_stream_get_serial (TcpStream *self);
+void tcp_stream_attach (TcpStream         *self,
+                        GSocketConnection *connection);
+gboolean tcp_stream_is_attached (TcpStream *self);
+gboolean tcp_stream_is_closed (TcpStream *self);
+gboolean tcp_stream_peer_has_left (TcpStream *self);
+void tcp_stream_watch (TcpStream *self);
+gssize tcp_stream_read (TcpStream  *self,
+                        TcpBuffer  *buffer,
+                        GError    **error);
+void tcp_stream_write (TcpStream    *self,
+                       const guint8 *data,
+                       gsize         length);
+void tcp_stream_finish (TcpStream *self,
+                        gboolean   complete);
+gboolean tcp_stream_is_finishing (TcpStream *self);
+void tcp_stream_reset (TcpStream    *self,
+                       const GError *error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpStream, tcp_stream_unref)
+
+G_END_DECLS

@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tunnel/tunnel-private.h"
+
+#include "base/accessors.h"
+
+#define GETTER(ctype, name, zero, expression) \
+  TCP_GETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name, zero, expression)
+#define SETTER_PLAIN(ctype, name) TCP_SETTER_PLAIN (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name)
+#define SETTER_STRING(name) TCP_SETTER_STRING (TcpTunnel, tunnel, TCP_IS_TUNNEL, name)
+#define SETTER_OBJECT(ctype, name) TCP_SETTER_OBJECT (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name)
+
+/**
+ * tcp_tunnel_get_remote_uri:
+ * @self: a tunnel
+ *
+ * Gets the URL of the gateway.
+ *
+ * Returns: (nullable) (transfer none): the URL
+ *
+ * Since: 1.0
+ */
+GETTER (const char *, remote_uri, NULL, tcp_tunnel_peek_settings (self)->remote_uri)
+
+/**
+ * tcp_tunnel_set_remote_uri:
+ * @self: a tunnel
+ * @remote_uri: (nullable): a URL that begins with `ws://` or `wss://`
+ *
+ * Sets the URL of the gateway.
+ *
+ * See [property@TcpTunnel.Tunnel:remote-uri]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_STRING (remote_uri)
+
+/**
+ * tcp_tunnel_get_hostname:
+ * @self: a tunnel
+ *
+ * Gets the address to listen on.
+ *
+ * Returns: (transfer none) (nullable): an address or a name
+ *
+ * Since: 1.0
+ */
+GETTER (const char *, hostname, NULL, tcp_tunnel_peek_settings (self)->hostname)
+
+/**
+ * tcp_tunnel_set_hostname:
+ * @self: a tunnel
+ * @hostname: (nullable): an IPv4 or IPv6 address, or a name
+ *
+ * Sets the address to listen on.
+ *
+ * See [property@TcpTunnel.Tunnel:hostname]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_STRING (hostname)
+
+/**
+ * tcp_tunnel_get_port:
+ * @self: a tunnel
+ *
+ * Gets the port to listen on.
+ *
+ * Returns: the port, 0 for any
+ *
+ * Since: 1.0
+ */
+GETTER (guint, port, 0, tcp_tunnel_peek_settings (self)->port)
+
+/**
+ * tcp_tunnel_set_port:
+ * @self: a tunnel
+ * @port: a port from 0 to 65535, 0 for any
+ *
+ * Sets the port to listen on.
+ *
+ * See [property@TcpTunnel.Tunnel:port]. Takes effect when the tunnel is next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, port)
+
+/**
+ * tcp_tunnel_get_mode:
+ * @self: a tunnel
+ *
+ * Gets how TCP connections map to WebSockets.
+ *
+ * Returns: the mode
+ *
+ * Since: 1.0
+ */
+GETTER (TcpTunnelMode, mode, TCP_TUNNEL_MODE_SINGLETON, tcp_tunnel_peek_settings (self)->mode)
+
+/**
+ * tcp_tunnel_set_mode:
+ * @self: a tunnel
+ * @mode: a mode
+ *
+ * Sets how TCP connections map to WebSockets.
+ *
+ * See [property@TcpTunnel.Tunnel:mode]. Takes effect when the tunnel is next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (TcpTunnelMode, mode)
+
+/**
+ * tcp_tunnel_get_max_reconnect_attempts:
+ * @self: a tunnel
+ *
+ * Gets how often in a row the tunnel tries to reconnect.
+ *
+ * Returns: the number
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_reconnect_attempts, 0, tcp_tunnel_peek_settings (self)->max_reconnect_attempts)
+
+/**
+ * tcp_tunnel_set_max_reconnect_attempts:
+ * @self: a tunnel
+ * @max_reconnect_attempts: the number of attempts, 0 for none
+ *
+ * Sets how often in a row the tunnel tries to reconnect.
+ *
+ * See [property@TcpTunnel.Tunnel:max-reconnect-attempts]. Takes effect when the tunnel
+ * is next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, max_reconnect_attempts)
+
+/**
+ * tcp_tunnel_get_reconnect_delay:
+ * @self: a tunnel
+ *
+ * Gets the first delay before reconnecting.
+ *
+ * Returns: milliseconds
+ *
+ * Since: 1.0
+ */
+GETTER (guint, reconnect_delay, 0, tcp_tunnel_peek_settings (self)->reconnect_delay)
+
+/**
+ * tcp_tunnel_set_reconnect_delay:
+ * @self: a tunnel
+ * @reconnect_delay: milliseconds
+ *
+ * Sets the first delay before reconnecting.
+ *
+ * See [property@TcpTunnel.Tunnel:reconnect-delay]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, reconnect_delay)
+
+/**
+ * tcp_tunnel_get_max_reconnect_delay:
+ * @self: a tunnel
+ *
+ * Gets the longest delay before reconnecting.
+ *
+ * Returns: milliseconds
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_reconnect_delay, 0, tcp_tunnel_peek_settings (self)->max_reconnect_delay)
+
+/**
+ * tcp_tunnel_set_max_reconnect_delay:
+ * @self: a tunnel
+ * @max_reconnect_delay: milliseconds
+ *
+ * Sets the longest delay before reconnecting.
+ *
+ * See [property@TcpTunnel.Tunnel:max-reconnect-delay]. Takes effect when the tunnel is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, max_reconnect_delay)
+
+/**
+ * tcp_tunnel_get_log_level:
+ * @self: a tunnel
+ *
+ * Gets how much is logged.
+ *
+ * Returns: the level
+ *
+ * Since: 1.0
+ */
+GETTER (TcpTunnelLogLevel, log_level, TCP_TUNNEL_LOG_LEVEL_NONE, tcp_log_get_level (tcp_tunnel_peek_log (self)))
+
+/**
+ * tcp_tunnel_set_log_level:
+ * @self: a tunnel
+ * @log_level: a level
+ *
+ * Sets how much is logged.
+ *
+ * Takes effect at once.
+ *
+ * Since: 1.0
+ */
+TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, TcpTunnelLogLevel, log_level,
+            tcp_log_get_level (tcp_tunnel_peek_log (self)) == log_level,
+            tcp_log_set_level (tcp_tunnel_peek_log (self), log_level))
+
+/**
+ * tcp_tunnel_get_connect_timeout:
+ * @self: a tunnel
+ *
+ * Gets how long the opening of a WebSocket may take.
+ *
+ * Returns: milliseconds
+ *
+ * Since: 1.0
+ */
+GETTER (guint, connect_timeout, 0, tcp_tunnel_peek_settings (self)->connect_timeout)
+
+/**
+ * tcp_tunnel_set_connect_timeout:
+ * @self: a tunnel
+ * @connect_timeout: milliseconds, 0 for ever
+ *
+ * Sets how long the opening of a WebSocket may take.
+ *
+ * See [property@TcpTunnel.Tunnel:connect-timeout]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, connect_timeout)
+
+/**
+ * tcp_tunnel_get_keepalive_interval:
+ * @self: a tunnel
+ *
+ * Gets how often a ping is sent.
+ *
+ * Returns: milliseconds
+ *
+ * Since: 1.0
+ */
+GETTER (guint, keepalive_interval, 0, tcp_tunnel_peek_settings (self)->keepalive_interval)
+
+/**
+ * tcp_tunnel_set_keepalive_interval:
+ * @self: a tunnel
+ * @keepalive_interval: milliseconds, 0 for never
+ *
+ * Sets how often a ping is sent.
+ *
+ * See [property@TcpTunnel.Tunnel:keepalive-interval]. Takes effect when the tunnel is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, keepalive_interval)
+
+/**
+ * tcp_tunnel_get_keepalive_timeout:
+ * @self: a tunnel
+ *
+ * Gets how long the gateway may stay silent after a ping.
+ *
+ * Returns: milliseconds
+ *
+ * Since: 1.0
+ */
+GETTER (guint, keepalive_timeout, 0, tcp_tunnel_peek_settings (self)->keepalive_timeout)
+
+/**
+ * tcp_tunnel_set_keepalive_timeout:
+ * @self: a tunnel
+ * @keepalive_timeout: milliseconds, 0 for ever
+ *
+ * Sets how long the gateway may stay silent after a ping.
+ *
+ * See [property@TcpTunnel.Tunnel:keepalive-timeout]. Takes effect when the tunnel is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, keepalive_timeout)
+
+/**
+ * tcp_tunnel_get_max_buffered_bytes:
+ * @self: a tunnel
+ *
+ * Gets how many bytes may wait for TCP clients.
+ *
+ * Returns: bytes
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_buffered_bytes, 0, tcp_tunnel_peek_settings (self)->max_buffered_bytes)
+
+/**
+ * tcp_tunnel_set_max_buffered_bytes:
+ * @self: a tunnel
+ * @max_buffered_bytes: bytes, at least 512 KiB
+ *
+ * Sets how many bytes may wait for TCP clients.
+ *
+ * See [property@TcpTunnel.Tunnel:max-buffered-bytes]. Takes effect when the tunnel is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, max_buffered_bytes)
+
+/**
+ * tcp_tunnel_get_max_connections:
+ * @self: a tunnel
+ *
+ * Gets how many TCP connections may be open at once.
+ *
+ * Returns: the number
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_connections, 0, tcp_tunnel_peek_settings (self)->max_connections)
+
+/**
+ * tcp_tunnel_set_max_connections:
+ * @self: a tunnel
+ * @max_connections: the number of connections
+ *
+ * Sets how many TCP connections may be open at once.
+ *
+ * See [property@TcpTunnel.Tunnel:max-connections]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (guint, max_connections)
+
+/**
+ * tcp_tunnel_get_reset_on_loss:
+ * @self: a tunnel
+ *
+ * Gets whether a TCP connection that may have lost bytes is reset.
+ *
+ * Returns: whether it is reset
+ *
+ * Since: 1.0
+ */
+GETTER (gboolean, reset_on_loss, FALSE, tcp_tunnel_peek_settings (self)->reset_on_loss)
+
+/**
+ * tcp_tunnel_set_reset_on_loss:
+ * @self: a tunnel
+ * @reset_on_loss: whether to reset it
+ *
+ * Sets whether a TCP connection that may have lost bytes is reset.
+ *
+ * See [property@TcpTunnel.Tunnel:reset-on-loss]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, gboolean, reset_on_loss,
+            tcp_tunnel_peek_settings (self)->reset_on_loss == !!reset_on_loss,
+            tcp_tunnel_peek_settings (self)->reset_on_loss = !!reset_on_loss)
+
+/**
+ * tcp_tunnel_get_request_headers:
+ * @self: a tunnel
+ *
+ * Gets the further request headers.
+ *
+ * Returns: (nullable) (transfer none) (array zero-terminated=1): headers as `Name:
+ *   value`
+ *
+ * Since: 1.0
+ */
+GETTER (const char *const *, request_headers, NULL, (const char *const *) tcp_tunnel_peek_settings (self)->request_headers)
+
+/**
+ * tcp_tunnel_set_request_headers:
+ * @self: a tunnel
+ * @request_headers: (nullable) (array zero-terminated=1): headers as `Name: value`
+ *
+ * Sets the further request headers.
+ *
+ * See [property@TcpTunnel.Tunnel:request-headers]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, const char *const *, request_headers, FALSE,
+            tcp_replace_strv (&tcp_tunnel_peek_settings (self)->request_headers, request_headers))
+
+/**
+ * tcp_tunnel_get_proxy_resolver:
+ * @self: a tunnel
+ *
+ * Gets what finds the proxy to use.
+ *
+ * Returns: (nullable) (transfer none): a proxy resolver, or %NULL for that of the system
+ *
+ * Since: 1.0
+ */
+GETTER (GProxyResolver *, proxy_resolver, NULL, tcp_tunnel_peek_settings (self)->proxy_resolver)
+
+/**
+ * tcp_tunnel_set_proxy_resolver:
+ * @self: a tunnel
+ * @proxy_resolver: (nullable): a proxy resolver, or %NULL for that of the system
+ *
+ * Sets what finds the proxy to use.
+ *
+ * See [property@TcpTunnel.Tunnel:proxy-resolver]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_OBJECT (GProxyResolver *, proxy_resolver)
+
+/**
+ * tcp_tunnel_get_tls_database:
+ * @self: a tunnel
+ *
+ * Gets the authorities that certificates are checked against.
+ *
+ * Returns: (nullable) (transfer none): a database, or %NULL for that of the system
+ *
+ * Since: 1.0
+ */
+GETTER (GTlsDatabase *, tls_database, NULL, tcp_tunnel_peek_settings (self)->tls_database)
+
+/**
+ * tcp_tunnel_set_tls_database:
+ * @self: a tunnel
+ * @tls_database: (nullable): a database, or %NULL for that of the system
+ *
+ * Sets the authorities that certificates are checked against.
+ *
+ * See [property@TcpTunnel.Tunnel:tls-database]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_OBJECT (GTlsDatabase *, tls_database)
+
+/**
+ * tcp_tunnel_get_client_certificate:
+ * @self: a tunnel
+ *
+ * Gets the certificate to show to a gateway.
+ *
+ * Returns: (nullable) (transfer none): a certificate with its private key
+ *
+ * Since: 1.0
+ */
+GETTER (GTlsCertificate *, client_certificate, NULL, tcp_tunnel_peek_settings (self)->client_certificate)
+
+/**
+ * tcp_tunnel_set_client_certificate:
+ * @self: a tunnel
+ * @client_certificate: (nullable): a certificate with its private key
+ *
+ * Sets the certificate to show to a gateway.
+ *
+ * See [property@TcpTunnel.Tunnel:client-certificate]. Takes effect when the tunnel is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_OBJECT (GTlsCertificate *, client_certificate)
+
+/**
+ * tcp_tunnel_get_state:
+ * @self: a tunnel
+ *
+ * Gets where the WebSocket stands at this moment.
+ *
+ * May be called from any thread.
+ *
+ * Returns: the state
+ *
+ * Since: 1.0
+ */
+GETTER (TcpTunnelState, state, TCP_TUNNEL_STATE_DISCONNECTED, tcp_status_get (tcp_tunnel_peek_status (self), state))
+
+/**
+ * tcp_tunnel_get_bytes_sent:
+ * @self: a tunnel
+ *
+ * Gets how many bytes went from TCP into WebSockets since the tunnel was created.
+ *
+ * May be called from any thread.
+ *
+ * Returns: bytes
+ *
+ * Since: 1.0
+ */
+GETTER (guint64, bytes_sent, 0, tcp_status_get (tcp_tunnel_peek_status (self), bytes_sent))
+
+/**
+ * tcp_tunnel_get_bytes_received:
+ * @self: a tunnel
+ *
+ * Gets how many bytes came from WebSockets for TCP since the tunnel was created.
+ *
+ * May be called from any thread.
+ *
+ * Returns: bytes
+ *
+ * Since: 1.0
+ */
+GETTER (guint64, bytes_received, 0, tcp_status_get (tcp_tunnel_peek_status (self), bytes_received))
+
+/**
+ * tcp_tunnel_get_open_connections:
+ * @self: a tunnel
+ *
+ * Gets how many TCP connections are open.
+ *
+ * May be called from any thread.
+ *
+ * Returns: the number
+ *
+ * Since: 1.0
+ */
+GETTER (guint, open_connections, 0, tcp_status_get (tcp_tunnel_peek_status (self), open_connections))
+
+/**
+ * tcp_tunnel_get_total_connections:
+ * @self: a tunnel
+ *
+ * Gets how many TCP connections there were since the tunnel was created.
+ *
+ * May be called from any thread.
+ *
+ * Returns: the number
+ *
+ * Since: 1.0
+ */
+GETTER (guint64, total_connections, 0, tcp_status_get (tcp_tunnel_peek_status (self), total_connections))
+
+/**
+ * tcp_tunnel_get_reconnects:
+ * @self: a tunnel
+ *
+ * Gets how often a WebSocket was replaced by another since the tunnel was created.
+ *
+ * May be called from any thread.
+ *
+ * Returns: the number
+ *
+ * Since: 1.0
+ */
+GETTER (guint64, reconnects, 0, tcp_status_get (tcp_tunnel_peek_status (self), reconnects))
+
+/**
+ * tcp_tunnel_get_round_trip:
+ * @self: a tunnel
+ *
+ * Gets how long the last ping took to be answered, in microseconds, or -1 if none was
+ * yet.
+ *
+ * May be called from any thread.
+ *
+ * Returns: microseconds, or -1
+ *
+ * Since: 1.0
+ */
+GETTER (gint64, round_trip, -1, tcp_status_get (tcp_tunnel_peek_status (self), round_trip))
+
+/**
+ * tcp_tunnel_get_last_error:
+ * @self: a tunnel
+ *
+ * Gets what last went wrong since the tunnel was started.
+ *
+ * May be called from any thread.
+ *
+ * Returns: (nullable) (transfer full): an error, or %NULL if nothing did
+ *
+ * Since: 1.0
+ */
+GETTER (GError *, last_error, NULL, tcp_status_dup_error (tcp_tunnel_peek_status (self)))

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tunnel/dialer.h"
+
+#include <libsoup/soup.h>
+#include "base/timer.h"
+
+/* A gateway may ask to wait, but not for ever. */
+#define MAX_RETRY_AFTER (10 * 60 * 1000)
+
+struct _TcpDialer
+{
+  SoupSession *session;
+  char *token;
+  char **headers;
+  GTlsCertificate *certificate;
+  char *display;
+  guint timeout;
+  guint keepalive_interval;
+  guint keepalive_timeout;
+  TcpLog *log;
+  TcpStatus *status;
+  TcpChannelGroup *group;
+};
+
+typedef struct
+{
+  TcpDialer *dialer; /* not valid once cancelled */
+  GUri *uri;
+  SoupMessage *message;
+  GSocket *socket;
+  GCancellable *cancellable; /* ours: the caller's, or the time is up */
+  GCancellable *caller;
+  gulong caller_id;
+  GSource *timeout;
+  gboolean timed_out;
+  TcpDialFunc func;
+  gpointer user_data;
+} Attempt;
+
+TcpDialer *
+tcp_dialer_new (const TcpTunnelSettings *settings,
+                TcpLog                  *log,
+                TcpStatus               *status,
+                TcpChannelGroup         *group)
+{
+  TcpDialer *self = g_new0 (TcpDialer, 1);
+
+  self->session = soup_session_new_with_options ("user-agent", "libtcptunnel/" TCP_TUNNEL_VERSION,
+                                                 "max-conns", 64, "max-conns-per-host", 64,
+                                                 "timeout", 0, "idle-timeout", 0, NULL);
+  /* Neither a session nor a proxy makes use of a compressed tunnel. */
+  soup_session_remove_feature_by_type (self->session, SOUP_TYPE_WEBSOCKET_EXTENSION_MANAGER);
+  if (settings->proxy_resolver != NULL)
+    soup_session_set_proxy_resolver (self->session, settings->proxy_resolver);
+  if (settings->tls_database != NULL)
+    soup_session_set_tls_database (self->session, settings->tls_database);
+  if (settings->client_certificate != NULL)
+    self->certificate = g_object_ref (settings->client_certificate);
+  self->token = g_strdup (settings->token);
+  self->headers = g_strdupv (settings->request_headers);
+  self->display = g_strdup (settings->display);
+  self->timeout = settings->connect_timeout;
+  self->keepalive_interval = settings->keepalive_interval;
+  self->keepalive_timeout = settings->keepalive_timeout;
+  self->log = tcp_log_ref (log);
+  self->status = tcp_status_ref (status);
+  self->group = tcp_channel_group_ref (group);
+
+  return self;
+}
+
+void
+tcp_dialer_free (TcpDialer *self)
+{
+  soup_session_abort (self->session);
+  g_object_unref (self->session);
+  g_clear_object (&self->certificate);
+  g_strfreev (self->headers);
+  g_free (self->token);
+  g_free (self->display);
+  tcp_log_unref (self->log);
+  tcp_status_unref (self->status);
+  tcp_channel_group_unref (self->group);
+  g_free (self);
+}
+
+void
+tcp_dialer_set_token (TcpDialer  *self,
+                      const char *token)
+{
+  g_free (self->token);
+  self->token = g_strdup (token);
+}
+
+/* HTTP 400 to 499 is final but for those that say "later". 401 is too, once the
+ * application has no other token. */
+gboolean
+tcp_dial_status_is_final (guint status)
+{
+  return status >= 400 && status <= 499 && status != 408 && status != 425 && status != 429;
+}
+
+/* In ms, -1 if there is nothing that can be understood. */
+gint64
+tcp_dial_parse_retry_after (const char *text,
+                            GDateTime  *now)
+{
+  g_autoptr (GDateTime) date = NULL;
+  guint64 seconds;
+  gint64 wait;
+
+  if (text == NULL)
+    return -1;
+  if (g_ascii_string_to_unsigned (text, 10, 0, G_MAXUINT32, &seconds, NULL))
+    return MIN (seconds * 1000, MAX_RETRY_AFTER);
+
+  date = soup_date_time_new_from_http_string (text);
+  if (date == NULL)
+    return -1;
+  wait = g_date_time_difference (date, now) / G_TIME_SPAN_MILLISECOND;
+  return CLAMP (wait, 0, MAX_RETRY_AFTER);
+}
+
+static void
+attempt_free (Attempt *attempt)
+{
+  if (attempt->caller != NULL)
+    g_cancellable_disconnect (attempt->caller, attempt->caller_id);
+  g_clear_object (&attempt->caller);
+  tcp_source_clear (&attempt->timeout);
+  g_clear_object (&attempt->cancellable);
+  g_signal_handlers_disconnect_by_data (attempt->message, attempt);
+  g_clear_object (&attempt->message);
+  g_clear_object (&attempt->socket);
+  g_uri_unref (attempt->uri);
+  g_free (attempt);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Attempt, attempt_free)
+
+static const char *
+describe_status (guint status)
+{
+  switch (status)
+    {
+    case 400: return "does not understand the request";
+    case 401: return "refused the token";
+    case 403: return "forbids it";
+    case 404: return "has nothing at this path";
+    case 410: return "says that the session is gone";
+    case 503: return "is not available now";
+    default: break;
+    }
+  if (status >= 500)
+    return "failed";
+  if (status >= 300 && status < 400)
+    return "sends elsewhere, which is not followed";
+  if (status >= 400)
+    return "refused the request";
+  return "answered, but not with a WebSocket";
+}
+
+static GError *
+status_error (TcpDialer  *self,
+              guint       status,
+              const char *phrase)
+{
+  TcpTunnelError code = TCP_TUNNEL_ERROR_UNREACHABLE;
+
+  if (status == 401)
+    code = TCP_TUNNEL_ERROR_UNAUTHORIZED;
+  else if (tcp_dial_status_is_final (status))
+    code = TCP_TUNNEL_ERROR_REJECTED;
+  else if (status < 300)
+    code = TCP_TUNNEL_ERROR_PROTOCOL;
+
+  return g_error_new (TCP_TUNNEL_ERROR, code, "the gateway %s %s (%u%s%s)", self->display, describe_status (status),
+                      status, phrase != NULL && *phrase != '\0' ? " " : "", phrase != NULL ? phrase : "");
+}
+
+static void
+describe_failure (TcpDialer     *self,
+                  Attempt       *attempt,
+                  GError        *cause,
+                  TcpDialResult *result)
+{
+  guint status = soup_message_get_status (attempt->message);
+  SoupMessageHeaders *headers = soup_message_get_response_headers (attempt->message);
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+
+  if (attempt->timed_out)
+    {
+      result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT,
+                                   "the gateway %s did not answer within %u ms", self->display, self->timeout);
+    }
+  else if (status >= 200)
+    {
+      result->status = status;
+      result->retry_after = tcp_dial_parse_retry_after (soup_message_headers_get_one (headers, "Retry-After"), now);
+      result->error = status_error (self, status, soup_message_get_reason_phrase (attempt->message));
+    }
+  else if (cause->domain == G_TLS_ERROR)
+    {
+      result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS,
+                                   "no trusted TLS connection to the gateway %s: %s", self->display, cause->message);
+    }
+  else if (cause->domain == SOUP_WEBSOCKET_ERROR)
+    {
+      result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                                   "what answers at %s is no WebSocket: %s", self->display, cause->message);
+    }
+  else
+    {
+      result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
+                                   "the gateway %s cannot be reached: %s", self->display, cause->message);
+    }
+}
+
+/* libsoup has made a connection of its own around the stream, whose reading has to
+ * stop before ours begins. It stays as the stream's owner. */
+static void
+silence (SoupWebsocketConnection *connection)
+{
+  GMainContext *context = g_main_context_get_thread_default ();
+  GSource *source = g_main_context_find_source_by_user_data (context, connection);
+
+  /* There is a test that says so loudly if a libsoup does it another way. */
+  g_return_if_fail (source != NULL);
+  g_source_destroy (source);
+}
+
+static TcpChannel *
+attempt_make_channel (TcpDialer               *self,
+                      Attempt                 *attempt,
+                      SoupWebsocketConnection *connection)
+{
+  TcpChannelOptions options = {
+    .client = TRUE,
+    .uri = attempt->uri,
+    .socket = attempt->socket,
+    .owner = G_OBJECT (connection),
+    .keepalive_interval = self->keepalive_interval,
+    .keepalive_timeout = self->keepalive_timeout,
+    .log = self->log,
+    .status = self->status,
+    .group = self->group,
+  };
+
+  silence (connection);
+  return tcp_channel_new (soup_websocket_connection_get_io_stream (connection), &options);
+}
+
+static void
+on_dialled (GObject      *object,
+            GAsyncResult *async_result,
+            gpointer      user_data)
+{
+  g_autoptr (Attempt) attempt = user_data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SoupWebsocketConnection) connection = NULL;
+  TcpDialResult result = { .retry_after = -1 };
+
+  connection = soup_session_websocket_connect_finish (SOUP_SESSION (object), async_result, &error);
+  if (g_cancellable_is_cancelled (attempt->caller))
+    return;
+
+  if (connection != NULL)
+    result.channel = attempt_make_channel (attempt->dialer, attempt, connection);
+  else
+    describe_failure (attempt->dialer, attempt, error, &result);
+
+  attempt->func (&result, attempt->user_data);
+  g_clear_error (&result.error);
+  g_clear_pointer (&result.channel, tcp_channel_unref);
+}
+
+static void
+on_network_event (SoupMessage        *message,
+                  GSocketClientEvent  event,
+                  GIOStream          *stream,
+                  gpointer            user_data)
+{
+  Attempt *attempt = user_data;
+
+  /* The first of the streams is the bare one; TLS and proxies wrap it later. */
+  if (event == G_SOCKET_CLIENT_CONNECTED && G_IS_SOCKET_CONNECTION (stream))
+    g_set_object (&attempt->socket, g_socket_connection_get_socket (G_SOCKET_CONNECTION (stream)));
+}
+
+static gboolean
+on_request_certificate (SoupMessage          *message,
+                        GTlsClientConnection *connection,
+                        gpointer              user_data)
+{
+  soup_message_set_tls_client_certificate (message, user_data);
+  return TRUE;
+}
+
+static void
+on_caller_cancelled (GCancellable *caller,
+                     gpointer      user_data)
+{
+  g_cancellable_cancel (user_data);
+}
+
+static gboolean
+on_timeout (gpointer user_data)
+{
+  Attempt *attempt = user_data;
+
+  attempt->timed_out = TRUE;
+  g_cancellable_cancel (attempt->cancellable);
+  return G_SOURCE_CONTINUE;
+}
+
+static SoupMessage *
+dialer_make_message (TcpDialer *self,
+                     GUri      *uri)
+{
+  SoupMessage *message = soup_message_new_from_uri (SOUP_METHOD_GET, uri);
+  SoupMessageHeaders *headers = soup_message_get_request_headers (message);
+  g_autofree char *authorization = g_strconcat ("Bearer ", self->token, NULL);
+
+  for (char **header = self->headers; header != NULL && *header != NULL; header++)
+    {
+      g_autofree char *name = NULL;
+      g_autofree char *value = NULL;
+
+      if (tcp_header_split (*header, &name, &value))
+        soup_message_headers_append (headers, name, value);
+    }
+  soup_message_headers_replace (headers, "Authorization", authorization);
+  /* A redirection would take the token elsewhere, and 401 is ours to handle. */
+  soup_message_add_flags (message, SOUP_MESSAGE_NO_REDIRECT);
+  soup_message_disable_feature (message, SOUP_TYPE_AUTH_MANAGER);
+  if (self->certificate != NULL)
+    g_signal_connect_object (message, "request-certificate", G_CALLBACK (on_request_certificate),
+                             self->certificate, 0);
+
+  return message;
+}
+
+void
+tcp_dialer_dial (TcpDialer    *self,
+                 GUri         *uri,
+                 GCancellable *cancellable,
+                 TcpDialFunc   func,
+                 gpointer      user_data)
+{
+  Attempt *attempt = g_new0 (Attempt, 1);
+
+  attempt->dialer = self;
+  attempt->uri = g_uri_ref (uri);
+  attempt->func = func;
+  attempt->user_data = user_data;
+  attempt->message = dialer_make_message (self, uri);
+  attempt->cancellable = g_cancellable_new ();
+  attempt->caller = g_object_ref (cancellable);
+  attempt->caller_id = g_cancellable_connect (cancellable, G_CALLBACK (on_caller_cancelled),
+                                              attempt->cancellable, NULL);
+  attempt->timeout = tcp_timer_new ("[tcptunnel] connect timeout", on_timeout, attempt);
+  if (self->timeout > 0)
+    g_source_set_ready_time (attempt->timeout,
+                             g_get_monotonic_time () + self->timeout * G_TIME_SPAN_MILLISECOND);
+  g_signal_connect (attempt->message, "network-event", G_CALLBACK (on_network_event), attempt);
+
+  soup_session_websocket_connect_async (self->session, attempt->message, NULL, NULL, G_PRIORITY_DEFAULT,
+                                        attempt->cancellable, on_dialled, attempt);
+}

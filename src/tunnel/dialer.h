@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "base/log.h"
+#include "channel/channel.h"
+#include "tunnel/settings.h"
+
+G_BEGIN_DECLS
+
+/* Opens WebSockets to the gateway, one attempt at a time for each call. */
+typedef struct _TcpDialer TcpDialer;
+
+typedef struct
+{
+  TcpChannel *channel; /* or NULL, and then: */
+  GError *error;
+  guint status;        /* HTTP status that refused it, 0 if there was none */
+  gint64 retry_after;  /* what a refusal asked to wait, ms, -1 if it did not say */
+} TcpDialResult;
+
+/* Takes what it needs of @result with g_steal_pointer(). Not called after the
+ * cancellable was cancelled. */
+typedef void (*TcpDialFunc) (TcpDialResult *result,
+                             gpointer       user_data);
+
+TcpDialer *tcp_dialer_new (const TcpTunnelSettings *settings,
+                           TcpLog                  *log,
+                           TcpStatus               *status,
+                           TcpChannelGroup         *group);
+void tcp_dialer_free (TcpDialer *self);
+void tcp_dialer_set_token (TcpDialer  *self,
+                           const char *token);
+void tcp_dialer_dial (TcpDialer    *self,
+                      GUri         *uri,
+                      GCancellable *cancellable,
+                      TcpDialFunc   func,
+                      gpointer      user_data);
+gboolean tcp_dial_status_is_final (guint status);
+gint64 tcp_dial_parse_retry_after (const char *text,
+                                   GDateTime  *now);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpDialer, tcp_dialer_free)
+
+G_END_DECLS

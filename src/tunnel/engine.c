@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tunnel/engine.h"
+
+#include "base/listen.h"
+#include "base/tsan.h"
+#include "base/worker.h"
+#include "channel/group.h"
+#include "tunnel/link.h"
+
+struct _TcpEngine
+{
+  gatomicrefcount refs;
+  TcpWorker *worker;
+  TcpTunnelSettings *settings;
+  TcpLog *log;
+  TcpStatus *status;
+  TcpEventQueue *events;
+
+  /* From here on only touched on the I/O thread. */
+  GCancellable *resolving;
+  GSocketService *service;
+  GSocketAddress *address;
+  TcpChannelGroup *channels;
+  TcpDialer *dialer;
+  GPtrArray *links;  /* of TcpLink */
+  TcpLink *link;     /* multiplexed: the one; singleton: that of the present client */
+  TcpStream *stream; /* singleton: the present client */
+  gboolean started;  /* the start was reported */
+  gboolean closed;
+};
+
+static void engine_shut_down (TcpEngine    *self,
+                              const GError *error);
+
+/* What the face hears */
+
+static void
+engine_set_state (TcpEngine      *self,
+                  TcpTunnelState  state)
+{
+  if (tcp_status_get (self->status, state) == (guint) state)
+    return;
+
+  tcp_status_set (self->status, state, state);
+  tcp_event_queue_push_state (self->events, state);
+}
+
+static void
+engine_report_opened (TcpEngine         *self,
+                      TcpStream         *stream,
+                      GSocketConnection *connection)
+{
+  g_autoptr (GSocketAddress) peer = g_socket_connection_get_remote_address (connection, NULL);
+  guint64 id = tcp_stream_get_serial (stream);
+
+  tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " was opened", id);
+  tcp_event_queue_push_opened (self->events, id, peer, NULL);
+}
+
+static void
+engine_report_started (TcpEngine    *self,
+                       const GError *error)
+{
+  if (self->started)
+    return;
+
+  self->started = TRUE;
+  tcp_event_queue_push_started (self->events, self->address, error);
+}
+
+/* The tunnel cannot go on. */
+static void
+engine_fail (TcpEngine    *self,
+             const GError *error)
+{
+  gboolean was_started = self->started;
+
+  if (self->closed)
+    return;
+
+  tcp_status_set_error (self->status, error);
+  engine_shut_down (self, error);
+  tcp_status_set (self->status, ended, TRUE);
+  if (was_started)
+    {
+      tcp_log_error (self->log, "the tunnel ended: %s", error->message);
+      tcp_event_queue_push_failed (self->events, error);
+    }
+  else
+    {
+      engine_report_started (self, error);
+    }
+}
+
+/* What the links say */
+
+static void
+on_link_state (TcpLink        *link,
+               TcpTunnelState  state,
+               gpointer        user_data)
+{
+  TcpEngine *self = user_data;
+
+  if (self->closed || link != self->link)
+    return;
+
+  engine_set_state (self, state);
+  if (state == TCP_TUNNEL_STATE_CONNECTED)
+    engine_report_started (self, NULL);
+}
+
+static void
+on_link_stream_closed (TcpLink      *link,
+                       TcpStream    *stream,
+                       const GError *error,
+                       gpointer      user_data)
+{
+  TcpEngine *self = user_data;
+  guint64 id = tcp_stream_get_serial (stream);
+
+  if (error != NULL)
+    {
+      tcp_log_warn (self->log, "connection %" G_GUINT64_FORMAT " broke: %s", id, error->message);
+      tcp_status_set_error (self->status, error);
+    }
+  else
+    {
+      tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " was closed", id);
+    }
+  tcp_event_queue_push_closed (self->events, id, error);
+
+  if (stream == self->stream)
+    g_clear_pointer (&self->stream, tcp_stream_unref);
+}
+
+static void
+on_link_token_required (TcpLink  *link,
+                        gpointer  user_data)
+{
+  TcpEngine *self = user_data;
+
+  tcp_event_queue_push_token_required (self->events);
+}
+
+static void
+on_link_ended (TcpLink      *link,
+               const GError *error,
+               gpointer      user_data)
+{
+  TcpEngine *self = user_data;
+  g_autoptr (GError) why = error != NULL ? g_error_copy (error) : NULL;
+
+  if (self->link == link)
+    self->link = NULL;
+  g_ptr_array_remove_fast (self->links, link);
+  if (why != NULL)
+    engine_fail (self, why);
+}
+
+static const TcpLinkCallbacks link_callbacks = {
+  .state_changed = on_link_state,
+  .stream_closed = on_link_stream_closed,
+  .token_required = on_link_token_required,
+  .ended = on_link_ended,
+};
+
+static TcpLink *
+engine_add_link (TcpEngine *self)
+{
+  TcpLink *link = tcp_link_new (self->settings, self->dialer, self->log, self->status, &link_callbacks, self);
+
+  g_ptr_array_add (self->links, link);
+  self->link = link;
+  return link;
+}
+
+/* TCP clients */
+
+static void
+engine_accept_singleton (TcpEngine         *self,
+                         GSocketConnection *connection)
+{
+  TcpLink *link;
+  TcpStream *stream;
+
+  /* One that has closed its side is on its way out: what it sent is still delivered,
+   * while the next is served. */
+  if ((self->stream != NULL && !tcp_stream_peer_has_left (self->stream)) ||
+      self->links->len >= self->settings->max_connections)
+    {
+      tcp_log_debug (self->log, "a TCP client was turned away: another is connected");
+      g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
+      return;
+    }
+
+  g_clear_pointer (&self->stream, tcp_stream_unref);
+  link = engine_add_link (self);
+  stream = tcp_link_start (link, connection);
+  self->stream = tcp_stream_ref (stream);
+  engine_report_opened (self, stream, connection);
+}
+
+static void
+engine_accept_multiplexed (TcpEngine         *self,
+                           GSocketConnection *connection)
+{
+  TcpStream *stream = NULL;
+
+  if (self->link != NULL && tcp_link_get_state (self->link) == TCP_TUNNEL_STATE_CONNECTED)
+    stream = tcp_session_open (tcp_link_get_session (self->link), connection);
+
+  if (stream == NULL)
+    {
+      tcp_log_debug (self->log, "a TCP client was turned away: %s",
+                     tcp_status_get (self->status, state) == TCP_TUNNEL_STATE_CONNECTED
+                       ? "there are too many"
+                       : "the tunnel is not connected");
+      g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
+      return;
+    }
+  engine_report_opened (self, stream, connection);
+}
+
+static gboolean
+on_incoming (GSocketService    *service,
+             GSocketConnection *connection,
+             GObject           *source,
+             gpointer           user_data)
+{
+  TcpEngine *self = user_data;
+
+  if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
+    engine_accept_singleton (self, connection);
+  else
+    engine_accept_multiplexed (self, connection);
+
+  return TRUE;
+}
+
+/* Start and end */
+
+static gboolean
+engine_listen (TcpEngine       *self,
+               GSocketAddress  *address,
+               GError         **error)
+{
+  g_autoptr (GSocket) socket = tcp_listen_socket (address, error);
+
+  return socket != NULL && (self->address = g_socket_get_local_address (socket, error)) != NULL &&
+         g_socket_listener_add_socket (G_SOCKET_LISTENER (self->service), socket, NULL, error);
+}
+
+static void
+on_resolved (GObject      *object,
+             GAsyncResult *result,
+             gpointer      user_data)
+{
+  TcpEngine *self;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSocketAddress) address = tcp_resolve_finish (result, &error);
+
+  /* Then the engine may be gone as well. */
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return;
+
+  self = user_data;
+  if (address == NULL || !engine_listen (self, address, &error))
+    {
+      g_autoptr (GError) why = tcp_listen_error (self->settings->hostname, self->settings->port, error);
+
+      engine_fail (self, why);
+      return;
+    }
+
+  g_socket_service_start (self->service);
+  if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
+    engine_report_started (self, NULL);
+  else
+    tcp_link_start (engine_add_link (self), NULL);
+}
+
+static void
+engine_do_start (gpointer data)
+{
+  TcpEngine *self = data;
+
+  self->channels = tcp_channel_group_new ();
+  self->dialer = tcp_dialer_new (self->settings, self->log, self->status, self->channels);
+  self->service = g_socket_service_new ();
+  g_signal_connect (self->service, "incoming", G_CALLBACK (on_incoming), self);
+  self->resolving = g_cancellable_new ();
+  tcp_resolve (self->settings->hostname, self->settings->port, self->resolving, on_resolved, self);
+}
+
+static void
+on_goodbyes_said (gpointer user_data)
+{
+  TcpEngine *self = user_data;
+
+  g_clear_pointer (&self->dialer, tcp_dialer_free);
+  g_clear_pointer (&self->channels, tcp_channel_group_unref);
+  tcp_worker_quit (self->worker);
+  tcp_engine_unref (self);
+}
+
+/* Closes the port and ends every connection. What is left to do after that are the
+ * closing handshakes, and the I/O thread ends when they are through. */
+static void
+engine_shut_down (TcpEngine    *self,
+                  const GError *error)
+{
+  if (self->closed)
+    return;
+
+  self->closed = TRUE;
+  g_cancellable_cancel (self->resolving);
+  g_socket_service_stop (self->service);
+  g_socket_listener_close (G_SOCKET_LISTENER (self->service));
+  g_signal_handlers_disconnect_by_data (self->service, self);
+  g_clear_object (&self->service);
+
+  for (guint i = 0; i < self->links->len; i++)
+    tcp_link_close (self->links->pdata[i], error);
+  g_ptr_array_set_size (self->links, 0);
+  self->link = NULL;
+  g_clear_pointer (&self->stream, tcp_stream_unref);
+  engine_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
+
+  tcp_channel_group_wait (self->channels, on_goodbyes_said, tcp_engine_ref (self));
+}
+
+static void
+engine_do_close (gpointer data)
+{
+  TcpEngine *self = data;
+
+  engine_shut_down (self, NULL);
+  tcp_worker_release (self->worker);
+}
+
+static void
+engine_do_cancel (gpointer data)
+{
+  TcpEngine *self = data;
+  g_autoptr (GError) error = NULL;
+
+  if (self->started)
+    return;
+
+  error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "the start of the tunnel was cancelled");
+  engine_fail (self, error);
+}
+
+typedef struct
+{
+  TcpEngine *engine;
+  char *token;
+} TokenCall;
+
+static void
+token_call_free (gpointer data)
+{
+  TokenCall *call = data;
+
+  tcp_engine_unref (call->engine);
+  g_free (call->token);
+  g_free (call);
+}
+
+static void
+engine_do_set_token (gpointer data)
+{
+  TokenCall *call = data;
+  TcpEngine *self = call->engine;
+
+  if (self->closed)
+    return;
+
+  if (call->token != NULL)
+    tcp_dialer_set_token (self->dialer, call->token);
+  for (guint i = 0; i < self->links->len; i++)
+    tcp_link_set_token (self->links->pdata[i], call->token);
+}
+
+/* For the face */
+
+TcpEngine *
+tcp_engine_new (const TcpTunnelSettings *settings,
+                TcpLog                  *log,
+                TcpStatus               *status,
+                TcpEventQueue           *events)
+{
+  TcpEngine *self = g_new0 (TcpEngine, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  self->worker = tcp_worker_new ("tcp-tunnel");
+  self->settings = tcp_tunnel_settings_copy (settings);
+  self->log = tcp_log_ref (log);
+  self->status = tcp_status_ref (status);
+  self->events = tcp_event_queue_ref (events);
+  self->links = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_link_free);
+
+  return self;
+}
+
+TcpEngine *
+tcp_engine_ref (TcpEngine *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_engine_unref (TcpEngine *self)
+{
+  tcp_tsan_release (self);
+  if (!g_atomic_ref_count_dec (&self->refs))
+    return;
+
+  tcp_tsan_acquire (self);
+  g_ptr_array_unref (self->links);
+  g_clear_object (&self->resolving);
+  g_clear_object (&self->address);
+  tcp_tunnel_settings_free (self->settings);
+  tcp_event_queue_unref (self->events);
+  tcp_status_unref (self->status);
+  tcp_log_unref (self->log);
+  tcp_worker_unref (self->worker);
+  g_free (self);
+}
+
+static void
+engine_invoke (TcpEngine     *self,
+               TcpWorkerFunc  func)
+{
+  tcp_worker_invoke (self->worker, func, tcp_engine_ref (self), (GDestroyNotify) tcp_engine_unref);
+}
+
+/* Answered by TCP_EVENT_STARTED. */
+void
+tcp_engine_start (TcpEngine *self)
+{
+  engine_invoke (self, engine_do_start);
+}
+
+/* NULL gives up, if the engine waits for one. */
+void
+tcp_engine_set_token (TcpEngine  *self,
+                      const char *token)
+{
+  TokenCall *call = g_new0 (TokenCall, 1);
+
+  call->engine = tcp_engine_ref (self);
+  call->token = g_strdup (token);
+  tcp_worker_invoke (self->worker, engine_do_set_token, call, token_call_free);
+}
+
+/* Makes a start fail that has not been reported yet. */
+void
+tcp_engine_cancel (TcpEngine *self)
+{
+  engine_invoke (self, engine_do_cancel);
+}
+
+/* Returns when the port is free and no connection is left. Has to be called once,
+ * as the last call, also if the engine failed. */
+void
+tcp_engine_close (TcpEngine *self)
+{
+  tcp_worker_invoke_sync (self->worker, engine_do_close, self);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "base/event-queue.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "tunnel/settings.h"
+
+G_BEGIN_DECLS
+
+/* The part of a tunnel that lives on the I/O thread: the listener and the links.
+ * What is here is for the face, and safe to call from its thread. */
+typedef struct _TcpEngine TcpEngine;
+
+TcpEngine *tcp_engine_new (const TcpTunnelSettings *settings,
+                           TcpLog                  *log,
+                           TcpStatus               *status,
+                           TcpEventQueue           *events);
+TcpEngine *tcp_engine_ref (TcpEngine *self);
+void tcp_engine_unref (TcpEngine *self);
+void tcp_engine_start (TcpEngine *self);
+void tcp_engine_set_token (TcpEngine  *self,
+                           const char *token);
+void tcp_engine_cancel (TcpEngine *self);
+void tcp_engine_close (TcpEngine *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEngine, tcp_engine_unref)
+
+G_END_DECLS

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tunnel/link.h"
+
+#include "base/backoff.h"
+#include "base/timer.h"
+
+/* A connection that broke sooner does not prove that all is well again. */
+#define STEADY_AFTER (10 * G_TIME_SPAN_SECOND)
+
+/* How long the application may take to come up with another token. */
+#define TOKEN_TIMEOUT (60 * G_TIME_SPAN_SECOND)
+
+struct _TcpLink
+{
+  gboolean multiplexed;
+  gboolean asks_for_token;
+  char *display;
+  GUri *uri;
+  TcpDialer *dialer; /* the engine's */
+  TcpLog *log;
+  TcpStatus *status;
+  TcpLinkCallbacks callbacks;
+  gpointer user_data;
+
+  TcpSession *session;
+  TcpTunnelState state;
+  TcpBackoff backoff;
+  GCancellable *dialling; /* NULL if not */
+  GSource *retry;
+  GSource *token_timeout;
+  gboolean waiting_for_token;
+  gboolean was_connected;
+  gint64 connected_at;
+  GError *refusal; /* of the token, while the application is asked */
+
+  gboolean closed;
+  GSource *end; /* says that it ended, from the top of the main loop */
+  GError *end_error;
+};
+
+static void link_dial (TcpLink *self);
+
+static void
+link_set_state (TcpLink        *self,
+                TcpTunnelState  state)
+{
+  if (self->state == state)
+    return;
+
+  self->state = state;
+  self->callbacks.state_changed (self, state, self->user_data);
+}
+
+static void
+link_stop_trying (TcpLink *self)
+{
+  if (self->dialling != NULL)
+    g_cancellable_cancel (self->dialling);
+  g_clear_object (&self->dialling);
+  g_source_set_ready_time (self->retry, -1);
+  g_source_set_ready_time (self->token_timeout, -1);
+  self->waiting_for_token = FALSE;
+}
+
+static gboolean
+on_end (gpointer user_data)
+{
+  TcpLink *self = user_data;
+
+  self->callbacks.ended (self, self->end_error, self->user_data);
+  return G_SOURCE_REMOVE;
+}
+
+/* @error (taken) ends the tunnel; NULL if the link has merely done its work. */
+static void
+link_end (TcpLink *self,
+          GError  *error)
+{
+  if (self->closed)
+    {
+      g_clear_error (&error);
+      return;
+    }
+
+  tcp_link_close (self, error);
+  self->end_error = error;
+  g_source_set_ready_time (self->end, 0);
+}
+
+/* When an attempt failed */
+
+static void
+link_retry (TcpLink      *self,
+            const GError *error,
+            gint64        at_least)
+{
+  guint delay;
+
+  if (!self->multiplexed)
+    link_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
+
+  if (!tcp_backoff_next (&self->backoff, g_random_double (), &delay))
+    {
+      link_end (self, g_error_new (error->domain, error->code, "gave up after %u attempts to reconnect: %s",
+                                   self->backoff.max_attempts, error->message));
+      return;
+    }
+
+  if (at_least > (gint64) delay)
+    delay = at_least;
+  tcp_log_warn (self->log, "%s; attempt %u of %u follows in %u ms", error->message, self->backoff.attempt,
+                self->backoff.max_attempts, delay);
+  link_set_state (self, TCP_TUNNEL_STATE_RECONNECTING);
+  g_source_set_ready_time (self->retry, g_get_monotonic_time () + delay * G_TIME_SPAN_MILLISECOND);
+}
+
+static gboolean
+on_retry (gpointer user_data)
+{
+  link_dial (user_data);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_token_timeout (gpointer user_data)
+{
+  TcpLink *self = user_data;
+
+  link_end (self, g_steal_pointer (&self->refusal));
+  return G_SOURCE_CONTINUE;
+}
+
+/* A token that is refused as well counts as an attempt, so that this ends. */
+static gboolean
+link_ask_for_token (TcpLink      *self,
+                    const GError *error)
+{
+  guint delay;
+
+  if (!self->asks_for_token || !tcp_backoff_next (&self->backoff, 0, &delay))
+    return FALSE;
+
+  tcp_log_warn (self->log, "%s; the application is asked for another", error->message);
+  g_clear_error (&self->refusal);
+  self->refusal = g_error_copy (error);
+  self->waiting_for_token = TRUE;
+  g_source_set_ready_time (self->token_timeout, g_get_monotonic_time () + TOKEN_TIMEOUT);
+  self->callbacks.token_required (self, self->user_data);
+  return TRUE;
+}
+
+static void
+link_dial_failed (TcpLink       *self,
+                  TcpDialResult *result)
+{
+  gboolean first = !self->was_connected;
+
+  if (result->status == 401 && link_ask_for_token (self, result->error))
+    return;
+
+  if (result->status == 410 && !first && !self->multiplexed)
+    {
+      /* Only this connection is gone; the next TCP client begins anew. */
+      tcp_session_close (self->session, TCP_CLOSE_NORMAL, NULL, result->error);
+      return;
+    }
+
+  /* A multiplexed tunnel that never was there has nothing to come back to. A
+   * certificate may be refused for a while on a network that wants a login. */
+  if (tcp_dial_status_is_final (result->status) || (first && self->multiplexed) ||
+      (first && g_error_matches (result->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS)))
+    {
+      link_end (self, g_steal_pointer (&result->error));
+      return;
+    }
+
+  link_retry (self, result->error, result->retry_after);
+}
+
+static void
+on_dialled (TcpDialResult *result,
+            gpointer       user_data)
+{
+  TcpLink *self = user_data;
+
+  g_clear_object (&self->dialling);
+  if (result->channel == NULL)
+    {
+      link_dial_failed (self, result);
+      return;
+    }
+
+  if (self->was_connected)
+    tcp_status_add (self->status, reconnects, 1);
+  self->was_connected = TRUE;
+  self->connected_at = g_get_monotonic_time ();
+  tcp_log_info (self->log, "connected to %s", self->display);
+  link_set_state (self, TCP_TUNNEL_STATE_CONNECTED);
+  /* Somebody may have closed the tunnel on hearing that. */
+  if (self->closed)
+    tcp_channel_abort (result->channel, NULL);
+  else
+    tcp_session_attach (self->session, result->channel);
+}
+
+static void
+link_dial (TcpLink *self)
+{
+  link_stop_trying (self);
+  link_set_state (self, TCP_TUNNEL_STATE_CONNECTING);
+  self->dialling = g_cancellable_new ();
+  tcp_dialer_dial (self->dialer, self->uri, self->dialling, on_dialled, self);
+}
+
+/* What the session says */
+
+static void
+on_stream_closed (TcpSession   *session,
+                  TcpStream    *stream,
+                  const GError *error,
+                  gpointer      user_data)
+{
+  TcpLink *self = user_data;
+
+  self->callbacks.stream_closed (self, stream, error, self->user_data);
+  if (self->multiplexed || self->closed)
+    return;
+
+  link_stop_trying (self);
+  link_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
+  if (tcp_session_get_channel (session) == NULL)
+    link_end (self, NULL);
+}
+
+static void
+on_channel_closed (TcpSession   *session,
+                   const GError *error,
+                   gpointer      user_data)
+{
+  TcpLink *self = user_data;
+
+  if (self->closed)
+    return;
+
+  if (self->multiplexed || tcp_session_get_n_streams (session) > 0)
+    {
+      if (g_get_monotonic_time () - self->connected_at >= STEADY_AFTER)
+        tcp_backoff_reset (&self->backoff);
+      link_retry (self, error, -1);
+      return;
+    }
+
+  tcp_log_debug (self->log, "a connection to %s was closed: %s", self->display, error->message);
+  link_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
+  if (tcp_session_is_idle (session))
+    link_end (self, NULL);
+}
+
+static const TcpSessionCallbacks session_callbacks = {
+  .stream_closed = on_stream_closed,
+  .channel_closed = on_channel_closed,
+};
+
+/* Life */
+
+TcpLink *
+tcp_link_new (const TcpTunnelSettings *settings,
+              TcpDialer               *dialer,
+              TcpLog                  *log,
+              TcpStatus               *status,
+              const TcpLinkCallbacks  *callbacks,
+              gpointer                 user_data)
+{
+  TcpLink *self = g_new0 (TcpLink, 1);
+  g_autofree char *peer = g_strdup_printf ("the gateway %s", settings->display);
+  TcpSessionOptions options = {
+    .max_buffered_bytes = settings->max_buffered_bytes,
+    .max_streams = settings->max_connections,
+    .reset_on_loss = settings->reset_on_loss,
+    .peer = peer,
+    .log = log,
+    .status = status,
+  };
+
+  self->multiplexed = settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED;
+  options.dialect = self->multiplexed ? &tcp_dialect_tagged : &tcp_dialect_raw;
+  self->session = tcp_session_new (&options, &session_callbacks, self);
+  if (self->multiplexed)
+    {
+      self->uri = g_uri_ref (settings->uri);
+    }
+  else
+    {
+      /* Names the connection at the gateway, over all WebSockets it will have. */
+      g_autofree char *session_id = g_uuid_string_random ();
+
+      self->uri = tcp_uri_add_query (settings->uri, "sessionId", session_id);
+    }
+
+  self->asks_for_token = settings->asks_for_token;
+  self->display = g_strdup (settings->display);
+  self->dialer = dialer;
+  self->log = tcp_log_ref (log);
+  self->status = tcp_status_ref (status);
+  self->callbacks = *callbacks;
+  self->user_data = user_data;
+  self->state = TCP_TUNNEL_STATE_DISCONNECTED;
+  tcp_backoff_init (&self->backoff, settings->reconnect_delay, settings->max_reconnect_delay,
+                    settings->max_reconnect_attempts);
+  self->retry = tcp_timer_new ("[tcptunnel] retry", on_retry, self);
+  self->token_timeout = tcp_timer_new ("[tcptunnel] token timeout", on_token_timeout, self);
+  self->end = tcp_timer_new ("[tcptunnel] link end", on_end, self);
+
+  return self;
+}
+
+/* After tcp_link_close(), or when it has ended. */
+void
+tcp_link_free (TcpLink *self)
+{
+  g_assert (self->closed);
+
+  tcp_source_clear (&self->retry);
+  tcp_source_clear (&self->token_timeout);
+  tcp_source_clear (&self->end);
+  tcp_session_unref (self->session);
+  g_uri_unref (self->uri);
+  g_free (self->display);
+  g_clear_error (&self->refusal);
+  g_clear_error (&self->end_error);
+  tcp_log_unref (self->log);
+  tcp_status_unref (self->status);
+  g_free (self);
+}
+
+/* Begins to dial; a singleton link does so for @connection. */
+TcpStream *
+tcp_link_start (TcpLink           *self,
+                GSocketConnection *connection)
+{
+  TcpStream *stream = NULL;
+
+  if (connection != NULL)
+    stream = tcp_session_open (self->session, connection);
+  link_dial (self);
+  return stream;
+}
+
+TcpSession *
+tcp_link_get_session (TcpLink *self)
+{
+  return self->session;
+}
+
+TcpTunnelState
+tcp_link_get_state (TcpLink *self)
+{
+  return self->state;
+}
+
+void
+tcp_link_set_token (TcpLink    *self,
+                    const char *token)
+{
+  if (!self->waiting_for_token)
+    return;
+
+  if (token == NULL)
+    link_end (self, g_steal_pointer (&self->refusal));
+  else
+    link_dial (self);
+}
+
+/* Ends all of it; the ended callback is not called any more. */
+void
+tcp_link_close (TcpLink      *self,
+                const GError *error)
+{
+  g_autoptr (GError) closed = NULL;
+  gboolean busy = !self->multiplexed && tcp_session_get_n_streams (self->session) > 0;
+
+  if (self->closed)
+    return;
+
+  closed = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the tunnel was closed");
+  self->closed = TRUE;
+  link_stop_trying (self);
+  /* A raw connection that is cut off must not look complete at the far end. */
+  tcp_session_close (self->session, busy ? TCP_CLOSE_RESET : TCP_CLOSE_NORMAL, "the tunnel was closed",
+                     error != NULL ? error : closed);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "base/log.h"
+#include "base/status.h"
+#include "session/session.h"
+#include "tunnel/dialer.h"
+
+G_BEGIN_DECLS
+
+/* Keeps one session supplied with a WebSocket: dials, and when it breaks waits and
+ * dials again. A singleton tunnel has a link for each TCP connection, a multiplexed
+ * one a single link for as long as it runs. */
+typedef struct _TcpLink TcpLink;
+
+typedef struct
+{
+  void (*state_changed) (TcpLink        *link,
+                         TcpTunnelState  state,
+                         gpointer        user_data);
+  /* A TCP connection of the link ended. */
+  void (*stream_closed) (TcpLink      *link,
+                         TcpStream    *stream,
+                         const GError *error,
+                         gpointer      user_data);
+  /* The gateway refused the token: tcp_link_set_token() is to follow */
+  void (*token_required) (TcpLink  *link,
+                          gpointer  user_data);
+  /* The link is of no more use. @error is NULL if it had done its work, and else
+   * is what ends the tunnel. */
+  void (*ended) (TcpLink      *link,
+                 const GError *error,
+                 gpointer      user_data);
+} TcpLinkCallbacks;
+
+TcpLink *tcp_link_new (const TcpTunnelSettings *settings,
+                       TcpDialer               *dialer,
+                       TcpLog                  *log,
+                       TcpStatus               *status,
+                       const TcpLinkCallbacks  *callbacks,
+                       gpointer                 user_data);
+void tcp_link_free (TcpLink *self);
+TcpStream *tcp_link_start (TcpLink           *self,
+                           GSocketConnection *connection);
+TcpSession *tcp_link_get_session (TcpLink *self);
+TcpTunnelState tcp_link_get_state (TcpLink *self);
+void tcp_link_set_token (TcpLink    *self,
+                         const char *token);
+void tcp_link_close (TcpLink      *self,
+                     const GError *error);
+
+G_END_DECLS

@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tunnel/tunnel-private.h"
+
+#include "base/accessors.h"
+
+enum
+{
+  PROP_0,
+  PROP_REMOTE_URI,
+  PROP_TOKEN,
+  PROP_HOSTNAME,
+  PROP_PORT,
+  PROP_MODE,
+  PROP_MAX_RECONNECT_ATTEMPTS,
+  PROP_RECONNECT_DELAY,
+  PROP_MAX_RECONNECT_DELAY,
+  PROP_LOG_LEVEL,
+  PROP_CONNECT_TIMEOUT,
+  PROP_KEEPALIVE_INTERVAL,
+  PROP_KEEPALIVE_TIMEOUT,
+  PROP_MAX_BUFFERED_BYTES,
+  PROP_MAX_CONNECTIONS,
+  PROP_RESET_ON_LOSS,
+  PROP_REQUEST_HEADERS,
+  PROP_PROXY_RESOLVER,
+  PROP_TLS_DATABASE,
+  PROP_CLIENT_CERTIFICATE,
+  PROP_STATE,
+  PROP_LOCAL_ADDRESS,
+  PROP_BYTES_SENT,
+  PROP_BYTES_RECEIVED,
+  PROP_OPEN_CONNECTIONS,
+  PROP_TOTAL_CONNECTIONS,
+  PROP_RECONNECTS,
+  PROP_ROUND_TRIP,
+  PROP_LAST_ERROR,
+  N_PROPERTIES
+};
+
+static GParamSpec *properties[N_PROPERTIES];
+
+
+static void
+tunnel_get_property (GObject    *object,
+                     guint       property_id,
+                     GValue     *value,
+                     GParamSpec *pspec)
+{
+  TcpTunnel *self = TCP_TUNNEL (object);
+
+  switch (property_id)
+    {
+    case PROP_REMOTE_URI:
+      g_value_set_string (value, tcp_tunnel_get_remote_uri (self));
+      break;
+    case PROP_HOSTNAME:
+      g_value_set_string (value, tcp_tunnel_get_hostname (self));
+      break;
+    case PROP_PORT:
+      g_value_set_uint (value, tcp_tunnel_get_port (self));
+      break;
+    case PROP_MODE:
+      g_value_set_enum (value, tcp_tunnel_get_mode (self));
+      break;
+    case PROP_MAX_RECONNECT_ATTEMPTS:
+      g_value_set_uint (value, tcp_tunnel_get_max_reconnect_attempts (self));
+      break;
+    case PROP_RECONNECT_DELAY:
+      g_value_set_uint (value, tcp_tunnel_get_reconnect_delay (self));
+      break;
+    case PROP_MAX_RECONNECT_DELAY:
+      g_value_set_uint (value, tcp_tunnel_get_max_reconnect_delay (self));
+      break;
+    case PROP_LOG_LEVEL:
+      g_value_set_enum (value, tcp_tunnel_get_log_level (self));
+      break;
+    case PROP_CONNECT_TIMEOUT:
+      g_value_set_uint (value, tcp_tunnel_get_connect_timeout (self));
+      break;
+    case PROP_KEEPALIVE_INTERVAL:
+      g_value_set_uint (value, tcp_tunnel_get_keepalive_interval (self));
+      break;
+    case PROP_KEEPALIVE_TIMEOUT:
+      g_value_set_uint (value, tcp_tunnel_get_keepalive_timeout (self));
+      break;
+    case PROP_MAX_BUFFERED_BYTES:
+      g_value_set_uint (value, tcp_tunnel_get_max_buffered_bytes (self));
+      break;
+    case PROP_MAX_CONNECTIONS:
+      g_value_set_uint (value, tcp_tunnel_get_max_connections (self));
+      break;
+    case PROP_RESET_ON_LOSS:
+      g_value_set_boolean (value, tcp_tunnel_get_reset_on_loss (self));
+      break;
+    case PROP_REQUEST_HEADERS:
+      g_value_set_boxed (value, tcp_tunnel_get_request_headers (self));
+      break;
+    case PROP_PROXY_RESOLVER:
+      g_value_set_object (value, tcp_tunnel_get_proxy_resolver (self));
+      break;
+    case PROP_TLS_DATABASE:
+      g_value_set_object (value, tcp_tunnel_get_tls_database (self));
+      break;
+    case PROP_CLIENT_CERTIFICATE:
+      g_value_set_object (value, tcp_tunnel_get_client_certificate (self));
+      break;
+    case PROP_STATE:
+      g_value_set_enum (value, tcp_tunnel_get_state (self));
+      break;
+    case PROP_LOCAL_ADDRESS:
+      g_value_set_object (value, tcp_tunnel_get_local_address (self));
+      break;
+    case PROP_BYTES_SENT:
+      g_value_set_uint64 (value, tcp_tunnel_get_bytes_sent (self));
+      break;
+    case PROP_BYTES_RECEIVED:
+      g_value_set_uint64 (value, tcp_tunnel_get_bytes_received (self));
+      break;
+    case PROP_OPEN_CONNECTIONS:
+      g_value_set_uint (value, tcp_tunnel_get_open_connections (self));
+      break;
+    case PROP_TOTAL_CONNECTIONS:
+      g_value_set_uint64 (value, tcp_tunnel_get_total_connections (self));
+      break;
+    case PROP_RECONNECTS:
+      g_value_set_uint64 (value, tcp_tunnel_get_reconnects (self));
+      break;
+    case PROP_ROUND_TRIP:
+      g_value_set_int64 (value, tcp_tunnel_get_round_trip (self));
+      break;
+    case PROP_LAST_ERROR:
+      g_value_take_boxed (value, tcp_tunnel_get_last_error (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, property_id, pspec);
+    }
+}
+
+static void
+tunnel_set_property (GObject      *object,
+                     guint         property_id,
+                     const GValue *value,
+                     GParamSpec   *pspec)
+{
+  TcpTunnel *self = TCP_TUNNEL (object);
+
+  switch (property_id)
+    {
+    case PROP_REMOTE_URI:
+      tcp_tunnel_set_remote_uri (self, g_value_get_string (value));
+      break;
+    case PROP_TOKEN:
+      tcp_tunnel_set_token (self, g_value_get_string (value));
+      break;
+    case PROP_HOSTNAME:
+      tcp_tunnel_set_hostname (self, g_value_get_string (value));
+      break;
+    case PROP_PORT:
+      tcp_tunnel_set_port (self, g_value_get_uint (value));
+      break;
+    case PROP_MODE:
+      tcp_tunnel_set_mode (self, g_value_get_enum (value));
+      break;
+    case PROP_MAX_RECONNECT_ATTEMPTS:
+      tcp_tunnel_set_max_reconnect_attempts (self, g_value_get_uint (value));
+      break;
+    case PROP_RECONNECT_DELAY:
+      tcp_tunnel_set_reconnect_delay (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_RECONNECT_DELAY:
+      tcp_tunnel_set_max_reconnect_delay (self, g_value_get_uint (value));
+      break;
+    case PROP_LOG_LEVEL:
+      tcp_tunnel_set_log_level (self, g_value_get_enum (value));
+      break;
+    case PROP_CONNECT_TIMEOUT:
+      tcp_tunnel_set_connect_timeout (self, g_value_get_uint (value));
+      break;
+    case PROP_KEEPALIVE_INTERVAL:
+      tcp_tunnel_set_keepalive_interval (self, g_value_get_uint (value));
+      break;
+    case PROP_KEEPALIVE_TIMEOUT:
+      tcp_tunnel_set_keepalive_timeout (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_BUFFERED_BYTES:
+      tcp_tunnel_set_max_buffered_bytes (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_CONNECTIONS:
+      tcp_tunnel_set_max_connections (self, g_value_get_uint (value));
+      break;
+    case PROP_RESET_ON_LOSS:
+      tcp_tunnel_set_reset_on_loss (self, g_value_get_boolean (value));
+      break;
+    case PROP_REQUEST_HEADERS:
+      tcp_tunnel_set_request_headers (self, g_value_get_boxed (value));
+      break;
+    case PROP_PROXY_RESOLVER:
+      tcp_tunnel_set_proxy_resolver (self, g_value_get_object (value));
+      break;
+    case PROP_TLS_DATABASE:
+      tcp_tunnel_set_tls_database (self, g_value_get_object (value));
+      break;
+    case PROP_CLIENT_CERTIFICATE:
+      tcp_tunnel_set_client_certificate (self, g_value_get_object (value));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, property_id, pspec);
+    }
+}
+
+void
+tcp_tunnel_install_properties (GObjectClass *object_class)
+{
+  object_class->get_property = tunnel_get_property;
+  object_class->set_property = tunnel_set_property;
+
+  /**
+   * TcpTunnel:remote-uri:
+   *
+   * The URL of the gateway, `ws://` or `wss://`. Its query is kept, and added to. A user
+   * and password in it are not sent.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_REMOTE_URI] = g_param_spec_string ("remote-uri", NULL, NULL, NULL, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:token:
+   *
+   * The bearer token that authorises the tunnel at the gateway. It can be set but not
+   * read, so that it does not show where properties are listed.
+   *
+   * See [method@TcpTunnel.Tunnel.set_token].
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TOKEN] = g_param_spec_string ("token", NULL, NULL, NULL, TCP_WRITE_ONLY);
+
+  /**
+   * TcpTunnel:hostname:
+   *
+   * The address to listen on: IPv4, IPv6, or a name, of whose addresses the first is
+   * taken. An address other than that of the loopback lets other machines in.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_HOSTNAME] = g_param_spec_string ("hostname", NULL, NULL, "127.0.0.1", TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:port:
+   *
+   * The TCP port to listen on, from 0 to 65535. With 0 any free one is taken;
+   * [property@TcpTunnel.Tunnel:local-address] tells which.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PORT] = g_param_spec_uint ("port", NULL, NULL, 0, G_MAXUINT16, 0, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:mode:
+   *
+   * How TCP connections map to WebSockets.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MODE] =
+      g_param_spec_enum ("mode", NULL, NULL,
+                         TCP_TYPE_TUNNEL_MODE, TCP_TUNNEL_MODE_SINGLETON, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:max-reconnect-attempts:
+   *
+   * How often in a row the tunnel tries to open a WebSocket again before it ends with an
+   * error. The count begins anew once a WebSocket has held for 10 seconds.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_RECONNECT_ATTEMPTS] =
+      g_param_spec_uint ("max-reconnect-attempts", NULL, NULL,
+                         0, G_MAXUINT, 6, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:reconnect-delay:
+   *
+   * How long the tunnel waits before it first tries again, in milliseconds. Each further
+   * wait is twice as long, up to [property@TcpTunnel.Tunnel:max-reconnect-delay], and
+   * all are shortened by up to a fifth at random. A gateway may ask for more.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RECONNECT_DELAY] =
+      g_param_spec_uint ("reconnect-delay", NULL, NULL,
+                         0, G_MAXUINT, 1000, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:max-reconnect-delay:
+   *
+   * The longest wait between two attempts, in milliseconds.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_RECONNECT_DELAY] =
+      g_param_spec_uint ("max-reconnect-delay", NULL, NULL,
+                         0, G_MAXUINT, 30000, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:log-level:
+   *
+   * How much is logged. See [enum@TcpTunnel.TunnelLogLevel] for where it goes. Takes
+   * effect at once.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_LOG_LEVEL] =
+      g_param_spec_enum ("log-level", NULL, NULL,
+                         TCP_TYPE_TUNNEL_LOG_LEVEL, TCP_TUNNEL_LOG_LEVEL_INFO, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:connect-timeout:
+   *
+   * How long the opening of a WebSocket may take, in milliseconds, with all that belongs
+   * to it: name, TCP, proxy, TLS and HTTP. 0 is for ever.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CONNECT_TIMEOUT] =
+      g_param_spec_uint ("connect-timeout", NULL, NULL,
+                         0, G_MAXUINT, 15000, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:keepalive-interval:
+   *
+   * How often the tunnel sends a ping to the gateway, in milliseconds. It keeps proxies
+   * from closing the WebSocket, and measures the round trip. 0 turns it off.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_KEEPALIVE_INTERVAL] =
+      g_param_spec_uint ("keepalive-interval", NULL, NULL,
+                         0, G_MAXINT, 30000, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:keepalive-timeout:
+   *
+   * How long the gateway may stay silent after a ping, in milliseconds, before the
+   * WebSocket is taken for dead. 0 is for ever.
+   *
+   * A gateway that does not read because its target does not is not silent: its TCP
+   * stack still answers.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_KEEPALIVE_TIMEOUT] =
+      g_param_spec_uint ("keepalive-timeout", NULL, NULL,
+                         0, G_MAXINT, 10000, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:max-buffered-bytes:
+   *
+   * How many bytes may wait in memory for TCP clients that do not read, all together.
+   * When that many wait, the WebSocket is not read either, so that the gateway has to
+   * wait. In the other direction at most 256 KiB wait for the WebSocket.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_BUFFERED_BYTES] =
+      g_param_spec_uint ("max-buffered-bytes", NULL, NULL,
+                         (512 * 1024), G_MAXUINT, (1024 * 1024), TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:max-connections:
+   *
+   * How many TCP connections may be open at once in multiplexed mode. Further clients
+   * are turned away.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_CONNECTIONS] =
+      g_param_spec_uint ("max-connections", NULL, NULL,
+                         1, 65535, 1000, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:reset-on-loss:
+   *
+   * Whether a TCP connection in singleton mode ends in a reset if its WebSocket breaks
+   * while bytes are on their way that may be lost. Otherwise it goes on, with a warning
+   * in the log.
+   *
+   * Applies to gateways that do not resume sessions.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RESET_ON_LOSS] = g_param_spec_boolean ("reset-on-loss", NULL, NULL, FALSE, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:request-headers:
+   *
+   * Further headers for the request that opens the WebSocket, each as `Name: value`.
+   * Those that the tunnel sets itself, such as `Authorization`, are not allowed.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_REQUEST_HEADERS] =
+      g_param_spec_boxed ("request-headers", NULL, NULL,
+                          G_TYPE_STRV, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:proxy-resolver:
+   *
+   * What finds the proxy to use. %NULL is that of the system.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PROXY_RESOLVER] =
+      g_param_spec_object ("proxy-resolver", NULL, NULL,
+                           G_TYPE_PROXY_RESOLVER, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:tls-database:
+   *
+   * The authorities that certificates of gateways are checked against. %NULL is those of
+   * the system.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TLS_DATABASE] =
+      g_param_spec_object ("tls-database", NULL, NULL,
+                           G_TYPE_TLS_DATABASE, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:client-certificate:
+   *
+   * The certificate to show to a gateway that asks for one.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CLIENT_CERTIFICATE] =
+      g_param_spec_object ("client-certificate", NULL, NULL,
+                           G_TYPE_TLS_CERTIFICATE, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:state:
+   *
+   * Where the WebSocket stands at this moment.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_STATE] =
+      g_param_spec_enum ("state", NULL, NULL,
+                         TCP_TYPE_TUNNEL_STATE, TCP_TUNNEL_STATE_DISCONNECTED, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:local-address:
+   *
+   * Where the tunnel listens, with the port that was opened; %NULL while it does not
+   * run.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_LOCAL_ADDRESS] =
+      g_param_spec_object ("local-address", NULL, NULL,
+                           G_TYPE_INET_SOCKET_ADDRESS, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:bytes-sent:
+   *
+   * How many bytes went from TCP into WebSockets since the tunnel was created.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_BYTES_SENT] =
+      g_param_spec_uint64 ("bytes-sent", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:bytes-received:
+   *
+   * How many bytes came from WebSockets for TCP since the tunnel was created.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_BYTES_RECEIVED] =
+      g_param_spec_uint64 ("bytes-received", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:open-connections:
+   *
+   * How many TCP connections are open.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_OPEN_CONNECTIONS] =
+      g_param_spec_uint ("open-connections", NULL, NULL,
+                         0, G_MAXUINT, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:total-connections:
+   *
+   * How many TCP connections there were since the tunnel was created.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TOTAL_CONNECTIONS] =
+      g_param_spec_uint64 ("total-connections", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:reconnects:
+   *
+   * How often a WebSocket was replaced by another since the tunnel was created.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RECONNECTS] =
+      g_param_spec_uint64 ("reconnects", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:round-trip:
+   *
+   * How long the last ping took to be answered, in microseconds, or -1 if none was yet.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_ROUND_TRIP] =
+      g_param_spec_int64 ("round-trip", NULL, NULL,
+                          -1, G_MAXINT64, -1, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:last-error:
+   *
+   * What last went wrong with the tunnel or one of its connections since it was started.
+   * It is also set when the tunnel ends by itself.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_LAST_ERROR] = g_param_spec_boxed ("last-error", NULL, NULL, G_TYPE_ERROR, TCP_READ_ONLY);
+
+  g_object_class_install_properties (object_class, N_PROPERTIES, properties);
+}

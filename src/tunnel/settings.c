@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tunnel/settings.h"
+
+#include <string.h>
+#include "base/token.h"
+
+/* Those that libsoup wants: path and query go out as they were given. */
+#define URI_FLAGS                                                                       \
+  (G_URI_FLAGS_ENCODED_PATH | G_URI_FLAGS_ENCODED_QUERY | G_URI_FLAGS_ENCODED_FRAGMENT | \
+   G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_SCHEME_NORMALIZE)
+
+TcpTunnelSettings *
+tcp_tunnel_settings_new (void)
+{
+  return g_new0 (TcpTunnelSettings, 1);
+}
+
+static gpointer
+ref_object (gpointer object)
+{
+  return object != NULL ? g_object_ref (object) : NULL;
+}
+
+TcpTunnelSettings *
+tcp_tunnel_settings_copy (const TcpTunnelSettings *self)
+{
+  TcpTunnelSettings *copy = g_memdup2 (self, sizeof (TcpTunnelSettings));
+
+  copy->remote_uri = g_strdup (self->remote_uri);
+  copy->token = g_strdup (self->token);
+  copy->hostname = g_strdup (self->hostname);
+  copy->request_headers = g_strdupv (self->request_headers);
+  copy->proxy_resolver = ref_object (self->proxy_resolver);
+  copy->tls_database = ref_object (self->tls_database);
+  copy->client_certificate = ref_object (self->client_certificate);
+  copy->uri = self->uri != NULL ? g_uri_ref (self->uri) : NULL;
+  copy->display = g_strdup (self->display);
+
+  return copy;
+}
+
+void
+tcp_tunnel_settings_free (TcpTunnelSettings *self)
+{
+  g_free (self->remote_uri);
+  g_free (self->token);
+  g_free (self->hostname);
+  g_strfreev (self->request_headers);
+  g_clear_object (&self->proxy_resolver);
+  g_clear_object (&self->tls_database);
+  g_clear_object (&self->client_certificate);
+  g_clear_pointer (&self->uri, g_uri_unref);
+  g_free (self->display);
+  g_free (self);
+}
+
+static gboolean
+is_header_name (const char *name)
+{
+  if (*name == '\0')
+    return FALSE;
+  for (const char *c = name; *c != '\0'; c++)
+    if (!g_ascii_isalnum (*c) && strchr ("!#$%&'*+-.^_`|~", *c) == NULL)
+      return FALSE;
+
+  return TRUE;
+}
+
+gboolean
+tcp_header_split (const char  *header,
+                  char       **name,
+                  char       **value)
+{
+  const char *colon = strchr (header, ':');
+  g_autofree char *left = NULL;
+
+  if (colon == NULL)
+    return FALSE;
+  left = g_strndup (header, colon - header);
+  if (!is_header_name (left))
+    return FALSE;
+  for (const char *c = colon + 1; *c != '\0'; c++)
+    if (g_ascii_iscntrl (*c) && *c != '\t')
+      return FALSE;
+
+  *name = g_steal_pointer (&left);
+  *value = g_strstrip (g_strdup (colon + 1));
+  return TRUE;
+}
+
+/* Without user and password: the token is what authorises. */
+static GUri *
+uri_with_query (GUri       *uri,
+                const char *query)
+{
+  return g_uri_build (g_uri_get_flags (uri), g_uri_get_scheme (uri), NULL, g_uri_get_host (uri),
+                      g_uri_get_port (uri), g_uri_get_path (uri), query, NULL);
+}
+
+/* Sets @name in the query, as a browser's URLSearchParams.set() would: the first
+ * of that name is replaced where it stands, others go. */
+GUri *
+tcp_uri_add_query (GUri       *uri,
+                   const char *name,
+                   const char *value)
+{
+  const char *old = g_uri_get_query (uri);
+  g_auto (GStrv) parts = g_strsplit (old != NULL ? old : "", "&", -1);
+  g_autoptr (GPtrArray) kept = g_ptr_array_new ();
+  g_autofree char *escaped = g_uri_escape_string (value, NULL, FALSE);
+  g_autofree char *pair = g_strconcat (name, "=", escaped, NULL);
+  g_autofree char *query = NULL;
+  gboolean placed = FALSE;
+
+  for (char **part = parts; *part != NULL; part++)
+    {
+      gsize length = strcspn (*part, "=");
+      gboolean same = length == strlen (name) && strncmp (*part, name, length) == 0;
+
+      if (**part == '\0' || (same && placed))
+        continue;
+      g_ptr_array_add (kept, same ? pair : *part);
+      placed |= same;
+    }
+  if (!placed)
+    g_ptr_array_add (kept, pair);
+  g_ptr_array_add (kept, NULL);
+  query = g_strjoinv ("&", (char **) kept->pdata);
+
+  return uri_with_query (uri, query);
+}
+
+static gboolean G_GNUC_PRINTF (2, 3)
+invalid (GError    **error,
+         const char *format,
+         ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_propagate_error (error, g_error_new_valist (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT, format, args));
+  va_end (args);
+  return FALSE;
+}
+
+static gboolean
+check_uri (TcpTunnelSettings  *self,
+           GError            **error)
+{
+  g_autoptr (GError) local = NULL;
+  g_autoptr (GUri) uri = NULL;
+  g_autofree char *path = NULL;
+  const char *scheme;
+
+  if (self->remote_uri == NULL || *self->remote_uri == '\0')
+    return invalid (error, "no URL of a gateway was given, such as wss://example.com/instance");
+
+  /* The URI may hold a password or a key: it is not repeated in a message. */
+  uri = g_uri_parse (self->remote_uri, URI_FLAGS, &local);
+  if (uri == NULL)
+    return invalid (error, "the URL of the gateway is not valid: %s", local->message);
+
+  scheme = g_uri_get_scheme (uri);
+  if (strcmp (scheme, "ws") != 0 && strcmp (scheme, "wss") != 0)
+    return invalid (error, "the URL of the gateway must begin with ws:// or wss://, not %s:", scheme);
+  if (g_uri_get_host (uri) == NULL || *g_uri_get_host (uri) == '\0')
+    return invalid (error, "the URL of the gateway names no host");
+
+  path = g_uri_to_string_partial (uri, G_URI_HIDE_USERINFO | G_URI_HIDE_QUERY | G_URI_HIDE_FRAGMENT);
+  g_free (self->display);
+  self->display = g_steal_pointer (&path);
+  g_clear_pointer (&self->uri, g_uri_unref);
+  self->uri = self->mode == TCP_TUNNEL_MODE_MULTIPLEXED ? tcp_uri_add_query (uri, "mode", "multiplexed")
+                                                        : uri_with_query (uri, g_uri_get_query (uri));
+  return TRUE;
+}
+
+/* Everything that can be known to be wrong before anything is tried. */
+gboolean
+tcp_tunnel_settings_check (TcpTunnelSettings  *self,
+                           GError            **error)
+{
+  if (!check_uri (self, error))
+    return FALSE;
+  if (self->token == NULL || *self->token == '\0')
+    return invalid (error, "no token was given for the gateway %s", self->display);
+  if (!tcp_token_is_valid (self->token))
+    return invalid (error, "the token for the gateway %s has a space or a character that is not ASCII in it",
+                    self->display);
+  if (self->hostname == NULL || *self->hostname == '\0')
+    return invalid (error, "no address to listen on was given, such as 127.0.0.1");
+
+  for (char **header = self->request_headers; header != NULL && *header != NULL; header++)
+    {
+      g_autofree char *name = NULL;
+      g_autofree char *value = NULL;
+
+      if (!tcp_header_split (*header, &name, &value))
+        return invalid (error, "a request header is not of the form “Name: value”");
+      if (g_ascii_strcasecmp (name, "Authorization") == 0 || g_ascii_strcasecmp (name, "Host") == 0 ||
+          g_ascii_strcasecmp (name, "Connection") == 0 || g_ascii_strcasecmp (name, "Upgrade") == 0 ||
+          g_ascii_strncasecmp (name, "Sec-WebSocket-", 14) == 0)
+        return invalid (error, "the request header %s is set by the tunnel itself", name);
+    }
+
+  return TRUE;
+}

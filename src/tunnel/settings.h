@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include <tcptunnel/tcptunnel.h>
+
+G_BEGIN_DECLS
+
+/* What the application asked for. The face changes its own; each engine has a copy
+ * of what held when it was started. */
+typedef struct
+{
+  char *remote_uri;
+  char *token;
+  char *hostname;
+  guint port;
+  TcpTunnelMode mode;
+  guint max_reconnect_attempts;
+  guint reconnect_delay;     /* ms */
+  guint max_reconnect_delay; /* ms */
+  guint connect_timeout;     /* ms */
+  guint keepalive_interval;  /* ms */
+  guint keepalive_timeout;   /* ms */
+  guint max_buffered_bytes;
+  guint max_connections;
+  gboolean reset_on_loss;
+  char **request_headers; /* "Name: value" */
+  GProxyResolver *proxy_resolver;
+  GTlsDatabase *tls_database;
+  GTlsCertificate *client_certificate;
+  gboolean asks_for_token; /* somebody listens to token-required */
+
+  /* From the above, by tcp_tunnel_settings_check() */
+  GUri *uri;     /* with what the mode adds to the query */
+  char *display; /* the URI as it may be shown: no query, no user */
+} TcpTunnelSettings;
+
+TcpTunnelSettings *tcp_tunnel_settings_new (void);
+TcpTunnelSettings *tcp_tunnel_settings_copy (const TcpTunnelSettings *self);
+void tcp_tunnel_settings_free (TcpTunnelSettings *self);
+gboolean tcp_tunnel_settings_check (TcpTunnelSettings  *self,
+                                    GError            **error);
+gboolean tcp_header_split (const char  *header,
+                           char       **name,
+                           char       **value);
+GUri *tcp_uri_add_query (GUri       *uri,
+                         const char *name,
+                         const char *value);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpTunnelSettings, tcp_tunnel_settings_free)
+
+G_END_DECLS

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tunnel/tunnel-private.h"
+
+#include "base/runner.h"
+#include "base/token.h"
+#include "tunnel/engine.h"
+
+/**
+ * TcpTunnel:
+ *
+ * A local TCP port whose connections travel through an authenticated WebSocket.
+ *
+ * A tunnel listens on [property@TcpTunnel.Tunnel:hostname] and
+ * [property@TcpTunnel.Tunnel:port] and carries what connects there to the gateway
+ * at [property@TcpTunnel.Tunnel:remote-uri]. In singleton mode it serves one TCP
+ * connection at a time, each with a WebSocket of its own that is opened when the
+ * client connects; the connection outlives breaks of the WebSocket. In multiplexed
+ * mode it carries many over one WebSocket, which is opened at the start.
+ *
+ * All the work is done on an I/O thread of the tunnel's own, so that a program may
+ * block, or be busy, and its tunnel goes on. Signals are emitted in the thread-default
+ * main context of the thread that started the tunnel; a program that never iterates
+ * it gets none, and the properties still tell what is. Getters may be called from any
+ * thread; the other methods from the thread that created the tunnel.
+ *
+ * Properties that describe the tunnel may be changed at any time, but take effect
+ * when it is next started, except for [property@TcpTunnel.Tunnel:token] and
+ * [property@TcpTunnel.Tunnel:log-level], which do at once. A tunnel that was closed,
+ * or ended by itself, can be started again.
+ *
+ * ```c
+ * g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new ("wss://example.com/instance", token);
+ * g_autoptr (GError) error = NULL;
+ *
+ * if (!tcp_tunnel_start (tunnel, NULL, &error))
+ *   g_error ("%s", error->message);
+ * g_print ("127.0.0.1:%u\n",
+ *          g_inet_socket_address_get_port (tcp_tunnel_get_local_address (tunnel)));
+ * ```
+ *
+ * Since: 1.0
+ */
+
+struct _TcpTunnel
+{
+  GObject parent_instance;
+  TcpTunnelSettings *settings;
+  TcpLog *log;
+  TcpStatus *status;
+  TcpTunnelState emitted; /* the last that state-changed told */
+  GInetSocketAddress *address;
+
+  TcpRunner runner;
+};
+
+enum
+{
+  STATE_CHANGED,
+  CONNECTION_OPENED,
+  CONNECTION_CLOSED,
+  TOKEN_REQUIRED,
+  FAILED,
+  N_SIGNALS
+};
+
+static guint signals[N_SIGNALS];
+
+G_DEFINE_FINAL_TYPE (TcpTunnel, tcp_tunnel, G_TYPE_OBJECT)
+
+TcpTunnelSettings *
+tcp_tunnel_peek_settings (TcpTunnel *self)
+{
+  return self->settings;
+}
+
+TcpStatus *
+tcp_tunnel_peek_status (TcpTunnel *self)
+{
+  return self->status;
+}
+
+TcpLog *
+tcp_tunnel_peek_log (TcpTunnel *self)
+{
+  return self->log;
+}
+
+/**
+ * tcp_tunnel_get_local_address:
+ * @self: a tunnel
+ *
+ * Gets where the tunnel listens.
+ *
+ * May be called from any thread while nobody starts or closes the tunnel.
+ *
+ * Returns: (transfer none) (nullable): the address with the port that was opened, or
+ *   %NULL if the tunnel does not run
+ *
+ * Since: 1.0
+ */
+GInetSocketAddress *
+tcp_tunnel_get_local_address (TcpTunnel *self)
+{
+  g_return_val_if_fail (TCP_IS_TUNNEL (self), NULL);
+
+  return self->address;
+}
+
+static void
+tunnel_emit_state (TcpTunnel      *self,
+                   TcpTunnelState  state)
+{
+  if (self->emitted == state)
+    return;
+
+  self->emitted = state;
+  g_object_notify (G_OBJECT (self), "state");
+  g_signal_emit (self, signals[STATE_CHANGED], 0, state);
+}
+
+/* What the runner wants */
+
+static gpointer
+tunnel_make_engine (gpointer        owner,
+                    TcpEventQueue  *events,
+                    GError        **error)
+{
+  TcpTunnel *self = owner;
+  g_autoptr (TcpTunnelSettings) settings = tcp_tunnel_settings_copy (self->settings);
+  TcpEngine *engine;
+
+  if (!tcp_tunnel_settings_check (settings, error))
+    return NULL;
+
+  settings->asks_for_token = g_signal_has_handler_pending (self, signals[TOKEN_REQUIRED], 0, FALSE);
+  engine = tcp_engine_new (settings, self->log, self->status, events);
+  tcp_engine_start (engine);
+  return engine;
+}
+
+static void
+tunnel_on_event (gpointer  owner,
+                 TcpEvent *event)
+{
+  TcpTunnel *self = owner;
+
+  switch (event->type)
+    {
+    case TCP_EVENT_STATE:
+      tunnel_emit_state (self, event->value);
+      break;
+
+    case TCP_EVENT_CONNECTION_OPENED:
+      g_signal_emit (self, signals[CONNECTION_OPENED], 0, event->id, event->object);
+      break;
+
+    case TCP_EVENT_CONNECTION_CLOSED:
+      g_signal_emit (self, signals[CONNECTION_CLOSED], 0, event->id, event->error);
+      break;
+
+    case TCP_EVENT_TOKEN_REQUIRED:
+      g_signal_emit (self, signals[TOKEN_REQUIRED], 0);
+      break;
+
+    case TCP_EVENT_FAILED:
+      g_signal_emit (self, signals[FAILED], 0, event->error);
+      break;
+
+    default:
+      g_assert_not_reached ();
+    }
+}
+
+static void
+tunnel_set_address (gpointer        owner,
+                    GSocketAddress *address)
+{
+  TcpTunnel *self = owner;
+
+  if (g_set_object (&self->address, (GInetSocketAddress *) address))
+    g_object_notify (G_OBJECT (self), "local-address");
+}
+
+static const TcpRunnerClass runner_class = {
+  .noun = "the tunnel",
+  .make = tunnel_make_engine,
+  .ref = (gpointer (*) (gpointer)) tcp_engine_ref,
+  .unref = (void (*) (gpointer)) tcp_engine_unref,
+  .cancel = (void (*) (gpointer)) tcp_engine_cancel,
+  .close = (void (*) (gpointer)) tcp_engine_close,
+  .event = tunnel_on_event,
+  .address = tunnel_set_address,
+};
+
+/**
+ * tcp_tunnel_start_async:
+ * @self: a tunnel
+ * @cancellable: (nullable): to give up the start
+ * @callback: (scope async): called when the tunnel has started, or failed to
+ * @user_data: for @callback
+ *
+ * Starts the tunnel.
+ *
+ * A singleton tunnel has started once it listens. A multiplexed one also waits for
+ * its WebSocket, which is tried once.
+ *
+ * Since: 1.0
+ */
+void
+tcp_tunnel_start_async (TcpTunnel           *self,
+                        GCancellable        *cancellable,
+                        GAsyncReadyCallback  callback,
+                        gpointer             user_data)
+{
+  g_return_if_fail (TCP_IS_TUNNEL (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  tcp_runner_start_async (&self->runner, cancellable, callback, user_data, tcp_tunnel_start_async);
+}
+
+/**
+ * tcp_tunnel_start_finish:
+ * @self: a tunnel
+ * @result: what the callback was given
+ * @error: return location for an error
+ *
+ * Tells how [method@TcpTunnel.Tunnel.start_async] went.
+ *
+ * The errors are those of [method@TcpTunnel.Tunnel.start].
+ *
+ * Returns: whether the tunnel has started
+ *
+ * Since: 1.0
+ */
+gboolean
+tcp_tunnel_start_finish (TcpTunnel     *self,
+                         GAsyncResult  *result,
+                         GError       **error)
+{
+  g_return_val_if_fail (TCP_IS_TUNNEL (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, tcp_tunnel_start_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * tcp_tunnel_start:
+ * @self: a tunnel
+ * @cancellable: (nullable): to give up the start, from another thread
+ * @error: return location for an error
+ *
+ * Starts the tunnel, and blocks until it has started.
+ *
+ * Signals of the start are emitted from within the call. No main loop is needed for
+ * the tunnel to work afterwards.
+ *
+ * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if a property has a value that
+ * cannot work, %TCP_TUNNEL_ERROR_WRONG_STATE if the tunnel runs already,
+ * %TCP_TUNNEL_ERROR_LISTEN if the port cannot be opened, %TCP_TUNNEL_ERROR_CLOSED
+ * if the tunnel was closed meanwhile, %G_IO_ERROR_CANCELLED, and in multiplexed mode
+ * with all that can go wrong on the way to the gateway:
+ * %TCP_TUNNEL_ERROR_UNREACHABLE, %TCP_TUNNEL_ERROR_TLS, %TCP_TUNNEL_ERROR_TIMED_OUT,
+ * %TCP_TUNNEL_ERROR_UNAUTHORIZED, %TCP_TUNNEL_ERROR_REJECTED and
+ * %TCP_TUNNEL_ERROR_PROTOCOL.
+ *
+ * Returns: whether the tunnel has started
+ *
+ * Since: 1.0
+ */
+gboolean
+tcp_tunnel_start (TcpTunnel     *self,
+                  GCancellable  *cancellable,
+                  GError       **error)
+{
+  g_return_val_if_fail (TCP_IS_TUNNEL (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return tcp_runner_start (&self->runner, cancellable, error);
+}
+
+/**
+ * tcp_tunnel_close:
+ * @self: a tunnel
+ *
+ * Closes the tunnel: its port, every connection and the WebSocket.
+ *
+ * When this returns the port is free, and no signal follows; the last is a
+ * [signal@TcpTunnel.Tunnel::state-changed] from within the call, if the tunnel was
+ * not disconnected already. TCP connections that are open end in a reset. A start that
+ * is under way fails with %TCP_TUNNEL_ERROR_CLOSED. Closing a tunnel that does not run
+ * does nothing.
+ *
+ * Since: 1.0
+ */
+void
+tcp_tunnel_close (TcpTunnel *self)
+{
+  g_autoptr (TcpTunnel) kept = NULL;
+
+  g_return_if_fail (TCP_IS_TUNNEL (self));
+
+  kept = g_object_ref (self);
+  if (tcp_runner_close (&self->runner))
+    tunnel_emit_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
+}
+
+/**
+ * tcp_tunnel_set_token:
+ * @self: a tunnel
+ * @token: (nullable): the bearer token
+ *
+ * Sets the bearer token that authorises the tunnel at the gateway.
+ *
+ * A tunnel that runs uses it from the next WebSocket on. After
+ * [signal@TcpTunnel.Tunnel::token-required], this makes it try again at once, or with
+ * %NULL give up.
+ *
+ * Since: 1.0
+ */
+void
+tcp_tunnel_set_token (TcpTunnel  *self,
+                      const char *token)
+{
+  g_return_if_fail (TCP_IS_TUNNEL (self));
+
+  g_free (self->settings->token);
+  self->settings->token = g_strdup (token);
+  if (self->runner.engine != NULL)
+    tcp_engine_set_token (self->runner.engine, tcp_token_is_valid (token) ? token : NULL);
+}
+
+/**
+ * tcp_tunnel_new:
+ * @remote_uri: (nullable): the URL of the gateway, `ws://` or `wss://`
+ * @token: (nullable): the bearer token
+ *
+ * Creates a tunnel to a gateway, in singleton mode. It does nothing before it is
+ * started; both arguments can be set later, and are checked then.
+ *
+ * Returns: (transfer full): a new tunnel
+ *
+ * Since: 1.0
+ */
+TcpTunnel *
+tcp_tunnel_new (const char *remote_uri,
+                const char *token)
+{
+  return g_object_new (TCP_TYPE_TUNNEL, "remote-uri", remote_uri, "token", token, NULL);
+}
+
+static void
+tcp_tunnel_dispose (GObject *object)
+{
+  TcpTunnel *self = TCP_TUNNEL (object);
+
+  tcp_runner_close (&self->runner);
+
+  G_OBJECT_CLASS (tcp_tunnel_parent_class)->dispose (object);
+}
+
+static void
+tcp_tunnel_finalize (GObject *object)
+{
+  TcpTunnel *self = TCP_TUNNEL (object);
+
+  g_clear_object (&self->address);
+  tcp_tunnel_settings_free (self->settings);
+  tcp_status_unref (self->status);
+  tcp_log_unref (self->log);
+
+  G_OBJECT_CLASS (tcp_tunnel_parent_class)->finalize (object);
+}
+
+static void
+tcp_tunnel_class_init (TcpTunnelClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->dispose = tcp_tunnel_dispose;
+  object_class->finalize = tcp_tunnel_finalize;
+  tcp_tunnel_install_properties (object_class);
+
+  /**
+   * TcpTunnel::state-changed:
+   * @self: the tunnel
+   * @state: the new state
+   *
+   * Emitted for every change of the state, in order.
+   *
+   * [property@TcpTunnel.Tunnel:state] tells the state of this moment, which may be a
+   * later one.
+   *
+   * Since: 1.0
+   */
+  signals[STATE_CHANGED] = g_signal_new ("state-changed", TCP_TYPE_TUNNEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                                         G_TYPE_NONE, 1, TCP_TYPE_TUNNEL_STATE);
+
+  /**
+   * TcpTunnel::connection-opened:
+   * @self: the tunnel
+   * @id: the number of the connection, from 1
+   * @peer: where the TCP client comes from
+   *
+   * Emitted when a TCP client was accepted.
+   *
+   * A program that does not handle its events gets at most the last 1024.
+   *
+   * Since: 1.0
+   */
+  signals[CONNECTION_OPENED] = g_signal_new ("connection-opened", TCP_TYPE_TUNNEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
+                                             NULL, G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_SOCKET_ADDRESS);
+
+  /**
+   * TcpTunnel::connection-closed:
+   * @self: the tunnel
+   * @id: the number of the connection
+   * @error: (nullable): why it broke, or %NULL if it ended in order
+   *
+   * Emitted when a TCP connection has ended.
+   *
+   * Since: 1.0
+   */
+  signals[CONNECTION_CLOSED] = g_signal_new ("connection-closed", TCP_TYPE_TUNNEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
+                                             NULL, G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_ERROR);
+
+  /**
+   * TcpTunnel::token-required:
+   * @self: the tunnel
+   *
+   * Emitted when the gateway refused the token (401).
+   *
+   * The tunnel then waits up to a minute for [method@TcpTunnel.Tunnel.set_token], which
+   * may be called from the handler or later. A new token that is refused as well counts
+   * as an attempt to reconnect. A tunnel that was started while nobody listened to this
+   * signal ends at the first refusal.
+   *
+   * Since: 1.0
+   */
+  signals[TOKEN_REQUIRED] = g_signal_new ("token-required", TCP_TYPE_TUNNEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                                          G_TYPE_NONE, 0);
+
+  /**
+   * TcpTunnel::failed:
+   * @self: the tunnel
+   * @error: why
+   *
+   * Emitted when a tunnel that had started ended by itself: the gateway refused it for
+   * good, or could not be reached in as many attempts as are allowed.
+   *
+   * Its port is closed then, and it may be started again.
+   *
+   * Since: 1.0
+   */
+  signals[FAILED] = g_signal_new ("failed", TCP_TYPE_TUNNEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1,
+                                  G_TYPE_ERROR);
+}
+
+static void
+tcp_tunnel_init (TcpTunnel *self)
+{
+  self->settings = tcp_tunnel_settings_new ();
+  self->status = tcp_status_new ();
+  self->log = tcp_log_new ("tunnel", TCP_TUNNEL_LOG_LEVEL_INFO);
+  tcp_runner_init (&self->runner, &runner_class, G_OBJECT (self), self->status);
+}

@@ -11,6 +11,7 @@ struct _TcpEventQueue
   GCond cond;
   GQueue events;   /* under the mutex */
   gboolean closed; /* likewise */
+  GHashTable *untold; /* likewise: ids of connections whose opening was dropped */
   GSource *source;
   TcpEventFunc func;
   gpointer user_data;
@@ -92,6 +93,7 @@ tcp_event_queue_new (GMainContext *context,
   g_atomic_ref_count_init (&self->refs);
   g_mutex_init (&self->mutex);
   g_cond_init (&self->cond);
+  self->untold = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   self->func = func;
   self->user_data = user_data;
   self->source = g_source_new (&queue_source_funcs, sizeof (QueueSource));
@@ -120,31 +122,65 @@ tcp_event_queue_unref (TcpEventQueue *self)
 
   tcp_tsan_acquire (self);
   g_queue_clear_full (&self->events, (GDestroyNotify) tcp_event_free);
+  g_hash_table_unref (self->untold);
   g_mutex_clear (&self->mutex);
   g_cond_clear (&self->cond);
   g_free (self);
 }
 
-static gboolean
-event_is_expendable (TcpEvent *event,
-                     gboolean  states_too)
+static GList *
+queue_find (TcpEventQueue *self,
+            TcpEventType   type,
+            guint64        id)
 {
-  return event->type == TCP_EVENT_CONNECTION_OPENED ||
-         event->type == TCP_EVENT_CONNECTION_CLOSED ||
-         (states_too && event->type == TCP_EVENT_STATE);
+  for (GList *l = self->events.head; l != NULL; l = l->next)
+    {
+      TcpEvent *event = l->data;
+
+      if (event->type == type && (id == 0 || event->id == id))
+        return l;
+    }
+
+  return NULL;
+}
+
+static void
+queue_drop (TcpEventQueue *self,
+            GList         *link)
+{
+  tcp_event_free (link->data);
+  g_queue_delete_link (&self->events, link);
 }
 
 static void
 queue_make_room (TcpEventQueue *self)
 {
-  for (int states_too = FALSE; states_too <= TRUE; states_too++)
-    for (GList *l = self->events.head; l != NULL; l = l->next)
-      if (event_is_expendable (l->data, states_too))
-        {
-          tcp_event_free (l->data);
-          g_queue_delete_link (&self->events, l);
-          return;
-        }
+  GList *oldest = queue_find (self, TCP_EVENT_CONNECTION_OPENED, 0);
+
+  if (oldest != NULL)
+    {
+      guint64 id = ((TcpEvent *) oldest->data)->id;
+      GList *closed = queue_find (self, TCP_EVENT_CONNECTION_CLOSED, id);
+
+      if (closed != NULL)
+        queue_drop (self, closed);
+      else
+        g_hash_table_add (self->untold, g_memdup2 (&id, sizeof (id)));
+      queue_drop (self, oldest);
+      return;
+    }
+
+  oldest = queue_find (self, TCP_EVENT_STATE, 0);
+  if (oldest != NULL)
+    queue_drop (self, oldest);
+}
+
+/* Whether it is the end of a connection whose beginning was dropped. */
+static gboolean
+queue_is_untold (TcpEventQueue *self,
+                 TcpEvent      *event)
+{
+  return event->type == TCP_EVENT_CONNECTION_CLOSED && g_hash_table_remove (self->untold, &event->id);
 }
 
 static TcpEvent *
@@ -165,7 +201,7 @@ queue_push (TcpEventQueue *self,
             TcpEvent      *event)
 {
   g_mutex_lock (&self->mutex);
-  if (self->closed)
+  if (self->closed || queue_is_untold (self, event))
     {
       g_mutex_unlock (&self->mutex);
       tcp_event_free (event);

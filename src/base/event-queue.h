@@ -32,9 +32,10 @@ void tcp_event_free (TcpEvent *event);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEvent, tcp_event_free)
 
-/* An application that never iterates its main context must not make the queue
- * grow: when it is full, the oldest event about a connection goes, or failing
- * that the oldest state. */
+/* An application that never iterates its main context must not make the queue grow.
+ * When it is full, the oldest connection goes that was not told yet, with both its
+ * beginning and its end; failing that the oldest state. An end whose beginning was told
+ * stays: of those there are no more than open connections. */
 #define TCP_EVENT_QUEUE_CAP 1024
 
 typedef struct _TcpEventQueue TcpEventQueue;

@@ -122,7 +122,8 @@ worker_attach (TcpWorker      *self,
 {
   g_autoptr (GSource) source = g_idle_source_new ();
 
-  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  /* What was asked for before something happened on a socket comes before it. */
+  g_source_set_priority (source, G_PRIORITY_HIGH);
   g_source_set_static_name (source, "[tcptunnel] call");
   tcp_tsan_release (call);
   g_source_set_callback (source, func, call, destroy);

@@ -6,8 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* The channels of one engine that are not quite gone yet. An engine that ends waits
- * for their closing handshakes, which go on when nobody else knows them any more. */
+/* The channels of one engine that are not quite gone yet, or not quite there. An engine
+ * that ends waits for their closing handshakes, which go on when nobody else knows them
+ * any more. */
 typedef struct _TcpChannelGroup TcpChannelGroup;
 
 typedef void (*TcpChannelGroupFunc) (gpointer user_data);

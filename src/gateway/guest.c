@@ -146,7 +146,7 @@ guest_dial (TcpGuest  *self,
   g_hash_table_insert (self->dials, stream, dial);
 
   g_socket_client_set_enable_proxy (client, FALSE);
-  g_socket_client_connect_to_host_async (client, self->settings->target, self->settings->target_port,
+  g_socket_client_connect_to_host_async (client, self->settings->target, 0,
                                          dial->cancellable, on_target_connected, g_object_ref (dial->cancellable));
 }
 
@@ -227,12 +227,15 @@ tcp_guest_new (const TcpGatewaySettings *settings,
 {
   TcpGuest *self = g_new0 (TcpGuest, 1);
   g_autofree char *peer = g_strdup_printf ("the client %s", principal);
+  g_autofree char *target = g_strdup_printf ("the target %s", settings->target);
   TcpSessionOptions options = {
     .dialect = multiplexed ? &tcp_dialect_tagged : &tcp_dialect_raw,
     .max_buffered_bytes = settings->max_buffered_bytes,
     .max_streams = settings->max_connections,
     .reset_on_loss = settings->reset_on_loss,
     .peer = peer,
+    .local = target,
+    .local_code = TCP_TUNNEL_ERROR_TARGET,
     .log = log,
     .status = status,
   };

@@ -67,21 +67,17 @@ parse_mode (TcpRequest *self,
   return TRUE;
 }
 
-/* limrun's Go client names the port that it wants, and speaks multiplexed. */
+/* limrun's Go client names the port that it wants, and speaks multiplexed. There is
+ * one target here, whatever it says. */
 static gboolean
 parse_port (TcpRequest *self,
             const char *port,
-            guint16     target_port,
             TcpRefusal *refusal)
 {
-  guint64 number;
-
   if (port == NULL)
     return TRUE;
-  if (!g_ascii_string_to_unsigned (port, 10, 1, G_MAXUINT16, &number, NULL))
+  if (!g_ascii_string_to_unsigned (port, 10, 1, G_MAXUINT16, NULL, NULL))
     return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A port is a number from 1 to 65535.");
-  if (number != target_port)
-    return tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "This gateway does not lead to port %u.", (guint) number);
 
   self->multiplexed = TRUE;
   return TRUE;
@@ -90,7 +86,6 @@ parse_port (TcpRequest *self,
 /* @query may be NULL. Returns NULL and fills in @refusal if it makes no sense. */
 TcpRequest *
 tcp_request_parse (const char *query,
-                   guint16     target_port,
                    TcpRefusal *refusal)
 {
   g_autoptr (TcpRequest) self = g_new0 (TcpRequest, 1);
@@ -98,7 +93,7 @@ tcp_request_parse (const char *query,
   const char *session_id = g_hash_table_lookup (form, "sessionId");
 
   if (!parse_mode (self, g_hash_table_lookup (form, "mode"), refusal) ||
-      !parse_port (self, g_hash_table_lookup (form, "port"), target_port, refusal))
+      !parse_port (self, g_hash_table_lookup (form, "port"), refusal))
     return NULL;
   if (session_id != NULL && !is_session_id (session_id))
     {

@@ -29,7 +29,6 @@ gboolean tcp_refuse (TcpRefusal *self,
                      const char *format,
                      ...) G_GNUC_PRINTF (3, 4);
 TcpRequest *tcp_request_parse (const char *query,
-                               guint16     target_port,
                                TcpRefusal *refusal);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpRequest, tcp_request_free)

@@ -180,7 +180,7 @@ server_examine (TcpServer         *self,
       return NULL;
     }
 
-  request = tcp_request_parse (g_uri_get_query (uri), self->settings->target_port, refusal);
+  request = tcp_request_parse (g_uri_get_query (uri), refusal);
   if (request == NULL)
     return NULL;
   request->principal = g_strdup (principal);

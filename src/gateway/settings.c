@@ -43,13 +43,13 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
                             GError             **error)
 {
   g_autoptr (GSocketConnectable) target = NULL;
-  g_autoptr (GError) local = NULL;
+  guint16 port = 0;
 
   if (self->target != NULL)
-    target = g_network_address_parse (self->target, 0, &local);
-  if (target != NULL)
-    self->target_port = g_network_address_get_port (G_NETWORK_ADDRESS (target));
-  if (self->target_port == 0)
+    target = g_network_address_parse (self->target, 0, NULL);
+  if (target != NULL && *g_network_address_get_hostname (G_NETWORK_ADDRESS (target)) != '\0')
+    port = g_network_address_get_port (G_NETWORK_ADDRESS (target));
+  if (port == 0)
     {
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
                    "the target “%s” is not of the form HOST:PORT", self->target != NULL ? self->target : "");

@@ -23,8 +23,6 @@ typedef struct
   guint max_buffered_bytes;
   guint max_connections;
   gboolean reset_on_loss;
-
-  guint16 target_port; /* from the target, by tcp_gateway_settings_check() */
 } TcpGatewaySettings;
 
 TcpGatewaySettings *tcp_gateway_settings_new (void);

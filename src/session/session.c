@@ -18,6 +18,8 @@ struct _TcpSession
   guint max_streams;
   gboolean reset_on_loss;
   char *peer;
+  char *local;
+  TcpTunnelError local_code;
   TcpLog *log;
   TcpStatus *status;
 
@@ -31,7 +33,7 @@ struct _TcpSession
   GQueue ready;            /* of TcpStream (owned), to be read in turn */
   GSource *pump;
   GQueue unsent;           /* of TcpBuffer, for the next channel */
-  gboolean ending;         /* raw: the closing of the channel says what happened */
+  gboolean ending;         /* the closing of the channel will say what happened */
   guint32 next_id;
   TcpClosedIds *closed_ids;
 };
@@ -65,6 +67,8 @@ tcp_session_new (const TcpSessionOptions   *options,
   self->max_streams = options->max_streams;
   self->reset_on_loss = options->reset_on_loss;
   self->peer = g_strdup (options->peer);
+  self->local = g_strdup (options->local);
+  self->local_code = options->local_code;
   self->log = tcp_log_ref (options->log);
   self->status = tcp_status_ref (options->status);
   self->streams = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) tcp_stream_unref);
@@ -101,6 +105,7 @@ tcp_session_unref (TcpSession *self)
   tcp_log_unref (self->log);
   tcp_status_unref (self->status);
   g_free (self->peer);
+  g_free (self->local);
   g_free (self);
 }
 
@@ -168,8 +173,7 @@ static void
 session_send_end (TcpSession *self,
                   guint32     id)
 {
-  if (self->channel != NULL)
-    tcp_channel_send (self->channel, self->dialect->encode_end (id));
+  tcp_channel_send (self->channel, self->dialect->encode_end (id));
 }
 
 /* Takes it from the table: the peer will hear no more of it. */
@@ -201,9 +205,14 @@ session_end_broken (TcpSession   *self,
                     const GError *error)
 {
   session_forget (self, stream);
+  if (self->channel == NULL || self->ending)
+    return;
+
   if (self->dialect->multiplexed)
-    session_send_end (self, tcp_stream_get_id (stream));
-  else if (self->channel != NULL && !self->ending)
+    {
+      session_send_end (self, tcp_stream_get_id (stream));
+    }
+  else
     {
       self->ending = TRUE;
       tcp_channel_close (self->channel, TCP_CLOSE_RESET,
@@ -211,13 +220,26 @@ session_end_broken (TcpSession   *self,
     }
 }
 
+static GError *
+session_local_error (TcpSession   *self,
+                     const GError *error)
+{
+  if (error == NULL)
+    return NULL;
+  if (error->domain == TCP_TUNNEL_ERROR)
+    return g_error_copy (error);
+  return g_error_new (TCP_TUNNEL_ERROR, self->local_code, "%s broke the connection: %s", self->local,
+                      error->message);
+}
+
 static void
 on_stream_closed (TcpStream    *stream,
-                  const GError *error,
+                  const GError *socket_error,
                   gpointer      user_data)
 {
   TcpSession *self = tcp_session_ref (user_data);
   g_autoptr (TcpStream) kept = tcp_stream_ref (stream);
+  g_autoptr (GError) error = session_local_error (self, socket_error);
 
   if (g_hash_table_lookup (self->streams, GUINT_TO_POINTER (tcp_stream_get_id (stream))) == stream)
     session_end_broken (self, stream, error);

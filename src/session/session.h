@@ -42,7 +42,9 @@ typedef struct
   guint max_buffered_bytes; /* toward TCP, all streams together */
   guint max_streams;
   gboolean reset_on_loss;
-  const char *peer; /* what is at the far end, for messages */
+  const char *peer;     /* what is at the far end, for messages */
+  const char *local;    /* and what this end's TCP connections lead to */
+  TcpTunnelError local_code; /* of errors on those */
   TcpLog *log;
   TcpStatus *status;
 } TcpSessionOptions;

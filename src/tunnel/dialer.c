@@ -26,6 +26,7 @@ struct _TcpDialer
 typedef struct
 {
   TcpDialer *dialer; /* not valid once cancelled */
+  TcpChannelGroup *group;
   GUri *uri;
   SoupMessage *message;
   GSocket *socket;
@@ -134,6 +135,8 @@ attempt_free (Attempt *attempt)
   g_clear_object (&attempt->message);
   g_clear_object (&attempt->socket);
   g_uri_unref (attempt->uri);
+  tcp_channel_group_leave (attempt->group);
+  tcp_channel_group_unref (attempt->group);
   g_free (attempt);
 }
 
@@ -351,6 +354,9 @@ tcp_dialer_dial (TcpDialer    *self,
   Attempt *attempt = g_new0 (Attempt, 1);
 
   attempt->dialer = self;
+  /* libsoup tidies up on the I/O thread, also after a cancellation. */
+  attempt->group = tcp_channel_group_ref (self->group);
+  tcp_channel_group_enter (attempt->group);
   attempt->uri = g_uri_ref (uri);
   attempt->func = func;
   attempt->user_data = user_data;

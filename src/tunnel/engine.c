@@ -47,11 +47,10 @@ engine_set_state (TcpEngine      *self,
 }
 
 static void
-engine_report_opened (TcpEngine         *self,
-                      TcpStream         *stream,
-                      GSocketConnection *connection)
+engine_report_opened (TcpEngine      *self,
+                      TcpStream      *stream,
+                      GSocketAddress *peer)
 {
-  g_autoptr (GSocketAddress) peer = g_socket_connection_get_remote_address (connection, NULL);
   guint64 id = tcp_stream_get_serial (stream);
 
   tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " was opened", id);
@@ -179,7 +178,8 @@ engine_add_link (TcpEngine *self)
 
 static void
 engine_accept_singleton (TcpEngine         *self,
-                         GSocketConnection *connection)
+                         GSocketConnection *connection,
+                         GSocketAddress    *peer)
 {
   TcpLink *link;
   TcpStream *stream;
@@ -198,12 +198,13 @@ engine_accept_singleton (TcpEngine         *self,
   link = engine_add_link (self);
   stream = tcp_link_start (link, connection);
   self->stream = tcp_stream_ref (stream);
-  engine_report_opened (self, stream, connection);
+  engine_report_opened (self, stream, peer);
 }
 
 static void
 engine_accept_multiplexed (TcpEngine         *self,
-                           GSocketConnection *connection)
+                           GSocketConnection *connection,
+                           GSocketAddress    *peer)
 {
   TcpStream *stream = NULL;
 
@@ -219,7 +220,7 @@ engine_accept_multiplexed (TcpEngine         *self,
       g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
       return;
     }
-  engine_report_opened (self, stream, connection);
+  engine_report_opened (self, stream, peer);
 }
 
 static gboolean
@@ -229,11 +230,16 @@ on_incoming (GSocketService    *service,
              gpointer           user_data)
 {
   TcpEngine *self = user_data;
+  g_autoptr (GSocketAddress) peer = g_socket_connection_get_remote_address (connection, NULL);
+
+  /* It broke before it was accepted. */
+  if (peer == NULL)
+    return TRUE;
 
   if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
-    engine_accept_singleton (self, connection);
+    engine_accept_singleton (self, connection, peer);
   else
-    engine_accept_multiplexed (self, connection);
+    engine_accept_multiplexed (self, connection, peer);
 
   return TRUE;
 }
@@ -352,6 +358,15 @@ engine_do_cancel (gpointer data)
   engine_fail (self, error);
 }
 
+static void
+engine_do_await_token (gpointer data)
+{
+  TcpEngine *self = data;
+
+  for (guint i = 0; i < self->links->len; i++)
+    tcp_link_await_token (self->links->pdata[i]);
+}
+
 typedef struct
 {
   TcpEngine *engine;
@@ -454,6 +469,13 @@ tcp_engine_set_token (TcpEngine  *self,
   call->engine = tcp_engine_ref (self);
   call->token = g_strdup (token);
   tcp_worker_invoke (self->worker, engine_do_set_token, call, token_call_free);
+}
+
+/* Tells that a token will come, though not at once. */
+void
+tcp_engine_await_token (TcpEngine *self)
+{
+  engine_invoke (self, engine_do_await_token);
 }
 
 /* Makes a start fail that has not been reported yet. */

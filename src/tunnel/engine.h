@@ -22,6 +22,7 @@ void tcp_engine_unref (TcpEngine *self);
 void tcp_engine_start (TcpEngine *self);
 void tcp_engine_set_token (TcpEngine  *self,
                            const char *token);
+void tcp_engine_await_token (TcpEngine *self);
 void tcp_engine_cancel (TcpEngine *self);
 void tcp_engine_close (TcpEngine *self);
 

@@ -8,8 +8,10 @@
 /* A connection that broke sooner does not prove that all is well again. */
 #define STEADY_AFTER (10 * G_TIME_SPAN_SECOND)
 
-/* How long the application may take to come up with another token. */
+/* How long the application may take to come up with another token; and, if at the
+ * start it did not look as if it would, to say that it will. */
 #define TOKEN_TIMEOUT (60 * G_TIME_SPAN_SECOND)
+#define TOKEN_ANSWER_TIMEOUT (2 * G_TIME_SPAN_SECOND)
 
 struct _TcpLink
 {
@@ -138,14 +140,15 @@ link_ask_for_token (TcpLink      *self,
 {
   guint delay;
 
-  if (!self->asks_for_token || !tcp_backoff_next (&self->backoff, 0, &delay))
+  if (!tcp_backoff_next (&self->backoff, 0, &delay))
     return FALSE;
 
   tcp_log_warn (self->log, "%s; the application is asked for another", error->message);
   g_clear_error (&self->refusal);
   self->refusal = g_error_copy (error);
   self->waiting_for_token = TRUE;
-  g_source_set_ready_time (self->token_timeout, g_get_monotonic_time () + TOKEN_TIMEOUT);
+  g_source_set_ready_time (self->token_timeout, g_get_monotonic_time () +
+                                                    (self->asks_for_token ? TOKEN_TIMEOUT : TOKEN_ANSWER_TIMEOUT));
   self->callbacks.token_required (self, self->user_data);
   return TRUE;
 }
@@ -279,6 +282,8 @@ tcp_link_new (const TcpTunnelSettings *settings,
     .max_streams = settings->max_connections,
     .reset_on_loss = settings->reset_on_loss,
     .peer = peer,
+    .local = "the TCP client",
+    .local_code = TCP_TUNNEL_ERROR_RESET,
     .log = log,
     .status = status,
   };
@@ -357,6 +362,13 @@ TcpTunnelState
 tcp_link_get_state (TcpLink *self)
 {
   return self->state;
+}
+
+void
+tcp_link_await_token (TcpLink *self)
+{
+  if (self->waiting_for_token)
+    g_source_set_ready_time (self->token_timeout, g_get_monotonic_time () + TOKEN_TIMEOUT);
 }
 
 void

@@ -24,7 +24,8 @@ typedef struct
                          TcpStream    *stream,
                          const GError *error,
                          gpointer      user_data);
-  /* The gateway refused the token: tcp_link_set_token() is to follow */
+  /* The gateway refused the token: tcp_link_set_token() is to follow, or
+   * tcp_link_await_token() if that takes its time. */
   void (*token_required) (TcpLink  *link,
                           gpointer  user_data);
   /* The link is of no more use. @error is NULL if it had done its work, and else
@@ -45,6 +46,7 @@ TcpStream *tcp_link_start (TcpLink           *self,
                            GSocketConnection *connection);
 TcpSession *tcp_link_get_session (TcpLink *self);
 TcpTunnelState tcp_link_get_state (TcpLink *self);
+void tcp_link_await_token (TcpLink *self);
 void tcp_link_set_token (TcpLink    *self,
                          const char *token);
 void tcp_link_close (TcpLink      *self,

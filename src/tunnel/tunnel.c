@@ -121,6 +121,12 @@ tunnel_emit_state (TcpTunnel      *self,
 
 /* What the runner wants */
 
+static gboolean
+tunnel_is_asked (TcpTunnel *self)
+{
+  return g_signal_has_handler_pending (self, signals[TOKEN_REQUIRED], 0, FALSE);
+}
+
 static gpointer
 tunnel_make_engine (gpointer        owner,
                     TcpEventQueue  *events,
@@ -133,10 +139,24 @@ tunnel_make_engine (gpointer        owner,
   if (!tcp_tunnel_settings_check (settings, error))
     return NULL;
 
-  settings->asks_for_token = g_signal_has_handler_pending (self, signals[TOKEN_REQUIRED], 0, FALSE);
+  settings->asks_for_token = tunnel_is_asked (self);
   engine = tcp_engine_new (settings, self->log, self->status, events);
   tcp_engine_start (engine);
   return engine;
+}
+
+static void
+tunnel_ask_for_token (TcpTunnel *self)
+{
+  if (tunnel_is_asked (self))
+    {
+      tcp_engine_await_token (self->runner.engine);
+      g_signal_emit (self, signals[TOKEN_REQUIRED], 0);
+    }
+  else
+    {
+      tcp_engine_set_token (self->runner.engine, NULL);
+    }
 }
 
 static void
@@ -160,7 +180,7 @@ tunnel_on_event (gpointer  owner,
       break;
 
     case TCP_EVENT_TOKEN_REQUIRED:
-      g_signal_emit (self, signals[TOKEN_REQUIRED], 0);
+      tunnel_ask_for_token (self);
       break;
 
     case TCP_EVENT_FAILED:
@@ -303,6 +323,10 @@ tcp_tunnel_close (TcpTunnel *self)
   g_return_if_fail (TCP_IS_TUNNEL (self));
 
   kept = g_object_ref (self);
+  /* States on their way are dropped; if the last of them was not the final one, that
+   * is told nevertheless. */
+  if (self->emitted == TCP_TUNNEL_STATE_DISCONNECTED)
+    self->emitted = tcp_status_get (self->status, state);
   if (tcp_runner_close (&self->runner))
     tunnel_emit_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
 }
@@ -434,8 +458,7 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    *
    * The tunnel then waits up to a minute for [method@TcpTunnel.Tunnel.set_token], which
    * may be called from the handler or later. A new token that is refused as well counts
-   * as an attempt to reconnect. A tunnel that was started while nobody listened to this
-   * signal ends at the first refusal.
+   * as an attempt to reconnect. If nobody listens to this signal, the tunnel ends.
    *
    * Since: 1.0
    */

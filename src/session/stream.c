@@ -10,8 +10,10 @@
 #include "base/byte-queue.h"
 #include "base/timer.h"
 
-/* How long a peer may take to close its side after the end was sent to it. */
+/* How long a peer may take to close its side after the end was sent to it, and how
+ * much it may still say before it is told, by a reset, that nobody listens. */
 #define LINGER_SECONDS 10
+#define LINGER_BYTES (64 * 1024)
 
 struct _TcpStream
 {
@@ -264,6 +266,15 @@ stream_send (TcpStream    *self,
   return -1;
 }
 
+static void
+socket_close_with_reset (GSocket *socket)
+{
+  struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+
+  setsockopt (g_socket_get_fd (socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof (at_once));
+  g_socket_close (socket, NULL);
+}
+
 /* Lingering: the end was sent; closing before the peer has closed its side too
  * would make a reset of it if bytes of the peer are still on their way. */
 
@@ -271,6 +282,7 @@ typedef struct
 {
   GSource source;
   GSocketConnection *connection; /* closes with its last reference */
+  gsize skipped;
 } LingerSource;
 
 static gboolean
@@ -278,16 +290,21 @@ linger_source_dispatch (GSource     *source,
                         GSourceFunc  callback,
                         gpointer     user_data)
 {
+  LingerSource *self = (LingerSource *) source;
   char scrap[4096];
   gssize n;
 
   if (g_source_get_time (source) >= g_source_get_ready_time (source))
     return G_SOURCE_REMOVE;
 
-  n = stream_receive (g_socket_connection_get_socket (((LingerSource *) source)->connection), scrap, sizeof (scrap));
-  if (n > 0 || (n < 0 && errno == EAGAIN))
-    return G_SOURCE_CONTINUE;
-  return G_SOURCE_REMOVE;
+  n = stream_receive (g_socket_connection_get_socket (self->connection), scrap, sizeof (scrap));
+  if (n < 0)
+    return errno == EAGAIN ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+
+  self->skipped += n;
+  if (self->skipped > LINGER_BYTES)
+    socket_close_with_reset (g_socket_connection_get_socket (self->connection));
+  return n > 0 && self->skipped <= LINGER_BYTES;
 }
 
 static void
@@ -342,14 +359,9 @@ tcp_stream_reset (TcpStream    *self,
   if (self->closed)
     return;
 
+  tcp_source_clear (&self->source);
   if (self->socket != NULL)
-    {
-      struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
-
-      setsockopt (g_socket_get_fd (self->socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof (at_once));
-      tcp_source_clear (&self->source);
-      g_socket_close (self->socket, NULL);
-    }
+    socket_close_with_reset (self->socket);
   stream_close (self, copy);
 }
 

@@ -116,7 +116,9 @@ tunnel_emit_state (TcpTunnel      *self,
 
   self->emitted = state;
   g_object_notify (G_OBJECT (self), "state");
-  g_signal_emit (self, signals[STATE_CHANGED], 0, state);
+  /* A handler may have closed the tunnel, and then the last state is told already. */
+  if (self->emitted == state)
+    g_signal_emit (self, signals[STATE_CHANGED], 0, state);
 }
 
 /* What the runner wants */

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* Each takes the arguments from its own name on and returns the exit status. */
+int connect_main (char ***args);
+int gateway_main (char ***args);
+int demo_main (char ***args);
+
+G_END_DECLS

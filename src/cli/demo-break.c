@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/demo-break.h"
+
+#include <string.h>
+
+#include "cli/demo-data.h"
+#include "cli/format.h"
+#include "cli/status.h"
+#include "cli/view.h"
+
+enum
+{
+  DEADLINE = 30, /* s */
+};
+
+typedef struct
+{
+  TcpTunnel *tunnel;
+  gint64 start;     /* of the break, 0 before it */
+  gboolean broken;  /* the tunnel has noticed */
+  gboolean expired; /* the deadline has passed */
+} Break;
+
+static gboolean
+on_deadline (gpointer data)
+{
+  gboolean *expired = data;
+
+  *expired = TRUE;
+  return G_SOURCE_CONTINUE;
+}
+
+/* Lets the main context go round until the tunnel is in a state, by its
+ * signals. */
+static gboolean
+wait_for_state (TcpTunnel       *tunnel,
+                TcpTunnelState   state,
+                const gboolean  *ready,
+                GError         **error)
+{
+  gboolean expired = FALSE;
+  guint timeout = g_timeout_add_seconds (DEADLINE, on_deadline, &expired);
+
+  while (!expired && !((ready == NULL || *ready) && tcp_tunnel_get_state (tunnel) == state))
+    g_main_context_iteration (NULL, TRUE);
+  g_source_remove (timeout);
+  if (expired)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                 "the tunnel is %s, not %s as it should be by now",
+                 status_state_name (tcp_tunnel_get_state (tunnel)), status_state_name (state));
+  return !expired;
+}
+
+/**
+ * demo_break_wait_idle:
+ *
+ * A singleton tunnel turns a client away until it has seen the one before
+ * leave, which may be a moment after that one closed its socket.
+ */
+gboolean
+demo_break_wait_idle (TcpTunnel  *tunnel,
+                      GError    **error)
+{
+  return wait_for_state (tunnel, TCP_TUNNEL_STATE_DISCONNECTED, NULL, error);
+}
+
+static void
+print_moment (Break      *self,
+              const char *what)
+{
+  g_autofree char *time = format_time (g_get_monotonic_time () - self->start);
+
+  view_print (stdout, "  %8s   %s\n", time, what);
+}
+
+static void
+on_state_changed (TcpTunnel      *tunnel,
+                  TcpTunnelState  state,
+                  Break          *self)
+{
+  if (self->start == 0)
+    return;
+  self->broken = self->broken || state != TCP_TUNNEL_STATE_CONNECTED;
+  print_moment (self, status_state_name (state));
+}
+
+/* Sends a line and expects it back, with the numbers the service counts. */
+static gboolean
+say (GSocketConnection     *connection,
+     GBufferedInputStream  *in,
+     const char            *line,
+     guint                  number,
+     GError               **error)
+{
+  GOutputStream *out = g_io_stream_get_output_stream (G_IO_STREAM (connection));
+  g_autofree char *expected = g_strdup_printf (", line %u: %s", number, line);
+  g_autofree char *answer = NULL;
+
+  view_print (stdout, "  %8s   %s\n", "sent", line);
+  if (!demo_data_write_line (out, error, "%s", line))
+    return FALSE;
+  answer = demo_data_read_line (in, error);
+  if (answer == NULL)
+    {
+      if (error != NULL && *error == NULL)
+        g_set_error (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, "the connection ended");
+      return FALSE;
+    }
+  view_print (stdout, "  %8s   %s\n", "back", answer);
+  if (!g_str_has_suffix (answer, expected))
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                   "the answer should have been line %u of the same connection", number);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+break_and_go_on (Break       *self,
+                 DemoServer  *relay,
+                 gint64      *away,
+                 GError     **error)
+{
+  g_autoptr (GBufferedInputStream) in = NULL;
+  g_autoptr (GSocketConnection) connection = demo_connect (
+      g_inet_socket_address_get_port (tcp_tunnel_get_local_address (self->tunnel)), error);
+
+  if (connection == NULL)
+    return FALSE;
+  in = demo_data_reader (connection);
+  if (!say (connection, in, "before the break", 1, error))
+    return FALSE;
+
+  /* Nothing is under way now: the answer was the last of it. What came before
+   * is of no interest, so it is let pass first. */
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  self->start = g_get_monotonic_time ();
+  demo_server_cut (relay);
+  print_moment (self, "the WebSocket is cut");
+  if (!wait_for_state (self->tunnel, TCP_TUNNEL_STATE_CONNECTED, &self->broken, error))
+    return FALSE;
+  *away = g_get_monotonic_time () - self->start;
+  return say (connection, in, "after the break", 2, error);
+}
+
+/**
+ * demo_break_run:
+ * @away: (out): how long the WebSocket was away, in µs
+ *
+ * Opens a connection, breaks the network under it and shows that it goes on.
+ */
+gboolean
+demo_break_run (TcpTunnel   *tunnel,
+                DemoServer  *relay,
+                gint64      *away,
+                GError     **error)
+{
+  Break self = { .tunnel = tunnel };
+  gulong handler;
+  gboolean held;
+
+  if (!demo_break_wait_idle (tunnel, error))
+    return FALSE;
+  handler = g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), &self);
+  held = break_and_go_on (&self, relay, away, error);
+  g_signal_handler_disconnect (tunnel, handler);
+  return held;
+}

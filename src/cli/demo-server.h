@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* A TCP server on a loopback port of its own, a thread per connection. */
+typedef struct _DemoServer DemoServer;
+
+/* Serves a connection, the id-th one from 1 upward, until it ends. */
+typedef void (*DemoServerFunc) (GSocketConnection *connection,
+                                guint              id,
+                                gpointer           data);
+
+DemoServer *demo_server_new (DemoServerFunc   func,
+                             gpointer         data,
+                             GError         **error);
+void demo_server_free (DemoServer *self);
+guint16 demo_server_get_port (DemoServer *self);
+void demo_server_cut (DemoServer *self);
+
+/* The network between tunnel and gateway, which demo_server_cut() breaks. */
+DemoServer *demo_relay_new (guint16   port,
+                            GError  **error);
+
+/* What the gateway leads to: see demo-service.c for what it understands. */
+DemoServer *demo_service_new (GError **error);
+
+GSocketConnection *demo_connect (guint16   port,
+                                 GError  **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DemoServer, demo_server_free)
+
+G_END_DECLS

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/demo-transfer.h"
+
+#include <string.h>
+
+#include "cli/demo-data.h"
+#include "cli/demo-server.h"
+#include "cli/format.h"
+#include "cli/view.h"
+
+enum
+{
+  BAR_WIDTH = 40,
+  BAR_INTERVAL = 125, /* ms */
+};
+
+/* One connection. */
+typedef struct
+{
+  gboolean up;
+  guint64 bytes;
+  guint64 seed;
+  guint16 port;
+  DemoCount *count;   /* of all connections */
+  DemoCount *running; /* how many are not done */
+
+  GThread *thread;
+  char *near_sum;
+  char *far_sum;
+  GError *error;
+} Transfer;
+
+typedef struct
+{
+  const char *name;
+  guint64 bytes;
+  DemoCount *count;
+  Meter meter;
+} Bar;
+
+static void
+transfer (Transfer *self)
+{
+  g_autoptr (GSocketConnection) connection = demo_connect (self->port, &self->error);
+  g_autoptr (GBufferedInputStream) in = NULL;
+  GOutputStream *out;
+
+  if (connection == NULL)
+    return;
+
+  in = demo_data_reader (connection);
+  out = g_io_stream_get_output_stream (G_IO_STREAM (connection));
+  if (self->up)
+    {
+      if (demo_data_write_line (out, &self->error, "take %" G_GUINT64_FORMAT, self->bytes))
+        self->near_sum = demo_data_send (out, self->bytes, self->seed, self->count, &self->error);
+    }
+  else
+    {
+      if (demo_data_write_line (out, &self->error, "give %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT,
+                                self->bytes, self->seed))
+        self->near_sum =
+            demo_data_receive (G_INPUT_STREAM (in), self->bytes, self->count, &self->error);
+    }
+  if (self->near_sum != NULL)
+    self->far_sum = demo_data_read_line (in, &self->error);
+}
+
+static gpointer
+transfer_thread (gpointer data)
+{
+  Transfer *self = data;
+  DemoCount *running = self->running;
+
+  transfer (self);
+  *running -= 1;
+  g_main_context_wakeup (NULL);
+  return NULL;
+}
+
+static gboolean
+check_sums (Transfer  *transfer,
+            GError   **error)
+{
+  if (transfer->error != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&transfer->error));
+      return FALSE;
+    }
+  if (transfer->far_sum == NULL)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
+                   "the connection ended before the service sent its checksum");
+      return FALSE;
+    }
+  if (strcmp (transfer->near_sum, transfer->far_sum) != 0)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                   "the checksums differ: %.16s here, %.16s at the service", transfer->near_sum,
+                   transfer->far_sum);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+draw_bar (gpointer data)
+{
+  Bar *bar = data;
+  const char *full = view_is_unicode () ? "█" : "#";
+  const char *empty = view_is_unicode () ? "░" : "-";
+  guint64 done = *bar->count;
+  g_autofree char *rate = format_size (meter_update (&bar->meter, done));
+  g_autofree char *lead = g_strdup_printf ("  %-6s  ", bar->name);
+  g_autoptr (GString) rest = g_string_new (NULL);
+
+  for (guint i = 1; i <= BAR_WIDTH; i++)
+    g_string_append (rest, done * BAR_WIDTH >= i * bar->bytes ? full : empty);
+  g_string_append_printf (rest, " %3u %%  %s/s", (guint) (done * 100 / bar->bytes), rate);
+  view_live (VIEW_PLAIN, lead, rest->str);
+  return G_SOURCE_CONTINUE;
+}
+
+/* Meanwhile the main context goes round, so that signals of the tunnel and of
+ * the system are handled. */
+static void
+wait_for (DemoCount *running,
+          Bar       *bar)
+{
+  guint timeout = g_timeout_add (BAR_INTERVAL, draw_bar, bar);
+
+  draw_bar (bar);
+  while (*running > 0)
+    g_main_context_iteration (NULL, TRUE);
+  g_source_remove (timeout);
+  view_clear ();
+}
+
+static void
+print_result (DemoTransfer *self,
+              const char   *sum)
+{
+  guint n = self->n_up + self->n_down;
+  g_autofree char *size = format_size (n * self->bytes);
+  g_autofree char *rate = format_size (self->rate);
+  g_autofree char *sums =
+      n == 1 ? g_strdup_printf ("SHA-256 %.12s", sum) : g_strdup_printf ("%u SHA-256 sums", n);
+
+  view_print (stdout, "  %-6s %8s %6.2f s %9s/s   %-20s same at both ends\n", self->name, size,
+              self->elapsed / 1e6, rate, sums);
+}
+
+/**
+ * demo_transfer_run:
+ * @port: of the tunnel
+ *
+ * Sends, shows a bar meanwhile, compares what both ends say of the data, and
+ * prints a line about it.
+ */
+gboolean
+demo_transfer_run (DemoTransfer  *self,
+                   guint16        port,
+                   GError       **error)
+{
+  guint n = self->n_up + self->n_down;
+  g_autofree Transfer *transfers = g_new0 (Transfer, n);
+  DemoCount count = 0;
+  DemoCount running = n;
+  Bar bar = { .name = self->name, .bytes = n * self->bytes, .count = &count };
+  gint64 start = g_get_monotonic_time ();
+  gboolean held = TRUE;
+
+  for (guint i = 0; i < n; i++)
+    {
+      transfers[i] = (Transfer) {
+        .up = i < self->n_up,
+        .bytes = self->bytes,
+        .seed = (i + 1) * (i < self->n_up ? 1 : 1000),
+        .port = port,
+        .count = &count,
+        .running = &running,
+      };
+      transfers[i].thread = g_thread_new ("demo-transfer", transfer_thread, &transfers[i]);
+    }
+  wait_for (&running, &bar);
+  for (guint i = 0; i < n; i++)
+    g_thread_join (transfers[i].thread);
+
+  self->elapsed = MAX (g_get_monotonic_time () - start, 1);
+  self->rate = n * self->bytes * 1e6 / self->elapsed;
+
+  for (guint i = 0; i < n; i++)
+    held = held && check_sums (&transfers[i], error);
+  if (held)
+    print_result (self, transfers[0].near_sum);
+
+  for (guint i = 0; i < n; i++)
+    {
+      g_free (transfers[i].near_sum);
+      g_free (transfers[i].far_sum);
+      g_clear_error (&transfers[i].error);
+    }
+  return held;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* What is sent at once, and how that went. */
+typedef struct
+{
+  const char *name;
+  guint n_up;    /* connections that send to the service */
+  guint n_down;  /* connections that receive from it */
+  guint64 bytes; /* of each connection */
+
+  gint64 elapsed; /* µs */
+  double rate;    /* bytes a second, all together */
+} DemoTransfer;
+
+gboolean demo_transfer_run (DemoTransfer  *self,
+                            guint16        port,
+                            GError       **error);
+
+G_END_DECLS

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/format.h"
+
+/* Three digits, so that columns of numbers keep their width. */
+static char *
+format_digits (double      value,
+               const char *unit)
+{
+  int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+
+  return g_strdup_printf ("%.*f %s", decimals, value, unit);
+}
+
+char *
+format_size (double bytes)
+{
+  static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
+  guint i = 0;
+
+  if (bytes < 999.5)
+    return g_strdup_printf ("%.0f B", bytes);
+  while (bytes >= 999.5 && i + 1 < G_N_ELEMENTS (units))
+    {
+      bytes /= 1024;
+      i++;
+    }
+  return format_digits (bytes, units[i]);
+}
+
+char *
+format_time (gint64 microseconds)
+{
+  double value = microseconds < 999500 ? microseconds / 1e3 : microseconds / 1e6;
+
+  return g_strdup_printf ("%.*f %s", value < 9.95 ? 1 : 0, value,
+                          microseconds < 999500 ? "ms" : "s");
+}
+
+/* As host:port, with brackets around IPv6. */
+char *
+format_address (GInetSocketAddress *address)
+{
+  GInetAddress *host = g_inet_socket_address_get_address (address);
+  g_autofree char *text = g_inet_address_to_string (host);
+  gboolean ipv6 = g_inet_address_get_family (host) == G_SOCKET_FAMILY_IPV6;
+
+  return g_strdup_printf (ipv6 ? "[%s]:%u" : "%s:%u", text,
+                          g_inet_socket_address_get_port (address));
+}
+
+double
+meter_update (Meter   *meter,
+              guint64  bytes)
+{
+  const gint64 now = g_get_monotonic_time ();
+  const guint size = G_N_ELEMENTS (meter->bytes);
+  guint newest = meter->n % size;
+  guint oldest = meter->n < size ? 0 : (meter->n + 1) % size;
+
+  meter->bytes[newest] = bytes;
+  meter->times[newest] = now;
+  meter->n++;
+
+  if (now <= meter->times[oldest])
+    return 0;
+  return (bytes - meter->bytes[oldest]) * 1e6 / (now - meter->times[oldest]);
+}

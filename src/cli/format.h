@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+char *format_size (double bytes);
+char *format_time (gint64 microseconds);
+char *format_address (GInetSocketAddress *address);
+
+/* Bytes per second over the last second or so, from a counter that is looked
+ * at now and then. */
+typedef struct
+{
+  guint64 bytes[8];
+  gint64 times[8];
+  guint n;
+} Meter;
+
+double meter_update (Meter   *meter,
+                     guint64  bytes);
+
+G_END_DECLS

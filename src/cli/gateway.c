@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <stdlib.h>
+#include <tcptunnel/tcptunnel.h>
+
+#include "cli/commands.h"
+#include "cli/log.h"
+#include "cli/options.h"
+#include "cli/token.h"
+#include "cli/view.h"
+
+static struct
+{
+  char *target;
+  char *listen;
+  char *token_file;
+  char *token;
+  char *tls_cert;
+  char *tls_key;
+  char *session_timeout;
+  char *log_level;
+} options;
+
+static const GOptionEntry entries[] = {
+  { "target", 0, 0, G_OPTION_ARG_STRING, &options.target,
+    "The TCP service to connect to", "HOST:PORT" },
+  { "listen", 0, 0, G_OPTION_ARG_STRING, &options.listen,
+    "Where to listen (default 127.0.0.1:0)", "HOST:PORT" },
+  { "token-file", 0, 0, G_OPTION_ARG_FILENAME, &options.token_file,
+    "File of the tokens to accept", "FILE" },
+  { "token", 0, 0, G_OPTION_ARG_STRING, &options.token,
+    "The one token to accept", "TOKEN" },
+  { "tls-cert", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_cert,
+    "PEM file of the certificate, for wss://", "FILE" },
+  { "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_key,
+    "PEM file of its private key", "FILE" },
+  { "session-timeout", 0, 0, G_OPTION_ARG_STRING, &options.session_timeout,
+    "How long a session may be away (default 300)", "SECONDS" },
+  { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
+    "none, error, warn, info or debug", "LEVEL" },
+  G_OPTION_ENTRY_NULL,
+};
+
+static const char description[] =
+    "The first line on stdout is 'listening on ws://HOST:PORT/'. Logs go to stderr.\n"
+    "To be reached from other machines, listen on 0.0.0.0:PORT or [::]:PORT.\n"
+    "\n"
+    "A token file has lines of the form NAME:TOKEN; a line that begins with # is a\n"
+    "comment. The one token of --token, which other users may see for a moment, or\n"
+    "of the environment variable " TOKEN_VARIABLE " serves in place of a file.\n"
+    "\n"
+    "Exit status:\n"
+    "  0  closed by SIGINT or SIGTERM\n"
+    "  1  could not start\n"
+    "  2  wrong usage\n"
+    "\n"
+    "Example:\n"
+    "  tcp-tunnel gateway --target 127.0.0.1:22 --token-file tokens --listen 8080\n";
+
+static gboolean
+read_tls (TcpGateway  *gateway,
+          GError     **error)
+{
+  g_autoptr (GTlsCertificate) certificate = NULL;
+
+  if (options.tls_cert == NULL && options.tls_key == NULL)
+    return TRUE;
+  if (options.tls_cert == NULL || options.tls_key == NULL)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                   "--tls-cert and --tls-key go together");
+      return FALSE;
+    }
+
+  certificate = g_tls_certificate_new_from_files (options.tls_cert, options.tls_key, error);
+  if (certificate == NULL)
+    {
+      g_prefix_error (error, "--tls-cert %s, --tls-key %s: ", options.tls_cert, options.tls_key);
+      return FALSE;
+    }
+  tcp_gateway_set_tls_certificate (gateway, certificate);
+  return TRUE;
+}
+
+/* A file of tokens goes to the gateway as it is: it holds the names, too. */
+static gboolean
+read_token (TcpGateway  *gateway,
+            GError     **error)
+{
+  g_autofree char *token = NULL;
+
+  if (options.token_file != NULL && options.token == NULL)
+    {
+      tcp_gateway_set_token_file (gateway, options.token_file);
+      return TRUE;
+    }
+  token = token_load (options.token, options.token_file, error);
+  tcp_gateway_set_token (gateway, token);
+  return token != NULL;
+}
+
+static TcpGateway *
+create_gateway (char   **args,
+                GError **error)
+{
+  g_autoptr (TcpGateway) gateway = NULL;
+  int level = TCP_TUNNEL_LOG_LEVEL_INFO;
+
+  if (args[0] != NULL && args[1] != NULL)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                   "'%s' is one argument too many; there are only options", args[1]);
+      return NULL;
+    }
+  if (options.target == NULL)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                   "--target HOST:PORT is missing, the TCP service to connect to");
+      return NULL;
+    }
+
+  gateway = tcp_gateway_new (options.target);
+  if (!options_read_listen (options.listen, G_OBJECT (gateway), error) ||
+      !options_read_uint ("--session-timeout", options.session_timeout, 1000, G_OBJECT (gateway),
+                          "session-timeout", error) ||
+      !options_read_enum ("--log-level", options.log_level, TCP_TYPE_TUNNEL_LOG_LEVEL, &level,
+                          error) ||
+      !read_token (gateway, error) || !read_tls (gateway, error))
+    return NULL;
+
+  tcp_gateway_set_log_level (gateway, level);
+  log_init (level);
+  return g_steal_pointer (&gateway);
+}
+
+static gboolean
+on_quit (gpointer data)
+{
+  g_main_loop_quit (data);
+  return G_SOURCE_REMOVE;
+}
+
+int
+gateway_main (char ***args)
+{
+  g_autoptr (TcpGateway) gateway = NULL;
+  g_autoptr (GMainLoop) loop = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (!options_parse ("gateway", NULL,
+                      "Accept WebSockets and connect those with a valid token to a TCP service.",
+                      description, entries, args, &error) ||
+      (gateway = create_gateway (*args, &error)) == NULL)
+    return options_usage ("gateway", error);
+
+  loop = g_main_loop_new (NULL, FALSE);
+  options_on_signal (on_quit, loop);
+  if (!tcp_gateway_start (gateway, NULL, &error))
+    return options_failure ("gateway", error);
+  view_print (stdout, "listening on %s\n", tcp_gateway_get_uri (gateway));
+  g_main_loop_run (loop);
+  tcp_gateway_close (gateway);
+  return EXIT_SUCCESS;
+}

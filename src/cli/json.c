@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/json.h"
+
+#include <tcptunnel/tcptunnel.h>
+
+#include "cli/view.h"
+
+JsonBuilder *
+event_begin (const char *name)
+{
+  JsonBuilder *event = json_builder_new ();
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  g_autofree char *time = g_date_time_format_iso8601 (now);
+
+  json_builder_begin_object (event);
+  event_add_string (event, "event", name);
+  event_add_string (event, "time", time);
+  return event;
+}
+
+void
+event_add_string (JsonBuilder *event,
+                  const char  *key,
+                  const char  *value)
+{
+  json_builder_set_member_name (event, key);
+  json_builder_add_string_value (event, value);
+}
+
+void
+event_add_int (JsonBuilder *event,
+               const char  *key,
+               gint64       value)
+{
+  json_builder_set_member_name (event, key);
+  json_builder_add_int_value (event, value);
+}
+
+/* As "error": {"code": …, "message": …}, or null. */
+void
+event_add_error (JsonBuilder  *event,
+                 const GError *error)
+{
+  json_builder_set_member_name (event, "error");
+  if (error == NULL)
+    {
+      json_builder_add_null_value (event);
+      return;
+    }
+
+  json_builder_begin_object (event);
+  if (error->domain == TCP_TUNNEL_ERROR)
+    {
+      g_autoptr (GEnumClass) codes = g_type_class_ref (TCP_TYPE_TUNNEL_ERROR);
+      GEnumValue *code = g_enum_get_value (codes, error->code);
+
+      event_add_string (event, "code", code != NULL ? code->value_nick : "failed");
+    }
+  event_add_string (event, "message", error->message);
+  json_builder_end_object (event);
+}
+
+void
+event_end (JsonBuilder *event)
+{
+  g_autoptr (JsonBuilder) builder = event;
+  g_autoptr (JsonGenerator) generator = json_generator_new ();
+  g_autoptr (JsonNode) root = NULL;
+  g_autofree char *line = NULL;
+
+  json_builder_end_object (builder);
+  root = json_builder_get_root (builder);
+  json_generator_set_root (generator, root);
+  line = json_generator_to_data (generator, NULL);
+  view_print (stdout, "%s\n", line);
+}

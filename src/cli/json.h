@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <json-glib/json-glib.h>
+
+G_BEGIN_DECLS
+
+/* One event: begin, add members, end. The end prints it as a line of stdout. */
+JsonBuilder *event_begin (const char *name);
+void event_add_string (JsonBuilder *event,
+                       const char  *key,
+                       const char  *value);
+void event_add_int (JsonBuilder *event,
+                    const char  *key,
+                    gint64       value);
+void event_add_error (JsonBuilder  *event,
+                      const GError *error);
+void event_end (JsonBuilder *event);
+
+G_END_DECLS

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/log.h"
+
+#include <string.h>
+
+#include "cli/view.h"
+
+static TcpTunnelLogLevel max_level;
+
+static const char *
+find_field (const GLogField *fields,
+            gsize            n_fields,
+            const char      *key)
+{
+  for (gsize i = 0; i < n_fields; i++)
+    if (strcmp (fields[i].key, key) == 0 && fields[i].length < 0)
+      return fields[i].value;
+  return NULL;
+}
+
+/* Errors and warnings share a level of GLib's; the library says in a field of
+ * its own which one it means. */
+static TcpTunnelLogLevel
+find_level (GLogLevelFlags   flags,
+            const GLogField *fields,
+            gsize            n_fields)
+{
+  const char *nick = find_field (fields, n_fields, "TCP_TUNNEL_LEVEL");
+  g_autoptr (GEnumClass) levels = g_type_class_ref (TCP_TYPE_TUNNEL_LOG_LEVEL);
+  GEnumValue *value = nick != NULL ? g_enum_get_value_by_nick (levels, nick) : NULL;
+
+  if (value != NULL)
+    return value->value;
+  if (flags & G_LOG_LEVEL_DEBUG)
+    return TCP_TUNNEL_LOG_LEVEL_DEBUG;
+  if (flags & G_LOG_LEVEL_INFO)
+    return TCP_TUNNEL_LOG_LEVEL_INFO;
+  return TCP_TUNNEL_LOG_LEVEL_WARN;
+}
+
+static void
+print_message (TcpTunnelLogLevel  level,
+               const char        *message)
+{
+  static const struct
+  {
+    const char *name;
+    ViewStyle style;
+  } levels[] = {
+    [TCP_TUNNEL_LOG_LEVEL_ERROR] = { "error", VIEW_RED },
+    [TCP_TUNNEL_LOG_LEVEL_WARN] = { "warn ", VIEW_YELLOW },
+    [TCP_TUNNEL_LOG_LEVEL_INFO] = { "info ", VIEW_GREEN },
+    [TCP_TUNNEL_LOG_LEVEL_DEBUG] = { "debug", VIEW_DIM },
+  };
+  g_autoptr (GDateTime) now = g_date_time_new_now_local ();
+  g_autofree char *time = g_date_time_format (now, "%H:%M:%S");
+
+  view_print (stderr, "%s%s%s %s%s%s %s\n", view_style (stderr, VIEW_DIM), time,
+              view_style (stderr, VIEW_PLAIN), view_style (stderr, levels[level].style),
+              levels[level].name, view_style (stderr, VIEW_PLAIN), message);
+}
+
+static GLogWriterOutput
+write_log (GLogLevelFlags   flags,
+           const GLogField *fields,
+           gsize            n_fields,
+           gpointer         data)
+{
+  const char *domain = find_field (fields, n_fields, "GLIB_DOMAIN");
+  const char *message = find_field (fields, n_fields, "MESSAGE");
+  TcpTunnelLogLevel level;
+
+  if (message == NULL || g_strcmp0 (domain, "TcpTunnel") != 0)
+    return g_log_writer_default (flags, fields, n_fields, data);
+
+  level = find_level (flags, fields, n_fields);
+  if (level <= max_level)
+    print_message (level, message);
+  return G_LOG_WRITER_HANDLED;
+}
+
+/**
+ * log_init:
+ * @level: the most that is shown
+ *
+ * Sends the library's messages to stderr. Those of other libraries go where
+ * GLib sends them, but never to stdout, which belongs to the results.
+ */
+void
+log_init (TcpTunnelLogLevel level)
+{
+  max_level = level;
+  g_log_writer_default_set_use_stderr (TRUE);
+  g_log_set_writer_func (write_log, NULL, NULL);
+}

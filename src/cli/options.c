@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/options.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+#include <string.h>
+#include <tcptunnel/tcptunnel.h>
+
+#include "cli/view.h"
+
+/**
+ * options_parse:
+ * @args: the arguments after the name of the program; on return, those that
+ *   are no options, the command first
+ */
+gboolean
+options_parse (const char          *command,
+               const char          *arguments,
+               const char          *summary,
+               const char          *description,
+               const GOptionEntry  *entries,
+               char              ***args,
+               GError             **error)
+{
+  g_autoptr (GOptionContext) context = g_option_context_new (arguments);
+  g_autofree char *name = g_strdup_printf ("tcp-tunnel %s", command);
+
+  g_set_prgname (name);
+  g_option_context_set_summary (context, summary);
+  g_option_context_set_description (context, description);
+  g_option_context_add_main_entries (context, entries, NULL);
+  return g_option_context_parse_strv (context, args, error);
+}
+
+static gboolean
+bad_value (GError     **error,
+           const char  *option,
+           const char  *allowed,
+           const char  *text)
+{
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s must be %s, not '%s'", option,
+               allowed, text);
+  return FALSE;
+}
+
+/**
+ * options_read_listen:
+ * @text: (nullable): HOST:PORT, [IPV6]:PORT or PORT
+ * @object: a tunnel or a gateway, whose hostname and port are set
+ */
+gboolean
+options_read_listen (const char  *text,
+                     GObject     *object,
+                     GError     **error)
+{
+  const char *allowed = "HOST:PORT, [IPV6]:PORT or PORT (0 to 65535)";
+  const char *colon, *port;
+  g_autofree char *host = NULL;
+  guint64 number;
+
+  if (text == NULL)
+    return TRUE;
+
+  colon = strrchr (text, ':');
+  port = colon != NULL ? colon + 1 : text;
+  if (colon != NULL)
+    host = g_strndup (text, colon - text);
+  if (!g_ascii_string_to_unsigned (port, 10, 0, G_MAXUINT16, &number, NULL))
+    return bad_value (error, "--listen", allowed, text);
+
+  if (host != NULL && g_str_has_prefix (host, "[") && g_str_has_suffix (host, "]"))
+    {
+      g_autofree char *inner = g_strndup (host + 1, strlen (host) - 2);
+
+      g_free (host);
+      host = g_steal_pointer (&inner);
+    }
+  else if (host != NULL && strpbrk (host, ":[]") != NULL)
+    {
+      return bad_value (error, "--listen", allowed, text);
+    }
+  if (host != NULL && *host == '\0')
+    return bad_value (error, "--listen", allowed, text);
+
+  if (host != NULL)
+    g_object_set (object, "hostname", host, NULL);
+  g_object_set (object, "port", (guint) number, NULL);
+  return TRUE;
+}
+
+/**
+ * options_read_uint:
+ * @text: (nullable): the value given; nothing happens without one
+ * @unit: how many of the property's units one of the option's is
+ *
+ * The property itself says what it allows.
+ */
+gboolean
+options_read_uint (const char  *option,
+                   const char  *text,
+                   guint        unit,
+                   GObject     *object,
+                   const char  *property,
+                   GError     **error)
+{
+  GParamSpecUInt *spec =
+      G_PARAM_SPEC_UINT (g_object_class_find_property (G_OBJECT_GET_CLASS (object), property));
+  guint min = (spec->minimum + unit - 1) / unit;
+  guint max = spec->maximum / unit;
+  guint64 value;
+
+  if (text == NULL)
+    return TRUE;
+  if (!g_ascii_string_to_unsigned (text, 10, min, max, &value, NULL))
+    {
+      g_autofree char *allowed = g_strdup_printf ("a whole number from %u to %u", min, max);
+
+      return bad_value (error, option, allowed, text);
+    }
+  g_object_set (object, property, (guint) value * unit, NULL);
+  return TRUE;
+}
+
+/**
+ * options_read_enum:
+ * @text: (nullable): a nick of @type; without one @value stays
+ */
+gboolean
+options_read_enum (const char  *option,
+                   const char  *text,
+                   GType        type,
+                   int         *value,
+                   GError     **error)
+{
+  g_autoptr (GEnumClass) values = g_type_class_ref (type);
+  g_autoptr (GString) allowed = g_string_new ("one of");
+  GEnumValue *found;
+
+  if (text == NULL)
+    return TRUE;
+  found = g_enum_get_value_by_nick (values, text);
+  if (found != NULL)
+    {
+      *value = found->value;
+      return TRUE;
+    }
+  for (guint i = 0; i < values->n_values; i++)
+    g_string_append_printf (allowed, "%s %s", i > 0 ? "," : "", values->values[i].value_nick);
+  return bad_value (error, option, allowed->str, text);
+}
+
+int
+options_usage (const char   *command,
+               const GError *error)
+{
+  view_print (stderr, "tcp-tunnel %s: %s\nTry 'tcp-tunnel %s --help'.\n", command, error->message,
+              command);
+  return EXIT_USAGE;
+}
+
+/**
+ * options_failure:
+ *
+ * Says why a tunnel or a gateway ended, and finds the exit status for it.
+ */
+int
+options_failure (const char   *command,
+                 const GError *error)
+{
+  if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT))
+    return options_usage (command, error);
+  view_print (stderr, "tcp-tunnel %s: %s\n", command, error->message);
+  return EXIT_FAILED;
+}
+
+typedef struct
+{
+  GSourceFunc func;
+  gpointer data;
+} SignalHandler;
+
+/* Closing in order may take a moment; a second signal ends the process at
+ * once, by the default of the system. */
+static gboolean
+on_signal (gpointer data)
+{
+  SignalHandler *handler = data;
+
+  signal (SIGINT, SIG_DFL);
+  signal (SIGTERM, SIG_DFL);
+  handler->func (handler->data);
+  return G_SOURCE_REMOVE;
+}
+
+/**
+ * options_on_signal:
+ *
+ * Calls @func in the main loop at the first SIGINT or SIGTERM.
+ */
+void
+options_on_signal (GSourceFunc func,
+                   gpointer    data)
+{
+  SignalHandler handler = { func, data };
+
+  g_unix_signal_add_full (G_PRIORITY_DEFAULT, SIGINT, on_signal,
+                          g_memdup2 (&handler, sizeof handler), g_free);
+  g_unix_signal_add_full (G_PRIORITY_DEFAULT, SIGTERM, on_signal,
+                          g_memdup2 (&handler, sizeof handler), g_free);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib-object.h>
+
+G_BEGIN_DECLS
+
+enum
+{
+  EXIT_FAILED = 1, /* ended on an error */
+  EXIT_USAGE = 2,
+};
+
+gboolean options_parse (const char          *command,
+                        const char          *arguments,
+                        const char          *summary,
+                        const char          *description,
+                        const GOptionEntry  *entries,
+                        char              ***args,
+                        GError             **error);
+gboolean options_read_listen (const char  *text,
+                              GObject     *object,
+                              GError     **error);
+gboolean options_read_uint (const char  *option,
+                            const char  *text,
+                            guint        unit,
+                            GObject     *object,
+                            const char  *property,
+                            GError     **error);
+gboolean options_read_enum (const char  *option,
+                            const char  *text,
+                            GType        type,
+                            int         *value,
+                            GError     **error);
+int options_usage (const char   *command,
+                   const GError *error);
+int options_failure (const char   *command,
+                     const GError *error);
+void options_on_signal (GSourceFunc func,
+                        gpointer    data);
+
+G_END_DECLS

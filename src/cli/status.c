@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/status.h"
+
+#include "cli/format.h"
+#include "cli/view.h"
+
+enum
+{
+  INTERVAL = 250, /* ms */
+};
+
+struct _Status
+{
+  TcpTunnel *tunnel;
+  Meter up;
+  Meter down;
+  guint timeout;
+};
+
+const char *
+status_state_name (TcpTunnelState state)
+{
+  g_autoptr (GEnumClass) states = g_type_class_ref (TCP_TYPE_TUNNEL_STATE);
+
+  return g_enum_get_value (states, state)->value_nick;
+}
+
+static ViewStyle
+state_style (TcpTunnelState state)
+{
+  switch (state)
+    {
+    case TCP_TUNNEL_STATE_CONNECTED:
+      return VIEW_GREEN;
+    case TCP_TUNNEL_STATE_CONNECTING:
+    case TCP_TUNNEL_STATE_RECONNECTING:
+      return VIEW_YELLOW;
+    case TCP_TUNNEL_STATE_DISCONNECTED:
+    default:
+      return VIEW_DIM;
+    }
+}
+
+static void
+append_direction (GString    *line,
+                  const char *name,
+                  Meter      *meter,
+                  guint64     bytes)
+{
+  g_autofree char *rate = format_size (meter_update (meter, bytes));
+  g_autofree char *total = format_size (bytes);
+
+  g_string_append_printf (line, "  %s %s/s %s", name, rate, total);
+}
+
+/* Called at its pace whatever happens, so that rates fall to 0 when nothing
+ * does; view_live() then finds nothing to redraw. */
+static gboolean
+update (gpointer data)
+{
+  Status *self = data;
+  TcpTunnelState state = tcp_tunnel_get_state (self->tunnel);
+  gint64 round_trip = tcp_tunnel_get_round_trip (self->tunnel);
+  g_autoptr (GString) line = g_string_new (NULL);
+
+  g_string_printf (line, "  %u open", tcp_tunnel_get_open_connections (self->tunnel));
+  append_direction (line, "up", &self->up, tcp_tunnel_get_bytes_sent (self->tunnel));
+  append_direction (line, "down", &self->down, tcp_tunnel_get_bytes_received (self->tunnel));
+  if (state == TCP_TUNNEL_STATE_CONNECTED && round_trip >= 0)
+    {
+      g_autofree char *time = format_time (round_trip);
+
+      g_string_append_printf (line, "  rtt %s", time);
+    }
+  view_live (state_style (state), status_state_name (state), line->str);
+  return G_SOURCE_CONTINUE;
+}
+
+Status *
+status_new (TcpTunnel *tunnel)
+{
+  Status *self = g_new0 (Status, 1);
+
+  self->tunnel = g_object_ref (tunnel);
+  self->timeout = g_timeout_add (INTERVAL, update, self);
+  update (self);
+  return self;
+}
+
+void
+status_free (Status *self)
+{
+  g_source_remove (self->timeout);
+  view_clear ();
+  g_object_unref (self->tunnel);
+  g_free (self);
+}

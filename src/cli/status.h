@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <tcptunnel/tcptunnel.h>
+
+G_BEGIN_DECLS
+
+/* The live line of a tunnel, for as long as this exists. */
+typedef struct _Status Status;
+
+Status *status_new (TcpTunnel *tunnel);
+void status_free (Status *self);
+
+const char *status_state_name (TcpTunnelState state);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Status, status_free)
+
+G_END_DECLS

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/token.h"
+
+#include <string.h>
+
+/**
+ * token_take_argv:
+ *
+ * Copies the arguments and overwrites the value of `--token` in the original,
+ * which every user of the machine can read in /proc/PID/cmdline.
+ */
+char **
+token_take_argv (int    argc,
+                 char **argv)
+{
+  char **copy = g_new0 (char *, argc + 1);
+
+  for (int i = 0; i < argc; i++)
+    copy[i] = g_strdup (argv[i]);
+
+  for (int i = 1; i < argc; i++)
+    {
+      char *value = NULL;
+
+      if (strcmp (copy[i - 1], "--token") == 0)
+        value = argv[i];
+      else if (g_str_has_prefix (argv[i], "--token="))
+        value = argv[i] + strlen ("--token=");
+      if (value != NULL)
+        memset (value, 0, strlen (value));
+    }
+  return copy;
+}
+
+/* The token ends up in an HTTP header, so a line break in it would be more than
+ * a typing error. The messages name the source, never the token. */
+static char *
+check_token (const char  *text,
+             const char  *source,
+             GError     **error)
+{
+  g_autofree char *token = g_strdup (text);
+  gsize length = strlen (token);
+
+  if (g_str_has_suffix (token, "\n"))
+    token[--length] = '\0';
+  if (g_str_has_suffix (token, "\r"))
+    token[--length] = '\0';
+
+  if (length == 0)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s holds no token", source);
+      return NULL;
+    }
+  for (gsize i = 0; i < length; i++)
+    if (!g_ascii_isgraph (token[i]))
+      {
+        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                     "%s: a token is one line of printable ASCII without spaces", source);
+        return NULL;
+      }
+  return g_steal_pointer (&token);
+}
+
+char *
+token_read_file (const char  *file,
+                 GError     **error)
+{
+  g_autofree char *text = NULL;
+  g_autofree char *source = g_strdup_printf ("--token-file %s", file);
+  g_autoptr (GError) local_error = NULL;
+  gsize length;
+
+  if (!g_file_get_contents (file, &text, &length, &local_error))
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--token-file: %s",
+                   local_error->message);
+      return NULL;
+    }
+  if (strlen (text) != length)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s is not a text file", source);
+      return NULL;
+    }
+  return check_token (text, source, error);
+}
+
+/**
+ * token_load:
+ * @token: (nullable): value of --token
+ * @file: (nullable): value of --token-file
+ *
+ * An option goes before the environment; two options are one too many.
+ */
+char *
+token_load (const char  *token,
+            const char  *file,
+            GError     **error)
+{
+  const char *variable = g_getenv (TOKEN_VARIABLE);
+
+  if (token != NULL && file != NULL)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   "--token and --token-file exclude each other");
+      return NULL;
+    }
+  if (file != NULL)
+    return token_read_file (file, error);
+  if (token != NULL)
+    return check_token (token, "--token", error);
+  if (variable != NULL)
+    return check_token (variable, TOKEN_VARIABLE, error);
+
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+               "a token is needed: give --token-file FILE or --token TOKEN, or set %s",
+               TOKEN_VARIABLE);
+  return NULL;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+#define TOKEN_VARIABLE "TCP_TUNNEL_TOKEN"
+
+char **token_take_argv (int    argc,
+                        char **argv);
+char *token_load (const char  *token,
+                  const char  *file,
+                  GError     **error);
+char *token_read_file (const char  *file,
+                       GError     **error);
+
+G_END_DECLS

@@ -35,4 +35,13 @@ G_DEFINE_ENUM_TYPE (TcpTunnelError, tcp_tunnel_error,
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_CLOSED, "closed"),
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_LIMIT, "limit"))
 
+/**
+ * tcp_tunnel_error_quark:
+ *
+ * Gets the error domain of tunnels and gateways.
+ *
+ * Returns: the domain
+ *
+ * Since: 1.0
+ */
 G_DEFINE_QUARK (tcp-tunnel-error-quark, tcp_tunnel_error)

@@ -18,6 +18,12 @@ void __tsan_acquire (void *address);
 void __tsan_release (void *address);
 #define tcp_tsan_acquire(address) __tsan_acquire (address)
 #define tcp_tsan_release(address) __tsan_release (address)
+
+/* Nor does it see GLib's locks. */
+#include <glib.h>
+#define g_mutex_lock(mutex) (g_mutex_lock (mutex), __tsan_acquire (mutex))
+#define g_mutex_unlock(mutex) (__tsan_release (mutex), g_mutex_unlock (mutex))
+#define g_cond_wait(cond, mutex) (__tsan_release (mutex), g_cond_wait (cond, mutex), __tsan_acquire (mutex))
 #else
 #define tcp_tsan_acquire(address) ((void) (address))
 #define tcp_tsan_release(address) ((void) (address))

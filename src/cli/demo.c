@@ -285,8 +285,16 @@ on_input (GIOChannel   *channel,
   if (n <= 0)
     return G_SOURCE_REMOVE;
   demo_server_cut (self->relay);
-  view_print (stdout, "cut\n");
+  view_print (stdout, "  the WebSocket is cut\n");
   return G_SOURCE_CONTINUE;
+}
+
+static void
+on_state_changed (TcpTunnel      *tunnel,
+                  TcpTunnelState  state,
+                  gpointer        data)
+{
+  view_print (stdout, "  %s\n", status_state_name (state));
 }
 
 static void
@@ -302,7 +310,7 @@ keep (Demo *self)
               "  nc 127.0.0.1 %u\n"
               "      what you type comes back; it is the connection that survives breaks\n"
               "  curl -o /dev/null http://127.0.0.1:%u/1024\n"
-              "      1024 MiB through the multiplexed tunnel, as often at once as you like\n"
+              "      1024 MiB through the multiplexed tunnel, any number at a time\n"
               "  TCP_TUNNEL_TOKEN=" DEMO_TOKEN " tcp-tunnel connect %s\n"
               "      a tunnel of your own to the same gateway\n\n",
               single, many, tcp_gateway_get_uri (self->gateway));
@@ -313,6 +321,7 @@ keep (Demo *self)
       g_io_add_watch (input, G_IO_IN | G_IO_HUP, on_input, self);
     }
   view_print (stdout, "Ctrl-C ends it all.\n");
+  g_signal_connect (self->single, "state-changed", G_CALLBACK (on_state_changed), NULL);
   if (view_is_live ())
     status = status_new (self->single);
   g_main_loop_run (self->loop);

@@ -10,8 +10,7 @@ char *format_size (double bytes);
 char *format_time (gint64 microseconds);
 char *format_address (GInetSocketAddress *address);
 
-/* Bytes per second over the last second or so, from a counter that is looked
- * at now and then. */
+/* Bytes per second over the last eight looks at a counter that only grows. */
 typedef struct
 {
   guint64 bytes[8];

@@ -16,6 +16,7 @@ struct _Status
   Meter up;
   Meter down;
   guint timeout;
+  gulong handler;
 };
 
 const char *
@@ -84,6 +85,7 @@ status_new (TcpTunnel *tunnel)
 
   self->tunnel = g_object_ref (tunnel);
   self->timeout = g_timeout_add (INTERVAL, update, self);
+  self->handler = g_signal_connect_swapped (tunnel, "state-changed", G_CALLBACK (update), self);
   update (self);
   return self;
 }
@@ -92,6 +94,7 @@ void
 status_free (Status *self)
 {
   g_source_remove (self->timeout);
+  g_signal_handler_disconnect (self->tunnel, self->handler);
   view_clear ();
   g_object_unref (self->tunnel);
   g_free (self);

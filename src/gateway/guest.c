@@ -17,7 +17,6 @@ struct _TcpGuest
   TcpSession *session;
   GHashTable *dials; /* TcpStream → Dial, those under way */
   gboolean begun;    /* raw: the target connection was asked for */
-  gboolean served;   /* and was there */
   gboolean closed;
   GSource *expiry;   /* while it has no WebSocket */
   GSource *end;      /* says that it ended, from the top of the main loop */
@@ -42,7 +41,7 @@ on_end (gpointer user_data)
 {
   TcpGuest *self = user_data;
 
-  self->callbacks.ended (self, self->served, self->user_data);
+  self->callbacks.ended (self, self->user_data);
   return G_SOURCE_REMOVE;
 }
 
@@ -53,7 +52,6 @@ on_expired (gpointer user_data)
 
   tcp_log_info (self->log, "the client %s did not come back within %u ms", self->principal,
                 self->settings->session_timeout);
-  self->served = FALSE;
   tcp_guest_close (self);
   guest_end (self);
   return G_SOURCE_CONTINUE;
@@ -110,7 +108,6 @@ on_target_connected (GObject      *object,
       guest_dial_failed (self, stream, error->message);
       return;
     }
-  self->served = TRUE;
   tcp_stream_attach (stream, connection);
 }
 

@@ -22,10 +22,9 @@ typedef struct
                          TcpStream    *stream,
                          const GError *error,
                          gpointer      user_data);
-  /* It can be forgotten. @served tells whether a target connection was used up: a
-   * client that comes back for it must not get a fresh one. */
+  /* It can be forgotten, but for its id: a client that comes back for it must not
+   * get a fresh target connection in the middle of its stream. */
   void (*ended) (TcpGuest *guest,
-                 gboolean  served,
                  gpointer  user_data);
 } TcpGuestCallbacks;
 

@@ -83,7 +83,6 @@ server_remember_gone (TcpServer  *self,
 
 static void
 on_guest_ended (TcpGuest *guest,
-                gboolean  served,
                 gpointer  user_data)
 {
   TcpServer *self = user_data;
@@ -91,8 +90,7 @@ on_guest_ended (TcpGuest *guest,
 
   if (id != NULL)
     {
-      if (served)
-        server_remember_gone (self, id);
+      server_remember_gone (self, id);
       g_hash_table_remove (self->sessions, id);
     }
   g_hash_table_remove (self->guests, guest);

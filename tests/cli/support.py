@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the tests of the command share: the command itself, as a process whose
+output can be waited for, a TCP service behind a gateway, and a terminal."""
+
+import fcntl
+import hashlib
+import os
+import pty
+import queue
+import random
+import re
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import threading
+
+BINARY = os.environ['TCP_TUNNEL_BIN']
+DEADLINE = 60
+TOKEN = 'a-token-nobody-may-see'
+
+
+def environment(**extra):
+    env = {k: v for k, v in os.environ.items() if k != 'TCP_TUNNEL_TOKEN' and 'proxy' not in k.lower()}
+    env['LC_ALL'] = 'C.UTF-8'
+    env.update(extra)
+    return env
+
+
+def run(*args, **extra):
+    """Runs the command to its end; gives (status, stdout, stderr)."""
+    done = subprocess.run([BINARY, *args], env=environment(**extra), stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=DEADLINE)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Command:
+    """The command while it runs. Lines of stdout and stderr come as they are
+    written; all of them are kept in `output`."""
+
+    def __init__(self, *args, **extra):
+        self.process = subprocess.Popen([BINARY, *args], env=environment(**extra),
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True)
+        self.stdout = queue.Queue()
+        self.stderr = queue.Queue()
+        self.output = []
+        self.readers = []
+        for stream, lines in ((self.process.stdout, self.stdout), (self.process.stderr, self.stderr)):
+            reader = threading.Thread(target=self._read, args=(stream, lines), daemon=True)
+            reader.start()
+            self.readers.append(reader)
+
+    def _read(self, stream, lines):
+        for line in stream:
+            self.output.append(line)
+            lines.put(line.rstrip('\n'))
+        lines.put(None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+
+    def line(self):
+        """The next line of stdout."""
+        line = self.stdout.get(timeout=DEADLINE)
+        if line is None:
+            raise AssertionError(f'stdout ended; all there was: {self.output}')
+        return line
+
+    def error_line(self, pattern):
+        """The next line of stderr that matches."""
+        while True:
+            line = self.stderr.get(timeout=DEADLINE)
+            if line is None:
+                raise AssertionError(f'no {pattern!r} in {self.output}')
+            if re.search(pattern, line):
+                return line
+
+    def wait(self):
+        """Waits for the end, and gives the status."""
+        status = self.process.wait(timeout=DEADLINE)
+        for reader in self.readers:
+            reader.join()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return status
+
+    def stop(self, signum=signal.SIGTERM):
+        self.process.send_signal(signum)
+        return self.wait()
+
+
+def listening(command):
+    """The address in the first line of a `connect`, as (host, port)."""
+    match = re.fullmatch(r'listening on (?:\[(::1)\]|(127\.0\.0\.1)):(\d+)', command.line())
+    return match[1] or match[2], int(match[3])
+
+
+def gateway(service, *args, token=TOKEN):
+    """A running gateway, and its URL."""
+    command = Command('gateway', '--target', f'127.0.0.1:{service.port}', *args,
+                      TCP_TUNNEL_TOKEN=token)
+    return command, re.fullmatch(r'listening on (wss?://127\.0\.0\.1:\d+/)', command.line())[1]
+
+
+class Service:
+    """A TCP server on loopback that takes a length and so many bytes, and
+    answers with their SHA-256 and then the bytes themselves."""
+
+    def __init__(self, handler=None):
+        self.handler = handler or self.echo
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        with connection:
+            try:
+                self.handler(connection)
+            except (OSError, EOFError):
+                pass
+
+    @staticmethod
+    def echo(connection):
+        while True:
+            length, = struct.unpack('>I', receive(connection, 4))
+            data = receive(connection, length)
+            connection.sendall(hashlib.sha256(data).digest() + data)
+
+
+def receive(connection, length):
+    data = bytearray()
+    while len(data) < length:
+        piece = connection.recv(min(length - len(data), 1 << 18))
+        if not piece:
+            raise EOFError
+        data += piece
+    return bytes(data)
+
+
+def exchange(connection, data):
+    """Sends the data through a tunnel to a Service and back; true if both the
+    service and this end got what was sent."""
+    writer = threading.Thread(target=connection.sendall,
+                              args=(struct.pack('>I', len(data)) + data,))
+    writer.start()
+    digest = receive(connection, 32)
+    back = receive(connection, len(data))
+    writer.join()
+    return digest == hashlib.sha256(data).digest() and back == data
+
+
+def noise(length, seed):
+    return random.Random(seed).randbytes(length)
+
+
+def dial(address):
+    return socket.create_connection(address, timeout=DEADLINE)
+
+
+class Terminal:
+    """The command on a terminal."""
+
+    def __init__(self, *args, columns=80, **extra):
+        self.data = ''
+        self.condition = threading.Condition()
+        self.ended = False
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
+        self.process = subprocess.Popen([BINARY, *args], stdin=slave, stdout=slave, stderr=slave,
+                                        env=environment(TERM='xterm', **extra),
+                                        start_new_session=True)
+        os.close(slave)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        data = b''
+        while True:
+            try:
+                piece = os.read(self.master, 65536)
+            except OSError:
+                piece = b''
+            with self.condition:
+                data += piece
+                self.data = data.decode(errors='replace')
+                self.ended = not piece
+                self.condition.notify_all()
+            if not piece:
+                return
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+        os.close(self.master)
+
+    def plain(self):
+        """What was written, without the escape codes."""
+        return re.sub(r'\x1b\[[0-9;]*[A-Za-z]', '', self.data)
+
+    def expect(self, pattern):
+        """Waits until the plain text has the pattern in it."""
+        with self.condition:
+            self.condition.wait_for(lambda: re.search(pattern, self.plain()) or self.ended, DEADLINE)
+            match = re.search(pattern, self.plain())
+        if not match:
+            raise AssertionError(f'no {pattern!r} in {self.data!r}')
+        return match
+
+    def wait(self):
+        status = self.process.wait(timeout=DEADLINE)
+        self.reader.join()
+        return status
+
+    def drawn(self):
+        """All that was ever drawn on one row in one go."""
+        return [piece for piece in re.split(r'[\r\n]', self.plain()) if piece]
+
+    def screen(self):
+        """The rows as a person sees them in the end, scrolled back."""
+        rows = ['']
+        column = 0
+        for token in re.findall(r'\x1b\[[0-9;]*[A-Za-z]|.', self.data, re.DOTALL):
+            if token == '\n':
+                rows.append('')
+            elif token == '\r':
+                column = 0
+            elif token == '\x1b[K':
+                rows[-1] = rows[-1][:column]
+            elif not token.startswith('\x1b'):
+                rows[-1] = rows[-1][:column] + token + rows[-1][column + 1:]
+                column += 1
+        return [row.rstrip() for row in rows]

@@ -1,0 +1,415 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The command, as its users meet it: through its arguments, its output, its
+exit status and its ports."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from support import Command, Service, TOKEN, dial, exchange, gateway, listening, noise, receive, run
+
+FAILED = 1
+USAGE = 2
+
+
+class Help(unittest.TestCase):
+    def test_help_fits_and_names_all_options(self):
+        options = {
+            '': ['connect', 'gateway', 'demo', '--version'],
+            'connect': ['--token-file', '--token', 'TCP_TUNNEL_TOKEN', '--listen', '--mode',
+                        '--max-reconnect-attempts', '--reconnect-delay', '--max-reconnect-delay',
+                        '--ca', '--header', '--log-level', '--json', '--quiet'],
+            'gateway': ['--target', '--listen', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
+                        '--tls-cert', '--tls-key', '--session-timeout', '--log-level'],
+            'demo': ['--keep', '--size'],
+        }
+        for command, expected in options.items():
+            status, out, err = run(*command.split(), '--help')
+            self.assertEqual((status, err), (0, ''))
+            self.assertLessEqual(max(map(len, out.splitlines())), 80)
+            for option in expected:
+                self.assertIn(option, out)
+
+    def test_version(self):
+        status, out, err = run('--version')
+        self.assertEqual((status, err), (0, ''))
+        self.assertRegex(out, r'^tcp-tunnel \d+\.\d+\.\d+\n$')
+
+
+class Usage(unittest.TestCase):
+    """Each mistake is named, and what is allowed with it."""
+
+    URL = 'ws://127.0.0.1:1/'
+
+    def check(self, args, *expected, **extra):
+        status, out, err = run(*args, **extra)
+        self.assertEqual((status, out), (USAGE, ''), err)
+        for text in expected:
+            self.assertIn(text, err)
+        self.assertIn('--help', err)
+        self.assertNotIn(TOKEN, err)
+
+    def connect(self, *args):
+        return ['connect', self.URL, '--token', TOKEN, *args]
+
+    def test_commands(self):
+        self.check([], 'connect', 'gateway', 'demo')
+        self.check(['dial'], "'dial'", 'connect', 'gateway', 'demo')
+        self.check(['demo', 'now'], "'now'")
+
+    def test_url(self):
+        self.check(['connect', '--token', TOKEN], 'URL')
+        self.check(['connect', self.URL, 'another'], "'another'")
+        self.check(['connect', 'http://127.0.0.1:1/', '--token', TOKEN], 'http', 'ws')
+        self.check(['connect', 'not a url', '--token', TOKEN], 'URL', 'not valid')
+
+    def test_values(self):
+        self.check(self.connect('--mode', 'tripled'), "'tripled'", 'singleton', 'multiplexed')
+        self.check(self.connect('--log-level', 'loud'), "'loud'", 'none', 'debug')
+        self.check(self.connect('--reconnect-delay', '-1'), '--reconnect-delay', "'-1'")
+        self.check(self.connect('--max-reconnect-attempts', 'many'), "'many'")
+        self.check(self.connect('--max-reconnect-delay', '1s'), "'1s'")
+        self.check(self.connect('--frobnicate'), '--frobnicate')
+        self.check(self.connect('--header', 'no colon'), 'header', 'Name: value')
+        self.check(self.connect('--ca', '/nonexistent/ca.pem'), '/nonexistent/ca.pem')
+        self.check(['demo', '--size', '0'], '--size', "'0'")
+
+    def test_listen(self):
+        for value in ('', 'localhost', '127.0.0.1:', '127.0.0.1:65536', ':80', '::1', '::1:80',
+                      '[::1]', '[]:80', '-1'):
+            self.check(self.connect('--listen', value), '--listen', f"'{value}'", 'HOST:PORT')
+
+    def test_token(self):
+        with tempfile.TemporaryDirectory() as directory:
+            def file(text):
+                path = os.path.join(directory, 'token')
+                with open(path, 'w', encoding='utf-8') as stream:
+                    stream.write(text)
+                return ['connect', self.URL, '--token-file', path]
+
+            self.check(['connect', self.URL], '--token-file', '--token', 'TCP_TUNNEL_TOKEN')
+            self.check([*file(TOKEN), '--token', TOKEN], '--token', '--token-file', 'exclude')
+            self.check(file(''), 'no token')
+            self.check(file('\n'), 'no token')
+            self.check(file(f'{TOKEN}\r\nX-Other: 1\n'), 'one line')
+            self.check(['connect', self.URL], 'TCP_TUNNEL_TOKEN', TCP_TUNNEL_TOKEN='')
+            self.check(['connect', self.URL, '--token-file', directory + '/none'], '/none')
+
+    def test_gateway(self):
+        target = ['gateway', '--target', '127.0.0.1:1']
+        self.check(['gateway', '--token', TOKEN], '--target')
+        self.check([*target], '--token-file')
+        self.check([*target, '--token', TOKEN, '--tls-cert', 'a'], '--tls-key')
+        self.check([*target, '--token', TOKEN, '--tls-cert', '/none', '--tls-key', '/none'], '/none')
+        self.check([*target, '--token', TOKEN, '--session-timeout', 'x'], '--session-timeout', "'x'")
+        self.check(['gateway', '--target', 'nowhere', '--token', TOKEN], 'nowhere')
+        self.check([*target, '--token', TOKEN, 'more'], "'more'")
+
+
+class Token(unittest.TestCase):
+    """Wherever the token comes from it works, and shows up nowhere."""
+
+    def check(self, args, **extra):
+        with Service() as service:
+            server, url = gateway(service)
+            with server, Command('connect', url, '--log-level', 'debug', *args, **extra) as tunnel:
+                with dial(listening(tunnel)) as connection:
+                    self.assertTrue(exchange(connection, noise(1000, 1)))
+                with open(f'/proc/{tunnel.process.pid}/cmdline', encoding='utf-8') as file:
+                    self.assertNotIn(TOKEN, file.read())
+                self.assertEqual(tunnel.stop(), 0)
+                self.assertNotIn(TOKEN, ''.join(tunnel.output))
+
+    def test_argument(self):
+        self.check(['--token', TOKEN])
+        self.check([f'--token={TOKEN}'])
+
+    def test_environment(self):
+        self.check([], TCP_TUNNEL_TOKEN=TOKEN)
+
+    def test_file(self):
+        for end in ('', '\n', '\r\n'):
+            with tempfile.NamedTemporaryFile('w', newline='') as file:
+                file.write(TOKEN + end)
+                file.flush()
+                # The option wins over the environment.
+                self.check(['--token-file', file.name], TCP_TUNNEL_TOKEN='another')
+
+    def test_gateway(self):
+        with Service() as service, tempfile.NamedTemporaryFile('w') as file:
+            file.write(f'# who may come in\nalice:{TOKEN}\n')
+            file.flush()
+            target = f'127.0.0.1:{service.port}'
+            for args in (['--token-file', file.name], ['--token', TOKEN]):
+                with Command('gateway', '--target', target, '--log-level', 'debug', *args) as server:
+                    url = server.line().split()[-1]
+                    with Command('connect', url, TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
+                        with dial(listening(tunnel)) as connection:
+                            self.assertTrue(exchange(connection, noise(1000, 1)))
+                    with open(f'/proc/{server.process.pid}/cmdline', encoding='utf-8') as text:
+                        self.assertNotIn(TOKEN, text.read())
+                    self.assertEqual(server.stop(), 0)
+                    self.assertNotIn(TOKEN, ''.join(server.output))
+
+
+class RoundTrip(unittest.TestCase):
+    def setUp(self):
+        service = self.enterContext(Service())
+        server, self.url = gateway(service)
+        self.enterContext(server)
+        self.server = server
+
+    def connect(self, *args):
+        return Command('connect', self.url, *args, TCP_TUNNEL_TOKEN=TOKEN)
+
+    def test_singleton(self):
+        with self.connect() as tunnel:
+            with dial(listening(tunnel)) as connection:
+                self.assertTrue(exchange(connection, noise(16 << 20, 1)))
+            self.assertEqual(tunnel.stop(signal.SIGINT), 0)
+        self.assertEqual(self.server.stop(), 0)
+
+    def test_multiplexed(self):
+        with self.connect('--mode', 'multiplexed') as tunnel:
+            address = listening(tunnel)
+            results = []
+
+            def client(seed):
+                with dial(address) as connection:
+                    results.append(exchange(connection, noise(2 << 20, seed)))
+
+            clients = [threading.Thread(target=client, args=(i,)) for i in range(8)]
+            for thread in clients:
+                thread.start()
+            for thread in clients:
+                thread.join()
+            self.assertEqual(results, [True] * 8)
+            self.assertEqual(tunnel.stop(), 0)
+
+    def test_listen(self):
+        with socket.create_server(('127.0.0.1', 0)) as taken:
+            port = taken.getsockname()[1]
+        for listen, host in ((f'127.0.0.1:{port}', '127.0.0.1'), (f'{port}', '127.0.0.1')):
+            with self.connect('--listen', listen) as tunnel:
+                self.assertEqual(listening(tunnel), (host, port))
+                self.assertEqual(tunnel.stop(), 0)
+
+    def test_ipv6(self):
+        try:
+            socket.create_server(('::1', 0), family=socket.AF_INET6).close()
+        except OSError as error:
+            self.skipTest(f'no IPv6 loopback here: {error}')
+        with self.connect('--listen', '[::1]:0') as tunnel:
+            address = listening(tunnel)
+            self.assertEqual(address[0], '::1')
+            with dial(address) as connection:
+                self.assertTrue(exchange(connection, noise(1 << 20, 1)))
+
+    def test_quiet(self):
+        with self.connect('--quiet') as tunnel:
+            with dial(listening(tunnel)) as connection:
+                self.assertTrue(exchange(connection, noise(1000, 1)))
+            self.assertEqual(tunnel.stop(), 0)
+            self.assertEqual(len(tunnel.output), 1)
+
+    def test_log_level(self):
+        with self.connect('--log-level', 'debug') as tunnel:
+            with dial(listening(tunnel)) as connection:
+                self.assertTrue(exchange(connection, noise(1000, 1)))
+            tunnel.error_line(r'^\d\d:\d\d:\d\d (info |debug) ')
+            self.assertEqual(tunnel.stop(), 0)
+            self.assertNotIn('\x1b', ''.join(tunnel.output))
+
+    def test_wss(self):
+        openssl = shutil.which('openssl')
+        if openssl is None:
+            self.skipTest('there is no openssl to make a certificate with')
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        key, cert = os.path.join(directory, 'key.pem'), os.path.join(directory, 'cert.pem')
+        subprocess.run([openssl, 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2',
+                        '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1',
+                        '-keyout', key, '-out', cert], check=True, capture_output=True)
+        service = self.enterContext(Service())
+        server, url = gateway(service, '--tls-cert', cert, '--tls-key', key)
+        self.enterContext(server)
+        self.assertTrue(url.startswith('wss://'))
+
+        trusting = self.enterContext(Command('connect', url, '--ca', cert, TCP_TUNNEL_TOKEN=TOKEN))
+        with dial(listening(trusting)) as connection:
+            self.assertTrue(exchange(connection, noise(1 << 20, 1)))
+
+        status, _, err = run('connect', url, '--mode', 'multiplexed', TCP_TUNNEL_TOKEN=TOKEN)
+        self.assertEqual(status, FAILED)
+        self.assertIn('certificate', err)
+
+
+class Json(unittest.TestCase):
+    def events(self, tunnel):
+        """All that is still to come."""
+        lines = iter(tunnel.stdout.get, None)
+        return [json.loads(line) for line in lines]
+
+    def test_events(self):
+        with Service() as service:
+            server, url = gateway(service)
+            with server, Command('connect', url, '--json', '--mode', 'multiplexed',
+                                 TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
+                first = json.loads(tunnel.line())
+                self.assertEqual((first['event'], first['host']), ('listening', '127.0.0.1'))
+                self.assertEqual(first['address'], f'127.0.0.1:{first["port"]}')
+                second = json.loads(tunnel.line())
+                self.assertEqual((second['event'], second['state']), ('state-changed', 'connected'))
+                with dial(('127.0.0.1', first['port'])) as connection:
+                    peer = '127.0.0.1:%d' % connection.getsockname()[1]
+                    self.assertTrue(exchange(connection, noise(1000, 1)))
+                events = [json.loads(tunnel.line())]
+                while events[-1]['event'] != 'connection-closed':
+                    events.append(json.loads(tunnel.line()))
+                self.assertEqual(tunnel.stop(), 0)
+                events += self.events(tunnel)
+
+        opened = next(e for e in events if e['event'] == 'connection-opened')
+        closed = next(e for e in events if e['event'] == 'connection-closed')
+        self.assertEqual(opened['peer'], peer)
+        self.assertEqual((closed['id'], closed['error']), (opened['id'], None))
+        self.assertEqual(events[-1]['event'], 'closed')
+        self.assertEqual(events[-1]['bytes_sent'], 1004)
+        self.assertEqual(events[-1]['bytes_received'], 1032)
+        self.assertEqual(events[-1]['total_connections'], 1)
+        for event in events:
+            self.assertRegex(event['time'], r'^\d{4}-\d\d-\d\dT.*Z$')
+
+    def test_failure(self):
+        with Service() as service:
+            server, url = gateway(service)
+            with server, Command('connect', url, '--json', '--mode', 'multiplexed',
+                                 TCP_TUNNEL_TOKEN='wrong-' + TOKEN) as tunnel:
+                self.assertEqual(tunnel.wait(), FAILED)
+                events = self.events(tunnel)
+        self.assertEqual([e['event'] for e in events], ['failed'])
+        self.assertEqual(events[0]['error']['code'], 'unauthorized')
+        self.assertIn('401', events[0]['error']['message'])
+
+
+class Failure(unittest.TestCase):
+    """A tunnel that ends by itself says why and exits with 1."""
+
+    def setUp(self):
+        self.service = self.enterContext(Service())
+        self.server, self.url = gateway(self.service)
+        self.enterContext(self.server)
+
+    def connect(self, *args, token=TOKEN):
+        return self.enterContext(Command('connect', self.url, '--max-reconnect-attempts', '2',
+                                         '--reconnect-delay', '10', '--log-level', 'none', *args,
+                                         TCP_TUNNEL_TOKEN=token))
+
+    def check(self, tunnel, *expected):
+        reason = tunnel.error_line('^tcp-tunnel connect: ')
+        self.assertEqual(tunnel.wait(), FAILED)
+        for text in expected:
+            self.assertIn(text, reason)
+        self.assertNotIn(TOKEN, ''.join(tunnel.output))
+
+    def test_gateway_gone(self):
+        for mode in ('singleton', 'multiplexed'):
+            with self.subTest(mode):
+                server, self.url = gateway(self.service)
+                tunnel = self.connect('--mode', mode)
+                with server, dial(listening(tunnel)) as connection:
+                    self.assertTrue(exchange(connection, noise(1000, 1)))
+                    server.process.kill()
+                    server.wait()
+                    self.check(tunnel, self.url)
+
+    def test_unauthorized(self):
+        self.check(self.connect('--mode', 'multiplexed', token='wrong-' + TOKEN), '401', self.url)
+        tunnel = self.connect(token='wrong-' + TOKEN)
+        with dial(listening(tunnel)):
+            self.check(tunnel, '401', self.url)
+
+    def test_said_once(self):
+        tunnel = self.connect('--log-level', 'error', token='wrong-' + TOKEN)
+        with dial(listening(tunnel)):
+            self.assertEqual(tunnel.wait(), FAILED)
+        self.assertEqual(len(tunnel.output), 2, tunnel.output)
+        self.assertRegex(tunnel.output[1], r'^\d\d:\d\d:\d\d error .*401')
+
+    def test_new_token_in_file(self):
+        """A token that expired may have been replaced in its file meanwhile."""
+        with tempfile.NamedTemporaryFile('w+') as file:
+            def write(token):
+                file.seek(0)
+                file.truncate()
+                file.write(token)
+                file.flush()
+
+            write('expired')
+            tunnel = self.connect('--token-file', file.name)
+            address = listening(tunnel)
+            write(TOKEN)
+            with dial(address) as connection:
+                self.assertTrue(exchange(connection, noise(1000, 1)))
+            self.assertEqual(tunnel.stop(), 0)
+
+            write('wrong-' + TOKEN)
+            tunnel = self.connect('--token-file', file.name)
+            with dial(listening(tunnel)):
+                self.check(tunnel, '401', self.url)
+
+    def test_port_in_use(self):
+        with socket.create_server(('127.0.0.1', 0)) as taken:
+            address = '127.0.0.1:%d' % taken.getsockname()[1]
+            self.check(self.connect('--listen', address), address)
+            status, out, err = run('gateway', '--target', '127.0.0.1:1', '--listen', address,
+                                   TCP_TUNNEL_TOKEN=TOKEN)
+            self.assertEqual((status, out), (FAILED, ''))
+            self.assertIn(address, err)
+
+    def test_rejected_with_headers(self):
+        requests = []
+
+        def refuse(connection):
+            data = b''
+            while b'\r\n\r\n' not in data:
+                data += receive(connection, 1)
+            requests.append(data.decode())
+            connection.sendall(b'HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n'
+                               b'Connection: close\r\n\r\nno way')
+
+        with Service(refuse) as web:
+            self.url = f'ws://127.0.0.1:{web.port}/t?a=1'
+            tunnel = self.connect('--mode', 'multiplexed', '--header', 'X-One: 1',
+                                  '--header', 'X-Two: two words')
+            self.check(tunnel, '403')
+        lines = requests[0].lower().split('\r\n')
+        self.assertIn('x-one: 1', lines)
+        self.assertIn('x-two: two words', lines)
+        self.assertRegex(lines[0], r'^get /t\?a=1&')
+
+    def test_signal_while_starting(self):
+        """Nobody answers the dial, and still the command can be stopped."""
+        asked = threading.Event()
+        done = threading.Event()
+
+        def silent(connection):
+            receive(connection, 1)
+            asked.set()
+            done.wait()
+
+        with Service(silent) as web:
+            self.url = f'ws://127.0.0.1:{web.port}/'
+            tunnel = self.connect('--mode', 'multiplexed')
+            self.assertTrue(asked.wait(30))
+            self.assertEqual(tunnel.stop(), 0)
+            done.set()
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a person sees: the status line of a tunnel, and the demo."""
+
+import re
+import signal
+import unittest
+
+from support import (Command, Service, Terminal, TOKEN, dial, exchange, gateway, listening, noise,
+                     receive, run)
+
+
+class OnTerminal(unittest.TestCase):
+    SGR = r'\x1b\[[0-9;]*m'
+    ERASE = '\r\x1b[K'
+
+    def setUp(self):
+        service = self.enterContext(Service())
+        server, self.url = gateway(service)
+        self.enterContext(server)
+
+    def watch(self, columns, rest='', **extra):
+        """A connection on a terminal; gives the terminal after the end."""
+        with Terminal('connect', self.url, columns=columns, TCP_TUNNEL_TOKEN=TOKEN,
+                      **extra) as terminal:
+            port = int(terminal.expect(r'listening on 127\.0\.0\.1:(\d+)\r')[1])
+            with dial(('127.0.0.1', port)) as connection:
+                self.assertTrue(exchange(connection, noise(1 << 20, 1)))
+                terminal.expect(r'\bconnected  1 open')
+            terminal.expect(r'(?s)1 open.*disconnected  0 open' + rest)
+            terminal.process.terminate()
+            self.assertEqual(terminal.wait(), 0)
+        return terminal
+
+    def test_status_line(self):
+        terminal = self.watch(80, r'  up \S+ \S+ 1\.00 MiB  down \S+ \S+ 1\.00 MiB')
+        self.assertLessEqual(max(map(len, terminal.drawn())), 80)
+        self.assertIn(self.ERASE, terminal.data)
+        self.assertRegex(terminal.data, self.SGR)
+        status = re.compile(r'(connected|disconnected|connecting)  [01] open  '
+                            r'up [\d.]+ [KM]?i?B/s [\d.]+ [KM]?i?B  '
+                            r'down [\d.]+ [KM]?i?B/s [\d.]+ [KM]?i?B')
+        self.assertTrue(any(status.match(piece) for piece in terminal.drawn()))
+
+        # What remains is whole lines: the port, the log, and no status.
+        for row in filter(None, terminal.screen()):
+            self.assertRegex(row, r'^(listening on 127\.0\.0\.1:\d+$|\d\d:\d\d:\d\d (info |warn ) )')
+
+    def test_narrow(self):
+        terminal = self.watch(30)
+        pieces = [piece for piece in terminal.drawn() if ' open' in piece]
+        self.assertTrue(pieces)
+        self.assertLess(max(map(len, pieces)), 30)
+
+    def test_no_color(self):
+        terminal = self.watch(80, NO_COLOR='1')
+        self.assertNotRegex(terminal.data, self.SGR)
+        self.assertIn(self.ERASE, terminal.data)
+
+
+class Demo(unittest.TestCase):
+    ROWS = ['data up', 'data down', 'data both ways', 'same connection']
+
+    def check_text(self, text):
+        self.assertLessEqual(max(map(len, text)), 80)
+        for row in self.ROWS:
+            self.assertRegex('\n'.join(text), rf'(?m)^  {row}.* held$')
+        self.assertIn('All held.', text)
+
+    def test_piped(self):
+        status, out, err = run('demo', '--size', '8')
+        self.assertEqual((status, err), (0, ''), out)
+        self.check_text(out.splitlines())
+        self.assertNotIn('\x1b', out)
+        self.assertNotIn('\r', out)
+        self.assertRegex(out, r'(?s)cut.*disconnected.*reconnecting.*connecting.*connected')
+
+    def test_terminal(self):
+        with Terminal('demo', '--size', '64') as terminal:
+            self.assertEqual(terminal.wait(), 0, terminal.data)
+        self.assertLessEqual(max(map(len, terminal.drawn())), 80)
+        self.check_text(terminal.screen())
+        self.assertRegex(terminal.data, r'█.* \d+ %  ')
+        self.assertNotIn('░', '\n'.join(terminal.screen()))
+
+    def test_keep(self):
+        with Command('demo', '--size', '1', '--keep') as demo:
+            while not (match := re.match(r'  nc 127\.0\.0\.1 (\d+)', demo.line())):
+                pass
+            with dial(('127.0.0.1', int(match[1]))) as connection:
+                connection.sendall(b'hello\n')
+                self.assertRegex(receive(connection, 28).decode(), r'^connection \d+, line 1: hel')
+            port = int(re.search(r'http://127\.0\.0\.1:(\d+)/', demo.line() + demo.line())[1])
+            with dial(('127.0.0.1', port)) as connection:
+                connection.sendall(b'GET /2 HTTP/1.1\r\nHost: localhost\r\n\r\n')
+                head, body = b'', b''
+                while b'\r\n\r\n' not in head:
+                    head += receive(connection, 1)
+                body = receive(connection, 2 << 20)
+                self.assertTrue(head.startswith(b'HTTP/1.1 200 OK\r\n'))
+                self.assertEqual(len(set(body)), 256)
+            demo.line()
+            url = re.search(r'TCP_TUNNEL_TOKEN=demo tcp-tunnel connect (\S+)$', demo.line())[1]
+            with Command('connect', url, TCP_TUNNEL_TOKEN='demo') as tunnel:
+                with dial(listening(tunnel)) as connection:
+                    connection.sendall(b'hello\n')
+                    self.assertRegex(receive(connection, 12), b'^connection')
+            self.assertEqual(demo.stop(signal.SIGINT), 0)
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)

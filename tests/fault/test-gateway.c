@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What the gateway answers to whom, and its own life. */
+
+#include "fixture.h"
+
+#include "socket-util.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define SESSION "sessionId=0a2f2b5e-5d0f-4a57-9c3e-7f1f0a7c9d11"
+#define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
+
+static guint16
+start_gateway (TcpGateway *gateway)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  return g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+}
+
+static TcpGateway *
+new_gateway (Target *target)
+{
+  g_autofree char *address = target_get_address (target);
+  TcpGateway *gateway = tcp_gateway_new (address);
+
+  g_object_set (gateway, "token", TEST_TOKEN, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG, NULL);
+  return gateway;
+}
+
+static void
+expect_answer (guint16 port,
+               const char *target,
+               const char *headers,
+               guint status)
+{
+  g_autofree char *body = NULL;
+
+  g_test_message ("%s → %u", target, status);
+  g_assert_cmpuint (http_get (port, target, headers, &body, NULL), ==, status);
+  /* Something for people to read, with no secret in it. */
+  g_assert_cmpuint (strlen (body), >, 5);
+  g_assert_true (g_utf8_validate (body, -1, NULL));
+  g_assert_null (strstr (body, TEST_TOKEN));
+}
+
+static void
+test_answers (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  guint16 port;
+
+  tcp_gateway_set_path (gateway, "/tunnel");
+  port = start_gateway (gateway);
+
+  expect_answer (port, "/tunnel?" SESSION, WS_UPGRADE, 401);
+  expect_answer (port, "/tunnel?" SESSION, WS_UPGRADE "Authorization: Bearer wrong\r\n", 401);
+  expect_answer (port, "/tunnel?" SESSION, WS_UPGRADE "Authorization: Bearer\r\n", 401);
+  expect_answer (port, "/tunnel?" SESSION, WS_UPGRADE "Authorization: Bearer " TEST_TOKEN "x\r\n", 401);
+  expect_answer (port, "/tunnel?" SESSION, WS_UPGRADE "Authorization: Basic " TEST_TOKEN "\r\n", 401);
+  expect_answer (port, "/?" SESSION, WS_UPGRADE AUTHORIZED, 404);
+  expect_answer (port, "/tunnel/further?" SESSION, WS_UPGRADE AUTHORIZED, 404);
+  expect_answer (port, "/tunnel?" SESSION, AUTHORIZED, 426);
+  expect_answer (port, "/tunnel?sessionId=", WS_UPGRADE AUTHORIZED, 400);
+  expect_answer (port, "/tunnel?mode=sideways&" SESSION, WS_UPGRADE AUTHORIZED, 400);
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, 0);
+  tcp_gateway_close (gateway);
+}
+
+static void
+test_max_connections (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  guint16 port;
+  int fd;
+
+  g_object_set (gateway, "max-connections", 1, NULL);
+  port = start_gateway (gateway);
+  fd = ws_connect (port, "/?" SESSION, TEST_TOKEN);
+  ws_send (fd, WS_BINARY, "in", 2);
+  ws_expect (fd, "in");
+  expect_answer (port, "/?sessionId=1b2f2b5e-5d0f-4a57-9c3e-7f1f0a7c9d12", WS_UPGRADE AUTHORIZED, 503);
+  ws_send (fd, WS_BINARY, "still in", 8);
+  ws_expect (fd, "still in");
+  client_close (fd);
+  tcp_gateway_close (gateway);
+}
+
+static void
+expect_start_error (TcpGateway *gateway,
+                    TcpTunnelError code)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (tcp_gateway_start (gateway, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, (int) code);
+}
+
+static void
+test_start_errors (void)
+{
+  const char *targets[] = { NULL, "", "nowhere", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", ":80" };
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  guint16 port;
+  int fd;
+
+  for (guint i = 0; i < G_N_ELEMENTS (targets); i++)
+    {
+      g_autoptr (TcpGateway) bad = tcp_gateway_new (targets[i]);
+
+      g_test_message ("“%s”", targets[i]);
+      tcp_gateway_set_token (bad, TEST_TOKEN);
+      expect_start_error (bad, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+    }
+
+  fd = socket_listen (0, &port);
+  tcp_gateway_set_port (gateway, port);
+  expect_start_error (gateway, TCP_TUNNEL_ERROR_LISTEN);
+  close (fd);
+  start_gateway (gateway);
+  expect_start_error (gateway, TCP_TUNNEL_ERROR_WRONG_STATE);
+  tcp_gateway_close (gateway);
+  tcp_gateway_close (gateway);
+  g_assert_null (tcp_gateway_get_local_address (gateway));
+  close (socket_listen (port, NULL));
+}
+
+static void
+test_bad_token_file (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autofree char *address = target_get_address (target);
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new (address);
+  g_autoptr (GError) error = NULL;
+
+  tcp_gateway_set_token_file (gateway, "/nonexistent/tokens");
+  g_assert_false (tcp_gateway_start (gateway, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "/nonexistent/tokens"));
+}
+
+/* Everyone may come in at once, in both modes. */
+static void
+test_several_tunnels (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PLAIN);
+  TcpTunnel *tunnels[20];
+  int fds[20];
+
+  fixture_start_gateway (fixture);
+  for (guint i = 0; i < G_N_ELEMENTS (tunnels); i++)
+    {
+      tunnels[i] = test_tunnel_new (tcp_tunnel_get_remote_uri (fixture->tunnel), i % 2);
+      test_tunnel_start (tunnels[i]);
+      fds[i] = client_connect (test_tunnel_get_port (tunnels[i]));
+      client_send_stream (fds[i], 50000, i, 0);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (tunnels); i++)
+    client_read_stream (fds[i], 50000, i, 0);
+  g_assert_cmpuint (tcp_gateway_get_open_connections (fixture->gateway), ==, G_N_ELEMENTS (tunnels));
+  g_assert_cmpuint (tcp_gateway_get_bytes_received (fixture->gateway), ==, G_N_ELEMENTS (tunnels) * 50000);
+  for (guint i = 0; i < G_N_ELEMENTS (tunnels); i++)
+    {
+      client_close (fds[i]);
+      tcp_tunnel_close (tunnels[i]);
+      g_object_unref (tunnels[i]);
+    }
+  g_assert_true (target_wait_open (target, 0));
+}
+
+typedef struct
+{
+  guint opened;
+  guint closed;
+  char *principal;
+} Seen;
+
+static void
+on_opened (TcpGateway *gateway,
+           guint64 id,
+           const char *principal,
+           Seen *seen)
+{
+  seen->opened++;
+  g_free (seen->principal);
+  seen->principal = g_strdup (principal);
+}
+
+static void
+on_closed (TcpGateway *gateway,
+           guint64 id,
+           GError *error,
+           Seen *seen)
+{
+  seen->closed++;
+}
+
+static void
+test_signals (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  Seen seen = { 0 };
+  int fd;
+
+  g_signal_connect (fixture->gateway, "connection-opened", G_CALLBACK (on_opened), &seen);
+  g_signal_connect (fixture->gateway, "connection-closed", G_CALLBACK (on_closed), &seen);
+  fixture_start (fixture);
+  fd = client_connect (fixture_get_port (fixture));
+  client_round_trip (fd, "hello");
+  WAIT_UNTIL (seen.opened == 1);
+  g_assert_nonnull (seen.principal);
+  client_close (fd);
+  WAIT_UNTIL (seen.closed == 1);
+  g_free (seen.principal);
+}
+
+/* A gateway that restarts on its port is found again. */
+static void
+test_restart (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PROXY);
+  g_autoptr (GError) error = NULL;
+  int fd;
+
+  g_object_set (fixture->tunnel, "max-reconnect-attempts", 1000, NULL);
+  fixture_start (fixture);
+  fd = client_connect (fixture_get_port (fixture));
+  client_round_trip (fd, "before");
+  tcp_gateway_close (fixture->gateway);
+  client_expect_reset (fd);
+  client_close (fd);
+
+  tcp_gateway_start (fixture->gateway, NULL, &error);
+  g_assert_no_error (error);
+  fault_proxy_set_gateway (fixture->proxy, g_inet_socket_address_get_port (tcp_gateway_get_local_address (fixture->gateway)));
+  WAIT_UNTIL (tcp_tunnel_get_reconnects (fixture->tunnel) == 1);
+  fd = client_connect (fixture_get_port (fixture));
+  client_round_trip (fd, "after");
+  client_close (fd);
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/gateway/answers", test_answers);
+  g_test_add_func ("/gateway/max-connections", test_max_connections);
+  g_test_add_func ("/gateway/start-errors", test_start_errors);
+  g_test_add_func ("/gateway/bad-token-file", test_bad_token_file);
+  g_test_add_func ("/gateway/several-tunnels", test_several_tunnels);
+  g_test_add_func ("/gateway/signals", test_signals);
+  g_test_add_func ("/gateway/restart", test_restart);
+
+  return g_test_run ();
+}

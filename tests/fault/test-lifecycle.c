@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Starting, closing, and everything that can be wrong with either. */
+
+#include "fixture.h"
+
+#include "socket-util.h"
+
+#include <string.h>
+#include <unistd.h>
+
+typedef struct
+{
+  gboolean done;
+  gboolean started;
+  GError *error;
+} Start;
+
+static void
+on_started (GObject *source,
+            GAsyncResult *result,
+            gpointer user_data)
+{
+  Start *start = user_data;
+
+  start->started = tcp_tunnel_start_finish (TCP_TUNNEL (source), result, &start->error);
+  start->done = TRUE;
+}
+
+static void
+start_clear (Start *start)
+{
+  g_clear_error (&start->error);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Start, start_clear)
+
+static void
+expect_start_error (TcpTunnel *tunnel,
+                    TcpTunnelError code)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, (int) code);
+  g_assert_null (strstr (error->message, TEST_TOKEN));
+  g_assert_null (tcp_tunnel_get_local_address (tunnel));
+  g_assert_cmpint (tcp_tunnel_get_state (tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
+}
+
+static void
+test_two_starts (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PLAIN);
+  g_autoptr (GError) error = NULL;
+  int fd;
+
+  fixture_start (fixture);
+  g_assert_false (tcp_tunnel_start (fixture->tunnel, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+
+  fd = client_connect (fixture_get_port (fixture));
+  client_round_trip (fd, "the first start holds");
+  client_close (fd);
+}
+
+static void
+test_two_starts_at_once (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  g_auto (Start) first = { 0 };
+  g_auto (Start) second = { 0 };
+
+  fixture_start_gateway (fixture);
+  tcp_tunnel_start_async (fixture->tunnel, NULL, on_started, &first);
+  tcp_tunnel_start_async (fixture->tunnel, NULL, on_started, &second);
+  g_assert_false (first.done || second.done);
+  WAIT_UNTIL (first.done && second.done);
+  g_assert_no_error (first.error);
+  g_assert_true (first.started);
+  g_assert_error (second.error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+}
+
+static void
+check_start_after_close (TcpTunnelMode mode)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, mode, FIXTURE_PLAIN);
+  int fd;
+
+  fixture_start_gateway (fixture);
+  for (guint i = 0; i < 5; i++)
+    {
+      guint16 port;
+
+      test_tunnel_start (fixture->tunnel);
+      port = fixture_get_port (fixture);
+      fd = client_connect (port);
+      client_round_trip (fd, "hello");
+      tcp_tunnel_close (fixture->tunnel);
+      client_expect_reset (fd);
+      client_close (fd);
+      g_assert_null (tcp_tunnel_get_local_address (fixture->tunnel));
+      g_assert_cmpint (tcp_tunnel_get_state (fixture->tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
+      /* The port is free at once. */
+      close (socket_listen (port, NULL));
+    }
+  WAIT_UNTIL (fixture->recorder->last_state == TCP_TUNNEL_STATE_DISCONNECTED);
+  g_assert_cmpuint (fixture->recorder->failures, ==, 0);
+}
+
+static void
+test_start_after_close (void)
+{
+  check_start_after_close (TCP_TUNNEL_MODE_SINGLETON);
+  check_start_after_close (TCP_TUNNEL_MODE_MULTIPLEXED);
+}
+
+static void
+test_start_after_failure (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PLAIN);
+  int fd;
+
+  fixture_start_gateway (fixture);
+  tcp_tunnel_set_token (fixture->tunnel, "wrong");
+  test_tunnel_start (fixture->tunnel);
+  fd = client_connect (fixture_get_port (fixture));
+  WAIT_UNTIL (fixture->recorder->failures == 1);
+  client_close (fd);
+
+  tcp_tunnel_set_token (fixture->tunnel, TEST_TOKEN);
+  test_tunnel_start (fixture->tunnel);
+  fd = client_connect (fixture_get_port (fixture));
+  client_round_trip (fd, "well again");
+  client_close (fd);
+}
+
+static void
+test_close_is_idempotent (void)
+{
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+
+  tcp_tunnel_close (tunnel);
+  test_tunnel_start (tunnel);
+  tcp_tunnel_close (tunnel);
+  tcp_tunnel_close (tunnel);
+}
+
+static void
+test_cancel_start (void)
+{
+  g_autoptr (HttpStub) stub = http_stub_new ();
+  g_autofree char *uri = http_stub_get_uri (stub, "/");
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_auto (Start) start = { 0 };
+  g_auto (Start) early = { 0 };
+
+  http_stub_push_silence (stub);
+  tcp_tunnel_start_async (tunnel, cancellable, on_started, &start);
+  g_assert_true (http_stub_wait_held (stub, 1));
+  g_cancellable_cancel (cancellable);
+  WAIT_UNTIL (start.done);
+  g_assert_error (start.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  /* Nothing of it is left behind. */
+  g_assert_true (http_stub_wait_held (stub, 0));
+  g_assert_null (tcp_tunnel_get_local_address (tunnel));
+
+  tcp_tunnel_start_async (tunnel, cancellable, on_started, &early);
+  WAIT_UNTIL (early.done);
+  g_assert_error (early.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_assert_cmpuint (http_stub_get_requests (stub), ==, 1);
+}
+
+static void
+test_close_while_starting (void)
+{
+  g_autoptr (HttpStub) stub = http_stub_new ();
+  g_autofree char *uri = http_stub_get_uri (stub, "/");
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_auto (Start) start = { 0 };
+
+  http_stub_push_silence (stub);
+  tcp_tunnel_start_async (tunnel, NULL, on_started, &start);
+  g_assert_true (http_stub_wait_held (stub, 1));
+  tcp_tunnel_close (tunnel);
+  WAIT_UNTIL (start.done);
+  g_assert_error (start.error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
+  g_assert_true (http_stub_wait_held (stub, 0));
+}
+
+static void
+test_close_while_connecting (void)
+{
+  g_autoptr (HttpStub) stub = http_stub_new ();
+  g_autofree char *uri = http_stub_get_uri (stub, "/");
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_SINGLETON);
+  g_autoptr (Recorder) recorder = recorder_new (tunnel);
+  int fd;
+
+  http_stub_push_silence (stub);
+  test_tunnel_start (tunnel);
+  fd = client_connect (test_tunnel_get_port (tunnel));
+  g_assert_true (http_stub_wait_held (stub, 1));
+  tcp_tunnel_close (tunnel);
+  client_expect_reset (fd);
+  client_close (fd);
+  g_assert_true (http_stub_wait_held (stub, 0));
+  g_assert_cmpint (tcp_tunnel_get_state (tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
+  /* That was told from within, and nothing follows, not even of what happened before. */
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_assert_cmpstr (recorder->states->str, ==, "disconnected");
+  g_assert_cmpuint (recorder->failures, ==, 0);
+}
+
+/* The client goes away while the WebSocket is still being opened. */
+static void
+test_client_leaves_while_connecting (void)
+{
+  g_autoptr (HttpStub) stub = http_stub_new ();
+  g_autofree char *uri = http_stub_get_uri (stub, "/");
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_SINGLETON);
+  int fd;
+
+  http_stub_push_silence (stub);
+  test_tunnel_start (tunnel);
+  fd = client_connect (test_tunnel_get_port (tunnel));
+  g_assert_true (http_stub_wait_held (stub, 1));
+  client_reset (fd);
+  g_assert_true (http_stub_wait_held (stub, 0));
+  WAIT_UNTIL (tcp_tunnel_get_open_connections (tunnel) == 0);
+  tcp_tunnel_close (tunnel);
+}
+
+static void
+check_close_under_load (TcpTunnelMode mode)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint clients = mode == TCP_TUNNEL_MODE_MULTIPLEXED ? 8 : 1;
+
+  for (guint round = 0; round < test_count (10, 3); round++)
+    {
+      g_autoptr (Fixture) fixture = fixture_new (target, mode, FIXTURE_PLAIN);
+      int fds[8];
+
+      fixture_start (fixture);
+      for (guint i = 0; i < clients; i++)
+        {
+          fds[i] = client_connect (fixture_get_port (fixture));
+          client_round_trip (fds[i], "hello");
+          client_blast (fds[i], 2 << 20, 20);
+        }
+      /* Either end may go first. */
+      if (round % 2 == 0)
+        tcp_gateway_close (fixture->gateway);
+      tcp_tunnel_close (fixture->tunnel);
+      for (guint i = 0; i < clients; i++)
+        {
+          client_expect_reset (fds[i]);
+          client_close (fds[i]);
+        }
+      g_assert_cmpuint (tcp_tunnel_get_open_connections (fixture->tunnel), ==, 0);
+    }
+  g_assert_true (target_wait_open (target, 0));
+}
+
+static void
+test_close_under_load (void)
+{
+  check_close_under_load (TCP_TUNNEL_MODE_SINGLETON);
+  check_close_under_load (TCP_TUNNEL_MODE_MULTIPLEXED);
+}
+
+static void
+test_unref_without_close (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PLAIN);
+  TcpTunnel *tunnel;
+  guint16 port;
+  int fd;
+
+  fixture_start_gateway (fixture);
+  tunnel = test_tunnel_new (tcp_tunnel_get_remote_uri (fixture->tunnel), TCP_TUNNEL_MODE_SINGLETON);
+  test_tunnel_start (tunnel);
+  port = test_tunnel_get_port (tunnel);
+  fd = client_connect (port);
+  client_round_trip (fd, "hello");
+  test_assert_finalized (tunnel);
+  client_expect_reset (fd);
+  client_close (fd);
+  close (socket_listen (port, NULL));
+}
+
+static void
+test_port_in_use (void)
+{
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+  guint16 port;
+  int fd = socket_listen (0, &port);
+
+  tcp_tunnel_set_port (tunnel, port);
+  expect_start_error (tunnel, TCP_TUNNEL_ERROR_LISTEN);
+  close (fd);
+  test_tunnel_start (tunnel);
+  g_assert_cmpuint (test_tunnel_get_port (tunnel), ==, port);
+  tcp_tunnel_close (tunnel);
+}
+
+static void
+test_bad_hosts (void)
+{
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+
+  /* An address of nobody here, and not an address at all. */
+  tcp_tunnel_set_hostname (tunnel, "192.0.2.1");
+  expect_start_error (tunnel, TCP_TUNNEL_ERROR_LISTEN);
+  tcp_tunnel_set_hostname (tunnel, "no.such.host.invalid");
+  expect_start_error (tunnel, TCP_TUNNEL_ERROR_LISTEN);
+
+  tcp_tunnel_set_hostname (tunnel, "127.0.0.1");
+  tcp_tunnel_set_mode (tunnel, TCP_TUNNEL_MODE_MULTIPLEXED);
+  tcp_tunnel_set_remote_uri (tunnel, "ws://no.such.host.invalid/");
+  expect_start_error (tunnel, TCP_TUNNEL_ERROR_UNREACHABLE);
+}
+
+static void
+test_bad_uris (void)
+{
+  const char *uris[] = {
+    NULL, "", "ws://", "ws:///path", "127.0.0.1:80", "http://127.0.0.1/", "https://127.0.0.1/", "ftp://127.0.0.1/",
+    "ws//127.0.0.1/", "ws://127.0.0.1:99999/", "ws://[::1/", "not a uri",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (uris); i++)
+    {
+      g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uris[i], TCP_TUNNEL_MODE_SINGLETON);
+
+      g_test_message ("“%s”", uris[i]);
+      expect_start_error (tunnel, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+    }
+}
+
+static void
+test_refused_gateway (void)
+{
+  g_autoptr (Target) nobody = target_new_refusing ();
+  g_autofree char *uri = g_strdup_printf ("ws://127.0.0.1:%u/", target_get_port (nobody));
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+
+  expect_start_error (tunnel, TCP_TUNNEL_ERROR_UNREACHABLE);
+}
+
+static void
+test_tls_accepted (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+
+  for (TcpTunnelMode mode = TCP_TUNNEL_MODE_SINGLETON; mode <= TCP_TUNNEL_MODE_MULTIPLEXED; mode++)
+    {
+      g_autoptr (Fixture) fixture = fixture_new (target, mode, FIXTURE_TLS | FIXTURE_PROXY);
+      int fd;
+
+      fixture_start (fixture);
+      g_assert_true (g_str_has_prefix (tcp_gateway_get_uri (fixture->gateway), "wss://127.0.0.1:"));
+      fd = client_connect (fixture_get_port (fixture));
+      client_echo_stream (fd, test_count (8 << 20, 1 << 20), 3);
+      client_finish (fd);
+      client_expect_end (fd);
+      client_close (fd);
+    }
+}
+
+static void
+test_tls_refused (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_TLS);
+
+  fixture_start_gateway (fixture);
+  tcp_tunnel_set_tls_database (fixture->tunnel, NULL);
+  expect_start_error (fixture->tunnel, TCP_TUNNEL_ERROR_TLS);
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, 0);
+}
+
+/* A certificate does not get better by waiting: a singleton tunnel does not retry it for long. */
+static void
+test_tls_refused_singleton (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_TLS);
+  int fd;
+
+  fixture_start_gateway (fixture);
+  tcp_tunnel_set_tls_database (fixture->tunnel, NULL);
+  test_tunnel_start (fixture->tunnel);
+  fd = client_connect (fixture_get_port (fixture));
+  WAIT_UNTIL (fixture->recorder->failures == 1);
+  g_assert_error (fixture->recorder->failure, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
+  client_expect_reset (fd);
+  client_close (fd);
+}
+
+static void
+test_tls_to_plain (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  g_autofree char *uri = NULL;
+
+  fixture_start_gateway (fixture);
+  uri = g_strconcat ("wss", tcp_tunnel_get_remote_uri (fixture->tunnel) + strlen ("ws"), NULL);
+  tcp_tunnel_set_remote_uri (fixture->tunnel, uri);
+  g_object_set (fixture->tunnel, "connect-timeout", 2000, NULL);
+  {
+    g_autoptr (GError) error = NULL;
+
+    g_assert_false (tcp_tunnel_start (fixture->tunnel, NULL, &error));
+    g_assert_nonnull (error);
+  }
+}
+
+static void
+test_ipv6 (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PLAIN);
+  g_autoptr (GSocketClient) client = g_socket_client_new ();
+  g_autoptr (GSocketConnection) connection = NULL;
+  g_autoptr (GError) error = NULL;
+
+  fixture_start_gateway (fixture);
+  tcp_tunnel_set_hostname (fixture->tunnel, "::1");
+  if (!tcp_tunnel_start (fixture->tunnel, NULL, &error))
+    {
+      g_test_skip_printf ("this machine has no IPv6: %s", error->message);
+      return;
+    }
+  connection = g_socket_client_connect (client, G_SOCKET_CONNECTABLE (tcp_tunnel_get_local_address (fixture->tunnel)), NULL, &error);
+  g_assert_no_error (error);
+  client_round_trip (g_socket_get_fd (g_socket_connection_get_socket (connection)), "hello");
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/lifecycle/two-starts", test_two_starts);
+  g_test_add_func ("/lifecycle/two-starts-at-once", test_two_starts_at_once);
+  g_test_add_func ("/lifecycle/start-after-close", test_start_after_close);
+  g_test_add_func ("/lifecycle/start-after-failure", test_start_after_failure);
+  g_test_add_func ("/lifecycle/close-is-idempotent", test_close_is_idempotent);
+  g_test_add_func ("/lifecycle/cancel-start", test_cancel_start);
+  g_test_add_func ("/lifecycle/close-while-starting", test_close_while_starting);
+  g_test_add_func ("/lifecycle/close-while-connecting", test_close_while_connecting);
+  g_test_add_func ("/lifecycle/client-leaves-while-connecting", test_client_leaves_while_connecting);
+  g_test_add_func ("/lifecycle/close-under-load", test_close_under_load);
+  g_test_add_func ("/lifecycle/unref-without-close", test_unref_without_close);
+  g_test_add_func ("/lifecycle/port-in-use", test_port_in_use);
+  g_test_add_func ("/lifecycle/bad-hosts", test_bad_hosts);
+  g_test_add_func ("/lifecycle/bad-uris", test_bad_uris);
+  g_test_add_func ("/lifecycle/refused-gateway", test_refused_gateway);
+  g_test_add_func ("/lifecycle/tls-accepted", test_tls_accepted);
+  g_test_add_func ("/lifecycle/tls-refused", test_tls_refused);
+  g_test_add_func ("/lifecycle/tls-refused-singleton", test_tls_refused_singleton);
+  g_test_add_func ("/lifecycle/tls-to-plain", test_tls_to_plain);
+  g_test_add_func ("/lifecycle/ipv6", test_ipv6);
+
+  return g_test_run ();
+}

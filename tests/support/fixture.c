@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "fixture.h"
+
+TcpTunnel *
+test_tunnel_new (const char *uri,
+                 TcpTunnelMode mode)
+{
+  TcpTunnel *tunnel = tcp_tunnel_new (uri, TEST_TOKEN);
+
+  g_object_set (tunnel,
+                "mode", mode,
+                "reconnect-delay", 10,
+                "max-reconnect-delay", 100,
+                "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG,
+                NULL);
+  return tunnel;
+}
+
+void
+test_tunnel_start (TcpTunnel *tunnel)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_tunnel_start (tunnel, NULL, &error);
+  g_assert_no_error (error);
+}
+
+guint16
+test_tunnel_get_port (TcpTunnel *tunnel)
+{
+  GInetSocketAddress *address = tcp_tunnel_get_local_address (tunnel);
+
+  g_assert_nonnull (address);
+  return g_inet_socket_address_get_port (address);
+}
+
+Fixture *
+fixture_new (Target *target,
+             TcpTunnelMode mode,
+             FixtureFlags flags)
+{
+  Fixture *fixture = g_new0 (Fixture, 1);
+  g_autofree char *address = target_get_address (target);
+
+  fixture->gateway = tcp_gateway_new (address);
+  g_object_set (fixture->gateway, "token", TEST_TOKEN, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG, NULL);
+  fixture->tunnel = test_tunnel_new (NULL, mode);
+  fixture->recorder = recorder_new (fixture->tunnel);
+
+  if (flags & FIXTURE_TLS)
+    {
+      tcp_gateway_set_tls_certificate (fixture->gateway, test_certificate ());
+      tcp_tunnel_set_tls_database (fixture->tunnel, test_tls_database ());
+    }
+  if (flags & FIXTURE_PROXY)
+    fixture->proxy = fault_proxy_new ();
+
+  return fixture;
+}
+
+/* The tunnel goes first: it must not see its gateway vanish. */
+void
+fixture_free (Fixture *fixture)
+{
+  tcp_tunnel_close (fixture->tunnel);
+  g_object_unref (fixture->tunnel);
+  tcp_gateway_close (fixture->gateway);
+  g_object_unref (fixture->gateway);
+  g_clear_pointer (&fixture->proxy, fault_proxy_free);
+  recorder_free (fixture->recorder);
+  g_free (fixture);
+}
+
+void
+fixture_start_gateway (Fixture *fixture)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *uri = NULL;
+  guint16 port;
+
+  tcp_gateway_start (fixture->gateway, NULL, &error);
+  g_assert_no_error (error);
+
+  port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (fixture->gateway));
+  if (fixture->proxy != NULL)
+    {
+      fault_proxy_set_gateway (fixture->proxy, port);
+      port = fault_proxy_get_port (fixture->proxy);
+    }
+  uri = g_strdup_printf ("%s://127.0.0.1:%u%s",
+                         tcp_gateway_get_tls_certificate (fixture->gateway) != NULL ? "wss" : "ws",
+                         port, tcp_gateway_get_path (fixture->gateway));
+  tcp_tunnel_set_remote_uri (fixture->tunnel, uri);
+}
+
+void
+fixture_start (Fixture *fixture)
+{
+  if (tcp_gateway_get_local_address (fixture->gateway) == NULL)
+    fixture_start_gateway (fixture);
+  test_tunnel_start (fixture->tunnel);
+}
+
+guint16
+fixture_get_port (Fixture *fixture)
+{
+  return test_tunnel_get_port (fixture->tunnel);
+}
+
+int
+fixture_connect (Fixture *fixture)
+{
+  int fd = client_connect (fixture_get_port (fixture));
+
+  WAIT_UNTIL (fixture->recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
+  return fd;
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The tools of the other tests, tried on each other: a test double that lies makes every test
+ * that uses it worthless. */
+
+#include "fixture.h"
+
+#include <errno.h>
+
+typedef struct
+{
+  Target *target;
+  FaultProxy *proxy;
+  int fd;
+} Rig;
+
+static Rig
+rig_new (Target *target)
+{
+  Rig rig = { .target = target, .proxy = fault_proxy_new () };
+
+  fault_proxy_set_gateway (rig.proxy, target_get_port (target));
+  rig.fd = client_connect (fault_proxy_get_port (rig.proxy));
+  g_assert_true (fault_proxy_wait_accepted (rig.proxy, 1, TEST_DEADLINE_MS));
+  return rig;
+}
+
+static void
+rig_clear (Rig *rig)
+{
+  client_close (rig->fd);
+  fault_proxy_free (rig->proxy);
+  target_free (rig->target);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Rig, rig_clear)
+
+static void
+test_proxy_forwards (void)
+{
+  g_auto (Rig) rig = rig_new (target_new_echo ());
+  FaultCounters counters;
+
+  client_echo_stream (rig.fd, 4 << 20, 1);
+  client_finish (rig.fd);
+  client_expect_eof (rig.fd);
+  g_assert_true (fault_proxy_wait_links (rig.proxy, 0, TEST_DEADLINE_MS));
+
+  counters = fault_proxy_get_counters (rig.proxy);
+  g_assert_cmpuint (counters.links_accepted, ==, 1);
+  g_assert_cmpuint (counters.bytes[FAULT_UP], ==, 4 << 20);
+  g_assert_cmpuint (counters.bytes[FAULT_DOWN], ==, 4 << 20);
+}
+
+static void
+test_proxy_cut (void)
+{
+  g_auto (Rig) rig = rig_new (target_new_echo ());
+
+  client_round_trip (rig.fd, "before");
+  fault_proxy_cut (rig.proxy);
+  g_assert_cmpuint (fault_proxy_get_counters (rig.proxy).links_open, ==, 0);
+  client_expect_eof (rig.fd);
+  g_assert_true (target_wait_open (rig.target, 0));
+  g_assert_cmpuint (target_get_counters (rig.target).resets, ==, 0);
+}
+
+static void
+test_proxy_reset (void)
+{
+  g_auto (Rig) rig = rig_new (target_new_echo ());
+
+  client_round_trip (rig.fd, "before");
+  fault_proxy_reset (rig.proxy);
+  client_expect_reset (rig.fd);
+  g_assert_true (target_wait_open (rig.target, 0));
+  g_assert_cmpuint (target_get_counters (rig.target).resets, ==, 1);
+}
+
+static void
+test_proxy_stall (void)
+{
+  g_auto (Rig) rig = rig_new (target_new_sink ());
+  g_autofree char *digest = NULL;
+  g_autofree char *expected = NULL;
+  guint64 sent, size = 64 << 20;
+
+  fault_proxy_stall (rig.proxy, FAULT_UP, TRUE);
+  sent = client_blast (rig.fd, size, 300);
+  g_assert_cmpuint (sent, <, size);
+  g_assert_cmpuint (target_get_counters (rig.target).bytes_in, ==, 0);
+
+  fault_proxy_stall (rig.proxy, FAULT_UP, FALSE);
+  client_finish (rig.fd);
+  client_expect_eof (rig.fd);
+  digest = target_get_digest (rig.target);
+  expected = test_digest (sent, 0);
+  g_assert_cmpstr (digest, ==, expected);
+}
+
+static void
+test_proxy_throttle (void)
+{
+  g_auto (Rig) rig = rig_new (target_new_echo ());
+  gint64 began;
+
+  fault_proxy_throttle (rig.proxy, FAULT_DOWN, 1000000);
+  began = g_get_monotonic_time ();
+  client_echo_stream (rig.fd, 300000, 2);
+  /* A tenth of a second may be saved up. */
+  g_assert_cmpint (g_get_monotonic_time () - began, >=, 190000);
+}
+
+static void
+test_proxy_delay (void)
+{
+  g_auto (Rig) rig = rig_new (target_new_echo ());
+  gint64 began = g_get_monotonic_time ();
+
+  fault_proxy_delay (rig.proxy, FAULT_UP, 60);
+  fault_proxy_delay (rig.proxy, FAULT_DOWN, 40);
+  client_round_trip (rig.fd, "later");
+  g_assert_cmpint (g_get_monotonic_time () - began, >=, 100000);
+}
+
+static void
+test_proxy_black_hole (void)
+{
+  g_auto (Rig) rig = rig_new (target_new_echo ());
+  int second;
+
+  client_round_trip (rig.fd, "before");
+  fault_proxy_black_hole (rig.proxy, TRUE);
+  client_write (rig.fd, "gone", 4);
+  second = client_connect (fault_proxy_get_port (rig.proxy));
+  g_assert_true (fault_proxy_wait_bytes (rig.proxy, FAULT_UP, 10, TEST_DEADLINE_MS));
+  g_assert_true (fault_proxy_wait_links (rig.proxy, 2, TEST_DEADLINE_MS));
+  g_assert_false (client_has_ended (rig.fd));
+  g_assert_cmpuint (target_get_counters (rig.target).bytes_in, ==, 6);
+  g_assert_cmpuint (target_get_counters (rig.target).accepted, ==, 1);
+
+  fault_proxy_black_hole (rig.proxy, FALSE);
+  client_expect_reset (rig.fd);
+  client_expect_reset (second);
+  client_close (second);
+}
+
+static void
+test_proxy_refuse (void)
+{
+  g_auto (Rig) rig = rig_new (target_new_echo ());
+  int second;
+
+  fault_proxy_refuse (rig.proxy, TRUE);
+  g_assert_cmpint (client_try_connect (fault_proxy_get_port (rig.proxy), &second), ==, ECONNREFUSED);
+  client_round_trip (rig.fd, "the first link stays");
+
+  fault_proxy_refuse (rig.proxy, FALSE);
+  second = client_connect (fault_proxy_get_port (rig.proxy));
+  client_round_trip (second, "again");
+  client_close (second);
+}
+
+static void
+test_proxy_accept_then_close (void)
+{
+  g_auto (Rig) rig = rig_new (target_new_echo ());
+  int second;
+
+  fault_proxy_accept_then_close (rig.proxy, TRUE);
+  second = client_connect (fault_proxy_get_port (rig.proxy));
+  client_expect_end (second);
+  client_close (second);
+  client_round_trip (rig.fd, "the first link stays");
+}
+
+static void
+test_proxy_half_open (void)
+{
+  g_auto (Rig) rig = rig_new (target_new_echo ());
+  int second;
+
+  client_round_trip (rig.fd, "before");
+  fault_proxy_half_open (rig.proxy, FAULT_GATEWAY_SIDE);
+  g_assert_true (target_wait_open (rig.target, 0));
+  client_write (rig.fd, "gone", 4);
+  g_assert_true (fault_proxy_wait_bytes (rig.proxy, FAULT_UP, 10, TEST_DEADLINE_MS));
+  g_assert_false (client_has_ended (rig.fd));
+  g_assert_cmpuint (fault_proxy_get_counters (rig.proxy).links_open, ==, 1);
+
+  second = client_connect (fault_proxy_get_port (rig.proxy));
+  client_round_trip (second, "a new link works");
+  fault_proxy_half_open (rig.proxy, FAULT_TUNNEL_SIDE);
+  client_expect_eof (second);
+  g_assert_cmpuint (target_get_counters (rig.target).open, ==, 1);
+  client_close (second);
+}
+
+static void
+test_proxy_cut_after (void)
+{
+  g_auto (Rig) rig = rig_new (target_new_sink ());
+
+  fault_proxy_cut_after (rig.proxy, FAULT_UP, 100000);
+  client_blast (rig.fd, 300000, 100);
+  g_assert_true (target_wait_bytes_in (rig.target, 100000));
+  g_assert_true (target_wait_open (rig.target, 0));
+  g_assert_cmpuint (target_get_counters (rig.target).bytes_in, ==, 100000);
+  client_expect_eof (rig.fd);
+}
+
+static void
+test_targets (void)
+{
+  g_autoptr (Target) source = target_new_source (3000000, 7);
+  g_autoptr (Target) banner = target_new_banner ("hello");
+  g_autoptr (Target) breaker = target_new_reset_after (5);
+  g_autoptr (Target) mute = target_new_mute ();
+  g_autoptr (Target) refusing = target_new_refusing ();
+  char greeting[5];
+  int fd;
+
+  fd = client_connect (target_get_port (source));
+  client_read_stream (fd, 3000000, 7, 0);
+  client_expect_eof (fd);
+  client_close (fd);
+
+  fd = client_connect (target_get_port (banner));
+  client_read (fd, greeting, sizeof greeting);
+  g_assert_cmpmem (greeting, sizeof greeting, "hello", 5);
+  client_round_trip (fd, "and an echo");
+  target_reset_all (banner);
+  client_expect_reset (fd);
+  client_close (fd);
+
+  fd = client_connect (target_get_port (breaker));
+  client_write (fd, "12345", 5);
+  client_expect_reset (fd);
+  client_close (fd);
+
+  fd = client_connect (target_get_port (mute));
+  g_assert_cmpuint (client_blast (fd, 64 << 20, 300), <, 64 << 20);
+  g_assert_true (target_wait_accepted (mute, 1));
+  client_reset (fd);
+  g_assert_true (target_wait_open (mute, 0));
+
+  g_assert_cmpint (client_try_connect (target_get_port (refusing), &fd), ==, ECONNREFUSED);
+}
+
+static guint16
+stub_port (HttpStub *stub)
+{
+  g_autofree char *uri = http_stub_get_uri (stub, "/");
+  g_autoptr (GUri) parsed = g_uri_parse (uri, G_URI_FLAGS_NONE, NULL);
+
+  return g_uri_get_port (parsed);
+}
+
+static void
+test_http_stub (void)
+{
+  g_autoptr (HttpStub) stub = http_stub_new ();
+  g_autoptr (GBytes) frame = ws_server_frame (WS_BINARY, "hi", 2);
+  g_autofree char *body = NULL;
+  g_autofree char *header = NULL;
+  g_autofree char *parameter = NULL;
+  guint16 port = stub_port (stub);
+  int fd;
+
+  http_stub_push_answer (stub, 429, "Retry-After: 1\r\n", "slowly");
+  http_stub_push_answer (stub, 503, NULL, NULL);
+  http_stub_push_upgrade (stub, NULL, g_bytes_get_data (frame, NULL), g_bytes_get_size (frame), TRUE);
+
+  g_assert_cmpuint (http_get (port, "/a?b=c%20d", "X-Test: yes\r\n", &body, NULL), ==, 429);
+  g_assert_cmpstr (body, ==, "slowly");
+  g_assert_cmpuint (http_get (port, "/", "", NULL, NULL), ==, 503);
+
+  /* The last entry serves all that follow. */
+  for (guint i = 0; i < 2; i++)
+    {
+      fd = ws_connect (port, "/", NULL);
+      ws_expect (fd, "hi");
+      g_assert_true (http_stub_wait_held (stub, 1));
+      http_stub_drop_held (stub);
+      client_expect_end (fd);
+      client_close (fd);
+    }
+
+  g_assert_true (http_stub_wait_requests (stub, 4));
+  header = http_stub_get_header (stub, 0, "x-test");
+  g_assert_cmpstr (header, ==, "yes");
+  parameter = http_stub_get_parameter (stub, 0, "b");
+  g_assert_cmpstr (parameter, ==, "c d");
+}
+
+static void
+test_certificates (void)
+{
+  g_assert_true (G_IS_TLS_CERTIFICATE (test_certificate ()));
+  g_assert_true (G_IS_TLS_DATABASE (test_tls_database ()));
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/support/proxy/forwards", test_proxy_forwards);
+  g_test_add_func ("/support/proxy/cut", test_proxy_cut);
+  g_test_add_func ("/support/proxy/reset", test_proxy_reset);
+  g_test_add_func ("/support/proxy/stall", test_proxy_stall);
+  g_test_add_func ("/support/proxy/throttle", test_proxy_throttle);
+  g_test_add_func ("/support/proxy/delay", test_proxy_delay);
+  g_test_add_func ("/support/proxy/black-hole", test_proxy_black_hole);
+  g_test_add_func ("/support/proxy/refuse", test_proxy_refuse);
+  g_test_add_func ("/support/proxy/accept-then-close", test_proxy_accept_then_close);
+  g_test_add_func ("/support/proxy/half-open", test_proxy_half_open);
+  g_test_add_func ("/support/proxy/cut-after", test_proxy_cut_after);
+  g_test_add_func ("/support/targets", test_targets);
+  g_test_add_func ("/support/http-stub", test_http_stub);
+  g_test_add_func ("/support/certificates", test_certificates);
+
+  return g_test_run ();
+}

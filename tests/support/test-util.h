@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* Deadlines are generous and only ever reached by a test that fails. The environment's
+ * TEST_TIMEOUT_MULTIPLIER stretches them, for sanitizers and valgrind. */
+#define TEST_DEADLINE_MS 30000
+
+guint test_scaled_ms (guint milliseconds);
+gint64 test_deadline (void);
+int test_remaining_ms (gint64 deadline);
+gboolean test_is_quick (void);
+guint test_count (guint full,
+                  guint quick);
+
+void test_fail (const char *where,
+                const char *format,
+                ...) G_GNUC_PRINTF (2, 3) G_GNUC_NORETURN;
+
+/* Iterates the main context until @cond holds. It may be changed by another thread. */
+#define WAIT_UNTIL(cond) \
+  for (gint64 wait_deadline_ = test_deadline (); !(cond);) \
+    test_iterate (wait_deadline_, #cond, G_STRLOC)
+
+void test_iterate (gint64 deadline,
+                   const char *condition,
+                   const char *where);
+
+/* A pseudo-random byte stream that depends on nothing but the seed and the offset. */
+void test_fill (guint8 *data,
+                gsize length,
+                guint32 seed,
+                guint64 offset);
+char *test_digest (guint64 size,
+                   guint32 seed);
+
+/* Memory of this process in bytes; @field is VmRSS or VmHWM. */
+guint64 test_memory (const char *field);
+gboolean test_memory_is_meaningful (void);
+
+G_END_DECLS

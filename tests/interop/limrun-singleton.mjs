@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// limrun's client in its singleton mode against our gateway.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { startTcpTunnel } from '@limrun/api/tunnel';
+import { Client, Log, MIB, Relay, TOKEN, Target, startGateway } from './support.mjs';
+
+async function startTunnel(t, port, { token = TOKEN, ...options } = {}) {
+  const tunnel = await startTcpTunnel(`ws://127.0.0.1:${port}/`, token, '127.0.0.1', 0, {
+    logLevel: 'none',
+    reconnectDelay: 20,
+    ...options,
+  });
+  tunnel.states = new Log();
+  tunnel.onConnectionStateChange((state) => tunnel.states.add(state));
+  t.after(() => tunnel.close());
+  return tunnel;
+}
+
+/** Gateway, relay and tunnel in front of a target. */
+async function chain(t) {
+  const target = await new Target().start(t);
+  const gateway = await startGateway(t, target.port);
+  const relay = await Relay.start(t, gateway.port);
+  const tunnel = await startTunnel(t, relay.port);
+  return { target, gateway, relay, tunnel };
+}
+
+test('data goes both ways, one client after the other', async (t) => {
+  const { target, gateway, tunnel } = await chain(t);
+
+  for (let i = 0; i < 3; i++) {
+    const client = await Client.connect(t, tunnel.address.port);
+    await client.exchange(8 * MIB, 8 * MIB);
+    await client.exchange(1, 0);
+    await client.close();
+    // The next one is turned away for as long as limrun's client has not noticed.
+    await tunnel.states.find((state) => state === 'disconnected', 'disconnected', tunnel.states.entries.length - 1);
+    await target.ended.find((how) => how === 'end', 'the end at the target', i);
+  }
+  assert.equal(target.connections.entries.length, 3);
+  assert.equal(await gateway.stop(), 0);
+});
+
+test('several tunnels at once', async (t) => {
+  const { target, gateway } = await chain(t);
+
+  await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      const tunnel = await startTunnel(t, gateway.port);
+      const client = await Client.connect(t, tunnel.address.port);
+      await client.exchange(MIB, MIB);
+    }),
+  );
+  assert.equal(target.connections.entries.length, 8);
+});
+
+test('a second client is turned away, the first goes on', async (t) => {
+  const { target, tunnel } = await chain(t);
+  const first = await Client.connect(t, tunnel.address.port);
+  await first.exchange(100, 100);
+
+  const second = await Client.connect(t, tunnel.address.port);
+  await second.outcome();
+
+  await first.exchange(MIB, MIB);
+  assert.equal(target.connections.entries.length, 1);
+});
+
+test('the target connection outlives breaks', async (t) => {
+  const { target, relay, tunnel } = await chain(t);
+  const client = await Client.connect(t, tunnel.address.port);
+
+  for (let i = 1; i <= 4; i++) {
+    await client.exchange(MIB, MIB);
+    const seen = tunnel.states.entries.length;
+    relay.cut();
+    await tunnel.states.sequence(['disconnected', 'reconnecting', 'connecting', 'connected'], seen);
+    assert.equal(relay.accepted.entries.length, 1 + i);
+  }
+  await client.exchange(MIB, MIB);
+  assert.equal(target.connections.entries.length, 1);
+});
+
+test('a half-open WebSocket gives way to a new one of its session', async (t) => {
+  const { target, relay, tunnel } = await chain(t);
+  const client = await Client.connect(t, tunnel.address.port);
+  await client.exchange(MIB, MIB);
+
+  relay.cutOneEnd();
+  await tunnel.states.sequence(['disconnected', 'reconnecting', 'connecting', 'connected']);
+
+  await client.exchange(MIB, MIB);
+  assert.equal(target.connections.entries.length, 1);
+});
+
+test('what the target sends during a break arrives after it', async (t) => {
+  const { target, relay, tunnel } = await chain(t);
+  const client = await Client.connect(t, tunnel.address.port);
+  await client.exchange(100, 100);
+
+  relay.refusing = true;
+  relay.cut();
+  await tunnel.states.sequence(['disconnected', 'reconnecting']);
+  const news = Buffer.alloc(MIB, 'news');
+  target.connections.entries[0].write(news);
+  relay.refusing = false;
+
+  assert.ok((await client.read(news.length)).equals(news));
+  await client.exchange(MIB, MIB);
+  assert.equal(target.connections.entries.length, 1);
+});
+
+test('the end of the target ends the client, after all data', async (t) => {
+  const { target, tunnel } = await chain(t);
+  const client = await Client.connect(t, tunnel.address.port);
+
+  await client.exchange(MIB, MIB, { last: true });
+
+  // limrun's client takes a close for a break and asks for the session again,
+  // which must neither hang nor get a second target connection.
+  assert.equal(await client.outcome(), 'end');
+  assert.equal(target.connections.entries.length, 1);
+});
+
+test('a target that is not there ends the client', async (t) => {
+  const gateway = await startGateway(t, 1);
+  const tunnel = await startTunnel(t, gateway.port, { maxReconnectAttempts: 3 });
+  const client = await Client.connect(t, tunnel.address.port);
+  await client.outcome();
+});
+
+test('a wrong token is final', async (t) => {
+  const { target, gateway } = await chain(t);
+  const tunnel = await startTunnel(t, gateway.port, { token: 'wrong' });
+  const client = await Client.connect(t, tunnel.address.port);
+  await client.outcome();
+  assert.equal(tunnel.getConnectionState(), 'disconnected');
+  assert.equal(target.connections.entries.length, 0);
+});

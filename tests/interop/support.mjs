@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What the node tests share: checksummed traffic, a relay that cuts, our command.
+
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export const TOKEN = 'interop-0123456789';
+export const MIB = 1024 * 1024;
+
+const GENEROUS_MS = 30_000;
+
+/** Rejects, saying what was missed, where a test would otherwise hang. */
+export function within(promise, what) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), GENEROUS_MS);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+export const sha256 = (data) => createHash('sha256').update(data).digest();
+
+/** A list that can be waited on. */
+export class Log extends EventEmitter {
+  entries = [];
+
+  add(entry) {
+    this.entries.push(entry);
+    this.emit('added');
+  }
+
+  /** The first entry from `from` on that `matches`, now or later. */
+  find(matches, what, from = 0) {
+    const search = async () => {
+      for (let i = from; ; i++) {
+        while (i >= this.entries.length) await once(this, 'added');
+        if (matches(this.entries[i])) return this.entries[i];
+      }
+    };
+    return within(search(), what);
+  }
+
+  /** Waits until these entries appeared in this order, with any others between. */
+  async sequence(wanted, from = 0) {
+    let at = from;
+    for (const entry of wanted) {
+      await this.find((seen) => seen === entry, `"${entry}" of ${wanted.join(', ')}`, at);
+      at = this.entries.indexOf(entry, at) + 1;
+    }
+  }
+}
+
+/** Reads exact amounts from a socket. */
+export class Reader {
+  #chunks;
+  #rest = Buffer.alloc(0);
+
+  constructor(socket) {
+    this.#chunks = socket[Symbol.asyncIterator]();
+  }
+
+  /** `n` bytes, or null when the stream ended exactly before them. */
+  async read(n) {
+    const parts = [this.#rest];
+    let have = this.#rest.length;
+    while (have < n) {
+      const { value, done } = await this.#chunks.next();
+      if (done && have === 0) return null;
+      if (done) throw new Error(`the stream ended after ${have} of ${n} bytes`);
+      parts.push(value);
+      have += value.length;
+    }
+    const all = Buffer.concat(parts);
+    this.#rest = all.subarray(n);
+    return all.subarray(0, n);
+  }
+
+  /** All that is left; throws if the stream breaks instead of ending. */
+  async readToEnd() {
+    const parts = [this.#rest];
+    for (;;) {
+      const { value, done } = await this.#chunks.next();
+      if (done) return Buffer.concat(parts);
+      parts.push(value);
+    }
+  }
+}
+
+export async function listen(t, server) {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  return server.address().port;
+}
+
+/**
+ * A TCP service of exchanges. Request: length up, length down, data up. Reply, sent
+ * while the request still comes in: data down, its SHA-256, the SHA-256 of what came up.
+ * With `last` in the request the service ends the connection after its reply.
+ */
+export class Target {
+  connections = new Log();
+  ended = new Log();
+
+  async start(t) {
+    const server = net.createServer({ allowHalfOpen: true }, (socket) => this.#serve(socket));
+    this.port = await listen(t, server);
+    t.after(() => this.connections.entries.forEach((socket) => socket.destroy()));
+    return this;
+  }
+
+  async #serve(socket) {
+    this.connections.add(socket);
+    socket.on('error', () => {});
+    socket.setNoDelay();
+    try {
+      const reader = new Reader(socket);
+      for (let header; (header = await reader.read(9)); ) {
+        const down = randomBytes(header.readUInt32BE(4));
+        socket.write(down);
+        socket.write(sha256(down));
+        const up = await reader.read(header.readUInt32BE(0));
+        if (!up) throw new Error('the stream ended before the data up');
+        socket.write(sha256(up));
+        if (header[8]) break;
+      }
+      socket.end();
+      this.ended.add('end');
+    } catch (error) {
+      this.ended.add(error.code ?? error.message);
+    }
+  }
+}
+
+/** A TCP client of a Target. */
+export class Client {
+  static async connect(t, port) {
+    const socket = net.connect(port, '127.0.0.1');
+    await within(once(socket, 'connect'), 'a TCP connection');
+    t.after(() => socket.destroy());
+    // Errors reach the test through the Reader.
+    socket.on('error', () => {});
+    socket.setNoDelay();
+    return new Client(socket);
+  }
+
+  constructor(socket) {
+    this.socket = socket;
+    this.reader = new Reader(socket);
+  }
+
+  /** Data both ways at once, checked by both ends' checksums. */
+  async exchange(up, down, { last = false } = {}) {
+    const header = Buffer.alloc(9);
+    header.writeUInt32BE(up, 0);
+    header.writeUInt32BE(down, 4);
+    header[8] = last ? 1 : 0;
+    const data = randomBytes(up);
+    this.socket.write(header);
+    this.socket.write(data);
+
+    const reply = await this.read(down + 64);
+    if (!reply) throw new Error('the stream ended before the reply');
+    if (!sha256(reply.subarray(0, down)).equals(reply.subarray(down, down + 32)))
+      throw new Error('what came down is not what was sent');
+    if (!sha256(data).equals(reply.subarray(down + 32)))
+      throw new Error('what went up is not what arrived');
+  }
+
+  /** `n` bytes. */
+  read(n) {
+    return within(this.reader.read(n), `${n} bytes`);
+  }
+
+  /** How the stream ends, whatever was to come before that. */
+  outcome() {
+    const outcome = this.reader.readToEnd().then(
+      () => 'end',
+      (error) => error.code,
+    );
+    return within(outcome, 'the end of a TCP connection');
+  }
+
+  async close() {
+    this.socket.destroy();
+    if (!this.socket.closed) await once(this.socket, 'close');
+  }
+}
+
+/** A TCP relay that cuts what runs through it. */
+export class Relay {
+  /** One entry for every connection accepted, refused ones included. */
+  accepted = new Log();
+  refusing = false;
+  #pairs = new Set();
+
+  static async start(t, port) {
+    const relay = new Relay();
+    const server = net.createServer((inner) => relay.#accept(inner, port));
+    relay.port = await listen(t, server);
+    t.after(() => relay.#pairs.forEach(([a, b]) => (a.destroy(), b.destroy())));
+    return relay;
+  }
+
+  #accept(inner, port) {
+    inner.on('error', () => {});
+    this.accepted.add(inner);
+    if (this.refusing) {
+      inner.resetAndDestroy();
+      return;
+    }
+
+    const outer = net.connect(port, '127.0.0.1');
+    const pair = [inner, outer];
+    this.#pairs.add(pair);
+    inner.pipe(outer).pipe(inner);
+    outer.on('error', () => {});
+    outer.on('close', () => {
+      inner.destroy();
+      this.#pairs.delete(pair);
+    });
+    inner.on('close', () => {
+      if (!pair.halfOpen) outer.destroy();
+    });
+  }
+
+  /** Breaks all connections toward both ends. */
+  cut() {
+    this.#pairs.forEach(([inner, outer]) => (inner.resetAndDestroy(), outer.resetAndDestroy()));
+  }
+
+  /** Breaks all connections toward the client; the other end is not told. */
+  cutOneEnd() {
+    for (const pair of this.#pairs) {
+      pair.halfOpen = true;
+      pair[0].unpipe();
+      pair[1].unpipe();
+      pair[0].resetAndDestroy();
+    }
+  }
+}
+
+/** A run of the command under test. */
+export class Command {
+  stdout = new Log();
+  stderr = new Log();
+  /** What --json tells of the tunnel. */
+  states = new Log();
+
+  static async start(t, args, env = {}) {
+    const command = new Command(t, args, env);
+    await command.stdout.find(() => true, `the first line of ${args[0]}; stderr: ${command.stderr.entries}`);
+    return command;
+  }
+
+  constructor(t, args, env = {}) {
+    const child = spawn(process.env.TCP_TUNNEL_BIN, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
+    this.child = child;
+    // With its two pipes read to the end, so that no line is missed.
+    this.exited = once(child, 'close').then(([code, signal]) => signal ?? code);
+    this.#lines(child.stdout, (line) => {
+      this.stdout.add(line);
+      if (!args.includes('--json')) return;
+      const { event, state } = JSON.parse(line);
+      if (event === 'state-changed') this.states.add(state);
+    });
+    this.#lines(child.stderr, (line) => {
+      console.error(line);
+      this.stderr.add(line);
+    });
+    t.after(() => {
+      child.kill('SIGKILL');
+      return this.exited;
+    });
+  }
+
+  #lines(stream, take) {
+    let rest = '';
+    stream.setEncoding('utf8');
+    stream.on('data', (text) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop();
+      lines.forEach(take);
+    });
+    stream.on('end', () => rest && take(rest));
+  }
+
+  /** The exit status, or the name of the signal that ended it. */
+  status() {
+    return within(this.exited, 'the command to exit');
+  }
+
+  /** Asks it to end and gives its exit status. */
+  stop() {
+    this.child.kill('SIGTERM');
+    return this.status();
+  }
+}
+
+export function secretFile(t, text) {
+  const directory = mkdtempSync(join(tmpdir(), 'tcp-tunnel-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, 'token');
+  writeFileSync(file, text + '\n', { mode: 0o600 });
+  return file;
+}
+
+/** Our gateway in front of a target. */
+export async function startGateway(t, targetPort, ...options) {
+  const tokens = secretFile(t, `# who may come in\ninterop:${TOKEN}`);
+  const gateway = await Command.start(t, [
+    'gateway', '--target', `127.0.0.1:${targetPort}`, '--token-file', tokens, ...options,
+  ]);
+  const [, port] = /^listening on ws:\/\/127\.0\.0\.1:(\d+)\/$/.exec(gateway.stdout.entries[0]);
+  gateway.port = Number(port);
+  return gateway;
+}
+
+/** Our tunnel toward a server. */
+export async function startTunnel(t, url, ...options) {
+  const tunnel = await Command.start(t, tunnelArguments(t, url, ...options));
+  tunnel.port = JSON.parse(tunnel.stdout.entries[0]).port;
+  return tunnel;
+}
+
+export function tunnelArguments(t, url, ...options) {
+  return ['connect', url, '--token-file', secretFile(t, TOKEN), '--json', '--reconnect-delay', '20', ...options];
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The library as JavaScript programs see it.
+
+import Gio from 'gi://Gio';
+import GLib from 'gi://GLib';
+import TcpTunnel from 'gi://TcpTunnel?version=1';
+import System from 'system';
+
+const TOKEN = 'bindings-0123456789';
+const MIB = 1024 * 1024;
+const GENEROUS_S = 30;
+
+Gio._promisify(TcpTunnel.Tunnel.prototype, 'start_async', 'start_finish');
+Gio._promisify(TcpTunnel.Gateway.prototype, 'start_async', 'start_finish');
+Gio._promisify(Gio.SocketClient.prototype, 'connect_to_host_async', 'connect_to_host_finish');
+Gio._promisify(Gio.InputStream.prototype, 'read_bytes_async', 'read_bytes_finish');
+Gio._promisify(Gio.OutputStream.prototype, 'splice_async', 'splice_finish');
+
+const { CONNECTED, CONNECTING, DISCONNECTED } = TcpTunnel.TunnelState;
+const { MULTIPLEXED } = TcpTunnel.TunnelMode;
+
+function assert(condition, what) {
+    if (!condition)
+        throw new Error(what);
+}
+
+function assertSame(seen, wanted) {
+    const [a, b] = [seen, wanted].map(value => JSON.stringify(value));
+    assert(a === b, `${a} is not ${b}`);
+}
+
+/** Waits for a signal after which the condition holds. */
+function waitFor(object, signal, condition) {
+    if (condition())
+        return Promise.resolve();
+    return new Promise((resolve, reject) => {
+        const end = settle => {
+            object.disconnect(handler);
+            GLib.source_remove(deadline);
+            settle();
+        };
+        const handler = object.connect(signal, () => condition() && end(resolve));
+        const deadline = GLib.timeout_add_seconds(GLib.PRIORITY_DEFAULT, GENEROUS_S, () => {
+            end(() => reject(new Error(`waited in vain for ${signal}`)));
+            return GLib.SOURCE_REMOVE;
+        });
+    });
+}
+
+/** A TCP service that sends back what it gets. */
+function startEcho() {
+    const service = new Gio.SocketService();
+    service.connect('incoming', (_service, connection) => {
+        connection.output_stream
+            .splice_async(connection.input_stream, Gio.OutputStreamSpliceFlags.CLOSE_TARGET, GLib.PRIORITY_DEFAULT, null)
+            .catch(() => {});
+        return true;
+    });
+    return [service, service.add_any_inet_port(null)];
+}
+
+function randomBytes(size) {
+    const [, file] = GLib.file_get_contents('/proc/sys/kernel/random/uuid');
+    const seed = GLib.compute_checksum_for_bytes(GLib.ChecksumType.SHA256, new GLib.Bytes(file));
+    const data = new Uint8Array(size);
+    let state = parseInt(seed.slice(0, 8), 16) | 1;
+    for (let i = 0; i < size; i++) {
+        state ^= state << 13;
+        state ^= state >>> 17;
+        state ^= state << 5;
+        data[i] = state;
+    }
+    return new GLib.Bytes(data);
+}
+
+async function exchange(connection, size = MIB) {
+    const sent = randomBytes(size);
+    const source = Gio.MemoryInputStream.new_from_bytes(sent);
+    const sending = connection.output_stream.splice_async(
+        source, Gio.OutputStreamSpliceFlags.NONE, GLib.PRIORITY_DEFAULT, null);
+
+    const checksum = new GLib.Checksum(GLib.ChecksumType.SHA256);
+    for (let left = size; left > 0;) {
+        const piece = await connection.input_stream.read_bytes_async(
+            Math.min(left, 65536), GLib.PRIORITY_DEFAULT, null);
+        assert(piece.get_size() > 0, `the stream ended ${left} bytes early`);
+        checksum.update(piece.toArray());
+        left -= piece.get_size();
+    }
+    await sending;
+    assertSame(checksum.get_string(), GLib.compute_checksum_for_bytes(GLib.ChecksumType.SHA256, sent));
+}
+
+const connect = tunnel =>
+    new Gio.SocketClient().connect_to_host_async('127.0.0.1', tunnel.local_address.port, null);
+
+/** A tunnel with a log of its signals. */
+function createTunnel(properties) {
+    const tunnel = new TcpTunnel.Tunnel({
+        token: TOKEN,
+        log_level: TcpTunnel.TunnelLogLevel.NONE,
+        ...properties,
+    });
+    const seen = { states: [], opened: [], closed: [] };
+    tunnel.connect('state-changed', (_tunnel, state) => seen.states.push(state));
+    tunnel.connect('connection-opened', (_tunnel, id) => seen.opened.push(id));
+    tunnel.connect('connection-closed', (_tunnel, id, error) => seen.closed.push([id, error]));
+    return [tunnel, seen];
+}
+
+const [echo, echoPort] = startEcho();
+const gateway = new TcpTunnel.Gateway({ target: `127.0.0.1:${echoPort}`, token: TOKEN });
+
+const tests = {
+    async 'properties by keyword'() {
+        const tunnel = new TcpTunnel.Tunnel({
+            remote_uri: 'wss://example.org/',
+            token: TOKEN,
+            mode: MULTIPLEXED,
+            reconnect_delay: 10,
+            request_headers: ['X-One: 1'],
+        });
+        assertSame(tunnel.remote_uri, 'wss://example.org/');
+        assertSame(tunnel.mode, MULTIPLEXED);
+        assertSame(tunnel.reconnect_delay, 10);
+        assertSame(tunnel.request_headers, ['X-One: 1']);
+        assertSame(tunnel.max_reconnect_attempts, 6);
+        assertSame(tunnel.state, DISCONNECTED);
+        assertSame(tunnel.local_address, null);
+    },
+
+    async 'a bad URI'() {
+        const [tunnel] = createTunnel({ remote_uri: 'http://127.0.0.1/' });
+        let caught;
+        try {
+            await tunnel.start_async(null);
+        } catch (error) {
+            caught = error;
+        }
+        assert(caught?.matches(TcpTunnel.TunnelError, TcpTunnel.TunnelError.INVALID_ARGUMENT), `${caught}`);
+        assert(!caught.message.includes(TOKEN), 'the message holds the token');
+    },
+
+    async 'singleton'() {
+        const [tunnel, seen] = createTunnel({ remote_uri: gateway.uri });
+        await tunnel.start_async(null);
+        for (let i = 1; i <= 2; i++) {
+            const connection = await connect(tunnel);
+            await exchange(connection);
+            connection.close(null);
+            await waitFor(tunnel, 'connection-closed', () => seen.closed.length === i);
+            await waitFor(tunnel, 'state-changed', () => seen.states.at(-1) === DISCONNECTED);
+        }
+        const states = [CONNECTING, CONNECTED, DISCONNECTED];
+        assertSame(seen.states, [...states, ...states]);
+        assertSame(seen.closed, seen.opened.map(id => [id, null]));
+        assertSame(tunnel.bytes_received, 2 * MIB);
+        tunnel.close();
+    },
+
+    async 'multiplexed'() {
+        const [tunnel, seen] = createTunnel({ remote_uri: gateway.uri, mode: MULTIPLEXED });
+        await tunnel.start_async(null);
+        assertSame(tunnel.state, CONNECTED);
+        const connections = await Promise.all(Array.from({ length: 8 }, () => connect(tunnel)));
+        await Promise.all(connections.map(connection => exchange(connection)));
+        connections.forEach(connection => connection.close(null));
+        await waitFor(tunnel, 'connection-closed', () => seen.closed.length === 8);
+        assertSame(seen.closed.map(([id]) => id).sort(), seen.opened.sort());
+        tunnel.close();
+        await waitFor(tunnel, 'state-changed', () => seen.states.at(-1) === DISCONNECTED);
+        assertSame(seen.states, [CONNECTING, CONNECTED, DISCONNECTED]);
+    },
+
+    async 'a handler that throws'() {
+        // GJS reports what is thrown as critical.
+        GLib.log_set_always_fatal(GLib.LogLevelFlags.LEVEL_ERROR);
+        const [tunnel, seen] = createTunnel({ remote_uri: gateway.uri });
+        tunnel.connect('state-changed', () => {
+            throw new Error('on purpose');
+        });
+        await tunnel.start_async(null);
+        const connection = await connect(tunnel);
+        await exchange(connection);
+        connection.close(null);
+        await waitFor(tunnel, 'state-changed', () => seen.states.at(-1) === DISCONNECTED);
+        tunnel.close();
+    },
+};
+
+await gateway.start_async(null);
+print(`1..${Object.keys(tests).length}`);
+let number = 0;
+let status = 0;
+for (const [name, test] of Object.entries(tests)) {
+    number++;
+    try {
+        await test();
+        print(`ok ${number} ${name}`);
+    } catch (error) {
+        status = 1;
+        print(`not ok ${number} ${name}\n# ${error}\n# ${error.stack}`);
+    }
+}
+gateway.close();
+echo.stop();
+System.exit(status);

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the Python tests share."""
+
+import hashlib
+import os
+import socket
+import socketserver
+import threading
+
+import gi
+
+gi.require_version("TcpTunnel", "1")
+from gi.repository import GLib, TcpTunnel
+
+TOKEN = "bindings-0123456789"
+MIB = 1024 * 1024
+GENEROUS_S = 30
+
+
+class Echo(socketserver.ThreadingTCPServer):
+    """A TCP service that sends back what it gets."""
+
+    daemon_threads = True
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            try:
+                while data := self.request.recv(65536):
+                    self.request.sendall(data)
+            except ConnectionError:
+                pass
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def address(self):
+        return "127.0.0.1:%d" % self.server_address[1]
+
+
+def start_gateway(target, **properties):
+    gateway = TcpTunnel.Gateway(target=target, token=TOKEN, log_level=TcpTunnel.TunnelLogLevel.WARN, **properties)
+    gateway.start(None)
+    return gateway
+
+
+def port_of(tunnel):
+    return tunnel.get_local_address().get_port()
+
+
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=GENEROUS_S)
+
+
+def exchange(client, size=MIB):
+    """Random bytes to an echo and back, with a checksum."""
+    data = os.urandom(size)
+    sender = threading.Thread(target=client.sendall, args=(data,))
+    sender.start()
+    back = bytearray()
+    while len(back) < size:
+        piece = client.recv(65536)
+        assert piece, "the stream ended after %d of %d bytes" % (len(back), size)
+        back += piece
+    sender.join()
+    assert hashlib.sha256(back).digest() == hashlib.sha256(data).digest(), "what came back is not what was sent"
+
+
+def is_refused(port):
+    try:
+        connect(port).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def wait_until(condition, what):
+    """Runs the main context until the condition holds."""
+    context = GLib.MainContext.default()
+    expired = []
+    deadline = GLib.timeout_add_seconds(GENEROUS_S, expired.append, True)
+    while not condition():
+        assert not expired, "waited in vain for " + what
+        context.iteration(True)
+    GLib.source_remove(deadline)
+
+
+class Watch:
+    """The signals of a tunnel, in the order they came."""
+
+    def __init__(self, tunnel):
+        self.states = []
+        self.opened = []
+        self.closed = []
+        self.failures = []
+        tunnel.connect("state-changed", lambda _, state: self.states.append(state.value_nick))
+        tunnel.connect("connection-opened", lambda _, id, peer: self.opened.append((id, peer)))
+        tunnel.connect("connection-closed", lambda _, id, error: self.closed.append((id, error)))
+        tunnel.connect("failed", lambda _, error: self.failures.append(error))

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is measured: each subject is one or two processes in front of a peer of its own."""
+
+import ctypes
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+START_TIMEOUT = 20
+PR_SET_PDEATHSIG = 1
+CPUCLOCK_SCHED = 2
+
+libc = ctypes.CDLL(None)
+
+
+class BenchError(Exception):
+    pass
+
+
+def die_with_parent():
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process:
+    """A child whose CPU time and memory are taken."""
+
+    def __init__(self, label, argv, directory, port=None):
+        self.label = label
+        self.port = port
+        self.log_path = os.path.join(directory, f"{os.path.basename(argv[0])}-{time.monotonic_ns()}.log")
+        with open(self.log_path, "wb") as log:
+            self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=log, preexec_fn=die_with_parent,
+                                          stdout=subprocess.PIPE if port is None else log)
+        self.pid = self.popen.pid
+        try:
+            if port is None:
+                self._read_port()
+            else:
+                self._wait_for_port()
+        except BenchError:
+            self.stop()
+            raise
+
+    def _read_port(self):
+        ready, _, _ = select.select([self.popen.stdout], [], [], START_TIMEOUT)
+        words = self.popen.stdout.readline().split() if ready else []
+        if len(words) != 2 or words[0] != b"listening":
+            raise BenchError(f"{self.label} did not start: {self.last_words()}")
+        self.port = int(words[1])
+
+    def _wait_for_port(self):
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline and self.popen.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise BenchError(f"{self.label} does not listen: {self.last_words()}")
+
+    def last_words(self):
+        with open(self.log_path, errors="replace") as log:
+            return log.read()[-500:].strip() or "without a word"
+
+    def memory(self, field):
+        """VmRSS or VmHWM in bytes; 0 once the process is gone."""
+        try:
+            with open(f"/proc/{self.pid}/status") as status:
+                for line in status:
+                    if line.startswith(field):
+                        return int(line.split()[1]) * 1024
+        except OSError:
+            pass
+        return 0
+
+    def cpu_seconds(self):
+        return time.clock_gettime((~self.pid << 3) | CPUCLOCK_SCHED)
+
+    def stop(self):
+        self.popen.kill()
+        self.popen.wait()
+        if self.popen.stdout:
+            self.popen.stdout.close()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Subject:
+    """`build` starts the processes in front of the peer, the one that the load talks to first."""
+
+    def __init__(self, key, title, build, parallel=True):
+        self.key = key
+        self.title = title
+        self.parallel = parallel
+        self._build = build
+        self.processes = []
+        self.peer = None
+        self.stats = None
+
+    def start(self, tools):
+        self.stats = os.path.join(tools.directory, f"{self.key}.stats")
+        self.peer = Process("peer", [tools.peer, self.stats], tools.directory)
+        self._build(tools, self.peer.port, self.processes)
+
+    def stop(self):
+        for process in self.processes + [self.peer]:
+            if process:
+                process.stop()
+        self.processes = []
+        self.peer = None
+
+    @property
+    def port(self):
+        return self.processes[0].port
+
+    @property
+    def measured(self):
+        return self.processes + [self.peer]
+
+    def settle(self):
+        """Waits for what the load before left behind, such as bytes that are still queued."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            before = sum(process.cpu_seconds() for process in self.measured)
+            time.sleep(0.05)
+            if sum(process.cpu_seconds() for process in self.measured) - before < 0.002:
+                return
+
+
+class Tools:
+    """Where the programs are that the subjects are made of."""
+
+    def __init__(self, build_dir, directory):
+        self.directory = directory
+        self.load = os.path.join(build_dir, "bench-load")
+        self.peer = os.path.join(build_dir, "bench-ideal-peer")
+        self.relay = os.path.join(build_dir, "bench-bare-relay")
+        self.endpoint = os.path.join(build_dir, "bench-endpoint")
+        self.source_dir = os.path.dirname(os.path.abspath(__file__))
+        self.node_dir = os.path.join(build_dir, "limrun")
+
+    def spawn(self, label, *argv, port=None):
+        return Process(label, [str(arg) for arg in argv], self.directory, port)
+
+
+def build_relay(tools, peer_port, processes):
+    processes.append(tools.spawn("relay", tools.relay, peer_port))
+
+
+def build_tunnel(mode):
+    def build(tools, peer_port, processes):
+        processes.append(tools.spawn("tunnel", tools.endpoint, "tunnel", f"ws://127.0.0.1:{peer_port}/", mode))
+    return build
+
+
+def build_tunnel_and_gateway(mode):
+    def build(tools, peer_port, processes):
+        gateway = tools.spawn("gateway", tools.endpoint, "gateway", f"127.0.0.1:{peer_port}")
+        processes.append(gateway)
+        uri = f"ws://127.0.0.1:{gateway.port}/"
+        processes.insert(0, tools.spawn("tunnel", tools.endpoint, "tunnel", uri, mode))
+    return build
+
+
+def build_limrun(mode):
+    def build(tools, peer_port, processes):
+        script = os.path.join(tools.node_dir, "limrun-client.mjs")
+        uri = f"ws://127.0.0.1:{peer_port}/"
+        processes.append(tools.spawn("client", "node", script, uri, "bench", mode))
+    return build
+
+
+def build_wstunnel(tools, peer_port, processes):
+    server, local = free_port(), free_port()
+    uri = f"ws://127.0.0.1:{server}"
+    processes.append(tools.spawn("server", "wstunnel", "server", uri, port=server))
+    processes.insert(0, tools.spawn("client", "wstunnel", "client", "-L",
+                                    f"tcp://127.0.0.1:{local}:127.0.0.1:{peer_port}", uri, port=local))
+
+
+def build_chisel(tools, peer_port, processes):
+    server, local = free_port(), free_port()
+    processes.append(tools.spawn("server", "chisel", "server", "--host", "127.0.0.1", "--port", server, port=server))
+    processes.insert(0, tools.spawn("client", "chisel", "client", f"http://127.0.0.1:{server}",
+                                    f"127.0.0.1:{local}:127.0.0.1:{peer_port}", port=local))
+
+
+def build_websocat(tools, peer_port, processes):
+    local = free_port()
+    processes.append(tools.spawn("websocat", "websocat", "--binary", "--exit-on-eof", f"tcp-listen:127.0.0.1:{local}",
+                                 f"ws://127.0.0.1:{peer_port}/", port=local))
+
+
+def prepare_limrun(tools):
+    """Returns why limrun's client cannot be measured, or None."""
+    for program in ("node", "npm"):
+        if not shutil.which(program):
+            return f"{program} is missing"
+    os.makedirs(tools.node_dir, exist_ok=True)
+    for name in ("package.json", "limrun-client.mjs"):
+        shutil.copy(os.path.join(tools.source_dir, name), tools.node_dir)
+    if os.path.isdir(os.path.join(tools.node_dir, "node_modules", "@limrun", "api")):
+        return None
+    npm = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+    try:
+        done = subprocess.run(npm, cwd=tools.node_dir, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=180)
+    except subprocess.TimeoutExpired:
+        return "npm install took too long"
+    return None if done.returncode == 0 else f"npm install failed: {done.stderr.strip()[:200]}"
+
+
+def available_subjects(tools, skip, wanted):
+    """All subjects that can run here; `skip` is told of the others."""
+    subjects = [
+        Subject("relay", "bare relay", build_relay),
+        Subject("singleton", "tunnel singleton", build_tunnel("singleton"), parallel=False),
+        Subject("multiplexed", "tunnel multiplexed", build_tunnel("multiplexed")),
+        Subject("gateway-singleton", "+gateway singleton", build_tunnel_and_gateway("singleton"), parallel=False),
+        Subject("gateway-multiplexed", "+gateway multiplex", build_tunnel_and_gateway("multiplexed")),
+        Subject("limrun-singleton", "limrun singleton", build_limrun("singleton"), parallel=False),
+        Subject("limrun-multiplexed", "limrun multiplexed", build_limrun("multiplexed")),
+    ]
+    others = {"wstunnel": build_wstunnel, "chisel": build_chisel, "websocat": build_websocat}
+    for name, build in others.items():
+        subjects.append(Subject(name, name, build))
+    if wanted:
+        subjects = [subject for subject in subjects if any(subject.key.startswith(key) for key in wanted)]
+
+    why = {name: f"{name} is not on PATH" for name in others if not shutil.which(name)}
+    if any(subject.key.startswith("limrun") for subject in subjects):
+        problem = prepare_limrun(tools)
+        why.update({"limrun-singleton": problem, "limrun-multiplexed": problem} if problem else {})
+    for subject in subjects:
+        if subject.key in why:
+            skip(subject.title, why[subject.key])
+    return [subject for subject in subjects if subject.key not in why]

@@ -2,10 +2,14 @@
 
 #include "base/listen.h"
 
+#include <sys/resource.h>
 #include <tcptunnel/tcptunnel.h>
 
 /* GLib's default of 10 makes the kernel drop connections that come in a burst. */
 #define BACKLOG 512
+
+/* File descriptors that are left to the rest of the program. */
+#define SPARE_DESCRIPTORS 128
 
 static void
 on_resolved (GObject      *object,
@@ -78,4 +82,19 @@ tcp_listen_error (const char   *hostname,
 {
   return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, "cannot listen on %s port %u: %s", hostname, port,
                       cause->message);
+}
+
+/* How many connections there may be without running out of file descriptors: a port
+ * that cannot accept any more is ready to be read for ever. */
+guint
+tcp_limit_connections (guint wanted,
+                       guint descriptors_each)
+{
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
+      limit.rlim_cur <= SPARE_DESCRIPTORS)
+    return wanted;
+
+  return MIN (wanted, (limit.rlim_cur - SPARE_DESCRIPTORS) / descriptors_each);
 }

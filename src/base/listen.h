@@ -18,5 +18,7 @@ GSocket *tcp_listen_socket (GSocketAddress  *address,
 GError *tcp_listen_error (const char   *hostname,
                           guint         port,
                           const GError *cause);
+guint tcp_limit_connections (guint wanted,
+                             guint descriptors_each);
 
 G_END_DECLS

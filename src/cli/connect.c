@@ -378,17 +378,19 @@ int
 connect_main (char ***args)
 {
   g_autoptr (GError) error = NULL;
+  g_autofree char *token = NULL;
   Connect self = { 0 };
   const char *uri;
 
   if (!options_parse ("connect", "URL", "Open a local TCP port whose connections travel to URL.",
                       description, entries, args, &error) ||
       (uri = find_uri (*args, &error)) == NULL ||
-      (self.token = token_load (options.token, options.token_file, &error)) == NULL ||
-      (self.tunnel = create_tunnel (uri, self.token, &error)) == NULL)
+      (token = token_load (options.token, options.token_file, &error)) == NULL ||
+      (self.tunnel = create_tunnel (uri, token, &error)) == NULL)
     return options_usage ("connect", error);
 
   view_init (!options.json && !options.quiet);
+  self.token = g_steal_pointer (&token);
   self.loop = g_main_loop_new (NULL, FALSE);
   self.cancellable = g_cancellable_new ();
   run (&self);

@@ -11,6 +11,7 @@ struct _TcpGuest
   char *session_id;
   char *principal;
   TcpLog *log;
+  TcpStatus *status;
   TcpGuestCallbacks callbacks;
   gpointer user_data;
 
@@ -157,6 +158,16 @@ on_stream_opened (TcpSession *session,
   TcpGuest *self = user_data;
 
   self->callbacks.stream_opened (self, stream, self->user_data);
+  /* Those of all clients together. */
+  if (tcp_status_get (self->status, open_connections) > self->settings->max_connections)
+    {
+      g_autoptr (GError) error = NULL;
+
+      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "the gateway has %u connections already",
+                           self->settings->max_connections);
+      tcp_session_reset_stream (session, stream, error);
+      return;
+    }
   guest_dial (self, stream);
 }
 
@@ -242,6 +253,7 @@ tcp_guest_new (const TcpGatewaySettings *settings,
   self->session_id = g_strdup (session_id);
   self->principal = g_strdup (principal);
   self->log = tcp_log_ref (log);
+  self->status = tcp_status_ref (status);
   self->callbacks = *callbacks;
   self->user_data = user_data;
   self->dials = g_hash_table_new_full (NULL, NULL, NULL, dial_free);
@@ -263,6 +275,7 @@ tcp_guest_free (TcpGuest *self)
   g_free (self->session_id);
   g_free (self->principal);
   tcp_log_unref (self->log);
+  tcp_status_unref (self->status);
   g_free (self);
 }
 

@@ -309,8 +309,9 @@ tcp_gateway_install_properties (GObjectClass *object_class)
   /**
    * TcpGateway:max-connections:
    *
-   * How many clients may have a session at once, and how many connections each of them
-   * in multiplexed mode. A client above that is answered 503.
+   * How many clients may have a session at once, and how many connections to targets
+   * there may be, of all clients together. A client above that is answered 503, a
+   * connection is ended. It is less if the process may not have as many files open.
    *
    * Since: 1.0
    */

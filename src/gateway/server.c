@@ -421,6 +421,7 @@ tcp_server_new (const TcpGatewaySettings *settings,
   g_atomic_ref_count_init (&self->refs);
   self->worker = tcp_worker_new ("tcp-gateway");
   self->settings = tcp_gateway_settings_copy (settings);
+  self->settings->max_connections = tcp_limit_connections (settings->max_connections, 2);
   self->access = access;
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);

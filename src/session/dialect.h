@@ -30,7 +30,8 @@ typedef struct
 typedef struct
 {
   guint8 tag[4];
-  guint have; /* bytes of the tag */
+  guint have;       /* bytes of the tag */
+  gboolean payload; /* something followed it */
 } TcpDialectDecoder;
 
 typedef struct

@@ -16,17 +16,16 @@ tagged_decode (TcpDialectDecoder *decoder,
                gboolean           last,
                TcpDialectFrame   *frame)
 {
-  gboolean had_tag;
   guint32 tag;
 
   if (first)
-    decoder->have = 0;
-  had_tag = decoder->have == TAG_SIZE;
+    *decoder = (TcpDialectDecoder) { 0 };
   while (decoder->have < TAG_SIZE && length > 0)
     {
       decoder->tag[decoder->have++] = *data++;
       length--;
     }
+  decoder->payload |= length > 0;
 
   memcpy (&tag, decoder->tag, TAG_SIZE);
   frame->id = GUINT32_FROM_BE (tag);
@@ -37,7 +36,7 @@ tagged_decode (TcpDialectDecoder *decoder,
     {
       frame->kind = TCP_DIALECT_DATA;
     }
-  else if (last && decoder->have == TAG_SIZE && !had_tag)
+  else if (last && decoder->have == TAG_SIZE && !decoder->payload)
     {
       frame->kind = TCP_DIALECT_END;
     }

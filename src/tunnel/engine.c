@@ -411,6 +411,9 @@ tcp_engine_new (const TcpTunnelSettings *settings,
   g_atomic_ref_count_init (&self->refs);
   self->worker = tcp_worker_new ("tcp-tunnel");
   self->settings = tcp_tunnel_settings_copy (settings);
+  /* A singleton connection has a WebSocket of its own. */
+  self->settings->max_connections = tcp_limit_connections (settings->max_connections,
+                                                           settings->mode == TCP_TUNNEL_MODE_SINGLETON ? 2 : 1);
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);

@@ -372,7 +372,7 @@ tcp_tunnel_install_properties (GObjectClass *object_class)
    * TcpTunnel:max-connections:
    *
    * How many TCP connections may be open at once in multiplexed mode. Further clients
-   * are turned away.
+   * are turned away. It is less if the process may not have as many files open.
    *
    * Since: 1.0
    */

@@ -22,8 +22,9 @@ TOKEN = 'a-token-nobody-may-see'
 
 
 def environment(**extra):
-    env = {k: v for k, v in os.environ.items() if k != 'TCP_TUNNEL_TOKEN' and 'proxy' not in k.lower()}
+    env = {k: v for k, v in os.environ.items() if k not in ('TCP_TUNNEL_TOKEN', 'NO_COLOR')}
     env['LC_ALL'] = 'C.UTF-8'
+    env['GIO_USE_PROXY_RESOLVER'] = 'dummy'
     env.update(extra)
     return env
 

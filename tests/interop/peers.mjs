@@ -4,7 +4,7 @@
 import http from 'node:http';
 import net from 'node:net';
 import { WebSocketServer } from 'ws';
-import { Log, TOKEN, listen } from './support.mjs';
+import { Log, TOKEN, listen, within } from './support.mjs';
 
 /**
  * A WebSocket server: `serve` gets each WebSocket and the URL asked for. The statuses
@@ -127,6 +127,14 @@ export function collect(websocket) {
   const messages = new Log();
   websocket.on('message', (data, isBinary) => messages.add({ data, isBinary }));
   return messages;
+}
+
+/** Waits for the answer to a ping; pongs that nobody asked for may come before it. */
+export function pong(websocket, text) {
+  const answered = new Promise((resolve) => {
+    websocket.on('pong', (payload) => payload.toString() === text && resolve());
+  });
+  return within(answered, `the pong "${text}"`);
 }
 
 /** Sends one message in several frames. */

@@ -17,9 +17,9 @@ enum
 typedef struct
 {
   TcpTunnel *tunnel;
-  gint64 start;     /* of the break, 0 before it */
-  gboolean broken;  /* the tunnel has noticed */
-  gboolean expired; /* the deadline has passed */
+  gint64 start; /* of the break, 0 before it */
+  gboolean broken;
+  gboolean back;
 } Break;
 
 static gboolean
@@ -31,24 +31,38 @@ on_deadline (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* Lets the main context go round until the tunnel is in a state, by its
- * signals. */
 static gboolean
-wait_for_state (TcpTunnel       *tunnel,
-                TcpTunnelState   state,
-                const gboolean  *ready,
-                GError         **error)
+is_idle (gpointer data)
+{
+  return tcp_tunnel_get_state (data) == TCP_TUNNEL_STATE_DISCONNECTED;
+}
+
+/* By the signals, all of which are to be shown, and not by the state, which may
+ * be ahead of them. */
+static gboolean
+is_back (gpointer data)
+{
+  Break *self = data;
+
+  return self->back;
+}
+
+/* Lets the main context go round until it is so. */
+static gboolean
+wait_until (gboolean (*condition) (gpointer data),
+            gpointer    data,
+            TcpTunnel  *tunnel,
+            GError    **error)
 {
   gboolean expired = FALSE;
   guint timeout = g_timeout_add_seconds (DEADLINE, on_deadline, &expired);
 
-  while (!expired && !((ready == NULL || *ready) && tcp_tunnel_get_state (tunnel) == state))
+  while (!expired && !condition (data))
     g_main_context_iteration (NULL, TRUE);
   g_source_remove (timeout);
   if (expired)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                 "the tunnel is %s, not %s as it should be by now",
-                 status_state_name (tcp_tunnel_get_state (tunnel)), status_state_name (state));
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "the tunnel is still %s after %d s",
+                 status_state_name (tcp_tunnel_get_state (tunnel)), DEADLINE);
   return !expired;
 }
 
@@ -62,7 +76,7 @@ gboolean
 demo_break_wait_idle (TcpTunnel  *tunnel,
                       GError    **error)
 {
-  return wait_for_state (tunnel, TCP_TUNNEL_STATE_DISCONNECTED, NULL, error);
+  return wait_until (is_idle, tunnel, tunnel, error);
 }
 
 static void
@@ -82,6 +96,7 @@ on_state_changed (TcpTunnel      *tunnel,
   if (self->start == 0)
     return;
   self->broken = self->broken || state != TCP_TUNNEL_STATE_CONNECTED;
+  self->back = self->broken && state == TCP_TUNNEL_STATE_CONNECTED;
   print_moment (self, status_state_name (state));
 }
 
@@ -140,7 +155,7 @@ break_and_go_on (Break       *self,
   self->start = g_get_monotonic_time ();
   demo_server_cut (relay);
   print_moment (self, "the WebSocket is cut");
-  if (!wait_for_state (self->tunnel, TCP_TUNNEL_STATE_CONNECTED, &self->broken, error))
+  if (!wait_until (is_back, self, self->tunnel, error))
     return FALSE;
   *away = g_get_monotonic_time () - self->start;
   return say (connection, in, "after the break", 2, error);

@@ -2,7 +2,7 @@
 
 #include "gateway/guest.h"
 
-#include "base/timer.h"
+#include "base/source.h"
 
 struct _TcpGuest
 {

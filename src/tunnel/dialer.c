@@ -3,7 +3,7 @@
 #include "tunnel/dialer.h"
 
 #include <libsoup/soup.h>
-#include "base/timer.h"
+#include "base/source.h"
 
 /* A gateway may ask to wait, but not for ever. */
 #define MAX_RETRY_AFTER (10 * 60 * 1000)

@@ -3,7 +3,7 @@
 #include "tunnel/link.h"
 
 #include "base/backoff.h"
-#include "base/timer.h"
+#include "base/source.h"
 
 /* A connection that broke sooner does not prove that all is well again. */
 #define STEADY_AFTER (10 * G_TIME_SPAN_SECOND)

@@ -144,6 +144,31 @@ invalid (GError    **error,
   return FALSE;
 }
 
+/* The URI may hold a password or a key, of which GLib's messages may repeat a part. */
+static const char *
+describe_uri_error (const GError *error)
+{
+  if (g_error_matches (error, G_URI_ERROR, G_URI_ERROR_BAD_PORT))
+    return "its port is not a number up to 65535";
+  if (g_error_matches (error, G_URI_ERROR, G_URI_ERROR_BAD_HOST))
+    return "its host is neither a name nor an address";
+  return "it is not of the form wss://example.com/instance";
+}
+
+/* A password with an @ in it, which should have been escaped, looks like a part of
+ * the host. */
+static gboolean
+is_host (const char *host)
+{
+  if (host == NULL || *host == '\0')
+    return FALSE;
+  for (const char *c = host; *c != '\0'; c++)
+    if ((guchar) *c < 0x80 && !g_ascii_isalnum (*c) && strchr ("-._:%", *c) == NULL)
+      return FALSE;
+
+  return TRUE;
+}
+
 static gboolean
 check_uri (TcpTunnelSettings  *self,
            GError            **error)
@@ -156,16 +181,15 @@ check_uri (TcpTunnelSettings  *self,
   if (self->remote_uri == NULL || *self->remote_uri == '\0')
     return invalid (error, "no URL of a gateway was given, such as wss://example.com/instance");
 
-  /* The URI may hold a password or a key: it is not repeated in a message. */
   uri = g_uri_parse (self->remote_uri, URI_FLAGS, &local);
   if (uri == NULL)
-    return invalid (error, "the URL of the gateway is not valid: %s", local->message);
+    return invalid (error, "the URL of the gateway is not valid: %s", describe_uri_error (local));
 
   scheme = g_uri_get_scheme (uri);
   if (strcmp (scheme, "ws") != 0 && strcmp (scheme, "wss") != 0)
     return invalid (error, "the URL of the gateway must begin with ws:// or wss://, not %s:", scheme);
-  if (g_uri_get_host (uri) == NULL || *g_uri_get_host (uri) == '\0')
-    return invalid (error, "the URL of the gateway names no host");
+  if (!is_host (g_uri_get_host (uri)))
+    return invalid (error, "the URL of the gateway names no host, or one that is not valid");
 
   path = g_uri_to_string_partial (uri, G_URI_HIDE_USERINFO | G_URI_HIDE_QUERY | G_URI_HIDE_FRAGMENT);
   g_free (self->display);

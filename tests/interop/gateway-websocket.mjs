@@ -8,7 +8,7 @@ import net from 'node:net';
 import test from 'node:test';
 import { WebSocket } from 'ws';
 import { collect, pong, sendFragmented, tagged } from './peers.mjs';
-import { Log, MIB, TOKEN, listen, startGateway, within } from './support.mjs';
+import { Log, MIB, TOKEN, defer, listen, startGateway, within } from './support.mjs';
 
 /** A gateway before a service that echoes. */
 async function chain(t) {
@@ -19,7 +19,7 @@ async function chain(t) {
     socket.pipe(socket);
   });
   const gateway = await startGateway(t, await listen(t, server));
-  t.after(() => accepted.entries.forEach((socket) => socket.destroy()));
+  defer(t, () => accepted.entries.forEach((socket) => socket.destroy()));
   return { accepted, gateway };
 }
 
@@ -29,7 +29,7 @@ function request(t, gateway, path, token = TOKEN) {
     perMessageDeflate: { threshold: 0 },
   });
   websocket.on('error', () => {});
-  t.after(() => websocket.terminate());
+  defer(t, () => websocket.terminate());
   return websocket;
 }
 

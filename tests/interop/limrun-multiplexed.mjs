@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startTcpTunnel } from '@limrun/api/tunnel';
-import { Client, Log, MIB, Relay, TOKEN, Target, startGateway } from './support.mjs';
+import { Client, Log, MIB, Relay, TOKEN, Target, defer, startGateway } from './support.mjs';
 
 async function startTunnel(t, port, token = TOKEN) {
   const tunnel = await startTcpTunnel(`ws://127.0.0.1:${port}/`, token, '127.0.0.1', 0, {
@@ -14,7 +14,7 @@ async function startTunnel(t, port, token = TOKEN) {
   });
   tunnel.states = new Log();
   tunnel.onConnectionStateChange((state) => tunnel.states.add(state));
-  t.after(() => tunnel.close());
+  defer(t, () => tunnel.close());
   return tunnel;
 }
 

@@ -4,7 +4,7 @@
 import http from 'node:http';
 import net from 'node:net';
 import { WebSocketServer } from 'ws';
-import { Log, TOKEN, listen, within } from './support.mjs';
+import { Log, TOKEN, defer, listen, within } from './support.mjs';
 
 /**
  * A WebSocket server: `serve` gets each WebSocket and the URL asked for. The statuses
@@ -38,7 +38,7 @@ export class Peer {
       });
     });
     peer.port = await listen(t, server);
-    t.after(() => peer.sockets.entries.forEach((websocket) => websocket.terminate()));
+    defer(t, () => peer.sockets.entries.forEach((websocket) => websocket.terminate()));
     return peer;
   }
 

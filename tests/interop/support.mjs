@@ -23,6 +23,20 @@ export function within(promise, what) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
+const deferred = new WeakMap();
+
+/** Has something undone after a test, the last first, unlike its own after (). */
+export function defer(t, undo) {
+  if (!deferred.has(t)) {
+    const all = [];
+    deferred.set(t, all);
+    t.after(async () => {
+      while (all.length > 0) await all.pop()();
+    });
+  }
+  deferred.get(t).push(undo);
+}
+
 export const sha256 = (data) => createHash('sha256').update(data).digest();
 
 /** A list that can be waited on. */
@@ -94,7 +108,7 @@ export class Reader {
 export async function listen(t, server) {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.after(() => server.close());
+  defer(t, () => server.close());
   return server.address().port;
 }
 
@@ -110,7 +124,7 @@ export class Target {
   async start(t) {
     const server = net.createServer({ allowHalfOpen: true }, (socket) => this.#serve(socket));
     this.port = await listen(t, server);
-    t.after(() => this.connections.entries.forEach((socket) => socket.destroy()));
+    defer(t, () => this.connections.entries.forEach((socket) => socket.destroy()));
     return this;
   }
 
@@ -142,7 +156,7 @@ export class Client {
   static async connect(t, port) {
     const socket = net.connect(port, '127.0.0.1');
     await within(once(socket, 'connect'), 'a TCP connection');
-    t.after(() => socket.destroy());
+    defer(t, () => socket.destroy());
     // Errors reach the test through the Reader.
     socket.on('error', () => {});
     socket.setNoDelay();
@@ -203,7 +217,7 @@ export class Relay {
     const relay = new Relay();
     const server = net.createServer((inner) => relay.#accept(inner, port));
     relay.port = await listen(t, server);
-    t.after(() => relay.#pairs.forEach(([a, b]) => (a.destroy(), b.destroy())));
+    defer(t, () => relay.#pairs.forEach(([a, b]) => (a.destroy(), b.destroy())));
     return relay;
   }
 
@@ -276,7 +290,7 @@ export class Command {
       console.error(line);
       this.stderr.add(line);
     });
-    t.after(() => {
+    defer(t, () => {
       child.kill('SIGKILL');
       return this.exited;
     });
@@ -307,7 +321,7 @@ export class Command {
 
 export function secretFile(t, text) {
   const directory = mkdtempSync(join(tmpdir(), 'tcp-tunnel-'));
-  t.after(() => rmSync(directory, { recursive: true }));
+  defer(t, () => rmSync(directory, { recursive: true }));
   const file = join(directory, 'token');
   writeFileSync(file, text + '\n', { mode: 0o600 });
   return file;

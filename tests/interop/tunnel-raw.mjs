@@ -183,6 +183,7 @@ test('empty messages mean nothing and are never sent', async (t) => {
 
 test('stopping closes the WebSocket in order', async (t) => {
   const { tunnel, websocket } = await bare(t);
+  await tunnel.states.sequence(['connected']);
   const closed = once(websocket, 'close');
   assert.equal(await tunnel.stop(), 0);
   const [code] = await within(closed, 'the WebSocket to close');

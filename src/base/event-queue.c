@@ -200,16 +200,23 @@ static void
 queue_push (TcpEventQueue *self,
             TcpEvent      *event)
 {
+  gboolean drop;
+
   g_mutex_lock (&self->mutex);
-  if (self->closed || queue_is_untold (self, event))
+  drop = self->closed || queue_is_untold (self, event);
+  if (!drop && g_queue_get_length (&self->events) >= TCP_EVENT_QUEUE_CAP)
+    {
+      queue_make_room (self);
+      /* What went may be the beginning of this very connection. */
+      drop = queue_is_untold (self, event);
+    }
+  if (drop)
     {
       g_mutex_unlock (&self->mutex);
       tcp_event_free (event);
       return;
     }
 
-  if (g_queue_get_length (&self->events) >= TCP_EVENT_QUEUE_CAP)
-    queue_make_room (self);
   tcp_tsan_release (event);
   g_queue_push_tail (&self->events, event);
   g_source_set_ready_time (self->source, 0);

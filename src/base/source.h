@@ -6,11 +6,21 @@
 
 G_BEGIN_DECLS
 
-/* A source of the thread's main context that fires when its ready time has come:
+/* Sources of the thread's main context. All may recurse: nothing here ever does, and
+ * GLib would otherwise take their file descriptors out of the poll, and put them back
+ * with a wake-up, around every dispatch. */
+
+/* One that fires when its ready time has come:
  * set it with g_source_set_ready_time(), 0 being at once and -1 never. */
 GSource *tcp_timer_new (const char  *name,
                         GSourceFunc  func,
                         gpointer     user_data);
+/* One that fires when the condition holds for the file descriptor. */
+GSource *tcp_fd_source_new (const char   *name,
+                            int           fd,
+                            GIOCondition  condition,
+                            GSourceFunc   func,
+                            gpointer      user_data);
 void tcp_source_clear (GSource **source);
 
 G_END_DECLS

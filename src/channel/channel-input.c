@@ -42,8 +42,7 @@ input_fill (TcpChannel *self)
 }
 
 static gboolean
-on_readable (GObject *stream,
-             gpointer user_data)
+on_readable (gpointer user_data)
 {
   TcpChannel *self = tcp_channel_ref (user_data);
 
@@ -54,15 +53,30 @@ on_readable (GObject *stream,
   return G_SOURCE_CONTINUE;
 }
 
+static gboolean
+on_stream_readable (GObject *stream,
+                    gpointer user_data)
+{
+  return on_readable (user_data);
+}
+
 static void
 input_watch (TcpChannel *self)
 {
   if (self->input_source != NULL)
     return;
 
+  /* The streams' sources are three deep; without TLS the socket tells as much. */
+  if (!self->tls && self->socket != NULL)
+    {
+      self->input_source = tcp_fd_source_new ("[tcptunnel] channel input", g_socket_get_fd (self->socket), G_IO_IN,
+                                              on_readable, self);
+      return;
+    }
+
   self->input_source = g_pollable_input_stream_create_source (self->input, NULL);
   g_source_set_static_name (self->input_source, "[tcptunnel] channel input");
-  g_source_set_callback (self->input_source, G_SOURCE_FUNC (on_readable), self, NULL);
+  g_source_set_callback (self->input_source, G_SOURCE_FUNC (on_stream_readable), self, NULL);
   g_source_attach (self->input_source, g_main_context_get_thread_default ());
 }
 

@@ -17,8 +17,7 @@ buffer_size (TcpBuffer *buffer)
 }
 
 static gboolean
-on_writable (GObject *stream,
-             gpointer user_data)
+on_writable (gpointer user_data)
 {
   TcpChannel *self = tcp_channel_ref (user_data);
 
@@ -29,15 +28,29 @@ on_writable (GObject *stream,
   return G_SOURCE_CONTINUE;
 }
 
+static gboolean
+on_stream_writable (GObject *stream,
+                    gpointer user_data)
+{
+  return on_writable (user_data);
+}
+
 static void
 output_watch (TcpChannel *self)
 {
   if (self->output_source != NULL)
     return;
 
+  if (!self->tls && self->socket != NULL)
+    {
+      self->output_source = tcp_fd_source_new ("[tcptunnel] channel output", g_socket_get_fd (self->socket),
+                                               G_IO_OUT, on_writable, self);
+      return;
+    }
+
   self->output_source = g_pollable_output_stream_create_source (self->output, NULL);
   g_source_set_static_name (self->output_source, "[tcptunnel] channel output");
-  g_source_set_callback (self->output_source, G_SOURCE_FUNC (on_writable), self, NULL);
+  g_source_set_callback (self->output_source, G_SOURCE_FUNC (on_stream_writable), self, NULL);
   g_source_attach (self->output_source, g_main_context_get_thread_default ());
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <libsoup/soup.h>
-#include "base/timer.h"
+#include "base/source.h"
 #include "channel/channel.h"
 #include "channel/control-stream.h"
 #include "channel/frame.h"

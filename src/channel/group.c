@@ -2,7 +2,7 @@
 
 #include "channel/group.h"
 
-#include "base/timer.h"
+#include "base/source.h"
 
 /* Every channel keeps a deadline of its own; this is for one whose stream does not
  * close. */

@@ -2,8 +2,9 @@
 
 #include "session/session-private.h"
 
-/* How many reads in one go, before other sources get their turn. */
-#define PUMP_BUDGET 16
+/* How many reads in one go, before other sources get their turn: about as much as the
+ * other direction takes in one. */
+#define PUMP_BUDGET 4
 
 /* Toward TCP */
 

@@ -2,7 +2,7 @@
 
 #include "session/session-private.h"
 
-#include "base/timer.h"
+#include "base/source.h"
 
 /* Life */
 

@@ -8,7 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include "base/byte-queue.h"
-#include "base/timer.h"
+#include "base/source.h"
 
 /* How long a peer may take to close its side after the end was sent to it, and how
  * much it may still say before it is told, by a reset, that nobody listens. */
@@ -174,6 +174,7 @@ tcp_stream_attach (TcpStream         *self,
   self->source = g_source_new (&stream_source_funcs, sizeof (StreamSource));
   ((StreamSource *) self->source)->stream = self;
   g_source_set_static_name (self->source, "[tcptunnel] stream");
+  g_source_set_can_recurse (self->source, TRUE);
   self->interest = G_IO_IN;
   self->tag = g_source_add_unix_fd (self->source, g_socket_get_fd (socket), self->interest);
   g_source_attach (self->source, g_main_context_get_thread_default ());

@@ -205,7 +205,8 @@ read_request (Link *link)
 static char *
 accept_key (const char *request)
 {
-  g_autoptr (GRegex) regex = g_regex_new ("^Sec-WebSocket-Key: *([^ \r]+)", G_REGEX_CASELESS | G_REGEX_MULTILINE, 0, NULL);
+  g_autoptr (GRegex) regex = g_regex_new ("^Sec-WebSocket-Key: *([^ \r]+)",
+                                          G_REGEX_CASELESS | G_REGEX_MULTILINE, 0, NULL);
   g_autoptr (GMatchInfo) match = NULL;
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA1);
   g_autofree char *key = NULL;

@@ -114,8 +114,8 @@ def _ratio(a, b):
 def _expectations(all_figures, stall_seconds):
     """Yields text, bound, measured value, digits and whether it is met."""
     nothing = Figures({"title": "", "cells": {}})
-    ours, limrun, relay, multiplexed = (
-        all_figures.get(key, nothing) for key in ("singleton", "limrun-singleton", "relay", "multiplexed"))
+    keys = ("singleton", "limrun-singleton", "relay", "multiplexed")
+    ours, limrun, relay, multiplexed = (all_figures.get(key, nothing) for key in keys)
 
     def at_least(text, bound, value):
         return text, f"≥ {bound:.2f}", value, 2, value is not None and value >= bound
@@ -127,12 +127,14 @@ def _expectations(all_figures, stall_seconds):
         yield at_least(f"throughput {way}, times limrun's", 3, _ratio(ours.rate(way, way), limrun.rate(way, way)))
     for way in ("up", "down"):
         yield at_most(f"CPU per GiB {way}, share of limrun's", 0.25, _ratio(ours.cpu(way), limrun.cpu(way)))
-    yield at_least("throughput up, share of the bare relay's", 1 / 3, _ratio(ours.rate("up", "up"), relay.rate("up", "up")))
-    yield at_least("throughput down, share of the bare relay's", 0.5, _ratio(ours.rate("down", "down"), relay.rate("down", "down")))
+    for way, share in (("up", 1 / 3), ("down", 0.5)):
+        yield at_least(f"throughput {way}, share of the bare relay's", share,
+                       _ratio(ours.rate(way, way), relay.rate(way, way)))
     growth = ours.growth()
     yield at_most(f"growth with a reader stalled for {stall_seconds:.0f} s, MiB", 8,
                   None if growth is None else growth / MIB, 1)
-    yield at_most("p50 for 64 bytes, share of limrun's", 1, _ratio(ours.ping("ping", "p50_us"), limrun.ping("ping", "p50_us")))
+    yield at_most("p50 for 64 bytes, share of limrun's", 1,
+                  _ratio(ours.ping("ping", "p50_us"), limrun.ping("ping", "p50_us")))
     for way in ("up", "down"):
         p99 = multiplexed.ping(f"ping-{way}", "p99_us")
         yield at_most(f"p99 beside a bulk transfer {way}, multiplexed, ms", BESIDE_BULK_LIMIT_MS,

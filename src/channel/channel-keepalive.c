@@ -12,6 +12,10 @@
  * 6455, section 5.5.3) tells the peer this often that it is alive. */
 #define HEARTBEAT (3 * G_TIME_SPAN_SECOND)
 
+/* How soon after data was sent a ping follows it, to learn that it arrived: what is not
+ * known to have arrived counts as lost if the WebSocket breaks. */
+#define CONFIRM_AFTER G_TIME_SPAN_SECOND
+
 /* A peer that does not read, because its own TCP connection is not read, cannot
  * see our ping either. Its kernel still answers: everything sent is acknowledged,
  * and the rest waits for its window to open. A dead path acknowledges nothing. */
@@ -40,6 +44,7 @@ send_ping (TcpChannel *self,
 {
   self->ping_time = now;
   self->ping_sent = self->sent;
+  self->unconfirmed_since = 0;
   tcp_channel_send_control (self, TCP_FRAME_PING, &now, sizeof (now));
 }
 
@@ -59,6 +64,8 @@ schedule (TcpChannel *self,
     set_due (self, now + HEARTBEAT);
   else if (self->ping_time != 0 && self->timeout > 0)
     set_due (self, MIN (self->next_ping, self->ping_time + self->timeout));
+  else if (self->unconfirmed_since != 0)
+    set_due (self, MIN (self->next_ping, self->unconfirmed_since + CONFIRM_AFTER));
   else
     set_due (self, self->next_ping);
 }
@@ -88,7 +95,8 @@ on_keepalive (gpointer user_data)
       self->ping_time = 0;
     }
 
-  if (now >= self->next_ping)
+  if (now >= self->next_ping ||
+      (self->unconfirmed_since != 0 && now >= self->unconfirmed_since + CONFIRM_AFTER))
     {
       if (self->ping_time == 0 && !self->paused)
         send_ping (self, now);
@@ -97,6 +105,18 @@ on_keepalive (gpointer user_data)
 
   schedule (self, now);
   return G_SOURCE_CONTINUE;
+}
+
+/* Data left. Called for each message, so that it does little but note it. */
+void
+tcp_channel_keepalive_sent (TcpChannel *self)
+{
+  if (self->unconfirmed_since != 0 || self->keepalive == NULL)
+    return;
+
+  self->unconfirmed_since = self->last_progress;
+  if (self->ping_time == 0 && self->next_due > self->unconfirmed_since + CONFIRM_AFTER)
+    set_due (self, self->unconfirmed_since + CONFIRM_AFTER);
 }
 
 /* Nothing is read for now. This happens often, so it sets no timer in vain. */
@@ -149,6 +169,7 @@ tcp_channel_keepalive_pong (TcpChannel   *self,
   if (self->status != NULL)
     tcp_status_set (self->status, round_trip, self->round_trip);
   self->ping_time = 0;
+  schedule (self, g_get_monotonic_time ());
 }
 
 /* In microseconds, -1 if unknown yet. */

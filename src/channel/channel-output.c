@@ -86,6 +86,7 @@ output_advance (TcpChannel *self,
         {
           self->pending -= head->length + MESSAGE_OVERHEAD;
           self->sent += head->length;
+          tcp_channel_keepalive_sent (self);
         }
       tcp_buffer_free (head);
     }

@@ -80,6 +80,7 @@ struct _TcpChannel
   gint64 next_due; /* when the source fires */
   gint64 ping_time; /* of the ping under way, 0 if none */
   guint64 ping_sent;
+  gint64 unconfirmed_since; /* the first data after the last ping, 0 if none */
   guint64 confirmed;
   gint64 round_trip;
 };
@@ -106,6 +107,7 @@ void tcp_channel_keepalive_start (TcpChannel *self,
 void tcp_channel_keepalive_pong (TcpChannel   *self,
                                  const guint8 *payload,
                                  gsize         length);
+void tcp_channel_keepalive_sent (TcpChannel *self);
 void tcp_channel_keepalive_paused (TcpChannel *self);
 
 G_END_DECLS

@@ -16,7 +16,8 @@ struct _TcpControlInput
   GByteArray *inbox;
   gboolean eof;
   GError *error;
-  GSource *source; /* that libsoup waits with, if any */
+  GSource *source; /* that libsoup waits with, if any; it has a reference to us */
+  gboolean detached;
 };
 
 struct _TcpControlOutput
@@ -95,12 +96,15 @@ control_input_create_source (GPollableInputStream *stream,
 {
   TcpControlInput *self = TCP_CONTROL_INPUT (stream);
 
+  GSource *source = g_pollable_source_new (G_OBJECT (self));
+
   /* libsoup has at most one at a time. */
   g_clear_pointer (&self->source, g_source_unref);
-  self->source = g_pollable_source_new (G_OBJECT (self));
+  if (!self->detached)
+    self->source = g_source_ref (source);
   control_input_wake (self);
 
-  return g_source_ref (self->source);
+  return source;
 }
 
 static gboolean
@@ -319,6 +323,8 @@ void
 tcp_control_stream_detach (TcpControlStream *self)
 {
   self->attached = FALSE;
+  self->input->detached = TRUE;
+  g_clear_pointer (&self->input->source, g_source_unref);
   if (self->closing != NULL)
     tcp_control_stream_close_done (self);
 }

@@ -22,4 +22,6 @@ void tcp_channel_group_wait (TcpChannelGroup     *self,
                              TcpChannelGroupFunc  func,
                              gpointer             user_data);
 
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpChannelGroup, tcp_channel_group_unref)
+
 G_END_DECLS

@@ -2,7 +2,6 @@
 
 #include "cli/demo-break.h"
 
-#include <string.h>
 
 #include "cli/demo-data.h"
 #include "cli/format.h"

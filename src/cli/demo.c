@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <stdlib.h>
-#include <string.h>
 #include <tcptunnel/tcptunnel.h>
 #include <unistd.h>
 

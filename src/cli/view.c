@@ -2,7 +2,6 @@
 
 #include "cli/view.h"
 
-#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 

@@ -291,6 +291,13 @@ tcp_guest_get_principal (TcpGuest *self)
   return self->principal;
 }
 
+/* Whether the ended callback is due: it must get no further WebSocket. */
+gboolean
+tcp_guest_has_ended (TcpGuest *self)
+{
+  return g_source_get_ready_time (self->end) >= 0;
+}
+
 /* Its first WebSocket, or the next. */
 void
 tcp_guest_attach (TcpGuest   *self,

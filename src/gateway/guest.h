@@ -39,6 +39,7 @@ TcpGuest *tcp_guest_new (const TcpGatewaySettings *settings,
 void tcp_guest_free (TcpGuest *self);
 const char *tcp_guest_get_session_id (TcpGuest *self);
 const char *tcp_guest_get_principal (TcpGuest *self);
+gboolean tcp_guest_has_ended (TcpGuest *self);
 void tcp_guest_attach (TcpGuest   *self,
                        TcpChannel *channel);
 void tcp_guest_close (TcpGuest *self);

@@ -250,7 +250,8 @@ tcp_gateway_install_properties (GObjectClass *object_class)
   /**
    * TcpGateway:connect-timeout:
    *
-   * How long the target may take to accept a connection, in milliseconds. 0 is for ever.
+   * How long the target may take to accept a connection, and a client to ask for its
+   * WebSocket, in milliseconds. 0 is for ever.
    *
    * Since: 1.0
    */

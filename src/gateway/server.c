@@ -8,6 +8,7 @@
 #include "base/tsan.h"
 #include "base/worker.h"
 #include "channel/group.h"
+#include "gateway/door.h"
 #include "gateway/guest.h"
 #include "gateway/request.h"
 
@@ -27,6 +28,7 @@ struct _TcpServer
   /* From here on only touched on the I/O thread. */
   GCancellable *resolving;
   SoupServer *soup;
+  TcpDoor *door;
   TcpChannelGroup *channels;
   GHashTable *guests;   /* set of TcpGuest */
   GHashTable *sessions; /* id → TcpGuest, of those that have an id */
@@ -132,10 +134,10 @@ server_check_session (TcpServer  *self,
   const char *id = request->multiplexed ? NULL : request->session_id;
   TcpGuest *guest = id != NULL ? g_hash_table_lookup (self->sessions, id) : NULL;
 
-  if (guest != NULL)
+  if (guest != NULL && !tcp_guest_has_ended (guest))
     return strcmp (tcp_guest_get_principal (guest), request->principal) == 0 ||
            tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
-  if (id != NULL && g_hash_table_contains (self->gone, id))
+  if (id != NULL && (guest != NULL || g_hash_table_contains (self->gone, id)))
     return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session has ended.");
   if (g_hash_table_size (self->guests) >= self->settings->max_connections)
     return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "There are too many clients; try again later.");
@@ -238,7 +240,7 @@ on_upgraded (SoupServerMessage *message,
   TcpRequest *request = g_object_get_data (G_OBJECT (message), "tcp-request");
   g_autoptr (SoupServerMessage) kept = g_object_ref (message);
   g_autoptr (GUri) uri = g_uri_ref (soup_server_message_get_uri (message));
-  g_autoptr (GSocket) socket = g_object_ref (soup_server_message_get_socket (message));
+  g_autoptr (GSocket) socket = tcp_door_admit (self->door, message);
   g_autoptr (GIOStream) stream = soup_server_message_steal_connection (message);
   g_autoptr (TcpChannel) channel = NULL;
   TcpChannelOptions options = {
@@ -312,7 +314,7 @@ server_shut_down (TcpServer *self)
 
   self->closed = TRUE;
   g_cancellable_cancel (self->resolving);
-  soup_server_disconnect (self->soup);
+  g_clear_pointer (&self->door, tcp_door_free);
   g_clear_object (&self->soup);
 
   g_hash_table_iter_init (&iter, self->guests);
@@ -322,19 +324,6 @@ server_shut_down (TcpServer *self)
   g_hash_table_remove_all (self->guests);
 
   tcp_channel_group_wait (self->channels, on_goodbyes_said, tcp_server_ref (self));
-}
-
-static gboolean
-server_listen (TcpServer       *self,
-               GSocketAddress  *address,
-               GSocketAddress **effective,
-               GError         **error)
-{
-  g_autoptr (GSocket) socket = tcp_listen_socket (address, error);
-  gboolean tls = self->settings->tls_certificate != NULL;
-
-  return socket != NULL && (*effective = g_socket_get_local_address (socket, error)) != NULL &&
-         soup_server_listen_socket (self->soup, socket, tls ? SOUP_SERVER_LISTEN_HTTPS : 0, error);
 }
 
 static void
@@ -351,7 +340,9 @@ on_resolved (GObject      *object,
     return;
 
   self = user_data;
-  if (address != NULL && server_listen (self, address, &effective, &error))
+  if (address != NULL)
+    effective = tcp_door_open (self->door, address, &error);
+  if (effective != NULL)
     {
       server_report_started (self, effective, NULL);
     }
@@ -374,10 +365,11 @@ server_do_start (gpointer data)
   self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
   self->gone = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->soup = soup_server_new ("server-header", "libtcptunnel/" TCP_TUNNEL_VERSION, NULL);
-  if (self->settings->tls_certificate != NULL)
-    soup_server_set_tls_certificate (self->soup, self->settings->tls_certificate);
   soup_server_add_early_handler (self->soup, NULL, on_headers, self, NULL);
   soup_server_add_handler (self->soup, NULL, on_request, self, NULL);
+
+  self->door = tcp_door_new (self->soup, self->settings->tls_certificate, self->settings->connect_timeout,
+                             self->channels, self->log);
 
   self->resolving = g_cancellable_new ();
   tcp_resolve (self->settings->hostname, self->settings->port, self->resolving, on_resolved, self);

@@ -32,7 +32,8 @@ struct _TcpSession
   GQueue ready;            /* of TcpStream (owned), to be read in turn */
   GSource *pump;
   GQueue unsent;           /* of TcpBuffer, for the next channel */
-  gboolean ending;         /* the closing of the channel will say what happened */
+  gboolean ending;         /* the closing of the channel will say what happened, */
+  guint end_code;          /* and if it broke before, that of the next */
   guint32 next_id;
   TcpClosedIds *closed_ids;
 };

@@ -79,6 +79,7 @@ session_end_broken (TcpSession   *self,
   else
     {
       self->ending = TRUE;
+      self->end_code = TCP_CLOSE_RESET;
       tcp_channel_close (self->channel, TCP_CLOSE_RESET,
                          error != NULL ? error->message : "the TCP connection broke");
     }
@@ -215,6 +216,7 @@ session_local_end (TcpSession *self,
 
   /* What still comes before the answer is passed on. */
   self->ending = TRUE;
+  self->end_code = TCP_CLOSE_NORMAL;
   tcp_channel_close (self->channel, TCP_CLOSE_NORMAL, "end of stream");
 }
 

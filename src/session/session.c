@@ -147,6 +147,7 @@ session_keep_stream (TcpSession *self,
                            "the WebSocket to %s broke with up to %" G_GUINT64_FORMAT " bytes on their way (%s), "
                            "so the TCP connection was reset",
                            self->peer, unconfirmed, why);
+      self->end_code = TCP_CLOSE_RESET;
       tcp_stream_reset (stream, error);
       return;
     }
@@ -268,6 +269,8 @@ tcp_session_attach (TcpSession *self,
   tcp_channel_set_callbacks (channel, &channel_callbacks, self);
   while ((buffer = g_queue_pop_head (&self->unsent)) != NULL)
     tcp_channel_send (channel, buffer);
+  if (self->end_code != 0)
+    tcp_channel_close (channel, self->end_code, "the connection has ended");
 
   tcp_channel_resume (channel);
   tcp_session_update_pause (self);

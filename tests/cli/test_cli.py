@@ -12,7 +12,8 @@ import tempfile
 import threading
 import unittest
 
-from support import Command, Service, TOKEN, dial, exchange, gateway, listening, noise, receive, run
+from support import (Command, Service, TOKEN, dial, exchange, gateway, listening, noise, receive, run,
+                     skip)
 
 FAILED = 1
 USAGE = 2
@@ -204,7 +205,7 @@ class RoundTrip(unittest.TestCase):
         try:
             socket.create_server(('::1', 0), family=socket.AF_INET6).close()
         except OSError as error:
-            self.skipTest(f'no IPv6 loopback here: {error}')
+            skip(self, f'no IPv6 loopback here: {error}')
         with self.connect('--listen', '[::1]:0') as tunnel:
             address = listening(tunnel)
             self.assertEqual(address[0], '::1')
@@ -229,7 +230,7 @@ class RoundTrip(unittest.TestCase):
     def test_wss(self):
         openssl = shutil.which('openssl')
         if openssl is None:
-            self.skipTest('there is no openssl to make a certificate with')
+            skip(self, 'there is no openssl to make a certificate with')
         directory = self.enterContext(tempfile.TemporaryDirectory())
         key, cert = os.path.join(directory, 'key.pem'), os.path.join(directory, 'cert.pem')
         subprocess.run([openssl, 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2',

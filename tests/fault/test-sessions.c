@@ -83,6 +83,17 @@ test_kept_across_reconnect (void)
   client_close (fd);
 }
 
+/* A stream that was cut must not go on with another connection to the target. */
+static void
+expect_gone (guint16 port)
+{
+  g_autofree char *body = NULL;
+
+  /* A request that comes while it ends may still be let in, and is closed then. */
+  WAIT_UNTIL ((g_free (body), http_get (port, SESSION_1, WS_UPGRADE "Authorization: Bearer alices-token\r\n", &body, NULL)) == 410);
+  g_assert_cmpuint (strlen (body), >, 0);
+}
+
 static void
 test_end_of_session (void)
 {
@@ -99,6 +110,7 @@ test_end_of_session (void)
   g_assert_cmpuint (target_get_counters (target).resets, ==, 0);
   client_expect_end (fd);
   client_close (fd);
+  expect_gone (port);
 }
 
 static void
@@ -115,7 +127,7 @@ test_expires (void)
   ws_round_trip (fd, "hello");
   client_reset (fd);
   g_assert_true (target_wait_open (target, 0));
-  WAIT_UNTIL (tcp_gateway_get_open_connections (rig.gateway) == 0);
+  expect_gone (port);
 }
 
 /* The clock of a session runs only while it has no WebSocket. */
@@ -196,6 +208,28 @@ test_target_ends (void)
   ws_expect_close (fd, 1000);
   client_close (fd);
   g_assert_true (target_wait_open (target, 0));
+}
+
+/* The target has ended, but the client never heard of it: its link is dead at that moment. What it
+ * finds when it comes back must not be silence. */
+static void
+test_target_ended_unheard (void)
+{
+  g_autoptr (Target) target = target_new_source (100000, 3);
+  g_auto (Rig) rig = rig_new (target);
+  guint16 port = start (&rig);
+  int first = ws_connect (port, SESSION_1, "alices-token");
+  int second;
+  guint status;
+
+  ws_expect_close (first, 1000);
+  status = http_get (port, SESSION_1, WS_UPGRADE "Authorization: Bearer alices-token\r\n", NULL, &second);
+  if (status == 101)
+    ws_expect_close (second, 1000);
+  else
+    g_assert_cmpuint (status, ==, 410);
+  client_close (second);
+  client_close (first);
 }
 
 static void
@@ -334,6 +368,7 @@ main (int argc,
   g_test_add_func ("/sessions/other-principal", test_other_principal);
   g_test_add_func ("/sessions/superseded", test_superseded);
   g_test_add_func ("/sessions/target-ends", test_target_ends);
+  g_test_add_func ("/sessions/target-ended-unheard", test_target_ended_unheard);
   g_test_add_func ("/sessions/target-broken", test_target_broken);
   g_test_add_func ("/sessions/apart", test_sessions_apart);
   g_test_add_func ("/sessions/tagged", test_tagged);

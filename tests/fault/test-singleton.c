@@ -295,6 +295,32 @@ test_waits_while_away (void)
   client_close (fd);
 }
 
+/* Away for too long: the TCP connection is lost, and only that. */
+static void
+test_session_expired (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PROXY);
+  int fd;
+
+  g_object_set (fixture->tunnel, "max-reconnect-attempts", 1000, NULL);
+  g_object_set (fixture->gateway, "session-timeout", 20, NULL);
+  fixture_start (fixture);
+  fd = fixture_connect (fixture);
+  client_round_trip (fd, "before");
+  fault_proxy_refuse (fixture->proxy, TRUE);
+  fault_proxy_cut (fixture->proxy);
+  g_assert_true (target_wait_open (target, 0));
+  fault_proxy_refuse (fixture->proxy, FALSE);
+  client_expect_reset (fd);
+  client_close (fd);
+
+  fd = client_connect (fixture_get_port (fixture));
+  client_round_trip (fd, "the next");
+  client_close (fd);
+  g_assert_cmpuint (fixture->recorder->failures, ==, 0);
+}
+
 static void
 test_client_resets (void)
 {
@@ -424,6 +450,7 @@ main (int argc,
   g_test_add_func ("/singleton/slow-link-is-alive", test_slow_link_is_alive);
   g_test_add_func ("/singleton/gateway-comes-back", test_gateway_comes_back);
   g_test_add_func ("/singleton/waits-while-away", test_waits_while_away);
+  g_test_add_func ("/singleton/session-expired", test_session_expired);
   g_test_add_func ("/singleton/client-resets", test_client_resets);
   g_test_add_func ("/singleton/target-resets", test_target_resets);
   g_test_add_func ("/singleton/target-refused", test_target_refused);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "channel-end.h"
+#include "session/session.h"
+
+G_BEGIN_DECLS
+
+/* A session, and what it has said. */
+typedef struct
+{
+  TcpSession *session;
+  TcpStatus *status;
+  TcpChannelGroup *group;
+  gboolean client;
+  int buffer;
+  GPtrArray *opened; /* of TcpStream: what the peer opened */
+  GPtrArray *peers;  /* of RawEnd: the far ends of those */
+  guint streams_closed;
+  GError *stream_error; /* of the last */
+  guint channels_closed;
+  GError *channel_error;
+} SessionEnd;
+
+typedef struct
+{
+  const TcpDialect *dialect;
+  gboolean client;
+  gboolean accepts; /* the peer may open connections */
+  guint max_buffered_bytes;
+  guint max_streams;
+  gboolean reset_on_loss;
+  int buffer;       /* of the TCP connections, see loopback_pair () */
+} SessionEndOptions;
+
+SessionEnd *session_end_new (const SessionEndOptions *options);
+void session_end_free (SessionEnd *end);
+/* Gives it a channel whose other end is by hand. */
+RawEnd *session_end_connect (SessionEnd *end);
+void session_end_attach (SessionEnd *end,
+                         int         fd);
+/* Opens a connection from this end, whose far end is returned. */
+RawEnd *session_end_open (SessionEnd *end,
+                          TcpStream **stream);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (SessionEnd, session_end_free)
+
+G_END_DECLS

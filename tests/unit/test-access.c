@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/access.h"
+
+#include <string.h>
+#include <tcptunnel/tcptunnel.h>
+
+static void
+check_lines (const char *text,
+             guint       size)
+{
+  g_autoptr (TcpAccess) access = tcp_access_new ();
+  g_autoptr (GError) error = NULL;
+
+  tcp_access_add_lines (access, text, "tokens", &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (tcp_access_get_size (access), ==, size);
+}
+
+static void
+test_lines (void)
+{
+  g_autoptr (TcpAccess) access = tcp_access_new ();
+  g_autoptr (GError) error = NULL;
+
+  tcp_access_add_lines (access,
+                        "# who may come in\n"
+                        "alice:first\n"
+                        "\n"
+                        "  bob  :  second  \r\n"
+                        "   # carol:third\n"
+                        "dave:with:colons:in:it\n"
+                        "alice:another",
+                        "tokens", &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (tcp_access_get_size (access), ==, 4);
+  g_assert_cmpstr (tcp_access_find (access, "first"), ==, "alice");
+  g_assert_cmpstr (tcp_access_find (access, "another"), ==, "alice");
+  g_assert_cmpstr (tcp_access_find (access, "second"), ==, "bob");
+  g_assert_cmpstr (tcp_access_find (access, "with:colons:in:it"), ==, "dave");
+  g_assert_null (tcp_access_find (access, "third"));
+  g_assert_null (tcp_access_find (access, "alice"));
+
+  check_lines ("", 0);
+  check_lines ("\n\n\n", 0);
+  check_lines ("#", 0);
+  check_lines ("a:b", 1);
+}
+
+/* The message names the line, not what is in it. */
+static void
+check_bad_line (const char *text,
+                const char *where)
+{
+  g_autoptr (TcpAccess) access = tcp_access_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (tcp_access_add_lines (access, text, "/the/file", &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_nonnull (strstr (error->message, "/the/file"));
+  g_assert_nonnull (strstr (error->message, where));
+  g_assert_null (strstr (error->message, "s3cret"));
+}
+
+static void
+test_bad_lines (void)
+{
+  check_bad_line ("s3cret", "line 1:");
+  check_bad_line ("alice:fine\n\n:s3cret\n", "line 3:");
+  check_bad_line ("alice:fine\n  :s3cret\n", "line 2:");
+  check_bad_line ("alice:\n", "line 1:");
+  check_bad_line ("alice:s3cret s3cret\n", "line 1:");
+  check_bad_line ("alice:s3cret\ts3cret\n", "line 1:");
+  check_bad_line ("alice:s3cret\xc3\xa9\n", "line 1:");
+  check_bad_line ("alice:s3cret\x01\n", "line 1:");
+  check_bad_line ("alice:fine\nbob:s3cret\xff\n", "line 2:");
+  check_bad_line ("alice:s3cret\nbob:s3cret\n", "line 2:");
+}
+
+static void
+test_same_token (void)
+{
+  g_autoptr (TcpAccess) access = tcp_access_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (tcp_access_add (access, "alice", "s3cret", &error));
+  /* Rotating tokens may leave one twice. */
+  g_assert_true (tcp_access_add (access, "alice", "s3cret", &error));
+  g_assert_no_error (error);
+  g_assert_false (tcp_access_add (access, "bob", "s3cret", &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_nonnull (strstr (error->message, "alice"));
+  g_assert_nonnull (strstr (error->message, "bob"));
+  g_assert_null (strstr (error->message, "s3cret"));
+  g_assert_cmpstr (tcp_access_find (access, "s3cret"), ==, "alice");
+}
+
+static void
+test_find (void)
+{
+  g_autoptr (TcpAccess) access = tcp_access_new ();
+  g_autofree char *long_token = g_strnfill (100000, 'x');
+  g_autofree char *longer = g_strconcat (long_token, "x", NULL);
+
+  g_assert_null (tcp_access_find (access, "a"));
+  g_assert_true (tcp_access_add (access, "alice", "token", NULL));
+  g_assert_true (tcp_access_add (access, "bob", long_token, NULL));
+
+  g_assert_cmpstr (tcp_access_find (access, "token"), ==, "alice");
+  g_assert_cmpstr (tcp_access_find (access, long_token), ==, "bob");
+  g_assert_null (tcp_access_find (access, longer));
+  g_assert_null (tcp_access_find (access, long_token + 1));
+  g_assert_null (tcp_access_find (access, ""));
+  g_assert_null (tcp_access_find (access, "toke"));
+  g_assert_null (tcp_access_find (access, "tokens"));
+  g_assert_null (tcp_access_find (access, "Token"));
+  g_assert_null (tcp_access_find (access, "uoken"));
+  g_assert_null (tcp_access_find (access, "tokeo"));
+}
+
+static void
+test_header (void)
+{
+  g_autoptr (TcpAccess) access = tcp_access_new ();
+
+  g_assert_true (tcp_access_add (access, "alice", "token", NULL));
+  g_assert_cmpstr (tcp_access_find_header (access, "Bearer token"), ==, "alice");
+  g_assert_cmpstr (tcp_access_find_header (access, "bearer token"), ==, "alice");
+  g_assert_cmpstr (tcp_access_find_header (access, "BEARER token"), ==, "alice");
+  g_assert_cmpstr (tcp_access_find_header (access, "Bearer    token"), ==, "alice");
+  g_assert_null (tcp_access_find_header (access, NULL));
+  g_assert_null (tcp_access_find_header (access, ""));
+  g_assert_null (tcp_access_find_header (access, "Bearer"));
+  g_assert_null (tcp_access_find_header (access, "Bearer "));
+  g_assert_null (tcp_access_find_header (access, "token"));
+  g_assert_null (tcp_access_find_header (access, "Basic token"));
+  g_assert_null (tcp_access_find_header (access, "Bearertoken"));
+  g_assert_null (tcp_access_find_header (access, "Bearer TOKEN"));
+  g_assert_null (tcp_access_find_header (access, "Bearer token, token"));
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/access/lines", test_lines);
+  g_test_add_func ("/access/bad-lines", test_bad_lines);
+  g_test_add_func ("/access/same-token", test_same_token);
+  g_test_add_func ("/access/find", test_find);
+  g_test_add_func ("/access/header", test_header);
+  return g_test_run ();
+}

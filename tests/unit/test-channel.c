@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "channel-end.h"
+#include "test-util.h"
+
+#include <string.h>
+
+#define BINARY 0x82
+#define PIECE 0x02
+#define MORE 0x00
+#define LAST 0x80
+#define PING 0x89
+
+static GByteArray *
+message (ChannelEnd *end,
+         guint       index)
+{
+  g_assert_cmpuint (index, <, end->messages->len);
+  return end->messages->pdata[index];
+}
+
+static gboolean
+has_messages (ChannelEnd *end,
+              guint       count)
+{
+  return end->messages->len > count || (end->messages->len == count && !end->in_message);
+}
+
+/* Messages */
+
+static void
+check_messages (ChannelEnd *from,
+                ChannelEnd *to)
+{
+  static const gsize sizes[] = {
+    1, 2, 3, 4, 5, 125, 126, 127, 65535, 65536, 65537, TCP_CHANNEL_MAX_WHOLE - 1, TCP_CHANNEL_MAX_WHOLE,
+    TCP_CHANNEL_MAX_WHOLE + 1, 1000003, 1 << 20,
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    channel_end_send (from, i, sizes[i]);
+  WAIT_UNTIL (has_messages (to, G_N_ELEMENTS (sizes)));
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_assert_cmpuint (message (to, i)->len, ==, sizes[i]);
+      assert_stream (message (to, i)->data, sizes[i], i);
+      /* Up to a limit they come in one piece. */
+      if (sizes[i] <= TCP_CHANNEL_MAX_WHOLE)
+        g_assert_cmpuint (g_array_index (to->pieces, gsize, i), ==, sizes[i]);
+    }
+}
+
+static void
+test_messages (void)
+{
+  int fds[2];
+  g_autoptr (ChannelEnd) client = NULL;
+  g_autoptr (ChannelEnd) server = NULL;
+
+  loopback_pair (fds, 0);
+  client = channel_end_new (fds[0], TRUE, NULL);
+  server = channel_end_new (fds[1], FALSE, NULL);
+  check_messages (client, server);
+  check_messages (server, client);
+  g_assert_cmpuint (client->closed + server->closed, ==, 0);
+}
+
+/* Fragments, with control frames between them. @step: how many bytes at a time. */
+static void
+check_fragments (gboolean client,
+                 gsize    step)
+{
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (RawEnd) scratch = NULL;
+  int scratch_fds[2];
+  gboolean masked = !client;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], client, NULL);
+  raw = raw_end_new (fds[1]);
+
+  /* What is to be sent is put together in a pair of sockets of its own. */
+  loopback_pair (scratch_fds, 0);
+  scratch = raw_end_new (scratch_fds[0]);
+  raw_end_send (scratch, PIECE, masked, "ab", 2);
+  raw_end_send (scratch, PING, masked, "one", 3);
+  raw_end_send (scratch, MORE, masked, "", 0);
+  raw_end_send (scratch, MORE, masked, "cde", 3);
+  raw_end_send (scratch, PING, masked, "", 0);
+  raw_end_send (scratch, 0x8a, masked, "unasked", 7);
+  raw_end_send (scratch, LAST, masked, "f", 1);
+  raw_end_send (scratch, BINARY, masked, "whole", 5);
+  raw_end_send (scratch, PIECE, masked, "", 0);
+  raw_end_send (scratch, LAST, masked, "", 0);
+  raw_end_send (scratch, 0x81, masked, "text", 4);
+  {
+    g_autoptr (RawEnd) bytes = raw_end_new (scratch_fds[1]);
+
+    g_clear_pointer (&scratch, raw_end_free);
+    WAIT_UNTIL ((raw_end_read (bytes, G_MAXUINT), bytes->eof));
+    for (gsize at = 0; at < bytes->in->len; at += step)
+      {
+        raw_end_write (raw, bytes->in->data + at, MIN (step, bytes->in->len - at));
+        while (g_main_context_iteration (NULL, FALSE))
+          ;
+      }
+  }
+
+  WAIT_UNTIL (has_messages (end, 4));
+  g_assert_cmpmem (message (end, 0)->data, message (end, 0)->len, "abcdef", 6);
+  g_assert_cmpmem (message (end, 1)->data, message (end, 1)->len, "whole", 5);
+  g_assert_cmpuint (message (end, 2)->len, ==, 0);
+  g_assert_cmpmem (message (end, 3)->data, message (end, 3)->len, "text", 4);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      guint opcode;
+      g_autoptr (GBytes) pong = raw_end_wait_frame (raw, &opcode, TRUE);
+
+      g_assert_cmpuint (opcode, ==, TCP_FRAME_PONG);
+      g_assert_cmpmem (g_bytes_get_data (pong, NULL), g_bytes_get_size (pong), "one", i == 0 ? 3 : 0);
+    }
+}
+
+static void
+test_fragments (void)
+{
+  check_fragments (FALSE, 1);
+  check_fragments (FALSE, 7);
+  check_fragments (FALSE, 4096);
+  check_fragments (TRUE, 1);
+  check_fragments (TRUE, 4096);
+}
+
+/* Fragments that are larger than what is waited for, cut where no mask begins. */
+static void
+test_large_fragments (void)
+{
+  static const gsize sizes[] = { TCP_CHANNEL_MAX_WHOLE + 1, 3, 700001, TCP_CHANNEL_MAX_WHOLE, 5, 300007 };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  g_autofree guint8 *data = NULL;
+  gsize total = 0;
+  gsize at = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    total += sizes[i];
+  data = g_malloc (total);
+  test_fill (data, total, 9, 0);
+
+  loopback_pair (fds, 10001);
+  end = channel_end_new (fds[0], FALSE, NULL);
+  raw = raw_end_new (fds[1]);
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      gboolean last = i == G_N_ELEMENTS (sizes) - 1;
+
+      raw_end_send (raw, (i == 0 ? PIECE : MORE) | (last ? LAST : 0), TRUE, data + at, sizes[i]);
+      at += sizes[i];
+    }
+  WAIT_UNTIL (has_messages (end, 1));
+  g_assert_cmpuint (message (end, 0)->len, ==, total);
+  assert_stream (message (end, 0)->data, total, 9);
+}
+
+/* Back-pressure */
+
+#define ENOUGH (64u << 20)
+#define MESSAGE 5000
+
+/* What one message more may take. */
+#define SLACK (MESSAGE + sizeof (TcpBuffer))
+
+/* Sends for as long as it is welcome, and until nothing has moved for a while. */
+static guint
+send_until_full (ChannelEnd *end,
+                 guint       first)
+{
+  guint sent = 0;
+
+  for (guint idle = 0; idle < 20; idle++)
+    {
+      while (tcp_channel_can_send (end->channel))
+        {
+          channel_end_send (end, first + sent++, MESSAGE);
+          g_assert_cmpuint (tcp_channel_get_pending (end->channel), <, TCP_CHANNEL_MAX_PENDING + SLACK);
+          g_assert_cmpuint (sent, <, ENOUGH / MESSAGE);
+          idle = 0;
+        }
+      test_iterate (test_deadline (), "a while", G_STRLOC);
+    }
+  g_assert_cmpuint (tcp_channel_get_pending (end->channel), >=, TCP_CHANNEL_MAX_PENDING / 2);
+
+  return sent;
+}
+
+static void
+check_pause (gboolean client)
+{
+  int fds[2];
+  g_autoptr (ChannelEnd) from = NULL;
+  g_autoptr (ChannelEnd) to = NULL;
+  guint sent;
+  guint drained;
+
+  loopback_pair (fds, 20000);
+  from = channel_end_new (fds[0], client, NULL);
+  to = channel_end_new (fds[1], !client, NULL);
+  tcp_channel_pause (to->channel);
+  sent = send_until_full (from, 0);
+  g_assert_cmpuint (to->messages->len, ==, 0);
+  g_assert_false (tcp_channel_can_send (from->channel));
+  drained = from->drained;
+
+  tcp_channel_resume (to->channel);
+  /* Nothing is said from within the call. */
+  g_assert_cmpuint (to->messages->len, ==, 0);
+  WAIT_UNTIL (has_messages (to, sent));
+  WAIT_UNTIL (from->drained > drained);
+  g_assert_cmpuint (tcp_channel_get_pending (from->channel), ==, 0);
+  for (guint i = 0; i < sent; i++)
+    {
+      g_assert_cmpuint (message (to, i)->len, ==, MESSAGE);
+      assert_stream (message (to, i)->data, MESSAGE, i);
+    }
+}
+
+static void
+test_pause (void)
+{
+  check_pause (TRUE);
+  check_pause (FALSE);
+}
+
+static void
+pause_at_once (TcpChannel   *channel,
+               const guint8 *data,
+               gsize         length,
+               gboolean      first,
+               gboolean      last,
+               gpointer      user_data)
+{
+  guint *count = user_data;
+
+  ++*count;
+  tcp_channel_pause (channel);
+}
+
+/* After a pause not even what was read already is delivered. */
+static void
+test_pause_from_a_handler (void)
+{
+  static const TcpChannelCallbacks pausing = { .message = pause_at_once };
+  int fds[2];
+  TcpChannelCallbacks usual;
+  gpointer user_data;
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  guint count = 0;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], TRUE, NULL);
+  raw = raw_end_new (fds[1]);
+  usual = end->channel->callbacks;
+  user_data = end->channel->user_data;
+  tcp_channel_set_callbacks (end->channel, &pausing, &count);
+
+  raw_end_write (raw, "\x82\1a\x82\1b\x82\1c", 9);
+  for (guint i = 1; i <= 3; i++)
+    {
+      WAIT_UNTIL (count == i);
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+      g_assert_cmpuint (count, ==, i);
+      tcp_channel_resume (end->channel);
+    }
+  tcp_channel_set_callbacks (end->channel, &usual, user_data);
+}
+
+/* Takes the messages of @raw, which have to be those from @first on; tells how many. */
+static guint
+take_messages (RawEnd *raw,
+               guint   first)
+{
+  guint count = 0;
+  guint opcode;
+  GBytes *frame;
+
+  while ((frame = raw_end_take_frame (raw, &opcode)) != NULL)
+    {
+      g_assert_cmpuint (opcode, ==, TCP_FRAME_BINARY);
+      g_assert_cmpuint (g_bytes_get_size (frame), ==, MESSAGE);
+      assert_stream (g_bytes_get_data (frame, NULL), MESSAGE, first + count);
+      g_bytes_unref (frame);
+      count++;
+    }
+
+  return count;
+}
+
+/* What left whole and what is had back are all messages, each once. */
+static void
+check_steal (gboolean client)
+{
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  GQueue unsent = G_QUEUE_INIT;
+  TcpBuffer *buffer;
+  guint sent;
+  guint arrived;
+
+  loopback_pair (fds, 20000);
+  end = channel_end_new (fds[0], client, NULL);
+  raw = raw_end_new (fds[1]);
+  sent = send_until_full (end, 0);
+  g_assert_cmpuint (tcp_channel_get_unconfirmed (end->channel), >, 0);
+
+  tcp_channel_steal_unsent (end->channel, &unsent);
+  g_assert_cmpuint (tcp_channel_get_pending (end->channel), ==, 0);
+  g_assert_cmpuint (g_queue_get_length (&unsent), >, 0);
+  tcp_channel_abort (end->channel, NULL);
+
+  WAIT_UNTIL ((raw_end_read (raw, G_MAXUINT), raw->eof));
+  arrived = take_messages (raw, 0);
+  g_assert_cmpuint (arrived, >, 0);
+  g_assert_cmpuint (arrived + g_queue_get_length (&unsent), ==, sent);
+  while ((buffer = g_queue_pop_head (&unsent)) != NULL)
+    {
+      g_assert_cmpuint (buffer->length, ==, MESSAGE);
+      assert_stream (buffer->payload, MESSAGE, arrived);
+      g_assert_cmpuint (buffer->header, ==, 0);
+      tcp_buffer_free (buffer);
+      arrived++;
+    }
+}
+
+static void
+test_steal (void)
+{
+  check_steal (TRUE);
+  check_steal (FALSE);
+}
+
+/* A pong does not wait behind the data. */
+static void
+test_control_overtakes (void)
+{
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  guint after = 0;
+  guint before = 0;
+  guint opcode;
+  guint sent;
+
+  loopback_pair (fds, 20000);
+  end = channel_end_new (fds[0], FALSE, NULL);
+  raw = raw_end_new (fds[1]);
+  sent = send_until_full (end, 0);
+  raw_end_send (raw, PING, TRUE, "hello", 5);
+  WAIT_UNTIL (end->channel->controls == 1);
+
+  for (gboolean pong = FALSE; before + after < sent;)
+    {
+      g_autoptr (GBytes) frame = raw_end_wait_frame (raw, &opcode, TRUE);
+
+      g_assert_nonnull (frame);
+      if (opcode == TCP_FRAME_PONG)
+        pong = TRUE;
+      else if (pong)
+        after++;
+      else
+        before++;
+    }
+  /* What waited here and was not begun. */
+  g_assert_cmpuint (after, >, TCP_CHANNEL_MAX_PENDING / 2 / MESSAGE);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/channel/messages", test_messages);
+  g_test_add_func ("/channel/fragments", test_fragments);
+  g_test_add_func ("/channel/large-fragments", test_large_fragments);
+  g_test_add_func ("/channel/pause", test_pause);
+  g_test_add_func ("/channel/pause-from-a-handler", test_pause_from_a_handler);
+  g_test_add_func ("/channel/steal", test_steal);
+  g_test_add_func ("/channel/control-overtakes", test_control_overtakes);
+  return g_test_run ();
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/event-queue.h"
+#include "test-util.h"
+
+#include <tcptunnel/tcptunnel.h>
+
+/* What was handled, as text: "state 2", "opened 7", "closed 7", … */
+typedef struct
+{
+  GPtrArray *told;
+  TcpEventQueue *queue;
+  void (*handler) (TcpEvent *event);
+} Fixture;
+
+static Fixture fixture;
+
+static char *
+describe (TcpEvent *event)
+{
+  switch (event->type)
+    {
+    case TCP_EVENT_STARTED:
+      return g_strdup (event->error != NULL ? "not started" : "started");
+    case TCP_EVENT_STATE:
+      return g_strdup_printf ("state %d", event->value);
+    case TCP_EVENT_CONNECTION_OPENED:
+      return g_strdup_printf ("opened %" G_GUINT64_FORMAT, event->id);
+    case TCP_EVENT_CONNECTION_CLOSED:
+      return g_strdup_printf ("closed %" G_GUINT64_FORMAT, event->id);
+    case TCP_EVENT_TOKEN_REQUIRED:
+      return g_strdup ("token required");
+    case TCP_EVENT_FAILED:
+      return g_strdup ("failed");
+    }
+  g_assert_not_reached ();
+}
+
+static void
+on_event (TcpEvent *event,
+          gpointer  user_data)
+{
+  g_ptr_array_add (fixture.told, describe (event));
+  if (fixture.handler != NULL)
+    fixture.handler (event);
+}
+
+static TcpEventQueue *
+set_up (void (*handler) (TcpEvent *event))
+{
+  fixture.told = g_ptr_array_new_with_free_func (g_free);
+  fixture.handler = handler;
+  fixture.queue = tcp_event_queue_new (NULL, on_event, NULL);
+  return fixture.queue;
+}
+
+static void
+tear_down (void)
+{
+  tcp_event_queue_close (fixture.queue);
+  tcp_event_queue_unref (fixture.queue);
+  g_ptr_array_unref (fixture.told);
+  fixture = (Fixture) { 0 };
+}
+
+static void
+handle_all (void)
+{
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+static char *
+told (void)
+{
+  g_ptr_array_add (fixture.told, NULL);
+  g_ptr_array_set_size (fixture.told, fixture.told->len - 1);
+  return fixture.told->len > 0 ? g_strjoinv (", ", (char **) fixture.told->pdata) : g_strdup ("");
+}
+
+static void
+assert_told (const char *wanted)
+{
+  g_autofree char *got = told ();
+
+  g_assert_cmpstr (got, ==, wanted);
+}
+
+static guint
+count_told (const char *prefix)
+{
+  guint count = 0;
+
+  for (guint i = 0; i < fixture.told->len; i++)
+    count += g_str_has_prefix (fixture.told->pdata[i], prefix);
+  return count;
+}
+
+static void
+test_order (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+  g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "lost");
+
+  tcp_event_queue_push_started (queue, NULL, NULL);
+  tcp_event_queue_push_state (queue, 1);
+  tcp_event_queue_push_opened (queue, 1, NULL, "somebody");
+  tcp_event_queue_push_state (queue, 2);
+  tcp_event_queue_push_token_required (queue);
+  tcp_event_queue_push_closed (queue, 1, error);
+  tcp_event_queue_push_failed (queue, error);
+  g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 7);
+  assert_told ("");
+  handle_all ();
+  assert_told ("started, state 1, opened 1, state 2, token required, closed 1, failed");
+  g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 0);
+
+  /* And it wakes up again. */
+  tcp_event_queue_push_state (queue, 3);
+  handle_all ();
+  g_assert_cmpuint (count_told ("state 3"), ==, 1);
+  tear_down ();
+}
+
+/* Connections that open and close while nobody listens are told whole, or not at all. */
+static void
+test_pairs_stay_together (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+  guint64 n = 3 * TCP_EVENT_QUEUE_CAP;
+
+  for (guint64 id = 1; id <= n; id++)
+    {
+      tcp_event_queue_push_opened (queue, id, NULL, NULL);
+      tcp_event_queue_push_closed (queue, id, NULL);
+      g_assert_cmpuint (tcp_event_queue_get_length (queue), <=, TCP_EVENT_QUEUE_CAP);
+    }
+  handle_all ();
+
+  g_assert_cmpuint (fixture.told->len, >, TCP_EVENT_QUEUE_CAP / 2);
+  g_assert_cmpuint (count_told ("opened"), ==, count_told ("closed"));
+  for (guint i = 0; i < fixture.told->len; i += 2)
+    {
+      g_autofree char *closed = g_strconcat ("closed", (char *) fixture.told->pdata[i] + strlen ("opened"), NULL);
+
+      g_assert_true (g_str_has_prefix (fixture.told->pdata[i], "opened"));
+      g_assert_cmpstr (fixture.told->pdata[i + 1], ==, closed);
+    }
+  g_assert_cmpstr (fixture.told->pdata[fixture.told->len - 1], ==, "closed 3072");
+  tear_down ();
+}
+
+/* The end comes when its beginning has been dropped long ago. */
+static void
+test_untold_ends (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+  guint64 n = 2 * TCP_EVENT_QUEUE_CAP;
+
+  for (guint64 id = 1; id <= n; id++)
+    tcp_event_queue_push_opened (queue, id, NULL, NULL);
+  for (guint64 id = 1; id <= n; id++)
+    {
+      tcp_event_queue_push_closed (queue, id, NULL);
+      g_assert_cmpuint (tcp_event_queue_get_length (queue), <=, TCP_EVENT_QUEUE_CAP);
+    }
+  handle_all ();
+  g_assert_cmpuint (count_told ("opened"), >=, 1);
+  g_assert_cmpuint (count_told ("opened"), ==, count_told ("closed"));
+  tear_down ();
+}
+
+/* The end of a connection whose beginning was told is told whatever comes after. */
+static void
+test_told_connections_end (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+
+  for (guint64 id = 1; id <= 100; id++)
+    tcp_event_queue_push_opened (queue, id, NULL, NULL);
+  handle_all ();
+  for (guint64 id = 1; id <= 100; id++)
+    tcp_event_queue_push_closed (queue, id, NULL);
+  for (guint64 id = 101; id <= 5000; id++)
+    {
+      tcp_event_queue_push_opened (queue, id, NULL, NULL);
+      tcp_event_queue_push_closed (queue, id, NULL);
+    }
+  handle_all ();
+  for (guint64 id = 1; id <= 100; id++)
+    {
+      g_autofree char *closed = g_strdup_printf ("closed %" G_GUINT64_FORMAT, id);
+
+      g_assert_true (g_ptr_array_find_with_equal_func (fixture.told, closed, g_str_equal, NULL));
+    }
+  g_assert_cmpuint (count_told ("opened"), ==, count_told ("closed"));
+  tear_down ();
+}
+
+static void
+test_what_is_never_dropped (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+  g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "lost");
+
+  tcp_event_queue_push_started (queue, NULL, NULL);
+  tcp_event_queue_push_token_required (queue);
+  for (int i = 0; i < 2 * TCP_EVENT_QUEUE_CAP; i++)
+    tcp_event_queue_push_state (queue, i);
+  tcp_event_queue_push_failed (queue, error);
+  for (guint64 id = 1; id <= 2 * TCP_EVENT_QUEUE_CAP; id++)
+    tcp_event_queue_push_opened (queue, id, NULL, NULL);
+
+  g_assert_cmpuint (tcp_event_queue_get_length (queue), <=, TCP_EVENT_QUEUE_CAP);
+  handle_all ();
+  g_assert_cmpuint (count_told ("started"), ==, 1);
+  g_assert_cmpuint (count_told ("failed"), ==, 1);
+  g_assert_cmpuint (count_told ("token required"), ==, 1);
+  tear_down ();
+}
+
+/* Of too many states the oldest go: the last is what holds now. */
+static void
+test_states (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+
+  for (int i = 1; i <= TCP_EVENT_QUEUE_CAP + 10; i++)
+    tcp_event_queue_push_state (queue, i);
+  g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, TCP_EVENT_QUEUE_CAP);
+  handle_all ();
+  g_assert_cmpstr (fixture.told->pdata[0], ==, "state 11");
+  g_assert_cmpstr (fixture.told->pdata[fixture.told->len - 1], ==, "state 1034");
+  tear_down ();
+}
+
+static void
+close_it (TcpEvent *event)
+{
+  tcp_event_queue_close (fixture.queue);
+}
+
+static void
+test_close_from_a_handler (void)
+{
+  TcpEventQueue *queue = set_up (close_it);
+
+  tcp_event_queue_push_state (queue, 1);
+  tcp_event_queue_push_state (queue, 2);
+  handle_all ();
+  tcp_event_queue_push_state (queue, 3);
+  handle_all ();
+  assert_told ("state 1");
+  g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 0);
+  tear_down ();
+}
+
+static void
+drop_it (TcpEvent *event)
+{
+  tcp_event_queue_close (fixture.queue);
+  g_clear_pointer (&fixture.queue, tcp_event_queue_unref);
+}
+
+static void
+test_drop_from_a_handler (void)
+{
+  TcpEventQueue *queue = set_up (drop_it);
+
+  tcp_event_queue_push_state (queue, 1);
+  tcp_event_queue_push_state (queue, 2);
+  handle_all ();
+  assert_told ("state 1");
+  fixture.queue = tcp_event_queue_new (NULL, on_event, NULL);
+  tear_down ();
+}
+
+static void
+iterate_inside (TcpEvent *event)
+{
+  if (event->type == TCP_EVENT_STATE && event->value == 1)
+    {
+      handle_all ();
+      assert_told ("state 1, state 2, state 3");
+    }
+}
+
+static void
+test_nested_loop (void)
+{
+  TcpEventQueue *queue = set_up (iterate_inside);
+
+  tcp_event_queue_push_state (queue, 1);
+  tcp_event_queue_push_state (queue, 2);
+  tcp_event_queue_push_state (queue, 3);
+  handle_all ();
+  assert_told ("state 1, state 2, state 3");
+  tear_down ();
+}
+
+#define N_PUSHED 20000
+
+static gpointer
+push_many (gpointer data)
+{
+  TcpEventQueue *queue = data;
+
+  for (guint64 id = 1; id <= N_PUSHED; id++)
+    {
+      tcp_event_queue_push_opened (queue, id, NULL, "somebody");
+      tcp_event_queue_push_closed (queue, id, NULL);
+    }
+  tcp_event_queue_push_failed (queue, NULL);
+  return NULL;
+}
+
+static void
+test_thread (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+  GThread *thread = g_thread_new ("pusher", push_many, queue);
+
+  WAIT_UNTIL (count_told ("failed") == 1);
+  g_thread_join (thread);
+  g_assert_cmpuint (count_told ("opened"), ==, count_told ("closed"));
+  g_assert_cmpstr (fixture.told->pdata[fixture.told->len - 1], ==, "failed");
+  tear_down ();
+}
+
+static gpointer
+push_until_closed (gpointer data)
+{
+  g_autoptr (TcpEventQueue) queue = data;
+
+  for (guint i = 0; i < 2000; i++)
+    tcp_event_queue_push_state (queue, i);
+  return NULL;
+}
+
+static void
+test_close_while_pushing (void)
+{
+  for (guint i = 0; i < 50; i++)
+    {
+      TcpEventQueue *queue = set_up (i % 2 != 0 ? close_it : NULL);
+      GThread *thread = g_thread_new ("pusher", push_until_closed, tcp_event_queue_ref (queue));
+      guint length;
+
+      g_main_context_iteration (NULL, FALSE);
+      tcp_event_queue_close (queue);
+      length = fixture.told->len;
+      g_thread_join (thread);
+      handle_all ();
+      g_assert_cmpuint (fixture.told->len, ==, length);
+      g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 0);
+      tear_down ();
+    }
+}
+
+static gpointer
+push_start (gpointer data)
+{
+  TcpEventQueue *queue = data;
+
+  tcp_event_queue_push_state (queue, 1);
+  tcp_event_queue_push_started (queue, NULL, NULL);
+  tcp_event_queue_push_state (queue, 2);
+  return NULL;
+}
+
+static void
+test_wait (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+  GThread *thread = g_thread_new ("pusher", push_start, queue);
+  TcpEvent *event;
+
+  event = tcp_event_queue_wait (queue, TRUE);
+  g_assert_cmpint (event->type, ==, TCP_EVENT_STATE);
+  tcp_event_free (event);
+  event = tcp_event_queue_wait (queue, TRUE);
+  g_assert_cmpint (event->type, ==, TCP_EVENT_STARTED);
+  tcp_event_free (event);
+  g_thread_join (thread);
+  handle_all ();
+  assert_told ("state 2");
+  tear_down ();
+}
+
+/* The one about the start overtakes; the others stay for the main context. */
+static void
+test_wait_for_the_start (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+  GThread *thread = g_thread_new ("pusher", push_start, queue);
+  TcpEvent *event = tcp_event_queue_wait (queue, FALSE);
+
+  g_assert_cmpint (event->type, ==, TCP_EVENT_STARTED);
+  tcp_event_free (event);
+  g_thread_join (thread);
+  handle_all ();
+  assert_told ("state 1, state 2");
+  tear_down ();
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/event-queue/order", test_order);
+  g_test_add_func ("/event-queue/pairs-stay-together", test_pairs_stay_together);
+  g_test_add_func ("/event-queue/untold-ends", test_untold_ends);
+  g_test_add_func ("/event-queue/told-connections-end", test_told_connections_end);
+  g_test_add_func ("/event-queue/what-is-never-dropped", test_what_is_never_dropped);
+  g_test_add_func ("/event-queue/states", test_states);
+  g_test_add_func ("/event-queue/close-from-a-handler", test_close_from_a_handler);
+  g_test_add_func ("/event-queue/drop-from-a-handler", test_drop_from_a_handler);
+  g_test_add_func ("/event-queue/nested-loop", test_nested_loop);
+  g_test_add_func ("/event-queue/thread", test_thread);
+  g_test_add_func ("/event-queue/close-while-pushing", test_close_while_pushing);
+  g_test_add_func ("/event-queue/wait", test_wait);
+  g_test_add_func ("/event-queue/wait-for-the-start", test_wait_for_the_start);
+  return g_test_run ();
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/settings.h"
+
+#include <tcptunnel/tcptunnel.h>
+
+static TcpGatewaySettings *
+make (const char *target,
+      const char *hostname,
+      const char *path)
+{
+  TcpGatewaySettings *settings = tcp_gateway_settings_new ();
+
+  settings->target = g_strdup (target);
+  settings->hostname = g_strdup (hostname);
+  settings->path = g_strdup (path);
+  return settings;
+}
+
+static void
+check_good (const char *target,
+            const char *hostname,
+            const char *path)
+{
+  g_autoptr (TcpGatewaySettings) settings = make (target, hostname, path);
+  g_autoptr (GError) error = NULL;
+
+  tcp_gateway_settings_check (settings, &error);
+  g_assert_no_error (error);
+}
+
+static void
+check_bad (const char *target,
+           const char *hostname,
+           const char *path)
+{
+  g_autoptr (TcpGatewaySettings) settings = make (target, hostname, path);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (tcp_gateway_settings_check (settings, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+}
+
+static void
+test_target (void)
+{
+  check_good ("127.0.0.1:5555", "127.0.0.1", "/");
+  check_good ("localhost:1", "127.0.0.1", "/");
+  check_good ("example.com:65535", "127.0.0.1", "/");
+  check_good ("[::1]:5555", "127.0.0.1", "/");
+
+  check_bad (NULL, "127.0.0.1", "/");
+  check_bad ("", "127.0.0.1", "/");
+  check_bad ("localhost", "127.0.0.1", "/");
+  check_bad ("localhost:", "127.0.0.1", "/");
+  check_bad ("localhost:0", "127.0.0.1", "/");
+  check_bad ("localhost:65536", "127.0.0.1", "/");
+  check_bad ("localhost:no-such-service", "127.0.0.1", "/");
+  check_bad (":5555", "127.0.0.1", "/");
+  check_bad ("[::1", "127.0.0.1", "/");
+  check_bad ("::1", "127.0.0.1", "/");
+}
+
+static void
+test_listen (void)
+{
+  check_good ("localhost:1", "::", "/");
+  check_bad ("localhost:1", NULL, "/");
+  check_bad ("localhost:1", "", "/");
+}
+
+static void
+test_path (void)
+{
+  check_good ("localhost:1", "127.0.0.1", NULL);
+  check_good ("localhost:1", "127.0.0.1", "/a/b");
+  check_bad ("localhost:1", "127.0.0.1", "");
+  check_bad ("localhost:1", "127.0.0.1", "a");
+}
+
+static void
+test_copy (void)
+{
+  g_autoptr (TcpGatewaySettings) settings = make ("localhost:1", "127.0.0.1", "/a");
+  g_autoptr (TcpGatewaySettings) copy = NULL;
+
+  settings->token = g_strdup ("token");
+  settings->token_file = g_strdup ("/file");
+  settings->port = 80;
+  settings->max_connections = 5;
+  settings->reset_on_loss = TRUE;
+  copy = tcp_gateway_settings_copy (settings);
+
+  g_assert_true (copy->target != settings->target);
+  g_assert_cmpstr (copy->target, ==, "localhost:1");
+  g_assert_cmpstr (copy->hostname, ==, "127.0.0.1");
+  g_assert_cmpstr (copy->path, ==, "/a");
+  g_assert_cmpstr (copy->token, ==, "token");
+  g_assert_cmpstr (copy->token_file, ==, "/file");
+  g_assert_cmpuint (copy->port, ==, 80);
+  g_assert_cmpuint (copy->max_connections, ==, 5);
+  g_assert_true (copy->reset_on_loss);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/gateway-settings/target", test_target);
+  g_test_add_func ("/gateway-settings/listen", test_listen);
+  g_test_add_func ("/gateway-settings/path", test_path);
+  g_test_add_func ("/gateway-settings/copy", test_copy);
+  return g_test_run ();
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "channel-end.h"
+#include "test-util.h"
+
+#include <string.h>
+
+/* Far off: no deadline passes on its own in a test that does not want it to. */
+#define LONG 60000
+
+static void
+answer_ping (RawEnd *raw,
+             GBytes *ping)
+{
+  raw_end_send (raw, 0x8a, TRUE, g_bytes_get_data (ping, NULL), g_bytes_get_size (ping));
+}
+
+static void
+test_round_trip (void)
+{
+  g_autoptr (TcpStatus) status = tcp_status_new ();
+  ChannelEndOptions options = { .interval = LONG, .timeout = LONG, .status = status };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (GBytes) ping = NULL;
+  guint opcode;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], FALSE, &options);
+  raw = raw_end_new (fds[1]);
+
+  g_assert_cmpint (tcp_channel_get_round_trip (end->channel), ==, -1);
+  channel_end_send (end, 0, 100);
+  g_assert_cmpuint (tcp_channel_get_unconfirmed (end->channel), ==, 100);
+
+  /* The first comes at once. */
+  do
+    {
+      g_clear_pointer (&ping, g_bytes_unref);
+      ping = raw_end_wait_frame (raw, &opcode, FALSE);
+    }
+  while (opcode != TCP_FRAME_PING);
+
+  /* An answer to something else is none. */
+  raw_end_send (raw, 0x8a, TRUE, "", 0);
+  raw_end_send (raw, 0x8a, TRUE, "12345678", 8);
+  raw_end_send (raw, 0x82, TRUE, "x", 1);
+  WAIT_UNTIL (end->messages->len == 1);
+  g_assert_cmpint (tcp_channel_get_round_trip (end->channel), ==, -1);
+
+  /* What was sent before the ping has arrived when its answer is there. */
+  channel_end_send (end, 0, 50);
+  answer_ping (raw, ping);
+  WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
+  g_assert_cmpint (tcp_status_get (status, round_trip), ==, tcp_channel_get_round_trip (end->channel));
+  g_assert_cmpuint (tcp_channel_get_unconfirmed (end->channel), ==, 50);
+  g_assert_cmpuint (end->closed, ==, 0);
+}
+
+/* Whoever takes bytes and says nothing is dead. */
+static void
+check_dead (gboolean client)
+{
+  ChannelEndOptions options = { .interval = 20, .timeout = 50 };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], client, &options);
+  raw = raw_end_new (fds[1]);
+  WAIT_UNTIL ((raw_end_read (raw, G_MAXUINT), end->closed == 1));
+  g_assert_cmpuint (end->code, ==, 0);
+  g_assert_error (end->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT);
+  g_assert_nonnull (strstr (end->error->message, "50 ms"));
+  WAIT_UNTIL ((raw_end_read (raw, G_MAXUINT), raw->eof));
+}
+
+static void
+test_dead (void)
+{
+  check_dead (TRUE);
+  check_dead (FALSE);
+}
+
+static void
+test_many_pings (void)
+{
+  ChannelEndOptions options = { .interval = 1, .timeout = LONG };
+  int fds[2];
+  g_autoptr (ChannelEnd) client = NULL;
+  g_autoptr (ChannelEnd) server = NULL;
+
+  loopback_pair (fds, 0);
+  client = channel_end_new (fds[0], TRUE, &options);
+  server = channel_end_new (fds[1], FALSE, &options);
+  for (guint i = 0; i < 50; i++)
+    {
+      channel_end_send (client, i, 1000);
+      channel_end_send (server, i, 1000);
+      WAIT_UNTIL (tcp_channel_get_unconfirmed (client->channel) == 0 &&
+                  tcp_channel_get_unconfirmed (server->channel) == 0);
+    }
+  g_assert_cmpuint (client->closed + server->closed, ==, 0);
+}
+
+/* None at all if it is switched off. */
+static void
+test_off (void)
+{
+  ChannelEndOptions options = { .interval = 0, .timeout = 1 };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], TRUE, &options);
+  g_assert_null (end->channel->keepalive);
+  {
+    g_autoptr (RawEnd) raw = raw_end_new (fds[1]);
+
+    channel_end_send (end, 0, 10);
+    raw_end_send (raw, 0x82, FALSE, "x", 1);
+    WAIT_UNTIL (end->messages->len == 1);
+  }
+}
+
+/* An end that does not read says that it is alive, and does not judge the other. */
+static void
+test_paused (void)
+{
+  ChannelEndOptions options = { .interval = LONG, .timeout = 1 };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  guint opcode;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], TRUE, &options);
+  raw = raw_end_new (fds[1]);
+  tcp_channel_pause (end->channel);
+
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (GBytes) pong = NULL;
+
+      /* Its time has come. */
+      g_source_set_ready_time (end->channel->keepalive, 0);
+      pong = raw_end_wait_frame (raw, &opcode, TRUE);
+      g_assert_cmpuint (opcode, ==, TCP_FRAME_PONG);
+      g_assert_cmpuint (g_bytes_get_size (pong), ==, 0);
+    }
+  g_assert_cmpuint (end->closed, ==, 0);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/keepalive/round-trip", test_round_trip);
+  g_test_add_func ("/keepalive/dead", test_dead);
+  g_test_add_func ("/keepalive/many-pings", test_many_pings);
+  g_test_add_func ("/keepalive/off", test_off);
+  g_test_add_func ("/keepalive/paused", test_paused);
+  return g_test_run ();
+}

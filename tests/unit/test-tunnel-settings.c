@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tunnel/settings.h"
+
+#include <string.h>
+
+/* In whatever must never be shown. */
+#define SECRET "s3cret"
+
+static TcpTunnelSettings *
+make (const char *uri)
+{
+  TcpTunnelSettings *settings = tcp_tunnel_settings_new ();
+
+  settings->remote_uri = g_strdup (uri);
+  settings->token = g_strdup ("token");
+  settings->hostname = g_strdup ("127.0.0.1");
+  return settings;
+}
+
+/* What the URI becomes, and how it is shown. */
+static void
+check_uri (const char    *uri,
+           TcpTunnelMode  mode,
+           const char    *wanted,
+           const char    *display)
+{
+  g_autoptr (TcpTunnelSettings) settings = make (uri);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *text = NULL;
+
+  settings->mode = mode;
+  tcp_tunnel_settings_check (settings, &error);
+  g_assert_no_error (error);
+  text = g_uri_to_string (settings->uri);
+  g_assert_cmpstr (text, ==, wanted);
+  g_assert_cmpstr (settings->display, ==, display);
+}
+
+static void
+check_bad (TcpTunnelSettings *settings,
+           const char        *hint)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (tcp_tunnel_settings_check (settings, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_null (strstr (error->message, SECRET));
+  if (hint != NULL)
+    g_assert_nonnull (strstr (error->message, hint));
+}
+
+static void
+check_bad_uri (const char *uri,
+               const char *hint)
+{
+  g_autoptr (TcpTunnelSettings) settings = make (uri);
+
+  check_bad (settings, hint);
+}
+
+static void
+test_uri (void)
+{
+  check_uri ("ws://example.com", 0, "ws://example.com/", "ws://example.com/");
+  check_uri ("wss://example.com/a%20b/c", 0, "wss://example.com/a%20b/c", "wss://example.com/a%20b/c");
+  check_uri ("WSS://example.com:8443/a", 0, "wss://example.com:8443/a", "wss://example.com:8443/a");
+  check_uri ("ws://[::1]:8080/a", 0, "ws://[::1]:8080/a", "ws://[::1]:8080/a");
+  check_uri ("ws://h/?x=%2F&y#part", 0, "ws://h/?x=%2F&y", "ws://h/");
+}
+
+static void
+test_bad_uri (void)
+{
+  check_bad_uri (NULL, "wss://");
+  check_bad_uri ("", "wss://");
+  check_bad_uri ("example.com", NULL);
+  check_bad_uri ("//example.com/a", NULL);
+  check_bad_uri ("http://example.com", "ws://");
+  check_bad_uri ("https://example.com", "ws://");
+  check_bad_uri ("ws:", "host");
+  check_bad_uri ("ws:///a", "host");
+  check_bad_uri ("wss://:80/a", "host");
+  check_bad_uri ("ws://h:port/", NULL);
+  check_bad_uri ("ws://h:65536/", NULL);
+  check_bad_uri ("ws://[::1/", NULL);
+  check_bad_uri ("ws://a b/", NULL);
+}
+
+/* User and password may be anywhere that a parser would not look for them. */
+static void
+test_userinfo (void)
+{
+  check_uri ("wss://user:" SECRET "@h/a?key=" SECRET, 0, "wss://h/a?key=" SECRET, "wss://h/a");
+  check_uri ("wss://" SECRET "@h/a", TCP_TUNNEL_MODE_MULTIPLEXED, "wss://h/a?mode=multiplexed", "wss://h/a");
+
+  check_bad_uri ("http://user:" SECRET "@h/?" SECRET, NULL);
+  check_bad_uri ("ws://user:" SECRET "@/", "host");
+  check_bad_uri ("ws://user:" SECRET "@h:port/", NULL);
+  check_bad_uri ("ws://user:" SECRET "@h:99999/?" SECRET, NULL);
+  check_bad_uri ("ws://user:p@ss:" SECRET "@h/", NULL);
+  check_bad_uri ("ws://user:p@" SECRET " " SECRET "@h/", NULL);
+  check_bad_uri ("ws://user:p@" SECRET "@h/", NULL);
+  check_bad_uri ("ws://user:p@[" SECRET "@h/", NULL);
+  check_bad_uri ("ws://user:" SECRET "%zz@h:x/", NULL);
+}
+
+static void
+check_query (const char *query,
+             const char *value,
+             const char *wanted)
+{
+  g_autoptr (GUri) uri = g_uri_build (G_URI_FLAGS_ENCODED_QUERY, "ws", NULL, "h", -1, "/", query, NULL);
+  g_autoptr (GUri) result = tcp_uri_add_query (uri, "mode", value);
+
+  g_assert_cmpstr (g_uri_get_query (result), ==, wanted);
+  g_assert_cmpstr (g_uri_get_query (uri), ==, query);
+}
+
+/* As URLSearchParams.set() has it. */
+static void
+test_query (void)
+{
+  check_query (NULL, "m", "mode=m");
+  check_query ("", "m", "mode=m");
+  check_query ("a=1", "m", "a=1&mode=m");
+  check_query ("a=1&mode=x&b=2", "m", "a=1&mode=m&b=2");
+  check_query ("mode=x&a=1&mode=y&mode", "m", "mode=m&a=1");
+  check_query ("mode", "m", "mode=m");
+  check_query ("modes=x&mod=y", "m", "modes=x&mod=y&mode=m");
+  check_query ("a=%26mode=x", "m", "a=%26mode=x&mode=m");
+  check_query ("a=1", "x&y=z ä", "a=1&mode=x%26y%3Dz%20%C3%A4");
+
+  check_uri ("ws://h/?a=1", TCP_TUNNEL_MODE_MULTIPLEXED, "ws://h/?a=1&mode=multiplexed", "ws://h/");
+  check_uri ("ws://h/?mode=x&a=1", TCP_TUNNEL_MODE_MULTIPLEXED, "ws://h/?mode=multiplexed&a=1", "ws://h/");
+  check_uri ("ws://h/?mode=x", TCP_TUNNEL_MODE_SINGLETON, "ws://h/?mode=x", "ws://h/");
+}
+
+static void
+test_token (void)
+{
+  static const char *const bad[] = {
+    "", SECRET " ", " " SECRET, SECRET " " SECRET, SECRET "\n", SECRET "\r\nX: y", SECRET "\t", SECRET "é", SECRET "\x7f",
+    SECRET "\xff",
+  };
+  g_autoptr (TcpTunnelSettings) settings = make ("ws://h/");
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_free (settings->token);
+      settings->token = g_strdup (bad[i]);
+      check_bad (settings, "token");
+    }
+  g_clear_pointer (&settings->token, g_free);
+  check_bad (settings, "token");
+
+  settings->token = g_strdup ("eyJhbGciOi.J9-_~+/=!\"$%&'()*,:;<>?@[]^`{|}");
+  g_assert_true (tcp_tunnel_settings_check (settings, &error));
+  g_assert_no_error (error);
+}
+
+static void
+test_hostname (void)
+{
+  g_autoptr (TcpTunnelSettings) settings = make ("ws://h/");
+
+  g_clear_pointer (&settings->hostname, g_free);
+  check_bad (settings, "127.0.0.1");
+  settings->hostname = g_strdup ("");
+  check_bad (settings, "127.0.0.1");
+}
+
+static void
+check_header (const char *header,
+              const char *wanted_name,
+              const char *wanted_value)
+{
+  g_autofree char *name = NULL;
+  g_autofree char *value = NULL;
+
+  g_assert_cmpint (tcp_header_split (header, &name, &value), ==, wanted_name != NULL);
+  g_assert_cmpstr (name, ==, wanted_name);
+  g_assert_cmpstr (value, ==, wanted_value);
+}
+
+static void
+test_header_split (void)
+{
+  check_header ("Name: value", "Name", "value");
+  check_header ("Name:value", "Name", "value");
+  check_header ("X-A_b.1!: a: b ", "X-A_b.1!", "a: b");
+  check_header ("Name:", "Name", "");
+  check_header ("Name: tab\there", "Name", "tab\there");
+  check_header ("Name: ümlaut", "Name", "ümlaut");
+
+  check_header ("", NULL, NULL);
+  check_header ("Name", NULL, NULL);
+  check_header (": value", NULL, NULL);
+  check_header ("Na me: value", NULL, NULL);
+  check_header (" Name: value", NULL, NULL);
+  check_header ("Name : value", NULL, NULL);
+  check_header ("Näme: value", NULL, NULL);
+  check_header ("Na\nme: value", NULL, NULL);
+  check_header ("Name: value\r\nEvil: yes", NULL, NULL);
+  check_header ("Name: value\n", NULL, NULL);
+  check_header ("Name: \x7f", NULL, NULL);
+}
+
+static void
+test_headers (void)
+{
+  static const char *const good[] = { "X-One: 1", "x-two: 2", "Cookie: a=b", NULL };
+  static const char *const bad[] = {
+    "nothing", SECRET, "A: " SECRET "\r\nB: c", "Authorization: Basic " SECRET, "authorization: " SECRET,
+    "Host: " SECRET, "connection: close", "UPGRADE: x", "Sec-WebSocket-Key: " SECRET, "sec-websocket-protocol: x",
+  };
+  g_autoptr (TcpTunnelSettings) settings = make ("ws://h/");
+  g_autoptr (GError) error = NULL;
+
+  settings->request_headers = g_strdupv ((char **) good);
+  tcp_tunnel_settings_check (settings, &error);
+  g_assert_no_error (error);
+
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      const char *const headers[] = { "X-Good: yes", bad[i], NULL };
+
+      g_strfreev (settings->request_headers);
+      settings->request_headers = g_strdupv ((char **) headers);
+      check_bad (settings, "header");
+    }
+}
+
+static void
+test_copy (void)
+{
+  static const char *const headers[] = { "X-One: 1", NULL };
+  g_autoptr (TcpTunnelSettings) settings = make ("ws://h/");
+  g_autoptr (TcpTunnelSettings) copy = NULL;
+
+  settings->request_headers = g_strdupv ((char **) headers);
+  settings->port = 4711;
+  g_assert_true (tcp_tunnel_settings_check (settings, NULL));
+  copy = tcp_tunnel_settings_copy (settings);
+
+  g_assert_true (copy->remote_uri != settings->remote_uri);
+  g_assert_cmpstr (copy->remote_uri, ==, "ws://h/");
+  g_assert_cmpstr (copy->token, ==, "token");
+  g_assert_cmpstr (copy->display, ==, "ws://h/");
+  g_assert_cmpuint (copy->port, ==, 4711);
+  g_assert_cmpstrv (copy->request_headers, headers);
+  g_assert_true (tcp_tunnel_settings_check (copy, NULL));
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/tunnel-settings/uri", test_uri);
+  g_test_add_func ("/tunnel-settings/bad-uri", test_bad_uri);
+  g_test_add_func ("/tunnel-settings/userinfo", test_userinfo);
+  g_test_add_func ("/tunnel-settings/query", test_query);
+  g_test_add_func ("/tunnel-settings/token", test_token);
+  g_test_add_func ("/tunnel-settings/hostname", test_hostname);
+  g_test_add_func ("/tunnel-settings/header-split", test_header_split);
+  g_test_add_func ("/tunnel-settings/headers", test_headers);
+  g_test_add_func ("/tunnel-settings/copy", test_copy);
+  return g_test_run ();
+}

@@ -170,7 +170,7 @@ tcp_runner_start (TcpRunner     *self,
                   GCancellable  *cancellable,
                   GError       **error)
 {
-  g_autoptr (GObject) owner = g_object_ref (self->owner);
+  g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
   g_autoptr (TcpEventQueue) events = NULL;
   g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
   gboolean own;

@@ -187,15 +187,20 @@ process_control (TcpChannel           *self,
   if (header->opcode == TCP_FRAME_CLOSE)
     {
       gboolean first = !self->ignore_data;
-      gboolean has_code = length >= 2;
+      guint code = SOUP_WEBSOCKET_CLOSE_NO_STATUS;
       g_autofree char *reason = NULL;
 
       self->ignore_data = TRUE;
-      if (has_code)
-        reason = g_utf8_make_valid ((const char *) payload + 2, length - 2);
+      if (length >= 2)
+        {
+          /* There are none below 1000, and 0 is ours for "no closing handshake". */
+          code = payload[0] << 8 | payload[1];
+          if (code < SOUP_WEBSOCKET_CLOSE_NORMAL)
+            code = SOUP_WEBSOCKET_CLOSE_PROTOCOL_ERROR;
+          reason = g_utf8_make_valid ((const char *) payload + 2, length - 2);
+        }
       if (first)
-        tcp_channel_peer_closed (self, has_code ? payload[0] << 8 | payload[1] : SOUP_WEBSOCKET_CLOSE_NO_STATUS,
-                                 reason);
+        tcp_channel_peer_closed (self, code, reason);
     }
 }
 

@@ -376,6 +376,8 @@ tcp_gateway_class_init (TcpGatewayClass *klass)
   object_class->dispose = tcp_gateway_dispose;
   object_class->finalize = tcp_gateway_finalize;
   tcp_gateway_install_properties (object_class);
+  /* Before there is another thread. */
+  (void) tcp_tunnel_error_quark ();
 
   /**
    * TcpGateway::connection-opened:

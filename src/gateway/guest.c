@@ -291,11 +291,13 @@ tcp_guest_get_principal (TcpGuest *self)
   return self->principal;
 }
 
-/* Whether the ended callback is due: it must get no further WebSocket. */
+/* Whether it must get no further WebSocket: the ended callback is due, or all that is
+ * left of its connection is on its way to the target. */
 gboolean
 tcp_guest_has_ended (TcpGuest *self)
 {
-  return g_source_get_ready_time (self->end) >= 0;
+  return g_source_get_ready_time (self->end) >= 0 ||
+         (self->begun && !tcp_session_is_idle (self->session) && tcp_session_get_n_streams (self->session) == 0);
 }
 
 /* Its first WebSocket, or the next. */

@@ -238,7 +238,7 @@ on_upgraded (SoupServerMessage *message,
 {
   TcpServer *self = user_data;
   TcpRequest *request = g_object_get_data (G_OBJECT (message), "tcp-request");
-  g_autoptr (SoupServerMessage) kept = g_object_ref (message);
+  g_autoptr (SoupServerMessage) kept G_GNUC_UNUSED = g_object_ref (message);
   g_autoptr (GUri) uri = g_uri_ref (soup_server_message_get_uri (message));
   g_autoptr (GSocket) socket = tcp_door_admit (self->door, message);
   g_autoptr (GIOStream) stream = soup_server_message_steal_connection (message);

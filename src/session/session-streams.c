@@ -103,7 +103,7 @@ on_stream_closed (TcpStream    *stream,
                   gpointer      user_data)
 {
   TcpSession *self = tcp_session_ref (user_data);
-  g_autoptr (TcpStream) kept = tcp_stream_ref (stream);
+  g_autoptr (TcpStream) kept G_GNUC_UNUSED = tcp_stream_ref (stream);
   g_autoptr (GError) error = session_local_error (self, socket_error);
 
   if (g_hash_table_lookup (self->streams, GUINT_TO_POINTER (tcp_stream_get_id (stream))) == stream)

@@ -143,7 +143,7 @@ link_ask_for_token (TcpLink      *self,
   if (!tcp_backoff_next (&self->backoff, 0, &delay))
     return FALSE;
 
-  tcp_log_warn (self->log, "%s; the application is asked for another", error->message);
+  tcp_log_debug (self->log, "%s: is there another?", error->message);
   g_clear_error (&self->refusal);
   self->refusal = g_error_copy (error);
   self->waiting_for_token = TRUE;

@@ -152,6 +152,7 @@ tunnel_ask_for_token (TcpTunnel *self)
 {
   if (tunnel_is_asked (self))
     {
+      tcp_log_warn (self->log, "the gateway refused the token (401); the application is asked for another");
       tcp_engine_await_token (self->runner.engine);
       g_signal_emit (self, signals[TOKEN_REQUIRED], 0);
     }
@@ -408,6 +409,8 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
   object_class->dispose = tcp_tunnel_dispose;
   object_class->finalize = tcp_tunnel_finalize;
   tcp_tunnel_install_properties (object_class);
+  /* Before there is another thread. */
+  (void) tcp_tunnel_error_quark ();
 
   /**
    * TcpTunnel::state-changed:

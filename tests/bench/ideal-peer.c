@@ -22,7 +22,6 @@ typedef struct
 } Conversation;
 
 static BenchStats *stats;
-static guint8 block[BENCH_BLOCK];
 
 static gboolean
 blast_next (Conversation *self,
@@ -35,7 +34,7 @@ blast_next (Conversation *self,
     {
       guint32 id = g_array_index (self->blasting, guint32, position % self->blasting->len);
 
-      written = link_write (self->link, OPCODE_BINARY, id, block, sizeof block);
+      written = link_write_zeros (self->link, id, BENCH_BLOCK);
     }
   self->running = written;
   link_end_turn (self->link);
@@ -261,7 +260,6 @@ main (int argc,
       return 2;
     }
   stats = bench_stats_open (argv[1]);
-  memset (block, 'x', sizeof block);
   listener = bench_listen (&port);
   g_print ("listening %u\n", port);
 

@@ -56,6 +56,9 @@ gboolean link_write (Link *link,
                      guint32 id,
                      const void *payload,
                      gsize length);
+gboolean link_write_zeros (Link *link,
+                           guint32 id,
+                           gsize length);
 gboolean link_write_in_turn (Link *link,
                              Opcode opcode,
                              guint32 id,

@@ -254,7 +254,6 @@ test_multiplexed_query (void)
   g_autofree char *target = NULL;
   g_autofree char *mode = NULL;
   g_autofree char *project = NULL;
-  g_autofree char *port = NULL;
 
   http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
   test_tunnel_start (rig.tunnel);

@@ -410,6 +410,26 @@ test_reset_on_loss_idle (void)
   client_close (fd);
 }
 
+/* In the middle of a message of the other direction: what the client has read is right, and it
+ * does not take that for all. */
+static void
+test_reset_on_loss_down (void)
+{
+  g_autoptr (Target) target = target_new_source (64 * MIB, 2);
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PROXY);
+  int fd;
+
+  g_object_set (fixture->gateway, "reset-on-loss", TRUE, NULL);
+  fixture_start (fixture);
+  fault_proxy_cut_after (fixture->proxy, FAULT_DOWN, 2 * MIB + 12345);
+  fd = client_connect (fixture_get_port (fixture));
+  client_read_stream (fd, MIB, 2, 0);
+  client_expect_reset (fd);
+  client_close (fd);
+  g_assert_true (target_wait_open (target, 0));
+  g_assert_cmpuint (fixture->recorder->failures, ==, 0);
+}
+
 static void
 test_loss_goes_on (void)
 {
@@ -456,6 +476,7 @@ main (int argc,
   g_test_add_func ("/singleton/target-refused", test_target_refused);
   g_test_add_func ("/singleton/reset-on-loss", test_reset_on_loss);
   g_test_add_func ("/singleton/reset-on-loss-idle", test_reset_on_loss_idle);
+  g_test_add_func ("/singleton/reset-on-loss-down", test_reset_on_loss_down);
   g_test_add_func ("/singleton/loss-goes-on", test_loss_goes_on);
 
   return g_test_run ();

@@ -23,8 +23,13 @@ void test_fail (const char *where,
 
 /* Iterates the main context until @cond holds. It may be changed by another thread. */
 #define WAIT_UNTIL(cond) \
-  for (gint64 wait_deadline_ = test_deadline (); !(cond);) \
-    test_iterate (wait_deadline_, #cond, G_STRLOC)
+  G_STMT_START \
+  { \
+    gint64 wait_deadline_ = test_deadline (); \
+    while (!(cond)) \
+      test_iterate (wait_deadline_, #cond, G_STRLOC); \
+  } \
+  G_STMT_END
 
 void test_iterate (gint64 deadline,
                    const char *condition,

@@ -11,6 +11,22 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+static void
+ignore_log (const char     *domain,
+            GLogLevelFlags  level,
+            const char     *message,
+            gpointer        user_data)
+{
+}
+
+void
+unit_test_init (int    *argc,
+                char ***argv)
+{
+  g_test_init (argc, argv, NULL);
+  g_log_set_handler ("libsoup", G_LOG_LEVEL_DEBUG, ignore_log, NULL);
+}
+
 void
 loopback_pair (int fds[2],
                int buffer)
@@ -234,7 +250,7 @@ raw_end_write (RawEnd       *self,
 }
 
 void
-raw_end_send (RawEnd       *self,
+append_frame (GByteArray   *wire,
               guint8        first,
               gboolean      masked,
               gconstpointer data,
@@ -247,7 +263,20 @@ raw_end_send (RawEnd       *self,
   buffer->length = length;
   tcp_frame_wrap (buffer, first & 0x0f, masked, 0x11223344);
   buffer->payload[-buffer->header] = first;
-  raw_end_write (self, buffer->payload - buffer->header, buffer->header + buffer->length);
+  g_byte_array_append (wire, buffer->payload - buffer->header, buffer->header + buffer->length);
+}
+
+void
+raw_end_send (RawEnd       *self,
+              guint8        first,
+              gboolean      masked,
+              gconstpointer data,
+              gsize         length)
+{
+  g_autoptr (GByteArray) wire = g_byte_array_new ();
+
+  append_frame (wire, first, masked, data, length);
+  raw_end_write (self, wire->data, wire->len);
 }
 
 void

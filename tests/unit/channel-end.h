@@ -6,6 +6,11 @@
 
 G_BEGIN_DECLS
 
+/* For g_test_init (): without what libsoup says for debugging, which need not even be
+ * UTF-8, as TAP has to be. */
+void unit_test_init (int    *argc,
+                     char ***argv);
+
 /* Two connected sockets on loopback, with kernel buffers of about @buffer bytes if that
  * is not 0. */
 void loopback_pair (int fds[2],
@@ -71,6 +76,11 @@ void raw_end_write (RawEnd       *raw,
                     gconstpointer data,
                     gsize         length);
 /* @first is the first byte of the header, with FIN and the opcode. */
+void append_frame (GByteArray   *wire,
+                   guint8        first,
+                   gboolean      masked,
+                   gconstpointer data,
+                   gsize         length);
 void raw_end_send (RawEnd       *raw,
                    guint8        first,
                    gboolean      masked,

@@ -229,6 +229,23 @@ test_peer_closes_without_a_code (void)
   wait_end (pair.raw);
 }
 
+/* 0 above all must not be taken for what it means within the library. */
+static void
+test_codes_that_are_none (void)
+{
+  static const guint16 codes[] = { 0, 1, 999 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
+    {
+      g_auto (Pair) pair = pair_new (FALSE);
+
+      send_close (&pair, codes[i], "reason");
+      WAIT_UNTIL (pair.end->closed == 1);
+      g_assert_cmpuint (pair.end->code, ==, SOUP_WEBSOCKET_CLOSE_PROTOCOL_ERROR);
+      wait_end (pair.raw);
+    }
+}
+
 static void
 test_reason_that_is_not_utf8 (void)
 {
@@ -403,13 +420,14 @@ int
 main (int    argc,
       char **argv)
 {
-  g_test_init (&argc, &argv, NULL);
+  unit_test_init (&argc, &argv);
   g_test_add_func ("/channel-close/handshake", test_handshake);
   g_test_add_func ("/channel-close/data-first", test_data_first);
   g_test_add_func ("/channel-close/both-at-once", test_both_at_once);
   g_test_add_func ("/channel-close/long-reason", test_long_reason);
   g_test_add_func ("/channel-close/peer-closes", test_peer_closes);
   g_test_add_func ("/channel-close/peer-closes-without-a-code", test_peer_closes_without_a_code);
+  g_test_add_func ("/channel-close/codes-that-are-none", test_codes_that_are_none);
   g_test_add_func ("/channel-close/reason-that-is-not-utf8", test_reason_that_is_not_utf8);
   g_test_add_func ("/channel-close/data-after-close", test_data_after_close);
   g_test_add_func ("/channel-close/protocol-errors", test_protocol_errors);

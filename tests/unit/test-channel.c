@@ -65,7 +65,21 @@ test_messages (void)
   g_assert_cmpuint (client->closed + server->closed, ==, 0);
 }
 
-/* Fragments, with control frames between them. @step: how many bytes at a time. */
+/* Writes @step bytes at a time, each of which is seen to before the next. */
+static void
+write_in_steps (RawEnd     *raw,
+                GByteArray *wire,
+                gsize       step)
+{
+  for (gsize at = 0; at < wire->len; at += step)
+    {
+      raw_end_write (raw, wire->data + at, MIN (step, wire->len - at));
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+    }
+}
+
+/* Fragments, with control frames between them. */
 static void
 check_fragments (gboolean client,
                  gsize    step)
@@ -73,40 +87,25 @@ check_fragments (gboolean client,
   int fds[2];
   g_autoptr (ChannelEnd) end = NULL;
   g_autoptr (RawEnd) raw = NULL;
-  g_autoptr (RawEnd) scratch = NULL;
-  int scratch_fds[2];
+  g_autoptr (GByteArray) wire = g_byte_array_new ();
   gboolean masked = !client;
+
+  append_frame (wire, PIECE, masked, "ab", 2);
+  append_frame (wire, PING, masked, "one", 3);
+  append_frame (wire, MORE, masked, "", 0);
+  append_frame (wire, MORE, masked, "cde", 3);
+  append_frame (wire, PING, masked, "", 0);
+  append_frame (wire, 0x8a, masked, "unasked", 7);
+  append_frame (wire, LAST, masked, "f", 1);
+  append_frame (wire, BINARY, masked, "whole", 5);
+  append_frame (wire, PIECE, masked, "", 0);
+  append_frame (wire, LAST, masked, "", 0);
+  append_frame (wire, 0x81, masked, "text", 4);
 
   loopback_pair (fds, 0);
   end = channel_end_new (fds[0], client, NULL);
   raw = raw_end_new (fds[1]);
-
-  /* What is to be sent is put together in a pair of sockets of its own. */
-  loopback_pair (scratch_fds, 0);
-  scratch = raw_end_new (scratch_fds[0]);
-  raw_end_send (scratch, PIECE, masked, "ab", 2);
-  raw_end_send (scratch, PING, masked, "one", 3);
-  raw_end_send (scratch, MORE, masked, "", 0);
-  raw_end_send (scratch, MORE, masked, "cde", 3);
-  raw_end_send (scratch, PING, masked, "", 0);
-  raw_end_send (scratch, 0x8a, masked, "unasked", 7);
-  raw_end_send (scratch, LAST, masked, "f", 1);
-  raw_end_send (scratch, BINARY, masked, "whole", 5);
-  raw_end_send (scratch, PIECE, masked, "", 0);
-  raw_end_send (scratch, LAST, masked, "", 0);
-  raw_end_send (scratch, 0x81, masked, "text", 4);
-  {
-    g_autoptr (RawEnd) bytes = raw_end_new (scratch_fds[1]);
-
-    g_clear_pointer (&scratch, raw_end_free);
-    WAIT_UNTIL ((raw_end_read (bytes, G_MAXUINT), bytes->eof));
-    for (gsize at = 0; at < bytes->in->len; at += step)
-      {
-        raw_end_write (raw, bytes->in->data + at, MIN (step, bytes->in->len - at));
-        while (g_main_context_iteration (NULL, FALSE))
-          ;
-      }
-  }
+  write_in_steps (raw, wire, step);
 
   WAIT_UNTIL (has_messages (end, 4));
   g_assert_cmpmem (message (end, 0)->data, message (end, 0)->len, "abcdef", 6);
@@ -142,6 +141,7 @@ test_large_fragments (void)
   int fds[2];
   g_autoptr (ChannelEnd) end = NULL;
   g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (GByteArray) wire = g_byte_array_new ();
   g_autofree guint8 *data = NULL;
   gsize total = 0;
   gsize at = 0;
@@ -151,16 +151,18 @@ test_large_fragments (void)
   data = g_malloc (total);
   test_fill (data, total, 9, 0);
 
-  loopback_pair (fds, 10001);
-  end = channel_end_new (fds[0], FALSE, NULL);
-  raw = raw_end_new (fds[1]);
   for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
     {
       gboolean last = i == G_N_ELEMENTS (sizes) - 1;
 
-      raw_end_send (raw, (i == 0 ? PIECE : MORE) | (last ? LAST : 0), TRUE, data + at, sizes[i]);
+      append_frame (wire, (i == 0 ? PIECE : MORE) | (last ? LAST : 0), TRUE, data + at, sizes[i]);
       at += sizes[i];
     }
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], FALSE, NULL);
+  raw = raw_end_new (fds[1]);
+  write_in_steps (raw, wire, 10001);
   WAIT_UNTIL (has_messages (end, 1));
   g_assert_cmpuint (message (end, 0)->len, ==, total);
   assert_stream (message (end, 0)->data, total, 9);
@@ -384,7 +386,7 @@ int
 main (int    argc,
       char **argv)
 {
-  g_test_init (&argc, &argv, NULL);
+  unit_test_init (&argc, &argv);
   g_test_add_func ("/channel/messages", test_messages);
   g_test_add_func ("/channel/fragments", test_fragments);
   g_test_add_func ("/channel/large-fragments", test_large_fragments);

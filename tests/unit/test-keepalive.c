@@ -157,7 +157,7 @@ int
 main (int    argc,
       char **argv)
 {
-  g_test_init (&argc, &argv, NULL);
+  unit_test_init (&argc, &argv);
   g_test_add_func ("/keepalive/round-trip", test_round_trip);
   g_test_add_func ("/keepalive/dead", test_dead);
   g_test_add_func ("/keepalive/many-pings", test_many_pings);

@@ -135,18 +135,23 @@ test_unknown (void)
   g_autoptr (SessionEnd) server = session_end_new (&tagged_server);
   g_autoptr (RawEnd) to_client = session_end_connect (client);
   g_autoptr (RawEnd) to_server = session_end_connect (server);
+  g_autoptr (GBytes) pong = NULL;
+  guint opcode;
 
   /* A client is not opened to. */
   send_tagged (to_client, FALSE, 5, "hello");
   send_tagged (to_client, FALSE, 5, "");
+  raw_end_send (to_client, 0x89, FALSE, "", 0);
   /* The id 0 is none, an end opens nothing, and less than an id is nothing. */
   send_tagged (to_server, TRUE, 0, "hello");
   send_tagged (to_server, TRUE, 7, "");
   raw_end_send (to_server, 0x82, TRUE, "\0\0\1", 3);
   send_tagged (to_server, TRUE, 8, "hello");
   WAIT_UNTIL (server->opened->len == 1);
-  run_idle ();
   g_assert_cmpuint (tcp_stream_get_id (server->opened->pdata[0]), ==, 8);
+  /* Its answer comes behind whatever the client has to say to the rest. */
+  pong = raw_end_wait_frame (to_client, &opcode, TRUE);
+  g_assert_cmpuint (opcode, ==, TCP_FRAME_PONG);
   g_assert_cmpuint (tcp_session_get_n_streams (client->session), ==, 0);
   g_assert_cmpuint (client->channels_closed + server->channels_closed, ==, 0);
 }
@@ -412,7 +417,7 @@ int
 main (int    argc,
       char **argv)
 {
-  g_test_init (&argc, &argv, NULL);
+  unit_test_init (&argc, &argv);
   g_test_add_func ("/session/ids-wrap", test_ids_wrap);
   g_test_add_func ("/session/too-many", test_too_many);
   g_test_add_func ("/session/peer-opens-too-many", test_peer_opens_too_many);

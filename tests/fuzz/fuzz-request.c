@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "fuzz.h"
+#include "base/token.h"
+#include "gateway/access.h"
+#include "gateway/request.h"
+#include "tunnel/settings.h"
+
+#include <string.h>
+
+/* Words of strangers: the query of a request, a URL, a header, a token file. */
+
+static void
+fuzz_query (const char *text)
+{
+  g_auto (TcpRefusal) refusal = { 0 };
+  g_autoptr (TcpRequest) request = tcp_request_parse (text, &refusal);
+
+  if (request == NULL)
+    {
+      g_assert_cmpuint (refusal.status, ==, 400);
+      g_assert_nonnull (refusal.text);
+      return;
+    }
+  if (request->session_id != NULL)
+    g_assert_true (tcp_token_is_valid (request->session_id) && strlen (request->session_id) <= 128);
+}
+
+static void
+fuzz_settings (const char *text)
+{
+  g_autoptr (TcpTunnelSettings) settings = tcp_tunnel_settings_new ();
+  g_autoptr (GError) error = NULL;
+  const char *host;
+
+  settings->remote_uri = g_strdup (text);
+  settings->token = g_strdup ("token");
+  settings->hostname = g_strdup ("127.0.0.1");
+  settings->mode = TCP_TUNNEL_MODE_MULTIPLEXED;
+  if (!tcp_tunnel_settings_check (settings, &error))
+    {
+      g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+      return;
+    }
+  g_assert_nonnull (strstr (g_uri_get_query (settings->uri), "mode=multiplexed"));
+  g_assert_null (g_uri_get_userinfo (settings->uri));
+  g_assert_null (strchr (settings->display, '?'));
+  g_assert_true (g_str_has_prefix (settings->display, "ws://") || g_str_has_prefix (settings->display, "wss://"));
+  /* No user before the host. */
+  host = strstr (settings->display, "//") + 2;
+  g_assert_null (memchr (host, '@', strcspn (host, "/")));
+}
+
+static void
+fuzz_header (const char *text)
+{
+  g_autofree char *name = NULL;
+  g_autofree char *value = NULL;
+
+  if (!tcp_header_split (text, &name, &value))
+    {
+      g_assert_null (name);
+      g_assert_null (value);
+      return;
+    }
+  g_assert_true (tcp_token_is_valid (name));
+  g_assert_cmpuint (strcspn (name, ": ()<>@,;\\\"/[]?={}\t"), ==, strlen (name));
+  g_assert_cmpuint (strcspn (value, "\r\n"), ==, strlen (value));
+}
+
+static void
+fuzz_tokens (const char *text)
+{
+  g_autoptr (TcpAccess) access = tcp_access_new ();
+  g_autoptr (GError) error = NULL;
+
+  if (tcp_access_add_lines (access, text, "tokens", &error))
+    g_assert_no_error (error);
+  else
+    g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_null (tcp_access_find (access, ""));
+  g_assert_null (tcp_access_find_header (access, "Bearer "));
+  tcp_access_find_header (access, text);
+}
+
+/* The first byte says which of them it is. */
+int
+LLVMFuzzerTestOneInput (const guint8 *data,
+                        gsize         size)
+{
+  g_autofree char *text = NULL;
+
+  if (size == 0)
+    return 0;
+  text = g_strndup ((const char *) data + 1, size - 1);
+
+  switch (data[0] % 4)
+    {
+    case 0:
+      fuzz_query (text);
+      break;
+    case 1:
+      fuzz_settings (text);
+      break;
+    case 2:
+      fuzz_header (text);
+      break;
+    default:
+      fuzz_tokens (text);
+      break;
+    }
+
+  return 0;
+}

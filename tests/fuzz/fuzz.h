@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* What every target defines; the name is libFuzzer's. */
+int LLVMFuzzerTestOneInput (const guint8 *data,
+                            gsize         size);
+
+G_END_DECLS

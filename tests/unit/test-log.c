@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/log.h"
+#include "base/status.h"
+
+#include "client.h"
+#include "socket-util.h"
+#include "test-util.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define SECRET "s3cret"
+
+/* Whatever is logged, by any thread. */
+static GMutex mutex;
+static GString *logged;
+
+static GLogWriterOutput
+write_log (GLogLevelFlags   level,
+           const GLogField *fields,
+           gsize            n_fields,
+           gpointer         user_data)
+{
+  g_mutex_lock (&mutex);
+  g_string_append_printf (logged, "%x", level);
+  for (gsize i = 0; i < n_fields; i++)
+    if (fields[i].length < 0)
+      g_string_append_printf (logged, " %s=%s", fields[i].key, (const char *) fields[i].value);
+  g_string_append_c (logged, '\n');
+  g_mutex_unlock (&mutex);
+
+  return G_LOG_WRITER_HANDLED;
+}
+
+/* And by those that use the older interface. */
+static void
+handle_log (const char     *domain,
+            GLogLevelFlags  level,
+            const char     *message,
+            gpointer        user_data)
+{
+  g_mutex_lock (&mutex);
+  g_string_append_printf (logged, "%x MESSAGE=%s\n", level, message);
+  g_mutex_unlock (&mutex);
+}
+
+static char *
+take_log (void)
+{
+  char *text;
+
+  g_mutex_lock (&mutex);
+  text = g_strdup (logged->str);
+  g_string_truncate (logged, 0);
+  g_mutex_unlock (&mutex);
+
+  return text;
+}
+
+static void
+test_levels (void)
+{
+  for (int level = TCP_TUNNEL_LOG_LEVEL_NONE; level <= TCP_TUNNEL_LOG_LEVEL_DEBUG; level++)
+    {
+      g_autoptr (TcpLog) log = tcp_log_new ("test", level);
+      g_autofree char *text = NULL;
+
+      g_free (take_log ());
+      tcp_log_error (log, "said %d", TCP_TUNNEL_LOG_LEVEL_ERROR);
+      tcp_log_warn (log, "said %d", TCP_TUNNEL_LOG_LEVEL_WARN);
+      tcp_log_info (log, "said %d", TCP_TUNNEL_LOG_LEVEL_INFO);
+      tcp_log_debug (log, "said %d", TCP_TUNNEL_LOG_LEVEL_DEBUG);
+      text = take_log ();
+      for (int other = TCP_TUNNEL_LOG_LEVEL_ERROR; other <= TCP_TUNNEL_LOG_LEVEL_DEBUG; other++)
+        {
+          g_autofree char *wanted = g_strdup_printf ("MESSAGE=test: said %d ", other);
+
+          g_assert_cmpint (strstr (text, wanted) != NULL, ==, other <= level);
+        }
+    }
+}
+
+static void
+test_change_of_level (void)
+{
+  g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_NONE);
+  g_autofree char *quiet = NULL;
+  g_autofree char *loud = NULL;
+  guint evaluated = 0;
+
+  g_free (take_log ());
+  tcp_log_error (log, "%u", ++evaluated);
+  quiet = take_log ();
+  g_assert_cmpstr (quiet, ==, "");
+  g_assert_cmpuint (evaluated, ==, 0);
+
+  tcp_log_set_level (log, TCP_TUNNEL_LOG_LEVEL_DEBUG);
+  g_assert_cmpint (tcp_log_get_level (log), ==, TCP_TUNNEL_LOG_LEVEL_DEBUG);
+  tcp_log_debug (log, "%u", ++evaluated);
+  loud = take_log ();
+  g_assert_nonnull (strstr (loud, "TCP_TUNNEL_LEVEL=debug"));
+  g_assert_cmpuint (evaluated, ==, 1);
+}
+
+/* A warning would end a program that makes warnings fatal. */
+static void
+test_never_fatal (void)
+{
+  g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_DEBUG);
+  g_autofree char *wanted = g_strdup_printf ("%x ", G_LOG_LEVEL_MESSAGE);
+  g_autofree char *text = NULL;
+
+  g_free (take_log ());
+  tcp_log_error (log, "bad");
+  text = take_log ();
+  g_assert_true (g_str_has_prefix (text, wanted));
+  g_assert_nonnull (strstr (text, "PRIORITY=3"));
+  g_assert_nonnull (strstr (text, "GLIB_DOMAIN=TcpTunnel"));
+}
+
+static void
+test_status (void)
+{
+  g_autoptr (TcpStatus) status = tcp_status_new ();
+  g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "lost");
+  g_autoptr (GError) copy = NULL;
+
+  g_assert_cmpint (tcp_status_get (status, round_trip), ==, -1);
+  g_assert_cmpuint (tcp_status_get (status, state), ==, TCP_TUNNEL_STATE_DISCONNECTED);
+  g_assert_cmpuint (tcp_status_add (status, bytes_sent, G_GUINT64_CONSTANT (1) << 40), ==, 0);
+  g_assert_cmpuint (tcp_status_get (status, bytes_sent), ==, G_GUINT64_CONSTANT (1) << 40);
+  tcp_status_add (status, open_connections, 2);
+  tcp_status_sub (status, open_connections, 1);
+  g_assert_cmpuint (tcp_status_get (status, open_connections), ==, 1);
+
+  g_assert_null (tcp_status_dup_error (status));
+  tcp_status_set_error (status, error);
+  copy = tcp_status_dup_error (status);
+  g_assert_true (copy != error);
+  g_assert_error (copy, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST);
+  tcp_status_set_error (status, NULL);
+  g_assert_null (tcp_status_dup_error (status));
+}
+
+#define N_ROUNDS 5000
+
+static gpointer
+change_status (gpointer data)
+{
+  g_autoptr (TcpStatus) status = data;
+  g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "lost");
+
+  for (guint i = 0; i < N_ROUNDS; i++)
+    {
+      tcp_status_set_error (status, i % 2 ? error : NULL);
+      tcp_status_add (status, reconnects, 1);
+    }
+  return NULL;
+}
+
+static void
+test_status_from_threads (void)
+{
+  g_autoptr (TcpStatus) status = tcp_status_new ();
+  GThread *threads[3];
+
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("status", change_status, tcp_status_ref (status));
+  for (guint i = 0; i < N_ROUNDS; i++)
+    {
+      g_autoptr (GError) error = tcp_status_dup_error (status);
+
+      if (error != NULL)
+        g_assert_cmpstr (error->message, ==, "lost");
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  g_assert_cmpuint (tcp_status_get (status, reconnects), ==, N_ROUNDS * G_N_ELEMENTS (threads));
+}
+
+/* All that can be read of the object, but for what the application put there itself. */
+static void
+check_properties (GObject *object)
+{
+  guint n_properties;
+  g_autofree GParamSpec **properties = g_object_class_list_properties (G_OBJECT_GET_CLASS (object), &n_properties);
+
+  for (guint i = 0; i < n_properties; i++)
+    {
+      g_auto (GValue) value = G_VALUE_INIT;
+      g_autofree char *text = NULL;
+
+      if (!(properties[i]->flags & G_PARAM_READABLE))
+        continue;
+      g_object_get_property (object, properties[i]->name, &value);
+      text = g_strdup_value_contents (&value);
+      if (strcmp (properties[i]->name, "remote-uri") != 0 && strcmp (properties[i]->name, "request-headers") != 0)
+        g_assert_null (strstr (text, SECRET));
+    }
+  g_assert_false (g_object_class_find_property (G_OBJECT_GET_CLASS (object), "token")->flags & G_PARAM_READABLE);
+}
+
+static void
+on_failed (TcpTunnel *tunnel,
+           GError    *error,
+           gpointer   user_data)
+{
+  GError **failure = user_data;
+
+  *failure = g_error_copy (error);
+}
+
+static void
+test_secrets (void)
+{
+  static const char *const headers[] = { "Cookie: " SECRET, NULL };
+  guint16 port;
+  int fd = socket_bind (0, &port);
+  g_autofree char *uri = g_strdup_printf ("ws://user:" SECRET "@127.0.0.1:%u/path?key=" SECRET, port);
+  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (uri, SECRET "-token");
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:1");
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GError) last = NULL;
+  g_autoptr (GError) failure = NULL;
+  int client;
+  g_autofree char *text = NULL;
+
+  g_free (take_log ());
+  g_object_set (tunnel, "mode", TCP_TUNNEL_MODE_MULTIPLEXED, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG,
+                "request-headers", headers, NULL);
+  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
+  g_assert_null (strstr (error->message, SECRET));
+  last = tcp_tunnel_get_last_error (tunnel);
+  g_assert_null (strstr (last->message, SECRET));
+  check_properties (G_OBJECT (tunnel));
+
+  /* The same for one that has started. */
+  g_clear_error (&error);
+  g_object_set (tunnel, "mode", TCP_TUNNEL_MODE_SINGLETON, "max-reconnect-attempts", 0, NULL);
+  g_signal_connect (tunnel, "failed", G_CALLBACK (on_failed), &failure);
+  g_assert_true (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_no_error (error);
+  client = client_connect (g_inet_socket_address_get_port (tcp_tunnel_get_local_address (tunnel)));
+  WAIT_UNTIL (failure != NULL);
+  g_assert_null (strstr (failure->message, SECRET));
+  client_close (client);
+
+  g_object_set (gateway, "token", SECRET, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG, NULL);
+  g_clear_error (&error);
+  g_assert_true (tcp_gateway_start (gateway, NULL, &error));
+  check_properties (G_OBJECT (gateway));
+  tcp_gateway_close (gateway);
+
+  text = take_log ();
+  g_assert_nonnull (strstr (text, "the tunnel ended"));
+  g_assert_null (strstr (text, SECRET));
+  close (fd);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  logged = g_string_new (NULL);
+  g_log_set_writer_func (write_log, NULL, NULL);
+  g_log_set_default_handler (handle_log, NULL);
+  g_test_add_func ("/log/levels", test_levels);
+  g_test_add_func ("/log/change-of-level", test_change_of_level);
+  g_test_add_func ("/log/never-fatal", test_never_fatal);
+  g_test_add_func ("/log/status", test_status);
+  g_test_add_func ("/log/status-from-threads", test_status_from_threads);
+  g_test_add_func ("/log/secrets", test_secrets);
+  return g_test_run ();
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "session-end.h"
+#include "test-util.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define CAP (512 * 1024)
+#define TOTAL (8 << 20)
+
+/* Nothing moves any more after so many iterations. */
+#define IDLE 300
+
+/* Iterates once, and looks. */
+static void
+step (SessionEnd *end)
+{
+  TcpChannel *channel = tcp_session_get_channel (end->session);
+
+  g_main_context_iteration (NULL, FALSE);
+  g_assert_cmpuint (tcp_session_get_queued (end->session), <=, CAP);
+  g_assert_cmpuint (tcp_channel_get_pending (channel), <=,
+                    TCP_CHANNEL_MAX_PENDING + TCP_BUFFER_SIZE + sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM);
+}
+
+/* Writes what is taken; tells how much that was. */
+static gsize
+write_some (RawEnd       *raw,
+            const guint8 *data,
+            gsize         length)
+{
+  gssize n = length > 0 ? send (raw->fd, data, length, MSG_NOSIGNAL) : 0;
+
+  g_assert_true (n >= 0 || errno == EAGAIN);
+  return MAX (n, 0);
+}
+
+/* Until nothing is taken any more. */
+static gsize
+write_until_stuck (SessionEnd   *end,
+                   RawEnd       *raw,
+                   const guint8 *data,
+                   gsize         length)
+{
+  gsize written = 0;
+
+  for (guint idle = 0; idle < IDLE; idle++)
+    {
+      gsize n = write_some (raw, data + written, length - written);
+
+      written += n;
+      if (n > 0)
+        idle = 0;
+      step (end);
+    }
+  g_assert_cmpuint (written, <, length);
+  return written;
+}
+
+static void
+finish (SessionEnd   *end,
+        RawEnd       *from,
+        const guint8 *data,
+        gsize         length,
+        RawEnd       *to,
+        gsize         wanted)
+{
+  gint64 deadline = test_deadline ();
+
+  while (to->in->len < wanted)
+    {
+      gsize n = write_some (from, data, length);
+
+      data += n;
+      length -= n;
+      /* Slowly, so that the queue fills again and again. */
+      raw_end_read (to, to->in->len + 30000);
+      step (end);
+      g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+    }
+  g_assert_cmpuint (length, ==, 0);
+}
+
+/* From the WebSocket to a TCP peer that does not read. */
+static void
+check_down (const TcpDialect *dialect,
+            gsize             message)
+{
+  SessionEndOptions options = {
+    .dialect = dialect, .accepts = TRUE, .max_buffered_bytes = CAP, .max_streams = 10, .buffer = 20000,
+  };
+  gsize header = dialect->multiplexed ? 4 : 0;
+  g_autoptr (SessionEnd) end = session_end_new (&options);
+  g_autoptr (RawEnd) raw = session_end_connect (end);
+  g_autoptr (RawEnd) raw_peer = NULL;
+  g_autoptr (GByteArray) wire = g_byte_array_new ();
+  g_autofree guint8 *stream = g_malloc (TOTAL);
+  RawEnd *peer;
+  gsize written;
+  gsize total = TOTAL / message * message;
+
+  test_fill (stream, TOTAL, 1, 0);
+  for (gsize at = 0; at < total; at += message)
+    {
+      g_autoptr (TcpBuffer) buffer = tcp_buffer_new (message);
+
+      memcpy (buffer->payload, stream + at, message);
+      buffer->length = message;
+      dialect->encode_data (buffer, 1);
+      g_assert_cmpuint (buffer->length, ==, message + header);
+      tcp_frame_wrap (buffer, TCP_FRAME_BINARY, TRUE, 0x01020304);
+      g_byte_array_append (wire, buffer->payload - buffer->header, buffer->header + buffer->length);
+    }
+
+  if (!dialect->multiplexed)
+    raw_peer = session_end_open (end, NULL);
+  written = write_until_stuck (end, raw, wire->data, wire->len);
+  peer = raw_peer != NULL ? raw_peer : end->peers->pdata[0];
+  g_assert_cmpuint (tcp_session_get_queued (end->session), >, 0);
+
+  finish (end, raw, wire->data + written, wire->len - written, peer, total);
+  g_assert_cmpuint (peer->in->len, ==, total);
+  g_assert_cmpmem (peer->in->data, total, stream, total);
+  g_assert_cmpuint (tcp_session_get_queued (end->session), ==, 0);
+}
+
+static void
+test_down (void)
+{
+  static const gsize messages[] = { 100, 65536, TCP_CHANNEL_MAX_WHOLE - 4, TCP_CHANNEL_MAX_WHOLE + 4, 1 << 20 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (messages); i++)
+    {
+      check_down (&tcp_dialect_raw, messages[i]);
+      check_down (&tcp_dialect_tagged, messages[i]);
+    }
+}
+
+/* Takes the frames of @raw off their wire. */
+static void
+take_frames (RawEnd     *raw,
+             GByteArray *stream,
+             gsize       header)
+{
+  GBytes *frame;
+  guint opcode;
+
+  while ((frame = raw_end_take_frame (raw, &opcode)) != NULL)
+    {
+      const guint8 *data = g_bytes_get_data (frame, NULL);
+
+      g_assert_cmpuint (opcode, ==, TCP_FRAME_BINARY);
+      g_byte_array_append (stream, data + header, g_bytes_get_size (frame) - header);
+      g_bytes_unref (frame);
+    }
+}
+
+/* From TCP to a peer that does not read its WebSocket. */
+static void
+check_up (const TcpDialect *dialect)
+{
+  SessionEndOptions options = {
+    .dialect = dialect, .client = TRUE, .max_buffered_bytes = CAP, .max_streams = 10, .buffer = 20000,
+  };
+  g_autoptr (SessionEnd) end = session_end_new (&options);
+  g_autoptr (RawEnd) raw = session_end_connect (end);
+  g_autoptr (RawEnd) peer = session_end_open (end, NULL);
+  g_autofree guint8 *stream = g_malloc (TOTAL);
+  g_autoptr (GByteArray) got = g_byte_array_new ();
+  gint64 deadline = test_deadline ();
+  gsize written;
+
+  test_fill (stream, TOTAL, 2, 0);
+  written = write_until_stuck (end, peer, stream, TOTAL);
+  g_assert_cmpuint (tcp_channel_get_pending (tcp_session_get_channel (end->session)), >, 0);
+
+  while (got->len < TOTAL)
+    {
+      written += write_some (peer, stream + written, TOTAL - written);
+      raw_end_read (raw, raw->in->len + 30000);
+      take_frames (raw, got, dialect->multiplexed ? 4 : 0);
+      step (end);
+      g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+    }
+  g_assert_cmpmem (got->data, got->len, stream, TOTAL);
+}
+
+static void
+test_up (void)
+{
+  check_up (&tcp_dialect_raw);
+  check_up (&tcp_dialect_tagged);
+}
+
+/* While one connection has much to say, another with little does not wait for it. */
+static void
+test_turns (void)
+{
+  SessionEndOptions options = {
+    .dialect = &tcp_dialect_tagged, .client = TRUE, .max_buffered_bytes = CAP, .max_streams = 10,
+  };
+  g_autoptr (SessionEnd) end = session_end_new (&options);
+  g_autoptr (RawEnd) raw = session_end_connect (end);
+  g_autoptr (RawEnd) busy = session_end_open (end, NULL);
+  g_autoptr (RawEnd) calm = session_end_open (end, NULL);
+  g_autofree guint8 *stream = g_malloc0 (TOTAL);
+  gboolean calm_came = FALSE;
+  gsize before = 0;
+
+  write_some (busy, stream, TOTAL);
+  write_some (calm, stream, 1);
+  while (!calm_came)
+    {
+      guint opcode;
+      g_autoptr (GBytes) frame = raw_end_wait_frame (raw, &opcode, FALSE);
+      const guint8 *data = g_bytes_get_data (frame, NULL);
+
+      calm_came = data[3] == 2;
+      if (!calm_came)
+        before += g_bytes_get_size (frame);
+    }
+  g_assert_cmpuint (before, <=, 2 * TCP_CHANNEL_MAX_PENDING);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  unit_test_init (&argc, &argv);
+  g_test_add_func ("/session-bounds/down", test_down);
+  g_test_add_func ("/session-bounds/up", test_up);
+  g_test_add_func ("/session-bounds/turns", test_turns);
+  return g_test_run ();
+}

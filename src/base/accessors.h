@@ -29,6 +29,12 @@
   TCP_SETTER (Class, snake, CHECK, ctype, name,            \
               tcp_##snake##_peek_settings (self)->name == name, tcp_##snake##_peek_settings (self)->name = name)
 
+/* As the property would be, a number out of range is brought into it. */
+#define TCP_SETTER_UINT(Class, snake, CHECK, name)                                          \
+  TCP_SETTER (Class, snake, CHECK, guint, name,                                             \
+              (name = tcp_clamp (G_OBJECT (self), #name, name)) == tcp_##snake##_peek_settings (self)->name, \
+              tcp_##snake##_peek_settings (self)->name = name)
+
 #define TCP_SETTER_STRING(Class, snake, CHECK, name)                                \
   TCP_SETTER (Class, snake, CHECK, const char *, name,                              \
               g_strcmp0 (tcp_##snake##_peek_settings (self)->name, name) == 0,      \
@@ -62,6 +68,16 @@ tcp_notify (GObject    *object,
   GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (object), name);
 
   g_object_notify_by_pspec (object, pspec);
+}
+
+static inline guint
+tcp_clamp (GObject    *object,
+           const char *name,
+           guint       value)
+{
+  GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (object), name);
+
+  return CLAMP (value, G_PARAM_SPEC_UINT (pspec)->minimum, G_PARAM_SPEC_UINT (pspec)->maximum);
 }
 
 #define TCP_READ_WRITE (G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS)

@@ -11,6 +11,7 @@ struct _TcpEventQueue
   GCond cond;
   GQueue events;   /* under the mutex */
   gboolean closed; /* likewise */
+  gboolean start_claimed; /* likewise: a thread waits for TCP_EVENT_STARTED */
   GHashTable *untold; /* likewise: ids of connections whose opening was dropped */
   GSource *source;
   TcpEventFunc func;
@@ -32,17 +33,27 @@ tcp_event_free (TcpEvent *event)
   g_free (event);
 }
 
-/* To be called with the mutex held. */
+/* The first event, or the first that is not about the start. To be called with the
+ * mutex held. */
 static TcpEvent *
-queue_pop_locked (TcpEventQueue *self)
+queue_pop_locked (TcpEventQueue *self,
+                  gboolean       start_too)
 {
-  TcpEvent *event = g_queue_pop_head (&self->events);
+  GList *link = self->events.head;
+  TcpEvent *event;
 
-  if (event != NULL)
-    tcp_tsan_acquire (event);
-  if (g_queue_is_empty (&self->events) && !self->closed)
-    g_source_set_ready_time (self->source, -1);
+  if (link != NULL && !start_too && ((TcpEvent *) link->data)->type == TCP_EVENT_STARTED)
+    link = link->next;
+  if (link == NULL)
+    {
+      if (!self->closed)
+        g_source_set_ready_time (self->source, -1);
+      return NULL;
+    }
 
+  event = link->data;
+  g_queue_delete_link (&self->events, link);
+  tcp_tsan_acquire (event);
   return event;
 }
 
@@ -57,7 +68,7 @@ queue_source_dispatch (GSource     *source,
   /* One at a time: a handler may run the loop, close the tunnel or drop it, and
    * the application's other sources want their turn as well. */
   g_mutex_lock (&self->mutex);
-  event = self->closed ? NULL : queue_pop_locked (self);
+  event = self->closed ? NULL : queue_pop_locked (self, !self->start_claimed);
   g_mutex_unlock (&self->mutex);
 
   if (event != NULL)
@@ -283,8 +294,17 @@ tcp_event_queue_push_failed (TcpEventQueue *self,
   queue_push (self, event_new (TCP_EVENT_FAILED, error));
 }
 
+/* The event about the start is left to tcp_event_queue_wait(). */
+void
+tcp_event_queue_claim_start (TcpEventQueue *self)
+{
+  g_mutex_lock (&self->mutex);
+  self->start_claimed = TRUE;
+  g_mutex_unlock (&self->mutex);
+}
+
 /* Blocks until there is an event, or, with @any false, until there is that about
- * the start, which then overtakes the others. */
+ * the start, which then overtakes the others. NULL if the queue was closed. */
 TcpEvent *
 tcp_event_queue_wait (TcpEventQueue *self,
                       gboolean       any)
@@ -292,10 +312,10 @@ tcp_event_queue_wait (TcpEventQueue *self,
   TcpEvent *event = NULL;
 
   g_mutex_lock (&self->mutex);
-  while (event == NULL)
+  while (event == NULL && !self->closed)
     {
       if (any)
-        event = queue_pop_locked (self);
+        event = queue_pop_locked (self, TRUE);
       else
         for (GList *l = self->events.head; l != NULL && event == NULL; l = l->next)
           if (((TcpEvent *) l->data)->type == TCP_EVENT_STARTED)
@@ -325,6 +345,7 @@ tcp_event_queue_close (TcpEventQueue *self)
   self->closed = TRUE;
   events = self->events;
   g_queue_init (&self->events);
+  g_cond_broadcast (&self->cond);
   g_mutex_unlock (&self->mutex);
 
   g_queue_clear_full (&events, (GDestroyNotify) tcp_event_free);

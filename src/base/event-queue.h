@@ -63,6 +63,7 @@ void tcp_event_queue_push_closed (TcpEventQueue *self,
 void tcp_event_queue_push_token_required (TcpEventQueue *self);
 void tcp_event_queue_push_failed (TcpEventQueue *self,
                                   const GError  *error);
+void tcp_event_queue_claim_start (TcpEventQueue *self);
 TcpEvent *tcp_event_queue_wait (TcpEventQueue *self,
                                 gboolean       any);
 void tcp_event_queue_close (TcpEventQueue *self);

@@ -8,9 +8,6 @@
 /* GLib's default of 10 makes the kernel drop connections that come in a burst. */
 #define BACKLOG 512
 
-/* File descriptors that are left to the rest of the program. */
-#define SPARE_DESCRIPTORS 128
-
 static void
 on_resolved (GObject      *object,
              GAsyncResult *result,
@@ -84,17 +81,29 @@ tcp_listen_error (const char   *hostname,
                       cause->message);
 }
 
-/* How many connections there may be without running out of file descriptors: a port
- * that cannot accept any more is ready to be read for ever. */
+/* Shares of the file descriptors that the process may have: a port that cannot accept
+ * any more because there is none is ready to be read for ever, so it must not come to
+ * that. Half is for connections, an eighth for those that are not a WebSocket yet; the
+ * rest is for what lingers, and for the program. */
+static guint
+share_of_descriptors (guint numerator)
+{
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1024 * 1024)
+    limit.rlim_cur = 1024 * 1024;
+  return MAX (1, limit.rlim_cur / 8 * numerator);
+}
+
 guint
 tcp_limit_connections (guint wanted,
                        guint descriptors_each)
 {
-  struct rlimit limit;
+  return MIN (wanted, MAX (1, share_of_descriptors (4) / descriptors_each));
+}
 
-  if (getrlimit (RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
-      limit.rlim_cur <= SPARE_DESCRIPTORS)
-    return wanted;
-
-  return MIN (wanted, (limit.rlim_cur - SPARE_DESCRIPTORS) / descriptors_each);
+guint
+tcp_limit_visitors (void)
+{
+  return MIN (share_of_descriptors (1), 512);
 }

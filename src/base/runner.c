@@ -15,6 +15,18 @@ tcp_runner_init (TcpRunner            *self,
   self->status = status;
 }
 
+/* Not g_cancellable_disconnect(), which waits for handlers that run: one of them may be
+ * the application's that has called us. */
+static void
+runner_forget_cancellable (TcpRunner *self)
+{
+  g_autoptr (GCancellable) cancellable = g_steal_pointer (&self->cancellable);
+
+  if (cancellable != NULL && self->cancelled_id != 0)
+    g_signal_handler_disconnect (cancellable, self->cancelled_id);
+  self->cancelled_id = 0;
+}
+
 /* Lets go of the engine; afterwards no event comes. */
 static void
 runner_drop_engine (TcpRunner *self)
@@ -25,6 +37,8 @@ runner_drop_engine (TcpRunner *self)
   if (engine == NULL)
     return;
 
+  /* A call that was put to it after the last would never be answered. */
+  runner_forget_cancellable (self);
   tcp_event_queue_close (events);
   self->klass->close (engine);
   self->klass->unref (engine);
@@ -35,12 +49,16 @@ runner_end_start (TcpRunner *self,
                   GError    *error)
 {
   g_autoptr (GTask) task = g_steal_pointer (&self->task);
-  g_autoptr (GCancellable) cancellable = g_steal_pointer (&self->cancellable);
+
+  /* It may have been closed while its start was being told. */
+  if (!self->starting)
+    {
+      g_clear_error (&error);
+      return;
+    }
 
   self->starting = FALSE;
-  if (cancellable != NULL)
-    g_cancellable_disconnect (cancellable, self->cancelled_id);
-
+  runner_forget_cancellable (self);
   if (task == NULL)
     self->start_error = error;
   else if (error != NULL)
@@ -100,6 +118,7 @@ cancel_data_free (gpointer user_data)
 
 static gboolean
 runner_begin_start (TcpRunner     *self,
+                    gboolean       blocking,
                     GCancellable  *cancellable,
                     GError       **error)
 {
@@ -124,6 +143,8 @@ runner_begin_start (TcpRunner     *self,
   tcp_status_set (self->status, ended, FALSE);
   tcp_status_set_error (self->status, NULL);
   events = tcp_event_queue_new (context, on_event, self);
+  if (blocking)
+    tcp_event_queue_claim_start (events);
   self->engine = self->klass->make (self->owner, events, error);
   if (self->engine == NULL)
     {
@@ -159,7 +180,7 @@ tcp_runner_start_async (TcpRunner           *self,
   g_task_set_source_tag (task, source_tag);
   /* The engine answers a cancellation, once it has cleaned up. */
   g_task_set_check_cancellable (task, FALSE);
-  if (runner_begin_start (self, cancellable, &error))
+  if (runner_begin_start (self, FALSE, cancellable, &error))
     self->task = g_steal_pointer (&task);
   else
     g_task_return_error (task, error);
@@ -175,7 +196,7 @@ tcp_runner_start (TcpRunner     *self,
   g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
   gboolean own;
 
-  if (!runner_begin_start (self, cancellable, error))
+  if (!runner_begin_start (self, TRUE, cancellable, error))
     return FALSE;
 
   /* Nobody iterates the context while this thread is here, if it is its own; the
@@ -186,6 +207,8 @@ tcp_runner_start (TcpRunner     *self,
     {
       g_autoptr (TcpEvent) event = tcp_event_queue_wait (events, own);
 
+      if (event == NULL)
+        break;
       on_event (event, self);
     }
   if (own)

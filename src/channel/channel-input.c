@@ -38,6 +38,8 @@ input_fill (TcpChannel *self)
       /* libsoup knows whether this end was due. */
       tcp_channel_input_stop (self);
       tcp_control_stream_end (self->control, error);
+      /* What cannot be written is not waited for. */
+      tcp_channel_start_deadline (self);
     }
 }
 

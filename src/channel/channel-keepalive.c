@@ -16,11 +16,12 @@
  * known to have arrived counts as lost if the WebSocket breaks. */
 #define CONFIRM_AFTER G_TIME_SPAN_SECOND
 
-/* A peer that does not read, because its own TCP connection is not read, cannot
- * see our ping either. Its kernel still answers: everything sent is acknowledged,
- * and the rest waits for its window to open. A dead path acknowledges nothing. */
+/* A ping waits behind the data before it: a peer that does not read, because its own
+ * TCP connection is not read, does not see it, and on a slow path it is not there yet.
+ * The kernel knows better: as long as something waits, a path that is alive brings
+ * acknowledgements, or answers the probes of a window that is closed. */
 static gboolean
-peer_pushes_back (TcpChannel *self)
+path_is_alive (TcpChannel *self)
 {
   struct tcp_info info;
   socklen_t length = sizeof (info);
@@ -35,7 +36,11 @@ peer_pushes_back (TcpChannel *self)
       ioctl (fd, SIOCOUTQ, &waiting) < 0)
     return FALSE;
 
-  return waiting > 0 && info.tcpi_unacked == 0;
+  if (waiting == 0)
+    return FALSE;
+  if (info.tcpi_unacked == 0)
+    return info.tcpi_probes <= 1;
+  return info.tcpi_last_ack_recv < self->timeout / G_TIME_SPAN_MILLISECOND;
 }
 
 static void
@@ -43,6 +48,10 @@ send_ping (TcpChannel *self,
            gint64      now)
 {
   self->ping_time = now;
+  /* One that still waits does for this one too: they are not to pile up. */
+  if (self->controls > 0)
+    return;
+
   self->ping_sent = self->sent;
   self->unconfirmed_since = 0;
   tcp_channel_send_control (self, TCP_FRAME_PING, &now, sizeof (now));
@@ -64,7 +73,7 @@ schedule (TcpChannel *self,
     set_due (self, now + HEARTBEAT);
   else if (self->ping_time != 0 && self->timeout > 0)
     set_due (self, MIN (self->next_ping, self->ping_time + self->timeout));
-  else if (self->unconfirmed_since != 0)
+  else if (self->unconfirmed_since != 0 && self->ping_time == 0)
     set_due (self, MIN (self->next_ping, self->unconfirmed_since + CONFIRM_AFTER));
   else
     set_due (self, self->next_ping);
@@ -75,14 +84,17 @@ on_keepalive (gpointer user_data)
 {
   TcpChannel *self = user_data;
   gint64 now = g_get_monotonic_time ();
+  gboolean due = FALSE;
 
   if (self->paused)
     {
-      tcp_channel_send_control (self, TCP_FRAME_PONG, "", 0);
+      /* Those that do not get away are not to pile up. */
+      if (self->controls == 0)
+        tcp_channel_send_control (self, TCP_FRAME_PONG, "", 0);
     }
   else if (self->ping_time != 0 && self->timeout > 0 && now >= self->ping_time + self->timeout)
     {
-      if (self->last_received < self->ping_time && !peer_pushes_back (self))
+      if (self->last_received < self->ping_time && !path_is_alive (self))
         {
           g_autoptr (GError) error = NULL;
 
@@ -95,13 +107,18 @@ on_keepalive (gpointer user_data)
       self->ping_time = 0;
     }
 
-  if (now >= self->next_ping ||
-      (self->unconfirmed_since != 0 && now >= self->unconfirmed_since + CONFIRM_AFTER))
+  if (now >= self->next_ping)
     {
-      if (self->ping_time == 0 && !self->paused)
-        send_ping (self, now);
+      due = TRUE;
       self->next_ping = now + self->interval;
     }
+  if (self->unconfirmed_since != 0 && self->ping_time == 0 && now >= self->unconfirmed_since + CONFIRM_AFTER)
+    {
+      due = TRUE;
+      self->unconfirmed_since = now;
+    }
+  if (due && !self->paused && (self->ping_time == 0 || self->timeout == 0))
+    send_ping (self, now);
 
   schedule (self, now);
   return G_SOURCE_CONTINUE;

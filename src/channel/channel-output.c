@@ -231,8 +231,9 @@ tcp_channel_send (TcpChannel *self,
   g_queue_push_tail (&self->queue, buffer);
   if (self->output_source == NULL && !self->output_failed)
     output_flush (self);
-  /* What has to wait should not hold more than it must. */
-  if (!g_queue_is_empty (&self->queue))
+  /* What has to wait should not hold more than it must; but TLS wants to see a buffer
+   * again where it was. */
+  if (!g_queue_is_empty (&self->queue) && !((TcpBuffer *) self->queue.tail->data)->started)
     self->queue.tail->data = tcp_buffer_shrink (self->queue.tail->data);
 }
 
@@ -259,8 +260,9 @@ tcp_channel_steal_unsent (TcpChannel *self,
           g_queue_push_tail (&kept, buffer);
           continue;
         }
-      /* The rest of the frame would arrive a second time, so nothing can follow. */
-      if (buffer->sent > 0)
+      /* The rest of the frame would arrive a second time, so nothing can follow; nor
+       * can it after one that TLS may have taken in. */
+      if (buffer->sent > 0 || buffer->started)
         tcp_channel_output_stop (self);
       tcp_frame_unwrap (buffer);
       g_queue_push_tail (unsent, buffer);

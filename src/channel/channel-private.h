@@ -96,6 +96,7 @@ void tcp_channel_queue_control (TcpChannel   *self,
                                 gconstpointer frame,
                                 gsize         length);
 void tcp_channel_flushed (TcpChannel *self);
+void tcp_channel_start_deadline (TcpChannel *self);
 void tcp_channel_peer_closed (TcpChannel *self,
                               guint       code,
                               const char *reason);

@@ -6,7 +6,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-/* How long a closing handshake may make no progress. */
+/* How long the output may make no progress while the channel is being closed. libsoup
+ * gives the peer as long again to answer. */
 #define CLOSE_TIMEOUT (5 * G_TIME_SPAN_SECOND)
 
 /* Data beyond this that the kernel has not sent yet stays in our queue, where a
@@ -72,8 +73,8 @@ on_deadline (gpointer user_data)
 }
 
 /* From here on the channel ends, if need be without its peer. */
-static void
-start_deadline (TcpChannel *self)
+void
+tcp_channel_start_deadline (TcpChannel *self)
 {
   if (self->deadline != NULL)
     return;
@@ -238,7 +239,7 @@ tcp_channel_flushed (TcpChannel *self)
   gboolean stuck = self->output_failed;
 
   if (stuck)
-    start_deadline (self);
+    tcp_channel_start_deadline (self);
   if (self->full && tcp_channel_can_send (self) && self->callbacks.drained != NULL)
     self->callbacks.drained (self, self->user_data);
 
@@ -278,7 +279,7 @@ tcp_channel_close (TcpChannel *self,
         end = g_utf8_find_prev_char (reason, end);
       self->close_reason = g_strndup (reason, end - reason);
     }
-  start_deadline (self);
+  tcp_channel_start_deadline (self);
   tcp_channel_flushed (self);
 }
 
@@ -306,7 +307,7 @@ tcp_channel_peer_closed (TcpChannel *self,
 {
   if (self->phase == TCP_CHANNEL_OPEN)
     self->phase = TCP_CHANNEL_CLOSING;
-  start_deadline (self);
+  tcp_channel_start_deadline (self);
   channel_report (self, code, reason, NULL);
 }
 

@@ -6,7 +6,7 @@
 
 #define GETTER(ctype, name, zero, expression) \
   TCP_GETTER (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name, zero, expression)
-#define SETTER_PLAIN(ctype, name) TCP_SETTER_PLAIN (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name)
+#define SETTER_UINT(name) TCP_SETTER_UINT (TcpGateway, gateway, TCP_IS_GATEWAY, name)
 #define SETTER_STRING(name) TCP_SETTER_STRING (TcpGateway, gateway, TCP_IS_GATEWAY, name)
 #define SETTER_OBJECT(ctype, name) TCP_SETTER_OBJECT (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name)
 
@@ -85,7 +85,7 @@ GETTER (guint, port, 0, tcp_gateway_peek_settings (self)->port)
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, port)
+SETTER_UINT (port)
 
 /**
  * tcp_gateway_get_path:
@@ -201,7 +201,7 @@ GETTER (guint, connect_timeout, 0, tcp_gateway_peek_settings (self)->connect_tim
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, connect_timeout)
+SETTER_UINT (connect_timeout)
 
 /**
  * tcp_gateway_get_session_timeout:
@@ -227,7 +227,7 @@ GETTER (guint, session_timeout, 0, tcp_gateway_peek_settings (self)->session_tim
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, session_timeout)
+SETTER_UINT (session_timeout)
 
 /**
  * tcp_gateway_get_keepalive_interval:
@@ -253,7 +253,7 @@ GETTER (guint, keepalive_interval, 0, tcp_gateway_peek_settings (self)->keepaliv
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, keepalive_interval)
+SETTER_UINT (keepalive_interval)
 
 /**
  * tcp_gateway_get_keepalive_timeout:
@@ -279,7 +279,7 @@ GETTER (guint, keepalive_timeout, 0, tcp_gateway_peek_settings (self)->keepalive
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, keepalive_timeout)
+SETTER_UINT (keepalive_timeout)
 
 /**
  * tcp_gateway_get_max_buffered_bytes:
@@ -305,7 +305,7 @@ GETTER (guint, max_buffered_bytes, 0, tcp_gateway_peek_settings (self)->max_buff
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, max_buffered_bytes)
+SETTER_UINT (max_buffered_bytes)
 
 /**
  * tcp_gateway_get_max_connections:
@@ -331,7 +331,7 @@ GETTER (guint, max_connections, 0, tcp_gateway_peek_settings (self)->max_connect
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, max_connections)
+SETTER_UINT (max_connections)
 
 /**
  * tcp_gateway_get_reset_on_loss:

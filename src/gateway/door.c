@@ -5,8 +5,8 @@
 #include "base/listen.h"
 #include "base/source.h"
 
-/* Connections that are not a WebSocket yet. */
-#define MAX_VISITORS 512
+/* How long a connection may take to become a WebSocket, if nothing else was said. */
+#define DEFAULT_TIMEOUT 10000
 
 #define VISITOR_KEY "tcp-visitor"
 
@@ -14,12 +14,13 @@ struct _TcpDoor
 {
   SoupServer *soup;
   GTlsCertificate *certificate; /* NULL for none */
-  guint timeout;                /* ms, 0 for none */
+  guint timeout;                /* ms */
   TcpChannelGroup *group;
   TcpLog *log;
   GSocketService *service;
   GCancellable *closing;
   GHashTable *visitors; /* set of Visitor */
+  guint max_visitors;
 };
 
 typedef struct
@@ -36,7 +37,10 @@ visitor_free (gpointer data)
   Visitor *visitor = data;
 
   if (visitor->door != NULL)
-    g_hash_table_remove (visitor->door->visitors, visitor);
+    {
+      g_hash_table_remove (visitor->door->visitors, visitor);
+      g_socket_service_start (visitor->door->service);
+    }
   tcp_source_clear (&visitor->deadline);
   g_free (visitor);
 }
@@ -122,19 +126,15 @@ on_incoming (GSocketService    *service,
   TcpDoor *self = user_data;
   Visitor *visitor;
 
-  if (g_hash_table_size (self->visitors) >= MAX_VISITORS)
-    {
-      tcp_log_warn (self->log, "more than %u connections are not a WebSocket yet: one was turned away", MAX_VISITORS);
-      return TRUE;
-    }
-
   visitor = g_new0 (Visitor, 1);
   visitor->door = self;
   visitor->socket = g_socket_connection_get_socket (connection);
   visitor->deadline = tcp_timer_new ("[tcptunnel] visitor deadline", on_deadline, visitor);
-  if (self->timeout > 0)
-    g_source_set_ready_time (visitor->deadline, g_get_monotonic_time () + self->timeout * G_TIME_SPAN_MILLISECOND);
+  g_source_set_ready_time (visitor->deadline, g_get_monotonic_time () + self->timeout * G_TIME_SPAN_MILLISECOND);
   g_hash_table_add (self->visitors, visitor);
+  /* The others wait in the kernel. */
+  if (g_hash_table_size (self->visitors) >= self->max_visitors)
+    g_socket_service_stop (self->service);
   g_object_set_data_full (G_OBJECT (connection), VISITOR_KEY, visitor, visitor_free);
 
   if (self->certificate != NULL)
@@ -155,7 +155,8 @@ tcp_door_new (SoupServer      *soup,
 
   self->soup = g_object_ref (soup);
   self->certificate = certificate != NULL ? g_object_ref (certificate) : NULL;
-  self->timeout = timeout;
+  self->timeout = timeout > 0 ? timeout : DEFAULT_TIMEOUT;
+  self->max_visitors = tcp_limit_visitors ();
   self->group = tcp_channel_group_ref (group);
   self->log = tcp_log_ref (log);
   self->closing = g_cancellable_new ();
@@ -201,6 +202,15 @@ tcp_door_free (TcpDoor *self)
   GHashTableIter iter;
   gpointer visitor;
 
+  /* libsoup lets go of them one after the other, some later. */
+  g_hash_table_iter_init (&iter, self->visitors);
+  while (g_hash_table_iter_next (&iter, &visitor, NULL))
+    {
+      ((Visitor *) visitor)->door = NULL;
+      tcp_source_clear (&((Visitor *) visitor)->deadline);
+    }
+  g_hash_table_unref (self->visitors);
+
   g_signal_handlers_disconnect_by_data (self->service, self);
   g_socket_service_stop (self->service);
   g_socket_listener_close (G_SOCKET_LISTENER (self->service));
@@ -210,14 +220,6 @@ tcp_door_free (TcpDoor *self)
   soup_server_disconnect (self->soup);
   g_object_unref (self->soup);
 
-  /* Those that libsoup has not let go of yet. */
-  g_hash_table_iter_init (&iter, self->visitors);
-  while (g_hash_table_iter_next (&iter, &visitor, NULL))
-    {
-      ((Visitor *) visitor)->door = NULL;
-      tcp_source_clear (&((Visitor *) visitor)->deadline);
-    }
-  g_hash_table_unref (self->visitors);
   g_clear_object (&self->certificate);
   tcp_channel_group_unref (self->group);
   tcp_log_unref (self->log);

@@ -80,7 +80,7 @@ guest_dial_failed (TcpGuest   *self,
 
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the target %s cannot be reached: %s",
                        self->settings->target, why);
-  tcp_session_reset_stream (self->session, stream, error);
+  tcp_stream_reset (stream, error);
 }
 
 static void
@@ -165,7 +165,7 @@ on_stream_opened (TcpSession *session,
 
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "the gateway has %u connections already",
                            self->settings->max_connections);
-      tcp_session_reset_stream (session, stream, error);
+      tcp_stream_reset (stream, error);
       return;
     }
   guest_dial (self, stream);

@@ -8,11 +8,16 @@
 
 /* Toward TCP */
 
+/* What the peer makes us say, such as that connections are refused, is said however
+ * much waits; with this much waiting it is not listened to. */
+#define MAX_ANSWERS (1024 * 1024)
+
 /* The room that is kept free is what one more message may bring. */
 static gboolean
 session_is_full (TcpSession *self)
 {
-  return self->queued + TCP_CHANNEL_MAX_WHOLE > self->max_buffered;
+  return (self->queued > 0 && self->queued + TCP_CHANNEL_MAX_WHOLE > self->max_buffered) ||
+         tcp_channel_get_pending (self->channel) > MAX_ANSWERS;
 }
 
 void
@@ -25,8 +30,11 @@ tcp_session_update_pause (TcpSession *self)
     {
       self->channel_paused = TRUE;
       tcp_channel_pause (self->channel);
+      /* Asks to be told when there is room. */
+      (void) tcp_channel_can_send (self->channel);
     }
-  else if (self->channel_paused && self->queued <= self->max_buffered / 4)
+  else if (self->channel_paused && self->queued <= self->max_buffered / 4 &&
+           tcp_channel_get_pending (self->channel) <= MAX_ANSWERS / 2)
     {
       self->channel_paused = FALSE;
       tcp_channel_resume (self->channel);
@@ -190,15 +198,6 @@ tcp_session_open (TcpSession        *self,
   return stream;
 }
 
-/* Breaks a connection, at both ends. */
-void
-tcp_session_reset_stream (TcpSession   *self,
-                          TcpStream    *stream,
-                          const GError *error)
-{
-  tcp_stream_reset (stream, error);
-}
-
 /* From TCP into the channel */
 
 /* The TCP peer has no more to say. These dialects have no half-close: that ends
@@ -295,9 +294,10 @@ session_peer_opens (TcpSession *self,
     }
   if (g_hash_table_size (self->streams) >= self->max_streams)
     {
-      tcp_log_warn (self->log, "%s opened more than %u connections: one was refused", self->peer, self->max_streams);
+      tcp_log_debug (self->log, "%s opened more than %u connections: one was refused", self->peer, self->max_streams);
       tcp_closed_ids_add (self->closed_ids, id, g_get_monotonic_time ());
       session_send_end (self, id);
+      tcp_session_update_pause (self);
       return NULL;
     }
 

@@ -139,7 +139,8 @@ session_keep_stream (TcpSession *self,
   if (unconfirmed == 0)
     return;
 
-  if (self->reset_on_loss)
+  /* The end is not to be told as an orderly one. */
+  if (self->reset_on_loss || self->ending)
     {
       g_autoptr (GError) error = NULL;
 
@@ -169,14 +170,21 @@ session_raw_closed (TcpSession   *self,
     return;
 
   tcp_stream_ref (stream);
-  if (self->ending && code != 0)
+  if (code == TCP_CLOSE_RESET)
+    {
+      tcp_stream_reset (stream, error);
+      return;
+    }
+  if (code == TCP_CLOSE_NORMAL)
+    {
+      tcp_session_finish_stream (self, stream, !self->ending);
+      return;
+    }
+
+  session_keep_stream (self, stream, channel, error->message);
+  /* Our end was all that was left to say, and it was said. */
+  if (self->ending && g_queue_is_empty (&self->unsent) && !tcp_stream_is_closed (stream))
     tcp_session_finish_stream (self, stream, FALSE);
-  else if (self->ending || code == TCP_CLOSE_RESET)
-    tcp_stream_reset (stream, error);
-  else if (code == TCP_CLOSE_NORMAL)
-    tcp_session_finish_stream (self, stream, TRUE);
-  else
-    session_keep_stream (self, stream, channel, error->message);
 }
 
 static GError *
@@ -235,7 +243,11 @@ static void
 on_channel_drained (TcpChannel *channel,
                     gpointer    user_data)
 {
-  tcp_session_pump (user_data);
+  TcpSession *self = tcp_session_ref (user_data);
+
+  tcp_session_update_pause (self);
+  tcp_session_pump (self);
+  tcp_session_unref (self);
 }
 
 static const TcpChannelCallbacks channel_callbacks = {
@@ -261,6 +273,8 @@ tcp_session_attach (TcpSession *self,
       if (stream != NULL && self->dialect->outlives_channel)
         session_keep_stream (self, stream, old, "superseded");
       tcp_channel_close (old, TCP_CLOSE_SUPERSEDED, "superseded by a newer WebSocket");
+      /* Its answer is to be seen. */
+      tcp_channel_resume (old);
     }
 
   self->channel = tcp_channel_ref (channel);

@@ -21,7 +21,7 @@ typedef struct _TcpSession TcpSession;
 typedef struct
 {
   /* The peer opened a connection: dial, then tcp_stream_attach(), or
-   * tcp_session_reset_stream(). NULL refuses whatever the peer opens. */
+   * tcp_stream_reset(). NULL refuses whatever the peer opens. */
   void (*opened) (TcpSession *session,
                   TcpStream  *stream,
                   gpointer    user_data);
@@ -59,9 +59,6 @@ void tcp_session_attach (TcpSession *self,
 TcpChannel *tcp_session_get_channel (TcpSession *self);
 TcpStream *tcp_session_open (TcpSession        *self,
                              GSocketConnection *connection);
-void tcp_session_reset_stream (TcpSession   *self,
-                               TcpStream    *stream,
-                               const GError *error);
 guint tcp_session_get_n_streams (TcpSession *self);
 gboolean tcp_session_is_idle (TcpSession *self);
 void tcp_session_set_next_id (TcpSession *self,

@@ -3,6 +3,7 @@
 #include "session/stream.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <gio/gio.h>
 #include <netinet/in.h>
@@ -14,6 +15,11 @@
  * much it may still say before it is told, by a reset, that nobody listens. */
 #define LINGER_SECONDS 10
 #define LINGER_BYTES (64 * 1024)
+
+/* Connections that linger hold a file descriptor each; beyond so many in the process,
+ * they are closed without. */
+#define MAX_LINGERING 64
+static atomic_uint lingering;
 
 struct _TcpStream
 {
@@ -184,12 +190,6 @@ tcp_stream_attach (TcpStream         *self,
 }
 
 gboolean
-tcp_stream_is_attached (TcpStream *self)
-{
-  return self->socket != NULL;
-}
-
-gboolean
 tcp_stream_is_closed (TcpStream *self)
 {
   return self->closed;
@@ -312,6 +312,7 @@ static void
 linger_source_finalize (GSource *source)
 {
   g_object_unref (((LingerSource *) source)->connection);
+  atomic_fetch_sub_explicit (&lingering, 1, memory_order_relaxed);
 }
 
 static GSourceFuncs linger_source_funcs = {
@@ -323,8 +324,12 @@ static void
 linger (GSocketConnection *connection)
 {
   g_autoptr (GSource) source = g_source_new (&linger_source_funcs, sizeof (LingerSource));
+  guint others = atomic_fetch_add_explicit (&lingering, 1, memory_order_relaxed);
 
   ((LingerSource *) source)->connection = g_object_ref (connection);
+  if (others >= MAX_LINGERING)
+    return;
+
   g_source_set_static_name (source, "[tcptunnel] linger");
   g_source_add_unix_fd (source, g_socket_get_fd (g_socket_connection_get_socket (connection)), G_IO_IN);
   g_source_set_ready_time (source, g_get_monotonic_time () + LINGER_SECONDS * G_TIME_SPAN_SECOND);

@@ -41,7 +41,6 @@ void tcp_stream_set_serial (TcpStream *self,
 guint64 tcp_stream_get_serial (TcpStream *self);
 void tcp_stream_attach (TcpStream         *self,
                         GSocketConnection *connection);
-gboolean tcp_stream_is_attached (TcpStream *self);
 gboolean tcp_stream_is_closed (TcpStream *self);
 gboolean tcp_stream_peer_has_left (TcpStream *self);
 void tcp_stream_watch (TcpStream *self);

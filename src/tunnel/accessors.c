@@ -7,6 +7,7 @@
 #define GETTER(ctype, name, zero, expression) \
   TCP_GETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name, zero, expression)
 #define SETTER_PLAIN(ctype, name) TCP_SETTER_PLAIN (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name)
+#define SETTER_UINT(name) TCP_SETTER_UINT (TcpTunnel, tunnel, TCP_IS_TUNNEL, name)
 #define SETTER_STRING(name) TCP_SETTER_STRING (TcpTunnel, tunnel, TCP_IS_TUNNEL, name)
 #define SETTER_OBJECT(ctype, name) TCP_SETTER_OBJECT (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name)
 
@@ -85,7 +86,7 @@ GETTER (guint, port, 0, tcp_tunnel_peek_settings (self)->port)
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, port)
+SETTER_UINT (port)
 
 /**
  * tcp_tunnel_get_mode:
@@ -136,7 +137,7 @@ GETTER (guint, max_reconnect_attempts, 0, tcp_tunnel_peek_settings (self)->max_r
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, max_reconnect_attempts)
+SETTER_UINT (max_reconnect_attempts)
 
 /**
  * tcp_tunnel_get_reconnect_delay:
@@ -162,7 +163,7 @@ GETTER (guint, reconnect_delay, 0, tcp_tunnel_peek_settings (self)->reconnect_de
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, reconnect_delay)
+SETTER_UINT (reconnect_delay)
 
 /**
  * tcp_tunnel_get_max_reconnect_delay:
@@ -188,7 +189,7 @@ GETTER (guint, max_reconnect_delay, 0, tcp_tunnel_peek_settings (self)->max_reco
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, max_reconnect_delay)
+SETTER_UINT (max_reconnect_delay)
 
 /**
  * tcp_tunnel_get_log_level:
@@ -241,7 +242,7 @@ GETTER (guint, connect_timeout, 0, tcp_tunnel_peek_settings (self)->connect_time
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, connect_timeout)
+SETTER_UINT (connect_timeout)
 
 /**
  * tcp_tunnel_get_keepalive_interval:
@@ -267,7 +268,7 @@ GETTER (guint, keepalive_interval, 0, tcp_tunnel_peek_settings (self)->keepalive
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, keepalive_interval)
+SETTER_UINT (keepalive_interval)
 
 /**
  * tcp_tunnel_get_keepalive_timeout:
@@ -293,7 +294,7 @@ GETTER (guint, keepalive_timeout, 0, tcp_tunnel_peek_settings (self)->keepalive_
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, keepalive_timeout)
+SETTER_UINT (keepalive_timeout)
 
 /**
  * tcp_tunnel_get_max_buffered_bytes:
@@ -319,7 +320,7 @@ GETTER (guint, max_buffered_bytes, 0, tcp_tunnel_peek_settings (self)->max_buffe
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, max_buffered_bytes)
+SETTER_UINT (max_buffered_bytes)
 
 /**
  * tcp_tunnel_get_max_connections:
@@ -345,7 +346,7 @@ GETTER (guint, max_connections, 0, tcp_tunnel_peek_settings (self)->max_connecti
  *
  * Since: 1.0
  */
-SETTER_PLAIN (guint, max_connections)
+SETTER_UINT (max_connections)
 
 /**
  * tcp_tunnel_get_reset_on_loss:

@@ -32,6 +32,7 @@ struct _TcpLink
   GSource *retry;
   GSource *token_timeout;
   gboolean waiting_for_token;
+  guint tokens_asked; /* since the last that was accepted */
   gboolean was_connected;
   gint64 connected_at;
   GError *refusal; /* of the token, while the application is asked */
@@ -133,16 +134,16 @@ on_token_timeout (gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-/* A token that is refused as well counts as an attempt, so that this ends. */
+/* Tokens that are refused as well are as many as attempts to reconnect, so that this
+ * ends. */
 static gboolean
 link_ask_for_token (TcpLink      *self,
                     const GError *error)
 {
-  guint delay;
-
-  if (!tcp_backoff_next (&self->backoff, 0, &delay))
+  if (self->tokens_asked >= MAX (1, self->backoff.max_attempts))
     return FALSE;
 
+  self->tokens_asked++;
   tcp_log_debug (self->log, "%s: is there another?", error->message);
   g_clear_error (&self->refusal);
   self->refusal = g_error_copy (error);
@@ -197,14 +198,11 @@ on_dialled (TcpDialResult *result,
   if (self->was_connected)
     tcp_status_add (self->status, reconnects, 1);
   self->was_connected = TRUE;
+  self->tokens_asked = 0;
   self->connected_at = g_get_monotonic_time ();
   tcp_log_info (self->log, "connected to %s", self->display);
   link_set_state (self, TCP_TUNNEL_STATE_CONNECTED);
-  /* Somebody may have closed the tunnel on hearing that. */
-  if (self->closed)
-    tcp_channel_abort (result->channel, NULL);
-  else
-    tcp_session_attach (self->session, result->channel);
+  tcp_session_attach (self->session, result->channel);
 }
 
 static void

@@ -355,8 +355,15 @@ tcp_tunnel_set_token (TcpTunnel  *self,
 
   g_free (self->settings->token);
   self->settings->token = g_strdup (token);
-  if (self->runner.engine != NULL)
-    tcp_engine_set_token (self->runner.engine, tcp_token_is_valid (token) ? token : NULL);
+  if (self->runner.engine == NULL)
+    return;
+
+  if (token != NULL && !tcp_token_is_valid (token))
+    {
+      tcp_log_warn (self->log, "the new token is not used: it is empty, or has a space or a character that is not ASCII in it");
+      token = NULL;
+    }
+  tcp_engine_set_token (self->runner.engine, token);
 }
 
 /**
@@ -462,8 +469,8 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    * Emitted when the gateway refused the token (401).
    *
    * The tunnel then waits up to a minute for [method@TcpTunnel.Tunnel.set_token], which
-   * may be called from the handler or later. A new token that is refused as well counts
-   * as an attempt to reconnect. If nobody listens to this signal, the tunnel ends.
+   * may be called from the handler or later. It asks as often in a row as it tries to
+   * reconnect, but at least once. If nobody listens to this signal, the tunnel ends.
    *
    * Since: 1.0
    */

@@ -4,6 +4,7 @@
  * reading of a client's SoupWebsocketConnection, and takes the stream of a server's message
  * away during the handshake. When one of these fails, libsoup has changed. */
 
+#include "base/listen.h"
 #include "channel-end.h"
 #include "client.h"
 #include "socket-util.h"
@@ -76,16 +77,19 @@ static void
 server_init (Server *self)
 {
   g_autoptr (GError) error = NULL;
-  g_autoslist (GUri) uris = NULL;
+  g_autoptr (GSocketAddress) any = g_inet_socket_address_new_from_string ("127.0.0.1", 0);
+  g_autoptr (GSocket) socket = tcp_listen_socket (any, &error);
+  g_autoptr (GSocketAddress) address = NULL;
 
+  g_assert_no_error (error);
+  address = g_socket_get_local_address (socket, NULL);
+  self->port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address));
   self->group = tcp_channel_group_new ();
   self->received = g_byte_array_new ();
   self->server = soup_server_new (NULL, NULL);
   soup_server_add_handler (self->server, NULL, on_request, self, NULL);
-  soup_server_listen_local (self->server, 0, SOUP_SERVER_LISTEN_IPV4_ONLY, &error);
+  soup_server_listen_socket (self->server, socket, 0, &error);
   g_assert_no_error (error);
-  uris = soup_server_get_uris (self->server);
-  self->port = g_uri_get_port (uris->data);
 }
 
 static void

@@ -3,7 +3,9 @@
 #include "base/log.h"
 #include "base/status.h"
 
+#include "channel-end.h"
 #include "client.h"
+#include "monitor.h"
 #include "socket-util.h"
 #include "test-util.h"
 
@@ -13,7 +15,7 @@
 #define SECRET "s3cret"
 
 /* Whatever is logged, by any thread. */
-static GMutex mutex;
+static Monitor monitor;
 static GString *logged;
 
 static GLogWriterOutput
@@ -22,13 +24,13 @@ write_log (GLogLevelFlags   level,
            gsize            n_fields,
            gpointer         user_data)
 {
-  g_mutex_lock (&mutex);
+  monitor_enter (&monitor);
   g_string_append_printf (logged, "%x", level);
   for (gsize i = 0; i < n_fields; i++)
     if (fields[i].length < 0)
       g_string_append_printf (logged, " %s=%s", fields[i].key, (const char *) fields[i].value);
   g_string_append_c (logged, '\n');
-  g_mutex_unlock (&mutex);
+  monitor_leave (&monitor);
 
   return G_LOG_WRITER_HANDLED;
 }
@@ -40,9 +42,9 @@ handle_log (const char     *domain,
             const char     *message,
             gpointer        user_data)
 {
-  g_mutex_lock (&mutex);
+  monitor_enter (&monitor);
   g_string_append_printf (logged, "%x MESSAGE=%s\n", level, message);
-  g_mutex_unlock (&mutex);
+  monitor_leave (&monitor);
 }
 
 static char *
@@ -50,10 +52,10 @@ take_log (void)
 {
   char *text;
 
-  g_mutex_lock (&mutex);
+  monitor_enter (&monitor);
   text = g_strdup (logged->str);
   g_string_truncate (logged, 0);
-  g_mutex_unlock (&mutex);
+  monitor_leave (&monitor);
 
   return text;
 }
@@ -263,7 +265,8 @@ int
 main (int    argc,
       char **argv)
 {
-  g_test_init (&argc, &argv, NULL);
+  unit_test_init (&argc, &argv);
+  monitor_init (&monitor);
   logged = g_string_new (NULL);
   g_log_set_writer_func (write_log, NULL, NULL);
   g_log_set_default_handler (handle_log, NULL);

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #define CAP (512 * 1024)
-#define TOTAL (8 << 20)
+#define TOTAL ((gsize) test_count (8 << 20, 3 << 20))
 
 /* Nothing moves any more after so many iterations. */
 #define IDLE 300

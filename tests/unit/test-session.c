@@ -102,7 +102,7 @@ test_too_many (void)
   g_assert_null (tcp_session_open (end->session, NULL));
   g_assert_cmpuint (tcp_status_get (end->status, open_connections), ==, 2);
 
-  tcp_session_reset_stream (end->session, first, NULL);
+  tcp_stream_reset (first, NULL);
   g_assert_nonnull (tcp_session_open (end->session, NULL));
   g_assert_cmpuint (tcp_status_get (end->status, total_connections), ==, 3);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The library takes two liberties with libsoup that its API does not promise: it stops the
- * reading of a client's SoupWebsocketConnection, and takes the stream of a server's message
- * away during the handshake. When one of these fails, libsoup has changed. */
+/* The library takes liberties with libsoup that its API does not promise: it stops the
+ * reading of a client's SoupWebsocketConnection, takes the stream of a server's message away
+ * during the handshake, and knows the message again by the address it gave to libsoup. When
+ * one of these fails, libsoup has changed. */
 
-#include "base/listen.h"
 #include "channel-end.h"
 #include "client.h"
+#include "gateway/door.h"
 #include "socket-util.h"
 #include "test-util.h"
 #include "ws-client.h"
@@ -20,6 +21,7 @@
 typedef struct
 {
   SoupServer *server;
+  TcpDoor *door;
   guint port;
   TcpChannelGroup *group;
   TcpChannel *channel; /* the server's end */
@@ -48,7 +50,7 @@ on_upgraded (SoupServerMessage *message,
   Server *self = user_data;
   g_autoptr (SoupServerMessage) kept G_GNUC_UNUSED = g_object_ref (message);
   g_autoptr (GUri) uri = g_uri_ref (soup_server_message_get_uri (message));
-  g_autoptr (GSocket) socket = g_object_ref (soup_server_message_get_socket (message));
+  g_autoptr (GSocket) socket = tcp_door_admit (self->door, message);
   g_autoptr (GIOStream) stream = soup_server_message_steal_connection (message);
   g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_NONE);
   TcpChannelOptions options = { .uri = uri, .socket = socket, .log = log, .group = self->group };
@@ -78,18 +80,17 @@ server_init (Server *self)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GSocketAddress) any = g_inet_socket_address_new_from_string ("127.0.0.1", 0);
-  g_autoptr (GSocket) socket = tcp_listen_socket (any, &error);
+  g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_NONE);
   g_autoptr (GSocketAddress) address = NULL;
 
-  g_assert_no_error (error);
-  address = g_socket_get_local_address (socket, NULL);
-  self->port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address));
   self->group = tcp_channel_group_new ();
   self->received = g_byte_array_new ();
   self->server = soup_server_new (NULL, NULL);
   soup_server_add_handler (self->server, NULL, on_request, self, NULL);
-  soup_server_listen_socket (self->server, socket, 0, &error);
+  self->door = tcp_door_new (self->server, NULL, 0, self->group, log);
+  address = tcp_door_open (self->door, any, &error);
   g_assert_no_error (error);
+  self->port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address));
 }
 
 static void
@@ -97,7 +98,7 @@ server_clear (Server *self)
 {
   tcp_channel_abort (self->channel, NULL);
   tcp_channel_unref (self->channel);
-  soup_server_disconnect (self->server);
+  tcp_door_free (self->door);
   g_object_unref (self->server);
   wait_for_group (self->group);
   tcp_channel_group_unref (self->group);

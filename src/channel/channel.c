@@ -277,7 +277,7 @@ tcp_channel_close (TcpChannel *self,
       end = reason + MIN (strlen (reason), MAX_REASON);
       if (*end != '\0')
         end = g_utf8_find_prev_char (reason, end);
-      self->close_reason = g_strndup (reason, end - reason);
+      self->close_reason = end != NULL ? g_strndup (reason, end - reason) : NULL;
     }
   tcp_channel_start_deadline (self);
   tcp_channel_flushed (self);

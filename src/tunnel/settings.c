@@ -186,8 +186,11 @@ check_uri (TcpTunnelSettings  *self,
     return invalid (error, "the URL of the gateway is not valid: %s", describe_uri_error (local));
 
   scheme = g_uri_get_scheme (uri);
-  if (strcmp (scheme, "ws") != 0 && strcmp (scheme, "wss") != 0)
+  if (strcmp (scheme, "http") == 0 || strcmp (scheme, "https") == 0)
     return invalid (error, "the URL of the gateway must begin with ws:// or wss://, not %s:", scheme);
+  /* Another "scheme" may be half of a token that was given in place of the URL. */
+  if (strcmp (scheme, "ws") != 0 && strcmp (scheme, "wss") != 0)
+    return invalid (error, "the URL of the gateway must begin with ws:// or wss://");
   if (!is_host (g_uri_get_host (uri)))
     return invalid (error, "the URL of the gateway names no host, or one that is not valid");
 

@@ -392,7 +392,32 @@ test_ping_flood (void)
   g_bytes_unref (frame);
 }
 
-/* The one test that has to wait: the closing handshake is given up after 5 s. */
+/* This one and the next have to wait: what makes no progress is given up after 5 s. */
+static void
+test_end_while_blocked (void)
+{
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+
+  if (test_is_quick ())
+    {
+      g_test_skip ("it takes 5 s");
+      return;
+    }
+
+  loopback_pair (fds, 20000);
+  end = channel_end_new (fds[0], FALSE, NULL);
+  raw = raw_end_new (fds[1]);
+  channel_end_send (end, 0, 1 << 20);
+  g_assert_cmpuint (tcp_channel_get_pending (end->channel), >, 0);
+  g_assert_no_errno (shutdown (raw->fd, SHUT_WR));
+  WAIT_UNTIL (end->closed == 1);
+  g_assert_cmpuint (end->code, ==, 0);
+  g_assert_nonnull (end->error);
+}
+
+/* The closing handshake. */
 static void
 test_no_answer (void)
 {
@@ -434,6 +459,7 @@ main (int    argc,
   g_test_add_func ("/channel-close/connection-ends", test_connection_ends);
   g_test_add_func ("/channel-close/abort", test_abort);
   g_test_add_func ("/channel-close/ping-flood", test_ping_flood);
+  g_test_add_func ("/channel-close/end-while-blocked", test_end_while_blocked);
   g_test_add_func ("/channel-close/no-answer", test_no_answer);
   return g_test_run ();
 }

@@ -102,6 +102,30 @@ test_copy (void)
   g_assert_true (copy->reset_on_loss);
 }
 
+static void
+count_notify (guint *count)
+{
+  (*count)++;
+}
+
+/* A setter keeps to the range of its property, as g_object_set() does. */
+static void
+test_range (void)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:1");
+  guint changes = 0;
+
+  g_signal_connect_swapped (gateway, "notify", G_CALLBACK (count_notify), &changes);
+  tcp_gateway_set_max_buffered_bytes (gateway, 1000);
+  g_assert_cmpuint (tcp_gateway_get_max_buffered_bytes (gateway), ==, 512 * 1024);
+  tcp_gateway_set_port (gateway, 70000);
+  g_assert_cmpuint (tcp_gateway_get_port (gateway), ==, 65535);
+  g_assert_cmpuint (changes, ==, 2);
+  tcp_gateway_set_port (gateway, 65536);
+  g_assert_cmpuint (tcp_gateway_get_port (gateway), ==, 65535);
+  g_assert_cmpuint (changes, ==, 2);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -111,5 +135,6 @@ main (int    argc,
   g_test_add_func ("/gateway-settings/listen", test_listen);
   g_test_add_func ("/gateway-settings/path", test_path);
   g_test_add_func ("/gateway-settings/copy", test_copy);
+  g_test_add_func ("/gateway-settings/range", test_range);
   return g_test_run ();
 }

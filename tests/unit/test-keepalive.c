@@ -153,6 +153,102 @@ test_paused (void)
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
+/* Makes the keep-alive's time come, and waits until it was there. Where it goes next
+ * lies ahead, or it would be back at once, again and again. */
+static void
+dispatch (ChannelEnd *end)
+{
+  GSource *keepalive = end->channel->keepalive;
+  gint64 before = g_get_monotonic_time ();
+
+  g_source_set_ready_time (keepalive, 0);
+  WAIT_UNTIL (g_source_get_ready_time (keepalive) != 0);
+  g_assert_cmpint (g_source_get_ready_time (keepalive), >, before);
+}
+
+/* While nothing can be written, one control frame waits and no more. */
+static void
+check_blocked (gboolean paused)
+{
+  ChannelEndOptions options = { .interval = LONG };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  guint opcode;
+  GBytes *frame;
+
+  loopback_pair (fds, 20000);
+  end = channel_end_new (fds[0], TRUE, &options);
+  raw = raw_end_new (fds[1]);
+  channel_end_send (end, 0, 1 << 20);
+  if (paused)
+    tcp_channel_pause (end->channel);
+
+  for (guint i = 0; i < 50; i++)
+    {
+      end->channel->next_ping = 0;
+      dispatch (end);
+      g_assert_cmpuint (end->channel->controls, <=, 1);
+    }
+  g_assert_cmpuint (end->channel->controls, ==, 1);
+
+  /* It goes when there is room. */
+  do
+    {
+      frame = raw_end_wait_frame (raw, &opcode, TRUE);
+      g_assert_nonnull (frame);
+      g_bytes_unref (frame);
+    }
+  while (opcode != (paused ? TCP_FRAME_PONG : TCP_FRAME_PING));
+  WAIT_UNTIL (end->channel->controls == 0);
+  g_assert_cmpuint (end->closed, ==, 0);
+}
+
+static void
+test_blocked (void)
+{
+  check_blocked (TRUE);
+  check_blocked (FALSE);
+}
+
+/* Without a timeout pings go on, though none was ever answered. */
+static void
+test_no_timeout (void)
+{
+  ChannelEndOptions options = { .interval = LONG };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], TRUE, &options);
+  raw = raw_end_new (fds[1]);
+
+  for (guint i = 0; i < 5; i++)
+    {
+      GBytes *frame;
+      guint opcode;
+
+      do
+        {
+          frame = raw_end_wait_frame (raw, &opcode, FALSE);
+          g_assert_nonnull (frame);
+          g_bytes_unref (frame);
+        }
+      while (opcode != TCP_FRAME_PING);
+
+      /* Data that is unconfirmed for long does not make it spin. */
+      channel_end_send (end, i, 100);
+      g_assert_cmpint (end->channel->unconfirmed_since, !=, 0);
+      end->channel->unconfirmed_since = 1;
+      dispatch (end);
+
+      end->channel->next_ping = 0;
+      dispatch (end);
+    }
+  g_assert_cmpuint (end->closed, ==, 0);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -163,5 +259,7 @@ main (int    argc,
   g_test_add_func ("/keepalive/many-pings", test_many_pings);
   g_test_add_func ("/keepalive/off", test_off);
   g_test_add_func ("/keepalive/paused", test_paused);
+  g_test_add_func ("/keepalive/blocked", test_blocked);
+  g_test_add_func ("/keepalive/no-timeout", test_no_timeout);
   return g_test_run ();
 }

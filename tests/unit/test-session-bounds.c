@@ -224,6 +224,77 @@ test_turns (void)
   g_assert_cmpuint (before, <=, 2 * TCP_CHANNEL_MAX_PENDING);
 }
 
+/* Counts the refusals that have come, little by little. */
+static guint
+take_refusals (RawEnd *raw)
+{
+  GBytes *frame;
+  guint opcode;
+  guint n = 0;
+
+  raw_end_read (raw, raw->in->len + 4096);
+  while ((frame = raw_end_take_frame (raw, &opcode)) != NULL)
+    {
+      n += opcode == TCP_FRAME_BINARY && g_bytes_get_size (frame) == 4;
+      g_bytes_unref (frame);
+    }
+  return n;
+}
+
+/* A peer that opens ever more connections and does not read that they are refused. */
+static void
+test_refusals (void)
+{
+  SessionEndOptions options = {
+    .dialect = &tcp_dialect_tagged, .accepts = TRUE, .max_buffered_bytes = CAP, .max_streams = 1, .buffer = 20000,
+  };
+  guint opens = test_count (200000, 120000);
+  g_autoptr (SessionEnd) end = session_end_new (&options);
+  g_autoptr (RawEnd) raw = session_end_connect (end);
+  g_autoptr (GByteArray) wire = g_byte_array_new ();
+  TcpChannel *channel = tcp_session_get_channel (end->session);
+  gint64 deadline = test_deadline ();
+  gsize written = 0;
+  guint refused = 0;
+  RawEnd *peer;
+
+  for (guint32 id = 1; id <= opens; id++)
+    {
+      guint8 message[] = { id >> 24, id >> 16, id >> 8, id, 'x' };
+
+      append_frame (wire, 0x82, TRUE, message, sizeof (message));
+    }
+
+  for (guint idle = 0; idle < IDLE; idle++)
+    {
+      gsize n = write_some (raw, wire->data + written, wire->len - written);
+
+      written += n;
+      if (n > 0)
+        idle = 0;
+      g_main_context_iteration (NULL, FALSE);
+      g_assert_cmpuint (tcp_channel_get_pending (channel), <=, (1 << 20) + TCP_CHANNEL_INPUT_SIZE);
+    }
+  g_assert_cmpuint (written, <, wire->len);
+  g_assert_true (channel->paused);
+
+  while (refused < opens - 1)
+    {
+      written += write_some (raw, wire->data + written, wire->len - written);
+      refused += take_refusals (raw);
+      g_main_context_iteration (NULL, FALSE);
+      g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+    }
+  g_assert_false (channel->paused);
+
+  /* The one that was not refused was none the worse for it. */
+  g_assert_cmpuint (end->peers->len, ==, 1);
+  peer = end->peers->pdata[0];
+  raw_end_send (raw, 0x82, TRUE, "\0\0\0\1y", 5);
+  WAIT_UNTIL ((raw_end_read (peer, G_MAXUINT), peer->in->len == 2));
+  g_assert_cmpmem (peer->in->data, 2, "xy", 2);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -232,5 +303,6 @@ main (int    argc,
   g_test_add_func ("/session-bounds/down", test_down);
   g_test_add_func ("/session-bounds/up", test_up);
   g_test_add_func ("/session-bounds/turns", test_turns);
+  g_test_add_func ("/session-bounds/refusals", test_refusals);
   return g_test_run ();
 }

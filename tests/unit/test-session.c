@@ -413,6 +413,43 @@ test_raw_reset_on_loss (void)
   WAIT_UNTIL ((raw_end_read (peer, G_MAXUINT), peer->reset));
 }
 
+/* The end was on its way behind data that is now lost: it does not look orderly to the
+ * next WebSocket. */
+static void
+test_raw_superseded_while_ending (void)
+{
+  g_autoptr (SessionEnd) end = session_end_new (&raw_client);
+  g_autoptr (RawEnd) old = session_end_connect (end);
+  g_autoptr (RawEnd) next = NULL;
+  g_autoptr (RawEnd) peer = session_end_open (end, NULL);
+  g_autofree guint8 *data = g_malloc0 (200000);
+  g_autoptr (GBytes) frame = NULL;
+  const guint8 *code;
+  guint opcode;
+
+  /* Of this it is not known that it arrived, the rest is not sent yet. */
+  raw_end_write (peer, "hello", 5);
+  WAIT_UNTIL ((raw_end_read (old, G_MAXUINT), old->in->len > 0));
+  raw_end_write (peer, data, 200000);
+  g_assert_no_errno (shutdown (peer->fd, SHUT_WR));
+  WAIT_UNTIL (tcp_session_get_channel (end->session)->phase == TCP_CHANNEL_CLOSING);
+  g_assert_cmpuint (tcp_channel_get_pending (tcp_session_get_channel (end->session)), >, 0);
+
+  next = session_end_connect (end);
+  g_assert_cmpuint (end->streams_closed, ==, 1);
+  g_assert_error (end->stream_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST);
+  do
+    {
+      g_clear_pointer (&frame, g_bytes_unref);
+      frame = raw_end_wait_frame (next, &opcode, FALSE);
+      g_assert_nonnull (frame);
+    }
+  while (opcode != TCP_FRAME_CLOSE);
+  g_assert_cmpuint (g_bytes_get_size (frame), >=, 2);
+  code = g_bytes_get_data (frame, NULL);
+  g_assert_cmpuint (code[0] << 8 | code[1], ==, TCP_CLOSE_RESET);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -431,5 +468,6 @@ main (int    argc,
   g_test_add_func ("/session/raw/ends", test_raw_ends);
   g_test_add_func ("/session/raw/next-channel", test_raw_next_channel);
   g_test_add_func ("/session/raw/reset-on-loss", test_raw_reset_on_loss);
+  g_test_add_func ("/session/raw/superseded-while-ending", test_raw_superseded_while_ending);
   return g_test_run ();
 }

@@ -253,6 +253,30 @@ test_copy (void)
   g_assert_true (tcp_tunnel_settings_check (copy, NULL));
 }
 
+static void
+count_notify (guint *count)
+{
+  (*count)++;
+}
+
+/* A setter keeps to the range of its property, as g_object_set() does. */
+static void
+test_range (void)
+{
+  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new ("ws://127.0.0.1/", NULL);
+  guint changes = 0;
+
+  g_signal_connect_swapped (tunnel, "notify", G_CALLBACK (count_notify), &changes);
+  tcp_tunnel_set_max_buffered_bytes (tunnel, 1000);
+  g_assert_cmpuint (tcp_tunnel_get_max_buffered_bytes (tunnel), ==, 512 * 1024);
+  tcp_tunnel_set_port (tunnel, 70000);
+  g_assert_cmpuint (tcp_tunnel_get_port (tunnel), ==, 65535);
+  g_assert_cmpuint (changes, ==, 2);
+  tcp_tunnel_set_port (tunnel, 65536);
+  g_assert_cmpuint (tcp_tunnel_get_port (tunnel), ==, 65535);
+  g_assert_cmpuint (changes, ==, 2);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -267,5 +291,6 @@ main (int    argc,
   g_test_add_func ("/tunnel-settings/header-split", test_header_split);
   g_test_add_func ("/tunnel-settings/headers", test_headers);
   g_test_add_func ("/tunnel-settings/copy", test_copy);
+  g_test_add_func ("/tunnel-settings/range", test_range);
   return g_test_run ();
 }

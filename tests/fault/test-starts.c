@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Starts that something happens to: another thread's main loop, a cancellation, a close from a
+ * handler. */
+
+#include "fixture.h"
+
+typedef struct
+{
+  gboolean done;
+  GError *error;
+} Start;
+
+static void
+start_clear (Start *start)
+{
+  g_clear_error (&start->error);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Start, start_clear)
+
+static void
+on_tunnel_started (GObject *source,
+                   GAsyncResult *result,
+                   gpointer user_data)
+{
+  Start *start = user_data;
+
+  tcp_tunnel_start_finish (TCP_TUNNEL (source), result, &start->error);
+  start->done = TRUE;
+}
+
+static void
+on_gateway_started (GObject *source,
+                    GAsyncResult *result,
+                    gpointer user_data)
+{
+  Start *start = user_data;
+
+  tcp_gateway_start_finish (TCP_GATEWAY (source), result, &start->error);
+  start->done = TRUE;
+}
+
+static gpointer
+start_and_close (gpointer user_data)
+{
+  int *done = user_data;
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+
+  for (guint i = 0; i < 200; i++)
+    {
+      test_tunnel_start (tunnel);
+      g_assert_nonnull (tcp_tunnel_get_local_address (tunnel));
+      tcp_tunnel_close (tunnel);
+    }
+  g_atomic_int_set (done, TRUE);
+  return NULL;
+}
+
+/* A thread without a context of its own starts in the default one, which another thread
+ * iterates: that one must not take the news that the first waits for. */
+static void
+test_beside_main_loop (void)
+{
+  int done = FALSE;
+  GThread *thread = g_thread_new ("starter", start_and_close, &done);
+
+  WAIT_UNTIL (g_atomic_int_get (&done));
+  g_thread_join (thread);
+}
+
+/* The application's handler may run before the tunnel's own, or after it. */
+static void
+check_tunnel_cancelled (gboolean before)
+{
+  g_autoptr (HttpStub) stub = http_stub_new ();
+  g_autofree char *uri = http_stub_get_uri (stub, "/");
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_auto (Start) start = { 0 };
+
+  http_stub_push_silence (stub);
+  if (before)
+    g_signal_connect_swapped (cancellable, "cancelled", G_CALLBACK (tcp_tunnel_close), tunnel);
+  tcp_tunnel_start_async (tunnel, cancellable, on_tunnel_started, &start);
+  if (!before)
+    g_signal_connect_swapped (cancellable, "cancelled", G_CALLBACK (tcp_tunnel_close), tunnel);
+  g_assert_true (http_stub_wait_held (stub, 1));
+  g_cancellable_cancel (cancellable);
+  WAIT_UNTIL (start.done);
+  g_assert_error (start.error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
+  g_assert_true (http_stub_wait_held (stub, 0));
+}
+
+static void
+check_gateway_cancelled (gboolean before)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_auto (Start) start = { 0 };
+
+  tcp_gateway_set_token (gateway, TEST_TOKEN);
+  if (before)
+    g_signal_connect_swapped (cancellable, "cancelled", G_CALLBACK (tcp_gateway_close), gateway);
+  tcp_gateway_start_async (gateway, cancellable, on_gateway_started, &start);
+  if (!before)
+    g_signal_connect_swapped (cancellable, "cancelled", G_CALLBACK (tcp_gateway_close), gateway);
+  g_cancellable_cancel (cancellable);
+  WAIT_UNTIL (start.done);
+  g_assert_error (start.error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
+  g_assert_null (tcp_gateway_get_local_address (gateway));
+}
+
+static void
+test_close_when_cancelled (void)
+{
+  for (gboolean before = FALSE; before <= TRUE; before++)
+    {
+      check_tunnel_cancelled (before);
+      check_gateway_cancelled (before);
+    }
+}
+
+/* Closed on hearing that it has started, which has not been returned yet. */
+static void
+test_close_in_notify (void)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+  g_autoptr (GError) gateway_error = NULL;
+  g_autoptr (GError) tunnel_error = NULL;
+
+  tcp_gateway_set_token (gateway, TEST_TOKEN);
+  g_signal_connect (gateway, "notify::local-address", G_CALLBACK (tcp_gateway_close), NULL);
+  g_assert_false (tcp_gateway_start (gateway, NULL, &gateway_error));
+  g_assert_error (gateway_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
+  g_assert_null (tcp_gateway_get_local_address (gateway));
+
+  g_signal_connect (tunnel, "notify::local-address", G_CALLBACK (tcp_tunnel_close), NULL);
+  g_assert_false (tcp_tunnel_start (tunnel, NULL, &tunnel_error));
+  g_assert_error (tunnel_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
+  g_assert_null (tcp_tunnel_get_local_address (tunnel));
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/starts/beside-main-loop", test_beside_main_loop);
+  g_test_add_func ("/starts/close-when-cancelled", test_close_when_cancelled);
+  g_test_add_func ("/starts/close-in-notify", test_close_in_notify);
+
+  return g_test_run ();
+}

@@ -140,6 +140,7 @@ runner_begin_start (TcpRunner     *self,
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
     return FALSE;
 
+  g_clear_error (&self->start_error);
   tcp_status_set (self->status, ended, FALSE);
   tcp_status_set_error (self->status, NULL);
   events = tcp_event_queue_new (context, on_event, self);
@@ -227,10 +228,11 @@ tcp_runner_close (TcpRunner *self)
   if (self->engine == NULL)
     return FALSE;
 
-  runner_drop_engine (self);
-  self->klass->address (self->owner, NULL);
+  /* First: a thread that waits for the start wakes when the queue is closed. */
   if (self->starting)
     runner_end_start (self, g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED,
                                          "%s was closed while it was being started", self->klass->noun));
+  runner_drop_engine (self);
+  self->klass->address (self->owner, NULL);
   return TRUE;
 }

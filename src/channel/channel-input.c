@@ -69,7 +69,7 @@ input_watch (TcpChannel *self)
     return;
 
   /* The streams' sources are three deep; without TLS the socket tells as much. */
-  if (!self->tls && self->socket != NULL)
+  if (self->plain && self->socket != NULL)
     {
       self->input_source = tcp_fd_source_new ("[tcptunnel] channel input", g_socket_get_fd (self->socket), G_IO_IN,
                                               on_readable, self);

@@ -41,7 +41,7 @@ output_watch (TcpChannel *self)
   if (self->output_source != NULL)
     return;
 
-  if (!self->tls && self->socket != NULL)
+  if (self->plain && self->socket != NULL)
     {
       self->output_source = tcp_fd_source_new ("[tcptunnel] channel output", g_socket_get_fd (self->socket),
                                                G_IO_OUT, on_writable, self);
@@ -102,11 +102,11 @@ output_write (TcpChannel *self,
 
   /* TLS insists that a write that would block is tried again unchanged, so
    * nothing may come in between. */
-  for (GList *l = self->queue.head; l != NULL && n < (self->tls ? 1 : MAX_VECTORS); l = l->next)
+  for (GList *l = self->queue.head; l != NULL && n < (self->plain ? MAX_VECTORS : 1); l = l->next)
     {
       TcpBuffer *buffer = l->data;
 
-      buffer->started = self->tls;
+      buffer->started = !self->plain;
       vectors[n].buffer = buffer->payload - buffer->header + buffer->sent;
       vectors[n].size = buffer_size (buffer) - buffer->sent;
       n++;

@@ -25,7 +25,7 @@ struct _TcpChannel
   TcpChannelCallbacks callbacks;
   gpointer user_data;
   gboolean client;
-  gboolean tls;
+  gboolean plain;
   TcpLog *log;
   TcpStatus *status;
   TcpChannelGroup *group;

@@ -105,8 +105,7 @@ tcp_channel_new (GIOStream               *stream,
 
   g_ref_count_init (&self->refs);
   self->client = options->client;
-  self->tls = g_strcmp0 (g_uri_get_scheme (options->uri), "wss") == 0 ||
-              g_strcmp0 (g_uri_get_scheme (options->uri), "https") == 0;
+  self->plain = options->plain;
   self->log = tcp_log_ref (options->log);
   self->status = options->status != NULL ? tcp_status_ref (options->status) : NULL;
   self->group = tcp_channel_group_ref (options->group);

@@ -56,6 +56,7 @@ typedef struct
   gboolean client;          /* which end of the WebSocket this is */
   GUri *uri;
   GSocket *socket;          /* beneath the stream; not owned */
+  gboolean plain;           /* nothing but TCP is beneath the stream, no TLS */
   GObject *owner;           /* kept until the end; nullable */
   guint keepalive_interval; /* ms, 0 for none */
   guint keepalive_timeout;  /* ms, 0 for none */

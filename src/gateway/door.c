@@ -57,7 +57,7 @@ on_deadline (gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-static void
+static gboolean
 door_receive (TcpDoor           *self,
               GSocketConnection *connection,
               GIOStream         *stream)
@@ -67,11 +67,11 @@ door_receive (TcpDoor           *self,
 
   /* It has broken already. */
   if (local == NULL || remote == NULL)
-    return;
+    return FALSE;
 
   /* By the address the connection of a message is found again. */
   g_object_set_data (G_OBJECT (remote), VISITOR_KEY, connection);
-  soup_server_accept_iostream (self->soup, stream, local, remote, NULL);
+  return soup_server_accept_iostream (self->soup, stream, local, remote, NULL);
 }
 
 static void
@@ -83,16 +83,20 @@ on_handshake (GObject      *object,
   Visitor *visitor = g_object_get_data (G_OBJECT (connection), VISITOR_KEY);
   g_autoptr (GError) error = NULL;
   g_autoptr (TcpChannelGroup) group = g_object_steal_data (object, "tcp-group");
+  gboolean received = FALSE;
 
   if (g_tls_connection_handshake_finish (G_TLS_CONNECTION (object), result, &error))
     {
       if (visitor->door != NULL)
-        door_receive (visitor->door, connection, G_IO_STREAM (object));
+        received = door_receive (visitor->door, connection, G_IO_STREAM (object));
     }
   else if (visitor->door != NULL)
     {
       tcp_log_info (visitor->door->log, "TLS with a client failed: %s", error->message);
     }
+  /* Now, not when a thread of the handshake happens to drop the last reference. */
+  if (!received)
+    g_object_set_data (G_OBJECT (connection), VISITOR_KEY, NULL);
   tcp_channel_group_leave (group);
 }
 

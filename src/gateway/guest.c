@@ -213,6 +213,12 @@ on_channel_closed (TcpSession   *session,
 
       g_source_set_ready_time (self->expiry, g_get_monotonic_time () + timeout);
     }
+  else
+    {
+      /* What is left is for a target that may never read it. */
+      g_source_set_ready_time (self->expiry, g_get_monotonic_time () +
+                                                 self->settings->session_timeout * G_TIME_SPAN_MILLISECOND);
+    }
 }
 
 static const TcpSessionCallbacks session_callbacks = {

@@ -246,6 +246,7 @@ on_upgraded (SoupServerMessage *message,
   TcpChannelOptions options = {
     .uri = uri,
     .socket = socket,
+    .plain = self->settings->tls_certificate == NULL,
     .keepalive_interval = self->settings->keepalive_interval,
     .keepalive_timeout = self->settings->keepalive_timeout,
     .log = self->log,

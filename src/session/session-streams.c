@@ -39,6 +39,10 @@ tcp_session_update_pause (TcpSession *self)
       self->channel_paused = FALSE;
       tcp_channel_resume (self->channel);
     }
+  else if (self->channel_paused)
+    {
+      (void) tcp_channel_can_send (self->channel);
+    }
 }
 
 static void

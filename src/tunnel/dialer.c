@@ -3,6 +3,7 @@
 #include "tunnel/dialer.h"
 
 #include <libsoup/soup.h>
+#include <string.h>
 #include "base/source.h"
 
 /* A gateway may ask to wait, but not for ever. */
@@ -30,6 +31,7 @@ typedef struct
   GUri *uri;
   SoupMessage *message;
   GSocket *socket;
+  gboolean wrapped; /* in TLS, to the gateway or to a proxy */
   GCancellable *cancellable; /* ours: the caller's, or the time is up */
   GCancellable *caller;
   gulong caller_id;
@@ -242,6 +244,7 @@ attempt_make_channel (TcpDialer               *self,
     .client = TRUE,
     .uri = attempt->uri,
     .socket = attempt->socket,
+    .plain = !attempt->wrapped && strcmp (g_uri_get_scheme (attempt->uri), "ws") == 0,
     .owner = G_OBJECT (connection),
     .keepalive_interval = self->keepalive_interval,
     .keepalive_timeout = self->keepalive_timeout,
@@ -289,6 +292,8 @@ on_network_event (SoupMessage        *message,
   /* The first of the streams is the bare one; TLS and proxies wrap it later. */
   if (event == G_SOCKET_CLIENT_CONNECTED && G_IS_SOCKET_CONNECTION (stream))
     g_set_object (&attempt->socket, g_socket_connection_get_socket (G_SOCKET_CONNECTION (stream)));
+  if (event == G_SOCKET_CLIENT_PROXY_NEGOTIATING || event == G_SOCKET_CLIENT_TLS_HANDSHAKING)
+    attempt->wrapped = TRUE;
 }
 
 static gboolean

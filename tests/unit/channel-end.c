@@ -125,6 +125,7 @@ loopback_channel (int                      fd,
     .client = client,
     .uri = uri,
     .socket = g_socket_connection_get_socket (connection),
+    .plain = TRUE,
     .log = log,
     .group = group,
   };

@@ -53,7 +53,7 @@ on_upgraded (SoupServerMessage *message,
   g_autoptr (GSocket) socket = tcp_door_admit (self->door, message);
   g_autoptr (GIOStream) stream = soup_server_message_steal_connection (message);
   g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_NONE);
-  TcpChannelOptions options = { .uri = uri, .socket = socket, .log = log, .group = self->group };
+  TcpChannelOptions options = { .uri = uri, .socket = socket, .plain = TRUE, .log = log, .group = self->group };
 
   if (stream == NULL || !G_IS_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (stream)) ||
       !G_IS_POLLABLE_OUTPUT_STREAM (g_io_stream_get_output_stream (stream)))

@@ -24,7 +24,7 @@ start_tunnel (const char *uri,
               GError **error)
 {
   g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (uri, TOKEN);
-  g_autoptr (GInetSocketAddress) address = NULL;
+  GInetSocketAddress *address;
 
   tcp_tunnel_set_log_level (tunnel, TCP_TUNNEL_LOG_LEVEL_ERROR);
   if (g_str_equal (mode, "multiplexed"))
@@ -43,7 +43,7 @@ start_gateway (const char *target,
                GError **error)
 {
   g_autoptr (TcpGateway) gateway = tcp_gateway_new (target);
-  g_autoptr (GInetSocketAddress) address = NULL;
+  GInetSocketAddress *address;
 
   tcp_gateway_set_token (gateway, TOKEN);
   tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_ERROR);

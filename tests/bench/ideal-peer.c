@@ -7,6 +7,7 @@
 #include "bench-util.h"
 #include "peer-link.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -254,6 +255,8 @@ main (int argc,
   int listener;
 
   g_set_prgname ("ideal-peer");
+  /* sendfile() has no MSG_NOSIGNAL. */
+  signal (SIGPIPE, SIG_IGN);
   if (argc != 2)
     {
       g_printerr ("usage: ideal-peer STATS-FILE\n");

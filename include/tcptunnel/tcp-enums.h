@@ -46,6 +46,28 @@ typedef enum
 } TcpTunnelMode;
 
 /**
+ * TcpTunnelResumption:
+ * @TCP_TUNNEL_RESUMPTION_AUTO: sessions are resumed if the other end can do so too.
+ * @TCP_TUNNEL_RESUMPTION_REQUIRED: an end that cannot resume sessions is refused.
+ * @TCP_TUNNEL_RESUMPTION_OFF: sessions are never resumed.
+ *
+ * Whether TCP connections go on when their WebSocket breaks, and lose nothing.
+ *
+ * In a session that is resumed every TCP connection, also one that was half closed, goes
+ * on over the next WebSocket with each byte once and in order. Both ends have to be of
+ * this library, or of another that speaks `resumable/1`. In other sessions bytes may be
+ * lost when a WebSocket breaks, and in multiplexed mode the connections end.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  TCP_TUNNEL_RESUMPTION_AUTO,
+  TCP_TUNNEL_RESUMPTION_REQUIRED,
+  TCP_TUNNEL_RESUMPTION_OFF,
+} TcpTunnelResumption;
+
+/**
  * TcpTunnelLogLevel:
  * @TCP_TUNNEL_LOG_LEVEL_NONE: nothing at all
  * @TCP_TUNNEL_LOG_LEVEL_ERROR: what ended a tunnel, a gateway or a connection
@@ -73,12 +95,15 @@ typedef enum
 
 #define TCP_TYPE_TUNNEL_STATE (tcp_tunnel_state_get_type ())
 #define TCP_TYPE_TUNNEL_MODE (tcp_tunnel_mode_get_type ())
+#define TCP_TYPE_TUNNEL_RESUMPTION (tcp_tunnel_resumption_get_type ())
 #define TCP_TYPE_TUNNEL_LOG_LEVEL (tcp_tunnel_log_level_get_type ())
 
 TCP_TUNNEL_AVAILABLE_IN_1_0
 GType tcp_tunnel_state_get_type (void) G_GNUC_CONST;
 TCP_TUNNEL_AVAILABLE_IN_1_0
 GType tcp_tunnel_mode_get_type (void) G_GNUC_CONST;
+TCP_TUNNEL_AVAILABLE_IN_1_0
+GType tcp_tunnel_resumption_get_type (void) G_GNUC_CONST;
 TCP_TUNNEL_AVAILABLE_IN_1_0
 GType tcp_tunnel_log_level_get_type (void) G_GNUC_CONST;
 

@@ -49,6 +49,11 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_tls_certificate (TcpGateway *self,
                                       GTlsCertificate *tls_certificate);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+TcpTunnelResumption tcp_gateway_get_resumption (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_set_resumption (TcpGateway *self,
+                                 TcpTunnelResumption resumption);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 guint tcp_gateway_get_connect_timeout (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_connect_timeout (TcpGateway *self,
@@ -73,6 +78,16 @@ guint tcp_gateway_get_max_buffered_bytes (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_max_buffered_bytes (TcpGateway *self,
                                          guint max_buffered_bytes);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint tcp_gateway_get_max_retained_bytes (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_set_max_retained_bytes (TcpGateway *self,
+                                         guint max_retained_bytes);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint tcp_gateway_get_max_window_bytes (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_set_max_window_bytes (TcpGateway *self,
+                                       guint max_window_bytes);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 guint tcp_gateway_get_max_connections (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
@@ -101,6 +116,16 @@ guint tcp_gateway_get_open_connections (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 guint64 tcp_gateway_get_total_connections (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+guint64 tcp_gateway_get_retained_bytes (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint64 tcp_gateway_get_receive_window (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint64 tcp_gateway_get_send_window (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint64 tcp_gateway_get_resumes (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint64 tcp_gateway_get_bytes_replayed (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_start_async (TcpGateway *self,
                               GCancellable *cancellable,
                               GAsyncReadyCallback callback,
@@ -111,6 +136,21 @@ gboolean tcp_gateway_start_finish (TcpGateway *self,
                                    GError **error);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 gboolean tcp_gateway_start (TcpGateway *self,
+                            GCancellable *cancellable,
+                            GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_drain_async (TcpGateway *self,
+                              guint timeout,
+                              GCancellable *cancellable,
+                              GAsyncReadyCallback callback,
+                              gpointer user_data);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+gboolean tcp_gateway_drain_finish (TcpGateway *self,
+                                   GAsyncResult *result,
+                                   GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+gboolean tcp_gateway_drain (TcpGateway *self,
+                            guint timeout,
                             GCancellable *cancellable,
                             GError **error);
 TCP_TUNNEL_AVAILABLE_IN_1_0

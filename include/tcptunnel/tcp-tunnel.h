@@ -40,6 +40,11 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_mode (TcpTunnel *self,
                           TcpTunnelMode mode);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+TcpTunnelResumption tcp_tunnel_get_resumption (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_tunnel_set_resumption (TcpTunnel *self,
+                                TcpTunnelResumption resumption);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 guint tcp_tunnel_get_max_reconnect_attempts (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_max_reconnect_attempts (TcpTunnel *self,
@@ -79,6 +84,16 @@ guint tcp_tunnel_get_max_buffered_bytes (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_max_buffered_bytes (TcpTunnel *self,
                                         guint max_buffered_bytes);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint tcp_tunnel_get_max_retained_bytes (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_tunnel_set_max_retained_bytes (TcpTunnel *self,
+                                        guint max_retained_bytes);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint tcp_tunnel_get_max_window_bytes (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_tunnel_set_max_window_bytes (TcpTunnel *self,
+                                      guint max_window_bytes);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 guint tcp_tunnel_get_max_connections (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
@@ -125,6 +140,16 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 guint64 tcp_tunnel_get_reconnects (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 gint64 tcp_tunnel_get_round_trip (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint64 tcp_tunnel_get_retained_bytes (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint64 tcp_tunnel_get_receive_window (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint64 tcp_tunnel_get_send_window (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint64 tcp_tunnel_get_resumes (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint64 tcp_tunnel_get_bytes_replayed (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 GError *tcp_tunnel_get_last_error (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0

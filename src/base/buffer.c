@@ -11,15 +11,24 @@ tcp_buffer_new (gsize capacity)
   TcpBuffer *self = g_malloc (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + capacity);
 
   memset (self, 0, sizeof (TcpBuffer));
+  self->refs = 1;
   self->payload = self->data + TCP_BUFFER_HEADROOM;
   self->capacity = capacity;
   return self;
 }
 
-void
-tcp_buffer_free (TcpBuffer *self)
+TcpBuffer *
+tcp_buffer_ref (TcpBuffer *self)
 {
-  g_free (self);
+  self->refs++;
+  return self;
+}
+
+void
+tcp_buffer_unref (TcpBuffer *self)
+{
+  if (--self->refs == 0)
+    g_free (self);
 }
 
 /* Puts a header of a dialect in front of the payload, of which it becomes part. */
@@ -36,13 +45,13 @@ tcp_buffer_push (TcpBuffer  *self,
 }
 
 /* Gives back what a short read left unused: a queue of small messages must not
- * hold a whole read buffer for each. */
+ * hold a whole read buffer for each. One that somebody else holds too stays. */
 TcpBuffer *
 tcp_buffer_shrink (TcpBuffer *self)
 {
   gsize offset = self->payload - self->data;
 
-  if (self->length + 4096 > self->capacity)
+  if (self->refs > 1 || self->length + 4096 > self->capacity)
     return self;
 
   self = g_realloc (self, sizeof (TcpBuffer) + offset + self->length);

@@ -16,6 +16,7 @@ G_BEGIN_DECLS
 
 typedef struct
 {
+  guint refs; /* of one thread */
   guint8 *payload;  /* within data */
   gsize length;     /* of the payload */
   gsize capacity;   /* of the payload */
@@ -29,12 +30,13 @@ typedef struct
 } TcpBuffer;
 
 TcpBuffer *tcp_buffer_new (gsize capacity);
-void tcp_buffer_free (TcpBuffer *self);
+TcpBuffer *tcp_buffer_ref (TcpBuffer *self);
+void tcp_buffer_unref (TcpBuffer *self);
 void tcp_buffer_push (TcpBuffer  *self,
                       const void *data,
                       gsize       length);
 TcpBuffer *tcp_buffer_shrink (TcpBuffer *self);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpBuffer, tcp_buffer_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpBuffer, tcp_buffer_unref)
 
 G_END_DECLS

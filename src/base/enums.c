@@ -12,6 +12,11 @@ G_DEFINE_ENUM_TYPE (TcpTunnelMode, tcp_tunnel_mode,
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_MODE_SINGLETON, "singleton"),
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_MODE_MULTIPLEXED, "multiplexed"))
 
+G_DEFINE_ENUM_TYPE (TcpTunnelResumption, tcp_tunnel_resumption,
+                    G_DEFINE_ENUM_VALUE (TCP_TUNNEL_RESUMPTION_AUTO, "auto"),
+                    G_DEFINE_ENUM_VALUE (TCP_TUNNEL_RESUMPTION_REQUIRED, "required"),
+                    G_DEFINE_ENUM_VALUE (TCP_TUNNEL_RESUMPTION_OFF, "off"))
+
 G_DEFINE_ENUM_TYPE (TcpTunnelLogLevel, tcp_tunnel_log_level,
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_LOG_LEVEL_NONE, "none"),
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_LOG_LEVEL_ERROR, "error"),

@@ -11,7 +11,7 @@ struct _TcpEventQueue
   GCond cond;
   GQueue events;   /* under the mutex */
   gboolean closed; /* likewise */
-  gboolean start_claimed; /* likewise: a thread waits for TCP_EVENT_STARTED */
+  guint claimed; /* likewise: the types that a thread waits for */
   GHashTable *untold; /* likewise: ids of connections whose opening was dropped */
   GSource *source;
   TcpEventFunc func;
@@ -33,28 +33,23 @@ tcp_event_free (TcpEvent *event)
   g_free (event);
 }
 
-/* The first event, or the first that is not about the start. To be called with the
- * mutex held. */
+/* The first event of these types. To be called with the mutex held. */
 static TcpEvent *
 queue_pop_locked (TcpEventQueue *self,
-                  gboolean       start_too)
+                  guint          types)
 {
-  GList *link = self->events.head;
-  TcpEvent *event;
-
-  if (link != NULL && !start_too && ((TcpEvent *) link->data)->type == TCP_EVENT_STARTED)
-    link = link->next;
-  if (link == NULL)
+  for (GList *l = self->events.head; l != NULL; l = l->next)
     {
-      if (!self->closed)
-        g_source_set_ready_time (self->source, -1);
-      return NULL;
+      TcpEvent *event = l->data;
+
+      if ((types & TCP_EVENT_MASK (event->type)) == 0)
+        continue;
+      g_queue_delete_link (&self->events, l);
+      tcp_tsan_acquire (event);
+      return event;
     }
 
-  event = link->data;
-  g_queue_delete_link (&self->events, link);
-  tcp_tsan_acquire (event);
-  return event;
+  return NULL;
 }
 
 static gboolean
@@ -63,12 +58,17 @@ queue_source_dispatch (GSource     *source,
                        gpointer     user_data)
 {
   TcpEventQueue *self = ((QueueSource *) source)->queue;
-  TcpEvent *event;
+  TcpEvent *event = NULL;
 
   /* One at a time: a handler may run the loop, close the tunnel or drop it, and
    * the application's other sources want their turn as well. */
   g_mutex_lock (&self->mutex);
-  event = self->closed ? NULL : queue_pop_locked (self, !self->start_claimed);
+  if (!self->closed)
+    {
+      event = queue_pop_locked (self, ~self->claimed);
+      if (event == NULL)
+        g_source_set_ready_time (source, -1);
+    }
   g_mutex_unlock (&self->mutex);
 
   if (event != NULL)
@@ -288,46 +288,46 @@ tcp_event_queue_push_token_required (TcpEventQueue *self)
 }
 
 void
+tcp_event_queue_push_drained (TcpEventQueue *self,
+                              guint64        id,
+                              const GError  *error)
+{
+  TcpEvent *event = event_new (TCP_EVENT_DRAINED, error);
+
+  event->id = id;
+  queue_push (self, event);
+}
+
+void
 tcp_event_queue_push_failed (TcpEventQueue *self,
                              const GError  *error)
 {
   queue_push (self, event_new (TCP_EVENT_FAILED, error));
 }
 
-/* The event about the start is left to tcp_event_queue_wait(). */
+/* Events of these types are left to tcp_event_queue_wait(). */
 void
-tcp_event_queue_claim_start (TcpEventQueue *self)
+tcp_event_queue_claim (TcpEventQueue *self,
+                       guint          types)
 {
   g_mutex_lock (&self->mutex);
-  self->start_claimed = TRUE;
+  self->claimed = types;
+  if (!self->closed)
+    g_source_set_ready_time (self->source, 0);
   g_mutex_unlock (&self->mutex);
 }
 
-/* Blocks until there is an event, or, with @any false, until there is that about
- * the start, which then overtakes the others. NULL if the queue was closed. */
+/* Blocks until there is an event of these types, which then overtakes others. NULL if
+ * the queue was closed. */
 TcpEvent *
 tcp_event_queue_wait (TcpEventQueue *self,
-                      gboolean       any)
+                      guint          types)
 {
   TcpEvent *event = NULL;
 
   g_mutex_lock (&self->mutex);
-  while (event == NULL && !self->closed)
-    {
-      if (any)
-        event = queue_pop_locked (self, TRUE);
-      else
-        for (GList *l = self->events.head; l != NULL && event == NULL; l = l->next)
-          if (((TcpEvent *) l->data)->type == TCP_EVENT_STARTED)
-            {
-              event = l->data;
-              tcp_tsan_acquire (event);
-              g_queue_delete_link (&self->events, l);
-              break;
-            }
-      if (event == NULL)
-        g_cond_wait (&self->cond, &self->mutex);
-    }
+  while (!self->closed && (event = queue_pop_locked (self, types)) == NULL)
+    g_cond_wait (&self->cond, &self->mutex);
   g_mutex_unlock (&self->mutex);
 
   return event;

@@ -15,8 +15,13 @@ typedef enum
   TCP_EVENT_CONNECTION_OPENED, /* id, object or text */
   TCP_EVENT_CONNECTION_CLOSED, /* id, error or none */
   TCP_EVENT_TOKEN_REQUIRED,
+  TCP_EVENT_DRAINED,           /* id of the call that asked, error if it was cancelled */
   TCP_EVENT_FAILED,            /* error; the last event of an engine */
 } TcpEventType;
+
+/* Several types at once. */
+#define TCP_EVENT_MASK(type) (1u << (type))
+#define TCP_EVENT_ANY (~0u)
 
 typedef struct
 {
@@ -61,11 +66,15 @@ void tcp_event_queue_push_closed (TcpEventQueue *self,
                                   guint64        id,
                                   const GError  *error);
 void tcp_event_queue_push_token_required (TcpEventQueue *self);
+void tcp_event_queue_push_drained (TcpEventQueue *self,
+                                   guint64        id,
+                                   const GError  *error);
 void tcp_event_queue_push_failed (TcpEventQueue *self,
                                   const GError  *error);
-void tcp_event_queue_claim_start (TcpEventQueue *self);
+void tcp_event_queue_claim (TcpEventQueue *self,
+                            guint          types);
 TcpEvent *tcp_event_queue_wait (TcpEventQueue *self,
-                                gboolean       any);
+                                guint          types);
 void tcp_event_queue_close (TcpEventQueue *self);
 guint tcp_event_queue_get_length (TcpEventQueue *self);
 

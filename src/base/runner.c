@@ -145,7 +145,7 @@ runner_begin_start (TcpRunner     *self,
   tcp_status_set_error (self->status, NULL);
   events = tcp_event_queue_new (context, on_event, self);
   if (blocking)
-    tcp_event_queue_claim_start (events);
+    tcp_event_queue_claim (events, TCP_EVENT_MASK (TCP_EVENT_STARTED));
   self->engine = self->klass->make (self->owner, events, error);
   if (self->engine == NULL)
     {
@@ -187,34 +187,43 @@ tcp_runner_start_async (TcpRunner           *self,
     g_task_return_error (task, error);
 }
 
+/* Blocks for as long as something is @pending that an event of this type will end. */
+void
+tcp_runner_wait (TcpRunner      *self,
+                 TcpEventType    type,
+                 const gboolean *pending)
+{
+  g_autoptr (TcpEventQueue) events = tcp_event_queue_ref (self->events);
+  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
+  gboolean own = g_main_context_acquire (context);
+
+  /* Nobody iterates the context while this thread is here, if it is its own; the
+   * events are handled as they come. If another thread does, they are its. */
+  tcp_event_queue_claim (events, TCP_EVENT_MASK (type));
+  while (*pending)
+    {
+      g_autoptr (TcpEvent) event = tcp_event_queue_wait (events, own ? TCP_EVENT_ANY : TCP_EVENT_MASK (type));
+
+      if (event == NULL)
+        break;
+      on_event (event, self);
+    }
+  tcp_event_queue_claim (events, 0);
+  if (own)
+    g_main_context_release (context);
+}
+
 gboolean
 tcp_runner_start (TcpRunner     *self,
                   GCancellable  *cancellable,
                   GError       **error)
 {
   g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
-  g_autoptr (TcpEventQueue) events = NULL;
-  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
-  gboolean own;
 
   if (!runner_begin_start (self, TRUE, cancellable, error))
     return FALSE;
 
-  /* Nobody iterates the context while this thread is here, if it is its own; the
-   * events are handled as they come. If another thread does, they are its. */
-  events = tcp_event_queue_ref (self->events);
-  own = g_main_context_acquire (context);
-  while (self->starting)
-    {
-      g_autoptr (TcpEvent) event = tcp_event_queue_wait (events, own);
-
-      if (event == NULL)
-        break;
-      on_event (event, self);
-    }
-  if (own)
-    g_main_context_release (context);
-
+  tcp_runner_wait (self, TCP_EVENT_STARTED, &self->starting);
   if (self->start_error == NULL)
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&self->start_error));

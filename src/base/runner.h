@@ -60,6 +60,9 @@ void tcp_runner_start_async (TcpRunner           *self,
 gboolean tcp_runner_start (TcpRunner     *self,
                            GCancellable  *cancellable,
                            GError       **error);
+void tcp_runner_wait (TcpRunner      *self,
+                      TcpEventType    type,
+                      const gboolean *pending);
 gboolean tcp_runner_close (TcpRunner *self);
 
 G_END_DECLS

@@ -47,6 +47,21 @@ tcp_timer_new (const char  *name,
   return source;
 }
 
+/* @when is a time of tcp_now(), 0 for at once, -1 for never. */
+void
+tcp_timer_set (GSource *timer,
+               gint64   when)
+{
+  g_source_set_ready_time (timer, when);
+}
+
+/* Monotonic, in microseconds. */
+gint64
+tcp_now (void)
+{
+  return g_get_monotonic_time ();
+}
+
 GSource *
 tcp_fd_source_new (const char   *name,
                    int           fd,

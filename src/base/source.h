@@ -10,11 +10,13 @@ G_BEGIN_DECLS
  * GLib would otherwise take their file descriptors out of the poll, and put them back
  * with a wake-up, around every dispatch. */
 
-/* One that fires when its ready time has come:
- * set it with g_source_set_ready_time(), 0 being at once and -1 never. */
+/* One that fires when its time has come, see tcp_timer_set(). */
 GSource *tcp_timer_new (const char  *name,
                         GSourceFunc  func,
                         gpointer     user_data);
+void tcp_timer_set (GSource *timer,
+                    gint64   when);
+gint64 tcp_now (void);
 /* One that fires when the condition holds for the file descriptor. */
 GSource *tcp_fd_source_new (const char   *name,
                             int           fd,

@@ -18,6 +18,11 @@ typedef struct
   atomic_ullong bytes_sent;     /* from TCP into the WebSocket */
   atomic_ullong bytes_received; /* from the WebSocket to TCP */
   atomic_ullong reconnects;
+  atomic_ullong retained_bytes; /* sent and not acknowledged, in sessions that are resumed */
+  atomic_ullong receive_window; /* credit given and not used, all streams together */
+  atomic_ullong send_window;    /* credit had and not used */
+  atomic_ullong resumes;        /* a session went on on another WebSocket */
+  atomic_ullong bytes_replayed;
   atomic_llong round_trip; /* microseconds, -1 if unknown */
   atomic_bool ended;       /* the engine ended by itself */
 

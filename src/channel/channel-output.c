@@ -88,7 +88,7 @@ output_advance (TcpChannel *self,
           self->sent += head->length;
           tcp_channel_keepalive_sent (self);
         }
-      tcp_buffer_free (head);
+      tcp_buffer_unref (head);
     }
 }
 
@@ -222,7 +222,7 @@ tcp_channel_send (TcpChannel *self,
 
   if (self->phase != TCP_CHANNEL_OPEN)
     {
-      tcp_buffer_free (buffer);
+      tcp_buffer_unref (buffer);
       return;
     }
 

@@ -80,6 +80,8 @@ struct _TcpChannel
   gint64 next_due; /* when the source fires */
   gint64 ping_time; /* of the ping under way, 0 if none */
   guint64 ping_sent;
+  gint64 asked;   /* signs of life count from here on, */
+  gint64 verdict; /* until then; 0 if none is to be given */
   gint64 unconfirmed_since; /* the first data after the last ping, 0 if none */
   guint64 confirmed;
   gint64 round_trip;

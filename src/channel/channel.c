@@ -149,7 +149,7 @@ tcp_channel_unref (TcpChannel *self)
   if (!g_ref_count_dec (&self->refs))
     return;
 
-  g_queue_clear_full (&self->queue, (GDestroyNotify) tcp_buffer_free);
+  g_queue_clear_full (&self->queue, (GDestroyNotify) tcp_buffer_unref);
   g_free (self->buffer);
   g_free (self->close_reason);
   g_clear_error (&self->error);

@@ -80,6 +80,8 @@ void tcp_channel_steal_unsent (TcpChannel *self,
                                GQueue     *unsent);
 guint64 tcp_channel_get_unconfirmed (TcpChannel *self);
 gint64 tcp_channel_get_round_trip (TcpChannel *self);
+void tcp_channel_probe (TcpChannel *self,
+                        guint       timeout);
 void tcp_channel_pause (TcpChannel *self);
 void tcp_channel_resume (TcpChannel *self);
 void tcp_channel_close (TcpChannel *self,

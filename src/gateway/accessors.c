@@ -6,6 +6,7 @@
 
 #define GETTER(ctype, name, zero, expression) \
   TCP_GETTER (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name, zero, expression)
+#define SETTER_PLAIN(ctype, name) TCP_SETTER_PLAIN (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name)
 #define SETTER_UINT(name) TCP_SETTER_UINT (TcpGateway, gateway, TCP_IS_GATEWAY, name)
 #define SETTER_STRING(name) TCP_SETTER_STRING (TcpGateway, gateway, TCP_IS_GATEWAY, name)
 #define SETTER_OBJECT(ctype, name) TCP_SETTER_OBJECT (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name)
@@ -178,6 +179,32 @@ GETTER (GTlsCertificate *, tls_certificate, NULL, tcp_gateway_peek_settings (sel
 SETTER_OBJECT (GTlsCertificate *, tls_certificate)
 
 /**
+ * tcp_gateway_get_resumption:
+ * @self: a gateway
+ *
+ * Gets whether sessions are resumed.
+ *
+ * Returns: what was asked for
+ *
+ * Since: 1.0
+ */
+GETTER (TcpTunnelResumption, resumption, TCP_TUNNEL_RESUMPTION_AUTO, tcp_gateway_peek_settings (self)->resumption)
+
+/**
+ * tcp_gateway_set_resumption:
+ * @self: a gateway
+ * @resumption: whether they are, or have to be
+ *
+ * Sets whether sessions are resumed.
+ *
+ * See [property@TcpTunnel.Gateway:resumption]. Takes effect when the gateway is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (TcpTunnelResumption, resumption)
+
+/**
  * tcp_gateway_get_connect_timeout:
  * @self: a gateway
  *
@@ -285,7 +312,7 @@ SETTER_UINT (keepalive_timeout)
  * tcp_gateway_get_max_buffered_bytes:
  * @self: a gateway
  *
- * Gets how many bytes of a client may wait for targets.
+ * Gets how many bytes of all clients together may wait in memory.
  *
  * Returns: bytes
  *
@@ -296,9 +323,9 @@ GETTER (guint, max_buffered_bytes, 0, tcp_gateway_peek_settings (self)->max_buff
 /**
  * tcp_gateway_set_max_buffered_bytes:
  * @self: a gateway
- * @max_buffered_bytes: bytes, at least 512 KiB
+ * @max_buffered_bytes: bytes, at least 8 MiB
  *
- * Sets how many bytes of a client may wait for targets.
+ * Sets how many bytes of all clients together may wait in memory.
  *
  * See [property@TcpTunnel.Gateway:max-buffered-bytes]. Takes effect when the gateway is
  * next started.
@@ -306,6 +333,58 @@ GETTER (guint, max_buffered_bytes, 0, tcp_gateway_peek_settings (self)->max_buff
  * Since: 1.0
  */
 SETTER_UINT (max_buffered_bytes)
+
+/**
+ * tcp_gateway_get_max_retained_bytes:
+ * @self: a gateway
+ *
+ * Gets how many bytes may be kept until a client has acknowledged them.
+ *
+ * Returns: bytes
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_retained_bytes, 0, tcp_gateway_peek_settings (self)->max_retained_bytes)
+
+/**
+ * tcp_gateway_set_max_retained_bytes:
+ * @self: a gateway
+ * @max_retained_bytes: bytes, at least 1 MiB
+ *
+ * Sets how many bytes may be kept until a client has acknowledged them.
+ *
+ * See [property@TcpTunnel.Gateway:max-retained-bytes]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_UINT (max_retained_bytes)
+
+/**
+ * tcp_gateway_get_max_window_bytes:
+ * @self: a gateway
+ *
+ * Gets how many bytes a client may send before they were taken.
+ *
+ * Returns: bytes
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_window_bytes, 0, tcp_gateway_peek_settings (self)->max_window_bytes)
+
+/**
+ * tcp_gateway_set_max_window_bytes:
+ * @self: a gateway
+ * @max_window_bytes: bytes, at least 1 MiB
+ *
+ * Sets how many bytes a client may send before they were taken.
+ *
+ * See [property@TcpTunnel.Gateway:max-window-bytes]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_UINT (max_window_bytes)
 
 /**
  * tcp_gateway_get_max_connections:
@@ -387,59 +466,3 @@ GETTER (TcpTunnelLogLevel, log_level, TCP_TUNNEL_LOG_LEVEL_NONE, tcp_log_get_lev
 TCP_SETTER (TcpGateway, gateway, TCP_IS_GATEWAY, TcpTunnelLogLevel, log_level,
             tcp_log_get_level (tcp_gateway_peek_log (self)) == log_level,
             tcp_log_set_level (tcp_gateway_peek_log (self), log_level))
-
-/**
- * tcp_gateway_get_bytes_sent:
- * @self: a gateway
- *
- * Gets how many bytes went from targets into WebSockets since the gateway was created.
- *
- * May be called from any thread.
- *
- * Returns: bytes
- *
- * Since: 1.0
- */
-GETTER (guint64, bytes_sent, 0, tcp_status_get (tcp_gateway_peek_status (self), bytes_sent))
-
-/**
- * tcp_gateway_get_bytes_received:
- * @self: a gateway
- *
- * Gets how many bytes came from WebSockets for targets since the gateway was created.
- *
- * May be called from any thread.
- *
- * Returns: bytes
- *
- * Since: 1.0
- */
-GETTER (guint64, bytes_received, 0, tcp_status_get (tcp_gateway_peek_status (self), bytes_received))
-
-/**
- * tcp_gateway_get_open_connections:
- * @self: a gateway
- *
- * Gets how many connections to targets are open.
- *
- * May be called from any thread.
- *
- * Returns: the number
- *
- * Since: 1.0
- */
-GETTER (guint, open_connections, 0, tcp_status_get (tcp_gateway_peek_status (self), open_connections))
-
-/**
- * tcp_gateway_get_total_connections:
- * @self: a gateway
- *
- * Gets how many connections to targets there were since the gateway was created.
- *
- * May be called from any thread.
- *
- * Returns: the number
- *
- * Since: 1.0
- */
-GETTER (guint64, total_connections, 0, tcp_status_get (tcp_gateway_peek_status (self), total_connections))

@@ -3,6 +3,7 @@
 #include "gateway/gateway-private.h"
 
 #include "base/runner.h"
+#include "gateway/drain.h"
 #include "gateway/server.h"
 
 /**
@@ -45,6 +46,7 @@ struct _TcpGateway
   GInetSocketAddress *address;
   char *uri;
   TcpRunner runner;
+  TcpDrains drains;
 };
 
 enum
@@ -74,6 +76,18 @@ TcpLog *
 tcp_gateway_peek_log (TcpGateway *self)
 {
   return self->log;
+}
+
+TcpRunner *
+tcp_gateway_peek_runner (TcpGateway *self)
+{
+  return &self->runner;
+}
+
+TcpDrains *
+tcp_gateway_peek_drains (TcpGateway *self)
+{
+  return &self->drains;
 }
 
 /**
@@ -184,6 +198,10 @@ gateway_on_event (gpointer  owner,
 
     case TCP_EVENT_CONNECTION_CLOSED:
       g_signal_emit (self, signals[CONNECTION_CLOSED], 0, event->id, event->error);
+      break;
+
+    case TCP_EVENT_DRAINED:
+      tcp_gateway_handle_drained (self, event);
       break;
 
     default:
@@ -313,8 +331,9 @@ tcp_gateway_start (TcpGateway    *self,
  * Closes the gateway: its port, every WebSocket and every connection to the target,
  * which end in a reset.
  *
- * When this returns the port is free, and no signal follows. A start that is under way
- * fails with %TCP_TUNNEL_ERROR_CLOSED. Closing a gateway that does not run does nothing.
+ * When this returns the port is free, and no signal follows. A start or a drain that is
+ * under way fails with %TCP_TUNNEL_ERROR_CLOSED. Closing a gateway that does not run
+ * does nothing. See [method@TcpTunnel.Gateway.drain] for a gentler way.
  *
  * Since: 1.0
  */
@@ -327,6 +346,7 @@ tcp_gateway_close (TcpGateway *self)
 
   kept = g_object_ref (self);
   tcp_runner_close (&self->runner);
+  tcp_gateway_end_drains (self, TRUE);
 }
 
 /**

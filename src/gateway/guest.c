@@ -2,12 +2,17 @@
 
 #include "gateway/guest.h"
 
+#include <string.h>
+
 #include "base/source.h"
+
+/* How much of one client may wait for its targets in raw and tagged. */
+#define MAX_QUEUED (1024 * 1024)
 
 struct _TcpGuest
 {
   const TcpGatewaySettings *settings; /* the server's */
-  gboolean multiplexed;
+  gboolean raw;
   char *session_id;
   char *principal;
   TcpLog *log;
@@ -72,15 +77,16 @@ dial_free (gpointer data)
 }
 
 static void
-guest_dial_failed (TcpGuest   *self,
-                   TcpStream  *stream,
-                   const char *why)
+guest_dial_failed (TcpGuest     *self,
+                   TcpStream    *stream,
+                   TcpResetCode  code,
+                   const char   *why)
 {
   g_autoptr (GError) error = NULL;
 
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the target %s cannot be reached: %s",
                        self->settings->target, why);
-  tcp_stream_reset (stream, error);
+  tcp_session_refuse (self->session, stream, code, error);
 }
 
 static void
@@ -106,10 +112,13 @@ on_target_connected (GObject      *object,
 
   if (connection == NULL)
     {
-      guest_dial_failed (self, stream, error->message);
+      guest_dial_failed (self, stream,
+                         g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) ? TCP_RESET_REFUSED
+                                                                                            : TCP_RESET_UNREACHABLE,
+                         error->message);
       return;
     }
-  tcp_stream_attach (stream, connection);
+  tcp_session_connected (self->session, stream, connection);
 }
 
 static gboolean
@@ -122,7 +131,7 @@ on_dial_timeout (gpointer user_data)
 
   g_cancellable_cancel (dial->cancellable);
   g_hash_table_remove (self->dials, stream);
-  guest_dial_failed (self, stream, why);
+  guest_dial_failed (self, stream, TCP_RESET_TIMED_OUT, why);
   return G_SOURCE_REMOVE;
 }
 
@@ -153,19 +162,25 @@ guest_dial (TcpGuest  *self,
 static void
 on_stream_opened (TcpSession *session,
                   TcpStream  *stream,
+                  const char *target,
                   gpointer    user_data)
 {
   TcpGuest *self = user_data;
+  g_autoptr (GError) error = NULL;
 
   self->callbacks.stream_opened (self, stream, self->user_data);
   /* Those of all clients together. */
   if (tcp_status_get (self->status, open_connections) > self->settings->max_connections)
     {
-      g_autoptr (GError) error = NULL;
-
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "the gateway has %u connections already",
                            self->settings->max_connections);
-      tcp_stream_reset (stream, error);
+      tcp_session_refuse (session, stream, TCP_RESET_LIMIT, error);
+      return;
+    }
+  if (target != NULL && strcmp (target, self->settings->target) != 0)
+    {
+      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the gateway does not lead to %s", target);
+      tcp_session_refuse (session, stream, TCP_RESET_FORBIDDEN, error);
       return;
     }
   guest_dial (self, stream);
@@ -229,23 +244,35 @@ static const TcpSessionCallbacks session_callbacks = {
 
 /* Life */
 
+static const TcpDialect *
+request_dialect (const TcpRequest *request)
+{
+  if (request->resumable)
+    return &tcp_dialect_resumable;
+  return request->multiplexed ? &tcp_dialect_tagged : &tcp_dialect_raw;
+}
+
 TcpGuest *
 tcp_guest_new (const TcpGatewaySettings *settings,
-               gboolean                  multiplexed,
-               const char               *session_id,
-               const char               *principal,
+               const TcpRequest         *request,
+               TcpBudget                *budget,
                TcpLog                   *log,
                TcpStatus                *status,
                const TcpGuestCallbacks  *callbacks,
                gpointer                  user_data)
 {
   TcpGuest *self = g_new0 (TcpGuest, 1);
-  g_autofree char *peer = g_strdup_printf ("the client %s", principal);
+  g_autofree char *peer = g_strdup_printf ("the client %s", request->principal);
   g_autofree char *target = g_strdup_printf ("the target %s", settings->target);
   TcpSessionOptions options = {
-    .dialect = multiplexed ? &tcp_dialect_tagged : &tcp_dialect_raw,
-    .max_buffered_bytes = settings->max_buffered_bytes,
-    .max_streams = settings->max_connections,
+    .dialect = request_dialect (request),
+    .single = !request->multiplexed,
+    .max_buffered_bytes = MIN (settings->max_buffered_bytes, MAX_QUEUED),
+    .max_retained_bytes = settings->max_retained_bytes,
+    .max_window_bytes = settings->max_window_bytes,
+    .max_streams = request->multiplexed ? settings->max_connections : 1,
+    .session_timeout = settings->session_timeout / 1000,
+    .budget = budget,
     .reset_on_loss = settings->reset_on_loss,
     .peer = peer,
     .local = target,
@@ -255,9 +282,9 @@ tcp_guest_new (const TcpGatewaySettings *settings,
   };
 
   self->settings = settings;
-  self->multiplexed = multiplexed;
-  self->session_id = g_strdup (session_id);
-  self->principal = g_strdup (principal);
+  self->raw = options.dialect == &tcp_dialect_raw;
+  self->session_id = g_strdup (request->multiplexed && !request->resumable ? NULL : request->session_id);
+  self->principal = g_strdup (request->principal);
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->callbacks = *callbacks;
@@ -314,11 +341,25 @@ tcp_guest_attach (TcpGuest   *self,
   g_source_set_ready_time (self->expiry, -1);
   tcp_session_attach (self->session, channel);
 
-  if (!self->multiplexed && !self->begun)
+  if (self->raw && !self->begun)
     {
       self->begun = TRUE;
-      on_stream_opened (self->session, tcp_session_open (self->session, NULL), self);
+      on_stream_opened (self->session, tcp_session_open (self->session, NULL), NULL, self);
     }
+}
+
+/* Whether its session goes on over another WebSocket without loss. */
+gboolean
+tcp_guest_is_resumable (TcpGuest *self)
+{
+  return tcp_session_get_dialect (self->session)->resumable;
+}
+
+/* It takes no new streams. */
+void
+tcp_guest_drain (TcpGuest *self)
+{
+  tcp_session_drain (self->session);
 }
 
 /* Ends it; the ended callback is not called for that. */

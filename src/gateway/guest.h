@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "channel/channel.h"
+#include "gateway/request.h"
 #include "gateway/settings.h"
 #include "session/session.h"
 
@@ -29,9 +30,8 @@ typedef struct
 } TcpGuestCallbacks;
 
 TcpGuest *tcp_guest_new (const TcpGatewaySettings *settings,
-                         gboolean                  multiplexed,
-                         const char               *session_id,
-                         const char               *principal,
+                         const TcpRequest         *request,
+                         TcpBudget                *budget,
                          TcpLog                   *log,
                          TcpStatus                *status,
                          const TcpGuestCallbacks  *callbacks,
@@ -39,9 +39,11 @@ TcpGuest *tcp_guest_new (const TcpGatewaySettings *settings,
 void tcp_guest_free (TcpGuest *self);
 const char *tcp_guest_get_session_id (TcpGuest *self);
 const char *tcp_guest_get_principal (TcpGuest *self);
+gboolean tcp_guest_is_resumable (TcpGuest *self);
 gboolean tcp_guest_has_ended (TcpGuest *self);
 void tcp_guest_attach (TcpGuest   *self,
                        TcpChannel *channel);
+void tcp_guest_drain (TcpGuest *self);
 void tcp_guest_close (TcpGuest *self);
 
 G_END_DECLS

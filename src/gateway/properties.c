@@ -14,11 +14,14 @@ enum
   PROP_TOKEN,
   PROP_TOKEN_FILE,
   PROP_TLS_CERTIFICATE,
+  PROP_RESUMPTION,
   PROP_CONNECT_TIMEOUT,
   PROP_SESSION_TIMEOUT,
   PROP_KEEPALIVE_INTERVAL,
   PROP_KEEPALIVE_TIMEOUT,
   PROP_MAX_BUFFERED_BYTES,
+  PROP_MAX_RETAINED_BYTES,
+  PROP_MAX_WINDOW_BYTES,
   PROP_MAX_CONNECTIONS,
   PROP_RESET_ON_LOSS,
   PROP_LOG_LEVEL,
@@ -28,11 +31,15 @@ enum
   PROP_BYTES_RECEIVED,
   PROP_OPEN_CONNECTIONS,
   PROP_TOTAL_CONNECTIONS,
+  PROP_RETAINED_BYTES,
+  PROP_RECEIVE_WINDOW,
+  PROP_SEND_WINDOW,
+  PROP_RESUMES,
+  PROP_BYTES_REPLAYED,
   N_PROPERTIES
 };
 
 static GParamSpec *properties[N_PROPERTIES];
-
 
 static void
 gateway_get_property (GObject    *object,
@@ -62,6 +69,9 @@ gateway_get_property (GObject    *object,
     case PROP_TLS_CERTIFICATE:
       g_value_set_object (value, tcp_gateway_get_tls_certificate (self));
       break;
+    case PROP_RESUMPTION:
+      g_value_set_enum (value, tcp_gateway_get_resumption (self));
+      break;
     case PROP_CONNECT_TIMEOUT:
       g_value_set_uint (value, tcp_gateway_get_connect_timeout (self));
       break;
@@ -76,6 +86,12 @@ gateway_get_property (GObject    *object,
       break;
     case PROP_MAX_BUFFERED_BYTES:
       g_value_set_uint (value, tcp_gateway_get_max_buffered_bytes (self));
+      break;
+    case PROP_MAX_RETAINED_BYTES:
+      g_value_set_uint (value, tcp_gateway_get_max_retained_bytes (self));
+      break;
+    case PROP_MAX_WINDOW_BYTES:
+      g_value_set_uint (value, tcp_gateway_get_max_window_bytes (self));
       break;
     case PROP_MAX_CONNECTIONS:
       g_value_set_uint (value, tcp_gateway_get_max_connections (self));
@@ -103,6 +119,21 @@ gateway_get_property (GObject    *object,
       break;
     case PROP_TOTAL_CONNECTIONS:
       g_value_set_uint64 (value, tcp_gateway_get_total_connections (self));
+      break;
+    case PROP_RETAINED_BYTES:
+      g_value_set_uint64 (value, tcp_gateway_get_retained_bytes (self));
+      break;
+    case PROP_RECEIVE_WINDOW:
+      g_value_set_uint64 (value, tcp_gateway_get_receive_window (self));
+      break;
+    case PROP_SEND_WINDOW:
+      g_value_set_uint64 (value, tcp_gateway_get_send_window (self));
+      break;
+    case PROP_RESUMES:
+      g_value_set_uint64 (value, tcp_gateway_get_resumes (self));
+      break;
+    case PROP_BYTES_REPLAYED:
+      g_value_set_uint64 (value, tcp_gateway_get_bytes_replayed (self));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, property_id, pspec);
@@ -140,6 +171,9 @@ gateway_set_property (GObject      *object,
     case PROP_TLS_CERTIFICATE:
       tcp_gateway_set_tls_certificate (self, g_value_get_object (value));
       break;
+    case PROP_RESUMPTION:
+      tcp_gateway_set_resumption (self, g_value_get_enum (value));
+      break;
     case PROP_CONNECT_TIMEOUT:
       tcp_gateway_set_connect_timeout (self, g_value_get_uint (value));
       break;
@@ -155,6 +189,12 @@ gateway_set_property (GObject      *object,
     case PROP_MAX_BUFFERED_BYTES:
       tcp_gateway_set_max_buffered_bytes (self, g_value_get_uint (value));
       break;
+    case PROP_MAX_RETAINED_BYTES:
+      tcp_gateway_set_max_retained_bytes (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_WINDOW_BYTES:
+      tcp_gateway_set_max_window_bytes (self, g_value_get_uint (value));
+      break;
     case PROP_MAX_CONNECTIONS:
       tcp_gateway_set_max_connections (self, g_value_get_uint (value));
       break;
@@ -169,12 +209,9 @@ gateway_set_property (GObject      *object,
     }
 }
 
-void
-tcp_gateway_install_properties (GObjectClass *object_class)
+static void
+install_settings (void)
 {
-  object_class->get_property = gateway_get_property;
-  object_class->set_property = gateway_set_property;
-
   /**
    * TcpGateway:target:
    *
@@ -248,6 +285,20 @@ tcp_gateway_install_properties (GObjectClass *object_class)
                            G_TYPE_TLS_CERTIFICATE, TCP_READ_WRITE);
 
   /**
+   * TcpGateway:resumption:
+   *
+   * Whether TCP connections go on, with nothing lost, when their WebSocket breaks.
+   *
+   * With %TCP_TUNNEL_RESUMPTION_REQUIRED a client that cannot resume sessions is
+   * answered 426.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RESUMPTION] =
+      g_param_spec_enum ("resumption", NULL, NULL,
+                         TCP_TYPE_TUNNEL_RESUMPTION, TCP_TUNNEL_RESUMPTION_AUTO, TCP_READ_WRITE);
+
+  /**
    * TcpGateway:connect-timeout:
    *
    * How long the target may take to accept a connection, and a client to ask for its
@@ -297,15 +348,44 @@ tcp_gateway_install_properties (GObjectClass *object_class)
   /**
    * TcpGateway:max-buffered-bytes:
    *
-   * How many bytes of one client may wait in memory for targets that do not read. When
-   * that many wait, its WebSocket is not read either. In the other direction at most 256
-   * KiB wait for each WebSocket.
+   * How many bytes of all clients together may wait in memory: for targets that do not
+   * read, and for clients that have not acknowledged them. When that many wait, no more
+   * are read.
+   *
+   * A client whose session is not resumed has at most 1 MiB of it. What the sessions of
+   * others may have is said by [property@TcpTunnel.Gateway:max-retained-bytes] and
+   * [property@TcpTunnel.Gateway:max-window-bytes].
    *
    * Since: 1.0
    */
   properties[PROP_MAX_BUFFERED_BYTES] =
       g_param_spec_uint ("max-buffered-bytes", NULL, NULL,
-                         (512 * 1024), G_MAXUINT, (1024 * 1024), TCP_READ_WRITE);
+                         (8 * 1024 * 1024), G_MAXUINT, (256 * 1024 * 1024), TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:max-retained-bytes:
+   *
+   * How many bytes that were sent may be kept until the client has acknowledged them, in
+   * each session that is resumed. When that many are kept, targets are not read.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_RETAINED_BYTES] =
+      g_param_spec_uint ("max-retained-bytes", NULL, NULL,
+                         (1024 * 1024), G_MAXUINT, (16 * 1024 * 1024), TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:max-window-bytes:
+   *
+   * How many bytes a client may send before targets have taken them, all together, in
+   * each session that is resumed. Each connection may have up to 16 MiB of it, if its
+   * path is that fast and that long.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_WINDOW_BYTES] =
+      g_param_spec_uint ("max-window-bytes", NULL, NULL,
+                         (1024 * 1024), G_MAXUINT, (64 * 1024 * 1024), TCP_READ_WRITE);
 
   /**
    * TcpGateway:max-connections:
@@ -342,7 +422,11 @@ tcp_gateway_install_properties (GObjectClass *object_class)
   properties[PROP_LOG_LEVEL] =
       g_param_spec_enum ("log-level", NULL, NULL,
                          TCP_TYPE_TUNNEL_LOG_LEVEL, TCP_TUNNEL_LOG_LEVEL_INFO, TCP_READ_WRITE);
+}
 
+static void
+install_status (void)
+{
   /**
    * TcpGateway:local-address:
    *
@@ -416,5 +500,84 @@ tcp_gateway_install_properties (GObjectClass *object_class)
       g_param_spec_uint64 ("total-connections", NULL, NULL,
                            0, G_MAXUINT64, 0, TCP_READ_ONLY);
 
+  /**
+   * TcpGateway:retained-bytes:
+   *
+   * How many bytes are kept because the other end has not acknowledged them yet, in
+   * sessions that are resumed.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RETAINED_BYTES] =
+      g_param_spec_uint64 ("retained-bytes", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpGateway:receive-window:
+   *
+   * How many bytes the other end may send at this moment, in sessions that are resumed:
+   * the credit that it was given and has not used, of all connections together.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RECEIVE_WINDOW] =
+      g_param_spec_uint64 ("receive-window", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpGateway:send-window:
+   *
+   * How many bytes may be sent to the other end at this moment, in sessions that are
+   * resumed: the credit that it gave and that was not used, of all connections together.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SEND_WINDOW] =
+      g_param_spec_uint64 ("send-window", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpGateway:resumes:
+   *
+   * How often a session went on over another WebSocket since the gateway was created,
+   * with all its connections and nothing lost.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RESUMES] =
+      g_param_spec_uint64 ("resumes", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpGateway:bytes-replayed:
+   *
+   * How many bytes were sent again when sessions were resumed, since the gateway was
+   * created.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_BYTES_REPLAYED] =
+      g_param_spec_uint64 ("bytes-replayed", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+}
+
+void
+tcp_gateway_install_properties (GObjectClass *object_class)
+{
+  object_class->get_property = gateway_get_property;
+  object_class->set_property = gateway_set_property;
+
+  install_settings ();
+  install_status ();
   g_object_class_install_properties (object_class, N_PROPERTIES, properties);
 }

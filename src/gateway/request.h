@@ -10,6 +10,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   gboolean multiplexed;
+  gboolean resumable; /* of its headers */
   char *session_id; /* NULL if it gave none */
   char *principal;
 } TcpRequest;

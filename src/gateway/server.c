@@ -5,12 +5,14 @@
 #include <libsoup/soup.h>
 #include <string.h>
 #include "base/listen.h"
+#include "base/source.h"
 #include "base/tsan.h"
 #include "base/worker.h"
 #include "channel/group.h"
 #include "gateway/door.h"
 #include "gateway/guest.h"
 #include "gateway/request.h"
+#include "session/budget.h"
 
 /* How many sessions that have ended are remembered, to tell clients that come back. */
 #define MAX_GONE 4096
@@ -30,13 +32,40 @@ struct _TcpServer
   SoupServer *soup;
   TcpDoor *door;
   TcpChannelGroup *channels;
+  TcpBudget *budget;
   GHashTable *guests;   /* set of TcpGuest */
   GHashTable *sessions; /* id → TcpGuest, of those that have an id */
   GHashTable *gone;     /* set of ids */
   GQueue gone_order;    /* of ids, the oldest first; owned by the set */
   gboolean started;
+  guint64 drain; /* the last call that asked for it, 0 while none did */
+  GSource *drain_deadline;
   gboolean closed;
 };
+
+/* Draining */
+
+/* A client without a connection, which may stay for ever, is not waited for. */
+static void
+server_check_drained (TcpServer *self)
+{
+  if (self->drain == 0 || tcp_status_get (self->status, open_connections) > 0)
+    return;
+
+  g_source_set_ready_time (self->drain_deadline, -1);
+  tcp_event_queue_push_drained (self->events, self->drain, NULL);
+}
+
+static gboolean
+on_drain_deadline (gpointer user_data)
+{
+  TcpServer *self = user_data;
+
+  g_source_set_ready_time (self->drain_deadline, -1);
+  tcp_log_warn (self->log, "%u connections did not end in time", tcp_status_get (self->status, open_connections));
+  tcp_event_queue_push_drained (self->events, self->drain, NULL);
+  return G_SOURCE_CONTINUE;
+}
 
 /* Guests */
 
@@ -67,6 +96,7 @@ on_guest_stream_closed (TcpGuest     *guest,
   else
     tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " was closed", id);
   tcp_event_queue_push_closed (self->events, id, error);
+  server_check_drained (self);
 }
 
 static void
@@ -104,20 +134,25 @@ static const TcpGuestCallbacks guest_callbacks = {
   .ended = on_guest_ended,
 };
 
+/* What a session can come back for. limrun's multiplexed connections do not outlive
+ * their WebSocket. */
+static const char *
+request_session (TcpRequest *request)
+{
+  return request->multiplexed && !request->resumable ? NULL : request->session_id;
+}
+
 static TcpGuest *
 server_find_or_add_guest (TcpServer  *self,
                           TcpRequest *request)
 {
-  /* limrun's multiplexed connections do not outlive their WebSocket, so that only a
-   * singleton session can be one that is there already. */
-  const char *id = request->multiplexed ? NULL : request->session_id;
+  const char *id = request_session (request);
   TcpGuest *guest = id != NULL ? g_hash_table_lookup (self->sessions, id) : NULL;
 
   if (guest != NULL)
     return guest;
 
-  guest = tcp_guest_new (self->settings, request->multiplexed, id, request->principal, self->log, self->status,
-                         &guest_callbacks, self);
+  guest = tcp_guest_new (self->settings, request, self->budget, self->log, self->status, &guest_callbacks, self);
   g_hash_table_add (self->guests, guest);
   if (id != NULL)
     g_hash_table_insert (self->sessions, (char *) tcp_guest_get_session_id (guest), guest);
@@ -131,16 +166,38 @@ server_check_session (TcpServer  *self,
                       TcpRequest *request,
                       TcpRefusal *refusal)
 {
-  const char *id = request->multiplexed ? NULL : request->session_id;
+  const char *id = request_session (request);
   TcpGuest *guest = id != NULL ? g_hash_table_lookup (self->sessions, id) : NULL;
 
+  if (guest != NULL && !tcp_guest_has_ended (guest) && tcp_guest_is_resumable (guest) != request->resumable)
+    return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session cannot go on in another protocol.");
   if (guest != NULL && !tcp_guest_has_ended (guest))
     return strcmp (tcp_guest_get_principal (guest), request->principal) == 0 ||
            tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
   if (id != NULL && (guest != NULL || g_hash_table_contains (self->gone, id)))
     return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session has ended.");
+  if (self->drain != 0)
+    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
   if (g_hash_table_size (self->guests) >= self->settings->max_connections)
     return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "There are too many clients; try again later.");
+
+  return TRUE;
+}
+
+static gboolean
+server_negotiate (TcpServer          *self,
+                  TcpRequest         *request,
+                  SoupMessageHeaders *headers,
+                  TcpRefusal         *refusal)
+{
+  gboolean offered = tcp_resumable_is_offered (soup_message_headers_get_list (headers, TCP_RESUMABLE_HEADER));
+
+  request->resumable = offered && self->settings->resumption != TCP_TUNNEL_RESUMPTION_OFF;
+  if (!request->resumable && self->settings->resumption == TCP_TUNNEL_RESUMPTION_REQUIRED)
+    return tcp_refuse (refusal, 426, "Sessions have to be resumable here: %s: %s is missing.", TCP_RESUMABLE_HEADER,
+                       TCP_RESUMABLE_NAME);
+  if (request->resumable && request->session_id == NULL)
+    return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A session that is to be resumable needs a sessionId.");
 
   return TRUE;
 }
@@ -184,7 +241,7 @@ server_examine (TcpServer         *self,
   if (request == NULL)
     return NULL;
   request->principal = g_strdup (principal);
-  if (!server_check_session (self, request, refusal))
+  if (!server_negotiate (self, request, headers, refusal) || !server_check_session (self, request, refusal))
     return NULL;
 
   return g_steal_pointer (&request);
@@ -263,8 +320,8 @@ on_upgraded (SoupServerMessage *message,
       return;
     }
 
-  tcp_log_info (self->log, "the client %s is connected (%s)", request->principal,
-                request->multiplexed ? "multiplexed" : "singleton");
+  tcp_log_info (self->log, "the client %s is connected (%s%s)", request->principal,
+                request->multiplexed ? "multiplexed" : "singleton", request->resumable ? ", resumable" : "");
   tcp_guest_attach (server_find_or_add_guest (self, request), channel);
 }
 
@@ -275,9 +332,16 @@ on_request (SoupServer        *soup,
             GHashTable        *query,
             gpointer           user_data)
 {
+  TcpRequest *request = g_object_get_data (G_OBJECT (message), "tcp-request");
+
   /* If not, libsoup has set the answer. No subprotocol and no extension is offered. */
-  if (soup_websocket_server_process_handshake (message, NULL, NULL, NULL, NULL))
-    g_signal_connect (message, "wrote-informational", G_CALLBACK (on_upgraded), user_data);
+  if (!soup_websocket_server_process_handshake (message, NULL, NULL, NULL, NULL))
+    return;
+
+  if (request->resumable)
+    soup_message_headers_replace (soup_server_message_get_response_headers (message), TCP_RESUMABLE_HEADER,
+                                  TCP_RESUMABLE_NAME);
+  g_signal_connect (message, "wrote-informational", G_CALLBACK (on_upgraded), user_data);
 }
 
 /* Start and end */
@@ -315,6 +379,8 @@ server_shut_down (TcpServer *self)
 
   self->closed = TRUE;
   g_cancellable_cancel (self->resolving);
+  tcp_source_clear (&self->drain_deadline);
+  self->drain = 0;
   g_clear_pointer (&self->door, tcp_door_free);
   g_clear_object (&self->soup);
 
@@ -362,6 +428,7 @@ server_do_start (gpointer data)
   TcpServer *self = data;
 
   self->channels = tcp_channel_group_new ();
+  self->budget = tcp_budget_new (self->settings->max_buffered_bytes);
   self->guests = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_guest_free, NULL);
   self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
   self->gone = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -383,6 +450,47 @@ server_do_close (gpointer data)
 
   server_shut_down (self);
   tcp_worker_release (self->worker);
+}
+
+typedef struct
+{
+  TcpServer *server;
+  guint64 id;
+  guint timeout;
+} DrainCall;
+
+static void
+drain_call_free (gpointer data)
+{
+  DrainCall *call = data;
+
+  tcp_server_unref (call->server);
+  g_free (call);
+}
+
+static void
+server_do_drain (gpointer data)
+{
+  DrainCall *call = data;
+  TcpServer *self = call->server;
+  GHashTableIter iter;
+  gpointer guest;
+
+  if (self->closed)
+    return;
+
+  tcp_log_info (self->log, "no new connections are taken; %u may go on for %u ms",
+                tcp_status_get (self->status, open_connections), call->timeout);
+  self->drain = call->id;
+  if (self->drain_deadline == NULL)
+    self->drain_deadline = tcp_timer_new ("[tcptunnel] drain deadline", on_drain_deadline, self);
+  g_source_set_ready_time (self->drain_deadline,
+                           g_get_monotonic_time () + call->timeout * G_TIME_SPAN_MILLISECOND);
+
+  g_hash_table_iter_init (&iter, self->guests);
+  while (g_hash_table_iter_next (&iter, &guest, NULL))
+    tcp_guest_drain (guest);
+  server_check_drained (self);
 }
 
 static void
@@ -439,6 +547,7 @@ tcp_server_unref (TcpServer *self)
 
   tcp_tsan_acquire (self);
   g_clear_pointer (&self->guests, g_hash_table_unref);
+  g_clear_pointer (&self->budget, tcp_budget_unref);
   g_clear_pointer (&self->sessions, g_hash_table_unref);
   g_queue_clear (&self->gone_order);
   g_clear_pointer (&self->gone, g_hash_table_unref);
@@ -463,6 +572,21 @@ void
 tcp_server_cancel (TcpServer *self)
 {
   tcp_worker_invoke (self->worker, server_do_cancel, tcp_server_ref (self), (GDestroyNotify) tcp_server_unref);
+}
+
+/* Takes no new connections, and answers by TCP_EVENT_DRAINED when the last has ended, or
+ * the time is over. */
+void
+tcp_server_drain (TcpServer *self,
+                  guint64    id,
+                  guint      timeout)
+{
+  DrainCall *call = g_new0 (DrainCall, 1);
+
+  call->server = tcp_server_ref (self);
+  call->id = id;
+  call->timeout = timeout;
+  tcp_worker_invoke (self->worker, server_do_drain, call, drain_call_free);
 }
 
 /* Returns when the port is free and no connection is left. The last call. */

@@ -23,6 +23,9 @@ TcpServer *tcp_server_ref (TcpServer *self);
 void tcp_server_unref (TcpServer *self);
 void tcp_server_start (TcpServer *self);
 void tcp_server_cancel (TcpServer *self);
+void tcp_server_drain (TcpServer *self,
+                       guint64    id,
+                       guint      timeout);
 void tcp_server_close (TcpServer *self);
 
 G_END_DECLS

@@ -2,8 +2,6 @@
 
 #include "gateway/settings.h"
 
-#include <tcptunnel/tcptunnel.h>
-
 TcpGatewaySettings *
 tcp_gateway_settings_new (void)
 {

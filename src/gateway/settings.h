@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include <tcptunnel/tcptunnel.h>
 
 G_BEGIN_DECLS
 
@@ -16,11 +17,14 @@ typedef struct
   char *token;
   char *token_file;
   GTlsCertificate *tls_certificate;
+  TcpTunnelResumption resumption;
   guint connect_timeout;    /* ms */
   guint session_timeout;    /* ms */
   guint keepalive_interval; /* ms */
   guint keepalive_timeout;  /* ms */
   guint max_buffered_bytes;
+  guint max_retained_bytes;
+  guint max_window_bytes;
   guint max_connections;
   gboolean reset_on_loss;
 } TcpGatewaySettings;

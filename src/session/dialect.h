@@ -38,7 +38,8 @@ typedef struct
 {
   const char *name;
   gboolean multiplexed;    /* several connections, told apart by ids */
-  gboolean outlives_channel; /* connections survive the loss of a WebSocket */
+  gboolean outlives_channel; /* connections survive the loss of a WebSocket, */
+  gboolean resumable;        /* and no byte is lost */
 
   void (*decode) (TcpDialectDecoder *decoder,
                   const guint8      *data,
@@ -54,6 +55,8 @@ typedef struct
 
 extern const TcpDialect tcp_dialect_raw;
 extern const TcpDialect tcp_dialect_tagged;
+/* More than frames, so that it has none of these functions: see resumable.h. */
+extern const TcpDialect tcp_dialect_resumable;
 
 /* The id of the only connection of the raw dialect. */
 #define TCP_RAW_ID 1

@@ -11,9 +11,20 @@ on_pump (gpointer user_data)
 {
   TcpSession *self = tcp_session_ref (user_data);
 
+  tcp_session_update_pause (self);
   tcp_session_pump (self);
+  tcp_resumable_settle (self);
   tcp_session_unref (self);
   return G_SOURCE_CONTINUE;
+}
+
+/* Other sessions of the gateway have made room. */
+static void
+on_relieved (gpointer user_data)
+{
+  TcpSession *self = user_data;
+
+  tcp_timer_set (self->pump, 0);
 }
 
 TcpSession *
@@ -24,11 +35,15 @@ tcp_session_new (const TcpSessionOptions   *options,
   TcpSession *self = g_new0 (TcpSession, 1);
 
   g_ref_count_init (&self->refs);
-  self->dialect = options->dialect;
   self->callbacks = *callbacks;
   self->user_data = user_data;
+  self->client = options->client;
+  self->single = options->single;
   self->max_buffered = options->max_buffered_bytes;
+  self->max_retained = options->max_retained_bytes;
+  self->max_window = options->max_window_bytes;
   self->max_streams = options->max_streams;
+  self->session_timeout = options->session_timeout;
   self->reset_on_loss = options->reset_on_loss;
   self->peer = g_strdup (options->peer);
   self->local = g_strdup (options->local);
@@ -37,11 +52,47 @@ tcp_session_new (const TcpSessionOptions   *options,
   self->status = tcp_status_ref (options->status);
   self->streams = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) tcp_stream_unref);
   self->finishing = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_stream_unref, NULL);
-  self->closed_ids = tcp_closed_ids_new ();
   self->next_id = 1;
   self->pump = tcp_timer_new ("[tcptunnel] session pump", on_pump, self);
+  tcp_budget_share_init (&self->share, options->budget, on_relieved, self);
+  if (options->dialect != NULL)
+    tcp_session_set_dialect (self, options->dialect);
 
   return self;
+}
+
+/* Once, before the first channel. Streams that were opened until then only wait. */
+void
+tcp_session_set_dialect (TcpSession       *self,
+                         const TcpDialect *dialect)
+{
+  GHashTableIter iter;
+  gpointer stream;
+
+  g_assert (self->dialect == NULL);
+
+  self->dialect = dialect;
+  if (dialect->resumable)
+    {
+      self->ops = &tcp_resumable_session_ops;
+      tcp_resumable_init (self);
+    }
+  else
+    {
+      self->ops = &tcp_plain_session_ops;
+      self->plain.closed_ids = tcp_closed_ids_new ();
+    }
+
+  g_hash_table_iter_init (&iter, self->streams);
+  while (g_hash_table_iter_next (&iter, NULL, &stream))
+    self->ops->opened (self, stream);
+}
+
+/* NULL if it was not negotiated yet. */
+const TcpDialect *
+tcp_session_get_dialect (TcpSession *self)
+{
+  return self->dialect;
 }
 
 TcpSession *
@@ -61,11 +112,13 @@ tcp_session_unref (TcpSession *self)
   g_assert (self->channel == NULL && g_hash_table_size (self->streams) == 0);
 
   tcp_source_clear (&self->pump);
+  tcp_resumable_clear (self);
+  tcp_budget_share_clear (&self->share);
   g_queue_clear_full (&self->ready, (GDestroyNotify) tcp_stream_unref);
-  g_queue_clear_full (&self->unsent, (GDestroyNotify) tcp_buffer_free);
+  g_queue_clear_full (&self->plain.unsent, (GDestroyNotify) tcp_buffer_unref);
+  g_clear_pointer (&self->plain.closed_ids, tcp_closed_ids_free);
   g_hash_table_unref (self->streams);
   g_hash_table_unref (self->finishing);
-  tcp_closed_ids_free (self->closed_ids);
   tcp_log_unref (self->log);
   tcp_status_unref (self->status);
   g_free (self->peer);
@@ -86,11 +139,41 @@ tcp_session_get_n_streams (TcpSession *self)
   return g_hash_table_size (self->streams);
 }
 
-/* Nothing is left of any connection. */
+/* Whether it can be forgotten: nothing is left of any connection, and none can come
+ * over another channel. */
 gboolean
 tcp_session_is_idle (TcpSession *self)
 {
-  return g_hash_table_size (self->streams) == 0 && g_hash_table_size (self->finishing) == 0;
+  return g_hash_table_size (self->streams) == 0 && g_hash_table_size (self->finishing) == 0 &&
+         (self->dialect == NULL || !self->dialect->resumable || tcp_session_is_over (self));
+}
+
+/* Whether it was ended, by this end or the other, so that no channel can revive it. */
+gboolean
+tcp_session_is_over (TcpSession *self)
+{
+  return self->closing || self->resumable.goodbye;
+}
+
+/* Whether there is something left to do that takes a channel. A multiplexed session
+ * also has use of one for what may still come. */
+gboolean
+tcp_session_wants_channel (TcpSession *self)
+{
+  if (tcp_session_is_over (self))
+    return FALSE;
+  return g_hash_table_size (self->streams) > 0 || !g_queue_is_empty (&self->resumable.retained.frames);
+}
+
+/* Whether any frame has come or was acknowledged since it was last asked: reconnecting
+ * is of use then, however short-lived the channels are. */
+gboolean
+tcp_session_take_progress (TcpSession *self)
+{
+  gboolean progress = self->resumable.progress;
+
+  self->resumable.progress = FALSE;
+  return progress;
 }
 
 gsize
@@ -106,11 +189,11 @@ tcp_session_set_next_id (TcpSession *self,
   self->next_id = id;
 }
 
-/* The end of a channel */
+/* Channels */
 
-static void
-session_reset_all (TcpSession   *self,
-                   const GError *error)
+void
+tcp_session_reset_all (TcpSession   *self,
+                       const GError *error)
 {
   g_autoptr (GPtrArray) streams = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_stream_unref);
   GHashTableIter iter;
@@ -123,68 +206,6 @@ session_reset_all (TcpSession   *self,
 
   for (guint i = 0; i < streams->len; i++)
     tcp_stream_reset (streams->pdata[i], error);
-}
-
-/* The raw connection when its WebSocket broke: it waits for the next. What was on
- * its way then is gone, in the other direction without a trace. */
-static void
-session_keep_stream (TcpSession *self,
-                     TcpStream  *stream,
-                     TcpChannel *channel,
-                     const char *why)
-{
-  guint64 unconfirmed = tcp_channel_get_unconfirmed (channel);
-
-  tcp_channel_steal_unsent (channel, &self->unsent);
-  if (unconfirmed == 0)
-    return;
-
-  /* The end is not to be told as an orderly one. */
-  if (self->reset_on_loss || self->ending)
-    {
-      g_autoptr (GError) error = NULL;
-
-      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                           "the WebSocket to %s broke with up to %" G_GUINT64_FORMAT " bytes on their way (%s), "
-                           "so the TCP connection was reset",
-                           self->peer, unconfirmed, why);
-      self->end_code = TCP_CLOSE_RESET;
-      tcp_stream_reset (stream, error);
-      return;
-    }
-
-  tcp_log_warn (self->log,
-                "the WebSocket to %s broke: up to %" G_GUINT64_FORMAT " bytes sent since the last answer may be lost",
-                self->peer, unconfirmed);
-}
-
-static void
-session_raw_closed (TcpSession   *self,
-                    TcpChannel   *channel,
-                    guint         code,
-                    const GError *error)
-{
-  g_autoptr (TcpStream) stream = g_hash_table_lookup (self->streams, GUINT_TO_POINTER (TCP_RAW_ID));
-
-  if (stream == NULL)
-    return;
-
-  tcp_stream_ref (stream);
-  if (code == TCP_CLOSE_RESET)
-    {
-      tcp_stream_reset (stream, error);
-      return;
-    }
-  if (code == TCP_CLOSE_NORMAL)
-    {
-      tcp_session_finish_stream (self, stream, !self->ending);
-      return;
-    }
-
-  session_keep_stream (self, stream, channel, error->message);
-  /* Our end was all that was left to say, and it was said. */
-  if (self->ending && g_queue_is_empty (&self->unsent) && !tcp_stream_is_closed (stream))
-    tcp_session_finish_stream (self, stream, FALSE);
 }
 
 static GError *
@@ -219,10 +240,7 @@ on_channel_closed (TcpChannel   *channel,
 
   g_clear_pointer (&self->channel, tcp_channel_unref);
   self->channel_paused = FALSE;
-  if (self->dialect->outlives_channel)
-    session_raw_closed (self, channel, code, why);
-  else
-    session_reset_all (self, why);
+  self->ops->detached (self, channel, code, why);
 
   self->callbacks.channel_closed (self, why, self->user_data);
   tcp_session_unref (self);
@@ -236,7 +254,10 @@ on_channel_message (TcpChannel   *channel,
                     gboolean      last,
                     gpointer      user_data)
 {
-  tcp_session_handle_message (user_data, data, length, first, last);
+  TcpSession *self = tcp_session_ref (user_data);
+
+  self->ops->message (self, data, length, first, last);
+  tcp_session_unref (self);
 }
 
 static void
@@ -256,35 +277,33 @@ static const TcpChannelCallbacks channel_callbacks = {
   .closed = on_channel_closed,
 };
 
+static void
+session_supersede (TcpSession *self)
+{
+  g_autoptr (TcpChannel) old = g_steal_pointer (&self->channel);
+  g_autoptr (GError) error = NULL;
+
+  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "superseded by a newer WebSocket");
+  tcp_channel_set_callbacks (old, NULL, NULL);
+  self->ops->detached (self, old, TCP_CLOSE_SUPERSEDED, error);
+  tcp_channel_close (old, TCP_CLOSE_SUPERSEDED, error->message);
+  /* Its answer is to be seen. */
+  tcp_channel_resume (old);
+}
+
 /* Goes on with this channel. One that is still there is superseded. */
 void
 tcp_session_attach (TcpSession *self,
                     TcpChannel *channel)
 {
-  TcpBuffer *buffer;
-
   tcp_session_ref (self);
   if (self->channel != NULL)
-    {
-      g_autoptr (TcpChannel) old = g_steal_pointer (&self->channel);
-      TcpStream *stream = g_hash_table_lookup (self->streams, GUINT_TO_POINTER (TCP_RAW_ID));
-
-      tcp_channel_set_callbacks (old, NULL, NULL);
-      if (stream != NULL && self->dialect->outlives_channel)
-        session_keep_stream (self, stream, old, "superseded");
-      tcp_channel_close (old, TCP_CLOSE_SUPERSEDED, "superseded by a newer WebSocket");
-      /* Its answer is to be seen. */
-      tcp_channel_resume (old);
-    }
+    session_supersede (self);
 
   self->channel = tcp_channel_ref (channel);
   self->channel_paused = FALSE;
-  self->decoder = (TcpDialectDecoder) { 0 };
   tcp_channel_set_callbacks (channel, &channel_callbacks, self);
-  while ((buffer = g_queue_pop_head (&self->unsent)) != NULL)
-    tcp_channel_send (channel, buffer);
-  if (self->end_code != 0)
-    tcp_channel_close (channel, self->end_code, "the connection has ended");
+  self->ops->attached (self);
 
   tcp_channel_resume (channel);
   tcp_session_update_pause (self);
@@ -304,14 +323,17 @@ tcp_session_close (TcpSession   *self,
   gpointer stream;
 
   tcp_session_ref (self);
-  self->ending = TRUE;
-  session_reset_all (self, error);
+  self->closing = TRUE;
+  tcp_session_reset_all (self, error);
   while (g_hash_table_iter_init (&iter, self->finishing), g_hash_table_iter_next (&iter, &stream, NULL))
     tcp_stream_reset (stream, error);
 
   channel = g_steal_pointer (&self->channel);
   if (channel != NULL)
     {
+      self->channel = channel;
+      self->ops->leaving (self, reason);
+      self->channel = NULL;
       tcp_channel_set_callbacks (channel, NULL, NULL);
       tcp_channel_close (channel, code, reason);
       /* Unread messages must not keep the answer from being seen. */

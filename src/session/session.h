@@ -6,24 +6,30 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "channel/channel.h"
+#include "session/budget.h"
 #include "session/dialect.h"
+#include "session/resumable.h"
 #include "session/stream.h"
 
 G_BEGIN_DECLS
 
 /* TCP connections over one channel at a time, the same at both ends. The tunnel
  * dials the channel and accepts connections, the gateway the other way about;
- * everything between is here.
+ * everything between is here: what all dialects share in session.c and
+ * session-streams.c, raw and tagged in plain-session.c, resumable/1 in
+ * resumable-session.c and resumable-streams.c.
  *
  * Belongs to one thread. The callbacks may do anything, also drop the session. */
 typedef struct _TcpSession TcpSession;
 
 typedef struct
 {
-  /* The peer opened a connection: dial, then tcp_stream_attach(), or
-   * tcp_stream_reset(). NULL refuses whatever the peer opens. */
+  /* The peer opened a connection: dial, then tcp_session_connected(), or
+   * tcp_session_refuse(). NULL refuses whatever the peer opens. @target is what it
+   * wants, or NULL. */
   void (*opened) (TcpSession *session,
                   TcpStream  *stream,
+                  const char *target,
                   gpointer    user_data);
   /* A connection is gone; @error tells why if it was not in order. */
   void (*stream_closed) (TcpSession   *session,
@@ -34,13 +40,22 @@ typedef struct
   void (*channel_closed) (TcpSession   *session,
                           const GError *error,
                           gpointer      user_data);
+  /* The peer takes no new streams. Nullable. */
+  void (*draining) (TcpSession *session,
+                    gpointer    user_data);
 } TcpSessionCallbacks;
 
 typedef struct
 {
-  const TcpDialect *dialect;
-  guint max_buffered_bytes; /* toward TCP, all streams together */
+  const TcpDialect *dialect; /* NULL if that is still to be negotiated */
+  gboolean client;          /* this end opens the WebSocket */
+  gboolean single;          /* one stream, and then the session is over */
+  guint max_buffered_bytes; /* raw, tagged: toward TCP, all streams together */
+  guint max_retained_bytes; /* resumable: sent and not acknowledged */
+  guint max_window_bytes;   /* resumable: credit, all streams together */
   guint max_streams;
+  guint session_timeout;    /* s, to be told to the peer */
+  TcpBudget *budget;        /* of all sessions of this gateway; nullable */
   gboolean reset_on_loss;
   const char *peer;     /* what is at the far end, for messages */
   const char *local;    /* and what this end's TCP connections lead to */
@@ -52,6 +67,9 @@ typedef struct
 TcpSession *tcp_session_new (const TcpSessionOptions   *options,
                              const TcpSessionCallbacks *callbacks,
                              gpointer                   user_data);
+void tcp_session_set_dialect (TcpSession       *self,
+                              const TcpDialect *dialect);
+const TcpDialect *tcp_session_get_dialect (TcpSession *self);
 TcpSession *tcp_session_ref (TcpSession *self);
 void tcp_session_unref (TcpSession *self);
 void tcp_session_attach (TcpSession *self,
@@ -59,8 +77,19 @@ void tcp_session_attach (TcpSession *self,
 TcpChannel *tcp_session_get_channel (TcpSession *self);
 TcpStream *tcp_session_open (TcpSession        *self,
                              GSocketConnection *connection);
+void tcp_session_connected (TcpSession        *self,
+                            TcpStream         *stream,
+                            GSocketConnection *connection);
+void tcp_session_refuse (TcpSession   *self,
+                         TcpStream    *stream,
+                         TcpResetCode  code,
+                         const GError *error);
+void tcp_session_drain (TcpSession *self);
 guint tcp_session_get_n_streams (TcpSession *self);
 gboolean tcp_session_is_idle (TcpSession *self);
+gboolean tcp_session_is_over (TcpSession *self);
+gboolean tcp_session_wants_channel (TcpSession *self);
+gboolean tcp_session_take_progress (TcpSession *self);
 void tcp_session_set_next_id (TcpSession *self,
                               guint32     id);
 gsize tcp_session_get_queued (TcpSession *self);

@@ -3,23 +3,13 @@
 #include "session/stream.h"
 
 #include <poll.h>
-#include <stdatomic.h>
 #include <sys/socket.h>
 #include <gio/gio.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include "base/byte-queue.h"
 #include "base/source.h"
-
-/* How long a peer may take to close its side after the end was sent to it, and how
- * much it may still say before it is told, by a reset, that nobody listens. */
-#define LINGER_SECONDS 10
-#define LINGER_BYTES (64 * 1024)
-
-/* Connections that linger hold a file descriptor each; beyond so many in the process,
- * they are closed without. */
-#define MAX_LINGERING 64
-static atomic_uint lingering;
+#include "session/linger.h"
 
 struct _TcpStream
 {
@@ -32,12 +22,16 @@ struct _TcpStream
   GSocketConnection *connection;
   GSocket *socket; /* of the connection */
   GSource *source;
-  gpointer tag; /* of the socket in the source */
+  gpointer tag; /* of the socket in the source; NULL while that would only say "hung up" */
   GIOCondition interest;
 
   TcpByteQueue queue;
   gsize *total;           /* what waits in all streams of the session */
-  gboolean finishing;     /* closes when the queue is empty, */
+  TcpFlow flow;
+  gboolean input_ended;   /* the peer has closed its side, and all was read */
+  gboolean output_ending; /* our side is closed when the queue is empty, */
+  gboolean output_ended;  /* and now it is */
+  gboolean finishing;     /* all is closed when the queue is empty, */
   gboolean finish_broken; /* with a reset */
   gboolean closed;
 };
@@ -58,7 +52,19 @@ stream_set_interest (TcpStream    *self,
     return;
 
   self->interest = interest;
-  g_source_modify_unix_fd (self->source, self->tag, interest);
+  if (self->tag == NULL)
+    self->tag = g_source_add_unix_fd (self->source, g_socket_get_fd (self->socket), interest);
+  else
+    g_source_modify_unix_fd (self->source, self->tag, interest);
+}
+
+/* Both directions are closed, which poll() says for ever. What was not read waits for
+ * tcp_stream_watch(). */
+static void
+stream_rest (TcpStream *self)
+{
+  g_source_remove_unix_fd (self->source, self->tag);
+  self->tag = NULL;
 }
 
 /* What the socket broke with, if it did. */
@@ -78,7 +84,7 @@ stream_source_dispatch (GSource     *source,
                         gpointer     user_data)
 {
   TcpStream *self = tcp_stream_ref (((StreamSource *) source)->stream);
-  GIOCondition condition = g_source_query_unix_fd (source, self->tag);
+  GIOCondition condition = self->tag != NULL ? g_source_query_unix_fd (source, self->tag) : 0;
 
   if (condition & (G_IO_ERR | G_IO_HUP) && !(self->interest & G_IO_IN))
     {
@@ -86,10 +92,13 @@ stream_source_dispatch (GSource     *source,
        * that both directions are closed. */
       g_autoptr (GError) error = stream_take_socket_error (self);
 
-      if (error == NULL)
+      if (error == NULL && !self->output_ended)
         g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED,
                              "the TCP connection was closed");
-      tcp_stream_reset (self, error);
+      if (error != NULL)
+        tcp_stream_reset (self, error);
+      else
+        stream_rest (self);
     }
   else
     {
@@ -163,6 +172,20 @@ tcp_stream_get_serial (TcpStream *self)
   return self->serial;
 }
 
+/* Credit, which the resumable dialect keeps. */
+TcpFlow *
+tcp_stream_get_flow (TcpStream *self)
+{
+  return &self->flow;
+}
+
+/* Bytes that wait for the socket. */
+gsize
+tcp_stream_get_queued (TcpStream *self)
+{
+  return self->queue.length;
+}
+
 /* Gives it the TCP connection, to which all goes that was written so far. */
 void
 tcp_stream_attach (TcpStream         *self,
@@ -185,7 +208,7 @@ tcp_stream_attach (TcpStream         *self,
   self->tag = g_source_add_unix_fd (self->source, g_socket_get_fd (socket), self->interest);
   g_source_attach (self->source, g_main_context_get_thread_default ());
 
-  if (self->queue.length > 0 || self->finishing)
+  if (self->queue.length > 0 || self->output_ending || self->finishing)
     stream_flush (self);
 }
 
@@ -209,20 +232,6 @@ tcp_stream_peer_has_left (TcpStream *self)
   return poll (&pollfd, 1, 0) == 1 && pollfd.revents != 0;
 }
 
-static gssize
-stream_receive (GSocket *socket,
-                gpointer data,
-                gsize    length)
-{
-  gssize n;
-
-  do
-    n = recv (g_socket_get_fd (socket), data, length, 0);
-  while (n < 0 && errno == EINTR);
-
-  return n;
-}
-
 /* Reads what is there, at most what fits: 0 at the end, -1 and no error if there
  * is nothing for now. */
 gssize
@@ -231,11 +240,13 @@ tcp_stream_read (TcpStream  *self,
                  GError    **error)
 {
   /* Not g_socket_receive(), which makes an error of "nothing for now". */
-  gssize n = stream_receive (self->socket, buffer->payload, buffer->capacity);
+  gssize n = tcp_socket_receive (self->socket, buffer->payload, buffer->capacity);
   int code = errno;
 
   if (n >= 0)
     buffer->length = n;
+  if (n == 0)
+    self->input_ended = TRUE;
   else if (code != EAGAIN && code != EWOULDBLOCK)
     g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
 
@@ -265,75 +276,6 @@ stream_send (TcpStream    *self,
   if (errno == EAGAIN || errno == EWOULDBLOCK)
     return 0;
   return -1;
-}
-
-static void
-socket_close_with_reset (GSocket *socket)
-{
-  struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
-
-  setsockopt (g_socket_get_fd (socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof (at_once));
-  g_socket_close (socket, NULL);
-}
-
-/* Lingering: the end was sent; closing before the peer has closed its side too
- * would make a reset of it if bytes of the peer are still on their way. */
-
-typedef struct
-{
-  GSource source;
-  GSocketConnection *connection; /* closes with its last reference */
-  gsize skipped;
-} LingerSource;
-
-static gboolean
-linger_source_dispatch (GSource     *source,
-                        GSourceFunc  callback,
-                        gpointer     user_data)
-{
-  LingerSource *self = (LingerSource *) source;
-  char scrap[4096];
-  gssize n;
-
-  if (g_source_get_time (source) >= g_source_get_ready_time (source))
-    return G_SOURCE_REMOVE;
-
-  n = stream_receive (g_socket_connection_get_socket (self->connection), scrap, sizeof (scrap));
-  if (n < 0)
-    return errno == EAGAIN ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
-
-  self->skipped += n;
-  if (self->skipped > LINGER_BYTES)
-    socket_close_with_reset (g_socket_connection_get_socket (self->connection));
-  return n > 0 && self->skipped <= LINGER_BYTES;
-}
-
-static void
-linger_source_finalize (GSource *source)
-{
-  g_object_unref (((LingerSource *) source)->connection);
-  atomic_fetch_sub_explicit (&lingering, 1, memory_order_relaxed);
-}
-
-static GSourceFuncs linger_source_funcs = {
-  .dispatch = linger_source_dispatch,
-  .finalize = linger_source_finalize,
-};
-
-static void
-linger (GSocketConnection *connection)
-{
-  g_autoptr (GSource) source = g_source_new (&linger_source_funcs, sizeof (LingerSource));
-  guint others = atomic_fetch_add_explicit (&lingering, 1, memory_order_relaxed);
-
-  ((LingerSource *) source)->connection = g_object_ref (connection);
-  if (others >= MAX_LINGERING)
-    return;
-
-  g_source_set_static_name (source, "[tcptunnel] linger");
-  g_source_add_unix_fd (source, g_socket_get_fd (g_socket_connection_get_socket (connection)), G_IO_IN);
-  g_source_set_ready_time (source, g_get_monotonic_time () + LINGER_SECONDS * G_TIME_SPAN_SECOND);
-  g_source_attach (source, g_main_context_get_thread_default ());
 }
 
 static void
@@ -367,8 +309,26 @@ tcp_stream_reset (TcpStream    *self,
 
   tcp_source_clear (&self->source);
   if (self->socket != NULL)
-    socket_close_with_reset (self->socket);
+    tcp_socket_close_with_reset (self->socket);
   stream_close (self, copy);
+}
+
+/* The last byte has left. */
+static void
+stream_complete (TcpStream *self)
+{
+  if (self->finish_broken)
+    {
+      tcp_stream_reset (self, NULL);
+      return;
+    }
+
+  tcp_source_clear (&self->source);
+  if (!self->output_ended)
+    g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
+  if (!self->input_ended)
+    tcp_linger (self->connection);
+  stream_close (self, NULL);
 }
 
 static void
@@ -405,16 +365,13 @@ stream_flush (TcpStream *self)
 
   if (self->queue.length == 0 && self->finishing)
     {
-      if (self->finish_broken)
-        {
-          tcp_stream_reset (self, NULL);
-          return;
-        }
-      tcp_source_clear (&self->source);
-      g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
-      linger (self->connection);
-      stream_close (self, NULL);
+      stream_complete (self);
       return;
+    }
+  if (self->queue.length == 0 && self->output_ending && !self->output_ended)
+    {
+      self->output_ended = TRUE;
+      g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
     }
 
   if (self->queue.length < before)
@@ -428,7 +385,7 @@ tcp_stream_write (TcpStream    *self,
                   const guint8 *data,
                   gsize         length)
 {
-  if (self->closed || self->finishing)
+  if (self->closed || self->finishing || self->output_ending)
     return;
 
   if (self->socket != NULL && self->queue.length == 0)
@@ -448,6 +405,18 @@ tcp_stream_write (TcpStream    *self,
   tcp_byte_queue_append (&self->queue, data, length);
   *self->total += length;
   stream_set_interest (self, self->interest | G_IO_OUT);
+}
+
+/* Closes our side behind what waits; the other may go on. */
+void
+tcp_stream_end (TcpStream *self)
+{
+  if (self->closed || self->finishing || self->output_ending)
+    return;
+
+  self->output_ending = TRUE;
+  if (self->socket != NULL && self->queue.length == 0)
+    stream_flush (self);
 }
 
 /* Ends the connection behind what waits: in order, or, if the peer might miss

@@ -4,6 +4,7 @@
 
 #include <gio/gio.h>
 #include "base/buffer.h"
+#include "session/flow.h"
 
 G_BEGIN_DECLS
 
@@ -39,6 +40,8 @@ guint32 tcp_stream_get_id (TcpStream *self);
 void tcp_stream_set_serial (TcpStream *self,
                             guint64    serial);
 guint64 tcp_stream_get_serial (TcpStream *self);
+TcpFlow *tcp_stream_get_flow (TcpStream *self);
+gsize tcp_stream_get_queued (TcpStream *self);
 void tcp_stream_attach (TcpStream         *self,
                         GSocketConnection *connection);
 gboolean tcp_stream_is_closed (TcpStream *self);
@@ -50,6 +53,7 @@ gssize tcp_stream_read (TcpStream  *self,
 void tcp_stream_write (TcpStream    *self,
                        const guint8 *data,
                        gsize         length);
+void tcp_stream_end (TcpStream *self);
 void tcp_stream_finish (TcpStream *self,
                         gboolean   complete);
 gboolean tcp_stream_is_finishing (TcpStream *self);

@@ -114,6 +114,32 @@ GETTER (TcpTunnelMode, mode, TCP_TUNNEL_MODE_SINGLETON, tcp_tunnel_peek_settings
 SETTER_PLAIN (TcpTunnelMode, mode)
 
 /**
+ * tcp_tunnel_get_resumption:
+ * @self: a tunnel
+ *
+ * Gets whether sessions are resumed.
+ *
+ * Returns: what was asked for
+ *
+ * Since: 1.0
+ */
+GETTER (TcpTunnelResumption, resumption, TCP_TUNNEL_RESUMPTION_AUTO, tcp_tunnel_peek_settings (self)->resumption)
+
+/**
+ * tcp_tunnel_set_resumption:
+ * @self: a tunnel
+ * @resumption: whether they are, or have to be
+ *
+ * Sets whether sessions are resumed.
+ *
+ * See [property@TcpTunnel.Tunnel:resumption]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_PLAIN (TcpTunnelResumption, resumption)
+
+/**
  * tcp_tunnel_get_max_reconnect_attempts:
  * @self: a tunnel
  *
@@ -323,6 +349,58 @@ GETTER (guint, max_buffered_bytes, 0, tcp_tunnel_peek_settings (self)->max_buffe
 SETTER_UINT (max_buffered_bytes)
 
 /**
+ * tcp_tunnel_get_max_retained_bytes:
+ * @self: a tunnel
+ *
+ * Gets how many bytes may be kept until the gateway has acknowledged them.
+ *
+ * Returns: bytes
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_retained_bytes, 0, tcp_tunnel_peek_settings (self)->max_retained_bytes)
+
+/**
+ * tcp_tunnel_set_max_retained_bytes:
+ * @self: a tunnel
+ * @max_retained_bytes: bytes, at least 1 MiB
+ *
+ * Sets how many bytes may be kept until the gateway has acknowledged them.
+ *
+ * See [property@TcpTunnel.Tunnel:max-retained-bytes]. Takes effect when the tunnel is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_UINT (max_retained_bytes)
+
+/**
+ * tcp_tunnel_get_max_window_bytes:
+ * @self: a tunnel
+ *
+ * Gets how many bytes the gateway may send before they were taken.
+ *
+ * Returns: bytes
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_window_bytes, 0, tcp_tunnel_peek_settings (self)->max_window_bytes)
+
+/**
+ * tcp_tunnel_set_max_window_bytes:
+ * @self: a tunnel
+ * @max_window_bytes: bytes, at least 1 MiB
+ *
+ * Sets how many bytes the gateway may send before they were taken.
+ *
+ * See [property@TcpTunnel.Tunnel:max-window-bytes]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_UINT (max_window_bytes)
+
+/**
  * tcp_tunnel_get_max_connections:
  * @self: a tunnel
  *
@@ -481,116 +559,3 @@ GETTER (GTlsCertificate *, client_certificate, NULL, tcp_tunnel_peek_settings (s
  * Since: 1.0
  */
 SETTER_OBJECT (GTlsCertificate *, client_certificate)
-
-/**
- * tcp_tunnel_get_state:
- * @self: a tunnel
- *
- * Gets where the WebSocket stands at this moment.
- *
- * May be called from any thread.
- *
- * Returns: the state
- *
- * Since: 1.0
- */
-GETTER (TcpTunnelState, state, TCP_TUNNEL_STATE_DISCONNECTED, tcp_status_get (tcp_tunnel_peek_status (self), state))
-
-/**
- * tcp_tunnel_get_bytes_sent:
- * @self: a tunnel
- *
- * Gets how many bytes went from TCP into WebSockets since the tunnel was created.
- *
- * May be called from any thread.
- *
- * Returns: bytes
- *
- * Since: 1.0
- */
-GETTER (guint64, bytes_sent, 0, tcp_status_get (tcp_tunnel_peek_status (self), bytes_sent))
-
-/**
- * tcp_tunnel_get_bytes_received:
- * @self: a tunnel
- *
- * Gets how many bytes came from WebSockets for TCP since the tunnel was created.
- *
- * May be called from any thread.
- *
- * Returns: bytes
- *
- * Since: 1.0
- */
-GETTER (guint64, bytes_received, 0, tcp_status_get (tcp_tunnel_peek_status (self), bytes_received))
-
-/**
- * tcp_tunnel_get_open_connections:
- * @self: a tunnel
- *
- * Gets how many TCP connections are open.
- *
- * May be called from any thread.
- *
- * Returns: the number
- *
- * Since: 1.0
- */
-GETTER (guint, open_connections, 0, tcp_status_get (tcp_tunnel_peek_status (self), open_connections))
-
-/**
- * tcp_tunnel_get_total_connections:
- * @self: a tunnel
- *
- * Gets how many TCP connections there were since the tunnel was created.
- *
- * May be called from any thread.
- *
- * Returns: the number
- *
- * Since: 1.0
- */
-GETTER (guint64, total_connections, 0, tcp_status_get (tcp_tunnel_peek_status (self), total_connections))
-
-/**
- * tcp_tunnel_get_reconnects:
- * @self: a tunnel
- *
- * Gets how often a WebSocket was replaced by another since the tunnel was created.
- *
- * May be called from any thread.
- *
- * Returns: the number
- *
- * Since: 1.0
- */
-GETTER (guint64, reconnects, 0, tcp_status_get (tcp_tunnel_peek_status (self), reconnects))
-
-/**
- * tcp_tunnel_get_round_trip:
- * @self: a tunnel
- *
- * Gets how long the last ping took to be answered, in microseconds, or -1 if none was
- * yet.
- *
- * May be called from any thread.
- *
- * Returns: microseconds, or -1
- *
- * Since: 1.0
- */
-GETTER (gint64, round_trip, -1, tcp_status_get (tcp_tunnel_peek_status (self), round_trip))
-
-/**
- * tcp_tunnel_get_last_error:
- * @self: a tunnel
- *
- * Gets what last went wrong since the tunnel was started.
- *
- * May be called from any thread.
- *
- * Returns: (nullable) (transfer full): an error, or %NULL if nothing did
- *
- * Since: 1.0
- */
-GETTER (GError *, last_error, NULL, tcp_status_dup_error (tcp_tunnel_peek_status (self)))

@@ -5,6 +5,7 @@
 #include <libsoup/soup.h>
 #include <string.h>
 #include "base/source.h"
+#include "session/resumable.h"
 
 /* A gateway may ask to wait, but not for ever. */
 #define MAX_RETRY_AFTER (10 * 60 * 1000)
@@ -15,6 +16,7 @@ struct _TcpDialer
   char *token;
   char **headers;
   GTlsCertificate *certificate;
+  TcpTunnelResumption resumption;
   char *display;
   guint timeout;
   guint keepalive_interval;
@@ -62,6 +64,7 @@ tcp_dialer_new (const TcpTunnelSettings *settings,
     self->certificate = g_object_ref (settings->client_certificate);
   self->token = g_strdup (settings->token);
   self->headers = g_strdupv (settings->request_headers);
+  self->resumption = settings->resumption;
   self->display = g_strdup (settings->display);
   self->timeout = settings->connect_timeout;
   self->keepalive_interval = settings->keepalive_interval;
@@ -257,6 +260,28 @@ attempt_make_channel (TcpDialer               *self,
   return tcp_channel_new (soup_websocket_connection_get_io_stream (connection), &options);
 }
 
+/* Whether what the gateway speaks will do. */
+static gboolean
+attempt_negotiate (TcpDialer     *self,
+                   Attempt       *attempt,
+                   TcpDialResult *result)
+{
+  SoupMessageHeaders *headers = soup_message_get_response_headers (attempt->message);
+
+  if (self->resumption == TCP_TUNNEL_RESUMPTION_OFF)
+    return TRUE;
+
+  result->resumable = tcp_resumable_is_offered (soup_message_headers_get_list (headers, TCP_RESUMABLE_HEADER));
+  if (result->resumable || self->resumption == TCP_TUNNEL_RESUMPTION_AUTO)
+    return TRUE;
+
+  result->unsuitable = TRUE;
+  result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                               "the gateway %s cannot resume sessions (it does not speak %s), which is required",
+                               self->display, TCP_RESUMABLE_NAME);
+  return FALSE;
+}
+
 static void
 on_dialled (GObject      *object,
             GAsyncResult *async_result,
@@ -271,9 +296,9 @@ on_dialled (GObject      *object,
   if (g_cancellable_is_cancelled (attempt->caller))
     return;
 
-  if (connection != NULL)
+  if (connection != NULL && attempt_negotiate (attempt->dialer, attempt, &result))
     result.channel = attempt_make_channel (attempt->dialer, attempt, connection);
-  else
+  else if (connection == NULL)
     describe_failure (attempt->dialer, attempt, error, &result);
 
   attempt->func (&result, attempt->user_data);
@@ -339,6 +364,8 @@ dialer_make_message (TcpDialer *self,
         soup_message_headers_append (headers, name, value);
     }
   soup_message_headers_replace (headers, "Authorization", authorization);
+  if (self->resumption != TCP_TUNNEL_RESUMPTION_OFF)
+    soup_message_headers_replace (headers, TCP_RESUMABLE_HEADER, TCP_RESUMABLE_NAME);
   /* A redirection would take the token elsewhere, and 401 is ours to handle. */
   soup_message_add_flags (message, SOUP_MESSAGE_NO_REDIRECT);
   soup_message_disable_feature (message, SOUP_TYPE_AUTH_MANAGER);

@@ -13,7 +13,9 @@ typedef struct _TcpDialer TcpDialer;
 
 typedef struct
 {
-  TcpChannel *channel; /* or NULL, and then: */
+  TcpChannel *channel; /* or NULL, and then: error, status, retry_after */
+  gboolean resumable;  /* the gateway speaks it, */
+  gboolean unsuitable; /* or does not, which will not do */
   GError *error;
   guint status;        /* HTTP status that refused it, 0 if there was none */
   gint64 retry_after;  /* what a refusal asked to wait, ms, -1 if it did not say */

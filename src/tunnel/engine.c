@@ -157,9 +157,26 @@ on_link_ended (TcpLink      *link,
     engine_fail (self, why);
 }
 
+static TcpLink *engine_add_link (TcpEngine *self);
+
+/* Its connections go on, while another link is there for those to come. A singleton
+ * link has none to come. */
+static void
+on_link_draining (TcpLink  *link,
+                  gpointer  user_data)
+{
+  TcpEngine *self = user_data;
+
+  if (self->closed || link != self->link || self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
+    return;
+
+  tcp_link_succeed (engine_add_link (self), link);
+}
+
 static const TcpLinkCallbacks link_callbacks = {
   .state_changed = on_link_state,
   .stream_closed = on_link_stream_closed,
+  .draining = on_link_draining,
   .token_required = on_link_token_required,
   .ended = on_link_ended,
 };
@@ -208,7 +225,7 @@ engine_accept_multiplexed (TcpEngine         *self,
 {
   TcpStream *stream = NULL;
 
-  if (self->link != NULL && tcp_link_get_state (self->link) == TCP_TUNNEL_STATE_CONNECTED)
+  if (self->link != NULL && tcp_link_takes_connections (self->link))
     stream = tcp_session_open (tcp_link_get_session (self->link), connection);
 
   if (stream == NULL)

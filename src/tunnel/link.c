@@ -15,6 +15,7 @@
 
 struct _TcpLink
 {
+  const TcpTunnelSettings *settings; /* the engine's */
   gboolean multiplexed;
   gboolean asks_for_token;
   char *display;
@@ -34,6 +35,7 @@ struct _TcpLink
   gboolean waiting_for_token;
   guint tokens_asked; /* since the last that was accepted */
   gboolean was_connected;
+  gboolean draining;
   gint64 connected_at;
   GError *refusal; /* of the token, while the application is asked */
 
@@ -43,6 +45,7 @@ struct _TcpLink
 };
 
 static void link_dial (TcpLink *self);
+static void link_make_session (TcpLink *self);
 
 static void
 link_set_state (TcpLink        *self,
@@ -154,6 +157,26 @@ link_ask_for_token (TcpLink      *self,
   return TRUE;
 }
 
+/* Its session is lost, and so are the TCP connections of that. A multiplexed link goes
+ * on with another; a singleton one has had its connection. */
+static void
+link_renew_session (TcpLink      *self,
+                    const GError *error)
+{
+  g_autoptr (TcpSession) old = tcp_session_ref (self->session);
+
+  if (self->multiplexed && !self->draining)
+    {
+      tcp_session_unref (self->session);
+      link_make_session (self);
+      tcp_session_close (old, TCP_CLOSE_NORMAL, error->message, error);
+      return;
+    }
+
+  tcp_session_close (old, TCP_CLOSE_NORMAL, error->message, error);
+  link_end (self, NULL);
+}
+
 static void
 link_dial_failed (TcpLink       *self,
                   TcpDialResult *result)
@@ -163,16 +186,19 @@ link_dial_failed (TcpLink       *self,
   if (result->status == 401 && link_ask_for_token (self, result->error))
     return;
 
-  if (result->status == 410 && !first && !self->multiplexed)
+  if (result->status == 410 && tcp_session_get_dialect (self->session) != NULL &&
+      (!self->multiplexed || tcp_session_get_dialect (self->session)->resumable))
     {
-      /* Only this connection is gone; the next TCP client begins anew. */
-      tcp_session_close (self->session, TCP_CLOSE_NORMAL, NULL, result->error);
+      /* Only this session is gone. */
+      link_renew_session (self, result->error);
+      if (!self->closed && self->multiplexed)
+        link_dial (self);
       return;
     }
 
   /* A multiplexed tunnel that never was there has nothing to come back to. A
    * certificate may be refused for a while on a network that wants a login. */
-  if (tcp_dial_status_is_final (result->status) || (first && self->multiplexed) ||
+  if (result->unsuitable || tcp_dial_status_is_final (result->status) || (first && self->multiplexed) ||
       (first && g_error_matches (result->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS)))
     {
       link_end (self, g_steal_pointer (&result->error));
@@ -180,6 +206,38 @@ link_dial_failed (TcpLink       *self,
     }
 
   link_retry (self, result->error, result->retry_after);
+}
+
+/* On what is spoken. FALSE if the session cannot go on with that. */
+static gboolean
+link_agree (TcpLink       *self,
+            TcpDialResult *result)
+{
+  const TcpDialect *dialect = self->multiplexed ? &tcp_dialect_tagged : &tcp_dialect_raw;
+  const TcpDialect *before = tcp_session_get_dialect (self->session);
+
+  if (result->resumable)
+    dialect = &tcp_dialect_resumable;
+  if (before != NULL && before != dialect)
+    {
+      g_autoptr (GError) error = NULL;
+
+      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
+                           "the gateway %s speaks %s now where it spoke %s: the session is lost", self->display,
+                           dialect->name, before->name);
+      link_renew_session (self, error);
+      if (self->closed || tcp_session_is_over (self->session))
+        {
+          tcp_channel_close (result->channel, TCP_CLOSE_NORMAL, NULL);
+          tcp_channel_resume (result->channel);
+          return FALSE;
+        }
+      before = NULL;
+    }
+  if (before == NULL)
+    tcp_session_set_dialect (self->session, dialect);
+
+  return TRUE;
 }
 
 static void
@@ -200,7 +258,10 @@ on_dialled (TcpDialResult *result,
   self->was_connected = TRUE;
   self->tokens_asked = 0;
   self->connected_at = g_get_monotonic_time ();
-  tcp_log_info (self->log, "connected to %s", self->display);
+  if (!link_agree (self, result))
+    return;
+
+  tcp_log_info (self->log, "connected to %s (%s)", self->display, tcp_session_get_dialect (self->session)->name);
   link_set_state (self, TCP_TUNNEL_STATE_CONNECTED);
   tcp_session_attach (self->session, result->channel);
 }
@@ -216,6 +277,14 @@ link_dial (TcpLink *self)
 
 /* What the session says */
 
+/* One that takes no more connections goes with its last. */
+static void
+link_end_drained (TcpLink *self)
+{
+  if (tcp_session_get_channel (self->session) == NULL && !tcp_session_wants_channel (self->session))
+    link_end (self, NULL);
+}
+
 static void
 on_stream_closed (TcpSession   *session,
                   TcpStream    *stream,
@@ -225,12 +294,18 @@ on_stream_closed (TcpSession   *session,
   TcpLink *self = user_data;
 
   self->callbacks.stream_closed (self, stream, error, self->user_data);
+  if (session != self->session)
+    return;
+  if (self->draining)
+    link_end_drained (self);
   if (self->multiplexed || self->closed)
     return;
 
-  link_stop_trying (self);
+  /* The gateway may still have to hear how it ended. */
+  if (!tcp_session_wants_channel (session))
+    link_stop_trying (self);
   link_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
-  if (tcp_session_get_channel (session) == NULL)
+  if (tcp_session_get_channel (session) == NULL && !tcp_session_wants_channel (session))
     link_end (self, NULL);
 }
 
@@ -244,11 +319,19 @@ on_channel_closed (TcpSession   *session,
   if (self->closed)
     return;
 
-  if (self->multiplexed || tcp_session_get_n_streams (session) > 0)
+  if (self->draining && !tcp_session_wants_channel (session))
     {
-      if (g_get_monotonic_time () - self->connected_at >= STEADY_AFTER)
+      link_end (self, NULL);
+      return;
+    }
+  if (self->multiplexed || tcp_session_wants_channel (session))
+    {
+      if (g_get_monotonic_time () - self->connected_at >= STEADY_AFTER || tcp_session_take_progress (session))
         tcp_backoff_reset (&self->backoff);
-      link_retry (self, error, -1);
+      if (tcp_session_is_over (session))
+        link_renew_session (self, error);
+      if (!self->closed)
+        link_retry (self, error, -1);
       return;
     }
 
@@ -258,10 +341,60 @@ on_channel_closed (TcpSession   *session,
     link_end (self, NULL);
 }
 
+static void
+on_draining (TcpSession *session,
+             gpointer    user_data)
+{
+  TcpLink *self = user_data;
+
+  if (self->draining || self->closed || session != self->session)
+    return;
+
+  self->draining = TRUE;
+  self->callbacks.draining (self, self->user_data);
+}
+
 static const TcpSessionCallbacks session_callbacks = {
   .stream_closed = on_stream_closed,
   .channel_closed = on_channel_closed,
+  .draining = on_draining,
 };
+
+/* Which dialect it will speak is negotiated by the first WebSocket. */
+static void
+link_make_session (TcpLink *self)
+{
+  const TcpTunnelSettings *settings = self->settings;
+  g_autofree char *peer = g_strdup_printf ("the gateway %s", settings->display);
+  TcpSessionOptions options = {
+    .client = TRUE,
+    .single = !self->multiplexed,
+    .max_buffered_bytes = settings->max_buffered_bytes,
+    .max_retained_bytes = settings->max_retained_bytes,
+    .max_window_bytes = settings->max_window_bytes,
+    .max_streams = self->multiplexed ? settings->max_connections : 1,
+    .reset_on_loss = settings->reset_on_loss,
+    .peer = peer,
+    .local = "the TCP client",
+    .local_code = TCP_TUNNEL_ERROR_RESET,
+    .log = self->log,
+    .status = self->status,
+  };
+
+  self->session = tcp_session_new (&options, &session_callbacks, self);
+  g_clear_pointer (&self->uri, g_uri_unref);
+  if (self->multiplexed && settings->resumption == TCP_TUNNEL_RESUMPTION_OFF)
+    {
+      self->uri = g_uri_ref (settings->uri);
+    }
+  else
+    {
+      /* Names the session at the gateway, over all WebSockets it will have. */
+      g_autofree char *session_id = g_uuid_string_random ();
+
+      self->uri = tcp_uri_add_query (settings->uri, "sessionId", session_id);
+    }
+}
 
 /* Life */
 
@@ -274,33 +407,9 @@ tcp_link_new (const TcpTunnelSettings *settings,
               gpointer                 user_data)
 {
   TcpLink *self = g_new0 (TcpLink, 1);
-  g_autofree char *peer = g_strdup_printf ("the gateway %s", settings->display);
-  TcpSessionOptions options = {
-    .max_buffered_bytes = settings->max_buffered_bytes,
-    .max_streams = settings->max_connections,
-    .reset_on_loss = settings->reset_on_loss,
-    .peer = peer,
-    .local = "the TCP client",
-    .local_code = TCP_TUNNEL_ERROR_RESET,
-    .log = log,
-    .status = status,
-  };
 
+  self->settings = settings;
   self->multiplexed = settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED;
-  options.dialect = self->multiplexed ? &tcp_dialect_tagged : &tcp_dialect_raw;
-  self->session = tcp_session_new (&options, &session_callbacks, self);
-  if (self->multiplexed)
-    {
-      self->uri = g_uri_ref (settings->uri);
-    }
-  else
-    {
-      /* Names the connection at the gateway, over all WebSockets it will have. */
-      g_autofree char *session_id = g_uuid_string_random ();
-
-      self->uri = tcp_uri_add_query (settings->uri, "sessionId", session_id);
-    }
-
   self->asks_for_token = settings->asks_for_token;
   self->display = g_strdup (settings->display);
   self->dialer = dialer;
@@ -314,6 +423,7 @@ tcp_link_new (const TcpTunnelSettings *settings,
   self->retry = tcp_timer_new ("[tcptunnel] retry", on_retry, self);
   self->token_timeout = tcp_timer_new ("[tcptunnel] token timeout", on_token_timeout, self);
   self->end = tcp_timer_new ("[tcptunnel] link end", on_end, self);
+  link_make_session (self);
 
   return self;
 }
@@ -348,6 +458,26 @@ tcp_link_start (TcpLink           *self,
     stream = tcp_session_open (self->session, connection);
   link_dial (self);
   return stream;
+}
+
+/* Begins to dial in the place of a link that drains. A first attempt that fails is not
+ * the last, then. */
+void
+tcp_link_succeed (TcpLink *self,
+                  TcpLink *former)
+{
+  self->was_connected = TRUE;
+  tcp_session_set_dialect (self->session, tcp_session_get_dialect (former->session));
+  link_dial (self);
+}
+
+/* Whether a TCP client can be served now, or, where that cannot hurt, wait. */
+gboolean
+tcp_link_takes_connections (TcpLink *self)
+{
+  const TcpDialect *dialect = tcp_session_get_dialect (self->session);
+
+  return self->state == TCP_TUNNEL_STATE_CONNECTED || (dialect != NULL && dialect->resumable);
 }
 
 TcpSession *

@@ -28,6 +28,10 @@ typedef struct
    * tcp_link_await_token() if that takes its time. */
   void (*token_required) (TcpLink  *link,
                           gpointer  user_data);
+  /* The gateway takes no new TCP connections from this link: another has to be made for
+   * those. It ends when it has none left. */
+  void (*draining) (TcpLink  *link,
+                    gpointer  user_data);
   /* The link is of no more use. @error is NULL if it had done its work, and else
    * is what ends the tunnel. */
   void (*ended) (TcpLink      *link,
@@ -42,9 +46,12 @@ TcpLink *tcp_link_new (const TcpTunnelSettings *settings,
                        const TcpLinkCallbacks  *callbacks,
                        gpointer                 user_data);
 void tcp_link_free (TcpLink *self);
+void tcp_link_succeed (TcpLink *self,
+                       TcpLink *former);
 TcpStream *tcp_link_start (TcpLink           *self,
                            GSocketConnection *connection);
 TcpSession *tcp_link_get_session (TcpLink *self);
+gboolean tcp_link_takes_connections (TcpLink *self);
 TcpTunnelState tcp_link_get_state (TcpLink *self);
 void tcp_link_await_token (TcpLink *self);
 void tcp_link_set_token (TcpLink    *self,

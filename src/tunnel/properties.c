@@ -12,6 +12,7 @@ enum
   PROP_HOSTNAME,
   PROP_PORT,
   PROP_MODE,
+  PROP_RESUMPTION,
   PROP_MAX_RECONNECT_ATTEMPTS,
   PROP_RECONNECT_DELAY,
   PROP_MAX_RECONNECT_DELAY,
@@ -20,6 +21,8 @@ enum
   PROP_KEEPALIVE_INTERVAL,
   PROP_KEEPALIVE_TIMEOUT,
   PROP_MAX_BUFFERED_BYTES,
+  PROP_MAX_RETAINED_BYTES,
+  PROP_MAX_WINDOW_BYTES,
   PROP_MAX_CONNECTIONS,
   PROP_RESET_ON_LOSS,
   PROP_REQUEST_HEADERS,
@@ -34,12 +37,16 @@ enum
   PROP_TOTAL_CONNECTIONS,
   PROP_RECONNECTS,
   PROP_ROUND_TRIP,
+  PROP_RETAINED_BYTES,
+  PROP_RECEIVE_WINDOW,
+  PROP_SEND_WINDOW,
+  PROP_RESUMES,
+  PROP_BYTES_REPLAYED,
   PROP_LAST_ERROR,
   N_PROPERTIES
 };
 
 static GParamSpec *properties[N_PROPERTIES];
-
 
 static void
 tunnel_get_property (GObject    *object,
@@ -62,6 +69,9 @@ tunnel_get_property (GObject    *object,
       break;
     case PROP_MODE:
       g_value_set_enum (value, tcp_tunnel_get_mode (self));
+      break;
+    case PROP_RESUMPTION:
+      g_value_set_enum (value, tcp_tunnel_get_resumption (self));
       break;
     case PROP_MAX_RECONNECT_ATTEMPTS:
       g_value_set_uint (value, tcp_tunnel_get_max_reconnect_attempts (self));
@@ -86,6 +96,12 @@ tunnel_get_property (GObject    *object,
       break;
     case PROP_MAX_BUFFERED_BYTES:
       g_value_set_uint (value, tcp_tunnel_get_max_buffered_bytes (self));
+      break;
+    case PROP_MAX_RETAINED_BYTES:
+      g_value_set_uint (value, tcp_tunnel_get_max_retained_bytes (self));
+      break;
+    case PROP_MAX_WINDOW_BYTES:
+      g_value_set_uint (value, tcp_tunnel_get_max_window_bytes (self));
       break;
     case PROP_MAX_CONNECTIONS:
       g_value_set_uint (value, tcp_tunnel_get_max_connections (self));
@@ -129,6 +145,21 @@ tunnel_get_property (GObject    *object,
     case PROP_ROUND_TRIP:
       g_value_set_int64 (value, tcp_tunnel_get_round_trip (self));
       break;
+    case PROP_RETAINED_BYTES:
+      g_value_set_uint64 (value, tcp_tunnel_get_retained_bytes (self));
+      break;
+    case PROP_RECEIVE_WINDOW:
+      g_value_set_uint64 (value, tcp_tunnel_get_receive_window (self));
+      break;
+    case PROP_SEND_WINDOW:
+      g_value_set_uint64 (value, tcp_tunnel_get_send_window (self));
+      break;
+    case PROP_RESUMES:
+      g_value_set_uint64 (value, tcp_tunnel_get_resumes (self));
+      break;
+    case PROP_BYTES_REPLAYED:
+      g_value_set_uint64 (value, tcp_tunnel_get_bytes_replayed (self));
+      break;
     case PROP_LAST_ERROR:
       g_value_take_boxed (value, tcp_tunnel_get_last_error (self));
       break;
@@ -162,6 +193,9 @@ tunnel_set_property (GObject      *object,
     case PROP_MODE:
       tcp_tunnel_set_mode (self, g_value_get_enum (value));
       break;
+    case PROP_RESUMPTION:
+      tcp_tunnel_set_resumption (self, g_value_get_enum (value));
+      break;
     case PROP_MAX_RECONNECT_ATTEMPTS:
       tcp_tunnel_set_max_reconnect_attempts (self, g_value_get_uint (value));
       break;
@@ -186,6 +220,12 @@ tunnel_set_property (GObject      *object,
     case PROP_MAX_BUFFERED_BYTES:
       tcp_tunnel_set_max_buffered_bytes (self, g_value_get_uint (value));
       break;
+    case PROP_MAX_RETAINED_BYTES:
+      tcp_tunnel_set_max_retained_bytes (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_WINDOW_BYTES:
+      tcp_tunnel_set_max_window_bytes (self, g_value_get_uint (value));
+      break;
     case PROP_MAX_CONNECTIONS:
       tcp_tunnel_set_max_connections (self, g_value_get_uint (value));
       break;
@@ -209,12 +249,9 @@ tunnel_set_property (GObject      *object,
     }
 }
 
-void
-tcp_tunnel_install_properties (GObjectClass *object_class)
+static void
+install_settings (void)
 {
-  object_class->get_property = tunnel_get_property;
-  object_class->set_property = tunnel_set_property;
-
   /**
    * TcpTunnel:remote-uri:
    *
@@ -267,6 +304,20 @@ tcp_tunnel_install_properties (GObjectClass *object_class)
   properties[PROP_MODE] =
       g_param_spec_enum ("mode", NULL, NULL,
                          TCP_TYPE_TUNNEL_MODE, TCP_TUNNEL_MODE_SINGLETON, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:resumption:
+   *
+   * Whether TCP connections go on, with nothing lost, when their WebSocket breaks.
+   *
+   * With %TCP_TUNNEL_RESUMPTION_REQUIRED the tunnel ends with %TCP_TUNNEL_ERROR_PROTOCOL
+   * if the gateway cannot resume sessions.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RESUMPTION] =
+      g_param_spec_enum ("resumption", NULL, NULL,
+                         TCP_TYPE_TUNNEL_RESUMPTION, TCP_TUNNEL_RESUMPTION_AUTO, TCP_READ_WRITE);
 
   /**
    * TcpTunnel:max-reconnect-attempts:
@@ -369,6 +420,31 @@ tcp_tunnel_install_properties (GObjectClass *object_class)
                          (512 * 1024), G_MAXUINT, (1024 * 1024), TCP_READ_WRITE);
 
   /**
+   * TcpTunnel:max-retained-bytes:
+   *
+   * How many bytes that were sent may be kept until the gateway has acknowledged them,
+   * in a session that is resumed. When that many are kept, TCP clients are not read.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_RETAINED_BYTES] =
+      g_param_spec_uint ("max-retained-bytes", NULL, NULL,
+                         (1024 * 1024), G_MAXUINT, (16 * 1024 * 1024), TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:max-window-bytes:
+   *
+   * How many bytes the gateway may send before TCP clients have taken them, all
+   * together, in a session that is resumed. Each connection may have up to 16 MiB of it,
+   * if its path is that fast and that long.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_WINDOW_BYTES] =
+      g_param_spec_uint ("max-window-bytes", NULL, NULL,
+                         (1024 * 1024), G_MAXUINT, (64 * 1024 * 1024), TCP_READ_WRITE);
+
+  /**
    * TcpTunnel:max-connections:
    *
    * How many TCP connections may be open at once in multiplexed mode. Further clients
@@ -438,7 +514,11 @@ tcp_tunnel_install_properties (GObjectClass *object_class)
   properties[PROP_CLIENT_CERTIFICATE] =
       g_param_spec_object ("client-certificate", NULL, NULL,
                            G_TYPE_TLS_CERTIFICATE, TCP_READ_WRITE);
+}
 
+static void
+install_status (void)
+{
   /**
    * TcpTunnel:state:
    *
@@ -541,6 +621,76 @@ tcp_tunnel_install_properties (GObjectClass *object_class)
                           -1, G_MAXINT64, -1, TCP_READ_ONLY);
 
   /**
+   * TcpTunnel:retained-bytes:
+   *
+   * How many bytes are kept because the other end has not acknowledged them yet, in
+   * sessions that are resumed.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RETAINED_BYTES] =
+      g_param_spec_uint64 ("retained-bytes", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:receive-window:
+   *
+   * How many bytes the other end may send at this moment, in sessions that are resumed:
+   * the credit that it was given and has not used, of all connections together.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RECEIVE_WINDOW] =
+      g_param_spec_uint64 ("receive-window", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:send-window:
+   *
+   * How many bytes may be sent to the other end at this moment, in sessions that are
+   * resumed: the credit that it gave and that was not used, of all connections together.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SEND_WINDOW] =
+      g_param_spec_uint64 ("send-window", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:resumes:
+   *
+   * How often a session went on over another WebSocket since the tunnel was created,
+   * with all its connections and nothing lost.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RESUMES] =
+      g_param_spec_uint64 ("resumes", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:bytes-replayed:
+   *
+   * How many bytes were sent again when sessions were resumed, since the tunnel was
+   * created.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_BYTES_REPLAYED] =
+      g_param_spec_uint64 ("bytes-replayed", NULL, NULL,
+                           0, G_MAXUINT64, 0, TCP_READ_ONLY);
+
+  /**
    * TcpTunnel:last-error:
    *
    * What last went wrong with the tunnel or one of its connections since it was started.
@@ -551,6 +701,15 @@ tcp_tunnel_install_properties (GObjectClass *object_class)
    * Since: 1.0
    */
   properties[PROP_LAST_ERROR] = g_param_spec_boxed ("last-error", NULL, NULL, G_TYPE_ERROR, TCP_READ_ONLY);
+}
 
+void
+tcp_tunnel_install_properties (GObjectClass *object_class)
+{
+  object_class->get_property = tunnel_get_property;
+  object_class->set_property = tunnel_set_property;
+
+  install_settings ();
+  install_status ();
   g_object_class_install_properties (object_class, N_PROPERTIES, properties);
 }

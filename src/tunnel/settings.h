@@ -16,6 +16,7 @@ typedef struct
   char *hostname;
   guint port;
   TcpTunnelMode mode;
+  TcpTunnelResumption resumption;
   guint max_reconnect_attempts;
   guint reconnect_delay;     /* ms */
   guint max_reconnect_delay; /* ms */
@@ -23,6 +24,8 @@ typedef struct
   guint keepalive_interval;  /* ms */
   guint keepalive_timeout;   /* ms */
   guint max_buffered_bytes;
+  guint max_retained_bytes;
+  guint max_window_bytes;
   guint max_connections;
   gboolean reset_on_loss;
   char **request_headers; /* "Name: value" */

@@ -19,6 +19,7 @@ session_end_make_peer (SessionEnd         *self,
 static void
 on_opened (TcpSession *session,
            TcpStream  *stream,
+           const char *target,
            gpointer    user_data)
 {
   SessionEnd *self = user_data;
@@ -68,6 +69,8 @@ session_end_new (const SessionEndOptions *end_options)
   };
   TcpSessionOptions options = {
     .dialect = end_options->dialect,
+    .client = end_options->client,
+    .single = end_options->dialect == &tcp_dialect_raw,
     .max_buffered_bytes = end_options->max_buffered_bytes,
     .max_streams = end_options->max_streams,
     .reset_on_loss = end_options->reset_on_loss,

@@ -335,7 +335,7 @@ check_steal (gboolean client)
       g_assert_cmpuint (buffer->length, ==, MESSAGE);
       assert_stream (buffer->payload, MESSAGE, arrived);
       g_assert_cmpuint (buffer->header, ==, 0);
-      tcp_buffer_free (buffer);
+      tcp_buffer_unref (buffer);
       arrived++;
     }
 }

@@ -30,6 +30,9 @@ describe (TcpEvent *event)
       return g_strdup_printf ("closed %" G_GUINT64_FORMAT, event->id);
     case TCP_EVENT_TOKEN_REQUIRED:
       return g_strdup ("token required");
+    case TCP_EVENT_DRAINED:
+      return g_strdup_printf (event->error != NULL ? "not drained %" G_GUINT64_FORMAT : "drained %" G_GUINT64_FORMAT,
+                              event->id);
     case TCP_EVENT_FAILED:
       return g_strdup ("failed");
     }
@@ -375,10 +378,10 @@ test_wait (void)
   GThread *thread = g_thread_new ("pusher", push_start, queue);
   TcpEvent *event;
 
-  event = tcp_event_queue_wait (queue, TRUE);
+  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY);
   g_assert_cmpint (event->type, ==, TCP_EVENT_STATE);
   tcp_event_free (event);
-  event = tcp_event_queue_wait (queue, TRUE);
+  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY);
   g_assert_cmpint (event->type, ==, TCP_EVENT_STARTED);
   tcp_event_free (event);
   g_thread_join (thread);
@@ -393,13 +396,41 @@ test_wait_for_the_start (void)
 {
   TcpEventQueue *queue = set_up (NULL);
   GThread *thread = g_thread_new ("pusher", push_start, queue);
-  TcpEvent *event = tcp_event_queue_wait (queue, FALSE);
+  TcpEvent *event = tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED));
 
   g_assert_cmpint (event->type, ==, TCP_EVENT_STARTED);
   tcp_event_free (event);
   g_thread_join (thread);
   handle_all ();
   assert_told ("state 1, state 2");
+  tear_down ();
+}
+
+/* A claimed type is not handled by the main context, until it is given back. */
+static void
+test_claim (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+  g_autoptr (GError) error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "");
+  TcpEvent *event;
+
+  tcp_event_queue_claim (queue, TCP_EVENT_MASK (TCP_EVENT_DRAINED));
+  tcp_event_queue_push_drained (queue, 1, NULL);
+  tcp_event_queue_push_state (queue, 2);
+  tcp_event_queue_push_drained (queue, 3, error);
+  handle_all ();
+  assert_told ("state 2");
+
+  event = tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_DRAINED));
+  g_assert_cmpuint (event->id, ==, 1);
+  g_assert_no_error (event->error);
+  tcp_event_free (event);
+  handle_all ();
+  assert_told ("state 2");
+
+  tcp_event_queue_claim (queue, 0);
+  handle_all ();
+  assert_told ("state 2, not drained 3");
   tear_down ();
 }
 
@@ -421,5 +452,6 @@ main (int    argc,
   g_test_add_func ("/event-queue/close-while-pushing", test_close_while_pushing);
   g_test_add_func ("/event-queue/wait", test_wait);
   g_test_add_func ("/event-queue/wait-for-the-start", test_wait_for_the_start);
+  g_test_add_func ("/event-queue/claim", test_claim);
   return g_test_run ();
 }

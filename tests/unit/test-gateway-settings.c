@@ -2,7 +2,7 @@
 
 #include "gateway/settings.h"
 
-#include <tcptunnel/tcptunnel.h>
+#include "gateway/gateway-private.h"
 
 static TcpGatewaySettings *
 make (const char *target,
@@ -117,13 +117,61 @@ test_range (void)
 
   g_signal_connect_swapped (gateway, "notify", G_CALLBACK (count_notify), &changes);
   tcp_gateway_set_max_buffered_bytes (gateway, 1000);
-  g_assert_cmpuint (tcp_gateway_get_max_buffered_bytes (gateway), ==, 512 * 1024);
+  g_assert_cmpuint (tcp_gateway_get_max_buffered_bytes (gateway), ==, 8 << 20);
   tcp_gateway_set_port (gateway, 70000);
   g_assert_cmpuint (tcp_gateway_get_port (gateway), ==, 65535);
   g_assert_cmpuint (changes, ==, 2);
   tcp_gateway_set_port (gateway, 65536);
   g_assert_cmpuint (tcp_gateway_get_port (gateway), ==, 65535);
   g_assert_cmpuint (changes, ==, 2);
+}
+
+static void
+test_resumption (void)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:1");
+  TcpTunnelResumption resumption;
+  guint changes = 0;
+  guint retained, window;
+
+  g_assert_cmpint (tcp_gateway_get_resumption (gateway), ==, TCP_TUNNEL_RESUMPTION_AUTO);
+  g_assert_cmpuint (tcp_gateway_get_max_buffered_bytes (gateway), ==, 256 << 20);
+  g_assert_cmpuint (tcp_gateway_get_max_retained_bytes (gateway), ==, 16 << 20);
+  g_assert_cmpuint (tcp_gateway_get_max_window_bytes (gateway), ==, 64 << 20);
+
+  g_signal_connect_swapped (gateway, "notify", G_CALLBACK (count_notify), &changes);
+  tcp_gateway_set_resumption (gateway, TCP_TUNNEL_RESUMPTION_REQUIRED);
+  tcp_gateway_set_resumption (gateway, TCP_TUNNEL_RESUMPTION_REQUIRED);
+  tcp_gateway_set_max_retained_bytes (gateway, 0);
+  tcp_gateway_set_max_window_bytes (gateway, 2 << 20);
+  g_assert_cmpuint (changes, ==, 3);
+  g_object_get (gateway, "resumption", &resumption, "max-retained-bytes", &retained, "max-window-bytes", &window, NULL);
+  g_assert_cmpint (resumption, ==, TCP_TUNNEL_RESUMPTION_REQUIRED);
+  g_assert_cmpuint (retained, ==, 1 << 20);
+  g_assert_cmpuint (window, ==, 2 << 20);
+}
+
+/* Each is of its own counter. */
+static void
+test_statistics (void)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:1");
+  TcpStatus *status = tcp_gateway_peek_status (gateway);
+  guint64 retained, receive, send, resumes, replayed;
+
+  tcp_status_set (status, retained_bytes, 1);
+  tcp_status_set (status, receive_window, 2);
+  tcp_status_set (status, send_window, 3);
+  tcp_status_set (status, resumes, 4);
+  tcp_status_set (status, bytes_replayed, 5);
+
+  g_object_get (gateway, "retained-bytes", &retained, "receive-window", &receive, "send-window", &send,
+                "resumes", &resumes, "bytes-replayed", &replayed, NULL);
+  g_assert_cmpuint (retained, ==, 1);
+  g_assert_cmpuint (receive, ==, 2);
+  g_assert_cmpuint (send, ==, 3);
+  g_assert_cmpuint (resumes, ==, 4);
+  g_assert_cmpuint (replayed, ==, 5);
 }
 
 int
@@ -136,5 +184,7 @@ main (int    argc,
   g_test_add_func ("/gateway-settings/path", test_path);
   g_test_add_func ("/gateway-settings/copy", test_copy);
   g_test_add_func ("/gateway-settings/range", test_range);
+  g_test_add_func ("/gateway-settings/resumption", test_resumption);
+  g_test_add_func ("/gateway-settings/statistics", test_statistics);
   return g_test_run ();
 }

@@ -3,6 +3,7 @@
 #include "tunnel/settings.h"
 
 #include <string.h>
+#include "tunnel/tunnel-private.h"
 
 /* In whatever must never be shown. */
 #define SECRET "s3cret"
@@ -277,6 +278,53 @@ test_range (void)
   g_assert_cmpuint (changes, ==, 2);
 }
 
+static void
+test_resumption (void)
+{
+  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new ("ws://127.0.0.1/", NULL);
+  TcpTunnelResumption resumption;
+  guint changes = 0;
+  guint retained, window;
+
+  g_assert_cmpint (tcp_tunnel_get_resumption (tunnel), ==, TCP_TUNNEL_RESUMPTION_AUTO);
+  g_assert_cmpuint (tcp_tunnel_get_max_retained_bytes (tunnel), ==, 16 << 20);
+  g_assert_cmpuint (tcp_tunnel_get_max_window_bytes (tunnel), ==, 64 << 20);
+
+  g_signal_connect_swapped (tunnel, "notify", G_CALLBACK (count_notify), &changes);
+  tcp_tunnel_set_resumption (tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);
+  tcp_tunnel_set_resumption (tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);
+  tcp_tunnel_set_max_retained_bytes (tunnel, 0);
+  tcp_tunnel_set_max_window_bytes (tunnel, 2 << 20);
+  g_assert_cmpuint (changes, ==, 3);
+  g_object_get (tunnel, "resumption", &resumption, "max-retained-bytes", &retained, "max-window-bytes", &window, NULL);
+  g_assert_cmpint (resumption, ==, TCP_TUNNEL_RESUMPTION_REQUIRED);
+  g_assert_cmpuint (retained, ==, 1 << 20);
+  g_assert_cmpuint (window, ==, 2 << 20);
+}
+
+/* Each is of its own counter. */
+static void
+test_statistics (void)
+{
+  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new ("ws://127.0.0.1/", NULL);
+  TcpStatus *status = tcp_tunnel_peek_status (tunnel);
+  guint64 retained, receive, send, resumes, replayed;
+
+  tcp_status_set (status, retained_bytes, 1);
+  tcp_status_set (status, receive_window, 2);
+  tcp_status_set (status, send_window, 3);
+  tcp_status_set (status, resumes, 4);
+  tcp_status_set (status, bytes_replayed, 5);
+
+  g_object_get (tunnel, "retained-bytes", &retained, "receive-window", &receive, "send-window", &send,
+                "resumes", &resumes, "bytes-replayed", &replayed, NULL);
+  g_assert_cmpuint (retained, ==, 1);
+  g_assert_cmpuint (receive, ==, 2);
+  g_assert_cmpuint (send, ==, 3);
+  g_assert_cmpuint (resumes, ==, 4);
+  g_assert_cmpuint (replayed, ==, 5);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -292,5 +340,7 @@ main (int    argc,
   g_test_add_func ("/tunnel-settings/headers", test_headers);
   g_test_add_func ("/tunnel-settings/copy", test_copy);
   g_test_add_func ("/tunnel-settings/range", test_range);
+  g_test_add_func ("/tunnel-settings/resumption", test_resumption);
+  g_test_add_func ("/tunnel-settings/statistics", test_statistics);
   return g_test_run ();
 }

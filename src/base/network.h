@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "base/log.h"
+
+G_BEGIN_DECLS
+
+/* Tells when connections may have died without a word: the machine got or lost an
+ * address or a default route, or has slept. Nothing is told where the kernel does not
+ * let itself be asked.
+ *
+ * Belongs to one thread. */
+typedef struct _TcpNetwork TcpNetwork;
+
+/* May do anything, also free the watch. */
+typedef void (*TcpNetworkFunc) (gpointer user_data);
+
+TcpNetwork *tcp_network_new (TcpLog         *log,
+                             TcpNetworkFunc  changed,
+                             gpointer        user_data);
+void tcp_network_free (TcpNetwork *self);
+
+/* Two clocks, in microseconds: only @boot goes on while the machine sleeps. */
+typedef struct
+{
+  gint64 monotonic;
+  gint64 boot;
+} TcpNetworkClocks;
+
+gboolean tcp_network_has_slept (const TcpNetworkClocks *before,
+                                const TcpNetworkClocks *now);
+gboolean tcp_network_is_change (gconstpointer messages,
+                                gsize         length);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpNetwork, tcp_network_free)
+
+G_END_DECLS

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* What all sessions of a gateway may hold in memory together. With three quarters of it
+ * in use, a session may have its share of the last quarter and no more, so that nobody
+ * can starve the others; and one that holds nothing may always begin. */
+typedef struct _TcpBudget TcpBudget;
+
+typedef void (*TcpBudgetFunc) (gpointer user_data);
+
+/* One session's part. */
+typedef struct
+{
+  TcpBudget *budget; /* NULL: without limit */
+  gsize held;
+  TcpBudgetFunc relieved;
+  gpointer user_data;
+  GList link; /* in those that wait */
+  gboolean waiting;
+} TcpBudgetShare;
+
+TcpBudget *tcp_budget_new (gsize cap);
+TcpBudget *tcp_budget_ref (TcpBudget *self);
+void tcp_budget_unref (TcpBudget *self);
+gsize tcp_budget_get_used (TcpBudget *self);
+
+void tcp_budget_share_init (TcpBudgetShare *self,
+                            TcpBudget      *budget,
+                            TcpBudgetFunc   relieved,
+                            gpointer        user_data);
+void tcp_budget_share_clear (TcpBudgetShare *self);
+void tcp_budget_share_set (TcpBudgetShare *self,
+                           gsize           held);
+gboolean tcp_budget_share_allows (TcpBudgetShare *self,
+                                  gsize           more);
+gboolean tcp_budget_share_is_tight (TcpBudgetShare *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpBudget, tcp_budget_unref)
+
+G_END_DECLS

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* The credit of one stream, both ways, and how far each way has come to its end. Pure. */
+
+#define TCP_FLOW_MAX_WINDOW (16 * 1024 * 1024)
+
+typedef struct
+{
+  /* Toward the peer */
+  gboolean begun;    /* the first credit is known */
+  guint32 credit;    /* bytes that we may still send */
+  gboolean blocked;  /* there is something to read, but no credit for it */
+  gboolean fin_sent;
+  guint64 fin_number;
+
+  /* From the peer */
+  guint32 window;  /* what it may have in flight and in our queue */
+  guint32 granted; /* what of that it has not used */
+  gint64 epoch;    /* when credit was last given, 0 before the first data */
+  gboolean owes;   /* is in line to give credit back */
+  gboolean fin_received;
+
+  guint64 open_number; /* of the OPEN that this end sent */
+  guint reset_code; /* what the peer is told when TCP breaks, 0 for the obvious */
+} TcpFlow;
+
+gboolean tcp_flow_receive (TcpFlow *self,
+                           gsize    length,
+                           gint64   now);
+gboolean tcp_flow_is_due (TcpFlow *self,
+                          gsize    queued);
+guint32 tcp_flow_give (TcpFlow *self,
+                       gsize    queued,
+                       guint32  growth,
+                       gint64   round_trip,
+                       gint64   now);
+
+G_END_DECLS

@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "session/session-private.h"
+
+#include "base/source.h"
+
+/* The streams of a resumable session: credit, half-close, resets. */
+
+/* For as long as no ping was answered. */
+#define ROUND_TRIP_GUESS (50 * G_TIME_SPAN_MILLISECOND)
+
+/* What the application is told about credit is the sum over all streams. */
+
+static void
+stream_add_credit (TcpSession *self,
+                   TcpFlow    *flow,
+                   guint32     credit)
+{
+  flow->credit += credit;
+  tcp_status_add (self->status, send_window, credit);
+}
+
+static void
+stream_use_credit (TcpSession *self,
+                   TcpFlow    *flow,
+                   guint32     credit)
+{
+  flow->credit -= credit;
+  tcp_status_sub (self->status, send_window, credit);
+}
+
+static void
+stream_begin (TcpSession *self,
+              TcpStream  *stream)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  if (!flow->begun && self->resumable.begun)
+    {
+      flow->begun = TRUE;
+      stream_add_credit (self, flow, self->resumable.peer_window);
+    }
+}
+
+static void
+stream_unblock (TcpSession *self,
+                TcpStream  *stream)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  if (!flow->blocked || flow->credit == 0)
+    return;
+
+  flow->blocked = FALSE;
+  tcp_session_make_ready (self, stream);
+}
+
+/* The peer has said with how much credit streams begin. */
+void
+tcp_resumable_begin_streams (TcpSession *self)
+{
+  GHashTableIter iter;
+  gpointer stream;
+
+  g_hash_table_iter_init (&iter, self->streams);
+  while (g_hash_table_iter_next (&iter, NULL, &stream))
+    {
+      stream_begin (self, stream);
+      stream_unblock (self, stream);
+    }
+}
+
+static void
+stream_prepare (TcpSession *self,
+                TcpStream  *stream)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  flow->window = flow->granted = tcp_resumable_first_window (self);
+  tcp_status_add (self->status, receive_window, flow->granted);
+  stream_begin (self, stream);
+}
+
+void
+tcp_resumable_opened (TcpSession *self,
+                      TcpStream  *stream)
+{
+  stream_prepare (self, stream);
+  tcp_stream_get_flow (stream)->open_number = self->resumable.retained.next;
+  tcp_resumable_queue (self, tcp_resumable_encode (TCP_RESUMABLE_OPEN, tcp_stream_get_id (stream), NULL, 0));
+}
+
+void
+tcp_resumable_forgotten (TcpSession *self,
+                         TcpStream  *stream)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  tcp_status_sub (self->status, receive_window, flow->granted);
+  tcp_status_sub (self->status, send_window, flow->credit);
+  self->resumable.grown -= flow->window - tcp_resumable_first_window (self);
+  /* The goodbye of a session is not said from within. */
+  tcp_timer_set (self->pump, 0);
+}
+
+/* Takes those from the table of which the peer has never heard. */
+GPtrArray *
+tcp_resumable_take_unsent_streams (TcpSession *self)
+{
+  GPtrArray *unsent = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_stream_unref);
+  GHashTableIter iter;
+  gpointer stream;
+
+  g_hash_table_iter_init (&iter, self->streams);
+  while (g_hash_table_iter_next (&iter, NULL, &stream))
+    if (tcp_stream_get_flow (stream)->open_number >= self->resumable.retained.most)
+      {
+        g_ptr_array_add (unsent, tcp_stream_ref (stream));
+        tcp_resumable_forgotten (self, stream);
+        g_hash_table_iter_remove (&iter);
+      }
+
+  return unsent;
+}
+
+/* And gives them to the history that begins. */
+void
+tcp_resumable_open_again (TcpSession *self,
+                          GPtrArray  *streams)
+{
+  for (guint i = 0; i < streams->len; i++)
+    {
+      TcpStream *stream = streams->pdata[i];
+      TcpFlow *flow = tcp_stream_get_flow (stream);
+
+      *flow = (TcpFlow) { .blocked = flow->blocked };
+      g_hash_table_insert (self->streams, GUINT_TO_POINTER (tcp_stream_get_id (stream)), tcp_stream_ref (stream));
+      tcp_resumable_opened (self, stream);
+    }
+}
+
+/* Resets */
+
+static TcpResetCode
+reset_code (TcpFlow      *flow,
+            const GError *error)
+{
+  if (flow->reset_code != 0)
+    return flow->reset_code;
+  if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED))
+    return TCP_RESET_CLOSED;
+  return TCP_RESET_BROKEN;
+}
+
+void
+tcp_resumable_broken (TcpSession   *self,
+                      TcpStream    *stream,
+                      const GError *error)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  /* Those of a session that was lost are not known to the next. */
+  if (self->resumable.losing)
+    return;
+
+  tcp_resumable_queue (self, tcp_resumable_encode_text (TCP_RESUMABLE_RESET, tcp_stream_get_id (stream),
+                                                        reset_code (flow, error),
+                                                        error != NULL ? error->message : "the TCP connection broke"));
+}
+
+/* The connection that the peer opened is not to be. */
+void
+tcp_session_refuse (TcpSession   *self,
+                    TcpStream    *stream,
+                    TcpResetCode  code,
+                    const GError *error)
+{
+  tcp_stream_get_flow (stream)->reset_code = code;
+  tcp_stream_reset (stream, error);
+}
+
+/* The connection that the peer opened is there. */
+void
+tcp_session_connected (TcpSession        *self,
+                       TcpStream         *stream,
+                       GSocketConnection *connection)
+{
+  tcp_session_ref (self);
+  if (self->dialect->resumable)
+    tcp_resumable_queue (self, tcp_resumable_encode (TCP_RESUMABLE_OPENED, tcp_stream_get_id (stream), NULL, 0));
+  tcp_stream_attach (stream, connection);
+  tcp_session_unref (self);
+}
+
+static TcpTunnelError
+error_of_reset (TcpSession *self,
+                guint64     code)
+{
+  switch (code)
+    {
+    case TCP_RESET_REFUSED:
+    case TCP_RESET_UNREACHABLE:
+    case TCP_RESET_TIMED_OUT:
+    case TCP_RESET_FORBIDDEN: return TCP_TUNNEL_ERROR_TARGET;
+    case TCP_RESET_LIMIT: return TCP_TUNNEL_ERROR_LIMIT;
+    case TCP_RESET_FLOW_CONTROL: return TCP_TUNNEL_ERROR_PROTOCOL;
+    case TCP_RESET_CLOSED:
+    case TCP_RESET_DRAINING: return TCP_TUNNEL_ERROR_CLOSED;
+    default: return self->client ? TCP_TUNNEL_ERROR_TARGET : TCP_TUNNEL_ERROR_RESET;
+    }
+}
+
+static void
+handle_reset (TcpSession              *self,
+              TcpStream               *stream,
+              const TcpResumableFrame *frame)
+{
+  g_autofree char *reason = g_utf8_make_valid ((const char *) frame->payload, frame->length);
+  g_autoptr (GError) error = NULL;
+
+  error = g_error_new (TCP_TUNNEL_ERROR, error_of_reset (self, frame->number), "%s reset the connection: %s",
+                       self->peer, *reason != '\0' ? reason : "no reason given");
+  tcp_session_forget (self, stream);
+  tcp_stream_reset (stream, error);
+}
+
+/* Ends */
+
+static gboolean
+stream_is_through (TcpSession *self,
+                   TcpFlow    *flow)
+{
+  return flow->fin_sent && flow->fin_received && flow->fin_number < self->resumable.retained.first;
+}
+
+/* Both ends have said that they are through; what is left is to see that the peer has
+ * heard it from us. */
+static void
+stream_await_end (TcpSession *self,
+                  TcpStream  *stream)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  if (!flow->fin_sent || !flow->fin_received)
+    return;
+  if (stream_is_through (self, flow))
+    tcp_session_finish_stream (self, stream, TRUE);
+  else
+    g_queue_push_tail (&self->resumable.ending, tcp_stream_ref (stream));
+}
+
+/* The peer has more of what we sent. */
+void
+tcp_resumable_acknowledged (TcpSession *self)
+{
+  GQueue *ending = &self->resumable.ending;
+
+  tcp_session_account (self);
+  for (guint n = g_queue_get_length (ending); n > 0; n--)
+    {
+      g_autoptr (TcpStream) stream = g_queue_pop_head (ending);
+
+      if (tcp_session_lookup (self, tcp_stream_get_id (stream)) != stream)
+        continue;
+      if (stream_is_through (self, tcp_stream_get_flow (stream)))
+        tcp_session_finish_stream (self, stream, TRUE);
+      else
+        g_queue_push_tail (ending, g_steal_pointer (&stream));
+    }
+}
+
+static gboolean
+handle_fin (TcpSession  *self,
+            TcpStream   *stream,
+            GError     **error)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  if (flow->fin_received)
+    return tcp_resumable_refuse_frame (error, "a second FIN");
+
+  flow->fin_received = TRUE;
+  /* Otherwise TCP hears of it when ours has arrived. */
+  if (!flow->fin_sent)
+    tcp_stream_end (stream);
+  if (!tcp_stream_is_closed (stream))
+    stream_await_end (self, stream);
+  return TRUE;
+}
+
+/* From TCP to the peer */
+
+gboolean
+tcp_resumable_readable (TcpSession *self,
+                        TcpStream  *stream)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  flow->blocked = flow->credit == 0;
+  return !flow->blocked;
+}
+
+static void
+local_end (TcpSession *self,
+           TcpStream  *stream)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  /* Whoever sees the end knows then that all it sent has arrived. */
+  self->resumable.ack_due |= self->resumable.received > self->resumable.acknowledged;
+  flow->fin_sent = TRUE;
+  flow->fin_number = self->resumable.retained.next;
+  tcp_resumable_queue (self, tcp_resumable_encode (TCP_RESUMABLE_FIN, tcp_stream_get_id (stream), NULL, 0));
+  stream_await_end (self, stream);
+}
+
+static void
+read_stream (TcpSession *self,
+             TcpStream  *stream)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+  gsize most = MIN (MIN (flow->credit, self->resumable.peer_payload), TCP_BUFFER_SIZE);
+  g_autoptr (GError) error = NULL;
+  TcpBuffer *buffer;
+  gssize n;
+
+  /* It was put in line before there was a dialect. */
+  if (!tcp_resumable_readable (self, stream))
+    return;
+
+  buffer = tcp_buffer_new (most);
+  n = tcp_stream_read (stream, buffer, &error);
+  if (n > 0)
+    {
+      buffer = tcp_buffer_shrink (buffer);
+      tcp_resumable_push_header (buffer, TCP_RESUMABLE_DATA, tcp_stream_get_id (stream));
+      tcp_status_add (self->status, bytes_sent, n);
+      stream_use_credit (self, flow, n);
+      tcp_retained_add (&self->resumable.retained, buffer);
+      tcp_session_account (self);
+      if ((gsize) n < most)
+        tcp_stream_watch (stream);
+      else if (flow->credit > 0)
+        tcp_session_make_ready (self, stream);
+      else
+        flow->blocked = TRUE;
+      return;
+    }
+
+  tcp_buffer_unref (buffer);
+  if (n == 0)
+    local_end (self, stream);
+  else if (error != NULL)
+    tcp_stream_reset (stream, error);
+  else
+    tcp_stream_watch (stream);
+}
+
+/* From the peer to TCP */
+
+/* How much further windows may grow. */
+static guint32
+growth (TcpSession *self)
+{
+  gsize given = (gsize) g_hash_table_size (self->streams) * tcp_resumable_first_window (self) + self->resumable.grown;
+
+  if (tcp_budget_share_is_tight (&self->share) || given >= self->max_window)
+    return 0;
+  return MIN (self->max_window - given, G_MAXUINT32);
+}
+
+static TcpBuffer *
+give_credit (TcpSession *self,
+             TcpStream  *stream)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+  gint64 round_trip = tcp_channel_get_round_trip (self->channel);
+  guint32 before = flow->window;
+  guint32 credit;
+
+  credit = tcp_flow_give (flow, tcp_stream_get_queued (stream), growth (self),
+                          round_trip >= 0 ? round_trip : ROUND_TRIP_GUESS, tcp_now ());
+  self->resumable.grown += flow->window - before;
+  tcp_status_add (self->status, receive_window, credit);
+
+  return tcp_resumable_encode_window (tcp_stream_get_id (stream), credit);
+}
+
+/* Makes the frame that is next: credit first, as the peer waits for that. */
+void
+tcp_resumable_make_frame (TcpSession *self)
+{
+  gboolean owing = !g_queue_is_empty (&self->resumable.owing);
+  g_autoptr (TcpStream) stream = g_queue_pop_head (owing ? &self->resumable.owing : &self->ready);
+
+  if (tcp_session_lookup (self, tcp_stream_get_id (stream)) != stream)
+    return;
+  if (!owing)
+    {
+      read_stream (self, stream);
+      return;
+    }
+
+  tcp_stream_get_flow (stream)->owes = FALSE;
+  if (tcp_flow_is_due (tcp_stream_get_flow (stream), tcp_stream_get_queued (stream)))
+    tcp_resumable_queue (self, give_credit (self, stream));
+}
+
+static void
+check_owed (TcpSession *self,
+            TcpStream  *stream)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  if (flow->owes || !tcp_flow_is_due (flow, tcp_stream_get_queued (stream)))
+    return;
+
+  flow->owes = TRUE;
+  g_queue_push_tail (&self->resumable.owing, tcp_stream_ref (stream));
+}
+
+void
+tcp_resumable_flushed (TcpSession *self,
+                       TcpStream  *stream)
+{
+  if (tcp_session_lookup (self, tcp_stream_get_id (stream)) != stream)
+    return;
+
+  check_owed (self, stream);
+  tcp_session_pump (self);
+}
+
+static gboolean
+handle_data (TcpSession               *self,
+             TcpStream                *stream,
+             const TcpResumableFrame  *frame,
+             GError                  **error)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  if (flow->fin_received)
+    return tcp_resumable_refuse_frame (error, "DATA after a FIN");
+  if (!tcp_flow_receive (flow, frame->length, tcp_now ()))
+    {
+      g_autoptr (GError) overrun = NULL;
+
+      overrun = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL, "%s sent more than it had credit for",
+                             self->peer);
+      tcp_session_refuse (self, stream, TCP_RESET_FLOW_CONTROL, overrun);
+      return TRUE;
+    }
+
+  tcp_status_sub (self->status, receive_window, frame->length);
+  tcp_status_add (self->status, bytes_received, frame->length);
+  tcp_stream_write (stream, frame->payload, frame->length);
+  check_owed (self, stream);
+  return TRUE;
+}
+
+static gboolean
+handle_window (TcpSession               *self,
+               TcpStream                *stream,
+               const TcpResumableFrame  *frame,
+               GError                  **error)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  if (flow->credit + frame->number > TCP_RESUMABLE_MAX_CREDIT)
+    return tcp_resumable_refuse_frame (error, "more credit than there may be");
+
+  stream_add_credit (self, flow, frame->number);
+  stream_unblock (self, stream);
+  return TRUE;
+}
+
+/* Opening */
+
+static void
+refuse_open (TcpSession   *self,
+             guint32       id,
+             TcpResetCode  code,
+             const char   *why)
+{
+  tcp_log_debug (self->log, "%s was refused a connection: %s", self->peer, why);
+  tcp_resumable_queue (self, tcp_resumable_encode_text (TCP_RESUMABLE_RESET, id, code, why));
+}
+
+static gboolean
+handle_open (TcpSession               *self,
+             TcpStream                *stream,
+             const TcpResumableFrame  *frame,
+             GError                  **error)
+{
+  g_autofree char *target = NULL;
+
+  /* The peer may know by now that such a stream is over, where we wait to hear that. */
+  if (stream != NULL && tcp_stream_get_flow (stream)->fin_sent && tcp_stream_get_flow (stream)->fin_received)
+    tcp_session_finish_stream (self, stream, TRUE);
+  else if (stream != NULL)
+    return tcp_resumable_refuse_frame (error, "an OPEN for a stream that is there");
+  if (frame->id % 2 != (self->client ? 0 : 1))
+    return tcp_resumable_refuse_frame (error, "an OPEN with an id that is not its sender's to use");
+  if (!g_utf8_validate_len ((const char *) frame->payload, frame->length, NULL))
+    return tcp_resumable_refuse_frame (error, "an OPEN for a target that is no UTF-8");
+
+  if (self->callbacks.opened == NULL)
+    refuse_open (self, frame->id, TCP_RESET_FORBIDDEN, "nothing can be opened from your end");
+  else if (self->resumable.draining)
+    refuse_open (self, frame->id, TCP_RESET_DRAINING, "the gateway takes no new connections");
+  else if (g_hash_table_size (self->streams) >= self->max_streams)
+    refuse_open (self, frame->id, TCP_RESET_LIMIT, "there are too many connections");
+  else
+    {
+      target = frame->length > 0 ? g_strndup ((const char *) frame->payload, frame->length) : NULL;
+      stream = tcp_session_add_stream (self, frame->id);
+      stream_prepare (self, stream);
+      self->callbacks.opened (self, stream, target, self->user_data);
+    }
+  return TRUE;
+}
+
+gboolean
+tcp_resumable_handle_stream_frame (TcpSession               *self,
+                                   const TcpResumableFrame  *frame,
+                                   GError                  **error)
+{
+  g_autoptr (TcpStream) stream = tcp_session_lookup (self, frame->id);
+
+  if (stream != NULL)
+    tcp_stream_ref (stream);
+  if (frame->type == TCP_RESUMABLE_OPEN)
+    return handle_open (self, stream, frame, error);
+  /* It crossed with our reset. */
+  if (stream == NULL)
+    return TRUE;
+
+  switch (frame->type)
+    {
+    case TCP_RESUMABLE_DATA:
+      return handle_data (self, stream, frame, error);
+    case TCP_RESUMABLE_FIN:
+      return handle_fin (self, stream, error);
+    case TCP_RESUMABLE_RESET:
+      handle_reset (self, stream, frame);
+      return TRUE;
+    case TCP_RESUMABLE_WINDOW:
+      return handle_window (self, stream, frame, error);
+    default: /* OPENED: nothing waits for it */
+      return TRUE;
+    }
+}

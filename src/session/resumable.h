@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include "base/buffer.h"
+
+G_BEGIN_DECLS
+
+/* The frames of resumable/1, as docs/resumable.md has them. Pure. */
+
+#define TCP_RESUMABLE_NAME "resumable/1"
+#define TCP_RESUMABLE_HEADER "Tcp-Tunnel-Protocol"
+#define TCP_RESUMABLE_VERSION 1
+
+#define TCP_RESUMABLE_HEADER_SIZE 8
+#define TCP_RESUMABLE_HELLO_SIZE 40
+#define TCP_RESUMABLE_MAX_TEXT 512
+#define TCP_RESUMABLE_MAX_PAYLOAD TCP_BUFFER_SIZE
+#define TCP_RESUMABLE_MAX_CREDIT G_MAXINT32
+
+typedef enum
+{
+  TCP_RESUMABLE_OPEN = 0x01,
+  TCP_RESUMABLE_OPENED = 0x02,
+  TCP_RESUMABLE_DATA = 0x03,
+  TCP_RESUMABLE_FIN = 0x04,
+  TCP_RESUMABLE_RESET = 0x05,
+  TCP_RESUMABLE_WINDOW = 0x06,
+  TCP_RESUMABLE_HELLO = 0x10,
+  TCP_RESUMABLE_ACK = 0x11,
+  TCP_RESUMABLE_GOAWAY = 0x14,
+} TcpResumableType;
+
+typedef enum
+{
+  TCP_RESET_BROKEN = 1,
+  TCP_RESET_REFUSED,
+  TCP_RESET_UNREACHABLE,
+  TCP_RESET_TIMED_OUT,
+  TCP_RESET_FORBIDDEN,
+  TCP_RESET_LIMIT,
+  TCP_RESET_FLOW_CONTROL,
+  TCP_RESET_CLOSED,
+  TCP_RESET_DRAINING,
+} TcpResetCode;
+
+typedef enum
+{
+  TCP_GOAWAY_DONE,
+  TCP_GOAWAY_DRAINING,
+  TCP_GOAWAY_UNAUTHORIZED,
+  TCP_GOAWAY_PROTOCOL_ERROR,
+} TcpGoawayCode;
+
+typedef struct
+{
+  TcpResumableType type;
+  guint32 id;
+  const guint8 *payload; /* of OPEN the target, of DATA the bytes, of RESET and GOAWAY the reason */
+  gsize length;
+  guint64 number; /* WINDOW: credit; ACK: received; RESET, GOAWAY: code */
+} TcpResumableFrame;
+
+typedef struct
+{
+  guint64 instance;
+  guint64 received;
+  guint32 window;
+  guint32 max_payload;
+  guint32 max_streams;
+  guint32 session_timeout; /* s */
+} TcpResumableHello;
+
+#define tcp_resumable_is_sequenced(type) ((type) < TCP_RESUMABLE_HELLO)
+
+gboolean tcp_resumable_decode (const guint8       *data,
+                               gsize               length,
+                               TcpResumableFrame  *frame,
+                               GError            **error);
+gboolean tcp_resumable_decode_hello (const TcpResumableFrame  *frame,
+                                     TcpResumableHello        *hello,
+                                     GError                  **error);
+void tcp_resumable_push_header (TcpBuffer        *buffer,
+                                TcpResumableType  type,
+                                guint32           id);
+TcpBuffer *tcp_resumable_encode (TcpResumableType  type,
+                                 guint32           id,
+                                 gconstpointer     payload,
+                                 gsize             length);
+TcpBuffer *tcp_resumable_encode_text (TcpResumableType  type,
+                                      guint32           id,
+                                      guint32           code,
+                                      const char       *text);
+TcpBuffer *tcp_resumable_encode_window (guint32 id,
+                                        guint32 credit);
+TcpBuffer *tcp_resumable_encode_ack (guint64 received);
+TcpBuffer *tcp_resumable_encode_hello (const TcpResumableHello *hello);
+gboolean tcp_resumable_refuse_frame (GError     **error,
+                                     const char  *format,
+                                     ...) G_GNUC_PRINTF (2, 3);
+gboolean tcp_resumable_is_offered (const char *header);
+
+G_END_DECLS

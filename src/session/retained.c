@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "session/retained.h"
+
+#include "channel/frame.h"
+
+static gsize
+frame_size (TcpBuffer *frame)
+{
+  return sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + frame->capacity;
+}
+
+/* Takes the frame; returns its number. */
+guint64
+tcp_retained_add (TcpRetained *self,
+                  TcpBuffer   *frame)
+{
+  g_queue_push_tail (&self->frames, frame);
+  if (self->unsent == NULL)
+    self->unsent = self->frames.tail;
+  self->bytes += frame_size (frame);
+
+  return self->next++;
+}
+
+/* The next that is to go out, with a reference for the channel; NULL if there is none. */
+TcpBuffer *
+tcp_retained_send (TcpRetained *self)
+{
+  TcpBuffer *frame;
+
+  if (self->unsent == NULL)
+    return NULL;
+
+  frame = self->unsent->data;
+  /* What another WebSocket has put around it comes off. */
+  if (frame->header > 0)
+    tcp_frame_unwrap (frame);
+  self->unsent = self->unsent->next;
+  self->sent++;
+  self->most = MAX (self->most, self->sent);
+
+  return tcp_buffer_ref (frame);
+}
+
+/* The peer has all below @received. FALSE if it cannot have. */
+gboolean
+tcp_retained_acknowledge (TcpRetained *self,
+                          guint64      received)
+{
+  if (received < self->first || received > self->most)
+    return FALSE;
+
+  while (self->first < received)
+    {
+      TcpBuffer *frame;
+
+      /* One that a former channel has carried, and this one need not. */
+      if (self->unsent == self->frames.head)
+        {
+          self->unsent = self->unsent->next;
+          self->sent++;
+        }
+      frame = g_queue_pop_head (&self->frames);
+      self->bytes -= frame_size (frame);
+      self->first++;
+      tcp_buffer_unref (frame);
+    }
+
+  return TRUE;
+}
+
+/* There is another channel, and all goes out again. The former one has given back
+ * what it held. */
+void
+tcp_retained_rewind (TcpRetained *self)
+{
+  self->unsent = self->frames.head;
+  self->sent = self->first;
+}
+
+void
+tcp_retained_clear (TcpRetained *self)
+{
+  g_queue_clear_full (&self->frames, (GDestroyNotify) tcp_buffer_unref);
+  *self = (TcpRetained) { 0 };
+}

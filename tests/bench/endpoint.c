@@ -20,6 +20,7 @@ tunnel_failed (TcpTunnel *tunnel,
 static GObject *
 start_tunnel (const char *uri,
               const char *mode,
+              const char *resumption,
               GMainLoop *loop,
               GError **error)
 {
@@ -29,6 +30,8 @@ start_tunnel (const char *uri,
   tcp_tunnel_set_log_level (tunnel, TCP_TUNNEL_LOG_LEVEL_ERROR);
   if (g_str_equal (mode, "multiplexed"))
     tcp_tunnel_set_mode (tunnel, TCP_TUNNEL_MODE_MULTIPLEXED);
+  tcp_tunnel_set_resumption (tunnel, g_str_equal (resumption, "required") ? TCP_TUNNEL_RESUMPTION_REQUIRED
+                                                                         : TCP_TUNNEL_RESUMPTION_OFF);
   g_signal_connect (tunnel, "failed", G_CALLBACK (tunnel_failed), loop);
   if (!tcp_tunnel_start (tunnel, NULL, error))
     return NULL;
@@ -63,13 +66,13 @@ main (int argc,
   g_autoptr (GObject) end = NULL;
   g_autoptr (GError) error = NULL;
 
-  if (argc == 4 && g_str_equal (argv[1], "tunnel"))
-    end = start_tunnel (argv[2], argv[3], loop, &error);
+  if (argc == 5 && g_str_equal (argv[1], "tunnel"))
+    end = start_tunnel (argv[2], argv[3], argv[4], loop, &error);
   else if (argc == 3 && g_str_equal (argv[1], "gateway"))
     end = start_gateway (argv[2], &error);
   else
     {
-      g_printerr ("usage: endpoint tunnel URL MODE | endpoint gateway HOST:PORT\n");
+      g_printerr ("usage: endpoint tunnel URL MODE off|required | endpoint gateway HOST:PORT\n");
       return 2;
     }
   if (end == NULL)

@@ -111,6 +111,11 @@ def _ratio(a, b):
     return None if a is None or not b else a / b
 
 
+def _both_ends(figures, way):
+    cpus = [figures.cpu(way, process) for process in (0, 1)] if len(figures.labels) > 1 else []
+    return sum(cpus) if cpus and None not in cpus else None
+
+
 def _expectations(all_figures, stall_seconds):
     """Yields text, bound, measured value, digits and whether it is met."""
     nothing = Figures({"title": "", "cells": {}})
@@ -139,6 +144,13 @@ def _expectations(all_figures, stall_seconds):
         p99 = multiplexed.ping(f"ping-{way}", "p99_us")
         yield at_most(f"p99 beside a bulk transfer {way}, multiplexed, ms", BESIDE_BULK_LIMIT_MS,
                       None if p99 is None else p99 / 1000, 1)
+    for mode, dialect in (("singleton", "raw"), ("multiplexed", "tagged")):
+        plain, resumable = (all_figures.get(f"{kind}-{mode}", nothing) for kind in ("gateway", "resumable"))
+        for way in ("up", "down"):
+            yield at_least(f"resumable {mode} {way}, share of the throughput of {dialect}", 0.85,
+                           _ratio(resumable.rate(way, way), plain.rate(way, way)))
+            yield at_most(f"resumable {mode} {way}, CPU of both ends, times {dialect}'s", 1.25,
+                          _ratio(_both_ends(resumable, way), _both_ends(plain, way)))
 
 
 def _print_notes(all_figures, outcome):
@@ -175,7 +187,7 @@ def show(outcome):
     print()
     _print_notes(all_figures, outcome)
 
-    print(f"\n{'expected of the tunnel, singleton, ideal peer':<58}{'bound':>9}{'measured':>10}")
+    print(f"\n{'expected (singleton and ideal peer if not said)':<58}{'bound':>9}{'measured':>10}")
     met_all = True
     for text, bound, value, digits, met in _expectations(all_figures, outcome["stall_seconds"]):
         verdict = "not measured" if value is None else "met" if met else "not met"

@@ -157,16 +157,17 @@ def build_relay(tools, peer_port, processes):
 
 def build_tunnel(mode):
     def build(tools, peer_port, processes):
-        processes.append(tools.spawn("tunnel", tools.endpoint, "tunnel", f"ws://127.0.0.1:{peer_port}/", mode))
+        processes.append(tools.spawn("tunnel", tools.endpoint, "tunnel", f"ws://127.0.0.1:{peer_port}/", mode,
+                                      "off"))
     return build
 
 
-def build_tunnel_and_gateway(mode):
+def build_tunnel_and_gateway(mode, resumption="off"):
     def build(tools, peer_port, processes):
         gateway = tools.spawn("gateway", tools.endpoint, "gateway", f"127.0.0.1:{peer_port}")
         processes.append(gateway)
         uri = f"ws://127.0.0.1:{gateway.port}/"
-        processes.insert(0, tools.spawn("tunnel", tools.endpoint, "tunnel", uri, mode))
+        processes.insert(0, tools.spawn("tunnel", tools.endpoint, "tunnel", uri, mode, resumption))
     return build
 
 
@@ -226,6 +227,9 @@ def available_subjects(tools, skip, wanted):
         Subject("multiplexed", "tunnel multiplexed", build_tunnel("multiplexed")),
         Subject("gateway-singleton", "+gateway singleton", build_tunnel_and_gateway("singleton"), parallel=False),
         Subject("gateway-multiplexed", "+gateway multiplex", build_tunnel_and_gateway("multiplexed")),
+        Subject("resumable-singleton", "resumable singleton", build_tunnel_and_gateway("singleton", "required"),
+                parallel=False),
+        Subject("resumable-multiplexed", "resumable multiplex", build_tunnel_and_gateway("multiplexed", "required")),
         Subject("limrun-singleton", "limrun singleton", build_limrun("singleton"), parallel=False),
         Subject("limrun-multiplexed", "limrun multiplexed", build_limrun("multiplexed")),
     ]

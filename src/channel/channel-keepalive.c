@@ -242,6 +242,7 @@ tcp_channel_keepalive_pong (TcpChannel   *self,
                             gsize         length)
 {
   gint64 sent;
+  gint64 round_trip;
 
   if (length != sizeof (sent))
     return;
@@ -249,16 +250,19 @@ tcp_channel_keepalive_pong (TcpChannel   *self,
   if (self->ping_time == 0 || sent != self->ping_time)
     return;
 
-  self->round_trip = g_get_monotonic_time () - sent;
+  round_trip = g_get_monotonic_time () - sent;
+  if (self->round_trip < 0 || round_trip < self->round_trip)
+    self->round_trip = round_trip;
   self->confirmed = self->ping_sent;
   if (self->status != NULL)
-    tcp_status_set (self->status, round_trip, self->round_trip);
+    tcp_status_set (self->status, round_trip, round_trip);
   self->ping_time = 0;
   self->verdict = 0;
   schedule (self, g_get_monotonic_time ());
 }
 
-/* In microseconds, -1 if unknown yet. */
+/* In microseconds, -1 if unknown yet. The shortest, so that it is of the path and not of
+ * what waited in queues. */
 gint64
 tcp_channel_get_round_trip (TcpChannel *self)
 {

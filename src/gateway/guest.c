@@ -329,7 +329,7 @@ tcp_guest_get_principal (TcpGuest *self)
 gboolean
 tcp_guest_has_ended (TcpGuest *self)
 {
-  return g_source_get_ready_time (self->end) >= 0 ||
+  return g_source_get_ready_time (self->end) >= 0 || tcp_session_is_over (self->session) ||
          (self->begun && !tcp_session_is_idle (self->session) && tcp_session_get_n_streams (self->session) == 0);
 }
 

@@ -339,6 +339,9 @@ install_settings (void)
    * How long a client may stay silent after a ping, in milliseconds, before its
    * WebSocket is taken for dead. 0 is for ever.
    *
+   * A tunnel that does not read, because its TCP clients do not, sends a sign of life
+   * every 3 seconds. So this should be more than that, at both ends.
+   *
    * Since: 1.0
    */
   properties[PROP_KEEPALIVE_TIMEOUT] =

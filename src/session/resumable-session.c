@@ -13,11 +13,6 @@
 #define ACK_BYTES (256 * 1024)
 #define ACK_DELAY (50 * G_TIME_SPAN_MILLISECOND)
 
-/* Frames without data are not kept back for want of room. A peer that acknowledges
- * nothing at all cannot make us keep more of them than this. */
-#define SPARE_ROOM (1024 * 1024)
-#define SPARE_ROOM_PER_STREAM 1024
-
 #define WINDOW_MIN (16 * 1024)
 #define WINDOW_FIRST (256 * 1024)
 
@@ -101,8 +96,12 @@ resumable_end (TcpSession   *self,
 {
   resumable_forget_history (self);
   tcp_session_reset_all (self, error);
-  if (self->channel != NULL)
-    tcp_channel_close (self->channel, close_code, error->message);
+  if (self->channel == NULL)
+    return;
+
+  tcp_channel_close (self->channel, close_code, error->message);
+  /* The answer is to be seen. */
+  tcp_channel_resume (self->channel);
 }
 
 /* The peer does not keep to the protocol, so that nothing it says can be relied on. */
@@ -175,7 +174,8 @@ tcp_resumable_queue (TcpSession *self,
     }
 
   tcp_retained_add (&r->retained, frame);
-  if (r->retained.bytes > self->max_retained + SPARE_ROOM + (gsize) self->max_streams * SPARE_ROOM_PER_STREAM)
+  if (r->retained.bytes > self->max_retained + TCP_RESUMABLE_SPARE_ROOM +
+                              (gsize) self->max_streams * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM)
     tcp_resumable_fail (self, "it acknowledges nothing");
   else
     tcp_timer_set (self->pump, 0);

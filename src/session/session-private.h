@@ -51,6 +51,11 @@ typedef struct
 extern const TcpSessionOps tcp_plain_session_ops;
 extern const TcpSessionOps tcp_resumable_session_ops;
 
+/* Frames without data are not kept back for want of room among those retained. A peer
+ * that acknowledges nothing at all cannot make us keep more of them than this. */
+#define TCP_RESUMABLE_SPARE_ROOM (1024 * 1024)
+#define TCP_RESUMABLE_SPARE_ROOM_PER_STREAM 1024
+
 typedef struct
 {
   TcpDialectDecoder decoder;

@@ -210,6 +210,8 @@ session_next_id (TcpSession *self)
   return id;
 }
 
+/* Not if there are too many, nor if that which former ones have left to be said does
+ * not get away. */
 static gboolean
 session_takes_streams (TcpSession *self)
 {
@@ -217,7 +219,9 @@ session_takes_streams (TcpSession *self)
 
   if (self->resumable.greeted)
     max = MIN (max, self->resumable.peer_streams);
-  return g_hash_table_size (self->streams) < max && !self->resumable.last && !tcp_session_is_over (self);
+  return g_hash_table_size (self->streams) < max && !self->resumable.last && !tcp_session_is_over (self) &&
+         self->resumable.retained.bytes <= self->max_retained + TCP_RESUMABLE_SPARE_ROOM / 2 &&
+         (self->channel == NULL || tcp_channel_get_pending (self->channel) <= MAX_ANSWERS);
 }
 
 /* Opens a connection from this end. @connection may be NULL: it is attached later.

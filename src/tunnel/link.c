@@ -518,7 +518,8 @@ tcp_link_close (TcpLink      *self,
                 const GError *error)
 {
   g_autoptr (GError) closed = NULL;
-  gboolean busy = !self->multiplexed && tcp_session_get_n_streams (self->session) > 0;
+  gboolean busy = tcp_session_get_dialect (self->session) == &tcp_dialect_raw &&
+                  tcp_session_get_n_streams (self->session) > 0;
 
   if (self->closed)
     return;

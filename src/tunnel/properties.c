@@ -398,7 +398,8 @@ install_settings (void)
    * WebSocket is taken for dead. 0 is for ever.
    *
    * A gateway that does not read because its target does not is not silent: its TCP
-   * stack still answers.
+   * stack still answers, and a gateway of this library sends a sign of life every 3
+   * seconds. So this should be more than that, at both ends.
    *
    * Since: 1.0
    */

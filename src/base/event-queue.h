@@ -15,7 +15,7 @@ typedef enum
   TCP_EVENT_CONNECTION_OPENED, /* id, object or text */
   TCP_EVENT_CONNECTION_CLOSED, /* id, error or none */
   TCP_EVENT_TOKEN_REQUIRED,
-  TCP_EVENT_DRAINED,           /* id of the call that asked, error if it was cancelled */
+  TCP_EVENT_DRAINED,           /* or not: error, id of the wait that was cancelled */
   TCP_EVENT_FAILED,            /* error; the last event of an engine */
 } TcpEventType;
 

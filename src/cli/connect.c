@@ -22,6 +22,7 @@ static struct
   char *token;
   char *listen;
   char *mode;
+  char *resumption;
   char *max_reconnect_attempts;
   char *reconnect_delay;
   char *max_reconnect_delay;
@@ -41,6 +42,8 @@ static const GOptionEntry entries[] = {
     "Where to listen (default 127.0.0.1:0)", "HOST:PORT" },
   { "mode", 0, 0, G_OPTION_ARG_STRING, &options.mode,
     "singleton (default) or multiplexed", "MODE" },
+  { "resumption", 0, 0, G_OPTION_ARG_STRING, &options.resumption,
+    "auto (default), required or off", "WHETHER" },
   { "max-reconnect-attempts", 0, 0, G_OPTION_ARG_STRING, &options.max_reconnect_attempts,
     "Give up after so many (default 6)", "N" },
   { "reconnect-delay", 0, 0, G_OPTION_ARG_STRING, &options.reconnect_delay,
@@ -68,9 +71,14 @@ static const char description[] =
     "for a moment, or else from the environment variable " TOKEN_VARIABLE ".\n"
     "\n"
     "Modes:\n"
-    "  singleton    one TCP connection at a time, which outlives a break of the\n"
-    "               WebSocket\n"
+    "  singleton    one TCP connection at a time, with a WebSocket of its own\n"
     "  multiplexed  many TCP connections over one WebSocket\n"
+    "\n"
+    "Resumption, which keeps connections when the WebSocket breaks, without loss:\n"
+    "  auto         if the gateway can do it\n"
+    "  required     or else end with an error\n"
+    "  off          never: connections in singleton mode may lose what was on its\n"
+    "               way, those in multiplexed mode are reset\n"
     "\n"
     "Exit status:\n"
     "  0  closed by SIGINT or SIGTERM\n"
@@ -89,7 +97,8 @@ typedef struct
   Status *status;
   char *token;
   gboolean listening;
-  guint64 reported; /* bytes both ways in the last statistics event */
+  guint64 reported; /* the sum of what only grows, at the last statistics event */
+  guint64 reported_retained;
   int exit_status;
 } Connect;
 
@@ -137,9 +146,12 @@ create_tunnel (const char  *uri,
   GObject *object = G_OBJECT (tunnel);
   TcpTunnelLogLevel level;
   int mode = TCP_TUNNEL_MODE_SINGLETON;
+  int resumption = TCP_TUNNEL_RESUMPTION_AUTO;
 
   if (!options_read_listen (options.listen, object, error) ||
       !options_read_enum ("--mode", options.mode, TCP_TYPE_TUNNEL_MODE, &mode, error) ||
+      !options_read_enum ("--resumption", options.resumption, TCP_TYPE_TUNNEL_RESUMPTION,
+                          &resumption, error) ||
       !options_read_uint ("--max-reconnect-attempts", options.max_reconnect_attempts, 1, object,
                           "max-reconnect-attempts", error) ||
       !options_read_uint ("--reconnect-delay", options.reconnect_delay, 1, object,
@@ -150,6 +162,7 @@ create_tunnel (const char  *uri,
     return NULL;
 
   tcp_tunnel_set_mode (tunnel, mode);
+  tcp_tunnel_set_resumption (tunnel, resumption);
   tcp_tunnel_set_log_level (tunnel, level);
   tcp_tunnel_set_request_headers (tunnel, (const char *const *) options.headers);
   log_init (level);
@@ -221,22 +234,31 @@ add_statistics (JsonBuilder *event,
   event_add_int (event, "open_connections", tcp_tunnel_get_open_connections (self->tunnel));
   event_add_int (event, "total_connections", tcp_tunnel_get_total_connections (self->tunnel));
   event_add_int (event, "reconnects", tcp_tunnel_get_reconnects (self->tunnel));
+  event_add_int (event, "resumes", tcp_tunnel_get_resumes (self->tunnel));
+  event_add_int (event, "bytes_replayed", tcp_tunnel_get_bytes_replayed (self->tunnel));
 }
 
 static gboolean
 report_statistics (gpointer data)
 {
   Connect *self = data;
-  guint64 bytes =
-      tcp_tunnel_get_bytes_sent (self->tunnel) + tcp_tunnel_get_bytes_received (self->tunnel);
+  guint64 count = tcp_tunnel_get_bytes_sent (self->tunnel) +
+                  tcp_tunnel_get_bytes_received (self->tunnel) +
+                  tcp_tunnel_get_bytes_replayed (self->tunnel) +
+                  tcp_tunnel_get_reconnects (self->tunnel);
+  guint64 retained = tcp_tunnel_get_retained_bytes (self->tunnel);
   JsonBuilder *event;
 
-  if (bytes == self->reported)
+  if (count == self->reported && retained == self->reported_retained)
     return G_SOURCE_CONTINUE;
 
-  self->reported = bytes;
+  self->reported = count;
+  self->reported_retained = retained;
   event = event_begin ("statistics");
   add_statistics (event, self);
+  event_add_int (event, "retained_bytes", retained);
+  event_add_int (event, "receive_window", tcp_tunnel_get_receive_window (self->tunnel));
+  event_add_int (event, "send_window", tcp_tunnel_get_send_window (self->tunnel));
   event_add_int (event, "round_trip_us", tcp_tunnel_get_round_trip (self->tunnel));
   event_end (event);
   return G_SOURCE_CONTINUE;

@@ -2,7 +2,6 @@
 
 #include "cli/demo-break.h"
 
-
 #include "cli/demo-data.h"
 #include "cli/format.h"
 #include "cli/status.h"
@@ -31,9 +30,14 @@ on_deadline (gpointer data)
 }
 
 static gboolean
-is_idle (gpointer data)
+is_at_rest (gpointer data)
 {
-  return tcp_tunnel_get_state (data) == TCP_TUNNEL_STATE_DISCONNECTED;
+  TcpTunnel *tunnel = data;
+
+  if (tcp_tunnel_get_mode (tunnel) == TCP_TUNNEL_MODE_MULTIPLEXED)
+    return tcp_tunnel_get_state (tunnel) == TCP_TUNNEL_STATE_CONNECTED;
+  return tcp_tunnel_get_state (tunnel) == TCP_TUNNEL_STATE_DISCONNECTED &&
+         tcp_tunnel_get_open_connections (tunnel) == 0;
 }
 
 /* By the signals, all of which are to be shown, and not by the state, which may
@@ -66,16 +70,16 @@ wait_until (gboolean (*condition) (gpointer data),
 }
 
 /**
- * demo_break_wait_idle:
+ * demo_break_wait_rest:
  *
  * A singleton tunnel turns a client away until it has seen the one before
  * leave, which may be a moment after that one closed its socket.
  */
 gboolean
-demo_break_wait_idle (TcpTunnel  *tunnel,
+demo_break_wait_rest (TcpTunnel  *tunnel,
                       GError    **error)
 {
-  return wait_until (is_idle, tunnel, tunnel, error);
+  return wait_until (is_at_rest, tunnel, tunnel, error);
 }
 
 static void
@@ -176,7 +180,7 @@ demo_break_run (TcpTunnel   *tunnel,
   gulong handler;
   gboolean held;
 
-  if (!demo_break_wait_idle (tunnel, error))
+  if (!demo_break_wait_rest (tunnel, error))
     return FALSE;
   handler = g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), &self);
   held = break_and_go_on (&self, relay, away, error);

@@ -8,7 +8,7 @@
 
 G_BEGIN_DECLS
 
-gboolean demo_break_wait_idle (TcpTunnel  *tunnel,
+gboolean demo_break_wait_rest (TcpTunnel  *tunnel,
                                GError    **error);
 gboolean demo_break_run (TcpTunnel   *tunnel,
                          DemoServer  *relay,

@@ -10,12 +10,19 @@ G_BEGIN_DECLS
 /* What both ends of the demo's connections speak: lines, and bulk data that
  * is made up from a seed and summed up as it passes. */
 
-typedef _Atomic guint64 DemoCount;
+typedef struct
+{
+  _Atomic guint64 bytes;
+  /* Called whenever another part is complete, unless that is 0, by whoever adds to it. */
+  _Atomic guint64 part;
+  void (*func) (guint64  bytes,
+                gpointer data);
+  gpointer data;
+} DemoCount;
 
 char *demo_data_send (GOutputStream  *out,
                       guint64         bytes,
                       guint64         seed,
-                      DemoCount      *count,
                       GError        **error);
 char *demo_data_receive (GInputStream  *in,
                          guint64        bytes,

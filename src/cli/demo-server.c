@@ -134,14 +134,20 @@ demo_server_get_port (DemoServer *self)
  * demo_server_cut:
  *
  * Breaks all connections there are; new ones are welcome.
+ *
+ * Returns: whether there were any
  */
-void
+gboolean
 demo_server_cut (DemoServer *self)
 {
+  gboolean any;
+
   g_mutex_lock (&self->mutex);
+  any = self->connections != NULL;
   for (GList *l = self->connections; l != NULL; l = l->next)
     cut (l->data);
   g_mutex_unlock (&self->mutex);
+  return any;
 }
 
 /**

@@ -4,6 +4,8 @@
 
 #include <gio/gio.h>
 
+#include "cli/demo-data.h"
+
 G_BEGIN_DECLS
 
 /* A TCP server on a loopback port of its own, a thread per connection. */
@@ -19,14 +21,15 @@ DemoServer *demo_server_new (DemoServerFunc   func,
                              GError         **error);
 void demo_server_free (DemoServer *self);
 guint16 demo_server_get_port (DemoServer *self);
-void demo_server_cut (DemoServer *self);
+gboolean demo_server_cut (DemoServer *self);
 
 /* The network between tunnel and gateway, which demo_server_cut() breaks. */
 DemoServer *demo_relay_new (guint16   port,
                             GError  **error);
 
 /* What the gateway leads to: see demo-service.c for what it understands. */
-DemoServer *demo_service_new (GError **error);
+DemoServer *demo_service_new (DemoCount  *arrived,
+                              GError    **error);
 
 GSocketConnection *demo_connect (guint16   port,
                                  GError  **error);

@@ -22,10 +22,11 @@ enum
 static gboolean
 take (GBufferedInputStream *in,
       GOutputStream        *out,
-      const char           *arguments)
+      const char           *arguments,
+      DemoCount            *arrived)
 {
   guint64 bytes = g_ascii_strtoull (arguments, NULL, 10);
-  g_autofree char *sum = demo_data_receive (G_INPUT_STREAM (in), bytes, NULL, NULL);
+  g_autofree char *sum = demo_data_receive (G_INPUT_STREAM (in), bytes, arrived, NULL);
 
   return sum != NULL && demo_data_write_line (out, NULL, "%s", sum);
 }
@@ -37,7 +38,7 @@ give (GOutputStream *out,
   char *rest;
   guint64 bytes = g_ascii_strtoull (arguments, &rest, 10);
   guint64 seed = g_ascii_strtoull (rest, NULL, 10);
-  g_autofree char *sum = demo_data_send (out, bytes, MAX (seed, 1), NULL, NULL);
+  g_autofree char *sum = demo_data_send (out, bytes, MAX (seed, 1), NULL);
 
   return sum != NULL && demo_data_write_line (out, NULL, "%s", sum);
 }
@@ -66,7 +67,7 @@ give_http (GBufferedInputStream *in,
                             "Connection: close\r\n"
                             "\r",
                             mib << 20))
-    g_free (demo_data_send (out, mib << 20, 1, NULL, NULL));
+    g_free (demo_data_send (out, mib << 20, 1, NULL));
 }
 
 static void
@@ -87,7 +88,7 @@ serve (GSocketConnection *connection,
         return;
       if (g_str_has_prefix (line, "take "))
         {
-          alive = take (in, out, line + strlen ("take "));
+          alive = take (in, out, line + strlen ("take "), data);
         }
       else if (g_str_has_prefix (line, "give "))
         {
@@ -106,8 +107,13 @@ serve (GSocketConnection *connection,
     }
 }
 
+/**
+ * demo_service_new:
+ * @arrived: the bulk data that it receives is added here
+ */
 DemoServer *
-demo_service_new (GError **error)
+demo_service_new (DemoCount  *arrived,
+                  GError    **error)
 {
-  return demo_server_new (serve, NULL, error);
+  return demo_server_new (serve, arrived, error);
 }

@@ -22,8 +22,8 @@ typedef struct
   guint64 bytes;
   guint64 seed;
   guint16 port;
-  DemoCount *count;   /* of all connections */
-  DemoCount *running; /* how many are not done */
+  DemoCount *arrived;     /* of all connections; the service counts what it receives */
+  _Atomic guint *running; /* how many are not done */
 
   GThread *thread;
   char *near_sum;
@@ -35,7 +35,7 @@ typedef struct
 {
   const char *name;
   guint64 bytes;
-  DemoCount *count;
+  DemoCount *arrived;
   Meter meter;
 } Bar;
 
@@ -54,14 +54,14 @@ transfer (Transfer *self)
   if (self->up)
     {
       if (demo_data_write_line (out, &self->error, "take %" G_GUINT64_FORMAT, self->bytes))
-        self->near_sum = demo_data_send (out, self->bytes, self->seed, self->count, &self->error);
+        self->near_sum = demo_data_send (out, self->bytes, self->seed, &self->error);
     }
   else
     {
       if (demo_data_write_line (out, &self->error, "give %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT,
                                 self->bytes, self->seed))
         self->near_sum =
-            demo_data_receive (G_INPUT_STREAM (in), self->bytes, self->count, &self->error);
+            demo_data_receive (G_INPUT_STREAM (in), self->bytes, self->arrived, &self->error);
     }
   if (self->near_sum != NULL)
     self->far_sum = demo_data_read_line (in, &self->error);
@@ -71,7 +71,7 @@ static gpointer
 transfer_thread (gpointer data)
 {
   Transfer *self = data;
-  DemoCount *running = self->running;
+  _Atomic guint *running = self->running;
 
   transfer (self);
   *running -= 1;
@@ -110,7 +110,7 @@ draw_bar (gpointer data)
   Bar *bar = data;
   const char *full = view_is_unicode () ? "█" : "#";
   const char *empty = view_is_unicode () ? "░" : "-";
-  guint64 done = *bar->count;
+  guint64 done = bar->arrived->bytes;
   g_autofree char *rate = format_size (meter_update (&bar->meter, done));
   g_autofree char *lead = g_strdup_printf ("  %-6s  ", bar->name);
   g_autoptr (GString) rest = g_string_new (NULL);
@@ -125,8 +125,8 @@ draw_bar (gpointer data)
 /* Meanwhile the main context goes round, so that signals of the tunnel and of
  * the system are handled. */
 static void
-wait_for (DemoCount *running,
-          Bar       *bar)
+wait_for (_Atomic guint *running,
+          Bar           *bar)
 {
   guint timeout = g_timeout_add (BAR_INTERVAL, draw_bar, bar);
 
@@ -154,6 +154,7 @@ print_result (DemoTransfer *self,
 /**
  * demo_transfer_run:
  * @port: of the tunnel
+ * @arrived: the count of all that arrives, 0 at first
  *
  * Sends, shows a bar meanwhile, compares what both ends say of the data, and
  * prints a line about it.
@@ -161,13 +162,13 @@ print_result (DemoTransfer *self,
 gboolean
 demo_transfer_run (DemoTransfer  *self,
                    guint16        port,
+                   DemoCount     *arrived,
                    GError       **error)
 {
   guint n = self->n_up + self->n_down;
   g_autofree Transfer *transfers = g_new0 (Transfer, n);
-  DemoCount count = 0;
-  DemoCount running = n;
-  Bar bar = { .name = self->name, .bytes = n * self->bytes, .count = &count };
+  _Atomic guint running = n;
+  Bar bar = { .name = self->name, .bytes = n * self->bytes, .arrived = arrived };
   gint64 start = g_get_monotonic_time ();
   gboolean held = TRUE;
 
@@ -178,7 +179,7 @@ demo_transfer_run (DemoTransfer  *self,
         .bytes = self->bytes,
         .seed = (i + 1) * (i < self->n_up ? 1 : 1000),
         .port = port,
-        .count = &count,
+        .arrived = arrived,
         .running = &running,
       };
       transfers[i].thread = g_thread_new ("demo-transfer", transfer_thread, &transfers[i]);

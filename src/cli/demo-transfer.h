@@ -4,6 +4,8 @@
 
 #include <glib.h>
 
+#include "cli/demo-data.h"
+
 G_BEGIN_DECLS
 
 /* What is sent at once, and how that went. */
@@ -20,6 +22,7 @@ typedef struct
 
 gboolean demo_transfer_run (DemoTransfer  *self,
                             guint16        port,
+                            DemoCount     *arrived,
                             GError       **error);
 
 G_END_DECLS

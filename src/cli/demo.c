@@ -6,7 +6,9 @@
 
 #include "cli/commands.h"
 #include "cli/demo-break.h"
+#include "cli/demo-cutter.h"
 #include "cli/demo-server.h"
+#include "cli/demo-talk.h"
 #include "cli/demo-transfer.h"
 #include "cli/format.h"
 #include "cli/log.h"
@@ -45,7 +47,7 @@ static const GOptionEntry entries[] = {
 
 static const char description[] =
     "Starts a gateway and a TCP service of its own on this machine, tunnels to\n"
-    "them, sends data both ways, and cuts the WebSocket under an open connection.\n"
+    "them, and sends data both ways while the WebSocket is cut again and again.\n"
     "\n"
     "Exit status:\n"
     "  0  all held\n"
@@ -64,9 +66,11 @@ typedef struct
 {
   DemoServer *service;
   TcpGateway *gateway;
-  DemoServer *relay;
+  DemoServer *single_relay;
+  DemoServer *many_relay;
   TcpTunnel *single;
   TcpTunnel *many;
+  DemoCutter *cutter;
   guint64 bytes;
   GMainLoop *loop;
   gboolean finished;
@@ -94,9 +98,11 @@ demo_clear (Demo *self)
     tcp_gateway_close (self->gateway);
   g_clear_object (&self->single);
   g_clear_object (&self->many);
-  g_clear_pointer (&self->relay, demo_server_free);
+  g_clear_pointer (&self->single_relay, demo_server_free);
+  g_clear_pointer (&self->many_relay, demo_server_free);
   g_clear_object (&self->gateway);
   g_clear_pointer (&self->service, demo_server_free);
+  g_clear_pointer (&self->cutter, demo_cutter_free);
   g_clear_pointer (&self->results, g_ptr_array_unref);
   g_clear_pointer (&self->loop, g_main_loop_unref);
 }
@@ -140,6 +146,7 @@ start_tunnel (guint16             port,
   g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (uri, DEMO_TOKEN);
 
   tcp_tunnel_set_mode (tunnel, mode);
+  tcp_tunnel_set_resumption (tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);
   tcp_tunnel_set_log_level (tunnel, level);
   tcp_tunnel_set_proxy_resolver (tunnel, direct);
   tcp_tunnel_set_reconnect_delay (tunnel, RECONNECT_DELAY);
@@ -149,35 +156,49 @@ start_tunnel (guint16             port,
 }
 
 static gboolean
-start (Demo               *self,
-       TcpTunnelLogLevel   level,
-       GError            **error)
+start_gateway (Demo               *self,
+               TcpTunnelLogLevel   level,
+               GError            **error)
 {
   g_autofree char *target = NULL;
-  guint16 gateway_port;
 
-  self->service = demo_service_new (error);
+  self->gateway = tcp_gateway_new (NULL);
+  self->cutter = demo_cutter_new (self->gateway);
+  self->service = demo_service_new (demo_cutter_get_count (self->cutter), error);
   if (self->service == NULL)
     return FALSE;
 
   target = g_strdup_printf ("127.0.0.1:%u", demo_server_get_port (self->service));
-  self->gateway = tcp_gateway_new (target);
+  tcp_gateway_set_target (self->gateway, target);
   tcp_gateway_set_token (self->gateway, DEMO_TOKEN);
   tcp_gateway_set_log_level (self->gateway, level);
-  if (!tcp_gateway_start (self->gateway, NULL, error))
+  return tcp_gateway_start (self->gateway, NULL, error);
+}
+
+static gboolean
+start (Demo               *self,
+       TcpTunnelLogLevel   level,
+       GError            **error)
+{
+  guint16 port;
+
+  if (!start_gateway (self, level, error))
     return FALSE;
 
-  gateway_port =
-      g_inet_socket_address_get_port (tcp_gateway_get_local_address (self->gateway));
-  self->relay = demo_relay_new (gateway_port, error);
-  if (self->relay == NULL)
+  port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (self->gateway));
+  self->single_relay = demo_relay_new (port, error);
+  if (self->single_relay == NULL)
+    return FALSE;
+  self->many_relay = demo_relay_new (port, error);
+  if (self->many_relay == NULL)
     return FALSE;
 
-  self->single = start_tunnel (demo_server_get_port (self->relay), TCP_TUNNEL_MODE_SINGLETON,
-                               level, error);
+  self->single = start_tunnel (demo_server_get_port (self->single_relay),
+                               TCP_TUNNEL_MODE_SINGLETON, level, error);
   if (self->single == NULL)
     return FALSE;
-  self->many = start_tunnel (gateway_port, TCP_TUNNEL_MODE_MULTIPLEXED, level, error);
+  self->many = start_tunnel (demo_server_get_port (self->many_relay),
+                             TCP_TUNNEL_MODE_MULTIPLEXED, level, error);
   return self->many != NULL;
 }
 
@@ -186,34 +207,73 @@ print_parts (Demo *self)
 {
   print_title ("tcp-tunnel demo: all on this machine, nothing to set up");
   view_print (stdout,
-              "  tunnel   127.0.0.1:%-5u         singleton: one connection, survives breaks\n"
+              "  tunnel   127.0.0.1:%-5u         singleton: one connection at a time\n"
               "  tunnel   127.0.0.1:%-5u         multiplexed: many over one WebSocket\n"
-              "  relay    127.0.0.1:%-5u         plays the network before the first\n"
+              "  relays   127.0.0.1:%-5u, %-5u  play the network before each, and are cut\n"
               "  gateway  %-22s  where the WebSockets end\n"
               "  service  127.0.0.1:%-5u         what the gateway leads to\n",
               tunnel_port (self->single), tunnel_port (self->many),
-              demo_server_get_port (self->relay), tcp_gateway_get_uri (self->gateway),
-              demo_server_get_port (self->service));
+              demo_server_get_port (self->single_relay), demo_server_get_port (self->many_relay),
+              tcp_gateway_get_uri (self->gateway), demo_server_get_port (self->service));
+}
+
+static gboolean
+transfer_and_cut (Demo          *self,
+                  TcpTunnel     *tunnel,
+                  DemoServer    *relay,
+                  DemoTransfer  *transfer,
+                  GError       **error)
+{
+  guint64 bytes = (transfer->n_up + transfer->n_down) * transfer->bytes;
+  gboolean held;
+
+  demo_cutter_begin (self->cutter, tunnel, relay, bytes);
+  held = demo_transfer_run (transfer, tunnel_port (tunnel), demo_cutter_get_count (self->cutter),
+                            error);
+  /* Also when it failed, for the next to begin in order. */
+  held = demo_break_wait_rest (tunnel, held ? error : NULL) && held;
+  return demo_cutter_end (self->cutter, held ? error : NULL) && held;
 }
 
 static void
 run_transfer (Demo         *self,
               TcpTunnel    *tunnel,
+              DemoServer   *relay,
               DemoTransfer *transfer,
               const char   *what)
 {
   g_autoptr (GError) error = NULL;
-  gboolean held = demo_break_wait_idle (self->single, &error) &&
-                  demo_transfer_run (transfer, tunnel_port (tunnel), &error);
 
-  if (held)
+  if (transfer_and_cut (self, tunnel, relay, transfer, &error))
     {
       g_autofree char *rate = format_size (transfer->rate);
 
-      add_result (self, what, g_strdup_printf ("%s/s", rate), TRUE);
+      add_result (self, what,
+                  g_strdup_printf ("%s/s, %u cuts", rate, demo_cutter_get_cuts (self->cutter)),
+                  TRUE);
       return;
     }
   view_print (stdout, "  %-6s failed: %s\n", transfer->name, error->message);
+  add_result (self, what, g_strdup ("failed"), FALSE);
+}
+
+static void
+end_talk (Demo     *self,
+          DemoTalk *talk)
+{
+  const char *what = "a line now and then beside it";
+  g_autoptr (GError) error = NULL;
+  gint64 median, worst;
+
+  if (demo_talk_end (talk, &median, &worst, &error))
+    {
+      g_autofree char *middle = format_time (median);
+      g_autofree char *longest = format_time (worst);
+
+      add_result (self, what, g_strdup_printf ("%s, at worst %s", middle, longest), TRUE);
+      return;
+    }
+  view_print (stdout, "  typing failed: %s\n", error->message);
   add_result (self, what, g_strdup ("failed"), FALSE);
 }
 
@@ -225,13 +285,16 @@ run_transfers (Demo *self)
   DemoTransfer both = {
     .name = "both", .n_up = MANY / 2, .n_down = MANY / 2, .bytes = self->bytes / MANY * 2
   };
+  DemoTalk *talk;
 
-  print_title ("Bulk data through one connection (much of the time goes into the checksums)");
-  run_transfer (self, self->single, &up, "data up, one connection");
-  run_transfer (self, self->single, &down, "data down, one connection");
+  print_title ("One connection, and its WebSocket is cut again and again");
+  run_transfer (self, self->single, self->single_relay, &up, "data up, one connection");
+  run_transfer (self, self->single, self->single_relay, &down, "data down, one connection");
 
-  print_title ("Both ways at once, on 8 connections over one WebSocket");
-  run_transfer (self, self->many, &both, "data both ways, 8 connections");
+  print_title ("Eight connections both ways and somebody who types, all over one WebSocket");
+  talk = demo_talk_start (tunnel_port (self->many));
+  run_transfer (self, self->many, self->many_relay, &both, "data both ways, 8 connections");
+  end_talk (self, talk);
 }
 
 static void
@@ -240,8 +303,8 @@ run_break (Demo *self)
   g_autoptr (GError) error = NULL;
   gint64 away;
 
-  print_title ("The network breaks under an open connection");
-  if (demo_break_run (self->single, self->relay, &away, &error))
+  print_title ("Slowly: the network breaks under an open connection");
+  if (demo_break_run (self->single, self->single_relay, &away, &error))
     {
       g_autofree char *time = format_time (away);
 
@@ -263,7 +326,7 @@ print_summary (Demo *self)
       Result *result = self->results->pdata[i];
 
       all = all && result->held;
-      view_print (stdout, "  %-34s %-16s %s%s%s\n", result->what, result->measured,
+      view_print (stdout, "  %-32s %-24s %s%s%s\n", result->what, result->measured,
                   view_style (stdout, result->held ? VIEW_GREEN : VIEW_RED),
                   result->held ? "held" : "DID NOT HOLD", view_style (stdout, VIEW_PLAIN));
     }
@@ -283,8 +346,9 @@ on_input (GIOChannel   *channel,
 
   if (n <= 0)
     return G_SOURCE_REMOVE;
-  demo_server_cut (self->relay);
-  view_print (stdout, "  the WebSocket is cut\n");
+  demo_server_cut (self->single_relay);
+  demo_server_cut (self->many_relay);
+  view_print (stdout, "  both WebSockets are cut\n");
   return G_SOURCE_CONTINUE;
 }
 
@@ -307,7 +371,7 @@ keep (Demo *self)
   print_title ("Still up. To try in another terminal:");
   view_print (stdout,
               "  nc 127.0.0.1 %u\n"
-              "      what you type comes back; it is the connection that survives breaks\n"
+              "      what you type comes back\n"
               "  curl -o /dev/null http://127.0.0.1:%u/1024\n"
               "      1024 MiB through the multiplexed tunnel, any number at a time\n"
               "  TCP_TUNNEL_TOKEN=" DEMO_TOKEN " tcp-tunnel connect %s\n"
@@ -315,7 +379,7 @@ keep (Demo *self)
               single, many, tcp_gateway_get_uri (self->gateway));
   if (isatty (STDIN_FILENO))
     {
-      view_print (stdout, "Enter cuts the WebSocket of the first. ");
+      view_print (stdout, "Enter cuts the WebSockets. ");
       input = g_io_channel_unix_new (STDIN_FILENO);
       g_io_add_watch (input, G_IO_IN | G_IO_HUP, on_input, self);
     }

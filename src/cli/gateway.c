@@ -17,9 +17,17 @@ static struct
   char *token;
   char *tls_cert;
   char *tls_key;
+  char *resumption;
   char *session_timeout;
+  char *drain_timeout;
+  char *max_buffered;
   char *log_level;
 } options;
+
+enum
+{
+  DRAIN_TIMEOUT = 10, /* s */
+};
 
 static const GOptionEntry entries[] = {
   { "target", 0, 0, G_OPTION_ARG_STRING, &options.target,
@@ -34,8 +42,14 @@ static const GOptionEntry entries[] = {
     "PEM file of the certificate, for wss://", "FILE" },
   { "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_key,
     "PEM file of its private key", "FILE" },
+  { "resumption", 0, 0, G_OPTION_ARG_STRING, &options.resumption,
+    "auto (default), required or off", "WHETHER" },
   { "session-timeout", 0, 0, G_OPTION_ARG_STRING, &options.session_timeout,
     "How long a session may be away (default 300)", "SECONDS" },
+  { "drain-timeout", 0, 0, G_OPTION_ARG_STRING, &options.drain_timeout,
+    "How long the end may take (default 10)", "SECONDS" },
+  { "max-buffered", 0, 0, G_OPTION_ARG_STRING, &options.max_buffered,
+    "Memory for data of all clients (default 256)", "MIB" },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
     "none, error, warn, info or debug", "LEVEL" },
   G_OPTION_ENTRY_NULL,
@@ -48,6 +62,12 @@ static const char description[] =
     "A token file has lines of the form NAME:TOKEN; a line that begins with # is a\n"
     "comment. The one token of --token, which other users may see for a moment, or\n"
     "of the environment variable " TOKEN_VARIABLE " serves in place of a file.\n"
+    "\n"
+    "Sessions of clients that can do so are resumed, without loss, when their\n"
+    "WebSocket breaks. With --resumption required no others are let in.\n"
+    "\n"
+    "After SIGINT or SIGTERM no new connections are taken; those that are there may\n"
+    "go on for --drain-timeout. A second signal ends them.\n"
     "\n"
     "Exit status:\n"
     "  0  closed by SIGINT or SIGTERM\n"
@@ -101,10 +121,12 @@ read_token (TcpGateway  *gateway,
 
 static TcpGateway *
 create_gateway (char   **args,
+                guint   *drain_timeout,
                 GError **error)
 {
   g_autoptr (TcpGateway) gateway = NULL;
   int level = TCP_TUNNEL_LOG_LEVEL_INFO;
+  int resumption = TCP_TUNNEL_RESUMPTION_AUTO;
 
   if (args[0] != NULL && args[1] != NULL)
     {
@@ -123,26 +145,61 @@ create_gateway (char   **args,
   if (!options_read_listen (options.listen, G_OBJECT (gateway), error) ||
       !options_read_uint ("--session-timeout", options.session_timeout, 1000, G_OBJECT (gateway),
                           "session-timeout", error) ||
+      !options_read_number ("--drain-timeout", options.drain_timeout, 0, G_MAXUINT / 1000,
+                            drain_timeout, error) ||
+      !options_read_uint ("--max-buffered", options.max_buffered, 1 << 20, G_OBJECT (gateway),
+                          "max-buffered-bytes", error) ||
+      !options_read_enum ("--resumption", options.resumption, TCP_TYPE_TUNNEL_RESUMPTION,
+                          &resumption, error) ||
       !options_read_enum ("--log-level", options.log_level, TCP_TYPE_TUNNEL_LOG_LEVEL, &level,
                           error) ||
       !read_token (gateway, error) || !read_tls (gateway, error))
     return NULL;
 
+  tcp_gateway_set_resumption (gateway, resumption);
   tcp_gateway_set_log_level (gateway, level);
   log_init (level);
   return g_steal_pointer (&gateway);
 }
 
+typedef struct
+{
+  TcpGateway *gateway;
+  GMainLoop *loop;
+  guint drain_timeout; /* s */
+  gboolean draining;
+} Gateway;
+
+static void
+on_drained (GObject      *object,
+            GAsyncResult *result,
+            gpointer      data)
+{
+  Gateway *self = data;
+
+  g_main_loop_quit (self->loop);
+}
+
 static gboolean
 on_quit (gpointer data)
 {
-  g_main_loop_quit (data);
-  return G_SOURCE_REMOVE;
+  Gateway *self = data;
+
+  if (self->draining || self->drain_timeout == 0)
+    {
+      g_main_loop_quit (self->loop);
+      return G_SOURCE_REMOVE;
+    }
+
+  self->draining = TRUE;
+  tcp_gateway_drain_async (self->gateway, self->drain_timeout * 1000, NULL, on_drained, self);
+  return G_SOURCE_CONTINUE;
 }
 
 int
 gateway_main (char ***args)
 {
+  Gateway self = { .drain_timeout = DRAIN_TIMEOUT };
   g_autoptr (TcpGateway) gateway = NULL;
   g_autoptr (GMainLoop) loop = NULL;
   g_autoptr (GError) error = NULL;
@@ -150,11 +207,13 @@ gateway_main (char ***args)
   if (!options_parse ("gateway", NULL,
                       "Accept WebSockets and connect those with a valid token to a TCP service.",
                       description, entries, args, &error) ||
-      (gateway = create_gateway (*args, &error)) == NULL)
+      (gateway = create_gateway (*args, &self.drain_timeout, &error)) == NULL)
     return options_usage ("gateway", error);
 
   loop = g_main_loop_new (NULL, FALSE);
-  options_on_signal (on_quit, loop);
+  self.gateway = gateway;
+  self.loop = loop;
+  options_on_signal (on_quit, &self);
   if (!tcp_gateway_start (gateway, NULL, &error))
     return options_failure ("gateway", error);
   view_print (stdout, "listening on %s\n", tcp_gateway_get_uri (gateway));

@@ -90,6 +90,32 @@ options_read_listen (const char  *text,
 }
 
 /**
+ * options_read_number:
+ * @text: (nullable): the value given; without one @value stays
+ */
+gboolean
+options_read_number (const char  *option,
+                     const char  *text,
+                     guint        min,
+                     guint        max,
+                     guint       *value,
+                     GError     **error)
+{
+  g_autofree char *allowed = NULL;
+  guint64 number;
+
+  if (text == NULL)
+    return TRUE;
+  if (g_ascii_string_to_unsigned (text, 10, min, max, &number, NULL))
+    {
+      *value = number;
+      return TRUE;
+    }
+  allowed = g_strdup_printf ("a whole number from %u to %u", min, max);
+  return bad_value (error, option, allowed, text);
+}
+
+/**
  * options_read_uint:
  * @text: (nullable): the value given; nothing happens without one
  * @unit: how many of the property's units one of the option's is
@@ -108,17 +134,13 @@ options_read_uint (const char  *option,
       G_PARAM_SPEC_UINT (g_object_class_find_property (G_OBJECT_GET_CLASS (object), property));
   guint min = (spec->minimum + unit - 1) / unit;
   guint max = spec->maximum / unit;
-  guint64 value;
+  guint value;
 
   if (text == NULL)
     return TRUE;
-  if (!g_ascii_string_to_unsigned (text, 10, min, max, &value, NULL))
-    {
-      g_autofree char *allowed = g_strdup_printf ("a whole number from %u to %u", min, max);
-
-      return bad_value (error, option, allowed, text);
-    }
-  g_object_set (object, property, (guint) value * unit, NULL);
+  if (!options_read_number (option, text, min, max, &value, error))
+    return FALSE;
+  g_object_set (object, property, value * unit, NULL);
   return TRUE;
 }
 
@@ -180,23 +202,25 @@ typedef struct
   gpointer data;
 } SignalHandler;
 
-/* Closing in order may take a moment; a second signal ends the process at
+/* Closing in order may take a moment; a further signal ends the process at
  * once, by the default of the system. */
 static gboolean
 on_signal (gpointer data)
 {
   SignalHandler *handler = data;
 
+  if (handler->func (handler->data) == G_SOURCE_CONTINUE)
+    return G_SOURCE_CONTINUE;
   signal (SIGINT, SIG_DFL);
   signal (SIGTERM, SIG_DFL);
-  handler->func (handler->data);
   return G_SOURCE_REMOVE;
 }
 
 /**
  * options_on_signal:
  *
- * Calls @func in the main loop at the first SIGINT or SIGTERM.
+ * Calls @func in the main loop at the first SIGINT or SIGTERM, and at those that
+ * follow for as long as it returns %G_SOURCE_CONTINUE.
  */
 void
 options_on_signal (GSourceFunc func,

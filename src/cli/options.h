@@ -22,6 +22,12 @@ gboolean options_parse (const char          *command,
 gboolean options_read_listen (const char  *text,
                               GObject     *object,
                               GError     **error);
+gboolean options_read_number (const char  *option,
+                              const char  *text,
+                              guint        min,
+                              guint        max,
+                              guint       *value,
+                              GError     **error);
 gboolean options_read_uint (const char  *option,
                             const char  *text,
                             guint        unit,

@@ -55,6 +55,32 @@ append_direction (GString    *line,
   g_string_append_printf (line, "  %s %s/s %s", name, rate, total);
 }
 
+/* Of sessions that are resumed. Rather at the end: a narrow terminal cuts it off. */
+static void
+append_resumption (GString   *line,
+                   TcpTunnel *tunnel)
+{
+  guint64 resumes = tcp_tunnel_get_resumes (tunnel);
+  guint64 credit_in = tcp_tunnel_get_receive_window (tunnel);
+  guint64 credit_out = tcp_tunnel_get_send_window (tunnel);
+
+  if (resumes > 0)
+    {
+      g_autofree char *replayed = format_size (tcp_tunnel_get_bytes_replayed (tunnel));
+
+      g_string_append_printf (line, "  resumed %" G_GUINT64_FORMAT "x, replayed %s", resumes,
+                              replayed);
+    }
+  if (credit_in + credit_out > 0)
+    {
+      g_autofree char *retained = format_size (tcp_tunnel_get_retained_bytes (tunnel));
+      g_autofree char *out = format_size (credit_out);
+      g_autofree char *in = format_size (credit_in);
+
+      g_string_append_printf (line, "  retained %s  windows %s up, %s down", retained, out, in);
+    }
+}
+
 /* Called at its pace whatever happens, so that rates fall to 0 when nothing
  * does; view_live() then finds nothing to redraw. */
 static gboolean
@@ -74,6 +100,7 @@ update (gpointer data)
 
       g_string_append_printf (line, "  rtt %s", time);
     }
+  append_resumption (line, self->tunnel);
   view_live (state_style (state), status_state_name (state), line->str);
   return G_SOURCE_CONTINUE;
 }

@@ -2,6 +2,7 @@
 
 #include "gateway/drain.h"
 
+#include "base/tsan.h"
 #include "gateway/server.h"
 
 /* One who waits. */
@@ -17,7 +18,7 @@ typedef struct
 
 typedef struct
 {
-  TcpEventQueue *events;
+  TcpServer *server;
   guint64 id;
 } CancelData;
 
@@ -26,26 +27,24 @@ cancel_data_free (gpointer user_data)
 {
   CancelData *data = user_data;
 
-  tcp_event_queue_unref (data->events);
+  tcp_server_unref (data->server);
   g_free (data);
 }
 
-/* In any thread: what follows is done where the events are handled. */
+/* In any thread. */
 static void
 on_cancelled (GCancellable *cancellable,
               gpointer      user_data)
 {
   CancelData *data = user_data;
-  g_autoptr (GError) error = NULL;
 
-  error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "the wait for the gateway was cancelled");
-  tcp_event_queue_push_drained (data->events, data->id, error);
+  tcp_tsan_acquire (data);
+  tcp_server_cancel_drain (data->server, data->id);
 }
 
-/* Takes @error. */
 static void
-drain_end (Drain  *drain,
-           GError *error)
+drain_end (Drain        *drain,
+           const GError *error)
 {
   g_autoptr (GTask) task = g_steal_pointer (&drain->task);
 
@@ -56,62 +55,72 @@ drain_end (Drain  *drain,
 
   if (task == NULL)
     {
+      if (error != NULL)
+        drain->error = g_error_copy (error);
       drain->pending = FALSE;
-      drain->error = error;
       return;
     }
 
   g_free (drain);
   if (error != NULL)
-    g_task_return_error (task, error);
+    g_task_return_error (task, g_error_copy (error));
   else
     g_task_return_boolean (task, TRUE);
 }
 
-/* The gateway was closed, in the course of things or by the application. */
+/* Closes the gateway, in the course of things or because the application wants to. */
 void
-tcp_gateway_end_drains (TcpGateway *self,
-                        gboolean    closed)
+tcp_gateway_close_drained (TcpGateway *self,
+                           gboolean    in_order)
 {
   TcpDrains *drains = tcp_gateway_peek_drains (self);
   GQueue calls = drains->calls;
+  g_autoptr (GError) error = NULL;
   Drain *drain;
 
-  /* A callback may start the gateway again, and drain it. */
+  if (!in_order)
+    error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED,
+                                 "the gateway was closed while it was being drained");
+
   g_queue_init (&drains->calls);
+  /* First those that block: a thread that waits wakes when the queue of events is closed. */
+  for (GList *l = calls.head, *next; l != NULL; l = next)
+    {
+      next = l->next;
+      drain = l->data;
+      if (drain->task != NULL)
+        continue;
+      g_queue_delete_link (&calls, l);
+      drain_end (drain, error);
+    }
+  tcp_runner_close (tcp_gateway_peek_runner (self));
   while ((drain = g_queue_pop_head (&calls)) != NULL)
-    drain_end (drain, !closed ? NULL
-                              : g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED,
-                                                     "the gateway was closed while it was being drained"));
+    drain_end (drain, error);
 }
 
+/* The server has ended itself, or one of those who wait wants to do so no longer. */
 void
 tcp_gateway_handle_drained (TcpGateway *self,
                             TcpEvent   *event)
 {
-  TcpDrains *drains = tcp_gateway_peek_drains (self);
+  GQueue *calls = &tcp_gateway_peek_drains (self)->calls;
 
-  if (event->error != NULL)
+  if (event->error == NULL)
     {
-      for (GList *l = drains->calls.head; l != NULL; l = l->next)
-        {
-          Drain *drain = l->data;
-
-          if (drain->id != event->id)
-            continue;
-          g_queue_delete_link (&drains->calls, l);
-          drain_end (drain, g_steal_pointer (&event->error));
-          return;
-        }
+      tcp_gateway_close_drained (self, TRUE);
       return;
     }
 
-  /* One of before may speak of another deadline. If nobody waits any more, the gateway
-   * is not to be closed. */
-  if (event->id != drains->last || g_queue_is_empty (&drains->calls))
-    return;
-  tcp_runner_close (tcp_gateway_peek_runner (self));
-  tcp_gateway_end_drains (self, FALSE);
+  for (GList *l = calls->head; l != NULL; l = l->next)
+    {
+      Drain *drain = l->data;
+
+      if (drain->id != event->id)
+        continue;
+      g_queue_delete_link (calls, l);
+      drain_end (drain, event->error);
+      return;
+    }
 }
 
 /* Whether there is something to wait for. */
@@ -138,8 +147,9 @@ drain_begin (TcpGateway   *self,
     {
       CancelData *data = g_new0 (CancelData, 1);
 
-      data->events = tcp_event_queue_ref (runner->events);
+      data->server = tcp_server_ref (runner->engine);
       data->id = drain->id;
+      tcp_tsan_release (data);
       drain->cancellable = g_object_ref (cancellable);
       drain->cancelled_id = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), data, cancel_data_free);
     }

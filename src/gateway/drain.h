@@ -10,14 +10,14 @@ G_BEGIN_DECLS
 /* Those who wait until a gateway is drained. */
 typedef struct
 {
-  guint64 last; /* id of the last call */
+  guint64 last; /* id of the latest */
   GQueue calls;
 } TcpDrains;
 
 TcpDrains *tcp_gateway_peek_drains (TcpGateway *self);
 void tcp_gateway_handle_drained (TcpGateway *self,
                                  TcpEvent   *event);
-void tcp_gateway_end_drains (TcpGateway *self,
-                             gboolean    closed);
+void tcp_gateway_close_drained (TcpGateway *self,
+                                gboolean    in_order);
 
 G_END_DECLS

@@ -345,8 +345,7 @@ tcp_gateway_close (TcpGateway *self)
   g_return_if_fail (TCP_IS_GATEWAY (self));
 
   kept = g_object_ref (self);
-  tcp_runner_close (&self->runner);
-  tcp_gateway_end_drains (self, TRUE);
+  tcp_gateway_close_drained (self, FALSE);
 }
 
 /**

@@ -23,6 +23,7 @@ struct _TcpGuest
   TcpSession *session;
   GHashTable *dials; /* TcpStream → Dial, those under way */
   gboolean begun;    /* raw: the target connection was asked for */
+  gboolean draining;
   gboolean closed;
   GSource *expiry;   /* while it has no WebSocket */
   GSource *end;      /* says that it ended, from the top of the main loop */
@@ -177,6 +178,13 @@ on_stream_opened (TcpSession *session,
       tcp_session_refuse (session, stream, TCP_RESET_LIMIT, error);
       return;
     }
+  /* Tagged, which cannot say so beforehand. */
+  if (self->draining)
+    {
+      error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the gateway takes no new connections");
+      tcp_session_refuse (session, stream, TCP_RESET_DRAINING, error);
+      return;
+    }
   if (target != NULL && strcmp (target, self->settings->target) != 0)
     {
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the gateway does not lead to %s", target);
@@ -270,8 +278,10 @@ tcp_guest_new (const TcpGatewaySettings *settings,
     .max_buffered_bytes = MIN (settings->max_buffered_bytes, MAX_QUEUED),
     .max_retained_bytes = settings->max_retained_bytes,
     .max_window_bytes = settings->max_window_bytes,
+    .max_first_window = settings->max_buffered_bytes / 4 / settings->max_connections,
     .max_streams = request->multiplexed ? settings->max_connections : 1,
-    .session_timeout = settings->session_timeout / 1000,
+    .session_timeout = (settings->session_timeout + 999) / 1000,
+    .greeting_timeout = settings->connect_timeout,
     .budget = budget,
     .reset_on_loss = settings->reset_on_loss,
     .peer = peer,
@@ -359,6 +369,7 @@ tcp_guest_is_resumable (TcpGuest *self)
 void
 tcp_guest_drain (TcpGuest *self)
 {
+  self->draining = TRUE;
   tcp_session_drain (self->session);
 }
 

@@ -38,33 +38,19 @@ struct _TcpServer
   GHashTable *gone;     /* set of ids */
   GQueue gone_order;    /* of ids, the oldest first; owned by the set */
   gboolean started;
-  guint64 drain; /* the last call that asked for it, 0 while none did */
+  gboolean draining;
+  GArray *drains; /* ids of those who wait for it */
   GSource *drain_deadline;
   gboolean closed;
 };
 
-/* Draining */
-
-/* A client without a connection, which may stay for ever, is not waited for. */
+/* A client without a connection, which may stay for ever, is not waited for. From the top
+ * of the main loop: guests are in the middle of something. */
 static void
 server_check_drained (TcpServer *self)
 {
-  if (self->drain == 0 || tcp_status_get (self->status, open_connections) > 0)
-    return;
-
-  g_source_set_ready_time (self->drain_deadline, -1);
-  tcp_event_queue_push_drained (self->events, self->drain, NULL);
-}
-
-static gboolean
-on_drain_deadline (gpointer user_data)
-{
-  TcpServer *self = user_data;
-
-  g_source_set_ready_time (self->drain_deadline, -1);
-  tcp_log_warn (self->log, "%u connections did not end in time", tcp_status_get (self->status, open_connections));
-  tcp_event_queue_push_drained (self->events, self->drain, NULL);
-  return G_SOURCE_CONTINUE;
+  if (self->drains->len > 0 && tcp_status_get (self->status, open_connections) == 0)
+    g_source_set_ready_time (self->drain_deadline, 0);
 }
 
 /* Guests */
@@ -176,7 +162,7 @@ server_check_session (TcpServer  *self,
            tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
   if (id != NULL && (guest != NULL || g_hash_table_contains (self->gone, id)))
     return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session has ended.");
-  if (self->drain != 0)
+  if (self->draining)
     return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
   if (g_hash_table_size (self->guests) >= self->settings->max_connections)
     return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "There are too many clients; try again later.");
@@ -379,8 +365,8 @@ server_shut_down (TcpServer *self)
 
   self->closed = TRUE;
   g_cancellable_cancel (self->resolving);
+  g_array_set_size (self->drains, 0);
   tcp_source_clear (&self->drain_deadline);
-  self->drain = 0;
   g_clear_pointer (&self->door, tcp_door_free);
   g_clear_object (&self->soup);
 
@@ -391,6 +377,20 @@ server_shut_down (TcpServer *self)
   g_hash_table_remove_all (self->guests);
 
   tcp_channel_group_wait (self->channels, on_goodbyes_said, tcp_server_ref (self));
+}
+
+static gboolean
+on_drain_deadline (gpointer user_data)
+{
+  TcpServer *self = tcp_server_ref (user_data);
+  guint open = tcp_status_get (self->status, open_connections);
+
+  if (open > 0)
+    tcp_log_warn (self->log, "%u connections did not end in time", open);
+  server_shut_down (self);
+  tcp_event_queue_push_drained (self->events, 0, NULL);
+  tcp_server_unref (self);
+  return G_SOURCE_REMOVE;
 }
 
 static void
@@ -428,7 +428,8 @@ server_do_start (gpointer data)
   TcpServer *self = data;
 
   self->channels = tcp_channel_group_new ();
-  self->budget = tcp_budget_new (self->settings->max_buffered_bytes);
+  /* A quarter is for what every connection begins with: see guest.c. */
+  self->budget = tcp_budget_new (self->settings->max_buffered_bytes - self->settings->max_buffered_bytes / 4);
   self->guests = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_guest_free, NULL);
   self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
   self->gone = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -438,6 +439,9 @@ server_do_start (gpointer data)
 
   self->door = tcp_door_new (self->soup, self->settings->tls_certificate, self->settings->connect_timeout,
                              self->channels, self->log);
+
+  self->drains = g_array_new (FALSE, FALSE, sizeof (guint64));
+  self->drain_deadline = tcp_timer_new ("[tcptunnel] drain deadline", on_drain_deadline, self);
 
   self->resolving = g_cancellable_new ();
   tcp_resolve (self->settings->hostname, self->settings->port, self->resolving, on_resolved, self);
@@ -481,9 +485,8 @@ server_do_drain (gpointer data)
 
   tcp_log_info (self->log, "no new connections are taken; %u may go on for %u ms",
                 tcp_status_get (self->status, open_connections), call->timeout);
-  self->drain = call->id;
-  if (self->drain_deadline == NULL)
-    self->drain_deadline = tcp_timer_new ("[tcptunnel] drain deadline", on_drain_deadline, self);
+  self->draining = TRUE;
+  g_array_append_val (self->drains, call->id);
   g_source_set_ready_time (self->drain_deadline,
                            g_get_monotonic_time () + call->timeout * G_TIME_SPAN_MILLISECOND);
 
@@ -491,6 +494,25 @@ server_do_drain (gpointer data)
   while (g_hash_table_iter_next (&iter, &guest, NULL))
     tcp_guest_drain (guest);
   server_check_drained (self);
+}
+
+static void
+server_do_cancel_drain (gpointer data)
+{
+  DrainCall *call = data;
+  TcpServer *self = call->server;
+  g_autoptr (GError) error = NULL;
+
+  error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "the wait for the gateway was cancelled");
+  for (guint i = 0; i < self->drains->len; i++)
+    if (g_array_index (self->drains, guint64, i) == call->id)
+      {
+        g_array_remove_index (self->drains, i);
+        if (self->drains->len == 0)
+          g_source_set_ready_time (self->drain_deadline, -1);
+        tcp_event_queue_push_drained (self->events, call->id, error);
+        break;
+      }
 }
 
 static void
@@ -551,6 +573,7 @@ tcp_server_unref (TcpServer *self)
   g_clear_pointer (&self->sessions, g_hash_table_unref);
   g_queue_clear (&self->gone_order);
   g_clear_pointer (&self->gone, g_hash_table_unref);
+  g_clear_pointer (&self->drains, g_array_unref);
   g_clear_object (&self->resolving);
   tcp_gateway_settings_free (self->settings);
   tcp_access_free (self->access);
@@ -574,19 +597,37 @@ tcp_server_cancel (TcpServer *self)
   tcp_worker_invoke (self->worker, server_do_cancel, tcp_server_ref (self), (GDestroyNotify) tcp_server_unref);
 }
 
-/* Takes no new connections, and answers by TCP_EVENT_DRAINED when the last has ended, or
- * the time is over. */
-void
-tcp_server_drain (TcpServer *self,
-                  guint64    id,
-                  guint      timeout)
+static void
+server_invoke_drain (TcpServer     *self,
+                     TcpWorkerFunc  func,
+                     guint64        id,
+                     guint          timeout)
 {
   DrainCall *call = g_new0 (DrainCall, 1);
 
   call->server = tcp_server_ref (self);
   call->id = id;
   call->timeout = timeout;
-  tcp_worker_invoke (self->worker, server_do_drain, call, drain_call_free);
+  tcp_worker_invoke (self->worker, func, call, drain_call_free);
+}
+
+/* Takes no new connections. Ends itself when the last is gone, or at the timeout, which is
+ * told by TCP_EVENT_DRAINED. */
+void
+tcp_server_drain (TcpServer *self,
+                  guint64    id,
+                  guint      timeout)
+{
+  server_invoke_drain (self, server_do_drain, id, timeout);
+}
+
+/* If nobody waits any more it does not end. Answered by TCP_EVENT_DRAINED with an error,
+ * if it was not too late. */
+void
+tcp_server_cancel_drain (TcpServer *self,
+                         guint64    id)
+{
+  server_invoke_drain (self, server_do_cancel_drain, id, 0);
 }
 
 /* Returns when the port is free and no connection is left. The last call. */

@@ -26,6 +26,8 @@ void tcp_server_cancel (TcpServer *self);
 void tcp_server_drain (TcpServer *self,
                        guint64    id,
                        guint      timeout);
+void tcp_server_cancel_drain (TcpServer *self,
+                              guint64    id);
 void tcp_server_close (TcpServer *self);
 
 G_END_DECLS

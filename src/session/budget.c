@@ -98,8 +98,8 @@ tcp_budget_share_clear (TcpBudgetShare *self)
   if (self->budget == NULL)
     return;
 
-  tcp_budget_share_set (self, 0);
   share_stop_waiting (self);
+  tcp_budget_share_set (self, 0);
   self->budget->shares--;
   g_clear_pointer (&self->budget, tcp_budget_unref);
 }
@@ -128,7 +128,7 @@ tcp_budget_share_allows (TcpBudgetShare *self,
 {
   TcpBudget *budget = self->budget;
 
-  if (budget == NULL || self->held == 0 || budget->used + more <= budget_mark (budget) ||
+  if (budget == NULL || budget->used + more <= budget_mark (budget) ||
       self->held + more <= budget->cap / 4 / budget->shares)
     return TRUE;
 
@@ -140,9 +140,12 @@ tcp_budget_share_allows (TcpBudgetShare *self,
   return FALSE;
 }
 
-/* Whether windows should stay as they are. */
-gboolean
-tcp_budget_share_is_tight (TcpBudgetShare *self)
+/* By how much windows may grow: the first half is for that, and the rest for what cannot
+ * wait. */
+gsize
+tcp_budget_share_get_growth (TcpBudgetShare *self)
 {
-  return self->budget != NULL && self->budget->used > self->budget->cap / 2;
+  if (self->budget == NULL)
+    return G_MAXSIZE;
+  return self->budget->cap / 2 - MIN (self->budget->used, self->budget->cap / 2);
 }

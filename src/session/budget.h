@@ -8,7 +8,8 @@ G_BEGIN_DECLS
 
 /* What all sessions of a gateway may hold in memory together. With three quarters of it
  * in use, a session may have its share of the last quarter and no more, so that nobody
- * can starve the others; and one that holds nothing may always begin. */
+ * can starve the others. A session may hold a single message whatever is in use, or it
+ * would depend on others to go on; that is its own to see to. */
 typedef struct _TcpBudget TcpBudget;
 
 typedef void (*TcpBudgetFunc) (gpointer user_data);
@@ -38,7 +39,7 @@ void tcp_budget_share_set (TcpBudgetShare *self,
                            gsize           held);
 gboolean tcp_budget_share_allows (TcpBudgetShare *self,
                                   gsize           more);
-gboolean tcp_budget_share_is_tight (TcpBudgetShare *self);
+gsize tcp_budget_share_get_growth (TcpBudgetShare *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpBudget, tcp_budget_unref)
 

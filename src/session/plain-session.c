@@ -96,6 +96,16 @@ plain_detached (TcpSession   *self,
 }
 
 static void
+plain_lose (TcpSession   *self,
+            const GError *error)
+{
+  tcp_session_reset_all (self, error);
+  g_queue_clear_full (&self->plain.unsent, (GDestroyNotify) tcp_buffer_unref);
+  g_clear_pointer (&self->plain.closed_ids, tcp_closed_ids_free);
+  self->plain = (TcpPlain) { 0 };
+}
+
+static void
 plain_leaving (TcpSession *self,
                const char *reason)
 {
@@ -115,6 +125,12 @@ plain_forgotten (TcpSession *self,
 {
   if (self->dialect->multiplexed)
     tcp_closed_ids_add (self->plain.closed_ids, tcp_stream_get_id (stream), tcp_now ());
+}
+
+static void
+plain_closed (TcpSession *self,
+              TcpStream  *stream)
+{
 }
 
 static void
@@ -235,7 +251,7 @@ plain_peer_opens (TcpSession *self,
       tcp_log_debug (self->log, "data for connection %u, which is unknown, was dropped", id);
       return NULL;
     }
-  if (g_hash_table_size (self->streams) >= self->max_streams)
+  if (tcp_session_is_crowded (self))
     {
       tcp_log_debug (self->log, "%s opened more than %u connections: one was refused", self->peer, self->max_streams);
       tcp_closed_ids_add (self->plain.closed_ids, id, tcp_now ());
@@ -300,5 +316,7 @@ const TcpSessionOps tcp_plain_session_ops = {
   .flushed = plain_flushed,
   .broken = plain_broken,
   .forgotten = plain_forgotten,
+  .closed = plain_closed,
+  .lose = plain_lose,
   .leaving = plain_leaving,
 };

@@ -13,6 +13,7 @@
 #define ACK_BYTES (256 * 1024)
 #define ACK_DELAY (50 * G_TIME_SPAN_MILLISECOND)
 
+/* The credit with which a stream begins. */
 #define WINDOW_MIN (16 * 1024)
 #define WINDOW_FIRST (256 * 1024)
 
@@ -30,14 +31,34 @@ on_ack_timer (gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
+/* A WebSocket on which nothing is said may be answered by something in between. */
+static gboolean
+on_greeting_timeout (gpointer user_data)
+{
+  TcpSession *self = user_data;
+  g_autoptr (GError) error = NULL;
+
+  if (self->channel == NULL || self->resumable.greeted)
+    return G_SOURCE_CONTINUE;
+
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, "%s said nothing on the WebSocket within %u ms",
+                       self->peer, self->greeting_timeout);
+  tcp_channel_abort (self->channel, error);
+  return G_SOURCE_CONTINUE;
+}
+
 void
 tcp_resumable_init (TcpSession *self)
 {
   TcpResumable *r = &self->resumable;
 
-  self->max_buffered = self->max_window;
-  r->pieces = g_byte_array_new ();
-  r->ack_timer = tcp_timer_new ("[tcptunnel] acknowledgement", on_ack_timer, self);
+  self->max_streams = CLAMP (self->max_streams, 1, self->max_window / 2 / WINDOW_MIN);
+  if (r->pieces == NULL)
+    {
+      r->pieces = g_byte_array_new ();
+      r->ack_timer = tcp_timer_new ("[tcptunnel] acknowledgement", on_ack_timer, self);
+      r->greeting_timer = tcp_timer_new ("[tcptunnel] greeting", on_greeting_timeout, self);
+    }
   /* A gateway draws the name of this history of the session. */
   while (!self->client && r->instance == 0)
     r->instance = (guint64) g_random_int () << 32 | g_random_int ();
@@ -49,7 +70,7 @@ resumable_forget_history (TcpSession *self)
   TcpResumable *r = &self->resumable;
 
   tcp_retained_clear (&r->retained);
-  r->received = r->acknowledged = r->unacknowledged = 0;
+  r->received = r->acknowledged = r->unacknowledged = r->confirmed = 0;
   r->ack_due = FALSE;
   /* What streams begin with is said anew. */
   r->begun = FALSE;
@@ -63,20 +84,38 @@ tcp_resumable_clear (TcpSession *self)
 
   resumable_forget_history (self);
   tcp_source_clear (&r->ack_timer);
+  tcp_source_clear (&r->greeting_timer);
   g_queue_clear_full (&r->owing, (GDestroyNotify) tcp_stream_unref);
   g_queue_clear_full (&r->ending, (GDestroyNotify) tcp_stream_unref);
   g_clear_pointer (&r->pieces, g_byte_array_unref);
 }
 
-/* The credit with which each stream begins: so much that all together cannot exceed
- * the window of the session by themselves. */
+/* So much that all streams that there may be take up half of the window of the session;
+ * the other half is for those that can use more. */
 guint32
 tcp_resumable_first_window (TcpSession *self)
 {
-  return CLAMP (self->max_window / MAX (1, self->max_streams), WINDOW_MIN, WINDOW_FIRST);
+  gsize part = MIN (self->max_window / 2 / self->max_streams, self->max_first_window);
+
+  return CLAMP (part, WINDOW_MIN, WINDOW_FIRST);
 }
 
 /* The end */
+
+/* Also if there is nothing new, and not before frames that wait. */
+void
+tcp_resumable_send_ack (TcpSession *self)
+{
+  TcpResumable *r = &self->resumable;
+
+  if (r->retained.unsent != NULL)
+    return;
+
+  r->ack_due = FALSE;
+  r->acknowledged = r->received;
+  r->unacknowledged = 0;
+  tcp_channel_send (self->channel, tcp_resumable_encode_ack (r->received));
+}
 
 static void
 resumable_say_goodbye (TcpSession    *self,
@@ -84,8 +123,13 @@ resumable_say_goodbye (TcpSession    *self,
                        const char    *reason)
 {
   self->resumable.goodbye = TRUE;
-  if (self->channel != NULL)
-    tcp_channel_send (self->channel, tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, code, reason));
+  if (self->channel == NULL)
+    return;
+
+  /* What did arrive is not to count as lost. */
+  if (code == TCP_GOAWAY_DONE && self->resumable.greeted)
+    tcp_resumable_send_ack (self);
+  tcp_channel_send (self->channel, tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, code, reason));
 }
 
 /* The session is over: no connection of it may look complete. */
@@ -120,12 +164,29 @@ tcp_resumable_fail (TcpSession *self,
   resumable_end (self, CLOSE_PROTOCOL_ERROR, error);
 }
 
-/* If this end has no further use for the session, and the peer has all, says so. */
+/* Whether that which is not data has become more than an honest peer leaves
+ * unacknowledged. */
+static gboolean
+resumable_is_overrun (TcpSession *self)
+{
+  gsize spare = TCP_RESUMABLE_SPARE_ROOM + (gsize) self->max_streams * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM;
+
+  return self->resumable.retained.bytes > self->max_retained + spare;
+}
+
+/* Draws the conclusions, where nobody counts on a stream to be still there: ends a
+ * session whose peer acknowledges nothing, or one for which this end has no further use
+ * when the peer has all. */
 void
 tcp_resumable_settle (TcpSession *self)
 {
   TcpResumable *r = &self->resumable;
 
+  if (resumable_is_overrun (self))
+    {
+      tcp_resumable_fail (self, "it acknowledges nothing");
+      return;
+    }
   if (!self->client || !(self->single || r->last) || !r->greeted || tcp_session_is_over (self))
     return;
   if (g_hash_table_size (self->streams) > 0 || !g_queue_is_empty (&r->retained.frames))
@@ -174,11 +235,7 @@ tcp_resumable_queue (TcpSession *self,
     }
 
   tcp_retained_add (&r->retained, frame);
-  if (r->retained.bytes > self->max_retained + TCP_RESUMABLE_SPARE_ROOM +
-                              (gsize) self->max_streams * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM)
-    tcp_resumable_fail (self, "it acknowledges nothing");
-  else
-    tcp_timer_set (self->pump, 0);
+  tcp_timer_set (self->pump, 0);
 }
 
 static gboolean
@@ -186,8 +243,9 @@ resumable_has_room (TcpSession *self)
 {
   gsize more = sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE;
 
-  return self->resumable.retained.bytes + more <= self->max_retained &&
-         tcp_budget_share_allows (&self->share, more);
+  return self->resumable.retained.bytes == 0 ||
+         (self->resumable.retained.bytes + more <= self->max_retained &&
+          tcp_budget_share_allows (&self->share, more));
 }
 
 static gboolean
@@ -201,30 +259,24 @@ resumable_has_more (TcpSession *self)
 }
 
 static void
-resumable_send_ack (TcpSession *self)
-{
-  TcpResumable *r = &self->resumable;
-
-  r->ack_due = FALSE;
-  r->acknowledged = r->received;
-  r->unacknowledged = 0;
-  tcp_channel_send (self->channel, tcp_resumable_encode_ack (r->received));
-}
-
-static void
 resumable_send (TcpSession *self)
 {
   TcpResumable *r = &self->resumable;
   TcpBuffer *frame;
 
-  if (r->ack_due)
+  /* What waits comes before an acknowledgement: a RESET must not be overtaken by the word
+   * that bytes arrived which it made us drop. */
+  if (r->retained.unsent == NULL && r->ack_due)
     {
-      resumable_send_ack (self);
+      tcp_resumable_send_ack (self);
       return;
     }
 
   if (r->retained.unsent == NULL)
     tcp_resumable_make_frame (self);
+  /* One that broke may have made somebody close the session. */
+  if (self->channel == NULL)
+    return;
   frame = tcp_retained_send (&r->retained);
   if (frame != NULL)
     tcp_channel_send (self->channel, frame);
@@ -248,6 +300,8 @@ resumable_attached (TcpSession *self)
   r->acknowledged = r->received;
   r->unacknowledged = 0;
   tcp_channel_send (self->channel, tcp_resumable_encode_hello (&hello));
+  if (self->greeting_timeout > 0)
+    tcp_timer_set (r->greeting_timer, tcp_now () + self->greeting_timeout * G_TIME_SPAN_MILLISECOND);
 }
 
 static void
@@ -266,24 +320,39 @@ resumable_detached (TcpSession   *self,
   self->resumable.ack_due = FALSE;
 }
 
-/* The gateway does not know the session any more: what was on its way is lost, but for
- * streams that only waited for a channel. */
+/* The gateway does not know the session any more: what was on its way is lost. Streams
+ * that only waited for a channel stay, and are to be opened anew. */
 static void
-resumable_lose (TcpSession *self)
+resumable_lose (TcpSession   *self,
+                const GError *error)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) unharmed = NULL;
+  g_autoptr (GPtrArray) unharmed = tcp_resumable_take_unsent_streams (self);
 
-  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                       "%s has lost the session: it was restarted, or gave it up after its timeout", self->peer);
   tcp_log_warn (self->log, "%s", error->message);
-  unharmed = tcp_resumable_take_unsent_streams (self);
   /* None of the others is to be told to the new history. */
   self->resumable.losing = TRUE;
   tcp_session_reset_all (self, error);
   self->resumable.losing = FALSE;
   resumable_forget_history (self);
-  tcp_resumable_open_again (self, unharmed);
+  self->resumable.goodbye = self->resumable.last = FALSE;
+  self->resumable.instance = 0;
+  tcp_resumable_put_back (self, unharmed);
+}
+
+static void
+resumable_begin_anew (TcpSession *self)
+{
+  g_autoptr (GError) error = NULL;
+  GHashTableIter iter;
+  gpointer stream;
+
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
+                       "%s has lost the session: it was restarted, or gave it up after its timeout", self->peer);
+  resumable_lose (self, error);
+
+  g_hash_table_iter_init (&iter, self->streams);
+  while (g_hash_table_iter_next (&iter, NULL, &stream))
+    tcp_resumable_opened (self, stream);
 }
 
 /* Whose history it is that the peer goes on with. */
@@ -304,7 +373,7 @@ resumable_compare_instance (TcpSession        *self,
   if (self->client && hello->instance != 0)
     {
       if (r->instance != 0)
-        resumable_lose (self);
+        resumable_begin_anew (self);
       r->instance = hello->instance;
       return TRUE;
     }
@@ -344,6 +413,9 @@ resumable_handle_hello (TcpSession               *self,
 
   if (!tcp_resumable_decode_hello (frame, &hello, error) || !resumable_compare_instance (self, &hello, error))
     return FALSE;
+  /* Somebody who heard of a loss may have closed it. */
+  if (tcp_session_is_over (self))
+    return TRUE;
   if (!tcp_retained_acknowledge (&r->retained, hello.received))
     return tcp_resumable_refuse_frame (error, "a HELLO that has received %" G_GUINT64_FORMAT " frames, of %" G_GUINT64_FORMAT
                                        " to %" G_GUINT64_FORMAT, hello.received, r->retained.first, r->retained.most);
@@ -354,6 +426,9 @@ resumable_handle_hello (TcpSession               *self,
   r->peer_window = hello.window;
   r->peer_payload = hello.max_payload;
   r->peer_streams = hello.max_streams;
+  /* HELLO says what was taken in, and only ACK that nothing which it made us say comes
+   * behind it. */
+  r->ack_due = TRUE;
   if (r->draining)
     tcp_channel_send (self->channel,
                       tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, TCP_GOAWAY_DRAINING, "draining"));
@@ -377,6 +452,7 @@ resumable_handle_ack (TcpSession               *self,
                                        " to %" G_GUINT64_FORMAT, frame->number, r->retained.first, r->retained.sent);
 
   r->progress |= r->retained.first > before;
+  r->confirmed = frame->number;
   tcp_resumable_acknowledged (self);
   return TRUE;
 }
@@ -498,9 +574,11 @@ const TcpSessionOps tcp_resumable_session_ops = {
   .has_more = resumable_has_more,
   .send = resumable_send,
   .leaving = resumable_leaving,
+  .lose = resumable_lose,
   .opened = tcp_resumable_opened,
   .readable = tcp_resumable_readable,
   .flushed = tcp_resumable_flushed,
   .broken = tcp_resumable_broken,
   .forgotten = tcp_resumable_forgotten,
+  .closed = tcp_resumable_closed,
 };

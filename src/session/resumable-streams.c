@@ -98,9 +98,21 @@ tcp_resumable_forgotten (TcpSession *self,
 
   tcp_status_sub (self->status, receive_window, flow->granted);
   tcp_status_sub (self->status, send_window, flow->credit);
-  self->resumable.grown -= flow->window - tcp_resumable_first_window (self);
+  if (g_queue_remove (&self->resumable.ending, stream))
+    tcp_stream_unref (stream);
   /* The goodbye of a session is not said from within. */
   tcp_timer_set (self->pump, 0);
+}
+
+/* Nothing of it is left, also not in its queue. */
+void
+tcp_resumable_closed (TcpSession *self,
+                      TcpStream  *stream)
+{
+  TcpFlow *flow = tcp_stream_get_flow (stream);
+
+  if (flow->window > 0)
+    self->resumable.grown -= flow->window - tcp_resumable_first_window (self);
 }
 
 /* Takes those from the table of which the peer has never heard. */
@@ -123,10 +135,10 @@ tcp_resumable_take_unsent_streams (TcpSession *self)
   return unsent;
 }
 
-/* And gives them to the history that begins. */
+/* And puts them back, for the history that begins. */
 void
-tcp_resumable_open_again (TcpSession *self,
-                          GPtrArray  *streams)
+tcp_resumable_put_back (TcpSession *self,
+                        GPtrArray  *streams)
 {
   for (guint i = 0; i < streams->len; i++)
     {
@@ -135,8 +147,9 @@ tcp_resumable_open_again (TcpSession *self,
 
       *flow = (TcpFlow) { .blocked = flow->blocked };
       g_hash_table_insert (self->streams, GUINT_TO_POINTER (tcp_stream_get_id (stream)), tcp_stream_ref (stream));
-      tcp_resumable_opened (self, stream);
     }
+  if (self->closing)
+    tcp_session_reset_all (self, NULL);
 }
 
 /* Resets */
@@ -230,7 +243,7 @@ static gboolean
 stream_is_through (TcpSession *self,
                    TcpFlow    *flow)
 {
-  return flow->fin_sent && flow->fin_received && flow->fin_number < self->resumable.retained.first;
+  return flow->fin_sent && flow->fin_received && flow->fin_number < self->resumable.confirmed;
 }
 
 /* Both ends have said that they are through; what is left is to see that the peer has
@@ -280,8 +293,11 @@ handle_fin (TcpSession  *self,
     return tcp_resumable_refuse_frame (error, "a second FIN");
 
   flow->fin_received = TRUE;
-  /* Otherwise TCP hears of it when ours has arrived. */
-  if (!flow->fin_sent)
+  /* If this is the second, TCP hears of it when ours has arrived, and the peer waits to
+   * hear the same of its own. */
+  if (flow->fin_sent)
+    self->resumable.ack_due = TRUE;
+  else
     tcp_stream_end (stream);
   if (!tcp_stream_is_closed (stream))
     stream_await_end (self, stream);
@@ -307,7 +323,8 @@ local_end (TcpSession *self,
   TcpFlow *flow = tcp_stream_get_flow (stream);
 
   /* Whoever sees the end knows then that all it sent has arrived. */
-  self->resumable.ack_due |= self->resumable.received > self->resumable.acknowledged;
+  if (self->resumable.received > self->resumable.acknowledged)
+    tcp_resumable_send_ack (self);
   flow->fin_sent = TRUE;
   flow->fin_number = self->resumable.retained.next;
   tcp_resumable_queue (self, tcp_resumable_encode (TCP_RESUMABLE_FIN, tcp_stream_get_id (stream), NULL, 0));
@@ -362,11 +379,10 @@ read_stream (TcpSession *self,
 static guint32
 growth (TcpSession *self)
 {
-  gsize given = (gsize) g_hash_table_size (self->streams) * tcp_resumable_first_window (self) + self->resumable.grown;
+  gsize given = (gsize) self->max_streams * tcp_resumable_first_window (self) + self->resumable.grown;
+  gsize left = self->max_window - MIN (given, self->max_window);
 
-  if (tcp_budget_share_is_tight (&self->share) || given >= self->max_window)
-    return 0;
-  return MIN (self->max_window - given, G_MAXUINT32);
+  return MIN (MIN (left, tcp_budget_share_get_growth (&self->share)), G_MAXUINT32);
 }
 
 static TcpBuffer *
@@ -381,6 +397,7 @@ give_credit (TcpSession *self,
   credit = tcp_flow_give (flow, tcp_stream_get_queued (stream), growth (self),
                           round_trip >= 0 ? round_trip : ROUND_TRIP_GUESS, tcp_now ());
   self->resumable.grown += flow->window - before;
+  tcp_session_account (self);
   tcp_status_add (self->status, receive_window, credit);
 
   return tcp_resumable_encode_window (tcp_stream_get_id (stream), credit);
@@ -507,7 +524,7 @@ handle_open (TcpSession               *self,
     refuse_open (self, frame->id, TCP_RESET_FORBIDDEN, "nothing can be opened from your end");
   else if (self->resumable.draining)
     refuse_open (self, frame->id, TCP_RESET_DRAINING, "the gateway takes no new connections");
-  else if (g_hash_table_size (self->streams) >= self->max_streams)
+  else if (tcp_session_is_crowded (self))
     refuse_open (self, frame->id, TCP_RESET_LIMIT, "there are too many connections");
   else
     {

@@ -40,9 +40,14 @@ typedef struct
   void (*broken) (TcpSession   *self,
                   TcpStream    *stream,
                   const GError *error);
-  /* A stream is out of the table. */
+  /* A stream is out of the table, and later its TCP connection is gone. */
   void (*forgotten) (TcpSession *self,
                      TcpStream  *stream);
+  void (*closed) (TcpSession *self,
+                  TcpStream  *stream);
+  /* The peer has forgotten the session: all that it knew of is to be reset. */
+  void (*lose) (TcpSession   *self,
+                const GError *error);
   /* This end closes the channel for good. */
   void (*leaving) (TcpSession   *self,
                    const char   *reason);
@@ -83,9 +88,11 @@ typedef struct
 
   guint64 received;      /* sequenced frames */
   guint64 acknowledged;  /* of them */
+  guint64 confirmed;     /* of those that we sent, by ACK */
   gsize unacknowledged;  /* bytes of the others */
   gboolean ack_due;
   GSource *ack_timer;
+  GSource *greeting_timer;
 
   GQueue owing;          /* of TcpStream (owned): credit is due back */
   GQueue ending;         /* of TcpStream (owned): both ends are through, ours unconfirmed */
@@ -105,8 +112,10 @@ struct _TcpSession
   gsize max_buffered;
   gsize max_retained;
   gsize max_window;
+  gsize max_first_window;
   guint max_streams;
   guint session_timeout;
+  guint greeting_timeout;
   gboolean reset_on_loss;
   char *peer;
   char *local;
@@ -134,6 +143,7 @@ struct _TcpSession
 void tcp_session_pump (TcpSession *self);
 void tcp_session_update_pause (TcpSession *self);
 void tcp_session_account (TcpSession *self);
+gboolean tcp_session_is_crowded (TcpSession *self);
 TcpStream *tcp_session_lookup (TcpSession *self,
                                guint32     id);
 TcpStream *tcp_session_add_stream (TcpSession *self,
@@ -155,12 +165,13 @@ void tcp_resumable_queue (TcpSession *self,
 void tcp_resumable_fail (TcpSession *self,
                          const char *what);
 void tcp_resumable_settle (TcpSession *self);
+void tcp_resumable_send_ack (TcpSession *self);
 guint32 tcp_resumable_first_window (TcpSession *self);
 
 void tcp_resumable_begin_streams (TcpSession *self);
 GPtrArray *tcp_resumable_take_unsent_streams (TcpSession *self);
-void tcp_resumable_open_again (TcpSession *self,
-                               GPtrArray  *streams);
+void tcp_resumable_put_back (TcpSession *self,
+                             GPtrArray  *streams);
 void tcp_resumable_make_frame (TcpSession *self);
 void tcp_resumable_acknowledged (TcpSession *self);
 gboolean tcp_resumable_handle_stream_frame (TcpSession               *self,
@@ -177,5 +188,7 @@ void tcp_resumable_broken (TcpSession   *self,
                            const GError *error);
 void tcp_resumable_forgotten (TcpSession *self,
                               TcpStream  *stream);
+void tcp_resumable_closed (TcpSession *self,
+                           TcpStream  *stream);
 
 G_END_DECLS

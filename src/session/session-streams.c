@@ -18,28 +18,43 @@
 void
 tcp_session_account (TcpSession *self)
 {
-  gsize retained = self->resumable.retained.bytes;
+  TcpResumable *r = &self->resumable;
 
-  if (retained != self->resumable.reported)
-    tcp_status_add (self->status, retained_bytes, retained - self->resumable.reported);
-  self->resumable.reported = retained;
-  tcp_budget_share_set (&self->share, self->queued + retained);
+  if (r->retained.bytes > r->reported)
+    tcp_status_add (self->status, retained_bytes, r->retained.bytes - r->reported);
+  else if (r->retained.bytes < r->reported)
+    tcp_status_sub (self->status, retained_bytes, r->reported - r->retained.bytes);
+  r->reported = r->retained.bytes;
+
+  /* Of a resumable session the queues count by what the windows allow. */
+  if (self->dialect == &tcp_dialect_resumable)
+    tcp_budget_share_set (&self->share, r->retained.bytes + r->grown);
+  else
+    tcp_budget_share_set (&self->share, self->queued);
 }
 
-/* The room that is kept free is what one more message may bring. */
+/* Whether as much waits for TCP as may. The room that is kept free is what one more
+ * message may bring. In a resumable session credit sees to that, stream by stream; not to
+ * read it would keep the acknowledgements out that make room. */
 static gboolean
 session_is_full (TcpSession *self)
 {
-  return (self->queued > 0 && self->queued + TCP_CHANNEL_MAX_WHOLE > self->max_buffered) ||
-         tcp_channel_get_pending (self->channel) > MAX_ANSWERS ||
+  if (tcp_channel_get_pending (self->channel) > MAX_ANSWERS)
+    return TRUE;
+  if (self->dialect->resumable || self->queued == 0)
+    return FALSE;
+  return self->queued + TCP_CHANNEL_MAX_WHOLE > self->max_buffered ||
          !tcp_budget_share_allows (&self->share, TCP_CHANNEL_MAX_WHOLE);
 }
 
 static gboolean
 session_has_room (TcpSession *self)
 {
-  return self->queued <= self->max_buffered / 4 && tcp_channel_get_pending (self->channel) <= MAX_ANSWERS / 2 &&
-         tcp_budget_share_allows (&self->share, TCP_CHANNEL_MAX_WHOLE);
+  if (tcp_channel_get_pending (self->channel) > MAX_ANSWERS / 2)
+    return FALSE;
+  if (self->dialect->resumable || self->queued == 0)
+    return TRUE;
+  return self->queued <= self->max_buffered / 4 && tcp_budget_share_allows (&self->share, TCP_CHANNEL_MAX_WHOLE);
 }
 
 void
@@ -128,6 +143,8 @@ on_stream_closed (TcpStream    *stream,
     {
       g_hash_table_remove (self->finishing, stream);
     }
+  if (self->ops != NULL)
+    self->ops->closed (self, stream);
   if (g_queue_remove (&self->ready, stream))
     tcp_stream_unref (stream);
 
@@ -210,16 +227,24 @@ session_next_id (TcpSession *self)
   return id;
 }
 
+/* Also those count that only have to empty their queue: it may be long. But those do not
+ * of which we wait to hear that they are over: the peer may know it by now. */
+gboolean
+tcp_session_is_crowded (TcpSession *self)
+{
+  guint n = g_hash_table_size (self->streams) + g_hash_table_size (self->finishing);
+
+  return n - g_queue_get_length (&self->resumable.ending) >= self->max_streams;
+}
+
 /* Not if there are too many, nor if that which former ones have left to be said does
  * not get away. */
 static gboolean
 session_takes_streams (TcpSession *self)
 {
-  guint max = self->max_streams;
+  gboolean refused = self->resumable.begun && g_hash_table_size (self->streams) >= self->resumable.peer_streams;
 
-  if (self->resumable.greeted)
-    max = MIN (max, self->resumable.peer_streams);
-  return g_hash_table_size (self->streams) < max && !self->resumable.last && !tcp_session_is_over (self) &&
+  return !tcp_session_is_crowded (self) && !refused && !self->resumable.losing && !self->resumable.last && !tcp_session_is_over (self) &&
          self->resumable.retained.bytes <= self->max_retained + TCP_RESUMABLE_SPARE_ROOM / 2 &&
          (self->channel == NULL || tcp_channel_get_pending (self->channel) <= MAX_ANSWERS);
 }

@@ -42,8 +42,10 @@ tcp_session_new (const TcpSessionOptions   *options,
   self->max_buffered = options->max_buffered_bytes;
   self->max_retained = options->max_retained_bytes;
   self->max_window = options->max_window_bytes;
+  self->max_first_window = options->max_first_window > 0 ? options->max_first_window : G_MAXSIZE;
   self->max_streams = options->max_streams;
   self->session_timeout = options->session_timeout;
+  self->greeting_timeout = options->greeting_timeout;
   self->reset_on_loss = options->reset_on_loss;
   self->peer = g_strdup (options->peer);
   self->local = g_strdup (options->local);
@@ -88,6 +90,22 @@ tcp_session_set_dialect (TcpSession       *self,
     self->ops->opened (self, stream);
 }
 
+/* The peer does not know the session any more, or ended it: what it knew of is lost. The
+ * session begins anew with the next channel, for which the dialect is still to be set. */
+void
+tcp_session_restart (TcpSession   *self,
+                     const GError *error)
+{
+  g_assert (self->channel == NULL);
+
+  tcp_session_ref (self);
+  if (self->ops != NULL)
+    self->ops->lose (self, error);
+  self->ops = NULL;
+  self->dialect = NULL;
+  tcp_session_unref (self);
+}
+
 /* NULL if it was not negotiated yet. */
 const TcpDialect *
 tcp_session_get_dialect (TcpSession *self)
@@ -111,9 +129,9 @@ tcp_session_unref (TcpSession *self)
 
   g_assert (self->channel == NULL && g_hash_table_size (self->streams) == 0);
 
-  tcp_source_clear (&self->pump);
   tcp_resumable_clear (self);
   tcp_budget_share_clear (&self->share);
+  tcp_source_clear (&self->pump);
   g_queue_clear_full (&self->ready, (GDestroyNotify) tcp_stream_unref);
   g_queue_clear_full (&self->plain.unsent, (GDestroyNotify) tcp_buffer_unref);
   g_clear_pointer (&self->plain.closed_ids, tcp_closed_ids_free);

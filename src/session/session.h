@@ -52,9 +52,11 @@ typedef struct
   gboolean single;          /* one stream, and then the session is over */
   guint max_buffered_bytes; /* raw, tagged: toward TCP, all streams together */
   guint max_retained_bytes; /* resumable: sent and not acknowledged */
-  guint max_window_bytes;   /* resumable: credit, all streams together */
+  guint max_window_bytes;   /* resumable: credit, all streams together, */
+  guint max_first_window;   /* and that with which one begins; 0: no further limit */
   guint max_streams;
   guint session_timeout;    /* s, to be told to the peer */
+  guint greeting_timeout;   /* ms, resumable: for the peer's HELLO; 0 for none */
   TcpBudget *budget;        /* of all sessions of this gateway; nullable */
   gboolean reset_on_loss;
   const char *peer;     /* what is at the far end, for messages */
@@ -70,6 +72,8 @@ TcpSession *tcp_session_new (const TcpSessionOptions   *options,
 void tcp_session_set_dialect (TcpSession       *self,
                               const TcpDialect *dialect);
 const TcpDialect *tcp_session_get_dialect (TcpSession *self);
+void tcp_session_restart (TcpSession   *self,
+                          const GError *error);
 TcpSession *tcp_session_ref (TcpSession *self);
 void tcp_session_unref (TcpSession *self);
 void tcp_session_attach (TcpSession *self,

@@ -3,6 +3,7 @@
 #include "tunnel/engine.h"
 
 #include "base/listen.h"
+#include "base/network.h"
 #include "base/tsan.h"
 #include "base/worker.h"
 #include "channel/group.h"
@@ -23,6 +24,7 @@ struct _TcpEngine
   GSocketAddress *address;
   TcpChannelGroup *channels;
   TcpDialer *dialer;
+  TcpNetwork *network;
   GPtrArray *links;  /* of TcpLink */
   TcpLink *link;     /* multiplexed: the one; singleton: that of the present client */
   TcpStream *stream; /* singleton: the present client */
@@ -304,12 +306,23 @@ on_resolved (GObject      *object,
 }
 
 static void
+on_network_changed (gpointer user_data)
+{
+  TcpEngine *self = user_data;
+
+  tcp_log_debug (self->log, "the network changed");
+  for (guint i = 0; i < self->links->len; i++)
+    tcp_link_network_changed (self->links->pdata[i]);
+}
+
+static void
 engine_do_start (gpointer data)
 {
   TcpEngine *self = data;
 
   self->channels = tcp_channel_group_new ();
   self->dialer = tcp_dialer_new (self->settings, self->log, self->status, self->channels);
+  self->network = tcp_network_new (self->log, on_network_changed, self);
   self->service = g_socket_service_new ();
   g_signal_connect (self->service, "incoming", G_CALLBACK (on_incoming), self);
   self->resolving = g_cancellable_new ();
@@ -338,6 +351,7 @@ engine_shut_down (TcpEngine    *self,
 
   self->closed = TRUE;
   g_cancellable_cancel (self->resolving);
+  g_clear_pointer (&self->network, tcp_network_free);
   g_socket_service_stop (self->service);
   g_socket_listener_close (G_SOCKET_LISTENER (self->service));
   g_signal_handlers_disconnect_by_data (self->service, self);

@@ -13,6 +13,14 @@
 #define TOKEN_TIMEOUT (60 * G_TIME_SPAN_SECOND)
 #define TOKEN_ANSWER_TIMEOUT (2 * G_TIME_SPAN_SECOND)
 
+/* How long a WebSocket may stay silent when the network has changed, in ms, if that many
+ * round trips are not more, and a false alarm costs nothing. */
+#define PROBE_TIMEOUT 2000
+#define PROBE_ROUND_TRIPS 4
+
+/* For how much longer what breaks is taken to have done so for that. */
+#define HASTE G_TIME_SPAN_SECOND
+
 struct _TcpLink
 {
   const TcpTunnelSettings *settings; /* the engine's */
@@ -31,11 +39,14 @@ struct _TcpLink
   TcpBackoff backoff;
   GCancellable *dialling; /* NULL if not */
   GSource *retry;
+  gint64 not_before;  /* the gateway wants no attempt sooner */
+  gint64 hasty_until; /* what breaks or fails by then does so because the network changed */
   GSource *token_timeout;
   gboolean waiting_for_token;
   guint tokens_asked; /* since the last that was accepted */
   gboolean was_connected;
   gboolean draining;
+  gboolean resumable; /* what the last WebSocket was good for */
   gint64 connected_at;
   GError *refusal; /* of the token, while the application is asked */
 
@@ -45,12 +56,15 @@ struct _TcpLink
 };
 
 static void link_dial (TcpLink *self);
-static void link_make_session (TcpLink *self);
+static void link_name_session (TcpLink *self);
 
 static void
 link_set_state (TcpLink        *self,
                 TcpTunnelState  state)
 {
+  /* What still has to be said of a connection that has ended is nobody's business. */
+  if (!self->multiplexed && tcp_session_get_n_streams (self->session) == 0)
+    state = TCP_TUNNEL_STATE_DISCONNECTED;
   if (self->state == state)
     return;
 
@@ -67,6 +81,7 @@ link_stop_trying (TcpLink *self)
   g_source_set_ready_time (self->retry, -1);
   g_source_set_ready_time (self->token_timeout, -1);
   self->waiting_for_token = FALSE;
+  self->hasty_until = 0;
 }
 
 static gboolean
@@ -78,11 +93,20 @@ on_end (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
+/* Whether nobody will have further use for it than to say how its connections ended. */
+static gboolean
+link_is_leftover (TcpLink *self)
+{
+  return self->draining || (!self->multiplexed && tcp_session_get_n_streams (self->session) == 0);
+}
+
 /* @error (taken) ends the tunnel; NULL if the link has merely done its work. */
 static void
 link_end (TcpLink *self,
           GError  *error)
 {
+  gboolean leftover = link_is_leftover (self);
+
   if (self->closed)
     {
       g_clear_error (&error);
@@ -90,6 +114,11 @@ link_end (TcpLink *self,
     }
 
   tcp_link_close (self, error);
+  if (leftover && error != NULL)
+    {
+      tcp_log_warn (self->log, "%s", error->message);
+      g_clear_error (&error);
+    }
   self->end_error = error;
   g_source_set_ready_time (self->end, 0);
 }
@@ -113,8 +142,12 @@ link_retry (TcpLink      *self,
       return;
     }
 
+  if (g_get_monotonic_time () < self->hasty_until)
+    delay = 0;
+  self->hasty_until = 0;
   if (at_least > (gint64) delay)
     delay = at_least;
+  self->not_before = at_least > 0 ? g_get_monotonic_time () + at_least * G_TIME_SPAN_MILLISECOND : 0;
   tcp_log_warn (self->log, "%s; attempt %u of %u follows in %u ms", error->message, self->backoff.attempt,
                 self->backoff.max_attempts, delay);
   link_set_state (self, TCP_TUNNEL_STATE_RECONNECTING);
@@ -143,7 +176,7 @@ static gboolean
 link_ask_for_token (TcpLink      *self,
                     const GError *error)
 {
-  if (self->tokens_asked >= MAX (1, self->backoff.max_attempts))
+  if (self->tokens_asked >= MAX (1, self->backoff.max_attempts) || link_is_leftover (self))
     return FALSE;
 
   self->tokens_asked++;
@@ -157,41 +190,36 @@ link_ask_for_token (TcpLink      *self,
   return TRUE;
 }
 
-/* Its session is lost, and so are the TCP connections of that. A multiplexed link goes
- * on with another; a singleton one has had its connection. */
+/* Its session is lost, and so are the TCP connections that the gateway knew of. A link
+ * that is there for no others ends. */
 static void
-link_renew_session (TcpLink      *self,
-                    const GError *error)
+link_begin_anew (TcpLink      *self,
+                 const GError *error)
 {
-  g_autoptr (TcpSession) old = tcp_session_ref (self->session);
-
-  if (self->multiplexed && !self->draining)
-    {
-      tcp_session_unref (self->session);
-      link_make_session (self);
-      tcp_session_close (old, TCP_CLOSE_NORMAL, error->message, error);
-      return;
-    }
-
-  tcp_session_close (old, TCP_CLOSE_NORMAL, error->message, error);
-  link_end (self, NULL);
+  tcp_session_restart (self->session, error);
+  if (!self->closed && (!self->multiplexed || self->draining) && tcp_session_get_n_streams (self->session) == 0)
+    link_end (self, NULL);
 }
 
 static void
 link_dial_failed (TcpLink       *self,
                   TcpDialResult *result)
 {
+  const TcpDialect *dialect = tcp_session_get_dialect (self->session);
   gboolean first = !self->was_connected;
 
   if (result->status == 401 && link_ask_for_token (self, result->error))
     return;
 
-  if (result->status == 410 && tcp_session_get_dialect (self->session) != NULL &&
-      (!self->multiplexed || tcp_session_get_dialect (self->session)->resumable))
+  if (result->status == 410 && dialect != NULL && dialect->outlives_channel)
     {
       /* Only this session is gone. */
-      link_renew_session (self, result->error);
-      if (!self->closed && self->multiplexed)
+      g_autoptr (GError) error = NULL;
+
+      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "the session is lost: %s", result->error->message);
+      link_begin_anew (self, error);
+      link_name_session (self);
+      if (!self->closed)
         link_dial (self);
       return;
     }
@@ -218,25 +246,26 @@ link_agree (TcpLink       *self,
 
   if (result->resumable)
     dialect = &tcp_dialect_resumable;
-  if (before != NULL && before != dialect)
+  if (before != NULL && (before != dialect || tcp_session_is_over (self->session)))
     {
       g_autoptr (GError) error = NULL;
 
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
                            "the gateway %s speaks %s now where it spoke %s: the session is lost", self->display,
                            dialect->name, before->name);
-      link_renew_session (self, error);
-      if (self->closed || tcp_session_is_over (self->session))
-        {
-          tcp_channel_close (result->channel, TCP_CLOSE_NORMAL, NULL);
-          tcp_channel_resume (result->channel);
-          return FALSE;
-        }
+      link_begin_anew (self, error);
       before = NULL;
     }
+  if (self->closed)
+    {
+      tcp_channel_close (result->channel, TCP_CLOSE_NORMAL, NULL);
+      tcp_channel_resume (result->channel);
+      return FALSE;
+    }
+
+  self->resumable = dialect->resumable;
   if (before == NULL)
     tcp_session_set_dialect (self->session, dialect);
-
   return TRUE;
 }
 
@@ -257,6 +286,7 @@ on_dialled (TcpDialResult *result,
     tcp_status_add (self->status, reconnects, 1);
   self->was_connected = TRUE;
   self->tokens_asked = 0;
+  self->hasty_until = 0;
   self->connected_at = g_get_monotonic_time ();
   if (!link_agree (self, result))
     return;
@@ -276,6 +306,12 @@ link_dial (TcpLink *self)
 }
 
 /* What the session says */
+
+static gboolean
+link_is_steady (TcpLink *self)
+{
+  return g_get_monotonic_time () - self->connected_at >= STEADY_AFTER;
+}
 
 /* One that takes no more connections goes with its last. */
 static void
@@ -326,10 +362,13 @@ on_channel_closed (TcpSession   *session,
     }
   if (self->multiplexed || tcp_session_wants_channel (session))
     {
-      if (g_get_monotonic_time () - self->connected_at >= STEADY_AFTER || tcp_session_take_progress (session))
+      if (link_is_steady (self) || tcp_session_take_progress (session))
         tcp_backoff_reset (&self->backoff);
       if (tcp_session_is_over (session))
-        link_renew_session (self, error);
+        {
+          link_begin_anew (self, error);
+          link_name_session (self);
+        }
       if (!self->closed)
         link_retry (self, error, -1);
       return;
@@ -360,6 +399,20 @@ static const TcpSessionCallbacks session_callbacks = {
   .draining = on_draining,
 };
 
+/* Gives the session the name by which the gateway knows it, over all WebSockets that it
+ * will have. */
+static void
+link_name_session (TcpLink *self)
+{
+  g_autofree char *session_id = g_uuid_string_random ();
+
+  g_clear_pointer (&self->uri, g_uri_unref);
+  if (self->multiplexed && self->settings->resumption == TCP_TUNNEL_RESUMPTION_OFF)
+    self->uri = g_uri_ref (self->settings->uri);
+  else
+    self->uri = tcp_uri_add_query (self->settings->uri, "sessionId", session_id);
+}
+
 /* Which dialect it will speak is negotiated by the first WebSocket. */
 static void
 link_make_session (TcpLink *self)
@@ -373,6 +426,7 @@ link_make_session (TcpLink *self)
     .max_retained_bytes = settings->max_retained_bytes,
     .max_window_bytes = settings->max_window_bytes,
     .max_streams = self->multiplexed ? settings->max_connections : 1,
+    .greeting_timeout = settings->connect_timeout,
     .reset_on_loss = settings->reset_on_loss,
     .peer = peer,
     .local = "the TCP client",
@@ -382,18 +436,6 @@ link_make_session (TcpLink *self)
   };
 
   self->session = tcp_session_new (&options, &session_callbacks, self);
-  g_clear_pointer (&self->uri, g_uri_unref);
-  if (self->multiplexed && settings->resumption == TCP_TUNNEL_RESUMPTION_OFF)
-    {
-      self->uri = g_uri_ref (settings->uri);
-    }
-  else
-    {
-      /* Names the session at the gateway, over all WebSockets it will have. */
-      g_autofree char *session_id = g_uuid_string_random ();
-
-      self->uri = tcp_uri_add_query (settings->uri, "sessionId", session_id);
-    }
 }
 
 /* Life */
@@ -424,6 +466,7 @@ tcp_link_new (const TcpTunnelSettings *settings,
   self->token_timeout = tcp_timer_new ("[tcptunnel] token timeout", on_token_timeout, self);
   self->end = tcp_timer_new ("[tcptunnel] link end", on_end, self);
   link_make_session (self);
+  link_name_session (self);
 
   return self;
 }
@@ -461,23 +504,32 @@ tcp_link_start (TcpLink           *self,
 }
 
 /* Begins to dial in the place of a link that drains. A first attempt that fails is not
- * the last, then. */
+ * the last, then; nor does it help to be sent on again and again without a pause. */
 void
 tcp_link_succeed (TcpLink *self,
                   TcpLink *former)
 {
+  g_autoptr (GError) error = NULL;
+
   self->was_connected = TRUE;
-  tcp_session_set_dialect (self->session, tcp_session_get_dialect (former->session));
-  link_dial (self);
+  self->resumable = TRUE;
+  if (link_is_steady (former))
+    {
+      link_dial (self);
+      return;
+    }
+
+  self->backoff = former->backoff;
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE, "the gateway %s takes no new connections",
+                       self->display);
+  link_retry (self, error, -1);
 }
 
 /* Whether a TCP client can be served now, or, where that cannot hurt, wait. */
 gboolean
 tcp_link_takes_connections (TcpLink *self)
 {
-  const TcpDialect *dialect = tcp_session_get_dialect (self->session);
-
-  return self->state == TCP_TUNNEL_STATE_CONNECTED || (dialect != NULL && dialect->resumable);
+  return self->state == TCP_TUNNEL_STATE_CONNECTED || self->resumable;
 }
 
 TcpSession *
@@ -510,6 +562,43 @@ tcp_link_set_token (TcpLink    *self,
     link_end (self, g_steal_pointer (&self->refusal));
   else
     link_dial (self);
+}
+
+static guint
+link_get_probe_timeout (TcpLink    *self,
+                        TcpChannel *channel)
+{
+  gint64 round_trip = tcp_channel_get_round_trip (channel) / G_TIME_SPAN_MILLISECOND;
+  gint64 timeout = MAX (PROBE_TIMEOUT, PROBE_ROUND_TRIPS * round_trip);
+
+  if (!self->resumable)
+    return self->settings->keepalive_timeout;
+  if (self->settings->keepalive_timeout > 0)
+    timeout = MIN (timeout, self->settings->keepalive_timeout);
+  return timeout;
+}
+
+/* What is connected may be dead; and what was tried on another network says nothing of
+ * this one. */
+void
+tcp_link_network_changed (TcpLink *self)
+{
+  TcpChannel *channel = tcp_session_get_channel (self->session);
+
+  tcp_backoff_reset (&self->backoff);
+  if (channel != NULL)
+    {
+      guint timeout = link_get_probe_timeout (self, channel);
+
+      self->hasty_until = g_get_monotonic_time () + timeout * G_TIME_SPAN_MILLISECOND + HASTE;
+      tcp_channel_probe (channel, timeout);
+      return;
+    }
+
+  if (self->dialling != NULL)
+    self->hasty_until = G_MAXINT64;
+  if (g_source_get_ready_time (self->retry) >= 0)
+    g_source_set_ready_time (self->retry, self->not_before);
 }
 
 /* Ends all of it; the ended callback is not called any more. */

@@ -56,6 +56,7 @@ TcpTunnelState tcp_link_get_state (TcpLink *self);
 void tcp_link_await_token (TcpLink *self);
 void tcp_link_set_token (TcpLink    *self,
                          const char *token);
+void tcp_link_network_changed (TcpLink *self);
 void tcp_link_close (TcpLink      *self,
                      const GError *error);
 

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* Somebody who types a line, waits for its echo, and goes on so. */
+typedef struct _DemoTalk DemoTalk;
+
+DemoTalk *demo_talk_start (guint16 port);
+gboolean demo_talk_end (DemoTalk  *self,
+                        gint64    *median,
+                        gint64    *worst,
+                        GError   **error);
+
+G_END_DECLS

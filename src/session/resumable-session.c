@@ -31,22 +31,6 @@ on_ack_timer (gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-/* A WebSocket on which nothing is said may be answered by something in between. */
-static gboolean
-on_greeting_timeout (gpointer user_data)
-{
-  TcpSession *self = user_data;
-  g_autoptr (GError) error = NULL;
-
-  if (self->channel == NULL || self->resumable.greeted)
-    return G_SOURCE_CONTINUE;
-
-  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, "%s said nothing on the WebSocket within %u ms",
-                       self->peer, self->greeting_timeout);
-  tcp_channel_abort (self->channel, error);
-  return G_SOURCE_CONTINUE;
-}
-
 void
 tcp_resumable_init (TcpSession *self)
 {
@@ -57,24 +41,11 @@ tcp_resumable_init (TcpSession *self)
     {
       r->pieces = g_byte_array_new ();
       r->ack_timer = tcp_timer_new ("[tcptunnel] acknowledgement", on_ack_timer, self);
-      r->greeting_timer = tcp_timer_new ("[tcptunnel] greeting", on_greeting_timeout, self);
+      r->greeting_timer = tcp_timer_new ("[tcptunnel] greeting", tcp_resumable_greeting_timeout, self);
     }
   /* A gateway draws the name of this history of the session. */
   while (!self->client && r->instance == 0)
     r->instance = (guint64) g_random_int () << 32 | g_random_int ();
-}
-
-static void
-resumable_forget_history (TcpSession *self)
-{
-  TcpResumable *r = &self->resumable;
-
-  tcp_retained_clear (&r->retained);
-  r->received = r->acknowledged = r->unacknowledged = r->confirmed = 0;
-  r->ack_due = FALSE;
-  /* What streams begin with is said anew. */
-  r->begun = FALSE;
-  tcp_session_account (self);
 }
 
 void
@@ -82,7 +53,7 @@ tcp_resumable_clear (TcpSession *self)
 {
   TcpResumable *r = &self->resumable;
 
-  resumable_forget_history (self);
+  tcp_resumable_forget_history (self);
   tcp_source_clear (&r->ack_timer);
   tcp_source_clear (&r->greeting_timer);
   g_queue_clear_full (&r->owing, (GDestroyNotify) tcp_stream_unref);
@@ -138,7 +109,7 @@ resumable_end (TcpSession   *self,
                guint         close_code,
                const GError *error)
 {
-  resumable_forget_history (self);
+  tcp_resumable_forget_history (self);
   tcp_session_reset_all (self, error);
   if (self->channel == NULL)
     return;
@@ -282,28 +253,6 @@ resumable_send (TcpSession *self)
     tcp_channel_send (self->channel, frame);
 }
 
-/* The greeting */
-
-static void
-resumable_attached (TcpSession *self)
-{
-  TcpResumable *r = &self->resumable;
-  TcpResumableHello hello = {
-    .instance = r->instance,
-    .received = r->received,
-    .window = tcp_resumable_first_window (self),
-    .max_payload = TCP_RESUMABLE_MAX_PAYLOAD,
-    .max_streams = self->max_streams,
-    .session_timeout = self->session_timeout,
-  };
-
-  r->acknowledged = r->received;
-  r->unacknowledged = 0;
-  tcp_channel_send (self->channel, tcp_resumable_encode_hello (&hello));
-  if (self->greeting_timeout > 0)
-    tcp_timer_set (r->greeting_timer, tcp_now () + self->greeting_timeout * G_TIME_SPAN_MILLISECOND);
-}
-
 static void
 resumable_detached (TcpSession   *self,
                     TcpChannel   *channel,
@@ -318,123 +267,6 @@ resumable_detached (TcpSession   *self,
   g_byte_array_set_size (self->resumable.pieces, 0);
   self->resumable.greeted = FALSE;
   self->resumable.ack_due = FALSE;
-}
-
-/* The gateway does not know the session any more: what was on its way is lost. Streams
- * that only waited for a channel stay, and are to be opened anew. */
-static void
-resumable_lose (TcpSession   *self,
-                const GError *error)
-{
-  g_autoptr (GPtrArray) unharmed = tcp_resumable_take_unsent_streams (self);
-
-  tcp_log_warn (self->log, "%s", error->message);
-  /* None of the others is to be told to the new history. */
-  self->resumable.losing = TRUE;
-  tcp_session_reset_all (self, error);
-  self->resumable.losing = FALSE;
-  resumable_forget_history (self);
-  self->resumable.goodbye = self->resumable.last = FALSE;
-  self->resumable.instance = 0;
-  tcp_resumable_put_back (self, unharmed);
-}
-
-static void
-resumable_begin_anew (TcpSession *self)
-{
-  g_autoptr (GError) error = NULL;
-  GHashTableIter iter;
-  gpointer stream;
-
-  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                       "%s has lost the session: it was restarted, or gave it up after its timeout", self->peer);
-  resumable_lose (self, error);
-
-  g_hash_table_iter_init (&iter, self->streams);
-  while (g_hash_table_iter_next (&iter, NULL, &stream))
-    tcp_resumable_opened (self, stream);
-}
-
-/* Whose history it is that the peer goes on with. */
-static gboolean
-resumable_compare_instance (TcpSession        *self,
-                            TcpResumableHello *hello,
-                            GError           **error)
-{
-  TcpResumable *r = &self->resumable;
-
-  if (hello->instance == r->instance && hello->instance != 0)
-    {
-      if (r->begun)
-        tcp_status_add (self->status, resumes, 1);
-      return TRUE;
-    }
-
-  if (self->client && hello->instance != 0)
-    {
-      if (r->instance != 0)
-        resumable_begin_anew (self);
-      r->instance = hello->instance;
-      return TRUE;
-    }
-  if (!self->client && r->retained.most == 0 && r->received == 0)
-    {
-      /* It has yet to learn that its session is gone, and counts on in that. */
-      if (hello->instance != 0)
-        hello->received = 0;
-      return TRUE;
-    }
-
-  return tcp_resumable_refuse_frame (error, "a HELLO of another session");
-}
-
-static void
-resumable_count_replay (TcpSession *self)
-{
-  TcpRetained *retained = &self->resumable.retained;
-  guint64 number = retained->first;
-  gsize bytes = 0;
-
-  for (GList *l = retained->frames.head; number < retained->most; l = l->next, number++)
-    bytes += ((TcpBuffer *) l->data)->length;
-
-  tcp_status_add (self->status, bytes_replayed, bytes);
-  if (bytes > 0)
-    tcp_log_debug (self->log, "%" G_GSIZE_FORMAT " bytes go out again to %s", bytes, self->peer);
-}
-
-static gboolean
-resumable_handle_hello (TcpSession               *self,
-                        const TcpResumableFrame  *frame,
-                        GError                  **error)
-{
-  TcpResumable *r = &self->resumable;
-  TcpResumableHello hello;
-
-  if (!tcp_resumable_decode_hello (frame, &hello, error) || !resumable_compare_instance (self, &hello, error))
-    return FALSE;
-  /* Somebody who heard of a loss may have closed it. */
-  if (tcp_session_is_over (self))
-    return TRUE;
-  if (!tcp_retained_acknowledge (&r->retained, hello.received))
-    return tcp_resumable_refuse_frame (error, "a HELLO that has received %" G_GUINT64_FORMAT " frames, of %" G_GUINT64_FORMAT
-                                       " to %" G_GUINT64_FORMAT, hello.received, r->retained.first, r->retained.most);
-
-  tcp_retained_rewind (&r->retained);
-  resumable_count_replay (self);
-  r->greeted = r->begun = TRUE;
-  r->peer_window = hello.window;
-  r->peer_payload = hello.max_payload;
-  r->peer_streams = hello.max_streams;
-  /* HELLO says what was taken in, and only ACK that nothing which it made us say comes
-   * behind it. */
-  r->ack_due = TRUE;
-  if (r->draining)
-    tcp_channel_send (self->channel,
-                      tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, TCP_GOAWAY_DRAINING, "draining"));
-  tcp_resumable_begin_streams (self);
-  tcp_resumable_acknowledged (self);
-  return TRUE;
 }
 
 /* Receiving */
@@ -515,7 +347,7 @@ resumable_handle (TcpSession    *self,
   switch (frame.type)
     {
     case TCP_RESUMABLE_HELLO:
-      return resumable_handle_hello (self, &frame, error);
+      return tcp_resumable_handle_hello (self, &frame, error);
     case TCP_RESUMABLE_ACK:
       return resumable_handle_ack (self, &frame, error);
     case TCP_RESUMABLE_GOAWAY:
@@ -568,13 +400,13 @@ resumable_message (TcpSession   *self,
 }
 
 const TcpSessionOps tcp_resumable_session_ops = {
-  .attached = resumable_attached,
+  .attached = tcp_resumable_attached,
   .detached = resumable_detached,
   .message = resumable_message,
   .has_more = resumable_has_more,
   .send = resumable_send,
   .leaving = resumable_leaving,
-  .lose = resumable_lose,
+  .lose = tcp_resumable_lose,
   .opened = tcp_resumable_opened,
   .readable = tcp_resumable_readable,
   .flushed = tcp_resumable_flushed,

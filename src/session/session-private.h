@@ -158,6 +158,7 @@ void tcp_session_finish_stream (TcpSession *self,
 void tcp_session_reset_all (TcpSession   *self,
                             const GError *error);
 
+/* resumable-session.c */
 void tcp_resumable_init (TcpSession *self);
 void tcp_resumable_clear (TcpSession *self);
 void tcp_resumable_queue (TcpSession *self,
@@ -168,7 +169,27 @@ void tcp_resumable_settle (TcpSession *self);
 void tcp_resumable_send_ack (TcpSession *self);
 guint32 tcp_resumable_first_window (TcpSession *self);
 
+/* resumable-greeting.c */
+void tcp_resumable_forget_history (TcpSession *self);
+void tcp_resumable_attached (TcpSession *self);
+gboolean tcp_resumable_greeting_timeout (gpointer user_data);
+void tcp_resumable_lose (TcpSession   *self,
+                         const GError *error);
+gboolean tcp_resumable_handle_hello (TcpSession               *self,
+                                     const TcpResumableFrame  *frame,
+                                     GError                  **error);
+
+/* resumable-streams.c and resumable-open.c */
+void tcp_resumable_begin_stream (TcpSession *self,
+                                 TcpStream  *stream);
 void tcp_resumable_begin_streams (TcpSession *self);
+gboolean tcp_resumable_handle_open (TcpSession               *self,
+                                    TcpStream                *stream,
+                                    const TcpResumableFrame  *frame,
+                                    GError                  **error);
+void tcp_resumable_handle_reset (TcpSession              *self,
+                                 TcpStream               *stream,
+                                 const TcpResumableFrame *frame);
 GPtrArray *tcp_resumable_take_unsent_streams (TcpSession *self);
 void tcp_resumable_put_back (TcpSession *self,
                              GPtrArray  *streams);

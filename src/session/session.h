@@ -17,7 +17,7 @@ G_BEGIN_DECLS
  * dials the channel and accepts connections, the gateway the other way about;
  * everything between is here: what all dialects share in session.c and
  * session-streams.c, raw and tagged in plain-session.c, resumable/1 in
- * resumable-session.c and resumable-streams.c.
+ * the files resumable-*.c.
  *
  * Belongs to one thread. The callbacks may do anything, also drop the session. */
 typedef struct _TcpSession TcpSession;

@@ -35,8 +35,11 @@ input_fill (TcpChannel *self)
     }
   else if (n == 0 || !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
     {
-      /* libsoup knows whether this end was due. */
       tcp_channel_input_stop (self);
+      /* A peer that ends without a closing frame does not read any more either. */
+      if (self->phase == TCP_CHANNEL_OPEN)
+        tcp_channel_output_stop (self);
+      /* libsoup knows whether this end was due. */
       tcp_control_stream_end (self->control, error);
       /* What cannot be written is not waited for. */
       tcp_channel_start_deadline (self);

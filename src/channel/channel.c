@@ -76,7 +76,7 @@ on_deadline (gpointer user_data)
 void
 tcp_channel_start_deadline (TcpChannel *self)
 {
-  if (self->deadline != NULL)
+  if (self->deadline != NULL || self->phase == TCP_CHANNEL_CLOSED)
     return;
 
   self->last_progress = g_get_monotonic_time ();

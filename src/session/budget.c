@@ -128,8 +128,10 @@ tcp_budget_share_allows (TcpBudgetShare *self,
 {
   TcpBudget *budget = self->budget;
 
-  if (budget == NULL || budget->used + more <= budget_mark (budget) ||
-      self->held + more <= budget->cap / 4 / budget->shares)
+  if (budget == NULL || budget->used + more <= budget_mark (budget))
+    return TRUE;
+  /* Shares get smaller as there are more, and some may hold more than theirs. */
+  if (budget->used + more <= budget->cap && self->held + more <= budget->cap / 4 / budget->shares)
     return TRUE;
 
   if (!self->waiting)

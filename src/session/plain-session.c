@@ -43,6 +43,8 @@ plain_keep_stream (TcpSession   *self,
                            "the WebSocket to %s broke with up to %" G_GUINT64_FORMAT " bytes on their way (%s), "
                            "so the TCP connection was reset",
                            self->peer, unconfirmed, why->message);
+      /* Nothing comes behind what is missing. */
+      g_queue_clear_full (&self->plain.unsent, (GDestroyNotify) tcp_buffer_unref);
       self->plain.end_code = TCP_CLOSE_RESET;
       tcp_stream_reset (stream, error);
       return;
@@ -99,7 +101,9 @@ static void
 plain_lose (TcpSession   *self,
             const GError *error)
 {
+  self->resumable.losing = TRUE;
   tcp_session_reset_all (self, error);
+  self->resumable.losing = FALSE;
   g_queue_clear_full (&self->plain.unsent, (GDestroyNotify) tcp_buffer_unref);
   g_clear_pointer (&self->plain.closed_ids, tcp_closed_ids_free);
   self->plain = (TcpPlain) { 0 };
@@ -125,12 +129,6 @@ plain_forgotten (TcpSession *self,
 {
   if (self->dialect->multiplexed)
     tcp_closed_ids_add (self->plain.closed_ids, tcp_stream_get_id (stream), tcp_now ());
-}
-
-static void
-plain_closed (TcpSession *self,
-              TcpStream  *stream)
-{
 }
 
 static void
@@ -316,7 +314,6 @@ const TcpSessionOps tcp_plain_session_ops = {
   .flushed = plain_flushed,
   .broken = plain_broken,
   .forgotten = plain_forgotten,
-  .closed = plain_closed,
   .lose = plain_lose,
   .leaving = plain_leaving,
 };

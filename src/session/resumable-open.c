@@ -100,11 +100,19 @@ tcp_resumable_put_back (TcpSession *self,
       TcpStream *stream = streams->pdata[i];
       TcpFlow *flow = tcp_stream_get_flow (stream);
 
-      *flow = (TcpFlow) { .blocked = flow->blocked };
+      /* Whoever gives it credit next, if that is done at all, does not know that it waits. */
+      if (flow->blocked)
+        tcp_session_make_ready (self, stream);
+      *flow = (TcpFlow) { 0 };
       g_hash_table_insert (self->streams, GUINT_TO_POINTER (tcp_stream_get_id (stream)), tcp_stream_ref (stream));
     }
   if (self->closing)
-    tcp_session_reset_all (self, NULL);
+    {
+      g_autoptr (GError) error = NULL;
+
+      error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the session was closed");
+      tcp_session_reset_all (self, error);
+    }
 }
 
 /* Resets */

@@ -267,6 +267,7 @@ resumable_detached (TcpSession   *self,
   g_byte_array_set_size (self->resumable.pieces, 0);
   self->resumable.greeted = FALSE;
   self->resumable.ack_due = FALSE;
+  tcp_timer_set (self->resumable.greeting_timer, -1);
 }
 
 /* Receiving */
@@ -412,5 +413,4 @@ const TcpSessionOps tcp_resumable_session_ops = {
   .flushed = tcp_resumable_flushed,
   .broken = tcp_resumable_broken,
   .forgotten = tcp_resumable_forgotten,
-  .closed = tcp_resumable_closed,
 };

@@ -85,7 +85,8 @@ tcp_resumable_forgotten (TcpSession *self,
   tcp_timer_set (self->pump, 0);
 }
 
-/* Nothing of it is left, also not in its queue. */
+/* Nothing of it is left, also not in its queue. It may have outlived what it was opened
+ * in. */
 void
 tcp_resumable_closed (TcpSession *self,
                       TcpStream  *stream)
@@ -128,7 +129,8 @@ tcp_resumable_acknowledged (TcpSession *self)
   GQueue *ending = &self->resumable.ending;
 
   tcp_session_account (self);
-  for (guint n = g_queue_get_length (ending); n > 0; n--)
+  /* Somebody who hears that one has ended may end the others. */
+  for (guint n = g_queue_get_length (ending); n > 0 && !g_queue_is_empty (ending); n--)
     {
       g_autoptr (TcpStream) stream = g_queue_pop_head (ending);
 

@@ -40,11 +40,9 @@ typedef struct
   void (*broken) (TcpSession   *self,
                   TcpStream    *stream,
                   const GError *error);
-  /* A stream is out of the table, and later its TCP connection is gone. */
+  /* A stream is out of the table. */
   void (*forgotten) (TcpSession *self,
                      TcpStream  *stream);
-  void (*closed) (TcpSession *self,
-                  TcpStream  *stream);
   /* The peer has forgotten the session: all that it knew of is to be reset. */
   void (*lose) (TcpSession   *self,
                 const GError *error);

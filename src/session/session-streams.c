@@ -143,8 +143,7 @@ on_stream_closed (TcpStream    *stream,
     {
       g_hash_table_remove (self->finishing, stream);
     }
-  if (self->ops != NULL)
-    self->ops->closed (self, stream);
+  tcp_resumable_closed (self, stream);
   if (g_queue_remove (&self->ready, stream))
     tcp_stream_unref (stream);
 

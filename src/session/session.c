@@ -103,6 +103,8 @@ tcp_session_restart (TcpSession   *self,
     self->ops->lose (self, error);
   self->ops = NULL;
   self->dialect = NULL;
+  /* Tagged has other ids than resumable, which it may become. */
+  self->next_id |= 1;
   tcp_session_unref (self);
 }
 
@@ -317,6 +319,14 @@ tcp_session_attach (TcpSession *self,
   tcp_session_ref (self);
   if (self->channel != NULL)
     session_supersede (self);
+  /* Somebody who heard what that cost may have closed it. */
+  if (self->closing)
+    {
+      tcp_channel_close (channel, TCP_CLOSE_GOING_AWAY, NULL);
+      tcp_channel_resume (channel);
+      tcp_session_unref (self);
+      return;
+    }
 
   self->channel = tcp_channel_ref (channel);
   self->channel_paused = FALSE;

@@ -157,6 +157,68 @@ class Service:
             connection.sendall(hashlib.sha256(data).digest() + data)
 
 
+class Relay:
+    """The network between a tunnel and a gateway, which can be cut."""
+
+    def __init__(self, url):
+        self.target = ('127.0.0.1', int(re.search(r':(\d+)/', url)[1]))
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.url = 'ws://127.0.0.1:%d/' % self.listener.getsockname()[1]
+        self.condition = threading.Condition()
+        self.connections = []
+        self.accepted = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.cut()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(self.target)
+            except OSError:
+                return
+            with self.condition:
+                self.connections += [near, far]
+                self.accepted += 1
+                self.condition.notify_all()
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=pair, daemon=True).start()
+
+    @staticmethod
+    def _pass(source, sink):
+        try:
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def cut(self):
+        with self.condition:
+            for connection in self.connections:
+                try:
+                    connection.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+            self.connections = []
+
+    def wait_accepted(self, number):
+        with self.condition:
+            if not self.condition.wait_for(lambda: self.accepted >= number, DEADLINE):
+                raise AssertionError(f'{self.accepted} connections, not {number}')
+
+
 def receive(connection, length):
     data = bytearray()
     while len(data) < length:

@@ -12,8 +12,8 @@ import tempfile
 import threading
 import unittest
 
-from support import (Command, Service, TOKEN, dial, exchange, gateway, listening, noise, receive, run,
-                     skip)
+from support import (Command, Relay, Service, TOKEN, dial, exchange, gateway, listening, noise, receive,
+                     run, skip)
 
 FAILED = 1
 USAGE = 2
@@ -24,10 +24,11 @@ class Help(unittest.TestCase):
         options = {
             '': ['connect', 'gateway', 'demo', '--version'],
             'connect': ['--token-file', '--token', 'TCP_TUNNEL_TOKEN', '--listen', '--mode',
-                        '--max-reconnect-attempts', '--reconnect-delay', '--max-reconnect-delay',
+                        '--resumption', '--max-reconnect-attempts', '--reconnect-delay', '--max-reconnect-delay',
                         '--ca', '--header', '--log-level', '--json', '--quiet'],
             'gateway': ['--target', '--listen', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
-                        '--tls-cert', '--tls-key', '--session-timeout', '--log-level'],
+                        '--tls-cert', '--tls-key', '--resumption', '--session-timeout',
+                        '--drain-timeout', '--max-buffered', '--log-level'],
             'demo': ['--keep', '--size'],
         }
         for command, expected in options.items():
@@ -72,6 +73,7 @@ class Usage(unittest.TestCase):
 
     def test_values(self):
         self.check(self.connect('--mode', 'tripled'), "'tripled'", 'singleton', 'multiplexed')
+        self.check(self.connect('--resumption', 'maybe'), "'maybe'", 'auto', 'required', 'off')
         self.check(self.connect('--log-level', 'loud'), "'loud'", 'none', 'debug')
         self.check(self.connect('--reconnect-delay', '-1'), '--reconnect-delay', "'-1'")
         self.check(self.connect('--max-reconnect-attempts', 'many'), "'many'")
@@ -109,6 +111,9 @@ class Usage(unittest.TestCase):
         self.check([*target, '--token', TOKEN, '--tls-cert', 'a'], '--tls-key')
         self.check([*target, '--token', TOKEN, '--tls-cert', '/none', '--tls-key', '/none'], '/none')
         self.check([*target, '--token', TOKEN, '--session-timeout', 'x'], '--session-timeout', "'x'")
+        self.check([*target, '--token', TOKEN, '--drain-timeout', '-1'], '--drain-timeout', "'-1'")
+        self.check([*target, '--token', TOKEN, '--max-buffered', '7'], '--max-buffered', 'from 8')
+        self.check([*target, '--token', TOKEN, '--resumption', 'yes'], '--resumption', 'required')
         self.check(['gateway', '--target', 'nowhere', '--token', TOKEN], 'nowhere')
         self.check([*target, '--token', TOKEN, 'more'], "'more'")
 
@@ -153,6 +158,7 @@ class Token(unittest.TestCase):
                     with Command('connect', url, TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
                         with dial(listening(tunnel)) as connection:
                             self.assertTrue(exchange(connection, noise(1000, 1)))
+                        self.assertEqual(tunnel.stop(), 0)
                     with open(f'/proc/{server.process.pid}/cmdline', encoding='utf-8') as text:
                         self.assertNotIn(TOKEN, text.read())
                     self.assertEqual(server.stop(), 0)
@@ -283,8 +289,41 @@ class Json(unittest.TestCase):
         self.assertEqual(events[-1]['bytes_sent'], 1004)
         self.assertEqual(events[-1]['bytes_received'], 1032)
         self.assertEqual(events[-1]['total_connections'], 1)
+        self.assertEqual((events[-1]['resumes'], events[-1]['bytes_replayed']), (0, 0))
         for event in events:
             self.assertRegex(event['time'], r'^\d{4}-\d\d-\d\dT.*Z$')
+
+    def test_statistics_of_resumption(self):
+        data = noise(1 << 20, 1)
+        with Service() as service:
+            server, url = gateway(service)
+            with server, Relay(url) as relay, \
+                 Command('connect', relay.url, '--json', '--reconnect-delay', '10',
+                         TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
+                def next_statistics(condition):
+                    while True:
+                        event = json.loads(tunnel.line())
+                        if event['event'] == 'statistics' and condition(event):
+                            return event
+
+                first = json.loads(tunnel.line())
+                with dial(('127.0.0.1', first['port'])) as connection:
+                    self.assertTrue(exchange(connection, data))
+                    before = next_statistics(lambda e: e['bytes_received'] == 32 + len(data))
+                    relay.cut()
+                    self.assertTrue(exchange(connection, data))
+                    after = next_statistics(lambda e: e['bytes_received'] == 2 * (32 + len(data)))
+                self.assertEqual(tunnel.stop(), 0)
+                closed = self.events(tunnel)[-1]
+
+        self.assertEqual(before['resumes'], 0)
+        self.assertEqual((after['reconnects'], after['resumes']), (1, 1))
+        self.assertGreater(after['receive_window'], 0)
+        self.assertGreater(after['send_window'], 0)
+        self.assertGreaterEqual(after['retained_bytes'], 0)
+        self.assertGreaterEqual(after['bytes_replayed'], 0)
+        self.assertIn('round_trip_us', after)
+        self.assertEqual((closed['event'], closed['resumes']), ('closed', 1))
 
     def test_failure(self):
         with Service() as service:
@@ -410,6 +449,93 @@ class Failure(unittest.TestCase):
             self.assertTrue(asked.wait(30))
             self.assertEqual(tunnel.stop(), 0)
             done.set()
+
+
+class Resumption(unittest.TestCase):
+    """Who insists on it speaks only with those that can do it."""
+
+    def start(self, *args):
+        server, url = gateway(self.enterContext(Service()), *args)
+        self.enterContext(server)
+        return url
+
+    def check_refused(self, url, resumption, expected):
+        for mode in ('singleton', 'multiplexed'):
+            with self.subTest(mode), \
+                 Command('connect', url, '--mode', mode, '--resumption', resumption,
+                         '--log-level', 'none', TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
+                if mode == 'singleton':
+                    with dial(listening(tunnel)):
+                        reason = tunnel.error_line('^tcp-tunnel connect: ')
+                else:
+                    reason = tunnel.error_line('^tcp-tunnel connect: ')
+                self.assertIn(expected, reason)
+                self.assertEqual(tunnel.wait(), FAILED)
+
+    def test_tunnel_insists(self):
+        self.check_refused(self.start('--resumption', 'off'), 'required', 'resum')
+
+    def test_gateway_insists(self):
+        self.check_refused(self.start('--resumption', 'required'), 'off', '426')
+
+    def check_served(self, gateway_says, tunnel_says):
+        url = self.start('--resumption', gateway_says)
+        with Command('connect', url, '--resumption', tunnel_says,
+                     TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
+            with dial(listening(tunnel)) as connection:
+                self.assertTrue(exchange(connection, noise(1 << 20, 1)))
+            self.assertEqual(tunnel.stop(), 0)
+
+    def test_others(self):
+        for pair in (('required', 'required'), ('required', 'auto'), ('off', 'auto'),
+                     ('off', 'off'), ('auto', 'off'), ('auto', 'required')):
+            with self.subTest(pair):
+                self.check_served(*pair)
+
+
+class Drain(unittest.TestCase):
+    """A gateway that is told to end lets its connections finish, for a while."""
+
+    def start(self, *args):
+        server, url = gateway(self.enterContext(Service()), *args)
+        self.enterContext(server)
+        tunnel = self.enterContext(Command('connect', url, '--max-reconnect-attempts', '0',
+                                           '--log-level', 'none', TCP_TUNNEL_TOKEN=TOKEN))
+        connection = self.enterContext(dial(listening(tunnel)))
+        self.assertTrue(exchange(connection, noise(1000, 1)))
+        return server, connection
+
+    def check_cut(self, connection):
+        with self.assertRaises((ConnectionError, EOFError)):
+            receive(connection, 1)
+
+    def test_finishes(self):
+        server, connection = self.start('--drain-timeout', '600')
+        server.process.send_signal(signal.SIGTERM)
+        server.error_line('no new connections')
+        self.assertTrue(exchange(connection, noise(1 << 20, 2)))
+        self.assertIsNone(server.process.poll())
+        connection.close()
+        self.assertEqual(server.wait(), 0)
+
+    def test_second_signal(self):
+        server, connection = self.start('--drain-timeout', '600')
+        server.process.send_signal(signal.SIGINT)
+        server.error_line('no new connections')
+        server.process.send_signal(signal.SIGTERM)
+        self.assertEqual(server.wait(), 0)
+        self.check_cut(connection)
+
+    def test_time_is_up(self):
+        server, connection = self.start('--drain-timeout', '1')
+        self.assertEqual(server.stop(), 0)
+        self.check_cut(connection)
+
+    def test_not_at_all(self):
+        server, connection = self.start('--drain-timeout', '0')
+        self.assertEqual(server.stop(), 0)
+        self.check_cut(connection)
+        self.assertNotIn('no new connections', ''.join(server.output))
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ import re
 import signal
 import unittest
 
-from support import (Command, Service, Terminal, TOKEN, dial, exchange, gateway, listening, noise,
+from support import (Command, Relay, Service, Terminal, TOKEN, dial, exchange, gateway, listening, noise,
                      receive, run)
 
 
@@ -45,6 +45,23 @@ class OnTerminal(unittest.TestCase):
         for row in filter(None, terminal.screen()):
             self.assertRegex(row, r'^(listening on 127\.0\.0\.1:\d+$|\d\d:\d\d:\d\d (info |warn ) )')
 
+    def test_resumption(self):
+        """A wide terminal has room for it."""
+        relay = self.enterContext(Relay(self.url))
+        with Terminal('connect', relay.url, '--reconnect-delay', '10', columns=200,
+                      TCP_TUNNEL_TOKEN=TOKEN) as terminal:
+            port = int(terminal.expect(r'listening on 127\.0\.0\.1:(\d+)\r')[1])
+            with dial(('127.0.0.1', port)) as connection:
+                self.assertTrue(exchange(connection, noise(1 << 20, 1)))
+                terminal.expect(r'connected  1 open .*  retained [\d.]+ [KM]?i?B'
+                                r'  windows [\d.]+ [KM]?i?B up, [\d.]+ [KM]?i?B down')
+                relay.cut()
+                relay.wait_accepted(2)
+                self.assertTrue(exchange(connection, noise(1 << 20, 2)))
+                terminal.expect(r'connected  1 open .*  resumed 1x, replayed [\d.]+ [KM]?i?B')
+            terminal.process.terminate()
+            self.assertEqual(terminal.wait(), 0)
+
     def test_narrow(self):
         terminal = self.watch(30)
         pieces = [piece for piece in terminal.drawn() if ' open' in piece]
@@ -58,10 +75,19 @@ class OnTerminal(unittest.TestCase):
 
 
 class Demo(unittest.TestCase):
-    ROWS = ['data up', 'data down', 'data both ways', 'same connection']
+    ROWS = ['data up', 'data down', 'data both ways', 'a line now and then', 'same connection']
 
     def check_text(self, text):
         self.assertLessEqual(max(map(len, text)), 80)
+        whole = '\n'.join(text)
+        self.assertRegex(whole, r'(?m)^  cut 1 at \d+ %  disconnected, reconnecting, connecting, connected in ')
+        self.assertRegex(whole, r'(?m)^  cut 1 at \d+ %  reconnecting, connecting, connected in ')
+        counts = re.findall(r'(?m)^ +(\d+) cuts, resumed (\d+) times, .* sent again$', whole)
+        self.assertEqual(len(counts), 3)
+        for cuts, resumes in counts:
+            self.assertGreater(int(cuts), 0)
+            self.assertGreater(int(resumes), 0)
+        self.assertRegex(whole, r'(?m)^  typing +\d+ lines, each came back: ')
         for row in self.ROWS:
             self.assertRegex('\n'.join(text), rf'(?m)^  {row}.* held$')
         self.assertIn('All held.', text)

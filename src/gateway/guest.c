@@ -293,7 +293,7 @@ tcp_guest_new (const TcpGatewaySettings *settings,
 
   self->settings = settings;
   self->raw = options.dialect == &tcp_dialect_raw;
-  self->session_id = g_strdup (request->multiplexed && !request->resumable ? NULL : request->session_id);
+  self->session_id = g_strdup (tcp_request_get_session (request));
   self->principal = g_strdup (request->principal);
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);

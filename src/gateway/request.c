@@ -105,3 +105,11 @@ tcp_request_parse (const char *query,
   self->session_id = g_strdup (session_id);
   return g_steal_pointer (&self);
 }
+
+/* What a session can come back for. limrun's multiplexed connections do not outlive
+ * their WebSocket. */
+const char *
+tcp_request_get_session (const TcpRequest *self)
+{
+  return self->multiplexed && !self->resumable ? NULL : self->session_id;
+}

@@ -29,6 +29,7 @@ gboolean tcp_refuse (TcpRefusal *self,
                      guint       status,
                      const char *format,
                      ...) G_GNUC_PRINTF (3, 4);
+const char *tcp_request_get_session (const TcpRequest *self);
 TcpRequest *tcp_request_parse (const char *query,
                                TcpRefusal *refusal);
 

@@ -1,48 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "gateway/server.h"
+#include "gateway/server-private.h"
 
-#include <libsoup/soup.h>
-#include <string.h>
 #include "base/listen.h"
 #include "base/source.h"
 #include "base/tsan.h"
-#include "base/worker.h"
-#include "channel/group.h"
-#include "gateway/door.h"
-#include "gateway/guest.h"
-#include "gateway/request.h"
-#include "session/budget.h"
 
 /* How many sessions that have ended are remembered, to tell clients that come back. */
 #define MAX_GONE 4096
-
-struct _TcpServer
-{
-  gatomicrefcount refs;
-  TcpWorker *worker;
-  TcpGatewaySettings *settings;
-  TcpAccess *access;
-  TcpLog *log;
-  TcpStatus *status;
-  TcpEventQueue *events;
-
-  /* From here on only touched on the I/O thread. */
-  GCancellable *resolving;
-  SoupServer *soup;
-  TcpDoor *door;
-  TcpChannelGroup *channels;
-  TcpBudget *budget;
-  GHashTable *guests;   /* set of TcpGuest */
-  GHashTable *sessions; /* id → TcpGuest, of those that have an id */
-  GHashTable *gone;     /* set of ids */
-  GQueue gone_order;    /* of ids, the oldest first; owned by the set */
-  gboolean started;
-  gboolean draining;
-  GArray *drains; /* ids of those who wait for it */
-  GSource *drain_deadline;
-  gboolean closed;
-};
 
 /* A client without a connection, which may stay for ever, is not waited for. From the top
  * of the main loop: guests are in the middle of something. */
@@ -120,19 +85,11 @@ static const TcpGuestCallbacks guest_callbacks = {
   .ended = on_guest_ended,
 };
 
-/* What a session can come back for. limrun's multiplexed connections do not outlive
- * their WebSocket. */
-static const char *
-request_session (TcpRequest *request)
+TcpGuest *
+tcp_server_find_or_add_guest (TcpServer  *self,
+                              TcpRequest *request)
 {
-  return request->multiplexed && !request->resumable ? NULL : request->session_id;
-}
-
-static TcpGuest *
-server_find_or_add_guest (TcpServer  *self,
-                          TcpRequest *request)
-{
-  const char *id = request_session (request);
+  const char *id = tcp_request_get_session (request);
   TcpGuest *guest = id != NULL ? g_hash_table_lookup (self->sessions, id) : NULL;
 
   if (guest != NULL)
@@ -143,191 +100,6 @@ server_find_or_add_guest (TcpServer  *self,
   if (id != NULL)
     g_hash_table_insert (self->sessions, (char *) tcp_guest_get_session_id (guest), guest);
   return guest;
-}
-
-/* HTTP */
-
-static gboolean
-server_check_session (TcpServer  *self,
-                      TcpRequest *request,
-                      TcpRefusal *refusal)
-{
-  const char *id = request_session (request);
-  TcpGuest *guest = id != NULL ? g_hash_table_lookup (self->sessions, id) : NULL;
-
-  if (guest != NULL && !tcp_guest_has_ended (guest) && tcp_guest_is_resumable (guest) != request->resumable)
-    return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session cannot go on in another protocol.");
-  if (guest != NULL && !tcp_guest_has_ended (guest))
-    return strcmp (tcp_guest_get_principal (guest), request->principal) == 0 ||
-           tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
-  if (id != NULL && (guest != NULL || g_hash_table_contains (self->gone, id)))
-    return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session has ended.");
-  if (self->draining)
-    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
-  if (g_hash_table_size (self->guests) >= self->settings->max_connections)
-    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "There are too many clients; try again later.");
-
-  return TRUE;
-}
-
-static gboolean
-server_negotiate (TcpServer          *self,
-                  TcpRequest         *request,
-                  SoupMessageHeaders *headers,
-                  TcpRefusal         *refusal)
-{
-  gboolean offered = tcp_resumable_is_offered (soup_message_headers_get_list (headers, TCP_RESUMABLE_HEADER));
-
-  request->resumable = offered && self->settings->resumption != TCP_TUNNEL_RESUMPTION_OFF;
-  if (!request->resumable && self->settings->resumption == TCP_TUNNEL_RESUMPTION_REQUIRED)
-    return tcp_refuse (refusal, 426, "Sessions have to be resumable here: %s: %s is missing.", TCP_RESUMABLE_HEADER,
-                       TCP_RESUMABLE_NAME);
-  if (request->resumable && request->session_id == NULL)
-    return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A session that is to be resumable needs a sessionId.");
-
-  return TRUE;
-}
-
-/* Whether a WebSocket may be opened; if not, why. */
-static TcpRequest *
-server_examine (TcpServer         *self,
-                SoupServerMessage *message,
-                TcpRefusal        *refusal)
-{
-  GUri *uri = soup_server_message_get_uri (message);
-  SoupMessageHeaders *headers = soup_server_message_get_request_headers (message);
-  const char *principal;
-  g_autoptr (TcpRequest) request = NULL;
-
-  if (self->settings->path != NULL && strcmp (g_uri_get_path (uri), self->settings->path) != 0)
-    {
-      tcp_refuse (refusal, SOUP_STATUS_NOT_FOUND, "There is nothing at this path.");
-      return NULL;
-    }
-  principal = tcp_access_find_header (self->access, soup_message_headers_get_one (headers, "Authorization"));
-  if (principal == NULL)
-    {
-      tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "A valid bearer token is needed.");
-      return NULL;
-    }
-  if (strcmp (soup_server_message_get_method (message), "GET") != 0 ||
-      soup_message_headers_get_content_length (headers) > 0 ||
-      soup_message_headers_get_encoding (headers) == SOUP_ENCODING_CHUNKED)
-    {
-      tcp_refuse (refusal, SOUP_STATUS_METHOD_NOT_ALLOWED, "Only GET without a body is understood here.");
-      return NULL;
-    }
-  if (!soup_message_headers_header_contains (headers, "Upgrade", "websocket"))
-    {
-      tcp_refuse (refusal, 426, "This is a TCP tunnel: it wants a WebSocket.");
-      return NULL;
-    }
-
-  request = tcp_request_parse (g_uri_get_query (uri), refusal);
-  if (request == NULL)
-    return NULL;
-  request->principal = g_strdup (principal);
-  if (!server_negotiate (self, request, headers, refusal) || !server_check_session (self, request, refusal))
-    return NULL;
-
-  return g_steal_pointer (&request);
-}
-
-static void
-answer (SoupServerMessage *message,
-        TcpRefusal        *refusal)
-{
-  SoupMessageHeaders *headers = soup_server_message_get_response_headers (message);
-  g_autofree char *body = g_strconcat (refusal->text, "\n", NULL);
-
-  if (refusal->status == SOUP_STATUS_UNAUTHORIZED)
-    soup_message_headers_replace (headers, "WWW-Authenticate", "Bearer");
-  if (refusal->status == SOUP_STATUS_METHOD_NOT_ALLOWED)
-    soup_message_headers_replace (headers, "Allow", "GET");
-  if (refusal->status == 426)
-    soup_message_headers_replace (headers, "Upgrade", "websocket");
-  if (refusal->status == SOUP_STATUS_SERVICE_UNAVAILABLE)
-    soup_message_headers_replace (headers, "Retry-After", "5");
-  soup_server_message_set_status (message, refusal->status, refusal->status == 426 ? "Upgrade Required" : NULL);
-  soup_server_message_set_response (message, "text/plain; charset=utf-8", SOUP_MEMORY_COPY, body, strlen (body));
-}
-
-/* When the headers are there: a body of a stranger is not waited for. */
-static void
-on_headers (SoupServer        *soup,
-            SoupServerMessage *message,
-            const char        *path,
-            GHashTable        *query,
-            gpointer           user_data)
-{
-  TcpServer *self = user_data;
-  g_auto (TcpRefusal) refusal = { 0 };
-  TcpRequest *request = server_examine (self, message, &refusal);
-
-  if (request == NULL)
-    {
-      tcp_log_info (self->log, "a request from %s was answered %u: %s", soup_server_message_get_remote_host (message),
-                    refusal.status, refusal.text);
-      answer (message, &refusal);
-      return;
-    }
-
-  g_object_set_data_full (G_OBJECT (message), "tcp-request", request, (GDestroyNotify) tcp_request_free);
-}
-
-static void
-on_upgraded (SoupServerMessage *message,
-             gpointer           user_data)
-{
-  TcpServer *self = user_data;
-  TcpRequest *request = g_object_get_data (G_OBJECT (message), "tcp-request");
-  g_autoptr (SoupServerMessage) kept G_GNUC_UNUSED = g_object_ref (message);
-  g_autoptr (GUri) uri = g_uri_ref (soup_server_message_get_uri (message));
-  g_autoptr (GSocket) socket = tcp_door_admit (self->door, message);
-  g_autoptr (GIOStream) stream = soup_server_message_steal_connection (message);
-  g_autoptr (TcpChannel) channel = NULL;
-  TcpChannelOptions options = {
-    .uri = uri,
-    .socket = socket,
-    .plain = self->settings->tls_certificate == NULL,
-    .keepalive_interval = self->settings->keepalive_interval,
-    .keepalive_timeout = self->settings->keepalive_timeout,
-    .log = self->log,
-    .group = self->channels,
-  };
-  g_auto (TcpRefusal) refusal = { 0 };
-
-  channel = tcp_channel_new (stream, &options);
-  /* The session may have ended, or another have begun, since the headers came. */
-  if (!server_check_session (self, request, &refusal))
-    {
-      tcp_channel_close (channel, TCP_CLOSE_GOING_AWAY, refusal.text);
-      tcp_channel_resume (channel);
-      return;
-    }
-
-  tcp_log_info (self->log, "the client %s is connected (%s%s)", request->principal,
-                request->multiplexed ? "multiplexed" : "singleton", request->resumable ? ", resumable" : "");
-  tcp_guest_attach (server_find_or_add_guest (self, request), channel);
-}
-
-static void
-on_request (SoupServer        *soup,
-            SoupServerMessage *message,
-            const char        *path,
-            GHashTable        *query,
-            gpointer           user_data)
-{
-  TcpRequest *request = g_object_get_data (G_OBJECT (message), "tcp-request");
-
-  /* If not, libsoup has set the answer. No subprotocol and no extension is offered. */
-  if (!soup_websocket_server_process_handshake (message, NULL, NULL, NULL, NULL))
-    return;
-
-  if (request->resumable)
-    soup_message_headers_replace (soup_server_message_get_response_headers (message), TCP_RESUMABLE_HEADER,
-                                  TCP_RESUMABLE_NAME);
-  g_signal_connect (message, "wrote-informational", G_CALLBACK (on_upgraded), user_data);
 }
 
 /* Start and end */
@@ -434,8 +206,8 @@ server_do_start (gpointer data)
   self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
   self->gone = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->soup = soup_server_new ("server-header", "libtcptunnel/" TCP_TUNNEL_VERSION, NULL);
-  soup_server_add_early_handler (self->soup, NULL, on_headers, self, NULL);
-  soup_server_add_handler (self->soup, NULL, on_request, self, NULL);
+  soup_server_add_early_handler (self->soup, NULL, tcp_server_on_headers, self, NULL);
+  soup_server_add_handler (self->soup, NULL, tcp_server_on_request, self, NULL);
 
   self->door = tcp_door_new (self->soup, self->settings->tls_certificate, self->settings->connect_timeout,
                              self->channels, self->log);

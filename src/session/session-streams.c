@@ -227,13 +227,18 @@ session_next_id (TcpSession *self)
 }
 
 /* Also those count that only have to empty their queue: it may be long. But those do not
- * of which we wait to hear that they are over: the peer may know it by now. */
+ * that are through with it, and of which we wait to hear that they are over: the peer may
+ * know it by now. */
 gboolean
 tcp_session_is_crowded (TcpSession *self)
 {
   guint n = g_hash_table_size (self->streams) + g_hash_table_size (self->finishing);
 
-  return n - g_queue_get_length (&self->resumable.ending) >= self->max_streams;
+  for (GList *l = self->resumable.ending.head; l != NULL; l = l->next)
+    if (tcp_stream_get_queued (l->data) == 0)
+      n--;
+
+  return n >= self->max_streams;
 }
 
 /* Not if there are too many, nor if that which former ones have left to be said does

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <libsoup/soup.h>
+#include "base/worker.h"
+#include "channel/group.h"
+#include "gateway/door.h"
+#include "gateway/guest.h"
+#include "gateway/request.h"
+#include "gateway/server.h"
+#include "session/budget.h"
+
+G_BEGIN_DECLS
+
+struct _TcpServer
+{
+  gatomicrefcount refs;
+  TcpWorker *worker;
+  TcpGatewaySettings *settings;
+  TcpAccess *access;
+  TcpLog *log;
+  TcpStatus *status;
+  TcpEventQueue *events;
+
+  /* From here on only touched on the I/O thread. */
+  GCancellable *resolving;
+  SoupServer *soup;
+  TcpDoor *door;
+  TcpChannelGroup *channels;
+  TcpBudget *budget;
+  GHashTable *guests;   /* set of TcpGuest */
+  GHashTable *sessions; /* id → TcpGuest, of those that have an id */
+  GHashTable *gone;     /* set of ids */
+  GQueue gone_order;    /* of ids, the oldest first; owned by the set */
+  gboolean started;
+  gboolean draining;
+  GArray *drains; /* ids of those who wait for it */
+  GSource *drain_deadline;
+  gboolean closed;
+};
+
+TcpGuest *tcp_server_find_or_add_guest (TcpServer  *self,
+                                        TcpRequest *request);
+
+/* handshake.c */
+void tcp_server_on_headers (SoupServer        *soup,
+                            SoupServerMessage *message,
+                            const char        *path,
+                            GHashTable        *query,
+                            gpointer           user_data);
+void tcp_server_on_request (SoupServer        *soup,
+                            SoupServerMessage *message,
+                            const char        *path,
+                            GHashTable        *query,
+                            gpointer           user_data);
+
+G_END_DECLS

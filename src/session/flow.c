@@ -33,9 +33,9 @@ tcp_flow_is_due (TcpFlow *self,
   return !self->fin_received && flow_used (self, queued) >= MAX (1, self->window / 2);
 }
 
-/* How much credit the peer gets: what it has used, and, if that went at a pace which
- * would use up the window within two round trips, as much again as the window was, up
- * to @growth. */
+/* How much credit the peer gets: what it has used, and, if at that pace two round trips
+ * would take more than the window, what is missing, but no more than the window was, nor
+ * than @growth. As much fills the path, while only half of it can pile up on the way. */
 guint32
 tcp_flow_give (TcpFlow *self,
                gsize    queued,
@@ -44,12 +44,11 @@ tcp_flow_give (TcpFlow *self,
                gint64   now)
 {
   guint32 used = flow_used (self, queued);
-  gint64 elapsed = MIN (now - self->epoch, G_TIME_SPAN_HOUR);
-  guint32 more = 0;
+  gint64 elapsed = CLAMP (now - self->epoch, 1, G_TIME_SPAN_HOUR);
+  gint64 wanted = MIN (2 * round_trip, G_TIME_SPAN_HOUR) * used / elapsed;
+  gint64 more = MIN (wanted, TCP_FLOW_MAX_WINDOW) - self->window;
 
-  if (elapsed * self->window < 2 * round_trip * used)
-    more = MIN (MIN (self->window, growth), TCP_FLOW_MAX_WINDOW - MIN (self->window, TCP_FLOW_MAX_WINDOW));
-
+  more = CLAMP (more, 0, MIN (self->window, growth));
   self->epoch = now;
   self->window += more;
   self->granted += used + more;

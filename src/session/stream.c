@@ -247,7 +247,7 @@ tcp_stream_read (TcpStream  *self,
     buffer->length = n;
   if (n == 0)
     self->input_ended = TRUE;
-  else if (code != EAGAIN && code != EWOULDBLOCK)
+  else if (n < 0 && code != EAGAIN && code != EWOULDBLOCK)
     g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
 
   return n;

@@ -276,10 +276,12 @@ client_read_stream_at (const char *where,
 }
 
 void
-client_echo_stream_at (const char *where,
-                       int fd,
+client_pass_stream_at (const char *where,
+                       int from,
+                       int to,
                        guint64 size,
-                       guint32 seed)
+                       guint32 seed,
+                       guint64 offset)
 {
   gint64 deadline = test_deadline ();
   guint64 sent = 0;
@@ -287,22 +289,33 @@ client_echo_stream_at (const char *where,
 
   while (received < size)
     {
-      short events = POLLIN | (sent < size ? POLLOUT : 0);
-      short ready = wait_for (fd, events, test_remaining_ms (deadline));
+      struct pollfd polls[] = {
+        { .fd = from, .events = sent < size ? POLLOUT : 0 },
+        { .fd = to, .events = POLLIN },
+      };
 
-      if (ready == 0)
+      if (poll (polls, G_N_ELEMENTS (polls), test_remaining_ms (deadline)) == 0)
         test_fail (where, "the deadline passed with %" G_GUINT64_FORMAT " sent and %" G_GUINT64_FORMAT " received", sent, received);
-      if (ready & POLLIN)
-        received += read_piece (where, fd, size - received, seed, received, deadline);
-      else if (ready & POLLOUT)
+      if (polls[1].revents & POLLIN)
+        received += read_piece (where, to, size - received, seed, offset + received, deadline);
+      else if (polls[0].revents & POLLOUT)
         {
-          gssize count = send_piece (fd, size - sent, seed, sent);
+          gssize count = send_piece (from, size - sent, seed, offset + sent);
 
           sent += MAX (count, 0);
         }
-      else
+      else if (polls[0].revents != 0 || polls[1].revents != 0)
         test_fail (where, "the connection broke with %" G_GUINT64_FORMAT " sent and %" G_GUINT64_FORMAT " received", sent, received);
     }
+}
+
+void
+client_echo_stream_at (const char *where,
+                       int fd,
+                       guint64 size,
+                       guint32 seed)
+{
+  client_pass_stream_at (where, fd, fd, size, seed, 0);
 }
 
 guint64
@@ -322,6 +335,27 @@ client_blast (int fd,
     }
 
   return sent;
+}
+
+gsize
+client_push (int fd,
+             const void *data,
+             gsize length,
+             guint quiet_ms)
+{
+  const guint8 *next = data;
+  gsize pushed = 0;
+
+  while (pushed < length && wait_for (fd, POLLOUT, test_scaled_ms (quiet_ms)) != 0)
+    {
+      gssize count = send (fd, next + pushed, length - pushed, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+      if (count < 0 && errno != EAGAIN)
+        break;
+      pushed += MAX (count, 0);
+    }
+
+  return pushed;
 }
 
 void

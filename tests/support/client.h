@@ -18,6 +18,7 @@ G_BEGIN_DECLS
 #define client_round_trip(fd, text) client_round_trip_at (G_STRLOC, fd, text)
 #define client_send_stream(fd, size, seed, offset) client_send_stream_at (G_STRLOC, fd, size, seed, offset)
 #define client_read_stream(fd, size, seed, offset) client_read_stream_at (G_STRLOC, fd, size, seed, offset)
+#define client_pass_stream(from, to, size, seed, offset) client_pass_stream_at (G_STRLOC, from, to, size, seed, offset)
 #define client_echo_stream(fd, size, seed) client_echo_stream_at (G_STRLOC, fd, size, seed)
 
 int client_connect_at (const char *where,
@@ -59,7 +60,14 @@ void client_read_stream_at (const char *where,
                             guint64 size,
                             guint32 seed,
                             guint64 offset);
-/* Both directions at once against an echo. */
+/* Writing at one end of a way and reading at the other at once. */
+void client_pass_stream_at (const char *where,
+                            int from,
+                            int to,
+                            guint64 size,
+                            guint32 seed,
+                            guint64 offset);
+/* The same against an echo. */
 void client_echo_stream_at (const char *where,
                             int fd,
                             guint64 size,
@@ -69,6 +77,12 @@ void client_echo_stream_at (const char *where,
 guint64 client_blast (int fd,
                       guint64 limit,
                       guint quiet_ms);
+
+/* The same with these bytes. */
+gsize client_push (int fd,
+                   const void *data,
+                   gsize length,
+                   guint quiet_ms);
 
 void client_set_receive_buffer (int fd,
                                 int size);

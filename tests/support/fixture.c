@@ -48,6 +48,13 @@ fixture_new (Target *target,
   fixture->tunnel = test_tunnel_new (NULL, mode);
   fixture->recorder = recorder_new (fixture->tunnel);
 
+  if (flags & FIXTURE_RESUMABLE)
+    g_object_set (fixture->tunnel,
+                  "resumption", TCP_TUNNEL_RESUMPTION_REQUIRED,
+                  "max-reconnect-attempts", 100000,
+                  NULL);
+  else
+    tcp_tunnel_set_resumption (fixture->tunnel, TCP_TUNNEL_RESUMPTION_OFF);
   if (flags & FIXTURE_TLS)
     {
       tcp_gateway_set_tls_certificate (fixture->gateway, test_certificate ());
@@ -82,7 +89,7 @@ fixture_start_gateway (Fixture *fixture)
   tcp_gateway_start (fixture->gateway, NULL, &error);
   g_assert_no_error (error);
 
-  port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (fixture->gateway));
+  port = fixture_get_gateway_port (fixture);
   if (fixture->proxy != NULL)
     {
       fault_proxy_set_gateway (fixture->proxy, port);
@@ -106,6 +113,12 @@ guint16
 fixture_get_port (Fixture *fixture)
 {
   return test_tunnel_get_port (fixture->tunnel);
+}
+
+guint16
+fixture_get_gateway_port (Fixture *fixture)
+{
+  return g_inet_socket_address_get_port (tcp_gateway_get_local_address (fixture->gateway));
 }
 
 int

@@ -18,7 +18,8 @@ G_BEGIN_DECLS
 #define TEST_TOKEN "correct-horse-battery-staple"
 
 /* A gateway, a fault proxy if wanted, and a tunnel. Between fixture_new () and fixture_start ()
- * any property of theirs may be set; reconnects are quick unless that says otherwise. */
+ * any property of theirs may be set; reconnects are quick unless that says otherwise. They speak
+ * raw or tagged, or, if that is asked for, resumable/1, and then the tunnel never gives up. */
 typedef struct
 {
   TcpGateway *gateway;
@@ -32,6 +33,7 @@ typedef enum
   FIXTURE_PLAIN = 0,
   FIXTURE_PROXY = 1 << 0,
   FIXTURE_TLS = 1 << 1,
+  FIXTURE_RESUMABLE = 1 << 2,
 } FixtureFlags;
 
 /* The target stays the caller's and has to outlive the fixture. */
@@ -43,6 +45,7 @@ void fixture_free (Fixture *fixture);
 void fixture_start_gateway (Fixture *fixture);
 void fixture_start (Fixture *fixture);
 guint16 fixture_get_port (Fixture *fixture);
+guint16 fixture_get_gateway_port (Fixture *fixture);
 
 /* A client on a singleton tunnel whose WebSocket is open on return. */
 int fixture_connect (Fixture *fixture);

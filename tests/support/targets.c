@@ -31,6 +31,7 @@ struct _Target
   guint16 port;
   int listen_fd;
   int quit_fd;
+  int waiting[8]; /* in the queue of one that does not answer */
   GThread *thread;
 
   Monitor monitor;
@@ -124,7 +125,7 @@ behave_as_echo (Peer *peer)
 }
 
 static void
-behave_as_sink (Peer *peer)
+read_to_end (Peer *peer)
 {
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autofree guint8 *data = g_malloc (CHUNK);
@@ -140,7 +141,13 @@ behave_as_sink (Peer *peer)
 }
 
 static void
-behave_as_source (Peer *peer)
+behave_as_sink (Peer *peer)
+{
+  read_to_end (peer);
+}
+
+static gboolean
+write_stream (Peer *peer)
 {
   g_autofree guint8 *data = g_malloc (CHUNK);
 
@@ -150,14 +157,29 @@ behave_as_source (Peer *peer)
 
       test_fill (data, length, peer->target->seed, offset);
       if (!peer_write (peer, data, length))
-        return;
+        return FALSE;
       offset += length;
     }
 
+  return TRUE;
+}
+
+static void
+behave_as_source (Peer *peer)
+{
+  if (!write_stream (peer))
+    return;
+
   /* Closing with unread bytes would reset the connection and lose what is under way. */
   shutdown (peer->fd, SHUT_WR);
-  while (peer_read (peer, data, CHUNK) > 0)
-    ;
+  read_to_end (peer);
+}
+
+static void
+behave_as_answer (Peer *peer)
+{
+  read_to_end (peer);
+  write_stream (peer);
 }
 
 static void
@@ -318,6 +340,17 @@ target_new_source (guint64 size,
 }
 
 Target *
+target_new_answer (guint64 size,
+                   guint32 seed)
+{
+  Target *target = target_new (behave_as_answer);
+
+  target->size = size;
+  target->seed = seed;
+  return target_run (target);
+}
+
+Target *
 target_new_mute (void)
 {
   return target_run (target_new (behave_as_mute));
@@ -347,6 +380,41 @@ target_new_refusing (void)
   return target_new (NULL);
 }
 
+Target *
+target_new_silent (void)
+{
+  Target *target = target_new (NULL);
+
+  g_assert_no_errno (listen (target->listen_fd, 0));
+  for (guint i = 0; i < G_N_ELEMENTS (target->waiting); i++)
+    target->waiting[i] = socket_start_connect (target->port);
+  return target;
+}
+
+Target *
+target_new_manual (void)
+{
+  Target *target = target_new (NULL);
+
+  g_assert_no_errno (listen (target->listen_fd, SOMAXCONN));
+  return target;
+}
+
+int
+target_accept_at (const char *where,
+                  Target *target)
+{
+  struct pollfd poll_fd = { .fd = target->listen_fd, .events = POLLIN };
+  int fd;
+
+  if (poll (&poll_fd, 1, test_remaining_ms (test_deadline ())) != 1)
+    test_fail (where, "the deadline passed: nobody connected to the target");
+  fd = accept4 (target->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  g_assert_cmpint (fd, >=, 0);
+
+  return fd;
+}
+
 void
 target_free (Target *target)
 {
@@ -364,6 +432,9 @@ target_free (Target *target)
   monitor_leave (&target->monitor);
 
   g_ptr_array_unref (target->peers);
+  for (guint i = 0; i < G_N_ELEMENTS (target->waiting); i++)
+    if (target->waiting[i] > 0)
+      close (target->waiting[i]);
   close (target->listen_fd);
   close (target->quit_fd);
   g_free (target->digest);

@@ -23,8 +23,11 @@ typedef struct
 Target *target_new_echo (void);
 /* Reads until the end and digests it; then closes. */
 Target *target_new_sink (void);
-/* Sends @size bytes of test_fill (@seed), then closes. */
+/* Sends @size bytes of test_fill (@seed), then its end, and reads on as a sink. */
 Target *target_new_source (guint64 size,
+                           guint32 seed);
+/* Reads until the end as a sink; only then sends @size bytes of test_fill (@seed), and closes. */
+Target *target_new_answer (guint64 size,
                            guint32 seed);
 /* Accepts and never reads. */
 Target *target_new_mute (void);
@@ -34,14 +37,23 @@ Target *target_new_banner (const char *banner);
 Target *target_new_reset_after (guint64 bytes);
 /* A port on which nobody listens. */
 Target *target_new_refusing (void);
+/* A port that does not answer, because its queue is full. */
+Target *target_new_silent (void);
+/* Does nothing by itself: target_accept () gives its connections to the test. */
+Target *target_new_manual (void);
 
 void target_free (Target *target);
 guint16 target_get_port (Target *target);
 char *target_get_address (Target *target);
 
 TargetCounters target_get_counters (Target *target);
-/* SHA-256 of what the sink read on the connection that ended last. */
+/* SHA-256 of what was read on the connection whose end was read last. */
 char *target_get_digest (Target *target);
+
+/* The next connection of a manual target. It is the caller's, for the functions of client.h. */
+#define target_accept(target) target_accept_at (G_STRLOC, target)
+int target_accept_at (const char *where,
+                      Target *target);
 
 /* Ends all current connections with a reset. */
 void target_reset_all (Target *target);

@@ -4,6 +4,7 @@
  * that uses it worthless. */
 
 #include "fixture.h"
+#include "resumable-peer.h"
 
 #include <errno.h>
 
@@ -247,6 +248,59 @@ test_targets (void)
   g_assert_cmpint (client_try_connect (target_get_port (refusing), &fd), ==, ECONNREFUSED);
 }
 
+static void
+test_half_closing_targets (void)
+{
+  g_autoptr (Target) answer = target_new_answer (100000, 3);
+  g_autoptr (Target) source = target_new_source (10, 1);
+  g_autoptr (Target) manual = target_new_manual ();
+  g_autofree char *expected = test_digest (50000, 2);
+  g_autofree char *heard = NULL;
+  g_autofree char *heard_by_source = NULL;
+  int fd, far;
+
+  fd = client_connect (target_get_port (answer));
+  client_send_stream (fd, 50000, 2, 0);
+  g_assert_true (target_wait_bytes_in (answer, 50000));
+  g_assert_cmpuint (target_get_counters (answer).bytes_out, ==, 0);
+  client_finish (fd);
+  client_read_stream (fd, 100000, 3, 0);
+  client_expect_eof (fd);
+  client_close (fd);
+  heard = target_get_digest (answer);
+  g_assert_cmpstr (heard, ==, expected);
+
+  fd = client_connect (target_get_port (source));
+  client_expect_eof (fd);
+  client_send_stream (fd, 50000, 2, 0);
+  client_close (fd);
+  g_assert_true (target_wait_bytes_in (source, 50000));
+  g_assert_true (target_wait_open (source, 0));
+  heard_by_source = target_get_digest (source);
+  g_assert_cmpstr (heard_by_source, ==, expected);
+
+  fd = client_connect (target_get_port (manual));
+  far = target_accept (manual);
+  client_pass_stream (fd, far, 8 << 20, 4, 0);
+  client_pass_stream (far, fd, 8 << 20, 5, 0);
+  client_close (far);
+  client_expect_eof (fd);
+  client_close (fd);
+}
+
+static void
+test_silent_target (void)
+{
+  g_autoptr (Target) target = target_new_silent ();
+  g_autoptr (GSocketClient) client = g_socket_client_new ();
+  g_autofree char *address = target_get_address (target);
+  g_autoptr (GError) error = NULL;
+
+  g_socket_client_set_timeout (client, 1);
+  g_assert_null (g_socket_client_connect_to_host (client, address, 0, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+}
+
 static guint16
 stub_port (HttpStub *stub)
 {
@@ -293,6 +347,46 @@ test_http_stub (void)
   g_assert_cmpstr (parameter, ==, "c d");
 }
 
+static gpointer
+welcome (gpointer user_data)
+{
+  resumable_server_welcome (user_data);
+  return NULL;
+}
+
+/* Both of them with each other. */
+static void
+test_resumable_peers (void)
+{
+  g_autoptr (ResumablePeer) server = resumable_server_new ();
+  g_autoptr (ResumablePeer) client = resumable_client_new (server->port, TEST_TOKEN, TRUE);
+  ResumableFrame frame;
+  GThread *thread;
+
+  server->hello.instance = G_GUINT64_CONSTANT (0x0102030405060708);
+  thread = g_thread_new ("server", welcome, server);
+  resumable_client_connect (client);
+  resumable_say_hello (client);
+  g_thread_join (thread);
+  g_assert_cmpuint (client->heard.instance, ==, server->hello.instance);
+  g_assert_cmpuint (server->heard.instance, ==, 0);
+  g_assert_cmpuint (server->heard.window, ==, client->hello.window);
+
+  resumable_send (client, RESUMABLE_OPEN, 0xfffffffd, NULL, 0);
+  resumable_expect (server, RESUMABLE_OPEN, 0xfffffffd);
+  resumable_send_stream (server, 0xfffffffd, 60000, 1, 0);
+  g_assert_cmpuint (resumable_expect (client, RESUMABLE_DATA, 0xfffffffd).length, ==, 60000);
+  resumable_send_ack (client, client->taken);
+  resumable_expect_confirmed (server);
+  resumable_send_window (client, 0xfffffffd, 77);
+  frame = resumable_expect (server, RESUMABLE_WINDOW, 0xfffffffd);
+  g_assert_cmpuint (resumable_get_u32 (&frame), ==, 77);
+  resumable_send_code (server, RESUMABLE_RESET, 0xfffffffd, RESUMABLE_RESET_LIMIT, "why");
+  resumable_expect_reset (client, 0xfffffffd, RESUMABLE_RESET_LIMIT);
+  g_assert_cmpuint (client->taken, ==, 2);
+  g_assert_cmpuint (client->sent, ==, 2);
+}
+
 static void
 test_certificates (void)
 {
@@ -318,6 +412,9 @@ main (int argc,
   g_test_add_func ("/support/proxy/half-open", test_proxy_half_open);
   g_test_add_func ("/support/proxy/cut-after", test_proxy_cut_after);
   g_test_add_func ("/support/targets", test_targets);
+  g_test_add_func ("/support/half-closing-targets", test_half_closing_targets);
+  g_test_add_func ("/support/silent-target", test_silent_target);
+  g_test_add_func ("/support/resumable-peers", test_resumable_peers);
   g_test_add_func ("/support/http-stub", test_http_stub);
   g_test_add_func ("/support/certificates", test_certificates);
 

@@ -193,9 +193,11 @@ ws_send_close (int fd,
 
 static GBytes *
 receive_frame (int fd,
+               gboolean masked,
                guint *opcode)
 {
   g_autofree guint8 *payload = NULL;
+  guint8 mask[4] = { 0 };
   guint8 head[2];
   guint8 extended[8];
   guint64 length;
@@ -204,7 +206,7 @@ receive_frame (int fd,
     return NULL;
 
   *opcode = head[0] & 0x0f;
-  g_assert_cmphex (head[1] & 0x80, ==, 0);
+  g_assert_cmphex (head[1] & 0x80, ==, masked ? 0x80 : 0);
   length = head[1] & 0x7f;
   if (length >= 126)
     {
@@ -218,24 +220,68 @@ receive_frame (int fd,
     }
 
   payload = g_malloc (length + 1);
-  if (!read_exactly (fd, payload, length))
+  if ((masked && !read_exactly (fd, mask, sizeof mask)) || !read_exactly (fd, payload, length))
     return NULL;
+  if (masked)
+    for (guint64 i = 0; i < length; i++)
+      payload[i] ^= mask[i % sizeof mask];
   return g_bytes_new_take (g_steal_pointer (&payload), length);
+}
+
+static GBytes *
+receive_data (int fd,
+              gboolean is_server,
+              guint *opcode)
+{
+  for (;;)
+    {
+      g_autoptr (GBytes) frame = receive_frame (fd, is_server, opcode);
+      gsize length;
+      gconstpointer data;
+
+      if (frame == NULL || (*opcode != WS_PING && *opcode != WS_PONG))
+        return g_steal_pointer (&frame);
+      if (*opcode == WS_PONG)
+        continue;
+
+      data = g_bytes_get_data (frame, &length);
+      if (is_server)
+        ws_server_send (fd, WS_PONG, data, length);
+      else
+        ws_send (fd, WS_PONG, data, length);
+    }
 }
 
 GBytes *
 ws_receive (int fd,
             guint *opcode)
 {
-  for (;;)
-    {
-      g_autoptr (GBytes) frame = receive_frame (fd, opcode);
+  return receive_data (fd, FALSE, opcode);
+}
 
-      if (frame != NULL && *opcode == WS_PING)
-        ws_send (fd, WS_PONG, g_bytes_get_data (frame, NULL), g_bytes_get_size (frame));
-      else if (frame == NULL || *opcode != WS_PONG)
-        return g_steal_pointer (&frame);
-    }
+GBytes *
+ws_receive_any (int fd,
+                guint *opcode)
+{
+  return receive_frame (fd, FALSE, opcode);
+}
+
+GBytes *
+ws_server_receive (int fd,
+                   guint *opcode)
+{
+  return receive_data (fd, TRUE, opcode);
+}
+
+void
+ws_server_send (int fd,
+                guint opcode,
+                const void *data,
+                gsize length)
+{
+  g_autoptr (GBytes) frame = ws_server_frame (opcode, data, length);
+
+  client_write (fd, g_bytes_get_data (frame, NULL), g_bytes_get_size (frame));
 }
 
 void

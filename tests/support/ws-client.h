@@ -48,6 +48,9 @@ void ws_send_close (int fd,
 /* The next frame that is neither ping nor pong; NULL when the connection ended. */
 GBytes *ws_receive (int fd,
                     guint *opcode);
+/* The next frame whatever it is; a ping is not answered. */
+GBytes *ws_receive_any (int fd,
+                        guint *opcode);
 
 /* Binary messages until their payloads give @text. */
 #define ws_expect(fd, text) ws_expect_at (G_STRLOC, fd, text)
@@ -59,6 +62,14 @@ void ws_expect_at (const char *where,
 void ws_expect_close_at (const char *where,
                          int fd,
                          guint code);
+
+/* The other side: what a server sends and receives. */
+void ws_server_send (int fd,
+                     guint opcode,
+                     const void *data,
+                     gsize length);
+GBytes *ws_server_receive (int fd,
+                           guint *opcode);
 
 /* One unmasked frame, as a server sends it. */
 GBytes *ws_server_frame (guint opcode,

@@ -210,6 +210,17 @@ channel_end_send (ChannelEnd *self,
   tcp_channel_send (self->channel, channel_end_make_message (seed, length));
 }
 
+void
+channel_end_keep_alive (ChannelEnd *self)
+{
+  GSource *keepalive = self->channel->keepalive;
+  gint64 before = g_get_monotonic_time ();
+
+  g_source_set_ready_time (keepalive, 0);
+  WAIT_UNTIL (g_source_get_ready_time (keepalive) != 0);
+  g_assert_cmpint (g_source_get_ready_time (keepalive), >, before);
+}
+
 RawEnd *
 raw_end_new (int fd)
 {
@@ -345,4 +356,27 @@ raw_end_wait_frame (RawEnd   *self,
       if (frame == NULL || *opcode != TCP_FRAME_PONG || pongs)
         return g_steal_pointer (&frame);
     }
+}
+
+void
+raw_end_wait_ping (RawEnd   *self,
+                   GBytes  **ping)
+{
+  guint opcode;
+
+  do
+    {
+      g_clear_pointer (ping, g_bytes_unref);
+      *ping = raw_end_wait_frame (self, &opcode, FALSE);
+      g_assert_nonnull (*ping);
+    }
+  while (opcode != TCP_FRAME_PING);
+}
+
+void
+raw_end_answer_ping (RawEnd   *self,
+                     gboolean  masked,
+                     GBytes   *ping)
+{
+  raw_end_send (self, 0x8a, masked, g_bytes_get_data (ping, NULL), g_bytes_get_size (ping));
 }

@@ -59,6 +59,9 @@ void channel_end_send (ChannelEnd *end,
                        gsize       length);
 TcpBuffer *channel_end_make_message (guint32 seed,
                                      gsize   length);
+/* Makes the keep-alive's time come, and waits until it was there. Where it goes next
+ * lies ahead, or it would be back at once, again and again. */
+void channel_end_keep_alive (ChannelEnd *end);
 
 /* The other end, by hand. */
 typedef struct
@@ -96,6 +99,12 @@ GBytes *raw_end_take_frame (RawEnd *raw,
 GBytes *raw_end_wait_frame (RawEnd   *raw,
                             guint    *opcode,
                             gboolean  pongs);
+/* Replaces @ping by the next one, and skips what is before it. */
+void raw_end_wait_ping (RawEnd  *raw,
+                        GBytes **ping);
+void raw_end_answer_ping (RawEnd   *raw,
+                          gboolean  masked,
+                          GBytes   *ping);
 
 #define assert_stream(data, length, seed)                      \
   G_STMT_START                                                 \

@@ -9,13 +9,6 @@
 #define LONG 60000
 
 static void
-answer_ping (RawEnd *raw,
-             GBytes *ping)
-{
-  raw_end_send (raw, 0x8a, TRUE, g_bytes_get_data (ping, NULL), g_bytes_get_size (ping));
-}
-
-static void
 test_round_trip (void)
 {
   g_autoptr (TcpStatus) status = tcp_status_new ();
@@ -24,7 +17,6 @@ test_round_trip (void)
   g_autoptr (ChannelEnd) end = NULL;
   g_autoptr (RawEnd) raw = NULL;
   g_autoptr (GBytes) ping = NULL;
-  guint opcode;
 
   loopback_pair (fds, 0);
   end = channel_end_new (fds[0], FALSE, &options);
@@ -35,12 +27,7 @@ test_round_trip (void)
   g_assert_cmpuint (tcp_channel_get_unconfirmed (end->channel), ==, 100);
 
   /* The first comes at once. */
-  do
-    {
-      g_clear_pointer (&ping, g_bytes_unref);
-      ping = raw_end_wait_frame (raw, &opcode, FALSE);
-    }
-  while (opcode != TCP_FRAME_PING);
+  raw_end_wait_ping (raw, &ping);
 
   /* An answer to something else is none. */
   raw_end_send (raw, 0x8a, TRUE, "", 0);
@@ -51,7 +38,7 @@ test_round_trip (void)
 
   /* What was sent before the ping has arrived when its answer is there. */
   channel_end_send (end, 0, 50);
-  answer_ping (raw, ping);
+  raw_end_answer_ping (raw, TRUE, ping);
   WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
   g_assert_cmpint (tcp_status_get (status, round_trip), ==, tcp_channel_get_round_trip (end->channel));
   g_assert_cmpuint (tcp_channel_get_unconfirmed (end->channel), ==, 50);
@@ -112,24 +99,35 @@ test_off (void)
   ChannelEndOptions options = { .interval = 0, .timeout = 1 };
   int fds[2];
   g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  guint opcode;
 
   loopback_pair (fds, 0);
   end = channel_end_new (fds[0], TRUE, &options);
-  g_assert_null (end->channel->keepalive);
-  {
-    g_autoptr (RawEnd) raw = raw_end_new (fds[1]);
+  raw = raw_end_new (fds[1]);
 
-    channel_end_send (end, 0, 10);
-    raw_end_send (raw, 0x82, FALSE, "x", 1);
-    WAIT_UNTIL (end->messages->len == 1);
-  }
+  channel_end_send (end, 0, 10);
+  raw_end_send (raw, 0x82, FALSE, "x", 1);
+  WAIT_UNTIL (end->messages->len == 1);
+  g_source_set_ready_time (end->channel->keepalive, 0);
+  WAIT_UNTIL (g_source_get_ready_time (end->channel->keepalive) == -1);
+
+  /* A ping would have gone before this. */
+  channel_end_send (end, 1, 10);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_bytes_unref (raw_end_wait_frame (raw, &opcode, TRUE));
+      g_assert_cmpuint (opcode, ==, TCP_FRAME_BINARY);
+    }
+  g_assert_cmpint (g_source_get_ready_time (end->channel->keepalive), ==, -1);
+  g_assert_cmpuint (end->closed, ==, 0);
 }
 
 /* An end that does not read says that it is alive, and does not judge the other. */
 static void
-test_paused (void)
+check_paused (guint interval)
 {
-  ChannelEndOptions options = { .interval = LONG, .timeout = 1 };
+  ChannelEndOptions options = { .interval = interval, .timeout = 1 };
   int fds[2];
   g_autoptr (ChannelEnd) end = NULL;
   g_autoptr (RawEnd) raw = NULL;
@@ -153,17 +151,11 @@ test_paused (void)
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
-/* Makes the keep-alive's time come, and waits until it was there. Where it goes next
- * lies ahead, or it would be back at once, again and again. */
 static void
-dispatch (ChannelEnd *end)
+test_paused (void)
 {
-  GSource *keepalive = end->channel->keepalive;
-  gint64 before = g_get_monotonic_time ();
-
-  g_source_set_ready_time (keepalive, 0);
-  WAIT_UNTIL (g_source_get_ready_time (keepalive) != 0);
-  g_assert_cmpint (g_source_get_ready_time (keepalive), >, before);
+  check_paused (LONG);
+  check_paused (0);
 }
 
 /* While nothing can be written, one control frame waits and no more. */
@@ -174,8 +166,8 @@ check_blocked (gboolean paused)
   int fds[2];
   g_autoptr (ChannelEnd) end = NULL;
   g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (GBytes) frame = NULL;
   guint opcode;
-  GBytes *frame;
 
   loopback_pair (fds, 20000);
   end = channel_end_new (fds[0], TRUE, &options);
@@ -187,7 +179,7 @@ check_blocked (gboolean paused)
   for (guint i = 0; i < 50; i++)
     {
       end->channel->next_ping = 0;
-      dispatch (end);
+      channel_end_keep_alive (end);
       g_assert_cmpuint (end->channel->controls, <=, 1);
     }
   g_assert_cmpuint (end->channel->controls, ==, 1);
@@ -195,13 +187,20 @@ check_blocked (gboolean paused)
   /* It goes when there is room. */
   do
     {
+      g_clear_pointer (&frame, g_bytes_unref);
       frame = raw_end_wait_frame (raw, &opcode, TRUE);
       g_assert_nonnull (frame);
-      g_bytes_unref (frame);
     }
   while (opcode != (paused ? TCP_FRAME_PONG : TCP_FRAME_PING));
   WAIT_UNTIL (end->channel->controls == 0);
   g_assert_cmpuint (end->closed, ==, 0);
+
+  /* And it is the last one, whose answer is waited for. */
+  if (!paused)
+    {
+      raw_end_answer_ping (raw, FALSE, frame);
+      WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
+    }
 }
 
 static void
@@ -241,12 +240,45 @@ test_no_timeout (void)
       channel_end_send (end, i, 100);
       g_assert_cmpint (end->channel->unconfirmed_since, !=, 0);
       end->channel->unconfirmed_since = 1;
-      dispatch (end);
+      channel_end_keep_alive (end);
 
       end->channel->next_ping = 0;
-      dispatch (end);
+      channel_end_keep_alive (end);
     }
   g_assert_cmpuint (end->closed, ==, 0);
+}
+
+/* Another control frame that waits does not do for a ping. */
+static void
+test_blocked_pong (void)
+{
+  ChannelEndOptions options = { .interval = LONG };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  guint pings = 0;
+  guint pongs = 0;
+  guint opcode;
+
+  loopback_pair (fds, 20000);
+  end = channel_end_new (fds[0], TRUE, &options);
+  raw = raw_end_new (fds[1]);
+  channel_end_keep_alive (end);
+  channel_end_send (end, 0, 1 << 20);
+  raw_end_send (raw, 0x89, FALSE, "ping", 4);
+  WAIT_UNTIL (end->channel->controls == 1);
+  end->channel->next_ping = 0;
+  channel_end_keep_alive (end);
+  g_assert_cmpuint (end->channel->controls, ==, 2);
+
+  while (pings < 2 || pongs < 1)
+    {
+      g_autoptr (GBytes) frame = raw_end_wait_frame (raw, &opcode, TRUE);
+
+      g_assert_nonnull (frame);
+      pings += opcode == TCP_FRAME_PING;
+      pongs += opcode == TCP_FRAME_PONG;
+    }
 }
 
 int
@@ -261,5 +293,6 @@ main (int    argc,
   g_test_add_func ("/keepalive/paused", test_paused);
   g_test_add_func ("/keepalive/blocked", test_blocked);
   g_test_add_func ("/keepalive/no-timeout", test_no_timeout);
+  g_test_add_func ("/keepalive/blocked-pong", test_blocked_pong);
   return g_test_run ();
 }

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A gateway of resumable/1 that does not keep to it: the tunnel says so and gives the session up, and
+ * its TCP clients are told the truth. */
+
+#include "bad-frames.h"
+#include "resume-rig.h"
+#include "tunnel-rig.h"
+
+#include <poll.h>
+#include <string.h>
+
+#define KIB 1024
+
+static void
+expect_given_up (TunnelRig *rig,
+                 int fd)
+{
+  resumable_expect_goaway (rig->server, RESUMABLE_GOAWAY_PROTOCOL, 1002);
+  client_expect_reset (fd);
+  client_close (fd);
+  tunnel_rig_expect_closed (rig, 1, TCP_TUNNEL_ERROR_PROTOCOL);
+}
+
+static void
+test_bad_frames (TcpTunnelMode mode)
+{
+  for (guint i = 0; i < n_bad_frames; i++)
+    {
+      g_auto (TunnelRig) rig = tunnel_rig_new (mode);
+      int fd = tunnel_rig_start (&rig);
+
+      g_test_message ("%s", bad_frames[i].what);
+      resumable_send_message (rig.server, bad_frames[i].bytes, bad_frames[i].length);
+      expect_given_up (&rig, fd);
+    }
+}
+
+static void
+check_frame (TcpTunnelMode mode,
+             const char *what,
+             ResumableType type,
+             guint32 id,
+             gsize length)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (mode);
+  g_autofree char *payload = g_strnfill (length, 'x');
+  int fd = tunnel_rig_start (&rig);
+
+  g_test_message ("%s", what);
+  resumable_send (rig.server, type, id, payload, length);
+  expect_given_up (&rig, fd);
+}
+
+static void
+test_more_frames (TcpTunnelMode mode)
+{
+  check_frame (mode, "a stream of the client's", RESUMABLE_OPEN, 3, 0);
+  check_frame (mode, "a long target", RESUMABLE_OPEN, 2, 513);
+  check_frame (mode, "a long reason", RESUMABLE_RESET, 1, 4 + 513);
+  check_frame (mode, "a long farewell", RESUMABLE_GOAWAY, 0, 4 + 513);
+  check_frame (mode, "much data", RESUMABLE_DATA, 1, 16 * MIB);
+}
+
+/* HELLO */
+
+static void
+check_first_hello (TcpTunnelMode mode,
+                   const char *what,
+                   ResumableHello hello)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (mode);
+  int fd = tunnel_rig_begin (&rig);
+
+  g_test_message ("%s", what);
+  resumable_send_hello (rig.server, &hello);
+  resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_PROTOCOL, 1002);
+  if (fd >= 0)
+    {
+      client_expect_reset (fd);
+      client_close (fd);
+    }
+}
+
+static void
+test_first_hello (TcpTunnelMode mode)
+{
+  const ResumableHello good = { .version = 1, .instance = 1, .window = 65536, .max_payload = 65536, .max_streams = 100 };
+  ResumableHello bad;
+
+#define CHECK(field, value) \
+  G_STMT_START \
+  { \
+    bad = good; \
+    bad.field = (value); \
+    check_first_hello (mode, #field " " #value, bad); \
+  } \
+  G_STMT_END
+
+  CHECK (version, 0);
+  CHECK (version, 2);
+  CHECK (flags, 1);
+  CHECK (instance, 0);
+  CHECK (received, 1);
+  CHECK (received, G_MAXUINT64);
+  CHECK (max_payload, 0);
+  CHECK (reserved, 1);
+  CHECK (window, (guint32) G_MAXINT32 + 1);
+#undef CHECK
+}
+
+static void
+test_second_hello (TcpTunnelMode mode)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (mode);
+  int fd = tunnel_rig_start (&rig);
+
+  resumable_say_hello (rig.server);
+  expect_given_up (&rig, fd);
+}
+
+static void
+test_no_hello (TcpTunnelMode mode)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (mode);
+  int fd = tunnel_rig_begin (&rig);
+
+  resumable_send_text (rig.server, RESUMABLE_DATA, 1, "hello?");
+  resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_PROTOCOL, 1002);
+  if (fd >= 0)
+    {
+      client_expect_reset (fd);
+      client_close (fd);
+    }
+}
+
+/* Four frames were sent, of which two are acknowledged. */
+static void
+check_lying_hello (TcpTunnelMode mode,
+                   guint64 received)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (mode);
+  int fd = tunnel_rig_start (&rig);
+
+  g_test_message ("%" G_GUINT64_FORMAT, received);
+  tunnel_rig_round_trip (&rig, fd, 1, "one");
+  resumable_send_ack (rig.server, 2);
+  tunnel_rig_round_trip (&rig, fd, 1, "two");
+  tunnel_rig_round_trip (&rig, fd, 1, "three");
+  resumable_reset (rig.server);
+  rig.server->taken = received;
+  resumable_server_accept (rig.server);
+  resumable_say_hello (rig.server);
+  expect_given_up (&rig, fd);
+}
+
+static void
+test_lying_hello (TcpTunnelMode mode)
+{
+  check_lying_hello (mode, 0);
+  check_lying_hello (mode, 1);
+  check_lying_hello (mode, 5);
+  check_lying_hello (mode, G_MAXUINT64);
+}
+
+/* A server that upgrades and says nothing more is not waited for for ever. */
+static void
+test_silent_server (TcpTunnelMode mode)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (mode);
+  int fd;
+
+  g_object_set (rig.tunnel, "connect-timeout", test_scaled_ms (200), NULL);
+  fd = tunnel_rig_begin (&rig);
+  resumable_hear_hello (rig.server);
+  client_expect_end (rig.server->fd);
+  client_close (rig.server->fd);
+  rig.server->fd = -1;
+  if (fd >= 0)
+    client_close (fd);
+}
+
+/* Streams */
+
+/* Whatever the tunnel has said, and without waiting for it: the reset has to come before this ends. */
+static void
+test_credit_overrun (void)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED);
+  gboolean refused = FALSE;
+  guint64 sent = 0;
+  int other = tunnel_rig_start (&rig);
+  int fd = tunnel_rig_connect (&rig, 3);
+
+  client_set_receive_buffer (fd, 4 * KIB);
+  while (!refused)
+    {
+      struct pollfd poll_fd = { .fd = rig.server->fd, .events = POLLIN };
+      ResumableFrame frame;
+
+      g_assert_cmpuint (sent, <, 256 * MIB);
+      resumable_send_stream (rig.server, 3, 16 * KIB, 0, sent);
+      sent += 16 * KIB;
+      while (!refused && poll (&poll_fd, 1, 0) == 1)
+        {
+          g_assert_true (resumable_receive (rig.server, &frame));
+          refused = frame.type == RESUMABLE_RESET;
+          if (refused)
+            g_assert_cmpuint (resumable_get_u32 (&frame), ==, RESUMABLE_RESET_FLOW_CONTROL);
+        }
+    }
+  client_expect_reset (fd);
+  client_close (fd);
+  tunnel_rig_expect_closed (&rig, 1, TCP_TUNNEL_ERROR_PROTOCOL);
+  tunnel_rig_round_trip (&rig, other, 1, "unharmed");
+  client_close (other);
+}
+
+/* A gateway that acknowledges nothing: no more is kept for it than may be. */
+static void
+test_never_acknowledges (TcpTunnelMode mode)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (mode);
+  guint64 sent, received = 0;
+  guint32 cap = MIB;
+  int fd;
+
+  g_object_set (rig.tunnel, "max-retained-bytes", cap, NULL);
+  rig.server->hello.window = 64 * MIB;
+  fd = tunnel_rig_start (&rig);
+  sent = client_blast (fd, 64 * MIB, 200);
+  g_assert_cmpuint (sent, <, 64 * MIB);
+  while (received < sent)
+    {
+      ResumableFrame frame = resumable_expect (rig.server, RESUMABLE_DATA, 1);
+      g_autofree guint8 *expected = g_malloc (frame.length);
+
+      test_fill (expected, frame.length, 0, received);
+      g_assert_cmpmem (frame.payload, frame.length, expected, frame.length);
+      received += frame.length;
+      g_assert_cmpuint (tcp_tunnel_get_retained_bytes (rig.tunnel), <=, cap + KIB);
+      /* It waits for this alone. */
+      if (received % (512 * KIB) < frame.length)
+        resumable_send_ack (rig.server, rig.server->taken);
+    }
+  resumable_send_ack (rig.server, rig.server->taken);
+  WAIT_UNTIL (tcp_tunnel_get_retained_bytes (rig.tunnel) == 0);
+  client_close (fd);
+}
+
+/* 100,000 OPENs that nobody wants. */
+static void
+test_many_opens (void)
+{
+  guint count = test_count (100000, 5000);
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED);
+  int fd = tunnel_rig_start (&rig);
+  guint64 before = test_memory ("VmRSS");
+
+  for (guint i = 0; i < count; i += 100)
+    {
+      for (guint j = i; j < i + 100; j++)
+        resumable_send (rig.server, RESUMABLE_OPEN, 2 + 2 * j, NULL, 0);
+      for (guint j = i; j < i + 100; j++)
+        resumable_expect_reset (rig.server, 2 + 2 * j, RESUMABLE_RESET_FORBIDDEN);
+      resumable_send_ack (rig.server, rig.server->taken);
+    }
+  if (test_memory_is_meaningful ())
+    g_assert_cmpuint (test_memory ("VmRSS"), <, before + 8 * MIB);
+  tunnel_rig_round_trip (&rig, fd, 1, "unharmed");
+  client_close (fd);
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  add_mode_test ("/limits-tunnel/bad-frames", test_bad_frames);
+  add_mode_test ("/limits-tunnel/more-frames", test_more_frames);
+  add_mode_test ("/limits-tunnel/first-hello", test_first_hello);
+  add_mode_test ("/limits-tunnel/second-hello", test_second_hello);
+  add_mode_test ("/limits-tunnel/no-hello", test_no_hello);
+  add_mode_test ("/limits-tunnel/lying-hello", test_lying_hello);
+  add_mode_test ("/limits-tunnel/silent-server", test_silent_server);
+  g_test_add_func ("/limits-tunnel/credit-overrun", test_credit_overrun);
+  add_mode_test ("/limits-tunnel/never-acknowledges", test_never_acknowledges);
+  g_test_add_func ("/limits-tunnel/many-opens", test_many_opens);
+
+  return g_test_run ();
+}

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Somebody does not read: that stops their own connection, and nothing else; and what is held
+ * meanwhile is bounded, for one and for all. */
+
+#include "resume-rig.h"
+
+#include "resumable-peer.h"
+
+#include <poll.h>
+
+#define KIB 1024
+
+/* A window may have grown to 16 MiB, and the kernel takes some MiB a socket. */
+#define ENOUGH (64ull * MIB)
+#define QUIET_MS 200
+
+static void
+check_growth (guint64 before,
+              guint64 allowed)
+{
+  guint64 after = test_memory ("VmRSS");
+
+  g_test_message ("%" G_GUINT64_FORMAT " KiB before, %" G_GUINT64_FORMAT " KiB after", before / KIB, after / KIB);
+  if (test_memory_is_meaningful ())
+    g_assert_cmpuint (after, <, before + allowed);
+}
+
+static void
+pass_both_ways (Pair *pair,
+                guint64 size)
+{
+  client_pass_stream (pair->client, pair->target, size, 1, 0);
+  client_pass_stream (pair->target, pair->client, size, 2, 0);
+}
+
+/* Several stalled ones, in both directions, beside one that moves bytes. */
+static void
+test_stalled_streams (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_start (target, TCP_TUNNEL_MODE_MULTIPLEXED);
+  Pair stalled[8];
+  guint64 up[G_N_ELEMENTS (stalled)], down[G_N_ELEMENTS (stalled)];
+  Pair busy = pair_open (fixture, target);
+
+  for (guint i = 0; i < G_N_ELEMENTS (stalled); i++)
+    {
+      stalled[i] = pair_open (fixture, target);
+      up[i] = i % 2 == 0 ? client_blast (stalled[i].client, ENOUGH, QUIET_MS) : 0;
+      down[i] = i % 2 == 1 ? client_blast (stalled[i].target, ENOUGH, QUIET_MS) : 0;
+      g_assert_cmpuint (up[i], <, ENOUGH);
+      g_assert_cmpuint (down[i], <, ENOUGH);
+    }
+
+  /* More than any window: credit comes and goes for it all the while. */
+  pass_both_ways (&busy, test_count (64, 20) * MIB);
+  fault_proxy_reset (fixture->proxy);
+  pass_both_ways (&busy, 4 * MIB);
+  resume_expect (fixture, 1);
+
+  /* And nothing that waited is lost. */
+  for (guint i = 0; i < G_N_ELEMENTS (stalled); i++)
+    {
+      client_read_stream (stalled[i].target, up[i], 0, 0);
+      client_read_stream (stalled[i].client, down[i], 0, 0);
+      pair_round_trip (&stalled[i]);
+      pair_clear (&stalled[i]);
+    }
+  pair_clear (&busy);
+}
+
+/* A client that takes very little at a time. */
+static void
+test_slow_reader (TcpTunnelMode mode)
+{
+  guint64 size = 4 * MIB, read = 0;
+  g_autoptr (Target) target = target_new_source (size, 6);
+  g_autoptr (Fixture) fixture = resume_start (target, mode);
+  int fd = fixture_connect (fixture);
+
+  client_set_receive_buffer (fd, 16384);
+  while (read < size)
+    {
+      gsize piece = MIN (10000, size - read);
+
+      client_read_stream (fd, piece, 6, read);
+      read += piece;
+    }
+  client_expect_eof (fd);
+  client_close (fd);
+  expect_closed (fixture, 1, -1);
+}
+
+static Fixture *
+start_small (Target *target,
+             TcpTunnelMode mode)
+{
+  Fixture *fixture = resume_new (target, mode);
+
+  g_object_set (fixture->tunnel, "max-retained-bytes", MIB, "max-window-bytes", MIB, NULL);
+  g_object_set (fixture->gateway, "max-retained-bytes", MIB, "max-window-bytes", MIB, NULL);
+  fixture_start (fixture);
+  return fixture;
+}
+
+/* The smallest caps: they are kept to, and everything gets through. */
+static void
+test_small_caps (TcpTunnelMode mode)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = start_small (target, mode);
+  int fd = fixture_connect (fixture);
+
+  client_echo_stream (fd, test_count (64, 16) * MIB, 1);
+  fault_proxy_cut_after (fixture->proxy, FAULT_DOWN, MIB);
+  client_echo_stream (fd, 4 * MIB, 2);
+  resume_expect (fixture, 1);
+  client_close (fd);
+}
+
+/* No WebSocket for a while, and both ends write what they can. */
+static void
+test_bounded_while_away (TcpTunnelMode mode)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = start_small (target, mode);
+  g_auto (Pair) pair = pair_open (fixture, target);
+  guint64 up, down, before;
+
+  pair_round_trip (&pair);
+  before = test_memory ("VmRSS");
+  resume_go_away (fixture);
+  up = client_blast (pair.client, ENOUGH, QUIET_MS);
+  down = client_blast (pair.target, ENOUGH, QUIET_MS);
+  g_assert_cmpuint (up, <, ENOUGH);
+  g_assert_cmpuint (down, <, ENOUGH);
+  g_assert_cmpuint (tcp_tunnel_get_retained_bytes (fixture->tunnel), <=, MIB + 64 * KIB);
+  g_assert_cmpuint (tcp_gateway_get_retained_bytes (fixture->gateway), <=, MIB + 64 * KIB);
+  check_growth (before, 8 * MIB);
+  resume_come_back (fixture);
+  client_read_stream (pair.target, up, 0, 0);
+  client_read_stream (pair.client, down, 0, 0);
+  pair_round_trip (&pair);
+}
+
+/* Beside it everybody else may be served: a window that is never used up is not taken from others. */
+static void
+test_windows_are_counted (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = resume_start (target, TCP_TUNNEL_MODE_MULTIPLEXED);
+  int fds[20];
+
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      fds[i] = client_connect (fixture_get_port (fixture));
+      client_echo_stream (fds[i], MIB, i);
+    }
+  g_assert_cmpuint (tcp_tunnel_get_receive_window (fixture->tunnel), >, 0);
+  g_assert_cmpuint (tcp_tunnel_get_send_window (fixture->tunnel), >, 0);
+  g_assert_cmpuint (tcp_tunnel_get_receive_window (fixture->tunnel), <=, 64 * MIB);
+  g_assert_cmpuint (tcp_gateway_get_receive_window (fixture->gateway), <=, 64 * MIB);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    client_close (fds[i]);
+  WAIT_UNTIL (fixture->recorder->closed == G_N_ELEMENTS (fds));
+  WAIT_UNTIL (tcp_tunnel_get_receive_window (fixture->tunnel) == 0);
+  WAIT_UNTIL (tcp_tunnel_get_send_window (fixture->tunnel) == 0);
+  WAIT_UNTIL (tcp_gateway_get_receive_window (fixture->gateway) == 0);
+  WAIT_UNTIL (tcp_gateway_get_send_window (fixture->gateway) == 0);
+}
+
+/* The gateway's budget. Each session could keep 16 MiB, all together may not. */
+#define SESSIONS 40
+#define BUDGET (8 * MIB)
+
+static Fixture *
+start_budget (Target *target)
+{
+  Fixture *fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+
+  g_object_set (fixture->gateway, "max-buffered-bytes", BUDGET, "keepalive-interval", 0, NULL);
+  fixture_start_gateway (fixture);
+  return fixture;
+}
+
+static TcpTunnel *
+start_tunnel (Fixture *fixture)
+{
+  TcpTunnel *tunnel = test_tunnel_new (tcp_tunnel_get_remote_uri (fixture->tunnel), TCP_TUNNEL_MODE_MULTIPLEXED);
+
+  tcp_tunnel_set_resumption (tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);
+  test_tunnel_start (tunnel);
+  return tunnel;
+}
+
+static void
+expect_stream (ResumablePeer *peer,
+               guint64 *received,
+               guint64 size)
+{
+  guint64 end = *received + size;
+
+  while (*received < end)
+    {
+      ResumableFrame frame = resumable_expect (peer, RESUMABLE_DATA, 1);
+      g_autofree guint8 *expected = g_malloc (frame.length);
+
+      test_fill (expected, frame.length, 0, *received);
+      g_assert_cmpmem (frame.payload, frame.length, expected, frame.length);
+      *received += frame.length;
+    }
+}
+
+/* Targets that send without end to clients that acknowledge nothing. */
+static void
+test_budget_down (void)
+{
+  g_autoptr (Target) target = target_new_source (G_MAXUINT64, 0);
+  g_autoptr (Fixture) fixture = start_budget (target);
+  ResumablePeer *peers[SESSIONS];
+  guint64 received[SESSIONS] = { 0 };
+  guint64 before = test_memory ("VmRSS");
+
+  for (guint i = 0; i < SESSIONS; i++)
+    {
+      peers[i] = resumable_client_new (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+      resumable_client_connect (peers[i]);
+      peers[i]->hello.window = 64 * MIB;
+      resumable_say_hello (peers[i]);
+      resumable_open (peers[i], 1);
+      resumable_send_ack (peers[i], peers[i]->taken);
+    }
+  /* One for which nothing is kept may always begin. */
+  for (guint i = 0; i < SESSIONS; i++)
+    {
+      expect_stream (peers[i], &received[i], 16 * KIB);
+      g_assert_cmpuint (tcp_gateway_get_retained_bytes (fixture->gateway), <=, BUDGET);
+    }
+  check_growth (before, 3 * BUDGET);
+
+  /* All flow again, and in turn, as soon as they are acknowledged. */
+  for (guint round = 0; round < 10; round++)
+    for (guint i = 0; i < SESSIONS; i++)
+      {
+        resumable_send_ack (peers[i], peers[i]->taken);
+        expect_stream (peers[i], &received[i], 8 * KIB);
+        g_assert_cmpuint (tcp_gateway_get_retained_bytes (fixture->gateway), <=, BUDGET);
+      }
+  check_growth (before, 3 * BUDGET);
+  for (guint i = 0; i < SESSIONS; i++)
+    resumable_peer_free (peers[i]);
+}
+
+/* Clients that use all of their credit toward targets that do not answer; then those do. */
+static void
+test_budget_up (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = start_budget (target);
+  ResumablePeer *peers[SESSIONS];
+  int fds[SESSIONS];
+  guint64 sent[SESSIONS] = { 0 };
+  char data[4];
+  guint64 before = test_memory ("VmRSS");
+
+  for (guint i = 0; i < SESSIONS; i++)
+    {
+      peers[i] = resumable_client_start (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+      resumable_open (peers[i], 1);
+      fds[i] = target_accept (target);
+    }
+  for (guint i = 0; i < SESSIONS; i++)
+    {
+      guint64 credit = peers[i]->heard.window;
+
+      while (sent[i] < credit)
+        {
+          gsize length = MIN (16 * KIB, credit - sent[i]);
+
+          resumable_send_stream (peers[i], 1, length, i, sent[i]);
+          sent[i] += length;
+        }
+    }
+  check_growth (before, 4 * BUDGET);
+  for (guint i = 0; i < SESSIONS; i++)
+    {
+      client_read_stream (fds[i], sent[i], i, 0);
+      resumable_expect (peers[i], RESUMABLE_WINDOW, 1);
+      resumable_send_text (peers[i], RESUMABLE_DATA, 1, "more");
+      client_read (fds[i], data, sizeof data);
+      g_assert_cmpmem (data, sizeof data, "more", 4);
+    }
+  for (guint i = 0; i < SESSIONS; i++)
+    {
+      client_close (fds[i]);
+      resumable_peer_free (peers[i]);
+    }
+}
+
+/* A client whose path seems to be long: it answers no pings. Its window grows as it uses it up. */
+static ResumablePeer *
+join_and_grow (Fixture *fixture,
+               Target *target,
+               guint64 window,
+               guint64 *sent,
+               guint64 *credit,
+               int *fd)
+{
+  ResumablePeer *peer = resumable_client_new (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+
+  peer->deaf = TRUE;
+  resumable_client_connect (peer);
+  resumable_say_hello (peer);
+  resumable_open (peer, 1);
+  *fd = target_accept (target);
+  *sent = 0;
+  *credit = peer->heard.window;
+  for (guint pieces = 0; *credit - *sent < window && pieces < 4096; pieces++)
+    {
+      struct pollfd poll_fd = { .fd = peer->fd, .events = POLLIN };
+      ResumableFrame frame;
+
+      resumable_send_stream (peer, 1, 16 * KIB, 0, *sent);
+      client_read_stream (*fd, 16 * KIB, 0, *sent);
+      *sent += 16 * KIB;
+      while (*credit - *sent < 16 * KIB || poll (&poll_fd, 1, 0) == 1)
+        {
+          g_assert_true (resumable_receive (peer, &frame));
+          if (frame.type == RESUMABLE_WINDOW)
+            *credit += resumable_get_u32 (&frame);
+        }
+    }
+
+  return peer;
+}
+
+/* WebSocket frames for all that there is credit for. */
+static GByteArray *
+make_data (guint64 offset,
+           guint64 end)
+{
+  static const guint8 head[16] = { 0x82, 0x80 | 126, 0x40, 8, [8] = RESUMABLE_DATA, [15] = 1 };
+  GByteArray *frames = g_byte_array_new ();
+
+  for (; offset + 16 * KIB <= end; offset += 16 * KIB)
+    {
+      g_byte_array_append (frames, head, sizeof head);
+      g_byte_array_set_size (frames, frames->len + 16 * KIB);
+      test_fill (frames->data + frames->len - 16 * KIB, 16 * KIB, 0, offset);
+    }
+
+  return frames;
+}
+
+/* Windows that grew on the way to targets which read well; then none of those reads any more, and
+ * all of the credit is used. What the gateway does not take waits at the client, and is not lost. */
+static void
+test_budget_after_growth (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = start_budget (target);
+  ResumablePeer *peers[12];
+  GByteArray *frames[G_N_ELEMENTS (peers)];
+  gsize pushed[G_N_ELEMENTS (peers)];
+  guint64 sent[G_N_ELEMENTS (peers)], credit[G_N_ELEMENTS (peers)], before;
+  int fds[G_N_ELEMENTS (peers)];
+
+  for (guint i = 0; i < G_N_ELEMENTS (peers); i++)
+    {
+      peers[i] = join_and_grow (fixture, target, 12 * MIB, &sent[i], &credit[i], &fds[i]);
+      frames[i] = make_data (sent[i], credit[i]);
+    }
+  g_test_message ("%" G_GUINT64_FORMAT " KiB of credit", tcp_gateway_get_receive_window (fixture->gateway) / KIB);
+
+  before = test_memory ("VmRSS");
+  for (guint i = 0; i < G_N_ELEMENTS (peers); i++)
+    pushed[i] = client_push (peers[i]->fd, frames[i]->data, frames[i]->len, QUIET_MS);
+  check_growth (before, 3 * BUDGET);
+
+  for (guint i = 0; i < G_N_ELEMENTS (peers); i++)
+    {
+      while (sent[i] + 16 * KIB <= credit[i])
+        {
+          pushed[i] += client_push (peers[i]->fd, frames[i]->data + pushed[i], frames[i]->len - pushed[i], 0);
+          client_read_stream (fds[i], 16 * KIB, 0, sent[i]);
+          sent[i] += 16 * KIB;
+        }
+      client_close (fds[i]);
+      g_byte_array_unref (frames[i]);
+      resumable_peer_free (peers[i]);
+    }
+}
+
+/* Real tunnels: those that stall do not starve one that does not. */
+static void
+test_budget_is_shared (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_MULTIPLEXED);
+  TcpTunnel *tunnels[10];
+  Pair stalled[G_N_ELEMENTS (tunnels)];
+  guint64 down[G_N_ELEMENTS (tunnels)];
+  Pair busy;
+
+  g_object_set (fixture->gateway, "max-buffered-bytes", BUDGET, NULL);
+  fixture_start (fixture);
+  for (guint i = 0; i < G_N_ELEMENTS (tunnels); i++)
+    {
+      tunnels[i] = start_tunnel (fixture);
+      stalled[i].client = client_connect (test_tunnel_get_port (tunnels[i]));
+      stalled[i].target = target_accept (target);
+      down[i] = client_blast (stalled[i].target, ENOUGH, QUIET_MS);
+      g_assert_cmpuint (down[i], <, ENOUGH);
+      g_assert_cmpuint (tcp_gateway_get_retained_bytes (fixture->gateway), <=, BUDGET);
+    }
+  busy = pair_open (fixture, target);
+  pass_both_ways (&busy, test_count (16, 4) * MIB);
+  for (guint i = 0; i < G_N_ELEMENTS (tunnels); i++)
+    {
+      client_read_stream (stalled[i].client, down[i], 0, 0);
+      pair_round_trip (&stalled[i]);
+      pair_clear (&stalled[i]);
+      tcp_tunnel_close (tunnels[i]);
+      g_object_unref (tunnels[i]);
+    }
+  pair_clear (&busy);
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/resume-flow/stalled-streams", test_stalled_streams);
+  add_mode_test ("/resume-flow/slow-reader", test_slow_reader);
+  add_mode_test ("/resume-flow/small-caps", test_small_caps);
+  add_mode_test ("/resume-flow/bounded-while-away", test_bounded_while_away);
+  g_test_add_func ("/resume-flow/windows-are-counted", test_windows_are_counted);
+  g_test_add_func ("/resume-flow/budget-down", test_budget_down);
+  g_test_add_func ("/resume-flow/budget-up", test_budget_up);
+  g_test_add_func ("/resume-flow/budget-after-growth", test_budget_after_growth);
+  g_test_add_func ("/resume-flow/budget-is-shared", test_budget_is_shared);
+
+  return g_test_run ();
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a gateway says and does in resumable/1, frame by frame; its client is made by hand. */
+
+#include "fixture.h"
+#include "resumable-peer.h"
+
+static Fixture *
+start (Target *target)
+{
+  Fixture *fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+
+  g_object_set (fixture->gateway, "session-timeout", 600000, NULL);
+  fixture_start_gateway (fixture);
+  return fixture;
+}
+
+static ResumablePeer *
+join (Fixture *fixture)
+{
+  return resumable_client_start (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+}
+
+static void
+rejoin (ResumablePeer *peer)
+{
+  resumable_client_connect (peer);
+  resumable_say_hello (peer);
+}
+
+static void
+test_hello (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) first = join (fixture);
+  g_autoptr (ResumablePeer) second = join (fixture);
+
+  g_assert_cmpuint (first->heard.version, ==, 1);
+  g_assert_cmpuint (first->heard.flags, ==, 0);
+  g_assert_cmpuint (first->heard.reserved, ==, 0);
+  g_assert_cmpuint (first->heard.received, ==, 0);
+  g_assert_cmpuint (first->heard.window, >, 0);
+  g_assert_cmpuint (first->heard.max_payload, >=, 1024);
+  g_assert_cmpuint (first->heard.max_streams, >, 0);
+  g_assert_cmpuint (first->heard.session_timeout, ==, 600);
+  g_assert_cmpuint (first->heard.instance, !=, 0);
+  g_assert_cmpuint (second->heard.instance, !=, 0);
+  g_assert_cmpuint (first->heard.instance, !=, second->heard.instance);
+}
+
+/* Before the client's HELLO was read nothing else is sent, and then the same history goes on. */
+static void
+test_instance_stays (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+  guint64 instance = peer->heard.instance;
+
+  resumable_open (peer, 1);
+  for (guint i = 1; i <= 10; i++)
+    {
+      resumable_round_trip (peer, 1, "on and on");
+      resumable_reset (peer);
+      rejoin (peer);
+      g_assert_cmpuint (peer->heard.instance, ==, instance);
+      g_assert_cmpuint (peer->heard.received, ==, 1 + i);
+    }
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, 1);
+}
+
+/* What was not acknowledged comes again: that, in the same order, and nothing else. */
+static void
+test_replay (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+  int fd;
+
+  resumable_open (peer, 1);
+  fd = target_accept (target);
+  for (char digit = '1'; digit <= '5'; digit++)
+    {
+      char text[] = { digit, '\0' };
+
+      client_write (fd, text, 1);
+      resumable_expect_data (peer, 1, text);
+    }
+
+  /* OPENED, 1 and 2 are known to be here; the others are as if they had never come. */
+  peer->taken = 3;
+  resumable_reset (peer);
+  client_write (fd, "6", 1);
+  rejoin (peer);
+  for (const char *digit = "3456"; *digit != '\0'; digit++)
+    {
+      char text[] = { *digit, '\0' };
+
+      resumable_expect_data (peer, 1, text);
+    }
+
+  /* And a part of it was acknowledged meanwhile. */
+  resumable_send_ack (peer, 5);
+  peer->taken = 5;
+  resumable_reset (peer);
+  rejoin (peer);
+  resumable_expect_data (peer, 1, "5");
+  resumable_expect_data (peer, 1, "6");
+  client_close (fd);
+  resumable_expect (peer, RESUMABLE_FIN, 1);
+}
+
+/* A frame that came twice would be a byte twice; one that was cut off comes again. */
+static void
+test_received_is_exact (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+  char data[8];
+  int fd;
+
+  resumable_open (peer, 1);
+  fd = target_accept (target);
+  resumable_send_text (peer, RESUMABLE_DATA, 1, "whole");
+  client_read (fd, data, 5);
+  g_assert_cmpmem (data, 5, "whole", 5);
+  /* The head of a masked WebSocket frame of 11 bytes, and some of those. */
+  client_write (peer->fd, "\x82\x8b\0\0\0\0\3\0\0\0\0\0\0\1ha", 16);
+  resumable_drop (peer);
+  rejoin (peer);
+  g_assert_cmpuint (peer->heard.received, ==, 2);
+  resumable_send_text (peer, RESUMABLE_DATA, 1, "half");
+  client_read (fd, data, 4);
+  g_assert_cmpmem (data, 4, "half", 4);
+  client_close (fd);
+}
+
+static void
+test_superseded (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+  int old;
+
+  resumable_open (peer, 1);
+  resumable_round_trip (peer, 1, "one");
+  old = peer->fd;
+  peer->fd = -1;
+  rejoin (peer);
+  ws_expect_close (old, 4001);
+  resumable_round_trip (peer, 1, "two");
+  client_close (old);
+  resumable_round_trip (peer, 1, "three");
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, 1);
+}
+
+/* A few frames are acknowledged soon, many at once, and everything before a FIN. */
+static void
+test_acknowledgements (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+  char data[10];
+  int fd;
+
+  resumable_open (peer, 1);
+  resumable_expect_confirmed (peer);
+  fd = target_accept (target);
+  for (guint i = 0; i < 100; i++)
+    resumable_send_text (peer, RESUMABLE_DATA, 1, "x");
+  resumable_expect_confirmed (peer);
+
+  for (guint i = 0; i < 100; i++)
+    client_read (fd, data, 1);
+  resumable_send_text (peer, RESUMABLE_DATA, 1, "the last");
+  client_read (fd, data, 8);
+  client_close (fd);
+  resumable_expect (peer, RESUMABLE_FIN, 1);
+  g_assert_cmpuint (peer->confirmed, ==, peer->sent);
+}
+
+/* The FIN of the client waits until it has acknowledged that of the target. */
+static void
+test_fin_is_kept_back (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+  char data[4];
+  int fd;
+
+  resumable_open (peer, 1);
+  fd = target_accept (target);
+  client_finish (fd);
+  resumable_expect (peer, RESUMABLE_FIN, 1);
+  resumable_send_text (peer, RESUMABLE_DATA, 1, "last");
+  resumable_send (peer, RESUMABLE_FIN, 1, NULL, 0);
+  client_read (fd, data, sizeof data);
+  resumable_expect_confirmed (peer);
+  g_assert_false (client_has_ended (fd));
+  resumable_send_ack (peer, peer->taken);
+  client_expect_eof (fd);
+  client_close (fd);
+  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+
+  /* The id is free again. */
+  resumable_send (peer, RESUMABLE_OPEN, 1, NULL, 0);
+  resumable_expect (peer, RESUMABLE_OPENED, 1);
+}
+
+static void
+test_resets (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+  int fd;
+
+  resumable_open (peer, 1);
+  fd = target_accept (target);
+  resumable_send_code (peer, RESUMABLE_RESET, 1, RESUMABLE_RESET_BROKEN, "it broke");
+  client_expect_reset (fd);
+  client_close (fd);
+  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+
+  resumable_open (peer, 3);
+  fd = target_accept (target);
+  client_reset (fd);
+  resumable_expect_reset (peer, 3, RESUMABLE_RESET_BROKEN);
+
+  /* An unknown code is a reset like others. */
+  resumable_open (peer, 5);
+  fd = target_accept (target);
+  resumable_send_code (peer, RESUMABLE_RESET, 5, 4711, "");
+  client_expect_reset (fd);
+  client_close (fd);
+}
+
+/* What crosses a reset on its way is taken in, and changes nothing. */
+static void
+test_frames_of_strangers (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+
+  resumable_open (peer, 1);
+  for (guint32 id = 2; id < 6; id++)
+    {
+      resumable_send_text (peer, RESUMABLE_DATA, id, "nobody's");
+      resumable_send_window (peer, id, 1);
+      resumable_send (peer, RESUMABLE_FIN, id, NULL, 0);
+      resumable_send_code (peer, RESUMABLE_RESET, id, 1, "");
+      resumable_send (peer, RESUMABLE_OPENED, id, NULL, 0);
+    }
+  resumable_round_trip (peer, 1, "unharmed");
+  resumable_expect_confirmed (peer);
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, 1);
+}
+
+static void
+test_text_messages (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+
+  resumable_open (peer, 1);
+  ws_send (peer->fd, WS_TEXT, "\3\0\0\0\0\0\0\1text", 12);
+  peer->sent++;
+  resumable_expect_data (peer, 1, "text");
+}
+
+/* GOAWAY ends it all at once, however long the gateway would have waited. */
+static void
+test_goaway (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+  ResumableFrame frame;
+  int fds[3];
+
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      resumable_open (peer, 1 + 2 * i);
+      fds[i] = target_accept (target);
+    }
+  resumable_send_code (peer, RESUMABLE_GOAWAY, 0, RESUMABLE_GOAWAY_DONE, "");
+  ws_send_close (peer->fd, 1000);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      client_expect_reset (fds[i]);
+      client_close (fds[i]);
+    }
+  while (resumable_receive (peer, &frame))
+    ;
+  client_close (peer->fd);
+  peer->fd = -1;
+  g_assert_cmpuint (resumable_client_try (peer, NULL), ==, 410);
+}
+
+/* A close without GOAWAY may be an intermediary's: the session goes on. */
+static void
+test_close_is_no_goaway (void)
+{
+  const guint16 codes[] = { 1000, 1001, 1002, 1011, 4000, 4002 };
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+  ResumableFrame frame;
+
+  resumable_open (peer, 1);
+  for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
+    {
+      g_test_message ("code %u", codes[i]);
+      ws_send_close (peer->fd, codes[i]);
+      while (resumable_receive (peer, &frame))
+        ;
+      client_close (peer->fd);
+      peer->fd = -1;
+      rejoin (peer);
+      resumable_round_trip (peer, 1, "still here");
+    }
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, 1);
+}
+
+/* One who was killed frees what they had at the target, after the time-out and not before. */
+static void
+test_killed_client (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  g_autoptr (ResumablePeer) killed = NULL;
+  g_autoptr (ResumablePeer) other = NULL;
+
+  g_object_set (fixture->gateway, "session-timeout", test_scaled_ms (200), NULL);
+  fixture_start_gateway (fixture);
+  killed = join (fixture);
+  other = join (fixture);
+  resumable_open (other, 1);
+  for (guint32 id = 1; id < 40; id += 2)
+    {
+      resumable_open (killed, id);
+      resumable_round_trip (killed, id, "hello");
+    }
+  g_assert_cmpuint (target_get_counters (target).open, ==, 21);
+  resumable_reset (killed);
+  g_assert_true (target_wait_open (target, 1));
+  g_assert_cmpuint (target_get_counters (target).resets, ==, 20);
+  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 1);
+  g_assert_cmpuint (resumable_client_try (killed, NULL), ==, 410);
+  resumable_round_trip (other, 1, "still here");
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/wire-gateway/hello", test_hello);
+  g_test_add_func ("/wire-gateway/instance-stays", test_instance_stays);
+  g_test_add_func ("/wire-gateway/replay", test_replay);
+  g_test_add_func ("/wire-gateway/received-is-exact", test_received_is_exact);
+  g_test_add_func ("/wire-gateway/superseded", test_superseded);
+  g_test_add_func ("/wire-gateway/acknowledgements", test_acknowledgements);
+  g_test_add_func ("/wire-gateway/fin-is-kept-back", test_fin_is_kept_back);
+  g_test_add_func ("/wire-gateway/resets", test_resets);
+  g_test_add_func ("/wire-gateway/frames-of-strangers", test_frames_of_strangers);
+  g_test_add_func ("/wire-gateway/text-messages", test_text_messages);
+  g_test_add_func ("/wire-gateway/goaway", test_goaway);
+  g_test_add_func ("/wire-gateway/close-is-no-goaway", test_close_is_no_goaway);
+  g_test_add_func ("/wire-gateway/killed-client", test_killed_client);
+
+  return g_test_run ();
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tunnel-rig.h"
+
+#include <string.h>
+
+TunnelRig
+tunnel_rig_new (TcpTunnelMode mode)
+{
+  TunnelRig rig = { .server = resumable_server_new () };
+  g_autofree char *uri = resumable_server_get_uri (rig.server);
+
+  rig.tunnel = test_tunnel_new (uri, mode);
+  rig.recorder = recorder_new (rig.tunnel);
+  g_object_set (rig.tunnel, "max-reconnect-attempts", 100000, "keepalive-interval", 0, NULL);
+  return rig;
+}
+
+/* Without a server it must not wait for a closing handshake. */
+void
+tunnel_rig_clear (TunnelRig *rig)
+{
+  g_clear_pointer (&rig->server, resumable_peer_free);
+  tcp_tunnel_close (rig->tunnel);
+  g_object_unref (rig->tunnel);
+  recorder_free (rig->recorder);
+}
+
+static void
+on_started (GObject *object,
+            GAsyncResult *result,
+            gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_tunnel_start_finish (TCP_TUNNEL (object), result, &error);
+  g_assert_no_error (error);
+  *(gboolean *) user_data = TRUE;
+}
+
+int
+tunnel_rig_begin (TunnelRig *rig)
+{
+  gboolean started = FALSE;
+  int fd = -1;
+
+  tcp_tunnel_start_async (rig->tunnel, NULL, on_started, &started);
+  if (tcp_tunnel_get_mode (rig->tunnel) == TCP_TUNNEL_MODE_SINGLETON)
+    {
+      WAIT_UNTIL (started);
+      fd = client_connect (test_tunnel_get_port (rig->tunnel));
+    }
+  resumable_server_accept (rig->server);
+  WAIT_UNTIL (started);
+
+  return fd;
+}
+
+int
+tunnel_rig_start (TunnelRig *rig)
+{
+  int fd = tunnel_rig_begin (rig);
+
+  resumable_say_hello (rig->server);
+  resumable_hear_hello (rig->server);
+  if (fd < 0)
+    return tunnel_rig_connect (rig, 1);
+
+  resumable_expect (rig->server, RESUMABLE_OPEN, 1);
+  return fd;
+}
+
+int
+tunnel_rig_connect (TunnelRig *rig,
+                    guint32 id)
+{
+  int fd = client_connect (test_tunnel_get_port (rig->tunnel));
+
+  resumable_expect (rig->server, RESUMABLE_OPEN, id);
+  return fd;
+}
+
+void
+tunnel_rig_round_trip (TunnelRig *rig,
+                       int fd,
+                       guint32 id,
+                       const char *text)
+{
+  g_autofree char *answer = g_malloc0 (strlen (text) + 1);
+
+  client_write (fd, text, strlen (text));
+  resumable_expect_data (rig->server, id, text);
+  resumable_send_text (rig->server, RESUMABLE_DATA, id, text);
+  client_read (fd, answer, strlen (text));
+  g_assert_cmpstr (answer, ==, text);
+}
+
+void
+tunnel_rig_expect_closed (TunnelRig *rig,
+                          guint count,
+                          TcpTunnelError code)
+{
+  WAIT_UNTIL (rig->recorder->closed >= count);
+  g_assert_cmpuint (rig->recorder->closed, ==, count);
+  g_assert_error (rig->recorder->closed_error, TCP_TUNNEL_ERROR, (int) code);
+}

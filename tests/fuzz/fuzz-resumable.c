@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "fuzz.h"
+#include "session/resumable.h"
+
+/* What was understood says the same when it is written again. */
+static TcpBuffer *
+encode_again (const TcpResumableFrame *frame)
+{
+  g_autofree char *text = NULL;
+  TcpResumableHello hello;
+
+  switch (frame->type)
+    {
+    case TCP_RESUMABLE_RESET:
+    case TCP_RESUMABLE_GOAWAY:
+      text = g_strndup ((const char *) frame->payload, frame->length);
+      return tcp_resumable_encode_text (frame->type, frame->id, frame->number, text);
+    case TCP_RESUMABLE_WINDOW:
+      return tcp_resumable_encode_window (frame->id, frame->number);
+    case TCP_RESUMABLE_ACK:
+      return tcp_resumable_encode_ack (frame->number);
+    case TCP_RESUMABLE_HELLO:
+      return tcp_resumable_decode_hello (frame, &hello, NULL) ? tcp_resumable_encode_hello (&hello) : NULL;
+    default:
+      return tcp_resumable_encode (frame->type, frame->id, frame->payload, frame->length);
+    }
+}
+
+static void
+check_frame (const guint8            *data,
+             gsize                    size,
+             const TcpResumableFrame *frame)
+{
+  g_autoptr (TcpBuffer) again = NULL;
+  TcpResumableHello hello;
+
+  g_assert_true (frame->payload >= data + TCP_RESUMABLE_HEADER_SIZE && frame->payload + frame->length == data + size);
+  g_assert_cmpint (frame->id != 0, ==, tcp_resumable_is_sequenced (frame->type));
+  g_assert_cmpuint (frame->length, <=, TCP_RESUMABLE_MAX_PAYLOAD);
+  if (frame->type == TCP_RESUMABLE_HELLO && tcp_resumable_decode_hello (frame, &hello, NULL))
+    {
+      g_assert_cmpuint (hello.max_payload, >, 0);
+      g_assert_cmpuint (hello.window, <=, TCP_RESUMABLE_MAX_CREDIT);
+    }
+  /* A reason is written up to the first 0, and to the last whole character. */
+  again = encode_again (frame);
+  if (again == NULL)
+    g_assert_cmpint (frame->type, ==, TCP_RESUMABLE_HELLO);
+  else if (frame->type == TCP_RESUMABLE_RESET || frame->type == TCP_RESUMABLE_GOAWAY)
+    g_assert_cmpmem (again->payload, again->length, data, again->length);
+  else
+    g_assert_cmpmem (again->payload, again->length, data, size);
+}
+
+int
+LLVMFuzzerTestOneInput (const guint8 *data,
+                        gsize         size)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *header = g_strndup ((const char *) data, size);
+  TcpResumableFrame frame;
+
+  if (tcp_resumable_decode (data, size, &frame, &error))
+    {
+      g_assert_no_error (error);
+      check_frame (data, size, &frame);
+    }
+  else
+    {
+      g_assert_nonnull (error);
+    }
+  (void) tcp_resumable_is_offered (header);
+
+  return 0;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "session-check.h"
+#include "world.h"
+
+/* What has to hold after each step. */
+
+/* What it takes beyond the budget that its client can cause, whatever others do. */
+static gsize
+session_get_spare (TcpSession *session)
+{
+  gsize control = 0;
+
+  for (GList *l = session->resumable.retained.frames.head; l != NULL; l = l->next)
+    {
+      TcpBuffer *frame = l->data;
+
+      if (frame->payload[0] != TCP_RESUMABLE_DATA)
+        control += sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + frame->capacity;
+    }
+  if (!session->dialect->resumable)
+    return TCP_CHANNEL_MAX_WHOLE;
+  return control + sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE;
+}
+
+/* All that is held at the gateway is within the budget, but for a message each and the
+ * frames without data. */
+static void
+check_budget (World *self)
+{
+  gsize most = self->max_budget;
+  gsize held = 0;
+
+  for (guint i = 0; i < self->guests->len; i++)
+    {
+      TcpSession *session = ((Guest *) self->guests->pdata[i])->session;
+
+      most += session_get_spare (session);
+      held += session->dialect->resumable ? session->resumable.retained.bytes + session->resumable.grown
+                                          : session->queued;
+    }
+  g_assert_cmpuint (held, <=, most);
+  g_assert_cmpuint (tcp_budget_get_used (self->budget), <=, most);
+}
+
+/* What it is through with takes up room of which the client does not know. */
+static void
+check_crowd (Guest *guest)
+{
+  TcpSession *session = guest->session;
+
+  if (g_hash_table_size (session->finishing) + g_queue_get_length (&session->resumable.ending) > 0 &&
+      guest->generation == guest->client->generation)
+    guest->client->crowded = TRUE;
+}
+
+/* The credit of one end is what the other has granted, if nothing is on its way. */
+static void
+check_credit (TcpSession *sender,
+              TcpSession *receiver)
+{
+  GHashTableIter iter;
+  gpointer stream;
+
+  g_hash_table_iter_init (&iter, sender->streams);
+  while (g_hash_table_iter_next (&iter, NULL, &stream))
+    {
+      TcpFlow *flow = tcp_stream_get_flow (stream);
+      TcpStream *other = tcp_session_lookup (receiver, tcp_stream_get_id (stream));
+
+      if (other != NULL && flow->begun)
+        g_assert_cmpuint (flow->credit, ==, tcp_stream_get_flow (other)->granted);
+      /* Only one that waits to hear that the other is through may be alone. */
+      if (other == NULL)
+        g_assert_true (flow->fin_sent && flow->fin_received);
+    }
+}
+
+static void
+check_both (Client *client)
+{
+  TcpResumable *ours = &client->session->resumable;
+  TcpResumable *theirs;
+
+  if (client->guest == NULL || tcp_session_is_over (client->session) || client->session->dialect == NULL ||
+      !client->guest->session->dialect->resumable)
+    return;
+  theirs = &client->guest->session->resumable;
+  if (tcp_session_is_over (client->guest->session) || ours->instance != theirs->instance)
+    return;
+
+  /* What was acknowledged has arrived, and what has arrived was sent. */
+  g_assert_cmpuint (ours->retained.first, <=, theirs->received);
+  g_assert_cmpuint (theirs->received, <=, ours->retained.most);
+  g_assert_cmpuint (theirs->retained.first, <=, ours->received);
+  g_assert_cmpuint (ours->received, <=, theirs->retained.most);
+  if (ours->retained.next != theirs->received || theirs->retained.next != ours->received)
+    return;
+
+  check_credit (client->session, client->guest->session);
+  check_credit (client->guest->session, client->session);
+}
+
+static void
+check_sums (TcpStatus  *status,
+            const Sums *sums)
+{
+  g_assert_cmpuint (tcp_status_get (status, open_connections), ==, sums->connections);
+  g_assert_cmpuint (tcp_status_get (status, retained_bytes), ==, sums->retained);
+  g_assert_cmpuint (tcp_status_get (status, receive_window), ==, sums->receive_window);
+  g_assert_cmpuint (tcp_status_get (status, send_window), ==, sums->send_window);
+}
+
+static void
+check_left (Client *client,
+            Pair   *pair)
+{
+  TcpStream *stream = NULL;
+
+  if (pair->generation == client->generation)
+    stream = tcp_session_lookup (client->session, pair->id);
+  if (stream != NULL && client->session->dialect == &tcp_dialect_resumable)
+    pair->left = tcp_stream_get_flow (stream)->open_number < client->session->resumable.retained.most;
+}
+
+/* The end is seen behind all that was sent, and only then. */
+static void
+check_pair (Pair *pair)
+{
+  if (pair->plain)
+    return;
+
+  for (Side side = CLIENT; side <= GATEWAY; side++)
+    {
+      Peer *peer = &pair->peers[side];
+      Peer *other = &pair->peers[OTHER (side)];
+
+      g_assert_cmpuint (peer->accepted, <=, other->taken);
+      if (peer->write_ended)
+        {
+          g_assert_true (other->ending_taken);
+          g_assert_cmpuint (peer->written, ==, other->to_send);
+        }
+      /* Whoever sees it can rely on it, whatever the other TCP end did. */
+      if (pair->clean[side])
+        {
+          g_assert_cmpuint (other->accepted, ==, peer->to_send);
+          g_assert_true (peer->ending_taken && peer->closed);
+        }
+    }
+}
+
+void
+world_check (World *self)
+{
+  Sums sums[2] = { 0 };
+
+  for (guint i = 0; i < self->clients->len; i++)
+    {
+      Client *client = self->clients->pdata[i];
+
+      check_session (client->session, &sums[CLIENT]);
+      check_both (client);
+      for (guint k = 0; k < client->pairs->len; k++)
+        {
+          check_left (client, client->pairs->pdata[k]);
+          check_pair (client->pairs->pdata[k]);
+        }
+    }
+  for (guint i = 0; i < self->guests->len; i++)
+    {
+      check_session (((Guest *) self->guests->pdata[i])->session, &sums[GATEWAY]);
+      check_crowd (self->guests->pdata[i]);
+    }
+  for (Side side = CLIENT; side <= GATEWAY; side++)
+    check_sums (self->status[side], &sums[side]);
+  if (self->budget != NULL)
+    check_budget (self);
+}
+
+/* When all is quiet: @with_stuck if the TCP peers that did not read do so now. */
+void
+world_check_end (World    *self,
+                 gboolean  with_stuck)
+{
+  for (guint i = 0; i < self->clients->len; i++)
+    {
+      Client *client = self->clients->pdata[i];
+
+      for (guint k = 0; k < client->pairs->len; k++)
+        {
+          Pair *pair = client->pairs->pdata[k];
+
+          if (!with_stuck && (pair->stuck[CLIENT] || pair->stuck[GATEWAY]))
+            continue;
+          g_assert_true (pair_is_over (pair));
+          g_assert_true (pair->clean[CLIENT] || pair->excused);
+          g_assert_true ((pair->opened && pair->clean[GATEWAY]) || pair->excused);
+          if (pair->lost)
+            g_assert_false (pair->clean[CLIENT] || pair->clean[GATEWAY]);
+        }
+    }
+}

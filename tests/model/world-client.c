@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "world.h"
+
+/* The tunnel's end. */
+
+Pair *
+client_find (Client *self,
+             guint   generation,
+             guint32 id)
+{
+  for (guint i = 0; i < self->pairs->len; i++)
+    {
+      Pair *pair = self->pairs->pdata[i];
+
+      if (pair->generation == generation && pair->id == id)
+        return pair;
+    }
+  g_error ("there is no connection %u", id);
+}
+
+gboolean
+pair_is_over (Pair *self)
+{
+  return self->closed[CLIENT] && (self->closed[GATEWAY] || !self->opened);
+}
+
+void
+client_excuse (Client *self,
+               guint   generation)
+{
+  for (guint i = 0; i < self->pairs->len; i++)
+    {
+      Pair *pair = self->pairs->pdata[i];
+
+      if (pair->generation == generation && !(pair->closed[CLIENT] && pair->closed[GATEWAY]))
+        pair->excused = TRUE;
+    }
+}
+
+/* Sessions that begin anew */
+
+static void
+client_forget_guest (Client *self)
+{
+  self->guest = NULL;
+  self->gone = FALSE;
+}
+
+/* The rest of the pairs is for a history that begins. */
+static void
+client_begin_anew (Client       *self,
+                   const GError *error)
+{
+  guint generation = self->generation;
+
+  g_assert_null (tcp_session_get_channel (self->session));
+  tcp_session_restart (self->session, error);
+  if (generation != self->generation)
+    return;
+
+  g_assert_false (tcp_session_is_over (self->session) && !self->closed);
+  for (guint i = 0; i < self->pairs->len; i++)
+    {
+      Pair *pair = self->pairs->pdata[i];
+
+      pair->early |= pair->generation == generation && !pair->closed[CLIENT];
+    }
+}
+
+static void
+client_begin_plain (Client *self)
+{
+  for (guint i = 0; i < self->pairs->len; i++)
+    {
+      Pair *pair = self->pairs->pdata[i];
+
+      if (pair->generation == self->generation && !pair->closed[CLIENT])
+        pair->plain = pair->excused = TRUE;
+    }
+}
+
+/* What the session says. Those that are closed by client_renew() have another owner. */
+
+typedef struct
+{
+  Client *client;
+  guint generation;
+} Owner;
+
+static void
+on_stream_closed (TcpSession   *session,
+                  TcpStream    *stream,
+                  const GError *error,
+                  gpointer      user_data)
+{
+  Owner *owner = user_data;
+  Client *self = owner->client;
+  Pair *pair = client_find (self, owner->generation, tcp_stream_get_id (stream));
+
+  tcp_log_debug (self->world->log, "stream %u.%u ended at the client: %s", owner->generation, pair->id,
+                 error != NULL ? error->message : "in order");
+  g_assert_false (pair->closed[CLIENT]);
+  pair->closed[CLIENT] = TRUE;
+  pair->clean[CLIENT] = error == NULL;
+  if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST))
+    {
+      /* One that never left does not suffer. */
+      g_assert_true (pair->left || pair->plain);
+      pair->excused = TRUE;
+    }
+  if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT) && (pair->early || self->crowded))
+    pair->excused = TRUE;
+  /* So ended the gateway's application the session, or it drains. */
+  if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED) && self->world->profile->ends)
+    pair->excused = TRUE;
+  g_assert_true (tcp_stream_is_closed (stream));
+  world_interfere (self->world, self, NULL);
+}
+
+static void
+on_channel_closed (TcpSession   *session,
+                   const GError *error,
+                   gpointer      user_data)
+{
+  Owner *owner = user_data;
+  Client *self = owner->client;
+
+  if (session != self->session)
+    return;
+  if (tcp_session_is_over (session))
+    {
+      client_begin_anew (self, error);
+      client_forget_guest (self);
+    }
+  world_interfere (self->world, self, NULL);
+}
+
+static void
+on_draining (TcpSession *session,
+             gpointer    user_data)
+{
+  Owner *owner = user_data;
+
+  world_interfere (owner->client->world, owner->client, NULL);
+}
+
+static void
+client_make_session (Client *self)
+{
+  static const TcpSessionCallbacks callbacks = {
+    .stream_closed = on_stream_closed,
+    .channel_closed = on_channel_closed,
+    .draining = on_draining,
+  };
+  World *world = self->world;
+  TcpSessionOptions options = {
+    .client = TRUE,
+    .single = self->single,
+    .max_buffered_bytes = 1 << 20,
+    .greeting_timeout = world->greeting_timeout,
+    .max_retained_bytes = world->max_retained[CLIENT],
+    .max_window_bytes = world->max_window[CLIENT],
+    .max_streams = self->single ? 1 : world->max_streams[CLIENT],
+    .peer = "the gateway",
+    .local = "the TCP client",
+    .local_code = TCP_TUNNEL_ERROR_RESET,
+    .reset_on_loss = TRUE,
+    .log = world->log,
+    .status = world->status[CLIENT],
+  };
+  Owner *owner = g_new (Owner, 1);
+
+  owner->client = self;
+  owner->generation = ++self->generation;
+  client_forget_guest (self);
+  self->crowded = FALSE;
+  self->session = tcp_session_new (&options, &callbacks, owner);
+  g_ptr_array_add (self->owners, owner);
+  if (world_chance (world, 4))
+    tcp_session_set_next_id (self->session, G_MAXUINT32 - 2 * world_size (world, 4));
+}
+
+void
+client_renew (Client *self)
+{
+  g_autoptr (TcpSession) old = self->session;
+  g_autoptr (GError) error = NULL;
+
+  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "another session takes its place");
+  client_excuse (self, self->generation);
+  if (self->dialling != NULL)
+    client_dial_fails (self);
+  client_make_session (self);
+  tcp_session_close (old, TCP_CLOSE_NORMAL, error->message, error);
+}
+
+/* Connections */
+
+static void
+pair_make_peer (World *world,
+                Pair  *pair,
+                Side   side)
+{
+  Peer *peer = &pair->peers[side];
+
+  peer->pattern = g_rand_int (world->rand);
+  /* Short ones are more often at their end when something breaks. */
+  peer->to_send = MAX (peer->to_send, world_size (world, world->profile->resets ? 4000 : 400000));
+  peer->send_buffer = 1 + world_size (world, 200000);
+  peer->receive_buffer = 1 + world_size (world, 200000);
+  pair->peers[OTHER (side)].wanted = peer->pattern;
+  if (!world->profile->stuck || !world_chance (world, 3))
+    return;
+
+  /* There is enough for it to hold all that it may. */
+  pair->stuck[side] = TRUE;
+  pair->appetite[side] = world_size (world, 300000);
+  pair->peers[OTHER (side)].to_send = 1000000;
+}
+
+gboolean
+pair_consume (Pair    *self,
+              Side     side,
+              guint64  n)
+{
+  Peer *peer = &self->peers[side];
+
+  if (self->stuck[side])
+    n = MIN (n, self->appetite[side] - MIN (self->appetite[side], peer->consumed));
+  return peer_consume (peer, n);
+}
+
+/* A singleton session has had its connection. */
+static gboolean
+client_is_fresh (Client *self)
+{
+  Pair *last = self->pairs->len > 0 ? self->pairs->pdata[self->pairs->len - 1] : NULL;
+
+  if (last != NULL && last->generation == self->generation && last->closed[CLIENT] &&
+      tcp_session_get_channel (self->session) == NULL && self->dialling == NULL &&
+      !tcp_session_wants_channel (self->session))
+    client_renew (self);
+  return last == NULL || last->generation < self->generation;
+}
+
+void
+client_open (Client *self)
+{
+  Pair *pair;
+  TcpStream *stream;
+
+  if (self->pairs->len >= self->world->most_pairs || (self->single && !client_is_fresh (self)))
+    return;
+
+  stream = tcp_session_open (self->session, NULL);
+  if (stream == NULL)
+    return;
+
+  pair = g_new0 (Pair, 1);
+  pair->client = self;
+  pair->generation = self->generation;
+  pair->id = tcp_stream_get_id (stream);
+  pair->early = !self->session->resumable.greeted;
+  pair->plain = pair->excused = self->session->dialect != NULL && !self->session->dialect->resumable;
+  pair_make_peer (self->world, pair, CLIENT);
+  pair_make_peer (self->world, pair, GATEWAY);
+  g_ptr_array_add (self->pairs, pair);
+  tcp_stream_attach (stream, PEER_CONNECTION (&pair->peers[CLIENT]));
+}
+
+/* WebSockets */
+
+void
+client_dial_fails (Client *self)
+{
+  Link *link = g_steal_pointer (&self->dialling);
+
+  link_cut (link);
+  link_break (link, CLIENT);
+  /* Otherwise the gateway has yet to notice. */
+  if (!self->accepted)
+    link_break (link, GATEWAY);
+}
+
+static void
+client_accepted (Client *self)
+{
+  Link *link = g_steal_pointer (&self->dialling);
+  TcpChannel *channel = link_get_channel (link, CLIENT);
+  g_autoptr (TcpSession) session = tcp_session_ref (self->session);
+  const TcpDialect *before = tcp_session_get_dialect (session);
+
+  if (before != NULL && (before != self->dialect || tcp_session_is_over (session)))
+    {
+      g_autoptr (GError) error = NULL;
+
+      error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "another dialect");
+      client_begin_anew (self, error);
+    }
+  /* A callback may have closed it. */
+  if (session != self->session)
+    {
+      tcp_channel_close (channel, TCP_CLOSE_NORMAL, NULL);
+      tcp_channel_resume (channel);
+      return;
+    }
+
+  if (tcp_session_get_dialect (session) == NULL)
+    tcp_session_set_dialect (session, self->dialect);
+  if (!self->dialect->resumable)
+    client_begin_plain (self);
+  tcp_session_attach (session, channel);
+}
+
+/* 410 */
+static void
+client_is_refused (Client *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  client_dial_fails (self);
+  if (tcp_session_get_dialect (self->session) == NULL)
+    return;
+
+  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "the session is gone");
+  client_begin_anew (self, error);
+}
+
+/* At the gateway. */
+static void
+client_knock (Client *self)
+{
+  if (self->guest != NULL ? guest_has_ended (self->guest) : self->gone)
+    {
+      client_is_refused (self);
+      client_forget_guest (self);
+      return;
+    }
+
+  if (self->guest == NULL)
+    self->guest = guest_new (self);
+  self->accepted = TRUE;
+  self->dialect = self->guest->session->dialect;
+  guest_attach (self->guest, link_get_channel (self->dialling, GATEWAY));
+  /* Nobody can come back to a session of tagged. */
+  if (self->dialect == &tcp_dialect_tagged)
+    client_forget_guest (self);
+}
+
+static gboolean
+client_wants_link (Client *self)
+{
+  if (self->closed || tcp_session_get_channel (self->session) != NULL)
+    return FALSE;
+  return !self->single || tcp_session_wants_channel (self->session);
+}
+
+gboolean
+client_dial (Client *self)
+{
+  World *world = self->world;
+  LinkOptions options = {
+    .capacity = 1 + world_size (world, 300000),
+    .tls = world_chance (world, 3),
+    .fragments = world_chance (world, 4),
+  };
+
+  if (self->dialling != NULL)
+    {
+      if (link_is_closed (self->dialling, self->accepted ? CLIENT : GATEWAY))
+        client_dial_fails (self);
+      else if (self->accepted)
+        client_accepted (self);
+      else
+        client_knock (self);
+      return TRUE;
+    }
+  if (!client_wants_link (self))
+    return FALSE;
+
+  self->dialling = link_new (&options, world->rand);
+  self->accepted = FALSE;
+  g_ptr_array_add (world->links, self->dialling);
+  return TRUE;
+}
+
+/* Life */
+
+Client *
+client_new (World    *world,
+            gboolean  single)
+{
+  Client *self = g_new0 (Client, 1);
+
+  self->world = world;
+  self->single = single;
+  self->pairs = g_ptr_array_new_with_free_func (g_free);
+  self->owners = g_ptr_array_new_with_free_func (g_free);
+  client_make_session (self);
+  return self;
+}
+
+void
+client_free (Client *self)
+{
+  tcp_session_unref (self->session);
+  g_ptr_array_unref (self->pairs);
+  g_ptr_array_unref (self->owners);
+  g_free (self);
+}

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A small exchange beside a stream that takes all it can get, in the same tunnel."""
+
+import statistics
+import threading
+import time
+import unittest
+
+import rig
+from rig import Meter, Path, Service, end, gateway, start, tunnel
+
+BOUND_MS = 60
+ROUNDS = 3
+SECONDS = 4
+CONNECTIONS = 4
+
+
+def exchange(connection, until, times):
+    data = bytes(range(64))
+    while time.monotonic() < until:
+        begin = time.monotonic()
+        connection.sendall(data)
+        back = b''
+        while len(back) < len(data):
+            piece = connection.recv(len(data) - len(back))
+            if not piece:
+                return
+            back += piece
+        times.append((time.monotonic() - begin) * 1000)
+
+
+def percentile_99(connections):
+    times = []
+    until = time.monotonic() + SECONDS
+    threads = [threading.Thread(target=exchange, args=(connection, until, times)) for connection in connections]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(times)[len(times) * 99 // 100]
+
+
+class Latency(unittest.TestCase):
+    def beside(self, upload):
+        # The line has a buffer of one round trip, as routers should: what is in that nobody overtakes.
+        with Path(delay=10, buffer=2560) as path:
+            for machine in path.near, path.far:
+                machine.use_congestion_control('cubic')
+            with Service(path) as service, gateway(path, service) as far_end, \
+                    tunnel(path, far_end, '--mode=multiplexed') as client:
+                connections = [client.connect() for _ in range(CONNECTIONS)]
+                for connection in connections:
+                    connection.sendall(b'E')
+                bulk = client.connect()
+                bulk.sendall(b'S' if upload else b'B')
+                meter = service.meters.get(timeout=rig.DEADLINE) if upload else Meter()
+                start(rig.blast, bulk) if upload else start(meter.take, bulk)
+                time.sleep(2)
+
+                begin = time.monotonic()
+                rounds = [percentile_99(connections) for _ in range(ROUNDS)]
+                rate = meter.rate(begin, time.monotonic())
+                for connection in [bulk, *connections]:
+                    end(connection)
+                print(f'\n{"up" if upload else "down"} at {rate:.0f} Mbit/s, 99th percentile: '
+                      f'{", ".join(f"{p:.1f} ms" for p in rounds)}; {path.statistics()}')
+                self.assertGreater(rate, 100, 'there was nothing to be beside')
+                self.assertLess(statistics.median(rounds), BOUND_MS)
+
+    def test_beside_upload(self):
+        self.beside(True)
+
+    def test_beside_download(self):
+        self.beside(False)
+
+
+if __name__ == '__main__':
+    rig.main()

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Much data in bad weather: soak [--seed N] [--bytes N[K|M|G]]. The same seed gives the same weather
+ * and the same data. */
+
+#include "fixture.h"
+
+#include "traffic.h"
+#include "weather.h"
+
+#include <malloc.h>
+#include <string.h>
+
+#define STREAMS 64
+
+/* One after the other, as there can be but one at a time. */
+#define SINGLETON_TURNS 4
+
+/* So much of the weather is to be seen, however little is carried through it. */
+#define SECONDS 15
+#define MIN_RATE (2u << 20)
+
+/* What the allocator may keep, beside what it kept after the first test. */
+#define MAX_GROWTH (16u << 20)
+
+static guint32 base_seed;
+static guint64 bytes = 1 << 30;
+static gboolean settled;
+static guint settled_sockets;
+static guint64 settled_memory;
+
+static guint
+count_sockets (void)
+{
+  g_autoptr (GDir) dir = g_dir_open ("/proc/self/fd", 0, NULL);
+  const char *fd;
+  guint count = 0;
+
+  g_assert_nonnull (dir);
+  while ((fd = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename ("/proc/self/fd", fd, NULL);
+      g_autofree char *file = g_file_read_link (path, NULL);
+
+      count += file != NULL && g_str_has_prefix (file, "socket:");
+    }
+
+  return count;
+}
+
+/* Those of tunnels and gateways; GLib keeps some of its own for a while. */
+static guint
+count_threads (void)
+{
+  g_autoptr (GDir) dir = g_dir_open ("/proc/self/task", 0, NULL);
+  const char *id;
+  guint count = 0;
+
+  g_assert_nonnull (dir);
+  while ((id = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename ("/proc/self/task", id, "comm", NULL);
+      g_autofree char *name = NULL;
+
+      /* One that ends meanwhile has none. */
+      if (g_file_get_contents (path, &name, NULL, NULL))
+        count += g_str_has_prefix (name, "tcp-");
+    }
+
+  return count;
+}
+
+static Fixture *
+start (TcpTunnelMode mode,
+       TrafficServer *server)
+{
+  g_autoptr (Target) unused = target_new_refusing ();
+  g_autofree char *address = traffic_server_get_address (server);
+  Fixture *fixture = fixture_new (unused, mode, FIXTURE_PROXY | FIXTURE_RESUMABLE);
+
+  g_object_set (fixture->gateway,
+                "target", address,
+                "keepalive-interval", 100, "keepalive-timeout", test_scaled_ms (500),
+                "log-level", TCP_TUNNEL_LOG_LEVEL_ERROR, NULL);
+  g_object_set (fixture->tunnel,
+                "keepalive-interval", 100, "keepalive-timeout", test_scaled_ms (300),
+                "connect-timeout", 10000,
+                "reconnect-delay", 5, "max-reconnect-delay", 50,
+                "log-level", TCP_TUNNEL_LOG_LEVEL_ERROR, NULL);
+  fixture_start (fixture);
+  return fixture;
+}
+
+static void
+throttle (Fixture *fixture)
+{
+  guint rate = (guint) MIN (MAX (bytes / SECONDS, MIN_RATE), G_MAXUINT);
+
+  fault_proxy_throttle (fixture->proxy, FAULT_UP, rate);
+  fault_proxy_throttle (fixture->proxy, FAULT_DOWN, rate);
+}
+
+static void
+carry (Fixture *fixture,
+       guint streams,
+       guint64 up,
+       guint64 down,
+       guint32 seed)
+{
+  guint expected = fixture->recorder->closed + streams;
+  g_autoptr (TrafficRun) run = traffic_run_new (fixture_get_port (fixture), streams, up, down, seed);
+
+  /* There is no deadline for all of it: as long as anything moves, it goes on. */
+  while (!traffic_run_is_done (run))
+    test_iterate (G_MAXINT64, "the traffic", G_STRLOC);
+  WAIT_UNTIL (fixture->recorder->closed == expected);
+  g_assert_no_error (fixture->recorder->closed_error);
+}
+
+static void
+soak (TcpTunnelMode mode,
+      gboolean up,
+      gboolean down)
+{
+  gboolean multiplexed = mode == TCP_TUNNEL_MODE_MULTIPLEXED;
+  guint turns = multiplexed ? 1 : SINGLETON_TURNS;
+  guint streams = multiplexed ? STREAMS : 1;
+  guint64 share = bytes / (turns * streams);
+  guint32 seed = base_seed + (multiplexed ? 100 : 0) + (up ? 10 : 0) + (down ? 1 : 0);
+  g_autoptr (TrafficServer) server = traffic_server_new ();
+  g_autoptr (Fixture) fixture = start (mode, server);
+  g_autofree char *report = NULL;
+  gint64 begin = g_get_monotonic_time ();
+  Weather *weather;
+  double seconds;
+
+  throttle (fixture);
+  weather = weather_new (fixture->proxy, seed);
+  for (guint i = 0; i < turns; i++)
+    carry (fixture, streams, up ? share : 0, down ? share : 0, seed + 1000 * i);
+  seconds = (g_get_monotonic_time () - begin) / 1e6;
+  report = weather_stop (weather);
+
+  g_test_message ("%.0f MB/s; %s; %" G_GUINT64_FORMAT " resumes, %.1f MB replayed up, %.1f MB down",
+                  (up + down) * bytes / 1e6 / seconds, report, tcp_tunnel_get_resumes (fixture->tunnel),
+                  tcp_tunnel_get_bytes_replayed (fixture->tunnel) / 1e6,
+                  tcp_gateway_get_bytes_replayed (fixture->gateway) / 1e6);
+  g_assert_cmpuint (fixture->recorder->failures, ==, 0);
+  WAIT_UNTIL (tcp_tunnel_get_open_connections (fixture->tunnel) == 0);
+  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (tcp_tunnel_get_retained_bytes (fixture->tunnel) == 0);
+  WAIT_UNTIL (tcp_gateway_get_retained_bytes (fixture->gateway) == 0);
+  g_assert_cmpuint (tcp_tunnel_get_receive_window (fixture->tunnel), ==, 0);
+  g_assert_cmpuint (tcp_tunnel_get_send_window (fixture->tunnel), ==, 0);
+}
+
+/* What the libraries keep for good they have after this. */
+static void
+settle (void)
+{
+  TrafficServer *server = traffic_server_new ();
+  Fixture *fixture = start (TCP_TUNNEL_MODE_MULTIPLEXED, server);
+
+  carry (fixture, STREAMS, 1, 1, 0);
+  fixture_free (fixture);
+  traffic_server_free (server);
+  WAIT_UNTIL (count_threads () == 0);
+  settled_sockets = count_sockets ();
+  settled = TRUE;
+}
+
+/* Nothing is left behind: no socket, no thread, no memory to speak of. */
+static void
+check_no_leak (void)
+{
+  guint64 memory;
+
+  WAIT_UNTIL (count_sockets () <= settled_sockets);
+  WAIT_UNTIL (count_threads () == 0);
+  malloc_trim (0);
+  memory = test_memory ("VmRSS");
+  g_test_message ("%" G_GUINT64_FORMAT " KiB of memory, at most %" G_GUINT64_FORMAT " KiB", memory / 1024, test_memory ("VmHWM") / 1024);
+  if (settled_memory == 0)
+    settled_memory = memory;
+  if (test_memory_is_meaningful ())
+    g_assert_cmpuint (memory, <, settled_memory + MAX_GROWTH);
+}
+
+typedef struct
+{
+  TcpTunnelMode mode;
+  gboolean up;
+  gboolean down;
+} Case;
+
+static void
+run_case (gconstpointer user_data)
+{
+  const Case *test = user_data;
+
+  if (!settled)
+    settle ();
+  soak (test->mode, test->up, test->down);
+  check_no_leak ();
+}
+
+static gboolean
+parse_bytes (const char *name,
+             const char *value,
+             gpointer data,
+             GError **error)
+{
+  static const char units[] = "KMG";
+  char *end;
+  const char *unit;
+
+  bytes = g_ascii_strtoull (value, &end, 10);
+  unit = *end != '\0' ? strchr (units, g_ascii_toupper (*end)) : NULL;
+  if (unit != NULL)
+    bytes <<= 10 * (unit - units + 1);
+  if (end != value && (*end == '\0' || unit != NULL) && bytes >= STREAMS)
+    return TRUE;
+
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "“%s” is no number of bytes, such as 64M", value);
+  return FALSE;
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  static const Case cases[] = {
+    { TCP_TUNNEL_MODE_SINGLETON, TRUE, FALSE },
+    { TCP_TUNNEL_MODE_SINGLETON, FALSE, TRUE },
+    { TCP_TUNNEL_MODE_SINGLETON, TRUE, TRUE },
+    { TCP_TUNNEL_MODE_MULTIPLEXED, TRUE, FALSE },
+    { TCP_TUNNEL_MODE_MULTIPLEXED, FALSE, TRUE },
+    { TCP_TUNNEL_MODE_MULTIPLEXED, TRUE, TRUE },
+  };
+  gint64 seed = g_random_int ();
+  const GOptionEntry options[] = {
+    { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "The weather and the data; a random one without", "N" },
+    { "bytes", 0, 0, G_OPTION_ARG_CALLBACK, parse_bytes, "How much each test carries in each direction (1G)", "N[K|M|G]" },
+    { NULL }
+  };
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+  g_autoptr (GError) error = NULL;
+
+  /* Before g_test_init (), which has a --seed of its own, and leaves the rest to that. */
+  g_option_context_add_main_entries (context, options, NULL);
+  g_option_context_set_ignore_unknown_options (context, TRUE);
+  if (!g_option_context_parse (context, &argc, &argv, &error))
+    {
+      g_printerr ("%s\n", error->message);
+      return 2;
+    }
+  base_seed = (guint32) seed;
+  g_test_init (&argc, &argv, NULL);
+  g_test_message ("this is --seed %u", base_seed);
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *path = g_strdup_printf ("/soak/%s/%s",
+                                               cases[i].mode == TCP_TUNNEL_MODE_SINGLETON ? "singleton" : "multiplexed",
+                                               cases[i].up && cases[i].down ? "both-ways" : cases[i].up ? "up" : "down");
+
+      g_test_add_data_func (path, &cases[i], run_case);
+    }
+
+  return g_test_run ();
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "fault-proxy.h"
+
+G_BEGIN_DECLS
+
+/* Bad weather over a fault proxy, from a thread of its own: every 50 to 300 ms something happens to
+ * the link. What, where and when follows from the seed alone. */
+typedef struct _Weather Weather;
+
+Weather *weather_new (FaultProxy *proxy,
+                      guint32 seed);
+/* The sky is clear again, and nothing else will happen. Tells what did. */
+char *weather_stop (Weather *weather);
+
+G_END_DECLS

@@ -13,6 +13,7 @@ struct _TcpEventQueue
   gboolean closed; /* likewise */
   guint claimed; /* likewise: the types that a thread waits for */
   GHashTable *untold; /* likewise: ids of connections whose opening was dropped */
+  GMainContext *context; /* which nobody else may hold any more */
   GSource *source;
   TcpEventFunc func;
   gpointer user_data;
@@ -107,12 +108,13 @@ tcp_event_queue_new (GMainContext *context,
   self->untold = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   self->func = func;
   self->user_data = user_data;
+  self->context = g_main_context_ref (context != NULL ? context : g_main_context_default ());
   self->source = g_source_new (&queue_source_funcs, sizeof (QueueSource));
   ((QueueSource *) self->source)->queue = tcp_event_queue_ref (self);
   g_source_set_static_name (self->source, "[tcptunnel] events");
   /* A handler may iterate the context, as a dialog does. */
   g_source_set_can_recurse (self->source, TRUE);
-  g_source_attach (self->source, context);
+  g_source_attach (self->source, self->context);
 
   return self;
 }
@@ -134,6 +136,7 @@ tcp_event_queue_unref (TcpEventQueue *self)
   tcp_tsan_acquire (self);
   g_queue_clear_full (&self->events, (GDestroyNotify) tcp_event_free);
   g_hash_table_unref (self->untold);
+  g_main_context_unref (self->context);
   g_mutex_clear (&self->mutex);
   g_cond_clear (&self->cond);
   g_free (self);

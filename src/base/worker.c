@@ -35,6 +35,9 @@ worker_thread (gpointer data)
   tcp_tsan_acquire (self);
   g_main_context_push_thread_default (self->context);
   g_main_loop_run (self->loop);
+  /* What was cancelled says so by sources that hold the context. */
+  while (g_main_context_iteration (self->context, FALSE))
+    ;
   g_main_context_pop_thread_default (self->context);
   tcp_worker_unref (self);
 

@@ -190,6 +190,13 @@ link_ask_for_token (TcpLink      *self,
   return TRUE;
 }
 
+/* Whether a WebSocket would serve anything. */
+static gboolean
+link_has_use (TcpLink *self)
+{
+  return !self->closed && ((self->multiplexed && !self->draining) || tcp_session_wants_channel (self->session));
+}
+
 /* Its session is lost, and so are the TCP connections that the gateway knew of. A link
  * that is there for no others ends. */
 static void
@@ -197,7 +204,7 @@ link_begin_anew (TcpLink      *self,
                  const GError *error)
 {
   tcp_session_restart (self->session, error);
-  if (!self->closed && (!self->multiplexed || self->draining) && tcp_session_get_n_streams (self->session) == 0)
+  if (!self->closed && !link_has_use (self) && tcp_session_is_idle (self->session))
     link_end (self, NULL);
 }
 
@@ -219,7 +226,7 @@ link_dial_failed (TcpLink       *self,
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "the session is lost: %s", result->error->message);
       link_begin_anew (self, error);
       link_name_session (self);
-      if (!self->closed)
+      if (link_has_use (self))
         link_dial (self);
       return;
     }
@@ -251,12 +258,12 @@ link_agree (TcpLink       *self,
       g_autoptr (GError) error = NULL;
 
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                           "the gateway %s speaks %s now where it spoke %s: the session is lost", self->display,
-                           dialect->name, before->name);
+                           "the session with the gateway %s is lost: it spoke %s, and is to go on in %s",
+                           self->display, before->name, dialect->name);
       link_begin_anew (self, error);
       before = NULL;
     }
-  if (self->closed)
+  if (!link_has_use (self))
     {
       tcp_channel_close (result->channel, TCP_CLOSE_NORMAL, NULL);
       tcp_channel_resume (result->channel);
@@ -369,7 +376,7 @@ on_channel_closed (TcpSession   *session,
           link_begin_anew (self, error);
           link_name_session (self);
         }
-      if (!self->closed)
+      if (link_has_use (self))
         link_retry (self, error, -1);
       return;
     }

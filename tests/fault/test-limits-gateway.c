@@ -43,6 +43,28 @@ test_parity (void)
     }
 }
 
+/* Behind its FIN a stream has nothing more to say. */
+static void
+test_after_fin (void)
+{
+  g_auto (LimitsRig) rig = limits_rig_new (target_new_mute ());
+
+  limits_rig_start (&rig);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (ResumablePeer) peer = limits_rig_join (&rig);
+
+      resumable_open (peer, 1);
+      resumable_send_text (peer, RESUMABLE_DATA, 1, "last");
+      resumable_send (peer, RESUMABLE_FIN, 1, NULL, 0);
+      if (i == 0)
+        resumable_send_text (peer, RESUMABLE_DATA, 1, "and more");
+      else
+        resumable_send (peer, RESUMABLE_FIN, 1, NULL, 0);
+      resumable_expect_goaway (peer, RESUMABLE_GOAWAY_PROTOCOL, 1002);
+    }
+}
+
 static void
 check_oversized (LimitsRig *rig,
                  ResumableType type,
@@ -178,6 +200,21 @@ test_hello_order (void)
   g_assert_cmpuint (target_get_counters (rig.target).accepted, ==, 2);
 }
 
+/* Who opens a WebSocket and says nothing is not waited for for ever. */
+static void
+test_silent_client (void)
+{
+  g_auto (LimitsRig) rig = limits_rig_new (target_new_echo ());
+  g_autoptr (ResumablePeer) silent = NULL;
+
+  g_object_set (rig.fixture->gateway, "connect-timeout", test_scaled_ms (200), NULL);
+  limits_rig_start (&rig);
+  silent = resumable_client_new (rig.innocent->port, TEST_TOKEN, TRUE);
+  resumable_client_connect (silent);
+  client_expect_end (silent->fd);
+  resumable_round_trip (rig.innocent, 1, "unharmed");
+}
+
 /* A session with a history: three frames each way, of which the client has acknowledged two. */
 static ResumablePeer *
 make_history (LimitsRig *rig)
@@ -276,10 +313,12 @@ main (int argc,
 
   g_test_add_func ("/limits-gateway/bad-frames", test_bad_frames);
   g_test_add_func ("/limits-gateway/parity", test_parity);
+  g_test_add_func ("/limits-gateway/after-fin", test_after_fin);
   g_test_add_func ("/limits-gateway/oversized", test_oversized);
   g_test_add_func ("/limits-gateway/largest", test_largest);
   g_test_add_func ("/limits-gateway/bad-hello", test_bad_hello);
   g_test_add_func ("/limits-gateway/hello-order", test_hello_order);
+  g_test_add_func ("/limits-gateway/silent-client", test_silent_client);
   g_test_add_func ("/limits-gateway/lying-hello", test_lying_hello);
   g_test_add_func ("/limits-gateway/honest-hello", test_honest_hello);
   g_test_add_func ("/limits-gateway/other-instance-at-first", test_other_instance_at_first);

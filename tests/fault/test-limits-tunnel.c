@@ -62,6 +62,27 @@ test_more_frames (TcpTunnelMode mode)
   check_frame (mode, "much data", RESUMABLE_DATA, 1, 16 * MIB);
 }
 
+/* Behind its FIN a stream has nothing more to say. */
+static void
+test_after_fin (TcpTunnelMode mode)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_auto (TunnelRig) rig = tunnel_rig_new (mode);
+      int fd = tunnel_rig_start (&rig);
+
+      resumable_send_text (rig.server, RESUMABLE_DATA, 1, "last");
+      resumable_send (rig.server, RESUMABLE_FIN, 1, NULL, 0);
+      if (i == 0)
+        resumable_send_text (rig.server, RESUMABLE_DATA, 1, "and more");
+      else
+        resumable_send (rig.server, RESUMABLE_FIN, 1, NULL, 0);
+      resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_PROTOCOL, 1002);
+      client_close (fd);
+      tunnel_rig_expect_closed (&rig, 1, TCP_TUNNEL_ERROR_PROTOCOL);
+    }
+}
+
 /* HELLO */
 
 static void
@@ -279,6 +300,7 @@ main (int argc,
 
   add_mode_test ("/limits-tunnel/bad-frames", test_bad_frames);
   add_mode_test ("/limits-tunnel/more-frames", test_more_frames);
+  add_mode_test ("/limits-tunnel/after-fin", test_after_fin);
   add_mode_test ("/limits-tunnel/first-hello", test_first_hello);
   add_mode_test ("/limits-tunnel/second-hello", test_second_hello);
   add_mode_test ("/limits-tunnel/no-hello", test_no_hello);

@@ -197,7 +197,7 @@ check_cut_at_offsets (TcpTunnelMode mode,
       cuts++;
     }
 
-  WAIT_UNTIL (fault_proxy_get_counters (fixture->proxy).links_accepted == cuts + 1);
+  WAIT_UNTIL (fault_proxy_get_counters (fixture->proxy).links_accepted > cuts);
   client_round_trip (fd, "after");
   g_assert_cmpuint (target_get_counters (target).accepted, ==, 1);
   client_finish (fd);
@@ -231,7 +231,7 @@ check_cut_in_handshake (TcpTunnelMode mode,
       cuts += 2;
     }
 
-  WAIT_UNTIL (fault_proxy_get_counters (fixture->proxy).links_accepted == cuts + 1);
+  WAIT_UNTIL (fault_proxy_get_counters (fixture->proxy).links_accepted > cuts);
   client_round_trip (fd, "after");
   g_assert_cmpuint (target_get_counters (target).accepted, ==, 1);
   client_close (fd);

@@ -184,6 +184,28 @@ test_acknowledgements (void)
   g_assert_cmpuint (peer->confirmed, ==, peer->sent);
 }
 
+/* On each WebSocket there is one, even if all was known already. */
+static void
+test_acknowledged_on_every_websocket (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+  ResumableFrame frame;
+
+  resumable_open (peer, 1);
+  resumable_round_trip (peer, 1, "hello");
+  resumable_expect_confirmed (peer);
+  for (guint i = 0; i < 3; i++)
+    {
+      resumable_reset (peer);
+      rejoin (peer);
+      g_assert_true (resumable_receive (peer, &frame));
+      g_assert_cmpuint (frame.type, ==, RESUMABLE_ACK);
+      g_assert_cmpuint (peer->confirmed, ==, 2);
+    }
+}
+
 /* The FIN of the client waits until it has acknowledged that of the target. */
 static void
 test_fin_is_kept_back (void)
@@ -211,6 +233,67 @@ test_fin_is_kept_back (void)
   /* The id is free again. */
   resumable_send (peer, RESUMABLE_OPEN, 1, NULL, 0);
   resumable_expect (peer, RESUMABLE_OPENED, 1);
+}
+
+/* Both have said FIN: whether they know of each other's or not, the id is free. */
+static void
+test_id_is_free_at_once (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+  int first, second;
+
+  resumable_open (peer, 1);
+  first = target_accept (target);
+  client_finish (first);
+  resumable_expect (peer, RESUMABLE_FIN, 1);
+  resumable_send (peer, RESUMABLE_FIN, 1, NULL, 0);
+  resumable_open (peer, 1);
+  second = target_accept (target);
+  client_expect_end (first);
+  client_write (second, "new", 3);
+  resumable_expect_data (peer, 1, "new");
+  client_close (first);
+  client_close (second);
+}
+
+/* An intermediary may take messages apart. */
+static void
+test_fragments (void)
+{
+  static const char pieces[] =
+    "\x02\x83\0\0\0\0\3\0\0"
+    "\x89\x80\0\0\0\0"
+    "\x00\x80\0\0\0\0"
+    "\x00\x86\0\0\0\0\0\0\0\0\1h"
+    "\x80\x84\0\0\0\0ello";
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+
+  resumable_open (peer, 1);
+  for (guint i = 0; i < 3; i++)
+    {
+      client_write (peer->fd, pieces, sizeof pieces - 1);
+      peer->sent++;
+      resumable_expect_data (peer, 1, "hello");
+    }
+}
+
+/* One that is cut off between its pieces leaves nothing behind. */
+static void
+test_fragments_and_break (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = join (fixture);
+
+  resumable_open (peer, 1);
+  client_write (peer->fd, "\x02\x89\0\0\0\0\3\0\0\0\0\0\0\1x", 15);
+  resumable_drop (peer);
+  rejoin (peer);
+  resumable_round_trip (peer, 1, "whole");
 }
 
 static void
@@ -370,7 +453,11 @@ main (int argc,
   g_test_add_func ("/wire-gateway/received-is-exact", test_received_is_exact);
   g_test_add_func ("/wire-gateway/superseded", test_superseded);
   g_test_add_func ("/wire-gateway/acknowledgements", test_acknowledgements);
+  g_test_add_func ("/wire-gateway/acknowledged-on-every-websocket", test_acknowledged_on_every_websocket);
   g_test_add_func ("/wire-gateway/fin-is-kept-back", test_fin_is_kept_back);
+  g_test_add_func ("/wire-gateway/id-is-free-at-once", test_id_is_free_at_once);
+  g_test_add_func ("/wire-gateway/fragments", test_fragments);
+  g_test_add_func ("/wire-gateway/fragments-and-break", test_fragments_and_break);
   g_test_add_func ("/wire-gateway/resets", test_resets);
   g_test_add_func ("/wire-gateway/frames-of-strangers", test_frames_of_strangers);
   g_test_add_func ("/wire-gateway/text-messages", test_text_messages);

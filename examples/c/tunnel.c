@@ -10,7 +10,22 @@
 #include <stdlib.h>
 #include <tcptunnel/tcptunnel.h>
 
-static int status = EXIT_SUCCESS;
+typedef struct
+{
+  GMainLoop *loop;
+  int status;
+} Program;
+
+static void
+give_up (Program      *program,
+         const GError *error)
+{
+  g_printerr ("%s\n", error->message);
+  if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED))
+    g_printerr ("Is TCP_TUNNEL_TOKEN right?\n");
+  program->status = EXIT_FAILURE;
+  g_main_loop_quit (program->loop);
+}
 
 static void
 on_state_changed (TcpTunnel      *tunnel,
@@ -25,18 +40,37 @@ on_state_changed (TcpTunnel      *tunnel,
 static void
 on_failed (TcpTunnel *tunnel,
            GError    *error,
-           GMainLoop *loop)
+           gpointer   user_data)
 {
-  g_printerr ("%s\n", error->message);
-  status = EXIT_FAILURE;
-  g_main_loop_quit (loop);
+  give_up (user_data, error);
+}
+
+static void
+on_started (GObject      *source,
+            GAsyncResult *result,
+            gpointer      user_data)
+{
+  TcpTunnel *tunnel = TCP_TUNNEL (source);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *address = NULL;
+
+  if (!tcp_tunnel_start_finish (tunnel, result, &error))
+    {
+      give_up (user_data, error);
+      return;
+    }
+
+  address = g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (tcp_tunnel_get_local_address (tunnel)));
+  g_print ("listening on %s\n", address);
 }
 
 static gboolean
-on_interrupt (gpointer loop)
+on_interrupt (gpointer user_data)
 {
-  g_main_loop_quit (loop);
-  return G_SOURCE_REMOVE;
+  Program *program = user_data;
+
+  g_main_loop_quit (program->loop);
+  return G_SOURCE_CONTINUE;
 }
 
 int
@@ -45,22 +79,13 @@ main (int    argc,
 {
   g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (argv[1], g_getenv ("TCP_TUNNEL_TOKEN"));
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  g_autoptr (GError) error = NULL;
-  g_autofree char *address = NULL;
+  Program program = { loop, EXIT_SUCCESS };
 
   g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), NULL);
-  g_signal_connect (tunnel, "failed", G_CALLBACK (on_failed), loop);
-  if (!tcp_tunnel_start (tunnel, NULL, &error))
-    {
-      g_printerr ("%s\n", error->message);
-      return EXIT_FAILURE;
-    }
-
-  address = g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (tcp_tunnel_get_local_address (tunnel)));
-  g_print ("listening on %s\n", address);
-
-  g_unix_signal_add (SIGINT, on_interrupt, loop);
+  g_signal_connect (tunnel, "failed", G_CALLBACK (on_failed), &program);
+  g_unix_signal_add (SIGINT, on_interrupt, &program);
+  tcp_tunnel_start_async (tunnel, NULL, on_started, &program);
   g_main_loop_run (loop);
   tcp_tunnel_close (tunnel);
-  return status;
+  return program.status;
 }

@@ -4,35 +4,55 @@
 //
 //   TCP_TUNNEL_TOKEN=… ./tunnel.js wss://example.org/
 
+import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
 import TcpTunnel from 'gi://TcpTunnel?version=1';
 import System from 'system';
 
+Gio._promisify(TcpTunnel.Tunnel.prototype, 'start_async', 'start_finish');
+
 const SIGINT = 2;
 const stateNames = Object.keys(TcpTunnel.TunnelState);
 
+/** Waits for Ctrl-C, or the end of the tunnel by itself. */
+function interrupted(tunnel) {
+    return new Promise((resolve, reject) => {
+        tunnel.connect('failed', (_tunnel, error) => reject(error));
+        GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, SIGINT, () => {
+            resolve();
+            return GLib.SOURCE_REMOVE;
+        });
+    });
+}
+
+async function run() {
+    const tunnel = new TcpTunnel.Tunnel({
+        remote_uri: ARGV[0],
+        token: GLib.getenv('TCP_TUNNEL_TOKEN'),
+    });
+    tunnel.connect('state-changed', (_tunnel, state) => {
+        print(stateNames.find(name => TcpTunnel.TunnelState[name] === state));
+    });
+
+    try {
+        await tunnel.start_async(null);
+        print(`listening on ${tunnel.local_address.to_string()}`);
+        await interrupted(tunnel);
+        return 0;
+    } catch (error) {
+        printerr(error.message);
+        if (error.matches?.(TcpTunnel.TunnelError, TcpTunnel.TunnelError.UNAUTHORIZED))
+            printerr('Is TCP_TUNNEL_TOKEN right?');
+        return 1;
+    } finally {
+        tunnel.close();
+    }
+}
+
 const loop = new GLib.MainLoop(null, false);
-let status = 0;
-
-const tunnel = new TcpTunnel.Tunnel({
-    remote_uri: ARGV[0],
-    token: GLib.getenv('TCP_TUNNEL_TOKEN'),
-});
-tunnel.connect('state-changed', (_tunnel, state) => {
-    print(stateNames.find(name => TcpTunnel.TunnelState[name] === state));
-});
-tunnel.connect('failed', (_tunnel, error) => {
-    printerr(error.message);
-    status = 1;
-    loop.quit();
-});
-tunnel.start(null);
-print(`listening on ${tunnel.local_address.to_string()}`);
-
-GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, SIGINT, () => {
-    loop.quit();
-    return GLib.SOURCE_REMOVE;
-});
+let status = 1;
+run().then(result => {
+    status = result;
+}).finally(() => loop.quit());
 loop.run();
-tunnel.close();
 System.exit(status);

@@ -5,6 +5,7 @@
 TCP_TUNNEL_TOKEN=… ./tunnel.py wss://example.org/
 """
 
+import asyncio
 import os
 import sys
 
@@ -14,28 +15,22 @@ gi.require_version("TcpTunnel", "1")
 from gi.repository import GLib, TcpTunnel
 
 
-def on_state_changed(tunnel, state):
-    print(state.value_nick, flush=True)
+async def main() -> None:
+    tunnel = TcpTunnel.Tunnel(sys.argv[1], os.environ["TCP_TUNNEL_TOKEN"])
+    failure = asyncio.get_running_loop().create_future()
+    tunnel.connect("failed", lambda tunnel, error: failure.set_exception(error))
+    tunnel.on_connection_state_change(lambda state: print(state.value_nick, flush=True))
 
+    async with tunnel:
+        print("listening on", tunnel.address, flush=True)
+        await failure
 
-def on_failed(tunnel, error):
-    print(error.message, file=sys.stderr)
-    global status
-    status = 1
-    loop.quit()
-
-
-loop = GLib.MainLoop()
-status = 0
-tunnel = TcpTunnel.Tunnel(remote_uri=sys.argv[1], token=os.environ["TCP_TUNNEL_TOKEN"])
-tunnel.connect("state-changed", on_state_changed)
-tunnel.connect("failed", on_failed)
-tunnel.start(None)
-print("listening on", tunnel.get_local_address().to_string(), flush=True)
 
 try:
-    loop.run()
+    asyncio.run(main())
 except KeyboardInterrupt:
     pass
-tunnel.close()
-sys.exit(status)
+except GLib.Error as error:
+    if error.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.UNAUTHORIZED):
+        print("Is TCP_TUNNEL_TOKEN right?", file=sys.stderr)
+    sys.exit(error.message)

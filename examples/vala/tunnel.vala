@@ -4,31 +4,49 @@
 //   valac --pkg libtcptunnel-1 tunnel.vala
 //   TCP_TUNNEL_TOKEN=… ./tunnel wss://example.org/
 
-int main (string[] args) {
-    var tunnel = new TcpTunnel.Tunnel (args[1], Environment.get_variable ("TCP_TUNNEL_TOKEN"));
-    var loop = new MainLoop ();
-    var status = 0;
-
-    tunnel.state_changed.connect (state => print ("%s\n", state.to_string ()));
+/** Waits for Ctrl-C, or the end of the tunnel by itself. */
+async void interrupted (TcpTunnel.Tunnel tunnel) throws Error {
+    Error? failure = null;
     tunnel.failed.connect (error => {
-        printerr ("%s\n", error.message);
-        status = 1;
-        loop.quit ();
+        failure = error;
+        interrupted.callback ();
     });
-
-    try {
-        tunnel.start (null);
-    } catch (Error error) {
-        printerr ("%s\n", error.message);
-        return 1;
-    }
-    print ("listening on %s\n", tunnel.local_address.to_string ());
-
     Unix.signal_add (ProcessSignal.INT, () => {
-        loop.quit ();
+        interrupted.callback ();
         return Source.REMOVE;
     });
+    yield;
+    if (failure != null)
+        throw failure;
+}
+
+async int run (string uri, string token) {
+    var tunnel = new TcpTunnel.Tunnel (uri, token);
+    tunnel.state_changed.connect (state => print ("%s\n", state.to_string ()));
+
+    try {
+        yield tunnel.start_async (null);
+        print ("listening on %s\n", tunnel.local_address.to_string ());
+        yield interrupted (tunnel);
+        return 0;
+    } catch (TcpTunnel.TunnelError.UNAUTHORIZED error) {
+        printerr ("%s\nIs TCP_TUNNEL_TOKEN right?\n", error.message);
+    } catch (Error error) {
+        printerr ("%s\n", error.message);
+    } finally {
+        tunnel.close ();
+    }
+    return 1;
+}
+
+int main (string[] args) {
+    var loop = new MainLoop ();
+    var status = 1;
+
+    run.begin (args[1], Environment.get_variable ("TCP_TUNNEL_TOKEN"), (source, result) => {
+        status = run.end (result);
+        loop.quit ();
+    });
     loop.run ();
-    tunnel.close ();
     return status;
 }

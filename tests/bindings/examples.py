@@ -50,7 +50,15 @@ class Example(unittest.TestCase):
             self.assertEqual(process.wait(GENEROUS_S), 1)
         errors = process.stderr.read()
         self.assertIn("401", errors)
+        self.assertIn("Is TCP_TUNNEL_TOKEN right?", errors)
         self.assertNotIn("wrong", errors)
+
+    def test_bad_uri(self):
+        result = subprocess.run([*command, "http://127.0.0.1/"], env={**os.environ, "TCP_TUNNEL_TOKEN": TOKEN},
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=GENEROUS_S)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stdout, "")
+        self.assertIn("ws://", result.stderr)
 
 
 unittest.main(argv=["examples"], verbosity=2)

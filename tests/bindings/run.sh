@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Runs one test. Where its interpreter is missing, says so and skips; with CI=true
-# that is a failure.
+# Runs one test: run.sh SCRIPT, or run.sh venv SCRIPT for one that needs what requirements.txt
+# names, which is installed in $TCP_TUNNEL_VENV on the first run. Where the interpreter or
+# something else is missing, says so and skips; with CI=true that is a failure.
 set -u
 
 cannot ()
@@ -11,18 +12,44 @@ cannot ()
   exit 77
 }
 
-run_python ()
+# The first python3 on PATH need not be the distribution's, which has its packages.
+find_python ()
 {
-  # The first python3 on PATH need not be the distribution's, which has its packages.
   for python in python3 /usr/bin/python3; do
-    "$python" -c 'import gi' 2> /dev/null && exec "$python" "$@"
+    "$python" -c 'import gi.repository' 2> /dev/null && return
   done
   cannot "no python3 with gi (Debian: python3-gi)"
 }
 
+install_packages ()
+{
+  cmp -s "$requirements" "$TCP_TUNNEL_VENV/requirements.txt" && return
+  "$python" -m venv --clear "$TCP_TUNNEL_VENV" &&
+    env PYTHONPATH= "$TCP_TUNNEL_VENV/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" &&
+    cp "$requirements" "$TCP_TUNNEL_VENV/"
+}
+
+run_in_venv ()
+{
+  requirements=$(dirname "$0")/requirements.txt
+  find_python
+  exec 9> "$TCP_TUNNEL_VENV.lock"
+  flock 9
+  install_packages >&2 9>&- ||
+    cannot "pip cannot install what requirements.txt names, see above (Debian: python3-venv python3-dev libcairo2-dev)"
+  exec 9>&-
+  exec "$TCP_TUNNEL_VENV/bin/python" "$@"
+}
+
 script=$1
 case $script in
-  *.py) run_python "$@" ;;
+  venv)
+    shift
+    script=$1
+    run_in_venv "$@" ;;
+  *.py)
+    find_python
+    exec "$python" "$@" ;;
   *.js)
     command -v gjs > /dev/null || cannot "gjs is missing"
     exec gjs -m "$@" ;;

@@ -5,7 +5,12 @@ import hashlib
 import os
 import socket
 import socketserver
+import sys
 import threading
+
+# Without what python/ adds, wherever that is installed.
+if "TCP_TUNNEL_RAW" in os.environ:
+    sys.modules["gi.overrides.TcpTunnel"] = None
 
 import gi
 
@@ -32,7 +37,7 @@ class Echo(socketserver.ThreadingTCPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), self.Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def address(self):

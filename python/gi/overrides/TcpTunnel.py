@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What makes TcpTunnel feel at home in Python: attributes, `with`, `await`."""
+
+import asyncio
+import contextlib
+import ctypes
+import sys
+import typing
+import weakref
+
+import gi
+from gi.repository import Gio, GLib, GObject
+
+from ..module import get_introspection_module
+from ..overrides import override
+
+TcpTunnel = get_introspection_module("TcpTunnel")
+
+__all__ = ["Address", "Gateway", "Tunnel", "start_tcp_tunnel"]
+
+# PyGObject cannot call g_main_context_query(). The functions are looked up in PyGObject's own
+# module, so that they are those of the GLib that it uses.
+_glib = ctypes.CDLL(gi._gi.__file__)
+_OWNERLESS_POLLING = 1
+
+
+class _PollFD(ctypes.Structure):
+    _fields_ = [("fd", ctypes.c_int), ("events", ctypes.c_ushort), ("revents", ctypes.c_ushort)]
+
+
+def _function(name, result, *arguments):
+    function = _glib["g_main_context_" + name]
+    function.restype = result
+    function.argtypes = arguments
+    return function
+
+
+_new = _function("new_with_flags", ctypes.c_void_p, ctypes.c_int)
+_unref = _function("unref", None, ctypes.c_void_p)
+_push = _function("push_thread_default", None, ctypes.c_void_p)
+_pop = _function("pop_thread_default", None, ctypes.c_void_p)
+_acquire = _function("acquire", ctypes.c_int, ctypes.c_void_p)
+_release = _function("release", None, ctypes.c_void_p)
+_prepare = _function("prepare", ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int))
+_query = _function("query", ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_int),
+                   ctypes.POINTER(_PollFD), ctypes.c_int)
+_iteration = _function("iteration", ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+
+
+class _Pump:
+    """A GMainContext that the running asyncio loop iterates, as GLib would: it waits for the
+    context's file descriptors and timeouts, and does nothing in between."""
+
+    def __init__(self):
+        # Sources are attached and woken by other threads while nobody owns the context.
+        self._context = _new(_OWNERLESS_POLLING)
+        self._readers = set()
+        self._writers = set()
+        self._next = None
+        self._wait(asyncio.get_running_loop())
+
+    def __del__(self, unref=_unref):
+        unref(self._context)
+
+    @contextlib.contextmanager
+    def as_thread_default(self):
+        _push(self._context)
+        try:
+            yield
+        finally:
+            _pop(self._context)
+
+    def _turn(self):
+        loop = asyncio.get_running_loop()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        with self.as_thread_default():
+            busy = _iteration(self._context, False)
+        if busy:
+            # Not at once: asyncio's other callbacks want their turn as well.
+            self._next = loop.call_soon(self._turn)
+        else:
+            self._wait(loop)
+
+    def _wait(self, loop):
+        timeout, fds = self._ask()
+        readers = {fd.fd for fd in fds if fd.events & ~GLib.IOCondition.OUT}
+        writers = {fd.fd for fd in fds if fd.events & GLib.IOCondition.OUT}
+        for fd in self._readers - readers:
+            loop.remove_reader(fd)
+        for fd in self._writers - writers:
+            loop.remove_writer(fd)
+        for fd in readers - self._readers:
+            loop.add_reader(fd, self._turn)
+        for fd in writers - self._writers:
+            loop.add_writer(fd, self._turn)
+        self._readers, self._writers = readers, writers
+        if timeout >= 0:
+            self._next = loop.call_later(timeout / 1000, self._turn)
+
+    def _ask(self):
+        """What to wait for: a timeout in milliseconds or -1, and file descriptors."""
+        priority, timeout = ctypes.c_int(), ctypes.c_int()
+        room, count = 0, 1
+        _acquire(self._context)
+        _prepare(self._context, priority)
+        while count > room:
+            room = count
+            fds = (_PollFD * room)()
+            count = _query(self._context, priority, timeout, fds, room)
+        _release(self._context)
+        return timeout.value, fds[:count]
+
+
+_pumps = weakref.WeakKeyDictionary()  # of loops
+
+
+def _running_loop():
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _is_glib(loop):
+    """Whether the loop iterates the thread's GMainContext itself (PyGObject 3.50 and later)."""
+    events = sys.modules.get("gi.events")
+    return events is not None and isinstance(loop, events.GLibEventLoop)
+
+
+def _delivery(endpoint):
+    """Within it, what is started tells its events to the loop that runs."""
+    loop = _running_loop()
+    if loop is None or _is_glib(loop):
+        return contextlib.nullcontext()
+    if loop not in _pumps:
+        _pumps[loop] = _Pump()
+    # The context has to outlive what is attached to it, and the loop may not.
+    endpoint._pump = _pumps[loop]
+    return endpoint._pump.as_thread_default()
+
+
+async def _call(endpoint, begin, finish, cancellable, undo=lambda: None):
+    """Awaits an asynchronous operation. If the task is cancelled, so is the operation; what was
+    done nevertheless is undone."""
+    future = asyncio.get_running_loop().create_future()
+    if cancellable is None:
+        cancellable = Gio.Cancellable()
+
+    def on_done(source, result):
+        try:
+            future.set_result(finish(result))
+        except GLib.Error as error:
+            future.set_exception(error)
+
+    with _delivery(endpoint):
+        begin(cancellable, on_done)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        future.add_done_callback(lambda future: future.exception() or undo())
+        cancellable.cancel()
+        await asyncio.wait([future])
+        raise
+
+
+_ENUMS = {
+    "mode": TcpTunnel.TunnelMode,
+    "resumption": TcpTunnel.TunnelResumption,
+    "log-level": TcpTunnel.TunnelLogLevel,
+}
+
+
+def _value(name, value):
+    """The value for a property, an enum's by its name."""
+    name = name.replace("_", "-")
+    if name not in _ENUMS or not isinstance(value, str):
+        return value
+    members = {member.lower().replace("_", "-"): member for member in dir(_ENUMS[name]) if member.isupper()}
+    if value not in members:
+        raise ValueError("no %s %r; there are %s" % (name, value, ", ".join(sorted(members))))
+    return getattr(_ENUMS[name], members[value])
+
+
+def _attribute(spec):
+    def get(self):
+        return self.get_property(spec.name)
+
+    def set(self, value):
+        self.set_property(spec.name, value)
+
+    return property(get if spec.flags & GObject.ParamFlags.READABLE else None,
+                    set if spec.flags & GObject.ParamFlags.WRITABLE else None)
+
+
+def _with_attributes(type_):
+    for spec in GObject.list_properties(type_):
+        setattr(type_, spec.name.replace("-", "_"), _attribute(spec))
+    return type_
+
+
+class Address(typing.NamedTuple):
+    """Where something listens. As a pair it is what `socket` wants."""
+
+    address: str
+    port: int
+
+    def __str__(self):
+        return ("[%s]:%d" if ":" in self.address else "%s:%d") % self
+
+
+class _Endpoint:
+    """What tunnels and gateways have in common."""
+
+    def set_property(self, name, value):
+        super().set_property(name, _value(name, value))
+
+    @property
+    def address(self):
+        """Where it listens; a GLib.Error if it does not run."""
+        local = self.get_local_address()
+        if local is None:
+            raise GLib.Error.new_literal(TcpTunnel.tunnel_error_quark(), "it does not run, and has no address",
+                                         TcpTunnel.TunnelError.WRONG_STATE)
+        return Address(local.get_address().to_string(), local.get_port())
+
+    def start(self, cancellable=None):
+        """Blocks until it has started. Where an asyncio loop runs it is to be awaited instead;
+        what happens later is told from that loop."""
+        if _running_loop() is None:
+            return super().start(cancellable)
+        return _call(self, self.start_async, self.start_finish, cancellable, self.close)
+
+    def __enter__(self):
+        if self.get_local_address() is None:
+            with _delivery(self):
+                super().start(None)
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    async def __aenter__(self):
+        if self.get_local_address() is None:
+            await self.start()
+        return self
+
+    async def __aexit__(self, *exception):
+        self.close()
+
+
+@override
+@_with_attributes
+class Tunnel(_Endpoint, TcpTunnel.Tunnel):
+    def __init__(self, remote_uri=None, token=None, hostname="127.0.0.1", port=0, **properties):
+        properties = {name: _value(name, value) for name, value in properties.items()}
+        super().__init__(remote_uri=remote_uri, token=token, hostname=hostname, port=port, **properties)
+
+    def on_connection_state_change(self, callback):
+        """Calls `callback` with each new state, until the function that is returned is called."""
+        handler = self.connect("state-changed", lambda tunnel, state: callback(state))
+
+        def unregister():
+            if self.handler_is_connected(handler):
+                self.disconnect(handler)
+
+        return unregister
+
+
+@override
+@_with_attributes
+class Gateway(_Endpoint, TcpTunnel.Gateway):
+    def __init__(self, target=None, token=None, hostname="127.0.0.1", port=0, **properties):
+        properties = {name: _value(name, value) for name, value in properties.items()}
+        super().__init__(target=target, token=token, hostname=hostname, port=port, **properties)
+
+    def drain(self, timeout, cancellable=None):
+        """Blocks until it is drained, or is to be awaited, as `start()`."""
+        if _running_loop() is None:
+            return super().drain(timeout, cancellable)
+        return _call(self, lambda *rest: self.drain_async(timeout, *rest), self.drain_finish, cancellable)
+
+
+async def start_tcp_tunnel(remote_uri, token, hostname="127.0.0.1", port=0, **properties):
+    """Starts a tunnel, whose other properties are given by keyword."""
+    tunnel = Tunnel(remote_uri, token, hostname, port, **properties)
+    await tunnel.start()
+    return tunnel

@@ -1,0 +1,462 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Tunnels in asyncio: on its own loop, and on that of PyGObject 3.50 and later."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+import threading
+import unittest
+import unittest.mock
+import weakref
+
+from support import GENEROUS_S, MIB, TOKEN, Echo, connect, exchange, is_refused, start_gateway
+from gi.repository import Gio, GLib, TcpTunnel
+from gi.overrides import TcpTunnel as overrides
+
+try:
+    from gi.events import GLibEventLoop, GLibEventLoopPolicy
+except ImportError:
+    GLibEventLoop = None
+
+CONNECTED = TcpTunnel.TunnelState.CONNECTED
+CONNECTING = TcpTunnel.TunnelState.CONNECTING
+DISCONNECTED = TcpTunnel.TunnelState.DISCONNECTED
+
+
+class SilentServer:
+    """Accepts TCP connections and says nothing."""
+
+    async def __aenter__(self):
+        self.visitors = asyncio.Queue()
+        self.writers = []
+        self.server = await asyncio.start_server(self.on_visitor, "127.0.0.1", 0)
+        self.uri = "ws://127.0.0.1:%d/" % self.server.sockets[0].getsockname()[1]
+        return self
+
+    def on_visitor(self, reader, writer):
+        self.visitors.put_nowait(reader)
+        self.writers.append(writer)
+
+    async def __aexit__(self, *exception):
+        self.server.close()
+        for writer in self.writers:
+            writer.close()
+
+
+class Watch:
+    """The states of a tunnel, and where they were told."""
+
+    def __init__(self, tunnel):
+        self.states = []
+        self.places = set()
+        self.changed = asyncio.Event()
+        tunnel.on_connection_state_change(self.on_change)
+
+    def on_change(self, state):
+        self.states.append(state)
+        self.places.add((threading.get_ident(), asyncio.get_running_loop()))
+        self.changed.set()
+
+    async def until(self, state):
+        while state not in self.states:
+            self.changed.clear()
+            await self.changed.wait()
+
+
+async def exchange_by_streams(address, size=MIB):
+    data = os.urandom(size)
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(data)
+    assert await reader.readexactly(size) == data
+    writer.close()
+    await writer.wait_closed()
+
+
+async def come_to_rest():
+    """Lets the loop do all that it need not wait for."""
+    for _ in range(1000):
+        await asyncio.sleep(0)
+
+
+class Awaiting:
+    """The tests, for any loop."""
+
+    def setUp(self):
+        self.echo = Echo()
+        self.gateway = start_gateway(self.echo.address)
+        self.addCleanup(self.echo.server_close)
+        self.addCleanup(self.echo.shutdown)
+        self.addCleanup(self.gateway.close)
+
+    def create(self, **properties):
+        tunnel = TcpTunnel.Tunnel(self.gateway.uri, TOKEN, log_level="warn", **properties)
+        self.addCleanup(tunnel.close)
+        return tunnel
+
+    async def check_error(self, code, *arguments, **properties):
+        with self.assertRaises(GLib.Error) as caught:
+            await TcpTunnel.start_tcp_tunnel(*arguments, **properties)
+        self.assertTrue(caught.exception.matches(TcpTunnel.TunnelError.quark(), code), caught.exception)
+
+    def test_one_call(self):
+        async def check():
+            tunnel = await TcpTunnel.start_tcp_tunnel(self.gateway.uri, TOKEN, "127.0.0.1", 0, mode="singleton")
+            self.assertEqual(tunnel.mode, TcpTunnel.TunnelMode.SINGLETON)
+            watch = Watch(tunnel)
+            await exchange_by_streams(tunnel.address)
+            await watch.until(DISCONNECTED)
+            self.assertEqual(watch.states, [CONNECTING, CONNECTED, DISCONNECTED])
+            port = tunnel.address.port
+            tunnel.close()
+            self.assertTrue(is_refused(port))
+
+        self.run_on_loop(check())
+
+    def test_signals_on_the_loop(self):
+        async def check():
+            tunnel = self.create(mode="multiplexed")
+            watch = Watch(tunnel)
+            opened = asyncio.get_running_loop().create_future()
+            tunnel.connect("connection-opened", lambda tunnel, id, peer: opened.set_result(id))
+            async with tunnel:
+                await exchange_by_streams(tunnel.address)
+                self.assertEqual(await opened, 1)
+                await watch.until(CONNECTED)
+            self.assertEqual(watch.states, [CONNECTING, CONNECTED, DISCONNECTED])
+            self.assertEqual(watch.places, {(threading.get_ident(), asyncio.get_running_loop())})
+
+        self.run_on_loop(check())
+
+    def test_async_with(self):
+        async def check():
+            async with TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="warn") as gateway:
+                async with TcpTunnel.Tunnel(gateway.uri, TOKEN, log_level="warn") as tunnel:
+                    await exchange_by_streams(tunnel.address)
+                    async with tunnel as same:
+                        self.assertIs(same, tunnel)
+                    ports = [gateway.address.port]
+            return ports
+
+        for port in self.run_on_loop(check()):
+            self.assertTrue(is_refused(port))
+
+    def test_with(self):
+        async def check():
+            tunnel = self.create()
+            watch = Watch(tunnel)
+            with tunnel:
+                await exchange_by_streams(tunnel.address)
+                await watch.until(DISCONNECTED)
+            self.assertEqual(watch.states, [CONNECTING, CONNECTED, DISCONNECTED])
+
+        self.run_on_loop(check())
+
+    def test_several(self):
+        async def check():
+            tunnels = [self.create(mode=mode) for mode in ("singleton", "multiplexed") * 4]
+            await asyncio.gather(*(tunnel.start() for tunnel in tunnels))
+            await asyncio.gather(*(exchange_by_streams(tunnel.address) for tunnel in tunnels))
+            self.assertEqual(len({tunnel.address.port for tunnel in tunnels}), 8)
+            for tunnel in tunnels:
+                tunnel.close()
+
+        self.run_on_loop(check())
+
+    def test_drain(self):
+        async def check():
+            gateway = TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="warn")
+            await gateway.start()
+            port = gateway.address.port
+            await gateway.drain(GENEROUS_S * 1000)
+            self.assertTrue(is_refused(port))
+
+        self.run_on_loop(check())
+
+    def test_errors(self):
+        async def check():
+            code = TcpTunnel.TunnelError
+            await self.check_error(code.INVALID_ARGUMENT, "http://127.0.0.1/", TOKEN)
+            await self.check_error(code.UNREACHABLE, "ws://127.0.0.1:1/", TOKEN, mode="multiplexed")
+            await self.check_error(code.UNAUTHORIZED, self.gateway.uri, "wrong", mode="multiplexed")
+            await self.check_error(code.LISTEN, self.gateway.uri, TOKEN, "127.0.0.1", self.gateway.address.port)
+            async with self.create() as tunnel:
+                with self.assertRaises(GLib.Error) as caught:
+                    await tunnel.start()
+                self.assertTrue(caught.exception.matches(code.quark(), code.WRONG_STATE))
+                await exchange_by_streams(tunnel.address)
+
+        self.run_on_loop(check())
+
+    def test_closed_meanwhile(self):
+        async def check():
+            async with SilentServer() as server:
+                tunnel = TcpTunnel.Tunnel(server.uri, TOKEN, mode="multiplexed", log_level="none")
+                start = asyncio.create_task(tunnel.start())
+                await server.visitors.get()
+                tunnel.close()
+                with self.assertRaises(GLib.Error) as caught:
+                    await start
+                self.assertTrue(caught.exception.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.CLOSED))
+
+        self.run_on_loop(check())
+
+    def test_cancelled_task(self):
+        async def check():
+            async with SilentServer() as server:
+                tunnel = TcpTunnel.Tunnel(server.uri, TOKEN, mode="multiplexed", log_level="none")
+                visitors = []
+                for _ in range(2):
+                    start = asyncio.create_task(tunnel.start())
+                    visitors.append(await server.visitors.get())
+                    start.cancel()
+                    await asyncio.wait([start])
+                    self.assertTrue(start.cancelled())
+                    self.assertIsNone(tunnel.local_address)
+                # The gateway is told at once, not when the tunnel goes.
+                for visitor in visitors:
+                    await visitor.read()
+
+        self.run_on_loop(check())
+
+    def test_cancelled_too_late(self):
+        async def check():
+            tunnel = self.create()
+            ports = []
+
+            def on_address(tunnel, spec):
+                if tunnel.local_address is not None:
+                    ports.append(tunnel.address.port)
+                    start.cancel()
+
+            tunnel.connect("notify::local-address", on_address)
+            start = asyncio.create_task(tunnel.start())
+            await asyncio.wait([start])
+            self.assertTrue(start.cancelled())
+            self.assertEqual(len(ports), 1)
+            self.assertIsNone(tunnel.local_address)
+            self.assertTrue(is_refused(ports[0]))
+
+        self.run_on_loop(check())
+
+    def test_cancellable(self):
+        async def check():
+            async with SilentServer() as server:
+                tunnel = TcpTunnel.Tunnel(server.uri, TOKEN, mode="multiplexed", log_level="none")
+                cancellable = Gio.Cancellable()
+                start = asyncio.create_task(tunnel.start(cancellable))
+                await server.visitors.get()
+                cancellable.cancel()
+                with self.assertRaises(GLib.Error) as caught:
+                    await start
+                self.assertTrue(caught.exception.matches(Gio.io_error_quark(), Gio.IOErrorEnum.CANCELLED))
+
+        self.run_on_loop(check())
+
+    def test_token_later(self):
+        async def check():
+            tunnel = self.create(mode="multiplexed")
+            tunnel.token = "stale"
+
+            async def renew(tunnel):
+                tunnel.token = TOKEN
+
+            tasks = []
+            tunnel.connect("token-required", lambda tunnel: tasks.append(asyncio.create_task(renew(tunnel))))
+            async with tunnel:
+                await exchange_by_streams(tunnel.address)
+            self.assertEqual(len(tasks), 1)
+
+        self.run_on_loop(check())
+
+    def test_failed(self):
+        async def check():
+            tunnel = self.create(mode="singleton")
+            tunnel.token = "wrong"
+            failure = asyncio.get_running_loop().create_future()
+            tunnel.connect("failed", lambda tunnel, error: failure.set_result(error))
+            async with tunnel:
+                reader, writer = await asyncio.open_connection(*tunnel.address)
+                error = await failure
+                writer.close()
+            self.assertEqual(error.code, TcpTunnel.TunnelError.UNAUTHORIZED)
+
+        self.run_on_loop(check())
+
+    def test_outlives_its_loop(self):
+        async def start():
+            tunnel = self.create(mode="multiplexed")
+            await tunnel.start()
+            return tunnel
+
+        tunnel = self.run_on_loop(start())
+        gc.collect()
+        for _ in range(3):
+            with connect(tunnel.address.port) as client:
+                exchange(client)
+        tunnel.close()
+
+        async def again():
+            async with tunnel:
+                await exchange_by_streams(tunnel.address)
+
+        self.run_on_loop(again())
+
+    def test_dropped(self):
+        async def check():
+            tunnel = self.create_uncleaned()
+            await tunnel.start()
+            port = tunnel.address.port
+            gone = weakref.ref(tunnel)
+            del tunnel
+            gc.collect()
+            self.assertIsNone(gone())
+            self.assertTrue(is_refused(port))
+
+        self.run_on_loop(check())
+
+    def create_uncleaned(self):
+        return TcpTunnel.Tunnel(self.gateway.uri, TOKEN, log_level="warn")
+
+
+class OnAsyncio(Awaiting, unittest.TestCase):
+    def run_on_loop(self, coroutine):
+        return asyncio.run(asyncio.wait_for(coroutine, GENEROUS_S))
+
+    def test_another_thread(self):
+        async def check():
+            tunnel = self.create()
+            watch = Watch(tunnel)
+            async with tunnel:
+                await exchange_by_streams(tunnel.address)
+                await watch.until(DISCONNECTED)
+            self.assertEqual(watch.places, {(threading.get_ident(), asyncio.get_running_loop())})
+            ended.append(threading.get_ident())
+
+        ended = []
+        threads = [threading.Thread(target=self.run_on_loop, args=(check(),)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(ended), 3)
+
+    @contextlib.contextmanager
+    def counted_turns(self):
+        """What the loop did for GLib."""
+        turns = []
+
+        class Counting(overrides._Pump):
+            def _turn(self):
+                turns.append(1)
+                super()._turn()
+
+        with unittest.mock.patch.object(overrides, "_Pump", Counting):
+            yield turns
+
+    async def check_idle(self, turns):
+        # There may be an event or two that were not waited for.
+        turns.clear()
+        await come_to_rest()
+        self.assertLess(len(turns), 10)
+
+    def test_idle(self):
+        async def check():
+            async with self.create() as tunnel:
+                watch = Watch(tunnel)
+                await exchange_by_streams(tunnel.address)
+                await watch.until(DISCONNECTED)
+                await self.check_idle(turns)
+
+        with self.counted_turns() as turns:
+            self.run_on_loop(check())
+
+    def test_sources(self):
+        """The context that handlers find takes timeouts and file descriptors too."""
+
+        class Watcher(GLib.Source):
+            def __init__(self, fd, condition, done):
+                super().__init__()
+                self.tag = self.add_unix_fd(fd, condition)
+                self.done = done
+
+            def prepare(self):
+                return False, -1
+
+            def check(self):
+                return bool(self.query_unix_fd(self.tag))
+
+            def dispatch(self, callback, arguments):
+                self.done.set()
+                return GLib.SOURCE_REMOVE
+
+        async def check():
+            near, far = socket.socketpair()
+            near.setblocking(False)
+            far.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    far.send(bytes(MIB))
+            events = {name: asyncio.Event() for name in ("timeout", "idle", "read", "write")}
+            sources = [
+                # Late enough for nothing else to wake the loop.
+                GLib.timeout_source_new(200),
+                GLib.idle_source_new(),
+                Watcher(far.fileno(), GLib.IOCondition.IN, events["read"]),
+                Watcher(far.fileno(), GLib.IOCondition.OUT, events["write"]),
+            ]
+            sources[0].set_callback(lambda data: events["timeout"].set())
+            sources[1].set_callback(lambda data: events["idle"].set())
+
+            def attach(state):
+                for source in sources:
+                    source.attach(GLib.MainContext.get_thread_default())
+                forget()
+
+            tunnel = self.create(mode="multiplexed")
+            forget = tunnel.on_connection_state_change(attach)
+            with near, far:
+                async with tunnel:
+                    for name in "idle", "timeout":
+                        await events[name].wait()
+                    await self.check_idle(turns)
+                    self.assertFalse(events["write"].is_set())
+                    with contextlib.suppress(BlockingIOError):
+                        while near.recv(MIB):
+                            pass
+                    await events["write"].wait()
+                    await self.check_idle(turns)
+                    self.assertFalse(events["read"].is_set())
+                    near.send(b"x")
+                    await events["read"].wait()
+
+        with self.counted_turns() as turns:
+            self.run_on_loop(check())
+
+
+if GLibEventLoop is not None:
+
+    class OnGLib(Awaiting, unittest.TestCase):
+        def setUp(self):
+            super().setUp()
+            asyncio.set_event_loop_policy(GLibEventLoopPolicy())
+            self.addCleanup(asyncio.set_event_loop_policy, None)
+
+        def run_on_loop(self, coroutine):
+            loop = asyncio.get_event_loop_policy().get_event_loop()
+            self.assertIsInstance(loop, GLibEventLoop)
+            with contextlib.closing(loop), unittest.mock.patch.object(overrides, "_Pump", None):
+                return loop.run_until_complete(asyncio.wait_for(coroutine, GENEROUS_S))
+
+        def test_raw(self):
+            async def check():
+                tunnel = self.create(mode="multiplexed")
+                self.assertTrue(await tunnel.start_async(None))
+                await exchange_by_streams(tunnel.address)
+                tunnel.close()
+
+            self.run_on_loop(check())
+
+
+unittest.main(verbosity=2)

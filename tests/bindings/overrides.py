@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What python/gi/overrides adds, without asyncio."""
+
+import gc
+import socket
+import unittest
+import weakref
+
+from support import GENEROUS_S, TOKEN, Echo, connect, exchange, is_refused, start_gateway, wait_until
+from gi.repository import Gio, GLib, GObject, TcpTunnel
+
+URI = "wss://example.org/instance"
+
+
+class Construction(unittest.TestCase):
+    def test_positional(self):
+        tunnel = TcpTunnel.Tunnel(URI, TOKEN, "::1", 4321, mode="multiplexed")
+        self.assertEqual(tunnel.remote_uri, URI)
+        self.assertEqual(tunnel.hostname, "::1")
+        self.assertEqual(tunnel.port, 4321)
+        self.assertEqual(tunnel.mode, TcpTunnel.TunnelMode.MULTIPLEXED)
+
+        gateway = TcpTunnel.Gateway("127.0.0.1:1", TOKEN, "::1", 4321, log_level="none")
+        self.assertEqual(gateway.target, "127.0.0.1:1")
+        self.assertEqual(gateway.hostname, "::1")
+        self.assertEqual(gateway.port, 4321)
+        self.assertEqual(gateway.log_level, TcpTunnel.TunnelLogLevel.NONE)
+
+    def test_defaults(self):
+        for given, new in (
+            (TcpTunnel.Tunnel(), TcpTunnel.Tunnel.new()),
+            (TcpTunnel.Gateway(), TcpTunnel.Gateway.new()),
+        ):
+            for spec in GObject.list_properties(type(given)):
+                if spec.flags & GObject.ParamFlags.READABLE:
+                    self.assertEqual(given.get_property(spec.name), new.get_property(spec.name), spec.name)
+
+    def test_new_has_all(self):
+        tunnel = TcpTunnel.Tunnel.new(URI, TOKEN)
+        self.assertIsInstance(tunnel, TcpTunnel.Tunnel)
+        tunnel.mode = "multiplexed"
+        self.assertEqual(tunnel.get_mode(), TcpTunnel.TunnelMode.MULTIPLEXED)
+
+    def test_unknown(self):
+        with self.assertRaises(TypeError):
+            TcpTunnel.Tunnel(URI, TOKEN, colour="blue")
+
+
+class Names(unittest.TestCase):
+    def test_all(self):
+        tunnel = TcpTunnel.Tunnel()
+        for attribute, enum in (
+            ("mode", TcpTunnel.TunnelMode),
+            ("resumption", TcpTunnel.TunnelResumption),
+            ("log_level", TcpTunnel.TunnelLogLevel),
+        ):
+            members = [getattr(enum, name) for name in dir(enum) if name.isupper()]
+            self.assertGreaterEqual(len(members), 2)
+            for member in members:
+                setattr(tunnel, attribute, member.value_nick)
+                self.assertEqual(getattr(tunnel, attribute), member)
+                self.assertEqual(TcpTunnel.Tunnel(**{attribute: member.value_nick}).get_property(attribute), member)
+                setattr(tunnel, attribute, member)
+                self.assertEqual(getattr(tunnel, attribute), member)
+
+    def test_set_property(self):
+        gateway = TcpTunnel.Gateway()
+        gateway.set_property("log-level", "debug")
+        self.assertEqual(gateway.get_property("log-level"), TcpTunnel.TunnelLogLevel.DEBUG)
+        gateway.set_property("log_level", TcpTunnel.TunnelLogLevel.WARN)
+        self.assertEqual(gateway.props.log_level, TcpTunnel.TunnelLogLevel.WARN)
+
+    def test_unknown(self):
+        with self.assertRaisesRegex(ValueError, "no mode 'single'; there are multiplexed, singleton"):
+            TcpTunnel.Tunnel(mode="single")
+        with self.assertRaisesRegex(ValueError, "no resumption 'maybe'"):
+            TcpTunnel.Gateway().resumption = "maybe"
+
+
+class Attributes(unittest.TestCase):
+    def test_every_property(self):
+        for type_ in TcpTunnel.Tunnel, TcpTunnel.Gateway:
+            specs = GObject.list_properties(type_)
+            self.assertGreater(len(specs), 20)
+            instance = type_()
+            for spec in specs:
+                name = spec.name.replace("-", "_")
+                if spec.flags & GObject.ParamFlags.READABLE:
+                    self.assertEqual(getattr(instance, name), instance.get_property(spec.name))
+                else:
+                    with self.assertRaises(AttributeError):
+                        getattr(instance, name)
+
+    def test_set(self):
+        tunnel = TcpTunnel.Tunnel()
+        tunnel.reconnect_delay = 10
+        tunnel.request_headers = ["X-One: 1"]
+        tunnel.token = TOKEN
+        self.assertEqual(tunnel.get_reconnect_delay(), 10)
+        self.assertEqual(tunnel.get_request_headers(), ["X-One: 1"])
+        with self.assertRaises(AttributeError):
+            tunnel.state = TcpTunnel.TunnelState.CONNECTED
+
+
+class Running(unittest.TestCase):
+    def setUp(self):
+        self.echo = Echo()
+        self.gateway = start_gateway(self.echo.address)
+        self.addCleanup(self.echo.server_close)
+        self.addCleanup(self.echo.shutdown)
+        self.addCleanup(self.gateway.close)
+
+    def create(self, **properties):
+        return TcpTunnel.Tunnel(self.gateway.uri, TOKEN, log_level="warn", **properties)
+
+    def test_with(self):
+        with self.create() as tunnel:
+            address = tunnel.address
+            self.assertEqual(address.address, "127.0.0.1")
+            self.assertEqual(address.port, tunnel.get_local_address().get_port())
+            self.assertEqual(str(address), "127.0.0.1:%d" % address.port)
+            with socket.create_connection(tunnel.address, timeout=GENEROUS_S) as client:
+                exchange(client)
+        self.assertTrue(is_refused(address.port))
+
+    def test_with_runs_already(self):
+        tunnel = self.create()
+        self.assertIs(tunnel.start(), True)
+        with tunnel as same:
+            self.assertIs(same, tunnel)
+            port = tunnel.address.port
+            with connect(port) as client:
+                exchange(client)
+        self.assertTrue(is_refused(port))
+
+    def test_with_raises(self):
+        with self.assertRaisesRegex(RuntimeError, "on purpose"):
+            with self.create() as tunnel:
+                port = tunnel.address.port
+                raise RuntimeError("on purpose")
+        self.assertTrue(is_refused(port))
+
+    def test_with_gateway(self):
+        with TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="warn") as gateway:
+            with TcpTunnel.Tunnel(gateway.uri, TOKEN, log_level="warn") as tunnel:
+                with connect(tunnel.address.port) as client:
+                    exchange(client)
+            port = gateway.address.port
+        self.assertTrue(is_refused(port))
+
+    def test_drain(self):
+        gateway = TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="warn")
+        gateway.start()
+        port = gateway.address.port
+        self.assertIs(gateway.drain(GENEROUS_S * 1000), True)
+        self.assertTrue(is_refused(port))
+
+    def test_ipv6(self):
+        tunnel = self.create(hostname="::1")
+        try:
+            tunnel.start()
+        except GLib.Error:
+            self.assertFalse(has_ipv6())
+            return
+        self.assertEqual(tunnel.address.address, "::1")
+        self.assertEqual(str(tunnel.address), "[::1]:%d" % tunnel.address.port)
+        tunnel.close()
+
+    def test_no_address(self):
+        with self.assertRaises(GLib.Error) as caught:
+            self.create().address
+        self.assertTrue(caught.exception.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.WRONG_STATE))
+
+    def test_cancellable(self):
+        cancellable = Gio.Cancellable()
+        cancellable.cancel()
+        with self.assertRaises(GLib.Error) as caught:
+            self.create().start(cancellable)
+        self.assertTrue(caught.exception.matches(Gio.io_error_quark(), Gio.IOErrorEnum.CANCELLED))
+
+    def test_error(self):
+        tunnel = self.create(mode="multiplexed")
+        tunnel.token = "wrong"
+        with self.assertRaises(GLib.Error) as caught:
+            tunnel.start()
+        error = caught.exception
+        self.assertTrue(error.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.UNAUTHORIZED))
+        self.assertEqual(error.domain, GLib.quark_to_string(TcpTunnel.TunnelError.quark()))
+        self.assertEqual(error.code, TcpTunnel.TunnelError.UNAUTHORIZED)
+        self.assertNotIn("wrong", error.message)
+
+    def test_state_change(self):
+        tunnel = self.create(mode="multiplexed")
+        first, second = [], []
+        forget_first = tunnel.on_connection_state_change(first.append)
+        tunnel.on_connection_state_change(second.append)
+        tunnel.start()
+        wait_until(lambda: len(first) == 2, "connected")
+        forget_first()
+        forget_first()
+        tunnel.close()
+        self.assertEqual(first, [TcpTunnel.TunnelState.CONNECTING, TcpTunnel.TunnelState.CONNECTED])
+        self.assertEqual(second, [*first, TcpTunnel.TunnelState.DISCONNECTED])
+
+    def test_dropped(self):
+        tunnel = self.create()
+        tunnel.on_connection_state_change(print)
+        tunnel.start()
+        port = tunnel.address.port
+        gone = weakref.ref(tunnel)
+        del tunnel
+        gc.collect()
+        self.assertIsNone(gone())
+        self.assertTrue(is_refused(port))
+
+
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+unittest.main(verbosity=2)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""For type checkers, not to be run. They must find an error in each line that says so, and in
+no other."""
+
+import asyncio
+from typing import assert_type
+
+from gi.repository import Gio, GLib, TcpTunnel
+
+
+def check_tunnel() -> None:
+    tunnel = TcpTunnel.Tunnel("wss://example.org/", "token", "127.0.0.1", 0, mode="singleton", reconnect_delay=10)
+    TcpTunnel.Tunnel(remote_uri="wss://example.org/", mode=TcpTunnel.TunnelMode.SINGLETON, log_level="debug")
+    TcpTunnel.Tunnel(mode="single")  # error
+    TcpTunnel.Tunnel(colour="blue")  # error
+    TcpTunnel.Tunnel(session_timeout=1)  # error
+
+    assert_type(tunnel.mode, TcpTunnel.TunnelMode)
+    tunnel.mode = "multiplexed"
+    tunnel.resumption = TcpTunnel.TunnelResumption.OFF
+    tunnel.mode = "auto"  # error
+    tunnel.resumption = TcpTunnel.TunnelMode.SINGLETON  # error
+    tunnel.token = "another"
+    tunnel.state = TcpTunnel.TunnelState.CONNECTED  # error
+    tunnel.props.reconnect_delay = 10
+    tunnel.props.reconnect_delay = "10"  # error
+    assert_type(tunnel.props.state, TcpTunnel.TunnelState)
+    assert_type(tunnel.get_local_address(), Gio.InetSocketAddress | None)
+    assert_type(tunnel.last_error, GLib.Error | None)
+    assert_type(tunnel.address.address, str)
+    assert_type(tunnel.address.port, int)
+
+    tunnel.start()
+    tunnel.start(Gio.Cancellable())
+    tunnel.start("now")  # error
+    with tunnel as same:
+        assert_type(same, TcpTunnel.Tunnel)
+
+
+def on_state(state: TcpTunnel.TunnelState) -> None:
+    print(state.value_nick)
+
+
+def on_closed(tunnel: TcpTunnel.Tunnel, id: int, error: GLib.Error | None) -> None:
+    print(id, error)
+
+
+def on_failed(tunnel: TcpTunnel.Tunnel, error: GLib.Error) -> None:
+    print(error.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.LOST))
+
+
+def check_signals(tunnel: TcpTunnel.Tunnel, gateway: TcpTunnel.Gateway) -> None:
+    forget = tunnel.on_connection_state_change(on_state)
+    forget()
+    forget(1)  # error
+    assert_type(tunnel.connect("connection-closed", on_closed), int)
+    tunnel.connect("failed", on_failed)
+    tunnel.connect("notify::state", print)
+    tunnel.disconnect(tunnel.connect("state-changed", lambda tunnel, state: on_state(state)))
+    gateway.connect("connection-opened", lambda gateway, id, principal: print(principal.upper()))
+
+
+async def check_asyncio() -> None:
+    tunnel = await TcpTunnel.start_tcp_tunnel("wss://example.org/", "token", "127.0.0.1", 0, mode="singleton")
+    assert_type(tunnel, TcpTunnel.Tunnel)
+    await TcpTunnel.start_tcp_tunnel("wss://example.org/")  # error
+    assert_type(await tunnel.start(), bool)
+    await asyncio.wait_for(asyncio.create_task(tunnel.start()), 1)
+    async with TcpTunnel.Gateway("127.0.0.1:22", "token", path="/ssh") as gateway:
+        assert_type(gateway, TcpTunnel.Gateway)
+        assert_type(gateway.uri, str | None)
+        await gateway.drain(1000)
+        await gateway.drain()  # error

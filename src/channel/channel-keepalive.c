@@ -260,11 +260,3 @@ tcp_channel_keepalive_pong (TcpChannel   *self,
   self->verdict = 0;
   schedule (self, g_get_monotonic_time ());
 }
-
-/* In microseconds, -1 if unknown yet. The shortest, so that it is of the path and not of
- * what waited in queues. */
-gint64
-tcp_channel_get_round_trip (TcpChannel *self)
-{
-  return self->round_trip;
-}

@@ -84,7 +84,12 @@ struct _TcpChannel
   gint64 verdict; /* until then; 0 if none is to be given */
   gint64 unconfirmed_since; /* the first data after the last ping, 0 if none */
   guint64 confirmed;
+
+  /* The path; times as above */
   gint64 round_trip;
+  gint64 next_look;
+  guint32 reordered; /* packets that came out of order, as others were lost */
+  gint64 losing_until;
 };
 
 void tcp_channel_input_init (TcpChannel *self);

@@ -80,6 +80,8 @@ void tcp_channel_steal_unsent (TcpChannel *self,
                                GQueue     *unsent);
 guint64 tcp_channel_get_unconfirmed (TcpChannel *self);
 gint64 tcp_channel_get_round_trip (TcpChannel *self);
+gint64 tcp_channel_get_response_time (TcpChannel *self,
+                                      gint64      now);
 void tcp_channel_probe (TcpChannel *self,
                         guint       timeout);
 void tcp_channel_pause (TcpChannel *self);

@@ -375,20 +375,20 @@ install_settings (void)
    */
   properties[PROP_MAX_RETAINED_BYTES] =
       g_param_spec_uint ("max-retained-bytes", NULL, NULL,
-                         (1024 * 1024), G_MAXUINT, (16 * 1024 * 1024), TCP_READ_WRITE);
+                         (1024 * 1024), G_MAXUINT, (64 * 1024 * 1024), TCP_READ_WRITE);
 
   /**
    * TcpGateway:max-window-bytes:
    *
    * How many bytes a client may send before targets have taken them, all together, in
-   * each session that is resumed. Each connection may have up to 16 MiB of it, if its
+   * each session that is resumed. Each connection may have up to 64 MiB of it, if its
    * path is that fast and that long.
    *
    * Since: 1.0
    */
   properties[PROP_MAX_WINDOW_BYTES] =
       g_param_spec_uint ("max-window-bytes", NULL, NULL,
-                         (1024 * 1024), G_MAXUINT, (64 * 1024 * 1024), TCP_READ_WRITE);
+                         (1024 * 1024), G_MAXUINT, (96 * 1024 * 1024), TCP_READ_WRITE);
 
   /**
    * TcpGateway:max-connections:

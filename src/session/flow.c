@@ -2,6 +2,9 @@
 
 #include "session/flow.h"
 
+/* Credit that is held back although it could be given, at most. */
+#define MAX_HELD (256 * 1024)
+
 /* FALSE if there was no credit for as much. */
 gboolean
 tcp_flow_receive (TcpFlow *self,
@@ -25,31 +28,44 @@ flow_used (TcpFlow *self,
   return self->window - self->granted - queued;
 }
 
-/* Whether half of the window can be given back. @queued bytes wait for TCP. */
+/* Whether there is enough to give back: a part of the window that keeps the rest of it
+ * under way. @queued bytes wait for TCP. */
 gboolean
 tcp_flow_is_due (TcpFlow *self,
                  gsize    queued)
 {
-  return !self->fin_received && flow_used (self, queued) >= MAX (1, self->window / 2);
+  return !self->fin_received && flow_used (self, queued) >= CLAMP (self->window / 4, 1, MAX_HELD);
 }
 
-/* How much credit the peer gets: what it has used, and, if at that pace two round trips
- * would take more than the window, what is missing, but no more than the window was, nor
- * than @growth. As much fills the path, while only half of it can pile up on the way. */
+/* How much credit the peer gets: what it has used, and what the window grows by, no more
+ * than @growth. To @least it grows at once, if TCP takes all that comes; and once a round
+ * trip to twice what comes at that pace until more credit has its effect, so that the path
+ * is full and no more than as much can pile up on the way. */
 guint32
 tcp_flow_give (TcpFlow *self,
                gsize    queued,
                guint32  growth,
+               guint32  least,
                gint64   round_trip,
+               gint64   response_time,
                gint64   now)
 {
   guint32 used = flow_used (self, queued);
-  gint64 elapsed = CLAMP (now - self->epoch, 1, G_TIME_SPAN_HOUR);
-  gint64 wanted = MIN (2 * round_trip, G_TIME_SPAN_HOUR) * used / elapsed;
-  gint64 more = MIN (wanted, TCP_FLOW_MAX_WINDOW) - self->window;
+  gint64 elapsed = MIN (now - self->epoch, G_TIME_SPAN_HOUR);
+  gint64 more = queued == 0 ? MIN (least, TCP_FLOW_MAX_WINDOW) - (gint64) self->window : 0;
 
-  more = CLAMP (more, 0, MIN (self->window, growth));
-  self->epoch = now;
+  round_trip = MAX (round_trip, 1);
+  response_time = MIN (response_time, G_TIME_SPAN_MINUTE);
+  self->taken += used;
+  if (elapsed >= round_trip)
+    {
+      gint64 wanted = MIN (2 * self->taken * response_time / elapsed, TCP_FLOW_MAX_WINDOW);
+
+      more = MAX (more, MIN (wanted - self->window, 3 * (gint64) self->window));
+      self->epoch = now;
+      self->taken = 0;
+    }
+  more = CLAMP (more, 0, growth);
   self->window += more;
   self->granted += used + more;
   return used + more;

@@ -8,7 +8,7 @@ G_BEGIN_DECLS
 
 /* The credit of one stream, both ways, and how far each way has come to its end. Pure. */
 
-#define TCP_FLOW_MAX_WINDOW (16 * 1024 * 1024)
+#define TCP_FLOW_MAX_WINDOW (64 * 1024 * 1024)
 
 typedef struct
 {
@@ -22,7 +22,8 @@ typedef struct
   /* From the peer */
   guint32 window;  /* what it may have in flight and in our queue */
   guint32 granted; /* what of that it has not used */
-  gint64 epoch;    /* when credit was last given, 0 before the first data */
+  gint64 epoch;    /* since when the pace is measured, 0 before the first data */
+  gint64 taken;    /* bytes that were given back since then */
   gboolean owes;   /* is in line to give credit back */
   gboolean fin_received;
 
@@ -38,7 +39,9 @@ gboolean tcp_flow_is_due (TcpFlow *self,
 guint32 tcp_flow_give (TcpFlow *self,
                        gsize    queued,
                        guint32  growth,
+                       guint32  least,
                        gint64   round_trip,
+                       gint64   response_time,
                        gint64   now);
 
 G_END_DECLS

@@ -31,7 +31,8 @@ tcp_socket_receive (GSocket  *socket,
   return n;
 }
 
-/* So that the peer sees a reset. */
+/* So that the peer sees a reset; on a Unix socket it does if something that it sent was
+ * not read. */
 void
 tcp_socket_close_with_reset (GSocket *socket)
 {

@@ -251,12 +251,19 @@ give_credit (TcpSession *self,
              TcpStream  *stream)
 {
   TcpFlow *flow = tcp_stream_get_flow (stream);
+  gint64 now = tcp_now ();
   gint64 round_trip = tcp_channel_get_round_trip (self->channel);
+  gint64 response_time = tcp_channel_get_response_time (self->channel, now);
   guint32 before = flow->window;
+  guint32 room = growth (self);
   guint32 credit;
 
-  credit = tcp_flow_give (flow, tcp_stream_get_queued (stream), growth (self),
-                          round_trip >= 0 ? round_trip : ROUND_TRIP_GUESS, tcp_now ());
+  if (round_trip < 0)
+    round_trip = response_time = ROUND_TRIP_GUESS;
+  /* Others that come may want as much. */
+  credit = tcp_flow_give (flow, tcp_stream_get_queued (stream), room, MIN (self->resumable.path_window, room / 4),
+                          round_trip, response_time, now);
+  self->resumable.path_window = MAX (self->resumable.path_window, flow->window);
   self->resumable.grown += flow->window - before;
   tcp_session_account (self);
   tcp_status_add (self->status, receive_window, credit);

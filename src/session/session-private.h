@@ -95,6 +95,7 @@ typedef struct
   GQueue owing;          /* of TcpStream (owned): credit is due back */
   GQueue ending;         /* of TcpStream (owned): both ends are through, ours unconfirmed */
   guint64 grown;         /* what windows have grown beyond the first, all together */
+  guint32 path_window;   /* the largest that this channel's path was seen to need */
   gboolean progress;     /* since tcp_session_take_progress() */
 } TcpResumable;
 

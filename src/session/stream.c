@@ -7,6 +7,7 @@
 #include <gio/gio.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <tcptunnel/tcptunnel.h>
 #include "base/byte-queue.h"
 #include "base/source.h"
 #include "session/linger.h"
@@ -24,6 +25,7 @@ struct _TcpStream
   GSource *source;
   gpointer tag; /* of the socket in the source; NULL while that would only say "hung up" */
   GIOCondition interest;
+  gboolean is_unix;
 
   TcpByteQueue queue;
   gsize *total;           /* what waits in all streams of the session */
@@ -78,6 +80,25 @@ stream_take_socket_error (TcpStream *self)
   return error;
 }
 
+/* The socket says so while it is not being read, and nobody else would notice. */
+static void
+stream_hung_up (TcpStream *self)
+{
+  g_autoptr (GError) error = stream_take_socket_error (self);
+
+  /* A hang-up alone says only that both directions are closed. On a Unix socket it is
+   * the peer that has closed them, at once, though there may be bytes to be read. */
+  if (error == NULL && !self->output_ended && !self->is_unix)
+    g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, "the TCP connection was closed");
+
+  if (error != NULL)
+    tcp_stream_reset (self, error);
+  else if (self->queue.length > 0)
+    stream_flush (self); /* in vain */
+  else
+    stream_rest (self);
+}
+
 static gboolean
 stream_source_dispatch (GSource     *source,
                         GSourceFunc  callback,
@@ -88,17 +109,7 @@ stream_source_dispatch (GSource     *source,
 
   if (condition & (G_IO_ERR | G_IO_HUP) && !(self->interest & G_IO_IN))
     {
-      /* Not being read, so nobody else would notice. A hang-up alone says only
-       * that both directions are closed. */
-      g_autoptr (GError) error = stream_take_socket_error (self);
-
-      if (error == NULL && !self->output_ended)
-        g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED,
-                             "the TCP connection was closed");
-      if (error != NULL)
-        tcp_stream_reset (self, error);
-      else
-        stream_rest (self);
+      stream_hung_up (self);
     }
   else
     {
@@ -198,7 +209,9 @@ tcp_stream_attach (TcpStream         *self,
   self->connection = g_object_ref (connection);
   self->socket = socket;
   g_socket_set_blocking (socket, FALSE);
-  g_socket_set_option (socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
+  self->is_unix = g_socket_get_family (socket) == G_SOCKET_FAMILY_UNIX;
+  if (!self->is_unix)
+    g_socket_set_option (socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
 
   self->source = g_source_new (&stream_source_funcs, sizeof (StreamSource));
   ((StreamSource *) self->source)->stream = self;
@@ -313,13 +326,29 @@ tcp_stream_reset (TcpStream    *self,
   stream_close (self, copy);
 }
 
+/* A client on a Unix socket that has only closed its side takes a reset for an orderly
+ * end, so that somebody else has to be told. */
+static GError *
+stream_silent_break (TcpStream *self)
+{
+  struct pollfd pollfd = { .fd = g_socket_get_fd (self->socket) };
+
+  if (!self->is_unix || (poll (&pollfd, 1, 0) == 1 && pollfd.revents & POLLHUP))
+    return NULL;
+  return g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
+                              "the connection ended when the client closed its side, since the protocol has no "
+                              "half-close: the far end may have had more to say");
+}
+
 /* The last byte has left. */
 static void
 stream_complete (TcpStream *self)
 {
   if (self->finish_broken)
     {
-      tcp_stream_reset (self, NULL);
+      g_autoptr (GError) error = stream_silent_break (self);
+
+      tcp_stream_reset (self, error);
       return;
     }
 

@@ -273,6 +273,13 @@ tcp_channel_get_round_trip (TcpChannel *self)
   return g_rand_int_range (self->link->rand, -1, 40 * G_TIME_SPAN_MILLISECOND);
 }
 
+gint64
+tcp_channel_get_response_time (TcpChannel *self,
+                               gint64      now)
+{
+  return g_rand_int_range (self->link->rand, 0, 120 * G_TIME_SPAN_MILLISECOND);
+}
+
 void
 tcp_channel_close (TcpChannel *self,
                    guint       code,

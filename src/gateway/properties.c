@@ -388,7 +388,7 @@ install_settings (void)
    */
   properties[PROP_MAX_WINDOW_BYTES] =
       g_param_spec_uint ("max-window-bytes", NULL, NULL,
-                         (1024 * 1024), G_MAXUINT, (96 * 1024 * 1024), TCP_READ_WRITE);
+                         (1024 * 1024), G_MAXUINT, (128 * 1024 * 1024), TCP_READ_WRITE);
 
   /**
    * TcpGateway:max-connections:

@@ -61,12 +61,12 @@ tcp_resumable_clear (TcpSession *self)
   g_clear_pointer (&r->pieces, g_byte_array_unref);
 }
 
-/* So much that all streams that there may be take up a quarter of the window of the
- * session; the rest is for those that can use more. */
+/* So much that all streams that there may be take up half of the window of the session;
+ * the other half is for those that can use more. */
 guint32
 tcp_resumable_first_window (TcpSession *self)
 {
-  gsize part = MIN (self->max_window / 4 / self->max_streams, self->max_first_window);
+  gsize part = MIN (self->max_window / 2 / self->max_streams, self->max_first_window);
 
   return CLAMP (part, WINDOW_MIN, WINDOW_FIRST);
 }

@@ -137,7 +137,7 @@ test_resumption (void)
   g_assert_cmpint (tcp_gateway_get_resumption (gateway), ==, TCP_TUNNEL_RESUMPTION_AUTO);
   g_assert_cmpuint (tcp_gateway_get_max_buffered_bytes (gateway), ==, 256 << 20);
   g_assert_cmpuint (tcp_gateway_get_max_retained_bytes (gateway), ==, 64 << 20);
-  g_assert_cmpuint (tcp_gateway_get_max_window_bytes (gateway), ==, 96 << 20);
+  g_assert_cmpuint (tcp_gateway_get_max_window_bytes (gateway), ==, 128 << 20);
 
   g_signal_connect_swapped (gateway, "notify", G_CALLBACK (count_notify), &changes);
   tcp_gateway_set_resumption (gateway, TCP_TUNNEL_RESUMPTION_REQUIRED);

@@ -288,7 +288,7 @@ test_resumption (void)
 
   g_assert_cmpint (tcp_tunnel_get_resumption (tunnel), ==, TCP_TUNNEL_RESUMPTION_AUTO);
   g_assert_cmpuint (tcp_tunnel_get_max_retained_bytes (tunnel), ==, 64 << 20);
-  g_assert_cmpuint (tcp_tunnel_get_max_window_bytes (tunnel), ==, 96 << 20);
+  g_assert_cmpuint (tcp_tunnel_get_max_window_bytes (tunnel), ==, 128 << 20);
 
   g_signal_connect_swapped (tunnel, "notify", G_CALLBACK (count_notify), &changes);
   tcp_tunnel_set_resumption (tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);

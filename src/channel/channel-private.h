@@ -86,7 +86,8 @@ struct _TcpChannel
   guint64 confirmed;
 
   /* The path; times as above */
-  gint64 round_trip;
+  gint64 round_trip;     /* as pongs tell, */
+  gint64 tcp_round_trip; /* and as the kernel does, 0 if it does not */
   gint64 next_look;
   guint32 reordered; /* packets that came out of order, as others were lost */
   gint64 losing_until;

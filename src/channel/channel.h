@@ -17,6 +17,13 @@ G_BEGIN_DECLS
  * Belongs to one thread. The callbacks may do anything, also drop the channel. */
 typedef struct _TcpChannel TcpChannel;
 
+/* In microseconds. */
+typedef struct
+{
+  gint64 round_trip;
+  gint64 response_time; /* until something that was said has its effect here */
+} TcpPath;
+
 /* Close codes of our own (RFC 6455 leaves 4000 to 4999 to applications). */
 #define TCP_CLOSE_NORMAL 1000
 #define TCP_CLOSE_GOING_AWAY 1001
@@ -80,8 +87,9 @@ void tcp_channel_steal_unsent (TcpChannel *self,
                                GQueue     *unsent);
 guint64 tcp_channel_get_unconfirmed (TcpChannel *self);
 gint64 tcp_channel_get_round_trip (TcpChannel *self);
-gint64 tcp_channel_get_response_time (TcpChannel *self,
-                                      gint64      now);
+void tcp_channel_measure_path (TcpChannel *self,
+                               gint64      now,
+                               TcpPath    *path);
 void tcp_channel_probe (TcpChannel *self,
                         guint       timeout);
 void tcp_channel_pause (TcpChannel *self);

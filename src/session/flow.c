@@ -38,34 +38,33 @@ tcp_flow_is_due (TcpFlow *self,
 }
 
 /* How much credit the peer gets: what it has used, and what the window grows by, no more
- * than @growth. To @least it grows at once, if TCP takes all that comes; and once a round
- * trip to twice what comes at that pace until more credit has its effect, so that the path
- * is full and no more than as much can pile up on the way. */
+ * than @growth. To @head_start it grows if what the window began with was gone as soon as
+ * an answer could come; and once a round trip to twice what comes at that pace until more
+ * credit has its effect, so that the path is full and no more than as much can pile up on
+ * the way. */
 guint32
-tcp_flow_give (TcpFlow *self,
-               gsize    queued,
-               guint32  growth,
-               guint32  least,
-               gint64   round_trip,
-               gint64   response_time,
-               gint64   now)
+tcp_flow_give (TcpFlow       *self,
+               gsize          queued,
+               guint32        growth,
+               guint32        head_start,
+               const TcpPath *path,
+               gint64         now)
 {
   guint32 used = flow_used (self, queued);
-  gint64 elapsed = MIN (now - self->epoch, G_TIME_SPAN_HOUR);
-  gint64 more = queued == 0 ? MIN (least, TCP_FLOW_MAX_WINDOW) - (gint64) self->window : 0;
+  gint64 elapsed = CLAMP (now - self->epoch, 1, G_TIME_SPAN_HOUR);
+  gint64 wanted = queued == 0 && elapsed <= path->response_time ? head_start : 0;
+  gint64 more;
 
-  round_trip = MAX (round_trip, 1);
-  response_time = MIN (response_time, G_TIME_SPAN_MINUTE);
   self->taken += used;
-  if (elapsed >= round_trip)
+  if (elapsed >= path->round_trip)
     {
-      gint64 wanted = MIN (2 * self->taken * response_time / elapsed, TCP_FLOW_MAX_WINDOW);
+      gint64 needed = 2 * self->taken * MIN (path->response_time, G_TIME_SPAN_MINUTE) / elapsed;
 
-      more = MAX (more, MIN (wanted - self->window, 3 * (gint64) self->window));
+      wanted = MAX (wanted, MIN (needed, 4 * (gint64) self->window));
       self->epoch = now;
       self->taken = 0;
     }
-  more = CLAMP (more, 0, growth);
+  more = CLAMP (MIN (wanted, TCP_FLOW_MAX_WINDOW) - self->window, 0, growth);
   self->window += more;
   self->granted += used + more;
   return used + more;

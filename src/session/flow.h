@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include <glib.h>
+#include "channel/channel.h"
 
 G_BEGIN_DECLS
 
@@ -36,12 +36,11 @@ gboolean tcp_flow_receive (TcpFlow *self,
                            gint64   now);
 gboolean tcp_flow_is_due (TcpFlow *self,
                           gsize    queued);
-guint32 tcp_flow_give (TcpFlow *self,
-                       gsize    queued,
-                       guint32  growth,
-                       guint32  least,
-                       gint64   round_trip,
-                       gint64   response_time,
-                       gint64   now);
+guint32 tcp_flow_give (TcpFlow       *self,
+                       gsize          queued,
+                       guint32        growth,
+                       guint32        head_start,
+                       const TcpPath *path,
+                       gint64         now);
 
 G_END_DECLS

@@ -70,7 +70,7 @@ tcp_resumable_lose (TcpSession   *self,
   tcp_session_reset_all (self, error);
   self->resumable.losing = FALSE;
   tcp_resumable_forget_history (self);
-  self->resumable.goodbye = self->resumable.last = FALSE;
+  self->resumable.goodbye = FALSE;
   self->resumable.instance = 0;
   tcp_resumable_put_back (self, unharmed);
 }

@@ -103,6 +103,7 @@ tcp_resumable_put_back (TcpSession *self,
       /* Whoever gives it credit next, if that is done at all, does not know that it waits. */
       if (flow->blocked)
         tcp_session_make_ready (self, stream);
+      tcp_resumable_closed (self, stream);
       *flow = (TcpFlow) { 0 };
       g_hash_table_insert (self->streams, GUINT_TO_POINTER (tcp_stream_get_id (stream)), tcp_stream_ref (stream));
     }

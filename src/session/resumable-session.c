@@ -25,7 +25,7 @@ on_ack_timer (gpointer user_data)
 {
   TcpSession *self = tcp_session_ref (user_data);
 
-  self->resumable.ack_due = self->resumable.received > self->resumable.acknowledged;
+  self->resumable.ack_due |= self->resumable.received > self->resumable.acknowledged;
   tcp_session_pump (self);
   tcp_session_unref (self);
   return G_SOURCE_CONTINUE;
@@ -142,7 +142,7 @@ resumable_is_overrun (TcpSession *self)
 {
   gsize spare = TCP_RESUMABLE_SPARE_ROOM + (gsize) self->max_streams * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM;
 
-  return self->resumable.retained.bytes > self->max_retained + spare;
+  return self->resumable.retained.dataless > spare;
 }
 
 /* Draws the conclusions, where nobody counts on a stream to be still there: ends a
@@ -205,6 +205,7 @@ tcp_resumable_queue (TcpSession *self,
       return;
     }
 
+  frame->dataless = TRUE;
   tcp_retained_add (&r->retained, frame);
   tcp_timer_set (self->pump, 0);
 }
@@ -268,6 +269,7 @@ resumable_detached (TcpSession   *self,
   self->resumable.greeted = FALSE;
   self->resumable.path_window = 0;
   self->resumable.ack_due = FALSE;
+  tcp_timer_set (self->resumable.ack_timer, -1);
   tcp_timer_set (self->resumable.greeting_timer, -1);
 }
 

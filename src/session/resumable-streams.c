@@ -7,9 +7,6 @@
 /* The streams of a resumable session while they last: credit, data, ends. How they are
  * opened and reset is in resumable-open.c. */
 
-/* For as long as no ping was answered. */
-#define ROUND_TRIP_GUESS (50 * G_TIME_SPAN_MILLISECOND)
-
 /* What the application is told about credit is the sum over all streams. */
 
 static void
@@ -80,6 +77,8 @@ tcp_resumable_forgotten (TcpSession *self,
   tcp_status_sub (self->status, receive_window, flow->granted);
   tcp_status_sub (self->status, send_window, flow->credit);
   if (g_queue_remove (&self->resumable.ending, stream))
+    tcp_stream_unref (stream);
+  if (flow->owes && g_queue_remove (&self->resumable.owing, stream))
     tcp_stream_unref (stream);
   /* The goodbye of a session is not said from within. */
   tcp_timer_set (self->pump, 0);
@@ -246,25 +245,36 @@ growth (TcpSession *self)
   return MIN (MIN (left, tcp_budget_share_get_growth (&self->share)), G_MAXUINT32);
 }
 
+/* What a stream may begin with where others have come to need more than the first window,
+ * for as long as half of what windows may grow is left to those that show such a need. */
+static guint32
+head_start (TcpSession *self,
+            guint32     room)
+{
+  gsize kept = self->max_window / 4;
+
+  return room > kept ? MIN (self->resumable.path_window, (room - kept) / 4) : 0;
+}
+
 static TcpBuffer *
 give_credit (TcpSession *self,
              TcpStream  *stream)
 {
+  TcpResumable *r = &self->resumable;
   TcpFlow *flow = tcp_stream_get_flow (stream);
   gint64 now = tcp_now ();
-  gint64 round_trip = tcp_channel_get_round_trip (self->channel);
-  gint64 response_time = tcp_channel_get_response_time (self->channel, now);
   guint32 before = flow->window;
   guint32 room = growth (self);
   guint32 credit;
+  TcpPath path;
 
-  if (round_trip < 0)
-    round_trip = response_time = ROUND_TRIP_GUESS;
-  /* Others that come may want as much. */
-  credit = tcp_flow_give (flow, tcp_stream_get_queued (stream), room, MIN (self->resumable.path_window, room / 4),
-                          round_trip, response_time, now);
-  self->resumable.path_window = MAX (self->resumable.path_window, flow->window);
-  self->resumable.grown += flow->window - before;
+  tcp_channel_measure_path (self->channel, now, &path);
+  credit = tcp_flow_give (flow, tcp_stream_get_queued (stream), room, head_start (self, room), &path, now);
+  if (flow->window > before)
+    {
+      r->grown += flow->window - before;
+      r->path_window = MAX (r->path_window, flow->window);
+    }
   tcp_session_account (self);
   tcp_status_add (self->status, receive_window, credit);
 

@@ -19,6 +19,8 @@ tcp_retained_add (TcpRetained *self,
   if (self->unsent == NULL)
     self->unsent = self->frames.tail;
   self->bytes += frame_size (frame);
+  if (frame->dataless)
+    self->dataless += frame_size (frame);
 
   return self->next++;
 }
@@ -63,6 +65,8 @@ tcp_retained_acknowledge (TcpRetained *self,
         }
       frame = g_queue_pop_head (&self->frames);
       self->bytes -= frame_size (frame);
+      if (frame->dataless)
+        self->dataless -= frame_size (frame);
       self->first++;
       tcp_buffer_unref (frame);
     }

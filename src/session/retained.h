@@ -16,7 +16,8 @@ typedef struct
   guint64 next;   /* number of the next to be made */
   guint64 sent;   /* number of the first unsent */
   guint64 most;   /* number of the first that no channel has carried */
-  gsize bytes;    /* that the frames take up in memory */
+  gsize bytes;    /* that the frames take up in memory, */
+  gsize dataless; /* and of them those without data */
 } TcpRetained;
 
 guint64 tcp_retained_add (TcpRetained *self,

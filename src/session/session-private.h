@@ -124,6 +124,7 @@ struct _TcpSession
   TcpBudgetShare share;
 
   TcpChannel *channel;
+  TcpChannel *superseded; /* the last that was, which may still wait for its peer to close */
   gboolean channel_paused;
   gboolean closing; /* tcp_session_close() */
 

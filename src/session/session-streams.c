@@ -249,7 +249,7 @@ session_takes_streams (TcpSession *self)
   gboolean refused = self->resumable.begun && g_hash_table_size (self->streams) >= self->resumable.peer_streams;
 
   return !tcp_session_is_crowded (self) && !refused && !self->resumable.losing && !self->resumable.last && !tcp_session_is_over (self) &&
-         self->resumable.retained.bytes <= self->max_retained + TCP_RESUMABLE_SPARE_ROOM / 2 &&
+         self->resumable.retained.dataless <= TCP_RESUMABLE_SPARE_ROOM / 2 &&
          (self->channel == NULL || tcp_channel_get_pending (self->channel) <= MAX_ANSWERS);
 }
 

@@ -131,6 +131,7 @@ tcp_session_unref (TcpSession *self)
 
   g_assert (self->channel == NULL && g_hash_table_size (self->streams) == 0);
 
+  g_clear_pointer (&self->superseded, tcp_channel_unref);
   tcp_resumable_clear (self);
   tcp_budget_share_clear (&self->share);
   tcp_source_clear (&self->pump);
@@ -307,8 +308,12 @@ session_supersede (TcpSession *self)
   tcp_channel_set_callbacks (old, NULL, NULL);
   self->ops->detached (self, old, TCP_CLOSE_SUPERSEDED, error);
   tcp_channel_close (old, TCP_CLOSE_SUPERSEDED, error->message);
-  /* Its answer is to be seen. */
+  /* Its answer is to be seen, but those that wait for theirs are not to pile up. */
   tcp_channel_resume (old);
+  if (self->superseded != NULL)
+    tcp_channel_abort (self->superseded, NULL);
+  g_clear_pointer (&self->superseded, tcp_channel_unref);
+  self->superseded = g_steal_pointer (&old);
 }
 
 /* Goes on with this channel. One that is still there is superseded. */

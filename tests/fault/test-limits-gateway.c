@@ -197,6 +197,7 @@ test_hello_order (void)
   twice->hello.instance = twice->heard.instance;
   resumable_say_hello (twice);
   limits_rig_expect_error (&rig, twice);
+  g_assert_true (target_wait_accepted (rig.target, 2));
   g_assert_cmpuint (target_get_counters (rig.target).accepted, ==, 2);
 }
 

@@ -273,11 +273,13 @@ tcp_channel_get_round_trip (TcpChannel *self)
   return g_rand_int_range (self->link->rand, -1, 40 * G_TIME_SPAN_MILLISECOND);
 }
 
-gint64
-tcp_channel_get_response_time (TcpChannel *self,
-                               gint64      now)
+void
+tcp_channel_measure_path (TcpChannel *self,
+                          gint64      now,
+                          TcpPath    *path)
 {
-  return g_rand_int_range (self->link->rand, 0, 120 * G_TIME_SPAN_MILLISECOND);
+  path->round_trip = g_rand_int_range (self->link->rand, 1, 40 * G_TIME_SPAN_MILLISECOND);
+  path->response_time = path->round_trip * g_rand_int_range (self->link->rand, 1, 4);
 }
 
 void

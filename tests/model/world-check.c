@@ -76,18 +76,24 @@ check_credit (TcpSession *sender,
     }
 }
 
+/* Whether both ends go on with the same history. */
+static gboolean
+have_one_history (Client *client)
+{
+  return client->guest != NULL && client->session->dialect != NULL && client->guest->session->dialect->resumable &&
+         !tcp_session_is_over (client->session) && !tcp_session_is_over (client->guest->session) &&
+         client->session->resumable.instance == client->guest->session->resumable.instance;
+}
+
 static void
 check_both (Client *client)
 {
   TcpResumable *ours = &client->session->resumable;
   TcpResumable *theirs;
 
-  if (client->guest == NULL || tcp_session_is_over (client->session) || client->session->dialect == NULL ||
-      !client->guest->session->dialect->resumable)
+  if (!have_one_history (client))
     return;
   theirs = &client->guest->session->resumable;
-  if (tcp_session_is_over (client->guest->session) || ours->instance != theirs->instance)
-    return;
 
   /* What was acknowledged has arrived, and what has arrived was sent. */
   g_assert_cmpuint (ours->retained.first, <=, theirs->received);
@@ -178,6 +184,21 @@ world_check (World *self)
     check_budget (self);
 }
 
+/* All has arrived, and both ends were told so by an ACK, on which ends wait. */
+static void
+check_quiet (Client *client)
+{
+  TcpResumable *ours = &client->session->resumable;
+  TcpResumable *theirs;
+
+  if (!have_one_history (client) || tcp_session_get_channel (client->session) == NULL || !ours->greeted)
+    return;
+  theirs = &client->guest->session->resumable;
+
+  g_assert_cmpuint (ours->confirmed, ==, theirs->received);
+  g_assert_cmpuint (theirs->confirmed, ==, ours->received);
+}
+
 /* When all is quiet: @with_stuck if the TCP peers that did not read do so now. */
 void
 world_check_end (World    *self,
@@ -187,6 +208,7 @@ world_check_end (World    *self,
     {
       Client *client = self->clients->pdata[i];
 
+      check_quiet (client);
       for (guint k = 0; k < client->pairs->len; k++)
         {
           Pair *pair = client->pairs->pdata[k];

@@ -231,7 +231,14 @@ pair_consume (Pair    *self,
   return peer_consume (peer, n);
 }
 
-/* A singleton session has had its connection. */
+/* The session is for those connections only that it has. */
+static gboolean
+client_is_last (Client *self)
+{
+  return self->single || self->session->resumable.last;
+}
+
+/* Whether the session can have another connection, or has given way to one that can. */
 static gboolean
 client_is_fresh (Client *self)
 {
@@ -250,7 +257,7 @@ client_open (Client *self)
   Pair *pair;
   TcpStream *stream;
 
-  if (self->pairs->len >= self->world->most_pairs || (self->single && !client_is_fresh (self)))
+  if (self->pairs->len >= self->world->most_pairs || (client_is_last (self) && !client_is_fresh (self)))
     return;
 
   stream = tcp_session_open (self->session, NULL);
@@ -353,7 +360,7 @@ client_wants_link (Client *self)
 {
   if (self->closed || tcp_session_get_channel (self->session) != NULL)
     return FALSE;
-  return !self->single || tcp_session_wants_channel (self->session);
+  return !client_is_last (self) || tcp_session_wants_channel (self->session);
 }
 
 gboolean

@@ -312,18 +312,22 @@ direction_deliver (Direction *self)
 }
 
 static void
-print_statistics (const Direction directions[2])
+print_statistics (Direction directions[2])
 {
   for (guint i = 0; i < 2; i++)
-    printf ("%s\"%s\": {\"segments\": %" G_GUINT64_FORMAT ", \"bytes\": %" G_GUINT64_FORMAT
-            ", \"lost\": %" G_GUINT64_FORMAT ", \"overflowed\": %" G_GUINT64_FORMAT ", \"late_us\": %" G_GINT64_FORMAT "}",
-            i == 0 ? "{" : ", ", i == 0 ? "out" : "back", directions[i].segments, directions[i].bytes,
-            directions[i].lost, directions[i].overflowed, directions[i].latest / 1000);
+    {
+      printf ("%s\"%s\": {\"segments\": %" G_GUINT64_FORMAT ", \"bytes\": %" G_GUINT64_FORMAT
+              ", \"lost\": %" G_GUINT64_FORMAT ", \"overflowed\": %" G_GUINT64_FORMAT ", \"late_us\": %" G_GINT64_FORMAT "}",
+              i == 0 ? "{" : ", ", i == 0 ? "out" : "back", directions[i].segments, directions[i].bytes,
+              directions[i].lost, directions[i].overflowed, directions[i].latest / 1000);
+      directions[i].latest = 0;
+    }
   printf ("}\n");
   fflush (stdout);
 }
 
-/* For each line of input says what happened so far, and ends with it. */
+/* For each line of input says what happened so far, and how late a packet was at the most
+ * since the last time, and ends with it. */
 static gboolean
 answer (Direction directions[2])
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "session-end.h"
+#include "session/session-private.h"
 #include "test-util.h"
 
 #include <errno.h>
@@ -295,6 +296,96 @@ test_refusals (void)
   g_assert_cmpmem (peer->in->data, 2, "xy", 2);
 }
 
+/* A pause that has two reasons, of which the first passes while the second comes */
+
+#define MESSAGE 65536
+#define IDLE_STREAMS 24000 /* their ends are more than the kernel and half of ANSWERS hold */
+#define ANSWERS (1024 * 1024)
+
+/* Keeps those that the peer opens, without a TCP connection. */
+static void
+keep_opened (TcpSession *session,
+             TcpStream  *stream,
+             const char *target,
+             gpointer    user_data)
+{
+  SessionEnd *end = user_data;
+
+  g_ptr_array_add (end->opened, tcp_stream_ref (stream));
+}
+
+static void
+open_idle_streams (SessionEnd *end,
+                   RawEnd     *raw)
+{
+  g_autoptr (GByteArray) wire = g_byte_array_new ();
+
+  end->session->callbacks.opened = keep_opened;
+  for (guint id = 2; id < 2 + IDLE_STREAMS; id++)
+    {
+      guint8 message[] = { id >> 24, id >> 16, id >> 8, id, 'x' };
+
+      append_frame (wire, 0x82, TRUE, message, sizeof (message));
+    }
+  raw_end_write (raw, wire->data, wire->len);
+  WAIT_UNTIL (end->opened->len == 1 + IDLE_STREAMS);
+}
+
+static GByteArray *
+make_stream (gsize size)
+{
+  g_autofree guint8 *message = g_malloc0 (4 + MESSAGE);
+  GByteArray *wire = g_byte_array_new ();
+
+  message[3] = 1;
+  for (gsize at = 0; at < size; at += MESSAGE)
+    {
+      test_fill (message + 4, MESSAGE, 1, at);
+      append_frame (wire, 0x82, TRUE, message, 4 + MESSAGE);
+    }
+  return wire;
+}
+
+static void
+test_pause_again (void)
+{
+  SessionEndOptions options = {
+    .dialect = &tcp_dialect_tagged, .accepts = TRUE, .max_buffered_bytes = CAP, .max_streams = 2 * IDLE_STREAMS,
+    .buffer = 20000,
+  };
+  const gsize size = 6 * CAP;
+  g_autoptr (SessionEnd) end = session_end_new (&options);
+  g_autoptr (RawEnd) raw = session_end_connect (end);
+  g_autoptr (GByteArray) wire = make_stream (size);
+  TcpChannel *channel = tcp_session_get_channel (end->session);
+  gsize written = 0;
+  RawEnd *peer;
+
+  raw_end_send (raw, 0x82, TRUE, "\0\0\0\1", 5);
+  WAIT_UNTIL (end->peers->len == 1);
+  peer = end->peers->pdata[0];
+  WAIT_UNTIL ((raw_end_read (peer, 1), peer->in->len == 1));
+  g_byte_array_set_size (peer->in, 0);
+  open_idle_streams (end, raw);
+
+  /* The TCP peer does not read, */
+  WAIT_UNTIL ((written += write_some (raw, wire->data + written, wire->len - written), channel->paused));
+  /* and then the WebSocket's does not read what there is to be said, */
+  for (guint i = 1; i < end->opened->len; i++)
+    tcp_stream_reset (end->opened->pdata[i], NULL);
+  g_assert_cmpuint (tcp_channel_get_pending (channel), >, ANSWERS / 2);
+  /* for longer than the TCP peer. */
+  WAIT_UNTIL ((raw_end_read (peer, G_MAXUINT), tcp_session_get_queued (end->session) == 0));
+  g_assert_true (channel->paused);
+  WAIT_UNTIL ((raw_end_read (raw, G_MAXUINT), !channel->paused));
+
+  /* And once more. */
+  WAIT_UNTIL ((written += write_some (raw, wire->data + written, wire->len - written), channel->paused));
+  WAIT_UNTIL ((written += write_some (raw, wire->data + written, wire->len - written), raw_end_read (peer, G_MAXUINT), peer->in->len == size));
+  assert_stream (peer->in->data, peer->in->len, 1);
+  g_assert_false (channel->paused);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -304,5 +395,6 @@ main (int    argc,
   g_test_add_func ("/session-bounds/up", test_up);
   g_test_add_func ("/session-bounds/turns", test_turns);
   g_test_add_func ("/session-bounds/refusals", test_refusals);
+  g_test_add_func ("/session-bounds/pause-again", test_pause_again);
   return g_test_run ();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "channel/channel-private.h"
 #include "session-end.h"
 #include "test-util.h"
 
@@ -386,6 +387,24 @@ test_raw_next_channel (void)
   check_next_channel (TRUE);
 }
 
+/* Those that were superseded wait for their peers to close, but only the last of them. */
+static void
+test_raw_superseded_often (void)
+{
+  g_autoptr (SessionEnd) end = session_end_new (&raw_client);
+  TcpChannel *channels[4];
+
+  for (guint i = 0; i < G_N_ELEMENTS (channels); i++)
+    {
+      raw_end_free (session_end_connect (end));
+      channels[i] = tcp_channel_ref (tcp_session_get_channel (end->session));
+      for (guint k = 0; k < i; k++)
+        g_assert_cmpint (channels[k]->phase, ==, k + 1 < i ? TCP_CHANNEL_CLOSED : TCP_CHANNEL_CLOSING);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (channels); i++)
+    tcp_channel_unref (channels[i]);
+}
+
 static void
 test_raw_reset_on_loss (void)
 {
@@ -468,6 +487,7 @@ main (int    argc,
   g_test_add_func ("/session/raw/ends", test_raw_ends);
   g_test_add_func ("/session/raw/next-channel", test_raw_next_channel);
   g_test_add_func ("/session/raw/reset-on-loss", test_raw_reset_on_loss);
+  g_test_add_func ("/session/raw/superseded-often", test_raw_superseded_often);
   g_test_add_func ("/session/raw/superseded-while-ending", test_raw_superseded_while_ending);
   return g_test_run ();
 }

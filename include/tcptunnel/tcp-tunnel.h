@@ -35,6 +35,11 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_port (TcpTunnel *self,
                           guint port);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+const char *tcp_tunnel_get_socket_path (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_tunnel_set_socket_path (TcpTunnel  *self,
+                                 const char *socket_path);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 TcpTunnelMode tcp_tunnel_get_mode (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_mode (TcpTunnel *self,

@@ -5,9 +5,6 @@
 #include <sys/resource.h>
 #include <tcptunnel/tcptunnel.h>
 
-/* GLib's default of 10 makes the kernel drop connections that come in a burst. */
-#define BACKLOG 512
-
 static void
 on_resolved (GObject      *object,
              GAsyncResult *result,
@@ -64,7 +61,7 @@ tcp_listen_socket (GSocketAddress  *address,
   if (socket == NULL)
     return NULL;
 
-  g_socket_set_listen_backlog (socket, BACKLOG);
+  g_socket_set_listen_backlog (socket, TCP_LISTEN_BACKLOG);
   if (!g_socket_bind (socket, address, TRUE, error) || !g_socket_listen (socket, error))
     return NULL;
 

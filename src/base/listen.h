@@ -6,6 +6,9 @@
 
 G_BEGIN_DECLS
 
+/* GLib's default of 10 makes the kernel drop connections that come in a burst. */
+#define TCP_LISTEN_BACKLOG 512
+
 void tcp_resolve (const char          *hostname,
                   guint                port,
                   GCancellable        *cancellable,

@@ -89,6 +89,34 @@ GETTER (guint, port, 0, tcp_tunnel_peek_settings (self)->port)
 SETTER_UINT (port)
 
 /**
+ * tcp_tunnel_get_socket_path:
+ * @self: a tunnel
+ *
+ * Gets the path of the Unix socket to listen on.
+ *
+ * Returns: (type filename) (transfer none) (nullable): the path, or %NULL to listen on
+ *   a TCP port
+ *
+ * Since: 1.0
+ */
+GETTER (const char *, socket_path, NULL, tcp_tunnel_peek_settings (self)->socket_path)
+
+/**
+ * tcp_tunnel_set_socket_path:
+ * @self: a tunnel
+ * @socket_path: (type filename) (nullable): a path of at most 107 bytes, or %NULL to
+ *   listen on a TCP port
+ *
+ * Sets the path of a Unix socket to listen on in place of a TCP port.
+ *
+ * See [property@TcpTunnel.Tunnel:socket-path]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+SETTER_STRING (socket_path)
+
+/**
  * tcp_tunnel_get_mode:
  * @self: a tunnel
  *

@@ -3,6 +3,7 @@
 #include "tunnel/engine.h"
 
 #include "base/listen.h"
+#include "base/listen-unix.h"
 #include "base/network.h"
 #include "base/tsan.h"
 #include "base/worker.h"
@@ -21,7 +22,8 @@ struct _TcpEngine
   /* From here on only touched on the I/O thread. */
   GCancellable *resolving;
   GSocketService *service;
-  GSocketAddress *address;
+  GSocketAddress *address;   /* of a TCP port */
+  TcpSocketFile socket_file; /* of a Unix socket */
   TcpChannelGroup *channels;
   TcpDialer *dialer;
   TcpNetwork *network;
@@ -277,6 +279,16 @@ engine_listen (TcpEngine       *self,
 }
 
 static void
+engine_serve (TcpEngine *self)
+{
+  g_socket_service_start (self->service);
+  if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
+    engine_report_started (self, NULL);
+  else
+    tcp_link_start (engine_add_link (self), NULL);
+}
+
+static void
 on_resolved (GObject      *object,
              GAsyncResult *result,
              gpointer      user_data)
@@ -298,11 +310,27 @@ on_resolved (GObject      *object,
       return;
     }
 
-  g_socket_service_start (self->service);
-  if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
-    engine_report_started (self, NULL);
-  else
-    tcp_link_start (engine_add_link (self), NULL);
+  engine_serve (self);
+}
+
+static void
+engine_listen_unix (TcpEngine *self)
+{
+  const char *path = self->settings->socket_path;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSocket) socket = tcp_listen_unix (path, &self->socket_file, &error);
+
+  if (socket == NULL || !g_socket_listener_add_socket (G_SOCKET_LISTENER (self->service), socket, NULL, &error))
+    {
+      g_autofree char *name = g_filename_display_name (path);
+      g_autoptr (GError) why = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN,
+                                            "cannot listen on the Unix socket %s: %s", name, error->message);
+
+      engine_fail (self, why);
+      return;
+    }
+
+  engine_serve (self);
 }
 
 static void
@@ -326,7 +354,10 @@ engine_do_start (gpointer data)
   self->service = g_socket_service_new ();
   g_signal_connect (self->service, "incoming", G_CALLBACK (on_incoming), self);
   self->resolving = g_cancellable_new ();
-  tcp_resolve (self->settings->hostname, self->settings->port, self->resolving, on_resolved, self);
+  if (self->settings->socket_path != NULL)
+    engine_listen_unix (self);
+  else
+    tcp_resolve (self->settings->hostname, self->settings->port, self->resolving, on_resolved, self);
 }
 
 static void
@@ -353,6 +384,7 @@ engine_shut_down (TcpEngine    *self,
   g_cancellable_cancel (self->resolving);
   g_clear_pointer (&self->network, tcp_network_free);
   g_socket_service_stop (self->service);
+  tcp_socket_file_remove (&self->socket_file);
   g_socket_listener_close (G_SOCKET_LISTENER (self->service));
   g_signal_handlers_disconnect_by_data (self->service, self);
   g_clear_object (&self->service);

@@ -11,6 +11,7 @@ enum
   PROP_TOKEN,
   PROP_HOSTNAME,
   PROP_PORT,
+  PROP_SOCKET_PATH,
   PROP_MODE,
   PROP_RESUMPTION,
   PROP_MAX_RECONNECT_ATTEMPTS,
@@ -66,6 +67,9 @@ tunnel_get_property (GObject    *object,
       break;
     case PROP_PORT:
       g_value_set_uint (value, tcp_tunnel_get_port (self));
+      break;
+    case PROP_SOCKET_PATH:
+      g_value_set_string (value, tcp_tunnel_get_socket_path (self));
       break;
     case PROP_MODE:
       g_value_set_enum (value, tcp_tunnel_get_mode (self));
@@ -190,6 +194,9 @@ tunnel_set_property (GObject      *object,
     case PROP_PORT:
       tcp_tunnel_set_port (self, g_value_get_uint (value));
       break;
+    case PROP_SOCKET_PATH:
+      tcp_tunnel_set_socket_path (self, g_value_get_string (value));
+      break;
     case PROP_MODE:
       tcp_tunnel_set_mode (self, g_value_get_enum (value));
       break;
@@ -293,6 +300,31 @@ install_settings (void)
    * Since: 1.0
    */
   properties[PROP_PORT] = g_param_spec_uint ("port", NULL, NULL, 0, G_MAXUINT16, 0, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:socket-path:
+   *
+   * The path of a Unix stream socket to listen on, in place of
+   * [property@TcpTunnel.Tunnel:hostname] and [property@TcpTunnel.Tunnel:port]; %NULL to
+   * listen on those. The longest path has 107 bytes. A path that is not absolute is
+   * taken from the working directory that the process has at the start.
+   *
+   * Only the user of the process may connect: the socket has the mode 0600 from the
+   * moment that it is there. A socket that no program is bound to any more is replaced;
+   * where a program listens, or a file of another kind is, the start fails with
+   * %TCP_TUNNEL_ERROR_LISTEN. When the tunnel closes it removes its socket, unless
+   * another file has taken the place meanwhile.
+   * [property@TcpTunnel.Tunnel:local-address] stays %NULL.
+   *
+   * All that is said of TCP clients holds for those of the socket, but for one thing:
+   * a Unix socket cannot be reset at will. A client whose connection broke reads the
+   * error `ECONNRESET` if something that it had sent was not taken from the socket yet;
+   * else it reads what looks like an orderly end. Whether a connection was complete is
+   * told by [signal@TcpTunnel.Tunnel::connection-closed].
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SOCKET_PATH] = g_param_spec_string ("socket-path", NULL, NULL, NULL, TCP_READ_WRITE);
 
   /**
    * TcpTunnel:mode:
@@ -535,7 +567,7 @@ install_status (void)
    * TcpTunnel:local-address:
    *
    * Where the tunnel listens, with the port that was opened; %NULL while it does not
-   * run.
+   * run, or if it listens on a Unix socket.
    *
    * Since: 1.0
    */

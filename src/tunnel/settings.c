@@ -3,6 +3,7 @@
 #include "tunnel/settings.h"
 
 #include <string.h>
+#include "base/listen-unix.h"
 #include "base/token.h"
 
 /* Those that libsoup wants: path and query go out as they were given. */
@@ -30,6 +31,7 @@ tcp_tunnel_settings_copy (const TcpTunnelSettings *self)
   copy->remote_uri = g_strdup (self->remote_uri);
   copy->token = g_strdup (self->token);
   copy->hostname = g_strdup (self->hostname);
+  copy->socket_path = g_strdup (self->socket_path);
   copy->request_headers = g_strdupv (self->request_headers);
   copy->proxy_resolver = ref_object (self->proxy_resolver);
   copy->tls_database = ref_object (self->tls_database);
@@ -46,6 +48,7 @@ tcp_tunnel_settings_free (TcpTunnelSettings *self)
   g_free (self->remote_uri);
   g_free (self->token);
   g_free (self->hostname);
+  g_free (self->socket_path);
   g_strfreev (self->request_headers);
   g_clear_object (&self->proxy_resolver);
   g_clear_object (&self->tls_database);
@@ -203,6 +206,27 @@ check_uri (TcpTunnelSettings  *self,
   return TRUE;
 }
 
+static gboolean
+check_listen (TcpTunnelSettings  *self,
+              GError            **error)
+{
+  if (self->socket_path == NULL && (self->hostname == NULL || *self->hostname == '\0'))
+    return invalid (error, "no address to listen on was given, such as 127.0.0.1");
+  if (self->socket_path == NULL)
+    return TRUE;
+
+  if (*self->socket_path == '\0')
+    return invalid (error, "the path of the Unix socket to listen on is empty");
+  if (strlen (self->socket_path) > TCP_SOCKET_PATH_MAX)
+    {
+      g_autofree char *name = g_filename_display_name (self->socket_path);
+
+      return invalid (error, "the path of the Unix socket to listen on is too long: %s has %zu bytes, and %d are possible",
+                      name, strlen (self->socket_path), TCP_SOCKET_PATH_MAX);
+    }
+  return TRUE;
+}
+
 /* Everything that can be known to be wrong before anything is tried. */
 gboolean
 tcp_tunnel_settings_check (TcpTunnelSettings  *self,
@@ -215,8 +239,8 @@ tcp_tunnel_settings_check (TcpTunnelSettings  *self,
   if (!tcp_token_is_valid (self->token))
     return invalid (error, "the token for the gateway %s has a space or a character that is not ASCII in it",
                     self->display);
-  if (self->hostname == NULL || *self->hostname == '\0')
-    return invalid (error, "no address to listen on was given, such as 127.0.0.1");
+  if (!check_listen (self, error))
+    return FALSE;
 
   for (char **header = self->request_headers; header != NULL && *header != NULL; header++)
     {

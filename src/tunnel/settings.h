@@ -15,6 +15,7 @@ typedef struct
   char *token;
   char *hostname;
   guint port;
+  char *socket_path; /* in place of the two */
   TcpTunnelMode mode;
   TcpTunnelResumption resumption;
   guint max_reconnect_attempts;

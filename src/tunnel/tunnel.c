@@ -95,7 +95,7 @@ tcp_tunnel_peek_log (TcpTunnel *self)
  * May be called from any thread while nobody starts or closes the tunnel.
  *
  * Returns: (transfer none) (nullable): the address with the port that was opened, or
- *   %NULL if the tunnel does not run
+ *   %NULL if the tunnel does not run or listens on a Unix socket
  *
  * Since: 1.0
  */
@@ -438,7 +438,8 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    * TcpTunnel::connection-opened:
    * @self: the tunnel
    * @id: the number of the connection, from 1
-   * @peer: where the TCP client comes from
+   * @peer: where the TCP client comes from; that of a Unix socket has an address without
+   *   a name, as a rule
    *
    * Emitted when a TCP client was accepted.
    *

@@ -2,7 +2,9 @@
 """What python/gi/overrides adds, without asyncio."""
 
 import gc
+import os
 import socket
+import tempfile
 import unittest
 import weakref
 
@@ -132,6 +134,30 @@ class Running(unittest.TestCase):
             with connect(port) as client:
                 exchange(client)
         self.assertTrue(is_refused(port))
+
+    def test_with_unix_socket(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "socket")
+            tunnel = self.create(socket_path=path)
+            self.assertEqual(tunnel.socket_path, path)
+            tunnel.start()
+            # Runs already, though there is no address to tell.
+            with tunnel:
+                self.assertIsNone(tunnel.local_address)
+                with self.assertRaises(GLib.Error) as caught:
+                    tunnel.address
+                error = caught.exception
+                self.assertTrue(error.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.WRONG_STATE))
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(GENEROUS_S)
+                    client.connect(path)
+                    exchange(client)
+            self.assertEqual(os.listdir(directory), [])
+
+            with open(path, "w"), self.assertRaises(GLib.Error) as caught:
+                with tunnel:
+                    self.fail("it started")
+            self.assertTrue(caught.exception.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.LISTEN))
 
     def test_with_raises(self):
         with self.assertRaisesRegex(RuntimeError, "on purpose"):

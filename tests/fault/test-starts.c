@@ -142,6 +142,60 @@ test_close_in_notify (void)
   g_assert_null (tcp_tunnel_get_local_address (tunnel));
 }
 
+typedef struct
+{
+  TcpTunnel *tunnel;
+  gboolean started;
+  GError *error;
+} BlockingStart;
+
+static gpointer
+start_and_wait (gpointer user_data)
+{
+  BlockingStart *start = user_data;
+
+  start->started = tcp_tunnel_start (start->tunnel, NULL, &start->error);
+  return NULL;
+}
+
+static void
+close_tunnel (TcpTunnel *tunnel,
+              gboolean *closed)
+{
+  tcp_tunnel_close (tunnel);
+  *closed = TRUE;
+}
+
+/* A thread waits for its start, and the handler that closes the tunnel is called in another one,
+ * which iterates the main context. */
+static void
+test_close_from_main_loop (void)
+{
+  g_autoptr (HttpStub) stub = http_stub_new ();
+  g_autofree char *uri = http_stub_get_uri (stub, "/");
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+  BlockingStart start = { .tunnel = tunnel };
+  gboolean closed;
+
+  g_signal_connect (tunnel, "token-required", G_CALLBACK (close_tunnel), &closed);
+  g_assert_true (g_main_context_acquire (NULL));
+  for (guint i = 0; i < 50; i++)
+    {
+      GThread *thread;
+
+      closed = FALSE;
+      http_stub_push_answer (stub, 401, NULL, NULL);
+      thread = g_thread_new ("starter", start_and_wait, &start);
+      WAIT_UNTIL (closed);
+      g_thread_join (thread);
+      g_assert_false (start.started);
+      g_assert_error (start.error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
+      g_clear_error (&start.error);
+      g_assert_null (tcp_tunnel_get_local_address (tunnel));
+    }
+  g_main_context_release (NULL);
+}
+
 int
 main (int argc,
       char **argv)
@@ -151,6 +205,7 @@ main (int argc,
   g_test_add_func ("/starts/beside-main-loop", test_beside_main_loop);
   g_test_add_func ("/starts/close-when-cancelled", test_close_when_cancelled);
   g_test_add_func ("/starts/close-in-notify", test_close_in_notify);
+  g_test_add_func ("/starts/close-from-main-loop", test_close_from_main_loop);
 
   return g_test_run ();
 }

@@ -210,6 +210,17 @@ class Address(typing.NamedTuple):
         return ("[%s]:%d" if ":" in self.address else "%s:%d") % self
 
 
+@contextlib.contextmanager
+def _unless_it_runs(endpoint):
+    """A tunnel on a Unix socket has no address that tells."""
+    try:
+        yield
+    except GLib.Error as error:
+        on_socket = isinstance(endpoint, TcpTunnel.Tunnel) and endpoint.get_socket_path() is not None
+        if not on_socket or not error.matches(TcpTunnel.tunnel_error_quark(), TcpTunnel.TunnelError.WRONG_STATE):
+            raise
+
+
 class _Endpoint:
     """What tunnels and gateways have in common."""
 
@@ -221,7 +232,7 @@ class _Endpoint:
         """Where it listens; a GLib.Error if it does not run."""
         local = self.get_local_address()
         if local is None:
-            raise GLib.Error.new_literal(TcpTunnel.tunnel_error_quark(), "it does not run, and has no address",
+            raise GLib.Error.new_literal(TcpTunnel.tunnel_error_quark(), "it does not run, or not on a TCP port, and has no address",
                                          TcpTunnel.TunnelError.WRONG_STATE)
         return Address(local.get_address().to_string(), local.get_port())
 
@@ -234,7 +245,7 @@ class _Endpoint:
 
     def __enter__(self):
         if self.get_local_address() is None:
-            with _delivery(self):
+            with _unless_it_runs(self), _delivery(self):
                 super().start(None)
         return self
 
@@ -243,7 +254,8 @@ class _Endpoint:
 
     async def __aenter__(self):
         if self.get_local_address() is None:
-            await self.start()
+            with _unless_it_runs(self):
+                await self.start()
         return self
 
     async def __aexit__(self, *exception):

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/listen-unix.h"
+
+#include <errno.h>
+#include <gio/gunixsocketaddress.h>
+#include <glib/gstdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "base/listen.h"
+
+G_STATIC_ASSERT (TCP_SOCKET_PATH_MAX == sizeof (((struct sockaddr_un *) NULL)->sun_path) - 1);
+
+static gboolean
+fail (GError       **error,
+      GIOErrorEnum   code,
+      const char    *reason)
+{
+  g_set_error_literal (error, G_IO_ERROR, code, reason);
+  return FALSE;
+}
+
+static gboolean
+fail_errno (GError **error,
+            int      number)
+{
+  return fail (error, g_io_error_from_errno (number), g_strerror (number));
+}
+
+static GSocket *
+new_socket (GSocketType   type,
+            GError      **error)
+{
+  return g_socket_new (G_SOCKET_FAMILY_UNIX, type, G_SOCKET_PROTOCOL_DEFAULT, error);
+}
+
+/* Whether a socket is bound to the file. A connection of another type than a stream is
+ * refused where nobody is, and a wrong type where a stream socket is: nobody notices. */
+static gboolean
+check_is_stale (GSocketAddress  *address,
+                GError         **error)
+{
+  g_autoptr (GSocket) probe = new_socket (G_SOCKET_TYPE_DATAGRAM, error);
+  struct sockaddr_un native;
+  gssize length = g_socket_address_get_native_size (address);
+
+  if (probe == NULL || !g_socket_address_to_native (address, &native, sizeof (native), error))
+    return FALSE;
+  if (connect (g_socket_get_fd (probe), (struct sockaddr *) &native, length) == 0 || errno == EPROTOTYPE)
+    return fail (error, G_IO_ERROR_ADDRESS_IN_USE, "a running program listens there");
+  if (errno != ECONNREFUSED)
+    return fail_errno (error, errno);
+
+  return TRUE;
+}
+
+/* Makes room where a program that is gone has left its socket. Of two that find it at
+ * the same moment, the later one may remove what the other has just made. */
+static gboolean
+remove_stale (const char      *path,
+              GSocketAddress  *address,
+              GError         **error)
+{
+  GStatBuf info;
+
+  if (g_lstat (path, &info) < 0)
+    return errno == ENOENT || fail_errno (error, errno);
+  if (!S_ISSOCK (info.st_mode))
+    return fail (error, G_IO_ERROR_ADDRESS_IN_USE, "there is a file that is not a socket");
+  if (!check_is_stale (address, error))
+    return FALSE;
+
+  return g_unlink (path) == 0 || errno == ENOENT || fail_errno (error, errno);
+}
+
+/* Only for the user, from the moment that the file is there. */
+static GSocket *
+bind_socket (GSocketAddress  *address,
+             GError         **error)
+{
+  g_autoptr (GSocket) socket = new_socket (G_SOCKET_TYPE_STREAM, error);
+
+  if (socket == NULL)
+    return NULL;
+  /* bind() gives the file the mode of the socket, less what the umask of the process
+   * takes, which is not ours to change. */
+  if (fchmod (g_socket_get_fd (socket), 0600) < 0)
+    {
+      fail_errno (error, errno);
+      return NULL;
+    }
+
+  return g_socket_bind (socket, address, TRUE, error) ? g_steal_pointer (&socket) : NULL;
+}
+
+/* A socket that listens at @path, in place of one that nobody is bound to any more.
+ * @file is for tcp_socket_file_remove(). */
+GSocket *
+tcp_listen_unix (const char     *path,
+                 TcpSocketFile  *file,
+                 GError        **error)
+{
+  g_autoptr (GSocketAddress) address = g_unix_socket_address_new (path);
+  g_autofree char *here = g_get_current_dir ();
+  g_autoptr (GSocket) socket = NULL;
+  g_autoptr (GError) local = NULL;
+  GStatBuf info;
+
+  socket = bind_socket (address, &local);
+  if (g_error_matches (local, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE))
+    {
+      if (!remove_stale (path, address, error))
+        return NULL;
+      g_clear_error (&local);
+      socket = bind_socket (address, &local);
+    }
+  if (socket == NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local));
+      return NULL;
+    }
+
+  if (g_lstat (path, &info) < 0)
+    {
+      fail_errno (error, errno);
+      return NULL;
+    }
+  /* By then the process may be in another directory. */
+  file->path = g_path_is_absolute (path) ? g_strdup (path) : g_build_filename (here, path, NULL);
+  file->device = info.st_dev;
+  file->inode = info.st_ino;
+
+  g_socket_set_listen_backlog (socket, TCP_LISTEN_BACKLOG);
+  if (!g_socket_listen (socket, error))
+    {
+      tcp_socket_file_remove (file);
+      return NULL;
+    }
+
+  return g_steal_pointer (&socket);
+}
+
+/* Before the socket is closed: until then the inode is not given to another file, so
+ * that ours is known by it. */
+void
+tcp_socket_file_remove (TcpSocketFile *file)
+{
+  GStatBuf info;
+
+  if (file->path != NULL && g_lstat (file->path, &info) == 0 && info.st_dev == file->device &&
+      info.st_ino == file->inode)
+    g_unlink (file->path);
+  g_clear_pointer (&file->path, g_free);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* The file of a Unix socket that listens. */
+typedef struct
+{
+  char *path;
+  guint64 device;
+  guint64 inode;
+} TcpSocketFile;
+
+/* The longest path that fits, without its end. */
+#define TCP_SOCKET_PATH_MAX 107
+
+GSocket *tcp_listen_unix (const char     *path,
+                          TcpSocketFile  *file,
+                          GError        **error);
+void tcp_socket_file_remove (TcpSocketFile *file);
+
+G_END_DECLS

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What is kept of clients that have gone, or that will not go, and how much of it at the most. */
+
+#include "fixture.h"
+#include "monitor.h"
+#include "socket-util.h"
+
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
+
+/* The caps of the library. */
+#define MAX_GONE 4096
+#define MAX_LINGERING 64
+
+static guint
+count_fds (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GDir) directory = g_dir_open ("/proc/self/fd", 0, &error);
+  guint count = 0;
+
+  g_assert_no_error (error);
+  while (g_dir_read_name (directory) != NULL)
+    count++;
+  return count;
+}
+
+static guint16
+start_gateway (TcpGateway *gateway)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  return g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+}
+
+static TcpGateway *
+new_gateway (guint16 target_port)
+{
+  g_autofree char *address = g_strdup_printf ("127.0.0.1:%u", target_port);
+  TcpGateway *gateway = tcp_gateway_new (address);
+
+  g_object_set (gateway, "token", TEST_TOKEN, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, NULL);
+  return gateway;
+}
+
+/* A session whose target refuses it: it ends as soon as it has begun. */
+static void
+end_session (guint16 port,
+             guint number)
+{
+  g_autofree char *path = g_strdup_printf ("/?sessionId=session-%u", number);
+  int fd = ws_connect (port, path, TEST_TOKEN);
+
+  ws_expect_close (fd, 4002);
+  client_close (fd);
+}
+
+/* Asks without a key, so that nothing comes of it, whatever the gateway thinks of the session. */
+static gboolean
+is_gone (guint16 port,
+         guint number)
+{
+  g_autofree char *path = g_strdup_printf ("/?sessionId=session-%u", number);
+  guint status = http_get (port, path, "Upgrade: websocket\r\nConnection: Upgrade\r\n" AUTHORIZED, NULL, NULL);
+
+  if (status != 400)
+    g_assert_cmpuint (status, ==, 410);
+  return status == 410;
+}
+
+/* Those that ended last are remembered, the others are forgotten. */
+static void
+test_gone_sessions (void)
+{
+  g_autoptr (Target) target = target_new_refusing ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target_get_port (target));
+  guint16 port = start_gateway (gateway);
+  const guint extra = 20;
+
+  for (guint i = 0; i < extra; i++)
+    {
+      end_session (port, i);
+      WAIT_UNTIL (is_gone (port, i));
+    }
+  for (guint i = extra; i < extra + MAX_GONE; i++)
+    end_session (port, i);
+
+  for (guint i = 0; i < extra; i++)
+    {
+      WAIT_UNTIL (!is_gone (port, i));
+      WAIT_UNTIL (is_gone (port, extra + i));
+      WAIT_UNTIL (is_gone (port, MAX_GONE + i));
+    }
+  tcp_gateway_close (gateway);
+}
+
+/* To clients that have been told the end, and do not close their side. */
+static void
+test_lingering (void)
+{
+  g_autoptr (Target) target = target_new_source (1000, 1);
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  int fds[3 * MAX_LINGERING + 1];
+  guint before = 0, after;
+
+  fixture_start (fixture);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      fds[i] = client_connect (fixture_get_port (fixture));
+      client_write (fds[i], "go", 2);
+      client_read_stream (fds[i], 1000, 1, 0);
+      client_expect_eof (fds[i]);
+      if (i > 0)
+        continue;
+
+      /* The first takes what is taken for good. */
+      client_close (fds[i]);
+      WAIT_UNTIL (fixture->recorder->closed == 1);
+      WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+      g_assert_true (target_wait_open (target, 0));
+      before = count_fds ();
+    }
+
+  WAIT_UNTIL (fixture->recorder->closed == G_N_ELEMENTS (fds));
+  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  g_assert_true (target_wait_open (target, 0));
+  after = count_fds ();
+  g_test_message ("%u before, %u after", before, after);
+  /* The last few may be about to close. */
+  g_assert_cmpuint (after, <=, before + G_N_ELEMENTS (fds) - 1 + MAX_LINGERING + 8);
+
+  for (guint i = 1; i < G_N_ELEMENTS (fds); i++)
+    client_close (fds[i]);
+  WAIT_UNTIL (count_fds () <= before);
+}
+
+static guint16
+get_port (int fd,
+          int (*get_name) (int fd, struct sockaddr *restrict address, socklen_t *restrict length))
+{
+  struct sockaddr_in address = { 0 };
+  socklen_t length = sizeof address;
+
+  if (get_name (fd, (struct sockaddr *) &address, &length) < 0 || address.sin_family != AF_INET)
+    return 0;
+  return ntohs (address.sin_port);
+}
+
+/* The other end of a connection, which is in this process as well. */
+static int
+find_other_end (int fd)
+{
+  guint16 port = get_port (fd, getpeername);
+
+  for (int other = 0; other < 1000; other++)
+    if (get_port (other, getsockname) == port && get_port (other, getpeername) == get_port (fd, getsockname))
+      return other;
+  g_assert_not_reached ();
+}
+
+/* A target that holds little in its kernel, and reads nothing. */
+static int
+accept_at_target (int listener)
+{
+  int size = 4096;
+  int fd = accept4 (listener, NULL, NULL, SOCK_CLOEXEC);
+
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_no_errno (setsockopt (find_other_end (fd), SOL_SOCKET, SO_SNDBUF, &size, sizeof size));
+  return fd;
+}
+
+static void
+check_finishing_expires (gboolean multiplexed)
+{
+  const char *path = multiplexed ? "/?mode=multiplexed" : "/?sessionId=0a2f2b5e-5d0f-4a57-9c3e-7f1f0a7c9d11";
+  g_autofree guint8 *message = g_malloc0 (65536);
+  guint header = multiplexed ? 4 : 0;
+  int size = 4096;
+  guint16 target_port;
+  int listener = socket_listen (0, &target_port);
+  g_autoptr (TcpGateway) gateway = new_gateway (target_port);
+  int fd, target;
+
+  g_assert_no_errno (setsockopt (listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size));
+  g_object_set (gateway, "session-timeout", 100, NULL);
+  fd = ws_connect (start_gateway (gateway), path, TEST_TOKEN);
+  message[3] = 1; /* the id */
+  ws_send (fd, WS_BINARY, message, header + 1);
+  target = accept_at_target (listener);
+
+  /* More than the kernel holds, and less than makes the gateway stop reading. */
+  for (guint i = 0; i < 8; i++)
+    ws_send (fd, WS_BINARY, message, 65536);
+  if (multiplexed)
+    ws_send (fd, WS_BINARY, message, header);
+  ws_send_close (fd, 1000);
+  ws_expect_close (fd, 1000);
+  client_close (fd);
+
+  WAIT_UNTIL (tcp_gateway_get_open_connections (gateway) == 0);
+  client_expect_reset (target);
+  client_close (target);
+  close (listener);
+  tcp_gateway_close (gateway);
+}
+
+/* All that is left of a client is on its way to a target that never reads it: that too has the
+ * session's time, and no more. */
+static void
+test_finishing_expires (void)
+{
+  check_finishing_expires (FALSE);
+  check_finishing_expires (TRUE);
+}
+
+/* Connections that are no WebSocket yet */
+
+#define HALF_A_REQUEST "GET / HTTP/1.1\r\nHost: gateway\r\n"
+#define VISITORS 8
+
+static GIOStream *
+shake_hands (int fd)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSocket) socket = g_socket_new_from_fd (fd, &error);
+  g_autoptr (GSocketConnection) connection = NULL;
+  g_autoptr (GSocketAddress) address = NULL;
+  GIOStream *stream;
+
+  g_assert_no_error (error);
+  g_socket_set_timeout (socket, test_scaled_ms (TEST_DEADLINE_MS) / 1000);
+  connection = g_socket_connection_factory_create_connection (socket);
+  address = g_socket_get_remote_address (socket, &error);
+  g_assert_no_error (error);
+  stream = g_tls_client_connection_new (G_IO_STREAM (connection), G_SOCKET_CONNECTABLE (address), &error);
+  g_assert_no_error (error);
+  g_tls_connection_set_database (G_TLS_CONNECTION (stream), test_tls_database ());
+  g_tls_connection_handshake (G_TLS_CONNECTION (stream), NULL, &error);
+  g_assert_no_error (error);
+  return stream;
+}
+
+/* Goes as far as @step on the way to a WebSocket. */
+static int
+visit (guint16 port,
+       guint step,
+       GPtrArray *streams)
+{
+  int fd = client_connect (port);
+
+  if (step == 1)
+    client_write (fd, HALF_A_REQUEST, strlen (HALF_A_REQUEST));
+  if (step >= 2)
+    g_ptr_array_add (streams, shake_hands (dup (fd)));
+  if (step == 3)
+    g_output_stream_write_all (g_io_stream_get_output_stream (streams->pdata[streams->len - 1]), HALF_A_REQUEST,
+                               strlen (HALF_A_REQUEST), NULL, NULL, NULL);
+  return fd;
+}
+
+/* The gateway closes under them. */
+static void
+check_visitors (TcpGateway *gateway,
+                guint steps)
+{
+  g_autoptr (GPtrArray) streams = g_ptr_array_new_with_free_func (g_object_unref);
+  guint16 port = start_gateway (gateway);
+  int fds[VISITORS];
+
+  for (guint i = 0; i < VISITORS; i++)
+    fds[i] = visit (port, i % steps, streams);
+  tcp_gateway_close (gateway);
+  for (guint i = 0; i < VISITORS; i++)
+    {
+      client_expect_end (fds[i]);
+      client_close (fds[i]);
+    }
+}
+
+static void
+test_visitors_at_close (void)
+{
+  g_autoptr (TcpGateway) plain = new_gateway (9);
+  g_autoptr (TcpGateway) tls = new_gateway (9);
+  guint before;
+
+  tcp_gateway_set_tls_certificate (tls, test_certificate ());
+  check_visitors (tls, 4);
+  before = count_fds ();
+  for (guint i = 0; i < test_count (5, 2); i++)
+    {
+      check_visitors (plain, 2);
+      check_visitors (tls, 4);
+    }
+  WAIT_UNTIL (count_fds () <= before);
+}
+
+/* Somebody else may still know a connection, such as a thread of TLS. */
+typedef struct
+{
+  Monitor monitor;
+  GPtrArray *connections;
+} Witness;
+
+static gboolean
+on_incoming (GSignalInvocationHint *hint,
+             guint n_values,
+             const GValue *values,
+             gpointer user_data)
+{
+  Witness *witness = user_data;
+
+  monitor_enter (&witness->monitor);
+  g_ptr_array_add (witness->connections, g_value_dup_object (&values[1]));
+  monitor_leave (&witness->monitor);
+  return TRUE;
+}
+
+/* A handshake that fails is the end of a visitor, on the gateway's own thread: its place is free. */
+static void
+test_failed_handshakes (void)
+{
+  Witness witness = { .connections = g_ptr_array_new_with_free_func (g_object_unref) };
+  g_autoptr (TcpGateway) gateway = new_gateway (9);
+  g_autoptr (GTypeClass) klass G_GNUC_UNUSED = g_type_class_ref (G_TYPE_SOCKET_SERVICE);
+  guint signal = g_signal_lookup ("incoming", G_TYPE_SOCKET_SERVICE);
+  struct rlimit limit, low;
+  guint16 port;
+  gulong hook;
+  int fds[3 * VISITORS];
+
+  monitor_init (&witness.monitor);
+  hook = g_signal_add_emission_hook (signal, 0, on_incoming, &witness, NULL);
+  tcp_gateway_set_tls_certificate (gateway, test_certificate ());
+  tcp_gateway_set_connect_timeout (gateway, 600000);
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  low = (struct rlimit) { .rlim_cur = 8 * VISITORS, .rlim_max = limit.rlim_max };
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &low));
+  port = start_gateway (gateway);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      fds[i] = client_connect (port);
+      client_write (fds[i], HALF_A_REQUEST, strlen (HALF_A_REQUEST));
+    }
+  g_object_unref (shake_hands (client_connect (port)));
+
+  g_signal_remove_emission_hook (signal, hook);
+  g_assert_cmpuint (witness.connections->len, ==, G_N_ELEMENTS (fds) + 1);
+  g_ptr_array_unref (witness.connections);
+  monitor_clear (&witness.monitor);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      client_expect_end (fds[i]);
+      client_close (fds[i]);
+    }
+  tcp_gateway_close (gateway);
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/caps/gone-sessions", test_gone_sessions);
+  g_test_add_func ("/caps/lingering", test_lingering);
+  g_test_add_func ("/caps/finishing-expires", test_finishing_expires);
+  g_test_add_func ("/caps/visitors-at-close", test_visitors_at_close);
+  g_test_add_func ("/caps/failed-handshakes", test_failed_handshakes);
+
+  return g_test_run ();
+}

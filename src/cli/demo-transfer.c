@@ -37,6 +37,7 @@ typedef struct
   guint64 bytes;
   DemoCount *arrived;
   Meter meter;
+  ViewRow *row;
 } Bar;
 
 static void
@@ -118,7 +119,7 @@ draw_bar (gpointer data)
   for (guint i = 1; i <= BAR_WIDTH; i++)
     g_string_append (rest, done * BAR_WIDTH >= i * bar->bytes ? full : empty);
   g_string_append_printf (rest, " %3u %%  %s/s", (guint) (done * 100 / bar->bytes), rate);
-  view_live (VIEW_PLAIN, lead, rest->str);
+  view_row_set (bar->row, "", VIEW_PLAIN, lead, rest->str);
   return G_SOURCE_CONTINUE;
 }
 
@@ -130,11 +131,12 @@ wait_for (_Atomic guint *running,
 {
   guint timeout = g_timeout_add (BAR_INTERVAL, draw_bar, bar);
 
+  bar->row = view_row_new ();
   draw_bar (bar);
   while (*running > 0)
     g_main_context_iteration (NULL, TRUE);
   g_source_remove (timeout);
-  view_clear ();
+  view_row_free (bar->row);
 }
 
 static void

@@ -386,7 +386,7 @@ keep (Demo *self)
   view_print (stdout, "Ctrl-C ends it all.\n");
   g_signal_connect (self->single, "state-changed", G_CALLBACK (on_state_changed), NULL);
   if (view_is_live ())
-    status = status_new (self->single);
+    status = status_new (self->single, "");
   g_main_loop_run (self->loop);
 }
 
@@ -398,7 +398,7 @@ on_quit (gpointer data)
 
   if (!self->finished)
     {
-      view_clear ();
+      view_end ();
       view_print (stderr, "tcp-tunnel demo: stopped before the end\n");
       _exit (EXIT_FAILED);
     }

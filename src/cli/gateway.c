@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/log.h"
+#include "cli/notify.h"
 #include "cli/options.h"
 #include "cli/token.h"
 #include "cli/view.h"
@@ -142,7 +143,7 @@ create_gateway (char   **args,
     }
 
   gateway = tcp_gateway_new (options.target);
-  if (!options_read_listen (options.listen, G_OBJECT (gateway), error) ||
+  if (!options_read_listen ("--listen", options.listen, G_OBJECT (gateway), error) ||
       !options_read_uint ("--session-timeout", options.session_timeout, 1000, G_OBJECT (gateway),
                           "session-timeout", error) ||
       !options_read_number ("--drain-timeout", options.drain_timeout, 0, G_MAXUINT / 1000,
@@ -185,6 +186,7 @@ on_quit (gpointer data)
 {
   Gateway *self = data;
 
+  notify_send ("STOPPING=1");
   if (self->draining || self->drain_timeout == 0)
     {
       g_main_loop_quit (self->loop);
@@ -217,6 +219,7 @@ gateway_main (char ***args)
   if (!tcp_gateway_start (gateway, NULL, &error))
     return options_failure ("gateway", error);
   view_print (stdout, "listening on %s\n", tcp_gateway_get_uri (gateway));
+  notify_send ("READY=1\nSTATUS=listening on %s", tcp_gateway_get_uri (gateway));
   g_main_loop_run (loop);
   tcp_gateway_close (gateway);
   return EXIT_SUCCESS;

@@ -3,11 +3,13 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <tcptunnel/tcptunnel.h>
 
 #include "cli/commands.h"
+#include "cli/notify.h"
 #include "cli/options.h"
+#include "cli/process.h"
+#include "cli/suggest.h"
 #include "cli/token.h"
 #include "cli/view.h"
 
@@ -17,6 +19,7 @@ static const struct
   int (*run) (char ***args);
 } commands[] = {
   { "connect", connect_main },
+  { "up", up_main },
   { "gateway", gateway_main },
   { "demo", demo_main },
 };
@@ -30,6 +33,8 @@ static const char help[] =
     "Commands:\n"
     "  connect URL                 Open a local port that leads through the gateway\n"
     "                              at URL (ws:// or wss://)\n"
+    "  connect NAME                The same for a tunnel in the config file\n"
+    "  up [NAME...]                Open several tunnels of the config file, or all\n"
     "  gateway --target HOST:PORT  Be the other end: accept WebSockets and connect\n"
     "                              them to a TCP service\n"
     "  demo                        Show it all on this machine; needs nothing\n"
@@ -43,17 +48,21 @@ static const char help[] =
     "  tcp-tunnel gateway --target 127.0.0.1:22 --listen 8080\n"
     "  tcp-tunnel connect ws://127.0.0.1:8080/ --listen 2222\n";
 
-/* Each connection of a tunnel takes a file descriptor, and the usual soft
- * limit is there for programs that use select(). */
-static void
-raise_file_limit (void)
+static int
+unknown_command (const char *name)
 {
-  struct rlimit limit;
+  const char *names[G_N_ELEMENTS (commands) + 1] = { NULL };
+  g_autofree char *list = NULL;
+  g_autofree char *hint = NULL;
 
-  if (getrlimit (RLIMIT_NOFILE, &limit) < 0)
-    return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit (RLIMIT_NOFILE, &limit);
+  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
+    names[i] = commands[i].name;
+  list = g_strjoinv (", ", (char **) names);
+  hint = suggest (name, names, "");
+  view_print (stderr, "%stcp-tunnel:%s there is no command '%s'%s\n"
+              "The commands are %s. Try 'tcp-tunnel --help'.\n",
+              view_style (stderr, VIEW_RED), view_style (stderr, VIEW_PLAIN), name, hint, list);
+  return EXIT_USAGE;
 }
 
 static int
@@ -86,11 +95,7 @@ run (char ***args)
         return commands[i].run (args);
       }
 
-  view_print (stderr,
-              "tcp-tunnel: there is no command '%s', only connect, gateway and demo\n"
-              "Try 'tcp-tunnel --help'.\n",
-              name);
-  return EXIT_USAGE;
+  return unknown_command (name);
 }
 
 int
@@ -101,6 +106,7 @@ main (int    argc,
 
   /* Only the character set: numbers and messages stay as documented. */
   setlocale (LC_CTYPE, "");
-  raise_file_limit ();
+  process_raise_file_limit ();
+  notify_init ();
   return run (&args);
 }

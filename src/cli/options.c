@@ -7,7 +7,52 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
+#include "cli/suggest.h"
 #include "cli/view.h"
+
+/* Says which option was meant, but not the value behind =, which may be a token
+ * that is to be seen by nobody. */
+static void
+set_unknown_option (const GOptionEntry  *entries,
+                    const char          *arg,
+                    GError             **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  g_autofree char *option = g_strndup (arg, strcspn (arg, "="));
+  g_autofree char *hint = NULL;
+
+  for (const GOptionEntry *entry = entries; entry->long_name != NULL; entry++)
+    g_ptr_array_add (names, (char *) entry->long_name);
+  g_ptr_array_add (names, (char *) "help");
+  g_ptr_array_add (names, NULL);
+  hint = suggest (option + strspn (option, "-"), (const char *const *) names->pdata, "--");
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION, "there is no option '%s'%s",
+               option, hint);
+}
+
+/* The parser has left what it does not know. What follows -- is no option, even
+ * if it looks so. */
+static gboolean
+check_rest (const GOptionEntry  *entries,
+            char               **args,
+            GError             **error)
+{
+  for (char **arg = args; *arg != NULL; arg++)
+    {
+      if (strcmp (*arg, "--") == 0)
+        {
+          g_free (*arg);
+          memmove (arg, arg + 1, g_strv_length (arg) * sizeof *arg);
+          return TRUE;
+        }
+      if (**arg == '-')
+        {
+          set_unknown_option (entries, *arg, error);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
 
 /**
  * options_parse:
@@ -30,7 +75,8 @@ options_parse (const char          *command,
   g_option_context_set_summary (context, summary);
   g_option_context_set_description (context, description);
   g_option_context_add_main_entries (context, entries, NULL);
-  return g_option_context_parse_strv (context, args, error);
+  g_option_context_set_ignore_unknown_options (context, TRUE);
+  return g_option_context_parse_strv (context, args, error) && check_rest (entries, *args, error);
 }
 
 static gboolean
@@ -46,15 +92,18 @@ bad_value (GError     **error,
 
 /**
  * options_read_listen:
- * @text: (nullable): HOST:PORT, [IPV6]:PORT or PORT
- * @object: a tunnel or a gateway, whose hostname and port are set
+ * @option: what it is called in a message, here and below
+ * @text: (nullable): HOST:PORT, [IPV6]:PORT or PORT, for a tunnel also unix:PATH
+ * @object: a tunnel or a gateway, whose hostname and port or socket path are set
  */
 gboolean
-options_read_listen (const char  *text,
+options_read_listen (const char  *option,
+                     const char  *text,
                      GObject     *object,
                      GError     **error)
 {
-  const char *allowed = "HOST:PORT, [IPV6]:PORT or PORT (0 to 65535)";
+  const char *allowed = TCP_IS_TUNNEL (object) ? "HOST:PORT, [IPV6]:PORT, PORT (0 to 65535) or unix:PATH"
+                                               : "HOST:PORT, [IPV6]:PORT or PORT (0 to 65535)";
   const char *colon, *port;
   g_autofree char *host = NULL;
   guint64 number;
@@ -62,12 +111,18 @@ options_read_listen (const char  *text,
   if (text == NULL)
     return TRUE;
 
+  if (TCP_IS_TUNNEL (object) && g_str_has_prefix (text, "unix:"))
+    {
+      tcp_tunnel_set_socket_path (TCP_TUNNEL (object), text + strlen ("unix:"));
+      return TRUE;
+    }
+
   colon = strrchr (text, ':');
   port = colon != NULL ? colon + 1 : text;
   if (colon != NULL)
     host = g_strndup (text, colon - text);
   if (!g_ascii_string_to_unsigned (port, 10, 0, G_MAXUINT16, &number, NULL))
-    return bad_value (error, "--listen", allowed, text);
+    return bad_value (error, option, allowed, text);
 
   if (host != NULL && g_str_has_prefix (host, "[") && g_str_has_suffix (host, "]"))
     {
@@ -78,10 +133,10 @@ options_read_listen (const char  *text,
     }
   else if (host != NULL && strpbrk (host, ":[]") != NULL)
     {
-      return bad_value (error, "--listen", allowed, text);
+      return bad_value (error, option, allowed, text);
     }
   if (host != NULL && *host == '\0')
-    return bad_value (error, "--listen", allowed, text);
+    return bad_value (error, option, allowed, text);
 
   if (host != NULL)
     g_object_set (object, "hostname", host, NULL);
@@ -156,7 +211,9 @@ options_read_enum (const char  *option,
                    GError     **error)
 {
   g_autoptr (GEnumClass) values = g_type_class_ref (type);
-  g_autoptr (GString) allowed = g_string_new ("one of");
+  g_autoptr (GPtrArray) nicks = g_ptr_array_new ();
+  g_autofree char *list = NULL;
+  g_autofree char *hint = NULL;
   GEnumValue *found;
 
   if (text == NULL)
@@ -168,16 +225,38 @@ options_read_enum (const char  *option,
       return TRUE;
     }
   for (guint i = 0; i < values->n_values; i++)
-    g_string_append_printf (allowed, "%s %s", i > 0 ? "," : "", values->values[i].value_nick);
-  return bad_value (error, option, allowed->str, text);
+    g_ptr_array_add (nicks, (char *) values->values[i].value_nick);
+  g_ptr_array_add (nicks, NULL);
+  list = g_strjoinv (", ", (char **) nicks->pdata);
+  hint = suggest (text, (const char *const *) nicks->pdata, "");
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+               "%s must be one of %s, not '%s'%s", option, list, text, hint);
+  return FALSE;
+}
+
+/**
+ * options_say:
+ * @command: the command that says it
+ * @name: (nullable): the tunnel it is about, where there are several
+ *
+ * Prints an error.
+ */
+void
+options_say (const char *command,
+             const char *name,
+             const char *message)
+{
+  view_print (stderr, "%stcp-tunnel %s:%s %s%s%s\n", view_style (stderr, VIEW_RED), command,
+              view_style (stderr, VIEW_PLAIN), name != NULL ? name : "", name != NULL ? ": " : "",
+              message);
 }
 
 int
 options_usage (const char   *command,
                const GError *error)
 {
-  view_print (stderr, "tcp-tunnel %s: %s\nTry 'tcp-tunnel %s --help'.\n", command, error->message,
-              command);
+  options_say (command, NULL, error->message);
+  view_print (stderr, "Try 'tcp-tunnel %s --help'.\n", command);
   return EXIT_USAGE;
 }
 
@@ -192,7 +271,7 @@ options_failure (const char   *command,
 {
   if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT))
     return options_usage (command, error);
-  view_print (stderr, "tcp-tunnel %s: %s\n", command, error->message);
+  options_say (command, NULL, error->message);
   return EXIT_FAILED;
 }
 

@@ -19,7 +19,8 @@ gboolean options_parse (const char          *command,
                         const GOptionEntry  *entries,
                         char              ***args,
                         GError             **error);
-gboolean options_read_listen (const char  *text,
+gboolean options_read_listen (const char  *option,
+                              const char  *text,
                               GObject     *object,
                               GError     **error);
 gboolean options_read_number (const char  *option,
@@ -39,6 +40,9 @@ gboolean options_read_enum (const char  *option,
                             GType        type,
                             int         *value,
                             GError     **error);
+void options_say (const char *command,
+                  const char *name,
+                  const char *message);
 int options_usage (const char   *command,
                    const GError *error);
 int options_failure (const char   *command,

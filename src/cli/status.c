@@ -13,6 +13,8 @@ enum
 struct _Status
 {
   TcpTunnel *tunnel;
+  char *before;
+  ViewRow *row;
   Meter up;
   Meter down;
   guint timeout;
@@ -82,7 +84,7 @@ append_resumption (GString   *line,
 }
 
 /* Called at its pace whatever happens, so that rates fall to 0 when nothing
- * does; view_live() then finds nothing to redraw. */
+ * does; view_row_set() then finds nothing to redraw. */
 static gboolean
 update (gpointer data)
 {
@@ -101,16 +103,23 @@ update (gpointer data)
       g_string_append_printf (line, "  rtt %s", time);
     }
   append_resumption (line, self->tunnel);
-  view_live (state_style (state), status_state_name (state), line->str);
+  view_row_set (self->row, self->before, state_style (state), status_state_name (state), line->str);
   return G_SOURCE_CONTINUE;
 }
 
+/**
+ * status_new:
+ * @before: how the line begins
+ */
 Status *
-status_new (TcpTunnel *tunnel)
+status_new (TcpTunnel  *tunnel,
+            const char *before)
 {
   Status *self = g_new0 (Status, 1);
 
   self->tunnel = g_object_ref (tunnel);
+  self->before = g_strdup (before);
+  self->row = view_row_new ();
   self->timeout = g_timeout_add (INTERVAL, update, self);
   self->handler = g_signal_connect_swapped (tunnel, "state-changed", G_CALLBACK (update), self);
   update (self);
@@ -122,7 +131,8 @@ status_free (Status *self)
 {
   g_source_remove (self->timeout);
   g_signal_handler_disconnect (self->tunnel, self->handler);
-  view_clear ();
+  view_row_free (self->row);
   g_object_unref (self->tunnel);
+  g_free (self->before);
   g_free (self);
 }

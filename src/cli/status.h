@@ -9,7 +9,8 @@ G_BEGIN_DECLS
 /* The live line of a tunnel, for as long as this exists. */
 typedef struct _Status Status;
 
-Status *status_new (TcpTunnel *tunnel);
+Status *status_new (TcpTunnel  *tunnel,
+                    const char *before);
 void status_free (Status *self);
 
 const char *status_state_name (TcpTunnelState state);

@@ -33,10 +33,16 @@ token_take_argv (int    argc,
   return copy;
 }
 
-/* The token ends up in an HTTP header, so a line break in it would be more than
- * a typing error. The messages name the source, never the token. */
-static char *
-check_token (const char  *text,
+/**
+ * token_check:
+ * @text: the token, perhaps with the end of its line
+ * @source: where it is from
+ *
+ * The token ends up in an HTTP header, so a line break in it would be more than
+ * a typing error. The messages name the source, never the token.
+ */
+char *
+token_check (const char  *text,
              const char  *source,
              GError     **error)
 {
@@ -63,27 +69,32 @@ check_token (const char  *text,
   return g_steal_pointer (&token);
 }
 
+/**
+ * token_read_file:
+ * @source: what names the file, such as `--token-file`
+ */
 char *
-token_read_file (const char  *file,
+token_read_file (const char  *source,
+                 const char  *file,
                  GError     **error)
 {
   g_autofree char *text = NULL;
-  g_autofree char *source = g_strdup_printf ("--token-file %s", file);
+  g_autofree char *name = g_strdup_printf ("%s %s", source, file);
   g_autoptr (GError) local_error = NULL;
   gsize length;
 
   if (!g_file_get_contents (file, &text, &length, &local_error))
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--token-file: %s",
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: %s", source,
                    local_error->message);
       return NULL;
     }
   if (strlen (text) != length)
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s is not a text file", source);
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s is not a text file", name);
       return NULL;
     }
-  return check_token (text, source, error);
+  return token_check (text, name, error);
 }
 
 /**
@@ -107,11 +118,11 @@ token_load (const char  *token,
       return NULL;
     }
   if (file != NULL)
-    return token_read_file (file, error);
+    return token_read_file ("--token-file", file, error);
   if (token != NULL)
-    return check_token (token, "--token", error);
+    return token_check (token, "--token", error);
   if (variable != NULL)
-    return check_token (variable, TOKEN_VARIABLE, error);
+    return token_check (variable, TOKEN_VARIABLE, error);
 
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                "a token is needed: give --token-file FILE or --token TOKEN, or set %s",

@@ -13,7 +13,11 @@ char **token_take_argv (int    argc,
 char *token_load (const char  *token,
                   const char  *file,
                   GError     **error);
-char *token_read_file (const char  *file,
+char *token_read_file (const char  *source,
+                       const char  *file,
                        GError     **error);
+char *token_check (const char  *text,
+                   const char  *source,
+                   GError     **error);
 
 G_END_DECLS

@@ -5,11 +5,17 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+struct _ViewRow
+{
+  char *line; /* what it shows, NULL for nothing yet */
+};
+
 static struct
 {
   GMutex mutex;
-  FILE *stream; /* where the live line is, NULL without one */
-  char *line;   /* what it shows, NULL for nothing */
+  FILE *stream; /* where the live lines are, NULL without them */
+  GQueue rows;
+  guint drawn; /* how many lines of them are on the terminal */
 } view;
 
 static gboolean
@@ -20,7 +26,7 @@ is_terminal (FILE *stream)
 
 /**
  * view_init:
- * @live: whether a live line is wanted, if there is a terminal for it
+ * @live: whether live lines are wanted, if there is a terminal for them
  *
  * Prefers stdout; stderr serves when stdout is read by a program.
  */
@@ -61,28 +67,76 @@ view_style (FILE      *stream,
   return codes[style];
 }
 
+static struct winsize
+terminal_size (void)
+{
+  struct winsize size = { 0 };
+
+  ioctl (fileno (view.stream), TIOCGWINSZ, &size);
+  if (size.ws_col == 0)
+    size.ws_col = 80;
+  if (size.ws_row == 0)
+    size.ws_row = 24;
+  return size;
+}
+
+/* The cursor is behind the last of the lines. */
 static void
 erase (void)
 {
-  if (view.line == NULL)
+  if (view.drawn == 0)
     return;
   fputs ("\r\033[K", view.stream);
+  for (; view.drawn > 1; view.drawn--)
+    fputs ("\033[A\033[K", view.stream);
+  view.drawn = 0;
   fflush (view.stream);
 }
 
+/* As many as the terminal has lines for: what has scrolled out at the top could
+ * not be erased. */
 static void
 draw (void)
 {
-  if (view.line == NULL)
+  g_autoptr (GString) text = NULL;
+  guint most;
+
+  if (view.stream == NULL || view.rows.length == 0)
     return;
-  fputs (view.line, view.stream);
+
+  text = g_string_new (NULL);
+  most = MAX (terminal_size ().ws_row, 2) - 1;
+  for (GList *l = view.rows.head; l != NULL && view.drawn < most; l = l->next)
+    {
+      ViewRow *row = l->data;
+
+      if (row->line == NULL)
+        continue;
+      g_string_append_printf (text, "%s%s", view.drawn > 0 ? "\n" : "", row->line);
+      view.drawn++;
+    }
+  fputs (text->str, view.stream);
   fflush (view.stream);
+}
+
+/**
+ * view_end:
+ *
+ * Removes the live lines for good.
+ */
+void
+view_end (void)
+{
+  g_mutex_lock (&view.mutex);
+  erase ();
+  view.stream = NULL;
+  g_mutex_unlock (&view.mutex);
 }
 
 /**
  * view_print:
  *
- * Prints whole lines, above the live line if there is one.
+ * Prints whole lines, above the live lines if there are any.
  */
 void
 view_print (FILE       *stream,
@@ -102,51 +156,89 @@ view_print (FILE       *stream,
 }
 
 static gsize
-terminal_columns (void)
+character_width (const char *c)
 {
-  struct winsize size = { 0 };
+  gunichar code = g_utf8_get_char (c);
 
-  if (ioctl (fileno (view.stream), TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
-    return 80;
-  return size.ws_col;
+  return g_unichar_iszerowidth (code) ? 0 : g_unichar_iswide (code) ? 2 : 1;
 }
 
-/* The bytes of the first *columns characters; takes those off *columns. */
+/* In columns of the terminal. */
+gsize
+view_width (const char *text)
+{
+  gsize width = 0;
+
+  for (; *text != '\0'; text = g_utf8_next_char (text))
+    width += character_width (text);
+  return width;
+}
+
+/* The bytes of what fits into *columns; takes its columns off them. */
 static int
 fit (const char *text,
      gsize      *columns)
 {
-  gsize n = MIN ((gsize) g_utf8_strlen (text, -1), *columns);
+  const char *end = text;
 
-  *columns -= n;
-  return g_utf8_offset_to_pointer (text, n) - text;
+  for (; *end != '\0' && character_width (end) <= *columns; end = g_utf8_next_char (end))
+    *columns -= character_width (end);
+  return end - text;
+}
+
+ViewRow *
+view_row_new (void)
+{
+  ViewRow *self = g_new0 (ViewRow, 1);
+
+  g_mutex_lock (&view.mutex);
+  g_queue_push_tail (&view.rows, self);
+  g_mutex_unlock (&view.mutex);
+  return self;
+}
+
+/* Removes the line. */
+void
+view_row_free (ViewRow *self)
+{
+  g_mutex_lock (&view.mutex);
+  erase ();
+  g_queue_remove (&view.rows, self);
+  draw ();
+  g_mutex_unlock (&view.mutex);
+  g_free (self->line);
+  g_free (self);
 }
 
 /**
- * view_live:
+ * view_row_set:
+ * @before: how the line begins
  * @style: of @lead
- * @lead: how the line begins
- * @rest: how it goes on
+ * @lead: how it goes on
+ * @rest: how it ends
  *
- * Replaces the live line. Called again with the same text it does nothing,
- * unless the terminal has another width by now.
+ * Replaces the line. Called again with the same text it does nothing, unless the
+ * terminal has another width by now.
  */
 void
-view_live (ViewStyle   style,
-           const char *lead,
-           const char *rest)
+view_row_set (ViewRow    *self,
+              const char *before,
+              ViewStyle   style,
+              const char *lead,
+              const char *rest)
 {
   g_autofree char *line = NULL;
   const char *on = "";
   const char *off = "";
   gsize columns;
-  int n_lead, n_rest;
+  int n_before, n_lead, n_rest;
 
   if (view.stream == NULL)
     return;
 
   /* The last column stays free: a full line makes some terminals wrap. */
-  columns = terminal_columns () - 1;
+  columns = terminal_size ().ws_col - 1;
+  n_before = fit (before, &columns);
   n_lead = fit (lead, &columns);
   n_rest = fit (rest, &columns);
   if (style != VIEW_PLAIN)
@@ -154,29 +246,15 @@ view_live (ViewStyle   style,
       on = view_style (view.stream, style);
       off = view_style (view.stream, VIEW_PLAIN);
     }
-  line = g_strdup_printf ("%s%.*s%s%.*s", on, n_lead, lead, off, n_rest, rest);
+  line = g_strdup_printf ("%.*s%s%.*s%s%.*s", n_before, before, on, n_lead, lead, off, n_rest, rest);
 
   g_mutex_lock (&view.mutex);
-  if (g_strcmp0 (line, view.line) != 0)
+  if (g_strcmp0 (line, self->line) != 0)
     {
       erase ();
-      g_free (view.line);
-      view.line = g_steal_pointer (&line);
+      g_free (self->line);
+      self->line = g_steal_pointer (&line);
       draw ();
     }
-  g_mutex_unlock (&view.mutex);
-}
-
-/**
- * view_clear:
- *
- * Removes the live line.
- */
-void
-view_clear (void)
-{
-  g_mutex_lock (&view.mutex);
-  erase ();
-  g_clear_pointer (&view.line, g_free);
   g_mutex_unlock (&view.mutex);
 }

@@ -7,9 +7,12 @@
 
 G_BEGIN_DECLS
 
-/* All that the command writes passes here, so that the live line, the results
+/* All that the command writes passes here, so that the live lines, the results
  * on stdout and the log on stderr (from any thread) do not garble each other.
  * A process has one terminal, so there is one view. */
+
+/* A live line. Those that there are stand below each other, the newest last. */
+typedef struct _ViewRow ViewRow;
 
 typedef enum
 {
@@ -22,16 +25,24 @@ typedef enum
 } ViewStyle;
 
 void view_init (gboolean live);
+void view_end (void);
 gboolean view_is_live (void);
 gboolean view_is_unicode (void);
+gsize view_width (const char *text);
 const char *view_style (FILE      *stream,
                         ViewStyle  style);
 void view_print (FILE       *stream,
                  const char *format,
                  ...) G_GNUC_PRINTF (2, 3);
-void view_live (ViewStyle   style,
-                const char *lead,
-                const char *rest);
-void view_clear (void);
+
+ViewRow *view_row_new (void);
+void view_row_free (ViewRow *self);
+void view_row_set (ViewRow    *self,
+                   const char *before,
+                   ViewStyle   style,
+                   const char *lead,
+                   const char *rest);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ViewRow, view_row_free)
 
 G_END_DECLS

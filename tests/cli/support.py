@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import termios
 import threading
 
@@ -22,8 +23,10 @@ TOKEN = 'a-token-nobody-may-see'
 
 
 def environment(**extra):
-    env = {k: v for k, v in os.environ.items() if k not in ('TCP_TUNNEL_TOKEN', 'NO_COLOR')}
+    env = {k: v for k, v in os.environ.items()
+           if k not in ('TCP_TUNNEL_TOKEN', 'NO_COLOR', 'NOTIFY_SOCKET')}
     env['LC_ALL'] = 'C.UTF-8'
+    env['XDG_CONFIG_HOME'] = env['XDG_CONFIG_DIRS'] = '/nonexistent'
     env['GIO_USE_PROXY_RESOLVER'] = 'dummy'
     env.update(extra)
     return env
@@ -108,6 +111,42 @@ def listening(command):
     """The address in the first line of a `connect`, as (host, port)."""
     match = re.fullmatch(r'listening on (?:\[(::1)\]|(127\.0\.0\.1)):(\d+)', command.line())
     return match[1] or match[2], int(match[3])
+
+
+def listening_as(command, names):
+    """The addresses in the first lines of an `up`, by name."""
+    addresses = {}
+    for _ in names:
+        match = re.fullmatch(r'(.*): listening on (127\.0\.0\.1):(\d+)', command.line())
+        addresses[match[1]] = match[2], int(match[3])
+    if sorted(addresses) != sorted(names):
+        raise AssertionError(f'{names} were to listen, not {sorted(addresses)}')
+    return addresses
+
+
+class Config:
+    """A directory of the user's with a config file in it."""
+
+    def __init__(self, text='', mode=0o600):
+        self.directory = tempfile.TemporaryDirectory()
+        self.home = self.directory.name
+        self.path = os.path.join(self.home, 'tcp-tunnel', 'tunnels.conf')
+        self.token = os.path.join(self.home, 'tcp-tunnel', 'token')
+        os.mkdir(os.path.dirname(self.path))
+        self.write(text, mode)
+        with open(self.token, 'w', encoding='utf-8') as file:
+            file.write(TOKEN + '\n')
+
+    def write(self, text, mode=0o600):
+        with open(self.path, 'wb') as file:
+            file.write(text if isinstance(text, bytes) else text.encode())
+        os.chmod(self.path, mode)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.directory.cleanup()
 
 
 def gateway(service, *args, token=TOKEN):
@@ -259,7 +298,7 @@ class Terminal:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
         self.process = subprocess.Popen([BINARY, *args], stdin=slave, stdout=slave, stderr=slave,
-                                        env=environment(TERM='xterm', **extra),
+                                        env=environment(**{'TERM': 'xterm', **extra}),
                                         start_new_session=True)
         os.close(slave)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -314,15 +353,18 @@ class Terminal:
     def screen(self):
         """The rows as a person sees them in the end, scrolled back."""
         rows = ['']
-        column = 0
+        row = column = 0
         for token in re.findall(r'\x1b\[[0-9;]*[A-Za-z]|.', self.data, re.DOTALL):
             if token == '\n':
-                rows.append('')
+                row += 1
+                rows += [''] * (row == len(rows))
             elif token == '\r':
                 column = 0
+            elif token == '\x1b[A':
+                row -= 1
             elif token == '\x1b[K':
-                rows[-1] = rows[-1][:column]
+                rows[row] = rows[row][:column]
             elif not token.startswith('\x1b'):
-                rows[-1] = rows[-1][:column] + token + rows[-1][column + 1:]
+                rows[row] = rows[row][:column].ljust(column) + token + rows[row][column + 1:]
                 column += 1
         return [row.rstrip() for row in rows]

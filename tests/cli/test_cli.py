@@ -22,10 +22,12 @@ USAGE = 2
 class Help(unittest.TestCase):
     def test_help_fits_and_names_all_options(self):
         options = {
-            '': ['connect', 'gateway', 'demo', '--version'],
-            'connect': ['--token-file', '--token', 'TCP_TUNNEL_TOKEN', '--listen', '--mode',
+            '': ['connect', 'up', 'gateway', 'demo', '--version'],
+            'connect': ['--token-file', '--token-command', '--token', 'TCP_TUNNEL_TOKEN', '--listen', '--mode',
+                        '--on-ready', '--config',
                         '--resumption', '--max-reconnect-attempts', '--reconnect-delay', '--max-reconnect-delay',
                         '--ca', '--header', '--log-level', '--json', '--quiet'],
+            'up': ['--config', '--log-level', '--json', '--quiet', 'tunnels.conf', 'defaults', 'on-ready'],
             'gateway': ['--target', '--listen', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
                         '--tls-cert', '--tls-key', '--resumption', '--session-timeout',
                         '--drain-timeout', '--max-buffered', '--log-level'],
@@ -62,14 +64,16 @@ class Usage(unittest.TestCase):
 
     def test_commands(self):
         self.check([], 'connect', 'gateway', 'demo')
-        self.check(['dial'], "'dial'", 'connect', 'gateway', 'demo')
+        self.check(['dial'], "'dial'", 'connect', 'up', 'gateway', 'demo')
         self.check(['demo', 'now'], "'now'")
 
     def test_url(self):
         self.check(['connect', '--token', TOKEN], 'URL')
         self.check(['connect', self.URL, 'another'], "'another'")
         self.check(['connect', 'http://127.0.0.1:1/', '--token', TOKEN], 'http', 'ws')
-        self.check(['connect', 'not a url', '--token', TOKEN], 'URL', 'not valid')
+        self.check(['connect', 'ws://not a url', '--token', TOKEN], 'URL', 'not valid')
+        self.check(['connect', 'example.org', '--token', TOKEN], "'example.org' is no URL", 'no NAME',
+                   '/nonexistent/tcp-tunnel/tunnels.conf')
 
     def test_values(self):
         self.check(self.connect('--mode', 'tripled'), "'tripled'", 'singleton', 'multiplexed')
@@ -82,6 +86,24 @@ class Usage(unittest.TestCase):
         self.check(self.connect('--header', 'no colon'), 'header', 'Name: value')
         self.check(self.connect('--ca', '/nonexistent/ca.pem'), '/nonexistent/ca.pem')
         self.check(['demo', '--size', '0'], '--size', "'0'")
+
+    def test_nearest(self):
+        self.check(['conect'], "did you mean 'connect'?")
+        self.check(['gatewya'], "did you mean 'gateway'?")
+        self.check(['frobnicate'], "'frobnicate'\n")
+        # What follows may be a secret.
+        self.check(self.connect(f'--tokn-file={TOKEN}'), "'--tokn-file'", "did you mean '--token-file'?")
+        self.check(self.connect('-quiet'), "did you mean '--quiet'?")
+        self.check(self.connect('--max-attempts', '3'), "no option '--max-attempts'\n")
+        self.check(self.connect('--mode', 'multi'), "did you mean 'multiplexed'?")
+        self.check(self.connect('--log-level', 'wrn'), "did you mean 'warn'?")
+        self.check(self.connect('--resumption', 'x' * 1000), "'" + 'x' * 1000 + "'\n")
+        self.check(['gateway', '--targt', 'a:1'], "did you mean '--target'?")
+        self.check(['up', '--jsn'], "did you mean '--json'?")
+        self.check(['demo', '--kep'], "did you mean '--keep'?")
+        # Behind -- there are no options.
+        self.check(['connect', '--', '--frobnicate'], "'--frobnicate' is no URL")
+        self.check(['connect', '--token', TOKEN, '--', 'http://127.0.0.1/'], 'http', 'ws')
 
     def test_listen(self):
         for value in ('', 'localhost', '127.0.0.1:', '127.0.0.1:65536', ':80', '::1', '::1:80',

@@ -5,7 +5,7 @@ import re
 import signal
 import unittest
 
-from support import (Command, Relay, Service, Terminal, TOKEN, dial, exchange, gateway, listening, noise,
+from support import (Command, Config, Relay, Service, Terminal, TOKEN, dial, exchange, gateway, listening, noise,
                      receive, run)
 
 
@@ -72,6 +72,113 @@ class OnTerminal(unittest.TestCase):
         terminal = self.watch(80, NO_COLOR='1')
         self.assertNotRegex(terminal.data, self.SGR)
         self.assertIn(self.ERASE, terminal.data)
+
+    def test_dumb(self):
+        """Neither colours nor a status line."""
+        with Terminal('connect', self.url, TERM='dumb', TCP_TUNNEL_TOKEN=TOKEN) as terminal:
+            port = int(terminal.expect(r'listening on 127\.0\.0\.1:(\d+)\r')[1])
+            with dial(('127.0.0.1', port)) as connection:
+                self.assertTrue(exchange(connection, noise(1000, 1)))
+            terminal.process.terminate()
+            self.assertEqual(terminal.wait(), 0)
+        self.assertNotIn('\x1b', terminal.data)
+        self.assertNotIn(' open', terminal.data)
+
+    def test_errors(self):
+        """Red where that is wanted."""
+        for extra, colored in (({}, True), ({'NO_COLOR': '1'}, False), ({'TERM': 'dumb'}, False)):
+            for args in (['conect'], ['connect'], ['connect', '--frobnicate', self.url]):
+                with self.subTest(args=args, **extra), Terminal(*args, **extra) as terminal:
+                    self.assertEqual(terminal.wait(), 2)
+                    self.assertIn('tcp-tunnel', terminal.plain())
+                    self.assertEqual('\x1b[31m' in terminal.data, colored)
+                    self.assertEqual('\x1b' in terminal.data, colored)
+
+
+class Several(unittest.TestCase):
+    STATUS = (r'(?:connected|disconnected|connecting)  \d+ open  up [\d.]+ [KM]?i?B/s [\d.]+ [KM]?i?B  '
+              r'down [\d.]+ [KM]?i?B/s [\d.]+ [KM]?i?B')
+
+    def setUp(self):
+        service = self.enterContext(Service())
+        server, url = gateway(service)
+        self.enterContext(server)
+        self.config = self.enterContext(Config(
+            f'[defaults]\nremote-uri={url}\ntoken-file=token\nmode=multiplexed\n'
+            '[one]\n[another]\n'))
+
+    def up(self, *args, **extra):
+        return self.enterContext(Terminal('up', *args, XDG_CONFIG_HOME=self.config.home, **extra))
+
+    def shown(self, terminal, *patterns):
+        """Waits until the last rows are these."""
+        def fits():
+            rows = terminal.screen()[-len(patterns):]
+            return len(rows) == len(patterns) and all(map(re.match, patterns, rows))
+
+        with terminal.condition:
+            self.assertTrue(terminal.condition.wait_for(fits, 60), terminal.screen())
+
+    def ports(self, terminal):
+        return {name: int(terminal.expect(rf'{name}: listening on 127\.0\.0\.1:(\d+)\r')[1])
+                for name in ('one', 'another')}
+
+    def test_status_lines(self):
+        """A line for each, in the order of the file, and whole lines above."""
+        terminal = self.up('--log-level', 'error')
+        ports = self.ports(terminal)
+        self.shown(terminal, rf'one      {self.STATUS}', rf'another  {self.STATUS}')
+        with dial(('127.0.0.1', ports['another'])) as connection:
+            self.assertTrue(exchange(connection, noise(1 << 20, 1)))
+            self.shown(terminal, r'one      connected  0 open  up 0 B/s 0 B ',
+                       r'another  connected  1 open  up \S+ \S+ 1\.00 MiB  down \S+ \S+ 1\.00 MiB')
+        self.shown(terminal, 'one ', 'another  connected  0 open')
+        terminal.process.terminate()
+        self.assertEqual(terminal.wait(), 0)
+
+        self.assertLess(max(map(len, terminal.drawn())), 80)
+        self.assertEqual(sorted(filter(None, terminal.screen())),
+                         sorted(f'{name}: listening on 127.0.0.1:{port}' for name, port in ports.items()))
+
+    def test_one_ends(self):
+        """Its line goes, and what was wrong stays."""
+        with open(self.config.path, 'a', encoding='utf-8') as file:
+            file.write('[broken]\ntoken-command=echo wrong\n')
+        terminal = self.up('--log-level', 'error', NO_COLOR='1')
+        self.ports(terminal)
+        terminal.expect('tcp-tunnel up: broken: .*401')
+        self.shown(terminal, rf'one      {self.STATUS}', rf'another  {self.STATUS}')
+        self.assertNotRegex(terminal.data, OnTerminal.SGR)
+        terminal.process.terminate()
+        self.assertEqual(terminal.wait(), 1)
+        rows = list(filter(None, terminal.screen()))
+        self.assertEqual(len(rows), 3, rows)
+
+    def test_wide_names(self):
+        """An ideograph takes two columns, and a terminal has a certain number of them."""
+        with open(self.config.path, 'a', encoding='utf-8') as file:
+            file.write('[\u96a7\u9053]\nmode=singleton\n')
+        terminal = self.up('--log-level', 'error', columns=40)
+        self.shown(terminal, 'one      connected  0 open', 'another  connected  0 open',
+                   '\u96a7\u9053     disconnected  0 open')
+        terminal.process.terminate()
+        self.assertEqual(terminal.wait(), 0)
+        pieces = [piece for piece in terminal.drawn() if piece.startswith('\u96a7') and 'open' in piece]
+        self.assertTrue(pieces)
+        self.assertLess(max(map(len, pieces)) + 2, 40)
+
+    def test_more_than_there_is_room_for(self):
+        with open(self.config.path, 'a', encoding='utf-8') as file:
+            file.writelines(f'[tunnel{i}]\nmode=singleton\n' for i in range(30))
+        terminal = self.up('--log-level', 'error')
+        self.ports(terminal)
+        with terminal.condition:
+            full = terminal.condition.wait_for(lambda: '\x1b[A\x1b[K' * 22 in terminal.data, 60)
+        self.assertTrue(full)
+        self.assertNotIn('\x1b[A\x1b[K' * 23, terminal.data)
+        terminal.process.terminate()
+        self.assertEqual(terminal.wait(), 0)
+        self.assertTrue(all('listening on' in row for row in filter(None, terminal.screen())))
 
 
 class Demo(unittest.TestCase):

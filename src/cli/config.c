@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/config.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/suggest.h"
+
+#define FILE_NAME "tcp-tunnel" G_DIR_SEPARATOR_S "tunnels.conf"
+
+enum
+{
+  MAX_SIZE = 1024 * 1024, /* bytes */
+};
+
+struct _Config
+{
+  char *path;
+  GKeyFile *file;
+  gboolean is_private; /* nobody else may read it */
+};
+
+static gboolean G_GNUC_PRINTF (2, 3)
+fail (GError    **error,
+      const char *format,
+      ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_propagate_error (error, g_error_new_valist (G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, format,
+                                                args));
+  va_end (args);
+  return FALSE;
+}
+
+/* The first there is, that of the user before those of the system. That there is
+ * none is an error of its own, since then it may be that none was meant. */
+static char *
+find_file (GError **error)
+{
+  g_autoptr (GString) tried = g_string_new (NULL);
+  const char *const *dirs = g_get_system_config_dirs ();
+  const char *dir = g_get_user_config_dir ();
+
+  for (; dir != NULL; dir = *dirs++)
+    {
+      g_autofree char *path = g_build_filename (dir, FILE_NAME, NULL);
+
+      if (g_file_test (path, G_FILE_TEST_EXISTS))
+        return g_steal_pointer (&path);
+      g_string_append_printf (tried, "%s%s", tried->len > 0 ? " or " : "", path);
+    }
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "there is no config file %s",
+               tried->str);
+  return NULL;
+}
+
+static char *
+read_text (const char  *path,
+           gboolean    *is_private,
+           GError     **error)
+{
+  g_autoptr (GFile) file = g_file_new_for_path (path);
+  g_autoptr (GFileInputStream) stream = g_file_read (file, NULL, error);
+  g_autoptr (GFileInfo) info = NULL;
+  g_autofree char *text = g_malloc (MAX_SIZE + 1);
+  gsize length;
+
+  if (stream == NULL)
+    return NULL;
+  info = g_file_input_stream_query_info (stream, G_FILE_ATTRIBUTE_UNIX_MODE, NULL, error);
+  if (info == NULL || !g_input_stream_read_all (G_INPUT_STREAM (stream), text, MAX_SIZE + 1,
+                                                &length, NULL, error))
+    return NULL;
+  *is_private = (g_file_info_get_attribute_uint32 (info, G_FILE_ATTRIBUTE_UNIX_MODE) &
+                 (S_IRWXG | S_IRWXO)) == 0;
+  if (length > MAX_SIZE)
+    {
+      fail (error, "it has more than %d bytes", MAX_SIZE);
+      return NULL;
+    }
+  text[length] = '\0';
+  if (!g_utf8_validate (text, length, NULL))
+    {
+      fail (error, "it is not text in UTF-8");
+      return NULL;
+    }
+  return g_steal_pointer (&text);
+}
+
+/* GLib does not tell which line it does not understand, and repeats what is in
+ * it, which may be a token. So this looks for the shortest beginning of the text
+ * that it refuses. */
+static guint
+find_bad_line (const char *text)
+{
+  g_autoptr (GPtrArray) ends = g_ptr_array_new ();
+  guint good = 0, bad;
+
+  g_ptr_array_add (ends, (char *) text);
+  for (const char *end = strchr (text, '\n'); end != NULL; end = strchr (end + 1, '\n'))
+    g_ptr_array_add (ends, (char *) end + 1);
+  g_ptr_array_add (ends, (char *) text + strlen (text));
+
+  bad = ends->len - 1;
+  while (bad - good > 1)
+    {
+      guint middle = (good + bad) / 2;
+      g_autoptr (GKeyFile) file = g_key_file_new ();
+
+      if (g_key_file_load_from_data (file, text, (char *) ends->pdata[middle] - text,
+                                     G_KEY_FILE_NONE, NULL))
+        good = middle;
+      else
+        bad = middle;
+    }
+  return bad;
+}
+
+static gboolean
+parse (Config     *self,
+       const char *text,
+       GError    **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  if (g_key_file_load_from_data (self->file, text, -1, G_KEY_FILE_NONE, &local_error))
+    return TRUE;
+  if (g_error_matches (local_error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_GROUP_NOT_FOUND))
+    return fail (error, "%s: line %u stands before the first [NAME]", self->path,
+                 find_bad_line (text));
+  return fail (error, "%s: line %u is none of [NAME], KEY=VALUE and # comment", self->path,
+               find_bad_line (text));
+}
+
+/**
+ * config_load:
+ * @path: (nullable): the file, %NULL for the usual one
+ */
+Config *
+config_load (const char  *path,
+             GError     **error)
+{
+  g_autoptr (Config) self = g_new0 (Config, 1);
+  g_autoptr (GError) local_error = NULL;
+  g_autofree char *text = NULL;
+
+  self->file = g_key_file_new ();
+  self->path = path != NULL ? g_strdup (path) : find_file (error);
+  if (self->path == NULL)
+    return NULL;
+  text = read_text (self->path, &self->is_private, &local_error);
+  if (text == NULL)
+    {
+      fail (error, "the config file %s cannot be read: %s", self->path, local_error->message);
+      return NULL;
+    }
+  if (!parse (self, text, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+void
+config_free (Config *self)
+{
+  g_key_file_unref (self->file);
+  g_free (self->path);
+  g_free (self);
+}
+
+const char *
+config_get_path (Config *self)
+{
+  return self->path;
+}
+
+/* Those of the tunnels, as they follow each other in the file. */
+char **
+config_get_names (Config *self)
+{
+  g_auto (GStrv) groups = g_key_file_get_groups (self->file, NULL);
+  g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
+
+  for (char **group = groups; *group != NULL; group++)
+    if (strcmp (*group, CONFIG_DEFAULTS) != 0)
+      g_strv_builder_add (names, *group);
+  return g_strv_builder_end (names);
+}
+
+/* Relative names are meant from where the file is. */
+static char *
+expand_path (Config     *self,
+             const char *path)
+{
+  g_autofree char *directory = NULL;
+
+  if (g_str_has_prefix (path, "~/"))
+    return g_build_filename (g_get_home_dir (), path + 2, NULL);
+  if (*path == '\0')
+    return g_strdup ("");
+  directory = g_path_get_dirname (self->path);
+  return g_canonicalize_filename (path, directory);
+}
+
+static char *
+expand (Config     *self,
+        Setting     setting,
+        const char *value)
+{
+  if (setting == SETTING_TOKEN_FILE || setting == SETTING_CA)
+    return expand_path (self, value);
+  if (setting == SETTING_LISTEN && g_str_has_prefix (value, "unix:"))
+    {
+      g_autofree char *path = expand_path (self, value + strlen ("unix:"));
+
+      return g_strconcat ("unix:", path, NULL);
+    }
+  return g_strdup (value);
+}
+
+static gboolean
+check_value (Config     *self,
+             Setting     setting,
+             const char *value,
+             const char *source,
+             GError    **error)
+{
+  /* The value may hold a secret of its own. */
+  if (setting == SETTING_REMOTE_URI && !g_str_has_prefix (value, "ws://") &&
+      !g_str_has_prefix (value, "wss://"))
+    return fail (error, "%s must begin with ws:// or wss://", source);
+  if (setting == SETTING_TOKEN && !self->is_private)
+    return fail (error,
+                 "%s: others may read the file; use token-file or token-command, "
+                 "or 'chmod 600 %s'",
+                 source, self->path);
+  return TRUE;
+}
+
+/* None of them is repeated: it may be a secret, too. */
+static gboolean
+read_headers (Config      *self,
+              const char  *group,
+              const char  *source,
+              Settings    *settings,
+              GError     **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  g_auto (GStrv) headers =
+      g_key_file_get_string_list (self->file, group, settings_keys ()[SETTING_HEADERS], NULL,
+                                  &local_error);
+
+  if (local_error != NULL)
+    return fail (error, "%s: in a value, \\ stands only before s, n, t, r, ; and \\", source);
+  for (char **header = headers; *header != NULL; header++)
+    if (strchr (*header, ':') == NULL)
+      return fail (error, "%s: each must be of the form 'Name: value', and a ; in it be written \\;",
+                   source);
+  settings->headers = g_steal_pointer (&headers);
+  return TRUE;
+}
+
+static gboolean
+read_value (Config      *self,
+            const char  *group,
+            Setting      setting,
+            const char  *source,
+            Settings    *settings,
+            GError     **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  g_autofree char *value =
+      g_key_file_get_string (self->file, group, settings_keys ()[setting], &local_error);
+
+  if (local_error != NULL)
+    return fail (error, "%s: in a value, \\ stands only before s, n, t, r and \\", source);
+  g_strchomp (value);
+  if (!check_value (self, setting, value, source, error))
+    return FALSE;
+  settings->values[setting] = expand (self, setting, value);
+  return TRUE;
+}
+
+/* N_SETTINGS, with an error, for one that there is not. */
+static Setting
+find_key (Config      *self,
+          const char  *group,
+          const char  *key,
+          GError     **error)
+{
+  const char *const *keys = settings_keys ();
+  g_autofree char *hint = NULL;
+
+  for (guint i = 0; i < N_SETTINGS; i++)
+    if (strcmp (keys[i], key) == 0)
+      return i;
+  /* A token that ends in = looks like a key, too. */
+  hint = suggest (key, keys, "");
+  if (*hint != '\0' || key[strspn (key, "abcdefghijklmnopqrstuvwxyz-")] == '\0')
+    fail (error, "%s: [%s] has an unknown key '%s'%s", self->path, group, key, hint);
+  else
+    fail (error, "%s: [%s] has a key with others than a to z and - in it", self->path, group);
+  return N_SETTINGS;
+}
+
+static gboolean
+is_token_source (Setting setting)
+{
+  return setting == SETTING_TOKEN_FILE || setting == SETTING_TOKEN ||
+         setting == SETTING_TOKEN_COMMAND;
+}
+
+/* What is known already has come from a better place. A token is known as soon
+ * as there is one source of it. */
+static gboolean
+read_group (Config      *self,
+            const char  *group,
+            Settings    *settings,
+            GError     **error)
+{
+  g_auto (GStrv) keys = g_key_file_get_keys (self->file, group, NULL, NULL);
+  gboolean has_token = settings_has (settings, SETTING_TOKEN_FILE) ||
+                       settings_has (settings, SETTING_TOKEN) ||
+                       settings_has (settings, SETTING_TOKEN_COMMAND);
+
+  for (char **key = keys; key != NULL && *key != NULL; key++)
+    {
+      Setting setting = find_key (self, group, *key, error);
+      g_autofree char *source = NULL;
+
+      if (setting == N_SETTINGS)
+        return FALSE;
+      if (settings_has (settings, setting) || (has_token && is_token_source (setting)))
+        continue;
+      source = g_strdup_printf ("%s: [%s] %s", self->path, group, *key);
+      if (setting == SETTING_HEADERS ? !read_headers (self, group, source, settings, error)
+                                     : !read_value (self, group, setting, source, settings, error))
+        return FALSE;
+      settings->sources[setting] = g_steal_pointer (&source);
+    }
+  return TRUE;
+}
+
+static gboolean
+check_name (Config      *self,
+            const char  *name,
+            GError     **error)
+{
+  g_auto (GStrv) names = config_get_names (self);
+  g_autofree char *hint = NULL;
+  g_autofree char *list = NULL;
+
+  if (g_strv_contains ((const char *const *) names, name))
+    return TRUE;
+  if (*names == NULL)
+    return fail (error, "%s has no tunnel '%s', nor any other", self->path, name);
+  hint = suggest (name, (const char *const *) names, "");
+  if (*hint != '\0')
+    return fail (error, "%s has no tunnel '%s'%s", self->path, name, hint);
+  list = g_strjoinv (", ", names);
+  return fail (error, "%s has no tunnel '%s', only %s", self->path, name, list);
+}
+
+/**
+ * config_read:
+ * @settings: those of a tunnel with a name
+ *
+ * Fills in what is not set yet, from the tunnel's group and from the defaults.
+ */
+gboolean
+config_read (Config    *self,
+             Settings  *settings,
+             GError   **error)
+{
+  if (!check_name (self, settings->name, error) ||
+      !read_group (self, settings->name, settings, error) ||
+      !read_group (self, CONFIG_DEFAULTS, settings, error))
+    return FALSE;
+  if (!settings_has (settings, SETTING_REMOTE_URI))
+    return fail (error, "%s: [%s] has no remote-uri, the URL of the gateway", self->path,
+                 settings->name);
+  return TRUE;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/hook.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/process.h"
+#include "cli/view.h"
+
+enum
+{
+  PATIENCE = 5,   /* s between SIGTERM and SIGKILL */
+  MAX_READS = 32, /* in one go; together more than a pipe holds */
+};
+
+struct _Hook
+{
+  GSubprocess *process;
+  pid_t group;
+  GCancellable *cancellable; /* of what waits for its end */
+  GInputStream *output;
+  GSource *source;
+  HookFunc ended;
+  gpointer data;
+  guint timeout;
+  gboolean stopped;
+  gboolean exited;
+  gboolean silent; /* nobody is left who could print, or is waited for */
+  gboolean over;
+  gsize used;
+  char line[4096]; /* what it has begun to print */
+};
+
+static void
+print_line (Hook  *self,
+            gsize  length)
+{
+  view_print (stderr, "%.*s\n", (int) length, self->line);
+}
+
+/* Whole lines, or as much of one as there is room for. */
+static void
+print_lines (Hook *self)
+{
+  char *end;
+
+  while ((end = memchr (self->line, '\n', self->used)) != NULL)
+    {
+      gsize length = end - self->line;
+
+      print_line (self, length);
+      self->used -= length + 1;
+      memmove (self->line, end + 1, self->used);
+    }
+  if (self->used == sizeof self->line)
+    {
+      print_line (self, self->used);
+      self->used = 0;
+    }
+}
+
+static void
+print_rest (Hook *self)
+{
+  if (self->used > 0)
+    print_line (self, self->used);
+  self->used = 0;
+}
+
+/* When the shell is told to end, others that it has started may still be at it. */
+static void
+check_end (Hook *self)
+{
+  g_autofree char *problem = NULL;
+
+  if (self->over || !self->exited || (self->stopped && !self->silent))
+    return;
+  self->over = TRUE;
+  g_clear_handle_id (&self->timeout, g_source_remove);
+  print_rest (self);
+  /* What a signal of ours has done is no fault of the command. */
+  if (!self->stopped)
+    problem = process_describe_end (self->process);
+  self->ended (problem, self->data);
+}
+
+/* Reads what is there. What the command prints goes to stderr, and past the live
+ * lines. */
+static gboolean
+on_output (GObject  *stream,
+           gpointer  data)
+{
+  Hook *self = data;
+
+  for (guint i = 0; i < MAX_READS; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      gssize n = g_pollable_input_stream_read_nonblocking (
+          G_POLLABLE_INPUT_STREAM (stream), self->line + self->used,
+          sizeof self->line - self->used, NULL, &error);
+
+      if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+        return G_SOURCE_CONTINUE;
+      if (n <= 0)
+        {
+          print_rest (self);
+          self->silent = TRUE;
+          check_end (self);
+          return G_SOURCE_REMOVE;
+        }
+      self->used += n;
+      print_lines (self);
+    }
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+on_end (GObject      *object,
+        GAsyncResult *result,
+        gpointer      data)
+{
+  GSubprocess *process = G_SUBPROCESS (object);
+  Hook *self = data;
+  g_autoptr (GError) error = NULL;
+
+  /* Otherwise the hook is gone. */
+  if (!g_subprocess_wait_finish (process, result, &error))
+    return;
+  self->exited = TRUE;
+  on_output (G_OBJECT (self->output), self);
+  check_end (self);
+}
+
+static void
+set_environment (GSubprocessLauncher *launcher,
+                 const char          *name,
+                 TcpTunnel           *tunnel)
+{
+  GInetSocketAddress *address = tcp_tunnel_get_local_address (tunnel);
+  const char *path = tcp_tunnel_get_socket_path (tunnel);
+  g_autofree char *host = NULL;
+  g_autofree char *port = NULL;
+
+  if (address != NULL)
+    {
+      host = g_inet_address_to_string (g_inet_socket_address_get_address (address));
+      port = g_strdup_printf ("%u", g_inet_socket_address_get_port (address));
+    }
+  g_subprocess_launcher_setenv (launcher, "TCP_TUNNEL_NAME", name != NULL ? name : "", TRUE);
+  g_subprocess_launcher_setenv (launcher, "TCP_TUNNEL_HOST", host != NULL ? host : "", TRUE);
+  g_subprocess_launcher_setenv (launcher, "TCP_TUNNEL_PORT", port != NULL ? port : "", TRUE);
+  g_subprocess_launcher_setenv (launcher, "TCP_TUNNEL_SOCKET", path != NULL ? path : "", TRUE);
+}
+
+/**
+ * hook_new:
+ * @command: for the shell
+ * @name: (nullable): of the tunnel
+ * @ended: called when the command has ended, once, and not before this returns
+ */
+Hook *
+hook_new (const char  *command,
+          const char  *name,
+          TcpTunnel   *tunnel,
+          HookFunc     ended,
+          gpointer     data,
+          GError     **error)
+{
+  g_autoptr (GSubprocessLauncher) launcher =
+      process_launcher (G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_MERGE, TRUE);
+  g_autoptr (GSubprocess) process = NULL;
+  const char *pid; /* NULL if it has exited by now */
+  Hook *self;
+
+  set_environment (launcher, name, tunnel);
+  process = process_spawn (launcher, command, error);
+  if (process == NULL)
+    return NULL;
+
+  self = g_new0 (Hook, 1);
+  pid = g_subprocess_get_identifier (process);
+  self->group = pid != NULL ? atoi (pid) : 0;
+  self->ended = ended;
+  self->data = data;
+  self->cancellable = g_cancellable_new ();
+  self->output = g_object_ref (g_subprocess_get_stdout_pipe (process));
+  self->source =
+      g_pollable_input_stream_create_source (G_POLLABLE_INPUT_STREAM (self->output), NULL);
+  g_source_set_callback (self->source, G_SOURCE_FUNC (on_output), self, NULL);
+  g_source_attach (self->source, NULL);
+  g_subprocess_wait_async (process, self->cancellable, on_end, self);
+  self->process = g_steal_pointer (&process);
+  return self;
+}
+
+void
+hook_free (Hook *self)
+{
+  g_cancellable_cancel (self->cancellable);
+  g_clear_handle_id (&self->timeout, g_source_remove);
+  g_source_destroy (self->source);
+  g_source_unref (self->source);
+  g_object_unref (self->output);
+  g_object_unref (self->process);
+  g_object_unref (self->cancellable);
+  g_free (self);
+}
+
+static void
+send_signal (Hook *self,
+             int   number)
+{
+  if (self->group > 0)
+    kill (-self->group, number);
+}
+
+static gboolean
+on_patience_lost (gpointer data)
+{
+  Hook *self = data;
+
+  self->timeout = 0;
+  send_signal (self, SIGKILL);
+  self->silent = TRUE;
+  check_end (self);
+  return G_SOURCE_REMOVE;
+}
+
+gboolean
+hook_is_running (Hook *self)
+{
+  return !self->over;
+}
+
+/**
+ * hook_stop:
+ *
+ * Ends a command that still runs, and all that it has started. Its function is
+ * called when that is done.
+ */
+void
+hook_stop (Hook *self)
+{
+  if (self->stopped)
+    return;
+  self->stopped = TRUE;
+  send_signal (self, SIGTERM);
+  /* One that wanted to ask something at the terminal has been stopped. */
+  send_signal (self, SIGCONT);
+  self->timeout = g_timeout_add_seconds (PATIENCE, on_patience_lost, self);
+}

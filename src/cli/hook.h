@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <tcptunnel/tcptunnel.h>
+
+G_BEGIN_DECLS
+
+/* A command that is run once a tunnel is ready, and does not outlive it. */
+typedef struct _Hook Hook;
+
+/* Called with what went wrong, or NULL. */
+typedef void (*HookFunc) (const char *problem,
+                          gpointer    data);
+
+Hook *hook_new (const char  *command,
+                const char  *name,
+                TcpTunnel   *tunnel,
+                HookFunc     ended,
+                gpointer     data,
+                GError     **error);
+void hook_free (Hook *self);
+gboolean hook_is_running (Hook *self);
+void hook_stop (Hook *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Hook, hook_free)
+
+G_END_DECLS

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* Tells the service manager, if there is one, how things stand: sd_notify(3). */
+void notify_init (void);
+void notify_send (const char *format,
+                  ...) G_GNUC_PRINTF (1, 2);
+
+G_END_DECLS

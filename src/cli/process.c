@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/process.h"
+
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "cli/token.h"
+
+static struct rlimit usual_limit;
+
+/**
+ * process_raise_file_limit:
+ *
+ * Each connection of a tunnel takes a file descriptor, and the usual soft limit
+ * is there for programs that use select().
+ */
+void
+process_raise_file_limit (void)
+{
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_NOFILE, &limit) < 0)
+    return;
+  usual_limit = limit;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit (RLIMIT_NOFILE, &limit);
+}
+
+/* These run between fork() and exec(). */
+static void
+set_up (gpointer data)
+{
+  if (usual_limit.rlim_max > 0)
+    setrlimit (RLIMIT_NOFILE, &usual_limit);
+}
+
+static void
+set_up_group (gpointer data)
+{
+  setpgid (0, 0);
+  set_up (data);
+}
+
+/**
+ * process_launcher:
+ * @own_group: whether the command gets a process group of its own, so that it can
+ *   be ended with all that it started, and does not see Ctrl-C
+ *
+ * Returns: (transfer full): what launches a command of the user's that has no
+ *   need of the token
+ */
+GSubprocessLauncher *
+process_launcher (GSubprocessFlags flags,
+                  gboolean         own_group)
+{
+  GSubprocessLauncher *launcher = g_subprocess_launcher_new (flags);
+
+  g_subprocess_launcher_unsetenv (launcher, TOKEN_VARIABLE);
+  g_subprocess_launcher_set_child_setup (launcher, own_group ? set_up_group : set_up, NULL, NULL);
+  return launcher;
+}
+
+/* Runs @command through the shell. It has no standard input. */
+GSubprocess *
+process_spawn (GSubprocessLauncher  *launcher,
+               const char           *command,
+               GError              **error)
+{
+  return g_subprocess_launcher_spawn (launcher, error, "/bin/sh", "-c", command, NULL);
+}
+
+/**
+ * process_describe_end:
+ * @process: one that has ended
+ *
+ * Returns: (nullable): what went wrong, %NULL for nothing
+ */
+char *
+process_describe_end (GSubprocess *process)
+{
+  if (g_subprocess_get_if_signaled (process))
+    return g_strdup_printf ("was ended by signal %d (%s)", g_subprocess_get_term_sig (process),
+                            strsignal (g_subprocess_get_term_sig (process)));
+  if (g_subprocess_get_exit_status (process) != 0)
+    return g_strdup_printf ("ended with exit status %d", g_subprocess_get_exit_status (process));
+  return NULL;
+}

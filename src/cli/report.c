@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/report.h"
+
+#include "cli/format.h"
+#include "cli/json.h"
+#include "cli/status.h"
+#include "cli/view.h"
+
+enum
+{
+  STATISTICS_INTERVAL = 1, /* s */
+};
+
+struct _Report
+{
+  TcpTunnel *tunnel;
+  char *name; /* NULL for none */
+  gboolean prefixed;
+  gboolean json;
+  gboolean listening; /* from the first line on */
+  guint timeout;
+  guint64 reported; /* the sum of what only grows, at the last statistics event */
+  guint64 reported_retained;
+};
+
+static JsonBuilder *
+begin (Report     *self,
+       const char *what)
+{
+  JsonBuilder *event = event_begin (what);
+
+  if (self->name != NULL)
+    event_add_string (event, "name", self->name);
+  return event;
+}
+
+static void
+report_state (Report         *self,
+              TcpTunnelState  state)
+{
+  JsonBuilder *event = begin (self, "state-changed");
+
+  event_add_string (event, "state", status_state_name (state));
+  event_end (event);
+}
+
+/* The first line is that of the port, whatever comes before it. */
+static void
+on_state_changed (TcpTunnel      *tunnel,
+                  TcpTunnelState  state,
+                  Report         *self)
+{
+  if (self->listening)
+    report_state (self, state);
+}
+
+static void
+on_connection_opened (TcpTunnel      *tunnel,
+                      guint64         id,
+                      GSocketAddress *peer,
+                      Report         *self)
+{
+  JsonBuilder *event = begin (self, "connection-opened");
+
+  event_add_int (event, "id", id);
+  if (G_IS_INET_SOCKET_ADDRESS (peer))
+    {
+      g_autofree char *text = format_address (G_INET_SOCKET_ADDRESS (peer));
+
+      event_add_string (event, "peer", text);
+    }
+  event_end (event);
+}
+
+static void
+on_connection_closed (TcpTunnel *tunnel,
+                      guint64    id,
+                      GError    *error,
+                      Report    *self)
+{
+  JsonBuilder *event = begin (self, "connection-closed");
+
+  event_add_int (event, "id", id);
+  event_add_error (event, error);
+  event_end (event);
+}
+
+static void
+add_statistics (Report      *self,
+                JsonBuilder *event)
+{
+  event_add_int (event, "bytes_sent", tcp_tunnel_get_bytes_sent (self->tunnel));
+  event_add_int (event, "bytes_received", tcp_tunnel_get_bytes_received (self->tunnel));
+  event_add_int (event, "open_connections", tcp_tunnel_get_open_connections (self->tunnel));
+  event_add_int (event, "total_connections", tcp_tunnel_get_total_connections (self->tunnel));
+  event_add_int (event, "reconnects", tcp_tunnel_get_reconnects (self->tunnel));
+  event_add_int (event, "resumes", tcp_tunnel_get_resumes (self->tunnel));
+  event_add_int (event, "bytes_replayed", tcp_tunnel_get_bytes_replayed (self->tunnel));
+}
+
+static gboolean
+report_statistics (gpointer data)
+{
+  Report *self = data;
+  guint64 count = tcp_tunnel_get_bytes_sent (self->tunnel) +
+                  tcp_tunnel_get_bytes_received (self->tunnel) +
+                  tcp_tunnel_get_bytes_replayed (self->tunnel) +
+                  tcp_tunnel_get_reconnects (self->tunnel);
+  guint64 retained = tcp_tunnel_get_retained_bytes (self->tunnel);
+  JsonBuilder *event;
+
+  if (count == self->reported && retained == self->reported_retained)
+    return G_SOURCE_CONTINUE;
+
+  self->reported = count;
+  self->reported_retained = retained;
+  event = begin (self, "statistics");
+  add_statistics (self, event);
+  event_add_int (event, "retained_bytes", retained);
+  event_add_int (event, "receive_window", tcp_tunnel_get_receive_window (self->tunnel));
+  event_add_int (event, "send_window", tcp_tunnel_get_send_window (self->tunnel));
+  event_add_int (event, "round_trip_us", tcp_tunnel_get_round_trip (self->tunnel));
+  event_end (event);
+  return G_SOURCE_CONTINUE;
+}
+
+/**
+ * report_new:
+ * @name: (nullable): what events call the tunnel
+ * @prefixed: whether lines begin with the name, too
+ */
+Report *
+report_new (TcpTunnel  *tunnel,
+            const char *name,
+            gboolean    prefixed,
+            gboolean    json)
+{
+  Report *self = g_new0 (Report, 1);
+
+  self->tunnel = g_object_ref (tunnel);
+  self->name = g_strdup (name);
+  self->prefixed = prefixed;
+  self->json = json;
+  if (json)
+    {
+      g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), self);
+      g_signal_connect (tunnel, "connection-opened", G_CALLBACK (on_connection_opened), self);
+      g_signal_connect (tunnel, "connection-closed", G_CALLBACK (on_connection_closed), self);
+    }
+  return self;
+}
+
+void
+report_free (Report *self)
+{
+  g_signal_handlers_disconnect_by_data (self->tunnel, self);
+  g_clear_handle_id (&self->timeout, g_source_remove);
+  g_object_unref (self->tunnel);
+  g_free (self->name);
+  g_free (self);
+}
+
+static char *
+format_listening (TcpTunnel *tunnel)
+{
+  g_autofree char *name = NULL;
+
+  if (tcp_tunnel_get_socket_path (tunnel) == NULL)
+    return format_address (tcp_tunnel_get_local_address (tunnel));
+  name = g_filename_display_name (tcp_tunnel_get_socket_path (tunnel));
+  return g_strconcat ("unix:", name, NULL);
+}
+
+static void
+add_port (JsonBuilder        *event,
+          GInetSocketAddress *address)
+{
+  g_autofree char *host = g_inet_address_to_string (g_inet_socket_address_get_address (address));
+
+  event_add_string (event, "host", host);
+  event_add_int (event, "port", g_inet_socket_address_get_port (address));
+}
+
+void
+report_listening (Report *self)
+{
+  g_autofree char *text = format_listening (self->tunnel);
+
+  self->listening = TRUE;
+  if (self->json)
+    {
+      JsonBuilder *event = begin (self, "listening");
+
+      event_add_string (event, "address", text);
+      if (tcp_tunnel_get_local_address (self->tunnel) != NULL)
+        add_port (event, tcp_tunnel_get_local_address (self->tunnel));
+      event_end (event);
+      report_state (self, tcp_tunnel_get_state (self->tunnel));
+      self->timeout = g_timeout_add_seconds (STATISTICS_INTERVAL, report_statistics, self);
+      return;
+    }
+  view_print (stdout, "%s%slistening on %s\n", self->prefixed ? self->name : "",
+              self->prefixed ? ": " : "", text);
+}
+
+void
+report_failed (Report       *self,
+               const GError *error)
+{
+  JsonBuilder *event;
+
+  if (!self->json)
+    return;
+  event = begin (self, "failed");
+  event_add_error (event, error);
+  event_end (event);
+}
+
+/* The last event of a tunnel that has listened. */
+void
+report_closed (Report *self)
+{
+  JsonBuilder *event;
+
+  g_signal_handlers_disconnect_by_data (self->tunnel, self);
+  g_clear_handle_id (&self->timeout, g_source_remove);
+  if (!self->json || !self->listening)
+    return;
+  event = begin (self, "closed");
+  add_statistics (self, event);
+  event_end (event);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <tcptunnel/tcptunnel.h>
+
+G_BEGIN_DECLS
+
+/* What goes to stdout about a tunnel: lines, or events in JSON. */
+typedef struct _Report Report;
+
+Report *report_new (TcpTunnel  *tunnel,
+                    const char *name,
+                    gboolean    prefixed,
+                    gboolean    json);
+void report_free (Report *self);
+void report_listening (Report *self);
+void report_failed (Report       *self,
+                    const GError *error);
+void report_closed (Report *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Report, report_free)
+
+G_END_DECLS

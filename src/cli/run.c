@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/run.h"
+
+#include <string.h>
+
+#include "cli/hook.h"
+#include "cli/options.h"
+#include "cli/report.h"
+#include "cli/status.h"
+#include "cli/stdio.h"
+#include "cli/token-command.h"
+#include "cli/token.h"
+#include "cli/view.h"
+
+struct _Run
+{
+  const Settings *settings;
+  const RunShared *shared;
+  TcpTunnel *tunnel;
+  char *token;
+  GCancellable *cancellable; /* of the start */
+  Report *report;
+  Status *status;
+  Hook *hook;
+  Stdio *stdio;
+  RunPhase phase;
+  gboolean dialled; /* the tunnel itself was started */
+  guint calls; /* asynchronous ones that are under way */
+  int exit_status;
+};
+
+static const char *
+spoken_name (Run *self)
+{
+  return self->shared->options.several ? self->settings->name : NULL;
+}
+
+static void
+enter (Run      *self,
+       RunPhase  phase)
+{
+  self->phase = phase;
+  self->shared->changed (self, self->shared->data);
+}
+
+/* Closes the tunnel as soon as nobody needs it any more. */
+static void
+finish (Run *self)
+{
+  if (self->calls > 0 || (self->hook != NULL && hook_is_running (self->hook)))
+    return;
+  g_clear_pointer (&self->status, status_free);
+  tcp_tunnel_close (self->tunnel);
+  report_closed (self->report);
+  enter (self, RUN_ENDED);
+}
+
+static void
+end (Run *self)
+{
+  if (self->phase >= RUN_ENDING)
+    return;
+  g_cancellable_cancel (self->cancellable);
+  if (self->hook != NULL && hook_is_running (self->hook))
+    hook_stop (self->hook);
+  enter (self, RUN_ENDING);
+  finish (self);
+}
+
+/* Says why, unless the log has just done so. */
+static void
+fail (Run          *self,
+      const GError *error,
+      gboolean      logged)
+{
+  g_clear_pointer (&self->status, status_free);
+  report_failed (self->report, error);
+  self->exit_status = EXIT_FAILED;
+  if (self->shared->options.several)
+    options_say (self->shared->options.command, self->settings->name, error->message);
+  else if (!logged)
+    self->exit_status = options_failure (self->shared->options.command, error);
+  end (self);
+}
+
+static void
+on_failed (TcpTunnel *tunnel,
+           GError    *error,
+           Run       *self)
+{
+  fail (self, error, tcp_tunnel_get_log_level (tunnel) >= TCP_TUNNEL_LOG_LEVEL_ERROR);
+}
+
+static void
+on_stdio_ended (const GError *error,
+                gpointer      data)
+{
+  Run *self = data;
+
+  if (self->phase >= RUN_ENDING)
+    return;
+  if (error != NULL)
+    fail (self, error, FALSE);
+  else
+    end (self);
+}
+
+static void
+on_hook_ended (const char *problem,
+               gpointer    data)
+{
+  Run *self = data;
+
+  if (problem != NULL)
+    {
+      g_autofree char *text =
+          g_strdup_printf ("%s: the command %s", settings_source (self->settings, SETTING_ON_READY),
+                           problem);
+
+      options_say (self->shared->options.command, spoken_name (self), text);
+    }
+  if (self->phase == RUN_ENDING)
+    finish (self);
+}
+
+static void
+start_hook (Run *self)
+{
+  const char *command = self->settings->values[SETTING_ON_READY];
+  g_autoptr (GError) error = NULL;
+
+  if (command == NULL)
+    return;
+  self->hook = hook_new (command, self->settings->name, self->tunnel, on_hook_ended, self, &error);
+  if (self->hook == NULL)
+    options_say (self->shared->options.command, spoken_name (self), error->message);
+}
+
+static void
+on_started (GObject      *object,
+            GAsyncResult *result,
+            gpointer      data)
+{
+  Run *self = data;
+  g_autoptr (GError) error = NULL;
+  gboolean started = tcp_tunnel_start_finish (self->tunnel, result, &error);
+
+  self->calls--;
+  if (self->phase == RUN_ENDING)
+    {
+      finish (self);
+      return;
+    }
+  if (!started)
+    {
+      fail (self, error, FALSE);
+      return;
+    }
+  if (self->stdio != NULL)
+    stdio_begin (self->stdio);
+  else
+    report_listening (self->report);
+  start_hook (self);
+  enter (self, RUN_READY);
+}
+
+static void
+start_tunnel (Run *self)
+{
+  tcp_tunnel_set_token (self->tunnel, self->token);
+  self->dialled = TRUE;
+  self->calls++;
+  tcp_tunnel_start_async (self->tunnel, self->cancellable, on_started, self);
+}
+
+/* Another one than that the gateway has just refused, or none. */
+static void
+replace_token (Run  *self,
+               char *token)
+{
+  if (g_strcmp0 (token, self->token) == 0)
+    g_clear_pointer (&token, g_free);
+  tcp_tunnel_set_token (self->tunnel, token);
+  g_free (self->token);
+  self->token = token;
+}
+
+static void
+on_token (GObject      *object,
+          GAsyncResult *result,
+          gpointer      data)
+{
+  Run *self = data;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *token = token_command_finish (result, &error);
+
+  self->calls--;
+  if (self->phase == RUN_ENDING)
+    {
+      finish (self);
+    }
+  else if (self->dialled)
+    {
+      if (token == NULL)
+        options_say (self->shared->options.command, spoken_name (self), error->message);
+      replace_token (self, g_steal_pointer (&token));
+    }
+  else if (token == NULL)
+    {
+      fail (self, error, FALSE);
+    }
+  else
+    {
+      self->token = g_steal_pointer (&token);
+      start_tunnel (self);
+    }
+}
+
+static void
+call_token_command (Run *self)
+{
+  self->calls++;
+  token_command_async (self->settings->values[SETTING_TOKEN_COMMAND],
+                       settings_source (self->settings, SETTING_TOKEN_COMMAND), self->cancellable,
+                       on_token, self);
+}
+
+/* The gateway refused the token. One that expires may have been replaced in its
+ * file meanwhile; without another the tunnel gives up. */
+static void
+on_token_required (TcpTunnel *tunnel,
+                   Run       *self)
+{
+  if (settings_has (self->settings, SETTING_TOKEN_COMMAND))
+    call_token_command (self);
+  else
+    replace_token (self, settings_read_token (self->settings, NULL));
+}
+
+static void
+on_state_changed (TcpTunnel      *tunnel,
+                  TcpTunnelState  state,
+                  Run            *self)
+{
+  self->shared->changed (self, self->shared->data);
+}
+
+/**
+ * run_new:
+ * @settings: outlive the run, as does @shared
+ */
+Run *
+run_new (const Settings   *settings,
+         const RunShared  *shared,
+         GError          **error)
+{
+  g_autoptr (TcpTunnel) tunnel = settings_create_tunnel (settings, error);
+  g_autofree char *token = NULL;
+  Run *self;
+
+  if (tunnel == NULL)
+    return NULL;
+  if (!settings_has (settings, SETTING_TOKEN_COMMAND))
+    {
+      token = settings_read_token (settings, error);
+      if (token == NULL)
+        return NULL;
+    }
+  /* Why it failed is said in the end, and only that. */
+  if (shared->options.stdio && !settings_has (settings, SETTING_LOG_LEVEL))
+    tcp_tunnel_set_log_level (tunnel, TCP_TUNNEL_LOG_LEVEL_NONE);
+  if (shared->options.quiet)
+    tcp_tunnel_set_log_level (tunnel, MIN (tcp_tunnel_get_log_level (tunnel),
+                                           TCP_TUNNEL_LOG_LEVEL_ERROR));
+
+  self = g_new0 (Run, 1);
+  self->settings = settings;
+  self->shared = shared;
+  self->token = g_steal_pointer (&token);
+  self->cancellable = g_cancellable_new ();
+  self->report = report_new (tunnel, settings->name, shared->options.several, shared->options.json);
+  g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), self);
+  g_signal_connect (tunnel, "failed", G_CALLBACK (on_failed), self);
+  if (settings_has (settings, SETTING_TOKEN_FILE) || settings_has (settings, SETTING_TOKEN_COMMAND))
+    g_signal_connect (tunnel, "token-required", G_CALLBACK (on_token_required), self);
+  self->tunnel = g_steal_pointer (&tunnel);
+  return self;
+}
+
+void
+run_free (Run *self)
+{
+  g_clear_pointer (&self->stdio, stdio_free);
+  g_clear_pointer (&self->status, status_free);
+  g_clear_pointer (&self->hook, hook_free);
+  report_free (self->report);
+  g_signal_handlers_disconnect_by_data (self->tunnel, self);
+  g_object_unref (self->tunnel);
+  g_object_unref (self->cancellable);
+  g_free (self->token);
+  g_free (self);
+}
+
+static Status *
+create_status (Run *self)
+{
+  const char *name = spoken_name (self);
+  g_autofree char *before = NULL;
+
+  if (name == NULL)
+    return status_new (self->tunnel, "");
+  before = g_strdup_printf ("%s%*s  ", name,
+                            (int) (self->shared->name_width - view_width (name)), "");
+  return status_new (self->tunnel, before);
+}
+
+static gboolean
+take_stdio (Run *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  self->stdio = stdio_new (self->tunnel, on_stdio_ended, self, &error);
+  if (self->stdio == NULL)
+    fail (self, error, FALSE);
+  return self->stdio != NULL;
+}
+
+void
+run_start (Run *self)
+{
+  if (self->shared->options.stdio && !take_stdio (self))
+    return;
+  if (view_is_live ())
+    self->status = create_status (self);
+  if (settings_has (self->settings, SETTING_TOKEN_COMMAND))
+    call_token_command (self);
+  else
+    start_tunnel (self);
+}
+
+/**
+ * run_stop:
+ *
+ * Closes the tunnel, after the command of `--on-ready` if that still runs.
+ */
+void
+run_stop (Run *self)
+{
+  /* Which was not through. */
+  if (self->stdio != NULL && self->phase < RUN_ENDING)
+    self->exit_status = EXIT_FAILED;
+  end (self);
+}
+
+RunPhase
+run_get_phase (Run *self)
+{
+  return self->phase;
+}
+
+int
+run_get_exit_status (Run *self)
+{
+  return self->exit_status;
+}
+
+TcpTunnel *
+run_get_tunnel (Run *self)
+{
+  return self->tunnel;
+}

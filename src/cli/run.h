@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "cli/settings.h"
+
+G_BEGIN_DECLS
+
+/* A tunnel from its start to its end. */
+typedef struct _Run Run;
+
+typedef enum
+{
+  RUN_STARTING,
+  RUN_READY,
+  RUN_ENDING,
+  RUN_ENDED,
+} RunPhase;
+
+typedef struct
+{
+  const char *command;
+  gboolean several; /* so that what is said begins with a name */
+  gboolean json;
+  gboolean quiet;
+  gboolean stdio; /* carried in place of listening */
+} RunOptions;
+
+/* What all tunnels of a command have in common. */
+typedef struct
+{
+  RunOptions options;
+  guint name_width; /* of the longest, in columns */
+  void (*changed) (Run     *run,
+                   gpointer data); /* the phase, or the state of the tunnel */
+  gpointer data;
+} RunShared;
+
+Run *run_new (const Settings   *settings,
+              const RunShared  *shared,
+              GError          **error);
+void run_free (Run *self);
+void run_start (Run *self);
+void run_stop (Run *self);
+
+RunPhase run_get_phase (Run *self);
+int run_get_exit_status (Run *self);
+TcpTunnel *run_get_tunnel (Run *self);
+
+G_END_DECLS

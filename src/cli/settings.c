@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/settings.h"
+
+#include "cli/options.h"
+#include "cli/token.h"
+
+static const char *const keys[N_SETTINGS + 1] = {
+  [SETTING_REMOTE_URI] = "remote-uri",
+  [SETTING_TOKEN_FILE] = "token-file",
+  [SETTING_TOKEN] = "token",
+  [SETTING_TOKEN_COMMAND] = "token-command",
+  [SETTING_LISTEN] = "listen",
+  [SETTING_MODE] = "mode",
+  [SETTING_RESUMPTION] = "resumption",
+  [SETTING_MAX_RECONNECT_ATTEMPTS] = "max-reconnect-attempts",
+  [SETTING_RECONNECT_DELAY] = "reconnect-delay",
+  [SETTING_MAX_RECONNECT_DELAY] = "max-reconnect-delay",
+  [SETTING_CA] = "ca",
+  [SETTING_HEADERS] = "headers",
+  [SETTING_LOG_LEVEL] = "log-level",
+  [SETTING_ON_READY] = "on-ready",
+};
+
+static const char *const options[N_SETTINGS] = {
+  [SETTING_REMOTE_URI] = "URL",
+  [SETTING_TOKEN_FILE] = "--token-file",
+  [SETTING_TOKEN] = "--token",
+  [SETTING_TOKEN_COMMAND] = "--token-command",
+  [SETTING_LISTEN] = "--listen",
+  [SETTING_MODE] = "--mode",
+  [SETTING_RESUMPTION] = "--resumption",
+  [SETTING_MAX_RECONNECT_ATTEMPTS] = "--max-reconnect-attempts",
+  [SETTING_RECONNECT_DELAY] = "--reconnect-delay",
+  [SETTING_MAX_RECONNECT_DELAY] = "--max-reconnect-delay",
+  [SETTING_CA] = "--ca",
+  [SETTING_HEADERS] = "--header",
+  [SETTING_LOG_LEVEL] = "--log-level",
+  [SETTING_ON_READY] = "--on-ready",
+};
+
+Settings *
+settings_new (const char *name)
+{
+  Settings *self = g_new0 (Settings, 1);
+
+  self->name = g_strdup (name);
+  return self;
+}
+
+void
+settings_free (Settings *self)
+{
+  for (guint i = 0; i < N_SETTINGS; i++)
+    {
+      g_free (self->values[i]);
+      g_free (self->sources[i]);
+    }
+  g_strfreev (self->headers);
+  g_free (self->name);
+  g_free (self);
+}
+
+/* The keys of the config file, in the order of #Setting, %NULL at the end. */
+const char *const *
+settings_keys (void)
+{
+  return keys;
+}
+
+gboolean
+settings_has (const Settings *self,
+              Setting         setting)
+{
+  return setting == SETTING_HEADERS ? self->headers != NULL : self->values[setting] != NULL;
+}
+
+/* Where the value comes from, for messages about it. */
+const char *
+settings_source (const Settings *self,
+                 Setting         setting)
+{
+  return self->sources[setting] != NULL ? self->sources[setting] : options[setting];
+}
+
+static gboolean
+read_uint (const Settings  *self,
+           Setting          setting,
+           TcpTunnel       *tunnel,
+           GError         **error)
+{
+  return options_read_uint (settings_source (self, setting), self->values[setting], 1,
+                            G_OBJECT (tunnel), keys[setting], error);
+}
+
+static gboolean
+read_enum (const Settings  *self,
+           Setting          setting,
+           GType            type,
+           int             *value,
+           GError         **error)
+{
+  return options_read_enum (settings_source (self, setting), self->values[setting], type, value,
+                            error);
+}
+
+static gboolean
+read_tls (const Settings  *self,
+          TcpTunnel       *tunnel,
+          GError         **error)
+{
+  g_autoptr (GTlsDatabase) database = NULL;
+  g_autofree char *path = NULL;
+
+  if (self->values[SETTING_CA] == NULL)
+    return TRUE;
+
+  /* A relative name is refused. */
+  path = g_canonicalize_filename (self->values[SETTING_CA], NULL);
+  database = g_tls_file_database_new (path, error);
+  if (database == NULL)
+    {
+      g_prefix_error (error, "%s %s: ", settings_source (self, SETTING_CA),
+                      self->values[SETTING_CA]);
+      return FALSE;
+    }
+  tcp_tunnel_set_tls_database (tunnel, database);
+  return TRUE;
+}
+
+gboolean
+settings_read_log_level (const Settings     *self,
+                         TcpTunnelLogLevel  *level,
+                         GError            **error)
+{
+  int value = TCP_TUNNEL_LOG_LEVEL_INFO;
+
+  if (!read_enum (self, SETTING_LOG_LEVEL, TCP_TYPE_TUNNEL_LOG_LEVEL, &value, error))
+    return FALSE;
+  *level = value;
+  return TRUE;
+}
+
+/* Each of them would do. */
+static gboolean
+check_token_sources (const Settings  *self,
+                     GError         **error)
+{
+  static const Setting sources[] = { SETTING_TOKEN_FILE, SETTING_TOKEN, SETTING_TOKEN_COMMAND };
+  const char *first = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (sources); i++)
+    {
+      const char *source = settings_source (self, sources[i]);
+
+      if (!settings_has (self, sources[i]))
+        continue;
+      if (first != NULL)
+        {
+          g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s and %s exclude each other",
+                       first, source);
+          return FALSE;
+        }
+      first = source;
+    }
+  return TRUE;
+}
+
+/**
+ * settings_read_token:
+ *
+ * Not for a token that comes from a command, which may take its time.
+ */
+char *
+settings_read_token (const Settings  *self,
+                     GError         **error)
+{
+  const char *file = self->values[SETTING_TOKEN_FILE];
+  const char *token = self->values[SETTING_TOKEN];
+
+  if (file != NULL)
+    return token_read_file (settings_source (self, SETTING_TOKEN_FILE), file, error);
+  if (token != NULL)
+    return token_check (token, settings_source (self, SETTING_TOKEN), error);
+  if (self->name == NULL || g_getenv (TOKEN_VARIABLE) != NULL)
+    return token_load (NULL, NULL, error);
+
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+               "%s: a token is needed: give token-file or token-command in [%s], or set %s",
+               self->name, self->name, TOKEN_VARIABLE);
+  return NULL;
+}
+
+/**
+ * settings_create_tunnel:
+ *
+ * Returns: a tunnel without a token
+ */
+TcpTunnel *
+settings_create_tunnel (const Settings  *self,
+                        GError         **error)
+{
+  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (self->values[SETTING_REMOTE_URI], NULL);
+  TcpTunnelLogLevel level;
+  int mode = TCP_TUNNEL_MODE_SINGLETON;
+  int resumption = TCP_TUNNEL_RESUMPTION_AUTO;
+
+  if (!check_token_sources (self, error) ||
+      !options_read_listen (settings_source (self, SETTING_LISTEN), self->values[SETTING_LISTEN],
+                            G_OBJECT (tunnel), error) ||
+      !read_enum (self, SETTING_MODE, TCP_TYPE_TUNNEL_MODE, &mode, error) ||
+      !read_enum (self, SETTING_RESUMPTION, TCP_TYPE_TUNNEL_RESUMPTION, &resumption, error) ||
+      !read_uint (self, SETTING_MAX_RECONNECT_ATTEMPTS, tunnel, error) ||
+      !read_uint (self, SETTING_RECONNECT_DELAY, tunnel, error) ||
+      !read_uint (self, SETTING_MAX_RECONNECT_DELAY, tunnel, error) ||
+      !read_tls (self, tunnel, error) || !settings_read_log_level (self, &level, error))
+    return NULL;
+
+  tcp_tunnel_set_mode (tunnel, mode);
+  tcp_tunnel_set_resumption (tunnel, resumption);
+  tcp_tunnel_set_log_level (tunnel, level);
+  tcp_tunnel_set_request_headers (tunnel, (const char *const *) self->headers);
+  return g_steal_pointer (&tunnel);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <tcptunnel/tcptunnel.h>
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  SETTING_REMOTE_URI,
+  SETTING_TOKEN_FILE,
+  SETTING_TOKEN,
+  SETTING_TOKEN_COMMAND,
+  SETTING_LISTEN,
+  SETTING_MODE,
+  SETTING_RESUMPTION,
+  SETTING_MAX_RECONNECT_ATTEMPTS,
+  SETTING_RECONNECT_DELAY,
+  SETTING_MAX_RECONNECT_DELAY,
+  SETTING_CA,
+  SETTING_HEADERS,
+  SETTING_LOG_LEVEL,
+  SETTING_ON_READY,
+  N_SETTINGS,
+} Setting;
+
+/* What is wanted of one tunnel, in the words of the user: from the command line,
+ * the config file, or both. */
+typedef struct
+{
+  char *name;                /* in the config file, NULL for one that is not from there */
+  char *values[N_SETTINGS];  /* NULL where nothing is said; all but SETTING_HEADERS */
+  char **headers;            /* SETTING_HEADERS */
+  char *sources[N_SETTINGS]; /* where it stands in a file, NULL for the command line */
+} Settings;
+
+Settings *settings_new (const char *name);
+void settings_free (Settings *self);
+
+const char *const *settings_keys (void);
+gboolean settings_has (const Settings *self,
+                       Setting         setting);
+const char *settings_source (const Settings *self,
+                             Setting         setting);
+gboolean settings_read_log_level (const Settings     *self,
+                                  TcpTunnelLogLevel  *level,
+                                  GError            **error);
+TcpTunnel *settings_create_tunnel (const Settings  *self,
+                                   GError         **error);
+char *settings_read_token (const Settings  *self,
+                           GError         **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Settings, settings_free)
+
+G_END_DECLS

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/stdio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gunixsocketaddress.h>
+#include <glib-unix.h>
+#include <glib/gstdio.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum
+{
+  PUMP_SIZE = 64 * 1024, /* bytes */
+};
+
+/* One direction, on a thread of its own, since stdin and stdout may be anything and
+ * block: making them non-blocking would change them for other processes too. */
+typedef struct
+{
+  int from;
+  int to;
+  int stop; /* readable when what is there now is to be the last; or -1 */
+  gboolean done;
+  int broken; /* the descriptor that failed */
+  GError *error;
+} Pump;
+
+struct _Stdio
+{
+  TcpTunnel *tunnel;
+  StdioFunc func;
+  gpointer user_data;
+  char *directory;
+  char *path;
+  GSocket *socket;
+  GCancellable *remote_ended;
+  Pump up;
+  Pump down;
+  gboolean opened;
+  gboolean closed;
+  GError *closed_error;
+  guint hangup_id;
+};
+
+/* The threads keep it, as one that waits for stdin is not waited for. */
+static void
+stdio_clear (gpointer data)
+{
+  Stdio *self = data;
+
+  if (self->down.to >= 0)
+    close (self->down.to);
+  g_clear_object (&self->socket);
+  g_clear_object (&self->remote_ended);
+  g_clear_error (&self->up.error);
+  g_clear_error (&self->down.error);
+  g_clear_error (&self->closed_error);
+  g_free (self->directory);
+  g_free (self->path);
+}
+
+static void
+stdio_unref (gpointer self)
+{
+  g_atomic_rc_box_release_full (self, stdio_clear);
+}
+
+/* The threads */
+
+/* Bytes, 0 at the end or when it was stopped, -1 if it failed. */
+static gssize
+read_some (Pump *pump,
+           char *buffer)
+{
+  struct pollfd fds[] = { { .fd = pump->from, .events = POLLIN },
+                          { .fd = pump->stop, .events = POLLIN } };
+  gssize n;
+
+  do
+    {
+      n = poll (fds, G_N_ELEMENTS (fds), -1);
+      if (n > 0 && fds[0].revents == 0)
+        return 0;
+      if (n > 0)
+        n = read (pump->from, buffer, PUMP_SIZE);
+    }
+  while (n < 0 && (errno == EINTR || errno == EAGAIN));
+
+  return n;
+}
+
+static gboolean
+write_all (int         fd,
+           const char *data,
+           gsize       length)
+{
+  struct pollfd wanted = { .fd = fd, .events = POLLOUT };
+
+  while (length > 0)
+    {
+      gssize n = write (fd, data, length);
+
+      if (n < 0 && errno == EAGAIN)
+        poll (&wanted, 1, -1);
+      else if (n < 0 && errno != EINTR)
+        return FALSE;
+      data += MAX (n, 0);
+      length -= MAX (n, 0);
+    }
+  return TRUE;
+}
+
+static gboolean
+pump_fail (Pump *self,
+           int   descriptor)
+{
+  int code = errno;
+
+  self->broken = descriptor;
+  g_set_error_literal (&self->error, G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
+  return FALSE;
+}
+
+static gboolean
+pump_run (Pump *self)
+{
+  g_autofree char *buffer = g_malloc (PUMP_SIZE);
+  gssize n;
+
+  while ((n = read_some (self, buffer)) > 0)
+    if (!write_all (self->to, buffer, n))
+      return pump_fail (self, self->to);
+
+  return n == 0 || pump_fail (self, self->from);
+}
+
+static gboolean on_up_done (gpointer data);
+static gboolean on_down_done (gpointer data);
+
+/* The signals of the tunnel that came before are to be seen before. */
+static void
+tell (Stdio       *self,
+      GSourceFunc  func)
+{
+  g_idle_add_full (G_PRIORITY_LOW, func, self, stdio_unref);
+}
+
+static gpointer
+run_up (gpointer data)
+{
+  Stdio *self = data;
+
+  if (pump_run (&self->up))
+    shutdown (self->up.to, SHUT_WR);
+  tell (self, on_up_done);
+  return NULL;
+}
+
+static gpointer
+run_down (gpointer data)
+{
+  Stdio *self = data;
+
+  if (pump_run (&self->down))
+    {
+      /* A socket may be stdin as well, and would stay open. */
+      shutdown (self->down.to, SHUT_WR);
+      if (close (self->down.to) < 0)
+        pump_fail (&self->down, self->down.to);
+      self->down.to = -1;
+    }
+  /* What waits in stdin is sent, what may come later is not waited for. */
+  g_cancellable_cancel (self->remote_ended);
+  tell (self, on_down_done);
+  return NULL;
+}
+
+/* The verdict */
+
+static void
+stdio_end (Stdio        *self,
+           const GError *error)
+{
+  StdioFunc func = g_steal_pointer (&self->func);
+
+  if (func != NULL)
+    func (error, self->user_data);
+}
+
+static void
+stdio_end_with (Stdio      *self,
+                const char *what,
+                const char *why)
+{
+  g_autoptr (GError) error = g_error_new (G_IO_ERROR, G_IO_ERROR_FAILED, "%s%s%s", what, why != NULL ? ": " : "",
+                                          why != NULL ? why : "");
+
+  stdio_end (self, error);
+}
+
+/* What the socket says is not enough: a connection that broke may look like one that
+ * has ended. */
+static void
+stdio_judge (Stdio *self)
+{
+  if (!self->down.done)
+    return;
+
+  if (!self->opened)
+    stdio_end_with (self, "the tunnel did not take the connection", NULL);
+  else if (self->closed_error != NULL)
+    stdio_end (self, self->closed_error);
+  else if (!self->closed || !self->up.done)
+    return;
+  else if (self->up.error != NULL)
+    stdio_end_with (self, "the connection ended before all of stdin was sent", NULL);
+  else if (self->down.error != NULL)
+    stdio_end_with (self, "the connection broke", self->down.error->message);
+  else
+    stdio_end (self, NULL);
+}
+
+static gboolean
+on_up_done (gpointer data)
+{
+  Stdio *self = data;
+
+  self->up.done = TRUE;
+  if (self->up.error != NULL && self->up.broken == self->up.from)
+    stdio_end_with (self, "cannot read stdin", self->up.error->message);
+  else
+    stdio_judge (self);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+on_down_done (gpointer data)
+{
+  Stdio *self = data;
+
+  self->down.done = TRUE;
+  if (self->down.error != NULL && self->down.broken != self->down.from)
+    stdio_end_with (self, "cannot write to stdout", self->down.error->message);
+  else
+    stdio_judge (self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+on_opened (TcpTunnel      *tunnel,
+           guint64         id,
+           GSocketAddress *peer,
+           Stdio          *self)
+{
+  self->opened = TRUE;
+}
+
+static void
+on_closed (TcpTunnel    *tunnel,
+           guint64       id,
+           const GError *error,
+           Stdio        *self)
+{
+  self->closed = TRUE;
+  if (error != NULL)
+    self->closed_error = g_error_copy (error);
+  stdio_judge (self);
+}
+
+/* ssh ends its ProxyCommand so, and nothing is to be left in the directory of temporary
+ * files. */
+static gboolean
+on_hang_up (gpointer data)
+{
+  raise (SIGTERM);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+watch_hang_up (Stdio *self)
+{
+  struct sigaction action;
+
+  if (sigaction (SIGHUP, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+    self->hangup_id = g_unix_signal_add (SIGHUP, on_hang_up, self);
+}
+
+static void
+remove_directory (Stdio *self)
+{
+  if (self->directory == NULL)
+    return;
+  g_unlink (self->path);
+  g_rmdir (self->directory);
+  g_clear_pointer (&self->directory, g_free);
+}
+
+/* What else might be written to stdout is not to get between the data. */
+static gboolean
+take_stdout (Stdio   *self,
+             GError **error)
+{
+  int null = open ("/dev/null", O_WRONLY | O_CLOEXEC);
+  gboolean taken = null >= 0 && (self->down.to = fcntl (STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) >= 0 &&
+                   dup2 (null, STDOUT_FILENO) >= 0;
+
+  if (!taken)
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "cannot write to stdout: %s", g_strerror (errno));
+  if (null >= 0)
+    close (null);
+  return taken;
+}
+
+/* Before the tunnel is started, whose socket-path this sets. */
+Stdio *
+stdio_new (TcpTunnel  *tunnel,
+           StdioFunc   func,
+           gpointer    user_data,
+           GError    **error)
+{
+  g_autoptr (Stdio) self = g_atomic_rc_box_new0 (Stdio);
+
+  self->tunnel = g_object_ref (tunnel);
+  self->func = func;
+  self->user_data = user_data;
+  self->remote_ended = g_cancellable_new ();
+  self->down.to = -1;
+  if (!take_stdout (self, error))
+    return NULL;
+  self->directory = g_dir_make_tmp ("tcp-tunnel-XXXXXX", error);
+  if (self->directory == NULL)
+    return NULL;
+
+  self->path = g_build_filename (self->directory, "socket", NULL);
+  tcp_tunnel_set_socket_path (tunnel, self->path);
+  g_signal_connect (tunnel, "connection-opened", G_CALLBACK (on_opened), self);
+  g_signal_connect (tunnel, "connection-closed", G_CALLBACK (on_closed), self);
+  signal (SIGPIPE, SIG_IGN);
+  watch_hang_up (self);
+  return g_steal_pointer (&self);
+}
+
+static void
+stdio_spawn (Stdio       *self,
+             const char  *name,
+             GThreadFunc  func)
+{
+  g_thread_unref (g_thread_new (name, func, g_atomic_rc_box_acquire (self)));
+}
+
+/* When the tunnel has started. */
+void
+stdio_begin (Stdio *self)
+{
+  g_autoptr (GSocketAddress) address = g_unix_socket_address_new (self->path);
+  g_autoptr (GError) error = NULL;
+
+  self->socket = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, &error);
+  if (self->socket == NULL || !g_socket_connect (self->socket, address, NULL, &error))
+    {
+      stdio_end (self, error);
+      return;
+    }
+  remove_directory (self);
+
+  self->up.from = STDIN_FILENO;
+  self->up.to = g_socket_get_fd (self->socket);
+  self->up.stop = g_cancellable_get_fd (self->remote_ended);
+  self->down.from = g_socket_get_fd (self->socket);
+  self->down.stop = -1;
+  stdio_spawn (self, "stdin", run_up);
+  stdio_spawn (self, "stdout", run_down);
+}
+
+void
+stdio_free (Stdio *self)
+{
+  self->func = NULL;
+  g_signal_handlers_disconnect_by_data (self->tunnel, self);
+  g_clear_object (&self->tunnel);
+  g_clear_handle_id (&self->hangup_id, g_source_remove);
+  remove_directory (self);
+  stdio_unref (self);
+}

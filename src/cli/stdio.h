@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <tcptunnel/tcptunnel.h>
+
+G_BEGIN_DECLS
+
+/* stdin and stdout as the one connection of a tunnel. No port is opened: the tunnel
+ * listens on a Unix socket that nobody else can reach, and that is removed as soon as
+ * this is connected to it. */
+typedef struct _Stdio Stdio;
+
+/* @error is %NULL if the connection ended in order, and all of it has arrived. */
+typedef void (*StdioFunc) (const GError *error,
+                           gpointer      user_data);
+
+Stdio *stdio_new (TcpTunnel  *tunnel,
+                  StdioFunc   func,
+                  gpointer    user_data,
+                  GError    **error);
+void stdio_begin (Stdio *self);
+void stdio_free (Stdio *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Stdio, stdio_free)
+
+G_END_DECLS

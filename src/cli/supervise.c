@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/supervise.h"
+
+#include <stdlib.h>
+
+#include "cli/log.h"
+#include "cli/notify.h"
+#include "cli/options.h"
+#include "cli/status.h"
+#include "cli/view.h"
+
+typedef struct
+{
+  RunShared shared;
+  GPtrArray *runs;
+  GMainLoop *loop;
+  gboolean ready; /* the service manager was told so */
+} Supervisor;
+
+static guint
+count (Supervisor *self,
+       RunPhase    phase)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < self->runs->len; i++)
+    n += run_get_phase (self->runs->pdata[i]) == phase;
+  return n;
+}
+
+/* Of tunnels that are ready: "connected", or "1 connected, 2 disconnected". */
+static void
+append_states (Supervisor *self,
+               GString    *text)
+{
+  static const TcpTunnelState states[] = {
+    TCP_TUNNEL_STATE_CONNECTED,
+    TCP_TUNNEL_STATE_CONNECTING,
+    TCP_TUNNEL_STATE_RECONNECTING,
+    TCP_TUNNEL_STATE_DISCONNECTED,
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (states); i++)
+    {
+      guint n = 0;
+
+      for (guint j = 0; j < self->runs->len; j++)
+        n += run_get_phase (self->runs->pdata[j]) == RUN_READY &&
+             tcp_tunnel_get_state (run_get_tunnel (self->runs->pdata[j])) == states[i];
+      if (n > 0 && self->runs->len > 1)
+        g_string_append_printf (text, ", %u %s", n, status_state_name (states[i]));
+      else if (n > 0)
+        g_string_append_printf (text, ", %s", status_state_name (states[i]));
+    }
+}
+
+/* A tunnel that failed at the start does not keep the others from being ready:
+ * the service manager would end them when its patience is over. */
+static void
+tell_service_manager (Supervisor *self)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  guint starting = count (self, RUN_STARTING);
+  guint ready = count (self, RUN_READY);
+  guint ended = self->runs->len - starting - ready;
+
+  if (!self->ready && starting == 0 && ready > 0)
+    {
+      self->ready = TRUE;
+      notify_send ("READY=1");
+    }
+  append_states (self, text);
+  if (starting > 0)
+    g_string_append_printf (text, ", %u starting", starting);
+  if (ended > 0)
+    g_string_append_printf (text, ", %u ended", ended);
+  notify_send ("STATUS=%s", text->str + 2);
+}
+
+static void
+on_changed (Run     *run,
+            gpointer data)
+{
+  Supervisor *self = data;
+
+  tell_service_manager (self);
+  if (count (self, RUN_ENDED) == self->runs->len)
+    g_main_loop_quit (self->loop);
+}
+
+static gboolean
+on_quit (gpointer data)
+{
+  Supervisor *self = data;
+
+  notify_send ("STOPPING=1");
+  for (guint i = 0; i < self->runs->len; i++)
+    run_stop (self->runs->pdata[i]);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+create_runs (Supervisor  *self,
+             GPtrArray   *settings,
+             GError     **error)
+{
+  TcpTunnelLogLevel level = TCP_TUNNEL_LOG_LEVEL_NONE;
+
+  for (guint i = 0; i < settings->len; i++)
+    {
+      const char *name = ((Settings *) settings->pdata[i])->name;
+      Run *run = run_new (settings->pdata[i], &self->shared, error);
+
+      if (run == NULL)
+        return FALSE;
+      g_ptr_array_add (self->runs, run);
+      level = MAX (level, tcp_tunnel_get_log_level (run_get_tunnel (run)));
+      if (name != NULL)
+        self->shared.name_width = MAX (self->shared.name_width, view_width (name));
+    }
+  log_init (level);
+  return TRUE;
+}
+
+static int
+run_all (Supervisor *self)
+{
+  int status = EXIT_SUCCESS;
+
+  options_on_signal (on_quit, self);
+  for (guint i = 0; i < self->runs->len; i++)
+    run_start (self->runs->pdata[i]);
+  if (count (self, RUN_ENDED) < self->runs->len)
+    g_main_loop_run (self->loop);
+
+  for (guint i = 0; i < self->runs->len; i++)
+    status = MAX (status, run_get_exit_status (self->runs->pdata[i]));
+  return status;
+}
+
+/**
+ * supervise:
+ * @settings: (element-type Settings): of the tunnels
+ *
+ * Runs tunnels until each of them has ended, by itself or, with all the others,
+ * by a signal.
+ *
+ * Returns: the exit status
+ */
+int
+supervise (const RunOptions *options,
+           GPtrArray        *settings)
+{
+  Supervisor self = {
+    .shared.options = *options,
+    .shared.changed = on_changed,
+    .shared.data = &self,
+  };
+  g_autoptr (GError) error = NULL;
+  int status;
+
+  self.runs = g_ptr_array_new_with_free_func ((GDestroyNotify) run_free);
+  self.loop = g_main_loop_new (NULL, FALSE);
+  view_init (!options->json && !options->quiet && !options->stdio);
+  status = create_runs (&self, settings, &error) ? run_all (&self)
+                                                 : options_usage (options->command, error);
+  g_ptr_array_unref (self.runs);
+  g_main_loop_unref (self.loop);
+  return status;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/commands.h"
+#include "cli/config.h"
+#include "cli/options.h"
+#include "cli/supervise.h"
+
+static struct
+{
+  char *config;
+  char *log_level;
+  gboolean json;
+  gboolean quiet;
+} options;
+
+static const GOptionEntry entries[] = {
+  { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
+    "File of the tunnels", "FILE" },
+  { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
+    "none, error, warn, info or debug", "LEVEL" },
+  { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
+    "Print events as JSON, one a line", NULL },
+  { "quiet", 0, 0, G_OPTION_ARG_NONE, &options.quiet,
+    "Only where tunnels listen, and errors", NULL },
+  G_OPTION_ENTRY_NULL,
+};
+
+static const char description[] =
+    "Without a NAME these are all in the file. A line on stdout tells of each\n"
+    "'NAME: listening on HOST:PORT'. Logs go to stderr. On a terminal each has a\n"
+    "status line. One that ends on an error does not end the others.\n"
+    "\n"
+    "The file is tcp-tunnel/tunnels.conf in ~/.config ($XDG_CONFIG_HOME), or else\n"
+    "in /etc/xdg ($XDG_CONFIG_DIRS). Each tunnel is a group of it:\n"
+    "\n"
+    "  [phone]\n"
+    "  remote-uri=wss://example.org/phone\n"
+    "  token-file=phone.token\n"
+    "  listen=5555\n"
+    "  on-ready=adb connect $TCP_TUNNEL_HOST:$TCP_TUNNEL_PORT\n"
+    "\n"
+    "The keys are remote-uri, headers, which is a list with ; between its parts,\n"
+    "and as the options of 'tcp-tunnel connect': token-file, token-command, token,\n"
+    "listen, mode, resumption, max-reconnect-attempts, reconnect-delay,\n"
+    "max-reconnect-delay, ca, log-level, on-ready. What the group [defaults] says\n"
+    "holds for all tunnels that do not say otherwise. Files are meant from where\n"
+    "the config file is. It may hold a token only if nobody else can read it.\n"
+    "\n"
+    "Exit status:\n"
+    "  0  closed by SIGINT or SIGTERM, and no tunnel had ended before\n"
+    "  1  a tunnel ended on an error\n"
+    "  2  wrong usage, or a wrong config file\n";
+
+static gboolean
+add_settings (GPtrArray   *all,
+              Config      *config,
+              const char  *name,
+              GError     **error)
+{
+  g_autoptr (Settings) settings = settings_new (name);
+
+  for (guint i = 0; i < all->len; i++)
+    if (g_str_equal (((Settings *) all->pdata[i])->name, name))
+      {
+        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "'%s' is given twice", name);
+        return FALSE;
+      }
+  settings->values[SETTING_LOG_LEVEL] = g_strdup (options.log_level);
+  if (!config_read (config, settings, error))
+    return FALSE;
+  g_ptr_array_add (all, g_steal_pointer (&settings));
+  return TRUE;
+}
+
+static gboolean
+read_config (GPtrArray   *all,
+             char       **wanted,
+             GError     **error)
+{
+  g_autoptr (Config) config = config_load (options.config, error);
+  g_auto (GStrv) names = NULL;
+
+  if (config == NULL)
+    return FALSE;
+  names = *wanted != NULL ? g_strdupv (wanted) : config_get_names (config);
+  if (*names == NULL)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "%s has no tunnels in it",
+                   config_get_path (config));
+      return FALSE;
+    }
+  for (char **name = names; *name != NULL; name++)
+    if (!add_settings (all, config, *name, error))
+      return FALSE;
+  return TRUE;
+}
+
+int
+up_main (char ***args)
+{
+  RunOptions how = { .command = "up", .several = TRUE };
+  g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func ((GDestroyNotify) settings_free);
+  g_autoptr (GError) error = NULL;
+
+  if (!options_parse ("up", "[NAME…]", "Open the tunnels of the config file.", description, entries,
+                      args, &error) ||
+      !read_config (all, *args + 1, &error))
+    return options_usage ("up", error);
+
+  how.json = options.json;
+  how.quiet = options.quiet;
+  return supervise (&how, all);
+}

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a tunnel tells others: the command of --on-ready, and the service manager."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from support import (BINARY, Command, Config, DEADLINE, Service, TOKEN, dial, exchange, gateway, listening,
+                     listening_as, noise)
+
+FAILED = 1
+UNITS = os.environ['TCP_TUNNEL_UNITS']
+
+
+class Tunnels(unittest.TestCase):
+    def setUp(self):
+        service = self.enterContext(Service())
+        server, self.url = gateway(service)
+        self.enterContext(server)
+
+    def connect(self, *args, **extra):
+        return self.enterContext(Command('connect', self.url, '--log-level', 'none', *args,
+                                         **{'TCP_TUNNEL_TOKEN': TOKEN, **extra}))
+
+
+class OnReady(Tunnels):
+    SHOW = 'echo "name=$TCP_TUNNEL_NAME host=$TCP_TUNNEL_HOST port=$TCP_TUNNEL_PORT socket=$TCP_TUNNEL_SOCKET"'
+
+    def test_environment(self):
+        with tempfile.TemporaryDirectory() as directory:
+            tunnel = self.connect('--on-ready', f'{self.SHOW}; env', NOTIFY_SOCKET=directory + '/none')
+            host, port = listening(tunnel)
+            tunnel.error_line(f'^name= host={host} port={port} socket=$')
+            self.assertEqual(tunnel.stop(), 0)
+        output = ''.join(tunnel.output)
+        for secret in (TOKEN, 'TCP_TUNNEL_TOKEN', 'NOTIFY_SOCKET'):
+            self.assertNotIn(secret, output)
+
+    def test_names(self):
+        config = self.enterContext(Config(f'[defaults]\nremote-uri={self.url}\ntoken-file=token\n'
+                                          f'on-ready={self.SHOW}\n[one]\n[two]\nmode=multiplexed\n'))
+        tunnels = self.enterContext(Command('up', XDG_CONFIG_HOME=config.home))
+        addresses = listening_as(tunnels, ['one', 'two'])
+        said = {tunnels.error_line('^name=') for _ in addresses}
+        self.assertEqual(said, {f'name={name} host=127.0.0.1 port={port} socket='
+                                for name, (_, port) in addresses.items()})
+        self.assertEqual(tunnels.stop(), 0)
+
+    def test_failures(self):
+        """It is said, and the tunnel goes on."""
+        for command, expected in (('exit 3', '--on-ready: the command ended with exit status 3'),
+                                  ('kill -9 $$', '--on-ready: the command was ended by signal 9'),
+                                  ('/nonexistent', '--on-ready: the command ended with exit status 127')):
+            with self.subTest(command):
+                tunnel = self.connect('--on-ready', command)
+                address = listening(tunnel)
+                tunnel.error_line('^tcp-tunnel connect: ' + re.escape(expected))
+                with dial(address) as connection:
+                    self.assertTrue(exchange(connection, noise(1000, 1)))
+                self.assertEqual(tunnel.stop(), 0)
+
+    def test_output(self):
+        """It does not mix with ours, and has no end of its own."""
+        tunnel = self.connect('--json', '--on-ready',
+                              'cat; echo out; echo err >&2; printf %9000d 0; printf "\\nlast"')
+        for expected in ('^out$', '^err$', '^ {4096}$', '^ {4096}$', '^ {807}0$', '^last$'):
+            tunnel.error_line(expected)
+        self.assertEqual(tunnel.stop(), 0)
+        for line in iter(tunnel.stdout.get, None):
+            json.loads(line)
+
+    def test_ends_before_the_tunnel(self):
+        """Who is told to end may still use the tunnel for it."""
+        script = ('import os, signal, socket, sys\n'
+                  'signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n'
+                  'print("waiting", flush=True)\n'
+                  'signal.sigwait([signal.SIGTERM])\n'
+                  'address = os.environ["TCP_TUNNEL_HOST"], int(os.environ["TCP_TUNNEL_PORT"])\n'
+                  'with socket.create_connection(address) as connection:\n'
+                  '    connection.sendall(bytes(3) + b"\\1x")\n'
+                  '    print("got", len(connection.recv(33, socket.MSG_WAITALL)), flush=True)\n')
+        with tempfile.NamedTemporaryFile('w', suffix='.py') as file:
+            file.write(script)
+            file.flush()
+            # The shell between is there, too, and is ended with it.
+            tunnel = self.connect('--on-ready', f'{sys.executable} {file.name}; echo over')
+            listening(tunnel)
+            tunnel.error_line('^waiting$')
+            self.assertEqual(tunnel.stop(signal.SIGINT), 0)
+            tunnel.error_line('^got 33$')
+
+    def test_ends_although_stopped(self):
+        """As it is when it has asked for something at the terminal, from the background."""
+        tunnel = self.connect('--on-ready', "trap 'echo bye; exit' TERM; echo here; kill -STOP $$; wait")
+        listening(tunnel)
+        tunnel.error_line('^here$')
+        self.assertEqual(tunnel.stop(), 0)
+        tunnel.error_line('^bye$')
+
+    def test_ends_by_force(self):
+        tunnel = self.connect('--on-ready', "trap '' TERM; echo deaf; while :; do sleep 600; done")
+        listening(tunnel)
+        tunnel.error_line('^deaf$')
+        self.assertEqual(tunnel.stop(), 0)
+
+    def test_ends_with_a_failure(self):
+        """A tunnel that ends by itself takes it along."""
+        tunnel = self.connect('--on-ready', 'echo here; exec sleep 600', '--max-reconnect-attempts', '0',
+                              TCP_TUNNEL_TOKEN='wrong')
+        address = listening(tunnel)
+        tunnel.error_line('^here$')
+        with dial(address):
+            self.assertEqual(tunnel.wait(), FAILED)
+        tunnel.error_line('401')
+
+
+class Notify(Tunnels):
+    """A service manager of our own."""
+
+    def setUp(self):
+        super().setUp()
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        self.path = os.path.join(directory, 'notify')
+        self.manager = self.enterContext(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        self.manager.settimeout(DEADLINE)
+        self.manager.bind(self.path)
+
+    def expect(self, wanted):
+        """Receives until this line comes; gives the others."""
+        told = []
+        while wanted not in told:
+            told += self.manager.recv(4096).decode().splitlines()
+        told.remove(wanted)
+        return told
+
+    def test_connect(self):
+        for mode, state in (('singleton', 'disconnected'), ('multiplexed', 'connected')):
+            with self.subTest(mode):
+                tunnel = self.connect('--mode', mode, NOTIFY_SOCKET=self.path)
+                self.expect('READY=1')
+                address = listening(tunnel)
+                self.expect(f'STATUS={state}')
+                with dial(address) as connection:
+                    self.assertTrue(exchange(connection, noise(1000, 1)))
+                self.assertEqual(tunnel.stop(), 0)
+                self.expect('STOPPING=1')
+
+    def test_abstract(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as self.manager:
+            self.manager.settimeout(DEADLINE)
+            self.manager.bind('')
+            name = '@' + self.manager.getsockname()[1:].decode()
+            tunnel = self.connect(NOTIFY_SOCKET=name)
+            self.expect('READY=1')
+            self.assertEqual(tunnel.stop(), 0)
+
+    def test_up(self):
+        """What has failed does not keep the others from being ready."""
+        config = self.enterContext(Config(
+            f'[defaults]\nremote-uri={self.url}\ntoken-file=token\nmode=multiplexed\n'
+            '[one]\n[two]\n[broken]\ntoken-command=echo wrong\n'))
+        tunnels = self.enterContext(Command('up', XDG_CONFIG_HOME=config.home, NOTIFY_SOCKET=self.path))
+        for status in self.expect('READY=1'):
+            self.assertRegex(status, r'^STATUS=.*\d starting')
+        self.expect('STATUS=2 connected, 1 ended')
+        self.assertEqual(tunnels.stop(), FAILED)
+        self.expect('STOPPING=1')
+
+    def test_never_ready(self):
+        tunnel = self.connect('--mode', 'multiplexed', TCP_TUNNEL_TOKEN='wrong', NOTIFY_SOCKET=self.path)
+        self.assertEqual(tunnel.wait(), FAILED)
+        self.assertNotIn('READY=1', self.expect('STATUS=1 ended'))
+
+    def test_gateway(self):
+        with Command('gateway', '--target', '127.0.0.1:1', TCP_TUNNEL_TOKEN=TOKEN,
+                     NOTIFY_SOCKET=self.path) as server:
+            url = server.line().split()[-1]
+            self.assertEqual(self.expect('READY=1'), [f'STATUS=listening on {url}'])
+            self.assertEqual(server.stop(), 0)
+            self.expect('STOPPING=1')
+
+    def test_nobody_there(self):
+        tunnel = self.connect(NOTIFY_SOCKET='/nonexistent')
+        with dial(listening(tunnel)) as connection:
+            self.assertTrue(exchange(connection, noise(1000, 1)))
+        self.assertEqual(tunnel.stop(), 0, tunnel.output)
+
+
+class Units(unittest.TestCase):
+    """Not needed for anything else, so done where systemd happens to be."""
+
+    def test_verify(self):
+        analyze = shutil.which('systemd-analyze')
+        if analyze is None:
+            self.skipTest('there is no systemd-analyze')
+        with tempfile.TemporaryDirectory() as directory:
+            names = sorted(name for name in os.listdir(UNITS) if name.endswith('.service'))
+            self.assertEqual(names, ['tcp-tunnel-gateway.service', 'tcp-tunnel.service',
+                                     'tcp-tunnel@.service'])
+            paths = []
+            for name in names:
+                with open(os.path.join(UNITS, name), encoding='utf-8') as file:
+                    text, n = re.subn(r'(?m)^(ExecStart=)\S+/tcp-tunnel ', rf'\1{BINARY} ', file.read())
+                self.assertEqual(n, 1)
+                paths.append(os.path.join(directory, name.replace('@', '@phone')))
+                with open(paths[-1], 'w', encoding='utf-8') as file:
+                    file.write(text)
+            done = subprocess.run([analyze, '--user', '--man=no', 'verify', *paths],
+                                  env={**os.environ, 'XDG_RUNTIME_DIR': directory},
+                                  capture_output=True, text=True, timeout=DEADLINE)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            # Units of others may not be as they should, which is no concern of ours.
+            self.assertNotIn('tcp-tunnel', done.stdout + done.stderr)
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)

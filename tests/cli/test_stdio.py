@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`connect --stdio`: stdin and stdout as one connection, with an end for each direction."""
+
+import hashlib
+import os
+import queue
+import signal
+import socket
+import subprocess
+import tempfile
+import termios
+import threading
+import unittest
+
+from support import (BINARY, DEADLINE, TOKEN, Command, Relay, Service, Terminal, environment, gateway,
+                     noise, run)
+
+MIB = 1 << 20
+
+
+def echo(connection):
+    while data := connection.recv(1 << 16):
+        connection.sendall(data)
+
+
+def digest(connection):
+    """Answers behind the end."""
+    sha = hashlib.sha256()
+    while data := connection.recv(1 << 16):
+        sha.update(data)
+    connection.sendall(sha.digest())
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
+
+
+class Stdio(subprocess.Popen):
+    """The command, with pipes unless something else is given."""
+
+    def __init__(self, url, *args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, token=TOKEN, **extra):
+        super().__init__([BINARY, 'connect', url, '--stdio', *args], stdin=stdin, stdout=stdout,
+                         stderr=subprocess.PIPE, env=environment(TCP_TUNNEL_TOKEN=token, **extra))
+
+    def __exit__(self, *exception):
+        if self.poll() is None:
+            self.kill()
+        super().__exit__(*exception)
+
+    def finish(self, data=None):
+        """Writes it all and reads it all; gives (status, stdout, stderr)."""
+        out, err = self.communicate(data, timeout=DEADLINE)
+        return self.returncode, out, err.decode()
+
+    def expect(self, data):
+        """Reads so many bytes, which have to be those."""
+        seen = self.stdout.read(len(data))
+        if seen != data:
+            raise AssertionError(f'{seen[:80]!r} in place of {data[:80]!r}')
+
+
+class StdioTest(unittest.TestCase):
+    def serve(self, handler, *args):
+        """A service behind a gateway; gives the URL."""
+        service = self.enter(Service(handler))
+        command, url = gateway(service, *args)
+        self.enter(command)
+        self.gateway = command
+        return url
+
+    def enter(self, manager):
+        value = manager.__enter__()
+        self.addCleanup(manager.__exit__, None, None, None)
+        return value
+
+    def check(self, command, status, out=None, message=None, data=None):
+        with command:
+            result = command.finish(data)
+        self.assertEqual(result[0], status, result[2])
+        if out is not None:
+            self.assertEqual(result[1] == out, True, result[1][:80])
+        if message is None:
+            self.assertEqual(result[2], '')
+        else:
+            self.assertRegex(result[2], message)
+
+
+class Ends(StdioTest):
+    def test_question_and_answer(self):
+        url = self.serve(digest)
+        for args in ((), ('--mode', 'multiplexed'), ('--resumption', 'required')):
+            self.check(Stdio(url, *args), 0, hashlib.sha256(b'question').digest(), data=b'question')
+
+    def test_nothing(self):
+        self.check(Stdio(self.serve(echo), stdin=subprocess.DEVNULL), 0, b'')
+
+    def test_remote_end(self):
+        """It ends though stdin stays open."""
+        def handler(connection):
+            connection.sendall(connection.recv(5))
+
+        with Stdio(self.serve(handler)) as command:
+            command.stdin.write(b'hello')
+            command.stdin.flush()
+            self.assertEqual(command.stdout.read(), b'hello')
+            self.assertEqual(command.wait(DEADLINE), 0)
+
+    def test_remote_end_first(self):
+        """What stdin holds at that time is still sent."""
+        seen = queue.Queue()
+
+        def handler(connection):
+            connection.shutdown(socket.SHUT_WR)
+            seen.put(len(b''.join(iter(lambda: connection.recv(1 << 16), b''))))
+
+        url = self.serve(handler)
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, writing)
+        os.write(writing, bytes(50000))
+        self.check(Stdio(url, stdin=reading), 0, b'')
+        os.close(reading)
+        self.assertEqual(seen.get(timeout=DEADLINE), 50000)
+
+    def test_break(self):
+        """Part of a stream is not taken for the whole."""
+        def handler(connection):
+            connection.sendall(b'half of ')
+            connection.recv(1)
+            reset(connection)
+
+        with Stdio(self.serve(handler)) as command:
+            command.expect(b'half of ')
+            self.check(command, 1, b'', r'^tcp-tunnel connect: .*broke the connection', b'.')
+
+    def test_gateway_dies(self):
+        def handler(connection):
+            connection.sendall(b'x' * MIB)
+            connection.recv(1)
+
+        with Stdio(self.serve(handler), '--max-reconnect-attempts', '1', '--reconnect-delay', '10') as command:
+            command.expect(b'x' * MIB)
+            self.gateway.process.kill()
+            self.assertEqual(command.stdout.read(), b'')
+            self.assertEqual(command.wait(DEADLINE), 1)
+            self.assertRegex(command.stderr.read().decode(), 'cannot be reached|could not be reached|gave up|failed')
+
+    def test_stdin_is_left_over(self):
+        """The service goes in the middle of what is written to it."""
+        def handler(connection):
+            connection.recv(1000)
+            reset(connection)
+
+        url = self.serve(handler)
+        with open('/dev/zero', 'rb') as zeros:
+            self.check(Stdio(url, stdin=zeros), 1, b'', r'^tcp-tunnel connect: ')
+
+    def test_reader_goes(self):
+        def handler(connection):
+            while True:
+                connection.sendall(b'y\n' * 4096)
+
+        with Stdio(self.serve(handler)) as command:
+            command.expect(b'y\n' * 10)
+            command.stdout.close()
+            self.assertEqual(command.wait(DEADLINE), 1)
+            self.assertRegex(command.stderr.read().decode(), '^tcp-tunnel connect: cannot write to stdout: Broken pipe')
+
+    def test_full_disk(self):
+        url = self.serve(echo)
+        with open('/dev/full', 'wb') as full:
+            self.check(Stdio(url, stdout=full), 1, None, 'cannot write to stdout: No space left', b'data')
+
+    def test_no_half_close(self):
+        """A gateway that cannot pass on the end of stdin cuts the answer, maybe."""
+        url = self.serve(digest)
+        for mode in ('singleton', 'multiplexed'):
+            self.check(Stdio(url, '--mode', mode, '--resumption', 'off'), 1, None, 'half-close', b'question')
+
+        def handler(connection):
+            connection.sendall(connection.recv(1))
+
+        # But where the service ends first, nothing is missing.
+        for mode in ('singleton', 'multiplexed'):
+            with Stdio(self.serve(handler), '--mode', mode, '--resumption', 'off') as command:
+                command.stdin.write(b'.')
+                command.stdin.flush()
+                self.assertEqual(command.stdout.read(), b'.')
+                self.assertEqual(command.wait(DEADLINE), 0)
+
+    def test_signals(self):
+        """It is not done: no success."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            ended = threading.Event()
+
+            def handler(connection):
+                try:
+                    connection.sendall(b'go')
+                    connection.recv(1)
+                except OSError:
+                    ended.set()
+
+            with Stdio(self.serve(handler)) as command:
+                command.expect(b'go')
+                command.send_signal(number)
+                self.assertEqual(command.wait(DEADLINE), 1)
+            self.assertTrue(ended.wait(DEADLINE))
+
+
+class Refused(StdioTest):
+    def test_target(self):
+        service = Service(echo)
+        command, url = gateway(service)
+        self.enter(command)
+        with service:
+            pass
+        for args in ((), ('--mode', 'multiplexed')):
+            self.check(Stdio(url, *args, stdin=subprocess.DEVNULL), 1, b'', r'(?i)^tcp-tunnel connect: .*refused')
+
+    def test_token(self):
+        url = self.serve(echo)
+        for args in ((), ('--mode', 'multiplexed')):
+            self.check(Stdio(url, *args, token='wrong', stdin=subprocess.DEVNULL), 1, b'', r'^tcp-tunnel connect: .* refused the token \(401.*\)\n$')
+
+    def test_gateway(self):
+        url = self.serve(echo)
+        self.gateway.stop()
+        self.check(Stdio(url, '--max-reconnect-attempts', '0', stdin=subprocess.DEVNULL), 1, b'', 'onnect')
+
+    def test_usage(self):
+        for args in (('--listen', '0'), ('--json',)):
+            status, out, err = run('connect', 'ws://127.0.0.1:1/', '--stdio', *args, TCP_TUNNEL_TOKEN=TOKEN)
+            self.assertEqual((status, out), (2, ''))
+            self.assertIn(args[0], err)
+            self.assertIn('--stdio', err)
+
+
+class Data(StdioTest):
+    def test_pipes(self):
+        """Both ways at once, through cuts."""
+        data = noise(24 * MIB, 1)
+        relay = self.enter(Relay(self.serve(echo)))
+        with Stdio(relay.url, '--reconnect-delay', '10') as command:
+            def write():
+                for i in range(0, len(data), 4 * MIB):
+                    relay.cut()
+                    command.stdin.write(data[i:i + 4 * MIB])
+                command.stdin.close()
+
+            writer = threading.Thread(target=write)
+            writer.start()
+            self.assertTrue(command.stdout.read() == data)
+            writer.join()
+            self.assertEqual(command.wait(DEADLINE), 0)
+            self.assertEqual(command.stderr.read(), b'')
+        self.assertGreater(relay.accepted, 1)
+
+    def test_files(self):
+        data = noise(16 * MIB, 2)
+        url = self.serve(echo)
+        with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as sink:
+            source.write(data)
+            source.seek(0)
+            self.check(Stdio(url, stdin=source, stdout=sink), 0)
+            sink.seek(0)
+            self.assertTrue(sink.read() == data)
+
+    def test_sockets(self):
+        """One socket for both, as inetd has it, that does not block."""
+        data = noise(8 * MIB, 3)
+        near, far = socket.socketpair()
+        far.setblocking(False)
+        with near, Stdio(self.serve(echo), stdin=far, stdout=far) as command:
+            far.close()
+            writer = threading.Thread(target=lambda: (near.sendall(data), near.shutdown(socket.SHUT_WR)))
+            writer.start()
+            back = bytearray()
+            while piece := near.recv(1 << 18):
+                back += piece
+            writer.join()
+            self.assertTrue(back == data)
+            self.assertEqual(command.wait(DEADLINE), 0)
+
+    def test_terminal(self):
+        url = self.serve(echo)
+        with Terminal('connect', url, '--stdio', TCP_TUNNEL_TOKEN=TOKEN) as terminal:
+            # Not its own echo.
+            settings = termios.tcgetattr(terminal.master)
+            settings[3] &= ~termios.ECHO
+            termios.tcsetattr(terminal.master, termios.TCSANOW, settings)
+            os.write(terminal.master, b'hello\n')
+            terminal.expect('hello')
+            os.write(terminal.master, b'\x04')
+            self.assertEqual(terminal.wait(), 0)
+            self.assertEqual(terminal.data, 'hello\r\n')
+
+    def test_only_data(self):
+        self.check(Stdio(self.serve(echo), '--log-level', 'debug'), 0, b'data', 'debug', b'data')
+
+    def test_back_pressure(self):
+        """What nobody reads is not read from the service without end, and none of it is lost."""
+        block = noise(MIB, 4)
+        progress = threading.Condition()
+        sent = [0]
+
+        def handler(connection):
+            for _ in range(384):
+                connection.sendall(block)
+                with progress:
+                    sent[0] += 1
+                    progress.notify_all()
+
+        with Stdio(self.serve(handler)) as command:
+            with progress:
+                self.assertTrue(progress.wait_for(lambda: sent[0] > 0, DEADLINE))
+                while progress.wait(1):
+                    pass
+                self.assertLess(sent[0], 256)
+            for _ in range(384):
+                command.expect(block)
+            self.assertEqual(command.stdout.read(), b'')
+            self.assertEqual(command.wait(DEADLINE), 0)
+
+    def test_slow_sides_apart(self):
+        """A stdout that is not read does not hold up stdin."""
+        got = threading.Event()
+
+        def handler(connection):
+            writer = threading.Thread(target=connection.sendall, args=(bytes(MIB),))
+            writer.start()
+            left = 8 * MIB
+            while left > 0:
+                left -= len(connection.recv(1 << 16))
+            got.set()
+            writer.join()
+
+        with Stdio(self.serve(handler)) as command:
+            command.stdin.write(bytes(8 * MIB))
+            command.stdin.flush()
+            self.assertTrue(got.wait(DEADLINE))
+            self.assertEqual(command.stdout.read(), bytes(MIB))
+            self.assertEqual(command.wait(DEADLINE), 0)
+
+
+class Traces(StdioTest):
+    def test_no_file_is_left(self):
+        url = self.serve(echo)
+        with tempfile.TemporaryDirectory() as directory:
+            with Stdio(url, TMPDIR=directory) as command:
+                command.stdin.write(b'hello')
+                command.stdin.flush()
+                command.expect(b'hello')
+                self.assertEqual(os.listdir(directory), [])
+                self.assertEqual(command.finish()[0], 0)
+            self.check(Stdio(url, token='wrong', TMPDIR=directory), 1, b'', '401', b'')
+            self.assertEqual(os.listdir(directory), [])
+
+    def test_hang_up_while_it_starts(self):
+        """As ssh does when it is interrupted; the gateway does not answer."""
+        with socket.create_server(('127.0.0.1', 0)) as silent, tempfile.TemporaryDirectory() as directory:
+            url = 'ws://127.0.0.1:%d/' % silent.getsockname()[1]
+            with Stdio(url, '--mode', 'multiplexed', TMPDIR=directory) as command:
+                connection, _ = silent.accept()
+                with connection:
+                    self.assertEqual(len(os.listdir(directory)), 1)
+                    command.send_signal(signal.SIGHUP)
+                    self.assertEqual(command.finish()[0], 1)
+            self.assertEqual(os.listdir(directory), [])
+
+
+class Listen(StdioTest):
+    def test_unix(self):
+        url = self.serve(echo)
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, 'socket')
+            with Command('connect', url, '--listen', f'unix:{path}', TCP_TUNNEL_TOKEN=TOKEN) as command:
+                self.assertEqual(command.line(), f'listening on unix:{path}')
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(DEADLINE)
+                    client.connect(path)
+                    client.sendall(b'hello')
+                    self.assertEqual(client.recv(5), b'hello')
+                status, out, err = run('connect', url, '--listen', f'unix:{path}', TCP_TUNNEL_TOKEN=TOKEN)
+                self.assertEqual((status, out), (1, ''))
+                self.assertIn(f'cannot listen on the Unix socket {path}: a running program listens there', err)
+                self.assertEqual(command.stop(), 0)
+            self.assertEqual(os.listdir(directory), [])
+
+    def test_relative(self):
+        url = self.serve(echo)
+        before = os.getcwd()
+        with tempfile.TemporaryDirectory() as directory:
+            os.chdir(directory)
+            self.addCleanup(os.chdir, before)
+            with Command('connect', url, '--listen', 'unix:here', '--json', TCP_TUNNEL_TOKEN=TOKEN) as command:
+                self.assertIn('"unix:here"', command.line())
+                self.assertEqual(os.listdir(directory), ['here'])
+                command.stop()
+            os.chdir(before)
+
+    def test_bad(self):
+        for path in ('', 'x' * 108):
+            status, out, err = run('connect', 'ws://127.0.0.1:1/', '--listen', f'unix:{path}', TCP_TUNNEL_TOKEN=TOKEN)
+            self.assertEqual((status, out), (2, ''))
+            self.assertIn('Unix socket', err)
+
+
+if __name__ == '__main__':
+    unittest.main()

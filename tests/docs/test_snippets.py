@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs what stands in the guide: programs, against a gateway whose service sends back what it
+gets, and the commands of the first pages.
+
+test_snippets.py LANGUAGE, one of python, js, vala, c and sh"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+from ports import free_port
+from support import GENEROUS_S, Echo, TcpTunnel
+
+language = sys.argv[1]
+ROOT = Path(__file__).resolve().parent.parent.parent
+GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))
+DEADLINE_S = GENEROUS_S * 4
+# What it takes beside Python.
+PROGRAMS = {"python": [], "js": ["gjs"], "vala": ["valac"], "c": ["pkg-config"], "sh": ["bash", "curl", "openssl"]}[language]
+
+
+def snippets(page, kind):
+    return re.findall(rf"^```{kind}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+class Programs(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.echo = Echo()
+        cls.addClassCleanup(cls.echo.server_close)
+        cls.addClassCleanup(cls.echo.shutdown)
+        cls.gateway = TcpTunnel.Gateway(target=cls.echo.address, token="your-token", log_level="none")
+        cls.gateway.start()
+        cls.addClassCleanup(cls.gateway.close)
+        cls.directory = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.directory)
+
+    def prepare(self, text):
+        """The command for a program."""
+        text = text.replace("wss://example.com/instance", self.gateway.get_uri())
+        source = self.directory / f"program.{'py' if language == 'python' else language}"
+        source.write_text(text)
+        if language == "python":
+            return [sys.executable, source]
+        if language == "js":
+            return ["gjs", "-m", source]
+        if language == "vala":
+            line = f"valac {os.environ['TCP_TUNNEL_VALAFLAGS']} --pkg libtcptunnel-1 --output program program.vala"
+        else:
+            line = f"{os.environ['TCP_TUNNEL_CC']} program.c -o program $(pkg-config --cflags --libs libtcptunnel-1)"
+        done = subprocess.run(line, shell=True, cwd=self.directory, timeout=DEADLINE_S, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return [self.directory / "program"]
+
+    def test_programs(self):
+        # In the README only that one is a whole program.
+        pages = [*GUIDE, ROOT / "README.md"] if language == "python" else GUIDE
+        programs = [(page, text) for page in pages for text in snippets(page, language)]
+        self.assertTrue(programs)
+        for page, text in programs:
+            with self.subTest(page.name, text=text):
+                done = subprocess.run(self.prepare(text), text=True, timeout=DEADLINE_S, stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                self.assertEqual((done.returncode, self.complaints(done.stderr)), (0, []), done.stdout)
+                self.assertNotEqual(done.stdout, "")
+                if "hello" in text:
+                    self.assertIn("hello", done.stdout)
+
+    @staticmethod
+    def complaints(errors):
+        """What is left of stderr without the log."""
+        return [line for line in errors.splitlines() if line and "TcpTunnel-Message: " not in line]
+
+
+class Running:
+    """A command that says in its first line that it listens, and goes on."""
+
+    def __init__(self, line, directory, environment):
+        self.process = subprocess.Popen(["bash", "-c", line], cwd=directory, env=environment, text=True,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.output = ""
+        self.settled = threading.Event()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.output += line
+            if re.search("listening on|Serving HTTP on", line):
+                self.settled.set()
+        self.settled.set()
+
+
+class Commands(unittest.TestCase):
+    def test_commands(self):
+        """Those of each page, one after the other, in a directory of their own."""
+        lines = 0
+        for page in GUIDE:
+            with self.subTest(page.name):
+                lines += self.run_page("".join(snippets(page, "sh")), "".join(snippets(page, "ini")))
+        self.assertGreater(lines, 5)
+
+    def run_page(self, commands, settings):
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GIO_USE_PROXY_RESOLVER": "dummy",
+                       "XDG_CONFIG_HOME": directory}
+        environment["PATH"] = os.path.dirname(os.environ["TCP_TUNNEL_BIN"]) + ":" + environment["PATH"]
+        lines = commands.splitlines()
+        if "remote-uri" in settings:
+            # The gateway that these lead to.
+            lines.insert(0, "tcp-tunnel gateway --target 127.0.0.1:8000 --listen 8080 --token-file tokens")
+        # Enough to see that it works.
+        text = "\n".join(lines).replace("tcp-tunnel demo", "tcp-tunnel demo --size 1")
+        for port in "8000", "8080", "8443", "9000":
+            free = str(free_port())
+            text = re.sub(rf"\b{port}\b", free, text)
+            settings = re.sub(rf"\b{port}\b", free, settings)
+        self.provide(directory, settings)
+        for line in text.splitlines():
+            running = Running(line, directory, environment)
+            self.addCleanup(self.stop, running)
+            self.assertTrue(running.settled.wait(DEADLINE_S), line)
+            if not re.search("listening on|Serving HTTP on", running.output):
+                self.assertEqual(running.process.wait(DEADLINE_S), 0, f"{line}\n{running.output}")
+        return len(lines)
+
+    @staticmethod
+    def provide(directory, settings):
+        """What the pages take as given: files of tokens and of tunnels, and a certificate."""
+        Path(directory, "tcp-tunnel").mkdir()
+        Path(directory, "tcp-tunnel", "tunnels.conf").write_text(settings)
+        for name in "token", "tcp-tunnel/token":
+            Path(directory, name).write_text("0cd1a58f3bd2a3ac3db4a0eb5a2bb8ba\n")
+        Path(directory, "tokens").write_text("alice:0cd1a58f3bd2a3ac3db4a0eb5a2bb8ba\n")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                        "-nodes", "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "cert.pem"],
+                       cwd=directory, check=True, stderr=subprocess.DEVNULL)
+
+    @staticmethod
+    def stop(running):
+        # What it runs takes its place in the process: bash has nothing to do afterwards.
+        running.process.kill()
+        running.process.wait(DEADLINE_S)
+        running.reader.join(DEADLINE_S)
+        running.process.stdout.close()
+
+
+missing = [program for program in PROGRAMS if shutil.which(program) is None]
+if missing:
+    # Where everything has to be tested, what is missing is a failure.
+    print("cannot run the snippets for want of", *missing)
+    sys.exit(1 if os.environ.get("CI") == "true" else 77)
+unittest.main(argv=["snippets", "Commands" if language == "sh" else "Programs"], verbosity=2)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A tunnel that can be started."""
+
+from collections import deque
+from typing import NamedTuple
+
+from gi.repository import Gio, GLib, GObject, TcpTunnel
+
+from . import keyring
+
+# Of the throughput this much is remembered, in microseconds: a minute, and what a picture of it needs beyond its ends.
+MEMORY = 63_000_000
+
+STATES = {
+    TcpTunnel.TunnelState.DISCONNECTED: ("Ready", "accent"),
+    TcpTunnel.TunnelState.CONNECTING: ("Connecting…", "warning"),
+    TcpTunnel.TunnelState.CONNECTED: ("Connected", "success"),
+    TcpTunnel.TunnelState.RECONNECTING: ("Reconnecting…", "warning"),
+}
+
+# When the program at this end breaks its connection, that is its own affair.
+SILENT_ERRORS = (TcpTunnel.TunnelError.RESET, TcpTunnel.TunnelError.CLOSED)
+
+
+class Rate(NamedTuple):
+    """Bytes per second, in the time that ended here."""
+
+    time: int
+    received: float
+    sent: float
+
+
+class Tunnel(GObject.Object):
+    """What is configured, the library's tunnel that does it, and how it went in the last minute.
+
+    `running` is what the user wants. It falls back to false when the tunnel ends by itself.
+    """
+
+    __gtype_name__ = "TunnelsTunnel"
+    __gsignals__ = {
+        "changed": (GObject.SignalFlags.RUN_LAST, None, ()),
+        "sampled": (GObject.SignalFlags.RUN_LAST, None, ()),
+        # What happened, in short; why is in problem.
+        "trouble": (GObject.SignalFlags.RUN_LAST, None, (str,)),
+        # Answered by give_token(). The argument tells whether the gateway refused the last one.
+        "token-wanted": (GObject.SignalFlags.RUN_LAST, None, (bool,)),
+    }
+
+    running = GObject.Property(type=bool, default=False)
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.problem = ""
+        self.failed = False
+        self.rates = deque()
+        self.cancellable = None
+        self.handed_over = False
+        self.token_is_kept = False
+        self.tcp = TcpTunnel.Tunnel()
+        self.counted = GLib.get_monotonic_time(), 0, 0
+        self.tcp.connect("notify::state", lambda *_: self.emit("changed"))
+        self.tcp.connect("connection-closed", self.on_connection_closed)
+        self.tcp.connect("token-required", lambda _: self.emit("token-wanted", True))
+        self.tcp.connect("failed", lambda _, error: self.end(error.message))
+
+    @property
+    def address(self):
+        """Where it listens, or would."""
+        address = self.tcp.get_local_address()
+        if address:
+            return address.to_string()
+        hostname = f"[{self.config.hostname}]" if ":" in self.config.hostname else self.config.hostname
+        return f"{hostname}:{self.config.port}" if self.config.port else f"{hostname}, any port that is free"
+
+    @property
+    def state(self):
+        """In a word, and the style class for it."""
+        if self.tcp.get_local_address() or self.tcp.get_state() != TcpTunnel.TunnelState.DISCONNECTED:
+            return STATES[self.tcp.get_state()]
+        if self.running:
+            return "Starting…", "warning"
+        return ("Failed", "error") if self.failed else ("Stopped", "dim-label")
+
+    def configure(self, config, token):
+        """Takes another configuration and, if it is not None, another token, and if it runs goes on with them."""
+        restart = self.running and (token is not None or not config.connects_like(self.config))
+        if restart:
+            self.stop()
+        self.config = config
+        if restart:
+            self.start(token)
+        self.emit("changed")
+
+    def start(self, token=None):
+        """Starts with a token, or with the one from the keyring, or else asks for it."""
+        if self.running:
+            return
+        self.running = True
+        self.problem = ""
+        self.failed = False
+        self.handed_over = False
+        self.cancellable = cancellable = Gio.Cancellable()
+
+        def on_token(token, _):
+            if cancellable.is_cancelled():
+                return
+            self.token_is_kept = bool(token)
+            if token:
+                self.give_token(token)
+            else:
+                self.emit("token-wanted", False)
+
+        if token is None:
+            keyring.look_up(self.config.id, on_token)
+        else:
+            on_token(token, True)
+        self.emit("changed")
+
+    def stop(self):
+        if not self.running:
+            return
+        self.cancellable.cancel()
+        self.tcp.close()
+        self.running = False
+        self.emit("changed")
+
+    def end(self, message):
+        self.stop()
+        self.failed = True
+        self.tell("“{}” failed", message)
+
+    def tell(self, what, why):
+        self.problem = why[:1].upper() + why[1:]
+        self.emit("trouble", what.format(self.config.name))
+        self.emit("changed")
+
+    def give_token(self, token):
+        """Goes on with this token, or without one stops."""
+        if not self.running:
+            return
+        if not token:
+            self.stop()
+            return
+        self.tcp.set_token(token)
+        if self.handed_over:
+            if self.token_is_kept:
+                keyring.keep(self.config.id, self.config.name, token,
+                             lambda message: self.tell("The token of “{}” cannot be kept", message))
+            return
+
+        self.handed_over = True
+        self.tcp.set_remote_uri(self.config.gateway)
+        self.tcp.set_hostname(self.config.hostname)
+        self.tcp.set_port(self.config.port)
+        self.tcp.set_mode(getattr(TcpTunnel.TunnelMode, self.config.mode.upper()))
+        # A start that was cancelled may be told of when the next is already under way.
+        self.tcp.start_async(self.cancellable, self.on_started, self.cancellable)
+
+    def on_started(self, tcp, result, cancellable):
+        try:
+            tcp.start_finish(result)
+        except GLib.Error as error:
+            if not cancellable.is_cancelled():
+                self.end(error.message)
+        else:
+            self.emit("changed")
+
+    def on_connection_closed(self, _, id, error):
+        if error and not any(error.matches(TcpTunnel.tunnel_error_quark(), code) for code in SILENT_ERRORS):
+            self.tell("A connection of “{}” broke", error.message)
+
+    def sample(self):
+        """Reads the counters. They are atomics of the tunnel's own thread, so nothing is waited for."""
+        now, received, sent = GLib.get_monotonic_time(), self.tcp.get_bytes_received(), self.tcp.get_bytes_sent()
+        before, received_before, sent_before = self.counted
+        self.counted = now, received, sent
+        if now <= before:
+            return
+        seconds = (now - before) / 1e6
+        self.rates.append(Rate(now, (received - received_before) / seconds, (sent - sent_before) / seconds))
+        while self.rates[0].time < now - MEMORY:
+            self.rates.popleft()
+        self.emit("sampled")

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A desktop of the test's own: an X server, a session bus with the accessibility bus, and empty directories."""
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+from needs import need
+
+A11Y_SERVICE = "/usr/share/dbus-1/services/org.a11y.Bus.service"
+need(["Xvfb", "openbox", "dbus-daemon", "gnome-keyring-daemon"], [A11Y_SERVICE],
+     Atspi="2.0", Gdk="4.0", Gtk="4.0", Adw="1", Secret="1", TcpTunnel="1")
+
+import cairo
+from gi.repository import Atspi, Gdk, Gio, GLib
+
+GENEROUS_S = 60
+APPLICATION_ID = "io.github.libtcptunnel.Tunnels"
+APPLICATION_PATH = "/io/github/libtcptunnel/Tunnels"
+# Their keycodes, which are the same on every keyboard of a PC.
+MODIFIERS = {"Control": 37, "Alt": 64}
+HERE = os.path.dirname(os.path.realpath(__file__))
+
+
+# Nothing is started by its name on the bus but what accessibility needs, and above all not this computer's keyring.
+BUS = """
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:dir={0}</listen>
+  <servicedir>{0}/services</servicedir>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"""
+
+
+def wait_until(condition, what, timeout=GENEROUS_S):
+    """Runs the main context, from where the news of the accessibility bus come, until the condition holds."""
+    context = GLib.MainContext.default()
+    expired = []
+    deadline = GLib.timeout_add_seconds(timeout, lambda: expired.append(True))
+    # For what no event tells of.
+    look = GLib.timeout_add(50, lambda: True)
+    try:
+        while True:
+            result = condition()
+            if result:
+                return result
+            assert not expired, "waited in vain for " + what
+            context.iteration(True)
+    finally:
+        GLib.source_remove(look)
+        if not expired:
+            GLib.source_remove(deadline)
+
+
+class Desktop:
+    def __init__(self, scale=1, screen="1024x768x24"):
+        self.directory = tempfile.mkdtemp(prefix="tunnels-")
+        self.processes = []
+
+        for name in "WAYLAND_DISPLAY", "AT_SPI_BUS_ADDRESS", "GTK_A11Y", "GTK_THEME", "ADW_DEBUG_COLOR_SCHEME":
+            self.set_environment(name, None)
+        for name, value in {
+            "GDK_BACKEND": "x11",
+            "GDK_SCALE": str(scale),
+            # It is all drawn by the processor, and this way with the least effort.
+            "GSK_RENDERER": "cairo",
+            "GSETTINGS_BACKEND": "memory",
+            "GIO_USE_VFS": "local",
+            "LC_ALL": "C.UTF-8",
+        }.items():
+            self.set_environment(name, value)
+        for name in "CONFIG_HOME", "DATA_HOME", "CACHE_HOME", "RUNTIME_DIR":
+            os.mkdir(self.path(name), 0o700)
+            self.set_environment("XDG_" + name, self.path(name))
+
+        display = self.spawn_and_read(["Xvfb", "-screen", "0", screen, "-nolisten", "tcp",
+                                       "-fbdir", self.directory], "-displayfd {}")
+        self.set_environment("DISPLAY", ":" + display)
+        with open(self.path("openbox.xml"), "w") as file:
+            file.write("<openbox_config/>")
+        self.spawn_with_log(["openbox", "--config-file", self.path("openbox.xml"),
+                             "--startup", "touch " + self.path("managed")])
+        wait_until(lambda: os.path.exists(self.path("managed")), "the window manager")
+
+        os.mkdir(self.path("services"))
+        shutil.copy(A11Y_SERVICE, self.path("services"))
+        with open(self.path("bus.conf"), "w") as file:
+            file.write(BUS.format(self.directory))
+        address = self.spawn_and_read(["dbus-daemon", "--nofork", "--config-file=" + self.path("bus.conf")],
+                                      "--print-address={}")
+        self.set_environment("DBUS_SESSION_BUS_ADDRESS", address)
+        self.connection = Gio.bus_get_sync(Gio.BusType.SESSION)
+        self.connection.set_exit_on_close(False)
+        Atspi.init()
+        # It gives up after less than a second, which on a busy machine is no sign of trouble.
+        Atspi.set_timeout(GENEROUS_S * 1000, GENEROUS_S * 1000)
+
+    def set_environment(self, name, value):
+        """For processes that are started, and for the libraries of this one, which do not look where Python does."""
+        if value is None:
+            os.environ.pop(name, None)
+            GLib.unsetenv(name)
+        else:
+            os.environ[name] = value
+            GLib.setenv(name, value, True)
+
+    def spawn(self, command, **options):
+        process = subprocess.Popen(command, **options)
+        self.processes.append(process)
+        return process
+
+    def spawn_with_log(self, command, **options):
+        with open(self.path("servers.log"), "a") as log:
+            return self.spawn(command, stdout=log, stderr=log, **options)
+
+    def spawn_and_read(self, command, option):
+        """Of a server that tells on a file descriptor where it is: the line it tells."""
+        reader, writer = os.pipe()
+        self.spawn_with_log([*command, *option.format(writer).split()], pass_fds=[writer])
+        os.close(writer)
+        with os.fdopen(reader) as file:
+            line = file.readline().strip()
+        assert line, command[0] + " did not start"
+        return line
+
+    def close(self):
+        for process in reversed(self.processes.copy()):
+            self.end(process)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def path(self, *names):
+        return os.path.join(self.directory, *names)
+
+    def start_application(self):
+        self.log = open(self.path("log"), "w+")
+        self.application = self.spawn([sys.executable, os.path.join(HERE, "observed.py")], stderr=self.log,
+                                      env={**os.environ, "G_DEBUG": "fatal-criticals"})
+        self.wait_for(Atspi.Role.FRAME, "Tunnels")
+        wait_until(lambda: self.has_owner(APPLICATION_ID), "the application")
+
+    def end_application(self):
+        """Ends it as its user would, and returns what it complained of."""
+        self.activate("quit")
+        self.application.wait(GENEROUS_S)
+        return self.forget_application()
+
+    def forget_application(self):
+        self.processes.remove(self.application)
+        self.application.kill()
+        self.application.wait()
+        with self.log:
+            self.log.seek(0)
+            # The library may tell of the connections that were broken.
+            return "".join(line for line in self.log if line.strip() and "TcpTunnel-Message" not in line)
+
+    def start_keyring(self):
+        keyring = self.spawn_with_log(["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets",
+                                       "--control-directory=" + self.path("RUNTIME_DIR")], stdin=subprocess.PIPE)
+        keyring.stdin.write(b"password")
+        keyring.stdin.close()
+        wait_until(lambda: self.has_owner("org.freedesktop.secrets"), "the keyring")
+        return keyring
+
+    def end(self, process):
+        self.processes.remove(process)
+        process.terminate()
+        process.wait(GENEROUS_S)
+
+    def has_owner(self, name):
+        return self.connection.call_sync("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                         "NameHasOwner", GLib.Variant("(s)", (name,)), None, 0, -1, None).unpack()[0]
+
+    def picture(self):
+        """What is to be seen on the screen. Xvfb keeps it in a file of XWD's format."""
+        with open(self.path("Xvfb_screen0"), "rb") as file:
+            data = bytearray(file.read())
+        size, _, _, _, width, height, _, _, _, _, _, _, stride, _, _, _, _, _, _, colors = struct.unpack(">20I", data[:80])
+        return cairo.ImageSurface.create_for_data(
+            memoryview(data)[size + 12 * colors:], cairo.FORMAT_RGB24, width, height, stride)
+
+    def call(self, method, *arguments):
+        return self.connection.call_sync(APPLICATION_ID, APPLICATION_PATH, "org.gtk.Actions", method, *arguments, None,
+                                         Gio.DBusCallFlags.NO_AUTO_START, GENEROUS_S * 1000, None).unpack()
+
+    def activate(self, action, *argument):
+        self.call("Activate", GLib.Variant("(sava{sv})", (action, argument, {})))
+
+    def state(self, action):
+        return self.call("Describe", GLib.Variant("(s)", (action,)))[0][2][0]
+
+    # What is on the screen, as the accessibility bus tells it
+
+    def nodes(self):
+        """All of it, parents first, each with its role. What goes away meanwhile is left out, and what moves may be:
+        only if it was seen whole does it tell what is not there."""
+        self.whole = True
+        left = [Atspi.get_desktop(0)]
+        while left:
+            node = left.pop()
+            try:
+                role = node.get_role()
+                if role == Atspi.Role.APPLICATION:
+                    # What is remembered of it lags behind what is.
+                    node.set_cache_mask(Atspi.Cache.NONE)
+                elif role != Atspi.Role.DESKTOP_FRAME and not node.get_state_set().contains(Atspi.StateType.VISIBLE):
+                    continue
+                yield node, role
+                # What is within a label is of no interest here, and there are many of them.
+                if role != Atspi.Role.LABEL:
+                    children = [node.get_child_at_index(index) for index in range(node.get_child_count())]
+                    if None in children or node.get_child_count() != len(children):
+                        self.whole = False
+                    left += filter(None, reversed(children))
+            except GLib.Error:
+                self.whole = False
+
+    def name_of(self, node):
+        try:
+            return node.get_name()
+        except GLib.Error:
+            self.whole = False
+            return ""
+
+    def find(self, role, name):
+        """The first of this role and name. Buttons with a mnemonic have it in their name, before what can be read
+        (until GTK 4.10)."""
+        for node, its_role in self.nodes():
+            if its_role == role and (" " + self.name_of(node)).endswith(" " + name):
+                return node
+        return None
+
+    def wait_for(self, role, name):
+        return wait_until(lambda: self.find(role, name), f"the {role.value_nick} “{name}”")
+
+    def wait_until_gone(self, node):
+        """Of one that was found: another like it may be there at once."""
+        wait_until(lambda: not any(other == node for other, _ in self.nodes()) and self.whole, "the end of what was there")
+
+    def texts(self):
+        """All that can be read."""
+        return [self.name_of(node) for node, role in self.nodes() if role == Atspi.Role.LABEL]
+
+    def wait_for_text(self, pattern):
+        """The match of a regular expression in one of the texts."""
+        return wait_until(lambda: next(filter(None, (re.search(pattern, text) for text in self.texts())), None),
+                          f"“{pattern}”")
+
+    def wait_until_no_text(self, pattern):
+        wait_until(lambda: not any(re.search(pattern, text) for text in self.texts()) and self.whole,
+                   f"the end of “{pattern}”")
+
+    def press(self, name, role=Atspi.Role.PUSH_BUTTON):
+        """GTK shows that a button is pressed before it does what it is for, a quarter of a second later."""
+        assert Atspi.Action.do_action(self.wait_for(role, name), 0)
+
+    def enter(self, name, text):
+        field = self.wait_for(Atspi.Role.TEXT, name)
+        assert Atspi.EditableText.set_text_contents(field, text)
+        return field
+
+    def wait_for_content(self, name, text):
+        field = self.wait_for(Atspi.Role.TEXT, name)
+        wait_until(lambda: Atspi.Text.get_text(field, 0, field.get_character_count()) == text, f"“{text}” in {name}")
+
+    # The keyboard
+
+    def has_keyboard(self):
+        self.activate("keyboard")
+        return self.state("keyboard")
+
+    def type(self, key, modifier=None):
+        wait_until(self.has_keyboard, "the keyboard in the uppermost window")
+        if modifier:
+            assert Atspi.generate_keyboard_event(MODIFIERS[modifier], None, Atspi.KeySynthType.PRESS)
+        assert Atspi.generate_keyboard_event(Gdk.keyval_from_name(key), None, Atspi.KeySynthType.SYM)
+        if modifier:
+            assert Atspi.generate_keyboard_event(MODIFIERS[modifier], None, Atspi.KeySynthType.RELEASE)
+
+    def focused(self):
+        """What has the keyboard: its role and its name."""
+        for node, role in self.nodes():
+            if node.get_state_set().contains(Atspi.StateType.FOCUSED):
+                return role, self.name_of(node)
+        return None

@@ -14,6 +14,7 @@ struct _TcpDialer
 {
   SoupSession *session;
   char *token;
+  guint token_serial;
   char **headers;
   GTlsCertificate *certificate;
   TcpTunnelResumption resumption;
@@ -97,6 +98,14 @@ tcp_dialer_set_token (TcpDialer  *self,
 {
   g_free (self->token);
   self->token = g_strdup (token);
+  self->token_serial++;
+}
+
+/* The number of the token, by which it is known from those before. */
+guint
+tcp_dialer_get_token_serial (TcpDialer *self)
+{
+  return self->token_serial;
 }
 
 /* HTTP 400 to 499 is final but for those that say "later". 401 is too, once the
@@ -210,8 +219,11 @@ describe_failure (TcpDialer     *self,
     }
   else if (cause->domain == G_TLS_ERROR)
     {
+      const char *hint = cause->code == G_TLS_ERROR_NOT_TLS ? " (does it speak TLS? If not, try ws://)" : "";
+
       result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS,
-                                   "no trusted TLS connection to the gateway %s: %s", self->display, cause->message);
+                                   "no trusted TLS connection to the gateway %s: %s%s", self->display, cause->message,
+                                   hint);
     }
   else if (cause->domain == SOUP_WEBSOCKET_ERROR)
     {

@@ -33,6 +33,7 @@ TcpDialer *tcp_dialer_new (const TcpTunnelSettings *settings,
 void tcp_dialer_free (TcpDialer *self);
 void tcp_dialer_set_token (TcpDialer  *self,
                            const char *token);
+guint tcp_dialer_get_token_serial (TcpDialer *self);
 void tcp_dialer_dial (TcpDialer    *self,
                       GUri         *uri,
                       GCancellable *cancellable,

@@ -38,6 +38,7 @@ struct _TcpLink
   TcpTunnelState state;
   TcpBackoff backoff;
   GCancellable *dialling; /* NULL if not */
+  guint token_serial;     /* of the token that was used for it */
   GSource *retry;
   gint64 not_before;  /* the gateway wants no attempt sooner */
   gint64 hasty_until; /* what breaks or fails by then does so because the network changed */
@@ -137,8 +138,12 @@ link_retry (TcpLink      *self,
 
   if (!tcp_backoff_next (&self->backoff, g_random_double (), &delay))
     {
-      link_end (self, g_error_new (error->domain, error->code, "gave up after %u attempts to reconnect: %s",
-                                   self->backoff.max_attempts, error->message));
+      guint attempts = self->backoff.max_attempts;
+
+      link_end (self, attempts == 0 ? g_error_copy (error)
+                                    : g_error_new (error->domain, error->code,
+                                                   "gave up after %u attempt%s to reconnect: %s", attempts,
+                                                   attempts > 1 ? "s" : "", error->message));
       return;
     }
 
@@ -215,6 +220,12 @@ link_dial_failed (TcpLink       *self,
   const TcpDialect *dialect = tcp_session_get_dialect (self->session);
   gboolean first = !self->was_connected;
 
+  /* It may be another by now. */
+  if (result->status == 401 && self->token_serial != tcp_dialer_get_token_serial (self->dialer))
+    {
+      link_dial (self);
+      return;
+    }
   if (result->status == 401 && link_ask_for_token (self, result->error))
     return;
 
@@ -309,6 +320,7 @@ link_dial (TcpLink *self)
   link_stop_trying (self);
   link_set_state (self, TCP_TUNNEL_STATE_CONNECTING);
   self->dialling = g_cancellable_new ();
+  self->token_serial = tcp_dialer_get_token_serial (self->dialer);
   tcp_dialer_dial (self->dialer, self->uri, self->dialling, on_dialled, self);
 }
 

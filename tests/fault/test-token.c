@@ -2,9 +2,14 @@
 
 /* A gateway that refuses the token, and the application that is asked for another. */
 
+#include "client.h"
+#include "socket-util.h"
 #include "stub-rig.h"
+#include "ws-client.h"
 
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static void
 on_token_required (TcpTunnel *tunnel,
@@ -161,6 +166,52 @@ test_on_reconnect (void)
   client_close (fd);
 }
 
+static char *
+take_request (int  listener,
+              int *fd)
+{
+  char *head;
+
+  *fd = accept4 (listener, NULL, NULL, SOCK_CLOEXEC);
+  g_assert_cmpint (*fd, >=, 0);
+  head = http_read_head (*fd);
+  g_assert_nonnull (head);
+  return head;
+}
+
+/* One that was replaced while it was on its way is refused: the new one is tried, and nobody asked. */
+static void
+test_replaced_meanwhile (void)
+{
+  static const char answer[] = "HTTP/1.1 401 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  guint16 port;
+  int listener = socket_listen (0, &port);
+  g_autofree char *uri = g_strdup_printf ("ws://127.0.0.1:%u/", port);
+  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (uri, "old");
+  g_autofree char *first = NULL;
+  g_autofree char *second = NULL;
+  guint calls = 0;
+  int client, fd;
+
+  g_signal_connect_swapped (tunnel, "token-required", G_CALLBACK (count_call), &calls);
+  test_tunnel_start (tunnel);
+  client = client_connect (test_tunnel_get_port (tunnel));
+  first = take_request (listener, &fd);
+  g_assert_nonnull (strstr (first, "Bearer old"));
+  tcp_tunnel_set_token (tunnel, "fresh");
+  client_write (fd, answer, strlen (answer));
+  close (fd);
+  second = take_request (listener, &fd);
+  g_assert_nonnull (strstr (second, "Bearer fresh"));
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_assert_cmpuint (calls, ==, 0);
+  tcp_tunnel_close (tunnel);
+  close (fd);
+  close (listener);
+  client_close (client);
+}
+
 int
 main (int argc,
       char **argv)
@@ -172,6 +223,7 @@ main (int argc,
   g_test_add_func ("/token/later", test_later);
   g_test_add_func ("/token/give-up", test_give_up);
   g_test_add_func ("/token/always-refused", test_always_refused);
+  g_test_add_func ("/token/replaced-meanwhile", test_replaced_meanwhile);
   g_test_add_func ("/token/close-while-asked", test_close_while_asked);
   g_test_add_func ("/token/at-start", test_at_start);
   g_test_add_func ("/token/on-reconnect", test_on_reconnect);

@@ -31,9 +31,11 @@ typedef enum
 /**
  * TcpTunnelMode:
  * @TCP_TUNNEL_MODE_SINGLETON: one TCP connection at a time, each with a
- *   WebSocket and a session of its own. It outlives breaks of the WebSocket.
+ *   WebSocket and a session of its own. It outlives breaks of the WebSocket, with
+ *   nothing lost if the session is resumed.
  * @TCP_TUNNEL_MODE_MULTIPLEXED: many TCP connections at once over one WebSocket,
- *   which is opened when the tunnel starts.
+ *   which is opened when the tunnel starts. They outlive breaks of the WebSocket, with
+ *   nothing lost, if the session is resumed; else a break ends them.
  *
  * How TCP connections map to WebSockets.
  *

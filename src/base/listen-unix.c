@@ -74,24 +74,28 @@ remove_stale (const char      *path,
   return g_unlink (path) == 0 || errno == ENOENT || fail_errno (error, errno);
 }
 
-/* Only for the user, from the moment that the file is there. */
+/* Only for the user, from the moment that the file is there. Not with g_socket_bind(),
+ * whose errors name the type of the address. */
 static GSocket *
 bind_socket (GSocketAddress  *address,
              GError         **error)
 {
   g_autoptr (GSocket) socket = new_socket (G_SOCKET_TYPE_STREAM, error);
+  struct sockaddr_un native;
+  gssize length = g_socket_address_get_native_size (address);
 
-  if (socket == NULL)
+  if (socket == NULL || !g_socket_address_to_native (address, &native, sizeof (native), error))
     return NULL;
   /* bind() gives the file the mode of the socket, less what the umask of the process
    * takes, which is not ours to change. */
-  if (fchmod (g_socket_get_fd (socket), 0600) < 0)
+  if (fchmod (g_socket_get_fd (socket), 0600) < 0 ||
+      bind (g_socket_get_fd (socket), (struct sockaddr *) &native, length) < 0)
     {
       fail_errno (error, errno);
       return NULL;
     }
 
-  return g_socket_bind (socket, address, TRUE, error) ? g_steal_pointer (&socket) : NULL;
+  return g_steal_pointer (&socket);
 }
 
 /* A socket that listens at @path, in place of one that nobody is bound to any more.

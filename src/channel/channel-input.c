@@ -3,6 +3,7 @@
 #include "channel/channel-private.h"
 
 #include <string.h>
+#include "base/text.h"
 
 /* Pings beyond this that libsoup has not seen yet are skipped: RFC 6455 lets an
  * end answer only the most recent, and a flood must not make anything grow. */
@@ -202,7 +203,7 @@ process_control (TcpChannel           *self,
           code = payload[0] << 8 | payload[1];
           if (code < SOUP_WEBSOCKET_CLOSE_NORMAL)
             code = SOUP_WEBSOCKET_CLOSE_PROTOCOL_ERROR;
-          reason = g_utf8_make_valid ((const char *) payload + 2, length - 2);
+          reason = tcp_text_from_peer ((const char *) payload + 2, length - 2);
         }
       if (first)
         tcp_channel_peer_closed (self, code, reason);

@@ -208,7 +208,8 @@ SETTER_PLAIN (TcpTunnelResumption, resumption)
  * tcp_gateway_get_connect_timeout:
  * @self: a gateway
  *
- * Gets how long the target may take to accept a connection.
+ * Gets how long the target may take to accept a connection, and a client to ask for its
+ * WebSocket.
  *
  * Returns: milliseconds
  *
@@ -221,7 +222,8 @@ GETTER (guint, connect_timeout, 0, tcp_gateway_peek_settings (self)->connect_tim
  * @self: a gateway
  * @connect_timeout: milliseconds, 0 for ever
  *
- * Sets how long the target may take to accept a connection.
+ * Sets how long the target may take to accept a connection, and a client to ask for its
+ * WebSocket.
  *
  * See [property@TcpTunnel.Gateway:connect-timeout]. Takes effect when the gateway is
  * next started.
@@ -234,7 +236,7 @@ SETTER_UINT (connect_timeout)
  * tcp_gateway_get_session_timeout:
  * @self: a gateway
  *
- * Gets how long a target connection is kept without a WebSocket.
+ * Gets how long a session is kept without a WebSocket.
  *
  * Returns: milliseconds
  *
@@ -247,7 +249,7 @@ GETTER (guint, session_timeout, 0, tcp_gateway_peek_settings (self)->session_tim
  * @self: a gateway
  * @session_timeout: milliseconds
  *
- * Sets how long a target connection is kept without a WebSocket.
+ * Sets how long a session is kept without a WebSocket.
  *
  * See [property@TcpTunnel.Gateway:session-timeout]. Takes effect when the gateway is
  * next started.
@@ -390,7 +392,7 @@ SETTER_UINT (max_window_bytes)
  * tcp_gateway_get_max_connections:
  * @self: a gateway
  *
- * Gets how many clients, and connections of each, there may be at once.
+ * Gets how many clients, and connections of all of them, there may be at once.
  *
  * Returns: the number
  *
@@ -403,7 +405,7 @@ GETTER (guint, max_connections, 0, tcp_gateway_peek_settings (self)->max_connect
  * @self: a gateway
  * @max_connections: the number of connections
  *
- * Sets how many clients, and connections of each, there may be at once.
+ * Sets how many clients, and connections of all of them, there may be at once.
  *
  * See [property@TcpTunnel.Gateway:max-connections]. Takes effect when the gateway is
  * next started.

@@ -2,11 +2,15 @@
 
 #include "gateway/door.h"
 
+#include <sys/socket.h>
 #include "base/listen.h"
 #include "base/source.h"
 
 /* How long a connection may take to become a WebSocket, if nothing else was said. */
 #define DEFAULT_TIMEOUT 10000
+
+/* What TLS begins with, and HTTP never does. */
+#define TLS_HANDSHAKE 0x16
 
 #define VISITOR_KEY "tcp-visitor"
 
@@ -28,6 +32,8 @@ typedef struct
   TcpDoor *door; /* NULL once the door is gone */
   GSocket *socket;
   GSource *deadline;
+  GSocketConnection *silent; /* NULL once it has sent a byte */
+  GSource *first_byte;
 } Visitor;
 
 /* Of the connection, when libsoup has let go of it, or when it was admitted. */
@@ -121,6 +127,23 @@ door_begin_tls (TcpDoor           *self,
                                     g_object_ref (connection));
 }
 
+/* libsoup would wait for the end of a line until the time is up. */
+static gboolean
+on_first_byte (gpointer user_data)
+{
+  Visitor *visitor = user_data;
+  g_autoptr (GSocketConnection) connection = g_steal_pointer (&visitor->silent);
+  char first;
+
+  tcp_source_clear (&visitor->first_byte);
+  if (recv (g_socket_get_fd (visitor->socket), &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 && first == TLS_HANDSHAKE)
+    tcp_log_info (visitor->door->log, "a client that began with TLS was sent away: this gateway has no certificate, "
+                                      "and its URL begins with ws://");
+  else
+    door_receive (visitor->door, connection, G_IO_STREAM (connection));
+  return G_SOURCE_REMOVE;
+}
+
 static gboolean
 on_incoming (GSocketService    *service,
              GSocketConnection *connection,
@@ -142,9 +165,13 @@ on_incoming (GSocketService    *service,
   g_object_set_data_full (G_OBJECT (connection), VISITOR_KEY, visitor, visitor_free);
 
   if (self->certificate != NULL)
-    door_begin_tls (self, connection);
-  else
-    door_receive (self, connection, G_IO_STREAM (connection));
+    {
+      door_begin_tls (self, connection);
+      return TRUE;
+    }
+  visitor->silent = g_object_ref (connection);
+  visitor->first_byte = tcp_fd_source_new ("[tcptunnel] visitor first byte", g_socket_get_fd (visitor->socket), G_IO_IN,
+                                           on_first_byte, visitor);
   return TRUE;
 }
 
@@ -204,14 +231,19 @@ void
 tcp_door_free (TcpDoor *self)
 {
   GHashTableIter iter;
-  gpointer visitor;
+  gpointer key;
 
   /* libsoup lets go of them one after the other, some later. */
   g_hash_table_iter_init (&iter, self->visitors);
-  while (g_hash_table_iter_next (&iter, &visitor, NULL))
+  while (g_hash_table_iter_next (&iter, &key, NULL))
     {
-      ((Visitor *) visitor)->door = NULL;
-      tcp_source_clear (&((Visitor *) visitor)->deadline);
+      Visitor *visitor = key;
+
+      visitor->door = NULL;
+      tcp_source_clear (&visitor->deadline);
+      tcp_source_clear (&visitor->first_byte);
+      /* Which may have been the last reference. */
+      g_clear_object (&visitor->silent);
     }
   g_hash_table_unref (self->visitors);
 

@@ -168,6 +168,10 @@ drain_begin (TcpGateway   *self,
  *
  * See [method@TcpTunnel.Gateway.drain].
  *
+ * The end is told, as all events are, in the main context that was the thread's default
+ * when the gateway was started; @callback is then called in that of this call. As long as
+ * nobody iterates the first, @callback is not called, even if @cancellable is cancelled.
+ *
  * Since: 1.0
  */
 void

@@ -13,16 +13,19 @@
  * through them to a TCP service, the target.
  *
  * A gateway serves many clients at once, in singleton and in multiplexed mode, as the
- * URL of the client asks. A target connection of a client in singleton mode is kept
- * when the WebSocket breaks, for [property@TcpTunnel.Gateway:session-timeout], and
- * what the target sends meanwhile waits in its socket.
+ * URL of the client asks. When the WebSocket of a client breaks, its target connections
+ * are kept for [property@TcpTunnel.Gateway:session-timeout], in both modes if the
+ * session can be resumed, else in singleton mode only. What the targets send meanwhile
+ * waits in their sockets; up to [property@TcpTunnel.Gateway:max-retained-bytes] that
+ * were sent before are kept to be sent again.
  *
  * Clients show a bearer token: that of [property@TcpTunnel.Gateway:token], or one of
  * [property@TcpTunnel.Gateway:token-file].
  *
  * As with [class@TcpTunnel.Tunnel], the work is done on an I/O thread of its own, and
  * signals are emitted in the thread-default main context of the thread that started
- * it. Properties take effect when the gateway is next started.
+ * it. Properties take effect when the gateway is next started, except for
+ * [property@TcpTunnel.Gateway:log-level], which does at once.
  *
  * ```c
  * g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:5432");

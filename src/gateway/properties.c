@@ -226,7 +226,8 @@ install_settings (void)
    * TcpGateway:hostname:
    *
    * The address to listen on: IPv4, IPv6, or a name, of whose addresses the first is
-   * taken.
+   * taken. An address other than that of the loopback lets other machines in. The default
+   * is 127.0.0.1.
    *
    * Since: 1.0
    */
@@ -236,7 +237,7 @@ install_settings (void)
    * TcpGateway:port:
    *
    * The TCP port to listen on, from 0 to 65535. With 0 any free one is taken;
-   * [property@TcpTunnel.Gateway:uri] tells which.
+   * [property@TcpTunnel.Gateway:uri] tells which. The default is 0.
    *
    * Since: 1.0
    */
@@ -246,7 +247,7 @@ install_settings (void)
    * TcpGateway:path:
    *
    * The path of the URL at which clients are served; others are answered 404. %NULL
-   * serves them at any path.
+   * serves them at any path. The default is `/`.
    *
    * Since: 1.0
    */
@@ -276,7 +277,8 @@ install_settings (void)
   /**
    * TcpGateway:tls-certificate:
    *
-   * The certificate, with its private key, to serve `wss://` with. %NULL serves `ws://`.
+   * The certificate, with its private key, to serve `wss://` with. %NULL, the
+   * default, serves `ws://`.
    *
    * Since: 1.0
    */
@@ -288,6 +290,7 @@ install_settings (void)
    * TcpGateway:resumption:
    *
    * Whether TCP connections go on, with nothing lost, when their WebSocket breaks.
+   * The default is %TCP_TUNNEL_RESUMPTION_AUTO.
    *
    * With %TCP_TUNNEL_RESUMPTION_REQUIRED a client that cannot resume sessions is
    * answered 426.
@@ -302,7 +305,7 @@ install_settings (void)
    * TcpGateway:connect-timeout:
    *
    * How long the target may take to accept a connection, and a client to ask for its
-   * WebSocket, in milliseconds. 0 is for ever.
+   * WebSocket, in milliseconds. 0 is for ever. The default is 10000.
    *
    * Since: 1.0
    */
@@ -313,8 +316,11 @@ install_settings (void)
   /**
    * TcpGateway:session-timeout:
    *
-   * How long the target connection of a client in singleton mode is kept without a
-   * WebSocket, in milliseconds.
+   * How long a session is kept without a WebSocket, in milliseconds. After that its
+   * connections end in a reset. The default is 300000.
+   *
+   * With a client in multiplexed mode that does not resume sessions nothing is kept: its
+   * connections end with the WebSocket.
    *
    * Since: 1.0
    */
@@ -326,6 +332,7 @@ install_settings (void)
    * TcpGateway:keepalive-interval:
    *
    * How often the gateway sends a ping to each client, in milliseconds. 0 turns it off.
+   * The default is 30000.
    *
    * Since: 1.0
    */
@@ -337,7 +344,7 @@ install_settings (void)
    * TcpGateway:keepalive-timeout:
    *
    * How long a client may stay silent after a ping, in milliseconds, before its
-   * WebSocket is taken for dead. 0 is for ever.
+   * WebSocket is taken for dead. 0 is for ever. The default is 10000.
    *
    * A tunnel that does not read, because its TCP clients do not, sends a sign of life
    * every 3 seconds. So this should be more than that, at both ends.
@@ -353,11 +360,14 @@ install_settings (void)
    *
    * How many bytes of all clients together may wait in memory: for targets that do not
    * read, and for clients that have not acknowledged them. When that many wait, no more
-   * are read.
+   * are read. At least 8 MiB; the default is 256 MiB.
    *
    * A client whose session is not resumed has at most 1 MiB of it. What the sessions of
    * others may have is said by [property@TcpTunnel.Gateway:max-retained-bytes] and
    * [property@TcpTunnel.Gateway:max-window-bytes].
+   *
+   * Each open connection may have 16 KiB in any case: a cap of less than 64 KiB for each of
+   * [property@TcpTunnel.Gateway:max-connections] can be exceeded by that.
    *
    * Since: 1.0
    */
@@ -369,7 +379,8 @@ install_settings (void)
    * TcpGateway:max-retained-bytes:
    *
    * How many bytes that were sent may be kept until the client has acknowledged them, in
-   * each session that is resumed. When that many are kept, targets are not read.
+   * each session that is resumed. When that many are kept, targets are not read. At
+   * least 1 MiB; the default is 64 MiB.
    *
    * Since: 1.0
    */
@@ -382,7 +393,7 @@ install_settings (void)
    *
    * How many bytes a client may send before targets have taken them, all together, in
    * each session that is resumed. Each connection may have up to 64 MiB of it, if its
-   * path is that fast and that long.
+   * path is that fast and that long. At least 1 MiB; the default is 128 MiB.
    *
    * Since: 1.0
    */
@@ -396,6 +407,7 @@ install_settings (void)
    * How many clients may have a session at once, and how many connections to targets
    * there may be, of all clients together. A client above that is answered 503, a
    * connection is ended. It is less if the process may not have as many files open.
+   * From 1 to 65535; the default is 1000.
    *
    * Since: 1.0
    */
@@ -408,7 +420,7 @@ install_settings (void)
    *
    * Whether the target connection of a client in singleton mode ends in a reset if the
    * WebSocket breaks while bytes are on their way that may be lost. Otherwise it goes
-   * on, with a warning in the log.
+   * on, with a warning in the log. The default is %FALSE.
    *
    * Since: 1.0
    */
@@ -418,7 +430,7 @@ install_settings (void)
    * TcpGateway:log-level:
    *
    * How much is logged. See [enum@TcpTunnel.TunnelLogLevel] for where it goes. Takes
-   * effect at once.
+   * effect at once. The default is %TCP_TUNNEL_LOG_LEVEL_INFO.
    *
    * Since: 1.0
    */

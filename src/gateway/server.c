@@ -158,7 +158,7 @@ on_drain_deadline (gpointer user_data)
   guint open = tcp_status_get (self->status, open_connections);
 
   if (open > 0)
-    tcp_log_warn (self->log, "%u connections did not end in time", open);
+    tcp_log_warn (self->log, "%u connection%s did not end in time", open, open > 1 ? "s" : "");
   server_shut_down (self);
   tcp_event_queue_push_drained (self->events, 0, NULL);
   tcp_server_unref (self);
@@ -251,12 +251,15 @@ server_do_drain (gpointer data)
   TcpServer *self = call->server;
   GHashTableIter iter;
   gpointer guest;
+  guint open = tcp_status_get (self->status, open_connections);
 
   if (self->closed)
     return;
 
-  tcp_log_info (self->log, "no new connections are taken; %u may go on for %u ms",
-                tcp_status_get (self->status, open_connections), call->timeout);
+  if (open > 0)
+    tcp_log_info (self->log, "no new connections are taken; %u may go on for %u ms", open, call->timeout);
+  else
+    tcp_log_info (self->log, "no new connections are taken");
   self->draining = TRUE;
   g_array_append_val (self->drains, call->id);
   g_source_set_ready_time (self->drain_deadline,

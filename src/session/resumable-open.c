@@ -2,6 +2,8 @@
 
 #include "session/session-private.h"
 
+#include "base/text.h"
+
 /* How the streams of a resumable session come and are cut off. */
 
 /* Opening */
@@ -192,7 +194,7 @@ tcp_resumable_handle_reset (TcpSession              *self,
                             TcpStream               *stream,
                             const TcpResumableFrame *frame)
 {
-  g_autofree char *reason = g_utf8_make_valid ((const char *) frame->payload, frame->length);
+  g_autofree char *reason = tcp_text_from_peer ((const char *) frame->payload, frame->length);
   g_autoptr (GError) error = NULL;
 
   error = g_error_new (TCP_TUNNEL_ERROR, error_of_reset (self, frame->number), "%s reset the connection: %s",

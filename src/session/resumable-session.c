@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include "base/source.h"
+#include "base/text.h"
 
 /* The session of resumable/1: its greeting, its history, its end. Its streams are in
  * resumable-streams.c, what goes over the wire in docs/resumable.md. */
@@ -297,7 +298,7 @@ static void
 resumable_handle_goaway (TcpSession              *self,
                          const TcpResumableFrame *frame)
 {
-  g_autofree char *reason = g_utf8_make_valid ((const char *) frame->payload, frame->length);
+  g_autofree char *reason = tcp_text_from_peer ((const char *) frame->payload, frame->length);
   TcpTunnelError code = TCP_TUNNEL_ERROR_CLOSED;
   g_autoptr (GError) error = NULL;
 

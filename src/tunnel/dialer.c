@@ -5,6 +5,7 @@
 #include <libsoup/soup.h>
 #include <string.h>
 #include "base/source.h"
+#include "base/text.h"
 #include "session/resumable.h"
 
 /* A gateway may ask to wait, but not for ever. */
@@ -184,6 +185,7 @@ status_error (TcpDialer  *self,
               const char *phrase)
 {
   TcpTunnelError code = TCP_TUNNEL_ERROR_UNREACHABLE;
+  g_autofree char *said = phrase != NULL ? tcp_text_from_peer (phrase, strlen (phrase)) : g_strdup ("");
 
   if (status == 401)
     code = TCP_TUNNEL_ERROR_UNAUTHORIZED;
@@ -193,7 +195,7 @@ status_error (TcpDialer  *self,
     code = TCP_TUNNEL_ERROR_PROTOCOL;
 
   return g_error_new (TCP_TUNNEL_ERROR, code, "the gateway %s %s (%u%s%s)", self->display, describe_status (status),
-                      status, phrase != NULL && *phrase != '\0' ? " " : "", phrase != NULL ? phrase : "");
+                      status, *said != '\0' ? " " : "", said);
 }
 
 static void

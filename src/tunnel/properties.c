@@ -286,6 +286,7 @@ install_settings (void)
    *
    * The address to listen on: IPv4, IPv6, or a name, of whose addresses the first is
    * taken. An address other than that of the loopback lets other machines in.
+   * The default is 127.0.0.1.
    *
    * Since: 1.0
    */
@@ -295,7 +296,7 @@ install_settings (void)
    * TcpTunnel:port:
    *
    * The TCP port to listen on, from 0 to 65535. With 0 any free one is taken;
-   * [property@TcpTunnel.Tunnel:local-address] tells which.
+   * [property@TcpTunnel.Tunnel:local-address] tells which. The default is 0.
    *
    * Since: 1.0
    */
@@ -305,9 +306,9 @@ install_settings (void)
    * TcpTunnel:socket-path:
    *
    * The path of a Unix stream socket to listen on, in place of
-   * [property@TcpTunnel.Tunnel:hostname] and [property@TcpTunnel.Tunnel:port]; %NULL to
-   * listen on those. The longest path has 107 bytes. A path that is not absolute is
-   * taken from the working directory that the process has at the start.
+   * [property@TcpTunnel.Tunnel:hostname] and [property@TcpTunnel.Tunnel:port]; %NULL, the
+   * default, to listen on those. The longest path has 107 bytes. A path that is not
+   * absolute is taken from the working directory that the process has at the start.
    *
    * Only the user of the process may connect: the socket has the mode 0600 from the
    * moment that it is there. A socket that no program is bound to any more is replaced;
@@ -329,7 +330,8 @@ install_settings (void)
   /**
    * TcpTunnel:mode:
    *
-   * How TCP connections map to WebSockets.
+   * How TCP connections map to WebSockets. The default is
+   * %TCP_TUNNEL_MODE_SINGLETON.
    *
    * Since: 1.0
    */
@@ -341,6 +343,7 @@ install_settings (void)
    * TcpTunnel:resumption:
    *
    * Whether TCP connections go on, with nothing lost, when their WebSocket breaks.
+   * The default is %TCP_TUNNEL_RESUMPTION_AUTO.
    *
    * With %TCP_TUNNEL_RESUMPTION_REQUIRED the tunnel ends with %TCP_TUNNEL_ERROR_PROTOCOL
    * if the gateway cannot resume sessions.
@@ -355,7 +358,8 @@ install_settings (void)
    * TcpTunnel:max-reconnect-attempts:
    *
    * How often in a row the tunnel tries to open a WebSocket again before it ends with an
-   * error. The count begins anew once a WebSocket has held for 10 seconds.
+   * error. The count begins anew once a WebSocket has held for 10 seconds. The
+   * default is 6.
    *
    * Since: 1.0
    */
@@ -368,7 +372,8 @@ install_settings (void)
    *
    * How long the tunnel waits before it first tries again, in milliseconds. Each further
    * wait is twice as long, up to [property@TcpTunnel.Tunnel:max-reconnect-delay], and
-   * all are shortened by up to a fifth at random. A gateway may ask for more.
+   * all are shortened by up to a fifth at random. A gateway may ask for more,
+   * up to 10 minutes. The default is 1000.
    *
    * Since: 1.0
    */
@@ -379,7 +384,7 @@ install_settings (void)
   /**
    * TcpTunnel:max-reconnect-delay:
    *
-   * The longest wait between two attempts, in milliseconds.
+   * The longest wait between two attempts, in milliseconds. The default is 30000.
    *
    * Since: 1.0
    */
@@ -391,7 +396,7 @@ install_settings (void)
    * TcpTunnel:log-level:
    *
    * How much is logged. See [enum@TcpTunnel.TunnelLogLevel] for where it goes. Takes
-   * effect at once.
+   * effect at once. The default is %TCP_TUNNEL_LOG_LEVEL_INFO.
    *
    * Since: 1.0
    */
@@ -403,7 +408,8 @@ install_settings (void)
    * TcpTunnel:connect-timeout:
    *
    * How long the opening of a WebSocket may take, in milliseconds, with all that belongs
-   * to it: name, TCP, proxy, TLS and HTTP. 0 is for ever.
+   * to it: name, TCP, proxy, TLS and HTTP. 0 is for ever. The default is
+   * 15000.
    *
    * Since: 1.0
    */
@@ -416,6 +422,7 @@ install_settings (void)
    *
    * How often the tunnel sends a ping to the gateway, in milliseconds. It keeps proxies
    * from closing the WebSocket, and measures the round trip. 0 turns it off.
+   * The default is 30000.
    *
    * Since: 1.0
    */
@@ -427,7 +434,7 @@ install_settings (void)
    * TcpTunnel:keepalive-timeout:
    *
    * How long the gateway may stay silent after a ping, in milliseconds, before the
-   * WebSocket is taken for dead. 0 is for ever.
+   * WebSocket is taken for dead. 0 is for ever. The default is 10000.
    *
    * A gateway that does not read because its target does not is not silent: its TCP
    * stack still answers, and a gateway of this library sends a sign of life every 3
@@ -442,9 +449,13 @@ install_settings (void)
   /**
    * TcpTunnel:max-buffered-bytes:
    *
-   * How many bytes may wait in memory for TCP clients that do not read, all together.
-   * When that many wait, the WebSocket is not read either, so that the gateway has to
-   * wait. In the other direction at most 256 KiB wait for the WebSocket.
+   * How many bytes may wait in memory for TCP clients that do not read, all together, in
+   * sessions that are not resumed. When that many wait, the WebSocket is not read either,
+   * so that the gateway has to wait. In the other direction at most 256 KiB wait for the
+   * WebSocket. At least 512 KiB; the default is 1 MiB.
+   *
+   * In sessions that are resumed [property@TcpTunnel.Tunnel:max-retained-bytes] and
+   * [property@TcpTunnel.Tunnel:max-window-bytes] hold in its place.
    *
    * Since: 1.0
    */
@@ -457,6 +468,7 @@ install_settings (void)
    *
    * How many bytes that were sent may be kept until the gateway has acknowledged them,
    * in a session that is resumed. When that many are kept, TCP clients are not read.
+   * At least 1 MiB; the default is 64 MiB.
    *
    * Since: 1.0
    */
@@ -469,7 +481,7 @@ install_settings (void)
    *
    * How many bytes the gateway may send before TCP clients have taken them, all
    * together, in a session that is resumed. Each connection may have up to 64 MiB of it,
-   * if its path is that fast and that long.
+   * if its path is that fast and that long. At least 1 MiB; the default is 128 MiB.
    *
    * Since: 1.0
    */
@@ -482,6 +494,7 @@ install_settings (void)
    *
    * How many TCP connections may be open at once in multiplexed mode. Further clients
    * are turned away. It is less if the process may not have as many files open.
+   * From 1 to 65535; the default is 1000.
    *
    * Since: 1.0
    */
@@ -494,7 +507,7 @@ install_settings (void)
    *
    * Whether a TCP connection in singleton mode ends in a reset if its WebSocket breaks
    * while bytes are on their way that may be lost. Otherwise it goes on, with a warning
-   * in the log.
+   * in the log. The default is %FALSE.
    *
    * Applies to gateways that do not resume sessions.
    *
@@ -506,7 +519,8 @@ install_settings (void)
    * TcpTunnel:request-headers:
    *
    * Further headers for the request that opens the WebSocket, each as `Name: value`.
-   * Those that the tunnel sets itself, such as `Authorization`, are not allowed.
+   * Those that the tunnel sets itself, such as `Authorization`, are not allowed. %NULL,
+   * the default, is for none.
    *
    * Since: 1.0
    */
@@ -517,7 +531,7 @@ install_settings (void)
   /**
    * TcpTunnel:proxy-resolver:
    *
-   * What finds the proxy to use. %NULL is that of the system.
+   * What finds the proxy to use. %NULL, the default, is that of the system.
    *
    * Since: 1.0
    */
@@ -528,8 +542,8 @@ install_settings (void)
   /**
    * TcpTunnel:tls-database:
    *
-   * The authorities that certificates of gateways are checked against. %NULL is those of
-   * the system.
+   * The authorities that certificates of gateways are checked against. %NULL, the
+   * default, is those of the system.
    *
    * Since: 1.0
    */
@@ -540,7 +554,8 @@ install_settings (void)
   /**
    * TcpTunnel:client-certificate:
    *
-   * The certificate to show to a gateway that asks for one.
+   * The certificate to show to a gateway that asks for one. %NULL, the default, is for
+   * none.
    *
    * Since: 1.0
    */
@@ -567,7 +582,8 @@ install_status (void)
    * TcpTunnel:local-address:
    *
    * Where the tunnel listens, with the port that was opened; %NULL while it does not
-   * run, or if it listens on a Unix socket.
+   * run, or if it listens on a Unix socket. When the tunnel ends by itself, it stays
+   * until that is told in the main context in which signals are emitted.
    *
    * Since: 1.0
    */

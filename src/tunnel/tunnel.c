@@ -15,8 +15,13 @@
  * [property@TcpTunnel.Tunnel:port] and carries what connects there to the gateway
  * at [property@TcpTunnel.Tunnel:remote-uri]. In singleton mode it serves one TCP
  * connection at a time, each with a WebSocket of its own that is opened when the
- * client connects; the connection outlives breaks of the WebSocket. In multiplexed
- * mode it carries many over one WebSocket, which is opened at the start.
+ * client connects. In multiplexed mode it carries many over one WebSocket, which is
+ * opened at the start.
+ *
+ * TCP connections outlive breaks of their WebSocket, in both modes and with nothing
+ * lost, if the gateway is of this library too. With others they do so in singleton mode
+ * only, and bytes that were on their way may be lost. See
+ * [property@TcpTunnel.Tunnel:resumption].
  *
  * All the work is done on an I/O thread of the tunnel's own, so that a program may
  * block, or be busy, and its tunnel goes on. Signals are emitted in the thread-default
@@ -152,7 +157,7 @@ tunnel_ask_for_token (TcpTunnel *self)
 {
   if (tunnel_is_asked (self))
     {
-      tcp_log_warn (self->log, "the gateway refused the token (401); the application is asked for another");
+      tcp_log_warn (self->log, "the gateway refused the token (401); another is asked for");
       tcp_engine_await_token (self->runner.engine);
       g_signal_emit (self, signals[TOKEN_REQUIRED], 0);
     }

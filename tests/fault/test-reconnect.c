@@ -22,6 +22,7 @@ test_back_off (void)
   fd = stub_rig_connect (&rig);
   port = test_tunnel_get_port (rig.tunnel);
   stub_rig_expect_failure (&rig, TCP_TUNNEL_ERROR_UNREACHABLE);
+  g_assert_true (g_str_has_prefix (rig.recorder->failure->message, "gave up after 4 attempts to reconnect: the gateway "));
   g_assert_nonnull (strstr (rig.recorder->failure->message, "503"));
 
   /* A delay doubles up to its limit and is shortened by a fifth at the most. */
@@ -55,6 +56,7 @@ test_no_attempts (void)
   http_stub_push_answer (rig.stub, 500, NULL, NULL);
   fd = stub_rig_connect (&rig);
   stub_rig_expect_failure (&rig, TCP_TUNNEL_ERROR_UNREACHABLE);
+  g_assert_true (g_str_has_prefix (rig.recorder->failure->message, "the gateway "));
   g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 1);
   client_expect_reset (fd);
   client_close (fd);
@@ -117,6 +119,20 @@ test_final_statuses (void)
       client_expect_reset (fd);
       client_close (fd);
     }
+}
+
+/* What a server says does not get at a terminal, or into the next line of a log. */
+static void
+test_reason_phrase (void)
+{
+  g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_SINGLETON, "/");
+  int fd;
+
+  http_stub_push_raw (rig.stub, "HTTP/1.1 403 No \033[31m\xff way\r\nContent-Length: 0\r\n\r\n");
+  fd = stub_rig_connect (&rig);
+  stub_rig_expect_failure (&rig, TCP_TUNNEL_ERROR_REJECTED);
+  g_assert_true (g_str_has_suffix (rig.recorder->failure->message, " (403 No ?[31m\xef\xbf\xbd way)"));
+  client_close (fd);
 }
 
 static void
@@ -356,6 +372,7 @@ main (int argc,
   g_test_add_func ("/reconnect/no-attempts", test_no_attempts);
   g_test_add_func ("/reconnect/retried-statuses", test_retried_statuses);
   g_test_add_func ("/reconnect/final-statuses", test_final_statuses);
+  g_test_add_func ("/reconnect/reason-phrase", test_reason_phrase);
   g_test_add_func ("/reconnect/broken-answers", test_broken_answers);
   g_test_add_func ("/reconnect/silence", test_silence);
   g_test_add_func ("/reconnect/only-silence", test_only_silence);

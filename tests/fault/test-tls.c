@@ -69,6 +69,37 @@ test_no_client_certificate (void)
   g_assert_cmpuint (front_get_led (front), ==, 0);
 }
 
+/* The gateway sends it away at once: no time is up before that of this test. */
+static void
+test_no_tls_there (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  g_autofree char *right = NULL;
+  g_autofree char *wrong = NULL;
+  g_autoptr (GError) error = NULL;
+  int fd;
+
+  tcp_gateway_set_connect_timeout (fixture->gateway, 600000);
+  tcp_tunnel_set_connect_timeout (fixture->tunnel, 600000);
+  fixture_start_gateway (fixture);
+  right = g_strdup_printf ("ws://127.0.0.1:%u/", fixture_get_gateway_port (fixture));
+  wrong = g_strdup_printf ("wss://127.0.0.1:%u/", fixture_get_gateway_port (fixture));
+
+  tcp_tunnel_set_remote_uri (fixture->tunnel, wrong);
+  g_assert_false (tcp_tunnel_start (fixture->tunnel, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
+  g_assert_nonnull (strstr (error->message, wrong));
+  g_assert_nonnull (strstr (error->message, "try ws://"));
+
+  tcp_tunnel_set_remote_uri (fixture->tunnel, right);
+  test_tunnel_start (fixture->tunnel);
+  fd = client_connect (fixture_get_port (fixture));
+  client_echo_stream (fd, 1 << 16, 1);
+  client_close (fd);
+  tcp_tunnel_close (fixture->tunnel);
+}
+
 int
 main (int argc,
       char **argv)
@@ -77,6 +108,7 @@ main (int argc,
 
   g_test_add_func ("/tls/client-certificate", test_client_certificate);
   g_test_add_func ("/tls/no-client-certificate", test_no_client_certificate);
+  g_test_add_func ("/tls/no-tls-there", test_no_tls_there);
 
   return g_test_run ();
 }

@@ -104,6 +104,7 @@ check_refused (TcpTunnel *tunnel,
   g_assert_error (error, TCP_TUNNEL_ERROR, code);
   g_assert_nonnull (strstr (error->message, tcp_tunnel_get_socket_path (tunnel)));
   g_assert_nonnull (strstr (error->message, hint));
+  g_assert_null (strstr (error->message, "GUnix"));
 }
 
 /* What goes through */

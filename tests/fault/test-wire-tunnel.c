@@ -347,11 +347,13 @@ check_goaway (TcpTunnelMode mode,
 
   tunnel_rig_round_trip (&rig, fd, 1, "hello");
   first_id = get_session_id (rig.server);
-  resumable_send_code (rig.server, RESUMABLE_GOAWAY, 0, code, "that is all");
+  resumable_send_code (rig.server, RESUMABLE_GOAWAY, 0, code, "that\nis \033[0mall");
   client_expect_reset (fd);
   client_close (fd);
   WAIT_UNTIL (rig.recorder->closed == 1);
   g_assert_nonnull (rig.recorder->closed_error);
+  /* It is one line of text, whatever was sent. */
+  g_assert_nonnull (strstr (rig.recorder->closed_error->message, "that?is ?[0mall"));
   while (resumable_receive (rig.server, &frame))
     ;
   client_close (rig.server->fd);

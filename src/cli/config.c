@@ -8,6 +8,7 @@
 #include "cli/suggest.h"
 
 #define FILE_NAME "tcp-tunnel" G_DIR_SEPARATOR_S "tunnels.conf"
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors begin a file so */
 
 enum
 {
@@ -119,6 +120,48 @@ find_bad_line (const char *text)
   return bad;
 }
 
+/* GLib would join groups of one name, and take the last of several values. What is
+ * in the line is not told: see above. */
+static gboolean
+check_repeats (Config      *self,
+               const char  *text,
+               GError     **error)
+{
+  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  g_autofree char *group = g_strdup ("");
+
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      const char *line = g_strstrip (lines[i]);
+      const char *equals = strchr (line, '=');
+      gboolean is_group = *line == '[';
+      g_autofree char *key = NULL;
+      guint first;
+
+      if (*line == '#' || (!is_group && equals == NULL))
+        continue;
+      if (is_group)
+        {
+          g_free (group);
+          group = g_strdup (line);
+          key = g_strdup (line);
+        }
+      else
+        {
+          g_autofree char *name = g_strchomp (g_strndup (line, equals - line));
+
+          key = g_strconcat (group, name, NULL);
+        }
+      first = GPOINTER_TO_UINT (g_hash_table_lookup (seen, key));
+      if (first > 0)
+        return fail (error, "%s: line %u repeats the %s of line %u", self->path, i + 1,
+                     is_group ? "[NAME]" : "KEY", first);
+      g_hash_table_insert (seen, g_steal_pointer (&key), GUINT_TO_POINTER (i + 1));
+    }
+  return TRUE;
+}
+
 static gboolean
 parse (Config     *self,
        const char *text,
@@ -127,7 +170,7 @@ parse (Config     *self,
   g_autoptr (GError) local_error = NULL;
 
   if (g_key_file_load_from_data (self->file, text, -1, G_KEY_FILE_NONE, &local_error))
-    return TRUE;
+    return check_repeats (self, text, error);
   if (g_error_matches (local_error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_GROUP_NOT_FOUND))
     return fail (error, "%s: line %u stands before the first [NAME]", self->path,
                  find_bad_line (text));
@@ -138,6 +181,8 @@ parse (Config     *self,
 /**
  * config_load:
  * @path: (nullable): the file, %NULL for the usual one
+ *
+ * Its path is made absolute, since the files that it names are meant from there.
  */
 Config *
 config_load (const char  *path,
@@ -145,19 +190,20 @@ config_load (const char  *path,
 {
   g_autoptr (Config) self = g_new0 (Config, 1);
   g_autoptr (GError) local_error = NULL;
+  g_autofree char *found = path != NULL ? g_strdup (path) : find_file (error);
   g_autofree char *text = NULL;
 
-  self->file = g_key_file_new ();
-  self->path = path != NULL ? g_strdup (path) : find_file (error);
-  if (self->path == NULL)
+  if (found == NULL)
     return NULL;
+  self->file = g_key_file_new ();
+  self->path = g_canonicalize_filename (found, NULL);
   text = read_text (self->path, &self->is_private, &local_error);
   if (text == NULL)
     {
       fail (error, "the config file %s cannot be read: %s", self->path, local_error->message);
       return NULL;
     }
-  if (!parse (self, text, error))
+  if (!parse (self, text + (g_str_has_prefix (text, BYTE_ORDER_MARK) ? strlen (BYTE_ORDER_MARK) : 0), error))
     return NULL;
   return g_steal_pointer (&self);
 }
@@ -277,6 +323,9 @@ read_value (Config      *self,
   if (local_error != NULL)
     return fail (error, "%s: in a value, \\ stands only before s, n, t, r and \\", source);
   g_strchomp (value);
+  /* No file has no name. */
+  if (*value == '\0' && (setting == SETTING_TOKEN_FILE || setting == SETTING_CA))
+    return TRUE;
   if (!check_value (self, setting, value, source, error))
     return FALSE;
   settings->values[setting] = expand (self, setting, value);
@@ -338,7 +387,8 @@ read_group (Config      *self,
       if (setting == SETTING_HEADERS ? !read_headers (self, group, source, settings, error)
                                      : !read_value (self, group, setting, source, settings, error))
         return FALSE;
-      settings->sources[setting] = g_steal_pointer (&source);
+      if (settings_has (settings, setting))
+        settings->sources[setting] = g_steal_pointer (&source);
     }
   return TRUE;
 }
@@ -381,5 +431,6 @@ config_read (Config    *self,
   if (!settings_has (settings, SETTING_REMOTE_URI))
     return fail (error, "%s: [%s] has no remote-uri, the URL of the gateway", self->path,
                  settings->name);
+  settings->place = g_strdup_printf ("%s: [%s]", self->path, settings->name);
   return TRUE;
 }

@@ -63,8 +63,9 @@ static const char description[] =
     "\n"
     "--listen unix:PATH opens a Unix socket instead of a port, for this user alone.\n"
     "--stdio opens neither: stdin and stdout are one TCP connection, each with its\n"
-    "end. It ends when the other end has closed the connection. Nothing is logged\n"
-    "unless --log-level says so; why it failed is told in the end.\n"
+    "end. It ends when the other end has closed its own; what stdin holds by then is\n"
+    "still sent, what comes later is not. Nothing is logged unless --log-level says\n"
+    "so; why it failed is told in the end.\n"
     "\n"
     "A NAME is that of a tunnel in ~/.config/tcp-tunnel/tunnels.conf, of which\n"
     "'tcp-tunnel up --help' tells more. Options go before what stands there.\n"
@@ -88,7 +89,8 @@ static const char description[] =
     "tunnel is told to end, and the tunnel waits for it, for 5 seconds.\n"
     "\n"
     "Exit status:\n"
-    "  0  closed by SIGINT or SIGTERM; with --stdio: all was carried, to both ends\n"
+    "  0  closed by SIGINT, SIGTERM or SIGHUP; with --stdio: all that was there when\n"
+    "     the other end closed the connection was carried, to both ends\n"
     "  1  the tunnel ended on an error\n"
     "  2  wrong usage\n"
     "\n"
@@ -107,6 +109,24 @@ check_stdio (GError **error)
     return TRUE;
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--stdio and %s exclude each other", other);
   return FALSE;
+}
+
+/* Its command would find no address. One in the config file is not left out in silence. */
+static gboolean
+check_hook (GError **error)
+{
+  if (!options.stdio || !settings_has (&options.settings, SETTING_ON_READY))
+    return TRUE;
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--stdio and %s exclude each other",
+               settings_source (&options.settings, SETTING_ON_READY));
+  return FALSE;
+}
+
+/* Whether it is HOST:PORT, perhaps with a path behind it. */
+static gboolean
+looks_like_address (const char *text)
+{
+  return g_regex_match_simple ("^([\\w.-]+|\\[[0-9a-fA-F:.]+\\]):[0-9]+(/[^?#]*)?$", text, 0, 0);
 }
 
 /* With a scheme it is a URL, if perhaps a wrong one. */
@@ -136,7 +156,11 @@ read_target (char    **args,
   config = config_load (options.config, error);
   if (config != NULL && config_read (config, settings, error))
     return TRUE;
-  if (config == NULL && g_error_matches (*error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED))
+  if (looks_like_address (args[1]))
+    g_prefix_error (error, "'%s' is no URL; did you mean %s://%s%s? And as a NAME: ", args[1],
+                    g_str_has_suffix (args[1], ":443") ? "wss" : "ws", args[1],
+                    strchr (args[1], '/') == NULL ? "/" : "");
+  else if (config == NULL && g_error_matches (*error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED))
     g_prefix_error (error, "'%s' is no URL, such as wss://example.org/, and no NAME: ", args[1]);
   return FALSE;
 }
@@ -151,7 +175,7 @@ connect_main (char ***args)
   if (!options_parse ("connect", "URL|NAME",
                       "Open a local TCP port whose connections travel to URL.", description,
                       entries, args, &error) ||
-      !check_stdio (&error) || !read_target (*args, &error))
+      !check_stdio (&error) || !read_target (*args, &error) || !check_hook (&error))
     return options_usage ("connect", error);
 
   how.json = options.json;

@@ -67,11 +67,11 @@ static const char description[] =
     "Sessions of clients that can do so are resumed, without loss, when their\n"
     "WebSocket breaks. With --resumption required no others are let in.\n"
     "\n"
-    "After SIGINT or SIGTERM no new connections are taken; those that are there may\n"
-    "go on for --drain-timeout. A second signal ends them.\n"
+    "After SIGINT, SIGTERM or SIGHUP no new connections are taken; those that are\n"
+    "there may go on for --drain-timeout. A second signal ends them.\n"
     "\n"
     "Exit status:\n"
-    "  0  closed by SIGINT or SIGTERM\n"
+    "  0  closed by SIGINT, SIGTERM or SIGHUP\n"
     "  1  could not start\n"
     "  2  wrong usage\n"
     "\n"
@@ -205,6 +205,7 @@ gateway_main (char ***args)
   g_autoptr (TcpGateway) gateway = NULL;
   g_autoptr (GMainLoop) loop = NULL;
   g_autoptr (GError) error = NULL;
+  int code;
 
   if (!options_parse ("gateway", NULL,
                       "Accept WebSockets and connect those with a valid token to a TCP service.",
@@ -218,7 +219,12 @@ gateway_main (char ***args)
   options_on_signal (on_quit, &self);
   if (!tcp_gateway_start (gateway, NULL, &error))
     return options_failure ("gateway", error);
-  view_print (stdout, "listening on %s\n", tcp_gateway_get_uri (gateway));
+  code = view_print (stdout, "listening on %s\n", tcp_gateway_get_uri (gateway));
+  if (code != 0)
+    {
+      error = options_stdout_error (code);
+      return options_failure ("gateway", error);
+    }
   notify_send ("READY=1\nSTATUS=listening on %s", tcp_gateway_get_uri (gateway));
   g_main_loop_run (loop);
   tcp_gateway_close (gateway);

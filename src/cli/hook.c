@@ -222,9 +222,7 @@ on_patience_lost (gpointer data)
   Hook *self = data;
 
   self->timeout = 0;
-  send_signal (self, SIGKILL);
-  self->silent = TRUE;
-  check_end (self);
+  hook_kill (self);
   return G_SOURCE_REMOVE;
 }
 
@@ -246,8 +244,23 @@ hook_stop (Hook *self)
   if (self->stopped)
     return;
   self->stopped = TRUE;
+  /* It has exited, and left nobody who could be told. */
+  if (self->group == 0)
+    {
+      hook_kill (self);
+      return;
+    }
   send_signal (self, SIGTERM);
   /* One that wanted to ask something at the terminal has been stopped. */
   send_signal (self, SIGCONT);
   self->timeout = g_timeout_add_seconds (PATIENCE, on_patience_lost, self);
+}
+
+/* At once, one that was told to end and may not do so. */
+void
+hook_kill (Hook *self)
+{
+  send_signal (self, SIGKILL);
+  self->silent = TRUE;
+  check_end (self);
 }

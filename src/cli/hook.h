@@ -22,6 +22,7 @@ Hook *hook_new (const char  *command,
 void hook_free (Hook *self);
 gboolean hook_is_running (Hook *self);
 void hook_stop (Hook *self);
+void hook_kill (Hook *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Hook, hook_free)
 

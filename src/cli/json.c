@@ -61,7 +61,7 @@ event_add_error (JsonBuilder  *event,
   json_builder_end_object (event);
 }
 
-void
+int
 event_end (JsonBuilder *event)
 {
   g_autoptr (JsonBuilder) builder = event;
@@ -73,5 +73,5 @@ event_end (JsonBuilder *event)
   root = json_builder_get_root (builder);
   json_generator_set_root (generator, root);
   line = json_generator_to_data (generator, NULL);
-  view_print (stdout, "%s\n", line);
+  return view_print (stdout, "%s\n", line);
 }

@@ -6,7 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* One event: begin, add members, end. The end prints it as a line of stdout. */
+/* One event: begin, add members, end. The end prints it as a line of stdout, and gives 0
+ * or the errno of what went wrong. */
 JsonBuilder *event_begin (const char *name);
 void event_add_string (JsonBuilder *event,
                        const char  *key,
@@ -16,6 +17,6 @@ void event_add_int (JsonBuilder *event,
                     gint64       value);
 void event_add_error (JsonBuilder  *event,
                       const GError *error);
-void event_end (JsonBuilder *event);
+int event_end (JsonBuilder *event);
 
 G_END_DECLS

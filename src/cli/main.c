@@ -104,6 +104,7 @@ main (int    argc,
 {
   g_auto (GStrv) args = token_take_argv (argc, argv);
 
+  process_open_standard_files ();
   /* Only the character set: numbers and messages stay as documented. */
   setlocale (LC_CTYPE, "");
   process_raise_file_limit ();

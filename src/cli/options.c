@@ -275,11 +275,30 @@ options_failure (const char   *command,
   return EXIT_FAILED;
 }
 
+/* For what view_print() gives. */
+GError *
+options_stdout_error (int code)
+{
+  return g_error_new (G_IO_ERROR, g_io_error_from_errno (code), "cannot write to stdout: %s",
+                      g_strerror (code));
+}
+
 typedef struct
 {
   GSourceFunc func;
   gpointer data;
 } SignalHandler;
+
+static const int end_signals[] = { SIGINT, SIGTERM, SIGHUP };
+
+/* As nohup(1) has it. */
+static gboolean
+is_ignored (int number)
+{
+  struct sigaction action;
+
+  return sigaction (number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
 
 /* Closing in order may take a moment; a further signal ends the process at
  * once, by the default of the system. */
@@ -290,16 +309,18 @@ on_signal (gpointer data)
 
   if (handler->func (handler->data) == G_SOURCE_CONTINUE)
     return G_SOURCE_CONTINUE;
-  signal (SIGINT, SIG_DFL);
-  signal (SIGTERM, SIG_DFL);
+  for (guint i = 0; i < G_N_ELEMENTS (end_signals); i++)
+    if (!is_ignored (end_signals[i]))
+      signal (end_signals[i], SIG_DFL);
   return G_SOURCE_REMOVE;
 }
 
 /**
  * options_on_signal:
  *
- * Calls @func in the main loop at the first SIGINT or SIGTERM, and at those that
- * follow for as long as it returns %G_SOURCE_CONTINUE.
+ * Calls @func in the main loop at the first SIGINT, SIGTERM or SIGHUP, and at those
+ * that follow for as long as it returns %G_SOURCE_CONTINUE. A SIGHUP that is ignored
+ * stays so.
  */
 void
 options_on_signal (GSourceFunc func,
@@ -307,8 +328,8 @@ options_on_signal (GSourceFunc func,
 {
   SignalHandler handler = { func, data };
 
-  g_unix_signal_add_full (G_PRIORITY_DEFAULT, SIGINT, on_signal,
-                          g_memdup2 (&handler, sizeof handler), g_free);
-  g_unix_signal_add_full (G_PRIORITY_DEFAULT, SIGTERM, on_signal,
-                          g_memdup2 (&handler, sizeof handler), g_free);
+  for (guint i = 0; i < G_N_ELEMENTS (end_signals); i++)
+    if (end_signals[i] != SIGHUP || !is_ignored (SIGHUP))
+      g_unix_signal_add_full (G_PRIORITY_DEFAULT, end_signals[i], on_signal,
+                              g_memdup2 (&handler, sizeof handler), g_free);
 }

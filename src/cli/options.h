@@ -47,6 +47,7 @@ int options_usage (const char   *command,
                    const GError *error);
 int options_failure (const char   *command,
                      const GError *error);
+GError *options_stdout_error (int code);
 void options_on_signal (GSourceFunc func,
                         gpointer    data);
 

@@ -2,6 +2,7 @@
 
 #include "cli/process.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -9,6 +10,21 @@
 #include "cli/token.h"
 
 static struct rlimit usual_limit;
+
+/**
+ * process_open_standard_files:
+ *
+ * A standard file that is closed would be the next one to be opened, and a socket
+ * be taken for stdin. Then stdin has nothing in it, and what is written to stdout
+ * or stderr fails as before.
+ */
+void
+process_open_standard_files (void)
+{
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl (fd, F_GETFD) < 0 && open ("/dev/null", O_RDONLY) < 0)
+      return;
+}
 
 /**
  * process_raise_file_limit:

@@ -6,6 +6,7 @@
 
 G_BEGIN_DECLS
 
+void process_open_standard_files (void);
 void process_raise_file_limit (void);
 GSubprocessLauncher *process_launcher (GSubprocessFlags flags,
                                        gboolean         own_group);

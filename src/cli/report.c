@@ -18,6 +18,9 @@ struct _Report
   char *name; /* NULL for none */
   gboolean prefixed;
   gboolean json;
+  ReportFunc broken;
+  gpointer data;
+  gboolean is_broken; /* stdout, which is told once */
   gboolean listening; /* from the first line on */
   guint timeout;
   guint64 reported; /* the sum of what only grows, at the last statistics event */
@@ -35,6 +38,17 @@ begin (Report     *self,
   return event;
 }
 
+/* Who reads it would wait for ever for what cannot be written. */
+static void
+check_written (Report *self,
+               int     code)
+{
+  if (code == 0 || self->is_broken)
+    return;
+  self->is_broken = TRUE;
+  self->broken (code, self->data);
+}
+
 static void
 report_state (Report         *self,
               TcpTunnelState  state)
@@ -42,7 +56,7 @@ report_state (Report         *self,
   JsonBuilder *event = begin (self, "state-changed");
 
   event_add_string (event, "state", status_state_name (state));
-  event_end (event);
+  check_written (self, event_end (event));
 }
 
 /* The first line is that of the port, whatever comes before it. */
@@ -70,7 +84,7 @@ on_connection_opened (TcpTunnel      *tunnel,
 
       event_add_string (event, "peer", text);
     }
-  event_end (event);
+  check_written (self, event_end (event));
 }
 
 static void
@@ -83,7 +97,7 @@ on_connection_closed (TcpTunnel *tunnel,
 
   event_add_int (event, "id", id);
   event_add_error (event, error);
-  event_end (event);
+  check_written (self, event_end (event));
 }
 
 static void
@@ -121,7 +135,7 @@ report_statistics (gpointer data)
   event_add_int (event, "receive_window", tcp_tunnel_get_receive_window (self->tunnel));
   event_add_int (event, "send_window", tcp_tunnel_get_send_window (self->tunnel));
   event_add_int (event, "round_trip_us", tcp_tunnel_get_round_trip (self->tunnel));
-  event_end (event);
+  check_written (self, event_end (event));
   return G_SOURCE_CONTINUE;
 }
 
@@ -129,12 +143,15 @@ report_statistics (gpointer data)
  * report_new:
  * @name: (nullable): what events call the tunnel
  * @prefixed: whether lines begin with the name, too
+ * @broken: called if stdout cannot be written to
  */
 Report *
 report_new (TcpTunnel  *tunnel,
             const char *name,
             gboolean    prefixed,
-            gboolean    json)
+            gboolean    json,
+            ReportFunc  broken,
+            gpointer    data)
 {
   Report *self = g_new0 (Report, 1);
 
@@ -142,6 +159,8 @@ report_new (TcpTunnel  *tunnel,
   self->name = g_strdup (name);
   self->prefixed = prefixed;
   self->json = json;
+  self->broken = broken;
+  self->data = data;
   if (json)
     {
       g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), self);
@@ -192,16 +211,16 @@ report_listening (Report *self)
     {
       JsonBuilder *event = begin (self, "listening");
 
+      self->timeout = g_timeout_add_seconds (STATISTICS_INTERVAL, report_statistics, self);
       event_add_string (event, "address", text);
       if (tcp_tunnel_get_local_address (self->tunnel) != NULL)
         add_port (event, tcp_tunnel_get_local_address (self->tunnel));
-      event_end (event);
+      check_written (self, event_end (event));
       report_state (self, tcp_tunnel_get_state (self->tunnel));
-      self->timeout = g_timeout_add_seconds (STATISTICS_INTERVAL, report_statistics, self);
       return;
     }
-  view_print (stdout, "%s%slistening on %s\n", self->prefixed ? self->name : "",
-              self->prefixed ? ": " : "", text);
+  check_written (self, view_print (stdout, "%s%slistening on %s\n", self->prefixed ? self->name : "",
+                                   self->prefixed ? ": " : "", text));
 }
 
 void
@@ -214,7 +233,7 @@ report_failed (Report       *self,
     return;
   event = begin (self, "failed");
   event_add_error (event, error);
-  event_end (event);
+  check_written (self, event_end (event));
 }
 
 /* The last event of a tunnel that has listened. */
@@ -229,5 +248,5 @@ report_closed (Report *self)
     return;
   event = begin (self, "closed");
   add_statistics (self, event);
-  event_end (event);
+  check_written (self, event_end (event));
 }

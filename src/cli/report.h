@@ -9,10 +9,16 @@ G_BEGIN_DECLS
 /* What goes to stdout about a tunnel: lines, or events in JSON. */
 typedef struct _Report Report;
 
+/* Called once, with the errno, if stdout cannot be written to. */
+typedef void (*ReportFunc) (int      code,
+                            gpointer data);
+
 Report *report_new (TcpTunnel  *tunnel,
                     const char *name,
                     gboolean    prefixed,
-                    gboolean    json);
+                    gboolean    json,
+                    ReportFunc  broken,
+                    gpointer    data);
 void report_free (Report *self);
 void report_listening (Report *self);
 void report_failed (Report       *self,

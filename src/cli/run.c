@@ -27,6 +27,8 @@ struct _Run
   RunPhase phase;
   gboolean dialled; /* the tunnel itself was started */
   guint calls; /* asynchronous ones that are under way */
+  gboolean stopped; /* from outside */
+  gboolean asking; /* one of them is that of the token command */
   int exit_status;
 };
 
@@ -68,19 +70,37 @@ end (Run *self)
   finish (self);
 }
 
+/* A line NAME:TOKEN of a gateway's token file is a valid token, but hardly the one that
+ * was meant. */
+static void
+hint_at_token (Run          *self,
+               const GError *error)
+{
+  if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED) &&
+      self->token != NULL && strchr (self->token, ':') != NULL)
+    options_say (self->shared->options.command, spoken_name (self),
+                 "there is a colon in the token: of a line NAME:TOKEN for a gateway, the tunnel needs the TOKEN alone");
+}
+
 /* Says why, unless the log has just done so. */
 static void
 fail (Run          *self,
       const GError *error,
       gboolean      logged)
 {
+  gboolean misconfigured = self->settings->place != NULL &&
+                           g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+
   g_clear_pointer (&self->status, status_free);
   report_failed (self->report, error);
-  self->exit_status = EXIT_FAILED;
-  if (self->shared->options.several)
+  self->exit_status = misconfigured ? EXIT_USAGE : EXIT_FAILED;
+  if (misconfigured)
+    options_say (self->shared->options.command, self->settings->place, error->message);
+  else if (self->shared->options.several)
     options_say (self->shared->options.command, self->settings->name, error->message);
   else if (!logged)
     self->exit_status = options_failure (self->shared->options.command, error);
+  hint_at_token (self, error);
   end (self);
 }
 
@@ -89,7 +109,23 @@ on_failed (TcpTunnel *tunnel,
            GError    *error,
            Run       *self)
 {
+  /* It was to end anyway, and only waits for its command. */
+  if (self->phase >= RUN_ENDING)
+    return;
   fail (self, error, tcp_tunnel_get_log_level (tunnel) >= TCP_TUNNEL_LOG_LEVEL_ERROR);
+}
+
+static void
+on_stdout_broken (int      code,
+                  gpointer data)
+{
+  Run *self = data;
+  g_autoptr (GError) error = NULL;
+
+  if (self->phase >= RUN_ENDING)
+    return;
+  error = options_stdout_error (code);
+  fail (self, error, FALSE);
 }
 
 static void
@@ -161,6 +197,8 @@ on_started (GObject      *object,
     stdio_begin (self->stdio);
   else
     report_listening (self->report);
+  if (self->phase >= RUN_ENDING)
+    return;
   start_hook (self);
   enter (self, RUN_READY);
 }
@@ -176,14 +214,17 @@ start_tunnel (Run *self)
 
 /* Another one than that the gateway has just refused, or none. */
 static void
-replace_token (Run  *self,
-               char *token)
+replace_token (Run        *self,
+               const char *token)
 {
-  if (g_strcmp0 (token, self->token) == 0)
-    g_clear_pointer (&token, g_free);
-  tcp_tunnel_set_token (self->tunnel, token);
-  g_free (self->token);
-  self->token = token;
+  gboolean is_new = token != NULL && strcmp (token, self->token) != 0;
+
+  tcp_tunnel_set_token (self->tunnel, is_new ? token : NULL);
+  if (is_new)
+    {
+      g_free (self->token);
+      self->token = g_strdup (token);
+    }
 }
 
 static void
@@ -196,6 +237,8 @@ on_token (GObject      *object,
   g_autofree char *token = token_command_finish (result, &error);
 
   self->calls--;
+  self->asking = FALSE;
+  view_release ();
   if (self->phase == RUN_ENDING)
     {
       finish (self);
@@ -204,7 +247,7 @@ on_token (GObject      *object,
     {
       if (token == NULL)
         options_say (self->shared->options.command, spoken_name (self), error->message);
-      replace_token (self, g_steal_pointer (&token));
+      replace_token (self, token);
     }
   else if (token == NULL)
     {
@@ -221,21 +264,43 @@ static void
 call_token_command (Run *self)
 {
   self->calls++;
+  self->asking = TRUE;
+  view_hold ();
   token_command_async (self->settings->values[SETTING_TOKEN_COMMAND],
                        settings_source (self->settings, SETTING_TOKEN_COMMAND), self->cancellable,
                        on_token, self);
 }
 
-/* The gateway refused the token. One that expires may have been replaced in its
- * file meanwhile; without another the tunnel gives up. */
+/* One that expires may have been replaced in its file meanwhile. A pipe was emptied
+ * at the start, and to wait for another one in it would hold up all else. */
+static void
+read_token_again (Run *self)
+{
+  const char *source = settings_source (self->settings, SETTING_TOKEN_FILE);
+  const char *file = self->settings->values[SETTING_TOKEN_FILE];
+  g_autoptr (GError) error = NULL;
+  g_autofree char *token = NULL;
+
+  if (g_file_test (file, G_FILE_TEST_EXISTS) && !g_file_test (file, G_FILE_TEST_IS_REGULAR))
+    g_set_error (&error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
+                 "%s: %s is not read again, as it is no regular file", source, file);
+  else
+    token = settings_read_token (self->settings, &error);
+  if (error != NULL)
+    options_say (self->shared->options.command, spoken_name (self), error->message);
+  replace_token (self, token);
+}
+
+/* The gateway refused the token; without another the tunnel gives up. Each of several
+ * connections may be refused while the command runs for the first of them. */
 static void
 on_token_required (TcpTunnel *tunnel,
                    Run       *self)
 {
-  if (settings_has (self->settings, SETTING_TOKEN_COMMAND))
+  if (settings_has (self->settings, SETTING_TOKEN_FILE))
+    read_token_again (self);
+  else if (!self->asking)
     call_token_command (self);
-  else
-    replace_token (self, settings_read_token (self->settings, NULL));
 }
 
 static void
@@ -279,7 +344,8 @@ run_new (const Settings   *settings,
   self->shared = shared;
   self->token = g_steal_pointer (&token);
   self->cancellable = g_cancellable_new ();
-  self->report = report_new (tunnel, settings->name, shared->options.several, shared->options.json);
+  self->report = report_new (tunnel, settings->name, shared->options.several, shared->options.json,
+                             on_stdout_broken, self);
   g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), self);
   g_signal_connect (tunnel, "failed", G_CALLBACK (on_failed), self);
   if (settings_has (settings, SETTING_TOKEN_FILE) || settings_has (settings, SETTING_TOKEN_COMMAND))
@@ -342,15 +408,24 @@ run_start (Run *self)
 /**
  * run_stop:
  *
- * Closes the tunnel, after the command of `--on-ready` if that still runs.
+ * Closes the tunnel, after the command of `--on-ready` if that still runs. Called
+ * again it does not wait for the command any more, but kills it.
+ *
+ * Returns: whether it waits
  */
-void
+gboolean
 run_stop (Run *self)
 {
+  gboolean again = self->stopped;
+
+  self->stopped = TRUE;
   /* Which was not through. */
   if (self->stdio != NULL && self->phase < RUN_ENDING)
     self->exit_status = EXIT_FAILED;
+  if (again && self->hook != NULL && hook_is_running (self->hook))
+    hook_kill (self->hook);
   end (self);
+  return !again && self->hook != NULL && hook_is_running (self->hook);
 }
 
 RunPhase

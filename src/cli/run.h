@@ -41,7 +41,7 @@ Run *run_new (const Settings   *settings,
               GError          **error);
 void run_free (Run *self);
 void run_start (Run *self);
-void run_stop (Run *self);
+gboolean run_stop (Run *self);
 
 RunPhase run_get_phase (Run *self);
 int run_get_exit_status (Run *self);

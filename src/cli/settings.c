@@ -2,6 +2,8 @@
 
 #include "cli/settings.h"
 
+#include <string.h>
+
 #include "cli/options.h"
 #include "cli/token.h"
 
@@ -58,6 +60,7 @@ settings_free (Settings *self)
     }
   g_strfreev (self->headers);
   g_free (self->name);
+  g_free (self->place);
   g_free (self);
 }
 
@@ -141,6 +144,25 @@ settings_read_log_level (const Settings     *self,
   return TRUE;
 }
 
+/* None of them is repeated: a forgotten colon may have a secret behind it. */
+static gboolean
+check_headers (const Settings  *self,
+               GError         **error)
+{
+  for (char **header = self->headers; header != NULL && *header != NULL; header++)
+    {
+      gsize length = strcspn (*header, ": \t");
+
+      if (length == 0 || (*header)[length] != ':')
+        {
+          g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s must be 'NAME: VALUE', but number %u is not",
+                       settings_source (self, SETTING_HEADERS), (guint) (header - self->headers) + 1);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
 /* Each of them would do. */
 static gboolean
 check_token_sources (const Settings  *self,
@@ -177,17 +199,23 @@ settings_read_token (const Settings  *self,
 {
   const char *file = self->values[SETTING_TOKEN_FILE];
   const char *token = self->values[SETTING_TOKEN];
+  const char *variable = g_getenv (TOKEN_VARIABLE);
 
   if (file != NULL)
     return token_read_file (settings_source (self, SETTING_TOKEN_FILE), file, error);
   if (token != NULL)
     return token_check (token, settings_source (self, SETTING_TOKEN), error);
-  if (self->name == NULL || g_getenv (TOKEN_VARIABLE) != NULL)
-    return token_load (NULL, NULL, error);
+  if (variable != NULL)
+    return token_check (variable, TOKEN_VARIABLE, error);
 
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-               "%s: a token is needed: give token-file or token-command in [%s], or set %s",
-               self->name, self->name, TOKEN_VARIABLE);
+  if (self->name == NULL)
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                 "a token is needed: give --token-file FILE, --token-command CMD or --token TOKEN, or set %s",
+                 TOKEN_VARIABLE);
+  else
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                 "%s: a token is needed: give token-file or token-command in [%s], or set %s",
+                 self->name, self->name, TOKEN_VARIABLE);
   return NULL;
 }
 
@@ -213,7 +241,7 @@ settings_create_tunnel (const Settings  *self,
       !read_uint (self, SETTING_MAX_RECONNECT_ATTEMPTS, tunnel, error) ||
       !read_uint (self, SETTING_RECONNECT_DELAY, tunnel, error) ||
       !read_uint (self, SETTING_MAX_RECONNECT_DELAY, tunnel, error) ||
-      !read_tls (self, tunnel, error) || !settings_read_log_level (self, &level, error))
+      !check_headers (self, error) || !read_tls (self, tunnel, error) || !settings_read_log_level (self, &level, error))
     return NULL;
 
   tcp_tunnel_set_mode (tunnel, mode);

@@ -30,6 +30,7 @@ typedef enum
 typedef struct
 {
   char *name;                /* in the config file, NULL for one that is not from there */
+  char *place;               /* the file and the group, NULL for one that is not from there */
   char *values[N_SETTINGS];  /* NULL where nothing is said; all but SETTING_HEADERS */
   char **headers;            /* SETTING_HEADERS */
   char *sources[N_SETTINGS]; /* where it stands in a file, NULL for the command line */

@@ -5,11 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gunixsocketaddress.h>
-#include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum
@@ -43,7 +44,6 @@ struct _Stdio
   gboolean opened;
   gboolean closed;
   GError *closed_error;
-  guint hangup_id;
 };
 
 /* The threads keep it, as one that waits for stdin is not waited for. */
@@ -271,24 +271,6 @@ on_closed (TcpTunnel    *tunnel,
   stdio_judge (self);
 }
 
-/* ssh ends its ProxyCommand so, and nothing is to be left in the directory of temporary
- * files. */
-static gboolean
-on_hang_up (gpointer data)
-{
-  raise (SIGTERM);
-  return G_SOURCE_CONTINUE;
-}
-
-static void
-watch_hang_up (Stdio *self)
-{
-  struct sigaction action;
-
-  if (sigaction (SIGHUP, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-    self->hangup_id = g_unix_signal_add (SIGHUP, on_hang_up, self);
-}
-
 static void
 remove_directory (Stdio *self)
 {
@@ -297,6 +279,29 @@ remove_directory (Stdio *self)
   g_unlink (self->path);
   g_rmdir (self->directory);
   g_clear_pointer (&self->directory, g_free);
+}
+
+/* The path of a socket has to be short. */
+static gboolean
+make_directory (Stdio   *self,
+                GError **error)
+{
+  const char *name = "tcp-tunnel-XXXXXX/socket";
+  gsize most = sizeof ((struct sockaddr_un *) NULL)->sun_path - strlen (name) - 2;
+  const char *parent = strlen (g_get_tmp_dir ()) <= most ? g_get_tmp_dir () : "/tmp";
+  g_autofree char *directory = g_build_filename (parent, "tcp-tunnel-XXXXXX", NULL);
+
+  if (g_mkdtemp (directory) == NULL)
+    {
+      int code = errno;
+
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "cannot create the directory %s: %s", directory,
+                   g_strerror (code));
+      return FALSE;
+    }
+  self->path = g_build_filename (directory, "socket", NULL);
+  self->directory = g_steal_pointer (&directory);
+  return TRUE;
 }
 
 /* What else might be written to stdout is not to get between the data. */
@@ -331,16 +336,12 @@ stdio_new (TcpTunnel  *tunnel,
   self->down.to = -1;
   if (!take_stdout (self, error))
     return NULL;
-  self->directory = g_dir_make_tmp ("tcp-tunnel-XXXXXX", error);
-  if (self->directory == NULL)
+  if (!make_directory (self, error))
     return NULL;
-
-  self->path = g_build_filename (self->directory, "socket", NULL);
   tcp_tunnel_set_socket_path (tunnel, self->path);
   g_signal_connect (tunnel, "connection-opened", G_CALLBACK (on_opened), self);
   g_signal_connect (tunnel, "connection-closed", G_CALLBACK (on_closed), self);
   signal (SIGPIPE, SIG_IGN);
-  watch_hang_up (self);
   return g_steal_pointer (&self);
 }
 
@@ -382,7 +383,6 @@ stdio_free (Stdio *self)
   self->func = NULL;
   g_signal_handlers_disconnect_by_data (self->tunnel, self);
   g_clear_object (&self->tunnel);
-  g_clear_handle_id (&self->hangup_id, g_source_remove);
   remove_directory (self);
   stdio_unref (self);
 }

@@ -93,11 +93,12 @@ static gboolean
 on_quit (gpointer data)
 {
   Supervisor *self = data;
+  gboolean waits = FALSE;
 
   notify_send ("STOPPING=1");
   for (guint i = 0; i < self->runs->len; i++)
-    run_stop (self->runs->pdata[i]);
-  return G_SOURCE_REMOVE;
+    waits |= run_stop (self->runs->pdata[i]);
+  return waits ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
 static gboolean

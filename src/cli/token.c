@@ -2,7 +2,13 @@
 
 #include "cli/token.h"
 
+#include <gio/gio.h>
 #include <string.h>
+
+enum
+{
+  MAX_FILE_SIZE = 64 * 1024, /* bytes */
+};
 
 /**
  * token_take_argv:
@@ -62,8 +68,11 @@ token_check (const char  *text,
   for (gsize i = 0; i < length; i++)
     if (!g_ascii_isgraph (token[i]))
       {
+        gboolean is_list = strchr (token, '\n') != NULL && strchr (token, ':') != NULL;
+
         g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                     "%s: a token is one line of printable ASCII without spaces", source);
+                     "%s: a token is one line of printable ASCII without spaces%s", source,
+                     is_list ? "; is this the token file of a gateway?" : "");
         return NULL;
       }
   return g_steal_pointer (&token);
@@ -78,17 +87,27 @@ token_read_file (const char  *source,
                  const char  *file,
                  GError     **error)
 {
-  g_autofree char *text = NULL;
   g_autofree char *name = g_strdup_printf ("%s %s", source, file);
+  g_autoptr (GFile) where = g_file_new_for_path (file);
   g_autoptr (GError) local_error = NULL;
+  g_autoptr (GFileInputStream) stream = g_file_read (where, NULL, &local_error);
+  char text[MAX_FILE_SIZE + 1];
   gsize length;
 
-  if (!g_file_get_contents (file, &text, &length, &local_error))
+  if (stream == NULL || !g_input_stream_read_all (G_INPUT_STREAM (stream), text, sizeof text,
+                                                  &length, NULL, &local_error))
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: %s", source,
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: %s", name,
                    local_error->message);
       return NULL;
     }
+  if (length > MAX_FILE_SIZE)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s has more than %d bytes",
+                   name, MAX_FILE_SIZE);
+      return NULL;
+    }
+  text[length] = '\0';
   if (strlen (text) != length)
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s is not a text file", name);

@@ -47,7 +47,7 @@ static const char description[] =
     "the config file is. It may hold a token only if nobody else can read it.\n"
     "\n"
     "Exit status:\n"
-    "  0  closed by SIGINT or SIGTERM, and no tunnel had ended before\n"
+    "  0  closed by SIGINT, SIGTERM or SIGHUP, and no tunnel had ended before\n"
     "  1  a tunnel ended on an error\n"
     "  2  wrong usage, or a wrong config file\n";
 

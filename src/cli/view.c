@@ -2,6 +2,8 @@
 
 #include "cli/view.h"
 
+#include <errno.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@ static struct
   GMutex mutex;
   FILE *stream; /* where the live lines are, NULL without them */
   GQueue rows;
+  guint held; /* by how many */
   guint drawn; /* how many lines of them are on the terminal */
 } view;
 
@@ -101,7 +104,7 @@ draw (void)
   g_autoptr (GString) text = NULL;
   guint most;
 
-  if (view.stream == NULL || view.rows.length == 0)
+  if (view.stream == NULL || view.rows.length == 0 || view.held > 0)
     return;
 
   text = g_string_new (NULL);
@@ -134,25 +137,54 @@ view_end (void)
 }
 
 /**
+ * view_hold:
+ *
+ * Shows no live lines until view_release(), so that another program can ask
+ * something at the terminal.
+ */
+void
+view_hold (void)
+{
+  g_mutex_lock (&view.mutex);
+  erase ();
+  view.held++;
+  g_mutex_unlock (&view.mutex);
+}
+
+void
+view_release (void)
+{
+  g_mutex_lock (&view.mutex);
+  view.held--;
+  draw ();
+  g_mutex_unlock (&view.mutex);
+}
+
+/**
  * view_print:
  *
  * Prints whole lines, above the live lines if there are any.
+ *
+ * Returns: 0, or the errno of what went wrong
  */
-void
+int
 view_print (FILE       *stream,
             const char *format,
             ...)
 {
   va_list args;
+  int code;
 
   g_mutex_lock (&view.mutex);
   erase ();
   va_start (args, format);
-  vfprintf (stream, format, args);
+  code = vfprintf (stream, format, args) < 0 ? errno : 0;
   va_end (args);
-  fflush (stream);
+  if (fflush (stream) != 0)
+    code = errno;
   draw ();
   g_mutex_unlock (&view.mutex);
+  return code;
 }
 
 static gsize
@@ -186,6 +218,21 @@ fit (const char *text,
   return end - text;
 }
 
+/* The bytes of the fields that fit as a whole, with two spaces between them: half a
+ * number would be another number. */
+static int
+fit_fields (const char *text,
+            gsize       columns)
+{
+  int length = fit (text, &columns);
+
+  if (text[length] == '\0')
+    return length;
+  while (length > 0 && strncmp (text + length, "  ", 2) != 0)
+    length--;
+  return length;
+}
+
 ViewRow *
 view_row_new (void)
 {
@@ -215,7 +262,8 @@ view_row_free (ViewRow *self)
  * @before: how the line begins
  * @style: of @lead
  * @lead: how it goes on
- * @rest: how it ends
+ * @rest: how it ends, in fields with two spaces between them, of which those that
+ *   do not fit are left out
  *
  * Replaces the line. Called again with the same text it does nothing, unless the
  * terminal has another width by now.
@@ -240,7 +288,7 @@ view_row_set (ViewRow    *self,
   columns = terminal_size ().ws_col - 1;
   n_before = fit (before, &columns);
   n_lead = fit (lead, &columns);
-  n_rest = fit (rest, &columns);
+  n_rest = fit_fields (rest, columns);
   if (style != VIEW_PLAIN)
     {
       on = view_style (view.stream, style);

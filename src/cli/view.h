@@ -31,9 +31,11 @@ gboolean view_is_unicode (void);
 gsize view_width (const char *text);
 const char *view_style (FILE      *stream,
                         ViewStyle  style);
-void view_print (FILE       *stream,
-                 const char *format,
-                 ...) G_GNUC_PRINTF (2, 3);
+void view_hold (void);
+void view_release (void);
+int view_print (FILE       *stream,
+                const char *format,
+                ...) G_GNUC_PRINTF (2, 3);
 
 ViewRow *view_row_new (void);
 void view_row_free (ViewRow *self);

@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
 import threading
@@ -39,9 +40,9 @@ def skip(test, reason):
     test.skipTest(reason)
 
 
-def run(*args, **extra):
+def run(*args, cwd=None, **extra):
     """Runs the command to its end; gives (status, stdout, stderr)."""
-    done = subprocess.run([BINARY, *args], env=environment(**extra), stdin=subprocess.DEVNULL,
+    done = subprocess.run([BINARY, *args], env=environment(**extra), cwd=cwd, stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=DEADLINE)
     return done.returncode, done.stdout, done.stderr
 
@@ -50,8 +51,8 @@ class Command:
     """The command while it runs. Lines of stdout and stderr come as they are
     written; all of them are kept in `output`."""
 
-    def __init__(self, *args, **extra):
-        self.process = subprocess.Popen([BINARY, *args], env=environment(**extra),
+    def __init__(self, *args, cwd=None, **extra):
+        self.process = subprocess.Popen([BINARY, *args], env=environment(**extra), cwd=cwd,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True)
         self.stdout = queue.Queue()
@@ -122,6 +123,13 @@ def listening_as(command, names):
     if sorted(addresses) != sorted(names):
         raise AssertionError(f'{names} were to listen, not {sorted(addresses)}')
     return addresses
+
+
+def until_told(then=''):
+    """A command that says when it is there and when it was told to end, by SIGTERM."""
+    return (f"exec {sys.executable} -c '"
+            'import signal; term = [signal.SIGTERM]; signal.pthread_sigmask(signal.SIG_BLOCK, term); '
+            f'print("here", flush=True); signal.sigwait(term); print("bye", flush=True); {then}\'')
 
 
 class Config:

@@ -12,8 +12,8 @@ import tempfile
 import threading
 import unittest
 
-from support import (Command, Relay, Service, TOKEN, dial, exchange, gateway, listening, noise, receive,
-                     run, skip)
+from support import (BINARY, DEADLINE, Command, Relay, Service, TOKEN, dial, environment, exchange, gateway,
+                     listening, noise, receive, run, skip)
 
 FAILED = 1
 USAGE = 2
@@ -74,6 +74,10 @@ class Usage(unittest.TestCase):
         self.check(['connect', 'ws://not a url', '--token', TOKEN], 'URL', 'not valid')
         self.check(['connect', 'example.org', '--token', TOKEN], "'example.org' is no URL", 'no NAME',
                    '/nonexistent/tcp-tunnel/tunnels.conf')
+        for address, url in (('localhost:8080', 'ws://localhost:8080/'), ('[::1]:80', 'ws://[::1]:80/'),
+                             ('example.org:443', 'wss://example.org:443/'), ('127.0.0.1:1/t', 'ws://127.0.0.1:1/t')):
+            self.check(['connect', address, '--token', TOKEN], f"'{address}' is no URL; did you mean {url}?",
+                       '/nonexistent/tcp-tunnel/tunnels.conf')
 
     def test_values(self):
         self.check(self.connect('--mode', 'tripled'), "'tripled'", 'singleton', 'multiplexed')
@@ -83,7 +87,10 @@ class Usage(unittest.TestCase):
         self.check(self.connect('--max-reconnect-attempts', 'many'), "'many'")
         self.check(self.connect('--max-reconnect-delay', '1s'), "'1s'")
         self.check(self.connect('--frobnicate'), '--frobnicate')
-        self.check(self.connect('--header', 'no colon'), 'header', 'Name: value')
+        # A secret with a colon forgotten is not repeated.
+        for wrong in (TOKEN, f'Authorization {TOKEN}', f'Key {TOKEN}: 1', f': {TOKEN}', ''):
+            self.check(self.connect('--header', 'X-One: 1', '--header', wrong),
+                       "--header must be 'NAME: VALUE', but number 2 is not")
         self.check(self.connect('--ca', '/nonexistent/ca.pem'), '/nonexistent/ca.pem')
         self.check(['demo', '--size', '0'], '--size', "'0'")
 
@@ -118,18 +125,19 @@ class Usage(unittest.TestCase):
                     stream.write(text)
                 return ['connect', self.URL, '--token-file', path]
 
-            self.check(['connect', self.URL], '--token-file', '--token', 'TCP_TUNNEL_TOKEN')
+            self.check(['connect', self.URL], '--token-file', '--token-command', '--token ', 'TCP_TUNNEL_TOKEN')
             self.check([*file(TOKEN), '--token', TOKEN], '--token', '--token-file', 'exclude')
             self.check(file(''), 'no token')
             self.check(file('\n'), 'no token')
-            self.check(file(f'{TOKEN}\r\nX-Other: 1\n'), 'one line')
+            self.check(file(f'{TOKEN}\r\n{TOKEN}\n'), 'one line of printable ASCII without spaces\n')
+            self.check(file(f'# names\nalice:{TOKEN}\n'), 'one line', 'the token file of a gateway?')
             self.check(['connect', self.URL], 'TCP_TUNNEL_TOKEN', TCP_TUNNEL_TOKEN='')
             self.check(['connect', self.URL, '--token-file', directory + '/none'], '/none')
 
     def test_gateway(self):
         target = ['gateway', '--target', '127.0.0.1:1']
         self.check(['gateway', '--token', TOKEN], '--target')
-        self.check([*target], '--token-file')
+        self.check([*target], '--token-file FILE or --token TOKEN')
         self.check([*target, '--token', TOKEN, '--tls-cert', 'a'], '--tls-key')
         self.check([*target, '--token', TOKEN, '--tls-cert', '/none', '--tls-key', '/none'], '/none')
         self.check([*target, '--token', TOKEN, '--session-timeout', 'x'], '--session-timeout', "'x'")
@@ -396,6 +404,11 @@ class Failure(unittest.TestCase):
         with dial(listening(tunnel)):
             self.check(tunnel, '401', self.url)
 
+    def test_tls_to_a_gateway_without(self):
+        self.url = self.url.replace('ws:', 'wss:')
+        self.check(self.connect('--mode', 'multiplexed'), self.url, 'try ws://')
+        self.server.error_line('began with TLS.* begins with ws://$')
+
     def test_said_once(self):
         tunnel = self.connect('--log-level', 'error', token='wrong-' + TOKEN)
         with dial(listening(tunnel)):
@@ -424,6 +437,56 @@ class Failure(unittest.TestCase):
             tunnel = self.connect('--token-file', file.name)
             with dial(listening(tunnel)):
                 self.check(tunnel, '401', self.url)
+            self.assertNotIn('colon', ''.join(tunnel.output))
+
+            # What is for a gateway.
+            write('alice:' + TOKEN)
+            tunnel = self.connect('--token-file', file.name)
+            with dial(listening(tunnel)):
+                self.check(tunnel, '401', self.url)
+            self.assertRegex(''.join(tunnel.output), '(?m)^tcp-tunnel connect: there is a colon in the token: ')
+
+    def test_token_from_a_pipe(self):
+        """It is read once: another would not come."""
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, 'token')
+            os.mkfifo(path)
+            tunnel = self.connect('--token-file', path)
+            with open(path, 'w', encoding='utf-8') as file:
+                file.write('expired')
+            with dial(listening(tunnel)):
+                tunnel.error_line(f'--token-file: {path} is not read again')
+                self.check(tunnel, '401', self.url)
+
+    def test_stdout_is_broken(self):
+        """The first line is promised, as are the events."""
+        def start(*args, **kwargs):
+            process = subprocess.Popen([BINARY, *args], env=environment(TCP_TUNNEL_TOKEN=TOKEN),
+                                       stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **kwargs)
+            self.addCleanup(process.stderr.close)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            return process
+
+        def check(process, reason):
+            _, said = process.communicate(timeout=DEADLINE)
+            self.assertEqual(process.returncode, FAILED, said)
+            self.assertIn(f'cannot write to stdout: {reason}', said)
+
+        for args in (('connect', self.url), ('connect', self.url, '--json'), ('gateway', '--target', '127.0.0.1:1')):
+            with open('/dev/full', 'wb') as full:
+                check(start(*args, stdout=full), 'No space left on device')
+
+        reader, writer = os.pipe()
+        tunnel = start('connect', self.url, '--json', stdout=writer)
+        os.close(writer)
+        with open(reader, encoding='utf-8') as file:
+            port = json.loads(file.readline())['port']
+        try:
+            dial(('127.0.0.1', port)).close()
+        except ConnectionRefusedError:
+            pass  # the second line has told already
+        check(tunnel, 'Broken pipe')
 
     def test_port_in_use(self):
         with socket.create_server(('127.0.0.1', 0)) as taken:
@@ -534,7 +597,7 @@ class Drain(unittest.TestCase):
     def test_finishes(self):
         server, connection = self.start('--drain-timeout', '600')
         server.process.send_signal(signal.SIGTERM)
-        server.error_line('no new connections')
+        server.error_line('no new connections are taken; 1 may go on for 600000 ms$')
         self.assertTrue(exchange(connection, noise(1 << 20, 2)))
         self.assertIsNone(server.process.poll())
         connection.close()
@@ -552,6 +615,13 @@ class Drain(unittest.TestCase):
         server, connection = self.start('--drain-timeout', '1')
         self.assertEqual(server.stop(), 0)
         self.check_cut(connection)
+        server.error_line(' 1 connection did not end in time$')
+
+    def test_nobody_there(self):
+        server, _ = gateway(self.enterContext(Service()))
+        self.enterContext(server)
+        self.assertEqual(server.stop(), 0)
+        server.error_line('no new connections are taken$')
 
     def test_not_at_all(self):
         server, connection = self.start('--drain-timeout', '0')

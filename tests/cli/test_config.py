@@ -43,6 +43,9 @@ class Mistakes(unittest.TestCase):
         self.assertIn('/none/my.conf', err)
         status, out, err = run('up', '--config', '/')
         self.assertEqual((status, out), (USAGE, ''))
+        status, out, err = run('up', '--config', 'none.conf', cwd='/')
+        self.assertEqual((status, out), (USAGE, ''))
+        self.assertIn(' /none.conf ', err)
 
     def test_names(self):
         self.check(f'[phone]\n{self.URI}', self.config.path, "'phnoe'", "did you mean 'phone'?",
@@ -76,11 +79,22 @@ class Mistakes(unittest.TestCase):
         check(r'on-ready=echo \x', 'on-ready', 'in a value')
         check(r'headers=A: \x', 'headers', 'in a value')
         check(f'headers=A: 1;{TOKEN}', 'headers', 'Name: value')
+        self.check(f'[phone]\n{self.URI}[defaults]\non-ready=true\n', '--stdio and', '[defaults] on-ready exclude each other',
+                   args=('connect', 'phone', '--stdio'))
         check('token-file=a\ntoken-command=b', 'token-file and', 'token-command exclude each other')
         # An address may hold a secret of its own.
         err = self.check(f'[phone]\nremote-uri="wss://{TOKEN}@example.org/"\n',
                          '[phone] remote-uri must begin with ws:// or wss://')
         self.assertNotIn('example', err)
+
+    def test_value_that_the_tunnel_refuses(self):
+        """Only it knows, when it starts."""
+        for args in (['connect', 'phone'], ['up']):
+            self.check('[phone]\nremote-uri=ws://\n', f'{self.config.path}: [phone]: ', args=args)
+
+    def test_harmless(self):
+        """The mistake that is found is the one behind it."""
+        self.check(b'\xef\xbb\xbf[phone]\nca=\ntoken-file=\nmode=singleton\n', '[phone] has no remote-uri')
 
     def test_lines(self):
         """What is in a bad line is not repeated: it may be a token."""
@@ -88,7 +102,9 @@ class Mistakes(unittest.TestCase):
                    f'{self.config.path}: line 5 is none of')
         self.check(f'[phone\n{self.URI}', 'line 1')
         self.check(f'{self.URI}[phone]\n', 'line 1 stands before the first [NAME]')
-        self.check('[phone]\n' + 'mode=singleton\n' * 1000 + TOKEN, 'line 1002 ')
+        self.check('[phone]\n' + '# one\n' * 1000 + TOKEN, 'line 1002 ')
+        self.check(f'[phone]\n{self.URI}[pad]\n{self.URI}\n [phone] \n', 'line 6 repeats the [NAME] of line 1')
+        self.check(f'[phone]\ntoken=a\n# token=b\n{self.URI}token = c\n', 'line 5 repeats the KEY of line 2')
         self.check(b'[phone]\nmode=\xff\n', self.config.path, 'UTF-8')
         self.check('#' * (1 << 20) + '\n', self.config.path, 'more than 1048576 bytes')
 
@@ -144,6 +160,18 @@ class Named(unittest.TestCase):
         self.check(phone, XDG_CONFIG_DIRS=other.home)
         self.check(phone, XDG_CONFIG_HOME='/none', XDG_CONFIG_DIRS=f'/none:{self.config.home}')
         self.check(phone, 'phone', '--config', self.config.path, XDG_CONFIG_HOME=other.home)
+
+    def test_relative(self):
+        """The files that it names are meant from where the file is, however that is given."""
+        self.config.write(f'[phone]\nremote-uri={self.url}\ntoken-file=token\n')
+        directory, name = os.path.split(self.config.path)
+        for cwd, path in ((directory, name), (directory, f'./{name}'), (self.config.home, f'tcp-tunnel/{name}')):
+            for args in (['connect', 'phone', '--json'], ['up', '--json']):
+                with self.subTest(cwd=cwd, path=path, args=args):
+                    with Command(*args, '--config', path, cwd=cwd, G_DEBUG='fatal-criticals') as tunnel:
+                        event = json.loads(tunnel.line())
+                        self.assertEqual((event['event'], event['name']), ('listening', 'phone'))
+                        self.assertEqual(tunnel.stop(), 0)
 
     def test_layers(self):
         text = (f'[defaults]\nmode=multiplexed\nremote-uri=ws://127.0.0.1:1/\ntoken-file=token\n'
@@ -232,6 +260,26 @@ class TokenCommand(unittest.TestCase):
                 with dial(listening(tunnel)) as connection:
                     self.assertTrue(exchange(connection, noise(1000, 1)))
                 self.assertEqual(tunnel.stop(), 0)
+
+    def test_asked_once_at_a_time(self):
+        """A second connection is refused while the command runs for the first."""
+        answer = os.path.join(self.config.home, 'answer')
+        os.mkfifo(answer)
+        command = (f'cd {self.config.home}; echo asked >&2; mkdir busy 2>/dev/null || echo at once >&2; '
+                   'if mkdir first 2>/dev/null; then echo expired; elif mkdir second 2>/dev/null; then cat answer; '
+                   f'else echo {TOKEN}; fi; rmdir busy')
+        tunnel = self.enterContext(Command('connect', self.url, '--log-level', 'debug', '--token-command', command))
+        address = listening(tunnel)
+        tunnel.error_line('^asked')
+        with dial(address):
+            tunnel.error_line('^asked')
+        with dial(address) as connection:
+            tunnel.error_line('is there another')
+            with open(answer, 'w', encoding='utf-8') as file:
+                file.write(TOKEN)
+            self.assertTrue(exchange(connection, noise(1000, 1)))
+        self.assertEqual(tunnel.stop(), 0)
+        self.assertNotIn('at once\n', tunnel.output)
 
     def test_no_other(self):
         tunnel = self.connect('echo expired', '--mode', 'multiplexed')

@@ -13,7 +13,7 @@ import tempfile
 import unittest
 
 from support import (BINARY, Command, Config, DEADLINE, Service, TOKEN, dial, exchange, gateway, listening,
-                     listening_as, noise)
+                     listening_as, noise, until_told)
 
 FAILED = 1
 UNITS = os.environ['TCP_TUNNEL_UNITS']
@@ -24,6 +24,7 @@ class Tunnels(unittest.TestCase):
         service = self.enterContext(Service())
         server, self.url = gateway(service)
         self.enterContext(server)
+        self.server = server
 
     def connect(self, *args, **extra):
         return self.enterContext(Command('connect', self.url, '--log-level', 'none', *args,
@@ -109,6 +110,37 @@ class OnReady(Tunnels):
         listening(tunnel)
         tunnel.error_line('^deaf$')
         self.assertEqual(tunnel.stop(), 0)
+
+    def test_ends_at_the_second_signal(self):
+        """No command is left behind, whatever it does not hear."""
+        with tempfile.TemporaryDirectory() as directory:
+            alive = os.path.join(directory, 'alive')
+            os.mkfifo(alive)
+            tunnel = self.connect('--on-ready', f'exec 3>{alive}; ' + until_told('signal.pause()'))
+            with open(alive, encoding='utf-8') as file:
+                tunnel.error_line('^here$')
+                tunnel.process.send_signal(signal.SIGINT)
+                tunnel.error_line('^bye$')
+                self.assertEqual(tunnel.stop(signal.SIGTERM), 0)
+                self.assertEqual(file.read(), '')
+
+    def test_breaks_meanwhile(self):
+        """What happens to a tunnel that was told to end is no failure."""
+        with tempfile.TemporaryDirectory() as directory:
+            go_on = os.path.join(directory, 'go-on')
+            os.mkfifo(go_on)
+            tunnel = self.connect('--json', '--mode', 'multiplexed', '--max-reconnect-attempts', '0', '--on-ready',
+                                  until_told(f'open("{go_on}").read()'))
+            tunnel.error_line('^here$')
+            tunnel.process.send_signal(signal.SIGTERM)
+            tunnel.error_line('^bye$')
+            self.server.process.kill()
+            while '"disconnected"' not in tunnel.line():
+                pass
+            with open(go_on, 'w', encoding='utf-8'):
+                pass
+            self.assertEqual(tunnel.wait(), 0)
+            self.assertNotIn('"failed"', ''.join(tunnel.output))
 
     def test_ends_with_a_failure(self):
         """A tunnel that ends by itself takes it along."""

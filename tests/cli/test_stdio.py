@@ -12,8 +12,8 @@ import termios
 import threading
 import unittest
 
-from support import (BINARY, DEADLINE, TOKEN, Command, Relay, Service, Terminal, environment, gateway,
-                     noise, run)
+from support import (BINARY, DEADLINE, TOKEN, Command, Relay, Service, Terminal, dial, environment, gateway,
+                     listening, noise, run, until_told)
 
 MIB = 1 << 20
 
@@ -206,6 +206,19 @@ class Ends(StdioTest):
             self.assertTrue(ended.wait(DEADLINE))
 
 
+    def test_closed_from_the_start(self):
+        """No other file is taken for stdin or stdout."""
+        url = self.serve(echo)
+        for shell, status, message in (('exec "$@" <&-', 0, '^$'),
+                                       ('exec "$@" >&-', 1, 'cannot write to stdout: Bad file descriptor'),
+                                       ('exec "$@" <&- >&- 2>&-', 0, '^$')):
+            done = subprocess.run(['sh', '-c', shell, 'sh', BINARY, 'connect', url, '--stdio'], input='data',
+                                  env=environment(TCP_TUNNEL_TOKEN=TOKEN), capture_output=True, text=True,
+                                  timeout=DEADLINE)
+            self.assertEqual((done.returncode, done.stdout), (status, ''), done.stderr)
+            self.assertRegex(done.stderr, message)
+
+
 class Refused(StdioTest):
     def test_target(self):
         service = Service(echo)
@@ -227,7 +240,7 @@ class Refused(StdioTest):
         self.check(Stdio(url, '--max-reconnect-attempts', '0', stdin=subprocess.DEVNULL), 1, b'', 'onnect')
 
     def test_usage(self):
-        for args in (('--listen', '0'), ('--json',)):
+        for args in (('--listen', '0'), ('--json',), ('--on-ready', 'true')):
             status, out, err = run('connect', 'ws://127.0.0.1:1/', '--stdio', *args, TCP_TUNNEL_TOKEN=TOKEN)
             self.assertEqual((status, out), (2, ''))
             self.assertIn(args[0], err)
@@ -354,6 +367,15 @@ class Traces(StdioTest):
             self.check(Stdio(url, token='wrong', TMPDIR=directory), 1, b'', '401', b'')
             self.assertEqual(os.listdir(directory), [])
 
+    def test_long_directory(self):
+        """The name of a socket has to be short."""
+        url = self.serve(echo)
+        with tempfile.TemporaryDirectory(dir='/tmp') as directory:
+            for length in (70, 82, 83, 200):
+                path = os.path.join(directory, 'x' * (length - len(directory) - 1))
+                os.mkdir(path)
+                self.check(Stdio(url, TMPDIR=path), 0, b'data', None, b'data')
+
     def test_hang_up_while_it_starts(self):
         """As ssh does when it is interrupted; the gateway does not answer."""
         with socket.create_server(('127.0.0.1', 0)) as silent, tempfile.TemporaryDirectory() as directory:
@@ -384,6 +406,31 @@ class Listen(StdioTest):
                 self.assertIn(f'cannot listen on the Unix socket {path}: a running program listens there', err)
                 self.assertEqual(command.stop(), 0)
             self.assertEqual(os.listdir(directory), [])
+
+    def test_hang_up(self):
+        """The terminal is closed; the command of the tunnel ends with it, and nothing is left."""
+        url = self.serve(echo)
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, 'socket')
+            with Command('connect', url, '--listen', f'unix:{path}', '--on-ready', until_told(),
+                         TCP_TUNNEL_TOKEN=TOKEN) as command:
+                command.error_line('^here$')
+                self.assertEqual(command.stop(signal.SIGHUP), 0)
+                command.error_line('^bye$')
+            self.assertEqual(os.listdir(directory), [])
+
+    def test_no_hang_up(self):
+        """As nohup has it."""
+        url = self.serve(echo)
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with Command('connect', url, TCP_TUNNEL_TOKEN=TOKEN) as command:
+            signal.signal(signal.SIGHUP, before)
+            address = listening(command)
+            command.process.send_signal(signal.SIGHUP)
+            with dial(address) as client:
+                client.sendall(b'hello')
+                self.assertEqual(client.recv(5), b'hello')
+            self.assertEqual(command.stop(), 0)
 
     def test_relative(self):
         url = self.serve(echo)

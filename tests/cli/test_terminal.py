@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a person sees: the status line of a tunnel, and the demo."""
 
+import os
 import re
 import signal
 import unittest
@@ -84,6 +85,17 @@ class OnTerminal(unittest.TestCase):
         self.assertNotIn('\x1b', terminal.data)
         self.assertNotIn(' open', terminal.data)
 
+    def test_token_command_asks(self):
+        """No status line gets between the question and the answer."""
+        command = f'printf "password? " >&2; read answer <&2; echo {TOKEN}'
+        with Terminal('connect', self.url, '--token-command', command) as terminal:
+            terminal.expect(r'password\? ')
+            os.write(terminal.master, b'yes\n')
+            terminal.expect('listening on')
+            terminal.process.terminate()
+            self.assertEqual(terminal.wait(), 0)
+        self.assertRegex(terminal.data, r'(\A|\x1b\[K)password\? yes\r\n')
+
     def test_errors(self):
         """Red where that is wanted."""
         for extra, colored in (({}, True), ({'NO_COLOR': '1'}, False), ({'TERM': 'dumb'}, False)):
@@ -166,6 +178,23 @@ class Several(unittest.TestCase):
         pieces = [piece for piece in terminal.drawn() if piece.startswith('\u96a7') and 'open' in piece]
         self.assertTrue(pieces)
         self.assertLess(max(map(len, pieces)) + 2, 40)
+
+    def test_whole_fields(self):
+        """What there is no room for is left out, and not cut in the middle of a number."""
+        size = r'[\d.]+ [KM]?i?B'
+        field = re.compile(rf'\d+ open|(?:up|down) {size}/s {size}|rtt [\d.]+ \S+|retained {size}'
+                           rf'|windows {size} up, {size} down')
+        for columns in (34, 45, 52, 60, 72):
+            with self.subTest(columns=columns):
+                terminal = self.up('--log-level', 'error', columns=columns)
+                self.shown(terminal, 'one      connected  0 open', 'another  connected  0 open')
+                terminal.process.terminate()
+                self.assertEqual(terminal.wait(), 0)
+                for piece in terminal.drawn():
+                    if ' open' in piece:
+                        self.assertLess(len(piece), columns)
+                        for part in re.split(' {2,}', piece)[2:]:
+                            self.assertRegex(part, rf'^(?:{field.pattern})$')
 
     def test_more_than_there_is_room_for(self):
         with open(self.config.path, 'a', encoding='utf-8') as file:

@@ -11,7 +11,7 @@ import unittest
 import unittest.mock
 import weakref
 
-from support import GENEROUS_S, MIB, TOKEN, Echo, connect, exchange, is_refused, start_gateway
+from support import GENEROUS_S, MIB, TOKEN, Echo, connect, exchange, is_refused, let_end_untold, start_gateway
 from gi.repository import Gio, GLib, TcpTunnel
 from gi.overrides import TcpTunnel as overrides
 
@@ -174,6 +174,94 @@ class Awaiting:
 
         self.run_on_loop(check())
 
+    def start_gateway(self):
+        gateway = TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="warn")
+        self.addCleanup(gateway.close)
+        gateway.start()
+        return gateway
+
+    def test_drain_units(self):
+        async def check():
+            with self.assertRaisesRegex(TypeError, "timeout is a whole number, not 0.5"):
+                await self.gateway.drain(0.5)
+
+        self.run_on_loop(check())
+
+    def test_drain_with(self):
+        """Started by a call that blocks, but in the loop."""
+
+        async def check():
+            with TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="warn") as gateway:
+                port = gateway.address.port
+                self.assertIs(await gateway.drain(GENEROUS_S * 1000), True)
+                self.assertTrue(is_refused(port))
+
+        self.run_on_loop(check())
+
+    def test_drain_not_running(self):
+        async def check():
+            self.assertIs(await TcpTunnel.Gateway().drain(GENEROUS_S * 1000), True)
+
+        self.run_on_loop(check())
+
+    def test_with_failed(self):
+        """One that has ended while no loop ran, and was not told so."""
+        tunnel = self.create()
+        tunnel.token = "wrong"
+        tunnel.start()
+        let_end_untold(tunnel)
+        self.assertIsNotNone(tunnel.local_address)
+        tunnel.token = TOKEN
+
+        async def check():
+            async with tunnel:
+                await exchange_by_streams(tunnel.address)
+
+        self.run_on_loop(check())
+
+    def test_with_being_started(self):
+        async def check():
+            async with SilentServer() as server:
+                tunnel = TcpTunnel.Tunnel(server.uri, TOKEN, mode="multiplexed", log_level="none")
+                start = asyncio.create_task(tunnel.start())
+                await server.visitors.get()
+                with self.assertRaises(GLib.Error) as caught:
+                    async with tunnel:
+                        self.fail("it runs")
+                error = caught.exception
+                self.assertTrue(error.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.WRONG_STATE))
+                tunnel.close()
+                with self.assertRaises(GLib.Error):
+                    await start
+
+        self.run_on_loop(check())
+
+    def test_never_answered(self):
+        """Whoever waits gets out."""
+
+        async def check():
+            begun = asyncio.Event()
+            call = asyncio.create_task(overrides._call(lambda *rest: begun.set(), None, None))
+            await begun.wait()
+            call.cancel()
+            await asyncio.wait([call])
+            self.assertTrue(call.cancelled())
+
+        with unittest.mock.patch.object(overrides, "_PATIENCE_S", 0):
+            self.run_on_loop(check())
+
+    def test_names(self):
+        async def check():
+            for call, name in (
+                (self.create().start(), "Tunnel.start"),
+                (self.gateway.start(), "Gateway.start"),
+                (self.gateway.drain(0), "Gateway.drain"),
+            ):
+                self.assertEqual(call.__qualname__, name)
+                call.close()
+
+        self.run_on_loop(check())
+
     def test_errors(self):
         async def check():
             code = TcpTunnel.TunnelError
@@ -324,6 +412,27 @@ class OnAsyncio(Awaiting, unittest.TestCase):
     def run_on_loop(self, coroutine):
         return asyncio.run(asyncio.wait_for(coroutine, GENEROUS_S))
 
+    def test_drain_elsewhere(self):
+        async def start():
+            gateway = TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="warn")
+            await gateway.start()
+            return gateway
+
+        async def check():
+            with self.assertRaises(GLib.Error) as caught:
+                await gateway.drain(GENEROUS_S * 1000)
+            error = caught.exception
+            self.assertTrue(error.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.WRONG_STATE), error)
+            self.assertFalse(is_refused(gateway.address.port))
+
+        # Where no loop runs, and in another loop.
+        for gateway in self.start_gateway(), self.run_on_loop(start()):
+            self.run_on_loop(check())
+            port = gateway.address.port
+            # It blocks, and is told wherever it is.
+            self.assertIs(gateway.drain(GENEROUS_S * 1000), True)
+            self.assertTrue(is_refused(port))
+
     def test_another_thread(self):
         async def check():
             tunnel = self.create()
@@ -448,6 +557,17 @@ if GLibEventLoop is not None:
             self.assertIsInstance(loop, GLibEventLoop)
             with contextlib.closing(loop), unittest.mock.patch.object(overrides, "_Pump", None):
                 return loop.run_until_complete(asyncio.wait_for(coroutine, GENEROUS_S))
+
+        def test_drain_started_before(self):
+            """It is the loop of the thread, whether it runs or not."""
+            gateway = self.start_gateway()
+            port = gateway.address.port
+
+            async def check():
+                self.assertIs(await gateway.drain(GENEROUS_S * 1000), True)
+                self.assertTrue(is_refused(port))
+
+            self.run_on_loop(check())
 
         def test_raw(self):
             async def check():

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 import weakref
 
-from support import GENEROUS_S, TOKEN, Echo, connect, exchange, is_refused, start_gateway, wait_until
+from support import GENEROUS_S, TOKEN, Echo, connect, exchange, is_refused, let_end_untold, start_gateway, wait_until
 from gi.repository import Gio, GLib, GObject, TcpTunnel
 
 URI = "wss://example.org/instance"
@@ -79,6 +79,52 @@ class Names(unittest.TestCase):
             TcpTunnel.Gateway().resumption = "maybe"
 
 
+class Numbers(unittest.TestCase):
+    """Of which PyGObject itself takes too many."""
+
+    def test_out_of_range(self):
+        for type_, name, values in (
+            (TcpTunnel.Tunnel, "port", (-1, 65536, 99999, 2**64)),
+            (TcpTunnel.Tunnel, "keepalive_interval", (-1, 2**31)),
+            (TcpTunnel.Gateway, "max_retained_bytes", (1, 2**32)),
+            (TcpTunnel.Gateway, "max_connections", (0, 65536)),
+        ):
+            instance = type_()
+            before = getattr(instance, name)
+            for value in values:
+                message = "%s is a number from .* not %d$" % (name.replace("_", "."), value)
+                with self.assertRaisesRegex(ValueError, message):
+                    type_(**{name: value})
+                with self.assertRaisesRegex(ValueError, message):
+                    setattr(instance, name, value)
+                with self.assertRaisesRegex(ValueError, message):
+                    instance.set_property(name, value)
+            self.assertEqual(getattr(instance, name), before)
+
+    def test_limits(self):
+        for type_ in TcpTunnel.Tunnel, TcpTunnel.Gateway:
+            for spec in GObject.list_properties(type_):
+                if spec.flags & GObject.ParamFlags.WRITABLE and hasattr(spec, "minimum"):
+                    for value in spec.minimum, spec.maximum:
+                        name = spec.name.replace("-", "_")
+                        self.assertEqual(getattr(type_(**{name: value}), name), value)
+
+    def test_no_integer(self):
+        tunnel, gateway = TcpTunnel.Tunnel(), TcpTunnel.Gateway()
+        for value in 0.5, 30.0, "30", None:
+            with self.assertRaisesRegex(TypeError, "^keepalive.interval is a whole number, not "):
+                tunnel.keepalive_interval = value
+            with self.assertRaisesRegex(TypeError, "^port is a whole number, not "):
+                TcpTunnel.Tunnel(URI, TOKEN, "127.0.0.1", value)
+            with self.assertRaisesRegex(TypeError, "^session.timeout is a whole number, not "):
+                TcpTunnel.Gateway(session_timeout=value)
+            with self.assertRaisesRegex(TypeError, "^timeout is a whole number, not "):
+                gateway.drain(value)
+        self.assertEqual(tunnel.keepalive_interval, TcpTunnel.Tunnel().keepalive_interval)
+        with self.assertRaisesRegex(ValueError, "^timeout is a number from 0 to .* not -1$"):
+            gateway.drain(-1)
+
+
 class Attributes(unittest.TestCase):
     def test_every_property(self):
         for type_ in TcpTunnel.Tunnel, TcpTunnel.Gateway:
@@ -135,6 +181,17 @@ class Running(unittest.TestCase):
                 exchange(client)
         self.assertTrue(is_refused(port))
 
+    def test_with_failed(self):
+        """One that has ended while no loop ran, and was not told so."""
+        tunnel = self.create()
+        tunnel.token = "wrong"
+        tunnel.start()
+        let_end_untold(tunnel)
+        self.assertIsNotNone(tunnel.local_address)
+        tunnel.token = TOKEN
+        with tunnel, connect(tunnel.address.port) as client:
+            exchange(client)
+
     def test_with_unix_socket(self):
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "socket")
@@ -144,10 +201,7 @@ class Running(unittest.TestCase):
             # Runs already, though there is no address to tell.
             with tunnel:
                 self.assertIsNone(tunnel.local_address)
-                with self.assertRaises(GLib.Error) as caught:
-                    tunnel.address
-                error = caught.exception
-                self.assertTrue(error.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.WRONG_STATE))
+                self.check_no_address(tunnel, "the tunnel listens on the Unix socket %s, and has no TCP address" % path)
                 with socket.socket(socket.AF_UNIX) as client:
                     client.settimeout(GENEROUS_S)
                     client.connect(path)
@@ -192,10 +246,15 @@ class Running(unittest.TestCase):
         self.assertEqual(str(tunnel.address), "[::1]:%d" % tunnel.address.port)
         tunnel.close()
 
-    def test_no_address(self):
+    def check_no_address(self, endpoint, message):
         with self.assertRaises(GLib.Error) as caught:
-            self.create().address
+            endpoint.address
         self.assertTrue(caught.exception.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.WRONG_STATE))
+        self.assertEqual(caught.exception.message, message)
+
+    def test_no_address(self):
+        self.check_no_address(self.create(), "the tunnel does not run, and has no address")
+        self.check_no_address(TcpTunnel.Gateway(), "the gateway does not run, and has no address")
 
     def test_cancellable(self):
         cancellable = Gio.Cancellable()

@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import select
 import socket
 import socketserver
 import sys
@@ -78,6 +79,24 @@ def is_refused(port):
     except ConnectionRefusedError:
         return True
     return False
+
+
+def let_end_untold(tunnel):
+    """A client ends a tunnel whose token is wrong. No loop runs to tell it, but the log does."""
+    reader, writer = os.pipe()
+    stderr = os.dup(2)
+    os.dup2(writer, 2)
+    os.close(writer)
+    log = b""
+    try:
+        with connect(port_of(tunnel)):
+            while b"the tunnel ended" not in log:
+                assert select.select([reader], [], [], GENEROUS_S)[0], "the tunnel did not end: %r" % log
+                log += os.read(reader, 4096)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(reader)
 
 
 def wait_until(condition, what):

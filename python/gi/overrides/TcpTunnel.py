@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import ctypes
+import operator
 import sys
 import typing
 import weakref
@@ -129,19 +130,20 @@ def _is_glib(loop):
     return events is not None and isinstance(loop, events.GLibEventLoop)
 
 
-def _delivery(endpoint):
+def _delivery():
     """Within it, what is started tells its events to the loop that runs."""
     loop = _running_loop()
     if loop is None or _is_glib(loop):
         return contextlib.nullcontext()
     if loop not in _pumps:
         _pumps[loop] = _Pump()
-    # The context has to outlive what is attached to it, and the loop may not.
-    endpoint._pump = _pumps[loop]
-    return endpoint._pump.as_thread_default()
+    return _pumps[loop].as_thread_default()
 
 
-async def _call(endpoint, begin, finish, cancellable, undo=lambda: None):
+_PATIENCE_S = 10  # with an operation that was cancelled
+
+
+async def _call(begin, finish, cancellable, undo=lambda: None):
     """Awaits an asynchronous operation. If the task is cancelled, so is the operation; what was
     done nevertheless is undone."""
     future = asyncio.get_running_loop().create_future()
@@ -154,15 +156,21 @@ async def _call(endpoint, begin, finish, cancellable, undo=lambda: None):
         except GLib.Error as error:
             future.set_exception(error)
 
-    with _delivery(endpoint):
+    with _delivery():
         begin(cancellable, on_done)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         future.add_done_callback(lambda future: future.exception() or undo())
         cancellable.cancel()
-        await asyncio.wait([future])
+        await asyncio.wait([future], timeout=_PATIENCE_S)
         raise
+
+
+def _named(name, coroutine):
+    """That is the name in the warning about a coroutine that nobody awaits."""
+    coroutine.__qualname__ = name
+    return coroutine
 
 
 _ENUMS = {
@@ -172,15 +180,23 @@ _ENUMS = {
 }
 
 
-def _value(name, value):
-    """The value for a property, an enum's by its name."""
-    name = name.replace("_", "-")
-    if name not in _ENUMS or not isinstance(value, str):
-        return value
+def _member(name, value):
+    """The member of an enum by its name."""
     members = {member.lower().replace("_", "-"): member for member in dir(_ENUMS[name]) if member.isupper()}
     if value not in members:
         raise ValueError("no %s %r; there are %s" % (name, value, ", ".join(sorted(members))))
     return getattr(_ENUMS[name], members[value])
+
+
+def _integer(name, value, minimum, maximum):
+    """PyGObject would cut off a fraction, and only warn of what is out of range."""
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError("%s is a whole number, not %r" % (name, value)) from None
+    if not minimum <= value <= maximum:
+        raise ValueError("%s is a number from %d to %d, not %d" % (name, minimum, maximum, value))
+    return value
 
 
 def _attribute(spec):
@@ -195,7 +211,8 @@ def _attribute(spec):
 
 
 def _with_attributes(type_):
-    for spec in GObject.list_properties(type_):
+    type_._specs = {spec.name: spec for spec in GObject.list_properties(type_)}
+    for spec in type_._specs.values():
         setattr(type_, spec.name.replace("-", "_"), _attribute(spec))
     return type_
 
@@ -210,52 +227,89 @@ class Address(typing.NamedTuple):
         return ("[%s]:%d" if ":" in self.address else "%s:%d") % self
 
 
+def _wrong_state(message):
+    return GLib.Error.new_literal(TcpTunnel.tunnel_error_quark(), message, TcpTunnel.TunnelError.WRONG_STATE)
+
+
 @contextlib.contextmanager
 def _unless_it_runs(endpoint):
-    """A tunnel on a Unix socket has no address that tells."""
+    """Only the start knows: one that has ended by itself has its address until it is told so, and
+    one on a Unix socket has none."""
     try:
         yield
     except GLib.Error as error:
-        on_socket = isinstance(endpoint, TcpTunnel.Tunnel) and endpoint.get_socket_path() is not None
-        if not on_socket or not error.matches(TcpTunnel.tunnel_error_quark(), TcpTunnel.TunnelError.WRONG_STATE):
+        may_run = endpoint.get_local_address() is not None or endpoint._path is not None
+        if not may_run or not error.matches(TcpTunnel.tunnel_error_quark(), TcpTunnel.TunnelError.WRONG_STATE):
             raise
 
 
 class _Endpoint:
     """What tunnels and gateways have in common."""
 
+    # That of the last start, if it is known. It has to outlive what is attached to it, and the
+    # loop that iterates it may not.
+    _context = None
+
+    def __init__(self, **properties):
+        super().__init__(**{name: self._value(name, value) for name, value in properties.items()})
+
+    @classmethod
+    def _value(cls, name, value):
+        """The value for a property, an enum's by its name."""
+        name = name.replace("_", "-")
+        if name in _ENUMS and isinstance(value, str):
+            return _member(name, value)
+        spec = cls._specs.get(name)
+        return _integer(name, value, spec.minimum, spec.maximum) if hasattr(spec, "minimum") else value
+
     def set_property(self, name, value):
-        super().set_property(name, _value(name, value))
+        super().set_property(name, self._value(name, value))
+
+    @property
+    def _path(self):
+        """That of the Unix socket, which gateways do not have."""
+        return getattr(self, "socket_path", None)
 
     @property
     def address(self):
         """Where it listens; a GLib.Error if it does not run."""
         local = self.get_local_address()
-        if local is None:
-            raise GLib.Error.new_literal(TcpTunnel.tunnel_error_quark(), "it does not run, or not on a TCP port, and has no address",
-                                         TcpTunnel.TunnelError.WRONG_STATE)
-        return Address(local.get_address().to_string(), local.get_port())
+        if local is not None:
+            return Address(local.get_address().to_string(), local.get_port())
+        if self._path is not None:
+            raise _wrong_state("%s listens on the Unix socket %s, and has no TCP address" % (self._noun, self._path))
+        raise _wrong_state(self._noun + " does not run, and has no address")
 
     def start(self, cancellable=None):
         """Blocks until it has started. Where an asyncio loop runs it is to be awaited instead;
         what happens later is told from that loop."""
         if _running_loop() is None:
-            return super().start(cancellable)
-        return _call(self, self.start_async, self.start_finish, cancellable, self.close)
+            return self._start(cancellable)
+        call = _call(self.start_async, self.start_finish, cancellable, self.close)
+        return _named(type(self).__name__ + ".start", call)
+
+    def _start(self, cancellable=None):
+        with _delivery():
+            started = super().start(cancellable)
+            self._context = GLib.MainContext.ref_thread_default()
+        return started
+
+    def start_finish(self, result):
+        started = super().start_finish(result)
+        self._context = GLib.MainContext.ref_thread_default()
+        return started
 
     def __enter__(self):
-        if self.get_local_address() is None:
-            with _unless_it_runs(self), _delivery(self):
-                super().start(None)
+        with _unless_it_runs(self):
+            self._start()
         return self
 
     def __exit__(self, *exception):
         self.close()
 
     async def __aenter__(self):
-        if self.get_local_address() is None:
-            with _unless_it_runs(self):
-                await self.start()
+        with _unless_it_runs(self):
+            await self.start()
         return self
 
     async def __aexit__(self, *exception):
@@ -265,8 +319,9 @@ class _Endpoint:
 @override
 @_with_attributes
 class Tunnel(_Endpoint, TcpTunnel.Tunnel):
+    _noun = "the tunnel"
+
     def __init__(self, remote_uri=None, token=None, hostname="127.0.0.1", port=0, **properties):
-        properties = {name: _value(name, value) for name, value in properties.items()}
         super().__init__(remote_uri=remote_uri, token=token, hostname=hostname, port=port, **properties)
 
     def on_connection_state_change(self, callback):
@@ -283,15 +338,29 @@ class Tunnel(_Endpoint, TcpTunnel.Tunnel):
 @override
 @_with_attributes
 class Gateway(_Endpoint, TcpTunnel.Gateway):
+    _noun = "the gateway"
+
     def __init__(self, target=None, token=None, hostname="127.0.0.1", port=0, **properties):
-        properties = {name: _value(name, value) for name, value in properties.items()}
         super().__init__(target=target, token=token, hostname=hostname, port=port, **properties)
 
     def drain(self, timeout, cancellable=None):
         """Blocks until it is drained, or is to be awaited, as `start()`."""
+        timeout = _integer("timeout", timeout, 0, GLib.MAXUINT)
         if _running_loop() is None:
             return super().drain(timeout, cancellable)
-        return _call(self, lambda *rest: self.drain_async(timeout, *rest), self.drain_finish, cancellable)
+
+        def begin(*rest):
+            self._check_context()
+            self.drain_async(timeout, *rest)
+
+        return _named(type(self).__name__ + ".drain", _call(begin, self.drain_finish, cancellable))
+
+    def _check_context(self):
+        """Its end is told where it was started: the loop that runs has to be that."""
+        here = GLib.MainContext.ref_thread_default()
+        if self.get_local_address() is not None and self._context not in (None, here):
+            raise _wrong_state("the gateway was not started in the asyncio loop that runs, which does not hear of its end: "
+                               "await start() there, or call drain() where no loop runs")
 
 
 async def start_tcp_tunnel(remote_uri, token, hostname="127.0.0.1", port=0, **properties):

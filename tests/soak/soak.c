@@ -101,6 +101,8 @@ start (const Case *test,
   g_object_set (fixture->gateway,
                 "target", address,
                 "keepalive-interval", 100, "keepalive-timeout", test_scaled_ms (500),
+                /* The goodbye of a session can be lost too, and then only time ends it. */
+                "session-timeout", 10000,
                 "log-level", TCP_TUNNEL_LOG_LEVEL_ERROR, NULL);
   g_object_set (fixture->tunnel,
                 "keepalive-interval", 100, "keepalive-timeout", test_scaled_ms (300),

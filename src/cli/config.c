@@ -211,7 +211,7 @@ config_load (const char  *path,
 void
 config_free (Config *self)
 {
-  g_key_file_unref (self->file);
+  g_clear_pointer (&self->file, g_key_file_unref);
   g_free (self->path);
   g_free (self);
 }

@@ -29,6 +29,7 @@ def environment(**extra):
     env['LC_ALL'] = 'C.UTF-8'
     env['XDG_CONFIG_HOME'] = env['XDG_CONFIG_DIRS'] = '/nonexistent'
     env['GIO_USE_PROXY_RESOLVER'] = 'dummy'
+    env['G_DEBUG'] = 'fatal-warnings'
     env.update(extra)
     return env
 
@@ -40,10 +41,18 @@ def skip(test, reason):
     test.skipTest(reason)
 
 
+def check_glib(output):
+    """A warning of GLib is a mistake of the command, whatever its exit status is."""
+    found = re.search(r'.*-(?:CRITICAL|WARNING|ERROR) \*\*.*', output)
+    if found:
+        raise AssertionError(f'the command printed {found[0]!r}')
+
+
 def run(*args, cwd=None, **extra):
     """Runs the command to its end; gives (status, stdout, stderr)."""
     done = subprocess.run([BINARY, *args], env=environment(**extra), cwd=cwd, stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=DEADLINE)
+    check_glib(done.stderr)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -101,6 +110,7 @@ class Command:
             reader.join()
         self.process.stdout.close()
         self.process.stderr.close()
+        check_glib(''.join(self.output))
         return status
 
     def stop(self, signum=signal.SIGTERM):
@@ -352,6 +362,7 @@ class Terminal:
     def wait(self):
         status = self.process.wait(timeout=DEADLINE)
         self.reader.join()
+        check_glib(self.plain())
         return status
 
     def drawn(self):

@@ -74,6 +74,9 @@ class Usage(unittest.TestCase):
         self.check(['connect', 'ws://not a url', '--token', TOKEN], 'URL', 'not valid')
         self.check(['connect', 'example.org', '--token', TOKEN], "'example.org' is no URL", 'no NAME',
                    '/nonexistent/tcp-tunnel/tunnels.conf')
+        self.check(['connect', 'localhost', '--token', TOKEN], "'localhost' is no URL", 'no NAME')
+        self.check(['connect', '127.0.0.1:7001', '--token', TOKEN], 'did you mean ws://127.0.0.1:7001/?')
+        self.check(['up'], 'there is no config file', '/nonexistent/tcp-tunnel/tunnels.conf')
         for address, url in (('localhost:8080', 'ws://localhost:8080/'), ('[::1]:80', 'ws://[::1]:80/'),
                              ('example.org:443', 'wss://example.org:443/'), ('127.0.0.1:1/t', 'ws://127.0.0.1:1/t')):
             self.check(['connect', address, '--token', TOKEN], f"'{address}' is no URL; did you mean {url}?",

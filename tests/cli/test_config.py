@@ -168,7 +168,7 @@ class Named(unittest.TestCase):
         for cwd, path in ((directory, name), (directory, f'./{name}'), (self.config.home, f'tcp-tunnel/{name}')):
             for args in (['connect', 'phone', '--json'], ['up', '--json']):
                 with self.subTest(cwd=cwd, path=path, args=args):
-                    with Command(*args, '--config', path, cwd=cwd, G_DEBUG='fatal-criticals') as tunnel:
+                    with Command(*args, '--config', path, cwd=cwd) as tunnel:
                         event = json.loads(tunnel.line())
                         self.assertEqual((event['event'], event['name']), ('listening', 'phone'))
                         self.assertEqual(tunnel.stop(), 0)

@@ -12,7 +12,7 @@ import termios
 import threading
 import unittest
 
-from support import (BINARY, DEADLINE, TOKEN, Command, Relay, Service, Terminal, dial, environment, gateway,
+from support import (BINARY, DEADLINE, TOKEN, Command, Relay, Service, Terminal, check_glib, dial, environment, gateway,
                      listening, noise, run, until_told)
 
 MIB = 1 << 20
@@ -50,6 +50,7 @@ class Stdio(subprocess.Popen):
     def finish(self, data=None):
         """Writes it all and reads it all; gives (status, stdout, stderr)."""
         out, err = self.communicate(data, timeout=DEADLINE)
+        check_glib(err.decode())
         return self.returncode, out, err.decode()
 
     def expect(self, data):

@@ -111,7 +111,7 @@ class Commands(unittest.TestCase):
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory)
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GIO_USE_PROXY_RESOLVER": "dummy",
-                       "XDG_CONFIG_HOME": directory}
+                       "G_DEBUG": "fatal-warnings", "XDG_CONFIG_HOME": directory}
         environment["PATH"] = os.path.dirname(os.environ["TCP_TUNNEL_BIN"]) + ":" + environment["PATH"]
         lines = commands.splitlines()
         if "remote-uri" in settings:

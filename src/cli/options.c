@@ -291,7 +291,8 @@ typedef struct
 
 static const int end_signals[] = { SIGINT, SIGTERM, SIGHUP };
 
-/* As nohup(1) has it. */
+/* nohup(1) ignores SIGHUP, and a shell without job control ignores SIGINT for a command
+ * that it starts with &. */
 static gboolean
 is_ignored (int number)
 {
@@ -319,8 +320,8 @@ on_signal (gpointer data)
  * options_on_signal:
  *
  * Calls @func in the main loop at the first SIGINT, SIGTERM or SIGHUP, and at those
- * that follow for as long as it returns %G_SOURCE_CONTINUE. A SIGHUP that is ignored
- * stays so.
+ * that follow for as long as it returns %G_SOURCE_CONTINUE. A signal that whoever
+ * started the command has set to be ignored stays ignored.
  */
 void
 options_on_signal (GSourceFunc func,
@@ -329,7 +330,7 @@ options_on_signal (GSourceFunc func,
   SignalHandler handler = { func, data };
 
   for (guint i = 0; i < G_N_ELEMENTS (end_signals); i++)
-    if (end_signals[i] != SIGHUP || !is_ignored (SIGHUP))
+    if (!is_ignored (end_signals[i]))
       g_unix_signal_add_full (G_PRIORITY_DEFAULT, end_signals[i], on_signal,
                               g_memdup2 (&handler, sizeof handler), g_free);
 }

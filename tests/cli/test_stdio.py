@@ -420,18 +420,20 @@ class Listen(StdioTest):
                 command.error_line('^bye$')
             self.assertEqual(os.listdir(directory), [])
 
-    def test_no_hang_up(self):
-        """As nohup has it."""
+    def test_ignored_signals(self):
+        """As nohup has it for SIGHUP, and a script's shell for SIGINT to what it starts with &."""
         url = self.serve(echo)
-        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        with Command('connect', url, TCP_TUNNEL_TOKEN=TOKEN) as command:
-            signal.signal(signal.SIGHUP, before)
-            address = listening(command)
-            command.process.send_signal(signal.SIGHUP)
-            with dial(address) as client:
-                client.sendall(b'hello')
-                self.assertEqual(client.recv(5), b'hello')
-            self.assertEqual(command.stop(), 0)
+        for ignored, other in ((signal.SIGHUP, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM),
+                               (signal.SIGTERM, signal.SIGINT)):
+            before = signal.signal(ignored, signal.SIG_IGN)
+            with self.subTest(ignored), Command('connect', url, TCP_TUNNEL_TOKEN=TOKEN) as command:
+                signal.signal(ignored, before)
+                address = listening(command)
+                command.process.send_signal(ignored)
+                with dial(address) as client:
+                    client.sendall(b'hello')
+                    self.assertEqual(client.recv(5), b'hello')
+                self.assertEqual(command.stop(other), 0)
 
     def test_relative(self):
         url = self.serve(echo)

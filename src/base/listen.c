@@ -2,8 +2,19 @@
 
 #include "base/listen.h"
 
+#include <errno.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <tcptunnel/tcptunnel.h>
+
+/* Of a name, no more addresses than these are listened on. */
+#define MAX_ADDRESSES 16
+
+/* How often another port is tried, where the one that was free at the first address is
+ * taken at another. */
+#define MAX_ATTEMPTS 64
 
 static void
 on_resolved (GObject      *object,
@@ -12,17 +23,22 @@ on_resolved (GObject      *object,
 {
   g_autoptr (GTask) task = user_data;
   GError *error = NULL;
-  g_autolist (GInetAddress) addresses = NULL;
+  g_autolist (GInetAddress) found = NULL;
+  g_autoptr (GPtrArray) addresses = g_ptr_array_new_with_free_func (g_object_unref);
 
-  addresses = g_resolver_lookup_by_name_finish (G_RESOLVER (object), result, &error);
-  if (addresses == NULL)
-    g_task_return_error (task, error);
-  else
-    g_task_return_pointer (task, g_inet_socket_address_new (addresses->data, GPOINTER_TO_UINT (g_task_get_task_data (task))),
-                           g_object_unref);
+  found = g_resolver_lookup_by_name_finish (G_RESOLVER (object), result, &error);
+  if (found == NULL)
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+
+  for (GList *l = found; l != NULL && addresses->len < MAX_ADDRESSES; l = l->next)
+    g_ptr_array_add (addresses, g_inet_socket_address_new (l->data, GPOINTER_TO_UINT (g_task_get_task_data (task))));
+  g_task_return_pointer (task, g_steal_pointer (&addresses), (GDestroyNotify) g_ptr_array_unref);
 }
 
-/* The address to listen on; of a name that has several, the first. */
+/* The addresses to listen on: a name may have several. */
 void
 tcp_resolve (const char          *hostname,
              guint                port,
@@ -38,34 +54,190 @@ tcp_resolve (const char          *hostname,
   g_task_set_task_data (task, GUINT_TO_POINTER (port), NULL);
   address = g_inet_socket_address_new_from_string (hostname, port);
   if (address != NULL)
-    g_task_return_pointer (task, address, g_object_unref);
-  else
-    g_resolver_lookup_by_name_async (resolver, hostname, cancellable, on_resolved, g_steal_pointer (&task));
+    {
+      GPtrArray *addresses = g_ptr_array_new_with_free_func (g_object_unref);
+
+      g_ptr_array_add (addresses, address);
+      g_task_return_pointer (task, addresses, (GDestroyNotify) g_ptr_array_unref);
+      return;
+    }
+  g_resolver_lookup_by_name_async (resolver, hostname, cancellable, on_resolved, g_steal_pointer (&task));
 }
 
-GSocketAddress *
+/* An array of GSocketAddress, with at least one element. */
+GPtrArray *
 tcp_resolve_finish (GAsyncResult  *result,
                     GError       **error)
 {
   return g_task_propagate_pointer (G_TASK (result), error);
 }
 
-/* A socket that listens at @address, for a GSocketService or a SoupServer. */
-GSocket *
-tcp_listen_socket (GSocketAddress  *address,
-                   GError         **error)
+/* Not g_socket_bind(), whose error does not say which it was: the caller has to tell an
+ * address that this machine does not have from one that is in use. @code is an errno. */
+static GSocket *
+listen_at (GSocketAddress *address,
+           gboolean        only_ipv6,
+           int            *code)
 {
-  g_autoptr (GSocket) socket = NULL;
+  struct sockaddr_storage native;
+  gssize size = g_socket_address_get_native_size (address);
+  int on = 1;
+  int fd;
 
-  socket = g_socket_new (g_socket_address_get_family (address), G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, error);
-  if (socket == NULL)
+  *code = EINVAL;
+  if (!g_socket_address_to_native (address, &native, sizeof (native), NULL))
     return NULL;
+  fd = socket (native.ss_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+  if (fd < 0)
+    {
+      *code = errno;
+      return NULL;
+    }
 
-  g_socket_set_listen_backlog (socket, TCP_LISTEN_BACKLOG);
-  if (!g_socket_bind (socket, address, TRUE, error) || !g_socket_listen (socket, error))
+  setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof (on));
+  /* "::" would take the port of 0.0.0.0 as well. */
+  if (only_ipv6 && native.ss_family == AF_INET6)
+    setsockopt (fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof (on));
+  if (bind (fd, (struct sockaddr *) &native, size) < 0 || listen (fd, TCP_LISTEN_BACKLOG) < 0)
+    {
+      *code = errno;
+      close (fd);
+      return NULL;
+    }
+
+  *code = 0;
+  return g_socket_new_from_fd (fd, NULL);
+}
+
+static GSocketAddress *
+with_port (GInetSocketAddress *address,
+           guint               port)
+{
+  gboolean ipv6 = g_socket_address_get_family (G_SOCKET_ADDRESS (address)) == G_SOCKET_FAMILY_IPV6;
+
+  return g_object_new (G_TYPE_INET_SOCKET_ADDRESS, "address", g_inet_socket_address_get_address (address),
+                       "port", port, "scope-id", ipv6 ? g_inet_socket_address_get_scope_id (address) : 0, NULL);
+}
+
+static char *
+name_address (GSocketAddress *address)
+{
+  return g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (address));
+}
+
+/* One attempt. With port 0 the first address chooses the port of all; @taken tells that it
+ * is not free at another one, for which there is no error then. */
+static GPtrArray *
+listen_once (GPtrArray  *addresses,
+             TcpLog     *log,
+             GPtrArray  *failed,
+             gboolean   *taken,
+             GError    **error)
+{
+  g_autoptr (GPtrArray) sockets = g_ptr_array_new_with_free_func (g_object_unref);
+  guint wanted = g_inet_socket_address_get_port (addresses->pdata[0]);
+  guint port = wanted;
+  g_autoptr (GError) missing = NULL;
+
+  *taken = FALSE;
+  for (guint i = 0; i < addresses->len; i++)
+    {
+      g_autoptr (GSocketAddress) address = with_port (addresses->pdata[i], port);
+      g_autofree char *name = name_address (address);
+      int code;
+      g_autoptr (GSocket) socket = listen_at (address, addresses->len > 1, &code);
+
+      if (socket != NULL)
+        {
+          g_autoptr (GSocketAddress) local = g_socket_get_local_address (socket, error);
+
+          if (local == NULL)
+            return NULL;
+          port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (local));
+          g_ptr_array_add (sockets, g_steal_pointer (&socket));
+          continue;
+        }
+      /* The machine does not have it, such as ::1 without IPv6. */
+      if (code == EADDRNOTAVAIL || code == EAFNOSUPPORT)
+        {
+          if (addresses->len > 1)
+            tcp_log_info (log, "not listening on %s: %s", name, g_strerror (code));
+          if (missing == NULL)
+            missing = g_error_new_literal (G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
+          continue;
+        }
+      if (code == EADDRINUSE && wanted == 0 && port != 0)
+        {
+          *taken = TRUE;
+          g_ptr_array_extend_and_steal (failed, g_steal_pointer (&sockets));
+          return NULL;
+        }
+      if (addresses->len > 1)
+        g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "%s: %s", name, g_strerror (code));
+      else
+        g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
+      return NULL;
+    }
+
+  if (sockets->len == 0)
+    {
+      g_propagate_error (error, g_steal_pointer (&missing));
+      return NULL;
+    }
+  return g_steal_pointer (&sockets);
+}
+
+static GPtrArray *
+listen_at_all (GPtrArray  *addresses,
+               TcpLog     *log,
+               GError    **error)
+{
+  /* Kept until the end, so that each attempt gets another port. */
+  g_autoptr (GPtrArray) failed = g_ptr_array_new_with_free_func (g_object_unref);
+
+  for (guint i = 0; i < MAX_ATTEMPTS; i++)
+    {
+      gboolean taken;
+      GPtrArray *sockets = listen_once (addresses, log, failed, &taken, error);
+
+      if (!taken)
+        return sockets;
+    }
+
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE, "in %d attempts no port was free at all %u addresses",
+               MAX_ATTEMPTS, addresses->len);
+  return NULL;
+}
+
+/* Makes @listener listen at @addresses, which are those of one name. Gives the first of
+ * those that it listens on.
+ *
+ * An address that this machine does not have is left out as long as there is another; one
+ * whose port is in use is an error, since whoever connects to the name might reach another
+ * program there. Port 0 is the same port at each. */
+GSocketAddress *
+tcp_listen (GSocketListener  *listener,
+            GPtrArray        *addresses,
+            TcpLog           *log,
+            GError          **error)
+{
+  g_autoptr (GPtrArray) sockets = listen_at_all (addresses, log, error);
+
+  if (sockets == NULL)
     return NULL;
+  for (guint i = 0; i < sockets->len; i++)
+    {
+      if (!g_socket_listener_add_socket (listener, sockets->pdata[i], NULL, error))
+        return NULL;
+      if (sockets->len > 1)
+        {
+          g_autoptr (GSocketAddress) local = g_socket_get_local_address (sockets->pdata[i], NULL);
+          g_autofree char *name = local != NULL ? name_address (local) : NULL;
 
-  return g_steal_pointer (&socket);
+          tcp_log_info (log, "listening on %s", name);
+        }
+    }
+  return g_socket_get_local_address (sockets->pdata[0], error);
 }
 
 /* What to say of a failure of the above. */

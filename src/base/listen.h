@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include "base/log.h"
 
 G_BEGIN_DECLS
 
@@ -14,10 +15,12 @@ void tcp_resolve (const char          *hostname,
                   GCancellable        *cancellable,
                   GAsyncReadyCallback  callback,
                   gpointer             user_data);
-GSocketAddress *tcp_resolve_finish (GAsyncResult  *result,
-                                    GError       **error);
-GSocket *tcp_listen_socket (GSocketAddress  *address,
-                            GError         **error);
+GPtrArray *tcp_resolve_finish (GAsyncResult  *result,
+                               GError       **error);
+GSocketAddress *tcp_listen (GSocketListener  *listener,
+                            GPtrArray        *addresses,
+                            TcpLog           *log,
+                            GError          **error);
 GError *tcp_listen_error (const char   *hostname,
                           guint         port,
                           const GError *cause);

@@ -198,19 +198,17 @@ tcp_door_new (SoupServer      *soup,
   return self;
 }
 
-/* Gives the address with the port that was opened. */
+/* Gives the first address that it listens on, with the port. */
 GSocketAddress *
-tcp_door_open (TcpDoor         *self,
-               GSocketAddress  *address,
-               GError         **error)
+tcp_door_open (TcpDoor    *self,
+               GPtrArray  *addresses,
+               GError    **error)
 {
-  g_autoptr (GSocket) socket = tcp_listen_socket (address, error);
+  GSocketAddress *local = tcp_listen (G_SOCKET_LISTENER (self->service), addresses, self->log, error);
 
-  if (socket == NULL || !g_socket_listener_add_socket (G_SOCKET_LISTENER (self->service), socket, NULL, error))
-    return NULL;
-
-  g_socket_service_start (self->service);
-  return g_socket_get_local_address (socket, error);
+  if (local != NULL)
+    g_socket_service_start (self->service);
+  return local;
 }
 
 /* The connection of @message has become a WebSocket. Gives its socket. */

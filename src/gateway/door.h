@@ -19,9 +19,9 @@ TcpDoor *tcp_door_new (SoupServer      *soup,
                        guint            timeout,
                        TcpChannelGroup *group,
                        TcpLog          *log);
-GSocketAddress *tcp_door_open (TcpDoor         *self,
-                               GSocketAddress  *address,
-                               GError         **error);
+GSocketAddress *tcp_door_open (TcpDoor    *self,
+                               GPtrArray  *addresses,
+                               GError    **error);
 GSocket *tcp_door_admit (TcpDoor           *self,
                          SoupServerMessage *message);
 void tcp_door_free (TcpDoor *self);

@@ -97,7 +97,7 @@ tcp_gateway_peek_drains (TcpGateway *self)
  * tcp_gateway_get_local_address:
  * @self: a gateway
  *
- * Gets where the gateway listens.
+ * Gets where the gateway listens: see [property@TcpTunnel.Gateway:local-address].
  *
  * Returns: (transfer none) (nullable): the address with the port that was opened, or
  *   %NULL if the gateway does not run

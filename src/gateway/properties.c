@@ -225,9 +225,11 @@ install_settings (void)
   /**
    * TcpGateway:hostname:
    *
-   * The address to listen on: IPv4, IPv6, or a name, of whose addresses the first is
-   * taken. An address other than that of the loopback lets other machines in. The default
-   * is 127.0.0.1.
+   * The address to listen on: IPv4, IPv6, or a name. The gateway listens on every address
+   * of the name, up to 16, with one port: on `localhost` it is 127.0.0.1 and, where the
+   * machine has IPv6, ::1. An address that the machine does not have is left out; if
+   * another program uses the port at one of them, the start fails. An address other than
+   * that of the loopback lets other machines in. The default is 127.0.0.1.
    *
    * Since: 1.0
    */
@@ -446,7 +448,8 @@ install_status (void)
    * TcpGateway:local-address:
    *
    * Where the gateway listens, with the port that was opened; %NULL while it does not
-   * run.
+   * run. Of a [property@TcpTunnel.Gateway:hostname] with several addresses it is the first
+   * that the gateway listens on; the others have the same port.
    *
    * Since: 1.0
    */

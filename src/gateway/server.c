@@ -173,14 +173,14 @@ on_resolved (GObject      *object,
   TcpServer *self;
   g_autoptr (GSocketAddress) effective = NULL;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketAddress) address = tcp_resolve_finish (result, &error);
+  g_autoptr (GPtrArray) addresses = tcp_resolve_finish (result, &error);
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return;
 
   self = user_data;
-  if (address != NULL)
-    effective = tcp_door_open (self->door, address, &error);
+  if (addresses != NULL)
+    effective = tcp_door_open (self->door, addresses, &error);
   if (effective != NULL)
     {
       server_report_started (self, effective, NULL);

@@ -22,7 +22,7 @@ struct _TcpEngine
   /* From here on only touched on the I/O thread. */
   GCancellable *resolving;
   GSocketService *service;
-  GSocketAddress *address;   /* of a TCP port */
+  GSocketAddress *address;   /* of a TCP port, the first */
   TcpSocketFile socket_file; /* of a Unix socket */
   TcpChannelGroup *channels;
   TcpDialer *dialer;
@@ -267,17 +267,6 @@ on_incoming (GSocketService    *service,
 
 /* Start and end */
 
-static gboolean
-engine_listen (TcpEngine       *self,
-               GSocketAddress  *address,
-               GError         **error)
-{
-  g_autoptr (GSocket) socket = tcp_listen_socket (address, error);
-
-  return socket != NULL && (self->address = g_socket_get_local_address (socket, error)) != NULL &&
-         g_socket_listener_add_socket (G_SOCKET_LISTENER (self->service), socket, NULL, error);
-}
-
 static void
 engine_serve (TcpEngine *self)
 {
@@ -295,14 +284,16 @@ on_resolved (GObject      *object,
 {
   TcpEngine *self;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketAddress) address = tcp_resolve_finish (result, &error);
+  g_autoptr (GPtrArray) addresses = tcp_resolve_finish (result, &error);
 
   /* Then the engine may be gone as well. */
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return;
 
   self = user_data;
-  if (address == NULL || !engine_listen (self, address, &error))
+  if (addresses != NULL)
+    self->address = tcp_listen (G_SOCKET_LISTENER (self->service), addresses, self->log, &error);
+  if (self->address == NULL)
     {
       g_autoptr (GError) why = tcp_listen_error (self->settings->hostname, self->settings->port, error);
 

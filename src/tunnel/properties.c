@@ -284,9 +284,11 @@ install_settings (void)
   /**
    * TcpTunnel:hostname:
    *
-   * The address to listen on: IPv4, IPv6, or a name, of whose addresses the first is
-   * taken. An address other than that of the loopback lets other machines in.
-   * The default is 127.0.0.1.
+   * The address to listen on: IPv4, IPv6, or a name. The tunnel listens on every address
+   * of the name, up to 16, with one port: on `localhost` it is 127.0.0.1 and, where the
+   * machine has IPv6, ::1. An address that the machine does not have is left out; if
+   * another program uses the port at one of them, the start fails. An address other than
+   * that of the loopback lets other machines in. The default is 127.0.0.1.
    *
    * Since: 1.0
    */
@@ -582,7 +584,9 @@ install_status (void)
    * TcpTunnel:local-address:
    *
    * Where the tunnel listens, with the port that was opened; %NULL while it does not
-   * run, or if it listens on a Unix socket. When the tunnel ends by itself, it stays
+   * run, or if it listens on a Unix socket. Of a
+   * [property@TcpTunnel.Tunnel:hostname] with several addresses it is the first that the
+   * tunnel listens on; the others have the same port. When the tunnel ends by itself, it stays
    * until that is told in the main context in which signals are emitted.
    *
    * Since: 1.0

@@ -95,7 +95,7 @@ tcp_tunnel_peek_log (TcpTunnel *self)
  * tcp_tunnel_get_local_address:
  * @self: a tunnel
  *
- * Gets where the tunnel listens.
+ * Gets where the tunnel listens: see [property@TcpTunnel.Tunnel:local-address].
  *
  * May be called from any thread while nobody starts or closes the tunnel.
  *

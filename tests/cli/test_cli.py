@@ -494,11 +494,12 @@ class Failure(unittest.TestCase):
     def test_port_in_use(self):
         with socket.create_server(('127.0.0.1', 0)) as taken:
             address = '127.0.0.1:%d' % taken.getsockname()[1]
-            self.check(self.connect('--listen', address), address)
+            reason = 'cannot listen on 127.0.0.1 port %d: Address already in use' % taken.getsockname()[1]
+            self.check(self.connect('--listen', address), reason)
             status, out, err = run('gateway', '--target', '127.0.0.1:1', '--listen', address,
                                    TCP_TUNNEL_TOKEN=TOKEN)
             self.assertEqual((status, out), (FAILED, ''))
-            self.assertIn(address, err)
+            self.assertIn(reason, err)
 
     def test_rejected_with_headers(self):
         requests = []

@@ -79,7 +79,7 @@ static void
 server_init (Server *self)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketAddress) any = g_inet_socket_address_new_from_string ("127.0.0.1", 0);
+  g_autoptr (GPtrArray) any = g_ptr_array_new_with_free_func (g_object_unref);
   g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_NONE);
   g_autoptr (GSocketAddress) address = NULL;
 
@@ -88,6 +88,7 @@ server_init (Server *self)
   self->server = soup_server_new (NULL, NULL);
   soup_server_add_handler (self->server, NULL, on_request, self, NULL);
   self->door = tcp_door_new (self->server, NULL, 0, self->group, log);
+  g_ptr_array_add (any, g_inet_socket_address_new_from_string ("127.0.0.1", 0));
   address = tcp_door_open (self->door, any, &error);
   g_assert_no_error (error);
   self->port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address));

@@ -37,9 +37,9 @@ static const GOptionEntry entries[] = {
   { "max-reconnect-attempts", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_ATTEMPTS),
     "Give up after so many (default 6)", "N" },
   { "reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (RECONNECT_DELAY),
-    "Wait before the first (default 1000)", "MS" },
+    "Delay before the first (default 1s)", "TIME" },
   { "max-reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_DELAY),
-    "The longest wait (default 30000)", "MS" },
+    "The longest delay (default 30s)", "TIME" },
   { "ca", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CA),
     "PEM file of the authorities to trust", "FILE" },
   { "header", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.headers,
@@ -69,6 +69,9 @@ static const char description[] =
     "\n"
     "A NAME is that of a tunnel in ~/.config/tcp-tunnel/tunnels.conf, of which\n"
     "'tcp-tunnel up --help' tells more. Options go before what stands there.\n"
+    "\n"
+    "A TIME has a unit, as in 500ms, 10s, 2min or 1h; without one it is in\n"
+    "milliseconds.\n"
     "\n"
     "The token comes from --token-file, from --token-command, from --token, which\n"
     "other users may see for a moment, or else from the environment variable\n"

@@ -27,7 +27,7 @@ static struct
 
 enum
 {
-  DRAIN_TIMEOUT = 10, /* s */
+  DRAIN_TIMEOUT = 10000, /* ms */
 };
 
 static const GOptionEntry entries[] = {
@@ -46,9 +46,9 @@ static const GOptionEntry entries[] = {
   { "resumption", 0, 0, G_OPTION_ARG_STRING, &options.resumption,
     "auto (default), required or off", "WHETHER" },
   { "session-timeout", 0, 0, G_OPTION_ARG_STRING, &options.session_timeout,
-    "How long a session may be away (default 300)", "SECONDS" },
+    "How long a session may be away (default 300s)", "TIME" },
   { "drain-timeout", 0, 0, G_OPTION_ARG_STRING, &options.drain_timeout,
-    "How long the end may take (default 10)", "SECONDS" },
+    "How long the end may take (default 10s)", "TIME" },
   { "max-buffered", 0, 0, G_OPTION_ARG_STRING, &options.max_buffered,
     "Memory for data of all clients (default 256)", "MIB" },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
@@ -69,6 +69,8 @@ static const char description[] =
     "\n"
     "After SIGINT, SIGTERM or SIGHUP no new connections are taken; those that are\n"
     "there may go on for --drain-timeout. A second signal ends them.\n"
+    "\n"
+    "A TIME has a unit, as in 500ms, 10s, 2min or 1h; without one it is in seconds.\n"
     "\n"
     "Exit status:\n"
     "  0  closed by SIGINT, SIGTERM or SIGHUP\n"
@@ -144,10 +146,10 @@ create_gateway (char   **args,
 
   gateway = tcp_gateway_new (options.target);
   if (!options_read_listen ("--listen", options.listen, G_OBJECT (gateway), error) ||
-      !options_read_uint ("--session-timeout", options.session_timeout, 1000, G_OBJECT (gateway),
-                          "session-timeout", error) ||
-      !options_read_number ("--drain-timeout", options.drain_timeout, 0, G_MAXUINT / 1000,
-                            drain_timeout, error) ||
+      !options_read_duration_property ("--session-timeout", options.session_timeout, 1000, G_OBJECT (gateway),
+                                       "session-timeout", error) ||
+      !options_read_duration ("--drain-timeout", options.drain_timeout, 1000, G_MAXUINT, drain_timeout,
+                              error) ||
       !options_read_uint ("--max-buffered", options.max_buffered, 1 << 20, G_OBJECT (gateway),
                           "max-buffered-bytes", error) ||
       !options_read_enum ("--resumption", options.resumption, TCP_TYPE_TUNNEL_RESUMPTION,
@@ -167,7 +169,7 @@ typedef struct
 {
   TcpGateway *gateway;
   GMainLoop *loop;
-  guint drain_timeout; /* s */
+  guint drain_timeout; /* ms */
   gboolean draining;
 } Gateway;
 
@@ -194,7 +196,7 @@ on_quit (gpointer data)
     }
 
   self->draining = TRUE;
-  tcp_gateway_drain_async (self->gateway, self->drain_timeout * 1000, NULL, on_drained, self);
+  tcp_gateway_drain_async (self->gateway, self->drain_timeout, NULL, on_drained, self);
   return G_SOURCE_CONTINUE;
 }
 

@@ -199,6 +199,84 @@ options_read_uint (const char  *option,
   return TRUE;
 }
 
+/* A whole number and perhaps a unit behind it, in milliseconds. */
+static gboolean
+parse_duration (const char *text,
+                guint       plain_unit,
+                guint       max,
+                guint      *value)
+{
+  static const struct
+  {
+    const char *name;
+    guint milliseconds;
+  } units[] = { { "ms", 1 }, { "s", 1000 }, { "min", 60 * 1000 }, { "h", 60 * 60 * 1000 } };
+  gsize n_digits = strspn (text, "0123456789");
+  g_autofree char *digits = g_strndup (text, n_digits);
+  const char *name = text + n_digits;
+  guint unit = *name == '\0' ? plain_unit : 0;
+  guint64 number;
+
+  /* "10 s" is as clear as "10s". */
+  name += *name == ' ';
+  for (guint i = 0; i < G_N_ELEMENTS (units); i++)
+    if (strcmp (name, units[i].name) == 0)
+      unit = units[i].milliseconds;
+  if (unit == 0 || !g_ascii_string_to_unsigned (digits, 10, 0, max / unit, &number, NULL))
+    return FALSE;
+  *value = number * unit;
+  return TRUE;
+}
+
+/**
+ * options_read_duration:
+ * @text: (nullable): the value given, such as `500ms`, `10s`, `2min` or `1h`; without
+ *   one @value stays
+ * @plain_unit: that of a number without a unit, in milliseconds: 1 or 1000
+ * @value: in milliseconds
+ */
+gboolean
+options_read_duration (const char  *option,
+                       const char  *text,
+                       guint        plain_unit,
+                       guint        max,
+                       guint       *value,
+                       GError     **error)
+{
+  g_autofree char *allowed = NULL;
+
+  if (text == NULL || parse_duration (text, plain_unit, max, value))
+    return TRUE;
+  allowed = g_strdup_printf ("a duration such as 500ms, 10s, 2min or 1h, of at most %u h (a number alone is in %s)",
+                             max / (60 * 60 * 1000), plain_unit == 1 ? "milliseconds" : "seconds");
+  return bad_value (error, option, allowed, text);
+}
+
+/**
+ * options_read_duration_property:
+ *
+ * The same for a property in milliseconds.
+ */
+gboolean
+options_read_duration_property (const char  *option,
+                                const char  *text,
+                                guint        plain_unit,
+                                GObject     *object,
+                                const char  *property,
+                                GError     **error)
+{
+  GParamSpecUInt *spec =
+      G_PARAM_SPEC_UINT (g_object_class_find_property (G_OBJECT_GET_CLASS (object), property));
+  guint value;
+
+  if (text == NULL)
+    return TRUE;
+  if (!options_read_duration (option, text, plain_unit, spec->maximum, &value, error))
+    return FALSE;
+  g_object_set (object, property, value, NULL);
+  return TRUE;
+}
+
 /**
  * options_read_enum:
  * @text: (nullable): a nick of @type; without one @value stays

@@ -35,6 +35,18 @@ gboolean options_read_uint (const char  *option,
                             GObject     *object,
                             const char  *property,
                             GError     **error);
+gboolean options_read_duration (const char  *option,
+                                const char  *text,
+                                guint        plain_unit,
+                                guint        max,
+                                guint       *value,
+                                GError     **error);
+gboolean options_read_duration_property (const char  *option,
+                                         const char  *text,
+                                         guint        plain_unit,
+                                         GObject     *object,
+                                         const char  *property,
+                                         GError     **error);
 gboolean options_read_enum (const char  *option,
                             const char  *text,
                             GType        type,

@@ -97,6 +97,16 @@ read_uint (const Settings  *self,
 }
 
 static gboolean
+read_duration (const Settings  *self,
+               Setting          setting,
+               TcpTunnel       *tunnel,
+               GError         **error)
+{
+  return options_read_duration_property (settings_source (self, setting), self->values[setting], 1,
+                                         G_OBJECT (tunnel), keys[setting], error);
+}
+
+static gboolean
 read_enum (const Settings  *self,
            Setting          setting,
            GType            type,
@@ -239,8 +249,8 @@ settings_create_tunnel (const Settings  *self,
       !read_enum (self, SETTING_MODE, TCP_TYPE_TUNNEL_MODE, &mode, error) ||
       !read_enum (self, SETTING_RESUMPTION, TCP_TYPE_TUNNEL_RESUMPTION, &resumption, error) ||
       !read_uint (self, SETTING_MAX_RECONNECT_ATTEMPTS, tunnel, error) ||
-      !read_uint (self, SETTING_RECONNECT_DELAY, tunnel, error) ||
-      !read_uint (self, SETTING_MAX_RECONNECT_DELAY, tunnel, error) ||
+      !read_duration (self, SETTING_RECONNECT_DELAY, tunnel, error) ||
+      !read_duration (self, SETTING_MAX_RECONNECT_DELAY, tunnel, error) ||
       !check_headers (self, error) || !read_tls (self, tunnel, error) || !settings_read_log_level (self, &level, error))
     return NULL;
 

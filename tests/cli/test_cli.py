@@ -86,9 +86,11 @@ class Usage(unittest.TestCase):
         self.check(self.connect('--mode', 'tripled'), "'tripled'", 'singleton', 'multiplexed')
         self.check(self.connect('--resumption', 'maybe'), "'maybe'", 'auto', 'required', 'off')
         self.check(self.connect('--log-level', 'loud'), "'loud'", 'none', 'debug')
-        self.check(self.connect('--reconnect-delay', '-1'), '--reconnect-delay', "'-1'")
+        for value in ('-1', '', 's', '1m', '1.5s', '1min30s', '1s ', '4294967296', '1194h', '99999999999999999999s'):
+            self.check(self.connect('--reconnect-delay', value), '--reconnect-delay must be a duration such as 500ms, ',
+                       f"a number alone is in milliseconds), not '{value}'")
         self.check(self.connect('--max-reconnect-attempts', 'many'), "'many'")
-        self.check(self.connect('--max-reconnect-delay', '1s'), "'1s'")
+        self.check(self.connect('--max-reconnect-delay', '1 day'), '--max-reconnect-delay', "'1 day'")
         self.check(self.connect('--frobnicate'), '--frobnicate')
         # A secret with a colon forgotten is not repeated.
         for wrong in (TOKEN, f'Authorization {TOKEN}', f'Key {TOKEN}: 1', f': {TOKEN}', ''):
@@ -144,7 +146,8 @@ class Usage(unittest.TestCase):
         self.check([*target, '--token', TOKEN, '--tls-cert', 'a'], '--tls-key')
         self.check([*target, '--token', TOKEN, '--tls-cert', '/none', '--tls-key', '/none'], '/none')
         self.check([*target, '--token', TOKEN, '--session-timeout', 'x'], '--session-timeout', "'x'")
-        self.check([*target, '--token', TOKEN, '--drain-timeout', '-1'], '--drain-timeout', "'-1'")
+        self.check([*target, '--token', TOKEN, '--drain-timeout', '-1'], '--drain-timeout', "'-1'",
+                   'a number alone is in seconds')
         self.check([*target, '--token', TOKEN, '--max-buffered', '7'], '--max-buffered', 'from 8')
         self.check([*target, '--token', TOKEN, '--resumption', 'yes'], '--resumption', 'required')
         self.check(['gateway', '--target', 'nowhere', '--token', TOKEN], 'nowhere')
@@ -606,6 +609,16 @@ class Drain(unittest.TestCase):
         self.assertIsNone(server.process.poll())
         connection.close()
         self.assertEqual(server.wait(), 0)
+
+    def test_units(self):
+        for value, milliseconds in (('60', 60000), ('60000ms', 60000), ('90s', 90000), ('2min', 120000),
+                                    ('1 h', 3600000)):
+            with self.subTest(value):
+                server, connection = self.start('--drain-timeout', value)
+                server.process.send_signal(signal.SIGTERM)
+                server.error_line(f' may go on for {milliseconds} ms$')
+                connection.close()
+                self.assertEqual(server.wait(), 0)
 
     def test_second_signal(self):
         server, connection = self.start('--drain-timeout', '600')

@@ -46,13 +46,24 @@ enter (Run      *self,
   self->shared->changed (self, self->shared->data);
 }
 
+/* Where there are several tunnels, the line of one that failed stays. */
+static void
+end_status (Run        *self,
+            const char *reason)
+{
+  if (self->status != NULL && self->shared->options.several && reason != NULL)
+    status_end (self->status, reason);
+  else if (self->exit_status == 0 || !self->shared->options.several)
+    g_clear_pointer (&self->status, status_free);
+}
+
 /* Closes the tunnel as soon as nobody needs it any more. */
 static void
 finish (Run *self)
 {
   if (self->calls > 0 || (self->hook != NULL && hook_is_running (self->hook)))
     return;
-  g_clear_pointer (&self->status, status_free);
+  end_status (self, NULL);
   tcp_tunnel_close (self->tunnel);
   report_closed (self->report);
   enter (self, RUN_ENDED);
@@ -91,7 +102,7 @@ fail (Run          *self,
   gboolean misconfigured = self->settings->place != NULL &&
                            g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
 
-  g_clear_pointer (&self->status, status_free);
+  end_status (self, error->message);
   report_failed (self->report, error);
   self->exit_status = misconfigured ? EXIT_USAGE : EXIT_FAILED;
   if (misconfigured)
@@ -372,13 +383,9 @@ static Status *
 create_status (Run *self)
 {
   const char *name = spoken_name (self);
-  g_autofree char *before = NULL;
 
-  if (name == NULL)
-    return status_new (self->tunnel, "");
-  before = g_strdup_printf ("%s%*s  ", name,
-                            (int) (self->shared->name_width - view_width (name)), "");
-  return status_new (self->tunnel, before);
+  return name != NULL ? status_new_row (self->tunnel, name, self->shared->name_width)
+                      : status_new (self->tunnel, "");
 }
 
 static gboolean

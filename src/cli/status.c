@@ -2,23 +2,62 @@
 
 #include "cli/status.h"
 
+#include <string.h>
+
 #include "cli/format.h"
 #include "cli/view.h"
 
 enum
 {
-  INTERVAL = 250, /* ms */
+  INTERVAL = 250,   /* ms */
+  STATE_WIDTH = 12, /* of the longest name of a state */
+  MIN_NAME = 8,     /* columns that a name keeps on a narrow terminal */
+};
+
+/* The columns behind the state where there are several tunnels. */
+enum
+{
+  COLUMN_OPEN,
+  COLUMN_UP,
+  COLUMN_DOWN,
+  COLUMN_UP_RATE,
+  COLUMN_DOWN_RATE,
+  COLUMN_ROUND_TRIP,
+  COLUMN_RESUMES,
+  COLUMN_HELD,
+  N_COLUMNS,
+};
+
+static const struct
+{
+  const char *title;
+  guint width;
+  gboolean last; /* the columns up to here may be all that are shown */
+} columns[N_COLUMNS] = {
+  [COLUMN_OPEN] = { "OPEN", 5, TRUE },
+  [COLUMN_UP] = { "UP", 8, FALSE },
+  [COLUMN_DOWN] = { "DOWN", 8, TRUE },
+  [COLUMN_UP_RATE] = { "UP/s", 8, FALSE },
+  [COLUMN_DOWN_RATE] = { "DOWN/s", 8, TRUE },
+  [COLUMN_ROUND_TRIP] = { "RTT", 6, TRUE },
+  [COLUMN_RESUMES] = { "RESUMED", 7, TRUE },
+  [COLUMN_HELD] = { "HELD", 8, TRUE },
 };
 
 struct _Status
 {
-  TcpTunnel *tunnel;
+  TcpTunnel *tunnel; /* NULL for the titles */
   char *before;
+  char *name;        /* NULL where there is one tunnel */
+  guint name_width;  /* of the longest there is */
   ViewRow *row;
   Meter up;
   Meter down;
   guint timeout;
   gulong handler;
+  char *reason; /* why it is not connected, NULL if there is nothing to say */
+  gint64 retry; /* when it tries again */
+  gboolean ended;
 };
 
 const char *
@@ -45,35 +84,133 @@ state_style (TcpTunnelState state)
     }
 }
 
+/* Several tunnels */
+
+/* Long names leave two thirds of the line to the rest. */
+static guint
+name_columns (Status *self)
+{
+  return MIN (self->name_width, MAX (view_columns () / 3, MIN_NAME));
+}
+
+/* With the two spaces behind it. */
+static char *
+format_name (Status     *self,
+             const char *name)
+{
+  guint width = name_columns (self);
+  g_autofree char *text = view_shorten (name, width);
+
+  return g_strdup_printf ("%s%*s", text, (int) (width - view_width (text)) + 2, "");
+}
+
+/* How many columns there is room for. */
+static guint
+count_columns (Status *self)
+{
+  gsize width = name_columns (self) + 2 + STATE_WIDTH;
+  guint n = 0;
+
+  for (guint i = 0; i < N_COLUMNS; i++)
+    {
+      width += 2 + columns[i].width;
+      if (width <= view_columns () && columns[i].last)
+        n = i + 1;
+    }
+  return n;
+}
+
+static char *
+format_column (Status *self,
+               guint   column)
+{
+  switch (column)
+    {
+    case COLUMN_OPEN:
+      return g_strdup_printf ("%u", tcp_tunnel_get_open_connections (self->tunnel));
+    case COLUMN_UP:
+      return format_size (tcp_tunnel_get_bytes_sent (self->tunnel));
+    case COLUMN_DOWN:
+      return format_size (tcp_tunnel_get_bytes_received (self->tunnel));
+    case COLUMN_UP_RATE:
+      return format_size (meter_update (&self->up, tcp_tunnel_get_bytes_sent (self->tunnel)));
+    case COLUMN_DOWN_RATE:
+      return format_size (meter_update (&self->down, tcp_tunnel_get_bytes_received (self->tunnel)));
+    case COLUMN_ROUND_TRIP:
+      if (tcp_tunnel_get_round_trip (self->tunnel) < 0)
+        return g_strdup ("-");
+      return format_time (tcp_tunnel_get_round_trip (self->tunnel));
+    case COLUMN_RESUMES:
+      return g_strdup_printf ("%" G_GUINT64_FORMAT, tcp_tunnel_get_resumes (self->tunnel));
+    case COLUMN_HELD:
+    default:
+      return format_size (tcp_tunnel_get_retained_bytes (self->tunnel));
+    }
+}
+
+static char *
+format_columns (Status *self)
+{
+  g_autoptr (GString) line = g_string_new (NULL);
+  guint n = count_columns (self);
+
+  for (guint i = 0; i < n; i++)
+    {
+      g_autofree char *text = self->tunnel != NULL ? format_column (self, i) : g_strdup (columns[i].title);
+
+      g_string_append_printf (line, "  %*s", (int) columns[i].width, text);
+    }
+  return g_string_free (g_steal_pointer (&line), FALSE);
+}
+
+/* One tunnel */
+
+enum
+{
+  DETAIL_STATE,
+  DETAIL_OPEN,
+  DETAIL_TOTALS,
+  DETAIL_RATES,
+  DETAIL_ROUND_TRIP,
+  DETAIL_RESUMES,
+  DETAIL_RETAINED,
+  N_DETAILS,
+};
+
 static void
 append_direction (GString    *line,
                   const char *name,
-                  Meter      *meter,
-                  guint64     bytes)
+                  guint64     bytes,
+                  double      speed,
+                  guint       detail)
 {
-  g_autofree char *rate = format_size (meter_update (meter, bytes));
+  g_autofree char *rate = format_size (speed);
   g_autofree char *total = format_size (bytes);
 
-  g_string_append_printf (line, "  %s %s/s %s", name, rate, total);
+  if (detail >= DETAIL_RATES)
+    g_string_append_printf (line, "  %s %s/s %s", name, rate, total);
+  else
+    g_string_append_printf (line, "  %s %s", name, total);
 }
 
-/* Of sessions that are resumed. Rather at the end: a narrow terminal cuts it off. */
+/* Of sessions that are resumed. */
 static void
 append_resumption (GString   *line,
-                   TcpTunnel *tunnel)
+                   TcpTunnel *tunnel,
+                   guint      detail)
 {
   guint64 resumes = tcp_tunnel_get_resumes (tunnel);
   guint64 credit_in = tcp_tunnel_get_receive_window (tunnel);
   guint64 credit_out = tcp_tunnel_get_send_window (tunnel);
 
-  if (resumes > 0)
+  if (detail >= DETAIL_RESUMES && resumes > 0)
     {
       g_autofree char *replayed = format_size (tcp_tunnel_get_bytes_replayed (tunnel));
 
       g_string_append_printf (line, "  resumed %" G_GUINT64_FORMAT "x, replayed %s", resumes,
                               replayed);
     }
-  if (credit_in + credit_out > 0)
+  if (detail >= DETAIL_RETAINED && credit_in + credit_out > 0)
     {
       g_autofree char *retained = format_size (tcp_tunnel_get_retained_bytes (tunnel));
       g_autofree char *out = format_size (credit_out);
@@ -83,28 +220,140 @@ append_resumption (GString   *line,
     }
 }
 
+/* As much detail as there is room for: both directions or none. */
+static char *
+format_details (Status *self,
+                gsize   width)
+{
+  guint64 sent = tcp_tunnel_get_bytes_sent (self->tunnel);
+  guint64 received = tcp_tunnel_get_bytes_received (self->tunnel);
+  double up = meter_update (&self->up, sent);
+  double down = meter_update (&self->down, received);
+  gint64 round_trip = tcp_tunnel_get_round_trip (self->tunnel);
+
+  for (guint detail = N_DETAILS - 1; detail > DETAIL_STATE; detail--)
+    {
+      g_autoptr (GString) line = g_string_new (NULL);
+
+      g_string_printf (line, "  %u open", tcp_tunnel_get_open_connections (self->tunnel));
+      if (detail >= DETAIL_TOTALS)
+        {
+          append_direction (line, "up", sent, up, detail);
+          append_direction (line, "down", received, down, detail);
+        }
+      if (detail >= DETAIL_ROUND_TRIP && round_trip >= 0 &&
+          tcp_tunnel_get_state (self->tunnel) == TCP_TUNNEL_STATE_CONNECTED)
+        {
+          g_autofree char *time = format_time (round_trip);
+
+          g_string_append_printf (line, "  rtt %s", time);
+        }
+      append_resumption (line, self->tunnel, detail);
+      if (view_width (line->str) <= width)
+        return g_string_free (g_steal_pointer (&line), FALSE);
+    }
+  return g_strdup ("");
+}
+
+/* Both */
+
+static void
+show_titles (Status *self)
+{
+  g_autofree char *before = format_name (self, "NAME");
+  g_autofree char *rest = format_columns (self);
+  g_autofree char *lead = g_strdup_printf ("%s%-*s%s", before, STATE_WIDTH, "STATE", rest);
+
+  view_row_set (self->row, "", VIEW_DIM, lead, "");
+}
+
+/* What it waits for, in place of figures that do not change meanwhile. */
+static char *
+format_lead (Status         *self,
+             TcpTunnelState  state)
+{
+  gint64 wait = self->retry - g_get_monotonic_time ();
+  g_autoptr (GString) text = g_string_new (NULL);
+  guint open = tcp_tunnel_get_open_connections (self->tunnel);
+
+  if (self->ended)
+    return g_strdup ("ended");
+  if (state == TCP_TUNNEL_STATE_RECONNECTING && wait > 0)
+    g_string_printf (text, "retrying in %" G_GINT64_FORMAT " s", (wait + G_TIME_SPAN_SECOND - 1) / G_TIME_SPAN_SECOND);
+  else
+    g_string_assign (text, status_state_name (state));
+  if (open > 0)
+    g_string_append_printf (text, ", %u open", open);
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
 /* Called at its pace whatever happens, so that rates fall to 0 when nothing
  * does; view_row_set() then finds nothing to redraw. */
 static gboolean
 update (gpointer data)
 {
   Status *self = data;
-  TcpTunnelState state = tcp_tunnel_get_state (self->tunnel);
-  gint64 round_trip = tcp_tunnel_get_round_trip (self->tunnel);
-  g_autoptr (GString) line = g_string_new (NULL);
+  TcpTunnelState state;
+  g_autofree char *before = NULL;
+  g_autofree char *lead = NULL;
+  g_autofree char *rest = NULL;
+  gsize used;
 
-  g_string_printf (line, "  %u open", tcp_tunnel_get_open_connections (self->tunnel));
-  append_direction (line, "up", &self->up, tcp_tunnel_get_bytes_sent (self->tunnel));
-  append_direction (line, "down", &self->down, tcp_tunnel_get_bytes_received (self->tunnel));
-  if (state == TCP_TUNNEL_STATE_CONNECTED && round_trip >= 0)
+  if (self->tunnel == NULL)
     {
-      g_autofree char *time = format_time (round_trip);
-
-      g_string_append_printf (line, "  rtt %s", time);
+      show_titles (self);
+      return G_SOURCE_CONTINUE;
     }
-  append_resumption (line, self->tunnel);
-  view_row_set (self->row, self->before, state_style (state), status_state_name (state), line->str);
+
+  state = tcp_tunnel_get_state (self->tunnel);
+  if (!self->ended && state == TCP_TUNNEL_STATE_CONNECTED)
+    g_clear_pointer (&self->reason, g_free);
+  before = self->name != NULL ? format_name (self, self->name) : g_strdup (self->before);
+  if (self->ended || self->reason != NULL)
+    {
+      lead = format_lead (self, state);
+      used = view_width (before) + view_width (lead) + 2;
+      if (self->reason != NULL && used < view_columns ())
+        {
+          /* What was tried stands at the beginning, and why it failed at the end. */
+          g_autofree char *reason = view_shorten (self->reason, view_columns () - used);
+
+          rest = g_strconcat (": ", reason, NULL);
+        }
+    }
+  else if (self->name != NULL)
+    {
+      lead = g_strdup_printf ("%-*s", STATE_WIDTH, status_state_name (state));
+      rest = format_columns (self);
+    }
+  else
+    {
+      lead = g_strdup (status_state_name (state));
+      used = view_width (before) + view_width (lead);
+      rest = format_details (self, view_columns () - MIN (used, view_columns ()));
+    }
+  view_row_set (self->row, before, self->ended ? VIEW_RED : state_style (state), lead, rest != NULL ? rest : "");
   return G_SOURCE_CONTINUE;
+}
+
+static Status *
+create (TcpTunnel  *tunnel,
+        const char *before,
+        const char *name,
+        guint       name_width)
+{
+  Status *self = g_new0 (Status, 1);
+
+  g_set_object (&self->tunnel, tunnel);
+  self->before = g_strdup (before);
+  self->name = g_strdup (name);
+  self->name_width = MAX (name_width, strlen ("NAME"));
+  self->row = view_row_new ();
+  self->timeout = g_timeout_add (INTERVAL, update, self);
+  if (tunnel != NULL)
+    self->handler = g_signal_connect_swapped (tunnel, "state-changed", G_CALLBACK (update), self);
+  update (self);
+  return self;
 }
 
 /**
@@ -115,24 +364,81 @@ Status *
 status_new (TcpTunnel  *tunnel,
             const char *before)
 {
-  Status *self = g_new0 (Status, 1);
+  return create (tunnel, before, NULL, 0);
+}
 
-  self->tunnel = g_object_ref (tunnel);
-  self->before = g_strdup (before);
-  self->row = view_row_new ();
-  self->timeout = g_timeout_add (INTERVAL, update, self);
-  self->handler = g_signal_connect_swapped (tunnel, "state-changed", G_CALLBACK (update), self);
-  update (self);
-  return self;
+/**
+ * status_new_row:
+ * @name: of one tunnel of several, whose figures stand below each other
+ * @name_width: of the longest of the names, in columns
+ */
+Status *
+status_new_row (TcpTunnel  *tunnel,
+                const char *name,
+                guint       name_width)
+{
+  return create (tunnel, "", name, name_width);
+}
+
+/* The line above them. */
+Status *
+status_new_titles (guint name_width)
+{
+  return create (NULL, "", NULL, name_width);
 }
 
 void
 status_free (Status *self)
 {
-  g_source_remove (self->timeout);
-  g_signal_handler_disconnect (self->tunnel, self->handler);
+  g_clear_handle_id (&self->timeout, g_source_remove);
+  if (self->tunnel != NULL)
+    g_signal_handler_disconnect (self->tunnel, self->handler);
   view_row_free (self->row);
-  g_object_unref (self->tunnel);
+  g_clear_object (&self->tunnel);
   g_free (self->before);
+  g_free (self->name);
+  g_free (self->reason);
   g_free (self);
+}
+
+/* A message has one line, whatever it was made of. */
+static void
+set_reason (Status     *self,
+            const char *reason)
+{
+  g_free (self->reason);
+  self->reason = g_strdup (reason);
+  if (self->reason != NULL)
+    g_strdelimit (self->reason, "\n\r\t", ' ');
+}
+
+/**
+ * status_retry:
+ * @delay: until the next attempt, in milliseconds
+ *
+ * Shows why the tunnel is not connected, until it is again, and counts down.
+ */
+void
+status_retry (Status       *self,
+              const GError *error,
+              guint         delay)
+{
+  set_reason (self, error->message);
+  self->retry = g_get_monotonic_time () + delay * G_TIME_SPAN_MILLISECOND;
+  update (self);
+}
+
+/**
+ * status_end:
+ * @reason: (nullable): why the tunnel ended
+ *
+ * Shows that it has ended from now on.
+ */
+void
+status_end (Status     *self,
+            const char *reason)
+{
+  set_reason (self, reason);
+  self->ended = TRUE;
+  update (self);
 }

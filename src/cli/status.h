@@ -11,7 +11,16 @@ typedef struct _Status Status;
 
 Status *status_new (TcpTunnel  *tunnel,
                     const char *before);
+Status *status_new_row (TcpTunnel  *tunnel,
+                        const char *name,
+                        guint       name_width);
+Status *status_new_titles (guint name_width);
 void status_free (Status *self);
+void status_retry (Status       *self,
+                   const GError *error,
+                   guint         delay);
+void status_end (Status     *self,
+                 const char *reason);
 
 const char *status_state_name (TcpTunnelState state);
 

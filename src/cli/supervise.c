@@ -127,6 +127,8 @@ create_runs (Supervisor  *self,
 static int
 run_all (Supervisor *self)
 {
+  gboolean with_titles = self->shared.options.several && view_is_live ();
+  g_autoptr (Status) titles = with_titles ? status_new_titles (self->shared.name_width) : NULL;
   int status = EXIT_SUCCESS;
 
   options_on_signal (on_quit, self);

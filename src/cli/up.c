@@ -27,8 +27,9 @@ static const GOptionEntry entries[] = {
 
 static const char description[] =
     "Without a NAME these are all in the file. A line on stdout tells of each\n"
-    "'NAME: listening on HOST:PORT'. Logs go to stderr. On a terminal each has a\n"
-    "status line. One that ends on an error does not end the others.\n"
+    "'NAME: listening on HOST:PORT'. Logs go to stderr. On a terminal a table shows\n"
+    "what each does. One that ends on an error does not end the others; its line\n"
+    "stays, with the reason.\n"
     "\n"
     "The file is tcp-tunnel/tunnels.conf in ~/.config ($XDG_CONFIG_HOME), or else\n"
     "in /etc/xdg ($XDG_CONFIG_DIRS). Each tunnel is a group of it:\n"

@@ -206,31 +206,86 @@ view_width (const char *text)
   return width;
 }
 
-/* The bytes of what fits into *columns; takes its columns off them. */
-static int
-fit (const char *text,
-     gsize      *columns)
+/* The bytes at the beginning that fit. */
+static gsize
+fit_head (const char *text,
+          gsize       columns)
 {
   const char *end = text;
 
-  for (; *end != '\0' && character_width (end) <= *columns; end = g_utf8_next_char (end))
-    *columns -= character_width (end);
+  for (; *end != '\0' && character_width (end) <= columns; end = g_utf8_next_char (end))
+    columns -= character_width (end);
   return end - text;
 }
 
 /* The bytes of the fields that fit as a whole, with two spaces between them: half a
  * number would be another number. */
-static int
+static gsize
 fit_fields (const char *text,
             gsize       columns)
 {
-  int length = fit (text, &columns);
+  gsize length = fit_head (text, columns);
 
   if (text[length] == '\0')
     return length;
   while (length > 0 && strncmp (text + length, "  ", 2) != 0)
     length--;
   return length;
+}
+
+/* Where that of the end begins that fits. */
+static const char *
+fit_tail (const char *text,
+          gsize       columns)
+{
+  const char *start = text + strlen (text);
+
+  while (start > text)
+    {
+      const char *before = g_utf8_prev_char (start);
+
+      if (character_width (before) > columns)
+        break;
+      columns -= character_width (before);
+      start = before;
+    }
+  return start;
+}
+
+static const char *
+ellipsis (void)
+{
+  return view_is_unicode () ? "…" : "...";
+}
+
+/**
+ * view_shorten:
+ * @columns: how wide the text may be
+ *
+ * Returns: (transfer full): @text, with an ellipsis in its middle if it is too wide
+ */
+char *
+view_shorten (const char *text,
+              gsize       columns)
+{
+  gsize width = view_width (ellipsis ());
+  gsize head;
+
+  if (view_width (text) <= columns)
+    return g_strdup (text);
+  if (columns <= width)
+    return g_strndup (text, fit_head (text, columns));
+  head = (columns - width + 1) / 2;
+  return g_strdup_printf ("%.*s%s%s", (int) fit_head (text, head), text, ellipsis (),
+                          fit_tail (text, columns - width - head));
+}
+
+/* How wide a live line may be. The last column of the terminal stays free: a full line
+ * makes some terminals wrap. */
+gsize
+view_columns (void)
+{
+  return view.stream != NULL ? terminal_size ().ws_col - 1 : 0;
 }
 
 ViewRow *
@@ -265,8 +320,8 @@ view_row_free (ViewRow *self)
  * @rest: how it ends, in fields with two spaces between them, of which those that
  *   do not fit are left out
  *
- * Replaces the line. Called again with the same text it does nothing, unless the
- * terminal has another width by now.
+ * Replaces the line, which may have view_columns() columns. Called again with the same
+ * text it does nothing, unless the terminal has another width by now.
  */
 void
 view_row_set (ViewRow    *self,
@@ -275,26 +330,27 @@ view_row_set (ViewRow    *self,
               const char *lead,
               const char *rest)
 {
+  gsize columns = view_columns ();
   g_autofree char *line = NULL;
   const char *on = "";
   const char *off = "";
-  gsize columns;
-  int n_before, n_lead, n_rest;
+  gsize n_before, n_lead, n_rest;
 
   if (view.stream == NULL)
     return;
 
-  /* The last column stays free: a full line makes some terminals wrap. */
-  columns = terminal_size ().ws_col - 1;
-  n_before = fit (before, &columns);
-  n_lead = fit (lead, &columns);
+  n_before = fit_head (before, columns);
+  columns -= MIN (columns, view_width (before));
+  n_lead = fit_head (lead, columns);
+  columns -= MIN (columns, view_width (lead));
   n_rest = fit_fields (rest, columns);
   if (style != VIEW_PLAIN)
     {
       on = view_style (view.stream, style);
       off = view_style (view.stream, VIEW_PLAIN);
     }
-  line = g_strdup_printf ("%.*s%s%.*s%s%.*s", n_before, before, on, n_lead, lead, off, n_rest, rest);
+  line = g_strdup_printf ("%.*s%s%.*s%s%.*s", (int) n_before, before, on, (int) n_lead, lead, off, (int) n_rest,
+                          rest);
 
   g_mutex_lock (&view.mutex);
   if (g_strcmp0 (line, self->line) != 0)

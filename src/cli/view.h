@@ -29,6 +29,9 @@ void view_end (void);
 gboolean view_is_live (void);
 gboolean view_is_unicode (void);
 gsize view_width (const char *text);
+gsize view_columns (void);
+char *view_shorten (const char *text,
+                    gsize       columns);
 const char *view_style (FILE      *stream,
                         ViewStyle  style);
 void view_hold (void);

@@ -69,6 +69,11 @@ class OnTerminal(unittest.TestCase):
         self.assertTrue(pieces)
         self.assertLess(max(map(len, pieces)), 30)
 
+    def test_less_narrow(self):
+        """Rates go before totals, and both directions together."""
+        terminal = self.watch(52, r'  up 1\.00 MiB  down 1\.00 MiB')
+        self.assertFalse([piece for piece in terminal.drawn() if 'MiB' in piece and '/s' in piece])
+
     def test_no_color(self):
         terminal = self.watch(80, NO_COLOR='1')
         self.assertNotRegex(terminal.data, self.SGR)
@@ -108,8 +113,7 @@ class OnTerminal(unittest.TestCase):
 
 
 class Several(unittest.TestCase):
-    STATUS = (r'(?:connected|disconnected|connecting)  \d+ open  up [\d.]+ [KM]?i?B/s [\d.]+ [KM]?i?B  '
-              r'down [\d.]+ [KM]?i?B/s [\d.]+ [KM]?i?B')
+    TITLES = r'NAME +STATE +OPEN +UP +DOWN'
 
     def setUp(self):
         service = self.enterContext(Service())
@@ -118,6 +122,10 @@ class Several(unittest.TestCase):
         self.config = self.enterContext(Config(
             f'[defaults]\nremote-uri={url}\ntoken-file=token\nmode=multiplexed\n'
             '[one]\n[another]\n'))
+
+    def add(self, text):
+        with open(self.config.path, 'a', encoding='utf-8') as file:
+            file.write(text)
 
     def up(self, *args, **extra):
         return self.enterContext(Terminal('up', *args, XDG_CONFIG_HOME=self.config.home, **extra))
@@ -131,82 +139,100 @@ class Several(unittest.TestCase):
         with terminal.condition:
             self.assertTrue(terminal.condition.wait_for(fits, 60), terminal.screen())
 
+    def end(self, terminal, status=0):
+        terminal.process.terminate()
+        self.assertEqual(terminal.wait(), status)
+
     def ports(self, terminal):
         return {name: int(terminal.expect(rf'{name}: listening on 127\.0\.0\.1:(\d+)\r')[1])
                 for name in ('one', 'another')}
 
     def test_status_lines(self):
-        """A line for each, in the order of the file, and whole lines above."""
+        """A line for each, in the order of the file, below titles, and whole lines above."""
         terminal = self.up('--log-level', 'error')
         ports = self.ports(terminal)
-        self.shown(terminal, rf'one      {self.STATUS}', rf'another  {self.STATUS}')
+        self.shown(terminal, r'NAME     STATE          OPEN        UP      DOWN      UP/s    DOWN/s     RTT$',
+                   r'one      connected         0       0 B       0 B       0 B       0 B +[\d.]+ ms$',
+                   r'another  connected         0       0 B       0 B       0 B       0 B +[\d.]+ ms$')
         with dial(('127.0.0.1', ports['another'])) as connection:
             self.assertTrue(exchange(connection, noise(1 << 20, 1)))
-            self.shown(terminal, r'one      connected  0 open  up 0 B/s 0 B ',
-                       r'another  connected  1 open  up \S+ \S+ 1\.00 MiB  down \S+ \S+ 1\.00 MiB')
-        self.shown(terminal, 'one ', 'another  connected  0 open')
-        terminal.process.terminate()
-        self.assertEqual(terminal.wait(), 0)
+            self.shown(terminal, r'one      connected         0       0 B       0 B ',
+                       r'another  connected         1  1\.00 MiB  1\.00 MiB ')
+        self.shown(terminal, 'one ', r'another  connected         0  1\.00 MiB  1\.00 MiB ')
+        self.end(terminal)
 
         self.assertLess(max(map(len, terminal.drawn())), 80)
         self.assertEqual(sorted(filter(None, terminal.screen())),
                          sorted(f'{name}: listening on 127.0.0.1:{port}' for name, port in ports.items()))
 
     def test_one_ends(self):
-        """Its line goes, and what was wrong stays."""
-        with open(self.config.path, 'a', encoding='utf-8') as file:
-            file.write('[broken]\ntoken-command=echo wrong\n')
+        """Its line stays, and says what was wrong, as does the error above the lines."""
+        self.add('[broken]\ntoken-command=echo wrong\n')
         terminal = self.up('--log-level', 'error', NO_COLOR='1')
         self.ports(terminal)
         terminal.expect('tcp-tunnel up: broken: .*401')
-        self.shown(terminal, rf'one      {self.STATUS}', rf'another  {self.STATUS}')
+        self.shown(terminal, self.TITLES, 'one      connected ', 'another  connected ',
+                   r'broken   ended: the gateway ws.*….*\(401 Unauthorized\)$')
         self.assertNotRegex(terminal.data, OnTerminal.SGR)
-        terminal.process.terminate()
-        self.assertEqual(terminal.wait(), 1)
+        self.end(terminal, 1)
+        self.assertLess(max(len(piece) for piece in terminal.drawn() if 'ended: ' in piece), 80)
         rows = list(filter(None, terminal.screen()))
         self.assertEqual(len(rows), 3, rows)
 
     def test_wide_names(self):
         """An ideograph takes two columns, and a terminal has a certain number of them."""
-        with open(self.config.path, 'a', encoding='utf-8') as file:
-            file.write('[\u96a7\u9053]\nmode=singleton\n')
+        self.add('[\u96a7\u9053]\nmode=singleton\n')
         terminal = self.up('--log-level', 'error', columns=40)
-        self.shown(terminal, 'one      connected  0 open', 'another  connected  0 open',
-                   '\u96a7\u9053     disconnected  0 open')
-        terminal.process.terminate()
-        self.assertEqual(terminal.wait(), 0)
-        pieces = [piece for piece in terminal.drawn() if piece.startswith('\u96a7') and 'open' in piece]
+        self.shown(terminal, 'one      connected         0$', 'another  connected         0$',
+                   '\u96a7\u9053     disconnected      0$')
+        self.end(terminal)
+        pieces = [piece for piece in terminal.drawn() if piece.startswith('\u96a7') and 'listening' not in piece]
         self.assertTrue(pieces)
         self.assertLess(max(map(len, pieces)) + 2, 40)
 
-    def test_whole_fields(self):
-        """What there is no room for is left out, and not cut in the middle of a number."""
-        size = r'[\d.]+ [KM]?i?B'
-        field = re.compile(rf'\d+ open|(?:up|down) {size}/s {size}|rtt [\d.]+ \S+|retained {size}'
-                           rf'|windows {size} up, {size} down')
-        for columns in (34, 45, 52, 60, 72):
+    def test_long_names(self):
+        """Both ends of a name stay, and the figures of all stand below each other."""
+        for i in (1, 2):
+            self.add(f'[a-long-name-of-a-tunnel-in-the-north-{i}]\n')
+        self.add('[' + '\u96a7' * 30 + ']\n')
+        terminal = self.up('--log-level', 'error')
+        self.shown(terminal, rf'NAME {{22}}  STATE          OPEN        UP      DOWN$', r'one {23}  connected         0 ',
+                   r'another {19}  connected         0 ', r'a-long-name-o…-the-north-1  connected         0 ',
+                   r'a-long-name-o…-the-north-2  connected         0 ', '\u96a7{6}…\u96a7{6}   connected         0 ')
+        self.end(terminal)
+
+    def test_whole_columns(self):
+        """Both directions or none; there is nothing that is cut in the middle of a number."""
+        for columns, titles in ((34, ['OPEN']), (48, ['OPEN']), (49, ['OPEN', 'UP', 'DOWN']),
+                                (68, ['OPEN', 'UP', 'DOWN']), (69, ['OPEN', 'UP', 'DOWN', 'UP/s', 'DOWN/s']),
+                                (76, ['OPEN', 'UP', 'DOWN', 'UP/s', 'DOWN/s']),
+                                (77, ['OPEN', 'UP', 'DOWN', 'UP/s', 'DOWN/s', 'RTT']),
+                                (200, ['OPEN', 'UP', 'DOWN', 'UP/s', 'DOWN/s', 'RTT', 'RESUMED', 'HELD'])):
             with self.subTest(columns=columns):
                 terminal = self.up('--log-level', 'error', columns=columns)
-                self.shown(terminal, 'one      connected  0 open', 'another  connected  0 open')
-                terminal.process.terminate()
-                self.assertEqual(terminal.wait(), 0)
+                self.shown(terminal, 'NAME     STATE ', 'one      connected ', 'another  connected ')
+                self.end(terminal)
+                seen = set()
                 for piece in terminal.drawn():
-                    if ' open' in piece:
-                        self.assertLess(len(piece), columns)
-                        for part in re.split(' {2,}', piece)[2:]:
-                            self.assertRegex(part, rf'^(?:{field.pattern})$')
+                    if piece.startswith('NAME'):
+                        self.assertEqual(piece.split(), ['NAME', 'STATE', *titles])
+                        seen.add(len(piece))
+                    elif ' connected ' in piece:
+                        self.assertEqual(len(re.findall(r' {2,}(\d+(?: [KM]?i?B| s)?|[\d.]+ ms|-)(?= {2}|$)', piece)),
+                                         len(titles), piece)
+                        seen.add(len(piece))
+                self.assertEqual(len(seen), 1)
+                self.assertLess(max(seen), columns)
 
     def test_more_than_there_is_room_for(self):
-        with open(self.config.path, 'a', encoding='utf-8') as file:
-            file.writelines(f'[tunnel{i}]\nmode=singleton\n' for i in range(30))
+        self.add(''.join(f'[tunnel{i}]\nmode=singleton\n' for i in range(30)))
         terminal = self.up('--log-level', 'error')
         self.ports(terminal)
         with terminal.condition:
             full = terminal.condition.wait_for(lambda: '\x1b[A\x1b[K' * 22 in terminal.data, 60)
         self.assertTrue(full)
         self.assertNotIn('\x1b[A\x1b[K' * 23, terminal.data)
-        terminal.process.terminate()
-        self.assertEqual(terminal.wait(), 0)
+        self.end(terminal)
         self.assertTrue(all('listening on' in row for row in filter(None, terminal.screen())))
 
 

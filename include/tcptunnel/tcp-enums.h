@@ -13,8 +13,8 @@ G_BEGIN_DECLS
  *   rests here until a TCP client connects.
  * @TCP_TUNNEL_STATE_CONNECTING: a WebSocket is being opened.
  * @TCP_TUNNEL_STATE_CONNECTED: the WebSocket is open, data flows.
- * @TCP_TUNNEL_STATE_RECONNECTING: the WebSocket broke; the tunnel waits for the
- *   back-off delay to pass before it tries again.
+ * @TCP_TUNNEL_STATE_RECONNECTING: the WebSocket broke, or could not be opened; the tunnel
+ *   waits for the back-off delay to pass before it tries again.
  *
  * Where the WebSocket of a tunnel stands.
  *

@@ -10,6 +10,16 @@ G_BEGIN_DECLS
 
 #define TCP_TYPE_TUNNEL (tcp_tunnel_get_type ())
 
+/**
+ * TCP_TUNNEL_UNLIMITED_ATTEMPTS:
+ *
+ * The value of [property@TcpTunnel.Tunnel:max-reconnect-attempts] with which a tunnel
+ * never gives up.
+ *
+ * Since: 1.0
+ */
+#define TCP_TUNNEL_UNLIMITED_ATTEMPTS (-1)
+
 TCP_TUNNEL_AVAILABLE_IN_1_0
 G_DECLARE_FINAL_TYPE (TcpTunnel, tcp_tunnel, TCP, TUNNEL, GObject)
 
@@ -50,10 +60,15 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_resumption (TcpTunnel *self,
                                 TcpTunnelResumption resumption);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-guint tcp_tunnel_get_max_reconnect_attempts (TcpTunnel *self);
+int tcp_tunnel_get_max_reconnect_attempts (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_max_reconnect_attempts (TcpTunnel *self,
-                                            guint max_reconnect_attempts);
+                                            int max_reconnect_attempts);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+gboolean tcp_tunnel_get_wait_for_gateway (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_tunnel_set_wait_for_gateway (TcpTunnel *self,
+                                      gboolean wait_for_gateway);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 guint tcp_tunnel_get_reconnect_delay (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0

@@ -35,6 +35,11 @@
               (name = tcp_clamp (G_OBJECT (self), #name, name)) == tcp_##snake##_peek_settings (self)->name, \
               tcp_##snake##_peek_settings (self)->name = name)
 
+#define TCP_SETTER_INT(Class, snake, CHECK, name)                                           \
+  TCP_SETTER (Class, snake, CHECK, int, name,                                               \
+              (name = tcp_clamp_int (G_OBJECT (self), #name, name)) == tcp_##snake##_peek_settings (self)->name, \
+              tcp_##snake##_peek_settings (self)->name = name)
+
 #define TCP_SETTER_STRING(Class, snake, CHECK, name)                                \
   TCP_SETTER (Class, snake, CHECK, const char *, name,                              \
               g_strcmp0 (tcp_##snake##_peek_settings (self)->name, name) == 0,      \
@@ -78,6 +83,16 @@ tcp_clamp (GObject    *object,
   GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (object), name);
 
   return CLAMP (value, G_PARAM_SPEC_UINT (pspec)->minimum, G_PARAM_SPEC_UINT (pspec)->maximum);
+}
+
+static inline int
+tcp_clamp_int (GObject    *object,
+               const char *name,
+               int         value)
+{
+  GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (object), name);
+
+  return CLAMP (value, G_PARAM_SPEC_INT (pspec)->minimum, G_PARAM_SPEC_INT (pspec)->maximum);
 }
 
 #define TCP_READ_WRITE (G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS)

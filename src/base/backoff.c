@@ -9,7 +9,7 @@ void
 tcp_backoff_init (TcpBackoff *self,
                   guint       delay,
                   guint       max_delay,
-                  guint       max_attempts)
+                  int         max_attempts)
 {
   self->delay = delay;
   self->max_delay = max_delay;
@@ -26,13 +26,14 @@ tcp_backoff_next (TcpBackoff *self,
 {
   guint64 full = self->delay;
 
-  if (self->attempt >= self->max_attempts)
+  if (self->max_attempts >= 0 && self->attempt >= (guint) self->max_attempts)
     return FALSE;
 
   /* A shift by 32 or more would leave the range long after the cap did. */
   full <<= MIN (self->attempt, 31);
   full = MIN (full, self->max_delay);
-  self->attempt++;
+  if (self->attempt < G_MAXUINT)
+    self->attempt++;
 
   *delay = (guint) (full - full * JITTER * random);
   return TRUE;

@@ -12,14 +12,14 @@ typedef struct
 {
   guint delay;        /* ms before the first attempt */
   guint max_delay;    /* ms */
-  guint max_attempts;
+  int max_attempts;   /* negative for no limit */
   guint attempt;      /* attempts handed out so far */
 } TcpBackoff;
 
 void tcp_backoff_init (TcpBackoff *self,
                        guint       delay,
                        guint       max_delay,
-                       guint       max_attempts);
+                       int         max_attempts);
 gboolean tcp_backoff_next (TcpBackoff *self,
                            double      random,
                            guint      *delay);

@@ -142,16 +142,17 @@ tcp_event_queue_unref (TcpEventQueue *self)
   g_free (self);
 }
 
+/* The oldest event of these types, and of this connection if @id is not 0. */
 static GList *
 queue_find (TcpEventQueue *self,
-            TcpEventType   type,
+            guint          types,
             guint64        id)
 {
   for (GList *l = self->events.head; l != NULL; l = l->next)
     {
       TcpEvent *event = l->data;
 
-      if (event->type == type && (id == 0 || event->id == id))
+      if ((types & TCP_EVENT_MASK (event->type)) != 0 && (id == 0 || event->id == id))
         return l;
     }
 
@@ -169,12 +170,12 @@ queue_drop (TcpEventQueue *self,
 static void
 queue_make_room (TcpEventQueue *self)
 {
-  GList *oldest = queue_find (self, TCP_EVENT_CONNECTION_OPENED, 0);
+  GList *oldest = queue_find (self, TCP_EVENT_MASK (TCP_EVENT_CONNECTION_OPENED), 0);
 
   if (oldest != NULL)
     {
       guint64 id = ((TcpEvent *) oldest->data)->id;
-      GList *closed = queue_find (self, TCP_EVENT_CONNECTION_CLOSED, id);
+      GList *closed = queue_find (self, TCP_EVENT_MASK (TCP_EVENT_CONNECTION_CLOSED), id);
 
       if (closed != NULL)
         queue_drop (self, closed);
@@ -184,7 +185,7 @@ queue_make_room (TcpEventQueue *self)
       return;
     }
 
-  oldest = queue_find (self, TCP_EVENT_STATE, 0);
+  oldest = queue_find (self, TCP_EVENT_MASK (TCP_EVENT_STATE) | TCP_EVENT_MASK (TCP_EVENT_RETRY), 0);
   if (oldest != NULL)
     queue_drop (self, oldest);
 }
@@ -256,6 +257,19 @@ tcp_event_queue_push_state (TcpEventQueue *self,
   TcpEvent *event = event_new (TCP_EVENT_STATE, NULL);
 
   event->value = state;
+  queue_push (self, event);
+}
+
+void
+tcp_event_queue_push_retry (TcpEventQueue *self,
+                            const GError  *error,
+                            guint          attempt,
+                            guint          delay)
+{
+  TcpEvent *event = event_new (TCP_EVENT_RETRY, error);
+
+  event->value = MIN (attempt, G_MAXINT);
+  event->id = delay;
   queue_push (self, event);
 }
 

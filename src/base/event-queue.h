@@ -12,6 +12,7 @@ typedef enum
 {
   TCP_EVENT_STARTED,           /* error if it did not */
   TCP_EVENT_STATE,             /* value */
+  TCP_EVENT_RETRY,             /* error, value: the attempt, id: ms until then */
   TCP_EVENT_CONNECTION_OPENED, /* id, object or text */
   TCP_EVENT_CONNECTION_CLOSED, /* id, error or none */
   TCP_EVENT_TOKEN_REQUIRED,
@@ -39,7 +40,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEvent, tcp_event_free)
 
 /* An application that never iterates its main context must not make the queue grow.
  * When it is full, the oldest connection goes that was not told yet, with both its
- * beginning and its end; failing that the oldest state. An end whose beginning was told
+ * beginning and its end; failing that the oldest state or attempt. An end whose beginning was told
  * stays: of those there are no more than open connections. */
 #define TCP_EVENT_QUEUE_CAP 1024
 
@@ -58,6 +59,10 @@ void tcp_event_queue_push_started (TcpEventQueue  *self,
                                    const GError   *error);
 void tcp_event_queue_push_state (TcpEventQueue *self,
                                  int            state);
+void tcp_event_queue_push_retry (TcpEventQueue *self,
+                                 const GError  *error,
+                                 guint          attempt,
+                                 guint          delay);
 void tcp_event_queue_push_opened (TcpEventQueue  *self,
                                   guint64         id,
                                   GSocketAddress *peer,

@@ -185,10 +185,12 @@ options_read_uint (const char  *option,
                    const char  *property,
                    GError     **error)
 {
-  GParamSpecUInt *spec =
-      G_PARAM_SPEC_UINT (g_object_class_find_property (G_OBJECT_GET_CLASS (object), property));
-  guint min = (spec->minimum + unit - 1) / unit;
-  guint max = spec->maximum / unit;
+  GParamSpec *spec = g_object_class_find_property (G_OBJECT_GET_CLASS (object), property);
+  gboolean is_signed = G_IS_PARAM_SPEC_INT (spec);
+  guint minimum = is_signed ? (guint) MAX (0, G_PARAM_SPEC_INT (spec)->minimum) : G_PARAM_SPEC_UINT (spec)->minimum;
+  guint maximum = is_signed ? (guint) G_PARAM_SPEC_INT (spec)->maximum : G_PARAM_SPEC_UINT (spec)->maximum;
+  guint min = minimum / unit + (minimum % unit > 0);
+  guint max = maximum / unit;
   guint value;
 
   if (text == NULL)

@@ -8,6 +8,7 @@
   TCP_GETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name, zero, expression)
 #define SETTER_PLAIN(ctype, name) TCP_SETTER_PLAIN (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name)
 #define SETTER_UINT(name) TCP_SETTER_UINT (TcpTunnel, tunnel, TCP_IS_TUNNEL, name)
+#define SETTER_INT(name) TCP_SETTER_INT (TcpTunnel, tunnel, TCP_IS_TUNNEL, name)
 #define SETTER_STRING(name) TCP_SETTER_STRING (TcpTunnel, tunnel, TCP_IS_TUNNEL, name)
 #define SETTER_OBJECT(ctype, name) TCP_SETTER_OBJECT (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name)
 
@@ -173,16 +174,17 @@ SETTER_PLAIN (TcpTunnelResumption, resumption)
  *
  * Gets how often in a row the tunnel tries to reconnect.
  *
- * Returns: the number
+ * Returns: the number, or %TCP_TUNNEL_UNLIMITED_ATTEMPTS
  *
  * Since: 1.0
  */
-GETTER (guint, max_reconnect_attempts, 0, tcp_tunnel_peek_settings (self)->max_reconnect_attempts)
+GETTER (int, max_reconnect_attempts, 0, tcp_tunnel_peek_settings (self)->max_reconnect_attempts)
 
 /**
  * tcp_tunnel_set_max_reconnect_attempts:
  * @self: a tunnel
- * @max_reconnect_attempts: the number of attempts, 0 for none
+ * @max_reconnect_attempts: the number of attempts, 0 for none, or
+ *   %TCP_TUNNEL_UNLIMITED_ATTEMPTS
  *
  * Sets how often in a row the tunnel tries to reconnect.
  *
@@ -191,7 +193,35 @@ GETTER (guint, max_reconnect_attempts, 0, tcp_tunnel_peek_settings (self)->max_r
  *
  * Since: 1.0
  */
-SETTER_UINT (max_reconnect_attempts)
+SETTER_INT (max_reconnect_attempts)
+
+/**
+ * tcp_tunnel_get_wait_for_gateway:
+ * @self: a tunnel
+ *
+ * Gets whether the start of a multiplexed tunnel waits for its gateway.
+ *
+ * Returns: whether it waits
+ *
+ * Since: 1.0
+ */
+GETTER (gboolean, wait_for_gateway, FALSE, tcp_tunnel_peek_settings (self)->wait_for_gateway)
+
+/**
+ * tcp_tunnel_set_wait_for_gateway:
+ * @self: a tunnel
+ * @wait_for_gateway: whether to wait
+ *
+ * Sets whether the start of a multiplexed tunnel waits for its gateway.
+ *
+ * See [property@TcpTunnel.Tunnel:wait-for-gateway]. Takes effect when the tunnel is next
+ * started.
+ *
+ * Since: 1.0
+ */
+TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, gboolean, wait_for_gateway,
+            tcp_tunnel_peek_settings (self)->wait_for_gateway == !!wait_for_gateway,
+            tcp_tunnel_peek_settings (self)->wait_for_gateway = !!wait_for_gateway)
 
 /**
  * tcp_tunnel_get_reconnect_delay:

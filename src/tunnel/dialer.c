@@ -223,6 +223,7 @@ describe_failure (TcpDialer     *self,
     {
       const char *hint = cause->code == G_TLS_ERROR_NOT_TLS ? " (does it speak TLS? If not, try ws://)" : "";
 
+      result->untrusted = cause->code == G_TLS_ERROR_BAD_CERTIFICATE || cause->code == G_TLS_ERROR_CERTIFICATE_REQUIRED;
       result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS,
                                    "no trusted TLS connection to the gateway %s: %s%s", self->display, cause->message,
                                    hint);

@@ -114,6 +114,22 @@ on_link_state (TcpLink        *link,
 }
 
 static void
+on_link_retry_scheduled (TcpLink      *link,
+                         const GError *error,
+                         guint         attempt,
+                         guint         delay,
+                         gpointer      user_data)
+{
+  TcpEngine *self = user_data;
+
+  if (self->closed || link != self->link)
+    return;
+
+  tcp_status_set_error (self->status, error);
+  tcp_event_queue_push_retry (self->events, error, attempt, delay);
+}
+
+static void
 on_link_stream_closed (TcpLink      *link,
                        TcpStream    *stream,
                        const GError *error,
@@ -179,6 +195,7 @@ on_link_draining (TcpLink  *link,
 
 static const TcpLinkCallbacks link_callbacks = {
   .state_changed = on_link_state,
+  .retry_scheduled = on_link_retry_scheduled,
   .stream_closed = on_link_stream_closed,
   .draining = on_link_draining,
   .token_required = on_link_token_required,

@@ -21,6 +21,9 @@
 /* For how much longer what breaks is taken to have done so for that. */
 #define HASTE G_TIME_SPAN_SECOND
 
+/* How many tokens in a row may be refused, where attempts to reconnect are unlimited. */
+#define MAX_TOKENS 6
+
 struct _TcpLink
 {
   const TcpTunnelSettings *settings; /* the engine's */
@@ -126,6 +129,29 @@ link_end (TcpLink *self,
 
 /* When an attempt failed */
 
+static GError *
+link_exhausted_error (TcpLink      *self,
+                      const GError *error)
+{
+  int attempts = self->backoff.max_attempts;
+
+  return attempts == 0 ? g_error_copy (error)
+                       : g_error_new (error->domain, error->code, "gave up after %d attempt%s to reconnect: %s", attempts,
+                                      attempts > 1 ? "s" : "", error->message);
+}
+
+static void
+link_log_retry (TcpLink      *self,
+                const GError *error,
+                guint         delay)
+{
+  if (self->backoff.max_attempts < 0)
+    tcp_log_warn (self->log, "%s; attempt %u follows in %u ms", error->message, self->backoff.attempt, delay);
+  else
+    tcp_log_warn (self->log, "%s; attempt %u of %d follows in %u ms", error->message, self->backoff.attempt,
+                  self->backoff.max_attempts, delay);
+}
+
 static void
 link_retry (TcpLink      *self,
             const GError *error,
@@ -138,12 +164,7 @@ link_retry (TcpLink      *self,
 
   if (!tcp_backoff_next (&self->backoff, g_random_double (), &delay))
     {
-      guint attempts = self->backoff.max_attempts;
-
-      link_end (self, attempts == 0 ? g_error_copy (error)
-                                    : g_error_new (error->domain, error->code,
-                                                   "gave up after %u attempt%s to reconnect: %s", attempts,
-                                                   attempts > 1 ? "s" : "", error->message));
+      link_end (self, link_exhausted_error (self, error));
       return;
     }
 
@@ -153,9 +174,10 @@ link_retry (TcpLink      *self,
   if (at_least > (gint64) delay)
     delay = at_least;
   self->not_before = at_least > 0 ? g_get_monotonic_time () + at_least * G_TIME_SPAN_MILLISECOND : 0;
-  tcp_log_warn (self->log, "%s; attempt %u of %u follows in %u ms", error->message, self->backoff.attempt,
-                self->backoff.max_attempts, delay);
+  link_log_retry (self, error, delay);
   link_set_state (self, TCP_TUNNEL_STATE_RECONNECTING);
+  if (!link_is_leftover (self))
+    self->callbacks.retry_scheduled (self, error, self->backoff.attempt, delay, self->user_data);
   g_source_set_ready_time (self->retry, g_get_monotonic_time () + delay * G_TIME_SPAN_MILLISECOND);
 }
 
@@ -175,13 +197,18 @@ on_token_timeout (gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-/* Tokens that are refused as well are as many as attempts to reconnect, so that this
- * ends. */
+/* As many as attempts to reconnect, so that this ends. */
+static guint
+link_get_max_tokens (TcpLink *self)
+{
+  return self->backoff.max_attempts < 0 ? MAX_TOKENS : (guint) MAX (1, self->backoff.max_attempts);
+}
+
 static gboolean
 link_ask_for_token (TcpLink      *self,
                     const GError *error)
 {
-  if (self->tokens_asked >= MAX (1, self->backoff.max_attempts) || link_is_leftover (self))
+  if (self->tokens_asked >= link_get_max_tokens (self) || link_is_leftover (self))
     return FALSE;
 
   self->tokens_asked++;
@@ -213,12 +240,33 @@ link_begin_anew (TcpLink      *self,
     link_end (self, NULL);
 }
 
+/* Whether another attempt would end like this one. A multiplexed tunnel that was never
+ * connected has nothing to come back to, and ends with its first attempt unless it is to wait
+ * for its gateway. After that a certificate may be refused for a while, on a network that
+ * wants a login. */
+static gboolean
+link_failure_is_final (TcpLink             *self,
+                       const TcpDialResult *result)
+{
+  gboolean tls = g_error_matches (result->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
+  gboolean answered = (result->status >= 200 && result->status < 400) ||
+                      g_error_matches (result->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL);
+
+  if (result->unsuitable || tcp_dial_status_is_final (result->status))
+    return TRUE;
+  if (self->was_connected)
+    return FALSE;
+  if (!self->settings->wait_for_gateway)
+    return self->multiplexed || tls;
+  /* What answers there is no gateway. */
+  return result->untrusted || (self->multiplexed && answered);
+}
+
 static void
 link_dial_failed (TcpLink       *self,
                   TcpDialResult *result)
 {
   const TcpDialect *dialect = tcp_session_get_dialect (self->session);
-  gboolean first = !self->was_connected;
 
   /* It may be another by now. */
   if (result->status == 401 && self->token_serial != tcp_dialer_get_token_serial (self->dialer))
@@ -242,10 +290,7 @@ link_dial_failed (TcpLink       *self,
       return;
     }
 
-  /* A multiplexed tunnel that never was there has nothing to come back to. A
-   * certificate may be refused for a while on a network that wants a login. */
-  if (result->unsuitable || tcp_dial_status_is_final (result->status) || (first && self->multiplexed) ||
-      (first && g_error_matches (result->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS)))
+  if (link_failure_is_final (self, result))
     {
       link_end (self, g_steal_pointer (&result->error));
       return;

@@ -19,6 +19,12 @@ typedef struct
   void (*state_changed) (TcpLink        *link,
                          TcpTunnelState  state,
                          gpointer        user_data);
+  /* There is no WebSocket, because of @error; the next attempt comes in @delay ms. */
+  void (*retry_scheduled) (TcpLink      *link,
+                           const GError *error,
+                           guint         attempt,
+                           guint         delay,
+                           gpointer      user_data);
   /* A TCP connection of the link ended. */
   void (*stream_closed) (TcpLink      *link,
                          TcpStream    *stream,

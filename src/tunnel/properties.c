@@ -15,6 +15,7 @@ enum
   PROP_MODE,
   PROP_RESUMPTION,
   PROP_MAX_RECONNECT_ATTEMPTS,
+  PROP_WAIT_FOR_GATEWAY,
   PROP_RECONNECT_DELAY,
   PROP_MAX_RECONNECT_DELAY,
   PROP_LOG_LEVEL,
@@ -78,7 +79,10 @@ tunnel_get_property (GObject    *object,
       g_value_set_enum (value, tcp_tunnel_get_resumption (self));
       break;
     case PROP_MAX_RECONNECT_ATTEMPTS:
-      g_value_set_uint (value, tcp_tunnel_get_max_reconnect_attempts (self));
+      g_value_set_int (value, tcp_tunnel_get_max_reconnect_attempts (self));
+      break;
+    case PROP_WAIT_FOR_GATEWAY:
+      g_value_set_boolean (value, tcp_tunnel_get_wait_for_gateway (self));
       break;
     case PROP_RECONNECT_DELAY:
       g_value_set_uint (value, tcp_tunnel_get_reconnect_delay (self));
@@ -204,7 +208,10 @@ tunnel_set_property (GObject      *object,
       tcp_tunnel_set_resumption (self, g_value_get_enum (value));
       break;
     case PROP_MAX_RECONNECT_ATTEMPTS:
-      tcp_tunnel_set_max_reconnect_attempts (self, g_value_get_uint (value));
+      tcp_tunnel_set_max_reconnect_attempts (self, g_value_get_int (value));
+      break;
+    case PROP_WAIT_FOR_GATEWAY:
+      tcp_tunnel_set_wait_for_gateway (self, g_value_get_boolean (value));
       break;
     case PROP_RECONNECT_DELAY:
       tcp_tunnel_set_reconnect_delay (self, g_value_get_uint (value));
@@ -360,14 +367,36 @@ install_settings (void)
    * TcpTunnel:max-reconnect-attempts:
    *
    * How often in a row the tunnel tries to open a WebSocket again before it ends with an
-   * error. The count begins anew once a WebSocket has held for 10 seconds. The
+   * error. With 0 it never tries again, and with %TCP_TUNNEL_UNLIMITED_ATTEMPTS, -1, it
+   * never gives up. The count begins anew once a WebSocket has held for 10 seconds. The
    * default is 6.
    *
    * Since: 1.0
    */
   properties[PROP_MAX_RECONNECT_ATTEMPTS] =
-      g_param_spec_uint ("max-reconnect-attempts", NULL, NULL,
-                         0, G_MAXUINT, 6, TCP_READ_WRITE);
+      g_param_spec_int ("max-reconnect-attempts", NULL, NULL,
+                        TCP_TUNNEL_UNLIMITED_ATTEMPTS, G_MAXINT, 6, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:wait-for-gateway:
+   *
+   * Whether a multiplexed tunnel tries again when its very first attempt to reach the
+   * gateway fails for a reason that may pass: the gateway does not answer, its name is not
+   * found, it breaks the TLS handshake off, or it answers 408, 425, 429, or 500 and more.
+   * The default is %FALSE: the start fails.
+   *
+   * The tunnel tries again as after a break, up to
+   * [property@TcpTunnel.Tunnel:max-reconnect-attempts] times, and emits
+   * [signal@TcpTunnel.Tunnel::retry-scheduled] before each of these attempts. The start
+   * succeeds when the tunnel is connected, and fails when it gives up. Until then TCP
+   * clients are turned away.
+   *
+   * Without a gateway a singleton tunnel starts as well. It dials when a TCP client connects,
+   * and tries again in any case.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_WAIT_FOR_GATEWAY] = g_param_spec_boolean ("wait-for-gateway", NULL, NULL, FALSE, TCP_READ_WRITE);
 
   /**
    * TcpTunnel:reconnect-delay:

@@ -18,7 +18,8 @@ typedef struct
   char *socket_path; /* in place of the two */
   TcpTunnelMode mode;
   TcpTunnelResumption resumption;
-  guint max_reconnect_attempts;
+  int max_reconnect_attempts; /* or TCP_TUNNEL_UNLIMITED_ATTEMPTS */
+  gboolean wait_for_gateway;
   guint reconnect_delay;     /* ms */
   guint max_reconnect_delay; /* ms */
   guint connect_timeout;     /* ms */

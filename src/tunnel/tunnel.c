@@ -62,6 +62,7 @@ struct _TcpTunnel
 enum
 {
   STATE_CHANGED,
+  RETRY_SCHEDULED,
   CONNECTION_OPENED,
   CONNECTION_CLOSED,
   TOKEN_REQUIRED,
@@ -179,6 +180,10 @@ tunnel_on_event (gpointer  owner,
       tunnel_emit_state (self, event->value);
       break;
 
+    case TCP_EVENT_RETRY:
+      g_signal_emit (self, signals[RETRY_SCHEDULED], 0, event->error, (guint) event->value, (guint) event->id);
+      break;
+
     case TCP_EVENT_CONNECTION_OPENED:
       g_signal_emit (self, signals[CONNECTION_OPENED], 0, event->id, event->object);
       break;
@@ -231,7 +236,8 @@ static const TcpRunnerClass runner_class = {
  * Starts the tunnel.
  *
  * A singleton tunnel has started once it listens. A multiplexed one also waits for
- * its WebSocket, which is tried once.
+ * its WebSocket, which is tried once, or again and again if
+ * [property@TcpTunnel.Tunnel:wait-for-gateway] is set.
  *
  * Since: 1.0
  */
@@ -438,6 +444,26 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    */
   signals[STATE_CHANGED] = g_signal_new ("state-changed", TCP_TYPE_TUNNEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
                                          G_TYPE_NONE, 1, TCP_TYPE_TUNNEL_STATE);
+
+  /**
+   * TcpTunnel::retry-scheduled:
+   * @self: the tunnel
+   * @error: why the WebSocket broke, or why an attempt to open one failed
+   * @attempt: the number of the attempt that follows, from 1, in a row of attempts
+   * @delay: how long the tunnel waits before that attempt, in milliseconds
+   *
+   * Emitted when the tunnel has no WebSocket and is going to try again.
+   *
+   * It follows the [signal@TcpTunnel.Tunnel::state-changed] to
+   * %TCP_TUNNEL_STATE_RECONNECTING. The tunnel may try sooner than it says, for one when
+   * the network has changed; the state is %TCP_TUNNEL_STATE_CONNECTING then. A start that
+   * blocks emits it too. A program that does not handle its events gets at most the last
+   * 1024.
+   *
+   * Since: 1.0
+   */
+  signals[RETRY_SCHEDULED] = g_signal_new ("retry-scheduled", TCP_TYPE_TUNNEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                                           G_TYPE_NONE, 3, G_TYPE_ERROR, G_TYPE_UINT, G_TYPE_UINT);
 
   /**
    * TcpTunnel::connection-opened:

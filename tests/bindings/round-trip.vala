@@ -69,7 +69,7 @@ void test_properties () {
     assert_cmpstr (tunnel.remote_uri, EQ, "wss://example.org/");
     assert_true (tunnel.mode == TcpTunnel.TunnelMode.MULTIPLEXED);
     assert_cmpuint (tunnel.reconnect_delay, EQ, 10);
-    assert_cmpuint (tunnel.max_reconnect_attempts, EQ, 6);
+    assert_cmpint (tunnel.max_reconnect_attempts, EQ, 6);
     assert_true (tunnel.state == TcpTunnel.TunnelState.DISCONNECTED);
     assert_null (tunnel.local_address);
 }

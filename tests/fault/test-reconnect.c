@@ -34,6 +34,9 @@ test_back_off (void)
       g_assert_cmpint (waited, >=, MIN (delay << i, max_delay) * 1000 * 8 / 10);
     }
 
+  g_assert_cmpuint (rig.recorder->delays->len, ==, attempts);
+  g_assert_cmpuint (rig.recorder->last_attempt, ==, attempts);
+
   states = g_strsplit (rig.recorder->states->str, " ", -1);
   for (char **state = states; *state != NULL; state++)
     reconnecting += g_str_equal (*state, "reconnecting");
@@ -250,6 +253,149 @@ test_multiplexed_start_is_not_retried (void)
 }
 
 static void
+on_started (GObject *object,
+            GAsyncResult *result,
+            gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_tunnel_start_finish (TCP_TUNNEL (object), result, &error);
+  g_assert_no_error (error);
+  *(gboolean *) user_data = TRUE;
+}
+
+static StubRig
+waiting_rig_new (void)
+{
+  StubRig rig = stub_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED, "/");
+
+  g_object_set (rig.tunnel, "wait-for-gateway", TRUE, "reconnect-delay", 1, "max-reconnect-delay", 5, NULL);
+  return rig;
+}
+
+/* The start waits for a gateway that is not there yet, and says so. */
+static void
+test_wait_for_gateway (void)
+{
+  g_auto (StubRig) rig = waiting_rig_new ();
+  gboolean started = FALSE;
+
+  g_object_set (rig.tunnel, "max-reconnect-attempts", TCP_TUNNEL_UNLIMITED_ATTEMPTS, NULL);
+  http_stub_push_answer (rig.stub, 503, NULL, NULL);
+  http_stub_push_raw (rig.stub, "");
+  for (guint i = 0; i < 10; i++)
+    http_stub_push_answer (rig.stub, 502, NULL, NULL);
+  http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
+  tcp_tunnel_start_async (rig.tunnel, NULL, on_started, &started);
+  WAIT_UNTIL (rig.recorder->delays->len == 6);
+  g_assert_false (started);
+  g_assert_null (tcp_tunnel_get_local_address (rig.tunnel));
+  WAIT_UNTIL (started);
+  g_assert_nonnull (tcp_tunnel_get_local_address (rig.tunnel));
+  g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 13);
+  g_assert_cmpuint (rig.recorder->delays->len, ==, 12);
+  g_assert_cmpuint (rig.recorder->last_attempt, ==, 12);
+  g_assert_error (rig.recorder->retry_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
+  g_assert_nonnull (strstr (rig.recorder->retry_error->message, "502"));
+  g_assert_true (g_str_has_prefix (rig.recorder->states->str, "connecting reconnecting connecting reconnecting "));
+  g_assert_true (g_str_has_suffix (rig.recorder->states->str, " reconnecting connecting connected"));
+  g_assert_cmpuint (rig.recorder->failures, ==, 0);
+}
+
+/* A start that blocks tells of its attempts as well. */
+static void
+test_wait_gives_up (void)
+{
+  g_auto (StubRig) rig = waiting_rig_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_object_set (rig.tunnel, "max-reconnect-attempts", 3, NULL);
+  http_stub_push_answer (rig.stub, 503, NULL, NULL);
+  g_assert_false (tcp_tunnel_start (rig.tunnel, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
+  g_assert_true (g_str_has_prefix (error->message, "gave up after 3 attempts to reconnect: the gateway "));
+  g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 4);
+  g_assert_cmpuint (rig.recorder->delays->len, ==, 3);
+  g_assert_cmpint (tcp_tunnel_get_state (rig.tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
+}
+
+/* What does not pass is not waited for. */
+static void
+test_wait_is_of_no_use (void)
+{
+  const struct
+  {
+    guint status;
+    TcpTunnelError code;
+  } cases[] = {
+    { 400, TCP_TUNNEL_ERROR_REJECTED },    { 401, TCP_TUNNEL_ERROR_UNAUTHORIZED }, { 403, TCP_TUNNEL_ERROR_REJECTED },
+    { 404, TCP_TUNNEL_ERROR_REJECTED },    { 200, TCP_TUNNEL_ERROR_PROTOCOL },     { 301, TCP_TUNNEL_ERROR_UNREACHABLE },
+    { 0, TCP_TUNNEL_ERROR_PROTOCOL },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_auto (StubRig) rig = waiting_rig_new ();
+      g_autoptr (GError) error = NULL;
+
+      g_test_message ("status %u", cases[i].status);
+      if (cases[i].status > 0)
+        http_stub_push_answer (rig.stub, cases[i].status, NULL, NULL);
+      else
+        http_stub_push_wrong_accept (rig.stub);
+      g_assert_false (tcp_tunnel_start (rig.tunnel, NULL, &error));
+      g_assert_error (error, TCP_TUNNEL_ERROR, (int) cases[i].code);
+      g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 1);
+      g_assert_cmpuint (rig.recorder->delays->len, ==, 0);
+    }
+}
+
+typedef struct
+{
+  gboolean done;
+  GError *error;
+} Start;
+
+static void
+on_not_started (GObject *object,
+                GAsyncResult *result,
+                gpointer user_data)
+{
+  Start *start = user_data;
+
+  g_assert_false (tcp_tunnel_start_finish (TCP_TUNNEL (object), result, &start->error));
+  start->done = TRUE;
+}
+
+/* Who waits can be stopped, also while it does nothing but wait. */
+static void
+test_wait_is_ended (void)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_auto (StubRig) rig = waiting_rig_new ();
+      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+      Start start = { FALSE, NULL };
+
+      g_object_set (rig.tunnel, "reconnect-delay", G_MAXINT, "max-reconnect-delay", G_MAXINT, NULL);
+      http_stub_push_answer (rig.stub, 503, NULL, NULL);
+      tcp_tunnel_start_async (rig.tunnel, cancellable, on_not_started, &start);
+      WAIT_UNTIL (rig.recorder->delays->len == 1);
+      if (i == 0)
+        g_cancellable_cancel (cancellable);
+      else
+        tcp_tunnel_close (rig.tunnel);
+      WAIT_UNTIL (start.done);
+      if (i == 0)
+        g_assert_error (start.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+      else
+        g_assert_error (start.error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
+      g_clear_error (&start.error);
+      g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 1);
+    }
+}
+
+static void
 test_multiplexed_gives_up (void)
 {
   g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED, "/");
@@ -378,6 +524,10 @@ main (int argc,
   g_test_add_func ("/reconnect/only-silence", test_only_silence);
   g_test_add_func ("/reconnect/retry-after", test_retry_after);
   g_test_add_func ("/reconnect/multiplexed-start-is-not-retried", test_multiplexed_start_is_not_retried);
+  g_test_add_func ("/reconnect/wait-for-gateway", test_wait_for_gateway);
+  g_test_add_func ("/reconnect/wait-gives-up", test_wait_gives_up);
+  g_test_add_func ("/reconnect/wait-is-of-no-use", test_wait_is_of_no_use);
+  g_test_add_func ("/reconnect/wait-is-ended", test_wait_is_ended);
   g_test_add_func ("/reconnect/multiplexed-gives-up", test_multiplexed_gives_up);
   g_test_add_func ("/reconnect/multiplexed-query", test_multiplexed_query);
   g_test_add_func ("/reconnect/session-id", test_session_id);

@@ -36,6 +36,22 @@ on_state_changed (TcpTunnel *tunnel,
 }
 
 static void
+on_retry_scheduled (TcpTunnel *tunnel,
+                    GError *error,
+                    guint attempt,
+                    guint delay,
+                    Recorder *recorder)
+{
+  g_assert_nonnull (error);
+  g_assert_cmpuint (attempt, >, 0);
+  g_assert_cmpint (recorder->last_state, ==, TCP_TUNNEL_STATE_RECONNECTING);
+  g_array_append_val (recorder->delays, delay);
+  recorder->last_attempt = attempt;
+  g_clear_error (&recorder->retry_error);
+  recorder->retry_error = g_error_copy (error);
+}
+
+static void
 on_opened (TcpTunnel *tunnel,
            guint64 id,
            GSocketAddress *peer,
@@ -80,8 +96,10 @@ recorder_new (TcpTunnel *tunnel)
   recorder->tunnel = tunnel;
   g_object_add_weak_pointer (G_OBJECT (tunnel), (gpointer *) &recorder->tunnel);
   recorder->states = g_string_new (NULL);
+  recorder->delays = g_array_new (FALSE, FALSE, sizeof (guint));
   recorder->open_ids = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), recorder);
+  g_signal_connect (tunnel, "retry-scheduled", G_CALLBACK (on_retry_scheduled), recorder);
   g_signal_connect (tunnel, "connection-opened", G_CALLBACK (on_opened), recorder);
   g_signal_connect (tunnel, "connection-closed", G_CALLBACK (on_closed), recorder);
   g_signal_connect (tunnel, "failed", G_CALLBACK (on_failed), recorder);
@@ -98,6 +116,8 @@ recorder_free (Recorder *recorder)
       g_object_remove_weak_pointer (G_OBJECT (recorder->tunnel), (gpointer *) &recorder->tunnel);
     }
   g_string_free (recorder->states, TRUE);
+  g_array_unref (recorder->delays);
+  g_clear_error (&recorder->retry_error);
   g_hash_table_unref (recorder->open_ids);
   g_clear_error (&recorder->closed_error);
   g_clear_error (&recorder->failure);

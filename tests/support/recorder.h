@@ -12,6 +12,9 @@ typedef struct
 {
   TcpTunnel *tunnel; /* weak */
   GString *states; /* "connecting connected …" */
+  GArray *delays; /* guint: what retry-scheduled said, in ms, */
+  guint last_attempt;
+  GError *retry_error; /* and last of all */
   guint opened;
   guint closed;
   guint64 last_id;

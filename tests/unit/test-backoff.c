@@ -70,6 +70,20 @@ test_no_attempts (void)
 }
 
 static void
+test_unlimited (void)
+{
+  TcpBackoff backoff;
+
+  tcp_backoff_init (&backoff, 1000, 30000, -1);
+  for (guint n = 0; n < 100000; n++)
+    g_assert_cmpuint (next (&backoff, 0), ==, n < 5 ? 1000u << n : 30000);
+  g_assert_cmpuint (backoff.attempt, ==, 100000);
+  backoff.attempt = G_MAXUINT;
+  g_assert_cmpuint (next (&backoff, 0), ==, 30000);
+  g_assert_cmpuint (backoff.attempt, ==, G_MAXUINT);
+}
+
+static void
 test_extremes (void)
 {
   TcpBackoff backoff;
@@ -91,10 +105,10 @@ test_extremes (void)
   tcp_backoff_init (&backoff, 0, 0, 3);
   g_assert_cmpuint (next (&backoff, 0.5), ==, 0);
 
-  tcp_backoff_init (&backoff, 1000, 30000, G_MAXUINT);
-  backoff.attempt = G_MAXUINT - 1;
+  tcp_backoff_init (&backoff, 1000, 30000, G_MAXINT);
+  backoff.attempt = G_MAXINT - 1;
   g_assert_cmpuint (next (&backoff, 0), ==, 30000);
-  g_assert_cmpuint (backoff.attempt, ==, G_MAXUINT);
+  g_assert_cmpuint (backoff.attempt, ==, G_MAXINT);
   {
     guint delay;
 
@@ -110,6 +124,7 @@ main (int    argc,
   g_test_add_func ("/backoff/sequence", test_sequence);
   g_test_add_func ("/backoff/jitter", test_jitter);
   g_test_add_func ("/backoff/no-attempts", test_no_attempts);
+  g_test_add_func ("/backoff/unlimited", test_unlimited);
   g_test_add_func ("/backoff/extremes", test_extremes);
   return g_test_run ();
 }

@@ -24,6 +24,8 @@ describe (TcpEvent *event)
       return g_strdup (event->error != NULL ? "not started" : "started");
     case TCP_EVENT_STATE:
       return g_strdup_printf ("state %d", event->value);
+    case TCP_EVENT_RETRY:
+      return g_strdup_printf ("retry %d in %" G_GUINT64_FORMAT, event->value, event->id);
     case TCP_EVENT_CONNECTION_OPENED:
       return g_strdup_printf ("opened %" G_GUINT64_FORMAT, event->id);
     case TCP_EVENT_CONNECTION_CLOSED:
@@ -237,6 +239,29 @@ test_states (void)
   tear_down ();
 }
 
+/* So do attempts, which come with states and without end where there is no limit to them. */
+static void
+test_retries (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+  g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE, "not there");
+
+  tcp_event_queue_push_started (queue, NULL, NULL);
+  for (guint i = 1; i <= TCP_EVENT_QUEUE_CAP; i++)
+    {
+      tcp_event_queue_push_state (queue, TCP_TUNNEL_STATE_CONNECTING);
+      tcp_event_queue_push_state (queue, TCP_TUNNEL_STATE_RECONNECTING);
+      tcp_event_queue_push_retry (queue, error, i, 5000);
+    }
+  g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, TCP_EVENT_QUEUE_CAP);
+  handle_all ();
+  g_assert_cmpstr (fixture.told->pdata[0], ==, "started");
+  g_assert_cmpuint (count_told ("retry"), ==, TCP_EVENT_QUEUE_CAP / 3);
+  g_assert_cmpstr (fixture.told->pdata[fixture.told->len - 2], ==, "state 3");
+  g_assert_cmpstr (fixture.told->pdata[fixture.told->len - 1], ==, "retry 1024 in 5000");
+  tear_down ();
+}
+
 static void
 close_it (TcpEvent *event)
 {
@@ -445,6 +470,7 @@ main (int    argc,
   g_test_add_func ("/event-queue/told-connections-end", test_told_connections_end);
   g_test_add_func ("/event-queue/what-is-never-dropped", test_what_is_never_dropped);
   g_test_add_func ("/event-queue/states", test_states);
+  g_test_add_func ("/event-queue/retries", test_retries);
   g_test_add_func ("/event-queue/close-from-a-handler", test_close_from_a_handler);
   g_test_add_func ("/event-queue/drop-from-a-handler", test_drop_from_a_handler);
   g_test_add_func ("/event-queue/nested-loop", test_nested_loop);

@@ -276,6 +276,30 @@ test_range (void)
   tcp_tunnel_set_port (tunnel, 65536);
   g_assert_cmpuint (tcp_tunnel_get_port (tunnel), ==, 65535);
   g_assert_cmpuint (changes, ==, 2);
+  tcp_tunnel_set_max_reconnect_attempts (tunnel, -2);
+  g_assert_cmpint (tcp_tunnel_get_max_reconnect_attempts (tunnel), ==, TCP_TUNNEL_UNLIMITED_ATTEMPTS);
+  g_assert_cmpuint (changes, ==, 3);
+  tcp_tunnel_set_max_reconnect_attempts (tunnel, TCP_TUNNEL_UNLIMITED_ATTEMPTS);
+  g_assert_cmpuint (changes, ==, 3);
+}
+
+static void
+test_reconnecting (void)
+{
+  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new ("ws://127.0.0.1/", NULL);
+  guint changes = 0;
+  gboolean wait;
+  int attempts;
+
+  g_assert_cmpint (tcp_tunnel_get_max_reconnect_attempts (tunnel), ==, 6);
+  g_assert_false (tcp_tunnel_get_wait_for_gateway (tunnel));
+  g_signal_connect_swapped (tunnel, "notify", G_CALLBACK (count_notify), &changes);
+  g_object_set (tunnel, "wait-for-gateway", TRUE, "max-reconnect-attempts", TCP_TUNNEL_UNLIMITED_ATTEMPTS, NULL);
+  tcp_tunnel_set_wait_for_gateway (tunnel, 2);
+  g_assert_cmpuint (changes, ==, 2);
+  g_object_get (tunnel, "wait-for-gateway", &wait, "max-reconnect-attempts", &attempts, NULL);
+  g_assert_cmpint (wait, ==, TRUE);
+  g_assert_cmpint (attempts, ==, -1);
 }
 
 static void
@@ -340,6 +364,7 @@ main (int    argc,
   g_test_add_func ("/tunnel-settings/headers", test_headers);
   g_test_add_func ("/tunnel-settings/copy", test_copy);
   g_test_add_func ("/tunnel-settings/range", test_range);
+  g_test_add_func ("/tunnel-settings/reconnecting", test_reconnecting);
   g_test_add_func ("/tunnel-settings/resumption", test_resumption);
   g_test_add_func ("/tunnel-settings/statistics", test_statistics);
   return g_test_run ();

@@ -20,6 +20,7 @@ _AsyncReadyCallback = Callable[..., object]
 TUNNEL_MAJOR_VERSION: int
 TUNNEL_MINOR_VERSION: int
 TUNNEL_MICRO_VERSION: int
+TUNNEL_UNLIMITED_ATTEMPTS: int
 
 class TunnelState(GObject.GEnum):
     DISCONNECTED = 0
@@ -121,6 +122,7 @@ class _TunnelProperties(_Properties):
     socket_path: str | None
     mode: _Enum[TunnelMode, _ModeName]
     max_reconnect_attempts: int
+    wait_for_gateway: bool
     reconnect_delay: int
     max_reconnect_delay: int
     request_headers: list[str] | None
@@ -161,6 +163,7 @@ class _TunnelSettings(_Settings, total=False):
     socket_path: str | None
     mode: TunnelMode | _ModeName
     max_reconnect_attempts: int
+    wait_for_gateway: bool
     reconnect_delay: int
     max_reconnect_delay: int
     request_headers: Sequence[str] | None
@@ -249,6 +252,10 @@ class Tunnel(_Endpoint, _TunnelProperties, GObject.Object):
     ) -> int: ...
     @overload
     def connect(
+        self, signal_name: Literal["retry-scheduled"], callback: Callable[[Tunnel, GLib.Error, int, int], object], /
+    ) -> int: ...
+    @overload
+    def connect(
         self,
         signal_name: Literal["connection-opened"],
         callback: Callable[[Tunnel, int, Gio.SocketAddress], object],
@@ -275,6 +282,8 @@ class Tunnel(_Endpoint, _TunnelProperties, GObject.Object):
     def set_mode(self, mode: TunnelMode) -> None: ...
     def get_max_reconnect_attempts(self) -> int: ...
     def set_max_reconnect_attempts(self, max_reconnect_attempts: int) -> None: ...
+    def get_wait_for_gateway(self) -> bool: ...
+    def set_wait_for_gateway(self, wait_for_gateway: bool) -> None: ...
     def get_reconnect_delay(self) -> int: ...
     def set_reconnect_delay(self, reconnect_delay: int) -> None: ...
     def get_max_reconnect_delay(self) -> int: ...

@@ -134,6 +134,12 @@ looks_like_address (const char *text)
 
 /* With a scheme it is a URL, if perhaps a wrong one. */
 static gboolean
+looks_like_url (const char *text)
+{
+  return strstr (text, "://") != NULL || g_regex_match_simple ("^\\W*(wss?|https?)[:/]", text, G_REGEX_CASELESS, 0);
+}
+
+static gboolean
 read_target (char    **args,
              GError  **error)
 {
@@ -150,7 +156,7 @@ read_target (char    **args,
   if (n != 2)
     return FALSE;
 
-  if (strstr (args[1], "://") != NULL)
+  if (looks_like_url (args[1]))
     {
       settings->values[SETTING_REMOTE_URI] = g_strdup (args[1]);
       return TRUE;

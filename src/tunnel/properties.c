@@ -269,8 +269,9 @@ install_settings (void)
   /**
    * TcpTunnel:remote-uri:
    *
-   * The URL of the gateway, `ws://` or `wss://`. Its query is kept, and added to. A user
-   * and password in it are not sent.
+   * The URL of the gateway, `ws://` or `wss://`. Its query is kept, and added to. The start
+   * fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if it is not valid, or if it has a user
+   * name, a password or a fragment in it.
    *
    * Since: 1.0
    */

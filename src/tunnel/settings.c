@@ -5,11 +5,7 @@
 #include <string.h>
 #include "base/listen-unix.h"
 #include "base/token.h"
-
-/* Those that libsoup wants: path and query go out as they were given. */
-#define URI_FLAGS                                                                       \
-  (G_URI_FLAGS_ENCODED_PATH | G_URI_FLAGS_ENCODED_QUERY | G_URI_FLAGS_ENCODED_FRAGMENT | \
-   G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_SCHEME_NORMALIZE)
+#include "tunnel/remote-uri.h"
 
 TcpTunnelSettings *
 tcp_tunnel_settings_new (void)
@@ -92,7 +88,7 @@ tcp_header_split (const char  *header,
   return TRUE;
 }
 
-/* Without user and password: the token is what authorises. */
+/* A URL has neither a user nor a fragment, see tcp_remote_uri_parse(). */
 static GUri *
 uri_with_query (GUri       *uri,
                 const char *query)
@@ -147,62 +143,20 @@ invalid (GError    **error,
   return FALSE;
 }
 
-/* The URI may hold a password or a key, of which GLib's messages may repeat a part. */
-static const char *
-describe_uri_error (const GError *error)
-{
-  if (g_error_matches (error, G_URI_ERROR, G_URI_ERROR_BAD_PORT))
-    return "its port is not a number up to 65535";
-  if (g_error_matches (error, G_URI_ERROR, G_URI_ERROR_BAD_HOST))
-    return "its host is neither a name nor an address";
-  return "it is not of the form wss://example.com/instance";
-}
-
-/* A password with an @ in it, which should have been escaped, looks like a part of
- * the host. */
-static gboolean
-is_host (const char *host)
-{
-  if (host == NULL || *host == '\0')
-    return FALSE;
-  for (const char *c = host; *c != '\0'; c++)
-    if ((guchar) *c < 0x80 && !g_ascii_isalnum (*c) && strchr ("-._:%", *c) == NULL)
-      return FALSE;
-
-  return TRUE;
-}
-
 static gboolean
 check_uri (TcpTunnelSettings  *self,
            GError            **error)
 {
-  g_autoptr (GError) local = NULL;
-  g_autoptr (GUri) uri = NULL;
-  g_autofree char *path = NULL;
-  const char *scheme;
+  g_autoptr (GUri) uri = tcp_remote_uri_parse (self->remote_uri, error);
 
-  if (self->remote_uri == NULL || *self->remote_uri == '\0')
-    return invalid (error, "no URL of a gateway was given, such as wss://example.com/instance");
-
-  uri = g_uri_parse (self->remote_uri, URI_FLAGS, &local);
   if (uri == NULL)
-    return invalid (error, "the URL of the gateway is not valid: %s", describe_uri_error (local));
+    return FALSE;
 
-  scheme = g_uri_get_scheme (uri);
-  if (strcmp (scheme, "http") == 0 || strcmp (scheme, "https") == 0)
-    return invalid (error, "the URL of the gateway must begin with ws:// or wss://, not %s:", scheme);
-  /* Another "scheme" may be half of a token that was given in place of the URL. */
-  if (strcmp (scheme, "ws") != 0 && strcmp (scheme, "wss") != 0)
-    return invalid (error, "the URL of the gateway must begin with ws:// or wss://");
-  if (!is_host (g_uri_get_host (uri)))
-    return invalid (error, "the URL of the gateway names no host, or one that is not valid");
-
-  path = g_uri_to_string_partial (uri, G_URI_HIDE_USERINFO | G_URI_HIDE_QUERY | G_URI_HIDE_FRAGMENT);
   g_free (self->display);
-  self->display = g_steal_pointer (&path);
+  self->display = g_uri_to_string_partial (uri, G_URI_HIDE_USERINFO | G_URI_HIDE_QUERY | G_URI_HIDE_FRAGMENT);
   g_clear_pointer (&self->uri, g_uri_unref);
   self->uri = self->mode == TCP_TUNNEL_MODE_MULTIPLEXED ? tcp_uri_add_query (uri, "mode", "multiplexed")
-                                                        : uri_with_query (uri, g_uri_get_query (uri));
+                                                        : g_steal_pointer (&uri);
   return TRUE;
 }
 

@@ -219,7 +219,7 @@ test_secrets (void)
   static const char *const headers[] = { "Cookie: " SECRET, NULL };
   guint16 port;
   int fd = socket_bind (0, &port);
-  g_autofree char *uri = g_strdup_printf ("ws://user:" SECRET "@127.0.0.1:%u/path?key=" SECRET, port);
+  g_autofree char *uri = g_strdup_printf ("ws://127.0.0.1:%u/path?key=" SECRET, port);
   g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (uri, SECRET "-token");
   g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:1");
   g_autoptr (GError) error = NULL;

@@ -67,7 +67,9 @@ test_uri (void)
   check_uri ("wss://example.com/a%20b/c", 0, "wss://example.com/a%20b/c", "wss://example.com/a%20b/c");
   check_uri ("WSS://example.com:8443/a", 0, "wss://example.com:8443/a", "wss://example.com:8443/a");
   check_uri ("ws://[::1]:8080/a", 0, "ws://[::1]:8080/a", "ws://[::1]:8080/a");
-  check_uri ("ws://h/?x=%2F&y#part", 0, "ws://h/?x=%2F&y", "ws://h/");
+  check_uri ("ws://h/?x=%2F&y", 0, "ws://h/?x=%2F&y", "ws://h/");
+  check_uri ("ws://[fe80::1%25lo]/a", 0, "ws://[fe80::1%25lo]/a", "ws://[fe80::1%25lo]/a");
+  check_uri ("wss://b\303\274cher.example/it's", 0, "wss://xn--bcher-kva.example/it's", "wss://xn--bcher-kva.example/it's");
 }
 
 static void
@@ -79,24 +81,85 @@ test_bad_uri (void)
   check_bad_uri ("//example.com/a", NULL);
   check_bad_uri ("http://example.com", "ws://");
   check_bad_uri ("https://example.com", "ws://");
-  check_bad_uri ("ws:", "host");
-  check_bad_uri ("ws:///a", "host");
-  check_bad_uri ("wss://:80/a", "host");
-  check_bad_uri ("ws://h:port/", NULL);
-  check_bad_uri ("ws://h:65536/", NULL);
-  check_bad_uri ("ws://[::1/", NULL);
-  check_bad_uri ("ws://a b/", NULL);
+  check_bad_uri ("ws:///a", "names no host");
+  check_bad_uri ("wss://:80/a", "names no host");
+}
+
+/* Each with what is wrong, or what to write. */
+static void
+test_mistakes (void)
+{
+  static const struct
+  {
+    const char *uri;
+    const char *message;
+  } mistakes[] = {
+    { "http://h/", "write ws:// in place of http://" },
+    { "HTTPS://h/", "write wss:// in place of https://" },
+    { "http:/h/", "write ws:// in place of http://" },
+    { "tcp://h/", "not with tcp://" },
+    { SECRET "/" SECRET "://h", "as wss://example.com/instance does" },
+    { SECRET, "as wss://example.com/instance does" },
+    { "h:80", "as wss://example.com/instance does" },
+    { "ws:", "has to begin with ws://" },
+    { "wss:h", "has to begin with wss://" },
+    { "wss:/h/", "has to begin with wss://" },
+    { "wss//h/", "has to begin with wss://" },
+    { "wss:\\\\h\\", "a backslash in it; write /" },
+    { "ws://h/\\" SECRET, "a backslash in it; write /" },
+    { " ws://h/", "a space in it" },
+    { "ws://h/ ", "a space in it" },
+    { "ws://a b/", "a space in it" },
+    { "ws://h/\n", "a line break or another control character" },
+    { "\tws://h/", "a line break or another control character" },
+    { "\"ws://h/\"", "a quotation mark or an angle bracket" },
+    { "'ws://h/'", "a quotation mark or an angle bracket" },
+    { "<ws://h/>", "a quotation mark or an angle bracket" },
+    { "\342\200\234ws://h/\342\200\235", "a quotation mark or an angle bracket" },
+    { "ws://a\342\200\223b/", "the dash U+2013 in it" },
+    { "ws://h/a\342\210\222b", "the dash U+2212 in it" },
+    { "ws://h/\342\200\213", "the invisible character U+200B" },
+    { "\357\273\277ws://h/", "the invisible character U+FEFF" },
+    { "ws://h/\302\240", "the invisible character U+00A0" },
+    { "ws://h/\377", "it is not text in UTF-8" },
+    { "ws://::1:7001/", "did you mean ws://[::1]:7001/ or ws://[::1:7001]/?" },
+    { "wss://::1/" SECRET, "did you mean wss://[::1]/?" },
+    { "ws://2001:db8:0:0:0:0:0:1:80/", "did you mean ws://[2001:db8:0:0:0:0:0:1]:80/?" },
+    { "ws://2001:db8:0:0:0:0:0:1", "did you mean ws://[2001:db8:0:0:0:0:0:1]/?" },
+    { "ws://" SECRET ":80:80/", "more than one colon behind the host" },
+    { "ws://[::1/", "what stands in brackets is no IPv6 address" },
+    { "ws://[h]/", "what stands in brackets is no IPv6 address" },
+    { "ws://[127.0.0.1]/", "what stands in brackets is no IPv6 address" },
+    { "ws://[fe80::1%eth0]/", "follows %25, as in [fe80::1%25eth0]" },
+    { "ws://h:port/", "its port is not a number from 1 to 65535" },
+    { "ws://h:65536/", "its port is not a number from 1 to 65535" },
+    { "ws://h:0/", "its port is not a number from 1 to 65535" },
+    { "ws://[::1]:-1/", "its port is not a number from 1 to 65535" },
+    { "ws://h,80/", "its host has a ',' in it" },
+    { "ws://*/", "its host has a '*' in it" },
+    { "ws://ws://h/", "there is a second scheme in it; it begins with ws:// alone" },
+    { "wss://https://h/", "there is a second scheme in it; it begins with wss:// alone" },
+    { "ws://h/#" SECRET, "write %23" },
+    { "ws://h#" SECRET, "write %23" },
+    { "ws://h/%zz" SECRET, "write %25" },
+    { "ws://h/?x=100%", "write %25" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (mistakes); i++)
+    {
+      g_test_message ("%u: %s", i, mistakes[i].message);
+      check_bad_uri (mistakes[i].uri, mistakes[i].message);
+    }
 }
 
 /* User and password may be anywhere that a parser would not look for them. */
 static void
 test_userinfo (void)
 {
-  check_uri ("wss://user:" SECRET "@h/a?key=" SECRET, 0, "wss://h/a?key=" SECRET, "wss://h/a");
-  check_uri ("wss://" SECRET "@h/a", TCP_TUNNEL_MODE_MULTIPLEXED, "wss://h/a?mode=multiplexed", "wss://h/a");
-
+  check_bad_uri ("wss://user:" SECRET "@h/a?key=" SECRET, "a user name or a password in it");
+  check_bad_uri ("wss://" SECRET "@h/a", "a user name or a password in it");
   check_bad_uri ("http://user:" SECRET "@h/?" SECRET, NULL);
-  check_bad_uri ("ws://user:" SECRET "@/", "host");
+  check_bad_uri ("ws://user:" SECRET "@/", "a user name or a password in it");
   check_bad_uri ("ws://user:" SECRET "@h:port/", NULL);
   check_bad_uri ("ws://user:" SECRET "@h:99999/?" SECRET, NULL);
   check_bad_uri ("ws://user:p@ss:" SECRET "@h/", NULL);
@@ -356,6 +419,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/tunnel-settings/uri", test_uri);
   g_test_add_func ("/tunnel-settings/bad-uri", test_bad_uri);
+  g_test_add_func ("/tunnel-settings/mistakes", test_mistakes);
   g_test_add_func ("/tunnel-settings/userinfo", test_userinfo);
   g_test_add_func ("/tunnel-settings/query", test_query);
   g_test_add_func ("/tunnel-settings/token", test_token);

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The URL of a gateway, and what is wrong with one. It may hold a password or a key, or be a
+ * token that was given in its place, so a message repeats no part of it that could be one. */
+
+#include "tunnel/remote-uri.h"
+
+#include <gio/gio.h>
+#include <string.h>
+#include <tcptunnel/tcptunnel.h>
+
+/* Those that libsoup wants: path and query go out as they were given. */
+#define URI_FLAGS                                                                       \
+  (G_URI_FLAGS_ENCODED_PATH | G_URI_FLAGS_ENCODED_QUERY | G_URI_FLAGS_ENCODED_FRAGMENT | \
+   G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_SCHEME_NORMALIZE)
+
+#define MAX_SCHEME 16 /* characters of what is taken for a scheme */
+
+static gboolean G_GNUC_PRINTF (2, 3)
+invalid (GError    **error,
+         const char *format,
+         ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_propagate_error (error, g_error_new_valist (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT, format, args));
+  va_end (args);
+  return FALSE;
+}
+
+/* Characters that a text processor or a web page has put in. */
+
+static gboolean
+is_dash (gunichar c)
+{
+  return (c >= 0x2010 && c <= 0x2015) || c == 0x2212 || c == 0xfe58 || c == 0xfe63 || c == 0xff0d;
+}
+
+static gboolean
+is_quotation_mark (gunichar c)
+{
+  return c == '"' || c == '`' || c == '<' || c == '>' || c == 0xab || c == 0xbb ||
+         (c >= 0x2018 && c <= 0x201f);
+}
+
+static gboolean
+check_characters (const char  *text,
+                  GError     **error)
+{
+  if (!g_utf8_validate (text, -1, NULL))
+    return invalid (error, "the URL of the gateway is not valid: it is not text in UTF-8");
+
+  for (const char *next = text; *next != '\0'; next = g_utf8_next_char (next))
+    {
+      gunichar c = g_utf8_get_char (next);
+
+      if (c == ' ')
+        return invalid (error,
+                        "the URL of the gateway is not valid: it has a space in it; leave it out, or write %%20");
+      if (g_unichar_iscntrl (c))
+        return invalid (error,
+                        "the URL of the gateway is not valid: it has a line break or another control character in "
+                        "it");
+      /* Within a URL the single one is allowed. */
+      if (is_quotation_mark (c) || (c == '\'' && next == text))
+        return invalid (error,
+                        "the URL of the gateway is not valid: it has a quotation mark or an angle bracket in it; "
+                        "leave it out");
+      if (c == '\\')
+        return invalid (error, "the URL of the gateway is not valid: it has a backslash in it; write /");
+      if (is_dash (c))
+        return invalid (error,
+                        "the URL of the gateway is not valid: the dash U+%04X in it is not the hyphen of the "
+                        "keyboard; write -", c);
+      if (g_unichar_isspace (c) || g_unichar_type (c) == G_UNICODE_FORMAT)
+        return invalid (error,
+                        "the URL of the gateway is not valid: it has the invisible character U+%04X in it; type it "
+                        "anew", c);
+    }
+  return TRUE;
+}
+
+/* Scheme */
+
+/* What follows the scheme, if @text begins with @scheme and something like ://, or NULL. */
+static const char *
+skip_scheme (const char *text,
+             const char *scheme)
+{
+  gsize length = strlen (scheme);
+
+  if (g_ascii_strncasecmp (text, scheme, length) != 0 || strchr (":/", text[length]) == NULL || text[length] == '\0')
+    return NULL;
+  return text + length;
+}
+
+/* A scheme behind which there is :// is no part of a token. */
+static char *
+get_scheme (const char *text)
+{
+  const char *end = strstr (text, "://");
+
+  if (end == NULL || end == text || end - text > MAX_SCHEME)
+    return NULL;
+  for (const char *c = text; c < end; c++)
+    if (!g_ascii_isalnum (*c) && strchr ("+-.", *c) == NULL)
+      return NULL;
+  return g_strndup (text, end - text);
+}
+
+static gboolean
+check_scheme (const char  *text,
+              const char **authority,
+              GError     **error)
+{
+  static const char *const schemes[] = { "ws", "wss" };
+  static const char *const others[][2] = { { "http", "ws" }, { "https", "wss" } };
+  g_autofree char *scheme = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (schemes); i++)
+    {
+      const char *rest = skip_scheme (text, schemes[i]);
+
+      if (rest == NULL)
+        continue;
+      if (!g_str_has_prefix (rest, "://"))
+        return invalid (error, "the URL of the gateway is not valid: it has to begin with %s://", schemes[i]);
+      *authority = rest + strlen ("://");
+      return TRUE;
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (others); i++)
+    if (skip_scheme (text, others[i][0]) != NULL)
+      return invalid (error, "the URL of the gateway must begin with ws:// or wss://: write %s:// in place of %s://",
+                      others[i][1], others[i][0]);
+
+  scheme = get_scheme (text);
+  if (scheme != NULL)
+    return invalid (error, "the URL of the gateway must begin with ws:// or wss://, not with %s://", scheme);
+  return invalid (error, "the URL of the gateway must begin with ws:// or wss://, as wss://example.com/instance does");
+}
+
+/* Host and port */
+
+static gboolean
+is_ipv6 (const char *text)
+{
+  g_autoptr (GInetAddress) address = g_inet_address_new_from_string (text);
+
+  return address != NULL && g_inet_address_get_family (address) == G_SOCKET_FAMILY_IPV6;
+}
+
+/* An IPv6 address without brackets, perhaps with a port behind it: both may be meant. */
+static gboolean
+check_colons (const char  *scheme,
+              const char  *authority,
+              GError     **error)
+{
+  const char *colon = strrchr (authority, ':');
+  g_autofree char *front = NULL;
+  gboolean whole = is_ipv6 (authority);
+
+  if (colon == NULL || strchr (authority, ':') == colon || *authority == '[')
+    return TRUE;
+
+  front = g_strndup (authority, colon - authority);
+  if (is_ipv6 (front) && colon[1 + strspn (colon + 1, "0123456789")] == '\0')
+    return whole ? invalid (error,
+                            "the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean "
+                            "%s://[%s]:%s/ or %s://[%s]/?",
+                            scheme, front, colon + 1, scheme, authority)
+                 : invalid (error,
+                            "the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean "
+                            "%s://[%s]:%s/?",
+                            scheme, front, colon + 1);
+  if (whole)
+    return invalid (error,
+                    "the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean %s://[%s]/?",
+                    scheme, authority);
+  return invalid (error,
+                  "the URL of the gateway is not valid: there is more than one colon behind the host; an IPv6 "
+                  "address goes in brackets");
+}
+
+static gboolean
+check_host (const char  *authority,
+            gsize        length,
+            GError     **error)
+{
+  g_autofree char *host = g_strndup (authority, length);
+  g_autofree char *inner = NULL;
+
+  if (*host == '\0')
+    return invalid (error, "the URL of the gateway is not valid: it names no host");
+  if (*host != '[')
+    {
+      for (const char *c = host; *c != '\0'; c++)
+        if ((guchar) *c < 0x80 && !g_ascii_isalnum (*c) && strchr ("-._%", *c) == NULL)
+          return invalid (error, "the URL of the gateway is not valid: its host has a '%c' in it", *c);
+      return TRUE;
+    }
+
+  inner = g_strndup (host + 1, strcspn (host + 1, "%]"));
+  if (!g_str_has_suffix (host, "]") || !is_ipv6 (inner))
+    return invalid (error, "the URL of the gateway is not valid: what stands in brackets is no IPv6 address");
+  return TRUE;
+}
+
+static gboolean
+check_authority (const char  *scheme,
+                 const char  *begin,
+                 GError     **error)
+{
+  g_autofree char *authority = g_strndup (begin, strcspn (begin, "/?#"));
+  const char *bracket = strrchr (authority, ']');
+  const char *colon = strrchr (bracket != NULL ? bracket : authority, ':');
+  guint64 port;
+
+  /* A password with an @ in it is found, too. */
+  if (strchr (authority, '@') != NULL)
+    return invalid (error,
+                    "the URL of the gateway is not valid: it has a user name or a password in it; leave it out, as "
+                    "the token is what authorises");
+  if (!check_colons (scheme, authority, error))
+    return FALSE;
+  if (*authority == '[' && strchr (authority, '%') != NULL && strstr (authority, "%25") == NULL)
+    return invalid (error,
+                    "the URL of the gateway is not valid: in a URL the scope of an IPv6 address follows %%25, as "
+                    "in [fe80::1%%25eth0]");
+  if (!check_host (authority, colon != NULL ? (gsize) (colon - authority) : strlen (authority), error))
+    return FALSE;
+  if (colon != NULL && colon[1] != '\0' && !g_ascii_string_to_unsigned (colon + 1, 10, 1, G_MAXUINT16, &port, NULL))
+    return invalid (error, "the URL of the gateway is not valid: its port is not a number from 1 to 65535");
+  if (colon != NULL && colon[1] == '\0' && g_str_has_prefix (begin + strlen (authority), "//"))
+    return invalid (error,
+                    "the URL of the gateway is not valid: there is a second scheme in it; it begins with %s:// "
+                    "alone", scheme);
+  return TRUE;
+}
+
+/**
+ * tcp_remote_uri_parse:
+ *
+ * Returns: (transfer full) (nullable): the URL in its parts
+ */
+GUri *
+tcp_remote_uri_parse (const char  *text,
+                      GError     **error)
+{
+  g_autoptr (GError) local = NULL;
+  g_autofree char *scheme = NULL;
+  const char *authority = NULL;
+  GUri *uri;
+
+  if (text == NULL || *text == '\0')
+    {
+      invalid (error, "no URL of a gateway was given, such as wss://example.com/instance");
+      return NULL;
+    }
+  if (!check_characters (text, error) || !check_scheme (text, &authority, error))
+    return NULL;
+  scheme = g_ascii_strdown (text, authority - text - strlen ("://"));
+  if (!check_authority (scheme, authority, error))
+    return NULL;
+  if (strchr (authority, '#') != NULL)
+    {
+      invalid (error, "the URL of the gateway is not valid: a # in it would begin a part that is not sent; leave it "
+                      "out, or write %%23");
+      return NULL;
+    }
+
+  uri = g_uri_parse (text, URI_FLAGS, &local);
+  /* GLib's message may repeat a part of it. */
+  if (uri == NULL)
+    invalid (error, "the URL of the gateway is not valid: a %% in it is not followed by two hexadecimal digits, write "
+                    "%%25 for one that stands for itself; or it is not of the form wss://example.com/instance");
+  return uri;
+}

@@ -2,14 +2,20 @@
 
 #include "tunnel/dialer.h"
 
+#include <errno.h>
 #include <libsoup/soup.h>
 #include <string.h>
+#include <sys/socket.h>
 #include "base/source.h"
 #include "base/text.h"
 #include "session/resumable.h"
+#include "tunnel/dial-error.h"
 
 /* A gateway may ask to wait, but not for ever. */
 #define MAX_RETRY_AFTER (10 * 60 * 1000)
+
+/* How much of a token shows that an answer repeats it, in bytes. */
+#define MIN_TOKEN_ECHO 4
 
 struct _TcpDialer
 {
@@ -41,6 +47,13 @@ typedef struct
   gulong caller_id;
   GSource *timeout;
   gboolean timed_out;
+  TcpDialStage stage;
+  char *proxy; /* its URL, or NULL */
+  GTlsCertificate *refused;
+  GTlsCertificateFlags refused_for;
+  GSource *arrival;
+  char received[64]; /* the first bytes of an answer without TLS */
+  gsize n_received;
   TcpDialFunc func;
   gpointer user_data;
 } Attempt;
@@ -109,14 +122,6 @@ tcp_dialer_get_token_serial (TcpDialer *self)
   return self->token_serial;
 }
 
-/* HTTP 400 to 499 is final but for those that say "later". 401 is too, once the
- * application has no other token. */
-gboolean
-tcp_dial_status_is_final (guint status)
-{
-  return status >= 400 && status <= 499 && status != 408 && status != 425 && status != 429;
-}
-
 /* In ms, -1 if there is nothing that can be understood. */
 gint64
 tcp_dial_parse_retry_after (const char *text,
@@ -145,6 +150,9 @@ attempt_free (Attempt *attempt)
     g_cancellable_disconnect (attempt->caller, attempt->caller_id);
   g_clear_object (&attempt->caller);
   tcp_source_clear (&attempt->timeout);
+  tcp_source_clear (&attempt->arrival);
+  g_clear_object (&attempt->refused);
+  g_free (attempt->proxy);
   g_clear_object (&attempt->cancellable);
   g_signal_handlers_disconnect_by_data (attempt->message, attempt);
   g_clear_object (&attempt->message);
@@ -157,45 +165,14 @@ attempt_free (Attempt *attempt)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Attempt, attempt_free)
 
-static const char *
-describe_status (guint status)
+/* Whether what came holds the token, or the beginning of it. */
+static gboolean
+echoes_token (TcpDialer *self,
+              Attempt   *attempt)
 {
-  switch (status)
-    {
-    case 400: return "does not understand the request";
-    case 401: return "refused the token";
-    case 403: return "forbids it";
-    case 404: return "has nothing at this path";
-    case 410: return "says that the session is gone";
-    case 503: return "is not available now";
-    default: break;
-    }
-  if (status >= 500)
-    return "failed";
-  if (status >= 300 && status < 400)
-    return "sends elsewhere, which is not followed";
-  if (status >= 400)
-    return "refused the request";
-  return "answered, but not with a WebSocket";
-}
+  g_autofree char *beginning = g_strndup (self->token, MIN_TOKEN_ECHO);
 
-static GError *
-status_error (TcpDialer  *self,
-              guint       status,
-              const char *phrase)
-{
-  TcpTunnelError code = TCP_TUNNEL_ERROR_UNREACHABLE;
-  g_autofree char *said = phrase != NULL ? tcp_text_from_peer (phrase, strlen (phrase)) : g_strdup ("");
-
-  if (status == 401)
-    code = TCP_TUNNEL_ERROR_UNAUTHORIZED;
-  else if (tcp_dial_status_is_final (status))
-    code = TCP_TUNNEL_ERROR_REJECTED;
-  else if (status < 300)
-    code = TCP_TUNNEL_ERROR_PROTOCOL;
-
-  return g_error_new (TCP_TUNNEL_ERROR, code, "the gateway %s %s (%u%s%s)", self->display, describe_status (status),
-                      status, *said != '\0' ? " " : "", said);
+  return g_strstr_len (attempt->received, attempt->n_received, beginning) != NULL;
 }
 
 static void
@@ -204,40 +181,34 @@ describe_failure (TcpDialer     *self,
                   GError        *cause,
                   TcpDialResult *result)
 {
-  guint status = soup_message_get_status (attempt->message);
   SoupMessageHeaders *headers = soup_message_get_response_headers (attempt->message);
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  TcpDialFailure failure = {
+    .uri = attempt->uri,
+    .display = self->display,
+    .proxy = attempt->proxy,
+    .stage = attempt->stage,
+    .timed_out = attempt->timed_out,
+    .timeout = self->timeout,
+    .status = soup_message_get_status (attempt->message),
+    .phrase = soup_message_get_reason_phrase (attempt->message),
+    .location = soup_message_headers_get_one (headers, "Location"),
+    .retry_after = tcp_dial_parse_retry_after (soup_message_headers_get_one (headers, "Retry-After"), now),
+    .cause = cause,
+    .certificate = attempt->refused,
+    .certificate_errors = attempt->refused_for,
+    .received = attempt->received,
+    .n_received = echoes_token (self, attempt) ? 0 : attempt->n_received,
+  };
 
-  if (attempt->timed_out)
+  if (!failure.timed_out && failure.status >= 200)
     {
-      result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT,
-                                   "the gateway %s did not answer within %u ms", self->display, self->timeout);
+      result->status = failure.status;
+      result->retry_after = failure.retry_after;
     }
-  else if (status >= 200)
-    {
-      result->status = status;
-      result->retry_after = tcp_dial_parse_retry_after (soup_message_headers_get_one (headers, "Retry-After"), now);
-      result->error = status_error (self, status, soup_message_get_reason_phrase (attempt->message));
-    }
-  else if (cause->domain == G_TLS_ERROR)
-    {
-      const char *hint = cause->code == G_TLS_ERROR_NOT_TLS ? " (does it speak TLS? If not, try ws://)" : "";
-
-      result->untrusted = cause->code == G_TLS_ERROR_BAD_CERTIFICATE || cause->code == G_TLS_ERROR_CERTIFICATE_REQUIRED;
-      result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS,
-                                   "no trusted TLS connection to the gateway %s: %s%s", self->display, cause->message,
-                                   hint);
-    }
-  else if (cause->domain == SOUP_WEBSOCKET_ERROR)
-    {
-      result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                                   "what answers at %s is no WebSocket: %s", self->display, cause->message);
-    }
-  else
-    {
-      result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
-                                   "the gateway %s cannot be reached: %s", self->display, cause->message);
-    }
+  result->untrusted = g_error_matches (cause, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE) ||
+                      g_error_matches (cause, G_TLS_ERROR, G_TLS_ERROR_CERTIFICATE_REQUIRED);
+  result->error = tcp_dial_error_new (&failure);
 }
 
 /* libsoup has made a connection of its own around the stream, whose reading has to
@@ -321,6 +292,63 @@ on_dialled (GObject      *object,
   g_clear_pointer (&result.channel, tcp_channel_unref);
 }
 
+/* Looks at the first bytes that come, which libsoup does not show: they tell what it is that
+ * answers, if it does not speak HTTP. */
+static void
+attempt_peek (Attempt *attempt)
+{
+  gssize n;
+
+  if (attempt->arrival == NULL)
+    return;
+  n = recv (g_socket_get_fd (attempt->socket), attempt->received, sizeof attempt->received, MSG_PEEK | MSG_DONTWAIT);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    return;
+  attempt->n_received = MAX (n, 0);
+  tcp_source_clear (&attempt->arrival);
+}
+
+static void
+on_wrote (SoupMessage *message,
+          gpointer     user_data)
+{
+  attempt_peek (user_data);
+}
+
+static gboolean
+on_arrival (gpointer user_data)
+{
+  attempt_peek (user_data);
+  return G_SOURCE_CONTINUE;
+}
+
+/* Before libsoup reads them. */
+static void
+attempt_await_arrival (Attempt *attempt)
+{
+  tcp_source_clear (&attempt->arrival);
+  if (attempt->proxy != NULL || strcmp (g_uri_get_scheme (attempt->uri), "ws") != 0)
+    return;
+  attempt->arrival = tcp_fd_source_new ("[tcptunnel] first bytes of an answer", g_socket_get_fd (attempt->socket),
+                                        G_IO_IN, on_arrival, attempt);
+  g_source_set_priority (attempt->arrival, G_PRIORITY_HIGH);
+}
+
+static void
+attempt_note_proxy (Attempt   *attempt,
+                    GIOStream *stream)
+{
+  g_autoptr (GSocketAddress) address = g_socket_connection_get_remote_address (G_SOCKET_CONNECTION (stream), NULL);
+  g_autofree char *host = NULL;
+
+  g_clear_pointer (&attempt->proxy, g_free);
+  if (!G_IS_PROXY_ADDRESS (address))
+    return;
+  host = g_inet_address_to_string (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address)));
+  attempt->proxy = g_uri_join (G_URI_FLAGS_NONE, g_proxy_address_get_protocol (G_PROXY_ADDRESS (address)), NULL, host,
+                               g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)), "", NULL, NULL);
+}
+
 static void
 on_network_event (SoupMessage        *message,
                   GSocketClientEvent  event,
@@ -329,11 +357,50 @@ on_network_event (SoupMessage        *message,
 {
   Attempt *attempt = user_data;
 
-  /* The first of the streams is the bare one; TLS and proxies wrap it later. */
-  if (event == G_SOCKET_CLIENT_CONNECTED && G_IS_SOCKET_CONNECTION (stream))
-    g_set_object (&attempt->socket, g_socket_connection_get_socket (G_SOCKET_CONNECTION (stream)));
-  if (event == G_SOCKET_CLIENT_PROXY_NEGOTIATING || event == G_SOCKET_CLIENT_TLS_HANDSHAKING)
-    attempt->wrapped = TRUE;
+  switch (event)
+    {
+    case G_SOCKET_CLIENT_RESOLVING:
+      attempt->stage = TCP_DIAL_STAGE_RESOLVE;
+      break;
+    case G_SOCKET_CLIENT_CONNECTING:
+      attempt->stage = TCP_DIAL_STAGE_CONNECT;
+      attempt_note_proxy (attempt, stream);
+      break;
+    case G_SOCKET_CLIENT_CONNECTED:
+      /* The first of the streams is the bare one; TLS and proxies wrap it later. */
+      if (!G_IS_SOCKET_CONNECTION (stream))
+        break;
+      g_set_object (&attempt->socket, g_socket_connection_get_socket (G_SOCKET_CONNECTION (stream)));
+      attempt_await_arrival (attempt);
+      break;
+    case G_SOCKET_CLIENT_PROXY_NEGOTIATING:
+      attempt->stage = TCP_DIAL_STAGE_PROXY;
+      attempt->wrapped = TRUE;
+      break;
+    case G_SOCKET_CLIENT_TLS_HANDSHAKING:
+      attempt->stage = TCP_DIAL_STAGE_TLS;
+      attempt->wrapped = TRUE;
+      break;
+    case G_SOCKET_CLIENT_COMPLETE:
+      attempt->stage = TCP_DIAL_STAGE_HTTP;
+      break;
+    default:
+      break;
+    }
+}
+
+/* Nothing is accepted here; the error that follows does not say what was wrong. */
+static gboolean
+on_accept_certificate (SoupMessage          *message,
+                       GTlsCertificate      *certificate,
+                       GTlsCertificateFlags  errors,
+                       gpointer              user_data)
+{
+  Attempt *attempt = user_data;
+
+  g_set_object (&attempt->refused, certificate);
+  attempt->refused_for = errors;
+  return FALSE;
 }
 
 static gboolean
@@ -417,6 +484,9 @@ tcp_dialer_dial (TcpDialer    *self,
     g_source_set_ready_time (attempt->timeout,
                              g_get_monotonic_time () + self->timeout * G_TIME_SPAN_MILLISECOND);
   g_signal_connect (attempt->message, "network-event", G_CALLBACK (on_network_event), attempt);
+  g_signal_connect (attempt->message, "accept-certificate", G_CALLBACK (on_accept_certificate), attempt);
+  g_signal_connect (attempt->message, "wrote-headers", G_CALLBACK (on_wrote), attempt);
+  g_signal_connect (attempt->message, "wrote-body", G_CALLBACK (on_wrote), attempt);
 
   soup_session_websocket_connect_async (self->session, attempt->message, NULL, NULL, G_PRIORITY_DEFAULT,
                                         attempt->cancellable, on_dialled, attempt);

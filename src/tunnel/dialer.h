@@ -40,7 +40,6 @@ void tcp_dialer_dial (TcpDialer    *self,
                       GCancellable *cancellable,
                       TcpDialFunc   func,
                       gpointer      user_data);
-gboolean tcp_dial_status_is_final (guint status);
 gint64 tcp_dial_parse_retry_after (const char *text,
                                    GDateTime  *now);
 

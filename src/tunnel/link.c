@@ -4,6 +4,7 @@
 
 #include "base/backoff.h"
 #include "base/source.h"
+#include "tunnel/dial-error.h"
 
 /* A connection that broke sooner does not prove that all is well again. */
 #define STEADY_AFTER (10 * G_TIME_SPAN_SECOND)

@@ -4,6 +4,7 @@
 
 #include "fixture.h"
 #include "front.h"
+#include "socket-util.h"
 
 #include <string.h>
 
@@ -100,6 +101,187 @@ test_no_tls_there (void)
   tcp_tunnel_close (fixture->tunnel);
 }
 
+/* Trusts what the database of the test does, and finds further faults. */
+#define TEST_TYPE_STRICT_DATABASE (test_strict_database_get_type ())
+G_DECLARE_FINAL_TYPE (TestStrictDatabase, test_strict_database, TEST, STRICT_DATABASE, GTlsDatabase)
+
+struct _TestStrictDatabase
+{
+  GTlsDatabase parent_instance;
+  GTlsCertificateFlags faults;
+};
+
+G_DEFINE_TYPE (TestStrictDatabase, test_strict_database, G_TYPE_TLS_DATABASE)
+
+static GTlsCertificateFlags
+test_strict_database_verify_chain (GTlsDatabase *database,
+                                   GTlsCertificate *chain,
+                                   const char *purpose,
+                                   GSocketConnectable *identity,
+                                   GTlsInteraction *interaction,
+                                   GTlsDatabaseVerifyFlags flags,
+                                   GCancellable *cancellable,
+                                   GError **error)
+{
+  return TEST_STRICT_DATABASE (database)->faults;
+}
+
+static void
+test_strict_database_class_init (TestStrictDatabaseClass *class)
+{
+  G_TLS_DATABASE_CLASS (class)->verify_chain = test_strict_database_verify_chain;
+}
+
+static void
+test_strict_database_init (TestStrictDatabase *self)
+{
+}
+
+static GTlsDatabase *
+strict_database_new (GTlsCertificateFlags faults)
+{
+  TestStrictDatabase *self = g_object_new (TEST_TYPE_STRICT_DATABASE, NULL);
+
+  self->faults = faults;
+  return G_TLS_DATABASE (self);
+}
+
+/* The message when a gateway presents @certificate, and what follows “the certificate ” in it. */
+static char *
+get_refusal (GTlsCertificate *certificate,
+             GTlsDatabase *database,
+             const char *host)
+{
+  FrontOptions options = { .certificate = certificate };
+  g_autoptr (Target) target = target_new_refusing ();
+  g_autoptr (Front) front = front_new (&options, target_get_port (target));
+  g_autofree char *uri = g_strdup_printf ("wss://%s:%u/", host, front_get_port (front));
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autofree char *beginning = g_strdup_printf ("no trusted TLS connection to the gateway %s: the certificate ", uri);
+  g_autoptr (GError) error = NULL;
+
+  tcp_tunnel_set_tls_database (tunnel, database);
+  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
+  g_assert_true (g_str_has_prefix (error->message, beginning));
+  g_assert_cmpuint (front_get_led (front), ==, 0);
+  return g_strdup (error->message + strlen (beginning));
+}
+
+#define ALWAYS "20000101000000Z", "20990101000000Z"
+#define EXPIRED "20000101000000Z", "20010203040500Z"
+#define EARLY "20980706050400Z", "20990101000000Z"
+
+#define EXPIRED_TEXT "expired on 2001-02-03 04:05 UTC (the clock here says 20"
+#define EARLY_TEXT "is not valid before 2098-07-06 05:04 UTC (the clock here says 20"
+#define AUTHORITY_TEXT \
+  "was issued by “CN=libtcptunnel test”, an authority that is not trusted here (--ca FILE, or the property tls-database, "
+
+static void
+test_refused_certificate (void)
+{
+  static const struct
+  {
+    const char *names, *from, *to;
+    gboolean trusted;
+    const char *reasons[4];
+  } cases[] = {
+    { "IP:127.0.0.1", EXPIRED, TRUE, { EXPIRED_TEXT } },
+    { "IP:127.0.0.1", EARLY, TRUE, { EARLY_TEXT } },
+    { "DNS:example.org,DNS:*.example.net", ALWAYS, TRUE, { "is for example.org, *.example.net, not for the address 127.0.0.1" } },
+    { "DNS:a,DNS:b,DNS:c,DNS:d,DNS:e,DNS:f,IP:10.0.0.1", ALWAYS, TRUE, { "is for a, b, c, d, e, 2 more, not for" } },
+    { "DNS:127.0.0.1", ALWAYS, TRUE, { "is for the name 127.0.0.1, not for the address 127.0.0.1" } },
+    { "IP:10.0.0.1", ALWAYS, TRUE, { "is for 10.0.0.1, not for the address 127.0.0.1" } },
+    { NULL, ALWAYS, TRUE, { "of “CN=gateway” has no subjectAltName that names a host, such as 127.0.0.1" } },
+    { "IP:127.0.0.1", ALWAYS, FALSE, { AUTHORITY_TEXT } },
+    { "DNS:example.org", EXPIRED, FALSE, { EXPIRED_TEXT, "is for example.org", AUTHORITY_TEXT } },
+    { "DNS:example.org", EARLY, FALSE, { EARLY_TEXT, "is for example.org", AUTHORITY_TEXT } },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (GTlsCertificate) certificate = test_certificate_issue (cases[i].names, cases[i].from, cases[i].to);
+      g_autofree char *refusal = get_refusal (certificate, cases[i].trusted ? test_tls_database () : NULL, "127.0.0.1");
+      g_auto (GStrv) reasons = g_strsplit (refusal, "; the certificate ", -1);
+
+      g_test_message ("%s", refusal);
+      g_assert_cmpuint (g_strv_length (reasons), ==, g_strv_length ((char **) cases[i].reasons));
+      for (guint j = 0; reasons[j] != NULL; j++)
+        g_assert_true (g_str_has_prefix (reasons[j], cases[i].reasons[j]));
+    }
+}
+
+/* One that nobody has issued; and a name, which says more than its address. */
+static void
+test_self_signed (void)
+{
+  g_autofree char *refusal = get_refusal (test_certificate (), NULL, "localhost");
+
+  g_assert_cmpstr (refusal, ==, "is for 127.0.0.1, not for localhost; the certificate is self-signed, and not trusted here "
+                                "(--ca FILE, or the property tls-database, names what is)");
+}
+
+/* What GLib's own database does not look for. */
+static void
+test_other_faults (void)
+{
+  static const struct
+  {
+    GTlsCertificateFlags faults;
+    const char *refusal;
+  } cases[] = {
+    { G_TLS_CERTIFICATE_REVOKED, "was revoked by its authority" },
+    { G_TLS_CERTIFICATE_INSECURE, "has a signature or a key that is not secure any more" },
+    { G_TLS_CERTIFICATE_GENERIC_ERROR, "cannot be verified" },
+    { G_TLS_CERTIFICATE_REVOKED | G_TLS_CERTIFICATE_INSECURE,
+      "was revoked by its authority; the certificate has a signature or a key that is not secure any more" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (GTlsDatabase) database = strict_database_new (cases[i].faults);
+      g_autofree char *refusal = get_refusal (test_certificate (), database, "127.0.0.1");
+
+      g_assert_cmpstr (refusal, ==, cases[i].refusal);
+    }
+}
+
+/* A WebSocket that is wanted without TLS, where there is some. */
+static void
+test_tls_there (void)
+{
+  FrontOptions options = { .certificate = test_certificate () };
+  g_autoptr (Target) target = target_new_refusing ();
+  g_autoptr (Front) front = front_new (&options, target_get_port (target));
+  g_autofree char *uri = g_strdup_printf ("ws://127.0.0.1:%u/", front_get_port (front));
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_nonnull (strstr (error->message, uri));
+  g_assert_nonnull (strstr (error->message, "try wss://"));
+}
+
+/* One that waits for more than TLS sends at first. */
+static void
+test_no_handshake (void)
+{
+  guint16 port;
+  int listener = socket_listen (0, &port);
+  g_autofree char *uri = g_strdup_printf ("wss://127.0.0.1:%u/", port);
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autofree char *message = g_strdup_printf ("the gateway %s did not answer within 100 ms: TCP is connected, but no TLS "
+                                              "handshake came (if the port has no TLS, try ws://)",
+                                              uri);
+  g_autoptr (GError) error = NULL;
+
+  tcp_tunnel_set_connect_timeout (tunnel, 100);
+  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT);
+  g_assert_cmpstr (error->message, ==, message);
+  client_close (listener);
+}
+
 int
 main (int argc,
       char **argv)
@@ -109,6 +291,11 @@ main (int argc,
   g_test_add_func ("/tls/client-certificate", test_client_certificate);
   g_test_add_func ("/tls/no-client-certificate", test_no_client_certificate);
   g_test_add_func ("/tls/no-tls-there", test_no_tls_there);
+  g_test_add_func ("/tls/tls-there", test_tls_there);
+  g_test_add_func ("/tls/no-handshake", test_no_handshake);
+  g_test_add_func ("/tls/refused-certificate", test_refused_certificate);
+  g_test_add_func ("/tls/self-signed", test_self_signed);
+  g_test_add_func ("/tls/other-faults", test_other_faults);
 
   return g_test_run ();
 }

@@ -26,12 +26,8 @@ clean_up (void)
 }
 
 static void
-make_certificate (void)
+run_openssl (const char *const *argv)
 {
-  const char *argv[] = {
-    "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=libtcptunnel test",
-    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key_path, "-out", certificate_path, NULL,
-  };
   g_autoptr (GError) error = NULL;
   int status = 0;
 
@@ -40,6 +36,17 @@ make_certificate (void)
   g_assert_no_error (error);
   g_spawn_check_wait_status (status, &error);
   g_assert_no_error (error);
+}
+
+static void
+make_certificate (void)
+{
+  const char *argv[] = {
+    "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=libtcptunnel test",
+    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key_path, "-out", certificate_path, NULL,
+  };
+
+  run_openssl (argv);
 }
 
 static void
@@ -75,4 +82,64 @@ test_tls_database (void)
 {
   load ();
   return database;
+}
+
+static char *
+put_file (const char *parent,
+          const char *name,
+          const char *text)
+{
+  char *path = g_build_filename (parent, name, NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_file_set_contents (path, text, -1, &error);
+  g_assert_no_error (error);
+  return path;
+}
+
+static void
+remove_directory (const char *path)
+{
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+
+  while ((name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *file = g_build_filename (path, name, NULL);
+
+      g_unlink (file);
+    }
+  g_rmdir (path);
+}
+
+/* Of the commands of openssl, only ca takes dates, in all its versions. */
+GTlsCertificate *
+test_certificate_issue (const char *names,
+                        const char *from,
+                        const char *to)
+{
+  g_autoptr (GError) error = NULL;
+  GTlsCertificate *first G_GNUC_UNUSED = test_certificate ();
+  g_autofree char *place = g_dir_make_tmp ("tcptunnel-test-XXXXXX", &error);
+  g_autofree char *key = g_build_filename (place, "key.pem", NULL);
+  g_autofree char *request = g_build_filename (place, "request.pem", NULL);
+  g_autofree char *issued = g_build_filename (place, "certificate.pem", NULL);
+  g_autofree char *index = put_file (place, "index", "");
+  g_autofree char *text = g_strdup_printf ("[ca]\ndefault_ca = this\n[this]\ndatabase = %s\nnew_certs_dir = %s\n"
+                                           "rand_serial = yes\ndefault_md = sha256\npolicy = any\nx509_extensions = names\n"
+                                           "[any]\ncommonName = supplied\n[names]\n%s%s\n",
+                                           index, place, names != NULL ? "subjectAltName = " : "", names != NULL ? names : "");
+  g_autofree char *config = put_file (place, "config", text);
+  const char *ask[] = { "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=gateway", "-keyout", key,
+                        "-out", request, NULL };
+  const char *sign[] = { "openssl", "ca", "-batch", "-notext", "-config", config, "-in", request, "-out", issued,
+                         "-startdate", from, "-enddate", to, "-cert", certificate_path, "-keyfile", key_path, NULL };
+  GTlsCertificate *result;
+
+  run_openssl (ask);
+  run_openssl (sign);
+  result = g_tls_certificate_new_from_files (issued, key, &error);
+  g_assert_no_error (error);
+  remove_directory (place);
+  return result;
 }

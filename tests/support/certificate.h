@@ -10,5 +10,10 @@ G_BEGIN_DECLS
  * with the process; and the database that trusts it and nothing else. */
 GTlsCertificate *test_certificate (void);
 GTlsDatabase *test_tls_database (void);
+/* Another, issued by the first, for a subjectAltName as openssl writes it, or NULL for none; valid from
+ * and to, as YYYYMMDDHHMMSSZ. Unref it. */
+GTlsCertificate *test_certificate_issue (const char *names,
+                                         const char *from,
+                                         const char *to);
 
 G_END_DECLS

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "tunnel/dial-error.h"
 #include "tunnel/dialer.h"
+
+#include <libsoup/soup.h>
+#include <string.h>
+#include <tcptunnel/tcptunnel.h>
 
 #define MAX_WAIT (10 * 60 * 1000)
 
@@ -57,6 +62,230 @@ test_retry_after_garbage (void)
     g_assert_cmpint (parse (garbage[i]), ==, -1);
 }
 
+/* The message of @failure, in which the gateway is at @url. */
+static char *
+explain (TcpDialFailure *failure,
+         const char     *url,
+         TcpTunnelError  code)
+{
+  g_autoptr (GUri) uri = g_uri_parse (url, G_URI_FLAGS_ENCODED, NULL);
+  g_autofree char *display = g_uri_to_string_partial (uri, G_URI_HIDE_QUERY);
+  g_autoptr (GError) error = NULL;
+
+  failure->uri = uri;
+  failure->display = display;
+  error = tcp_dial_error_new (failure);
+  g_assert_error (error, TCP_TUNNEL_ERROR, (int) code);
+  g_assert_nonnull (strstr (error->message, display));
+  g_assert_null (strstr (error->message, "s3cret"));
+  return g_strdup (error->message);
+}
+
+static void
+test_statuses (void)
+{
+  static const struct
+  {
+    TcpDialFailure failure;
+    const char *url;
+    TcpTunnelError code;
+    const char *message;
+  } cases[] = {
+    { { .status = 200, .phrase = "OK" }, "ws://h/a", TCP_TUNNEL_ERROR_PROTOCOL,
+      "the gateway ws://h/a answered, but not with a WebSocket (200 OK); this may be a web server, or the login page of a "
+      "network: check host, port and path of the URL" },
+    { { .status = 400 }, "ws://h/", TCP_TUNNEL_ERROR_REJECTED,
+      "the gateway ws://h/ does not understand the request (400); if this port expects TLS, try wss://, else check the "
+      "query of the URL" },
+    { { .status = 400 }, "wss://h/", TCP_TUNNEL_ERROR_REJECTED,
+      "the gateway wss://h/ does not understand the request (400); check the query of the URL" },
+    { { .status = 401, .phrase = "Un\033[1m" }, "ws://h/", TCP_TUNNEL_ERROR_UNAUTHORIZED,
+      "the gateway ws://h/ refused the token (401 Un?[1m)" },
+    { { .status = 403 }, "ws://h/", TCP_TUNNEL_ERROR_REJECTED,
+      "the gateway ws://h/ refused access (403); a rule there, or of a proxy in front of it, does not allow this token, "
+      "address or path" },
+    { { .status = 404 }, "ws://h/a/b?key=s3cret", TCP_TUNNEL_ERROR_REJECTED,
+      "the gateway ws://h/a/b has nothing at this path (404); the path tried is /a/b, and 'tcp-tunnel gateway' serves /" },
+    { { .status = 405 }, "ws://h/", TCP_TUNNEL_ERROR_REJECTED,
+      "the gateway ws://h/ refused the request (405); this may be a web server: check host, port and path of the URL" },
+    { { .status = 407 }, "ws://h/", TCP_TUNNEL_ERROR_REJECTED, "the gateway ws://h/ refused the request (407)" },
+    { { .status = 426 }, "ws://h/", TCP_TUNNEL_ERROR_REJECTED,
+      "the gateway ws://h/ refused the request (426); either a proxy in front of it does not pass on Upgrade and "
+      "Connection, or it requires resumption" },
+    { { .status = 429, .retry_after = 7001 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway ws://h/ has too many requests (429); it asks to wait for 8 s" },
+    { { .status = 429, .retry_after = -1 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway ws://h/ has too many requests (429)" },
+    { { .status = 500 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway ws://h/ failed (500); its log, or that of a proxy in front of it, may say why" },
+    { { .status = 502 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway ws://h/ failed (502); a proxy in front of it answers, which does not reach it: check whether the "
+      "gateway runs" },
+    { { .status = 503, .retry_after = 5000 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway ws://h/ is not available now (503); it asks to wait for 5 s" },
+    { { .status = 301 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway ws://h/ redirects elsewhere (301); redirects are not followed: check the URL" },
+    { { .status = 301, .location = "https://u:s3cret@x/y?key=s3cret#s3cret" }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway ws://h/ redirects to wss://x/y (301); redirects are not followed: use that as the URL if the gateway is "
+      "there" },
+    { { .status = 302, .location = "/login" }, "wss://h:1/a", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway wss://h:1/a redirects to wss://h:1/login (302); redirects are not followed: use that as the URL if the "
+      "gateway is there" },
+    { { .status = 308, .location = "http://x:8080/" }, "wss://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway wss://h/ redirects to ws://x:8080/ (308); redirects are not followed: use that as the URL if the gateway "
+      "is there" },
+    { { .status = 302, .location = "mailto:s3cret" }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway ws://h/ redirects elsewhere (302); redirects are not followed: check the URL" },
+    { { .status = 502, .proxy = "http://p:1", .stage = TCP_DIAL_STAGE_HTTP }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway ws://h/ (through the proxy http://p:1) failed (502); a proxy in front of it answers, which does not "
+      "reach it: check whether the gateway runs" },
+    { { .status = 403, .proxy = "http://p:1", .stage = TCP_DIAL_STAGE_PROXY }, "wss://h/", TCP_TUNNEL_ERROR_REJECTED,
+      "the proxy http://p:1 did not connect to the gateway wss://h/ (403); no_proxy names hosts to reach without one" },
+    { { .status = 407, .proxy = "http://p:1", .stage = TCP_DIAL_STAGE_HTTP }, "ws://h/", TCP_TUNNEL_ERROR_REJECTED,
+      "the proxy http://p:1 did not connect to the gateway ws://h/ (407); a proxy that asks for a password cannot be used: "
+      "no_proxy names hosts to reach without one" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      TcpDialFailure failure = cases[i].failure;
+      g_autofree char *message = explain (&failure, cases[i].url, cases[i].code);
+
+      g_assert_cmpstr (message, ==, cases[i].message);
+    }
+}
+
+static void
+test_stages (void)
+{
+  static const struct
+  {
+    TcpDialStage stage;
+    const char *url;
+    const char *why;
+  } cases[] = {
+    { TCP_DIAL_STAGE_RESOLVE, "ws://h/", "no name server has said which address its name has" },
+    { TCP_DIAL_STAGE_CONNECT, "ws://h/", "the host or a firewall does not answer at this address and port" },
+    { TCP_DIAL_STAGE_PROXY, "wss://h/", "the proxy has not connected to it" },
+    { TCP_DIAL_STAGE_TLS, "wss://h/", "TCP is connected, but no TLS handshake came (if the port has no TLS, try ws://)" },
+    { TCP_DIAL_STAGE_HTTP, "wss://h/", "it is connected, but did not answer the request" },
+    { TCP_DIAL_STAGE_HTTP, "ws://h/",
+      "it is connected, but did not answer the request (if the port expects TLS, try wss://)" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      TcpDialFailure failure = { .timed_out = TRUE, .timeout = 50, .stage = cases[i].stage };
+      g_autofree char *message = explain (&failure, cases[i].url, TCP_TUNNEL_ERROR_TIMED_OUT);
+      g_autofree char *expected =
+          g_strdup_printf ("the gateway %s did not answer within 50 ms: %s", cases[i].url, cases[i].why);
+
+      g_assert_cmpstr (message, ==, expected);
+    }
+}
+
+/* What a server that speaks no HTTP says tells what it is. */
+static void
+test_received (void)
+{
+  static const struct
+  {
+    const char *received;
+    gsize length;
+    const char *message;
+    TcpTunnelError code;
+  } cases[] = {
+    { "", 0,
+      "what answers at ws://h/ does not speak HTTP (cause); check host and port of the URL, and if the port expects TLS, "
+      "try wss://" },
+    { "\x15\x03\x01\0\x02", 5, "what answers at ws://h/ speaks TLS: try wss:// in place of ws://" },
+    { "\x16\x03", 2, "what answers at ws://h/ speaks TLS: try wss:// in place of ws://" },
+    { "\x15", 1,
+      "what answers at ws://h/ does not speak HTTP: its answer begins with the bytes 15; the URL is to be that of a "
+      "gateway, not of the service behind it" },
+    { "SSH-2.0-Test\r\n", 14,
+      "what answers at ws://h/ does not speak HTTP: its answer begins with “SSH-2.0-Test”; the URL is to be that of a "
+      "gateway, not of the SSH server behind it" },
+    { "-ERR GET '/?key=s3cret'\r\n", 25,
+      "what answers at ws://h/ does not speak HTTP: its answer begins with “-ERR GET '/”; the URL is to be that of a "
+      "gateway, not of the service behind it" },
+    { "a\033[1m\0\xff\nabcdefgh", 15,
+      "what answers at ws://h/ does not speak HTTP: its answer begins with the bytes 61 1b 5b 31 6d 00 ff 0a; the URL is to "
+      "be that of a gateway, not of the service behind it" },
+    { "HTTP/1.1 101 Sw", 15,
+      "what answers at ws://h/ breaks off its HTTP answer, or garbles it: cause (look at a proxy in front of it)",
+      TCP_TUNNEL_ERROR_UNREACHABLE },
+    { "GET /?key=s3cret HTTP", 21,
+      "what answers at ws://h/ sends back what it receives: the URL is to be that of a gateway, not of an echo service" },
+  };
+  g_autoptr (GError) cause = g_error_new_literal (SOUP_SESSION_ERROR, SOUP_SESSION_ERROR_PARSING, "cause");
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *received = g_memdup2 (cases[i].received, cases[i].length);
+      TcpDialFailure failure = { .cause = cause, .received = received, .n_received = cases[i].length };
+      g_autofree char *message = explain (&failure, "ws://h/", cases[i].code != 0 ? cases[i].code : TCP_TUNNEL_ERROR_PROTOCOL);
+
+      g_assert_cmpstr (message, ==, cases[i].message);
+    }
+}
+
+static void
+test_causes (void)
+{
+  const struct
+  {
+    GQuark domain;
+    int code;
+    TcpDialStage stage;
+    const char *proxy;
+    TcpTunnelError wanted;
+    const char *ending;
+  } cases[] = {
+    { G_RESOLVER_ERROR, G_RESOLVER_ERROR_NOT_FOUND, TCP_DIAL_STAGE_RESOLVE, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
+      "(check the host in the URL, and the network)" },
+    { G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED, TCP_DIAL_STAGE_CONNECT, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
+      "(nothing listens there: check whether the gateway runs, and host and port of the URL)" },
+    { G_IO_ERROR, G_IO_ERROR_HOST_UNREACHABLE, TCP_DIAL_STAGE_CONNECT, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
+      "(there is no way to this address: check the host in the URL, the network, and a VPN if it needs one)" },
+    { G_IO_ERROR, G_IO_ERROR_NETWORK_UNREACHABLE, TCP_DIAL_STAGE_CONNECT, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
+      "(there is no way to this address: check the host in the URL, the network, and a VPN if it needs one)" },
+    { G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED, TCP_DIAL_STAGE_CONNECT, "http://p:1", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "(the proxy is that of the environment or the desktop; no_proxy names hosts to reach without one)" },
+    { G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT, TCP_DIAL_STAGE_HTTP, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
+      "(it ended the connection without an answer; if the port expects TLS, try wss://)" },
+    { G_TLS_ERROR, G_TLS_ERROR_NOT_TLS, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_TLS,
+      "(does it speak TLS? If not, try ws://)" },
+    { G_TLS_ERROR, G_TLS_ERROR_UNAVAILABLE, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_TLS, "; install glib-networking" },
+    { G_TLS_ERROR, G_TLS_ERROR_CERTIFICATE_REQUIRED, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_TLS,
+      "; the property client-certificate has to be set" },
+    { SOUP_WEBSOCKET_ERROR, SOUP_WEBSOCKET_ERROR_BAD_HANDSHAKE, TCP_DIAL_STAGE_HTTP, NULL, TCP_TUNNEL_ERROR_PROTOCOL,
+      "(check host, port and path of the URL, and a proxy in front of it)" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (GError) cause = g_error_new_literal (cases[i].domain, cases[i].code, "about gateway.test");
+      TcpDialFailure failure = { .cause = cause, .stage = cases[i].stage, .proxy = cases[i].proxy };
+      g_autofree char *message = explain (&failure, "ws://gateway.test/", cases[i].wanted);
+
+      g_assert_nonnull (strstr (message, ": about gateway.test"));
+      g_assert_true (g_str_has_suffix (message, cases[i].ending));
+    }
+}
+
+/* Its own name is not looked up where a proxy leads to it. */
+static void
+test_name_of_a_proxy (void)
+{
+  g_autoptr (GError) cause = g_error_new_literal (G_RESOLVER_ERROR, G_RESOLVER_ERROR_NOT_FOUND, "no proxy.test");
+  TcpDialFailure failure = { .cause = cause };
+  g_autofree char *message = explain (&failure, "ws://h.test/", TCP_TUNNEL_ERROR_UNREACHABLE);
+
+  g_assert_cmpstr (message, ==, "the gateway ws://h.test/ cannot be reached: no proxy.test (this is the name of a proxy, "
+                                "from the environment or the desktop)");
+}
+
 int
 main (int    argc,
       char **argv)
@@ -66,5 +295,10 @@ main (int    argc,
   g_test_add_func ("/dialer/retry-after/seconds", test_retry_after_seconds);
   g_test_add_func ("/dialer/retry-after/date", test_retry_after_date);
   g_test_add_func ("/dialer/retry-after/garbage", test_retry_after_garbage);
+  g_test_add_func ("/dialer/statuses", test_statuses);
+  g_test_add_func ("/dialer/stages", test_stages);
+  g_test_add_func ("/dialer/received", test_received);
+  g_test_add_func ("/dialer/causes", test_causes);
+  g_test_add_func ("/dialer/name-of-a-proxy", test_name_of_a_proxy);
   return g_test_run ();
 }

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Why the certificate of a gateway was refused, for a person to read. */
+
+#include "tunnel/certificate.h"
+
+#include <string.h>
+
+#include "base/text.h"
+
+#define MAX_NAMES 5 /* that a message lists */
+
+static char *
+format_date (GDateTime *date)
+{
+  g_autoptr (GDateTime) utc = g_date_time_to_utc (date);
+
+  return g_date_time_format (utc, "%Y-%m-%d %H:%M UTC");
+}
+
+static char *
+clean (const char *text)
+{
+  return text != NULL ? tcp_text_from_peer (text, strlen (text)) : g_strdup ("");
+}
+
+/* When @certificate begins or ends to be valid, if @now is on the wrong side of that. */
+static GDateTime *
+get_missed_date (GTlsCertificate *certificate,
+                 GDateTime       *now,
+                 gboolean         expired)
+{
+  g_autoptr (GDateTime) date = expired ? g_tls_certificate_get_not_valid_after (certificate)
+                                       : g_tls_certificate_get_not_valid_before (certificate);
+
+  if (date == NULL || (expired ? g_date_time_compare (now, date) <= 0 : g_date_time_compare (now, date) >= 0))
+    return NULL;
+  return g_steal_pointer (&date);
+}
+
+/* It may be that of an authority in the chain, too. */
+static char *
+explain_date (GTlsCertificate *leaf,
+              gboolean         expired)
+{
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  g_autofree char *clock = format_date (now);
+
+  for (GTlsCertificate *next = leaf; next != NULL; next = g_tls_certificate_get_issuer (next))
+    {
+      g_autoptr (GDateTime) date = get_missed_date (next, now, expired);
+      g_autofree char *subject = g_tls_certificate_get_subject_name (next);
+      g_autofree char *name = clean (subject);
+      g_autofree char *when = NULL;
+
+      if (date == NULL)
+        continue;
+      when = format_date (date);
+      if (next == leaf)
+        return g_strdup_printf (expired ? "the certificate expired on %s (the clock here says %s)"
+                                        : "the certificate is not valid before %s (the clock here says %s)",
+                                when, clock);
+      return g_strdup_printf (expired ? "the certificate of the authority “%s” expired on %s (the clock here says %s)"
+                                      : "the certificate of the authority “%s” is not valid before %s "
+                                        "(the clock here says %s)",
+                              name, when, clock);
+    }
+  return g_strdup_printf (expired ? "the certificate has expired (the clock here says %s)"
+                                  : "the certificate is not valid yet (the clock here says %s)",
+                          clock);
+}
+
+/* The hosts that @certificate names, or NULL. */
+static char *
+list_hosts (GTlsCertificate *certificate)
+{
+  g_autoptr (GPtrArray) names = g_tls_certificate_get_dns_names (certificate);
+  g_autoptr (GPtrArray) addresses = g_tls_certificate_get_ip_addresses (certificate);
+  g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func (g_free);
+  guint more;
+
+  for (guint i = 0; names != NULL && i < names->len; i++)
+    {
+      gsize length;
+      const char *data = g_bytes_get_data (names->pdata[i], &length);
+      g_autofree char *name = tcp_text_from_peer (data, length);
+
+      /* Which does not make it an address. */
+      g_ptr_array_add (all, g_strconcat (g_hostname_is_ip_address (name) ? "the name " : "", name, NULL));
+    }
+  for (guint i = 0; addresses != NULL && i < addresses->len; i++)
+    g_ptr_array_add (all, g_inet_address_to_string (addresses->pdata[i]));
+  if (all->len == 0)
+    return NULL;
+
+  more = all->len > MAX_NAMES ? all->len - MAX_NAMES : 0;
+  g_ptr_array_set_size (all, all->len - more);
+  if (more > 0)
+    g_ptr_array_add (all, g_strdup_printf ("%u more", more));
+  g_ptr_array_add (all, NULL);
+  return g_strjoinv (", ", (char **) all->pdata);
+}
+
+static char *
+explain_identity (GTlsCertificate *certificate,
+                  const char      *host)
+{
+  g_autofree char *hosts = list_hosts (certificate);
+  g_autofree char *subject = g_tls_certificate_get_subject_name (certificate);
+  g_autofree char *name = clean (subject);
+
+  if (hosts != NULL)
+    return g_strdup_printf ("the certificate is for %s, not for %s%s", hosts,
+                            g_hostname_is_ip_address (host) ? "the address " : "", host);
+  return g_strdup_printf ("the certificate of “%s” has no subjectAltName that names a host, such as %s", name, host);
+}
+
+static char *
+explain_authority (GTlsCertificate *certificate)
+{
+  GTlsCertificate *last = certificate;
+  g_autofree char *subject = NULL;
+  g_autofree char *issuer = NULL;
+  g_autofree char *name = NULL;
+
+  while (g_tls_certificate_get_issuer (last) != NULL)
+    last = g_tls_certificate_get_issuer (last);
+  subject = g_tls_certificate_get_subject_name (last);
+  issuer = g_tls_certificate_get_issuer_name (last);
+  if (last == certificate && g_strcmp0 (subject, issuer) == 0)
+    return g_strdup ("the certificate is self-signed, and not trusted here (--ca FILE, or the property tls-database, "
+                     "names what is)");
+  name = clean (issuer);
+  return g_strdup_printf ("the certificate was issued by “%s”, an authority that is not trusted here (--ca FILE, or "
+                          "the property tls-database, names those that are)",
+                          name);
+}
+
+/* @errors need not be complete: GIO promises only one of those that apply. */
+char *
+tcp_certificate_explain (GTlsCertificate      *certificate,
+                         GTlsCertificateFlags  errors,
+                         const char           *host)
+{
+  g_autoptr (GSocketConnectable) identity = g_network_address_new (host, 443);
+  g_autoptr (GPtrArray) reasons = g_ptr_array_new_with_free_func (g_free);
+
+  errors |= g_tls_certificate_verify (certificate, identity, NULL);
+  if (errors & G_TLS_CERTIFICATE_EXPIRED)
+    g_ptr_array_add (reasons, explain_date (certificate, TRUE));
+  if (errors & G_TLS_CERTIFICATE_NOT_ACTIVATED)
+    g_ptr_array_add (reasons, explain_date (certificate, FALSE));
+  if (errors & G_TLS_CERTIFICATE_BAD_IDENTITY)
+    g_ptr_array_add (reasons, explain_identity (certificate, host));
+  if (errors & G_TLS_CERTIFICATE_UNKNOWN_CA)
+    g_ptr_array_add (reasons, explain_authority (certificate));
+  if (errors & G_TLS_CERTIFICATE_REVOKED)
+    g_ptr_array_add (reasons, g_strdup ("the certificate was revoked by its authority"));
+  if (errors & G_TLS_CERTIFICATE_INSECURE)
+    g_ptr_array_add (reasons, g_strdup ("the certificate has a signature or a key that is not secure any more"));
+  if (reasons->len == 0)
+    g_ptr_array_add (reasons, g_strdup ("the certificate cannot be verified"));
+  g_ptr_array_add (reasons, NULL);
+  return g_strjoinv ("; ", (char **) reasons->pdata);
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Why a WebSocket could not be opened, and what to do about it. */
+
+#include "tunnel/dial-error.h"
+
+#include <libsoup/soup.h>
+#include <string.h>
+#include <tcptunnel/tcptunnel.h>
+
+#include "base/text.h"
+#include "tunnel/certificate.h"
+
+#define MAX_LOCATION 200 /* bytes of a redirect's URL that a message shows */
+#define MAX_TEXT 60      /* likewise of an answer that is not HTTP, */
+#define MAX_BINARY 8     /* and of one that is no text */
+
+#define TLS_ALERT 0x15
+#define TLS_HANDSHAKE 0x16
+#define TLS_MAJOR 0x03
+
+/* HTTP 400 to 499 is final but for those that say "later". 401 is too, once the
+ * application has no other token. */
+gboolean
+tcp_dial_status_is_final (guint status)
+{
+  return status >= 400 && status <= 499 && status != 408 && status != 425 && status != 429;
+}
+
+static gboolean
+is_secure (const TcpDialFailure *failure)
+{
+  return strcmp (g_uri_get_scheme (failure->uri), "wss") == 0;
+}
+
+static char *
+name_gateway (const TcpDialFailure *failure)
+{
+  if (failure->proxy == NULL)
+    return g_strdup (failure->display);
+  return g_strdup_printf ("%s (through the proxy %s)", failure->display, failure->proxy);
+}
+
+/* It was too late */
+
+static const char *
+explain_timeout (const TcpDialFailure *failure)
+{
+  switch (failure->stage)
+    {
+    case TCP_DIAL_STAGE_RESOLVE:
+      return "no name server has said which address its name has";
+    case TCP_DIAL_STAGE_CONNECT:
+      return "the host or a firewall does not answer at this address and port";
+    case TCP_DIAL_STAGE_PROXY:
+      return "the proxy has not connected to it";
+    case TCP_DIAL_STAGE_TLS:
+      return "TCP is connected, but no TLS handshake came (if the port has no TLS, try ws://)";
+    case TCP_DIAL_STAGE_HTTP:
+    default:
+      return is_secure (failure) ? "it is connected, but did not answer the request"
+                                 : "it is connected, but did not answer the request (if the port expects TLS, "
+                                   "try wss://)";
+    }
+}
+
+static GError *
+timeout_error (const TcpDialFailure *failure)
+{
+  g_autofree char *gateway = name_gateway (failure);
+
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, "the gateway %s did not answer within %u ms: %s",
+                      gateway, failure->timeout, explain_timeout (failure));
+}
+
+/* It answered, but with another status than 101 */
+
+static const char *
+describe_status (guint status)
+{
+  switch (status)
+    {
+    case 400: return "does not understand the request";
+    case 401: return "refused the token";
+    case 403: return "refused access";
+    case 404: return "has nothing at this path";
+    case 410: return "says that the session is gone";
+    case 429: return "has too many requests";
+    case 503: return "is not available now";
+    default: break;
+    }
+  if (status >= 500)
+    return "failed";
+  if (status >= 300 && status < 400)
+    return "redirects elsewhere, and redirects are not followed";
+  if (status >= 400)
+    return "refused the request";
+  return "answered, but not with a WebSocket";
+}
+
+/* What to do, or an empty string. */
+static char *
+advise_on_status (const TcpDialFailure *failure)
+{
+  switch (failure->status)
+    {
+    case 400:
+      return g_strdup (is_secure (failure) ? "; check the query of the URL"
+                                           : "; if this port expects TLS, try wss://, else check the query of the URL");
+    case 403:
+      return g_strdup ("; a rule there, or of a proxy in front of it, does not allow this token, address or path");
+    case 404:
+      return g_strdup_printf ("; the path tried is %s, and 'tcp-tunnel gateway' serves /",
+                              g_uri_get_path (failure->uri));
+    case 405:
+    case 501:
+      return g_strdup ("; this may be a web server: check host, port and path of the URL");
+    case 426:
+      return g_strdup ("; either a proxy in front of it does not pass on Upgrade and Connection, or it requires "
+                       "resumption");
+    case 500:
+      return g_strdup ("; its log, or that of a proxy in front of it, may say why");
+    case 502:
+    case 504:
+      return g_strdup ("; a proxy in front of it answers, which does not reach it: check whether the gateway runs");
+    default:
+      break;
+    }
+  if (failure->status < 300)
+    return g_strdup ("; this may be a web server, or the login page of a network: check host, port and path of the "
+                     "URL");
+  if (failure->retry_after > 0)
+    return g_strdup_printf ("; it asks to wait for %" G_GINT64_FORMAT " s", (failure->retry_after + 999) / 1000);
+  return g_strdup ("");
+}
+
+/* Without what may hold a secret, and as a URL for a tunnel where it can be. */
+static char *
+read_location (const TcpDialFailure *failure)
+{
+  const char *scheme = is_secure (failure) ? "wss" : "ws";
+  g_autoptr (GUri) target = NULL;
+  g_autofree char *text = NULL;
+  g_autofree char *shown = NULL;
+
+  if (failure->location == NULL || strlen (failure->location) > MAX_LOCATION)
+    return NULL;
+  target = g_uri_parse_relative (failure->uri, failure->location, G_URI_FLAGS_ENCODED | G_URI_FLAGS_HAS_PASSWORD, NULL);
+  if (target == NULL || g_uri_get_host (target) == NULL)
+    return NULL;
+  if (strcmp (g_uri_get_scheme (target), "https") == 0)
+    scheme = "wss";
+  else if (strcmp (g_uri_get_scheme (target), "http") == 0)
+    scheme = "ws";
+  text = g_uri_join (G_URI_FLAGS_ENCODED, scheme, NULL, g_uri_get_host (target), g_uri_get_port (target),
+                     g_uri_get_path (target), NULL, NULL);
+  return tcp_text_from_peer (text, strlen (text));
+}
+
+static GError *
+redirect_error (const TcpDialFailure *failure,
+                const char           *gateway,
+                const char           *reason)
+{
+  g_autofree char *location = read_location (failure);
+
+  if (location == NULL)
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
+                        "the gateway %s redirects elsewhere (%s); redirects are not followed: check the URL", gateway,
+                        reason);
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
+                      "the gateway %s redirects to %s (%s); redirects are not followed: use that as the URL if the "
+                      "gateway is there",
+                      gateway, location, reason);
+}
+
+/* CONNECT was refused, or the request itself by one that wants a password. */
+static gboolean
+is_from_proxy (const TcpDialFailure *failure)
+{
+  return failure->proxy != NULL && (failure->status == 407 || failure->stage < TCP_DIAL_STAGE_TLS);
+}
+
+static GError *
+proxy_error (const TcpDialFailure *failure,
+             const char           *reason)
+{
+  TcpTunnelError code = tcp_dial_status_is_final (failure->status) ? TCP_TUNNEL_ERROR_REJECTED
+                                                                   : TCP_TUNNEL_ERROR_UNREACHABLE;
+
+  return g_error_new (TCP_TUNNEL_ERROR, code, "the proxy %s did not connect to the gateway %s (%s)%s", failure->proxy,
+                      failure->display, reason,
+                      failure->status == 407 ? "; a proxy that asks for a password cannot be used: no_proxy names "
+                                               "hosts to reach without one"
+                                             : "; no_proxy names hosts to reach without one");
+}
+
+static GError *
+status_error (const TcpDialFailure *failure)
+{
+  TcpTunnelError code = TCP_TUNNEL_ERROR_UNREACHABLE;
+  const char *phrase = failure->phrase != NULL ? failure->phrase : "";
+  g_autofree char *gateway = name_gateway (failure);
+  g_autofree char *said = tcp_text_from_peer (phrase, strlen (phrase));
+  g_autofree char *reason = g_strdup_printf ("%u%s%s", failure->status, *said != '\0' ? " " : "", said);
+  g_autofree char *advice = NULL;
+
+  if (is_from_proxy (failure))
+    return proxy_error (failure, reason);
+  if (failure->status >= 300 && failure->status < 400)
+    return redirect_error (failure, gateway, reason);
+
+  if (failure->status == 401)
+    code = TCP_TUNNEL_ERROR_UNAUTHORIZED;
+  else if (tcp_dial_status_is_final (failure->status))
+    code = TCP_TUNNEL_ERROR_REJECTED;
+  else if (failure->status < 300)
+    code = TCP_TUNNEL_ERROR_PROTOCOL;
+  advice = advise_on_status (failure);
+  return g_error_new (TCP_TUNNEL_ERROR, code, "the gateway %s %s (%s)%s", gateway, describe_status (failure->status),
+                      reason, advice);
+}
+
+/* TLS failed */
+
+static const char *
+advise_on_tls (const GError *cause)
+{
+  switch (cause->code)
+    {
+    case G_TLS_ERROR_UNAVAILABLE:
+      return "; install glib-networking";
+    case G_TLS_ERROR_CERTIFICATE_REQUIRED:
+      return "; the property client-certificate has to be set";
+    case G_TLS_ERROR_NOT_TLS:
+    case G_TLS_ERROR_MISC:
+    case G_TLS_ERROR_EOF:
+      return " (does it speak TLS? If not, try ws://)";
+    default:
+      return "";
+    }
+}
+
+static GError *
+tls_error (const TcpDialFailure *failure)
+{
+  g_autofree char *gateway = name_gateway (failure);
+  g_autofree char *reason = NULL;
+
+  if (failure->certificate != NULL && failure->cause->code == G_TLS_ERROR_BAD_CERTIFICATE)
+    reason = tcp_certificate_explain (failure->certificate, failure->certificate_errors, g_uri_get_host (failure->uri));
+  else
+    reason = g_strconcat (failure->cause->message, advise_on_tls (failure->cause), NULL);
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS, "no trusted TLS connection to the gateway %s: %s",
+                      gateway, reason);
+}
+
+/* What answers is no HTTP server */
+
+static gboolean
+is_text (const char *data,
+         gsize       length)
+{
+  for (gsize i = 0; i < length; i++)
+    if (!g_ascii_isprint (data[i]) && data[i] != '\t')
+      return FALSE;
+  return length > 0;
+}
+
+/* The first line, or the first bytes in hexadecimal. */
+static char *
+describe_received (const TcpDialFailure *failure)
+{
+  gsize length = 0;
+  GString *text;
+
+  /* A part of the request that is repeated may have a secret in its query. */
+  while (length < MIN (failure->n_received, MAX_TEXT) && strchr ("\r\n?", failure->received[length]) == NULL)
+    length++;
+  if (is_text (failure->received, length))
+    return g_strdup_printf ("“%.*s”", (int) length, failure->received);
+
+  text = g_string_new ("the bytes");
+  for (gsize i = 0; i < MIN (failure->n_received, MAX_BINARY); i++)
+    g_string_append_printf (text, " %02x", (guchar) failure->received[i]);
+  return g_string_free (text, FALSE);
+}
+
+static gboolean
+begins_with (const TcpDialFailure *failure,
+             const char           *prefix)
+{
+  return failure->n_received >= strlen (prefix) && memcmp (failure->received, prefix, strlen (prefix)) == 0;
+}
+
+static gboolean
+is_tls (const TcpDialFailure *failure)
+{
+  return failure->n_received >= 2 && failure->received[1] == TLS_MAJOR &&
+         (failure->received[0] == TLS_ALERT || failure->received[0] == TLS_HANDSHAKE);
+}
+
+static GError *
+parse_error (const TcpDialFailure *failure)
+{
+  g_autofree char *gateway = name_gateway (failure);
+  g_autofree char *received = NULL;
+
+  if (is_tls (failure))
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                        "what answers at %s speaks TLS: try wss:// in place of ws://", gateway);
+  if (failure->n_received == 0)
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                        "what answers at %s does not speak HTTP (%s); check host and port of the URL, and if the port "
+                        "expects TLS, try wss://",
+                        gateway, failure->cause->message);
+  if (begins_with (failure, "HTTP/"))
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
+                        "what answers at %s breaks off its HTTP answer, or garbles it: %s (look at a proxy in front of "
+                        "it)",
+                        gateway, failure->cause->message);
+  if (begins_with (failure, "GET "))
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                        "what answers at %s sends back what it receives: the URL is to be that of a gateway, not of an "
+                        "echo service",
+                        gateway);
+  received = describe_received (failure);
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                      "what answers at %s does not speak HTTP: its answer begins with %s; the URL is to be that of a "
+                      "gateway, not of %s",
+                      gateway, received,
+                      begins_with (failure, "SSH-") ? "the SSH server behind it" : "the service behind it");
+}
+
+/* It cannot be reached */
+
+static const char *
+advise_on_cause (const TcpDialFailure *failure)
+{
+  const GError *cause = failure->cause;
+
+  if (failure->proxy != NULL && failure->stage <= TCP_DIAL_STAGE_PROXY)
+    return " (the proxy is that of the environment or the desktop; no_proxy names hosts to reach without one)";
+  if (cause->domain == G_RESOLVER_ERROR)
+    return strstr (cause->message, g_uri_get_host (failure->uri)) != NULL
+               ? " (check the host in the URL, and the network)"
+               : " (this is the name of a proxy, from the environment or the desktop)";
+  if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
+    return " (nothing listens there: check whether the gateway runs, and host and port of the URL)";
+  if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_HOST_UNREACHABLE) ||
+      g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NETWORK_UNREACHABLE))
+    return " (there is no way to this address: check the host in the URL, the network, and a VPN if it needs one)";
+  if (failure->stage == TCP_DIAL_STAGE_HTTP)
+    return is_secure (failure) ? " (it ended the connection without an answer)"
+                               : " (it ended the connection without an answer; if the port expects TLS, try wss://)";
+  return "";
+}
+
+static GError *
+unreachable_error (const TcpDialFailure *failure)
+{
+  g_autofree char *gateway = name_gateway (failure);
+
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE, "the gateway %s cannot be reached: %s%s", gateway,
+                      failure->cause->message, advise_on_cause (failure));
+}
+
+GError *
+tcp_dial_error_new (const TcpDialFailure *failure)
+{
+  g_autofree char *gateway = NULL;
+
+  if (failure->timed_out)
+    return timeout_error (failure);
+  if (failure->status >= 200)
+    return status_error (failure);
+  if (failure->cause->domain == G_TLS_ERROR)
+    return tls_error (failure);
+  if (g_error_matches (failure->cause, SOUP_SESSION_ERROR, SOUP_SESSION_ERROR_PARSING))
+    return parse_error (failure);
+  if (failure->cause->domain != SOUP_WEBSOCKET_ERROR)
+    return unreachable_error (failure);
+
+  gateway = name_gateway (failure);
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                      "what answers at %s is no WebSocket: %s (check host, port and path of the URL, and a proxy in "
+                      "front of it)",
+                      gateway, failure->cause->message);
+}

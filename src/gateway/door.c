@@ -2,17 +2,39 @@
 
 #include "gateway/door.h"
 
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <tcptunnel/tcptunnel.h>
 #include "base/listen.h"
 #include "base/source.h"
+#include "gateway/head.h"
+#include "gateway/origin.h"
+#include "gateway/primed-stream.h"
 
 /* How long a connection may take to become a WebSocket, if nothing else was said. */
 #define DEFAULT_TIMEOUT 10000
 
+/* Each TLS handshake takes a thread of GTask's pool, which the resolver uses as well. */
+#define MAX_HANDSHAKES 32
+
+/* How long a handshake may take at least, when others wait for its thread. */
+#define HANDSHAKE_GRACE (2 * G_TIME_SPAN_SECOND)
+
+/* How long the answer to a request that is refused may take to arrive. Closing at once, with
+ * a body unread, would make the kernel send a reset, which may overtake the answer. */
+#define REFUSAL_TIME G_TIME_SPAN_SECOND
+
+/* HTTP's status, which libsoup does not know. */
+#define HEAD_TOO_LARGE 431
+
 /* What TLS begins with, and HTTP never does. */
 #define TLS_HANDSHAKE 0x16
 
-#define VISITOR_KEY "tcp-visitor"
+#define PENDING_KEY "tcp-pending"
 
 struct _TcpDoor
 {
@@ -21,128 +43,511 @@ struct _TcpDoor
   guint timeout;                /* ms */
   TcpChannelGroup *group;
   TcpLog *log;
+  TcpLogLimit *refusals; /* of the server */
   GSocketService *service;
   GCancellable *closing;
-  GHashTable *visitors; /* set of Visitor */
-  guint max_visitors;
+
+  GQueue pending;      /* of Pending, the oldest first */
+  guint max_pending;
+  guint counted;       /* of them those that have not ended */
+  GHashTable *origins; /* name → Origin */
+  guint queued;        /* of them those that wait for a handshake */
+  guint handshakes;    /* under way */
+  guint ending;        /* of these those that have ended, but not returned yet */
+  GSource *patience;
 };
 
+/* The pending connections of one address. */
+typedef struct
+{
+  char *name;
+  guint refs;
+  guint counted;
+  guint handshakes;
+} Origin;
+
+typedef enum
+{
+  STAGE_SILENT,    /* no byte of a TLS handshake was received */
+  STAGE_QUEUED,    /* for the TLS handshake */
+  STAGE_HANDSHAKE, /* a thread has it */
+  STAGE_HEAD,      /* of the request, incomplete */
+  STAGE_REFUSED,   /* the answer may be on its way */
+  STAGE_HTTP,      /* libsoup has it */
+} Stage;
+
+/* A connection that is no WebSocket yet. Belongs to the door until libsoup has it, and then
+ * to the stream that libsoup was given. */
 typedef struct
 {
   TcpDoor *door; /* NULL once the door is gone */
+  GList link;
+  Origin *origin;
+  Stage stage;
+  gboolean ended;
   GSocket *socket;
+  GSocketConnection *connection;
+  GIOStream *stream; /* the connection, or TLS on it; NULL while it belongs to others */
+  GIOStream *primed; /* that which libsoup has; not owned */
+  GByteArray *head;
+  gint64 handshake_began;
   GSource *deadline;
-  GSocketConnection *silent; /* NULL once it has sent a byte */
-  GSource *first_byte;
-} Visitor;
+  GSource *source; /* of the stage */
+} Pending;
 
-/* Of the connection, when libsoup has let go of it, or when it was admitted. */
-static void
-visitor_free (gpointer data)
+static void door_run_handshakes (TcpDoor *self);
+
+/* Origins */
+
+static Origin *
+door_get_origin (TcpDoor        *self,
+                 GSocketAddress *address)
 {
-  Visitor *visitor = data;
+  g_autofree char *name = tcp_origin_name (address);
+  Origin *origin = g_hash_table_lookup (self->origins, name);
 
-  if (visitor->door != NULL)
+  if (origin == NULL)
     {
-      g_hash_table_remove (visitor->door->visitors, visitor);
-      g_socket_service_start (visitor->door->service);
+      origin = g_new0 (Origin, 1);
+      origin->name = g_steal_pointer (&name);
+      g_hash_table_insert (self->origins, origin->name, origin);
     }
-  tcp_source_clear (&visitor->deadline);
-  g_free (visitor);
+  origin->refs++;
+  return origin;
+}
+
+static void
+door_release_origin (TcpDoor *self,
+                     Origin  *origin)
+{
+  if (--origin->refs == 0)
+    g_hash_table_remove (self->origins, origin->name);
+}
+
+static void
+origin_free (gpointer data)
+{
+  Origin *origin = data;
+
+  g_free (origin->name);
+  g_free (origin);
+}
+
+/* The life of a pending connection */
+
+/* It counts no more, and nothing is waited for. */
+static void
+pending_settle (Pending *self)
+{
+  if (self->ended)
+    return;
+
+  self->ended = TRUE;
+  self->door->counted--;
+  self->origin->counted--;
+  if (self->stage == STAGE_QUEUED)
+    self->door->queued--;
+  if (self->stage == STAGE_HANDSHAKE)
+    self->door->ending++;
+  tcp_source_clear (&self->deadline);
+  tcp_source_clear (&self->source);
+}
+
+static void
+pending_free (gpointer data)
+{
+  Pending *self = data;
+
+  if (self->door != NULL)
+    {
+      pending_settle (self);
+      g_queue_unlink (&self->door->pending, &self->link);
+      door_release_origin (self->door, self->origin);
+    }
+  g_clear_pointer (&self->head, g_byte_array_unref);
+  g_clear_object (&self->stream);
+  g_clear_object (&self->connection);
+  g_free (self);
+}
+
+/* Frees it, unless a thread or libsoup has the connection: these see the end, and that is
+ * the end of it. */
+static void
+pending_end (Pending *self)
+{
+  if (self->door != NULL)
+    pending_settle (self);
+  g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
+  if (self->stage != STAGE_HANDSHAKE && self->stage != STAGE_HTTP)
+    pending_free (self);
+}
+
+static void G_GNUC_PRINTF (2, 3)
+pending_refuse (Pending    *self,
+                const char *format,
+                ...)
+{
+  g_autofree char *reason = NULL;
+  va_list args;
+
+  va_start (args, format);
+  reason = g_strdup_vprintf (format, args);
+  va_end (args);
+  tcp_log_limit_write (self->door->refusals, "the connection from %s was closed: %s", self->origin->name, reason);
+  pending_end (self);
 }
 
 static gboolean
 on_deadline (gpointer user_data)
 {
-  Visitor *visitor = user_data;
+  Pending *self = user_data;
 
-  tcp_log_info (visitor->door->log, "a connection that did not ask for a WebSocket within %u ms was closed",
-                visitor->door->timeout);
-  /* libsoup sees the end, and closes. */
-  g_socket_shutdown (visitor->socket, TRUE, TRUE, NULL);
-  return G_SOURCE_CONTINUE;
+  pending_refuse (self, "it did not ask for a WebSocket within %u ms", self->door->timeout);
+  return G_SOURCE_REMOVE;
 }
 
-static gboolean
-door_receive (TcpDoor           *self,
-              GSocketConnection *connection,
-              GIOStream         *stream)
+/* The oldest of the address that has most. */
+static void
+door_evict (TcpDoor *self)
 {
-  g_autoptr (GSocketAddress) local = g_socket_connection_get_local_address (connection, NULL);
-  g_autoptr (GSocketAddress) remote = g_socket_connection_get_remote_address (connection, NULL);
+  Pending *victim = NULL;
+
+  for (GList *link = self->pending.head; link != NULL; link = link->next)
+    {
+      Pending *pending = link->data;
+
+      if (!pending->ended && (victim == NULL || pending->origin->counted > victim->origin->counted))
+        victim = pending;
+    }
+  if (victim != NULL)
+    pending_refuse (victim, "there are too many connections that are no WebSocket yet, and it was the oldest");
+}
+
+/* The request */
+
+static gboolean
+on_refusal_over (gpointer user_data)
+{
+  pending_end (user_data);
+  return G_SOURCE_REMOVE;
+}
+
+/* What the client sends meanwhile stays in the kernel, which soon accepts no more of it. */
+static void
+pending_answer (Pending    *self,
+                guint       status,
+                const char *text)
+{
+  const char *phrase = status == HEAD_TOO_LARGE ? "Request Header Fields Too Large" : soup_status_get_phrase (status);
+  const char *allow = status == SOUP_STATUS_METHOD_NOT_ALLOWED ? "Allow: GET\r\n" : "";
+  g_autofree char *answer = NULL;
+  GPollableOutputStream *output = G_POLLABLE_OUTPUT_STREAM (g_io_stream_get_output_stream (self->stream));
+
+  tcp_log_limit_write (self->door->refusals, "a request from %s was answered %u: %s", self->origin->name, status, text);
+  answer = g_strdup_printf ("HTTP/1.1 %u %s\r\n"
+                            "Server: libtcptunnel/" TCP_TUNNEL_VERSION "\r\n"
+                            "%s"
+                            "Content-Type: text/plain; charset=utf-8\r\n"
+                            "Content-Length: %" G_GSIZE_FORMAT "\r\n"
+                            "Connection: close\r\n"
+                            "\r\n"
+                            "%s\n",
+                            status, phrase, allow, strlen (text) + 1, text);
+  g_pollable_output_stream_write_nonblocking (output, answer, strlen (answer), NULL, NULL);
+  g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
+
+  self->stage = STAGE_REFUSED;
+  g_clear_pointer (&self->head, g_byte_array_unref);
+  tcp_source_clear (&self->source);
+  self->source = tcp_fd_source_new ("[tcptunnel] refused connection", g_socket_get_fd (self->socket), POLLRDHUP,
+                                    on_refusal_over, self);
+  g_source_set_ready_time (self->source, g_get_monotonic_time () + REFUSAL_TIME);
+}
+
+static void
+pending_hand_over (Pending *self)
+{
+  g_autoptr (GSocketAddress) local = g_socket_connection_get_local_address (self->connection, NULL);
+  g_autoptr (GSocketAddress) remote = g_socket_connection_get_remote_address (self->connection, NULL);
+  g_autoptr (GBytes) head = g_byte_array_free_to_bytes (g_steal_pointer (&self->head));
+  g_autoptr (GIOStream) stream = tcp_primed_stream_new (self->stream, head);
 
   /* It has broken already. */
   if (local == NULL || remote == NULL)
-    return FALSE;
+    {
+      pending_end (self);
+      return;
+    }
 
-  /* By the address the connection of a message is found again. */
-  g_object_set_data (G_OBJECT (remote), VISITOR_KEY, connection);
-  return soup_server_accept_iostream (self->soup, stream, local, remote, NULL);
+  self->stage = STAGE_HTTP;
+  tcp_source_clear (&self->source);
+  g_clear_object (&self->stream);
+  self->primed = stream;
+  g_object_set_data_full (G_OBJECT (stream), PENDING_KEY, self, pending_free);
+  /* By the address it is found again from a message. */
+  g_object_set_data (G_OBJECT (remote), PENDING_KEY, self);
+  soup_server_accept_iostream (self->door->soup, stream, local, remote, NULL);
 }
+
+/* Never reads past the head: what follows is libsoup's, or the channel's. */
+static gssize
+pending_read (Pending  *self,
+              guint8   *data,
+              gsize     size,
+              GError  **error)
+{
+  gsize missing = tcp_head_get_missing ((const char *) self->head->data, self->head->len);
+  int fd = g_socket_get_fd (self->socket);
+  gssize n;
+
+  if (self->door->certificate != NULL)
+    return g_pollable_input_stream_read_nonblocking (
+        G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->stream)), data, missing, NULL, error);
+
+  n = recv (fd, data, size, MSG_PEEK | MSG_DONTWAIT);
+  if (n > (gssize) missing)
+    {
+      const char *end = g_strstr_len ((const char *) data, n, "\r\n\r\n");
+
+      /* An end of which a part was read before is at most as long as what is missing. */
+      n = missing < 4 ? (gssize) missing : end != NULL ? end + 4 - (const char *) data : n;
+    }
+  if (n > 0)
+    n = recv (fd, data, n, MSG_DONTWAIT);
+  if (n < 0)
+    g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (errno), g_strerror (errno));
+  return n;
+}
+
+static void
+pending_check_head (Pending *self)
+{
+  const char *reason;
+  guint status = tcp_head_check ((const char *) self->head->data, self->head->len, &reason);
+
+  if (status != 0)
+    pending_answer (self, status, reason);
+  else
+    pending_hand_over (self);
+}
+
+/* Until the stream has no more: TLS reports nothing of what it has decrypted already. */
+static gboolean
+pending_read_head (Pending *self)
+{
+  guint8 data[4096];
+
+  while (TRUE)
+    {
+      g_autoptr (GError) error = NULL;
+      gssize n = pending_read (self, data, sizeof data, &error);
+
+      if (n < 0 && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+        return TRUE;
+      if (n <= 0)
+        {
+          if (self->head->len > 0)
+            pending_refuse (self, "it ended within the head of its request");
+          else
+            pending_end (self);
+          return FALSE;
+        }
+
+      g_byte_array_append (self->head, data, n);
+      if (self->head->data[0] == TLS_HANDSHAKE)
+        {
+          pending_refuse (self, "it began with TLS, but this gateway has no certificate, and its URL begins with ws://");
+          return FALSE;
+        }
+      if (tcp_head_get_missing ((const char *) self->head->data, self->head->len) == 0)
+        {
+          pending_check_head (self);
+          return FALSE;
+        }
+      if (self->head->len >= TCP_HEAD_MAX_SIZE)
+        {
+          pending_answer (self, HEAD_TOO_LARGE, "The head of the request is too large.");
+          return FALSE;
+        }
+    }
+}
+
+static gboolean
+on_head_readable (GObject  *stream,
+                  gpointer  user_data)
+{
+  pending_read_head (user_data);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+pending_begin_head (Pending *self)
+{
+  GPollableInputStream *input = G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->stream));
+
+  self->stage = STAGE_HEAD;
+  self->head = g_byte_array_new ();
+  tcp_source_clear (&self->source);
+  self->source = g_pollable_input_stream_create_source (input, NULL);
+  g_source_set_static_name (self->source, "[tcptunnel] request head");
+  g_source_set_callback (self->source, G_SOURCE_FUNC (on_head_readable), self, NULL);
+  g_source_attach (self->source, g_main_context_get_thread_default ());
+  pending_read_head (self);
+}
+
+/* TLS */
 
 static void
 on_handshake (GObject      *object,
               GAsyncResult *result,
               gpointer      user_data)
 {
-  g_autoptr (GSocketConnection) connection = user_data;
-  Visitor *visitor = g_object_get_data (G_OBJECT (connection), VISITOR_KEY);
+  Pending *self = user_data;
+  TcpDoor *door = self->door;
   g_autoptr (GError) error = NULL;
   g_autoptr (TcpChannelGroup) group = g_object_steal_data (object, "tcp-group");
-  gboolean received = FALSE;
+  gboolean done = g_tls_connection_handshake_finish (G_TLS_CONNECTION (object), result, &error);
 
-  if (g_tls_connection_handshake_finish (G_TLS_CONNECTION (object), result, &error))
+  if (door != NULL)
     {
-      if (visitor->door != NULL)
-        received = door_receive (visitor->door, connection, G_IO_STREAM (object));
+      door->handshakes--;
+      self->origin->handshakes--;
+      if (self->ended)
+        door->ending--;
     }
-  else if (visitor->door != NULL)
+  if (door == NULL || self->ended)
     {
-      tcp_log_info (visitor->door->log, "TLS with a client failed: %s", error->message);
+      pending_free (self);
     }
-  /* Now, not when a thread of the handshake happens to drop the last reference. */
-  if (!received)
-    g_object_set_data (G_OBJECT (connection), VISITOR_KEY, NULL);
+  else
+    {
+      self->stage = STAGE_HEAD;
+      self->stream = G_IO_STREAM (g_object_ref (object));
+      if (done)
+        pending_begin_head (self);
+      else
+        pending_refuse (self, "its TLS handshake failed: %s", error->message);
+    }
+  if (door != NULL)
+    door_run_handshakes (door);
   tcp_channel_group_leave (group);
 }
 
 static void
-door_begin_tls (TcpDoor           *self,
-                GSocketConnection *connection)
+pending_begin_handshake (Pending *self)
 {
+  TcpDoor *door = self->door;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GIOStream) tls = g_tls_server_connection_new (G_IO_STREAM (connection), self->certificate, &error);
+  g_autoptr (GIOStream) tls = NULL;
 
+  /* No client certificate is asked for, and so no database needed to check one. By default a
+   * connection loads that of the system: milliseconds, and megabytes. A peer that closes
+   * without a goodbye of TLS has said one of WebSocket, or is lost. */
+  tls = g_initable_new (g_tls_backend_get_server_connection_type (g_tls_backend_get_default ()), NULL, &error,
+                        "base-io-stream", self->stream,
+                        "certificate", door->certificate,
+                        "database", NULL,
+                        "require-close-notify", FALSE,
+                        NULL);
   if (tls == NULL)
     {
-      tcp_log_warn (self->log, "TLS is not available: %s", error->message);
+      pending_refuse (self, "TLS is not available: %s", error->message);
       return;
     }
 
-  /* A peer that closes without a goodbye of TLS has said one of WebSocket, or is lost. */
-  g_tls_connection_set_require_close_notify (G_TLS_CONNECTION (tls), FALSE);
-  tcp_channel_group_enter (self->group);
-  g_object_set_data (G_OBJECT (tls), "tcp-group", tcp_channel_group_ref (self->group));
-  g_tls_connection_handshake_async (G_TLS_CONNECTION (tls), G_PRIORITY_DEFAULT, self->closing, on_handshake,
-                                    g_object_ref (connection));
+  self->stage = STAGE_HANDSHAKE;
+  self->handshake_began = g_get_monotonic_time ();
+  door->queued--;
+  door->handshakes++;
+  self->origin->handshakes++;
+  tcp_channel_group_enter (door->group);
+  g_object_set_data (G_OBJECT (tls), "tcp-group", tcp_channel_group_ref (door->group));
+  /* Of low priority, so that they do not keep the resolver from the threads. */
+  g_tls_connection_handshake_async (G_TLS_CONNECTION (tls), G_PRIORITY_LOW, door->closing, on_handshake, self);
+  g_clear_object (&self->stream);
 }
 
-/* libsoup would wait for the end of a line until the time is up. */
+/* The newest of the address that has the fewest handshakes under way: its client has waited
+ * least, and will most likely wait until it is done. */
+static Pending *
+door_find_queued (TcpDoor *self)
+{
+  Pending *next = NULL;
+
+  for (GList *link = self->pending.tail; link != NULL; link = link->prev)
+    {
+      Pending *pending = link->data;
+
+      if (!pending->ended && pending->stage == STAGE_QUEUED &&
+          (next == NULL || pending->origin->handshakes < next->origin->handshakes))
+        next = pending;
+    }
+  return next;
+}
+
+static Pending *
+door_find_longest_handshake (TcpDoor *self)
+{
+  Pending *longest = NULL;
+
+  for (GList *link = self->pending.head; link != NULL; link = link->next)
+    {
+      Pending *pending = link->data;
+
+      if (!pending->ended && pending->stage == STAGE_HANDSHAKE &&
+          (longest == NULL || pending->handshake_began < longest->handshake_began))
+        longest = pending;
+    }
+  return longest;
+}
+
+static void
+door_run_handshakes (TcpDoor *self)
+{
+  gint64 when = -1;
+
+  while (self->queued > 0 && self->handshakes < MAX_HANDSHAKES)
+    pending_begin_handshake (door_find_queued (self));
+
+  if (self->queued > self->ending)
+    {
+      Pending *longest = door_find_longest_handshake (self);
+
+      if (longest != NULL)
+        when = longest->handshake_began + HANDSHAKE_GRACE;
+    }
+  tcp_timer_set (self->patience, when);
+}
+
+/* One that waits for its peer must not keep a thread from those that wait for a thread. */
+static gboolean
+on_patience_over (gpointer user_data)
+{
+  TcpDoor *self = user_data;
+  Pending *longest = door_find_longest_handshake (self);
+
+  if (self->queued > self->ending && longest != NULL &&
+      longest->handshake_began + HANDSHAKE_GRACE <= g_get_monotonic_time ())
+    pending_refuse (longest, "others wait, and its TLS handshake did not end");
+  door_run_handshakes (self);
+  return G_SOURCE_CONTINUE;
+}
+
+/* A handshake that begins when there is something to read does not hold a thread, and
+ * memory, for a client that is silent. */
 static gboolean
 on_first_byte (gpointer user_data)
 {
-  Visitor *visitor = user_data;
-  g_autoptr (GSocketConnection) connection = g_steal_pointer (&visitor->silent);
-  char first;
+  Pending *self = user_data;
 
-  tcp_source_clear (&visitor->first_byte);
-  if (recv (g_socket_get_fd (visitor->socket), &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 && first == TLS_HANDSHAKE)
-    tcp_log_info (visitor->door->log, "a client that began with TLS was sent away: this gateway has no certificate, "
-                                      "and its URL begins with ws://");
-  else
-    door_receive (visitor->door, connection, G_IO_STREAM (connection));
+  tcp_source_clear (&self->source);
+  self->stage = STAGE_QUEUED;
+  self->door->queued++;
+  door_run_handshakes (self->door);
   return G_SOURCE_REMOVE;
 }
+
+/* The port */
 
 static gboolean
 on_incoming (GSocketService    *service,
@@ -151,47 +556,59 @@ on_incoming (GSocketService    *service,
              gpointer           user_data)
 {
   TcpDoor *self = user_data;
-  Visitor *visitor;
+  g_autoptr (GSocketAddress) remote = g_socket_connection_get_remote_address (connection, NULL);
+  Pending *pending;
 
-  visitor = g_new0 (Visitor, 1);
-  visitor->door = self;
-  visitor->socket = g_socket_connection_get_socket (connection);
-  visitor->deadline = tcp_timer_new ("[tcptunnel] visitor deadline", on_deadline, visitor);
-  g_source_set_ready_time (visitor->deadline, g_get_monotonic_time () + self->timeout * G_TIME_SPAN_MILLISECOND);
-  g_hash_table_add (self->visitors, visitor);
-  /* The others wait in the kernel. */
-  if (g_hash_table_size (self->visitors) >= self->max_visitors)
-    g_socket_service_stop (self->service);
-  g_object_set_data_full (G_OBJECT (connection), VISITOR_KEY, visitor, visitor_free);
+  /* It has broken already. */
+  if (remote == NULL)
+    return TRUE;
 
-  if (self->certificate != NULL)
-    {
-      door_begin_tls (self, connection);
-      return TRUE;
-    }
-  visitor->silent = g_object_ref (connection);
-  visitor->first_byte = tcp_fd_source_new ("[tcptunnel] visitor first byte", g_socket_get_fd (visitor->socket), G_IO_IN,
-                                           on_first_byte, visitor);
+  pending = g_new0 (Pending, 1);
+  pending->door = self;
+  pending->socket = g_socket_connection_get_socket (connection);
+  /* Else an answer may wait for the client's delayed ACK of what TLS has sent before. */
+  g_socket_set_option (pending->socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
+  pending->connection = g_object_ref (connection);
+  pending->stream = G_IO_STREAM (g_object_ref (connection));
+  pending->deadline = tcp_timer_new ("[tcptunnel] pending connection", on_deadline, pending);
+  tcp_timer_set (pending->deadline, tcp_now () + self->timeout * G_TIME_SPAN_MILLISECOND);
+  pending->origin = door_get_origin (self, remote);
+  pending->origin->counted++;
+  self->counted++;
+  pending->link.data = pending;
+  g_queue_push_tail_link (&self->pending, &pending->link);
+  if (self->counted > self->max_pending)
+    door_evict (self);
+
+  if (self->certificate == NULL)
+    pending_begin_head (pending);
+  else
+    pending->source = tcp_fd_source_new ("[tcptunnel] first byte", g_socket_get_fd (pending->socket), G_IO_IN,
+                                         on_first_byte, pending);
   return TRUE;
 }
 
+/* @refusals has to outlive it. */
 TcpDoor *
 tcp_door_new (SoupServer      *soup,
               GTlsCertificate *certificate,
               guint            timeout,
               TcpChannelGroup *group,
-              TcpLog          *log)
+              TcpLog          *log,
+              TcpLogLimit     *refusals)
 {
   TcpDoor *self = g_new0 (TcpDoor, 1);
 
   self->soup = g_object_ref (soup);
   self->certificate = certificate != NULL ? g_object_ref (certificate) : NULL;
   self->timeout = timeout > 0 ? timeout : DEFAULT_TIMEOUT;
-  self->max_visitors = tcp_limit_visitors ();
+  self->max_pending = tcp_limit_visitors ();
   self->group = tcp_channel_group_ref (group);
   self->log = tcp_log_ref (log);
+  self->refusals = refusals;
   self->closing = g_cancellable_new ();
-  self->visitors = g_hash_table_new (NULL, NULL);
+  self->origins = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, origin_free);
+  self->patience = tcp_timer_new ("[tcptunnel] TLS handshakes", on_patience_over, self);
   self->service = g_socket_service_new ();
   g_signal_connect (self->service, "incoming", G_CALLBACK (on_incoming), self);
 
@@ -217,38 +634,41 @@ tcp_door_admit (TcpDoor           *self,
                 SoupServerMessage *message)
 {
   GSocketAddress *remote = soup_server_message_get_remote_address (message);
-  GSocketConnection *connection = g_object_steal_data (G_OBJECT (remote), VISITOR_KEY);
+  Pending *pending = g_object_steal_data (G_OBJECT (remote), PENDING_KEY);
+  GSocket *socket;
 
-  g_return_val_if_fail (connection != NULL, NULL);
+  g_return_val_if_fail (pending != NULL, NULL);
 
-  g_object_set_data (G_OBJECT (connection), VISITOR_KEY, NULL);
-  return g_object_ref (g_socket_connection_get_socket (connection));
+  socket = g_object_ref (pending->socket);
+  g_object_steal_data (G_OBJECT (pending->primed), PENDING_KEY);
+  pending_free (pending);
+  return socket;
 }
 
 void
 tcp_door_free (TcpDoor *self)
 {
-  GHashTableIter iter;
-  gpointer key;
-
-  /* libsoup lets go of them one after the other, some later. */
-  g_hash_table_iter_init (&iter, self->visitors);
-  while (g_hash_table_iter_next (&iter, &key, NULL))
-    {
-      Visitor *visitor = key;
-
-      visitor->door = NULL;
-      tcp_source_clear (&visitor->deadline);
-      tcp_source_clear (&visitor->first_byte);
-      /* Which may have been the last reference. */
-      g_clear_object (&visitor->silent);
-    }
-  g_hash_table_unref (self->visitors);
+  GList *link;
 
   g_signal_handlers_disconnect_by_data (self->service, self);
   g_socket_service_stop (self->service);
   g_socket_listener_close (G_SOCKET_LISTENER (self->service));
   g_object_unref (self->service);
+
+  /* Threads and libsoup let go of theirs one after the other, some later. */
+  while ((link = g_queue_pop_head_link (&self->pending)) != NULL)
+    {
+      Pending *pending = link->data;
+
+      tcp_source_clear (&pending->deadline);
+      tcp_source_clear (&pending->source);
+      pending->door = NULL;
+      pending->origin = NULL;
+      pending_end (pending);
+    }
+  g_hash_table_unref (self->origins);
+  tcp_source_clear (&self->patience);
+
   g_cancellable_cancel (self->closing);
   g_object_unref (self->closing);
   soup_server_disconnect (self->soup);

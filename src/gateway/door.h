@@ -3,22 +3,24 @@
 #pragma once
 
 #include <libsoup/soup.h>
-#include "base/log.h"
+#include "base/log-limit.h"
 #include "channel/group.h"
 
 G_BEGIN_DECLS
 
-/* The port of a gateway. It accepts TCP connections, with TLS if there is a
- * certificate, and hands them to libsoup for the HTTP; one that does not ask for a
- * WebSocket in time has to leave, and there are only so many at once. libsoup's own
- * listener knows neither bound. */
+/* The port of a gateway. It accepts TCP connections, speaks TLS if there is a certificate,
+ * reads the head of the request, and hands to libsoup only those that may become a
+ * WebSocket: complete, well-formed, and without a body. A pending connection has a deadline,
+ * and there are only so many: beyond that each new one evicts the oldest of the address that
+ * has most. Nobody has to wait since others are silent. */
 typedef struct _TcpDoor TcpDoor;
 
 TcpDoor *tcp_door_new (SoupServer      *soup,
                        GTlsCertificate *certificate,
                        guint            timeout,
                        TcpChannelGroup *group,
-                       TcpLog          *log);
+                       TcpLog          *log,
+                       TcpLogLimit     *refusals);
 GSocketAddress *tcp_door_open (TcpDoor    *self,
                                GPtrArray  *addresses,
                                GError    **error);

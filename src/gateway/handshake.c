@@ -69,13 +69,6 @@ server_examine (TcpServer         *self,
       tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "A valid bearer token is needed.");
       return NULL;
     }
-  if (strcmp (soup_server_message_get_method (message), "GET") != 0 ||
-      soup_message_headers_get_content_length (headers) > 0 ||
-      soup_message_headers_get_encoding (headers) == SOUP_ENCODING_CHUNKED)
-    {
-      tcp_refuse (refusal, SOUP_STATUS_METHOD_NOT_ALLOWED, "Only GET without a body is understood here.");
-      return NULL;
-    }
   if (!soup_message_headers_header_contains (headers, "Upgrade", "websocket"))
     {
       tcp_refuse (refusal, 426, "This is a TCP tunnel: it wants a WebSocket.");
@@ -99,10 +92,10 @@ answer (SoupServerMessage *message,
   SoupMessageHeaders *headers = soup_server_message_get_response_headers (message);
   g_autofree char *body = g_strconcat (refusal->text, "\n", NULL);
 
+  /* One request a connection: what a client sends behind it was not examined. */
+  soup_message_headers_replace (headers, "Connection", "close");
   if (refusal->status == SOUP_STATUS_UNAUTHORIZED)
     soup_message_headers_replace (headers, "WWW-Authenticate", "Bearer");
-  if (refusal->status == SOUP_STATUS_METHOD_NOT_ALLOWED)
-    soup_message_headers_replace (headers, "Allow", "GET");
   if (refusal->status == 426)
     soup_message_headers_replace (headers, "Upgrade", "websocket");
   if (refusal->status == SOUP_STATUS_SERVICE_UNAVAILABLE)
@@ -111,7 +104,7 @@ answer (SoupServerMessage *message,
   soup_server_message_set_response (message, "text/plain; charset=utf-8", SOUP_MEMORY_COPY, body, strlen (body));
 }
 
-/* When the headers are there: a body of a stranger is not waited for. */
+/* When the headers are there. The method is GET, and there is no body: see door.c. */
 void
 tcp_server_on_headers (SoupServer        *soup,
                        SoupServerMessage *message,
@@ -125,8 +118,9 @@ tcp_server_on_headers (SoupServer        *soup,
 
   if (request == NULL)
     {
-      tcp_log_info (self->log, "a request from %s was answered %u: %s", soup_server_message_get_remote_host (message),
-                    refusal.status, refusal.text);
+      tcp_log_limit_write (self->refusals, "a request from %s was answered %u: %s",
+                           soup_server_message_get_remote_host (message), refusal.status, refusal.text);
+      g_object_set_data (G_OBJECT (message), "tcp-logged", GINT_TO_POINTER (TRUE));
       answer (message, &refusal);
       return;
     }
@@ -187,4 +181,18 @@ tcp_server_on_request (SoupServer        *soup,
     soup_message_headers_replace (soup_server_message_get_response_headers (message), TCP_RESUMABLE_HEADER,
                                   TCP_RESUMABLE_NAME);
   g_signal_connect (message, "wrote-informational", G_CALLBACK (on_upgraded), user_data);
+}
+
+/* What libsoup refused on its own. */
+void
+tcp_server_on_finished (SoupServer        *soup,
+                        SoupServerMessage *message,
+                        gpointer           user_data)
+{
+  TcpServer *self = user_data;
+  guint status = soup_server_message_get_status (message);
+
+  if (status >= 400 && g_object_get_data (G_OBJECT (message), "tcp-logged") == NULL)
+    tcp_log_limit_write (self->refusals, "a request from %s was answered %u: %s",
+                         soup_server_message_get_remote_host (message), status, soup_status_get_phrase (status));
 }

@@ -27,6 +27,7 @@ struct _TcpServer
   GCancellable *resolving;
   SoupServer *soup;
   TcpDoor *door;
+  TcpLogLimit *refusals; /* lines that clients without a token can cause */
   TcpChannelGroup *channels;
   TcpBudget *budget;
   GHashTable *guests;   /* set of TcpGuest */
@@ -54,5 +55,8 @@ void tcp_server_on_request (SoupServer        *soup,
                             const char        *path,
                             GHashTable        *query,
                             gpointer           user_data);
+void tcp_server_on_finished (SoupServer        *soup,
+                             SoupServerMessage *message,
+                             gpointer           user_data);
 
 G_END_DECLS

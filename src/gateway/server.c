@@ -140,7 +140,9 @@ server_shut_down (TcpServer *self)
   g_array_set_size (self->drains, 0);
   tcp_source_clear (&self->drain_deadline);
   g_clear_pointer (&self->door, tcp_door_free);
+  g_signal_handlers_disconnect_by_data (self->soup, self);
   g_clear_object (&self->soup);
+  g_clear_pointer (&self->refusals, tcp_log_limit_free);
 
   g_hash_table_iter_init (&iter, self->guests);
   while (g_hash_table_iter_next (&iter, &guest, NULL))
@@ -209,8 +211,11 @@ server_do_start (gpointer data)
   soup_server_add_early_handler (self->soup, NULL, tcp_server_on_headers, self, NULL);
   soup_server_add_handler (self->soup, NULL, tcp_server_on_request, self, NULL);
 
+  g_signal_connect (self->soup, "request-finished", G_CALLBACK (tcp_server_on_finished), self);
+
+  self->refusals = tcp_log_limit_new (self->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->door = tcp_door_new (self->soup, self->settings->tls_certificate, self->settings->connect_timeout,
-                             self->channels, self->log);
+                             self->channels, self->log, self->refusals);
 
   self->drains = g_array_new (FALSE, FALSE, sizeof (guint64));
   self->drain_deadline = tcp_timer_new ("[tcptunnel] drain deadline", on_drain_deadline, self);

@@ -6,9 +6,7 @@
 
 #include "socket-util.h"
 
-#include <poll.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define SESSION "sessionId=0a2f2b5e-5d0f-4a57-9c3e-7f1f0a7c9d11"
@@ -122,48 +120,6 @@ test_silent_visitors (void)
   /* Without a timeout for the target there still is one for them, of 10 s. */
   if (!test_is_quick ())
     check_silent_visitors (0);
-}
-
-/* A descriptor is not taken by each who comes: beyond an eighth of them the rest waits, and
- * its turn comes. */
-static void
-test_many_visitors (void)
-{
-  static const char request[] = "GET /?" SESSION " HTTP/1.1\r\nHost: gateway\r\n" WS_UPGRADE AUTHORIZED "\r\n";
-  g_autoptr (Target) target = target_new_echo ();
-  g_autoptr (TcpGateway) gateway = new_gateway (target);
-  g_autofree char *head = NULL;
-  struct rlimit limit, low;
-  struct pollfd further = { .events = POLLIN };
-  guint16 port;
-  int idle[16];
-
-  g_object_set (gateway, "connect-timeout", 600000, NULL);
-  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
-  low = (struct rlimit) { .rlim_cur = 8 * G_N_ELEMENTS (idle), .rlim_max = limit.rlim_max };
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &low));
-  port = start_gateway (gateway);
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
-
-  for (guint i = 0; i < G_N_ELEMENTS (idle); i++)
-    idle[i] = client_connect (port);
-  further.fd = client_connect (port);
-  client_write (further.fd, request, strlen (request));
-  /* However long that took, there would be no answer. */
-  g_assert_cmpint (poll (&further, 1, 200), ==, 0);
-
-  client_close (idle[3]);
-  head = http_read_head (further.fd);
-  g_assert_nonnull (head);
-  g_assert_true (g_str_has_prefix (head, "HTTP/1.1 101 "));
-  ws_send (further.fd, WS_BINARY, "hello", 5);
-  ws_expect (further.fd, "hello");
-
-  client_close (further.fd);
-  for (guint i = 0; i < G_N_ELEMENTS (idle); i++)
-    if (i != 3)
-      client_close (idle[i]);
-  tcp_gateway_close (gateway);
 }
 
 static void
@@ -331,7 +287,6 @@ main (int argc,
   g_test_add_func ("/gateway/answers", test_answers);
   g_test_add_func ("/gateway/max-connections", test_max_connections);
   g_test_add_func ("/gateway/silent-visitors", test_silent_visitors);
-  g_test_add_func ("/gateway/many-visitors", test_many_visitors);
   g_test_add_func ("/gateway/start-errors", test_start_errors);
   g_test_add_func ("/gateway/bad-token-file", test_bad_token_file);
   g_test_add_func ("/gateway/several-tunnels", test_several_tunnels);

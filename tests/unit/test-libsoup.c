@@ -22,6 +22,7 @@ typedef struct
 {
   SoupServer *server;
   TcpDoor *door;
+  TcpLogLimit *refusals;
   guint port;
   TcpChannelGroup *group;
   TcpChannel *channel; /* the server's end */
@@ -87,7 +88,8 @@ server_init (Server *self)
   self->received = g_byte_array_new ();
   self->server = soup_server_new (NULL, NULL);
   soup_server_add_handler (self->server, NULL, on_request, self, NULL);
-  self->door = tcp_door_new (self->server, NULL, 0, self->group, log);
+  self->refusals = tcp_log_limit_new (log, TCP_TUNNEL_LOG_LEVEL_INFO);
+  self->door = tcp_door_new (self->server, NULL, 0, self->group, log, self->refusals);
   g_ptr_array_add (any, g_inet_socket_address_new_from_string ("127.0.0.1", 0));
   address = tcp_door_open (self->door, any, &error);
   g_assert_no_error (error);
@@ -100,6 +102,7 @@ server_clear (Server *self)
   tcp_channel_abort (self->channel, NULL);
   tcp_channel_unref (self->channel);
   tcp_door_free (self->door);
+  tcp_log_limit_free (self->refusals);
   g_object_unref (self->server);
   wait_for_group (self->group);
   tcp_channel_group_unref (self->group);

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/head.h"
+
+#include <string.h>
+
+/* The fields that decide who the client is and what it asks for. A second one is an attempt
+ * to make two programs read one request differently. */
+static const char *const singles[] = {
+  "Host", "Authorization", "Content-Length", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version",
+};
+
+/* The least number of bytes that has to follow until the blank line is complete: 0 if @data
+ * ends with it. Whoever never reads more at once does not read past the head. */
+gsize
+tcp_head_get_missing (const char *data,
+                      gsize       length)
+{
+  static const char end[] = "\r\n\r\n";
+
+  for (gsize n = MIN (length, 4); n > 0; n--)
+    if (memcmp (data + length - n, end, n) == 0)
+      return 4 - n;
+  return 4;
+}
+
+static gboolean
+is_token (const char *text,
+          gsize       length)
+{
+  for (gsize i = 0; i < length; i++)
+    if (!g_ascii_isalnum (text[i]) && (text[i] == '\0' || strchr ("!#$%&'*+-.^_`|~", text[i]) == NULL))
+      return FALSE;
+  return length > 0;
+}
+
+/* Without NUL, CR, LF and the other control characters. */
+static gboolean
+is_text (const char *text,
+         gsize       length)
+{
+  for (gsize i = 0; i < length; i++)
+    if (g_ascii_iscntrl (text[i]) && text[i] != '\t')
+      return FALSE;
+  return TRUE;
+}
+
+static guint
+refuse (guint        status,
+        const char  *text,
+        const char **reason)
+{
+  *reason = text;
+  return status;
+}
+
+static guint
+check_request_line (const char  *line,
+                    gsize        length,
+                    const char **reason)
+{
+  const char *end = line + length;
+  const char *target = memchr (line, ' ', length);
+  const char *version = target != NULL ? memchr (target + 1, ' ', end - target - 1) : NULL;
+
+  if (version == NULL || !is_token (line, target - line) || version == target + 1 ||
+      memchr (version + 1, ' ', end - version - 1) != NULL || !is_text (line, length) ||
+      end - version - 1 < 5 || memcmp (version + 1, "HTTP/", 5) != 0)
+    return refuse (400, "The request line is malformed.", reason);
+  if (end - version - 1 != 8 || (memcmp (version + 1, "HTTP/1.1", 8) != 0 && memcmp (version + 1, "HTTP/1.0", 8) != 0))
+    return refuse (505, "Only HTTP/1.1 is understood here.", reason);
+  if (target - line != 3 || memcmp (line, "GET", 3) != 0)
+    return refuse (405, "Only GET without a body is understood here.", reason);
+
+  return 0;
+}
+
+static gboolean
+is_field (const char *name,
+          gsize       length,
+          const char *field)
+{
+  return length == strlen (field) && g_ascii_strncasecmp (name, field, length) == 0;
+}
+
+static gboolean
+is_zero (const char *value,
+         const char *end)
+{
+  while (value < end && (*value == ' ' || *value == '\t'))
+    value++;
+  while (value < end && (end[-1] == ' ' || end[-1] == '\t'))
+    end--;
+  return end == value + 1 && *value == '0';
+}
+
+static guint
+check_field (const char  *line,
+             gsize        length,
+             guint       *seen,
+             const char **reason)
+{
+  const char *end = line + length;
+  const char *colon = memchr (line, ':', length);
+
+  /* A continuation of the line before begins with a space, and so has no name. */
+  if (colon == NULL || !is_token (line, colon - line) || !is_text (colon, end - colon))
+    return refuse (400, "A header line is malformed.", reason);
+  if (is_field (line, colon - line, "Transfer-Encoding"))
+    return refuse (501, "A request with a transfer coding is not accepted here.", reason);
+  if (is_field (line, colon - line, "Content-Length") && !is_zero (colon + 1, end))
+    return refuse (413, "A request with a body is not accepted here.", reason);
+
+  if (is_field (line, colon - line, "Expect"))
+    return refuse (417, "A request that expects something is not accepted here.", reason);
+
+  for (guint i = 0; i < G_N_ELEMENTS (singles); i++)
+    if (is_field (line, colon - line, singles[i]))
+      {
+        if (*seen & 1u << i)
+          return refuse (400, "A header that may occur only once is repeated.", reason);
+        *seen |= 1u << i;
+      }
+
+  return 0;
+}
+
+/* @head with its blank line. Returns 0, or the HTTP status to refuse the request with and
+ * the reason, which repeats nothing of the request. */
+guint
+tcp_head_check (const char  *head,
+                gsize        length,
+                const char **reason)
+{
+  const char *end = head + length - 2;
+  guint status = 0;
+  guint seen = 0;
+
+  for (const char *line = head; line < end && status == 0;)
+    {
+      const char *line_end = memchr (line, '\n', end - line);
+
+      if (line_end == NULL || line_end == line || line_end[-1] != '\r')
+        return refuse (400, "A line of the request does not end with CR and LF.", reason);
+      if (line == head)
+        status = check_request_line (line, line_end - 1 - line, reason);
+      else
+        status = check_field (line, line_end - 1 - line, &seen, reason);
+      line = line_end + 1;
+    }
+
+  return status;
+}

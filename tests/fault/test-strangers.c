@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Clients that have shown no token: what they cost, and that they keep nobody else out. */
+
+#include "fixture.h"
+#include "monitor.h"
+#include "socket-util.h"
+
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
+#define HALF_A_REQUEST "GET / HTTP/1.1\r\nHost: gateway\r\n"
+#define MIB (1024 * 1024)
+
+/* How many pending connections the gateways here have room for; more than TLS handshakes. */
+#define PLACES 40
+
+static guint16
+start_gateway (TcpGateway *gateway)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  return g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+}
+
+/* Its deadline for pending connections is no help. */
+static TcpGateway *
+new_gateway (Target *target)
+{
+  g_autofree char *address = target_get_address (target);
+  TcpGateway *gateway = tcp_gateway_new (address);
+
+  g_object_set (gateway, "token", TEST_TOKEN, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, "connect-timeout", 600000, NULL);
+  return gateway;
+}
+
+/* An eighth of the descriptors is for pending connections. */
+static guint16
+start_with_few_places (TcpGateway *gateway)
+{
+  struct rlimit limit, low;
+  guint16 port;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  low = (struct rlimit) { .rlim_cur = 8 * PLACES, .rlim_max = limit.rlim_max };
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &low));
+  port = start_gateway (gateway);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+  return port;
+}
+
+/* The least that begins a TLS handshake: the server answers, and waits. */
+static void
+send_client_hello (int fd)
+{
+  guint8 hello[] = {
+    0x16, 3, 1, 0, 0,                /* a handshake record, its length */
+    1, 0, 0, 0, 3, 3,                /* a ClientHello, its length; TLS 1.2 */
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+    0,                               /* no session */
+    0, 4, 0xc0, 0x2f, 0xc0, 0x2b,    /* ECDHE with RSA or ECDSA, AES-128-GCM */
+    1, 0,                            /* no compression */
+    0, 28,                           /* the extensions */
+    0, 10, 0, 4, 0, 2, 0, 23,        /* groups: secp256r1 */
+    0, 11, 0, 2, 1, 0,               /* point formats: uncompressed */
+    0, 13, 0, 10, 0, 8, 4, 1, 8, 4, 4, 3, 5, 1, /* signature algorithms */
+  };
+
+  hello[4] = sizeof hello - 5;
+  hello[8] = sizeof hello - 9;
+  client_write (fd, hello, sizeof hello);
+}
+
+typedef enum
+{
+  SILENT,
+  HALF_REQUEST,
+  CLIENT_HELLO,
+} Behaviour;
+
+static int
+visit (guint16 port,
+       Behaviour behaviour)
+{
+  int fd = client_connect (port);
+
+  if (behaviour == HALF_REQUEST)
+    client_write (fd, HALF_A_REQUEST, strlen (HALF_A_REQUEST));
+  if (behaviour == CLIENT_HELLO)
+    send_client_hello (fd);
+  return fd;
+}
+
+/* The oldest stranger goes, the newest stays, and whoever has a token gets in. */
+static void
+check_full (gboolean tls,
+            Behaviour behaviour)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, tls ? FIXTURE_TLS : FIXTURE_PLAIN);
+  guint16 port;
+  int strangers[2 * PLACES];
+  g_autofree char *uri = NULL;
+  int fd;
+
+  g_object_set (fixture->gateway, "connect-timeout", 600000, NULL);
+  port = start_with_few_places (fixture->gateway);
+  uri = g_strdup_printf ("%s://127.0.0.1:%u/", tls ? "wss" : "ws", port);
+  tcp_tunnel_set_remote_uri (fixture->tunnel, uri);
+  tcp_tunnel_set_tls_database (fixture->tunnel, tls ? test_tls_database () : NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
+    strangers[i] = visit (port, behaviour);
+  client_expect_end (strangers[0]);
+  client_expect_end (strangers[PLACES - 1]);
+
+  test_tunnel_start (fixture->tunnel);
+  fd = client_connect (fixture_get_port (fixture));
+  client_round_trip (fd, "hello");
+  if (behaviour != CLIENT_HELLO)
+    g_assert_false (client_has_ended (strangers[G_N_ELEMENTS (strangers) - 1]));
+
+  /* What was let in is no stranger, however many come after it. */
+  for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
+    {
+      client_close (strangers[i]);
+      strangers[i] = visit (port, behaviour);
+    }
+  client_expect_end (strangers[0]);
+  client_round_trip (fd, "still here");
+  client_close (fd);
+  for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
+    client_close (strangers[i]);
+}
+
+static void
+test_silent (void)
+{
+  check_full (FALSE, SILENT);
+  check_full (TRUE, SILENT);
+}
+
+static void
+test_half_a_request (void)
+{
+  check_full (FALSE, HALF_REQUEST);
+}
+
+/* Each holds a thread. */
+static void
+test_client_hello (void)
+{
+  check_full (TRUE, CLIENT_HELLO);
+}
+
+/* A flood from one address does not end what comes from another, though that is the oldest. */
+static void
+test_other_address (void)
+{
+  static const char rest[] = WS_UPGRADE AUTHORIZED "\r\n";
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  struct sockaddr_in address = { .sin_family = AF_INET };
+  g_autofree char *head = NULL;
+  guint16 port = start_with_few_places (gateway);
+  int strangers[3 * PLACES];
+  int slow = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  address.sin_addr.s_addr = htonl (INADDR_LOOPBACK + 1);
+  g_assert_no_errno (bind (slow, (struct sockaddr *) &address, sizeof address));
+  address.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
+  address.sin_port = htons (port);
+  g_assert_no_errno (connect (slow, (struct sockaddr *) &address, sizeof address));
+  client_write (slow, HALF_A_REQUEST, strlen (HALF_A_REQUEST));
+
+  for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
+    strangers[i] = visit (port, HALF_REQUEST);
+  client_expect_end (strangers[2 * PLACES]);
+
+  client_write (slow, rest, strlen (rest));
+  head = http_read_head (slow);
+  g_assert_nonnull (head);
+  g_assert_true (g_str_has_prefix (head, "HTTP/1.1 101 "));
+  client_close (slow);
+  for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
+    client_close (strangers[i]);
+  tcp_gateway_close (gateway);
+}
+
+/* What they cost */
+
+static void
+expect_growth (guint64 before,
+               guint64 at_most)
+{
+  guint64 after = test_memory ("VmRSS");
+
+  g_test_message ("%" G_GUINT64_FORMAT " KiB more", after > before ? (after - before) / 1024 : 0);
+  if (test_memory_is_meaningful ())
+    g_assert_cmpuint (after, <, before + at_most);
+}
+
+static void
+check_upload (guint16 port,
+              const char *head,
+              guint status)
+{
+  g_autofree char *line = g_strdup_printf ("HTTP/1.1 %u ", status);
+  g_autofree char *answer = NULL;
+  g_autofree char *connection = NULL;
+  g_autofree guint8 *block = g_malloc0 (MIB);
+  guint64 before = test_memory ("VmRSS");
+  guint sent = 0;
+  int fd = client_connect (port);
+
+  client_write (fd, head, strlen (head));
+  /* The kernel takes some. */
+  while (sent < 64 && client_push (fd, block, MIB, 100) == MIB)
+    sent++;
+  g_assert_cmpuint (sent, <, 64);
+  answer = http_read_head (fd);
+  g_assert_nonnull (answer);
+  g_assert_true (g_str_has_prefix (answer, line));
+  connection = http_head_get (answer, "Connection");
+  g_assert_cmpstr (connection, ==, "close");
+  client_expect_end (fd);
+  client_close (fd);
+  expect_growth (before, 8 * MIB);
+}
+
+static void
+test_bodies (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  guint16 port = start_gateway (gateway);
+
+  check_upload (port, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000000\r\n\r\n", 405);
+  check_upload (port, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\n", 405);
+  check_upload (port, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000000\r\n\r\n", 413);
+  check_upload (port, "GET / HTTP/1.1\r\nHost: h\r\n" WS_UPGRADE AUTHORIZED "Content-Length: 3000000000\r\n\r\n", 413);
+  check_upload (port, "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\n", 501);
+  tcp_gateway_close (gateway);
+}
+
+static void
+send_large_request (guint16 port,
+                    const char *headers)
+{
+  g_autofree char *path = g_strnfill (60000, 'a');
+  g_autofree char *request = g_strdup_printf ("GET /%s HTTP/1.1\r\n%s\r\n", path, headers);
+  g_autofree char *head = NULL;
+  int fd = client_connect (port);
+
+  client_write (fd, request, strlen (request));
+  head = http_read_head (fd);
+  g_assert_nonnull (head);
+  g_assert_true (g_str_has_prefix (head, "HTTP/1.1 4") || g_str_has_prefix (head, "HTTP/1.1 5"));
+  client_expect_end (fd);
+  client_close (fd);
+}
+
+/* No kind of refusal leaves anything behind. */
+static void
+test_refusals (void)
+{
+  static const char *const headers[] = {
+    "Host: h\r\nTransfer-Encoding: zz\r\n",
+    "Host: h\r\nContent-Length: zz\r\n",
+    "Host: h\r\nTransfer-Encoding: chunked\r\n",
+    "Host: h\r\nExpect: the unexpected\r\n",
+    "Host: a/b\r\n",
+    "Host: [\r\n",
+    "Host: h\r\n",
+    "Host: h\r\n" AUTHORIZED,
+    "Host: h\r\n" AUTHORIZED "Upgrade: websocket\r\nConnection: Upgrade\r\n",
+    "nonsense\r\n",
+    "",
+  };
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  guint16 port = start_gateway (gateway);
+
+  for (guint i = 0; i < G_N_ELEMENTS (headers); i++)
+    {
+      guint64 before;
+
+      g_test_message ("%s", headers[i]);
+      for (guint k = 0; k < 20; k++)
+        send_large_request (port, headers[i]);
+      before = test_memory ("VmRSS");
+      for (guint k = 0; k < 200; k++)
+        send_large_request (port, headers[i]);
+      expect_growth (before, 4 * MIB);
+    }
+  tcp_gateway_close (gateway);
+}
+
+/* A head has an end. */
+static void
+test_endless_head (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  g_autofree char *header = g_strnfill (200 * 1024, 'a');
+  g_autofree char *answer = NULL;
+  int fd = client_connect (start_gateway (gateway));
+
+  client_write (fd, HALF_A_REQUEST "X: ", strlen (HALF_A_REQUEST "X: "));
+  client_push (fd, header, strlen (header), 100);
+  answer = http_read_head (fd);
+  g_assert_nonnull (answer);
+  g_assert_true (g_str_has_prefix (answer, "HTTP/1.1 431 "));
+  client_expect_end (fd);
+  client_close (fd);
+  tcp_gateway_close (gateway);
+}
+
+static void
+check_tls_memory (Behaviour behaviour,
+                  guint64 at_most)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  guint64 before;
+  guint16 port;
+  int fds[100];
+
+  tcp_gateway_set_tls_certificate (gateway, test_certificate ());
+  port = start_gateway (gateway);
+  before = test_memory ("VmRSS");
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      guint8 type;
+
+      fds[i] = visit (port, behaviour);
+      /* The first few are answered; more have no thread. */
+      if (behaviour == CLIENT_HELLO && i < 10)
+        {
+          client_read (fds[i], &type, 1);
+          g_assert_cmphex (type, ==, 0x16);
+        }
+    }
+  expect_growth (before, at_most);
+  tcp_gateway_close (gateway);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      client_expect_end (fds[i]);
+      client_close (fds[i]);
+    }
+}
+
+static void
+test_tls_memory (void)
+{
+  check_tls_memory (SILENT, 8 * MIB);
+  check_tls_memory (CLIENT_HELLO, 12 * MIB);
+}
+
+/* The log */
+
+static Monitor monitor;
+static guint lines;
+static guint refusals;
+static GString *last;
+
+static GLogWriterOutput
+write_log (GLogLevelFlags level,
+           const GLogField *fields,
+           gsize n_fields,
+           gpointer user_data)
+{
+  for (gsize i = 0; i < n_fields; i++)
+    if (strcmp (fields[i].key, "MESSAGE") == 0)
+      {
+        monitor_enter (&monitor);
+        lines++;
+        if (strstr (fields[i].value, "a request from 127.0.0.1 was answered 401: A valid bearer token is needed.") != NULL)
+          refusals++;
+        g_string_assign (last, fields[i].value);
+        monitor_leave (&monitor);
+      }
+  return G_LOG_WRITER_HANDLED;
+}
+
+/* Each is logged with its address and its reason, until there are too many; then they are counted. */
+static void
+test_log (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  guint16 port;
+  guint after;
+
+  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_INFO);
+  port = start_gateway (gateway);
+  monitor_enter (&monitor);
+  lines = 0;
+  monitor_leave (&monitor);
+  for (guint i = 0; i < 100; i++)
+    g_assert_cmpuint (http_get (port, "/", WS_UPGRADE, NULL, NULL), ==, 401);
+  tcp_gateway_close (gateway);
+
+  monitor_enter (&monitor);
+  after = lines;
+  g_test_message ("%u lines, %u whole; %s", lines, refusals, last->str);
+  g_assert_cmpuint (refusals, >=, 20);
+  g_assert_nonnull (strstr (last->str, "not logged"));
+  g_assert_nonnull (strstr (last->str, "127.0.0.1"));
+  monitor_leave (&monitor);
+  /* 20 and one that counts; twice that if the test takes more than ten seconds, and so on. */
+  g_assert_cmpuint (after, <, 90);
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  monitor_init (&monitor);
+  last = g_string_new (NULL);
+  g_log_set_writer_func (write_log, NULL, NULL);
+
+  g_test_add_func ("/strangers/silent", test_silent);
+  g_test_add_func ("/strangers/half-a-request", test_half_a_request);
+  g_test_add_func ("/strangers/client-hello", test_client_hello);
+  g_test_add_func ("/strangers/other-address", test_other_address);
+  g_test_add_func ("/strangers/bodies", test_bodies);
+  g_test_add_func ("/strangers/refusals", test_refusals);
+  g_test_add_func ("/strangers/endless-head", test_endless_head);
+  g_test_add_func ("/strangers/tls-memory", test_tls_memory);
+  g_test_add_func ("/strangers/log", test_log);
+
+  return g_test_run ();
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/head.h"
+#include "gateway/origin.h"
+
+#include <string.h>
+
+/* Where a head ends */
+
+/* As the gateway reads it: never more than is missing. */
+static void
+check_end (const char *text,
+           gsize       end)
+{
+  gsize length = 0, missing;
+
+  while ((missing = tcp_head_get_missing (text, length)) > 0)
+    {
+      g_assert_cmpuint (missing, <=, 4);
+      length += missing;
+      g_assert_cmpuint (length, <=, strlen (text));
+    }
+  g_assert_cmpuint (length, ==, end);
+}
+
+static void
+test_end (void)
+{
+  check_end ("\r\n\r\n", 4);
+  check_end ("\r\n\r\n\r\n\r\n", 4);
+  check_end ("\r\r\n\r\n....", 5);
+  check_end ("\r\n\r\r\n\r\n....", 7);
+  check_end ("\r\n.\r\n\r\n....", 7);
+  for (guint i = 0; i < 12; i++)
+    {
+      g_autofree char *text = g_strdup_printf ("%.*s\r\n\r\nthe body", i, "GET / HTTP/1.1");
+
+      check_end (text, i + 4);
+    }
+}
+
+/* What may pass */
+
+#define check_head(text, status) check_bytes (text, sizeof (text) - 1, status)
+
+static void
+check_bytes (const char *text,
+             gsize       length,
+             guint       wanted)
+{
+  const char *reason = NULL;
+  guint status;
+
+  g_test_message ("%s → %u", text, wanted);
+  /* Not a byte behind it is looked at. */
+  g_autofree char *exact = g_memdup2 (text, length);
+
+  status = tcp_head_check (exact, length, &reason);
+  g_assert_cmpuint (status, ==, wanted);
+  if (wanted == 0)
+    g_assert_null (reason);
+  else
+    g_assert_nonnull (reason);
+}
+
+#define LINE "GET / HTTP/1.1\r\n"
+
+static void
+test_good (void)
+{
+  check_head (LINE "\r\n", 0);
+  check_head (LINE "Host: h\r\n\r\n", 0);
+  check_head ("GET /a?b=c HTTP/1.0\r\n\r\n", 0);
+  check_head (LINE "Host:h\r\nX: \t y \xc3\xa9 \t\r\nEmpty:\r\n\r\n", 0);
+  check_head (LINE "Content-Length: 0\r\n\r\n", 0);
+  check_head (LINE "content-length:0 \r\n\r\n", 0);
+  check_head (LINE "Cookie: a\r\nCookie: b\r\n\r\n", 0);
+}
+
+static void
+test_bodies (void)
+{
+  check_head ("POST / HTTP/1.1\r\n\r\n", 405);
+  check_head ("GETS / HTTP/1.1\r\n\r\n", 405);
+  check_head ("get / HTTP/1.1\r\n\r\n", 405);
+  check_head (LINE "Content-Length: 1\r\n\r\n", 413);
+  check_head (LINE "CONTENT-LENGTH: 99999999999999999999\r\n\r\n", 413);
+  check_head (LINE "Content-Length: 00\r\n\r\n", 413);
+  check_head (LINE "Content-Length: zz\r\n\r\n", 413);
+  check_head (LINE "Content-Length:\r\n\r\n", 413);
+  check_head (LINE "Content-Length: \t\r\n\r\n", 413);
+  check_head (LINE "Content-Length: 0\r\nContent-Length: 0\r\n\r\n", 400);
+  check_head (LINE "Transfer-Encoding: zz\r\n\r\n", 501);
+  check_head (LINE "transfer-encoding:chunked\r\n\r\n", 501);
+  check_head (LINE "Transfer-Encoding:\r\n\r\n", 501);
+  check_head (LINE "Expect: 100-continue\r\n\r\n", 417);
+}
+
+/* What programs read in different ways. */
+static void
+test_malformed (void)
+{
+  check_head ("\r\n\r\n", 400);
+  check_head ("GET\r\n\r\n", 400);
+  check_head ("GET /\r\n\r\n", 400);
+  check_head ("GET  HTTP/1.1\r\n\r\n", 400);
+  check_head ("GET / x HTTP/1.1\r\n\r\n", 400);
+  check_head ("GET / HTTP/1.1 \r\n\r\n", 400);
+  check_head (" GET / HTTP/1.1\r\n\r\n", 400);
+  check_head ("GET /\0 HTTP/1.1\r\n\r\n", 400);
+  check_head ("GET / FTP/1.1\r\n\r\n", 400);
+  check_head ("GET / HTTP/2.0\r\n\r\n", 505);
+  check_head ("PRI * HTTP/2.0\r\n\r\n", 505);
+  check_head (LINE "Host\r\n\r\n", 400);
+  check_head (LINE ": h\r\n\r\n", 400);
+  check_head (LINE "Host : h\r\n\r\n", 400);
+  check_head (LINE " Host: h\r\n\r\n", 400);
+  check_head (LINE "X: y\r\n folded\r\n\r\n", 400);
+  check_head (LINE "X: y\r\n\tfolded\r\n\r\n", 400);
+  check_head (LINE "X: y\nTransfer-Encoding: zz\r\n\r\n", 400);
+  check_head (LINE "X: y\rTransfer-Encoding: zz\r\n\r\n", 400);
+  check_head (LINE "Transfer-\0Encoding: zz\r\n\r\n", 400);
+  check_head (LINE "X: a\0b\r\n\r\n", 400);
+  check_head (LINE "X: \033[31m\r\n\r\n", 400);
+  check_head (LINE "Host: a\r\nHost: a\r\n\r\n", 400);
+  check_head (LINE "Authorization: a\r\nauthorization: b\r\n\r\n", 400);
+  check_head (LINE "Upgrade: a\r\nUpgrade: websocket\r\n\r\n", 400);
+  check_head (LINE "Sec-WebSocket-Key: a\r\nSec-WebSocket-Key: b\r\n\r\n", 400);
+  check_head (LINE "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 13\r\n\r\n", 400);
+}
+
+/* Where it is from */
+
+static void
+check_origin (const char *address,
+              const char *origin)
+{
+  g_autoptr (GSocketAddress) socket_address = g_inet_socket_address_new_from_string (address, 1234);
+  g_autofree char *name = tcp_origin_name (socket_address);
+
+  g_assert_cmpstr (name, ==, origin);
+}
+
+static void
+test_origins (void)
+{
+  check_origin ("192.0.2.1", "192.0.2.1");
+  check_origin ("::ffff:192.0.2.1", "192.0.2.1");
+  check_origin ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64");
+  check_origin ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64");
+  check_origin ("2001:db8:1:3::1", "2001:db8:1:3::/64");
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/head/end", test_end);
+  g_test_add_func ("/head/good", test_good);
+  g_test_add_func ("/head/bodies", test_bodies);
+  g_test_add_func ("/head/malformed", test_malformed);
+  g_test_add_func ("/head/origins", test_origins);
+  return g_test_run ();
+}

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -240,14 +241,27 @@ tcp_listen (GSocketListener  *listener,
   return g_socket_get_local_address (sockets->pdata[0], error);
 }
 
-/* What to say of a failure of the above. */
+/* What to do about a failure of the above. */
+static const char *
+advise_on_listen (const GError *cause)
+{
+  if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE))
+    return " (another program has this port: choose another, or 0 for any that is free)";
+  if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
+    return " (ports below 1024 need privileges: choose one from 1024 on)";
+  /* GIO has no code for the address of another machine. */
+  if (cause->domain == G_RESOLVER_ERROR || strstr (cause->message, g_strerror (EADDRNOTAVAIL)) != NULL)
+    return " (it has to be an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all that it has)";
+  return "";
+}
+
 GError *
 tcp_listen_error (const char   *hostname,
                   guint         port,
                   const GError *cause)
 {
-  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, "cannot listen on %s port %u: %s", hostname, port,
-                      cause->message);
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, "cannot listen on %s port %u: %s%s", hostname, port,
+                      cause->message, advise_on_listen (cause));
 }
 
 /* Shares of the file descriptors that the process may have: a port that cannot accept

@@ -58,7 +58,12 @@ unknown_command (const char *name)
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
     names[i] = commands[i].name;
   list = g_strjoinv (", ", (char **) names);
-  hint = suggest (name, names, "");
+  if (strstr (name, "://") != NULL)
+    hint = g_strdup ("; did you mean 'tcp-tunnel connect URL'?");
+  else if (*name == '-')
+    hint = g_strdup ("; options follow the command");
+  else
+    hint = suggest (name, names, "");
   view_print (stderr, "%stcp-tunnel:%s there is no command '%s'%s\n"
               "The commands are %s. Try 'tcp-tunnel --help'.\n",
               view_style (stderr, VIEW_RED), view_style (stderr, VIEW_PLAIN), name, hint, list);

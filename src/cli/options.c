@@ -30,6 +30,26 @@ set_unknown_option (const GOptionEntry  *entries,
                option, hint);
 }
 
+/* A text processor makes one dash of two hyphens. */
+static gboolean
+begins_with_dash (const char *arg)
+{
+  gunichar c = g_utf8_get_char_validated (arg, -1);
+
+  return (c >= 0x2010 && c <= 0x2015) || c == 0x2212;
+}
+
+static void
+set_dash (const char  *arg,
+          GError     **error)
+{
+  g_autofree char *option = g_strndup (arg, strcspn (arg, "="));
+
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION,
+               "'%s' begins with the dash U+%04X; an option begins with two hyphens, --", option,
+               g_utf8_get_char (arg));
+}
+
 /* The parser has left what it does not know. What follows -- is no option, even
  * if it looks so. */
 static gboolean
@@ -48,6 +68,11 @@ check_rest (const GOptionEntry  *entries,
       if (**arg == '-')
         {
           set_unknown_option (entries, *arg, error);
+          return FALSE;
+        }
+      if (begins_with_dash (*arg))
+        {
+          set_dash (*arg, error);
           return FALSE;
         }
     }

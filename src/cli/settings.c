@@ -133,7 +133,7 @@ read_tls (const Settings  *self,
   database = g_tls_file_database_new (path, error);
   if (database == NULL)
     {
-      g_prefix_error (error, "%s %s: ", settings_source (self, SETTING_CA),
+      g_prefix_error (error, "%s %s is not a file of certificates in PEM form: ", settings_source (self, SETTING_CA),
                       self->values[SETTING_CA]);
       return FALSE;
     }

@@ -50,7 +50,8 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
   if (port == 0)
     {
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                   "the target “%s” is not of the form HOST:PORT", self->target != NULL ? self->target : "");
+                   "the target “%s” is not of the form HOST:PORT, such as 127.0.0.1:22 or [::1]:22",
+                   self->target != NULL ? self->target : "");
       return FALSE;
     }
   if (self->hostname == NULL || *self->hostname == '\0')

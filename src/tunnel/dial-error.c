@@ -311,9 +311,9 @@ parse_error (const TcpDialFailure *failure)
                         "what answers at %s speaks TLS: try wss:// in place of ws://", gateway);
   if (failure->n_received == 0)
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                        "what answers at %s does not speak HTTP (%s); check host and port of the URL, and if the port "
+                        "what answers at %s does not speak HTTP; check host and port of the URL, and if the port "
                         "expects TLS, try wss://",
-                        gateway, failure->cause->message);
+                        gateway);
   if (begins_with (failure, "HTTP/"))
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
                         "what answers at %s breaks off its HTTP answer, or garbles it: %s (look at a proxy in front of "
@@ -376,7 +376,7 @@ tcp_dial_error_new (const TcpDialFailure *failure)
     return status_error (failure);
   if (failure->cause->domain == G_TLS_ERROR)
     return tls_error (failure);
-  if (g_error_matches (failure->cause, SOUP_SESSION_ERROR, SOUP_SESSION_ERROR_PARSING))
+  if (failure->not_http || g_error_matches (failure->cause, SOUP_SESSION_ERROR, SOUP_SESSION_ERROR_PARSING))
     return parse_error (failure);
   if (failure->cause->domain != SOUP_WEBSOCKET_ERROR)
     return unreachable_error (failure);

@@ -33,6 +33,7 @@ typedef struct
   gint64 retry_after; /* ms, -1 if it does not say */
 
   /* Otherwise. */
+  gboolean not_http; /* or that the cause tells, by a SoupSessionError */
   const GError *cause;
   GTlsCertificate *certificate; /* refused, or NULL */
   GTlsCertificateFlags certificate_errors;

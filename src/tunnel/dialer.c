@@ -54,6 +54,7 @@ typedef struct
   GSource *arrival;
   char received[64]; /* the first bytes of an answer without TLS */
   gsize n_received;
+  gboolean not_http;
   TcpDialFunc func;
   gpointer user_data;
 } Attempt;
@@ -194,6 +195,7 @@ describe_failure (TcpDialer     *self,
     .phrase = soup_message_get_reason_phrase (attempt->message),
     .location = soup_message_headers_get_one (headers, "Location"),
     .retry_after = tcp_dial_parse_retry_after (soup_message_headers_get_one (headers, "Retry-After"), now),
+    .not_http = attempt->not_http,
     .cause = cause,
     .certificate = attempt->refused,
     .certificate_errors = attempt->refused_for,
@@ -306,6 +308,10 @@ attempt_peek (Attempt *attempt)
     return;
   attempt->n_received = MAX (n, 0);
   tcp_source_clear (&attempt->arrival);
+  /* libsoup would wait for the end of a head, which may not come. */
+  attempt->not_http = n > 0 && memcmp (attempt->received, "HTTP/", MIN (n, (gssize) strlen ("HTTP/"))) != 0;
+  if (attempt->not_http)
+    g_source_set_ready_time (attempt->timeout, 0);
 }
 
 static void
@@ -424,7 +430,7 @@ on_timeout (gpointer user_data)
 {
   Attempt *attempt = user_data;
 
-  attempt->timed_out = TRUE;
+  attempt->timed_out = !attempt->not_http;
   g_cancellable_cancel (attempt->cancellable);
   return G_SOURCE_CONTINUE;
 }

@@ -31,7 +31,7 @@ def environment(**extra):
     env['GIO_USE_PROXY_RESOLVER'] = 'dummy'
     env['G_DEBUG'] = 'fatal-warnings'
     env.update(extra)
-    return env
+    return {name: value for name, value in env.items() if value is not None}
 
 
 def skip(test, reason):

@@ -196,7 +196,7 @@ test_received (void)
     TcpTunnelError code;
   } cases[] = {
     { "", 0,
-      "what answers at ws://h/ does not speak HTTP (cause); check host and port of the URL, and if the port expects TLS, "
+      "what answers at ws://h/ does not speak HTTP; check host and port of the URL, and if the port expects TLS, "
       "try wss://" },
     { "\x15\x03\x01\0\x02", 5, "what answers at ws://h/ speaks TLS: try wss:// in place of ws://" },
     { "\x16\x03", 2, "what answers at ws://h/ speaks TLS: try wss:// in place of ws://" },

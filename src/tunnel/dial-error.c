@@ -141,7 +141,6 @@ read_location (const TcpDialFailure *failure)
   const char *scheme = is_secure (failure) ? "wss" : "ws";
   g_autoptr (GUri) target = NULL;
   g_autofree char *text = NULL;
-  g_autofree char *shown = NULL;
 
   if (failure->location == NULL || strlen (failure->location) > MAX_LOCATION)
     return NULL;
@@ -350,6 +349,8 @@ advise_on_cause (const TcpDialFailure *failure)
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_HOST_UNREACHABLE) ||
       g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NETWORK_UNREACHABLE))
     return " (there is no way to this address: check the host in the URL, the network, and a VPN if it needs one)";
+  if (failure->stage == TCP_DIAL_STAGE_TLS)
+    return " (it ended the connection in place of a TLS handshake; if the port has no TLS, try ws://)";
   if (failure->stage == TCP_DIAL_STAGE_HTTP)
     return is_secure (failure) ? " (it ended the connection without an answer)"
                                : " (it ended the connection without an answer; if the port expects TLS, try wss://)";

@@ -202,6 +202,8 @@ REACHING = [
 
 TLS = [
     row('an expired certificate', 'dial wss://{tls_expired}/ --ca {ca}', 'the certificate expired on 2001-02-03 04:05 UTC (the clock here says 20'),
+    row('an expired certificate of an authority', 'dial wss://{tls_below}/ --ca {ca}',
+        'the certificate of the authority “CN=authority” expired on 2001-02-03 04:05 UTC (the clock here says 20'),
     row('a clock that is wrong', 'dial wss://{tls_early}/ --ca {ca}', 'the certificate is not valid before 2098-07-06 05:04 UTC (the clock here says 20'),
     row('another host', 'dial wss://{tls_other}/ --ca {ca}', 'the certificate is for example.org, *.example.net, not for the address 127.0.0.1'),
     row('an address that is written as a name', 'dial wss://{tls_name}/ --ca {ca}', 'is for the name 127.0.0.1, not for the address 127.0.0.1'),
@@ -270,8 +272,10 @@ FILES = {
     'twice': '[a]\nremote-uri=ws://127.0.0.1:1/\n[a]\n',
 }
 
-# From and to, and the subjectAltName.
+# From and to, and the subjectAltName. That of 'below' is issued by 'authority', the others by the CA.
 CERTIFICATES = {
+    'authority': ('20000101000000Z', '20010203040500Z', 'DNS:authority'),
+    'below': ('20000101000000Z', '20990101000000Z', 'IP:127.0.0.1'),
     'good': ('20000101000000Z', '20990101000000Z', 'IP:127.0.0.1'),
     'expired': ('20000101000000Z', '20010203040500Z', 'IP:127.0.0.1'),
     'early': ('20980706050400Z', '20990101000000Z', 'IP:127.0.0.1'),
@@ -293,6 +297,7 @@ x509_extensions = names
 commonName = supplied
 [names]
 subjectAltName = %s
+basicConstraints = %s
 """
 
 
@@ -434,12 +439,16 @@ class Places(dict):
             return self['ca'], self['key']
         start, end, names = CERTIFICATES[name]
         if not os.path.exists(self.path(f'{name}.pem')):
-            self.file('openssl.conf', OPENSSL_CONFIG % names)
+            issuer, issuer_key = self.certificate('authority' if name == 'below' else 'self')
+            self.file('openssl.conf', OPENSSL_CONFIG % (names, f'CA:{name == "authority"}'.upper()))
             self.file('index', '')
-            self.openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=gateway',
+            self.openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', f'/CN={name}',
                          '-keyout', f'{name}.key', '-out', f'{name}.csr')
-            self.openssl('ca', '-batch', '-notext', '-config', 'openssl.conf', '-cert', self['ca'], '-keyfile', self['key'],
+            self.openssl('ca', '-batch', '-notext', '-config', 'openssl.conf', '-cert', issuer, '-keyfile', issuer_key,
                          '-in', f'{name}.csr', '-out', f'{name}.pem', '-startdate', start, '-enddate', end)
+            if name == 'below':
+                with open(self.path('below.pem'), 'a', encoding='utf-8') as chain, open(issuer, encoding='utf-8') as above:
+                    chain.write(above.read())
         return self.path(f'{name}.pem'), self.path(f'{name}.key')
 
     def tls(self, name):

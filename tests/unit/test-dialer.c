@@ -254,6 +254,8 @@ test_causes (void)
       "(the proxy is that of the environment or the desktop; no_proxy names hosts to reach without one)" },
     { G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT, TCP_DIAL_STAGE_HTTP, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
       "(it ended the connection without an answer; if the port expects TLS, try wss://)" },
+    { G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
+      "(it ended the connection in place of a TLS handshake; if the port has no TLS, try ws://)" },
     { G_TLS_ERROR, G_TLS_ERROR_NOT_TLS, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_TLS,
       "(does it speak TLS? If not, try ws://)" },
     { G_TLS_ERROR, G_TLS_ERROR_UNAVAILABLE, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_TLS, "; install glib-networking" },

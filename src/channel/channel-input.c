@@ -193,16 +193,18 @@ process_control (TcpChannel           *self,
   if (header->opcode == TCP_FRAME_CLOSE)
     {
       gboolean first = !self->ignore_data;
-      guint code = SOUP_WEBSOCKET_CLOSE_NO_STATUS;
+      guint code = length == 0 ? TCP_CLOSE_NO_CODE : SOUP_WEBSOCKET_CLOSE_PROTOCOL_ERROR;
       g_autofree char *reason = NULL;
 
       self->ignore_data = TRUE;
       if (length >= 2)
         {
-          /* There are none below 1000, and 0 is ours for "no closing handshake". */
-          code = payload[0] << 8 | payload[1];
-          if (code < SOUP_WEBSOCKET_CLOSE_NORMAL)
-            code = SOUP_WEBSOCKET_CLOSE_PROTOCOL_ERROR;
+          guint sent = payload[0] << 8 | payload[1];
+
+          /* There are none below 1000 (0 is ours for "no closing handshake"), and 1005
+           * stands for a frame without a code, so that none may contain it. */
+          if (sent >= SOUP_WEBSOCKET_CLOSE_NORMAL && sent != TCP_CLOSE_NO_CODE)
+            code = sent;
           reason = tcp_text_from_peer ((const char *) payload + 2, length - 2);
         }
       if (first)

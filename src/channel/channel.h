@@ -24,9 +24,11 @@ typedef struct
   gint64 response_time; /* until something that was said has its effect here */
 } TcpPath;
 
-/* Close codes of our own (RFC 6455 leaves 4000 to 4999 to applications). */
+/* Close codes, from 4000 on of our own (RFC 6455 leaves 4000 to 4999 to applications). */
 #define TCP_CLOSE_NORMAL 1000
 #define TCP_CLOSE_GOING_AWAY 1001
+#define TCP_CLOSE_NO_CODE 1005 /* never sent: what a close frame without a code counts as */
+#define TCP_CLOSE_SERVER_ERROR 1011
 #define TCP_CLOSE_SUPERSEDED 4001
 #define TCP_CLOSE_RESET 4002 /* the TCP connection of this end broke, or was never made */
 
@@ -49,8 +51,8 @@ typedef struct
   /* After tcp_channel_can_send() was false, it is true again. */
   void (*drained) (TcpChannel *channel,
                    gpointer    user_data);
-  /* The end, called once. @code is what the peer closed with, or 0 if there was no
-   * closing handshake; then @error says why. */
+  /* The end, called once. @code is what the peer closed with, TCP_CLOSE_NO_CODE if it
+   * gave no code, or 0 if there was no closing handshake; then @error says why. */
   void (*closed) (TcpChannel   *channel,
                   guint         code,
                   const char   *reason,

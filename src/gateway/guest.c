@@ -57,8 +57,12 @@ on_expired (gpointer user_data)
 {
   TcpGuest *self = user_data;
 
-  tcp_log_info (self->log, "the client %s did not come back within %u ms", self->principal,
-                self->settings->session_timeout);
+  if (tcp_session_get_n_streams (self->session) > 0)
+    tcp_log_info (self->log, "the client %s did not come back within %u ms", self->principal,
+                  self->settings->session_timeout);
+  else
+    tcp_log_info (self->log, "the target %s did not take within %u ms what the client %s had sent before it left",
+                  self->settings->target, self->settings->session_timeout, self->principal);
   tcp_guest_close (self);
   guest_end (self);
   return G_SOURCE_CONTINUE;
@@ -226,22 +230,11 @@ on_channel_closed (TcpSession   *session,
     return;
 
   if (tcp_session_is_idle (session))
-    {
-      guest_end (self);
-    }
-  else if (tcp_session_get_n_streams (session) > 0)
-    {
-      /* Without a name it cannot come back. */
-      gint64 timeout = self->session_id != NULL ? self->settings->session_timeout * G_TIME_SPAN_MILLISECOND : 0;
-
-      g_source_set_ready_time (self->expiry, g_get_monotonic_time () + timeout);
-    }
+    guest_end (self);
   else
-    {
-      /* What is left is for a target that may never read it. */
-      g_source_set_ready_time (self->expiry, g_get_monotonic_time () +
-                                                 self->settings->session_timeout * G_TIME_SPAN_MILLISECOND);
-    }
+    /* It may come back; or what is left is for a target that may never read it. */
+    g_source_set_ready_time (self->expiry, g_get_monotonic_time () +
+                                               self->settings->session_timeout * G_TIME_SPAN_MILLISECOND);
 }
 
 static const TcpSessionCallbacks session_callbacks = {
@@ -251,14 +244,6 @@ static const TcpSessionCallbacks session_callbacks = {
 };
 
 /* Life */
-
-static const TcpDialect *
-request_dialect (const TcpRequest *request)
-{
-  if (request->resumable)
-    return &tcp_dialect_resumable;
-  return request->multiplexed ? &tcp_dialect_tagged : &tcp_dialect_raw;
-}
 
 TcpGuest *
 tcp_guest_new (const TcpGatewaySettings *settings,
@@ -273,8 +258,10 @@ tcp_guest_new (const TcpGatewaySettings *settings,
   g_autofree char *peer = g_strdup_printf ("the client %s", request->principal);
   g_autofree char *target = g_strdup_printf ("the target %s", settings->target);
   TcpSessionOptions options = {
-    .dialect = request_dialect (request),
+    .dialect = tcp_request_get_dialect (request),
     .single = !request->multiplexed,
+    .foreign = request->foreign,
+    .nameless = request->session_id == NULL,
     .max_buffered_bytes = MIN (settings->max_buffered_bytes, MAX_QUEUED),
     .max_retained_bytes = settings->max_retained_bytes,
     .max_window_bytes = settings->max_window_bytes,

@@ -6,6 +6,26 @@
 
 /* From a request to a WebSocket, or to the answer why not. */
 
+/* What a client is answered that comes back for a session that has ended. 410 ends a whole
+ * tunnel of limrun's, where only a connection has ended, so that a raw client that has not
+ * shown that it expects this is held. */
+static gboolean
+server_check_ended (TcpServer  *self,
+                    TcpRequest *request,
+                    TcpRefusal *refusal)
+{
+  if (!request->foreign || tcp_request_get_dialect (request) != &tcp_dialect_raw)
+    return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session has ended.");
+  if (self->draining)
+    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
+  if (!tcp_server_may_hold (self, request))
+    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE,
+                       "The session has ended, and too many clients wait here after the end of theirs.");
+
+  request->held = TRUE;
+  return TRUE;
+}
+
 static gboolean
 server_check_session (TcpServer  *self,
                       TcpRequest *request,
@@ -14,13 +34,14 @@ server_check_session (TcpServer  *self,
   const char *id = tcp_request_get_session (request);
   TcpGuest *guest = id != NULL ? g_hash_table_lookup (self->sessions, id) : NULL;
 
+  request->held = FALSE;
   if (guest != NULL && !tcp_guest_has_ended (guest) && tcp_guest_is_resumable (guest) != request->resumable)
     return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session cannot go on in another protocol.");
   if (guest != NULL && !tcp_guest_has_ended (guest))
     return strcmp (tcp_guest_get_principal (guest), request->principal) == 0 ||
            tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
-  if (id != NULL && (guest != NULL || g_hash_table_contains (self->gone, id)))
-    return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session has ended.");
+  if (id != NULL && (guest != NULL || g_hash_table_contains (self->gone, id) || g_hash_table_contains (self->held, id)))
+    return server_check_ended (self, request, refusal);
   if (self->draining)
     return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
   if (g_hash_table_size (self->guests) >= self->settings->max_connections)
@@ -35,9 +56,10 @@ server_negotiate (TcpServer          *self,
                   SoupMessageHeaders *headers,
                   TcpRefusal         *refusal)
 {
-  gboolean offered = tcp_resumable_is_offered (soup_message_headers_get_list (headers, TCP_RESUMABLE_HEADER));
+  const char *protocols = soup_message_headers_get_list (headers, TCP_RESUMABLE_HEADER);
 
-  request->resumable = offered && self->settings->resumption != TCP_TUNNEL_RESUMPTION_OFF;
+  request->foreign = protocols == NULL;
+  request->resumable = tcp_resumable_is_offered (protocols) && self->settings->resumption != TCP_TUNNEL_RESUMPTION_OFF;
   if (!request->resumable && self->settings->resumption == TCP_TUNNEL_RESUMPTION_REQUIRED)
     return tcp_refuse (refusal, 426, "Sessions have to be resumable here: %s: %s is missing.", TCP_RESUMABLE_HEADER,
                        TCP_RESUMABLE_NAME);
@@ -159,6 +181,15 @@ on_upgraded (SoupServerMessage *message,
       return;
     }
 
+  if (request->held)
+    {
+      tcp_log_info (self->log,
+                    "the client %s came back for a session that has ended; its WebSocket is held until it closes it",
+                    request->principal);
+      tcp_server_hold (self, request, channel);
+      return;
+    }
+
   tcp_log_info (self->log, "the client %s is connected (%s%s)", request->principal,
                 request->multiplexed ? "multiplexed" : "singleton", request->resumable ? ", resumable" : "");
   tcp_guest_attach (tcp_server_find_or_add_guest (self, request), channel);
@@ -177,9 +208,9 @@ tcp_server_on_request (SoupServer        *soup,
   if (!soup_websocket_server_process_handshake (message, NULL, NULL, NULL, NULL))
     return;
 
-  if (request->resumable)
+  if (!request->foreign)
     soup_message_headers_replace (soup_server_message_get_response_headers (message), TCP_RESUMABLE_HEADER,
-                                  TCP_RESUMABLE_NAME);
+                                  tcp_request_get_dialect (request)->name);
   g_signal_connect (message, "wrote-informational", G_CALLBACK (on_upgraded), user_data);
 }
 

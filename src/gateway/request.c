@@ -106,6 +106,14 @@ tcp_request_parse (const char *query,
   return g_steal_pointer (&self);
 }
 
+const TcpDialect *
+tcp_request_get_dialect (const TcpRequest *self)
+{
+  if (self->resumable)
+    return &tcp_dialect_resumable;
+  return self->multiplexed ? &tcp_dialect_tagged : &tcp_dialect_raw;
+}
+
 /* What a session can come back for. limrun's multiplexed connections do not outlive
  * their WebSocket. */
 const char *

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <glib.h>
+#include "session/dialect.h"
 
 G_BEGIN_DECLS
 
@@ -10,7 +11,9 @@ G_BEGIN_DECLS
 typedef struct
 {
   gboolean multiplexed;
-  gboolean resumable; /* of its headers */
+  gboolean resumable; /* of its headers, */
+  gboolean foreign;   /* which do not show that it is of this library */
+  gboolean held;      /* there will be no session: it has ended */
   char *session_id; /* NULL if it gave none */
   char *principal;
 } TcpRequest;
@@ -29,6 +32,7 @@ gboolean tcp_refuse (TcpRefusal *self,
                      guint       status,
                      const char *format,
                      ...) G_GNUC_PRINTF (3, 4);
+const TcpDialect *tcp_request_get_dialect (const TcpRequest *self);
 const char *tcp_request_get_session (const TcpRequest *self);
 TcpRequest *tcp_request_parse (const char *query,
                                TcpRefusal *refusal);

@@ -7,6 +7,7 @@
 #include "channel/group.h"
 #include "gateway/door.h"
 #include "gateway/guest.h"
+#include "gateway/held.h"
 #include "gateway/request.h"
 #include "gateway/server.h"
 #include "session/budget.h"
@@ -32,8 +33,9 @@ struct _TcpServer
   TcpBudget *budget;
   GHashTable *guests;   /* set of TcpGuest */
   GHashTable *sessions; /* id → TcpGuest, of those that have an id */
-  GHashTable *gone;     /* set of ids */
-  GQueue gone_order;    /* of ids, the oldest first; owned by the set */
+  GHashTable *gone;     /* id → its link in the order */
+  GQueue gone_order;    /* of ids, the oldest first; owned by the table */
+  GHashTable *held;     /* id → TcpHeld */
   gboolean started;
   gboolean draining;
   GArray *drains; /* ids of those who wait for it */
@@ -43,6 +45,11 @@ struct _TcpServer
 
 TcpGuest *tcp_server_find_or_add_guest (TcpServer  *self,
                                         TcpRequest *request);
+gboolean tcp_server_may_hold (TcpServer  *self,
+                              TcpRequest *request);
+void tcp_server_hold (TcpServer  *self,
+                      TcpRequest *request,
+                      TcpChannel *channel);
 
 /* handshake.c */
 void tcp_server_on_headers (SoupServer        *soup,

@@ -2,12 +2,18 @@
 
 #include "gateway/server-private.h"
 
+#include <string.h>
+
 #include "base/listen.h"
 #include "base/source.h"
 #include "base/tsan.h"
 
 /* How many sessions that have ended are remembered, to tell clients that come back. */
 #define MAX_GONE 4096
+
+/* How many WebSockets of one principal may be held without a target. A tunnel of limrun's
+ * has at most one. */
+#define MAX_HELD 64
 
 /* A client without a connection, which may stay for ever, is not waited for. From the top
  * of the main loop: guests are in the middle of something. */
@@ -54,12 +60,19 @@ static void
 server_remember_gone (TcpServer  *self,
                       const char *id)
 {
-  char *copy = g_strdup (id);
+  GList *link = g_hash_table_lookup (self->gone, id);
+  char *copy;
 
-  if (!g_hash_table_add (self->gone, copy))
-    return;
+  if (link != NULL)
+    {
+      g_queue_unlink (&self->gone_order, link);
+      g_queue_push_tail_link (&self->gone_order, link);
+      return;
+    }
 
+  copy = g_strdup (id);
   g_queue_push_tail (&self->gone_order, copy);
+  g_hash_table_insert (self->gone, copy, self->gone_order.tail);
   if (g_queue_get_length (&self->gone_order) > MAX_GONE)
     g_hash_table_remove (self->gone, g_queue_pop_head (&self->gone_order));
 }
@@ -100,6 +113,52 @@ tcp_server_find_or_add_guest (TcpServer  *self,
   if (id != NULL)
     g_hash_table_insert (self->sessions, (char *) tcp_guest_get_session_id (guest), guest);
   return guest;
+}
+
+/* WebSockets that are held */
+
+static void
+on_held_ended (TcpHeld  *held,
+               gpointer  user_data)
+{
+  TcpServer *self = user_data;
+
+  /* It may have broken: the client may come back yet. */
+  server_remember_gone (self, tcp_held_get_session_id (held));
+  g_hash_table_remove (self->held, tcp_held_get_session_id (held));
+}
+
+/* Whether there is room for the request among those that are held. One of the same session
+ * is replaced. */
+gboolean
+tcp_server_may_hold (TcpServer  *self,
+                     TcpRequest *request)
+{
+  GHashTableIter iter;
+  gpointer held;
+  guint of_principal = 0;
+
+  if (g_hash_table_contains (self->held, request->session_id))
+    return TRUE;
+  if (g_hash_table_size (self->held) >= MAX (1, self->settings->max_connections / 2))
+    return FALSE;
+
+  g_hash_table_iter_init (&iter, self->held);
+  while (g_hash_table_iter_next (&iter, NULL, &held))
+    if (strcmp (tcp_held_get_principal (held), request->principal) == 0)
+      of_principal++;
+
+  return of_principal < MAX_HELD;
+}
+
+void
+tcp_server_hold (TcpServer  *self,
+                 TcpRequest *request,
+                 TcpChannel *channel)
+{
+  TcpHeld *held = tcp_held_new (request, channel, self->log, on_held_ended, self);
+
+  g_hash_table_replace (self->held, (char *) tcp_held_get_session_id (held), held);
 }
 
 /* Start and end */
@@ -149,6 +208,7 @@ server_shut_down (TcpServer *self)
     tcp_guest_close (guest);
   g_hash_table_remove_all (self->sessions);
   g_hash_table_remove_all (self->guests);
+  g_hash_table_remove_all (self->held);
 
   tcp_channel_group_wait (self->channels, on_goodbyes_said, tcp_server_ref (self));
 }
@@ -207,6 +267,7 @@ server_do_start (gpointer data)
   self->guests = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_guest_free, NULL);
   self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
   self->gone = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->held = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) tcp_held_free);
   self->soup = soup_server_new ("server-header", "libtcptunnel/" TCP_TUNNEL_VERSION, NULL);
   soup_server_add_early_handler (self->soup, NULL, tcp_server_on_headers, self, NULL);
   soup_server_add_handler (self->soup, NULL, tcp_server_on_request, self, NULL);
@@ -273,6 +334,7 @@ server_do_drain (gpointer data)
   g_hash_table_iter_init (&iter, self->guests);
   while (g_hash_table_iter_next (&iter, &guest, NULL))
     tcp_guest_drain (guest);
+  g_hash_table_remove_all (self->held);
   server_check_drained (self);
 }
 
@@ -353,6 +415,7 @@ tcp_server_unref (TcpServer *self)
   g_clear_pointer (&self->sessions, g_hash_table_unref);
   g_queue_clear (&self->gone_order);
   g_clear_pointer (&self->gone, g_hash_table_unref);
+  g_clear_pointer (&self->held, g_hash_table_unref);
   g_clear_pointer (&self->drains, g_array_unref);
   g_clear_object (&self->resolving);
   tcp_gateway_settings_free (self->settings);

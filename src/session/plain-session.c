@@ -45,7 +45,7 @@ plain_keep_stream (TcpSession   *self,
                            self->peer, unconfirmed, why->message);
       /* Nothing comes behind what is missing. */
       g_queue_clear_full (&self->plain.unsent, (GDestroyNotify) tcp_buffer_unref);
-      self->plain.end_code = TCP_CLOSE_RESET;
+      self->plain.end_code = tcp_session_get_reset_code (self);
       tcp_stream_reset (stream, error);
       return;
     }
@@ -53,6 +53,16 @@ plain_keep_stream (TcpSession   *self,
   tcp_log_warn (self->log,
                 "the WebSocket to %s broke: up to %" G_GUINT64_FORMAT " bytes sent since the last answer may be lost",
                 self->peer, unconfirmed);
+}
+
+/* Whether the peer said with this code that its stream is complete. Browsers, ws and
+ * websocat give none when they are done. A peer that cannot come back has no other use for
+ * a closing handshake, whatever its code. */
+static gboolean
+raw_is_end (TcpSession *self,
+            guint       code)
+{
+  return code == TCP_CLOSE_NORMAL || code == TCP_CLOSE_NO_CODE || (self->nameless && code != 0);
 }
 
 static void
@@ -72,9 +82,19 @@ raw_detached (TcpSession   *self,
       tcp_stream_reset (stream, error);
       return;
     }
-  if (code == TCP_CLOSE_NORMAL)
+  if (raw_is_end (self, code))
     {
       tcp_session_finish_stream (self, stream, !self->plain.ending);
+      return;
+    }
+  if (self->nameless && (!self->plain.ending || tcp_channel_get_pending (channel) > 0 ||
+                         tcp_channel_get_unconfirmed (channel) > 0))
+    {
+      g_autoptr (GError) lost = NULL;
+
+      lost = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
+                          "%s; it gave no sessionId with which it could come back", error->message);
+      tcp_stream_reset (stream, lost);
       return;
     }
 
@@ -153,8 +173,8 @@ plain_broken (TcpSession   *self,
   else
     {
       self->plain.ending = TRUE;
-      self->plain.end_code = TCP_CLOSE_RESET;
-      tcp_channel_close (self->channel, TCP_CLOSE_RESET,
+      self->plain.end_code = tcp_session_get_reset_code (self);
+      tcp_channel_close (self->channel, self->plain.end_code,
                          error != NULL ? error->message : "the TCP connection broke");
     }
 }

@@ -108,6 +108,8 @@ struct _TcpSession
   gpointer user_data;
   gboolean client;
   gboolean single;
+  gboolean foreign;
+  gboolean nameless;
   gsize max_buffered;
   gsize max_retained;
   gsize max_window;

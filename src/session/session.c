@@ -39,6 +39,8 @@ tcp_session_new (const TcpSessionOptions   *options,
   self->user_data = user_data;
   self->client = options->client;
   self->single = options->single;
+  self->foreign = options->foreign;
+  self->nameless = options->nameless;
   self->max_buffered = options->max_buffered_bytes;
   self->max_retained = options->max_retained_bytes;
   self->max_window = options->max_window_bytes;
@@ -88,6 +90,25 @@ tcp_session_set_dialect (TcpSession       *self,
   g_hash_table_iter_init (&iter, self->streams);
   while (g_hash_table_iter_next (&iter, NULL, &stream))
     self->ops->opened (self, stream);
+}
+
+/* Whether the peer has yet to show that it knows the close codes of this library. */
+void
+tcp_session_set_foreign (TcpSession *self,
+                         gboolean    foreign)
+{
+  self->foreign = foreign;
+}
+
+/* The code with which raw passes on that the TCP connection of this end broke. A foreign
+ * client must not take it for an orderly end, which 1000 is. A foreign server expects what
+ * limrun's client sends, which is 1000 in every case. */
+guint
+tcp_session_get_reset_code (TcpSession *self)
+{
+  if (!self->foreign)
+    return TCP_CLOSE_RESET;
+  return self->client ? TCP_CLOSE_NORMAL : TCP_CLOSE_SERVER_ERROR;
 }
 
 /* The peer does not know the session any more, or ended it: what it knew of is lost. The
@@ -240,6 +261,8 @@ session_closed_error (TcpSession   *self,
   if (code == TCP_CLOSE_RESET)
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "%s broke the connection: %s", self->peer,
                         has_reason ? reason : "no reason given");
+  if (code == TCP_CLOSE_NO_CODE)
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "%s closed the WebSocket without a code", self->peer);
   if (code != 0)
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "%s closed the WebSocket (code %u%s%s)", self->peer,
                         code, has_reason ? ": " : "", has_reason ? reason : "");

@@ -50,6 +50,9 @@ typedef struct
   const TcpDialect *dialect; /* NULL if that is still to be negotiated */
   gboolean client;          /* this end opens the WebSocket */
   gboolean single;          /* one stream, and then the session is over */
+  gboolean foreign;         /* raw: see tcp_session_set_foreign () */
+  gboolean nameless;        /* raw: the peer gave the session no name, so that it cannot
+                             * come back with another WebSocket */
   guint max_buffered_bytes; /* raw, tagged: toward TCP, all streams together */
   guint max_retained_bytes; /* resumable: sent and not acknowledged */
   guint max_window_bytes;   /* resumable: credit, all streams together, */
@@ -72,6 +75,9 @@ TcpSession *tcp_session_new (const TcpSessionOptions   *options,
 void tcp_session_set_dialect (TcpSession       *self,
                               const TcpDialect *dialect);
 const TcpDialect *tcp_session_get_dialect (TcpSession *self);
+void tcp_session_set_foreign (TcpSession *self,
+                              gboolean    foreign);
+guint tcp_session_get_reset_code (TcpSession *self);
 void tcp_session_restart (TcpSession   *self,
                           const GError *error);
 TcpSession *tcp_session_ref (TcpSession *self);

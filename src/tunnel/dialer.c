@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include "base/source.h"
 #include "base/text.h"
+#include "session/dialect.h"
 #include "session/resumable.h"
 #include "tunnel/dial-error.h"
 
@@ -25,6 +26,7 @@ struct _TcpDialer
   char **headers;
   GTlsCertificate *certificate;
   TcpTunnelResumption resumption;
+  const char *protocol; /* what is asked for */
   char *display;
   guint timeout;
   guint keepalive_interval;
@@ -81,6 +83,12 @@ tcp_dialer_new (const TcpTunnelSettings *settings,
   self->token = g_strdup (settings->token);
   self->headers = g_strdupv (settings->request_headers);
   self->resumption = settings->resumption;
+  if (settings->resumption != TCP_TUNNEL_RESUMPTION_OFF)
+    self->protocol = TCP_RESUMABLE_NAME;
+  else if (settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED)
+    self->protocol = tcp_dialect_tagged.name;
+  else
+    self->protocol = tcp_dialect_raw.name;
   self->display = g_strdup (settings->display);
   self->timeout = settings->connect_timeout;
   self->keepalive_interval = settings->keepalive_interval;
@@ -255,11 +263,13 @@ attempt_negotiate (TcpDialer     *self,
                    TcpDialResult *result)
 {
   SoupMessageHeaders *headers = soup_message_get_response_headers (attempt->message);
+  const char *spoken = soup_message_headers_get_list (headers, TCP_RESUMABLE_HEADER);
 
+  result->foreign = spoken == NULL;
   if (self->resumption == TCP_TUNNEL_RESUMPTION_OFF)
     return TRUE;
 
-  result->resumable = tcp_resumable_is_offered (soup_message_headers_get_list (headers, TCP_RESUMABLE_HEADER));
+  result->resumable = tcp_resumable_is_offered (spoken);
   if (result->resumable || self->resumption == TCP_TUNNEL_RESUMPTION_AUTO)
     return TRUE;
 
@@ -452,8 +462,7 @@ dialer_make_message (TcpDialer *self,
         soup_message_headers_append (headers, name, value);
     }
   soup_message_headers_replace (headers, "Authorization", authorization);
-  if (self->resumption != TCP_TUNNEL_RESUMPTION_OFF)
-    soup_message_headers_replace (headers, TCP_RESUMABLE_HEADER, TCP_RESUMABLE_NAME);
+  soup_message_headers_replace (headers, TCP_RESUMABLE_HEADER, self->protocol);
   /* A redirection would take the token elsewhere, and 401 is ours to handle. */
   soup_message_add_flags (message, SOUP_MESSAGE_NO_REDIRECT);
   soup_message_disable_feature (message, SOUP_TYPE_AUTH_MANAGER);

@@ -17,6 +17,7 @@ typedef struct
   gboolean resumable;  /* the gateway speaks it, */
   gboolean unsuitable; /* or does not, which will not do */
   gboolean untrusted;  /* a certificate was refused, the gateway's or ours */
+  gboolean foreign;    /* the gateway did not show that it is of this library */
   GError *error;
   guint status;        /* HTTP status that refused it, 0 if there was none */
   gint64 retry_after;  /* what a refusal asked to wait, ms, -1 if it did not say */

@@ -357,6 +357,7 @@ on_dialled (TcpDialResult *result,
 
   tcp_log_info (self->log, "connected to %s (%s)", self->display, tcp_session_get_dialect (self->session)->name);
   link_set_state (self, TCP_TUNNEL_STATE_CONNECTED);
+  tcp_session_set_foreign (self->session, result->foreign);
   tcp_session_attach (self->session, result->channel);
 }
 
@@ -682,6 +683,6 @@ tcp_link_close (TcpLink      *self,
   self->closed = TRUE;
   link_stop_trying (self);
   /* A raw connection that is cut off must not look complete at the far end. */
-  tcp_session_close (self->session, busy ? TCP_CLOSE_RESET : TCP_CLOSE_NORMAL, "the tunnel was closed",
-                     error != NULL ? error : closed);
+  tcp_session_close (self->session, busy ? tcp_session_get_reset_code (self->session) : TCP_CLOSE_NORMAL,
+                     "the tunnel was closed", error != NULL ? error : closed);
 }

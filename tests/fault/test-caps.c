@@ -57,7 +57,7 @@ end_session (guint16 port,
              guint number)
 {
   g_autofree char *path = g_strdup_printf ("/?sessionId=session-%u", number);
-  int fd = ws_connect (port, path, TEST_TOKEN);
+  int fd = ws_connect_ours (port, path, TEST_TOKEN);
 
   ws_expect_close (fd, 4002);
   client_close (fd);
@@ -69,7 +69,7 @@ is_gone (guint16 port,
          guint number)
 {
   g_autofree char *path = g_strdup_printf ("/?sessionId=session-%u", number);
-  guint status = http_get (port, path, "Upgrade: websocket\r\nConnection: Upgrade\r\n" AUTHORIZED, NULL, NULL);
+  guint status = http_get (port, path, "Upgrade: websocket\r\nConnection: Upgrade\r\n" WS_OURS AUTHORIZED, NULL, NULL);
 
   if (status != 400)
     g_assert_cmpuint (status, ==, 410);

@@ -23,13 +23,17 @@ push_frames (StubRig *rig,
 
 /* All that came before the end, and then the end. */
 static void
-test_normal_close (void)
+check_end (const char *close,
+           gsize length)
 {
   g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_SINGLETON, "/");
+  g_autoptr (GByteArray) frames = g_byte_array_new ();
   char data[4];
   int fd;
 
-  push_frames (&rig, "last", 1000);
+  g_byte_array_append (frames, (const guint8 *) "\x82\4last", 6);
+  g_byte_array_append (frames, (const guint8 *) close, length);
+  http_stub_push_upgrade (rig.stub, NULL, frames->data, frames->len, TRUE);
   for (guint i = 1; i <= 3; i++)
     {
       fd = i == 1 ? stub_rig_connect (&rig) : client_connect (test_tunnel_get_port (rig.tunnel));
@@ -42,6 +46,19 @@ test_normal_close (void)
     }
   g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 3);
   g_assert_cmpuint (rig.recorder->failures, ==, 0);
+}
+
+static void
+test_normal_close (void)
+{
+  check_end ("\x88\2\x03\xe8", 4);
+}
+
+/* As browsers, ws and websocat close when they are done. */
+static void
+test_close_without_code (void)
+{
+  check_end ("\x88\0", 2);
 }
 
 static void
@@ -59,11 +76,11 @@ test_target_broken (void)
   g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 1);
 }
 
-/* Anything else is a break like others. */
+/* Anything else is a break like others. 1005 is too, as no server may send it. */
 static void
 test_other_closes (void)
 {
-  const guint16 codes[] = { 1001, 1006, 1011, 1012, 3000, 4000, 4999 };
+  const guint16 codes[] = { 1001, 1005, 1006, 1011, 1012, 1014, 3000, 4000, 4999 };
 
   for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
     {
@@ -183,6 +200,7 @@ main (int argc,
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/frames/normal-close", test_normal_close);
+  g_test_add_func ("/frames/close-without-code", test_close_without_code);
   g_test_add_func ("/frames/target-broken", test_target_broken);
   g_test_add_func ("/frames/other-closes", test_other_closes);
   g_test_add_func ("/frames/bad-frames", test_bad_frames);

@@ -83,34 +83,155 @@ test_kept_across_reconnect (void)
   client_close (fd);
 }
 
-/* A stream that was cut must not go on with another connection to the target. */
+#define ALICE "Authorization: Bearer alices-token\r\n"
+
+/* A WebSocket that is held: it answers pings, and neither data nor an end comes from it. */
+static void
+expect_held (int fd)
+{
+  guint opcode = 0;
+
+  ws_send (fd, WS_BINARY, "is anyone there?", 16);
+  ws_send (fd, WS_PING, "held", 4);
+  do
+    {
+      g_autoptr (GBytes) frame = ws_receive_any (fd, &opcode);
+
+      g_assert_nonnull (frame);
+      if (opcode == WS_PONG)
+        g_assert_cmpmem (g_bytes_get_data (frame, NULL), g_bytes_get_size (frame), "held", 4);
+      else
+        g_assert_cmpuint (opcode, ==, WS_PING);
+    }
+  while (opcode != WS_PONG);
+}
+
+/* A stream that was cut must not go on with another connection to the target. A client of this
+ * library is told so, any other is held. */
 static void
 expect_gone (guint16 port)
 {
   g_autofree char *body = NULL;
+  int fd;
 
   /* A request that comes while it ends may still be let in, and is closed then. */
-  WAIT_UNTIL ((g_free (body), http_get (port, SESSION_1, WS_UPGRADE "Authorization: Bearer alices-token\r\n", &body, NULL)) == 410);
+  WAIT_UNTIL ((g_free (body), http_get (port, SESSION_1, WS_UPGRADE WS_OURS ALICE, &body, NULL)) == 410);
   g_assert_cmpuint (strlen (body), >, 0);
+  fd = ws_connect (port, SESSION_1, "alices-token");
+  expect_held (fd);
+  client_close (fd);
+}
+
+/* 0: a close frame without a code. */
+static void
+send_close (int fd,
+            guint16 code)
+{
+  if (code != 0)
+    ws_send_close (fd, code);
+  else
+    ws_send (fd, WS_CLOSE, NULL, 0);
+}
+
+/* An orderly end, however much there is to be delivered before it. */
+static void
+check_end (const char *path_and_query,
+           guint16 code)
+{
+  const gsize size = 1000000;
+  g_autoptr (Target) target = target_new_sink ();
+  g_auto (Rig) rig = rig_new (target);
+  guint16 port = start (&rig);
+  int fd = ws_connect (port, path_and_query, "alices-token");
+  g_autofree guint8 *data = g_malloc (size);
+  g_autofree char *expected = test_digest (size, 3);
+  g_autofree char *digest = NULL;
+
+  g_test_message ("%s, code %u", path_and_query, code);
+  test_fill (data, size, 3, 0);
+  ws_send (fd, WS_BINARY, data, size);
+  send_close (fd, code);
+  g_assert_true (target_wait_bytes_in (target, size));
+  g_assert_true (target_wait_open (target, 0));
+  g_assert_cmpuint (target_get_counters (target).resets, ==, 0);
+  digest = target_get_digest (target);
+  g_assert_cmpstr (digest, ==, expected);
+  client_expect_end (fd);
+  client_close (fd);
+  if (strcmp (path_and_query, SESSION_1) == 0)
+    expect_gone (port);
 }
 
 static void
 test_end_of_session (void)
 {
+  check_end (SESSION_1, 1000);
+  check_end (SESSION_1, 0);
+}
+
+/* A client that gave its session no name cannot come back, so that no close is a break. */
+static void
+test_end_without_name (void)
+{
+  const guint16 codes[] = { 0, 1000, 1001, 1011, 4001, 4999 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
+    check_end ("/", codes[i]);
+}
+
+static void
+on_connection_closed (TcpGateway *gateway,
+                      guint64 id,
+                      GError *error,
+                      gpointer user_data)
+{
+  GError **last = user_data;
+
+  g_assert_no_error (*last);
+  *last = g_error_copy (error);
+}
+
+/* Nor is a break anything but the end, which is no orderly one. */
+static void
+test_break_without_name (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = rig_new (target);
+  g_autoptr (GError) error = NULL;
+  int fd;
+
+  g_signal_connect (rig.gateway, "connection-closed", G_CALLBACK (on_connection_closed), &error);
+  fd = ws_connect (start (&rig), "/", "alices-token");
+  ws_round_trip (fd, "hello");
+  client_close (fd);
+  g_assert_true (target_wait_open (target, 0));
+  g_assert_cmpuint (target_get_counters (target).resets, ==, 1);
+  WAIT_UNTIL (error != NULL);
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST);
+  g_assert_nonnull (strstr (error->message, "sessionId"));
+  WAIT_UNTIL (tcp_gateway_get_open_connections (rig.gateway) == 0);
+}
+
+/* With a name it can come back, after any close but those that are an end. */
+static void
+test_close_with_name (void)
+{
+  const guint16 codes[] = { 1001, 1005, 1011, 1014, 3000, 4999 };
   g_autoptr (Target) target = target_new_echo ();
   g_auto (Rig) rig = rig_new (target);
   guint16 port = start (&rig);
-  int fd = ws_connect (port, SESSION_1, "alices-token");
 
-  ws_round_trip (fd, "hello");
-  ws_send (fd, WS_BINARY, "last", 4);
-  ws_send_close (fd, 1000);
-  g_assert_true (target_wait_bytes_in (target, 9));
-  g_assert_true (target_wait_open (target, 0));
-  g_assert_cmpuint (target_get_counters (target).resets, ==, 0);
-  client_expect_end (fd);
-  client_close (fd);
-  expect_gone (port);
+  for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
+    {
+      int fd = ws_connect (port, SESSION_1, "alices-token");
+
+      g_test_message ("code %u", codes[i]);
+      ws_round_trip (fd, "hello");
+      send_close (fd, codes[i]);
+      client_expect_end (fd);
+      client_close (fd);
+    }
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, 1);
 }
 
 static void
@@ -218,12 +339,12 @@ test_target_ended_unheard (void)
   g_autoptr (Target) target = target_new_source (100000, 3);
   g_auto (Rig) rig = rig_new (target);
   guint16 port = start (&rig);
-  int first = ws_connect (port, SESSION_1, "alices-token");
+  int first = ws_connect_ours (port, SESSION_1, "alices-token");
   int second;
   guint status;
 
   ws_expect_close (first, 1000);
-  status = http_get (port, SESSION_1, WS_UPGRADE "Authorization: Bearer alices-token\r\n", NULL, &second);
+  status = http_get (port, SESSION_1, WS_UPGRADE WS_OURS ALICE, NULL, &second);
   /* No pong says that all of it arrived, so that the end is not to look orderly. */
   if (status == 101)
     ws_expect_close (second, 4002);
@@ -233,6 +354,8 @@ test_target_ended_unheard (void)
   client_close (first);
 }
 
+/* That the target broke, or cannot be reached, must not look like an orderly end, which 1000 is.
+ * 4002 says so to those that know it. */
 static void
 test_target_broken (void)
 {
@@ -241,19 +364,160 @@ test_target_broken (void)
   g_auto (Rig) rig = rig_new (breaking);
   g_autofree char *address = target_get_address (refusing);
   guint16 port = start (&rig);
-  int fd = ws_connect (port, SESSION_1, "alices-token");
+  int ours = ws_connect_ours (port, SESSION_1, "alices-token");
+  int foreign = ws_connect (port, SESSION_2, "alices-token");
 
-  ws_send (fd, WS_BINARY, "123", 3);
-  ws_expect_close (fd, 4002);
-  client_close (fd);
+  ws_send (ours, WS_BINARY, "123", 3);
+  ws_expect_close (ours, 4002);
+  client_close (ours);
+  ws_send (foreign, WS_BINARY, "123", 3);
+  ws_expect_close (foreign, 1011);
+  client_close (foreign);
 
   tcp_gateway_close (rig.gateway);
   tcp_gateway_set_target (rig.gateway, address);
   port = start (&rig);
-  fd = ws_connect (port, SESSION_1, "alices-token");
-  ws_expect_close (fd, 4002);
-  client_close (fd);
+  ours = ws_connect_ours (port, SESSION_1, "alices-token");
+  ws_expect_close (ours, 4002);
+  client_close (ours);
+  foreign = ws_connect (port, SESSION_2, "alices-token");
+  ws_expect_close (foreign, 1011);
+  client_close (foreign);
+  foreign = ws_connect (port, "/", "alices-token");
+  ws_expect_close (foreign, 1011);
+  client_close (foreign);
   WAIT_UNTIL (tcp_gateway_get_open_connections (rig.gateway) == 0);
+}
+
+static guint
+request_status (guint16 port,
+                const char *path_and_query,
+                const char *headers)
+{
+  g_autofree char *all = g_strconcat (WS_UPGRADE, headers, NULL);
+
+  return http_get (port, path_and_query, all, NULL, NULL);
+}
+
+/* However often the client comes back for what has ended: nothing reaches the target, and the
+ * WebSocket stays until the client closes it. */
+static void
+test_held (void)
+{
+  g_autoptr (Target) target = target_new_source (1000, 3);
+  g_auto (Rig) rig = rig_new (target);
+  guint16 port = start (&rig);
+  int fd = ws_connect (port, SESSION_1, "alices-token");
+  int next;
+
+  ws_expect_close (fd, 1000);
+  send_close (fd, 1000);
+  client_expect_end (fd);
+  client_close (fd);
+  g_assert_true (target_wait_open (target, 0));
+
+  for (guint i = 0; i < 3; i++)
+    {
+      fd = ws_connect (port, SESSION_1, "alices-token");
+      expect_held (fd);
+      client_reset (fd);
+    }
+
+  /* The newest of a session is the one that counts. */
+  fd = ws_connect (port, SESSION_1, "alices-token");
+  next = ws_connect (port, SESSION_1, "alices-token");
+  ws_expect_close (fd, 1001);
+  client_close (fd);
+  expect_held (next);
+  send_close (next, 1000);
+  ws_expect_close (next, 1000);
+  client_close (next);
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, 1);
+
+  /* Another session is served. */
+  fd = ws_connect (port, SESSION_2, "alices-token");
+  ws_expect_close (fd, 1000);
+  client_close (fd);
+}
+
+/* One WebSocket for each session that never reached its target. */
+static int
+hold (guint16 port,
+      guint number,
+      const char *token,
+      guint *status)
+{
+  g_autofree char *path = g_strdup_printf ("/?sessionId=session-%u", number);
+  g_autofree char *headers = g_strdup_printf (WS_UPGRADE "Authorization: Bearer %s\r\n", token);
+  int fd = ws_connect (port, path, token);
+
+  ws_expect_close (fd, 1011);
+  send_close (fd, 1011);
+  client_expect_end (fd);
+  client_close (fd);
+  *status = http_get (port, path, headers, NULL, &fd);
+  return fd;
+}
+
+/* One principal can have only so many of them held. */
+static void
+test_held_cap (void)
+{
+  const guint max_held = 64;
+  g_autoptr (Target) target = target_new_refusing ();
+  g_auto (Rig) rig = rig_new (target);
+  guint16 port = start (&rig);
+  g_autofree int *fds = g_new (int, max_held);
+  guint status;
+  int fd;
+
+  for (guint i = 0; i < max_held; i++)
+    {
+      fds[i] = hold (port, i, "alices-token", &status);
+      g_assert_cmpuint (status, ==, 101);
+    }
+  fd = hold (port, max_held, "alices-token", &status);
+  g_assert_cmpuint (status, ==, 503);
+  client_close (fd);
+  fd = hold (port, max_held + 1, "bobs-token", &status);
+  g_assert_cmpuint (status, ==, 101);
+  expect_held (fd);
+  client_close (fd);
+
+  client_close (fds[0]);
+  WAIT_UNTIL (request_status (port, "/?sessionId=session-64", ALICE) == 101);
+  for (guint i = 1; i < max_held; i++)
+    {
+      expect_held (fds[i]);
+      client_close (fds[i]);
+    }
+}
+
+/* They do not keep a gateway from ending. */
+static void
+test_held_at_the_end (void)
+{
+  g_autoptr (Target) target = target_new_refusing ();
+  g_auto (Rig) rig = rig_new (target);
+  g_autoptr (GError) error = NULL;
+  guint16 port = start (&rig);
+  guint status;
+  int fd = hold (port, 1, "alices-token", &status);
+
+  g_assert_cmpuint (status, ==, 101);
+  expect_held (fd);
+  g_assert_true (tcp_gateway_drain (rig.gateway, TEST_DEADLINE_MS, NULL, &error));
+  g_assert_no_error (error);
+  ws_expect_close (fd, 1001);
+  client_close (fd);
+
+  port = start (&rig);
+  fd = hold (port, 1, "alices-token", &status);
+  g_assert_cmpuint (status, ==, 101);
+  expect_held (fd);
+  tcp_gateway_close (rig.gateway);
+  ws_expect_close (fd, 1001);
+  client_close (fd);
 }
 
 static void
@@ -364,6 +628,9 @@ main (int argc,
 
   g_test_add_func ("/sessions/kept-across-reconnect", test_kept_across_reconnect);
   g_test_add_func ("/sessions/end-of-session", test_end_of_session);
+  g_test_add_func ("/sessions/end-without-name", test_end_without_name);
+  g_test_add_func ("/sessions/break-without-name", test_break_without_name);
+  g_test_add_func ("/sessions/close-with-name", test_close_with_name);
   g_test_add_func ("/sessions/expires", test_expires);
   g_test_add_func ("/sessions/does-not-expire-in-use", test_does_not_expire_in_use);
   g_test_add_func ("/sessions/other-principal", test_other_principal);
@@ -371,6 +638,9 @@ main (int argc,
   g_test_add_func ("/sessions/target-ends", test_target_ends);
   g_test_add_func ("/sessions/target-ended-unheard", test_target_ended_unheard);
   g_test_add_func ("/sessions/target-broken", test_target_broken);
+  g_test_add_func ("/sessions/held", test_held);
+  g_test_add_func ("/sessions/held-cap", test_held_cap);
+  g_test_add_func ("/sessions/held-at-the-end", test_held_at_the_end);
   g_test_add_func ("/sessions/apart", test_sessions_apart);
   g_test_add_func ("/sessions/tagged", test_tagged);
 

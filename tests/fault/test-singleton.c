@@ -333,6 +333,7 @@ test_client_resets (void)
   WAIT_UNTIL (fixture->recorder->closed == 1);
   g_assert_error (fixture->recorder->closed_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_RESET);
   g_assert_true (target_wait_open (target, 0));
+  g_assert_cmpuint (target_get_counters (target).resets, ==, 1);
   WAIT_UNTIL (fixture->recorder->last_state == TCP_TUNNEL_STATE_DISCONNECTED);
 }
 

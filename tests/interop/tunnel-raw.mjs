@@ -78,10 +78,6 @@ const BREAKS = {
   'a dropped connection': (websocket) => websocket.terminate(),
   'close code 1001': (websocket) => websocket.close(1001, 'going away'),
   'close code 1011': (websocket) => websocket.close(1011, 'internal error'),
-  'a close without a code': (websocket) => {
-    websocket.closing = true;
-    websocket.close();
-  },
 };
 
 for (const [name, interrupt] of Object.entries(BREAKS)) {
@@ -187,8 +183,7 @@ test('stopping closes the WebSocket in order', async (t) => {
   const closed = once(websocket, 'close');
   assert.equal(await tunnel.stop(), 0);
   const [code] = await within(closed, 'the WebSocket to close');
-  // The second tells our gateway that the TCP connection did not end by itself.
-  assert.ok([1000, 4002].includes(code), `${code}`);
+  assert.equal(code, 1000);
 });
 
 for (const status of [400, 401, 403, 404, 410]) {

@@ -123,6 +123,21 @@ ws_accept_of (const char *key)
   return g_base64_encode (digest, length);
 }
 
+static int
+connect_with (const char *where,
+              guint16 port,
+              const char *target,
+              const char *headers)
+{
+  int fd;
+  guint status = http_get (port, target, headers, NULL, &fd);
+
+  if (status != 101)
+    test_fail (where, "wanted 101, got %u", status);
+
+  return fd;
+}
+
 int
 ws_connect_at (const char *where,
                guint16 port,
@@ -130,15 +145,20 @@ ws_connect_at (const char *where,
                const char *token)
 {
   g_autofree char *headers = NULL;
-  guint status;
-  int fd;
 
   headers = token != NULL ? g_strdup_printf (WS_UPGRADE "Authorization: Bearer %s\r\n", token) : g_strdup (WS_UPGRADE);
-  status = http_get (port, target, headers, NULL, &fd);
-  if (status != 101)
-    test_fail (where, "wanted 101, got %u", status);
+  return connect_with (where, port, target, headers);
+}
 
-  return fd;
+int
+ws_connect_ours_at (const char *where,
+                    guint16 port,
+                    const char *target,
+                    const char *token)
+{
+  g_autofree char *headers = g_strdup_printf (WS_UPGRADE WS_OURS "Authorization: Bearer %s\r\n", token);
+
+  return connect_with (where, port, target, headers);
 }
 
 static GByteArray *

@@ -12,6 +12,9 @@ G_BEGIN_DECLS
   "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" \
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
+/* By which a client shows that it knows the close codes of this library. */
+#define WS_OURS "Tcp-Tunnel-Protocol: raw\r\n"
+
 #define WS_TEXT 1
 #define WS_BINARY 2
 #define WS_CLOSE 8
@@ -38,6 +41,12 @@ int ws_connect_at (const char *where,
                    guint16 port,
                    const char *target,
                    const char *token);
+/* The same as a client of this library in raw. */
+#define ws_connect_ours(port, target, token) ws_connect_ours_at (G_STRLOC, port, target, token)
+int ws_connect_ours_at (const char *where,
+                        guint16 port,
+                        const char *target,
+                        const char *token);
 void ws_send (int fd,
               guint opcode,
               const void *data,

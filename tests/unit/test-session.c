@@ -304,6 +304,7 @@ test_two_sessions (void)
 
 /* Raw */
 
+/* 0: a close frame without a code. */
 static void
 check_raw_end (guint16  code,
                gboolean reset)
@@ -315,7 +316,7 @@ check_raw_end (guint16  code,
 
   raw_end_send (raw, 0x82, FALSE, "hello", 5);
   WAIT_UNTIL ((raw_end_read (peer, G_MAXUINT), peer->in->len == 5));
-  raw_end_send (raw, 0x88, FALSE, &payload, 2);
+  raw_end_send (raw, 0x88, FALSE, &payload, code != 0 ? 2 : 0);
   WAIT_UNTIL ((raw_end_read (peer, G_MAXUINT), peer->eof));
   g_assert_cmpint (peer->reset, ==, reset);
   WAIT_UNTIL (end->streams_closed == 1);
@@ -325,7 +326,49 @@ static void
 test_raw_ends (void)
 {
   check_raw_end (TCP_CLOSE_NORMAL, FALSE);
+  check_raw_end (0, FALSE);
   check_raw_end (TCP_CLOSE_RESET, TRUE);
+}
+
+/* How the peer learns that the TCP connection of this end broke. */
+static void
+check_raw_reset (gboolean client,
+                 gboolean foreign,
+                 guint    wanted)
+{
+  SessionEndOptions options = raw_client;
+  g_autoptr (SessionEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (GBytes) frame = NULL;
+  const guint8 *code;
+  TcpStream *stream;
+  guint opcode;
+
+  options.client = client;
+  end = session_end_new (&options);
+  tcp_session_set_foreign (end->session, foreign);
+  raw = session_end_connect (end);
+  raw_end_free (session_end_open (end, &stream));
+  tcp_stream_reset (stream, NULL);
+  frame = raw_end_wait_frame (raw, &opcode, FALSE);
+  while (opcode == TCP_FRAME_PING)
+    {
+      g_bytes_unref (frame);
+      frame = raw_end_wait_frame (raw, &opcode, FALSE);
+    }
+  g_assert_cmpuint (opcode, ==, TCP_FRAME_CLOSE);
+  g_assert_cmpuint (g_bytes_get_size (frame), >=, 2);
+  code = g_bytes_get_data (frame, NULL);
+  g_assert_cmpuint (code[0] << 8 | code[1], ==, wanted);
+}
+
+static void
+test_raw_resets (void)
+{
+  check_raw_reset (TRUE, FALSE, 4002);
+  check_raw_reset (FALSE, FALSE, 4002);
+  check_raw_reset (TRUE, TRUE, 1000);
+  check_raw_reset (FALSE, TRUE, 1011);
 }
 
 /* Takes the messages of a raw session; tells whether its close frame came. */
@@ -485,6 +528,7 @@ main (int    argc,
   g_test_add_func ("/session/channel-breaks", test_channel_breaks);
   g_test_add_func ("/session/two-sessions", test_two_sessions);
   g_test_add_func ("/session/raw/ends", test_raw_ends);
+  g_test_add_func ("/session/raw/resets", test_raw_resets);
   g_test_add_func ("/session/raw/next-channel", test_raw_next_channel);
   g_test_add_func ("/session/raw/reset-on-loss", test_raw_reset_on_loss);
   g_test_add_func ("/session/raw/superseded-often", test_raw_superseded_often);

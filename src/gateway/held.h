@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "base/log.h"
+#include "channel/channel.h"
+#include "gateway/request.h"
+
+G_BEGIN_DECLS
+
+/* A WebSocket that is held without a target, because its raw session has ended. limrun's
+ * client dials again after every close of a WebSocket, for as long as its TCP client stays,
+ * and has no way to learn of an end: a refusal with 410 would end the whole tunnel, and a
+ * WebSocket that is closed at once would be followed by another, without end. */
+typedef struct _TcpHeld TcpHeld;
+
+/* The client has closed it, or it broke. May free it. */
+typedef void (*TcpHeldFunc) (TcpHeld  *held,
+                             gpointer  user_data);
+
+TcpHeld *tcp_held_new (const TcpRequest *request,
+                       TcpChannel       *channel,
+                       TcpLog           *log,
+                       TcpHeldFunc       ended,
+                       gpointer          user_data);
+void tcp_held_free (TcpHeld *self);
+const char *tcp_held_get_session_id (TcpHeld *self);
+const char *tcp_held_get_principal (TcpHeld *self);
+
+G_END_DECLS

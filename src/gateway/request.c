@@ -83,6 +83,16 @@ parse_port (TcpRequest *self,
   return TRUE;
 }
 
+/* It is how limrun's client asks for a reverse tunnel, in which this end would have to
+ * listen. To take it for raw would connect to the target instead. */
+static gboolean
+refuse_reverse (GHashTable *form,
+                TcpRefusal *refusal)
+{
+  return !g_hash_table_contains (form, "remotePort") ||
+         tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "Reverse tunnels (remotePort) are not served here.");
+}
+
 /* @query may be NULL. Returns NULL and fills in @refusal if it makes no sense. */
 TcpRequest *
 tcp_request_parse (const char *query,
@@ -92,7 +102,8 @@ tcp_request_parse (const char *query,
   g_autoptr (GHashTable) form = soup_form_decode (query != NULL ? query : "");
   const char *session_id = g_hash_table_lookup (form, "sessionId");
 
-  if (!parse_mode (self, g_hash_table_lookup (form, "mode"), refusal) ||
+  if (!refuse_reverse (form, refusal) ||
+      !parse_mode (self, g_hash_table_lookup (form, "mode"), refusal) ||
       !parse_port (self, g_hash_table_lookup (form, "port"), refusal))
     return NULL;
   if (session_id != NULL && !is_session_id (session_id))

@@ -520,6 +520,19 @@ test_held_at_the_end (void)
   client_close (fd);
 }
 
+/* A reverse tunnel is not to be taken for a connection to the target. */
+static void
+test_reverse (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = rig_new (target);
+  guint16 port = start (&rig);
+
+  g_assert_cmpuint (request_status (port, "/?remotePort=57090", ALICE), ==, 400);
+  g_assert_cmpuint (request_status (port, "/?remotePort=57090&mode=multiplexed", ALICE), ==, 400);
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, 0);
+}
+
 static void
 test_sessions_apart (void)
 {
@@ -641,6 +654,7 @@ main (int argc,
   g_test_add_func ("/sessions/held", test_held);
   g_test_add_func ("/sessions/held-cap", test_held_cap);
   g_test_add_func ("/sessions/held-at-the-end", test_held_at_the_end);
+  g_test_add_func ("/sessions/reverse", test_reverse);
   g_test_add_func ("/sessions/apart", test_sessions_apart);
   g_test_add_func ("/sessions/tagged", test_tagged);
 

@@ -62,6 +62,16 @@ test_port (void)
 }
 
 static void
+test_reverse (void)
+{
+  check_good ("remoteport=57090", FALSE, NULL);
+  check_bad ("remotePort=57090");
+  check_bad ("remotePort=");
+  check_bad ("remotePort=bogus&mode=multiplexed");
+  check_bad ("sessionId=a&remotePort=57090");
+}
+
+static void
 test_session_id (void)
 {
   g_autofree char *longest = g_strnfill (128, 'x');
@@ -109,6 +119,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/request/mode", test_mode);
   g_test_add_func ("/request/port", test_port);
+  g_test_add_func ("/request/reverse", test_reverse);
   g_test_add_func ("/request/session-id", test_session_id);
   g_test_add_func ("/request/odd-queries", test_odd_queries);
   g_test_add_func ("/request/refuse", test_refuse);

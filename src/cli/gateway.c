@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <stdlib.h>
+#include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
 #include "cli/commands.h"
@@ -14,6 +15,7 @@ static struct
 {
   char *target;
   char *listen;
+  char *path;
   char *token_file;
   char *token;
   char *tls_cert;
@@ -35,6 +37,8 @@ static const GOptionEntry entries[] = {
     "The TCP service to connect to", "HOST:PORT" },
   { "listen", 0, 0, G_OPTION_ARG_STRING, &options.listen,
     "Where to listen (default 127.0.0.1:0)", "HOST:PORT" },
+  { "path", 0, 0, G_OPTION_ARG_STRING, &options.path,
+    "Path of the URL to serve, '*' for any (default /)", "PATH" },
   { "token-file", 0, 0, G_OPTION_ARG_FILENAME, &options.token_file,
     "File of the tokens to accept", "FILE" },
   { "token", 0, 0, G_OPTION_ARG_STRING, &options.token,
@@ -79,6 +83,29 @@ static const char description[] =
     "\n"
     "Example:\n"
     "  tcp-tunnel gateway --target 127.0.0.1:22 --token-file tokens --listen 8080\n";
+
+/* A path with any of these would be valid, and no URL could ever have it. */
+static gboolean
+read_path (TcpGateway  *gateway,
+           GError     **error)
+{
+  if (options.path == NULL)
+    return TRUE;
+  if (strcmp (options.path, "*") == 0)
+    {
+      tcp_gateway_set_path (gateway, NULL);
+      return TRUE;
+    }
+  if (*options.path != '/' || strpbrk (options.path, "*?# ") != NULL)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   "--path must be the path of a URL, such as /v1/device, or '*' for any, not '%s'", options.path);
+      return FALSE;
+    }
+
+  tcp_gateway_set_path (gateway, options.path);
+  return TRUE;
+}
 
 static gboolean
 read_tls (TcpGateway  *gateway,
@@ -146,6 +173,7 @@ create_gateway (char   **args,
 
   gateway = tcp_gateway_new (options.target);
   if (!options_read_listen ("--listen", options.listen, G_OBJECT (gateway), error) ||
+      !read_path (gateway, error) ||
       !options_read_duration_property ("--session-timeout", options.session_timeout, 1000, G_OBJECT (gateway),
                                        "session-timeout", error) ||
       !options_read_duration ("--drain-timeout", options.drain_timeout, 1000, G_MAXUINT, drain_timeout,

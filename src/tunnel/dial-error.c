@@ -110,7 +110,7 @@ advise_on_status (const TcpDialFailure *failure)
     case 403:
       return g_strdup ("; a rule there, or of a proxy in front of it, does not allow this token, address or path");
     case 404:
-      return g_strdup_printf ("; the path tried is %s, and 'tcp-tunnel gateway' serves /",
+      return g_strdup_printf ("; the path tried is %s, and 'tcp-tunnel gateway' serves that of --path, or else /",
                               g_uri_get_path (failure->uri));
     case 405:
     case 501:

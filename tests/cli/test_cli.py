@@ -28,7 +28,7 @@ class Help(unittest.TestCase):
                         '--resumption', '--max-reconnect-attempts', '--reconnect-delay', '--max-reconnect-delay',
                         '--ca', '--header', '--log-level', '--json', '--quiet'],
             'up': ['--config', '--log-level', '--json', '--quiet', 'tunnels.conf', 'defaults', 'on-ready'],
-            'gateway': ['--target', '--listen', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
+            'gateway': ['--target', '--listen', '--path', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
                         '--tls-cert', '--tls-key', '--resumption', '--session-timeout',
                         '--drain-timeout', '--max-buffered', '--log-level'],
             'demo': ['--keep', '--size'],
@@ -145,6 +145,8 @@ class Usage(unittest.TestCase):
         self.check([*target], '--token-file FILE or --token TOKEN')
         self.check([*target, '--token', TOKEN, '--tls-cert', 'a'], '--tls-key')
         self.check([*target, '--token', TOKEN, '--tls-cert', '/none', '--tls-key', '/none'], '/none')
+        for path in ('', 'v1', '/v1/*', '/v1?mode=multiplexed', '/a b'):
+            self.check([*target, '--token', TOKEN, '--path', path], '--path', "'*'", f"'{path}'")
         self.check([*target, '--token', TOKEN, '--session-timeout', 'x'], '--session-timeout', "'x'")
         self.check([*target, '--token', TOKEN, '--drain-timeout', '-1'], '--drain-timeout', "'-1'",
                    'a number alone is in seconds')

@@ -105,7 +105,8 @@ test_statuses (void)
       "the gateway ws://h/ refused access (403); a rule there, or of a proxy in front of it, does not allow this token, "
       "address or path" },
     { { .status = 404 }, "ws://h/a/b?key=s3cret", TCP_TUNNEL_ERROR_REJECTED,
-      "the gateway ws://h/a/b has nothing at this path (404); the path tried is /a/b, and 'tcp-tunnel gateway' serves /" },
+      "the gateway ws://h/a/b has nothing at this path (404); the path tried is /a/b, and 'tcp-tunnel gateway' serves "
+      "that of --path, or else /" },
     { { .status = 405 }, "ws://h/", TCP_TUNNEL_ERROR_REJECTED,
       "the gateway ws://h/ refused the request (405); this may be a web server: check host, port and path of the URL" },
     { { .status = 407 }, "ws://h/", TCP_TUNNEL_ERROR_REJECTED, "the gateway ws://h/ refused the request (407)" },

@@ -4,10 +4,11 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { access } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 
 export const TOKEN = 'interop-0123456789';
 export const MIB = 1024 * 1024;
@@ -151,6 +152,46 @@ export class Target {
   }
 }
 
+/** A TCP service that treats each connection as it is told to, and that can be down. */
+export class FickleTarget {
+  connections = new Log();
+  #ends = new Log();
+  #server;
+  behave = (socket) => socket.pipe(socket);
+
+  async start(t) {
+    this.#server = net.createServer({ allowHalfOpen: true }, (socket) => {
+      let how = 'end';
+      this.connections.add(socket);
+      socket.on('error', (error) => (how = error.code));
+      socket.on('close', () => this.#ends.add(how));
+      this.behave(socket);
+    });
+    this.port = await listen(t, this.#server);
+    defer(t, () => this.connections.entries.forEach((socket) => socket.destroy()));
+    return this;
+  }
+
+  async goDown() {
+    this.connections.entries.forEach((socket) => socket.destroy());
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  /** From now on it is an echo. */
+  async goUp() {
+    this.behave = (socket) => socket.pipe(socket);
+    if (this.#server.listening) return;
+    this.#server.listen(this.port, '127.0.0.1');
+    await once(this.#server, 'listening');
+  }
+
+  /** How a connection ended: 'end', or the code of its error; they are counted as they end. */
+  ended(index) {
+    return this.#ends.find(() => true, `the end of connection ${index} at the target`, index);
+  }
+}
+
 /** A TCP client of a Target. */
 export class Client {
   static async connect(t, port) {
@@ -204,6 +245,24 @@ export class Client {
     this.socket.destroy();
     if (!this.socket.closed) await once(this.socket, 'close');
   }
+}
+
+export async function commandExists(name) {
+  for (const directory of (process.env.PATH ?? '').split(delimiter)) {
+    const found = await access(join(directory, name), constants.X_OK).then(() => true, () => false);
+    if (found) return true;
+  }
+  return false;
+}
+
+/** A port on which nobody listens, for a program that cannot choose one. */
+export async function freePort() {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 /** A TCP relay that cuts what runs through it. */
@@ -333,7 +392,7 @@ export async function startGateway(t, targetPort, ...options) {
   const gateway = await Command.start(t, [
     'gateway', '--target', `127.0.0.1:${targetPort}`, '--token-file', tokens, ...options,
   ]);
-  const [, port] = /^listening on ws:\/\/127\.0\.0\.1:(\d+)\/$/.exec(gateway.stdout.entries[0]);
+  const [, port] = /^listening on ws:\/\/127\.0\.0\.1:(\d+)\//.exec(gateway.stdout.entries[0]);
   gateway.port = Number(port);
   return gateway;
 }

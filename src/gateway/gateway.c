@@ -15,7 +15,8 @@
  * A gateway serves many clients at once, in singleton and in multiplexed mode, as the
  * URL of the client asks. When the WebSocket of a client breaks, its target connections
  * are kept for [property@TcpTunnel.Gateway:session-timeout], in both modes if the
- * session can be resumed, else in singleton mode only. What the targets send meanwhile
+ * session can be resumed, else in singleton mode only, and there only if the client gave
+ * a `sessionId` by which it can come back. What the targets send meanwhile
  * waits in their sockets; up to [property@TcpTunnel.Gateway:max-retained-bytes] that
  * were sent before are kept to be sent again.
  *

@@ -14,8 +14,13 @@ server_check_ended (TcpServer  *self,
                     TcpRequest *request,
                     TcpRefusal *refusal)
 {
+  TcpHeld *held;
+
   if (!request->foreign || tcp_request_get_dialect (request) != &tcp_dialect_raw)
     return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session has ended.");
+  held = g_hash_table_lookup (self->held, request->session_id);
+  if (held != NULL && strcmp (tcp_held_get_principal (held), request->principal) != 0)
+    return tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
   if (self->draining)
     return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
   if (!tcp_server_may_hold (self, request))

@@ -322,7 +322,8 @@ install_settings (void)
    * connections end in a reset. The default is 300000.
    *
    * With a client in multiplexed mode that does not resume sessions nothing is kept: its
-   * connections end with the WebSocket.
+   * connections end with the WebSocket. So does that of a client in singleton mode that
+   * gives no `sessionId` in the query of the URL.
    *
    * Since: 1.0
    */

@@ -423,8 +423,10 @@ test_held (void)
       client_reset (fd);
     }
 
-  /* The newest of a session is the one that counts. */
+  /* The newest of a session is the one that counts, unless it is somebody else's. */
   fd = ws_connect (port, SESSION_1, "alices-token");
+  g_assert_cmpuint (request_status (port, SESSION_1, "Authorization: Bearer bobs-token\r\n"), ==, 403);
+  expect_held (fd);
   next = ws_connect (port, SESSION_1, "alices-token");
   ws_expect_close (fd, 1001);
   client_close (fd);

@@ -12,6 +12,7 @@
 #include "tunnel/certificate.h"
 
 #define MAX_LOCATION 200 /* bytes of a redirect's URL that a message shows */
+#define MAX_SCHEME 20    /* likewise of the name of a way to authenticate, */
 #define MAX_TEXT 60      /* likewise of an answer that is not HTTP, */
 #define MAX_BINARY 8     /* and of one that is no text */
 
@@ -98,6 +99,19 @@ describe_status (guint status)
   return "answered, but not with a WebSocket";
 }
 
+/* Other servers that want a password know nothing of tokens. */
+static char *
+advise_on_challenge (const TcpDialFailure *failure)
+{
+  const char *challenge = failure->challenge != NULL ? failure->challenge : "Bearer";
+  gsize length = strspn (challenge, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-");
+
+  if (length > 0 && length <= MAX_SCHEME && strcasestr (challenge, "Bearer") == NULL)
+    return g_strdup_printf ("; it asks for a password in its place (%.*s), as a web server or a proxy does, not a gateway",
+                            (int) length, challenge);
+  return g_strdup ("; of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', the tunnel needs the TOKEN alone");
+}
+
 /* What to do, or an empty string. */
 static char *
 advise_on_status (const TcpDialFailure *failure)
@@ -107,6 +121,8 @@ advise_on_status (const TcpDialFailure *failure)
     case 400:
       return g_strdup (is_secure (failure) ? "; check the query of the URL"
                                            : "; if this port expects TLS, try wss://, else check the query of the URL");
+    case 401:
+      return advise_on_challenge (failure);
     case 403:
       return g_strdup ("; a rule there, or of a proxy in front of it, does not allow this token, address or path");
     case 404:

@@ -30,6 +30,7 @@ typedef struct
   guint status; /* 0 if there was none */
   const char *phrase;
   const char *location;
+  const char *challenge; /* WWW-Authenticate */
   gint64 retry_after; /* ms, -1 if it does not say */
 
   /* Otherwise. */

@@ -158,7 +158,7 @@ tunnel_ask_for_token (TcpTunnel *self)
 {
   if (tunnel_is_asked (self))
     {
-      tcp_log_warn (self->log, "the gateway refused the token (401); another is asked for");
+      tcp_log_warn (self->log, "the gateway refused the token (401); the application is asked for another");
       tcp_engine_await_token (self->runner.engine);
       g_signal_emit (self, signals[TOKEN_REQUIRED], 0);
     }

@@ -123,7 +123,7 @@ TOKENS = [
         '--token-command: the command ended with exit status 3', TCP_TUNNEL_TOKEN=None),
     row('a token command that prints more', "dial ws://127.0.0.1:1/ --token-command 'echo the token'",
         '--token-command: a token is one line of printable ASCII without spaces', TCP_TUNNEL_TOKEN=None),
-    row('the wrong token', 'dial {gateway} --token wrong', 'the gateway {gateway} refused the token (401 Unauthorized)'),
+    row('the wrong token', 'dial {gateway} --token wrong', 'the gateway {gateway} refused the token (401 Unauthorized); of a line NAME:TOKEN'),
     row('a line of the file of a gateway', 'dial {gateway} --token alice:other',
         'there is a colon in the token: of a line NAME:TOKEN for a gateway, the tunnel needs the TOKEN alone'),
 ]
@@ -177,9 +177,11 @@ REACHING = [
     row('a redirect to a login', 'dial ws://{http_302}/t', 'redirects to ws://{http_302}/login (302 Found); redirects are not followed'),
     row('a permanent redirect without a place', 'dial ws://{http_308}/t', 'redirects elsewhere (308 Permanent); redirects are not followed: check the URL'),
     row('plain HTTP to the TLS port of nginx', 'dial ws://{http_400}/', '(400 Bad Request); if this port expects TLS, try wss://'),
+    row('a web server with a password', 'dial ws://{http_401}/',
+        'refused the token (401 Unauthorized); it asks for a password in its place (Basic)'),
     row('a firewall of a website', 'dial ws://{http_403}/', 'refused access (403 Forbidden); a rule there, or of a proxy in front of it'),
     row('a path that is not there', 'dial {gateway}instance?key=secret',
-        "the gateway {gateway}instance has nothing at this path (404 Not Found); the path tried is /instance, and 'tcp-tunnel gateway' serves /"),
+        "the gateway {gateway}instance has nothing at this path (404 Not Found); the path tried is /instance, and 'tcp-tunnel gateway' serves that of --path, or else /"),
     row('a web server that takes no GET', 'dial ws://{http_405}/', '(405 Not Allowed); this may be a web server'),
     row('a proxy without WebSockets', 'dial ws://{http_426}/', '(426 Upgrade Required); either a proxy in front of it does not pass on Upgrade and Connection'),
     row('too many requests', 'dial ws://{http_429}/', 'has too many requests (429 Too Many Requests); it asks to wait for 7 s'),
@@ -238,11 +240,11 @@ CONFIG = [
 ]
 
 PHRASES = {
-    200: 'OK', 301: 'Moved', 302: 'Found', 308: 'Permanent', 400: 'Bad Request', 403: 'Forbidden', 405: 'Not Allowed',
+    200: 'OK', 301: 'Moved', 302: 'Found', 308: 'Permanent', 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden', 405: 'Not Allowed',
     407: 'Proxy Authentication Required', 426: 'Upgrade Required', 429: 'Too Many Requests', 500: 'Internal Server Error',
     502: 'Bad Gateway', 503: 'Service Unavailable', 504: 'Gateway Timeout',
 }
-HEADERS = {301: 'Location: https://example.org/t?key=secret', 302: 'Location: /login', 429: 'Retry-After: 7', 503: 'Retry-After: 5'}
+HEADERS = {301: 'Location: https://example.org/t?key=secret', 302: 'Location: /login', 401: 'WWW-Authenticate: Basic realm="x"', 429: 'Retry-After: 7', 503: 'Retry-After: 5'}
 
 CONFIG_FILE = """[phone]
 remote-uri=ws://127.0.0.1:1/

@@ -2,8 +2,10 @@
 
 #include "base/backoff.h"
 
-/* Many clients that lost the same gateway must not come back as one. */
+/* Many clients that lost the same gateway must not come back as one: how much of a delay is
+ * left to chance. Sessions that are resumed come sooner, and so have to spread more. */
 #define JITTER 0.2
+#define RESUME_JITTER 0.5
 
 void
 tcp_backoff_init (TcpBackoff *self,
@@ -15,32 +17,72 @@ tcp_backoff_init (TcpBackoff *self,
   self->max_delay = max_delay;
   self->max_attempts = max_attempts;
   self->attempt = 0;
+  self->step = 0;
 }
 
-/* Gives the delay in ms before the next attempt, or FALSE when there is none
- * left. @random is from [0, 1). */
+/* Whether there is no attempt left. */
 gboolean
-tcp_backoff_next (TcpBackoff *self,
-                  double      random,
-                  guint      *delay)
+tcp_backoff_is_exhausted (const TcpBackoff *self)
+{
+  return self->max_attempts >= 0 && self->attempt >= (guint) self->max_attempts;
+}
+
+static void
+backoff_count (TcpBackoff *self)
+{
+  if (self->attempt < G_MAXUINT)
+    self->attempt++;
+  if (self->step < G_MAXUINT)
+    self->step++;
+}
+
+static guint
+backoff_delay (TcpBackoff *self,
+               guint       doublings,
+               guint       max_delay,
+               double      jitter,
+               double      random)
 {
   guint64 full = self->delay;
 
-  if (self->max_attempts >= 0 && self->attempt >= (guint) self->max_attempts)
-    return FALSE;
-
   /* A shift by 32 or more would leave the range long after the cap did. */
-  full <<= MIN (self->attempt, 31);
-  full = MIN (full, self->max_delay);
-  if (self->attempt < G_MAXUINT)
-    self->attempt++;
+  full <<= MIN (doublings, 31);
+  full = MIN (full, max_delay);
+  return (guint) (full - full * jitter * random);
+}
 
-  *delay = (guint) (full - full * JITTER * random);
-  return TRUE;
+/* The delay in ms before the next attempt. @random is from [0, 1). */
+guint
+tcp_backoff_next (TcpBackoff *self,
+                  double      random)
+{
+  guint delay = backoff_delay (self, self->step, self->max_delay, JITTER, random);
+
+  backoff_count (self);
+  return delay;
+}
+
+/* The same for a session that can be resumed: what broke it is most likely over already. */
+guint
+tcp_backoff_next_resume (TcpBackoff *self,
+                         double      random)
+{
+  guint max_delay = MIN (self->max_delay, TCP_BACKOFF_RESUME_MAX);
+  guint delay = self->step == 0 ? (guint) (TCP_BACKOFF_RESUME_FIRST * random)
+                                : backoff_delay (self, self->step - 1, max_delay, RESUME_JITTER, random);
+
+  backoff_count (self);
+  return delay;
 }
 
 void
-tcp_backoff_reset (TcpBackoff *self)
+tcp_backoff_restart_count (TcpBackoff *self)
 {
   self->attempt = 0;
+}
+
+void
+tcp_backoff_restart_delay (TcpBackoff *self)
+{
+  self->step = 0;
 }

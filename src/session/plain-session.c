@@ -304,6 +304,7 @@ plain_message (TcpSession   *self,
       break;
 
     case TCP_DIALECT_DATA:
+      self->progress = TRUE;
       if (stream == NULL)
         stream = plain_peer_opens (self, frame.id);
       if (stream != NULL)

@@ -17,6 +17,7 @@ tcp_resumable_forget_history (TcpSession *self)
   r->ack_due = FALSE;
   /* What streams begin with is said anew. */
   r->begun = FALSE;
+  r->peer_timeout = 0;
   tcp_session_account (self);
 }
 
@@ -146,28 +147,34 @@ tcp_resumable_handle_hello (TcpSession               *self,
 {
   TcpResumable *r = &self->resumable;
   TcpResumableHello hello;
+  guint64 before;
 
   if (!tcp_resumable_decode_hello (frame, &hello, error) || !resumable_compare_instance (self, &hello, error))
     return FALSE;
   /* Somebody who heard of a loss may have closed it. */
   if (tcp_session_is_over (self))
     return TRUE;
+  before = r->retained.first;
   if (!tcp_retained_acknowledge (&r->retained, hello.received))
     return tcp_resumable_refuse_frame (error, "a HELLO that has received %" G_GUINT64_FORMAT " frames, of %" G_GUINT64_FORMAT
                                        " to %" G_GUINT64_FORMAT, hello.received, r->retained.first, r->retained.most);
 
+  self->progress |= r->retained.first > before;
   tcp_retained_rewind (&r->retained);
   resumable_count_replay (self);
   r->greeted = r->begun = TRUE;
   r->peer_window = hello.window;
   r->peer_payload = hello.max_payload;
   r->peer_streams = hello.max_streams;
+  r->peer_timeout = hello.session_timeout;
   /* HELLO says what was taken in, and only ACK that nothing which it made us say comes
    * behind it. */
   r->ack_due = TRUE;
   if (r->draining)
     tcp_channel_send (self->channel,
                       tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, TCP_GOAWAY_DRAINING, "draining"));
+  if (self->callbacks.greeted != NULL)
+    self->callbacks.greeted (self, self->user_data);
   tcp_resumable_begin_streams (self);
   tcp_resumable_acknowledged (self);
   return TRUE;

@@ -288,7 +288,7 @@ resumable_handle_ack (TcpSession               *self,
     return tcp_resumable_refuse_frame (error, "an ACK of %" G_GUINT64_FORMAT " frames, of %" G_GUINT64_FORMAT
                                        " to %" G_GUINT64_FORMAT, frame->number, r->retained.first, r->retained.sent);
 
-  r->progress |= r->retained.first > before;
+  self->progress |= r->retained.first > before;
   r->confirmed = frame->number;
   tcp_resumable_acknowledged (self);
   return TRUE;
@@ -327,7 +327,7 @@ resumable_count (TcpSession              *self,
 {
   TcpResumable *r = &self->resumable;
 
-  r->progress = TRUE;
+  self->progress = TRUE;
   r->received++;
   r->unacknowledged += frame->length;
   if (r->unacknowledged >= ACK_BYTES || r->received - r->acknowledged >= ACK_FRAMES)

@@ -82,6 +82,7 @@ typedef struct
   guint32 peer_window;
   guint32 peer_payload;
   guint32 peer_streams;
+  guint32 peer_timeout;  /* s that the peer keeps the session, 0 if there is none */
   GByteArray *pieces;    /* of a message that comes in several */
 
   guint64 received;      /* sequenced frames */
@@ -96,7 +97,6 @@ typedef struct
   GQueue ending;         /* of TcpStream (owned): both ends are through, ours unconfirmed */
   guint64 grown;         /* what windows have grown beyond the first, all together */
   guint32 path_window;   /* the largest that this channel's path was seen to need */
-  gboolean progress;     /* since tcp_session_take_progress() */
 } TcpResumable;
 
 struct _TcpSession
@@ -129,6 +129,7 @@ struct _TcpSession
   TcpChannel *superseded; /* the last that was, which may still wait for its peer to close */
   gboolean channel_paused;
   gboolean closing; /* tcp_session_close() */
+  gboolean progress; /* since tcp_session_take_progress() */
 
   GHashTable *streams;     /* id → TcpStream, those that the peer knows */
   GHashTable *finishing;   /* set of those that only have to empty their queue */

@@ -129,6 +129,19 @@ tcp_session_restart (TcpSession   *self,
   tcp_session_unref (self);
 }
 
+/* The same where nothing waits any longer: streams of which the peer never knew end as well. */
+void
+tcp_session_abandon (TcpSession   *self,
+                     const GError *error)
+{
+  tcp_session_ref (self);
+  self->resumable.losing = TRUE;
+  tcp_session_reset_all (self, error);
+  self->resumable.losing = FALSE;
+  tcp_session_restart (self, error);
+  tcp_session_unref (self);
+}
+
 /* NULL if it was not negotiated yet. */
 const TcpDialect *
 tcp_session_get_dialect (TcpSession *self)
@@ -207,15 +220,23 @@ tcp_session_wants_channel (TcpSession *self)
   return g_hash_table_size (self->streams) > 0 || !g_queue_is_empty (&self->resumable.retained.frames);
 }
 
-/* Whether any frame has come or was acknowledged since it was last asked: reconnecting
+/* Whether any byte has come, or frame was acknowledged, since it was last asked: reconnecting
  * is of use then, however short-lived the channels are. */
 gboolean
 tcp_session_take_progress (TcpSession *self)
 {
-  gboolean progress = self->resumable.progress;
+  gboolean progress = self->progress;
 
-  self->resumable.progress = FALSE;
+  self->progress = FALSE;
   return progress;
+}
+
+/* For how many seconds the peer keeps the session without a channel; 0 if there is none that
+ * could be resumed. */
+guint
+tcp_session_get_peer_timeout (TcpSession *self)
+{
+  return tcp_session_is_over (self) ? 0 : self->resumable.peer_timeout;
 }
 
 gsize

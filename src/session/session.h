@@ -40,6 +40,10 @@ typedef struct
   void (*channel_closed) (TcpSession   *session,
                           const GError *error,
                           gpointer      user_data);
+  /* The peer's HELLO was read on this channel: a session that can be resumed goes on, or
+   * begins. Nullable. */
+  void (*greeted) (TcpSession *session,
+                   gpointer    user_data);
   /* The peer takes no new streams. Nullable. */
   void (*draining) (TcpSession *session,
                     gpointer    user_data);
@@ -80,6 +84,8 @@ void tcp_session_set_foreign (TcpSession *self,
 guint tcp_session_get_reset_code (TcpSession *self);
 void tcp_session_restart (TcpSession   *self,
                           const GError *error);
+void tcp_session_abandon (TcpSession   *self,
+                          const GError *error);
 TcpSession *tcp_session_ref (TcpSession *self);
 void tcp_session_unref (TcpSession *self);
 void tcp_session_attach (TcpSession *self,
@@ -100,6 +106,7 @@ gboolean tcp_session_is_idle (TcpSession *self);
 gboolean tcp_session_is_over (TcpSession *self);
 gboolean tcp_session_wants_channel (TcpSession *self);
 gboolean tcp_session_take_progress (TcpSession *self);
+guint tcp_session_get_peer_timeout (TcpSession *self);
 void tcp_session_set_next_id (TcpSession *self,
                               guint32     id);
 gsize tcp_session_get_queued (TcpSession *self);

@@ -6,8 +6,9 @@
 #include "base/source.h"
 #include "tunnel/dial-error.h"
 
-/* A connection that broke sooner does not prove that all is well again. */
-#define STEADY_AFTER (10 * G_TIME_SPAN_SECOND)
+/* After a WebSocket that broke sooner, and over which nothing came, the delay grows on: a
+ * gateway that accepts and closes at once is not dialled in a busy loop. */
+#define STEADY_AFTER G_TIME_SPAN_SECOND
 
 /* How long the application may take to come up with another token; and, if at the
  * start it did not look as if it would, to say that it will. */
@@ -44,6 +45,11 @@ struct _TcpLink
   GCancellable *dialling; /* NULL if not */
   guint token_serial;     /* of the token that was used for it */
   GSource *retry;
+  GError *failure;    /* what the wait for it is due to */
+  gboolean greeted;   /* the present WebSocket has shown that the session can be resumed */
+  guint patience;     /* for how long the gateway keeps that without one, s */
+  GSource *expiry;    /* the timer of that, */
+  gint64 expires_at;  /* since the last that was greeted was lost; 0 if none was */
   gint64 not_before;  /* the gateway wants no attempt sooner */
   gint64 hasty_until; /* what breaks or fails by then does so because the network changed */
   GSource *token_timeout;
@@ -61,6 +67,7 @@ struct _TcpLink
 };
 
 static void link_dial (TcpLink *self);
+static gboolean link_has_use (TcpLink *self);
 static void link_name_session (TcpLink *self);
 
 static void
@@ -128,29 +135,128 @@ link_end (TcpLink *self,
   g_source_set_ready_time (self->end, 0);
 }
 
-/* When an attempt failed */
+/* Outages */
+
+/* From here on the gateway keeps the session, and TCP clients may wait, for @patience. */
+static void
+link_begin_outage (TcpLink *self,
+                   guint    patience)
+{
+  self->greeted = FALSE;
+  self->patience = patience;
+  if (patience == 0)
+    return;
+
+  self->expires_at = g_get_monotonic_time () + patience * G_TIME_SPAN_SECOND;
+  g_source_set_ready_time (self->expiry, self->expires_at);
+}
+
+static void
+link_end_outage (TcpLink *self)
+{
+  self->expires_at = 0;
+  g_source_set_ready_time (self->expiry, -1);
+}
+
+/* Whether there is a session that is worth waiting for, however many attempts that takes. */
+static gboolean
+link_is_kept (TcpLink *self)
+{
+  return self->backoff.max_attempts != 0 && self->expires_at != 0 &&
+         tcp_session_get_peer_timeout (self->session) > 0;
+}
 
 static GError *
 link_exhausted_error (TcpLink      *self,
                       const GError *error)
 {
-  int attempts = self->backoff.max_attempts;
+  guint attempts = self->backoff.attempt;
 
-  return attempts == 0 ? g_error_copy (error)
-                       : g_error_new (error->domain, error->code, "gave up after %d attempt%s to reconnect: %s", attempts,
-                                      attempts > 1 ? "s" : "", error->message);
+  if (self->backoff.max_attempts == 0)
+    return g_error_copy (error);
+  return g_error_new (error->domain, error->code, "gave up after %u attempt%s to reconnect: %s", attempts,
+                      attempts > 1 ? "s" : "", error->message);
 }
 
+/* The session is not to be had back, since the gateway has kept it for long enough. Its
+ * connections end, and so does the tunnel if it has no attempts left. */
+static void
+link_expire (TcpLink *self)
+{
+  gboolean dialling = self->dialling != NULL;
+  g_autoptr (GError) error = NULL;
+
+  link_end_outage (self);
+  if (!link_has_use (self))
+    return;
+
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
+                       "the session with the gateway %s is lost, since the gateway was away for longer than the %u s "
+                       "for which it keeps a session: %s",
+                       self->display, self->patience,
+                       self->failure != NULL ? self->failure->message : "no attempt came to an end");
+  if (tcp_backoff_is_exhausted (&self->backoff) && !self->waiting_for_token)
+    {
+      /* What ends the tunnel is that it does not reach the gateway. */
+      if (self->failure != NULL)
+        error->code = self->failure->code;
+      link_end (self, link_exhausted_error (self, error));
+      return;
+    }
+
+  /* Until there is another session nobody has to wait in vain. */
+  self->resumable = FALSE;
+  tcp_session_abandon (self->session, error);
+  if (self->closed)
+    return;
+  link_name_session (self);
+  if (link_has_use (self))
+    {
+      if (dialling)
+        link_dial (self);
+    }
+  else if (tcp_session_is_idle (self->session))
+    {
+      link_end (self, NULL);
+    }
+}
+
+static gboolean
+on_expired (gpointer user_data)
+{
+  TcpLink *self = user_data;
+  TcpChannel *channel = tcp_session_get_channel (self->session);
+  g_autoptr (GError) error = NULL;
+
+  if (channel == NULL)
+    {
+      link_expire (self);
+      return G_SOURCE_CONTINUE;
+    }
+
+  /* On which the gateway has not said yet whether it has the session. */
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT,
+                       "the gateway %s said nothing on the WebSocket before the session timed out", self->display);
+  tcp_channel_abort (channel, error);
+  return G_SOURCE_CONTINUE;
+}
+
+/* When an attempt failed */
+
+/* Where there are many attempts in a row, not each of them is worth a warning. */
 static void
 link_log_retry (TcpLink      *self,
                 const GError *error,
                 guint         delay)
 {
-  if (self->backoff.max_attempts < 0)
-    tcp_log_warn (self->log, "%s; attempt %u follows in %u ms", error->message, self->backoff.attempt, delay);
-  else
-    tcp_log_warn (self->log, "%s; attempt %u of %d follows in %u ms", error->message, self->backoff.attempt,
-                  self->backoff.max_attempts, delay);
+  guint attempt = self->backoff.attempt;
+  TcpTunnelLogLevel level =
+      (attempt & (attempt - 1)) == 0 || attempt <= 6 ? TCP_TUNNEL_LOG_LEVEL_WARN : TCP_TUNNEL_LOG_LEVEL_DEBUG;
+  g_autofree char *of = NULL;
+
+  if (!link_is_kept (self) && self->backoff.max_attempts >= 0)
+    of = g_strdup_printf (" of %d", self->backoff.max_attempts);
+  tcp_log (self->log, level, "%s; attempt %u%s follows in %u ms", error->message, attempt, of != NULL ? of : "", delay);
 }
 
 static void
@@ -158,17 +264,29 @@ link_retry (TcpLink      *self,
             const GError *error,
             gint64        at_least)
 {
+  gboolean kept;
   guint delay;
 
+  g_clear_error (&self->failure);
+  self->failure = g_error_copy (error);
   if (!self->multiplexed)
     link_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
+  if (self->expires_at != 0 && self->expires_at <= g_get_monotonic_time ())
+    {
+      link_expire (self);
+      if (!link_has_use (self))
+        return;
+    }
 
-  if (!tcp_backoff_next (&self->backoff, g_random_double (), &delay))
+  kept = link_is_kept (self);
+  if (!kept && tcp_backoff_is_exhausted (&self->backoff))
     {
       link_end (self, link_exhausted_error (self, error));
       return;
     }
 
+  delay = kept ? tcp_backoff_next_resume (&self->backoff, g_random_double ())
+               : tcp_backoff_next (&self->backoff, g_random_double ());
   if (g_get_monotonic_time () < self->hasty_until)
     delay = 0;
   self->hasty_until = 0;
@@ -352,6 +470,12 @@ on_dialled (TcpDialResult *result,
   self->tokens_asked = 0;
   self->hasty_until = 0;
   self->connected_at = g_get_monotonic_time ();
+  /* Others can say no more than that they are there. */
+  if (!result->resumable)
+    {
+      tcp_backoff_restart_count (&self->backoff);
+      link_end_outage (self);
+    }
   if (!link_agree (self, result))
     return;
 
@@ -428,8 +552,10 @@ on_channel_closed (TcpSession   *session,
     }
   if (self->multiplexed || tcp_session_wants_channel (session))
     {
-      if (link_is_steady (self) || tcp_session_take_progress (session))
-        tcp_backoff_reset (&self->backoff);
+      if (tcp_session_take_progress (session) || link_is_steady (self))
+        tcp_backoff_restart_delay (&self->backoff);
+      if (self->greeted)
+        link_begin_outage (self, self->patience);
       if (tcp_session_is_over (session))
         {
           link_begin_anew (self, error);
@@ -444,6 +570,18 @@ on_channel_closed (TcpSession   *session,
   link_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
   if (tcp_session_is_idle (session))
     link_end (self, NULL);
+}
+
+static void
+on_greeted (TcpSession *session,
+            gpointer    user_data)
+{
+  TcpLink *self = user_data;
+
+  tcp_backoff_restart_count (&self->backoff);
+  link_end_outage (self);
+  self->greeted = TRUE;
+  self->patience = tcp_session_get_peer_timeout (session);
 }
 
 static void
@@ -462,6 +600,7 @@ on_draining (TcpSession *session,
 static const TcpSessionCallbacks session_callbacks = {
   .stream_closed = on_stream_closed,
   .channel_closed = on_channel_closed,
+  .greeted = on_greeted,
   .draining = on_draining,
 };
 
@@ -529,6 +668,7 @@ tcp_link_new (const TcpTunnelSettings *settings,
   tcp_backoff_init (&self->backoff, settings->reconnect_delay, settings->max_reconnect_delay,
                     settings->max_reconnect_attempts);
   self->retry = tcp_timer_new ("[tcptunnel] retry", on_retry, self);
+  self->expiry = tcp_timer_new ("[tcptunnel] session expiry", on_expired, self);
   self->token_timeout = tcp_timer_new ("[tcptunnel] token timeout", on_token_timeout, self);
   self->end = tcp_timer_new ("[tcptunnel] link end", on_end, self);
   link_make_session (self);
@@ -544,11 +684,13 @@ tcp_link_free (TcpLink *self)
   g_assert (self->closed);
 
   tcp_source_clear (&self->retry);
+  tcp_source_clear (&self->expiry);
   tcp_source_clear (&self->token_timeout);
   tcp_source_clear (&self->end);
   tcp_session_unref (self->session);
   g_uri_unref (self->uri);
   g_free (self->display);
+  g_clear_error (&self->failure);
   g_clear_error (&self->refusal);
   g_clear_error (&self->end_error);
   tcp_log_unref (self->log);
@@ -579,6 +721,7 @@ tcp_link_succeed (TcpLink *self,
 
   self->was_connected = TRUE;
   self->resumable = TRUE;
+  link_begin_outage (self, former->patience);
   if (link_is_steady (former))
     {
       link_dial (self);
@@ -651,7 +794,8 @@ tcp_link_network_changed (TcpLink *self)
 {
   TcpChannel *channel = tcp_session_get_channel (self->session);
 
-  tcp_backoff_reset (&self->backoff);
+  tcp_backoff_restart_count (&self->backoff);
+  tcp_backoff_restart_delay (&self->backoff);
   if (channel != NULL)
     {
       guint timeout = link_get_probe_timeout (self, channel);
@@ -682,6 +826,7 @@ tcp_link_close (TcpLink      *self,
   closed = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the tunnel was closed");
   self->closed = TRUE;
   link_stop_trying (self);
+  link_end_outage (self);
   /* A raw connection that is cut off must not look complete at the far end. */
   tcp_session_close (self->session, busy ? tcp_session_get_reset_code (self->session) : TCP_CLOSE_NORMAL,
                      "the tunnel was closed", error != NULL ? error : closed);

@@ -369,8 +369,15 @@ install_settings (void)
    *
    * How often in a row the tunnel tries to open a WebSocket again before it ends with an
    * error. With 0 it never tries again, and with %TCP_TUNNEL_UNLIMITED_ATTEMPTS, -1, it
-   * never gives up. The count begins anew once a WebSocket has held for 10 seconds. The
-   * default is 6.
+   * never gives up. The default is 6.
+   *
+   * The count begins anew when a WebSocket is open again; in a session that is resumed, when
+   * the gateway has said on it that the session goes on.
+   *
+   * For a session that can be resumed the tunnel tries, unless this is 0, for as long as the
+   * gateway keeps the session, counted from the loss of the WebSocket. After that the
+   * connections end in a reset with %TCP_TUNNEL_ERROR_LOST. A tunnel that has made this many
+   * attempts by then ends, and another one goes on without a session.
    *
    * Since: 1.0
    */
@@ -406,6 +413,11 @@ install_settings (void)
    * wait is twice as long, up to [property@TcpTunnel.Tunnel:max-reconnect-delay], and
    * all are shortened by up to a fifth at random. A gateway may ask for more,
    * up to 10 minutes. The default is 1000.
+   *
+   * The wait begins with this again when a WebSocket has held for a second, or data came
+   * over it. For a session that can be resumed the tunnel tries for the first time after 0 to
+   * 50 milliseconds, at random; then it waits this long, and at most 5 seconds, and
+   * each wait is shortened by up to a half.
    *
    * Since: 1.0
    */

@@ -167,7 +167,8 @@ test_gateway_closes (TcpTunnelMode mode)
   expect_new_session (fixture);
 }
 
-/* Progress takes the counter of attempts back; the lack of it does not. */
+/* A session that goes on takes the counter of attempts back. A gateway that says nothing of it
+ * does not. */
 static void
 test_attempts (TcpTunnelMode mode)
 {
@@ -176,6 +177,7 @@ test_attempts (TcpTunnelMode mode)
   int fd;
 
   g_object_set (fixture->tunnel, "max-reconnect-attempts", 3, NULL);
+  g_object_set (fixture->gateway, "session-timeout", 1000, NULL);
   fixture_start (fixture);
   fd = fixture_connect (fixture);
   for (guint i = 1; i <= 12; i++)

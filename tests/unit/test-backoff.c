@@ -6,17 +6,14 @@ static guint
 next (TcpBackoff *backoff,
       double      random)
 {
-  guint delay = G_MAXUINT;
-
-  g_assert_true (tcp_backoff_next (backoff, random, &delay));
-  return delay;
+  g_assert_false (tcp_backoff_is_exhausted (backoff));
+  return tcp_backoff_next (backoff, random);
 }
 
 static void
 test_sequence (void)
 {
   TcpBackoff backoff;
-  guint delay = 4711;
 
   tcp_backoff_init (&backoff, 1000, 30000, 8);
   g_assert_cmpuint (next (&backoff, 0), ==, 1000);
@@ -28,12 +25,84 @@ test_sequence (void)
   g_assert_cmpuint (next (&backoff, 0), ==, 30000);
   g_assert_cmpuint (next (&backoff, 0), ==, 30000);
 
-  g_assert_false (tcp_backoff_next (&backoff, 0, &delay));
-  g_assert_false (tcp_backoff_next (&backoff, 0, &delay));
-  g_assert_cmpuint (delay, ==, 4711);
+  g_assert_true (tcp_backoff_is_exhausted (&backoff));
+}
 
-  tcp_backoff_reset (&backoff);
+/* There may be attempts again, and yet no reason to hurry. */
+static void
+test_restart (void)
+{
+  TcpBackoff backoff;
+
+  tcp_backoff_init (&backoff, 1000, 30000, 2);
+  next (&backoff, 0);
+  next (&backoff, 0);
+  g_assert_true (tcp_backoff_is_exhausted (&backoff));
+  tcp_backoff_restart_count (&backoff);
+  g_assert_cmpuint (next (&backoff, 0), ==, 4000);
+  tcp_backoff_restart_delay (&backoff);
   g_assert_cmpuint (next (&backoff, 0), ==, 1000);
+  g_assert_true (tcp_backoff_is_exhausted (&backoff));
+}
+
+/* A session that can be resumed: at once, then as others, but for the cap. */
+static void
+test_resume (void)
+{
+  TcpBackoff backoff;
+
+  tcp_backoff_init (&backoff, 1000, 30000, 6);
+  g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0.99), ==, 49);
+  g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0), ==, 1000);
+  g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0), ==, 2000);
+  g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0), ==, 4000);
+  g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0), ==, 5000);
+  g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0.999), <, 2510);
+  g_assert_true (tcp_backoff_is_exhausted (&backoff));
+  /* The session is worth more of them. */
+  g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0), ==, 5000);
+
+  /* It is over, and the tunnel goes on as it would have without. */
+  tcp_backoff_restart_count (&backoff);
+  g_assert_cmpuint (next (&backoff, 0), ==, 30000);
+
+  tcp_backoff_restart_delay (&backoff);
+  g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0), ==, 0);
+
+  tcp_backoff_init (&backoff, 10, 100, 6);
+  tcp_backoff_next_resume (&backoff, 0);
+  g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0), ==, 10);
+}
+
+/* Two thousand sessions that lost one gateway at the same moment. Of the attempts with the same
+ * number, never more than so many come within a tenth of a second. */
+static void
+test_many_sessions (void)
+{
+  enum { SESSIONS = 2000, ATTEMPTS = 20, SLICE = 100 };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (8);
+  g_autofree TcpBackoff *backoffs = g_new (TcpBackoff, SESSIONS);
+  g_autofree guint *times = g_new0 (guint, SESSIONS);
+
+  for (guint i = 0; i < SESSIONS; i++)
+    tcp_backoff_init (&backoffs[i], 1000, 30000, -1);
+
+  for (guint n = 0; n < ATTEMPTS; n++)
+    {
+      guint busiest = 0;
+      guint slices[ATTEMPTS * TCP_BACKOFF_RESUME_MAX / SLICE] = { 0 };
+
+      for (guint i = 0; i < SESSIONS; i++)
+        {
+          guint delay = tcp_backoff_next_resume (&backoffs[i], g_rand_double (rand));
+
+          g_assert_cmpuint (delay, <=, n == 0 ? TCP_BACKOFF_RESUME_FIRST : TCP_BACKOFF_RESUME_MAX);
+          times[i] += delay;
+          slices[times[i] / SLICE]++;
+          busiest = MAX (busiest, slices[times[i] / SLICE]);
+        }
+      g_assert_cmpuint (busiest, <, n == 0 ? SESSIONS + 1 : n == 1 ? SESSIONS / 4 : n < 4 ? SESSIONS / 8 : SESSIONS / 20);
+    }
 }
 
 static void
@@ -63,10 +132,9 @@ static void
 test_no_attempts (void)
 {
   TcpBackoff backoff;
-  guint delay;
 
   tcp_backoff_init (&backoff, 1000, 30000, 0);
-  g_assert_false (tcp_backoff_next (&backoff, 0, &delay));
+  g_assert_true (tcp_backoff_is_exhausted (&backoff));
 }
 
 static void
@@ -106,14 +174,10 @@ test_extremes (void)
   g_assert_cmpuint (next (&backoff, 0.5), ==, 0);
 
   tcp_backoff_init (&backoff, 1000, 30000, G_MAXINT);
-  backoff.attempt = G_MAXINT - 1;
+  backoff.attempt = backoff.step = G_MAXINT - 1;
   g_assert_cmpuint (next (&backoff, 0), ==, 30000);
   g_assert_cmpuint (backoff.attempt, ==, G_MAXINT);
-  {
-    guint delay;
-
-    g_assert_false (tcp_backoff_next (&backoff, 0, &delay));
-  }
+  g_assert_true (tcp_backoff_is_exhausted (&backoff));
 }
 
 int
@@ -122,6 +186,9 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/backoff/sequence", test_sequence);
+  g_test_add_func ("/backoff/restart", test_restart);
+  g_test_add_func ("/backoff/resume", test_resume);
+  g_test_add_func ("/backoff/many-sessions", test_many_sessions);
   g_test_add_func ("/backoff/jitter", test_jitter);
   g_test_add_func ("/backoff/no-attempts", test_no_attempts);
   g_test_add_func ("/backoff/unlimited", test_unlimited);

@@ -25,7 +25,6 @@ enum
   DEFAULT_SIZE = 256, /* MiB */
   MAX_SIZE = 64 * 1024,
   MANY = 8,              /* connections at once */
-  RECONNECT_DELAY = 200, /* ms */
 };
 
 static struct
@@ -149,7 +148,6 @@ start_tunnel (guint16             port,
   tcp_tunnel_set_resumption (tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);
   tcp_tunnel_set_log_level (tunnel, level);
   tcp_tunnel_set_proxy_resolver (tunnel, direct);
-  tcp_tunnel_set_reconnect_delay (tunnel, RECONNECT_DELAY);
   if (!tcp_tunnel_start (tunnel, NULL, error))
     return NULL;
   return g_steal_pointer (&tunnel);

@@ -105,7 +105,7 @@ class Roaming(unittest.TestCase):
         connection = self.connect('--reconnect-delay=60000', '--max-reconnect-delay=60000', delay=20)
         self.path.near.ip('addr', 'del', '10.77.0.1/24', 'dev', 'path0')
         self.tunnel.expect(r'the WebSocket is dead.*follows in 0 ms')
-        self.tunnel.expect(r'follows in \d{5} ms')
+        self.tunnel.expect(r'follows in \d{4} ms')
         self.path.near.ip('addr', 'add', '10.77.0.3/24', 'dev', 'path0')
         back = time.monotonic()
         exchange(connection, os.urandom(64))

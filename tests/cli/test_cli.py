@@ -398,7 +398,7 @@ class Failure(unittest.TestCase):
     def test_gateway_gone(self):
         for mode in ('singleton', 'multiplexed'):
             with self.subTest(mode):
-                server, self.url = gateway(self.service)
+                server, self.url = gateway(self.service, '--session-timeout', '1s')
                 tunnel = self.connect('--mode', mode)
                 with server, dial(listening(tunnel)) as connection:
                     self.assertTrue(exchange(connection, noise(1000, 1)))

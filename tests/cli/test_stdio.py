@@ -138,7 +138,8 @@ class Ends(StdioTest):
             connection.sendall(b'x' * MIB)
             connection.recv(1)
 
-        with Stdio(self.serve(handler), '--max-reconnect-attempts', '1', '--reconnect-delay', '10') as command:
+        url = self.serve(handler, '--session-timeout', '1s')
+        with Stdio(url, '--max-reconnect-attempts', '1', '--reconnect-delay', '10') as command:
             command.expect(b'x' * MIB)
             self.gateway.process.kill()
             self.assertEqual(command.stdout.read(), b'')

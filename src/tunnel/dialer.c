@@ -217,8 +217,9 @@ describe_failure (TcpDialer     *self,
       result->status = failure.status;
       result->retry_after = failure.retry_after;
     }
-  result->untrusted = g_error_matches (cause, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE) ||
-                      g_error_matches (cause, G_TLS_ERROR, G_TLS_ERROR_CERTIFICATE_REQUIRED);
+  /* A handshake that was only broken off, as a proxy without its gateway does, may succeed later. */
+  result->untrusted = cause->domain == G_TLS_ERROR && cause->code != G_TLS_ERROR_NOT_TLS &&
+                      cause->code != G_TLS_ERROR_EOF;
   result->error = tcp_dial_error_new (&failure);
 }
 

@@ -16,7 +16,7 @@ typedef struct
   TcpChannel *channel; /* or NULL, and then: error, status, retry_after */
   gboolean resumable;  /* the gateway speaks it, */
   gboolean unsuitable; /* or does not, which will not do */
-  gboolean untrusted;  /* a certificate was refused, the gateway's or ours */
+  gboolean untrusted;  /* a certificate was refused, or what answers does not speak TLS */
   gboolean foreign;    /* the gateway did not show that it is of this library */
   GError *error;
   guint status;        /* HTTP status that refused it, 0 if there was none */

@@ -282,12 +282,50 @@ test_no_handshake (void)
   client_close (listener);
 }
 
+/* Another certificate does not come by waiting, but a gateway behind a proxy may. */
+static void
+test_wait_for_gateway (void)
+{
+  g_autoptr (Target) closing = target_new_reset_after (1);
+  g_autofree char *address = target_get_address (closing);
+  g_autofree char *closing_uri = g_strdup_printf ("wss://%s/", address);
+  g_autoptr (Target) other = target_new_banner ("HTTP/1.1 400 Bad Request\r\n\r\n");
+  g_autofree char *other_address = target_get_address (other);
+  g_autofree char *other_uri = g_strdup_printf ("wss://%s/", other_address);
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_TLS);
+  g_autofree char *uri = NULL;
+  const struct
+  {
+    const char *uri;
+    guint retries;
+  } cases[] = { { closing_uri, 2 }, { other_uri, 0 }, { NULL, 0 } };
+
+  fixture_start_gateway (fixture);
+  uri = g_strdup (tcp_tunnel_get_remote_uri (fixture->tunnel));
+  tcp_tunnel_set_tls_database (fixture->tunnel, NULL);
+  g_object_set (fixture->tunnel, "wait-for-gateway", TRUE, "max-reconnect-attempts", 2, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_test_message ("case %u", i);
+      g_array_set_size (fixture->recorder->delays, 0);
+      tcp_tunnel_set_remote_uri (fixture->tunnel, cases[i].uri != NULL ? cases[i].uri : uri);
+      g_assert_false (tcp_tunnel_start (fixture->tunnel, NULL, &error));
+      if (cases[i].retries == 0)
+        g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
+      g_assert_cmpuint (fixture->recorder->delays->len, ==, cases[i].retries);
+    }
+}
+
 int
 main (int argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
+  g_test_add_func ("/tls/wait-for-gateway", test_wait_for_gateway);
   g_test_add_func ("/tls/client-certificate", test_client_certificate);
   g_test_add_func ("/tls/no-client-certificate", test_no_client_certificate);
   g_test_add_func ("/tls/no-tls-there", test_no_tls_there);

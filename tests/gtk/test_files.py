@@ -46,7 +46,14 @@ class Files(unittest.TestCase):
         run("desktop-file-validate", self.path("share", "applications", ID + ".desktop"))
 
     def test_metainfo(self):
-        run("appstreamcli", "validate", "--no-net", self.path("share", "metainfo", ID + ".metainfo.xml"))
+        # The project has no homepage that could be named; AppStream 1.0 warns of that.
+        done = subprocess.run(["appstreamcli", "validate", "--no-net", "--no-color",
+                               self.path("share", "metainfo", ID + ".metainfo.xml")],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        problems = [line for line in done.stdout.splitlines()
+                    if re.match("[EW]:", line) and "url-homepage-missing" not in line]
+        self.assertEqual(problems, [])
+        self.assertIn("Validation ", done.stdout)
 
     def test_icons(self):
         for name in f"scalable/apps/{ID}.svg", f"symbolic/apps/{ID}-symbolic.svg":

@@ -5,6 +5,9 @@
 # something else is missing, says so and skips; with CI=true that is a failure.
 set -u
 
+# Tests have to pass in the background and with nohup too, so that all run as they would there.
+[ -z "${MESON_TEST_ITERATION-}" ] || trap '' HUP INT QUIT
+
 cannot ()
 {
   echo "cannot run $script: $1" >&2

@@ -4,6 +4,7 @@
 import hashlib
 import os
 import select
+import signal
 import socket
 import socketserver
 import sys
@@ -21,6 +22,12 @@ from gi.repository import GLib, TcpTunnel
 TOKEN = "bindings-0123456789"
 MIB = 1024 * 1024
 GENEROUS_S = 30
+
+# Who starts the tests may ignore signals, as nohup and the & of a shell do. The programs that
+# the tests start do not inherit that.
+for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 class Echo(socketserver.ThreadingTCPServer):

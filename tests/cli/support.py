@@ -22,6 +22,12 @@ BINARY = os.environ['TCP_TUNNEL_BIN']
 DEADLINE = 60
 TOKEN = 'a-token-nobody-may-see'
 
+# Who starts the tests may ignore signals, as nohup and the & of a shell do. The programs that
+# the tests start do not inherit that.
+for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
 
 def environment(**extra):
     env = {k: v for k, v in os.environ.items()

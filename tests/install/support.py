@@ -3,6 +3,7 @@
 they fail."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,12 @@ SOURCE = Path(__file__).resolve().parents[2]
 MESON = os.environ["TCP_TUNNEL_MESON"]
 # The least that can be configured.
 BARE = ["-Dtests=false", "-Ddocs=disabled", "-Dintrospection=disabled", "-Dtools=false"]
+
+# Who starts the tests may ignore signals, as nohup and the & of a shell do. The programs that
+# the tests start do not inherit that.
+for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def run(*command, env=None, cwd=None):

@@ -4,6 +4,9 @@
 # Where that cannot be, says why and skips; with CI=true that is a failure.
 set -u
 
+# As in tests/bindings/run.sh.
+[ -z "${MESON_TEST_ITERATION-}" ] || trap '' HUP INT QUIT
+
 cannot ()
 {
   echo "cannot run $script: $1" >&2

@@ -243,7 +243,10 @@ class Validation(Case):
 
 class Keyboard(Case):
     def expect(self, role, name):
-        wait_until(lambda: desktop.focused() == (role, name), f"the focus on the {role.value_nick} “{name}”")
+        # GTK tells the role of the button itself since 4.18.
+        roles = [Role.PUSH_BUTTON, Role.TOGGLE_BUTTON] if name == "Main menu" else [role]
+        wait_until(lambda: desktop.focused() in [(role, name) for role in roles],
+                   f"the focus on the {role.value_nick} “{name}”")
 
     def test_keyboard(self):
         self.start(One="", Two="")

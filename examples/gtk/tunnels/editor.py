@@ -27,8 +27,10 @@ class Message(Gtk.ListBoxRow):
             self.field.add_css_class("error")
         else:
             self.field.remove_css_class("error")
-        # For those who hear the field instead of seeing what is below it.
-        self.field.update_property([Gtk.AccessibleProperty.DESCRIPTION], [text])
+        # For those who hear the field instead of seeing what is below it. The text field is the row in
+        # GTK 4.8, and inside the row in GTK 4.18.
+        for accessible in self.field, self.field.get_delegate():
+            accessible.update_property([Gtk.AccessibleProperty.DESCRIPTION], [text])
 
 
 @Gtk.Template(filename=path_to("editor.ui"))

@@ -248,7 +248,11 @@ gateway_main (char ***args)
   self.loop = loop;
   options_on_signal (on_quit, &self);
   if (!tcp_gateway_start (gateway, NULL, &error))
-    return options_failure ("gateway", error);
+    {
+      if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS))
+        g_prefix_error (&error, "--tls-cert %s, --tls-key %s: ", options.tls_cert, options.tls_key);
+      return options_failure ("gateway", error);
+    }
   code = view_print (stdout, "listening on %s\n", tcp_gateway_get_uri (gateway));
   if (code != 0)
     {

@@ -6,7 +6,7 @@
 
 #include "cli/view.h"
 
-static TcpTunnelLogLevel max_level;
+static TcpTunnelLogLevel max_level = TCP_TUNNEL_LOG_LEVEL_INFO;
 
 static const char *
 find_field (const GLogField *fields,
@@ -59,6 +59,26 @@ print_message (TcpTunnelLogLevel  level,
   view_print (stderr, "%s%s%s %s%s%s %s\n", view_style (stderr, VIEW_DIM), time,
               view_style (stderr, VIEW_PLAIN), view_style (stderr, levels[level].style),
               levels[level].name, view_style (stderr, VIEW_PLAIN), message);
+}
+
+/**
+ * log_warn:
+ *
+ * A warning of the command itself, among those of the library.
+ */
+void
+log_warn (const char *format,
+          ...)
+{
+  g_autofree char *message = NULL;
+  va_list args;
+
+  if (max_level < TCP_TUNNEL_LOG_LEVEL_WARN)
+    return;
+  va_start (args, format);
+  message = g_strdup_vprintf (format, args);
+  va_end (args);
+  print_message (TCP_TUNNEL_LOG_LEVEL_WARN, message);
 }
 
 static GLogWriterOutput

@@ -7,5 +7,7 @@
 G_BEGIN_DECLS
 
 void log_init (TcpTunnelLogLevel level);
+void log_warn (const char *format,
+               ...) G_GNUC_PRINTF (1, 2);
 
 G_END_DECLS

@@ -4,6 +4,11 @@
 
 #include <gio/gio.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include "cli/log.h"
+
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors begin a file so */
 
 enum
 {
@@ -91,6 +96,8 @@ token_read_file (const char  *source,
   g_autoptr (GFile) where = g_file_new_for_path (file);
   g_autoptr (GError) local_error = NULL;
   g_autoptr (GFileInputStream) stream = g_file_read (where, NULL, &local_error);
+  g_autoptr (GFileInfo) info = NULL;
+  const char *token;
   char text[MAX_FILE_SIZE + 1];
   gsize length;
 
@@ -113,7 +120,12 @@ token_read_file (const char  *source,
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s is not a text file", name);
       return NULL;
     }
-  return token_check (text, name, error);
+
+  info = g_file_input_stream_query_info (stream, G_FILE_ATTRIBUTE_UNIX_MODE, NULL, NULL);
+  if (info != NULL && (g_file_info_get_attribute_uint32 (info, G_FILE_ATTRIBUTE_UNIX_MODE) & S_IROTH) != 0)
+    log_warn ("%s: every user of this machine may read the token; 'chmod o-r %s' prevents that", name, file);
+  token = g_str_has_prefix (text, BYTE_ORDER_MARK) ? text + strlen (BYTE_ORDER_MARK) : text;
+  return token_check (token, name, error);
 }
 
 /**

@@ -3,13 +3,16 @@
 #include "gateway/access.h"
 
 #include <string.h>
+#include <sys/random.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/token.h"
 
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 #define DIGEST_SIZE 32 /* of SHA-256 */
 
-/* Digests are compared, not tokens: all have one length, and where two differ says
- * nothing about where the tokens do. */
+/* Digests are looked up, not tokens. They depend on a secret of this process, so that
+ * nobody can choose a token by its digest: how long a lookup takes, and where two digests
+ * differ, says nothing about a token. */
 typedef struct
 {
   char *principal;
@@ -18,7 +21,8 @@ typedef struct
 
 struct _TcpAccess
 {
-  GPtrArray *entries;
+  guint8 secret[DIGEST_SIZE];
+  GHashTable *entries; /* set of Entry, by the digest */
 };
 
 static void
@@ -30,37 +34,64 @@ entry_free (gpointer data)
   g_free (entry);
 }
 
+static guint
+entry_hash (gconstpointer data)
+{
+  const Entry *entry = data;
+  guint hash;
+
+  memcpy (&hash, entry->digest, sizeof hash);
+  return hash;
+}
+
+static gboolean
+entries_equal (gconstpointer a,
+               gconstpointer b)
+{
+  const Entry *first = a;
+  const Entry *second = b;
+  guint8 difference = 0;
+
+  for (guint i = 0; i < DIGEST_SIZE; i++)
+    difference |= first->digest[i] ^ second->digest[i];
+  return difference == 0;
+}
+
 TcpAccess *
 tcp_access_new (void)
 {
   TcpAccess *self = g_new0 (TcpAccess, 1);
 
-  self->entries = g_ptr_array_new_with_free_func (entry_free);
+  /* So few bytes always come at once. */
+  if (getrandom (self->secret, sizeof self->secret, 0) != sizeof self->secret)
+    g_error ("the kernel has no random numbers");
+  self->entries = g_hash_table_new_full (entry_hash, entries_equal, entry_free, NULL);
   return self;
 }
 
 void
 tcp_access_free (TcpAccess *self)
 {
-  g_ptr_array_unref (self->entries);
+  g_hash_table_unref (self->entries);
   g_free (self);
 }
 
 static void
-digest_token (const char *token,
-              guint8     *digest)
+access_digest (TcpAccess  *self,
+               const char *token,
+               guint8     *digest)
 {
-  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autoptr (GHmac) hmac = g_hmac_new (G_CHECKSUM_SHA256, self->secret, sizeof self->secret);
   gsize length = DIGEST_SIZE;
 
-  g_checksum_update (checksum, (const guchar *) token, strlen (token));
-  g_checksum_get_digest (checksum, digest, &length);
+  g_hmac_update (hmac, (const guchar *) token, strlen (token));
+  g_hmac_get_digest (hmac, digest, &length);
 }
 
 guint
 tcp_access_get_size (TcpAccess *self)
 {
-  return self->entries->len;
+  return g_hash_table_size (self->entries);
 }
 
 gboolean
@@ -69,8 +100,7 @@ tcp_access_add (TcpAccess   *self,
                 const char  *token,
                 GError     **error)
 {
-  const char *owner;
-  Entry *entry;
+  Entry *entry, *other;
 
   if (!tcp_token_is_valid (token))
     {
@@ -78,30 +108,60 @@ tcp_access_add (TcpAccess   *self,
                    "the token of “%s” is empty, or has a space or a character that is not ASCII in it", principal);
       return FALSE;
     }
-  owner = tcp_access_find (self, token);
-  if (owner != NULL && strcmp (owner, principal) != 0)
-    {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                   "“%s” and “%s” have the same token", owner, principal);
-      return FALSE;
-    }
 
   entry = g_new0 (Entry, 1);
   entry->principal = g_strdup (principal);
-  digest_token (token, entry->digest);
-  g_ptr_array_add (self->entries, entry);
+  access_digest (self, token, entry->digest);
+  other = g_hash_table_lookup (self->entries, entry);
+  if (other != NULL && strcmp (other->principal, principal) != 0)
+    {
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
+                   "“%s” and “%s” have the same token", other->principal, principal);
+      entry_free (entry);
+      return FALSE;
+    }
+  g_hash_table_add (self->entries, entry);
   return TRUE;
 }
 
-/* Lines of "name:token". Empty ones, and those that begin with #, are skipped. */
+static guint
+count_lines (const char *text,
+             const char *end)
+{
+  guint count = 1;
+
+  while ((text = memchr (text, '\n', end - text)) != NULL)
+    {
+      text++;
+      count++;
+    }
+  return count;
+}
+
+/* Lines of "name:token". Empty ones, and those that begin with #, are skipped. A zero byte
+ * follows @text, as with g_file_get_contents(). */
 gboolean
 tcp_access_add_lines (TcpAccess   *self,
                       const char  *text,
+                      gsize        length,
                       const char  *origin,
                       GError     **error)
 {
-  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  const char *nul = memchr (text, '\0', length);
+  g_auto (GStrv) lines = NULL;
 
+  /* What is behind it would be ignored without a word. */
+  if (nul != NULL)
+    {
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
+                   "%s, line %u: there is a zero byte in it; it is not a text file", origin, count_lines (text, nul));
+      return FALSE;
+    }
+
+  /* Some editors begin a file so. */
+  if (g_str_has_prefix (text, BYTE_ORDER_MARK))
+    text += strlen (BYTE_ORDER_MARK);
+  lines = g_strsplit (text, "\n", -1);
   for (guint i = 0; lines[i] != NULL; i++)
     {
       const char *line = g_strstrip (lines[i]);
@@ -128,35 +188,17 @@ tcp_access_add_lines (TcpAccess   *self,
   return TRUE;
 }
 
-static gboolean
-digests_equal (const guint8 *a,
-               const guint8 *b)
-{
-  guint8 difference = 0;
-
-  for (guint i = 0; i < DIGEST_SIZE; i++)
-    difference |= a[i] ^ b[i];
-  return difference == 0;
-}
-
-/* The principal, or NULL. Takes as long for a good token as for a bad one. */
+/* The principal, or NULL. */
 const char *
 tcp_access_find (TcpAccess  *self,
                  const char *token)
 {
-  guint8 digest[DIGEST_SIZE];
-  const char *found = NULL;
+  Entry key = { 0 };
+  Entry *found;
 
-  digest_token (token, digest);
-  for (guint i = 0; i < self->entries->len; i++)
-    {
-      Entry *entry = self->entries->pdata[i];
-
-      if (digests_equal (entry->digest, digest))
-        found = entry->principal;
-    }
-
-  return found;
+  access_digest (self, token, key.digest);
+  found = g_hash_table_lookup (self->entries, &key);
+  return found != NULL ? found->principal : NULL;
 }
 
 /* As above, by the value of an Authorization header. */

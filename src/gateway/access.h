@@ -17,6 +17,7 @@ gboolean tcp_access_add (TcpAccess   *self,
                          GError     **error);
 gboolean tcp_access_add_lines (TcpAccess   *self,
                                const char  *text,
+                               gsize        length,
                                const char  *origin,
                                GError     **error);
 guint tcp_access_get_size (TcpAccess *self);

@@ -2,6 +2,7 @@
 
 #include "gateway/gateway-private.h"
 
+#include <sys/stat.h>
 #include "base/runner.h"
 #include "gateway/drain.h"
 #include "gateway/server.h"
@@ -40,6 +41,9 @@
  *
  * Since: 1.0
  */
+
+/* In bytes; some 100,000 tokens have a tenth of that. */
+#define MAX_TOKEN_FILE (64u * 1024 * 1024)
 
 struct _TcpGateway
 {
@@ -133,6 +137,49 @@ tcp_gateway_get_uri (TcpGateway *self)
 
 /* What the runner wants */
 
+/* With a zero byte behind it. */
+static char *
+read_token_file (const char  *file,
+                 gsize       *length,
+                 gboolean    *is_public,
+                 GError     **error)
+{
+  g_autoptr (GFile) where = g_file_new_for_path (file);
+  g_autoptr (GFileInputStream) stream = g_file_read (where, NULL, error);
+  g_autoptr (GFileInfo) info = NULL;
+  g_autoptr (GByteArray) text = g_byte_array_new ();
+  gsize n;
+
+  if (stream == NULL)
+    return NULL;
+
+  info = g_file_input_stream_query_info (stream, G_FILE_ATTRIBUTE_UNIX_MODE, NULL, error);
+  if (info == NULL)
+    return NULL;
+  *is_public = (g_file_info_get_attribute_uint32 (info, G_FILE_ATTRIBUTE_UNIX_MODE) & S_IROTH) != 0;
+
+  do
+    {
+      guint8 block[64 * 1024];
+
+      if (!g_input_stream_read_all (G_INPUT_STREAM (stream), block, sizeof block, &n, NULL, error))
+        return NULL;
+      g_byte_array_append (text, block, n);
+      /* It may be a device, which never ends. */
+      if (text->len > MAX_TOKEN_FILE)
+        {
+          g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT, "%s has more than %u bytes", file,
+                       MAX_TOKEN_FILE);
+          return NULL;
+        }
+    }
+  while (n > 0);
+
+  *length = text->len;
+  g_byte_array_append (text, (const guint8 *) "", 1);
+  return (char *) g_byte_array_free (g_steal_pointer (&text), FALSE);
+}
+
 static TcpAccess *
 gateway_load_tokens (TcpGateway  *self,
                      GError     **error)
@@ -146,16 +193,21 @@ gateway_load_tokens (TcpGateway  *self,
   if (file != NULL)
     {
       g_autoptr (GError) local = NULL;
-      g_autofree char *text = NULL;
+      gsize length;
+      gboolean is_public;
+      g_autofree char *text = read_token_file (file, &length, &is_public, &local);
 
-      if (!g_file_get_contents (file, &text, NULL, &local))
+      if (text == NULL)
         {
           g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
                        "the token file cannot be read: %s", local->message);
           return NULL;
         }
-      if (!tcp_access_add_lines (access, text, file, error))
+      if (!tcp_access_add_lines (access, text, length, file, error))
         return NULL;
+      if (is_public)
+        tcp_log_warn (self->log, "every user of this machine may read the tokens in %s; 'chmod o-r %s' prevents that", file,
+                      file);
     }
 
   if (tcp_access_get_size (access) == 0)
@@ -308,9 +360,10 @@ tcp_gateway_start_finish (TcpGateway    *self,
  * Starts the gateway, and blocks until it listens.
  *
  * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if a property has a value that cannot
- * work or there is no token, %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway runs already,
- * %TCP_TUNNEL_ERROR_LISTEN if the port cannot be opened, %TCP_TUNNEL_ERROR_CLOSED if it
- * was closed meanwhile, or %G_IO_ERROR_CANCELLED.
+ * work or there is no token, %TCP_TUNNEL_ERROR_TLS if the certificate cannot be used, such
+ * as one whose private key belongs to another, %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway
+ * runs already, %TCP_TUNNEL_ERROR_LISTEN if the port cannot be opened,
+ * %TCP_TUNNEL_ERROR_CLOSED if it was closed meanwhile, or %G_IO_ERROR_CANCELLED.
  *
  * Returns: whether the gateway has started
  *

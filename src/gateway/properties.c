@@ -269,8 +269,10 @@ install_settings (void)
    * TcpGateway:token-file:
    *
    * A file with further tokens, one on each line as `name:token`, where the name is that
-   * of the principal. Empty lines, and those that begin with `#`, are skipped. It is
-   * read when the gateway starts.
+   * of the principal. Empty lines, those that begin with `#`, and a byte order mark are
+   * skipped. A zero byte is an error, and so is a file of more than 64 MiB. It is read
+   * when the gateway starts. If every user of the machine may read it, that is logged as
+   * a warning.
    *
    * Since: 1.0
    */
@@ -281,6 +283,11 @@ install_settings (void)
    *
    * The certificate, with its private key, to serve `wss://` with. %NULL, the
    * default, serves `ws://`.
+   *
+   * The gateway tries it when it starts, which fails with %TCP_TUNNEL_ERROR_TLS if the
+   * private key belongs to another certificate. That the certificate has expired, or is
+   * not valid yet, is logged as a warning, and so is an address other than the loopback
+   * without a certificate.
    *
    * Since: 1.0
    */

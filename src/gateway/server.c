@@ -7,6 +7,7 @@
 #include "base/listen.h"
 #include "base/source.h"
 #include "base/tsan.h"
+#include "gateway/certificate.h"
 
 /* How many sessions that have ended are remembered, to tell clients that come back. */
 #define MAX_GONE 4096
@@ -227,6 +228,27 @@ on_drain_deadline (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
+/* What everybody on the way can read. */
+static void
+server_warn_of_addresses (TcpServer *self,
+                          GPtrArray *addresses)
+{
+  if (self->settings->tls_certificate != NULL)
+    return;
+
+  for (guint i = 0; i < addresses->len; i++)
+    {
+      GInetAddress *address = g_inet_socket_address_get_address (addresses->pdata[i]);
+      g_autofree char *text = g_inet_address_to_string (address);
+
+      if (g_inet_address_get_is_loopback (address))
+        continue;
+      tcp_log_warn (self->log, "listening on %s without TLS: tokens and data cross the network in the clear; use a "
+                               "certificate, or listen on 127.0.0.1 behind a proxy that speaks TLS", text);
+      return;
+    }
+}
+
 static void
 on_resolved (GObject      *object,
              GAsyncResult *result,
@@ -245,6 +267,7 @@ on_resolved (GObject      *object,
     effective = tcp_door_open (self->door, addresses, &error);
   if (effective != NULL)
     {
+      server_warn_of_addresses (self, addresses);
       server_report_started (self, effective, NULL);
     }
   else
@@ -254,6 +277,30 @@ on_resolved (GObject      *object,
       server_shut_down (self);
       server_report_started (self, NULL, why);
     }
+}
+
+static void
+on_certificate_tried (GObject      *object,
+                      GAsyncResult *result,
+                      gpointer      user_data)
+{
+  TcpServer *self = user_data;
+  g_autoptr (TcpChannelGroup) group = tcp_channel_group_ref (self->channels);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+
+  if (tcp_certificate_try_finish (result, &error))
+    {
+      tcp_certificate_warn (self->settings->tls_certificate, now, self->log);
+      tcp_resolve (self->settings->hostname, self->settings->port, self->resolving, on_resolved, self);
+    }
+  else if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    {
+      server_shut_down (self);
+      server_report_started (self, NULL, error);
+    }
+  /* The server may end now. */
+  tcp_channel_group_leave (group);
 }
 
 static void
@@ -282,7 +329,15 @@ server_do_start (gpointer data)
   self->drain_deadline = tcp_timer_new ("[tcptunnel] drain deadline", on_drain_deadline, self);
 
   self->resolving = g_cancellable_new ();
-  tcp_resolve (self->settings->hostname, self->settings->port, self->resolving, on_resolved, self);
+  if (self->settings->tls_certificate != NULL)
+    {
+      tcp_channel_group_enter (self->channels);
+      tcp_certificate_try (self->settings->tls_certificate, self->resolving, on_certificate_tried, self);
+    }
+  else
+    {
+      tcp_resolve (self->settings->hostname, self->settings->port, self->resolving, on_resolved, self);
+    }
 }
 
 static void

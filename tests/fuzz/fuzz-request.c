@@ -74,7 +74,7 @@ fuzz_tokens (const char *text)
   g_autoptr (TcpAccess) access = tcp_access_new ();
   g_autoptr (GError) error = NULL;
 
-  if (tcp_access_add_lines (access, text, "tokens", &error))
+  if (tcp_access_add_lines (access, text, strlen (text), "tokens", &error))
     g_assert_no_error (error);
   else
     g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);

@@ -12,7 +12,7 @@ check_lines (const char *text,
   g_autoptr (TcpAccess) access = tcp_access_new ();
   g_autoptr (GError) error = NULL;
 
-  tcp_access_add_lines (access, text, "tokens", &error);
+  tcp_access_add_lines (access, text, strlen (text), "tokens", &error);
   g_assert_no_error (error);
   g_assert_cmpuint (tcp_access_get_size (access), ==, size);
 }
@@ -20,18 +20,17 @@ check_lines (const char *text,
 static void
 test_lines (void)
 {
+  static const char text[] = "# who may come in\n"
+                             "alice:first\n"
+                             "\n"
+                             "  bob  :  second  \r\n"
+                             "   # carol:third\n"
+                             "dave:with:colons:in:it\n"
+                             "alice:another";
   g_autoptr (TcpAccess) access = tcp_access_new ();
   g_autoptr (GError) error = NULL;
 
-  tcp_access_add_lines (access,
-                        "# who may come in\n"
-                        "alice:first\n"
-                        "\n"
-                        "  bob  :  second  \r\n"
-                        "   # carol:third\n"
-                        "dave:with:colons:in:it\n"
-                        "alice:another",
-                        "tokens", &error);
+  tcp_access_add_lines (access, text, strlen (text), "tokens", &error);
   g_assert_no_error (error);
   g_assert_cmpuint (tcp_access_get_size (access), ==, 4);
   g_assert_cmpstr (tcp_access_find (access, "first"), ==, "alice");
@@ -55,7 +54,7 @@ check_bad_line (const char *text,
   g_autoptr (TcpAccess) access = tcp_access_new ();
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (tcp_access_add_lines (access, text, "/the/file", &error));
+  g_assert_false (tcp_access_add_lines (access, text, strlen (text), "/the/file", &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
   g_assert_nonnull (strstr (error->message, "/the/file"));
   g_assert_nonnull (strstr (error->message, where));
@@ -75,6 +74,65 @@ test_bad_lines (void)
   check_bad_line ("alice:s3cret\x01\n", "line 1:");
   check_bad_line ("alice:fine\nbob:s3cret\xff\n", "line 2:");
   check_bad_line ("alice:s3cret\nbob:s3cret\n", "line 2:");
+}
+
+/* Some editors begin a file with a byte order mark, which is not of the first name. */
+static void
+test_byte_order_mark (void)
+{
+  static const char text[] = "\xef\xbb\xbf" "alice:first\n";
+  g_autoptr (TcpAccess) access = tcp_access_new ();
+  g_autoptr (GError) error = NULL;
+
+  tcp_access_add_lines (access, text, strlen (text), "tokens", &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (tcp_access_find (access, "first"), ==, "alice");
+  check_lines ("\xef\xbb\xbf", 0);
+  check_lines ("\xef\xbb\xbf#\n", 0);
+  /* Elsewhere it is a character. */
+  check_bad_line ("alice:first\nbob:\xef\xbb\xbfs3cret\n", "line 2:");
+}
+
+/* The lines behind it would else be ignored without a word. */
+static void
+test_zero_byte (void)
+{
+  static const char text[] = "alice:first\nbob:s3cret\0\ncarol:third\n";
+  g_autoptr (TcpAccess) access = tcp_access_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (tcp_access_add_lines (access, text, sizeof text - 1, "/the/file", &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_nonnull (strstr (error->message, "/the/file, line 2:"));
+  g_assert_null (strstr (error->message, "s3cret"));
+}
+
+/* With a search through all for each it would take minutes, which is more than the suite's
+ * timeout. */
+static void
+test_many (void)
+{
+  const guint count = 300000;
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr (TcpAccess) access = tcp_access_new ();
+  g_autoptr (GError) error = NULL;
+  gint64 start;
+
+  for (guint i = 0; i < count; i++)
+    g_string_append_printf (text, "name-%u:token-%u-of-many\n", i, i);
+  start = g_get_monotonic_time ();
+  tcp_access_add_lines (access, text->str, text->len, "tokens", &error);
+  g_assert_no_error (error);
+  g_test_message ("%u ms", (guint) ((g_get_monotonic_time () - start) / 1000));
+  g_assert_cmpuint (tcp_access_get_size (access), ==, count);
+  for (guint i = 0; i < count; i += 1000)
+    {
+      g_autofree char *token = g_strdup_printf ("token-%u-of-many", i);
+      g_autofree char *name = g_strdup_printf ("name-%u", i);
+
+      g_assert_cmpstr (tcp_access_find (access, token), ==, name);
+    }
+  g_assert_null (tcp_access_find (access, "token-300000-of-many"));
 }
 
 static void
@@ -146,6 +204,9 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/access/lines", test_lines);
   g_test_add_func ("/access/bad-lines", test_bad_lines);
+  g_test_add_func ("/access/byte-order-mark", test_byte_order_mark);
+  g_test_add_func ("/access/zero-byte", test_zero_byte);
+  g_test_add_func ("/access/many", test_many);
   g_test_add_func ("/access/same-token", test_same_token);
   g_test_add_func ("/access/find", test_find);
   g_test_add_func ("/access/header", test_header);

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a gateway finds out about its settings before its clients do. */
+
+#include "fixture.h"
+#include "monitor.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static Monitor monitor;
+static GString *logged;
+
+static GLogWriterOutput
+write_log (GLogLevelFlags level,
+           const GLogField *fields,
+           gsize n_fields,
+           gpointer user_data)
+{
+  const char *message = NULL, *nick = NULL;
+
+  for (gsize i = 0; i < n_fields; i++)
+    {
+      if (strcmp (fields[i].key, "MESSAGE") == 0)
+        message = fields[i].value;
+      if (strcmp (fields[i].key, "TCP_TUNNEL_LEVEL") == 0)
+        nick = fields[i].value;
+    }
+  if (g_strcmp0 (nick, "warn") == 0)
+    {
+      monitor_enter (&monitor);
+      g_string_append_printf (logged, "%s\n", message);
+      monitor_leave (&monitor);
+    }
+  return G_LOG_WRITER_HANDLED;
+}
+
+/* Starts and closes it; gives the warnings. */
+static char *
+start (TcpGateway *gateway)
+{
+  g_autoptr (GError) error = NULL;
+  char *warnings;
+
+  monitor_enter (&monitor);
+  g_string_truncate (logged, 0);
+  monitor_leave (&monitor);
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  tcp_gateway_close (gateway);
+  monitor_enter (&monitor);
+  warnings = g_strdup (logged->str);
+  monitor_leave (&monitor);
+  g_test_message ("%s", warnings);
+  return warnings;
+}
+
+static void
+expect_warning (TcpGateway *gateway,
+                const char *warning)
+{
+  g_autofree char *warnings = start (gateway);
+
+  if (warning == NULL)
+    g_assert_cmpstr (warnings, ==, "");
+  else
+    g_assert_nonnull (strstr (warnings, warning));
+}
+
+static void
+test_public_address (void)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+
+  tcp_gateway_set_token (gateway, TEST_TOKEN);
+  expect_warning (gateway, NULL);
+  tcp_gateway_set_hostname (gateway, "0.0.0.0");
+  expect_warning (gateway, "listening on 0.0.0.0 without TLS");
+  tcp_gateway_set_tls_certificate (gateway, test_certificate ());
+  expect_warning (gateway, NULL);
+}
+
+static void
+test_public_tokens (void)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+  g_autofree char *path = NULL;
+  g_autoptr (GError) error = NULL;
+  int fd = g_file_open_tmp ("tcptunnel-test-XXXXXX", &path, &error);
+
+  g_assert_no_error (error);
+  close (fd);
+  g_file_set_contents (path, "\xef\xbb\xbf" "alice:" TEST_TOKEN "\n", -1, &error);
+  g_assert_no_error (error);
+  tcp_gateway_set_token_file (gateway, path);
+  g_assert_no_errno (g_chmod (path, 0640));
+  expect_warning (gateway, NULL);
+  g_assert_no_errno (g_chmod (path, 0644));
+  expect_warning (gateway, path);
+  g_unlink (path);
+}
+
+/* It may be anything that was named by mistake. */
+static void
+test_endless_tokens (void)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+  g_autoptr (GError) error = NULL;
+
+  tcp_gateway_set_token_file (gateway, "/dev/zero");
+  g_assert_false (tcp_gateway_start (gateway, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_nonnull (strstr (error->message, "/dev/zero has more than"));
+}
+
+static void
+test_dates (void)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+  g_autoptr (GTlsCertificate) expired = test_certificate_issue ("IP:127.0.0.1", "20200101000000Z", "20200102000000Z");
+  g_autoptr (GTlsCertificate) early = test_certificate_issue ("IP:127.0.0.1", "20900101000000Z", "20910101000000Z");
+  g_autoptr (GTlsCertificate) good = test_certificate_issue ("IP:127.0.0.1", "20200101000000Z", "20910101000000Z");
+
+  tcp_gateway_set_token (gateway, TEST_TOKEN);
+  tcp_gateway_set_tls_certificate (gateway, expired);
+  expect_warning (gateway, "the certificate expired on 2020-01-02 00:00:00 UTC");
+  tcp_gateway_set_tls_certificate (gateway, early);
+  expect_warning (gateway, "the certificate is not valid before 2090-01-01 00:00:00 UTC");
+  tcp_gateway_set_tls_certificate (gateway, good);
+  expect_warning (gateway, NULL);
+}
+
+/* The certificate of one with the key of another; NULL for none. */
+static GTlsCertificate *
+mix (GTlsCertificate *certificate,
+     GTlsCertificate *key)
+{
+  g_autofree char *certificate_pem = NULL;
+  g_autofree char *key_pem = NULL;
+  g_autofree char *pem = NULL;
+  g_autoptr (GError) error = NULL;
+  GTlsCertificate *mixed;
+
+  g_object_get (certificate, "certificate-pem", &certificate_pem, NULL);
+  if (key != NULL)
+    g_object_get (key, "private-key-pem", &key_pem, NULL);
+  pem = g_strconcat (certificate_pem, key_pem, NULL);
+  mixed = g_tls_certificate_new_from_pem (pem, -1, &error);
+  g_assert_no_error (error);
+  return mixed;
+}
+
+static void
+check_mix (GTlsCertificate *certificate,
+           GTlsCertificate *key)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+  g_autoptr (GTlsCertificate) mixed = mix (certificate, key);
+  g_autoptr (GError) error = NULL;
+
+  tcp_gateway_set_token (gateway, TEST_TOKEN);
+  tcp_gateway_set_tls_certificate (gateway, mixed);
+  g_assert_false (tcp_gateway_start (gateway, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
+  g_assert_nonnull (strstr (error->message, "private key"));
+
+  /* It can be mended. */
+  tcp_gateway_set_tls_certificate (gateway, test_certificate ());
+  expect_warning (gateway, NULL);
+}
+
+static void
+test_wrong_key (void)
+{
+  g_autoptr (GTlsCertificate) rsa = mix (test_certificate (), test_certificate ());
+  g_autoptr (GTlsCertificate) ec = test_certificate_issue (NULL, "20200101000000Z", "20910101000000Z");
+  g_autoptr (GTlsCertificate) other = test_certificate_issue (NULL, "20200101000000Z", "20910101000000Z");
+
+  check_mix (ec, other);
+  check_mix (ec, rsa);
+  check_mix (rsa, ec);
+  check_mix (rsa, NULL);
+}
+
+/* The trial of the certificate goes on in threads; whoever starts does not wait for it. */
+static void
+test_close_at_once (void)
+{
+  for (guint i = 0; i < 20; i++)
+    {
+      g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+
+      tcp_gateway_set_token (gateway, TEST_TOKEN);
+      tcp_gateway_set_tls_certificate (gateway, test_certificate ());
+      tcp_gateway_start_async (gateway, NULL, NULL, NULL);
+      tcp_gateway_close (gateway);
+    }
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  monitor_init (&monitor);
+  logged = g_string_new (NULL);
+  g_log_set_writer_func (write_log, NULL, NULL);
+
+  g_test_add_func ("/warnings/public-address", test_public_address);
+  g_test_add_func ("/warnings/public-tokens", test_public_tokens);
+  g_test_add_func ("/warnings/endless-tokens", test_endless_tokens);
+  g_test_add_func ("/warnings/dates", test_dates);
+  g_test_add_func ("/warnings/wrong-key", test_wrong_key);
+  g_test_add_func ("/warnings/close-at-once", test_close_at_once);
+
+  return g_test_run ();
+}

@@ -97,7 +97,7 @@ token_read_file (const char  *source,
   g_autoptr (GError) local_error = NULL;
   g_autoptr (GFileInputStream) stream = g_file_read (where, NULL, &local_error);
   g_autoptr (GFileInfo) info = NULL;
-  const char *token;
+  char *token;
   char text[MAX_FILE_SIZE + 1];
   gsize length;
 
@@ -121,11 +121,12 @@ token_read_file (const char  *source,
       return NULL;
     }
 
+  token = token_check (text + (g_str_has_prefix (text, BYTE_ORDER_MARK) ? strlen (BYTE_ORDER_MARK) : 0), name, error);
   info = g_file_input_stream_query_info (stream, G_FILE_ATTRIBUTE_UNIX_MODE, NULL, NULL);
-  if (info != NULL && (g_file_info_get_attribute_uint32 (info, G_FILE_ATTRIBUTE_UNIX_MODE) & S_IROTH) != 0)
+  if (token != NULL && info != NULL &&
+      (g_file_info_get_attribute_uint32 (info, G_FILE_ATTRIBUTE_UNIX_MODE) & S_IROTH) != 0)
     log_warn ("%s: every user of this machine may read the token; 'chmod o-r %s' prevents that", name, file);
-  token = g_str_has_prefix (text, BYTE_ORDER_MARK) ? text + strlen (BYTE_ORDER_MARK) : text;
-  return token_check (token, name, error);
+  return token;
 }
 
 /**

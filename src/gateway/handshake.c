@@ -85,12 +85,17 @@ server_examine (TcpServer         *self,
   const char *principal;
   g_autoptr (TcpRequest) request = NULL;
 
+  principal = tcp_access_find_header (self->access, soup_message_headers_get_one (headers, "Authorization"));
   if (self->settings->path != NULL && strcmp (g_uri_get_path (uri), self->settings->path) != 0)
     {
-      tcp_refuse (refusal, SOUP_STATUS_NOT_FOUND, "There is nothing at this path.");
+      /* Where the tunnel is, is nothing for strangers. */
+      if (principal != NULL)
+        tcp_refuse (refusal, SOUP_STATUS_NOT_FOUND, "There is nothing at this path; this gateway serves %s.",
+                    self->settings->path);
+      else
+        tcp_refuse (refusal, SOUP_STATUS_NOT_FOUND, "There is nothing at this path.");
       return NULL;
     }
-  principal = tcp_access_find_header (self->access, soup_message_headers_get_one (headers, "Authorization"));
   if (principal == NULL)
     {
       tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "A valid bearer token is needed.");
@@ -98,7 +103,7 @@ server_examine (TcpServer         *self,
     }
   if (!soup_message_headers_header_contains (headers, "Upgrade", "websocket"))
     {
-      tcp_refuse (refusal, 426, "This is a TCP tunnel: it wants a WebSocket.");
+      tcp_refuse (refusal, 426, "This is a TCP tunnel: it requires a WebSocket.");
       return NULL;
     }
 

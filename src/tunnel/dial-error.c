@@ -109,7 +109,8 @@ advise_on_challenge (const TcpDialFailure *failure)
   if (length > 0 && length <= MAX_SCHEME && strcasestr (challenge, "Bearer") == NULL)
     return g_strdup_printf ("; it asks for a password in its place (%.*s), as a web server or a proxy does, not a gateway",
                             (int) length, challenge);
-  return g_strdup ("; of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', the tunnel needs the TOKEN alone");
+  return g_strdup ("; of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', the tunnel needs the TOKEN "
+                   "alone, and the gateway reads that file when it starts");
 }
 
 /* What to do, or an empty string. */

@@ -158,7 +158,7 @@ class Config:
         self.token = os.path.join(self.home, 'tcp-tunnel', 'token')
         os.mkdir(os.path.dirname(self.path))
         self.write(text, mode)
-        with open(self.token, 'w', encoding='utf-8') as file:
+        with open(self.token, 'w', encoding='utf-8', opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(TOKEN + '\n')
 
     def write(self, text, mode=0o600):

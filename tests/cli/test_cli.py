@@ -136,6 +136,7 @@ class Usage(unittest.TestCase):
             self.check(file('\n'), 'no token')
             self.check(file(f'{TOKEN}\r\n{TOKEN}\n'), 'one line of printable ASCII without spaces\n')
             self.check(file(f'# names\nalice:{TOKEN}\n'), 'one line', 'the token file of a gateway?')
+            self.check(file(f'{TOKEN}\n\0'), 'is not a text file')
             self.check(['connect', self.URL], 'TCP_TUNNEL_TOKEN', TCP_TUNNEL_TOKEN='')
             self.check(['connect', self.URL, '--token-file', directory + '/none'], '/none')
 
@@ -178,12 +179,26 @@ class Token(unittest.TestCase):
         self.check([], TCP_TUNNEL_TOKEN=TOKEN)
 
     def test_file(self):
-        for end in ('', '\n', '\r\n'):
-            with tempfile.NamedTemporaryFile('w', newline='') as file:
-                file.write(TOKEN + end)
+        for begin, end in (('', ''), ('', '\n'), ('', '\r\n'), ('\ufeff', '\n')):
+            with tempfile.NamedTemporaryFile('w', newline='', encoding='utf-8') as file:
+                file.write(begin + TOKEN + end)
                 file.flush()
                 # The option wins over the environment.
                 self.check(['--token-file', file.name], TCP_TUNNEL_TOKEN='another')
+
+    def test_file_for_everybody(self):
+        with Service() as service, tempfile.NamedTemporaryFile('w') as file:
+            server, url = gateway(service)
+            file.write(TOKEN)
+            file.flush()
+            with server:
+                for mode in (0o640, 0o644):
+                    os.chmod(file.name, mode)
+                    with Command('connect', url, '--token-file', file.name, '--log-level', 'warn') as tunnel:
+                        listening(tunnel)
+                        self.assertEqual(tunnel.stop(), 0)
+                        warned = [line for line in tunnel.output if f'chmod o-r {file.name}' in line]
+                        self.assertEqual(len(warned), 1 if mode & 4 else 0, tunnel.output)
 
     def test_gateway(self):
         with Service() as service, tempfile.NamedTemporaryFile('w') as file:

@@ -156,6 +156,8 @@ GATEWAY = [
     usage('the URL that clients use', 'gateway ws://127.0.0.1:8080/ --target 127.0.0.1:1', 'is one argument too many; there are only options'),
     usage('a certificate without a key', 'gateway --target 127.0.0.1:1 --tls-cert {ca}', '--tls-cert and --tls-key go together'),
     usage('a certificate for a key', 'gateway --target 127.0.0.1:1 --tls-cert {ca} --tls-key {ca}', 'private key'),
+    row('a certificate with the key of another', 'gateway --target 127.0.0.1:1 --tls-cert {own_cert} --tls-key {other_key}',
+        '--tls-cert {own_cert}, --tls-key {other_key}: the certificate cannot be used, most likely since the private key does not belong to it'),
     usage('memory with a unit', 'gateway --target 127.0.0.1:1 --max-buffered 1G', "--max-buffered must be a whole number from 8 to 4095, not '1G'"),
     usage('a duration that is none', 'gateway --target 127.0.0.1:1 --session-timeout never', '--session-timeout must be a duration such as'),
 ]
@@ -420,6 +422,12 @@ class Places(dict):
 
     def insistent(self):
         return self.start_gateway('--resumption', 'required')
+
+    def own_cert(self):
+        return self.certificate('good')[0]
+
+    def other_key(self):
+        return self.certificate('self')[1]
 
     def secure_plain(self):
         certificate, key = self.certificate('good')

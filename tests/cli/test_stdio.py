@@ -234,7 +234,7 @@ class Refused(StdioTest):
     def test_token(self):
         url = self.serve(echo)
         for args in ((), ('--mode', 'multiplexed')):
-            self.check(Stdio(url, *args, token='wrong', stdin=subprocess.DEVNULL), 1, b'', r'^tcp-tunnel connect: .* refused the token \(401.*\)\n$')
+            self.check(Stdio(url, *args, token='wrong', stdin=subprocess.DEVNULL), 1, b'', r'^tcp-tunnel connect: .* refused the token \(401.*\n$')
 
     def test_gateway(self):
         url = self.serve(echo)

@@ -246,12 +246,12 @@ static const char *
 advise_on_listen (const GError *cause)
 {
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE))
-    return " (another program has this port: choose another, or 0 for any that is free)";
+    return "; another program has this port: choose another, or 0 for any that is free";
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
-    return " (ports below 1024 need privileges: choose one from 1024 on)";
+    return "; ports below 1024 need privileges: choose one from 1024 on";
   /* GIO has no code for the address of another machine. */
   if (cause->domain == G_RESOLVER_ERROR || strstr (cause->message, g_strerror (EADDRNOTAVAIL)) != NULL)
-    return " (it has to be an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all that it has)";
+    return "; it has to be an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all that it has";
   return "";
 }
 

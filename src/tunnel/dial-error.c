@@ -356,21 +356,21 @@ advise_on_cause (const TcpDialFailure *failure)
   const GError *cause = failure->cause;
 
   if (failure->proxy != NULL && failure->stage <= TCP_DIAL_STAGE_PROXY)
-    return " (the proxy is that of the environment or the desktop; no_proxy names hosts to reach without one)";
+    return "; the proxy is that of the environment or the desktop; no_proxy names hosts to reach without one";
   if (cause->domain == G_RESOLVER_ERROR)
     return strstr (cause->message, g_uri_get_host (failure->uri)) != NULL
-               ? " (check the host in the URL, and the network)"
-               : " (this is the name of a proxy, from the environment or the desktop)";
+               ? "; check the host in the URL, and the network"
+               : "; this is the name of a proxy, from the environment or the desktop";
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
-    return " (nothing listens there: check whether the gateway runs, and host and port of the URL)";
+    return "; nothing listens there: check whether the gateway runs, and host and port of the URL";
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_HOST_UNREACHABLE) ||
       g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NETWORK_UNREACHABLE))
-    return " (there is no way to this address: check the host in the URL, the network, and a VPN if it needs one)";
+    return "; there is no way to this address: check the host in the URL, the network, and a VPN if it needs one";
   if (failure->stage == TCP_DIAL_STAGE_TLS)
-    return " (it ended the connection in place of a TLS handshake; if the port has no TLS, try ws://)";
+    return "; it ended the connection in place of a TLS handshake; if the port has no TLS, try ws://";
   if (failure->stage == TCP_DIAL_STAGE_HTTP)
-    return is_secure (failure) ? " (it ended the connection without an answer)"
-                               : " (it ended the connection without an answer; if the port expects TLS, try wss://)";
+    return is_secure (failure) ? "; it ended the connection without an answer"
+                               : "; it ended the connection without an answer; if the port expects TLS, try wss://";
   return "";
 }
 

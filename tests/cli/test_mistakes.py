@@ -135,13 +135,13 @@ LISTEN = [
     usage('a path without unix:', 'connect ws://127.0.0.1:1/ --listen /run/x', "or unix:PATH, not '/run/x'"),
     usage('a URL', 'gateway --target 127.0.0.1:1 --listen ws://127.0.0.1:80/', "--listen must be HOST:PORT, [IPV6]:PORT or PORT (0 to 65535), not 'ws://"),
     row('a port in use', 'connect ws://127.0.0.1:1/ --listen {taken}',
-        'Address already in use (another program has this port: choose another, or 0 for any that is free)'),
+        'Address already in use; another program has this port: choose another, or 0 for any that is free'),
     row('a port in use, of the gateway', 'gateway --target 127.0.0.1:1 --listen {taken}',
-        'Address already in use (another program has this port: choose another, or 0 for any that is free)'),
+        'Address already in use; another program has this port: choose another, or 0 for any that is free'),
     row('the address of another machine', 'connect ws://127.0.0.1:1/ --listen 192.0.2.1:0',
-        'cannot listen on 192.0.2.1 port 0: Cannot assign requested address (it has to be an address of this machine, '
-        'such as 127.0.0.1, or 0.0.0.0 for all that it has)'),
-    row('a pattern', "connect ws://127.0.0.1:1/ --listen '*:0'", 'or 0.0.0.0 for all that it has)'),
+        'cannot listen on 192.0.2.1 port 0: Cannot assign requested address; it has to be an address of this machine, '
+        'such as 127.0.0.1, or 0.0.0.0 for all that it has'),
+    row('a pattern', "connect ws://127.0.0.1:1/ --listen '*:0'", 'or 0.0.0.0 for all that it has'),
     row('a directory that is not there', 'connect ws://127.0.0.1:1/ --listen unix:{directory}/none/socket',
         '/none/socket: No such file or directory'),
     usage('a path too long', 'connect ws://127.0.0.1:1/ --listen unix:/' + 'x' * 200, 'the path of the Unix socket to listen on is too long'),
@@ -164,14 +164,14 @@ GATEWAY = [
 
 REACHING = [
     row('a gateway that does not run', 'dial ws://{refused}/',
-        'Connection refused (nothing listens there: check whether the gateway runs, and host and port of the URL)'),
-    row('a typing error in the name', 'dial ws://no..such.name/', '(check the host in the URL, and the network)'),
+        'Connection refused; nothing listens there: check whether the gateway runs, and host and port of the URL'),
+    row('a typing error in the name', 'dial ws://no..such.name/', '; check the host in the URL, and the network'),
     row('the SSH server itself', 'dial ws://{ssh}/',
         'does not speak HTTP: its answer begins with “SSH-2.0-Test”; the URL is to be that of a gateway, not of the SSH server behind it'),
     row('Redis itself', 'dial ws://{redis}/', "its answer begins with “-ERR unknown command 'GET'”; the URL is to be that of a gateway"),
     row('an echo service', 'dial ws://{echo}/', 'sends back what it receives: the URL is to be that of a gateway, not of an echo service'),
     row('a server that speaks in bytes', 'dial ws://{binary}/', 'its answer begins with the bytes 00 00 12 04 00 00 00 00;'),
-    row('a server that ends at once', 'dial ws://{mute}/', '(it ended the connection without an answer; if the port expects TLS, try wss://)'),
+    row('a server that ends at once', 'dial ws://{mute}/', '; it ended the connection without an answer; if the port expects TLS, try wss://'),
     row('a server that breaks off', 'dial ws://{torn}/', 'breaks off its HTTP answer, or garbles it: '),
     row('a handshake of something else', 'dial ws://{strange}/', 'is no WebSocket: Server returned incorrect “Sec-WebSocket-Accept” key'),
     row('a web server', 'dial ws://{http_200}/', 'answered, but not with a WebSocket (200 OK); this may be a web server, or the login page of a network'),
@@ -196,8 +196,8 @@ REACHING = [
         'cannot resume sessions (it does not speak resumable/1), which is required'),
     row('a gateway that insists on resumption', 'dial {insistent} --resumption off', '(426 Upgrade Required)'),
     row('a proxy that is gone', 'dial ws://gateway.test/',
-        'Could not connect to proxy server 127.0.0.1: Connection refused (the proxy is that of the environment or the '
-        'desktop; no_proxy names hosts to reach without one)', http_proxy='http://{refused}'),
+        'Could not connect to proxy server 127.0.0.1: Connection refused; the proxy is that of the environment or the '
+        'desktop; no_proxy names hosts to reach without one', http_proxy='http://{refused}'),
     row('a proxy that does not allow it', 'dial wss://gateway.test/',
         'the proxy http://{http_403} did not connect to the gateway wss://gateway.test/ (403 Forbidden)', https_proxy='http://{http_403}'),
     row('a proxy that wants a password', 'dial wss://gateway.test/',
@@ -539,7 +539,7 @@ class Mistakes(unittest.TestCase):
                               stdin=subprocess.DEVNULL, env=environment(TCP_TUNNEL_TOKEN=TOKEN), timeout=DEADLINE)
         self.assertEqual((done.returncode, done.stdout), (FAILED, ''))
         self.assertIn('cannot listen on 127.0.0.1 port 1: ', done.stderr)
-        self.assertIn('Permission denied (ports below 1024 need privileges: choose one from 1024 on)', done.stderr)
+        self.assertIn('Permission denied; ports below 1024 need privileges: choose one from 1024 on', done.stderr)
 
 
 class Running(unittest.TestCase):

@@ -254,19 +254,19 @@ test_causes (void)
     const char *ending;
   } cases[] = {
     { G_RESOLVER_ERROR, G_RESOLVER_ERROR_NOT_FOUND, TCP_DIAL_STAGE_RESOLVE, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
-      "(check the host in the URL, and the network)" },
+      "; check the host in the URL, and the network" },
     { G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED, TCP_DIAL_STAGE_CONNECT, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
-      "(nothing listens there: check whether the gateway runs, and host and port of the URL)" },
+      "; nothing listens there: check whether the gateway runs, and host and port of the URL" },
     { G_IO_ERROR, G_IO_ERROR_HOST_UNREACHABLE, TCP_DIAL_STAGE_CONNECT, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
-      "(there is no way to this address: check the host in the URL, the network, and a VPN if it needs one)" },
+      "; there is no way to this address: check the host in the URL, the network, and a VPN if it needs one" },
     { G_IO_ERROR, G_IO_ERROR_NETWORK_UNREACHABLE, TCP_DIAL_STAGE_CONNECT, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
-      "(there is no way to this address: check the host in the URL, the network, and a VPN if it needs one)" },
+      "; there is no way to this address: check the host in the URL, the network, and a VPN if it needs one" },
     { G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED, TCP_DIAL_STAGE_CONNECT, "http://p:1", TCP_TUNNEL_ERROR_UNREACHABLE,
-      "(the proxy is that of the environment or the desktop; no_proxy names hosts to reach without one)" },
+      "; the proxy is that of the environment or the desktop; no_proxy names hosts to reach without one" },
     { G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT, TCP_DIAL_STAGE_HTTP, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
-      "(it ended the connection without an answer; if the port expects TLS, try wss://)" },
+      "; it ended the connection without an answer; if the port expects TLS, try wss://" },
     { G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
-      "(it ended the connection in place of a TLS handshake; if the port has no TLS, try ws://)" },
+      "; it ended the connection in place of a TLS handshake; if the port has no TLS, try ws://" },
     { G_TLS_ERROR, G_TLS_ERROR_NOT_TLS, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_TLS,
       "(does it speak TLS? If not, try ws://)" },
     { G_TLS_ERROR, G_TLS_ERROR_UNAVAILABLE, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_TLS, "; install glib-networking" },
@@ -295,8 +295,8 @@ test_name_of_a_proxy (void)
   TcpDialFailure failure = { .cause = cause };
   g_autofree char *message = explain (&failure, "ws://h.test/", TCP_TUNNEL_ERROR_UNREACHABLE);
 
-  g_assert_cmpstr (message, ==, "the gateway ws://h.test/ cannot be reached: no proxy.test (this is the name of a proxy, "
-                                "from the environment or the desktop)");
+  g_assert_cmpstr (message, ==, "the gateway ws://h.test/ cannot be reached: no proxy.test; this is the name of a proxy, "
+                                "from the environment or the desktop");
 }
 
 int

@@ -77,10 +77,18 @@ int
 main (int    argc,
       char **argv)
 {
-  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (argv[1], g_getenv ("TCP_TUNNEL_TOKEN"));
+  const char *token = g_getenv ("TCP_TUNNEL_TOKEN");
+  g_autoptr (TcpTunnel) tunnel = NULL;
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   Program program = { loop, EXIT_SUCCESS };
 
+  if (argc != 2 || argv[1][0] == '-' || token == NULL)
+    {
+      g_printerr ("usage: TCP_TUNNEL_TOKEN=TOKEN tunnel URL\n");
+      return EXIT_FAILURE;
+    }
+
+  tunnel = tcp_tunnel_new (argv[1], token);
   g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), NULL);
   g_signal_connect (tunnel, "failed", G_CALLBACK (on_failed), &program);
   g_unix_signal_add (SIGINT, on_interrupt, &program);

@@ -25,11 +25,8 @@ function interrupted(tunnel) {
     });
 }
 
-async function run() {
-    const tunnel = new TcpTunnel.Tunnel({
-        remote_uri: ARGV[0],
-        token: GLib.getenv('TCP_TUNNEL_TOKEN'),
-    });
+async function run(remoteUri, token) {
+    const tunnel = new TcpTunnel.Tunnel({remoteUri, token});
     tunnel.connect('state-changed', (_tunnel, state) => {
         print(stateNames.find(name => TcpTunnel.TunnelState[name] === state));
     });
@@ -49,9 +46,15 @@ async function run() {
     }
 }
 
+const token = GLib.getenv('TCP_TUNNEL_TOKEN');
+if (ARGV.length !== 1 || ARGV[0].startsWith('-') || token === null) {
+    printerr('usage: TCP_TUNNEL_TOKEN=TOKEN tunnel.js URL');
+    System.exit(1);
+}
+
 const loop = new GLib.MainLoop(null, false);
 let status = 1;
-run().then(result => {
+run(ARGV[0], token).then(result => {
     status = result;
 }).finally(() => loop.quit());
 loop.run();

@@ -19,13 +19,18 @@ def adb(*arguments: str) -> int:
     return subprocess.run(["adb", *arguments]).returncode
 
 
-uri, *command = sys.argv[1:]
+token = os.environ.get("TCP_TUNNEL_TOKEN")
+uri, *command = sys.argv[1:] or [""]
+if not uri or uri.startswith("-") or token is None:
+    sys.exit("usage: TCP_TUNNEL_TOKEN=TOKEN adb.py URL [ADB-COMMAND [ARGUMENT...]]")
 try:
     # The tunnel works while this program waits for adb.
-    with TcpTunnel.Tunnel(uri, os.environ["TCP_TUNNEL_TOKEN"]) as tunnel:
+    with TcpTunnel.Tunnel(uri, token) as tunnel:
         device = str(tunnel.address)
         status = adb("connect", device) or adb("-s", device, *(command or ["shell"]))
         adb("disconnect", device)
 except GLib.Error as error:
     sys.exit(error.message)
+except KeyboardInterrupt:
+    status = 130  # as shells have it
 sys.exit(status)

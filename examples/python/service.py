@@ -63,10 +63,17 @@ class Service:
             await asyncio.sleep(RETRY_S)
 
 
-async def main() -> None:
+def read_settings(path: str) -> configparser.ConfigParser:
     settings = configparser.ConfigParser()
-    with open(sys.argv[1]) as file:
-        settings.read_file(file)
+    try:
+        with open(path) as file:
+            settings.read_file(file)
+    except (OSError, configparser.Error) as error:
+        sys.exit(str(error))
+    return settings
+
+
+async def main(settings: configparser.ConfigParser) -> None:
     services = asyncio.gather(*(Service(settings[name]).run() for name in settings.sections()))
     for number in signal.SIGINT, signal.SIGTERM:
         asyncio.get_running_loop().add_signal_handler(number, services.cancel)
@@ -76,5 +83,7 @@ async def main() -> None:
         logging.info("stopped")
 
 
+if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+    sys.exit("usage: service.py FILE")
 logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stdout)
-asyncio.run(main())
+asyncio.run(main(read_settings(sys.argv[1])))

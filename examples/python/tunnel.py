@@ -15,8 +15,8 @@ gi.require_version("TcpTunnel", "1")
 from gi.repository import GLib, TcpTunnel
 
 
-async def main() -> None:
-    tunnel = TcpTunnel.Tunnel(sys.argv[1], os.environ["TCP_TUNNEL_TOKEN"])
+async def main(uri: str, token: str) -> None:
+    tunnel = TcpTunnel.Tunnel(uri, token)
     failure = asyncio.get_running_loop().create_future()
     tunnel.connect("failed", lambda tunnel, error: failure.set_exception(error))
     tunnel.on_connection_state_change(lambda state: print(state.value_nick, flush=True))
@@ -26,8 +26,10 @@ async def main() -> None:
         await failure
 
 
+if len(sys.argv) != 2 or sys.argv[1].startswith("-") or "TCP_TUNNEL_TOKEN" not in os.environ:
+    sys.exit("usage: TCP_TUNNEL_TOKEN=TOKEN tunnel.py URL")
 try:
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1], os.environ["TCP_TUNNEL_TOKEN"]))
 except KeyboardInterrupt:
     pass
 except GLib.Error as error:

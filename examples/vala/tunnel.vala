@@ -40,10 +40,16 @@ async int run (string uri, string token) {
 }
 
 int main (string[] args) {
+    var token = Environment.get_variable ("TCP_TUNNEL_TOKEN");
+    if (args.length != 2 || args[1].has_prefix ("-") || token == null) {
+        printerr ("usage: TCP_TUNNEL_TOKEN=TOKEN tunnel URL\n");
+        return 1;
+    }
+
     var loop = new MainLoop ();
     var status = 1;
 
-    run.begin (args[1], Environment.get_variable ("TCP_TUNNEL_TOKEN"), (source, result) => {
+    run.begin (args[1], token, (source, result) => {
         status = run.end (result);
         loop.quit ();
     });

@@ -53,12 +53,21 @@ class Example(unittest.TestCase):
         self.assertIn("Is TCP_TUNNEL_TOKEN right?", errors)
         self.assertNotIn("wrong", errors)
 
-    def test_bad_uri(self):
-        result = subprocess.run([*command, "http://127.0.0.1/"], env={**os.environ, "TCP_TUNNEL_TOKEN": TOKEN},
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=GENEROUS_S)
-        self.assertEqual(result.returncode, 1)
+    def run_to_its_end(self, *arguments, **environment):
+        result = subprocess.run([*command, *arguments], env={**os.environ, **environment}, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, timeout=GENEROUS_S)
+        self.assertEqual(result.returncode, 1, result.stderr)
         self.assertEqual(result.stdout, "")
-        self.assertIn("ws://", result.stderr)
+        return result.stderr
+
+    def test_bad_uri(self):
+        self.assertIn("ws://", self.run_to_its_end("http://127.0.0.1/", TCP_TUNNEL_TOKEN=TOKEN))
+
+    def test_usage(self):
+        usage = r"usage: TCP_TUNNEL_TOKEN=TOKEN tunnel\S* URL\n"
+        self.assertRegex(self.run_to_its_end(TCP_TUNNEL_TOKEN=TOKEN), "^%s$" % usage)
+        self.assertRegex(self.run_to_its_end("--help", TCP_TUNNEL_TOKEN=TOKEN), "^%s$" % usage)
+        self.assertRegex(self.run_to_its_end(self.gateway.get_uri()), "^%s$" % usage)
 
 
 unittest.main(argv=["examples"], verbosity=2)

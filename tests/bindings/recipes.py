@@ -53,6 +53,34 @@ class Recipe(unittest.TestCase):
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=GENEROUS_S * 4)
 
 
+class Usage(Recipe):
+    def check(self, usage, name, *arguments):
+        result = self.run_example(name, *arguments)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (1, "", "usage: %s\n" % usage))
+
+    def test_usage(self):
+        for name, usage in (
+            ("adb.py", "TCP_TUNNEL_TOKEN=TOKEN adb.py URL [ADB-COMMAND [ARGUMENT...]]"),
+            ("ssh.py", "TCP_TUNNEL_TOKEN=TOKEN ssh.py URL [USER@]MACHINE [SSH-ARGUMENT...]"),
+            ("service.py", "service.py FILE"),
+            ("tunnel.py", "TCP_TUNNEL_TOKEN=TOKEN tunnel.py URL"),
+        ):
+            with self.subTest(name):
+                self.check(usage, name)
+                self.check(usage, name, "--help")
+        # All examples that there are.
+        self.assertEqual(len(list(EXAMPLES.glob("*.py"))), 4)
+
+    def test_no_token(self):
+        del self.environment["TCP_TUNNEL_TOKEN"]
+        self.check("TCP_TUNNEL_TOKEN=TOKEN adb.py URL [ADB-COMMAND [ARGUMENT...]]", "adb.py", "ws://127.0.0.1:9/")
+
+    def test_no_file(self):
+        result = self.run_example("service.py", "/nonexistent")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertRegex(result.stderr, "^[^\n]*No such file[^\n]*/nonexistent[^\n]*\n$")
+
+
 class Adb(Recipe):
     def setUp(self):
         super().setUp()

@@ -139,6 +139,11 @@ gboolean tcp_gateway_start (TcpGateway *self,
                             GCancellable *cancellable,
                             GError **error);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+gboolean tcp_gateway_start_step (TcpGateway *self,
+                                 guint wait,
+                                 GCancellable *cancellable,
+                                 GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_drain_async (TcpGateway *self,
                               guint timeout,
                               GCancellable *cancellable,
@@ -153,6 +158,12 @@ gboolean tcp_gateway_drain (TcpGateway *self,
                             guint timeout,
                             GCancellable *cancellable,
                             GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+gboolean tcp_gateway_drain_step (TcpGateway *self,
+                                 guint timeout,
+                                 guint wait,
+                                 GCancellable *cancellable,
+                                 GError **error);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_close (TcpGateway *self);
 

@@ -186,6 +186,11 @@ gboolean tcp_tunnel_start (TcpTunnel *self,
                            GCancellable *cancellable,
                            GError **error);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+gboolean tcp_tunnel_start_step (TcpTunnel *self,
+                                guint wait,
+                                GCancellable *cancellable,
+                                GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_close (TcpTunnel *self);
 
 G_END_DECLS

@@ -334,17 +334,19 @@ tcp_event_queue_claim (TcpEventQueue *self,
   g_mutex_unlock (&self->mutex);
 }
 
-/* Blocks until there is an event of these types, which then overtakes others. NULL if
- * the queue was closed. */
+/* Blocks until there is an event of these types, which then overtakes others, or until
+ * @deadline, in monotonic time. NULL if the queue was closed or the time has passed. */
 TcpEvent *
 tcp_event_queue_wait (TcpEventQueue *self,
-                      guint          types)
+                      guint          types,
+                      gint64         deadline)
 {
   TcpEvent *event = NULL;
 
   g_mutex_lock (&self->mutex);
   while (!self->closed && (event = queue_pop_locked (self, types)) == NULL)
-    g_cond_wait (&self->cond, &self->mutex);
+    if (!g_cond_wait_until (&self->cond, &self->mutex, deadline))
+      break;
   g_mutex_unlock (&self->mutex);
 
   return event;

@@ -79,7 +79,8 @@ void tcp_event_queue_push_failed (TcpEventQueue *self,
 void tcp_event_queue_claim (TcpEventQueue *self,
                             guint          types);
 TcpEvent *tcp_event_queue_wait (TcpEventQueue *self,
-                                guint          types);
+                                guint          types,
+                                gint64         deadline);
 void tcp_event_queue_close (TcpEventQueue *self);
 guint tcp_event_queue_get_length (TcpEventQueue *self);
 

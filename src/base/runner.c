@@ -49,6 +49,7 @@ runner_end_start (TcpRunner *self,
                   GError    *error)
 {
   g_autoptr (GTask) task = g_steal_pointer (&self->task);
+  g_autoptr (TcpBlockingCall) call = g_steal_pointer (&self->blocking_start);
 
   /* It may have been closed while its start was being told. */
   if (!self->starting)
@@ -60,7 +61,7 @@ runner_end_start (TcpRunner *self,
   self->starting = FALSE;
   runner_forget_cancellable (self);
   if (task == NULL)
-    self->start_error = error;
+    tcp_blocking_call_end (call, error);
   else if (error != NULL)
     g_task_return_error (task, error);
   else
@@ -117,10 +118,10 @@ cancel_data_free (gpointer user_data)
 }
 
 static gboolean
-runner_begin_start (TcpRunner     *self,
-                    gboolean       blocking,
-                    GCancellable  *cancellable,
-                    GError       **error)
+runner_begin_start (TcpRunner        *self,
+                    TcpBlockingCall  *call,
+                    GCancellable     *cancellable,
+                    GError          **error)
 {
   g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
   g_autoptr (TcpEventQueue) events = NULL;
@@ -140,11 +141,10 @@ runner_begin_start (TcpRunner     *self,
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
     return FALSE;
 
-  g_clear_error (&self->start_error);
   tcp_status_set (self->status, ended, FALSE);
   tcp_status_set_error (self->status, NULL);
   events = tcp_event_queue_new (context, on_event, self);
-  if (blocking)
+  if (call != NULL)
     tcp_event_queue_claim (events, TCP_EVENT_MASK (TCP_EVENT_STARTED));
   self->engine = self->klass->make (self->owner, events, error);
   if (self->engine == NULL)
@@ -154,6 +154,7 @@ runner_begin_start (TcpRunner     *self,
     }
 
   self->starting = TRUE;
+  self->blocking_start = call != NULL ? tcp_blocking_call_ref (call) : NULL;
   self->events = g_steal_pointer (&events);
   if (cancellable != NULL)
     {
@@ -181,36 +182,83 @@ tcp_runner_start_async (TcpRunner           *self,
   g_task_set_source_tag (task, source_tag);
   /* The engine answers a cancellation, once it has cleaned up. */
   g_task_set_check_cancellable (task, FALSE);
-  if (runner_begin_start (self, FALSE, cancellable, &error))
+  if (runner_begin_start (self, NULL, cancellable, &error))
     self->task = g_steal_pointer (&task);
   else
     g_task_return_error (task, error);
 }
 
-/* Blocks for as long as something is @pending that an event of this type will end. */
-void
-tcp_runner_wait (TcpRunner      *self,
-                 TcpEventType    type,
-                 const gboolean *pending)
+/* Blocks until an event of this type has ended the call, or until the deadline. */
+static void
+runner_wait_until (TcpRunner       *self,
+                   TcpEventType     type,
+                   TcpBlockingCall *call,
+                   gint64           deadline)
 {
-  g_autoptr (TcpEventQueue) events = tcp_event_queue_ref (self->events);
-  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
-  gboolean own = g_main_context_acquire (context);
+  g_autoptr (TcpEventQueue) events = NULL;
+  g_autoptr (GMainContext) context = NULL;
+  gboolean own;
+
+  /* It may have been closed since the last step. */
+  if (!call->pending)
+    return;
+
+  events = tcp_event_queue_ref (self->events);
+  context = g_main_context_ref_thread_default ();
+  own = g_main_context_acquire (context);
 
   /* Nobody iterates the context while this thread is here, if it is its own; the
    * events are handled as they come. If another thread does, they are its. */
   tcp_event_queue_claim (events, TCP_EVENT_MASK (type));
-  while (*pending)
+  while (call->pending)
     {
-      g_autoptr (TcpEvent) event = tcp_event_queue_wait (events, own ? TCP_EVENT_ANY : TCP_EVENT_MASK (type));
+      g_autoptr (TcpEvent) event = tcp_event_queue_wait (events, own ? TCP_EVENT_ANY : TCP_EVENT_MASK (type), deadline);
 
       if (event == NULL)
         break;
       on_event (event, self);
+      /* However many there are. */
+      if (g_get_monotonic_time () >= deadline)
+        break;
     }
-  tcp_event_queue_claim (events, 0);
+  /* Between two steps they still belong to the call. */
+  if (!call->pending)
+    tcp_event_queue_claim (events, 0);
   if (own)
     g_main_context_release (context);
+}
+
+/* Blocks until an event of this type has ended the call, and returns its result. */
+gboolean
+tcp_runner_wait (TcpRunner        *self,
+                 TcpEventType      type,
+                 TcpBlockingCall  *call,
+                 GError          **error)
+{
+  runner_wait_until (self, type, call, G_MAXINT64);
+  return tcp_blocking_call_report (call, error);
+}
+
+/* Blocks for @wait milliseconds at most. FALSE without an error if there is more to do. An
+ * error is left to the next step, which does not block: PyGObject cannot make an exception
+ * of it while a signal waits for its handler. */
+gboolean
+tcp_runner_wait_step (TcpRunner        *self,
+                      TcpEventType      type,
+                      TcpBlockingCall  *call,
+                      guint             wait,
+                      GCancellable     *cancellable,
+                      GError          **error)
+{
+  if (call->pending)
+    {
+      runner_wait_until (self, type, call, g_get_monotonic_time () + wait * G_TIME_SPAN_MILLISECOND);
+      if (call->pending || call->error != NULL)
+        return FALSE;
+    }
+
+  tcp_blocking_call_detach (cancellable);
+  return tcp_blocking_call_report (call, error);
 }
 
 gboolean
@@ -219,15 +267,33 @@ tcp_runner_start (TcpRunner     *self,
                   GError       **error)
 {
   g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
+  g_autoptr (TcpBlockingCall) call = tcp_blocking_call_new ();
 
-  if (!runner_begin_start (self, TRUE, cancellable, error))
+  if (!runner_begin_start (self, call, cancellable, error))
     return FALSE;
 
-  tcp_runner_wait (self, TCP_EVENT_STARTED, &self->starting);
-  if (self->start_error == NULL)
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&self->start_error));
-  return FALSE;
+  return tcp_runner_wait (self, TCP_EVENT_STARTED, call, error);
+}
+
+/* The same in steps that block for @wait milliseconds at most. */
+gboolean
+tcp_runner_start_step (TcpRunner     *self,
+                       guint          wait,
+                       GCancellable  *cancellable,
+                       GError       **error)
+{
+  g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
+  g_autoptr (TcpBlockingCall) call = tcp_blocking_call_find (cancellable);
+
+  if (call == NULL)
+    {
+      call = tcp_blocking_call_new ();
+      if (!runner_begin_start (self, call, cancellable, error))
+        return FALSE;
+      tcp_blocking_call_attach (call, cancellable);
+    }
+
+  return tcp_runner_wait_step (self, TCP_EVENT_STARTED, call, wait, cancellable, error);
 }
 
 /* Whether there was something to close. */

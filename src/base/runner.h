@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "base/blocking-call.h"
 #include "base/event-queue.h"
 #include "base/status.h"
 
@@ -43,7 +44,7 @@ typedef struct
 
   gboolean starting;
   GTask *task; /* NULL if the start blocks */
-  GError *start_error;
+  TcpBlockingCall *blocking_start; /* NULL if it does not */
   GCancellable *cancellable;
   gulong cancelled_id;
 } TcpRunner;
@@ -60,9 +61,20 @@ void tcp_runner_start_async (TcpRunner           *self,
 gboolean tcp_runner_start (TcpRunner     *self,
                            GCancellable  *cancellable,
                            GError       **error);
-void tcp_runner_wait (TcpRunner      *self,
-                      TcpEventType    type,
-                      const gboolean *pending);
+gboolean tcp_runner_start_step (TcpRunner     *self,
+                                guint          wait,
+                                GCancellable  *cancellable,
+                                GError       **error);
+gboolean tcp_runner_wait (TcpRunner        *self,
+                          TcpEventType      type,
+                          TcpBlockingCall  *call,
+                          GError          **error);
+gboolean tcp_runner_wait_step (TcpRunner        *self,
+                               TcpEventType      type,
+                               TcpBlockingCall  *call,
+                               guint             wait,
+                               GCancellable     *cancellable,
+                               GError          **error);
 gboolean tcp_runner_close (TcpRunner *self);
 
 G_END_DECLS

@@ -24,6 +24,16 @@ void __tsan_release (void *address);
 #define g_mutex_lock(mutex) (g_mutex_lock (mutex), __tsan_acquire (mutex))
 #define g_mutex_unlock(mutex) (__tsan_release (mutex), g_mutex_unlock (mutex))
 #define g_cond_wait(cond, mutex) (__tsan_release (mutex), g_cond_wait (cond, mutex), __tsan_acquire (mutex))
+#define g_cond_wait_until(cond, mutex, deadline) \
+  (__tsan_release (mutex), tcp_tsan_waited (g_cond_wait_until (cond, mutex, deadline), mutex))
+
+static inline gboolean
+tcp_tsan_waited (gboolean signalled,
+                 GMutex  *mutex)
+{
+  __tsan_acquire (mutex);
+  return signalled;
+}
 #else
 #define tcp_tsan_acquire(address) ((void) (address))
 #define tcp_tsan_release(address) ((void) (address))

@@ -9,9 +9,8 @@
 typedef struct
 {
   guint64 id;
-  GTask *task; /* NULL if the call blocks: then the rest is for it */
-  gboolean pending;
-  GError *error;
+  GTask *task;           /* one of the two */
+  TcpBlockingCall *call;
   GCancellable *cancellable;
   gulong cancelled_id;
 } Drain;
@@ -47,22 +46,17 @@ drain_end (Drain        *drain,
            const GError *error)
 {
   g_autoptr (GTask) task = g_steal_pointer (&drain->task);
+  g_autoptr (TcpBlockingCall) call = g_steal_pointer (&drain->call);
 
   /* Not g_cancellable_disconnect(), which waits for handlers that run: this may be one. */
   if (drain->cancelled_id != 0)
     g_signal_handler_disconnect (drain->cancellable, drain->cancelled_id);
   g_clear_object (&drain->cancellable);
-
-  if (task == NULL)
-    {
-      if (error != NULL)
-        drain->error = g_error_copy (error);
-      drain->pending = FALSE;
-      return;
-    }
-
   g_free (drain);
-  if (error != NULL)
+
+  if (call != NULL)
+    tcp_blocking_call_end (call, error != NULL ? g_error_copy (error) : NULL);
+  else if (error != NULL)
     g_task_return_error (task, g_error_copy (error));
   else
     g_task_return_boolean (task, TRUE);
@@ -123,15 +117,17 @@ tcp_gateway_handle_drained (TcpGateway *self,
     }
 }
 
-/* Whether there is something to wait for. */
+/* Whether there is something to wait for. The end is then for @task or for @call. */
 static gboolean
-drain_begin (TcpGateway   *self,
-             Drain        *drain,
-             guint         timeout,
-             GCancellable *cancellable)
+drain_begin (TcpGateway      *self,
+             GTask           *task,
+             TcpBlockingCall *call,
+             guint            timeout,
+             GCancellable    *cancellable)
 {
   TcpRunner *runner = tcp_gateway_peek_runner (self);
   TcpDrains *drains = tcp_gateway_peek_drains (self);
+  Drain *drain;
 
   if (runner->engine == NULL || runner->starting)
     {
@@ -139,8 +135,10 @@ drain_begin (TcpGateway   *self,
       return FALSE;
     }
 
+  drain = g_new0 (Drain, 1);
   drain->id = ++drains->last;
-  drain->pending = TRUE;
+  drain->task = task != NULL ? g_object_ref (task) : NULL;
+  drain->call = call != NULL ? tcp_blocking_call_ref (call) : NULL;
   g_queue_push_tail (&drains->calls, drain);
   tcp_server_drain (runner->engine, drain->id, timeout);
   if (cancellable != NULL)
@@ -182,7 +180,6 @@ tcp_gateway_drain_async (TcpGateway          *self,
                          gpointer             user_data)
 {
   g_autoptr (GTask) task = NULL;
-  Drain *drain;
 
   g_return_if_fail (TCP_IS_GATEWAY (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
@@ -194,14 +191,8 @@ tcp_gateway_drain_async (TcpGateway          *self,
   /* From here on a cancellation is an event like others. */
   g_task_set_check_cancellable (task, FALSE);
 
-  drain = g_new0 (Drain, 1);
-  if (!drain_begin (self, drain, timeout, cancellable))
-    {
-      g_free (drain);
-      g_task_return_boolean (task, TRUE);
-      return;
-    }
-  drain->task = g_steal_pointer (&task);
+  if (!drain_begin (self, task, NULL, timeout, cancellable))
+    g_task_return_boolean (task, TRUE);
 }
 
 /**
@@ -228,6 +219,20 @@ tcp_gateway_drain_finish (TcpGateway    *self,
   g_return_val_if_fail (g_async_result_is_tagged (result, tcp_gateway_drain_async), FALSE);
 
   return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+static gboolean
+drain_begin_blocking (TcpGateway      *self,
+                      TcpBlockingCall *call,
+                      guint            timeout,
+                      GCancellable    *cancellable)
+{
+  TcpRunner *runner = tcp_gateway_peek_runner (self);
+
+  /* Before it can come: another thread may run the main loop. */
+  if (runner->events != NULL)
+    tcp_event_queue_claim (runner->events, TCP_EVENT_MASK (TCP_EVENT_DRAINED));
+  return drain_begin (self, NULL, call, timeout, cancellable);
 }
 
 /**
@@ -261,8 +266,7 @@ tcp_gateway_drain (TcpGateway    *self,
                    GError       **error)
 {
   g_autoptr (TcpGateway) kept G_GNUC_UNUSED = NULL;
-  Drain drain = { 0 };
-  TcpRunner *runner;
+  g_autoptr (TcpBlockingCall) call = NULL;
 
   g_return_val_if_fail (TCP_IS_GATEWAY (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
@@ -272,14 +276,60 @@ tcp_gateway_drain (TcpGateway    *self,
     return FALSE;
 
   kept = g_object_ref (self);
-  runner = tcp_gateway_peek_runner (self);
-  /* Before it can come: another thread may run the main loop. */
-  if (runner->events != NULL)
-    tcp_event_queue_claim (runner->events, TCP_EVENT_MASK (TCP_EVENT_DRAINED));
-  if (drain_begin (self, &drain, timeout, cancellable))
-    tcp_runner_wait (runner, TCP_EVENT_DRAINED, &drain.pending);
-  if (drain.error == NULL)
+  call = tcp_blocking_call_new ();
+  if (!drain_begin_blocking (self, call, timeout, cancellable))
     return TRUE;
-  g_propagate_error (error, drain.error);
-  return FALSE;
+
+  return tcp_runner_wait (tcp_gateway_peek_runner (self), TCP_EVENT_DRAINED, call, error);
+}
+
+/**
+ * tcp_gateway_drain_step:
+ * @self: a gateway
+ * @timeout: how long the connections may go on, in milliseconds
+ * @wait: how long this call blocks at most, in milliseconds
+ * @cancellable: (not nullable): one that is used for this drain only
+ * @error: return location for an error
+ *
+ * Closes the gateway once its connections have ended, as
+ * [method@TcpTunnel.Gateway.drain] does, in several calls that each block for a short time.
+ *
+ * This is for language bindings, like [method@TcpTunnel.Gateway.start_step], and is used in
+ * the same way. @timeout counts from the first call, and later calls ignore it. To give up,
+ * cancel @cancellable and go on calling.
+ *
+ * The errors are those of [method@TcpTunnel.Gateway.drain].
+ *
+ * Returns: %TRUE if the gateway is closed, %FALSE with @error set if it will not be, and
+ *   %FALSE without an error if the drain is still under way
+ *
+ * Since: 1.0
+ */
+gboolean
+tcp_gateway_drain_step (TcpGateway    *self,
+                        guint          timeout,
+                        guint          wait,
+                        GCancellable  *cancellable,
+                        GError       **error)
+{
+  g_autoptr (TcpGateway) kept G_GNUC_UNUSED = NULL;
+  g_autoptr (TcpBlockingCall) call = NULL;
+
+  g_return_val_if_fail (TCP_IS_GATEWAY (self), FALSE);
+  g_return_val_if_fail (G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  kept = g_object_ref (self);
+  call = tcp_blocking_call_find (cancellable);
+  if (call == NULL)
+    {
+      if (g_cancellable_set_error_if_cancelled (cancellable, error))
+        return FALSE;
+      call = tcp_blocking_call_new ();
+      if (!drain_begin_blocking (self, call, timeout, cancellable))
+        return TRUE;
+      tcp_blocking_call_attach (call, cancellable);
+    }
+
+  return tcp_runner_wait_step (tcp_gateway_peek_runner (self), TCP_EVENT_DRAINED, call, wait, cancellable, error);
 }

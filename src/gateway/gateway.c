@@ -382,6 +382,42 @@ tcp_gateway_start (TcpGateway    *self,
 }
 
 /**
+ * tcp_gateway_start_step:
+ * @self: a gateway
+ * @wait: how long this call blocks at most, in milliseconds
+ * @cancellable: (not nullable): one that is used for this start only
+ * @error: return location for an error
+ *
+ * Starts the gateway, as [method@TcpTunnel.Gateway.start] does, in several calls that each
+ * block for a short time.
+ *
+ * This is for language bindings whose programs handle signals between two calls, as
+ * Python's do: a single call that blocks for long would keep Ctrl-C waiting. The first
+ * call with a @cancellable begins the start. Call it again with the same @cancellable
+ * until it returns %TRUE or fails. To give up, close the gateway, or cancel @cancellable and
+ * go on calling.
+ *
+ * The errors are those of [method@TcpTunnel.Gateway.start].
+ *
+ * Returns: %TRUE if the gateway has started, %FALSE with @error set if it failed to, and
+ *   %FALSE without an error if the start is still under way
+ *
+ * Since: 1.0
+ */
+gboolean
+tcp_gateway_start_step (TcpGateway    *self,
+                        guint          wait,
+                        GCancellable  *cancellable,
+                        GError       **error)
+{
+  g_return_val_if_fail (TCP_IS_GATEWAY (self), FALSE);
+  g_return_val_if_fail (G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return tcp_runner_start_step (&self->runner, wait, cancellable, error);
+}
+
+/**
  * tcp_gateway_close:
  * @self: a gateway
  *
@@ -425,7 +461,8 @@ tcp_gateway_new (const char *target)
 static void
 tcp_gateway_dispose (GObject *object)
 {
-  tcp_runner_close (&TCP_GATEWAY (object)->runner);
+  /* Drains too: one that was made in steps need not have been waited for. */
+  tcp_gateway_close_drained (TCP_GATEWAY (object), FALSE);
 
   G_OBJECT_CLASS (tcp_gateway_parent_class)->dispose (object);
 }

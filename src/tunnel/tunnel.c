@@ -316,6 +316,42 @@ tcp_tunnel_start (TcpTunnel     *self,
 }
 
 /**
+ * tcp_tunnel_start_step:
+ * @self: a tunnel
+ * @wait: how long this call blocks at most, in milliseconds
+ * @cancellable: (not nullable): one that is used for this start only
+ * @error: return location for an error
+ *
+ * Starts the tunnel, as [method@TcpTunnel.Tunnel.start] does, in several calls that each
+ * block for a short time.
+ *
+ * This is for language bindings whose programs handle signals between two calls, as
+ * Python's do: a single call that blocks for long would keep Ctrl-C waiting. The first
+ * call with a @cancellable begins the start. Call it again with the same @cancellable
+ * until it returns %TRUE or fails. To give up, close the tunnel, or cancel @cancellable and
+ * go on calling.
+ *
+ * The errors are those of [method@TcpTunnel.Tunnel.start].
+ *
+ * Returns: %TRUE if the tunnel has started, %FALSE with @error set if it failed to, and
+ *   %FALSE without an error if the start is still under way
+ *
+ * Since: 1.0
+ */
+gboolean
+tcp_tunnel_start_step (TcpTunnel     *self,
+                       guint          wait,
+                       GCancellable  *cancellable,
+                       GError       **error)
+{
+  g_return_val_if_fail (TCP_IS_TUNNEL (self), FALSE);
+  g_return_val_if_fail (G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return tcp_runner_start_step (&self->runner, wait, cancellable, error);
+}
+
+/**
  * tcp_tunnel_close:
  * @self: a tunnel
  *

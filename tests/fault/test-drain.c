@@ -454,6 +454,59 @@ test_blocking_beside_a_loop (void)
   client_close (helper.fd);
 }
 
+/* Several short calls, which a cancellation ends, and a gateway that goes while one of them
+ * is to follow. */
+static void
+test_steps (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (GCancellable) first = g_cancellable_new ();
+  g_autoptr (GCancellable) second = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, &port);
+  int fd = ws_connect (port, SESSION, TEST_TOKEN);
+  gint64 deadline = test_deadline ();
+
+  round_trip (fd, "before");
+  g_assert_false (tcp_gateway_drain_step (gateway, LONG_MS, 0, first, &error));
+  g_assert_no_error (error);
+  wait_draining (port);
+  round_trip (fd, "goes on");
+  g_assert_false (tcp_gateway_drain_step (gateway, LONG_MS, 1, first, &error));
+  g_assert_no_error (error);
+  g_cancellable_cancel (first);
+  while (!tcp_gateway_drain_step (gateway, LONG_MS, 1, first, &error) && error == NULL)
+    g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  round_trip (fd, "still goes on");
+
+  g_assert_false (tcp_gateway_drain_step (gateway, LONG_MS, 0, second, &error));
+  g_assert_no_error (error);
+  ws_send_close (fd, 1000);
+  while (!tcp_gateway_drain_step (gateway, LONG_MS, 1, second, &error))
+    {
+      g_assert_no_error (error);
+      g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+    }
+  assert_closed (gateway, port);
+  client_close (fd);
+
+  /* The same cancellable serves for another one, which is left alone. */
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  fd = ws_connect (port, SESSION, TEST_TOKEN);
+  round_trip (fd, "again");
+  g_assert_false (tcp_gateway_drain_step (gateway, LONG_MS, 0, second, &error));
+  g_assert_no_error (error);
+  g_assert_finalize_object (g_steal_pointer (&gateway));
+  g_assert_finalize_object (g_steal_pointer (&second));
+  close (socket_listen (port, NULL));
+  client_close (fd);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -472,6 +525,7 @@ main (int    argc,
   g_test_add_func ("/drain/blocking", test_blocking);
   g_test_add_func ("/drain/blocking-and-closed", test_blocking_and_closed);
   g_test_add_func ("/drain/blocking-beside-a-loop", test_blocking_beside_a_loop);
+  g_test_add_func ("/drain/steps", test_steps);
 
   return g_test_run ();
 }

@@ -196,6 +196,98 @@ test_close_from_main_loop (void)
   g_main_context_release (NULL);
 }
 
+/* Calls until the start is over; each call has a moment only. */
+static gboolean
+take_steps (TcpTunnel *tunnel,
+            GCancellable *cancellable,
+            GError **error)
+{
+  gint64 deadline = test_deadline ();
+  GError *local = NULL;
+
+  while (!tcp_tunnel_start_step (tunnel, 1, cancellable, &local) && local == NULL)
+    g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+  if (local == NULL)
+    return TRUE;
+  g_propagate_error (error, local);
+  return FALSE;
+}
+
+static void
+begin_in_steps (TcpTunnel *tunnel,
+                HttpStub *stub,
+                GCancellable *cancellable)
+{
+  g_autoptr (GError) error = NULL;
+
+  http_stub_push_silence (stub);
+  g_assert_false (tcp_tunnel_start_step (tunnel, 0, cancellable, &error));
+  g_assert_no_error (error);
+  g_assert_true (http_stub_wait_held (stub, 1));
+  g_assert_false (tcp_tunnel_start_step (tunnel, 1, cancellable, &error));
+  g_assert_no_error (error);
+}
+
+/* A start that is cancelled, closed, or fails between two of its steps. */
+static void
+test_steps (void)
+{
+  g_autoptr (HttpStub) stub = http_stub_new ();
+  g_autofree char *uri = http_stub_get_uri (stub, "/");
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autoptr (HttpStub) refusing = http_stub_new ();
+  g_autofree char *refusing_uri = http_stub_get_uri (refusing, "/");
+  g_autoptr (GCancellable) first = g_cancellable_new ();
+  g_autoptr (GCancellable) second = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+
+  begin_in_steps (tunnel, stub, first);
+  /* Another start is another one. */
+  g_assert_false (tcp_tunnel_start_step (tunnel, 0, second, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+  g_clear_error (&error);
+  g_cancellable_cancel (first);
+  g_assert_false (take_steps (tunnel, first, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_true (http_stub_wait_held (stub, 0));
+
+  begin_in_steps (tunnel, stub, second);
+  tcp_tunnel_close (tunnel);
+  g_assert_true (http_stub_wait_held (stub, 0));
+  /* It does not start again, though nothing is under way. */
+  g_assert_false (tcp_tunnel_start_step (tunnel, 0, second, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
+  g_clear_error (&error);
+
+  http_stub_push_answer (refusing, 404, NULL, NULL);
+  tcp_tunnel_set_remote_uri (tunnel, refusing_uri);
+  g_assert_false (take_steps (tunnel, second, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_REJECTED);
+  g_clear_error (&error);
+
+  tcp_tunnel_set_mode (tunnel, TCP_TUNNEL_MODE_SINGLETON);
+  g_assert_true (take_steps (tunnel, second, &error));
+  g_assert_no_error (error);
+  g_assert_nonnull (tcp_tunnel_get_local_address (tunnel));
+  tcp_tunnel_close (tunnel);
+}
+
+/* Nobody waits for it any more. */
+static void
+test_steps_left_alone (void)
+{
+  g_autoptr (HttpStub) stub = http_stub_new ();
+  g_autofree char *uri = http_stub_get_uri (stub, "/");
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+
+  begin_in_steps (tunnel, stub, cancellable);
+  g_assert_finalize_object (g_steal_pointer (&tunnel));
+  g_assert_true (http_stub_wait_held (stub, 0));
+  g_assert_finalize_object (g_steal_pointer (&cancellable));
+}
+
 int
 main (int argc,
       char **argv)
@@ -206,6 +298,8 @@ main (int argc,
   g_test_add_func ("/starts/close-when-cancelled", test_close_when_cancelled);
   g_test_add_func ("/starts/close-in-notify", test_close_in_notify);
   g_test_add_func ("/starts/close-from-main-loop", test_close_from_main_loop);
+  g_test_add_func ("/starts/steps", test_steps);
+  g_test_add_func ("/starts/steps-left-alone", test_steps_left_alone);
 
   return g_test_run ();
 }

@@ -403,10 +403,10 @@ test_wait (void)
   GThread *thread = g_thread_new ("pusher", push_start, queue);
   TcpEvent *event;
 
-  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY);
+  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY, G_MAXINT64);
   g_assert_cmpint (event->type, ==, TCP_EVENT_STATE);
   tcp_event_free (event);
-  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY);
+  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY, G_MAXINT64);
   g_assert_cmpint (event->type, ==, TCP_EVENT_STARTED);
   tcp_event_free (event);
   g_thread_join (thread);
@@ -421,13 +421,30 @@ test_wait_for_the_start (void)
 {
   TcpEventQueue *queue = set_up (NULL);
   GThread *thread = g_thread_new ("pusher", push_start, queue);
-  TcpEvent *event = tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED));
+  TcpEvent *event = tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), G_MAXINT64);
 
   g_assert_cmpint (event->type, ==, TCP_EVENT_STARTED);
   tcp_event_free (event);
   g_thread_join (thread);
   handle_all ();
   assert_told ("state 1, state 2");
+  tear_down ();
+}
+
+static void
+test_wait_in_vain (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+  TcpEvent *event;
+
+  tcp_event_queue_push_state (queue, 1);
+  g_assert_null (tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), 0));
+  g_assert_null (tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), g_get_monotonic_time () + 1000));
+
+  /* What is there needs no time. */
+  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY, 0);
+  g_assert_cmpint (event->type, ==, TCP_EVENT_STATE);
+  tcp_event_free (event);
   tear_down ();
 }
 
@@ -446,7 +463,7 @@ test_claim (void)
   handle_all ();
   assert_told ("state 2");
 
-  event = tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_DRAINED));
+  event = tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_DRAINED), G_MAXINT64);
   g_assert_cmpuint (event->id, ==, 1);
   g_assert_no_error (event->error);
   tcp_event_free (event);
@@ -478,6 +495,7 @@ main (int    argc,
   g_test_add_func ("/event-queue/close-while-pushing", test_close_while_pushing);
   g_test_add_func ("/event-queue/wait", test_wait);
   g_test_add_func ("/event-queue/wait-for-the-start", test_wait_for_the_start);
+  g_test_add_func ("/event-queue/wait-in-vain", test_wait_in_vain);
   g_test_add_func ("/event-queue/claim", test_claim);
   return g_test_run ();
 }

@@ -12,6 +12,7 @@ import weakref
 import gi
 from gi.repository import Gio, GLib, GObject
 
+from .. import _ossighelper
 from ..module import get_introspection_module
 from ..overrides import override
 
@@ -167,6 +168,56 @@ async def _call(begin, finish, cancellable, undo=lambda: None):
         raise
 
 
+_STEP_MS = 50  # how long Ctrl-C may have to wait
+
+
+@contextlib.contextmanager
+def _interruptible():
+    """Gives a function that raises if Ctrl-C was handled without an exception. Where a main loop runs
+    PyGObject's handler calls what the innermost loop has registered; that of asyncio cancels the
+    task."""
+    interrupts = []
+    task = asyncio.current_task() if _running_loop() is not None else None
+    count = getattr(task, "cancelling", int)  # since Python 3.11
+    before = count()
+
+    def check():
+        if interrupts:
+            raise KeyboardInterrupt
+        if count() > before:
+            raise asyncio.CancelledError
+
+    if not getattr(_ossighelper, "_callback_stack", []):
+        yield check
+        return
+    with _ossighelper.register_sigint_fallback(lambda: interrupts.append(True)):
+        yield check
+
+
+def _block(step, cancellable, undo):
+    """Makes a blocking call in short steps, because Python handles signals between two calls only. If
+    a handler raises, as that of SIGINT does, the call is undone."""
+    own = Gio.Cancellable()
+    failure = None
+    try:
+        with _interruptible() as check:
+            while True:
+                try:
+                    if step(_STEP_MS, own):
+                        return True
+                except GLib.Error as error:
+                    failure = error
+                    raise
+                check()
+                if cancellable is not None and cancellable.is_cancelled():
+                    own.cancel()
+    except BaseException as error:
+        if error is not failure:
+            own.cancel()
+            undo(own)
+        raise
+
+
 def _named(name, coroutine):
     """That is the name in the warning about a coroutine that nobody awaits."""
     coroutine.__qualname__ = name
@@ -289,8 +340,11 @@ class _Endpoint:
         return _named(type(self).__name__ + ".start", call)
 
     def _start(self, cancellable=None):
+        if cancellable is not None:
+            cancellable.set_error_if_cancelled()
+
         with _delivery():
-            started = super().start(cancellable)
+            started = _block(self.start_step, cancellable, lambda own: self.close())
             self._context = GLib.MainContext.ref_thread_default()
         return started
 
@@ -300,8 +354,15 @@ class _Endpoint:
         return started
 
     def __enter__(self):
-        with _unless_it_runs(self):
-            self._start()
+        try:
+            with _unless_it_runs(self):
+                self._start()
+        except GLib.Error:
+            raise
+        except BaseException:
+            # A signal's, after the start: nobody would close it.
+            self.close()
+            raise
         return self
 
     def __exit__(self, *exception):
@@ -347,13 +408,28 @@ class Gateway(_Endpoint, TcpTunnel.Gateway):
         """Blocks until it is drained, or is to be awaited, as `start()`."""
         timeout = _integer("timeout", timeout, 0, GLib.MAXUINT)
         if _running_loop() is None:
-            return super().drain(timeout, cancellable)
+            return self._drain(timeout, cancellable)
 
         def begin(*rest):
             self._check_context()
             self.drain_async(timeout, *rest)
 
         return _named(type(self).__name__ + ".drain", _call(begin, self.drain_finish, cancellable))
+
+    def _drain(self, timeout, cancellable):
+        if cancellable is not None:
+            cancellable.set_error_if_cancelled()
+
+        def step(wait, cancellable):
+            return self.drain_step(timeout, wait, cancellable)
+
+        def undo(own):
+            # Its answer is due at once, and then the next step gives it.
+            with contextlib.suppress(GLib.Error):
+                step(_PATIENCE_S * 1000, own)
+                step(0, own)
+
+        return _block(step, cancellable, undo)
 
     def _check_context(self):
         """Its end is told where it was started: the loop that runs has to be that."""

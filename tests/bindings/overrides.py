@@ -77,6 +77,10 @@ class Names(unittest.TestCase):
             TcpTunnel.Tunnel(mode="single")
         with self.assertRaisesRegex(ValueError, "no resumption 'maybe'"):
             TcpTunnel.Gateway().resumption = "maybe"
+        for value in 7, None, []:
+            with self.assertRaisesRegex(ValueError, "no mode .*; there are multiplexed, singleton"):
+                TcpTunnel.Tunnel(mode=value)
+        self.assertEqual(TcpTunnel.Tunnel(mode=1).mode, TcpTunnel.TunnelMode.MULTIPLEXED)
 
 
 class Numbers(unittest.TestCase):
@@ -262,6 +266,13 @@ class Running(unittest.TestCase):
         with self.assertRaises(GLib.Error) as caught:
             self.create().start(cancellable)
         self.assertTrue(caught.exception.matches(Gio.io_error_quark(), Gio.IOErrorEnum.CANCELLED))
+
+    def test_not_what_is_asked_for(self):
+        tunnel, gateway = self.create(), TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="warn")
+        for call in tunnel.start, gateway.start, lambda value: gateway.drain(0, value), tunnel.on_connection_state_change:
+            with self.assertRaises(TypeError):
+                call(5)
+        self.assertIsNone(tunnel.local_address)
 
     def test_error(self):
         tunnel = self.create(mode="multiplexed")

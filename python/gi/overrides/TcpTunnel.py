@@ -232,11 +232,14 @@ _ENUMS = {
 
 
 def _member(name, value):
-    """The member of an enum by its name."""
-    members = {member.lower().replace("_", "-"): member for member in dir(_ENUMS[name]) if member.isupper()}
-    if value not in members:
+    """The member of an enum by its name, or itself. PyGObject would only warn of a number that is none."""
+    members = {member.lower().replace("_", "-"): getattr(_ENUMS[name], member)
+               for member in dir(_ENUMS[name]) if member.isupper()}
+    if value in members.values():
+        return value
+    if not isinstance(value, str) or value not in members:
         raise ValueError("no %s %r; there are %s" % (name, value, ", ".join(sorted(members))))
-    return getattr(_ENUMS[name], members[value])
+    return members[value]
 
 
 def _integer(name, value, minimum, maximum):
@@ -308,7 +311,7 @@ class _Endpoint:
     def _value(cls, name, value):
         """The value for a property, an enum's by its name."""
         name = name.replace("_", "-")
-        if name in _ENUMS and isinstance(value, str):
+        if name in _ENUMS:
             return _member(name, value)
         spec = cls._specs.get(name)
         return _integer(name, value, spec.minimum, spec.maximum) if hasattr(spec, "minimum") else value
@@ -341,7 +344,7 @@ class _Endpoint:
 
     def _start(self, cancellable=None):
         if cancellable is not None:
-            cancellable.set_error_if_cancelled()
+            Gio.Cancellable.set_error_if_cancelled(cancellable)
 
         with _delivery():
             started = _block(self.start_step, cancellable, lambda own: self.close())
@@ -387,6 +390,8 @@ class Tunnel(_Endpoint, TcpTunnel.Tunnel):
 
     def on_connection_state_change(self, callback):
         """Calls `callback` with each new state, until the function that is returned is called."""
+        if not callable(callback):
+            raise TypeError("the callback for states is a function, not %r" % (callback,))
         handler = self.connect("state-changed", lambda tunnel, state: callback(state))
 
         def unregister():
@@ -418,7 +423,7 @@ class Gateway(_Endpoint, TcpTunnel.Gateway):
 
     def _drain(self, timeout, cancellable):
         if cancellable is not None:
-            cancellable.set_error_if_cancelled()
+            Gio.Cancellable.set_error_if_cancelled(cancellable)
 
         def step(wait, cancellable):
             return self.drain_step(timeout, wait, cancellable)

@@ -3,12 +3,14 @@
 #include "fuzz.h"
 #include "base/token.h"
 #include "gateway/access.h"
+#include "gateway/head.h"
 #include "gateway/request.h"
 #include "tunnel/settings.h"
 
+#include <libsoup/soup.h>
 #include <string.h>
 
-/* Words of strangers: the query of a request, a URL, a header, a token file. */
+/* Words of strangers: the query of a request, a URL, a header, a token file, the head of a request. */
 
 static void
 fuzz_query (const char *text)
@@ -83,6 +85,43 @@ fuzz_tokens (const char *text)
   tcp_access_find_header (access, text);
 }
 
+/* What passes is a GET without a body to libsoup's parser, too. */
+static void
+fuzz_head (const char *data,
+           gsize       size)
+{
+  gsize length = 0, missing;
+  const char *reason = NULL;
+  g_autofree char *head = NULL;
+  g_autofree char *method = NULL;
+  g_autofree char *path = NULL;
+  g_autoptr (SoupMessageHeaders) headers = soup_message_headers_new (SOUP_MESSAGE_HEADERS_REQUEST);
+  SoupHTTPVersion version;
+  guint status;
+
+  while ((missing = tcp_head_get_missing (data, length)) > 0)
+    {
+      length += missing;
+      if (length > size)
+        return;
+    }
+
+  /* So that a sanitizer sees what is behind it. */
+  head = g_memdup2 (data, length);
+  status = tcp_head_check (head, length, &reason);
+  if (status != 0)
+    {
+      g_assert_cmpuint (status, >=, 400);
+      g_assert_nonnull (reason);
+      return;
+    }
+  if (soup_headers_parse_request (head, length - 2, headers, &method, &path, &version) != SOUP_STATUS_OK)
+    return;
+  g_assert_cmpstr (method, ==, "GET");
+  g_assert_cmpint (soup_message_headers_get_content_length (headers), ==, 0);
+  g_assert_null (soup_message_headers_get_list (headers, "Transfer-Encoding"));
+}
+
 /* The first byte says which of them it is. */
 int
 LLVMFuzzerTestOneInput (const guint8 *data,
@@ -94,6 +133,11 @@ LLVMFuzzerTestOneInput (const guint8 *data,
     return 0;
   text = g_strndup ((const char *) data + 1, size - 1);
 
+  if (data[0] >= 0x80)
+    {
+      fuzz_head ((const char *) data + 1, size - 1);
+      return 0;
+    }
   switch (data[0] % 4)
     {
     case 0:

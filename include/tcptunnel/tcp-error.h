@@ -31,7 +31,8 @@ G_BEGIN_DECLS
  *   (another status from 400 to 499)
  * @TCP_TUNNEL_ERROR_TIMED_OUT: something took longer than it is allowed to
  * @TCP_TUNNEL_ERROR_PROTOCOL: the other end does not keep to the protocol
- * @TCP_TUNNEL_ERROR_LOST: the WebSocket broke and data may have been lost
+ * @TCP_TUNNEL_ERROR_LOST: data may have been lost: the WebSocket broke, or a TCP client that
+ *   had closed its side was cut off from the answer
  * @TCP_TUNNEL_ERROR_TARGET: the gateway could not reach its target, or the target
  *   broke the connection
  * @TCP_TUNNEL_ERROR_RESET: the TCP peer broke the connection

@@ -515,6 +515,13 @@ tcp_gateway_class_init (TcpGatewayClass *klass)
    *
    * Emitted when a connection to the target has ended, or could not be made.
    *
+   * @error is %NULL if each end of the connection has received all that the other had sent
+   * before it ended. Programs often close a connection without reading to its end, which is
+   * an error here too and no fault: the code is %TCP_TUNNEL_ERROR_RESET if the TCP client did
+   * so. %TCP_TUNNEL_ERROR_TARGET stands for a target that did so, and for one that could not
+   * be reached, and %TCP_TUNNEL_ERROR_CLOSED for a client that closed its tunnel. Only losses,
+   * limits and targets that were not reached are logged as warnings.
+   *
    * Since: 1.0
    */
   signals[CONNECTION_CLOSED] = g_signal_new ("connection-closed", TCP_TYPE_GATEWAY, G_SIGNAL_RUN_LAST, 0, NULL, NULL,

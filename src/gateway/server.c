@@ -48,11 +48,16 @@ on_guest_stream_closed (TcpGuest     *guest,
   TcpServer *self = user_data;
   guint64 id = tcp_stream_get_serial (stream);
 
+  TcpTunnelLogLevel level = tcp_stream_get_severity (stream, error);
+
+  /* Whoever closes the gateway knows what that ends. */
+  if (self->closed)
+    level = MAX (level, TCP_TUNNEL_LOG_LEVEL_DEBUG);
   if (error != NULL)
-    tcp_log_warn (self->log, "connection %" G_GUINT64_FORMAT " of %s broke: %s", id,
-                  tcp_guest_get_principal (guest), error->message);
+    tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " of %s broke: %s", id,
+             tcp_guest_get_principal (guest), error->message);
   else
-    tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " was closed", id);
+    tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " was closed", id);
   tcp_event_queue_push_closed (self->events, id, error);
   server_check_drained (self);
 }

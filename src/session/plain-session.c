@@ -79,6 +79,9 @@ raw_detached (TcpSession   *self,
   tcp_stream_ref (stream);
   if (code == TCP_CLOSE_RESET)
     {
+      /* From the gateway it may also be that the target was never reached. */
+      if (!self->client || tcp_stream_has_ended (stream))
+        tcp_stream_mark_left (stream);
       tcp_stream_reset (stream, error);
       return;
     }
@@ -111,10 +114,20 @@ plain_detached (TcpSession   *self,
                 guint         code,
                 const GError *error)
 {
+  GHashTableIter iter;
+  gpointer stream;
+
   if (self->dialect->outlives_channel)
-    raw_detached (self, channel, code, error);
-  else
-    tcp_session_reset_all (self, error);
+    {
+      raw_detached (self, channel, code, error);
+      return;
+    }
+
+  /* A client that says goodbye has no more use for its connections. */
+  g_hash_table_iter_init (&iter, self->streams);
+  while (!self->client && code != 0 && g_hash_table_iter_next (&iter, NULL, &stream))
+    tcp_stream_mark_left (stream);
+  tcp_session_reset_all (self, error);
 }
 
 static void

@@ -200,5 +200,7 @@ tcp_resumable_handle_reset (TcpSession              *self,
   error = g_error_new (TCP_TUNNEL_ERROR, error_of_reset (self, frame->number), "%s reset the connection: %s",
                        self->peer, *reason != '\0' ? reason : "no reason given");
   tcp_session_forget (self, stream);
+  if (frame->number == TCP_RESET_BROKEN)
+    tcp_stream_mark_left (stream);
   tcp_stream_reset (stream, error);
 }

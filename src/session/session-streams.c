@@ -105,7 +105,10 @@ tcp_session_finish_stream (TcpSession *self,
 {
   g_hash_table_add (self->finishing, tcp_stream_ref (stream));
   tcp_session_forget (self, stream);
-  tcp_stream_finish (stream, complete);
+  if (complete)
+    tcp_stream_finish (stream, TCP_FINISH_IN_ORDER);
+  else
+    tcp_stream_finish (stream, self->client ? TCP_FINISH_UNANSWERED : TCP_FINISH_RESET);
 }
 
 static GError *

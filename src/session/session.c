@@ -280,8 +280,8 @@ session_closed_error (TcpSession   *self,
   gboolean has_reason = reason != NULL && *reason != '\0';
 
   if (code == TCP_CLOSE_RESET)
-    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "%s broke the connection: %s", self->peer,
-                        has_reason ? reason : "no reason given");
+    return g_error_new (TCP_TUNNEL_ERROR, self->client ? TCP_TUNNEL_ERROR_TARGET : TCP_TUNNEL_ERROR_RESET,
+                        "%s broke the connection: %s", self->peer, has_reason ? reason : "no reason given");
   if (code == TCP_CLOSE_NO_CODE)
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "%s closed the WebSocket without a code", self->peer);
   if (code != 0)

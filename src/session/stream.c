@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/byte-queue.h"
+#include "base/socket-diag.h"
 #include "base/source.h"
 #include "session/linger.h"
 
@@ -34,7 +35,8 @@ struct _TcpStream
   gboolean output_ending; /* our side is closed when the queue is empty, */
   gboolean output_ended;  /* and now it is */
   gboolean finishing;     /* all is closed when the queue is empty, */
-  gboolean finish_broken; /* with a reset */
+  TcpFinish finish;       /* in this way */
+  gboolean left;          /* a program at one of the ends broke it, as programs do */
   gboolean closed;
 };
 
@@ -320,21 +322,37 @@ tcp_stream_reset (TcpStream    *self,
   if (self->closed)
     return;
 
+  /* ECONNRESET or EPIPE. A path that broke has other errors. */
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
+    self->left = TRUE;
   tcp_source_clear (&self->source);
   if (self->socket != NULL)
     tcp_socket_close_with_reset (self->socket);
   stream_close (self, copy);
 }
 
-/* A client on a Unix socket that has only closed its side takes a reset for an orderly
- * end, so that somebody else has to be told. */
-static GError *
-stream_silent_break (TcpStream *self)
+static TcpPeerState
+stream_diagnose_peer (TcpStream *self)
 {
   struct pollfd pollfd = { .fd = g_socket_get_fd (self->socket) };
 
-  if (!self->is_unix || (poll (&pollfd, 1, 0) == 1 && pollfd.revents & POLLHUP))
+  if (!self->is_unix)
+    return tcp_socket_diagnose_peer (self->socket);
+  return poll (&pollfd, 1, 0) == 1 && pollfd.revents & POLLHUP ? TCP_PEER_GONE : TCP_PEER_READS;
+}
+
+/* A client that has only closed its side may still wait for an answer, which the reset
+ * cuts off. On a Unix socket it even takes that for an orderly end. */
+static GError *
+stream_missed_answer (TcpStream *self)
+{
+  TcpPeerState peer = stream_diagnose_peer (self);
+
+  if (peer == TCP_PEER_GONE)
     return NULL;
+  /* A client on another machine, which most likely has gone. */
+  if (peer == TCP_PEER_UNKNOWN)
+    self->left = TRUE;
   return g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
                               "the connection ended when the client closed its side, since the protocol has no "
                               "half-close: the far end may have had more to say");
@@ -344,9 +362,9 @@ stream_silent_break (TcpStream *self)
 static void
 stream_complete (TcpStream *self)
 {
-  if (self->finish_broken)
+  if (self->finish != TCP_FINISH_IN_ORDER)
     {
-      g_autoptr (GError) error = stream_silent_break (self);
+      g_autoptr (GError) error = self->finish == TCP_FINISH_UNANSWERED ? stream_missed_answer (self) : NULL;
 
       tcp_stream_reset (self, error);
       return;
@@ -448,17 +466,16 @@ tcp_stream_end (TcpStream *self)
     stream_flush (self);
 }
 
-/* Ends the connection behind what waits: in order, or, if the peer might miss
- * something, in a reset. Nothing is read any more. */
+/* Ends the connection behind what waits. Nothing is read any more. */
 void
 tcp_stream_finish (TcpStream *self,
-                   gboolean   complete)
+                   TcpFinish  how)
 {
   if (self->closed || self->finishing)
     return;
 
   self->finishing = TRUE;
-  self->finish_broken = !complete;
+  self->finish = how;
   stream_set_interest (self, self->interest & ~G_IO_IN);
   if (self->socket != NULL && self->queue.length == 0)
     stream_flush (self);
@@ -468,4 +485,37 @@ gboolean
 tcp_stream_is_finishing (TcpStream *self)
 {
   return self->finishing;
+}
+
+/* It is about to break since a program at one of its ends wanted that, or has gone. */
+void
+tcp_stream_mark_left (TcpStream *self)
+{
+  self->left = TRUE;
+}
+
+/* Whether one of the directions has ended. */
+gboolean
+tcp_stream_has_ended (TcpStream *self)
+{
+  return self->input_ended || self->output_ending || self->finishing;
+}
+
+/* At which level to log that it closed, with the error that the application gets. Programs
+ * close connections without having read all: most of that is no news. */
+TcpTunnelLogLevel
+tcp_stream_get_severity (TcpStream    *self,
+                         const GError *error)
+{
+  if (error == NULL)
+    return TCP_TUNNEL_LOG_LEVEL_DEBUG;
+  /* An end of the tunnel was closed. */
+  if (error->code == TCP_TUNNEL_ERROR_CLOSED)
+    return TCP_TUNNEL_LOG_LEVEL_INFO;
+  if (!self->left)
+    return TCP_TUNNEL_LOG_LEVEL_WARN;
+  /* The client did it, or had closed its side before. */
+  if (error->code == TCP_TUNNEL_ERROR_RESET || (error->code == TCP_TUNNEL_ERROR_TARGET && tcp_stream_has_ended (self)))
+    return TCP_TUNNEL_LOG_LEVEL_DEBUG;
+  return TCP_TUNNEL_LOG_LEVEL_INFO;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include <tcptunnel/tcptunnel.h>
 #include "base/buffer.h"
 #include "session/flow.h"
 
@@ -30,6 +31,14 @@ typedef struct
                   gpointer      user_data);
 } TcpStreamCallbacks;
 
+/* How a connection ends behind what waits for it. */
+typedef enum
+{
+  TCP_FINISH_IN_ORDER,
+  TCP_FINISH_RESET,      /* the peer might miss something */
+  TCP_FINISH_UNANSWERED, /* the same, and what it might miss is an answer: an error, if it still reads */
+} TcpFinish;
+
 TcpStream *tcp_stream_new (guint32                   id,
                            gsize                    *total,
                            const TcpStreamCallbacks *callbacks,
@@ -55,10 +64,14 @@ void tcp_stream_write (TcpStream    *self,
                        gsize         length);
 void tcp_stream_end (TcpStream *self);
 void tcp_stream_finish (TcpStream *self,
-                        gboolean   complete);
+                        TcpFinish  how);
 gboolean tcp_stream_is_finishing (TcpStream *self);
 void tcp_stream_reset (TcpStream    *self,
                        const GError *error);
+void tcp_stream_mark_left (TcpStream *self);
+gboolean tcp_stream_has_ended (TcpStream *self);
+TcpTunnelLogLevel tcp_stream_get_severity (TcpStream    *self,
+                                           const GError *error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpStream, tcp_stream_unref)
 

@@ -10,6 +10,9 @@
 #include "channel/group.h"
 #include "tunnel/link.h"
 
+/* How long nothing is said of TCP clients that are turned away after one was. */
+#define TURNED_AWAY_INTERVAL (10 * G_TIME_SPAN_SECOND)
+
 struct _TcpEngine
 {
   gatomicrefcount refs;
@@ -30,6 +33,8 @@ struct _TcpEngine
   GPtrArray *links;  /* of TcpLink */
   TcpLink *link;     /* multiplexed: the one; singleton: that of the present client */
   TcpStream *stream; /* singleton: the present client */
+  guint turned_away; /* TCP clients since the last warning of that, */
+  gint64 quiet_until; /* and when the next may follow */
   gboolean started;  /* the start was reported */
   gboolean closed;
 };
@@ -137,16 +142,17 @@ on_link_stream_closed (TcpLink      *link,
 {
   TcpEngine *self = user_data;
   guint64 id = tcp_stream_get_serial (stream);
+  TcpTunnelLogLevel level = tcp_stream_get_severity (stream, error);
 
+  /* Whoever closes the tunnel knows what that ends. */
+  if (self->closed)
+    level = MAX (level, TCP_TUNNEL_LOG_LEVEL_DEBUG);
   if (error != NULL)
-    {
-      tcp_log_warn (self->log, "connection %" G_GUINT64_FORMAT " broke: %s", id, error->message);
-      tcp_status_set_error (self->status, error);
-    }
+    tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " broke: %s", id, error->message);
   else
-    {
-      tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " was closed", id);
-    }
+    tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " was closed", id);
+  if (error != NULL && level <= TCP_TUNNEL_LOG_LEVEL_WARN)
+    tcp_status_set_error (self->status, error);
   tcp_event_queue_push_closed (self->events, id, error);
 
   if (stream == self->stream)
@@ -214,6 +220,28 @@ engine_add_link (TcpEngine *self)
 
 /* TCP clients */
 
+/* All that it sees is a connection that is closed, so that the log has to say why. */
+static void
+engine_turn_away (TcpEngine         *self,
+                  GSocketConnection *connection,
+                  const char        *why)
+{
+  gint64 now = g_get_monotonic_time ();
+  gboolean quiet = now < self->quiet_until;
+
+  if (quiet)
+    tcp_log_debug (self->log, "a TCP client was turned away: %s", why);
+  else if (self->turned_away > 0)
+    tcp_log_warn (self->log, "a TCP client was turned away, and %u before it: %s", self->turned_away, why);
+  else
+    tcp_log_warn (self->log, "a TCP client was turned away: %s", why);
+
+  self->turned_away = quiet ? self->turned_away + 1 : 0;
+  if (!quiet)
+    self->quiet_until = now + TURNED_AWAY_INTERVAL;
+  g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
+}
+
 static void
 engine_accept_singleton (TcpEngine         *self,
                          GSocketConnection *connection,
@@ -224,11 +252,15 @@ engine_accept_singleton (TcpEngine         *self,
 
   /* One that has closed its side is on its way out: what it sent is still delivered,
    * while the next is served. */
-  if ((self->stream != NULL && !tcp_stream_peer_has_left (self->stream)) ||
-      self->links->len >= self->settings->max_connections)
+  if (self->stream != NULL && !tcp_stream_peer_has_left (self->stream))
     {
-      tcp_log_debug (self->log, "a TCP client was turned away: another is connected");
-      g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
+      engine_turn_away (self, connection, "another is connected, and a tunnel in singleton mode serves one at a time; "
+                                          "with --mode multiplexed (the property mode) it serves many");
+      return;
+    }
+  if (self->links->len >= self->settings->max_connections)
+    {
+      engine_turn_away (self, connection, "too many former ones are still being delivered");
       return;
     }
 
@@ -251,11 +283,10 @@ engine_accept_multiplexed (TcpEngine         *self,
 
   if (stream == NULL)
     {
-      tcp_log_debug (self->log, "a TCP client was turned away: %s",
-                     tcp_status_get (self->status, state) == TCP_TUNNEL_STATE_CONNECTED
-                       ? "there are too many"
-                       : "the tunnel is not connected");
-      g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
+      engine_turn_away (self, connection,
+                        tcp_status_get (self->status, state) == TCP_TUNNEL_STATE_CONNECTED
+                          ? "there are too many (see the property max-connections)"
+                          : "the tunnel is not connected to the gateway");
       return;
     }
   engine_report_opened (self, stream, peer);

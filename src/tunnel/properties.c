@@ -789,7 +789,8 @@ install_status (void)
    * TcpTunnel:last-error:
    *
    * What last went wrong with the tunnel or one of its connections since it was started.
-   * It is also set when the tunnel ends by itself.
+   * It is also set when the tunnel ends by itself. It is not set by a connection that a TCP
+   * client or the target closed before it had read all.
    *
    * No notification is emitted when it changes.
    *

@@ -525,6 +525,17 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    *
    * Emitted when a TCP connection has ended.
    *
+   * @error is %NULL if each end of the connection has received all that the other had sent
+   * before it ended. Programs often close a connection without reading to its end, which is
+   * an error here too and no fault: the code is %TCP_TUNNEL_ERROR_RESET if the TCP client did
+   * so, and %TCP_TUNNEL_ERROR_TARGET if the target did. Other codes stand for a loss, a limit
+   * or a target that was not reached, and only those are logged as warnings.
+   *
+   * Without resumption a connection ends as soon as the client has closed its side. If the
+   * client may still wait for an answer, it sees a reset, and the code is
+   * %TCP_TUNNEL_ERROR_LOST. The tunnel cannot tell that of a client on another machine or in
+   * another network namespace, and then reports what it would report if the client waited.
+   *
    * Since: 1.0
    */
   signals[CONNECTION_CLOSED] = g_signal_new ("connection-closed", TCP_TYPE_TUNNEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL,

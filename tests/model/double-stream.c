@@ -27,7 +27,7 @@ struct _TcpStream
   gboolean output_ending;
   gboolean output_ended;
   gboolean finishing;
-  gboolean finish_broken;
+  TcpFinish finish;
   gboolean closed;
 };
 
@@ -245,7 +245,7 @@ stream_complete (TcpStream *self)
 {
   Peer *peer = self->peer;
 
-  if (self->finish_broken)
+  if (self->finish != TCP_FINISH_IN_ORDER)
     {
       tcp_stream_reset (self, NULL);
       return;
@@ -341,16 +341,29 @@ tcp_stream_end (TcpStream *self)
 
 void
 tcp_stream_finish (TcpStream *self,
-                   gboolean   complete)
+                   TcpFinish  how)
 {
   if (self->closed || self->finishing)
     return;
 
   self->finishing = TRUE;
-  self->finish_broken = !complete;
+  self->finish = how;
   self->interest &= ~G_IO_IN;
   if (self->peer != NULL && self->queue.length == 0)
     stream_flush (self);
+}
+
+/* For the log, of which there is none here. */
+
+void
+tcp_stream_mark_left (TcpStream *self)
+{
+}
+
+gboolean
+tcp_stream_has_ended (TcpStream *self)
+{
+  return self->input_ended || self->output_ending || self->finishing;
 }
 
 /* The far end */

@@ -164,7 +164,7 @@ test_peer_ends (Fixture       *self,
   WAIT_UNTIL ((raw_end_read (self->peer, G_MAXSIZE), self->peer->in->len == 200000));
   assert_stream (self->peer->in->data, self->peer->in->len, 7);
   g_assert_cmpuint (self->closed, ==, 0);
-  tcp_stream_finish (self->stream, TRUE);
+  tcp_stream_finish (self->stream, TCP_FINISH_IN_ORDER);
   wait_for_end (self);
   g_assert_false (self->peer->reset);
   g_assert_cmpuint (self->closed, ==, 1);
@@ -193,7 +193,7 @@ test_both_end (Fixture       *self,
   tcp_stream_watch (self->stream);
   WAIT_UNTIL (self->readable == 2);
   g_assert_cmpint (read_some (self), ==, 0);
-  tcp_stream_finish (self->stream, TRUE);
+  tcp_stream_finish (self->stream, TCP_FINISH_IN_ORDER);
   g_assert_cmpuint (self->closed, ==, 1);
   g_assert_no_error (self->error);
 }
@@ -223,7 +223,7 @@ test_finish_broken (Fixture       *self,
 {
   attach (self);
   write_some (self, 100);
-  tcp_stream_finish (self->stream, FALSE);
+  tcp_stream_finish (self->stream, TCP_FINISH_RESET);
   g_assert_true (tcp_stream_is_finishing (self->stream));
   g_assert_cmpuint (self->closed, ==, 1);
   wait_for_end (self);

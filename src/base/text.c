@@ -4,20 +4,203 @@
 
 #include <string.h>
 
-/* What the other end has said, for a message: in UTF-8, on one line, and without what
- * a terminal would obey. */
+/* Of what a peer says, no more than this is read, nor more than that kept. */
+#define MAX_READ 1024
+#define MAX_LENGTH 256
+
+/* So long a part of a secret is taken for one. */
+#define MIN_PART 8
+
+/* A shorter one is no secret, and would be found in every text. */
+#define MIN_SECRET 4
+
+#define REDACTED "[token]"
+#define ELLIPSIS "…"
+
+/* The tokens of this process, which a peer may say back: each as it is, and as it may have
+ * been encoded. */
+typedef struct
+{
+  char *secret;
+  char *forms[3];
+  guint users;
+} Secret;
+
+static GMutex mutex;
+static GPtrArray *secrets;
+
+static void
+secret_free (gpointer data)
+{
+  Secret *self = data;
+
+  g_free (self->secret);
+  for (guint i = 0; i < G_N_ELEMENTS (self->forms); i++)
+    g_free (self->forms[i]);
+  g_free (self);
+}
+
+static guint
+find_secret (const char *secret)
+{
+  guint i = 0;
+
+  while (secrets != NULL && i < secrets->len && strcmp (((Secret *) secrets->pdata[i])->secret, secret) != 0)
+    i++;
+  return i;
+}
+
+/* From now on no text of a peer shows it, until that was taken back as often. */
+void
+tcp_text_add_secret (const char *secret)
+{
+  guint i;
+
+  if (strlen (secret) < MIN_SECRET)
+    return;
+
+  g_mutex_lock (&mutex);
+  i = find_secret (secret);
+  if (secrets == NULL)
+    secrets = g_ptr_array_new_with_free_func (secret_free);
+  if (i == secrets->len)
+    {
+      Secret *added = g_new0 (Secret, 1);
+
+      added->secret = g_strdup (secret);
+      added->forms[0] = g_strdup (secret);
+      added->forms[1] = g_uri_escape_string (secret, NULL, FALSE);
+      added->forms[2] = g_base64_encode ((const guchar *) secret, strlen (secret));
+      /* The padding depends on what follows. */
+      g_strdelimit (added->forms[2], "=", '\0');
+      g_ptr_array_add (secrets, added);
+    }
+  ((Secret *) secrets->pdata[i])->users++;
+  g_mutex_unlock (&mutex);
+}
+
+void
+tcp_text_remove_secret (const char *secret)
+{
+  guint i;
+
+  g_mutex_lock (&mutex);
+  i = find_secret (secret);
+  if (secrets != NULL && i < secrets->len && --((Secret *) secrets->pdata[i])->users == 0)
+    g_ptr_array_remove_index_fast (secrets, i);
+  if (secrets != NULL && secrets->len == 0)
+    g_clear_pointer (&secrets, g_ptr_array_unref);
+  g_mutex_unlock (&mutex);
+}
+
+/* How much of the beginning of @text is the form, or a part of it that tells too much. Case
+ * does not matter: a peer may have changed it. */
+static gsize
+match_form (const char *form,
+            const char *text,
+            gsize       length)
+{
+  gsize size = strlen (form);
+  gsize needed = MIN (size, MIN_PART);
+  gsize longest = 0;
+
+  for (gsize start = 0; start + needed <= size; start++)
+    {
+      gsize n = 0;
+
+      while (n < length && start + n < size && g_ascii_tolower (form[start + n]) == g_ascii_tolower (text[n]))
+        n++;
+      if (n >= needed)
+        longest = MAX (longest, n);
+    }
+  return longest;
+}
+
+static gsize
+match_secret (const char *text,
+              gsize       length)
+{
+  gsize longest = 0;
+
+  for (guint i = 0; secrets != NULL && i < secrets->len; i++)
+    for (guint j = 0; j < G_N_ELEMENTS (((Secret *) secrets->pdata[i])->forms); j++)
+      longest = MAX (longest, match_form (((Secret *) secrets->pdata[i])->forms[j], text, length));
+  return longest;
+}
+
+static GString *
+redact (const char *text,
+        gsize       length)
+{
+  GString *result = g_string_sized_new (length);
+
+  g_mutex_lock (&mutex);
+  for (gsize i = 0; i < length;)
+    {
+      gsize n = match_secret (text + i, length - i);
+
+      if (n > 0)
+        g_string_append (result, REDACTED);
+      else
+        g_string_append_c (result, text[i]);
+      i += MAX (n, 1);
+    }
+  g_mutex_unlock (&mutex);
+  return result;
+}
+
+/* Neither controls, nor what begins a new line or turns the direction of writing. */
+static gboolean
+is_harmless (gunichar c)
+{
+  GUnicodeType type = g_unichar_type (c);
+
+  return g_unichar_isprint (c) && type != G_UNICODE_LINE_SEPARATOR && type != G_UNICODE_PARAGRAPH_SEPARATOR;
+}
+
+/* What the other end has said, for a message: in UTF-8, on one line, without what a terminal
+ * or a reader could be deceived by, of which the number is shown, without a token of this
+ * process, and not long. */
 char *
 tcp_text_from_peer (const char *text,
                     gsize       length)
 {
-  char *valid = g_utf8_make_valid (text, length);
-  char *next;
+  g_autoptr (GString) said = redact (text, MIN (length, MAX_READ));
+  g_autoptr (GString) result = g_string_sized_new (MAX_LENGTH);
+  const char *end = said->str + said->len;
+  gboolean cut = length > MAX_READ;
 
-  for (char *c = valid; *c != '\0'; c = next)
+  for (const char *c = said->str; c < end;)
     {
-      next = g_utf8_next_char (c);
-      if (!g_unichar_isprint (g_utf8_get_char (c)))
-        memset (c, '?', next - c);
+      gunichar character = g_utf8_get_char_validated (c, end - c);
+      gboolean valid = character != (gunichar) -1 && character != (gunichar) -2;
+      gsize size = valid ? g_utf8_next_char (c) - c : 1;
+      char shown[16];
+
+      if (valid && is_harmless (character))
+        {
+          memcpy (shown, c, size);
+          shown[size] = '\0';
+        }
+      else if (!valid || character < 0x80)
+        {
+          g_snprintf (shown, sizeof (shown), "\\x%02x", *(const guint8 *) c);
+        }
+      else
+        {
+          g_snprintf (shown, sizeof (shown), "\\u%04x", character);
+        }
+
+      if (result->len + strlen (shown) > MAX_LENGTH)
+        {
+          cut = TRUE;
+          break;
+        }
+      g_string_append (result, shown);
+      c += size;
     }
-  return valid;
+
+  if (cut)
+    g_string_append (result, ELLIPSIS);
+  return g_string_free (g_steal_pointer (&result), FALSE);
 }

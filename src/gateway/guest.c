@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/source.h"
+#include "base/text.h"
 
 /* How much of one client may wait for its targets in raw and tagged. */
 #define MAX_QUEUED (1024 * 1024)
@@ -191,7 +192,9 @@ on_stream_opened (TcpSession *session,
     }
   if (target != NULL && strcmp (target, self->settings->target) != 0)
     {
-      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the gateway does not lead to %s", target);
+      g_autofree char *name = tcp_text_from_peer (target, strlen (target));
+
+      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the gateway does not lead to %s", name);
       tcp_session_refuse (session, stream, TCP_RESET_FORBIDDEN, error);
       return;
     }

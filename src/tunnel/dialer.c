@@ -22,6 +22,7 @@ struct _TcpDialer
 {
   SoupSession *session;
   char *token;
+  char *former_token; /* which a gateway may still say back; nullable */
   guint token_serial;
   char **headers;
   GTlsCertificate *certificate;
@@ -81,6 +82,8 @@ tcp_dialer_new (const TcpTunnelSettings *settings,
   if (settings->client_certificate != NULL)
     self->certificate = g_object_ref (settings->client_certificate);
   self->token = g_strdup (settings->token);
+  if (self->token != NULL)
+    tcp_text_add_secret (self->token);
   self->headers = g_strdupv (settings->request_headers);
   self->resumption = settings->resumption;
   if (settings->resumption != TCP_TUNNEL_RESUMPTION_OFF)
@@ -107,7 +110,12 @@ tcp_dialer_free (TcpDialer *self)
   g_object_unref (self->session);
   g_clear_object (&self->certificate);
   g_strfreev (self->headers);
+  if (self->token != NULL)
+    tcp_text_remove_secret (self->token);
+  if (self->former_token != NULL)
+    tcp_text_remove_secret (self->former_token);
   g_free (self->token);
+  g_free (self->former_token);
   g_free (self->display);
   tcp_log_unref (self->log);
   tcp_status_unref (self->status);
@@ -119,8 +127,12 @@ void
 tcp_dialer_set_token (TcpDialer  *self,
                       const char *token)
 {
-  g_free (self->token);
+  if (self->former_token != NULL)
+    tcp_text_remove_secret (self->former_token);
+  g_free (self->former_token);
+  self->former_token = g_steal_pointer (&self->token);
   self->token = g_strdup (token);
+  tcp_text_add_secret (token);
   self->token_serial++;
 }
 

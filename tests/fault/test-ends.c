@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What the log has of ends: a warning for a loss, none for what programs do with connections
- * every day. */
+ * every day; and nothing that a peer has made up. */
 
+#include "limits-rig.h"
 #include "resume-rig.h"
+#include "stub-rig.h"
+#include "tunnel-rig.h"
 
 #include <string.h>
+#include <sys/socket.h>
 #include "monitor.h"
 
 #define RAW_AND_TAGGED FIXTURE_PLAIN
@@ -243,7 +247,8 @@ check_unreachable (TcpTunnelMode mode,
   g_autoptr (Fixture) fixture = start (target, mode, flags);
   int fd = fixture_connect (fixture);
 
-  client_write (fd, "question", 8);
+  /* It may be reset by then, as only tagged waits for it. */
+  (void) !send (fd, "question", 8, MSG_NOSIGNAL);
   client_expect_end (fd);
   client_close (fd);
   WAIT_UNTIL (fixture->recorder->closed == 1);
@@ -336,6 +341,118 @@ test_turned_away (void)
   client_close (fd);
 }
 
+/* What peers say */
+
+/* A line that looks like one of ours, a colour, a line break and a turn of Unicode. */
+#define FORGED "x\ngateway: all is well\033[2J\342\200\250y\342\200\256z"
+#define SHOWN "x\\x0agateway: all is well\\x1b[2J\\u2028y\\u202ez"
+
+static void
+expect_clean (const char *text)
+{
+  g_assert_null (strpbrk (text, "\n\r\033"));
+  g_assert_null (strstr (text, "\342\200\250"));
+  g_assert_null (strstr (text, "\342\200\256"));
+  g_assert_null (strstr (text, TEST_TOKEN));
+  g_assert_null (strstr (text, "correct-horse"));
+}
+
+static void
+expect_clean_log (const char *shown)
+{
+  WAIT_UNTIL (log_count ("", shown) > 0);
+  monitor_enter (&monitor);
+  for (guint i = 0; i < lines->len; i++)
+    expect_clean (lines->pdata[i]);
+  monitor_leave (&monitor);
+}
+
+static void
+test_forged_target (void)
+{
+  g_auto (LimitsRig) rig = limits_rig_new_started ();
+  g_autoptr (ResumablePeer) peer = limits_rig_join (&rig);
+
+  log_clear ();
+  resumable_send_text (peer, RESUMABLE_OPEN, 1, FORGED ":1");
+  resumable_expect_reset (peer, 1, RESUMABLE_RESET_FORBIDDEN);
+  expect_clean_log ("does not lead to " SHOWN ":1");
+}
+
+/* The reasons of resets and of goodbyes, in both directions. */
+static void
+test_forged_reset (void)
+{
+  g_auto (LimitsRig) rig = limits_rig_new_started ();
+  g_autoptr (ResumablePeer) peer = limits_rig_join (&rig);
+
+  log_clear ();
+  resumable_open (peer, 1);
+  resumable_send_code (peer, RESUMABLE_RESET, 1, RESUMABLE_RESET_BROKEN, FORGED);
+  expect_clean_log ("reset the connection: " SHOWN);
+
+  log_clear ();
+  resumable_open (peer, 3);
+  resumable_send_code (peer, RESUMABLE_GOAWAY, 0, RESUMABLE_GOAWAY_DONE, FORGED);
+  expect_clean_log ("ended the session: " SHOWN);
+}
+
+static void
+test_forged_by_gateway (void)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED);
+  int fd = tunnel_rig_start (&rig);
+
+  log_clear ();
+  tcp_tunnel_set_log_level (rig.tunnel, TCP_TUNNEL_LOG_LEVEL_DEBUG);
+  resumable_send_code (rig.server, RESUMABLE_RESET, 1, RESUMABLE_RESET_BROKEN, FORGED " " TEST_TOKEN);
+  WAIT_UNTIL (rig.recorder->closed == 1);
+  g_assert_nonnull (strstr (rig.recorder->closed_error->message, SHOWN " [token]"));
+  expect_clean (rig.recorder->closed_error->message);
+  expect_clean_log ("reset the connection: " SHOWN " [token]");
+  client_close (fd);
+}
+
+static void
+test_forged_close (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = start (target, TCP_TUNNEL_MODE_MULTIPLEXED, RAW_AND_TAGGED);
+  int fd = ws_connect (fixture_get_gateway_port (fixture), "/?mode=multiplexed", TEST_TOKEN);
+
+  ws_send (fd, WS_BINARY, "\0\0\0\1hello", 9);
+  client_close (target_accept (target));
+  ws_send (fd, WS_CLOSE, "\x03\xf3" FORGED, 2 + strlen (FORGED));
+  expect_clean_log (SHOWN);
+  client_close (fd);
+}
+
+static void
+test_echoed_token (void)
+{
+  const char *const phrases[] = {
+    TEST_TOKEN " " FORGED,
+    "You said correct-horse-bat",
+    "You said Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ==",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (phrases); i++)
+    {
+      g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED, "/");
+      g_autofree char *phrase = g_strdelimit (g_strdup (phrases[i]), "\n", ' ');
+      g_autofree char *answer = g_strdup_printf ("HTTP/1.1 403 %s\r\nContent-Length: 0\r\n\r\n", phrase);
+      g_autoptr (GError) error = NULL;
+
+      log_clear ();
+      http_stub_push_raw (rig.stub, answer);
+      g_assert_false (tcp_tunnel_start (rig.tunnel, NULL, &error));
+      g_assert_nonnull (error);
+      expect_clean (error->message);
+      g_assert_nonnull (strstr (error->message, "[token]"));
+      g_assert_null (strstr (error->message, "Y29ycmVj"));
+    }
+}
+
 int
 main (int argc,
       char **argv)
@@ -355,6 +472,12 @@ main (int argc,
   add_mode_test ("/ends/missed-answer", test_missed_answer);
   add_mode_test ("/ends/target-half-closes", test_target_half_closes);
   g_test_add_func ("/ends/turned-away", test_turned_away);
+
+  g_test_add_func ("/ends/forged-target", test_forged_target);
+  g_test_add_func ("/ends/forged-reset", test_forged_reset);
+  g_test_add_func ("/ends/forged-by-gateway", test_forged_by_gateway);
+  g_test_add_func ("/ends/forged-close", test_forged_close);
+  g_test_add_func ("/ends/echoed-token", test_echoed_token);
 
   status = g_test_run ();
   g_ptr_array_unref (lines);

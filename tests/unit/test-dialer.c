@@ -100,7 +100,7 @@ test_statuses (void)
     { { .status = 400 }, "wss://h/", TCP_TUNNEL_ERROR_REJECTED,
       "the gateway wss://h/ does not understand the request (400); check the query of the URL" },
     { { .status = 401, .phrase = "Un\033[1m" }, "ws://h/", TCP_TUNNEL_ERROR_UNAUTHORIZED,
-      "the gateway ws://h/ refused the token (401 Un?[1m); of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', "
+      "the gateway ws://h/ refused the token (401 Un\\x1b[1m); of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', "
       "the tunnel needs the TOKEN alone, and the gateway reads that file when it starts" },
     { { .status = 401, .challenge = "bearer" }, "ws://h/", TCP_TUNNEL_ERROR_UNAUTHORIZED,
       "the gateway ws://h/ refused the token (401); of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', "

@@ -19,6 +19,8 @@ class Pair:
         self.ends = [end for end in (near, far) if end is not None]
         self.silent = far is None
         self.gone = threading.Event()
+        for end in self.ends:
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if far is not None:
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()

@@ -290,6 +290,7 @@ test_missed_answer (TcpTunnelMode mode)
   client_write (fd, "message", 7);
   far = target_accept (target);
   client_close (fd);
+  client_expect_eof (far);
   client_close (far);
   expect_closed (fixture, 2, -1);
   g_assert_cmpuint (log_count ("warn", ""), ==, 1);

@@ -59,10 +59,10 @@ on_expired (gpointer user_data)
   TcpGuest *self = user_data;
 
   if (tcp_session_get_n_streams (self->session) > 0)
-    tcp_log_info (self->log, "the client %s did not come back within %u ms", self->principal,
+    tcp_log_warn (self->log, "the client %s did not come back within %u ms", self->principal,
                   self->settings->session_timeout);
   else
-    tcp_log_info (self->log, "the target %s did not take within %u ms what the client %s had sent before it left",
+    tcp_log_warn (self->log, "the target %s did not take within %u ms what the client %s had sent before it left",
                   self->settings->target, self->settings->session_timeout, self->principal);
   tcp_guest_close (self);
   guest_end (self);

@@ -80,6 +80,11 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_max_reconnect_delay (TcpTunnel *self,
                                          guint max_reconnect_delay);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+const char *tcp_tunnel_get_name (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_tunnel_set_name (TcpTunnel *self,
+                          const char *name);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 TcpTunnelLogLevel tcp_tunnel_get_log_level (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_log_level (TcpTunnel *self,

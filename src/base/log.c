@@ -3,20 +3,27 @@
 #include "base/log.h"
 
 #include <stdatomic.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "base/tsan.h"
 
 struct _TcpLog
 {
-  const char *name; /* static */
+  const char *kind; /* static */
   atomic_int level;
+  GMutex mutex;
+  char *name; /* under the mutex; NULL for none */
 };
 
 TcpLog *
-tcp_log_new (const char        *name,
+tcp_log_new (const char        *kind,
              TcpTunnelLogLevel  level)
 {
   TcpLog *self = g_atomic_rc_box_new0 (TcpLog);
 
-  self->name = name;
+  self->kind = kind;
+  g_mutex_init (&self->mutex);
   tcp_log_set_level (self, level);
   return self;
 }
@@ -27,10 +34,43 @@ tcp_log_ref (TcpLog *self)
   return g_atomic_rc_box_acquire (self);
 }
 
+static void
+log_clear (gpointer data)
+{
+  TcpLog *self = data;
+
+  tcp_tsan_acquire (self);
+  g_mutex_clear (&self->mutex);
+  g_free (self->name);
+}
+
 void
 tcp_log_unref (TcpLog *self)
 {
-  g_atomic_rc_box_release (self);
+  tcp_tsan_release (self);
+  g_atomic_rc_box_release_full (self, log_clear);
+}
+
+/* What messages begin with from now on, in place of the kind; NULL for the kind. */
+void
+tcp_log_set_name (TcpLog     *self,
+                  const char *name)
+{
+  g_mutex_lock (&self->mutex);
+  g_free (self->name);
+  self->name = name != NULL ? tcp_text_from_peer (name, strlen (name)) : NULL;
+  g_mutex_unlock (&self->mutex);
+}
+
+static char *
+log_dup_name (TcpLog *self)
+{
+  char *name;
+
+  g_mutex_lock (&self->mutex);
+  name = g_strdup (self->name);
+  g_mutex_unlock (&self->mutex);
+  return name;
 }
 
 void
@@ -65,6 +105,7 @@ tcp_log_write (TcpLog            *self,
     [TCP_TUNNEL_LOG_LEVEL_INFO] = { G_LOG_LEVEL_INFO, "info", "6" },
     [TCP_TUNNEL_LOG_LEVEL_DEBUG] = { G_LOG_LEVEL_DEBUG, "debug", "7" },
   };
+  g_autofree char *name = log_dup_name (self);
   g_autofree char *text = NULL;
   g_autofree char *message = NULL;
   va_list args;
@@ -72,13 +113,14 @@ tcp_log_write (TcpLog            *self,
   va_start (args, format);
   text = g_strdup_vprintf (format, args);
   va_end (args);
-  message = g_strdup_printf ("%s: %s", self->name, text);
+  message = g_strdup_printf ("%s: %s", name != NULL ? name : self->kind, text);
 
   GLogField fields[] = {
     { "MESSAGE", message, -1 },
     { "PRIORITY", levels[level].priority, -1 },
     { "GLIB_DOMAIN", G_LOG_DOMAIN, -1 },
     { "TCP_TUNNEL_LEVEL", levels[level].nick, -1 },
+    { "TCP_TUNNEL_NAME", name, -1 },
   };
-  g_log_structured_array (levels[level].flags, fields, G_N_ELEMENTS (fields));
+  g_log_structured_array (levels[level].flags, fields, G_N_ELEMENTS (fields) - (name == NULL));
 }

@@ -7,14 +7,16 @@
 
 G_BEGIN_DECLS
 
-/* What one tunnel or gateway may say. The level may change at any time, from
- * any thread. */
+/* What one tunnel or gateway may say. The level and the name may change at any time,
+ * from any thread. */
 typedef struct _TcpLog TcpLog;
 
-TcpLog *tcp_log_new (const char        *name,
+TcpLog *tcp_log_new (const char        *kind,
                      TcpTunnelLogLevel  level);
 TcpLog *tcp_log_ref (TcpLog *self);
 void tcp_log_unref (TcpLog *self);
+void tcp_log_set_name (TcpLog     *self,
+                       const char *name);
 void tcp_log_set_level (TcpLog            *self,
                         TcpTunnelLogLevel  level);
 TcpTunnelLogLevel tcp_log_get_level (TcpLog *self);

@@ -343,6 +343,8 @@ run_new (const Settings   *settings,
       if (token == NULL)
         return NULL;
     }
+  if (shared->options.several)
+    tcp_tunnel_set_name (tunnel, settings->name);
   /* Why it failed is said in the end, and only that. */
   if (shared->options.stdio && !settings_has (settings, SETTING_LOG_LEVEL))
     tcp_tunnel_set_log_level (tunnel, TCP_TUNNEL_LOG_LEVEL_NONE);

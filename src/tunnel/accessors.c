@@ -276,6 +276,34 @@ GETTER (guint, max_reconnect_delay, 0, tcp_tunnel_peek_settings (self)->max_reco
 SETTER_UINT (max_reconnect_delay)
 
 /**
+ * tcp_tunnel_get_name:
+ * @self: a tunnel
+ *
+ * Gets what the log calls the tunnel.
+ *
+ * Returns: (nullable) (transfer none): the name, or %NULL for none
+ *
+ * Since: 1.0
+ */
+GETTER (const char *, name, NULL, tcp_tunnel_peek_settings (self)->name)
+
+/**
+ * tcp_tunnel_set_name:
+ * @self: a tunnel
+ * @name: (nullable): a name, or %NULL for none
+ *
+ * Sets what the log calls the tunnel.
+ *
+ * See [property@TcpTunnel.Tunnel:name]. Takes effect at once.
+ *
+ * Since: 1.0
+ */
+TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, const char *, name,
+            g_strcmp0 (tcp_tunnel_peek_settings (self)->name, name) == 0,
+            (tcp_replace_string (&tcp_tunnel_peek_settings (self)->name, name),
+             tcp_log_set_name (tcp_tunnel_peek_log (self), name)))
+
+/**
  * tcp_tunnel_get_log_level:
  * @self: a tunnel
  *

@@ -18,6 +18,7 @@ enum
   PROP_WAIT_FOR_GATEWAY,
   PROP_RECONNECT_DELAY,
   PROP_MAX_RECONNECT_DELAY,
+  PROP_NAME,
   PROP_LOG_LEVEL,
   PROP_CONNECT_TIMEOUT,
   PROP_KEEPALIVE_INTERVAL,
@@ -89,6 +90,9 @@ tunnel_get_property (GObject    *object,
       break;
     case PROP_MAX_RECONNECT_DELAY:
       g_value_set_uint (value, tcp_tunnel_get_max_reconnect_delay (self));
+      break;
+    case PROP_NAME:
+      g_value_set_string (value, tcp_tunnel_get_name (self));
       break;
     case PROP_LOG_LEVEL:
       g_value_set_enum (value, tcp_tunnel_get_log_level (self));
@@ -218,6 +222,9 @@ tunnel_set_property (GObject      *object,
       break;
     case PROP_MAX_RECONNECT_DELAY:
       tcp_tunnel_set_max_reconnect_delay (self, g_value_get_uint (value));
+      break;
+    case PROP_NAME:
+      tcp_tunnel_set_name (self, g_value_get_string (value));
       break;
     case PROP_LOG_LEVEL:
       tcp_tunnel_set_log_level (self, g_value_get_enum (value));
@@ -435,6 +442,18 @@ install_settings (void)
   properties[PROP_MAX_RECONNECT_DELAY] =
       g_param_spec_uint ("max-reconnect-delay", NULL, NULL,
                          0, G_MAXUINT, 30000, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:name:
+   *
+   * What the log calls the tunnel. Its messages begin with the name and a colon, in
+   * place of `tunnel:`, and have it in the field `TCP_TUNNEL_NAME`, so that a program
+   * with several tunnels can tell them apart. Characters that cannot be printed are
+   * replaced by `?` there. Takes effect at once. The default is %NULL, for no name.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_NAME] = g_param_spec_string ("name", NULL, NULL, NULL, TCP_READ_WRITE);
 
   /**
    * TcpTunnel:log-level:

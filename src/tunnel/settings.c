@@ -28,6 +28,7 @@ tcp_tunnel_settings_copy (const TcpTunnelSettings *self)
   copy->token = g_strdup (self->token);
   copy->hostname = g_strdup (self->hostname);
   copy->socket_path = g_strdup (self->socket_path);
+  copy->name = g_strdup (self->name);
   copy->request_headers = g_strdupv (self->request_headers);
   copy->proxy_resolver = ref_object (self->proxy_resolver);
   copy->tls_database = ref_object (self->tls_database);
@@ -45,6 +46,7 @@ tcp_tunnel_settings_free (TcpTunnelSettings *self)
   g_free (self->token);
   g_free (self->hostname);
   g_free (self->socket_path);
+  g_free (self->name);
   g_strfreev (self->request_headers);
   g_clear_object (&self->proxy_resolver);
   g_clear_object (&self->tls_database);

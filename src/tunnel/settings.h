@@ -16,6 +16,7 @@ typedef struct
   char *hostname;
   guint port;
   char *socket_path; /* in place of the two */
+  char *name;        /* in the log */
   TcpTunnelMode mode;
   TcpTunnelResumption resumption;
   int max_reconnect_attempts; /* or TCP_TUNNEL_UNLIMITED_ATTEMPTS */

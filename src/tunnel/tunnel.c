@@ -30,8 +30,9 @@
  * thread; the other methods from the thread that created the tunnel.
  *
  * Properties that describe the tunnel may be changed at any time, but take effect
- * when it is next started, except for [property@TcpTunnel.Tunnel:token] and
- * [property@TcpTunnel.Tunnel:log-level], which do at once. A tunnel that was closed,
+ * when it is next started, except for [property@TcpTunnel.Tunnel:token],
+ * [property@TcpTunnel.Tunnel:name] and [property@TcpTunnel.Tunnel:log-level], which do
+ * at once. A tunnel that was closed,
  * or ended by itself, can be started again.
  *
  * ```c

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import unittest
@@ -309,6 +310,19 @@ class Up(unittest.TestCase):
             with dial(address) as connection:
                 self.assertTrue(exchange(connection, noise(1 << 20, seed)))
         self.assertEqual(tunnels.stop(signal.SIGINT), 0)
+
+    def test_log(self):
+        """Each line says which tunnel it is about."""
+        tunnels = self.up()
+        addresses = listening_as(tunnels, ['zebra', 'phone', 'data base'])
+        tunnels.error_line(r'^\d\d:\d\d:\d\d info  phone: connected to ')
+        for name in ('zebra', 'data base'):
+            with dial(addresses[name]) as connection:
+                self.assertTrue(exchange(connection, noise(1000, 1)))
+                tunnels.error_line(rf'^\d\d:\d\d:\d\d info  {name}: connected to ')
+        self.assertEqual(tunnels.stop(), 0)
+        lines = [line for line in tunnels.output if re.match(r'\d\d:', line)]
+        self.assertFalse([line for line in lines if not re.match('[^ ]+ [^ ]+ +(zebra|phone|data base): ', line)])
 
     def test_some(self):
         tunnels = self.up('phone', 'data base')

@@ -105,6 +105,33 @@ test_change_of_level (void)
   g_assert_cmpuint (evaluated, ==, 1);
 }
 
+static void
+test_name (void)
+{
+  g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_INFO);
+  g_autofree char *unnamed = NULL;
+  g_autofree char *named = NULL;
+  g_autofree char *unnamed_again = NULL;
+
+  g_free (take_log ());
+  tcp_log_info (log, "first");
+  unnamed = take_log ();
+  g_assert_nonnull (strstr (unnamed, "MESSAGE=test: first "));
+  g_assert_null (strstr (unnamed, "TCP_TUNNEL_NAME"));
+
+  /* It may come from elsewhere, and cannot forge a line. */
+  tcp_log_set_name (log, "a name\nfrom afar\033");
+  tcp_log_info (log, "second");
+  named = take_log ();
+  g_assert_nonnull (strstr (named, "MESSAGE=a name?from afar?: second "));
+  g_assert_nonnull (strstr (named, "TCP_TUNNEL_NAME=a name?from afar?\n"));
+
+  tcp_log_set_name (log, NULL);
+  tcp_log_info (log, "third");
+  unnamed_again = take_log ();
+  g_assert_nonnull (strstr (unnamed_again, "MESSAGE=test: third "));
+}
+
 /* A warning would end a program that makes warnings fatal. */
 static void
 test_never_fatal (void)
@@ -272,6 +299,7 @@ main (int    argc,
   g_log_set_default_handler (handle_log, NULL);
   g_test_add_func ("/log/levels", test_levels);
   g_test_add_func ("/log/change-of-level", test_change_of_level);
+  g_test_add_func ("/log/name", test_name);
   g_test_add_func ("/log/never-fatal", test_never_fatal);
   g_test_add_func ("/log/status", test_status);
   g_test_add_func ("/log/status-from-threads", test_status_from_threads);

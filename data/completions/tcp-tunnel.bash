@@ -47,6 +47,8 @@ _tcp_tunnel ()
     case $option in
       --mode) values='singleton multiplexed' ;;
       --resumption) values='auto required off' ;;
+      --wait) values='yes no' ;;
+      --max-reconnect-attempts) values='unlimited' ;;
       --log-level) values='none error warn info debug' ;;
     esac
   elif [[ $word == -* ]]; then

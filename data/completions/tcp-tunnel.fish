@@ -28,6 +28,10 @@ function __tcp_tunnel_options -a command
                 complete $option -x -a 'singleton multiplexed'
             case 'resumption/*'
                 complete $option -x -a 'auto required off'
+            case 'wait/*'
+                complete $option -x -a 'yes no'
+            case 'max-reconnect-attempts/*'
+                complete $option -x -a unlimited
             case 'log-level/*'
                 complete $option -x -a 'none error warn info debug'
             case '*/CMD'

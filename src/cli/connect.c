@@ -34,8 +34,10 @@ static const GOptionEntry entries[] = {
     "singleton (default) or multiplexed", "MODE" },
   { "resumption", 0, 0, G_OPTION_ARG_STRING, VALUE (RESUMPTION),
     "auto (default), required or off", "WHETHER" },
+  { "wait", 0, 0, G_OPTION_ARG_STRING, VALUE (WAIT),
+    "Wait for a gateway that is away: yes or no", "WHETHER" },
   { "max-reconnect-attempts", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_ATTEMPTS),
-    "Give up after so many (default 6)", "N" },
+    "Give up after N (default unlimited)", "N" },
   { "reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (RECONNECT_DELAY),
     "Delay before the first (default 1s)", "TIME" },
   { "max-reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_DELAY),
@@ -65,10 +67,15 @@ static const char description[] =
     "--stdio opens neither: stdin and stdout are one TCP connection, each with its\n"
     "end. It ends when the other end has closed its own; what stdin holds by then is\n"
     "still sent, what comes later is not. Nothing is logged unless --log-level says\n"
-    "so; why it failed is told in the end.\n"
+    "so, but one line on stderr when the gateway cannot be reached, and the reason\n"
+    "of a failure at the end.\n"
     "\n"
     "A NAME is that of a tunnel in ~/.config/tcp-tunnel/tunnels.conf, of which\n"
     "'tcp-tunnel up --help' tells more. Options go before what stands there.\n"
+    "\n"
+    "A gateway that cannot be reached is tried again, at the start as well as after\n"
+    "a break, for ever or N times. With --wait=no the start is tried only once. An\n"
+    "answer that will not change, such as a refused token, ends the tunnel at once.\n"
     "\n"
     "A TIME has a unit, as in 500ms, 10s, 2min or 1h; without one it is in\n"
     "milliseconds.\n"

@@ -210,12 +210,10 @@ options_read_uint (const char  *option,
                    const char  *property,
                    GError     **error)
 {
-  GParamSpec *spec = g_object_class_find_property (G_OBJECT_GET_CLASS (object), property);
-  gboolean is_signed = G_IS_PARAM_SPEC_INT (spec);
-  guint minimum = is_signed ? (guint) MAX (0, G_PARAM_SPEC_INT (spec)->minimum) : G_PARAM_SPEC_UINT (spec)->minimum;
-  guint maximum = is_signed ? (guint) G_PARAM_SPEC_INT (spec)->maximum : G_PARAM_SPEC_UINT (spec)->maximum;
-  guint min = minimum / unit + (minimum % unit > 0);
-  guint max = maximum / unit;
+  GParamSpecUInt *spec =
+      G_PARAM_SPEC_UINT (g_object_class_find_property (G_OBJECT_GET_CLASS (object), property));
+  guint min = (spec->minimum + unit - 1) / unit;
+  guint max = spec->maximum / unit;
   guint value;
 
   if (text == NULL)
@@ -223,6 +221,48 @@ options_read_uint (const char  *option,
   if (!options_read_number (option, text, min, max, &value, error))
     return FALSE;
   g_object_set (object, property, value * unit, NULL);
+  return TRUE;
+}
+
+/**
+ * options_read_attempts:
+ * @text: (nullable): a number or `unlimited`; without one @value stays
+ * @value: negative for no limit
+ */
+gboolean
+options_read_attempts (const char  *option,
+                       const char  *text,
+                       int         *value,
+                       GError     **error)
+{
+  guint64 number;
+
+  if (text == NULL)
+    return TRUE;
+  if (strcmp (text, "unlimited") == 0)
+    *value = TCP_TUNNEL_UNLIMITED_ATTEMPTS;
+  else if (g_ascii_string_to_unsigned (text, 10, 0, G_MAXINT, &number, NULL))
+    *value = number;
+  else
+    return bad_value (error, option, "a whole number from 0 to 2147483647, or unlimited", text);
+  return TRUE;
+}
+
+/**
+ * options_read_boolean:
+ * @text: (nullable): `yes` or `no`; without one @value stays
+ */
+gboolean
+options_read_boolean (const char  *option,
+                      const char  *text,
+                      gboolean    *value,
+                      GError     **error)
+{
+  if (text == NULL)
+    return TRUE;
+  if (strcmp (text, "yes") != 0 && strcmp (text, "no") != 0)
+    return bad_value (error, option, "yes or no", text);
+  *value = strcmp (text, "yes") == 0;
   return TRUE;
 }
 

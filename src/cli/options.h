@@ -35,6 +35,14 @@ gboolean options_read_uint (const char  *option,
                             GObject     *object,
                             const char  *property,
                             GError     **error);
+gboolean options_read_attempts (const char  *option,
+                                const char  *text,
+                                int         *value,
+                                GError     **error);
+gboolean options_read_boolean (const char  *option,
+                               const char  *text,
+                               gboolean    *value,
+                               GError     **error);
 gboolean options_read_duration (const char  *option,
                                 const char  *text,
                                 guint        plain_unit,

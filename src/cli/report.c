@@ -223,6 +223,28 @@ report_listening (Report *self)
                                    self->prefixed ? ": " : "", text));
 }
 
+/**
+ * report_retry:
+ *
+ * Also before the tunnel listens: it may wait for its gateway for long.
+ */
+void
+report_retry (Report       *self,
+              const GError *error,
+              guint         attempt,
+              guint         delay)
+{
+  JsonBuilder *event;
+
+  if (!self->json)
+    return;
+  event = begin (self, "retry-scheduled");
+  event_add_int (event, "attempt", attempt);
+  event_add_int (event, "delay_ms", delay);
+  event_add_error (event, error);
+  check_written (self, event_end (event));
+}
+
 void
 report_failed (Report       *self,
                const GError *error)

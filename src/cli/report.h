@@ -21,6 +21,10 @@ Report *report_new (TcpTunnel  *tunnel,
                     gpointer    data);
 void report_free (Report *self);
 void report_listening (Report *self);
+void report_retry (Report       *self,
+                   const GError *error,
+                   guint         attempt,
+                   guint         delay);
 void report_failed (Report       *self,
                     const GError *error);
 void report_closed (Report *self);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "cli/format.h"
 #include "cli/hook.h"
 #include "cli/options.h"
 #include "cli/report.h"
@@ -26,6 +27,9 @@ struct _Run
   Stdio *stdio;
   RunPhase phase;
   gboolean dialled; /* the tunnel itself was started */
+  gboolean connected; /* it was, once */
+  gboolean retrying; /* to reach the gateway */
+  gboolean announced; /* that it does so */
   guint calls; /* asynchronous ones that are under way */
   gboolean stopped; /* from outside */
   gboolean asking; /* one of them is that of the token command */
@@ -314,11 +318,70 @@ on_token_required (TcpTunnel *tunnel,
     call_token_command (self);
 }
 
+/* For who does not see the log. A break that is over after one attempt is not worth a line
+ * in the middle of an ssh session. */
+static gboolean
+is_worth_announcing (Run   *self,
+                     guint  attempt)
+{
+  if (self->announced)
+    return FALSE;
+  if (self->shared->options.stdio)
+    return !self->connected || attempt > 1;
+  return self->phase == RUN_STARTING;
+}
+
+static void
+announce_retry (Run          *self,
+                const GError *error,
+                guint         delay)
+{
+  g_autofree char *time = format_time (delay * G_TIME_SPAN_MILLISECOND);
+  g_autofree char *text = NULL;
+
+  self->announced = TRUE;
+  if (tcp_tunnel_get_log_level (self->tunnel) >= TCP_TUNNEL_LOG_LEVEL_WARN)
+    text = g_strdup ("waiting for the gateway");
+  else
+    text = g_strdup_printf ("%s; waiting for the gateway, the next attempt is in %s", error->message, time);
+  options_say (self->shared->options.command, spoken_name (self), text);
+}
+
+static void
+on_retry_scheduled (TcpTunnel *tunnel,
+                    GError    *error,
+                    guint      attempt,
+                    guint      delay,
+                    Run       *self)
+{
+  if (self->phase >= RUN_ENDING)
+    return;
+  /* A singleton tunnel has started before it dials. */
+  if (self->stdio != NULL && !self->connected && !tcp_tunnel_get_wait_for_gateway (tunnel))
+    {
+      fail (self, error, FALSE);
+      return;
+    }
+  self->retrying = TRUE;
+  if (self->status != NULL)
+    status_retry (self->status, error, delay);
+  report_retry (self->report, error, attempt, delay);
+  if (self->phase < RUN_ENDING && is_worth_announcing (self, attempt))
+    announce_retry (self, error, delay);
+  self->shared->changed (self, self->shared->data);
+}
+
 static void
 on_state_changed (TcpTunnel      *tunnel,
                   TcpTunnelState  state,
                   Run            *self)
 {
+  if (state == TCP_TUNNEL_STATE_CONNECTED)
+    {
+      self->connected = TRUE;
+      self->retrying = FALSE;
+      self->announced = FALSE;
+    }
   self->shared->changed (self, self->shared->data);
 }
 
@@ -360,6 +423,7 @@ run_new (const Settings   *settings,
   self->report = report_new (tunnel, settings->name, shared->options.several, shared->options.json,
                              on_stdout_broken, self);
   g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), self);
+  g_signal_connect (tunnel, "retry-scheduled", G_CALLBACK (on_retry_scheduled), self);
   g_signal_connect (tunnel, "failed", G_CALLBACK (on_failed), self);
   if (settings_has (settings, SETTING_TOKEN_FILE) || settings_has (settings, SETTING_TOKEN_COMMAND))
     g_signal_connect (tunnel, "token-required", G_CALLBACK (on_token_required), self);
@@ -441,6 +505,13 @@ RunPhase
 run_get_phase (Run *self)
 {
   return self->phase;
+}
+
+/* Whether it has not started yet since its gateway is not there. */
+gboolean
+run_is_waiting (Run *self)
+{
+  return self->phase == RUN_STARTING && self->retrying;
 }
 
 int

@@ -44,6 +44,7 @@ void run_start (Run *self);
 gboolean run_stop (Run *self);
 
 RunPhase run_get_phase (Run *self);
+gboolean run_is_waiting (Run *self);
 int run_get_exit_status (Run *self);
 TcpTunnel *run_get_tunnel (Run *self);
 

@@ -15,6 +15,7 @@ static const char *const keys[N_SETTINGS + 1] = {
   [SETTING_LISTEN] = "listen",
   [SETTING_MODE] = "mode",
   [SETTING_RESUMPTION] = "resumption",
+  [SETTING_WAIT] = "wait",
   [SETTING_MAX_RECONNECT_ATTEMPTS] = "max-reconnect-attempts",
   [SETTING_RECONNECT_DELAY] = "reconnect-delay",
   [SETTING_MAX_RECONNECT_DELAY] = "max-reconnect-delay",
@@ -32,6 +33,7 @@ static const char *const options[N_SETTINGS] = {
   [SETTING_LISTEN] = "--listen",
   [SETTING_MODE] = "--mode",
   [SETTING_RESUMPTION] = "--resumption",
+  [SETTING_WAIT] = "--wait",
   [SETTING_MAX_RECONNECT_ATTEMPTS] = "--max-reconnect-attempts",
   [SETTING_RECONNECT_DELAY] = "--reconnect-delay",
   [SETTING_MAX_RECONNECT_DELAY] = "--max-reconnect-delay",
@@ -84,16 +86,6 @@ settings_source (const Settings *self,
                  Setting         setting)
 {
   return self->sources[setting] != NULL ? self->sources[setting] : options[setting];
-}
-
-static gboolean
-read_uint (const Settings  *self,
-           Setting          setting,
-           TcpTunnel       *tunnel,
-           GError         **error)
-{
-  return options_read_uint (settings_source (self, setting), self->values[setting], 1,
-                            G_OBJECT (tunnel), keys[setting], error);
 }
 
 static gboolean
@@ -232,6 +224,9 @@ settings_read_token (const Settings  *self,
 /**
  * settings_create_tunnel:
  *
+ * A tunnel of the command waits for its gateway, and tries for ever, unless it is told
+ * otherwise.
+ *
  * Returns: a tunnel without a token
  */
 TcpTunnel *
@@ -242,13 +237,17 @@ settings_create_tunnel (const Settings  *self,
   TcpTunnelLogLevel level;
   int mode = TCP_TUNNEL_MODE_SINGLETON;
   int resumption = TCP_TUNNEL_RESUMPTION_AUTO;
+  int attempts = TCP_TUNNEL_UNLIMITED_ATTEMPTS;
+  gboolean wait = TRUE;
 
   if (!check_token_sources (self, error) ||
       !options_read_listen (settings_source (self, SETTING_LISTEN), self->values[SETTING_LISTEN],
                             G_OBJECT (tunnel), error) ||
       !read_enum (self, SETTING_MODE, TCP_TYPE_TUNNEL_MODE, &mode, error) ||
       !read_enum (self, SETTING_RESUMPTION, TCP_TYPE_TUNNEL_RESUMPTION, &resumption, error) ||
-      !read_uint (self, SETTING_MAX_RECONNECT_ATTEMPTS, tunnel, error) ||
+      !options_read_boolean (settings_source (self, SETTING_WAIT), self->values[SETTING_WAIT], &wait, error) ||
+      !options_read_attempts (settings_source (self, SETTING_MAX_RECONNECT_ATTEMPTS),
+                              self->values[SETTING_MAX_RECONNECT_ATTEMPTS], &attempts, error) ||
       !read_duration (self, SETTING_RECONNECT_DELAY, tunnel, error) ||
       !read_duration (self, SETTING_MAX_RECONNECT_DELAY, tunnel, error) ||
       !check_headers (self, error) || !read_tls (self, tunnel, error) || !settings_read_log_level (self, &level, error))
@@ -256,6 +255,8 @@ settings_create_tunnel (const Settings  *self,
 
   tcp_tunnel_set_mode (tunnel, mode);
   tcp_tunnel_set_resumption (tunnel, resumption);
+  tcp_tunnel_set_wait_for_gateway (tunnel, wait);
+  tcp_tunnel_set_max_reconnect_attempts (tunnel, attempts);
   tcp_tunnel_set_log_level (tunnel, level);
   tcp_tunnel_set_request_headers (tunnel, (const char *const *) self->headers);
   return g_steal_pointer (&tunnel);

@@ -315,12 +315,8 @@ update (gpointer data)
       used = view_width (before) + view_width (lead) + 2;
       if (self->reason != NULL && used < view_columns ())
         {
-          /* What was tried stands at the beginning, and why it failed at the end. Behind that,
-           * in the message alone, is what to do about it. */
-          const char *advice = strstr (self->reason, "; ");
-          g_autofree char *cause = g_strndup (self->reason, advice != NULL ? (gsize) (advice - self->reason)
-                                                                           : strlen (self->reason));
-          g_autofree char *reason = view_shorten (cause, view_columns () - used);
+          /* Which gateway it is stands at the beginning, and why it failed at the end. */
+          g_autofree char *reason = view_shorten_start (self->reason, view_columns () - used);
 
           rest = g_strconcat (": ", reason, NULL);
         }

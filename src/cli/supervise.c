@@ -55,22 +55,37 @@ append_states (Supervisor *self,
     }
 }
 
-/* A tunnel that failed at the start does not keep the others from being ready:
- * the service manager would end them when its patience is over. */
+static guint
+count_waiting (Supervisor *self)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < self->runs->len; i++)
+    n += run_is_waiting (self->runs->pdata[i]);
+  return n;
+}
+
+/* A tunnel that failed at the start, or waits for its gateway, does not keep the others
+ * from being ready: the service manager would end them when its patience is over. */
 static void
 tell_service_manager (Supervisor *self)
 {
   g_autoptr (GString) text = g_string_new (NULL);
-  guint starting = count (self, RUN_STARTING);
+  guint waiting = count_waiting (self);
+  guint starting = count (self, RUN_STARTING) - waiting;
   guint ready = count (self, RUN_READY);
-  guint ended = self->runs->len - starting - ready;
+  guint ended = self->runs->len - starting - waiting - ready;
 
-  if (!self->ready && starting == 0 && ready > 0)
+  if (!self->ready && starting == 0 && ready + waiting > 0)
     {
       self->ready = TRUE;
       notify_send ("READY=1");
     }
   append_states (self, text);
+  if (waiting > 0 && self->runs->len > 1)
+    g_string_append_printf (text, ", %u waiting for the gateway", waiting);
+  else if (waiting > 0)
+    g_string_append (text, ", waiting for the gateway");
   if (starting > 0)
     g_string_append_printf (text, ", %u starting", starting);
   if (ended > 0)

@@ -9,6 +9,7 @@ static struct
 {
   char *config;
   char *log_level;
+  char *wait;
   gboolean json;
   gboolean quiet;
 } options;
@@ -16,6 +17,8 @@ static struct
 static const GOptionEntry entries[] = {
   { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
     "File of the tunnels", "FILE" },
+  { "wait", 0, 0, G_OPTION_ARG_STRING, &options.wait,
+    "Wait for gateways that are away: yes or no", "WHETHER" },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
     "none, error, warn, info or debug", "LEVEL" },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
@@ -42,7 +45,7 @@ static const char description[] =
     "\n"
     "The keys are remote-uri, headers, which is a list with ; between its parts,\n"
     "and as the options of 'tcp-tunnel connect': token-file, token-command, token,\n"
-    "listen, mode, resumption, max-reconnect-attempts, reconnect-delay,\n"
+    "listen, mode, resumption, wait, max-reconnect-attempts, reconnect-delay,\n"
     "max-reconnect-delay, ca, log-level, on-ready. What the group [defaults] says\n"
     "holds for all tunnels that do not say otherwise. Files are meant from where\n"
     "the config file is. It may hold a token only if nobody else can read it.\n"
@@ -67,6 +70,7 @@ add_settings (GPtrArray   *all,
         return FALSE;
       }
   settings->values[SETTING_LOG_LEVEL] = g_strdup (options.log_level);
+  settings->values[SETTING_WAIT] = g_strdup (options.wait);
   if (!config_read (config, settings, error))
     return FALSE;
   g_ptr_array_add (all, g_steal_pointer (&settings));

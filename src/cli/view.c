@@ -280,6 +280,24 @@ view_shorten (const char *text,
                           fit_tail (text, columns - width - head));
 }
 
+/**
+ * view_shorten_start:
+ *
+ * Returns: (transfer full): @text, with an ellipsis at its beginning if it is too wide
+ */
+char *
+view_shorten_start (const char *text,
+                    gsize       columns)
+{
+  gsize width = view_width (ellipsis ());
+
+  if (view_width (text) <= columns)
+    return g_strdup (text);
+  if (columns <= width)
+    return g_strdup ("");
+  return g_strconcat (ellipsis (), fit_tail (text, columns - width), NULL);
+}
+
 /* How wide a live line may be. The last column of the terminal stays free: a full line
  * makes some terminals wrap. */
 gsize

@@ -32,6 +32,8 @@ gsize view_width (const char *text);
 gsize view_columns (void);
 char *view_shorten (const char *text,
                     gsize       columns);
+char *view_shorten_start (const char *text,
+                          gsize       columns);
 const char *view_style (FILE      *stream,
                         ViewStyle  style);
 void view_hold (void);

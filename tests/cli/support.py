@@ -180,6 +180,29 @@ def gateway(service, *args, token=TOKEN):
     return command, re.fullmatch(r'listening on (wss?://127\.0\.0\.1:\d+/)', command.line())[1]
 
 
+class Away:
+    """A gateway that is not there yet: its port is taken, and refuses connections."""
+
+    def __init__(self):
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(('127.0.0.1', 0))
+        self.port = self.socket.getsockname()[1]
+        self.url = f'ws://127.0.0.1:{self.port}/'
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.socket.close()
+
+    def arrive(self, service, *args):
+        command, url = gateway(service, '--listen', str(self.port), *args)
+        if url != self.url:
+            raise AssertionError(f'the gateway is at {url}, not {self.url}')
+        return command
+
+
 class Service:
     """A TCP server on loopback that takes a length and so many bytes, and
     answers with their SHA-256 and then the bytes themselves."""

@@ -12,8 +12,8 @@ import tempfile
 import threading
 import unittest
 
-from support import (BINARY, DEADLINE, Command, Relay, Service, TOKEN, dial, environment, exchange, gateway,
-                     listening, noise, receive, run, skip)
+from support import (BINARY, DEADLINE, Away, Command, Config, Relay, Service, TOKEN, dial, environment, exchange, gateway,
+                     listening, listening_as, noise, receive, run, skip)
 
 FAILED = 1
 USAGE = 2
@@ -25,12 +25,13 @@ class Help(unittest.TestCase):
             '': ['connect', 'up', 'gateway', 'demo', '--version'],
             'connect': ['--token-file', '--token-command', '--token', 'TCP_TUNNEL_TOKEN', '--listen', '--mode',
                         '--on-ready', '--config',
-                        '--resumption', '--max-reconnect-attempts', '--reconnect-delay', '--max-reconnect-delay',
+                        '--resumption', '--wait', '--max-reconnect-attempts', 'unlimited', '--reconnect-delay',
+                        '--max-reconnect-delay', '500ms',
                         '--ca', '--header', '--log-level', '--json', '--quiet'],
-            'up': ['--config', '--log-level', '--json', '--quiet', 'tunnels.conf', 'defaults', 'on-ready'],
+            'up': ['--config', '--wait', '--log-level', '--json', '--quiet', 'tunnels.conf', 'defaults', 'on-ready'],
             'gateway': ['--target', '--listen', '--path', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
                         '--tls-cert', '--tls-key', '--resumption', '--session-timeout',
-                        '--drain-timeout', '--max-buffered', '--log-level'],
+                        '--drain-timeout', '500ms', '--max-buffered', '--log-level'],
             'demo': ['--keep', '--size'],
         }
         for command, expected in options.items():
@@ -89,7 +90,10 @@ class Usage(unittest.TestCase):
         for value in ('-1', '', 's', '1m', '1.5s', '1min30s', '1s ', '4294967296', '1194h', '99999999999999999999s'):
             self.check(self.connect('--reconnect-delay', value), '--reconnect-delay must be a duration such as 500ms, ',
                        f"a number alone is in milliseconds), not '{value}'")
-        self.check(self.connect('--max-reconnect-attempts', 'many'), "'many'")
+        for value in ('many', '', '-1', '1s', '2147483648', 'Unlimited'):
+            self.check(self.connect('--max-reconnect-attempts', value), '--max-reconnect-attempts must be a whole number',
+                       f"or unlimited, not '{value}'")
+        self.check(self.connect('--wait', 'maybe'), "--wait must be yes or no, not 'maybe'")
         self.check(self.connect('--max-reconnect-delay', '1 day'), '--max-reconnect-delay', "'1 day'")
         self.check(self.connect('--frobnicate'), '--frobnicate')
         # A secret with a colon forgotten is not repeated.
@@ -307,6 +311,170 @@ class RoundTrip(unittest.TestCase):
         status, _, err = run('connect', url, '--mode', 'multiplexed', TCP_TUNNEL_TOKEN=TOKEN)
         self.assertEqual(status, FAILED)
         self.assertIn('certificate', err)
+        self.assertNotIn('waiting', err)
+
+
+class Waiting(unittest.TestCase):
+    """For a gateway that is not there yet."""
+
+    SOON = ('--mode', 'multiplexed', '--reconnect-delay', '1ms', '--max-reconnect-delay', '20ms')
+
+    def setUp(self):
+        self.service = self.enterContext(Service())
+        self.away = self.enterContext(Away())
+        self.config = self.enterContext(Config())
+
+    def connect(self, *args, **extra):
+        return self.enterContext(Command('connect', self.away.url, *self.SOON, *args, TCP_TUNNEL_TOKEN=TOKEN, **extra))
+
+    def arrive(self):
+        self.enterContext(self.away.arrive(self.service))
+
+    def check(self, address):
+        with dial(address) as connection:
+            self.assertTrue(exchange(connection, noise(1000, 1)))
+
+    def test_connect(self):
+        for args in ((), ('--max-reconnect-attempts', 'unlimited'), ('--wait', 'yes')):
+            with self.subTest(args), Away() as self.away:
+                tunnel = self.connect(*args)
+                tunnel.error_line(r'^[\d:]+ warn  tunnel: .* cannot be reached: .*refused; attempt 1 follows in \d+ ms$')
+                tunnel.error_line('^tcp-tunnel connect: waiting for the gateway$')
+                # More than the library would try.
+                tunnel.error_line('; attempt 8 follows')
+                self.assertTrue(tunnel.stdout.empty())
+                self.arrive()
+                self.check(listening(tunnel))
+                self.assertEqual(tunnel.stop(), 0)
+                self.assertEqual(''.join(tunnel.output).count('waiting for the gateway'), 1)
+
+    def test_one_line(self):
+        """With its reason, where the log does not say it."""
+        for args in (('--quiet',), ('--log-level', 'error'), ('--log-level', 'none')):
+            with self.subTest(args), Away() as self.away:
+                tunnel = self.connect(*args)
+                self.assertRegex(tunnel.stderr.get(timeout=DEADLINE),
+                                 rf'^tcp-tunnel connect: the gateway {self.away.url} cannot be reached: .*refused; '
+                                 r'waiting for the gateway, the next attempt is in [\d.]+ ms$')
+                self.arrive()
+                self.check(listening(tunnel))
+                self.assertEqual(tunnel.stop(), 0)
+                self.assertEqual(len(tunnel.output), 2, tunnel.output)
+
+    def test_on_ready(self):
+        """Its command runs when there is a gateway."""
+        tunnel = self.connect('--on-ready', 'echo ready')
+        tunnel.error_line('waiting for the gateway')
+        self.assertNotIn('ready\n', tunnel.output)
+        self.arrive()
+        tunnel.error_line('^ready$')
+        self.assertEqual(tunnel.stop(), 0)
+
+    def test_stopped_meanwhile(self):
+        for args in ((), ('--json',)):
+            tunnel = self.connect(*args)
+            tunnel.error_line('waiting for the gateway')
+            self.assertEqual(tunnel.stop(), 0)
+
+    def test_not_wanted(self):
+        self.config.write(f'[defaults]\nremote-uri={self.away.url}\ntoken-file=token\nmode=multiplexed\n'
+                          '[patient]\n[hasty]\nwait=no\n')
+        for args in (('connect', self.away.url, '--mode', 'multiplexed', '--wait=no', '--token', TOKEN),
+                     ('connect', 'hasty'), ('connect', 'patient', '--wait', 'no'), ('up', 'hasty'),
+                     ('up', '--wait', 'no')):
+            with self.subTest(args):
+                status, out, err = run(*args, XDG_CONFIG_HOME=self.config.home)
+                self.assertEqual((status, out), (FAILED, ''))
+                self.assertRegex(err, r'(?m)^tcp-tunnel (connect|up): (hasty: |patient: )?the gateway .* cannot be reached: ')
+                self.assertNotIn('waiting', err)
+                self.assertNotIn('follows', err)
+
+    def test_bounded(self):
+        self.config.write(f'[defaults]\nremote-uri={self.away.url}\ntoken-file=token\nmode=multiplexed\n'
+                          'reconnect-delay=1ms\nmax-reconnect-attempts=unlimited\n'
+                          '[bounded]\nmax-reconnect-attempts=2\n[unbounded]\n')
+        for args in (('connect', self.away.url, *self.SOON, '--max-reconnect-attempts', '2', '--token', TOKEN),
+                     ('connect', 'bounded'), ('up', 'bounded'),
+                     ('connect', 'unbounded', '--max-reconnect-attempts=2')):
+            with self.subTest(args):
+                status, out, err = run(*args, XDG_CONFIG_HOME=self.config.home)
+                self.assertEqual((status, out), (FAILED, ''))
+                self.assertRegex(err, r'(?m)^tcp-tunnel \w+: (bounded: )?gave up after 2 attempts .*refused$')
+                self.assertIn('waiting for the gateway', err)
+        with Command('connect', 'unbounded', XDG_CONFIG_HOME=self.config.home) as tunnel:
+            tunnel.error_line('; attempt 8 follows')
+            self.assertEqual(tunnel.stop(), 0)
+
+    def test_up(self):
+        """Each for its own, and those that are there are not held up."""
+        server, url = gateway(self.service)
+        self.enterContext(server)
+        self.config.write(f'[defaults]\ntoken-file=token\nmode=multiplexed\nreconnect-delay=1ms\n'
+                          f'max-reconnect-delay=20ms\n[here]\nremote-uri={url}\n'
+                          f'[away]\nremote-uri={self.away.url}\n')
+        tunnels = self.enterContext(Command('up', XDG_CONFIG_HOME=self.config.home))
+        tunnels.error_line(r'^[\d:]+ warn  away: .*; attempt \d+ follows in \d+ ms$')
+        tunnels.error_line('^tcp-tunnel up: away: waiting for the gateway$')
+        addresses = listening_as(tunnels, ['here'])
+        self.check(addresses['here'])
+        self.arrive()
+        self.check(listening_as(tunnels, ['away'])['away'])
+        self.assertEqual(tunnels.stop(), 0)
+
+    def test_final_answers(self):
+        """What will not change by itself is not waited for."""
+        def answer(status):
+            def handler(connection):
+                data = b''
+                while b'\r\n\r\n' not in data:
+                    data += receive(connection, 1)
+                connection.sendall(f'HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n'.encode())
+            return self.enterContext(Service(handler)).port
+
+        for status in ('401 Unauthorized', '403 Forbidden', '404 Not Found', '200 OK'):
+            with self.subTest(status):
+                code, out, err = run('connect', f'ws://127.0.0.1:{answer(status)}/', *self.SOON, TCP_TUNNEL_TOKEN=TOKEN)
+                self.assertEqual((code, out), (FAILED, ''))
+                self.assertIn(status.split()[0], err)
+                self.assertNotIn('waiting', err)
+                self.assertNotIn('follows', err)
+
+    def test_answers_that_pass(self):
+        """A proxy whose gateway is down."""
+        answers = iter(['502 Bad Gateway', '503 Service Unavailable', '403 Forbidden'])
+
+        def handler(connection):
+            data = b''
+            while b'\r\n\r\n' not in data:
+                data += receive(connection, 1)
+            connection.sendall(f'HTTP/1.1 {next(answers)}\r\nContent-Length: 0\r\n\r\n'.encode())
+
+        proxy = self.enterContext(Service(handler))
+        code, out, err = run('connect', f'ws://127.0.0.1:{proxy.port}/', *self.SOON, TCP_TUNNEL_TOKEN=TOKEN)
+        self.assertEqual((code, out), (FAILED, ''))
+        for text in ('502', '; attempt 1 follows', 'waiting for the gateway', '503', '; attempt 2 follows', '403'):
+            self.assertIn(text, err)
+
+    def test_json(self):
+        tunnel = self.connect('--json', '--reconnect-delay', '2min', '--max-reconnect-delay', '1h')
+        event = json.loads(tunnel.line())
+        self.assertEqual((event['event'], event['attempt'], event['error']['code']), ('retry-scheduled', 1, 'unreachable'))
+        self.assertLessEqual(event['delay_ms'], 120000)
+        self.assertGreaterEqual(event['delay_ms'], 96000)
+        self.assertEqual(tunnel.stop(), 0)
+
+    def test_json_until_it_listens(self):
+        tunnel = self.connect('--json')
+        attempts = [json.loads(tunnel.line()) for _ in range(3)]
+        self.assertEqual([(event['event'], event['attempt']) for event in attempts],
+                         [('retry-scheduled', i) for i in (1, 2, 3)])
+        self.arrive()
+        event = json.loads(tunnel.line())
+        while event['event'] == 'retry-scheduled':
+            event = json.loads(tunnel.line())
+        self.assertEqual(event['event'], 'listening')
+        self.assertEqual(json.loads(tunnel.line())['state'], 'connected')
+        self.assertEqual(tunnel.stop(), 0)
 
 
 class Json(unittest.TestCase):

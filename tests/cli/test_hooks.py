@@ -12,7 +12,7 @@ import sys
 import tempfile
 import unittest
 
-from support import (BINARY, Command, Config, DEADLINE, Service, TOKEN, dial, exchange, gateway, listening,
+from support import (BINARY, Away, Command, Config, DEADLINE, Service, TOKEN, dial, exchange, gateway, listening,
                      listening_as, noise, until_told)
 
 FAILED = 1
@@ -204,6 +204,19 @@ class Notify(Tunnels):
         self.expect('STATUS=2 connected, 1 ended')
         self.assertEqual(tunnels.stop(), FAILED)
         self.expect('STOPPING=1')
+
+    def test_waiting(self):
+        """The service manager would end it if the gateway took longer than its patience."""
+        with Service() as service, Away() as away:
+            tunnel = self.enterContext(Command('connect', away.url, '--mode', 'multiplexed', '--reconnect-delay', '1ms',
+                                               '--max-reconnect-delay', '20ms', TCP_TUNNEL_TOKEN=TOKEN,
+                                               NOTIFY_SOCKET=self.path))
+            self.expect('READY=1')
+            self.expect('STATUS=waiting for the gateway')
+            with away.arrive(service):
+                self.expect('STATUS=connected')
+                self.assertEqual(tunnel.stop(), 0)
+                self.expect('STOPPING=1')
 
     def test_never_ready(self):
         tunnel = self.connect('--mode', 'multiplexed', TCP_TUNNEL_TOKEN='wrong', NOTIFY_SOCKET=self.path)

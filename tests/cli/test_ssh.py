@@ -14,7 +14,7 @@ import threading
 import unittest
 from pathlib import Path
 
-from support import BINARY, DEADLINE, TOKEN, Relay, environment, gateway, noise, skip
+from support import BINARY, DEADLINE, TOKEN, Away, Relay, environment, gateway, noise, skip
 
 MIB = 1 << 20
 SSHD = shutil.which('sshd', path=os.environ['PATH'] + ':/usr/sbin:/usr/local/sbin')
@@ -81,7 +81,7 @@ class Ssh(unittest.TestCase):
         self.addCleanup(self.relay.__exit__)
         self.write_config()
 
-    def write_config(self):
+    def write_config(self, url=None):
         (self.directory / 'token').write_text(TOKEN)
         os.chmod(self.directory / 'token', 0o600)
         (self.directory / 'known_hosts').write_text('behind ' + (self.directory / 'host.pub').read_text())
@@ -91,7 +91,7 @@ class Ssh(unittest.TestCase):
             f'  User {getpass.getuser()}\n  IdentityFile {self.directory}/user\n  IdentitiesOnly yes\n'
             f'  IdentityAgent none\n  UserKnownHostsFile {self.directory}/known_hosts\n'
             '  StrictHostKeyChecking yes\n  LogLevel ERROR\n  BatchMode yes\n'
-            f'  ProxyCommand {BINARY} connect {self.relay.url} --mode {self.mode} '
+            f'  ProxyCommand {BINARY} connect {url or self.relay.url} --mode {self.mode} '
             f'--token-file {self.directory}/token --reconnect-delay 10 --stdio\n')
 
     def client(self, *args, program='ssh', **options):
@@ -169,6 +169,17 @@ class Ssh(unittest.TestCase):
             pass
         os.close(terminal)
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 5)
+
+    def test_away(self):
+        """ssh shows what it waits for, and goes on when the gateway is there."""
+        with Away() as away:
+            self.write_config(away.url)
+            with subprocess.Popen(['ssh', '-F', self.config, 'behind', 'exit 7'], stdin=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, env=environment()) as client:
+                self.assertRegex(client.stderr.readline(), b'cannot be reached: .*; waiting for the gateway, ')
+                with away.arrive(self.daemon):
+                    self.assertEqual(client.stderr.read(), b'')
+                    self.assertEqual(client.wait(DEADLINE), 7)
 
     def test_refused(self):
         (self.directory / 'token').write_text('wrong')

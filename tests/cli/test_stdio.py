@@ -12,7 +12,7 @@ import termios
 import threading
 import unittest
 
-from support import (BINARY, DEADLINE, TOKEN, Command, Relay, Service, Terminal, check_glib, dial, environment, gateway,
+from support import (BINARY, DEADLINE, TOKEN, Away, Command, Relay, Service, Terminal, check_glib, dial, environment, gateway,
                      listening, noise, run, until_told)
 
 MIB = 1 << 20
@@ -240,6 +240,49 @@ class Refused(StdioTest):
         url = self.serve(echo)
         self.gateway.stop()
         self.check(Stdio(url, '--max-reconnect-attempts', '0', stdin=subprocess.DEVNULL), 1, b'', 'onnect')
+
+    def test_gateway_comes(self):
+        """One line tells what it waits for."""
+        service = self.enter(Service(echo))
+        for args in ((), ('--mode', 'multiplexed')):
+            away = self.enter(Away())
+            with self.subTest(args), Stdio(away.url, '--reconnect-delay', '1ms', '--max-reconnect-delay', '20ms',
+                                           *args) as command:
+                line = command.stderr.readline().decode()
+                self.assertRegex(line, rf'^tcp-tunnel connect: the gateway {away.url} cannot be reached: .*refused; '
+                                 r'waiting for the gateway, the next attempt is in [\d.]+ ms\n$')
+                self.enter(away.arrive(service))
+                self.assertEqual(command.finish(b'data'), (0, b'data', ''))
+
+    def test_gateway_does_not_come(self):
+        away = self.enter(Away())
+        for args in ((), ('--mode', 'multiplexed')):
+            self.check(Stdio(away.url, '--wait=no', *args, stdin=subprocess.DEVNULL), 1, b'',
+                       r'^tcp-tunnel connect: the gateway .* cannot be reached: .*refused\n$')
+            self.check(Stdio(away.url, '--max-reconnect-attempts', '1', '--reconnect-delay', '1ms', *args,
+                             stdin=subprocess.DEVNULL), 1, b'',
+                       r'^tcp-tunnel connect: .*; waiting for the gateway, .*\n'
+                       r'tcp-tunnel connect: gave up after 1 attempt .*refused\n$')
+
+    def test_gateway_goes(self):
+        """A break that is over at once is not worth a line in the middle of a session, one that is not is."""
+        server = self.enter(Away())
+        service = self.enter(Service(echo))
+        first = self.enter(server.arrive(service))
+        relay = self.enter(Relay(server.url))
+        with Stdio(relay.url, '--reconnect-delay', '1ms') as command:
+            command.stdin.write(b'one')
+            command.stdin.flush()
+            command.expect(b'one')
+            relay.cut()
+            relay.wait_accepted(2)
+            command.stdin.write(b'two')
+            command.stdin.flush()
+            command.expect(b'two')
+            first.process.kill()
+            self.assertRegex(command.stderr.readline().decode(),
+                             '^tcp-tunnel connect: .*; waiting for the gateway, the next attempt is in ')
+            command.kill()
 
     def test_usage(self):
         for args in (('--listen', '0'), ('--json',), ('--on-ready', 'true')):

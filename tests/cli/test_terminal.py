@@ -6,7 +6,7 @@ import re
 import signal
 import unittest
 
-from support import (Command, Config, Relay, Service, Terminal, TOKEN, dial, exchange, gateway, listening, noise,
+from support import (Away, Command, Config, Relay, Service, Terminal, TOKEN, dial, exchange, gateway, listening, noise,
                      receive, run)
 
 
@@ -73,6 +73,13 @@ class OnTerminal(unittest.TestCase):
         """Rates go before totals, and both directions together."""
         terminal = self.watch(52, r'  up 1\.00 MiB  down 1\.00 MiB')
         self.assertFalse([piece for piece in terminal.drawn() if 'MiB' in piece and '/s' in piece])
+
+    def test_countdown(self):
+        with Away() as away, Terminal('connect', away.url, '--mode', 'multiplexed', '--log-level', 'error',
+                                      TCP_TUNNEL_TOKEN=TOKEN) as terminal:
+            terminal.expect(r'retrying in 1 s: (…|the ).*Connection refused')
+            terminal.process.terminate()
+            self.assertEqual(terminal.wait(), 0)
 
     def test_no_color(self):
         terminal = self.watch(80, NO_COLOR='1')
@@ -172,12 +179,24 @@ class Several(unittest.TestCase):
         self.ports(terminal)
         terminal.expect('tcp-tunnel up: broken: .*401')
         self.shown(terminal, self.TITLES, 'one      connected ', 'another  connected ',
-                   r'broken   ended: the gateway ws.*….*\(401 Unauthorized\)$')
+                   r'broken   ended: (…|the gateway )?.*refused the token( \(401 Unauthorized\))?$')
         self.assertNotRegex(terminal.data, OnTerminal.SGR)
         self.end(terminal, 1)
         self.assertLess(max(len(piece) for piece in terminal.drawn() if 'ended: ' in piece), 80)
         rows = list(filter(None, terminal.screen()))
         self.assertEqual(len(rows), 3, rows)
+
+    def test_countdown(self):
+        """To the next attempt, with the reason of the last, until there is a gateway."""
+        with Service() as service, Away() as away:
+            self.add(f'[away]\nremote-uri={away.url}\nreconnect-delay=5s\nmax-reconnect-delay=5s\n')
+            terminal = self.up('--log-level', 'error')
+            self.shown(terminal, self.TITLES, 'one      connected ', 'another  connected ',
+                       r'away     retrying in [45] s: (…|the ).*Connection refused$')
+            with away.arrive(service):
+                terminal.expect(r'away +retrying in 1 s: ')
+                self.shown(terminal, self.TITLES, 'one ', 'another ', 'away     connected         0 ')
+                self.end(terminal)
 
     def test_wide_names(self):
         """An ideograph takes two columns, and a terminal has a certain number of them."""

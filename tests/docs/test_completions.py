@@ -141,6 +141,8 @@ class Completion(unittest.TestCase):
     def test_values(self):
         self.assertEqual(self.offered("tcp-tunnel connect --mode "), {"singleton", "multiplexed"})
         self.assertEqual(self.offered("tcp-tunnel connect --mode=m"), {"multiplexed"})
+        self.assertEqual(self.offered("tcp-tunnel up --wait "), {"yes", "no"})
+        self.assertEqual(self.offered("tcp-tunnel connect --max-reconnect-attempts "), {"unlimited"})
         self.assertEqual(self.offered("tcp-tunnel gateway --resumption r"), {"required"})
         self.assertEqual(self.offered("tcp-tunnel demo --log-level "), {"none", "error", "warn", "info", "debug"})
 

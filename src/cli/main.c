@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <locale.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/notify.h"
@@ -107,12 +109,18 @@ int
 main (int    argc,
       char **argv)
 {
-  g_auto (GStrv) args = token_take_argv (argc, argv);
+  char **args = token_take_argv (argc, argv);
+  int status;
 
   process_open_standard_files ();
   /* Only the character set: numbers and messages stay as documented. */
   setlocale (LC_CTYPE, "");
   process_raise_file_limit ();
   notify_init ();
-  return run (&args);
+  status = run (&args);
+  /* Without exit(), which finalizes libraries while I/O threads are still at work: one that
+   * opens a WebSocket may just load a module of GIO, and the loader would run the
+   * constructors of GObject once more. */
+  fflush (NULL);
+  _exit (status);
 }

@@ -287,6 +287,26 @@ format_lead (Status         *self,
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
+/* Where it does not fit, the line has the name of the tunnel in place of the URL, and the
+ * error above the lines has the advice in parentheses; the cause stands between them. */
+static char *
+fit_reason (const char *reason,
+            gsize       width)
+{
+  const char *uri = strstr (reason, "ws://") != NULL ? strstr (reason, "ws://") : strstr (reason, "wss://");
+  const char *cause = uri != NULL ? strchr (uri, ' ') : NULL;
+  g_autofree char *text = NULL;
+  char *advice;
+
+  if (view_width (reason) <= width)
+    return g_strdup (reason);
+  text = g_strdup (cause != NULL ? cause + 1 : reason);
+  advice = g_str_has_suffix (text, ")") ? g_strrstr (text, " (") : NULL;
+  if (advice != NULL && view_width (text) > width)
+    *advice = '\0';
+  return view_shorten_start (text, width);
+}
+
 /* Called at its pace whatever happens, so that rates fall to 0 when nothing
  * does; view_row_set() then finds nothing to redraw. */
 static gboolean
@@ -315,8 +335,7 @@ update (gpointer data)
       used = view_width (before) + view_width (lead) + 2;
       if (self->reason != NULL && used < view_columns ())
         {
-          /* Which gateway it is stands at the beginning, and why it failed at the end. */
-          g_autofree char *reason = view_shorten_start (self->reason, view_columns () - used);
+          g_autofree char *reason = fit_reason (self->reason, view_columns () - used);
 
           rest = g_strconcat (": ", reason, NULL);
         }

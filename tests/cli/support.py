@@ -17,6 +17,7 @@ import sys
 import tempfile
 import termios
 import threading
+import time
 
 BINARY = os.environ['TCP_TUNNEL_BIN']
 DEADLINE = 60
@@ -102,8 +103,9 @@ class Command:
 
     def error_line(self, pattern):
         """The next line of stderr that matches."""
+        end = time.monotonic() + DEADLINE
         while True:
-            line = self.stderr.get(timeout=DEADLINE)
+            line = self.stderr.get(timeout=max(0, end - time.monotonic()))
             if line is None:
                 raise AssertionError(f'no {pattern!r} in {self.output}')
             if re.search(pattern, line):

@@ -77,7 +77,7 @@ class OnTerminal(unittest.TestCase):
     def test_countdown(self):
         with Away() as away, Terminal('connect', away.url, '--mode', 'multiplexed', '--log-level', 'error',
                                       TCP_TUNNEL_TOKEN=TOKEN) as terminal:
-            terminal.expect(r'retrying in 1 s: (…|the ).*Connection refused')
+            terminal.expect(r'retrying in 1 s: (…|cannot |the ).*Connection refused')
             terminal.process.terminate()
             self.assertEqual(terminal.wait(), 0)
 
@@ -192,7 +192,7 @@ class Several(unittest.TestCase):
             self.add(f'[away]\nremote-uri={away.url}\nreconnect-delay=5s\nmax-reconnect-delay=5s\n')
             terminal = self.up('--log-level', 'error')
             self.shown(terminal, self.TITLES, 'one      connected ', 'another  connected ',
-                       r'away     retrying in [45] s: (…|the ).*Connection refused$')
+                       r'away     retrying in [45] s: (…|cannot |the ).*Connection refused$')
             with away.arrive(service):
                 terminal.expect(r'away +retrying in 1 s: ')
                 self.shown(terminal, self.TITLES, 'one ', 'another ', 'away     connected         0 ')

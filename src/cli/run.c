@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "cli/format.h"
 #include "cli/hook.h"
 #include "cli/options.h"
 #include "cli/report.h"
@@ -336,14 +335,14 @@ announce_retry (Run          *self,
                 const GError *error,
                 guint         delay)
 {
-  g_autofree char *time = format_time (delay * G_TIME_SPAN_MILLISECOND);
   g_autofree char *text = NULL;
 
   self->announced = TRUE;
   if (tcp_tunnel_get_log_level (self->tunnel) >= TCP_TUNNEL_LOG_LEVEL_WARN)
     text = g_strdup ("waiting for the gateway");
   else
-    text = g_strdup_printf ("%s; waiting for the gateway, the next attempt is in %s", error->message, time);
+    text = g_strdup_printf ("%s; waiting for the gateway, the next attempt is in %u s", error->message,
+                            delay / 1000 + (delay % 1000 > 0));
   options_say (self->shared->options.command, spoken_name (self), text);
 }
 

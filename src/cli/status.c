@@ -288,7 +288,8 @@ format_lead (Status         *self,
 }
 
 /* Where it does not fit, the line has the name of the tunnel in place of the URL, and the
- * error above the lines has the advice in parentheses; the cause stands between them. */
+ * error above the lines has the advice, behind a semicolon or in parentheses; the cause
+ * stands between them. */
 static char *
 fit_reason (const char *reason,
             gsize       width)
@@ -301,6 +302,9 @@ fit_reason (const char *reason,
   if (view_width (reason) <= width)
     return g_strdup (reason);
   text = g_strdup (cause != NULL ? cause + 1 : reason);
+  advice = strstr (text, "; ");
+  if (advice != NULL)
+    *advice = '\0';
   advice = g_str_has_suffix (text, ")") ? g_strrstr (text, " (") : NULL;
   if (advice != NULL && view_width (text) > width)
     *advice = '\0';

@@ -287,28 +287,19 @@ format_lead (Status         *self,
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
-/* Where it does not fit, the line has the name of the tunnel in place of the URL, and the
- * error above the lines has the advice, behind a semicolon or in parentheses; the cause
- * stands between them. */
+/* The error above the lines has the advice, which follows a semicolon. Where the rest does
+ * not fit, the line has the name of the tunnel in place of the URL, and the cause stands at
+ * the end. */
 static char *
 fit_reason (const char *reason,
             gsize       width)
 {
-  const char *uri = strstr (reason, "ws://") != NULL ? strstr (reason, "ws://") : strstr (reason, "wss://");
+  const char *advice = strstr (reason, "; ");
+  g_autofree char *text = g_strndup (reason, advice != NULL ? (gsize) (advice - reason) : strlen (reason));
+  const char *uri = strstr (text, "ws://") != NULL ? strstr (text, "ws://") : strstr (text, "wss://");
   const char *cause = uri != NULL ? strchr (uri, ' ') : NULL;
-  g_autofree char *text = NULL;
-  char *advice;
 
-  if (view_width (reason) <= width)
-    return g_strdup (reason);
-  text = g_strdup (cause != NULL ? cause + 1 : reason);
-  advice = strstr (text, "; ");
-  if (advice != NULL)
-    *advice = '\0';
-  advice = g_str_has_suffix (text, ")") ? g_strrstr (text, " (") : NULL;
-  if (advice != NULL && view_width (text) > width)
-    *advice = '\0';
-  return view_shorten_start (text, width);
+  return view_shorten_start (cause != NULL && view_width (text) > width ? cause + 1 : text, width);
 }
 
 /* Called at its pace whatever happens, so that rates fall to 0 when nothing

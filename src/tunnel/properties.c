@@ -449,7 +449,7 @@ install_settings (void)
    * What the log calls the tunnel. Its messages begin with the name and a colon, in
    * place of `tunnel:`, and have it in the field `TCP_TUNNEL_NAME`, so that a program
    * with several tunnels can tell them apart. Characters that cannot be printed are
-   * replaced by `?` there. Takes effect at once. The default is %NULL, for no name.
+   * shown by number there. Takes effect at once. The default is %NULL, for no name.
    *
    * Since: 1.0
    */

@@ -123,8 +123,8 @@ test_name (void)
   tcp_log_set_name (log, "a name\nfrom afar\033");
   tcp_log_info (log, "second");
   named = take_log ();
-  g_assert_nonnull (strstr (named, "MESSAGE=a name?from afar?: second "));
-  g_assert_nonnull (strstr (named, "TCP_TUNNEL_NAME=a name?from afar?\n"));
+  g_assert_nonnull (strstr (named, "MESSAGE=a name\\x0afrom afar\\x1b: second "));
+  g_assert_nonnull (strstr (named, "TCP_TUNNEL_NAME=a name\\x0afrom afar\\x1b\n"));
 
   tcp_log_set_name (log, NULL);
   tcp_log_info (log, "third");

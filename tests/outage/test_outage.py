@@ -495,6 +495,7 @@ class Cuts(Rig):
         path.refuse()
         waiting = subprocess.Popen([*self.ssh_by_stdio(), 'echo through'], env=environment(), stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(waiting.kill)
         line = waiting.stderr.readline()
         self.assertRegex(line, rf'^tcp-tunnel connect: .*:{path.port}/ .*refused')
         path.restore()

@@ -217,7 +217,9 @@ for (const status of [401, 404, 503]) {
   test(`status ${status} at the start fails the start`, async (t) => {
     const peer = await Peer.start(t, () => {});
     peer.answers = [status];
-    const tunnel = new Command(t, tunnelArguments(t, peer.url, ...MULTIPLEXED));
+    // Without it a tunnel waits where the gateway may come back, as after 503.
+    const wait = status === 503 ? ['--wait=no'] : [];
+    const tunnel = new Command(t, tunnelArguments(t, peer.url, ...MULTIPLEXED, ...wait));
     assert.equal(await tunnel.status(), 1);
     assert.ok(tunnel.stderr.entries.some((line) => line.includes(`${status}`)));
     assert.equal(peer.requests.entries.length, 1);

@@ -299,9 +299,13 @@ tcp_event_queue_push_closed (TcpEventQueue *self,
 }
 
 void
-tcp_event_queue_push_token_required (TcpEventQueue *self)
+tcp_event_queue_push_token_required (TcpEventQueue *self,
+                                     guint          serial)
 {
-  queue_push (self, event_new (TCP_EVENT_TOKEN_REQUIRED, NULL));
+  TcpEvent *event = event_new (TCP_EVENT_TOKEN_REQUIRED, NULL);
+
+  event->id = serial;
+  queue_push (self, event);
 }
 
 void

@@ -15,7 +15,7 @@ typedef enum
   TCP_EVENT_RETRY,             /* error, value: the attempt, id: ms until then */
   TCP_EVENT_CONNECTION_OPENED, /* id, object or text */
   TCP_EVENT_CONNECTION_CLOSED, /* id, error or none */
-  TCP_EVENT_TOKEN_REQUIRED,
+  TCP_EVENT_TOKEN_REQUIRED,    /* id: the number of the token that was refused */
   TCP_EVENT_DRAINED,           /* or not: error, id of the wait that was cancelled */
   TCP_EVENT_FAILED,            /* error; the last event of an engine */
 } TcpEventType;
@@ -70,7 +70,8 @@ void tcp_event_queue_push_opened (TcpEventQueue  *self,
 void tcp_event_queue_push_closed (TcpEventQueue *self,
                                   guint64        id,
                                   const GError  *error);
-void tcp_event_queue_push_token_required (TcpEventQueue *self);
+void tcp_event_queue_push_token_required (TcpEventQueue *self,
+                                          guint          serial);
 void tcp_event_queue_push_drained (TcpEventQueue *self,
                                    guint64        id,
                                    const GError  *error);

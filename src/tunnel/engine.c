@@ -161,11 +161,12 @@ on_link_stream_closed (TcpLink      *link,
 
 static void
 on_link_token_required (TcpLink  *link,
+                        guint     serial,
                         gpointer  user_data)
 {
   TcpEngine *self = user_data;
 
-  tcp_event_queue_push_token_required (self->events);
+  tcp_event_queue_push_token_required (self->events, serial);
 }
 
 static void

@@ -54,6 +54,7 @@ struct _TcpLink
   gint64 hasty_until; /* what breaks or fails by then does so because the network changed */
   GSource *token_timeout;
   gboolean waiting_for_token;
+  gboolean asked;     /* and the application has been asked for it */
   guint tokens_asked; /* since the last that was accepted */
   gboolean was_connected;
   gboolean draining;
@@ -330,14 +331,14 @@ link_ask_for_token (TcpLink      *self,
   if (self->tokens_asked >= link_get_max_tokens (self) || link_is_leftover (self))
     return FALSE;
 
-  self->tokens_asked++;
   tcp_log_debug (self->log, "%s: is there another?", error->message);
   g_clear_error (&self->refusal);
   self->refusal = g_error_copy (error);
   self->waiting_for_token = TRUE;
+  self->asked = FALSE;
   g_source_set_ready_time (self->token_timeout, g_get_monotonic_time () +
                                                     (self->asks_for_token ? TOKEN_TIMEOUT : TOKEN_ANSWER_TIMEOUT));
-  self->callbacks.token_required (self, self->user_data);
+  self->callbacks.token_required (self, self->token_serial, self->user_data);
   return TRUE;
 }
 
@@ -753,11 +754,18 @@ tcp_link_get_state (TcpLink *self)
   return self->state;
 }
 
+/* Counted here, since a token that was set in the meantime is tried without asking. The
+ * application is asked for each link that waits, but each link waits for one token. */
 void
 tcp_link_await_token (TcpLink *self)
 {
-  if (self->waiting_for_token)
-    g_source_set_ready_time (self->token_timeout, g_get_monotonic_time () + TOKEN_TIMEOUT);
+  if (!self->waiting_for_token)
+    return;
+
+  if (!self->asked)
+    self->tokens_asked++;
+  self->asked = TRUE;
+  g_source_set_ready_time (self->token_timeout, g_get_monotonic_time () + TOKEN_TIMEOUT);
 }
 
 void

@@ -30,9 +30,10 @@ typedef struct
                          TcpStream    *stream,
                          const GError *error,
                          gpointer      user_data);
-  /* The gateway refused the token: tcp_link_set_token() is to follow, or
-   * tcp_link_await_token() if that takes its time. */
+  /* The gateway refused the token with this number: tcp_link_set_token() is to follow, or
+   * tcp_link_await_token() if the application is asked for it. */
   void (*token_required) (TcpLink  *link,
+                          guint     serial,
                           gpointer  user_data);
   /* The gateway takes no new TCP connections from this link: another has to be made for
    * those. It ends when it has none left. */

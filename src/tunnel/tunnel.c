@@ -57,6 +57,7 @@ struct _TcpTunnel
   TcpTunnelState emitted; /* the last that state-changed told */
   GInetSocketAddress *address;
 
+  guint token_serial; /* as the engine counts, once it has taken over what was set */
   TcpRunner runner;
 };
 
@@ -149,14 +150,20 @@ tunnel_make_engine (gpointer        owner,
     return NULL;
 
   settings->asks_for_token = tunnel_is_asked (self);
+  self->token_serial = 0;
   engine = tcp_engine_new (settings, self->log, self->status, events);
   tcp_engine_start (engine);
   return engine;
 }
 
 static void
-tunnel_ask_for_token (TcpTunnel *self)
+tunnel_ask_for_token (TcpTunnel *self,
+                      guint64    refused)
 {
+  /* The engine tries the token that was set after the refused one without asking. */
+  if (refused != self->token_serial)
+    return;
+
   if (tunnel_is_asked (self))
     {
       tcp_log_warn (self->log, "the gateway refused the token (401); the application is asked for another");
@@ -194,7 +201,7 @@ tunnel_on_event (gpointer  owner,
       break;
 
     case TCP_EVENT_TOKEN_REQUIRED:
-      tunnel_ask_for_token (self);
+      tunnel_ask_for_token (self, event->id);
       break;
 
     case TCP_EVENT_FAILED:
@@ -411,6 +418,8 @@ tcp_tunnel_set_token (TcpTunnel  *self,
       tcp_log_warn (self->log, "the new token is not used: it is empty, or has a space or a character that is not ASCII in it");
       token = NULL;
     }
+  if (token != NULL)
+    self->token_serial++;
   tcp_engine_set_token (self->runner.engine, token);
 }
 
@@ -551,6 +560,9 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    * The tunnel then waits up to a minute for [method@TcpTunnel.Tunnel.set_token], which
    * may be called from the handler or later. It asks as often in a row as it tries to
    * reconnect, but at least once. If nobody listens to this signal, the tunnel ends.
+   *
+   * A token that was set after the refused one was sent is tried first, without this
+   * signal.
    *
    * Since: 1.0
    */

@@ -3,6 +3,7 @@
 /* A gateway that refuses the token, and the application that is asked for another. */
 
 #include "client.h"
+#include "monitor.h"
 #include "socket-util.h"
 #include "stub-rig.h"
 #include "ws-client.h"
@@ -10,6 +11,33 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+static Monitor monitor;
+static guint refusals; /* under the monitor: how often the I/O thread wanted another token */
+
+static GLogWriterOutput
+count_refusals (GLogLevelFlags level,
+                const GLogField *fields,
+                gsize n_fields,
+                gpointer user_data)
+{
+  for (gsize i = 0; i < n_fields; i++)
+    if (strcmp (fields[i].key, "MESSAGE") == 0 && g_str_has_suffix (fields[i].value, "is there another?"))
+      {
+        monitor_enter (&monitor);
+        refusals++;
+        monitor_changed (&monitor);
+        monitor_leave (&monitor);
+      }
+  return g_log_writer_default (level, fields, n_fields, user_data);
+}
+
+/* Without iterating the main context, so that what the I/O thread emits waits. */
+static void
+wait_for_refusals (guint count)
+{
+  g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), refusals >= count));
+}
 
 static void
 on_token_required (TcpTunnel *tunnel,
@@ -179,11 +207,27 @@ take_request (int  listener,
   return head;
 }
 
-/* One that was replaced while it was on its way is refused: the new one is tried, and nobody asked. */
 static void
-test_replaced_meanwhile (void)
+refuse (int fd)
 {
   static const char answer[] = "HTTP/1.1 401 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+  client_write (fd, answer, strlen (answer));
+  close (fd);
+}
+
+static void
+handle_pending_events (void)
+{
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+/* A token that was set after the refused one was sent is tried, and the application is not
+ * asked. @asking is whether the I/O thread already wants to ask when the token is set. */
+static void
+test_replaced_meanwhile (gconstpointer asking)
+{
   guint16 port;
   int listener = socket_listen (0, &port);
   g_autofree char *uri = g_strdup_printf ("ws://127.0.0.1:%u/", port);
@@ -193,21 +237,38 @@ test_replaced_meanwhile (void)
   guint calls = 0;
   int client, fd;
 
+  monitor_enter (&monitor);
+  refusals = 0;
+  monitor_leave (&monitor);
+  /* The application is asked once, which is not used up by what it was not asked. */
+  g_object_set (tunnel, "max-reconnect-attempts", 1, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG, NULL);
   g_signal_connect_swapped (tunnel, "token-required", G_CALLBACK (count_call), &calls);
   test_tunnel_start (tunnel);
   client = client_connect (test_tunnel_get_port (tunnel));
   first = take_request (listener, &fd);
   g_assert_nonnull (strstr (first, "Bearer old"));
-  tcp_tunnel_set_token (tunnel, "fresh");
-  client_write (fd, answer, strlen (answer));
-  close (fd);
+  if (asking != NULL)
+    {
+      refuse (fd);
+      wait_for_refusals (1);
+      tcp_tunnel_set_token (tunnel, "fresh");
+    }
+  else
+    {
+      tcp_tunnel_set_token (tunnel, "fresh");
+      refuse (fd);
+    }
   second = take_request (listener, &fd);
   g_assert_nonnull (strstr (second, "Bearer fresh"));
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
+  handle_pending_events ();
   g_assert_cmpuint (calls, ==, 0);
+
+  /* It is asked when that one is refused as well. */
+  refuse (fd);
+  WAIT_UNTIL (calls > 0);
+  handle_pending_events ();
+  g_assert_cmpuint (calls, ==, 1);
   tcp_tunnel_close (tunnel);
-  close (fd);
   close (listener);
   client_close (client);
 }
@@ -217,13 +278,16 @@ main (int argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  monitor_init (&monitor);
+  g_log_set_writer_func (count_refusals, NULL, NULL);
 
   g_test_add_func ("/token/new-token", test_new_token);
   g_test_add_func ("/token/without-handler", test_without_handler);
   g_test_add_func ("/token/later", test_later);
   g_test_add_func ("/token/give-up", test_give_up);
   g_test_add_func ("/token/always-refused", test_always_refused);
-  g_test_add_func ("/token/replaced-meanwhile", test_replaced_meanwhile);
+  g_test_add_data_func ("/token/replaced-meanwhile", NULL, test_replaced_meanwhile);
+  g_test_add_data_func ("/token/replaced-while-asking", "", test_replaced_meanwhile);
   g_test_add_func ("/token/close-while-asked", test_close_while_asked);
   g_test_add_func ("/token/at-start", test_at_start);
   g_test_add_func ("/token/on-reconnect", test_on_reconnect);

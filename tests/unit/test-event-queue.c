@@ -111,7 +111,7 @@ test_order (void)
   tcp_event_queue_push_state (queue, 1);
   tcp_event_queue_push_opened (queue, 1, NULL, "somebody");
   tcp_event_queue_push_state (queue, 2);
-  tcp_event_queue_push_token_required (queue);
+  tcp_event_queue_push_token_required (queue, 0);
   tcp_event_queue_push_closed (queue, 1, error);
   tcp_event_queue_push_failed (queue, error);
   g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 7);
@@ -209,7 +209,7 @@ test_what_is_never_dropped (void)
   g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "lost");
 
   tcp_event_queue_push_started (queue, NULL, NULL);
-  tcp_event_queue_push_token_required (queue);
+  tcp_event_queue_push_token_required (queue, 0);
   for (int i = 0; i < 2 * TCP_EVENT_QUEUE_CAP; i++)
     tcp_event_queue_push_state (queue, i);
   tcp_event_queue_push_failed (queue, error);

@@ -174,7 +174,7 @@ tcp_access_add_lines (TcpAccess   *self,
       if (colon == NULL || colon == line)
         {
           g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                       "%s, line %u: not of the form NAME:TOKEN", origin, i + 1);
+                       "%s, line %u: not of the form NAME:TOKEN; put a name and a colon before the token", origin, i + 1);
           return FALSE;
         }
       name = g_strndup (line, colon - line);

@@ -128,11 +128,11 @@ explain_authority (GTlsCertificate *certificate)
   subject = g_tls_certificate_get_subject_name (last);
   issuer = g_tls_certificate_get_issuer_name (last);
   if (last == certificate && g_strcmp0 (subject, issuer) == 0)
-    return g_strdup ("the certificate is self-signed, and not trusted here (--ca FILE, or the property tls-database, "
-                     "names what is)");
+    return g_strdup ("the certificate is self-signed, and not trusted here; to trust it, give it with --ca FILE, or set "
+                     "the property tls-database");
   name = clean (issuer);
-  return g_strdup_printf ("the certificate was issued by “%s”, an authority that is not trusted here (--ca FILE, or "
-                          "the property tls-database, names those that are)",
+  return g_strdup_printf ("the certificate was issued by “%s”, an authority that is not trusted here; to trust it, "
+                          "give its certificate with --ca FILE, or set the property tls-database",
                           name);
 }
 

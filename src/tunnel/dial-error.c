@@ -251,7 +251,7 @@ advise_on_tls (const GError *cause)
     case G_TLS_ERROR_NOT_TLS:
     case G_TLS_ERROR_MISC:
     case G_TLS_ERROR_EOF:
-      return " (does it speak TLS? If not, try ws://)";
+      return "; if the port does not speak TLS, try ws://";
     default:
       return "";
     }

@@ -268,7 +268,7 @@ test_causes (void)
     { G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_UNREACHABLE,
       "; it ended the connection in place of a TLS handshake; if the port has no TLS, try ws://" },
     { G_TLS_ERROR, G_TLS_ERROR_NOT_TLS, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_TLS,
-      "(does it speak TLS? If not, try ws://)" },
+      "; if the port does not speak TLS, try ws://" },
     { G_TLS_ERROR, G_TLS_ERROR_UNAVAILABLE, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_TLS, "; install glib-networking" },
     { G_TLS_ERROR, G_TLS_ERROR_CERTIFICATE_REQUIRED, TCP_DIAL_STAGE_TLS, NULL, TCP_TUNNEL_ERROR_TLS,
       "; the property client-certificate has to be set" },

@@ -35,11 +35,11 @@ static const GOptionEntry entries[] = {
   { "resumption", 0, 0, G_OPTION_ARG_STRING, VALUE (RESUMPTION),
     "auto (default), required or off", "WHETHER" },
   { "wait", 0, 0, G_OPTION_ARG_STRING, VALUE (WAIT),
-    "Wait for a gateway that is away: yes or no", "WHETHER" },
+    "Wait for the gateway: yes (default) or no", "WHETHER" },
   { "max-reconnect-attempts", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_ATTEMPTS),
-    "Give up after N (default unlimited)", "N" },
+    "Give up after N attempts (default unlimited)", "N" },
   { "reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (RECONNECT_DELAY),
-    "Delay before the first (default 1s)", "TIME" },
+    "Delay before the first attempt (default 1s)", "TIME" },
   { "max-reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_DELAY),
     "The longest delay (default 30s)", "TIME" },
   { "ca", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CA),
@@ -71,7 +71,7 @@ static const char description[] =
     "of a failure at the end.\n"
     "\n"
     "A NAME is that of a tunnel in ~/.config/tcp-tunnel/tunnels.conf, of which\n"
-    "'tcp-tunnel up --help' tells more. Options go before what stands there.\n"
+    "'tcp-tunnel up --help' tells more. Command-line options override the file.\n"
     "\n"
     "A gateway that cannot be reached is tried again, at the start as well as after\n"
     "a break, for ever or N times. With --wait=no the start is tried only once. An\n"

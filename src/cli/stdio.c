@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gunixsocketaddress.h>
+#include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <poll.h>
 #include <signal.h>
@@ -41,6 +42,9 @@ struct _Stdio
   GCancellable *remote_ended;
   Pump up;
   Pump down;
+  guint reader_watch; /* 0 once stdout is closed, or nobody reads it any more */
+  gboolean unread;
+  gboolean away; /* the gateway, which is waited for */
   gboolean opened;
   gboolean closed;
   GError *closed_error;
@@ -165,14 +169,7 @@ run_down (gpointer data)
 {
   Stdio *self = data;
 
-  if (pump_run (&self->down))
-    {
-      /* A socket may be stdin as well, and would stay open. */
-      shutdown (self->down.to, SHUT_WR);
-      if (close (self->down.to) < 0)
-        pump_fail (&self->down, self->down.to);
-      self->down.to = -1;
-    }
+  pump_run (&self->down);
   /* What waits in stdin is sent, what may come later is not waited for. */
   g_cancellable_cancel (self->remote_ended);
   tell (self, on_down_done);
@@ -237,12 +234,25 @@ on_up_done (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+static void
+close_stdout (Stdio *self)
+{
+  g_clear_handle_id (&self->reader_watch, g_source_remove);
+  /* A socket may be stdin as well, and would stay open. */
+  shutdown (self->down.to, SHUT_WR);
+  if (close (self->down.to) < 0)
+    pump_fail (&self->down, self->down.to);
+  self->down.to = -1;
+}
+
 static gboolean
 on_down_done (gpointer data)
 {
   Stdio *self = data;
 
   self->down.done = TRUE;
+  if (self->down.error == NULL)
+    close_stdout (self);
   if (self->down.error != NULL && self->down.broken != self->down.from)
     stdio_end_with (self, "cannot write to stdout", self->down.error->message);
   else
@@ -269,6 +279,49 @@ on_closed (TcpTunnel    *tunnel,
   if (error != NULL)
     self->closed_error = g_error_copy (error);
   stdio_judge (self);
+}
+
+/* While the gateway is there, what stdin holds is carried to the other end, and that ends the
+ * connection. But nobody waits for a gateway whose answer nobody reads: the program that
+ * started this one has ended, as ssh when it is killed. */
+static void
+stdio_check_reader (Stdio *self)
+{
+  if (self->unread && self->away)
+    stdio_end_with (self, "cannot write to stdout", g_strerror (EPIPE));
+}
+
+static gboolean
+on_reader_gone (int          fd,
+                GIOCondition condition,
+                gpointer     data)
+{
+  Stdio *self = data;
+
+  self->reader_watch = 0;
+  self->unread = TRUE;
+  stdio_check_reader (self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+on_retry_scheduled (TcpTunnel *tunnel,
+                    GError    *error,
+                    guint      attempt,
+                    guint      delay,
+                    Stdio     *self)
+{
+  self->away = TRUE;
+  stdio_check_reader (self);
+}
+
+static void
+on_state_changed (TcpTunnel      *tunnel,
+                  TcpTunnelState  state,
+                  Stdio          *self)
+{
+  if (state == TCP_TUNNEL_STATE_CONNECTED)
+    self->away = FALSE;
 }
 
 static void
@@ -341,6 +394,10 @@ stdio_new (TcpTunnel  *tunnel,
   tcp_tunnel_set_socket_path (tunnel, self->path);
   g_signal_connect (tunnel, "connection-opened", G_CALLBACK (on_opened), self);
   g_signal_connect (tunnel, "connection-closed", G_CALLBACK (on_closed), self);
+  g_signal_connect (tunnel, "retry-scheduled", G_CALLBACK (on_retry_scheduled), self);
+  g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), self);
+  /* A pipe or a socket without a reader says so also while nothing is written to it. */
+  self->reader_watch = g_unix_fd_add (self->down.to, G_IO_ERR | G_IO_HUP, on_reader_gone, self);
   signal (SIGPIPE, SIG_IGN);
   return g_steal_pointer (&self);
 }
@@ -381,6 +438,7 @@ void
 stdio_free (Stdio *self)
 {
   self->func = NULL;
+  g_clear_handle_id (&self->reader_watch, g_source_remove);
   g_signal_handlers_disconnect_by_data (self->tunnel, self);
   g_clear_object (&self->tunnel);
   remove_directory (self);

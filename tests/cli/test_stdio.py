@@ -13,7 +13,7 @@ import threading
 import unittest
 
 from support import (BINARY, DEADLINE, TOKEN, Away, Command, Relay, Service, Terminal, check_glib, dial, environment, gateway,
-                     listening, noise, run, until_told)
+                     listening, noise, receive, run, until_told)
 
 MIB = 1 << 20
 
@@ -166,6 +166,80 @@ class Ends(StdioTest):
             command.stdout.close()
             self.assertEqual(command.wait(DEADLINE), 1)
             self.assertRegex(command.stderr.read().decode(), '^tcp-tunnel connect: cannot write to stdout: Broken pipe')
+
+    def leave(self, command):
+        """The program that started it ends: it writes no more to stdin, and reads no more of stdout."""
+        command.stdin.close()
+        command.stdout.close()
+        self.assertEqual(command.wait(DEADLINE), 1)
+        error = command.stderr.read().decode()
+        check_glib(error)
+        self.assertRegex(error, r'(^|\n)tcp-tunnel connect: cannot write to stdout: Broken pipe\n$')
+
+    def test_reader_goes_before_gateway_comes(self):
+        """It waits for the gateway for nobody. The end of stdin alone does not end that: see test_gateway_comes."""
+        away = self.enter(Away())
+        for args in ((), ('--mode', 'multiplexed')):
+            with self.subTest(args), Stdio(away.url, '--reconnect-delay', '1h', '--max-reconnect-delay', '1h',
+                                           *args) as command:
+                command.stdin.write(b'data')
+                command.stdin.flush()
+                self.assertIn(b'waiting for the gateway', command.stderr.readline())
+                self.leave(command)
+
+    def test_no_reader_from_the_start(self):
+        """With a gateway that is there what stdin holds is carried all the same."""
+        seen = queue.Queue()
+
+        def handler(connection):
+            seen.put(b''.join(iter(lambda: connection.recv(1 << 16), b'')))
+
+        away = self.enter(Away())
+        for args in ((), ('--mode', 'multiplexed')):
+            reading, writing = os.pipe()
+            os.close(reading)
+            with self.subTest(args):
+                self.check(Stdio(self.serve(handler), *args, stdout=writing), 0, data=b'data')
+                self.assertEqual(seen.get(timeout=DEADLINE), b'data')
+                self.check(Stdio(away.url, '--reconnect-delay', '1h', *args, stdout=writing), 1,
+                           message='cannot write to stdout: Broken pipe', data=b'data')
+            os.close(writing)
+
+    def test_reader_goes_in_outage(self):
+        server = self.enter(Away())
+        service = self.enter(Service(echo))
+        for args in ((), ('--mode', 'multiplexed')):
+            first = self.enter(server.arrive(service))
+            with self.subTest(args), Stdio(server.url, '--reconnect-delay', '1ms', *args) as command:
+                command.stdin.write(b'data')
+                command.stdin.flush()
+                command.expect(b'data')
+                first.process.kill()
+                self.assertIn(b'waiting for the gateway', command.stderr.readline())
+                self.leave(command)
+            first.wait()
+
+    def test_socket_goes(self):
+        """A socket has one end for both, of which the peer may close its half."""
+        away = self.enter(Away())
+        near, far = socket.socketpair()
+        with near, Stdio(away.url, '--reconnect-delay', '1ms', '--max-reconnect-delay', '10ms', stdin=far,
+                         stdout=far) as command:
+            far.close()
+            near.sendall(b'data')
+            near.shutdown(socket.SHUT_WR)
+            self.assertIn(b'waiting for the gateway', command.stderr.readline())
+            arrived = self.enter(away.arrive(self.enter(Service(echo))))
+            self.assertEqual(receive(near, 4), b'data')
+            self.assertEqual(near.recv(1), b'')
+            self.assertEqual(command.wait(DEADLINE), 0)
+            arrived.stop()
+        near, far = socket.socketpair()
+        with Stdio(away.url, '--reconnect-delay', '1h', stdin=far, stdout=far) as command:
+            far.close()
+            self.assertIn(b'waiting for the gateway', command.stderr.readline())
+            near.close()
+            self.assertEqual(command.wait(DEADLINE), 1)
 
     def test_full_disk(self):
         url = self.serve(echo)

@@ -6,7 +6,8 @@ struct _TcpHeld
 {
   char *session_id;
   char *principal;
-  TcpChannel *channel; /* NULL once it is closed */
+  TcpChannel *channel;  /* NULL once it is closed */
+  TcpChannel *replaced; /* the last that was, which may still wait for its peer to close */
   guint64 discarded;   /* bytes */
   TcpLog *log;
   TcpHeldFunc ended;
@@ -40,6 +41,30 @@ on_closed (TcpChannel   *channel,
   self->ended (self, self->user_data);
 }
 
+static void
+held_attach (TcpHeld    *self,
+             TcpChannel *channel)
+{
+  static const TcpChannelCallbacks callbacks = {
+    .message = on_message,
+    .closed = on_closed,
+  };
+
+  self->channel = tcp_channel_ref (channel);
+  tcp_channel_set_callbacks (channel, &callbacks, self);
+  tcp_channel_resume (channel);
+}
+
+static void
+held_close (TcpHeld *self)
+{
+  if (self->channel == NULL)
+    return;
+
+  tcp_channel_set_callbacks (self->channel, NULL, NULL);
+  tcp_channel_close (self->channel, TCP_CLOSE_GOING_AWAY, "the session has ended");
+}
+
 TcpHeld *
 tcp_held_new (const TcpRequest *request,
               TcpChannel       *channel,
@@ -47,22 +72,30 @@ tcp_held_new (const TcpRequest *request,
               TcpHeldFunc       ended,
               gpointer          user_data)
 {
-  static const TcpChannelCallbacks callbacks = {
-    .message = on_message,
-    .closed = on_closed,
-  };
   TcpHeld *self = g_new0 (TcpHeld, 1);
 
   self->session_id = g_strdup (request->session_id);
   self->principal = g_strdup (request->principal);
-  self->channel = tcp_channel_ref (channel);
   self->log = tcp_log_ref (log);
   self->ended = ended;
   self->user_data = user_data;
-  tcp_channel_set_callbacks (channel, &callbacks, self);
-  tcp_channel_resume (channel);
+  held_attach (self, channel);
 
   return self;
+}
+
+/* Holds @channel in place of the one so far, which is closed. */
+void
+tcp_held_replace (TcpHeld    *self,
+                  TcpChannel *channel)
+{
+  held_close (self);
+  /* A client that never answers must not make those that wait for it pile up. */
+  if (self->replaced != NULL)
+    tcp_channel_abort (self->replaced, NULL);
+  g_clear_pointer (&self->replaced, tcp_channel_unref);
+  self->replaced = g_steal_pointer (&self->channel);
+  held_attach (self, channel);
 }
 
 /* Closes the WebSocket, if the client has not done so. */
@@ -73,12 +106,9 @@ tcp_held_free (TcpHeld *self)
     tcp_log_warn (self->log,
                   "%" G_GUINT64_FORMAT " bytes that the client %s sent after the end of its connection were discarded",
                   self->discarded, self->principal);
-  if (self->channel != NULL)
-    {
-      tcp_channel_set_callbacks (self->channel, NULL, NULL);
-      tcp_channel_close (self->channel, TCP_CLOSE_GOING_AWAY, "the session has ended");
-    }
+  held_close (self);
   g_clear_pointer (&self->channel, tcp_channel_unref);
+  g_clear_pointer (&self->replaced, tcp_channel_unref);
   tcp_log_unref (self->log);
   g_free (self->session_id);
   g_free (self->principal);

@@ -23,6 +23,8 @@ TcpHeld *tcp_held_new (const TcpRequest *request,
                        TcpLog           *log,
                        TcpHeldFunc       ended,
                        gpointer          user_data);
+void tcp_held_replace (TcpHeld    *self,
+                       TcpChannel *channel);
 void tcp_held_free (TcpHeld *self);
 const char *tcp_held_get_session_id (TcpHeld *self);
 const char *tcp_held_get_principal (TcpHeld *self);

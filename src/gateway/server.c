@@ -162,9 +162,16 @@ tcp_server_hold (TcpServer  *self,
                  TcpRequest *request,
                  TcpChannel *channel)
 {
-  TcpHeld *held = tcp_held_new (request, channel, self->log, on_held_ended, self);
+  TcpHeld *held = g_hash_table_lookup (self->held, request->session_id);
 
-  g_hash_table_replace (self->held, (char *) tcp_held_get_session_id (held), held);
+  if (held != NULL)
+    {
+      tcp_held_replace (held, channel);
+      return;
+    }
+
+  held = tcp_held_new (request, channel, self->log, on_held_ended, self);
+  g_hash_table_insert (self->held, (char *) tcp_held_get_session_id (held), held);
 }
 
 /* Start and end */

@@ -442,6 +442,49 @@ test_held (void)
   client_close (fd);
 }
 
+static guint
+count_fds (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GDir) directory = g_dir_open ("/proc/self/fd", 0, &error);
+  guint count = 0;
+
+  g_assert_no_error (error);
+  while (g_dir_read_name (directory) != NULL)
+    count++;
+  return count;
+}
+
+/* A client that comes back again and again, and answers no closing handshake, does not make
+ * its former WebSockets pile up in the gateway. */
+static void
+test_held_again_and_again (void)
+{
+  const guint n = 100;
+  g_autoptr (Target) target = target_new_source (1000, 3);
+  g_auto (Rig) rig = rig_new (target);
+  guint16 port = start (&rig);
+  g_autofree int *fds = g_new (int, n);
+  int fd = ws_connect (port, SESSION_1, "alices-token");
+  guint before;
+
+  ws_expect_close (fd, 1000);
+  send_close (fd, 1000);
+  client_expect_end (fd);
+  client_close (fd);
+
+  before = count_fds ();
+  for (guint i = 0; i < n; i++)
+    {
+      fds[i] = ws_connect (port, SESSION_1, "alices-token");
+      expect_held (fds[i]);
+    }
+  /* The client has its end of each in this process. */
+  g_assert_cmpuint (count_fds (), <=, before + n + 8);
+  for (guint i = 0; i < n; i++)
+    client_close (fds[i]);
+}
+
 /* One WebSocket for each session that never reached its target. */
 static int
 hold (guint16 port,
@@ -654,6 +697,7 @@ main (int argc,
   g_test_add_func ("/sessions/target-ended-unheard", test_target_ended_unheard);
   g_test_add_func ("/sessions/target-broken", test_target_broken);
   g_test_add_func ("/sessions/held", test_held);
+  g_test_add_func ("/sessions/held-again-and-again", test_held_again_and_again);
   g_test_add_func ("/sessions/held-cap", test_held_cap);
   g_test_add_func ("/sessions/held-at-the-end", test_held_at_the_end);
   g_test_add_func ("/sessions/reverse", test_reverse);

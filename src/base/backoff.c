@@ -44,11 +44,13 @@ backoff_delay (TcpBackoff *self,
                double      random)
 {
   guint64 full = self->delay;
+  guint delay;
 
   /* A shift by 32 or more would leave the range long after the cap did. */
   full <<= MIN (doublings, 31);
   full = MIN (full, max_delay);
-  return (guint) (full - full * jitter * random);
+  delay = (guint) (full - full * jitter * random);
+  return self->step >= TCP_BACKOFF_FLOOR_AFTER ? MAX (delay, TCP_BACKOFF_FLOOR) : delay;
 }
 
 /* The delay in ms before the next attempt. @random is from [0, 1). */

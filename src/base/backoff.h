@@ -22,6 +22,11 @@ typedef struct
 #define TCP_BACKOFF_RESUME_FIRST 50
 #define TCP_BACKOFF_RESUME_MAX 5000
 
+/* The shortest delay, in ms, after so many attempts in a row: they may be unlimited, and the delay
+ * that was asked for may be 0. */
+#define TCP_BACKOFF_FLOOR 20
+#define TCP_BACKOFF_FLOOR_AFTER 10
+
 void tcp_backoff_init (TcpBackoff *self,
                        guint       delay,
                        guint       max_delay,

@@ -424,7 +424,8 @@ install_settings (void)
    * The wait begins with this again when a WebSocket has held for a second, or data came
    * over it. For a session that can be resumed the tunnel tries for the first time after 0 to
    * 50 milliseconds, at random; then it waits this long, and at most 5 seconds, and
-   * each wait is shortened by up to a half.
+   * each wait is shortened by up to a half. After ten attempts in a row no wait is shorter
+   * than 20 milliseconds.
    *
    * Since: 1.0
    */

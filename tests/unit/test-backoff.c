@@ -151,6 +151,27 @@ test_unlimited (void)
   g_assert_cmpuint (backoff.attempt, ==, G_MAXUINT);
 }
 
+/* A delay of 0 must not make a busy loop of attempts without an end. */
+static void
+test_floor (void)
+{
+  TcpBackoff backoff;
+
+  tcp_backoff_init (&backoff, 0, 30000, -1);
+  for (guint n = 0; n < 100; n++)
+    g_assert_cmpuint (next (&backoff, 0.5), ==, n < TCP_BACKOFF_FLOOR_AFTER ? 0 : TCP_BACKOFF_FLOOR);
+  tcp_backoff_restart_delay (&backoff);
+  g_assert_cmpuint (next (&backoff, 0.5), ==, 0);
+
+  tcp_backoff_init (&backoff, 1000, 0, -1);
+  for (guint n = 0; n < 100; n++)
+    {
+      guint delay = tcp_backoff_next_resume (&backoff, 0.5);
+
+      g_assert_cmpuint (delay, >=, n < TCP_BACKOFF_FLOOR_AFTER ? 0 : TCP_BACKOFF_FLOOR);
+    }
+}
+
 static void
 test_extremes (void)
 {
@@ -192,6 +213,7 @@ main (int    argc,
   g_test_add_func ("/backoff/jitter", test_jitter);
   g_test_add_func ("/backoff/no-attempts", test_no_attempts);
   g_test_add_func ("/backoff/unlimited", test_unlimited);
+  g_test_add_func ("/backoff/floor", test_floor);
   g_test_add_func ("/backoff/extremes", test_extremes);
   return g_test_run ();
 }

@@ -289,31 +289,26 @@ pending_hand_over (Pending *self)
   soup_server_accept_iostream (self->door->soup, stream, local, remote, NULL);
 }
 
-/* Never reads past the head: what follows is libsoup's, or the channel's. */
+/* Never reads past the head: what follows is libsoup's, or the channel's. A TLS connection
+ * cannot be peeked at, and keeps what it has decrypted: short reads cost little there. */
 static gssize
 pending_read (Pending  *self,
               guint8   *data,
               gsize     size,
               GError  **error)
 {
-  gsize missing = tcp_head_get_missing ((const char *) self->head->data, self->head->len);
+  const char *head = (const char *) self->head->data;
   int fd = g_socket_get_fd (self->socket);
   gssize n;
 
   if (self->door->certificate != NULL)
     return g_pollable_input_stream_read_nonblocking (
-        G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->stream)), data, missing, NULL, error);
+        G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->stream)), data,
+        tcp_head_get_missing (head, self->head->len), NULL, error);
 
   n = recv (fd, data, size, MSG_PEEK | MSG_DONTWAIT);
-  if (n > (gssize) missing)
-    {
-      const char *end = g_strstr_len ((const char *) data, n, "\r\n\r\n");
-
-      /* An end of which a part was read before is at most as long as what is missing. */
-      n = missing < 4 ? (gssize) missing : end != NULL ? end + 4 - (const char *) data : n;
-    }
   if (n > 0)
-    n = recv (fd, data, n, MSG_DONTWAIT);
+    n = recv (fd, data, tcp_head_get_part (head, self->head->len, (const char *) data, n), MSG_DONTWAIT);
   if (n < 0)
     g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (errno), g_strerror (errno));
   return n;

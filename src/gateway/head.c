@@ -24,6 +24,30 @@ tcp_head_get_missing (const char *data,
   return 4;
 }
 
+/* How many of the @n bytes of @data, which follow @length bytes of an incomplete head, still
+ * belong to it: those up to the end of the blank line, or all. Each byte is looked at once,
+ * however often the beginning of a blank line occurs. */
+gsize
+tcp_head_get_part (const char *head,
+                   gsize       length,
+                   const char *data,
+                   gsize       n)
+{
+  static const char end[] = "\r\n\r\n";
+  gsize before = MIN (length, 3);
+  gsize behind = MIN (n, 3);
+  char seam[6];
+  const char *found;
+
+  memcpy (seam, head + length - before, before);
+  memcpy (seam + before, data, behind);
+  found = memmem (seam, before + behind, end, 4);
+  if (found != NULL)
+    return found + 4 - seam - before;
+  found = memmem (data, n, end, 4);
+  return found != NULL ? (gsize) (found + 4 - data) : n;
+}
+
 static gboolean
 is_token (const char *text,
           gsize       length)

@@ -15,6 +15,10 @@ G_BEGIN_DECLS
 
 gsize tcp_head_get_missing (const char *data,
                             gsize       length);
+gsize tcp_head_get_part (const char *head,
+                         gsize       length,
+                         const char *data,
+                         gsize       n);
 guint tcp_head_check (const char  *head,
                       gsize        length,
                       const char **reason);

@@ -23,6 +23,23 @@ check_end (const char *text,
   g_assert_cmpuint (length, ==, end);
 }
 
+/* The same where all that has come can be seen, however it is cut. */
+static void
+check_part (const char *text,
+            gsize       end)
+{
+  gsize size = strlen (text);
+
+  for (gsize first = 0; first < end; first++)
+    for (gsize length = 1; length <= size - first; length++)
+      {
+        g_autofree char *head = g_memdup2 (text, first);
+        g_autofree char *data = g_memdup2 (text + first, length);
+
+        g_assert_cmpuint (tcp_head_get_part (head, first, data, length), ==, MIN (length, end - first));
+      }
+}
+
 static void
 test_end (void)
 {
@@ -37,6 +54,29 @@ test_end (void)
 
       check_end (text, i + 4);
     }
+}
+
+static void
+test_part (void)
+{
+  check_part ("\r\n\r\n", 4);
+  check_part ("\r\n\r\n\r\n\r\n", 4);
+  check_part ("\r\r\n\r\n....", 5);
+  check_part ("\r\n\r\r\n\r\n....", 7);
+  check_part ("\r\n.\r\n\r\n....", 7);
+  check_part ("GET / HTTP/1.1\r\nHost: x\r\n\r\nthe body", 27);
+}
+
+/* Each part of a head is looked at once: in steps of what is missing at least, a head of
+ * nothing but beginnings of blank lines would keep the gateway busy for long. */
+static void
+test_part_of_beginnings (void)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; i < 1000; i++)
+    g_string_append (text, "\r\n\r");
+  g_assert_cmpuint (tcp_head_get_part (text->str, 100, text->str + 100, text->len - 100), ==, text->len - 100);
 }
 
 /* What may pass */
@@ -157,6 +197,8 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/head/end", test_end);
+  g_test_add_func ("/head/part", test_part);
+  g_test_add_func ("/head/part-of-beginnings", test_part_of_beginnings);
   g_test_add_func ("/head/good", test_good);
   g_test_add_func ("/head/bodies", test_bodies);
   g_test_add_func ("/head/malformed", test_malformed);

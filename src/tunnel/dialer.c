@@ -24,6 +24,7 @@ struct _TcpDialer
   char *token;
   char *former_token; /* which a gateway may still say back; nullable */
   guint token_serial;
+  guint failures; /* in a row */
   char **headers;
   GTlsCertificate *certificate;
   TcpTunnelResumption resumption;
@@ -141,6 +142,19 @@ guint
 tcp_dialer_get_token_serial (TcpDialer *self)
 {
   return self->token_serial;
+}
+
+/* Of an attempt, or of a WebSocket that broke before it was of any use; how many in a row. */
+guint
+tcp_dialer_count_failure (TcpDialer *self)
+{
+  return ++self->failures;
+}
+
+void
+tcp_dialer_restart_failures (TcpDialer *self)
+{
+  self->failures = 0;
 }
 
 /* In ms, -1 if there is nothing that can be understood. */

@@ -244,15 +244,17 @@ on_expired (gpointer user_data)
 
 /* When an attempt failed */
 
-/* Where there are many attempts in a row, not each of them is worth a warning. */
+/* Where there are many failures in a row, not each of them is worth a warning. Those of the links
+ * before count, as a client that gives up and connects again brings another link. */
 static void
 link_log_retry (TcpLink      *self,
                 const GError *error,
                 guint         delay)
 {
   guint attempt = self->backoff.attempt;
+  guint failures = tcp_dialer_count_failure (self->dialer);
   TcpTunnelLogLevel level =
-      (attempt & (attempt - 1)) == 0 || attempt <= 6 ? TCP_TUNNEL_LOG_LEVEL_WARN : TCP_TUNNEL_LOG_LEVEL_DEBUG;
+      (failures & (failures - 1)) == 0 || failures <= 6 ? TCP_TUNNEL_LOG_LEVEL_WARN : TCP_TUNNEL_LOG_LEVEL_DEBUG;
   g_autofree char *of = NULL;
 
   if (!link_is_kept (self) && self->backoff.max_attempts >= 0)
@@ -546,6 +548,11 @@ on_channel_closed (TcpSession   *session,
   if (self->closed)
     return;
 
+  if (tcp_session_take_progress (session) || link_is_steady (self))
+    {
+      tcp_backoff_restart_delay (&self->backoff);
+      tcp_dialer_restart_failures (self->dialer);
+    }
   if (self->draining && !tcp_session_wants_channel (session))
     {
       link_end (self, NULL);
@@ -553,8 +560,6 @@ on_channel_closed (TcpSession   *session,
     }
   if (self->multiplexed || tcp_session_wants_channel (session))
     {
-      if (tcp_session_take_progress (session) || link_is_steady (self))
-        tcp_backoff_restart_delay (&self->backoff);
       if (self->greeted)
         link_begin_outage (self, self->patience);
       if (tcp_session_is_over (session))
@@ -804,6 +809,7 @@ tcp_link_network_changed (TcpLink *self)
 
   tcp_backoff_restart_count (&self->backoff);
   tcp_backoff_restart_delay (&self->backoff);
+  tcp_dialer_restart_failures (self->dialer);
   if (channel != NULL)
     {
       guint timeout = link_get_probe_timeout (self, channel);

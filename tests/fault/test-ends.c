@@ -454,6 +454,84 @@ test_echoed_token (void)
     }
 }
 
+/* An outage that lasts */
+
+#define FAILURE "follows in "
+#define BREAK "WebSocket ended without a closing handshake"
+
+static void
+set_short_delays (TcpTunnel *tunnel)
+{
+  g_object_set (tunnel, "reconnect-delay", 1, "max-reconnect-delay", 1, "max-reconnect-attempts", -1, NULL);
+}
+
+/* The first failures in a row are warnings, and later ever fewer. */
+static void
+expect_few_warnings (void)
+{
+  guint failures = log_count ("", FAILURE);
+  guint expected = 0;
+
+  for (guint i = 1; i <= failures; i++)
+    expected += i <= 6 || (i & (i - 1)) == 0;
+  g_assert_cmpuint (log_count ("warn", FAILURE), ==, expected);
+}
+
+static void
+test_outage (void)
+{
+  g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_SINGLETON, "/");
+
+  set_short_delays (rig.tunnel);
+  for (guint i = 0; i < 60; i++)
+    http_stub_push_answer (rig.stub, 503, NULL, NULL);
+  http_stub_push_upgrade (rig.stub, NULL, "\x82\x01x", 3, TRUE);
+  http_stub_push_answer (rig.stub, 503, NULL, NULL);
+  log_clear ();
+  test_tunnel_start (rig.tunnel);
+
+  /* Clients that give up and come again change nothing. */
+  for (guint i = 1; i <= 3; i++)
+    {
+      int fd = client_connect (test_tunnel_get_port (rig.tunnel));
+
+      g_assert_true (http_stub_wait_requests (rig.stub, 20 * i));
+      if (i == 3)
+        {
+          guint8 byte;
+
+          client_read (fd, &byte, 1);
+          expect_few_warnings ();
+          g_assert_cmpuint (log_count ("", FAILURE), >, 50);
+          /* What breaks after it was of use is news again. */
+          log_clear ();
+          http_stub_drop_held (rig.stub);
+          WAIT_UNTIL (log_count ("", FAILURE) > 6);
+          g_assert_cmpuint (log_count ("warn", BREAK), ==, 1);
+          g_assert_cmpuint (log_count ("warn", FAILURE), >=, 6);
+        }
+      client_reset (fd);
+      WAIT_UNTIL (rig.recorder->closed == i);
+    }
+}
+
+/* A gateway, or a proxy in front of one, that accepts every WebSocket and ends it. */
+static void
+test_useless_websockets (void)
+{
+  g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED, "/");
+
+  set_short_delays (rig.tunnel);
+  http_stub_push_upgrade (rig.stub, NULL, NULL, 0, FALSE);
+  log_clear ();
+  test_tunnel_start (rig.tunnel);
+  g_assert_true (http_stub_wait_requests (rig.stub, 60));
+  tcp_tunnel_close (rig.tunnel);
+  g_assert_cmpuint (log_count ("", FAILURE), >, 50);
+  /* On a slow machine one or another may last for long enough to be of use. */
+  g_assert_cmpuint (log_count ("warn", FAILURE), <, 30);
+}
+
 int
 main (int argc,
       char **argv)
@@ -473,6 +551,9 @@ main (int argc,
   add_mode_test ("/ends/missed-answer", test_missed_answer);
   add_mode_test ("/ends/target-half-closes", test_target_half_closes);
   g_test_add_func ("/ends/turned-away", test_turned_away);
+
+  g_test_add_func ("/ends/outage", test_outage);
+  g_test_add_func ("/ends/useless-websockets", test_useless_websockets);
 
   g_test_add_func ("/ends/forged-target", test_forged_target);
   g_test_add_func ("/ends/forged-reset", test_forged_reset);

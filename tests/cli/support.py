@@ -337,6 +337,17 @@ def dial(address):
     return socket.create_connection(address, timeout=DEADLINE)
 
 
+def knock(address):
+    """A TCP client that the tunnel turns away, perhaps before it knows that it is connected."""
+    client = socket.socket()
+    client.settimeout(DEADLINE)
+    try:
+        client.connect(address)
+    except ConnectionResetError:
+        pass
+    return client
+
+
 class Terminal:
     """The command on a terminal."""
 

@@ -4,6 +4,7 @@ exit status and its ports."""
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ import threading
 import unittest
 
 from support import (BINARY, DEADLINE, Away, Command, Config, Relay, Service, TOKEN, dial, environment, exchange, gateway,
-                     listening, listening_as, noise, receive, run, skip)
+                     knock, listening, listening_as, noise, receive, run, skip)
 
 FAILED = 1
 USAGE = 2
@@ -348,6 +349,18 @@ class Waiting(unittest.TestCase):
                 self.assertEqual(tunnel.stop(), 0)
                 self.assertEqual(''.join(tunnel.output).count('waiting for the gateway'), 1)
 
+    def test_few_warnings(self):
+        """A gateway that stays away all night does not fill the log."""
+        tunnel = self.connect('--log-level', 'warn')
+        tunnel.error_line('; attempt 64 follows')
+        self.assertEqual(tunnel.stop(), 0)
+        attempts = [re.search(r' warn  tunnel: .*; attempt (\d+) follows|waiting for the gateway$', line)[1]
+                    for line in tunnel.output]
+        self.assertEqual(attempts.count(None), 1, tunnel.output)
+        attempts.remove(None)
+        wanted = ['1', '2', '3', '4', '5', '6', '8', '16', '32', '64', '128', '256']
+        self.assertEqual(attempts, wanted[:len(attempts)])
+
     def test_one_line(self):
         """With its reason, where the log does not say it."""
         for args in (('--quiet',), ('--log-level', 'error'), ('--log-level', 'none')):
@@ -592,7 +605,7 @@ class Failure(unittest.TestCase):
     def test_unauthorized(self):
         self.check(self.connect('--mode', 'multiplexed', token='wrong-' + TOKEN), '401', self.url)
         tunnel = self.connect(token='wrong-' + TOKEN)
-        with dial(listening(tunnel)):
+        with knock(listening(tunnel)):
             self.check(tunnel, '401', self.url)
 
     def test_tls_to_a_gateway_without(self):
@@ -602,7 +615,7 @@ class Failure(unittest.TestCase):
 
     def test_said_once(self):
         tunnel = self.connect('--log-level', 'error', token='wrong-' + TOKEN)
-        with dial(listening(tunnel)):
+        with knock(listening(tunnel)):
             self.assertEqual(tunnel.wait(), FAILED)
         self.assertEqual(len(tunnel.output), 2, tunnel.output)
         self.assertRegex(tunnel.output[1], r'^\d\d:\d\d:\d\d error .*401')
@@ -626,14 +639,14 @@ class Failure(unittest.TestCase):
 
             write('wrong-' + TOKEN)
             tunnel = self.connect('--token-file', file.name)
-            with dial(listening(tunnel)):
+            with knock(listening(tunnel)):
                 self.check(tunnel, '401', self.url)
             self.assertNotIn('colon', ''.join(tunnel.output))
 
             # What is for a gateway.
             write('alice:' + TOKEN)
             tunnel = self.connect('--token-file', file.name)
-            with dial(listening(tunnel)):
+            with knock(listening(tunnel)):
                 self.check(tunnel, '401', self.url)
             self.assertRegex(''.join(tunnel.output), '(?m)^tcp-tunnel connect: there is a colon in the token: ')
 
@@ -645,7 +658,7 @@ class Failure(unittest.TestCase):
             tunnel = self.connect('--token-file', path)
             with open(path, 'w', encoding='utf-8') as file:
                 file.write('expired')
-            with dial(listening(tunnel)):
+            with knock(listening(tunnel)):
                 tunnel.error_line(f'--token-file: {path} is not read again')
                 self.check(tunnel, '401', self.url)
 
@@ -674,8 +687,8 @@ class Failure(unittest.TestCase):
         with open(reader, encoding='utf-8') as file:
             port = json.loads(file.readline())['port']
         try:
-            dial(('127.0.0.1', port)).close()
-        except (ConnectionRefusedError, ConnectionResetError):
+            knock(('127.0.0.1', port)).close()
+        except ConnectionRefusedError:
             pass  # the second line has told already
         check(tunnel, 'Broken pipe')
 
@@ -742,7 +755,7 @@ class Resumption(unittest.TestCase):
                  Command('connect', url, '--mode', mode, '--resumption', resumption,
                          '--log-level', 'none', TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
                 if mode == 'singleton':
-                    with dial(listening(tunnel)):
+                    with knock(listening(tunnel)):
                         reason = tunnel.error_line('^tcp-tunnel connect: ')
                 else:
                     reason = tunnel.error_line('^tcp-tunnel connect: ')

@@ -8,7 +8,7 @@ import signal
 import socket
 import unittest
 
-from support import (Command, Config, Service, TOKEN, dial, exchange, gateway, listening, listening_as,
+from support import (Command, Config, Service, TOKEN, dial, exchange, gateway, knock, listening, listening_as,
                      noise, receive, run)
 
 FAILED = 1
@@ -385,7 +385,7 @@ class Up(unittest.TestCase):
             while sum(event['event'] == 'listening' for event in events) < 2:
                 events.append(json.loads(tunnels.line()))
         ports = {e['name']: e['port'] for e in events if e['event'] == 'listening'}
-        with dial(('127.0.0.1', ports['broken'])):
+        with knock(('127.0.0.1', ports['broken'])):
             while events[-1]['event'] != 'failed':
                 events.append(json.loads(tunnels.line()))
         self.assertEqual(events[-1]['name'], 'broken')

@@ -12,8 +12,8 @@ import sys
 import tempfile
 import unittest
 
-from support import (BINARY, Away, Command, Config, DEADLINE, Service, TOKEN, dial, exchange, gateway, listening,
-                     listening_as, noise, until_told)
+from support import (BINARY, Away, Command, Config, DEADLINE, Service, TOKEN, dial, exchange, gateway, knock,
+                     listening, listening_as, noise, until_told)
 
 FAILED = 1
 UNITS = os.environ['TCP_TUNNEL_UNITS']
@@ -148,7 +148,7 @@ class OnReady(Tunnels):
                               TCP_TUNNEL_TOKEN='wrong')
         address = listening(tunnel)
         tunnel.error_line('^here$')
-        with dial(address):
+        with knock(address):
             self.assertEqual(tunnel.wait(), FAILED)
         tunnel.error_line('401')
 

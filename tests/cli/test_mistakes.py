@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import unittest
 
-from support import BINARY, DEADLINE, TOKEN, Command, Service, dial, environment, gateway, listening, receive, run, skip
+from support import BINARY, DEADLINE, TOKEN, Command, Service, environment, gateway, knock, listening, receive, run, skip
 
 FAILED = 1
 USAGE = 2
@@ -563,7 +563,7 @@ class Running(unittest.TestCase):
                 with Command('gateway', '--target', target, TCP_TUNNEL_TOKEN=TOKEN) as server:
                     url = server.line().split()[-1]
                     with Command('connect', url, '--mode', mode, TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
-                        dial(listening(tunnel)).close()
+                        knock(listening(tunnel)).close()
                         server.error_line(f'the target {target} cannot be reached: .*Connection refused')
 
     def test_hook_fails(self):

@@ -16,7 +16,8 @@
 
 enum
 {
-  PUMP_SIZE = 64 * 1024, /* bytes */
+  PUMP_SIZE = 64 * 1024,   /* bytes */
+  REPORT_TIMEOUT_MS = 100, /* the tunnel reports a break at once, as a rule */
 };
 
 /* One direction, on a thread of its own, since stdin and stdout may be anything and
@@ -42,6 +43,7 @@ struct _Stdio
   GCancellable *remote_ended;
   Pump up;
   Pump down;
+  guint report_timer; /* runs after the end of the data, until the tunnel reports how it ended */
   guint reader_watch; /* 0 once stdout is closed, or nobody reads it any more */
   gboolean unread;
   gboolean away; /* the gateway, which is waited for */
@@ -176,7 +178,7 @@ run_down (gpointer data)
   return NULL;
 }
 
-/* The verdict */
+/* The result */
 
 static void
 stdio_end (Stdio        *self,
@@ -245,18 +247,40 @@ close_stdout (Stdio *self)
   self->down.to = -1;
 }
 
+/* After a break stdout stays open until the reason is printed: ssh hangs up on its ProxyCommand
+ * as soon as it reads the end. */
+static void
+finish_down (Stdio *self)
+{
+  if (self->down.error == NULL && self->closed_error == NULL)
+    close_stdout (self);
+  if (self->down.error != NULL && self->down.broken != self->down.from)
+    stdio_end_with (self, "cannot write to stdout", self->down.error->message);
+  else
+    stdio_judge (self);
+}
+
+static gboolean
+on_report_timeout (gpointer data)
+{
+  Stdio *self = data;
+
+  self->report_timer = 0;
+  finish_down (self);
+  return G_SOURCE_REMOVE;
+}
+
+/* A connection that ends in order may not be closed soon: stdin may still have to be sent. */
 static gboolean
 on_down_done (gpointer data)
 {
   Stdio *self = data;
 
   self->down.done = TRUE;
-  if (self->down.error == NULL)
-    close_stdout (self);
-  if (self->down.error != NULL && self->down.broken != self->down.from)
-    stdio_end_with (self, "cannot write to stdout", self->down.error->message);
+  if (self->func != NULL && self->down.error == NULL && !self->closed)
+    self->report_timer = g_timeout_add (REPORT_TIMEOUT_MS, on_report_timeout, self);
   else
-    stdio_judge (self);
+    finish_down (self);
   return G_SOURCE_REMOVE;
 }
 
@@ -278,7 +302,13 @@ on_closed (TcpTunnel    *tunnel,
   self->closed = TRUE;
   if (error != NULL)
     self->closed_error = g_error_copy (error);
-  stdio_judge (self);
+  if (self->report_timer == 0)
+    {
+      stdio_judge (self);
+      return;
+    }
+  g_clear_handle_id (&self->report_timer, g_source_remove);
+  finish_down (self);
 }
 
 /* While the gateway is there, what stdin holds is carried to the other end, and that ends the
@@ -438,6 +468,7 @@ void
 stdio_free (Stdio *self)
 {
   self->func = NULL;
+  g_clear_handle_id (&self->report_timer, g_source_remove);
   g_clear_handle_id (&self->reader_watch, g_source_remove);
   g_signal_handlers_disconnect_by_data (self->tunnel, self);
   g_clear_object (&self->tunnel);

@@ -181,6 +181,20 @@ class Ssh(unittest.TestCase):
                     self.assertEqual(client.stderr.read(), b'')
                     self.assertEqual(client.wait(DEADLINE), 7)
 
+    def test_lost_session(self):
+        """ssh shows why the connection ended, although it hangs up on its ProxyCommand when it reads the end."""
+        with Away() as away:
+            self.write_config(away.url)
+            with away.arrive(self.daemon) as before, \
+                    subprocess.Popen(['ssh', '-F', self.config, 'behind', 'echo ready; cat'], stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as client:
+                self.assertEqual(client.stdout.readline(), b'ready\n')
+                before.process.kill()
+                before.process.wait(DEADLINE)
+                with away.arrive(self.daemon):
+                    self.assertIn(b'has lost the session', client.stderr.read())
+                    self.assertEqual(client.wait(DEADLINE), 255)
+
     def test_refused(self):
         (self.directory / 'token').write_text('wrong')
         done = self.client('behind', 'true')

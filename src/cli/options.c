@@ -7,13 +7,41 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
+#include "cli/settings.h"
 #include "cli/suggest.h"
 #include "cli/view.h"
+
+static gboolean
+has_option (const GOptionEntry *entries,
+            const char         *name)
+{
+  for (const GOptionEntry *entry = entries; entry->long_name != NULL; entry++)
+    if (strcmp (entry->long_name, name) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* Of an option that is near none: where there is such a one. */
+static char *
+locate_option (const char         *command,
+               const GOptionEntry *entries,
+               const char         *name)
+{
+  if (strcmp (name, "no-wait") == 0 && has_option (entries, "wait"))
+    return g_strdup ("; did you mean '--wait=no'?");
+  if (strcmp (command, "connect") == 0 || strcmp (name, "remote-uri") == 0 ||
+      !g_strv_contains (settings_keys (), name))
+    return g_strdup ("");
+  if (strcmp (command, "up") == 0)
+    return g_strdup ("; in the config file it is a key of a tunnel, or of [defaults] for all");
+  return g_strdup ("; 'tcp-tunnel connect' has such an option");
+}
 
 /* Says which option was meant, but not the value behind =, which may be a token
  * that is to be seen by nobody. */
 static void
-set_unknown_option (const GOptionEntry  *entries,
+set_unknown_option (const char          *command,
+                    const GOptionEntry  *entries,
                     const char          *arg,
                     GError             **error)
 {
@@ -26,6 +54,11 @@ set_unknown_option (const GOptionEntry  *entries,
   g_ptr_array_add (names, (char *) "help");
   g_ptr_array_add (names, NULL);
   hint = suggest (option + strspn (option, "-"), (const char *const *) names->pdata, "--");
+  if (*hint == '\0')
+    {
+      g_free (hint);
+      hint = locate_option (command, entries, option + strspn (option, "-"));
+    }
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION, "there is no option '%s'%s",
                option, hint);
 }
@@ -53,7 +86,8 @@ set_dash (const char  *arg,
 /* The parser has left what it does not know. What follows -- is no option, even
  * if it looks so. */
 static gboolean
-check_rest (const GOptionEntry  *entries,
+check_rest (const char          *command,
+            const GOptionEntry  *entries,
             char               **args,
             GError             **error)
 {
@@ -67,7 +101,7 @@ check_rest (const GOptionEntry  *entries,
         }
       if (**arg == '-')
         {
-          set_unknown_option (entries, *arg, error);
+          set_unknown_option (command, entries, *arg, error);
           return FALSE;
         }
       if (begins_with_dash (*arg))
@@ -101,7 +135,7 @@ options_parse (const char          *command,
   g_option_context_set_description (context, description);
   g_option_context_add_main_entries (context, entries, NULL);
   g_option_context_set_ignore_unknown_options (context, TRUE);
-  return g_option_context_parse_strv (context, args, error) && check_rest (entries, *args, error);
+  return g_option_context_parse_strv (context, args, error) && check_rest (command, entries, *args, error);
 }
 
 static gboolean

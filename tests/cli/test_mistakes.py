@@ -104,6 +104,11 @@ OPTIONS = [
     usage('stdio and a port', 'connect ws://127.0.0.1:1/ --stdio --listen 80', '--stdio and --listen exclude each other'),
     usage('stdio and events', 'connect ws://127.0.0.1:1/ --stdio --json', '--stdio and --json exclude each other'),
     usage('stdio and a hook', 'connect ws://127.0.0.1:1/ --stdio --on-ready true', '--stdio and --on-ready exclude each other'),
+    usage('no- before an option', 'connect ws://127.0.0.1:1/ --no-wait', "there is no option '--no-wait'; did you mean '--wait=no'?"),
+    usage('an option of connect for up', 'up --max-reconnect-attempts 3',
+          "there is no option '--max-reconnect-attempts'; in the config file it is a key of a tunnel"),
+    usage('an option of connect for the gateway', 'gateway --target 127.0.0.1:1 --mode multiplexed',
+          "there is no option '--mode'; 'tcp-tunnel connect' has such an option"),
     usage('stdio of several tunnels', 'up --stdio', "there is no option '--stdio'"),
 ]
 

@@ -128,6 +128,17 @@ class Numbers(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "^timeout is a number from 0 to .* not -1$"):
             gateway.drain(-1)
 
+    def test_no_boolean(self):
+        tunnel = TcpTunnel.Tunnel()
+        for value in "no", 1, None:
+            with self.assertRaisesRegex(TypeError, "^wait.for.gateway is True or False, not "):
+                tunnel.wait_for_gateway = value
+            with self.assertRaisesRegex(TypeError, "^reset.on.loss is True or False, not "):
+                TcpTunnel.Gateway(reset_on_loss=value)
+        self.assertFalse(tunnel.wait_for_gateway)
+        tunnel.wait_for_gateway = True
+        self.assertTrue(tunnel.wait_for_gateway)
+
 
 class Attributes(unittest.TestCase):
     def test_every_property(self):

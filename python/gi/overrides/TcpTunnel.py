@@ -253,6 +253,13 @@ def _integer(name, value, minimum, maximum):
     return value
 
 
+def _boolean(name, value):
+    """PyGObject would take "no" for true."""
+    if not isinstance(value, bool):
+        raise TypeError("%s is True or False, not %r" % (name, value))
+    return value
+
+
 def _attribute(spec):
     def get(self):
         return self.get_property(spec.name)
@@ -314,6 +321,8 @@ class _Endpoint:
         if name in _ENUMS:
             return _member(name, value)
         spec = cls._specs.get(name)
+        if spec is not None and spec.value_type == GObject.TYPE_BOOLEAN:
+            return _boolean(name, value)
         return _integer(name, value, spec.minimum, spec.maximum) if hasattr(spec, "minimum") else value
 
     def set_property(self, name, value):

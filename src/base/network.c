@@ -2,7 +2,7 @@
 
 #include "base/network.h"
 
-#include "base/source.h"
+#include "io/reactor.h"
 
 #include <errno.h>
 #include <linux/netlink.h>
@@ -32,10 +32,10 @@ struct _TcpNetwork
   gpointer user_data;
 
   int fd; /* -1 if there is none to be had */
-  GSource *messages;
-  GSource *tell; /* set if there is something to tell */
+  TcpWatch *messages;
+  TcpTimer *tell; /* set if there is something to tell */
   gint64 next_tell;
-  GSource *look;
+  TcpTimer *look;
   TcpNetworkClocks clocks;
 };
 
@@ -121,22 +121,22 @@ tcp_network_is_change (gconstpointer messages,
 static void
 network_note (TcpNetwork *self)
 {
-  if (g_source_get_ready_time (self->tell) < 0)
+  if (tcp_timer_get (self->tell) < 0)
     tcp_timer_set (self->tell, self->next_tell);
 }
 
-static gboolean
+static void
 on_tell (gpointer user_data)
 {
   TcpNetwork *self = user_data;
 
   self->next_tell = tcp_now () + TELL_EVERY;
   self->changed (self->user_data);
-  return G_SOURCE_CONTINUE;
 }
 
-static gboolean
-on_messages (gpointer user_data)
+static void
+on_messages (GIOCondition condition,
+             gpointer     user_data)
 {
   TcpNetwork *self = user_data;
   union
@@ -153,8 +153,6 @@ on_messages (gpointer user_data)
   /* Some did not fit into the socket's buffer: who knows what they were. */
   if (n < 0 && errno == ENOBUFS)
     network_note (self);
-
-  return G_SOURCE_CONTINUE;
 }
 
 static gint64
@@ -172,7 +170,7 @@ read_clocks (void)
   return (TcpNetworkClocks) { .monotonic = read_clock (CLOCK_MONOTONIC), .boot = read_clock (CLOCK_BOOTTIME) };
 }
 
-static gboolean
+static void
 on_look (gpointer user_data)
 {
   TcpNetwork *self = user_data;
@@ -182,8 +180,6 @@ on_look (gpointer user_data)
   if (tcp_network_has_slept (&self->clocks, &now))
     network_note (self);
   self->clocks = now;
-
-  return G_SOURCE_CONTINUE;
 }
 
 static void
@@ -197,7 +193,7 @@ network_listen (TcpNetwork *self)
   self->fd = socket (AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (self->fd >= 0 && bind (self->fd, (struct sockaddr *) &address, sizeof (address)) == 0)
     {
-      self->messages = tcp_fd_source_new ("[tcptunnel] network", self->fd, G_IO_IN, on_messages, self);
+      self->messages = tcp_watch_new (self->fd, G_IO_IN, on_messages, self);
       return;
     }
 
@@ -216,8 +212,8 @@ tcp_network_new (TcpLog         *log,
   self->log = tcp_log_ref (log);
   self->changed = changed;
   self->user_data = user_data;
-  self->tell = tcp_timer_new ("[tcptunnel] network changed", on_tell, self);
-  self->look = tcp_timer_new ("[tcptunnel] network look", on_look, self);
+  self->tell = tcp_timer_new (on_tell, self);
+  self->look = tcp_timer_new (on_look, self);
   self->clocks = read_clocks ();
   tcp_timer_set (self->look, tcp_now () + LOOK_EVERY);
   network_listen (self);
@@ -228,9 +224,9 @@ tcp_network_new (TcpLog         *log,
 void
 tcp_network_free (TcpNetwork *self)
 {
-  tcp_source_clear (&self->messages);
-  tcp_source_clear (&self->tell);
-  tcp_source_clear (&self->look);
+  tcp_watch_clear (&self->messages);
+  tcp_timer_clear (&self->tell);
+  tcp_timer_clear (&self->look);
   if (self->fd >= 0)
     close (self->fd);
   tcp_log_unref (self->log);

@@ -12,7 +12,8 @@
 
 static void input_process (TcpChannel *self);
 
-static void
+/* Whether more may be there, of which the socket says nothing. */
+static gboolean
 input_fill (TcpChannel *self)
 {
   g_autoptr (GError) error = NULL;
@@ -25,16 +26,22 @@ input_fill (TcpChannel *self)
       self->start = 0;
     }
 
-  if (self->end == TCP_CHANNEL_INPUT_SIZE)
-    return;
-  n = g_pollable_input_stream_read_nonblocking (self->input, self->buffer + self->end,
-                                                TCP_CHANNEL_INPUT_SIZE - self->end, NULL, &error);
-  if (n > 0)
+  /* TLS gives a record at a time, and keeps others in a buffer of its own. */
+  do
     {
-      self->end += n;
-      self->last_received = g_get_monotonic_time ();
+      if (self->end == TCP_CHANNEL_INPUT_SIZE)
+        return !self->plain;
+      n = g_pollable_input_stream_read_nonblocking (self->input, self->buffer + self->end,
+                                                    TCP_CHANNEL_INPUT_SIZE - self->end, NULL, &error);
+      if (n > 0)
+        {
+          self->end += n;
+          self->last_received = g_get_monotonic_time ();
+        }
     }
-  else if (n == 0 || !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+  while (n > 0 && !self->plain);
+
+  if (n == 0 || (n < 0 && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)))
     {
       tcp_channel_input_stop (self);
       /* A peer that ends without a closing frame does not read any more either. */
@@ -45,54 +52,21 @@ input_fill (TcpChannel *self)
       /* What cannot be written is not waited for. */
       tcp_channel_start_deadline (self);
     }
+  return FALSE;
 }
 
-static gboolean
-on_readable (gpointer user_data)
+/* The socket has something. */
+void
+tcp_channel_input_ready (TcpChannel *self)
 {
-  TcpChannel *self = tcp_channel_ref (user_data);
+  gboolean more = input_fill (self);
 
-  input_fill (self);
   input_process (self);
-  tcp_channel_unref (self);
-
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
-on_stream_readable (GObject *stream,
-                    gpointer user_data)
-{
-  return on_readable (user_data);
+  if (more && !self->paused && self->wakeup != NULL)
+    tcp_timer_set (self->wakeup, 0);
 }
 
 static void
-input_watch (TcpChannel *self)
-{
-  if (self->input_source != NULL)
-    return;
-
-  /* The streams' sources are three deep; without TLS the socket tells as much. */
-  if (self->plain && self->socket != NULL)
-    {
-      self->input_source = tcp_fd_source_new ("[tcptunnel] channel input", g_socket_get_fd (self->socket), G_IO_IN,
-                                              on_readable, self);
-      return;
-    }
-
-  self->input_source = g_pollable_input_stream_create_source (self->input, NULL);
-  g_source_set_static_name (self->input_source, "[tcptunnel] channel input");
-  g_source_set_callback (self->input_source, G_SOURCE_FUNC (on_stream_readable), self, NULL);
-  g_source_attach (self->input_source, g_main_context_get_thread_default ());
-}
-
-static void
-input_unwatch (TcpChannel *self)
-{
-  tcp_source_clear (&self->input_source);
-}
-
-static gboolean
 on_wakeup (gpointer user_data)
 {
   TcpChannel *self = tcp_channel_ref (user_data);
@@ -102,14 +76,10 @@ on_wakeup (gpointer user_data)
     {
       /* What libsoup's HTTP layer had read too far is in its stream and in no
        * socket, so look before waiting. */
-      input_fill (self);
-      input_process (self);
+      tcp_channel_set_interest (self, G_IO_IN, TRUE);
+      tcp_channel_input_ready (self);
     }
-  if (!self->paused && self->wakeup != NULL)
-    input_watch (self);
   tcp_channel_unref (self);
-
-  return G_SOURCE_CONTINUE;
 }
 
 void
@@ -118,15 +88,15 @@ tcp_channel_input_init (TcpChannel *self)
   self->buffer = g_malloc (TCP_CHANNEL_INPUT_SIZE);
   self->last_received = g_get_monotonic_time ();
   self->paused = TRUE; /* until there is somebody to take the messages */
-  self->wakeup = tcp_timer_new ("[tcptunnel] channel wakeup", on_wakeup, self);
+  self->wakeup = tcp_timer_new (on_wakeup, self);
 }
 
 /* Nothing more is read. */
 void
 tcp_channel_input_stop (TcpChannel *self)
 {
-  input_unwatch (self);
-  tcp_source_clear (&self->wakeup);
+  tcp_channel_set_interest (self, G_IO_IN, FALSE);
+  tcp_timer_clear (&self->wakeup);
 }
 
 static void
@@ -311,7 +281,7 @@ tcp_channel_pause (TcpChannel *self)
     return;
 
   self->paused = TRUE;
-  input_unwatch (self);
+  tcp_channel_set_interest (self, G_IO_IN, FALSE);
   tcp_channel_keepalive_paused (self);
 }
 
@@ -324,5 +294,5 @@ tcp_channel_resume (TcpChannel *self)
   self->paused = FALSE;
   /* In the next iteration: who resumes need not be ready for messages yet. */
   if (self->wakeup != NULL)
-    g_source_set_ready_time (self->wakeup, 0);
+    tcp_timer_set (self->wakeup, 0);
 }

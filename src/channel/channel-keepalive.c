@@ -128,7 +128,7 @@ schedule (TcpChannel *self,
     set_due (self, self->next_ping);
 }
 
-static gboolean
+static void
 on_keepalive (gpointer user_data)
 {
   TcpChannel *self = user_data;
@@ -151,7 +151,7 @@ on_keepalive (gpointer user_data)
                                "the WebSocket is dead: no answer to a ping within %u ms",
                                (guint) ((self->verdict - self->asked) / G_TIME_SPAN_MILLISECOND));
           tcp_channel_abort (self, error);
-          return G_SOURCE_REMOVE;
+          return;
         }
       self->ping_time = 0;
       self->verdict = 0;
@@ -171,7 +171,6 @@ on_keepalive (gpointer user_data)
     ask (self, now, self->timeout);
 
   schedule (self, now);
-  return G_SOURCE_CONTINUE;
 }
 
 /* Data left. Called for each message, so that it does little but note it. */
@@ -214,7 +213,7 @@ tcp_channel_keepalive_start (TcpChannel *self,
   self->timeout = timeout * G_TIME_SPAN_MILLISECOND;
   /* The first at once: it tells the round trip. */
   self->next_ping = interval > 0 ? now : NEVER;
-  self->keepalive = tcp_timer_new ("[tcptunnel] keep-alive", on_keepalive, self);
+  self->keepalive = tcp_timer_new (on_keepalive, self);
   set_due (self, MIN (self->next_ping, now + HEARTBEAT));
 }
 

@@ -16,48 +16,12 @@ buffer_size (TcpBuffer *buffer)
   return buffer->header + buffer->length;
 }
 
-static gboolean
-on_writable (gpointer user_data)
+/* The socket takes more. */
+void
+tcp_channel_output_ready (TcpChannel *self)
 {
-  TcpChannel *self = tcp_channel_ref (user_data);
-
   output_flush (self);
   tcp_channel_flushed (self);
-  tcp_channel_unref (self);
-
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
-on_stream_writable (GObject *stream,
-                    gpointer user_data)
-{
-  return on_writable (user_data);
-}
-
-static void
-output_watch (TcpChannel *self)
-{
-  if (self->output_source != NULL)
-    return;
-
-  if (self->plain && self->socket != NULL)
-    {
-      self->output_source = tcp_fd_source_new ("[tcptunnel] channel output", g_socket_get_fd (self->socket),
-                                               G_IO_OUT, on_writable, self);
-      return;
-    }
-
-  self->output_source = g_pollable_output_stream_create_source (self->output, NULL);
-  g_source_set_static_name (self->output_source, "[tcptunnel] channel output");
-  g_source_set_callback (self->output_source, G_SOURCE_FUNC (on_stream_writable), self, NULL);
-  g_source_attach (self->output_source, g_main_context_get_thread_default ());
-}
-
-static void
-output_unwatch (TcpChannel *self)
-{
-  tcp_source_clear (&self->output_source);
 }
 
 /* Takes @n written bytes off the front of the queue. */
@@ -128,7 +92,7 @@ output_flush (TcpChannel *self)
       output_advance (self, written);
       if (result == G_POLLABLE_RETURN_WOULD_BLOCK)
         {
-          output_watch (self);
+          tcp_channel_set_interest (self, G_IO_OUT, TRUE);
           return;
         }
       if (result == G_POLLABLE_RETURN_FAILED)
@@ -142,13 +106,13 @@ output_flush (TcpChannel *self)
         }
     }
 
-  output_unwatch (self);
+  tcp_channel_set_interest (self, G_IO_OUT, FALSE);
 }
 
 void
 tcp_channel_output_stop (TcpChannel *self)
 {
-  output_unwatch (self);
+  tcp_channel_set_interest (self, G_IO_OUT, FALSE);
   self->output_failed = TRUE;
 }
 
@@ -183,7 +147,7 @@ tcp_channel_queue_control (TcpChannel   *self,
   g_queue_insert_before (&self->queue, before, buffer);
   self->controls++;
 
-  if (self->output_source == NULL)
+  if (!(self->interest & G_IO_OUT))
     output_flush (self);
 }
 
@@ -229,7 +193,7 @@ tcp_channel_send (TcpChannel *self,
   tcp_frame_wrap (buffer, TCP_FRAME_BINARY, self->client, g_random_int ());
   self->pending += buffer->length + MESSAGE_OVERHEAD;
   g_queue_push_tail (&self->queue, buffer);
-  if (self->output_source == NULL && !self->output_failed)
+  if (!(self->interest & G_IO_OUT) && !self->output_failed)
     output_flush (self);
   /* What has to wait should not hold more than it must; but TLS wants to see a buffer
    * again where it was. */

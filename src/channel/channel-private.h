@@ -3,10 +3,10 @@
 #pragma once
 
 #include <libsoup/soup.h>
-#include "base/source.h"
 #include "channel/channel.h"
 #include "channel/control-stream.h"
 #include "channel/frame.h"
+#include "io/reactor.h"
 
 G_BEGIN_DECLS
 
@@ -34,6 +34,8 @@ struct _TcpChannel
   GPollableInputStream *input;
   GPollableOutputStream *output;
   GSocket *socket;
+  TcpWatch *watch; /* of the socket */
+  GIOCondition interest;
   GObject *owner;
   TcpControlStream *control;
   SoupWebsocketConnection *soup;
@@ -42,8 +44,7 @@ struct _TcpChannel
   guint8 *buffer;
   gsize start;
   gsize end;
-  GSource *input_source;
-  GSource *wakeup; /* ready when buffered input or a failure is to be seen to */
+  TcpTimer *wakeup; /* ready when buffered input or a failure is to be seen to */
   gboolean paused;
   gboolean ignore_data; /* the peer has closed, or broke the rules */
   gboolean in_message;  /* the last data frame was not final */
@@ -56,7 +57,6 @@ struct _TcpChannel
   GQueue queue; /* of TcpBuffer */
   gsize pending;
   guint controls; /* how many in the queue are control frames */
-  GSource *output_source;
   gboolean full; /* tcp_channel_can_send() was false: somebody waits */
   gboolean output_failed;
   gint64 last_progress;
@@ -69,11 +69,11 @@ struct _TcpChannel
   char *close_reason;
   gboolean close_queued;
   gboolean close_stream; /* libsoup wants the stream closed */
-  GSource *deadline;
+  TcpTimer *deadline;
   GError *error;
 
   /* Keep-alive; times are monotonic microseconds */
-  GSource *keepalive;
+  TcpTimer *keepalive;
   gint64 interval;
   gint64 timeout;
   gint64 next_ping;
@@ -93,8 +93,13 @@ struct _TcpChannel
   gint64 losing_until;
 };
 
+void tcp_channel_set_interest (TcpChannel   *self,
+                               GIOCondition  condition,
+                               gboolean      wanted);
 void tcp_channel_input_init (TcpChannel *self);
+void tcp_channel_input_ready (TcpChannel *self);
 void tcp_channel_input_stop (TcpChannel *self);
+void tcp_channel_output_ready (TcpChannel *self);
 void tcp_channel_output_stop (TcpChannel *self);
 void tcp_channel_send_control (TcpChannel    *self,
                                TcpFrameOpcode opcode,

@@ -56,7 +56,7 @@ on_control_close (gpointer user_data)
   tcp_channel_flushed (self);
 }
 
-static gboolean
+static void
 on_deadline (gpointer user_data)
 {
   TcpChannel *self = user_data;
@@ -64,12 +64,11 @@ on_deadline (gpointer user_data)
 
   if (g_get_monotonic_time () < due)
     {
-      g_source_set_ready_time (self->deadline, due);
-      return G_SOURCE_CONTINUE;
+      tcp_timer_set (self->deadline, due);
+      return;
     }
 
   tcp_channel_abort (self, NULL);
-  return G_SOURCE_REMOVE;
 }
 
 /* From here on the channel ends, if need be without its peer. */
@@ -80,8 +79,43 @@ tcp_channel_start_deadline (TcpChannel *self)
     return;
 
   self->last_progress = g_get_monotonic_time ();
-  self->deadline = tcp_timer_new ("[tcptunnel] channel deadline", on_deadline, self);
-  g_source_set_ready_time (self->deadline, self->last_progress + CLOSE_TIMEOUT);
+  self->deadline = tcp_timer_new (on_deadline, self);
+  tcp_timer_set (self->deadline, self->last_progress + CLOSE_TIMEOUT);
+}
+
+static void
+on_ready (GIOCondition condition,
+          gpointer     user_data)
+{
+  TcpChannel *self = tcp_channel_ref (user_data);
+
+  /* An error or a hang-up is found by whatever is tried. */
+  if (self->interest & G_IO_OUT && condition & ~G_IO_IN)
+    tcp_channel_output_ready (self);
+  if (self->interest & G_IO_IN && condition & ~G_IO_OUT)
+    tcp_channel_input_ready (self);
+  tcp_channel_unref (self);
+}
+
+/* TLS included: once the handshake is through, it has to wait for nothing but what the
+ * socket waits for. */
+void
+tcp_channel_set_interest (TcpChannel   *self,
+                          GIOCondition  condition,
+                          gboolean      wanted)
+{
+  GIOCondition interest = wanted ? self->interest | condition : self->interest & ~condition;
+
+  if (self->interest == interest)
+    return;
+
+  self->interest = interest;
+  if (interest == 0)
+    tcp_watch_rest (self->watch);
+  else if (self->watch != NULL)
+    tcp_watch_set (self->watch, interest);
+  else
+    self->watch = tcp_watch_new (g_socket_get_fd (self->socket), interest, on_ready, self);
 }
 
 static void
@@ -115,11 +149,8 @@ tcp_channel_new (GIOStream               *stream,
   self->output = G_POLLABLE_OUTPUT_STREAM (g_io_stream_get_output_stream (stream));
   if (options->owner != NULL)
     self->owner = g_object_ref (options->owner);
-  if (options->socket != NULL)
-    {
-      self->socket = g_object_ref (options->socket);
-      configure_socket (self->socket);
-    }
+  self->socket = g_object_ref (options->socket);
+  configure_socket (self->socket);
 
   self->control = tcp_control_stream_new (&control_callbacks, self);
   self->soup = soup_websocket_connection_new (G_IO_STREAM (self->control), options->uri,
@@ -211,8 +242,9 @@ channel_finish (TcpChannel *self)
   self->phase = TCP_CHANNEL_CLOSED;
   tcp_channel_input_stop (self);
   tcp_channel_output_stop (self);
-  tcp_source_clear (&self->keepalive);
-  tcp_source_clear (&self->deadline);
+  tcp_watch_clear (&self->watch);
+  tcp_timer_clear (&self->keepalive);
+  tcp_timer_clear (&self->deadline);
 
   g_signal_handlers_disconnect_by_data (self->soup, self);
   tcp_control_stream_detach (self->control);
@@ -293,8 +325,7 @@ tcp_channel_abort (TcpChannel   *self,
 
   if (error != NULL && self->error == NULL)
     self->error = g_error_copy (error);
-  if (self->socket != NULL)
-    g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
+  g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
   channel_finish (self);
 }
 

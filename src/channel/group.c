@@ -2,7 +2,7 @@
 
 #include "channel/group.h"
 
-#include "base/source.h"
+#include "io/reactor.h"
 
 /* Every channel keeps a deadline of its own; this is for one whose stream does not
  * close. */
@@ -12,7 +12,7 @@ struct _TcpChannelGroup
 {
   grefcount refs;
   guint members;
-  GSource *timer; /* once somebody waits */
+  TcpTimer *timer; /* once somebody waits */
   TcpChannelGroupFunc func;
   gpointer user_data;
 };
@@ -39,7 +39,7 @@ tcp_channel_group_unref (TcpChannelGroup *self)
   if (!g_ref_count_dec (&self->refs))
     return;
 
-  tcp_source_clear (&self->timer);
+  tcp_timer_clear (&self->timer);
   g_free (self);
 }
 
@@ -54,19 +54,17 @@ tcp_channel_group_leave (TcpChannelGroup *self)
 {
   self->members--;
   if (self->members == 0 && self->timer != NULL)
-    g_source_set_ready_time (self->timer, 0);
+    tcp_timer_set (self->timer, 0);
 }
 
-static gboolean
+static void
 on_timer (gpointer user_data)
 {
   TcpChannelGroup *self = tcp_channel_group_ref (user_data);
 
-  tcp_source_clear (&self->timer);
+  tcp_timer_clear (&self->timer);
   self->func (self->user_data);
   tcp_channel_group_unref (self);
-
-  return G_SOURCE_REMOVE;
 }
 
 /* Calls @func once, as soon as no channel is left. */
@@ -77,6 +75,6 @@ tcp_channel_group_wait (TcpChannelGroup     *self,
 {
   self->func = func;
   self->user_data = user_data;
-  self->timer = tcp_timer_new ("[tcptunnel] channel group", on_timer, self);
-  g_source_set_ready_time (self->timer, self->members == 0 ? 0 : g_get_monotonic_time () + PATIENCE);
+  self->timer = tcp_timer_new (on_timer, self);
+  tcp_timer_set (self->timer, self->members == 0 ? 0 : g_get_monotonic_time () + PATIENCE);
 }

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/listen.h"
-#include "base/source.h"
+#include "io/reactor.h"
 #include "gateway/head.h"
 #include "gateway/origin.h"
 #include "gateway/primed-stream.h"
@@ -54,7 +54,7 @@ struct _TcpDoor
   guint queued;        /* of them those that wait for a handshake */
   guint handshakes;    /* under way */
   guint ending;        /* of these those that have ended, but not returned yet */
-  GSource *patience;
+  TcpTimer *patience;
 };
 
 /* The pending connections of one address. */
@@ -91,8 +91,8 @@ typedef struct
   GIOStream *primed; /* that which libsoup has; not owned */
   GByteArray *head;
   gint64 handshake_began;
-  GSource *deadline;
-  GSource *source; /* of the stage */
+  TcpTimer *deadline;
+  TcpWatch *watch; /* of the stage */
 } Pending;
 
 static void door_run_handshakes (TcpDoor *self);
@@ -149,8 +149,8 @@ pending_settle (Pending *self)
     self->door->queued--;
   if (self->stage == STAGE_HANDSHAKE)
     self->door->ending++;
-  tcp_source_clear (&self->deadline);
-  tcp_source_clear (&self->source);
+  tcp_timer_clear (&self->deadline);
+  tcp_watch_clear (&self->watch);
 }
 
 static void
@@ -197,13 +197,15 @@ pending_refuse (Pending    *self,
   pending_end (self);
 }
 
-static gboolean
+static void
 on_deadline (gpointer user_data)
 {
   Pending *self = user_data;
 
-  pending_refuse (self, "it did not ask for a WebSocket within %u ms", self->door->timeout);
-  return G_SOURCE_REMOVE;
+  if (self->stage == STAGE_REFUSED)
+    pending_end (self);
+  else
+    pending_refuse (self, "it did not ask for a WebSocket within %u ms", self->door->timeout);
 }
 
 /* The oldest of the address that has most. */
@@ -225,11 +227,11 @@ door_evict (TcpDoor *self)
 
 /* The request */
 
-static gboolean
-on_refusal_over (gpointer user_data)
+static void
+on_refusal_over (GIOCondition condition,
+                 gpointer     user_data)
 {
   pending_end (user_data);
-  return G_SOURCE_REMOVE;
 }
 
 /* What the client sends meanwhile stays in the kernel, which soon accepts no more of it. */
@@ -258,10 +260,9 @@ pending_answer (Pending    *self,
 
   self->stage = STAGE_REFUSED;
   g_clear_pointer (&self->head, g_byte_array_unref);
-  tcp_source_clear (&self->source);
-  self->source = tcp_fd_source_new ("[tcptunnel] refused connection", g_socket_get_fd (self->socket), POLLRDHUP,
-                                    on_refusal_over, self);
-  g_source_set_ready_time (self->source, g_get_monotonic_time () + REFUSAL_TIME);
+  tcp_watch_clear (&self->watch);
+  self->watch = tcp_watch_new (g_socket_get_fd (self->socket), POLLRDHUP, on_refusal_over, self);
+  tcp_timer_set (self->deadline, tcp_now () + REFUSAL_TIME);
 }
 
 static void
@@ -280,7 +281,7 @@ pending_hand_over (Pending *self)
     }
 
   self->stage = STAGE_HTTP;
-  tcp_source_clear (&self->source);
+  tcp_watch_clear (&self->watch);
   g_clear_object (&self->stream);
   self->primed = stream;
   g_object_set_data_full (G_OBJECT (stream), PENDING_KEY, self, pending_free);
@@ -367,26 +368,20 @@ pending_read_head (Pending *self)
     }
 }
 
-static gboolean
-on_head_readable (GObject  *stream,
-                  gpointer  user_data)
+static void
+on_head_readable (GIOCondition condition,
+                  gpointer     user_data)
 {
   pending_read_head (user_data);
-  return G_SOURCE_CONTINUE;
 }
 
 static void
 pending_begin_head (Pending *self)
 {
-  GPollableInputStream *input = G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->stream));
-
   self->stage = STAGE_HEAD;
   self->head = g_byte_array_new ();
-  tcp_source_clear (&self->source);
-  self->source = g_pollable_input_stream_create_source (input, NULL);
-  g_source_set_static_name (self->source, "[tcptunnel] request head");
-  g_source_set_callback (self->source, G_SOURCE_FUNC (on_head_readable), self, NULL);
-  g_source_attach (self->source, g_main_context_get_thread_default ());
+  tcp_watch_clear (&self->watch);
+  self->watch = tcp_watch_new (g_socket_get_fd (self->socket), G_IO_IN, on_head_readable, self);
   pending_read_head (self);
 }
 
@@ -515,7 +510,7 @@ door_run_handshakes (TcpDoor *self)
 }
 
 /* One that waits for its peer must not keep a thread from those that wait for a thread. */
-static gboolean
+static void
 on_patience_over (gpointer user_data)
 {
   TcpDoor *self = user_data;
@@ -525,21 +520,20 @@ on_patience_over (gpointer user_data)
       longest->handshake_began + HANDSHAKE_GRACE <= g_get_monotonic_time ())
     pending_refuse (longest, "others wait, and its TLS handshake did not end");
   door_run_handshakes (self);
-  return G_SOURCE_CONTINUE;
 }
 
 /* A handshake that begins when there is something to read does not hold a thread, and
  * memory, for a client that is silent. */
-static gboolean
-on_first_byte (gpointer user_data)
+static void
+on_first_byte (GIOCondition condition,
+               gpointer     user_data)
 {
   Pending *self = user_data;
 
-  tcp_source_clear (&self->source);
+  tcp_watch_clear (&self->watch);
   self->stage = STAGE_QUEUED;
   self->door->queued++;
   door_run_handshakes (self->door);
-  return G_SOURCE_REMOVE;
 }
 
 /* The port */
@@ -565,7 +559,7 @@ on_incoming (GSocketService    *service,
   g_socket_set_option (pending->socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
   pending->connection = g_object_ref (connection);
   pending->stream = G_IO_STREAM (g_object_ref (connection));
-  pending->deadline = tcp_timer_new ("[tcptunnel] pending connection", on_deadline, pending);
+  pending->deadline = tcp_timer_new (on_deadline, pending);
   tcp_timer_set (pending->deadline, tcp_now () + self->timeout * G_TIME_SPAN_MILLISECOND);
   pending->origin = door_get_origin (self, remote);
   pending->origin->counted++;
@@ -578,8 +572,7 @@ on_incoming (GSocketService    *service,
   if (self->certificate == NULL)
     pending_begin_head (pending);
   else
-    pending->source = tcp_fd_source_new ("[tcptunnel] first byte", g_socket_get_fd (pending->socket), G_IO_IN,
-                                         on_first_byte, pending);
+    pending->watch = tcp_watch_new (g_socket_get_fd (pending->socket), G_IO_IN, on_first_byte, pending);
   return TRUE;
 }
 
@@ -603,7 +596,7 @@ tcp_door_new (SoupServer      *soup,
   self->refusals = refusals;
   self->closing = g_cancellable_new ();
   self->origins = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, origin_free);
-  self->patience = tcp_timer_new ("[tcptunnel] TLS handshakes", on_patience_over, self);
+  self->patience = tcp_timer_new (on_patience_over, self);
   self->service = g_socket_service_new ();
   g_signal_connect (self->service, "incoming", G_CALLBACK (on_incoming), self);
 
@@ -655,14 +648,14 @@ tcp_door_free (TcpDoor *self)
     {
       Pending *pending = link->data;
 
-      tcp_source_clear (&pending->deadline);
-      tcp_source_clear (&pending->source);
+      tcp_timer_clear (&pending->deadline);
+      tcp_watch_clear (&pending->watch);
       pending->door = NULL;
       pending->origin = NULL;
       pending_end (pending);
     }
   g_hash_table_unref (self->origins);
-  tcp_source_clear (&self->patience);
+  tcp_timer_clear (&self->patience);
 
   g_cancellable_cancel (self->closing);
   g_object_unref (self->closing);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <libsoup/soup.h>
-#include "base/log-limit.h"
+#include "io/log-limit.h"
 #include "channel/group.h"
 
 G_BEGIN_DECLS

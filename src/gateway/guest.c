@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "base/source.h"
+#include "io/reactor.h"
 #include "base/text.h"
 
 /* How much of one client may wait for its targets in raw and tagged. */
@@ -26,8 +26,8 @@ struct _TcpGuest
   gboolean begun;    /* raw: the target connection was asked for */
   gboolean draining;
   gboolean closed;
-  GSource *expiry;   /* while it has no WebSocket */
-  GSource *end;      /* says that it ended, from the top of the main loop */
+  TcpTimer *expiry;   /* while it has no WebSocket */
+  TcpTimer *end;      /* says that it ended, from the top of the main loop */
 };
 
 typedef struct
@@ -35,25 +35,24 @@ typedef struct
   TcpGuest *guest; /* not valid once cancelled */
   TcpStream *stream;
   GCancellable *cancellable;
-  GSource *timeout;
+  TcpTimer *timeout;
 } Dial;
 
 static void
 guest_end (TcpGuest *self)
 {
-  g_source_set_ready_time (self->end, 0);
+  tcp_timer_set (self->end, 0);
 }
 
-static gboolean
+static void
 on_end (gpointer user_data)
 {
   TcpGuest *self = user_data;
 
   self->callbacks.ended (self, self->user_data);
-  return G_SOURCE_REMOVE;
 }
 
-static gboolean
+static void
 on_expired (gpointer user_data)
 {
   TcpGuest *self = user_data;
@@ -66,7 +65,6 @@ on_expired (gpointer user_data)
                   self->settings->target, self->settings->session_timeout, self->principal);
   tcp_guest_close (self);
   guest_end (self);
-  return G_SOURCE_CONTINUE;
 }
 
 /* The target */
@@ -76,7 +74,7 @@ dial_free (gpointer data)
 {
   Dial *dial = data;
 
-  tcp_source_clear (&dial->timeout);
+  tcp_timer_clear (&dial->timeout);
   g_object_unref (dial->cancellable);
   tcp_stream_unref (dial->stream);
   g_free (dial);
@@ -127,7 +125,7 @@ on_target_connected (GObject      *object,
   tcp_session_connected (self->session, stream, connection);
 }
 
-static gboolean
+static void
 on_dial_timeout (gpointer user_data)
 {
   Dial *dial = user_data;
@@ -138,7 +136,6 @@ on_dial_timeout (gpointer user_data)
   g_cancellable_cancel (dial->cancellable);
   g_hash_table_remove (self->dials, stream);
   guest_dial_failed (self, stream, TCP_RESET_TIMED_OUT, why);
-  return G_SOURCE_REMOVE;
 }
 
 static void
@@ -152,9 +149,9 @@ guest_dial (TcpGuest  *self,
   dial->stream = tcp_stream_ref (stream);
   dial->cancellable = g_cancellable_new ();
   g_object_set_data (G_OBJECT (dial->cancellable), "dial", dial);
-  dial->timeout = tcp_timer_new ("[tcptunnel] dial timeout", on_dial_timeout, dial);
+  dial->timeout = tcp_timer_new (on_dial_timeout, dial);
   if (self->settings->connect_timeout > 0)
-    g_source_set_ready_time (dial->timeout, g_get_monotonic_time () +
+    tcp_timer_set (dial->timeout, g_get_monotonic_time () +
                                                 self->settings->connect_timeout * G_TIME_SPAN_MILLISECOND);
   g_hash_table_insert (self->dials, stream, dial);
 
@@ -236,7 +233,7 @@ on_channel_closed (TcpSession   *session,
     guest_end (self);
   else
     /* It may come back; or what is left is for a target that may never read it. */
-    g_source_set_ready_time (self->expiry, g_get_monotonic_time () +
+    tcp_timer_set (self->expiry, g_get_monotonic_time () +
                                                self->settings->session_timeout * G_TIME_SPAN_MILLISECOND);
 }
 
@@ -291,8 +288,8 @@ tcp_guest_new (const TcpGatewaySettings *settings,
   self->user_data = user_data;
   self->dials = g_hash_table_new_full (NULL, NULL, NULL, dial_free);
   self->session = tcp_session_new (&options, &session_callbacks, self);
-  self->expiry = tcp_timer_new ("[tcptunnel] session expiry", on_expired, self);
-  self->end = tcp_timer_new ("[tcptunnel] guest end", on_end, self);
+  self->expiry = tcp_timer_new (on_expired, self);
+  self->end = tcp_timer_new (on_end, self);
 
   return self;
 }
@@ -301,8 +298,8 @@ void
 tcp_guest_free (TcpGuest *self)
 {
   tcp_guest_close (self);
-  tcp_source_clear (&self->expiry);
-  tcp_source_clear (&self->end);
+  tcp_timer_clear (&self->expiry);
+  tcp_timer_clear (&self->end);
   tcp_session_unref (self->session);
   g_hash_table_unref (self->dials);
   g_free (self->session_id);
@@ -329,7 +326,7 @@ tcp_guest_get_principal (TcpGuest *self)
 gboolean
 tcp_guest_has_ended (TcpGuest *self)
 {
-  return g_source_get_ready_time (self->end) >= 0 || tcp_session_is_over (self->session) ||
+  return tcp_timer_get (self->end) >= 0 || tcp_session_is_over (self->session) ||
          (self->begun && !tcp_session_is_idle (self->session) && tcp_session_get_n_streams (self->session) == 0);
 }
 
@@ -338,7 +335,7 @@ void
 tcp_guest_attach (TcpGuest   *self,
                   TcpChannel *channel)
 {
-  g_source_set_ready_time (self->expiry, -1);
+  tcp_timer_set (self->expiry, -1);
   tcp_session_attach (self->session, channel);
 
   if (self->raw && !self->begun)

@@ -10,6 +10,7 @@
 #include "gateway/held.h"
 #include "gateway/request.h"
 #include "gateway/server.h"
+#include "io/reactor.h"
 #include "session/budget.h"
 
 G_BEGIN_DECLS
@@ -39,7 +40,7 @@ struct _TcpServer
   gboolean started;
   gboolean draining;
   GArray *drains; /* ids of those who wait for it */
-  GSource *drain_deadline;
+  TcpTimer *drain_deadline;
   gboolean closed;
 };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/listen.h"
-#include "base/source.h"
+#include "io/reactor.h"
 #include "base/tsan.h"
 #include "gateway/certificate.h"
 
@@ -22,7 +22,7 @@ static void
 server_check_drained (TcpServer *self)
 {
   if (self->drains->len > 0 && tcp_status_get (self->status, open_connections) == 0)
-    g_source_set_ready_time (self->drain_deadline, 0);
+    tcp_timer_set (self->drain_deadline, 0);
 }
 
 /* Guests */
@@ -210,7 +210,7 @@ server_shut_down (TcpServer *self)
   self->closed = TRUE;
   g_cancellable_cancel (self->resolving);
   g_array_set_size (self->drains, 0);
-  tcp_source_clear (&self->drain_deadline);
+  tcp_timer_clear (&self->drain_deadline);
   g_clear_pointer (&self->door, tcp_door_free);
   g_signal_handlers_disconnect_by_data (self->soup, self);
   g_clear_object (&self->soup);
@@ -226,7 +226,7 @@ server_shut_down (TcpServer *self)
   tcp_channel_group_wait (self->channels, on_goodbyes_said, tcp_server_ref (self));
 }
 
-static gboolean
+static void
 on_drain_deadline (gpointer user_data)
 {
   TcpServer *self = tcp_server_ref (user_data);
@@ -237,7 +237,6 @@ on_drain_deadline (gpointer user_data)
   server_shut_down (self);
   tcp_event_queue_push_drained (self->events, 0, NULL);
   tcp_server_unref (self);
-  return G_SOURCE_REMOVE;
 }
 
 /* What everybody on the way can read. */
@@ -338,7 +337,7 @@ server_do_start (gpointer data)
                              self->channels, self->log, self->refusals);
 
   self->drains = g_array_new (FALSE, FALSE, sizeof (guint64));
-  self->drain_deadline = tcp_timer_new ("[tcptunnel] drain deadline", on_drain_deadline, self);
+  self->drain_deadline = tcp_timer_new (on_drain_deadline, self);
 
   self->resolving = g_cancellable_new ();
   if (self->settings->tls_certificate != NULL)
@@ -395,7 +394,7 @@ server_do_drain (gpointer data)
     tcp_log_info (self->log, "no new connections are taken");
   self->draining = TRUE;
   g_array_append_val (self->drains, call->id);
-  g_source_set_ready_time (self->drain_deadline,
+  tcp_timer_set (self->drain_deadline,
                            g_get_monotonic_time () + call->timeout * G_TIME_SPAN_MILLISECOND);
 
   g_hash_table_iter_init (&iter, self->guests);
@@ -418,7 +417,7 @@ server_do_cancel_drain (gpointer data)
       {
         g_array_remove_index (self->drains, i);
         if (self->drains->len == 0)
-          g_source_set_ready_time (self->drain_deadline, -1);
+          tcp_timer_set (self->drain_deadline, -1);
         tcp_event_queue_push_drained (self->events, call->id, error);
         break;
       }

@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 #include <sys/socket.h>
-#include "base/source.h"
+#include "io/reactor.h"
 
 /* How long a peer may take to close its side after the end was sent to it, and how
  * much it may still say before it is told, by a reset, that nobody listens. */
@@ -47,58 +47,66 @@ tcp_socket_close_with_reset (GSocket *socket)
 
 typedef struct
 {
-  GSource source;
   GSocketConnection *connection; /* closes with its last reference */
+  TcpWatch *watch;
+  TcpTimer *deadline;
   gsize skipped;
-} LingerSource;
-
-static gboolean
-linger_source_dispatch (GSource     *source,
-                        GSourceFunc  callback,
-                        gpointer     user_data)
-{
-  LingerSource *self = (LingerSource *) source;
-  char scrap[4096];
-  gssize n;
-
-  if (g_source_get_time (source) >= g_source_get_ready_time (source))
-    return G_SOURCE_REMOVE;
-
-  n = tcp_socket_receive (g_socket_connection_get_socket (self->connection), scrap, sizeof (scrap));
-  if (n < 0)
-    return errno == EAGAIN ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
-
-  self->skipped += n;
-  if (self->skipped > LINGER_BYTES)
-    tcp_socket_close_with_reset (g_socket_connection_get_socket (self->connection));
-  return n > 0 && self->skipped <= LINGER_BYTES;
-}
+} Linger;
 
 static void
-linger_source_finalize (GSource *source)
+linger_end (Linger *self)
 {
-  g_object_unref (((LingerSource *) source)->connection);
+  tcp_watch_clear (&self->watch);
+  tcp_timer_clear (&self->deadline);
+  g_object_unref (self->connection);
+  g_free (self);
   atomic_fetch_sub_explicit (&lingering, 1, memory_order_relaxed);
 }
 
-static GSourceFuncs linger_source_funcs = {
-  .dispatch = linger_source_dispatch,
-  .finalize = linger_source_finalize,
-};
+static void
+on_linger_input (GIOCondition condition,
+                 gpointer     user_data)
+{
+  Linger *self = user_data;
+  GSocket *socket = g_socket_connection_get_socket (self->connection);
+  char scrap[4096];
+  gssize n = tcp_socket_receive (socket, scrap, sizeof (scrap));
+
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+    return;
+  if (n > 0)
+    {
+      self->skipped += n;
+      if (self->skipped <= LINGER_BYTES)
+        return;
+      tcp_watch_clear (&self->watch);
+      tcp_socket_close_with_reset (socket);
+    }
+  linger_end (self);
+}
+
+static void
+on_linger_deadline (gpointer user_data)
+{
+  linger_end (user_data);
+}
 
 /* Keeps the connection, whose sending side is closed, until the peer has closed its own. */
 void
 tcp_linger (GSocketConnection *connection)
 {
-  g_autoptr (GSource) source = g_source_new (&linger_source_funcs, sizeof (LingerSource));
-  guint others = atomic_fetch_add_explicit (&lingering, 1, memory_order_relaxed);
+  Linger *self;
 
-  ((LingerSource *) source)->connection = g_object_ref (connection);
-  if (others >= MAX_LINGERING)
-    return;
+  if (atomic_fetch_add_explicit (&lingering, 1, memory_order_relaxed) >= MAX_LINGERING)
+    {
+      atomic_fetch_sub_explicit (&lingering, 1, memory_order_relaxed);
+      return;
+    }
 
-  g_source_set_static_name (source, "[tcptunnel] linger");
-  g_source_add_unix_fd (source, g_socket_get_fd (g_socket_connection_get_socket (connection)), G_IO_IN);
-  g_source_set_ready_time (source, g_get_monotonic_time () + LINGER_SECONDS * G_TIME_SPAN_SECOND);
-  g_source_attach (source, g_main_context_get_thread_default ());
+  self = g_new0 (Linger, 1);
+  self->connection = g_object_ref (connection);
+  self->watch = tcp_watch_new (g_socket_get_fd (g_socket_connection_get_socket (connection)), G_IO_IN,
+                               on_linger_input, self);
+  self->deadline = tcp_timer_new (on_linger_deadline, self);
+  tcp_timer_set (self->deadline, tcp_now () + LINGER_SECONDS * G_TIME_SPAN_SECOND);
 }

@@ -2,7 +2,7 @@
 
 #include "session/session-private.h"
 
-#include "base/source.h"
+#include "io/reactor.h"
 
 /* Raw and tagged: what a WebSocket had on its way when it broke is gone. */
 

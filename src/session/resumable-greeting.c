@@ -2,7 +2,7 @@
 
 #include "session/session-private.h"
 
-#include "base/source.h"
+#include "io/reactor.h"
 
 /* What the ends of a resumable session say first on a WebSocket, and what they conclude
  * from it: whose history goes on, and from where. */
@@ -22,19 +22,18 @@ tcp_resumable_forget_history (TcpSession *self)
 }
 
 /* A WebSocket on which nothing is said may be answered by something in between. */
-gboolean
+void
 tcp_resumable_greeting_timeout (gpointer user_data)
 {
   TcpSession *self = user_data;
   g_autoptr (GError) error = NULL;
 
   if (self->channel == NULL || self->resumable.greeted)
-    return G_SOURCE_CONTINUE;
+    return;
 
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, "%s said nothing on the WebSocket within %u ms",
                        self->peer, self->greeting_timeout);
   tcp_channel_abort (self->channel, error);
-  return G_SOURCE_CONTINUE;
 }
 
 void

@@ -3,7 +3,7 @@
 #include "session/session-private.h"
 
 #include <string.h>
-#include "base/source.h"
+#include "io/reactor.h"
 #include "base/text.h"
 
 /* The session of resumable/1: its greeting, its history, its end. Its streams are in
@@ -21,7 +21,7 @@
 /* What a WebSocket is closed with after a protocol error (RFC 6455). */
 #define CLOSE_PROTOCOL_ERROR 1002
 
-static gboolean
+static void
 on_ack_timer (gpointer user_data)
 {
   TcpSession *self = tcp_session_ref (user_data);
@@ -29,7 +29,6 @@ on_ack_timer (gpointer user_data)
   self->resumable.ack_due |= self->resumable.received > self->resumable.acknowledged;
   tcp_session_pump (self);
   tcp_session_unref (self);
-  return G_SOURCE_CONTINUE;
 }
 
 void
@@ -41,8 +40,8 @@ tcp_resumable_init (TcpSession *self)
   if (r->pieces == NULL)
     {
       r->pieces = g_byte_array_new ();
-      r->ack_timer = tcp_timer_new ("[tcptunnel] acknowledgement", on_ack_timer, self);
-      r->greeting_timer = tcp_timer_new ("[tcptunnel] greeting", tcp_resumable_greeting_timeout, self);
+      r->ack_timer = tcp_timer_new (on_ack_timer, self);
+      r->greeting_timer = tcp_timer_new (tcp_resumable_greeting_timeout, self);
     }
   /* A gateway draws the name of this history of the session. */
   while (!self->client && r->instance == 0)
@@ -55,8 +54,8 @@ tcp_resumable_clear (TcpSession *self)
   TcpResumable *r = &self->resumable;
 
   tcp_resumable_forget_history (self);
-  tcp_source_clear (&r->ack_timer);
-  tcp_source_clear (&r->greeting_timer);
+  tcp_timer_clear (&r->ack_timer);
+  tcp_timer_clear (&r->greeting_timer);
   g_queue_clear_full (&r->owing, (GDestroyNotify) tcp_stream_unref);
   g_queue_clear_full (&r->ending, (GDestroyNotify) tcp_stream_unref);
   g_clear_pointer (&r->pieces, g_byte_array_unref);

@@ -2,7 +2,7 @@
 
 #include "session/session-private.h"
 
-#include "base/source.h"
+#include "io/reactor.h"
 
 /* The streams of a resumable session while they last: credit, data, ends. How they are
  * opened and reset is in resumable-open.c. */

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "io/reactor.h"
 #include "session/closed-ids.h"
 #include "session/resumable.h"
 #include "session/retained.h"
@@ -90,8 +91,8 @@ typedef struct
   guint64 confirmed;     /* of those that we sent, by ACK */
   gsize unacknowledged;  /* bytes of the others */
   gboolean ack_due;
-  GSource *ack_timer;
-  GSource *greeting_timer;
+  TcpTimer *ack_timer;
+  TcpTimer *greeting_timer;
 
   GQueue owing;          /* of TcpStream (owned): credit is due back */
   GQueue ending;         /* of TcpStream (owned): both ends are through, ours unconfirmed */
@@ -135,7 +136,7 @@ struct _TcpSession
   GHashTable *finishing;   /* set of those that only have to empty their queue */
   gsize queued;            /* bytes that wait for TCP, in all streams */
   GQueue ready;            /* of TcpStream (owned), to be read in turn */
-  GSource *pump;
+  TcpTimer *pump;
   guint32 next_id;
 
   /* One of them, as the dialect is */
@@ -175,7 +176,7 @@ guint32 tcp_resumable_first_window (TcpSession *self);
 /* resumable-greeting.c */
 void tcp_resumable_forget_history (TcpSession *self);
 void tcp_resumable_attached (TcpSession *self);
-gboolean tcp_resumable_greeting_timeout (gpointer user_data);
+void tcp_resumable_greeting_timeout (gpointer user_data);
 void tcp_resumable_lose (TcpSession   *self,
                          const GError *error);
 gboolean tcp_resumable_handle_hello (TcpSession               *self,

@@ -2,7 +2,7 @@
 
 #include "session/session-private.h"
 
-#include "base/source.h"
+#include "io/reactor.h"
 
 /* How many pieces in one go, before other sources get their turn: about as much as the
  * other direction takes in one. */

@@ -2,11 +2,11 @@
 
 #include "session/session-private.h"
 
-#include "base/source.h"
+#include "io/reactor.h"
 
 /* Life */
 
-static gboolean
+static void
 on_pump (gpointer user_data)
 {
   TcpSession *self = tcp_session_ref (user_data);
@@ -15,7 +15,6 @@ on_pump (gpointer user_data)
   tcp_session_pump (self);
   tcp_resumable_settle (self);
   tcp_session_unref (self);
-  return G_SOURCE_CONTINUE;
 }
 
 /* Other sessions of the gateway have made room. */
@@ -57,7 +56,7 @@ tcp_session_new (const TcpSessionOptions   *options,
   self->streams = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) tcp_stream_unref);
   self->finishing = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_stream_unref, NULL);
   self->next_id = 1;
-  self->pump = tcp_timer_new ("[tcptunnel] session pump", on_pump, self);
+  self->pump = tcp_timer_new (on_pump, self);
   tcp_budget_share_init (&self->share, options->budget, on_relieved, self);
   if (options->dialect != NULL)
     tcp_session_set_dialect (self, options->dialect);
@@ -168,7 +167,7 @@ tcp_session_unref (TcpSession *self)
   g_clear_pointer (&self->superseded, tcp_channel_unref);
   tcp_resumable_clear (self);
   tcp_budget_share_clear (&self->share);
-  tcp_source_clear (&self->pump);
+  tcp_timer_clear (&self->pump);
   g_queue_clear_full (&self->ready, (GDestroyNotify) tcp_stream_unref);
   g_queue_clear_full (&self->plain.unsent, (GDestroyNotify) tcp_buffer_unref);
   g_clear_pointer (&self->plain.closed_ids, tcp_closed_ids_free);

@@ -10,7 +10,7 @@
 #include <tcptunnel/tcptunnel.h>
 #include "base/byte-queue.h"
 #include "base/socket-diag.h"
-#include "base/source.h"
+#include "io/reactor.h"
 #include "session/linger.h"
 
 struct _TcpStream
@@ -23,8 +23,7 @@ struct _TcpStream
 
   GSocketConnection *connection;
   GSocket *socket; /* of the connection */
-  GSource *source;
-  gpointer tag; /* of the socket in the source; NULL while that would only say "hung up" */
+  TcpWatch *watch; /* of the socket */
   GIOCondition interest;
   gboolean is_unix;
 
@@ -40,35 +39,17 @@ struct _TcpStream
   gboolean closed;
 };
 
-typedef struct
-{
-  GSource source;
-  TcpStream *stream;
-} StreamSource;
-
 static void stream_flush (TcpStream *self);
 
 static void
 stream_set_interest (TcpStream    *self,
                      GIOCondition  interest)
 {
-  if (self->source == NULL || self->interest == interest)
+  if (self->watch == NULL || self->interest == interest)
     return;
 
   self->interest = interest;
-  if (self->tag == NULL)
-    self->tag = g_source_add_unix_fd (self->source, g_socket_get_fd (self->socket), interest);
-  else
-    g_source_modify_unix_fd (self->source, self->tag, interest);
-}
-
-/* Both directions are closed, which poll() says for ever. What was not read waits for
- * tcp_stream_watch(). */
-static void
-stream_rest (TcpStream *self)
-{
-  g_source_remove_unix_fd (self->source, self->tag);
-  self->tag = NULL;
+  tcp_watch_set (self->watch, interest);
 }
 
 /* What the socket broke with, if it did. */
@@ -98,16 +79,14 @@ stream_hung_up (TcpStream *self)
   else if (self->queue.length > 0)
     stream_flush (self); /* in vain */
   else
-    stream_rest (self);
+    tcp_watch_rest (self->watch); /* it would say so for ever; what was not read waits for tcp_stream_watch() */
 }
 
-static gboolean
-stream_source_dispatch (GSource     *source,
-                        GSourceFunc  callback,
-                        gpointer     user_data)
+static void
+on_ready (GIOCondition condition,
+          gpointer     user_data)
 {
-  TcpStream *self = tcp_stream_ref (((StreamSource *) source)->stream);
-  GIOCondition condition = self->tag != NULL ? g_source_query_unix_fd (source, self->tag) : 0;
+  TcpStream *self = tcp_stream_ref (user_data);
 
   if (condition & (G_IO_ERR | G_IO_HUP) && !(self->interest & G_IO_IN))
     {
@@ -125,10 +104,7 @@ stream_source_dispatch (GSource     *source,
     }
 
   tcp_stream_unref (self);
-  return G_SOURCE_CONTINUE;
 }
-
-static GSourceFuncs stream_source_funcs = { .dispatch = stream_source_dispatch };
 
 TcpStream *
 tcp_stream_new (guint32                   id,
@@ -159,7 +135,7 @@ tcp_stream_unref (TcpStream *self)
   if (!g_ref_count_dec (&self->refs))
     return;
 
-  tcp_source_clear (&self->source);
+  tcp_watch_clear (&self->watch);
   tcp_byte_queue_clear (&self->queue);
   g_clear_object (&self->connection);
   g_free (self);
@@ -215,13 +191,8 @@ tcp_stream_attach (TcpStream         *self,
   if (!self->is_unix)
     g_socket_set_option (socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
 
-  self->source = g_source_new (&stream_source_funcs, sizeof (StreamSource));
-  ((StreamSource *) self->source)->stream = self;
-  g_source_set_static_name (self->source, "[tcptunnel] stream");
-  g_source_set_can_recurse (self->source, TRUE);
   self->interest = G_IO_IN;
-  self->tag = g_source_add_unix_fd (self->source, g_socket_get_fd (socket), self->interest);
-  g_source_attach (self->source, g_main_context_get_thread_default ());
+  self->watch = tcp_watch_new (g_socket_get_fd (socket), self->interest, on_ready, self);
 
   if (self->queue.length > 0 || self->output_ending || self->finishing)
     stream_flush (self);
@@ -303,7 +274,7 @@ stream_close (TcpStream    *self,
     return;
 
   self->closed = TRUE;
-  tcp_source_clear (&self->source);
+  tcp_watch_clear (&self->watch);
   *self->total -= self->queue.length;
   tcp_byte_queue_clear (&self->queue);
   self->socket = NULL;
@@ -325,7 +296,7 @@ tcp_stream_reset (TcpStream    *self,
   /* ECONNRESET or EPIPE. A path that broke has other errors. */
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
     self->left = TRUE;
-  tcp_source_clear (&self->source);
+  tcp_watch_clear (&self->watch);
   if (self->socket != NULL)
     tcp_socket_close_with_reset (self->socket);
   stream_close (self, copy);
@@ -370,7 +341,7 @@ stream_complete (TcpStream *self)
       return;
     }
 
-  tcp_source_clear (&self->source);
+  tcp_watch_clear (&self->watch);
   if (!self->output_ended)
     g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
   if (!self->input_ended)

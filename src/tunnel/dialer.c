@@ -3,10 +3,11 @@
 #include "tunnel/dialer.h"
 
 #include <errno.h>
+#include <glib-unix.h>
 #include <libsoup/soup.h>
 #include <string.h>
 #include <sys/socket.h>
-#include "base/source.h"
+#include "io/reactor.h"
 #include "base/text.h"
 #include "session/dialect.h"
 #include "session/resumable.h"
@@ -49,13 +50,13 @@ typedef struct
   GCancellable *cancellable; /* ours: the caller's, or the time is up */
   GCancellable *caller;
   gulong caller_id;
-  GSource *timeout;
+  TcpTimer *timeout;
   gboolean timed_out;
   TcpDialStage stage;
   char *proxy; /* its URL, or NULL */
   GTlsCertificate *refused;
   GTlsCertificateFlags refused_for;
-  GSource *arrival;
+  GSource *arrival; /* NULL once it has come */
   char received[64]; /* the first bytes of an answer without TLS */
   gsize n_received;
   gboolean not_http;
@@ -179,13 +180,21 @@ tcp_dial_parse_retry_after (const char *text,
 }
 
 static void
+attempt_forget_arrival (Attempt *attempt)
+{
+  if (attempt->arrival != NULL)
+    g_source_destroy (attempt->arrival);
+  g_clear_pointer (&attempt->arrival, g_source_unref);
+}
+
+static void
 attempt_free (Attempt *attempt)
 {
   if (attempt->caller != NULL)
     g_cancellable_disconnect (attempt->caller, attempt->caller_id);
   g_clear_object (&attempt->caller);
-  tcp_source_clear (&attempt->timeout);
-  tcp_source_clear (&attempt->arrival);
+  tcp_timer_clear (&attempt->timeout);
+  attempt_forget_arrival (attempt);
   g_clear_object (&attempt->refused);
   g_free (attempt->proxy);
   g_clear_object (&attempt->cancellable);
@@ -345,11 +354,11 @@ attempt_peek (Attempt *attempt)
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return;
   attempt->n_received = MAX (n, 0);
-  tcp_source_clear (&attempt->arrival);
+  attempt_forget_arrival (attempt);
   /* libsoup would wait for the end of a head, which may not come. */
   attempt->not_http = n > 0 && memcmp (attempt->received, "HTTP/", MIN (n, (gssize) strlen ("HTTP/"))) != 0;
   if (attempt->not_http)
-    g_source_set_ready_time (attempt->timeout, 0);
+    tcp_timer_set (attempt->timeout, 0);
 }
 
 static void
@@ -360,7 +369,9 @@ on_wrote (SoupMessage *message,
 }
 
 static gboolean
-on_arrival (gpointer user_data)
+on_arrival (int          fd,
+            GIOCondition condition,
+            gpointer     user_data)
 {
   attempt_peek (user_data);
   return G_SOURCE_CONTINUE;
@@ -370,12 +381,14 @@ on_arrival (gpointer user_data)
 static void
 attempt_await_arrival (Attempt *attempt)
 {
-  tcp_source_clear (&attempt->arrival);
+  attempt_forget_arrival (attempt);
   if (attempt->proxy != NULL || strcmp (g_uri_get_scheme (attempt->uri), "ws") != 0)
     return;
-  attempt->arrival = tcp_fd_source_new ("[tcptunnel] first bytes of an answer", g_socket_get_fd (attempt->socket),
-                                        G_IO_IN, on_arrival, attempt);
+  attempt->arrival = g_unix_fd_source_new (g_socket_get_fd (attempt->socket), G_IO_IN);
+  g_source_set_static_name (attempt->arrival, "[tcptunnel] first bytes of an answer");
   g_source_set_priority (attempt->arrival, G_PRIORITY_HIGH);
+  g_source_set_callback (attempt->arrival, G_SOURCE_FUNC (on_arrival), attempt, NULL);
+  g_source_attach (attempt->arrival, g_main_context_get_thread_default ());
 }
 
 static void
@@ -463,14 +476,13 @@ on_caller_cancelled (GCancellable *caller,
   g_cancellable_cancel (user_data);
 }
 
-static gboolean
+static void
 on_timeout (gpointer user_data)
 {
   Attempt *attempt = user_data;
 
   attempt->timed_out = !attempt->not_http;
   g_cancellable_cancel (attempt->cancellable);
-  return G_SOURCE_CONTINUE;
 }
 
 static SoupMessage *
@@ -522,10 +534,10 @@ tcp_dialer_dial (TcpDialer    *self,
   attempt->caller = g_object_ref (cancellable);
   attempt->caller_id = g_cancellable_connect (cancellable, G_CALLBACK (on_caller_cancelled),
                                               attempt->cancellable, NULL);
-  attempt->timeout = tcp_timer_new ("[tcptunnel] connect timeout", on_timeout, attempt);
+  attempt->timeout = tcp_timer_new (on_timeout, attempt);
   if (self->timeout > 0)
-    g_source_set_ready_time (attempt->timeout,
-                             g_get_monotonic_time () + self->timeout * G_TIME_SPAN_MILLISECOND);
+    tcp_timer_set (attempt->timeout,
+                   g_get_monotonic_time () + self->timeout * G_TIME_SPAN_MILLISECOND);
   g_signal_connect (attempt->message, "network-event", G_CALLBACK (on_network_event), attempt);
   g_signal_connect (attempt->message, "accept-certificate", G_CALLBACK (on_accept_certificate), attempt);
   g_signal_connect (attempt->message, "wrote-headers", G_CALLBACK (on_wrote), attempt);

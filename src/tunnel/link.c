@@ -3,7 +3,7 @@
 #include "tunnel/link.h"
 
 #include "base/backoff.h"
-#include "base/source.h"
+#include "io/reactor.h"
 #include "tunnel/dial-error.h"
 
 /* After a WebSocket that broke sooner, and over which nothing came, the delay grows on: a
@@ -44,15 +44,15 @@ struct _TcpLink
   TcpBackoff backoff;
   GCancellable *dialling; /* NULL if not */
   guint token_serial;     /* of the token that was used for it */
-  GSource *retry;
+  TcpTimer *retry;
   GError *failure;    /* what the wait for it is due to */
   gboolean greeted;   /* the present WebSocket has shown that the session can be resumed */
   guint patience;     /* for how long the gateway keeps that without one, s */
-  GSource *expiry;    /* the timer of that, */
+  TcpTimer *expiry;    /* the timer of that, */
   gint64 expires_at;  /* since the last that was greeted was lost; 0 if none was */
   gint64 not_before;  /* the gateway wants no attempt sooner */
   gint64 hasty_until; /* what breaks or fails by then does so because the network changed */
-  GSource *token_timeout;
+  TcpTimer *token_timeout;
   gboolean waiting_for_token;
   gboolean asked;     /* and the application has been asked for it */
   guint tokens_asked; /* since the last that was accepted */
@@ -63,7 +63,7 @@ struct _TcpLink
   GError *refusal; /* of the token, while the application is asked */
 
   gboolean closed;
-  GSource *end; /* says that it ended, from the top of the main loop */
+  TcpTimer *end; /* says that it ended, from the top of the main loop */
   GError *end_error;
 };
 
@@ -91,19 +91,18 @@ link_stop_trying (TcpLink *self)
   if (self->dialling != NULL)
     g_cancellable_cancel (self->dialling);
   g_clear_object (&self->dialling);
-  g_source_set_ready_time (self->retry, -1);
-  g_source_set_ready_time (self->token_timeout, -1);
+  tcp_timer_set (self->retry, -1);
+  tcp_timer_set (self->token_timeout, -1);
   self->waiting_for_token = FALSE;
   self->hasty_until = 0;
 }
 
-static gboolean
+static void
 on_end (gpointer user_data)
 {
   TcpLink *self = user_data;
 
   self->callbacks.ended (self, self->end_error, self->user_data);
-  return G_SOURCE_REMOVE;
 }
 
 /* Whether nobody will have further use for it than to say how its connections ended. */
@@ -133,7 +132,7 @@ link_end (TcpLink *self,
       g_clear_error (&error);
     }
   self->end_error = error;
-  g_source_set_ready_time (self->end, 0);
+  tcp_timer_set (self->end, 0);
 }
 
 /* Outages */
@@ -149,14 +148,14 @@ link_begin_outage (TcpLink *self,
     return;
 
   self->expires_at = g_get_monotonic_time () + patience * G_TIME_SPAN_SECOND;
-  g_source_set_ready_time (self->expiry, self->expires_at);
+  tcp_timer_set (self->expiry, self->expires_at);
 }
 
 static void
 link_end_outage (TcpLink *self)
 {
   self->expires_at = 0;
-  g_source_set_ready_time (self->expiry, -1);
+  tcp_timer_set (self->expiry, -1);
 }
 
 /* Whether there is a session that is worth waiting for, however many attempts that takes. */
@@ -222,7 +221,7 @@ link_expire (TcpLink *self)
     }
 }
 
-static gboolean
+static void
 on_expired (gpointer user_data)
 {
   TcpLink *self = user_data;
@@ -232,14 +231,13 @@ on_expired (gpointer user_data)
   if (channel == NULL)
     {
       link_expire (self);
-      return G_SOURCE_CONTINUE;
+      return;
     }
 
   /* On which the gateway has not said yet whether it has the session. */
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT,
                        "the gateway %s said nothing on the WebSocket before the session timed out", self->display);
   tcp_channel_abort (channel, error);
-  return G_SOURCE_CONTINUE;
 }
 
 /* When an attempt failed */
@@ -300,23 +298,21 @@ link_retry (TcpLink      *self,
   link_set_state (self, TCP_TUNNEL_STATE_RECONNECTING);
   if (!link_is_leftover (self))
     self->callbacks.retry_scheduled (self, error, self->backoff.attempt, delay, self->user_data);
-  g_source_set_ready_time (self->retry, g_get_monotonic_time () + delay * G_TIME_SPAN_MILLISECOND);
+  tcp_timer_set (self->retry, g_get_monotonic_time () + delay * G_TIME_SPAN_MILLISECOND);
 }
 
-static gboolean
+static void
 on_retry (gpointer user_data)
 {
   link_dial (user_data);
-  return G_SOURCE_CONTINUE;
 }
 
-static gboolean
+static void
 on_token_timeout (gpointer user_data)
 {
   TcpLink *self = user_data;
 
   link_end (self, g_steal_pointer (&self->refusal));
-  return G_SOURCE_CONTINUE;
 }
 
 /* As many as attempts to reconnect, so that this ends. */
@@ -338,8 +334,8 @@ link_ask_for_token (TcpLink      *self,
   self->refusal = g_error_copy (error);
   self->waiting_for_token = TRUE;
   self->asked = FALSE;
-  g_source_set_ready_time (self->token_timeout, g_get_monotonic_time () +
-                                                    (self->asks_for_token ? TOKEN_TIMEOUT : TOKEN_ANSWER_TIMEOUT));
+  tcp_timer_set (self->token_timeout, g_get_monotonic_time () +
+                                          (self->asks_for_token ? TOKEN_TIMEOUT : TOKEN_ANSWER_TIMEOUT));
   self->callbacks.token_required (self, self->token_serial, self->user_data);
   return TRUE;
 }
@@ -673,10 +669,10 @@ tcp_link_new (const TcpTunnelSettings *settings,
   self->state = TCP_TUNNEL_STATE_DISCONNECTED;
   tcp_backoff_init (&self->backoff, settings->reconnect_delay, settings->max_reconnect_delay,
                     settings->max_reconnect_attempts);
-  self->retry = tcp_timer_new ("[tcptunnel] retry", on_retry, self);
-  self->expiry = tcp_timer_new ("[tcptunnel] session expiry", on_expired, self);
-  self->token_timeout = tcp_timer_new ("[tcptunnel] token timeout", on_token_timeout, self);
-  self->end = tcp_timer_new ("[tcptunnel] link end", on_end, self);
+  self->retry = tcp_timer_new (on_retry, self);
+  self->expiry = tcp_timer_new (on_expired, self);
+  self->token_timeout = tcp_timer_new (on_token_timeout, self);
+  self->end = tcp_timer_new (on_end, self);
   link_make_session (self);
   link_name_session (self);
 
@@ -689,10 +685,10 @@ tcp_link_free (TcpLink *self)
 {
   g_assert (self->closed);
 
-  tcp_source_clear (&self->retry);
-  tcp_source_clear (&self->expiry);
-  tcp_source_clear (&self->token_timeout);
-  tcp_source_clear (&self->end);
+  tcp_timer_clear (&self->retry);
+  tcp_timer_clear (&self->expiry);
+  tcp_timer_clear (&self->token_timeout);
+  tcp_timer_clear (&self->end);
   tcp_session_unref (self->session);
   g_uri_unref (self->uri);
   g_free (self->display);
@@ -770,7 +766,7 @@ tcp_link_await_token (TcpLink *self)
   if (!self->asked)
     self->tokens_asked++;
   self->asked = TRUE;
-  g_source_set_ready_time (self->token_timeout, g_get_monotonic_time () + TOKEN_TIMEOUT);
+  tcp_timer_set (self->token_timeout, g_get_monotonic_time () + TOKEN_TIMEOUT);
 }
 
 void
@@ -821,8 +817,8 @@ tcp_link_network_changed (TcpLink *self)
 
   if (self->dialling != NULL)
     self->hasty_until = G_MAXINT64;
-  if (g_source_get_ready_time (self->retry) >= 0)
-    g_source_set_ready_time (self->retry, self->not_before);
+  if (tcp_timer_get (self->retry) >= 0)
+    tcp_timer_set (self->retry, self->not_before);
 }
 
 /* Ends all of it; the ended callback is not called any more. */

@@ -4,6 +4,9 @@
 #include "channel/channel.h"
 #include "channel/frame.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 /* What a peer may send over a WebSocket: once read in one go and once in small steps,
  * which must come to the same. */
 
@@ -91,6 +94,21 @@ on_closed (TcpChannel   *channel,
   self->error_code = error != NULL ? error->code : -1;
 }
 
+/* One that has always something to say, which makes the channel read its stream. */
+static GSocket *
+make_ready_socket (void)
+{
+  g_autoptr (GError) error = NULL;
+  GSocket *socket;
+  int fds[2];
+
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
+  close (fds[1]);
+  socket = g_socket_new_from_fd (fds[0], &error);
+  g_assert_no_error (error);
+  return socket;
+}
+
 static void
 on_gone (gpointer user_data)
 {
@@ -111,7 +129,15 @@ run (Result       *result,
   g_autoptr (GIOStream) stream = g_simple_io_stream_new (input, output);
   g_autoptr (GUri) uri = g_uri_parse ("ws://127.0.0.1/", G_URI_FLAGS_NONE, NULL);
   g_autoptr (TcpLog) log = tcp_log_new ("fuzz", TCP_TUNNEL_LOG_LEVEL_NONE);
-  TcpChannelOptions options = { .client = client, .uri = uri, .log = log, .group = group };
+  g_autoptr (GSocket) socket = make_ready_socket ();
+  TcpChannelOptions options = {
+    .client = client,
+    .uri = uri,
+    .socket = socket,
+    .plain = step != G_MAXSSIZE, /* with TLS all is read that there is */
+    .log = log,
+    .group = group,
+  };
   g_autoptr (TcpChannel) channel = NULL;
   gboolean gone = FALSE;
   gsize turns = 0;

@@ -8,10 +8,10 @@
 G_BEGIN_DECLS
 
 /* What the session layer stands on, without sockets, threads and time: the functions of
- * base/source.h, channel/channel.h and session/stream.h, and the strings to pull. They
+ * io/reactor.h, channel/channel.h and session/stream.h, and the strings to pull. They
  * do what the real ones do, when they are told to, and in the order they are told. */
 
-/* The clock: double-source.c */
+/* The clock: double-reactor.c */
 void clock_reset (void);
 void clock_advance (gint64 by);
 /* Fires the timer that is due for the longest time; FALSE if none is. */

@@ -213,12 +213,12 @@ channel_end_send (ChannelEnd *self,
 void
 channel_end_keep_alive (ChannelEnd *self)
 {
-  GSource *keepalive = self->channel->keepalive;
+  TcpTimer *keepalive = self->channel->keepalive;
   gint64 before = g_get_monotonic_time ();
 
-  g_source_set_ready_time (keepalive, 0);
-  WAIT_UNTIL (g_source_get_ready_time (keepalive) != 0);
-  g_assert_cmpint (g_source_get_ready_time (keepalive), >, before);
+  tcp_timer_set (keepalive, 0);
+  WAIT_UNTIL (tcp_timer_get (keepalive) != 0);
+  g_assert_cmpint (tcp_timer_get (keepalive), >, before);
 }
 
 RawEnd *

@@ -109,8 +109,8 @@ test_off (void)
   channel_end_send (end, 0, 10);
   raw_end_send (raw, 0x82, FALSE, "x", 1);
   WAIT_UNTIL (end->messages->len == 1);
-  g_source_set_ready_time (end->channel->keepalive, 0);
-  WAIT_UNTIL (g_source_get_ready_time (end->channel->keepalive) == -1);
+  tcp_timer_set (end->channel->keepalive, 0);
+  WAIT_UNTIL (tcp_timer_get (end->channel->keepalive) == -1);
 
   /* A ping would have gone before this. */
   channel_end_send (end, 1, 10);
@@ -119,7 +119,7 @@ test_off (void)
       g_bytes_unref (raw_end_wait_frame (raw, &opcode, TRUE));
       g_assert_cmpuint (opcode, ==, TCP_FRAME_BINARY);
     }
-  g_assert_cmpint (g_source_get_ready_time (end->channel->keepalive), ==, -1);
+  g_assert_cmpint (tcp_timer_get (end->channel->keepalive), ==, -1);
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
@@ -143,7 +143,7 @@ check_paused (guint interval)
       g_autoptr (GBytes) pong = NULL;
 
       /* Its time has come. */
-      g_source_set_ready_time (end->channel->keepalive, 0);
+      tcp_timer_set (end->channel->keepalive, 0);
       pong = raw_end_wait_frame (raw, &opcode, TRUE);
       g_assert_cmpuint (opcode, ==, TCP_FRAME_PONG);
       g_assert_cmpuint (g_bytes_get_size (pong), ==, 0);

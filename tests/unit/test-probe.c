@@ -31,7 +31,7 @@ test_answered (void)
   raw_end_answer_ping (raw, TRUE, ping);
   WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
   g_assert_cmpint (end->channel->verdict, ==, 0);
-  g_assert_cmpint (g_source_get_ready_time (end->channel->keepalive), ==, -1);
+  g_assert_cmpint (tcp_timer_get (end->channel->keepalive), ==, -1);
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
@@ -86,7 +86,7 @@ test_for_ever (void)
   tcp_channel_probe (end->channel, 0);
   raw_end_wait_ping (raw, &ping);
   g_assert_cmpint (end->channel->verdict, ==, 0);
-  g_assert_cmpint (g_source_get_ready_time (end->channel->keepalive), ==, -1);
+  g_assert_cmpint (tcp_timer_get (end->channel->keepalive), ==, -1);
 }
 
 /* Who asks again does not put the verdict off; who asks for an earlier one gets it. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "base/log-limit.h"
+#include "io/log-limit.h"
 
-#include "base/source.h"
+#include "io/reactor.h"
 
 struct _TcpLogLimit
 {
   TcpLog *log;
   TcpTunnelLogLevel level;
-  GSource *period_end; /* set while a period lasts */
+  TcpTimer *period_end; /* set while a period lasts */
   gboolean in_period;
   guint written;
   guint64 skipped;
@@ -26,14 +26,13 @@ log_limit_summarize (TcpLogLimit *self)
   g_clear_pointer (&self->last, g_free);
 }
 
-static gboolean
+static void
 on_period_end (gpointer user_data)
 {
   TcpLogLimit *self = user_data;
 
   self->in_period = FALSE;
   log_limit_summarize (self);
-  return G_SOURCE_CONTINUE;
 }
 
 TcpLogLimit *
@@ -44,7 +43,7 @@ tcp_log_limit_new (TcpLog            *log,
 
   self->log = tcp_log_ref (log);
   self->level = level;
-  self->period_end = tcp_timer_new ("[tcptunnel] log limit", on_period_end, self);
+  self->period_end = tcp_timer_new (on_period_end, self);
   return self;
 }
 
@@ -52,7 +51,7 @@ void
 tcp_log_limit_free (TcpLogLimit *self)
 {
   log_limit_summarize (self);
-  tcp_source_clear (&self->period_end);
+  tcp_timer_clear (&self->period_end);
   tcp_log_unref (self->log);
   g_free (self);
 }

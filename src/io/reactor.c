@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "io/reactor.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* How many descriptors one look at the epoll set brings. Others that are ready come with
+ * the next. */
+#define MAX_EVENTS 128
+
+typedef struct
+{
+  GSource source;
+  GMainContext *context; /* not owned: its source is attached there */
+  int epoll;
+  gpointer tag; /* of the epoll set in the source */
+  guint handles; /* timers and watches; the reactor goes with the last */
+
+  GPtrArray *heap;     /* of TcpTimer, the earliest first */
+  GQueue due;          /* of TcpTimer, by their links: to be called as soon as possible, */
+  guint64 round;       /* those that were due before this round in this one */
+  GQueue changed;      /* of TcpWatch, by their links: the epoll set is to be told */
+  guint dispatching;   /* how deep */
+  GQueue cleared;      /* of TcpWatch, by their links: to be freed once nothing is dispatched */
+} Reactor;
+
+struct _TcpTimer
+{
+  Reactor *reactor;
+  TcpTimerFunc func;
+  gpointer user_data;
+  gint64 when;
+  guint index; /* in the heap, from 1; 0 if it is not there */
+  guint64 round;
+  gboolean is_due;
+  GList link;
+};
+
+struct _TcpWatch
+{
+  Reactor *reactor;
+  TcpWatchFunc func; /* NULL once cleared */
+  gpointer user_data;
+  int fd;
+  gboolean rests;         /* what is wanted, */
+  GIOCondition condition;
+  gboolean registered;    /* and what the epoll set knows */
+  GIOCondition known;
+  gboolean is_changed;
+  GList link;
+};
+
+/* Those of this thread: one, but for programs that run several contexts in a thread. */
+static GPrivate reactors = G_PRIVATE_INIT ((GDestroyNotify) g_slist_free);
+
+gint64
+tcp_now (void)
+{
+  return g_get_monotonic_time ();
+}
+
+/* The heap */
+
+static void
+heap_put (GPtrArray *heap,
+          guint      index,
+          TcpTimer  *timer)
+{
+  heap->pdata[index - 1] = timer;
+  timer->index = index;
+}
+
+static void
+heap_rise (GPtrArray *heap,
+           TcpTimer  *timer)
+{
+  guint index = timer->index;
+
+  while (index > 1)
+    {
+      TcpTimer *parent = heap->pdata[index / 2 - 1];
+
+      if (parent->when <= timer->when)
+        break;
+      heap_put (heap, index, parent);
+      index /= 2;
+    }
+  heap_put (heap, index, timer);
+}
+
+static void
+heap_sink (GPtrArray *heap,
+           TcpTimer  *timer)
+{
+  guint index = timer->index;
+
+  while (index * 2 <= heap->len)
+    {
+      guint child = index * 2;
+
+      if (child < heap->len &&
+          ((TcpTimer *) heap->pdata[child])->when < ((TcpTimer *) heap->pdata[child - 1])->when)
+        child++;
+      if (timer->when <= ((TcpTimer *) heap->pdata[child - 1])->when)
+        break;
+      heap_put (heap, index, heap->pdata[child - 1]);
+      index = child;
+    }
+  heap_put (heap, index, timer);
+}
+
+static void
+heap_remove (GPtrArray *heap,
+             TcpTimer  *timer)
+{
+  guint index = timer->index;
+  TcpTimer *last = heap->pdata[heap->len - 1];
+
+  g_ptr_array_set_size (heap, heap->len - 1);
+  timer->index = 0;
+  if (last == timer)
+    return;
+
+  heap_put (heap, index, last);
+  heap_rise (heap, last);
+  heap_sink (heap, last);
+}
+
+/* The source */
+
+/* An interest that was taken back before anybody waited is never told. */
+static void
+reactor_apply_changes (Reactor *self)
+{
+  GList *link;
+
+  while ((link = g_queue_pop_head_link (&self->changed)) != NULL)
+    {
+      TcpWatch *watch = link->data;
+      struct epoll_event event = { .events = watch->condition, .data.ptr = watch };
+
+      watch->is_changed = FALSE;
+      if (watch->rests)
+        {
+          if (watch->registered)
+            epoll_ctl (self->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
+          watch->registered = FALSE;
+        }
+      else if (!watch->registered || watch->known != watch->condition)
+        {
+          if (epoll_ctl (self->epoll, watch->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, watch->fd, &event) < 0)
+            g_critical ("cannot watch the file descriptor %d: %s", watch->fd, g_strerror (errno));
+          watch->registered = TRUE;
+          watch->known = watch->condition;
+        }
+    }
+}
+
+static gboolean
+reactor_prepare (GSource *source,
+                 int     *timeout)
+{
+  Reactor *self = (Reactor *) source;
+  gint64 left;
+
+  reactor_apply_changes (self);
+  *timeout = -1;
+  if (!g_queue_is_empty (&self->due))
+    {
+      *timeout = 0;
+      return TRUE;
+    }
+  if (self->heap->len == 0)
+    return FALSE;
+
+  left = ((TcpTimer *) self->heap->pdata[0])->when - tcp_now ();
+  *timeout = left > 0 ? MIN ((left + 999) / 1000, G_MAXINT) : 0;
+  return left <= 0;
+}
+
+static gboolean
+reactor_check (GSource *source)
+{
+  Reactor *self = (Reactor *) source;
+
+  return g_source_query_unix_fd (source, self->tag) != 0 || !g_queue_is_empty (&self->due) ||
+         (self->heap->len > 0 && ((TcpTimer *) self->heap->pdata[0])->when <= tcp_now ());
+}
+
+static void
+reactor_dispatch_watches (Reactor *self)
+{
+  struct epoll_event events[MAX_EVENTS];
+  int n = epoll_wait (self->epoll, events, MAX_EVENTS, 0);
+
+  for (int i = 0; i < n; i++)
+    {
+      TcpWatch *watch = events[i].data.ptr;
+      /* It may have lost interest, or rest, since. */
+      GIOCondition condition = events[i].events & (watch->condition | G_IO_ERR | G_IO_HUP);
+
+      if (watch->func != NULL && !watch->rests && condition != 0)
+        watch->func (condition, watch->user_data);
+    }
+}
+
+static void
+reactor_dispatch_timers (Reactor *self)
+{
+  gint64 now = self->heap->len > 0 ? tcp_now () : 0;
+  TcpTimer *timer;
+
+  while (self->heap->len > 0 && (timer = self->heap->pdata[0])->when <= now)
+    tcp_timer_set (timer, 0);
+
+  /* Those that are set to be called at once by what is called now wait until the descriptors
+   * had their turn. */
+  self->round++;
+  while ((timer = g_queue_peek_head (&self->due)) != NULL && timer->round < self->round)
+    {
+      g_queue_unlink (&self->due, &timer->link);
+      timer->is_due = FALSE;
+      timer->func (timer->user_data);
+    }
+}
+
+static void
+reactor_free_cleared (Reactor *self)
+{
+  GList *link;
+
+  while ((link = g_queue_pop_head_link (&self->cleared)) != NULL)
+    g_free (link->data);
+}
+
+static gboolean
+reactor_dispatch (GSource     *source,
+                  GSourceFunc  callback,
+                  gpointer     user_data)
+{
+  Reactor *self = (Reactor *) source;
+
+  self->dispatching++;
+  reactor_dispatch_watches (self);
+  reactor_dispatch_timers (self);
+  self->dispatching--;
+  if (self->dispatching == 0)
+    reactor_free_cleared (self);
+
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+reactor_finalize (GSource *source)
+{
+  Reactor *self = (Reactor *) source;
+
+  reactor_free_cleared (self);
+  g_ptr_array_unref (self->heap);
+  close (self->epoll);
+}
+
+static GSourceFuncs reactor_funcs = {
+  .prepare = reactor_prepare,
+  .check = reactor_check,
+  .dispatch = reactor_dispatch,
+  .finalize = reactor_finalize,
+};
+
+static Reactor *
+reactor_new (GMainContext *context)
+{
+  Reactor *self = (Reactor *) g_source_new (&reactor_funcs, sizeof (Reactor));
+
+  self->context = context;
+  self->heap = g_ptr_array_new ();
+  self->epoll = epoll_create1 (EPOLL_CLOEXEC);
+  if (self->epoll < 0)
+    g_error ("no epoll set is to be had: %s", g_strerror (errno));
+  g_source_set_static_name (&self->source, "[tcptunnel] reactor");
+  /* GLib would take the descriptor out of the poll, and put it back with a wake-up, around
+   * every dispatch of a source that may not recurse. */
+  g_source_set_can_recurse (&self->source, TRUE);
+  self->tag = g_source_add_unix_fd (&self->source, self->epoll, G_IO_IN);
+  g_source_attach (&self->source, context);
+
+  return self;
+}
+
+/* That of the context which is the thread's default. */
+static Reactor *
+reactor_acquire (void)
+{
+  GMainContext *context = g_main_context_get_thread_default ();
+  Reactor *self;
+
+  if (context == NULL)
+    context = g_main_context_default ();
+  for (GSList *l = g_private_get (&reactors); l != NULL; l = l->next)
+    if (((Reactor *) l->data)->context == context)
+      {
+        self = l->data;
+        self->handles++;
+        return self;
+      }
+
+  self = reactor_new (context);
+  self->handles = 1;
+  g_private_set (&reactors, g_slist_prepend (g_private_get (&reactors), self));
+  return self;
+}
+
+static void
+reactor_release (Reactor *self)
+{
+  self->handles--;
+  if (self->handles > 0)
+    return;
+
+  g_private_set (&reactors, g_slist_remove (g_private_get (&reactors), self));
+  g_source_destroy (&self->source);
+  g_source_unref (&self->source);
+}
+
+/* Timers */
+
+TcpTimer *
+tcp_timer_new (TcpTimerFunc func,
+               gpointer     user_data)
+{
+  TcpTimer *self = g_new0 (TcpTimer, 1);
+
+  self->reactor = reactor_acquire ();
+  self->func = func;
+  self->user_data = user_data;
+  self->link.data = self;
+  return self;
+}
+
+/* @when is a time of tcp_now(), 0 for as soon as possible, though not before this
+ * callback has returned, -1 for never. */
+void
+tcp_timer_set (TcpTimer *self,
+               gint64    when)
+{
+  Reactor *reactor = self->reactor;
+
+  if (self->is_due)
+    {
+      if (when == 0)
+        return;
+      g_queue_unlink (&reactor->due, &self->link);
+      self->is_due = FALSE;
+    }
+
+  if (when <= 0)
+    {
+      if (self->index > 0)
+        heap_remove (reactor->heap, self);
+      if (when < 0)
+        return;
+      self->round = reactor->round;
+      self->is_due = TRUE;
+      g_queue_push_tail_link (&reactor->due, &self->link);
+      return;
+    }
+
+  self->when = when;
+  if (self->index == 0)
+    {
+      g_ptr_array_add (reactor->heap, self);
+      self->index = reactor->heap->len;
+    }
+  heap_rise (reactor->heap, self);
+  heap_sink (reactor->heap, self);
+}
+
+/* As it was set; -1 while it rests. */
+gint64
+tcp_timer_get (TcpTimer *self)
+{
+  if (self->is_due)
+    return 0;
+  return self->index > 0 ? self->when : -1;
+}
+
+void
+tcp_timer_clear (TcpTimer **timer)
+{
+  TcpTimer *self = g_steal_pointer (timer);
+
+  if (self == NULL)
+    return;
+
+  tcp_timer_set (self, -1);
+  reactor_release (self->reactor);
+  g_free (self);
+}
+
+/* Watches */
+
+static void
+watch_change (TcpWatch *self)
+{
+  if (self->is_changed)
+    return;
+
+  self->is_changed = TRUE;
+  g_queue_push_tail_link (&self->reactor->changed, &self->link);
+}
+
+TcpWatch *
+tcp_watch_new (int           fd,
+               GIOCondition  condition,
+               TcpWatchFunc  func,
+               gpointer      user_data)
+{
+  TcpWatch *self = g_new0 (TcpWatch, 1);
+
+  self->reactor = reactor_acquire ();
+  self->func = func;
+  self->user_data = user_data;
+  self->fd = fd;
+  self->condition = condition;
+  self->link.data = self;
+  watch_change (self);
+  return self;
+}
+
+/* Also ends its rest. */
+void
+tcp_watch_set (TcpWatch     *self,
+               GIOCondition  condition)
+{
+  if (!self->rests && self->condition == condition)
+    return;
+
+  self->rests = FALSE;
+  self->condition = condition;
+  watch_change (self);
+}
+
+/* It does not call, not even for a hang-up, until it is set again. */
+void
+tcp_watch_rest (TcpWatch *self)
+{
+  if (self->rests)
+    return;
+
+  self->rests = TRUE;
+  watch_change (self);
+}
+
+void
+tcp_watch_clear (TcpWatch **watch)
+{
+  TcpWatch *self = g_steal_pointer (watch);
+  Reactor *reactor;
+
+  if (self == NULL)
+    return;
+
+  reactor = self->reactor;
+  if (self->is_changed)
+    g_queue_unlink (&reactor->changed, &self->link);
+  if (self->registered)
+    epoll_ctl (reactor->epoll, EPOLL_CTL_DEL, self->fd, NULL);
+  self->func = NULL;
+  if (reactor->dispatching > 0)
+    g_queue_push_tail_link (&reactor->cleared, &self->link);
+  else
+    g_free (self);
+  reactor_release (reactor);
+}

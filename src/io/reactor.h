@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* What an I/O thread waits for: file descriptors, and points in time. All of it is one
+ * GSource of the main context that is the thread's default when it is made, around an epoll
+ * set and a heap. A GSource each would cost every iteration of the context a look at every
+ * one of them, and poll() at every descriptor, so that what is idle would slow down what is
+ * not.
+ *
+ * Everything here belongs to the thread that made it. A callback may do anything, also free
+ * the timer or the watch that called it. */
+
+typedef struct _TcpTimer TcpTimer;
+typedef struct _TcpWatch TcpWatch;
+
+typedef void (*TcpTimerFunc) (gpointer user_data);
+typedef void (*TcpWatchFunc) (GIOCondition condition,
+                              gpointer     user_data);
+
+/* Monotonic, in microseconds. */
+gint64 tcp_now (void);
+
+/* A timer rests until it is set, and again once it has called @func. */
+TcpTimer *tcp_timer_new (TcpTimerFunc func,
+                         gpointer     user_data);
+void tcp_timer_set (TcpTimer *self,
+                    gint64    when);
+gint64 tcp_timer_get (TcpTimer *self);
+void tcp_timer_clear (TcpTimer **self);
+
+/* A watch calls @func for as long as one of the conditions holds, and also, unless it
+ * rests, when the descriptor has an error or has hung up. It is to be cleared before the
+ * descriptor is closed. */
+TcpWatch *tcp_watch_new (int           fd,
+                         GIOCondition  condition,
+                         TcpWatchFunc  func,
+                         gpointer      user_data);
+void tcp_watch_set (TcpWatch     *self,
+                    GIOCondition  condition);
+void tcp_watch_rest (TcpWatch *self);
+void tcp_watch_clear (TcpWatch **self);
+
+G_END_DECLS

@@ -5,9 +5,8 @@
 #include <string.h>
 #include "base/text.h"
 
-/* Pings beyond this that libsoup has not seen yet are skipped: RFC 6455 lets an
- * end answer only the most recent, and a flood must not make anything grow. */
-#define MAX_WAITING_CONTROL 2048
+/* With this many control frames waiting to be sent pings are skipped: RFC 6455 lets an end
+ * answer only the most recent, and a flood must not make anything grow. */
 #define MAX_QUEUED_CONTROLS 32
 
 static void input_process (TcpChannel *self);
@@ -48,7 +47,7 @@ input_fill (TcpChannel *self)
       if (self->phase == TCP_CHANNEL_OPEN)
         tcp_channel_output_stop (self);
       /* libsoup knows whether this end was due. */
-      tcp_control_stream_end (self->control, error);
+      tcp_control_end (self->control, error);
       /* What cannot be written is not waited for. */
       tcp_channel_start_deadline (self);
     }
@@ -152,13 +151,11 @@ process_control (TcpChannel           *self,
       tcp_channel_keepalive_pong (self, payload, length);
       return;
     }
-  if (header->opcode == TCP_FRAME_PING &&
-      (self->controls >= MAX_QUEUED_CONTROLS ||
-       tcp_control_stream_get_waiting (self->control) > MAX_WAITING_CONTROL))
+  if (header->opcode == TCP_FRAME_PING && self->controls >= MAX_QUEUED_CONTROLS)
     return;
 
   if (!self->ignore_data)
-    tcp_control_stream_feed (self->control, frame, header->header + length);
+    tcp_control_feed (self->control, frame, header->header + length);
 
   if (header->opcode == TCP_FRAME_CLOSE)
     {

@@ -2,9 +2,8 @@
 
 #pragma once
 
-#include <libsoup/soup.h>
 #include "channel/channel.h"
-#include "channel/control-stream.h"
+#include "channel/control.h"
 #include "channel/frame.h"
 #include "io/reactor.h"
 
@@ -37,8 +36,7 @@ struct _TcpChannel
   TcpWatch *watch; /* of the socket */
   GIOCondition interest;
   GObject *owner;
-  TcpControlStream *control;
-  SoupWebsocketConnection *soup;
+  TcpControl *control;
 
   /* Input */
   guint8 *buffer;

@@ -19,41 +19,32 @@
 
 static void channel_finish (TcpChannel *self);
 
-/* libsoup's callbacks */
-
 static void
-on_soup_error (SoupWebsocketConnection *soup,
-               GError                  *error,
-               gpointer                 user_data)
-{
-  TcpChannel *self = user_data;
-
-  if (self->error == NULL)
-    self->error = g_error_copy (error);
-}
-
-static void
-on_soup_closed (SoupWebsocketConnection *soup,
-                gpointer                 user_data)
-{
-  channel_finish (user_data);
-}
-
-static void
-on_control_write (gconstpointer data,
+on_control_write (gconstpointer frame,
                   gsize         length,
                   gpointer      user_data)
 {
-  tcp_channel_queue_control (user_data, data, length);
+  tcp_channel_queue_control (user_data, frame, length);
 }
 
 static void
-on_control_close (gpointer user_data)
+on_control_close_stream (gpointer user_data)
 {
   TcpChannel *self = user_data;
 
   self->close_stream = TRUE;
   tcp_channel_flushed (self);
+}
+
+static void
+on_control_closed (const GError *error,
+                   gpointer      user_data)
+{
+  TcpChannel *self = user_data;
+
+  if (self->error == NULL && error != NULL)
+    self->error = g_error_copy (error);
+  channel_finish (self);
 }
 
 static void
@@ -131,9 +122,10 @@ TcpChannel *
 tcp_channel_new (GIOStream               *stream,
                  const TcpChannelOptions *options)
 {
-  static const TcpControlStreamCallbacks control_callbacks = {
+  static const TcpControlCallbacks control_callbacks = {
     .write = on_control_write,
-    .close = on_control_close,
+    .close_stream = on_control_close_stream,
+    .closed = on_control_closed,
   };
   TcpChannel *self = g_new0 (TcpChannel, 1);
 
@@ -152,13 +144,7 @@ tcp_channel_new (GIOStream               *stream,
   self->socket = g_object_ref (options->socket);
   configure_socket (self->socket);
 
-  self->control = tcp_control_stream_new (&control_callbacks, self);
-  self->soup = soup_websocket_connection_new (G_IO_STREAM (self->control), options->uri,
-                                              self->client ? SOUP_WEBSOCKET_CONNECTION_CLIENT
-                                                           : SOUP_WEBSOCKET_CONNECTION_SERVER,
-                                              NULL, NULL, NULL);
-  g_signal_connect (self->soup, "error", G_CALLBACK (on_soup_error), self);
-  g_signal_connect (self->soup, "closed", G_CALLBACK (on_soup_closed), self);
+  self->control = tcp_control_new (options->uri, self->client, &control_callbacks, self);
 
   tcp_channel_input_init (self);
   tcp_channel_keepalive_start (self, options->keepalive_interval, options->keepalive_timeout);
@@ -246,12 +232,9 @@ channel_finish (TcpChannel *self)
   tcp_timer_clear (&self->keepalive);
   tcp_timer_clear (&self->deadline);
 
-  g_signal_handlers_disconnect_by_data (self->soup, self);
-  tcp_control_stream_detach (self->control);
+  g_clear_pointer (&self->control, tcp_control_free);
   g_io_stream_close_async (self->stream, G_PRIORITY_DEFAULT, NULL, on_stream_closed,
                            tcp_channel_group_ref (self->group));
-  g_clear_object (&self->soup);
-  g_clear_object (&self->control);
   g_clear_object (&self->owner);
   g_clear_object (&self->stream);
   g_clear_object (&self->socket);
@@ -274,18 +257,17 @@ tcp_channel_flushed (TcpChannel *self)
   if (self->full && tcp_channel_can_send (self) && self->callbacks.drained != NULL)
     self->callbacks.drained (self, self->user_data);
 
-  if (self->close_code != 0 && self->pending == 0 && self->soup != NULL)
+  if (self->close_code != 0 && self->pending == 0 && self->control != NULL)
     {
       guint code = self->close_code;
 
       self->close_code = 0;
-      if (soup_websocket_connection_get_state (self->soup) == SOUP_WEBSOCKET_STATE_OPEN)
-        soup_websocket_connection_close (self->soup, code, self->close_reason);
+      tcp_control_close (self->control, code, self->close_reason);
     }
-  if (self->close_stream && (stuck || g_queue_is_empty (&self->queue)))
+  if (self->close_stream && self->control != NULL && (stuck || g_queue_is_empty (&self->queue)))
     {
       self->close_stream = FALSE;
-      tcp_control_stream_close_done (self->control);
+      tcp_control_stream_closed (self->control);
     }
 }
 
@@ -347,7 +329,7 @@ tcp_channel_protocol_error (TcpChannel   *self,
 {
   tcp_channel_input_stop (self);
   self->ignore_data = TRUE;
-  if (self->soup != NULL && soup_websocket_connection_get_state (self->soup) == SOUP_WEBSOCKET_STATE_OPEN)
-    soup_websocket_connection_close (self->soup, SOUP_WEBSOCKET_CLOSE_PROTOCOL_ERROR, NULL);
+  if (self->control != NULL)
+    tcp_control_close (self->control, TCP_CLOSE_PROTOCOL_ERROR, NULL);
   tcp_channel_abort (self, error);
 }

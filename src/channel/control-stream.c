@@ -339,13 +339,6 @@ tcp_control_stream_feed (TcpControlStream *self,
   control_input_wake (self->input);
 }
 
-/* Bytes that libsoup has not taken yet. */
-gsize
-tcp_control_stream_get_waiting (TcpControlStream *self)
-{
-  return self->input->inbox->len;
-}
-
 /* Tells libsoup that the connection ended, or broke with @error. */
 void
 tcp_control_stream_end (TcpControlStream *self,

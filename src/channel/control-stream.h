@@ -26,7 +26,6 @@ void tcp_control_stream_detach (TcpControlStream *self);
 void tcp_control_stream_feed (TcpControlStream *self,
                               const guint8     *data,
                               gsize             length);
-gsize tcp_control_stream_get_waiting (TcpControlStream *self);
 void tcp_control_stream_end (TcpControlStream *self,
                              const GError     *error);
 void tcp_control_stream_close_done (TcpControlStream *self);

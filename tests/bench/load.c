@@ -26,6 +26,8 @@ typedef struct
 static int port;
 static int seconds_ms = 1000;
 static int warm_up_ms = 200;
+static int n_idle;
+static int n_streams = 1;
 static char *stats_path;
 static char *pids_text;
 
@@ -41,6 +43,8 @@ static const GOptionEntry options[] = {
   { "pids", 0, 0, G_OPTION_ARG_STRING, &pids_text, "Whose CPU time to take", "PID,…" },
   { "milliseconds", 0, 0, G_OPTION_ARG_INT, &seconds_ms, "How long to measure", "MS" },
   { "warm-up", 0, 0, G_OPTION_ARG_INT, &warm_up_ms, "How long to run before", "MS" },
+  { "idle", 0, 0, G_OPTION_ARG_INT, &n_idle, "How many connections are open meanwhile and say nothing", "N" },
+  { "streams", 0, 0, G_OPTION_ARG_INT, &n_streams, "How many connections share a bulk transfer", "N" },
   G_OPTION_ENTRY_NULL,
 };
 
@@ -78,6 +82,29 @@ open_flow (guint8 command)
 
   g_printerr ("load: no answer through port %d\n", port);
   exit (EXIT_FAILURE);
+}
+
+/* They stay until the process ends. Several threads open them, since each waits for an answer. */
+static gpointer
+open_idle_flows (gpointer data)
+{
+  for (int i = 0; i < GPOINTER_TO_INT (data); i++)
+    open_flow (BENCH_ECHO);
+
+  return NULL;
+}
+
+static void
+open_all_idle_flows (void)
+{
+  GThread *threads[16];
+  int share = n_idle / (int) G_N_ELEMENTS (threads);
+
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("idle", open_idle_flows,
+                               GINT_TO_POINTER (i == 0 ? n_idle - share * ((int) G_N_ELEMENTS (threads) - 1) : share));
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
 }
 
 static gpointer
@@ -143,10 +170,18 @@ static void
 measure_bulk (gboolean up,
               gboolean down)
 {
-  int fd = open_flow (down ? BENCH_BLAST : BENCH_DISCARD);
-  GThread *uploader = up ? g_thread_new ("upload", upload, GINT_TO_POINTER (fd)) : NULL;
-  GThread *downloader = down ? g_thread_new ("download", download, GINT_TO_POINTER (fd)) : NULL;
+  g_autoptr (GPtrArray) threads = g_ptr_array_new ();
+  g_autofree int *fds = g_new (int, n_streams);
   Reading from, to;
+
+  for (int i = 0; i < n_streams; i++)
+    {
+      fds[i] = open_flow (down ? BENCH_BLAST : BENCH_DISCARD);
+      if (up)
+        g_ptr_array_add (threads, g_thread_new ("upload", upload, GINT_TO_POINTER (fds[i])));
+      if (down)
+        g_ptr_array_add (threads, g_thread_new ("download", download, GINT_TO_POINTER (fds[i])));
+    }
 
   g_usleep (warm_up_ms * 1000);
   take_reading (&from);
@@ -155,10 +190,12 @@ measure_bulk (gboolean up,
   print_readings (&from, &to);
   printf ("}\n");
 
-  shutdown (fd, SHUT_RDWR);
-  g_clear_pointer (&uploader, g_thread_join);
-  g_clear_pointer (&downloader, g_thread_join);
-  close (fd);
+  for (int i = 0; i < n_streams; i++)
+    shutdown (fds[i], SHUT_RDWR);
+  for (guint i = 0; i < threads->len; i++)
+    g_thread_join (threads->pdata[i]);
+  for (int i = 0; i < n_streams; i++)
+    close (fds[i]);
 }
 
 static int
@@ -295,6 +332,7 @@ main (int argc,
   stats = bench_stats_open (stats_path);
   pids = g_strsplit (pids_text != NULL ? pids_text : "", ",", 0);
 
+  open_all_idle_flows ();
   if (g_str_equal (load, "up") || g_str_equal (load, "down") || g_str_equal (load, "both"))
     measure_bulk (!g_str_equal (load, "down"), !g_str_equal (load, "up"));
   else if (g_str_equal (load, "ping"))

@@ -370,18 +370,14 @@ test_ping_flood (void)
   TcpChannel *channel = pair.end->channel;
   guint opcode;
   GBytes *frame;
-  gsize most = 0;
 
   for (guint i = 0; i < 50000; i++)
     {
       raw_end_send (pair.raw, PING, TRUE, payload, 125);
       if (i % 64 == 0)
         g_main_context_iteration (NULL, FALSE);
-      most = MAX (most, tcp_control_stream_get_waiting (channel->control));
       g_assert_cmpuint (g_queue_get_length (&channel->queue), <=, 64);
     }
-  /* One read may bring many before libsoup takes the first. */
-  g_assert_cmpuint (most, <, 4096);
 
   /* And it still works. */
   raw_end_send (pair.raw, 0x82, TRUE, "alive", 5);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <libsoup/soup.h>
-#include "base/worker.h"
+#include "io/pool.h"
 #include "channel/group.h"
 #include "gateway/door.h"
 #include "gateway/guest.h"
@@ -18,7 +18,7 @@ G_BEGIN_DECLS
 struct _TcpServer
 {
   gatomicrefcount refs;
-  TcpWorker *worker;
+  TcpIoThread *thread;
   TcpGatewaySettings *settings;
   TcpAccess *access;
   TcpLog *log;

@@ -194,7 +194,6 @@ on_goodbyes_said (gpointer user_data)
   TcpServer *self = user_data;
 
   g_clear_pointer (&self->channels, tcp_channel_group_unref);
-  tcp_worker_quit (self->worker);
   tcp_server_unref (self);
 }
 
@@ -357,7 +356,6 @@ server_do_close (gpointer data)
   TcpServer *self = data;
 
   server_shut_down (self);
-  tcp_worker_release (self->worker);
 }
 
 typedef struct
@@ -450,7 +448,7 @@ tcp_server_new (const TcpGatewaySettings *settings,
   TcpServer *self = g_new0 (TcpServer, 1);
 
   g_atomic_ref_count_init (&self->refs);
-  self->worker = tcp_worker_new ("tcp-gateway");
+  self->thread = tcp_io_thread_acquire ();
   self->settings = tcp_gateway_settings_copy (settings);
   self->settings->max_connections = tcp_limit_connections (settings->max_connections, 2);
   self->access = access;
@@ -489,7 +487,7 @@ tcp_server_unref (TcpServer *self)
   tcp_event_queue_unref (self->events);
   tcp_status_unref (self->status);
   tcp_log_unref (self->log);
-  tcp_worker_unref (self->worker);
+  tcp_io_thread_release (self->thread);
   g_free (self);
 }
 
@@ -497,18 +495,18 @@ tcp_server_unref (TcpServer *self)
 void
 tcp_server_start (TcpServer *self)
 {
-  tcp_worker_invoke (self->worker, server_do_start, tcp_server_ref (self), (GDestroyNotify) tcp_server_unref);
+  tcp_io_thread_invoke (self->thread, server_do_start, tcp_server_ref (self), (GDestroyNotify) tcp_server_unref);
 }
 
 void
 tcp_server_cancel (TcpServer *self)
 {
-  tcp_worker_invoke (self->worker, server_do_cancel, tcp_server_ref (self), (GDestroyNotify) tcp_server_unref);
+  tcp_io_thread_invoke (self->thread, server_do_cancel, tcp_server_ref (self), (GDestroyNotify) tcp_server_unref);
 }
 
 static void
 server_invoke_drain (TcpServer     *self,
-                     TcpWorkerFunc  func,
+                     TcpIoFunc  func,
                      guint64        id,
                      guint          timeout)
 {
@@ -517,7 +515,7 @@ server_invoke_drain (TcpServer     *self,
   call->server = tcp_server_ref (self);
   call->id = id;
   call->timeout = timeout;
-  tcp_worker_invoke (self->worker, func, call, drain_call_free);
+  tcp_io_thread_invoke (self->thread, func, call, drain_call_free);
 }
 
 /* Takes no new connections. Ends itself when the last is gone, or at the timeout, which is
@@ -543,5 +541,5 @@ tcp_server_cancel_drain (TcpServer *self,
 void
 tcp_server_close (TcpServer *self)
 {
-  tcp_worker_invoke_sync (self->worker, server_do_close, self);
+  tcp_io_thread_invoke_sync (self->thread, server_do_close, self);
 }

@@ -6,7 +6,7 @@
 #include "base/listen-unix.h"
 #include "base/network.h"
 #include "base/tsan.h"
-#include "base/worker.h"
+#include "io/pool.h"
 #include "channel/group.h"
 #include "tunnel/link.h"
 
@@ -16,7 +16,7 @@
 struct _TcpEngine
 {
   gatomicrefcount refs;
-  TcpWorker *worker;
+  TcpIoThread *thread;
   TcpTunnelSettings *settings;
   TcpLog *log;
   TcpStatus *status;
@@ -407,7 +407,6 @@ on_goodbyes_said (gpointer user_data)
 
   g_clear_pointer (&self->dialer, tcp_dialer_free);
   g_clear_pointer (&self->channels, tcp_channel_group_unref);
-  tcp_worker_quit (self->worker);
   tcp_engine_unref (self);
 }
 
@@ -445,7 +444,6 @@ engine_do_close (gpointer data)
   TcpEngine *self = data;
 
   engine_shut_down (self, NULL);
-  tcp_worker_release (self->worker);
 }
 
 static void
@@ -512,7 +510,7 @@ tcp_engine_new (const TcpTunnelSettings *settings,
   TcpEngine *self = g_new0 (TcpEngine, 1);
 
   g_atomic_ref_count_init (&self->refs);
-  self->worker = tcp_worker_new ("tcp-tunnel");
+  self->thread = tcp_io_thread_acquire ();
   self->settings = tcp_tunnel_settings_copy (settings);
   /* A singleton connection has a WebSocket of its own. */
   self->settings->max_connections = tcp_limit_connections (settings->max_connections,
@@ -547,15 +545,15 @@ tcp_engine_unref (TcpEngine *self)
   tcp_event_queue_unref (self->events);
   tcp_status_unref (self->status);
   tcp_log_unref (self->log);
-  tcp_worker_unref (self->worker);
+  tcp_io_thread_release (self->thread);
   g_free (self);
 }
 
 static void
 engine_invoke (TcpEngine     *self,
-               TcpWorkerFunc  func)
+               TcpIoFunc  func)
 {
-  tcp_worker_invoke (self->worker, func, tcp_engine_ref (self), (GDestroyNotify) tcp_engine_unref);
+  tcp_io_thread_invoke (self->thread, func, tcp_engine_ref (self), (GDestroyNotify) tcp_engine_unref);
 }
 
 /* Answered by TCP_EVENT_STARTED. */
@@ -574,7 +572,7 @@ tcp_engine_set_token (TcpEngine  *self,
 
   call->engine = tcp_engine_ref (self);
   call->token = g_strdup (token);
-  tcp_worker_invoke (self->worker, engine_do_set_token, call, token_call_free);
+  tcp_io_thread_invoke (self->thread, engine_do_set_token, call, token_call_free);
 }
 
 /* Tells that a token will come, though not at once. */
@@ -596,5 +594,5 @@ tcp_engine_cancel (TcpEngine *self)
 void
 tcp_engine_close (TcpEngine *self)
 {
-  tcp_worker_invoke_sync (self->worker, engine_do_close, self);
+  tcp_io_thread_invoke_sync (self->thread, engine_do_close, self);
 }

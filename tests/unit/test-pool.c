@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "base/worker.h"
+#include "io/pool.h"
 #include "test-util.h"
 
 #include <stdatomic.h>
 
 #define N_CALLS 5000
+#define N_THREADS 3
 
 typedef struct
 {
-  TcpWorker *worker;
+  TcpIoThread *io;
   GThread *thread;     /* the I/O thread, as the calls saw it */
   guint expected;      /* of the I/O thread */
   gboolean in_order;
@@ -50,15 +51,6 @@ nothing (gpointer data)
 }
 
 static void
-finish (gpointer data)
-{
-  Fixture *fixture = data;
-
-  tcp_worker_quit (fixture->worker);
-  tcp_worker_release (fixture->worker);
-}
-
-static void
 invoke_count (Fixture *fixture,
               guint    number)
 {
@@ -66,32 +58,32 @@ invoke_count (Fixture *fixture,
 
   call->fixture = fixture;
   call->number = number;
-  tcp_worker_invoke (fixture->worker, count, call, call_free);
+  tcp_io_thread_invoke (fixture->io, count, call, call_free);
 }
 
-/* A call after this one would never run; the worker drops it when it goes. */
+/* What was asked for before is still done. */
 static void
 end (Fixture *fixture)
 {
   guint before;
 
-  tcp_worker_invoke_sync (fixture->worker, finish, fixture);
+  tcp_io_thread_invoke_sync (fixture->io, nothing, NULL);
   before = atomic_load (&fixture->destroyed);
-  invoke_count (fixture, G_MAXUINT);
-  tcp_worker_unref (fixture->worker);
+  invoke_count (fixture, fixture->expected);
+  tcp_io_thread_release (fixture->io);
   WAIT_UNTIL (atomic_load (&fixture->destroyed) == before + 1);
 }
 
 static void
 test_order (void)
 {
-  Fixture fixture = { .worker = tcp_worker_new ("test"), .in_order = TRUE };
+  Fixture fixture = { .io = tcp_io_thread_acquire (), .in_order = TRUE };
 
   for (guint i = 0; i < N_CALLS; i++)
     invoke_count (&fixture, i);
 
   /* A synchronous call waits for those before it as well. */
-  tcp_worker_invoke_sync (fixture.worker, nothing, NULL);
+  tcp_io_thread_invoke_sync (fixture.io, nothing, NULL);
   g_assert_cmpuint (fixture.expected, ==, N_CALLS);
   g_assert_true (fixture.in_order);
   g_assert_true (fixture.thread != g_thread_self ());
@@ -112,10 +104,10 @@ nested (gpointer data)
 static void
 test_from_the_io_thread (void)
 {
-  Fixture fixture = { .worker = tcp_worker_new ("test"), .in_order = TRUE };
+  Fixture fixture = { .io = tcp_io_thread_acquire (), .in_order = TRUE };
 
-  tcp_worker_invoke_sync (fixture.worker, nested, &fixture);
-  tcp_worker_invoke_sync (fixture.worker, nothing, NULL);
+  tcp_io_thread_invoke_sync (fixture.io, nested, &fixture);
+  tcp_io_thread_invoke_sync (fixture.io, nothing, NULL);
   g_assert_cmpuint (fixture.expected, ==, 1);
   end (&fixture);
 }
@@ -129,58 +121,42 @@ take_context (gpointer data)
 static void
 test_context (void)
 {
-  Fixture fixture = { .worker = tcp_worker_new ("test") };
+  Fixture fixture = { .io = tcp_io_thread_acquire () };
   GMainContext *context = NULL;
 
-  tcp_worker_invoke_sync (fixture.worker, take_context, &context);
+  tcp_io_thread_invoke_sync (fixture.io, take_context, &context);
   g_assert_nonnull (context);
   g_assert_true (context != g_main_context_default ());
   end (&fixture);
 }
 
+/* Those who ask are spread over the threads, of which there are as many as was said, and
+ * a thread that was let go of is the first to be had again. */
 static void
-quit (gpointer data)
+test_spread (void)
 {
-  tcp_worker_quit (((Fixture *) data)->worker);
-}
+  TcpIoThread *first[N_THREADS];
+  TcpIoThread *second;
 
-static void
-release (gpointer data)
-{
-  tcp_worker_release (((Fixture *) data)->worker);
-}
-
-/* The thread goes on until both have been said, in whatever order. */
-static void
-check_both_needed (TcpWorkerFunc first,
-                   TcpWorkerFunc second)
-{
-  Fixture fixture = { .worker = tcp_worker_new ("test"), .in_order = TRUE };
-
-  tcp_worker_invoke_sync (fixture.worker, first, &fixture);
-  invoke_count (&fixture, 0);
-  tcp_worker_invoke_sync (fixture.worker, nothing, NULL);
-  g_assert_cmpuint (fixture.expected, ==, 1);
-  WAIT_UNTIL (atomic_load (&fixture.destroyed) == 1);
-  tcp_worker_invoke_sync (fixture.worker, second, &fixture);
-  invoke_count (&fixture, 1);
-  tcp_worker_unref (fixture.worker);
-  WAIT_UNTIL (atomic_load (&fixture.destroyed) == 2);
-}
-
-static void
-test_end (void)
-{
-  for (guint i = 0; i < 50; i++)
+  for (guint i = 0; i < N_THREADS; i++)
     {
-      check_both_needed (quit, release);
-      check_both_needed (release, quit);
+      first[i] = tcp_io_thread_acquire ();
+      for (guint k = 0; k < i; k++)
+        g_assert_true (first[i] != first[k]);
     }
+  second = tcp_io_thread_acquire ();
+  g_assert_true (second == first[0]);
+  tcp_io_thread_release (second);
+
+  tcp_io_thread_release (first[1]);
+  g_assert_true (tcp_io_thread_acquire () == first[1]);
+  for (guint i = 0; i < N_THREADS; i++)
+    tcp_io_thread_release (first[i]);
 }
 
 typedef struct
 {
-  TcpWorker *worker;
+  TcpIoThread *io;
   guint *counter; /* only touched on the I/O thread */
 } Caller;
 
@@ -196,16 +172,16 @@ call_many (gpointer data)
   Caller *caller = data;
 
   for (guint i = 0; i < 500; i++)
-    tcp_worker_invoke_sync (caller->worker, increment, caller->counter);
+    tcp_io_thread_invoke_sync (caller->io, increment, caller->counter);
   return NULL;
 }
 
 static void
 test_many_threads (void)
 {
-  Fixture fixture = { .worker = tcp_worker_new ("test") };
+  Fixture fixture = { .io = tcp_io_thread_acquire () };
   guint counter = 0;
-  Caller caller = { fixture.worker, &counter };
+  Caller caller = { fixture.io, &counter };
   GThread *threads[4];
 
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
@@ -220,11 +196,12 @@ int
 main (int    argc,
       char **argv)
 {
+  g_setenv ("TCP_TUNNEL_IO_THREADS", G_STRINGIFY (N_THREADS), TRUE);
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/worker/order", test_order);
-  g_test_add_func ("/worker/from-the-io-thread", test_from_the_io_thread);
-  g_test_add_func ("/worker/context", test_context);
-  g_test_add_func ("/worker/end", test_end);
-  g_test_add_func ("/worker/many-threads", test_many_threads);
+  g_test_add_func ("/pool/order", test_order);
+  g_test_add_func ("/pool/from-the-io-thread", test_from_the_io_thread);
+  g_test_add_func ("/pool/context", test_context);
+  g_test_add_func ("/pool/spread", test_spread);
+  g_test_add_func ("/pool/many-threads", test_many_threads);
   return g_test_run ();
 }

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "io/pool.h"
+
+#include "base/tsan.h"
+
+#define MAX_THREADS 64
+#define MAX_DEFAULT_THREADS 8
+
+struct _TcpIoThread
+{
+  GMainContext *context; /* NULL until it is first needed */
+  guint users;
+};
+
+static GMutex lock; /* of the two below */
+static TcpIoThread threads[MAX_THREADS];
+static guint n_threads; /* 0 until it is known */
+
+typedef struct
+{
+  TcpIoFunc func;
+  gpointer data;
+  GDestroyNotify destroy;
+
+  /* Only of a synchronous call. */
+  GMutex mutex;
+  GCond cond;
+  gboolean done;
+} Call;
+
+static guint
+count_threads (void)
+{
+  const char *text = g_getenv ("TCP_TUNNEL_IO_THREADS");
+  g_autoptr (GError) error = NULL;
+  guint64 n = MIN (g_get_num_processors (), MAX_DEFAULT_THREADS);
+
+  if (text != NULL && !g_ascii_string_to_unsigned (text, 10, 1, MAX_THREADS, &n, &error))
+    g_warning ("TCP_TUNNEL_IO_THREADS is ignored: %s", error->message);
+  return n;
+}
+
+static gpointer
+run (gpointer data)
+{
+  TcpIoThread *self = data;
+  g_autoptr (GMainLoop) loop = NULL;
+
+  tcp_tsan_acquire (self);
+  g_main_context_push_thread_default (self->context);
+  loop = g_main_loop_new (self->context, FALSE);
+  g_main_loop_run (loop);
+  return NULL;
+}
+
+static void
+start (TcpIoThread *self)
+{
+  self->context = g_main_context_new ();
+  tcp_tsan_release (self);
+  g_thread_unref (g_thread_new ("tcptunnel-io", run, self));
+}
+
+/* The one that has the fewest users. */
+TcpIoThread *
+tcp_io_thread_acquire (void)
+{
+  TcpIoThread *self = &threads[0];
+
+  g_mutex_lock (&lock);
+  if (n_threads == 0)
+    n_threads = count_threads ();
+  for (guint i = 1; i < n_threads; i++)
+    if (threads[i].users < self->users)
+      self = &threads[i];
+  if (self->context == NULL)
+    start (self);
+  self->users++;
+  g_mutex_unlock (&lock);
+
+  return self;
+}
+
+/* Calls that are under way are still made. */
+void
+tcp_io_thread_release (TcpIoThread *self)
+{
+  g_mutex_lock (&lock);
+  self->users--;
+  g_mutex_unlock (&lock);
+}
+
+static void
+call_free (gpointer data)
+{
+  Call *call = data;
+
+  if (call->destroy != NULL)
+    call->destroy (call->data);
+  g_free (call);
+}
+
+static gboolean
+call_run (gpointer data)
+{
+  Call *call = data;
+
+  tcp_tsan_acquire (call);
+  call->func (call->data);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+call_run_sync (gpointer data)
+{
+  Call *call = data;
+
+  call_run (call);
+  g_mutex_lock (&call->mutex);
+  tcp_tsan_release (call);
+  call->done = TRUE;
+  g_cond_signal (&call->cond);
+  g_mutex_unlock (&call->mutex);
+
+  return G_SOURCE_REMOVE;
+}
+
+/* Not g_main_context_invoke(): that may run the function in the calling thread. */
+static void
+attach (TcpIoThread    *self,
+        GSourceFunc     func,
+        Call           *call,
+        GDestroyNotify  destroy)
+{
+  g_autoptr (GSource) source = g_idle_source_new ();
+
+  /* What was asked for before something happened on a socket comes before it. */
+  g_source_set_priority (source, G_PRIORITY_HIGH);
+  g_source_set_static_name (source, "[tcptunnel] call");
+  tcp_tsan_release (call);
+  g_source_set_callback (source, func, call, destroy);
+  g_source_attach (source, self->context);
+}
+
+/* Calls @func on the thread, in the order in which this was called. */
+void
+tcp_io_thread_invoke (TcpIoThread    *self,
+                      TcpIoFunc       func,
+                      gpointer        data,
+                      GDestroyNotify  destroy)
+{
+  Call *call = g_new0 (Call, 1);
+
+  call->func = func;
+  call->data = data;
+  call->destroy = destroy;
+  attach (self, call_run, call, call_free);
+}
+
+/* As above, and waits until it has returned. Not to be called on an I/O thread: no I/O
+ * thread waits for another, so that this cannot lock up. */
+void
+tcp_io_thread_invoke_sync (TcpIoThread *self,
+                           TcpIoFunc    func,
+                           gpointer     data)
+{
+  Call call = { .func = func, .data = data };
+
+  g_mutex_init (&call.mutex);
+  g_cond_init (&call.cond);
+  attach (self, call_run_sync, &call, NULL);
+
+  g_mutex_lock (&call.mutex);
+  while (!call.done)
+    g_cond_wait (&call.cond, &call.mutex);
+  g_mutex_unlock (&call.mutex);
+
+  tcp_tsan_acquire (&call);
+  g_mutex_clear (&call.mutex);
+  g_cond_clear (&call.cond);
+}

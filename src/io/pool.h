@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* The I/O threads of the process, which all tunnels and gateways share: as many as there
+ * are processors, at most 8, or as many as the environment variable TCP_TUNNEL_IO_THREADS
+ * says, from 1 to 64. A thread starts when it is first needed, has a main context of its
+ * own, and never ends: it is not joined when the process exits. */
+typedef struct _TcpIoThread TcpIoThread;
+
+typedef void (*TcpIoFunc) (gpointer data);
+
+TcpIoThread *tcp_io_thread_acquire (void);
+void tcp_io_thread_release (TcpIoThread *self);
+void tcp_io_thread_invoke (TcpIoThread    *self,
+                           TcpIoFunc       func,
+                           gpointer        data,
+                           GDestroyNotify  destroy);
+void tcp_io_thread_invoke_sync (TcpIoThread *self,
+                                TcpIoFunc    func,
+                                gpointer     data);
+
+G_END_DECLS

@@ -9,6 +9,11 @@
  * answer only the most recent, and a flood must not make anything grow. */
 #define MAX_QUEUED_CONTROLS 32
 
+/* How many frames, and for how many microseconds, before others have their turn. The second
+ * is for frames that cost more than they weigh, such as those that open connections. */
+#define TURN_FRAMES 64
+#define TURN_TIME 200
+
 static void input_process (TcpChannel *self);
 
 /* Whether more may be there, of which the socket says nothing. */
@@ -58,8 +63,12 @@ input_fill (TcpChannel *self)
 void
 tcp_channel_input_ready (TcpChannel *self)
 {
-  gboolean more = input_fill (self);
+  gboolean more;
 
+  if (self->turn_over)
+    return;
+
+  more = input_fill (self);
   input_process (self);
   if (more && !self->paused && self->wakeup != NULL)
     tcp_timer_set (self->wakeup, 0);
@@ -71,7 +80,7 @@ on_wakeup (gpointer user_data)
   TcpChannel *self = tcp_channel_ref (user_data);
 
   input_process (self);
-  if (!self->paused && self->wakeup != NULL)
+  if (!self->paused && !self->turn_over && self->wakeup != NULL)
     {
       /* What libsoup's HTTP layer had read too far is in its stream and in no
        * socket, so look before waiting. */
@@ -257,9 +266,17 @@ static void
 input_process (TcpChannel *self)
 {
   g_autoptr (GError) error = NULL;
+  gint64 end = tcp_now () + TURN_TIME;
 
-  while (!self->paused && self->phase != TCP_CHANNEL_CLOSED && self->start < self->end)
+  self->turn_over = FALSE;
+  for (guint n = 0; !self->paused && self->phase != TCP_CHANNEL_CLOSED && self->start < self->end; n++)
     {
+      if (self->wakeup != NULL && (n == TURN_FRAMES || (n > 0 && tcp_now () >= end)))
+        {
+          self->turn_over = TRUE;
+          tcp_timer_set (self->wakeup, 0);
+          break;
+        }
       if (self->frame_left > 0)
         process_large_frame (self);
       else if (!process_frame (self, &error))

@@ -44,6 +44,7 @@ struct _TcpChannel
   gsize end;
   TcpTimer *wakeup; /* ready when buffered input or a failure is to be seen to */
   gboolean paused;
+  gboolean turn_over;   /* frames wait in the buffer for the next turn */
   gboolean ignore_data; /* the peer has closed, or broke the rules */
   gboolean in_message;  /* the last data frame was not final */
   guint64 frame_left;   /* of a frame too large to wait for */

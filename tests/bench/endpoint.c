@@ -4,6 +4,7 @@
 
 #include "bench-util.h"
 
+#include <stdlib.h>
 #include <tcptunnel/tcptunnel.h>
 
 #define TOKEN "bench"
@@ -41,6 +42,29 @@ start_tunnel (const char *uri,
   return G_OBJECT (g_steal_pointer (&tunnel));
 }
 
+/* Tunnels that are connected and have nothing to do, each with a session of its own. */
+static GObject *
+start_idle_tunnels (const char *uri,
+                    const char *count,
+                    GError **error)
+{
+  GListStore *tunnels = g_list_store_new (TCP_TYPE_TUNNEL);
+
+  for (int i = 0; i < atoi (count); i++)
+    {
+      g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (uri, TOKEN);
+
+      tcp_tunnel_set_log_level (tunnel, TCP_TUNNEL_LOG_LEVEL_ERROR);
+      tcp_tunnel_set_mode (tunnel, TCP_TUNNEL_MODE_MULTIPLEXED);
+      if (!tcp_tunnel_start (tunnel, NULL, error))
+        return NULL;
+      g_list_store_append (tunnels, tunnel);
+    }
+  g_print ("listening 0\n");
+
+  return G_OBJECT (tunnels);
+}
+
 static GObject *
 start_gateway (const char *target,
                GError **error)
@@ -68,11 +92,14 @@ main (int argc,
 
   if (argc == 5 && g_str_equal (argv[1], "tunnel"))
     end = start_tunnel (argv[2], argv[3], argv[4], loop, &error);
+  else if (argc == 4 && g_str_equal (argv[1], "idle-tunnels"))
+    end = start_idle_tunnels (argv[2], argv[3], &error);
   else if (argc == 3 && g_str_equal (argv[1], "gateway"))
     end = start_gateway (argv[2], &error);
   else
     {
-      g_printerr ("usage: endpoint tunnel URL MODE off|required | endpoint gateway HOST:PORT\n");
+      g_printerr ("usage: endpoint tunnel URL MODE off|required | endpoint idle-tunnels URL N | "
+                  "endpoint gateway HOST:PORT\n");
       return 2;
     }
   if (end == NULL)

@@ -4,8 +4,8 @@
 
 #include "base/listen.h"
 #include "base/listen-unix.h"
-#include "base/network.h"
 #include "base/tsan.h"
+#include "io/network.h"
 #include "io/pool.h"
 #include "channel/group.h"
 #include "tunnel/link.h"

@@ -5,6 +5,11 @@
 
 #include "fixture.h"
 
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define N_IO_THREADS 2
+
 typedef struct
 {
   gboolean done;
@@ -288,12 +293,69 @@ test_steps_left_alone (void)
   g_assert_finalize_object (g_steal_pointer (&cancellable));
 }
 
+/* How many files there are in a directory of /proc/self about which @is_one says so. */
+static guint
+count_in_proc (const char *directory,
+               gboolean (*is_one) (const char *name))
+{
+  g_autofree char *path = g_build_filename ("/proc/self", directory, NULL);
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+  guint n = 0;
+
+  while ((name = g_dir_read_name (dir)) != NULL)
+    n += is_one (name);
+  return n;
+}
+
+static gboolean
+is_io_thread (const char *name)
+{
+  g_autofree char *path = g_build_filename ("/proc/self/task", name, "comm", NULL);
+  g_autofree char *comm = NULL;
+
+  return g_file_get_contents (path, &comm, NULL, NULL) && g_str_equal (comm, "tcptunnel-io\n");
+}
+
+static gboolean
+is_netlink (const char *name)
+{
+  int domain;
+  socklen_t length = sizeof (domain);
+
+  return getsockopt (atoi (name), SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_NETLINK;
+}
+
+/* However many tunnels there are, they share the I/O threads of the process, and one watch
+ * over its network. */
+static void
+test_many (void)
+{
+  g_autoptr (GPtrArray) tunnels = g_ptr_array_new_with_free_func (g_object_unref);
+
+  for (guint i = 0; i < 100; i++)
+    {
+      TcpTunnel *tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+
+      g_ptr_array_add (tunnels, tunnel);
+      test_tunnel_start (tunnel);
+    }
+  g_assert_cmpuint (count_in_proc ("task", is_io_thread), ==, N_IO_THREADS);
+  g_assert_cmpuint (count_in_proc ("fd", is_netlink), ==, 1);
+
+  for (guint i = 0; i < tunnels->len; i++)
+    tcp_tunnel_close (tunnels->pdata[i]);
+  WAIT_UNTIL (count_in_proc ("fd", is_netlink) == 0);
+}
+
 int
 main (int argc,
       char **argv)
 {
+  g_setenv ("TCP_TUNNEL_IO_THREADS", G_STRINGIFY (N_IO_THREADS), TRUE);
   g_test_init (&argc, &argv, NULL);
 
+  g_test_add_func ("/starts/many", test_many);
   g_test_add_func ("/starts/beside-main-loop", test_beside_main_loop);
   g_test_add_func ("/starts/close-when-cancelled", test_close_when_cancelled);
   g_test_add_func ("/starts/close-in-notify", test_close_in_notify);

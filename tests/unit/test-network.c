@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "base/network.h"
+#include "io/network.h"
 #include "io/reactor.h"
 #include "test-util.h"
 
@@ -182,19 +182,14 @@ typedef struct
 {
   TcpNetwork *network;
   guint calls;
-  gint64 last;
 } Watch;
 
 static void
 on_changed (gpointer user_data)
 {
   Watch *watch = user_data;
-  gint64 now = tcp_now ();
 
-  if (watch->calls > 0)
-    g_assert_cmpint (now - watch->last, >=, G_TIME_SPAN_SECOND);
   watch->calls++;
-  watch->last = now;
 }
 
 static void
@@ -294,14 +289,13 @@ test_none (void)
 {
   g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_DEBUG);
   g_autoptr (TcpNetwork) network = NULL;
-  TcpTimer *timer;
   static guint messages;
   struct rlimit before;
   struct rlimit none;
   Watch watch = { 0 };
 
   g_log_set_writer_func (count_message, &messages, NULL);
-  timer = tcp_timer_new (on_changed, &watch); /* the reactor, which comes with it, takes descriptors of its own */
+  g_main_context_default (); /* it takes descriptors of its own */
   g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &before));
   none = before;
   none.rlim_cur = 0;
@@ -314,7 +308,6 @@ test_none (void)
   while (g_main_context_iteration (NULL, FALSE))
     ;
   g_assert_cmpuint (watch.calls, ==, 0);
-  tcp_timer_clear (&timer);
 }
 
 int

@@ -6,14 +6,14 @@
 
 G_BEGIN_DECLS
 
-/* Tells when connections may have died without a word: the machine got or lost an
+/* Interest in when connections may have died without a word: the machine got or lost an
  * address or a default route, or has slept. Nothing is told where the kernel does not
- * let itself be asked.
+ * let itself be asked. All of a process share one watch.
  *
  * Belongs to one thread. */
 typedef struct _TcpNetwork TcpNetwork;
 
-/* May do anything, also free the watch. */
+/* May do anything, also free it. */
 typedef void (*TcpNetworkFunc) (gpointer user_data);
 
 TcpNetwork *tcp_network_new (TcpLog         *log,

@@ -5,9 +5,22 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include "base/text.h"
 
-/* How long the output may make no progress while the channel is being closed. libsoup
- * gives the peer as long again to answer. */
+/* How many frames of input, and for how many microseconds, before others have their turn.
+ * The second is for frames that cost more than they weigh, such as those that open
+ * connections. */
+#define TURN_FRAMES 64
+#define TURN_TIME 200
+
+/* With this many control frames waiting to be sent pings are skipped: RFC 6455 lets an end
+ * answer only the most recent, and a flood must not make anything grow. */
+#define MAX_QUEUED_CONTROLS 32
+
+/* How many frames leave in one system call. */
+#define MAX_VECTORS 16
+
+/* How long the output may make no progress while the channel is being closed. */
 #define CLOSE_TIMEOUT (5 * G_TIME_SPAN_SECOND)
 
 /* Data beyond this that the kernel has not sent yet stays in our queue, where a
@@ -19,33 +32,26 @@
 
 static void channel_finish (TcpChannel *self);
 
+/* TLS included: once the handshake is through, it has to wait for nothing but what the
+ * socket waits for. */
 static void
-on_control_write (gconstpointer frame,
-                  gsize         length,
-                  gpointer      user_data)
+channel_set_interest (TcpChannel   *self,
+                      GIOCondition  condition,
+                      gboolean      wanted)
 {
-  tcp_channel_queue_control (user_data, frame, length);
+  GIOCondition interest = wanted ? self->interest | condition : self->interest & ~condition;
+
+  if (self->interest == interest)
+    return;
+
+  self->interest = interest;
+  if (interest == 0)
+    tcp_watch_rest (self->watch);
+  else
+    tcp_watch_set (self->watch, interest);
 }
 
-static void
-on_control_close_stream (gpointer user_data)
-{
-  TcpChannel *self = user_data;
-
-  self->close_stream = TRUE;
-  tcp_channel_flushed (self);
-}
-
-static void
-on_control_closed (const GError *error,
-                   gpointer      user_data)
-{
-  TcpChannel *self = user_data;
-
-  if (self->error == NULL && error != NULL)
-    self->error = g_error_copy (error);
-  channel_finish (self);
-}
+/* The end */
 
 static void
 on_deadline (gpointer user_data)
@@ -63,8 +69,8 @@ on_deadline (gpointer user_data)
 }
 
 /* From here on the channel ends, if need be without its peer. */
-void
-tcp_channel_start_deadline (TcpChannel *self)
+static void
+channel_start_deadline (TcpChannel *self)
 {
   if (self->deadline != NULL || self->phase == TCP_CHANNEL_CLOSED)
     return;
@@ -74,118 +80,20 @@ tcp_channel_start_deadline (TcpChannel *self)
   tcp_timer_set (self->deadline, self->last_progress + CLOSE_TIMEOUT);
 }
 
+/* Nothing more is read. */
 static void
-on_ready (GIOCondition condition,
-          gpointer     user_data)
+channel_stop_input (TcpChannel *self)
 {
-  TcpChannel *self = tcp_channel_ref (user_data);
-
-  /* An error or a hang-up is found by whatever is tried. */
-  if (self->interest & G_IO_OUT && condition & ~G_IO_IN)
-    tcp_channel_output_ready (self);
-  if (self->interest & G_IO_IN && condition & ~G_IO_OUT)
-    tcp_channel_input_ready (self);
-  tcp_channel_unref (self);
+  channel_set_interest (self, G_IO_IN, FALSE);
+  tcp_timer_clear (&self->wakeup);
 }
 
-/* TLS included: once the handshake is through, it has to wait for nothing but what the
- * socket waits for. */
-void
-tcp_channel_set_interest (TcpChannel   *self,
-                          GIOCondition  condition,
-                          gboolean      wanted)
-{
-  GIOCondition interest = wanted ? self->interest | condition : self->interest & ~condition;
-
-  if (self->interest == interest)
-    return;
-
-  self->interest = interest;
-  if (interest == 0)
-    tcp_watch_rest (self->watch);
-  else if (self->watch != NULL)
-    tcp_watch_set (self->watch, interest);
-  else
-    self->watch = tcp_watch_new (g_socket_get_fd (self->socket), interest, on_ready, self);
-}
-
+/* Nothing more is written. */
 static void
-configure_socket (GSocket *socket)
+channel_stop_output (TcpChannel *self)
 {
-  g_socket_set_option (socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
-  g_socket_set_option (socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOT_SENT_LOW_WATER, NULL);
-}
-
-/* Takes over @stream, on which the WebSocket handshake was completed. Messages
- * come after tcp_channel_resume(). The owner has to close or abort it. */
-TcpChannel *
-tcp_channel_new (GIOStream               *stream,
-                 const TcpChannelOptions *options)
-{
-  static const TcpControlCallbacks control_callbacks = {
-    .write = on_control_write,
-    .close_stream = on_control_close_stream,
-    .closed = on_control_closed,
-  };
-  TcpChannel *self = g_new0 (TcpChannel, 1);
-
-  g_ref_count_init (&self->refs);
-  self->client = options->client;
-  self->plain = options->plain;
-  self->log = tcp_log_ref (options->log);
-  self->status = options->status != NULL ? tcp_status_ref (options->status) : NULL;
-  self->group = tcp_channel_group_ref (options->group);
-  tcp_channel_group_enter (self->group);
-  self->stream = g_object_ref (stream);
-  self->input = G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (stream));
-  self->output = G_POLLABLE_OUTPUT_STREAM (g_io_stream_get_output_stream (stream));
-  if (options->owner != NULL)
-    self->owner = g_object_ref (options->owner);
-  self->socket = g_object_ref (options->socket);
-  configure_socket (self->socket);
-
-  self->control = tcp_control_new (options->uri, self->client, &control_callbacks, self);
-
-  tcp_channel_input_init (self);
-  tcp_channel_keepalive_start (self, options->keepalive_interval, options->keepalive_timeout);
-
-  /* Lives until it is closed, whoever still holds it. */
-  return tcp_channel_ref (self);
-}
-
-TcpChannel *
-tcp_channel_ref (TcpChannel *self)
-{
-  g_ref_count_inc (&self->refs);
-  return self;
-}
-
-void
-tcp_channel_unref (TcpChannel *self)
-{
-  if (!g_ref_count_dec (&self->refs))
-    return;
-
-  g_queue_clear_full (&self->queue, (GDestroyNotify) tcp_buffer_unref);
-  g_free (self->buffer);
-  g_free (self->close_reason);
-  g_clear_error (&self->error);
-  g_clear_pointer (&self->status, tcp_status_unref);
-  tcp_channel_group_unref (self->group);
-  tcp_log_unref (self->log);
-  g_free (self);
-}
-
-void
-tcp_channel_set_callbacks (TcpChannel                *self,
-                           const TcpChannelCallbacks *callbacks,
-                           gpointer                   user_data)
-{
-  if (callbacks != NULL)
-    self->callbacks = *callbacks;
-  else
-    memset (&self->callbacks, 0, sizeof (self->callbacks));
-  self->user_data = user_data;
+  channel_set_interest (self, G_IO_OUT, FALSE);
+  self->output_failed = TRUE;
 }
 
 static void
@@ -226,10 +134,10 @@ channel_finish (TcpChannel *self)
     return;
 
   self->phase = TCP_CHANNEL_CLOSED;
-  tcp_channel_input_stop (self);
-  tcp_channel_output_stop (self);
+  channel_stop_input (self);
+  channel_stop_output (self);
   tcp_watch_clear (&self->watch);
-  tcp_timer_clear (&self->keepalive);
+  tcp_keepalive_stop (&self->keepalive);
   tcp_timer_clear (&self->deadline);
 
   g_clear_pointer (&self->control, tcp_control_free);
@@ -247,24 +155,24 @@ channel_finish (TcpChannel *self)
 }
 
 /* Something left the queue, or never will: what was waiting for that? */
-void
-tcp_channel_flushed (TcpChannel *self)
+static void
+channel_flushed (TcpChannel *self)
 {
   gboolean stuck = self->output_failed;
 
   if (stuck)
-    tcp_channel_start_deadline (self);
+    channel_start_deadline (self);
   if (self->full && tcp_channel_can_send (self) && self->callbacks.drained != NULL)
     self->callbacks.drained (self, self->user_data);
 
-  if (self->close_code != 0 && self->pending == 0 && self->control != NULL)
+  if (self->close_code != 0 && self->queue.pending == 0 && self->control != NULL)
     {
       guint code = self->close_code;
 
       self->close_code = 0;
       tcp_control_close (self->control, code, self->close_reason);
     }
-  if (self->close_stream && self->control != NULL && (stuck || g_queue_is_empty (&self->queue)))
+  if (self->close_stream && self->control != NULL && (stuck || tcp_frame_queue_is_empty (&self->queue)))
     {
       self->close_stream = FALSE;
       tcp_control_stream_closed (self->control);
@@ -292,8 +200,8 @@ tcp_channel_close (TcpChannel *self,
         end = g_utf8_find_prev_char (reason, end);
       self->close_reason = end != NULL ? g_strndup (reason, end - reason) : NULL;
     }
-  tcp_channel_start_deadline (self);
-  tcp_channel_flushed (self);
+  channel_start_deadline (self);
+  channel_flushed (self);
 }
 
 /* Ends it at once, without a handshake. @error is what the closed callback gets,
@@ -311,25 +219,491 @@ tcp_channel_abort (TcpChannel   *self,
   channel_finish (self);
 }
 
-/* The closing frame of the peer was read: no message follows. */
-void
-tcp_channel_peer_closed (TcpChannel *self,
-                         guint       code,
-                         const char *reason)
+/* Output */
+
+static GPollableReturn
+channel_write (TcpChannel *self,
+               gsize      *written,
+               GError    **error)
 {
-  if (self->phase == TCP_CHANNEL_OPEN)
-    self->phase = TCP_CHANNEL_CLOSING;
-  tcp_channel_start_deadline (self);
-  channel_report (self, code, reason, NULL);
+  GPollableOutputStream *output = G_POLLABLE_OUTPUT_STREAM (g_io_stream_get_output_stream (self->stream));
+  GOutputVector vectors[MAX_VECTORS];
+  guint n = tcp_frame_queue_get_vectors (&self->queue, vectors, self->plain ? MAX_VECTORS : 1);
+
+  if (!self->plain)
+    tcp_frame_queue_start (&self->queue);
+  return g_pollable_output_stream_writev_nonblocking (output, vectors, n, written, NULL, error);
 }
 
-void
-tcp_channel_protocol_error (TcpChannel   *self,
-                            const GError *error)
+static void
+channel_flush (TcpChannel *self)
 {
-  tcp_channel_input_stop (self);
+  while (!tcp_frame_queue_is_empty (&self->queue) && !self->output_failed)
+    {
+      g_autoptr (GError) error = NULL;
+      GPollableReturn result;
+      gsize written = 0;
+
+      result = channel_write (self, &written, &error);
+      self->last_progress = g_get_monotonic_time ();
+      if (tcp_frame_queue_advance (&self->queue, written))
+        tcp_keepalive_sent (&self->keepalive, self->queue.sent);
+      if (result == G_POLLABLE_RETURN_WOULD_BLOCK)
+        {
+          channel_set_interest (self, G_IO_OUT, TRUE);
+          return;
+        }
+      if (result == G_POLLABLE_RETURN_FAILED)
+        {
+          /* The peer may have said why before it went: read on to the end. */
+          tcp_log_debug (self->log, "writing to the WebSocket failed: %s", error->message);
+          channel_stop_output (self);
+          if (self->error == NULL)
+            self->error = g_steal_pointer (&error);
+          channel_flushed (self);
+          return;
+        }
+    }
+
+  channel_set_interest (self, G_IO_OUT, FALSE);
+}
+
+static void
+channel_queue_control (TcpChannel   *self,
+                       gconstpointer frame,
+                       gsize         length)
+{
+  if (self->output_failed)
+    return;
+
+  tcp_frame_queue_push_control (&self->queue, frame, length);
+  if (!(self->interest & G_IO_OUT))
+    channel_flush (self);
+}
+
+/* Whether another message is welcome. If not, the drained callback says when. */
+gboolean
+tcp_channel_can_send (TcpChannel *self)
+{
+  if (self->phase != TCP_CHANNEL_OPEN || self->output_failed)
+    return FALSE;
+
+  self->full = self->queue.pending >= TCP_CHANNEL_MAX_PENDING;
+  return !self->full;
+}
+
+/* Sends a message, whose header of the dialect is already in place. Takes the
+ * buffer. What is not on the wire when the channel ends can be had back. */
+void
+tcp_channel_send (TcpChannel *self,
+                  TcpBuffer  *buffer)
+{
+  g_assert (buffer->length > 0);
+
+  if (self->phase != TCP_CHANNEL_OPEN)
+    {
+      tcp_buffer_unref (buffer);
+      return;
+    }
+
+  tcp_frame_wrap (buffer, TCP_FRAME_BINARY, self->client, g_random_int ());
+  tcp_frame_queue_push (&self->queue, buffer);
+  if (!(self->interest & G_IO_OUT))
+    channel_flush (self);
+  tcp_frame_queue_shrink_last (&self->queue);
+}
+
+/* Bytes that wait here for the kernel. */
+gsize
+tcp_channel_get_pending (TcpChannel *self)
+{
+  return self->queue.pending;
+}
+
+/* Moves the messages that did not leave whole to @unsent, as they were given. If one was
+ * under way, nothing is written any more. */
+void
+tcp_channel_steal_unsent (TcpChannel *self,
+                          GQueue     *unsent)
+{
+  if (tcp_frame_queue_steal_unsent (&self->queue, unsent))
+    channel_stop_output (self);
+}
+
+/* Payload bytes that were sent and of which no pong says that they arrived. */
+guint64
+tcp_channel_get_unconfirmed (TcpChannel *self)
+{
+  return self->queue.sent - self->keepalive.confirmed;
+}
+
+/* Input */
+
+static void
+channel_protocol_error (TcpChannel   *self,
+                        const GError *error)
+{
+  channel_stop_input (self);
   self->ignore_data = TRUE;
   if (self->control != NULL)
     tcp_control_close (self->control, TCP_CLOSE_PROTOCOL_ERROR, NULL);
   tcp_channel_abort (self, error);
+}
+
+/* No message follows. */
+static void
+channel_handle_close (TcpChannel     *self,
+                      const TcpFrame *frame)
+{
+  guint code = frame->length == 0 ? TCP_CLOSE_NO_CODE : TCP_CLOSE_PROTOCOL_ERROR;
+  g_autofree char *reason = NULL;
+
+  self->ignore_data = TRUE;
+  if (frame->length >= 2)
+    {
+      guint sent = frame->payload[0] << 8 | frame->payload[1];
+
+      /* There are none below 1000 (0 is ours for "no closing handshake"), and 1005 stands
+       * for a frame without a code, so that none may contain it. */
+      if (sent >= TCP_CLOSE_NORMAL && sent != TCP_CLOSE_NO_CODE)
+        code = sent;
+      reason = tcp_text_from_peer ((const char *) frame->payload + 2, frame->length - 2);
+    }
+  if (self->phase == TCP_CHANNEL_OPEN)
+    self->phase = TCP_CHANNEL_CLOSING;
+  channel_start_deadline (self);
+  channel_report (self, code, reason, NULL);
+}
+
+static void
+channel_handle_control (TcpChannel     *self,
+                        const TcpFrame *frame)
+{
+  gboolean first = !self->ignore_data;
+
+  if (frame->opcode == TCP_FRAME_PONG)
+    {
+      if (tcp_keepalive_pong (&self->keepalive, frame->payload, frame->length) && self->status != NULL)
+        tcp_status_set (self->status, round_trip, self->keepalive.round_trip);
+      return;
+    }
+  if (!first || (frame->opcode == TCP_FRAME_PING && self->queue.controls >= MAX_QUEUED_CONTROLS))
+    return;
+
+  tcp_control_feed (self->control, frame->frame, frame->frame_length);
+  if (frame->opcode == TCP_FRAME_CLOSE)
+    channel_handle_close (self, frame);
+}
+
+static void
+channel_process (TcpChannel *self)
+{
+  g_autoptr (GError) error = NULL;
+  gint64 end = tcp_now () + TURN_TIME;
+  TcpFrame frame;
+
+  self->turn_over = FALSE;
+  for (guint n = 0; !self->paused && self->phase != TCP_CHANNEL_CLOSED; n++)
+    {
+      if (self->wakeup != NULL && (n == TURN_FRAMES || (n > 0 && tcp_now () >= end)))
+        {
+          self->turn_over = TRUE;
+          tcp_timer_set (self->wakeup, 0);
+          break;
+        }
+      if (!tcp_frame_reader_next (&self->reader, &frame, &error))
+        break;
+
+      if (tcp_frame_is_control (frame.opcode))
+        channel_handle_control (self, &frame);
+      else if (!self->ignore_data && self->callbacks.message != NULL)
+        self->callbacks.message (self, frame.payload, frame.length, frame.first, frame.last, self->user_data);
+    }
+
+  if (error != NULL)
+    channel_protocol_error (self, error);
+}
+
+/* Whether more may be there, of which the socket says nothing. */
+static gboolean
+channel_fill (TcpChannel *self)
+{
+  GPollableInputStream *input = G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->stream));
+  g_autoptr (GError) error = NULL;
+  gssize n;
+
+  /* TLS gives a record at a time, and keeps others in a buffer of its own. */
+  do
+    {
+      gsize size;
+      guint8 *room = tcp_frame_reader_get_room (&self->reader, &size);
+
+      if (size == 0)
+        return !self->plain;
+      n = g_pollable_input_stream_read_nonblocking (input, room, size, NULL, &error);
+      tcp_frame_reader_add (&self->reader, MAX (n, 0));
+      if (n > 0)
+        tcp_keepalive_received (&self->keepalive);
+    }
+  while (n > 0 && !self->plain);
+
+  if (n == 0 || (n < 0 && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)))
+    {
+      channel_stop_input (self);
+      /* A peer that ends without a closing frame does not read any more either. */
+      if (self->phase == TCP_CHANNEL_OPEN)
+        channel_stop_output (self);
+      /* libsoup knows whether this end was due. */
+      tcp_control_end (self->control, error);
+      /* What cannot be written is not waited for. */
+      channel_start_deadline (self);
+    }
+  return FALSE;
+}
+
+static void
+channel_read (TcpChannel *self)
+{
+  gboolean more;
+
+  if (self->turn_over)
+    return;
+
+  more = channel_fill (self);
+  channel_process (self);
+  if (more && !self->paused && self->wakeup != NULL)
+    tcp_timer_set (self->wakeup, 0);
+}
+
+static void
+on_wakeup (gpointer user_data)
+{
+  TcpChannel *self = tcp_channel_ref (user_data);
+
+  channel_process (self);
+  if (!self->paused && !self->turn_over && self->wakeup != NULL)
+    {
+      /* What was read along with the HTTP head is in the stream and in no socket, so
+       * look before waiting. */
+      channel_set_interest (self, G_IO_IN, TRUE);
+      channel_read (self);
+    }
+  tcp_channel_unref (self);
+}
+
+static void
+on_ready (GIOCondition condition,
+          gpointer     user_data)
+{
+  TcpChannel *self = tcp_channel_ref (user_data);
+
+  /* An error or a hang-up is found by whatever is tried. */
+  if (self->interest & G_IO_OUT && condition & ~G_IO_IN)
+    {
+      channel_flush (self);
+      channel_flushed (self);
+    }
+  if (self->interest & G_IO_IN && condition & ~G_IO_OUT)
+    channel_read (self);
+  tcp_channel_unref (self);
+}
+
+/* No message is delivered until tcp_channel_resume(). */
+void
+tcp_channel_pause (TcpChannel *self)
+{
+  if (self->paused)
+    return;
+
+  self->paused = TRUE;
+  channel_set_interest (self, G_IO_IN, FALSE);
+  tcp_keepalive_pause (&self->keepalive);
+}
+
+void
+tcp_channel_resume (TcpChannel *self)
+{
+  if (!self->paused)
+    return;
+
+  self->paused = FALSE;
+  tcp_keepalive_resume (&self->keepalive);
+  /* In the next iteration: whoever resumes need not be ready for messages yet. */
+  if (self->wakeup != NULL)
+    tcp_timer_set (self->wakeup, 0);
+}
+
+/* What goes on beside the messages */
+
+static void
+on_control_write (gconstpointer frame,
+                  gsize         length,
+                  gpointer      user_data)
+{
+  channel_queue_control (user_data, frame, length);
+}
+
+static void
+on_control_close_stream (gpointer user_data)
+{
+  TcpChannel *self = user_data;
+
+  self->close_stream = TRUE;
+  channel_flushed (self);
+}
+
+static void
+on_control_closed (const GError *error,
+                   gpointer      user_data)
+{
+  TcpChannel *self = user_data;
+
+  if (self->error == NULL && error != NULL)
+    self->error = g_error_copy (error);
+  channel_finish (self);
+}
+
+static const TcpControlCallbacks control_callbacks = {
+  .write = on_control_write,
+  .close_stream = on_control_close_stream,
+  .closed = on_control_closed,
+};
+
+static void
+on_keepalive_send (TcpFrameOpcode opcode,
+                   gconstpointer  payload,
+                   gsize          length,
+                   gpointer       user_data)
+{
+  TcpChannel *self = user_data;
+  g_autoptr (TcpBuffer) buffer = NULL;
+
+  /* Those that do not get away are not to pile up: the last ping says what the others
+   * would have, and any frame is a sign of life. */
+  if (opcode == TCP_FRAME_PING)
+    tcp_frame_queue_drop_pings (&self->queue);
+  else if (self->queue.controls > 0)
+    return;
+
+  buffer = tcp_buffer_new (0);
+  buffer->payload = buffer->data + TCP_FRAME_MAX_HEADER + length;
+  tcp_buffer_push (buffer, payload, length);
+  tcp_frame_wrap (buffer, opcode, self->client, g_random_int ());
+  channel_queue_control (self, buffer->payload - buffer->header, buffer->header + buffer->length);
+}
+
+static void
+on_keepalive_dead (const GError *error,
+                   gpointer      user_data)
+{
+  tcp_channel_abort (user_data, error);
+}
+
+static const TcpKeepaliveCallbacks keepalive_callbacks = {
+  .send = on_keepalive_send,
+  .dead = on_keepalive_dead,
+};
+
+/* Pings at once, also where there is no keep-alive. If nothing comes for @timeout ms, or
+ * the keep-alive's timeout if that is 0, the channel ends. */
+void
+tcp_channel_probe (TcpChannel *self,
+                   guint       timeout)
+{
+  if (self->phase == TCP_CHANNEL_OPEN)
+    tcp_keepalive_probe (&self->keepalive, timeout);
+}
+
+/* In microseconds, -1 if no ping was answered yet. */
+gint64
+tcp_channel_get_round_trip (TcpChannel *self)
+{
+  return self->keepalive.round_trip;
+}
+
+/* What is known of the path by now. */
+void
+tcp_channel_measure_path (TcpChannel *self,
+                          gint64      now,
+                          TcpPath    *path)
+{
+  tcp_path_gauge_measure (&self->path, self->socket, self->keepalive.round_trip, now, path);
+}
+
+/* Life */
+
+static void
+configure_socket (GSocket *socket)
+{
+  g_socket_set_option (socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
+  g_socket_set_option (socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOT_SENT_LOW_WATER, NULL);
+}
+
+/* Takes over @stream, on which the WebSocket handshake was completed. Messages
+ * come after tcp_channel_resume(). The owner has to close or abort it. */
+TcpChannel *
+tcp_channel_new (GIOStream               *stream,
+                 const TcpChannelOptions *options)
+{
+  TcpChannel *self = g_new0 (TcpChannel, 1);
+
+  g_ref_count_init (&self->refs);
+  self->client = options->client;
+  self->plain = options->plain;
+  self->log = tcp_log_ref (options->log);
+  self->status = options->status != NULL ? tcp_status_ref (options->status) : NULL;
+  self->group = tcp_channel_group_ref (options->group);
+  tcp_channel_group_enter (self->group);
+  self->stream = g_object_ref (stream);
+  self->socket = g_object_ref (options->socket);
+  configure_socket (self->socket);
+  if (options->owner != NULL)
+    self->owner = g_object_ref (options->owner);
+
+  self->paused = TRUE; /* until there is somebody to take the messages */
+  tcp_frame_reader_init (&self->reader, !self->client);
+  self->wakeup = tcp_timer_new (on_wakeup, self);
+  self->watch = tcp_watch_new (g_socket_get_fd (self->socket), 0, on_ready, self);
+  tcp_watch_rest (self->watch);
+  self->control = tcp_control_new (options->uri, self->client, &control_callbacks, self);
+  tcp_keepalive_start (&self->keepalive, self->socket, options->keepalive_interval, options->keepalive_timeout,
+                       &keepalive_callbacks, self);
+
+  /* Lives until it is closed, whoever still holds it. */
+  return tcp_channel_ref (self);
+}
+
+TcpChannel *
+tcp_channel_ref (TcpChannel *self)
+{
+  g_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_channel_unref (TcpChannel *self)
+{
+  if (!g_ref_count_dec (&self->refs))
+    return;
+
+  tcp_frame_queue_clear (&self->queue);
+  tcp_frame_reader_clear (&self->reader);
+  g_free (self->close_reason);
+  g_clear_error (&self->error);
+  g_clear_pointer (&self->status, tcp_status_unref);
+  tcp_channel_group_unref (self->group);
+  tcp_log_unref (self->log);
+  g_free (self);
+}
+
+void
+tcp_channel_set_callbacks (TcpChannel                *self,
+                           const TcpChannelCallbacks *callbacks,
+                           gpointer                   user_data)
+{
+  if (callbacks != NULL)
+    self->callbacks = *callbacks;
+  else
+    memset (&self->callbacks, 0, sizeof (self->callbacks));
+  self->user_data = user_data;
 }

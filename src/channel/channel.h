@@ -6,7 +6,9 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "channel/frame-reader.h"
 #include "channel/group.h"
+#include "channel/path.h"
 
 G_BEGIN_DECLS
 
@@ -16,13 +18,6 @@ G_BEGIN_DECLS
  *
  * Belongs to one thread. The callbacks may do anything, also drop the channel. */
 typedef struct _TcpChannel TcpChannel;
-
-/* In microseconds. */
-typedef struct
-{
-  gint64 round_trip;
-  gint64 response_time; /* until something that was said has its effect here */
-} TcpPath;
 
 /* Close codes, from 4000 on of our own (RFC 6455 leaves 4000 to 4999 to applications). */
 #define TCP_CLOSE_NORMAL 1000
@@ -38,7 +33,7 @@ typedef struct
 #define TCP_CHANNEL_MAX_PENDING (256 * 1024)
 
 /* A message up to this size arrives as one piece. */
-#define TCP_CHANNEL_MAX_WHOLE (256 * 1024)
+#define TCP_CHANNEL_MAX_WHOLE TCP_FRAME_MAX_WHOLE
 
 typedef struct
 {

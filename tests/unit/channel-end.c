@@ -213,7 +213,7 @@ channel_end_send (ChannelEnd *self,
 void
 channel_end_keep_alive (ChannelEnd *self)
 {
-  TcpTimer *keepalive = self->channel->keepalive;
+  TcpTimer *keepalive = self->channel->keepalive.timer;
   gint64 before = g_get_monotonic_time ();
 
   tcp_timer_set (keepalive, 0);

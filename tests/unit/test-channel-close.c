@@ -376,7 +376,7 @@ test_ping_flood (void)
       raw_end_send (pair.raw, PING, TRUE, payload, 125);
       if (i % 64 == 0)
         g_main_context_iteration (NULL, FALSE);
-      g_assert_cmpuint (g_queue_get_length (&channel->queue), <=, 64);
+      g_assert_cmpuint (g_queue_get_length (&channel->queue.frames), <=, 64);
     }
 
   /* And it still works. */

@@ -364,7 +364,7 @@ test_control_overtakes (void)
   raw = raw_end_new (fds[1]);
   sent = send_until_full (end, 0);
   raw_end_send (raw, PING, TRUE, "hello", 5);
-  WAIT_UNTIL (end->channel->controls == 1);
+  WAIT_UNTIL (end->channel->queue.controls == 1);
 
   for (gboolean pong = FALSE; before + after < sent;)
     {

@@ -109,8 +109,8 @@ test_off (void)
   channel_end_send (end, 0, 10);
   raw_end_send (raw, 0x82, FALSE, "x", 1);
   WAIT_UNTIL (end->messages->len == 1);
-  tcp_timer_set (end->channel->keepalive, 0);
-  WAIT_UNTIL (tcp_timer_get (end->channel->keepalive) == -1);
+  tcp_timer_set (end->channel->keepalive.timer, 0);
+  WAIT_UNTIL (tcp_timer_get (end->channel->keepalive.timer) == -1);
 
   /* A ping would have gone before this. */
   channel_end_send (end, 1, 10);
@@ -119,7 +119,7 @@ test_off (void)
       g_bytes_unref (raw_end_wait_frame (raw, &opcode, TRUE));
       g_assert_cmpuint (opcode, ==, TCP_FRAME_BINARY);
     }
-  g_assert_cmpint (tcp_timer_get (end->channel->keepalive), ==, -1);
+  g_assert_cmpint (tcp_timer_get (end->channel->keepalive.timer), ==, -1);
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
@@ -143,7 +143,7 @@ check_paused (guint interval)
       g_autoptr (GBytes) pong = NULL;
 
       /* Its time has come. */
-      tcp_timer_set (end->channel->keepalive, 0);
+      tcp_timer_set (end->channel->keepalive.timer, 0);
       pong = raw_end_wait_frame (raw, &opcode, TRUE);
       g_assert_cmpuint (opcode, ==, TCP_FRAME_PONG);
       g_assert_cmpuint (g_bytes_get_size (pong), ==, 0);
@@ -178,11 +178,11 @@ check_blocked (gboolean paused)
 
   for (guint i = 0; i < 50; i++)
     {
-      end->channel->next_ping = 0;
+      end->channel->keepalive.next_ping = 0;
       channel_end_keep_alive (end);
-      g_assert_cmpuint (end->channel->controls, <=, 1);
+      g_assert_cmpuint (end->channel->queue.controls, <=, 1);
     }
-  g_assert_cmpuint (end->channel->controls, ==, 1);
+  g_assert_cmpuint (end->channel->queue.controls, ==, 1);
 
   /* It goes when there is room. */
   do
@@ -192,7 +192,7 @@ check_blocked (gboolean paused)
       g_assert_nonnull (frame);
     }
   while (opcode != (paused ? TCP_FRAME_PONG : TCP_FRAME_PING));
-  WAIT_UNTIL (end->channel->controls == 0);
+  WAIT_UNTIL (end->channel->queue.controls == 0);
   g_assert_cmpuint (end->closed, ==, 0);
 
   /* And it is the last one, whose answer is waited for. */
@@ -238,11 +238,11 @@ test_no_timeout (void)
 
       /* Data that is unconfirmed for long does not make it spin. */
       channel_end_send (end, i, 100);
-      g_assert_cmpint (end->channel->unconfirmed_since, !=, 0);
-      end->channel->unconfirmed_since = 1;
+      g_assert_cmpint (end->channel->keepalive.unconfirmed_since, !=, 0);
+      end->channel->keepalive.unconfirmed_since = 1;
       channel_end_keep_alive (end);
 
-      end->channel->next_ping = 0;
+      end->channel->keepalive.next_ping = 0;
       channel_end_keep_alive (end);
     }
   g_assert_cmpuint (end->closed, ==, 0);
@@ -266,10 +266,10 @@ test_blocked_pong (void)
   channel_end_keep_alive (end);
   channel_end_send (end, 0, 1 << 20);
   raw_end_send (raw, 0x89, FALSE, "ping", 4);
-  WAIT_UNTIL (end->channel->controls == 1);
-  end->channel->next_ping = 0;
+  WAIT_UNTIL (end->channel->queue.controls == 1);
+  end->channel->keepalive.next_ping = 0;
   channel_end_keep_alive (end);
-  g_assert_cmpuint (end->channel->controls, ==, 2);
+  g_assert_cmpuint (end->channel->queue.controls, ==, 2);
 
   while (pings < 2 || pongs < 1)
     {

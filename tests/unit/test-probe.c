@@ -27,11 +27,11 @@ test_answered (void)
 
   tcp_channel_probe (end->channel, LONG);
   raw_end_wait_ping (raw, &ping);
-  g_assert_cmpint (end->channel->verdict, !=, 0);
+  g_assert_cmpint (end->channel->keepalive.deadline, !=, 0);
   raw_end_answer_ping (raw, TRUE, ping);
   WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
-  g_assert_cmpint (end->channel->verdict, ==, 0);
-  g_assert_cmpint (tcp_timer_get (end->channel->keepalive), ==, -1);
+  g_assert_cmpint (end->channel->keepalive.deadline, ==, 0);
+  g_assert_cmpint (tcp_timer_get (end->channel->keepalive.timer), ==, -1);
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
@@ -85,8 +85,8 @@ test_for_ever (void)
 
   tcp_channel_probe (end->channel, 0);
   raw_end_wait_ping (raw, &ping);
-  g_assert_cmpint (end->channel->verdict, ==, 0);
-  g_assert_cmpint (tcp_timer_get (end->channel->keepalive), ==, -1);
+  g_assert_cmpint (end->channel->keepalive.deadline, ==, 0);
+  g_assert_cmpint (tcp_timer_get (end->channel->keepalive.timer), ==, -1);
 }
 
 /* Who asks again does not put the verdict off; who asks for an earlier one gets it. */
@@ -106,21 +106,21 @@ test_again (void)
   raw = raw_end_new (fds[1]);
 
   tcp_channel_probe (end->channel, LONG);
-  verdict = end->channel->verdict;
-  asked = end->channel->asked;
+  verdict = end->channel->keepalive.deadline;
+  asked = end->channel->keepalive.asked;
   raw_end_wait_ping (raw, &ping);
   tcp_channel_probe (end->channel, 2 * LONG);
-  g_assert_cmpint (end->channel->verdict, ==, verdict);
+  g_assert_cmpint (end->channel->keepalive.deadline, ==, verdict);
   raw_end_wait_ping (raw, &ping);
   tcp_channel_probe (end->channel, LONG / 2);
-  g_assert_cmpint (end->channel->verdict, <, verdict);
-  g_assert_cmpint (end->channel->asked, ==, asked);
+  g_assert_cmpint (end->channel->keepalive.deadline, <, verdict);
+  g_assert_cmpint (end->channel->keepalive.asked, ==, asked);
   raw_end_wait_ping (raw, &ping);
 
   /* The last one's answer will do. */
   raw_end_answer_ping (raw, TRUE, ping);
   WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
-  g_assert_cmpint (end->channel->verdict, ==, 0);
+  g_assert_cmpint (end->channel->keepalive.deadline, ==, 0);
 }
 
 /* An end that does not read would see no answer: it asks when it reads again. */
@@ -141,18 +141,18 @@ check_paused (gboolean before)
     tcp_channel_pause (end->channel);
   tcp_channel_probe (end->channel, 1);
   tcp_channel_pause (end->channel);
-  g_assert_cmpint (end->channel->verdict, ==, 0);
+  g_assert_cmpint (end->channel->keepalive.deadline, ==, 0);
   channel_end_keep_alive (end);
-  g_assert_cmpint (end->channel->verdict, ==, 0);
+  g_assert_cmpint (end->channel->keepalive.deadline, ==, 0);
   if (!before)
     raw_end_wait_ping (raw, &ping);
 
   tcp_channel_resume (end->channel);
   channel_end_keep_alive (end);
   raw_end_wait_ping (raw, &ping);
-  g_assert_cmpint (end->channel->verdict, !=, 0);
+  g_assert_cmpint (end->channel->keepalive.deadline, !=, 0);
   raw_end_answer_ping (raw, TRUE, ping);
-  WAIT_UNTIL (end->channel->verdict == 0);
+  WAIT_UNTIL (end->channel->keepalive.deadline == 0);
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
@@ -241,8 +241,8 @@ check_slow (gsize step)
     channel_end_send (end, i, 1 << 20);
 
   tcp_channel_probe (end->channel, 200);
-  g_assert_cmpint (end->channel->verdict, !=, 0);
-  WAIT_UNTIL ((raw_end_read (raw, limit += step), end->channel->verdict == 0));
+  g_assert_cmpint (end->channel->keepalive.deadline, !=, 0);
+  WAIT_UNTIL ((raw_end_read (raw, limit += step), end->channel->keepalive.deadline == 0));
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
@@ -267,10 +267,10 @@ test_closing (void)
   raw = raw_end_new (fds[1]);
   tcp_channel_close (end->channel, TCP_CLOSE_NORMAL, NULL);
   tcp_channel_probe (end->channel, 1);
-  g_assert_cmpint (end->channel->verdict, ==, 0);
+  g_assert_cmpint (end->channel->keepalive.deadline, ==, 0);
   tcp_channel_abort (end->channel, NULL);
   tcp_channel_probe (end->channel, 1);
-  g_assert_cmpint (end->channel->verdict, ==, 0);
+  g_assert_cmpint (end->channel->keepalive.deadline, ==, 0);
 }
 
 int

@@ -274,7 +274,7 @@ test_refusals (void)
       if (n > 0)
         idle = 0;
       g_main_context_iteration (NULL, FALSE);
-      g_assert_cmpuint (tcp_channel_get_pending (channel), <=, (1 << 20) + TCP_CHANNEL_INPUT_SIZE);
+      g_assert_cmpuint (tcp_channel_get_pending (channel), <=, (1 << 20) + (TCP_CHANNEL_MAX_WHOLE + TCP_FRAME_MAX_HEADER));
     }
   g_assert_cmpuint (written, <, wire->len);
   g_assert_true (channel->paused);

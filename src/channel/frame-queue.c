@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "channel/frame-queue.h"
+
+/* What a queued message costs beside its bytes, so that many small ones count. */
+#define MESSAGE_OVERHEAD sizeof (TcpBuffer)
+
+static gsize
+frame_size (TcpBuffer *buffer)
+{
+  return buffer->header + buffer->length;
+}
+
+void
+tcp_frame_queue_clear (TcpFrameQueue *self)
+{
+  g_queue_clear_full (&self->frames, (GDestroyNotify) tcp_buffer_unref);
+  self->pending = 0;
+  self->controls = 0;
+}
+
+gboolean
+tcp_frame_queue_is_empty (TcpFrameQueue *self)
+{
+  return g_queue_is_empty (&self->frames);
+}
+
+/* Takes @buffer, a message in its frame. */
+void
+tcp_frame_queue_push (TcpFrameQueue *self,
+                      TcpBuffer     *buffer)
+{
+  self->pending += buffer->length + MESSAGE_OVERHEAD;
+  g_queue_push_tail (&self->frames, buffer);
+}
+
+static gboolean
+goes_first (TcpBuffer *buffer)
+{
+  return buffer->control || buffer->started || buffer->sent > 0;
+}
+
+/* A control frame that is whole and ready to be sent: behind what is under way and other
+ * control frames, before all data; a close goes last. */
+void
+tcp_frame_queue_push_control (TcpFrameQueue *self,
+                              gconstpointer  frame,
+                              gsize          length)
+{
+  TcpBuffer *buffer;
+  GList *before;
+
+  if (self->close_queued)
+    return;
+
+  buffer = tcp_buffer_new (length);
+  buffer->control = TRUE;
+  buffer->payload += length;
+  tcp_buffer_push (buffer, frame, length);
+
+  self->close_queued = (*(const guint8 *) frame & 0x0f) == TCP_FRAME_CLOSE;
+  before = self->close_queued ? NULL : self->frames.head;
+  while (before != NULL && goes_first (before->data))
+    before = before->next;
+  g_queue_insert_before (&self->frames, before, buffer);
+  self->controls++;
+}
+
+/* Pings that have not left yet say no more than the next. */
+void
+tcp_frame_queue_drop_pings (TcpFrameQueue *self)
+{
+  GList *next;
+
+  for (GList *l = self->controls > 0 ? self->frames.head : NULL; l != NULL; l = next)
+    {
+      TcpBuffer *buffer = l->data;
+
+      next = l->next;
+      if (!buffer->control || buffer->started || buffer->sent > 0 ||
+          (buffer->payload[-(gssize) buffer->header] & 0x0f) != TCP_FRAME_PING)
+        continue;
+      g_queue_delete_link (&self->frames, l);
+      self->controls--;
+      tcp_buffer_unref (buffer);
+    }
+}
+
+/* What to write next; gives the number of vectors. */
+guint
+tcp_frame_queue_get_vectors (TcpFrameQueue *self,
+                             GOutputVector *vectors,
+                             guint          max)
+{
+  guint n = 0;
+
+  for (GList *l = self->frames.head; l != NULL && n < max; l = l->next)
+    {
+      TcpBuffer *buffer = l->data;
+
+      vectors[n].buffer = buffer->payload - buffer->header + buffer->sent;
+      vectors[n].size = frame_size (buffer) - buffer->sent;
+      n++;
+    }
+  return n;
+}
+
+/* The first frame was given to TLS, which insists that a write that would block is tried
+ * again unchanged: nothing may come before it any more, and it has to stay where it is. */
+void
+tcp_frame_queue_start (TcpFrameQueue *self)
+{
+  ((TcpBuffer *) self->frames.head->data)->started = TRUE;
+}
+
+/* @length bytes were written. Whether a message left whole. */
+gboolean
+tcp_frame_queue_advance (TcpFrameQueue *self,
+                         gsize          length)
+{
+  gboolean sent = FALSE;
+
+  while (length > 0)
+    {
+      TcpBuffer *head = g_queue_peek_head (&self->frames);
+      gsize step = MIN (length, frame_size (head) - head->sent);
+
+      head->sent += step;
+      length -= step;
+      if (head->sent < frame_size (head))
+        break;
+
+      g_queue_pop_head (&self->frames);
+      if (head->control)
+        {
+          self->controls--;
+        }
+      else
+        {
+          self->pending -= head->length + MESSAGE_OVERHEAD;
+          self->sent += head->length;
+          sent = TRUE;
+        }
+      tcp_buffer_unref (head);
+    }
+  return sent;
+}
+
+/* What has to wait should not hold more memory than it must. */
+void
+tcp_frame_queue_shrink_last (TcpFrameQueue *self)
+{
+  if (!tcp_frame_queue_is_empty (self) && !((TcpBuffer *) self->frames.tail->data)->started)
+    self->frames.tail->data = tcp_buffer_shrink (self->frames.tail->data);
+}
+
+/* Moves the messages that did not leave whole to @unsent, as they were before they were
+ * framed: a peer drops a message of which only a part arrived. TRUE if one was under way, so that
+ * nothing can follow what was written. */
+gboolean
+tcp_frame_queue_steal_unsent (TcpFrameQueue *self,
+                              GQueue        *unsent)
+{
+  GQueue kept = G_QUEUE_INIT;
+  gboolean cut = FALSE;
+  TcpBuffer *buffer;
+
+  while ((buffer = g_queue_pop_head (&self->frames)) != NULL)
+    {
+      if (buffer->control)
+        {
+          g_queue_push_tail (&kept, buffer);
+          continue;
+        }
+      cut |= buffer->sent > 0 || buffer->started;
+      tcp_frame_unwrap (buffer);
+      g_queue_push_tail (unsent, buffer);
+    }
+  self->frames = kept;
+  self->pending = 0;
+  return cut;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "channel/frame-reader.h"
+
+#include <string.h>
+#include <tcptunnel/tcptunnel.h>
+
+#define BUFFER_SIZE (TCP_FRAME_MAX_WHOLE + TCP_FRAME_MAX_HEADER)
+
+void
+tcp_frame_reader_init (TcpFrameReader *self,
+                       gboolean        masked)
+{
+  *self = (TcpFrameReader) { .masked = masked };
+}
+
+void
+tcp_frame_reader_clear (TcpFrameReader *self)
+{
+  g_clear_pointer (&self->buffer, g_free);
+  self->start = self->end = 0;
+}
+
+/* Where more bytes may be put, to be followed by tcp_frame_reader_add(). There is always
+ * some room unless whole frames wait. */
+guint8 *
+tcp_frame_reader_get_room (TcpFrameReader *self,
+                           gsize          *size)
+{
+  if (self->buffer == NULL)
+    self->buffer = g_malloc (BUFFER_SIZE);
+  if (self->start > 0)
+    {
+      memmove (self->buffer, self->buffer + self->start, self->end - self->start);
+      self->end -= self->start;
+      self->start = 0;
+    }
+
+  *size = BUFFER_SIZE - self->end;
+  return self->buffer + self->end;
+}
+
+void
+tcp_frame_reader_add (TcpFrameReader *self,
+                      gsize           length)
+{
+  g_assert (length <= BUFFER_SIZE - self->end);
+
+  self->end += length;
+  if (self->start == self->end)
+    tcp_frame_reader_clear (self);
+}
+
+/* The rest of a frame that is larger than the buffer, as it comes. */
+static void
+next_of_large_frame (TcpFrameReader *self,
+                     TcpFrame       *frame)
+{
+  guint8 *data = self->buffer + self->start;
+  gsize n = MIN (self->end - self->start, self->frame_left);
+
+  if (self->frame_mask != 0)
+    {
+      tcp_frame_mask (data, n, self->frame_mask);
+      /* The next piece begins where the mask is then. */
+      if (n % 4 != 0)
+        {
+          guint8 mask[8];
+
+          memcpy (mask, &self->frame_mask, 4);
+          memcpy (mask + 4, &self->frame_mask, 4);
+          memcpy (&self->frame_mask, mask + n % 4, 4);
+        }
+    }
+  self->start += n;
+  self->frame_left -= n;
+
+  frame->opcode = TCP_FRAME_CONTINUATION;
+  frame->payload = data;
+  frame->length = n;
+  frame->first = FALSE;
+  frame->last = self->frame_final && self->frame_left == 0;
+}
+
+static void
+next_control (TcpFrameReader       *self,
+              const TcpFrameHeader *header,
+              TcpFrame             *frame)
+{
+  frame->frame = self->buffer + self->start;
+  frame->frame_length = header->header + header->payload;
+  self->start += frame->frame_length;
+
+  memcpy (frame->control, frame->frame + header->header, header->payload);
+  if (header->masked)
+    tcp_frame_mask (frame->control, header->payload, header->mask);
+  frame->control[header->payload] = '\0';
+  frame->payload = frame->control;
+  frame->length = header->payload;
+}
+
+static gboolean
+next_data (TcpFrameReader       *self,
+           const TcpFrameHeader *header,
+           gsize                 available,
+           TcpFrame             *frame)
+{
+  guint8 *data = self->buffer + self->start + header->header;
+  gboolean large = header->payload > TCP_FRAME_MAX_WHOLE;
+  gsize n = MIN (available - header->header, header->payload);
+
+  /* Whole if it can be: a peer that lost the connection in the middle of a message sends
+   * all of it again. A protocol finds its own header in the first piece. */
+  if (large ? n < TCP_BUFFER_HEADROOM : n < header->payload)
+    return FALSE;
+
+  if (large)
+    {
+      n -= n % 4; /* keeps the mask in step */
+      self->frame_left = header->payload - n;
+      self->frame_final = header->fin;
+      self->frame_mask = header->mask;
+    }
+  if (header->masked)
+    tcp_frame_mask (data, n, header->mask);
+  self->in_message = !header->fin;
+  self->start += header->header + n;
+
+  frame->payload = data;
+  frame->length = n;
+  frame->first = header->opcode != TCP_FRAME_CONTINUATION;
+  frame->last = header->fin && !large;
+  return TRUE;
+}
+
+/* Gives the next frame, or of a large one what is there of it. FALSE and no error: more
+ * has to be read first. */
+gboolean
+tcp_frame_reader_next (TcpFrameReader  *self,
+                       TcpFrame        *frame,
+                       GError         **error)
+{
+  gsize available = self->end - self->start;
+  TcpFrameHeader header;
+  gssize length;
+
+  if (available == 0)
+    {
+      tcp_frame_reader_clear (self);
+      return FALSE;
+    }
+  if (self->frame_left > 0)
+    {
+      next_of_large_frame (self, frame);
+      return TRUE;
+    }
+
+  length = tcp_frame_header_parse (&header, self->buffer + self->start, available, error);
+  if (length <= 0)
+    return FALSE;
+  if (header.masked != self->masked)
+    {
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                   "the peer sent an invalid WebSocket frame: a %s must %smask its frames",
+                   self->masked ? "client" : "server", self->masked ? "" : "not ");
+      return FALSE;
+    }
+
+  frame->opcode = header.opcode;
+  if (tcp_frame_is_control (header.opcode))
+    {
+      if (available < length + header.payload)
+        return FALSE;
+      next_control (self, &header, frame);
+      return TRUE;
+    }
+  if ((header.opcode == TCP_FRAME_CONTINUATION) != self->in_message)
+    {
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                           "the peer sent the pieces of a WebSocket message out of order");
+      return FALSE;
+    }
+  return next_data (self, &header, available, frame);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "channel/keepalive.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <linux/sockios.h>
+#include <tcptunnel/tcptunnel.h>
+
+/* While this end does not read, and so sees no ping, an unsolicited pong (RFC
+ * 6455, section 5.5.3) tells the peer this often that it is alive. */
+#define HEARTBEAT (3 * G_TIME_SPAN_SECOND)
+
+/* How soon after data was sent a ping follows it, to learn that it arrived: what is not
+ * known to have arrived counts as lost if the WebSocket breaks. */
+#define CONFIRM_AFTER G_TIME_SPAN_SECOND
+
+#define NEVER G_MAXINT64
+
+/* The kernel tells times in ticks of up to 10 ms, and rounds both ends: what is closer to
+ * the question than this may have been before it. */
+#define TICKS (20 * G_TIME_SPAN_MILLISECOND)
+
+/* A ping waits behind the data before it: a peer that does not read, because its own
+ * TCP connection is not read, does not see it, and on a slow path it is not there yet.
+ * The kernel knows better: as long as something waits, a path that is alive brings
+ * acknowledgements, or answers the probes of a window that is closed.
+ *
+ * Only what came since it was asked counts: not what was acknowledged before, nor what
+ * had arrived before and was merely read since. */
+static gboolean
+has_sign_of_life (TcpKeepalive *self,
+                  gint64        now)
+{
+  gint64 since = now - self->asked - TICKS;
+  struct tcp_info info;
+  socklen_t length = sizeof (info);
+  int fd = g_socket_get_fd (self->socket);
+  int waiting = 0;
+
+  if (getsockopt (fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
+      ioctl (fd, SIOCOUTQ, &waiting) < 0)
+    return self->last_received >= self->asked;
+
+  if (info.tcpi_last_data_recv * G_TIME_SPAN_MILLISECOND < since)
+    return TRUE;
+  if (waiting == 0)
+    return FALSE;
+  if (info.tcpi_unacked == 0)
+    return info.tcpi_probes <= 1;
+  return info.tcpi_last_ack_recv * G_TIME_SPAN_MILLISECOND < since;
+}
+
+static void
+set_due (TcpKeepalive *self,
+         gint64        due)
+{
+  self->next_due = due;
+  tcp_timer_set (self->timer, due == NEVER ? -1 : due);
+}
+
+static void
+schedule (TcpKeepalive *self,
+          gint64        now)
+{
+  if (self->paused)
+    set_due (self, now + HEARTBEAT);
+  else if (self->deadline != 0)
+    set_due (self, MIN (self->next_ping, self->deadline));
+  else if (self->unconfirmed_since != 0 && self->ping_time == 0)
+    set_due (self, MIN (self->next_ping, self->unconfirmed_since + CONFIRM_AFTER));
+  else
+    set_due (self, self->next_ping);
+}
+
+/* Is anybody there? @timeout is how long there may be no answer, 0 for ever. The last that is
+ * done: what cannot be sent may end everything. */
+static void
+ask (TcpKeepalive *self,
+     gint64        now,
+     gint64        timeout)
+{
+  if (self->deadline == 0 || has_sign_of_life (self, now))
+    {
+      self->asked = now;
+      self->deadline = timeout > 0 ? now + timeout : 0;
+    }
+  else if (timeout > 0)
+    {
+      /* There was none yet. Whoever asks again and again does not put it off. */
+      self->deadline = MIN (self->deadline, now + timeout);
+    }
+  self->ping_time = now;
+  self->ping_sent = self->sent;
+  self->unconfirmed_since = 0;
+  schedule (self, now);
+  self->callbacks->send (TCP_FRAME_PING, &now, sizeof (now), self->user_data);
+}
+
+static void
+on_timer (gpointer user_data)
+{
+  TcpKeepalive *self = user_data;
+  gint64 now = g_get_monotonic_time ();
+  gboolean due = FALSE;
+
+  if (self->paused)
+    {
+      schedule (self, now);
+      self->callbacks->send (TCP_FRAME_PONG, "", 0, self->user_data);
+      return;
+    }
+  if (self->deadline != 0 && now >= self->deadline)
+    {
+      if (!has_sign_of_life (self, now))
+        {
+          g_autoptr (GError) error = NULL;
+
+          error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT,
+                               "the WebSocket is dead: no answer to a ping within %u ms",
+                               (guint) ((self->deadline - self->asked) / G_TIME_SPAN_MILLISECOND));
+          self->callbacks->dead (error, self->user_data);
+          return;
+        }
+      self->ping_time = 0;
+      self->deadline = 0;
+    }
+
+  if (now >= self->next_ping)
+    {
+      due = TRUE;
+      self->next_ping = self->interval > 0 ? now + self->interval : NEVER;
+    }
+  if (self->unconfirmed_since != 0 && self->ping_time == 0 && now >= self->unconfirmed_since + CONFIRM_AFTER)
+    {
+      due = TRUE;
+      self->unconfirmed_since = now;
+    }
+  if (due && self->deadline == 0)
+    ask (self, now, self->timeout);
+  else
+    schedule (self, now);
+}
+
+/* Something of the peer's was read. */
+void
+tcp_keepalive_received (TcpKeepalive *self)
+{
+  self->last_received = g_get_monotonic_time ();
+}
+
+/* Messages left; so many bytes have by now. This is called often, so it does little but note
+ * it. */
+void
+tcp_keepalive_sent (TcpKeepalive *self,
+                    guint64       sent)
+{
+  self->sent = sent;
+  if (self->unconfirmed_since != 0 || self->interval == 0 || self->timer == NULL)
+    return;
+
+  self->unconfirmed_since = g_get_monotonic_time ();
+  if (self->ping_time == 0 && self->next_due > self->unconfirmed_since + CONFIRM_AFTER)
+    set_due (self, self->unconfirmed_since + CONFIRM_AFTER);
+}
+
+/* Nothing is read for now. This happens often, so it sets no timer in vain. */
+void
+tcp_keepalive_pause (TcpKeepalive *self)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  self->paused = TRUE;
+  /* The answer to a ping may lie unread in the buffers: no deadline for that one, but
+   * another when there is reading again. */
+  if (self->deadline != 0)
+    self->next_ping = now;
+  self->ping_time = 0;
+  self->deadline = 0;
+  if (self->timer != NULL && self->next_due > now + HEARTBEAT)
+    set_due (self, now + HEARTBEAT);
+}
+
+/* The timer fires soon enough. */
+void
+tcp_keepalive_resume (TcpKeepalive *self)
+{
+  self->paused = FALSE;
+}
+
+/* @interval and @timeout are in ms, 0 for none. */
+void
+tcp_keepalive_start (TcpKeepalive                *self,
+                     GSocket                     *socket,
+                     guint                        interval,
+                     guint                        timeout,
+                     const TcpKeepaliveCallbacks *callbacks,
+                     gpointer                     user_data)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  self->callbacks = callbacks;
+  self->user_data = user_data;
+  self->socket = socket;
+  self->round_trip = -1;
+  self->last_received = now;
+  self->interval = interval * G_TIME_SPAN_MILLISECOND;
+  self->timeout = timeout * G_TIME_SPAN_MILLISECOND;
+  /* The first at once: it tells the round trip. */
+  self->next_ping = interval > 0 ? now : NEVER;
+  self->timer = tcp_timer_new (on_timer, self);
+  set_due (self, MIN (self->next_ping, now + HEARTBEAT));
+}
+
+void
+tcp_keepalive_stop (TcpKeepalive *self)
+{
+  tcp_timer_clear (&self->timer);
+}
+
+/* Pings at once, also where there is no keep-alive. If nothing comes for @timeout ms, or
+ * the keep-alive's timeout if that is 0, the peer is dead. */
+void
+tcp_keepalive_probe (TcpKeepalive *self,
+                     guint         timeout)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  if (!self->paused)
+    {
+      ask (self, now, timeout > 0 ? timeout * G_TIME_SPAN_MILLISECOND : self->timeout);
+      return;
+    }
+  /* When it reads again: now it would not see an answer. */
+  self->next_ping = now;
+  schedule (self, now);
+}
+
+/* Whether it answers the ping that is under way. */
+gboolean
+tcp_keepalive_pong (TcpKeepalive *self,
+                    const guint8 *payload,
+                    gsize         length)
+{
+  gint64 sent;
+  gint64 now = g_get_monotonic_time ();
+
+  if (length != sizeof (sent))
+    return FALSE;
+  memcpy (&sent, payload, sizeof (sent));
+  if (self->ping_time == 0 || sent != self->ping_time)
+    return FALSE;
+
+  /* The shortest is that of the path, and not of what waited in queues. */
+  if (self->round_trip < 0 || now - sent < self->round_trip)
+    self->round_trip = now - sent;
+  self->confirmed = self->ping_sent;
+  self->ping_time = 0;
+  self->deadline = 0;
+  schedule (self, now);
+  return TRUE;
+}

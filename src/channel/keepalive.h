@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include "channel/frame.h"
+#include "io/reactor.h"
+
+G_BEGIN_DECLS
+
+/* Pings, and what their answers say: that the peer is alive, how long the round trip is, and
+ * how much of what was sent has arrived. */
+
+typedef struct
+{
+  void (*send) (TcpFrameOpcode opcode,
+                gconstpointer  payload,
+                gsize          length,
+                gpointer       user_data);
+  void (*dead) (const GError *error,
+                gpointer      user_data);
+} TcpKeepaliveCallbacks;
+
+/* Times are monotonic microseconds. */
+typedef struct
+{
+  const TcpKeepaliveCallbacks *callbacks;
+  gpointer user_data;
+  GSocket *socket; /* not owned */
+  TcpTimer *timer; /* NULL once stopped */
+  gboolean paused; /* the peer's frames are not read */
+  gint64 interval;
+  gint64 timeout;
+  gint64 next_ping;
+  gint64 next_due;  /* when the timer fires */
+  gint64 ping_time; /* of the ping under way, 0 if none */
+  guint64 ping_sent;
+  gint64 asked;    /* signs of life count from here on, */
+  gint64 deadline; /* until then; 0 if there is none */
+  gint64 last_received;
+  guint64 sent;             /* payload bytes of messages, */
+  guint64 confirmed;        /* and how many of them are known to have arrived */
+  gint64 unconfirmed_since; /* the first message after the last ping, 0 if none */
+  gint64 round_trip;        /* the shortest, -1 if none is known */
+} TcpKeepalive;
+
+void tcp_keepalive_start (TcpKeepalive                *self,
+                          GSocket                     *socket,
+                          guint                        interval,
+                          guint                        timeout,
+                          const TcpKeepaliveCallbacks *callbacks,
+                          gpointer                     user_data);
+void tcp_keepalive_stop (TcpKeepalive *self);
+void tcp_keepalive_received (TcpKeepalive *self);
+void tcp_keepalive_sent (TcpKeepalive *self,
+                         guint64       sent);
+void tcp_keepalive_pause (TcpKeepalive *self);
+void tcp_keepalive_resume (TcpKeepalive *self);
+gboolean tcp_keepalive_pong (TcpKeepalive *self,
+                             const guint8 *payload,
+                             gsize         length);
+void tcp_keepalive_probe (TcpKeepalive *self,
+                          guint         timeout);
+
+G_END_DECLS

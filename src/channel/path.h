@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* In microseconds. */
+typedef struct
+{
+  gint64 round_trip;
+  gint64 response_time; /* until something that was said has its effect here */
+} TcpPath;
+
+/* What the kernel knows of the path of a TCP connection, which is looked at once a round
+ * trip at the most. Times are monotonic microseconds. */
+typedef struct
+{
+  gint64 next_look;
+  gint64 round_trip; /* 0 if the kernel does not tell */
+  guint32 reordered; /* packets that came out of order, as others were lost */
+  gint64 losing_until;
+} TcpPathGauge;
+
+void tcp_path_gauge_measure (TcpPathGauge *self,
+                             GSocket      *socket,
+                             gint64        round_trip,
+                             gint64        now,
+                             TcpPath      *path);
+
+G_END_DECLS

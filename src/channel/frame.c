@@ -10,7 +10,7 @@ frame_error (GError    **error,
              const char *what)
 {
   g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-               "the peer sent a WebSocket frame that is not valid: %s", what);
+               "the peer sent an invalid WebSocket frame: %s", what);
   return -1;
 }
 

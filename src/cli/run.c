@@ -9,8 +9,8 @@
 #include "cli/report.h"
 #include "cli/status.h"
 #include "cli/stdio.h"
-#include "cli/token-command.h"
 #include "cli/token.h"
+#include "cli/token-command.h"
 #include "cli/view.h"
 
 struct _Run

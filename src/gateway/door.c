@@ -9,11 +9,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <tcptunnel/tcptunnel.h>
-#include "base/listen.h"
-#include "io/reactor.h"
 #include "gateway/head.h"
 #include "gateway/origin.h"
 #include "gateway/primed-stream.h"
+#include "io/listen.h"
+#include "io/reactor.h"
 
 /* How long a connection may take to become a WebSocket, if nothing else was said. */
 #define DEFAULT_TIMEOUT 10000

@@ -4,7 +4,7 @@
 
 #include <libsoup/soup.h>
 #include "io/log-limit.h"
-#include "channel/group.h"
+#include "websocket/group.h"
 
 G_BEGIN_DECLS
 

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "io/reactor.h"
 #include "base/text.h"
+#include "io/reactor.h"
 
 /* How much of one client may wait for its targets in raw and tagged. */
 #define MAX_QUEUED (1024 * 1024)

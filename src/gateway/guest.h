@@ -4,10 +4,10 @@
 
 #include "base/log.h"
 #include "base/status.h"
-#include "channel/channel.h"
 #include "gateway/request.h"
 #include "gateway/settings.h"
 #include "session/session.h"
+#include "websocket/channel.h"
 
 G_BEGIN_DECLS
 

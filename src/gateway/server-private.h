@@ -3,15 +3,15 @@
 #pragma once
 
 #include <libsoup/soup.h>
-#include "io/pool.h"
-#include "channel/group.h"
 #include "gateway/door.h"
 #include "gateway/guest.h"
 #include "gateway/held.h"
 #include "gateway/request.h"
 #include "gateway/server.h"
+#include "io/pool.h"
 #include "io/reactor.h"
 #include "session/budget.h"
+#include "websocket/group.h"
 
 G_BEGIN_DECLS
 

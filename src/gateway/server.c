@@ -4,10 +4,10 @@
 
 #include <string.h>
 
-#include "base/listen.h"
-#include "io/reactor.h"
 #include "base/tsan.h"
 #include "gateway/certificate.h"
+#include "io/listen.h"
+#include "io/reactor.h"
 
 /* How many sessions that have ended are remembered, to tell clients that come back. */
 #define MAX_GONE 4096

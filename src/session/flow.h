@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "channel/channel.h"
+#include "websocket/channel.h"
 
 G_BEGIN_DECLS
 

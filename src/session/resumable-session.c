@@ -3,8 +3,8 @@
 #include "session/session-private.h"
 
 #include <string.h>
-#include "io/reactor.h"
 #include "base/text.h"
+#include "io/reactor.h"
 
 /* The session of resumable/1: its greeting, its history, its end. Its streams are in
  * resumable-streams.c, what goes over the wire in docs/resumable.md. */

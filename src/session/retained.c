@@ -2,7 +2,7 @@
 
 #include "session/retained.h"
 
-#include "channel/frame.h"
+#include "websocket/frame.h"
 
 static gsize
 frame_size (TcpBuffer *frame)

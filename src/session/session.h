@@ -5,11 +5,11 @@
 #include <gio/gio.h>
 #include "base/log.h"
 #include "base/status.h"
-#include "channel/channel.h"
 #include "session/budget.h"
 #include "session/dialect.h"
 #include "session/resumable.h"
 #include "session/stream.h"
+#include "websocket/channel.h"
 
 G_BEGIN_DECLS
 

@@ -9,9 +9,9 @@
 #include <netinet/tcp.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/byte-queue.h"
-#include "base/socket-diag.h"
+#include "io/linger.h"
 #include "io/reactor.h"
-#include "session/linger.h"
+#include "io/socket-diag.h"
 
 struct _TcpStream
 {

@@ -7,8 +7,8 @@
 #include <libsoup/soup.h>
 #include <string.h>
 #include <sys/socket.h>
-#include "io/reactor.h"
 #include "base/text.h"
+#include "io/reactor.h"
 #include "session/dialect.h"
 #include "session/resumable.h"
 #include "tunnel/dial-error.h"

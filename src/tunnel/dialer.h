@@ -3,8 +3,8 @@
 #pragma once
 
 #include "base/log.h"
-#include "channel/channel.h"
 #include "tunnel/settings.h"
+#include "websocket/channel.h"
 
 G_BEGIN_DECLS
 

@@ -2,13 +2,13 @@
 
 #include "tunnel/engine.h"
 
-#include "base/listen.h"
-#include "base/listen-unix.h"
 #include "base/tsan.h"
+#include "io/listen.h"
+#include "io/listen-unix.h"
 #include "io/network.h"
 #include "io/pool.h"
-#include "channel/group.h"
 #include "tunnel/link.h"
+#include "websocket/group.h"
 
 /* How long nothing is said of TCP clients that are turned away after one was. */
 #define TURNED_AWAY_INTERVAL (10 * G_TIME_SPAN_SECOND)

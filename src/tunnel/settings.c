@@ -3,8 +3,8 @@
 #include "tunnel/settings.h"
 
 #include <string.h>
-#include "base/listen-unix.h"
 #include "base/token.h"
+#include "io/listen-unix.h"
 #include "tunnel/remote-uri.h"
 
 TcpTunnelSettings *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "fuzz.h"
-#include "channel/channel.h"
-#include "channel/frame.h"
+#include "websocket/channel.h"
+#include "websocket/frame.h"
 
 #include <sys/socket.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
 
 #include "double-channel.h"
 
-#include "channel/frame.h"
+#include "websocket/frame.h"
 
 #include <string.h>
 

@@ -2,13 +2,13 @@
 
 #pragma once
 
-#include "channel/channel.h"
 #include "session/stream.h"
+#include "websocket/channel.h"
 
 G_BEGIN_DECLS
 
 /* What the session layer stands on, without sockets, threads and time: the functions of
- * io/reactor.h, channel/channel.h and session/stream.h, and the strings to pull. They
+ * io/reactor.h, websocket/channel.h and session/stream.h, and the strings to pull. They
  * do what the real ones do, when they are told to, and in the order they are told. */
 
 /* The clock: double-reactor.c */

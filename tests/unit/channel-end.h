@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "channel/channel-private.h"
+#include "websocket/channel-private.h"
 
 G_BEGIN_DECLS
 

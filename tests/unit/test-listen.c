@@ -2,7 +2,7 @@
 
 /* A name to listen on may have several addresses, some of which the machine does not have. */
 
-#include "base/listen.h"
+#include "io/listen.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
 
 #include "session/retained.h"
 
-#include "channel/frame.h"
+#include "websocket/frame.h"
 
 static TcpBuffer *
 make_frame (guint8 content)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "channel/channel-private.h"
+#include "websocket/channel-private.h"
 #include "session-end.h"
 #include "test-util.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "base/socket-diag.h"
+#include "io/socket-diag.h"
 
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "channel/frame-queue.h"
+#include "websocket/frame-queue.h"
 
 /* What a queued message costs beside its bytes, so that many small ones count. */
 #define MESSAGE_OVERHEAD sizeof (TcpBuffer)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "channel/control.h"
+#include "websocket/control.h"
 
-#include "channel/control-stream.h"
 #include "io/reactor.h"
+#include "websocket/control-stream.h"
 
 /* How many share a context, which costs a file descriptor. */
 #define MAX_MEMBERS 64

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "channel/frame.h"
+#include "websocket/frame.h"
 
 G_BEGIN_DECLS
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "channel/control-stream.h"
+#include "websocket/control-stream.h"
 
 #include <string.h>
 

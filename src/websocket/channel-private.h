@@ -2,12 +2,12 @@
 
 #pragma once
 
-#include "channel/channel.h"
-#include "channel/control.h"
-#include "channel/frame-queue.h"
-#include "channel/frame-reader.h"
-#include "channel/keepalive.h"
 #include "io/reactor.h"
+#include "websocket/channel.h"
+#include "websocket/control.h"
+#include "websocket/frame-queue.h"
+#include "websocket/frame-reader.h"
+#include "websocket/keepalive.h"
 
 G_BEGIN_DECLS
 

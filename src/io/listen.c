@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "base/listen.h"
+#include "io/listen.h"
 
 #include <errno.h>
 #include <netinet/in.h>

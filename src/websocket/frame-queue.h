@@ -3,7 +3,7 @@
 #pragma once
 
 #include <gio/gio.h>
-#include "channel/frame.h"
+#include "websocket/frame.h"
 
 G_BEGIN_DECLS
 

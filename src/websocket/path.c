@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "channel/path.h"
+#include "websocket/path.h"
 
 #include <netinet/in.h>
 #include <linux/tcp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "channel/frame-reader.h"
+#include "websocket/frame-reader.h"
 
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>

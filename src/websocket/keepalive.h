@@ -3,8 +3,8 @@
 #pragma once
 
 #include <gio/gio.h>
-#include "channel/frame.h"
 #include "io/reactor.h"
+#include "websocket/frame.h"
 
 G_BEGIN_DECLS
 

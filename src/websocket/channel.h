@@ -6,9 +6,9 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "channel/frame-reader.h"
-#include "channel/group.h"
-#include "channel/path.h"
+#include "websocket/frame-reader.h"
+#include "websocket/group.h"
+#include "websocket/path.h"
 
 G_BEGIN_DECLS
 

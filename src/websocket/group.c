@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "channel/group.h"
+#include "websocket/group.h"
 
 #include "io/reactor.h"
 

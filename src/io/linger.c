@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "session/linger.h"
+#include "io/linger.h"
 
 #include <stdatomic.h>
 #include <sys/socket.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "channel/frame.h"
+#include "websocket/frame.h"
 
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>

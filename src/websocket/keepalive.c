@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "channel/keepalive.h"
+#include "websocket/keepalive.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

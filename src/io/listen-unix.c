@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "base/listen-unix.h"
+#include "io/listen-unix.h"
 
 #include <errno.h>
 #include <gio/gunixsocketaddress.h>
@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "base/listen.h"
+#include "io/listen.h"
 
 G_STATIC_ASSERT (TCP_SOCKET_PATH_MAX == sizeof (((struct sockaddr_un *) NULL)->sun_path) - 1);
 

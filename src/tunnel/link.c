@@ -174,7 +174,7 @@ link_exhausted_error (TcpLink      *self,
 
   if (self->backoff.max_attempts == 0)
     return g_error_copy (error);
-  return g_error_new (error->domain, error->code, "gave up after %u attempt%s to reconnect: %s", attempts,
+  return g_error_new (error->domain, error->code, "gave up after %u attempt%s: %s", attempts,
                       attempts > 1 ? "s" : "", error->message);
 }
 

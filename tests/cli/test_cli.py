@@ -412,7 +412,7 @@ class Waiting(unittest.TestCase):
             with self.subTest(args):
                 status, out, err = run(*args, XDG_CONFIG_HOME=self.config.home)
                 self.assertEqual((status, out), (FAILED, ''))
-                self.assertRegex(err, r'(?m)^tcp-tunnel \w+: (bounded: )?gave up after 2 attempts .*refused')
+                self.assertRegex(err, r'(?m)^tcp-tunnel \w+: (bounded: )?gave up after 2 attempts: .*refused')
                 self.assertIn('waiting for the gateway', err)
         with Command('connect', 'unbounded', XDG_CONFIG_HOME=self.config.home) as tunnel:
             tunnel.error_line('; attempt 8 follows')

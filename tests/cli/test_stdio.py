@@ -336,7 +336,7 @@ class Refused(StdioTest):
             self.check(Stdio(away.url, '--max-reconnect-attempts', '1', '--reconnect-delay', '1ms', *args,
                              stdin=subprocess.DEVNULL), 1, b'',
                        r'^tcp-tunnel connect: .*; waiting for the gateway, .*\n'
-                       r'tcp-tunnel connect: gave up after 1 attempt .*refused.*\n$')
+                       r'tcp-tunnel connect: gave up after 1 attempt: .*refused.*\n$')
 
     def test_gateway_goes(self):
         """A break that is over at once is not worth a line in the middle of a session, one that is not is."""

@@ -22,7 +22,7 @@ test_back_off (void)
   fd = stub_rig_connect (&rig);
   port = test_tunnel_get_port (rig.tunnel);
   stub_rig_expect_failure (&rig, TCP_TUNNEL_ERROR_UNREACHABLE);
-  g_assert_true (g_str_has_prefix (rig.recorder->failure->message, "gave up after 4 attempts to reconnect: the gateway "));
+  g_assert_true (g_str_has_prefix (rig.recorder->failure->message, "gave up after 4 attempts: the gateway "));
   g_assert_nonnull (strstr (rig.recorder->failure->message, "503"));
 
   /* A delay doubles up to its limit and is shortened by a fifth at the most. */
@@ -313,7 +313,7 @@ test_wait_gives_up (void)
   http_stub_push_answer (rig.stub, 503, NULL, NULL);
   g_assert_false (tcp_tunnel_start (rig.tunnel, NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
-  g_assert_true (g_str_has_prefix (error->message, "gave up after 3 attempts to reconnect: the gateway "));
+  g_assert_true (g_str_has_prefix (error->message, "gave up after 3 attempts: the gateway "));
   g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 4);
   g_assert_cmpuint (rig.recorder->delays->len, ==, 3);
   g_assert_cmpint (tcp_tunnel_get_state (rig.tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);

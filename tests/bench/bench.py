@@ -17,7 +17,8 @@ from subjects import BenchError, Tools, available_subjects, die_with_parent
 REPEATS = 3
 THROUGHPUT = ("up", "down", "both")
 BESIDE_BULK = ("ping-up", "ping-down")
-CELLS = THROUGHPUT + ("ping",) + BESIDE_BULK + ("connect", "stall")
+BESIDE_IDLE = ("idle-ping", "idle-up", "idle-down")
+CELLS = THROUGHPUT + ("ping",) + BESIDE_BULK + BESIDE_IDLE + ("connect", "stall")
 
 MEMORY_CAP = 4 << 30
 STALL_CAP = 1 << 30
@@ -28,7 +29,7 @@ LOAD_GRACE = 60
 class Run:
     """One load through one subject, its memory watched meanwhile."""
 
-    def __init__(self, tools, subject, load, seconds, cap):
+    def __init__(self, tools, subject, load, seconds, cap, idle=0):
         self.subject = subject
         self.cap = cap
         self.base = [process.memory("VmRSS") for process in subject.processes]
@@ -38,7 +39,8 @@ class Run:
         self.capped_after = None
         argv = [tools.load, load, "--port", str(subject.port), "--stats", subject.stats,
                 "--pids", ",".join(str(process.pid) for process in subject.measured),
-                "--milliseconds", str(int(seconds * 1000)), "--warm-up", str(int(WARM_UP * 1000))]
+                "--milliseconds", str(int(seconds * 1000)), "--warm-up", str(int(WARM_UP * 1000)),
+                "--idle", str(idle)]
         self.popen = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                       preexec_fn=die_with_parent)
 
@@ -97,10 +99,11 @@ class Bench:
             return False
 
     def wants(self, subject, cell):
-        return cell in self.args.cells and (subject.parallel or cell not in BESIDE_BULK)
+        return cell in self.args.cells and (subject.parallel or cell not in BESIDE_BULK + BESIDE_IDLE)
 
     def measure(self, subject, cell):
-        run = Run(self.tools, subject, cell, self.args.seconds, MEMORY_CAP)
+        idle = self.args.idle if cell in BESIDE_IDLE else 0
+        run = Run(self.tools, subject, cell.removeprefix("idle-"), self.args.seconds, MEMORY_CAP, idle)
         while run.poll():
             time.sleep(0.02)
         try:
@@ -165,6 +168,7 @@ class Bench:
             "machine": {"cpus": os.cpu_count(), "kernel": platform.release()},
             "seconds": self.args.seconds,
             "stall_seconds": self.args.stall_seconds,
+            "idle": self.args.idle,
             "subjects": self.results,
             "skipped": self.skipped,
             "failures": self.failures,
@@ -176,6 +180,7 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true", help="short cells: for a look, not for a verdict")
     parser.add_argument("--seconds", type=float, help="length of a cell (3; quick: 0.7)")
     parser.add_argument("--stall-seconds", type=float, help="how long a reader stalls (60; quick: 5)")
+    parser.add_argument("--idle", type=int, default=900, help="how many idle connections there are beside (900)")
     parser.add_argument("--only", action="append", metavar="SUBJECT", help="subjects whose name begins so; repeatable")
     parser.add_argument("--cells", type=lambda text: text.split(","), default=CELLS, help=",".join(CELLS))
     parser.add_argument("--json", metavar="FILE", help="also write all that was measured")

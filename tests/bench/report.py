@@ -12,7 +12,8 @@ COLUMNS = (
     # heading, unit, width
     ("", "", 19), ("up", "MB/s", 5), ("down", "MB/s", 5), ("up+down", "MB/s", 10),
     ("CPU", "up", 6), ("s/GiB", "down", 6), ("64 bytes", "µs", 10),
-    ("beside up", "ms", 10), ("down", "ms", 10), ("conn.", "/s", 6), ("peak", "MiB", 6), ("stall", "MiB", 7),
+    ("beside up", "ms", 10), ("down", "ms", 10), ("beside idle", "µs", 12), ("up", "MB/s", 5), ("down", "MB/s", 5),
+    ("conn.", "/s", 6), ("peak", "MiB", 6), ("stall", "MiB", 7),
 )
 
 RATES = (("up", "up"), ("down", "down"), ("both", "up"), ("both", "down"))  # cell and direction
@@ -35,6 +36,10 @@ class Figures:
     def rate(self, cell, way):
         """Bytes a second."""
         return self._median(cell, lambda run: run[f"{way}_bytes"] / run["seconds"])
+
+    def idle_rate(self, way):
+        """The same with idle connections beside."""
+        return self._median(f"idle-{way}", lambda run: run[f"{way}_bytes"] / run["seconds"])
 
     def cpu(self, cell, process=0):
         """CPU seconds a GiB."""
@@ -99,9 +104,10 @@ def _print_subject(figures):
     both = "+".join(rates[2:]) if rates[2] != "–" else "–"
     _print_row([figures.title, rates[0], rates[1], both] + cpus(0) +
                [_ping(figures, "ping", in_ms=False), _ping(figures, "ping-up"), _ping(figures, "ping-down"),
-                _number(figures.connections())] + memory(0))
+                _ping(figures, "idle-ping", in_ms=False), _number(figures.idle_rate("up"), 1e6),
+                _number(figures.idle_rate("down"), 1e6), _number(figures.connections())] + memory(0))
     for process, label in enumerate(figures.labels[1:], 1):
-        _print_row([f"  its {label}"] + [""] * 3 + cpus(process) + [""] * 4 + memory(process))
+        _print_row([f"  its {label}"] + [""] * 3 + cpus(process) + [""] * 7 + memory(process))
     if figures.cells.get("up") or figures.cells.get("down"):
         _print_row(["  peer"] + [""] * 3 + cpus(len(figures.labels)))
         _print_row(["  load"] + [""] * 3 + [_number(figures.load_cpu(cell), 1, 3) for cell in ("up", "down")])
@@ -144,6 +150,13 @@ def _expectations(all_figures, stall_seconds):
         p99 = multiplexed.ping(f"ping-{way}", "p99_us")
         yield at_most(f"p99 beside a bulk transfer {way}, multiplexed, ms", BESIDE_BULK_LIMIT_MS,
                       None if p99 is None else p99 / 1000, 1)
+    for key in ("gateway-multiplexed", "resumable-multiplexed"):
+        figures = all_figures.get(key, nothing)
+        yield at_most(f"{key}, p50 with idle connections, times that without", 1.1,
+                      _ratio(figures.ping("idle-ping", "p50_us"), figures.ping("ping", "p50_us")))
+        for way in ("up", "down"):
+            yield at_least(f"{key} {way}, with idle connections, share of that without", 0.9,
+                           _ratio(figures.idle_rate(way), figures.rate(way, way)))
     for mode, dialect in (("singleton", "raw"), ("multiplexed", "tagged")):
         plain, resumable = (all_figures.get(f"{kind}-{mode}", nothing) for kind in ("gateway", "resumable"))
         for way in ("up", "down"):
@@ -179,7 +192,7 @@ def show(outcome):
     """Prints all; true if all that is expected was met."""
     all_figures = {key: Figures(subject) for key, subject in outcome["subjects"].items()}
     print(f"{outcome['machine']['cpus']} CPUs, Linux {outcome['machine']['kernel']}, "
-          f"{outcome['seconds']:g} s a cell, medians; round trips are p50/p99")
+          f"{outcome['seconds']:g} s a cell, medians; round trips are p50/p99; {outcome['idle']} idle connections where said")
     _print_row([heading for heading, _, _ in COLUMNS])
     _print_row([unit for _, unit, _ in COLUMNS])
     for figures in all_figures.values():
@@ -187,10 +200,10 @@ def show(outcome):
     print()
     _print_notes(all_figures, outcome)
 
-    print(f"\n{'expected (singleton and ideal peer if not said)':<58}{'bound':>9}{'measured':>10}")
+    print(f"\n{'expected (singleton and ideal peer if not said)':<72}{'bound':>9}{'measured':>10}")
     met_all = True
     for text, bound, value, digits, met in _expectations(all_figures, outcome["stall_seconds"]):
         verdict = "not measured" if value is None else "met" if met else "not met"
-        print(f"{text:<58}{bound:>9}{_number(value, 1, digits):>10}  {verdict}")
+        print(f"{text:<72}{bound:>9}{_number(value, 1, digits):>10}  {verdict}")
         met_all = met_all and met
     return met_all

@@ -2,6 +2,8 @@
 
 #include "base/blocking-call.h"
 
+#include "base/tsan.h"
+
 static G_DEFINE_QUARK (tcp-blocking-call, blocking_call)
 
 TcpBlockingCall *
@@ -9,7 +11,7 @@ tcp_blocking_call_new (void)
 {
   TcpBlockingCall *self = g_new0 (TcpBlockingCall, 1);
 
-  g_ref_count_init (&self->refs);
+  g_atomic_ref_count_init (&self->refs);
   self->pending = TRUE;
   return self;
 }
@@ -17,16 +19,18 @@ tcp_blocking_call_new (void)
 TcpBlockingCall *
 tcp_blocking_call_ref (TcpBlockingCall *self)
 {
-  g_ref_count_inc (&self->refs);
+  g_atomic_ref_count_inc (&self->refs);
   return self;
 }
 
 void
 tcp_blocking_call_unref (TcpBlockingCall *self)
 {
-  if (!g_ref_count_dec (&self->refs))
+  tcp_tsan_release (self);
+  if (!g_atomic_ref_count_dec (&self->refs))
     return;
 
+  tcp_tsan_acquire (self);
   g_clear_error (&self->error);
   g_free (self);
 }

@@ -10,7 +10,7 @@ G_BEGIN_DECLS
  * ones, which then belong together because they are given the same cancellable. */
 typedef struct
 {
-  grefcount refs;
+  gatomicrefcount refs; /* the last to let go may be a collector in another thread */
   gboolean pending;
   GError *error; /* once it is no longer pending */
 } TcpBlockingCall;

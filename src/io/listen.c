@@ -82,6 +82,7 @@ listen_at (GSocketAddress *address,
 {
   struct sockaddr_storage native;
   gssize size = g_socket_address_get_native_size (address);
+  GSocket *result;
   int on = 1;
   int fd;
 
@@ -106,8 +107,11 @@ listen_at (GSocketAddress *address,
       return NULL;
     }
 
-  *code = 0;
-  return g_socket_new_from_fd (fd, NULL);
+  result = g_socket_new_from_fd (fd, NULL);
+  *code = result != NULL ? 0 : EINVAL;
+  if (result == NULL)
+    close (fd);
+  return result;
 }
 
 static GSocketAddress *

@@ -17,12 +17,21 @@
 #define REDACTED "[token]"
 #define ELLIPSIS "…"
 
+enum
+{
+  FORM_PLAIN,
+  FORM_ESCAPED,     /* with %, where a URL needs it, */
+  FORM_ALL_ESCAPED, /* or everywhere */
+  FORM_BASE64,      /* with none, one or two bytes in its first group of three before it */
+  N_FORMS = FORM_BASE64 + 3,
+};
+
 /* The tokens of this process, which a peer may say back: each as it is, and as it may have
  * been encoded. */
 typedef struct
 {
   char *secret;
-  char *forms[3];
+  char *forms[N_FORMS];
   guint users;
 } Secret;
 
@@ -35,7 +44,7 @@ secret_free (gpointer data)
   Secret *self = data;
 
   g_free (self->secret);
-  for (guint i = 0; i < G_N_ELEMENTS (self->forms); i++)
+  for (guint i = 0; i < N_FORMS; i++)
     g_free (self->forms[i]);
   g_free (self);
 }
@@ -48,6 +57,31 @@ find_secret (const char *secret)
   while (secrets != NULL && i < secrets->len && strcmp (((Secret *) secrets->pdata[i])->secret, secret) != 0)
     i++;
   return i;
+}
+
+static char *
+escape_all (const char *secret)
+{
+  GString *text = g_string_new (NULL);
+
+  for (const char *c = secret; *c != '\0'; c++)
+    g_string_append_printf (text, "%%%02X", (guchar) *c);
+  return g_string_free (text, FALSE);
+}
+
+/* As it is found in the base64 of a text that has @before bytes more before it in the group
+ * of three with which it begins: "Bearer " is seven. */
+static char *
+encode_base64 (const char *secret,
+               guint       before)
+{
+  static const gsize shared[] = { 0, 2, 3 }; /* digits that depend on those bytes */
+  g_autofree char *text = g_strdup_printf ("%.*s%s", (int) before, "..", secret);
+  g_autofree char *encoded = g_base64_encode ((const guchar *) text, strlen (text));
+
+  /* The padding depends on what follows. */
+  g_strdelimit (encoded, "=", '\0');
+  return g_strdup (encoded + shared[before]);
 }
 
 /* From now on no text of a peer shows it, until that was taken back as often. */
@@ -68,11 +102,11 @@ tcp_text_add_secret (const char *secret)
       Secret *added = g_new0 (Secret, 1);
 
       added->secret = g_strdup (secret);
-      added->forms[0] = g_strdup (secret);
-      added->forms[1] = g_uri_escape_string (secret, NULL, FALSE);
-      added->forms[2] = g_base64_encode ((const guchar *) secret, strlen (secret));
-      /* The padding depends on what follows. */
-      g_strdelimit (added->forms[2], "=", '\0');
+      added->forms[FORM_PLAIN] = g_strdup (secret);
+      added->forms[FORM_ESCAPED] = g_uri_escape_string (secret, NULL, FALSE);
+      added->forms[FORM_ALL_ESCAPED] = escape_all (secret);
+      for (guint before = 0; before < 3; before++)
+        added->forms[FORM_BASE64 + before] = encode_base64 (secret, before);
       g_ptr_array_add (secrets, added);
     }
   ((Secret *) secrets->pdata[i])->users++;
@@ -123,7 +157,7 @@ match_secret (const char *text,
   gsize longest = 0;
 
   for (guint i = 0; secrets != NULL && i < secrets->len; i++)
-    for (guint j = 0; j < G_N_ELEMENTS (((Secret *) secrets->pdata[i])->forms); j++)
+    for (guint j = 0; j < N_FORMS; j++)
       longest = MAX (longest, match_form (((Secret *) secrets->pdata[i])->forms[j], text, length));
   return longest;
 }

@@ -107,8 +107,12 @@ advise_on_challenge (const TcpDialFailure *failure)
   gsize length = strspn (challenge, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-");
 
   if (length > 0 && length <= MAX_SCHEME && strcasestr (challenge, "Bearer") == NULL)
-    return g_strdup_printf ("; it asks for a password in its place (%.*s), as a web server or a proxy does, not a gateway",
-                            (int) length, challenge);
+    {
+      g_autofree char *scheme = tcp_text_from_peer (challenge, length);
+
+      return g_strdup_printf ("; it asks for a password in its place (%s), as a web server or a proxy does, not a gateway",
+                              scheme);
+    }
   return g_strdup ("; of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', the tunnel needs the TOKEN "
                    "alone, and the gateway reads that file when it starts");
 }
@@ -294,7 +298,11 @@ describe_received (const TcpDialFailure *failure)
   while (length < MIN (failure->n_received, MAX_TEXT) && strchr ("\r\n?", failure->received[length]) == NULL)
     length++;
   if (is_text (failure->received, length))
-    return g_strdup_printf ("“%.*s”", (int) length, failure->received);
+    {
+      g_autofree char *line = tcp_text_from_peer (failure->received, length);
+
+      return g_strdup_printf ("“%s”", line);
+    }
 
   text = g_string_new ("the bytes");
   for (gsize i = 0; i < MIN (failure->n_received, MAX_BINARY); i++)

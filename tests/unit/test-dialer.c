@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "tunnel/dial-error.h"
+#include "base/text.h"
 #include "tunnel/dialer.h"
 
 #include <libsoup/soup.h>
@@ -241,6 +242,35 @@ test_received (void)
     }
 }
 
+/* Nor does it tell the token, which it has received. */
+static void
+test_echoes (void)
+{
+  static const struct
+  {
+    TcpDialFailure failure;
+    TcpTunnelError code;
+  } cases[] = {
+    { { .status = 401, .challenge = "s3cret-token" }, TCP_TUNNEL_ERROR_UNAUTHORIZED },
+    { { .received = "-ERR s3cret-token", .n_received = 17 }, TCP_TUNNEL_ERROR_PROTOCOL },
+    { { .received = "QmVhcmVyIHMzY3JldC10b2tlbg==", .n_received = 28 }, TCP_TUNNEL_ERROR_PROTOCOL },
+  };
+  g_autoptr (GError) cause = g_error_new_literal (SOUP_SESSION_ERROR, SOUP_SESSION_ERROR_PARSING, "cause");
+
+  tcp_text_add_secret ("s3cret-token");
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      TcpDialFailure failure = cases[i].failure;
+      g_autofree char *message = NULL;
+
+      failure.cause = cause;
+      message = explain (&failure, "ws://h/", cases[i].code);
+      g_assert_nonnull (strstr (message, "[token]"));
+      g_assert_null (strstr (message, "MzY3JldC10b2tlbg"));
+    }
+  tcp_text_remove_secret ("s3cret-token");
+}
+
 static void
 test_causes (void)
 {
@@ -311,6 +341,7 @@ main (int    argc,
   g_test_add_func ("/dialer/statuses", test_statuses);
   g_test_add_func ("/dialer/stages", test_stages);
   g_test_add_func ("/dialer/received", test_received);
+  g_test_add_func ("/dialer/echoes", test_echoes);
   g_test_add_func ("/dialer/causes", test_causes);
   g_test_add_func ("/dialer/name-of-a-proxy", test_name_of_a_proxy);
   return g_test_run ();

@@ -94,6 +94,11 @@ test_tokens (void)
   check ("s3cret%2Btoken%2Fof%3Dthem", -1, "[token]");
   check ("s3cret%2btoken%2fof%3dthem", -1, "[token]");
   check ("czNjcmV0K3Rva2VuL29mPXRoZW0=", -1, "[token]=");
+  /* All of it escaped, and the base64 of "Bearer s3cret+token/of=them" and of ":s3cret+token/of=them:!". */
+  check ("%73%33%63%72%65%74%2B%74%6F%6B%65%6E%2F%6F%66%3D%74%68%65%6D", -1, "[token]");
+  check ("QmVhcmVyIHMzY3JldCt0b2tlbi9vZj10aGVt", -1, "QmVhcmVyIH[token]");
+  check ("eHk6czNjcmV0K3Rva2VuL29mPXRoZW0=", -1, "eHk6[token]=");
+  check ("dTpzM2NyZXQrdG9rZW4vb2Y9dGhlbQ==", -1, "dTp[token]==");
   /* Its beginning, its end, its middle; but not every few characters. */
   check ("s3cret+to…", -1, "[token]…");
   check ("ken/of=them", -1, "[token]");

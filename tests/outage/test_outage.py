@@ -228,6 +228,7 @@ class Rig(unittest.TestCase):
         (self.directory / 'token').write_text(TOKEN)
         os.chmod(self.directory / 'token', 0o600)
         self.paths = []
+        self.gateways = []
         if HAS_SSH:
             self.sshd = Daemon(self.directory)
             self.addCleanup(self.sshd.stop)
@@ -241,6 +242,7 @@ class Rig(unittest.TestCase):
         """A gateway, and the path to it."""
         command, url = gateway(service, *self.gateway_options)
         self.addCleanup(command.__exit__)
+        self.gateways.append(command)
         path = NetworkPath(url)
         self.addCleanup(path.close)
         self.paths.append(path)
@@ -508,6 +510,35 @@ class Cuts(Rig):
                                capture_output=True, text=True, timeout=DEADLINE)
         self.assertEqual((ended.returncode, ended.stdout), (255, ''))
         self.assertRegex(ended.stderr, rf'^tcp-tunnel connect: .*:{path.port}/ .*refused')
+
+
+class Quiet(Rig):
+    """Programs that end their connections as programs do are nothing to warn of."""
+
+    @unittest.skipUnless(HAS_POSTGRES and shutil.which('pgbench'), 'there is no PostgreSQL')
+    def check(self, *options):
+        tunnel, port = self.connect(self.postgres_url, '--log-level', 'info', *options)
+        psql = self.psql(port)
+
+        def run(*command):
+            done = subprocess.run(command, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout
+
+        run('pgbench', '-i', '-q', *psql[1:])
+        # Each transaction has a connection of its own.
+        self.assertIn('processed: 174/174', run('pgbench', '-n', '-C', '-t', '174', *psql[1:]))
+        self.assertEqual(run(*psql, '-qAtX', '-c', 'select 6 * 7'), '42\n')
+        self.assertGreater(len(self.events(tunnel, 'connection-closed')), 174)
+        for command in (tunnel, self.gateways[-1]):
+            said = [line for line in command.output if 'connection' in line and not line.startswith('{')]
+            self.assertEqual(said, [])
+
+    def test_resumable(self):
+        self.check()
+
+    def test_tagged(self):
+        self.check('--resumption', 'off')
 
 
 if __name__ == '__main__':

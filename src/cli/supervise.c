@@ -143,7 +143,7 @@ static int
 run_all (Supervisor *self)
 {
   gboolean with_titles = self->shared.options.several && view_is_live ();
-  g_autoptr (Status) titles = with_titles ? status_new_titles (self->shared.name_width) : NULL;
+  g_autoptr (Status) titles G_GNUC_UNUSED = with_titles ? status_new_titles (self->shared.name_width) : NULL;
   int status = EXIT_SUCCESS;
 
   options_on_signal (on_quit, self);

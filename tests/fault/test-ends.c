@@ -222,7 +222,7 @@ check_closed (TcpTunnelMode mode,
 {
   g_autoptr (Target) target = target_new_manual ();
   g_autoptr (Fixture) fixture = start (target, mode, flags);
-  g_auto (Pair) pair = begin (fixture, target);
+  g_auto (Pair) pair G_GNUC_UNUSED = begin (fixture, target);
 
   tcp_tunnel_close (fixture->tunnel);
   wait_for_ends (1);

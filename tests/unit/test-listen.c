@@ -128,7 +128,7 @@ test_all_on_one_port (void)
   const char *const names[] = { "127.0.0.3", "127.0.0.1", "127.0.0.2", NULL };
   g_autoptr (GError) error = NULL;
   guint port;
-  g_autoptr (GSocketListener) listener = listen_on (names, 0, &port, &error);
+  g_autoptr (GSocketListener) listener G_GNUC_UNUSED = listen_on (names, 0, &port, &error);
 
   g_assert_no_error (error);
   g_assert_cmpuint (port, !=, 0);
@@ -159,7 +159,7 @@ test_absent_is_left_out (void)
   const char *const names[] = { ABSENT, ABSENT_IPV6, "127.0.0.1", ABSENT, NULL };
   g_autoptr (GError) error = NULL;
   guint port;
-  g_autoptr (GSocketListener) listener = listen_on (names, 0, &port, &error);
+  g_autoptr (GSocketListener) listener G_GNUC_UNUSED = listen_on (names, 0, &port, &error);
 
   g_assert_no_error (error);
   g_assert_true (accepts ("127.0.0.1", port));
@@ -171,7 +171,7 @@ test_all_absent (void)
   const char *const names[] = { ABSENT, ABSENT_IPV6, NULL };
   g_autoptr (GError) error = NULL;
   guint port;
-  g_autoptr (GSocketListener) listener = listen_on (names, 0, &port, &error);
+  g_autoptr (GSocketListener) listener G_GNUC_UNUSED = listen_on (names, 0, &port, &error);
 
   g_assert_nonnull (error);
   g_assert_cmpuint (port, ==, 0);
@@ -186,7 +186,7 @@ test_one_is_taken (void)
   guint16 taken;
   int fd = socket_listen (0, &taken);
   guint port;
-  g_autoptr (GSocketListener) listener = listen_on (names, taken, &port, &error);
+  g_autoptr (GSocketListener) listener G_GNUC_UNUSED = listen_on (names, taken, &port, &error);
 
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE);
   g_assert_nonnull (strstr (error->message, "127.0.0.1"));

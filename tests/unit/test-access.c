@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
+#include "test-util.h"
 
 static void
 check_lines (const char *text,
@@ -112,7 +113,7 @@ test_zero_byte (void)
 static void
 test_many (void)
 {
-  const guint count = 300000;
+  const guint count = test_is_quick () ? 20000 : 300000;
   g_autoptr (GString) text = g_string_new (NULL);
   g_autoptr (TcpAccess) access = tcp_access_new ();
   g_autoptr (GError) error = NULL;
@@ -132,7 +133,7 @@ test_many (void)
 
       g_assert_cmpstr (tcp_access_find (access, token), ==, name);
     }
-  g_assert_null (tcp_access_find (access, "token-300000-of-many"));
+  g_assert_null (tcp_access_find (access, "token-x-of-many"));
 }
 
 static void

@@ -5,8 +5,12 @@
 # something else is missing, says so and skips; with CI=true that is a failure.
 set -u
 
-# Tests have to pass in the background and with nohup too, so that all run as they would there.
-[ -z "${MESON_TEST_ITERATION-}" ] || trap '' HUP INT QUIT
+# Tests have to pass in the background and with nohup too, so that all run as they would there;
+# but not the programs that they start, some of them with this script.
+if [ -n "${MESON_TEST_ITERATION-}" ]; then
+  trap '' HUP INT QUIT
+  unset MESON_TEST_ITERATION
+fi
 
 cannot ()
 {

@@ -3,6 +3,7 @@
 #include "base/text.h"
 
 #include <string.h>
+#include "base/tsan.h"
 
 /* Of what a peer says, no more than this is read, nor more than that kept. */
 #define MAX_READ 1024

@@ -39,8 +39,11 @@ tcp_head_get_part (const char *head,
   char seam[6];
   const char *found;
 
-  memcpy (seam, head + length - before, before);
-  memcpy (seam + before, data, behind);
+  /* What is empty may be NULL. */
+  if (before > 0)
+    memcpy (seam, head + length - before, before);
+  if (behind > 0)
+    memcpy (seam + before, data, behind);
   found = memmem (seam, before + behind, end, 4);
   if (found != NULL)
     return found + 4 - seam - before;

@@ -160,8 +160,9 @@ static void
 tunnel_ask_for_token (TcpTunnel *self,
                       guint64    refused)
 {
-  /* The engine tries the token that was set after the refused one without asking. */
-  if (refused != self->token_serial)
+  /* It was closed while the event was on its way; or the engine tries the token that was set
+   * after the refused one without asking. */
+  if (self->runner.engine == NULL || refused != self->token_serial)
     return;
 
   if (tunnel_is_asked (self))

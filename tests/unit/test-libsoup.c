@@ -233,7 +233,7 @@ test_steal (void)
   raw = raw_end_new (client_connect (server.port));
   raw_end_write (raw, request, strlen (request));
   WAIT_UNTIL (has_head (raw));
-  g_assert_true (g_str_has_prefix ((const char *) raw->in->data, "HTTP/1.1 101 "));
+  g_assert_cmpmem (raw->in->data, strlen ("HTTP/1.1 101 "), "HTTP/1.1 101 ", strlen ("HTTP/1.1 101 "));
   head = g_strstr_len ((const char *) raw->in->data, raw->in->len, "\r\n\r\n") + 4 - (const char *) raw->in->data;
   g_byte_array_remove_range (raw->in, 0, head);
 

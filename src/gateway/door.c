@@ -12,6 +12,7 @@
 #include "gateway/head.h"
 #include "gateway/origin.h"
 #include "gateway/primed-stream.h"
+#include "io/acceptor.h"
 #include "io/listen.h"
 #include "io/reactor.h"
 
@@ -44,7 +45,7 @@ struct _TcpDoor
   TcpChannelGroup *group;
   TcpLog *log;
   TcpLogLimit *refusals; /* of the server */
-  GSocketService *service;
+  TcpAcceptor *acceptor;
   GCancellable *closing;
 
   GQueue pending;      /* of Pending, the oldest first */
@@ -538,21 +539,14 @@ on_first_byte (GIOCondition condition,
 
 /* The port */
 
-static gboolean
-on_incoming (GSocketService    *service,
-             GSocketConnection *connection,
-             GObject           *source,
+static void
+on_accepted (GSocketConnection *connection,
+             GSocketAddress    *remote,
              gpointer           user_data)
 {
   TcpDoor *self = user_data;
-  g_autoptr (GSocketAddress) remote = g_socket_connection_get_remote_address (connection, NULL);
-  Pending *pending;
+  Pending *pending = g_new0 (Pending, 1);
 
-  /* It has broken already. */
-  if (remote == NULL)
-    return TRUE;
-
-  pending = g_new0 (Pending, 1);
   pending->door = self;
   pending->socket = g_socket_connection_get_socket (connection);
   /* Else an answer may wait for the client's delayed ACK of what TLS has sent before. */
@@ -573,7 +567,6 @@ on_incoming (GSocketService    *service,
     pending_begin_head (pending);
   else
     pending->watch = tcp_watch_new (g_socket_get_fd (pending->socket), G_IO_IN, on_first_byte, pending);
-  return TRUE;
 }
 
 /* @refusals has to outlive it. */
@@ -597,8 +590,6 @@ tcp_door_new (SoupServer      *soup,
   self->closing = g_cancellable_new ();
   self->origins = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, origin_free);
   self->patience = tcp_timer_new (on_patience_over, self);
-  self->service = g_socket_service_new ();
-  g_signal_connect (self->service, "incoming", G_CALLBACK (on_incoming), self);
 
   return self;
 }
@@ -609,10 +600,11 @@ tcp_door_open (TcpDoor    *self,
                GPtrArray  *addresses,
                GError    **error)
 {
-  GSocketAddress *local = tcp_listen (G_SOCKET_LISTENER (self->service), addresses, self->log, error);
+  g_autoptr (GPtrArray) sockets = tcp_listen (addresses, self->log, error);
+  GSocketAddress *local = sockets != NULL ? g_socket_get_local_address (sockets->pdata[0], error) : NULL;
 
   if (local != NULL)
-    g_socket_service_start (self->service);
+    self->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, self);
   return local;
 }
 
@@ -638,10 +630,7 @@ tcp_door_free (TcpDoor *self)
 {
   GList *link;
 
-  g_signal_handlers_disconnect_by_data (self->service, self);
-  g_socket_service_stop (self->service);
-  g_socket_listener_close (G_SOCKET_LISTENER (self->service));
-  g_object_unref (self->service);
+  g_clear_pointer (&self->acceptor, tcp_acceptor_free);
 
   /* Threads and libsoup let go of theirs one after the other, some later. */
   while ((link = g_queue_pop_head_link (&self->pending)) != NULL)

@@ -214,35 +214,29 @@ listen_at_all (GPtrArray  *addresses,
   return NULL;
 }
 
-/* Makes @listener listen at @addresses, which are those of one name. Gives the first of
- * those that it listens on.
+/* Listens at @addresses, which are those of one name. Gives an array of GSocket, at least
+ * one.
  *
  * An address that this machine does not have is left out as long as there is another; one
  * whose port is in use is an error, since whoever connects to the name might reach another
  * program there. Port 0 is the same port at each. */
-GSocketAddress *
-tcp_listen (GSocketListener  *listener,
-            GPtrArray        *addresses,
-            TcpLog           *log,
-            GError          **error)
+GPtrArray *
+tcp_listen (GPtrArray  *addresses,
+            TcpLog     *log,
+            GError    **error)
 {
-  g_autoptr (GPtrArray) sockets = listen_at_all (addresses, log, error);
+  GPtrArray *sockets = listen_at_all (addresses, log, error);
 
   if (sockets == NULL)
     return NULL;
-  for (guint i = 0; i < sockets->len; i++)
+  for (guint i = 0; i < sockets->len && sockets->len > 1; i++)
     {
-      if (!g_socket_listener_add_socket (listener, sockets->pdata[i], NULL, error))
-        return NULL;
-      if (sockets->len > 1)
-        {
-          g_autoptr (GSocketAddress) local = g_socket_get_local_address (sockets->pdata[i], NULL);
-          g_autofree char *name = local != NULL ? name_address (local) : NULL;
+      g_autoptr (GSocketAddress) local = g_socket_get_local_address (sockets->pdata[i], NULL);
+      g_autofree char *name = local != NULL ? name_address (local) : NULL;
 
-          tcp_log_info (log, "listening on %s", name);
-        }
+      tcp_log_info (log, "listening on %s", name);
     }
-  return g_socket_get_local_address (sockets->pdata[0], error);
+  return sockets;
 }
 
 /* What to do about a failure of the above. */

@@ -17,10 +17,9 @@ void tcp_resolve (const char          *hostname,
                   gpointer             user_data);
 GPtrArray *tcp_resolve_finish (GAsyncResult  *result,
                                GError       **error);
-GSocketAddress *tcp_listen (GSocketListener  *listener,
-                            GPtrArray        *addresses,
-                            TcpLog           *log,
-                            GError          **error);
+GPtrArray *tcp_listen (GPtrArray  *addresses,
+                       TcpLog     *log,
+                       GError    **error);
 GError *tcp_listen_error (const char   *hostname,
                           guint         port,
                           const GError *cause);

@@ -3,6 +3,7 @@
 #include "tunnel/engine.h"
 
 #include "base/tsan.h"
+#include "io/acceptor.h"
 #include "io/listen.h"
 #include "io/listen-unix.h"
 #include "io/network.h"
@@ -24,7 +25,7 @@ struct _TcpEngine
 
   /* From here on only touched on the I/O thread. */
   GCancellable *resolving;
-  GSocketService *service;
+  TcpAcceptor *acceptor;
   GSocketAddress *address;   /* of a TCP port, the first */
   TcpSocketFile socket_file; /* of a Unix socket */
   TcpChannelGroup *channels;
@@ -293,33 +294,26 @@ engine_accept_multiplexed (TcpEngine         *self,
   engine_report_opened (self, stream, peer);
 }
 
-static gboolean
-on_incoming (GSocketService    *service,
-             GSocketConnection *connection,
-             GObject           *source,
+static void
+on_accepted (GSocketConnection *connection,
+             GSocketAddress    *peer,
              gpointer           user_data)
 {
   TcpEngine *self = user_data;
-  g_autoptr (GSocketAddress) peer = g_socket_connection_get_remote_address (connection, NULL);
-
-  /* It broke before it was accepted. */
-  if (peer == NULL)
-    return TRUE;
 
   if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
     engine_accept_singleton (self, connection, peer);
   else
     engine_accept_multiplexed (self, connection, peer);
-
-  return TRUE;
 }
 
 /* Start and end */
 
 static void
-engine_serve (TcpEngine *self)
+engine_serve (TcpEngine *self,
+              GPtrArray *sockets)
 {
-  g_socket_service_start (self->service);
+  self->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, self);
   if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
     engine_report_started (self, NULL);
   else
@@ -334,6 +328,7 @@ on_resolved (GObject      *object,
   TcpEngine *self;
   g_autoptr (GError) error = NULL;
   g_autoptr (GPtrArray) addresses = tcp_resolve_finish (result, &error);
+  g_autoptr (GPtrArray) sockets = NULL;
 
   /* Then the engine may be gone as well. */
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
@@ -341,7 +336,9 @@ on_resolved (GObject      *object,
 
   self = user_data;
   if (addresses != NULL)
-    self->address = tcp_listen (G_SOCKET_LISTENER (self->service), addresses, self->log, &error);
+    sockets = tcp_listen (addresses, self->log, &error);
+  if (sockets != NULL)
+    self->address = g_socket_get_local_address (sockets->pdata[0], &error);
   if (self->address == NULL)
     {
       g_autoptr (GError) why = tcp_listen_error (self->settings->hostname, self->settings->port, error);
@@ -350,7 +347,7 @@ on_resolved (GObject      *object,
       return;
     }
 
-  engine_serve (self);
+  engine_serve (self, sockets);
 }
 
 static void
@@ -358,9 +355,10 @@ engine_listen_unix (TcpEngine *self)
 {
   const char *path = self->settings->socket_path;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GSocket) socket = tcp_listen_unix (path, &self->socket_file, &error);
+  g_autoptr (GPtrArray) sockets = g_ptr_array_new_with_free_func (g_object_unref);
+  GSocket *socket = tcp_listen_unix (path, &self->socket_file, &error);
 
-  if (socket == NULL || !g_socket_listener_add_socket (G_SOCKET_LISTENER (self->service), socket, NULL, &error))
+  if (socket == NULL)
     {
       g_autofree char *name = g_filename_display_name (path);
       g_autoptr (GError) why = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN,
@@ -370,7 +368,8 @@ engine_listen_unix (TcpEngine *self)
       return;
     }
 
-  engine_serve (self);
+  g_ptr_array_add (sockets, socket);
+  engine_serve (self, sockets);
 }
 
 static void
@@ -391,8 +390,6 @@ engine_do_start (gpointer data)
   self->channels = tcp_channel_group_new ();
   self->dialer = tcp_dialer_new (self->settings, self->log, self->status, self->channels);
   self->network = tcp_network_new (self->log, on_network_changed, self);
-  self->service = g_socket_service_new ();
-  g_signal_connect (self->service, "incoming", G_CALLBACK (on_incoming), self);
   self->resolving = g_cancellable_new ();
   if (self->settings->socket_path != NULL)
     engine_listen_unix (self);
@@ -422,11 +419,8 @@ engine_shut_down (TcpEngine    *self,
   self->closed = TRUE;
   g_cancellable_cancel (self->resolving);
   g_clear_pointer (&self->network, tcp_network_free);
-  g_socket_service_stop (self->service);
   tcp_socket_file_remove (&self->socket_file);
-  g_socket_listener_close (G_SOCKET_LISTENER (self->service));
-  g_signal_handlers_disconnect_by_data (self->service, self);
-  g_clear_object (&self->service);
+  g_clear_pointer (&self->acceptor, tcp_acceptor_free);
 
   for (guint i = 0; i < self->links->len; i++)
     tcp_link_close (self->links->pdata[i], error);

@@ -88,6 +88,7 @@ typedef struct
   gboolean ended;
   GSocket *socket;
   GSocketConnection *connection;
+  TcpBufferedConnection *buffered; /* on it, beneath TLS; NULL without */
   GIOStream *stream; /* the connection, or TLS on it; NULL while it belongs to others */
   GIOStream *primed; /* that which libsoup has; not owned */
   GByteArray *head;
@@ -167,6 +168,7 @@ pending_free (gpointer data)
     }
   g_clear_pointer (&self->head, g_byte_array_unref);
   g_clear_object (&self->stream);
+  g_clear_object (&self->buffered);
   g_clear_object (&self->connection);
   g_free (self);
 }
@@ -257,6 +259,8 @@ pending_answer (Pending    *self,
                             "%s\n",
                             status, phrase, allow, strlen (text) + 1, text);
   g_pollable_output_stream_write_nonblocking (output, answer, strlen (answer), NULL, NULL);
+  if (self->buffered != NULL)
+    tcp_buffered_connection_flush (self->buffered, NULL);
   g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
 
   self->stage = STAGE_REFUSED;
@@ -399,6 +403,8 @@ on_handshake (GObject      *object,
   g_autoptr (TcpChannelGroup) group = g_object_steal_data (object, "tcp-group");
   gboolean done = g_tls_connection_handshake_finish (G_TLS_CONNECTION (object), result, &error);
 
+  tcp_buffered_connection_stop_waiting (self->buffered);
+  tcp_buffered_connection_flush (self->buffered, NULL);
   if (door != NULL)
     {
       door->handshakes--;
@@ -431,11 +437,12 @@ pending_begin_handshake (Pending *self)
   g_autoptr (GError) error = NULL;
   g_autoptr (GIOStream) tls = NULL;
 
+  self->buffered = tcp_buffered_connection_new (self->connection);
   /* No client certificate is asked for, and so no database needed to check one. By default a
    * connection loads that of the system: milliseconds, and megabytes. A peer that closes
    * without a goodbye of TLS has said one of WebSocket, or is lost. */
   tls = g_initable_new (g_tls_backend_get_server_connection_type (g_tls_backend_get_default ()), NULL, &error,
-                        "base-io-stream", self->stream,
+                        "base-io-stream", self->buffered,
                         "certificate", door->certificate,
                         "database", NULL,
                         "require-close-notify", FALSE,
@@ -608,10 +615,12 @@ tcp_door_open (TcpDoor    *self,
   return local;
 }
 
-/* The connection of @message has become a WebSocket. Gives its socket. */
+/* The connection of @message has become a WebSocket. Gives its socket, and what is beneath TLS, or
+ * NULL. */
 GSocket *
-tcp_door_admit (TcpDoor           *self,
-                SoupServerMessage *message)
+tcp_door_admit (TcpDoor                *self,
+                SoupServerMessage      *message,
+                TcpBufferedConnection **buffered)
 {
   GSocketAddress *remote = soup_server_message_get_remote_address (message);
   Pending *pending = g_object_steal_data (G_OBJECT (remote), PENDING_KEY);
@@ -620,6 +629,7 @@ tcp_door_admit (TcpDoor           *self,
   g_return_val_if_fail (pending != NULL, NULL);
 
   socket = g_object_ref (pending->socket);
+  *buffered = g_steal_pointer (&pending->buffered);
   g_object_steal_data (G_OBJECT (pending->primed), PENDING_KEY);
   pending_free (pending);
   return socket;

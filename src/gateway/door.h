@@ -3,6 +3,7 @@
 #pragma once
 
 #include <libsoup/soup.h>
+#include "io/buffered-connection.h"
 #include "io/log-limit.h"
 #include "websocket/group.h"
 
@@ -24,8 +25,9 @@ TcpDoor *tcp_door_new (SoupServer      *soup,
 GSocketAddress *tcp_door_open (TcpDoor    *self,
                                GPtrArray  *addresses,
                                GError    **error);
-GSocket *tcp_door_admit (TcpDoor           *self,
-                         SoupServerMessage *message);
+GSocket *tcp_door_admit (TcpDoor                *self,
+                         SoupServerMessage      *message,
+                         TcpBufferedConnection **buffered);
 void tcp_door_free (TcpDoor *self);
 
 G_END_DECLS

@@ -168,13 +168,15 @@ on_upgraded (SoupServerMessage *message,
   TcpRequest *request = g_object_get_data (G_OBJECT (message), "tcp-request");
   g_autoptr (SoupServerMessage) kept G_GNUC_UNUSED = g_object_ref (message);
   g_autoptr (GUri) uri = g_uri_ref (soup_server_message_get_uri (message));
-  g_autoptr (GSocket) socket = tcp_door_admit (self->door, message);
+  g_autoptr (TcpBufferedConnection) buffered = NULL;
+  g_autoptr (GSocket) socket = tcp_door_admit (self->door, message, &buffered);
   g_autoptr (GIOStream) stream = soup_server_message_steal_connection (message);
   g_autoptr (TcpChannel) channel = NULL;
   TcpChannelOptions options = {
     .uri = uri,
     .socket = socket,
     .plain = self->settings->tls_certificate == NULL,
+    .buffered = buffered,
     .keepalive_interval = self->settings->keepalive_interval,
     .keepalive_timeout = self->settings->keepalive_timeout,
     .log = self->log,

@@ -30,6 +30,7 @@ struct _TcpChannel
   TcpChannelGroup *group;
 
   GIOStream *stream;
+  TcpBufferedConnection *buffered; /* beneath the stream, if that is TLS */
   GSocket *socket;
   GObject *owner;
   TcpWatch *watch; /* of the socket */

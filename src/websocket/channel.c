@@ -141,10 +141,20 @@ channel_finish (TcpChannel *self)
   tcp_timer_clear (&self->deadline);
 
   g_clear_pointer (&self->control, tcp_control_free);
-  g_io_stream_close_async (self->stream, G_PRIORITY_DEFAULT, NULL, on_stream_closed,
-                           tcp_channel_group_ref (self->group));
+  if (self->plain || self->buffered != NULL)
+    {
+      /* This does not wait, and asynchronously TLS would need a thread. */
+      g_io_stream_close (self->stream, NULL, NULL);
+      tcp_channel_group_leave (self->group);
+    }
+  else
+    {
+      g_io_stream_close_async (self->stream, G_PRIORITY_DEFAULT, NULL, on_stream_closed,
+                               tcp_channel_group_ref (self->group));
+    }
   g_clear_object (&self->owner);
   g_clear_object (&self->stream);
+  g_clear_object (&self->buffered);
   g_clear_object (&self->socket);
 
   if (self->error == NULL)
@@ -172,7 +182,8 @@ channel_flushed (TcpChannel *self)
       self->close_code = 0;
       tcp_control_close (self->control, code, self->close_reason);
     }
-  if (self->close_stream && self->control != NULL && (stuck || tcp_frame_queue_is_empty (&self->queue)))
+  if (self->close_stream && self->control != NULL &&
+      (stuck || (tcp_frame_queue_is_empty (&self->queue) && !(self->interest & G_IO_OUT))))
     {
       self->close_stream = FALSE;
       tcp_control_stream_closed (self->control);
@@ -221,51 +232,68 @@ tcp_channel_abort (TcpChannel   *self,
 
 /* Output */
 
+/* Of the frame queue to the kernel, or to TLS, which encrypts it into the buffer beneath. */
 static GPollableReturn
 channel_write (TcpChannel *self,
-               gsize      *written,
                GError    **error)
 {
   GPollableOutputStream *output = G_POLLABLE_OUTPUT_STREAM (g_io_stream_get_output_stream (self->stream));
+  GPollableReturn result = G_POLLABLE_RETURN_OK;
   GOutputVector vectors[MAX_VECTORS];
-  guint n = tcp_frame_queue_get_vectors (&self->queue, vectors, self->plain ? MAX_VECTORS : 1);
 
-  if (!self->plain)
-    tcp_frame_queue_start (&self->queue);
-  return g_pollable_output_stream_writev_nonblocking (output, vectors, n, written, NULL, error);
+  while (!tcp_frame_queue_is_empty (&self->queue) && result == G_POLLABLE_RETURN_OK)
+    {
+      guint n = tcp_frame_queue_get_vectors (&self->queue, vectors, self->plain ? MAX_VECTORS : 1);
+      gsize written = 0;
+
+      if (self->buffered != NULL && tcp_buffered_connection_is_full (self->buffered))
+        {
+          result = tcp_buffered_connection_flush (self->buffered, error);
+          if (tcp_buffered_connection_is_full (self->buffered))
+            return result;
+        }
+      if (!self->plain)
+        tcp_frame_queue_start (&self->queue);
+      result = g_pollable_output_stream_writev_nonblocking (output, vectors, n, &written, NULL, error);
+      if (tcp_frame_queue_advance (&self->queue, written))
+        tcp_keepalive_sent (&self->keepalive, self->queue.sent);
+    }
+
+  if (self->buffered != NULL && result == G_POLLABLE_RETURN_OK)
+    result = tcp_buffered_connection_flush (self->buffered, error);
+  return result;
 }
 
 static void
 channel_flush (TcpChannel *self)
 {
-  while (!tcp_frame_queue_is_empty (&self->queue) && !self->output_failed)
+  g_autoptr (GError) error = NULL;
+  GPollableReturn result;
+
+  if (self->output_failed)
+    return;
+
+  result = channel_write (self, &error);
+  self->last_progress = g_get_monotonic_time ();
+  channel_set_interest (self, G_IO_OUT, result == G_POLLABLE_RETURN_WOULD_BLOCK);
+  if (result == G_POLLABLE_RETURN_FAILED)
     {
-      g_autoptr (GError) error = NULL;
-      GPollableReturn result;
-      gsize written = 0;
-
-      result = channel_write (self, &written, &error);
-      self->last_progress = g_get_monotonic_time ();
-      if (tcp_frame_queue_advance (&self->queue, written))
-        tcp_keepalive_sent (&self->keepalive, self->queue.sent);
-      if (result == G_POLLABLE_RETURN_WOULD_BLOCK)
-        {
-          channel_set_interest (self, G_IO_OUT, TRUE);
-          return;
-        }
-      if (result == G_POLLABLE_RETURN_FAILED)
-        {
-          /* The peer may have said why before it went: read on to the end. */
-          tcp_log_debug (self->log, "writing to the WebSocket failed: %s", error->message);
-          channel_stop_output (self);
-          if (self->error == NULL)
-            self->error = g_steal_pointer (&error);
-          channel_flushed (self);
-          return;
-        }
+      /* The peer may have said why before it went: read on to the end. */
+      tcp_log_debug (self->log, "writing to the WebSocket failed: %s", error->message);
+      channel_stop_output (self);
+      if (self->error == NULL)
+        self->error = g_steal_pointer (&error);
+      channel_flushed (self);
     }
+}
 
-  channel_set_interest (self, G_IO_OUT, FALSE);
+/* What TLS has to send on its own. */
+static void
+channel_flush_tls (TcpChannel *self)
+{
+  if (self->buffered != NULL && !(self->interest & G_IO_OUT) && !self->output_failed &&
+      tcp_buffered_connection_flush (self->buffered, NULL) == G_POLLABLE_RETURN_WOULD_BLOCK)
+    channel_set_interest (self, G_IO_OUT, TRUE);
 }
 
 static void
@@ -446,6 +474,7 @@ channel_fill (TcpChannel *self)
         tcp_keepalive_received (&self->keepalive);
     }
   while (n > 0 && !self->plain);
+  channel_flush_tls (self);
 
   if (n == 0 || (n < 0 && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)))
     {
@@ -655,6 +684,8 @@ tcp_channel_new (GIOStream               *stream,
   self->group = tcp_channel_group_ref (options->group);
   tcp_channel_group_enter (self->group);
   self->stream = g_object_ref (stream);
+  if (options->buffered != NULL)
+    self->buffered = g_object_ref (options->buffered);
   self->socket = g_object_ref (options->socket);
   configure_socket (self->socket);
   if (options->owner != NULL)
@@ -665,6 +696,7 @@ tcp_channel_new (GIOStream               *stream,
   self->wakeup = tcp_timer_new (on_wakeup, self);
   self->watch = tcp_watch_new (g_socket_get_fd (self->socket), 0, on_ready, self);
   tcp_watch_rest (self->watch);
+  channel_flush_tls (self);
   self->control = tcp_control_new (options->uri, self->client, &control_callbacks, self);
   tcp_keepalive_start (&self->keepalive, self->socket, options->keepalive_interval, options->keepalive_timeout,
                        &keepalive_callbacks, self);

@@ -6,6 +6,7 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "io/buffered-connection.h"
 #include "websocket/frame-reader.h"
 #include "websocket/group.h"
 #include "websocket/path.h"
@@ -62,6 +63,7 @@ typedef struct
   GUri *uri;
   GSocket *socket;          /* beneath the stream; not owned */
   gboolean plain;           /* nothing but TCP is beneath the stream, no TLS */
+  TcpBufferedConnection *buffered; /* beneath TLS; nullable */
   GObject *owner;           /* kept until the end; nullable */
   guint keepalive_interval; /* ms, 0 for none */
   guint keepalive_timeout;  /* ms, 0 for none */

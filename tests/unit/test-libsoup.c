@@ -51,7 +51,8 @@ on_upgraded (SoupServerMessage *message,
   Server *self = user_data;
   g_autoptr (SoupServerMessage) kept G_GNUC_UNUSED = g_object_ref (message);
   g_autoptr (GUri) uri = g_uri_ref (soup_server_message_get_uri (message));
-  g_autoptr (GSocket) socket = tcp_door_admit (self->door, message);
+  g_autoptr (TcpBufferedConnection) buffered = NULL;
+  g_autoptr (GSocket) socket = tcp_door_admit (self->door, message, &buffered);
   g_autoptr (GIOStream) stream = soup_server_message_steal_connection (message);
   g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_NONE);
   TcpChannelOptions options = { .uri = uri, .socket = socket, .plain = TRUE, .log = log, .group = self->group };

@@ -317,10 +317,12 @@ static void
 server_do_start (gpointer data)
 {
   TcpServer *self = data;
+  g_autoptr (TcpBudgetPool) pool = NULL;
 
   self->channels = tcp_channel_group_new ();
   /* A quarter is for what every connection begins with: see guest.c. */
-  self->budget = tcp_budget_new (self->settings->max_buffered_bytes - self->settings->max_buffered_bytes / 4);
+  pool = tcp_budget_pool_new (self->settings->max_buffered_bytes - self->settings->max_buffered_bytes / 4, 1);
+  self->budget = tcp_budget_new (pool, self->thread);
   self->guests = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_guest_free, NULL);
   self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
   self->gone = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);

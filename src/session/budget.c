@@ -2,56 +2,123 @@
 
 #include "session/budget.h"
 
+#include <stdatomic.h>
+#include "base/tsan.h"
+
+struct _TcpBudgetPool
+{
+  gatomicrefcount refs;
+  gsize cap;
+  guint n_threads;
+  atomic_size_t used;
+  atomic_uint shares;
+  atomic_uint n_waiting; /* budgets in the array */
+
+  GMutex mutex;
+  GPtrArray *waiting; /* under the mutex: of TcpBudget, those in which a share waits */
+};
+
 struct _TcpBudget
 {
-  grefcount refs;
-  gsize cap;
-  gsize used;
-  guint shares;
+  gatomicrefcount refs;
+  TcpBudgetPool *pool;
+  TcpIoThread *thread;
+  atomic_bool called; /* by another thread, since there may be room */
+
+  /* Only touched on its thread */
   GQueue waiting; /* of TcpBudgetShare, by their links */
 };
 
+/* For sessions on so many threads. */
+TcpBudgetPool *
+tcp_budget_pool_new (gsize cap,
+                     guint n_threads)
+{
+  TcpBudgetPool *self = g_new0 (TcpBudgetPool, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  g_mutex_init (&self->mutex);
+  self->cap = cap;
+  self->n_threads = n_threads;
+  self->waiting = g_ptr_array_new ();
+  return self;
+}
+
+TcpBudgetPool *
+tcp_budget_pool_ref (TcpBudgetPool *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_budget_pool_unref (TcpBudgetPool *self)
+{
+  tcp_tsan_release (self);
+  if (!g_atomic_ref_count_dec (&self->refs))
+    return;
+
+  tcp_tsan_acquire (self);
+  g_assert (self->shares == 0 && self->used == 0 && self->waiting->len == 0);
+  g_ptr_array_unref (self->waiting);
+  g_mutex_clear (&self->mutex);
+  g_free (self);
+}
+
+static gsize
+pool_mark (TcpBudgetPool *self)
+{
+  return self->cap - self->cap / 4;
+}
+
+/* Whether to call those that wait. Not for every byte. */
+static gboolean
+pool_has_room (TcpBudgetPool *self)
+{
+  return self->used < pool_mark (self) - self->cap / 16;
+}
+
+/* @thread is the current one; it may be NULL if the pool is for one thread only. */
 TcpBudget *
-tcp_budget_new (gsize cap)
+tcp_budget_new (TcpBudgetPool *pool,
+                TcpIoThread   *thread)
 {
   TcpBudget *self = g_new0 (TcpBudget, 1);
 
-  g_ref_count_init (&self->refs);
-  self->cap = cap;
+  g_atomic_ref_count_init (&self->refs);
+  self->pool = tcp_budget_pool_ref (pool);
+  self->thread = thread;
   return self;
 }
 
 TcpBudget *
 tcp_budget_ref (TcpBudget *self)
 {
-  g_ref_count_inc (&self->refs);
+  g_atomic_ref_count_inc (&self->refs);
   return self;
 }
 
 void
 tcp_budget_unref (TcpBudget *self)
 {
-  if (!g_ref_count_dec (&self->refs))
+  tcp_tsan_release (self);
+  if (!g_atomic_ref_count_dec (&self->refs))
     return;
 
-  g_assert (self->shares == 0 && self->used == 0);
+  tcp_tsan_acquire (self);
+  tcp_budget_pool_unref (self->pool);
   g_free (self);
 }
 
+/* On all threads. */
 gsize
 tcp_budget_get_used (TcpBudget *self)
 {
-  return self->used;
+  return self->pool->used;
 }
 
-static gsize
-budget_mark (TcpBudget *self)
-{
-  return self->cap - self->cap / 4;
-}
-
-/* @relieved is called, from within tcp_budget_share_set() of any share, when there is
- * room again after tcp_budget_share_allows() was false. */
+/* @relieved is called, on the thread of the budget, when there is room again after
+ * tcp_budget_share_allows() was false: also from within tcp_budget_share_set() of any share. */
 void
 tcp_budget_share_init (TcpBudgetShare *self,
                        TcpBudget      *budget,
@@ -64,17 +131,49 @@ tcp_budget_share_init (TcpBudgetShare *self,
     return;
 
   self->budget = tcp_budget_ref (budget);
-  budget->shares++;
+  budget->pool->shares++;
+}
+
+/* Waiting. A budget is in the array of the pool as long as a share waits, which keeps it. */
+
+static void
+share_wait (TcpBudgetShare *self)
+{
+  TcpBudget *budget = self->budget;
+  TcpBudgetPool *pool = budget->pool;
+
+  if (self->waiting)
+    return;
+
+  self->waiting = TRUE;
+  g_queue_push_tail_link (&budget->waiting, &self->link);
+  if (budget->waiting.length > 1)
+    return;
+
+  g_mutex_lock (&pool->mutex);
+  g_ptr_array_add (pool->waiting, budget);
+  pool->n_waiting = pool->waiting->len;
+  g_mutex_unlock (&pool->mutex);
 }
 
 static void
 share_stop_waiting (TcpBudgetShare *self)
 {
+  TcpBudget *budget = self->budget;
+  TcpBudgetPool *pool = budget->pool;
+
   if (!self->waiting)
     return;
 
   self->waiting = FALSE;
-  g_queue_unlink (&self->budget->waiting, &self->link);
+  g_queue_unlink (&budget->waiting, &self->link);
+  if (budget->waiting.length > 0)
+    return;
+
+  g_mutex_lock (&pool->mutex);
+  g_ptr_array_remove_fast (pool->waiting, budget);
+  pool->n_waiting = pool->waiting->len;
+  g_mutex_unlock (&pool->mutex);
 }
 
 static void
@@ -92,6 +191,32 @@ budget_relieve (TcpBudget *self)
     }
 }
 
+static void
+budget_called (gpointer data)
+{
+  TcpBudget *self = data;
+
+  self->called = FALSE;
+  if (pool_has_room (self->pool))
+    budget_relieve (self);
+}
+
+static void
+pool_call_others (TcpBudgetPool *self,
+                  TcpBudget     *caller)
+{
+  g_mutex_lock (&self->mutex);
+  for (guint i = 0; i < self->waiting->len; i++)
+    {
+      TcpBudget *budget = self->waiting->pdata[i];
+
+      if (budget != caller && !atomic_exchange (&budget->called, TRUE))
+        tcp_io_thread_invoke (budget->thread, budget_called, tcp_budget_ref (budget),
+                              (GDestroyNotify) tcp_budget_unref);
+    }
+  g_mutex_unlock (&self->mutex);
+}
+
 void
 tcp_budget_share_clear (TcpBudgetShare *self)
 {
@@ -100,7 +225,7 @@ tcp_budget_share_clear (TcpBudgetShare *self)
 
   share_stop_waiting (self);
   tcp_budget_share_set (self, 0);
-  self->budget->shares--;
+  self->budget->pool->shares--;
   g_clear_pointer (&self->budget, tcp_budget_unref);
 }
 
@@ -109,16 +234,33 @@ void
 tcp_budget_share_set (TcpBudgetShare *self,
                       gsize           held)
 {
-  gboolean less = held < self->held;
+  TcpBudgetPool *pool = self->budget != NULL ? self->budget->pool : NULL;
+  gsize before = self->held;
 
-  if (self->budget != NULL)
-    self->budget->used = self->budget->used - self->held + held;
   self->held = held;
+  if (pool == NULL || held == before)
+    return;
 
-  /* Not for every byte. */
-  if (less && self->budget != NULL && !g_queue_is_empty (&self->budget->waiting) &&
-      self->budget->used < budget_mark (self->budget) - self->budget->cap / 16)
-    budget_relieve (self->budget);
+  pool->used += held - before;
+  if (held < before && pool->n_waiting > 0 && pool_has_room (pool))
+    {
+      g_autoptr (TcpBudget) budget = tcp_budget_ref (self->budget);
+
+      pool_call_others (pool, budget);
+      budget_relieve (budget);
+    }
+}
+
+static gboolean
+share_has_room (TcpBudgetShare *self,
+                gsize           more)
+{
+  TcpBudgetPool *pool = self->budget->pool;
+  gsize used = pool->used;
+
+  /* Shares get smaller as there are more, and some may hold more than theirs. */
+  return used + more <= pool_mark (pool) ||
+         (used + more <= pool->cap && self->held + more <= pool->cap / 4 / pool->shares);
 }
 
 /* Whether so many bytes may be added. If not, there will be a call when they may. */
@@ -126,28 +268,25 @@ gboolean
 tcp_budget_share_allows (TcpBudgetShare *self,
                          gsize           more)
 {
-  TcpBudget *budget = self->budget;
-
-  if (budget == NULL || budget->used + more <= budget_mark (budget))
-    return TRUE;
-  /* Shares get smaller as there are more, and some may hold more than theirs. */
-  if (budget->used + more <= budget->cap && self->held + more <= budget->cap / 4 / budget->shares)
+  if (self->budget == NULL || share_has_room (self, more))
     return TRUE;
 
-  if (!self->waiting)
-    {
-      self->waiting = TRUE;
-      g_queue_push_tail_link (&budget->waiting, &self->link);
-    }
-  return FALSE;
+  share_wait (self);
+  /* Another thread may have made room before it could see that this one waits. */
+  if (!share_has_room (self, more))
+    return FALSE;
+  share_stop_waiting (self);
+  return TRUE;
 }
 
 /* By how much windows may grow: the first half is for that, and the rest for what cannot
- * wait. */
+ * wait. Other threads may give as much at the same moment. */
 gsize
 tcp_budget_share_get_growth (TcpBudgetShare *self)
 {
-  if (self->budget == NULL)
+  TcpBudgetPool *pool = self->budget != NULL ? self->budget->pool : NULL;
+
+  if (pool == NULL)
     return G_MAXSIZE;
-  return self->budget->cap / 2 - MIN (self->budget->used, self->budget->cap / 2);
+  return (pool->cap / 2 - MIN (pool->used, pool->cap / 2)) / pool->n_threads;
 }

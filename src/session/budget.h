@@ -2,14 +2,20 @@
 
 #pragma once
 
-#include <glib.h>
+#include "io/pool.h"
 
 G_BEGIN_DECLS
 
 /* What all sessions of a gateway may hold in memory together. With three quarters of it
  * in use, a session may have its share of the last quarter and no more, so that nobody
  * can starve the others. A session may hold a single message whatever is in use, or it
- * would depend on others to go on; that is its own to see to. */
+ * would depend on others to go on; that is its own to see to.
+ *
+ * The sessions live on several I/O threads. What is in use is counted in a pool, whose
+ * numbers are atomic; each thread has a budget of the pool, which belongs to that thread
+ * together with its shares. Since each thread decides for itself, each may be one message
+ * above the limit. */
+typedef struct _TcpBudgetPool TcpBudgetPool;
 typedef struct _TcpBudget TcpBudget;
 
 typedef void (*TcpBudgetFunc) (gpointer user_data);
@@ -25,7 +31,13 @@ typedef struct
   gboolean waiting;
 } TcpBudgetShare;
 
-TcpBudget *tcp_budget_new (gsize cap);
+TcpBudgetPool *tcp_budget_pool_new (gsize cap,
+                                    guint n_threads);
+TcpBudgetPool *tcp_budget_pool_ref (TcpBudgetPool *self);
+void tcp_budget_pool_unref (TcpBudgetPool *self);
+
+TcpBudget *tcp_budget_new (TcpBudgetPool *pool,
+                           TcpIoThread   *thread);
 TcpBudget *tcp_budget_ref (TcpBudget *self);
 void tcp_budget_unref (TcpBudget *self);
 gsize tcp_budget_get_used (TcpBudget *self);
@@ -41,6 +53,7 @@ gboolean tcp_budget_share_allows (TcpBudgetShare *self,
                                   gsize           more);
 gsize tcp_budget_share_get_growth (TcpBudgetShare *self);
 
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpBudgetPool, tcp_budget_pool_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpBudget, tcp_budget_unref)
 
 G_END_DECLS

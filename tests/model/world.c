@@ -48,9 +48,12 @@ world_new (const Profile *profile,
   self->links = g_ptr_array_new ();
   if (profile->budget)
     {
+      gsize budget = (256 << 10) + world_size (self, 1 << 20);
+      g_autoptr (TcpBudgetPool) pool = tcp_budget_pool_new (budget, 1);
+
       self->max_retained[GATEWAY] += 1 << 20;
-      self->max_budget = (256 << 10) + world_size (self, 1 << 20);
-      self->budget = tcp_budget_new (self->max_budget);
+      self->max_budget = budget;
+      self->budget = tcp_budget_new (pool, NULL);
       n += g_rand_int_range (self->rand, 0, 4);
     }
   while (n-- > 0)

@@ -2,6 +2,9 @@
 
 #include "session/budget.h"
 
+#include <stdatomic.h>
+#include "test-util.h"
+
 #define CAP 1600
 #define MARK 1200 /* three quarters */
 #define CALM 1100 /* a sixteenth less: there is room again */
@@ -21,6 +24,15 @@ on_relieved (gpointer user_data)
   self->relieved++;
   if (self->wants > 0)
     tcp_budget_share_allows (&self->share, self->wants);
+}
+
+/* On this thread only. */
+static TcpBudget *
+new_budget (void)
+{
+  g_autoptr (TcpBudgetPool) pool = tcp_budget_pool_new (CAP, 1);
+
+  return tcp_budget_new (pool, NULL);
 }
 
 static void
@@ -46,7 +58,7 @@ end (User  *users,
 static void
 test_used (void)
 {
-  g_autoptr (TcpBudget) budget = tcp_budget_new (CAP);
+  g_autoptr (TcpBudget) budget = new_budget ();
   User users[2];
 
   begin (users, 2, budget);
@@ -65,7 +77,7 @@ test_used (void)
 static void
 test_fair (void)
 {
-  g_autoptr (TcpBudget) budget = tcp_budget_new (CAP);
+  g_autoptr (TcpBudget) budget = new_budget ();
   User users[4];
 
   begin (users, 4, budget);
@@ -87,7 +99,7 @@ test_fair (void)
 static void
 test_cap (void)
 {
-  g_autoptr (TcpBudget) budget = tcp_budget_new (CAP);
+  g_autoptr (TcpBudget) budget = new_budget ();
   User users[100];
 
   for (guint i = 0; i < G_N_ELEMENTS (users); i++)
@@ -105,7 +117,7 @@ test_cap (void)
 static void
 test_relief (void)
 {
-  g_autoptr (TcpBudget) budget = tcp_budget_new (CAP);
+  g_autoptr (TcpBudget) budget = new_budget ();
   User users[3];
 
   begin (users, 3, budget);
@@ -126,7 +138,7 @@ test_relief (void)
 static void
 test_relief_in_turn (void)
 {
-  g_autoptr (TcpBudget) budget = tcp_budget_new (CAP);
+  g_autoptr (TcpBudget) budget = new_budget ();
   User users[3];
 
   begin (users, 3, budget);
@@ -151,7 +163,7 @@ test_relief_in_turn (void)
 static void
 test_growth (void)
 {
-  g_autoptr (TcpBudget) budget = tcp_budget_new (CAP);
+  g_autoptr (TcpBudget) budget = new_budget ();
   User users[2];
 
   begin (users, 2, budget);
@@ -161,6 +173,195 @@ test_growth (void)
   tcp_budget_share_set (&users[1].share, CAP);
   g_assert_cmpuint (tcp_budget_share_get_growth (&users[0].share), ==, 0);
   end (users, 2);
+}
+
+/* Threads */
+
+typedef struct
+{
+  TcpBudgetPool *pool;
+  TcpIoThread *thread;
+  TcpBudget *budget;
+  User user;
+  gsize amount;
+  gboolean allowed;
+} Side;
+
+static void
+side_open (gpointer data)
+{
+  Side *self = data;
+
+  self->budget = tcp_budget_new (self->pool, self->thread);
+  begin (&self->user, 1, self->budget);
+}
+
+static void
+side_set (gpointer data)
+{
+  Side *self = data;
+
+  tcp_budget_share_set (&self->user.share, self->amount);
+}
+
+static void
+side_ask (gpointer data)
+{
+  Side *self = data;
+
+  self->allowed = tcp_budget_share_allows (&self->user.share, self->amount);
+}
+
+static void
+side_close (gpointer data)
+{
+  Side *self = data;
+
+  end (&self->user, 1);
+  tcp_budget_unref (self->budget);
+}
+
+static void
+side_do (Side      *self,
+         TcpIoFunc  func,
+         gsize      amount)
+{
+  self->amount = amount;
+  tcp_io_thread_invoke_sync (self->thread, func, self);
+}
+
+static void
+sides_open (Side *sides)
+{
+  TcpBudgetPool *pool = tcp_budget_pool_new (CAP, 2);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      sides[i] = (Side) { .pool = pool, .thread = tcp_io_thread_acquire () };
+      side_do (&sides[i], side_open, 0);
+    }
+  g_assert_true (sides[0].thread != sides[1].thread);
+}
+
+static void
+sides_close (Side *sides)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      side_do (&sides[i], side_close, 0);
+      tcp_io_thread_release (sides[i].thread);
+    }
+  tcp_budget_pool_unref (sides[0].pool);
+}
+
+/* What one thread holds another cannot have; and a share that waits is called on its own thread. */
+static void
+test_threads (void)
+{
+  Side sides[2];
+
+  sides_open (sides);
+  side_do (&sides[0], side_set, CAP);
+  side_do (&sides[1], side_ask, 1);
+  g_assert_false (sides[1].allowed);
+  side_do (&sides[0], side_set, CALM);
+  side_do (&sides[1], side_ask, 1);
+  g_assert_cmpuint (sides[1].user.relieved, ==, 0);
+
+  side_do (&sides[0], side_set, MARK);
+  side_do (&sides[1], side_ask, CAP);
+  side_do (&sides[0], side_set, CALM - 1);
+  /* It was called before this. */
+  side_do (&sides[1], side_ask, MARK - CALM + 1);
+  g_assert_true (sides[1].allowed);
+  g_assert_cmpuint (sides[1].user.relieved, ==, 1);
+  sides_close (sides);
+}
+
+/* Each thread waits for what the other holds, and gives up what it has when it has got it. No call may get lost. */
+#define TURNS 2000
+
+typedef struct
+{
+  Side side;
+  guint turns;
+  atomic_uint *running;
+} Player;
+
+static void
+player_move (Player *self)
+{
+  while (self->turns < TURNS && tcp_budget_share_allows (&self->side.user.share, MARK))
+    {
+      tcp_budget_share_set (&self->side.user.share, MARK);
+      self->turns++;
+      tcp_budget_share_set (&self->side.user.share, 0);
+    }
+  if (self->turns == TURNS)
+    {
+      self->turns++;
+      atomic_fetch_sub (self->running, 1);
+    }
+}
+
+static void
+on_player_relieved (gpointer user_data)
+{
+  player_move (user_data);
+}
+
+static void
+player_open (gpointer data)
+{
+  Player *self = data;
+
+  self->side.budget = tcp_budget_new (self->side.pool, self->side.thread);
+  tcp_budget_share_init (&self->side.user.share, self->side.budget, on_player_relieved, self);
+}
+
+static void
+player_start (gpointer data)
+{
+  player_move (data);
+}
+
+static void
+test_no_call_is_lost (void)
+{
+  TcpBudgetPool *pool = tcp_budget_pool_new (CAP, 2);
+  atomic_uint running = 2;
+  Player players[2];
+
+  for (guint i = 0; i < 2; i++)
+    {
+      players[i] = (Player) { .side = { .pool = pool, .thread = tcp_io_thread_acquire () }, .running = &running };
+      tcp_io_thread_invoke_sync (players[i].side.thread, player_open, &players[i]);
+    }
+  for (guint i = 0; i < 2; i++)
+    tcp_io_thread_invoke (players[i].side.thread, player_start, &players[i], NULL);
+  WAIT_UNTIL (atomic_load (&running) == 0);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      tcp_io_thread_invoke_sync (players[i].side.thread, side_close, &players[i].side);
+      tcp_io_thread_release (players[i].side.thread);
+    }
+  tcp_budget_pool_unref (pool);
+}
+
+/* Both may grow at the same moment. */
+static void
+test_growth_of_threads (void)
+{
+  g_autoptr (TcpBudgetPool) pool = tcp_budget_pool_new (CAP, 2);
+  g_autoptr (TcpBudget) budget = tcp_budget_new (pool, NULL);
+  User user;
+
+  begin (&user, 1, budget);
+  g_assert_cmpuint (tcp_budget_share_get_growth (&user.share), ==, CAP / 4);
+  tcp_budget_share_set (&user.share, CAP / 4);
+  g_assert_cmpuint (tcp_budget_share_get_growth (&user.share), ==, CAP / 8);
+  end (&user, 1);
 }
 
 static void
@@ -181,6 +382,7 @@ int
 main (int    argc,
       char **argv)
 {
+  g_setenv ("TCP_TUNNEL_IO_THREADS", "2", TRUE);
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/budget/used", test_used);
   g_test_add_func ("/budget/fair", test_fair);
@@ -189,5 +391,8 @@ main (int    argc,
   g_test_add_func ("/budget/relief-in-turn", test_relief_in_turn);
   g_test_add_func ("/budget/growth", test_growth);
   g_test_add_func ("/budget/without", test_without);
+  g_test_add_func ("/budget/threads", test_threads);
+  g_test_add_func ("/budget/no-call-is-lost", test_no_call_is_lost);
+  g_test_add_func ("/budget/growth-of-threads", test_growth_of_threads);
   return g_test_run ();
 }

@@ -75,18 +75,17 @@ server_negotiate (TcpServer          *self,
 }
 
 /* Whether a WebSocket may be opened; if not, why. */
-static TcpRequest *
-server_examine (TcpServer         *self,
-                SoupServerMessage *message,
-                TcpRefusal        *refusal)
+TcpRequest *
+tcp_server_examine (TcpUpgrade *upgrade,
+                    TcpRefusal *refusal,
+                    gpointer    user_data)
 {
-  GUri *uri = soup_server_message_get_uri (message);
-  SoupMessageHeaders *headers = soup_server_message_get_request_headers (message);
+  TcpServer *self = user_data;
   const char *principal;
   g_autoptr (TcpRequest) request = NULL;
 
-  principal = tcp_access_find_header (self->access, soup_message_headers_get_one (headers, "Authorization"));
-  if (self->settings->path != NULL && strcmp (g_uri_get_path (uri), self->settings->path) != 0)
+  principal = tcp_access_find_header (self->access, soup_message_headers_get_one (upgrade->headers, "Authorization"));
+  if (self->settings->path != NULL && strcmp (g_uri_get_path (upgrade->uri), self->settings->path) != 0)
     {
       /* Where the tunnel is, is nothing for strangers. */
       if (principal != NULL)
@@ -101,79 +100,37 @@ server_examine (TcpServer         *self,
       tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "A valid bearer token is needed.");
       return NULL;
     }
-  if (!soup_message_headers_header_contains (headers, "Upgrade", "websocket"))
+  if (!tcp_upgrade_is_wanted (upgrade))
     {
-      tcp_refuse (refusal, 426, "This is a TCP tunnel: it requires a WebSocket.");
+      tcp_refuse (refusal, TCP_STATUS_UPGRADE_REQUIRED, "This is a TCP tunnel: it requires a WebSocket.");
       return NULL;
     }
 
-  request = tcp_request_parse (g_uri_get_query (uri), refusal);
+  request = tcp_request_parse (g_uri_get_query (upgrade->uri), refusal);
   if (request == NULL)
     return NULL;
   request->principal = g_strdup (principal);
-  if (!server_negotiate (self, request, headers, refusal) || !server_check_session (self, request, refusal))
+  request->uri = g_uri_ref (upgrade->uri);
+  if (!server_negotiate (self, request, upgrade->headers, refusal) ||
+      !server_check_session (self, request, refusal) || !tcp_upgrade_check (upgrade, refusal))
     return NULL;
 
   return g_steal_pointer (&request);
 }
 
-static void
-answer (SoupServerMessage *message,
-        TcpRefusal        *refusal)
-{
-  SoupMessageHeaders *headers = soup_server_message_get_response_headers (message);
-  g_autofree char *body = g_strconcat (refusal->text, "\n", NULL);
-
-  /* One request a connection: what a client sends behind it was not examined. */
-  soup_message_headers_replace (headers, "Connection", "close");
-  if (refusal->status == SOUP_STATUS_UNAUTHORIZED)
-    soup_message_headers_replace (headers, "WWW-Authenticate", "Bearer");
-  if (refusal->status == 426)
-    soup_message_headers_replace (headers, "Upgrade", "websocket");
-  if (refusal->status == SOUP_STATUS_SERVICE_UNAVAILABLE)
-    soup_message_headers_replace (headers, "Retry-After", "5");
-  soup_server_message_set_status (message, refusal->status, refusal->status == 426 ? "Upgrade Required" : NULL);
-  soup_server_message_set_response (message, "text/plain; charset=utf-8", SOUP_MEMORY_COPY, body, strlen (body));
-}
-
-/* When the headers are there. The method is GET, and there is no body: see door.c. */
+/* Takes @request, whose answer is sent. Of @stream nothing was read since. */
 void
-tcp_server_on_headers (SoupServer        *soup,
-                       SoupServerMessage *message,
-                       const char        *path,
-                       GHashTable        *query,
-                       gpointer           user_data)
+tcp_server_open (TcpRequest            *request,
+                 GIOStream             *stream,
+                 TcpBufferedConnection *buffered,
+                 GSocket               *socket,
+                 gpointer               user_data)
 {
   TcpServer *self = user_data;
-  g_auto (TcpRefusal) refusal = { 0 };
-  TcpRequest *request = server_examine (self, message, &refusal);
-
-  if (request == NULL)
-    {
-      tcp_log_limit_write (self->refusals, "a request from %s was answered %u: %s",
-                           soup_server_message_get_remote_host (message), refusal.status, refusal.text);
-      g_object_set_data (G_OBJECT (message), "tcp-logged", GINT_TO_POINTER (TRUE));
-      answer (message, &refusal);
-      return;
-    }
-
-  g_object_set_data_full (G_OBJECT (message), "tcp-request", request, (GDestroyNotify) tcp_request_free);
-}
-
-static void
-on_upgraded (SoupServerMessage *message,
-             gpointer           user_data)
-{
-  TcpServer *self = user_data;
-  TcpRequest *request = g_object_get_data (G_OBJECT (message), "tcp-request");
-  g_autoptr (SoupServerMessage) kept G_GNUC_UNUSED = g_object_ref (message);
-  g_autoptr (GUri) uri = g_uri_ref (soup_server_message_get_uri (message));
-  g_autoptr (TcpBufferedConnection) buffered = NULL;
-  g_autoptr (GSocket) socket = tcp_door_admit (self->door, message, &buffered);
-  g_autoptr (GIOStream) stream = soup_server_message_steal_connection (message);
+  g_autoptr (TcpRequest) taken G_GNUC_UNUSED = request;
   g_autoptr (TcpChannel) channel = NULL;
   TcpChannelOptions options = {
-    .uri = uri,
+    .uri = request->uri,
     .socket = socket,
     .plain = self->settings->tls_certificate == NULL,
     .buffered = buffered,
@@ -182,17 +139,8 @@ on_upgraded (SoupServerMessage *message,
     .log = self->log,
     .group = self->channels,
   };
-  g_auto (TcpRefusal) refusal = { 0 };
 
   channel = tcp_channel_new (stream, &options);
-  /* The session may have ended, or another have begun, since the headers came. */
-  if (!server_check_session (self, request, &refusal))
-    {
-      tcp_channel_close (channel, TCP_CLOSE_GOING_AWAY, refusal.text);
-      tcp_channel_resume (channel);
-      return;
-    }
-
   if (request->held)
     {
       tcp_log_info (self->log,
@@ -205,37 +153,4 @@ on_upgraded (SoupServerMessage *message,
   tcp_log_info (self->log, "the client %s is connected (%s%s)", request->principal,
                 request->multiplexed ? "multiplexed" : "singleton", request->resumable ? ", resumable" : "");
   tcp_guest_attach (tcp_server_find_or_add_guest (self, request), channel);
-}
-
-void
-tcp_server_on_request (SoupServer        *soup,
-                       SoupServerMessage *message,
-                       const char        *path,
-                       GHashTable        *query,
-                       gpointer           user_data)
-{
-  TcpRequest *request = g_object_get_data (G_OBJECT (message), "tcp-request");
-
-  /* If not, libsoup has set the answer. No subprotocol and no extension is offered. */
-  if (!soup_websocket_server_process_handshake (message, NULL, NULL, NULL, NULL))
-    return;
-
-  if (!request->foreign)
-    soup_message_headers_replace (soup_server_message_get_response_headers (message), TCP_RESUMABLE_HEADER,
-                                  tcp_request_get_dialect (request)->name);
-  g_signal_connect (message, "wrote-informational", G_CALLBACK (on_upgraded), user_data);
-}
-
-/* What libsoup refused on its own. */
-void
-tcp_server_on_finished (SoupServer        *soup,
-                        SoupServerMessage *message,
-                        gpointer           user_data)
-{
-  TcpServer *self = user_data;
-  guint status = soup_server_message_get_status (message);
-
-  if (status >= 400 && g_object_get_data (G_OBJECT (message), "tcp-logged") == NULL)
-    tcp_log_limit_write (self->refusals, "a request from %s was answered %u: %s",
-                         soup_server_message_get_remote_host (message), status, soup_status_get_phrase (status));
 }

@@ -4,6 +4,23 @@
 
 #include <string.h>
 
+/* An origin may fail so often at once before its answers are delayed, by one step more each
+ * time. One failure is forgiven in each period. */
+#define FREE_FAILURES 20
+#define DELAY_STEP (50 * G_TIME_SPAN_MILLISECOND)
+#define MAX_DELAY G_TIME_SPAN_SECOND
+#define FORGIVE_TIME G_TIME_SPAN_SECOND
+#define MAX_FAILURES (FREE_FAILURES + MAX_DELAY / DELAY_STEP)
+
+/* How many origins are remembered for their failures alone. */
+#define MAX_REMEMBERED 1024
+
+struct _TcpOrigins
+{
+  GHashTable *table; /* name → TcpOrigin */
+  GQueue remembered; /* the first to be forgotten is the head */
+};
+
 char *
 tcp_origin_name (GSocketAddress *address)
 {
@@ -31,4 +48,104 @@ tcp_origin_name (GSocketAddress *address)
   origin = g_inet_address_new_from_bytes (network, G_SOCKET_FAMILY_IPV6);
   text = g_inet_address_to_string (origin);
   return g_strconcat (text, "/64", NULL);
+}
+
+static void
+origin_free (gpointer data)
+{
+  TcpOrigin *self = data;
+
+  g_free (self->name);
+  g_free (self);
+}
+
+TcpOrigins *
+tcp_origins_new (void)
+{
+  TcpOrigins *self = g_new0 (TcpOrigins, 1);
+
+  self->table = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, origin_free);
+  return self;
+}
+
+void
+tcp_origins_free (TcpOrigins *self)
+{
+  g_hash_table_unref (self->table);
+  g_free (self);
+}
+
+/* For one connection more. */
+TcpOrigin *
+tcp_origins_get (TcpOrigins     *self,
+                 GSocketAddress *address)
+{
+  g_autofree char *name = tcp_origin_name (address);
+  TcpOrigin *origin = g_hash_table_lookup (self->table, name);
+
+  if (origin == NULL)
+    {
+      origin = g_new0 (TcpOrigin, 1);
+      origin->name = g_steal_pointer (&name);
+      origin->link.data = origin;
+      g_hash_table_insert (self->table, origin->name, origin);
+    }
+  if (origin->remembered)
+    {
+      origin->remembered = FALSE;
+      g_queue_unlink (&self->remembered, &origin->link);
+    }
+  origin->refs++;
+  return origin;
+}
+
+static void
+origins_forget_first (TcpOrigins *self)
+{
+  TcpOrigin *origin = g_queue_pop_head_link (&self->remembered)->data;
+
+  g_hash_table_remove (self->table, origin->name);
+}
+
+/* With one connection less. */
+void
+tcp_origins_release (TcpOrigins *self,
+                     TcpOrigin  *origin,
+                     gint64      now)
+{
+  TcpOrigin *first;
+
+  if (--origin->refs > 0)
+    return;
+
+  if (origin->forgiven_at > now)
+    {
+      origin->remembered = TRUE;
+      g_queue_push_tail_link (&self->remembered, &origin->link);
+    }
+  else
+    {
+      g_hash_table_remove (self->table, origin->name);
+    }
+  while ((first = g_queue_peek_head (&self->remembered)) != NULL &&
+         (first->forgiven_at <= now || self->remembered.length > MAX_REMEMBERED))
+    origins_forget_first (self);
+}
+
+guint
+tcp_origins_get_size (TcpOrigins *self)
+{
+  return g_hash_table_size (self->table);
+}
+
+/* It has sent a wrong token. Gives how long the answer has to be delayed, in µs. */
+gint64
+tcp_origin_fail (TcpOrigin *self,
+                 gint64     now)
+{
+  gint64 failures;
+
+  self->forgiven_at = MIN (MAX (self->forgiven_at, now) + FORGIVE_TIME, now + MAX_FAILURES * FORGIVE_TIME);
+  failures = (self->forgiven_at - now) / FORGIVE_TIME;
+  return MAX (failures - FREE_FAILURES, 0) * DELAY_STEP;
 }

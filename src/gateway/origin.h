@@ -6,8 +6,35 @@
 
 G_BEGIN_DECLS
 
-/* Where connections come from, for shares by address. One owner of IPv6 has a whole /64 of
- * addresses, so that the last 64 bits do not count; IPv4 in IPv6 is IPv4. */
+/* Where pending connections come from: an IPv4 address or an IPv6 network, and what is known
+ * of it. One is forgotten with its last connection, or, if it has sent wrong tokens, when it
+ * could send the next without delay; of the latter only so many are remembered. */
+typedef struct _TcpOrigins TcpOrigins;
+
+typedef struct
+{
+  char *name;
+  guint pending;    /* its connections that are no WebSocket yet */
+  guint handshakes; /* of them those that are in their TLS handshake */
+
+  /* Private */
+  guint refs;
+  GList link; /* among those without a connection */
+  gboolean remembered;
+  gint64 forgiven_at; /* when all its failures are, in µs of tcp_now() */
+} TcpOrigin;
+
 char *tcp_origin_name (GSocketAddress *address);
+
+TcpOrigins *tcp_origins_new (void);
+void tcp_origins_free (TcpOrigins *self);
+TcpOrigin *tcp_origins_get (TcpOrigins     *self,
+                            GSocketAddress *address);
+void tcp_origins_release (TcpOrigins *self,
+                          TcpOrigin  *origin,
+                          gint64      now);
+guint tcp_origins_get_size (TcpOrigins *self);
+gint64 tcp_origin_fail (TcpOrigin *self,
+                        gint64     now);
 
 G_END_DECLS

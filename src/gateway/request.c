@@ -12,31 +12,8 @@ tcp_request_free (TcpRequest *self)
 {
   g_free (self->session_id);
   g_free (self->principal);
+  g_clear_pointer (&self->uri, g_uri_unref);
   g_free (self);
-}
-
-void
-tcp_refusal_clear (TcpRefusal *self)
-{
-  g_clear_pointer (&self->text, g_free);
-}
-
-/* Always returns FALSE. */
-gboolean
-tcp_refuse (TcpRefusal *self,
-            guint       status,
-            const char *format,
-            ...)
-{
-  va_list args;
-
-  va_start (args, format);
-  g_free (self->text);
-  self->status = status;
-  self->text = g_strdup_vprintf (format, args);
-  va_end (args);
-
-  return FALSE;
 }
 
 static gboolean
@@ -83,13 +60,31 @@ parse_port (TcpRequest *self,
   return TRUE;
 }
 
+/* A name without "=" is in no form that libsoup decodes. */
+static gboolean
+is_bare_name (const char *query,
+              const char *wanted)
+{
+  g_auto (GStrv) pairs = g_strsplit (query, "&", -1);
+
+  for (guint i = 0; pairs[i] != NULL; i++)
+    {
+      g_autofree char *name = g_uri_unescape_string (pairs[i], NULL);
+
+      if (g_strcmp0 (name, wanted) == 0)
+        return TRUE;
+    }
+  return FALSE;
+}
+
 /* It is how limrun's client asks for a reverse tunnel, in which this end would have to
  * listen. To take it for raw would connect to the target instead. */
 static gboolean
-refuse_reverse (GHashTable *form,
+refuse_reverse (const char *query,
+                GHashTable *form,
                 TcpRefusal *refusal)
 {
-  return !g_hash_table_contains (form, "remotePort") ||
+  return (!g_hash_table_contains (form, "remotePort") && !is_bare_name (query, "remotePort")) ||
          tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "Reverse tunnels (remotePort) are not served here.");
 }
 
@@ -99,10 +94,14 @@ tcp_request_parse (const char *query,
                    TcpRefusal *refusal)
 {
   g_autoptr (TcpRequest) self = g_new0 (TcpRequest, 1);
-  g_autoptr (GHashTable) form = soup_form_decode (query != NULL ? query : "");
-  const char *session_id = g_hash_table_lookup (form, "sessionId");
+  g_autoptr (GHashTable) form = NULL;
+  const char *session_id;
 
-  if (!refuse_reverse (form, refusal) ||
+  if (query == NULL)
+    query = "";
+  form = soup_form_decode (query);
+  session_id = g_hash_table_lookup (form, "sessionId");
+  if (!refuse_reverse (query, form, refusal) ||
       !parse_mode (self, g_hash_table_lookup (form, "mode"), refusal) ||
       !parse_port (self, g_hash_table_lookup (form, "port"), refusal))
     return NULL;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <glib.h>
+#include "gateway/refusal.h"
 #include "session/dialect.h"
 
 G_BEGIN_DECLS
@@ -16,28 +17,16 @@ typedef struct
   gboolean held;      /* there will be no session: it has ended */
   char *session_id; /* NULL if it gave none */
   char *principal;
+  GUri *uri; /* of the WebSocket */
 } TcpRequest;
 
 void tcp_request_free (TcpRequest *self);
 
-/* The answer, if it is not a WebSocket. */
-typedef struct
-{
-  guint status;
-  char *text;
-} TcpRefusal;
-
-void tcp_refusal_clear (TcpRefusal *self);
-gboolean tcp_refuse (TcpRefusal *self,
-                     guint       status,
-                     const char *format,
-                     ...) G_GNUC_PRINTF (3, 4);
 const TcpDialect *tcp_request_get_dialect (const TcpRequest *self);
 const char *tcp_request_get_session (const TcpRequest *self);
 TcpRequest *tcp_request_parse (const char *query,
                                TcpRefusal *refusal);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpRequest, tcp_request_free)
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TcpRefusal, tcp_refusal_clear)
 
 G_END_DECLS

@@ -2,10 +2,9 @@
 
 #pragma once
 
-#include <libsoup/soup.h>
-#include "gateway/door.h"
 #include "gateway/guest.h"
 #include "gateway/held.h"
+#include "gateway/listener.h"
 #include "gateway/request.h"
 #include "gateway/server.h"
 #include "io/pool.h"
@@ -27,9 +26,7 @@ struct _TcpServer
 
   /* From here on only touched on the I/O thread. */
   GCancellable *resolving;
-  SoupServer *soup;
-  TcpDoor *door;
-  TcpLogLimit *refusals; /* lines that clients without a token can cause */
+  TcpListener *listener;
   TcpChannelGroup *channels;
   TcpBudget *budget;
   GHashTable *guests;   /* set of TcpGuest */
@@ -53,18 +50,13 @@ void tcp_server_hold (TcpServer  *self,
                       TcpChannel *channel);
 
 /* handshake.c */
-void tcp_server_on_headers (SoupServer        *soup,
-                            SoupServerMessage *message,
-                            const char        *path,
-                            GHashTable        *query,
-                            gpointer           user_data);
-void tcp_server_on_request (SoupServer        *soup,
-                            SoupServerMessage *message,
-                            const char        *path,
-                            GHashTable        *query,
-                            gpointer           user_data);
-void tcp_server_on_finished (SoupServer        *soup,
-                             SoupServerMessage *message,
-                             gpointer           user_data);
+TcpRequest *tcp_server_examine (TcpUpgrade *upgrade,
+                                TcpRefusal *refusal,
+                                gpointer    user_data);
+void tcp_server_open (TcpRequest            *request,
+                      GIOStream             *stream,
+                      TcpBufferedConnection *buffered,
+                      GSocket               *socket,
+                      gpointer               user_data);
 
 G_END_DECLS

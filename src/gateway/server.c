@@ -210,10 +210,7 @@ server_shut_down (TcpServer *self)
   g_cancellable_cancel (self->resolving);
   g_array_set_size (self->drains, 0);
   tcp_timer_clear (&self->drain_deadline);
-  g_clear_pointer (&self->door, tcp_door_free);
-  g_signal_handlers_disconnect_by_data (self->soup, self);
-  g_clear_object (&self->soup);
-  g_clear_pointer (&self->refusals, tcp_log_limit_free);
+  g_clear_pointer (&self->listener, tcp_listener_free);
 
   g_hash_table_iter_init (&iter, self->guests);
   while (g_hash_table_iter_next (&iter, &guest, NULL))
@@ -274,7 +271,7 @@ on_resolved (GObject      *object,
 
   self = user_data;
   if (addresses != NULL)
-    effective = tcp_door_open (self->door, addresses, &error);
+    effective = tcp_listener_open (self->listener, addresses, &error);
   if (effective != NULL)
     {
       server_warn_of_addresses (self, addresses);
@@ -313,6 +310,11 @@ on_certificate_tried (GObject      *object,
   tcp_channel_group_leave (group);
 }
 
+static const TcpListenerCallbacks listener_callbacks = {
+  .examine = tcp_server_examine,
+  .opened = tcp_server_open,
+};
+
 static void
 server_do_start (gpointer data)
 {
@@ -327,15 +329,8 @@ server_do_start (gpointer data)
   self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
   self->gone = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->held = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) tcp_held_free);
-  self->soup = soup_server_new ("server-header", "libtcptunnel/" TCP_TUNNEL_VERSION, NULL);
-  soup_server_add_early_handler (self->soup, NULL, tcp_server_on_headers, self, NULL);
-  soup_server_add_handler (self->soup, NULL, tcp_server_on_request, self, NULL);
-
-  g_signal_connect (self->soup, "request-finished", G_CALLBACK (tcp_server_on_finished), self);
-
-  self->refusals = tcp_log_limit_new (self->log, TCP_TUNNEL_LOG_LEVEL_INFO);
-  self->door = tcp_door_new (self->soup, self->settings->tls_certificate, self->settings->connect_timeout,
-                             self->channels, self->log, self->refusals);
+  self->listener = tcp_listener_new (self->settings->tls_certificate, self->settings->connect_timeout, self->channels,
+                                     self->log, &listener_callbacks, self);
 
   self->drains = g_array_new (FALSE, FALSE, sizeof (guint64));
   self->drain_deadline = tcp_timer_new (on_drain_deadline, self);

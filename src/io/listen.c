@@ -284,7 +284,7 @@ tcp_limit_connections (guint wanted,
 }
 
 guint
-tcp_limit_visitors (void)
+tcp_limit_pending (void)
 {
   return MIN (share_of_descriptors (1), 512);
 }

@@ -25,6 +25,6 @@ GError *tcp_listen_error (const char   *hostname,
                           const GError *cause);
 guint tcp_limit_connections (guint wanted,
                              guint descriptors_each);
-guint tcp_limit_visitors (void);
+guint tcp_limit_pending (void);
 
 G_END_DECLS

@@ -402,7 +402,7 @@ test_log (void)
   monitor_enter (&monitor);
   lines = 0;
   monitor_leave (&monitor);
-  for (guint i = 0; i < 100; i++)
+  for (guint i = 0; i < 25; i++)
     g_assert_cmpuint (http_get (port, "/", WS_UPGRADE, NULL, NULL), ==, 401);
   tcp_gateway_close (gateway);
 

@@ -5,6 +5,7 @@
 #include "gateway/access.h"
 #include "gateway/head.h"
 #include "gateway/request.h"
+#include "gateway/upgrade.h"
 #include "tunnel/settings.h"
 
 #include <libsoup/soup.h>
@@ -85,19 +86,69 @@ fuzz_tokens (const char *text)
   tcp_access_find_header (access, text);
 }
 
-/* What passes is a GET without a body to libsoup's parser, too. */
+/* The answer is one of HTTP, and the last of its connection. */
+static void
+check_refusal (const TcpRefusal *refusal)
+{
+  g_autofree char *answer = tcp_refusal_format (refusal);
+  g_autofree char *length = NULL;
+  const char *body = strstr (answer, "\r\n\r\n") + 4;
+
+  g_assert_cmpuint (refusal->status, >=, 400);
+  g_assert_cmpuint (refusal->status, <, 600);
+  g_assert_true (g_utf8_validate (answer, -1, NULL));
+  g_assert_null (strpbrk (body, "\r"));
+  g_assert_nonnull (strstr (answer, "\r\nConnection: close\r\n"));
+  length = g_strdup_printf ("\r\nContent-Length: %" G_GSIZE_FORMAT "\r\n", strlen (body));
+  g_assert_nonnull (strstr (answer, length));
+}
+
+static void
+check_accept (const TcpUpgrade *upgrade,
+              const TcpRequest *request)
+{
+  g_autofree char *answer = tcp_upgrade_accept (upgrade, tcp_request_get_dialect (request)->name);
+
+  g_assert_true (g_str_has_prefix (answer, "HTTP/1.1 101 "));
+  g_assert_cmpuint (strlen (strstr (answer, "\r\n\r\n")), ==, 4);
+  g_assert_true (g_utf8_validate (answer, -1, NULL));
+}
+
+/* What passes is a GET without a body to libsoup's parser, too, and says nothing twice that
+ * decides. */
+static void
+check_headers (const TcpUpgrade *upgrade)
+{
+  static const char *const singles[] = {
+    "Host", "Authorization", "Content-Length", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version",
+  };
+  guint seen[G_N_ELEMENTS (singles)] = { 0 };
+  SoupMessageHeadersIter iter;
+  const char *name, *value;
+
+  soup_message_headers_iter_init (&iter, upgrade->headers);
+  while (soup_message_headers_iter_next (&iter, &name, &value))
+    for (guint i = 0; i < G_N_ELEMENTS (singles); i++)
+      seen[i] += g_ascii_strcasecmp (name, singles[i]) == 0;
+  for (guint i = 0; i < G_N_ELEMENTS (singles); i++)
+    g_assert_cmpuint (seen[i], <=, 1);
+
+  g_assert_cmpuint (seen[0], ==, 1);
+  g_assert_cmpint (soup_message_headers_get_content_length (upgrade->headers), ==, 0);
+  g_assert_null (soup_message_headers_get_list (upgrade->headers, "Transfer-Encoding"));
+  g_assert_true (g_str_has_prefix (g_uri_get_path (upgrade->uri), "/"));
+}
+
+/* As the gateway reads, checks and answers. */
 static void
 fuzz_head (const char *data,
            gsize       size)
 {
   gsize length = 0, missing;
-  const char *reason = NULL;
   g_autofree char *head = NULL;
-  g_autofree char *method = NULL;
-  g_autofree char *path = NULL;
-  g_autoptr (SoupMessageHeaders) headers = soup_message_headers_new (SOUP_MESSAGE_HEADERS_REQUEST);
-  SoupHTTPVersion version;
-  guint status;
+  g_auto (TcpRefusal) refusal = { 0 };
+  g_autoptr (TcpUpgrade) upgrade = NULL;
+  g_autoptr (TcpRequest) request = NULL;
 
   while ((missing = tcp_head_get_missing (data, length)) > 0)
     {
@@ -108,18 +159,17 @@ fuzz_head (const char *data,
 
   /* So that a sanitizer sees what is behind it. */
   head = g_memdup2 (data, length);
-  status = tcp_head_check (head, length, &reason);
-  if (status != 0)
+  upgrade = tcp_upgrade_parse (head, length, &refusal);
+  if (upgrade != NULL)
     {
-      g_assert_cmpuint (status, >=, 400);
-      g_assert_nonnull (reason);
-      return;
+      check_headers (upgrade);
+      if (tcp_upgrade_check (upgrade, &refusal))
+        request = tcp_request_parse (g_uri_get_query (upgrade->uri), &refusal);
     }
-  if (soup_headers_parse_request (head, length - 2, headers, &method, &path, &version) != SOUP_STATUS_OK)
-    return;
-  g_assert_cmpstr (method, ==, "GET");
-  g_assert_cmpint (soup_message_headers_get_content_length (headers), ==, 0);
-  g_assert_null (soup_message_headers_get_list (headers, "Transfer-Encoding"));
+  if (request != NULL)
+    check_accept (upgrade, request);
+  else
+    check_refusal (&refusal);
 }
 
 /* The first byte says which of them it is. */

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The library takes liberties with libsoup that its API does not promise: it stops the
- * reading of a client's SoupWebsocketConnection, takes the stream of a server's message away
- * during the handshake, and knows the message again by the address it gave to libsoup. When
- * one of these fails, libsoup has changed. */
+ * reading of a client's SoupWebsocketConnection. When this fails, libsoup has changed. */
 
 #include "channel-end.h"
 #include "client.h"
-#include "gateway/door.h"
+#include "gateway/listener.h"
 #include "socket-util.h"
 #include "test-util.h"
 #include "ws-client.h"
@@ -20,9 +18,7 @@
 
 typedef struct
 {
-  SoupServer *server;
-  TcpDoor *door;
-  TcpLogLimit *refusals;
+  TcpListener *listener;
   guint port;
   TcpChannelGroup *group;
   TcpChannel *channel; /* the server's end */
@@ -42,40 +38,42 @@ on_server_message (TcpChannel   *channel,
   g_byte_array_append (self->received, data, length);
 }
 
+static TcpRequest *
+on_examine (TcpUpgrade *upgrade,
+            TcpRefusal *refusal,
+            gpointer    user_data)
+{
+  TcpRequest *request = g_new0 (TcpRequest, 1);
+
+  g_assert_true (tcp_upgrade_check (upgrade, refusal));
+  request->foreign = TRUE;
+  request->uri = g_uri_ref (upgrade->uri);
+  return request;
+}
+
 /* As the gateway does it. */
 static void
-on_upgraded (SoupServerMessage *message,
-             gpointer           user_data)
+on_opened (TcpRequest            *request,
+           GIOStream             *stream,
+           TcpBufferedConnection *buffered,
+           GSocket               *socket,
+           gpointer               user_data)
 {
   static const TcpChannelCallbacks callbacks = { .message = on_server_message };
   Server *self = user_data;
-  g_autoptr (SoupServerMessage) kept G_GNUC_UNUSED = g_object_ref (message);
-  g_autoptr (GUri) uri = g_uri_ref (soup_server_message_get_uri (message));
-  g_autoptr (TcpBufferedConnection) buffered = NULL;
-  g_autoptr (GSocket) socket = tcp_door_admit (self->door, message, &buffered);
-  g_autoptr (GIOStream) stream = soup_server_message_steal_connection (message);
+  g_autoptr (TcpRequest) taken G_GNUC_UNUSED = request;
   g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_NONE);
-  TcpChannelOptions options = { .uri = uri, .socket = socket, .plain = TRUE, .log = log, .group = self->group };
+  TcpChannelOptions options = { .uri = request->uri, .socket = socket, .plain = TRUE, .log = log, .group = self->group };
 
-  if (stream == NULL || !G_IS_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (stream)) ||
-      !G_IS_POLLABLE_OUTPUT_STREAM (g_io_stream_get_output_stream (stream)))
-    test_fail (G_STRLOC, LIBSOUP_HAS_CHANGED "no pollable stream can be stolen at wrote-informational; "
-                                             "on_upgraded () in src/gateway/server.c depends on it");
   self->channel = tcp_channel_new (stream, &options);
   tcp_channel_set_callbacks (self->channel, &callbacks, self);
   tcp_channel_resume (self->channel);
 }
 
-static void
-on_request (SoupServer        *soup,
-            SoupServerMessage *message,
-            const char        *path,
-            GHashTable        *query,
-            gpointer           user_data)
-{
-  if (soup_websocket_server_process_handshake (message, NULL, NULL, NULL, NULL))
-    g_signal_connect (message, "wrote-informational", G_CALLBACK (on_upgraded), user_data);
-}
+static const TcpListenerCallbacks listener_callbacks = {
+  .examine = on_examine,
+  .opened = on_opened,
+};
 
 static void
 server_init (Server *self)
@@ -87,12 +85,9 @@ server_init (Server *self)
 
   self->group = tcp_channel_group_new ();
   self->received = g_byte_array_new ();
-  self->server = soup_server_new (NULL, NULL);
-  soup_server_add_handler (self->server, NULL, on_request, self, NULL);
-  self->refusals = tcp_log_limit_new (log, TCP_TUNNEL_LOG_LEVEL_INFO);
-  self->door = tcp_door_new (self->server, NULL, 0, self->group, log, self->refusals);
+  self->listener = tcp_listener_new (NULL, 0, self->group, log, &listener_callbacks, self);
   g_ptr_array_add (any, g_inet_socket_address_new_from_string ("127.0.0.1", 0));
-  address = tcp_door_open (self->door, any, &error);
+  address = tcp_listener_open (self->listener, any, &error);
   g_assert_no_error (error);
   self->port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address));
 }
@@ -102,9 +97,7 @@ server_clear (Server *self)
 {
   tcp_channel_abort (self->channel, NULL);
   tcp_channel_unref (self->channel);
-  tcp_door_free (self->door);
-  tcp_log_limit_free (self->refusals);
-  g_object_unref (self->server);
+  tcp_listener_free (self->listener);
   wait_for_group (self->group);
   tcp_channel_group_unref (self->group);
   g_byte_array_unref (self->received);
@@ -211,41 +204,6 @@ test_silence (void)
   g_assert_cmpint (soup_websocket_connection_get_state (connection), ==, SOUP_WEBSOCKET_STATE_OPEN);
 }
 
-/* The server: the stream is ours after the handshake */
-
-static gboolean
-has_head (RawEnd *raw)
-{
-  raw_end_read (raw, G_MAXUINT);
-  return raw->in->len > 0 && g_strstr_len ((const char *) raw->in->data, raw->in->len, "\r\n\r\n") != NULL;
-}
-
-static void
-test_steal (void)
-{
-  static const char request[] = "GET / HTTP/1.1\r\nHost: h\r\n" WS_UPGRADE "\r\n";
-  g_auto (Server) server = { 0 };
-  g_autoptr (RawEnd) raw = NULL;
-  g_autoptr (GBytes) frame = NULL;
-  guint opcode;
-  gsize head;
-
-  server_init (&server);
-  raw = raw_end_new (client_connect (server.port));
-  raw_end_write (raw, request, strlen (request));
-  WAIT_UNTIL (has_head (raw));
-  g_assert_cmpmem (raw->in->data, strlen ("HTTP/1.1 101 "), "HTTP/1.1 101 ", strlen ("HTTP/1.1 101 "));
-  head = g_strstr_len ((const char *) raw->in->data, raw->in->len, "\r\n\r\n") + 4 - (const char *) raw->in->data;
-  g_byte_array_remove_range (raw->in, 0, head);
-
-  raw_end_send (raw, 0x82, TRUE, "up", 2);
-  WAIT_UNTIL (server.received->len == 2);
-  g_assert_cmpmem (server.received->data, 2, "up", 2);
-  server_send (&server, "down");
-  frame = raw_end_wait_frame (raw, &opcode, FALSE);
-  g_assert_cmpmem (g_bytes_get_data (frame, NULL), g_bytes_get_size (frame), "down", 4);
-}
-
 /* What comes in one segment with the 101 */
 
 typedef struct
@@ -321,7 +279,6 @@ main (int    argc,
 {
   unit_test_init (&argc, &argv);
   g_test_add_func ("/libsoup/silence", test_silence);
-  g_test_add_func ("/libsoup/steal", test_steal);
   g_test_add_func ("/libsoup/early", test_early);
   return g_test_run ();
 }

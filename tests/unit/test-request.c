@@ -67,6 +67,9 @@ test_reverse (void)
   check_good ("remoteport=57090", FALSE, NULL);
   check_bad ("remotePort=57090");
   check_bad ("remotePort=");
+  check_bad ("remotePort");
+  check_bad ("mode=multiplexed&remote%50ort");
+  check_good ("remotePorts&a=remotePort", FALSE, NULL);
   check_bad ("remotePort=bogus&mode=multiplexed");
   check_bad ("sessionId=a&remotePort=57090");
 }

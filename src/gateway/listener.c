@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include "gateway/head.h"
+#include "gateway/origin.h"
+#include "gateway/tls-queue.h"
+#include "io/acceptor.h"
+#include "io/listen.h"
+#include "io/reactor.h"
+
+/* How long a connection may take to become a WebSocket, if nothing else was said, and at most
+ * until its first byte. */
+#define DEFAULT_TIMEOUT 10000
+#define FIRST_BYTE_TIMEOUT 3000
+
+/* How long the answer to a request that is refused may take to arrive. Closing at once, with
+ * a body unread, would make the kernel send a reset, which may overtake the answer. */
+#define REFUSAL_TIME G_TIME_SPAN_SECOND
+
+/* How much of incomplete heads is kept, of all pending connections together. */
+#define MAX_HEAD_BYTES (8 * 1024 * 1024)
+
+/* What TLS begins with, and HTTP never does: the type of a record, its version, its length. */
+#define TLS_HANDSHAKE 0x16
+#define RECORD_HEADER 5
+#define RECORD_MAX_SIZE (16384 + 256)
+
+struct _TcpListener
+{
+  const TcpListenerCallbacks *callbacks;
+  gpointer user_data;
+  TcpTlsQueue *tls; /* NULL for none */
+  guint timeout;    /* ms */
+  TcpLog *log;
+  TcpLogLimit *refusals;
+  TcpAcceptor *acceptor;
+
+  GQueue pending; /* of Pending, the oldest first */
+  guint max_pending;
+  gsize head_bytes; /* that they have sent */
+  TcpOrigins *origins;
+};
+
+/* In the order in which they are evicted. */
+typedef enum
+{
+  STAGE_REFUSED,  /* the answer is on its way, or delayed */
+  STAGE_SILENT,   /* no byte was received */
+  STAGE_BEGUN,    /* the ClientHello or the head is incomplete, or waits for its TLS handshake */
+  STAGE_PROVEN,   /* TLS: the handshake is under way or done, the head incomplete */
+  N_STAGES
+} Stage;
+
+/* A connection that is no WebSocket yet. */
+typedef struct
+{
+  TcpListener *listener;
+  GList link;
+  TcpOrigin *origin;
+  Stage stage;
+  GSocket *socket;
+  GSocketConnection *connection;
+  TcpBufferedConnection *buffered; /* beneath TLS, once that is through */
+  TcpTlsEntry *handshake; /* from the ClientHello until it is through */
+  GIOStream *stream;      /* to read the head from: the connection, or TLS on it */
+  GByteArray *head;
+  char *answer; /* that is delayed */
+  gint64 due;
+  TcpTimer *deadline;
+  TcpWatch *watch; /* of the stage */
+} Pending;
+
+/* The life of a pending connection */
+
+static void
+pending_set_head_size (Pending *self,
+                       guint    size)
+{
+  self->listener->head_bytes -= self->head->len;
+  g_byte_array_set_size (self->head, size);
+  self->listener->head_bytes += size;
+}
+
+static void
+pending_free (Pending *self)
+{
+  TcpListener *listener = self->listener;
+
+  tcp_timer_clear (&self->deadline);
+  tcp_watch_clear (&self->watch);
+  g_queue_unlink (&listener->pending, &self->link);
+  self->origin->pending--;
+  listener->head_bytes -= self->head->len;
+  g_byte_array_unref (self->head);
+  g_free (self->answer);
+  g_clear_pointer (&self->handshake, tcp_tls_entry_cancel);
+  tcp_origins_release (listener->origins, self->origin, tcp_now ());
+  g_clear_object (&self->stream);
+  g_clear_object (&self->buffered);
+  g_object_unref (self->connection);
+  g_free (self);
+}
+
+static void
+pending_end (Pending *self)
+{
+  /* Closing may have to wait for a thread that has it. */
+  g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
+  pending_free (self);
+}
+
+static void G_GNUC_PRINTF (2, 3)
+pending_drop (Pending    *self,
+              const char *format,
+              ...)
+{
+  g_autofree char *reason = NULL;
+  va_list args;
+
+  va_start (args, format);
+  reason = g_strdup_vprintf (format, args);
+  va_end (args);
+  tcp_log_limit_write (self->listener->refusals, "the connection from %s was closed: %s", self->origin->name, reason);
+  pending_end (self);
+}
+
+/* Eviction */
+
+static Stage
+pending_get_stage (Pending *self)
+{
+  return self->handshake != NULL && tcp_tls_entry_is_running (self->handshake) ? STAGE_PROVEN : self->stage;
+}
+
+/* The oldest of the address that has most, of those of the first stage. Those that have shown
+ * that they answer go last, or a flood from many addresses, which costs whoever sends it
+ * nothing, would end clients in the middle of their TLS handshake; but they keep no more than
+ * half of the places. The newest stays. */
+static Pending *
+listener_find_victim (TcpListener *self)
+{
+  Pending *victim = NULL;
+  Stage stage = N_STAGES;
+  guint proven = 0;
+  gboolean wanted;
+
+  for (GList *link = self->pending.head; link != NULL; link = link->next)
+    proven += pending_get_stage (link->data) == STAGE_PROVEN;
+  wanted = proven > self->max_pending / 2;
+
+  for (GList *link = self->pending.head; link != self->pending.tail; link = link->next)
+    {
+      Pending *pending = link->data;
+      Stage its = pending_get_stage (pending);
+
+      if ((its == STAGE_PROVEN) != wanted)
+        continue;
+      if (victim == NULL || pending->origin->pending > victim->origin->pending ||
+          (pending->origin->pending == victim->origin->pending && its < stage))
+        {
+          victim = pending;
+          stage = its;
+        }
+    }
+  return victim;
+}
+
+static Pending *
+listener_find_largest (TcpListener *self)
+{
+  Pending *largest = self->pending.head->data;
+
+  for (GList *link = self->pending.head; link != NULL; link = link->next)
+    if (((Pending *) link->data)->head->len > largest->head->len)
+      largest = link->data;
+  return largest;
+}
+
+/* Deadlines */
+
+/* So few bytes always have room in a socket that has sent next to nothing yet. */
+static gboolean
+pending_write (Pending    *self,
+               const char *text)
+{
+  GPollableOutputStream *output = G_POLLABLE_OUTPUT_STREAM (g_io_stream_get_output_stream (self->stream));
+  gssize length = strlen (text);
+
+  return g_pollable_output_stream_write_nonblocking (output, text, length, NULL, NULL) == length &&
+         (self->buffered == NULL || tcp_buffered_connection_flush (self->buffered, NULL) == G_POLLABLE_RETURN_OK);
+}
+
+static void
+pending_send_answer (Pending *self)
+{
+  pending_write (self, self->answer);
+  g_clear_pointer (&self->answer, g_free);
+  g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
+  tcp_timer_set (self->deadline, tcp_now () + REFUSAL_TIME);
+}
+
+static void
+on_deadline (gpointer user_data)
+{
+  Pending *self = user_data;
+
+  if (self->answer != NULL)
+    pending_send_answer (self);
+  else if (self->stage == STAGE_REFUSED)
+    pending_end (self);
+  else if (self->stage == STAGE_SILENT)
+    pending_drop (self, "it sent nothing");
+  else
+    pending_drop (self, "it did not ask for a WebSocket within %u ms", self->listener->timeout);
+}
+
+/* Its first byte is there. */
+static void
+pending_begin (Pending *self)
+{
+  self->stage = STAGE_BEGUN;
+  tcp_timer_set (self->deadline, self->due);
+}
+
+/* The request */
+
+static void
+on_refusal_over (GIOCondition condition,
+                 gpointer     user_data)
+{
+  pending_end (user_data);
+}
+
+/* What the client sends meanwhile stays in the kernel, which soon accepts no more of it. Wrong
+ * tokens are slowed; a good one of the same address, which may be that of a proxy, is not. */
+static void
+pending_refuse (Pending          *self,
+                const TcpRefusal *refusal)
+{
+  gint64 now = tcp_now ();
+  gint64 delay = refusal->status == SOUP_STATUS_UNAUTHORIZED ? tcp_origin_fail (self->origin, now) : 0;
+
+  tcp_log_limit_write (self->listener->refusals, "a request from %s was answered %u: %s", self->origin->name,
+                       refusal->status, refusal->text);
+  self->stage = STAGE_REFUSED;
+  self->answer = tcp_refusal_format (refusal);
+  pending_set_head_size (self, 0);
+  tcp_watch_clear (&self->watch);
+  self->watch = tcp_watch_new (g_socket_get_fd (self->socket), POLLRDHUP, on_refusal_over, self);
+  if (delay > 0)
+    tcp_timer_set (self->deadline, now + delay);
+  else
+    pending_send_answer (self);
+}
+
+static void
+pending_accept (Pending          *self,
+                const TcpUpgrade *upgrade,
+                TcpRequest       *request)
+{
+  TcpListener *listener = self->listener;
+  g_autoptr (GIOStream) stream = NULL;
+  g_autoptr (TcpBufferedConnection) buffered = NULL;
+  g_autoptr (GSocket) socket = NULL;
+  g_autofree char *answer = tcp_upgrade_accept (upgrade, request->foreign ? NULL
+                                                                          : tcp_request_get_dialect (request)->name);
+
+  if (!pending_write (self, answer))
+    {
+      tcp_request_free (request);
+      pending_end (self);
+      return;
+    }
+
+  stream = g_steal_pointer (&self->stream);
+  buffered = g_steal_pointer (&self->buffered);
+  socket = g_object_ref (self->socket);
+  pending_free (self);
+  listener->callbacks->opened (request, stream, buffered, socket, listener->user_data);
+}
+
+static void
+pending_answer (Pending *self)
+{
+  TcpListener *listener = self->listener;
+  g_auto (TcpRefusal) refusal = { 0 };
+  g_autoptr (TcpUpgrade) upgrade = tcp_upgrade_parse ((const char *) self->head->data, self->head->len, &refusal);
+  TcpRequest *request = NULL;
+
+  if (upgrade != NULL)
+    request = listener->callbacks->examine (upgrade, &refusal, listener->user_data);
+  if (request != NULL)
+    pending_accept (self, upgrade, request);
+  else
+    pending_refuse (self, &refusal);
+}
+
+/* Never reads past the head: what follows is the channel's. A TLS connection cannot be peeked
+ * at, and keeps what it has decrypted: short reads cost little there. */
+static gssize
+pending_read (Pending  *self,
+              guint8   *data,
+              gsize     size,
+              GError  **error)
+{
+  const char *head = (const char *) self->head->data;
+  int fd = g_socket_get_fd (self->socket);
+  gssize n;
+
+  if (self->listener->tls != NULL)
+    return g_pollable_input_stream_read_nonblocking (
+        G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->stream)), data,
+        tcp_head_get_missing (head, self->head->len), NULL, error);
+
+  n = recv (fd, data, size, MSG_PEEK | MSG_DONTWAIT);
+  if (n > 0)
+    n = recv (fd, data, tcp_head_get_part (head, self->head->len, (const char *) data, n), MSG_DONTWAIT);
+  if (n < 0)
+    g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (errno), g_strerror (errno));
+  return n;
+}
+
+/* Until the stream has no more: TLS reports nothing of what it has decrypted already. */
+static void
+pending_read_head (Pending *self)
+{
+  TcpListener *listener = self->listener;
+  guint8 data[4096];
+
+  while (TRUE)
+    {
+      g_autoptr (GError) error = NULL;
+      gssize n = pending_read (self, data, sizeof data, &error);
+      guint before = self->head->len;
+
+      if (n < 0 && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+        break;
+      if (n <= 0)
+        {
+          if (before > 0)
+            pending_drop (self, "it ended within the head of its request");
+          else
+            pending_end (self);
+          return;
+        }
+
+      if (self->stage == STAGE_SILENT)
+        pending_begin (self);
+      pending_set_head_size (self, before + n);
+      memcpy (self->head->data + before, data, n);
+      if (self->head->data[0] == TLS_HANDSHAKE)
+        {
+          pending_drop (self, "it began with TLS, but this gateway has no certificate, and its URL begins with ws://");
+          return;
+        }
+      if (tcp_head_get_missing ((const char *) self->head->data, self->head->len) == 0)
+        {
+          pending_answer (self);
+          return;
+        }
+      if (self->head->len >= TCP_HEAD_MAX_SIZE)
+        {
+          g_auto (TcpRefusal) refusal = { 0 };
+
+          tcp_refuse (&refusal, TCP_STATUS_HEAD_TOO_LARGE, "The head of the request is too large.");
+          pending_refuse (self, &refusal);
+          return;
+        }
+    }
+
+  if (listener->head_bytes > MAX_HEAD_BYTES)
+    pending_drop (listener_find_largest (listener), "the requests that are incomplete are too large together, and its was the largest");
+}
+
+static void
+on_head_readable (GIOCondition condition,
+                  gpointer     user_data)
+{
+  pending_read_head (user_data);
+}
+
+static void
+pending_begin_head (Pending   *self,
+                    GIOStream *stream)
+{
+  self->stream = g_object_ref (stream);
+  self->watch = tcp_watch_new (g_socket_get_fd (self->socket), G_IO_IN, on_head_readable, self);
+  pending_read_head (self);
+}
+
+/* TLS */
+
+static void
+on_handshake (GIOStream             *stream,
+              TcpBufferedConnection *buffered,
+              const GError          *error,
+              gpointer               user_data)
+{
+  Pending *self = user_data;
+
+  self->handshake = NULL;
+  self->stage = STAGE_PROVEN;
+  if (stream == NULL)
+    {
+      pending_drop (self, "its TLS handshake failed: %s", error->message);
+      return;
+    }
+
+  self->buffered = g_object_ref (buffered);
+  pending_begin_head (self, stream);
+}
+
+static void
+pending_wait_for (Pending *self,
+                  int      size)
+{
+  setsockopt (g_socket_get_fd (self->socket), SOL_SOCKET, SO_RCVLOWAT, &size, sizeof size);
+}
+
+/* A handshake begins only when the ClientHello is there, so that it holds no thread, and no
+ * memory, for a client that is silent. */
+static void
+on_hello_readable (GIOCondition condition,
+                   gpointer     user_data)
+{
+  Pending *self = user_data;
+  int fd = g_socket_get_fd (self->socket);
+  guint8 record[RECORD_HEADER];
+  gssize n = recv (fd, record, sizeof record, MSG_PEEK | MSG_DONTWAIT);
+  int wanted = RECORD_HEADER;
+  int unread = 0;
+
+  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    return;
+  if (n <= 0 || ioctl (fd, FIONREAD, &unread) < 0)
+    {
+      pending_end (self);
+      return;
+    }
+
+  if (self->stage == STAGE_SILENT)
+    pending_begin (self);
+  if (n == RECORD_HEADER)
+    wanted += record[3] << 8 | record[4];
+  if (record[0] != TLS_HANDSHAKE || wanted > RECORD_HEADER + RECORD_MAX_SIZE)
+    {
+      pending_drop (self, "it did not begin with TLS, but this gateway has a certificate, and its URL begins with wss://");
+      return;
+    }
+  if (unread < wanted)
+    {
+      if (condition & (G_IO_HUP | G_IO_ERR | POLLRDHUP))
+        pending_end (self);
+      else
+        pending_wait_for (self, wanted);
+      return;
+    }
+
+  pending_wait_for (self, 1);
+  tcp_watch_clear (&self->watch);
+  self->handshake = tcp_tls_queue_add (self->listener->tls, self->connection, self->origin, on_handshake, self);
+}
+
+/* The port */
+
+static void
+on_accepted (GSocketConnection *connection,
+             GSocketAddress    *remote,
+             gpointer           user_data)
+{
+  TcpListener *self = user_data;
+  Pending *pending = g_new0 (Pending, 1);
+  gint64 now = tcp_now ();
+
+  pending->listener = self;
+  pending->stage = STAGE_SILENT;
+  pending->socket = g_socket_connection_get_socket (connection);
+  pending->connection = g_object_ref (connection);
+  pending->head = g_byte_array_new ();
+  pending->due = now + self->timeout * G_TIME_SPAN_MILLISECOND;
+  pending->deadline = tcp_timer_new (on_deadline, pending);
+  tcp_timer_set (pending->deadline, now + MIN (self->timeout, FIRST_BYTE_TIMEOUT) * G_TIME_SPAN_MILLISECOND);
+  pending->origin = tcp_origins_get (self->origins, remote);
+  pending->origin->pending++;
+  pending->link.data = pending;
+  g_queue_push_tail_link (&self->pending, &pending->link);
+  /* Else an answer may wait for the client's delayed ACK of what TLS has sent before. */
+  g_socket_set_option (pending->socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
+  if (self->pending.length > self->max_pending)
+    pending_drop (listener_find_victim (self), "there are too many connections that are no WebSocket yet, and it was the oldest");
+
+  if (self->tls == NULL)
+    pending_begin_head (pending, G_IO_STREAM (connection));
+  else
+    pending->watch = tcp_watch_new (g_socket_get_fd (pending->socket), G_IO_IN | POLLRDHUP, on_hello_readable, pending);
+}
+
+/* @certificate may be NULL. @timeout in ms, 0 for the default. */
+TcpListener *
+tcp_listener_new (GTlsCertificate            *certificate,
+                  guint                       timeout,
+                  TcpChannelGroup            *group,
+                  TcpLog                     *log,
+                  const TcpListenerCallbacks *callbacks,
+                  gpointer                    user_data)
+{
+  TcpListener *self = g_new0 (TcpListener, 1);
+
+  self->callbacks = callbacks;
+  self->user_data = user_data;
+  self->tls = certificate != NULL ? tcp_tls_queue_new (certificate, group) : NULL;
+  self->timeout = timeout > 0 ? timeout : DEFAULT_TIMEOUT;
+  self->max_pending = tcp_limit_pending ();
+  self->log = tcp_log_ref (log);
+  self->refusals = tcp_log_limit_new (log, TCP_TUNNEL_LOG_LEVEL_INFO);
+  self->origins = tcp_origins_new ();
+
+  return self;
+}
+
+/* Gives the first address that it listens on, with the port. */
+GSocketAddress *
+tcp_listener_open (TcpListener  *self,
+                   GPtrArray    *addresses,
+                   GError      **error)
+{
+  g_autoptr (GPtrArray) sockets = tcp_listen (addresses, self->log, error);
+  GSocketAddress *local = sockets != NULL ? g_socket_get_local_address (sockets->pdata[0], error) : NULL;
+
+  if (local != NULL)
+    self->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, self);
+  return local;
+}
+
+void
+tcp_listener_free (TcpListener *self)
+{
+  g_clear_pointer (&self->acceptor, tcp_acceptor_free);
+
+  while (self->pending.length > 0)
+    pending_end (self->pending.head->data);
+  g_clear_pointer (&self->tls, tcp_tls_queue_free);
+  tcp_origins_free (self->origins);
+  tcp_log_limit_free (self->refusals);
+  tcp_log_unref (self->log);
+  g_free (self);
+}

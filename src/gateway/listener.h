@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include "gateway/request.h"
+#include "gateway/upgrade.h"
+#include "io/buffered-connection.h"
+#include "io/log-limit.h"
+#include "websocket/group.h"
+
+G_BEGIN_DECLS
+
+/* The port of a gateway. It accepts TCP connections, speaks TLS if there is a certificate,
+ * reads the head of the request and answers it. A pending connection, one that is no WebSocket
+ * yet, has a deadline, and there are only so many: beyond that each new one evicts another.
+ * Nobody has to wait since others are silent. */
+typedef struct _TcpListener TcpListener;
+
+typedef struct
+{
+  /* A request that is well-formed: what it asks for, or NULL and @refusal. */
+  TcpRequest *(*examine) (TcpUpgrade *upgrade,
+                          TcpRefusal *refusal,
+                          gpointer    user_data);
+  /* The request was answered: @stream, on @socket, is a WebSocket of which nothing was read
+   * yet. With TLS there is @buffered between the two. Takes @request. */
+  void (*opened) (TcpRequest            *request,
+                  GIOStream             *stream,
+                  TcpBufferedConnection *buffered,
+                  GSocket               *socket,
+                  gpointer               user_data);
+} TcpListenerCallbacks;
+
+TcpListener *tcp_listener_new (GTlsCertificate            *certificate,
+                               guint                       timeout,
+                               TcpChannelGroup            *group,
+                               TcpLog                     *log,
+                               const TcpListenerCallbacks *callbacks,
+                               gpointer                    user_data);
+GSocketAddress *tcp_listener_open (TcpListener  *self,
+                                   GPtrArray    *addresses,
+                                   GError      **error);
+void tcp_listener_free (TcpListener *self);
+
+G_END_DECLS

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/refusal.h"
+
+#include <libsoup/soup.h>
+#include <string.h>
+#include <tcptunnel/tcptunnel.h>
+
+void
+tcp_refusal_clear (TcpRefusal *self)
+{
+  g_clear_pointer (&self->text, g_free);
+}
+
+/* Always returns FALSE. */
+gboolean
+tcp_refuse (TcpRefusal *self,
+            guint       status,
+            const char *format,
+            ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_free (self->text);
+  self->status = status;
+  self->text = g_strdup_vprintf (format, args);
+  self->header = NULL;
+  va_end (args);
+
+  return FALSE;
+}
+
+static const char *
+get_phrase (guint status)
+{
+  switch (status)
+    {
+    case TCP_STATUS_UPGRADE_REQUIRED:
+      return "Upgrade Required";
+    case TCP_STATUS_HEAD_TOO_LARGE:
+      return "Request Header Fields Too Large";
+    default:
+      return soup_status_get_phrase (status);
+    }
+}
+
+/* What an answer of this status has to say beside its text. */
+static const char *
+get_header (guint status)
+{
+  switch (status)
+    {
+    case SOUP_STATUS_UNAUTHORIZED:
+      return "WWW-Authenticate: Bearer";
+    case SOUP_STATUS_METHOD_NOT_ALLOWED:
+      return "Allow: GET";
+    case TCP_STATUS_UPGRADE_REQUIRED:
+      return "Upgrade: websocket";
+    case SOUP_STATUS_SERVICE_UNAVAILABLE:
+      return "Retry-After: 5";
+    default:
+      return NULL;
+    }
+}
+
+static void
+add_header (GString    *answer,
+            const char *header)
+{
+  if (header != NULL)
+    g_string_append_printf (answer, "%s\r\n", header);
+}
+
+/* The whole answer. It is the last of its connection: what a client sends behind its request
+ * was not examined. */
+char *
+tcp_refusal_format (const TcpRefusal *self)
+{
+  GString *answer = g_string_new (NULL);
+
+  g_string_printf (answer, "HTTP/1.1 %u %s\r\nServer: libtcptunnel/" TCP_TUNNEL_VERSION "\r\n", self->status,
+                   get_phrase (self->status));
+  add_header (answer, get_header (self->status));
+  add_header (answer, self->header);
+  g_string_append_printf (answer,
+                          "Content-Type: text/plain; charset=utf-8\r\n"
+                          "Content-Length: %" G_GSIZE_FORMAT "\r\n"
+                          "Connection: close\r\n"
+                          "\r\n"
+                          "%s\n",
+                          strlen (self->text) + 1, self->text);
+  return g_string_free (answer, FALSE);
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/tls-queue.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include "io/reactor.h"
+
+/* GTask's pool begins with ten threads: those that are left are for others. More slots are
+ * for many clients that come at once and do answer, such as after a restart. */
+#define MIN_SLOTS 8
+#define MAX_SLOTS 64
+
+/* How long a peer may take to answer before another gets its slot. It is less the more
+ * connections wait, and at least a multiple of what those take that do answer. */
+#define MIN_GRACE (5 * G_TIME_SPAN_MILLISECOND)
+#define MAX_GRACE (1 * G_TIME_SPAN_SECOND)
+#define GRACE_OF_ANSWERS 3
+
+/* It is not adapted more often. */
+#define PERIOD (10 * G_TIME_SPAN_MILLISECOND)
+
+struct _TcpTlsQueue
+{
+  grefcount refs; /* of the owner, and of each entry that a thread has */
+  GTlsCertificate *certificate;
+  TcpChannelGroup *group;
+  GCancellable *closing;
+  GQueue waiting; /* of TcpTlsEntry, the oldest first */
+  GQueue running;
+  guint ending;   /* of those that are running: cancelled, but a thread still has them */
+  guint slots;
+  gint64 grace;
+  gint64 adapted; /* when */
+  TcpTimer *look;
+};
+
+struct _TcpTlsEntry
+{
+  TcpTlsQueue *queue;
+  GList link; /* in one of its lists */
+  gboolean running;
+  TcpOrigin *origin; /* NULL once cancelled */
+  GSocket *socket;
+  TcpBufferedConnection *buffered;
+  TcpTlsFunc func;
+  gpointer user_data;
+  gint64 began;
+};
+
+static void
+tls_queue_unref (TcpTlsQueue *self)
+{
+  if (!g_ref_count_dec (&self->refs))
+    return;
+
+  g_object_unref (self->certificate);
+  g_object_unref (self->closing);
+  tcp_channel_group_unref (self->group);
+  g_free (self);
+}
+
+static void
+entry_free (TcpTlsEntry *self)
+{
+  g_object_unref (self->buffered);
+  g_object_unref (self->socket);
+  g_free (self);
+}
+
+/* How long it has waited for its peer, in µs; -1 if its peer waits for it. */
+static gint64
+entry_get_wait (TcpTlsEntry *self)
+{
+  struct tcp_info info = { 0 };
+  socklen_t size = sizeof info;
+  int fd = g_socket_get_fd (self->socket);
+  int unread = 0;
+
+  if (ioctl (fd, FIONREAD, &unread) < 0 || unread > 0 ||
+      getsockopt (fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+    return -1;
+  return MIN (info.tcpi_last_data_recv * G_TIME_SPAN_MILLISECOND, tcp_now () - self->began);
+}
+
+/* Of those of the address that has most under way, that which waits longest. */
+static TcpTlsEntry *
+tls_queue_find_victim (TcpTlsQueue *self)
+{
+  TcpTlsEntry *victim = NULL;
+  gint64 longest = 0;
+
+  for (GList *link = self->running.head; link != NULL; link = link->next)
+    {
+      TcpTlsEntry *entry = link->data;
+      gint64 wait = entry->origin != NULL ? entry_get_wait (entry) : -1;
+
+      if (wait < self->grace)
+        continue;
+      if (victim == NULL || entry->origin->handshakes > victim->origin->handshakes ||
+          (entry->origin->handshakes == victim->origin->handshakes && wait > longest))
+        {
+          victim = entry;
+          longest = wait;
+        }
+    }
+  return victim;
+}
+
+/* The newest of the address that has the fewest handshakes under way: its client has waited
+ * least, and will most likely wait until it is done. */
+static TcpTlsEntry *
+tls_queue_find_next (TcpTlsQueue *self)
+{
+  TcpTlsEntry *next = NULL;
+
+  for (GList *link = self->waiting.tail; link != NULL; link = link->prev)
+    {
+      TcpTlsEntry *entry = link->data;
+
+      if (next == NULL || entry->origin->handshakes < next->origin->handshakes)
+        next = entry;
+    }
+  return next;
+}
+
+static void
+tls_queue_adapt_grace (TcpTlsQueue *self,
+                       gint64       grace)
+{
+  gint64 now = tcp_now ();
+
+  if (now - self->adapted < PERIOD)
+    return;
+
+  self->adapted = now;
+  self->grace = CLAMP (grace, MIN_GRACE, MAX_GRACE);
+}
+
+/* It no longer counts, and its function is not called. */
+static void
+entry_detach (TcpTlsEntry *self)
+{
+  if (self->running)
+    {
+      self->origin->handshakes--;
+      self->queue->ending++;
+    }
+  self->origin = NULL;
+}
+
+static void
+on_handshake (GObject      *object,
+              GAsyncResult *result,
+              gpointer      user_data)
+{
+  TcpTlsEntry *self = user_data;
+  TcpTlsQueue *queue = self->queue;
+  TcpTlsFunc func = self->origin != NULL ? self->func : NULL;
+  g_autoptr (GError) error = NULL;
+  TcpChannelGroup *group = tcp_channel_group_ref (queue->group);
+  gboolean done = g_tls_connection_handshake_finish (G_TLS_CONNECTION (object), result, &error);
+
+  tcp_buffered_connection_stop_waiting (self->buffered);
+  tcp_buffered_connection_flush (self->buffered, NULL);
+  g_queue_unlink (&queue->running, &self->link);
+  if (func != NULL)
+    self->origin->handshakes--;
+  else
+    queue->ending--;
+  if (done)
+    {
+      queue->grace = CLAMP ((tcp_now () - self->began) * GRACE_OF_ANSWERS, queue->grace, MAX_GRACE);
+      if (queue->waiting.length > 0)
+        queue->slots = MIN (queue->slots + 1, MAX_SLOTS);
+    }
+  if (func != NULL)
+    func (done ? G_IO_STREAM (object) : NULL, done ? self->buffered : NULL, error, self->user_data);
+  entry_free (self);
+
+  if (queue->look != NULL)
+    tcp_timer_set (queue->look, 0);
+  tls_queue_unref (queue);
+  tcp_channel_group_leave (group);
+  tcp_channel_group_unref (group);
+}
+
+/* No client certificate is asked for, and so no database needed to check one. By default a
+ * connection loads that of the system: milliseconds, and megabytes. A peer that closes without
+ * a goodbye of TLS has said one of WebSocket, or is lost. */
+static GIOStream *
+tls_queue_create_stream (TcpTlsQueue            *self,
+                         TcpBufferedConnection  *buffered,
+                         GError                **error)
+{
+  return g_initable_new (g_tls_backend_get_server_connection_type (g_tls_backend_get_default ()), NULL, error,
+                         "base-io-stream", buffered,
+                         "certificate", self->certificate,
+                         "database", NULL,
+                         "require-close-notify", FALSE,
+                         NULL);
+}
+
+static void
+entry_run (TcpTlsEntry *self)
+{
+  TcpTlsQueue *queue = self->queue;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GIOStream) stream = tls_queue_create_stream (queue, self->buffered, &error);
+
+  g_queue_unlink (&queue->waiting, &self->link);
+  if (stream == NULL)
+    {
+      self->func (NULL, NULL, error, self->user_data);
+      entry_free (self);
+      return;
+    }
+
+  self->running = TRUE;
+  self->began = tcp_now ();
+  self->origin->handshakes++;
+  g_queue_push_tail_link (&queue->running, &self->link);
+  /* The gateway ends only when the thread has let go of it. */
+  tcp_channel_group_enter (queue->group);
+  g_ref_count_inc (&queue->refs);
+  /* Of low priority, so that they do not keep the resolver from the threads. */
+  g_tls_connection_handshake_async (G_TLS_CONNECTION (stream), G_PRIORITY_LOW, queue->closing, on_handshake, self);
+}
+
+static void
+tls_queue_preempt (TcpTlsQueue *self,
+                   TcpTlsEntry *victim)
+{
+  g_autoptr (GError) error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                                                  "others wait, and its peer did not answer");
+
+  self->slots = MAX (self->slots - 1, MIN_SLOTS);
+  g_socket_shutdown (victim->socket, TRUE, TRUE, NULL);
+  entry_detach (victim);
+  victim->func (NULL, NULL, error, victim->user_data);
+}
+
+/* When a connection was added or a handshake ended, and from time to time while connections
+ * wait. */
+static void
+on_look (gpointer user_data)
+{
+  TcpTlsQueue *self = user_data;
+  TcpTlsEntry *victim;
+
+  while (self->waiting.length > 0 && self->running.length < self->slots)
+    entry_run (tls_queue_find_next (self));
+  while (self->waiting.length > self->ending && (victim = tls_queue_find_victim (self)) != NULL)
+    tls_queue_preempt (self, victim);
+
+  if (self->waiting.length > self->ending)
+    {
+      tls_queue_adapt_grace (self, self->grace * 3 / 4);
+      tcp_timer_set (self->look, tcp_now () + MIN_GRACE);
+    }
+  else
+    {
+      tls_queue_adapt_grace (self, self->grace * 5 / 4);
+    }
+}
+
+TcpTlsQueue *
+tcp_tls_queue_new (GTlsCertificate *certificate,
+                   TcpChannelGroup *group)
+{
+  TcpTlsQueue *self = g_new0 (TcpTlsQueue, 1);
+
+  g_ref_count_init (&self->refs);
+  self->certificate = g_object_ref (certificate);
+  self->group = tcp_channel_group_ref (group);
+  self->closing = g_cancellable_new ();
+  self->slots = MIN_SLOTS;
+  self->grace = MAX_GRACE;
+  self->look = tcp_timer_new (on_look, self);
+  return self;
+}
+
+/* Its entries are to be cancelled before. */
+void
+tcp_tls_queue_free (TcpTlsQueue *self)
+{
+  tcp_timer_clear (&self->look);
+  g_cancellable_cancel (self->closing);
+  tls_queue_unref (self);
+}
+
+/* @func is called from the top of the main loop. */
+TcpTlsEntry *
+tcp_tls_queue_add (TcpTlsQueue       *self,
+                   GSocketConnection *connection,
+                   TcpOrigin         *origin,
+                   TcpTlsFunc         func,
+                   gpointer           user_data)
+{
+  TcpTlsEntry *entry = g_new0 (TcpTlsEntry, 1);
+
+  entry->queue = self;
+  entry->link.data = entry;
+  entry->origin = origin;
+  entry->buffered = tcp_buffered_connection_new (connection);
+  entry->socket = g_object_ref (g_socket_connection_get_socket (connection));
+  entry->func = func;
+  entry->user_data = user_data;
+  g_queue_push_tail_link (&self->waiting, &entry->link);
+  tcp_timer_set (self->look, 0);
+  return entry;
+}
+
+/* Whether a thread has it. */
+gboolean
+tcp_tls_entry_is_running (TcpTlsEntry *self)
+{
+  return self->running;
+}
+
+/* The function is not called any more. Whoever has the connection sees its end. */
+void
+tcp_tls_entry_cancel (TcpTlsEntry *self)
+{
+  g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
+  entry_detach (self);
+  if (self->running)
+    return;
+
+  g_queue_unlink (&self->queue->waiting, &self->link);
+  entry_free (self);
+}

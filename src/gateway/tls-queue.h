@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include "gateway/origin.h"
+#include "io/buffered-connection.h"
+#include "websocket/group.h"
+
+G_BEGIN_DECLS
+
+/* The TLS handshakes of a gateway. Each blocks a thread of GTask's pool, which the application
+ * and the resolver use as well, also while its peer is silent. So there are few slots; when
+ * all are taken, and others wait for one, the handshake that has waited longest for its peer
+ * is ended. */
+typedef struct _TcpTlsQueue TcpTlsQueue;
+typedef struct _TcpTlsEntry TcpTlsEntry;
+
+/* @stream, and @buffered beneath it, are NULL if it failed. The entry is gone. */
+typedef void (*TcpTlsFunc) (GIOStream             *stream,
+                            TcpBufferedConnection *buffered,
+                            const GError          *error,
+                            gpointer               user_data);
+
+TcpTlsQueue *tcp_tls_queue_new (GTlsCertificate *certificate,
+                                TcpChannelGroup *group);
+void tcp_tls_queue_free (TcpTlsQueue *self);
+TcpTlsEntry *tcp_tls_queue_add (TcpTlsQueue       *self,
+                                GSocketConnection *connection,
+                                TcpOrigin         *origin,
+                                TcpTlsFunc         func,
+                                gpointer           user_data);
+gboolean tcp_tls_entry_is_running (TcpTlsEntry *self);
+void tcp_tls_entry_cancel (TcpTlsEntry *self);
+
+G_END_DECLS

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/origin.h"
+
+#define SECOND G_TIME_SPAN_SECOND
+
+/* So many failures at once have no consequence. */
+#define FREE 20
+
+/* So many addresses are remembered for their failures. */
+#define REMEMBERED 1024
+
+static TcpOrigin *
+get (TcpOrigins *origins,
+     guint       number)
+{
+  g_autofree char *text = g_strdup_printf ("127.0.%u.%u", number / 256, number % 256);
+  g_autoptr (GSocketAddress) address = g_inet_socket_address_new_from_string (text, 1234);
+
+  return tcp_origins_get (origins, address);
+}
+
+static void
+test_same (void)
+{
+  TcpOrigins *origins = tcp_origins_new ();
+  TcpOrigin *first = get (origins, 1);
+
+  g_assert_cmpstr (first->name, ==, "127.0.0.1");
+  g_assert_true (get (origins, 1) == first);
+  g_assert_true (get (origins, 2) != first);
+  g_assert_cmpuint (tcp_origins_get_size (origins), ==, 2);
+  tcp_origins_release (origins, first, 0);
+  g_assert_cmpuint (tcp_origins_get_size (origins), ==, 2);
+  tcp_origins_release (origins, first, 0);
+  g_assert_cmpuint (tcp_origins_get_size (origins), ==, 1);
+  tcp_origins_free (origins);
+}
+
+static void
+test_failures (void)
+{
+  TcpOrigins *origins = tcp_origins_new ();
+  TcpOrigin *origin = get (origins, 1);
+  gint64 before = 0;
+
+  for (guint i = 0; i < FREE; i++)
+    g_assert_cmpint (tcp_origin_fail (origin, SECOND), ==, 0);
+  for (guint i = 0; i < 5; i++)
+    {
+      gint64 delay = tcp_origin_fail (origin, SECOND);
+
+      g_assert_cmpint (delay, >, before);
+      before = delay;
+    }
+  for (guint i = 0; i < 1000; i++)
+    g_assert_cmpint (tcp_origin_fail (origin, SECOND), <=, SECOND);
+  g_assert_cmpint (tcp_origin_fail (origin, SECOND), ==, SECOND);
+
+  /* One is forgiven each second, however many there were. */
+  g_assert_cmpint (tcp_origin_fail (origin, 11 * SECOND), <, SECOND);
+  g_assert_cmpint (tcp_origin_fail (origin, 100 * SECOND), ==, 0);
+  tcp_origins_free (origins);
+}
+
+/* To come back on another connection helps nobody. */
+static void
+test_memory (void)
+{
+  TcpOrigins *origins = tcp_origins_new ();
+  TcpOrigin *origin = get (origins, 1);
+
+  for (guint i = 0; i <= FREE; i++)
+    tcp_origin_fail (origin, 0);
+  tcp_origins_release (origins, origin, 0);
+  origin = get (origins, 1);
+  g_assert_cmpint (tcp_origin_fail (origin, 0), >, 0);
+  tcp_origins_release (origins, origin, 0);
+
+  /* Until it is forgiven. */
+  tcp_origins_release (origins, get (origins, 2), 100 * SECOND);
+  g_assert_cmpuint (tcp_origins_get_size (origins), ==, 0);
+  tcp_origins_free (origins);
+}
+
+static void
+test_bound (void)
+{
+  TcpOrigins *origins = tcp_origins_new ();
+
+  for (guint i = 0; i < 3 * REMEMBERED; i++)
+    {
+      TcpOrigin *origin = get (origins, i);
+
+      tcp_origin_fail (origin, 0);
+      tcp_origins_release (origins, origin, 0);
+      g_assert_cmpuint (tcp_origins_get_size (origins), <=, REMEMBERED);
+    }
+  g_assert_cmpuint (tcp_origins_get_size (origins), ==, REMEMBERED);
+  tcp_origins_free (origins);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/origin/same", test_same);
+  g_test_add_func ("/origin/failures", test_failures);
+  g_test_add_func ("/origin/memory", test_memory);
+  g_test_add_func ("/origin/bound", test_bound);
+  return g_test_run ();
+}

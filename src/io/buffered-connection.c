@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include "base/tsan.h"
 
 /* How much one system call reads. */
 #define READ_SIZE (256 * 1024)
@@ -106,6 +107,7 @@ buffered_output_send (TcpBufferedOutput  *self,
 {
   Buffer *buffer = &self->buffer;
 
+  tcp_tsan_acquire (self);
   while (buffer->start < buffer->end)
     {
       gssize n = g_pollable_stream_write (self->base, buffer->data + buffer->start, buffer->end - buffer->start,
@@ -117,6 +119,7 @@ buffered_output_send (TcpBufferedOutput  *self,
     }
   if (buffer->data != NULL)
     buffer_release (buffer, &spare_output);
+  tcp_tsan_release (self);
   return TRUE;
 }
 
@@ -157,9 +160,11 @@ buffered_output_write (GOutputStream  *stream,
   TcpBufferedOutput *self = TCP_BUFFERED_OUTPUT (stream);
   gssize n;
 
+  tcp_tsan_acquire (self);
   if (!self->never_waits && buffered_output_is_full (self) && !buffered_output_send (self, TRUE, cancellable, error))
     return -1;
   n = buffered_output_append (self, data, size);
+  tcp_tsan_release (self);
   if (n > 0)
     return n;
   g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE, g_strerror (ENOBUFS));
@@ -303,8 +308,12 @@ buffered_input_read (GInputStream  *stream,
                      GError       **error)
 {
   TcpBufferedInput *self = TCP_BUFFERED_INPUT (stream);
+  gssize n;
 
-  return buffered_input_receive (self, data, size, !self->output->never_waits, cancellable, error);
+  tcp_tsan_acquire (self);
+  n = buffered_input_receive (self, data, size, !self->output->never_waits, cancellable, error);
+  tcp_tsan_release (self);
+  return n;
 }
 
 static gssize
@@ -445,6 +454,8 @@ tcp_buffered_connection_new (GSocketConnection *base)
   self->input = g_object_new (TCP_TYPE_BUFFERED_INPUT, NULL);
   self->input->base = g_object_ref (g_io_stream_get_input_stream (G_IO_STREAM (base)));
   self->input->output = g_object_ref (self->output);
+  tcp_tsan_release (self->input);
+  tcp_tsan_release (self->output);
   return self;
 }
 
@@ -452,6 +463,8 @@ tcp_buffered_connection_new (GSocketConnection *base)
 void
 tcp_buffered_connection_stop_waiting (TcpBufferedConnection *self)
 {
+  tcp_tsan_acquire (self->input);
+  tcp_tsan_acquire (self->output);
   self->output->never_waits = TRUE;
 }
 

@@ -10,28 +10,33 @@
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 #define DIGEST_SIZE 32 /* of SHA-256 */
 
+/* How many WebSockets of one principal may be held without a target. A tunnel of limrun's
+ * has at most one. */
+#define MAX_HELD 64
+
 /* Digests are looked up, not tokens. They depend on a secret of this process, so that
  * nobody can choose a token by its digest: how long a lookup takes, and where two digests
  * differ, says nothing about a token. */
 typedef struct
 {
-  char *principal;
+  TcpPrincipal *principal;
   guint8 digest[DIGEST_SIZE];
 } Entry;
 
 struct _TcpAccess
 {
   guint8 secret[DIGEST_SIZE];
-  GHashTable *entries; /* set of Entry, by the digest */
+  GHashTable *entries;    /* set of Entry, by the digest */
+  GHashTable *principals; /* name → TcpPrincipal */
 };
 
 static void
-entry_free (gpointer data)
+principal_free (gpointer data)
 {
-  Entry *entry = data;
+  TcpPrincipal *principal = data;
 
-  g_free (entry->principal);
-  g_free (entry);
+  g_free (principal->name);
+  g_free (principal);
 }
 
 static guint
@@ -65,7 +70,8 @@ tcp_access_new (void)
   /* So few bytes always come at once. */
   if (getrandom (self->secret, sizeof self->secret, 0) != sizeof self->secret)
     g_error ("the kernel has no random numbers");
-  self->entries = g_hash_table_new_full (entry_hash, entries_equal, entry_free, NULL);
+  self->entries = g_hash_table_new_full (entry_hash, entries_equal, g_free, NULL);
+  self->principals = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, principal_free);
   return self;
 }
 
@@ -73,6 +79,7 @@ void
 tcp_access_free (TcpAccess *self)
 {
   g_hash_table_unref (self->entries);
+  g_hash_table_unref (self->principals);
   g_free (self);
 }
 
@@ -94,6 +101,22 @@ tcp_access_get_size (TcpAccess *self)
   return g_hash_table_size (self->entries);
 }
 
+static TcpPrincipal *
+access_get_principal (TcpAccess  *self,
+                      const char *name)
+{
+  TcpPrincipal *principal = g_hash_table_lookup (self->principals, name);
+
+  if (principal == NULL)
+    {
+      principal = g_new0 (TcpPrincipal, 1);
+      principal->name = g_strdup (name);
+      principal->held.max = MAX_HELD;
+      g_hash_table_insert (self->principals, principal->name, principal);
+    }
+  return principal;
+}
+
 gboolean
 tcp_access_add (TcpAccess   *self,
                 const char  *principal,
@@ -110,14 +133,14 @@ tcp_access_add (TcpAccess   *self,
     }
 
   entry = g_new0 (Entry, 1);
-  entry->principal = g_strdup (principal);
+  entry->principal = access_get_principal (self, principal);
   access_digest (self, token, entry->digest);
   other = g_hash_table_lookup (self->entries, entry);
-  if (other != NULL && strcmp (other->principal, principal) != 0)
+  if (other != NULL && strcmp (other->principal->name, principal) != 0)
     {
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                   "“%s” and “%s” have the same token", other->principal, principal);
-      entry_free (entry);
+                   "“%s” and “%s” have the same token", other->principal->name, principal);
+      g_free (entry);
       return FALSE;
     }
   g_hash_table_add (self->entries, entry);
@@ -189,7 +212,7 @@ tcp_access_add_lines (TcpAccess   *self,
 }
 
 /* The principal, or NULL. */
-const char *
+TcpPrincipal *
 tcp_access_find (TcpAccess  *self,
                  const char *token)
 {
@@ -202,7 +225,7 @@ tcp_access_find (TcpAccess  *self,
 }
 
 /* As above, by the value of an Authorization header. */
-const char *
+TcpPrincipal *
 tcp_access_find_header (TcpAccess  *self,
                         const char *authorization)
 {

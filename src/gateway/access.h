@@ -2,12 +2,19 @@
 
 #pragma once
 
-#include <glib.h>
+#include "gateway/quota.h"
 
 G_BEGIN_DECLS
 
 /* Who may use a gateway: tokens, and the principals that they belong to. */
 typedef struct _TcpAccess TcpAccess;
+
+/* Whoever has one of some tokens. It lives as long as the TcpAccess. */
+typedef struct
+{
+  char *name;
+  TcpQuota held; /* WebSockets without a target */
+} TcpPrincipal;
 
 TcpAccess *tcp_access_new (void);
 void tcp_access_free (TcpAccess *self);
@@ -21,10 +28,10 @@ gboolean tcp_access_add_lines (TcpAccess   *self,
                                const char  *origin,
                                GError     **error);
 guint tcp_access_get_size (TcpAccess *self);
-const char *tcp_access_find (TcpAccess  *self,
-                             const char *token);
-const char *tcp_access_find_header (TcpAccess  *self,
-                                    const char *authorization);
+TcpPrincipal *tcp_access_find (TcpAccess  *self,
+                               const char *token);
+TcpPrincipal *tcp_access_find_header (TcpAccess  *self,
+                                      const char *authorization);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpAccess, tcp_access_free)
 

@@ -24,7 +24,7 @@
  * Clients show a bearer token: that of [property@TcpTunnel.Gateway:token], or one of
  * [property@TcpTunnel.Gateway:token-file].
  *
- * As with [class@TcpTunnel.Tunnel], the work is done on an I/O thread of its own, and
+ * As with [class@TcpTunnel.Tunnel], the work is done on I/O threads, and
  * signals are emitted in the thread-default main context of the thread that started
  * it. Properties take effect when the gateway is next started, except for
  * [property@TcpTunnel.Gateway:log-level], which does at once.

@@ -5,7 +5,7 @@
 struct _TcpHeld
 {
   char *session_id;
-  char *principal;
+  TcpPrincipal *principal;
   TcpChannel *channel;  /* NULL once it is closed */
   TcpChannel *replaced; /* the last that was, which may still wait for its peer to close */
   guint64 discarded;   /* bytes */
@@ -75,7 +75,7 @@ tcp_held_new (const TcpRequest *request,
   TcpHeld *self = g_new0 (TcpHeld, 1);
 
   self->session_id = g_strdup (request->session_id);
-  self->principal = g_strdup (request->principal);
+  self->principal = request->principal;
   self->log = tcp_log_ref (log);
   self->ended = ended;
   self->user_data = user_data;
@@ -105,13 +105,12 @@ tcp_held_free (TcpHeld *self)
   if (self->discarded > 0)
     tcp_log_warn (self->log,
                   "%" G_GUINT64_FORMAT " bytes that the client %s sent after the end of its connection were discarded",
-                  self->discarded, self->principal);
+                  self->discarded, self->principal->name);
   held_close (self);
   g_clear_pointer (&self->channel, tcp_channel_unref);
   g_clear_pointer (&self->replaced, tcp_channel_unref);
   tcp_log_unref (self->log);
   g_free (self->session_id);
-  g_free (self->principal);
   g_free (self);
 }
 
@@ -121,7 +120,7 @@ tcp_held_get_session_id (TcpHeld *self)
   return self->session_id;
 }
 
-const char *
+TcpPrincipal *
 tcp_held_get_principal (TcpHeld *self)
 {
   return self->principal;

@@ -67,10 +67,8 @@ typedef struct
   TcpOrigin *origin;
   Stage stage;
   GSocket *socket;
-  GSocketConnection *connection;
-  TcpBufferedConnection *buffered; /* beneath TLS, once that is through */
-  TcpTlsEntry *handshake; /* from the ClientHello until it is through */
-  GIOStream *stream;      /* to read the head from: the connection, or TLS on it */
+  TcpTransport transport; /* its TLS is there once the handshake is through */
+  TcpTlsEntry *handshake; /* from the ClientHello until then */
   GByteArray *head;
   char *answer; /* that is delayed */
   gint64 due;
@@ -103,9 +101,7 @@ pending_free (Pending *self)
   g_free (self->answer);
   g_clear_pointer (&self->handshake, tcp_tls_entry_cancel);
   tcp_origins_release (listener->origins, self->origin, tcp_now ());
-  g_clear_object (&self->stream);
-  g_clear_object (&self->buffered);
-  g_object_unref (self->connection);
+  tcp_transport_clear (&self->transport);
   g_free (self);
 }
 
@@ -186,22 +182,10 @@ listener_find_largest (TcpListener *self)
 
 /* Deadlines */
 
-/* So few bytes always have room in a socket that has sent next to nothing yet. */
-static gboolean
-pending_write (Pending    *self,
-               const char *text)
-{
-  GPollableOutputStream *output = G_POLLABLE_OUTPUT_STREAM (g_io_stream_get_output_stream (self->stream));
-  gssize length = strlen (text);
-
-  return g_pollable_output_stream_write_nonblocking (output, text, length, NULL, NULL) == length &&
-         (self->buffered == NULL || tcp_buffered_connection_flush (self->buffered, NULL) == G_POLLABLE_RETURN_OK);
-}
-
 static void
 pending_send_answer (Pending *self)
 {
-  pending_write (self, self->answer);
+  tcp_transport_write (&self->transport, self->answer);
   g_clear_pointer (&self->answer, g_free);
   g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
   tcp_timer_set (self->deadline, tcp_now () + REFUSAL_TIME);
@@ -267,24 +251,13 @@ pending_accept (Pending          *self,
                 TcpRequest       *request)
 {
   TcpListener *listener = self->listener;
-  g_autoptr (GIOStream) stream = NULL;
-  g_autoptr (TcpBufferedConnection) buffered = NULL;
-  g_autoptr (GSocket) socket = NULL;
+  TcpTransport transport = self->transport;
   g_autofree char *answer = tcp_upgrade_accept (upgrade, request->foreign ? NULL
                                                                           : tcp_request_get_dialect (request)->name);
 
-  if (!pending_write (self, answer))
-    {
-      tcp_request_free (request);
-      pending_end (self);
-      return;
-    }
-
-  stream = g_steal_pointer (&self->stream);
-  buffered = g_steal_pointer (&self->buffered);
-  socket = g_object_ref (self->socket);
+  self->transport = (TcpTransport) { 0 };
   pending_free (self);
-  listener->callbacks->opened (request, stream, buffered, socket, listener->user_data);
+  listener->callbacks->accepted (request, answer, &transport, listener->user_data);
 }
 
 static void
@@ -317,7 +290,7 @@ pending_read (Pending  *self,
 
   if (self->listener->tls != NULL)
     return g_pollable_input_stream_read_nonblocking (
-        G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->stream)), data,
+        G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->transport.stream)), data,
         tcp_head_get_missing (head, self->head->len), NULL, error);
 
   n = recv (fd, data, size, MSG_PEEK | MSG_DONTWAIT);
@@ -391,7 +364,7 @@ static void
 pending_begin_head (Pending   *self,
                     GIOStream *stream)
 {
-  self->stream = g_object_ref (stream);
+  self->transport.stream = g_object_ref (stream);
   self->watch = tcp_watch_new (g_socket_get_fd (self->socket), G_IO_IN, on_head_readable, self);
   pending_read_head (self);
 }
@@ -414,7 +387,7 @@ on_handshake (GIOStream             *stream,
       return;
     }
 
-  self->buffered = g_object_ref (buffered);
+  self->transport.buffered = g_object_ref (buffered);
   pending_begin_head (self, stream);
 }
 
@@ -466,7 +439,7 @@ on_hello_readable (GIOCondition condition,
 
   pending_wait_for (self, 1);
   tcp_watch_clear (&self->watch);
-  self->handshake = tcp_tls_queue_add (self->listener->tls, self->connection, self->origin, on_handshake, self);
+  self->handshake = tcp_tls_queue_add (self->listener->tls, self->transport.connection, self->origin, on_handshake, self);
 }
 
 /* The port */
@@ -483,7 +456,7 @@ on_accepted (GSocketConnection *connection,
   pending->listener = self;
   pending->stage = STAGE_SILENT;
   pending->socket = g_socket_connection_get_socket (connection);
-  pending->connection = g_object_ref (connection);
+  pending->transport.connection = g_object_ref (connection);
   pending->head = g_byte_array_new ();
   pending->due = now + self->timeout * G_TIME_SPAN_MILLISECOND;
   pending->deadline = tcp_timer_new (on_deadline, pending);

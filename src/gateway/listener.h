@@ -4,6 +4,7 @@
 
 #include <gio/gio.h>
 #include "gateway/request.h"
+#include "gateway/transport.h"
 #include "gateway/upgrade.h"
 #include "io/buffered-connection.h"
 #include "io/log-limit.h"
@@ -23,13 +24,13 @@ typedef struct
   TcpRequest *(*examine) (TcpUpgrade *upgrade,
                           TcpRefusal *refusal,
                           gpointer    user_data);
-  /* The request was answered: @stream, on @socket, is a WebSocket of which nothing was read
-   * yet. With TLS there is @buffered between the two. Takes @request. */
-  void (*opened) (TcpRequest            *request,
-                  GIOStream             *stream,
-                  TcpBufferedConnection *buffered,
-                  GSocket               *socket,
-                  gpointer               user_data);
+  /* The connection is given away: with @answer, which was not sent, it is a WebSocket. Of what
+   * follows the request nothing was read, and nothing waits for it. Takes @request and what is
+   * in @transport. */
+  void (*accepted) (TcpRequest   *request,
+                    const char   *answer,
+                    TcpTransport *transport,
+                    gpointer      user_data);
 } TcpListenerCallbacks;
 
 TcpListener *tcp_listener_new (GTlsCertificate            *certificate,

@@ -11,7 +11,6 @@ void
 tcp_request_free (TcpRequest *self)
 {
   g_free (self->session_id);
-  g_free (self->principal);
   g_clear_pointer (&self->uri, g_uri_unref);
   g_free (self);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <glib.h>
+#include "gateway/access.h"
 #include "gateway/refusal.h"
 #include "session/dialect.h"
 
@@ -16,7 +17,7 @@ typedef struct
   gboolean foreign;   /* which do not show that it is of this library */
   gboolean held;      /* there will be no session: it has ended */
   char *session_id; /* NULL if it gave none */
-  char *principal;
+  TcpPrincipal *principal; /* lives as long as the gateway */
   GUri *uri; /* of the WebSocket */
 } TcpRequest;
 

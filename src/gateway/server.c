@@ -1,178 +1,115 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "gateway/server-private.h"
-
-#include <string.h>
+#include "gateway/server.h"
 
 #include "base/tsan.h"
 #include "gateway/certificate.h"
+#include "gateway/handshake.h"
+#include "gateway/listener.h"
+#include "gateway/shard.h"
 #include "io/listen.h"
 #include "io/reactor.h"
 
-/* How many sessions that have ended are remembered, to tell clients that come back. */
-#define MAX_GONE 4096
-
-/* How many WebSockets of one principal may be held without a target. A tunnel of limrun's
- * has at most one. */
-#define MAX_HELD 64
-
-/* A client without a connection, which may stay for ever, is not waited for. From the top
- * of the main loop: guests are in the middle of something. */
-static void
-server_check_drained (TcpServer *self)
+struct _TcpServer
 {
-  if (self->drains->len > 0 && tcp_status_get (self->status, open_connections) == 0)
-    tcp_timer_set (self->drain_deadline, 0);
-}
+  gatomicrefcount refs;
+  TcpIoThread *thread;
+  TcpShared *shared;
 
-/* Guests */
-
-static void
-on_guest_stream_opened (TcpGuest  *guest,
-                        TcpStream *stream,
-                        gpointer   user_data)
-{
-  TcpServer *self = user_data;
-  guint64 id = tcp_stream_get_serial (stream);
-
-  tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " was opened by %s", id, tcp_guest_get_principal (guest));
-  tcp_event_queue_push_opened (self->events, id, NULL, tcp_guest_get_principal (guest));
-}
-
-static void
-on_guest_stream_closed (TcpGuest     *guest,
-                        TcpStream    *stream,
-                        const GError *error,
-                        gpointer      user_data)
-{
-  TcpServer *self = user_data;
-  guint64 id = tcp_stream_get_serial (stream);
-
-  TcpTunnelLogLevel level = tcp_stream_get_severity (stream, error);
-
-  /* Whoever closes the gateway knows what that ends. */
-  if (self->closed)
-    level = MAX (level, TCP_TUNNEL_LOG_LEVEL_DEBUG);
-  if (error != NULL)
-    tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " of %s broke: %s", id,
-             tcp_guest_get_principal (guest), error->message);
-  else
-    tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " was closed", id);
-  tcp_event_queue_push_closed (self->events, id, error);
-  server_check_drained (self);
-}
-
-static void
-server_remember_gone (TcpServer  *self,
-                      const char *id)
-{
-  GList *link = g_hash_table_lookup (self->gone, id);
-  char *copy;
-
-  if (link != NULL)
-    {
-      g_queue_unlink (&self->gone_order, link);
-      g_queue_push_tail_link (&self->gone_order, link);
-      return;
-    }
-
-  copy = g_strdup (id);
-  g_queue_push_tail (&self->gone_order, copy);
-  g_hash_table_insert (self->gone, copy, self->gone_order.tail);
-  if (g_queue_get_length (&self->gone_order) > MAX_GONE)
-    g_hash_table_remove (self->gone, g_queue_pop_head (&self->gone_order));
-}
-
-static void
-on_guest_ended (TcpGuest *guest,
-                gpointer  user_data)
-{
-  TcpServer *self = user_data;
-  const char *id = tcp_guest_get_session_id (guest);
-
-  if (id != NULL)
-    {
-      server_remember_gone (self, id);
-      g_hash_table_remove (self->sessions, id);
-    }
-  g_hash_table_remove (self->guests, guest);
-}
-
-static const TcpGuestCallbacks guest_callbacks = {
-  .stream_opened = on_guest_stream_opened,
-  .stream_closed = on_guest_stream_closed,
-  .ended = on_guest_ended,
+  /* From here on only touched on the I/O thread. */
+  GCancellable *resolving;
+  TcpListener *listener;
+  TcpChannelGroup *channels; /* of the TLS handshakes */
+  TcpShard **shards;         /* NULL where none was needed yet; closed by others, too */
+  guint n_shards;
+  guint next_shard;
+  gboolean started;
+  gboolean draining;
+  GArray *drains; /* ids of those who wait for it */
+  TcpTimer *drain_deadline;
+  gboolean closed;
+  gboolean drained; /* which is to be reported once no connection is left */
 };
 
-TcpGuest *
-tcp_server_find_or_add_guest (TcpServer  *self,
-                              TcpRequest *request)
+/* Shards */
+
+static gboolean
+server_all_shards (TcpServer *self,
+                   gboolean (*predicate) (TcpShard *))
 {
-  const char *id = tcp_request_get_session (request);
-  TcpGuest *guest = id != NULL ? g_hash_table_lookup (self->sessions, id) : NULL;
-
-  if (guest != NULL)
-    return guest;
-
-  guest = tcp_guest_new (self->settings, request, self->budget, self->log, self->status, &guest_callbacks, self);
-  g_hash_table_add (self->guests, guest);
-  if (id != NULL)
-    g_hash_table_insert (self->sessions, (char *) tcp_guest_get_session_id (guest), guest);
-  return guest;
+  for (guint i = 0; i < self->n_shards; i++)
+    if (self->shards[i] != NULL && !predicate (self->shards[i]))
+      return FALSE;
+  return TRUE;
 }
 
-/* WebSockets that are held */
-
+/* How far have they come? A client without a connection, which may stay for ever, is not
+ * waited for. */
 static void
-on_held_ended (TcpHeld  *held,
-               gpointer  user_data)
+server_do_check (gpointer data)
+{
+  TcpServer *self = data;
+
+  if (self->drained && server_all_shards (self, tcp_shard_has_closed))
+    {
+      self->drained = FALSE;
+      tcp_event_queue_push_drained (self->shared->events, 0, NULL);
+    }
+  else if (!self->closed && self->drains->len > 0 && server_all_shards (self, tcp_shard_has_drained) &&
+           tcp_status_get (self->shared->status, open_connections) == 0)
+    {
+      tcp_timer_set (self->drain_deadline, 0);
+    }
+}
+
+/* On the thread of the shard. */
+static void
+on_shard_changed (gpointer user_data)
 {
   TcpServer *self = user_data;
 
-  /* It may have broken: the client may come back yet. */
-  server_remember_gone (self, tcp_held_get_session_id (held));
-  g_hash_table_remove (self->held, tcp_held_get_session_id (held));
+  tcp_io_thread_invoke (self->thread, server_do_check, tcp_server_ref (self), (GDestroyNotify) tcp_server_unref);
 }
 
-/* Whether there is room for the request among those that are held. One of the same session
- * is replaced. */
-gboolean
-tcp_server_may_hold (TcpServer  *self,
-                     TcpRequest *request)
+/* That of the session: its WebSockets all come to the same. */
+static TcpShard *
+server_get_shard (TcpServer  *self,
+                  const char *session)
 {
-  GHashTableIter iter;
-  gpointer held;
-  guint of_principal = 0;
+  guint i = (session != NULL ? g_str_hash (session) : self->next_shard++) % self->n_shards;
 
-  if (g_hash_table_contains (self->held, request->session_id))
-    return TRUE;
-  if (g_hash_table_size (self->held) >= MAX (1, self->settings->max_connections / 2))
-    return FALSE;
-
-  g_hash_table_iter_init (&iter, self->held);
-  while (g_hash_table_iter_next (&iter, NULL, &held))
-    if (strcmp (tcp_held_get_principal (held), request->principal) == 0)
-      of_principal++;
-
-  return of_principal < MAX_HELD;
+  if (self->shards[i] == NULL)
+    self->shards[i] = tcp_shard_new (self->shared, i, self->draining, on_shard_changed, self);
+  return self->shards[i];
 }
 
-void
-tcp_server_hold (TcpServer  *self,
-                 TcpRequest *request,
-                 TcpChannel *channel)
+/* The listener */
+
+static TcpRequest *
+on_request (TcpUpgrade *upgrade,
+            TcpRefusal *refusal,
+            gpointer    user_data)
 {
-  TcpHeld *held = g_hash_table_lookup (self->held, request->session_id);
+  TcpServer *self = user_data;
 
-  if (held != NULL)
-    {
-      tcp_held_replace (held, channel);
-      return;
-    }
-
-  held = tcp_held_new (request, channel, self->log, on_held_ended, self);
-  g_hash_table_insert (self->held, (char *) tcp_held_get_session_id (held), held);
+  return tcp_handshake_examine (self->shared, upgrade, refusal);
 }
+
+static void
+on_accepted (TcpRequest   *request,
+             const char   *answer,
+             TcpTransport *transport,
+             gpointer      user_data)
+{
+  TcpServer *self = user_data;
+
+  tcp_shard_admit (server_get_shard (self, tcp_request_get_session (request)), request, answer, transport);
+}
+
+static const TcpListenerCallbacks listener_callbacks = {
+  .examine = on_request,
+  .accepted = on_accepted,
+};
 
 /* Start and end */
 
@@ -185,7 +122,7 @@ server_report_started (TcpServer      *self,
     return;
 
   self->started = TRUE;
-  tcp_event_queue_push_started (self->events, address, error);
+  tcp_event_queue_push_started (self->shared->events, address, error);
 }
 
 static void
@@ -200,9 +137,6 @@ on_goodbyes_said (gpointer user_data)
 static void
 server_shut_down (TcpServer *self)
 {
-  GHashTableIter iter;
-  gpointer guest;
-
   if (self->closed)
     return;
 
@@ -211,13 +145,9 @@ server_shut_down (TcpServer *self)
   g_array_set_size (self->drains, 0);
   tcp_timer_clear (&self->drain_deadline);
   g_clear_pointer (&self->listener, tcp_listener_free);
-
-  g_hash_table_iter_init (&iter, self->guests);
-  while (g_hash_table_iter_next (&iter, &guest, NULL))
-    tcp_guest_close (guest);
-  g_hash_table_remove_all (self->sessions);
-  g_hash_table_remove_all (self->guests);
-  g_hash_table_remove_all (self->held);
+  for (guint i = 0; i < self->n_shards; i++)
+    if (self->shards[i] != NULL)
+      tcp_shard_close (self->shards[i]);
 
   tcp_channel_group_wait (self->channels, on_goodbyes_said, tcp_server_ref (self));
 }
@@ -226,12 +156,13 @@ static void
 on_drain_deadline (gpointer user_data)
 {
   TcpServer *self = tcp_server_ref (user_data);
-  guint open = tcp_status_get (self->status, open_connections);
+  guint open = tcp_status_get (self->shared->status, open_connections);
 
   if (open > 0)
-    tcp_log_warn (self->log, "%u connection%s did not end in time", open, open > 1 ? "s" : "");
+    tcp_log_warn (self->shared->log, "%u connection%s did not end in time", open, open > 1 ? "s" : "");
+  self->drained = TRUE;
   server_shut_down (self);
-  tcp_event_queue_push_drained (self->events, 0, NULL);
+  server_do_check (self);
   tcp_server_unref (self);
 }
 
@@ -240,7 +171,7 @@ static void
 server_warn_of_addresses (TcpServer *self,
                           GPtrArray *addresses)
 {
-  if (self->settings->tls_certificate != NULL)
+  if (self->shared->settings->tls_certificate != NULL)
     return;
 
   for (guint i = 0; i < addresses->len; i++)
@@ -250,7 +181,7 @@ server_warn_of_addresses (TcpServer *self,
 
       if (g_inet_address_get_is_loopback (address))
         continue;
-      tcp_log_warn (self->log, "listening on %s without TLS: tokens and data cross the network in the clear; use a "
+      tcp_log_warn (self->shared->log, "listening on %s without TLS: tokens and data cross the network in the clear; use a "
                                "certificate, or listen on 127.0.0.1 behind a proxy that speaks TLS", text);
       return;
     }
@@ -279,7 +210,7 @@ on_resolved (GObject      *object,
     }
   else
     {
-      g_autoptr (GError) why = tcp_listen_error (self->settings->hostname, self->settings->port, error);
+      g_autoptr (GError) why = tcp_listen_error (self->shared->settings->hostname, self->shared->settings->port, error);
 
       server_shut_down (self);
       server_report_started (self, NULL, why);
@@ -298,8 +229,8 @@ on_certificate_tried (GObject      *object,
 
   if (tcp_certificate_try_finish (result, &error))
     {
-      tcp_certificate_warn (self->settings->tls_certificate, now, self->log);
-      tcp_resolve (self->settings->hostname, self->settings->port, self->resolving, on_resolved, self);
+      tcp_certificate_warn (self->shared->settings->tls_certificate, now, self->shared->log);
+      tcp_resolve (self->shared->settings->hostname, self->shared->settings->port, self->resolving, on_resolved, self);
     }
   else if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     {
@@ -310,40 +241,27 @@ on_certificate_tried (GObject      *object,
   tcp_channel_group_leave (group);
 }
 
-static const TcpListenerCallbacks listener_callbacks = {
-  .examine = tcp_server_examine,
-  .opened = tcp_server_open,
-};
-
 static void
 server_do_start (gpointer data)
 {
   TcpServer *self = data;
-  g_autoptr (TcpBudgetPool) pool = NULL;
+  const TcpGatewaySettings *settings = self->shared->settings;
 
   self->channels = tcp_channel_group_new ();
-  /* A quarter is for what every connection begins with: see guest.c. */
-  pool = tcp_budget_pool_new (self->settings->max_buffered_bytes - self->settings->max_buffered_bytes / 4, 1);
-  self->budget = tcp_budget_new (pool, self->thread);
-  self->guests = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_guest_free, NULL);
-  self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
-  self->gone = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  self->held = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) tcp_held_free);
-  self->listener = tcp_listener_new (self->settings->tls_certificate, self->settings->connect_timeout, self->channels,
-                                     self->log, &listener_callbacks, self);
-
+  self->listener = tcp_listener_new (settings->tls_certificate, settings->connect_timeout, self->channels,
+                                     self->shared->log, &listener_callbacks, self);
   self->drains = g_array_new (FALSE, FALSE, sizeof (guint64));
   self->drain_deadline = tcp_timer_new (on_drain_deadline, self);
 
   self->resolving = g_cancellable_new ();
-  if (self->settings->tls_certificate != NULL)
+  if (self->shared->settings->tls_certificate != NULL)
     {
       tcp_channel_group_enter (self->channels);
-      tcp_certificate_try (self->settings->tls_certificate, self->resolving, on_certificate_tried, self);
+      tcp_certificate_try (self->shared->settings->tls_certificate, self->resolving, on_certificate_tried, self);
     }
   else
     {
-      tcp_resolve (self->settings->hostname, self->settings->port, self->resolving, on_resolved, self);
+      tcp_resolve (self->shared->settings->hostname, self->shared->settings->port, self->resolving, on_resolved, self);
     }
 }
 
@@ -376,27 +294,23 @@ server_do_drain (gpointer data)
 {
   DrainCall *call = data;
   TcpServer *self = call->server;
-  GHashTableIter iter;
-  gpointer guest;
-  guint open = tcp_status_get (self->status, open_connections);
+  guint open = tcp_status_get (self->shared->status, open_connections);
 
   if (self->closed)
     return;
 
   if (open > 0)
-    tcp_log_info (self->log, "no new connections are taken; %u may go on for %u ms", open, call->timeout);
+    tcp_log_info (self->shared->log, "no new connections are taken; %u may go on for %u ms", open, call->timeout);
   else
-    tcp_log_info (self->log, "no new connections are taken");
-  self->draining = TRUE;
+    tcp_log_info (self->shared->log, "no new connections are taken");
   g_array_append_val (self->drains, call->id);
-  tcp_timer_set (self->drain_deadline,
-                           g_get_monotonic_time () + call->timeout * G_TIME_SPAN_MILLISECOND);
+  tcp_timer_set (self->drain_deadline, tcp_now () + call->timeout * G_TIME_SPAN_MILLISECOND);
 
-  g_hash_table_iter_init (&iter, self->guests);
-  while (g_hash_table_iter_next (&iter, &guest, NULL))
-    tcp_guest_drain (guest);
-  g_hash_table_remove_all (self->held);
-  server_check_drained (self);
+  for (guint i = 0; i < self->n_shards && !self->draining; i++)
+    if (self->shards[i] != NULL)
+      tcp_shard_drain (self->shards[i]);
+  self->draining = TRUE;
+  server_do_check (self);
 }
 
 static void
@@ -413,7 +327,7 @@ server_do_cancel_drain (gpointer data)
         g_array_remove_index (self->drains, i);
         if (self->drains->len == 0)
           tcp_timer_set (self->drain_deadline, -1);
-        tcp_event_queue_push_drained (self->events, call->id, error);
+        tcp_event_queue_push_drained (self->shared->events, call->id, error);
         break;
       }
 }
@@ -446,12 +360,9 @@ tcp_server_new (const TcpGatewaySettings *settings,
 
   g_atomic_ref_count_init (&self->refs);
   self->thread = tcp_io_thread_acquire ();
-  self->settings = tcp_gateway_settings_copy (settings);
-  self->settings->max_connections = tcp_limit_connections (settings->max_connections, 2);
-  self->access = access;
-  self->log = tcp_log_ref (log);
-  self->status = tcp_status_ref (status);
-  self->events = tcp_event_queue_ref (events);
+  self->shared = tcp_shared_new (settings, access, log, status, events);
+  self->n_shards = tcp_io_thread_count ();
+  self->shards = g_new0 (TcpShard *, self->n_shards);
 
   return self;
 }
@@ -471,19 +382,12 @@ tcp_server_unref (TcpServer *self)
     return;
 
   tcp_tsan_acquire (self);
-  g_clear_pointer (&self->guests, g_hash_table_unref);
-  g_clear_pointer (&self->budget, tcp_budget_unref);
-  g_clear_pointer (&self->sessions, g_hash_table_unref);
-  g_queue_clear (&self->gone_order);
-  g_clear_pointer (&self->gone, g_hash_table_unref);
-  g_clear_pointer (&self->held, g_hash_table_unref);
+  for (guint i = 0; i < self->n_shards; i++)
+    g_clear_pointer (&self->shards[i], tcp_shard_unref);
+  g_free (self->shards);
   g_clear_pointer (&self->drains, g_array_unref);
   g_clear_object (&self->resolving);
-  tcp_gateway_settings_free (self->settings);
-  tcp_access_free (self->access);
-  tcp_event_queue_unref (self->events);
-  tcp_status_unref (self->status);
-  tcp_log_unref (self->log);
+  tcp_shared_unref (self->shared);
   tcp_io_thread_release (self->thread);
   g_free (self);
 }
@@ -539,4 +443,8 @@ void
 tcp_server_close (TcpServer *self)
 {
   tcp_io_thread_invoke_sync (self->thread, server_do_close, self);
+  /* From now on there are no others. */
+  for (guint i = 0; i < self->n_shards; i++)
+    if (self->shards[i] != NULL)
+      tcp_shard_close_sync (self->shards[i]);
 }

@@ -62,6 +62,37 @@ start (TcpIoThread *self)
   g_thread_unref (g_thread_new ("tcptunnel-io", run, self));
 }
 
+/* To be called with the lock held. */
+static guint
+get_n_threads (void)
+{
+  if (n_threads == 0)
+    n_threads = count_threads ();
+  return n_threads;
+}
+
+static TcpIoThread *
+use (TcpIoThread *self)
+{
+  if (self->context == NULL)
+    start (self);
+  self->users++;
+  return self;
+}
+
+/* How many there are, whether they have started or not. */
+guint
+tcp_io_thread_count (void)
+{
+  guint n;
+
+  g_mutex_lock (&lock);
+  n = get_n_threads ();
+  g_mutex_unlock (&lock);
+
+  return n;
+}
+
 /* The one that has the fewest users. */
 TcpIoThread *
 tcp_io_thread_acquire (void)
@@ -69,14 +100,23 @@ tcp_io_thread_acquire (void)
   TcpIoThread *self = &threads[0];
 
   g_mutex_lock (&lock);
-  if (n_threads == 0)
-    n_threads = count_threads ();
-  for (guint i = 1; i < n_threads; i++)
+  for (guint i = 1; i < get_n_threads (); i++)
     if (threads[i].users < self->users)
       self = &threads[i];
-  if (self->context == NULL)
-    start (self);
-  self->users++;
+  use (self);
+  g_mutex_unlock (&lock);
+
+  return self;
+}
+
+/* That of this index, from 0. */
+TcpIoThread *
+tcp_io_thread_acquire_at (guint index)
+{
+  TcpIoThread *self;
+
+  g_mutex_lock (&lock);
+  self = use (&threads[index % get_n_threads ()]);
   g_mutex_unlock (&lock);
 
   return self;

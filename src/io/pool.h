@@ -14,7 +14,9 @@ typedef struct _TcpIoThread TcpIoThread;
 
 typedef void (*TcpIoFunc) (gpointer data);
 
+guint tcp_io_thread_count (void);
 TcpIoThread *tcp_io_thread_acquire (void);
+TcpIoThread *tcp_io_thread_acquire_at (guint index);
 void tcp_io_thread_release (TcpIoThread *self);
 void tcp_io_thread_invoke (TcpIoThread    *self,
                            TcpIoFunc       func,

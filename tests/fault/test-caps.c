@@ -16,7 +16,7 @@
 
 #define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
 
-/* The caps of the library. */
+/* The caps of the library; the first is that of an I/O thread, of which there is one here. */
 #define MAX_GONE 4096
 #define MAX_LINGERING 64
 
@@ -65,15 +65,15 @@ end_session (guint16 port,
   client_close (fd);
 }
 
-/* Asks without a key, so that nothing comes of it, whatever the gateway thinks of the session. */
+/* If it is not, it begins anew, and ends as soon. */
 static gboolean
 is_gone (guint16 port,
          guint number)
 {
   g_autofree char *path = g_strdup_printf ("/?sessionId=session-%u", number);
-  guint status = http_get (port, path, "Upgrade: websocket\r\nConnection: Upgrade\r\n" WS_OURS AUTHORIZED, NULL, NULL);
+  guint status = http_get (port, path, WS_UPGRADE WS_OURS AUTHORIZED, NULL, NULL);
 
-  if (status != 400)
+  if (status != 101)
     g_assert_cmpuint (status, ==, 410);
   return status == 410;
 }
@@ -97,10 +97,11 @@ test_gone_sessions (void)
 
   for (guint i = 0; i < extra; i++)
     {
-      WAIT_UNTIL (!is_gone (port, i));
-      WAIT_UNTIL (is_gone (port, extra + i));
-      WAIT_UNTIL (is_gone (port, MAX_GONE + i));
+      g_assert_true (is_gone (port, extra + i));
+      g_assert_true (is_gone (port, MAX_GONE + i));
     }
+  for (guint i = 0; i < extra; i++)
+    g_assert_false (is_gone (port, i));
   tcp_gateway_close (gateway);
 }
 
@@ -371,6 +372,7 @@ int
 main (int argc,
       char **argv)
 {
+  g_setenv ("TCP_TUNNEL_IO_THREADS", "1", TRUE);
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/caps/gone-sessions", test_gone_sessions);

@@ -34,10 +34,10 @@ test_lines (void)
   tcp_access_add_lines (access, text, strlen (text), "tokens", &error);
   g_assert_no_error (error);
   g_assert_cmpuint (tcp_access_get_size (access), ==, 4);
-  g_assert_cmpstr (tcp_access_find (access, "first"), ==, "alice");
-  g_assert_cmpstr (tcp_access_find (access, "another"), ==, "alice");
-  g_assert_cmpstr (tcp_access_find (access, "second"), ==, "bob");
-  g_assert_cmpstr (tcp_access_find (access, "with:colons:in:it"), ==, "dave");
+  g_assert_cmpstr (tcp_access_find (access, "first")->name, ==, "alice");
+  g_assert_cmpstr (tcp_access_find (access, "another")->name, ==, "alice");
+  g_assert_cmpstr (tcp_access_find (access, "second")->name, ==, "bob");
+  g_assert_cmpstr (tcp_access_find (access, "with:colons:in:it")->name, ==, "dave");
   g_assert_null (tcp_access_find (access, "third"));
   g_assert_null (tcp_access_find (access, "alice"));
 
@@ -87,7 +87,7 @@ test_byte_order_mark (void)
 
   tcp_access_add_lines (access, text, strlen (text), "tokens", &error);
   g_assert_no_error (error);
-  g_assert_cmpstr (tcp_access_find (access, "first"), ==, "alice");
+  g_assert_cmpstr (tcp_access_find (access, "first")->name, ==, "alice");
   check_lines ("\xef\xbb\xbf", 0);
   check_lines ("\xef\xbb\xbf#\n", 0);
   /* Elsewhere it is a character. */
@@ -131,7 +131,7 @@ test_many (void)
       g_autofree char *token = g_strdup_printf ("token-%u-of-many", i);
       g_autofree char *name = g_strdup_printf ("name-%u", i);
 
-      g_assert_cmpstr (tcp_access_find (access, token), ==, name);
+      g_assert_cmpstr (tcp_access_find (access, token)->name, ==, name);
     }
   g_assert_null (tcp_access_find (access, "token-x-of-many"));
 }
@@ -151,7 +151,7 @@ test_same_token (void)
   g_assert_nonnull (strstr (error->message, "alice"));
   g_assert_nonnull (strstr (error->message, "bob"));
   g_assert_null (strstr (error->message, "s3cret"));
-  g_assert_cmpstr (tcp_access_find (access, "s3cret"), ==, "alice");
+  g_assert_cmpstr (tcp_access_find (access, "s3cret")->name, ==, "alice");
 }
 
 static void
@@ -165,8 +165,8 @@ test_find (void)
   g_assert_true (tcp_access_add (access, "alice", "token", NULL));
   g_assert_true (tcp_access_add (access, "bob", long_token, NULL));
 
-  g_assert_cmpstr (tcp_access_find (access, "token"), ==, "alice");
-  g_assert_cmpstr (tcp_access_find (access, long_token), ==, "bob");
+  g_assert_cmpstr (tcp_access_find (access, "token")->name, ==, "alice");
+  g_assert_cmpstr (tcp_access_find (access, long_token)->name, ==, "bob");
   g_assert_null (tcp_access_find (access, longer));
   g_assert_null (tcp_access_find (access, long_token + 1));
   g_assert_null (tcp_access_find (access, ""));
@@ -183,10 +183,10 @@ test_header (void)
   g_autoptr (TcpAccess) access = tcp_access_new ();
 
   g_assert_true (tcp_access_add (access, "alice", "token", NULL));
-  g_assert_cmpstr (tcp_access_find_header (access, "Bearer token"), ==, "alice");
-  g_assert_cmpstr (tcp_access_find_header (access, "bearer token"), ==, "alice");
-  g_assert_cmpstr (tcp_access_find_header (access, "BEARER token"), ==, "alice");
-  g_assert_cmpstr (tcp_access_find_header (access, "Bearer    token"), ==, "alice");
+  g_assert_cmpstr (tcp_access_find_header (access, "Bearer token")->name, ==, "alice");
+  g_assert_cmpstr (tcp_access_find_header (access, "bearer token")->name, ==, "alice");
+  g_assert_cmpstr (tcp_access_find_header (access, "BEARER token")->name, ==, "alice");
+  g_assert_cmpstr (tcp_access_find_header (access, "Bearer    token")->name, ==, "alice");
   g_assert_null (tcp_access_find_header (access, NULL));
   g_assert_null (tcp_access_find_header (access, ""));
   g_assert_null (tcp_access_find_header (access, "Bearer"));

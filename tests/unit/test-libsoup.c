@@ -53,26 +53,33 @@ on_examine (TcpUpgrade *upgrade,
 
 /* As the gateway does it. */
 static void
-on_opened (TcpRequest            *request,
-           GIOStream             *stream,
-           TcpBufferedConnection *buffered,
-           GSocket               *socket,
-           gpointer               user_data)
+on_accepted (TcpRequest   *request,
+             const char   *answer,
+             TcpTransport *transport,
+             gpointer      user_data)
 {
   static const TcpChannelCallbacks callbacks = { .message = on_server_message };
   Server *self = user_data;
   g_autoptr (TcpRequest) taken G_GNUC_UNUSED = request;
   g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_NONE);
-  TcpChannelOptions options = { .uri = request->uri, .socket = socket, .plain = TRUE, .log = log, .group = self->group };
+  TcpChannelOptions options = {
+    .uri = request->uri,
+    .socket = tcp_transport_get_socket (transport),
+    .plain = TRUE,
+    .log = log,
+    .group = self->group,
+  };
 
-  self->channel = tcp_channel_new (stream, &options);
+  g_assert_true (tcp_transport_write (transport, answer));
+  self->channel = tcp_channel_new (transport->stream, &options);
+  tcp_transport_clear (transport);
   tcp_channel_set_callbacks (self->channel, &callbacks, self);
   tcp_channel_resume (self->channel);
 }
 
 static const TcpListenerCallbacks listener_callbacks = {
   .examine = on_examine,
-  .opened = on_opened,
+  .accepted = on_accepted,
 };
 
 static void

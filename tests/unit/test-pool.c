@@ -154,6 +154,29 @@ test_spread (void)
     tcp_io_thread_release (first[i]);
 }
 
+/* The index of a thread is the same at all times, whoever else uses it. */
+static void
+test_by_index (void)
+{
+  TcpIoThread *threads[N_THREADS];
+  TcpIoThread *any = tcp_io_thread_acquire ();
+
+  g_assert_cmpuint (tcp_io_thread_count (), ==, N_THREADS);
+  for (guint i = 0; i < N_THREADS; i++)
+    {
+      threads[i] = tcp_io_thread_acquire_at (i);
+      for (guint k = 0; k < i; k++)
+        g_assert_true (threads[i] != threads[k]);
+    }
+  for (guint i = 0; i < N_THREADS; i++)
+    {
+      g_assert_true (tcp_io_thread_acquire_at (i) == threads[i]);
+      tcp_io_thread_release (threads[i]);
+      tcp_io_thread_release (threads[i]);
+    }
+  tcp_io_thread_release (any);
+}
+
 typedef struct
 {
   TcpIoThread *io;
@@ -202,6 +225,7 @@ main (int    argc,
   g_test_add_func ("/pool/from-the-io-thread", test_from_the_io_thread);
   g_test_add_func ("/pool/context", test_context);
   g_test_add_func ("/pool/spread", test_spread);
+  g_test_add_func ("/pool/by-index", test_by_index);
   g_test_add_func ("/pool/many-threads", test_many_threads);
   return g_test_run ();
 }

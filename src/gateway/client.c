@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "gateway/guest.h"
+#include "gateway/client.h"
 
 #include <string.h>
 
@@ -10,15 +10,15 @@
 /* How much of one client may wait for its targets in raw and tagged. */
 #define MAX_QUEUED (1024 * 1024)
 
-struct _TcpGuest
+struct _TcpClient
 {
-  const TcpGatewaySettings *settings; /* the server's */
+  TcpShared *shared; /* with its settings and log; the shard keeps it */
+  const TcpGatewaySettings *settings;
   gboolean raw;
   char *session_id;
-  char *principal;
+  TcpPrincipal *principal;
   TcpLog *log;
-  TcpStatus *status;
-  TcpGuestCallbacks callbacks;
+  TcpClientCallbacks callbacks;
   gpointer user_data;
 
   TcpSession *session;
@@ -32,14 +32,14 @@ struct _TcpGuest
 
 typedef struct
 {
-  TcpGuest *guest; /* not valid once cancelled */
+  TcpClient *client; /* not valid once cancelled */
   TcpStream *stream;
   GCancellable *cancellable;
   TcpTimer *timeout;
 } Dial;
 
 static void
-guest_end (TcpGuest *self)
+client_end (TcpClient *self)
 {
   tcp_timer_set (self->end, 0);
 }
@@ -47,7 +47,7 @@ guest_end (TcpGuest *self)
 static void
 on_end (gpointer user_data)
 {
-  TcpGuest *self = user_data;
+  TcpClient *self = user_data;
 
   self->callbacks.ended (self, self->user_data);
 }
@@ -55,16 +55,16 @@ on_end (gpointer user_data)
 static void
 on_expired (gpointer user_data)
 {
-  TcpGuest *self = user_data;
+  TcpClient *self = user_data;
 
   if (tcp_session_get_n_streams (self->session) > 0)
-    tcp_log_warn (self->log, "the client %s did not come back within %u ms", self->principal,
+    tcp_log_warn (self->log, "the client %s did not come back within %u ms", self->principal->name,
                   self->settings->session_timeout);
   else
     tcp_log_warn (self->log, "the target %s did not take within %u ms what the client %s had sent before it left",
-                  self->settings->target, self->settings->session_timeout, self->principal);
-  tcp_guest_close (self);
-  guest_end (self);
+                  self->settings->target, self->settings->session_timeout, self->principal->name);
+  tcp_client_close (self);
+  client_end (self);
 }
 
 /* The target */
@@ -81,7 +81,7 @@ dial_free (gpointer data)
 }
 
 static void
-guest_dial_failed (TcpGuest     *self,
+client_dial_failed (TcpClient     *self,
                    TcpStream    *stream,
                    TcpResetCode  code,
                    const char   *why)
@@ -103,20 +103,20 @@ on_target_connected (GObject      *object,
   g_autoptr (GSocketConnection) connection = NULL;
   g_autoptr (TcpStream) stream = NULL;
   Dial *dial;
-  TcpGuest *self;
+  TcpClient *self;
 
   connection = g_socket_client_connect_to_host_finish (G_SOCKET_CLIENT (object), result, &error);
   if (g_cancellable_is_cancelled (cancellable))
     return;
 
   dial = g_object_get_data (G_OBJECT (cancellable), "dial");
-  self = dial->guest;
+  self = dial->client;
   stream = tcp_stream_ref (dial->stream);
   g_hash_table_remove (self->dials, stream);
 
   if (connection == NULL)
     {
-      guest_dial_failed (self, stream,
+      client_dial_failed (self, stream,
                          g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) ? TCP_RESET_REFUSED
                                                                                             : TCP_RESET_UNREACHABLE,
                          error->message);
@@ -129,23 +129,23 @@ static void
 on_dial_timeout (gpointer user_data)
 {
   Dial *dial = user_data;
-  TcpGuest *self = dial->guest;
+  TcpClient *self = dial->client;
   g_autoptr (TcpStream) stream = tcp_stream_ref (dial->stream);
   g_autofree char *why = g_strdup_printf ("no answer within %u ms", self->settings->connect_timeout);
 
   g_cancellable_cancel (dial->cancellable);
   g_hash_table_remove (self->dials, stream);
-  guest_dial_failed (self, stream, TCP_RESET_TIMED_OUT, why);
+  client_dial_failed (self, stream, TCP_RESET_TIMED_OUT, why);
 }
 
 static void
-guest_dial (TcpGuest  *self,
+client_dial (TcpClient  *self,
             TcpStream *stream)
 {
   g_autoptr (GSocketClient) client = g_socket_client_new ();
   Dial *dial = g_new0 (Dial, 1);
 
-  dial->guest = self;
+  dial->client = self;
   dial->stream = tcp_stream_ref (stream);
   dial->cancellable = g_cancellable_new ();
   g_object_set_data (G_OBJECT (dial->cancellable), "dial", dial);
@@ -168,12 +168,11 @@ on_stream_opened (TcpSession *session,
                   const char *target,
                   gpointer    user_data)
 {
-  TcpGuest *self = user_data;
+  TcpClient *self = user_data;
   g_autoptr (GError) error = NULL;
 
   self->callbacks.stream_opened (self, stream, self->user_data);
-  /* Those of all clients together. */
-  if (tcp_status_get (self->status, open_connections) > self->settings->max_connections)
+  if (!tcp_quota_enter (&self->shared->connections))
     {
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "the gateway has %u connections already",
                            self->settings->max_connections);
@@ -195,7 +194,7 @@ on_stream_opened (TcpSession *session,
       tcp_session_refuse (session, stream, TCP_RESET_FORBIDDEN, error);
       return;
     }
-  guest_dial (self, stream);
+  client_dial (self, stream);
 }
 
 static void
@@ -204,7 +203,7 @@ on_stream_closed (TcpSession   *session,
                   const GError *error,
                   gpointer      user_data)
 {
-  TcpGuest *self = user_data;
+  TcpClient *self = user_data;
   Dial *dial = g_hash_table_lookup (self->dials, stream);
 
   if (dial != NULL)
@@ -212,10 +211,11 @@ on_stream_closed (TcpSession   *session,
       g_cancellable_cancel (dial->cancellable);
       g_hash_table_remove (self->dials, stream);
     }
+  tcp_quota_leave (&self->shared->connections);
   self->callbacks.stream_closed (self, stream, error, self->user_data);
 
   if (!self->closed && tcp_session_get_channel (session) == NULL && tcp_session_is_idle (session))
-    guest_end (self);
+    client_end (self);
 }
 
 static void
@@ -223,14 +223,14 @@ on_channel_closed (TcpSession   *session,
                    const GError *error,
                    gpointer      user_data)
 {
-  TcpGuest *self = user_data;
+  TcpClient *self = user_data;
 
-  tcp_log_debug (self->log, "the WebSocket of the client %s ended: %s", self->principal, error->message);
+  tcp_log_debug (self->log, "the WebSocket of the client %s ended: %s", self->principal->name, error->message);
   if (self->closed)
     return;
 
   if (tcp_session_is_idle (session))
-    guest_end (self);
+    client_end (self);
   else
     /* It may come back; or what is left is for a target that may never read it. */
     tcp_timer_set (self->expiry, g_get_monotonic_time () +
@@ -245,17 +245,17 @@ static const TcpSessionCallbacks session_callbacks = {
 
 /* Life */
 
-TcpGuest *
-tcp_guest_new (const TcpGatewaySettings *settings,
-               const TcpRequest         *request,
-               TcpBudget                *budget,
-               TcpLog                   *log,
-               TcpStatus                *status,
-               const TcpGuestCallbacks  *callbacks,
-               gpointer                  user_data)
+/* @shared has to outlive it. */
+TcpClient *
+tcp_client_new (TcpShared                *shared,
+                const TcpRequest         *request,
+                TcpBudget                *budget,
+                const TcpClientCallbacks *callbacks,
+                gpointer                  user_data)
 {
-  TcpGuest *self = g_new0 (TcpGuest, 1);
-  g_autofree char *peer = g_strdup_printf ("the client %s", request->principal);
+  const TcpGatewaySettings *settings = shared->settings;
+  TcpClient *self = g_new0 (TcpClient, 1);
+  g_autofree char *peer = g_strdup_printf ("the client %s", request->principal->name);
   g_autofree char *target = g_strdup_printf ("the target %s", settings->target);
   TcpSessionOptions options = {
     .dialect = tcp_request_get_dialect (request),
@@ -274,16 +274,16 @@ tcp_guest_new (const TcpGatewaySettings *settings,
     .peer = peer,
     .local = target,
     .local_code = TCP_TUNNEL_ERROR_TARGET,
-    .log = log,
-    .status = status,
+    .log = shared->log,
+    .status = shared->status,
   };
 
+  self->shared = shared;
   self->settings = settings;
   self->raw = options.dialect == &tcp_dialect_raw;
   self->session_id = g_strdup (tcp_request_get_session (request));
-  self->principal = g_strdup (request->principal);
-  self->log = tcp_log_ref (log);
-  self->status = tcp_status_ref (status);
+  self->principal = request->principal;
+  self->log = shared->log;
   self->callbacks = *callbacks;
   self->user_data = user_data;
   self->dials = g_hash_table_new_full (NULL, NULL, NULL, dial_free);
@@ -295,28 +295,25 @@ tcp_guest_new (const TcpGatewaySettings *settings,
 }
 
 void
-tcp_guest_free (TcpGuest *self)
+tcp_client_free (TcpClient *self)
 {
-  tcp_guest_close (self);
+  tcp_client_close (self);
   tcp_timer_clear (&self->expiry);
   tcp_timer_clear (&self->end);
   tcp_session_unref (self->session);
   g_hash_table_unref (self->dials);
   g_free (self->session_id);
-  g_free (self->principal);
-  tcp_log_unref (self->log);
-  tcp_status_unref (self->status);
   g_free (self);
 }
 
 const char *
-tcp_guest_get_session_id (TcpGuest *self)
+tcp_client_get_session_id (TcpClient *self)
 {
   return self->session_id;
 }
 
-const char *
-tcp_guest_get_principal (TcpGuest *self)
+TcpPrincipal *
+tcp_client_get_principal (TcpClient *self)
 {
   return self->principal;
 }
@@ -324,7 +321,7 @@ tcp_guest_get_principal (TcpGuest *self)
 /* Whether it must get no further WebSocket: the ended callback is due, or all that is
  * left of its connection is on its way to the target. */
 gboolean
-tcp_guest_has_ended (TcpGuest *self)
+tcp_client_has_ended (TcpClient *self)
 {
   return tcp_timer_get (self->end) >= 0 || tcp_session_is_over (self->session) ||
          (self->begun && !tcp_session_is_idle (self->session) && tcp_session_get_n_streams (self->session) == 0);
@@ -332,8 +329,8 @@ tcp_guest_has_ended (TcpGuest *self)
 
 /* Its first WebSocket, or the next. */
 void
-tcp_guest_attach (TcpGuest   *self,
-                  TcpChannel *channel)
+tcp_client_attach (TcpClient  *self,
+                   TcpChannel *channel)
 {
   tcp_timer_set (self->expiry, -1);
   tcp_session_attach (self->session, channel);
@@ -347,14 +344,14 @@ tcp_guest_attach (TcpGuest   *self,
 
 /* Whether its session goes on over another WebSocket without loss. */
 gboolean
-tcp_guest_is_resumable (TcpGuest *self)
+tcp_client_is_resumable (TcpClient *self)
 {
   return tcp_session_get_dialect (self->session)->resumable;
 }
 
 /* It takes no new streams. */
 void
-tcp_guest_drain (TcpGuest *self)
+tcp_client_drain (TcpClient *self)
 {
   self->draining = TRUE;
   tcp_session_drain (self->session);
@@ -362,7 +359,7 @@ tcp_guest_drain (TcpGuest *self)
 
 /* Ends it; the ended callback is not called for that. */
 void
-tcp_guest_close (TcpGuest *self)
+tcp_client_close (TcpClient *self)
 {
   g_autoptr (GError) error = NULL;
 

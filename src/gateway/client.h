@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "gateway/request.h"
+#include "gateway/shared.h"
+#include "session/session.h"
+#include "websocket/channel.h"
+
+G_BEGIN_DECLS
+
+/* A client of the gateway: its session, and the target connections of that. */
+typedef struct _TcpClient TcpClient;
+
+typedef struct
+{
+  void (*stream_opened) (TcpClient *client,
+                         TcpStream *stream,
+                         gpointer   user_data);
+  void (*stream_closed) (TcpClient    *client,
+                         TcpStream    *stream,
+                         const GError *error,
+                         gpointer      user_data);
+  /* It can be forgotten, but for its id: a client that comes back for it must not
+   * get a fresh target connection in the middle of its stream. */
+  void (*ended) (TcpClient *client,
+                 gpointer  user_data);
+} TcpClientCallbacks;
+
+TcpClient *tcp_client_new (TcpShared                *shared,
+                           const TcpRequest         *request,
+                           TcpBudget                *budget,
+                           const TcpClientCallbacks *callbacks,
+                           gpointer                  user_data);
+void tcp_client_free (TcpClient *self);
+const char *tcp_client_get_session_id (TcpClient *self);
+TcpPrincipal *tcp_client_get_principal (TcpClient *self);
+gboolean tcp_client_is_resumable (TcpClient *self);
+gboolean tcp_client_has_ended (TcpClient *self);
+void tcp_client_attach (TcpClient  *self,
+                        TcpChannel *channel);
+void tcp_client_drain (TcpClient *self);
+void tcp_client_close (TcpClient *self);
+
+G_END_DECLS

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/shard.h"
+
+#include <libsoup/soup.h>
+#include "base/tsan.h"
+#include "gateway/client.h"
+#include "gateway/held.h"
+#include "gateway/origin.h"
+#include "io/log-limit.h"
+#include "websocket/group.h"
+
+/* How many sessions that have ended are remembered, to tell clients that come back. */
+#define MAX_GONE 4096
+
+struct _TcpShard
+{
+  gatomicrefcount refs; /* one is its own, until the closing handshakes are through */
+  TcpShared *shared;
+  TcpIoThread *thread;
+  TcpShardFunc func;
+  gpointer user_data;
+  atomic_bool drained; /* it takes no new connections, */
+  atomic_bool closed;  /* and has none, and calls nobody any more */
+
+  /* From here on only touched on its thread. */
+  TcpChannelGroup *channels;
+  TcpBudget *budget;
+  TcpLogLimit *refusals;
+  GHashTable *clients;  /* set of TcpClient */
+  GHashTable *sessions; /* id → TcpClient, of those that have an id */
+  GHashTable *gone;     /* id → its link in the order */
+  GQueue gone_order;    /* of ids, the oldest first; owned by the table */
+  GHashTable *held;     /* id → TcpHeld */
+  gboolean draining;
+  gboolean closing;
+};
+
+static TcpShard *
+shard_ref (TcpShard *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_shard_unref (TcpShard *self)
+{
+  tcp_tsan_release (self);
+  if (!g_atomic_ref_count_dec (&self->refs))
+    return;
+
+  tcp_tsan_acquire (self);
+  tcp_shared_unref (self->shared);
+  tcp_io_thread_release (self->thread);
+  g_free (self);
+}
+
+/* Clients */
+
+static void
+on_client_stream_opened (TcpClient *client,
+                         TcpStream *stream,
+                         gpointer   user_data)
+{
+  TcpShared *shared = ((TcpShard *) user_data)->shared;
+  const char *principal = tcp_client_get_principal (client)->name;
+  guint64 id = tcp_stream_get_serial (stream);
+
+  tcp_log_debug (shared->log, "connection %" G_GUINT64_FORMAT " was opened by %s", id, principal);
+  tcp_event_queue_push_opened (shared->events, id, NULL, principal);
+}
+
+static void
+on_client_stream_closed (TcpClient    *client,
+                         TcpStream    *stream,
+                         const GError *error,
+                         gpointer      user_data)
+{
+  TcpShard *self = user_data;
+  TcpShared *shared = self->shared;
+  guint64 id = tcp_stream_get_serial (stream);
+  TcpTunnelLogLevel level = tcp_stream_get_severity (stream, error);
+
+  /* Whoever closes the gateway knows what that ends. */
+  if (self->closing)
+    level = MAX (level, TCP_TUNNEL_LOG_LEVEL_DEBUG);
+  if (error != NULL)
+    tcp_log (shared->log, level, "connection %" G_GUINT64_FORMAT " of %s broke: %s", id,
+             tcp_client_get_principal (client)->name, error->message);
+  else
+    tcp_log (shared->log, level, "connection %" G_GUINT64_FORMAT " was closed", id);
+  tcp_event_queue_push_closed (shared->events, id, error);
+  if (self->drained && !self->closing && tcp_status_get (shared->status, open_connections) == 0)
+    self->func (self->user_data);
+}
+
+static void
+shard_remember_gone (TcpShard   *self,
+                     const char *id)
+{
+  GList *link = g_hash_table_lookup (self->gone, id);
+  char *copy;
+
+  if (link != NULL)
+    {
+      g_queue_unlink (&self->gone_order, link);
+      g_queue_push_tail_link (&self->gone_order, link);
+      return;
+    }
+
+  copy = g_strdup (id);
+  g_queue_push_tail (&self->gone_order, copy);
+  g_hash_table_insert (self->gone, copy, self->gone_order.tail);
+  if (g_queue_get_length (&self->gone_order) > MAX_GONE)
+    g_hash_table_remove (self->gone, g_queue_pop_head (&self->gone_order));
+}
+
+static void
+on_client_ended (TcpClient *client,
+                 gpointer   user_data)
+{
+  TcpShard *self = user_data;
+  const char *id = tcp_client_get_session_id (client);
+
+  if (id != NULL)
+    {
+      shard_remember_gone (self, id);
+      g_hash_table_remove (self->sessions, id);
+    }
+  g_hash_table_remove (self->clients, client);
+  tcp_quota_leave (&self->shared->clients);
+}
+
+static const TcpClientCallbacks client_callbacks = {
+  .stream_opened = on_client_stream_opened,
+  .stream_closed = on_client_stream_closed,
+  .ended = on_client_ended,
+};
+
+static TcpClient *
+shard_find_client (TcpShard   *self,
+                   const char *id)
+{
+  return id != NULL ? g_hash_table_lookup (self->sessions, id) : NULL;
+}
+
+static TcpClient *
+shard_add_client (TcpShard         *self,
+                  const TcpRequest *request)
+{
+  TcpClient *client = tcp_client_new (self->shared, request, self->budget, &client_callbacks, self);
+  const char *id = tcp_client_get_session_id (client);
+
+  g_hash_table_add (self->clients, client);
+  if (id != NULL)
+    g_hash_table_insert (self->sessions, (char *) id, client);
+  return client;
+}
+
+/* WebSockets that are held */
+
+static void
+shard_leave_held (TcpShard     *self,
+                  TcpPrincipal *principal)
+{
+  tcp_quota_leave (&self->shared->held);
+  tcp_quota_leave (&principal->held);
+}
+
+static gboolean
+shard_enter_held (TcpShard     *self,
+                  TcpPrincipal *principal)
+{
+  gboolean room = tcp_quota_enter (&self->shared->held);
+
+  room &= tcp_quota_enter (&principal->held);
+  if (!room)
+    shard_leave_held (self, principal);
+  return room;
+}
+
+static void
+on_held_ended (TcpHeld  *held,
+               gpointer  user_data)
+{
+  TcpShard *self = user_data;
+
+  /* It may have broken: the client may come back yet. */
+  shard_remember_gone (self, tcp_held_get_session_id (held));
+  shard_leave_held (self, tcp_held_get_principal (held));
+  g_hash_table_remove (self->held, tcp_held_get_session_id (held));
+}
+
+static void
+shard_hold (TcpShard         *self,
+            const TcpRequest *request,
+            TcpChannel       *channel)
+{
+  TcpHeld *held = g_hash_table_lookup (self->held, request->session_id);
+
+  tcp_log_info (self->shared->log,
+                "the client %s came back for a session that has ended; its WebSocket is held until it closes it",
+                request->principal->name);
+  if (held != NULL)
+    {
+      tcp_held_replace (held, channel);
+      return;
+    }
+
+  held = tcp_held_new (request, channel, self->shared->log, on_held_ended, self);
+  g_hash_table_insert (self->held, (char *) tcp_held_get_session_id (held), held);
+}
+
+static void
+shard_drop_all_held (TcpShard *self)
+{
+  GHashTableIter iter;
+  gpointer held;
+
+  g_hash_table_iter_init (&iter, self->held);
+  while (g_hash_table_iter_next (&iter, NULL, &held))
+    {
+      shard_leave_held (self, tcp_held_get_principal (held));
+      g_hash_table_iter_remove (&iter);
+    }
+}
+
+/* Admission */
+
+/* What a client is answered that comes back for a session that has ended. 410 ends a whole
+ * tunnel of limrun's, where only a connection has ended, so that a raw client that has not
+ * shown that it expects this is held. */
+static gboolean
+shard_check_ended (TcpShard   *self,
+                   TcpRequest *request,
+                   TcpRefusal *refusal)
+{
+  TcpHeld *held;
+
+  if (!request->foreign || tcp_request_get_dialect (request) != &tcp_dialect_raw)
+    return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session has ended.");
+  held = g_hash_table_lookup (self->held, request->session_id);
+  if (held != NULL && tcp_held_get_principal (held) != request->principal)
+    return tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
+  if (self->draining)
+    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
+  /* One of the same session is replaced. */
+  if (held == NULL && !shard_enter_held (self, request->principal))
+    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE,
+                       "The session has ended, and too many clients wait here after the end of theirs.");
+
+  request->held = TRUE;
+  return TRUE;
+}
+
+/* If so, it is counted. */
+static gboolean
+shard_check (TcpShard   *self,
+             TcpRequest *request,
+             TcpRefusal *refusal)
+{
+  const char *id = tcp_request_get_session (request);
+  TcpClient *client = shard_find_client (self, id);
+
+  if (client != NULL && !tcp_client_has_ended (client) && tcp_client_is_resumable (client) != request->resumable)
+    return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session cannot go on in another protocol.");
+  if (client != NULL && !tcp_client_has_ended (client))
+    return tcp_client_get_principal (client) == request->principal ||
+           tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
+  if (id != NULL && (client != NULL || g_hash_table_contains (self->gone, id) || g_hash_table_contains (self->held, id)))
+    return shard_check_ended (self, request, refusal);
+  if (self->draining)
+    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
+  if (!tcp_quota_enter (&self->shared->clients))
+    {
+      tcp_quota_leave (&self->shared->clients);
+      return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "There are too many clients; try again later.");
+    }
+
+  return TRUE;
+}
+
+typedef struct
+{
+  TcpShard *shard;
+  TcpRequest *request;
+  char *answer;
+  TcpTransport transport;
+} Admission;
+
+static void
+admission_free (gpointer data)
+{
+  Admission *self = data;
+
+  tcp_shard_unref (self->shard);
+  tcp_request_free (self->request);
+  g_free (self->answer);
+  tcp_transport_clear (&self->transport);
+  g_free (self);
+}
+
+/* What the client sends behind its request would turn the end into a reset, which may overtake
+ * the answer; but before it was answered it has nothing to send. */
+static void
+admission_refuse (Admission        *self,
+                  const TcpRefusal *refusal)
+{
+  g_autoptr (GSocketAddress) remote = g_socket_connection_get_remote_address (self->transport.connection, NULL);
+  g_autofree char *origin = remote != NULL ? tcp_origin_name (remote) : NULL;
+  g_autofree char *answer = tcp_refusal_format (refusal);
+
+  tcp_log_limit_write (self->shard->refusals, "a request from %s was answered %u: %s",
+                       origin != NULL ? origin : self->request->principal->name, refusal->status, refusal->text);
+  tcp_transport_write (&self->transport, answer);
+  g_socket_shutdown (tcp_transport_get_socket (&self->transport), FALSE, TRUE, NULL);
+}
+
+static TcpChannel *
+admission_open (Admission *self)
+{
+  TcpShard *shard = self->shard;
+  const TcpGatewaySettings *settings = shard->shared->settings;
+  TcpChannelOptions options = {
+    .uri = self->request->uri,
+    .socket = tcp_transport_get_socket (&self->transport),
+    .plain = settings->tls_certificate == NULL,
+    .buffered = self->transport.buffered,
+    .keepalive_interval = settings->keepalive_interval,
+    .keepalive_timeout = settings->keepalive_timeout,
+    .log = shard->shared->log,
+    .group = shard->channels,
+  };
+
+  /* If it has broken already the channel sees that. */
+  if (!tcp_transport_write (&self->transport, self->answer))
+    g_socket_shutdown (options.socket, TRUE, TRUE, NULL);
+  return tcp_channel_new (self->transport.stream, &options);
+}
+
+static void
+shard_do_admit (gpointer data)
+{
+  Admission *admission = data;
+  TcpShard *self = admission->shard;
+  TcpRequest *request = admission->request;
+  g_auto (TcpRefusal) refusal = { 0 };
+  g_autoptr (TcpChannel) channel = NULL;
+  TcpClient *client;
+
+  if (!shard_check (self, request, &refusal))
+    {
+      admission_refuse (admission, &refusal);
+      return;
+    }
+
+  channel = admission_open (admission);
+  if (request->held)
+    {
+      shard_hold (self, request, channel);
+      return;
+    }
+
+  tcp_log_info (self->shared->log, "the client %s is connected (%s%s)", request->principal->name,
+                request->multiplexed ? "multiplexed" : "singleton", request->resumable ? ", resumable" : "");
+  client = shard_find_client (self, tcp_request_get_session (request));
+  if (client == NULL)
+    client = shard_add_client (self, request);
+  tcp_client_attach (client, channel);
+}
+
+/* Start and end */
+
+static void
+shard_do_start (gpointer data)
+{
+  TcpShard *self = data;
+
+  self->channels = tcp_channel_group_new ();
+  self->budget = tcp_budget_new (self->shared->budget, self->thread);
+  self->refusals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
+  self->clients = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_client_free, NULL);
+  self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
+  self->gone = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->held = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) tcp_held_free);
+}
+
+static void
+shard_do_drain (gpointer data)
+{
+  TcpShard *self = data;
+  GHashTableIter iter;
+  gpointer client;
+
+  self->draining = TRUE;
+  g_hash_table_iter_init (&iter, self->clients);
+  while (g_hash_table_iter_next (&iter, &client, NULL))
+    tcp_client_drain (client);
+  shard_drop_all_held (self);
+  self->drained = TRUE;
+  self->func (self->user_data);
+}
+
+static void
+on_goodbyes_said (gpointer user_data)
+{
+  TcpShard *self = user_data;
+
+  g_clear_pointer (&self->channels, tcp_channel_group_unref);
+  tcp_shard_unref (self);
+}
+
+static void
+shard_do_close (gpointer data)
+{
+  TcpShard *self = data;
+  GHashTableIter iter;
+  gpointer client;
+
+  if (self->closing)
+    return;
+
+  self->closing = TRUE;
+  g_hash_table_iter_init (&iter, self->clients);
+  while (g_hash_table_iter_next (&iter, &client, NULL))
+    tcp_client_close (client);
+  shard_drop_all_held (self);
+  g_clear_pointer (&self->sessions, g_hash_table_unref);
+  g_clear_pointer (&self->clients, g_hash_table_unref);
+  g_clear_pointer (&self->held, g_hash_table_unref);
+  g_queue_clear (&self->gone_order);
+  g_clear_pointer (&self->gone, g_hash_table_unref);
+  g_clear_pointer (&self->refusals, tcp_log_limit_free);
+  g_clear_pointer (&self->budget, tcp_budget_unref);
+  tcp_channel_group_wait (self->channels, on_goodbyes_said, self);
+
+  self->closed = TRUE;
+  self->func (self->user_data);
+}
+
+/* For other threads */
+
+static void
+shard_invoke (TcpShard  *self,
+              TcpIoFunc  func)
+{
+  tcp_io_thread_invoke (self->thread, func, shard_ref (self), (GDestroyNotify) tcp_shard_unref);
+}
+
+/* On the I/O thread of that index. It has to be closed. */
+TcpShard *
+tcp_shard_new (TcpShared    *shared,
+               guint         index,
+               gboolean      draining,
+               TcpShardFunc  func,
+               gpointer      user_data)
+{
+  TcpShard *self = g_new0 (TcpShard, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  self->shared = tcp_shared_ref (shared);
+  self->thread = tcp_io_thread_acquire_at (index);
+  self->func = func;
+  self->user_data = user_data;
+  self->draining = self->drained = draining;
+  shard_ref (self);
+  shard_invoke (self, shard_do_start);
+  return self;
+}
+
+/* Takes @request and what @transport has, which nothing watches. The session decides whether
+ * @answer, which makes it a WebSocket, is sent, or a refusal. */
+void
+tcp_shard_admit (TcpShard     *self,
+                 TcpRequest   *request,
+                 const char   *answer,
+                 TcpTransport *transport)
+{
+  Admission *admission = g_new0 (Admission, 1);
+
+  admission->shard = shard_ref (self);
+  admission->request = request;
+  admission->answer = g_strdup (answer);
+  admission->transport = *transport;
+  *transport = (TcpTransport) { 0 };
+  tcp_io_thread_invoke (self->thread, shard_do_admit, admission, admission_free);
+}
+
+/* Takes no new connections from now on. */
+void
+tcp_shard_drain (TcpShard *self)
+{
+  shard_invoke (self, shard_do_drain);
+}
+
+/* No call of the above may follow. */
+void
+tcp_shard_close (TcpShard *self)
+{
+  shard_invoke (self, shard_do_close);
+}
+
+/* The same, and waits until no connection is left. */
+void
+tcp_shard_close_sync (TcpShard *self)
+{
+  tcp_io_thread_invoke_sync (self->thread, shard_do_close, self);
+}
+
+gboolean
+tcp_shard_has_drained (TcpShard *self)
+{
+  return self->drained;
+}
+
+gboolean
+tcp_shard_has_closed (TcpShard *self)
+{
+  return self->closed;
+}

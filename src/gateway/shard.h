@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "gateway/request.h"
+#include "gateway/shared.h"
+#include "gateway/transport.h"
+
+G_BEGIN_DECLS
+
+/* The clients of a gateway that live on one I/O thread, with their sessions, the ids of those
+ * that have ended, and the WebSockets that are held. All of that is only touched on this
+ * thread; the functions here are for other threads. */
+typedef struct _TcpShard TcpShard;
+
+/* It has drained, or closed, or its drained gateway has no connection any more. On its thread;
+ * never after tcp_shard_close_sync() has returned. */
+typedef void (*TcpShardFunc) (gpointer user_data);
+
+TcpShard *tcp_shard_new (TcpShared    *shared,
+                         guint         index,
+                         gboolean      draining,
+                         TcpShardFunc  func,
+                         gpointer      user_data);
+void tcp_shard_unref (TcpShard *self);
+void tcp_shard_admit (TcpShard     *self,
+                      TcpRequest   *request,
+                      const char   *answer,
+                      TcpTransport *transport);
+void tcp_shard_drain (TcpShard *self);
+void tcp_shard_close (TcpShard *self);
+void tcp_shard_close_sync (TcpShard *self);
+gboolean tcp_shard_has_drained (TcpShard *self);
+gboolean tcp_shard_has_closed (TcpShard *self);
+
+G_END_DECLS

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/shared.h"
+
+#include "base/tsan.h"
+#include "io/listen.h"
+#include "io/pool.h"
+
+/* Takes @access. */
+TcpShared *
+tcp_shared_new (const TcpGatewaySettings *settings,
+                TcpAccess                *access,
+                TcpLog                   *log,
+                TcpStatus                *status,
+                TcpEventQueue            *events)
+{
+  TcpShared *self = g_atomic_rc_box_new0 (TcpShared);
+
+  self->settings = tcp_gateway_settings_copy (settings);
+  self->settings->max_connections = tcp_limit_connections (settings->max_connections, 2);
+  self->access = access;
+  self->log = tcp_log_ref (log);
+  self->status = tcp_status_ref (status);
+  self->events = tcp_event_queue_ref (events);
+  /* A quarter is for what every connection begins with: see client.c. */
+  self->budget = tcp_budget_pool_new (settings->max_buffered_bytes - settings->max_buffered_bytes / 4,
+                                      tcp_io_thread_count ());
+  self->clients.max = self->connections.max = self->settings->max_connections;
+  self->held.max = MAX (1, self->settings->max_connections / 2);
+
+  return self;
+}
+
+TcpShared *
+tcp_shared_ref (TcpShared *self)
+{
+  return g_atomic_rc_box_acquire (self);
+}
+
+static void
+shared_clear (gpointer data)
+{
+  TcpShared *self = data;
+
+  tcp_tsan_acquire (self);
+  tcp_budget_pool_unref (self->budget);
+  tcp_access_free (self->access);
+  tcp_event_queue_unref (self->events);
+  tcp_status_unref (self->status);
+  tcp_log_unref (self->log);
+  tcp_gateway_settings_free (self->settings);
+}
+
+void
+tcp_shared_unref (TcpShared *self)
+{
+  tcp_tsan_release (self);
+  g_atomic_rc_box_release_full (self, shared_clear);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "base/event-queue.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "gateway/access.h"
+#include "gateway/quota.h"
+#include "gateway/settings.h"
+#include "session/budget.h"
+
+G_BEGIN_DECLS
+
+/* What the I/O threads of a gateway share: what does not change while it runs, what is safe
+ * to use from any thread, and numbers that are atomic. */
+
+typedef struct
+{
+  TcpGatewaySettings *settings;
+  TcpAccess *access;
+  TcpLog *log;
+  TcpStatus *status;
+  TcpEventQueue *events;
+  TcpBudgetPool *budget;
+  TcpQuota clients;
+  TcpQuota connections;
+  TcpQuota held; /* WebSockets without a target */
+} TcpShared;
+
+TcpShared *tcp_shared_new (const TcpGatewaySettings *settings,
+                           TcpAccess                *access,
+                           TcpLog                   *log,
+                           TcpStatus                *status,
+                           TcpEventQueue            *events);
+TcpShared *tcp_shared_ref (TcpShared *self);
+void tcp_shared_unref (TcpShared *self);
+
+G_END_DECLS

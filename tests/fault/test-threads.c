@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The sessions of one gateway on several I/O threads: each stays on one, and together they keep what is promised of
+ * the gateway. */
+
+#include "fixture.h"
+#include "monitor.h"
+#include "socket-util.h"
+
+#include <dlfcn.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define N_THREADS 4
+#define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
+#define LONG_MS (10 * TEST_DEADLINE_MS)
+
+/* Which threads have connected to the target. */
+static Monitor monitor;
+static atomic_uint watched_port;
+static GHashTable *threads; /* under the monitor */
+
+int
+connect (int fd,
+         const struct sockaddr *address,
+         socklen_t length)
+{
+  int (*real) (int, const struct sockaddr *, socklen_t) = dlsym (RTLD_NEXT, "connect");
+
+  if (address->sa_family == AF_INET && ntohs (((const struct sockaddr_in *) address)->sin_port) == watched_port)
+    {
+      monitor_enter (&monitor);
+      g_hash_table_add (threads, GINT_TO_POINTER (gettid ()));
+      monitor_leave (&monitor);
+    }
+  return real (fd, address, length);
+}
+
+static void
+watch_threads (Target *target)
+{
+  monitor_enter (&monitor);
+  g_clear_pointer (&threads, g_hash_table_unref);
+  threads = g_hash_table_new (NULL, NULL);
+  monitor_leave (&monitor);
+  watched_port = target_get_port (target);
+}
+
+static guint
+count_threads (void)
+{
+  guint n;
+
+  monitor_enter (&monitor);
+  n = g_hash_table_size (threads);
+  monitor_leave (&monitor);
+  return n;
+}
+
+static TcpGateway *
+start_gateway (Target *target,
+               GTlsCertificate *certificate,
+               guint max_connections,
+               guint16 *port)
+{
+  g_autofree char *address = target_get_address (target);
+  TcpGateway *gateway = tcp_gateway_new (address);
+  g_autoptr (GError) error = NULL;
+
+  g_object_set (gateway, "token", TEST_TOKEN, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, "tls-certificate", certificate,
+                "max-connections", max_connections, NULL);
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  *port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  return gateway;
+}
+
+static char *
+name_session (guint number)
+{
+  return g_strdup_printf ("/?sessionId=session-%u", number);
+}
+
+static int
+connect_session (guint16 port,
+                 guint number)
+{
+  g_autofree char *path = name_session (number);
+
+  return ws_connect (port, path, TEST_TOKEN);
+}
+
+static void
+round_trip (int fd,
+            const char *text)
+{
+  ws_send (fd, WS_BINARY, text, strlen (text));
+  ws_expect (fd, text);
+}
+
+/* However often a WebSocket comes, its session is found: there is no second connection to the target. */
+static void
+test_sessions (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, NULL, 256, &port);
+  int fds[32];
+
+  watch_threads (target);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      fds[i] = connect_session (port, i);
+      round_trip (fds[i], "hello");
+    }
+  g_assert_cmpuint (count_threads (), ==, N_THREADS);
+
+  for (guint round = 0; round < 4; round++)
+    for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+      {
+        int former = fds[i];
+
+        /* While the one before it is there, is just closed, or has long been noticed to be gone. */
+        if (round == 1)
+          client_reset (former);
+        if (round == 2)
+          {
+            ws_send (former, 3, "broken", 6);
+            client_expect_end (former);
+          }
+        fds[i] = connect_session (port, i);
+        round_trip (fds[i], "hello again");
+        if (round != 1)
+          client_close (former);
+      }
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, G_N_ELEMENTS (fds));
+
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    client_close (fds[i]);
+  tcp_gateway_close (gateway);
+}
+
+/* Those without a name live on all of them. */
+static void
+test_nameless (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, NULL, 256, &port);
+  int fds[N_THREADS];
+
+  watch_threads (target);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      fds[i] = ws_connect (port, "/", TEST_TOKEN);
+      round_trip (fds[i], "hello");
+    }
+  g_assert_cmpuint (count_threads (), ==, N_THREADS);
+
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    client_close (fds[i]);
+  tcp_gateway_close (gateway);
+}
+
+/* The way from one thread to another loses nothing, of TLS neither: what the client sends at once goes with it. */
+static void
+check_streams (FixtureFlags flags)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint n = test_count (40, 12);
+
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, flags);
+      int fd;
+
+      fixture_start (fixture);
+      fd = client_connect (fixture_get_port (fixture));
+      client_echo_stream (fd, 300000, i);
+      client_close (fd);
+    }
+}
+
+static void
+test_streams (void)
+{
+  check_streams (FIXTURE_RESUMABLE);
+  check_streams (FIXTURE_PLAIN);
+}
+
+static void
+test_streams_tls (void)
+{
+  check_streams (FIXTURE_RESUMABLE | FIXTURE_TLS);
+  check_streams (FIXTURE_TLS);
+}
+
+/* Limits */
+
+#define MAX_CONNECTIONS 25
+#define N_FLOODERS 4
+
+typedef struct
+{
+  guint16 port;
+  guint first; /* session */
+  int fds[16];
+  guint admitted;
+  guint refused;
+} Flooder;
+
+static gpointer
+flood_sessions (gpointer data)
+{
+  Flooder *self = data;
+
+  for (guint i = 0; i < G_N_ELEMENTS (self->fds); i++)
+    {
+      g_autofree char *path = name_session (self->first + i);
+      guint status = http_get (self->port, path, WS_UPGRADE AUTHORIZED, NULL, &self->fds[i]);
+
+      if (status == 101)
+        self->admitted++;
+      else if (status == 503)
+        self->refused++;
+    }
+  return NULL;
+}
+
+/* Sends the first byte of many connections, and counts those that are closed. */
+static gpointer
+flood_streams (gpointer data)
+{
+  Flooder *self = data;
+  int fd = ws_connect (self->port, "/?mode=multiplexed", TEST_TOKEN);
+
+  for (guint id = 1; id <= G_N_ELEMENTS (self->fds); id++)
+    {
+      const guint8 message[] = { 0, 0, 0, id, 'x' };
+
+      ws_send (fd, WS_BINARY, message, sizeof message);
+    }
+  /* Those that are there are echoed, the others closed. */
+  for (guint i = 0; i < G_N_ELEMENTS (self->fds); i++)
+    {
+      guint opcode;
+      g_autoptr (GBytes) message = ws_receive (fd, &opcode);
+
+      g_assert_nonnull (message);
+      if (g_bytes_get_size (message) == 5)
+        self->admitted++;
+      else if (g_bytes_get_size (message) == 4)
+        self->refused++;
+    }
+  self->fds[0] = fd;
+  return NULL;
+}
+
+static void
+flood (GThreadFunc func,
+       guint16 port,
+       Flooder *flooders,
+       guint *admitted,
+       guint *refused)
+{
+  GThread *floods[N_FLOODERS];
+
+  *admitted = *refused = 0;
+  for (guint i = 0; i < N_FLOODERS; i++)
+    {
+      flooders[i] = (Flooder) { .port = port, .first = i * G_N_ELEMENTS (flooders[i].fds) };
+      floods[i] = g_thread_new ("flood", func, &flooders[i]);
+    }
+  for (guint i = 0; i < N_FLOODERS; i++)
+    {
+      g_thread_join (floods[i]);
+      *admitted += flooders[i].admitted;
+      *refused += flooders[i].refused;
+    }
+}
+
+static void
+test_clients_are_limited (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, NULL, MAX_CONNECTIONS, &port);
+  Flooder flooders[N_FLOODERS];
+  guint admitted, refused;
+
+  flood (flood_sessions, port, flooders, &admitted, &refused);
+  g_assert_cmpuint (admitted, ==, MAX_CONNECTIONS);
+  g_assert_cmpuint (refused, ==, N_FLOODERS * G_N_ELEMENTS (flooders[0].fds) - MAX_CONNECTIONS);
+
+  for (guint i = 0; i < N_FLOODERS; i++)
+    for (guint j = 0; j < G_N_ELEMENTS (flooders[i].fds); j++)
+      client_close (flooders[i].fds[j]);
+  tcp_gateway_close (gateway);
+}
+
+static void
+test_connections_are_limited (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, NULL, MAX_CONNECTIONS, &port);
+
+  /* Those that have gone leave room, all of it. */
+  for (guint i = 0; i < 3; i++)
+    {
+      Flooder flooders[N_FLOODERS];
+      guint admitted, refused;
+
+      flood (flood_streams, port, flooders, &admitted, &refused);
+      g_assert_cmpuint (admitted, ==, MAX_CONNECTIONS);
+      g_assert_cmpuint (refused, ==, N_FLOODERS * G_N_ELEMENTS (flooders[0].fds) - MAX_CONNECTIONS);
+      g_assert_cmpuint (tcp_gateway_get_open_connections (gateway), ==, MAX_CONNECTIONS);
+      g_assert_true (target_wait_accepted (target, (i + 1) * MAX_CONNECTIONS));
+
+      for (guint j = 0; j < N_FLOODERS; j++)
+        client_close (flooders[j].fds[0]);
+      WAIT_UNTIL (tcp_gateway_get_open_connections (gateway) == 0);
+    }
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, 3 * MAX_CONNECTIONS);
+  tcp_gateway_close (gateway);
+}
+
+/* The end */
+
+static void
+count (guint *counter)
+{
+  (*counter)++;
+}
+
+typedef struct
+{
+  gboolean done;
+  gboolean closed;
+} Drained;
+
+static void
+on_drained (GObject *object,
+            GAsyncResult *result,
+            gpointer user_data)
+{
+  Drained *drained = user_data;
+
+  drained->closed = tcp_gateway_drain_finish (TCP_GATEWAY (object), result, NULL);
+  drained->done = TRUE;
+}
+
+static void
+test_drain (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, NULL, 256, &port);
+  Drained drained = { 0 };
+  guint closed = 0;
+  int fds[12];
+  int idle;
+
+  g_signal_connect_swapped (gateway, "connection-closed", G_CALLBACK (count), &closed);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      fds[i] = connect_session (port, i);
+      round_trip (fds[i], "hello");
+    }
+  idle = ws_connect (port, "/?mode=multiplexed", TEST_TOKEN);
+  tcp_gateway_drain_async (gateway, LONG_MS, NULL, on_drained, &drained);
+
+  /* No thread takes others, */
+  for (guint i = 0; i < 2 * N_THREADS; i++)
+    g_assert_cmpuint (http_get (port, "/", WS_UPGRADE AUTHORIZED, NULL, NULL), ==, 503);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      g_autofree char *path = name_session (i + G_N_ELEMENTS (fds));
+
+      g_assert_cmpuint (http_get (port, path, WS_UPGRADE AUTHORIZED, NULL, NULL), ==, 503);
+    }
+  /* and each one's sessions go on, until the last has ended. */
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      client_reset (fds[i]);
+      fds[i] = connect_session (port, i);
+      round_trip (fds[i], "still here");
+      g_assert_false (drained.done);
+      ws_send_close (fds[i], 1000);
+      ws_expect_close (fds[i], 1000);
+      client_close (fds[i]);
+    }
+  WAIT_UNTIL (drained.done);
+  g_assert_true (drained.closed);
+  ws_expect_close (idle, 1001);
+  client_close (idle);
+  g_assert_cmpuint (closed, ==, G_N_ELEMENTS (fds));
+}
+
+/* Connects until it is told to stop, or nothing answers. */
+typedef struct
+{
+  atomic_bool stop;
+  guint16 port;
+  GThread *thread;
+  atomic_uint answers;
+} Visitor;
+
+static gpointer
+visit (gpointer data)
+{
+  Visitor *self = data;
+  static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n" WS_UPGRADE AUTHORIZED "\r\n";
+
+  while (!self->stop)
+    {
+      char answer[1024];
+      int fd;
+
+      if (client_try_connect (self->port, &fd) != 0)
+        continue;
+      socket_set_blocking (fd, TRUE);
+      if (send (fd, request, strlen (request), MSG_NOSIGNAL) > 0 && recv (fd, answer, sizeof answer, 0) > 0)
+        self->answers++;
+      close (fd);
+    }
+  return NULL;
+}
+
+/* Whatever is on its way to another thread at this moment: when close () returns nothing is left of the gateway, and it
+ * can be started again. */
+static void
+test_close_amid (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  Visitor visitors[3] = { 0 };
+  guint16 port;
+
+  for (guint i = 0; i < test_count (60, 15); i++)
+    {
+      g_autoptr (TcpGateway) gateway = start_gateway (target, NULL, 1000, &port);
+
+      for (guint j = 0; j < G_N_ELEMENTS (visitors); j++)
+        {
+          visitors[j] = (Visitor) { .port = port };
+          visitors[j].thread = g_thread_new ("visitor", visit, &visitors[j]);
+        }
+      WAIT_UNTIL (visitors[i % G_N_ELEMENTS (visitors)].answers >= i % 7);
+      tcp_gateway_close (gateway);
+      for (guint j = 0; j < G_N_ELEMENTS (visitors); j++)
+        visitors[j].stop = TRUE;
+      for (guint j = 0; j < G_N_ELEMENTS (visitors); j++)
+        g_thread_join (visitors[j].thread);
+      close (socket_listen (port, NULL));
+      g_assert_cmpuint (tcp_gateway_get_open_connections (gateway), ==, 0);
+    }
+}
+
+/* The same object again. */
+static void
+test_restart (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, NULL, 256, &port);
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < 5; i++)
+    {
+      int fds[8];
+
+      for (guint j = 0; j < G_N_ELEMENTS (fds); j++)
+        {
+          fds[j] = connect_session (port, j);
+          round_trip (fds[j], "hello");
+        }
+      tcp_gateway_close (gateway);
+      for (guint j = 0; j < G_N_ELEMENTS (fds); j++)
+        {
+          ws_expect_close (fds[j], 1001);
+          client_close (fds[j]);
+        }
+      g_assert_cmpuint (tcp_gateway_get_open_connections (gateway), ==, 0);
+      tcp_gateway_start (gateway, NULL, &error);
+      g_assert_no_error (error);
+      port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+    }
+  tcp_gateway_close (gateway);
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_setenv ("TCP_TUNNEL_IO_THREADS", G_STRINGIFY (N_THREADS), TRUE);
+  g_test_init (&argc, &argv, NULL);
+  monitor_init (&monitor);
+
+  g_test_add_func ("/threads/sessions", test_sessions);
+  g_test_add_func ("/threads/nameless", test_nameless);
+  g_test_add_func ("/threads/streams", test_streams);
+  g_test_add_func ("/threads/streams-tls", test_streams_tls);
+  g_test_add_func ("/threads/clients-are-limited", test_clients_are_limited);
+  g_test_add_func ("/threads/connections-are-limited", test_connections_are_limited);
+  g_test_add_func ("/threads/drain", test_drain);
+  g_test_add_func ("/threads/close-amid", test_close_amid);
+  g_test_add_func ("/threads/restart", test_restart);
+
+  return g_test_run ();
+}

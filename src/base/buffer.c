@@ -31,7 +31,7 @@ tcp_buffer_unref (TcpBuffer *self)
     g_free (self);
 }
 
-/* Puts a header of a dialect in front of the payload, of which it becomes part. */
+/* Puts a header of a protocol in front of the payload, of which it becomes part. */
 void
 tcp_buffer_push (TcpBuffer  *self,
                  const void *data,

@@ -258,7 +258,7 @@ tcp_client_new (TcpShared                *shared,
   g_autofree char *peer = g_strdup_printf ("the client %s", request->principal->name);
   g_autofree char *target = g_strdup_printf ("the target %s", settings->target);
   TcpSessionOptions options = {
-    .dialect = tcp_request_get_dialect (request),
+    .protocol = tcp_request_get_protocol (request),
     .single = !request->multiplexed,
     .foreign = request->foreign,
     .nameless = request->session_id == NULL,
@@ -280,7 +280,7 @@ tcp_client_new (TcpShared                *shared,
 
   self->shared = shared;
   self->settings = settings;
-  self->raw = options.dialect == &tcp_dialect_raw;
+  self->raw = options.protocol == &tcp_protocol_raw;
   self->session_id = g_strdup (tcp_request_get_session (request));
   self->principal = request->principal;
   self->log = shared->log;
@@ -346,7 +346,7 @@ tcp_client_attach (TcpClient  *self,
 gboolean
 tcp_client_is_resumable (TcpClient *self)
 {
-  return tcp_session_get_dialect (self->session)->resumable;
+  return tcp_session_get_protocol (self->session)->resumable;
 }
 
 /* It takes no new streams. */

@@ -3,7 +3,7 @@
 #include "gateway/handshake.h"
 
 #include <string.h>
-#include "session/resumable.h"
+#include "protocol/resumable.h"
 
 static gboolean
 negotiate (const TcpGatewaySettings *settings,

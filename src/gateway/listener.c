@@ -253,7 +253,7 @@ pending_accept (Pending          *self,
   TcpListener *listener = self->listener;
   TcpTransport transport = self->transport;
   g_autofree char *answer = tcp_upgrade_accept (upgrade, request->foreign ? NULL
-                                                                          : tcp_request_get_dialect (request)->name);
+                                                                          : tcp_request_get_protocol (request)->name);
 
   self->transport = (TcpTransport) { 0 };
   pending_free (self);

@@ -115,12 +115,12 @@ tcp_request_parse (const char *query,
   return g_steal_pointer (&self);
 }
 
-const TcpDialect *
-tcp_request_get_dialect (const TcpRequest *self)
+const TcpProtocolClass *
+tcp_request_get_protocol (const TcpRequest *self)
 {
   if (self->resumable)
-    return &tcp_dialect_resumable;
-  return self->multiplexed ? &tcp_dialect_tagged : &tcp_dialect_raw;
+    return &tcp_protocol_resumable;
+  return self->multiplexed ? &tcp_protocol_tagged : &tcp_protocol_raw;
 }
 
 /* What a session can come back for. limrun's multiplexed connections do not outlive

@@ -5,7 +5,8 @@
 #include <glib.h>
 #include "gateway/access.h"
 #include "gateway/refusal.h"
-#include "session/dialect.h"
+#include "protocol/plain.h"
+#include "protocol/resumable.h"
 
 G_BEGIN_DECLS
 
@@ -23,7 +24,7 @@ typedef struct
 
 void tcp_request_free (TcpRequest *self);
 
-const TcpDialect *tcp_request_get_dialect (const TcpRequest *self);
+const TcpProtocolClass *tcp_request_get_protocol (const TcpRequest *self);
 const char *tcp_request_get_session (const TcpRequest *self);
 TcpRequest *tcp_request_parse (const char *query,
                                TcpRefusal *refusal);

@@ -238,7 +238,7 @@ shard_check_ended (TcpShard   *self,
 {
   TcpHeld *held;
 
-  if (!request->foreign || tcp_request_get_dialect (request) != &tcp_dialect_raw)
+  if (!request->foreign || tcp_request_get_protocol (request) != &tcp_protocol_raw)
     return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session has ended.");
   held = g_hash_table_lookup (self->held, request->session_id);
   if (held != NULL && tcp_held_get_principal (held) != request->principal)

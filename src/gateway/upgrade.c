@@ -5,7 +5,7 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 #include "gateway/head.h"
-#include "session/resumable.h"
+#include "protocol/resumable-frame.h"
 
 #define ACCEPT_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 

@@ -2,19 +2,242 @@
 
 #include "session/session-private.h"
 
-#include "io/reactor.h"
+/* How many frames in one go, before other sources get their turn: about as much as the
+ * other direction takes in one. */
+#define PUMP_BUDGET 4
 
-/* Life */
+/* What the peer makes us say, such as that connections are refused, is said however
+ * much waits; with this much waiting it is not listened to. */
+#define MAX_ANSWERS (1024 * 1024)
+
+/* Books and bounds */
+
+static void
+session_report (TcpSession               *self,
+                const TcpProtocolFigures *now)
+{
+#define REPORT(field, figure)                                                   \
+  if (now->figure > self->reported.figure)                                      \
+    tcp_status_add (self->status, field, now->figure - self->reported.figure);  \
+  else if (now->figure < self->reported.figure)                                 \
+    tcp_status_sub (self->status, field, self->reported.figure - now->figure)
+
+  REPORT (retained_bytes, unacknowledged);
+  REPORT (receive_window, receive_window);
+  REPORT (send_window, send_window);
+  REPORT (resumes, resumes);
+  REPORT (bytes_replayed, replayed);
+#undef REPORT
+
+  self->reported = *now;
+}
+
+static gboolean
+session_has_credit (TcpSession *self)
+{
+  return self->protocol != NULL && self->protocol->class->resumable;
+}
+
+/* Tells the budget, and the application, what is held here. */
+static void
+session_account (TcpSession *self)
+{
+  gsize held = self->queued;
+
+  if (self->protocol != NULL)
+    session_report (self, &self->protocol->figures);
+  /* Where there is credit the queues count by what the windows allow. */
+  if (session_has_credit (self))
+    held = self->reported.unacknowledged + self->reported.grown;
+  if (held != self->share.held)
+    tcp_budget_share_set (&self->share, held);
+}
+
+/* Whether as much waits for TCP as may. The room that is kept free is what one more
+ * message may bring. Where there is credit that sees to it, stream by stream; not to read the
+ * channel would keep the acknowledgements out that make room. */
+static gboolean
+session_is_full (TcpSession *self)
+{
+  if (tcp_channel_get_pending (self->channel) > MAX_ANSWERS)
+    return TRUE;
+  if (session_has_credit (self) || self->queued == 0)
+    return FALSE;
+  return self->queued + TCP_CHANNEL_MAX_WHOLE > self->max_buffered ||
+         !tcp_budget_share_allows (&self->share, TCP_CHANNEL_MAX_WHOLE);
+}
+
+static gboolean
+session_has_room (TcpSession *self)
+{
+  if (tcp_channel_get_pending (self->channel) > MAX_ANSWERS / 2)
+    return FALSE;
+  if (session_has_credit (self) || self->queued == 0)
+    return TRUE;
+  return self->queued <= self->max_buffered / 4 && tcp_budget_share_allows (&self->share, TCP_CHANNEL_MAX_WHOLE);
+}
+
+static void
+session_update_pause (TcpSession *self)
+{
+  if (self->channel == NULL)
+    return;
+
+  if (!self->channel_paused && session_is_full (self))
+    {
+      self->channel_paused = TRUE;
+      tcp_channel_pause (self->channel);
+    }
+  else if (self->channel_paused && session_has_room (self))
+    {
+      self->channel_paused = FALSE;
+      tcp_channel_resume (self->channel);
+    }
+
+  /* Asks to be told when there is room. */
+  if (self->channel_paused)
+    (void) tcp_channel_can_send (self->channel);
+}
+
+/* Draws the conclusions from whatever has happened. */
+static void
+session_update (TcpSession *self)
+{
+  gint64 timeout = self->protocol != NULL ? self->protocol->class->next_timeout (self->protocol) : -1;
+
+  if (timeout != self->timeout_at)
+    {
+      self->timeout_at = timeout;
+      tcp_timer_set (self->timeout, timeout);
+    }
+  session_account (self);
+  session_update_pause (self);
+}
+
+/* From TCP into the channel */
+
+/* Puts it in line to be read. */
+static void
+session_make_ready (TcpSession *self,
+                    TcpStream  *stream)
+{
+  g_queue_push_tail (&self->ready, tcp_stream_ref (stream));
+}
+
+static gboolean
+session_takes_data (TcpSession *self)
+{
+  TcpProtocol *protocol = self->protocol;
+
+  if (g_queue_is_empty (&self->ready) || !protocol->class->takes_data (protocol))
+    return FALSE;
+  return protocol->figures.unacknowledged == 0 ||
+         tcp_budget_share_allows (&self->share, sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE);
+}
+
+/* A piece of the stream whose turn it is. */
+static void
+session_forward (TcpSession *self)
+{
+  g_autoptr (TcpStream) stream = g_queue_pop_head (&self->ready);
+  TcpProtocolStream *known = tcp_stream_get_protocol (stream);
+  TcpProtocol *protocol = self->protocol;
+  g_autoptr (GError) error = NULL;
+  TcpBuffer *buffer;
+  gsize room;
+  gssize n;
+
+  if (known == NULL || !known->active)
+    return;
+  room = protocol->class->get_room (protocol, known);
+  if (room == 0)
+    return;
+
+  buffer = tcp_buffer_new (room);
+  n = tcp_stream_read (stream, buffer, &error);
+  if (n > 0)
+    {
+      tcp_status_add (self->status, bytes_sent, n);
+      tcp_channel_send (self->channel, protocol->class->make_frame (protocol, known, buffer));
+      session_account (self);
+      if ((gsize) n == room)
+        session_make_ready (self, stream);
+      else
+        tcp_stream_watch (stream);
+      return;
+    }
+
+  tcp_buffer_unref (buffer);
+  if (n == 0)
+    protocol->class->end (protocol, known, tcp_now ());
+  else if (error != NULL)
+    tcp_stream_reset (stream, error);
+  else
+    tcp_stream_watch (stream);
+}
+
+/* Gives the channel what there is for it, for as long as it takes it: first what the protocol
+ * has to say, then a piece each from the streams in turn, so that a bulk transfer does not
+ * delay a keystroke. */
+static void
+session_pump (TcpSession *self)
+{
+  gint64 now = tcp_now ();
+
+  tcp_session_ref (self);
+  session_account (self);
+  for (guint i = 0; self->channel != NULL; i++)
+    {
+      gboolean room = tcp_channel_can_send (self->channel);
+      TcpBuffer *frame;
+
+      if (room && i >= PUMP_BUDGET)
+        {
+          tcp_timer_set (self->pump, 0);
+          room = FALSE;
+        }
+      frame = self->protocol->class->next_frame (self->protocol, room, now);
+      if (frame != NULL)
+        tcp_channel_send (self->channel, frame);
+      else if (room && session_takes_data (self))
+        session_forward (self);
+      else
+        break;
+    }
+  session_update (self);
+  tcp_session_unref (self);
+}
+
+/* Gives it what does not wait for room. */
+static void
+session_flush (TcpSession *self,
+               TcpChannel *channel)
+{
+  gint64 now = tcp_now ();
+  TcpBuffer *frame;
+
+  while ((frame = self->protocol->class->next_frame (self->protocol, FALSE, now)) != NULL)
+    tcp_channel_send (channel, frame);
+}
 
 static void
 on_pump (gpointer user_data)
 {
   TcpSession *self = tcp_session_ref (user_data);
 
-  tcp_session_update_pause (self);
-  tcp_session_pump (self);
-  tcp_resumable_settle (self);
+  if (self->protocol != NULL)
+    self->protocol->class->wake (self->protocol, tcp_now ());
+  session_pump (self);
   tcp_session_unref (self);
+}
+
+static void
+on_timeout (gpointer user_data)
+{
+  TcpSession *self = user_data;
+
+  self->timeout_at = -1;
+  on_pump (self);
 }
 
 /* Other sessions of the gateway have made room. */
@@ -26,6 +249,303 @@ on_relieved (gpointer user_data)
   tcp_timer_set (self->pump, 0);
 }
 
+/* Streams */
+
+static GError *
+session_local_error (TcpSession   *self,
+                     const GError *error)
+{
+  if (error == NULL)
+    return NULL;
+  if (error->domain == TCP_TUNNEL_ERROR)
+    return g_error_copy (error);
+  return g_error_new (TCP_TUNNEL_ERROR, self->local_code, "%s broke the connection: %s", self->local,
+                      error->message);
+}
+
+static void
+session_release (TcpSession *self,
+                 TcpStream  *stream)
+{
+  TcpProtocolStream *known = tcp_stream_get_protocol (stream);
+
+  if (known == NULL)
+    return;
+
+  tcp_stream_set_protocol (stream, NULL);
+  tcp_protocol_release (self->protocol, known);
+}
+
+static void
+on_stream_closed (TcpStream    *stream,
+                  const GError *socket_error,
+                  gpointer      user_data)
+{
+  TcpSession *self = tcp_session_ref (user_data);
+  g_autoptr (TcpStream) kept G_GNUC_UNUSED = tcp_stream_ref (stream);
+  g_autoptr (GError) error = session_local_error (self, socket_error);
+  TcpProtocolStream *known = tcp_stream_get_protocol (stream);
+
+  if (known != NULL && known->active)
+    self->protocol->class->reset (self->protocol, known, error, tcp_now ());
+  if (self->channel != NULL)
+    session_flush (self, self->channel);
+  session_release (self, stream);
+  if (!g_hash_table_remove (self->streams, stream))
+    g_hash_table_remove (self->finishing, stream);
+  if (g_queue_remove (&self->ready, stream))
+    tcp_stream_unref (stream);
+
+  tcp_status_sub (self->status, open_connections, 1);
+  session_update (self);
+  self->callbacks.stream_closed (self, stream, error, self->user_data);
+  tcp_session_unref (self);
+}
+
+static void
+on_stream_flushed (TcpStream *stream,
+                   gpointer   user_data)
+{
+  TcpSession *self = user_data;
+  TcpProtocolStream *known = tcp_stream_get_protocol (stream);
+
+  if (known != NULL)
+    self->protocol->class->flushed (self->protocol, known, tcp_stream_get_queued (stream));
+  session_pump (self);
+}
+
+static void
+on_stream_readable (TcpStream *stream,
+                    gpointer   user_data)
+{
+  TcpSession *self = user_data;
+
+  session_make_ready (self, stream);
+  session_pump (self);
+}
+
+static const TcpStreamCallbacks stream_callbacks = {
+  .readable = on_stream_readable,
+  .flushed = on_stream_flushed,
+  .closed = on_stream_closed,
+};
+
+static TcpStream *
+session_add_stream (TcpSession *self)
+{
+  TcpStream *stream = tcp_stream_new (&self->queued, &stream_callbacks, self);
+
+  g_hash_table_add (self->streams, stream);
+  tcp_status_add (self->status, open_connections, 1);
+  tcp_stream_set_serial (stream, tcp_status_add (self->status, total_connections, 1) + 1);
+
+  return stream;
+}
+
+static int
+compare_serials (gconstpointer a,
+                 gconstpointer b)
+{
+  guint64 first = tcp_stream_get_serial (*(TcpStream **) a);
+  guint64 second = tcp_stream_get_serial (*(TcpStream **) b);
+
+  return (first > second) - (first < second);
+}
+
+/* All in one of the tables, as callbacks change that; the oldest first. */
+static GPtrArray *
+list_streams (GHashTable *set)
+{
+  GPtrArray *streams = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_stream_unref);
+  GHashTableIter iter;
+  gpointer stream;
+
+  g_hash_table_iter_init (&iter, set);
+  while (g_hash_table_iter_next (&iter, &stream, NULL))
+    g_ptr_array_add (streams, tcp_stream_ref (stream));
+  g_ptr_array_sort (streams, compare_serials);
+
+  return streams;
+}
+
+static void
+reset_streams (GHashTable   *set,
+               const GError *error)
+{
+  g_autoptr (GPtrArray) streams = list_streams (set);
+
+  for (guint i = 0; i < streams->len; i++)
+    tcp_stream_reset (streams->pdata[i], error);
+}
+
+/* What the protocol has to say */
+
+static void
+on_opened (TcpProtocolStream *known,
+           const char        *target,
+           gpointer           user_data)
+{
+  TcpSession *self = user_data;
+  TcpStream *stream = session_add_stream (self);
+
+  known->user_data = stream;
+  tcp_stream_set_protocol (stream, known);
+  self->callbacks.opened (self, stream, target, self->user_data);
+}
+
+static gsize
+on_data (TcpProtocolStream *known,
+         const guint8      *data,
+         gsize              length,
+         gpointer           user_data)
+{
+  TcpSession *self = user_data;
+
+  tcp_status_add (self->status, bytes_received, length);
+  tcp_stream_write (known->user_data, data, length);
+  return tcp_stream_get_queued (known->user_data);
+}
+
+static void
+on_half_closed (TcpProtocolStream *known,
+                gpointer           user_data)
+{
+  g_autoptr (TcpStream) stream = tcp_stream_ref (known->user_data);
+
+  tcp_stream_end (stream);
+}
+
+static void
+on_finished (TcpProtocolStream *known,
+             gboolean           complete,
+             gpointer           user_data)
+{
+  TcpSession *self = user_data;
+  g_autoptr (TcpStream) stream = tcp_stream_ref (known->user_data);
+
+  g_hash_table_add (self->finishing, tcp_stream_ref (stream));
+  g_hash_table_remove (self->streams, stream);
+  if (complete)
+    tcp_stream_finish (stream, TCP_FINISH_IN_ORDER);
+  else
+    tcp_stream_finish (stream, self->options.client ? TCP_FINISH_UNANSWERED : TCP_FINISH_RESET);
+}
+
+static void
+on_was_reset (TcpProtocolStream *known,
+              const GError      *error,
+              gboolean           left,
+              gpointer           user_data)
+{
+  g_autoptr (TcpStream) stream = tcp_stream_ref (known->user_data);
+
+  if (left)
+    tcp_stream_mark_left (stream);
+  tcp_stream_reset (stream, error);
+}
+
+static void
+on_writable (TcpProtocolStream *known,
+             gpointer           user_data)
+{
+  session_make_ready (user_data, known->user_data);
+}
+
+static void
+on_greeted (gpointer user_data)
+{
+  TcpSession *self = user_data;
+
+  if (self->callbacks.greeted != NULL)
+    self->callbacks.greeted (self, self->user_data);
+}
+
+static void
+on_draining (gpointer user_data)
+{
+  TcpSession *self = user_data;
+
+  if (self->callbacks.draining != NULL)
+    self->callbacks.draining (self, self->user_data);
+}
+
+static void
+on_close (guint       code,
+          const char *reason,
+          gpointer    user_data)
+{
+  TcpSession *self = user_data;
+
+  if (self->channel == NULL)
+    return;
+
+  session_flush (self, self->channel);
+  tcp_channel_close (self->channel, code, reason);
+  /* The answer is to be seen, when nothing is passed on that comes before it. */
+  if (self->protocol->over)
+    tcp_channel_resume (self->channel);
+}
+
+static void
+on_abort (const GError *error,
+          gpointer      user_data)
+{
+  TcpSession *self = user_data;
+
+  if (self->channel != NULL)
+    tcp_channel_abort (self->channel, error);
+}
+
+static void
+on_take_back (GQueue   *frames,
+              gpointer  user_data)
+{
+  TcpSession *self = user_data;
+
+  tcp_channel_steal_unsent (self->detaching, frames);
+}
+
+static void
+on_look_out (gint64              now,
+             TcpProtocolOutlook *outlook,
+             gpointer            user_data)
+{
+  TcpSession *self = user_data;
+  TcpPath path;
+
+  session_account (self);
+  tcp_channel_measure_path (self->channel, now, &path);
+  outlook->round_trip = path.round_trip;
+  outlook->response_time = path.response_time;
+  outlook->growth = tcp_budget_share_get_growth (&self->share);
+}
+
+static void
+on_wakeup (gpointer user_data)
+{
+  TcpSession *self = user_data;
+
+  tcp_timer_set (self->pump, 0);
+}
+
+static const TcpProtocolCallbacks protocol_callbacks = {
+  .opened = on_opened,
+  .data = on_data,
+  .half_closed = on_half_closed,
+  .finished = on_finished,
+  .was_reset = on_was_reset,
+  .writable = on_writable,
+  .greeted = on_greeted,
+  .draining = on_draining,
+  .close = on_close,
+  .abort = on_abort,
+  .take_back = on_take_back,
+  .look_out = on_look_out,
+  .wakeup = on_wakeup,
+};
+
+/* Life */
+
 TcpSession *
 tcp_session_new (const TcpSessionOptions   *options,
                  const TcpSessionCallbacks *callbacks,
@@ -36,59 +556,84 @@ tcp_session_new (const TcpSessionOptions   *options,
   g_ref_count_init (&self->refs);
   self->callbacks = *callbacks;
   self->user_data = user_data;
-  self->client = options->client;
-  self->single = options->single;
+  self->options = (TcpProtocolOptions) {
+    .client = options->client,
+    .single = options->single,
+    .accepts = callbacks->opened != NULL,
+    .nameless = options->nameless,
+    .reset_on_loss = options->reset_on_loss,
+    .max_streams = options->max_streams,
+    .max_unacknowledged = options->max_retained_bytes,
+    .max_window = options->max_window_bytes,
+    .max_first_window = options->max_first_window > 0 ? options->max_first_window : G_MAXSIZE,
+    .session_timeout = options->session_timeout,
+    .hello_timeout = options->greeting_timeout,
+    .peer = g_strdup (options->peer),
+    .log = tcp_log_ref (options->log),
+  };
   self->foreign = options->foreign;
-  self->nameless = options->nameless;
   self->max_buffered = options->max_buffered_bytes;
-  self->max_retained = options->max_retained_bytes;
-  self->max_window = options->max_window_bytes;
-  self->max_first_window = options->max_first_window > 0 ? options->max_first_window : G_MAXSIZE;
-  self->max_streams = options->max_streams;
-  self->session_timeout = options->session_timeout;
-  self->greeting_timeout = options->greeting_timeout;
-  self->reset_on_loss = options->reset_on_loss;
-  self->peer = g_strdup (options->peer);
   self->local = g_strdup (options->local);
   self->local_code = options->local_code;
-  self->log = tcp_log_ref (options->log);
   self->status = tcp_status_ref (options->status);
-  self->streams = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) tcp_stream_unref);
+  self->streams = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_stream_unref, NULL);
   self->finishing = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_stream_unref, NULL);
-  self->next_id = 1;
   self->pump = tcp_timer_new (on_pump, self);
+  self->timeout = tcp_timer_new (on_timeout, self);
+  self->timeout_at = -1;
   tcp_budget_share_init (&self->share, options->budget, on_relieved, self);
-  if (options->dialect != NULL)
-    tcp_session_set_dialect (self, options->dialect);
+  if (options->protocol != NULL)
+    tcp_session_set_protocol (self, options->protocol);
 
   return self;
 }
 
-/* Once, before the first channel. Streams that were opened until then only wait. */
-void
-tcp_session_set_dialect (TcpSession       *self,
-                         const TcpDialect *dialect)
+static void
+session_drop_protocol (TcpSession *self)
 {
+  GHashTable *sets[] = { self->streams, self->finishing };
+  TcpProtocolFigures nothing = { 0 };
   GHashTableIter iter;
   gpointer stream;
 
-  g_assert (self->dialect == NULL);
+  if (self->protocol == NULL)
+    return;
 
-  self->dialect = dialect;
-  if (dialect->resumable)
+  for (guint i = 0; i < G_N_ELEMENTS (sets); i++)
     {
-      self->ops = &tcp_resumable_session_ops;
-      tcp_resumable_init (self);
+      g_hash_table_iter_init (&iter, sets[i]);
+      while (g_hash_table_iter_next (&iter, &stream, NULL))
+        session_release (self, stream);
     }
-  else
-    {
-      self->ops = &tcp_plain_session_ops;
-      self->plain.closed_ids = tcp_closed_ids_new ();
-    }
+  nothing.resumes = self->reported.resumes;
+  nothing.replayed = self->reported.replayed;
+  session_report (self, &nothing);
+  self->reported = (TcpProtocolFigures) { 0 };
+  g_clear_pointer (&self->protocol, tcp_protocol_free);
+}
 
-  g_hash_table_iter_init (&iter, self->streams);
-  while (g_hash_table_iter_next (&iter, NULL, &stream))
-    self->ops->opened (self, stream);
+/* Before the first channel, and after tcp_session_restart (). Streams that were opened until
+ * then only wait. */
+void
+tcp_session_set_protocol (TcpSession             *self,
+                         const TcpProtocolClass *class)
+{
+  g_autoptr (GPtrArray) streams = NULL;
+  guint32 next_id = self->protocol != NULL ? self->protocol->next_id : 1;
+
+  g_assert (self->protocol == NULL || self->lost);
+
+  self->lost = FALSE;
+  if (self->protocol != NULL && self->protocol->class == class)
+    return;
+
+  session_drop_protocol (self);
+  self->protocol = tcp_protocol_new (class, &self->options, &protocol_callbacks, self);
+  /* Ids are not used again, though where the protocol was another they may have been even. */
+  self->protocol->next_id = next_id | 1;
+  streams = list_streams (self->streams);
+  for (guint i = 0; i < streams->len; i++)
+    tcp_stream_set_protocol (streams->pdata[i], class->open (self->protocol, streams->pdata[i]));
 }
 
 /* Whether the peer has yet to show that it knows the close codes of this library. */
@@ -107,11 +652,11 @@ tcp_session_get_reset_code (TcpSession *self)
 {
   if (!self->foreign)
     return TCP_CLOSE_RESET;
-  return self->client ? TCP_CLOSE_NORMAL : TCP_CLOSE_SERVER_ERROR;
+  return self->options.client ? TCP_CLOSE_NORMAL : TCP_CLOSE_SERVER_ERROR;
 }
 
 /* The peer does not know the session any more, or ended it: what it knew of is lost. The
- * session begins anew with the next channel, for which the dialect is still to be set. */
+ * session begins anew with the next channel, for which the protocol is still to be set. */
 void
 tcp_session_restart (TcpSession   *self,
                      const GError *error)
@@ -119,12 +664,14 @@ tcp_session_restart (TcpSession   *self,
   g_assert (self->channel == NULL);
 
   tcp_session_ref (self);
-  if (self->ops != NULL)
-    self->ops->lose (self, error);
-  self->ops = NULL;
-  self->dialect = NULL;
-  /* Tagged has other ids than resumable, which it may become. */
-  self->next_id |= 1;
+  if (self->protocol != NULL)
+    {
+      self->losing = TRUE;
+      self->protocol->class->lose (self->protocol, error);
+      self->losing = FALSE;
+      self->lost = TRUE;
+    }
+  session_update (self);
   tcp_session_unref (self);
 }
 
@@ -134,18 +681,18 @@ tcp_session_abandon (TcpSession   *self,
                      const GError *error)
 {
   tcp_session_ref (self);
-  self->resumable.losing = TRUE;
-  tcp_session_reset_all (self, error);
-  self->resumable.losing = FALSE;
+  self->losing = TRUE;
+  reset_streams (self->streams, error);
+  self->losing = FALSE;
   tcp_session_restart (self, error);
   tcp_session_unref (self);
 }
 
 /* NULL if it was not negotiated yet. */
-const TcpDialect *
-tcp_session_get_dialect (TcpSession *self)
+const TcpProtocolClass *
+tcp_session_get_protocol (TcpSession *self)
 {
-  return self->dialect;
+  return self->protocol != NULL && !self->lost ? self->protocol->class : NULL;
 }
 
 TcpSession *
@@ -165,17 +712,16 @@ tcp_session_unref (TcpSession *self)
   g_assert (self->channel == NULL && g_hash_table_size (self->streams) == 0);
 
   g_clear_pointer (&self->superseded, tcp_channel_unref);
-  tcp_resumable_clear (self);
+  session_drop_protocol (self);
   tcp_budget_share_clear (&self->share);
   tcp_timer_clear (&self->pump);
+  tcp_timer_clear (&self->timeout);
   g_queue_clear_full (&self->ready, (GDestroyNotify) tcp_stream_unref);
-  g_queue_clear_full (&self->plain.unsent, (GDestroyNotify) tcp_buffer_unref);
-  g_clear_pointer (&self->plain.closed_ids, tcp_closed_ids_free);
   g_hash_table_unref (self->streams);
   g_hash_table_unref (self->finishing);
-  tcp_log_unref (self->log);
+  tcp_log_unref (self->options.log);
   tcp_status_unref (self->status);
-  g_free (self->peer);
+  g_free ((char *) self->options.peer);
   g_free (self->local);
   g_free (self);
 }
@@ -198,15 +744,17 @@ tcp_session_get_n_streams (TcpSession *self)
 gboolean
 tcp_session_is_idle (TcpSession *self)
 {
+  const TcpProtocolClass *class = tcp_session_get_protocol (self);
+
   return g_hash_table_size (self->streams) == 0 && g_hash_table_size (self->finishing) == 0 &&
-         (self->dialect == NULL || !self->dialect->resumable || tcp_session_is_over (self));
+         (class == NULL || !class->resumable || tcp_session_is_over (self));
 }
 
 /* Whether it was ended, by this end or the other, so that no channel can revive it. */
 gboolean
 tcp_session_is_over (TcpSession *self)
 {
-  return self->closing || self->resumable.goodbye;
+  return self->closing || (self->protocol != NULL && self->protocol->over);
 }
 
 /* Whether there is something left to do that takes a channel. A multiplexed session
@@ -216,7 +764,8 @@ tcp_session_wants_channel (TcpSession *self)
 {
   if (tcp_session_is_over (self))
     return FALSE;
-  return g_hash_table_size (self->streams) > 0 || !g_queue_is_empty (&self->resumable.retained.frames);
+  return g_hash_table_size (self->streams) > 0 ||
+         (self->protocol != NULL && !self->lost && self->protocol->figures.unacknowledged > 0);
 }
 
 /* Whether any byte has come, or frame was acknowledged, since it was last asked: reconnecting
@@ -224,9 +773,10 @@ tcp_session_wants_channel (TcpSession *self)
 gboolean
 tcp_session_take_progress (TcpSession *self)
 {
-  gboolean progress = self->progress;
+  gboolean progress = self->protocol != NULL && self->protocol->progress;
 
-  self->progress = FALSE;
+  if (progress)
+    self->protocol->progress = FALSE;
   return progress;
 }
 
@@ -235,40 +785,86 @@ tcp_session_take_progress (TcpSession *self)
 guint
 tcp_session_get_peer_timeout (TcpSession *self)
 {
-  return tcp_session_is_over (self) ? 0 : self->resumable.peer_timeout;
+  return self->protocol == NULL || tcp_session_is_over (self) ? 0 : self->protocol->peer_timeout;
 }
 
-gsize
-tcp_session_get_queued (TcpSession *self)
+/* Opening */
+
+/* Not if there are too many, nor if what former ones have left to be said does not get away. */
+static gboolean
+session_takes_streams (TcpSession *self)
 {
-  return self->queued;
+  if (self->losing || tcp_session_is_over (self))
+    return FALSE;
+  if (self->channel != NULL && tcp_channel_get_pending (self->channel) > MAX_ANSWERS)
+    return FALSE;
+  if (self->protocol != NULL)
+    return self->protocol->class->may_open (self->protocol);
+  return g_hash_table_size (self->streams) + g_hash_table_size (self->finishing) < self->options.max_streams;
 }
 
+/* Opens a connection from this end. @connection may be NULL: it is attached later.
+ * Returns NULL if there are too many. */
+TcpStream *
+tcp_session_open (TcpSession        *self,
+                  GSocketConnection *connection)
+{
+  TcpStream *stream;
+
+  if (!session_takes_streams (self))
+    return NULL;
+
+  stream = session_add_stream (self);
+  if (self->protocol != NULL)
+    tcp_stream_set_protocol (stream, self->protocol->class->open (self->protocol, stream));
+  if (connection != NULL)
+    tcp_stream_attach (stream, connection);
+  session_pump (self);
+  return stream;
+}
+
+/* The connection that the peer opened is there. */
 void
-tcp_session_set_next_id (TcpSession *self,
-                         guint32     id)
+tcp_session_connected (TcpSession        *self,
+                       TcpStream         *stream,
+                       GSocketConnection *connection)
 {
-  self->next_id = id;
+  TcpProtocolStream *known = tcp_stream_get_protocol (stream);
+
+  tcp_session_ref (self);
+  if (known != NULL && known->active)
+    self->protocol->class->connected (self->protocol, known);
+  tcp_stream_attach (stream, connection);
+  session_update (self);
+  tcp_session_unref (self);
+}
+
+/* The connection that the peer opened is not to be. */
+void
+tcp_session_refuse (TcpSession   *self,
+                    TcpStream    *stream,
+                    TcpResetCode  code,
+                    const GError *error)
+{
+  TcpProtocolStream *known = tcp_stream_get_protocol (stream);
+
+  if (known != NULL)
+    known->reset_code = code;
+  tcp_stream_reset (stream, error);
+}
+
+/* Takes no new streams from the peer, if the protocol can say that. */
+void
+tcp_session_drain (TcpSession *self)
+{
+  if (self->protocol == NULL)
+    return;
+
+  self->protocol->class->drain (self->protocol);
+  session_pump (self);
 }
 
 /* Channels */
-
-void
-tcp_session_reset_all (TcpSession   *self,
-                       const GError *error)
-{
-  g_autoptr (GPtrArray) streams = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_stream_unref);
-  GHashTableIter iter;
-  gpointer stream;
-
-  /* The callbacks change the tables. */
-  g_hash_table_iter_init (&iter, self->streams);
-  while (g_hash_table_iter_next (&iter, NULL, &stream))
-    g_ptr_array_add (streams, tcp_stream_ref (stream));
-
-  for (guint i = 0; i < streams->len; i++)
-    tcp_stream_reset (streams->pdata[i], error);
-}
 
 static GError *
 session_closed_error (TcpSession   *self,
@@ -276,20 +872,42 @@ session_closed_error (TcpSession   *self,
                       const char   *reason,
                       const GError *error)
 {
+  const char *peer = self->options.peer;
   gboolean has_reason = reason != NULL && *reason != '\0';
 
   if (code == TCP_CLOSE_RESET)
-    return g_error_new (TCP_TUNNEL_ERROR, self->client ? TCP_TUNNEL_ERROR_TARGET : TCP_TUNNEL_ERROR_RESET,
-                        "%s broke the connection: %s", self->peer, has_reason ? reason : "no reason given");
+    return g_error_new (TCP_TUNNEL_ERROR, self->options.client ? TCP_TUNNEL_ERROR_TARGET : TCP_TUNNEL_ERROR_RESET,
+                        "%s broke the connection: %s", peer, has_reason ? reason : "no reason given");
   if (code == TCP_CLOSE_NO_CODE)
-    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "%s closed the WebSocket without a code", self->peer);
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "%s closed the WebSocket without a code", peer);
   if (code != 0)
-    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "%s closed the WebSocket (code %u%s%s)", self->peer,
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "%s closed the WebSocket (code %u%s%s)", peer,
                         code, has_reason ? ": " : "", has_reason ? reason : "");
   if (error->domain == TCP_TUNNEL_ERROR && error->code == TCP_TUNNEL_ERROR_TIMED_OUT)
     return g_error_copy (error);
-  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "the WebSocket to %s broke: %s", self->peer,
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "the WebSocket to %s broke: %s", peer,
                       error->message);
+}
+
+static void
+session_detach (TcpSession   *self,
+                TcpChannel   *channel,
+                guint         code,
+                const GError *error)
+{
+  TcpChannel *former = self->detaching;
+  TcpProtocolLoss loss = {
+    .code = code,
+    .error = error,
+    .pending = tcp_channel_get_pending (channel),
+    .unconfirmed = tcp_channel_get_unconfirmed (channel),
+    .now = tcp_now (),
+  };
+
+  self->detaching = channel;
+  self->protocol->class->detached (self->protocol, &loss);
+  self->detaching = former;
+  session_update (self);
 }
 
 static void
@@ -304,7 +922,7 @@ on_channel_closed (TcpChannel   *channel,
 
   g_clear_pointer (&self->channel, tcp_channel_unref);
   self->channel_paused = FALSE;
-  self->ops->detached (self, channel, code, why);
+  session_detach (self, channel, code, why);
 
   self->callbacks.channel_closed (self, why, self->user_data);
   tcp_session_unref (self);
@@ -320,7 +938,8 @@ on_channel_message (TcpChannel   *channel,
 {
   TcpSession *self = tcp_session_ref (user_data);
 
-  self->ops->message (self, data, length, first, last);
+  self->protocol->class->receive (self->protocol, data, length, first, last, tcp_now ());
+  session_pump (self);
   tcp_session_unref (self);
 }
 
@@ -330,8 +949,7 @@ on_channel_drained (TcpChannel *channel,
 {
   TcpSession *self = tcp_session_ref (user_data);
 
-  tcp_session_update_pause (self);
-  tcp_session_pump (self);
+  session_pump (self);
   tcp_session_unref (self);
 }
 
@@ -349,7 +967,7 @@ session_supersede (TcpSession *self)
 
   error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "superseded by a newer WebSocket");
   tcp_channel_set_callbacks (old, NULL, NULL);
-  self->ops->detached (self, old, TCP_CLOSE_SUPERSEDED, error);
+  session_detach (self, old, TCP_CLOSE_SUPERSEDED, error);
   tcp_channel_close (old, TCP_CLOSE_SUPERSEDED, error->message);
   /* Its answer is to be seen, but those that wait for theirs are not to pile up. */
   tcp_channel_resume (old);
@@ -379,11 +997,10 @@ tcp_session_attach (TcpSession *self,
   self->channel = tcp_channel_ref (channel);
   self->channel_paused = FALSE;
   tcp_channel_set_callbacks (channel, &channel_callbacks, self);
-  self->ops->attached (self);
+  self->protocol->class->attached (self->protocol, tcp_session_get_reset_code (self), tcp_now ());
 
   tcp_channel_resume (channel);
-  tcp_session_update_pause (self);
-  tcp_session_pump (self);
+  session_pump (self);
   tcp_session_unref (self);
 }
 
@@ -395,22 +1012,20 @@ tcp_session_close (TcpSession   *self,
                    const GError *error)
 {
   g_autoptr (TcpChannel) channel = NULL;
-  GHashTableIter iter;
-  gpointer stream;
 
   tcp_session_ref (self);
   self->closing = TRUE;
-  tcp_session_reset_all (self, error);
-  while (g_hash_table_iter_init (&iter, self->finishing), g_hash_table_iter_next (&iter, &stream, NULL))
-    tcp_stream_reset (stream, error);
+  if (self->protocol != NULL)
+    self->protocol->class->leave (self->protocol, reason);
+  reset_streams (self->streams, error);
+  reset_streams (self->finishing, error);
 
   channel = g_steal_pointer (&self->channel);
   if (channel != NULL)
     {
-      self->channel = channel;
-      self->ops->leaving (self, reason);
-      self->channel = NULL;
       tcp_channel_set_callbacks (channel, NULL, NULL);
+      if (self->protocol != NULL)
+        session_flush (self, channel);
       tcp_channel_close (channel, code, reason);
       /* Unread messages must not keep the answer from being seen. */
       tcp_channel_resume (channel);

@@ -5,9 +5,10 @@
 #include <gio/gio.h>
 #include "base/log.h"
 #include "base/status.h"
+#include "protocol/plain.h"
+#include "protocol/protocol.h"
+#include "protocol/resumable.h"
 #include "session/budget.h"
-#include "session/dialect.h"
-#include "session/resumable.h"
 #include "session/stream.h"
 #include "websocket/channel.h"
 
@@ -15,9 +16,8 @@ G_BEGIN_DECLS
 
 /* TCP connections over one channel at a time, the same at both ends. The tunnel
  * dials the channel and accepts connections, the gateway the other way about;
- * everything between is here: what all dialects share in session.c and
- * session-streams.c, raw and tagged in plain-session.c, resumable/1 in
- * the files resumable-*.c.
+ * everything between is here. This is where the channel, the streams and a protocol meet: what
+ * goes over the channel is the protocol's business alone.
  *
  * Belongs to one thread. The callbacks may do anything, also drop the session. */
 typedef struct _TcpSession TcpSession;
@@ -51,7 +51,7 @@ typedef struct
 
 typedef struct
 {
-  const TcpDialect *dialect; /* NULL if that is still to be negotiated */
+  const TcpProtocolClass *protocol; /* NULL if that is still to be negotiated */
   gboolean client;          /* this end opens the WebSocket */
   gboolean single;          /* one stream, and then the session is over */
   gboolean foreign;         /* raw: see tcp_session_set_foreign () */
@@ -76,9 +76,9 @@ typedef struct
 TcpSession *tcp_session_new (const TcpSessionOptions   *options,
                              const TcpSessionCallbacks *callbacks,
                              gpointer                   user_data);
-void tcp_session_set_dialect (TcpSession       *self,
-                              const TcpDialect *dialect);
-const TcpDialect *tcp_session_get_dialect (TcpSession *self);
+void tcp_session_set_protocol (TcpSession             *self,
+                               const TcpProtocolClass *class);
+const TcpProtocolClass *tcp_session_get_protocol (TcpSession *self);
 void tcp_session_set_foreign (TcpSession *self,
                               gboolean    foreign);
 guint tcp_session_get_reset_code (TcpSession *self);
@@ -107,9 +107,6 @@ gboolean tcp_session_is_over (TcpSession *self);
 gboolean tcp_session_wants_channel (TcpSession *self);
 gboolean tcp_session_take_progress (TcpSession *self);
 guint tcp_session_get_peer_timeout (TcpSession *self);
-void tcp_session_set_next_id (TcpSession *self,
-                              guint32     id);
-gsize tcp_session_get_queued (TcpSession *self);
 void tcp_session_close (TcpSession   *self,
                         guint         code,
                         const char   *reason,

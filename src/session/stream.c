@@ -16,7 +16,7 @@
 struct _TcpStream
 {
   grefcount refs;
-  guint32 id;
+  TcpProtocolStream *protocol; /* what the session's protocol knows it by */
   guint64 serial;
   TcpStreamCallbacks callbacks;
   gpointer user_data;
@@ -29,7 +29,6 @@ struct _TcpStream
 
   TcpByteQueue queue;
   gsize *total;           /* what waits in all streams of the session */
-  TcpFlow flow;
   gboolean input_ended;   /* the peer has closed its side, and all was read */
   gboolean output_ending; /* our side is closed when the queue is empty, */
   gboolean output_ended;  /* and now it is */
@@ -107,15 +106,13 @@ on_ready (GIOCondition condition,
 }
 
 TcpStream *
-tcp_stream_new (guint32                   id,
-                gsize                    *total,
+tcp_stream_new (gsize                    *total,
                 const TcpStreamCallbacks *callbacks,
                 gpointer                  user_data)
 {
   TcpStream *self = g_new0 (TcpStream, 1);
 
   g_ref_count_init (&self->refs);
-  self->id = id;
   self->total = total;
   self->callbacks = *callbacks;
   self->user_data = user_data;
@@ -141,10 +138,18 @@ tcp_stream_unref (TcpStream *self)
   g_free (self);
 }
 
-guint32
-tcp_stream_get_id (TcpStream *self)
+void
+tcp_stream_set_protocol (TcpStream         *self,
+                         TcpProtocolStream *protocol)
 {
-  return self->id;
+  self->protocol = protocol;
+}
+
+/* NULL before there is a protocol, and when that has nothing to do with it any more. */
+TcpProtocolStream *
+tcp_stream_get_protocol (TcpStream *self)
+{
+  return self->protocol;
 }
 
 /* The number under which the application knows it. */
@@ -159,13 +164,6 @@ guint64
 tcp_stream_get_serial (TcpStream *self)
 {
   return self->serial;
-}
-
-/* Credit, which the resumable dialect keeps. */
-TcpFlow *
-tcp_stream_get_flow (TcpStream *self)
-{
-  return &self->flow;
 }
 
 /* Bytes that wait for the socket. */

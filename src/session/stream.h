@@ -5,7 +5,7 @@
 #include <gio/gio.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/buffer.h"
-#include "session/flow.h"
+#include "protocol/protocol.h"
 
 G_BEGIN_DECLS
 
@@ -39,17 +39,17 @@ typedef enum
   TCP_FINISH_UNANSWERED, /* the same, and what it might miss is an answer: an error, if it still reads */
 } TcpFinish;
 
-TcpStream *tcp_stream_new (guint32                   id,
-                           gsize                    *total,
+TcpStream *tcp_stream_new (gsize                    *total,
                            const TcpStreamCallbacks *callbacks,
                            gpointer                  user_data);
 TcpStream *tcp_stream_ref (TcpStream *self);
 void tcp_stream_unref (TcpStream *self);
-guint32 tcp_stream_get_id (TcpStream *self);
+void tcp_stream_set_protocol (TcpStream         *self,
+                              TcpProtocolStream *protocol);
+TcpProtocolStream *tcp_stream_get_protocol (TcpStream *self);
 void tcp_stream_set_serial (TcpStream *self,
                             guint64    serial);
 guint64 tcp_stream_get_serial (TcpStream *self);
-TcpFlow *tcp_stream_get_flow (TcpStream *self);
 gsize tcp_stream_get_queued (TcpStream *self);
 void tcp_stream_attach (TcpStream         *self,
                         GSocketConnection *connection);

@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include "base/text.h"
 #include "io/reactor.h"
-#include "session/dialect.h"
-#include "session/resumable.h"
+#include "protocol/plain.h"
+#include "protocol/resumable.h"
 #include "tunnel/dial-error.h"
 
 /* A gateway may ask to wait, but not for ever. */
@@ -91,9 +91,9 @@ tcp_dialer_new (const TcpTunnelSettings *settings,
   if (settings->resumption != TCP_TUNNEL_RESUMPTION_OFF)
     self->protocol = TCP_RESUMABLE_NAME;
   else if (settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED)
-    self->protocol = tcp_dialect_tagged.name;
+    self->protocol = tcp_protocol_tagged.name;
   else
-    self->protocol = tcp_dialect_raw.name;
+    self->protocol = tcp_protocol_raw.name;
   self->display = g_strdup (settings->display);
   self->timeout = settings->connect_timeout;
   self->keepalive_interval = settings->keepalive_interval;

@@ -384,7 +384,7 @@ static void
 link_dial_failed (TcpLink       *self,
                   TcpDialResult *result)
 {
-  const TcpDialect *dialect = tcp_session_get_dialect (self->session);
+  const TcpProtocolClass *protocol = tcp_session_get_protocol (self->session);
 
   /* It may be another by now. */
   if (result->status == 401 && self->token_serial != tcp_dialer_get_token_serial (self->dialer))
@@ -395,7 +395,7 @@ link_dial_failed (TcpLink       *self,
   if (result->status == 401 && link_ask_for_token (self, result->error))
     return;
 
-  if (result->status == 410 && dialect != NULL && dialect->outlives_channel)
+  if (result->status == 410 && protocol != NULL && protocol->outlives_transport)
     {
       /* Only this session is gone. */
       g_autoptr (GError) error = NULL;
@@ -422,18 +422,18 @@ static gboolean
 link_agree (TcpLink       *self,
             TcpDialResult *result)
 {
-  const TcpDialect *dialect = self->multiplexed ? &tcp_dialect_tagged : &tcp_dialect_raw;
-  const TcpDialect *before = tcp_session_get_dialect (self->session);
+  const TcpProtocolClass *protocol = self->multiplexed ? &tcp_protocol_tagged : &tcp_protocol_raw;
+  const TcpProtocolClass *before = tcp_session_get_protocol (self->session);
 
   if (result->resumable)
-    dialect = &tcp_dialect_resumable;
-  if (before != NULL && (before != dialect || tcp_session_is_over (self->session)))
+    protocol = &tcp_protocol_resumable;
+  if (before != NULL && (before != protocol || tcp_session_is_over (self->session)))
     {
       g_autoptr (GError) error = NULL;
 
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
                            "the session with the gateway %s is lost: it spoke %s, and is to go on in %s",
-                           self->display, before->name, dialect->name);
+                           self->display, before->name, protocol->name);
       link_begin_anew (self, error);
       before = NULL;
     }
@@ -444,9 +444,9 @@ link_agree (TcpLink       *self,
       return FALSE;
     }
 
-  self->resumable = dialect->resumable;
+  self->resumable = protocol->resumable;
   if (before == NULL)
-    tcp_session_set_dialect (self->session, dialect);
+    tcp_session_set_protocol (self->session, protocol);
   return TRUE;
 }
 
@@ -478,7 +478,7 @@ on_dialled (TcpDialResult *result,
   if (!link_agree (self, result))
     return;
 
-  tcp_log_info (self->log, "connected to %s (%s)", self->display, tcp_session_get_dialect (self->session)->name);
+  tcp_log_info (self->log, "connected to %s (%s)", self->display, tcp_session_get_protocol (self->session)->name);
   link_set_state (self, TCP_TUNNEL_STATE_CONNECTED);
   tcp_session_set_foreign (self->session, result->foreign);
   tcp_session_attach (self->session, result->channel);
@@ -620,7 +620,7 @@ link_name_session (TcpLink *self)
     self->uri = tcp_uri_add_query (self->settings->uri, "sessionId", session_id);
 }
 
-/* Which dialect it will speak is negotiated by the first WebSocket. */
+/* Which protocol it will speak is negotiated by the first WebSocket. */
 static void
 link_make_session (TcpLink *self)
 {
@@ -827,7 +827,7 @@ tcp_link_close (TcpLink      *self,
                 const GError *error)
 {
   g_autoptr (GError) closed = NULL;
-  gboolean busy = tcp_session_get_dialect (self->session) == &tcp_dialect_raw &&
+  gboolean busy = tcp_session_get_protocol (self->session) == &tcp_protocol_raw &&
                   tcp_session_get_n_streams (self->session) > 0;
 
   if (self->closed)

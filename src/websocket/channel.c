@@ -320,7 +320,7 @@ tcp_channel_can_send (TcpChannel *self)
   return !self->full;
 }
 
-/* Sends a message, whose header of the dialect is already in place. Takes the
+/* Sends a message, whose header of the protocol is already in place. Takes the
  * buffer. What is not on the wire when the channel ends can be had back. */
 void
 tcp_channel_send (TcpChannel *self,

@@ -4,6 +4,7 @@
 
 #include <gio/gio.h>
 #include "base/buffer.h"
+#include "base/close-code.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "io/buffered-connection.h"
@@ -19,15 +20,6 @@ G_BEGIN_DECLS
  *
  * Belongs to one thread. The callbacks may do anything, also drop the channel. */
 typedef struct _TcpChannel TcpChannel;
-
-/* Close codes, from 4000 on of our own (RFC 6455 leaves 4000 to 4999 to applications). */
-#define TCP_CLOSE_NORMAL 1000
-#define TCP_CLOSE_GOING_AWAY 1001
-#define TCP_CLOSE_PROTOCOL_ERROR 1002
-#define TCP_CLOSE_NO_CODE 1005 /* never sent: what a close frame without a code counts as */
-#define TCP_CLOSE_SERVER_ERROR 1011
-#define TCP_CLOSE_SUPERSEDED 4001
-#define TCP_CLOSE_RESET 4002 /* the TCP connection of this end broke, or was never made */
 
 /* Room for what is on its way into the WebSocket; with less than this waiting,
  * it takes another message. */

@@ -102,8 +102,21 @@ tcp_frame_mask (guint8  *data,
     data[at] ^= ((const guint8 *) &mask)[at & 3];
 }
 
+/* Undoes what tcp_frame_wrap () did. */
+void
+tcp_frame_unwrap (TcpBuffer *buffer)
+{
+  if (buffer->masked)
+    tcp_frame_mask (buffer->payload, buffer->length, buffer->mask);
+  buffer->header = 0;
+  buffer->masked = FALSE;
+  buffer->sent = 0;
+  buffer->started = FALSE;
+}
+
 /* Writes the header of an unfragmented frame before the payload, in the
- * head-room, and masks the payload where it is. */
+ * head-room, and masks the payload where it is. What another WebSocket has put around it
+ * comes off before. */
 void
 tcp_frame_wrap (TcpBuffer      *buffer,
                 TcpFrameOpcode  opcode,
@@ -113,6 +126,8 @@ tcp_frame_wrap (TcpBuffer      *buffer,
   guint8 header[TCP_FRAME_MAX_HEADER];
   guint at = 2;
 
+  if (buffer->header > 0)
+    tcp_frame_unwrap (buffer);
   header[0] = 0x80 | opcode;
   header[1] = masked ? 0x80 : 0;
   if (buffer->length < 126)
@@ -147,16 +162,4 @@ tcp_frame_wrap (TcpBuffer      *buffer,
   buffer->header = at;
   buffer->masked = masked;
   buffer->mask = mask;
-}
-
-/* Undoes the above, for a buffer that is to go out through another WebSocket. */
-void
-tcp_frame_unwrap (TcpBuffer *buffer)
-{
-  if (buffer->masked)
-    tcp_frame_mask (buffer->payload, buffer->length, buffer->mask);
-  buffer->header = 0;
-  buffer->masked = FALSE;
-  buffer->sent = 0;
-  buffer->started = FALSE;
 }

@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "fuzz.h"
-#include "session/dialect.h"
+#include "protocol/plain-frame.h"
 
 /* A message in pieces: each begins with a byte for its length, and the rest is the last. */
 int
 LLVMFuzzerTestOneInput (const guint8 *data,
                         gsize         size)
 {
-  TcpDialectDecoder decoder = { 0 };
-  gboolean first = TRUE;
-
   while (size > 0)
     {
       gsize length = MIN (data[0], size - 1);
-      TcpDialectFrame frame = { 0 };
+      TcpPlainFrame frame = { 0 };
 
       data++;
       size--;
-      tcp_dialect_raw.decode (&decoder, data, length, first, size == length, &frame);
-      g_assert_cmpint (frame.kind, ==, length > 0 ? TCP_DIALECT_DATA : TCP_DIALECT_NOTHING);
-      if (frame.kind == TCP_DIALECT_DATA)
+      tcp_raw_decode (data, length, &frame);
+      g_assert_cmpint (frame.kind, ==, length > 0 ? TCP_PLAIN_DATA : TCP_PLAIN_NOTHING);
+      if (frame.kind == TCP_PLAIN_DATA)
         {
           g_assert_cmpuint (frame.id, ==, TCP_RAW_ID);
           g_assert_true (frame.data == data);
@@ -32,7 +29,6 @@ LLVMFuzzerTestOneInput (const guint8 *data,
         }
       data += length;
       size -= length;
-      first = FALSE;
     }
 
   return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "fuzz.h"
-#include "session/resumable.h"
+#include "protocol/resumable-frame.h"
 
 /* What was understood says the same when it is written again. */
 static TcpBuffer *

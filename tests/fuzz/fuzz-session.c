@@ -184,7 +184,7 @@ make_session (Fuzz *self)
     .channel_closed = on_channel_closed,
   };
   TcpSessionOptions options = {
-    .dialect = self->side == GATEWAY ? &tcp_dialect_resumable : NULL,
+    .protocol = self->side == GATEWAY ? &tcp_protocol_resumable : NULL,
     .client = self->side == CLIENT,
     .single = self->single,
     .max_retained_bytes = MAX_RETAINED,
@@ -238,30 +238,36 @@ step_attach (Fuzz *self)
 
       tcp_session_restart (self->session, error);
     }
-  if (tcp_session_get_dialect (self->session) == NULL)
-    tcp_session_set_dialect (self->session, &tcp_dialect_resumable);
+  if (tcp_session_get_protocol (self->session) == NULL)
+    tcp_session_set_protocol (self->session, &tcp_protocol_resumable);
   tcp_session_attach (self->session, link_get_channel (link, self->side));
 }
 
 /* What the peer sends */
 
+static TcpResumable *
+get_protocol (Fuzz *self)
+{
+  return (TcpResumable *) self->session->protocol;
+}
+
 static guint64
 take_received (Fuzz *self)
 {
-  TcpRetained *retained = &self->session->resumable.retained;
+  TcpUnacknowledged *sent = &get_protocol (self)->sent;
 
   switch (take_u8 (self) % 8)
     {
     case 0:
       return take_number (self, 8);
     case 1:
-      return retained->most + 1;
+      return sent->carried + 1;
     case 2:
-      return retained->first;
+      return sent->first;
     case 3:
-      return retained->first + 1;
+      return sent->first + 1;
     default:
-      return retained->sent;
+      return sent->sent;
     }
 }
 
@@ -270,8 +276,8 @@ make_hello (Fuzz *self)
 {
   guint8 how = take_u8 (self);
   TcpResumableHello hello = {
-    .instance = self->session->resumable.instance,
-    .received = how & 1 ? take_received (self) : self->session->resumable.retained.first,
+    .instance = get_protocol (self)->instance,
+    .received = how & 1 ? take_received (self) : get_protocol (self)->sent.first,
     .window = how & 2 ? take_number (self, 4) : 100000,
     .max_payload = how & 4 ? take_number (self, 3) : 65536,
     .max_streams = how & 8 ? take_u8 (self) : 100,
@@ -427,7 +433,7 @@ check (Fuzz *self)
 {
   Sums sums = { 0 };
 
-  if (tcp_session_get_dialect (self->session) == NULL)
+  if (tcp_session_get_protocol (self->session) == NULL)
     return;
 
   check_session (self->session, &sums);

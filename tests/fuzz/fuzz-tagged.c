@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "fuzz.h"
-#include "session/dialect.h"
+#include "protocol/plain-frame.h"
 
 #include <string.h>
 
@@ -13,30 +13,30 @@ typedef struct
 } Result;
 
 static void
-decode_piece (TcpDialectDecoder *decoder,
-              const guint8      *data,
-              gsize              length,
-              gboolean           first,
-              gboolean           last,
-              guint32            id,
-              Result            *result)
+decode_piece (TcpTagDecoder *decoder,
+              const guint8  *data,
+              gsize          length,
+              gboolean       first,
+              gboolean       last,
+              guint32        id,
+              Result        *result)
 {
-  TcpDialectFrame frame = { 0 };
+  TcpPlainFrame frame = { 0 };
 
-  tcp_dialect_tagged.decode (decoder, data, length, first, last, &frame);
+  tcp_tagged_decode (decoder, data, length, first, last, &frame);
   switch (frame.kind)
     {
-    case TCP_DIALECT_NOTHING:
+    case TCP_PLAIN_NOTHING:
       g_assert_nonnull (frame.reason);
       return;
 
-    case TCP_DIALECT_DATA:
+    case TCP_PLAIN_DATA:
       g_assert_cmpuint (frame.length, >, 0);
       g_assert_true (frame.data >= data && frame.data + frame.length == data + length);
       g_byte_array_append (result->payload, frame.data, frame.length);
       break;
 
-    case TCP_DIALECT_END:
+    case TCP_PLAIN_END:
       g_assert_true (last);
       result->ends++;
       break;
@@ -77,7 +77,7 @@ check_encode (const guint8 *message,
 
   memcpy (buffer->payload, message + 4, size - 4);
   buffer->length = size - 4;
-  tcp_dialect_tagged.encode_data (buffer, get_id (message, size));
+  tcp_tagged_push_tag (buffer, get_id (message, size));
   g_assert_cmpmem (buffer->payload, buffer->length, message, size);
 }
 
@@ -87,7 +87,7 @@ int
 LLVMFuzzerTestOneInput (const guint8 *data,
                         gsize         size)
 {
-  TcpDialectDecoder decoder = { 0 };
+  TcpTagDecoder decoder = { 0 };
   const guint8 *cuts = data;
 
   if (size < 8)

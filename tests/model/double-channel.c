@@ -216,7 +216,6 @@ tcp_channel_send (TcpChannel *self,
   gboolean idle = g_queue_is_empty (&self->queue);
 
   g_assert_cmpuint (buffer->length, >, 0);
-  g_assert_cmpuint (buffer->sent, ==, 0);
   if (self->phase != OPEN)
     {
       tcp_buffer_unref (buffer);

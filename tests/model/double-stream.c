@@ -10,7 +10,7 @@
 struct _TcpStream
 {
   grefcount refs;
-  guint32 id;
+  TcpProtocolStream *protocol;
   guint64 serial;
   TcpStreamCallbacks callbacks;
   gpointer user_data;
@@ -21,7 +21,6 @@ struct _TcpStream
 
   TcpByteQueue queue;
   gsize *total;
-  TcpFlow flow;
   guint64 accepted; /* by tcp_stream_write() */
   gboolean input_ended;
   gboolean output_ending;
@@ -38,15 +37,13 @@ static void stream_flush (TcpStream *self);
 /* Life */
 
 TcpStream *
-tcp_stream_new (guint32                   id,
-                gsize                    *total,
+tcp_stream_new (gsize                    *total,
                 const TcpStreamCallbacks *callbacks,
                 gpointer                  user_data)
 {
   TcpStream *self = g_new0 (TcpStream, 1);
 
   g_ref_count_init (&self->refs);
-  self->id = id;
   self->total = total;
   self->callbacks = *callbacks;
   self->user_data = user_data;
@@ -79,10 +76,17 @@ stream_get_alive (void)
   return alive;
 }
 
-guint32
-tcp_stream_get_id (TcpStream *self)
+void
+tcp_stream_set_protocol (TcpStream         *self,
+                         TcpProtocolStream *protocol)
 {
-  return self->id;
+  self->protocol = protocol;
+}
+
+TcpProtocolStream *
+tcp_stream_get_protocol (TcpStream *self)
+{
+  return self->protocol;
 }
 
 void
@@ -96,12 +100,6 @@ guint64
 tcp_stream_get_serial (TcpStream *self)
 {
   return self->serial;
-}
-
-TcpFlow *
-tcp_stream_get_flow (TcpStream *self)
-{
-  return &self->flow;
 }
 
 gsize

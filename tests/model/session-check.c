@@ -7,63 +7,89 @@
 /* Answers that the session does not wait with, beyond what the channel likes. */
 #define SPARE_PENDING 4096
 
-static void
-check_retained (TcpSession *session)
+TcpResumable *
+session_get_resumable (TcpSession *session)
 {
-  TcpRetained *retained = &session->resumable.retained;
-  guint64 number = retained->first;
+  return session->protocol != NULL && session->protocol->class->resumable ? (TcpResumable *) session->protocol : NULL;
+}
+
+static void
+check_unacknowledged (TcpResumable *protocol)
+{
+  TcpUnacknowledged *sent = &protocol->sent;
+  guint64 number = sent->first;
   gsize bytes = 0;
 
-  g_assert_cmpuint (retained->first, <=, retained->sent);
-  g_assert_cmpuint (retained->sent, <=, retained->next);
-  g_assert_cmpuint (retained->most, <=, retained->next);
-  g_assert_cmpuint (retained->frames.length, ==, retained->next - retained->first);
-  for (GList *l = retained->frames.head; l != NULL; l = l->next, number++)
+  g_assert_cmpuint (sent->first, <=, sent->sent);
+  g_assert_cmpuint (sent->sent, <=, sent->next);
+  g_assert_cmpuint (sent->carried, <=, sent->next);
+  g_assert_cmpuint (sent->frames.length, ==, sent->next - sent->first);
+  for (GList *l = sent->frames.head; l != NULL; l = l->next, number++)
     {
       TcpBuffer *frame = l->data;
 
-      g_assert_true ((l == retained->unsent) == (number == retained->sent));
+      g_assert_true ((l == sent->unsent) == (number == sent->sent));
       g_assert_cmpuint (frame->refs, >=, 1);
       g_assert_cmpuint (frame->refs, <=, 2);
       bytes += sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + frame->capacity;
     }
-  g_assert_true ((retained->unsent == NULL) == (retained->sent == retained->next));
-  g_assert_cmpuint (bytes, ==, retained->bytes);
-  g_assert_cmpuint (bytes, <=, session->max_retained + TCP_RESUMABLE_SPARE_ROOM +
-                               (session->max_streams + 1) * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM);
+  g_assert_true ((sent->unsent == NULL) == (sent->sent == sent->next));
+  g_assert_cmpuint (bytes, ==, sent->bytes);
+  g_assert_cmpuint (bytes, <=, protocol->base.options.max_unacknowledged + TCP_RESUMABLE_SPARE_ROOM +
+                               (protocol->windows.max_streams + 1) * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM);
+}
+
+/* NULL if the protocol knows nothing of it (any more). */
+static TcpFlow *
+get_flow (gpointer stream)
+{
+  TcpResumableStream *known = (TcpResumableStream *) tcp_stream_get_protocol (stream);
+
+  return known != NULL ? &known->flow : NULL;
 }
 
 /* What the peer may make this end hold in queues, whether it is there already or not:
  * never more than was promised. */
 static void
-check_windows (TcpSession *session)
+check_windows (TcpSession   *session,
+               TcpResumable *protocol,
+               Sums         *sums)
 {
-  guint32 first = tcp_resumable_first_window (session);
+  guint32 first = protocol->windows.first;
   gsize windows = 0;
   gsize grown = 0;
   GHashTableIter iter;
   gpointer stream;
 
   g_hash_table_iter_init (&iter, session->streams);
-  while (g_hash_table_iter_next (&iter, NULL, &stream))
+  while (g_hash_table_iter_next (&iter, &stream, NULL))
     {
-      TcpFlow *flow = tcp_stream_get_flow (stream);
+      TcpFlow *flow = get_flow (stream);
 
+      g_assert_nonnull (flow);
+      g_assert_true (tcp_stream_get_protocol (stream)->active);
+      g_assert_cmpuint (tcp_stream_get_protocol (stream)->queued, ==, tcp_stream_get_queued (stream));
       g_assert_cmpuint (flow->window, >=, first);
       g_assert_cmpuint (tcp_stream_get_queued (stream) + flow->granted, <=, flow->window);
       grown += flow->window - first;
       windows += flow->fin_received ? tcp_stream_get_queued (stream) : flow->window;
+      sums->receive_window += flow->granted;
+      sums->send_window += flow->credit;
     }
   g_hash_table_iter_init (&iter, session->finishing);
   while (g_hash_table_iter_next (&iter, &stream, NULL))
     {
-      guint32 window = tcp_stream_get_flow (stream)->window;
+      TcpFlow *flow = get_flow (stream);
 
-      grown += window - MIN (window, first);
+      /* One of another protocol that was spoken before. */
+      if (flow == NULL)
+        continue;
+      grown += flow->window - MIN (flow->window, first);
       windows += tcp_stream_get_queued (stream);
     }
-  g_assert_cmpuint (session->resumable.grown, ==, grown);
-  g_assert_cmpuint (windows, <=, session->max_window);
+  g_assert_cmpuint (protocol->windows.grown, ==, grown);
+  g_assert_cmpuint (windows, <=, protocol->windows.max);
+  g_assert_cmpuint (g_hash_table_size (session->streams), ==, g_hash_table_size (protocol->base.streams));
   g_assert_false (session->channel_paused);
 }
 
@@ -76,14 +102,10 @@ check_streams (TcpSession *session,
   gsize queued = 0;
 
   g_hash_table_iter_init (&iter, session->streams);
-  while (g_hash_table_iter_next (&iter, NULL, &stream))
+  while (g_hash_table_iter_next (&iter, &stream, NULL))
     {
-      TcpFlow *flow = tcp_stream_get_flow (stream);
-
       g_assert_false (tcp_stream_is_closed (stream));
       queued += tcp_stream_get_queued (stream);
-      sums->receive_window += flow->granted;
-      sums->send_window += flow->credit;
       sums->connections++;
     }
   g_hash_table_iter_init (&iter, session->finishing);
@@ -100,13 +122,15 @@ void
 check_session (TcpSession *session,
                Sums       *sums)
 {
-  check_retained (session);
+  TcpResumable *protocol = session_get_resumable (session);
+
   check_streams (session, sums);
-  if (session->dialect == &tcp_dialect_resumable)
-    check_windows (session);
-  else
-    g_assert_cmpuint (session->resumable.retained.bytes, ==, 0);
-  sums->retained += session->resumable.reported;
+  if (protocol != NULL)
+    {
+      check_unacknowledged (protocol);
+      check_windows (session, protocol, sums);
+    }
+  sums->retained += protocol != NULL ? protocol->sent.bytes : 0;
   if (session->channel != NULL)
     g_assert_cmpuint (tcp_channel_get_pending (session->channel), <=,
                       TCP_CHANNEL_MAX_PENDING + TCP_RESUMABLE_HEADER_SIZE + TCP_RESUMABLE_MAX_PAYLOAD + SPARE_PENDING);

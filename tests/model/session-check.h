@@ -15,6 +15,8 @@ typedef struct
   gsize send_window;
 } Sums;
 
+/* NULL if it speaks another protocol, or none. */
+TcpResumable *session_get_resumable (TcpSession *session);
 /* Fails if one of its bounds does not hold, or its books are wrong. Adds to @sums. */
 void check_session (TcpSession *session,
                     Sums       *sums);

@@ -9,17 +9,18 @@
 static gsize
 session_get_spare (TcpSession *session)
 {
+  TcpResumable *protocol = session_get_resumable (session);
   gsize control = 0;
 
-  for (GList *l = session->resumable.retained.frames.head; l != NULL; l = l->next)
+  if (protocol == NULL)
+    return TCP_CHANNEL_MAX_WHOLE;
+  for (GList *l = protocol->sent.frames.head; l != NULL; l = l->next)
     {
       TcpBuffer *frame = l->data;
 
       if (frame->payload[0] != TCP_RESUMABLE_DATA)
         control += sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + frame->capacity;
     }
-  if (!session->dialect->resumable)
-    return TCP_CHANNEL_MAX_WHOLE;
   return control + sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE;
 }
 
@@ -36,8 +37,9 @@ check_budget (World *self)
       TcpSession *session = ((Guest *) self->guests->pdata[i])->session;
 
       most += session_get_spare (session);
-      held += session->dialect->resumable ? session->resumable.retained.bytes + session->resumable.grown
-                                          : session->queued;
+      held += session_get_resumable (session) != NULL
+                ? session->protocol->figures.unacknowledged + session->protocol->figures.grown
+                : session->queued;
     }
   g_assert_cmpuint (held, <=, most);
   g_assert_cmpuint (tcp_budget_get_used (self->budget), <=, most);
@@ -48,28 +50,29 @@ static void
 check_crowd (Guest *guest)
 {
   TcpSession *session = guest->session;
+  TcpResumable *protocol = session_get_resumable (session);
 
-  if (g_hash_table_size (session->finishing) + g_queue_get_length (&session->resumable.ending) > 0 &&
+  if (g_hash_table_size (session->finishing) + (protocol != NULL ? g_queue_get_length (&protocol->ending) : 0) > 0 &&
       guest->generation == guest->client->generation)
     guest->client->crowded = TRUE;
 }
 
 /* The credit of one end is what the other has granted, if nothing is on its way. */
 static void
-check_credit (TcpSession *sender,
-              TcpSession *receiver)
+check_credit (TcpResumable *sender,
+              TcpResumable *receiver)
 {
   GHashTableIter iter;
-  gpointer stream;
+  TcpResumableStream *stream;
 
-  g_hash_table_iter_init (&iter, sender->streams);
-  while (g_hash_table_iter_next (&iter, NULL, &stream))
+  g_hash_table_iter_init (&iter, sender->base.streams);
+  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &stream))
     {
-      TcpFlow *flow = tcp_stream_get_flow (stream);
-      TcpStream *other = tcp_session_lookup (receiver, tcp_stream_get_id (stream));
+      TcpFlow *flow = &stream->flow;
+      TcpResumableStream *other = (TcpResumableStream *) tcp_protocol_lookup (&receiver->base, stream->base.id);
 
       if (other != NULL && flow->begun)
-        g_assert_cmpuint (flow->credit, ==, tcp_stream_get_flow (other)->granted);
+        g_assert_cmpuint (flow->credit, ==, other->flow.granted);
       /* Only one that waits to hear that the other is through may be alone. */
       if (other == NULL)
         g_assert_true (flow->fin_sent && flow->fin_received);
@@ -80,31 +83,33 @@ check_credit (TcpSession *sender,
 static gboolean
 have_one_history (Client *client)
 {
-  return client->guest != NULL && client->session->dialect != NULL && client->guest->session->dialect->resumable &&
-         !tcp_session_is_over (client->session) && !tcp_session_is_over (client->guest->session) &&
-         client->session->resumable.instance == client->guest->session->resumable.instance;
+  TcpResumable *ours = session_get_resumable (client->session);
+  TcpResumable *theirs = client->guest != NULL ? session_get_resumable (client->guest->session) : NULL;
+
+  return ours != NULL && theirs != NULL && !client->session->lost && !tcp_session_is_over (client->session) &&
+         !tcp_session_is_over (client->guest->session) && ours->instance == theirs->instance;
 }
 
 static void
 check_both (Client *client)
 {
-  TcpResumable *ours = &client->session->resumable;
+  TcpResumable *ours = session_get_resumable (client->session);
   TcpResumable *theirs;
 
   if (!have_one_history (client))
     return;
-  theirs = &client->guest->session->resumable;
+  theirs = session_get_resumable (client->guest->session);
 
   /* What was acknowledged has arrived, and what has arrived was sent. */
-  g_assert_cmpuint (ours->retained.first, <=, theirs->received);
-  g_assert_cmpuint (theirs->received, <=, ours->retained.most);
-  g_assert_cmpuint (theirs->retained.first, <=, ours->received);
-  g_assert_cmpuint (ours->received, <=, theirs->retained.most);
-  if (ours->retained.next != theirs->received || theirs->retained.next != ours->received)
+  g_assert_cmpuint (ours->sent.first, <=, theirs->receipts.received);
+  g_assert_cmpuint (theirs->receipts.received, <=, ours->sent.carried);
+  g_assert_cmpuint (theirs->sent.first, <=, ours->receipts.received);
+  g_assert_cmpuint (ours->receipts.received, <=, theirs->sent.carried);
+  if (ours->sent.next != theirs->receipts.received || theirs->sent.next != ours->receipts.received)
     return;
 
-  check_credit (client->session, client->guest->session);
-  check_credit (client->guest->session, client->session);
+  check_credit (ours, theirs);
+  check_credit (theirs, ours);
 }
 
 static void
@@ -121,12 +126,11 @@ static void
 check_left (Client *client,
             Pair   *pair)
 {
-  TcpStream *stream = NULL;
+  TcpResumableStream *stream = (TcpResumableStream *) pair_get_stream (pair);
+  TcpResumable *protocol = session_get_resumable (client->session);
 
-  if (pair->generation == client->generation)
-    stream = tcp_session_lookup (client->session, pair->id);
-  if (stream != NULL && client->session->dialect == &tcp_dialect_resumable)
-    pair->left = tcp_stream_get_flow (stream)->open_number < client->session->resumable.retained.most;
+  if (stream != NULL && protocol != NULL)
+    pair->left = stream->open_number < protocol->sent.carried;
 }
 
 /* The end is seen behind all that was sent, and only then. */
@@ -188,15 +192,15 @@ world_check (World *self)
 static void
 check_quiet (Client *client)
 {
-  TcpResumable *ours = &client->session->resumable;
+  TcpResumable *ours = session_get_resumable (client->session);
   TcpResumable *theirs;
 
   if (!have_one_history (client) || tcp_session_get_channel (client->session) == NULL || !ours->greeted)
     return;
-  theirs = &client->guest->session->resumable;
+  theirs = session_get_resumable (client->guest->session);
 
-  g_assert_cmpuint (ours->confirmed, ==, theirs->received);
-  g_assert_cmpuint (theirs->confirmed, ==, ours->received);
+  g_assert_cmpuint (ours->confirmed, ==, theirs->receipts.received);
+  g_assert_cmpuint (theirs->confirmed, ==, ours->receipts.received);
 }
 
 /* When all is quiet: @with_stuck if the TCP peers that did not read do so now. */

@@ -19,6 +19,34 @@ client_find (Client *self,
   g_error ("there is no connection %u", id);
 }
 
+Pair *
+client_find_stream (Client    *self,
+                    guint      generation,
+                    Side       side,
+                    TcpStream *stream)
+{
+  for (guint i = 0; i < self->pairs->len; i++)
+    {
+      Pair *pair = self->pairs->pdata[i];
+
+      if (pair->generation == generation && pair->streams[side] == stream)
+        return pair;
+    }
+  g_error ("there is no such stream");
+}
+
+TcpProtocolStream *
+pair_get_stream (Pair *self)
+{
+  TcpProtocolStream *stream;
+
+  if (self->generation != self->client->generation || self->closed[CLIENT])
+    return NULL;
+
+  stream = tcp_stream_get_protocol (self->streams[CLIENT]);
+  return stream != NULL && stream->active ? stream : NULL;
+}
+
 gboolean
 pair_is_over (Pair *self)
 {
@@ -96,12 +124,13 @@ on_stream_closed (TcpSession   *session,
 {
   Owner *owner = user_data;
   Client *self = owner->client;
-  Pair *pair = client_find (self, owner->generation, tcp_stream_get_id (stream));
+  Pair *pair = client_find_stream (self, owner->generation, CLIENT, stream);
 
   tcp_log_debug (self->world->log, "stream %u.%u ended at the client: %s", owner->generation, pair->id,
                  error != NULL ? error->message : "in order");
   g_assert_false (pair->closed[CLIENT]);
   pair->closed[CLIENT] = TRUE;
+  pair->streams[CLIENT] = NULL;
   pair->clean[CLIENT] = error == NULL;
   if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST))
     {
@@ -177,8 +206,6 @@ client_make_session (Client *self)
   self->crowded = FALSE;
   self->session = tcp_session_new (&options, &callbacks, owner);
   g_ptr_array_add (self->owners, owner);
-  if (world_chance (world, 4))
-    tcp_session_set_next_id (self->session, G_MAXUINT32 - 2 * world_size (world, 4));
 }
 
 void
@@ -235,7 +262,7 @@ pair_consume (Pair    *self,
 static gboolean
 client_is_last (Client *self)
 {
-  return self->single || self->session->resumable.last;
+  return self->single || (session_get_resumable (self->session) != NULL && session_get_resumable (self->session)->last);
 }
 
 /* Whether the session can have another connection, or has given way to one that can. */
@@ -254,6 +281,7 @@ client_is_fresh (Client *self)
 void
 client_open (Client *self)
 {
+  const TcpProtocolClass *protocol;
   Pair *pair;
   TcpStream *stream;
 
@@ -264,12 +292,17 @@ client_open (Client *self)
   if (stream == NULL)
     return;
 
+  protocol = tcp_session_get_protocol (self->session);
   pair = g_new0 (Pair, 1);
   pair->client = self;
   pair->generation = self->generation;
-  pair->id = tcp_stream_get_id (stream);
-  pair->early = !self->session->resumable.greeted;
-  pair->plain = pair->excused = self->session->dialect != NULL && !self->session->dialect->resumable;
+  pair->streams[CLIENT] = stream;
+  if (tcp_stream_get_protocol (stream) != NULL)
+    pair->id = tcp_stream_get_protocol (stream)->id;
+  else if (self->single)
+    pair->id = TCP_RAW_ID;
+  pair->early = session_get_resumable (self->session) == NULL || !session_get_resumable (self->session)->greeted;
+  pair->plain = pair->excused = protocol != NULL && !protocol->resumable;
   pair_make_peer (self->world, pair, CLIENT);
   pair_make_peer (self->world, pair, GATEWAY);
   g_ptr_array_add (self->pairs, pair);
@@ -291,18 +324,36 @@ client_dial_fails (Client *self)
 }
 
 static void
+client_negotiate (Client *self)
+{
+  gboolean first = self->session->protocol == NULL;
+
+  tcp_session_set_protocol (self->session, self->protocol);
+  for (guint i = 0; i < self->pairs->len; i++)
+    {
+      Pair *pair = self->pairs->pdata[i];
+
+      if (pair_get_stream (pair) != NULL)
+        pair->id = pair_get_stream (pair)->id;
+    }
+  /* None is used twice in a generation, or pairs could not be told apart. */
+  if (first && self->session->protocol->next_id == 1 && world_chance (self->world, 4))
+    self->session->protocol->next_id = G_MAXUINT32 - 2 * world_size (self->world, 4);
+}
+
+static void
 client_accepted (Client *self)
 {
   Link *link = g_steal_pointer (&self->dialling);
   TcpChannel *channel = link_get_channel (link, CLIENT);
   g_autoptr (TcpSession) session = tcp_session_ref (self->session);
-  const TcpDialect *before = tcp_session_get_dialect (session);
+  const TcpProtocolClass *before = tcp_session_get_protocol (session);
 
-  if (before != NULL && (before != self->dialect || tcp_session_is_over (session)))
+  if (before != NULL && (before != self->protocol || tcp_session_is_over (session)))
     {
       g_autoptr (GError) error = NULL;
 
-      error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "another dialect");
+      error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "another protocol");
       client_begin_anew (self, error);
     }
   /* A callback may have closed it. */
@@ -313,9 +364,9 @@ client_accepted (Client *self)
       return;
     }
 
-  if (tcp_session_get_dialect (session) == NULL)
-    tcp_session_set_dialect (session, self->dialect);
-  if (!self->dialect->resumable)
+  if (tcp_session_get_protocol (session) == NULL)
+    client_negotiate (self);
+  if (!self->protocol->resumable)
     client_begin_plain (self);
   tcp_session_attach (session, channel);
 }
@@ -327,7 +378,7 @@ client_is_refused (Client *self)
   g_autoptr (GError) error = NULL;
 
   client_dial_fails (self);
-  if (tcp_session_get_dialect (self->session) == NULL)
+  if (tcp_session_get_protocol (self->session) == NULL)
     return;
 
   error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "the session is gone");
@@ -348,10 +399,10 @@ client_knock (Client *self)
   if (self->guest == NULL)
     self->guest = guest_new (self);
   self->accepted = TRUE;
-  self->dialect = self->guest->session->dialect;
+  self->protocol = tcp_session_get_protocol (self->guest->session);
   guest_attach (self->guest, link_get_channel (self->dialling, GATEWAY));
   /* Nobody can come back to a session of tagged. */
-  if (self->dialect == &tcp_dialect_tagged)
+  if (self->protocol == &tcp_protocol_tagged)
     client_forget_guest (self);
 }
 

@@ -8,7 +8,7 @@ static Pair *
 guest_find (Guest     *self,
             TcpStream *stream)
 {
-  return client_find (self->client, self->generation, tcp_stream_get_id (stream));
+  return client_find_stream (self->client, self->generation, GATEWAY, stream);
 }
 
 void
@@ -61,14 +61,15 @@ on_opened (TcpSession *session,
            gpointer    user_data)
 {
   Guest *self = user_data;
-  Pair *pair = guest_find (self, stream);
+  Pair *pair = client_find (self->client, self->generation, tcp_stream_get_protocol (stream)->id);
 
   g_assert_null (target);
   if (pair->opened)
     pair_reopen (pair);
-  if (!session->dialect->resumable)
+  if (!tcp_session_get_protocol (session)->resumable)
     pair->plain = pair->excused = TRUE;
   pair->opened = TRUE;
+  pair->streams[GATEWAY] = stream;
   pair->dial = tcp_stream_ref (stream);
   pair->guest = self;
   if (self->world->profile->resets && world_chance (self->world, 30))
@@ -94,6 +95,7 @@ on_stream_closed (TcpSession   *session,
   g_assert_true (tcp_stream_is_closed (stream));
   g_clear_pointer (&pair->dial, tcp_stream_unref);
   pair->closed[GATEWAY] = TRUE;
+  pair->streams[GATEWAY] = NULL;
   pair->clean[GATEWAY] = error == NULL;
   if (!self->closed && tcp_session_get_channel (session) == NULL && tcp_session_is_idle (session))
     self->ended = TRUE;
@@ -122,7 +124,7 @@ guest_new (Client *client)
   };
   World *world = client->world;
   TcpSessionOptions options = {
-    .dialect = &tcp_dialect_resumable,
+    .protocol = &tcp_protocol_resumable,
     .reset_on_loss = TRUE,
     .single = client->single,
     .max_buffered_bytes = 1 << 20,
@@ -141,7 +143,7 @@ guest_new (Client *client)
   Guest *self = g_new0 (Guest, 1);
 
   if (world->plain)
-    options.dialect = client->single ? &tcp_dialect_raw : &tcp_dialect_tagged;
+    options.protocol = client->single ? &tcp_protocol_raw : &tcp_protocol_tagged;
   self->world = world;
   self->client = client;
   self->generation = client->generation;
@@ -169,7 +171,7 @@ guest_attach (Guest      *self,
   Pair *pair;
 
   tcp_session_attach (self->session, channel);
-  if (self->session->dialect != &tcp_dialect_raw || self->begun)
+  if (tcp_session_get_protocol (self->session) != &tcp_protocol_raw || self->begun)
     return;
 
   self->begun = TRUE;
@@ -232,8 +234,7 @@ guest_lose (Guest *self)
       pair->excused = TRUE;
       if (pair->plain)
         continue;
-      pair->lost = !pair->closed[GATEWAY] && pair->generation == client->generation &&
-                   tcp_session_lookup (client->session, pair->id) != NULL;
+      pair->lost = !pair->closed[GATEWAY] && pair_get_stream (pair) != NULL;
     }
   guest_end (self);
   if (client->guest == self)

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "doubles.h"
+#include "protocol/plain-frame.h"
+#include "session-check.h"
 #include "session/session-private.h"
 
 G_BEGIN_DECLS
@@ -33,7 +35,8 @@ typedef struct
 {
   Client *client;
   guint generation; /* of the client's session */
-  guint32 id;
+  guint32 id; /* 0 as long as there is no protocol */
+  TcpStream *streams[2]; /* at each end, while there is one */
   Peer peers[2];
   TcpStream *dial; /* the gateway is to connect it, */
   Guest *guest;    /* this session of it */
@@ -64,7 +67,7 @@ struct _Client
   Link *dialling;
   gboolean closed;
   gboolean accepted;
-  const TcpDialect *dialect; /* if it was */
+  const TcpProtocolClass *protocol; /* if it was */
 };
 
 struct _Guest
@@ -133,6 +136,12 @@ void client_dial_fails (Client *self);
 Pair *client_find (Client *self,
                    guint   generation,
                    guint32 id);
+Pair *client_find_stream (Client    *self,
+                          guint      generation,
+                          Side       side,
+                          TcpStream *stream);
+/* What the session of the tunnel still knows of it, or NULL. */
+TcpProtocolStream *pair_get_stream (Pair *self);
 /* All that is not through may end as it likes. */
 void client_excuse (Client *self,
                     guint   generation);

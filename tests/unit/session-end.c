@@ -68,9 +68,9 @@ session_end_new (const SessionEndOptions *end_options)
     .channel_closed = on_channel_closed,
   };
   TcpSessionOptions options = {
-    .dialect = end_options->dialect,
+    .protocol = end_options->protocol,
     .client = end_options->client,
-    .single = end_options->dialect == &tcp_dialect_raw,
+    .single = end_options->protocol == &tcp_protocol_raw,
     .max_buffered_bytes = end_options->max_buffered_bytes,
     .max_streams = end_options->max_streams,
     .reset_on_loss = end_options->reset_on_loss,
@@ -97,7 +97,7 @@ session_end_free (SessionEnd *self)
 {
   tcp_session_close (self->session, TCP_CLOSE_NORMAL, NULL, NULL);
   g_assert_true (tcp_session_is_idle (self->session));
-  g_assert_cmpuint (tcp_session_get_queued (self->session), ==, 0);
+  g_assert_cmpuint (self->session->queued, ==, 0);
   g_assert_cmpuint (tcp_status_get (self->status, open_connections), ==, 0);
   wait_for_group (self->group);
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "channel-end.h"
-#include "session/session.h"
+#include "session/session-private.h"
 
 G_BEGIN_DECLS
 
@@ -25,7 +25,7 @@ typedef struct
 
 typedef struct
 {
-  const TcpDialect *dialect;
+  const TcpProtocolClass *protocol;
   gboolean client;
   gboolean accepts; /* the peer may open connections */
   guint max_buffered_bytes;

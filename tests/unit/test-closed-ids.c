@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "session/closed-ids.h"
+#include "protocol/closed-ids.h"
 
 #define SECOND G_TIME_SPAN_SECOND
 

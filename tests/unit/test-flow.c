@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "session/flow.h"
+#include "protocol/flow.h"
 
 #define WINDOW 1000
 #define ROUND_TRIP 100
 #define START 50000
-
-static const TcpPath path = { .round_trip = ROUND_TRIP, .response_time = ROUND_TRIP };
 
 static TcpFlow
 make_flow (void)
@@ -60,7 +58,7 @@ test_tiny (void)
   g_assert_false (tcp_flow_is_due (&flow, 0));
   g_assert_true (tcp_flow_receive (&flow, 1, START));
   g_assert_true (tcp_flow_is_due (&flow, 0));
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, 0, 0, &path, START), ==, 1);
+  g_assert_cmpuint (tcp_flow_give (&flow, 0, 0, 0, ROUND_TRIP, ROUND_TRIP, START), ==, 1);
 
   flow = (TcpFlow) { 0 };
   g_assert_false (tcp_flow_is_due (&flow, 0));
@@ -71,7 +69,7 @@ give (TcpFlow *flow,
       gsize    queued,
       gint64   elapsed)
 {
-  return tcp_flow_give (flow, queued, G_MAXUINT32, 0, &path, flow->epoch + elapsed);
+  return tcp_flow_give (flow, queued, G_MAXUINT32, 0, ROUND_TRIP, ROUND_TRIP, flow->epoch + elapsed);
 }
 
 /* What was slow gets back what it used. */
@@ -135,11 +133,10 @@ test_faster (void)
 static void
 test_losing (void)
 {
-  TcpPath losing = { .round_trip = ROUND_TRIP, .response_time = 3 * ROUND_TRIP };
   TcpFlow flow = make_flow ();
 
   g_assert_true (tcp_flow_receive (&flow, 600, START));
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, 0, &losing, START + ROUND_TRIP), ==,
+  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, 0, ROUND_TRIP, 3 * ROUND_TRIP, START + ROUND_TRIP), ==,
                     600 + 2600);
   g_assert_cmpuint (flow.window, ==, 3600);
 }
@@ -152,37 +149,36 @@ test_head_start (void)
 
   g_assert_true (tcp_flow_receive (&flow, 300, START));
   /* Not where TCP does not take it, */
-  g_assert_cmpuint (tcp_flow_give (&flow, 1, G_MAXUINT32, 9000, &path, START), ==, 299);
+  g_assert_cmpuint (tcp_flow_give (&flow, 1, G_MAXUINT32, 9000, ROUND_TRIP, ROUND_TRIP, START), ==, 299);
   g_assert_cmpuint (flow.window, ==, WINDOW);
   /* nor more than there is to give. */
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, 7000, 9000, &path, START + ROUND_TRIP - 1), ==, 1 + 7000);
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, 9000, &path, START + ROUND_TRIP - 1), ==, 1000);
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, 100, &path, START + ROUND_TRIP - 1), ==, 0);
+  g_assert_cmpuint (tcp_flow_give (&flow, 0, 7000, 9000, ROUND_TRIP, ROUND_TRIP, START + ROUND_TRIP - 1), ==, 1 + 7000);
+  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, 9000, ROUND_TRIP, ROUND_TRIP, START + ROUND_TRIP - 1), ==, 1000);
+  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, 100, ROUND_TRIP, ROUND_TRIP, START + ROUND_TRIP - 1), ==, 0);
   g_assert_cmpuint (flow.window, ==, 9000);
   g_assert_cmpuint (flow.granted, ==, 9000);
 
   /* One that is slow does not need it. */
   flow = make_flow ();
   g_assert_true (tcp_flow_receive (&flow, 300, START));
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, 9000, &path, START + ROUND_TRIP + 1), ==, 300);
+  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, 9000, ROUND_TRIP, ROUND_TRIP, START + ROUND_TRIP + 1), ==, 300);
   g_assert_cmpuint (flow.window, ==, WINDOW);
 }
 
 static void
 test_growth (void)
 {
-  TcpPath day = { .round_trip = G_TIME_SPAN_DAY, .response_time = G_TIME_SPAN_DAY };
   TcpFlow flow = make_flow ();
 
   g_assert_true (tcp_flow_receive (&flow, WINDOW, START));
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, 30, 0, &path, START + ROUND_TRIP), ==, WINDOW + 30);
+  g_assert_cmpuint (tcp_flow_give (&flow, 0, 30, 0, ROUND_TRIP, ROUND_TRIP, START + ROUND_TRIP), ==, WINDOW + 30);
   g_assert_cmpuint (flow.window, ==, WINDOW + 30);
   g_assert_cmpuint (flow.granted, ==, WINDOW + 30);
 
   flow = (TcpFlow) { .window = TCP_FLOW_MAX_WINDOW - 5, .epoch = START };
   g_assert_cmpuint (give (&flow, 0, ROUND_TRIP), ==, TCP_FLOW_MAX_WINDOW);
   flow = (TcpFlow) { .window = TCP_FLOW_MAX_WINDOW, .epoch = START };
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, G_MAXUINT32, &day, START + G_TIME_SPAN_DAY), ==,
+  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, G_MAXUINT32, G_TIME_SPAN_DAY, G_TIME_SPAN_DAY, START + G_TIME_SPAN_DAY), ==,
                     TCP_FLOW_MAX_WINDOW);
   g_assert_cmpuint (flow.window, ==, TCP_FLOW_MAX_WINDOW);
 }

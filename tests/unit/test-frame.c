@@ -204,8 +204,11 @@ check_round_trip (gsize    length,
   g_assert_false (buffer->started);
   g_assert_false (buffer->masked);
 
-  /* And out again, through another WebSocket. */
+  /* And out again, through other WebSockets. */
+  tcp_frame_wrap (buffer, TCP_FRAME_BINARY, masked, mask);
+  buffer->sent = 3;
   tcp_frame_wrap (buffer, TCP_FRAME_BINARY, !masked, ~mask);
+  g_assert_cmpuint (buffer->sent, ==, 0);
   tcp_frame_unwrap (buffer);
   g_assert_cmpmem (buffer->payload, buffer->length, wanted, total);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "session-end.h"
-#include "session/session-private.h"
+#include "protocol/plain-frame.h"
 #include "test-util.h"
 
 #include <errno.h>
@@ -32,7 +32,7 @@ step (SessionEnd *end)
   TcpChannel *channel = tcp_session_get_channel (end->session);
 
   g_main_context_iteration (NULL, FALSE);
-  g_assert_cmpuint (tcp_session_get_queued (end->session), <=, CAP);
+  g_assert_cmpuint (end->session->queued, <=, CAP);
   g_assert_cmpuint (tcp_channel_get_pending (channel), <=,
                     TCP_CHANNEL_MAX_PENDING + TCP_BUFFER_SIZE + sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM);
 }
@@ -99,13 +99,13 @@ finish (SessionEnd   *end,
 
 /* From the WebSocket to a TCP peer that does not read. */
 static void
-check_down (const TcpDialect *dialect,
+check_down (const TcpProtocolClass *protocol,
             gsize             message)
 {
   SessionEndOptions options = {
-    .dialect = dialect, .accepts = TRUE, .max_buffered_bytes = CAP, .max_streams = 10, .buffer = 20000,
+    .protocol = protocol, .accepts = TRUE, .max_buffered_bytes = CAP, .max_streams = 10, .buffer = 20000,
   };
-  gsize header = dialect->multiplexed ? 4 : 0;
+  gsize header = protocol->multiplexed ? 4 : 0;
   g_autoptr (SessionEnd) end = session_end_new (&options);
   g_autoptr (RawEnd) raw = session_end_connect (end);
   g_autoptr (RawEnd) raw_peer = NULL;
@@ -122,22 +122,23 @@ check_down (const TcpDialect *dialect,
 
       memcpy (buffer->payload, stream + at, message);
       buffer->length = message;
-      dialect->encode_data (buffer, 1);
+      if (protocol->multiplexed)
+        tcp_tagged_push_tag (buffer, 1);
       g_assert_cmpuint (buffer->length, ==, message + header);
       tcp_frame_wrap (buffer, TCP_FRAME_BINARY, TRUE, 0x01020304);
       g_byte_array_append (wire, buffer->payload - buffer->header, buffer->header + buffer->length);
     }
 
-  if (!dialect->multiplexed)
+  if (!protocol->multiplexed)
     raw_peer = session_end_open (end, NULL);
   written = write_until_stuck (end, raw, wire->data, wire->len);
   peer = raw_peer != NULL ? raw_peer : end->peers->pdata[0];
-  g_assert_cmpuint (tcp_session_get_queued (end->session), >, 0);
+  g_assert_cmpuint (end->session->queued, >, 0);
 
   finish (end, raw, wire->data + written, wire->len - written, peer, total);
   g_assert_cmpuint (peer->in->len, ==, total);
   g_assert_cmpmem (peer->in->data, total, stream, total);
-  g_assert_cmpuint (tcp_session_get_queued (end->session), ==, 0);
+  g_assert_cmpuint (end->session->queued, ==, 0);
 }
 
 static void
@@ -147,8 +148,8 @@ test_down (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (messages); i++)
     {
-      check_down (&tcp_dialect_raw, messages[i]);
-      check_down (&tcp_dialect_tagged, messages[i]);
+      check_down (&tcp_protocol_raw, messages[i]);
+      check_down (&tcp_protocol_tagged, messages[i]);
     }
 }
 
@@ -173,10 +174,10 @@ take_frames (RawEnd     *raw,
 
 /* From TCP to a peer that does not read its WebSocket. */
 static void
-check_up (const TcpDialect *dialect)
+check_up (const TcpProtocolClass *protocol)
 {
   SessionEndOptions options = {
-    .dialect = dialect, .client = TRUE, .max_buffered_bytes = CAP, .max_streams = 10, .buffer = 20000,
+    .protocol = protocol, .client = TRUE, .max_buffered_bytes = CAP, .max_streams = 10, .buffer = 20000,
   };
   g_autoptr (SessionEnd) end = session_end_new (&options);
   g_autoptr (RawEnd) raw = session_end_connect (end);
@@ -197,7 +198,7 @@ check_up (const TcpDialect *dialect)
 
       written += n;
       raw_end_read (raw, raw->in->len + 30000);
-      take_frames (raw, got, dialect->multiplexed ? 4 : 0);
+      take_frames (raw, got, protocol->multiplexed ? 4 : 0);
       step (end);
       check_progress (&deadline, n > 0 || got->len > before);
     }
@@ -207,8 +208,8 @@ check_up (const TcpDialect *dialect)
 static void
 test_up (void)
 {
-  check_up (&tcp_dialect_raw);
-  check_up (&tcp_dialect_tagged);
+  check_up (&tcp_protocol_raw);
+  check_up (&tcp_protocol_tagged);
 }
 
 /* While one connection has much to say, another with little does not wait for it. */
@@ -216,7 +217,7 @@ static void
 test_turns (void)
 {
   SessionEndOptions options = {
-    .dialect = &tcp_dialect_tagged, .client = TRUE, .max_buffered_bytes = CAP, .max_streams = 10,
+    .protocol = &tcp_protocol_tagged, .client = TRUE, .max_buffered_bytes = CAP, .max_streams = 10,
   };
   g_autoptr (SessionEnd) end = session_end_new (&options);
   g_autoptr (RawEnd) raw = session_end_connect (end);
@@ -263,7 +264,7 @@ static void
 test_refusals (void)
 {
   SessionEndOptions options = {
-    .dialect = &tcp_dialect_tagged, .accepts = TRUE, .max_buffered_bytes = CAP, .max_streams = 1, .buffer = 20000,
+    .protocol = &tcp_protocol_tagged, .accepts = TRUE, .max_buffered_bytes = CAP, .max_streams = 1, .buffer = 20000,
   };
   guint opens = test_count (200000, 120000);
   g_autoptr (SessionEnd) end = session_end_new (&options);
@@ -370,7 +371,7 @@ static void
 test_pause_again (void)
 {
   SessionEndOptions options = {
-    .dialect = &tcp_dialect_tagged, .accepts = TRUE, .max_buffered_bytes = CAP, .max_streams = 2 * IDLE_STREAMS,
+    .protocol = &tcp_protocol_tagged, .accepts = TRUE, .max_buffered_bytes = CAP, .max_streams = 2 * IDLE_STREAMS,
     .buffer = 20000,
   };
   const gsize size = 6 * CAP;
@@ -395,7 +396,7 @@ test_pause_again (void)
     tcp_stream_reset (end->opened->pdata[i], NULL);
   g_assert_cmpuint (tcp_channel_get_pending (channel), >, ANSWERS / 2);
   /* for longer than the TCP peer. */
-  WAIT_UNTIL ((raw_end_read (peer, G_MAXUINT), tcp_session_get_queued (end->session) == 0));
+  WAIT_UNTIL ((raw_end_read (peer, G_MAXUINT), end->session->queued == 0));
   g_assert_true (channel->paused);
   WAIT_UNTIL ((raw_end_read (raw, G_MAXUINT), !channel->paused));
 

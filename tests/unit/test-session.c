@@ -8,15 +8,15 @@
 #include <sys/socket.h>
 
 static const SessionEndOptions tagged_client = {
-  .dialect = &tcp_dialect_tagged, .client = TRUE, .max_buffered_bytes = 1 << 20, .max_streams = 100,
+  .protocol = &tcp_protocol_tagged, .client = TRUE, .max_buffered_bytes = 1 << 20, .max_streams = 100,
 };
 
 static const SessionEndOptions tagged_server = {
-  .dialect = &tcp_dialect_tagged, .accepts = TRUE, .max_buffered_bytes = 1 << 20, .max_streams = 100,
+  .protocol = &tcp_protocol_tagged, .accepts = TRUE, .max_buffered_bytes = 1 << 20, .max_streams = 100,
 };
 
 static const SessionEndOptions raw_client = {
-  .dialect = &tcp_dialect_raw, .client = TRUE, .max_buffered_bytes = 1 << 20, .max_streams = 1, .buffer = 20000,
+  .protocol = &tcp_protocol_raw, .client = TRUE, .max_buffered_bytes = 1 << 20, .max_streams = 1, .buffer = 20000,
 };
 
 static void
@@ -75,8 +75,8 @@ test_ids_wrap (void)
   for (guint i = 0; i < G_N_ELEMENTS (ids); i++)
     {
       if (i == 2)
-        tcp_session_set_next_id (end->session, G_MAXUINT32);
-      ids[i] = tcp_stream_get_id (tcp_session_open (end->session, NULL));
+        end->session->protocol->next_id = G_MAXUINT32;
+      ids[i] = tcp_stream_get_protocol (tcp_session_open (end->session, NULL))->id;
     }
   g_assert_cmpuint (ids[0], ==, 1);
   g_assert_cmpuint (ids[1], ==, 2);
@@ -84,8 +84,8 @@ test_ids_wrap (void)
   /* Neither 0, which is none, nor those that are in use. */
   g_assert_cmpuint (ids[3], ==, 3);
   g_assert_cmpuint (ids[4], ==, 4);
-  tcp_session_set_next_id (end->session, 1);
-  g_assert_cmpuint (tcp_stream_get_id (tcp_session_open (end->session, NULL)), ==, 6);
+  end->session->protocol->next_id = 1;
+  g_assert_cmpuint (tcp_stream_get_protocol (tcp_session_open (end->session, NULL))->id, ==, 6);
 }
 
 static void
@@ -149,7 +149,7 @@ test_unknown (void)
   raw_end_send (to_server, 0x82, TRUE, "\0\0\1", 3);
   send_tagged (to_server, TRUE, 8, "hello");
   WAIT_UNTIL (server->opened->len == 1);
-  g_assert_cmpuint (tcp_stream_get_id (server->opened->pdata[0]), ==, 8);
+  g_assert_cmpuint (tcp_stream_get_protocol (server->opened->pdata[0])->id, ==, 8);
   /* Its answer comes behind whatever the client has to say to the rest. */
   pong = raw_end_wait_frame (to_client, &opcode, TRUE);
   g_assert_cmpuint (opcode, ==, TCP_FRAME_PONG);
@@ -170,7 +170,7 @@ test_closed_ids (void)
   send_tagged (raw, TRUE, 1, "");
   send_tagged (raw, TRUE, 2, "hello");
   WAIT_UNTIL (end->opened->len == 2);
-  g_assert_cmpuint (tcp_stream_get_id (end->opened->pdata[1]), ==, 2);
+  g_assert_cmpuint (tcp_stream_get_protocol (end->opened->pdata[1])->id, ==, 2);
   {
     RawEnd *peer = end->peers->pdata[0];
 
@@ -197,7 +197,7 @@ test_end_waits_for_the_reader (void)
   send_tagged (raw, TRUE, 1, "");
   WAIT_UNTIL (end->opened->len == 1 && tcp_session_get_n_streams (end->session) == 0);
   g_assert_false (tcp_session_is_idle (end->session));
-  g_assert_cmpuint (tcp_session_get_queued (end->session), >, 0);
+  g_assert_cmpuint (end->session->queued, >, 0);
   g_assert_cmpuint (end->streams_closed, ==, 0);
 
   peer = end->peers->pdata[0];
@@ -288,7 +288,7 @@ test_two_sessions (void)
 
       WAIT_UNTIL (server->peers->len == 3);
       far = server->peers->pdata[i];
-      id = tcp_stream_get_id (server->opened->pdata[i]);
+      id = tcp_stream_get_protocol (server->opened->pdata[i])->id;
       WAIT_UNTIL ((raw_end_read (far, G_MAXUINT), far->in->len == MEBIBYTE));
       assert_stream (far->in->data, MEBIBYTE, id - 1);
       raw_end_write (far, far->in->data, MEBIBYTE);

@@ -61,7 +61,7 @@ set_up (Fixture       *self,
   loopback_pair (fds, 4096);
   self->connection = loopback_connection (fds[0]);
   self->peer = raw_end_new (fds[1]);
-  self->stream = tcp_stream_new (1, &self->total, &callbacks, self);
+  self->stream = tcp_stream_new (&self->total, &callbacks, self);
 }
 
 static void

@@ -1,33 +1,36 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "session/dialect.h"
+#include "protocol/plain-frame.h"
 #include "test-util.h"
 
 #include <string.h>
 
 typedef struct
 {
-  const TcpDialect *dialect;
-  TcpDialectDecoder decoder;
-  TcpDialectFrame frame;
+  gboolean raw;
+  TcpTagDecoder decoder;
+  TcpPlainFrame frame;
 } Decode;
 
-static TcpDialectKind
+static TcpPlainKind
 decode (Decode       *decode,
         const void   *data,
         gsize         length,
         gboolean      first,
         gboolean      last)
 {
-  decode->frame = (TcpDialectFrame) { 0 };
-  decode->dialect->decode (&decode->decoder, data, length, first, last, &decode->frame);
+  decode->frame = (TcpPlainFrame) { 0 };
+  if (decode->raw)
+    tcp_raw_decode (data, length, &decode->frame);
+  else
+    tcp_tagged_decode (&decode->decoder, data, length, first, last, &decode->frame);
   return decode->frame.kind;
 }
 
 #define assert_data(d, wanted_id, wanted, wanted_length)                          \
   G_STMT_START                                                                    \
   {                                                                               \
-    g_assert_cmpint ((d)->frame.kind, ==, TCP_DIALECT_DATA);                      \
+    g_assert_cmpint ((d)->frame.kind, ==, TCP_PLAIN_DATA);                      \
     g_assert_cmpuint ((d)->frame.id, ==, wanted_id);                              \
     g_assert_cmpmem ((d)->frame.data, (d)->frame.length, wanted, wanted_length);  \
   }                                                                               \
@@ -36,7 +39,7 @@ decode (Decode       *decode,
 static void
 test_raw_decode (void)
 {
-  Decode raw = { .dialect = &tcp_dialect_raw };
+  Decode raw = { .raw = TRUE };
 
   decode (&raw, "abc", 3, TRUE, TRUE);
   assert_data (&raw, TCP_RAW_ID, "abc", 3);
@@ -45,62 +48,46 @@ test_raw_decode (void)
   decode (&raw, "f", 1, FALSE, TRUE);
   assert_data (&raw, TCP_RAW_ID, "f", 1);
 
-  g_assert_cmpint (decode (&raw, "", 0, TRUE, TRUE), ==, TCP_DIALECT_NOTHING);
-  g_assert_cmpint (decode (&raw, "", 0, TRUE, FALSE), ==, TCP_DIALECT_NOTHING);
+  g_assert_cmpint (decode (&raw, "", 0, TRUE, TRUE), ==, TCP_PLAIN_NOTHING);
+  g_assert_cmpint (decode (&raw, "", 0, TRUE, FALSE), ==, TCP_PLAIN_NOTHING);
   g_assert_nonnull (raw.frame.reason);
-}
-
-static void
-test_raw_encode (void)
-{
-  g_autoptr (TcpBuffer) buffer = tcp_buffer_new (16);
-
-  memcpy (buffer->payload, "abc", 3);
-  buffer->length = 3;
-  tcp_dialect_raw.encode_data (buffer, TCP_RAW_ID);
-  g_assert_cmpmem (buffer->payload, buffer->length, "abc", 3);
-  g_assert_null (tcp_dialect_raw.encode_end);
-  g_assert_false (tcp_dialect_raw.multiplexed);
-  g_assert_true (tcp_dialect_raw.outlives_channel);
 }
 
 static void
 test_tagged_encode (void)
 {
   g_autoptr (TcpBuffer) buffer = tcp_buffer_new (16);
-  g_autoptr (TcpBuffer) end = tcp_dialect_tagged.encode_end (0xfffefdfc);
+  g_autoptr (TcpBuffer) end = tcp_tagged_encode_end (0xfffefdfc);
 
   memcpy (buffer->payload, "abc", 3);
   buffer->length = 3;
-  tcp_dialect_tagged.encode_data (buffer, 0x01020304);
+  tcp_tagged_push_tag (buffer, 0x01020304);
   g_assert_cmpmem (buffer->payload, buffer->length, "\1\2\3\4abc", 7);
   g_assert_cmpmem (end->payload, end->length, "\xff\xfe\xfd\xfc", 4);
-  g_assert_true (tcp_dialect_tagged.multiplexed);
-  g_assert_false (tcp_dialect_tagged.outlives_channel);
 }
 
 static void
 test_tagged_whole (void)
 {
-  Decode tagged = { .dialect = &tcp_dialect_tagged };
+  Decode tagged = { 0 };
 
   decode (&tagged, "\0\0\0\1x", 5, TRUE, TRUE);
   assert_data (&tagged, 1, "x", 1);
   decode (&tagged, "\xff\xff\xff\xffyz", 6, TRUE, TRUE);
   assert_data (&tagged, G_MAXUINT32, "yz", 2);
 
-  g_assert_cmpint (decode (&tagged, "\0\0\1\0", 4, TRUE, TRUE), ==, TCP_DIALECT_END);
+  g_assert_cmpint (decode (&tagged, "\0\0\1\0", 4, TRUE, TRUE), ==, TCP_PLAIN_END);
   g_assert_cmpuint (tagged.frame.id, ==, 256);
 }
 
 static void
 test_tagged_short (void)
 {
-  Decode tagged = { .dialect = &tcp_dialect_tagged };
+  Decode tagged = { 0 };
 
   for (guint length = 0; length < 4; length++)
     {
-      g_assert_cmpint (decode (&tagged, "\1\2\3", length, TRUE, TRUE), ==, TCP_DIALECT_NOTHING);
+      g_assert_cmpint (decode (&tagged, "\1\2\3", length, TRUE, TRUE), ==, TCP_PLAIN_NOTHING);
       g_assert_nonnull (tagged.frame.reason);
       /* What is missing is not taken from the next message. */
       decode (&tagged, "\0\0\0\5z", 5, TRUE, TRUE);
@@ -117,18 +104,18 @@ check_pieces (const char *message,
     for (gsize b = a; b <= length; b++)
       {
         const gsize cuts[] = { 0, a, b, length };
-        Decode tagged = { .dialect = &tcp_dialect_tagged };
+        Decode tagged = { 0 };
         g_autoptr (GString) got = g_string_new (NULL);
         guint ends = 0;
 
         for (guint i = 0; i < 3; i++)
           {
-            TcpDialectKind kind = decode (&tagged, message + cuts[i], cuts[i + 1] - cuts[i], i == 0, i == 2);
+            TcpPlainKind kind = decode (&tagged, message + cuts[i], cuts[i + 1] - cuts[i], i == 0, i == 2);
 
-            if (kind == TCP_DIALECT_NOTHING)
+            if (kind == TCP_PLAIN_NOTHING)
               continue;
             g_assert_cmphex (tagged.frame.id, ==, 0x01020304);
-            if (kind == TCP_DIALECT_END)
+            if (kind == TCP_PLAIN_END)
               ends++;
             else
               g_string_append_len (got, (const char *) tagged.frame.data, tagged.frame.length);
@@ -157,11 +144,10 @@ main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/dialects/raw/decode", test_raw_decode);
-  g_test_add_func ("/dialects/raw/encode", test_raw_encode);
-  g_test_add_func ("/dialects/tagged/encode", test_tagged_encode);
-  g_test_add_func ("/dialects/tagged/whole", test_tagged_whole);
-  g_test_add_func ("/dialects/tagged/short", test_tagged_short);
-  g_test_add_func ("/dialects/tagged/pieces", test_tagged_pieces);
+  g_test_add_func ("/plain-frame/raw/decode", test_raw_decode);
+  g_test_add_func ("/plain-frame/tagged/encode", test_tagged_encode);
+  g_test_add_func ("/plain-frame/tagged/whole", test_tagged_whole);
+  g_test_add_func ("/plain-frame/tagged/short", test_tagged_short);
+  g_test_add_func ("/plain-frame/tagged/pieces", test_tagged_pieces);
   return g_test_run ();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "session/flow.h"
+#include "protocol/flow.h"
 
 /* Credit that is held back although it could be given, at most. */
 #define MAX_HELD (256 * 1024)
@@ -43,22 +43,23 @@ tcp_flow_is_due (TcpFlow *self,
  * credit has its effect, so that the path is full and no more than as much can pile up on
  * the way. */
 guint32
-tcp_flow_give (TcpFlow       *self,
-               gsize          queued,
-               guint32        growth,
-               guint32        head_start,
-               const TcpPath *path,
-               gint64         now)
+tcp_flow_give (TcpFlow *self,
+               gsize    queued,
+               guint32  growth,
+               guint32  head_start,
+               gint64   round_trip,
+               gint64   response_time,
+               gint64   now)
 {
   guint32 used = flow_used (self, queued);
   gint64 elapsed = CLAMP (now - self->epoch, 1, G_TIME_SPAN_HOUR);
-  gint64 wanted = queued == 0 && elapsed <= path->response_time ? head_start : 0;
+  gint64 wanted = queued == 0 && elapsed <= response_time ? head_start : 0;
   gint64 more;
 
   self->taken += used;
-  if (elapsed >= path->round_trip)
+  if (elapsed >= round_trip)
     {
-      gint64 needed = 2 * self->taken * MIN (path->response_time, G_TIME_SPAN_MINUTE) / elapsed;
+      gint64 needed = 2 * self->taken * MIN (response_time, G_TIME_SPAN_MINUTE) / elapsed;
 
       wanted = MAX (wanted, MIN (needed, 4 * (gint64) self->window));
       self->epoch = now;

@@ -11,21 +11,21 @@ G_BEGIN_DECLS
 typedef struct
 {
   GQueue frames;  /* of TcpBuffer */
-  GList *unsent;  /* the first that this channel has not carried; NULL if all were */
+  GList *unsent;  /* the first that this transport has not carried; NULL if all were */
   guint64 first;  /* number of the first of the frames */
   guint64 next;   /* number of the next to be made */
   guint64 sent;   /* number of the first unsent */
-  guint64 most;   /* number of the first that no channel has carried */
+  guint64 carried; /* how many were ever given to a transport */
   gsize bytes;    /* that the frames take up in memory, */
   gsize dataless; /* and of them those without data */
-} TcpRetained;
+} TcpUnacknowledged;
 
-guint64 tcp_retained_add (TcpRetained *self,
-                          TcpBuffer   *frame);
-TcpBuffer *tcp_retained_send (TcpRetained *self);
-gboolean tcp_retained_acknowledge (TcpRetained *self,
-                                   guint64      received);
-void tcp_retained_rewind (TcpRetained *self);
-void tcp_retained_clear (TcpRetained *self);
+guint64 tcp_unacknowledged_add (TcpUnacknowledged *self,
+                                TcpBuffer         *frame);
+TcpBuffer *tcp_unacknowledged_send (TcpUnacknowledged *self);
+gboolean tcp_unacknowledged_acknowledge (TcpUnacknowledged *self,
+                                         guint64            received);
+void tcp_unacknowledged_rewind (TcpUnacknowledged *self);
+void tcp_unacknowledged_clear (TcpUnacknowledged *self);
 
 G_END_DECLS

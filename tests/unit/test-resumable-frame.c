@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "session/resumable.h"
+#include "protocol/protocol.h"
+#include "protocol/resumable-frame.h"
 
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>

@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "session/resumable.h"
+#include "protocol/resumable-frame.h"
 
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
-#include "session/dialect.h"
-
-const TcpDialect tcp_dialect_resumable = {
-  .name = TCP_RESUMABLE_NAME,
-  .multiplexed = TRUE,
-  .outlives_channel = TRUE,
-  .resumable = TRUE,
-};
 
 /* What a frame of a type has to look like. */
 typedef struct

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "websocket/channel.h"
+#include <glib.h>
 
 G_BEGIN_DECLS
 
@@ -26,9 +26,6 @@ typedef struct
   gint64 taken;    /* bytes that were given back since then */
   gboolean owes;   /* is in line to give credit back */
   gboolean fin_received;
-
-  guint64 open_number; /* of the OPEN that this end sent */
-  guint reset_code; /* what the peer is told when TCP breaks, 0 for the obvious */
 } TcpFlow;
 
 gboolean tcp_flow_receive (TcpFlow *self,
@@ -36,11 +33,12 @@ gboolean tcp_flow_receive (TcpFlow *self,
                            gint64   now);
 gboolean tcp_flow_is_due (TcpFlow *self,
                           gsize    queued);
-guint32 tcp_flow_give (TcpFlow       *self,
-                       gsize          queued,
-                       guint32        growth,
-                       guint32        head_start,
-                       const TcpPath *path,
-                       gint64         now);
+guint32 tcp_flow_give (TcpFlow *self,
+                       gsize    queued,
+                       guint32  growth,
+                       guint32  head_start,
+                       gint64   round_trip,
+                       gint64   response_time,
+                       gint64   now);
 
 G_END_DECLS

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "session/retained.h"
-
-#include "websocket/frame.h"
+#include "protocol/unacknowledged.h"
 
 static gsize
 frame_size (TcpBuffer *frame)
@@ -12,8 +10,8 @@ frame_size (TcpBuffer *frame)
 
 /* Takes the frame; returns its number. */
 guint64
-tcp_retained_add (TcpRetained *self,
-                  TcpBuffer   *frame)
+tcp_unacknowledged_add (TcpUnacknowledged *self,
+                        TcpBuffer         *frame)
 {
   g_queue_push_tail (&self->frames, frame);
   if (self->unsent == NULL)
@@ -25,9 +23,9 @@ tcp_retained_add (TcpRetained *self,
   return self->next++;
 }
 
-/* The next that is to go out, with a reference for the channel; NULL if there is none. */
+/* The next that is to go out, with a reference for the transport; NULL if there is none. */
 TcpBuffer *
-tcp_retained_send (TcpRetained *self)
+tcp_unacknowledged_send (TcpUnacknowledged *self)
 {
   TcpBuffer *frame;
 
@@ -35,29 +33,26 @@ tcp_retained_send (TcpRetained *self)
     return NULL;
 
   frame = self->unsent->data;
-  /* What another WebSocket has put around it comes off. */
-  if (frame->header > 0)
-    tcp_frame_unwrap (frame);
   self->unsent = self->unsent->next;
   self->sent++;
-  self->most = MAX (self->most, self->sent);
+  self->carried = MAX (self->carried, self->sent);
 
   return tcp_buffer_ref (frame);
 }
 
 /* The peer has all below @received. FALSE if it cannot have. */
 gboolean
-tcp_retained_acknowledge (TcpRetained *self,
-                          guint64      received)
+tcp_unacknowledged_acknowledge (TcpUnacknowledged *self,
+                                guint64            received)
 {
-  if (received < self->first || received > self->most)
+  if (received < self->first || received > self->carried)
     return FALSE;
 
   while (self->first < received)
     {
       TcpBuffer *frame;
 
-      /* One that a former channel has carried, and this one need not. */
+      /* One that a former transport has carried, and this one need not. */
       if (self->unsent == self->frames.head)
         {
           self->unsent = self->unsent->next;
@@ -74,18 +69,18 @@ tcp_retained_acknowledge (TcpRetained *self,
   return TRUE;
 }
 
-/* There is another channel, and all goes out again. The former one has given back
+/* There is another transport, and all goes out again. The former one has given back
  * what it held. */
 void
-tcp_retained_rewind (TcpRetained *self)
+tcp_unacknowledged_rewind (TcpUnacknowledged *self)
 {
   self->unsent = self->frames.head;
   self->sent = self->first;
 }
 
 void
-tcp_retained_clear (TcpRetained *self)
+tcp_unacknowledged_clear (TcpUnacknowledged *self)
 {
   g_queue_clear_full (&self->frames, (GDestroyNotify) tcp_buffer_unref);
-  *self = (TcpRetained) { 0 };
+  *self = (TcpUnacknowledged) { 0 };
 }

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include <gio/gio.h>
+#include <glib.h>
 #include "base/buffer.h"
 
 G_BEGIN_DECLS
@@ -31,19 +31,6 @@ typedef enum
   TCP_RESUMABLE_ACK = 0x11,
   TCP_RESUMABLE_GOAWAY = 0x14,
 } TcpResumableType;
-
-typedef enum
-{
-  TCP_RESET_BROKEN = 1,
-  TCP_RESET_REFUSED,
-  TCP_RESET_UNREACHABLE,
-  TCP_RESET_TIMED_OUT,
-  TCP_RESET_FORBIDDEN,
-  TCP_RESET_LIMIT,
-  TCP_RESET_FLOW_CONTROL,
-  TCP_RESET_CLOSED,
-  TCP_RESET_DRAINING,
-} TcpResetCode;
 
 typedef enum
 {

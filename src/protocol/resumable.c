@@ -1,0 +1,1077 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "protocol/resumable.h"
+
+#include <tcptunnel/tcptunnel.h>
+#include "base/close-code.h"
+#include "base/text.h"
+
+/* Life */
+
+static void
+resumable_init (TcpProtocol *base)
+{
+  TcpResumable *self = (TcpResumable *) base;
+
+  tcp_windows_init (&self->windows, base->options.max_window, base->options.max_first_window,
+                    base->options.max_streams);
+  self->pieces = g_byte_array_new ();
+  /* A gateway draws the name of this history of the session. */
+  while (!base->options.client && self->instance == 0)
+    self->instance = (guint64) g_random_int () << 32 | g_random_int ();
+}
+
+static void
+resumable_clear_urgent (TcpResumable *self)
+{
+  g_queue_clear_full (&self->urgent, (GDestroyNotify) tcp_buffer_unref);
+}
+
+static void
+resumable_update_figures (TcpResumable *self)
+{
+  self->base.figures.unacknowledged = self->sent.bytes;
+  self->base.figures.grown = self->windows.grown;
+}
+
+static void
+resumable_forget_history (TcpResumable *self)
+{
+  tcp_unacknowledged_clear (&self->sent);
+  self->receipts = (TcpReceipts) { 0 };
+  self->confirmed = 0;
+  /* What streams begin with is said anew. */
+  self->begun = FALSE;
+  self->base.peer_timeout = 0;
+  resumable_update_figures (self);
+}
+
+static void
+resumable_clear (TcpProtocol *base)
+{
+  TcpResumable *self = (TcpResumable *) base;
+
+  resumable_forget_history (self);
+  resumable_clear_urgent (self);
+  g_queue_clear (&self->owing);
+  g_queue_clear (&self->ending);
+  g_byte_array_unref (self->pieces);
+}
+
+/* Sending */
+
+/* Puts a sequenced frame in line. */
+static void
+resumable_queue (TcpResumable *self,
+                 TcpBuffer    *frame)
+{
+  if (self->base.over)
+    {
+      tcp_buffer_unref (frame);
+      return;
+    }
+
+  frame->dataless = TRUE;
+  tcp_unacknowledged_add (&self->sent, frame);
+  resumable_update_figures (self);
+  self->base.callbacks.wakeup (self->base.user_data);
+}
+
+/* One that is not sequenced, and waits for nothing. */
+static void
+resumable_send_urgent (TcpResumable *self,
+                       TcpBuffer    *frame)
+{
+  g_queue_push_tail (&self->urgent, frame);
+}
+
+/* Also if there is nothing new, and not before frames that wait: a RESET must not be overtaken
+ * by the word that bytes arrived which it made us drop. */
+static void
+resumable_send_ack (TcpResumable *self)
+{
+  if (self->sent.unsent == NULL)
+    resumable_send_urgent (self, tcp_resumable_encode_ack (tcp_receipts_take (&self->receipts)));
+}
+
+static void
+resumable_send_goaway (TcpResumable  *self,
+                       TcpGoawayCode  code,
+                       const char    *reason)
+{
+  resumable_send_urgent (self, tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, code, reason));
+}
+
+static TcpBuffer *
+resumable_make_credit (TcpResumable       *self,
+                       TcpResumableStream *stream,
+                       gint64              now)
+{
+  TcpProtocol *base = &self->base;
+  TcpProtocolOutlook outlook;
+  guint32 credit;
+
+  base->callbacks.look_out (now, &outlook, base->user_data);
+  credit = tcp_windows_give (&self->windows, &stream->flow, stream->base.queued, outlook.growth, outlook.round_trip,
+                             outlook.response_time, now);
+  base->figures.receive_window += credit;
+
+  return tcp_resumable_encode_window (stream->base.id, credit);
+}
+
+/* Gives credit back to the next stream to which it is due. */
+static void
+resumable_pay_back (TcpResumable *self,
+                    gint64        now)
+{
+  TcpResumableStream *stream = g_queue_pop_head (&self->owing);
+
+  stream->flow.owes = FALSE;
+  if (tcp_flow_is_due (&stream->flow, stream->base.queued))
+    resumable_queue (self, resumable_make_credit (self, stream, now));
+}
+
+static TcpBuffer *
+resumable_next_frame (TcpProtocol *base,
+                      gboolean     room,
+                      gint64       now)
+{
+  TcpResumable *self = (TcpResumable *) base;
+
+  if (!g_queue_is_empty (&self->urgent))
+    return g_queue_pop_head (&self->urgent);
+  if (!room || !self->greeted || base->over)
+    return NULL;
+
+  if (self->sent.unsent == NULL && self->receipts.due)
+    return tcp_resumable_encode_ack (tcp_receipts_take (&self->receipts));
+  /* Credit comes before data, as the peer waits for it. */
+  while (self->sent.unsent == NULL && !g_queue_is_empty (&self->owing))
+    resumable_pay_back (self, now);
+
+  return tcp_unacknowledged_send (&self->sent);
+}
+
+static gboolean
+resumable_takes_data (TcpProtocol *base)
+{
+  TcpResumable *self = (TcpResumable *) base;
+
+  return self->greeted && !base->over &&
+         (self->sent.bytes == 0 || self->sent.bytes + sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE <=
+                                     base->options.max_unacknowledged);
+}
+
+static gsize
+resumable_get_room (TcpProtocol       *base,
+                    TcpProtocolStream *stream)
+{
+  TcpResumable *self = (TcpResumable *) base;
+  TcpFlow *flow = &((TcpResumableStream *) stream)->flow;
+
+  flow->blocked = flow->credit == 0;
+  return flow->blocked ? 0 : MIN (MIN (flow->credit, self->peer_payload), TCP_BUFFER_SIZE);
+}
+
+static TcpBuffer *
+resumable_make_frame (TcpProtocol       *base,
+                      TcpProtocolStream *stream,
+                      TcpBuffer         *data)
+{
+  TcpResumable *self = (TcpResumable *) base;
+  TcpFlow *flow = &((TcpResumableStream *) stream)->flow;
+
+  flow->credit -= data->length;
+  base->figures.send_window -= data->length;
+  data = tcp_buffer_shrink (data);
+  tcp_resumable_push_header (data, TCP_RESUMABLE_DATA, stream->id);
+  tcp_unacknowledged_add (&self->sent, data);
+  resumable_update_figures (self);
+  return tcp_unacknowledged_send (&self->sent);
+}
+
+/* The end */
+
+static void
+resumable_say_goodbye (TcpResumable  *self,
+                       TcpGoawayCode  code,
+                       const char    *reason)
+{
+  self->base.over = TRUE;
+  if (!self->attached)
+    return;
+
+  /* What did arrive is not to count as lost. */
+  if (code == TCP_GOAWAY_DONE && self->greeted)
+    resumable_send_ack (self);
+  resumable_send_goaway (self, code, reason);
+}
+
+/* The session is over: no connection of it may look complete. */
+static void
+resumable_end (TcpResumable *self,
+               guint         close_code,
+               const GError *error)
+{
+  TcpProtocol *base = &self->base;
+
+  resumable_forget_history (self);
+  tcp_protocol_reset_all (base, error, FALSE);
+  base->callbacks.close (close_code, error->message, base->user_data);
+}
+
+/* The peer does not keep to the protocol, so that nothing it says can be relied on. */
+static void
+resumable_fail (TcpResumable *self,
+                const char   *what)
+{
+  TcpProtocol *base = &self->base;
+  g_autoptr (GError) error = NULL;
+
+  if (base->over)
+    return;
+
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL, "%s broke the protocol: %s", base->options.peer,
+                       what);
+  tcp_log_warn (base->options.log, "%s", error->message);
+  resumable_say_goodbye (self, TCP_GOAWAY_PROTOCOL_ERROR, what);
+  resumable_end (self, TCP_CLOSE_PROTOCOL_ERROR, error);
+}
+
+/* Whether that which is not data has become more than an honest peer leaves
+ * unacknowledged. */
+static gboolean
+resumable_is_overrun (TcpResumable *self)
+{
+  gsize spare = TCP_RESUMABLE_SPARE_ROOM + (gsize) self->windows.max_streams * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM;
+
+  return self->sent.dataless > spare;
+}
+
+/* Draws the conclusions, where nobody counts on a stream to be still there: ends a session
+ * whose peer acknowledges nothing, or one for which this end has no further use when the peer
+ * has all. */
+static void
+resumable_finish_if_idle (TcpResumable *self)
+{
+  TcpProtocol *base = &self->base;
+
+  if (resumable_is_overrun (self))
+    {
+      resumable_fail (self, "it acknowledges nothing");
+      return;
+    }
+  if (!base->options.client || !(base->options.single || self->last) || !self->greeted || base->over)
+    return;
+  if (g_hash_table_size (base->streams) > 0 || !g_queue_is_empty (&self->sent.frames))
+    return;
+
+  resumable_say_goodbye (self, TCP_GOAWAY_DONE, "done");
+  base->callbacks.close (TCP_CLOSE_NORMAL, "done", base->user_data);
+}
+
+static void
+resumable_leave (TcpProtocol *base,
+                 const char  *reason)
+{
+  if (!base->over)
+    resumable_say_goodbye ((TcpResumable *) base, TCP_GOAWAY_DONE, reason != NULL ? reason : "");
+}
+
+static void
+resumable_drain (TcpProtocol *base)
+{
+  TcpResumable *self = (TcpResumable *) base;
+
+  if (self->draining)
+    return;
+
+  self->draining = TRUE;
+  if (self->greeted && !base->over)
+    resumable_send_goaway (self, TCP_GOAWAY_DRAINING, "draining");
+}
+
+/* Streams */
+
+/* Those are not counted that are through, and of which we wait to hear that they are over: the
+ * peer may know it by now. Those are that only have to empty their queue: it may be long. */
+static gboolean
+resumable_is_crowded (TcpResumable *self)
+{
+  guint n = self->base.n_streams;
+
+  for (GList *l = self->ending.head; l != NULL; l = l->next)
+    if (((TcpProtocolStream *) l->data)->queued == 0)
+      n--;
+
+  return n >= self->windows.max_streams;
+}
+
+/* Not if that which former streams have left to be said does not get away. */
+static gboolean
+resumable_may_open (TcpProtocol *base)
+{
+  TcpResumable *self = (TcpResumable *) base;
+  gboolean refused = self->begun && g_hash_table_size (base->streams) >= self->peer_streams;
+
+  return !base->over && !self->last && !refused && !resumable_is_crowded (self) &&
+         self->sent.dataless <= TCP_RESUMABLE_SPARE_ROOM / 2;
+}
+
+static void
+stream_begin (TcpResumable       *self,
+              TcpResumableStream *stream)
+{
+  if (stream->flow.begun || !self->begun)
+    return;
+
+  stream->flow.begun = TRUE;
+  stream->flow.credit += self->peer_window;
+  self->base.figures.send_window += self->peer_window;
+}
+
+static void
+stream_prepare (TcpResumable       *self,
+                TcpResumableStream *stream)
+{
+  stream->flow.window = stream->flow.granted = self->windows.first;
+  self->base.figures.receive_window += stream->flow.granted;
+  stream_begin (self, stream);
+}
+
+static void
+stream_open (TcpResumable       *self,
+             TcpResumableStream *stream)
+{
+  stream_prepare (self, stream);
+  stream->open_number = self->sent.next;
+  resumable_queue (self, tcp_resumable_encode (TCP_RESUMABLE_OPEN, stream->base.id, NULL, 0));
+}
+
+static TcpProtocolStream *
+resumable_open (TcpProtocol *base,
+                gpointer     user_data)
+{
+  /* The odd ids are the client's. */
+  guint32 id = base->options.single ? 1 : tcp_protocol_next_id (base, 2);
+  TcpProtocolStream *stream = tcp_protocol_add (base, id, user_data);
+
+  stream_open ((TcpResumable *) base, (TcpResumableStream *) stream);
+  return stream;
+}
+
+static void
+resumable_connected (TcpProtocol       *base,
+                     TcpProtocolStream *stream)
+{
+  resumable_queue ((TcpResumable *) base, tcp_resumable_encode (TCP_RESUMABLE_OPENED, stream->id, NULL, 0));
+}
+
+static void
+stream_unblock (TcpResumable       *self,
+                TcpResumableStream *stream)
+{
+  if (!stream->flow.blocked || stream->flow.credit == 0)
+    return;
+
+  stream->flow.blocked = FALSE;
+  self->base.callbacks.writable (&stream->base, self->base.user_data);
+}
+
+/* The peer has said with how much credit streams begin. */
+static void
+resumable_begin_streams (TcpResumable *self)
+{
+  GHashTableIter iter;
+  gpointer stream;
+
+  g_hash_table_iter_init (&iter, self->base.streams);
+  while (g_hash_table_iter_next (&iter, NULL, &stream))
+    {
+      stream_begin (self, stream);
+      stream_unblock (self, stream);
+    }
+}
+
+static void
+stream_take_off_books (TcpResumable       *self,
+                       TcpResumableStream *stream)
+{
+  self->base.figures.receive_window -= stream->flow.granted;
+  self->base.figures.send_window -= stream->flow.credit;
+  g_queue_remove (&self->ending, stream);
+  if (stream->flow.owes)
+    g_queue_remove (&self->owing, stream);
+  stream->flow.owes = FALSE;
+}
+
+static void
+resumable_forgotten (TcpProtocol       *base,
+                     TcpProtocolStream *stream)
+{
+  stream_take_off_books ((TcpResumable *) base, (TcpResumableStream *) stream);
+  /* The goodbye of a session is not said from within. */
+  base->callbacks.wakeup (base->user_data);
+}
+
+static void
+resumable_released (TcpProtocol       *base,
+                    TcpProtocolStream *stream)
+{
+  TcpResumable *self = (TcpResumable *) base;
+
+  tcp_windows_remove (&self->windows, &((TcpResumableStream *) stream)->flow);
+  resumable_update_figures (self);
+}
+
+static TcpResetCode
+reset_code (TcpProtocolStream *stream,
+            const GError      *error)
+{
+  if (stream->reset_code != 0)
+    return stream->reset_code;
+  if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED))
+    return TCP_RESET_CLOSED;
+  return TCP_RESET_BROKEN;
+}
+
+static void
+resumable_reset (TcpProtocol       *base,
+                 TcpProtocolStream *stream,
+                 const GError      *error,
+                 gint64             now)
+{
+  tcp_protocol_forget (base, stream);
+  /* Those of a session that was lost are not known to the next. */
+  if (((TcpResumableStream *) stream)->lost)
+    return;
+
+  resumable_queue ((TcpResumable *) base,
+                   tcp_resumable_encode_text (TCP_RESUMABLE_RESET, stream->id, reset_code (stream, error),
+                                              error != NULL ? error->message : "the TCP connection broke"));
+}
+
+static gboolean
+stream_is_through (TcpResumable       *self,
+                   TcpResumableStream *stream)
+{
+  return stream->flow.fin_sent && stream->flow.fin_received && stream->flow.fin_number < self->confirmed;
+}
+
+/* Both ends have said that they are through; what is left is to see that the peer has heard it
+ * from us. */
+static void
+stream_await_end (TcpResumable       *self,
+                  TcpResumableStream *stream)
+{
+  if (!stream->flow.fin_sent || !stream->flow.fin_received)
+    return;
+  if (stream_is_through (self, stream))
+    tcp_protocol_finish (&self->base, &stream->base, TRUE);
+  else
+    g_queue_push_tail (&self->ending, stream);
+}
+
+static void
+resumable_stream_end (TcpProtocol       *base,
+                      TcpProtocolStream *stream,
+                      gint64             now)
+{
+  TcpResumable *self = (TcpResumable *) base;
+  TcpFlow *flow = &((TcpResumableStream *) stream)->flow;
+
+  /* Whoever sees the end knows then that all it sent has arrived. */
+  if (self->receipts.received > self->receipts.acknowledged)
+    resumable_send_ack (self);
+  flow->fin_sent = TRUE;
+  flow->fin_number = self->sent.next;
+  resumable_queue (self, tcp_resumable_encode (TCP_RESUMABLE_FIN, stream->id, NULL, 0));
+  stream_await_end (self, (TcpResumableStream *) stream);
+}
+
+static void
+stream_check_owed (TcpResumable       *self,
+                   TcpResumableStream *stream)
+{
+  if (stream->flow.owes || !tcp_flow_is_due (&stream->flow, stream->base.queued))
+    return;
+
+  stream->flow.owes = TRUE;
+  g_queue_push_tail (&self->owing, stream);
+}
+
+static void
+resumable_flushed (TcpProtocol       *base,
+                   TcpProtocolStream *stream,
+                   gsize              queued)
+{
+  stream->queued = queued;
+  if (stream->active)
+    stream_check_owed ((TcpResumable *) base, (TcpResumableStream *) stream);
+}
+
+/* The peer has more of what we sent. */
+static void
+resumable_acknowledged (TcpResumable *self)
+{
+  resumable_update_figures (self);
+  /* Somebody who hears that one has ended may end the others. */
+  for (guint n = g_queue_get_length (&self->ending); n > 0 && !g_queue_is_empty (&self->ending); n--)
+    {
+      TcpResumableStream *stream = g_queue_pop_head (&self->ending);
+
+      if (stream_is_through (self, stream))
+        tcp_protocol_finish (&self->base, &stream->base, TRUE);
+      else
+        g_queue_push_tail (&self->ending, stream);
+    }
+}
+
+/* Whose history it is */
+
+/* The peer does not know the session any more: what was on its way is lost. Streams of which
+ * it has never heard stay, and are opened anew. */
+static void
+resumable_lose (TcpProtocol  *base,
+                const GError *error)
+{
+  TcpResumable *self = (TcpResumable *) base;
+  g_autoptr (GArray) lost = g_array_new (FALSE, FALSE, sizeof (guint32));
+  guint64 carried = self->sent.carried;
+  GHashTableIter iter;
+  TcpResumableStream *stream;
+
+  tcp_log_warn (base->options.log, "%s", error->message);
+  resumable_forget_history (self);
+  base->over = FALSE;
+  self->instance = 0;
+
+  g_hash_table_iter_init (&iter, base->streams);
+  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &stream))
+    {
+      gboolean blocked = stream->flow.blocked;
+
+      if (stream->open_number < carried)
+        {
+          stream->lost = TRUE;
+          g_array_append_val (lost, stream->base.id);
+          continue;
+        }
+      stream_take_off_books (self, stream);
+      tcp_windows_remove (&self->windows, &stream->flow);
+      stream->flow = (TcpFlow) { 0 };
+      stream_open (self, stream);
+      /* Whoever goes on with it does not know that it waits. */
+      if (blocked)
+        base->callbacks.writable (&stream->base, base->user_data);
+    }
+  resumable_update_figures (self);
+
+  for (guint i = 0; i < lost->len; i++)
+    {
+      stream = (TcpResumableStream *) tcp_protocol_lookup (base, g_array_index (lost, guint32, i));
+      if (stream != NULL && stream->lost)
+        tcp_protocol_reset (base, &stream->base, error, FALSE);
+    }
+}
+
+static void
+resumable_begin_anew (TcpResumable *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
+                       "%s has lost the session: it was restarted, or gave it up after its timeout",
+                       self->base.options.peer);
+  resumable_lose (&self->base, error);
+}
+
+static gboolean
+resumable_compare_instance (TcpResumable       *self,
+                            TcpResumableHello  *hello,
+                            GError            **error)
+{
+  TcpProtocol *base = &self->base;
+
+  if (hello->instance == self->instance && hello->instance != 0)
+    {
+      if (self->begun)
+        base->figures.resumes++;
+      return TRUE;
+    }
+
+  if (base->options.client && hello->instance != 0)
+    {
+      if (self->instance != 0)
+        resumable_begin_anew (self);
+      self->instance = hello->instance;
+      return TRUE;
+    }
+  if (!base->options.client && self->sent.carried == 0 && self->receipts.received == 0)
+    {
+      /* It has yet to learn that its session is gone, and counts on in that. */
+      if (hello->instance != 0)
+        hello->received = 0;
+      return TRUE;
+    }
+
+  return tcp_resumable_refuse_frame (error, "a HELLO of another session");
+}
+
+static void
+resumable_count_replay (TcpResumable *self)
+{
+  guint64 number = self->sent.first;
+  gsize bytes = 0;
+
+  for (GList *l = self->sent.frames.head; number < self->sent.carried; l = l->next, number++)
+    bytes += ((TcpBuffer *) l->data)->length;
+
+  self->base.figures.replayed += bytes;
+  if (bytes > 0)
+    tcp_log_debug (self->base.options.log, "%" G_GSIZE_FORMAT " bytes go out again to %s", bytes,
+                   self->base.options.peer);
+}
+
+static gboolean
+handle_hello (TcpResumable            *self,
+              const TcpResumableFrame *frame,
+              GError                 **error)
+{
+  TcpProtocol *base = &self->base;
+  TcpResumableHello hello;
+  guint64 before;
+
+  if (!tcp_resumable_decode_hello (frame, &hello, error) || !resumable_compare_instance (self, &hello, error))
+    return FALSE;
+  /* Somebody who heard of a loss may have closed it. */
+  if (base->over)
+    return TRUE;
+  before = self->sent.first;
+  if (!tcp_unacknowledged_acknowledge (&self->sent, hello.received))
+    return tcp_resumable_refuse_frame (error, "a HELLO that has received %" G_GUINT64_FORMAT " frames, of %" G_GUINT64_FORMAT
+                                       " to %" G_GUINT64_FORMAT, hello.received, self->sent.first, self->sent.carried);
+
+  base->progress |= self->sent.first > before;
+  tcp_unacknowledged_rewind (&self->sent);
+  resumable_count_replay (self);
+  self->greeted = self->begun = TRUE;
+  self->peer_window = hello.window;
+  self->peer_payload = hello.max_payload;
+  self->peer_streams = hello.max_streams;
+  base->peer_timeout = hello.session_timeout;
+  /* HELLO says what was taken in, and only ACK that nothing which it made us say comes
+   * behind it. */
+  self->receipts.due = TRUE;
+  if (self->draining)
+    resumable_send_goaway (self, TCP_GOAWAY_DRAINING, "draining");
+  base->callbacks.greeted (base->user_data);
+  resumable_begin_streams (self);
+  resumable_acknowledged (self);
+  return TRUE;
+}
+
+/* Transports */
+
+static void
+resumable_attached (TcpProtocol *base,
+                    guint        reset_code,
+                    gint64       now)
+{
+  TcpResumable *self = (TcpResumable *) base;
+  TcpResumableHello hello = {
+    .instance = self->instance,
+    .received = tcp_receipts_take (&self->receipts),
+    .window = self->windows.first,
+    .max_payload = TCP_RESUMABLE_MAX_PAYLOAD,
+    .max_streams = self->windows.max_streams,
+    .session_timeout = base->options.session_timeout,
+  };
+
+  self->attached = TRUE;
+  resumable_send_urgent (self, tcp_resumable_encode_hello (&hello));
+  if (base->options.hello_timeout > 0)
+    self->hello_deadline = now + base->options.hello_timeout * G_TIME_SPAN_MILLISECOND;
+}
+
+static void
+resumable_detached (TcpProtocol           *base,
+                    const TcpProtocolLoss *loss)
+{
+  TcpResumable *self = (TcpResumable *) base;
+  GQueue unsent = G_QUEUE_INIT;
+
+  /* All that counts is kept here. */
+  base->callbacks.take_back (&unsent, base->user_data);
+  g_queue_clear_full (&unsent, (GDestroyNotify) tcp_buffer_unref);
+  resumable_clear_urgent (self);
+  g_byte_array_set_size (self->pieces, 0);
+  tcp_receipts_stop (&self->receipts);
+  self->attached = self->greeted = FALSE;
+  self->hello_deadline = 0;
+  self->windows.path_window = 0;
+}
+
+static gint64
+resumable_next_timeout (TcpProtocol *base)
+{
+  TcpResumable *self = (TcpResumable *) base;
+  gint64 ack = self->receipts.deadline;
+  gint64 hello = self->hello_deadline;
+
+  if (ack == 0 && hello == 0)
+    return -1;
+  if (ack == 0 || hello == 0)
+    return MAX (ack, hello);
+  return MIN (ack, hello);
+}
+
+/* A transport on which nothing is said may be answered by something in between. */
+static void
+resumable_check_hello (TcpResumable *self,
+                       gint64        now)
+{
+  TcpProtocol *base = &self->base;
+  g_autoptr (GError) error = NULL;
+
+  if (self->hello_deadline == 0 || now < self->hello_deadline)
+    return;
+
+  self->hello_deadline = 0;
+  if (self->greeted)
+    return;
+
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, "%s said nothing on the WebSocket within %u ms",
+                       base->options.peer, base->options.hello_timeout);
+  base->callbacks.abort (error, base->user_data);
+}
+
+static void
+resumable_wake (TcpProtocol *base,
+                gint64       now)
+{
+  TcpResumable *self = (TcpResumable *) base;
+
+  tcp_receipts_check (&self->receipts, now);
+  resumable_check_hello (self, now);
+  resumable_finish_if_idle (self);
+}
+
+/* Receiving */
+
+static void
+refuse_open (TcpResumable *self,
+             guint32       id,
+             TcpResetCode  code,
+             const char   *why)
+{
+  tcp_log_debug (self->base.options.log, "%s was refused a connection: %s", self->base.options.peer, why);
+  resumable_queue (self, tcp_resumable_encode_text (TCP_RESUMABLE_RESET, id, code, why));
+}
+
+static gboolean
+handle_open (TcpResumable             *self,
+             const TcpResumableFrame  *frame,
+             GError                  **error)
+{
+  TcpProtocol *base = &self->base;
+  TcpResumableStream *stream = (TcpResumableStream *) tcp_protocol_lookup (base, frame->id);
+  g_autofree char *target = NULL;
+
+  /* The peer may know by now that such a stream is over, where we wait to hear that. */
+  if (stream != NULL && stream->flow.fin_sent && stream->flow.fin_received)
+    tcp_protocol_finish (base, &stream->base, TRUE);
+  else if (stream != NULL)
+    return tcp_resumable_refuse_frame (error, "an OPEN for a stream that is there");
+  if (frame->id % 2 != (base->options.client ? 0 : 1))
+    return tcp_resumable_refuse_frame (error, "an OPEN with an id that is not its sender's to use");
+  if (!g_utf8_validate_len ((const char *) frame->payload, frame->length, NULL))
+    return tcp_resumable_refuse_frame (error, "an OPEN for a target that is no UTF-8");
+
+  if (!base->options.accepts)
+    refuse_open (self, frame->id, TCP_RESET_FORBIDDEN, "nothing can be opened from your end");
+  else if (self->draining)
+    refuse_open (self, frame->id, TCP_RESET_DRAINING, "the gateway takes no new connections");
+  else if (resumable_is_crowded (self))
+    refuse_open (self, frame->id, TCP_RESET_LIMIT, "there are too many connections");
+  else
+    {
+      target = frame->length > 0 ? g_strndup ((const char *) frame->payload, frame->length) : NULL;
+      stream = (TcpResumableStream *) tcp_protocol_add (base, frame->id, NULL);
+      stream_prepare (self, stream);
+      base->callbacks.opened (&stream->base, target, base->user_data);
+    }
+  return TRUE;
+}
+
+static gboolean
+handle_data (TcpResumable            *self,
+             TcpResumableStream      *stream,
+             const TcpResumableFrame *frame,
+             gint64                   now,
+             GError                 **error)
+{
+  TcpProtocol *base = &self->base;
+
+  if (stream->flow.fin_received)
+    return tcp_resumable_refuse_frame (error, "DATA after a FIN");
+  if (!tcp_flow_receive (&stream->flow, frame->length, now))
+    {
+      g_autoptr (GError) overrun = NULL;
+
+      overrun = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL, "%s sent more than it had credit for",
+                             base->options.peer);
+      resumable_queue (self, tcp_resumable_encode_text (TCP_RESUMABLE_RESET, frame->id, TCP_RESET_FLOW_CONTROL,
+                                                        overrun->message));
+      tcp_protocol_reset (base, &stream->base, overrun, FALSE);
+      return TRUE;
+    }
+
+  base->figures.receive_window -= frame->length;
+  stream->base.queued = base->callbacks.data (&stream->base, frame->payload, frame->length, base->user_data);
+  stream_check_owed (self, stream);
+  return TRUE;
+}
+
+static gboolean
+handle_fin (TcpResumable        *self,
+            TcpResumableStream  *stream,
+            GError             **error)
+{
+  TcpProtocol *base = &self->base;
+  guint32 id = stream->base.id;
+
+  if (stream->flow.fin_received)
+    return tcp_resumable_refuse_frame (error, "a second FIN");
+
+  stream->flow.fin_received = TRUE;
+  /* If this is the second, TCP hears of it when ours has arrived, and the peer waits to
+   * hear the same of its own. */
+  if (stream->flow.fin_sent)
+    self->receipts.due = TRUE;
+  else
+    base->callbacks.half_closed (&stream->base, base->user_data);
+  /* That may have broken it. */
+  stream = (TcpResumableStream *) tcp_protocol_lookup (base, id);
+  if (stream != NULL)
+    stream_await_end (self, stream);
+  return TRUE;
+}
+
+static TcpTunnelError
+error_of_reset (TcpResumable *self,
+                guint64       code)
+{
+  switch (code)
+    {
+    case TCP_RESET_REFUSED:
+    case TCP_RESET_UNREACHABLE:
+    case TCP_RESET_TIMED_OUT:
+    case TCP_RESET_FORBIDDEN: return TCP_TUNNEL_ERROR_TARGET;
+    case TCP_RESET_LIMIT: return TCP_TUNNEL_ERROR_LIMIT;
+    case TCP_RESET_FLOW_CONTROL: return TCP_TUNNEL_ERROR_PROTOCOL;
+    case TCP_RESET_CLOSED:
+    case TCP_RESET_DRAINING: return TCP_TUNNEL_ERROR_CLOSED;
+    default: return self->base.options.client ? TCP_TUNNEL_ERROR_TARGET : TCP_TUNNEL_ERROR_RESET;
+    }
+}
+
+static void
+handle_reset (TcpResumable            *self,
+              TcpResumableStream      *stream,
+              const TcpResumableFrame *frame)
+{
+  g_autofree char *reason = tcp_text_from_peer ((const char *) frame->payload, frame->length);
+  g_autoptr (GError) error = NULL;
+
+  error = g_error_new (TCP_TUNNEL_ERROR, error_of_reset (self, frame->number), "%s reset the connection: %s",
+                       self->base.options.peer, *reason != '\0' ? reason : "no reason given");
+  tcp_protocol_reset (&self->base, &stream->base, error, frame->number == TCP_RESET_BROKEN);
+}
+
+static gboolean
+handle_window (TcpResumable             *self,
+               TcpResumableStream       *stream,
+               const TcpResumableFrame  *frame,
+               GError                  **error)
+{
+  if (stream->flow.credit + frame->number > TCP_RESUMABLE_MAX_CREDIT)
+    return tcp_resumable_refuse_frame (error, "more credit than there may be");
+
+  stream->flow.credit += frame->number;
+  self->base.figures.send_window += frame->number;
+  stream_unblock (self, stream);
+  return TRUE;
+}
+
+static gboolean
+handle_stream_frame (TcpResumable             *self,
+                     const TcpResumableFrame  *frame,
+                     gint64                    now,
+                     GError                  **error)
+{
+  TcpResumableStream *stream;
+
+  self->base.progress = TRUE;
+  tcp_receipts_count (&self->receipts, frame->length, now);
+  if (frame->type == TCP_RESUMABLE_OPEN)
+    return handle_open (self, frame, error);
+  stream = (TcpResumableStream *) tcp_protocol_lookup (&self->base, frame->id);
+  /* It crossed with our reset. */
+  if (stream == NULL)
+    return TRUE;
+
+  switch (frame->type)
+    {
+    case TCP_RESUMABLE_DATA:
+      return handle_data (self, stream, frame, now, error);
+    case TCP_RESUMABLE_FIN:
+      return handle_fin (self, stream, error);
+    case TCP_RESUMABLE_RESET:
+      handle_reset (self, stream, frame);
+      return TRUE;
+    case TCP_RESUMABLE_WINDOW:
+      return handle_window (self, stream, frame, error);
+    default: /* OPENED: nothing waits for it */
+      return TRUE;
+    }
+}
+
+static gboolean
+handle_ack (TcpResumable             *self,
+            const TcpResumableFrame  *frame,
+            GError                  **error)
+{
+  guint64 before = self->sent.first;
+
+  if (frame->number > self->sent.sent || !tcp_unacknowledged_acknowledge (&self->sent, frame->number))
+    return tcp_resumable_refuse_frame (error, "an ACK of %" G_GUINT64_FORMAT " frames, of %" G_GUINT64_FORMAT
+                                       " to %" G_GUINT64_FORMAT, frame->number, self->sent.first, self->sent.sent);
+
+  self->base.progress |= self->sent.first > before;
+  self->confirmed = frame->number;
+  resumable_acknowledged (self);
+  return TRUE;
+}
+
+static void
+handle_goaway (TcpResumable            *self,
+               const TcpResumableFrame *frame)
+{
+  TcpProtocol *base = &self->base;
+  g_autofree char *reason = tcp_text_from_peer ((const char *) frame->payload, frame->length);
+  TcpTunnelError code = TCP_TUNNEL_ERROR_CLOSED;
+  g_autoptr (GError) error = NULL;
+
+  if (frame->number == TCP_GOAWAY_DRAINING)
+    {
+      tcp_log_info (base->options.log, "%s takes no new connections: %s", base->options.peer, reason);
+      self->last = TRUE;
+      base->callbacks.draining (base->user_data);
+      return;
+    }
+
+  if (frame->number == TCP_GOAWAY_UNAUTHORIZED)
+    code = TCP_TUNNEL_ERROR_UNAUTHORIZED;
+  if (frame->number == TCP_GOAWAY_PROTOCOL_ERROR)
+    code = TCP_TUNNEL_ERROR_PROTOCOL;
+  error = g_error_new (TCP_TUNNEL_ERROR, code, "%s ended the session: %s", base->options.peer, reason);
+  base->over = TRUE;
+  resumable_end (self, TCP_CLOSE_NORMAL, error);
+}
+
+static gboolean
+resumable_handle (TcpResumable  *self,
+                  const guint8  *data,
+                  gsize          length,
+                  gint64         now,
+                  GError       **error)
+{
+  TcpResumableFrame frame;
+
+  if (!tcp_resumable_decode (data, length, &frame, error))
+    return FALSE;
+  if ((frame.type == TCP_RESUMABLE_HELLO) == self->greeted)
+    return tcp_resumable_refuse_frame (error, self->greeted ? "a second HELLO" : "something before the HELLO");
+
+  switch (frame.type)
+    {
+    case TCP_RESUMABLE_HELLO:
+      return handle_hello (self, &frame, error);
+    case TCP_RESUMABLE_ACK:
+      return handle_ack (self, &frame, error);
+    case TCP_RESUMABLE_GOAWAY:
+      handle_goaway (self, &frame);
+      return TRUE;
+    default:
+      return handle_stream_frame (self, &frame, now, error);
+    }
+}
+
+static void
+resumable_receive (TcpProtocol  *base,
+                   const guint8 *data,
+                   gsize         length,
+                   gboolean      first,
+                   gboolean      last,
+                   gint64        now)
+{
+  TcpResumable *self = (TcpResumable *) base;
+  g_autoptr (GError) error = NULL;
+
+  if (base->over)
+    return;
+
+  /* An intermediary may have fragmented it. */
+  if (first)
+    g_byte_array_set_size (self->pieces, 0);
+  if (!first || !last)
+    {
+      if (self->pieces->len + length > TCP_RESUMABLE_HEADER_SIZE + TCP_RESUMABLE_MAX_PAYLOAD)
+        {
+          resumable_fail (self, "a frame that is too large");
+          return;
+        }
+      g_byte_array_append (self->pieces, data, length);
+      if (!last)
+        return;
+      data = self->pieces->data;
+      length = self->pieces->len;
+    }
+
+  if (resumable_handle (self, data, length, now, &error))
+    resumable_finish_if_idle (self);
+  else
+    resumable_fail (self, error->message);
+}
+
+const TcpProtocolClass tcp_protocol_resumable = {
+  .name = TCP_RESUMABLE_NAME,
+  .multiplexed = TRUE,
+  .outlives_transport = TRUE,
+  .resumable = TRUE,
+  .size = sizeof (TcpResumable),
+  .stream_size = sizeof (TcpResumableStream),
+  .init = resumable_init,
+  .clear = resumable_clear,
+  .attached = resumable_attached,
+  .detached = resumable_detached,
+  .receive = resumable_receive,
+  .next_frame = resumable_next_frame,
+  .next_timeout = resumable_next_timeout,
+  .wake = resumable_wake,
+  .may_open = resumable_may_open,
+  .open = resumable_open,
+  .connected = resumable_connected,
+  .takes_data = resumable_takes_data,
+  .get_room = resumable_get_room,
+  .make_frame = resumable_make_frame,
+  .end = resumable_stream_end,
+  .flushed = resumable_flushed,
+  .reset = resumable_reset,
+  .forgotten = resumable_forgotten,
+  .released = resumable_released,
+  .drain = resumable_drain,
+  .lose = resumable_lose,
+  .leave = resumable_leave,
+};

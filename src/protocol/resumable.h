@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "protocol/flow.h"
+#include "protocol/protocol.h"
+#include "protocol/receipts.h"
+#include "protocol/resumable-frame.h"
+#include "protocol/unacknowledged.h"
+#include "protocol/windows.h"
+
+G_BEGIN_DECLS
+
+/* resumable/1, as docs/resumable.md has it: transports may break at any byte, and every byte
+ * arrives once and in order. */
+extern const TcpProtocolClass tcp_protocol_resumable;
+
+/* Frames without data are not kept back for want of room among those unacknowledged. A peer
+ * that acknowledges nothing at all cannot make us keep more of them than this. */
+#define TCP_RESUMABLE_SPARE_ROOM (1024 * 1024)
+#define TCP_RESUMABLE_SPARE_ROOM_PER_STREAM 1024
+
+/* These two are open for the tests, which look at the books. */
+
+typedef struct
+{
+  TcpProtocolStream base;
+  TcpFlow flow;
+  guint64 open_number; /* of the OPEN that this end sent */
+  gboolean lost;       /* it is of a history that is over */
+} TcpResumableStream;
+
+typedef struct
+{
+  TcpProtocol base;
+  TcpUnacknowledged sent; /* sequenced frames */
+  TcpReceipts receipts;   /* for those of the peer */
+  TcpWindows windows;
+  GQueue urgent;          /* of TcpBuffer: not sequenced, to be sent before all others */
+  guint64 confirmed;      /* how many of our frames the peer has, by ACK */
+
+  gboolean attached;
+  guint64 instance;       /* 0 if not known yet */
+  gboolean greeted;       /* the peer's HELLO was read on this transport, */
+  gboolean begun;         /* or on one before */
+  gboolean last;          /* no stream is opened any more; over when none is left */
+  gboolean draining;      /* and this end said so */
+  guint32 peer_window;
+  guint32 peer_payload;
+  guint32 peer_streams;
+  gint64 hello_deadline;  /* for the peer's HELLO, 0 for none */
+  GByteArray *pieces;     /* of a message that comes in several */
+
+  GQueue owing;           /* of TcpResumableStream: credit is due back */
+  GQueue ending;          /* of TcpResumableStream: both ends are through, ours unconfirmed */
+} TcpResumable;
+
+G_END_DECLS

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "protocol/flow.h"
+
+G_BEGIN_DECLS
+
+/* What the streams of a session share: the credit that there is to give. Pure. */
+typedef struct
+{
+  gsize max;          /* all together */
+  guint max_streams;
+  guint32 first;      /* with which one begins */
+  gsize grown;        /* what they have grown beyond the first, all together */
+  guint32 path_window; /* the largest that this transport's path was seen to need */
+} TcpWindows;
+
+void tcp_windows_init (TcpWindows *self,
+                       gsize       max,
+                       gsize       max_first,
+                       guint       max_streams);
+guint32 tcp_windows_give (TcpWindows *self,
+                          TcpFlow    *flow,
+                          gsize       queued,
+                          gsize       growth,
+                          gint64      round_trip,
+                          gint64      response_time,
+                          gint64      now);
+void tcp_windows_remove (TcpWindows *self,
+                         TcpFlow    *flow);
+
+G_END_DECLS

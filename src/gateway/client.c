@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "io/descriptors.h"
 #include "io/reactor.h"
 
 /* How much of one client may wait for its targets in raw and tagged. */
@@ -176,6 +177,12 @@ on_stream_opened (TcpSession *session,
     {
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "the gateway has %u connections already",
                            self->settings->max_connections);
+      tcp_session_refuse (session, stream, TCP_RESET_LIMIT, error);
+      return;
+    }
+  if (!tcp_descriptors_are_left ())
+    {
+      error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, TCP_DESCRIPTORS_ADVICE);
       tcp_session_refuse (session, stream, TCP_RESET_LIMIT, error);
       return;
     }

@@ -13,6 +13,7 @@
 #include "gateway/origin.h"
 #include "gateway/tls-queue.h"
 #include "io/acceptor.h"
+#include "io/descriptors.h"
 #include "io/listen.h"
 #include "io/reactor.h"
 
@@ -27,6 +28,9 @@
 
 /* How much of incomplete heads is kept, of all pending connections together. */
 #define MAX_HEAD_BYTES (8 * 1024 * 1024)
+
+/* How many may be pending, if the process may have eight times as many descriptors. */
+#define MAX_PENDING 512
 
 /* What TLS begins with, and HTTP never does: the type of a record, its version, its length. */
 #define TLS_HANDSHAKE 0x16
@@ -469,6 +473,8 @@ on_accepted (GSocketConnection *connection,
   g_socket_set_option (pending->socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
   if (self->pending.length > self->max_pending)
     pending_drop (listener_find_victim (self), "there are too many connections that are no WebSocket yet, and it was the oldest");
+  else if (!tcp_descriptors_suffice (g_socket_get_fd (pending->socket)) && self->pending.length > 1)
+    pending_drop (listener_find_victim (self), TCP_DESCRIPTORS_ADVICE);
 
   if (self->tls == NULL)
     pending_begin_head (pending, G_IO_STREAM (connection));
@@ -491,7 +497,7 @@ tcp_listener_new (GTlsCertificate            *certificate,
   self->user_data = user_data;
   self->tls = certificate != NULL ? tcp_tls_queue_new (certificate, group) : NULL;
   self->timeout = timeout > 0 ? timeout : DEFAULT_TIMEOUT;
-  self->max_pending = tcp_limit_pending ();
+  self->max_pending = CLAMP (tcp_descriptors_get_limit () / 8, 1, MAX_PENDING);
   self->log = tcp_log_ref (log);
   self->refusals = tcp_log_limit_new (log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->origins = tcp_origins_new ();

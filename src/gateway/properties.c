@@ -416,7 +416,7 @@ install_settings (void)
    *
    * How many clients may have a session at once, and how many connections to targets
    * there may be, of all clients together. A client above that is answered 503, a
-   * connection is ended. It is less if the process may not have as many files open.
+   * connection is ended; likewise when the process has few file descriptors left.
    * From 1 to 65535; the default is 1000.
    *
    * Since: 1.0

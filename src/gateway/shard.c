@@ -7,6 +7,7 @@
 #include "gateway/client.h"
 #include "gateway/held.h"
 #include "gateway/origin.h"
+#include "io/descriptors.h"
 #include "io/log-limit.h"
 #include "websocket/group.h"
 
@@ -254,10 +255,11 @@ shard_check_ended (TcpShard   *self,
   return TRUE;
 }
 
-/* If so, it is counted. */
+/* If so, it is counted. @fd is the connection's. */
 static gboolean
 shard_check (TcpShard   *self,
              TcpRequest *request,
+             int         fd,
              TcpRefusal *refusal)
 {
   const char *id = tcp_request_get_session (request);
@@ -272,6 +274,8 @@ shard_check (TcpShard   *self,
     return shard_check_ended (self, request, refusal);
   if (self->draining)
     return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
+  if (!tcp_descriptors_suffice (fd))
+    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "There are too many connections; try again later.");
   if (!tcp_quota_enter (&self->shared->clients))
     {
       tcp_quota_leave (&self->shared->clients);
@@ -349,7 +353,7 @@ shard_do_admit (gpointer data)
   g_autoptr (TcpChannel) channel = NULL;
   TcpClient *client;
 
-  if (!shard_check (self, request, &refusal))
+  if (!shard_check (self, request, g_socket_get_fd (tcp_transport_get_socket (&admission->transport)), &refusal))
     {
       admission_refuse (admission, &refusal);
       return;

@@ -3,7 +3,6 @@
 #include "gateway/shared.h"
 
 #include "base/tsan.h"
-#include "io/listen.h"
 #include "io/pool.h"
 
 /* Takes @access. */
@@ -17,7 +16,6 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   TcpShared *self = g_atomic_rc_box_new0 (TcpShared);
 
   self->settings = tcp_gateway_settings_copy (settings);
-  self->settings->max_connections = tcp_limit_connections (settings->max_connections, 2);
   self->access = access;
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
@@ -25,8 +23,8 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   /* A quarter is for what every connection begins with: see client.c. */
   self->budget = tcp_budget_pool_new (settings->max_buffered_bytes - settings->max_buffered_bytes / 4,
                                       tcp_io_thread_count ());
-  self->clients.max = self->connections.max = self->settings->max_connections;
-  self->held.max = MAX (1, self->settings->max_connections / 2);
+  self->clients.max = self->connections.max = settings->max_connections;
+  self->held.max = MAX (1, settings->max_connections / 2);
 
   return self;
 }

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <tcptunnel/tcptunnel.h>
@@ -260,31 +259,4 @@ tcp_listen_error (const char   *hostname,
 {
   return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, "cannot listen on %s port %u: %s%s", hostname, port,
                       cause->message, advise_on_listen (cause));
-}
-
-/* Shares of the file descriptors that the process may have: a port that cannot accept
- * any more because there is none is ready to be read for ever, so it must not come to
- * that. Half is for connections, an eighth for those that are not a WebSocket yet; the
- * rest is for what lingers, and for the program. */
-static guint
-share_of_descriptors (guint numerator)
-{
-  struct rlimit limit;
-
-  if (getrlimit (RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1024 * 1024)
-    limit.rlim_cur = 1024 * 1024;
-  return MAX (1, limit.rlim_cur / 8 * numerator);
-}
-
-guint
-tcp_limit_connections (guint wanted,
-                       guint descriptors_each)
-{
-  return MIN (wanted, MAX (1, share_of_descriptors (4) / descriptors_each));
-}
-
-guint
-tcp_limit_pending (void)
-{
-  return MIN (share_of_descriptors (1), 512);
 }

@@ -23,8 +23,5 @@ GPtrArray *tcp_listen (GPtrArray  *addresses,
 GError *tcp_listen_error (const char   *hostname,
                           guint         port,
                           const GError *cause);
-guint tcp_limit_connections (guint wanted,
-                             guint descriptors_each);
-guint tcp_limit_pending (void);
 
 G_END_DECLS

@@ -4,6 +4,7 @@
 
 #include "base/tsan.h"
 #include "io/acceptor.h"
+#include "io/descriptors.h"
 #include "io/listen.h"
 #include "io/listen-unix.h"
 #include "io/network.h"
@@ -301,7 +302,9 @@ on_accepted (GSocketConnection *connection,
 {
   TcpEngine *self = user_data;
 
-  if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
+  if (!tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (connection))))
+    engine_turn_away (self, connection, TCP_DESCRIPTORS_ADVICE);
+  else if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
     engine_accept_singleton (self, connection, peer);
   else
     engine_accept_multiplexed (self, connection, peer);
@@ -506,9 +509,6 @@ tcp_engine_new (const TcpTunnelSettings *settings,
   g_atomic_ref_count_init (&self->refs);
   self->thread = tcp_io_thread_acquire ();
   self->settings = tcp_tunnel_settings_copy (settings);
-  /* A singleton connection has a WebSocket of its own. */
-  self->settings->max_connections = tcp_limit_connections (settings->max_connections,
-                                                           settings->mode == TCP_TUNNEL_MODE_SINGLETON ? 2 : 1);
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);

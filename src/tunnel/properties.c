@@ -557,7 +557,7 @@ install_settings (void)
    * TcpTunnel:max-connections:
    *
    * How many TCP connections may be open at once in multiplexed mode. Further clients
-   * are turned away. It is less if the process may not have as many files open.
+   * are turned away; likewise when the process has few file descriptors left.
    * From 1 to 65535; the default is 1000.
    *
    * Since: 1.0

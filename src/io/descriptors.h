@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* The file descriptors of the process. All tunnels and gateways, and the program itself, take
+ * from the same; nobody has a part of it. The kernel gives the lowest number that is free: so
+ * that of a new descriptor says how many are open, whoever has opened them.
+ *
+ * New connections are refused when few are left. The rest is for what those that are there
+ * need beside, such as another WebSocket, for what lingers, and for the program. */
+
+#define TCP_DESCRIPTORS_ADVICE "the process has too few file descriptors left for another (see ulimit -n)"
+
+guint tcp_descriptors_get_limit (void);
+gboolean tcp_descriptors_suffice (int fd);
+gboolean tcp_descriptors_are_left (void);
+
+G_END_DECLS

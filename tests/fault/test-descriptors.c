@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* With few file descriptors: no busy loop, no flood of messages, and all goes on when there are more again. Those of this
+ * process are limited; what is at the other end of its connections is another process. */
+
+#include "fixture.h"
+#include "socket-util.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define N_CLIENTS 160
+#define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
+
+/* What the library does here */
+
+static atomic_uint accepts, failures, lines;
+
+int
+accept4 (int fd,
+         struct sockaddr *address,
+         socklen_t *length,
+         int flags)
+{
+  int (*real) (int, struct sockaddr *, socklen_t *, int) = dlsym (RTLD_NEXT, "accept4");
+  int result = real (fd, address, length, flags);
+
+  accepts++;
+  if (result < 0 && errno != EAGAIN)
+    failures++;
+  return result;
+}
+
+static GLogWriterOutput
+count_lines (GLogLevelFlags level,
+             const GLogField *fields,
+             gsize n_fields,
+             gpointer user_data)
+{
+  if ((level & (G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_INFO)) != 0)
+    lines++;
+  return (level & G_LOG_LEVEL_DEBUG) != 0 ? G_LOG_WRITER_HANDLED
+                                          : g_log_writer_default (level, fields, n_fields, user_data);
+}
+
+static void
+count_from_zero (void)
+{
+  accepts = failures = lines = 0;
+}
+
+/* The other process: a gateway with its target, and clients. */
+
+typedef enum
+{
+  CONNECT,    /* clients to this port, */
+  COUNT_ENDS, /* how many of them were ended */
+  ADMIT,      /* WebSockets, by how many were accepted */
+  DROP,       /* all of them */
+  ROUND_TRIP, /* one client, which is left */
+} Order;
+
+typedef struct
+{
+  Order order;
+  guint16 port;
+  guint n;
+} Command;
+
+static int orders = -1;
+static int answers = -1;
+
+static guint
+carry_out (const Command *command,
+           GArray *fds)
+{
+  guint result = 0;
+  int fd;
+
+  switch (command->order)
+    {
+    case CONNECT:
+      for (guint i = 0; i < command->n; i++)
+        {
+          fd = client_connect (command->port);
+          g_array_append_val (fds, fd);
+        }
+      break;
+    case COUNT_ENDS:
+      for (guint i = 0; i < fds->len; i++)
+        result += client_has_ended (g_array_index (fds, int, i));
+      break;
+    case ADMIT:
+      for (guint i = 0; i < command->n; i++)
+        {
+          g_autofree char *path = g_strdup_printf ("/?sessionId=%u", i);
+
+          result += http_get (command->port, path, WS_UPGRADE AUTHORIZED, NULL, &fd) == 101;
+          g_array_append_val (fds, fd);
+        }
+      break;
+    case DROP:
+      for (guint i = 0; i < fds->len; i++)
+        client_close (g_array_index (fds, int, i));
+      g_array_set_size (fds, 0);
+      break;
+    case ROUND_TRIP:
+      fd = client_connect (command->port);
+      client_round_trip (fd, "hello");
+      client_close (fd);
+      break;
+    }
+  return result;
+}
+
+static void
+run_other (int input,
+           int output)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autofree char *address = target_get_address (target);
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new (address);
+  g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
+  g_autoptr (GError) error = NULL;
+  Command command;
+  guint ports[2];
+
+  tcp_gateway_set_token (gateway, TEST_TOKEN);
+  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_NONE);
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  ports[0] = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  ports[1] = target_get_port (target);
+  g_assert_cmpint (write (output, ports, sizeof ports), ==, sizeof ports);
+  while (read (input, &command, sizeof command) == sizeof command)
+    {
+      guint result = carry_out (&command, fds);
+
+      g_assert_cmpint (write (output, &result, sizeof result), ==, sizeof result);
+    }
+}
+
+static guint
+tell (Order order,
+      guint16 port,
+      guint n)
+{
+  Command command = { .order = order, .port = port, .n = n };
+  guint result;
+
+  g_assert_cmpint (write (orders, &command, sizeof command), ==, sizeof command);
+  g_assert_cmpint (read (answers, &result, sizeof result), ==, sizeof result);
+  return result;
+}
+
+/* This process */
+
+static guint gateway_port, target_port;
+
+static void
+set_limit (guint descriptors)
+{
+  struct rlimit limit;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  limit.rlim_cur = MIN (limit.rlim_max, descriptors);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+}
+
+#define N_TUNNELS 4
+
+typedef struct
+{
+  TcpTunnel *tunnels[N_TUNNELS];
+  guint n;
+} Tunnels;
+
+static void
+tunnels_start (Tunnels *self,
+               guint n)
+{
+  g_autofree char *uri = g_strdup_printf ("ws://127.0.0.1:%u/", gateway_port);
+
+  self->n = n;
+  for (guint i = 0; i < n; i++)
+    {
+      self->tunnels[i] = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+      tcp_tunnel_set_log_level (self->tunnels[i], TCP_TUNNEL_LOG_LEVEL_INFO);
+      tcp_tunnel_set_resumption (self->tunnels[i], TCP_TUNNEL_RESUMPTION_AUTO);
+      test_tunnel_start (self->tunnels[i]);
+    }
+}
+
+static guint
+tunnels_count_open (Tunnels *self)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < self->n; i++)
+    n += tcp_tunnel_get_open_connections (self->tunnels[i]);
+  return n;
+}
+
+static void
+tunnels_connect (Tunnels *self)
+{
+  for (guint i = 0; i < self->n; i++)
+    tell (CONNECT, test_tunnel_get_port (self->tunnels[i]), N_CLIENTS / self->n);
+}
+
+/* Each of them serves. */
+static void
+tunnels_check (Tunnels *self)
+{
+  WAIT_UNTIL (tunnels_count_open (self) == 0);
+  for (guint i = 0; i < self->n; i++)
+    tell (ROUND_TRIP, test_tunnel_get_port (self->tunnels[i]), 1);
+}
+
+static void
+tunnels_close (Tunnels *self)
+{
+  for (guint i = 0; i < self->n; i++)
+    {
+      tcp_tunnel_close (self->tunnels[i]);
+      g_object_unref (self->tunnels[i]);
+    }
+}
+
+/* Those for which there is room are served, the others closed, and neither takes anything of note. */
+static void
+check_crowd (Tunnels *tunnels)
+{
+  guint open;
+
+  count_from_zero ();
+  tunnels_connect (tunnels);
+  WAIT_UNTIL (tell (COUNT_ENDS, 0, 0) + tunnels_count_open (tunnels) == N_CLIENTS);
+  open = tunnels_count_open (tunnels);
+  g_test_message ("%u of %u are open; %u accepts, %u lines", open, N_CLIENTS, accepts, lines);
+  g_assert_cmpuint (open, >, 0);
+  g_assert_cmpuint (open, <, N_CLIENTS);
+  g_assert_cmpuint (failures, ==, 0);
+  /* One that finds nothing may follow each. */
+  g_assert_cmpuint (accepts, <=, 2 * N_CLIENTS);
+  g_assert_cmpuint (lines, <=, tunnels->n);
+
+  tell (DROP, 0, 0);
+}
+
+static void
+test_tunnels (void)
+{
+  Tunnels tunnels;
+
+  tunnels_start (&tunnels, N_TUNNELS);
+  set_limit (64);
+  check_crowd (&tunnels);
+  tunnels_check (&tunnels);
+  set_limit (1024);
+  tunnels_close (&tunnels);
+}
+
+/* What others hold is not there to be had. */
+static void
+test_program (void)
+{
+  Tunnels tunnels;
+  int held[150];
+
+  tunnels_start (&tunnels, 1);
+  set_limit (200);
+  for (guint i = 0; i < G_N_ELEMENTS (held); i++)
+    held[i] = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  check_crowd (&tunnels);
+  for (guint i = 0; i < G_N_ELEMENTS (held); i++)
+    close (held[i]);
+  tunnels_check (&tunnels);
+  set_limit (1024);
+  tunnels_close (&tunnels);
+}
+
+/* Nothing at all is left: connections wait until there is. */
+static void
+test_none (void)
+{
+  Tunnels tunnels;
+  GArray *held = g_array_new (FALSE, FALSE, sizeof (int));
+  gint64 began;
+  guint pauses;
+  int fd;
+
+  tunnels_start (&tunnels, N_TUNNELS);
+  tunnels_check (&tunnels);
+  set_limit (100);
+  while ((fd = open ("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+    g_array_append_val (held, fd);
+  count_from_zero ();
+  began = g_get_monotonic_time ();
+  for (guint i = 0; i < N_TUNNELS; i++)
+    tell (CONNECT, test_tunnel_get_port (tunnels.tunnels[i]), 1);
+  WAIT_UNTIL (failures >= 3 * N_TUNNELS);
+  pauses = (g_get_monotonic_time () - began) / (100 * G_TIME_SPAN_MILLISECOND);
+  g_assert_cmpuint (accepts, <=, N_TUNNELS * (pauses + 1));
+  g_assert_cmpuint (lines, ==, N_TUNNELS);
+
+  for (guint i = 0; i < held->len; i++)
+    close (g_array_index (held, int, i));
+  g_array_unref (held);
+  WAIT_UNTIL (tunnels_count_open (&tunnels) == N_TUNNELS);
+  WAIT_UNTIL (lines == 2 * N_TUNNELS);
+  tell (DROP, 0, 0);
+  tunnels_check (&tunnels);
+  set_limit (1024);
+  tunnels_close (&tunnels);
+}
+
+/* A gateway refuses clients, and connections of those that it has. */
+static void
+test_gateway (void)
+{
+  g_autofree char *target = g_strdup_printf ("127.0.0.1:%u", target_port);
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new (target);
+  g_autoptr (GError) error = NULL;
+  guint16 port;
+  guint admitted;
+
+  g_object_set (gateway, "token", TEST_TOKEN, "log-level", TCP_TUNNEL_LOG_LEVEL_WARN, NULL);
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  set_limit (64);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      count_from_zero ();
+      admitted = tell (ADMIT, port, N_CLIENTS);
+      g_test_message ("%u of %u were admitted; %u accepts", admitted, N_CLIENTS, accepts);
+      g_assert_cmpuint (admitted, >, 0);
+      g_assert_cmpuint (admitted, <, 64);
+      g_assert_cmpuint (failures, ==, 0);
+      g_assert_cmpuint (accepts, <=, 2 * N_CLIENTS);
+
+      tell (DROP, 0, 0);
+      WAIT_UNTIL (tell (ADMIT, port, 1) == 1);
+      tell (DROP, 0, 0);
+      /* The sessions of those that have gone wait for them. */
+      tcp_gateway_close (gateway);
+      tcp_gateway_start (gateway, NULL, &error);
+      g_assert_no_error (error);
+      port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+    }
+  set_limit (1024);
+  tcp_gateway_close (gateway);
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  int to_other[2], from_other[2];
+  guint ports[2];
+  pid_t other;
+  int status;
+
+  g_assert_no_errno (pipe2 (to_other, O_CLOEXEC));
+  g_assert_no_errno (pipe2 (from_other, O_CLOEXEC));
+  /* Before there are threads. */
+  other = fork ();
+  g_assert_cmpint (other, >=, 0);
+  if (other == 0)
+    {
+      close (to_other[1]);
+      close (from_other[0]);
+      set_limit (G_MAXUINT);
+      run_other (to_other[0], from_other[1]);
+      _exit (0);
+    }
+  close (to_other[0]);
+  close (from_other[1]);
+  orders = to_other[1];
+  answers = from_other[0];
+  g_assert_cmpint (read (answers, ports, sizeof ports), ==, sizeof ports);
+  gateway_port = ports[0];
+  target_port = ports[1];
+
+  g_test_init (&argc, &argv, NULL);
+  g_log_set_writer_func (count_lines, NULL, NULL);
+
+  g_test_add_func ("/descriptors/tunnels", test_tunnels);
+  g_test_add_func ("/descriptors/program", test_program);
+  g_test_add_func ("/descriptors/none", test_none);
+  g_test_add_func ("/descriptors/gateway", test_gateway);
+
+  status = g_test_run ();
+  close (orders);
+  waitpid (other, NULL, 0);
+  return status;
+}

@@ -72,9 +72,3 @@ tcp_closed_ids_contains (TcpClosedIds *self,
   closed_ids_prune (self, now);
   return g_hash_table_contains (self->ids, GUINT_TO_POINTER (id));
 }
-
-guint
-tcp_closed_ids_get_size (TcpClosedIds *self)
-{
-  return g_queue_get_length (&self->queue);
-}

@@ -21,7 +21,6 @@ void tcp_closed_ids_add (TcpClosedIds *self,
 gboolean tcp_closed_ids_contains (TcpClosedIds *self,
                                   guint32       id,
                                   gint64        now);
-guint tcp_closed_ids_get_size (TcpClosedIds *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpClosedIds, tcp_closed_ids_free)
 

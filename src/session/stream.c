@@ -196,12 +196,6 @@ tcp_stream_attach (TcpStream         *self,
     stream_flush (self);
 }
 
-gboolean
-tcp_stream_is_closed (TcpStream *self)
-{
-  return self->closed;
-}
-
 /* Whether the peer has closed its side, though there may be bytes before that
  * which were not read yet. */
 gboolean
@@ -448,12 +442,6 @@ tcp_stream_finish (TcpStream *self,
   stream_set_interest (self, self->interest & ~G_IO_IN);
   if (self->socket != NULL && self->queue.length == 0)
     stream_flush (self);
-}
-
-gboolean
-tcp_stream_is_finishing (TcpStream *self)
-{
-  return self->finishing;
 }
 
 /* It is about to break since a program at one of its ends wanted that, or has gone. */

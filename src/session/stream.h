@@ -53,7 +53,6 @@ guint64 tcp_stream_get_serial (TcpStream *self);
 gsize tcp_stream_get_queued (TcpStream *self);
 void tcp_stream_attach (TcpStream         *self,
                         GSocketConnection *connection);
-gboolean tcp_stream_is_closed (TcpStream *self);
 gboolean tcp_stream_peer_has_left (TcpStream *self);
 void tcp_stream_watch (TcpStream *self);
 gssize tcp_stream_read (TcpStream  *self,
@@ -65,7 +64,6 @@ void tcp_stream_write (TcpStream    *self,
 void tcp_stream_end (TcpStream *self);
 void tcp_stream_finish (TcpStream *self,
                         TcpFinish  how);
-gboolean tcp_stream_is_finishing (TcpStream *self);
 void tcp_stream_reset (TcpStream    *self,
                        const GError *error);
 void tcp_stream_mark_left (TcpStream *self);

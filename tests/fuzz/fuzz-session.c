@@ -133,7 +133,7 @@ step_dial (Fuzz *self)
 
   stream = g_ptr_array_steal_index_fast (self->dials, 0);
   error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "refused");
-  if (tcp_stream_is_closed (stream))
+  if (stream_is_closed (stream))
     return;
   if (take_u8 (self) % 4 == 0)
     tcp_session_refuse (self->session, stream, TCP_RESET_REFUSED, error);
@@ -160,7 +160,7 @@ on_stream_closed (TcpSession   *session,
                   const GError *error,
                   gpointer      user_data)
 {
-  g_assert_true (tcp_stream_is_closed (stream));
+  g_assert_true (stream_is_closed (stream));
 }
 
 static void

@@ -109,15 +109,9 @@ tcp_stream_get_queued (TcpStream *self)
 }
 
 gboolean
-tcp_stream_is_closed (TcpStream *self)
+stream_is_closed (TcpStream *self)
 {
   return self->closed;
-}
-
-gboolean
-tcp_stream_is_finishing (TcpStream *self)
-{
-  return self->finishing;
 }
 
 void

@@ -118,6 +118,7 @@ gboolean peer_consume (Peer    *self,
                        guint64  n);
 void peer_break (Peer     *self,
                  gboolean  with_loss);
+gboolean stream_is_closed (TcpStream *self);
 guint stream_get_alive (void);
 
 G_END_DECLS

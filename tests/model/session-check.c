@@ -2,6 +2,8 @@
 
 #include "session-check.h"
 
+#include "doubles.h"
+
 /* What has to hold in a session at any time, whatever its peer does. */
 
 /* Answers that the session does not wait with, beyond what the channel likes. */
@@ -104,14 +106,14 @@ check_streams (TcpSession *session,
   g_hash_table_iter_init (&iter, session->streams);
   while (g_hash_table_iter_next (&iter, &stream, NULL))
     {
-      g_assert_false (tcp_stream_is_closed (stream));
+      g_assert_false (stream_is_closed (stream));
       queued += tcp_stream_get_queued (stream);
       sums->connections++;
     }
   g_hash_table_iter_init (&iter, session->finishing);
   while (g_hash_table_iter_next (&iter, &stream, NULL))
     {
-      g_assert_false (tcp_stream_is_closed (stream));
+      g_assert_false (stream_is_closed (stream));
       queued += tcp_stream_get_queued (stream);
       sums->connections++;
     }

@@ -143,7 +143,7 @@ on_stream_closed (TcpSession   *session,
   /* So ended the gateway's application the session, or it drains. */
   if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED) && self->world->profile->ends)
     pair->excused = TRUE;
-  g_assert_true (tcp_stream_is_closed (stream));
+  g_assert_true (stream_is_closed (stream));
   world_interfere (self->world, self, NULL);
 }
 

@@ -92,7 +92,7 @@ on_stream_closed (TcpSession   *session,
                  error != NULL ? error->message : "in order");
   g_assert_true (pair->opened);
   g_assert_false (pair->closed[GATEWAY]);
-  g_assert_true (tcp_stream_is_closed (stream));
+  g_assert_true (stream_is_closed (stream));
   g_clear_pointer (&pair->dial, tcp_stream_unref);
   pair->closed[GATEWAY] = TRUE;
   pair->streams[GATEWAY] = NULL;

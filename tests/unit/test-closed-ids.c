@@ -19,7 +19,6 @@ test_span (void)
   g_assert_false (tcp_closed_ids_contains (ids, 7, now + 30 * SECOND));
   g_assert_true (tcp_closed_ids_contains (ids, 8, now + 40 * SECOND - 1));
   g_assert_false (tcp_closed_ids_contains (ids, 8, now + 40 * SECOND));
-  g_assert_cmpuint (tcp_closed_ids_get_size (ids), ==, 0);
 
   /* And closed once more it is remembered once more. */
   tcp_closed_ids_add (ids, 7, now + 50 * SECOND);
@@ -33,7 +32,6 @@ test_twice (void)
 
   tcp_closed_ids_add (ids, 1, 0);
   tcp_closed_ids_add (ids, 1, 20 * SECOND);
-  g_assert_cmpuint (tcp_closed_ids_get_size (ids), ==, 1);
   g_assert_false (tcp_closed_ids_contains (ids, 1, 30 * SECOND));
 }
 
@@ -55,11 +53,7 @@ test_cap (void)
   g_autoptr (TcpClosedIds) ids = tcp_closed_ids_new ();
 
   for (guint32 id = 1; id <= TCP_CLOSED_IDS_CAP + 1000; id++)
-    {
-      tcp_closed_ids_add (ids, id, id);
-      g_assert_cmpuint (tcp_closed_ids_get_size (ids), <=, TCP_CLOSED_IDS_CAP);
-    }
-  g_assert_cmpuint (tcp_closed_ids_get_size (ids), ==, TCP_CLOSED_IDS_CAP);
+    tcp_closed_ids_add (ids, id, id);
 
   /* The oldest went. */
   g_assert_false (tcp_closed_ids_contains (ids, 1, TCP_CLOSED_IDS_CAP));

@@ -1,0 +1,729 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Two protocol objects back to back, and between them a transport that does its worst: cuts
+ * messages into pieces, holds them back, loses them with the transport at one end before the
+ * other, and has one end forget all. Whatever is drawn, each byte arrives once and in order, and
+ * an end that looks orderly is one. "protocol PROTOCOL SEED" runs one seed again. */
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <tcptunnel/tcptunnel.h>
+#include "base/close-code.h"
+#include "protocol/plain.h"
+#include "protocol/resumable.h"
+#include "test-util.h"
+
+#define MAX_STREAMS 6
+#define MAX_PAIRS 20
+#define STEPS 1500
+#define IN_TRANSPORT 8 /* frames that the transport takes before it is full */
+
+typedef struct _World World;
+
+/* One end of a TCP connection through it. */
+typedef struct
+{
+  TcpProtocolStream *known; /* NULL when nothing is left of it */
+  guint64 to_send;
+  guint64 sent;
+  guint64 received;  /* from the protocol, */
+  guint64 queued;    /* of which so many wait for TCP */
+  gboolean ended;    /* this end has said that it is through */
+  gboolean end_seen; /* and this has heard it from the other */
+  gboolean over;
+  gboolean clean;    /* in order */
+  gboolean finishing;
+} Half;
+
+typedef struct
+{
+  guint32 id;
+  Half halves[2];
+  gboolean opened;
+  gboolean excused; /* something was done to it on purpose */
+} Pair;
+
+typedef struct
+{
+  World *world;
+  guint side;
+  TcpProtocol *protocol;
+  gboolean attached;
+  gboolean closed; /* the protocol has closed its transport, */
+  guint code;      /* with this, behind what is in the wire */
+  GQueue wire;     /* of GBytes: messages on their way to the other end */
+  GQueue unsent;   /* of TcpBuffer: those that have not left this one */
+  gboolean wakeup;
+} End;
+
+struct _World
+{
+  const TcpProtocolClass *class;
+  GRand *rand;
+  TcpLog *log;
+  gint64 now;
+  End ends[2];
+  GPtrArray *pairs;
+  gboolean healing;
+};
+
+enum { CLIENT, GATEWAY };
+
+static char epitaph[100];
+
+static gboolean
+chance (World *self,
+        guint  n)
+{
+  return g_rand_int_range (self->rand, 0, n) == 0;
+}
+
+static guint8
+pattern (Pair    *pair,
+         guint    side,
+         guint64  at)
+{
+  return pair->id * 53 + side * 101 + at * 7 + (at >> 8);
+}
+
+/* What a protocol says */
+
+static Half *
+get_half (TcpProtocolStream *stream,
+          End               *end)
+{
+  return &((Pair *) stream->user_data)->halves[end->side];
+}
+
+static void
+half_is_over (Half     *half,
+              gboolean  clean)
+{
+  g_assert_false (half->over);
+  half->over = TRUE;
+  half->clean = clean;
+  half->queued = 0;
+}
+
+static void
+release (End  *end,
+         Half *half)
+{
+  tcp_protocol_release (end->protocol, g_steal_pointer (&half->known));
+}
+
+static void
+on_opened (TcpProtocolStream *stream,
+           const char        *target,
+           gpointer           user_data)
+{
+  End *self = user_data;
+
+  for (guint i = 0; i < self->world->pairs->len; i++)
+    {
+      Pair *pair = self->world->pairs->pdata[i];
+
+      if (pair->opened || pair->id != stream->id)
+        continue;
+      pair->opened = TRUE;
+      stream->user_data = pair;
+      pair->halves[GATEWAY].known = stream;
+      self->protocol->class->connected (self->protocol, stream);
+      return;
+    }
+  g_assert_not_reached ();
+}
+
+static gsize
+on_data (TcpProtocolStream *stream,
+         const guint8      *data,
+         gsize              length,
+         gpointer           user_data)
+{
+  End *self = user_data;
+  Half *half = get_half (stream, self);
+
+  g_assert_false (half->end_seen || half->over || half->finishing);
+  for (gsize i = 0; i < length; i++)
+    g_assert_cmpuint (data[i], ==, pattern (stream->user_data, !self->side, half->received + i));
+  half->received += length;
+  half->queued += length;
+  return half->queued;
+}
+
+static void
+check_complete (Pair  *pair,
+                guint  side)
+{
+  g_assert_true (pair->halves[!side].ended);
+  g_assert_cmpuint (pair->halves[side].received, ==, pair->halves[!side].sent);
+}
+
+static void
+on_half_closed (TcpProtocolStream *stream,
+                gpointer           user_data)
+{
+  End *self = user_data;
+
+  check_complete (stream->user_data, self->side);
+  get_half (stream, self)->end_seen = TRUE;
+}
+
+static void
+on_finished (TcpProtocolStream *stream,
+             gboolean           complete,
+             gpointer           user_data)
+{
+  End *self = user_data;
+  Half *half = get_half (stream, self);
+
+  g_assert_false (stream->active);
+  /* One that was refused, as those count that only empty their queue. */
+  ((Pair *) stream->user_data)->excused |= !((Pair *) stream->user_data)->opened;
+  /* Tagged has one word for an end of any kind. */
+  if (complete && !(self->world->class == &tcp_protocol_tagged && ((Pair *) stream->user_data)->excused))
+    check_complete (stream->user_data, self->side);
+  /* Who sees an orderly end can rely on it. */
+  if (complete && self->world->class->resumable)
+    check_complete (stream->user_data, !self->side);
+  half->finishing = TRUE;
+  half->clean = complete;
+}
+
+static void
+on_was_reset (TcpProtocolStream *stream,
+              const GError      *error,
+              gboolean           left,
+              gpointer           user_data)
+{
+  End *self = user_data;
+  Pair *pair = stream->user_data;
+  Half *half = get_half (stream, self);
+
+  g_assert_nonnull (error);
+  g_assert_false (stream->active);
+  pair->excused |= !pair->opened;
+  /* A reset has a cause. */
+  if (self->world->class->resumable)
+    g_assert_true (pair->excused);
+  half_is_over (half, FALSE);
+  release (self, half);
+}
+
+static void
+on_close (guint       code,
+          const char *reason,
+          gpointer    user_data)
+{
+  End *self = user_data;
+  TcpBuffer *frame;
+
+  while ((frame = self->protocol->class->next_frame (self->protocol, FALSE, self->world->now)) != NULL)
+    g_queue_push_tail (&self->unsent, frame);
+  self->closed = TRUE;
+  self->code = code;
+}
+
+static void
+on_abort (const GError *error,
+          gpointer      user_data)
+{
+  g_assert_not_reached ();
+}
+
+static void
+on_take_back (GQueue   *frames,
+              gpointer  user_data)
+{
+  End *self = user_data;
+  TcpBuffer *frame;
+
+  while ((frame = g_queue_pop_head (&self->unsent)) != NULL)
+    g_queue_push_tail (frames, frame);
+}
+
+static void
+on_look_out (gint64              now,
+             TcpProtocolOutlook *outlook,
+             gpointer            user_data)
+{
+  outlook->round_trip = outlook->response_time = 1000;
+  outlook->growth = G_MAXSIZE;
+}
+
+static void
+on_wakeup (gpointer user_data)
+{
+  ((End *) user_data)->wakeup = TRUE;
+}
+
+static void
+on_writable (TcpProtocolStream *stream,
+             gpointer           user_data)
+{
+  g_assert_true (stream->active);
+}
+
+static void
+on_nothing (gpointer user_data)
+{
+}
+
+static void
+end_make (End *self)
+{
+  static const TcpProtocolCallbacks callbacks = {
+    .opened = on_opened,
+    .data = on_data,
+    .half_closed = on_half_closed,
+    .finished = on_finished,
+    .was_reset = on_was_reset,
+    .writable = on_writable,
+    .greeted = on_nothing,
+    .draining = on_nothing,
+    .close = on_close,
+    .abort = on_abort,
+    .take_back = on_take_back,
+    .look_out = on_look_out,
+    .wakeup = on_wakeup,
+  };
+  TcpProtocolOptions options = {
+    .client = self->side == CLIENT,
+    .single = self->world->class == &tcp_protocol_raw,
+    .accepts = self->side == GATEWAY,
+    .reset_on_loss = TRUE,
+    .max_streams = MAX_STREAMS,
+    .max_unacknowledged = 300000,
+    .max_window = 1 << 20,
+    .max_first_window = G_MAXSIZE,
+    .peer = "the other end",
+    .log = self->world->log,
+  };
+
+  self->protocol = tcp_protocol_new (self->world->class, &options, &callbacks, self);
+}
+
+/* Transports */
+
+static void
+end_detach (End   *self,
+            guint  code)
+{
+  g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "it broke");
+  TcpProtocolLoss loss = {
+    .code = code,
+    .error = error,
+    .pending = self->unsent.length,
+    .unconfirmed = code == 0 ? self->wire.length : 0,
+    .now = self->world->now,
+  };
+
+  if (!self->attached)
+    return;
+
+  self->attached = self->closed = FALSE;
+  if (!self->world->class->resumable && (loss.unconfirmed > 0 || self->world->class->multiplexed))
+    for (guint i = 0; i < self->world->pairs->len; i++)
+      ((Pair *) self->world->pairs->pdata[i])->excused = TRUE;
+  self->protocol->class->detached (self->protocol, &loss);
+  g_queue_clear_full (&self->unsent, (GDestroyNotify) tcp_buffer_unref);
+  g_queue_clear_full (&self->wire, (GDestroyNotify) g_bytes_unref);
+}
+
+static void
+world_break (World *self)
+{
+  /* One may be told long before the other, which goes on to send into nothing; but what it
+   * sends then is not delivered. */
+  guint first = g_rand_int_range (self->rand, 0, 2);
+
+  end_detach (&self->ends[first], 0);
+  end_detach (&self->ends[!first], 0);
+}
+
+static void
+world_attach (World *self)
+{
+  if (self->ends[CLIENT].attached || self->ends[CLIENT].protocol->over || self->ends[GATEWAY].protocol->over)
+    return;
+
+  for (guint side = CLIENT; side <= GATEWAY; side++)
+    {
+      self->ends[side].attached = TRUE;
+      self->ends[side].protocol->class->attached (self->ends[side].protocol, TCP_CLOSE_RESET, self->now);
+    }
+}
+
+static void
+end_give (End       *self,
+          TcpBuffer *frame)
+{
+  g_assert_cmpuint (frame->length, >, 0);
+  g_queue_push_tail (&self->unsent, frame);
+}
+
+/* From its queue into the wire: from then on it counts as sent. */
+static void
+end_push (End *self)
+{
+  TcpBuffer *frame = g_queue_pop_head (&self->unsent);
+
+  if (frame == NULL)
+    return;
+  g_queue_push_tail (&self->wire, g_bytes_new (frame->payload, frame->length));
+  tcp_buffer_unref (frame);
+}
+
+static void
+end_deliver (End *self)
+{
+  End *other = &self->world->ends[!self->side];
+  g_autoptr (GBytes) message = g_queue_pop_head (&self->wire);
+  const guint8 *data;
+  gsize length;
+  gsize cut;
+
+  if (message == NULL)
+    {
+      /* The closing handshake comes behind all. */
+      if (self->closed && g_queue_is_empty (&self->unsent))
+        {
+          guint code = self->code;
+
+          end_detach (other, code);
+          end_detach (self, code);
+        }
+      return;
+    }
+  if (!other->attached)
+    return;
+
+  data = g_bytes_get_data (message, &length);
+  cut = chance (self->world, 3) ? g_rand_int (self->world->rand) % length : length;
+  if (cut < length)
+    other->protocol->class->receive (other->protocol, data, cut, TRUE, FALSE, self->world->now);
+  if (other->attached)
+    other->protocol->class->receive (other->protocol, data + (cut < length ? cut : 0),
+                                     cut < length ? length - cut : length, cut == length, TRUE, self->world->now);
+}
+
+/* Streams */
+
+static void
+half_send (End  *end,
+           Pair *pair)
+{
+  TcpProtocol *protocol = end->protocol;
+  Half *half = &pair->halves[end->side];
+  gsize room;
+  gsize some;
+  TcpBuffer *frame;
+
+  if (half->known == NULL || !half->known->active || half->ended || !protocol->class->takes_data (protocol))
+    return;
+  room = protocol->class->get_room (protocol, half->known);
+  if (room == 0)
+    return;
+  if (half->sent == half->to_send)
+    {
+      half->ended = TRUE;
+      protocol->class->end (protocol, half->known, end->world->now);
+      return;
+    }
+
+  some = 1 + g_rand_int (end->world->rand) % TCP_BUFFER_SIZE;
+  room = MIN (room, MIN (some, half->to_send - half->sent));
+  frame = tcp_buffer_new (room);
+  for (gsize i = 0; i < room; i++)
+    frame->payload[i] = pattern (pair, end->side, half->sent + i);
+  frame->length = room;
+  half->sent += room;
+  end_give (end, protocol->class->make_frame (protocol, half->known, frame));
+}
+
+static Pair *
+draw_pair (World *self)
+{
+  return self->pairs->len > 0 ? self->pairs->pdata[g_rand_int_range (self->rand, 0, self->pairs->len)] : NULL;
+}
+
+static void
+end_pump (End *self)
+{
+  TcpProtocol *protocol = self->protocol;
+
+  for (guint i = 0; self->attached && !self->closed && i < 4; i++)
+    {
+      gboolean room = self->unsent.length < IN_TRANSPORT;
+      TcpBuffer *frame = protocol->class->next_frame (protocol, room, self->world->now);
+
+      if (frame != NULL)
+        end_give (self, frame);
+      else if (room && draw_pair (self->world) != NULL)
+        half_send (self, draw_pair (self->world));
+    }
+}
+
+/* TCP takes some of what waits for it. */
+static void
+half_consume (End  *end,
+              Half *half)
+{
+  if (half->known == NULL)
+    return;
+
+  half->queued -= chance (end->world, 2) ? half->queued : half->queued / 2;
+  end->protocol->class->flushed (end->protocol, half->known, half->queued);
+  if (half->finishing && half->queued == 0)
+    {
+      half_is_over (half, half->clean);
+      release (end, half);
+    }
+}
+
+static void
+half_break (End  *end,
+            Pair *pair)
+{
+  Half *half = &pair->halves[end->side];
+  g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_RESET, "broken on purpose");
+
+  if (half->known == NULL || half->finishing)
+    return;
+
+  pair->excused = TRUE;
+  end->protocol->class->reset (end->protocol, half->known, error, end->world->now);
+  half_is_over (half, FALSE);
+  release (end, half);
+}
+
+static void
+world_open (World *self)
+{
+  TcpProtocol *protocol = self->ends[CLIENT].protocol;
+  gboolean raw = self->class == &tcp_protocol_raw;
+  Pair *pair;
+
+  if (self->pairs->len >= (raw ? 1 : MAX_PAIRS) || !protocol->class->may_open (protocol))
+    return;
+
+  pair = g_new0 (Pair, 1);
+  g_ptr_array_add (self->pairs, pair);
+  for (guint side = CLIENT; side <= GATEWAY; side++)
+    /* Tagged opens with the first data, and has no half-close. */
+    pair->halves[side].to_send = 1 + g_rand_int_range (self->rand, 0, 400000);
+  pair->halves[CLIENT].known = protocol->class->open (protocol, pair);
+  pair->id = pair->halves[CLIENT].known->id;
+  if (raw)
+    {
+      protocol = self->ends[GATEWAY].protocol;
+      pair->opened = TRUE;
+      pair->halves[GATEWAY].known = protocol->class->open (protocol, pair);
+    }
+}
+
+/* The gateway is another, which knows nothing. */
+static void
+world_restart (World *self)
+{
+  End *gateway = &self->ends[GATEWAY];
+
+  world_break (self);
+  for (guint i = 0; i < self->pairs->len; i++)
+    {
+      Pair *pair = self->pairs->pdata[i];
+
+      if (pair->opened)
+        pair->excused = TRUE;
+      half_break (gateway, pair);
+      if (pair->halves[GATEWAY].known != NULL)
+        {
+          half_is_over (&pair->halves[GATEWAY], FALSE);
+          release (gateway, &pair->halves[GATEWAY]);
+        }
+      /* Its OPEN may be on its way, or lost. */
+      if (pair->halves[CLIENT].known != NULL &&
+          ((TcpResumableStream *) pair->halves[CLIENT].known)->open_number <
+            ((TcpResumable *) self->ends[CLIENT].protocol)->sent.carried)
+        pair->excused = TRUE;
+    }
+  tcp_protocol_free (gateway->protocol);
+  end_make (gateway);
+}
+
+/* Checks */
+
+static void
+check_resumable (World *self)
+{
+  for (guint side = CLIENT; side <= GATEWAY; side++)
+    {
+      TcpResumable *one = (TcpResumable *) self->ends[side].protocol;
+      TcpResumable *other = (TcpResumable *) self->ends[!side].protocol;
+
+      g_assert_cmpuint (one->sent.bytes, <=, 300000 + 66000 + TCP_RESUMABLE_SPARE_ROOM);
+      g_assert_cmpuint (one->base.figures.unacknowledged, ==, one->sent.bytes);
+      if (one->instance != other->instance || one->base.over || other->base.over)
+        continue;
+      g_assert_cmpuint (one->sent.first, <=, other->receipts.received);
+      g_assert_cmpuint (other->receipts.received, <=, one->sent.carried);
+    }
+}
+
+static void
+world_step (World *self)
+{
+  End *end = &self->ends[g_rand_int_range (self->rand, 0, 2)];
+  Pair *pair = draw_pair (self);
+
+  switch (g_rand_int_range (self->rand, 0, 12))
+    {
+    case 0:
+      world_open (self);
+      break;
+    case 1:
+    case 2:
+    case 3:
+      end_pump (end);
+      break;
+    case 4:
+    case 5:
+      end_push (end);
+      break;
+    case 6:
+    case 7:
+      end_deliver (end);
+      break;
+    case 8:
+      if (pair != NULL)
+        half_consume (end, &pair->halves[end->side]);
+      break;
+    case 9:
+      self->now += g_rand_int_range (self->rand, 1, 60000);
+      end->protocol->class->wake (end->protocol, self->now);
+      break;
+    case 10:
+      world_attach (self);
+      break;
+    default:
+      if (self->healing)
+        break;
+      if (chance (self, 8))
+        world_break (self);
+      else if (pair != NULL && chance (self, 40))
+        half_break (end, pair);
+      else if (self->class->resumable && chance (self, 60))
+        world_restart (self);
+    }
+  if (self->class->resumable)
+    check_resumable (self);
+}
+
+static gboolean
+pair_is_over (Pair *self)
+{
+  return self->halves[CLIENT].over && (self->halves[GATEWAY].over || !self->opened);
+}
+
+static gboolean
+world_is_quiet (World *self)
+{
+  for (guint i = 0; i < self->pairs->len; i++)
+    if (!pair_is_over (self->pairs->pdata[i]))
+      return FALSE;
+  return TRUE;
+}
+
+static void
+end_free (End *self)
+{
+  for (guint i = 0; i < self->world->pairs->len; i++)
+    {
+      Half *half = &((Pair *) self->world->pairs->pdata[i])->halves[self->side];
+
+      if (half->known != NULL)
+        release (self, half);
+    }
+  g_queue_clear_full (&self->unsent, (GDestroyNotify) tcp_buffer_unref);
+  g_queue_clear_full (&self->wire, (GDestroyNotify) g_bytes_unref);
+  tcp_protocol_free (self->protocol);
+}
+
+static void
+run (const TcpProtocolClass *class,
+     guint32                 seed)
+{
+  World self = { .class = class, .rand = g_rand_new_with_seed (seed), .now = G_TIME_SPAN_DAY };
+
+  g_snprintf (epitaph, sizeof (epitaph), "# to see it again: protocol %s %u\n", class->name, seed);
+  self.log = tcp_log_new ("protocol", TCP_TUNNEL_LOG_LEVEL_NONE);
+  self.pairs = g_ptr_array_new_with_free_func (g_free);
+  for (guint side = CLIENT; side <= GATEWAY; side++)
+    {
+      self.ends[side].world = &self;
+      self.ends[side].side = side;
+      end_make (&self.ends[side]);
+    }
+  for (guint i = 0; i < STEPS; i++)
+    world_step (&self);
+
+  self.healing = TRUE;
+  for (guint i = 0; i < 300000 && !world_is_quiet (&self); i++)
+    world_step (&self);
+  for (guint i = 0; i < self.pairs->len; i++)
+    {
+      Pair *pair = self.pairs->pdata[i];
+
+      g_assert_true (pair_is_over (pair));
+      if (class->resumable && !pair->excused)
+        {
+          g_assert_true (pair->halves[CLIENT].clean && pair->halves[GATEWAY].clean);
+          g_assert_cmpuint (pair->halves[CLIENT].received, ==, pair->halves[GATEWAY].to_send);
+          g_assert_cmpuint (pair->halves[GATEWAY].received, ==, pair->halves[CLIENT].to_send);
+        }
+    }
+
+  end_free (&self.ends[CLIENT]);
+  end_free (&self.ends[GATEWAY]);
+  g_ptr_array_unref (self.pairs);
+  tcp_log_unref (self.log);
+  g_rand_free (self.rand);
+}
+
+static void
+on_crash (int number)
+{
+  G_GNUC_UNUSED gssize n = write (STDERR_FILENO, epitaph, strlen (epitaph));
+
+  signal (number, SIG_DFL);
+  raise (number);
+}
+
+/* protocol [PROTOCOL [SEED [COUNT]]] */
+int
+main (int    argc,
+      char **argv)
+{
+  static const TcpProtocolClass *const classes[] = {
+    &tcp_protocol_raw, &tcp_protocol_tagged, &tcp_protocol_resumable,
+  };
+  guint first = argc > 2 ? strtoul (argv[2], NULL, 10) : 0;
+  guint n = test_count (150, 20);
+
+  if (argc > 2)
+    n = argc > 3 ? strtoul (argv[3], NULL, 10) : 1;
+  signal (SIGABRT, on_crash);
+  signal (SIGSEGV, on_crash);
+  g_print ("1..%u\n", (guint) G_N_ELEMENTS (classes));
+  for (guint i = 0; i < G_N_ELEMENTS (classes); i++)
+    {
+      if (argc > 1 && strcmp (argv[1], classes[i]->name) != 0)
+        continue;
+      for (guint k = 0; k < n; k++)
+        run (classes[i], first + k);
+      g_print ("ok %u %s: %u runs\n", i + 1, classes[i]->name, n);
+    }
+  return EXIT_SUCCESS;
+}

@@ -3,11 +3,16 @@
 #include "gateway/access.h"
 
 #include <string.h>
+#include <gio/gio.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/token.h"
 
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
+/* In bytes; some 100,000 tokens have a tenth of that. */
+#define MAX_TOKEN_FILE (64u * 1024 * 1024)
+
 #define DIGEST_SIZE 32 /* of SHA-256 */
 
 /* How many WebSockets of one principal may be held without a target. A tunnel of limrun's
@@ -233,4 +238,87 @@ tcp_access_find_header (TcpAccess  *self,
     return NULL;
 
   return tcp_access_find (self, authorization + 7 + strspn (authorization + 7, " "));
+}
+
+/* With a zero byte behind it. */
+static char *
+read_token_file (const char  *file,
+                 gsize       *length,
+                 gboolean    *is_public,
+                 GError     **error)
+{
+  g_autoptr (GFile) where = g_file_new_for_path (file);
+  g_autoptr (GFileInputStream) stream = g_file_read (where, NULL, error);
+  g_autoptr (GFileInfo) info = NULL;
+  g_autoptr (GByteArray) text = g_byte_array_new ();
+  gsize n;
+
+  if (stream == NULL)
+    return NULL;
+
+  info = g_file_input_stream_query_info (stream, G_FILE_ATTRIBUTE_UNIX_MODE, NULL, error);
+  if (info == NULL)
+    return NULL;
+  *is_public = (g_file_info_get_attribute_uint32 (info, G_FILE_ATTRIBUTE_UNIX_MODE) & S_IROTH) != 0;
+
+  do
+    {
+      guint8 block[64 * 1024];
+
+      if (!g_input_stream_read_all (G_INPUT_STREAM (stream), block, sizeof block, &n, NULL, error))
+        return NULL;
+      g_byte_array_append (text, block, n);
+      /* It may be a device, which never ends. */
+      if (text->len > MAX_TOKEN_FILE)
+        {
+          g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT, "%s has more than %u bytes", file,
+                       MAX_TOKEN_FILE);
+          return NULL;
+        }
+    }
+  while (n > 0);
+
+  *length = text->len;
+  g_byte_array_append (text, (const guint8 *) "", 1);
+  return (char *) g_byte_array_free (g_steal_pointer (&text), FALSE);
+}
+
+/* Those of the file and @token, of which each may be NULL. Blocks. */
+TcpAccess *
+tcp_access_load (const char  *token,
+                 const char  *file,
+                 TcpLog      *log,
+                 GError     **error)
+{
+  g_autoptr (TcpAccess) access = tcp_access_new ();
+
+  if (token != NULL && !tcp_access_add (access, "default", token, error))
+    return NULL;
+
+  if (file != NULL)
+    {
+      g_autoptr (GError) local = NULL;
+      gsize length;
+      gboolean is_public;
+      g_autofree char *text = read_token_file (file, &length, &is_public, &local);
+
+      if (text == NULL)
+        {
+          g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
+                       "the token file cannot be read: %s", local->message);
+          return NULL;
+        }
+      if (!tcp_access_add_lines (access, text, length, file, error))
+        return NULL;
+      if (is_public)
+        tcp_log_warn (log, "every user of this machine may read the tokens in %s; 'chmod o-r %s' prevents that", file, file);
+    }
+
+  if (tcp_access_get_size (access) == 0)
+    {
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
+                           "no token was given that clients could show");
+      return NULL;
+    }
+  return g_steal_pointer (&access);
 }

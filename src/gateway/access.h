@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "base/log.h"
 #include "gateway/quota.h"
 
 G_BEGIN_DECLS
@@ -27,6 +28,10 @@ gboolean tcp_access_add_lines (TcpAccess   *self,
                                gsize        length,
                                const char  *origin,
                                GError     **error);
+TcpAccess *tcp_access_load (const char  *token,
+                            const char  *file,
+                            TcpLog      *log,
+                            GError     **error);
 guint tcp_access_get_size (TcpAccess *self);
 TcpPrincipal *tcp_access_find (TcpAccess  *self,
                                const char *token);

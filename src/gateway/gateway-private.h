@@ -4,7 +4,6 @@
 
 #include <tcptunnel/tcptunnel.h>
 #include "base/log.h"
-#include "base/runner.h"
 #include "base/status.h"
 #include "gateway/settings.h"
 
@@ -14,6 +13,5 @@ void tcp_gateway_install_properties (GObjectClass *object_class);
 TcpGatewaySettings *tcp_gateway_peek_settings (TcpGateway *self);
 TcpStatus *tcp_gateway_peek_status (TcpGateway *self);
 TcpLog *tcp_gateway_peek_log (TcpGateway *self);
-TcpRunner *tcp_gateway_peek_runner (TcpGateway *self);
 
 G_END_DECLS

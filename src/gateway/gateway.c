@@ -2,9 +2,7 @@
 
 #include "gateway/gateway-private.h"
 
-#include <sys/stat.h>
-#include "base/runner.h"
-#include "gateway/drain.h"
+#include "endpoint/runner.h"
 #include "gateway/server.h"
 
 /**
@@ -42,19 +40,13 @@
  * Since: 1.0
  */
 
-/* In bytes; some 100,000 tokens have a tenth of that. */
-#define MAX_TOKEN_FILE (64u * 1024 * 1024)
-
 struct _TcpGateway
 {
   GObject parent_instance;
   TcpGatewaySettings *settings;
   TcpLog *log;
   TcpStatus *status;
-  GInetSocketAddress *address;
-  char *uri;
   TcpRunner runner;
-  TcpDrains drains;
 };
 
 enum
@@ -86,18 +78,6 @@ tcp_gateway_peek_log (TcpGateway *self)
   return self->log;
 }
 
-TcpRunner *
-tcp_gateway_peek_runner (TcpGateway *self)
-{
-  return &self->runner;
-}
-
-TcpDrains *
-tcp_gateway_peek_drains (TcpGateway *self)
-{
-  return &self->drains;
-}
-
 /**
  * tcp_gateway_get_local_address:
  * @self: a gateway
@@ -114,7 +94,7 @@ tcp_gateway_get_local_address (TcpGateway *self)
 {
   g_return_val_if_fail (TCP_IS_GATEWAY (self), NULL);
 
-  return self->address;
+  return (GInetSocketAddress *) self->runner.address;
 }
 
 /**
@@ -132,92 +112,10 @@ tcp_gateway_get_uri (TcpGateway *self)
 {
   g_return_val_if_fail (TCP_IS_GATEWAY (self), NULL);
 
-  return self->uri;
+  return self->runner.uri;
 }
 
-/* What the runner wants */
-
-/* With a zero byte behind it. */
-static char *
-read_token_file (const char  *file,
-                 gsize       *length,
-                 gboolean    *is_public,
-                 GError     **error)
-{
-  g_autoptr (GFile) where = g_file_new_for_path (file);
-  g_autoptr (GFileInputStream) stream = g_file_read (where, NULL, error);
-  g_autoptr (GFileInfo) info = NULL;
-  g_autoptr (GByteArray) text = g_byte_array_new ();
-  gsize n;
-
-  if (stream == NULL)
-    return NULL;
-
-  info = g_file_input_stream_query_info (stream, G_FILE_ATTRIBUTE_UNIX_MODE, NULL, error);
-  if (info == NULL)
-    return NULL;
-  *is_public = (g_file_info_get_attribute_uint32 (info, G_FILE_ATTRIBUTE_UNIX_MODE) & S_IROTH) != 0;
-
-  do
-    {
-      guint8 block[64 * 1024];
-
-      if (!g_input_stream_read_all (G_INPUT_STREAM (stream), block, sizeof block, &n, NULL, error))
-        return NULL;
-      g_byte_array_append (text, block, n);
-      /* It may be a device, which never ends. */
-      if (text->len > MAX_TOKEN_FILE)
-        {
-          g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT, "%s has more than %u bytes", file,
-                       MAX_TOKEN_FILE);
-          return NULL;
-        }
-    }
-  while (n > 0);
-
-  *length = text->len;
-  g_byte_array_append (text, (const guint8 *) "", 1);
-  return (char *) g_byte_array_free (g_steal_pointer (&text), FALSE);
-}
-
-static TcpAccess *
-gateway_load_tokens (TcpGateway  *self,
-                     GError     **error)
-{
-  g_autoptr (TcpAccess) access = tcp_access_new ();
-  const char *file = self->settings->token_file;
-
-  if (self->settings->token != NULL && !tcp_access_add (access, "default", self->settings->token, error))
-    return NULL;
-
-  if (file != NULL)
-    {
-      g_autoptr (GError) local = NULL;
-      gsize length;
-      gboolean is_public;
-      g_autofree char *text = read_token_file (file, &length, &is_public, &local);
-
-      if (text == NULL)
-        {
-          g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                       "the token file cannot be read: %s", local->message);
-          return NULL;
-        }
-      if (!tcp_access_add_lines (access, text, length, file, error))
-        return NULL;
-      if (is_public)
-        tcp_log_warn (self->log, "every user of this machine may read the tokens in %s; 'chmod o-r %s' prevents that", file,
-                      file);
-    }
-
-  if (tcp_access_get_size (access) == 0)
-    {
-      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                           "no token was given that clients could show");
-      return NULL;
-    }
-  return g_steal_pointer (&access);
-}
+/* For the runner */
 
 static gpointer
 gateway_make_server (gpointer        owner,
@@ -225,24 +123,16 @@ gateway_make_server (gpointer        owner,
                      GError        **error)
 {
   TcpGateway *self = owner;
-  g_autoptr (TcpGatewaySettings) settings = tcp_gateway_settings_copy (self->settings);
-  TcpAccess *access;
-  TcpServer *server;
 
-  if (!tcp_gateway_settings_check (settings, error))
+  if (!tcp_gateway_settings_check (self->settings, error))
     return NULL;
-  access = gateway_load_tokens (self, error);
-  if (access == NULL)
-    return NULL;
-
-  server = tcp_server_new (settings, access, self->log, self->status, events);
-  tcp_server_start (server);
-  return server;
+  return tcp_server_new (self->settings, self->log, self->status, events);
 }
 
 static void
-gateway_on_event (gpointer  owner,
-                  TcpEvent *event)
+gateway_emit (gpointer  owner,
+              gpointer  engine,
+              TcpEvent *event)
 {
   TcpGateway *self = owner;
 
@@ -256,8 +146,12 @@ gateway_on_event (gpointer  owner,
       g_signal_emit (self, signals[CONNECTION_CLOSED], 0, event->id, event->error);
       break;
 
-    case TCP_EVENT_DRAINED:
-      tcp_gateway_handle_drained (self, event);
+    case TCP_EVENT_ADDRESS:
+      g_object_notify (G_OBJECT (self), "local-address");
+      g_object_notify (G_OBJECT (self), "uri");
+      break;
+
+    case TCP_EVENT_CLOSED:
       break;
 
     default:
@@ -265,30 +159,14 @@ gateway_on_event (gpointer  owner,
     }
 }
 
-static char *
-gateway_make_uri (TcpGateway         *self,
-                  GInetSocketAddress *address)
-{
-  g_autofree char *host = g_inet_address_to_string (g_inet_socket_address_get_address (address));
-  const char *path = self->settings->path != NULL ? self->settings->path : "/";
-
-  return g_uri_join (G_URI_FLAGS_NONE, self->settings->tls_certificate != NULL ? "wss" : "ws", NULL, host,
-                     g_inet_socket_address_get_port (address), path, NULL, NULL);
-}
-
 static void
-gateway_set_address (gpointer        owner,
-                     GSocketAddress *address)
+gateway_cancel (gpointer engine,
+                guint64  wait)
 {
-  TcpGateway *self = owner;
-
-  if (!g_set_object (&self->address, (GInetSocketAddress *) address))
-    return;
-
-  g_free (self->uri);
-  self->uri = address != NULL ? gateway_make_uri (self, self->address) : NULL;
-  g_object_notify (G_OBJECT (self), "local-address");
-  g_object_notify (G_OBJECT (self), "uri");
+  if (wait == 0)
+    tcp_server_cancel (engine);
+  else
+    tcp_server_cancel_drain (engine, wait);
 }
 
 static const TcpRunnerClass runner_class = {
@@ -296,10 +174,12 @@ static const TcpRunnerClass runner_class = {
   .make = gateway_make_server,
   .ref = (gpointer (*) (gpointer)) tcp_server_ref,
   .unref = (void (*) (gpointer)) tcp_server_unref,
-  .cancel = (void (*) (gpointer)) tcp_server_cancel,
+  .prepare = (gboolean (*) (gpointer, GError **)) tcp_server_prepare,
+  .start = (void (*) (gpointer)) tcp_server_start,
+  .drain = (void (*) (gpointer, guint64, guint)) tcp_server_drain,
+  .cancel = gateway_cancel,
   .close = (void (*) (gpointer)) tcp_server_close,
-  .event = gateway_on_event,
-  .address = gateway_set_address,
+  .emit = gateway_emit,
 };
 
 /**
@@ -418,6 +298,136 @@ tcp_gateway_start_step (TcpGateway    *self,
 }
 
 /**
+ * tcp_gateway_drain_async:
+ * @self: a gateway
+ * @timeout: how long to wait, in milliseconds
+ * @cancellable: (nullable): to wait no longer
+ * @callback: (scope async): called when the gateway is closed
+ * @user_data: for @callback
+ *
+ * Closes the gateway once its connections have ended.
+ *
+ * See [method@TcpTunnel.Gateway.drain].
+ *
+ * The end is told, as all events are, in the main context that was the thread's default
+ * when the gateway was started; @callback is then called in that of this call. As long as
+ * nobody iterates the first, @callback is not called, even if @cancellable is cancelled.
+ *
+ * Since: 1.0
+ */
+void
+tcp_gateway_drain_async (TcpGateway          *self,
+                         guint                timeout,
+                         GCancellable        *cancellable,
+                         GAsyncReadyCallback  callback,
+                         gpointer             user_data)
+{
+  g_return_if_fail (TCP_IS_GATEWAY (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  tcp_runner_drain_async (&self->runner, timeout, cancellable, callback, user_data, tcp_gateway_drain_async);
+}
+
+/**
+ * tcp_gateway_drain_finish:
+ * @self: a gateway
+ * @result: what the callback was given
+ * @error: return location for an error
+ *
+ * Tells how [method@TcpTunnel.Gateway.drain_async] went.
+ *
+ * The errors are those of [method@TcpTunnel.Gateway.drain].
+ *
+ * Returns: whether the gateway is closed
+ *
+ * Since: 1.0
+ */
+gboolean
+tcp_gateway_drain_finish (TcpGateway    *self,
+                          GAsyncResult  *result,
+                          GError       **error)
+{
+  g_return_val_if_fail (TCP_IS_GATEWAY (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, tcp_gateway_drain_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * tcp_gateway_drain:
+ * @self: a gateway
+ * @timeout: how long to wait, in milliseconds
+ * @cancellable: (nullable): to wait no longer, from another thread
+ * @error: return location for an error
+ *
+ * Closes the gateway once its connections have ended, and blocks until then.
+ *
+ * From now on no new connections are taken: clients that ask for a session are answered
+ * 503, those that have one are told to use another. Connections that are there go on,
+ * also over further WebSockets, until they have ended or @timeout has passed. Then the
+ * gateway is closed, as by [method@TcpTunnel.Gateway.close].
+ *
+ * When this is called again meanwhile, the last @timeout counts for all who wait.
+ *
+ * Fails with %TCP_TUNNEL_ERROR_CLOSED if the application closes the gateway meanwhile,
+ * or with %G_IO_ERROR_CANCELLED, which leaves the gateway as it is: running, without
+ * taking new connections. A gateway that does not run has nothing to wait for.
+ *
+ * Returns: whether the gateway is closed
+ *
+ * Since: 1.0
+ */
+gboolean
+tcp_gateway_drain (TcpGateway    *self,
+                   guint          timeout,
+                   GCancellable  *cancellable,
+                   GError       **error)
+{
+  g_return_val_if_fail (TCP_IS_GATEWAY (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return tcp_runner_drain (&self->runner, timeout, cancellable, error);
+}
+
+/**
+ * tcp_gateway_drain_step:
+ * @self: a gateway
+ * @timeout: how long the connections may go on, in milliseconds
+ * @wait: how long this call blocks at most, in milliseconds
+ * @cancellable: (not nullable): one that is used for this drain only
+ * @error: return location for an error
+ *
+ * Closes the gateway once its connections have ended, as
+ * [method@TcpTunnel.Gateway.drain] does, in several calls that each block for a short time.
+ *
+ * This is for language bindings, like [method@TcpTunnel.Gateway.start_step], and is used in
+ * the same way. @timeout counts from the first call, and later calls ignore it. To give up,
+ * cancel @cancellable and go on calling.
+ *
+ * The errors are those of [method@TcpTunnel.Gateway.drain].
+ *
+ * Returns: %TRUE if the gateway is closed, %FALSE with @error set if it will not be, and
+ *   %FALSE without an error if the drain is still under way
+ *
+ * Since: 1.0
+ */
+gboolean
+tcp_gateway_drain_step (TcpGateway    *self,
+                        guint          timeout,
+                        guint          wait,
+                        GCancellable  *cancellable,
+                        GError       **error)
+{
+  g_return_val_if_fail (TCP_IS_GATEWAY (self), FALSE);
+  g_return_val_if_fail (G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return tcp_runner_drain_step (&self->runner, timeout, wait, cancellable, error);
+}
+
+/**
  * tcp_gateway_close:
  * @self: a gateway
  *
@@ -433,12 +443,9 @@ tcp_gateway_start_step (TcpGateway    *self,
 void
 tcp_gateway_close (TcpGateway *self)
 {
-  g_autoptr (TcpGateway) kept = NULL;
-
   g_return_if_fail (TCP_IS_GATEWAY (self));
 
-  kept = g_object_ref (self);
-  tcp_gateway_close_drained (self, FALSE);
+  tcp_runner_close (&self->runner);
 }
 
 /**
@@ -461,8 +468,7 @@ tcp_gateway_new (const char *target)
 static void
 tcp_gateway_dispose (GObject *object)
 {
-  /* Drains too: one that was made in steps need not have been waited for. */
-  tcp_gateway_close_drained (TCP_GATEWAY (object), FALSE);
+  tcp_runner_dispose (&TCP_GATEWAY (object)->runner);
 
   G_OBJECT_CLASS (tcp_gateway_parent_class)->dispose (object);
 }
@@ -472,8 +478,7 @@ tcp_gateway_finalize (GObject *object)
 {
   TcpGateway *self = TCP_GATEWAY (object);
 
-  g_clear_object (&self->address);
-  g_free (self->uri);
+  tcp_runner_clear (&self->runner);
   tcp_gateway_settings_free (self->settings);
   tcp_status_unref (self->status);
   tcp_log_unref (self->log);

@@ -113,16 +113,31 @@ static const TcpListenerCallbacks listener_callbacks = {
 
 /* Start and end */
 
+static char *
+server_make_uri (TcpServer          *self,
+                 GInetSocketAddress *address)
+{
+  g_autofree char *host = g_inet_address_to_string (g_inet_socket_address_get_address (address));
+  const TcpGatewaySettings *settings = self->shared->settings;
+  const char *path = settings->path != NULL ? settings->path : "/";
+
+  return g_uri_join (G_URI_FLAGS_NONE, settings->tls_certificate != NULL ? "wss" : "ws", NULL, host,
+                     g_inet_socket_address_get_port (address), path, NULL, NULL);
+}
+
 static void
 server_report_started (TcpServer      *self,
                        GSocketAddress *address,
                        const GError   *error)
 {
+  g_autofree char *uri = NULL;
+
   if (self->started)
     return;
 
   self->started = TRUE;
-  tcp_event_queue_push_started (self->shared->events, address, error);
+  uri = address != NULL ? server_make_uri (self, G_INET_SOCKET_ADDRESS (address)) : NULL;
+  tcp_event_queue_push_started (self->shared->events, address, uri, error);
 }
 
 static void
@@ -141,6 +156,10 @@ server_shut_down (TcpServer *self)
     return;
 
   self->closed = TRUE;
+  /* It was closed before it started. */
+  if (self->channels == NULL)
+    return;
+
   g_cancellable_cancel (self->resolving);
   g_array_set_size (self->drains, 0);
   tcp_timer_clear (&self->drain_deadline);
@@ -247,6 +266,9 @@ server_do_start (gpointer data)
   TcpServer *self = data;
   const TcpGatewaySettings *settings = self->shared->settings;
 
+  if (self->closed)
+    return;
+
   self->channels = tcp_channel_group_new ();
   self->listener = tcp_listener_new (settings->tls_certificate, settings->connect_timeout, self->channels,
                                      self->shared->log, &listener_callbacks, self);
@@ -348,10 +370,8 @@ server_do_cancel (gpointer data)
 
 /* For the face */
 
-/* Takes @access. */
 TcpServer *
 tcp_server_new (const TcpGatewaySettings *settings,
-                TcpAccess                *access,
                 TcpLog                   *log,
                 TcpStatus                *status,
                 TcpEventQueue            *events)
@@ -360,7 +380,7 @@ tcp_server_new (const TcpGatewaySettings *settings,
 
   g_atomic_ref_count_init (&self->refs);
   self->thread = tcp_io_thread_acquire ();
-  self->shared = tcp_shared_new (settings, access, log, status, events);
+  self->shared = tcp_shared_new (settings, log, status, events);
   self->n_shards = tcp_io_thread_count ();
   self->shards = g_new0 (TcpShard *, self->n_shards);
 
@@ -390,6 +410,17 @@ tcp_server_unref (TcpServer *self)
   tcp_shared_unref (self->shared);
   tcp_io_thread_release (self->thread);
   g_free (self);
+}
+
+/* Reads the tokens. The first call; blocks. */
+gboolean
+tcp_server_prepare (TcpServer  *self,
+                    GError    **error)
+{
+  const TcpGatewaySettings *settings = self->shared->settings;
+
+  self->shared->access = tcp_access_load (settings->token, settings->token_file, self->shared->log, error);
+  return self->shared->access != NULL;
 }
 
 /* Answered by TCP_EVENT_STARTED. */

@@ -2,10 +2,9 @@
 
 #pragma once
 
-#include "base/event-queue.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "gateway/access.h"
+#include "endpoint/event-queue.h"
 #include "gateway/settings.h"
 
 G_BEGIN_DECLS
@@ -15,12 +14,13 @@ G_BEGIN_DECLS
 typedef struct _TcpServer TcpServer;
 
 TcpServer *tcp_server_new (const TcpGatewaySettings *settings,
-                           TcpAccess                *access,
                            TcpLog                   *log,
                            TcpStatus                *status,
                            TcpEventQueue            *events);
 TcpServer *tcp_server_ref (TcpServer *self);
 void tcp_server_unref (TcpServer *self);
+gboolean tcp_server_prepare (TcpServer  *self,
+                             GError    **error);
 void tcp_server_start (TcpServer *self);
 void tcp_server_cancel (TcpServer *self);
 void tcp_server_drain (TcpServer *self,

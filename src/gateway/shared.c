@@ -5,10 +5,8 @@
 #include "base/tsan.h"
 #include "io/pool.h"
 
-/* Takes @access. */
 TcpShared *
 tcp_shared_new (const TcpGatewaySettings *settings,
-                TcpAccess                *access,
                 TcpLog                   *log,
                 TcpStatus                *status,
                 TcpEventQueue            *events)
@@ -16,7 +14,6 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   TcpShared *self = g_atomic_rc_box_new0 (TcpShared);
 
   self->settings = tcp_gateway_settings_copy (settings);
-  self->access = access;
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);
@@ -42,7 +39,7 @@ shared_clear (gpointer data)
 
   tcp_tsan_acquire (self);
   tcp_budget_pool_unref (self->budget);
-  tcp_access_free (self->access);
+  g_clear_pointer (&self->access, tcp_access_free);
   tcp_event_queue_unref (self->events);
   tcp_status_unref (self->status);
   tcp_log_unref (self->log);

@@ -2,9 +2,9 @@
 
 #pragma once
 
-#include "base/event-queue.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "endpoint/event-queue.h"
 #include "gateway/access.h"
 #include "gateway/quota.h"
 #include "gateway/settings.h"
@@ -18,7 +18,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   TcpGatewaySettings *settings;
-  TcpAccess *access;
+  TcpAccess *access; /* from the start on */
   TcpLog *log;
   TcpStatus *status;
   TcpEventQueue *events;
@@ -29,7 +29,6 @@ typedef struct
 } TcpShared;
 
 TcpShared *tcp_shared_new (const TcpGatewaySettings *settings,
-                           TcpAccess                *access,
                            TcpLog                   *log,
                            TcpStatus                *status,
                            TcpEventQueue            *events);

@@ -2,6 +2,8 @@
 
 #include "tunnel/engine.h"
 
+#include <stdatomic.h>
+
 #include "base/tsan.h"
 #include "io/acceptor.h"
 #include "io/descriptors.h"
@@ -23,6 +25,7 @@ struct _TcpEngine
   TcpLog *log;
   TcpStatus *status;
   TcpEventQueue *events;
+  atomic_uint token_serial; /* how many tokens were set */
 
   /* From here on only touched on the I/O thread. */
   GCancellable *resolving;
@@ -76,7 +79,7 @@ engine_report_started (TcpEngine    *self,
     return;
 
   self->started = TRUE;
-  tcp_event_queue_push_started (self->events, self->address, error);
+  tcp_event_queue_push_started (self->events, self->address, NULL, error);
 }
 
 /* The tunnel cannot go on. */
@@ -564,9 +567,18 @@ tcp_engine_set_token (TcpEngine  *self,
 {
   TokenCall *call = g_new0 (TokenCall, 1);
 
+  if (token != NULL)
+    atomic_fetch_add (&self->token_serial, 1);
   call->engine = tcp_engine_ref (self);
   call->token = g_strdup (token);
   tcp_io_thread_invoke (self->thread, engine_do_set_token, call, token_call_free);
+}
+
+/* How many tokens were set: see TCP_EVENT_TOKEN_REQUIRED. */
+guint
+tcp_engine_get_token_serial (TcpEngine *self)
+{
+  return atomic_load (&self->token_serial);
 }
 
 /* Tells that a token will come, though not at once. */

@@ -2,9 +2,9 @@
 
 #pragma once
 
-#include "base/event-queue.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "endpoint/event-queue.h"
 #include "tunnel/settings.h"
 
 G_BEGIN_DECLS
@@ -22,6 +22,7 @@ void tcp_engine_unref (TcpEngine *self);
 void tcp_engine_start (TcpEngine *self);
 void tcp_engine_set_token (TcpEngine  *self,
                            const char *token);
+guint tcp_engine_get_token_serial (TcpEngine *self);
 void tcp_engine_await_token (TcpEngine *self);
 void tcp_engine_cancel (TcpEngine *self);
 void tcp_engine_close (TcpEngine *self);

@@ -2,8 +2,8 @@
 
 #include "tunnel/tunnel-private.h"
 
-#include "base/runner.h"
 #include "base/token.h"
+#include "endpoint/runner.h"
 #include "tunnel/engine.h"
 
 /**
@@ -54,11 +54,8 @@ struct _TcpTunnel
   TcpTunnelSettings *settings;
   TcpLog *log;
   TcpStatus *status;
-  TcpTunnelState emitted; /* the last that state-changed told */
-  GInetSocketAddress *address;
-
-  guint token_serial; /* as the engine counts, once it has taken over what was set */
   TcpRunner runner;
+  TcpTunnelState emitted; /* the last of state-changed; under the lock of the runner */
 };
 
 enum
@@ -112,24 +109,45 @@ tcp_tunnel_get_local_address (TcpTunnel *self)
 {
   g_return_val_if_fail (TCP_IS_TUNNEL (self), NULL);
 
-  return self->address;
+  return (GInetSocketAddress *) self->runner.address;
 }
 
 static void
 tunnel_emit_state (TcpTunnel      *self,
                    TcpTunnelState  state)
 {
-  if (self->emitted == state)
+  gboolean is_new;
+
+  tcp_runner_lock (&self->runner);
+  is_new = self->emitted != state;
+  self->emitted = state;
+  tcp_runner_unlock (&self->runner);
+  if (!is_new)
     return;
 
-  self->emitted = state;
   g_object_notify (G_OBJECT (self), "state");
-  /* A handler may have closed the tunnel, and then the last state is told already. */
-  if (self->emitted == state)
+  /* A handler may have closed the tunnel, and then the last state was emitted already. */
+  tcp_runner_lock (&self->runner);
+  is_new = self->emitted == state;
+  tcp_runner_unlock (&self->runner);
+  if (is_new)
     g_signal_emit (self, signals[STATE_CHANGED], 0, state);
 }
 
-/* What the runner wants */
+/* States on their way were dropped. If the last of them was not the final one, that is emitted
+ * nevertheless. */
+static void
+tunnel_emit_closed (TcpTunnel      *self,
+                    TcpTunnelState  before)
+{
+  tcp_runner_lock (&self->runner);
+  if (self->emitted == TCP_TUNNEL_STATE_DISCONNECTED)
+    self->emitted = before;
+  tcp_runner_unlock (&self->runner);
+  tunnel_emit_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
+}
+
+/* For the runner */
 
 static gboolean
 tunnel_is_asked (TcpTunnel *self)
@@ -144,42 +162,39 @@ tunnel_make_engine (gpointer        owner,
 {
   TcpTunnel *self = owner;
   g_autoptr (TcpTunnelSettings) settings = tcp_tunnel_settings_copy (self->settings);
-  TcpEngine *engine;
 
   if (!tcp_tunnel_settings_check (settings, error))
     return NULL;
 
   settings->asks_for_token = tunnel_is_asked (self);
-  self->token_serial = 0;
-  engine = tcp_engine_new (settings, self->log, self->status, events);
-  tcp_engine_start (engine);
-  return engine;
+  return tcp_engine_new (settings, self->log, self->status, events);
 }
 
 static void
 tunnel_ask_for_token (TcpTunnel *self,
+                      TcpEngine *engine,
                       guint64    refused)
 {
-  /* It was closed while the event was on its way; or the engine tries the token that was set
-   * after the refused one without asking. */
-  if (self->runner.engine == NULL || refused != self->token_serial)
+  /* The engine tries the token that was set after the refused one without asking. */
+  if (refused != tcp_engine_get_token_serial (engine))
     return;
 
   if (tunnel_is_asked (self))
     {
       tcp_log_warn (self->log, "the gateway refused the token (401); the application is asked for another");
-      tcp_engine_await_token (self->runner.engine);
+      tcp_engine_await_token (engine);
       g_signal_emit (self, signals[TOKEN_REQUIRED], 0);
     }
   else
     {
-      tcp_engine_set_token (self->runner.engine, NULL);
+      tcp_engine_set_token (engine, NULL);
     }
 }
 
 static void
-tunnel_on_event (gpointer  owner,
-                 TcpEvent *event)
+tunnel_emit (gpointer  owner,
+             gpointer  engine,
+             TcpEvent *event)
 {
   TcpTunnel *self = owner;
 
@@ -202,11 +217,21 @@ tunnel_on_event (gpointer  owner,
       break;
 
     case TCP_EVENT_TOKEN_REQUIRED:
-      tunnel_ask_for_token (self, event->id);
+      /* Unless it was closed while the event was on its way. */
+      if (engine != NULL)
+        tunnel_ask_for_token (self, engine, event->id);
       break;
 
     case TCP_EVENT_FAILED:
       g_signal_emit (self, signals[FAILED], 0, event->error);
+      break;
+
+    case TCP_EVENT_ADDRESS:
+      g_object_notify (G_OBJECT (self), "local-address");
+      break;
+
+    case TCP_EVENT_CLOSED:
+      tunnel_emit_closed (self, event->value);
       break;
 
     default:
@@ -215,13 +240,10 @@ tunnel_on_event (gpointer  owner,
 }
 
 static void
-tunnel_set_address (gpointer        owner,
-                    GSocketAddress *address)
+tunnel_cancel (gpointer engine,
+               guint64  wait)
 {
-  TcpTunnel *self = owner;
-
-  if (g_set_object (&self->address, (GInetSocketAddress *) address))
-    g_object_notify (G_OBJECT (self), "local-address");
+  tcp_engine_cancel (engine);
 }
 
 static const TcpRunnerClass runner_class = {
@@ -229,10 +251,10 @@ static const TcpRunnerClass runner_class = {
   .make = tunnel_make_engine,
   .ref = (gpointer (*) (gpointer)) tcp_engine_ref,
   .unref = (void (*) (gpointer)) tcp_engine_unref,
-  .cancel = (void (*) (gpointer)) tcp_engine_cancel,
+  .start = (void (*) (gpointer)) tcp_engine_start,
+  .cancel = tunnel_cancel,
   .close = (void (*) (gpointer)) tcp_engine_close,
-  .event = tunnel_on_event,
-  .address = tunnel_set_address,
+  .emit = tunnel_emit,
 };
 
 /**
@@ -377,17 +399,9 @@ tcp_tunnel_start_step (TcpTunnel     *self,
 void
 tcp_tunnel_close (TcpTunnel *self)
 {
-  g_autoptr (TcpTunnel) kept = NULL;
-
   g_return_if_fail (TCP_IS_TUNNEL (self));
 
-  kept = g_object_ref (self);
-  /* States on their way are dropped; if the last of them was not the final one, that
-   * is told nevertheless. */
-  if (self->emitted == TCP_TUNNEL_STATE_DISCONNECTED)
-    self->emitted = tcp_status_get (self->status, state);
-  if (tcp_runner_close (&self->runner))
-    tunnel_emit_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
+  tcp_runner_close (&self->runner);
 }
 
 /**
@@ -407,21 +421,21 @@ void
 tcp_tunnel_set_token (TcpTunnel  *self,
                       const char *token)
 {
+  gboolean is_usable, runs;
+
   g_return_if_fail (TCP_IS_TUNNEL (self));
 
+  is_usable = token != NULL && tcp_token_is_valid (token);
+  tcp_runner_lock (&self->runner);
   g_free (self->settings->token);
   self->settings->token = g_strdup (token);
-  if (self->runner.engine == NULL)
-    return;
+  runs = self->runner.engine != NULL;
+  if (runs)
+    tcp_engine_set_token (self->runner.engine, is_usable ? token : NULL);
+  tcp_runner_unlock (&self->runner);
 
-  if (token != NULL && !tcp_token_is_valid (token))
-    {
-      tcp_log_warn (self->log, "the new token is not used: it is empty, or has a space or a character that is not ASCII in it");
-      token = NULL;
-    }
-  if (token != NULL)
-    self->token_serial++;
-  tcp_engine_set_token (self->runner.engine, token);
+  if (runs && token != NULL && !is_usable)
+    tcp_log_warn (self->log, "the new token is not used: it is empty, or has a space or a character that is not ASCII in it");
 }
 
 /**
@@ -448,7 +462,7 @@ tcp_tunnel_dispose (GObject *object)
 {
   TcpTunnel *self = TCP_TUNNEL (object);
 
-  tcp_runner_close (&self->runner);
+  tcp_runner_dispose (&self->runner);
 
   G_OBJECT_CLASS (tcp_tunnel_parent_class)->dispose (object);
 }
@@ -458,7 +472,7 @@ tcp_tunnel_finalize (GObject *object)
 {
   TcpTunnel *self = TCP_TUNNEL (object);
 
-  g_clear_object (&self->address);
+  tcp_runner_clear (&self->runner);
   tcp_tunnel_settings_free (self->settings);
   tcp_status_unref (self->status);
   tcp_log_unref (self->log);

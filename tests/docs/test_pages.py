@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", *(page for room in ("docs", "examples", "tests")
                                for page in sorted((ROOT / room).rglob("*.md")))]
-LIBRARY = [path for room in ("base", "protocol", "io", "websocket", "session", "tunnel", "gateway")
+LIBRARY = [path for room in ("base", "protocol", "io", "websocket", "session", "endpoint", "tunnel", "gateway")
            for path in sorted((ROOT / "src" / room).glob("*.c"))
            if path.name != "control-stream.c"]  # what it says is for libsoup only
 COMMAND = sorted((ROOT / "src" / "cli").glob("*.c"))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "base/event-queue.h"
+#include "endpoint/event-queue.h"
 #include "test-util.h"
 
 #include <tcptunnel/tcptunnel.h>
@@ -9,6 +9,7 @@
 typedef struct
 {
   GPtrArray *told;
+  GObject *owner;
   TcpEventQueue *queue;
   void (*handler) (TcpEvent *event);
 } Fixture;
@@ -37,13 +38,18 @@ describe (TcpEvent *event)
                               event->id);
     case TCP_EVENT_FAILED:
       return g_strdup ("failed");
+    case TCP_EVENT_ADDRESS:
+      return g_strdup ("address");
+    case TCP_EVENT_CLOSED:
+      return g_strdup_printf ("closed in state %d", event->value);
     }
   g_assert_not_reached ();
 }
 
 static void
-on_event (TcpEvent *event,
-          gpointer  user_data)
+on_event (TcpEventQueue *queue,
+          TcpEvent      *event,
+          gpointer       user_data)
 {
   g_ptr_array_add (fixture.told, describe (event));
   if (fixture.handler != NULL)
@@ -55,7 +61,8 @@ set_up (void (*handler) (TcpEvent *event))
 {
   fixture.told = g_ptr_array_new_with_free_func (g_free);
   fixture.handler = handler;
-  fixture.queue = tcp_event_queue_new (NULL, on_event, NULL);
+  fixture.owner = g_object_new (G_TYPE_OBJECT, NULL);
+  fixture.queue = tcp_event_queue_new (NULL, fixture.owner, on_event, NULL);
   return fixture.queue;
 }
 
@@ -64,6 +71,7 @@ tear_down (void)
 {
   tcp_event_queue_close (fixture.queue);
   tcp_event_queue_unref (fixture.queue);
+  g_object_unref (fixture.owner);
   g_ptr_array_unref (fixture.told);
   fixture = (Fixture) { 0 };
 }
@@ -107,7 +115,7 @@ test_order (void)
   TcpEventQueue *queue = set_up (NULL);
   g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "lost");
 
-  tcp_event_queue_push_started (queue, NULL, NULL);
+  tcp_event_queue_push_started (queue, NULL, NULL, NULL);
   tcp_event_queue_push_state (queue, 1);
   tcp_event_queue_push_opened (queue, 1, NULL, "somebody");
   tcp_event_queue_push_state (queue, 2);
@@ -208,7 +216,7 @@ test_what_is_never_dropped (void)
   TcpEventQueue *queue = set_up (NULL);
   g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "lost");
 
-  tcp_event_queue_push_started (queue, NULL, NULL);
+  tcp_event_queue_push_started (queue, NULL, NULL, NULL);
   tcp_event_queue_push_token_required (queue, 0);
   for (int i = 0; i < 2 * TCP_EVENT_QUEUE_CAP; i++)
     tcp_event_queue_push_state (queue, i);
@@ -246,7 +254,7 @@ test_retries (void)
   TcpEventQueue *queue = set_up (NULL);
   g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE, "not there");
 
-  tcp_event_queue_push_started (queue, NULL, NULL);
+  tcp_event_queue_push_started (queue, NULL, NULL, NULL);
   for (guint i = 1; i <= TCP_EVENT_QUEUE_CAP; i++)
     {
       tcp_event_queue_push_state (queue, TCP_TUNNEL_STATE_CONNECTING);
@@ -299,7 +307,7 @@ test_drop_from_a_handler (void)
   tcp_event_queue_push_state (queue, 2);
   handle_all ();
   assert_told ("state 1");
-  fixture.queue = tcp_event_queue_new (NULL, on_event, NULL);
+  fixture.queue = tcp_event_queue_new (NULL, fixture.owner, on_event, NULL);
   tear_down ();
 }
 
@@ -385,13 +393,15 @@ test_close_while_pushing (void)
     }
 }
 
+static atomic_bool never; /* over */
+
 static gpointer
 push_start (gpointer data)
 {
   TcpEventQueue *queue = data;
 
   tcp_event_queue_push_state (queue, 1);
-  tcp_event_queue_push_started (queue, NULL, NULL);
+  tcp_event_queue_push_started (queue, NULL, NULL, NULL);
   tcp_event_queue_push_state (queue, 2);
   return NULL;
 }
@@ -403,10 +413,10 @@ test_wait (void)
   GThread *thread = g_thread_new ("pusher", push_start, queue);
   TcpEvent *event;
 
-  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY, G_MAXINT64);
+  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY, &never, G_MAXINT64);
   g_assert_cmpint (event->type, ==, TCP_EVENT_STATE);
   tcp_event_free (event);
-  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY, G_MAXINT64);
+  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY, &never, G_MAXINT64);
   g_assert_cmpint (event->type, ==, TCP_EVENT_STARTED);
   tcp_event_free (event);
   g_thread_join (thread);
@@ -421,7 +431,7 @@ test_wait_for_the_start (void)
 {
   TcpEventQueue *queue = set_up (NULL);
   GThread *thread = g_thread_new ("pusher", push_start, queue);
-  TcpEvent *event = tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), G_MAXINT64);
+  TcpEvent *event = tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), &never, G_MAXINT64);
 
   g_assert_cmpint (event->type, ==, TCP_EVENT_STARTED);
   tcp_event_free (event);
@@ -438,41 +448,92 @@ test_wait_in_vain (void)
   TcpEvent *event;
 
   tcp_event_queue_push_state (queue, 1);
-  g_assert_null (tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), 0));
-  g_assert_null (tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), g_get_monotonic_time () + 1000));
+  g_assert_null (tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), &never, 0));
+  g_assert_null (tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), &never, g_get_monotonic_time () + 1000));
 
   /* What is there needs no time. */
-  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY, 0);
+  event = tcp_event_queue_wait (queue, TCP_EVENT_ANY, &never, 0);
   g_assert_cmpint (event->type, ==, TCP_EVENT_STATE);
   tcp_event_free (event);
   tear_down ();
 }
 
-/* A claimed type is not handled by the main context, until it is given back. */
+/* A claimed type is not handled by the main context. */
 static void
 test_claim (void)
 {
   TcpEventQueue *queue = set_up (NULL);
-  g_autoptr (GError) error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "");
   TcpEvent *event;
 
-  tcp_event_queue_claim (queue, TCP_EVENT_MASK (TCP_EVENT_DRAINED));
-  tcp_event_queue_push_drained (queue, 1, NULL);
+  tcp_event_queue_claim (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED));
+  tcp_event_queue_push_started (queue, NULL, "ws://here/", NULL);
   tcp_event_queue_push_state (queue, 2);
-  tcp_event_queue_push_drained (queue, 3, error);
   handle_all ();
   assert_told ("state 2");
 
-  event = tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_DRAINED), G_MAXINT64);
-  g_assert_cmpuint (event->id, ==, 1);
-  g_assert_no_error (event->error);
+  event = tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), &never, G_MAXINT64);
+  g_assert_cmpstr (event->text, ==, "ws://here/");
   tcp_event_free (event);
-  handle_all ();
-  assert_told ("state 2");
+  tear_down ();
+}
 
-  tcp_event_queue_claim (queue, 0);
+static gpointer
+wait_until_over (gpointer data)
+{
+  atomic_bool *over = data;
+
+  return tcp_event_queue_wait (fixture.queue, TCP_EVENT_MASK (TCP_EVENT_DRAINED), over, G_MAXINT64);
+}
+
+/* All who wait, whoever took the event. */
+static void
+test_wake (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+  atomic_bool over = FALSE;
+  GThread *threads[3];
+
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("waiter", wait_until_over, &over);
+  tcp_event_queue_push_state (queue, 1);
   handle_all ();
-  assert_told ("state 2, not drained 3");
+  atomic_store (&over, TRUE);
+  tcp_event_queue_wake (queue);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_assert_null (g_thread_join (threads[i]));
+  tear_down ();
+}
+
+static void
+test_finish (void)
+{
+  for (gboolean drop = FALSE; drop <= TRUE; drop++)
+    {
+      TcpEventQueue *queue = set_up (NULL);
+
+      tcp_event_queue_push_state (queue, 1);
+      tcp_event_queue_finish (queue, drop, TRUE, 2);
+      tcp_event_queue_push_state (queue, 3);
+      tcp_event_queue_finish (queue, drop, TRUE, 4);
+      handle_all ();
+      assert_told (drop ? "address, closed in state 2" : "state 1, address, closed in state 2");
+      tear_down ();
+    }
+}
+
+/* It is called for an owner only, and does not keep it. */
+static void
+test_owner (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+
+  tcp_event_queue_push_state (queue, 1);
+  handle_all ();
+  tcp_event_queue_push_state (queue, 2);
+  g_assert_finalize_object (g_steal_pointer (&fixture.owner));
+  handle_all ();
+  assert_told ("state 1");
+  fixture.owner = g_object_new (G_TYPE_OBJECT, NULL);
   tear_down ();
 }
 
@@ -497,5 +558,8 @@ main (int    argc,
   g_test_add_func ("/event-queue/wait-for-the-start", test_wait_for_the_start);
   g_test_add_func ("/event-queue/wait-in-vain", test_wait_in_vain);
   g_test_add_func ("/event-queue/claim", test_claim);
+  g_test_add_func ("/event-queue/wake", test_wake);
+  g_test_add_func ("/event-queue/finish", test_finish);
+  g_test_add_func ("/event-queue/owner", test_owner);
   return g_test_run ();
 }

@@ -2,15 +2,17 @@
 
 #pragma once
 
+#include <stdatomic.h>
+
 #include <gio/gio.h>
 
 G_BEGIN_DECLS
 
-/* What an engine tells its face. Events are handled in the main context of the
+/* What an engine reports to the public object. Events are handled in the main context of the
  * application, or by a blocking call that waits for them. */
 typedef enum
 {
-  TCP_EVENT_STARTED,           /* error if it did not */
+  TCP_EVENT_STARTED,           /* error if it did not; object: the address, text: the URI */
   TCP_EVENT_STATE,             /* value */
   TCP_EVENT_RETRY,             /* error, value: the attempt, id: ms until then */
   TCP_EVENT_CONNECTION_OPENED, /* id, object or text */
@@ -18,6 +20,10 @@ typedef enum
   TCP_EVENT_TOKEN_REQUIRED,    /* id: the number of the token that was refused */
   TCP_EVENT_DRAINED,           /* or not: error, id of the wait that was cancelled */
   TCP_EVENT_FAILED,            /* error; the last event of an engine */
+
+  /* These are the runner's own. */
+  TCP_EVENT_ADDRESS, /* the address is another, or there is none any more */
+  TCP_EVENT_CLOSED,  /* value: the last state before; the last event of a queue */
 } TcpEventType;
 
 /* Several types at once. */
@@ -46,16 +52,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEvent, tcp_event_free)
 
 typedef struct _TcpEventQueue TcpEventQueue;
 
-typedef void (*TcpEventFunc) (TcpEvent *event,
-                              gpointer  user_data);
+typedef void (*TcpEventFunc) (TcpEventQueue *queue,
+                              TcpEvent      *event,
+                              gpointer       user_data);
 
 TcpEventQueue *tcp_event_queue_new (GMainContext *context,
+                                    GObject      *owner,
                                     TcpEventFunc  func,
                                     gpointer      user_data);
 TcpEventQueue *tcp_event_queue_ref (TcpEventQueue *self);
 void tcp_event_queue_unref (TcpEventQueue *self);
 void tcp_event_queue_push_started (TcpEventQueue  *self,
                                    GSocketAddress *address,
+                                   const char     *uri,
                                    const GError   *error);
 void tcp_event_queue_push_state (TcpEventQueue *self,
                                  int            state);
@@ -79,9 +88,18 @@ void tcp_event_queue_push_failed (TcpEventQueue *self,
                                   const GError  *error);
 void tcp_event_queue_claim (TcpEventQueue *self,
                             guint          types);
+gboolean tcp_event_queue_enter (TcpEventQueue *self);
+void tcp_event_queue_leave (TcpEventQueue *self);
 TcpEvent *tcp_event_queue_wait (TcpEventQueue *self,
                                 guint          types,
+                                atomic_bool   *over,
                                 gint64         deadline);
+void tcp_event_queue_wake (TcpEventQueue *self);
+void tcp_event_queue_finish (TcpEventQueue *self,
+                             gboolean       drop,
+                             gboolean       had_address,
+                             int            state);
+void tcp_event_queue_push_address (TcpEventQueue *self);
 void tcp_event_queue_close (TcpEventQueue *self);
 guint tcp_event_queue_get_length (TcpEventQueue *self);
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "base/event-queue.h"
+#include "endpoint/event-queue.h"
+
+#include <sys/types.h>
+#include <unistd.h>
 
 #include "base/tsan.h"
 
@@ -11,10 +14,13 @@ struct _TcpEventQueue
   GCond cond;
   GQueue events;   /* under the mutex */
   gboolean closed; /* likewise */
+  gboolean finished; /* likewise: what is in it is all that comes */
   guint claimed; /* likewise: the types that a thread waits for */
   GHashTable *untold; /* likewise: ids of connections whose opening was dropped */
   GMainContext *context; /* which nobody else may hold any more */
+  GThread *home; /* whose the context is even while nobody owns it, or NULL */
   GSource *source;
+  GWeakRef owner;
   TcpEventFunc func;
   gpointer user_data;
 };
@@ -58,8 +64,20 @@ queue_source_dispatch (GSource     *source,
                        GSourceFunc  callback,
                        gpointer     user_data)
 {
-  TcpEventQueue *self = ((QueueSource *) source)->queue;
+  TcpEventQueue *self;
   TcpEvent *event = NULL;
+  g_autoptr (GObject) owner = NULL;
+
+  tcp_tsan_acquire (source);
+  self = ((QueueSource *) source)->queue;
+  owner = g_weak_ref_get (&self->owner);
+
+  /* Its last reference was dropped in another thread, which closes the queue next. */
+  if (owner == NULL)
+    {
+      g_source_set_ready_time (source, -1);
+      return G_SOURCE_CONTINUE;
+    }
 
   /* One at a time: a handler may run the loop, close the tunnel or drop it, and
    * the application's other sources want their turn as well. */
@@ -75,8 +93,9 @@ queue_source_dispatch (GSource     *source,
   if (event != NULL)
     {
       tcp_event_queue_ref (self);
-      self->func (event, self->user_data);
+      self->func (self, event, self->user_data);
       tcp_event_free (event);
+      g_clear_object (&owner);
       tcp_event_queue_unref (self);
     }
 
@@ -94,9 +113,11 @@ static GSourceFuncs queue_source_funcs = {
   .finalize = queue_source_finalize,
 };
 
-/* @func is called in @context, until the queue is closed. */
+/* @func is called in @context, until the queue is closed, and @owner, of which @user_data may be
+ * a part, is held meanwhile. The queue itself does not keep it alive. */
 TcpEventQueue *
 tcp_event_queue_new (GMainContext *context,
+                     GObject      *owner,
                      TcpEventFunc  func,
                      gpointer      user_data)
 {
@@ -106,14 +127,18 @@ tcp_event_queue_new (GMainContext *context,
   g_mutex_init (&self->mutex);
   g_cond_init (&self->cond);
   self->untold = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  g_weak_ref_init (&self->owner, owner);
   self->func = func;
   self->user_data = user_data;
   self->context = g_main_context_ref (context != NULL ? context : g_main_context_default ());
+  if (g_main_context_is_owner (self->context))
+    self->home = g_thread_ref (g_thread_self ());
   self->source = g_source_new (&queue_source_funcs, sizeof (QueueSource));
   ((QueueSource *) self->source)->queue = tcp_event_queue_ref (self);
   g_source_set_static_name (self->source, "[tcptunnel] events");
   /* A handler may iterate the context, as a dialog does. */
   g_source_set_can_recurse (self->source, TRUE);
+  tcp_tsan_release (self->source);
   g_source_attach (self->source, self->context);
 
   return self;
@@ -136,7 +161,9 @@ tcp_event_queue_unref (TcpEventQueue *self)
   tcp_tsan_acquire (self);
   g_queue_clear_full (&self->events, (GDestroyNotify) tcp_event_free);
   g_hash_table_unref (self->untold);
+  g_weak_ref_clear (&self->owner);
   g_main_context_unref (self->context);
+  g_clear_pointer (&self->home, g_thread_unref);
   g_mutex_clear (&self->mutex);
   g_cond_clear (&self->cond);
   g_free (self);
@@ -210,6 +237,17 @@ event_new (TcpEventType  type,
   return event;
 }
 
+/* To be called with the mutex held. Takes the event. */
+static void
+queue_append_locked (TcpEventQueue *self,
+                     TcpEvent      *event)
+{
+  tcp_tsan_release (event);
+  g_queue_push_tail (&self->events, event);
+  g_source_set_ready_time (self->source, 0);
+  g_cond_broadcast (&self->cond);
+}
+
 /* Takes the event. */
 static void
 queue_push (TcpEventQueue *self,
@@ -218,7 +256,7 @@ queue_push (TcpEventQueue *self,
   gboolean drop;
 
   g_mutex_lock (&self->mutex);
-  drop = self->closed || queue_is_untold (self, event);
+  drop = self->closed || self->finished || queue_is_untold (self, event);
   if (!drop && g_queue_get_length (&self->events) >= TCP_EVENT_QUEUE_CAP)
     {
       queue_make_room (self);
@@ -232,21 +270,33 @@ queue_push (TcpEventQueue *self,
       return;
     }
 
-  tcp_tsan_release (event);
-  g_queue_push_tail (&self->events, event);
-  g_source_set_ready_time (self->source, 0);
-  g_cond_broadcast (&self->cond);
+  queue_append_locked (self, event);
   g_mutex_unlock (&self->mutex);
+}
+
+/* The application gets one of its own. What a language binding attaches to an object it frees with
+ * its interpreter's lock held, for which no I/O thread may wait. */
+static GObject *
+copy_address (GSocketAddress *address)
+{
+  gssize size = address != NULL ? g_socket_address_get_native_size (address) : -1;
+  g_autofree gpointer native = size >= 0 ? g_malloc0 (size) : NULL;
+
+  if (native == NULL || !g_socket_address_to_native (address, native, size, NULL))
+    return NULL;
+  return G_OBJECT (g_socket_address_new_from_native (native, size));
 }
 
 void
 tcp_event_queue_push_started (TcpEventQueue  *self,
                               GSocketAddress *address,
+                              const char     *uri,
                               const GError   *error)
 {
   TcpEvent *event = event_new (TCP_EVENT_STARTED, error);
 
-  g_set_object (&event->object, (GObject *) address);
+  event->object = copy_address (address);
+  event->text = g_strdup (uri);
   queue_push (self, event);
 }
 
@@ -282,7 +332,7 @@ tcp_event_queue_push_opened (TcpEventQueue  *self,
   TcpEvent *event = event_new (TCP_EVENT_CONNECTION_OPENED, NULL);
 
   event->id = id;
-  g_set_object (&event->object, (GObject *) peer);
+  event->object = copy_address (peer);
   event->text = g_strdup (principal);
   queue_push (self, event);
 }
@@ -326,6 +376,12 @@ tcp_event_queue_push_failed (TcpEventQueue *self,
   queue_push (self, event_new (TCP_EVENT_FAILED, error));
 }
 
+void
+tcp_event_queue_push_address (TcpEventQueue *self)
+{
+  queue_push (self, event_new (TCP_EVENT_ADDRESS, NULL));
+}
+
 /* Events of these types are left to tcp_event_queue_wait(). */
 void
 tcp_event_queue_claim (TcpEventQueue *self,
@@ -333,27 +389,88 @@ tcp_event_queue_claim (TcpEventQueue *self,
 {
   g_mutex_lock (&self->mutex);
   self->claimed = types;
-  if (!self->closed)
-    g_source_set_ready_time (self->source, 0);
   g_mutex_unlock (&self->mutex);
 }
 
-/* Blocks until there is an event of these types, which then overtakes others, or until
- * @deadline, in monotonic time. NULL if the queue was closed or the time has passed. */
+/* Whether the calling thread is the one that handles events, which it may then do until
+ * tcp_event_queue_leave(): it owns the context. While nobody does, the context is that of the
+ * thread that owned it when the queue was made; the default one is also that of the main thread. */
+gboolean
+tcp_event_queue_enter (TcpEventQueue *self)
+{
+  gboolean is_home = self->home == g_thread_self () ||
+                     (self->context == g_main_context_default () && getpid () == gettid ());
+
+  return (is_home || g_main_context_is_owner (self->context)) && g_main_context_acquire (self->context);
+}
+
+void
+tcp_event_queue_leave (TcpEventQueue *self)
+{
+  g_main_context_release (self->context);
+}
+
+/* Blocks until there is an event of these types, which then overtakes others. NULL if @over
+ * has become true, see tcp_event_queue_wake(), or @deadline has passed, in monotonic time. */
 TcpEvent *
 tcp_event_queue_wait (TcpEventQueue *self,
                       guint          types,
+                      atomic_bool   *over,
                       gint64         deadline)
 {
   TcpEvent *event = NULL;
 
   g_mutex_lock (&self->mutex);
-  while (!self->closed && (event = queue_pop_locked (self, types)) == NULL)
+  while (!atomic_load (over) && (event = queue_pop_locked (self, types)) == NULL)
     if (!g_cond_wait_until (&self->cond, &self->mutex, deadline))
       break;
   g_mutex_unlock (&self->mutex);
 
   return event;
+}
+
+/* Has all who wait look again whether their wait is over. */
+void
+tcp_event_queue_wake (TcpEventQueue *self)
+{
+  g_mutex_lock (&self->mutex);
+  g_cond_broadcast (&self->cond);
+  g_mutex_unlock (&self->mutex);
+}
+
+/* Takes no further events. What is in it, unless it is to be dropped, is still handled in the
+ * main context, and then the end. */
+void
+tcp_event_queue_finish (TcpEventQueue *self,
+                        gboolean       drop,
+                        gboolean       had_address,
+                        int            state)
+{
+  GQueue dropped = G_QUEUE_INIT;
+  TcpEvent *end = event_new (TCP_EVENT_CLOSED, NULL);
+
+  end->value = state;
+  g_mutex_lock (&self->mutex);
+  if (self->closed || self->finished)
+    {
+      g_queue_push_tail (&dropped, end);
+    }
+  else
+    {
+      self->finished = TRUE;
+      self->claimed = 0;
+      if (drop)
+        {
+          dropped = self->events;
+          g_queue_init (&self->events);
+        }
+      if (had_address)
+        queue_append_locked (self, event_new (TCP_EVENT_ADDRESS, NULL));
+      queue_append_locked (self, end);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  g_queue_clear_full (&dropped, (GDestroyNotify) tcp_event_free);
 }
 
 /* After this no event is handled any more; those that wait are dropped. */

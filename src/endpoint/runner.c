@@ -1,0 +1,798 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "endpoint/runner.h"
+
+#include "base/tsan.h"
+
+#include <tcptunnel/tcptunnel.h>
+
+/* What an end takes away from the runner, under the lock; the rest is done without it. */
+typedef struct
+{
+  gpointer engine;
+  TcpEventQueue *events;
+  GQueue waits;
+  gboolean had_address;
+  int state; /* the last before the end */
+} Remains;
+
+void
+tcp_runner_init (TcpRunner            *self,
+                 const TcpRunnerClass *klass,
+                 GObject              *owner,
+                 TcpStatus            *status)
+{
+  self->klass = klass;
+  self->owner = owner;
+  self->status = status;
+  g_mutex_init (&self->mutex);
+  g_cond_init (&self->cond);
+}
+
+void
+tcp_runner_clear (TcpRunner *self)
+{
+  g_cond_clear (&self->cond);
+  g_mutex_clear (&self->mutex);
+}
+
+void
+tcp_runner_lock (TcpRunner *self)
+{
+  g_mutex_lock (&self->mutex);
+}
+
+void
+tcp_runner_unlock (TcpRunner *self)
+{
+  g_mutex_unlock (&self->mutex);
+}
+
+/* Ends */
+
+/* To be called with the lock held, while the engine runs or is started. Until the end, see
+ * runner_bury(), starts and other closes wait. */
+static Remains
+runner_take (TcpRunner *self)
+{
+  Remains remains = {
+    .engine = g_steal_pointer (&self->engine),
+    .events = tcp_event_queue_ref (self->events),
+    .waits = self->waits,
+    .had_address = self->address != NULL,
+    .state = tcp_status_get (self->status, state),
+  };
+
+  g_queue_init (&self->waits);
+  g_clear_object (&self->address);
+  g_clear_pointer (&self->uri, g_free);
+  self->starting = FALSE;
+  self->closing = TRUE;
+  return remains;
+}
+
+/* Not g_cancellable_disconnect(), which waits for handlers that run: one of them may be the
+ * application's that has called us. To be called when the wait is not in the list any more. */
+static void
+wait_forget_cancellable (TcpWait *wait)
+{
+  g_autoptr (GCancellable) cancellable = g_steal_pointer (&wait->cancellable);
+
+  if (cancellable != NULL)
+    g_signal_handler_disconnect (cancellable, wait->cancelled_id);
+}
+
+static void
+runner_end_wait (TcpRunner    *self,
+                 TcpWait      *wait,
+                 const GError *error,
+                 gboolean      in_order)
+{
+  GError *why = error != NULL ? g_error_copy (error) : NULL;
+
+  if (!in_order)
+    why = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED,
+                       wait->id == 0 ? "%s was closed while it was being started" : "%s was closed while it was being drained",
+                       self->klass->noun);
+  tcp_wait_end (wait, why);
+  tcp_wait_unref (wait);
+}
+
+static void
+runner_end_waits (TcpRunner    *self,
+                  GQueue       *waits,
+                  gboolean      blocking,
+                  const GError *error,
+                  gboolean      in_order)
+{
+  for (GList *l = waits->head, *next; l != NULL; l = next)
+    {
+      TcpWait *wait = l->data;
+
+      next = l->next;
+      if ((wait->task == NULL) != blocking)
+        continue;
+      g_queue_delete_link (waits, l);
+      runner_end_wait (self, wait, error, in_order);
+    }
+}
+
+/* Whether this thread may emit: see tcp_event_queue_enter(). */
+static gboolean
+events_are_here (TcpEventQueue *events)
+{
+  if (!tcp_event_queue_enter (events))
+    return FALSE;
+  tcp_event_queue_leave (events);
+  return TRUE;
+}
+
+static void
+runner_emit_end (TcpRunner *self,
+                 Remains   *remains,
+                 TcpEvent  *event)
+{
+  if (remains->had_address)
+    self->klass->emit (self->owner, NULL, &(TcpEvent) { .type = TCP_EVENT_ADDRESS });
+  if (event != NULL)
+    self->klass->emit (self->owner, NULL, event);
+  else
+    self->klass->emit (self->owner, NULL, &(TcpEvent) { .type = TCP_EVENT_CLOSED, .value = remains->state });
+}
+
+/* Closes the engine and tells everybody. @in_order: those who wait get @error or none; else
+ * they learn that it was closed, and events on their way are dropped. @event is the last to be
+ * emitted, NULL for that of a close; if nothing is to be emitted any more, @quiet is set. */
+static void
+runner_bury (TcpRunner    *self,
+             Remains      *remains,
+             gboolean      in_order,
+             const GError *error,
+             TcpEvent     *event,
+             gboolean      quiet)
+{
+  gboolean here = quiet || events_are_here (remains->events);
+
+  for (GList *l = remains->waits.head; l != NULL; l = l->next)
+    wait_forget_cancellable (l->data);
+
+  if (here)
+    tcp_event_queue_close (remains->events);
+  else
+    tcp_event_queue_finish (remains->events, !in_order, remains->had_address, remains->state);
+  if (remains->engine != NULL)
+    {
+      self->klass->close (remains->engine);
+      self->klass->unref (remains->engine);
+    }
+
+  tcp_runner_lock (self);
+  self->closing = FALSE;
+  if (here && self->events == remains->events)
+    g_clear_pointer (&self->events, tcp_event_queue_unref);
+  g_cond_broadcast (&self->cond);
+  tcp_runner_unlock (self);
+
+  runner_end_waits (self, &remains->waits, TRUE, error, in_order);
+  if (here && !quiet)
+    runner_emit_end (self, remains, event);
+  runner_end_waits (self, &remains->waits, FALSE, error, in_order);
+  tcp_event_queue_unref (remains->events);
+}
+
+static void
+runner_close (TcpRunner *self,
+              gboolean   quiet)
+{
+  Remains remains;
+
+  tcp_runner_lock (self);
+  while (self->closing)
+    g_cond_wait (&self->cond, &self->mutex);
+  if (self->engine == NULL)
+    {
+      tcp_runner_unlock (self);
+      return;
+    }
+  remains = runner_take (self);
+  tcp_runner_unlock (self);
+
+  runner_bury (self, &remains, FALSE, NULL, NULL, quiet);
+}
+
+void
+tcp_runner_close (TcpRunner *self)
+{
+  g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
+
+  runner_close (self, FALSE);
+}
+
+/* As a close of which nothing is emitted. */
+void
+tcp_runner_dispose (TcpRunner *self)
+{
+  g_autoptr (TcpEventQueue) events = NULL;
+
+  runner_close (self, TRUE);
+  tcp_runner_lock (self);
+  events = g_steal_pointer (&self->events);
+  tcp_runner_unlock (self);
+  if (events != NULL)
+    tcp_event_queue_close (events);
+}
+
+/* Events */
+
+/* To be called with the lock held. The caller owns what it returns, or NULL. */
+static TcpWait *
+runner_take_wait (TcpRunner *self,
+                  guint64    id)
+{
+  for (GList *l = self->waits.head; l != NULL; l = l->next)
+    {
+      TcpWait *wait = l->data;
+
+      if (wait->id != id)
+        continue;
+      g_queue_delete_link (&self->waits, l);
+      return wait;
+    }
+
+  return NULL;
+}
+
+/* @here: the address is emitted before the wait for the start ends, so that a handler can
+ * still make it fail. */
+static void
+runner_handle_started (TcpRunner     *self,
+                       TcpEventQueue *events,
+                       TcpEvent      *event,
+                       gboolean       here)
+{
+  g_autoptr (TcpWait) wait = NULL;
+  gboolean has_address = event->object != NULL;
+
+  tcp_runner_lock (self);
+  if (self->events != events || !self->starting)
+    {
+      tcp_runner_unlock (self);
+      return;
+    }
+  if (event->error != NULL)
+    {
+      Remains remains = runner_take (self);
+
+      tcp_runner_unlock (self);
+      runner_bury (self, &remains, TRUE, event->error, NULL, FALSE);
+      return;
+    }
+  self->address = G_SOCKET_ADDRESS (g_steal_pointer (&event->object));
+  self->uri = g_steal_pointer (&event->text);
+  tcp_runner_unlock (self);
+
+  if (has_address && here)
+    self->klass->emit (self->owner, NULL, &(TcpEvent) { .type = TCP_EVENT_ADDRESS });
+  else if (has_address)
+    tcp_event_queue_push_address (events);
+
+  /* It may have been closed, and even started again. */
+  tcp_runner_lock (self);
+  if (self->events == events && self->starting)
+    {
+      self->starting = FALSE;
+      wait = runner_take_wait (self, 0);
+    }
+  tcp_runner_unlock (self);
+  if (wait == NULL)
+    return;
+
+  wait_forget_cancellable (wait);
+  tcp_wait_end (wait, NULL);
+}
+
+/* The engine has ended itself, or one of those who wait does not want to any longer. */
+static void
+runner_handle_drained (TcpRunner     *self,
+                       TcpEventQueue *events,
+                       TcpEvent      *event)
+{
+  g_autoptr (TcpWait) wait = NULL;
+  Remains remains;
+
+  tcp_runner_lock (self);
+  if (self->events != events || self->engine == NULL)
+    {
+      tcp_runner_unlock (self);
+      return;
+    }
+  if (event->error == NULL)
+    {
+      remains = runner_take (self);
+      tcp_runner_unlock (self);
+      runner_bury (self, &remains, TRUE, NULL, NULL, FALSE);
+      return;
+    }
+  wait = runner_take_wait (self, event->id);
+  tcp_runner_unlock (self);
+  if (wait == NULL)
+    return;
+
+  wait_forget_cancellable (wait);
+  tcp_wait_end (wait, g_steal_pointer (&event->error));
+}
+
+static void
+runner_handle_failed (TcpRunner     *self,
+                      TcpEventQueue *events,
+                      TcpEvent      *event)
+{
+  Remains remains;
+
+  tcp_runner_lock (self);
+  if (self->events != events || self->engine == NULL)
+    {
+      tcp_runner_unlock (self);
+      return;
+    }
+  remains = runner_take (self);
+  tcp_runner_unlock (self);
+  runner_bury (self, &remains, TRUE, event->error, event, FALSE);
+}
+
+/* Only in the context of the events. One of a former engine is dropped. */
+static void
+runner_emit (TcpRunner     *self,
+             TcpEventQueue *events,
+             TcpEvent      *event)
+{
+  gpointer engine = NULL;
+  gboolean last = event->type == TCP_EVENT_CLOSED;
+
+  tcp_runner_lock (self);
+  if (self->events != events)
+    {
+      tcp_runner_unlock (self);
+      return;
+    }
+  if (self->engine != NULL)
+    engine = self->klass->ref (self->engine);
+  if (last)
+    g_clear_pointer (&self->events, tcp_event_queue_unref);
+  tcp_runner_unlock (self);
+
+  if (last)
+    tcp_event_queue_close (events);
+  self->klass->emit (self->owner, engine, event);
+  if (engine != NULL)
+    self->klass->unref (engine);
+}
+
+/* @here: this is the thread that may emit. */
+static void
+runner_handle (TcpRunner     *self,
+               TcpEventQueue *events,
+               TcpEvent      *event,
+               gboolean       here)
+{
+  if (event->type == TCP_EVENT_STARTED)
+    runner_handle_started (self, events, event, here);
+  else if (event->type == TCP_EVENT_DRAINED)
+    runner_handle_drained (self, events, event);
+  else if (event->type == TCP_EVENT_FAILED)
+    runner_handle_failed (self, events, event);
+  else
+    runner_emit (self, events, event);
+}
+
+static void
+on_event (TcpEventQueue *queue,
+          TcpEvent      *event,
+          gpointer       user_data)
+{
+  runner_handle (user_data, queue, event, TRUE);
+}
+
+/* Waits */
+
+typedef struct
+{
+  const TcpRunnerClass *klass;
+  gpointer engine;
+  guint64 wait;
+} CancelData;
+
+static void
+cancel_data_free (gpointer user_data)
+{
+  CancelData *data = user_data;
+
+  data->klass->unref (data->engine);
+  g_free (data);
+}
+
+/* In any thread. */
+static void
+on_cancelled (GCancellable *cancellable,
+              gpointer      user_data)
+{
+  CancelData *data = user_data;
+
+  tcp_tsan_acquire (data);
+  data->klass->cancel (data->engine, data->wait);
+}
+
+/* To be called with the lock held. */
+static void
+runner_add_wait (TcpRunner *self,
+                 TcpWait   *wait,
+                 guint64    id)
+{
+  wait->id = id;
+  wait->events = tcp_event_queue_ref (self->events);
+  g_queue_push_tail (&self->waits, tcp_wait_ref (wait));
+}
+
+/* When the engine can answer a cancellation. The wait may be over already. */
+static void
+runner_watch_cancellable (TcpRunner    *self,
+                          gpointer      engine,
+                          TcpWait      *wait,
+                          GCancellable *cancellable)
+{
+  CancelData *data;
+  gulong id;
+
+  if (cancellable == NULL)
+    return;
+
+  data = g_new0 (CancelData, 1);
+  data->klass = self->klass;
+  data->engine = self->klass->ref (engine);
+  data->wait = wait->id;
+  tcp_tsan_release (data);
+  id = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), data, cancel_data_free);
+  if (id == 0)
+    return;
+
+  tcp_runner_lock (self);
+  if (g_queue_find (&self->waits, wait) != NULL)
+    {
+      wait->cancellable = g_object_ref (cancellable);
+      wait->cancelled_id = id;
+      id = 0;
+    }
+  tcp_runner_unlock (self);
+  if (id != 0)
+    g_signal_handler_disconnect (cancellable, id);
+}
+
+/* Blocks until the wait is over, or until @deadline. This thread handles all events if they are
+ * its own, as nobody else does while it is here. Otherwise it takes only that which ends the wait,
+ * unless the thread whose events they are was quicker. */
+static void
+runner_wait_until (TcpRunner *self,
+                   TcpWait   *wait,
+                   gint64     deadline)
+{
+  gboolean here = tcp_event_queue_enter (wait->events);
+  guint types = here ? TCP_EVENT_ANY : TCP_EVENT_MASK (wait->id == 0 ? TCP_EVENT_STARTED : TCP_EVENT_DRAINED);
+
+  while (!tcp_wait_is_over (wait))
+    {
+      g_autoptr (TcpEvent) event = tcp_event_queue_wait (wait->events, types, &wait->over, deadline);
+
+      if (event != NULL)
+        runner_handle (self, wait->events, event, here);
+      /* However many there are. */
+      if (g_get_monotonic_time () >= deadline)
+        break;
+    }
+  if (here)
+    tcp_event_queue_leave (wait->events);
+}
+
+static gboolean
+runner_wait (TcpRunner  *self,
+             TcpWait    *wait,
+             GError    **error)
+{
+  runner_wait_until (self, wait, G_MAXINT64);
+  return tcp_wait_report (wait, error);
+}
+
+/* Blocks for @timeout milliseconds at most. FALSE without an error if there is more to do. An
+ * error is left to the next step, which does not block: PyGObject cannot make an exception
+ * of it while a signal waits for its handler. */
+static gboolean
+runner_wait_step (TcpRunner     *self,
+                  TcpWait       *wait,
+                  guint          timeout,
+                  GCancellable  *cancellable,
+                  GError       **error)
+{
+  if (!tcp_wait_is_over (wait))
+    {
+      runner_wait_until (self, wait, g_get_monotonic_time () + timeout * G_TIME_SPAN_MILLISECOND);
+      if (!tcp_wait_is_over (wait) || wait->error != NULL)
+        return FALSE;
+    }
+
+  tcp_wait_detach (cancellable);
+  return tcp_wait_report (wait, error);
+}
+
+/* Start */
+
+/* To be called with the lock held, which it lets go of for a while if an engine has to be
+ * closed that ended by itself, and whose program runs no main loop to learn of it. */
+static gboolean
+runner_may_start (TcpRunner     *self,
+                  GCancellable  *cancellable,
+                  GError       **error)
+{
+  while (self->closing ||
+         (self->engine != NULL && !self->starting && tcp_status_get (self->status, ended)))
+    {
+      Remains remains;
+
+      if (self->closing)
+        {
+          g_cond_wait (&self->cond, &self->mutex);
+          continue;
+        }
+      remains = runner_take (self);
+      tcp_runner_unlock (self);
+      runner_bury (self, &remains, FALSE, NULL, NULL, FALSE);
+      tcp_runner_lock (self);
+    }
+
+  if (self->engine != NULL)
+    {
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, "%s %s", self->klass->noun,
+                   self->starting ? "is being started already" : "runs already");
+      return FALSE;
+    }
+  return !g_cancellable_set_error_if_cancelled (cancellable, error);
+}
+
+typedef struct
+{
+  const TcpRunnerClass *klass;
+  gpointer engine;
+  TcpEventQueue *events;
+} Launch;
+
+static void
+launch_free (gpointer data)
+{
+  Launch *launch = data;
+
+  launch->klass->unref (launch->engine);
+  tcp_event_queue_unref (launch->events);
+  g_free (launch);
+}
+
+static void
+launch_run (GTask        *task,
+            gpointer      source,
+            gpointer      data,
+            GCancellable *cancellable)
+{
+  Launch *launch = data;
+  g_autoptr (GError) error = NULL;
+
+  tcp_tsan_acquire (launch);
+  if (launch->klass->prepare (launch->engine, &error))
+    launch->klass->start (launch->engine);
+  else
+    tcp_event_queue_push_started (launch->events, NULL, NULL, error);
+  tcp_tsan_release (launch);
+}
+
+/* In a thread of GLib's if the caller does not want to block. */
+static void
+runner_prepare (TcpRunner     *self,
+                gpointer       engine,
+                TcpEventQueue *events,
+                gboolean       block)
+{
+  g_autoptr (GTask) task = g_task_new (NULL, NULL, NULL, NULL);
+  Launch *launch = g_new0 (Launch, 1);
+
+  launch->klass = self->klass;
+  launch->engine = self->klass->ref (engine);
+  launch->events = tcp_event_queue_ref (events);
+  tcp_tsan_release (launch);
+  g_task_set_task_data (task, launch, launch_free);
+  if (block)
+    launch_run (task, NULL, launch, NULL);
+  else
+    g_task_run_in_thread (task, launch_run);
+}
+
+/* Makes an engine and starts it. Whoever has @wait learns how that goes, unless this fails. */
+static gboolean
+runner_begin_start (TcpRunner     *self,
+                    TcpWait       *wait,
+                    GCancellable  *cancellable,
+                    GError       **error)
+{
+  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
+  g_autoptr (TcpEventQueue) events = tcp_event_queue_new (context, self->owner, on_event, self);
+  g_autoptr (TcpEventQueue) former = NULL;
+  gpointer engine = NULL;
+
+  if (wait->task == NULL)
+    tcp_event_queue_claim (events, TCP_EVENT_MASK (TCP_EVENT_STARTED));
+
+  tcp_runner_lock (self);
+  if (runner_may_start (self, cancellable, error))
+    engine = self->klass->make (self->owner, events, error);
+  if (engine != NULL)
+    {
+      tcp_status_set (self->status, ended, FALSE);
+      tcp_status_set_error (self->status, NULL);
+      former = g_steal_pointer (&self->events);
+      self->engine = self->klass->ref (engine);
+      self->events = tcp_event_queue_ref (events);
+      self->starting = TRUE;
+      runner_add_wait (self, wait, 0);
+      if (self->klass->prepare == NULL)
+        self->klass->start (engine);
+    }
+  tcp_runner_unlock (self);
+
+  if (engine == NULL)
+    {
+      tcp_event_queue_close (events);
+      return FALSE;
+    }
+  if (former != NULL)
+    tcp_event_queue_close (former);
+
+  if (self->klass->prepare != NULL)
+    runner_prepare (self, engine, events, wait->task == NULL);
+  runner_watch_cancellable (self, engine, wait, cancellable);
+  self->klass->unref (engine);
+  return TRUE;
+}
+
+void
+tcp_runner_start_async (TcpRunner           *self,
+                        GCancellable        *cancellable,
+                        GAsyncReadyCallback  callback,
+                        gpointer             user_data,
+                        gpointer             source_tag)
+{
+  g_autoptr (GTask) task = g_task_new (self->owner, cancellable, callback, user_data);
+  g_autoptr (TcpWait) wait = tcp_wait_new (task);
+  GError *error = NULL;
+
+  g_task_set_source_tag (task, source_tag);
+  /* The engine answers a cancellation, once it has cleaned up. */
+  g_task_set_check_cancellable (task, FALSE);
+  if (!runner_begin_start (self, wait, cancellable, &error))
+    g_task_return_error (task, error);
+}
+
+gboolean
+tcp_runner_start (TcpRunner     *self,
+                  GCancellable  *cancellable,
+                  GError       **error)
+{
+  g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
+  g_autoptr (TcpWait) wait = tcp_wait_new (NULL);
+
+  return runner_begin_start (self, wait, cancellable, error) && runner_wait (self, wait, error);
+}
+
+/* The same in steps that block for @timeout milliseconds at most. */
+gboolean
+tcp_runner_start_step (TcpRunner     *self,
+                       guint          timeout,
+                       GCancellable  *cancellable,
+                       GError       **error)
+{
+  g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
+  g_autoptr (TcpWait) wait = tcp_wait_find (cancellable);
+
+  if (wait == NULL)
+    {
+      wait = tcp_wait_new (NULL);
+      if (!runner_begin_start (self, wait, cancellable, error))
+        return FALSE;
+      tcp_wait_attach (wait, cancellable);
+    }
+
+  return runner_wait_step (self, wait, timeout, cancellable, error);
+}
+
+/* Drain */
+
+/* Whether there is something to wait for. */
+static gboolean
+runner_begin_drain (TcpRunner    *self,
+                    TcpWait      *wait,
+                    guint         timeout,
+                    GCancellable *cancellable)
+{
+  gpointer engine = NULL;
+
+  tcp_runner_lock (self);
+  if (self->engine != NULL && !self->starting)
+    {
+      engine = self->klass->ref (self->engine);
+      runner_add_wait (self, wait, ++self->last_wait);
+    }
+  tcp_runner_unlock (self);
+
+  if (engine == NULL)
+    {
+      tcp_runner_close (self);
+      return FALSE;
+    }
+  self->klass->drain (engine, wait->id, timeout);
+  runner_watch_cancellable (self, engine, wait, cancellable);
+  self->klass->unref (engine);
+  return TRUE;
+}
+
+void
+tcp_runner_drain_async (TcpRunner           *self,
+                        guint                timeout,
+                        GCancellable        *cancellable,
+                        GAsyncReadyCallback  callback,
+                        gpointer             user_data,
+                        gpointer             source_tag)
+{
+  g_autoptr (GTask) task = g_task_new (self->owner, cancellable, callback, user_data);
+  g_autoptr (TcpWait) wait = tcp_wait_new (task);
+
+  g_task_set_source_tag (task, source_tag);
+  if (g_task_return_error_if_cancelled (task))
+    return;
+  /* From here on a cancellation is an event like others. */
+  g_task_set_check_cancellable (task, FALSE);
+
+  if (!runner_begin_drain (self, wait, timeout, cancellable))
+    g_task_return_boolean (task, TRUE);
+}
+
+gboolean
+tcp_runner_drain (TcpRunner     *self,
+                  guint          timeout,
+                  GCancellable  *cancellable,
+                  GError       **error)
+{
+  g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
+  g_autoptr (TcpWait) wait = tcp_wait_new (NULL);
+
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return FALSE;
+
+  return !runner_begin_drain (self, wait, timeout, cancellable) || runner_wait (self, wait, error);
+}
+
+gboolean
+tcp_runner_drain_step (TcpRunner     *self,
+                       guint          timeout,
+                       guint          step,
+                       GCancellable  *cancellable,
+                       GError       **error)
+{
+  g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
+  g_autoptr (TcpWait) wait = tcp_wait_find (cancellable);
+
+  if (wait == NULL)
+    {
+      if (g_cancellable_set_error_if_cancelled (cancellable, error))
+        return FALSE;
+      wait = tcp_wait_new (NULL);
+      if (!runner_begin_drain (self, wait, timeout, cancellable))
+        return TRUE;
+      tcp_wait_attach (wait, cancellable);
+    }
+
+  return runner_wait_step (self, wait, step, cancellable, error);
+}

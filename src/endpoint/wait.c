@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "endpoint/wait.h"
+
+#include "base/tsan.h"
+
+static G_DEFINE_QUARK (tcp-wait, wait)
+
+/* @task is NULL if a thread blocks. */
+TcpWait *
+tcp_wait_new (GTask *task)
+{
+  TcpWait *self = g_new0 (TcpWait, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  g_set_object (&self->task, task);
+  return self;
+}
+
+TcpWait *
+tcp_wait_ref (TcpWait *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_wait_unref (TcpWait *self)
+{
+  tcp_tsan_release (self);
+  if (!g_atomic_ref_count_dec (&self->refs))
+    return;
+
+  tcp_tsan_acquire (self);
+  g_clear_object (&self->task);
+  g_clear_object (&self->cancellable);
+  g_clear_pointer (&self->events, tcp_event_queue_unref);
+  g_clear_error (&self->error);
+  g_free (self);
+}
+
+/* The one whose earlier steps had this cancellable, or NULL. */
+TcpWait *
+tcp_wait_find (GCancellable *cancellable)
+{
+  TcpWait *self = g_object_get_qdata (G_OBJECT (cancellable), wait_quark ());
+
+  return self != NULL ? tcp_wait_ref (self) : NULL;
+}
+
+/* The next steps find it, until its result was reported. */
+void
+tcp_wait_attach (TcpWait      *self,
+                 GCancellable *cancellable)
+{
+  g_object_set_qdata_full (G_OBJECT (cancellable), wait_quark (), tcp_wait_ref (self), (GDestroyNotify) tcp_wait_unref);
+}
+
+/* For the steps to come there is no such wait any more. */
+void
+tcp_wait_detach (GCancellable *cancellable)
+{
+  g_object_set_qdata (G_OBJECT (cancellable), wait_quark (), NULL);
+}
+
+/* Takes @error. To be called once, from any thread. */
+void
+tcp_wait_end (TcpWait *self,
+              GError  *error)
+{
+  if (self->task == NULL)
+    {
+      self->error = error;
+      atomic_store (&self->over, TRUE);
+      tcp_event_queue_wake (self->events);
+    }
+  else if (error != NULL)
+    {
+      g_task_return_error (self->task, error);
+    }
+  else
+    {
+      g_task_return_boolean (self->task, TRUE);
+    }
+}
+
+gboolean
+tcp_wait_is_over (TcpWait *self)
+{
+  return atomic_load (&self->over);
+}
+
+/* What the call returns once it is over. */
+gboolean
+tcp_wait_report (TcpWait  *self,
+                 GError  **error)
+{
+  if (self->error == NULL)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&self->error));
+  return FALSE;
+}

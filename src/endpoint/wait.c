@@ -4,7 +4,12 @@
 
 #include "base/tsan.h"
 
-static G_DEFINE_QUARK (tcp-wait, wait)
+/* G_DEFINE_QUARK keeps it in a variable that threads race for. */
+static GQuark
+wait_quark (void)
+{
+  return g_quark_from_static_string ("tcp-wait");
+}
 
 /* @task is NULL if a thread blocks. */
 TcpWait *

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Tunnels and gateways that several threads of the application use. */
+
+#include "fixture.h"
+
+#include <string.h>
+
+#define SESSION "/?sessionId=0a2f2b5e-5d0f-4a57-9c3e-7f1f0a7c9d11"
+#define LONG_MS (10 * TEST_DEADLINE_MS)
+
+static TcpGateway *
+start_gateway (Target  *target,
+               guint16 *port)
+{
+  g_autofree char *address = target_get_address (target);
+  TcpGateway *gateway = tcp_gateway_new (address);
+  g_autoptr (GError) error = NULL;
+
+  g_object_set (gateway, "token", TEST_TOKEN, NULL);
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  *port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  return gateway;
+}
+
+/* Counts what is emitted in this thread; any other would be wrong. */
+typedef struct
+{
+  GThread *thread;
+  guint count;
+} Heard;
+
+static void
+on_heard (Heard *heard)
+{
+  g_assert_true (g_thread_self () == heard->thread);
+  heard->count++;
+}
+
+static void
+listen_to (gpointer    object,
+           const char *signal,
+           Heard      *heard)
+{
+  *heard = (Heard) { .thread = g_thread_self () };
+  g_signal_connect_swapped (object, signal, G_CALLBACK (on_heard), heard);
+}
+
+static int drainers; /* atomic: how many wait */
+
+static gpointer
+drain_gateway (gpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (tcp_gateway_drain_step (data, LONG_MS, 0, cancellable, &error));
+  g_assert_no_error (error);
+  g_atomic_int_inc (&drainers);
+  g_assert_true (tcp_gateway_drain_step (data, LONG_MS, LONG_MS, cancellable, &error));
+  g_assert_no_error (error);
+  return NULL;
+}
+
+/* In one call, with a deadline that cuts the connection. */
+static gpointer
+drain_gateway_at_once (gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (tcp_gateway_drain (data, 0, NULL, &error));
+  g_assert_no_error (error);
+  return NULL;
+}
+
+static void
+handle_all (void)
+{
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+/* Nobody iterates the context of the gateway: both threads return, and nothing is emitted in them. It
+ * comes when somebody does. */
+static void
+check_drain (GThreadFunc drain)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  Heard closed, address;
+  GThread *threads[2];
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, &port);
+  int fd = ws_connect (port, SESSION, TEST_TOKEN);
+
+  ws_send (fd, WS_BINARY, "hello", 5);
+  ws_expect (fd, "hello");
+  handle_all ();
+  listen_to (gateway, "connection-closed", &closed);
+  listen_to (gateway, "notify::local-address", &address);
+  g_atomic_int_set (&drainers, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("drainer", drain, gateway);
+  if (drain == drain_gateway)
+    {
+      while (g_atomic_int_get (&drainers) < (int) G_N_ELEMENTS (threads))
+        g_thread_yield ();
+      ws_send_close (fd, 1000);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  g_assert_null (tcp_gateway_get_local_address (gateway));
+  g_assert_cmpuint (closed.count + address.count, ==, 0);
+
+  handle_all ();
+  g_assert_cmpuint (closed.count, ==, 1);
+  g_assert_cmpuint (address.count, ==, 1);
+  client_close (fd);
+}
+
+static void
+test_drain (void)
+{
+  check_drain (drain_gateway);
+  check_drain (drain_gateway_at_once);
+}
+
+static gpointer
+start_tunnel (gpointer data)
+{
+  test_tunnel_start (data);
+  return NULL;
+}
+
+static gpointer
+close_tunnel (gpointer data)
+{
+  tcp_tunnel_close (data);
+  return NULL;
+}
+
+static gpointer
+start_and_close_gateway (gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_gateway_start (data, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_nonnull (tcp_gateway_get_local_address (data));
+  tcp_gateway_close (data);
+  return NULL;
+}
+
+static void
+test_start_and_close (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  g_autofree char *uri = NULL;
+  TcpTunnel *tunnel = fixture->tunnel;
+  Heard address, states;
+
+  fixture_start_gateway (fixture);
+  uri = g_strdup (tcp_gateway_get_uri (fixture->gateway));
+  tcp_tunnel_set_remote_uri (tunnel, uri);
+  handle_all ();
+  listen_to (tunnel, "notify::local-address", &address);
+  listen_to (tunnel, "state-changed", &states);
+  g_thread_join (g_thread_new ("starter", start_tunnel, tunnel));
+  g_assert_nonnull (tcp_tunnel_get_local_address (tunnel));
+  g_assert_cmpuint (address.count + states.count, ==, 0);
+  handle_all ();
+  g_assert_cmpuint (address.count, ==, 1);
+  g_assert_cmpuint (states.count, ==, 2);
+
+  g_thread_join (g_thread_new ("closer", close_tunnel, tunnel));
+  g_assert_null (tcp_tunnel_get_local_address (tunnel));
+  g_assert_cmpuint (address.count + states.count, ==, 3);
+  handle_all ();
+  g_assert_cmpuint (address.count, ==, 2);
+  g_assert_cmpuint (states.count, ==, 3);
+
+  /* What was not emitted by the next start is not kept for ever. */
+  for (guint i = 0; i < 3; i++)
+    {
+      g_thread_join (g_thread_new ("starter", start_tunnel, tunnel));
+      g_thread_join (g_thread_new ("closer", close_tunnel, tunnel));
+    }
+  handle_all ();
+  g_assert_cmpuint (address.count, <=, 4);
+  g_assert_cmpint (tcp_tunnel_get_state (tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
+}
+
+static void
+test_start_and_close_gateway (void)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+  Heard address;
+
+  tcp_gateway_set_token (gateway, TEST_TOKEN);
+  listen_to (gateway, "notify::local-address", &address);
+  g_thread_join (g_thread_new ("starter", start_and_close_gateway, gateway));
+  g_assert_cmpuint (address.count, ==, 0);
+  handle_all ();
+  g_assert_cmpuint (address.count, ==, 1);
+}
+
+typedef struct
+{
+  GObject *object;
+  guint rounds;
+  int done; /* atomic */
+} Starter;
+
+static void
+on_started (GObject      *object,
+            GAsyncResult *result,
+            gpointer      user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (TCP_IS_TUNNEL (object))
+    tcp_tunnel_start_finish (TCP_TUNNEL (object), result, &error);
+  else
+    tcp_gateway_start_finish (TCP_GATEWAY (object), result, &error);
+  g_assert_no_error (error);
+  g_atomic_int_inc ((int *) user_data);
+}
+
+/* The callback is called in the default context, which another thread iterates. */
+static gpointer
+start_async_and_close (gpointer data)
+{
+  Starter *starter = data;
+  gint64 deadline = test_deadline ();
+
+  for (guint i = 0; i < starter->rounds; i++)
+    {
+      int started = 0;
+
+      if (TCP_IS_TUNNEL (starter->object))
+        tcp_tunnel_start_async (TCP_TUNNEL (starter->object), NULL, on_started, &started);
+      else
+        tcp_gateway_start_async (TCP_GATEWAY (starter->object), NULL, on_started, &started);
+      while (g_atomic_int_get (&started) == 0)
+        {
+          g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+          g_thread_yield ();
+        }
+      if (TCP_IS_TUNNEL (starter->object))
+        tcp_tunnel_close (TCP_TUNNEL (starter->object));
+      else
+        tcp_gateway_close (TCP_GATEWAY (starter->object));
+    }
+  g_atomic_int_set (&starter->done, TRUE);
+  return NULL;
+}
+
+static void
+test_start_async (void)
+{
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+  GObject *objects[] = { G_OBJECT (tunnel), G_OBJECT (gateway) };
+
+  tcp_gateway_set_token (gateway, TEST_TOKEN);
+  for (guint i = 0; i < G_N_ELEMENTS (objects); i++)
+    {
+      Starter starter = { .object = objects[i], .rounds = test_count (200, 50) };
+      GThread *thread = g_thread_new ("starter", start_async_and_close, &starter);
+
+      WAIT_UNTIL (g_atomic_int_get (&starter.done));
+      g_thread_join (thread);
+    }
+}
+
+/* The application is asked for a token in one thread while another closes the tunnel. */
+typedef struct
+{
+  TcpTunnel *tunnel;
+  int asked; /* atomic */
+} Closer;
+
+static void
+on_token_required (TcpTunnel *tunnel,
+                   Closer    *closer)
+{
+  g_atomic_int_set (&closer->asked, TRUE);
+  tcp_tunnel_set_token (tunnel, "another");
+}
+
+static gpointer
+close_when_asked (gpointer data)
+{
+  Closer *closer = data;
+
+  while (!g_atomic_int_get (&closer->asked))
+    g_thread_yield ();
+  tcp_tunnel_close (closer->tunnel);
+  return NULL;
+}
+
+static void
+on_ended (GObject      *object,
+          GAsyncResult *result,
+          gpointer      user_data)
+{
+  gboolean *ended = user_data;
+
+  tcp_tunnel_start_finish (TCP_TUNNEL (object), result, NULL);
+  *ended = TRUE;
+}
+
+static void
+test_close_when_asked (void)
+{
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (NULL, TCP_TUNNEL_MODE_MULTIPLEXED);
+  Closer closer = { .tunnel = tunnel };
+
+  g_signal_connect (tunnel, "token-required", G_CALLBACK (on_token_required), &closer);
+  for (guint i = 0; i < test_count (100, 30); i++)
+    {
+      g_autoptr (HttpStub) stub = http_stub_new ();
+      g_autofree char *uri = http_stub_get_uri (stub, "/");
+      gboolean ended = FALSE;
+      GThread *thread;
+
+      g_atomic_int_set (&closer.asked, FALSE);
+      http_stub_push_answer (stub, 401, NULL, NULL);
+      http_stub_push_answer (stub, 404, NULL, NULL);
+      tcp_tunnel_set_remote_uri (tunnel, uri);
+      thread = g_thread_new ("closer", close_when_asked, &closer);
+      tcp_tunnel_start_async (tunnel, NULL, on_ended, &ended);
+      WAIT_UNTIL (ended);
+      g_thread_join (thread);
+      tcp_tunnel_close (tunnel);
+    }
+}
+
+typedef struct
+{
+  GObject *object;
+  int heard; /* atomic */
+} Dropper;
+
+static void
+on_event (Dropper *dropper)
+{
+  g_atomic_int_set (&dropper->heard, TRUE);
+}
+
+static gpointer
+drop_when_heard (gpointer data)
+{
+  Dropper *dropper = data;
+
+  while (!g_atomic_int_get (&dropper->heard))
+    g_thread_yield ();
+  g_object_unref (dropper->object);
+  return NULL;
+}
+
+/* The last reference goes while events are handled, of which there are many. */
+static void
+test_drop (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+
+  for (guint i = 0; i < test_count (60, 20); i++)
+    {
+      Dropper dropper = { 0 };
+      guint16 port;
+      TcpGateway *gateway = start_gateway (target, &port);
+      int fds[8];
+      gpointer watched;
+      GThread *thread;
+
+      for (guint j = 0; j < G_N_ELEMENTS (fds); j++)
+        {
+          g_autofree char *session = g_strdup_printf ("/?sessionId=0a2f2b5e-5d0f-4a57-9c3e-7f1f0a7c9d%02u", j);
+
+          fds[j] = ws_connect (port, session, TEST_TOKEN);
+          ws_send (fds[j], WS_BINARY, "hello", 5);
+          ws_expect (fds[j], "hello");
+        }
+      dropper.object = watched = G_OBJECT (gateway);
+      g_object_add_weak_pointer (dropper.object, &watched);
+      g_signal_connect_swapped (gateway, "connection-opened", G_CALLBACK (on_event), &dropper);
+      thread = g_thread_new ("dropper", drop_when_heard, &dropper);
+      WAIT_UNTIL (g_atomic_int_get (&dropper.heard));
+      handle_all ();
+      g_thread_join (thread);
+      g_assert_null (watched);
+      for (guint j = 0; j < G_N_ELEMENTS (fds); j++)
+        client_close (fds[j]);
+    }
+}
+
+static void
+test_drop_tunnel (void)
+{
+  for (guint i = 0; i < test_count (60, 20); i++)
+    {
+      Dropper dropper = { 0 };
+      TcpTunnel *tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+      gpointer watched = tunnel;
+      GThread *thread;
+      int fd;
+
+      g_object_set (tunnel, "reconnect-delay", 1, "max-reconnect-delay", 1, "max-reconnect-attempts", -1, NULL);
+      test_tunnel_start (tunnel);
+      fd = client_connect (test_tunnel_get_port (tunnel));
+      dropper.object = G_OBJECT (tunnel);
+      g_object_add_weak_pointer (dropper.object, &watched);
+      g_signal_connect_swapped (tunnel, "retry-scheduled", G_CALLBACK (on_event), &dropper);
+      thread = g_thread_new ("dropper", drop_when_heard, &dropper);
+      WAIT_UNTIL (g_atomic_int_get (&dropper.heard));
+      handle_all ();
+      g_thread_join (thread);
+      g_assert_null (watched);
+      client_close (fd);
+    }
+}
+
+/* Everybody starts and closes; one succeeds, and none waits for ever. */
+static gpointer
+start_or_close (gpointer data)
+{
+  TcpTunnel *tunnel = data;
+
+  for (guint i = 0; i < test_count (200, 50); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      if (!tcp_tunnel_start (tunnel, NULL, &error))
+        g_assert_true (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE) ||
+                       g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED));
+      tcp_tunnel_close (tunnel);
+    }
+  return NULL;
+}
+
+static void
+test_all_at_once (void)
+{
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+  GThread *threads[4];
+
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("starter", start_or_close, tunnel);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  handle_all ();
+  g_assert_null (tcp_tunnel_get_local_address (tunnel));
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/callers/drain", test_drain);
+  g_test_add_func ("/callers/start-and-close", test_start_and_close);
+  g_test_add_func ("/callers/start-and-close-gateway", test_start_and_close_gateway);
+  g_test_add_func ("/callers/start-async", test_start_async);
+  g_test_add_func ("/callers/close-when-asked", test_close_when_asked);
+  g_test_add_func ("/callers/drop", test_drop);
+  g_test_add_func ("/callers/drop-tunnel", test_drop_tunnel);
+  g_test_add_func ("/callers/all-at-once", test_all_at_once);
+
+  return g_test_run ();
+}

@@ -49,15 +49,15 @@ explain_timeout (const TcpDialFailure *failure)
 {
   switch (failure->stage)
     {
-    case TCP_DIAL_STAGE_RESOLVE:
+    case TCP_OPENING_RESOLVE:
       return "no name server has said which address its name has";
-    case TCP_DIAL_STAGE_CONNECT:
+    case TCP_OPENING_CONNECT:
       return "the host or a firewall does not answer at this address and port";
-    case TCP_DIAL_STAGE_PROXY:
+    case TCP_OPENING_PROXY:
       return "the proxy has not connected to it";
-    case TCP_DIAL_STAGE_TLS:
+    case TCP_OPENING_TLS:
       return "TCP is connected, but no TLS handshake came (if the port has no TLS, try ws://)";
-    case TCP_DIAL_STAGE_HTTP:
+    case TCP_OPENING_HTTP:
     default:
       return is_secure (failure) ? "it is connected, but did not answer the request"
                                  : "it is connected, but did not answer the request (if the port expects TLS, "
@@ -159,18 +159,19 @@ advise_on_status (const TcpDialFailure *failure)
 static char *
 read_location (const TcpDialFailure *failure)
 {
-  const char *scheme = is_secure (failure) ? "wss" : "ws";
   g_autoptr (GUri) target = NULL;
   g_autofree char *text = NULL;
+  const char *scheme;
 
   if (failure->location == NULL || strlen (failure->location) > MAX_LOCATION)
     return NULL;
   target = g_uri_parse_relative (failure->uri, failure->location, G_URI_FLAGS_ENCODED | G_URI_FLAGS_HAS_PASSWORD, NULL);
   if (target == NULL || g_uri_get_host (target) == NULL)
     return NULL;
-  if (strcmp (g_uri_get_scheme (target), "https") == 0)
+  scheme = g_uri_get_scheme (target);
+  if (strcmp (scheme, "https") == 0)
     scheme = "wss";
-  else if (strcmp (g_uri_get_scheme (target), "http") == 0)
+  else if (strcmp (scheme, "http") == 0)
     scheme = "ws";
   text = g_uri_join (G_URI_FLAGS_ENCODED, scheme, NULL, g_uri_get_host (target), g_uri_get_port (target),
                      g_uri_get_path (target), NULL, NULL);
@@ -194,25 +195,42 @@ redirect_error (const TcpDialFailure *failure,
                       gateway, location, reason);
 }
 
-/* CONNECT was refused, or the request itself by one that wants a password. */
+/* A proxy that did not do as it was asked */
+
 static gboolean
-is_from_proxy (const TcpDialFailure *failure)
+is_from_proxy (const GError *cause)
 {
-  return failure->proxy != NULL && (failure->status == 407 || failure->stage < TCP_DIAL_STAGE_TLS);
+  return g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_FAILED) ||
+         g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_NOT_ALLOWED) ||
+         g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_NEED_AUTH) ||
+         g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_AUTH_FAILED);
 }
 
-static GError *
-proxy_error (const TcpDialFailure *failure,
-             const char           *reason)
+static const char *
+advise_on_proxy (const GError *cause)
 {
-  TcpTunnelError code = tcp_dial_status_is_final (failure->status) ? TCP_TUNNEL_ERROR_REJECTED
-                                                                   : TCP_TUNNEL_ERROR_UNREACHABLE;
+  switch (cause->code)
+    {
+    case G_IO_ERROR_PROXY_NEED_AUTH:
+      return "; it asks for a password: write its URL as http://USER:PASSWORD@HOST:PORT, with %40 for @, %3A for : and "
+             "%25 for % in it; or no_proxy names hosts to reach without one";
+    case G_IO_ERROR_PROXY_AUTH_FAILED:
+      return "; check user name and password in its URL, where %40 stands for @, %3A for : and %25 for %";
+    case G_IO_ERROR_PROXY_NOT_ALLOWED:
+      return "; it forbids this host or port; no_proxy names hosts to reach without one";
+    default:
+      return "; no_proxy names hosts to reach without one";
+    }
+}
 
-  return g_error_new (TCP_TUNNEL_ERROR, code, "the proxy %s did not connect to the gateway %s (%s)%s", failure->proxy,
-                      failure->display, reason,
-                      failure->status == 407 ? "; a proxy that asks for a password cannot be used: no_proxy names "
-                                               "hosts to reach without one"
-                                             : "; no_proxy names hosts to reach without one");
+/* Whatever it says, the gateway has not said it, and so none of it is final. */
+static GError *
+proxy_error (const TcpDialFailure *failure)
+{
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
+                      "the proxy %s did not connect to the gateway %s: %s%s",
+                      failure->proxy != NULL ? failure->proxy : "in between", failure->display, failure->cause->message,
+                      advise_on_proxy (failure->cause));
 }
 
 static GError *
@@ -225,8 +243,6 @@ status_error (const TcpDialFailure *failure)
   g_autofree char *reason = g_strdup_printf ("%u%s%s", failure->status, *said != '\0' ? " " : "", said);
   g_autofree char *advice = NULL;
 
-  if (is_from_proxy (failure))
-    return proxy_error (failure, reason);
   if (failure->status >= 300 && failure->status < 400)
     return redirect_error (failure, gateway, reason);
 
@@ -324,6 +340,16 @@ is_tls (const TcpDialFailure *failure)
          (failure->received[0] == TLS_ALERT || failure->received[0] == TLS_HANDSHAKE);
 }
 
+/* Its first frame is that of the settings, of the stream 0 and without flags; a client that does
+ * not speak it does not get any other. */
+static gboolean
+is_http2 (const TcpDialFailure *failure)
+{
+  static const char settings[] = { 4, 0, 0, 0, 0, 0 };
+
+  return failure->n_received >= 3 + sizeof settings && memcmp (failure->received + 3, settings, sizeof settings) == 0;
+}
+
 static GError *
 parse_error (const TcpDialFailure *failure)
 {
@@ -337,6 +363,11 @@ parse_error (const TcpDialFailure *failure)
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
                         "what answers at %s does not speak HTTP; check host and port of the URL, and if the port "
                         "expects TLS, try wss://",
+                        gateway);
+  if (is_http2 (failure))
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                        "what answers at %s speaks HTTP/2 alone, and this WebSocket needs HTTP/1.1: check host and port of "
+                        "the URL, and a proxy in front of it",
                         gateway);
   if (begins_with (failure, "HTTP/"))
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
@@ -363,7 +394,7 @@ advise_on_cause (const TcpDialFailure *failure)
 {
   const GError *cause = failure->cause;
 
-  if (failure->proxy != NULL && failure->stage <= TCP_DIAL_STAGE_PROXY)
+  if (failure->proxy != NULL && failure->stage <= TCP_OPENING_PROXY)
     return "; the proxy is that of the environment or the desktop; no_proxy names hosts to reach without one";
   if (cause->domain == G_RESOLVER_ERROR)
     return strstr (cause->message, g_uri_get_host (failure->uri)) != NULL
@@ -374,9 +405,9 @@ advise_on_cause (const TcpDialFailure *failure)
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_HOST_UNREACHABLE) ||
       g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NETWORK_UNREACHABLE))
     return "; there is no way to this address: check the host in the URL, the network, and a VPN if it needs one";
-  if (failure->stage == TCP_DIAL_STAGE_TLS)
+  if (failure->stage == TCP_OPENING_TLS)
     return "; it ended the connection in place of a TLS handshake; if the port has no TLS, try ws://";
-  if (failure->stage == TCP_DIAL_STAGE_HTTP)
+  if (failure->stage == TCP_OPENING_HTTP)
     return is_secure (failure) ? "; it ended the connection without an answer"
                                : "; it ended the connection without an answer; if the port expects TLS, try wss://";
   return "";
@@ -402,7 +433,9 @@ tcp_dial_error_new (const TcpDialFailure *failure)
     return status_error (failure);
   if (failure->cause->domain == G_TLS_ERROR)
     return tls_error (failure);
-  if (failure->not_http || g_error_matches (failure->cause, SOUP_SESSION_ERROR, SOUP_SESSION_ERROR_PARSING))
+  if (is_from_proxy (failure->cause))
+    return proxy_error (failure);
+  if (g_error_matches (failure->cause, SOUP_SESSION_ERROR, SOUP_SESSION_ERROR_PARSING))
     return parse_error (failure);
   if (failure->cause->domain != SOUP_WEBSOCKET_ERROR)
     return unreachable_error (failure);

@@ -2,19 +2,9 @@
 
 #pragma once
 
-#include <gio/gio.h>
+#include "websocket/opening.h"
 
 G_BEGIN_DECLS
-
-/* How far an attempt to open a WebSocket has come. */
-typedef enum
-{
-  TCP_DIAL_STAGE_RESOLVE,
-  TCP_DIAL_STAGE_CONNECT,
-  TCP_DIAL_STAGE_PROXY, /* waits for a proxy to connect */
-  TCP_DIAL_STAGE_TLS,
-  TCP_DIAL_STAGE_HTTP,
-} TcpDialStage;
 
 /* What is known of an attempt that failed; its pointers are borrowed. */
 typedef struct
@@ -22,7 +12,7 @@ typedef struct
   GUri *uri;
   const char *display; /* the URL as messages show it */
   const char *proxy;   /* URL of the proxy in between, or NULL */
-  TcpDialStage stage;
+  TcpOpeningStage stage;
   gboolean timed_out;
   guint timeout; /* ms */
 
@@ -34,7 +24,6 @@ typedef struct
   gint64 retry_after; /* ms, -1 if it does not say */
 
   /* Otherwise. */
-  gboolean not_http; /* or that the cause tells, by a SoupSessionError */
   const GError *cause;
   GTlsCertificate *certificate; /* refused, or NULL */
   GTlsCertificateFlags certificate_errors;

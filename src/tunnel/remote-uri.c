@@ -9,7 +9,7 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
-/* Those that libsoup wants: path and query go out as they were given. */
+/* Path and query go out as they were given. */
 #define URI_FLAGS                                                                       \
   (G_URI_FLAGS_ENCODED_PATH | G_URI_FLAGS_ENCODED_QUERY | G_URI_FLAGS_ENCODED_FRAGMENT | \
    G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_SCHEME_NORMALIZE)
@@ -238,6 +238,20 @@ check_authority (const char  *scheme,
   return TRUE;
 }
 
+/* GLib decodes some of the path and the query, and takes dots out; a URL that is signed has to
+ * go out as it is. Takes @uri. */
+static GUri *
+with_path_as_given (GUri       *uri,
+                    const char *text)
+{
+  g_autoptr (GUri) parsed = uri;
+  const char *query = strchr (text, '?');
+  g_autofree char *path = query != NULL ? g_strndup (text, query - text) : g_strdup (text);
+
+  return g_uri_build (URI_FLAGS, g_uri_get_scheme (parsed), NULL, g_uri_get_host (parsed), g_uri_get_port (parsed),
+                      *path != '\0' ? path : "/", query != NULL ? query + 1 : NULL, NULL);
+}
+
 /**
  * tcp_remote_uri_parse:
  *
@@ -270,9 +284,12 @@ tcp_remote_uri_parse (const char  *text,
     }
 
   uri = g_uri_parse (text, URI_FLAGS, &local);
-  /* GLib's message may repeat a part of it. */
   if (uri == NULL)
-    invalid (error, "the URL of the gateway is not valid: a %% in it is not followed by two hexadecimal digits, write "
-                    "%%25 for one that stands for itself; or it is not of the form wss://example.com/instance");
-  return uri;
+    {
+      /* GLib's message may repeat a part of it. */
+      invalid (error, "the URL of the gateway is not valid: a %% in it is not followed by two hexadecimal digits, write "
+                      "%%25 for one that stands for itself; or it is not of the form wss://example.com/instance");
+      return NULL;
+    }
+  return with_path_as_given (uri, authority + strcspn (authority, "/?"));
 }

@@ -100,14 +100,15 @@ uri_with_query (GUri       *uri,
 }
 
 /* Sets @name in the query, as a browser's URLSearchParams.set() would: the first
- * of that name is replaced where it stands, others go. */
+ * of that name is replaced where it stands, others go. All else stays as it is, since it may be
+ * signed. */
 GUri *
 tcp_uri_add_query (GUri       *uri,
                    const char *name,
                    const char *value)
 {
   const char *old = g_uri_get_query (uri);
-  g_auto (GStrv) parts = g_strsplit (old != NULL ? old : "", "&", -1);
+  g_auto (GStrv) parts = g_strsplit (old != NULL ? old : "", "&", -1); /* none of an empty one */
   g_autoptr (GPtrArray) kept = g_ptr_array_new ();
   g_autofree char *escaped = g_uri_escape_string (value, NULL, FALSE);
   g_autofree char *pair = g_strconcat (name, "=", escaped, NULL);
@@ -119,7 +120,7 @@ tcp_uri_add_query (GUri       *uri,
       gsize length = strcspn (*part, "=");
       gboolean same = length == strlen (name) && strncmp (*part, name, length) == 0;
 
-      if (**part == '\0' || (same && placed))
+      if (same && placed)
         continue;
       g_ptr_array_add (kept, same ? pair : *part);
       placed |= same;

@@ -32,7 +32,6 @@ struct _TcpChannel
   GIOStream *stream;
   TcpBufferedConnection *buffered; /* beneath the stream, if that is TLS */
   GSocket *socket;
-  GObject *owner;
   TcpWatch *watch; /* of the socket */
   GIOCondition interest;
   TcpControl *control;

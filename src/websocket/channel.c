@@ -114,18 +114,6 @@ channel_report (TcpChannel   *self,
     callbacks.closed (self, code, reason, error, user_data);
 }
 
-static void
-on_stream_closed (GObject      *stream,
-                  GAsyncResult *result,
-                  gpointer      user_data)
-{
-  TcpChannelGroup *group = user_data;
-
-  g_io_stream_close_finish (G_IO_STREAM (stream), result, NULL);
-  tcp_channel_group_leave (group);
-  tcp_channel_group_unref (group);
-}
-
 /* The one end of every channel. */
 static void
 channel_finish (TcpChannel *self)
@@ -141,18 +129,11 @@ channel_finish (TcpChannel *self)
   tcp_timer_clear (&self->deadline);
 
   g_clear_pointer (&self->control, tcp_control_free);
-  if (self->plain || self->buffered != NULL)
-    {
-      /* This does not wait, and asynchronously TLS would need a thread. */
-      g_io_stream_close (self->stream, NULL, NULL);
-      tcp_channel_group_leave (self->group);
-    }
-  else
-    {
-      g_io_stream_close_async (self->stream, G_PRIORITY_DEFAULT, NULL, on_stream_closed,
-                               tcp_channel_group_ref (self->group));
-    }
-  g_clear_object (&self->owner);
+  /* TLS would wait for the peer to read its goodbye, unless that goes into a buffer. */
+  if (self->buffered == NULL)
+    g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
+  g_io_stream_close (self->stream, NULL, NULL);
+  tcp_channel_group_leave (self->group);
   g_clear_object (&self->stream);
   g_clear_object (&self->buffered);
   g_clear_object (&self->socket);
@@ -688,11 +669,18 @@ tcp_channel_new (GIOStream               *stream,
     self->buffered = g_object_ref (options->buffered);
   self->socket = g_object_ref (options->socket);
   configure_socket (self->socket);
-  if (options->owner != NULL)
-    self->owner = g_object_ref (options->owner);
 
   self->paused = TRUE; /* until there is somebody to take the messages */
   tcp_frame_reader_init (&self->reader, !self->client);
+  if (options->early != NULL && options->early->len > 0)
+    {
+      gsize size;
+      guint8 *room = tcp_frame_reader_get_room (&self->reader, &size);
+
+      g_assert (options->early->len <= size);
+      memcpy (room, options->early->data, options->early->len);
+      tcp_frame_reader_add (&self->reader, options->early->len);
+    }
   self->wakeup = tcp_timer_new (on_wakeup, self);
   self->watch = tcp_watch_new (g_socket_get_fd (self->socket), 0, on_ready, self);
   tcp_watch_rest (self->watch);

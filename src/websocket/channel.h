@@ -14,9 +14,8 @@
 
 G_BEGIN_DECLS
 
-/* One WebSocket as a message pipe with back-pressure. libsoup made it (the HTTP
- * handshake, TLS, proxies) and goes on with its control frames and the closing
- * handshake; data frames pass here without a copy, in both directions.
+/* One WebSocket as a message pipe with back-pressure. libsoup speaks its control frames
+ * and the closing handshake; data frames pass here without a copy, in both directions.
  *
  * Belongs to one thread. The callbacks may do anything, also drop the channel. */
 typedef struct _TcpChannel TcpChannel;
@@ -56,7 +55,7 @@ typedef struct
   GSocket *socket;          /* beneath the stream; not owned */
   gboolean plain;           /* nothing but TCP is beneath the stream, no TLS */
   TcpBufferedConnection *buffered; /* beneath TLS; nullable */
-  GObject *owner;           /* kept until the end; nullable */
+  const GByteArray *early;  /* what was read along with the HTTP head; nullable */
   guint keepalive_interval; /* ms, 0 for none */
   guint keepalive_timeout;  /* ms, 0 for none */
   TcpLog *log;

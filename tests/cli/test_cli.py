@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -467,6 +468,33 @@ class Waiting(unittest.TestCase):
         self.assertEqual((code, out), (FAILED, ''))
         for text in ('502', '; attempt 1 follows', 'waiting for the gateway', '503', '; attempt 2 follows', '403'):
             self.assertIn(text, err)
+
+    def test_tls_session_resumed(self):
+        """A tunnel that dials again needs no second look at the certificate."""
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        certificate, key = os.path.join(directory, 'certificate.pem'), os.path.join(directory, 'key.pem')
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=gateway',
+                        '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        answers = iter(['502 Bad Gateway', '503 Service Unavailable', '403 Forbidden'])
+        reused = []
+
+        def handler(connection):
+            with context.wrap_socket(connection, server_side=True) as secure:
+                reused.append(secure.session_reused)
+                data = b''
+                while b'\r\n\r\n' not in data:
+                    data += secure.recv(1)
+                secure.sendall(f'HTTP/1.1 {next(answers)}\r\nContent-Length: 0\r\n\r\n'.encode())
+
+        service = self.enterContext(Service(handler))
+        code, out, err = run('connect', f'wss://127.0.0.1:{service.port}/', *self.SOON, '--ca', certificate,
+                             TCP_TUNNEL_TOKEN=TOKEN)
+        self.assertEqual((code, out), (FAILED, ''))
+        self.assertIn('403', err)
+        self.assertEqual(reused, [False, True, True])
 
     def test_json(self):
         tunnel = self.connect('--json', '--reconnect-delay', '2min', '--max-reconnect-delay', '1h')

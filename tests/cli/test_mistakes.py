@@ -183,10 +183,10 @@ REACHING = [
         'does not speak HTTP: its answer begins with “SSH-2.0-Test”; the URL is to be that of a gateway, not of the SSH server behind it'),
     row('Redis itself', 'dial ws://{redis}/', "its answer begins with “-ERR unknown command 'GET'”; the URL is to be that of a gateway"),
     row('an echo service', 'dial ws://{echo}/', 'sends back what it receives: the URL is to be that of a gateway, not of an echo service'),
-    row('a server that speaks in bytes', 'dial ws://{binary}/', 'its answer begins with the bytes 00 00 12 04 00 00 00 00;'),
+    row('a server that speaks in bytes', 'dial ws://{binary}/', 'its answer begins with the bytes 00 00 12 07 00 00 00 00;'),
     row('a server that ends at once', 'dial ws://{mute}/', '; it ended the connection without an answer; if the port expects TLS, try wss://'),
     row('a server that breaks off', 'dial ws://{torn}/', 'breaks off its HTTP answer, or garbles it: '),
-    row('a handshake of something else', 'dial ws://{strange}/', 'is no WebSocket: Server returned incorrect “Sec-WebSocket-Accept” key'),
+    row('a handshake of something else', 'dial ws://{strange}/', 'is no WebSocket: its Sec-WebSocket-Accept does not belong to the request'),
     row('a web server', 'dial ws://{http_200}/', 'answered, but not with a WebSocket (200 OK); this may be a web server, or the login page of a network'),
     row('a redirect to TLS', 'dial ws://{http_301}/t', 'redirects to wss://example.org/t (301 Moved); redirects are not followed: use that as the URL'),
     row('a redirect to a login', 'dial ws://{http_302}/t', 'redirects to ws://{http_302}/login (302 Found); redirects are not followed'),
@@ -212,9 +212,22 @@ REACHING = [
         'Could not connect to proxy server 127.0.0.1: Connection refused; the proxy is that of the environment or the '
         'desktop; no_proxy names hosts to reach without one', http_proxy='http://{refused}'),
     row('a proxy that does not allow it', 'dial wss://gateway.test/',
-        'the proxy http://{http_403} did not connect to the gateway wss://gateway.test/ (403 Forbidden)', https_proxy='http://{http_403}'),
+        'the proxy http://{http_403} did not connect to the gateway wss://gateway.test/: HTTP proxy connection not allowed; '
+        'it forbids this host or port; no_proxy names hosts', https_proxy='http://{http_403}'),
     row('a proxy that wants a password', 'dial wss://gateway.test/',
-        '(407 Proxy Authentication Required); a proxy that asks for a password cannot be used', https_proxy='http://{http_407}'),
+        'HTTP proxy authentication required; it asks for a password: write its URL as http://USER:PASSWORD@HOST:PORT',
+        https_proxy='http://{http_407}'),
+    row('a proxy that wants another password', 'dial ws://gateway.test/',
+        'the proxy http://{http_407} did not connect to the gateway ws://gateway.test/: HTTP proxy authentication failed; '
+        'check user name and password in its URL', http_proxy='http://me:pa%40ss@{http_407}'),
+    row('a proxy that does not know the gateway', 'dial ws://gateway.test/',
+        'the proxy http://{http_404} did not connect to the gateway ws://gateway.test/: HTTP proxy connection failed: 404',
+        http_proxy='http://{http_404}'),
+    row('a proxy that does not reach the gateway', 'dial wss://gateway.test/',
+        'HTTP proxy connection failed: 502; no_proxy names hosts to reach without one', https_proxy='http://{http_502}'),
+    row('a host without the proxy', 'dial ws://{http_429}/', 'the gateway ws://{http_429}/ has too many requests',
+        http_proxy='http://{refused}', no_proxy='127.0.0.1'),
+    row('a server of HTTP/2 alone', 'dial ws://{http2}/', 'speaks HTTP/2 alone, and this WebSocket needs HTTP/1.1'),
 ]
 
 TLS = [
@@ -255,7 +268,8 @@ CONFIG = [
 ]
 
 PHRASES = {
-    200: 'OK', 301: 'Moved', 302: 'Found', 308: 'Permanent', 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden', 405: 'Not Allowed',
+    200: 'OK', 301: 'Moved', 302: 'Found', 308: 'Permanent', 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden',
+    404: 'Not Found', 405: 'Not Allowed',
     407: 'Proxy Authentication Required', 426: 'Upgrade Required', 429: 'Too Many Requests', 500: 'Internal Server Error',
     502: 'Bad Gateway', 503: 'Service Unavailable', 504: 'Gateway Timeout',
 }
@@ -359,7 +373,8 @@ SERVERS = {
     'ssh': greet(b'SSH-2.0-Test\r\n'),
     'redis': answer(b"-ERR unknown command 'GET'\r\n"),
     'echo': echo,
-    'binary': answer(b'\0\0\x12\4\0\0\0\0\0\0\3\0\0\0'),
+    'binary': answer(b'\0\0\x12\7\0\0\0\0\0\0\3\0\0\0'),
+    'http2': answer(b'\0\0\x12\4\0\0\0\0\0\0\3\0\0\0'),
     'mute': head,
     'torn': answer(b'HTTP/1.1 101 Switching Protocols\r\nUpgrade: webso'),
     'strange': answer(b'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
@@ -504,7 +519,7 @@ class Mistakes(unittest.TestCase):
         env = {'TCP_TUNNEL_TOKEN': TOKEN}
         env.update({name: value and value.format_map(self.places) for name, value in row.env.items()})
         if any(name.endswith('_proxy') for name in env):
-            env.update(GIO_USE_PROXY_RESOLVER=None, no_proxy=None, NO_PROXY=None)
+            env.update(GIO_USE_PROXY_RESOLVER=None, no_proxy=env.get('no_proxy'), NO_PROXY=None)
         status, out, err = run(*self.arguments(row.args), **env)
         said = row.says.removeprefix('re:') if row.says.startswith('re:') else re.escape(row.says.format_map(self.places))
         self.assertRegex(err, said)

@@ -4,6 +4,7 @@
 
 #include "client.h"
 #include "monitor.h"
+#include "ws-client.h"
 
 #include <string.h>
 
@@ -113,33 +114,58 @@ read_head (GIOStream *stream)
   return g_string_free (g_steal_pointer (&head), FALSE);
 }
 
-/* @onward is what the far end has to get first. */
+static guint
+get_refusal (Front *front)
+{
+  guint refusal;
+
+  monitor_enter (&front->monitor);
+  refusal = front->options.refusal;
+  monitor_leave (&front->monitor);
+
+  return refusal;
+}
+
+static gboolean
+is_authorized (Front *front,
+               const char *head)
+{
+  const char *credentials = front->options.credentials;
+  g_autofree char *encoded = NULL;
+  g_autofree char *wanted = NULL;
+  g_autofree char *given = http_head_get (head, "Proxy-Authorization");
+
+  if (credentials == NULL)
+    return TRUE;
+  encoded = g_base64_encode ((const guchar *) credentials, strlen (credentials));
+  wanted = g_strconcat ("Basic ", encoded, NULL);
+  return g_strcmp0 (given, wanted) == 0;
+}
+
 static gboolean
 agree_http (Front *front,
-            GIOStream *stream,
-            char **onward)
+            GIOStream *stream)
 {
   static const char connected[] = "HTTP/1.1 200 Connection established\r\n\r\n";
   g_autofree char *head = read_head (stream);
-  const char *path;
+  guint refusal;
 
   if (head == NULL)
     return FALSE;
   note (front, g_strndup (head, strstr (head, " HTTP/") - head));
-  if (front->options.refusal != 0)
+  refusal = is_authorized (front, head) ? get_refusal (front) : 407;
+  if (refusal == 0 && !g_str_has_prefix (head, "CONNECT "))
+    refusal = 405;
+  if (refusal != 0)
     {
       g_autofree char *answer = g_strdup_printf ("HTTP/1.1 %u Refused by the proxy\r\nContent-Length: 0\r\n"
-                                                 "Connection: close\r\n\r\n", front->options.refusal);
+                                                 "Proxy-Authenticate: Basic realm=\"test\"\r\n"
+                                                 "Connection: close\r\n\r\n", refusal);
 
       write_all (stream, answer, strlen (answer));
       return FALSE;
     }
-  if (g_str_has_prefix (head, "CONNECT "))
-    return write_all (stream, connected, strlen (connected));
-
-  path = strchr (strstr (head, "://") + 3, '/');
-  *onward = g_strconcat ("GET ", path, NULL);
-  return TRUE;
+  return write_all (stream, connected, strlen (connected));
 }
 
 #define SOCKS5_IPV4 1
@@ -149,7 +175,7 @@ static gboolean
 agree_socks5 (Front *front,
               GIOStream *stream)
 {
-  guint8 reply[10] = { 5, front->options.refusal, 0, SOCKS5_IPV4 };
+  guint8 reply[10] = { 5, get_refusal (front), 0, SOCKS5_IPV4 };
   guint8 methods[255];
   guint8 head[4];
   guint8 length = 4;
@@ -173,20 +199,19 @@ agree_socks5 (Front *front,
       host = g_inet_address_to_string (address);
     }
   note (front, g_strdup_printf ("%s:%u", host, port[0] << 8 | port[1]));
-  return write_all (stream, reply, sizeof reply) && front->options.refusal == 0;
+  return write_all (stream, reply, sizeof reply) && reply[1] == 0;
 }
 
 static gboolean
 agree (Front *front,
-       GIOStream *stream,
-       char **onward)
+       GIOStream *stream)
 {
   switch (front->options.kind)
     {
     case FRONT_DIRECT:
       return TRUE;
     case FRONT_HTTP:
-      return agree_http (front, stream, onward);
+      return agree_http (front, stream);
     case FRONT_SOCKS5:
       return agree_socks5 (front, stream);
     default:
@@ -218,8 +243,7 @@ run_way (gpointer user_data)
 static void
 lead_on (Front *front,
          GSocketConnection *connection,
-         GIOStream *stream,
-         const char *onward)
+         GIOStream *stream)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GSocket) socket = g_socket_new_from_fd (client_connect (front->onward_port), &error);
@@ -233,8 +257,6 @@ lead_on (Front *front,
   front->led++;
   monitor_leave (&front->monitor);
 
-  if (onward != NULL)
-    write_all (G_IO_STREAM (far), onward, strlen (onward));
   up = (Way) { .from = stream, .to = G_IO_STREAM (far), .to_socket = far };
   down = (Way) { .from = G_IO_STREAM (far), .to = stream, .to_socket = connection };
   thread = g_thread_new ("front-down", run_way, &down);
@@ -250,10 +272,9 @@ run_visit (gpointer user_data)
   g_autofree Visit *visit = user_data;
   g_autoptr (GSocketConnection) connection = visit->connection;
   g_autoptr (GIOStream) stream = receive (visit->front, connection);
-  g_autofree char *onward = NULL;
 
-  if (stream != NULL && agree (visit->front, stream, &onward))
-    lead_on (visit->front, connection, stream, onward);
+  if (stream != NULL && agree (visit->front, stream))
+    lead_on (visit->front, connection, stream);
   /* With what TLS has to say about it. */
   if (stream != NULL)
     g_io_stream_close (stream, NULL, NULL);
@@ -323,6 +344,15 @@ guint16
 front_get_port (Front *front)
 {
   return front->port;
+}
+
+void
+front_set_refusal (Front *front,
+                   guint refusal)
+{
+  monitor_enter (&front->monitor);
+  front->options.refusal = refusal;
+  monitor_leave (&front->monitor);
 }
 
 guint

@@ -14,7 +14,7 @@ typedef struct _Front Front;
 typedef enum
 {
   FRONT_DIRECT, /* no proxy */
-  FRONT_HTTP,   /* CONNECT, and a GET with a whole URI */
+  FRONT_HTTP,   /* CONNECT */
   FRONT_SOCKS5,
 } FrontKind;
 
@@ -24,6 +24,7 @@ typedef struct
   GTlsCertificate *certificate;        /* if its clients have to come with TLS */
   GTlsCertificate *client_certificate; /* the one that they have to present */
   guint refusal;                       /* an HTTP status or a SOCKS5 reply; 0 = none */
+  const char *credentials;             /* USER:PASSWORD that HTTP clients have to give; nullable */
 } FrontOptions;
 
 /* The certificates stay the caller's. */
@@ -32,6 +33,9 @@ Front *front_new (const FrontOptions *options,
 /* Its clients have to be gone: it waits until it has taken leave of them. */
 void front_free (Front *front);
 guint16 front_get_port (Front *front);
+/* What it does from here on, in place of what its options say. */
+void front_set_refusal (Front *front,
+                        guint refusal);
 /* How many connections were led on. */
 guint front_get_led (Front *front);
 /* What was asked for last: the method and its argument, or HOST:PORT; NULL if nothing was. */

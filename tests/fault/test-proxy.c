@@ -123,19 +123,120 @@ check_refusal (const Proxy *proxy,
   g_assert_cmpuint (front_get_led (front), ==, 0);
 }
 
+/* Its answer is not taken for one of the gateway. */
 static void
 test_refused (void)
 {
   static const FixtureFlags all_flags[] = { FIXTURE_PLAIN, FIXTURE_TLS };
 
   for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    for (guint j = 0; j < 2; j++)
+      {
+        g_autofree char *name = g_strdup_printf ("the proxy %s://127.0.0.1:", proxies[j].scheme);
+
+        check_refusal (&proxies[j], all_flags[i], 403, TCP_TUNNEL_ERROR_UNREACHABLE, name);
+        check_refusal (&proxies[j], all_flags[i], 403, TCP_TUNNEL_ERROR_UNREACHABLE, "it forbids this host or port");
+        check_refusal (&proxies[j], all_flags[i], 404, TCP_TUNNEL_ERROR_UNREACHABLE, "HTTP proxy connection failed: 404");
+        check_refusal (&proxies[j], all_flags[i], 407, TCP_TUNNEL_ERROR_UNREACHABLE, "it asks for a password");
+        check_refusal (&proxies[j], all_flags[i], 502, TCP_TUNNEL_ERROR_UNREACHABLE, "HTTP proxy connection failed: 502");
+      }
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
     {
-      check_refusal (&proxies[0], all_flags[i], 403, TCP_TUNNEL_ERROR_REJECTED, "403");
-      check_refusal (&proxies[0], all_flags[i], 502, TCP_TUNNEL_ERROR_UNREACHABLE, "502");
-      check_refusal (&proxies[1], all_flags[i], 403, TCP_TUNNEL_ERROR_UNREACHABLE, "HTTP proxy");
-      check_refusal (&proxies[1], all_flags[i], 407, TCP_TUNNEL_ERROR_UNREACHABLE, "HTTP proxy");
       check_refusal (&proxies[2], all_flags[i], 2, TCP_TUNNEL_ERROR_UNREACHABLE, "SOCKSv5");
       check_refusal (&proxies[2], all_flags[i], 5, TCP_TUNNEL_ERROR_UNREACHABLE, "SOCKSv5");
+    }
+}
+
+/* It ends nothing that the gateway has begun. */
+static void
+test_refused_later (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PLAIN);
+  g_autoptr (FaultProxy) path = fault_proxy_new ();
+  FrontOptions options = { .kind = FRONT_HTTP };
+  g_autoptr (Front) front = NULL;
+  int fd;
+
+  fixture_start_gateway (fixture);
+  fault_proxy_set_gateway (path, fixture_get_gateway_port (fixture));
+  front = front_new (&options, fault_proxy_get_port (path));
+  use_proxy (fixture->tunnel, &proxies[0], front_get_port (front));
+  tcp_tunnel_set_remote_uri (fixture->tunnel, "ws://gateway.test/");
+  g_object_set (fixture->tunnel, "max-reconnect-attempts", TCP_TUNNEL_UNLIMITED_ATTEMPTS, NULL);
+  test_tunnel_start (fixture->tunnel);
+
+  fd = client_connect (fixture_get_port (fixture));
+  client_echo_stream (fd, 1000, 1);
+  for (guint status = 403; status <= 407; status += 4)
+    {
+      guint retries = fixture->recorder->delays->len;
+
+      front_set_refusal (front, status);
+      fault_proxy_cut (path);
+      WAIT_UNTIL (fixture->recorder->delays->len >= retries + 3);
+      front_set_refusal (front, 0);
+      client_echo_stream (fd, 1000, status);
+    }
+  g_assert_cmpuint (fixture->recorder->failures, ==, 0);
+  client_close (fd);
+  tcp_tunnel_close (fixture->tunnel);
+}
+
+static void
+check_credentials (const char *given,
+                   const char *wanted,
+                   gboolean works)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  FrontOptions options = { .kind = FRONT_HTTP, .credentials = wanted };
+  g_autoptr (Front) front = NULL;
+  g_autofree char *uri = NULL;
+  g_autoptr (GProxyResolver) resolver = NULL;
+  g_autoptr (GError) error = NULL;
+
+  fixture_start_gateway (fixture);
+  front = front_new (&options, fixture_get_gateway_port (fixture));
+  uri = g_strdup_printf ("http://%s@127.0.0.1:%u", given, front_get_port (front));
+  resolver = g_simple_proxy_resolver_new (uri, NULL);
+  tcp_tunnel_set_proxy_resolver (fixture->tunnel, resolver);
+  tcp_tunnel_set_remote_uri (fixture->tunnel, "ws://gateway.test/");
+
+  g_assert_cmpint (tcp_tunnel_start (fixture->tunnel, NULL, &error), ==, works);
+  if (!works)
+    {
+      g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
+      g_assert_nonnull (strstr (error->message, "check user name and password"));
+      g_assert_null (strstr (error->message, "wr0ng"));
+    }
+  tcp_tunnel_close (fixture->tunnel);
+}
+
+static void
+test_credentials (void)
+{
+  check_credentials ("me:secret", "me:secret", TRUE);
+  check_credentials ("m%40e:p%40s%25s%3Aw%2Fd", "m@e:p@s%s:w/d", TRUE);
+  check_credentials ("me:wr0ng", "me:secret", FALSE);
+}
+
+/* Also for a gateway without TLS, as RFC 6455 says. */
+static void
+test_connect (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, i == 0 ? FIXTURE_PLAIN : FIXTURE_TLS);
+      g_autoptr (Front) front = start_proxy (fixture, &proxies[0], 0);
+      g_autofree char *asked = NULL;
+
+      test_tunnel_start (fixture->tunnel);
+      asked = front_get_asked (front);
+      g_assert_cmpstr (asked, ==, i == 0 ? "CONNECT gateway.test:80" : "CONNECT 127.0.0.1:9");
+      tcp_tunnel_close (fixture->tunnel);
     }
 }
 
@@ -190,6 +291,9 @@ main (int argc,
       g_test_add_data_func (path, &proxies[i], test_way);
     }
   g_test_add_func ("/proxy/refused", test_refused);
+  g_test_add_func ("/proxy/refused-later", test_refused_later);
+  g_test_add_func ("/proxy/credentials", test_credentials);
+  g_test_add_func ("/proxy/connect", test_connect);
   g_test_add_func ("/proxy/absent", test_absent);
   g_test_add_func ("/proxy/silent", test_silent);
 

@@ -296,6 +296,14 @@ http_stub_push_raw (HttpStub *stub,
 }
 
 void
+http_stub_push_open_end (HttpStub *stub,
+                         const void *bytes,
+                         gsize length)
+{
+  push (stub, KIND_ANSWER, NULL, g_string_new_len (bytes, length), TRUE);
+}
+
+void
 http_stub_push_silence (HttpStub *stub)
 {
   push (stub, KIND_SILENCE, NULL, g_string_new (NULL), TRUE);

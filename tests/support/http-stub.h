@@ -30,6 +30,10 @@ void http_stub_push_upgrade (HttpStub *stub,
 /* These bytes instead of an answer, then the end: garbage, half an answer, nothing at all. */
 void http_stub_push_raw (HttpStub *stub,
                          const char *bytes);
+/* These without an end. */
+void http_stub_push_open_end (HttpStub *stub,
+                              const void *bytes,
+                              gsize length);
 void http_stub_push_silence (HttpStub *stub);
 /* 101 with a wrong Sec-WebSocket-Accept. */
 void http_stub_push_wrong_accept (HttpStub *stub);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <libsoup/soup.h>
+
+G_BEGIN_DECLS
+
+/* The head of a server's answer to the request for a WebSocket. Pure: it neither reads nor
+ * waits. What follows the head, a body or frames, is not looked at. */
+
+/* All heads together, those of informational answers included. */
+#define TCP_ANSWER_MAX_SIZE (64 * 1024)
+#define TCP_ANSWER_MAX_INFORMATIONAL 10
+
+typedef struct
+{
+  GByteArray *data; /* what has come, without the heads that are complete */
+  gsize searched;   /* of it no blank line ends before this */
+  gsize size;       /* of the heads that are complete */
+  guint n_informational;
+
+  /* Once it is complete. */
+  guint status; /* 0 before */
+  char *phrase;
+  SoupMessageHeaders *headers;
+} TcpAnswer;
+
+void tcp_answer_init (TcpAnswer *self);
+void tcp_answer_clear (TcpAnswer *self);
+gboolean tcp_answer_add (TcpAnswer    *self,
+                         const guint8 *data,
+                         gsize         length,
+                         GError      **error);
+void tcp_answer_end (TcpAnswer  *self,
+                     GError    **error);
+gboolean tcp_answer_check (TcpAnswer   *self,
+                           const char  *key,
+                           GError     **error);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TcpAnswer, tcp_answer_clear)
+
+G_END_DECLS

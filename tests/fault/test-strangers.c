@@ -106,6 +106,8 @@ check_full (gboolean tls,
   guint16 port;
   int strangers[2 * PLACES];
   g_autofree char *uri = NULL;
+  /* A handshake that is under way stays, unless others wait for its place. */
+  guint oldest = behaviour == CLIENT_HELLO ? PLACES / 2 : 0;
   int fd;
 
   g_object_set (fixture->gateway, "connect-timeout", 600000, NULL);
@@ -116,7 +118,7 @@ check_full (gboolean tls,
 
   for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
     strangers[i] = visit (port, behaviour);
-  client_expect_end (strangers[0]);
+  client_expect_end (strangers[oldest]);
   client_expect_end (strangers[PLACES - 1]);
 
   test_tunnel_start (fixture->tunnel);
@@ -131,7 +133,7 @@ check_full (gboolean tls,
       client_close (strangers[i]);
       strangers[i] = visit (port, behaviour);
     }
-  client_expect_end (strangers[0]);
+  client_expect_end (strangers[oldest]);
   client_round_trip (fd, "still here");
   client_close (fd);
   for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "io/descriptors.h"
 #include "io/reactor.h"
+#include "protocol/windows.h"
 
 /* How much of one client may wait for its targets in raw and tagged. */
 #define MAX_QUEUED (1024 * 1024)
@@ -257,6 +258,7 @@ TcpClient *
 tcp_client_new (TcpShared                *shared,
                 const TcpRequest         *request,
                 TcpBudget                *budget,
+                TcpBudget                *queue_budget,
                 const TcpClientCallbacks *callbacks,
                 gpointer                  user_data)
 {
@@ -272,11 +274,12 @@ tcp_client_new (TcpShared                *shared,
     .max_buffered_bytes = MIN (settings->max_buffered_bytes, MAX_QUEUED),
     .max_retained_bytes = settings->max_retained_bytes,
     .max_window_bytes = settings->max_window_bytes,
-    .max_first_window = settings->max_buffered_bytes / 4 / settings->max_connections,
+    .max_first_window = settings->max_buffered_bytes / 4 / MIN (settings->max_connections, TCP_WINDOWS_USUAL_STREAMS),
     .max_streams = request->multiplexed ? settings->max_connections : 1,
     .session_timeout = (settings->session_timeout + 999) / 1000,
     .greeting_timeout = settings->connect_timeout,
     .budget = budget,
+    .queue_budget = queue_budget,
     .reset_on_loss = settings->reset_on_loss,
     .peer = peer,
     .local = target,

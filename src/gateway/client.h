@@ -30,6 +30,7 @@ typedef struct
 TcpClient *tcp_client_new (TcpShared                *shared,
                            const TcpRequest         *request,
                            TcpBudget                *budget,
+                           TcpBudget                *queue_budget,
                            const TcpClientCallbacks *callbacks,
                            gpointer                  user_data);
 void tcp_client_free (TcpClient *self);

@@ -376,8 +376,9 @@ install_settings (void)
    * others may have is said by [property@TcpTunnel.Gateway:max-retained-bytes] and
    * [property@TcpTunnel.Gateway:max-window-bytes].
    *
-   * Each open connection may have 16 KiB in any case: a cap of less than 64 KiB for each of
-   * [property@TcpTunnel.Gateway:max-connections] can be exceeded by that.
+   * A third of it is for what connections may send before it is known how much each can
+   * use. If so many targets do not read that it is full, the clients whose connections these
+   * are have to wait.
    *
    * Since: 1.0
    */
@@ -417,13 +418,13 @@ install_settings (void)
    * How many clients may have a session at once, and how many connections to targets
    * there may be, of all clients together. A client above that is answered 503, a
    * connection is ended; likewise when the process has few file descriptors left.
-   * From 1 to 65535; the default is 1000.
+   * From 1 to 65535; the default is 20000.
    *
    * Since: 1.0
    */
   properties[PROP_MAX_CONNECTIONS] =
       g_param_spec_uint ("max-connections", NULL, NULL,
-                         1, 65535, 1000, TCP_READ_WRITE);
+                         1, 65535, 20000, TCP_READ_WRITE);
 
   /**
    * TcpGateway:reset-on-loss:

@@ -27,6 +27,7 @@ struct _TcpShard
   /* From here on only touched on its thread. */
   TcpChannelGroup *channels;
   TcpBudget *budget;
+  TcpBudget *queue_budget;
   TcpLogLimit *refusals;
   GHashTable *clients;  /* set of TcpClient */
   GHashTable *sessions; /* id → TcpClient, of those that have an id */
@@ -150,7 +151,7 @@ static TcpClient *
 shard_add_client (TcpShard         *self,
                   const TcpRequest *request)
 {
-  TcpClient *client = tcp_client_new (self->shared, request, self->budget, &client_callbacks, self);
+  TcpClient *client = tcp_client_new (self->shared, request, self->budget, self->queue_budget, &client_callbacks, self);
   const char *id = tcp_client_get_session_id (client);
 
   g_hash_table_add (self->clients, client);
@@ -383,6 +384,7 @@ shard_do_start (gpointer data)
 
   self->channels = tcp_channel_group_new ();
   self->budget = tcp_budget_new (self->shared->budget, self->thread);
+  self->queue_budget = tcp_budget_new (self->shared->queue_budget, self->thread);
   self->refusals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->clients = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_client_free, NULL);
   self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
@@ -437,6 +439,7 @@ shard_do_close (gpointer data)
   g_clear_pointer (&self->gone, g_hash_table_unref);
   g_clear_pointer (&self->refusals, tcp_log_limit_free);
   g_clear_pointer (&self->budget, tcp_budget_unref);
+  g_clear_pointer (&self->queue_budget, tcp_budget_unref);
   tcp_channel_group_wait (self->channels, on_goodbyes_said, self);
 
   self->closed = TRUE;

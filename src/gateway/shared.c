@@ -17,9 +17,10 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);
-  /* A quarter is for what every connection begins with: see client.c. */
-  self->budget = tcp_budget_pool_new (settings->max_buffered_bytes - settings->max_buffered_bytes / 4,
-                                      tcp_io_thread_count ());
+  /* Of the third, three quarters are what as many connections as are usual begin with: see
+   * client.c. So these never have to wait for each other. */
+  self->budget = tcp_budget_pool_new (settings->max_buffered_bytes / 3 * 2, tcp_io_thread_count ());
+  self->queue_budget = tcp_budget_pool_new (settings->max_buffered_bytes / 3, tcp_io_thread_count ());
   self->clients.max = self->connections.max = settings->max_connections;
   self->held.max = MAX (1, settings->max_connections / 2);
 
@@ -39,6 +40,7 @@ shared_clear (gpointer data)
 
   tcp_tsan_acquire (self);
   tcp_budget_pool_unref (self->budget);
+  tcp_budget_pool_unref (self->queue_budget);
   g_clear_pointer (&self->access, tcp_access_free);
   tcp_event_queue_unref (self->events);
   tcp_status_unref (self->status);

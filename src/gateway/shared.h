@@ -23,6 +23,7 @@ typedef struct
   TcpStatus *status;
   TcpEventQueue *events;
   TcpBudgetPool *budget;
+  TcpBudgetPool *queue_budget; /* what waits in the windows with which connections begin */
   TcpQuota clients;
   TcpQuota connections;
   TcpQuota held; /* WebSockets without a target */

@@ -37,6 +37,16 @@ tcp_flow_is_due (TcpFlow *self,
   return !self->fin_received && flow_used (self, queued) >= CLAMP (self->window / 4, 1, MAX_HELD);
 }
 
+/* Makes the window as small as @window, as far as what was used of it can be kept back. */
+void
+tcp_flow_shrink (TcpFlow *self,
+                 gsize    queued,
+                 guint32  window)
+{
+  if (self->window > window)
+    self->window -= MIN (self->window - window, flow_used (self, queued));
+}
+
 /* How much credit the peer gets: what it has used, and what the window grows by, no more
  * than @growth. To @head_start it grows if what the window began with was gone as soon as
  * an answer could come; and once a round trip to twice what comes at that pace until more

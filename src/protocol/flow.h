@@ -31,6 +31,9 @@ typedef struct
 gboolean tcp_flow_receive (TcpFlow *self,
                            gsize    length,
                            gint64   now);
+void tcp_flow_shrink (TcpFlow *self,
+                      gsize    queued,
+                      guint32  window);
 gboolean tcp_flow_is_due (TcpFlow *self,
                           gsize    queued);
 guint32 tcp_flow_give (TcpFlow *self,

@@ -127,6 +127,7 @@ resumable_pay_back (TcpResumable *self,
   TcpResumableStream *stream = g_queue_pop_head (&self->owing);
 
   stream->flow.owes = FALSE;
+  tcp_windows_shrink (&self->windows, &stream->flow, stream->base.queued);
   if (tcp_flow_is_due (&stream->flow, stream->base.queued))
     resumable_queue (self, resumable_make_credit (self, stream, now));
 }
@@ -334,7 +335,7 @@ static void
 stream_prepare (TcpResumable       *self,
                 TcpResumableStream *stream)
 {
-  stream->flow.window = stream->flow.granted = self->windows.first;
+  tcp_windows_add (&self->windows, &stream->flow);
   self->base.figures.receive_window += stream->flow.granted;
   stream_begin (self, stream);
 }

@@ -5,8 +5,12 @@
 #define WINDOW_MIN (16 * 1024)
 #define WINDOW_FIRST (256 * 1024)
 
-/* A stream begins with so much that all streams that there may be take up half of the window
- * of the session; the other half is for those that can use more. */
+/* To how little one shrinks where there are very many. */
+#define WINDOW_LEAST (4 * 1024)
+
+/* A stream begins with so much that as many streams as are usual take up half of the window of
+ * the session; the other half is for those that can use more. Where there are more streams,
+ * windows grow no more, and shrink as they are used. */
 void
 tcp_windows_init (TcpWindows *self,
                   gsize       max,
@@ -14,8 +18,18 @@ tcp_windows_init (TcpWindows *self,
                   guint       max_streams)
 {
   self->max = max;
-  self->max_streams = CLAMP (max_streams, 1, MAX (max / 2 / WINDOW_MIN, 1));
-  self->first = CLAMP (MIN (max / 2 / self->max_streams, max_first), WINDOW_MIN, WINDOW_FIRST);
+  self->max_streams = max_streams;
+  self->first = CLAMP (MIN (max / 2 / MIN (max_streams, TCP_WINDOWS_USUAL_STREAMS), max_first), WINDOW_MIN, WINDOW_FIRST);
+}
+
+/* That of a stream. */
+static void
+windows_change (TcpWindows *self,
+                guint32     before,
+                guint32     after)
+{
+  self->given = self->given - before + after;
+  self->grown = self->grown - (before - MIN (before, self->first)) + (after - MIN (after, self->first));
 }
 
 /* How much further windows may grow. */
@@ -23,8 +37,7 @@ static guint32
 windows_get_room (TcpWindows *self,
                   gsize       growth)
 {
-  gsize given = (gsize) self->max_streams * self->first + self->grown;
-  gsize left = self->max - MIN (given, self->max);
+  gsize left = self->max - MIN (self->given, self->max);
 
   return MIN (MIN (left, growth), G_MAXUINT32);
 }
@@ -38,6 +51,31 @@ windows_get_head_start (TcpWindows *self,
   gsize kept = self->max / 4;
 
   return room > kept ? MIN (self->path_window, (room - kept) / 4) : 0;
+}
+
+/* A stream begins. */
+void
+tcp_windows_add (TcpWindows *self,
+                 TcpFlow    *flow)
+{
+  flow->window = flow->granted = self->first;
+  self->streams++;
+  windows_change (self, 0, self->first);
+}
+
+/* With more given than there is, this stream does not get back all that it has used. */
+void
+tcp_windows_shrink (TcpWindows *self,
+                    TcpFlow    *flow,
+                    gsize       queued)
+{
+  guint32 before = flow->window;
+
+  if (self->given <= self->max)
+    return;
+
+  tcp_flow_shrink (flow, queued, MAX (self->max / self->streams, WINDOW_LEAST));
+  windows_change (self, before, flow->window);
 }
 
 /* How much credit the peer gets for this stream now. Windows grow by no more than @growth. */
@@ -57,7 +95,7 @@ tcp_windows_give (TcpWindows *self,
   credit = tcp_flow_give (flow, queued, room, windows_get_head_start (self, room), round_trip, response_time, now);
   if (flow->window > before)
     {
-      self->grown += flow->window - before;
+      windows_change (self, before, flow->window);
       self->path_window = MAX (self->path_window, flow->window);
     }
   return credit;
@@ -68,6 +106,9 @@ void
 tcp_windows_remove (TcpWindows *self,
                     TcpFlow    *flow)
 {
-  if (flow->window > 0)
-    self->grown -= flow->window - self->first;
+  if (flow->window == 0)
+    return;
+
+  self->streams--;
+  windows_change (self, flow->window, 0);
 }

@@ -6,13 +6,18 @@
 
 G_BEGIN_DECLS
 
+/* Sessions rarely have more streams than this at a time. */
+#define TCP_WINDOWS_USUAL_STREAMS 1000
+
 /* What the streams of a session share: the credit that there is to give. Pure. */
 typedef struct
 {
-  gsize max;          /* all together */
+  gsize max;          /* that they grow to, all together */
   guint max_streams;
   guint32 first;      /* with which one begins */
-  gsize grown;        /* what they have grown beyond the first, all together */
+  guint streams;      /* that have a window, */
+  gsize given;        /* and these all together; */
+  gsize grown;        /* of that, what is beyond the first of each */
   guint32 path_window; /* the largest that this transport's path was seen to need */
 } TcpWindows;
 
@@ -20,6 +25,11 @@ void tcp_windows_init (TcpWindows *self,
                        gsize       max,
                        gsize       max_first,
                        guint       max_streams);
+void tcp_windows_add (TcpWindows *self,
+                      TcpFlow    *flow);
+void tcp_windows_shrink (TcpWindows *self,
+                         TcpFlow    *flow,
+                         gsize       queued);
 guint32 tcp_windows_give (TcpWindows *self,
                           TcpFlow    *flow,
                           gsize       queued,

@@ -19,11 +19,13 @@ struct _TcpSession
   TcpProtocolOptions options;
   gboolean foreign;
   gsize max_buffered;
+  gsize max_queued;
   char *local;
   TcpTunnelError local_code;
   TcpStatus *status;
   TcpProtocolFigures reported; /* what the status knows of the protocol's */
   TcpBudgetShare share;
+  TcpBudgetShare queue_share; /* with credit: of what waits beyond what that has grown by */
 
   TcpChannel *channel;
   TcpChannel *detaching;  /* the one that is about to be gone */

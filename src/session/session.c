@@ -38,6 +38,13 @@ session_has_credit (TcpSession *self)
   return self->protocol != NULL && self->protocol->class->resumable;
 }
 
+/* What waits for TCP, where there is credit, and is not counted as what that has grown by. */
+static gsize
+session_get_excess (TcpSession *self)
+{
+  return session_has_credit (self) ? self->queued - MIN (self->queued, self->reported.grown) : 0;
+}
+
 /* Tells the budget, and the application, what is held here. */
 static void
 session_account (TcpSession *self)
@@ -51,17 +58,33 @@ session_account (TcpSession *self)
     held = self->reported.unacknowledged + self->reported.grown;
   if (held != self->share.held)
     tcp_budget_share_set (&self->share, held);
+  if (session_get_excess (self) != self->queue_share.held)
+    tcp_budget_share_set (&self->queue_share, session_get_excess (self));
+}
+
+/* Where there is credit that sees to it, stream by stream; not to read the channel would keep
+ * the acknowledgements out that make room. But there may be more streams than there is memory
+ * for the first windows of all, of which all are stuck. */
+static gboolean
+session_is_swamped (TcpSession *self,
+                    gsize       limit)
+{
+  gsize excess = session_get_excess (self);
+
+  return excess > 0 &&
+         (excess > limit || !tcp_budget_share_allows (&self->queue_share, TCP_CHANNEL_MAX_WHOLE));
 }
 
 /* Whether as much waits for TCP as may. The room that is kept free is what one more
- * message may bring. Where there is credit that sees to it, stream by stream; not to read the
- * channel would keep the acknowledgements out that make room. */
+ * message may bring. */
 static gboolean
 session_is_full (TcpSession *self)
 {
   if (tcp_channel_get_pending (self->channel) > MAX_ANSWERS)
     return TRUE;
-  if (session_has_credit (self) || self->queued == 0)
+  if (session_has_credit (self))
+    return session_is_swamped (self, self->max_queued);
+  if (self->queued == 0)
     return FALSE;
   return self->queued + TCP_CHANNEL_MAX_WHOLE > self->max_buffered ||
          !tcp_budget_share_allows (&self->share, TCP_CHANNEL_MAX_WHOLE);
@@ -72,7 +95,9 @@ session_has_room (TcpSession *self)
 {
   if (tcp_channel_get_pending (self->channel) > MAX_ANSWERS / 2)
     return FALSE;
-  if (session_has_credit (self) || self->queued == 0)
+  if (session_has_credit (self))
+    return !session_is_swamped (self, self->max_queued / 4);
+  if (self->queued == 0)
     return TRUE;
   return self->queued <= self->max_buffered / 4 && tcp_budget_share_allows (&self->share, TCP_CHANNEL_MAX_WHOLE);
 }
@@ -573,6 +598,7 @@ tcp_session_new (const TcpSessionOptions   *options,
   };
   self->foreign = options->foreign;
   self->max_buffered = options->max_buffered_bytes;
+  self->max_queued = options->max_window_bytes / 2;
   self->local = g_strdup (options->local);
   self->local_code = options->local_code;
   self->status = tcp_status_ref (options->status);
@@ -582,6 +608,7 @@ tcp_session_new (const TcpSessionOptions   *options,
   self->timeout = tcp_timer_new (on_timeout, self);
   self->timeout_at = -1;
   tcp_budget_share_init (&self->share, options->budget, on_relieved, self);
+  tcp_budget_share_init (&self->queue_share, options->queue_budget, on_relieved, self);
   if (options->protocol != NULL)
     tcp_session_set_protocol (self, options->protocol);
 
@@ -714,6 +741,7 @@ tcp_session_unref (TcpSession *self)
   g_clear_pointer (&self->superseded, tcp_channel_unref);
   session_drop_protocol (self);
   tcp_budget_share_clear (&self->share);
+  tcp_budget_share_clear (&self->queue_share);
   tcp_timer_clear (&self->pump);
   tcp_timer_clear (&self->timeout);
   g_queue_clear_full (&self->ready, (GDestroyNotify) tcp_stream_unref);

@@ -64,7 +64,8 @@ typedef struct
   guint max_streams;
   guint session_timeout;    /* s, to be told to the peer */
   guint greeting_timeout;   /* ms, resumable: for the peer's HELLO; 0 for none */
-  TcpBudget *budget;        /* of all sessions of this gateway; nullable */
+  TcpBudget *budget;        /* of all sessions of this gateway; nullable, */
+  TcpBudget *queue_budget;  /* as that for what waits in the first windows */
   gboolean reset_on_loss;
   const char *peer;     /* what is at the far end, for messages */
   const char *local;    /* and what this end's TCP connections lead to */

@@ -427,6 +427,103 @@ test_budget_is_shared (void)
   pair_clear (&busy);
 }
 
+/* What connections begin with. */
+#define STUCK_SESSIONS 4
+#define STUCK_STREAMS 200
+
+/* A frame of DATA, in a message that is masked with zeros. */
+static void
+add_data (GByteArray *out,
+          guint32 id,
+          gsize length)
+{
+  guint16 size = GUINT16_TO_BE (8 + length);
+  guint32 number = GUINT32_TO_BE (id);
+  g_autofree guint8 *payload = g_malloc0 (length);
+
+  g_byte_array_append (out, (const guint8 *) "\x82\xfe", 2);
+  g_byte_array_append (out, (const guint8 *) &size, 2);
+  g_byte_array_append (out, (const guint8 *) "\0\0\0\0\3\0\0\0", 8);
+  g_byte_array_append (out, (const guint8 *) &number, 4);
+  g_byte_array_append (out, payload, length);
+}
+
+static gboolean
+stop (gpointer user_data)
+{
+  *(gboolean *) user_data = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* How much credit is left once no more of it is used. */
+static guint64
+wait_for_credit (Fixture *fixture)
+{
+  guint64 last = G_MAXUINT64;
+  guint64 now;
+
+  while ((now = tcp_gateway_get_receive_window (fixture->gateway)) != last)
+    {
+      gboolean passed = FALSE;
+
+      last = now;
+      g_timeout_add (test_scaled_ms (QUIET_MS), stop, &passed);
+      WAIT_UNTIL (passed);
+    }
+  return now;
+}
+
+/* So many that what they begin with is more than the gateway may hold, and all of it is used. Those that do so have to
+ * wait then; others do not. */
+static void
+test_many_windows (void)
+{
+  g_autoptr (Target) target = target_new_silent ();
+  g_autoptr (Fixture) fixture = start_budget (target);
+  ResumablePeer *peers[STUCK_SESSIONS];
+  g_autoptr (ResumablePeer) other = NULL;
+  guint64 potential = 0, taken = 0, waiting, before;
+
+  for (guint i = 0; i < STUCK_SESSIONS; i++)
+    {
+      peers[i] = resumable_client_start (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+      for (guint k = 0; k < STUCK_STREAMS; k++)
+        resumable_send (peers[i], RESUMABLE_OPEN, 2 * k + 1, NULL, 0);
+      potential += (guint64) STUCK_STREAMS * peers[i]->heard.window;
+    }
+  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == STUCK_SESSIONS * STUCK_STREAMS);
+  g_assert_cmpuint (potential, >, BUDGET + BUDGET / 2);
+
+  before = test_memory ("VmRSS");
+  for (guint i = 0; i < STUCK_SESSIONS; i++)
+    {
+      g_autoptr (GByteArray) frames = g_byte_array_new ();
+
+      for (guint k = 0; k < STUCK_STREAMS; k++)
+        add_data (frames, 2 * k + 1, peers[i]->heard.window);
+      taken += client_push (peers[i]->fd, frames->data, frames->len, QUIET_MS);
+    }
+  g_assert_cmpuint (taken, >, BUDGET);
+  /* The targets take nothing, so that it all waits. */
+  waiting = potential - wait_for_credit (fixture);
+  g_test_message ("%" G_GUINT64_FORMAT " KiB of %" G_GUINT64_FORMAT " wait", waiting / KIB, potential / KIB);
+  g_assert_cmpuint (waiting, >, BUDGET / 8);
+  g_assert_cmpuint (waiting, <, BUDGET);
+  check_growth (before, BUDGET + BUDGET / 10);
+
+  other = resumable_client_start (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+  resumable_send (other, RESUMABLE_OPEN, 1, NULL, 0);
+  resumable_send_stream (other, 1, 16 * KIB, 0, 0);
+  resumable_expect_confirmed (other);
+  check_growth (before, BUDGET + BUDGET / 10);
+
+  for (guint i = 0; i < STUCK_SESSIONS; i++)
+    {
+      resumable_reset (peers[i]);
+      resumable_peer_free (peers[i]);
+    }
+}
+
 int
 main (int argc,
       char **argv)
@@ -442,6 +539,7 @@ main (int argc,
   g_test_add_func ("/resume-flow/budget-up", test_budget_up);
   g_test_add_func ("/resume-flow/budget-after-growth", test_budget_after_growth);
   g_test_add_func ("/resume-flow/budget-is-shared", test_budget_is_shared);
+  g_test_add_func ("/resume-flow/many-windows", test_many_windows);
 
   return g_test_run ();
 }

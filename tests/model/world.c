@@ -38,8 +38,9 @@ world_new (const Profile *profile,
     {
       self->status[side] = tcp_status_new ();
       self->max_retained[side] = 80000 + world_size (self, 1 << 20);
-      self->max_window[side] = (1 << 20) + world_size (self, 1 << 19);
       self->max_streams[side] = 1 + g_rand_int_range (self->rand, 0, world_chance (self, 2) ? 200 : 10);
+      /* With less, streams that are stuck could be in the way of others. */
+      self->max_window[side] = MAX (1 << 20, self->max_streams[side] * 2 * 16384) + world_size (self, 1 << 19);
     }
   self->most_pairs = g_rand_int_range (self->rand, 1, 13);
   self->greeting_timeout = world_chance (self, 2) ? 200 : 0;

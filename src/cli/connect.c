@@ -36,6 +36,8 @@ static const GOptionEntry entries[] = {
     "auto (default), required or off", "WHETHER" },
   { "wait", 0, 0, G_OPTION_ARG_STRING, VALUE (WAIT),
     "Wait for the gateway: yes (default) or no", "WHETHER" },
+  { "max-connections", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_CONNECTIONS),
+    "TCP connections at a time (default 20000)", "N" },
   { "max-reconnect-attempts", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_ATTEMPTS),
     "Give up after N attempts (default unlimited)", "N" },
   { "reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (RECONNECT_DELAY),

@@ -23,6 +23,7 @@ static struct
   char *resumption;
   char *session_timeout;
   char *drain_timeout;
+  char *max_connections;
   char *max_buffered;
   char *log_level;
 } options;
@@ -53,6 +54,8 @@ static const GOptionEntry entries[] = {
     "How long a session may be away (default 300s)", "TIME" },
   { "drain-timeout", 0, 0, G_OPTION_ARG_STRING, &options.drain_timeout,
     "How long the end may take (default 10s)", "TIME" },
+  { "max-connections", 0, 0, G_OPTION_ARG_STRING, &options.max_connections,
+    "Clients, and connections (default 20000)", "N" },
   { "max-buffered", 0, 0, G_OPTION_ARG_STRING, &options.max_buffered,
     "Memory for data of all clients (default 256)", "MIB" },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
@@ -178,6 +181,7 @@ create_gateway (char   **args,
                                        "session-timeout", error) ||
       !options_read_duration ("--drain-timeout", options.drain_timeout, 1000, G_MAXUINT, drain_timeout,
                               error) ||
+      !options_read_uint ("--max-connections", options.max_connections, 1, G_OBJECT (gateway), "max-connections", error) ||
       !options_read_uint ("--max-buffered", options.max_buffered, 1 << 20, G_OBJECT (gateway),
                           "max-buffered-bytes", error) ||
       !options_read_enum ("--resumption", options.resumption, TCP_TYPE_TUNNEL_RESUMPTION,

@@ -16,6 +16,7 @@ static const char *const keys[N_SETTINGS + 1] = {
   [SETTING_MODE] = "mode",
   [SETTING_RESUMPTION] = "resumption",
   [SETTING_WAIT] = "wait",
+  [SETTING_MAX_CONNECTIONS] = "max-connections",
   [SETTING_MAX_RECONNECT_ATTEMPTS] = "max-reconnect-attempts",
   [SETTING_RECONNECT_DELAY] = "reconnect-delay",
   [SETTING_MAX_RECONNECT_DELAY] = "max-reconnect-delay",
@@ -34,6 +35,7 @@ static const char *const options[N_SETTINGS] = {
   [SETTING_MODE] = "--mode",
   [SETTING_RESUMPTION] = "--resumption",
   [SETTING_WAIT] = "--wait",
+  [SETTING_MAX_CONNECTIONS] = "--max-connections",
   [SETTING_MAX_RECONNECT_ATTEMPTS] = "--max-reconnect-attempts",
   [SETTING_RECONNECT_DELAY] = "--reconnect-delay",
   [SETTING_MAX_RECONNECT_DELAY] = "--max-reconnect-delay",
@@ -246,6 +248,8 @@ settings_create_tunnel (const Settings  *self,
       !read_enum (self, SETTING_MODE, TCP_TYPE_TUNNEL_MODE, &mode, error) ||
       !read_enum (self, SETTING_RESUMPTION, TCP_TYPE_TUNNEL_RESUMPTION, &resumption, error) ||
       !options_read_boolean (settings_source (self, SETTING_WAIT), self->values[SETTING_WAIT], &wait, error) ||
+      !options_read_uint (settings_source (self, SETTING_MAX_CONNECTIONS), self->values[SETTING_MAX_CONNECTIONS], 1,
+                          G_OBJECT (tunnel), "max-connections", error) ||
       !options_read_attempts (settings_source (self, SETTING_MAX_RECONNECT_ATTEMPTS),
                               self->values[SETTING_MAX_RECONNECT_ATTEMPTS], &attempts, error) ||
       !read_duration (self, SETTING_RECONNECT_DELAY, tunnel, error) ||

@@ -558,13 +558,13 @@ install_settings (void)
    *
    * How many TCP connections may be open at once in multiplexed mode. Further clients
    * are turned away; likewise when the process has few file descriptors left.
-   * From 1 to 65535; the default is 1000.
+   * From 1 to 65535; the default is 20000.
    *
    * Since: 1.0
    */
   properties[PROP_MAX_CONNECTIONS] =
       g_param_spec_uint ("max-connections", NULL, NULL,
-                         1, 65535, 1000, TCP_READ_WRITE);
+                         1, 65535, 20000, TCP_READ_WRITE);
 
   /**
    * TcpTunnel:reset-on-loss:

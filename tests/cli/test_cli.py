@@ -2,6 +2,7 @@
 """The command, as its users meet it: through its arguments, its output, its
 exit status and its ports."""
 
+import contextlib
 import json
 import os
 import re
@@ -27,13 +28,13 @@ class Help(unittest.TestCase):
             '': ['connect', 'up', 'gateway', 'demo', '--version'],
             'connect': ['--token-file', '--token-command', '--token', 'TCP_TUNNEL_TOKEN', '--listen', '--mode',
                         '--on-ready', '--config',
-                        '--resumption', '--wait', '--max-reconnect-attempts', 'unlimited', '--reconnect-delay',
+                        '--resumption', '--wait', '--max-connections', '--max-reconnect-attempts', 'unlimited', '--reconnect-delay',
                         '--max-reconnect-delay', '500ms',
                         '--ca', '--header', '--log-level', '--json', '--quiet'],
             'up': ['--config', '--wait', '--log-level', '--json', '--quiet', 'tunnels.conf', 'defaults', 'on-ready'],
             'gateway': ['--target', '--listen', '--path', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
                         '--tls-cert', '--tls-key', '--resumption', '--session-timeout',
-                        '--drain-timeout', '500ms', '--max-buffered', '--log-level'],
+                        '--drain-timeout', '500ms', '--max-connections', '--max-buffered', '--log-level'],
             'demo': ['--keep', '--size'],
         }
         for command, expected in options.items():
@@ -95,6 +96,9 @@ class Usage(unittest.TestCase):
         for value in ('many', '', '-1', '1s', '2147483648', 'Unlimited'):
             self.check(self.connect('--max-reconnect-attempts', value), '--max-reconnect-attempts must be a whole number',
                        f"or unlimited, not '{value}'")
+        for value in ('0', '65536', 'many', ''):
+            self.check(self.connect('--max-connections', value), '--max-connections must be a whole number from 1 to 65535',
+                       f"not '{value}'")
         self.check(self.connect('--wait', 'maybe'), "--wait must be yes or no, not 'maybe'")
         self.check(self.connect('--max-reconnect-delay', '1 day'), '--max-reconnect-delay', "'1 day'")
         self.check(self.connect('--frobnicate'), '--frobnicate')
@@ -157,6 +161,7 @@ class Usage(unittest.TestCase):
         self.check([*target, '--token', TOKEN, '--session-timeout', 'x'], '--session-timeout', "'x'")
         self.check([*target, '--token', TOKEN, '--drain-timeout', '-1'], '--drain-timeout', "'-1'",
                    'a number alone is in seconds')
+        self.check([*target, '--token', TOKEN, '--max-connections', '0'], '--max-connections', 'from 1 to 65535')
         self.check([*target, '--token', TOKEN, '--max-buffered', '7'], '--max-buffered', 'from 8')
         self.check([*target, '--token', TOKEN, '--resumption', 'yes'], '--resumption', 'required')
         self.check(['gateway', '--target', 'nowhere', '--token', TOKEN], 'nowhere')
@@ -240,6 +245,28 @@ class RoundTrip(unittest.TestCase):
                 self.assertTrue(exchange(connection, noise(16 << 20, 1)))
             self.assertEqual(tunnel.stop(signal.SIGINT), 0)
         self.assertEqual(self.server.stop(), 0)
+
+    def check_limit(self, tunnel):
+        """Two may connect at a time, a third is closed."""
+        address = listening(tunnel)
+        first, second = self.enterContext(dial(address)), self.enterContext(dial(address))
+        self.assertTrue(exchange(first, b'one') and exchange(second, b'two'))
+        with dial(address) as third:
+            third.sendall(b'three')
+            with contextlib.suppress(ConnectionResetError):
+                self.assertEqual(third.recv(1), b'')
+        self.assertTrue(exchange(first, b'still'))
+
+    def test_max_connections(self):
+        with self.connect('--mode', 'multiplexed', '--max-connections', '2') as tunnel:
+            self.check_limit(tunnel)
+        config = self.enterContext(Config())
+        config.write(f'[few]\nremote-uri={self.url}\nmode=multiplexed\nlisten=0\nmax-connections=2\n')
+        with Command('connect', 'few', XDG_CONFIG_HOME=config.home, TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
+            self.check_limit(tunnel)
+        server, self.url = gateway(self.enterContext(Service()), '--max-connections', '2')
+        with server, self.connect('--mode', 'multiplexed') as tunnel:
+            self.check_limit(tunnel)
 
     def test_multiplexed(self):
         with self.connect('--mode', 'multiplexed') as tunnel:

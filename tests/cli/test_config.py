@@ -73,6 +73,7 @@ class Mistakes(unittest.TestCase):
 
         check('mode=multi', 'mode must be one of singleton, multiplexed', "did you mean 'multiplexed'?")
         check('log-level=loud', "log-level must be one of", "'loud'")
+        check('max-connections=0', 'max-connections must be a whole number from 1 to 65535', "'0'")
         check('reconnect-delay=-1', "reconnect-delay must be a duration", "'-1'")
         check('listen=nowhere', 'listen must be', "'nowhere'")
         check('ca=none.pem', 'ca ', os.path.join(self.config.home, 'tcp-tunnel', 'none.pem'))

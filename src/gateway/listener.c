@@ -20,17 +20,28 @@
 /* How long a connection may take to become a WebSocket, if nothing else was said, and at most
  * until its first byte. */
 #define DEFAULT_TIMEOUT 10000
-#define FIRST_BYTE_TIMEOUT 3000
+#define FIRST_BYTE_TIMEOUT 5000
+
+/* Until then it is not evicted for its silence: its first byte may be on its way. */
+#define SILENCE (500 * G_TIME_SPAN_MILLISECOND)
 
 /* How long the answer to a request that is refused may take to arrive. Closing at once, with
  * a body unread, would make the kernel send a reset, which may overtake the answer. */
 #define REFUSAL_TIME G_TIME_SPAN_SECOND
 
+/* Beyond the limit on pending connections one of so many goes that are the oldest. */
+#define CANDIDATES 512
+
+#define TOO_MANY "there are too many connections that are no WebSocket yet, and it was the oldest"
+
+/* How many may have their TLS, which is what needs memory. */
+#define MAX_SECURED 256
+
 /* How much of incomplete heads is kept, of all pending connections together. */
 #define MAX_HEAD_BYTES (8 * 1024 * 1024)
 
 /* How many may be pending, if the process may have eight times as many descriptors. */
-#define MAX_PENDING 512
+#define MAX_PENDING 4096
 
 /* What TLS begins with, and HTTP never does: the type of a record, its version, its length. */
 #define TLS_HANDSHAKE 0x16
@@ -49,18 +60,16 @@ struct _TcpListener
 
   GQueue pending; /* of Pending, the oldest first */
   guint max_pending;
+  guint secured;    /* that have their TLS */
   gsize head_bytes; /* that they have sent */
   TcpOrigins *origins;
 };
 
-/* In the order in which they are evicted. */
 typedef enum
 {
-  STAGE_REFUSED,  /* the answer is on its way, or delayed */
-  STAGE_SILENT,   /* no byte was received */
-  STAGE_BEGUN,    /* the ClientHello or the head is incomplete, or waits for its TLS handshake */
-  STAGE_PROVEN,   /* TLS: the handshake is under way or done, the head incomplete */
-  N_STAGES
+  STAGE_SILENT,  /* no byte was received */
+  STAGE_BEGUN,   /* the ClientHello or the head is incomplete, or there is no slot for the TLS handshake */
+  STAGE_REFUSED, /* the answer is on its way, or delayed */
 } Stage;
 
 /* A connection that is no WebSocket yet. */
@@ -75,7 +84,7 @@ typedef struct
   TcpTlsEntry *handshake; /* from the ClientHello until then */
   GByteArray *head;
   char *answer; /* that is delayed */
-  gint64 due;
+  gint64 accepted; /* when */
   TcpTimer *deadline;
   TcpWatch *watch; /* of the stage */
 } Pending;
@@ -105,6 +114,8 @@ pending_free (Pending *self)
   g_free (self->answer);
   g_clear_pointer (&self->handshake, tcp_tls_entry_cancel);
   tcp_origins_release (listener->origins, self->origin, tcp_now ());
+  if (self->transport.buffered != NULL)
+    listener->secured--;
   tcp_transport_clear (&self->transport);
   g_free (self);
 }
@@ -134,40 +145,68 @@ pending_drop (Pending    *self,
 
 /* Eviction */
 
-static Stage
-pending_get_stage (Pending *self)
+typedef enum
 {
-  return self->handshake != NULL && tcp_tls_entry_is_running (self->handshake) ? STAGE_PROVEN : self->stage;
+  RANK_REFUSED,
+  RANK_SILENT,
+  RANK_UNKNOWN,
+  RANK_KNOWN,   /* its address has sent a good token before */
+  RANK_ANSWERS, /* its TLS handshake is under way or done */
+} Rank;
+
+static Rank
+pending_get_rank (Pending *self,
+                  gint64   now)
+{
+  if (self->stage == STAGE_REFUSED)
+    return RANK_REFUSED;
+  if (self->transport.buffered != NULL || (self->handshake != NULL && tcp_tls_entry_is_running (self->handshake)))
+    return RANK_ANSWERS;
+  if (self->stage == STAGE_SILENT && now - self->accepted >= SILENCE)
+    return RANK_SILENT;
+  return self->origin->known ? RANK_KNOWN : RANK_UNKNOWN;
 }
 
-/* The oldest of the address that has most, of those of the first stage. Those that have shown
- * that they answer go last, or a flood from many addresses, which costs whoever sends it
- * nothing, would end clients in the middle of their TLS handshake; but they keep no more than
- * half of the places. The newest stays. */
-static Pending *
-listener_find_victim (TcpListener *self)
+/* Whether it has to go before @other, which is older. Those that answer go last, or a flood from
+ * many addresses, which costs whoever sends it nothing, would end clients in the middle of
+ * their TLS handshake. Then the address that has most counts, and the rank after that. */
+static gboolean
+pending_goes_before (Pending *self,
+                     Rank     rank,
+                     Pending *other,
+                     Rank     other_rank)
 {
+  if ((rank == RANK_ANSWERS) != (other_rank == RANK_ANSWERS))
+    return other_rank == RANK_ANSWERS;
+  if (self->origin->pending != other->origin->pending)
+    return self->origin->pending > other->origin->pending;
+  return rank < other_rank;
+}
+
+/* Of all, or of those that have their TLS. */
+static Pending *
+listener_find_victim (TcpListener *self,
+                      gboolean     secured,
+                      Pending     *spared)
+{
+  gint64 now = tcp_now ();
   Pending *victim = NULL;
-  Stage stage = N_STAGES;
-  guint proven = 0;
-  gboolean wanted;
+  Rank its = 0;
+  guint candidates = 0;
 
-  for (GList *link = self->pending.head; link != NULL; link = link->next)
-    proven += pending_get_stage (link->data) == STAGE_PROVEN;
-  wanted = proven > self->max_pending / 2;
-
-  for (GList *link = self->pending.head; link != self->pending.tail; link = link->next)
+  for (GList *link = self->pending.head; link != NULL && candidates < CANDIDATES; link = link->next)
     {
       Pending *pending = link->data;
-      Stage its = pending_get_stage (pending);
+      Rank rank;
 
-      if ((its == STAGE_PROVEN) != wanted)
+      if (pending == spared || (secured && pending->transport.buffered == NULL))
         continue;
-      if (victim == NULL || pending->origin->pending > victim->origin->pending ||
-          (pending->origin->pending == victim->origin->pending && its < stage))
+      candidates++;
+      rank = pending_get_rank (pending, now);
+      if (victim == NULL || pending_goes_before (pending, rank, victim, its))
         {
           victim = pending;
-          stage = its;
+          its = rank;
         }
     }
   return victim;
@@ -215,7 +254,7 @@ static void
 pending_begin (Pending *self)
 {
   self->stage = STAGE_BEGUN;
-  tcp_timer_set (self->deadline, self->due);
+  tcp_timer_set (self->deadline, self->accepted + self->listener->timeout * G_TIME_SPAN_MILLISECOND);
 }
 
 /* The request */
@@ -259,6 +298,9 @@ pending_accept (Pending          *self,
   g_autofree char *answer = tcp_upgrade_accept (upgrade, request->foreign ? NULL
                                                                           : tcp_request_get_protocol (request)->name);
 
+  if (transport.buffered != NULL)
+    listener->secured--;
+  self->origin->known = TRUE;
   self->transport = (TcpTransport) { 0 };
   pending_free (self);
   listener->callbacks->accepted (request, answer, &transport, listener->user_data);
@@ -382,9 +424,9 @@ on_handshake (GIOStream             *stream,
               gpointer               user_data)
 {
   Pending *self = user_data;
+  TcpListener *listener = self->listener;
 
   self->handshake = NULL;
-  self->stage = STAGE_PROVEN;
   if (stream == NULL)
     {
       pending_drop (self, "its TLS handshake failed: %s", error->message);
@@ -392,6 +434,9 @@ on_handshake (GIOStream             *stream,
     }
 
   self->transport.buffered = g_object_ref (buffered);
+  listener->secured++;
+  if (listener->secured > MAX (1, MIN (listener->max_pending / 2, MAX_SECURED)))
+    pending_drop (listener_find_victim (listener, TRUE, self), TOO_MANY);
   pending_begin_head (self, stream);
 }
 
@@ -462,7 +507,7 @@ on_accepted (GSocketConnection *connection,
   pending->socket = g_socket_connection_get_socket (connection);
   pending->transport.connection = g_object_ref (connection);
   pending->head = g_byte_array_new ();
-  pending->due = now + self->timeout * G_TIME_SPAN_MILLISECOND;
+  pending->accepted = now;
   pending->deadline = tcp_timer_new (on_deadline, pending);
   tcp_timer_set (pending->deadline, now + MIN (self->timeout, FIRST_BYTE_TIMEOUT) * G_TIME_SPAN_MILLISECOND);
   pending->origin = tcp_origins_get (self->origins, remote);
@@ -472,9 +517,9 @@ on_accepted (GSocketConnection *connection,
   /* Else an answer may wait for the client's delayed ACK of what TLS has sent before. */
   g_socket_set_option (pending->socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
   if (self->pending.length > self->max_pending)
-    pending_drop (listener_find_victim (self), "there are too many connections that are no WebSocket yet, and it was the oldest");
+    pending_drop (listener_find_victim (self, FALSE, pending), TOO_MANY);
   else if (!tcp_descriptors_suffice (g_socket_get_fd (pending->socket)) && self->pending.length > 1)
-    pending_drop (listener_find_victim (self), TCP_DESCRIPTORS_ADVICE);
+    pending_drop (listener_find_victim (self, FALSE, pending), TCP_DESCRIPTORS_ADVICE);
 
   if (self->tls == NULL)
     pending_begin_head (pending, G_IO_STREAM (connection));

@@ -12,13 +12,14 @@
 #define FORGIVE_TIME G_TIME_SPAN_SECOND
 #define MAX_FAILURES (FREE_FAILURES + MAX_DELAY / DELAY_STEP)
 
-/* How many origins are remembered for their failures alone. */
+/* How many are remembered of a kind. */
 #define MAX_REMEMBERED 1024
 
 struct _TcpOrigins
 {
   GHashTable *table; /* name → TcpOrigin */
-  GQueue remembered; /* the first to be forgotten is the head */
+  GQueue known;      /* without a connection; the head is forgotten first */
+  GQueue failed;
 };
 
 char *
@@ -90,19 +91,17 @@ tcp_origins_get (TcpOrigins     *self,
       origin->link.data = origin;
       g_hash_table_insert (self->table, origin->name, origin);
     }
-  if (origin->remembered)
-    {
-      origin->remembered = FALSE;
-      g_queue_unlink (&self->remembered, &origin->link);
-    }
+  if (origin->remembered != NULL)
+    g_queue_unlink (g_steal_pointer (&origin->remembered), &origin->link);
   origin->refs++;
   return origin;
 }
 
 static void
-origins_forget_first (TcpOrigins *self)
+origins_forget_first (TcpOrigins *self,
+                      GQueue     *queue)
 {
-  TcpOrigin *origin = g_queue_pop_head_link (&self->remembered)->data;
+  TcpOrigin *origin = g_queue_pop_head_link (queue)->data;
 
   g_hash_table_remove (self->table, origin->name);
 }
@@ -113,23 +112,24 @@ tcp_origins_release (TcpOrigins *self,
                      TcpOrigin  *origin,
                      gint64      now)
 {
-  TcpOrigin *first;
-
   if (--origin->refs > 0)
     return;
 
-  if (origin->forgiven_at > now)
+  if (origin->known || origin->forgiven_at > now)
     {
-      origin->remembered = TRUE;
-      g_queue_push_tail_link (&self->remembered, &origin->link);
+      origin->remembered = origin->known ? &self->known : &self->failed;
+      g_queue_push_tail_link (origin->remembered, &origin->link);
     }
   else
     {
       g_hash_table_remove (self->table, origin->name);
     }
-  while ((first = g_queue_peek_head (&self->remembered)) != NULL &&
-         (first->forgiven_at <= now || self->remembered.length > MAX_REMEMBERED))
-    origins_forget_first (self);
+  while (self->failed.length > 0 && ((TcpOrigin *) self->failed.head->data)->forgiven_at <= now)
+    origins_forget_first (self, &self->failed);
+  if (self->failed.length > MAX_REMEMBERED)
+    origins_forget_first (self, &self->failed);
+  if (self->known.length > MAX_REMEMBERED)
+    origins_forget_first (self, &self->known);
 }
 
 guint

@@ -7,8 +7,8 @@
 G_BEGIN_DECLS
 
 /* Where pending connections come from: an IPv4 address or an IPv6 network, and what is known
- * of it. One is forgotten with its last connection, or, if it has sent wrong tokens, when it
- * could send the next without delay; of the latter only so many are remembered. */
+ * of it. One is forgotten with its last connection, unless it has sent a good token, or wrong
+ * ones that are not forgiven yet. Of either kind only so many are remembered. */
 typedef struct _TcpOrigins TcpOrigins;
 
 typedef struct
@@ -16,11 +16,12 @@ typedef struct
   char *name;
   guint pending;    /* its connections that are no WebSocket yet */
   guint handshakes; /* of them those that are in their TLS handshake */
+  gboolean known;   /* it has sent a good token */
 
   /* Private */
   guint refs;
-  GList link; /* among those without a connection */
-  gboolean remembered;
+  GList link;         /* among those without a connection */
+  GQueue *remembered; /* in which it is; nullable */
   gint64 forgiven_at; /* when all its failures are, in µs of tcp_now() */
 } TcpOrigin;
 

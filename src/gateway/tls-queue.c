@@ -8,10 +8,9 @@
 #include <sys/socket.h>
 #include "io/reactor.h"
 
-/* GTask's pool begins with ten threads: those that are left are for others. More slots are
- * for many clients that come at once and do answer, such as after a restart. */
-#define MIN_SLOTS 8
-#define MAX_SLOTS 64
+/* GTask's pool begins with ten threads, and soon returns to them: those that are left are for
+ * others. */
+#define SLOTS 8
 
 /* How long a peer may take to answer before another gets its slot. It is less the more
  * connections wait, and at least a multiple of what those take that do answer. */
@@ -31,7 +30,6 @@ struct _TcpTlsQueue
   GQueue waiting; /* of TcpTlsEntry, the oldest first */
   GQueue running;
   guint ending;   /* of those that are running: cancelled, but a thread still has them */
-  guint slots;
   gint64 grace;
   gint64 adapted; /* when */
   TcpTimer *look;
@@ -85,7 +83,18 @@ entry_get_wait (TcpTlsEntry *self)
   return MIN (info.tcpi_last_data_recv * G_TIME_SPAN_MILLISECOND, tcp_now () - self->began);
 }
 
-/* Of those of the address that has most under way, that which waits longest. */
+/* Positive if the address of @self is to be served before that of @other: it has fewer
+ * handshakes under way, or as many, and has sent a good token before. */
+static int
+entry_compare_origin (TcpTlsEntry *self,
+                      TcpTlsEntry *other)
+{
+  if (self->origin->handshakes != other->origin->handshakes)
+    return self->origin->handshakes < other->origin->handshakes ? 1 : -1;
+  return (int) self->origin->known - (int) other->origin->known;
+}
+
+/* Of those of the address that comes last, that which waits longest. */
 static TcpTlsEntry *
 tls_queue_find_victim (TcpTlsQueue *self)
 {
@@ -96,11 +105,9 @@ tls_queue_find_victim (TcpTlsQueue *self)
     {
       TcpTlsEntry *entry = link->data;
       gint64 wait = entry->origin != NULL ? entry_get_wait (entry) : -1;
+      int order = wait >= self->grace && victim != NULL ? entry_compare_origin (entry, victim) : 0;
 
-      if (wait < self->grace)
-        continue;
-      if (victim == NULL || entry->origin->handshakes > victim->origin->handshakes ||
-          (entry->origin->handshakes == victim->origin->handshakes && wait > longest))
+      if (wait >= self->grace && (victim == NULL || order < 0 || (order == 0 && wait > longest)))
         {
           victim = entry;
           longest = wait;
@@ -109,20 +116,16 @@ tls_queue_find_victim (TcpTlsQueue *self)
   return victim;
 }
 
-/* The newest of the address that has the fewest handshakes under way: its client has waited
- * least, and will most likely wait until it is done. */
+/* The newest of the address that comes first: its client has waited least, and will most likely
+ * wait until it is done. */
 static TcpTlsEntry *
 tls_queue_find_next (TcpTlsQueue *self)
 {
   TcpTlsEntry *next = NULL;
 
   for (GList *link = self->waiting.tail; link != NULL; link = link->prev)
-    {
-      TcpTlsEntry *entry = link->data;
-
-      if (next == NULL || entry->origin->handshakes < next->origin->handshakes)
-        next = entry;
-    }
+    if (next == NULL || entry_compare_origin (link->data, next) > 0)
+      next = link->data;
   return next;
 }
 
@@ -171,11 +174,7 @@ on_handshake (GObject      *object,
   else
     queue->ending--;
   if (done)
-    {
-      queue->grace = CLAMP ((tcp_now () - self->began) * GRACE_OF_ANSWERS, queue->grace, MAX_GRACE);
-      if (queue->waiting.length > 0)
-        queue->slots = MIN (queue->slots + 1, MAX_SLOTS);
-    }
+    queue->grace = CLAMP ((tcp_now () - self->began) * GRACE_OF_ANSWERS, queue->grace, MAX_GRACE);
   if (func != NULL)
     func (done ? G_IO_STREAM (object) : NULL, done ? self->buffered : NULL, error, self->user_data);
   entry_free (self);
@@ -236,7 +235,6 @@ tls_queue_preempt (TcpTlsQueue *self,
   g_autoptr (GError) error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                                                   "others wait, and its peer did not answer");
 
-  self->slots = MAX (self->slots - 1, MIN_SLOTS);
   g_socket_shutdown (victim->socket, TRUE, TRUE, NULL);
   entry_detach (victim);
   victim->func (NULL, NULL, error, victim->user_data);
@@ -250,7 +248,7 @@ on_look (gpointer user_data)
   TcpTlsQueue *self = user_data;
   TcpTlsEntry *victim;
 
-  while (self->waiting.length > 0 && self->running.length < self->slots)
+  while (self->waiting.length > 0 && self->running.length < SLOTS)
     entry_run (tls_queue_find_next (self));
   while (self->waiting.length > self->ending && (victim = tls_queue_find_victim (self)) != NULL)
     tls_queue_preempt (self, victim);
@@ -276,7 +274,6 @@ tcp_tls_queue_new (GTlsCertificate *certificate,
   self->certificate = g_object_ref (certificate);
   self->group = tcp_channel_group_ref (group);
   self->closing = g_cancellable_new ();
-  self->slots = MIN_SLOTS;
   self->grace = MAX_GRACE;
   self->look = tcp_timer_new (on_look, self);
   return self;

@@ -92,10 +92,11 @@ is_key (const char *key)
          g_base64_decode_step (key, KEY_LENGTH, nonce, &state, &save) == KEY_BYTES;
 }
 
+/* In HTTP/1.0 that cannot be said: the parser has removed what the Connection header names. */
 gboolean
 tcp_upgrade_is_wanted (const TcpUpgrade *self)
 {
-  return soup_message_headers_header_contains (self->headers, "Upgrade", "websocket");
+  return self->old || soup_message_headers_header_contains (self->headers, "Upgrade", "websocket");
 }
 
 /* Whether what it wants can be done. */

@@ -7,6 +7,7 @@
 #include "socket-util.h"
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -364,12 +365,57 @@ test_tls_memory (void)
   check_tls_memory (CLIENT_HELLO, 12 * MIB);
 }
 
+/* Wrong tokens */
+
+static int
+send_request (guint16 port,
+              const char *headers)
+{
+  g_autofree char *request = g_strdup_printf ("GET / HTTP/1.1\r\nHost: gateway\r\n" WS_UPGRADE "%s\r\n", headers);
+  int fd = client_connect (port);
+
+  client_write (fd, request, strlen (request));
+  return fd;
+}
+
+static void
+expect_status (int fd,
+               const char *line)
+{
+  g_autofree char *head = http_read_head (fd);
+
+  g_assert_nonnull (head);
+  g_assert_true (g_str_has_prefix (head, line));
+  client_close (fd);
+}
+
+/* Whoever guesses waits for the answer; a good token of the same address does not. */
+static void
+test_guesses (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  guint16 port = start_gateway (gateway);
+  int guesses[45];
+  struct pollfd last = { .events = POLLIN };
+
+  for (guint i = 0; i < G_N_ELEMENTS (guesses); i++)
+    guesses[i] = send_request (port, "Authorization: Bearer wrong\r\n");
+  last.fd = guesses[G_N_ELEMENTS (guesses) - 1];
+  expect_status (send_request (port, AUTHORIZED), "HTTP/1.1 101 ");
+  g_assert_cmpint (poll (&last, 1, 0), ==, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (guesses); i++)
+    expect_status (guesses[i], "HTTP/1.1 401 ");
+  tcp_gateway_close (gateway);
+}
+
 /* The log */
 
 static Monitor monitor;
 static guint lines;
 static guint refusals;
 static GString *last;
+static GString *all;
 
 static GLogWriterOutput
 write_log (GLogLevelFlags level,
@@ -385,6 +431,7 @@ write_log (GLogLevelFlags level,
         if (strstr (fields[i].value, "a request from 127.0.0.1 was answered 401: A valid bearer token is needed.") != NULL)
           refusals++;
         g_string_assign (last, fields[i].value);
+        g_string_append_printf (all, "%s\n", (const char *) fields[i].value);
         monitor_leave (&monitor);
       }
   return G_LOG_WRITER_HANDLED;
@@ -419,6 +466,58 @@ test_log (void)
   g_assert_cmpuint (after, <, 90);
 }
 
+/* Those that are refused by a header, too. */
+static void
+test_log_of_headers (void)
+{
+  static const struct
+  {
+    const char *request;
+    const char *line;
+  } cases[] = {
+    { "GET / HTTP/1.1\r\n" WS_UPGRADE AUTHORIZED, "answered 400: The Host header is missing." },
+    { "GET / HTTP/1.1\r\nHost: a/b\r\n" WS_UPGRADE AUTHORIZED, "answered 400: The request line or the Host header is malformed." },
+    { "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n" AUTHORIZED, "answered 400: The Connection header" },
+    { "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n" AUTHORIZED,
+      "answered 400: Only version 13" },
+    { "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" AUTHORIZED,
+      "answered 400: The Sec-WebSocket-Key header" },
+    { "GET / HTTP/1.1\r\nHost: h\r\n" WS_UPGRADE AUTHORIZED AUTHORIZED, "answered 400: A header that may occur only once" },
+    { "GET / HTTP/1.1\nHost: h\r\n" WS_UPGRADE AUTHORIZED, "answered 400: A line of the request does not end" },
+    { "GET / HTTP/1.0\r\nHost: h\r\n" WS_UPGRADE AUTHORIZED, "answered 505: " },
+  };
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  guint16 port;
+
+  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_INFO);
+  port = start_gateway (gateway);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *request = g_strconcat (cases[i].request, "\r\n", NULL);
+      g_autofree char *head = NULL;
+      g_autofree char *connection = NULL;
+      int fd = client_connect (port);
+
+      client_write (fd, request, strlen (request));
+      head = http_read_head (fd);
+      g_assert_nonnull (head);
+      connection = http_head_get (head, "Connection");
+      g_assert_cmpstr (connection, ==, "close");
+      client_expect_end (fd);
+      client_close (fd);
+    }
+  tcp_gateway_close (gateway);
+
+  monitor_enter (&monitor);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_test_message ("%s", cases[i].line);
+      g_assert_nonnull (strstr (all->str, cases[i].line));
+    }
+  monitor_leave (&monitor);
+}
+
 int
 main (int argc,
       char **argv)
@@ -426,6 +525,7 @@ main (int argc,
   g_test_init (&argc, &argv, NULL);
   monitor_init (&monitor);
   last = g_string_new (NULL);
+  all = g_string_new (NULL);
   g_log_set_writer_func (write_log, NULL, NULL);
 
   g_test_add_func ("/strangers/silent", test_silent);
@@ -436,7 +536,9 @@ main (int argc,
   g_test_add_func ("/strangers/refusals", test_refusals);
   g_test_add_func ("/strangers/endless-head", test_endless_head);
   g_test_add_func ("/strangers/tls-memory", test_tls_memory);
+  g_test_add_func ("/strangers/guesses", test_guesses);
   g_test_add_func ("/strangers/log", test_log);
+  g_test_add_func ("/strangers/log-of-headers", test_log_of_headers);
 
   return g_test_run ();
 }

@@ -84,19 +84,49 @@ test_memory (void)
 }
 
 static void
-test_bound (void)
+fill (TcpOrigins *origins,
+      guint       first,
+      gboolean    known)
 {
-  TcpOrigins *origins = tcp_origins_new ();
-
-  for (guint i = 0; i < 3 * REMEMBERED; i++)
+  for (guint i = first; i < first + 3 * REMEMBERED; i++)
     {
       TcpOrigin *origin = get (origins, i);
 
       tcp_origin_fail (origin, 0);
+      origin->known = known;
       tcp_origins_release (origins, origin, 0);
-      g_assert_cmpuint (tcp_origins_get_size (origins), <=, REMEMBERED);
     }
+}
+
+/* Those with wrong tokens do not make it forget those with good ones. */
+static void
+test_bound (void)
+{
+  TcpOrigins *origins = tcp_origins_new ();
+
+  fill (origins, 0, FALSE);
   g_assert_cmpuint (tcp_origins_get_size (origins), ==, REMEMBERED);
+  fill (origins, 10000, TRUE);
+  g_assert_cmpuint (tcp_origins_get_size (origins), ==, 2 * REMEMBERED);
+  fill (origins, 20000, FALSE);
+  g_assert_cmpuint (tcp_origins_get_size (origins), ==, 2 * REMEMBERED);
+  g_assert_true (get (origins, 10000 + 3 * REMEMBERED - 1)->known);
+  g_assert_false (get (origins, 10000)->known);
+  tcp_origins_free (origins);
+}
+
+/* A good token is remembered without an end. */
+static void
+test_known (void)
+{
+  TcpOrigins *origins = tcp_origins_new ();
+  TcpOrigin *origin = get (origins, 1);
+
+  origin->known = TRUE;
+  tcp_origins_release (origins, origin, 0);
+  tcp_origins_release (origins, get (origins, 2), 10000 * SECOND);
+  g_assert_true (get (origins, 1)->known);
+  g_assert_false (get (origins, 2)->known);
   tcp_origins_free (origins);
 }
 
@@ -108,6 +138,7 @@ main (int    argc,
   g_test_add_func ("/origin/same", test_same);
   g_test_add_func ("/origin/failures", test_failures);
   g_test_add_func ("/origin/memory", test_memory);
+  g_test_add_func ("/origin/known", test_known);
   g_test_add_func ("/origin/bound", test_bound);
   return g_test_run ();
 }

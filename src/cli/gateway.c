@@ -201,9 +201,23 @@ typedef struct
 {
   TcpGateway *gateway;
   GMainLoop *loop;
-  guint drain_timeout; /* ms */
+  GCancellable *starting; /* NULL once it runs */
+  GError *error;          /* of the start */
+  guint drain_timeout;    /* ms */
   gboolean draining;
 } Gateway;
+
+static void
+on_started (GObject      *object,
+            GAsyncResult *result,
+            gpointer      data)
+{
+  Gateway *self = data;
+
+  tcp_gateway_start_finish (TCP_GATEWAY (object), result, &self->error);
+  g_clear_object (&self->starting);
+  g_main_loop_quit (self->loop);
+}
 
 static void
 on_drained (GObject      *object,
@@ -221,6 +235,12 @@ on_quit (gpointer data)
   Gateway *self = data;
 
   notify_send ("STOPPING=1");
+  /* The file of the tokens may be a pipe that nobody writes to. */
+  if (self->starting != NULL)
+    {
+      g_cancellable_cancel (self->starting);
+      return G_SOURCE_CONTINUE;
+    }
   if (self->draining || self->drain_timeout == 0)
     {
       g_main_loop_quit (self->loop);
@@ -251,7 +271,13 @@ gateway_main (char ***args)
   self.gateway = gateway;
   self.loop = loop;
   options_on_signal (on_quit, &self);
-  if (!tcp_gateway_start (gateway, NULL, &error))
+  self.starting = g_cancellable_new ();
+  tcp_gateway_start_async (gateway, self.starting, on_started, &self);
+  g_main_loop_run (loop);
+  error = self.error;
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return EXIT_SUCCESS;
+  if (error != NULL)
     {
       if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS))
         g_prefix_error (&error, "--tls-cert %s, --tls-key %s: ", options.tls_cert, options.tls_key);

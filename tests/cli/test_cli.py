@@ -873,6 +873,18 @@ class Drain(unittest.TestCase):
                 connection.close()
                 self.assertEqual(server.wait(), 0)
 
+    def test_while_it_starts(self):
+        """The tokens may come from a pipe that nobody writes to."""
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, 'tokens')
+            os.mkfifo(path)
+            server = self.enterContext(Command('gateway', '--target', '127.0.0.1:1', '--token-file', path))
+            # Returns when the gateway has opened it, and so waits.
+            writer = os.open(path, os.O_WRONLY)
+            self.addCleanup(os.close, writer)
+            self.assertEqual(server.stop(), 0)
+            self.assertEqual(server.output, [])
+
     def test_second_signal(self):
         server, connection = self.start('--drain-timeout', '600')
         server.process.send_signal(signal.SIGINT)

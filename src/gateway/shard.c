@@ -14,6 +14,8 @@
 /* How many sessions that have ended are remembered, to tell clients that come back. */
 #define MAX_GONE 4096
 
+#define BROKE "connection %" G_GUINT64_FORMAT " of %s broke: %s"
+
 struct _TcpShard
 {
   gatomicrefcount refs; /* one is its own, until the closing handshakes are through */
@@ -29,6 +31,7 @@ struct _TcpShard
   TcpBudget *budget;
   TcpBudget *queue_budget;
   TcpLogLimit *refusals;
+  TcpLogLimit *broken;  /* connections: a client can open and break as many as it likes */
   GHashTable *clients;  /* set of TcpClient */
   GHashTable *sessions; /* id → TcpClient, of those that have an id */
   GHashTable *gone;     /* id → its link in the order */
@@ -87,9 +90,10 @@ on_client_stream_closed (TcpClient    *client,
   /* Whoever closes the gateway knows what that ends. */
   if (self->closing)
     level = MAX (level, TCP_TUNNEL_LOG_LEVEL_DEBUG);
-  if (error != NULL)
-    tcp_log (shared->log, level, "connection %" G_GUINT64_FORMAT " of %s broke: %s", id,
-             tcp_client_get_principal (client)->name, error->message);
+  if (error != NULL && level == TCP_TUNNEL_LOG_LEVEL_WARN)
+    tcp_log_limit_write (self->broken, BROKE, id, tcp_client_get_principal (client)->name, error->message);
+  else if (error != NULL)
+    tcp_log (shared->log, level, BROKE, id, tcp_client_get_principal (client)->name, error->message);
   else
     tcp_log (shared->log, level, "connection %" G_GUINT64_FORMAT " was closed", id);
   tcp_event_queue_push_closed (shared->events, id, error);
@@ -386,6 +390,7 @@ shard_do_start (gpointer data)
   self->budget = tcp_budget_new (self->shared->budget, self->thread);
   self->queue_budget = tcp_budget_new (self->shared->queue_budget, self->thread);
   self->refusals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
+  self->broken = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_WARN);
   self->clients = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_client_free, NULL);
   self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
   self->gone = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -438,6 +443,7 @@ shard_do_close (gpointer data)
   g_queue_clear (&self->gone_order);
   g_clear_pointer (&self->gone, g_hash_table_unref);
   g_clear_pointer (&self->refusals, tcp_log_limit_free);
+  g_clear_pointer (&self->broken, tcp_log_limit_free);
   g_clear_pointer (&self->budget, tcp_budget_unref);
   g_clear_pointer (&self->queue_budget, tcp_budget_unref);
   tcp_channel_group_wait (self->channels, on_goodbyes_said, self);

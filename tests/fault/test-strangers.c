@@ -518,6 +518,44 @@ test_log_of_headers (void)
   monitor_leave (&monitor);
 }
 
+/* Neither can those that have a token fill the log. */
+static void
+test_log_of_broken (void)
+{
+  const guint count = 60;
+  g_autoptr (Target) target = target_new_refusing ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  guint logged = 0;
+  int fd;
+
+  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_WARN);
+  fd = ws_connect (start_gateway (gateway), "/?mode=multiplexed", TEST_TOKEN);
+  monitor_enter (&monitor);
+  g_string_truncate (all, 0);
+  monitor_leave (&monitor);
+  for (guint i = 1; i <= count; i++)
+    ws_send (fd, WS_BINARY, (guint8[]) { 0, 0, 0, i, 'x' }, 5);
+  for (guint i = 1; i <= count; i++)
+    {
+      guint opcode;
+      g_autoptr (GBytes) close = ws_receive (fd, &opcode);
+
+      g_assert_nonnull (close);
+      g_assert_cmpuint (g_bytes_get_size (close), ==, 4);
+    }
+  client_close (fd);
+  tcp_gateway_close (gateway);
+
+  monitor_enter (&monitor);
+  for (const char *at = all->str; (at = strstr (at, " broke: ")) != NULL; at++)
+    logged++;
+  g_assert_nonnull (strstr (all->str, "not logged"));
+  monitor_leave (&monitor);
+  /* 20 and one that counts, in each ten seconds. */
+  g_assert_cmpuint (logged, >=, 21);
+  g_assert_cmpuint (logged, <, count);
+}
+
 int
 main (int argc,
       char **argv)
@@ -539,6 +577,7 @@ main (int argc,
   g_test_add_func ("/strangers/guesses", test_guesses);
   g_test_add_func ("/strangers/log", test_log);
   g_test_add_func ("/strangers/log-of-headers", test_log_of_headers);
+  g_test_add_func ("/strangers/log-of-broken", test_log_of_broken);
 
   return g_test_run ();
 }

@@ -379,7 +379,7 @@ test_turns (void)
 {
   static const gsize small[] = { 1, 1, 1 };
   static const gsize records[] = { MAX_RECORD - 1, MAX_RECORD, MAX_RECORD + 1 };
-  /* Two system calls bring it, the second of which brings more than there is room for. */
+  /* The last system call brings more than there is room for. */
   static const gsize large[] = { 200000, 200000, 110000 };
 
   for (gint64 cost = 0; cost <= LONG; cost += LONG)

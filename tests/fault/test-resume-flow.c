@@ -231,10 +231,10 @@ test_budget_down (void)
       resumable_open (peers[i], 1);
       resumable_send_ack (peers[i], peers[i]->taken);
     }
-  /* One for which nothing is kept may always begin. */
+  /* One for which nothing is kept may always begin, with as much as its target has sent. */
   for (guint i = 0; i < SESSIONS; i++)
     {
-      expect_stream (peers[i], &received[i], 16 * KIB);
+      expect_stream (peers[i], &received[i], 1);
       g_assert_cmpuint (tcp_gateway_get_retained_bytes (fixture->gateway), <=, BUDGET);
     }
   check_growth (before, 3 * BUDGET);
@@ -243,8 +243,11 @@ test_budget_down (void)
   for (guint round = 0; round < 10; round++)
     for (guint i = 0; i < SESSIONS; i++)
       {
-        resumable_send_ack (peers[i], peers[i]->taken);
-        expect_stream (peers[i], &received[i], 8 * KIB);
+        for (guint64 end = received[i] + 8 * KIB; received[i] < end;)
+          {
+            resumable_send_ack (peers[i], peers[i]->taken);
+            expect_stream (peers[i], &received[i], 1);
+          }
         g_assert_cmpuint (tcp_gateway_get_retained_bytes (fixture->gateway), <=, BUDGET);
       }
   check_growth (before, 3 * BUDGET);

@@ -80,7 +80,7 @@ typedef struct
                     gpointer           user_data);
 
   /* The peer's first words on this transport were read. */
-  void (*greeted) (gpointer user_data);
+  void (*hello) (gpointer user_data);
   /* The peer takes no new streams. */
   void (*draining) (gpointer user_data);
   /* The transport is to be closed, behind the frames that do not wait for room. */

@@ -141,7 +141,7 @@ resumable_next_frame (TcpProtocol *base,
 
   if (!g_queue_is_empty (&self->urgent))
     return g_queue_pop_head (&self->urgent);
-  if (!room || !self->greeted || base->over)
+  if (!room || !self->ready || base->over)
     return NULL;
 
   if (self->sent.unsent == NULL && self->receipts.due)
@@ -158,7 +158,7 @@ resumable_takes_data (TcpProtocol *base)
 {
   TcpResumable *self = (TcpResumable *) base;
 
-  return self->greeted && !base->over &&
+  return self->ready && !base->over &&
          (self->sent.bytes == 0 || self->sent.bytes + sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE <=
                                      base->options.max_unacknowledged);
 }
@@ -203,7 +203,7 @@ resumable_say_goodbye (TcpResumable  *self,
     return;
 
   /* What did arrive is not to count as lost. */
-  if (code == TCP_GOAWAY_DONE && self->greeted)
+  if (code == TCP_GOAWAY_DONE && self->ready)
     resumable_send_ack (self);
   resumable_send_goaway (self, code, reason);
 }
@@ -262,7 +262,7 @@ resumable_finish_if_idle (TcpResumable *self)
       resumable_fail (self, "it acknowledges nothing");
       return;
     }
-  if (!base->options.client || !(base->options.single || self->last) || !self->greeted || base->over)
+  if (!base->options.client || !(base->options.single || self->last) || !self->ready || base->over)
     return;
   if (g_hash_table_size (base->streams) > 0 || !g_queue_is_empty (&self->sent.frames))
     return;
@@ -288,7 +288,7 @@ resumable_drain (TcpProtocol *base)
     return;
 
   self->draining = TRUE;
-  if (self->greeted && !base->over)
+  if (self->ready && !base->over)
     resumable_send_goaway (self, TCP_GOAWAY_DRAINING, "draining");
 }
 
@@ -656,7 +656,7 @@ handle_hello (TcpResumable            *self,
   base->progress |= self->sent.first > before;
   tcp_unacknowledged_rewind (&self->sent);
   resumable_count_replay (self);
-  self->greeted = self->begun = TRUE;
+  self->ready = self->begun = TRUE;
   self->peer_window = hello.window;
   self->peer_payload = hello.max_payload;
   self->peer_streams = hello.max_streams;
@@ -666,7 +666,7 @@ handle_hello (TcpResumable            *self,
   self->receipts.due = TRUE;
   if (self->draining)
     resumable_send_goaway (self, TCP_GOAWAY_DRAINING, "draining");
-  base->callbacks.greeted (base->user_data);
+  base->callbacks.hello (base->user_data);
   resumable_begin_streams (self);
   resumable_acknowledged (self);
   return TRUE;
@@ -708,7 +708,7 @@ resumable_detached (TcpProtocol           *base,
   resumable_clear_urgent (self);
   g_byte_array_set_size (self->pieces, 0);
   tcp_receipts_stop (&self->receipts);
-  self->attached = self->greeted = FALSE;
+  self->attached = self->ready = FALSE;
   self->hello_deadline = 0;
   self->windows.path_window = 0;
 }
@@ -739,7 +739,7 @@ resumable_check_hello (TcpResumable *self,
     return;
 
   self->hello_deadline = 0;
-  if (self->greeted)
+  if (self->ready)
     return;
 
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, "%s said nothing on the WebSocket within %u ms",
@@ -992,8 +992,8 @@ resumable_handle (TcpResumable  *self,
 
   if (!tcp_resumable_decode (data, length, &frame, error))
     return FALSE;
-  if ((frame.type == TCP_RESUMABLE_HELLO) == self->greeted)
-    return tcp_resumable_refuse_frame (error, self->greeted ? "a second HELLO" : "something before the HELLO");
+  if ((frame.type == TCP_RESUMABLE_HELLO) == self->ready)
+    return tcp_resumable_refuse_frame (error, self->ready ? "a second HELLO" : "something before the HELLO");
 
   switch (frame.type)
     {

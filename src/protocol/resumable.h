@@ -41,7 +41,7 @@ typedef struct
 
   gboolean attached;
   guint64 instance;       /* 0 if not known yet */
-  gboolean greeted;       /* the peer's HELLO was read on this transport, */
+  gboolean ready;         /* the peer's HELLO was read on this transport, */
   gboolean begun;         /* or on one before */
   gboolean last;          /* no stream is opened any more; over when none is left */
   gboolean draining;      /* and this end said so */

@@ -477,12 +477,12 @@ on_writable (TcpProtocolStream *known,
 }
 
 static void
-on_greeted (gpointer user_data)
+on_hello (gpointer user_data)
 {
   TcpSession *self = user_data;
 
-  if (self->callbacks.greeted != NULL)
-    self->callbacks.greeted (self, self->user_data);
+  if (self->callbacks.hello != NULL)
+    self->callbacks.hello (self, self->user_data);
 }
 
 static void
@@ -560,7 +560,7 @@ static const TcpProtocolCallbacks protocol_callbacks = {
   .finished = on_finished,
   .was_reset = on_was_reset,
   .writable = on_writable,
-  .greeted = on_greeted,
+  .hello = on_hello,
   .draining = on_draining,
   .close = on_close,
   .abort = on_abort,
@@ -592,7 +592,7 @@ tcp_session_new (const TcpSessionOptions   *options,
     .max_window = options->max_window_bytes,
     .max_first_window = options->max_first_window > 0 ? options->max_first_window : G_MAXSIZE,
     .session_timeout = options->session_timeout,
-    .hello_timeout = options->greeting_timeout,
+    .hello_timeout = options->hello_timeout,
     .peer = g_strdup (options->peer),
     .log = tcp_log_ref (options->log),
   };

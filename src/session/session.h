@@ -42,8 +42,8 @@ typedef struct
                           gpointer      user_data);
   /* The peer's HELLO was read on this channel: a session that can be resumed goes on, or
    * begins. Nullable. */
-  void (*greeted) (TcpSession *session,
-                   gpointer    user_data);
+  void (*hello) (TcpSession *session,
+                 gpointer    user_data);
   /* The peer takes no new streams. Nullable. */
   void (*draining) (TcpSession *session,
                     gpointer    user_data);
@@ -63,7 +63,7 @@ typedef struct
   guint max_first_window;   /* and that with which one begins; 0: no further limit */
   guint max_streams;
   guint session_timeout;    /* s, to be told to the peer */
-  guint greeting_timeout;   /* ms, resumable: for the peer's HELLO; 0 for none */
+  guint hello_timeout;      /* ms, resumable: for the peer's HELLO; 0 for none */
   TcpBudget *budget;        /* of all sessions of this gateway; nullable, */
   TcpBudget *queue_budget;  /* as that for what waits in the first windows */
   gboolean reset_on_loss;

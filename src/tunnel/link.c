@@ -46,10 +46,10 @@ struct _TcpLink
   guint token_serial;     /* of the token that was used for it */
   TcpTimer *retry;
   GError *failure;    /* what the wait for it is due to */
-  gboolean greeted;   /* the present WebSocket has shown that the session can be resumed */
+  gboolean hello_read; /* the present WebSocket has shown that the session can be resumed */
   guint patience;     /* for how long the gateway keeps that without one, s */
   TcpTimer *expiry;    /* the timer of that, */
-  gint64 expires_at;  /* since the last that was greeted was lost; 0 if none was */
+  gint64 expires_at;  /* since the last with a HELLO was lost; 0 if there was none */
   gint64 not_before;  /* the gateway wants no attempt sooner */
   gint64 hasty_until; /* what breaks or fails by then does so because the network changed */
   TcpTimer *token_timeout;
@@ -142,7 +142,7 @@ static void
 link_begin_outage (TcpLink *self,
                    guint    patience)
 {
-  self->greeted = FALSE;
+  self->hello_read = FALSE;
   self->patience = patience;
   if (patience == 0)
     return;
@@ -556,7 +556,7 @@ on_channel_closed (TcpSession   *session,
     }
   if (self->multiplexed || tcp_session_wants_channel (session))
     {
-      if (self->greeted)
+      if (self->hello_read)
         link_begin_outage (self, self->patience);
       if (tcp_session_is_over (session))
         {
@@ -575,14 +575,14 @@ on_channel_closed (TcpSession   *session,
 }
 
 static void
-on_greeted (TcpSession *session,
-            gpointer    user_data)
+on_hello (TcpSession *session,
+          gpointer    user_data)
 {
   TcpLink *self = user_data;
 
   tcp_backoff_restart_count (&self->backoff);
   link_end_outage (self);
-  self->greeted = TRUE;
+  self->hello_read = TRUE;
   self->patience = tcp_session_get_peer_timeout (session);
 }
 
@@ -602,7 +602,7 @@ on_draining (TcpSession *session,
 static const TcpSessionCallbacks session_callbacks = {
   .stream_closed = on_stream_closed,
   .channel_closed = on_channel_closed,
-  .greeted = on_greeted,
+  .hello = on_hello,
   .draining = on_draining,
 };
 
@@ -633,7 +633,7 @@ link_make_session (TcpLink *self)
     .max_retained_bytes = settings->max_retained_bytes,
     .max_window_bytes = settings->max_window_bytes,
     .max_streams = self->multiplexed ? settings->max_connections : 1,
-    .greeting_timeout = settings->connect_timeout,
+    .hello_timeout = settings->connect_timeout,
     .reset_on_loss = settings->reset_on_loss,
     .peer = peer,
     .local = "the TCP client",

@@ -190,7 +190,7 @@ make_session (Fuzz *self)
     .max_retained_bytes = MAX_RETAINED,
     .max_window_bytes = MAX_WINDOW,
     .max_streams = self->single ? 1 : MAX_STREAMS,
-    .greeting_timeout = 1000,
+    .hello_timeout = 1000,
     .peer = "the peer",
     .local = "the TCP end",
     .local_code = TCP_TUNNEL_ERROR_RESET,

@@ -281,7 +281,7 @@ end_make (End *self)
     .finished = on_finished,
     .was_reset = on_was_reset,
     .writable = on_writable,
-    .greeted = on_nothing,
+    .hello = on_nothing,
     .draining = on_nothing,
     .close = on_close,
     .abort = on_abort,

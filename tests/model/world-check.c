@@ -195,7 +195,7 @@ check_quiet (Client *client)
   TcpResumable *ours = session_get_resumable (client->session);
   TcpResumable *theirs;
 
-  if (!have_one_history (client) || tcp_session_get_channel (client->session) == NULL || !ours->greeted)
+  if (!have_one_history (client) || tcp_session_get_channel (client->session) == NULL || !ours->ready)
     return;
   theirs = session_get_resumable (client->guest->session);
 

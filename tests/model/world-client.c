@@ -187,7 +187,7 @@ client_make_session (Client *self)
     .client = TRUE,
     .single = self->single,
     .max_buffered_bytes = 1 << 20,
-    .greeting_timeout = world->greeting_timeout,
+    .hello_timeout = world->hello_timeout,
     .max_retained_bytes = world->max_retained[CLIENT],
     .max_window_bytes = world->max_window[CLIENT],
     .max_streams = self->single ? 1 : world->max_streams[CLIENT],
@@ -301,7 +301,7 @@ client_open (Client *self)
     pair->id = tcp_stream_get_protocol (stream)->id;
   else if (self->single)
     pair->id = TCP_RAW_ID;
-  pair->early = session_get_resumable (self->session) == NULL || !session_get_resumable (self->session)->greeted;
+  pair->early = session_get_resumable (self->session) == NULL || !session_get_resumable (self->session)->ready;
   pair->plain = pair->excused = protocol != NULL && !protocol->resumable;
   pair_make_peer (self->world, pair, CLIENT);
   pair_make_peer (self->world, pair, GATEWAY);

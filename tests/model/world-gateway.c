@@ -128,7 +128,7 @@ guest_new (Client *client)
     .reset_on_loss = TRUE,
     .single = client->single,
     .max_buffered_bytes = 1 << 20,
-    .greeting_timeout = world->greeting_timeout,
+    .hello_timeout = world->hello_timeout,
     .max_retained_bytes = world->max_retained[GATEWAY],
     .max_window_bytes = world->max_window[GATEWAY],
     .max_streams = client->single ? 1 : world->max_streams[GATEWAY],

@@ -43,7 +43,7 @@ world_new (const Profile *profile,
       self->max_window[side] = MAX (1 << 20, self->max_streams[side] * 2 * 16384) + world_size (self, 1 << 19);
     }
   self->most_pairs = g_rand_int_range (self->rand, 1, 13);
-  self->greeting_timeout = world_chance (self, 2) ? 200 : 0;
+  self->hello_timeout = world_chance (self, 2) ? 200 : 0;
   self->clients = g_ptr_array_new ();
   self->guests = g_ptr_array_new ();
   self->links = g_ptr_array_new ();

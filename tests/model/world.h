@@ -93,7 +93,7 @@ struct _World
   guint max_window[2];
   guint max_streams[2];
   guint most_pairs;
-  guint greeting_timeout;
+  guint hello_timeout;
   GPtrArray *clients;
   GPtrArray *guests;
   GPtrArray *links;

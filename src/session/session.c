@@ -139,6 +139,21 @@ session_update (TcpSession *self)
   session_update_pause (self);
 }
 
+/* Also those that only have to empty their queue: it may be long. */
+static guint
+session_count (TcpSession *self)
+{
+  return g_hash_table_size (self->streams) + g_hash_table_size (self->finishing);
+}
+
+/* Whether there are some that a former protocol has left, of which the present one, which counts
+ * its own, does not know. */
+static gboolean
+session_has_orphans (TcpSession *self)
+{
+  return session_count (self) > self->protocol->n_streams;
+}
+
 /* From TCP into the channel */
 
 /* Puts it in line to be read. */
@@ -542,7 +557,8 @@ on_look_out (gint64              now,
   tcp_channel_measure_path (self->channel, now, &path);
   outlook->round_trip = path.round_trip;
   outlook->response_time = path.response_time;
-  outlook->growth = tcp_budget_share_get_growth (&self->share);
+  /* What is left of a former protocol is not in the books of this one. */
+  outlook->growth = session_has_orphans (self) ? 0 : tcp_budget_share_get_growth (&self->share);
 }
 
 static void
@@ -774,7 +790,7 @@ tcp_session_is_idle (TcpSession *self)
 {
   const TcpProtocolClass *class = tcp_session_get_protocol (self);
 
-  return g_hash_table_size (self->streams) == 0 && g_hash_table_size (self->finishing) == 0 &&
+  return session_count (self) == 0 &&
          (class == NULL || !class->resumable || tcp_session_is_over (self));
 }
 
@@ -826,9 +842,9 @@ session_takes_streams (TcpSession *self)
     return FALSE;
   if (self->channel != NULL && tcp_channel_get_pending (self->channel) > MAX_ANSWERS)
     return FALSE;
-  if (self->protocol != NULL)
-    return self->protocol->class->may_open (self->protocol);
-  return g_hash_table_size (self->streams) + g_hash_table_size (self->finishing) < self->options.max_streams;
+  if (self->protocol != NULL && !self->protocol->class->may_open (self->protocol))
+    return FALSE;
+  return (self->protocol != NULL && !session_has_orphans (self)) || session_count (self) < self->options.max_streams;
 }
 
 /* Opens a connection from this end. @connection may be NULL: it is attached later.

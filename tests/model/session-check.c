@@ -95,8 +95,10 @@ check_windows (TcpSession   *session,
   g_assert_cmpuint (g_hash_table_size (session->streams), ==, g_hash_table_size (protocol->base.streams));
 }
 
+/* There may be @n_ending more, of which this end waits to hear that they are over. */
 static void
 check_streams (TcpSession *session,
+               guint       n_ending,
                Sums       *sums)
 {
   GHashTableIter iter;
@@ -118,6 +120,8 @@ check_streams (TcpSession *session,
       sums->connections++;
     }
   g_assert_cmpuint (queued, ==, session->queued);
+  g_assert_cmpuint (g_hash_table_size (session->streams) + g_hash_table_size (session->finishing), <=,
+                    session->options.max_streams + n_ending);
 }
 
 void
@@ -126,7 +130,7 @@ check_session (TcpSession *session,
 {
   TcpResumable *protocol = session_get_resumable (session);
 
-  check_streams (session, sums);
+  check_streams (session, protocol != NULL ? g_queue_get_length (&protocol->ending) : 0, sums);
   if (protocol != NULL)
     {
       check_unacknowledged (protocol);

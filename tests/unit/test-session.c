@@ -209,6 +209,37 @@ test_end_waits_for_the_reader (void)
   g_assert_true (tcp_session_is_idle (end->session));
 }
 
+/* What only has to empty its queue counts also where the session goes on in another protocol,
+ * which does not know of it. */
+static void
+test_leftovers (void)
+{
+  SessionEndOptions options = tagged_client;
+  g_autofree char *text = g_strnfill (300000, 'x');
+  g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "forgotten");
+  g_autoptr (SessionEnd) end = NULL;
+  g_autoptr (RawEnd) peer = NULL;
+  RawEnd *raw;
+
+  options.max_streams = 1;
+  options.buffer = 20000;
+  end = session_end_new (&options);
+  raw = session_end_connect (end);
+  peer = session_end_open (end, NULL);
+  send_tagged (raw, FALSE, 1, text);
+  send_tagged (raw, FALSE, 1, "");
+  WAIT_UNTIL (tcp_session_get_n_streams (end->session) == 0);
+  raw_end_free (raw);
+  WAIT_UNTIL (end->channels_closed == 1);
+
+  tcp_session_restart (end->session, error);
+  tcp_session_set_protocol (end->session, &tcp_protocol_resumable);
+  g_assert_null (tcp_session_open (end->session, NULL));
+  WAIT_UNTIL ((raw_end_read (peer, G_MAXUINT), end->streams_closed == 1));
+  g_assert_cmpuint (peer->in->len, ==, strlen (text));
+  g_assert_nonnull (tcp_session_open (end->session, NULL));
+}
+
 static void
 test_local_end (void)
 {
@@ -523,6 +554,7 @@ main (int    argc,
   g_test_add_func ("/session/unknown", test_unknown);
   g_test_add_func ("/session/closed-ids", test_closed_ids);
   g_test_add_func ("/session/end-waits-for-the-reader", test_end_waits_for_the_reader);
+  g_test_add_func ("/session/leftovers", test_leftovers);
   g_test_add_func ("/session/local-end", test_local_end);
   g_test_add_func ("/session/local-reset", test_local_reset);
   g_test_add_func ("/session/channel-breaks", test_channel_breaks);

@@ -1,35 +1,42 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Measures our tunnel beside other ways to do its work, in one run and into one table."""
+"""Measures our tunnel beside other ways to do its work, in one run."""
 
 import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 
 import report
-from subjects import BenchError, Tools, available_subjects, die_with_parent
+from subjects import COPIES, BenchError, Tools, available_subjects, die_with_parent, make_crowds, make_threaded
 
-REPEATS = 3
-THROUGHPUT = ("up", "down", "both")
-BESIDE_BULK = ("ping-up", "ping-down")
-BESIDE_IDLE = ("idle-ping", "idle-up", "idle-down")
-CELLS = THROUGHPUT + ("ping",) + BESIDE_BULK + BESIDE_IDLE + ("connect", "stall")
+MANY_STREAMS = 8
+THROUGHPUT = {"up": ("up",), "down": ("down",), "both": ("both",)}
+MANY = {f"{way}-{MANY_STREAMS}": (way, "--streams", str(MANY_STREAMS)) for way in ("up", "down")}
+BESIDE_BULK = {"ping-up": ("ping-up",), "ping-down": ("ping-down",)}
+CELLS = THROUGHPUT | MANY | {"ping": ("ping",)} | BESIDE_BULK | {"connect": ("connect",)}
+SECTIONS = ("idle", "sessions", "threads", "stall")
+
+# The comparison with others of their kind: both ends, and nothing of limrun.
+PAIRS = ("relays", "gateway", "resumable", "wstunnel")
+PAIR_CELLS = [cell for cell in CELLS if cell != "both"] + ["idle", "sessions", "threads"]
 
 MEMORY_CAP = 4 << 30
 STALL_CAP = 1 << 30
 WARM_UP = 0.25
 LOAD_GRACE = 60
+SPARE_DESCRIPTORS = 500
 
 
 class Run:
-    """One load through one subject, its memory watched meanwhile."""
+    """A process that puts loads on one subject, whose memory is watched meanwhile."""
 
-    def __init__(self, tools, subject, load, seconds, cap, idle=0):
+    def __init__(self, tools, subject, loads, seconds, cap):
         self.subject = subject
         self.cap = cap
         self.base = [process.memory("VmRSS") for process in subject.processes]
@@ -37,10 +44,10 @@ class Run:
         self.started = time.monotonic()
         self.deadline = self.started + seconds + LOAD_GRACE
         self.capped_after = None
-        argv = [tools.load, load, "--port", str(subject.port), "--stats", subject.stats,
+        argv = [tools.load, *loads, "--stats", subject.stats,
                 "--pids", ",".join(str(process.pid) for process in subject.measured),
-                "--milliseconds", str(int(seconds * 1000)), "--warm-up", str(int(WARM_UP * 1000)),
-                "--idle", str(idle)]
+                "--milliseconds", str(int(seconds * 1000)), "--warm-up", str(int(WARM_UP * 1000))]
+        argv += [f"--port={port}" for port in subject.ports]
         self.popen = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                       preexec_fn=die_with_parent)
 
@@ -62,14 +69,22 @@ class Run:
         return False
 
     def finish(self):
+        """What was measured, a dictionary for each load."""
         out, err = self.popen.communicate()
-        result = {"growth": self.growth()}
         if self.capped_after is not None:
-            return result | {"capped_after": self.capped_after}
+            return [{"growth": self.growth(), "capped_after": self.capped_after}]
         if self.popen.returncode != 0:
             words = [process.last_words() for process in self.subject.processes]
             raise BenchError(f"{err.strip() or 'no result'} ({'; '.join(words)})")
-        return result | json.loads(out)
+        return [{"growth": self.growth()} | json.loads(line) for line in out.splitlines()]
+
+    def wait(self):
+        while self.poll():
+            time.sleep(0.02)
+        results = self.finish()
+        if self.capped_after is not None:
+            raise BenchError("took more than 4 GiB of memory")
+        return results
 
 
 class Bench:
@@ -80,55 +95,105 @@ class Bench:
         self.skipped = []
         self.subjects = available_subjects(tools, lambda *why: self.skipped.append(why), args.only)
         self.results = {subject.key: {"title": subject.title, "cells": {}} for subject in self.subjects}
+        self.sections = {"idle": {}, "sessions": {}, "threads": {}}
 
     def say(self, text):
         if sys.stderr.isatty():
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-    def fail(self, subject, what, error):
-        self.failures.append(f"{subject.title}, {what}: {error}")
-        self.results[subject.key]["cells"].setdefault(what, [])
 
     def start(self, subject):
         try:
             subject.start(self.tools)
             return True
         except BenchError as error:
-            self.fail(subject, "start", error)
+            self.failures.append(f"{subject.title}, start: {error}")
             subject.stop()
             return False
 
-    def wants(self, subject, cell):
-        return cell in self.args.cells and (subject.parallel or cell not in BESIDE_BULK + BESIDE_IDLE)
-
-    def measure(self, subject, cell):
-        idle = self.args.idle if cell in BESIDE_IDLE else 0
-        run = Run(self.tools, subject, cell.removeprefix("idle-"), self.args.seconds, MEMORY_CAP, idle)
-        while run.poll():
-            time.sleep(0.02)
+    def measure(self, subject, what, loads, into):
+        """Appends what was measured to `into`."""
         try:
-            result = run.finish()
-            if "capped_after" in result:
-                raise BenchError("took more than 4 GiB of memory")
-            self.results[subject.key]["cells"].setdefault(cell, []).append(result)
+            into += Run(self.tools, subject, loads, self.args.seconds, MEMORY_CAP).wait()
         except BenchError as error:
-            self.fail(subject, cell, error)
+            self.failures.append(f"{subject.title}, {what}: {error}")
         subject.settle()
 
+    def rounds(self, subjects, what):
+        """A round goes through all subjects before the next round, there and back again, so that what is compared
+        was measured within the same minute."""
+        for turn in range(self.args.rounds):
+            for subject in subjects if turn % 2 == 0 else subjects[::-1]:
+                self.say(f"{what} {turn + 1}/{self.args.rounds}: {subject.title}")
+                yield subject
+
+    def wanted_cells(self, subject):
+        return [cell for cell in CELLS if cell in self.args.cells and
+                (subject.parallel or cell not in BESIDE_BULK | MANY)]
+
     def measure_cells(self):
-        """A round of a cell goes through all subjects before the next round, there and back again,
-        so that what is compared was measured within the same minute."""
         running = [subject for subject in self.subjects if self.start(subject)]
-        for cell in CELLS[:-1]:
-            for turn in range(REPEATS):
-                for subject in running if turn % 2 == 0 else running[::-1]:
-                    if self.wants(subject, cell):
-                        self.say(f"{cell} {turn + 1}/{REPEATS}: {subject.title}")
-                        self.measure(subject, cell)
+        for cell, loads in CELLS.items():
+            concerned = [subject for subject in running if cell in self.wanted_cells(subject)]
+            for subject in self.rounds(concerned, cell):
+                self.measure(subject, cell, loads, self.results[subject.key]["cells"].setdefault(cell, []))
         for subject in running:
             result = self.results[subject.key]
             result["processes"] = [process.label for process in subject.processes]
             result["peak"] = [process.memory("VmHWM") for process in subject.processes]
+            subject.stop()
+
+    def is_wanted(self, subject):
+        return subject.key in self.results
+
+    def entry(self, section, subject):
+        return self.sections[section].setdefault(subject.key, {"title": subject.title, "runs": [], "peak": []})
+
+    def keep_peak(self, entry, subject):
+        entry["peak"].append(sum(process.memory("VmHWM") for process in subject.processes))
+
+    def measure_idle(self):
+        """With none, then some, then many idle connections through the same processes."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
+        for subject in self.rounds([crowd for crowd in make_crowds() if self.is_wanted(crowd)], "idle connections"):
+            populations = sorted({0} | {min(n, limit // subject.descriptors) for n in self.args.idle})
+            entry = self.entry("idle", subject)
+            if self.start(subject):
+                idle = ",".join(map(str, populations))
+                self.measure(subject, "idle connections", ("ping", "up", "down", "--idle", idle), entry["runs"])
+                self.keep_peak(entry, subject)
+            subject.stop()
+
+    def measure_sessions(self):
+        """The same with idle sessions of the gateway, each of a tunnel that has nothing to do."""
+        concerned = [subject for subject in make_crowds() if self.is_wanted(subject) and subject.key != "wstunnel"]
+        for subject in self.rounds(concerned, "idle sessions"):
+            entry = self.entry("sessions", subject)
+            idle = None
+            try:
+                subject.start(self.tools)
+                for sessions in (0, self.args.sessions):
+                    if sessions:
+                        uri = f"ws://127.0.0.1:{subject.processes[-1].port}/"
+                        resumable = ["--resumable"] if subject.key.startswith("resumable") else []
+                        idle = self.tools.spawn_endpoint("tunnel", uri, "--copies", sessions, *resumable)
+                        subject.settle()
+                    runs = []
+                    self.measure(subject, "idle sessions", ("ping", "up", "down"), runs)
+                    entry["runs"] += [run | {"idle": sessions} for run in runs]
+                self.keep_peak(entry, subject)
+            except BenchError as error:
+                self.failures.append(f"{subject.title}, idle sessions: {error}")
+            if idle:
+                idle.stop()
+            subject.stop()
+
+    def measure_threads(self):
+        running = [subject for subject in make_threaded() if self.start(subject)]
+        for subject in self.rounds(running, "threads"):
+            self.measure(subject, "threads", ("ping", "up", "down", "--streams", str(COPIES)),
+                         self.entry("threads", subject)["runs"])
+        for subject in running:
+            self.keep_peak(self.entry("threads", subject), subject)
             subject.stop()
 
     def measure_stalls(self):
@@ -136,12 +201,9 @@ class Bench:
         runs = []
         for subject in self.subjects:
             if self.start(subject):
-                warm = Run(self.tools, subject, "ping", 0.1, MEMORY_CAP)
-                while warm.poll():
-                    time.sleep(0.02)
-                warm.popen.communicate()
+                Run(self.tools, subject, ("ping",), 0.1, MEMORY_CAP).wait()
                 subject.settle()
-                runs.append(Run(self.tools, subject, "stall", self.args.stall_seconds, STALL_CAP))
+                runs.append(Run(self.tools, subject, ("stall",), self.args.stall_seconds, STALL_CAP))
         self.say(f"stalled readers, {self.args.stall_seconds} s")
         pending = list(runs)
         while pending:
@@ -149,60 +211,83 @@ class Bench:
             pending = [run for run in pending if run.poll()]
         for run in runs:
             try:
-                self.results[run.subject.key]["cells"]["stall"] = [run.finish()]
+                self.results[run.subject.key]["cells"]["stall"] = run.finish()
             except BenchError as error:
-                self.fail(run.subject, "stall", error)
+                self.failures.append(f"{run.subject.title}, stall: {error}")
             run.subject.stop()
 
     def run(self):
+        sections = {"idle": self.measure_idle, "sessions": self.measure_sessions, "threads": self.measure_threads,
+                    "stall": self.measure_stalls}
+        started = time.monotonic()
         try:
-            if set(self.args.cells) != {"stall"}:
+            if set(self.args.cells) & set(CELLS):
                 self.measure_cells()
-            if "stall" in self.args.cells:
-                self.measure_stalls()
+            for section, measure in sections.items():
+                if section in self.args.cells:
+                    measure()
         finally:
             for subject in self.subjects:
                 subject.stop()
             self.say("")
         return {
             "machine": {"cpus": os.cpu_count(), "kernel": platform.release()},
+            "took": time.monotonic() - started,
             "seconds": self.args.seconds,
+            "rounds": self.args.rounds,
             "stall_seconds": self.args.stall_seconds,
-            "idle": self.args.idle,
             "subjects": self.results,
+            "sections": self.sections,
             "skipped": self.skipped,
             "failures": self.failures,
         }
 
 
+def numbers(text):
+    return [int(number) for number in text.split(",")]
+
+
 def parse_arguments():
+    every = list(CELLS) + list(SECTIONS)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short cells: for a look, not for a verdict")
-    parser.add_argument("--seconds", type=float, help="length of a cell (3; quick: 0.7)")
+    parser.add_argument("--pairs", action="store_true",
+                        help="tunnel and gateway beside two relays and wstunnel, also with idle connections and sessions")
+    parser.add_argument("--rounds", type=int, help="how often each cell is measured (3; pairs: 5; quick: 1)")
+    parser.add_argument("--seconds", type=float, help="length of a cell (3; pairs: 1.5; quick: 0.7)")
     parser.add_argument("--stall-seconds", type=float, help="how long a reader stalls (60; quick: 5)")
-    parser.add_argument("--idle", type=int, default=900, help="how many idle connections there are beside (900)")
+    parser.add_argument("--idle", type=numbers, default=[1000, 10000], metavar="N,…",
+                        help="how many idle connections there are beside (1000,10000)")
+    parser.add_argument("--sessions", type=int, default=2000, help="how many idle sessions there are beside (2000)")
+    parser.add_argument("--wstunnel", metavar="FILE", default=os.environ.get("WSTUNNEL", "wstunnel"),
+                        help="the program, if it is not on PATH; or $WSTUNNEL")
     parser.add_argument("--only", action="append", metavar="SUBJECT", help="subjects whose name begins so; repeatable")
-    parser.add_argument("--cells", type=lambda text: text.split(","), default=CELLS, help=",".join(CELLS))
+    parser.add_argument("--cells", type=lambda text: text.split(","), help=",".join(every))
     parser.add_argument("--json", metavar="FILE", help="also write all that was measured")
     parser.add_argument("--check", action="store_true", help="exit 1 unless all that is expected was met")
     parser.add_argument("--build-dir", default=".", help="where the programs are; npm installs there")
     args = parser.parse_args()
-    args.seconds = args.seconds or (0.7 if args.quick else 3)
+    args.seconds = args.seconds or (0.7 if args.quick else 1.5 if args.pairs else 3)
+    args.rounds = args.rounds or (1 if args.quick else 5 if args.pairs else 3)
     args.stall_seconds = args.stall_seconds or (5 if args.quick else 60)
+    args.only = args.only or (PAIRS if args.pairs else None)
+    args.cells = args.cells or (PAIR_CELLS if args.pairs else list(CELLS) + ["stall"])
     args.build_dir = os.path.abspath(args.build_dir)
-    if unknown := set(args.cells) - set(CELLS):
+    if unknown := set(args.cells) - set(every):
         parser.error(f"no such cell: {', '.join(unknown)}")
     return args
 
 
 def main():
     args = parse_arguments()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="tcptunnel-bench-") as directory:
-        outcome = Bench(args, Tools(args.build_dir, directory)).run()
-    verdict = report.show(outcome)
+        outcome = Bench(args, Tools(args.build_dir, directory, args.wstunnel)).run()
     if args.json:
         with open(args.json, "w") as file:
             json.dump(outcome, file, indent=1)
+    verdict = report.show(outcome)
     if outcome["failures"] or (args.check and not verdict):
         sys.exit(1)
 

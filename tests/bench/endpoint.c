@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One of our two ends in a process of its own, so that its cost can be told from the rest. */
+/* Our ends, each kind in a process of its own, so that its cost can be told from the rest. Prints
+ * where they listen. */
 
 #include "bench-util.h"
 
@@ -9,104 +10,102 @@
 
 #define TOKEN "bench"
 
+/* A window of 16 KiB for each of so many connections, twice. */
+#define WINDOW_PER_CONNECTION (32 * 1024)
+
+static gboolean singleton;
+static gboolean resumable;
+static int connections;
+static int copies = 1;
+static char **addresses;
+
+static const GOptionEntry options[] = {
+  { "singleton", 0, 0, G_OPTION_ARG_NONE, &singleton, "A WebSocket for each connection", NULL },
+  { "resumable", 0, 0, G_OPTION_ARG_NONE, &resumable, "With resumption, instead of without", NULL },
+  { "connections", 0, 0, G_OPTION_ARG_INT, &connections, "How many there may be, if not the default", "N" },
+  { "copies", 0, 0, G_OPTION_ARG_INT, &copies, "How many ends for each address", "N" },
+  { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &addresses, NULL, "tunnel|gateway URL|HOST:PORT…" },
+  G_OPTION_ENTRY_NULL,
+};
+
 static void
 tunnel_failed (TcpTunnel *tunnel,
                GError *error,
                gpointer data)
 {
   g_printerr ("endpoint: the tunnel ended: %s\n", error->message);
-  g_main_loop_quit (data);
+  exit (EXIT_FAILURE);
 }
 
-static GObject *
+static GInetSocketAddress *
 start_tunnel (const char *uri,
-              const char *mode,
-              const char *resumption,
-              GMainLoop *loop,
               GError **error)
 {
-  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (uri, TOKEN);
-  GInetSocketAddress *address;
+  TcpTunnel *tunnel = tcp_tunnel_new (uri, TOKEN);
 
   tcp_tunnel_set_log_level (tunnel, TCP_TUNNEL_LOG_LEVEL_ERROR);
-  if (g_str_equal (mode, "multiplexed"))
+  if (!singleton)
     tcp_tunnel_set_mode (tunnel, TCP_TUNNEL_MODE_MULTIPLEXED);
-  tcp_tunnel_set_resumption (tunnel, g_str_equal (resumption, "required") ? TCP_TUNNEL_RESUMPTION_REQUIRED
-                                                                         : TCP_TUNNEL_RESUMPTION_OFF);
-  g_signal_connect (tunnel, "failed", G_CALLBACK (tunnel_failed), loop);
-  if (!tcp_tunnel_start (tunnel, NULL, error))
-    return NULL;
-  address = tcp_tunnel_get_local_address (tunnel);
-  g_print ("listening %u\n", g_inet_socket_address_get_port (address));
-
-  return G_OBJECT (g_steal_pointer (&tunnel));
-}
-
-/* Tunnels that are connected and have nothing to do, each with a session of its own. */
-static GObject *
-start_idle_tunnels (const char *uri,
-                    const char *count,
-                    GError **error)
-{
-  GListStore *tunnels = g_list_store_new (TCP_TYPE_TUNNEL);
-
-  for (int i = 0; i < atoi (count); i++)
+  tcp_tunnel_set_resumption (tunnel, resumable ? TCP_TUNNEL_RESUMPTION_REQUIRED : TCP_TUNNEL_RESUMPTION_OFF);
+  if (connections > 0)
     {
-      g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (uri, TOKEN);
-
-      tcp_tunnel_set_log_level (tunnel, TCP_TUNNEL_LOG_LEVEL_ERROR);
-      tcp_tunnel_set_mode (tunnel, TCP_TUNNEL_MODE_MULTIPLEXED);
-      if (!tcp_tunnel_start (tunnel, NULL, error))
-        return NULL;
-      g_list_store_append (tunnels, tunnel);
+      tcp_tunnel_set_max_connections (tunnel, connections);
+      tcp_tunnel_set_max_window_bytes (tunnel, connections * WINDOW_PER_CONNECTION);
     }
-  g_print ("listening 0\n");
+  g_signal_connect (tunnel, "failed", G_CALLBACK (tunnel_failed), NULL);
 
-  return G_OBJECT (tunnels);
+  return tcp_tunnel_start (tunnel, NULL, error) ? tcp_tunnel_get_local_address (tunnel) : NULL;
 }
 
-static GObject *
+static GInetSocketAddress *
 start_gateway (const char *target,
                GError **error)
 {
-  g_autoptr (TcpGateway) gateway = tcp_gateway_new (target);
-  GInetSocketAddress *address;
+  TcpGateway *gateway = tcp_gateway_new (target);
 
   tcp_gateway_set_token (gateway, TOKEN);
   tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_ERROR);
-  if (!tcp_gateway_start (gateway, NULL, error))
-    return NULL;
-  address = tcp_gateway_get_local_address (gateway);
-  g_print ("listening %u\n", g_inet_socket_address_get_port (address));
+  if (connections > 0)
+    {
+      tcp_gateway_set_max_connections (gateway, connections);
+      tcp_gateway_set_max_window_bytes (gateway, connections * WINDOW_PER_CONNECTION);
+    }
 
-  return G_OBJECT (g_steal_pointer (&gateway));
+  return tcp_gateway_start (gateway, NULL, error) ? tcp_gateway_get_local_address (gateway) : NULL;
 }
 
 int
 main (int argc,
       char **argv)
 {
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  g_autoptr (GObject) end = NULL;
+  g_autoptr (GString) ports = g_string_new ("listening");
   g_autoptr (GError) error = NULL;
+  gboolean tunnel;
 
-  if (argc == 5 && g_str_equal (argv[1], "tunnel"))
-    end = start_tunnel (argv[2], argv[3], argv[4], loop, &error);
-  else if (argc == 4 && g_str_equal (argv[1], "idle-tunnels"))
-    end = start_idle_tunnels (argv[2], argv[3], &error);
-  else if (argc == 3 && g_str_equal (argv[1], "gateway"))
-    end = start_gateway (argv[2], &error);
-  else
+  g_option_context_add_main_entries (context, options, NULL);
+  if (!g_option_context_parse (context, &argc, &argv, &error) || addresses == NULL ||
+      addresses[1] == NULL)
     {
-      g_printerr ("usage: endpoint tunnel URL MODE off|required | endpoint idle-tunnels URL N | "
-                  "endpoint gateway HOST:PORT\n");
+      g_printerr ("endpoint: %s\n", error != NULL ? error->message : "a kind and an address are needed");
       return 2;
     }
-  if (end == NULL)
-    {
-      g_printerr ("endpoint: %s\n", error->message);
-      return 1;
-    }
+  tunnel = g_str_equal (addresses[0], "tunnel");
+
+  for (char **address = addresses + 1; *address != NULL; address++)
+    for (int i = 0; i < copies; i++)
+      {
+        GInetSocketAddress *local = tunnel ? start_tunnel (*address, &error) : start_gateway (*address, &error);
+
+        if (local == NULL)
+          {
+            g_printerr ("endpoint: %s\n", error->message);
+            return 1;
+          }
+        g_string_append_printf (ports, " %u", g_inet_socket_address_get_port (local));
+      }
+  g_print ("%s\n", ports->str);
   g_main_loop_run (loop);
 
   return 1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Runs one load through a subject and prints what it measured as one JSON object. */
+/* Runs loads through a subject, one after the other, and prints what each has measured as one line
+ * of JSON. */
 
 #include "bench-util.h"
 
@@ -23,10 +24,10 @@ typedef struct
   double cpu[8];
 } Reading;
 
-static int port;
+static char **ports; /* connections take them in turn */
 static int seconds_ms = 1000;
 static int warm_up_ms = 200;
-static int n_idle;
+static char *idle_text;
 static int n_streams = 1;
 static char *stats_path;
 static char *pids_text;
@@ -34,16 +35,19 @@ static char *pids_text;
 static BenchStats *stats;
 static char **pids;
 static guint8 block[BENCH_BLOCK];
+static guint n_idle;
 static guint64 bytes_down;
 static guint turned_away;
 
 static const GOptionEntry options[] = {
-  { "port", 0, 0, G_OPTION_ARG_INT, &port, "Where the subject listens", "PORT" },
+  { "port", 0, 0, G_OPTION_ARG_STRING_ARRAY, &ports, "Where the subject listens; repeatable", "PORT" },
   { "stats", 0, 0, G_OPTION_ARG_FILENAME, &stats_path, "The peer's counters", "FILE" },
   { "pids", 0, 0, G_OPTION_ARG_STRING, &pids_text, "Whose CPU time to take", "PID,…" },
   { "milliseconds", 0, 0, G_OPTION_ARG_INT, &seconds_ms, "How long to measure", "MS" },
   { "warm-up", 0, 0, G_OPTION_ARG_INT, &warm_up_ms, "How long to run before", "MS" },
-  { "idle", 0, 0, G_OPTION_ARG_INT, &n_idle, "How many connections are open meanwhile and say nothing", "N" },
+  { "idle", 0, 0, G_OPTION_ARG_STRING, &idle_text,
+    "How many connections are open meanwhile and say nothing; the loads are run with the first number, then the next",
+    "N,…" },
   { "streams", 0, 0, G_OPTION_ARG_INT, &n_streams, "How many connections share a bulk transfer", "N" },
   G_OPTION_ENTRY_NULL,
 };
@@ -60,6 +64,8 @@ set_timeout (int fd)
 static int
 open_flow (guint8 command)
 {
+  static guint n_opened;
+  guint16 port = bench_parse_port (ports[__atomic_fetch_add (&n_opened, 1, __ATOMIC_RELAXED) % g_strv_length (ports)]);
   gint64 deadline = g_get_monotonic_time () + ANSWER_TIMEOUT_S * G_USEC_PER_SEC;
 
   do
@@ -75,7 +81,7 @@ open_flow (guint8 command)
             return fd;
           close (fd);
         }
-      turned_away++;
+      __atomic_fetch_add (&turned_away, 1, __ATOMIC_RELAXED);
       g_usleep (100);
     }
   while (g_get_monotonic_time () < deadline);
@@ -88,23 +94,28 @@ open_flow (guint8 command)
 static gpointer
 open_idle_flows (gpointer data)
 {
-  for (int i = 0; i < GPOINTER_TO_INT (data); i++)
+  for (guint i = 0; i < GPOINTER_TO_UINT (data); i++)
     open_flow (BENCH_ECHO);
 
   return NULL;
 }
 
 static void
-open_all_idle_flows (void)
+raise_idle_flows (guint wanted)
 {
   GThread *threads[16];
-  int share = n_idle / (int) G_N_ELEMENTS (threads);
+  guint left = wanted - MIN (n_idle, wanted);
 
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
-    threads[i] = g_thread_new ("idle", open_idle_flows,
-                               GINT_TO_POINTER (i == 0 ? n_idle - share * ((int) G_N_ELEMENTS (threads) - 1) : share));
+    {
+      guint share = left / (G_N_ELEMENTS (threads) - i);
+
+      threads[i] = g_thread_new ("idle", open_idle_flows, GUINT_TO_POINTER (share));
+      left -= share;
+    }
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
     g_thread_join (threads[i]);
+  n_idle = MAX (n_idle, wanted);
 }
 
 static gpointer
@@ -157,7 +168,7 @@ static void
 print_readings (const Reading *from,
                 const Reading *to)
 {
-  printf ("{\"seconds\": %.6f, \"up_bytes\": %" G_GUINT64_FORMAT ", \"down_bytes\": %" G_GUINT64_FORMAT
+  printf ("\"seconds\": %.6f, \"up_bytes\": %" G_GUINT64_FORMAT ", \"down_bytes\": %" G_GUINT64_FORMAT
           ", \"turned_away\": %u, \"load_cpu\": %.6f, \"cpu\": [",
           (to->time_us - from->time_us) / 1e6, to->up - from->up, to->down - from->down,
           turned_away, to->load_cpu - from->load_cpu);
@@ -188,7 +199,6 @@ measure_bulk (gboolean up,
   g_usleep (seconds_ms * 1000);
   take_reading (&to);
   print_readings (&from, &to);
-  printf ("}\n");
 
   for (int i = 0; i < n_streams; i++)
     shutdown (fds[i], SHUT_RDWR);
@@ -257,7 +267,7 @@ measure_pings (guint8 bulk_command)
   qsort (samples, count, sizeof *samples, compare_samples);
   print_readings (&from, &to);
   printf (", \"pings\": %u, \"p50_us\": %" G_GINT64_FORMAT ", \"p99_us\": %" G_GINT64_FORMAT
-          ", \"max_us\": %" G_GINT64_FORMAT "}\n",
+          ", \"max_us\": %" G_GINT64_FORMAT,
           count, samples[count / 2], samples[(guint64) count * 99 / 100], samples[count - 1]);
 
   if (bulk >= 0)
@@ -286,7 +296,7 @@ measure_connections (void)
   while (g_get_monotonic_time () < end);
   take_reading (&to);
   print_readings (&from, &to);
-  printf (", \"connections\": %u}\n", count);
+  printf (", \"connections\": %u", count);
 }
 
 /* Reads nothing for as long as asked, then a second of what comes: the connection must still live. */
@@ -308,31 +318,13 @@ measure_stall (void)
     }
   take_reading (&to);
   print_readings (&from, &to);
-  printf ("}\n");
   close (fd);
 }
 
-int
-main (int argc,
-      char **argv)
+static gboolean
+run_load (const char *load)
 {
-  g_autoptr (GOptionContext) context = g_option_context_new ("up|down|both|ping|ping-up|ping-down|connect|stall");
-  g_autoptr (GError) error = NULL;
-  const char *load;
-
-  g_option_context_add_main_entries (context, options, NULL);
-  if (!g_option_context_parse (context, &argc, &argv, &error) || argc != 2 || stats_path == NULL)
-    {
-      g_printerr ("load: %s\n", error != NULL ? error->message : "one load and --stats are needed");
-      return 2;
-    }
-  load = argv[1];
-  for (guint i = 0; i < sizeof block; i++)
-    block[i] = i;
-  stats = bench_stats_open (stats_path);
-  pids = g_strsplit (pids_text != NULL ? pids_text : "", ",", 0);
-
-  open_all_idle_flows ();
+  printf ("{\"load\": \"%s\", \"idle\": %u, ", load, n_idle);
   if (g_str_equal (load, "up") || g_str_equal (load, "down") || g_str_equal (load, "both"))
     measure_bulk (!g_str_equal (load, "down"), !g_str_equal (load, "up"));
   else if (g_str_equal (load, "ping"))
@@ -346,7 +338,40 @@ main (int argc,
   else if (g_str_equal (load, "stall"))
     measure_stall ();
   else
-    return 2;
+    return FALSE;
+  printf ("}\n");
+  fflush (stdout);
+
+  return TRUE;
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_autoptr (GOptionContext) context = g_option_context_new ("up|down|both|ping|ping-up|ping-down|connect|stall…");
+  g_autoptr (GError) error = NULL;
+  g_auto (GStrv) populations = NULL;
+
+  g_option_context_add_main_entries (context, options, NULL);
+  if (!g_option_context_parse (context, &argc, &argv, &error) || argc < 2 || stats_path == NULL || ports == NULL)
+    {
+      g_printerr ("load: %s\n", error != NULL ? error->message : "a load, --port and --stats are needed");
+      return 2;
+    }
+  for (guint i = 0; i < sizeof block; i++)
+    block[i] = i;
+  stats = bench_stats_open (stats_path);
+  pids = g_strsplit (pids_text != NULL ? pids_text : "", ",", 0);
+  populations = g_strsplit (idle_text != NULL ? idle_text : "0", ",", 0);
+
+  for (char **population = populations; *population != NULL; population++)
+    {
+      raise_idle_flows (atoi (*population));
+      for (int i = 1; i < argc; i++)
+        if (!run_load (argv[i]))
+          return 2;
+    }
 
   return 0;
 }

@@ -5,18 +5,23 @@ from statistics import median
 
 GIB = 1 << 30
 MIB = 1 << 20
-STALL_LIMIT = 8 * MIB
 BESIDE_BULK_LIMIT_MS = 10
 
 COLUMNS = (
     # heading, unit, width
-    ("", "", 19), ("up", "MB/s", 5), ("down", "MB/s", 5), ("up+down", "MB/s", 10),
+    ("", "", 19), ("up", "MB/s", 5), ("down", "MB/s", 5), ("up+down", "MB/s", 10), ("8 up", "MB/s", 5),
+    ("down", "MB/s", 5),
     ("CPU", "up", 6), ("s/GiB", "down", 6), ("64 bytes", "µs", 10),
-    ("beside up", "ms", 10), ("down", "ms", 10), ("beside idle", "µs", 12), ("up", "MB/s", 5), ("down", "MB/s", 5),
-    ("conn.", "/s", 6), ("peak", "MiB", 6), ("stall", "MiB", 7),
+    ("beside up", "ms", 10), ("down", "ms", 10), ("conn.", "/s", 6), ("peak", "MiB", 6), ("stall", "MiB", 7),
 )
 
-RATES = (("up", "up"), ("down", "down"), ("both", "up"), ("both", "down"))  # cell and direction
+# Cell and direction
+RATES = (("up", "up"), ("down", "down"), ("both", "up"), ("both", "down"), ("up-8", "up"), ("down-8", "down"))
+
+CROWD_COLUMNS = (
+    ("", "", 19), ("idle", "", 7), ("64 bytes", "µs", 10), ("up", "MB/s", 6), ("down", "MB/s", 6),
+    ("CPU", "up", 7), ("s/GiB", "down", 7), ("peak", "MiB", 6),
+)
 
 
 class Figures:
@@ -36,10 +41,6 @@ class Figures:
     def rate(self, cell, way):
         """Bytes a second."""
         return self._median(cell, lambda run: run[f"{way}_bytes"] / run["seconds"])
-
-    def idle_rate(self, way):
-        """The same with idle connections beside."""
-        return self._median(f"idle-{way}", lambda run: run[f"{way}_bytes"] / run["seconds"])
 
     def cpu(self, cell, process=0):
         """CPU seconds a GiB."""
@@ -86,9 +87,9 @@ def _stall(figures, process):
     return more + _number(figures.stall["growth"][process], MIB, 1 if not more else 0)
 
 
-def _print_row(cells):
+def _print_row(cells, columns=COLUMNS):
     texts = [text.ljust(width) if i == 0 else " " + text.rjust(width - 1)
-             for i, (text, (_, _, width)) in enumerate(zip(cells, COLUMNS))]
+             for i, (text, (_, _, width)) in enumerate(zip(cells, columns))]
     print("".join(texts).rstrip())
 
 
@@ -101,69 +102,149 @@ def _print_subject(figures):
         return [_number(peak, MIB), _stall(figures, process)]
 
     rates = [_number(figures.rate(*what), 1e6) for what in RATES]
-    both = "+".join(rates[2:]) if rates[2] != "–" else "–"
-    _print_row([figures.title, rates[0], rates[1], both] + cpus(0) +
+    both = "+".join(rates[2:4]) if rates[2] != "–" else "–"
+    _print_row([figures.title, rates[0], rates[1], both] + rates[4:] + cpus(0) +
                [_ping(figures, "ping", in_ms=False), _ping(figures, "ping-up"), _ping(figures, "ping-down"),
-                _ping(figures, "idle-ping", in_ms=False), _number(figures.idle_rate("up"), 1e6),
-                _number(figures.idle_rate("down"), 1e6), _number(figures.connections())] + memory(0))
+                _number(figures.connections())] + memory(0))
     for process, label in enumerate(figures.labels[1:], 1):
-        _print_row([f"  its {label}"] + [""] * 3 + cpus(process) + [""] * 7 + memory(process))
+        _print_row([f"  its {label}"] + [""] * 5 + cpus(process) + [""] * 4 + memory(process))
     if figures.cells.get("up") or figures.cells.get("down"):
-        _print_row(["  peer"] + [""] * 3 + cpus(len(figures.labels)))
-        _print_row(["  load"] + [""] * 3 + [_number(figures.load_cpu(cell), 1, 3) for cell in ("up", "down")])
+        _print_row(["  peer"] + [""] * 5 + cpus(len(figures.labels)))
+        _print_row(["  load"] + [""] * 5 + [_number(figures.load_cpu(cell), 1, 3) for cell in ("up", "down")])
 
 
 def _ratio(a, b):
     return None if a is None or not b else a / b
 
 
-def _both_ends(figures, way):
-    cpus = [figures.cpu(way, process) for process in (0, 1)] if len(figures.labels) > 1 else []
+def _both_ends(figures, way, cell=None):
+    """CPU seconds a GiB of all processes of a subject."""
+    cpus = [figures.cpu(cell or way, process) for process in range(len(figures.labels))]
     return sum(cpus) if cpus and None not in cpus else None
 
 
-def _expectations(all_figures, stall_seconds):
-    """Yields text, bound, measured value, digits and whether it is met."""
-    nothing = Figures({"title": "", "cells": {}})
-    keys = ("singleton", "limrun-singleton", "relay", "multiplexed")
-    ours, limrun, relay, multiplexed = (all_figures.get(key, nothing) for key in keys)
+def _all_peaks(figures):
+    return sum(figures.peak) if figures.peak else None
 
-    def at_least(text, bound, value):
-        return text, f"≥ {bound:.2f}", value, 2, value is not None and value >= bound
 
-    def at_most(text, bound, value, digits=2):
-        return text, f"≤ {bound:.{digits}f}", value, digits, value is not None and value <= bound
+class Crowd:
+    """The medians of one subject with different numbers of what is idle beside."""
+
+    def __init__(self, entry):
+        self.title = entry["title"]
+        self.peak = max(entry["peak"]) if entry["peak"] else None
+        self.populations = sorted({run["idle"] for run in entry["runs"]})
+        self._figures = {idle: Figures({"title": "", "cells": {
+            load: [run for run in entry["runs"] if (run["idle"], run["load"]) == (idle, load)]
+            for load in ("ping", "up", "down")}}) for idle in self.populations}
+
+    def at(self, idle):
+        return self._figures[idle]
+
+
+def _print_crowds(title, crowds):
+    if not crowds:
+        return
+    print(f"\n{title}")
+    _print_row([heading for heading, _, _ in CROWD_COLUMNS], CROWD_COLUMNS)
+    _print_row([unit for _, unit, _ in CROWD_COLUMNS], CROWD_COLUMNS)
+    for crowd in crowds.values():
+        for idle in crowd.populations:
+            figures = crowd.at(idle)
+            processes = len((figures.cells["up"] or [{"cpu": []}])[0]["cpu"]) - 1  # the last is the peer
+            figures.labels = [""] * processes
+            last = idle == crowd.populations[-1]
+            _print_row([crowd.title, str(idle), _ping(figures, "ping", in_ms=False), _number(figures.rate("up", "up"), 1e6),
+                        _number(figures.rate("down", "down"), 1e6), _number(_both_ends(figures, "up"), 1, 2),
+                        _number(_both_ends(figures, "down"), 1, 2), _number(crowd.peak if last else None, MIB)],
+                       CROWD_COLUMNS)
+
+
+def _at_least(text, bound, value):
+    return text, f"≥ {bound:.2f}", value, 2, value is not None and value >= bound
+
+
+def _at_most(text, bound, value, digits=2):
+    return text, f"≤ {bound:.{digits}f}", value, digits, value is not None and value <= bound
+
+
+def _expected_of_client(figures, stall_seconds):
+    """What our tunnel is expected to do in front of an ideal peer."""
+    ours, limrun, relay, multiplexed = (figures(key) for key in ("singleton", "limrun-singleton", "relay", "multiplexed"))
 
     for way in ("up", "down"):
-        yield at_least(f"throughput {way}, times limrun's", 3, _ratio(ours.rate(way, way), limrun.rate(way, way)))
+        yield _at_least(f"throughput {way}, times limrun's", 3, _ratio(ours.rate(way, way), limrun.rate(way, way)))
     for way in ("up", "down"):
-        yield at_most(f"CPU per GiB {way}, share of limrun's", 0.25, _ratio(ours.cpu(way), limrun.cpu(way)))
+        yield _at_most(f"CPU per GiB {way}, share of limrun's", 0.25, _ratio(ours.cpu(way), limrun.cpu(way)))
     for way, share in (("up", 1 / 3), ("down", 0.5)):
-        yield at_least(f"throughput {way}, share of the bare relay's", share,
-                       _ratio(ours.rate(way, way), relay.rate(way, way)))
+        yield _at_least(f"throughput {way}, share of the bare relay's", share,
+                        _ratio(ours.rate(way, way), relay.rate(way, way)))
     growth = ours.growth()
-    yield at_most(f"growth with a reader stalled for {stall_seconds:.0f} s, MiB", 8,
-                  None if growth is None else growth / MIB, 1)
-    yield at_most("p50 for 64 bytes, share of limrun's", 1,
-                  _ratio(ours.ping("ping", "p50_us"), limrun.ping("ping", "p50_us")))
+    yield _at_most(f"growth with a reader stalled for {stall_seconds:.0f} s, MiB", 8,
+                   None if growth is None else growth / MIB, 1)
+    yield _at_most("p50 for 64 bytes, share of limrun's", 1,
+                   _ratio(ours.ping("ping", "p50_us"), limrun.ping("ping", "p50_us")))
     for way in ("up", "down"):
         p99 = multiplexed.ping(f"ping-{way}", "p99_us")
-        yield at_most(f"p99 beside a bulk transfer {way}, multiplexed, ms", BESIDE_BULK_LIMIT_MS,
-                      None if p99 is None else p99 / 1000, 1)
-    for key in ("gateway-multiplexed", "resumable-multiplexed"):
-        figures = all_figures.get(key, nothing)
-        yield at_most(f"{key}, p50 with idle connections, times that without", 1.1,
-                      _ratio(figures.ping("idle-ping", "p50_us"), figures.ping("ping", "p50_us")))
-        for way in ("up", "down"):
-            yield at_least(f"{key} {way}, with idle connections, share of that without", 0.9,
-                           _ratio(figures.idle_rate(way), figures.rate(way, way)))
+        yield _at_most(f"p99 beside a bulk transfer {way}, multiplexed, ms", BESIDE_BULK_LIMIT_MS,
+                       None if p99 is None else p99 / 1000, 1)
     for mode, dialect in (("singleton", "raw"), ("multiplexed", "tagged")):
-        plain, resumable = (all_figures.get(f"{kind}-{mode}", nothing) for kind in ("gateway", "resumable"))
+        plain, resumable = (figures(f"{kind}-{mode}") for kind in ("gateway", "resumable"))
         for way in ("up", "down"):
-            yield at_least(f"resumable {mode} {way}, share of the throughput of {dialect}", 0.85,
-                           _ratio(resumable.rate(way, way), plain.rate(way, way)))
-            yield at_most(f"resumable {mode} {way}, CPU of both ends, times {dialect}'s", 1.25,
-                          _ratio(_both_ends(resumable, way), _both_ends(plain, way)))
+            yield _at_least(f"resumable {mode} {way}, share of the throughput of {dialect}", 0.85,
+                            _ratio(resumable.rate(way, way), plain.rate(way, way)))
+
+
+PROTOCOLS = {"gateway-singleton": "raw", "gateway-multiplexed": "tagged", "resumable-singleton": "resumable, singleton",
+             "resumable-multiplexed": "resumable"}
+
+
+def _expected_of_pairs(figures):
+    """What a tunnel and a gateway are expected to do beside others of their kind."""
+    relays, other = figures("relays"), figures("wstunnel")
+
+    for key, protocol in PROTOCOLS.items():
+        ours = figures(key)
+        for cell, streams in (("up", ""), ("down", ""), ("up-8", ", 8 streams"), ("down-8", ", 8 streams")):
+            way = cell.removesuffix("-8")
+            if streams == "" or "multiplexed" in key:
+                yield _at_least(f"{protocol}: throughput {way}{streams}, times wstunnel's", 1,
+                                _ratio(ours.rate(cell, way), other.rate(cell, way)))
+        for way in ("up", "down"):
+            yield _at_most(f"{protocol}: CPU {way}, times wstunnel's", 1.25 if "resumable" in key else 1,
+                           _ratio(_both_ends(ours, way), _both_ends(other, way)))
+        yield _at_most(f"{protocol}: p50 for 64 bytes, times two relays'", 1.2,
+                       _ratio(ours.ping("ping", "p50_us"), relays.ping("ping", "p50_us")))
+        for way in ("up", "down") if "multiplexed" in key else ():
+            p99 = ours.ping(f"ping-{way}", "p99_us")
+            yield _at_most(f"{protocol}: p99 beside bulk {way}, times wstunnel's", 1,
+                           _ratio(p99, other.ping(f"ping-{way}", "p99_us")))
+            yield _at_most(f"{protocol}: p99 beside bulk {way}, times two relays'", 4,
+                           _ratio(p99, relays.ping(f"ping-{way}", "p99_us")))
+        yield _at_least(f"{protocol}: connections a second, times wstunnel's", 1,
+                        _ratio(ours.connections(), other.connections()))
+        yield _at_most(f"{protocol}: peak memory, times wstunnel's", 0.25, _ratio(_all_peaks(ours), _all_peaks(other)))
+
+
+def _expected_of_crowds(crowds, what):
+    for key, crowd in crowds.items():
+        for idle in crowd.populations[1:] if key in PROTOCOLS else ():
+            with_idle, alone = crowd.at(idle), crowd.at(0)
+            yield _at_most(f"{PROTOCOLS[key]}: p50 with {idle} idle {what}, times that without", 1.1,
+                           _ratio(with_idle.ping("ping", "p50_us"), alone.ping("ping", "p50_us")))
+            for way in ("up", "down"):
+                yield _at_least(f"{PROTOCOLS[key]}: {way} with {idle} idle {what}, times that without", 0.9,
+                                _ratio(with_idle.rate(way, way), alone.rate(way, way)))
+
+
+def _print_expectations(expectations):
+    """True if all of them are met."""
+    measured = [expectation for expectation in expectations if expectation[2] is not None]
+    if measured:
+        print(f"\n{'expected':<72}{'bound':>9}{'measured':>10}")
+    for text, bound, value, digits, met in measured:
+        print(f"{text:<72}{bound:>9}{_number(value, 1, digits):>10}  {'met' if met else 'NOT MET'}")
+    return all(met for *_, met in measured)
 
 
 def _print_notes(all_figures, outcome):
@@ -189,21 +270,26 @@ def _print_notes(all_figures, outcome):
 
 
 def show(outcome):
-    """Prints all; true if all that is expected was met."""
+    """Prints all; true if all that is expected of what was measured was met."""
     all_figures = {key: Figures(subject) for key, subject in outcome["subjects"].items()}
-    print(f"{outcome['machine']['cpus']} CPUs, Linux {outcome['machine']['kernel']}, "
-          f"{outcome['seconds']:g} s a cell, medians; round trips are p50/p99; {outcome['idle']} idle connections where said")
-    _print_row([heading for heading, _, _ in COLUMNS])
-    _print_row([unit for _, unit, _ in COLUMNS])
-    for figures in all_figures.values():
-        _print_subject(figures)
+    idle, sessions, threads = ({key: Crowd(entry) for key, entry in outcome["sections"][name].items() if entry["runs"]}
+                               for name in ("idle", "sessions", "threads"))
+    nothing = Figures({"title": "", "cells": {}})
+    print(f"{outcome['machine']['cpus']} CPUs, Linux {outcome['machine']['kernel']}; medians of {outcome['rounds']} cells of "
+          f"{outcome['seconds']:g} s; round trips are p50/p99; {outcome['took'] / 60:.0f} minutes in all")
+    if any(figures.cells for figures in all_figures.values()):
+        _print_row([heading for heading, _, _ in COLUMNS])
+        _print_row([unit for _, unit, _ in COLUMNS])
+        for figures in all_figures.values():
+            _print_subject(figures)
+    _print_crowds("with idle connections through the same tunnel", idle)
+    _print_crowds("with idle sessions of the same gateway", sessions)
+    _print_crowds("I/O threads of each process", threads)
     print()
     _print_notes(all_figures, outcome)
 
-    print(f"\n{'expected (singleton and ideal peer if not said)':<72}{'bound':>9}{'measured':>10}")
-    met_all = True
-    for text, bound, value, digits, met in _expectations(all_figures, outcome["stall_seconds"]):
-        verdict = "not measured" if value is None else "met" if met else "not met"
-        print(f"{text:<72}{bound:>9}{_number(value, 1, digits):>10}  {verdict}")
-        met_all = met_all and met
-    return met_all
+    def figures_of(key):
+        return all_figures.get(key, nothing)
+
+    return _print_expectations([*_expected_of_client(figures_of, outcome["stall_seconds"]), *_expected_of_pairs(figures_of),
+                                *_expected_of_crowds(idle, "connections"), *_expected_of_crowds(sessions, "sessions")])

@@ -14,6 +14,9 @@ START_TIMEOUT = 20
 PR_SET_PDEATHSIG = 1
 CPUCLOCK_SCHED = 2
 
+MANY_CONNECTIONS = 16000
+COPIES = 8
+
 libc = ctypes.CDLL(None)
 
 
@@ -28,12 +31,14 @@ def die_with_parent():
 class Process:
     """A child whose CPU time and memory are taken."""
 
-    def __init__(self, label, argv, directory, port=None):
+    def __init__(self, label, argv, directory, port=None, env=None):
         self.label = label
         self.port = port
+        self.ports = [port]
         self.log_path = os.path.join(directory, f"{os.path.basename(argv[0])}-{time.monotonic_ns()}.log")
         with open(self.log_path, "wb") as log:
             self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=log, preexec_fn=die_with_parent,
+                                          env=os.environ | (env or {}),
                                           stdout=subprocess.PIPE if port is None else log)
         self.pid = self.popen.pid
         try:
@@ -48,9 +53,10 @@ class Process:
     def _read_port(self):
         ready, _, _ = select.select([self.popen.stdout], [], [], START_TIMEOUT)
         words = self.popen.stdout.readline().split() if ready else []
-        if len(words) != 2 or words[0] != b"listening":
+        if len(words) < 2 or words[0] != b"listening":
             raise BenchError(f"{self.label} did not start: {self.last_words()}")
-        self.port = int(words[1])
+        self.ports = [int(word) for word in words[1:]]
+        self.port = self.ports[0]
 
     def _wait_for_port(self):
         deadline = time.monotonic() + START_TIMEOUT
@@ -94,12 +100,14 @@ def free_port():
 
 
 class Subject:
-    """`build` starts the processes in front of the peer, the one that the load talks to first."""
+    """`build` starts the processes in front of the peer, the one that the load talks to first. `descriptors` is
+    how many of them a connection takes in the process that needs most; None if it has a thread there."""
 
-    def __init__(self, key, title, build, parallel=True):
+    def __init__(self, key, title, build, parallel=True, descriptors=1):
         self.key = key
         self.title = title
         self.parallel = parallel
+        self.descriptors = descriptors
         self._build = build
         self.processes = []
         self.peer = None
@@ -118,8 +126,8 @@ class Subject:
         self.peer = None
 
     @property
-    def port(self):
-        return self.processes[0].port
+    def ports(self):
+        return self.processes[0].ports
 
     @property
     def measured(self):
@@ -138,8 +146,9 @@ class Subject:
 class Tools:
     """Where the programs are that the subjects are made of."""
 
-    def __init__(self, build_dir, directory):
+    def __init__(self, build_dir, directory, wstunnel="wstunnel"):
         self.directory = directory
+        self.wstunnel = wstunnel
         self.load = os.path.join(build_dir, "bench-load")
         self.peer = os.path.join(build_dir, "bench-ideal-peer")
         self.relay = os.path.join(build_dir, "bench-bare-relay")
@@ -147,27 +156,34 @@ class Tools:
         self.source_dir = os.path.dirname(os.path.abspath(__file__))
         self.node_dir = os.path.join(build_dir, "limrun")
 
-    def spawn(self, label, *argv, port=None):
-        return Process(label, [str(arg) for arg in argv], self.directory, port)
+    def spawn(self, label, *argv, port=None, env=None):
+        return Process(label, [str(arg) for arg in argv], self.directory, port, env)
+
+    def spawn_endpoint(self, kind, *argv, env=None):
+        return self.spawn(kind, self.endpoint, kind, *argv, env=env)
 
 
-def build_relay(tools, peer_port, processes):
-    processes.append(tools.spawn("relay", tools.relay, peer_port))
-
-
-def build_tunnel(mode):
+def build_relays(count):
     def build(tools, peer_port, processes):
-        processes.append(tools.spawn("tunnel", tools.endpoint, "tunnel", f"ws://127.0.0.1:{peer_port}/", mode,
-                                      "off"))
+        for _ in range(count):
+            processes.insert(0, tools.spawn("relay", tools.relay, processes[0].port if processes else peer_port))
     return build
 
 
-def build_tunnel_and_gateway(mode, resumption="off"):
+def build_tunnel(*options):
     def build(tools, peer_port, processes):
-        gateway = tools.spawn("gateway", tools.endpoint, "gateway", f"127.0.0.1:{peer_port}")
+        processes.append(tools.spawn_endpoint("tunnel", f"ws://127.0.0.1:{peer_port}/", *options))
+    return build
+
+
+def build_pair(*options, copies=1, env=None):
+    """As many tunnels as gateways, in a process each."""
+    def build(tools, peer_port, processes):
+        more = [option for option in options if option.startswith("--connections")]
+        gateway = tools.spawn_endpoint("gateway", f"127.0.0.1:{peer_port}", "--copies", copies, *more, env=env)
         processes.append(gateway)
-        uri = f"ws://127.0.0.1:{gateway.port}/"
-        processes.insert(0, tools.spawn("tunnel", tools.endpoint, "tunnel", uri, mode, resumption))
+        uris = [f"ws://127.0.0.1:{port}/" for port in gateway.ports]
+        processes.insert(0, tools.spawn_endpoint("tunnel", *uris, *options, env=env))
     return build
 
 
@@ -182,8 +198,8 @@ def build_limrun(mode):
 def build_wstunnel(tools, peer_port, processes):
     server, local = free_port(), free_port()
     uri = f"ws://127.0.0.1:{server}"
-    processes.append(tools.spawn("server", "wstunnel", "server", uri, port=server))
-    processes.insert(0, tools.spawn("client", "wstunnel", "client", "-L",
+    processes.append(tools.spawn("server", tools.wstunnel, "server", uri, port=server))
+    processes.insert(0, tools.spawn("client", tools.wstunnel, "client", "-L",
                                     f"tcp://127.0.0.1:{local}:127.0.0.1:{peer_port}", uri, port=local))
 
 
@@ -219,27 +235,49 @@ def prepare_limrun(tools):
     return None if done.returncode == 0 else f"npm install failed: {done.stderr.strip()[:200]}"
 
 
-def available_subjects(tools, skip, wanted):
-    """All subjects that can run here; `skip` is told of the others."""
-    subjects = [
-        Subject("relay", "bare relay", build_relay),
-        Subject("singleton", "tunnel singleton", build_tunnel("singleton"), parallel=False),
-        Subject("multiplexed", "tunnel multiplexed", build_tunnel("multiplexed")),
-        Subject("gateway-singleton", "+gateway singleton", build_tunnel_and_gateway("singleton"), parallel=False),
-        Subject("gateway-multiplexed", "+gateway multiplex", build_tunnel_and_gateway("multiplexed")),
-        Subject("resumable-singleton", "resumable singleton", build_tunnel_and_gateway("singleton", "required"),
-                parallel=False),
-        Subject("resumable-multiplexed", "resumable multiplex", build_tunnel_and_gateway("multiplexed", "required")),
+def make_subjects():
+    return [
+        Subject("relay", "bare relay", build_relays(1), descriptors=None),
+        Subject("relays", "two relays", build_relays(2), descriptors=None),
+        Subject("singleton", "tunnel singleton", build_tunnel("--singleton"), parallel=False),
+        Subject("multiplexed", "tunnel multiplexed", build_tunnel()),
+        Subject("gateway-singleton", "+gateway singleton", build_pair("--singleton"), parallel=False),
+        Subject("gateway-multiplexed", "+gateway multiplex", build_pair()),
+        Subject("resumable-singleton", "resumable singleton", build_pair("--singleton", "--resumable"), parallel=False),
+        Subject("resumable-multiplexed", "resumable multiplex", build_pair("--resumable")),
         Subject("limrun-singleton", "limrun singleton", build_limrun("singleton"), parallel=False),
         Subject("limrun-multiplexed", "limrun multiplexed", build_limrun("multiplexed")),
+        Subject("wstunnel", "wstunnel", build_wstunnel, descriptors=2),
+        Subject("chisel", "chisel", build_chisel),
+        Subject("websocat", "websocat", build_websocat),
     ]
-    others = {"wstunnel": build_wstunnel, "chisel": build_chisel, "websocat": build_websocat}
-    for name, build in others.items():
-        subjects.append(Subject(name, name, build))
+
+
+def make_crowds():
+    """Those that idle connections are measured with."""
+    many = f"--connections={MANY_CONNECTIONS}"
+    return [
+        Subject("gateway-multiplexed", "+gateway multiplex", build_pair(many)),
+        Subject("resumable-multiplexed", "resumable multiplex", build_pair(many, "--resumable")),
+        Subject("wstunnel", "wstunnel", build_wstunnel, descriptors=2),
+    ]
+
+
+def make_threaded():
+    """Eight tunnels to eight gateways, whose processes have one I/O thread each, or two."""
+    return [Subject(f"{threads}-threads", f"{COPIES} pairs, {threads} thread{'s' if threads > 1 else ''}",
+                    build_pair(copies=COPIES, env={"TCP_TUNNEL_IO_THREADS": str(threads)})) for threads in (1, 2)]
+
+
+def available_subjects(tools, skip, wanted):
+    """All subjects that can run here; `skip` is called with the others."""
+    subjects = make_subjects()
     if wanted:
         subjects = [subject for subject in subjects if any(subject.key.startswith(key) for key in wanted)]
 
-    why = {name: f"{name} is not on PATH" for name in others if not shutil.which(name)}
+    why = {name: f"{name} is not on PATH" for name in ("chisel", "websocat") if not shutil.which(name)}
+    if not shutil.which(tools.wstunnel):
+        why["wstunnel"] = "wstunnel is not on PATH, and --wstunnel does not name it"
     if any(subject.key.startswith("limrun") for subject in subjects):
         problem = prepare_limrun(tools)
         why.update({"limrun-singleton": problem, "limrun-multiplexed": problem} if problem else {})

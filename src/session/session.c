@@ -2,8 +2,8 @@
 
 #include "session/session-private.h"
 
-/* How many frames in one go, before other sources get their turn: about as much as the
- * other direction takes in one. */
+/* How many frames in one go, before other sources get their turn, about as much as the other
+ * direction takes in one. They leave in one system call. */
 #define PUMP_BUDGET 4
 
 /* What the peer makes us say, such as that connections are refused, is said however
@@ -223,14 +223,15 @@ static void
 session_pump (TcpSession *self)
 {
   gint64 now = tcp_now ();
+  gboolean room = TRUE;
 
   tcp_session_ref (self);
   session_account (self);
   for (guint i = 0; self->channel != NULL; i++)
     {
-      gboolean room = tcp_channel_can_send (self->channel);
       TcpBuffer *frame;
 
+      room = tcp_channel_can_send (self->channel);
       if (room && i >= PUMP_BUDGET)
         {
           tcp_timer_set (self->pump, 0);
@@ -244,6 +245,11 @@ session_pump (TcpSession *self)
       else
         break;
     }
+  if (self->channel != NULL)
+    tcp_channel_flush (self->channel);
+  /* It was full only until it was flushed. */
+  if (!room && self->channel != NULL && tcp_channel_can_send (self->channel))
+    tcp_timer_set (self->pump, 0);
   session_update (self);
   tcp_session_unref (self);
 }
@@ -258,6 +264,7 @@ session_flush (TcpSession *self,
 
   while ((frame = self->protocol->class->next_frame (self->protocol, FALSE, now)) != NULL)
     tcp_channel_send (channel, frame);
+  tcp_channel_flush (channel);
 }
 
 static void

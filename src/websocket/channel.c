@@ -193,6 +193,7 @@ tcp_channel_close (TcpChannel *self,
       self->close_reason = end != NULL ? g_strndup (reason, end - reason) : NULL;
     }
   channel_start_deadline (self);
+  tcp_channel_flush (self);
   channel_flushed (self);
 }
 
@@ -301,8 +302,9 @@ tcp_channel_can_send (TcpChannel *self)
   return !self->full;
 }
 
-/* Sends a message, whose header of the protocol is already in place. Takes the
- * buffer. What is not on the wire when the channel ends can be had back. */
+/* Sends a message, whose header of the protocol is already in place, with the next
+ * tcp_channel_flush(). Takes the buffer. What is not on the wire when the channel ends can be had
+ * back. */
 void
 tcp_channel_send (TcpChannel *self,
                   TcpBuffer  *buffer)
@@ -315,11 +317,18 @@ tcp_channel_send (TcpChannel *self,
       return;
     }
 
+  /* What has to wait must not hold more memory than it needs. */
+  buffer = tcp_buffer_shrink (buffer);
   tcp_frame_wrap (buffer, TCP_FRAME_BINARY, self->client, g_random_int ());
   tcp_frame_queue_push (&self->queue, buffer);
-  if (!(self->interest & G_IO_OUT))
+}
+
+/* Gives the kernel what was sent, in as few system calls as it takes. */
+void
+tcp_channel_flush (TcpChannel *self)
+{
+  if (self->phase != TCP_CHANNEL_CLOSED && !(self->interest & G_IO_OUT))
     channel_flush (self);
-  tcp_frame_queue_shrink_last (&self->queue);
 }
 
 /* Bytes that wait here for the kernel. */

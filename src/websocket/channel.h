@@ -73,6 +73,7 @@ void tcp_channel_set_callbacks (TcpChannel                *self,
 gboolean tcp_channel_can_send (TcpChannel *self);
 void tcp_channel_send (TcpChannel *self,
                        TcpBuffer  *buffer);
+void tcp_channel_flush (TcpChannel *self);
 gsize tcp_channel_get_pending (TcpChannel *self);
 void tcp_channel_steal_unsent (TcpChannel *self,
                                GQueue     *unsent);

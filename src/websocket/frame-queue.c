@@ -146,14 +146,6 @@ tcp_frame_queue_advance (TcpFrameQueue *self,
   return sent;
 }
 
-/* What has to wait should not hold more memory than it must. */
-void
-tcp_frame_queue_shrink_last (TcpFrameQueue *self)
-{
-  if (!tcp_frame_queue_is_empty (self) && !((TcpBuffer *) self->frames.tail->data)->started)
-    self->frames.tail->data = tcp_buffer_shrink (self->frames.tail->data);
-}
-
 /* Moves the messages that did not leave whole to @unsent, as they were before they were
  * framed: a peer drops a message of which only a part arrived. TRUE if one was under way, so that
  * nothing can follow what was written. */

@@ -32,7 +32,6 @@ guint tcp_frame_queue_get_vectors (TcpFrameQueue *self,
 void tcp_frame_queue_start (TcpFrameQueue *self);
 gboolean tcp_frame_queue_advance (TcpFrameQueue *self,
                                   gsize          length);
-void tcp_frame_queue_shrink_last (TcpFrameQueue *self);
 gboolean tcp_frame_queue_steal_unsent (TcpFrameQueue *self,
                                        GQueue        *unsent);
 

@@ -213,8 +213,6 @@ void
 tcp_channel_send (TcpChannel *self,
                   TcpBuffer  *buffer)
 {
-  gboolean idle = g_queue_is_empty (&self->queue);
-
   g_assert_cmpuint (buffer->length, >, 0);
   if (self->phase != OPEN)
     {
@@ -222,13 +220,17 @@ tcp_channel_send (TcpChannel *self,
       return;
     }
 
+  buffer = tcp_buffer_shrink (buffer);
   tcp_frame_wrap (buffer, TCP_FRAME_BINARY, self->side == CLIENT, g_rand_int (self->link->rand));
   self->pending += buffer->length + MESSAGE_OVERHEAD;
   g_queue_push_tail (&self->queue, buffer);
-  if (idle)
+}
+
+void
+tcp_channel_flush (TcpChannel *self)
+{
+  if (self->phase != CLOSED)
     channel_flush (self);
-  if (!g_queue_is_empty (&self->queue) && !((TcpBuffer *) self->queue.tail->data)->started)
-    self->queue.tail->data = tcp_buffer_shrink (self->queue.tail->data);
 }
 
 gsize
@@ -292,6 +294,7 @@ tcp_channel_close (TcpChannel *self,
   self->phase = CLOSING;
   self->close_code = code;
   self->close_reason = g_strdup (reason);
+  channel_flush (self);
   channel_flushed (self);
 }
 

@@ -208,6 +208,7 @@ channel_end_send (ChannelEnd *self,
                   gsize       length)
 {
   tcp_channel_send (self->channel, channel_end_make_message (seed, length));
+  tcp_channel_flush (self->channel);
 }
 
 void

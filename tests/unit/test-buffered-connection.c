@@ -360,6 +360,7 @@ check_turns (const gsize *lengths,
   for (guint i = 0; i < count; i++)
     {
       tcp_channel_send (sender, channel_end_make_message (1, lengths[i % 3]));
+      tcp_channel_flush (sender);
       sent += lengths[i % 3];
     }
   /* All is there before anything is read. */

@@ -410,9 +410,12 @@ buffered_connection_close (GIOStream     *stream,
                            GError       **error)
 {
   TcpBufferedConnection *self = TCP_BUFFERED_CONNECTION (stream);
+  gboolean closed;
 
   buffered_output_send (self->output, FALSE, NULL, NULL);
-  return g_socket_close (g_socket_connection_get_socket (self->base), error);
+  closed = g_socket_close (g_socket_connection_get_socket (self->base), error);
+  tcp_tsan_release (self);
+  return closed;
 }
 
 static void
@@ -420,6 +423,10 @@ tcp_buffered_connection_finalize (GObject *object)
 {
   TcpBufferedConnection *self = TCP_BUFFERED_CONNECTION (object);
 
+  /* The thread of a handshake may have had the last reference. */
+  tcp_tsan_acquire (self->input);
+  tcp_tsan_acquire (self->output);
+  tcp_tsan_acquire (self);
   g_clear_object (&self->input);
   g_clear_object (&self->output);
   g_clear_object (&self->base);

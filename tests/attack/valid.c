@@ -208,4 +208,6 @@ valid_run_all (const ValidOptions *options,
   while (run.waiting > 0)
     g_main_context_iteration (NULL, TRUE);
   g_print ("%u 0 %.1f\n", count, (g_get_monotonic_time () - began) / 1000.0);
+  for (guint i = 0; i < count; i++)
+    g_object_unref (clients[i].stream);
 }

@@ -161,35 +161,76 @@ test_client_hello (void)
   check_full (TRUE, CLIENT_HELLO);
 }
 
+/* With half a request, from 127.0.0.0/8. */
+static int
+visit_from (guint16 port,
+            guint host)
+{
+  struct sockaddr_in address = { .sin_family = AF_INET };
+  int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  address.sin_addr.s_addr = htonl (INADDR_LOOPBACK - 1 + host);
+  g_assert_no_errno (bind (fd, (struct sockaddr *) &address, sizeof address));
+  address.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
+  address.sin_port = htons (port);
+  g_assert_no_errno (connect (fd, (struct sockaddr *) &address, sizeof address));
+  client_write (fd, HALF_A_REQUEST, strlen (HALF_A_REQUEST));
+  return fd;
+}
+
+static void
+finish_request (int fd)
+{
+  static const char rest[] = WS_UPGRADE AUTHORIZED "\r\n";
+  g_autofree char *head = NULL;
+
+  client_write (fd, rest, strlen (rest));
+  head = http_read_head (fd);
+  g_assert_nonnull (head);
+  g_assert_true (g_str_has_prefix (head, "HTTP/1.1 101 "));
+  client_close (fd);
+}
+
 /* A flood from one address does not end what comes from another, though that is the oldest. */
 static void
 test_other_address (void)
 {
-  static const char rest[] = WS_UPGRADE AUTHORIZED "\r\n";
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (TcpGateway) gateway = new_gateway (target);
-  struct sockaddr_in address = { .sin_family = AF_INET };
-  g_autofree char *head = NULL;
   guint16 port = start_with_few_places (gateway);
   int strangers[3 * PLACES];
-  int slow = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-  address.sin_addr.s_addr = htonl (INADDR_LOOPBACK + 1);
-  g_assert_no_errno (bind (slow, (struct sockaddr *) &address, sizeof address));
-  address.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
-  address.sin_port = htons (port);
-  g_assert_no_errno (connect (slow, (struct sockaddr *) &address, sizeof address));
-  client_write (slow, HALF_A_REQUEST, strlen (HALF_A_REQUEST));
+  int slow = visit_from (port, 2);
 
   for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
     strangers[i] = visit (port, HALF_REQUEST);
   client_expect_end (strangers[2 * PLACES]);
 
-  client_write (slow, rest, strlen (rest));
-  head = http_read_head (slow);
-  g_assert_nonnull (head);
-  g_assert_true (g_str_has_prefix (head, "HTTP/1.1 101 "));
-  client_close (slow);
+  finish_request (slow);
+  for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
+    client_close (strangers[i]);
+  tcp_gateway_close (gateway);
+}
+
+/* Nor does one from many addresses end what comes from one that has sent a good token before. */
+static void
+test_known_address (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  guint16 port = start_with_few_places (gateway);
+  int strangers[3 * PLACES];
+  int unknown, slow;
+
+  finish_request (visit_from (port, 2));
+  unknown = visit_from (port, 3);
+  slow = visit_from (port, 2);
+  for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
+    strangers[i] = visit_from (port, 10 + i);
+  client_expect_end (unknown);
+  client_expect_end (strangers[PLACES]);
+
+  finish_request (slow);
+  client_close (unknown);
   for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
     client_close (strangers[i]);
   tcp_gateway_close (gateway);
@@ -570,6 +611,7 @@ main (int argc,
   g_test_add_func ("/strangers/half-a-request", test_half_a_request);
   g_test_add_func ("/strangers/client-hello", test_client_hello);
   g_test_add_func ("/strangers/other-address", test_other_address);
+  g_test_add_func ("/strangers/known-address", test_known_address);
   g_test_add_func ("/strangers/bodies", test_bodies);
   g_test_add_func ("/strangers/refusals", test_refusals);
   g_test_add_func ("/strangers/endless-head", test_endless_head);

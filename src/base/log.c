@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/log-thread.h"
 #include "base/text.h"
 #include "base/tsan.h"
 
@@ -105,22 +106,18 @@ tcp_log_write (TcpLog            *self,
     [TCP_TUNNEL_LOG_LEVEL_INFO] = { G_LOG_LEVEL_INFO, "info", "6" },
     [TCP_TUNNEL_LOG_LEVEL_DEBUG] = { G_LOG_LEVEL_DEBUG, "debug", "7" },
   };
-  g_autofree char *name = log_dup_name (self);
+  TcpLogLine *line = g_new (TcpLogLine, 1);
   g_autofree char *text = NULL;
-  g_autofree char *message = NULL;
   va_list args;
 
   va_start (args, format);
   text = g_strdup_vprintf (format, args);
   va_end (args);
-  message = g_strdup_printf ("%s: %s", name != NULL ? name : self->kind, text);
 
-  GLogField fields[] = {
-    { "MESSAGE", message, -1 },
-    { "PRIORITY", levels[level].priority, -1 },
-    { "GLIB_DOMAIN", G_LOG_DOMAIN, -1 },
-    { "TCP_TUNNEL_LEVEL", levels[level].nick, -1 },
-    { "TCP_TUNNEL_NAME", name, -1 },
-  };
-  g_log_structured_array (levels[level].flags, fields, G_N_ELEMENTS (fields) - (name == NULL));
+  line->flags = levels[level].flags;
+  line->nick = levels[level].nick;
+  line->priority = levels[level].priority;
+  line->name = log_dup_name (self);
+  line->message = g_strdup_printf ("%s: %s", line->name != NULL ? line->name : self->kind, text);
+  tcp_log_thread_write (line);
 }

@@ -120,7 +120,8 @@ main (int    argc,
   status = run (&args);
   /* Without exit(), which finalizes libraries while I/O threads are still at work: one that
    * opens a WebSocket may just load a module of GIO, and the loader would run the
-   * constructors of GObject once more. */
-  fflush (NULL);
+   * constructors of GObject once more. stderr, which is not buffered, may be with a thread that
+   * waits for the reader of the log. */
+  fflush (stdout);
   _exit (status);
 }

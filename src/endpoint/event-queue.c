@@ -5,6 +5,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "base/fork.h"
+#include "base/log-thread.h"
 #include "base/tsan.h"
 
 struct _TcpEventQueue
@@ -93,6 +95,7 @@ queue_source_dispatch (GSource     *source,
   if (event != NULL)
     {
       tcp_event_queue_ref (self);
+      tcp_log_thread_settle ();
       self->func (self, event, self->user_data);
       tcp_event_free (event);
       g_clear_object (&owner);

@@ -2,6 +2,7 @@
 
 #include "endpoint/runner.h"
 
+#include "base/log-thread.h"
 #include "base/tsan.h"
 
 #include <tcptunnel/tcptunnel.h>
@@ -173,6 +174,7 @@ runner_bury (TcpRunner    *self,
   g_cond_broadcast (&self->cond);
   tcp_runner_unlock (self);
 
+  tcp_log_thread_settle ();
   runner_end_waits (self, &remains->waits, TRUE, error, in_order);
   if (here && !quiet)
     runner_emit_end (self, remains, event);
@@ -483,7 +485,10 @@ runner_wait_until (TcpRunner *self,
       g_autoptr (TcpEvent) event = tcp_event_queue_wait (wait->events, types, &wait->over, deadline);
 
       if (event != NULL)
-        runner_handle (self, wait->events, event, here);
+        {
+          tcp_log_thread_settle ();
+          runner_handle (self, wait->events, event, here);
+        }
       /* However many there are. */
       if (g_get_monotonic_time () >= deadline)
         break;

@@ -3,6 +3,7 @@
 exit status and its ports."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -318,6 +319,23 @@ class RoundTrip(unittest.TestCase):
             tunnel.error_line(r'^\d\d:\d\d:\d\d (info |debug) ')
             self.assertEqual(tunnel.stop(), 0)
             self.assertNotIn('\x1b', ''.join(tunnel.output))
+
+    def test_nobody_reads_the_log(self):
+        """What is logged fills a pipe, and more; data goes on."""
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        with subprocess.Popen([BINARY, 'connect', self.url, '--mode', 'multiplexed', '--log-level', 'debug'],
+                              env=environment(TCP_TUNNEL_TOKEN=TOKEN), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=writer, text=True) as tunnel:
+            os.close(writer)
+            address = re.search(r'([\d.]+):(\d+)', tunnel.stdout.readline()).groups()
+            for seed in range(500):
+                with dial((address[0], int(address[1]))) as connection:
+                    self.assertTrue(exchange(connection, noise(1000, seed)))
+            tunnel.send_signal(signal.SIGTERM)
+            self.assertEqual(tunnel.wait(DEADLINE), 0)
+        with open(reader) as log:
+            self.assertLessEqual(len(log.read()), 4096)
 
     def test_wss(self):
         openssl = shutil.which('openssl')

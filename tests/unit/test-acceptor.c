@@ -4,6 +4,8 @@
 
 #include "io/acceptor.h"
 
+#include "base/log-thread.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -52,6 +54,13 @@ count_messages (GLogLevelFlags level,
   else
     return g_log_writer_default (level, fields, n_fields, user_data);
   return G_LOG_WRITER_HANDLED;
+}
+
+static guint
+logged (const guint *messages)
+{
+  tcp_log_thread_flush (TEST_DEADLINE_MS);
+  return *messages;
 }
 
 /* An acceptor at two addresses */
@@ -117,6 +126,7 @@ test_accepts (void)
   rig_connect (&rig, 0, fds, 40);
   rig_connect (&rig, 1, fds + 40, 40);
   WAIT_UNTIL (rig.accepted == 80);
+  tcp_log_thread_flush (TEST_DEADLINE_MS);
   g_assert_cmpuint (warnings + infos, ==, 0);
 
   close_all (fds, G_N_ELEMENTS (fds));
@@ -160,12 +170,13 @@ test_failure (gconstpointer data)
   /* Two sockets may each have had their turn before the first pause, and again after each. */
   g_assert_cmpint (calls, <=, 2 * (pauses + 1));
   g_assert_cmpint (pauses, >=, 1);
+  tcp_log_thread_flush (TEST_DEADLINE_MS);
   g_assert_cmpuint (warnings, ==, 1);
   g_assert_cmpuint (infos + rig.accepted, ==, 0);
 
   failure = 0;
   WAIT_UNTIL (rig.accepted == 2);
-  WAIT_UNTIL (infos == 1);
+  WAIT_UNTIL (logged (&infos) == 1);
   g_assert_cmpuint (warnings, ==, 1);
 
   close_all (fds, G_N_ELEMENTS (fds));
@@ -182,7 +193,7 @@ test_freed_in_pause (void)
   rig_start (&rig);
   failure = EMFILE;
   rig_connect (&rig, 0, &fd, 1);
-  WAIT_UNTIL (warnings == 1);
+  WAIT_UNTIL (logged (&warnings) == 1);
   tcp_acceptor_free (rig.acceptor);
   failure = 0;
   close (fd);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "base/log-thread.h"
 #include "base/log.h"
 #include "base/status.h"
 
@@ -17,6 +18,8 @@
 /* Whatever is logged, by any thread. */
 static Monitor monitor;
 static GString *logged;
+static gboolean is_stuck;  /* under the monitor: the writer does not return */
+static gboolean in_writer; /* likewise: it was called */
 
 static GLogWriterOutput
 write_log (GLogLevelFlags   level,
@@ -25,6 +28,11 @@ write_log (GLogLevelFlags   level,
            gpointer         user_data)
 {
   monitor_enter (&monitor);
+  in_writer = TRUE;
+  monitor_changed (&monitor);
+  while (is_stuck)
+    monitor_wait (&monitor, test_deadline ());
+  in_writer = FALSE;
   g_string_append_printf (logged, "%x", level);
   for (gsize i = 0; i < n_fields; i++)
     if (fields[i].length < 0)
@@ -52,6 +60,7 @@ take_log (void)
 {
   char *text;
 
+  tcp_log_thread_flush (TEST_DEADLINE_MS);
   monitor_enter (&monitor);
   text = g_strdup (logged->str);
   g_string_truncate (logged, 0);
@@ -288,6 +297,40 @@ test_secrets (void)
   close (fd);
 }
 
+/* Lines are kept up to a limit while the writer is stuck, and nobody waits for it. Those that were
+ * dropped are counted. */
+static void
+test_stuck (void)
+{
+  g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_INFO);
+  g_autofree char *text = NULL;
+
+  g_free (take_log ());
+  monitor_enter (&monitor);
+  is_stuck = TRUE;
+  monitor_leave (&monitor);
+  tcp_log_info (log, "line 0");
+  g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), in_writer));
+  for (guint i = 1; i <= TCP_LOG_CAP + 50; i++)
+    tcp_log_info (log, "line %u", i);
+  tcp_log_thread_flush (1);
+  tcp_log_thread_settle ();
+  monitor_enter (&monitor);
+  is_stuck = FALSE;
+  monitor_changed (&monitor);
+  monitor_leave (&monitor);
+
+  text = take_log ();
+  g_assert_nonnull (strstr (text, "line 0 "));
+  g_assert_nonnull (strstr (text, "line " G_STRINGIFY (TCP_LOG_CAP) " "));
+  g_assert_null (strstr (text, "line 1025 "));
+  g_assert_nonnull (strstr (text, "MESSAGE=50 log lines were dropped, since whoever reads the log is slow"));
+  tcp_log_info (log, "goes on");
+  g_free (text);
+  text = take_log ();
+  g_assert_nonnull (strstr (text, "goes on"));
+}
+
 int
 main (int    argc,
       char **argv)
@@ -304,5 +347,6 @@ main (int    argc,
   g_test_add_func ("/log/status", test_status);
   g_test_add_func ("/log/status-from-threads", test_status_from_threads);
   g_test_add_func ("/log/secrets", test_secrets);
+  g_test_add_func ("/log/stuck", test_stuck);
   return g_test_run ();
 }

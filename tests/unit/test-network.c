@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "io/network.h"
+
+#include "base/log-thread.h"
 #include "io/reactor.h"
 #include "test-util.h"
 
@@ -310,6 +312,7 @@ test_none (void)
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &before));
 
   g_assert_nonnull (network);
+  tcp_log_thread_flush (TEST_DEADLINE_MS);
   g_assert_cmpuint (messages, ==, 1);
   while (g_main_context_iteration (NULL, FALSE))
     ;

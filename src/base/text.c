@@ -3,6 +3,7 @@
 #include "base/text.h"
 
 #include <string.h>
+#include "base/fork.h"
 #include "base/tsan.h"
 
 /* Of what a peer says, no more than this is read, nor more than that kept. */
@@ -38,6 +39,13 @@ typedef struct
 
 static GMutex mutex;
 static GPtrArray *secrets;
+
+/* Another thread of the parent may have had it. */
+static void
+in_child (void)
+{
+  g_mutex_init (&mutex);
+}
 
 static void
 secret_free (gpointer data)
@@ -89,12 +97,16 @@ encode_base64 (const char *secret,
 void
 tcp_text_add_secret (const char *secret)
 {
+  static gboolean is_watched = FALSE; /* under the lock */
   guint i;
 
   if (strlen (secret) < MIN_SECRET)
     return;
 
   g_mutex_lock (&mutex);
+  if (!is_watched)
+    tcp_fork_watch (in_child);
+  is_watched = TRUE;
   i = find_secret (secret);
   if (secrets == NULL)
     secrets = g_ptr_array_new_with_free_func (secret_free);

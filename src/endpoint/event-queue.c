@@ -12,6 +12,7 @@
 struct _TcpEventQueue
 {
   gatomicrefcount refs;
+  guint fork_count; /* of the process that it is of; in a child its lock may be held for ever */
   GMutex mutex;
   GCond cond;
   GQueue events;   /* under the mutex */
@@ -72,6 +73,9 @@ queue_source_dispatch (GSource     *source,
 
   tcp_tsan_acquire (source);
   self = ((QueueSource *) source)->queue;
+  if (self->fork_count != tcp_fork_count ())
+    return G_SOURCE_REMOVE;
+
   owner = g_weak_ref_get (&self->owner);
 
   /* Its last reference was dropped in another thread, which closes the queue next. */
@@ -127,6 +131,7 @@ tcp_event_queue_new (GMainContext *context,
   TcpEventQueue *self = g_new0 (TcpEventQueue, 1);
 
   g_atomic_ref_count_init (&self->refs);
+  self->fork_count = tcp_fork_count ();
   g_mutex_init (&self->mutex);
   g_cond_init (&self->cond);
   self->untold = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
@@ -482,6 +487,13 @@ tcp_event_queue_close (TcpEventQueue *self)
 {
   GQueue events = G_QUEUE_INIT;
   gboolean was_closed;
+
+  if (self->fork_count != tcp_fork_count ())
+    {
+      if (self->source != NULL)
+        g_source_destroy (self->source);
+      return;
+    }
 
   g_mutex_lock (&self->mutex);
   was_closed = self->closed;

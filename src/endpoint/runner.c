@@ -2,6 +2,7 @@
 
 #include "endpoint/runner.h"
 
+#include "base/fork.h"
 #include "base/log-thread.h"
 #include "base/tsan.h"
 
@@ -141,6 +142,42 @@ runner_emit_end (TcpRunner *self,
     self->klass->emit (self->owner, NULL, &(TcpEvent) { .type = TCP_EVENT_CLOSED, .value = remains->state });
 }
 
+/* Whether the engine runs in a process that this one was forked from. */
+static gboolean
+runner_is_inherited (TcpRunner *self)
+{
+  return self->fork_count != tcp_fork_count ();
+}
+
+/* What is called in a child about an engine of the parent fails, except for a close. */
+static gboolean
+runner_check_fork (TcpRunner  *self,
+                   GError    **error)
+{
+  gboolean is_inherited;
+
+  tcp_runner_lock (self);
+  is_inherited = self->engine != NULL && runner_is_inherited (self);
+  tcp_runner_unlock (self);
+  if (is_inherited)
+    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
+                 "%s was started before a fork, and runs in the parent process; close it, or use another", self->klass->noun);
+  return !is_inherited;
+}
+
+/* The threads of an engine that was inherited are not here, and what they were at may be half done.
+ * It is left as it is; its descriptors were closed at the fork. */
+static void
+runner_abandon (TcpRunner *self,
+                gpointer   engine)
+{
+  static GSList *abandoned = NULL; /* which are not lost; a child has one thread at first */
+
+  abandoned = g_slist_prepend (abandoned, engine);
+  tcp_status_set (self->status, state, TCP_TUNNEL_STATE_DISCONNECTED);
+  tcp_status_set (self->status, open_connections, 0);
+}
+
 /* Closes the engine and tells everybody. @in_order: those who wait get @error or none; else
  * they learn that it was closed, and events on their way are dropped. @event is the last to be
  * emitted, NULL for that of a close; if nothing is to be emitted any more, @quiet is set. */
@@ -161,7 +198,11 @@ runner_bury (TcpRunner    *self,
     tcp_event_queue_close (remains->events);
   else
     tcp_event_queue_finish (remains->events, !in_order, remains->had_address, remains->state);
-  if (remains->engine != NULL)
+  if (runner_is_inherited (self))
+    {
+      runner_abandon (self, remains->engine);
+    }
+  else
     {
       self->klass->close (remains->engine);
       self->klass->unref (remains->engine);
@@ -628,6 +669,11 @@ runner_begin_start (TcpRunner     *self,
   g_autoptr (TcpEventQueue) former = NULL;
   gpointer engine = NULL;
 
+  if (!runner_check_fork (self, error))
+    {
+      tcp_event_queue_close (events);
+      return FALSE;
+    }
   if (wait->task == NULL)
     tcp_event_queue_claim (events, TCP_EVENT_MASK (TCP_EVENT_STARTED));
 
@@ -640,6 +686,7 @@ runner_begin_start (TcpRunner     *self,
       tcp_status_set_error (self->status, NULL);
       former = g_steal_pointer (&self->events);
       self->engine = self->klass->ref (engine);
+      self->fork_count = tcp_fork_count ();
       self->events = tcp_event_queue_ref (events);
       self->starting = TRUE;
       runner_add_wait (self, wait, 0);
@@ -754,9 +801,16 @@ tcp_runner_drain_async (TcpRunner           *self,
   g_autoptr (GTask) task = g_task_new (self->owner, cancellable, callback, user_data);
   g_autoptr (TcpWait) wait = tcp_wait_new (task);
 
+  GError *error = NULL;
+
   g_task_set_source_tag (task, source_tag);
   if (g_task_return_error_if_cancelled (task))
     return;
+  if (!runner_check_fork (self, &error))
+    {
+      g_task_return_error (task, error);
+      return;
+    }
   /* From here on a cancellation is an event like others. */
   g_task_set_check_cancellable (task, FALSE);
 
@@ -773,7 +827,7 @@ tcp_runner_drain (TcpRunner     *self,
   g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
   g_autoptr (TcpWait) wait = tcp_wait_new (NULL);
 
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+  if (g_cancellable_set_error_if_cancelled (cancellable, error) || !runner_check_fork (self, error))
     return FALSE;
 
   return !runner_begin_drain (self, wait, timeout, cancellable) || runner_wait (self, wait, error);
@@ -791,7 +845,7 @@ tcp_runner_drain_step (TcpRunner     *self,
 
   if (wait == NULL)
     {
-      if (g_cancellable_set_error_if_cancelled (cancellable, error))
+      if (g_cancellable_set_error_if_cancelled (cancellable, error) || !runner_check_fork (self, error))
         return FALSE;
       wait = tcp_wait_new (NULL);
       if (!runner_begin_drain (self, wait, timeout, cancellable))

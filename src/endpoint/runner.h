@@ -57,6 +57,7 @@ typedef struct
   GCond cond;
 
   gpointer engine;
+  guint fork_count;      /* of the process that it runs in */
   TcpEventQueue *events; /* of the engine, or of a former one if there is something to emit */
   GSocketAddress *address;
   char *uri;

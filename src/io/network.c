@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fork.h"
 #include "base/tsan.h"
 #include "io/pool.h"
 #include "io/reactor.h"
@@ -53,6 +54,15 @@ struct _TcpNetwork
 static GMutex lock; /* of the two below */
 static GSList *subscribers; /* of TcpNetwork */
 static Monitor *monitor;    /* NULL while there is no subscriber, or nothing to be had */
+
+/* Both are the parent's. */
+static void
+in_child (void)
+{
+  g_mutex_init (&lock);
+  subscribers = NULL;
+  monitor = NULL;
+}
 
 gboolean
 tcp_network_has_slept (const TcpNetworkClocks *before,
@@ -340,6 +350,7 @@ tcp_network_new (TcpLog         *log,
                  TcpNetworkFunc  changed,
                  gpointer        user_data)
 {
+  static gboolean is_watched = FALSE; /* under the lock */
   TcpNetwork *self = g_new0 (TcpNetwork, 1);
 
   g_atomic_ref_count_init (&self->refs);
@@ -348,6 +359,9 @@ tcp_network_new (TcpLog         *log,
   self->user_data = user_data;
 
   g_mutex_lock (&lock);
+  if (!is_watched)
+    tcp_fork_watch (in_child);
+  is_watched = TRUE;
   if (monitor == NULL)
     monitor = monitor_new (log);
   subscribers = g_slist_prepend (subscribers, self);

@@ -2,6 +2,9 @@
 
 #include "io/pool.h"
 
+#include <string.h>
+
+#include "base/fork.h"
 #include "base/tsan.h"
 
 #define MAX_THREADS 64
@@ -11,10 +14,11 @@ struct _TcpIoThread
 {
   GMainContext *context; /* NULL until it is first needed */
   guint users;
+  guint fork_count; /* of the process that it runs in */
 };
 
 static GMutex lock; /* of the two below */
-static TcpIoThread threads[MAX_THREADS];
+static TcpIoThread *threads[MAX_THREADS];
 static guint n_threads; /* 0 until it is known */
 
 typedef struct
@@ -62,13 +66,44 @@ start (TcpIoThread *self)
   g_thread_unref (g_thread_new ("tcptunnel-io", run, self));
 }
 
+/* A child of the process has none of these threads, and makes its own. */
+static void
+in_child (void)
+{
+  static TcpIoThread *former[MAX_THREADS]; /* which are not lost */
+
+  g_mutex_init (&lock);
+  memcpy (former, threads, sizeof threads);
+  memset (threads, 0, sizeof threads);
+  n_threads = 0;
+}
+
 /* To be called with the lock held. */
 static guint
 get_n_threads (void)
 {
-  if (n_threads == 0)
-    n_threads = count_threads ();
+  static gboolean is_watched = FALSE;
+
+  if (n_threads > 0)
+    return n_threads;
+
+  if (!is_watched)
+    tcp_fork_watch (in_child);
+  is_watched = TRUE;
+  n_threads = count_threads ();
+  for (guint i = 0; i < n_threads; i++)
+    {
+      threads[i] = g_new0 (TcpIoThread, 1);
+      threads[i]->fork_count = tcp_fork_count ();
+    }
   return n_threads;
+}
+
+/* What is asked of a thread of the parent is not done. */
+static gboolean
+is_here (TcpIoThread *self)
+{
+  return self->fork_count == tcp_fork_count ();
 }
 
 static TcpIoThread *
@@ -97,12 +132,12 @@ tcp_io_thread_count (void)
 TcpIoThread *
 tcp_io_thread_acquire (void)
 {
-  TcpIoThread *self = &threads[0];
+  TcpIoThread *self = NULL;
 
   g_mutex_lock (&lock);
-  for (guint i = 1; i < get_n_threads (); i++)
-    if (threads[i].users < self->users)
-      self = &threads[i];
+  for (guint i = 0; i < get_n_threads (); i++)
+    if (self == NULL || threads[i]->users < self->users)
+      self = threads[i];
   use (self);
   g_mutex_unlock (&lock);
 
@@ -116,7 +151,8 @@ tcp_io_thread_acquire_at (guint index)
   TcpIoThread *self;
 
   g_mutex_lock (&lock);
-  self = use (&threads[index % get_n_threads ()]);
+  index %= get_n_threads ();
+  self = use (threads[index]);
   g_mutex_unlock (&lock);
 
   return self;
@@ -126,6 +162,9 @@ tcp_io_thread_acquire_at (guint index)
 void
 tcp_io_thread_release (TcpIoThread *self)
 {
+  if (!is_here (self))
+    return;
+
   g_mutex_lock (&lock);
   self->users--;
   g_mutex_unlock (&lock);
@@ -195,6 +234,11 @@ tcp_io_thread_invoke (TcpIoThread    *self,
   call->func = func;
   call->data = data;
   call->destroy = destroy;
+  if (!is_here (self))
+    {
+      call_free (call);
+      return;
+    }
   attach (self, call_run, call, call_free);
 }
 
@@ -206,6 +250,9 @@ tcp_io_thread_invoke_sync (TcpIoThread *self,
                            gpointer     data)
 {
   Call call = { .func = func, .data = data };
+
+  if (!is_here (self))
+    return;
 
   g_mutex_init (&call.mutex);
   g_cond_init (&call.cond);

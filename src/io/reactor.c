@@ -3,8 +3,12 @@
 #include "io/reactor.h"
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+
+#include "base/fork.h"
 
 /* How many descriptors one look at the epoll set brings. Others that are ready come with
  * the next. */
@@ -54,6 +58,48 @@ struct _TcpWatch
 
 /* Those of this thread: one, but for programs that run several contexts in a thread. */
 static GPrivate reactors = G_PRIVATE_INIT ((GDestroyNotify) g_slist_free);
+
+/* The descriptors of this process that are watched, as bits. */
+#define MAX_DESCRIPTORS (1024 * 1024)
+
+static atomic_uint watched[MAX_DESCRIPTORS / 32];
+static atomic_uint n_words; /* up to the last that was used */
+
+/* A child has none of the threads to which they belong, but would keep their ports in use. It closes
+ * them before it can give their numbers to others. */
+static void
+in_child (void)
+{
+  for (guint i = 0; i < atomic_load (&n_words) * 32; i++)
+    if ((atomic_load (&watched[i / 32]) & (1u << i % 32)) != 0)
+      close (i);
+  memset (watched, 0, atomic_load (&n_words) * sizeof watched[0]);
+}
+
+static void
+note_watched (int      fd,
+              gboolean is_watched)
+{
+  static gsize is_set_up = 0;
+  guint word = (guint) fd / 32;
+  guint bit = 1u << fd % 32;
+  guint n = atomic_load (&n_words);
+
+  if (fd < 0 || fd >= MAX_DESCRIPTORS)
+    return;
+
+  if (g_once_init_enter (&is_set_up))
+    {
+      tcp_fork_watch (in_child);
+      g_once_init_leave (&is_set_up, TRUE);
+    }
+  while (n <= word && !atomic_compare_exchange_weak (&n_words, &n, word + 1))
+    ;
+  if (is_watched)
+    atomic_fetch_or (&watched[word], bit);
+  else
+    atomic_fetch_and (&watched[word], ~bit);
+}
 
 gint64
 tcp_now (void)
@@ -259,6 +305,7 @@ reactor_finalize (GSource *source)
 
   reactor_free_cleared (self);
   g_ptr_array_unref (self->heap);
+  note_watched (self->epoll, FALSE);
   close (self->epoll);
 }
 
@@ -279,6 +326,7 @@ reactor_new (GMainContext *context)
   self->epoll = epoll_create1 (EPOLL_CLOEXEC);
   if (self->epoll < 0)
     g_error ("no epoll set is to be had: %s", g_strerror (errno));
+  note_watched (self->epoll, TRUE);
   g_source_set_static_name (&self->source, "[tcptunnel] reactor");
   /* GLib would take the descriptor out of the poll, and put it back with a wake-up, around
    * every dispatch of a source that may not recurse. */
@@ -425,6 +473,7 @@ tcp_watch_new (int           fd,
   self->fd = fd;
   self->condition = condition;
   self->link.data = self;
+  note_watched (fd, TRUE);
   watch_change (self);
   return self;
 }
@@ -467,6 +516,7 @@ tcp_watch_clear (TcpWatch **watch)
     g_queue_unlink (&reactor->changed, &self->link);
   if (self->registered)
     epoll_ctl (reactor->epoll, EPOLL_CTL_DEL, self->fd, NULL);
+  note_watched (self->fd, FALSE);
   self->func = NULL;
   if (reactor->dispatching > 0)
     g_queue_push_tail_link (&reactor->cleared, &self->link);

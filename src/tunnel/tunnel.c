@@ -23,11 +23,23 @@
  * only, and bytes that were on their way may be lost. See
  * [property@TcpTunnel.Tunnel:resumption].
  *
- * All the work is done on an I/O thread of the tunnel's own, so that a program may
- * block, or be busy, and its tunnel goes on. Signals are emitted in the thread-default
- * main context of the thread that started the tunnel; a program that never iterates
- * it gets none, and the properties still tell what is. Getters may be called from any
- * thread; the other methods from the thread that created the tunnel.
+ * All the work is done on I/O threads, which the tunnels and gateways of a process share, so
+ * that a program may block, or be busy, and its tunnel goes on. No I/O thread waits for the
+ * program: not for its signal handlers, and not for its log writer, which is called in a
+ * thread of its own.
+ *
+ * Signals are emitted in the main context that was the default of the thread that started the
+ * tunnel, and nowhere else; a program that never iterates it gets none, and the properties
+ * still tell what is. Methods may be called from any thread, except that no property may be set
+ * while another thread gets or sets it. A method that blocks also emits
+ * what there is to emit if it is called in the thread to which that context belongs: the one
+ * that owned it at the start, or the main thread for the default context. In any other
+ * thread it emits nothing, and the last signals may follow after
+ * [method@TcpTunnel.Tunnel.close].
+ *
+ * A child that is forked does not have the I/O threads. A tunnel that ran in the parent can be
+ * closed and dropped there, and its start fails with %TCP_TUNNEL_ERROR_WRONG_STATE. A child
+ * may start tunnels of its own, if the parent has not used the thread pools of GLib.
  *
  * Properties that describe the tunnel may be changed at any time, but take effect
  * when it is next started, except for [property@TcpTunnel.Tunnel:token],
@@ -390,7 +402,8 @@ tcp_tunnel_start_step (TcpTunnel     *self,
  *
  * When this returns the port is free, and no signal follows; the last is a
  * [signal@TcpTunnel.Tunnel::state-changed] from within the call, if the tunnel was
- * not disconnected already. TCP connections that are open end in a reset. A start that
+ * not disconnected already. Called in a thread to which the signals do not belong, it
+ * leaves that one to their context. TCP connections that are open end in a reset. A start that
  * is under way fails with %TCP_TUNNEL_ERROR_CLOSED. Closing a tunnel that does not run
  * does nothing.
  *

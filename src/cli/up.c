@@ -10,6 +10,7 @@ static struct
   char *config;
   char *log_level;
   char *wait;
+  char *max_connections;
   gboolean json;
   gboolean quiet;
 } options;
@@ -19,6 +20,8 @@ static const GOptionEntry entries[] = {
     "File of the tunnels", "FILE" },
   { "wait", 0, 0, G_OPTION_ARG_STRING, &options.wait,
     "Wait for gateways that are away: yes or no", "WHETHER" },
+  { "max-connections", 0, 0, G_OPTION_ARG_STRING, &options.max_connections,
+    "TCP connections at a time, of each tunnel", "N" },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
     "none, error, warn, info or debug", "LEVEL" },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
@@ -72,6 +75,7 @@ add_settings (GPtrArray   *all,
       }
   settings->values[SETTING_LOG_LEVEL] = g_strdup (options.log_level);
   settings->values[SETTING_WAIT] = g_strdup (options.wait);
+  settings->values[SETTING_MAX_CONNECTIONS] = g_strdup (options.max_connections);
   if (!config_read (config, settings, error))
     return FALSE;
   g_ptr_array_add (all, g_steal_pointer (&settings));

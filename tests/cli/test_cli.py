@@ -32,7 +32,7 @@ class Help(unittest.TestCase):
                         '--resumption', '--wait', '--max-connections', '--max-reconnect-attempts', 'unlimited', '--reconnect-delay',
                         '--max-reconnect-delay', '500ms',
                         '--ca', '--header', '--log-level', '--json', '--quiet'],
-            'up': ['--config', '--wait', '--log-level', '--json', '--quiet', 'tunnels.conf', 'defaults', 'on-ready'],
+            'up': ['--config', '--wait', '--max-connections', '--log-level', '--json', '--quiet', 'tunnels.conf', 'defaults', 'on-ready'],
             'gateway': ['--target', '--listen', '--path', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
                         '--tls-cert', '--tls-key', '--resumption', '--session-timeout',
                         '--drain-timeout', '500ms', '--max-connections', '--max-buffered', '--log-level'],
@@ -247,9 +247,9 @@ class RoundTrip(unittest.TestCase):
             self.assertEqual(tunnel.stop(signal.SIGINT), 0)
         self.assertEqual(self.server.stop(), 0)
 
-    def check_limit(self, tunnel):
+    def check_limit(self, tunnel, address=None):
         """Two may connect at a time, a third is closed."""
-        address = listening(tunnel)
+        address = address or listening(tunnel)
         first, second = self.enterContext(dial(address)), self.enterContext(dial(address))
         self.assertTrue(exchange(first, b'one') and exchange(second, b'two'))
         with dial(address) as third:
@@ -265,6 +265,9 @@ class RoundTrip(unittest.TestCase):
         config.write(f'[few]\nremote-uri={self.url}\nmode=multiplexed\nlisten=0\nmax-connections=2\n')
         with Command('connect', 'few', XDG_CONFIG_HOME=config.home, TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
             self.check_limit(tunnel)
+        config.write(f'[many]\nremote-uri={self.url}\nmode=multiplexed\nlisten=0\n')
+        with Command('up', '--max-connections', '2', XDG_CONFIG_HOME=config.home, TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
+            self.check_limit(tunnel, listening_as(tunnel, ['many'])['many'])
         server, self.url = gateway(self.enterContext(Service()), '--max-connections', '2')
         with server, self.connect('--mode', 'multiplexed') as tunnel:
             self.check_limit(tunnel)

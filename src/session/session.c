@@ -10,6 +10,10 @@
  * much waits; with this much waiting it is not listened to. */
 #define MAX_ANSWERS (1024 * 1024)
 
+/* What may wait for TCP of a session with credit in any case: a stream or two that are stuck
+ * must not stop the others, whatever other sessions hold. */
+#define QUEUE_ALLOWANCE (128 * 1024)
+
 /* Books and bounds */
 
 static void
@@ -71,7 +75,7 @@ session_is_swamped (TcpSession *self,
 {
   gsize excess = session_get_excess (self);
 
-  return excess > 0 &&
+  return excess > QUEUE_ALLOWANCE &&
          (excess > limit || !tcp_budget_share_allows (&self->queue_share, TCP_CHANNEL_MAX_WHOLE));
 }
 

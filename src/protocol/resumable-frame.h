@@ -59,8 +59,6 @@ typedef struct
   guint32 session_timeout; /* s */
 } TcpResumableHello;
 
-#define tcp_resumable_is_sequenced(type) ((type) < TCP_RESUMABLE_HELLO)
-
 gboolean tcp_resumable_decode (const guint8       *data,
                                gsize               length,
                                TcpResumableFrame  *frame,

@@ -749,12 +749,6 @@ tcp_link_get_session (TcpLink *self)
   return self->session;
 }
 
-TcpTunnelState
-tcp_link_get_state (TcpLink *self)
-{
-  return self->state;
-}
-
 /* Counted here, since a token that was set in the meantime is tried without asking. The
  * application is asked for each link that waits, but each link waits for one token. */
 void

@@ -59,7 +59,6 @@ TcpStream *tcp_link_start (TcpLink           *self,
                            GSocketConnection *connection);
 TcpSession *tcp_link_get_session (TcpLink *self);
 gboolean tcp_link_takes_connections (TcpLink *self);
-TcpTunnelState tcp_link_get_state (TcpLink *self);
 void tcp_link_await_token (TcpLink *self);
 void tcp_link_set_token (TcpLink    *self,
                          const char *token);

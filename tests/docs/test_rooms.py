@@ -28,7 +28,7 @@ CALLS_BACK = {
     ("gateway/properties.c", "gateway/gateway.c"),
 }
 # Functions that nobody in src/ calls, to be removed. Nor here.
-UNUSED = {"tcp_budget_get_used", "tcp_event_queue_get_length", "tcp_link_get_state", "tcp_origins_get_size"}
+UNUSED = {"tcp_budget_get_used", "tcp_event_queue_get_length", "tcp_origins_get_size"}
 
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 

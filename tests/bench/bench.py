@@ -13,18 +13,19 @@ import tempfile
 import time
 
 import report
-from subjects import COPIES, BenchError, Tools, available_subjects, die_with_parent, make_crowds, make_threaded
+from subjects import COPIES, BenchError, Tools, available_subjects, die_with_parent, make_crowds, make_flooded, make_threaded
 
 MANY_STREAMS = 8
 THROUGHPUT = {"up": ("up",), "down": ("down",), "both": ("both",)}
 MANY = {f"{way}-{MANY_STREAMS}": (way, "--streams", str(MANY_STREAMS)) for way in ("up", "down")}
 BESIDE_BULK = {"ping-up": ("ping-up",), "ping-down": ("ping-down",)}
 CELLS = THROUGHPUT | MANY | {"ping": ("ping",)} | BESIDE_BULK | {"connect": ("connect",)}
-SECTIONS = ("idle", "sessions", "threads", "stall")
+SECTIONS = ("idle", "sessions", "threads", "floods", "stall")
+FLOODS = ("open-reset", "open-close", "single-bytes")
 
 # The comparison with others of their kind: both ends, and nothing of limrun.
 PAIRS = ("relays", "gateway", "resumable", "wstunnel")
-PAIR_CELLS = [cell for cell in CELLS if cell != "both"] + ["idle", "sessions", "threads"]
+PAIR_CELLS = [cell for cell in CELLS if cell != "both"] + ["idle", "sessions", "threads", "floods"]
 
 MEMORY_CAP = 4 << 30
 STALL_CAP = 1 << 30
@@ -95,7 +96,7 @@ class Bench:
         self.skipped = []
         self.subjects = available_subjects(tools, lambda *why: self.skipped.append(why), args.only)
         self.results = {subject.key: {"title": subject.title, "cells": {}} for subject in self.subjects}
-        self.sections = {"idle": {}, "sessions": {}, "threads": {}}
+        self.sections = {"idle": {}, "sessions": {}, "threads": {}, "floods": {}}
 
     def say(self, text):
         if sys.stderr.isatty():
@@ -196,6 +197,26 @@ class Bench:
             self.keep_peak(self.entry("threads", subject), subject)
             subject.stop()
 
+    def measure_floods(self):
+        """The round trip of one client of a gateway beside another that floods it."""
+        for subject in self.rounds(make_flooded(), "floods"):
+            entry = self.entry("floods", subject)
+            try:
+                subject.start(self.tools)
+                for flood in (None, *FLOODS):
+                    runs = []
+                    process = flood and self.tools.spawn("flood", self.tools.flood, subject.processes[-1].port, flood)
+                    self.measure(subject, flood, ("ping",), runs)
+                    if process:
+                        if process.popen.poll() is not None:
+                            raise BenchError(f"{flood}: {process.last_words()}")
+                        process.stop()
+                    entry["runs"] += [run | {"idle": flood or "no flood"} for run in runs]
+                self.keep_peak(entry, subject)
+            except BenchError as error:
+                self.failures.append(f"{subject.title}, floods: {error}")
+            subject.stop()
+
     def measure_stalls(self):
         """All at once, in fresh processes: those that behave are idle."""
         runs = []
@@ -218,7 +239,7 @@ class Bench:
 
     def run(self):
         sections = {"idle": self.measure_idle, "sessions": self.measure_sessions, "threads": self.measure_threads,
-                    "stall": self.measure_stalls}
+                    "floods": self.measure_floods, "stall": self.measure_stalls}
         started = time.monotonic()
         try:
             if set(self.args.cells) & set(CELLS):

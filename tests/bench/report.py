@@ -19,7 +19,7 @@ COLUMNS = (
 RATES = (("up", "up"), ("down", "down"), ("both", "up"), ("both", "down"), ("up-8", "up"), ("down-8", "down"))
 
 CROWD_COLUMNS = (
-    ("", "", 19), ("idle", "", 7), ("64 bytes", "µs", 10), ("up", "MB/s", 6), ("down", "MB/s", 6),
+    ("", "", 19), ("idle", "", 13), ("64 bytes", "µs", 10), ("up", "MB/s", 6), ("down", "MB/s", 6),
     ("CPU", "up", 7), ("s/GiB", "down", 7), ("peak", "MiB", 6),
 )
 
@@ -133,7 +133,7 @@ class Crowd:
     def __init__(self, entry):
         self.title = entry["title"]
         self.peak = max(entry["peak"]) if entry["peak"] else None
-        self.populations = sorted({run["idle"] for run in entry["runs"]})
+        self.populations = list(dict.fromkeys(run["idle"] for run in entry["runs"]))
         self._figures = {idle: Figures({"title": "", "cells": {
             load: [run for run in entry["runs"] if (run["idle"], run["load"]) == (idle, load)]
             for load in ("ping", "up", "down")}}) for idle in self.populations}
@@ -237,6 +237,13 @@ def _expected_of_crowds(crowds, what):
                                 _ratio(with_idle.rate(way, way), alone.rate(way, way)))
 
 
+def _expected_of_floods(crowds):
+    for crowd in crowds.values():
+        for flood in crowd.populations[1:]:
+            yield _at_most(f"p99 for 64 bytes beside {flood}, times that without", 4,
+                           _ratio(crowd.at(flood).ping("ping", "p99_us"), crowd.at("no flood").ping("ping", "p99_us")))
+
+
 def _print_expectations(expectations):
     """True if all of them are met."""
     measured = [expectation for expectation in expectations if expectation[2] is not None]
@@ -272,8 +279,8 @@ def _print_notes(all_figures, outcome):
 def show(outcome):
     """Prints all; true if all that is expected of what was measured was met."""
     all_figures = {key: Figures(subject) for key, subject in outcome["subjects"].items()}
-    idle, sessions, threads = ({key: Crowd(entry) for key, entry in outcome["sections"][name].items() if entry["runs"]}
-                               for name in ("idle", "sessions", "threads"))
+    idle, sessions, threads, floods = ({key: Crowd(entry) for key, entry in outcome["sections"][name].items() if entry["runs"]}
+                               for name in ("idle", "sessions", "threads", "floods"))
     nothing = Figures({"title": "", "cells": {}})
     print(f"{outcome['machine']['cpus']} CPUs, Linux {outcome['machine']['kernel']}; medians of {outcome['rounds']} cells of "
           f"{outcome['seconds']:g} s; round trips are p50/p99; {outcome['took'] / 60:.0f} minutes in all")
@@ -285,6 +292,7 @@ def show(outcome):
     _print_crowds("with idle connections through the same tunnel", idle)
     _print_crowds("with idle sessions of the same gateway", sessions)
     _print_crowds("I/O threads of each process", threads)
+    _print_crowds("with another client of the same gateway that floods it", floods)
     print()
     _print_notes(all_figures, outcome)
 
@@ -292,4 +300,5 @@ def show(outcome):
         return all_figures.get(key, nothing)
 
     return _print_expectations([*_expected_of_client(figures_of, outcome["stall_seconds"]), *_expected_of_pairs(figures_of),
-                                *_expected_of_crowds(idle, "connections"), *_expected_of_crowds(sessions, "sessions")])
+                                *_expected_of_crowds(idle, "connections"), *_expected_of_crowds(sessions, "sessions"),
+                                *_expected_of_floods(floods)])

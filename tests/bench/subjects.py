@@ -151,6 +151,7 @@ class Tools:
         self.wstunnel = wstunnel
         self.load = os.path.join(build_dir, "bench-load")
         self.peer = os.path.join(build_dir, "bench-ideal-peer")
+        self.flood = os.path.join(build_dir, "bench-flood")
         self.relay = os.path.join(build_dir, "bench-bare-relay")
         self.endpoint = os.path.join(build_dir, "bench-endpoint")
         self.source_dir = os.path.dirname(os.path.abspath(__file__))
@@ -267,6 +268,11 @@ def make_threaded():
     """Eight tunnels to eight gateways, whose processes have one I/O thread each, or two."""
     return [Subject(f"{threads}-threads", f"{COPIES} pairs, {threads} thread{'s' if threads > 1 else ''}",
                     build_pair(copies=COPIES, env={"TCP_TUNNEL_IO_THREADS": str(threads)})) for threads in (1, 2)]
+
+
+def make_flooded():
+    """All on one I/O thread, so that whoever floods it is in the way of the others."""
+    return [Subject("flooded", "tagged, flooded", build_pair(env={"TCP_TUNNEL_IO_THREADS": "1"}))]
 
 
 def available_subjects(tools, skip, wanted):

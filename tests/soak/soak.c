@@ -102,11 +102,12 @@ start (const Case *test,
                 "target", address,
                 "keepalive-interval", 100, "keepalive-timeout", test_scaled_ms (500),
                 /* The goodbye of a session can be lost too, and then only time ends it. */
-                "session-timeout", 10000,
+                "session-timeout", test_scaled_ms (10000),
                 "log-level", TCP_TUNNEL_LOG_LEVEL_ERROR, NULL);
   g_object_set (fixture->tunnel,
                 "keepalive-interval", 100, "keepalive-timeout", test_scaled_ms (300),
-                "reconnect-delay", 5, "max-reconnect-delay", 50,
+                /* A handshake that was struck must not take as long as the session is kept. */
+                "connect-timeout", test_scaled_ms (1000), "reconnect-delay", 5, "max-reconnect-delay", 50,
                 "log-level", TCP_TUNNEL_LOG_LEVEL_ERROR, NULL);
   fixture_start (fixture);
   return fixture;
@@ -171,7 +172,7 @@ soak (const Case *test)
   double seconds;
 
   throttle (fixture);
-  weather = weather_new (fixture->proxy, seed);
+  weather = weather_new (fixture->proxy, fixture->tunnel, seed);
   for (guint i = 0; i < turns; i++)
     carry (fixture, streams, test->up ? share : 0, test->down ? share : 0, seed + 1000 * i);
   seconds = (g_get_monotonic_time () - begin) / 1e6;

@@ -9,6 +9,9 @@
 #define MAX_PAUSE_MS 300
 #define MAX_OFFSET (1 << 20)
 
+/* After so many blows in a row that the tunnel had not recovered from it gets time to do so. */
+#define MAX_BLOWS 3
+
 typedef enum
 {
   CUT_AT_OFFSET,
@@ -39,6 +42,7 @@ struct _Weather
 {
   GThread *thread;
   FaultProxy *proxy;
+  TcpTunnel *tunnel; /* not owned */
   GRand *rand;
   Monitor monitor;
   gboolean quit;
@@ -129,20 +133,28 @@ static gpointer
 run (gpointer user_data)
 {
   Weather *weather = user_data;
+  guint blows = 0;
 
   while (wait_for (weather, g_rand_int_range (weather->rand, MIN_PAUSE_MS, MAX_PAUSE_MS)))
-    strike (weather, draw_kind (weather->rand));
+    {
+      if (tcp_tunnel_get_state (weather->tunnel) == TCP_TUNNEL_STATE_CONNECTED)
+        blows = 0;
+      if (blows++ < MAX_BLOWS)
+        strike (weather, draw_kind (weather->rand));
+    }
 
   return NULL;
 }
 
 Weather *
 weather_new (FaultProxy *proxy,
+             TcpTunnel *tunnel,
              guint32 seed)
 {
   Weather *weather = g_new0 (Weather, 1);
 
   weather->proxy = proxy;
+  weather->tunnel = tunnel;
   weather->rand = g_rand_new_with_seed (seed);
   monitor_init (&weather->monitor);
   weather->thread = g_thread_new ("weather", run, weather);

@@ -382,6 +382,34 @@ test_control_overtakes (void)
   g_assert_cmpuint (after, >, TCP_CHANNEL_MAX_PENDING / 2 / MESSAGE);
 }
 
+/* A peer that sends thousands of tiny messages at once is in the way of others for a turn, or two
+ * if it comes first, but not until all of them were delivered. */
+static void
+test_turns (void)
+{
+  int fds[2];
+  g_autoptr (ChannelEnd) flooded = NULL;
+  g_autoptr (ChannelEnd) other = NULL;
+  g_autoptr (RawEnd) flood = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (GByteArray) wire = g_byte_array_new ();
+
+  loopback_pair (fds, 0);
+  flooded = channel_end_new (fds[0], FALSE, NULL);
+  flood = raw_end_new (fds[1]);
+  loopback_pair (fds, 0);
+  other = channel_end_new (fds[0], FALSE, NULL);
+  raw = raw_end_new (fds[1]);
+
+  for (guint i = 0; i < 4096; i++)
+    append_frame (wire, BINARY, TRUE, "x", 1);
+  raw_end_write (flood, wire->data, wire->len);
+  raw_end_send (raw, BINARY, TRUE, "y", 1);
+  WAIT_UNTIL (has_messages (other, 1));
+  g_assert_cmpuint (flooded->messages->len, <=, 256);
+  WAIT_UNTIL (has_messages (flooded, 4096));
+}
+
 int
 main (int    argc,
       char **argv)
@@ -394,5 +422,6 @@ main (int    argc,
   g_test_add_func ("/channel/pause-from-a-handler", test_pause_from_a_handler);
   g_test_add_func ("/channel/steal", test_steal);
   g_test_add_func ("/channel/control-overtakes", test_control_overtakes);
+  g_test_add_func ("/channel/turns", test_turns);
   return g_test_run ();
 }

@@ -37,6 +37,8 @@ struct _TcpSession
   GHashTable *streams;   /* set of TcpStream: those that the peer may know */
   GHashTable *finishing; /* set of those that only have to empty their queue */
   gsize queued;          /* bytes that wait for TCP, in all streams */
+  gboolean whole;        /* the message that is being received is one, and stays for a turn */
+  GPtrArray *gathering;  /* of TcpStream (owned), which have gathered some of these */
   GQueue ready;          /* of TcpStream (owned), to be read in turn */
   TcpTimer *pump;
   TcpTimer *timeout;     /* of the protocol, */

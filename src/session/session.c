@@ -453,7 +453,10 @@ on_data (TcpProtocolStream *known,
   TcpSession *self = user_data;
 
   tcp_status_add (self->status, bytes_received, length);
-  tcp_stream_write (known->user_data, data, length);
+  if (!self->whole)
+    tcp_stream_write (known->user_data, data, length);
+  else if (tcp_stream_gather (known->user_data, data, length))
+    g_ptr_array_add (self->gathering, tcp_stream_ref (known->user_data));
   return tcp_stream_get_queued (known->user_data);
 }
 
@@ -631,6 +634,7 @@ tcp_session_new (const TcpSessionOptions   *options,
   self->status = tcp_status_ref (options->status);
   self->streams = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_stream_unref, NULL);
   self->finishing = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_stream_unref, NULL);
+  self->gathering = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_stream_unref);
   self->pump = tcp_timer_new (on_pump, self);
   self->timeout = tcp_timer_new (on_timeout, self);
   self->timeout_at = -1;
@@ -774,6 +778,7 @@ tcp_session_unref (TcpSession *self)
   g_queue_clear_full (&self->ready, (GDestroyNotify) tcp_stream_unref);
   g_hash_table_unref (self->streams);
   g_hash_table_unref (self->finishing);
+  g_ptr_array_unref (self->gathering);
   tcp_log_unref (self->options.log);
   tcp_status_unref (self->status);
   g_free ((char *) self->options.peer);
@@ -944,6 +949,22 @@ session_closed_error (TcpSession   *self,
                       error->message);
 }
 
+/* What came in this turn, for TCP. */
+static void
+session_write_gathered (TcpSession *self)
+{
+  while (self->gathering->len > 0)
+    {
+      g_autoptr (TcpStream) stream = g_ptr_array_steal_index (self->gathering, self->gathering->len - 1);
+      TcpProtocolStream *known;
+
+      tcp_stream_write_gathered (stream);
+      known = tcp_stream_get_protocol (stream);
+      if (known != NULL)
+        self->protocol->class->flushed (self->protocol, known, tcp_stream_get_queued (stream));
+    }
+}
+
 static void
 session_detach (TcpSession   *self,
                 TcpChannel   *channel,
@@ -975,6 +996,7 @@ on_channel_closed (TcpChannel   *channel,
   TcpSession *self = tcp_session_ref (user_data);
   g_autoptr (GError) why = session_closed_error (self, code, reason, error);
 
+  session_write_gathered (self);
   g_clear_pointer (&self->channel, tcp_channel_unref);
   self->channel_paused = FALSE;
   session_detach (self, channel, code, why);
@@ -993,7 +1015,19 @@ on_channel_message (TcpChannel   *channel,
 {
   TcpSession *self = tcp_session_ref (user_data);
 
+  self->whole = first && last;
   self->protocol->class->receive (self->protocol, data, length, first, last, tcp_now ());
+  session_update_pause (self);
+  tcp_session_unref (self);
+}
+
+static void
+on_channel_turn_over (TcpChannel *channel,
+                      gpointer    user_data)
+{
+  TcpSession *self = tcp_session_ref (user_data);
+
+  session_write_gathered (self);
   session_pump (self);
   tcp_session_unref (self);
 }
@@ -1010,6 +1044,7 @@ on_channel_drained (TcpChannel *channel,
 
 static const TcpChannelCallbacks channel_callbacks = {
   .message = on_channel_message,
+  .turn_over = on_channel_turn_over,
   .drained = on_channel_drained,
   .closed = on_channel_closed,
 };
@@ -1020,6 +1055,7 @@ session_supersede (TcpSession *self)
   g_autoptr (TcpChannel) old = g_steal_pointer (&self->channel);
   g_autoptr (GError) error = NULL;
 
+  session_write_gathered (self);
   error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "superseded by a newer WebSocket");
   tcp_channel_set_callbacks (old, NULL, NULL);
   session_detach (self, old, TCP_CLOSE_SUPERSEDED, error);
@@ -1070,6 +1106,7 @@ tcp_session_close (TcpSession   *self,
 
   tcp_session_ref (self);
   self->closing = TRUE;
+  session_write_gathered (self);
   if (self->protocol != NULL)
     self->protocol->class->leave (self->protocol, reason);
   reset_streams (self->streams, error);

@@ -2,8 +2,10 @@
 
 #include "session/stream.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <gio/gio.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -28,6 +30,8 @@ struct _TcpStream
   gboolean is_unix;
 
   TcpByteQueue queue;
+  GArray *gathered;       /* of struct iovec: what is to be written before all else; or NULL */
+  gsize gathered_bytes;
   gsize *total;           /* what waits in all streams of the session */
   gboolean input_ended;   /* the peer has closed its side, and all was read */
   gboolean output_ending; /* our side is closed when the queue is empty, */
@@ -134,6 +138,7 @@ tcp_stream_unref (TcpStream *self)
 
   tcp_watch_clear (&self->watch);
   tcp_byte_queue_clear (&self->queue);
+  g_clear_pointer (&self->gathered, g_array_unref);
   g_clear_object (&self->connection);
   g_free (self);
 }
@@ -170,7 +175,7 @@ tcp_stream_get_serial (TcpStream *self)
 gsize
 tcp_stream_get_queued (TcpStream *self)
 {
-  return self->queue.length;
+  return self->queue.length + self->gathered_bytes;
 }
 
 /* Gives it the TCP connection, to which all goes that was written so far. */
@@ -239,14 +244,15 @@ tcp_stream_watch (TcpStream *self)
 }
 
 static gssize
-stream_send (TcpStream    *self,
-             const guint8 *data,
-             gsize         length)
+stream_send_vectors (TcpStream    *self,
+                     struct iovec *vectors,
+                     guint         n_vectors)
 {
+  struct msghdr message = { .msg_iov = vectors, .msg_iovlen = n_vectors };
   gssize n;
 
   do
-    n = send (g_socket_get_fd (self->socket), data, length, MSG_NOSIGNAL);
+    n = sendmsg (g_socket_get_fd (self->socket), &message, MSG_NOSIGNAL);
   while (n < 0 && errno == EINTR);
 
   if (n >= 0)
@@ -254,6 +260,16 @@ stream_send (TcpStream    *self,
   if (errno == EAGAIN || errno == EWOULDBLOCK)
     return 0;
   return -1;
+}
+
+static gssize
+stream_send (TcpStream    *self,
+             const guint8 *data,
+             gsize         length)
+{
+  struct iovec vector = { .iov_base = (guint8 *) data, .iov_len = length };
+
+  return stream_send_vectors (self, &vector, 1);
 }
 
 static void
@@ -269,6 +285,8 @@ stream_close (TcpStream    *self,
   tcp_watch_clear (&self->watch);
   *self->total -= self->queue.length;
   tcp_byte_queue_clear (&self->queue);
+  g_clear_pointer (&self->gathered, g_array_unref);
+  self->gathered_bytes = 0;
   self->socket = NULL;
   g_clear_object (&self->connection);
   callbacks.closed (self, error, self->user_data);
@@ -388,33 +406,62 @@ stream_flush (TcpStream *self)
     self->callbacks.flushed (self, self->user_data);
 }
 
-/* Writes to the socket; what it does not take, or all if there is none yet, waits.
- * The caller watches the total. */
+/* For tcp_stream_write_gathered(), until which @data must stay. Whether it is the first. */
+gboolean
+tcp_stream_gather (TcpStream    *self,
+                   const guint8 *data,
+                   gsize         length)
+{
+  struct iovec vector = { .iov_base = (guint8 *) data, .iov_len = length };
+
+  if (self->closed || self->finishing || self->output_ending)
+    return FALSE;
+
+  if (self->gathered == NULL)
+    self->gathered = g_array_new (FALSE, FALSE, sizeof (struct iovec));
+  g_array_append_val (self->gathered, vector);
+  self->gathered_bytes += length;
+  return self->gathered->len == 1;
+}
+
+/* Writes to the socket, in one system call; what it does not take, or all if there is none yet,
+ * waits. The caller watches the total. */
+void
+tcp_stream_write_gathered (TcpStream *self)
+{
+  g_autoptr (GArray) gathered = g_steal_pointer (&self->gathered);
+  gssize sent = 0;
+
+  if (gathered == NULL)
+    return;
+
+  self->gathered_bytes = 0;
+  if (self->socket != NULL && self->queue.length == 0)
+    sent = stream_send_vectors (self, (struct iovec *) gathered->data, MIN (gathered->len, IOV_MAX));
+  /* An error is found again, and told, when the rest is tried. */
+  sent = MAX (sent, 0);
+
+  for (guint i = 0; i < gathered->len; i++)
+    {
+      struct iovec *vector = &g_array_index (gathered, struct iovec, i);
+      gsize skipped = MIN ((gsize) sent, vector->iov_len);
+
+      sent -= skipped;
+      if (skipped == vector->iov_len)
+        continue;
+      tcp_byte_queue_append (&self->queue, (guint8 *) vector->iov_base + skipped, vector->iov_len - skipped);
+      *self->total += vector->iov_len - skipped;
+      stream_set_interest (self, self->interest | G_IO_OUT);
+    }
+}
+
 void
 tcp_stream_write (TcpStream    *self,
                   const guint8 *data,
                   gsize         length)
 {
-  if (self->closed || self->finishing || self->output_ending)
-    return;
-
-  if (self->socket != NULL && self->queue.length == 0)
-    {
-      gssize n = stream_send (self, data, length);
-
-      /* An error is found again, and told, when the rest is tried. */
-      if (n > 0)
-        {
-          data += n;
-          length -= n;
-        }
-      if (length == 0)
-        return;
-    }
-
-  tcp_byte_queue_append (&self->queue, data, length);
-  *self->total += length;
-  stream_set_interest (self, self->interest | G_IO_OUT);
+  tcp_stream_gather (self, data, length);
+  tcp_stream_write_gathered (self);
 }
 
 /* Closes our side behind what waits; the other may go on. */
@@ -424,6 +471,7 @@ tcp_stream_end (TcpStream *self)
   if (self->closed || self->finishing || self->output_ending)
     return;
 
+  tcp_stream_write_gathered (self);
   self->output_ending = TRUE;
   if (self->socket != NULL && self->queue.length == 0)
     stream_flush (self);
@@ -437,6 +485,7 @@ tcp_stream_finish (TcpStream *self,
   if (self->closed || self->finishing)
     return;
 
+  tcp_stream_write_gathered (self);
   self->finishing = TRUE;
   self->finish = how;
   stream_set_interest (self, self->interest & ~G_IO_IN);

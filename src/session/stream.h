@@ -58,6 +58,10 @@ void tcp_stream_watch (TcpStream *self);
 gssize tcp_stream_read (TcpStream  *self,
                         TcpBuffer  *buffer,
                         GError    **error);
+gboolean tcp_stream_gather (TcpStream    *self,
+                            const guint8 *data,
+                            gsize         length);
+void tcp_stream_write_gathered (TcpStream *self);
 void tcp_stream_write (TcpStream    *self,
                        const guint8 *data,
                        gsize         length);

@@ -438,6 +438,9 @@ channel_process (TcpChannel *self)
         self->callbacks.message (self, frame.payload, frame.length, frame.first, frame.last, self->user_data);
     }
 
+  if (self->callbacks.turn_over != NULL)
+    self->callbacks.turn_over (self, self->user_data);
+  tcp_frame_reader_trim (&self->reader);
   if (error != NULL)
     channel_protocol_error (self, error);
 }

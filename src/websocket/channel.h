@@ -29,13 +29,17 @@ typedef struct _TcpChannel TcpChannel;
 
 typedef struct
 {
-  /* A message, or a piece of one that is larger than TCP_CHANNEL_MAX_WHOLE. */
+  /* A message, or a piece of one that is larger than TCP_CHANNEL_MAX_WHOLE. @data stay until
+   * turn_over() has returned, or closed(). */
   void (*message) (TcpChannel   *channel,
                    const guint8 *data,
                    gsize         length,
                    gboolean      first,
                    gboolean      last,
                    gpointer      user_data);
+  /* Others have their turn now. Comes after messages. */
+  void (*turn_over) (TcpChannel *channel,
+                     gpointer    user_data);
   /* After tcp_channel_can_send() was false, it is true again. */
   void (*drained) (TcpChannel *channel,
                    gpointer    user_data);

@@ -51,6 +51,14 @@ tcp_frame_reader_add (TcpFrameReader *self,
     tcp_frame_reader_clear (self);
 }
 
+/* Nobody looks at what was given any more: a buffer in which nothing waits can go. */
+void
+tcp_frame_reader_trim (TcpFrameReader *self)
+{
+  if (self->start == self->end)
+    tcp_frame_reader_clear (self);
+}
+
 /* The rest of a frame that is larger than the buffer, as it comes. */
 static void
 next_of_large_frame (TcpFrameReader *self,
@@ -145,10 +153,7 @@ tcp_frame_reader_next (TcpFrameReader  *self,
   gssize length;
 
   if (available == 0)
-    {
-      tcp_frame_reader_clear (self);
-      return FALSE;
-    }
+    return FALSE;
   if (self->frame_left > 0)
     {
       next_of_large_frame (self, frame);

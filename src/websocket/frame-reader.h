@@ -27,7 +27,7 @@ typedef struct
 typedef struct
 {
   TcpFrameOpcode opcode;
-  guint8 *payload; /* unmasked; until the next call */
+  guint8 *payload; /* unmasked; until tcp_frame_reader_trim() or get_room(), of a control frame the next call */
   gsize length;
   /* Of data: it may be a piece of a message. */
   gboolean first;
@@ -45,6 +45,7 @@ guint8 *tcp_frame_reader_get_room (TcpFrameReader *self,
                                    gsize          *size);
 void tcp_frame_reader_add (TcpFrameReader *self,
                            gsize           length);
+void tcp_frame_reader_trim (TcpFrameReader *self);
 gboolean tcp_frame_reader_next (TcpFrameReader  *self,
                                 TcpFrame        *frame,
                                 GError         **error);

@@ -333,6 +333,8 @@ channel_deliver (TcpChannel   *self,
 {
   if (self->callbacks.message != NULL)
     self->callbacks.message (self, data, length, first, last, self->user_data);
+  if (self->callbacks.turn_over != NULL)
+    self->callbacks.turn_over (self, self->user_data);
 }
 
 static void

@@ -320,6 +320,20 @@ tcp_stream_write (TcpStream    *self,
   self->interest |= G_IO_OUT;
 }
 
+gboolean
+tcp_stream_gather (TcpStream    *self,
+                   const guint8 *data,
+                   gsize         length)
+{
+  tcp_stream_write (self, data, length);
+  return TRUE;
+}
+
+void
+tcp_stream_write_gathered (TcpStream *self)
+{
+}
+
 void
 tcp_stream_end (TcpStream *self)
 {

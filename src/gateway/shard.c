@@ -476,7 +476,8 @@ tcp_shard_new (TcpShared    *shared,
   self->thread = tcp_io_thread_acquire_at (index);
   self->func = func;
   self->user_data = user_data;
-  self->draining = self->drained = draining;
+  self->draining = draining;
+  self->drained = draining;
   shard_ref (self);
   shard_invoke (self, shard_do_start);
   return self;

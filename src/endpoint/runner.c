@@ -34,6 +34,8 @@ tcp_runner_init (TcpRunner            *self,
 void
 tcp_runner_clear (TcpRunner *self)
 {
+  g_clear_object (&self->last_address);
+  g_free (self->last_uri);
   g_cond_clear (&self->cond);
   g_mutex_clear (&self->mutex);
 }
@@ -66,8 +68,10 @@ runner_take (TcpRunner *self)
   };
 
   g_queue_init (&self->waits);
+  g_set_object (&self->last_address, self->address);
   g_clear_object (&self->address);
-  g_clear_pointer (&self->uri, g_free);
+  g_free (self->last_uri);
+  self->last_uri = g_steal_pointer (&self->uri);
   self->starting = FALSE;
   self->closing = TRUE;
   return remains;

@@ -2,7 +2,7 @@
 
 #include "gateway/gateway-private.h"
 
-#include "base/accessors.h"
+#include "endpoint/accessors.h"
 
 #define GETTER(ctype, name, zero, expression) \
   TCP_GETTER (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name, zero, expression)
@@ -17,11 +17,13 @@
  *
  * Gets the TCP service that clients are connected to.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (transfer none) (nullable): `host:port`
  *
  * Since: 1.0
  */
-GETTER (const char *, target, NULL, tcp_gateway_peek_settings (self)->target)
+GETTER (const char *, target, NULL, self->settings->target)
 
 /**
  * tcp_gateway_set_target:
@@ -43,11 +45,13 @@ SETTER_STRING (target)
  *
  * Gets the address to listen on.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (transfer none) (nullable): an address or a name
  *
  * Since: 1.0
  */
-GETTER (const char *, hostname, NULL, tcp_gateway_peek_settings (self)->hostname)
+GETTER (const char *, hostname, NULL, self->settings->hostname)
 
 /**
  * tcp_gateway_set_hostname:
@@ -73,7 +77,7 @@ SETTER_STRING (hostname)
  *
  * Since: 1.0
  */
-GETTER (guint, port, 0, tcp_gateway_peek_settings (self)->port)
+GETTER (guint, port, 0, self->settings->port)
 
 /**
  * tcp_gateway_set_port:
@@ -94,11 +98,13 @@ SETTER_UINT (port)
  *
  * Gets the path at which clients are served.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (transfer none) (nullable): a path, or %NULL for any
  *
  * Since: 1.0
  */
-GETTER (const char *, path, NULL, tcp_gateway_peek_settings (self)->path)
+GETTER (const char *, path, NULL, self->settings->path)
 
 /**
  * tcp_gateway_set_path:
@@ -132,11 +138,13 @@ SETTER_STRING (token)
  *
  * Gets the file with the tokens of clients.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (transfer none) (nullable) (type filename): a file name
  *
  * Since: 1.0
  */
-GETTER (const char *, token_file, NULL, tcp_gateway_peek_settings (self)->token_file)
+GETTER (const char *, token_file, NULL, self->settings->token_file)
 
 /**
  * tcp_gateway_set_token_file:
@@ -158,11 +166,13 @@ SETTER_STRING (token_file)
  *
  * Gets the certificate to serve `wss://` with.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (nullable) (transfer none): a certificate with its private key, or %NULL
  *
  * Since: 1.0
  */
-GETTER (GTlsCertificate *, tls_certificate, NULL, tcp_gateway_peek_settings (self)->tls_certificate)
+GETTER (GTlsCertificate *, tls_certificate, NULL, self->settings->tls_certificate)
 
 /**
  * tcp_gateway_set_tls_certificate:
@@ -188,7 +198,7 @@ SETTER_OBJECT (GTlsCertificate *, tls_certificate)
  *
  * Since: 1.0
  */
-GETTER (TcpTunnelResumption, resumption, TCP_TUNNEL_RESUMPTION_AUTO, tcp_gateway_peek_settings (self)->resumption)
+GETTER (TcpTunnelResumption, resumption, TCP_TUNNEL_RESUMPTION_AUTO, self->settings->resumption)
 
 /**
  * tcp_gateway_set_resumption:
@@ -215,7 +225,7 @@ SETTER_PLAIN (TcpTunnelResumption, resumption)
  *
  * Since: 1.0
  */
-GETTER (guint, connect_timeout, 0, tcp_gateway_peek_settings (self)->connect_timeout)
+GETTER (guint, connect_timeout, 0, self->settings->connect_timeout)
 
 /**
  * tcp_gateway_set_connect_timeout:
@@ -242,7 +252,7 @@ SETTER_UINT (connect_timeout)
  *
  * Since: 1.0
  */
-GETTER (guint, session_timeout, 0, tcp_gateway_peek_settings (self)->session_timeout)
+GETTER (guint, session_timeout, 0, self->settings->session_timeout)
 
 /**
  * tcp_gateway_set_session_timeout:
@@ -268,7 +278,7 @@ SETTER_UINT (session_timeout)
  *
  * Since: 1.0
  */
-GETTER (guint, keepalive_interval, 0, tcp_gateway_peek_settings (self)->keepalive_interval)
+GETTER (guint, keepalive_interval, 0, self->settings->keepalive_interval)
 
 /**
  * tcp_gateway_set_keepalive_interval:
@@ -294,7 +304,7 @@ SETTER_UINT (keepalive_interval)
  *
  * Since: 1.0
  */
-GETTER (guint, keepalive_timeout, 0, tcp_gateway_peek_settings (self)->keepalive_timeout)
+GETTER (guint, keepalive_timeout, 0, self->settings->keepalive_timeout)
 
 /**
  * tcp_gateway_set_keepalive_timeout:
@@ -320,7 +330,7 @@ SETTER_UINT (keepalive_timeout)
  *
  * Since: 1.0
  */
-GETTER (guint, max_buffered_bytes, 0, tcp_gateway_peek_settings (self)->max_buffered_bytes)
+GETTER (guint, max_buffered_bytes, 0, self->settings->max_buffered_bytes)
 
 /**
  * tcp_gateway_set_max_buffered_bytes:
@@ -346,7 +356,7 @@ SETTER_UINT (max_buffered_bytes)
  *
  * Since: 1.0
  */
-GETTER (guint, max_retained_bytes, 0, tcp_gateway_peek_settings (self)->max_retained_bytes)
+GETTER (guint, max_retained_bytes, 0, self->settings->max_retained_bytes)
 
 /**
  * tcp_gateway_set_max_retained_bytes:
@@ -372,7 +382,7 @@ SETTER_UINT (max_retained_bytes)
  *
  * Since: 1.0
  */
-GETTER (guint, max_window_bytes, 0, tcp_gateway_peek_settings (self)->max_window_bytes)
+GETTER (guint, max_window_bytes, 0, self->settings->max_window_bytes)
 
 /**
  * tcp_gateway_set_max_window_bytes:
@@ -398,7 +408,7 @@ SETTER_UINT (max_window_bytes)
  *
  * Since: 1.0
  */
-GETTER (guint, max_connections, 0, tcp_gateway_peek_settings (self)->max_connections)
+GETTER (guint, max_connections, 0, self->settings->max_connections)
 
 /**
  * tcp_gateway_set_max_connections:
@@ -424,7 +434,7 @@ SETTER_UINT (max_connections)
  *
  * Since: 1.0
  */
-GETTER (gboolean, reset_on_loss, FALSE, tcp_gateway_peek_settings (self)->reset_on_loss)
+GETTER (gboolean, reset_on_loss, FALSE, self->settings->reset_on_loss)
 
 /**
  * tcp_gateway_set_reset_on_loss:
@@ -439,8 +449,8 @@ GETTER (gboolean, reset_on_loss, FALSE, tcp_gateway_peek_settings (self)->reset_
  * Since: 1.0
  */
 TCP_SETTER (TcpGateway, gateway, TCP_IS_GATEWAY, gboolean, reset_on_loss,
-            tcp_gateway_peek_settings (self)->reset_on_loss == !!reset_on_loss,
-            tcp_gateway_peek_settings (self)->reset_on_loss = !!reset_on_loss)
+            self->settings->reset_on_loss == !!reset_on_loss,
+            self->settings->reset_on_loss = !!reset_on_loss)
 
 /**
  * tcp_gateway_get_log_level:
@@ -452,7 +462,7 @@ TCP_SETTER (TcpGateway, gateway, TCP_IS_GATEWAY, gboolean, reset_on_loss,
  *
  * Since: 1.0
  */
-GETTER (TcpTunnelLogLevel, log_level, TCP_TUNNEL_LOG_LEVEL_NONE, tcp_log_get_level (tcp_gateway_peek_log (self)))
+GETTER (TcpTunnelLogLevel, log_level, TCP_TUNNEL_LOG_LEVEL_NONE, tcp_log_get_level (self->log))
 
 /**
  * tcp_gateway_set_log_level:
@@ -466,5 +476,34 @@ GETTER (TcpTunnelLogLevel, log_level, TCP_TUNNEL_LOG_LEVEL_NONE, tcp_log_get_lev
  * Since: 1.0
  */
 TCP_SETTER (TcpGateway, gateway, TCP_IS_GATEWAY, TcpTunnelLogLevel, log_level,
-            tcp_log_get_level (tcp_gateway_peek_log (self)) == log_level,
-            tcp_log_set_level (tcp_gateway_peek_log (self), log_level))
+            tcp_log_get_level (self->log) == log_level,
+            tcp_log_set_level (self->log, log_level))
+
+/**
+ * tcp_gateway_get_local_address:
+ * @self: a gateway
+ *
+ * Gets where the gateway listens: see [property@TcpTunnel.Gateway:local-address].
+ *
+ * It stays valid until the gateway is started again.
+ *
+ * Returns: (transfer none) (nullable): the address with the port that was opened, or
+ *   %NULL if the gateway does not run
+ *
+ * Since: 1.0
+ */
+GETTER (GInetSocketAddress *, local_address, NULL, (GInetSocketAddress *) self->runner.address)
+
+/**
+ * tcp_gateway_get_uri:
+ * @self: a gateway
+ *
+ * Gets the URL for tunnels on this machine, such as `ws://127.0.0.1:8080/`.
+ *
+ * It stays valid until the gateway is started again.
+ *
+ * Returns: (transfer none) (nullable): the URL, or %NULL if the gateway does not run
+ *
+ * Since: 1.0
+ */
+GETTER (const char *, uri, NULL, self->runner.uri)

@@ -5,13 +5,20 @@
 #include <tcptunnel/tcptunnel.h>
 #include "base/log.h"
 #include "base/status.h"
+#include "endpoint/runner.h"
 #include "gateway/settings.h"
 
 G_BEGIN_DECLS
 
+struct _TcpGateway
+{
+  GObject parent_instance;
+  TcpGatewaySettings *settings;
+  TcpLog *log;
+  TcpStatus *status;
+  TcpRunner runner;
+};
+
 void tcp_gateway_install_properties (GObjectClass *object_class);
-TcpGatewaySettings *tcp_gateway_peek_settings (TcpGateway *self);
-TcpStatus *tcp_gateway_peek_status (TcpGateway *self);
-TcpLog *tcp_gateway_peek_log (TcpGateway *self);
 
 G_END_DECLS

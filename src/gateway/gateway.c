@@ -40,15 +40,6 @@
  * Since: 1.0
  */
 
-struct _TcpGateway
-{
-  GObject parent_instance;
-  TcpGatewaySettings *settings;
-  TcpLog *log;
-  TcpStatus *status;
-  TcpRunner runner;
-};
-
 enum
 {
   CONNECTION_OPENED,
@@ -59,61 +50,6 @@ enum
 static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (TcpGateway, tcp_gateway, G_TYPE_OBJECT)
-
-TcpGatewaySettings *
-tcp_gateway_peek_settings (TcpGateway *self)
-{
-  return self->settings;
-}
-
-TcpStatus *
-tcp_gateway_peek_status (TcpGateway *self)
-{
-  return self->status;
-}
-
-TcpLog *
-tcp_gateway_peek_log (TcpGateway *self)
-{
-  return self->log;
-}
-
-/**
- * tcp_gateway_get_local_address:
- * @self: a gateway
- *
- * Gets where the gateway listens: see [property@TcpTunnel.Gateway:local-address].
- *
- * Returns: (transfer none) (nullable): the address with the port that was opened, or
- *   %NULL if the gateway does not run
- *
- * Since: 1.0
- */
-GInetSocketAddress *
-tcp_gateway_get_local_address (TcpGateway *self)
-{
-  g_return_val_if_fail (TCP_IS_GATEWAY (self), NULL);
-
-  return (GInetSocketAddress *) self->runner.address;
-}
-
-/**
- * tcp_gateway_get_uri:
- * @self: a gateway
- *
- * Gets the URL for tunnels on this machine, such as `ws://127.0.0.1:8080/`.
- *
- * Returns: (transfer none) (nullable): the URL, or %NULL if the gateway does not run
- *
- * Since: 1.0
- */
-const char *
-tcp_gateway_get_uri (TcpGateway *self)
-{
-  g_return_val_if_fail (TCP_IS_GATEWAY (self), NULL);
-
-  return self->runner.uri;
-}
 
 /* For the runner */
 

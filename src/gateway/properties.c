@@ -2,7 +2,7 @@
 
 #include "gateway/gateway-private.h"
 
-#include "base/accessors.h"
+#include "endpoint/accessors.h"
 
 enum
 {
@@ -52,22 +52,22 @@ gateway_get_property (GObject    *object,
   switch (property_id)
     {
     case PROP_TARGET:
-      g_value_set_string (value, tcp_gateway_get_target (self));
+      TCP_GET (string, self->settings->target);
       break;
     case PROP_HOSTNAME:
-      g_value_set_string (value, tcp_gateway_get_hostname (self));
+      TCP_GET (string, self->settings->hostname);
       break;
     case PROP_PORT:
       g_value_set_uint (value, tcp_gateway_get_port (self));
       break;
     case PROP_PATH:
-      g_value_set_string (value, tcp_gateway_get_path (self));
+      TCP_GET (string, self->settings->path);
       break;
     case PROP_TOKEN_FILE:
-      g_value_set_string (value, tcp_gateway_get_token_file (self));
+      TCP_GET (string, self->settings->token_file);
       break;
     case PROP_TLS_CERTIFICATE:
-      g_value_set_object (value, tcp_gateway_get_tls_certificate (self));
+      TCP_GET (object, self->settings->tls_certificate);
       break;
     case PROP_RESUMPTION:
       g_value_set_enum (value, tcp_gateway_get_resumption (self));
@@ -103,10 +103,10 @@ gateway_get_property (GObject    *object,
       g_value_set_enum (value, tcp_gateway_get_log_level (self));
       break;
     case PROP_LOCAL_ADDRESS:
-      g_value_set_object (value, tcp_gateway_get_local_address (self));
+      TCP_GET (object, self->runner.address);
       break;
     case PROP_URI:
-      g_value_set_string (value, tcp_gateway_get_uri (self));
+      TCP_GET (string, self->runner.uri);
       break;
     case PROP_BYTES_SENT:
       g_value_set_uint64 (value, tcp_gateway_get_bytes_sent (self));

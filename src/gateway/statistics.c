@@ -2,7 +2,7 @@
 
 #include "gateway/gateway-private.h"
 
-#include "base/accessors.h"
+#include "endpoint/accessors.h"
 
 #define GETTER(ctype, name, zero, expression) \
   TCP_GETTER (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name, zero, expression)
@@ -19,7 +19,7 @@
  *
  * Since: 1.0
  */
-GETTER (guint64, bytes_sent, 0, tcp_status_get (tcp_gateway_peek_status (self), bytes_sent))
+GETTER (guint64, bytes_sent, 0, tcp_status_get (self->status, bytes_sent))
 
 /**
  * tcp_gateway_get_bytes_received:
@@ -33,7 +33,7 @@ GETTER (guint64, bytes_sent, 0, tcp_status_get (tcp_gateway_peek_status (self), 
  *
  * Since: 1.0
  */
-GETTER (guint64, bytes_received, 0, tcp_status_get (tcp_gateway_peek_status (self), bytes_received))
+GETTER (guint64, bytes_received, 0, tcp_status_get (self->status, bytes_received))
 
 /**
  * tcp_gateway_get_open_connections:
@@ -47,7 +47,7 @@ GETTER (guint64, bytes_received, 0, tcp_status_get (tcp_gateway_peek_status (sel
  *
  * Since: 1.0
  */
-GETTER (guint, open_connections, 0, tcp_status_get (tcp_gateway_peek_status (self), open_connections))
+GETTER (guint, open_connections, 0, tcp_status_get (self->status, open_connections))
 
 /**
  * tcp_gateway_get_total_connections:
@@ -61,7 +61,7 @@ GETTER (guint, open_connections, 0, tcp_status_get (tcp_gateway_peek_status (sel
  *
  * Since: 1.0
  */
-GETTER (guint64, total_connections, 0, tcp_status_get (tcp_gateway_peek_status (self), total_connections))
+GETTER (guint64, total_connections, 0, tcp_status_get (self->status, total_connections))
 
 /**
  * tcp_gateway_get_retained_bytes:
@@ -75,7 +75,7 @@ GETTER (guint64, total_connections, 0, tcp_status_get (tcp_gateway_peek_status (
  *
  * Since: 1.0
  */
-GETTER (guint64, retained_bytes, 0, tcp_status_get (tcp_gateway_peek_status (self), retained_bytes))
+GETTER (guint64, retained_bytes, 0, tcp_status_get (self->status, retained_bytes))
 
 /**
  * tcp_gateway_get_receive_window:
@@ -90,7 +90,7 @@ GETTER (guint64, retained_bytes, 0, tcp_status_get (tcp_gateway_peek_status (sel
  *
  * Since: 1.0
  */
-GETTER (guint64, receive_window, 0, tcp_status_get (tcp_gateway_peek_status (self), receive_window))
+GETTER (guint64, receive_window, 0, tcp_status_get (self->status, receive_window))
 
 /**
  * tcp_gateway_get_send_window:
@@ -105,7 +105,7 @@ GETTER (guint64, receive_window, 0, tcp_status_get (tcp_gateway_peek_status (sel
  *
  * Since: 1.0
  */
-GETTER (guint64, send_window, 0, tcp_status_get (tcp_gateway_peek_status (self), send_window))
+GETTER (guint64, send_window, 0, tcp_status_get (self->status, send_window))
 
 /**
  * tcp_gateway_get_resumes:
@@ -119,7 +119,7 @@ GETTER (guint64, send_window, 0, tcp_status_get (tcp_gateway_peek_status (self),
  *
  * Since: 1.0
  */
-GETTER (guint64, resumes, 0, tcp_status_get (tcp_gateway_peek_status (self), resumes))
+GETTER (guint64, resumes, 0, tcp_status_get (self->status, resumes))
 
 /**
  * tcp_gateway_get_bytes_replayed:
@@ -134,4 +134,4 @@ GETTER (guint64, resumes, 0, tcp_status_get (tcp_gateway_peek_status (self), res
  *
  * Since: 1.0
  */
-GETTER (guint64, bytes_replayed, 0, tcp_status_get (tcp_gateway_peek_status (self), bytes_replayed))
+GETTER (guint64, bytes_replayed, 0, tcp_status_get (self->status, bytes_replayed))

@@ -2,7 +2,9 @@
 
 #include "tunnel/tunnel-private.h"
 
-#include "base/accessors.h"
+#include "base/token.h"
+#include "endpoint/accessors.h"
+#include "tunnel/engine.h"
 
 #define GETTER(ctype, name, zero, expression) \
   TCP_GETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name, zero, expression)
@@ -18,11 +20,13 @@
  *
  * Gets the URL of the gateway.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (nullable) (transfer none): the URL
  *
  * Since: 1.0
  */
-GETTER (const char *, remote_uri, NULL, tcp_tunnel_peek_settings (self)->remote_uri)
+GETTER (const char *, remote_uri, NULL, self->settings->remote_uri)
 
 /**
  * tcp_tunnel_set_remote_uri:
@@ -44,11 +48,13 @@ SETTER_STRING (remote_uri)
  *
  * Gets the address to listen on.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (transfer none) (nullable): an address or a name
  *
  * Since: 1.0
  */
-GETTER (const char *, hostname, NULL, tcp_tunnel_peek_settings (self)->hostname)
+GETTER (const char *, hostname, NULL, self->settings->hostname)
 
 /**
  * tcp_tunnel_set_hostname:
@@ -74,7 +80,7 @@ SETTER_STRING (hostname)
  *
  * Since: 1.0
  */
-GETTER (guint, port, 0, tcp_tunnel_peek_settings (self)->port)
+GETTER (guint, port, 0, self->settings->port)
 
 /**
  * tcp_tunnel_set_port:
@@ -95,12 +101,14 @@ SETTER_UINT (port)
  *
  * Gets the path of the Unix socket to listen on.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (type filename) (transfer none) (nullable): the path, or %NULL to listen on
  *   a TCP port
  *
  * Since: 1.0
  */
-GETTER (const char *, socket_path, NULL, tcp_tunnel_peek_settings (self)->socket_path)
+GETTER (const char *, socket_path, NULL, self->settings->socket_path)
 
 /**
  * tcp_tunnel_set_socket_path:
@@ -127,7 +135,7 @@ SETTER_STRING (socket_path)
  *
  * Since: 1.0
  */
-GETTER (TcpTunnelMode, mode, TCP_TUNNEL_MODE_SINGLETON, tcp_tunnel_peek_settings (self)->mode)
+GETTER (TcpTunnelMode, mode, TCP_TUNNEL_MODE_SINGLETON, self->settings->mode)
 
 /**
  * tcp_tunnel_set_mode:
@@ -152,7 +160,7 @@ SETTER_PLAIN (TcpTunnelMode, mode)
  *
  * Since: 1.0
  */
-GETTER (TcpTunnelResumption, resumption, TCP_TUNNEL_RESUMPTION_AUTO, tcp_tunnel_peek_settings (self)->resumption)
+GETTER (TcpTunnelResumption, resumption, TCP_TUNNEL_RESUMPTION_AUTO, self->settings->resumption)
 
 /**
  * tcp_tunnel_set_resumption:
@@ -178,7 +186,7 @@ SETTER_PLAIN (TcpTunnelResumption, resumption)
  *
  * Since: 1.0
  */
-GETTER (int, max_reconnect_attempts, 0, tcp_tunnel_peek_settings (self)->max_reconnect_attempts)
+GETTER (int, max_reconnect_attempts, 0, self->settings->max_reconnect_attempts)
 
 /**
  * tcp_tunnel_set_max_reconnect_attempts:
@@ -205,7 +213,7 @@ SETTER_INT (max_reconnect_attempts)
  *
  * Since: 1.0
  */
-GETTER (gboolean, wait_for_gateway, FALSE, tcp_tunnel_peek_settings (self)->wait_for_gateway)
+GETTER (gboolean, wait_for_gateway, FALSE, self->settings->wait_for_gateway)
 
 /**
  * tcp_tunnel_set_wait_for_gateway:
@@ -220,8 +228,8 @@ GETTER (gboolean, wait_for_gateway, FALSE, tcp_tunnel_peek_settings (self)->wait
  * Since: 1.0
  */
 TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, gboolean, wait_for_gateway,
-            tcp_tunnel_peek_settings (self)->wait_for_gateway == !!wait_for_gateway,
-            tcp_tunnel_peek_settings (self)->wait_for_gateway = !!wait_for_gateway)
+            self->settings->wait_for_gateway == !!wait_for_gateway,
+            self->settings->wait_for_gateway = !!wait_for_gateway)
 
 /**
  * tcp_tunnel_get_reconnect_delay:
@@ -233,7 +241,7 @@ TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, gboolean, wait_for_gateway,
  *
  * Since: 1.0
  */
-GETTER (guint, reconnect_delay, 0, tcp_tunnel_peek_settings (self)->reconnect_delay)
+GETTER (guint, reconnect_delay, 0, self->settings->reconnect_delay)
 
 /**
  * tcp_tunnel_set_reconnect_delay:
@@ -259,7 +267,7 @@ SETTER_UINT (reconnect_delay)
  *
  * Since: 1.0
  */
-GETTER (guint, max_reconnect_delay, 0, tcp_tunnel_peek_settings (self)->max_reconnect_delay)
+GETTER (guint, max_reconnect_delay, 0, self->settings->max_reconnect_delay)
 
 /**
  * tcp_tunnel_set_max_reconnect_delay:
@@ -281,11 +289,13 @@ SETTER_UINT (max_reconnect_delay)
  *
  * Gets what the log calls the tunnel.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (nullable) (transfer none): the name, or %NULL for none
  *
  * Since: 1.0
  */
-GETTER (const char *, name, NULL, tcp_tunnel_peek_settings (self)->name)
+GETTER (const char *, name, NULL, self->settings->name)
 
 /**
  * tcp_tunnel_set_name:
@@ -299,9 +309,9 @@ GETTER (const char *, name, NULL, tcp_tunnel_peek_settings (self)->name)
  * Since: 1.0
  */
 TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, const char *, name,
-            g_strcmp0 (tcp_tunnel_peek_settings (self)->name, name) == 0,
-            (tcp_replace_string (&tcp_tunnel_peek_settings (self)->name, name),
-             tcp_log_set_name (tcp_tunnel_peek_log (self), name)))
+            g_strcmp0 (self->settings->name, name) == 0,
+            (tcp_replace_string (&self->settings->name, name),
+             tcp_log_set_name (self->log, name)))
 
 /**
  * tcp_tunnel_get_log_level:
@@ -313,7 +323,7 @@ TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, const char *, name,
  *
  * Since: 1.0
  */
-GETTER (TcpTunnelLogLevel, log_level, TCP_TUNNEL_LOG_LEVEL_NONE, tcp_log_get_level (tcp_tunnel_peek_log (self)))
+GETTER (TcpTunnelLogLevel, log_level, TCP_TUNNEL_LOG_LEVEL_NONE, tcp_log_get_level (self->log))
 
 /**
  * tcp_tunnel_set_log_level:
@@ -327,8 +337,8 @@ GETTER (TcpTunnelLogLevel, log_level, TCP_TUNNEL_LOG_LEVEL_NONE, tcp_log_get_lev
  * Since: 1.0
  */
 TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, TcpTunnelLogLevel, log_level,
-            tcp_log_get_level (tcp_tunnel_peek_log (self)) == log_level,
-            tcp_log_set_level (tcp_tunnel_peek_log (self), log_level))
+            tcp_log_get_level (self->log) == log_level,
+            tcp_log_set_level (self->log, log_level))
 
 /**
  * tcp_tunnel_get_connect_timeout:
@@ -340,7 +350,7 @@ TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, TcpTunnelLogLevel, log_level,
  *
  * Since: 1.0
  */
-GETTER (guint, connect_timeout, 0, tcp_tunnel_peek_settings (self)->connect_timeout)
+GETTER (guint, connect_timeout, 0, self->settings->connect_timeout)
 
 /**
  * tcp_tunnel_set_connect_timeout:
@@ -366,7 +376,7 @@ SETTER_UINT (connect_timeout)
  *
  * Since: 1.0
  */
-GETTER (guint, keepalive_interval, 0, tcp_tunnel_peek_settings (self)->keepalive_interval)
+GETTER (guint, keepalive_interval, 0, self->settings->keepalive_interval)
 
 /**
  * tcp_tunnel_set_keepalive_interval:
@@ -392,7 +402,7 @@ SETTER_UINT (keepalive_interval)
  *
  * Since: 1.0
  */
-GETTER (guint, keepalive_timeout, 0, tcp_tunnel_peek_settings (self)->keepalive_timeout)
+GETTER (guint, keepalive_timeout, 0, self->settings->keepalive_timeout)
 
 /**
  * tcp_tunnel_set_keepalive_timeout:
@@ -418,7 +428,7 @@ SETTER_UINT (keepalive_timeout)
  *
  * Since: 1.0
  */
-GETTER (guint, max_buffered_bytes, 0, tcp_tunnel_peek_settings (self)->max_buffered_bytes)
+GETTER (guint, max_buffered_bytes, 0, self->settings->max_buffered_bytes)
 
 /**
  * tcp_tunnel_set_max_buffered_bytes:
@@ -444,7 +454,7 @@ SETTER_UINT (max_buffered_bytes)
  *
  * Since: 1.0
  */
-GETTER (guint, max_retained_bytes, 0, tcp_tunnel_peek_settings (self)->max_retained_bytes)
+GETTER (guint, max_retained_bytes, 0, self->settings->max_retained_bytes)
 
 /**
  * tcp_tunnel_set_max_retained_bytes:
@@ -470,7 +480,7 @@ SETTER_UINT (max_retained_bytes)
  *
  * Since: 1.0
  */
-GETTER (guint, max_window_bytes, 0, tcp_tunnel_peek_settings (self)->max_window_bytes)
+GETTER (guint, max_window_bytes, 0, self->settings->max_window_bytes)
 
 /**
  * tcp_tunnel_set_max_window_bytes:
@@ -496,7 +506,7 @@ SETTER_UINT (max_window_bytes)
  *
  * Since: 1.0
  */
-GETTER (guint, max_connections, 0, tcp_tunnel_peek_settings (self)->max_connections)
+GETTER (guint, max_connections, 0, self->settings->max_connections)
 
 /**
  * tcp_tunnel_set_max_connections:
@@ -522,7 +532,7 @@ SETTER_UINT (max_connections)
  *
  * Since: 1.0
  */
-GETTER (gboolean, reset_on_loss, FALSE, tcp_tunnel_peek_settings (self)->reset_on_loss)
+GETTER (gboolean, reset_on_loss, FALSE, self->settings->reset_on_loss)
 
 /**
  * tcp_tunnel_set_reset_on_loss:
@@ -537,8 +547,8 @@ GETTER (gboolean, reset_on_loss, FALSE, tcp_tunnel_peek_settings (self)->reset_o
  * Since: 1.0
  */
 TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, gboolean, reset_on_loss,
-            tcp_tunnel_peek_settings (self)->reset_on_loss == !!reset_on_loss,
-            tcp_tunnel_peek_settings (self)->reset_on_loss = !!reset_on_loss)
+            self->settings->reset_on_loss == !!reset_on_loss,
+            self->settings->reset_on_loss = !!reset_on_loss)
 
 /**
  * tcp_tunnel_get_request_headers:
@@ -546,12 +556,14 @@ TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, gboolean, reset_on_loss,
  *
  * Gets the further request headers.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (nullable) (transfer none) (array zero-terminated=1): headers as `Name:
  *   value`
  *
  * Since: 1.0
  */
-GETTER (const char *const *, request_headers, NULL, (const char *const *) tcp_tunnel_peek_settings (self)->request_headers)
+GETTER (const char *const *, request_headers, NULL, (const char *const *) self->settings->request_headers)
 
 /**
  * tcp_tunnel_set_request_headers:
@@ -566,7 +578,7 @@ GETTER (const char *const *, request_headers, NULL, (const char *const *) tcp_tu
  * Since: 1.0
  */
 TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, const char *const *, request_headers, FALSE,
-            tcp_replace_strv (&tcp_tunnel_peek_settings (self)->request_headers, request_headers))
+            tcp_replace_strv (&self->settings->request_headers, request_headers))
 
 /**
  * tcp_tunnel_get_proxy_resolver:
@@ -574,11 +586,13 @@ TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, const char *const *, request_heade
  *
  * Gets what finds the proxy to use.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (nullable) (transfer none): a proxy resolver, or %NULL for that of the system
  *
  * Since: 1.0
  */
-GETTER (GProxyResolver *, proxy_resolver, NULL, tcp_tunnel_peek_settings (self)->proxy_resolver)
+GETTER (GProxyResolver *, proxy_resolver, NULL, self->settings->proxy_resolver)
 
 /**
  * tcp_tunnel_set_proxy_resolver:
@@ -600,11 +614,13 @@ SETTER_OBJECT (GProxyResolver *, proxy_resolver)
  *
  * Gets the authorities that certificates are checked against.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (nullable) (transfer none): a database, or %NULL for that of the system
  *
  * Since: 1.0
  */
-GETTER (GTlsDatabase *, tls_database, NULL, tcp_tunnel_peek_settings (self)->tls_database)
+GETTER (GTlsDatabase *, tls_database, NULL, self->settings->tls_database)
 
 /**
  * tcp_tunnel_set_tls_database:
@@ -626,11 +642,13 @@ SETTER_OBJECT (GTlsDatabase *, tls_database)
  *
  * Gets the certificate to show to a gateway.
  *
+ * It stays valid until the property is set again.
+ *
  * Returns: (nullable) (transfer none): a certificate with its private key
  *
  * Since: 1.0
  */
-GETTER (GTlsCertificate *, client_certificate, NULL, tcp_tunnel_peek_settings (self)->client_certificate)
+GETTER (GTlsCertificate *, client_certificate, NULL, self->settings->client_certificate)
 
 /**
  * tcp_tunnel_set_client_certificate:
@@ -645,3 +663,52 @@ GETTER (GTlsCertificate *, client_certificate, NULL, tcp_tunnel_peek_settings (s
  * Since: 1.0
  */
 SETTER_OBJECT (GTlsCertificate *, client_certificate)
+
+/**
+ * tcp_tunnel_get_local_address:
+ * @self: a tunnel
+ *
+ * Gets where the tunnel listens: see [property@TcpTunnel.Tunnel:local-address].
+ *
+ * It stays valid until the tunnel is started again.
+ *
+ * Returns: (transfer none) (nullable): the address with the port that was opened, or
+ *   %NULL if the tunnel does not run or listens on a Unix socket
+ *
+ * Since: 1.0
+ */
+GETTER (GInetSocketAddress *, local_address, NULL, (GInetSocketAddress *) self->runner.address)
+
+/**
+ * tcp_tunnel_set_token:
+ * @self: a tunnel
+ * @token: (nullable): the bearer token
+ *
+ * Sets the bearer token that authorises the tunnel at the gateway.
+ *
+ * A tunnel that runs uses it from the next WebSocket on. After
+ * [signal@TcpTunnel.Tunnel::token-required], this makes it try again at once, or with
+ * %NULL give up.
+ *
+ * Since: 1.0
+ */
+void
+tcp_tunnel_set_token (TcpTunnel  *self,
+                      const char *token)
+{
+  gboolean is_usable, runs;
+
+  g_return_if_fail (TCP_IS_TUNNEL (self));
+
+  is_usable = token != NULL && tcp_token_is_valid (token);
+  tcp_runner_lock (&self->runner);
+  g_free (self->settings->token);
+  self->settings->token = g_strdup (token);
+  runs = self->runner.engine != NULL;
+  if (runs)
+    tcp_engine_set_token (self->runner.engine, is_usable ? token : NULL);
+  tcp_runner_unlock (&self->runner);
+
+  if (runs && token != NULL && !is_usable)
+    tcp_log_warn (self->log, "the new token is not used: it is empty, or has a space or a character that is not ASCII in it");
+}

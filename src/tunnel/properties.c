@@ -2,7 +2,7 @@
 
 #include "tunnel/tunnel-private.h"
 
-#include "base/accessors.h"
+#include "endpoint/accessors.h"
 
 enum
 {
@@ -62,16 +62,16 @@ tunnel_get_property (GObject    *object,
   switch (property_id)
     {
     case PROP_REMOTE_URI:
-      g_value_set_string (value, tcp_tunnel_get_remote_uri (self));
+      TCP_GET (string, self->settings->remote_uri);
       break;
     case PROP_HOSTNAME:
-      g_value_set_string (value, tcp_tunnel_get_hostname (self));
+      TCP_GET (string, self->settings->hostname);
       break;
     case PROP_PORT:
       g_value_set_uint (value, tcp_tunnel_get_port (self));
       break;
     case PROP_SOCKET_PATH:
-      g_value_set_string (value, tcp_tunnel_get_socket_path (self));
+      TCP_GET (string, self->settings->socket_path);
       break;
     case PROP_MODE:
       g_value_set_enum (value, tcp_tunnel_get_mode (self));
@@ -92,7 +92,7 @@ tunnel_get_property (GObject    *object,
       g_value_set_uint (value, tcp_tunnel_get_max_reconnect_delay (self));
       break;
     case PROP_NAME:
-      g_value_set_string (value, tcp_tunnel_get_name (self));
+      TCP_GET (string, self->settings->name);
       break;
     case PROP_LOG_LEVEL:
       g_value_set_enum (value, tcp_tunnel_get_log_level (self));
@@ -122,22 +122,22 @@ tunnel_get_property (GObject    *object,
       g_value_set_boolean (value, tcp_tunnel_get_reset_on_loss (self));
       break;
     case PROP_REQUEST_HEADERS:
-      g_value_set_boxed (value, tcp_tunnel_get_request_headers (self));
+      TCP_GET (boxed, self->settings->request_headers);
       break;
     case PROP_PROXY_RESOLVER:
-      g_value_set_object (value, tcp_tunnel_get_proxy_resolver (self));
+      TCP_GET (object, self->settings->proxy_resolver);
       break;
     case PROP_TLS_DATABASE:
-      g_value_set_object (value, tcp_tunnel_get_tls_database (self));
+      TCP_GET (object, self->settings->tls_database);
       break;
     case PROP_CLIENT_CERTIFICATE:
-      g_value_set_object (value, tcp_tunnel_get_client_certificate (self));
+      TCP_GET (object, self->settings->client_certificate);
       break;
     case PROP_STATE:
       g_value_set_enum (value, tcp_tunnel_get_state (self));
       break;
     case PROP_LOCAL_ADDRESS:
-      g_value_set_object (value, tcp_tunnel_get_local_address (self));
+      TCP_GET (object, self->runner.address);
       break;
     case PROP_BYTES_SENT:
       g_value_set_uint64 (value, tcp_tunnel_get_bytes_sent (self));

@@ -2,7 +2,7 @@
 
 #include "tunnel/tunnel-private.h"
 
-#include "base/accessors.h"
+#include "endpoint/accessors.h"
 
 #define GETTER(ctype, name, zero, expression) \
   TCP_GETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name, zero, expression)
@@ -19,7 +19,7 @@
  *
  * Since: 1.0
  */
-GETTER (TcpTunnelState, state, TCP_TUNNEL_STATE_DISCONNECTED, tcp_status_get (tcp_tunnel_peek_status (self), state))
+GETTER (TcpTunnelState, state, TCP_TUNNEL_STATE_DISCONNECTED, tcp_status_get (self->status, state))
 
 /**
  * tcp_tunnel_get_bytes_sent:
@@ -33,7 +33,7 @@ GETTER (TcpTunnelState, state, TCP_TUNNEL_STATE_DISCONNECTED, tcp_status_get (tc
  *
  * Since: 1.0
  */
-GETTER (guint64, bytes_sent, 0, tcp_status_get (tcp_tunnel_peek_status (self), bytes_sent))
+GETTER (guint64, bytes_sent, 0, tcp_status_get (self->status, bytes_sent))
 
 /**
  * tcp_tunnel_get_bytes_received:
@@ -47,7 +47,7 @@ GETTER (guint64, bytes_sent, 0, tcp_status_get (tcp_tunnel_peek_status (self), b
  *
  * Since: 1.0
  */
-GETTER (guint64, bytes_received, 0, tcp_status_get (tcp_tunnel_peek_status (self), bytes_received))
+GETTER (guint64, bytes_received, 0, tcp_status_get (self->status, bytes_received))
 
 /**
  * tcp_tunnel_get_open_connections:
@@ -61,7 +61,7 @@ GETTER (guint64, bytes_received, 0, tcp_status_get (tcp_tunnel_peek_status (self
  *
  * Since: 1.0
  */
-GETTER (guint, open_connections, 0, tcp_status_get (tcp_tunnel_peek_status (self), open_connections))
+GETTER (guint, open_connections, 0, tcp_status_get (self->status, open_connections))
 
 /**
  * tcp_tunnel_get_total_connections:
@@ -75,7 +75,7 @@ GETTER (guint, open_connections, 0, tcp_status_get (tcp_tunnel_peek_status (self
  *
  * Since: 1.0
  */
-GETTER (guint64, total_connections, 0, tcp_status_get (tcp_tunnel_peek_status (self), total_connections))
+GETTER (guint64, total_connections, 0, tcp_status_get (self->status, total_connections))
 
 /**
  * tcp_tunnel_get_reconnects:
@@ -89,7 +89,7 @@ GETTER (guint64, total_connections, 0, tcp_status_get (tcp_tunnel_peek_status (s
  *
  * Since: 1.0
  */
-GETTER (guint64, reconnects, 0, tcp_status_get (tcp_tunnel_peek_status (self), reconnects))
+GETTER (guint64, reconnects, 0, tcp_status_get (self->status, reconnects))
 
 /**
  * tcp_tunnel_get_round_trip:
@@ -104,7 +104,7 @@ GETTER (guint64, reconnects, 0, tcp_status_get (tcp_tunnel_peek_status (self), r
  *
  * Since: 1.0
  */
-GETTER (gint64, round_trip, -1, tcp_status_get (tcp_tunnel_peek_status (self), round_trip))
+GETTER (gint64, round_trip, -1, tcp_status_get (self->status, round_trip))
 
 /**
  * tcp_tunnel_get_retained_bytes:
@@ -118,7 +118,7 @@ GETTER (gint64, round_trip, -1, tcp_status_get (tcp_tunnel_peek_status (self), r
  *
  * Since: 1.0
  */
-GETTER (guint64, retained_bytes, 0, tcp_status_get (tcp_tunnel_peek_status (self), retained_bytes))
+GETTER (guint64, retained_bytes, 0, tcp_status_get (self->status, retained_bytes))
 
 /**
  * tcp_tunnel_get_receive_window:
@@ -133,7 +133,7 @@ GETTER (guint64, retained_bytes, 0, tcp_status_get (tcp_tunnel_peek_status (self
  *
  * Since: 1.0
  */
-GETTER (guint64, receive_window, 0, tcp_status_get (tcp_tunnel_peek_status (self), receive_window))
+GETTER (guint64, receive_window, 0, tcp_status_get (self->status, receive_window))
 
 /**
  * tcp_tunnel_get_send_window:
@@ -148,7 +148,7 @@ GETTER (guint64, receive_window, 0, tcp_status_get (tcp_tunnel_peek_status (self
  *
  * Since: 1.0
  */
-GETTER (guint64, send_window, 0, tcp_status_get (tcp_tunnel_peek_status (self), send_window))
+GETTER (guint64, send_window, 0, tcp_status_get (self->status, send_window))
 
 /**
  * tcp_tunnel_get_resumes:
@@ -162,7 +162,7 @@ GETTER (guint64, send_window, 0, tcp_status_get (tcp_tunnel_peek_status (self), 
  *
  * Since: 1.0
  */
-GETTER (guint64, resumes, 0, tcp_status_get (tcp_tunnel_peek_status (self), resumes))
+GETTER (guint64, resumes, 0, tcp_status_get (self->status, resumes))
 
 /**
  * tcp_tunnel_get_bytes_replayed:
@@ -177,7 +177,7 @@ GETTER (guint64, resumes, 0, tcp_status_get (tcp_tunnel_peek_status (self), resu
  *
  * Since: 1.0
  */
-GETTER (guint64, bytes_replayed, 0, tcp_status_get (tcp_tunnel_peek_status (self), bytes_replayed))
+GETTER (guint64, bytes_replayed, 0, tcp_status_get (self->status, bytes_replayed))
 
 /**
  * tcp_tunnel_get_last_error:
@@ -191,4 +191,4 @@ GETTER (guint64, bytes_replayed, 0, tcp_status_get (tcp_tunnel_peek_status (self
  *
  * Since: 1.0
  */
-GETTER (GError *, last_error, NULL, tcp_status_dup_error (tcp_tunnel_peek_status (self)))
+GETTER (GError *, last_error, NULL, tcp_status_dup_error (self->status))

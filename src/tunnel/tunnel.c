@@ -30,12 +30,11 @@
  *
  * Signals are emitted in the main context that was the default of the thread that started the
  * tunnel, and nowhere else; a program that never iterates it gets none, and the properties
- * still tell what is. Methods may be called from any thread, except that no property may be set
- * while another thread gets or sets it. A method that blocks also emits
- * what there is to emit if it is called in the thread to which that context belongs: the one
- * that owned it at the start, or the main thread for the default context. In any other
- * thread it emits nothing, and the last signals may follow after
- * [method@TcpTunnel.Tunnel.close].
+ * still tell what is. Methods may be called from any thread; a property is notified in the
+ * thread that sets it. A method that blocks also emits what there is to emit if it is called
+ * in the thread to which that context belongs: the one that owned it at the start, or the
+ * main thread for the default context. In any other thread it emits nothing, and the last
+ * signals may follow after [method@TcpTunnel.Tunnel.close].
  *
  * A child that is forked does not have the I/O threads. A tunnel that ran in the parent can be
  * closed and dropped there, and its start fails with %TCP_TUNNEL_ERROR_WRONG_STATE. A child
@@ -60,16 +59,6 @@
  * Since: 1.0
  */
 
-struct _TcpTunnel
-{
-  GObject parent_instance;
-  TcpTunnelSettings *settings;
-  TcpLog *log;
-  TcpStatus *status;
-  TcpRunner runner;
-  TcpTunnelState emitted; /* the last of state-changed; under the lock of the runner */
-};
-
 enum
 {
   STATE_CHANGED,
@@ -84,45 +73,6 @@ enum
 static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (TcpTunnel, tcp_tunnel, G_TYPE_OBJECT)
-
-TcpTunnelSettings *
-tcp_tunnel_peek_settings (TcpTunnel *self)
-{
-  return self->settings;
-}
-
-TcpStatus *
-tcp_tunnel_peek_status (TcpTunnel *self)
-{
-  return self->status;
-}
-
-TcpLog *
-tcp_tunnel_peek_log (TcpTunnel *self)
-{
-  return self->log;
-}
-
-/**
- * tcp_tunnel_get_local_address:
- * @self: a tunnel
- *
- * Gets where the tunnel listens: see [property@TcpTunnel.Tunnel:local-address].
- *
- * May be called from any thread while nobody starts or closes the tunnel.
- *
- * Returns: (transfer none) (nullable): the address with the port that was opened, or
- *   %NULL if the tunnel does not run or listens on a Unix socket
- *
- * Since: 1.0
- */
-GInetSocketAddress *
-tcp_tunnel_get_local_address (TcpTunnel *self)
-{
-  g_return_val_if_fail (TCP_IS_TUNNEL (self), NULL);
-
-  return (GInetSocketAddress *) self->runner.address;
-}
 
 static void
 tunnel_emit_state (TcpTunnel      *self,
@@ -415,40 +365,6 @@ tcp_tunnel_close (TcpTunnel *self)
   g_return_if_fail (TCP_IS_TUNNEL (self));
 
   tcp_runner_close (&self->runner);
-}
-
-/**
- * tcp_tunnel_set_token:
- * @self: a tunnel
- * @token: (nullable): the bearer token
- *
- * Sets the bearer token that authorises the tunnel at the gateway.
- *
- * A tunnel that runs uses it from the next WebSocket on. After
- * [signal@TcpTunnel.Tunnel::token-required], this makes it try again at once, or with
- * %NULL give up.
- *
- * Since: 1.0
- */
-void
-tcp_tunnel_set_token (TcpTunnel  *self,
-                      const char *token)
-{
-  gboolean is_usable, runs;
-
-  g_return_if_fail (TCP_IS_TUNNEL (self));
-
-  is_usable = token != NULL && tcp_token_is_valid (token);
-  tcp_runner_lock (&self->runner);
-  g_free (self->settings->token);
-  self->settings->token = g_strdup (token);
-  runs = self->runner.engine != NULL;
-  if (runs)
-    tcp_engine_set_token (self->runner.engine, is_usable ? token : NULL);
-  tcp_runner_unlock (&self->runner);
-
-  if (runs && token != NULL && !is_usable)
-    tcp_log_warn (self->log, "the new token is not used: it is empty, or has a space or a character that is not ASCII in it");
 }
 
 /**

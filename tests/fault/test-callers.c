@@ -454,6 +454,46 @@ test_all_at_once (void)
   g_assert_null (tcp_tunnel_get_local_address (tunnel));
 }
 
+/* One thread sets and gets what another starts with. */
+static gpointer
+set_and_get (gpointer data)
+{
+  Starter *starter = data;
+
+  for (guint i = 0; !g_atomic_int_get (&starter->done); i++)
+    {
+      g_autofree char *name = g_strdup_printf ("name-%u", i);
+      g_autofree char *got = NULL;
+      g_autoptr (GSocketAddress) address = NULL;
+
+      g_object_set (starter->object, "name", name, "token", name, "remote-uri", "ws://127.0.0.1:9/", NULL);
+      g_object_get (starter->object, "name", &got, "local-address", &address, NULL);
+      g_assert_cmpstr (got, ==, name);
+    }
+  return NULL;
+}
+
+static void
+test_properties (void)
+{
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+  Starter starter = { .object = G_OBJECT (tunnel) };
+  GThread *thread = g_thread_new ("setter", set_and_get, &starter);
+
+  for (guint i = 0; i < test_count (200, 50); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      if (tcp_tunnel_start (tunnel, NULL, &error))
+        g_assert_nonnull (tcp_tunnel_get_local_address (tunnel));
+      else
+        g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+      tcp_tunnel_close (tunnel);
+    }
+  g_atomic_int_set (&starter.done, TRUE);
+  g_thread_join (thread);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -468,6 +508,7 @@ main (int    argc,
   g_test_add_func ("/callers/drop", test_drop);
   g_test_add_func ("/callers/drop-tunnel", test_drop_tunnel);
   g_test_add_func ("/callers/all-at-once", test_all_at_once);
+  g_test_add_func ("/callers/properties", test_properties);
 
   return g_test_run ();
 }

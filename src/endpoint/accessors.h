@@ -2,52 +2,66 @@
 
 #pragma once
 
-#include <gio/gio.h>
+#include "endpoint/runner.h"
 
 /* The bodies of getters and setters, which are all alike. `snake` is the class in
- * lower case; self and settings are there for the expressions. */
+ * lower case; self is there for the expressions, which are evaluated under its lock. */
 
 #define TCP_GETTER(Class, snake, CHECK, ctype, name, zero, expression) \
   ctype tcp_##snake##_get_##name (Class *self)                         \
   {                                                                    \
+    ctype value;                                                       \
+                                                                       \
     g_return_val_if_fail (CHECK (self), zero);                         \
-    return expression;                                                 \
+    tcp_runner_lock (&self->runner);                                   \
+    value = expression;                                                \
+    tcp_runner_unlock (&self->runner);                                 \
+    return value;                                                      \
   }
 
 #define TCP_SETTER(Class, snake, CHECK, ctype, name, same, assign) \
   void tcp_##snake##_set_##name (Class *self, ctype name)          \
   {                                                                \
+    gboolean is_new;                                               \
+                                                                   \
     g_return_if_fail (CHECK (self));                               \
-    if (same)                                                      \
-      return;                                                      \
-    assign;                                                        \
-    tcp_notify (G_OBJECT (self), #name);                           \
+    tcp_runner_lock (&self->runner);                               \
+    is_new = !(same);                                              \
+    if (is_new)                                                    \
+      assign;                                                      \
+    tcp_runner_unlock (&self->runner);                             \
+    if (is_new)                                                    \
+      tcp_notify (G_OBJECT (self), #name);                         \
   }
 
 /* Setters for the fields of `settings`, by type. */
 #define TCP_SETTER_PLAIN(Class, snake, CHECK, ctype, name) \
   TCP_SETTER (Class, snake, CHECK, ctype, name,            \
-              tcp_##snake##_peek_settings (self)->name == name, tcp_##snake##_peek_settings (self)->name = name)
+              self->settings->name == name, self->settings->name = name)
 
 /* As the property would be, a number out of range is brought into it. */
 #define TCP_SETTER_UINT(Class, snake, CHECK, name)                                          \
   TCP_SETTER (Class, snake, CHECK, guint, name,                                             \
-              (name = tcp_clamp (G_OBJECT (self), #name, name)) == tcp_##snake##_peek_settings (self)->name, \
-              tcp_##snake##_peek_settings (self)->name = name)
+              (name = tcp_clamp (G_OBJECT (self), #name, name)) == self->settings->name, \
+              self->settings->name = name)
 
 #define TCP_SETTER_INT(Class, snake, CHECK, name)                                           \
   TCP_SETTER (Class, snake, CHECK, int, name,                                               \
-              (name = tcp_clamp_int (G_OBJECT (self), #name, name)) == tcp_##snake##_peek_settings (self)->name, \
-              tcp_##snake##_peek_settings (self)->name = name)
+              (name = tcp_clamp_int (G_OBJECT (self), #name, name)) == self->settings->name, \
+              self->settings->name = name)
 
 #define TCP_SETTER_STRING(Class, snake, CHECK, name)                                \
   TCP_SETTER (Class, snake, CHECK, const char *, name,                              \
-              g_strcmp0 (tcp_##snake##_peek_settings (self)->name, name) == 0,      \
-              tcp_replace_string (&tcp_##snake##_peek_settings (self)->name, name))
+              g_strcmp0 (self->settings->name, name) == 0,      \
+              tcp_replace_string (&self->settings->name, name))
 
 #define TCP_SETTER_OBJECT(Class, snake, CHECK, ctype, name) \
   TCP_SETTER (Class, snake, CHECK, ctype, name,             \
-              !g_set_object (&tcp_##snake##_peek_settings (self)->name, name), (void) 0)
+              self->settings->name == name, g_set_object (&self->settings->name, name))
+
+/* In get_property(): what another thread may set meanwhile is copied. */
+#define TCP_GET(type, expression) \
+  (tcp_runner_lock (&self->runner), g_value_set_##type (value, expression), tcp_runner_unlock (&self->runner))
 
 static inline void
 tcp_replace_string (char       **field,

@@ -348,6 +348,47 @@ test_many (void)
   WAIT_UNTIL (count_in_proc ("fd", is_netlink) == 0);
 }
 
+static gboolean
+is_any (const char *name)
+{
+  return name[0] != '.';
+}
+
+/* Nothing is left of what was started and closed. */
+static void
+test_again_and_again (void)
+{
+  g_autoptr (GPtrArray) tunnels = g_ptr_array_new_with_free_func (g_object_unref);
+  guint rounds = test_count (1000, 20);
+  guint descriptors = 0, threads = 0;
+  guint64 memory = 0;
+
+  for (guint i = 0; i < 100; i++)
+    {
+      g_ptr_array_add (tunnels, test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON));
+      tcp_tunnel_set_log_level (tunnels->pdata[i], TCP_TUNNEL_LOG_LEVEL_WARN);
+    }
+  for (guint round = 0; round < rounds; round++)
+    {
+      for (guint i = 0; i < tunnels->len; i++)
+        test_tunnel_start (tunnels->pdata[i]);
+      for (guint i = 0; i < tunnels->len; i++)
+        tcp_tunnel_close (tunnels->pdata[i]);
+      if (round != rounds / 10)
+        continue;
+      WAIT_UNTIL (count_in_proc ("fd", is_netlink) == 0);
+      descriptors = count_in_proc ("fd", is_any);
+      threads = count_in_proc ("task", is_any);
+      memory = test_memory ("VmRSS");
+    }
+  WAIT_UNTIL (count_in_proc ("fd", is_netlink) == 0);
+  g_assert_cmpuint (count_in_proc ("fd", is_any), <=, descriptors);
+  g_assert_cmpuint (count_in_proc ("task", is_any), <=, threads);
+  g_test_message ("memory: %" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT " bytes", memory, test_memory ("VmRSS"));
+  if (test_memory_is_meaningful ())
+    g_assert_cmpuint (test_memory ("VmRSS"), <, memory + 4 * 1024 * 1024);
+}
+
 int
 main (int argc,
       char **argv)
@@ -356,6 +397,7 @@ main (int argc,
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/starts/many", test_many);
+  g_test_add_func ("/starts/again-and-again", test_again_and_again);
   g_test_add_func ("/starts/beside-main-loop", test_beside_main_loop);
   g_test_add_func ("/starts/close-when-cancelled", test_close_when_cancelled);
   g_test_add_func ("/starts/close-in-notify", test_close_in_notify);

@@ -597,6 +597,10 @@ install_settings (void)
    *
    * What finds the proxy to use. %NULL, the default, is that of the system.
    *
+   * It is asked for the proxy of an `http` URL for `ws`, and of an `https` URL for `wss`. An HTTP proxy has to
+   * allow CONNECT to the port of the gateway, in both cases. User name and password of a proxy are part of its
+   * URL, where `%40` stands for `@`, `%3A` for `:` and `%25` for `%`.
+   *
    * Since: 1.0
    */
   properties[PROP_PROXY_RESOLVER] =

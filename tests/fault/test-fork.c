@@ -121,7 +121,6 @@ close_inherited (gpointer data)
 {
   Fixture *fixture = data;
   guint16 port = fixture_get_port (fixture);
-  g_autoptr (GError) error = NULL;
 
   tcp_tunnel_close (fixture->tunnel);
   tcp_gateway_close (fixture->gateway);

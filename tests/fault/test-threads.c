@@ -39,6 +39,49 @@ connect (int fd,
   return real (fd, address, length);
 }
 
+/* Holds the thread of a session just before its WebSocket is there. */
+static gboolean held;   /* the next one is to wait; under the monitor, as the next */
+static gboolean waits;  /* one does */
+
+ssize_t
+send (int fd,
+      const void *data,
+      size_t length,
+      int flags)
+{
+  static const char upgraded[] = "HTTP/1.1 101 ";
+  ssize_t (*real) (int, const void *, size_t, int) = dlsym (RTLD_NEXT, "send");
+
+  if (length >= strlen (upgraded) && memcmp (data, upgraded, strlen (upgraded)) == 0)
+    {
+      monitor_enter (&monitor);
+      waits = held;
+      monitor_changed (&monitor);
+      while (held && monitor_wait (&monitor, test_deadline ()))
+        ;
+      waits = FALSE;
+      monitor_leave (&monitor);
+    }
+  return real (fd, data, length, flags);
+}
+
+static void
+hold_next (void)
+{
+  monitor_enter (&monitor);
+  held = TRUE;
+  monitor_leave (&monitor);
+}
+
+static void
+let_go (void)
+{
+  monitor_enter (&monitor);
+  held = FALSE;
+  monitor_changed (&monitor);
+  monitor_leave (&monitor);
+}
+
 static void
 watch_threads (Target *target)
 {
@@ -356,6 +399,13 @@ on_drained (GObject *object,
 }
 
 static void
+deliver_events (void)
+{
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+static void
 test_drain (void)
 {
   g_autoptr (Target) target = target_new_echo ();
@@ -390,6 +440,7 @@ test_drain (void)
       client_reset (fds[i]);
       fds[i] = connect_session (port, i);
       round_trip (fds[i], "still here");
+      deliver_events ();
       g_assert_false (drained.done);
       ws_send_close (fds[i], 1000);
       ws_expect_close (fds[i], 1000);
@@ -400,6 +451,84 @@ test_drain (void)
   ws_expect_close (idle, 1001);
   client_close (idle);
   g_assert_cmpuint (closed, ==, G_N_ELEMENTS (fds));
+}
+
+/* Sends the request for the WebSocket of a session, and returns when its thread is held there. Sessions without a name
+ * take turns on the threads. */
+static int
+connect_held (guint16 port)
+{
+  static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n" WS_UPGRADE AUTHORIZED "\r\n";
+  int fd = client_connect (port);
+
+  hold_next ();
+  client_write (fd, request, strlen (request));
+  g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), waits));
+  return fd;
+}
+
+/* It counts although it has no connection yet, and its thread does not know of the drain. */
+static void
+test_drain_waits_for_threads (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, NULL, 256, &port);
+  Drained drained = { 0 };
+  g_autofree char *head = NULL;
+  int first, second;
+
+  first = ws_connect (port, "/", TEST_TOKEN);
+  round_trip (first, "hello");
+  second = connect_held (port);
+  tcp_gateway_drain_async (gateway, LONG_MS, NULL, on_drained, &drained);
+  /* The other threads have nothing left, and say so. */
+  ws_send_close (first, 1000);
+  ws_expect_close (first, 1000);
+  client_close (first);
+  WAIT_UNTIL (tcp_gateway_get_open_connections (gateway) == 0);
+  for (guint i = 0; i < N_THREADS - 1; i++)
+    g_assert_cmpuint (http_get (port, "/", WS_UPGRADE AUTHORIZED, NULL, NULL), ==, 503);
+  deliver_events ();
+  g_assert_false (drained.done);
+
+  let_go ();
+  head = http_read_head (second);
+  g_assert_true (g_str_has_prefix (head, "HTTP/1.1 101 "));
+  round_trip (second, "still here");
+  deliver_events ();
+  g_assert_false (drained.done);
+  ws_send_close (second, 1000);
+  ws_expect_close (second, 1000);
+  client_close (second);
+  WAIT_UNTIL (drained.done);
+  g_assert_true (drained.closed);
+}
+
+/* Whoever has drained it finds nothing left of it. */
+static void
+test_drain_ends_on_all_threads (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, NULL, 256, &port);
+  Drained drained = { 0 };
+  int first, second;
+
+  first = ws_connect (port, "/", TEST_TOKEN);
+  round_trip (first, "hello");
+  second = connect_held (port);
+  tcp_gateway_drain_async (gateway, 0, NULL, on_drained, &drained);
+  /* Its thread, which is that of the port as well, is through. */
+  ws_expect_close (first, 1001);
+  client_close (first);
+  deliver_events ();
+  g_assert_false (drained.done);
+
+  let_go ();
+  WAIT_UNTIL (drained.done);
+  g_assert_true (drained.closed);
+  client_close (second);
 }
 
 /* Connects until it is told to stop, or nothing answers. */
@@ -508,6 +637,8 @@ main (int argc,
   g_test_add_func ("/threads/clients-are-limited", test_clients_are_limited);
   g_test_add_func ("/threads/connections-are-limited", test_connections_are_limited);
   g_test_add_func ("/threads/drain", test_drain);
+  g_test_add_func ("/threads/drain-waits-for-threads", test_drain_waits_for_threads);
+  g_test_add_func ("/threads/drain-ends-on-all-threads", test_drain_ends_on_all_threads);
   g_test_add_func ("/threads/close-amid", test_close_amid);
   g_test_add_func ("/threads/restart", test_restart);
 

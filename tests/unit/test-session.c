@@ -240,6 +240,27 @@ test_leftovers (void)
   g_assert_nonnull (tcp_session_open (end->session, NULL));
 }
 
+static const SessionEndOptions resumable_client = {
+  .protocol = &tcp_protocol_resumable, .client = TRUE, .max_buffered_bytes = 1 << 20, .max_streams = 100,
+};
+
+/* A session that is lost has nothing to tell the next gateway of a connection that none ever
+ * knew of: nobody reconnects only to say that it came and went. */
+static void
+test_lost_and_gone (void)
+{
+  g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "forgotten");
+  g_autoptr (SessionEnd) end = session_end_new (&resumable_client);
+  TcpStream *stream = tcp_session_open (end->session, NULL);
+
+  tcp_session_restart (end->session, error);
+  g_assert_cmpuint (tcp_session_get_n_streams (end->session), ==, 1);
+  g_assert_true (tcp_session_wants_channel (end->session));
+  tcp_stream_reset (stream, NULL);
+  g_assert_cmpuint (end->streams_closed, ==, 1);
+  g_assert_false (tcp_session_wants_channel (end->session));
+}
+
 static void
 test_local_end (void)
 {
@@ -555,6 +576,7 @@ main (int    argc,
   g_test_add_func ("/session/closed-ids", test_closed_ids);
   g_test_add_func ("/session/end-waits-for-the-reader", test_end_waits_for_the_reader);
   g_test_add_func ("/session/leftovers", test_leftovers);
+  g_test_add_func ("/session/lost-and-gone", test_lost_and_gone);
   g_test_add_func ("/session/local-end", test_local_end);
   g_test_add_func ("/session/local-reset", test_local_reset);
   g_test_add_func ("/session/channel-breaks", test_channel_breaks);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include "gateway/eviction.h"
 #include "gateway/head.h"
 #include "gateway/origin.h"
 #include "gateway/tls-queue.h"
@@ -21,9 +22,6 @@
  * until its first byte. */
 #define DEFAULT_TIMEOUT 10000
 #define FIRST_BYTE_TIMEOUT 5000
-
-/* Until then it is not evicted for its silence: its first byte may be on its way. */
-#define SILENCE (500 * G_TIME_SPAN_MILLISECOND)
 
 /* How long the answer to a request that is refused may take to arrive. Closing at once, with
  * a body unread, would make the kernel send a reset, which may overtake the answer. */
@@ -145,71 +143,41 @@ pending_drop (Pending    *self,
 
 /* Eviction */
 
-typedef enum
+static TcpPendingState
+pending_get_state (Pending *self,
+                   gint64   now)
 {
-  RANK_REFUSED,
-  RANK_SILENT,
-  RANK_UNKNOWN,
-  RANK_KNOWN,   /* its address has sent a good token before */
-  RANK_ANSWERS, /* its TLS handshake is under way or done */
-} Rank;
-
-static Rank
-pending_get_rank (Pending *self,
-                  gint64   now)
-{
-  if (self->stage == STAGE_REFUSED)
-    return RANK_REFUSED;
-  if (self->transport.buffered != NULL || (self->handshake != NULL && tcp_tls_entry_is_running (self->handshake)))
-    return RANK_ANSWERS;
-  if (self->stage == STAGE_SILENT && now - self->accepted >= SILENCE)
-    return RANK_SILENT;
-  return self->origin->known ? RANK_KNOWN : RANK_UNKNOWN;
+  return (TcpPendingState) {
+    .origin = self->origin,
+    .age = now - self->accepted,
+    .silent = self->stage == STAGE_SILENT,
+    .answers = self->transport.buffered != NULL ||
+               (self->handshake != NULL && tcp_tls_entry_is_running (self->handshake)),
+    .refused = self->stage == STAGE_REFUSED,
+  };
 }
 
-/* Whether it has to go before @other, which is older. Those that answer go last, or a flood from
- * many addresses, which costs whoever sends it nothing, would end clients in the middle of
- * their TLS handshake. Then the address that has most counts, and the rank after that. */
-static gboolean
-pending_goes_before (Pending *self,
-                     Rank     rank,
-                     Pending *other,
-                     Rank     other_rank)
-{
-  if ((rank == RANK_ANSWERS) != (other_rank == RANK_ANSWERS))
-    return other_rank == RANK_ANSWERS;
-  if (self->origin->pending != other->origin->pending)
-    return self->origin->pending > other->origin->pending;
-  return rank < other_rank;
-}
-
-/* Of all, or of those that have their TLS. */
+/* Of all, or of those that have their TLS; there is one besides @spared. */
 static Pending *
 listener_find_victim (TcpListener *self,
                       gboolean     secured,
                       Pending     *spared)
 {
   gint64 now = tcp_now ();
-  Pending *victim = NULL;
-  Rank its = 0;
-  guint candidates = 0;
+  Pending *candidates[CANDIDATES];
+  TcpPendingState states[CANDIDATES];
+  guint n = 0;
 
-  for (GList *link = self->pending.head; link != NULL && candidates < CANDIDATES; link = link->next)
+  for (GList *link = self->pending.head; link != NULL && n < CANDIDATES; link = link->next)
     {
       Pending *pending = link->data;
-      Rank rank;
 
       if (pending == spared || (secured && pending->transport.buffered == NULL))
         continue;
-      candidates++;
-      rank = pending_get_rank (pending, now);
-      if (victim == NULL || pending_goes_before (pending, rank, victim, its))
-        {
-          victim = pending;
-          its = rank;
-        }
+      candidates[n] = pending;
+      states[n++] = pending_get_state (pending, now);
     }
-  return victim;
+  return candidates[tcp_eviction_choose_pending (states, n)];
 }
 
 static Pending *

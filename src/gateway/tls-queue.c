@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include "gateway/eviction.h"
 #include "io/reactor.h"
 
 /* GTask's pool begins with ten threads, and soon returns to them: those that are left are for
@@ -83,37 +84,25 @@ entry_get_wait (TcpTlsEntry *self)
   return MIN (info.tcpi_last_data_recv * G_TIME_SPAN_MILLISECOND, tcp_now () - self->began);
 }
 
-/* Positive if the address of @self is to be served before that of @other: it has fewer
- * handshakes under way, or as many, and has sent a good token before. */
-static int
-entry_compare_origin (TcpTlsEntry *self,
-                      TcpTlsEntry *other)
-{
-  if (self->origin->handshakes != other->origin->handshakes)
-    return self->origin->handshakes < other->origin->handshakes ? 1 : -1;
-  return (int) self->origin->known - (int) other->origin->known;
-}
-
-/* Of those of the address that comes last, that which waits longest. */
 static TcpTlsEntry *
 tls_queue_find_victim (TcpTlsQueue *self)
 {
-  TcpTlsEntry *victim = NULL;
-  gint64 longest = 0;
+  TcpTlsEntry *entries[SLOTS];
+  TcpHandshakeState states[SLOTS];
+  guint n = 0;
+  int victim;
 
   for (GList *link = self->running.head; link != NULL; link = link->next)
     {
       TcpTlsEntry *entry = link->data;
-      gint64 wait = entry->origin != NULL ? entry_get_wait (entry) : -1;
-      int order = wait >= self->grace && victim != NULL ? entry_compare_origin (entry, victim) : 0;
 
-      if (wait >= self->grace && (victim == NULL || order < 0 || (order == 0 && wait > longest)))
-        {
-          victim = entry;
-          longest = wait;
-        }
+      if (entry->origin == NULL)
+        continue;
+      entries[n] = entry;
+      states[n++] = (TcpHandshakeState) { .origin = entry->origin, .wait = entry_get_wait (entry) };
     }
-  return victim;
+  victim = tcp_eviction_choose_handshake (states, n, self->grace);
+  return victim >= 0 ? entries[victim] : NULL;
 }
 
 /* The newest of the address that comes first: its client has waited least, and will most likely
@@ -124,8 +113,12 @@ tls_queue_find_next (TcpTlsQueue *self)
   TcpTlsEntry *next = NULL;
 
   for (GList *link = self->waiting.tail; link != NULL; link = link->prev)
-    if (next == NULL || entry_compare_origin (link->data, next) > 0)
-      next = link->data;
+    {
+      TcpTlsEntry *entry = link->data;
+
+      if (next == NULL || tcp_eviction_compare_origins (entry->origin, next->origin) > 0)
+        next = entry;
+    }
   return next;
 }
 

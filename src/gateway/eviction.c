@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/eviction.h"
+
+/* Until then a connection is not evicted for its silence: its first byte may be on its way. */
+#define SILENCE (500 * G_TIME_SPAN_MILLISECOND)
+
+typedef enum
+{
+  RANK_REFUSED,
+  RANK_SILENT,
+  RANK_UNKNOWN,
+  RANK_KNOWN, /* its address has sent a good token before */
+  RANK_ANSWERS,
+} Rank;
+
+static Rank
+get_rank (const TcpPendingState *pending)
+{
+  if (pending->refused)
+    return RANK_REFUSED;
+  if (pending->answers)
+    return RANK_ANSWERS;
+  if (pending->silent && pending->age >= SILENCE)
+    return RANK_SILENT;
+  return pending->origin->known ? RANK_KNOWN : RANK_UNKNOWN;
+}
+
+/* Whether @self has to go before @other, which is older. Those that answer go last, or a flood
+ * from many addresses, which costs whoever sends it nothing, would end clients in the middle of
+ * their TLS handshake. Then the address that has most counts, and the rank after that. */
+static gboolean
+goes_before (const TcpPendingState *self,
+             const TcpPendingState *other)
+{
+  Rank rank = get_rank (self);
+  Rank other_rank = get_rank (other);
+
+  if ((rank == RANK_ANSWERS) != (other_rank == RANK_ANSWERS))
+    return other_rank == RANK_ANSWERS;
+  if (self->origin->pending != other->origin->pending)
+    return self->origin->pending > other->origin->pending;
+  return rank < other_rank;
+}
+
+/* Of at least one, the oldest first. */
+guint
+tcp_eviction_choose_pending (const TcpPendingState *pending,
+                             guint                  n)
+{
+  guint victim = 0;
+
+  for (guint i = 1; i < n; i++)
+    if (goes_before (&pending[i], &pending[victim]))
+      victim = i;
+  return victim;
+}
+
+/* Positive if the TLS handshakes of @a are to take place before those of @b: it has fewer of
+ * them under way, or as many, and has sent a good token before. */
+int
+tcp_eviction_compare_origins (const TcpOrigin *a,
+                              const TcpOrigin *b)
+{
+  if (a->handshakes != b->handshakes)
+    return a->handshakes < b->handshakes ? 1 : -1;
+  return (int) a->known - (int) b->known;
+}
+
+/* Of those of the address that comes last, that which has waited longest for its peer; -1 if
+ * none has for as long as @grace. */
+int
+tcp_eviction_choose_handshake (const TcpHandshakeState *handshakes,
+                               guint                    n,
+                               gint64                   grace)
+{
+  int victim = -1;
+
+  for (guint i = 0; i < n; i++)
+    {
+      int order;
+
+      if (handshakes[i].wait < grace)
+        continue;
+      order = victim >= 0 ? tcp_eviction_compare_origins (handshakes[i].origin, handshakes[victim].origin) : -1;
+      if (order < 0 || (order == 0 && handshakes[i].wait > handshakes[victim].wait))
+        victim = i;
+    }
+  return victim;
+}

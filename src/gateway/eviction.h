@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "gateway/origin.h"
+
+G_BEGIN_DECLS
+
+/* Which connection ends where there are too many. Nothing here looks at a clock or a socket. */
+
+/* A connection that is no WebSocket yet. */
+typedef struct
+{
+  const TcpOrigin *origin;
+  gint64 age;       /* in µs */
+  gboolean silent;  /* no byte was received */
+  gboolean answers; /* its TLS handshake is under way or done */
+  gboolean refused; /* the answer is on its way, or delayed */
+} TcpPendingState;
+
+/* A TLS handshake that has a slot. */
+typedef struct
+{
+  const TcpOrigin *origin;
+  gint64 wait; /* how long it has waited for its peer, in µs; -1 if its peer waits for it */
+} TcpHandshakeState;
+
+guint tcp_eviction_choose_pending (const TcpPendingState *pending,
+                                   guint                  n);
+int tcp_eviction_choose_handshake (const TcpHandshakeState *handshakes,
+                                   guint                    n,
+                                   gint64                   grace);
+int tcp_eviction_compare_origins (const TcpOrigin *a,
+                                  const TcpOrigin *b);
+
+G_END_DECLS

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Which connections end where there are too many. All of them are named by their place. */
+
+#include "gateway/eviction.h"
+
+#define MS G_TIME_SPAN_MILLISECOND
+
+static TcpOrigin few = { .name = (char *) "few", .pending = 1 };
+static TcpOrigin many = { .name = (char *) "many", .pending = 10 };
+static TcpOrigin known = { .name = (char *) "known", .pending = 1, .known = TRUE };
+static TcpOrigin known_many = { .name = (char *) "known, many", .pending = 10, .known = TRUE };
+
+#define ASSERT_GOES(expected, ...)                                                                    \
+  G_STMT_START                                                                                        \
+  {                                                                                                   \
+    const TcpPendingState pending_[] = { __VA_ARGS__ };                                               \
+    g_assert_cmpuint (tcp_eviction_choose_pending (pending_, G_N_ELEMENTS (pending_)), ==, expected); \
+  }                                                                                                   \
+  G_STMT_END
+
+#define SILENT(origin_, age_) { .origin = &(origin_), .age = (age_), .silent = TRUE }
+#define BEGUN(origin_) { .origin = &(origin_), .age = 1000 * MS }
+#define ANSWERS(origin_) { .origin = &(origin_), .age = 1000 * MS, .answers = TRUE }
+#define REFUSED(origin_) { .origin = &(origin_), .age = 1000 * MS, .refused = TRUE }
+
+/* Alike, the oldest goes. */
+static void
+test_oldest (void)
+{
+  ASSERT_GOES (0, BEGUN (few));
+  ASSERT_GOES (0, BEGUN (few), BEGUN (few), BEGUN (few));
+  ASSERT_GOES (0, SILENT (few, 3000 * MS), SILENT (few, 2000 * MS), SILENT (few, 1000 * MS));
+  ASSERT_GOES (1, ANSWERS (few), BEGUN (few), BEGUN (few));
+}
+
+/* For so long the first byte may be on its way. */
+static void
+test_silence (void)
+{
+  ASSERT_GOES (1, BEGUN (few), SILENT (few, 500 * MS));
+  ASSERT_GOES (0, BEGUN (few), SILENT (few, 500 * MS - 1));
+  ASSERT_GOES (0, SILENT (few, 500 * MS - 1), BEGUN (few));
+  /* Even that of an address which is known. */
+  ASSERT_GOES (1, BEGUN (few), SILENT (known, 500 * MS));
+  ASSERT_GOES (1, SILENT (known, 500 * MS - 1), BEGUN (few));
+}
+
+/* In the order of their ranks, of addresses that have as many. */
+static void
+test_ranks (void)
+{
+  ASSERT_GOES (4, ANSWERS (few), BEGUN (known), BEGUN (few), SILENT (few, 1000 * MS), REFUSED (few));
+  ASSERT_GOES (3, ANSWERS (few), BEGUN (known), BEGUN (few), SILENT (few, 1000 * MS));
+  ASSERT_GOES (2, ANSWERS (few), BEGUN (known), BEGUN (few));
+  ASSERT_GOES (1, ANSWERS (few), BEGUN (known));
+  ASSERT_GOES (0, REFUSED (known), BEGUN (few));
+}
+
+/* The address that has most goes before any rank but that of those which answer. */
+static void
+test_addresses (void)
+{
+  ASSERT_GOES (2, REFUSED (few), SILENT (few, 1000 * MS), BEGUN (many));
+  ASSERT_GOES (1, REFUSED (few), BEGUN (known_many));
+  ASSERT_GOES (1, BEGUN (known_many), BEGUN (many));
+  ASSERT_GOES (1, ANSWERS (many), BEGUN (known));
+  ASSERT_GOES (1, ANSWERS (few), ANSWERS (many));
+  ASSERT_GOES (1, ANSWERS (few), ANSWERS (known_many), ANSWERS (many));
+}
+
+static TcpOrigin one = { .handshakes = 1 };
+static TcpOrigin three = { .handshakes = 3 };
+static TcpOrigin known_one = { .handshakes = 1, .known = TRUE };
+
+#define ASSERT_PREEMPTED(expected, grace, ...)                                                                  \
+  G_STMT_START                                                                                                  \
+  {                                                                                                             \
+    const TcpHandshakeState running_[] = { __VA_ARGS__ };                                                       \
+    g_assert_cmpint (tcp_eviction_choose_handshake (running_, G_N_ELEMENTS (running_), grace), ==, (expected)); \
+  }                                                                                                             \
+  G_STMT_END
+
+/* Whoever has waited longest for its peer, and for as long as the grace. */
+static void
+test_waits (void)
+{
+  g_assert_cmpint (tcp_eviction_choose_handshake (NULL, 0, 5 * MS), ==, -1);
+  ASSERT_PREEMPTED (-1, 5 * MS, { &one, 5 * MS - 1 }, { &one, 0 });
+  ASSERT_PREEMPTED (0, 5 * MS, { &one, 5 * MS }, { &one, 0 });
+  ASSERT_PREEMPTED (1, 5 * MS, { &one, 6 * MS }, { &one, 8 * MS }, { &one, 7 * MS });
+  ASSERT_PREEMPTED (0, 5 * MS, { &one, 6 * MS }, { &one, 6 * MS });
+  /* For these the peer waits. */
+  ASSERT_PREEMPTED (-1, 5 * MS, { &three, -1 }, { &one, -1 });
+  ASSERT_PREEMPTED (1, 5 * MS, { &three, -1 }, { &one, 5 * MS });
+}
+
+static void
+test_handshakes_of_addresses (void)
+{
+  ASSERT_PREEMPTED (1, 5 * MS, { &one, 9 * MS }, { &three, 6 * MS }, { &three, 5 * MS });
+  ASSERT_PREEMPTED (1, 5 * MS, { &known_one, 9 * MS }, { &one, 6 * MS });
+  ASSERT_PREEMPTED (0, 5 * MS, { &one, 6 * MS }, { &known_one, 9 * MS });
+  ASSERT_PREEMPTED (0, 5 * MS, { &known_one, 9 * MS }, { &three, 4 * MS });
+}
+
+/* Which gets a slot that is free. */
+static void
+test_next (void)
+{
+  g_assert_cmpint (tcp_eviction_compare_origins (&one, &three), >, 0);
+  g_assert_cmpint (tcp_eviction_compare_origins (&three, &one), <, 0);
+  g_assert_cmpint (tcp_eviction_compare_origins (&known_one, &one), >, 0);
+  g_assert_cmpint (tcp_eviction_compare_origins (&one, &known_one), <, 0);
+  g_assert_cmpint (tcp_eviction_compare_origins (&one, &one), ==, 0);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/eviction/oldest", test_oldest);
+  g_test_add_func ("/eviction/silence", test_silence);
+  g_test_add_func ("/eviction/ranks", test_ranks);
+  g_test_add_func ("/eviction/addresses", test_addresses);
+  g_test_add_func ("/eviction/waits", test_waits);
+  g_test_add_func ("/eviction/handshakes-of-addresses", test_handshakes_of_addresses);
+  g_test_add_func ("/eviction/next", test_next);
+
+  return g_test_run ();
+}

@@ -29,14 +29,14 @@ class SilentServer:
     """Accepts TCP connections and says nothing."""
 
     async def __aenter__(self):
-        self.visitors = asyncio.Queue()
+        self.pending = asyncio.Queue()
         self.writers = []
-        self.server = await asyncio.start_server(self.on_visitor, "127.0.0.1", 0)
+        self.server = await asyncio.start_server(self.on_connection, "127.0.0.1", 0)
         self.uri = "ws://127.0.0.1:%d/" % self.server.sockets[0].getsockname()[1]
         return self
 
-    def on_visitor(self, reader, writer):
-        self.visitors.put_nowait(reader)
+    def on_connection(self, reader, writer):
+        self.pending.put_nowait(reader)
         self.writers.append(writer)
 
     async def __aexit__(self, *exception):
@@ -224,7 +224,7 @@ class Awaiting:
             async with SilentServer() as server:
                 tunnel = TcpTunnel.Tunnel(server.uri, TOKEN, mode="multiplexed", log_level="none")
                 start = asyncio.create_task(tunnel.start())
-                await server.visitors.get()
+                await server.pending.get()
                 with self.assertRaises(GLib.Error) as caught:
                     async with tunnel:
                         self.fail("it runs")
@@ -282,7 +282,7 @@ class Awaiting:
             async with SilentServer() as server:
                 tunnel = TcpTunnel.Tunnel(server.uri, TOKEN, mode="multiplexed", log_level="none")
                 start = asyncio.create_task(tunnel.start())
-                await server.visitors.get()
+                await server.pending.get()
                 tunnel.close()
                 with self.assertRaises(GLib.Error) as caught:
                     await start
@@ -294,17 +294,17 @@ class Awaiting:
         async def check():
             async with SilentServer() as server:
                 tunnel = TcpTunnel.Tunnel(server.uri, TOKEN, mode="multiplexed", log_level="none")
-                visitors = []
+                pending = []
                 for _ in range(2):
                     start = asyncio.create_task(tunnel.start())
-                    visitors.append(await server.visitors.get())
+                    pending.append(await server.pending.get())
                     start.cancel()
                     await asyncio.wait([start])
                     self.assertTrue(start.cancelled())
                     self.assertIsNone(tunnel.local_address)
                 # The gateway is told at once, not when the tunnel goes.
-                for visitor in visitors:
-                    await visitor.read()
+                for connection in pending:
+                    await connection.read()
 
         self.run_on_loop(check())
 
@@ -334,7 +334,7 @@ class Awaiting:
                 tunnel = TcpTunnel.Tunnel(server.uri, TOKEN, mode="multiplexed", log_level="none")
                 cancellable = Gio.Cancellable()
                 start = asyncio.create_task(tunnel.start(cancellable))
-                await server.visitors.get()
+                await server.pending.get()
                 cancellable.cancel()
                 with self.assertRaises(GLib.Error) as caught:
                     await start

@@ -228,7 +228,7 @@ test_finishing_expires (void)
 /* Connections that are no WebSocket yet */
 
 #define HALF_A_REQUEST "GET / HTTP/1.1\r\nHost: gateway\r\n"
-#define VISITORS 8
+#define N_PENDING 8
 
 static GIOStream *
 shake_hands (int fd)
@@ -254,9 +254,9 @@ shake_hands (int fd)
 
 /* Goes as far as @step on the way to a WebSocket. */
 static int
-visit (guint16 port,
-       guint step,
-       GPtrArray *streams)
+connect_pending (guint16 port,
+                 guint step,
+                 GPtrArray *streams)
 {
   int fd = client_connect (port);
 
@@ -272,17 +272,17 @@ visit (guint16 port,
 
 /* The gateway closes under them. */
 static void
-check_visitors (TcpGateway *gateway,
-                guint steps)
+check_pending (TcpGateway *gateway,
+               guint steps)
 {
   g_autoptr (GPtrArray) streams = g_ptr_array_new_with_free_func (g_object_unref);
   guint16 port = start_gateway (gateway);
-  int fds[VISITORS];
+  int fds[N_PENDING];
 
-  for (guint i = 0; i < VISITORS; i++)
-    fds[i] = visit (port, i % steps, streams);
+  for (guint i = 0; i < N_PENDING; i++)
+    fds[i] = connect_pending (port, i % steps, streams);
   tcp_gateway_close (gateway);
-  for (guint i = 0; i < VISITORS; i++)
+  for (guint i = 0; i < N_PENDING; i++)
     {
       client_expect_end (fds[i]);
       client_close (fds[i]);
@@ -290,19 +290,19 @@ check_visitors (TcpGateway *gateway,
 }
 
 static void
-test_visitors_at_close (void)
+test_pending_at_close (void)
 {
   g_autoptr (TcpGateway) plain = new_gateway (9);
   g_autoptr (TcpGateway) tls = new_gateway (9);
   guint before;
 
   tcp_gateway_set_tls_certificate (tls, test_certificate ());
-  check_visitors (tls, 4);
+  check_pending (tls, 4);
   before = count_fds ();
   for (guint i = 0; i < test_count (5, 2); i++)
     {
-      check_visitors (plain, 2);
-      check_visitors (tls, 4);
+      check_pending (plain, 2);
+      check_pending (tls, 4);
     }
   WAIT_UNTIL (count_fds () <= before);
 }
@@ -328,8 +328,8 @@ g_socket_connection_factory_create_connection (GSocket *socket)
   return connection;
 }
 
-/* A handshake that fails is the end of a visitor, on the gateway's own thread: its place is free, so that the oldest
- * is not evicted. */
+/* A handshake that fails is the end of a pending connection, on the gateway's own thread: its place is free, so that
+ * the oldest is not evicted. */
 static void
 test_failed_handshakes (void)
 {
@@ -344,13 +344,13 @@ test_failed_handshakes (void)
   tcp_gateway_set_tls_certificate (gateway, test_certificate ());
   tcp_gateway_set_connect_timeout (gateway, 600000);
   g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
-  low = (struct rlimit) { .rlim_cur = 8 * VISITORS, .rlim_max = limit.rlim_max };
+  low = (struct rlimit) { .rlim_cur = 8 * N_PENDING, .rlim_max = limit.rlim_max };
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &low));
   port = start_gateway (gateway);
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
 
   first = client_connect (port);
-  for (guint i = 0; i < 3 * VISITORS; i++)
+  for (guint i = 0; i < 3 * N_PENDING; i++)
     {
       int fd = client_connect (port);
 
@@ -362,7 +362,7 @@ test_failed_handshakes (void)
   atomic_store (&witnessing, FALSE);
   g_object_unref (shake_hands (first));
 
-  g_assert_cmpuint (witnessed->len, >=, 3 * VISITORS + 1);
+  g_assert_cmpuint (witnessed->len, >=, 3 * N_PENDING + 1);
   g_ptr_array_unref (witnessed);
   monitor_clear (&monitor);
   tcp_gateway_close (gateway);
@@ -378,7 +378,7 @@ main (int argc,
   g_test_add_func ("/caps/gone-sessions", test_gone_sessions);
   g_test_add_func ("/caps/lingering", test_lingering);
   g_test_add_func ("/caps/finishing-expires", test_finishing_expires);
-  g_test_add_func ("/caps/visitors-at-close", test_visitors_at_close);
+  g_test_add_func ("/caps/pending-at-close", test_pending_at_close);
   g_test_add_func ("/caps/failed-handshakes", test_failed_handshakes);
 
   return g_test_run ();

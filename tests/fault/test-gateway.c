@@ -101,7 +101,7 @@ test_max_connections (void)
 
 /* Whoever does not ask for a WebSocket, or not to the end, is not waited for. */
 static void
-check_silent_visitors (guint timeout)
+check_silent_connections (guint timeout)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (TcpGateway) gateway = new_gateway (target);
@@ -121,12 +121,12 @@ check_silent_visitors (guint timeout)
 }
 
 static void
-test_silent_visitors (void)
+test_silent_connections (void)
 {
-  check_silent_visitors (100);
+  check_silent_connections (100);
   /* Without a timeout for the target there still is one for them, of 10 s. */
   if (!test_is_quick ())
-    check_silent_visitors (0);
+    check_silent_connections (0);
 }
 
 static void
@@ -293,7 +293,7 @@ main (int argc,
 
   g_test_add_func ("/gateway/answers", test_answers);
   g_test_add_func ("/gateway/max-connections", test_max_connections);
-  g_test_add_func ("/gateway/silent-visitors", test_silent_visitors);
+  g_test_add_func ("/gateway/silent-connections", test_silent_connections);
   g_test_add_func ("/gateway/start-errors", test_start_errors);
   g_test_add_func ("/gateway/bad-token-file", test_bad_token_file);
   g_test_add_func ("/gateway/several-tunnels", test_several_tunnels);

@@ -195,7 +195,7 @@ test_many_opens_unread (void)
   check_growth (before, 24 * MIB);
 }
 
-/* Somebody who reads the refusals and never acknowledges one is shown the door, however
+/* Somebody who reads the refusals and never acknowledges one is disconnected, however
  * much data might be kept. */
 static void
 test_many_opens_unacknowledged (void)

@@ -116,16 +116,16 @@ test_banners_while_away (void)
 
 /* Came and went: its connection is told nothing wrong, and the others are unharmed. */
 static void
-test_visitors_while_away (void)
+test_brief_clients_while_away (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = start (target);
   int kept = client_connect (fixture_get_port (fixture));
-  guint visitors = 20;
+  guint clients = 20;
 
   client_round_trip (kept, "before");
   resume_go_away (fixture);
-  for (guint i = 0; i < visitors; i++)
+  for (guint i = 0; i < clients; i++)
     {
       int fd = client_connect (fixture_get_port (fixture));
 
@@ -139,7 +139,7 @@ test_visitors_while_away (void)
     }
   resume_come_back (fixture);
   client_round_trip (kept, "after");
-  WAIT_UNTIL (fixture->recorder->closed == visitors);
+  WAIT_UNTIL (fixture->recorder->closed == clients);
   g_assert_true (target_wait_open (target, 1));
   client_close (kept);
   g_assert_true (target_wait_open (target, 0));
@@ -256,7 +256,7 @@ main (int argc,
   g_test_add_func ("/resume-multiplexed/hundreds", test_hundreds);
   g_test_add_func ("/resume-multiplexed/clients-while-away", test_clients_while_away);
   g_test_add_func ("/resume-multiplexed/banners-while-away", test_banners_while_away);
-  g_test_add_func ("/resume-multiplexed/visitors-while-away", test_visitors_while_away);
+  g_test_add_func ("/resume-multiplexed/brief-clients-while-away", test_brief_clients_while_away);
   g_test_add_func ("/resume-multiplexed/limit-while-away", test_limit_while_away);
   g_test_add_func ("/resume-multiplexed/mixed-ends", test_mixed_ends);
   g_test_add_func ("/resume-multiplexed/short-connections", test_short_connections);

@@ -85,8 +85,8 @@ typedef enum
 } Behaviour;
 
 static int
-visit (guint16 port,
-       Behaviour behaviour)
+connect_stranger (guint16 port,
+                  Behaviour behaviour)
 {
   int fd = client_connect (port);
 
@@ -118,7 +118,7 @@ check_full (gboolean tls,
   tcp_tunnel_set_tls_database (fixture->tunnel, tls ? test_tls_database () : NULL);
 
   for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
-    strangers[i] = visit (port, behaviour);
+    strangers[i] = connect_stranger (port, behaviour);
   client_expect_end (strangers[oldest]);
   client_expect_end (strangers[PLACES - 1]);
 
@@ -132,7 +132,7 @@ check_full (gboolean tls,
   for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
     {
       client_close (strangers[i]);
-      strangers[i] = visit (port, behaviour);
+      strangers[i] = connect_stranger (port, behaviour);
     }
   client_expect_end (strangers[oldest]);
   client_round_trip (fd, "still here");
@@ -163,8 +163,8 @@ test_client_hello (void)
 
 /* With half a request, from 127.0.0.0/8. */
 static int
-visit_from (guint16 port,
-            guint host)
+connect_stranger_from (guint16 port,
+                       guint host)
 {
   struct sockaddr_in address = { .sin_family = AF_INET };
   int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -199,10 +199,10 @@ test_other_address (void)
   g_autoptr (TcpGateway) gateway = new_gateway (target);
   guint16 port = start_with_few_places (gateway);
   int strangers[3 * PLACES];
-  int slow = visit_from (port, 2);
+  int slow = connect_stranger_from (port, 2);
 
   for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
-    strangers[i] = visit (port, HALF_REQUEST);
+    strangers[i] = connect_stranger (port, HALF_REQUEST);
   client_expect_end (strangers[2 * PLACES]);
 
   finish_request (slow);
@@ -221,11 +221,11 @@ test_known_address (void)
   int strangers[3 * PLACES];
   int unknown, slow;
 
-  finish_request (visit_from (port, 2));
-  unknown = visit_from (port, 3);
-  slow = visit_from (port, 2);
+  finish_request (connect_stranger_from (port, 2));
+  unknown = connect_stranger_from (port, 3);
+  slow = connect_stranger_from (port, 2);
   for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
-    strangers[i] = visit_from (port, 10 + i);
+    strangers[i] = connect_stranger_from (port, 10 + i);
   client_expect_end (unknown);
   client_expect_end (strangers[PLACES]);
 
@@ -382,7 +382,7 @@ check_tls_memory (Behaviour behaviour,
     {
       guint8 type;
 
-      fds[i] = visit (port, behaviour);
+      fds[i] = connect_stranger (port, behaviour);
       /* The first few are answered; more have no thread. */
       if (behaviour == CLIENT_HELLO && i < 10)
         {

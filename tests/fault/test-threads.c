@@ -538,12 +538,12 @@ typedef struct
   guint16 port;
   GThread *thread;
   atomic_uint answers;
-} Visitor;
+} Client;
 
 static gpointer
-visit (gpointer data)
+keep_connecting (gpointer data)
 {
-  Visitor *self = data;
+  Client *self = data;
   static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n" WS_UPGRADE AUTHORIZED "\r\n";
 
   while (!self->stop)
@@ -567,24 +567,24 @@ static void
 test_close_amid (void)
 {
   g_autoptr (Target) target = target_new_echo ();
-  Visitor visitors[3] = { 0 };
+  Client clients[3] = { 0 };
   guint16 port;
 
   for (guint i = 0; i < test_count (60, 15); i++)
     {
       g_autoptr (TcpGateway) gateway = start_gateway (target, NULL, 1000, &port);
 
-      for (guint j = 0; j < G_N_ELEMENTS (visitors); j++)
+      for (guint j = 0; j < G_N_ELEMENTS (clients); j++)
         {
-          visitors[j] = (Visitor) { .port = port };
-          visitors[j].thread = g_thread_new ("visitor", visit, &visitors[j]);
+          clients[j] = (Client) { .port = port };
+          clients[j].thread = g_thread_new ("client", keep_connecting, &clients[j]);
         }
-      WAIT_UNTIL (visitors[i % G_N_ELEMENTS (visitors)].answers >= i % 7);
+      WAIT_UNTIL (clients[i % G_N_ELEMENTS (clients)].answers >= i % 7);
       tcp_gateway_close (gateway);
-      for (guint j = 0; j < G_N_ELEMENTS (visitors); j++)
-        visitors[j].stop = TRUE;
-      for (guint j = 0; j < G_N_ELEMENTS (visitors); j++)
-        g_thread_join (visitors[j].thread);
+      for (guint j = 0; j < G_N_ELEMENTS (clients); j++)
+        clients[j].stop = TRUE;
+      for (guint j = 0; j < G_N_ELEMENTS (clients); j++)
+        g_thread_join (clients[j].thread);
       close (socket_listen (port, NULL));
       g_assert_cmpuint (tcp_gateway_get_open_connections (gateway), ==, 0);
     }

@@ -195,7 +195,7 @@ check_host (const char  *authority,
   if (*host != '[')
     {
       for (const char *c = host; *c != '\0'; c++)
-        if ((guchar) *c < 0x80 && !g_ascii_isalnum (*c) && strchr ("-._%", *c) == NULL)
+        if ((guchar) *c < 0x80 && !g_ascii_isalnum (*c) && strchr ("-._", *c) == NULL)
           return invalid (error, "the URL of the gateway is not valid: its host has a '%c' in it", *c);
       return TRUE;
     }
@@ -203,6 +203,25 @@ check_host (const char  *authority,
   inner = g_strndup (host + 1, strcspn (host + 1, "%]"));
   if (!g_str_has_suffix (host, "]") || !is_ipv6 (inner))
     return invalid (error, "the URL of the gateway is not valid: what stands in brackets is no IPv6 address");
+  return TRUE;
+}
+
+/* The host that GLib gives for it: of a scope it has decoded percent signs, and of other hosts
+ * it may have replaced characters that look like those of ASCII. It goes into the head of a
+ * request. */
+static gboolean
+check_parsed_host (const char  *host,
+                   GError     **error)
+{
+  gsize length = strcspn (host, "%");
+  g_autofree char *address = g_strndup (host, length);
+  const char *name = is_ipv6 (address) ? host + length + (host[length] == '%') : host;
+
+  for (const char *c = name; *c != '\0'; c++)
+    if ((guchar) *c < 0x80 && !g_ascii_isalnum (*c) && strchr ("-._", *c) == NULL)
+      return invalid (error,
+                      "the URL of the gateway is not valid: its host, or the scope of its IPv6 address, has a character "
+                      "in it that no host name has");
   return TRUE;
 }
 
@@ -289,6 +308,11 @@ tcp_remote_uri_parse (const char  *text,
       /* GLib's message may repeat a part of it. */
       invalid (error, "the URL of the gateway is not valid: a %% in it is not followed by two hexadecimal digits, write "
                       "%%25 for one that stands for itself; or it is not of the form wss://example.com/instance");
+      return NULL;
+    }
+  if (!check_parsed_host (g_uri_get_host (uri), error))
+    {
+      g_uri_unref (uri);
       return NULL;
     }
   return with_path_as_given (uri, authority + strcspn (authority, "/?"));

@@ -137,6 +137,14 @@ test_mistakes (void)
     { "ws://[::1]:-1/", "its port is not a number from 1 to 65535" },
     { "ws://h,80/", "its host has a ',' in it" },
     { "ws://*/", "its host has a '*' in it" },
+    { "ws://h%0d%0aX-Evil:%20y/", "its host has a '%' in it" },
+    { "ws://h%2ei/", "its host has a '%' in it" },
+    { "ws://h%00i/", "its host has a '%' in it" },
+    { "ws://[fe80::1%25eth0%0d%0aX-Evil%3a%20y]/", "has a character in it that no host name has" },
+    { "ws://[fe80::1%25%20]/", "has a character in it that no host name has" },
+    { "ws://h\357\274\217i/", "has a character in it that no host name has" },  /* a wide slash */
+    { "ws://h\357\274\232i/", "has a character in it that no host name has" },  /* a wide colon */
+    { "ws://h\357\274\2050a/", "has a character in it that no host name has" }, /* a wide percent sign */
     { "ws://ws://h/", "there is a second scheme in it; it begins with ws:// alone" },
     { "wss://https://h/", "there is a second scheme in it; it begins with wss:// alone" },
     { "ws://h/#" SECRET, "write %23" },

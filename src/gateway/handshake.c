@@ -32,23 +32,22 @@ tcp_handshake_examine (TcpShared        *shared,
                        TcpRefusal       *refusal)
 {
   const TcpGatewaySettings *settings = shared->settings;
-  TcpPrincipal *principal;
+  const char *authorization = soup_message_headers_get_one (upgrade->headers, "Authorization");
+  TcpPrincipal *principal = tcp_access_find_header (shared->access, authorization);
   g_autoptr (TcpRequest) request = NULL;
 
-  principal = tcp_access_find_header (shared->access, soup_message_headers_get_one (upgrade->headers, "Authorization"));
-  if (settings->path != NULL && strcmp (g_uri_get_path (upgrade->uri), settings->path) != 0)
-    {
-      /* Where the tunnel is, is nothing for strangers. */
-      if (principal != NULL)
-        tcp_refuse (refusal, SOUP_STATUS_NOT_FOUND, "There is nothing at this path; this gateway serves %s.",
-                    settings->path);
-      else
-        tcp_refuse (refusal, SOUP_STATUS_NOT_FOUND, "There is nothing at this path.");
-      return NULL;
-    }
+  /* Before all else, or strangers could find out the path, and guess tokens at another one,
+   * where they would not be slowed. */
   if (principal == NULL)
     {
       tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "A valid bearer token is needed.");
+      refusal->guessed = authorization != NULL;
+      return NULL;
+    }
+  if (settings->path != NULL && strcmp (g_uri_get_path (upgrade->uri), settings->path) != 0)
+    {
+      tcp_refuse (refusal, SOUP_STATUS_NOT_FOUND, "There is nothing at this path; this gateway serves %s.",
+                  settings->path);
       return NULL;
     }
   if (!tcp_upgrade_is_wanted (upgrade))

@@ -241,7 +241,7 @@ pending_refuse (Pending          *self,
                 const TcpRefusal *refusal)
 {
   gint64 now = tcp_now ();
-  gint64 delay = refusal->status == SOUP_STATUS_UNAUTHORIZED ? tcp_origin_fail (self->origin, now) : 0;
+  gint64 delay = refusal->guessed ? tcp_origin_fail (self->origin, now) : 0;
 
   tcp_log_limit_write (self->listener->refusals, "a request from %s was answered %u: %s", self->origin->name,
                        refusal->status, refusal->text);

@@ -248,8 +248,8 @@ install_settings (void)
   /**
    * TcpGateway:path:
    *
-   * The path of the URL at which clients are served; others are answered 404. %NULL
-   * serves them at any path. The default is `/`.
+   * The path of the URL at which clients are served; others are answered 404 if the
+   * token is valid, else 401. %NULL serves them at any path. The default is `/`.
    *
    * Since: 1.0
    */

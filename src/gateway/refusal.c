@@ -26,6 +26,7 @@ tcp_refuse (TcpRefusal *self,
   self->status = status;
   self->text = g_strdup_vprintf (format, args);
   self->header = NULL;
+  self->guessed = FALSE;
   va_end (args);
 
   return FALSE;

@@ -17,6 +17,7 @@ typedef struct
   guint status;
   char *text;
   const char *header; /* "Name: value", beside those that the status requires; nullable, static */
+  gboolean guessed;   /* the request showed a token that is none */
 } TcpRefusal;
 
 void tcp_refusal_clear (TcpRefusal *self);

@@ -54,6 +54,7 @@ test_answers (void)
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (TcpGateway) gateway = new_gateway (target);
   g_autofree char *hint = NULL;
+  g_autofree char *refusal = NULL;
   guint16 port;
 
   tcp_gateway_set_path (gateway, "/tunnel");
@@ -66,12 +67,17 @@ test_answers (void)
   expect_answer (port, "/tunnel?" SESSION, WS_UPGRADE "Authorization: Basic " TEST_TOKEN "\r\n", 401);
   expect_answer (port, "/?" SESSION, WS_UPGRADE AUTHORIZED, 404);
   expect_answer (port, "/tunnel/further?" SESSION, WS_UPGRADE AUTHORIZED, 404);
-  /* Whoever has a token is told the path, a stranger is not. */
+  /* Whoever has a token is told the path. A stranger cannot find it out. */
   http_get (port, "/", WS_UPGRADE AUTHORIZED, &hint, NULL);
   g_assert_nonnull (strstr (hint, "serves /tunnel."));
   g_clear_pointer (&hint, g_free);
-  http_get (port, "/", WS_UPGRADE, &hint, NULL);
-  g_assert_null (strstr (hint, "/tunnel"));
+  http_get (port, "/tunnel", WS_UPGRADE "Authorization: Bearer wrong\r\n", &refusal, NULL);
+  expect_answer (port, "/", WS_UPGRADE "Authorization: Bearer wrong\r\n", 401);
+  http_get (port, "/", WS_UPGRADE "Authorization: Bearer wrong\r\n", &hint, NULL);
+  g_assert_cmpstr (hint, ==, refusal);
+  g_clear_pointer (&hint, g_free);
+  g_assert_cmpuint (http_get (port, "/", WS_UPGRADE, &hint, NULL), ==, 401);
+  g_assert_cmpstr (hint, ==, refusal);
   expect_answer (port, "/tunnel?" SESSION, AUTHORIZED, 426);
   expect_answer (port, "/tunnel?sessionId=", WS_UPGRADE AUTHORIZED, 400);
   expect_answer (port, "/tunnel?mode=sideways&" SESSION, WS_UPGRADE AUTHORIZED, 400);

@@ -410,9 +410,10 @@ test_tls_memory (void)
 
 static int
 send_request (guint16 port,
+              const char *path,
               const char *headers)
 {
-  g_autofree char *request = g_strdup_printf ("GET / HTTP/1.1\r\nHost: gateway\r\n" WS_UPGRADE "%s\r\n", headers);
+  g_autofree char *request = g_strdup_printf ("GET %s HTTP/1.1\r\nHost: gateway\r\n" WS_UPGRADE "%s\r\n", path, headers);
   int fd = client_connect (port);
 
   client_write (fd, request, strlen (request));
@@ -432,7 +433,7 @@ expect_status (int fd,
 
 /* Whoever guesses waits for the answer; a good token of the same address does not. */
 static void
-test_guesses (void)
+check_guesses (const char *path)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (TcpGateway) gateway = new_gateway (target);
@@ -441,13 +442,20 @@ test_guesses (void)
   struct pollfd last = { .events = POLLIN };
 
   for (guint i = 0; i < G_N_ELEMENTS (guesses); i++)
-    guesses[i] = send_request (port, "Authorization: Bearer wrong\r\n");
+    guesses[i] = send_request (port, path, "Authorization: Bearer wrong\r\n");
   last.fd = guesses[G_N_ELEMENTS (guesses) - 1];
-  expect_status (send_request (port, AUTHORIZED), "HTTP/1.1 101 ");
+  expect_status (send_request (port, "/", AUTHORIZED), "HTTP/1.1 101 ");
   g_assert_cmpint (poll (&last, 1, 0), ==, 0);
   for (guint i = 0; i < G_N_ELEMENTS (guesses); i++)
     expect_status (guesses[i], "HTTP/1.1 401 ");
   tcp_gateway_close (gateway);
+}
+
+static void
+test_guesses (void)
+{
+  check_guesses ("/");
+  check_guesses ("/elsewhere");
 }
 
 /* The log */

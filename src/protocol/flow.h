@@ -17,7 +17,6 @@ typedef struct
   guint32 credit;    /* bytes that we may still send */
   gboolean blocked;  /* there is something to read, but no credit for it */
   gboolean fin_sent;
-  guint64 fin_number;
 
   /* From the peer */
   guint32 window;  /* what it may have in flight and in our queue */

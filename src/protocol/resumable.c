@@ -53,8 +53,6 @@ resumable_clear (TcpProtocol *base)
 
   resumable_forget_history (self);
   resumable_clear_urgent (self);
-  g_queue_clear (&self->owing);
-  g_queue_clear (&self->ending);
   g_byte_array_unref (self->pieces);
 }
 
@@ -119,14 +117,23 @@ resumable_make_credit (TcpResumable       *self,
   return tcp_resumable_encode_window (stream->base.id, credit);
 }
 
+static void
+stream_stop_owing (TcpResumable       *self,
+                   TcpResumableStream *stream)
+{
+  if (stream->flow.owes)
+    g_queue_unlink (&self->owing, &stream->owing_link);
+  stream->flow.owes = FALSE;
+}
+
 /* Gives credit back to the next stream to which it is due. */
 static void
 resumable_pay_back (TcpResumable *self,
                     gint64        now)
 {
-  TcpResumableStream *stream = g_queue_pop_head (&self->owing);
+  TcpResumableStream *stream = g_queue_peek_head (&self->owing);
 
-  stream->flow.owes = FALSE;
+  stream_stop_owing (self, stream);
   tcp_windows_shrink (&self->windows, &stream->flow, stream->base.queued);
   if (tcp_flow_is_due (&stream->flow, stream->base.queued))
     resumable_queue (self, resumable_make_credit (self, stream, now));
@@ -299,13 +306,7 @@ resumable_drain (TcpProtocol *base)
 static gboolean
 resumable_is_crowded (TcpResumable *self)
 {
-  guint n = self->base.n_streams;
-
-  for (GList *l = self->ending.head; l != NULL; l = l->next)
-    if (((TcpProtocolStream *) l->data)->queued == 0)
-      n--;
-
-  return n >= self->windows.max_streams;
+  return self->base.n_streams - self->n_through >= self->windows.max_streams;
 }
 
 /* Not if that which former streams have left to be said does not get away. */
@@ -335,6 +336,7 @@ static void
 stream_prepare (TcpResumable       *self,
                 TcpResumableStream *stream)
 {
+  stream->owing_link.data = stream->fin_link.data = stream;
   tcp_windows_add (&self->windows, &stream->flow);
   self->base.figures.receive_window += stream->flow.granted;
   stream_begin (self, stream);
@@ -395,15 +397,25 @@ resumable_begin_streams (TcpResumable *self)
 }
 
 static void
+stream_stop_awaiting_fin (TcpResumable       *self,
+                          TcpResumableStream *stream)
+{
+  if (stream->awaits_fin)
+    g_queue_unlink (&self->fins, &stream->fin_link);
+  stream->awaits_fin = FALSE;
+}
+
+static void
 stream_take_off_books (TcpResumable       *self,
                        TcpResumableStream *stream)
 {
   self->base.figures.receive_window -= stream->flow.granted;
   self->base.figures.send_window -= stream->flow.credit;
-  g_queue_remove (&self->ending, stream);
-  if (stream->flow.owes)
-    g_queue_remove (&self->owing, stream);
-  stream->flow.owes = FALSE;
+  stream_stop_owing (self, stream);
+  stream_stop_awaiting_fin (self, stream);
+  if (stream->through)
+    self->n_through--;
+  stream->through = FALSE;
 }
 
 static void
@@ -452,25 +464,28 @@ resumable_reset (TcpProtocol       *base,
                                               error != NULL ? error->message : "the TCP connection broke"));
 }
 
-static gboolean
-stream_is_through (TcpResumable       *self,
-                   TcpResumableStream *stream)
+/* Counts it when both ends have said that they are through, and nothing waits for TCP: what is
+ * left is to see that the peer has heard it from us. */
+static void
+stream_check_through (TcpResumable       *self,
+                      TcpResumableStream *stream)
 {
-  return stream->flow.fin_sent && stream->flow.fin_received && stream->flow.fin_number < self->confirmed;
+  if (stream->through || !stream->flow.fin_sent || !stream->flow.fin_received || stream->base.queued > 0)
+    return;
+
+  stream->through = TRUE;
+  self->n_through++;
 }
 
-/* Both ends have said that they are through; what is left is to see that the peer has heard it
- * from us. */
+/* One end, or the other, has said that it is through. */
 static void
 stream_await_end (TcpResumable       *self,
                   TcpResumableStream *stream)
 {
-  if (!stream->flow.fin_sent || !stream->flow.fin_received)
-    return;
-  if (stream_is_through (self, stream))
+  if (stream->flow.fin_sent && stream->flow.fin_received && !stream->awaits_fin)
     tcp_protocol_finish (&self->base, &stream->base, TRUE);
   else
-    g_queue_push_tail (&self->ending, stream);
+    stream_check_through (self, stream);
 }
 
 static void
@@ -479,15 +494,17 @@ resumable_stream_end (TcpProtocol       *base,
                       gint64             now)
 {
   TcpResumable *self = (TcpResumable *) base;
-  TcpFlow *flow = &((TcpResumableStream *) stream)->flow;
+  TcpResumableStream *ending = (TcpResumableStream *) stream;
 
   /* Whoever sees the end knows then that all it sent has arrived. */
   if (self->receipts.received > self->receipts.acknowledged)
     resumable_send_ack (self);
-  flow->fin_sent = TRUE;
-  flow->fin_number = self->sent.next;
+  ending->flow.fin_sent = TRUE;
+  ending->fin_number = self->sent.next;
+  ending->awaits_fin = TRUE;
+  g_queue_push_tail_link (&self->fins, &ending->fin_link);
   resumable_queue (self, tcp_resumable_encode (TCP_RESUMABLE_FIN, stream->id, NULL, 0));
-  stream_await_end (self, (TcpResumableStream *) stream);
+  stream_await_end (self, ending);
 }
 
 static void
@@ -498,7 +515,7 @@ stream_check_owed (TcpResumable       *self,
     return;
 
   stream->flow.owes = TRUE;
-  g_queue_push_tail (&self->owing, stream);
+  g_queue_push_tail_link (&self->owing, &stream->owing_link);
 }
 
 static void
@@ -507,24 +524,26 @@ resumable_flushed (TcpProtocol       *base,
                    gsize              queued)
 {
   stream->queued = queued;
-  if (stream->active)
-    stream_check_owed ((TcpResumable *) base, (TcpResumableStream *) stream);
+  if (!stream->active)
+    return;
+
+  stream_check_owed ((TcpResumable *) base, (TcpResumableStream *) stream);
+  stream_check_through ((TcpResumable *) base, (TcpResumableStream *) stream);
 }
 
-/* The peer has more of what we sent. */
+/* The peer has said how many of our frames it has. */
 static void
-resumable_acknowledged (TcpResumable *self)
+resumable_confirm (TcpResumable *self,
+                   guint64       received)
 {
-  resumable_update_figures (self);
-  /* Somebody who hears that one has ended may end the others. */
-  for (guint n = g_queue_get_length (&self->ending); n > 0 && !g_queue_is_empty (&self->ending); n--)
-    {
-      TcpResumableStream *stream = g_queue_pop_head (&self->ending);
+  TcpResumableStream *stream;
 
-      if (stream_is_through (self, stream))
-        tcp_protocol_finish (&self->base, &stream->base, TRUE);
-      else
-        g_queue_push_tail (&self->ending, stream);
+  self->confirmed = received;
+  /* Somebody who hears that one has ended may end the others. */
+  while ((stream = g_queue_peek_head (&self->fins)) != NULL && stream->fin_number < self->confirmed)
+    {
+      stream_stop_awaiting_fin (self, stream);
+      stream_await_end (self, stream);
     }
 }
 
@@ -668,7 +687,7 @@ handle_hello (TcpResumable            *self,
     resumable_send_goaway (self, TCP_GOAWAY_DRAINING, "draining");
   base->callbacks.hello (base->user_data);
   resumable_begin_streams (self);
-  resumable_acknowledged (self);
+  resumable_update_figures (self);
   return TRUE;
 }
 
@@ -950,8 +969,8 @@ handle_ack (TcpResumable             *self,
                                        " to %" G_GUINT64_FORMAT, frame->number, self->sent.first, self->sent.sent);
 
   self->base.progress |= self->sent.first > before;
-  self->confirmed = frame->number;
-  resumable_acknowledged (self);
+  resumable_update_figures (self);
+  resumable_confirm (self, frame->number);
   return TRUE;
 }
 

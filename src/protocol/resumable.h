@@ -26,8 +26,13 @@ typedef struct
 {
   TcpProtocolStream base;
   TcpFlow flow;
-  guint64 open_number; /* of the OPEN that this end sent */
+  guint64 open_number; /* of the OPEN that this end sent, */
+  guint64 fin_number;  /* and of its FIN */
+  gboolean awaits_fin; /* the peer has not confirmed that */
+  gboolean through;    /* both ends are, with nothing left for TCP */
   gboolean lost;       /* it is of a history that is over */
+  GList owing_link;
+  GList fin_link;
 } TcpResumableStream;
 
 typedef struct
@@ -51,8 +56,10 @@ typedef struct
   gint64 hello_deadline;  /* for the peer's HELLO, 0 for none */
   GByteArray *pieces;     /* of a message that comes in several */
 
-  GQueue owing;           /* of TcpResumableStream: credit is due back */
-  GQueue ending;          /* of TcpResumableStream: both ends are through, ours unconfirmed */
+  /* Of TcpResumableStream, by their links */
+  GQueue owing;           /* credit is due back */
+  GQueue fins;            /* our FIN is not confirmed; in the order of its number */
+  guint n_through;        /* streams of which only that is left */
 } TcpResumable;
 
 G_END_DECLS

@@ -15,6 +15,16 @@ session_get_resumable (TcpSession *session)
   return session->protocol != NULL && session->protocol->class->resumable ? (TcpResumable *) session->protocol : NULL;
 }
 
+guint
+count_ending (TcpResumable *protocol)
+{
+  guint n = 0;
+
+  for (GList *l = protocol->fins.head; l != NULL; l = l->next)
+    n += ((TcpResumableStream *) l->data)->flow.fin_received;
+  return n;
+}
+
 static void
 check_unacknowledged (TcpResumable *protocol)
 {
@@ -59,6 +69,7 @@ check_windows (TcpSession   *session,
   guint32 first = protocol->windows.first;
   gsize given = 0;
   gsize grown = 0;
+  guint through = 0;
   GHashTableIter iter;
   gpointer stream;
 
@@ -74,6 +85,7 @@ check_windows (TcpSession   *session,
       g_assert_cmpuint (tcp_stream_get_queued (stream) + flow->granted, <=, flow->window);
       given += flow->window;
       grown += flow->window - MIN (flow->window, first);
+      through += flow->fin_sent && flow->fin_received && tcp_stream_get_queued (stream) == 0;
       sums->receive_window += flow->granted;
       sums->send_window += flow->credit;
     }
@@ -88,6 +100,7 @@ check_windows (TcpSession   *session,
       given += flow->window;
       grown += flow->window - MIN (flow->window, first);
     }
+  g_assert_cmpuint (protocol->n_through, ==, through);
   g_assert_cmpuint (protocol->windows.given, ==, given);
   g_assert_cmpuint (protocol->windows.grown, ==, grown);
   g_assert_cmpuint (grown, <=, protocol->windows.max);
@@ -130,7 +143,7 @@ check_session (TcpSession *session,
 {
   TcpResumable *protocol = session_get_resumable (session);
 
-  check_streams (session, protocol != NULL ? g_queue_get_length (&protocol->ending) : 0, sums);
+  check_streams (session, protocol != NULL ? count_ending (protocol) : 0, sums);
   if (protocol != NULL)
     {
       check_unacknowledged (protocol);

@@ -15,6 +15,8 @@ typedef struct
   gsize send_window;
 } Sums;
 
+/* Streams of which both ends are through, where this one waits to hear that the peer knows it. */
+guint count_ending (TcpResumable *protocol);
 /* NULL if it speaks another protocol, or none. */
 TcpResumable *session_get_resumable (TcpSession *session);
 /* Fails if one of its bounds does not hold, or its books are wrong. Adds to @sums. */

@@ -52,7 +52,7 @@ check_crowd (Guest *guest)
   TcpSession *session = guest->session;
   TcpResumable *protocol = session_get_resumable (session);
 
-  if (g_hash_table_size (session->finishing) + (protocol != NULL ? g_queue_get_length (&protocol->ending) : 0) > 0 &&
+  if (g_hash_table_size (session->finishing) + (protocol != NULL ? count_ending (protocol) : 0) > 0 &&
       guest->generation == guest->client->generation)
     guest->client->crowded = TRUE;
 }

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "protocol/resumable.h"
+
+#include <tcptunnel/tcptunnel.h>
+#include "base/close-code.h"
+
+/* One end of resumable/1 without a transport, whose peer is by hand: what it costs if that peer
+ * means harm. */
+
+#define GATEWAY_INSTANCE 5
+
+typedef struct
+{
+  TcpProtocol *protocol;
+  GPtrArray *streams;    /* of TcpProtocolStream: what the peer opened, and has not ended */
+  GArray *finished;      /* of guint32: ids in the order in which they were */
+  guint draining;
+  guint close_code;
+} End;
+
+static void
+on_opened (TcpProtocolStream *stream,
+           const char        *target,
+           gpointer           user_data)
+{
+  End *self = user_data;
+
+  g_ptr_array_add (self->streams, stream);
+}
+
+static gsize
+on_data (TcpProtocolStream *stream,
+         const guint8      *data,
+         gsize              length,
+         gpointer           user_data)
+{
+  return stream->queued + length;
+}
+
+static void
+end_forget (End               *self,
+            TcpProtocolStream *stream)
+{
+  g_assert_true (g_ptr_array_remove_fast (self->streams, stream));
+  tcp_protocol_release (self->protocol, stream);
+}
+
+static void
+on_half_closed (TcpProtocolStream *stream,
+                gpointer           user_data)
+{
+}
+
+static void
+on_finished (TcpProtocolStream *stream,
+             gboolean           complete,
+             gpointer           user_data)
+{
+  End *self = user_data;
+
+  g_assert_true (complete);
+  g_array_append_val (self->finished, stream->id);
+  end_forget (self, stream);
+}
+
+static void
+on_was_reset (TcpProtocolStream *stream,
+              const GError      *error,
+              gboolean           left,
+              gpointer           user_data)
+{
+  end_forget (user_data, stream);
+}
+
+static void
+on_stream (TcpProtocolStream *stream,
+           gpointer           user_data)
+{
+}
+
+static void
+on_nothing (gpointer user_data)
+{
+}
+
+static void
+on_draining (gpointer user_data)
+{
+  ((End *) user_data)->draining++;
+}
+
+static void
+on_close (guint       code,
+          const char *reason,
+          gpointer    user_data)
+{
+  End *self = user_data;
+
+  g_test_message ("closed: %s", reason);
+  self->close_code = code;
+}
+
+static void
+on_abort (const GError *error,
+          gpointer      user_data)
+{
+  g_assert_not_reached ();
+}
+
+static void
+on_take_back (GQueue   *frames,
+              gpointer  user_data)
+{
+}
+
+static void
+on_look_out (gint64              now,
+             TcpProtocolOutlook *outlook,
+             gpointer            user_data)
+{
+  *outlook = (TcpProtocolOutlook) { .round_trip = 1, .response_time = 1 };
+}
+
+static void
+end_receive (End       *self,
+             TcpBuffer *frame)
+{
+  self->protocol->class->receive (self->protocol, frame->payload, frame->length, TRUE, TRUE, 1);
+  tcp_buffer_unref (frame);
+}
+
+static void
+end_receive_kind (End              *self,
+                  TcpResumableType  type,
+                  guint32           id)
+{
+  end_receive (self, tcp_resumable_encode (type, id, NULL, 0));
+}
+
+/* Lets go out what can; the number of frames. */
+static guint
+end_send_all (End *self)
+{
+  TcpBuffer *frame;
+  guint n = 0;
+
+  while ((frame = self->protocol->class->next_frame (self->protocol, TRUE, 1)) != NULL)
+    {
+      tcp_buffer_unref (frame);
+      n++;
+    }
+  return n;
+}
+
+static TcpResumable *
+end_get_resumable (End *self)
+{
+  return (TcpResumable *) self->protocol;
+}
+
+static void
+end_acknowledge_all (End *self)
+{
+  end_send_all (self);
+  end_receive (self, tcp_resumable_encode_ack (end_get_resumable (self)->sent.next));
+}
+
+static void
+end_attach (End     *self,
+            guint64  received)
+{
+  TcpResumableHello hello = {
+    .instance = self->protocol->options.client ? GATEWAY_INSTANCE : end_get_resumable (self)->instance,
+    .received = received, .window = 65536, .max_payload = 65536, .max_streams = 60000,
+  };
+
+  if (received == 0 && !self->protocol->options.client)
+    hello.instance = 0;
+  self->protocol->class->attached (self->protocol, TCP_CLOSE_RESET, 1);
+  end_receive (self, tcp_resumable_encode_hello (&hello));
+  end_send_all (self);
+}
+
+static End *
+end_new (gboolean client,
+         gboolean accepts,
+         guint    max_streams)
+{
+  static const TcpProtocolCallbacks callbacks = {
+    .opened = on_opened,
+    .data = on_data,
+    .half_closed = on_half_closed,
+    .finished = on_finished,
+    .was_reset = on_was_reset,
+    .writable = on_stream,
+    .hello = on_nothing,
+    .draining = on_draining,
+    .close = on_close,
+    .abort = on_abort,
+    .take_back = on_take_back,
+    .look_out = on_look_out,
+    .wakeup = on_nothing,
+  };
+  g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_WARN);
+  TcpProtocolOptions options = {
+    .client = client,
+    .accepts = accepts,
+    .max_streams = max_streams,
+    .max_unacknowledged = 1 << 20,
+    .max_window = 1 << 20,
+    .max_first_window = G_MAXSIZE,
+    .peer = "the peer",
+    .log = log,
+  };
+  End *self = g_new0 (End, 1);
+
+  self->protocol = tcp_protocol_new (&tcp_protocol_resumable, &options, &callbacks, self);
+  self->streams = g_ptr_array_new ();
+  self->finished = g_array_new (FALSE, FALSE, sizeof (guint32));
+  end_attach (self, 0);
+  return self;
+}
+
+static void
+end_free (End *self)
+{
+  while (self->streams->len > 0)
+    end_forget (self, self->streams->pdata[0]);
+  tcp_protocol_free (self->protocol);
+  g_ptr_array_unref (self->streams);
+  g_array_unref (self->finished);
+  g_free (self);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (End, end_free)
+
+/* Streams that end */
+
+static void
+assert_finished (End     *end,
+                 guint    n,
+                 guint32  last)
+{
+  g_assert_cmpuint (end->finished->len, ==, n);
+  g_assert_cmpuint (g_array_index (end->finished, guint32, n - 1), ==, last);
+}
+
+static void
+end_stream (End   *self,
+            guint  index)
+{
+  self->protocol->class->end (self->protocol, self->streams->pdata[index], 1);
+}
+
+/* Whatever the order in which the peer ends them, the ACK finishes those whose FIN it covers,
+ * and looks at no others. */
+static void
+test_ends_in_order (void)
+{
+  g_autoptr (End) end = end_new (FALSE, TRUE, 10);
+  TcpResumable *resumable = end_get_resumable (end);
+  guint64 first_fin;
+
+  for (guint32 id = 1; id <= 7; id += 2)
+    end_receive_kind (end, TCP_RESUMABLE_OPEN, id);
+  g_assert_cmpuint (end->streams->len, ==, 4);
+  first_fin = resumable->sent.next;
+  for (guint i = 0; i < 3; i++)
+    end_stream (end, i);
+  end_send_all (end);
+  for (guint32 id = 5; id >= 3; id -= 2)
+    end_receive_kind (end, TCP_RESUMABLE_FIN, id);
+  g_assert_cmpuint (resumable->n_through, ==, 2);
+  g_assert_cmpuint (resumable->fins.length, ==, 3);
+  for (guint i = 0; i < 3; i++)
+    g_assert_cmpuint (((TcpResumableStream *) g_queue_peek_nth (&resumable->fins, i))->base.id, ==, 1 + 2 * i);
+
+  /* Nothing new. */
+  end_receive (end, tcp_resumable_encode_ack (first_fin));
+  g_assert_cmpuint (resumable->fins.length, ==, 3);
+  end_receive (end, tcp_resumable_encode_ack (first_fin + 2));
+  assert_finished (end, 1, 3);
+  g_assert_cmpuint (resumable->fins.length, ==, 1);
+  end_receive (end, tcp_resumable_encode_ack (first_fin + 3));
+  assert_finished (end, 2, 5);
+  g_assert_cmpuint (resumable->n_through, ==, 0);
+
+  /* Of this one it is known already that the peer has heard it. */
+  end_receive_kind (end, TCP_RESUMABLE_FIN, 1);
+  assert_finished (end, 3, 1);
+  g_assert_cmpuint (end->streams->len, ==, 1);
+}
+
+/* Those that are through take nobody's place, unless they have something left for TCP. */
+static void
+test_ending_is_no_crowd (void)
+{
+  g_autoptr (End) end = end_new (FALSE, TRUE, 2);
+  TcpProtocolStream *slow;
+
+  for (guint32 id = 1; id <= 3; id += 2)
+    end_receive_kind (end, TCP_RESUMABLE_OPEN, id);
+  slow = end->streams->pdata[1];
+  end_receive (end, tcp_resumable_encode (TCP_RESUMABLE_DATA, slow->id, "x", 1));
+  for (guint i = 0; i < 2; i++)
+    {
+      end_stream (end, i);
+      end_receive_kind (end, TCP_RESUMABLE_FIN, 1 + 2 * i);
+    }
+  end_receive_kind (end, TCP_RESUMABLE_OPEN, 5);
+  end_receive_kind (end, TCP_RESUMABLE_OPEN, 7);
+  g_assert_cmpuint (end->streams->len, ==, 3);
+  end->protocol->class->flushed (end->protocol, slow, 0);
+  end_receive_kind (end, TCP_RESUMABLE_OPEN, 9);
+  g_assert_cmpuint (end->streams->len, ==, 4);
+  end_acknowledge_all (end);
+  g_assert_cmpuint (end->finished->len, ==, 2);
+  g_assert_cmpuint (end->streams->len, ==, 2);
+  end_receive_kind (end, TCP_RESUMABLE_OPEN, 11);
+  g_assert_cmpuint (end->streams->len, ==, 2);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/resumable/ends-in-order", test_ends_in_order);
+  g_test_add_func ("/resumable/ending-is-no-crowd", test_ending_is_no_crowd);
+  return g_test_run ();
+}

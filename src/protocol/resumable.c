@@ -983,9 +983,13 @@ handle_goaway (TcpResumable            *self,
   TcpTunnelError code = TCP_TUNNEL_ERROR_CLOSED;
   g_autoptr (GError) error = NULL;
 
+  /* It may be repeated, as on each transport; what it leads to happens once. */
+  if (frame->number == TCP_GOAWAY_DRAINING && self->last)
+    return;
   if (frame->number == TCP_GOAWAY_DRAINING)
     {
-      tcp_log_info (base->options.log, "%s takes no new connections: %s", base->options.peer, reason);
+      tcp_log (base->options.log, base->options.client ? TCP_TUNNEL_LOG_LEVEL_INFO : TCP_TUNNEL_LOG_LEVEL_DEBUG,
+               "%s takes no new connections: %s", base->options.peer, reason);
       self->last = TRUE;
       base->callbacks.draining (base->user_data);
       return;

@@ -321,6 +321,26 @@ test_ending_is_no_crowd (void)
   g_assert_cmpuint (end->streams->len, ==, 2);
 }
 
+/* Frames that may come again */
+
+static void
+check_draining (gboolean client)
+{
+  g_autoptr (End) end = end_new (client, !client, 2);
+
+  for (guint i = 0; i < 1000; i++)
+    end_receive (end, tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, TCP_GOAWAY_DRAINING, "again"));
+  g_assert_cmpuint (end->draining, ==, 1);
+  g_assert_cmpuint (end->close_code, ==, client ? TCP_CLOSE_NORMAL : 0);
+}
+
+static void
+test_draining (void)
+{
+  check_draining (TRUE);
+  check_draining (FALSE);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -328,5 +348,6 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/resumable/ends-in-order", test_ends_in_order);
   g_test_add_func ("/resumable/ending-is-no-crowd", test_ending_is_no_crowd);
+  g_test_add_func ("/resumable/draining", test_draining);
   return g_test_run ();
 }

@@ -83,17 +83,16 @@ tcp_frame_header_parse (TcpFrameHeader *self,
   return at;
 }
 
-/* XORs with the mask, whose first byte in memory goes with the first of @data. */
-void
-tcp_frame_mask (guint8  *data,
-                gsize    length,
-                guint32  mask)
+/* Registers as wide as there are, whatever the compiler makes of loops. */
+static inline __attribute__ ((always_inline)) gsize
+mask_blocks (guint8  *data,
+             gsize    length,
+             guint64  wide)
 {
-  guint64 wide = (guint64) mask << 32 | mask;
+  Block block = { wide, wide, wide, wide };
   gsize at = 0;
 
-  /* Registers as wide as there are, whatever the compiler makes of loops. */
-  for (Block block = { wide, wide, wide, wide }; at + sizeof (Block) <= length; at += sizeof (Block))
+  for (; at + sizeof (Block) <= length; at += sizeof (Block))
     {
       Block words;
 
@@ -101,6 +100,35 @@ tcp_frame_mask (guint8  *data,
       words ^= block;
       memcpy (data + at, &words, sizeof (Block));
     }
+  return at;
+}
+
+#ifdef __x86_64__
+/* The processors of the last ten years, though not what the compiler aims at. */
+__attribute__ ((target ("avx2"))) static gsize
+mask_blocks_avx2 (guint8  *data,
+                  gsize    length,
+                  guint64  wide)
+{
+  return mask_blocks (data, length, wide);
+}
+#endif
+
+/* XORs with the mask, whose first byte in memory goes with the first of @data. */
+void
+tcp_frame_mask (guint8  *data,
+                gsize    length,
+                guint32  mask)
+{
+  guint64 wide = (guint64) mask << 32 | mask;
+  gsize at;
+
+#ifdef __x86_64__
+  if (__builtin_cpu_supports ("avx2"))
+    at = mask_blocks_avx2 (data, length, wide);
+  else
+#endif
+    at = mask_blocks (data, length, wide);
 
   for (; at + 8 <= length; at += 8)
     {

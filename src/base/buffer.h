@@ -12,7 +12,10 @@ G_BEGIN_DECLS
  *     | head-room | header | payload | spare |
  */
 #define TCP_BUFFER_HEADROOM 32
-#define TCP_BUFFER_SIZE (64 * 1024)
+
+/* What is read from TCP at once: a little less than 64 KiB, so that with all headers it fits
+ * into a block of memory, and a segment of the loopback device, of that size. */
+#define TCP_BUFFER_SIZE (64 * 1024 - 136)
 
 typedef struct
 {

@@ -298,7 +298,9 @@ tcp_channel_can_send (TcpChannel *self)
   if (self->phase != TCP_CHANNEL_OPEN || self->output_failed)
     return FALSE;
 
-  self->full = self->queue.pending >= TCP_CHANNEL_MAX_PENDING;
+  /* Much leaves in one system call, though what waits for a slow path delays all that follows. */
+  self->full = self->queue.pending >=
+               (self->interest & G_IO_OUT ? TCP_CHANNEL_MAX_PENDING / 2 : TCP_CHANNEL_MAX_PENDING);
   return !self->full;
 }
 

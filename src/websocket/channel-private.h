@@ -45,6 +45,8 @@ struct _TcpChannel
   gboolean paused;
   gboolean turn_over;   /* frames wait in the reader for the next turn */
   gboolean ignore_data; /* the peer has closed, or broke the rules */
+  gboolean ended;       /* the connection: nothing follows what is in the reader */
+  GError *end_error;    /* NULL if it ended in order */
 
   /* Output */
   TcpFrameQueue queue;

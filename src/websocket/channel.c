@@ -415,23 +415,39 @@ channel_handle_control (TcpChannel     *self,
     channel_handle_close (self, frame);
 }
 
+/* The connection has ended, and all that came before was delivered. */
+static void
+channel_handle_end (TcpChannel *self)
+{
+  channel_stop_input (self);
+  /* A peer that ends without a closing frame does not read any more either. */
+  if (self->phase == TCP_CHANNEL_OPEN)
+    channel_stop_output (self);
+  /* libsoup knows whether this end was due. */
+  tcp_control_end (self->control, self->end_error);
+  /* What cannot be written is not waited for. */
+  channel_start_deadline (self);
+}
+
 static void
 channel_process (TcpChannel *self)
 {
   g_autoptr (GError) error = NULL;
   gint64 end = tcp_now () + TURN_TIME;
+  gboolean all_seen = FALSE;
   TcpFrame frame;
 
   self->turn_over = FALSE;
   for (guint n = 0; !self->paused && self->phase != TCP_CHANNEL_CLOSED; n++)
     {
-      if (self->wakeup != NULL && (n == TURN_FRAMES || (n > 0 && tcp_now () >= end)))
+      if (n == TURN_FRAMES || (n > 0 && tcp_now () >= end))
         {
           self->turn_over = TRUE;
           tcp_timer_set (self->wakeup, 0);
           break;
         }
-      if (!tcp_frame_reader_next (&self->reader, &frame, &error))
+      all_seen = !tcp_frame_reader_next (&self->reader, &frame, &error);
+      if (all_seen)
         break;
 
       if (tcp_frame_is_control (frame.opcode))
@@ -445,6 +461,8 @@ channel_process (TcpChannel *self)
   tcp_frame_reader_trim (&self->reader);
   if (error != NULL)
     channel_protocol_error (self, error);
+  else if (self->ended && all_seen && !self->paused && self->phase != TCP_CHANNEL_CLOSED)
+    channel_handle_end (self);
 }
 
 /* Whether more may be there, of which the socket says nothing. */
@@ -473,14 +491,10 @@ channel_fill (TcpChannel *self)
 
   if (n == 0 || (n < 0 && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)))
     {
-      channel_stop_input (self);
-      /* A peer that ends without a closing frame does not read any more either. */
-      if (self->phase == TCP_CHANNEL_OPEN)
-        channel_stop_output (self);
-      /* libsoup knows whether this end was due. */
-      tcp_control_end (self->control, error);
-      /* What cannot be written is not waited for. */
-      channel_start_deadline (self);
+      /* It comes behind what was read, which may have to wait for its turn, or a pause. */
+      self->ended = TRUE;
+      self->end_error = g_steal_pointer (&error);
+      channel_set_interest (self, G_IO_IN, FALSE);
     }
   return FALSE;
 }
@@ -505,7 +519,7 @@ on_wakeup (gpointer user_data)
   TcpChannel *self = tcp_channel_ref (user_data);
 
   channel_process (self);
-  if (!self->paused && !self->turn_over && self->wakeup != NULL)
+  if (!self->paused && !self->turn_over && !self->ended && self->wakeup != NULL)
     {
       /* What was read along with the HTTP head is in the stream and in no socket, so
        * look before waiting. */
@@ -724,6 +738,7 @@ tcp_channel_unref (TcpChannel *self)
   tcp_frame_reader_clear (&self->reader);
   g_free (self->close_reason);
   g_clear_error (&self->error);
+  g_clear_error (&self->end_error);
   g_clear_pointer (&self->status, tcp_status_unref);
   tcp_channel_group_unref (self->group);
   tcp_log_unref (self->log);

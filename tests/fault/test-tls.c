@@ -6,7 +6,10 @@
 #include "front.h"
 #include "socket-util.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* A gateway behind something that ends TLS and wants to see a certificate. */
 static Front *
@@ -319,6 +322,115 @@ test_wait_for_gateway (void)
     }
 }
 
+/* A client that says all it has to say, ends, and is gone, while the target reads slowly: nothing
+ * is lost, and the end is one in order. It is one message, as a session may pause after each piece
+ * of it. */
+
+#define PIECE 16000
+
+typedef struct
+{
+  GSocket *socket;
+  GIOStream *tls;
+} Hasty;
+
+static void
+hasty_connect (Hasty *self,
+               guint16 port)
+{
+  static const char request[] = "GET / HTTP/1.1\r\nHost: gateway\r\n" WS_UPGRADE WS_OURS
+                                "Authorization: Bearer " TEST_TOKEN "\r\n\r\n";
+  g_autoptr (GSocketClient) client = g_socket_client_new ();
+  g_autoptr (GSocketConnection) connection = NULL;
+  g_autoptr (GSocketAddress) address = NULL;
+  g_autoptr (GString) head = g_string_new (NULL);
+  g_autoptr (GError) error = NULL;
+  char byte;
+
+  g_socket_client_set_timeout (client, test_scaled_ms (TEST_DEADLINE_MS) / 1000);
+  connection = g_socket_client_connect_to_host (client, "127.0.0.1", port, NULL, &error);
+  g_assert_no_error (error);
+  address = g_socket_connection_get_remote_address (connection, NULL);
+  self->socket = g_object_ref (g_socket_connection_get_socket (connection));
+  self->tls = g_tls_client_connection_new (G_IO_STREAM (connection), G_SOCKET_CONNECTABLE (address), &error);
+  g_assert_no_error (error);
+  g_tls_connection_set_database (G_TLS_CONNECTION (self->tls), test_tls_database ());
+  g_output_stream_write_all (g_io_stream_get_output_stream (self->tls), request, strlen (request), NULL, NULL, &error);
+  g_assert_no_error (error);
+  while (!g_str_has_suffix (head->str, "\r\n\r\n"))
+    {
+      g_assert_cmpint (g_input_stream_read (g_io_stream_get_input_stream (self->tls), &byte, 1, NULL, &error), ==, 1);
+      g_string_append_c (head, byte);
+    }
+  g_assert_true (g_str_has_prefix (head->str, "HTTP/1.1 101 "));
+}
+
+static void
+hasty_send (Hasty *self,
+            guint pieces)
+{
+  guint8 head[] = { 0, 0xfe, PIECE >> 8, PIECE & 0xff, 0, 0, 0, 0 };
+  static const guint8 end[] = { 0x88, 0x82, 0, 0, 0, 0, 1000 >> 8, 1000 & 0xff };
+  g_autoptr (GByteArray) wire = g_byte_array_new ();
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < pieces; i++)
+    {
+      head[0] = (i == 0 ? 0x02 : 0) | (i == pieces - 1 ? 0x80 : 0);
+      g_byte_array_append (wire, head, sizeof head);
+      g_byte_array_set_size (wire, wire->len + PIECE);
+      test_fill (wire->data + wire->len - PIECE, PIECE, pieces, (guint64) i * PIECE);
+    }
+  g_byte_array_append (wire, end, sizeof end);
+  g_output_stream_write_all (g_io_stream_get_output_stream (self->tls), wire->data, wire->len, NULL, NULL, &error);
+  g_assert_no_error (error);
+  /* Not the other direction: what is not read in there would turn the end into a reset. */
+  g_output_stream_close (g_io_stream_get_output_stream (self->tls), NULL, &error);
+  g_assert_no_error (error);
+  g_socket_shutdown (self->socket, FALSE, TRUE, &error);
+  g_assert_no_error (error);
+}
+
+static void
+test_slow_target (void)
+{
+  guint16 target_port;
+  int listener = socket_listen (0, &target_port);
+  g_autofree char *address = g_strdup_printf ("127.0.0.1:%u", target_port);
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new (address);
+  g_autoptr (GError) error = NULL;
+  guint16 port;
+  int small = 1460;
+
+  /* The kernel takes little: what does not fit waits in the gateway, which pauses the WebSocket. */
+  g_assert_no_errno (setsockopt (listener, IPPROTO_TCP, TCP_MAXSEG, &small, sizeof small));
+  client_set_receive_buffer (listener, 8192);
+  tcp_gateway_set_token (gateway, TEST_TOKEN);
+  tcp_gateway_set_tls_certificate (gateway, test_certificate ());
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+
+  /* Where in what is read last the gateway pauses depends on the length. */
+  for (guint pieces = 84; pieces < 140; pieces += 4)
+    {
+      Hasty hasty;
+      int target;
+
+      hasty_connect (&hasty, port);
+      hasty_send (&hasty, pieces);
+      target = accept (listener, NULL, NULL);
+      g_assert_cmpint (target, >=, 0);
+      client_read_stream (target, (guint64) pieces * PIECE, pieces, 0);
+      client_expect_eof (target);
+      client_close (target);
+      g_object_unref (hasty.tls);
+      g_object_unref (hasty.socket);
+    }
+  client_close (listener);
+  tcp_gateway_close (gateway);
+}
+
 int
 main (int argc,
       char **argv)
@@ -334,6 +446,7 @@ main (int argc,
   g_test_add_func ("/tls/refused-certificate", test_refused_certificate);
   g_test_add_func ("/tls/self-signed", test_self_signed);
   g_test_add_func ("/tls/other-faults", test_other_faults);
+  g_test_add_func ("/tls/slow-target", test_slow_target);
 
   return g_test_run ();
 }

@@ -7,6 +7,7 @@
 #include "test-util.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -61,6 +62,14 @@ loopback_connection (int fd)
   return g_socket_connection_factory_create_connection (socket);
 }
 
+void
+wait_for_hang_up (int fd)
+{
+  GPollFD poll_fd = { .fd = fd, .events = POLLRDHUP };
+
+  WAIT_UNTIL (g_poll (&poll_fd, 1, 0) == 1);
+}
+
 static void
 on_message (TcpChannel   *channel,
             const guint8 *data,
@@ -78,6 +87,8 @@ on_message (TcpChannel   *channel,
   g_byte_array_append (end->messages->pdata[end->messages->len - 1], data, length);
   g_array_append_val (end->pieces, length);
   end->in_message = !last;
+  if (end->pauses)
+    tcp_channel_pause (channel);
 }
 
 static void
@@ -135,6 +146,7 @@ loopback_channel (int                      fd,
       options.keepalive_interval = end_options->interval;
       options.keepalive_timeout = end_options->timeout;
       options.status = end_options->status;
+      options.plain = !end_options->as_tls;
     }
   return tcp_channel_new (G_IO_STREAM (connection), &options);
 }

@@ -16,12 +16,15 @@ void unit_test_init (int    *argc,
 void loopback_pair (int fds[2],
                     int buffer);
 GSocketConnection *loopback_connection (int fd);
+/* Until the end that the other side has sent is there, and so all that came before. */
+void wait_for_hang_up (int fd);
 
 typedef struct
 {
   guint interval;
   guint timeout;
   TcpStatus *status;
+  gboolean as_tls; /* read as TLS is, again and again until nothing is there */
 } ChannelEndOptions;
 
 /* Takes @fd. @options may be NULL. */
@@ -40,6 +43,7 @@ typedef struct
   GPtrArray *messages; /* of GByteArray */
   GArray *pieces;      /* of gsize: how long each piece was */
   gboolean in_message;
+  gboolean pauses; /* after each piece */
   guint drained;
   guint closed;
   guint code;

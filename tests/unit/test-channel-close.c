@@ -343,6 +343,48 @@ test_connection_ends (void)
     }
 }
 
+/* All that came before the end is delivered first, at the pace of whoever takes it, also if both
+ * were read at once. */
+static void
+check_pauses_before_end (gboolean as_tls,
+                         gboolean closed)
+{
+  const ChannelEndOptions options = { .as_tls = as_tls };
+  int fds[2];
+  g_auto (Pair) pair = { 0 };
+
+  loopback_pair (fds, 0);
+  pair = (Pair) { channel_end_new (fds[0], FALSE, &options), raw_end_new (fds[1]) };
+  tcp_channel_pause (pair.end->channel);
+  pair.end->pauses = TRUE;
+  for (guint i = 0; i < 10; i++)
+    raw_end_send (pair.raw, 0x82, TRUE, "x", 1);
+  if (closed)
+    send_close (&pair, TCP_CLOSE_NORMAL, "");
+  g_assert_no_errno (shutdown (fds[1], SHUT_WR));
+  wait_for_hang_up (fds[0]);
+
+  for (guint i = 1; i <= 10; i++)
+    {
+      tcp_channel_resume (pair.end->channel);
+      WAIT_UNTIL (pair.end->messages->len == i);
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+      g_assert_cmpuint (pair.end->messages->len, ==, i);
+      g_assert_cmpuint (pair.end->closed, ==, 0);
+    }
+  tcp_channel_resume (pair.end->channel);
+  WAIT_UNTIL (pair.end->closed == 1);
+  g_assert_cmpuint (pair.end->code, ==, closed ? TCP_CLOSE_NORMAL : 0);
+}
+
+static void
+test_pauses_before_end (void)
+{
+  for (guint i = 0; i < 4; i++)
+    check_pauses_before_end (i % 2, i >= 2);
+}
+
 static void
 test_abort (void)
 {
@@ -453,6 +495,7 @@ main (int    argc,
   g_test_add_func ("/channel-close/data-after-close", test_data_after_close);
   g_test_add_func ("/channel-close/protocol-errors", test_protocol_errors);
   g_test_add_func ("/channel-close/connection-ends", test_connection_ends);
+  g_test_add_func ("/channel-close/pauses-before-end", test_pauses_before_end);
   g_test_add_func ("/channel-close/abort", test_abort);
   g_test_add_func ("/channel-close/ping-flood", test_ping_flood);
   g_test_add_func ("/channel-close/end-while-blocked", test_end_while_blocked);

@@ -4,6 +4,7 @@
 #include "test-util.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 #define BINARY 0x82
 #define PIECE 0x02
@@ -239,49 +240,28 @@ test_pause (void)
   check_pause (FALSE);
 }
 
-static void
-pause_at_once (TcpChannel   *channel,
-               const guint8 *data,
-               gsize         length,
-               gboolean      first,
-               gboolean      last,
-               gpointer      user_data)
-{
-  guint *count = user_data;
-
-  ++*count;
-  tcp_channel_pause (channel);
-}
-
 /* After a pause not even what was read already is delivered. */
 static void
 test_pause_from_a_handler (void)
 {
-  static const TcpChannelCallbacks pausing = { .message = pause_at_once };
   int fds[2];
-  TcpChannelCallbacks usual;
-  gpointer user_data;
   g_autoptr (ChannelEnd) end = NULL;
   g_autoptr (RawEnd) raw = NULL;
-  guint count = 0;
 
   loopback_pair (fds, 0);
   end = channel_end_new (fds[0], TRUE, NULL);
   raw = raw_end_new (fds[1]);
-  usual = end->channel->callbacks;
-  user_data = end->channel->user_data;
-  tcp_channel_set_callbacks (end->channel, &pausing, &count);
+  end->pauses = TRUE;
 
   raw_end_write (raw, "\x82\1a\x82\1b\x82\1c", 9);
   for (guint i = 1; i <= 3; i++)
     {
-      WAIT_UNTIL (count == i);
+      WAIT_UNTIL (has_messages (end, i));
       while (g_main_context_iteration (NULL, FALSE))
         ;
-      g_assert_cmpuint (count, ==, i);
+      g_assert_cmpuint (end->messages->len, ==, i);
       tcp_channel_resume (end->channel);
     }
-  tcp_channel_set_callbacks (end->channel, &usual, user_data);
 }
 
 /* Takes the messages of @raw, which have to be those from @first on; tells how many. */
@@ -387,18 +367,22 @@ test_control_overtakes (void)
 /* A peer that sends thousands of tiny messages at once is in the way of others for a turn, or two
  * if it comes first, but not until all of them were delivered. */
 static void
-test_turns (void)
+check_turns (gboolean as_tls,
+             gboolean ended)
 {
+  const ChannelEndOptions options = { .as_tls = as_tls };
   int fds[2];
   g_autoptr (ChannelEnd) flooded = NULL;
   g_autoptr (ChannelEnd) other = NULL;
   g_autoptr (RawEnd) flood = NULL;
   g_autoptr (RawEnd) raw = NULL;
   g_autoptr (GByteArray) wire = g_byte_array_new ();
+  int flooded_fd;
 
   loopback_pair (fds, 0);
-  flooded = channel_end_new (fds[0], FALSE, NULL);
+  flooded = channel_end_new (fds[0], FALSE, &options);
   flood = raw_end_new (fds[1]);
+  flooded_fd = fds[0];
   loopback_pair (fds, 0);
   other = channel_end_new (fds[0], FALSE, NULL);
   raw = raw_end_new (fds[1]);
@@ -406,10 +390,23 @@ test_turns (void)
   for (guint i = 0; i < 4096; i++)
     append_frame (wire, BINARY, TRUE, "x", 1);
   raw_end_write (flood, wire->data, wire->len);
+  if (ended)
+    {
+      g_assert_no_errno (shutdown (flood->fd, SHUT_WR));
+      wait_for_hang_up (flooded_fd);
+    }
   raw_end_send (raw, BINARY, TRUE, "y", 1);
   WAIT_UNTIL (has_messages (other, 1));
   g_assert_cmpuint (flooded->messages->len, <=, 256);
   WAIT_UNTIL (has_messages (flooded, 4096));
+}
+
+/* The end of the connection does not change that. */
+static void
+test_turns (void)
+{
+  for (guint i = 0; i < 4; i++)
+    check_turns (i % 2, i >= 2);
 }
 
 int

@@ -231,7 +231,7 @@ channel_write (TcpChannel *self,
       if (self->buffered != NULL && tcp_buffered_connection_is_full (self->buffered))
         {
           result = tcp_buffered_connection_flush (self->buffered, error);
-          if (tcp_buffered_connection_is_full (self->buffered))
+          if (result == G_POLLABLE_RETURN_FAILED || tcp_buffered_connection_is_full (self->buffered))
             return result;
         }
       if (!self->plain)

@@ -21,6 +21,101 @@
 
 static GTlsDatabase *database; /* in place of that of the tests */
 
+/* A connection whose output breaks when the test wants it. */
+
+#define TEST_TYPE_OUTPUT (test_output_get_type ())
+G_DECLARE_FINAL_TYPE (TestOutput, test_output, TEST, OUTPUT, GFilterOutputStream)
+
+#define TEST_TYPE_CONNECTION (test_connection_get_type ())
+G_DECLARE_FINAL_TYPE (TestConnection, test_connection, TEST, CONNECTION, GSocketConnection)
+
+struct _TestOutput
+{
+  GFilterOutputStream parent_instance;
+};
+
+struct _TestConnection
+{
+  GSocketConnection parent_instance;
+  GOutputStream *output;
+};
+
+static gboolean output_blocks; /* takes nothing; */
+static gssize output_left = -1; /* or that much, and then never again anything; -1 for all */
+
+static void test_output_pollable_init (GPollableOutputStreamInterface *iface);
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (TestOutput, test_output, G_TYPE_FILTER_OUTPUT_STREAM,
+                               G_IMPLEMENT_INTERFACE (G_TYPE_POLLABLE_OUTPUT_STREAM, test_output_pollable_init))
+G_DEFINE_FINAL_TYPE (TestConnection, test_connection, G_TYPE_SOCKET_CONNECTION)
+
+static gssize
+test_output_write_nonblocking (GPollableOutputStream  *stream,
+                               const void             *data,
+                               gsize                   size,
+                               GError                **error)
+{
+  GPollableOutputStream *base = G_POLLABLE_OUTPUT_STREAM (G_FILTER_OUTPUT_STREAM (stream)->base_stream);
+
+  if (output_blocks || output_left == 0)
+    {
+      g_set_error_literal (error, G_IO_ERROR, output_blocks ? G_IO_ERROR_WOULD_BLOCK : G_IO_ERROR_BROKEN_PIPE, "test");
+      return -1;
+    }
+  if (output_left > 0)
+    {
+      size = MIN (size, (gsize) output_left);
+      output_left -= size;
+    }
+  return g_pollable_output_stream_write_nonblocking (base, data, size, NULL, error);
+}
+
+static void
+test_output_pollable_init (GPollableOutputStreamInterface *iface)
+{
+  iface->write_nonblocking = test_output_write_nonblocking;
+}
+
+static void
+test_output_class_init (TestOutputClass *klass)
+{
+}
+
+static void
+test_output_init (TestOutput *self)
+{
+}
+
+static GOutputStream *
+test_connection_get_output_stream (GIOStream *stream)
+{
+  TestConnection *self = TEST_CONNECTION (stream);
+
+  if (self->output == NULL)
+    self->output = g_object_new (TEST_TYPE_OUTPUT, "base-stream",
+                                 G_IO_STREAM_CLASS (test_connection_parent_class)->get_output_stream (stream), NULL);
+  return self->output;
+}
+
+static void
+test_connection_finalize (GObject *object)
+{
+  g_clear_object (&TEST_CONNECTION (object)->output);
+  G_OBJECT_CLASS (test_connection_parent_class)->finalize (object);
+}
+
+static void
+test_connection_class_init (TestConnectionClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = test_connection_finalize;
+  G_IO_STREAM_CLASS (klass)->get_output_stream = test_connection_get_output_stream;
+}
+
+static void
+test_connection_init (TestConnection *self)
+{
+}
+
 /* One end of a connection with TLS. */
 typedef struct
 {
@@ -55,10 +150,12 @@ tls_end_begin (TlsEnd   *self,
   g_autoptr (GSocketConnection) connection = loopback_connection (fd);
   g_autoptr (GSocketConnectable) identity = G_SOCKET_CONNECTABLE (g_inet_socket_address_new_from_string ("127.0.0.1", 1));
   GTlsBackend *backend = g_tls_backend_get_default ();
+  g_autoptr (GSocketConnection) breakable = NULL;
   g_autoptr (GError) error = NULL;
 
   self->socket = g_object_ref (g_socket_connection_get_socket (connection));
-  self->buffered = tcp_buffered_connection_new (connection);
+  breakable = g_object_new (TEST_TYPE_CONNECTION, "socket", self->socket, NULL);
+  self->buffered = tcp_buffered_connection_new (breakable);
   if (client)
     self->tls = g_initable_new (g_tls_backend_get_client_connection_type (backend), NULL, &error, "base-io-stream",
                                 self->buffered, "server-identity", identity, "database",
@@ -391,6 +488,34 @@ test_turns (void)
     }
 }
 
+/* What breaks when a part of the buffer has just left ends the output, with one error. */
+static void
+test_break (void)
+{
+  g_auto (TlsEnd) client = { 0 };
+  g_auto (TlsEnd) server = { 0 };
+  g_autoptr (TcpChannelGroup) group = tcp_channel_group_new ();
+  g_autoptr (TcpChannel) sender = NULL;
+
+  tls_pair_init (&client, &server, 0);
+  sender = make_channel (&client, TRUE, group);
+  output_blocks = TRUE;
+  for (guint i = 0; i < 20; i++)
+    tcp_channel_send (sender, channel_end_make_message (1, MAX_RECORD));
+  tcp_channel_flush (sender);
+  g_assert_true (tcp_buffered_connection_is_full (client.buffered));
+  g_assert_cmpuint (tcp_channel_get_pending (sender), >, 0);
+
+  output_blocks = FALSE;
+  output_left = 3 * MAX_RECORD;
+  WAIT_UNTIL (sender->output_failed);
+  g_assert_cmpint (output_left, ==, 0);
+  g_assert_error (sender->error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE);
+  output_left = -1;
+  tcp_channel_abort (sender, NULL);
+  wait_for_group (group);
+}
+
 /* GLib's own server lets none of its sessions be resumed, and its client resumes none within
  * g_test_init(). So the server is that of OpenSSL, which says whether it did, and the client
  * another process. */
@@ -507,6 +632,7 @@ main (int    argc,
   g_test_add_func ("/buffered-connection/end", test_end);
   g_test_add_func ("/buffered-connection/close-full", test_close_full);
   g_test_add_func ("/buffered-connection/turns", test_turns);
+  g_test_add_func ("/buffered-connection/break", test_break);
   g_test_add_func ("/buffered-connection/resumption", test_resumption);
   return g_test_run ();
 }

@@ -5,6 +5,13 @@
 /* Until then a connection is not evicted for its silence: its first byte may be on its way. */
 #define SILENCE (500 * G_TIME_SPAN_MILLISECOND)
 
+/* A TLS handshake that has a slot may wait so long for its peer, if it is the only one of its
+ * address. */
+#define ROUND_TRIP (250 * G_TIME_SPAN_MILLISECOND)
+
+/* Whoever has a slot for so long loses it to others that wait. */
+#define MAX_HANDSHAKE G_TIME_SPAN_SECOND
+
 typedef enum
 {
   RANK_REFUSED,
@@ -67,23 +74,49 @@ tcp_eviction_compare_origins (const TcpOrigin *a,
   return (int) a->known - (int) b->known;
 }
 
+/* A handshake as old as that waits for its peer whatever that sends, or a byte now and then
+ * would keep its slot. */
+static gint64
+get_wait (const TcpHandshakeState *handshake)
+{
+  return handshake->age >= MAX_HANDSHAKE ? handshake->age : handshake->wait;
+}
+
+/* How long it may wait before others get its slot: until it is old, unless its address is the
+ * one that comes last. */
+static gint64
+get_grace (const TcpHandshakeState *handshake,
+           const TcpOrigin         *last,
+           gint64                   grace)
+{
+  if (tcp_eviction_compare_origins (handshake->origin, last) > 0)
+    return MAX_HANDSHAKE;
+  return handshake->origin->handshakes > 1 ? grace : MAX (grace, ROUND_TRIP);
+}
+
 /* Of those of the address that comes last, that which has waited longest for its peer; -1 if
- * none has for as long as @grace. */
+ * none has for as long as @grace. What another address has goes only if it is old. */
 int
 tcp_eviction_choose_handshake (const TcpHandshakeState *handshakes,
                                guint                    n,
                                gint64                   grace)
 {
+  const TcpOrigin *last = n > 0 ? handshakes[0].origin : NULL;
   int victim = -1;
+
+  for (guint i = 1; i < n; i++)
+    if (tcp_eviction_compare_origins (handshakes[i].origin, last) < 0)
+      last = handshakes[i].origin;
 
   for (guint i = 0; i < n; i++)
     {
+      gint64 wait = get_wait (&handshakes[i]);
       int order;
 
-      if (handshakes[i].wait < grace)
+      if (wait < get_grace (&handshakes[i], last, grace))
         continue;
       order = victim >= 0 ? tcp_eviction_compare_origins (handshakes[i].origin, handshakes[victim].origin) : -1;
-      if (order < 0 || (order == 0 && handshakes[i].wait > handshakes[victim].wait))
+      if (order < 0 || (order == 0 && wait > get_wait (&handshakes[victim])))
         victim = i;
     }
   return victim;

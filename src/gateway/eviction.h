@@ -22,7 +22,8 @@ typedef struct
 typedef struct
 {
   const TcpOrigin *origin;
-  gint64 wait; /* how long it has waited for its peer, in µs; -1 if its peer waits for it */
+  gint64 age;  /* since it has the slot, in µs */
+  gint64 wait; /* how long it has waited for its peer, at most @age; -1 if its peer waits for it */
 } TcpHandshakeState;
 
 guint tcp_eviction_choose_pending (const TcpPendingState *pending,

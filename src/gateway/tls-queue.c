@@ -71,7 +71,8 @@ entry_free (TcpTlsEntry *self)
 
 /* How long it has waited for its peer, in µs; -1 if its peer waits for it. */
 static gint64
-entry_get_wait (TcpTlsEntry *self)
+entry_get_wait (TcpTlsEntry *self,
+                gint64       age)
 {
   struct tcp_info info = { 0 };
   socklen_t size = sizeof info;
@@ -81,7 +82,7 @@ entry_get_wait (TcpTlsEntry *self)
   if (ioctl (fd, FIONREAD, &unread) < 0 || unread > 0 ||
       getsockopt (fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
     return -1;
-  return MIN (info.tcpi_last_data_recv * G_TIME_SPAN_MILLISECOND, tcp_now () - self->began);
+  return MIN (info.tcpi_last_data_recv * G_TIME_SPAN_MILLISECOND, age);
 }
 
 static TcpTlsEntry *
@@ -89,17 +90,19 @@ tls_queue_find_victim (TcpTlsQueue *self)
 {
   TcpTlsEntry *entries[SLOTS];
   TcpHandshakeState states[SLOTS];
+  gint64 now = tcp_now ();
   guint n = 0;
   int victim;
 
   for (GList *link = self->running.head; link != NULL; link = link->next)
     {
       TcpTlsEntry *entry = link->data;
+      gint64 age = now - entry->began;
 
       if (entry->origin == NULL)
         continue;
       entries[n] = entry;
-      states[n++] = (TcpHandshakeState) { .origin = entry->origin, .wait = entry_get_wait (entry) };
+      states[n++] = (TcpHandshakeState) { .origin = entry->origin, .age = age, .wait = entry_get_wait (entry, age) };
     }
   victim = tcp_eviction_choose_handshake (states, n, self->grace);
   return victim >= 0 ? entries[victim] : NULL;

@@ -11,8 +11,8 @@ G_BEGIN_DECLS
 
 /* The TLS handshakes of a gateway. Each blocks a thread of GTask's pool, which the application
  * and the resolver use as well, also while its peer is silent. So there are few slots; when
- * all are taken, and others wait for one, the handshake that has waited longest for its peer
- * is ended. */
+ * all are taken, and others wait for one, a handshake that has waited long for its peer, or
+ * has lasted long, is ended. */
 typedef struct _TcpTlsQueue TcpTlsQueue;
 typedef struct _TcpTlsEntry TcpTlsEntry;
 

@@ -70,7 +70,9 @@ test_addresses (void)
 }
 
 static TcpOrigin one = { .handshakes = 1 };
+static TcpOrigin another = { .handshakes = 1 };
 static TcpOrigin three = { .handshakes = 3 };
+static TcpOrigin six = { .handshakes = 6 };
 static TcpOrigin known_one = { .handshakes = 1, .known = TRUE };
 
 #define ASSERT_PREEMPTED(expected, grace, ...)                                                                  \
@@ -81,27 +83,57 @@ static TcpOrigin known_one = { .handshakes = 1, .known = TRUE };
   }                                                                                                             \
   G_STMT_END
 
+#define WAITS(origin_, wait_) { .origin = &(origin_), .age = MAX (wait_, 0), .wait = (wait_) }
+#define OLD(origin_, age_, wait_) { .origin = &(origin_), .age = (age_), .wait = (wait_) }
+
 /* Whoever has waited longest for its peer, and for as long as the grace. */
 static void
 test_waits (void)
 {
   g_assert_cmpint (tcp_eviction_choose_handshake (NULL, 0, 5 * MS), ==, -1);
-  ASSERT_PREEMPTED (-1, 5 * MS, { &one, 5 * MS - 1 }, { &one, 0 });
-  ASSERT_PREEMPTED (0, 5 * MS, { &one, 5 * MS }, { &one, 0 });
-  ASSERT_PREEMPTED (1, 5 * MS, { &one, 6 * MS }, { &one, 8 * MS }, { &one, 7 * MS });
-  ASSERT_PREEMPTED (0, 5 * MS, { &one, 6 * MS }, { &one, 6 * MS });
+  ASSERT_PREEMPTED (-1, 5 * MS, WAITS (three, 5 * MS - 1), WAITS (three, 0), WAITS (three, 0));
+  ASSERT_PREEMPTED (0, 5 * MS, WAITS (three, 5 * MS), WAITS (three, 0), WAITS (three, 0));
+  ASSERT_PREEMPTED (1, 5 * MS, WAITS (three, 6 * MS), WAITS (three, 8 * MS), WAITS (three, 7 * MS));
+  ASSERT_PREEMPTED (0, 5 * MS, WAITS (three, 6 * MS), WAITS (three, 6 * MS), WAITS (three, 6 * MS));
   /* For these the peer waits. */
-  ASSERT_PREEMPTED (-1, 5 * MS, { &three, -1 }, { &one, -1 });
-  ASSERT_PREEMPTED (1, 5 * MS, { &three, -1 }, { &one, 5 * MS });
+  ASSERT_PREEMPTED (-1, 5 * MS, WAITS (three, -1), WAITS (three, -1), WAITS (three, -1));
+  ASSERT_PREEMPTED (1, 5 * MS, WAITS (three, -1), WAITS (three, 5 * MS), WAITS (three, -1));
 }
 
+/* The only one of its address has time for a round trip, however short the grace is. */
+static void
+test_round_trip (void)
+{
+  ASSERT_PREEMPTED (-1, 5 * MS, WAITS (one, 250 * MS - 1), WAITS (another, 5 * MS));
+  ASSERT_PREEMPTED (1, 5 * MS, WAITS (one, 250 * MS - 1), WAITS (another, 250 * MS));
+  ASSERT_PREEMPTED (-1, 300 * MS, WAITS (one, 250 * MS), WAITS (another, 299 * MS));
+  ASSERT_PREEMPTED (0, 300 * MS, WAITS (one, 300 * MS), WAITS (another, 299 * MS));
+}
+
+/* Only the address that comes last loses one by the grace, though none of its waits. */
 static void
 test_handshakes_of_addresses (void)
 {
-  ASSERT_PREEMPTED (1, 5 * MS, { &one, 9 * MS }, { &three, 6 * MS }, { &three, 5 * MS });
-  ASSERT_PREEMPTED (1, 5 * MS, { &known_one, 9 * MS }, { &one, 6 * MS });
-  ASSERT_PREEMPTED (0, 5 * MS, { &one, 6 * MS }, { &known_one, 9 * MS });
-  ASSERT_PREEMPTED (0, 5 * MS, { &known_one, 9 * MS }, { &three, 4 * MS });
+  ASSERT_PREEMPTED (1, 5 * MS, WAITS (one, 9 * MS), WAITS (three, 6 * MS), WAITS (three, 5 * MS));
+  ASSERT_PREEMPTED (1, 5 * MS, WAITS (known_one, 900 * MS), WAITS (one, 260 * MS));
+  ASSERT_PREEMPTED (0, 5 * MS, WAITS (one, 260 * MS), WAITS (known_one, 900 * MS));
+  ASSERT_PREEMPTED (-1, 5 * MS, WAITS (known_one, 900 * MS), WAITS (three, 4 * MS));
+  ASSERT_PREEMPTED (-1, 5 * MS, WAITS (one, 900 * MS), WAITS (six, 4 * MS), WAITS (six, 0), WAITS (six, -1));
+  ASSERT_PREEMPTED (-1, 5 * MS, WAITS (three, 900 * MS), WAITS (six, 4 * MS), WAITS (six, 0), WAITS (six, -1));
+}
+
+/* An old one is waiting, whatever its peer sends. Those of the address that comes last still go
+ * first. */
+static void
+test_old (void)
+{
+  ASSERT_PREEMPTED (-1, 5 * MS, OLD (six, 1000 * MS - 1, 4 * MS), OLD (six, 1000 * MS - 1, -1));
+  ASSERT_PREEMPTED (0, 5 * MS, OLD (six, 1000 * MS, 0), OLD (six, 900 * MS, 800 * MS));
+  ASSERT_PREEMPTED (1, 5 * MS, OLD (six, 1000 * MS, 900 * MS), OLD (six, 1001 * MS, -1));
+  ASSERT_PREEMPTED (1, 5 * MS, OLD (one, 2000 * MS, 0), OLD (six, 1000 * MS, -1));
+  ASSERT_PREEMPTED (1, 5 * MS, OLD (one, 2000 * MS, 0), OLD (six, 6 * MS, 5 * MS));
+  ASSERT_PREEMPTED (0, 5 * MS, OLD (one, 1000 * MS, 0), OLD (six, 4 * MS, 4 * MS));
+  ASSERT_PREEMPTED (-1, 5 * MS, OLD (one, 1000 * MS - 1, 0), OLD (six, 4 * MS, 4 * MS));
 }
 
 /* Which gets a slot that is free. */
@@ -126,7 +158,9 @@ main (int    argc,
   g_test_add_func ("/eviction/ranks", test_ranks);
   g_test_add_func ("/eviction/addresses", test_addresses);
   g_test_add_func ("/eviction/waits", test_waits);
+  g_test_add_func ("/eviction/round-trip", test_round_trip);
   g_test_add_func ("/eviction/handshakes-of-addresses", test_handshakes_of_addresses);
+  g_test_add_func ("/eviction/old", test_old);
   g_test_add_func ("/eviction/next", test_next);
 
   return g_test_run ();

@@ -96,6 +96,8 @@ typedef struct
   void (*look_out) (gint64              now,
                     TcpProtocolOutlook *outlook,
                     gpointer            user_data);
+  /* Whether all sessions together hold more than they may: what they cannot wait with. */
+  gboolean (*overdrawn) (gpointer user_data);
   /* There is something to be done that was caused by no call of receive () or wake (): the
    * latter is to be called, and next_frame (), but not from within. */
   void (*wakeup) (gpointer user_data);

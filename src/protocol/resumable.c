@@ -246,18 +246,20 @@ resumable_fail (TcpResumable *self,
   resumable_end (self, TCP_CLOSE_PROTOCOL_ERROR, error);
 }
 
-/* Whether that which is not data has become more than an honest peer leaves
- * unacknowledged. */
+/* Whether that which is not data has become more than an honest peer leaves unacknowledged, or
+ * than there is memory for. */
 static gboolean
 resumable_is_overrun (TcpResumable *self)
 {
-  gsize spare = TCP_RESUMABLE_SPARE_ROOM + (gsize) self->windows.max_streams * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM;
+  gsize spare = TCP_RESUMABLE_SPARE_ROOM + (gsize) self->peak_streams * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM;
 
-  return self->sent.dataless > spare;
+  if (self->sent.dataless <= TCP_RESUMABLE_LEAST_SPARE_ROOM)
+    return FALSE;
+  return self->sent.dataless > spare || self->base.callbacks.overdrawn (self->base.user_data);
 }
 
 /* Draws the conclusions, where nobody counts on a stream to be still there: ends a session
- * whose peer acknowledges nothing, or one for which this end has no further use when the peer
+ * whose peer acknowledges too little, or one for which this end has no further use when the peer
  * has all. */
 static void
 resumable_finish_if_idle (TcpResumable *self)
@@ -266,7 +268,7 @@ resumable_finish_if_idle (TcpResumable *self)
 
   if (resumable_is_overrun (self))
     {
-      resumable_fail (self, "it acknowledges nothing");
+      resumable_fail (self, "it acknowledges too little");
       return;
     }
   if (!base->options.client || !(base->options.single || self->last) || !self->ready || base->over)
@@ -337,6 +339,7 @@ stream_prepare (TcpResumable       *self,
                 TcpResumableStream *stream)
 {
   stream->owing_link.data = stream->fin_link.data = stream;
+  self->peak_streams = MAX (self->peak_streams, self->base.n_streams - self->n_through);
   tcp_windows_add (&self->windows, &stream->flow);
   self->base.figures.receive_window += stream->flow.granted;
   stream_begin (self, stream);

@@ -16,9 +16,13 @@ G_BEGIN_DECLS
 extern const TcpProtocolClass tcp_protocol_resumable;
 
 /* Frames without data are not kept back for want of room among those unacknowledged. A peer
- * that acknowledges nothing at all cannot make us keep more of them than this. */
-#define TCP_RESUMABLE_SPARE_ROOM (1024 * 1024)
+ * that acknowledges nothing at all cannot make us keep more of them than this, for each of the
+ * streams that there were at a time, and besides. */
 #define TCP_RESUMABLE_SPARE_ROOM_PER_STREAM 1024
+#define TCP_RESUMABLE_SPARE_ROOM (1024 * 1024)
+
+/* So much is left to it where the sessions hold more than they may. */
+#define TCP_RESUMABLE_LEAST_SPARE_ROOM (128 * 1024)
 
 /* These two are open for the tests, which look at the books. */
 
@@ -60,6 +64,7 @@ typedef struct
   GQueue owing;           /* credit is due back */
   GQueue fins;            /* our FIN is not confirmed; in the order of its number */
   guint n_through;        /* streams of which only that is left */
+  guint peak_streams;     /* the most that there were at a time beside those */
 } TcpResumable;
 
 G_END_DECLS

@@ -279,6 +279,13 @@ tcp_budget_share_allows (TcpBudgetShare *self,
   return TRUE;
 }
 
+/* Whether more is in use than there is. That comes of bytes that nobody was asked for. */
+gboolean
+tcp_budget_share_is_overdrawn (TcpBudgetShare *self)
+{
+  return self->budget != NULL && self->budget->pool->used > self->budget->pool->cap;
+}
+
 /* By how much windows may grow: the first half is for that, and the rest for what cannot
  * wait. Other threads may give as much at the same moment. */
 gsize

@@ -51,6 +51,7 @@ void tcp_budget_share_set (TcpBudgetShare *self,
                            gsize           held);
 gboolean tcp_budget_share_allows (TcpBudgetShare *self,
                                   gsize           more);
+gboolean tcp_budget_share_is_overdrawn (TcpBudgetShare *self);
 gsize tcp_budget_share_get_growth (TcpBudgetShare *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpBudgetPool, tcp_budget_pool_unref)

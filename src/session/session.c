@@ -575,6 +575,15 @@ on_look_out (gint64              now,
   outlook->growth = session_has_orphans (self) ? 0 : tcp_budget_share_get_growth (&self->share);
 }
 
+static gboolean
+on_overdrawn (gpointer user_data)
+{
+  TcpSession *self = user_data;
+
+  session_account (self);
+  return tcp_budget_share_is_overdrawn (&self->share);
+}
+
 static void
 on_wakeup (gpointer user_data)
 {
@@ -596,6 +605,7 @@ static const TcpProtocolCallbacks protocol_callbacks = {
   .abort = on_abort,
   .take_back = on_take_back,
   .look_out = on_look_out,
+  .overdrawn = on_overdrawn,
   .wakeup = on_wakeup,
 };
 

@@ -195,20 +195,14 @@ test_many_opens_unread (void)
   check_growth (before, 24 * MIB);
 }
 
-/* Somebody who reads the refusals and never acknowledges one is disconnected, however
- * much data might be kept. */
-static void
-test_many_opens_unacknowledged (void)
+/* Reads all answers and acknowledges none. FALSE if the gateway ended the session. */
+static gboolean
+push_unacknowledged (ResumablePeer *peer,
+                     GByteArray    *opens)
 {
-  g_auto (LimitsRig) rig = limits_rig_new (target_new_echo ());
-  g_autoptr (ResumablePeer) peer = NULL;
-  g_autoptr (GByteArray) opens = make_opens (40000);
   ResumableFrame frame = { 0 };
   guint answers = 0;
 
-  g_object_set (rig.fixture->gateway, "max-connections", SLOTS, NULL);
-  limits_rig_start (&rig);
-  peer = limits_rig_join (&rig);
   for (gsize pushed = 0; pushed < opens->len && frame.type != RESUMABLE_GOAWAY; pushed += 100 * OPEN_SIZE)
     {
       client_push (peer->fd, opens->data + pushed, 100 * OPEN_SIZE, 300);
@@ -219,8 +213,50 @@ test_many_opens_unacknowledged (void)
           answers += frame.type == RESUMABLE_OPENED || frame.type == RESUMABLE_RESET;
         }
     }
-  g_assert_cmpuint (frame.type, ==, RESUMABLE_GOAWAY);
   g_test_message ("%u answers", answers);
+  return frame.type != RESUMABLE_GOAWAY;
+}
+
+/* Somebody who reads the refusals and never acknowledges one loses the session, however much data
+ * might be kept. */
+static void
+test_many_opens_unacknowledged (void)
+{
+  g_auto (LimitsRig) rig = limits_rig_new (target_new_echo ());
+  g_autoptr (ResumablePeer) peer = NULL;
+  g_autoptr (GByteArray) opens = make_opens (40000);
+
+  g_object_set (rig.fixture->gateway, "max-connections", SLOTS, NULL);
+  limits_rig_start (&rig);
+  peer = limits_rig_join (&rig);
+  g_assert_false (push_unacknowledged (peer, opens));
+  resumable_round_trip (rig.innocent, 1, "unharmed");
+}
+
+/* Nor can several of them, each with less than is too much for one, keep more than all may. */
+static void
+test_many_opens_in_many_sessions (void)
+{
+  g_auto (LimitsRig) rig = limits_rig_new (target_new_echo ());
+  g_autoptr (GPtrArray) peers = g_ptr_array_new_with_free_func ((GDestroyNotify) resumable_peer_free);
+  g_autoptr (GByteArray) opens = make_opens (6000);
+  const gsize cap = 8 * MIB;
+  const gsize shared = cap / 3 * 2;
+  guint64 kept = 0;
+  guint ended = 0;
+
+  g_object_set (rig.fixture->gateway, "max-connections", SLOTS, "max-buffered-bytes", (guint) cap, NULL);
+  limits_rig_start (&rig);
+  for (guint i = 1; i < SLOTS; i++)
+    {
+      g_ptr_array_add (peers, limits_rig_join (&rig));
+      ended += !push_unacknowledged (peers->pdata[i - 1], opens);
+      kept = MAX (kept, tcp_gateway_get_retained_bytes (rig.fixture->gateway));
+    }
+  g_test_message ("%" G_GUINT64_FORMAT " bytes at most, %u sessions ended", kept, ended);
+  g_assert_cmpuint (kept, >, shared / 2);
+  g_assert_cmpuint (kept, <=, shared + SLOTS * 128 * KIB);
+  g_assert_cmpuint (ended, >, 0);
   resumable_round_trip (rig.innocent, 1, "unharmed");
 }
 
@@ -296,6 +332,7 @@ main (int argc,
   g_test_add_func ("/limits-streams/many-opens", test_many_opens);
   g_test_add_func ("/limits-streams/many-opens-unread", test_many_opens_unread);
   g_test_add_func ("/limits-streams/many-opens-unacknowledged", test_many_opens_unacknowledged);
+  g_test_add_func ("/limits-streams/many-opens-in-many-sessions", test_many_opens_in_many_sessions);
   g_test_add_func ("/limits-streams/never-acknowledges", test_never_acknowledges);
   g_test_add_func ("/limits-streams/second-stream-of-singleton", test_second_stream_of_singleton);
 

@@ -48,7 +48,7 @@ check_unacknowledged (TcpResumable *protocol)
   g_assert_true ((sent->unsent == NULL) == (sent->sent == sent->next));
   g_assert_cmpuint (bytes, ==, sent->bytes);
   g_assert_cmpuint (bytes, <=, protocol->base.options.max_unacknowledged + TCP_RESUMABLE_SPARE_ROOM +
-                               (protocol->windows.max_streams + 1) * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM);
+                               (protocol->peak_streams + 1) * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM);
 }
 
 /* NULL if the protocol knows nothing of it (any more). */
@@ -101,6 +101,7 @@ check_windows (TcpSession   *session,
       grown += flow->window - MIN (flow->window, first);
     }
   g_assert_cmpuint (protocol->n_through, ==, through);
+  g_assert_cmpuint (protocol->peak_streams, <=, protocol->windows.max_streams);
   g_assert_cmpuint (protocol->windows.given, ==, given);
   g_assert_cmpuint (protocol->windows.grown, ==, grown);
   g_assert_cmpuint (grown, <=, protocol->windows.max);

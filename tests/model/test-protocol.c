@@ -253,6 +253,12 @@ on_look_out (gint64              now,
   outlook->growth = G_MAXSIZE;
 }
 
+static gboolean
+on_overdrawn (gpointer user_data)
+{
+  return FALSE;
+}
+
 static void
 on_wakeup (gpointer user_data)
 {
@@ -287,6 +293,7 @@ end_make (End *self)
     .abort = on_abort,
     .take_back = on_take_back,
     .look_out = on_look_out,
+    .overdrawn = on_overdrawn,
     .wakeup = on_wakeup,
   };
   TcpProtocolOptions options = {

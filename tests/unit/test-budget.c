@@ -110,6 +110,10 @@ test_cap (void)
       g_assert_cmpuint (tcp_budget_get_used (budget), <=, CAP);
     }
   g_assert_cmpuint (tcp_budget_get_used (budget), ==, CAP);
+  g_assert_false (tcp_budget_share_is_overdrawn (&users[0].share));
+  /* But of what cannot wait. */
+  tcp_budget_share_set (&users[1].share, users[1].share.held + 1);
+  g_assert_true (tcp_budget_share_is_overdrawn (&users[0].share));
   end (users, G_N_ELEMENTS (users));
 }
 
@@ -373,6 +377,7 @@ test_without (void)
   tcp_budget_share_set (&user.share, G_MAXUINT32);
   g_assert_true (tcp_budget_share_allows (&user.share, G_MAXUINT32));
   g_assert_cmpuint (tcp_budget_share_get_growth (&user.share), ==, G_MAXSIZE);
+  g_assert_false (tcp_budget_share_is_overdrawn (&user.share));
   tcp_budget_share_set (&user.share, 0);
   g_assert_cmpuint (user.relieved, ==, 0);
   end (&user, 1);

@@ -17,6 +17,7 @@ typedef struct
   GArray *finished;      /* of guint32: ids in the order in which they were */
   guint draining;
   guint close_code;
+  gboolean overdrawn;    /* for it to be told */
 } End;
 
 static void
@@ -122,6 +123,12 @@ on_look_out (gint64              now,
   *outlook = (TcpProtocolOutlook) { .round_trip = 1, .response_time = 1 };
 }
 
+static gboolean
+on_overdrawn (gpointer user_data)
+{
+  return ((End *) user_data)->overdrawn;
+}
+
 static void
 end_receive (End       *self,
              TcpBuffer *frame)
@@ -200,6 +207,7 @@ end_new (gboolean client,
     .abort = on_abort,
     .take_back = on_take_back,
     .look_out = on_look_out,
+    .overdrawn = on_overdrawn,
     .wakeup = on_nothing,
   };
   g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_WARN);
@@ -341,6 +349,110 @@ test_draining (void)
   check_draining (FALSE);
 }
 
+/* Answers that are not acknowledged */
+
+/* How many OPENs it answers, each in its turn, until it ends the session; with the most that
+ * it has kept by then. */
+static guint
+count_answers (End   *end,
+               gsize *kept)
+{
+  TcpResumable *resumable = end_get_resumable (end);
+  guint n;
+
+  *kept = 0;
+  for (n = 0; end->close_code == 0; n++)
+    {
+      *kept = MAX (*kept, resumable->sent.bytes);
+      g_assert_cmpuint (n, <, 100000);
+      end_receive_kind (end, TCP_RESUMABLE_OPEN, 1 + 2 * n);
+      end_send_all (end);
+    }
+  g_assert_cmpuint (end->close_code, ==, TCP_CLOSE_PROTOCOL_ERROR);
+  g_assert_cmpuint (resumable->sent.bytes, ==, 0);
+  return n;
+}
+
+/* However many streams there might be. */
+static void
+test_unacknowledged (void)
+{
+  g_autoptr (End) end = end_new (FALSE, FALSE, 60000);
+  gsize kept;
+
+  g_assert_cmpuint (count_answers (end, &kept), >, 1000);
+  g_assert_cmpuint (kept, <=, TCP_RESUMABLE_SPARE_ROOM);
+}
+
+/* Streams that are through, but for an acknowledgement, do not make room for more of them. */
+static void
+test_unacknowledged_ends (void)
+{
+  g_autoptr (End) end = end_new (FALSE, TRUE, 60000);
+  TcpResumable *resumable = end_get_resumable (end);
+
+  for (guint32 id = 1; end->close_code == 0; id += 2)
+    {
+      g_assert_cmpuint (resumable->sent.bytes, <=, TCP_RESUMABLE_SPARE_ROOM + 2 * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM);
+      end_receive_kind (end, TCP_RESUMABLE_OPEN, id);
+      end_receive_kind (end, TCP_RESUMABLE_FIN, id);
+      if (end->close_code == 0)
+        end_stream (end, end->streams->len - 1);
+      end_send_all (end);
+    }
+  g_assert_cmpuint (end->close_code, ==, TCP_CLOSE_PROTOCOL_ERROR);
+  g_assert_cmpuint (end->streams->len, ==, 0);
+}
+
+/* With no memory left there is less room, but what an honest peer may not have acknowledged yet. */
+static void
+test_overdrawn (void)
+{
+  g_autoptr (End) end = end_new (FALSE, FALSE, 60000);
+  gsize kept;
+
+  end->overdrawn = TRUE;
+  g_assert_cmpuint (count_answers (end, &kept), >, 500);
+  g_assert_cmpuint (kept, <=, TCP_RESUMABLE_LEAST_SPARE_ROOM);
+}
+
+#define MANY 5000
+
+/* A target dies that had thousands of connections, and this while there is no transport. */
+static void
+test_many_resets (void)
+{
+  g_autoptr (End) end = end_new (FALSE, TRUE, 60000);
+  g_autoptr (GError) error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_RESET, "%0400d", 0);
+  TcpProtocolLoss loss = { .error = error, .now = 1 };
+  TcpResumable *resumable = end_get_resumable (end);
+
+  for (guint32 id = 1; id < 2 * MANY; id += 2)
+    {
+      end_receive_kind (end, TCP_RESUMABLE_OPEN, id);
+      end->protocol->class->connected (end->protocol, end->streams->pdata[id / 2]);
+    }
+  end_send_all (end);
+  end->protocol->class->detached (end->protocol, &loss);
+  while (end->streams->len > 0)
+    {
+      TcpProtocolStream *stream = end->streams->pdata[0];
+
+      end->protocol->class->reset (end->protocol, stream, error, 1);
+      end_forget (end, stream);
+      end->protocol->class->wake (end->protocol, 1);
+    }
+  g_assert_cmpuint (resumable->sent.frames.length, ==, 2 * MANY);
+  g_assert_cmpuint (resumable->sent.dataless, >, 2 * TCP_RESUMABLE_SPARE_ROOM);
+
+  end_attach (end, MANY);
+  end_acknowledge_all (end);
+  g_assert_cmpuint (resumable->sent.bytes, ==, 0);
+  g_assert_cmpuint (end->close_code, ==, 0);
+  end_receive_kind (end, TCP_RESUMABLE_OPEN, 2 * MANY + 1);
+  g_assert_cmpuint (end->streams->len, ==, 1);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -349,5 +461,9 @@ main (int    argc,
   g_test_add_func ("/resumable/ends-in-order", test_ends_in_order);
   g_test_add_func ("/resumable/ending-is-no-crowd", test_ending_is_no_crowd);
   g_test_add_func ("/resumable/draining", test_draining);
+  g_test_add_func ("/resumable/unacknowledged", test_unacknowledged);
+  g_test_add_func ("/resumable/unacknowledged-ends", test_unacknowledged_ends);
+  g_test_add_func ("/resumable/overdrawn", test_overdrawn);
+  g_test_add_func ("/resumable/many-resets", test_many_resets);
   return g_test_run ();
 }

@@ -31,9 +31,9 @@ tcp_closed_ids_free (TcpClosedIds *self)
   g_free (self);
 }
 
-static void
-closed_ids_prune (TcpClosedIds *self,
-                  gint64        now)
+void
+tcp_closed_ids_prune (TcpClosedIds *self,
+                      gint64        now)
 {
   ClosedId *oldest;
 
@@ -61,7 +61,7 @@ tcp_closed_ids_add (TcpClosedIds *self,
   closed->id = id;
   closed->time = now;
   g_queue_push_tail (&self->queue, closed);
-  closed_ids_prune (self, now);
+  tcp_closed_ids_prune (self, now);
 }
 
 gboolean
@@ -69,6 +69,22 @@ tcp_closed_ids_contains (TcpClosedIds *self,
                          guint32       id,
                          gint64        now)
 {
-  closed_ids_prune (self, now);
+  tcp_closed_ids_prune (self, now);
   return g_hash_table_contains (self->ids, GUINT_TO_POINTER (id));
+}
+
+/* When the last of them is forgotten, if no other comes before; -1 if there is none. */
+gint64
+tcp_closed_ids_next_timeout (TcpClosedIds *self)
+{
+  ClosedId *newest = g_queue_peek_tail (&self->queue);
+
+  return newest != NULL ? newest->time + TCP_CLOSED_IDS_SPAN : -1;
+}
+
+/* About how many bytes of memory they take up. */
+gsize
+tcp_closed_ids_get_size (TcpClosedIds *self)
+{
+  return g_queue_get_length (&self->queue) * (sizeof (ClosedId) + sizeof (GList) + 4 * sizeof (gpointer));
 }

@@ -172,6 +172,12 @@ tagged_detached (TcpProtocol           *base,
 }
 
 static void
+plain_update_figures (TcpPlain *self)
+{
+  self->base.figures.remembered = tcp_closed_ids_get_size (self->closed_ids);
+}
+
+static void
 plain_lose (TcpProtocol  *base,
             const GError *error)
 {
@@ -181,6 +187,7 @@ plain_lose (TcpProtocol  *base,
   plain_clear_queue (self);
   tcp_closed_ids_free (self->closed_ids);
   self->closed_ids = tcp_closed_ids_new ();
+  plain_update_figures (self);
   self->ending = FALSE;
   self->end_code = 0;
   base->over = FALSE;
@@ -214,13 +221,26 @@ plain_next_frame (TcpProtocol *base,
 static gint64
 plain_next_timeout (TcpProtocol *base)
 {
-  return -1;
+  return tcp_closed_ids_next_timeout (((TcpPlain *) base)->closed_ids);
 }
 
 static void
 plain_wake (TcpProtocol *base,
             gint64       now)
 {
+  TcpPlain *self = (TcpPlain *) base;
+
+  self->now = now;
+  tcp_closed_ids_prune (self->closed_ids, now);
+  plain_update_figures (self);
+}
+
+static void
+plain_remember_closed (TcpPlain *self,
+                       guint32   id)
+{
+  tcp_closed_ids_add (self->closed_ids, id, self->now);
+  plain_update_figures (self);
 }
 
 static void
@@ -374,7 +394,7 @@ tagged_forgotten (TcpProtocol       *base,
 {
   TcpPlain *self = (TcpPlain *) base;
 
-  tcp_closed_ids_add (self->closed_ids, stream->id, self->now);
+  plain_remember_closed (self, stream->id);
 }
 
 static void
@@ -401,7 +421,7 @@ plain_peer_opens (TcpPlain *self,
     {
       tcp_log_debug (base->options.log, "%s opened more than %u connections: one was refused", base->options.peer,
                      base->options.max_streams);
-      tcp_closed_ids_add (self->closed_ids, id, self->now);
+      plain_remember_closed (self, id);
       tagged_send_end (self, id);
       return NULL;
     }

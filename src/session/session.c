@@ -53,10 +53,11 @@ session_get_excess (TcpSession *self)
 static void
 session_account (TcpSession *self)
 {
-  gsize held = self->queued;
+  gsize held;
 
   if (self->protocol != NULL)
     session_report (self, &self->protocol->figures);
+  held = self->queued + self->reported.remembered;
   /* Where there is credit the queues count by what the windows allow. */
   if (session_has_credit (self))
     held = self->reported.unacknowledged + self->reported.grown;

@@ -37,9 +37,10 @@ check_budget (World *self)
       TcpSession *session = ((Guest *) self->guests->pdata[i])->session;
 
       most += session_get_spare (session);
+      most += session->protocol != NULL ? session->protocol->figures.remembered : 0;
       held += session_get_resumable (session) != NULL
                 ? session->protocol->figures.unacknowledged + session->protocol->figures.grown
-                : session->queued;
+                : session->queued + (session->protocol != NULL ? session->protocol->figures.remembered : 0);
     }
   g_assert_cmpuint (held, <=, most);
   g_assert_cmpuint (tcp_budget_get_used (self->budget), <=, most);

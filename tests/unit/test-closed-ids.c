@@ -25,6 +25,25 @@ test_span (void)
   g_assert_true (tcp_closed_ids_contains (ids, 7, now + 80 * SECOND - 1));
 }
 
+/* They go also if nobody asks for them. */
+static void
+test_timeout (void)
+{
+  g_autoptr (TcpClosedIds) ids = tcp_closed_ids_new ();
+
+  g_assert_cmpint (tcp_closed_ids_next_timeout (ids), ==, -1);
+  g_assert_cmpuint (tcp_closed_ids_get_size (ids), ==, 0);
+  tcp_closed_ids_add (ids, 7, 10 * SECOND);
+  tcp_closed_ids_add (ids, 8, 20 * SECOND);
+  g_assert_cmpint (tcp_closed_ids_next_timeout (ids), ==, 50 * SECOND);
+  g_assert_cmpuint (tcp_closed_ids_get_size (ids), >, 0);
+  tcp_closed_ids_prune (ids, 50 * SECOND - 1);
+  g_assert_cmpint (tcp_closed_ids_next_timeout (ids), ==, 50 * SECOND);
+  tcp_closed_ids_prune (ids, 50 * SECOND);
+  g_assert_cmpint (tcp_closed_ids_next_timeout (ids), ==, -1);
+  g_assert_cmpuint (tcp_closed_ids_get_size (ids), ==, 0);
+}
+
 static void
 test_twice (void)
 {
@@ -68,6 +87,7 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/closed-ids/span", test_span);
+  g_test_add_func ("/closed-ids/timeout", test_timeout);
   g_test_add_func ("/closed-ids/twice", test_twice);
   g_test_add_func ("/closed-ids/extreme-ids", test_extreme_ids);
   g_test_add_func ("/closed-ids/cap", test_cap);

@@ -180,6 +180,29 @@ test_closed_ids (void)
   }
 }
 
+/* Nor are their ids kept for longer than they may be of use, or beyond what all may hold. */
+static void
+test_closed_ids_are_forgotten (void)
+{
+  g_autoptr (SessionEnd) end = session_end_new (&tagged_server);
+  g_autoptr (RawEnd) raw = session_end_connect (end);
+  TcpSession *session = end->session;
+
+  for (guint32 id = 1; id <= 1000; id++)
+    {
+      send_tagged (raw, TRUE, id, "hello");
+      send_tagged (raw, TRUE, id, "");
+    }
+  WAIT_UNTIL (end->streams_closed == 1000 && session->queued == 0);
+  g_assert_cmpuint (session->share.held, >=, 1000 * sizeof (guint32));
+  g_assert_cmpuint (session->share.held, ==, session->protocol->figures.remembered);
+  g_assert_cmpint (session->timeout_at, >, tcp_now ());
+
+  session->protocol->class->wake (session->protocol, session->timeout_at);
+  g_assert_cmpuint (session->protocol->figures.remembered, ==, 0);
+  g_assert_cmpint (session->protocol->class->next_timeout (session->protocol), ==, -1);
+}
+
 /* A reader that is slow gets all that came before the end, and then the end. */
 static void
 test_end_waits_for_the_reader (void)
@@ -574,6 +597,7 @@ main (int    argc,
   g_test_add_func ("/session/peer-opens-too-many", test_peer_opens_too_many);
   g_test_add_func ("/session/unknown", test_unknown);
   g_test_add_func ("/session/closed-ids", test_closed_ids);
+  g_test_add_func ("/session/closed-ids-are-forgotten", test_closed_ids_are_forgotten);
   g_test_add_func ("/session/end-waits-for-the-reader", test_end_waits_for_the_reader);
   g_test_add_func ("/session/leftovers", test_leftovers);
   g_test_add_func ("/session/lost-and-gone", test_lost_and_gone);

@@ -253,12 +253,13 @@ static const TcpSessionCallbacks session_callbacks = {
 
 /* Life */
 
-/* @shared has to outlive it. */
+/* @shared and @warnings have to outlive it. */
 TcpClient *
 tcp_client_new (TcpShared                *shared,
                 const TcpRequest         *request,
                 TcpBudget                *budget,
                 TcpBudget                *queue_budget,
+                TcpLogLimit              *warnings,
                 const TcpClientCallbacks *callbacks,
                 gpointer                  user_data)
 {
@@ -285,6 +286,7 @@ tcp_client_new (TcpShared                *shared,
     .local = target,
     .local_code = TCP_TUNNEL_ERROR_TARGET,
     .log = shared->log,
+    .warnings = warnings,
     .status = shared->status,
   };
 

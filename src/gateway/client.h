@@ -31,6 +31,7 @@ TcpClient *tcp_client_new (TcpShared                *shared,
                            const TcpRequest         *request,
                            TcpBudget                *budget,
                            TcpBudget                *queue_budget,
+                           TcpLogLimit              *warnings,
                            const TcpClientCallbacks *callbacks,
                            gpointer                  user_data);
 void tcp_client_free (TcpClient *self);

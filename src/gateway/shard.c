@@ -31,7 +31,10 @@ struct _TcpShard
   TcpBudget *budget;
   TcpBudget *queue_budget;
   TcpLogLimit *refusals;
-  TcpLogLimit *broken;  /* connections: a client can open and break as many as it likes */
+  /* A client can open and break as many WebSockets and connections as it likes. */
+  TcpLogLimit *arrivals;
+  TcpLogLimit *broken;   /* connections */
+  TcpLogLimit *warnings; /* of sessions */
   GHashTable *clients;  /* set of TcpClient */
   GHashTable *sessions; /* id → TcpClient, of those that have an id */
   GHashTable *gone;     /* id → its link in the order */
@@ -155,7 +158,8 @@ static TcpClient *
 shard_add_client (TcpShard         *self,
                   const TcpRequest *request)
 {
-  TcpClient *client = tcp_client_new (self->shared, request, self->budget, self->queue_budget, &client_callbacks, self);
+  TcpClient *client = tcp_client_new (self->shared, request, self->budget, self->queue_budget, self->warnings,
+                                      &client_callbacks, self);
   const char *id = tcp_client_get_session_id (client);
 
   g_hash_table_add (self->clients, client);
@@ -205,9 +209,9 @@ shard_hold (TcpShard         *self,
 {
   TcpHeld *held = g_hash_table_lookup (self->held, request->session_id);
 
-  tcp_log_info (self->shared->log,
-                "the client %s came back for a session that has ended; its WebSocket is held until it closes it",
-                request->principal->name);
+  tcp_log_limit_write (self->arrivals,
+                       "the client %s came back for a session that has ended; its WebSocket is held until it closes it",
+                       request->principal->name);
   if (held != NULL)
     {
       tcp_held_replace (held, channel);
@@ -371,8 +375,8 @@ shard_do_admit (gpointer data)
       return;
     }
 
-  tcp_log_info (self->shared->log, "the client %s is connected (%s%s)", request->principal->name,
-                request->multiplexed ? "multiplexed" : "singleton", request->resumable ? ", resumable" : "");
+  tcp_log_limit_write (self->arrivals, "the client %s is connected (%s%s)", request->principal->name,
+                       request->multiplexed ? "multiplexed" : "singleton", request->resumable ? ", resumable" : "");
   client = shard_find_client (self, tcp_request_get_session (request));
   if (client == NULL)
     client = shard_add_client (self, request);
@@ -390,7 +394,9 @@ shard_do_start (gpointer data)
   self->budget = tcp_budget_new (self->shared->budget, self->thread);
   self->queue_budget = tcp_budget_new (self->shared->queue_budget, self->thread);
   self->refusals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
+  self->arrivals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->broken = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_WARN);
+  self->warnings = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_WARN);
   self->clients = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_client_free, NULL);
   self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
   self->gone = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -443,7 +449,9 @@ shard_do_close (gpointer data)
   g_queue_clear (&self->gone_order);
   g_clear_pointer (&self->gone, g_hash_table_unref);
   g_clear_pointer (&self->refusals, tcp_log_limit_free);
+  g_clear_pointer (&self->arrivals, tcp_log_limit_free);
   g_clear_pointer (&self->broken, tcp_log_limit_free);
+  g_clear_pointer (&self->warnings, tcp_log_limit_free);
   g_clear_pointer (&self->budget, tcp_budget_unref);
   g_clear_pointer (&self->queue_budget, tcp_budget_unref);
   tcp_channel_group_wait (self->channels, on_goodbyes_said, self);

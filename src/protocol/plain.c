@@ -80,6 +80,7 @@ raw_keep (TcpPlain              *self,
 {
   TcpProtocol *base = &self->base;
   GQueue frames = G_QUEUE_INIT;
+  g_autofree char *warning = NULL;
   TcpBuffer *frame;
 
   base->callbacks.take_back (&frames, base->user_data);
@@ -104,9 +105,10 @@ raw_keep (TcpPlain              *self,
       return;
     }
 
-  tcp_log_warn (base->options.log,
-                "the WebSocket to %s broke: up to %" G_GUINT64_FORMAT " bytes sent since the last answer may be lost",
-                base->options.peer, loss->unconfirmed);
+  warning = g_strdup_printf ("the WebSocket to %s broke: up to %" G_GUINT64_FORMAT
+                             " bytes sent since the last answer may be lost",
+                             base->options.peer, loss->unconfirmed);
+  base->callbacks.warn (warning, base->user_data);
 }
 
 /* Whether the peer said with this code that its stream is complete. Browsers, ws and websocat

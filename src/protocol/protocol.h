@@ -81,6 +81,9 @@ typedef struct
 
   /* The peer's first words on this transport were read. */
   void (*hello) (gpointer user_data);
+  /* To be logged: something that the peer can cause as often as it likes. */
+  void (*warn) (const char *message,
+                gpointer    user_data);
   /* The peer takes no new streams. */
   void (*draining) (gpointer user_data);
   /* The transport is to be closed, behind the frames that do not wait for room. */

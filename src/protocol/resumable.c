@@ -241,7 +241,7 @@ resumable_fail (TcpResumable *self,
 
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL, "%s broke the protocol: %s", base->options.peer,
                        what);
-  tcp_log_warn (base->options.log, "%s", error->message);
+  base->callbacks.warn (error->message, base->user_data);
   resumable_say_goodbye (self, TCP_GOAWAY_PROTOCOL_ERROR, what);
   resumable_end (self, TCP_CLOSE_PROTOCOL_ERROR, error);
 }

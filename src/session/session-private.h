@@ -17,6 +17,7 @@ struct _TcpSession
   TcpSessionCallbacks callbacks;
   gpointer user_data;
   TcpProtocolOptions options;
+  TcpLogLimit *warnings;
   gboolean foreign;
   gsize max_buffered;
   gsize max_queued;

@@ -516,6 +516,18 @@ on_hello (gpointer user_data)
 }
 
 static void
+on_warn (const char *message,
+         gpointer    user_data)
+{
+  TcpSession *self = user_data;
+
+  if (self->warnings != NULL)
+    tcp_log_limit_write (self->warnings, "%s", message);
+  else
+    tcp_log_warn (self->options.log, "%s", message);
+}
+
+static void
 on_draining (gpointer user_data)
 {
   TcpSession *self = user_data;
@@ -601,6 +613,7 @@ static const TcpProtocolCallbacks protocol_callbacks = {
   .was_reset = on_was_reset,
   .writable = on_writable,
   .hello = on_hello,
+  .warn = on_warn,
   .draining = on_draining,
   .close = on_close,
   .abort = on_abort,
@@ -637,6 +650,7 @@ tcp_session_new (const TcpSessionOptions   *options,
     .peer = g_strdup (options->peer),
     .log = tcp_log_ref (options->log),
   };
+  self->warnings = options->warnings;
   self->foreign = options->foreign;
   self->max_buffered = options->max_buffered_bytes;
   self->max_queued = options->max_window_bytes / 2;

@@ -5,6 +5,7 @@
 #include <gio/gio.h>
 #include "base/log.h"
 #include "base/status.h"
+#include "io/log-limit.h"
 #include "protocol/plain.h"
 #include "protocol/protocol.h"
 #include "protocol/resumable.h"
@@ -71,6 +72,7 @@ typedef struct
   const char *local;    /* and what this end's TCP connections lead to */
   TcpTunnelError local_code; /* of errors on those */
   TcpLog *log;
+  TcpLogLimit *warnings; /* that the peer can cause, and that outlives the session; NULL: they go to @log */
   TcpStatus *status;
 } TcpSessionOptions;
 

@@ -4,6 +4,7 @@
 
 #include "fixture.h"
 #include "monitor.h"
+#include "resumable-peer.h"
 #include "socket-util.h"
 
 #include <netinet/in.h>
@@ -605,6 +606,54 @@ test_log_of_broken (void)
   g_assert_cmpuint (logged, <, count);
 }
 
+static guint
+count_in (const char *text,
+          const char *wanted)
+{
+  guint n = 0;
+
+  for (const char *at = text; (at = strstr (at, wanted)) != NULL; at++)
+    n++;
+  return n;
+}
+
+/* Whether they come in peace or not. */
+static void
+test_log_of_clients (void)
+{
+  const guint count = 300;
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  guint connected, broke;
+  guint16 port;
+
+  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_INFO);
+  port = start_gateway (gateway);
+  monitor_enter (&monitor);
+  g_string_truncate (all, 0);
+  monitor_leave (&monitor);
+  for (guint i = 0; i < count; i++)
+    {
+      g_autoptr (ResumablePeer) peer = resumable_client_start (port, TEST_TOKEN, TRUE);
+
+      resumable_send (peer, RESUMABLE_OPEN, 2, NULL, 0);
+      resumable_expect_goaway (peer, RESUMABLE_GOAWAY_PROTOCOL, 1002);
+    }
+  tcp_gateway_close (gateway);
+
+  monitor_enter (&monitor);
+  connected = count_in (all->str, " is connected ");
+  broke = count_in (all->str, " broke the protocol: ");
+  g_assert_cmpuint (count_in (all->str, "not logged"), >=, 2);
+  monitor_leave (&monitor);
+  g_test_message ("%u connected, %u broke the protocol", connected, broke);
+  /* 20 and one that counts, on each thread, in each ten seconds. */
+  g_assert_cmpuint (connected, >=, 21);
+  g_assert_cmpuint (connected, <, count);
+  g_assert_cmpuint (broke, >=, 21);
+  g_assert_cmpuint (broke, <, count);
+}
+
 int
 main (int argc,
       char **argv)
@@ -628,6 +677,7 @@ main (int argc,
   g_test_add_func ("/strangers/log", test_log);
   g_test_add_func ("/strangers/log-of-headers", test_log_of_headers);
   g_test_add_func ("/strangers/log-of-broken", test_log_of_broken);
+  g_test_add_func ("/strangers/log-of-clients", test_log_of_clients);
 
   return g_test_run ();
 }

@@ -128,6 +128,12 @@ on_take_back (GQueue   *frames,
 }
 
 static void
+on_warn (const char *message,
+         gpointer    user_data)
+{
+}
+
+static void
 on_wakeup (gpointer user_data)
 {
 }
@@ -292,6 +298,7 @@ LLVMFuzzerTestOneInput (const guint8 *data,
     .was_reset = on_was_reset,
     .close = on_close,
     .take_back = on_take_back,
+    .warn = on_warn,
     .wakeup = on_wakeup,
   };
   Fuzz self = { .data = data, .left = size, .now = G_TIME_SPAN_DAY };

@@ -260,6 +260,12 @@ on_overdrawn (gpointer user_data)
 }
 
 static void
+on_warn (const char *message,
+         gpointer    user_data)
+{
+}
+
+static void
 on_wakeup (gpointer user_data)
 {
   ((End *) user_data)->wakeup = TRUE;
@@ -294,6 +300,7 @@ end_make (End *self)
     .take_back = on_take_back,
     .look_out = on_look_out,
     .overdrawn = on_overdrawn,
+    .warn = on_warn,
     .wakeup = on_wakeup,
   };
   TcpProtocolOptions options = {

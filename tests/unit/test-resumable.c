@@ -16,6 +16,7 @@ typedef struct
   GPtrArray *streams;    /* of TcpProtocolStream: what the peer opened, and has not ended */
   GArray *finished;      /* of guint32: ids in the order in which they were */
   guint draining;
+  guint warnings;
   guint close_code;
   gboolean overdrawn;    /* for it to be told */
 } End;
@@ -123,6 +124,13 @@ on_look_out (gint64              now,
   *outlook = (TcpProtocolOutlook) { .round_trip = 1, .response_time = 1 };
 }
 
+static void
+on_warn (const char *message,
+         gpointer    user_data)
+{
+  ((End *) user_data)->warnings++;
+}
+
 static gboolean
 on_overdrawn (gpointer user_data)
 {
@@ -208,6 +216,7 @@ end_new (gboolean client,
     .take_back = on_take_back,
     .look_out = on_look_out,
     .overdrawn = on_overdrawn,
+    .warn = on_warn,
     .wakeup = on_nothing,
   };
   g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_WARN);
@@ -369,6 +378,7 @@ count_answers (End   *end,
       end_send_all (end);
     }
   g_assert_cmpuint (end->close_code, ==, TCP_CLOSE_PROTOCOL_ERROR);
+  g_assert_cmpuint (end->warnings, ==, 1);
   g_assert_cmpuint (resumable->sent.bytes, ==, 0);
   return n;
 }

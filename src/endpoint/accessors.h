@@ -50,34 +50,47 @@
               (name = tcp_clamp_int (G_OBJECT (self), #name, name)) == self->settings->name, \
               self->settings->name = name)
 
-#define TCP_SETTER_STRING(Class, snake, CHECK, name)                                \
-  TCP_SETTER (Class, snake, CHECK, const char *, name,                              \
-              g_strcmp0 (self->settings->name, name) == 0,      \
-              tcp_replace_string (&self->settings->name, name))
+/* Those that point somewhere. The new value is made before the lock is taken, as it may be a part of the former one,
+ * which goes after it was released: the last reference of an object runs the application's code. */
+#define TCP_SETTER_POINTER(Class, snake, CHECK, ctype, name, same, copy, release, also) \
+  void tcp_##snake##_set_##name (Class *self, ctype name)                               \
+  {                                                                                     \
+    gpointer other;                                                                     \
+    gboolean is_new;                                                                    \
+                                                                                        \
+    g_return_if_fail (CHECK (self));                                                    \
+    other = copy;                                                                       \
+    tcp_runner_lock (&self->runner);                                                    \
+    is_new = !(same);                                                                   \
+    if (is_new)                                                                         \
+      {                                                                                 \
+        gpointer former = self->settings->name;                                         \
+                                                                                        \
+        self->settings->name = other;                                                   \
+        other = former;                                                                 \
+        also;                                                                           \
+      }                                                                                 \
+    tcp_runner_unlock (&self->runner);                                                  \
+    if (is_new)                                                                         \
+      tcp_notify (G_OBJECT (self), #name);                                              \
+    g_clear_pointer (&other, release);                                                  \
+  }
 
-#define TCP_SETTER_OBJECT(Class, snake, CHECK, ctype, name) \
-  TCP_SETTER (Class, snake, CHECK, ctype, name,             \
-              self->settings->name == name, g_set_object (&self->settings->name, name))
+#define TCP_SETTER_STRING(Class, snake, CHECK, name, also)                              \
+  TCP_SETTER_POINTER (Class, snake, CHECK, const char *, name,                          \
+                      g_strcmp0 (self->settings->name, name) == 0, g_strdup (name), g_free, also)
+
+#define TCP_SETTER_STRV(Class, snake, CHECK, name)                                      \
+  TCP_SETTER_POINTER (Class, snake, CHECK, const char *const *, name,                   \
+                      FALSE, g_strdupv ((char **) name), g_strfreev, )
+
+#define TCP_SETTER_OBJECT(Class, snake, CHECK, ctype, name)                             \
+  TCP_SETTER_POINTER (Class, snake, CHECK, ctype, name,                                 \
+                      self->settings->name == name, name != NULL ? g_object_ref (name) : NULL, g_object_unref, )
 
 /* In get_property(): what another thread may set meanwhile is copied. */
 #define TCP_GET(type, expression) \
   (tcp_runner_lock (&self->runner), g_value_set_##type (value, expression), tcp_runner_unlock (&self->runner))
-
-static inline void
-tcp_replace_string (char       **field,
-                    const char  *value)
-{
-  g_free (*field);
-  *field = g_strdup (value);
-}
-
-static inline void
-tcp_replace_strv (char              ***field,
-                  const char *const   *value)
-{
-  g_strfreev (*field);
-  *field = g_strdupv ((char **) value);
-}
 
 /* By the name of the accessor, which GObject takes as well: underscores are dashes. */
 static inline void

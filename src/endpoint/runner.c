@@ -16,6 +16,7 @@ typedef struct
   GQueue waits;
   gboolean had_address;
   int state; /* the last before the end */
+  GSocketAddress *former_address; /* of the engine before; the application may have put code of its own on it */
 } Remains;
 
 void
@@ -65,11 +66,11 @@ runner_take (TcpRunner *self)
     .waits = self->waits,
     .had_address = self->address != NULL,
     .state = tcp_status_get (self->status, state),
+    .former_address = self->last_address,
   };
 
   g_queue_init (&self->waits);
-  g_set_object (&self->last_address, self->address);
-  g_clear_object (&self->address);
+  self->last_address = g_steal_pointer (&self->address);
   g_free (self->last_uri);
   self->last_uri = g_steal_pointer (&self->uri);
   self->starting = FALSE;
@@ -225,6 +226,7 @@ runner_bury (TcpRunner    *self,
     runner_emit_end (self, remains, event);
   runner_end_waits (self, &remains->waits, FALSE, error, in_order);
   tcp_event_queue_unref (remains->events);
+  g_clear_object (&remains->former_address);
 }
 
 static void

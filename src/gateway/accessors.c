@@ -8,7 +8,7 @@
   TCP_GETTER (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name, zero, expression)
 #define SETTER_PLAIN(ctype, name) TCP_SETTER_PLAIN (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name)
 #define SETTER_UINT(name) TCP_SETTER_UINT (TcpGateway, gateway, TCP_IS_GATEWAY, name)
-#define SETTER_STRING(name) TCP_SETTER_STRING (TcpGateway, gateway, TCP_IS_GATEWAY, name)
+#define SETTER_STRING(name) TCP_SETTER_STRING (TcpGateway, gateway, TCP_IS_GATEWAY, name, )
 #define SETTER_OBJECT(ctype, name) TCP_SETTER_OBJECT (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name)
 
 /**

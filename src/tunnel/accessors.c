@@ -11,7 +11,7 @@
 #define SETTER_PLAIN(ctype, name) TCP_SETTER_PLAIN (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name)
 #define SETTER_UINT(name) TCP_SETTER_UINT (TcpTunnel, tunnel, TCP_IS_TUNNEL, name)
 #define SETTER_INT(name) TCP_SETTER_INT (TcpTunnel, tunnel, TCP_IS_TUNNEL, name)
-#define SETTER_STRING(name) TCP_SETTER_STRING (TcpTunnel, tunnel, TCP_IS_TUNNEL, name)
+#define SETTER_STRING(name) TCP_SETTER_STRING (TcpTunnel, tunnel, TCP_IS_TUNNEL, name, )
 #define SETTER_OBJECT(ctype, name) TCP_SETTER_OBJECT (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name)
 
 /**
@@ -308,10 +308,7 @@ GETTER (const char *, name, NULL, self->settings->name)
  *
  * Since: 1.0
  */
-TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, const char *, name,
-            g_strcmp0 (self->settings->name, name) == 0,
-            (tcp_replace_string (&self->settings->name, name),
-             tcp_log_set_name (self->log, name)))
+TCP_SETTER_STRING (TcpTunnel, tunnel, TCP_IS_TUNNEL, name, tcp_log_set_name (self->log, name))
 
 /**
  * tcp_tunnel_get_log_level:
@@ -577,8 +574,7 @@ GETTER (const char *const *, request_headers, NULL, (const char *const *) self->
  *
  * Since: 1.0
  */
-TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, const char *const *, request_headers, FALSE,
-            tcp_replace_strv (&self->settings->request_headers, request_headers))
+TCP_SETTER_STRV (TcpTunnel, tunnel, TCP_IS_TUNNEL, request_headers)
 
 /**
  * tcp_tunnel_get_proxy_resolver:

@@ -2,6 +2,7 @@
 
 /* Tunnels and gateways that several threads of the application use. */
 
+#include "certificate.h"
 #include "fixture.h"
 
 #include <string.h>
@@ -494,6 +495,83 @@ test_properties (void)
   g_thread_join (thread);
 }
 
+/* What the application gave a tunnel calls it when it goes. */
+static void
+on_gone (gpointer data)
+{
+  Dropper *dropper = data;
+
+  g_atomic_int_inc (&dropper->heard);
+  if (TCP_IS_TUNNEL (dropper->object))
+    tcp_tunnel_get_port (TCP_TUNNEL (dropper->object));
+  else
+    tcp_gateway_get_port (TCP_GATEWAY (dropper->object));
+}
+
+static void
+watch (Dropper  *dropper,
+       gpointer  object)
+{
+  g_object_set_data_full (object, "gone", dropper, on_gone);
+}
+
+static void
+check_replaced (GObject    *object,
+                const char *property,
+                gpointer    value)
+{
+  Dropper dropper = { .object = object };
+
+  watch (&dropper, value);
+  g_object_set (object, property, value, NULL);
+  g_object_unref (value);
+  g_assert_cmpint (dropper.heard, ==, 0);
+  g_object_set (object, property, NULL, NULL);
+  g_assert_cmpint (dropper.heard, ==, 1);
+}
+
+static GTlsCertificate *
+new_certificate (void)
+{
+  return test_certificate_issue ("IP:127.0.0.1", "20200101000000Z", "20400101000000Z");
+}
+
+static void
+test_replaced_objects (void)
+{
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+  Dropper dropper = { .object = G_OBJECT (tunnel) };
+
+  check_replaced (G_OBJECT (tunnel), "proxy-resolver", g_simple_proxy_resolver_new (NULL, NULL));
+  check_replaced (G_OBJECT (tunnel), "client-certificate", new_certificate ());
+  check_replaced (G_OBJECT (gateway), "tls-certificate", new_certificate ());
+
+  /* An address goes with the close after that of its tunnel. */
+  test_tunnel_start (tunnel);
+  watch (&dropper, tcp_tunnel_get_local_address (tunnel));
+  tcp_tunnel_close (tunnel);
+  test_tunnel_start (tunnel);
+  g_assert_cmpint (dropper.heard, ==, 0);
+  tcp_tunnel_close (tunnel);
+  g_assert_cmpint (dropper.heard, ==, 1);
+}
+
+/* A value that was got may be a part of the next. */
+static void
+test_own_values (void)
+{
+  const char *const headers[] = { "A: 1", "B: 2", NULL };
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+
+  tcp_tunnel_set_name (tunnel, "one two");
+  tcp_tunnel_set_name (tunnel, tcp_tunnel_get_name (tunnel) + 4);
+  g_assert_cmpstr (tcp_tunnel_get_name (tunnel), ==, "two");
+  tcp_tunnel_set_request_headers (tunnel, headers);
+  tcp_tunnel_set_request_headers (tunnel, tcp_tunnel_get_request_headers (tunnel));
+  g_assert_cmpstrv (tcp_tunnel_get_request_headers (tunnel), headers);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -509,6 +587,8 @@ main (int    argc,
   g_test_add_func ("/callers/drop-tunnel", test_drop_tunnel);
   g_test_add_func ("/callers/all-at-once", test_all_at_once);
   g_test_add_func ("/callers/properties", test_properties);
+  g_test_add_func ("/callers/replaced-objects", test_replaced_objects);
+  g_test_add_func ("/callers/own-values", test_own_values);
 
   return g_test_run ();
 }

@@ -12,7 +12,7 @@
 struct _TcpEventQueue
 {
   gatomicrefcount refs;
-  guint fork_count; /* of the process that it is of; in a child its lock may be held for ever */
+  guint fork_count; /* of the process that it is of */
   GMutex mutex;
   GCond cond;
   GQueue events;   /* under the mutex */
@@ -41,6 +41,13 @@ tcp_event_free (TcpEvent *event)
   g_clear_error (&event->error);
   g_free (event->text);
   g_free (event);
+}
+
+/* Then its lock is not to be touched: a thread of the parent may have held it. */
+static gboolean
+queue_is_inherited (TcpEventQueue *self)
+{
+  return self->fork_count != tcp_fork_count ();
 }
 
 /* The first event of these types. To be called with the mutex held. */
@@ -73,7 +80,7 @@ queue_source_dispatch (GSource     *source,
 
   tcp_tsan_acquire (source);
   self = ((QueueSource *) source)->queue;
-  if (self->fork_count != tcp_fork_count ())
+  if (queue_is_inherited (self))
     return G_SOURCE_REMOVE;
 
   owner = g_weak_ref_get (&self->owner);
@@ -441,6 +448,9 @@ tcp_event_queue_wait (TcpEventQueue *self,
 void
 tcp_event_queue_wake (TcpEventQueue *self)
 {
+  if (queue_is_inherited (self))
+    return;
+
   g_mutex_lock (&self->mutex);
   g_cond_broadcast (&self->cond);
   g_mutex_unlock (&self->mutex);
@@ -455,8 +465,12 @@ tcp_event_queue_finish (TcpEventQueue *self,
                         int            state)
 {
   GQueue dropped = G_QUEUE_INIT;
-  TcpEvent *end = event_new (TCP_EVENT_CLOSED, NULL);
+  TcpEvent *end;
 
+  if (queue_is_inherited (self))
+    return;
+
+  end = event_new (TCP_EVENT_CLOSED, NULL);
   end->value = state;
   g_mutex_lock (&self->mutex);
   if (self->closed || self->finished)
@@ -488,7 +502,7 @@ tcp_event_queue_close (TcpEventQueue *self)
   GQueue events = G_QUEUE_INIT;
   gboolean was_closed;
 
-  if (self->fork_count != tcp_fork_count ())
+  if (queue_is_inherited (self))
     {
       if (self->source != NULL)
         g_source_destroy (self->source);

@@ -176,9 +176,12 @@ static void
 runner_abandon (TcpRunner *self,
                 gpointer   engine)
 {
-  static GSList *abandoned = NULL; /* which are not lost; a child has one thread at first */
+  static GSList *abandoned = NULL; /* which are not lost. Without a lock, which a fork might find held. */
+  GSList *link = g_slist_prepend (NULL, engine);
 
-  abandoned = g_slist_prepend (abandoned, engine);
+  do
+    link->next = g_atomic_pointer_get (&abandoned);
+  while (!g_atomic_pointer_compare_and_exchange (&abandoned, link->next, link));
   tcp_status_set (self->status, state, TCP_TUNNEL_STATE_DISCONNECTED);
   tcp_status_set (self->status, open_connections, 0);
 }

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "base/fork.h"
 #include "endpoint/event-queue.h"
+#include "monitor.h"
 #include "test-util.h"
 
+#include <dlfcn.h>
+#include <sys/wait.h>
 #include <tcptunnel/tcptunnel.h>
+#include <unistd.h>
+
+#define CHILD_SECONDS 60 /* of one that hangs */
 
 /* What was handled, as text: "state 2", "opened 7", "closed 7", … */
 typedef struct
@@ -521,6 +528,78 @@ test_finish (void)
     }
 }
 
+/* A thread of the parent holds the lock when it forks. */
+static Monitor monitor;
+static GThread *holder; /* under the monitor: stays where it sets a time */
+static gboolean is_held;
+
+void
+g_source_set_ready_time (GSource *source,
+                         gint64   ready_time)
+{
+  void (*real) (GSource *, gint64) = dlsym (RTLD_NEXT, "g_source_set_ready_time");
+
+  monitor_enter (&monitor);
+  if (holder == g_thread_self ())
+    {
+      is_held = TRUE;
+      monitor_changed (&monitor);
+      while (holder != NULL)
+        monitor_wait (&monitor, G_MAXINT64);
+    }
+  monitor_leave (&monitor);
+  real (source, ready_time);
+}
+
+static void
+do_nothing (void)
+{
+}
+
+static gpointer
+push_and_stay (gpointer data)
+{
+  monitor_enter (&monitor);
+  holder = g_thread_self ();
+  monitor_leave (&monitor);
+  tcp_event_queue_push_state (data, 1);
+  return NULL;
+}
+
+static void
+test_fork (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+  GThread *thread;
+  pid_t child;
+  int status;
+
+  tcp_fork_watch (do_nothing); /* from here on forks are counted */
+  thread = g_thread_new ("holder", push_and_stay, queue);
+  g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), is_held));
+  child = fork ();
+  if (child == 0)
+    {
+      alarm (CHILD_SECONDS);
+      tcp_event_queue_wake (queue);
+      tcp_event_queue_finish (queue, TRUE, TRUE, 2);
+      tcp_event_queue_close (queue);
+      _exit (0);
+    }
+  g_assert_cmpint (waitpid (child, &status, 0), ==, child);
+  g_assert_true (WIFEXITED (status));
+  g_assert_cmpint (WEXITSTATUS (status), ==, 0);
+
+  monitor_enter (&monitor);
+  holder = NULL;
+  monitor_changed (&monitor);
+  monitor_leave (&monitor);
+  g_thread_join (thread);
+  handle_all ();
+  assert_told ("state 1");
+  tear_down ();
+}
+
 /* It is called for an owner only, and does not keep it. */
 static void
 test_owner (void)
@@ -542,6 +621,7 @@ main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  monitor_init (&monitor);
   g_test_add_func ("/event-queue/order", test_order);
   g_test_add_func ("/event-queue/pairs-stay-together", test_pairs_stay_together);
   g_test_add_func ("/event-queue/untold-ends", test_untold_ends);
@@ -560,6 +640,7 @@ main (int    argc,
   g_test_add_func ("/event-queue/claim", test_claim);
   g_test_add_func ("/event-queue/wake", test_wake);
   g_test_add_func ("/event-queue/finish", test_finish);
+  g_test_add_func ("/event-queue/fork", test_fork);
   g_test_add_func ("/event-queue/owner", test_owner);
   return g_test_run ();
 }

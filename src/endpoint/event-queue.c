@@ -495,13 +495,14 @@ tcp_event_queue_finish (TcpEventQueue *self,
   g_queue_clear_full (&dropped, (GDestroyNotify) tcp_event_free);
 }
 
-/* After this no event is handled any more; those that wait are dropped. */
-void
-tcp_event_queue_close (TcpEventQueue *self)
+/* After this no event is handled any more; those that wait are left to the caller. */
+static void
+queue_close (TcpEventQueue *self,
+             GQueue        *events)
 {
-  GQueue events = G_QUEUE_INIT;
   gboolean was_closed;
 
+  g_queue_init (events);
   if (queue_is_inherited (self))
     {
       if (self->source != NULL)
@@ -512,17 +513,55 @@ tcp_event_queue_close (TcpEventQueue *self)
   g_mutex_lock (&self->mutex);
   was_closed = self->closed;
   self->closed = TRUE;
-  events = self->events;
+  *events = self->events;
   g_queue_init (&self->events);
   g_cond_broadcast (&self->cond);
   g_mutex_unlock (&self->mutex);
 
-  g_queue_clear_full (&events, (GDestroyNotify) tcp_event_free);
   if (!was_closed)
     {
       g_source_destroy (self->source);
       g_clear_pointer (&self->source, g_source_unref);
     }
+}
+
+/* Drops those that wait. */
+void
+tcp_event_queue_close (TcpEventQueue *self)
+{
+  GQueue events;
+
+  queue_close (self, &events);
+  g_queue_clear_full (&events, (GDestroyNotify) tcp_event_free);
+}
+
+/* The same, but tells of the end, see tcp_event_queue_finish(). FALSE if that was handled or there is none. */
+gboolean
+tcp_event_queue_close_at_end (TcpEventQueue *self,
+                              gboolean      *had_address,
+                              int           *state)
+{
+  GQueue events;
+  gboolean has_end = FALSE;
+
+  *had_address = FALSE;
+  queue_close (self, &events);
+  for (GList *l = events.head; l != NULL; l = l->next)
+    {
+      TcpEvent *event = l->data;
+
+      tcp_tsan_acquire (event);
+      if (event->type == TCP_EVENT_ADDRESS)
+        *had_address = TRUE;
+      if (event->type == TCP_EVENT_CLOSED)
+        {
+          has_end = TRUE;
+          *state = event->value;
+        }
+    }
+  g_queue_clear_full (&events, (GDestroyNotify) tcp_event_free);
+
+  return has_end;
 }
 
 guint

@@ -101,6 +101,9 @@ void tcp_event_queue_finish (TcpEventQueue *self,
                              int            state);
 void tcp_event_queue_push_address (TcpEventQueue *self);
 void tcp_event_queue_close (TcpEventQueue *self);
+gboolean tcp_event_queue_close_at_end (TcpEventQueue *self,
+                                       gboolean      *had_address,
+                                       int           *state);
 guint tcp_event_queue_get_length (TcpEventQueue *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEventQueue, tcp_event_queue_unref)

@@ -232,6 +232,29 @@ runner_bury (TcpRunner    *self,
   g_clear_object (&remains->former_address);
 }
 
+/* To be called with the lock held, while there is no engine; releases it. A close in another thread has left its end
+ * to this one, which is to hear nothing any more once its own has returned. */
+static void
+runner_close_rest (TcpRunner *self,
+                   gboolean   quiet)
+{
+  g_autoptr (TcpEventQueue) events = NULL;
+  Remains remains = { 0 };
+  gboolean here = FALSE, pending;
+
+  if (self->events != NULL && (quiet || (here = tcp_event_queue_enter (self->events))))
+    events = g_steal_pointer (&self->events);
+  tcp_runner_unlock (self);
+  if (events == NULL)
+    return;
+
+  pending = tcp_event_queue_close_at_end (events, &remains.had_address, &remains.state);
+  if (here)
+    tcp_event_queue_leave (events);
+  if (pending && !quiet)
+    runner_emit_end (self, &remains, NULL);
+}
+
 static void
 runner_close (TcpRunner *self,
               gboolean   quiet)
@@ -243,7 +266,7 @@ runner_close (TcpRunner *self,
     g_cond_wait (&self->cond, &self->mutex);
   if (self->engine == NULL)
     {
-      tcp_runner_unlock (self);
+      runner_close_rest (self, quiet);
       return;
     }
   remains = runner_take (self);
@@ -264,14 +287,7 @@ tcp_runner_close (TcpRunner *self)
 void
 tcp_runner_dispose (TcpRunner *self)
 {
-  g_autoptr (TcpEventQueue) events = NULL;
-
   runner_close (self, TRUE);
-  tcp_runner_lock (self);
-  events = g_steal_pointer (&self->events);
-  tcp_runner_unlock (self);
-  if (events != NULL)
-    tcp_event_queue_close (events);
 }
 
 /* Events */

@@ -372,7 +372,8 @@ tcp_gateway_drain_step (TcpGateway    *self,
  *
  * When this returns the port is free, and no signal follows. A start or a drain that is
  * under way fails with %TCP_TUNNEL_ERROR_CLOSED. Closing a gateway that does not run
- * does nothing. See [method@TcpTunnel.Gateway.drain] for a gentler way.
+ * does nothing, unless another thread has closed it and left its last signals to this one.
+ * See [method@TcpTunnel.Gateway.drain] for a gentler way.
  *
  * Since: 1.0
  */

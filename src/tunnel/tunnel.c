@@ -353,9 +353,10 @@ tcp_tunnel_start_step (TcpTunnel     *self,
  * When this returns the port is free, and no signal follows; the last is a
  * [signal@TcpTunnel.Tunnel::state-changed] from within the call, if the tunnel was
  * not disconnected already. Called in a thread to which the signals do not belong, it
- * leaves that one to their context. TCP connections that are open end in a reset. A start that
- * is under way fails with %TCP_TUNNEL_ERROR_CLOSED. Closing a tunnel that does not run
- * does nothing.
+ * leaves that one to their context, or to a close there, whichever comes first. TCP
+ * connections that are open end in a reset. A start that is under way fails with
+ * %TCP_TUNNEL_ERROR_CLOSED. Closing a tunnel that does not run does nothing, unless another
+ * thread has closed it and left its last signals to this one.
  *
  * Since: 1.0
  */

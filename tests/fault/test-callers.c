@@ -495,6 +495,103 @@ test_properties (void)
   g_thread_join (thread);
 }
 
+static TcpGateway *
+start_with_gateway (Target     *target,
+                    TcpTunnel **tunnel)
+{
+  guint16 port;
+  TcpGateway *gateway = start_gateway (target, &port);
+  g_autofree char *uri = g_strdup_printf ("ws://127.0.0.1:%u/", port);
+
+  *tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+  return gateway;
+}
+
+/* A close here after one in another thread: what that left to this thread comes from within the call, and nothing
+ * afterwards. */
+static void
+test_close_after_another (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpTunnel) tunnel = NULL;
+  g_autoptr (TcpGateway) gateway = start_with_gateway (target, &tunnel);
+  Heard state, address, all;
+
+  listen_to (tunnel, "state-changed", &state);
+  listen_to (tunnel, "notify::local-address", &address);
+  listen_to (tunnel, "notify", &all);
+  for (gboolean is_handled = FALSE; is_handled <= TRUE; is_handled++)
+    {
+      test_tunnel_start (tunnel);
+      handle_all ();
+      state.count = address.count = all.count = 0;
+      g_thread_join (g_thread_new ("closer", close_tunnel, tunnel));
+      g_assert_cmpuint (state.count + all.count, ==, 0);
+      if (is_handled)
+        handle_all ();
+
+      tcp_tunnel_close (tunnel);
+      g_assert_cmpuint (state.count, ==, 1);
+      g_assert_cmpuint (address.count, ==, 1);
+      g_assert_cmpuint (all.count, ==, 2);
+      handle_all ();
+      tcp_tunnel_close (tunnel);
+      g_assert_cmpuint (state.count, ==, 1);
+      g_assert_cmpuint (all.count, ==, 2);
+    }
+
+  /* Nor is it told when the object is dropped. */
+  test_tunnel_start (tunnel);
+  handle_all ();
+  state.count = all.count = 0;
+  g_thread_join (g_thread_new ("closer", close_tunnel, tunnel));
+  g_assert_finalize_object (g_steal_pointer (&tunnel));
+  handle_all ();
+  g_assert_cmpuint (state.count + all.count, ==, 0);
+}
+
+/* While it waits for the other, which is not over. */
+static gpointer
+close_when_told (gpointer data)
+{
+  Dropper *dropper = data;
+
+  g_atomic_int_set (&dropper->heard, TRUE);
+  tcp_tunnel_close (TCP_TUNNEL (dropper->object));
+  return NULL;
+}
+
+static void
+test_close_amid_another (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpTunnel) tunnel = NULL;
+  g_autoptr (TcpGateway) gateway = start_with_gateway (target, &tunnel);
+  Heard state, all;
+
+  listen_to (tunnel, "state-changed", &state);
+  listen_to (tunnel, "notify", &all);
+  for (guint i = 0; i < test_count (200, 50); i++)
+    {
+      Dropper other = { .object = G_OBJECT (tunnel) };
+      GThread *thread;
+
+      test_tunnel_start (tunnel);
+      handle_all ();
+      state.count = 0;
+      thread = g_thread_new ("closer", close_when_told, &other);
+      while (!g_atomic_int_get (&other.heard))
+        g_thread_yield ();
+      tcp_tunnel_close (tunnel);
+      g_assert_cmpuint (state.count, ==, 1);
+      all.count = 0;
+      g_thread_join (thread);
+      handle_all ();
+      g_assert_cmpuint (state.count, ==, 1);
+      g_assert_cmpuint (all.count, ==, 0);
+    }
+}
+
 /* What the application gave a tunnel calls it when it goes. */
 static void
 on_gone (gpointer data)
@@ -587,6 +684,8 @@ main (int    argc,
   g_test_add_func ("/callers/drop-tunnel", test_drop_tunnel);
   g_test_add_func ("/callers/all-at-once", test_all_at_once);
   g_test_add_func ("/callers/properties", test_properties);
+  g_test_add_func ("/callers/close-after-another", test_close_after_another);
+  g_test_add_func ("/callers/close-amid-another", test_close_amid_another);
   g_test_add_func ("/callers/replaced-objects", test_replaced_objects);
   g_test_add_func ("/callers/own-values", test_own_values);
 

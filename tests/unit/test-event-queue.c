@@ -528,6 +528,31 @@ test_finish (void)
     }
 }
 
+/* A close tells of the end that nobody has handled. */
+static void
+test_close_at_end (void)
+{
+  for (guint handled = 0; handled <= 3; handled++)
+    {
+      TcpEventQueue *queue = set_up (NULL);
+      gboolean has_end, had_address;
+      int state = 0;
+
+      tcp_event_queue_push_state (queue, 1);
+      if (handled < 3)
+        tcp_event_queue_finish (queue, TRUE, TRUE, 2);
+      for (guint i = 0; i < handled; i++)
+        g_main_context_iteration (NULL, FALSE);
+      has_end = tcp_event_queue_close_at_end (queue, &had_address, &state);
+      g_assert_cmpint (has_end, ==, handled < 2);
+      g_assert_cmpint (had_address, ==, handled < 1);
+      g_assert_cmpint (state, ==, has_end ? 2 : 0);
+      handle_all ();
+      assert_told ((const char *[]) { "", "address", "address, closed in state 2", "state 1" }[handled]);
+      tear_down ();
+    }
+}
+
 /* A thread of the parent holds the lock when it forks. */
 static Monitor monitor;
 static GThread *holder; /* under the monitor: stays where it sets a time */
@@ -580,9 +605,14 @@ test_fork (void)
   child = fork ();
   if (child == 0)
     {
+      gboolean had_address;
+      int state;
+
       alarm (CHILD_SECONDS);
       tcp_event_queue_wake (queue);
       tcp_event_queue_finish (queue, TRUE, TRUE, 2);
+      if (tcp_event_queue_close_at_end (queue, &had_address, &state) || had_address)
+        _exit (1);
       tcp_event_queue_close (queue);
       _exit (0);
     }
@@ -640,6 +670,7 @@ main (int    argc,
   g_test_add_func ("/event-queue/claim", test_claim);
   g_test_add_func ("/event-queue/wake", test_wake);
   g_test_add_func ("/event-queue/finish", test_finish);
+  g_test_add_func ("/event-queue/close-at-end", test_close_at_end);
   g_test_add_func ("/event-queue/fork", test_fork);
   g_test_add_func ("/event-queue/owner", test_owner);
   return g_test_run ();

@@ -12,6 +12,9 @@
 /* How much of one client may wait for its targets in raw and tagged. */
 #define MAX_QUEUED (1024 * 1024)
 
+/* For how long one with nothing to lose keeps its place where places are scarce. */
+#define SPARE_TIMEOUT (10 * G_TIME_SPAN_SECOND)
+
 struct _TcpClient
 {
   TcpShared *shared; /* with its settings and log; the shard keeps it */
@@ -28,7 +31,8 @@ struct _TcpClient
   gboolean begun;    /* raw: the target connection was asked for */
   gboolean draining;
   gboolean closed;
-  TcpTimer *expiry;   /* while it has no WebSocket */
+  TcpTimer *expiry;   /* while it has no WebSocket, */
+  gint64 expires_at;  /* which it may have to do without until then */
   TcpTimer *end;      /* says that it ended, from the top of the main loop */
 };
 
@@ -54,17 +58,49 @@ on_end (gpointer user_data)
   self->callbacks.ended (self, self->user_data);
 }
 
-static void
-on_expired (gpointer user_data)
+/* Another gets the places of those that nobody would miss. But while there are enough of them these
+ * are kept as well: something for one may have been sent when the path was silent already, and
+ * be on its way once more. */
+static gboolean
+client_is_in_the_way (TcpClient *self)
 {
-  TcpClient *self = user_data;
+  return tcp_session_is_empty (self->session) &&
+         tcp_quota_get (&self->shared->clients) > self->settings->max_connections / 2;
+}
 
-  if (tcp_session_get_n_streams (self->session) > 0)
+static void
+client_await_return (TcpClient *self)
+{
+  self->expires_at = tcp_now () + self->settings->session_timeout * G_TIME_SPAN_MILLISECOND;
+  tcp_timer_set (self->expiry, MIN (self->expires_at, tcp_now () + SPARE_TIMEOUT));
+}
+
+static void
+client_log_expiry (TcpClient *self)
+{
+  if (tcp_session_is_empty (self->session))
+    tcp_log_debug (self->log, "the client %s did not come back to its empty session", self->principal->name);
+  else if (tcp_session_get_n_streams (self->session) > 0)
     tcp_log_warn (self->log, "the client %s did not come back within %u ms", self->principal->name,
                   self->settings->session_timeout);
   else
     tcp_log_warn (self->log, "the target %s did not take within %u ms what the client %s had sent before it left",
                   self->settings->target, self->settings->session_timeout, self->principal->name);
+}
+
+static void
+on_expired (gpointer user_data)
+{
+  TcpClient *self = user_data;
+  gint64 now = tcp_now ();
+
+  if (now < self->expires_at && !client_is_in_the_way (self))
+    {
+      tcp_timer_set (self->expiry, MIN (self->expires_at, now + SPARE_TIMEOUT));
+      return;
+    }
+
+  client_log_expiry (self);
   tcp_client_close (self);
   client_end (self);
 }
@@ -153,8 +189,7 @@ client_dial (TcpClient  *self,
   g_object_set_data (G_OBJECT (dial->cancellable), "dial", dial);
   dial->timeout = tcp_timer_new (on_dial_timeout, dial);
   if (self->settings->connect_timeout > 0)
-    tcp_timer_set (dial->timeout, g_get_monotonic_time () +
-                                                self->settings->connect_timeout * G_TIME_SPAN_MILLISECOND);
+    tcp_timer_set (dial->timeout, tcp_now () + self->settings->connect_timeout * G_TIME_SPAN_MILLISECOND);
   g_hash_table_insert (self->dials, stream, dial);
 
   g_socket_client_set_enable_proxy (client, FALSE);
@@ -241,8 +276,7 @@ on_channel_closed (TcpSession   *session,
     client_end (self);
   else
     /* It may come back; or what is left is for a target that may never read it. */
-    tcp_timer_set (self->expiry, g_get_monotonic_time () +
-                                               self->settings->session_timeout * G_TIME_SPAN_MILLISECOND);
+    client_await_return (self);
 }
 
 static const TcpSessionCallbacks session_callbacks = {

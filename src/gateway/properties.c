@@ -328,6 +328,10 @@ install_settings (void)
    * How long a session is kept without a WebSocket, in milliseconds. After that its
    * connections end in a reset. The default is 300000.
    *
+   * A session that is empty, without a connection or anything that its client may not have
+   * heard, is only kept for 10 seconds while more than half as many clients are there as
+   * [property@TcpTunnel.Gateway:max-connections] allows.
+   *
    * With a client in multiplexed mode that does not resume sessions nothing is kept: its
    * connections end with the WebSocket. So does that of a client in singleton mode that
    * gives no `sessionId` in the query of the URL.

@@ -22,6 +22,12 @@ tcp_quota_enter (TcpQuota *self)
   return atomic_fetch_add_explicit (&self->used, 1, memory_order_relaxed) < self->max;
 }
 
+static inline guint
+tcp_quota_get (TcpQuota *self)
+{
+  return atomic_load_explicit (&self->used, memory_order_relaxed);
+}
+
 static inline void
 tcp_quota_leave (TcpQuota *self)
 {

@@ -564,7 +564,6 @@ resumable_lose (TcpProtocol  *base,
   GHashTableIter iter;
   TcpResumableStream *stream;
 
-  tcp_log_warn (base->options.log, "%s", error->message);
   resumable_forget_history (self);
   base->over = FALSE;
   self->instance = 0;
@@ -590,6 +589,9 @@ resumable_lose (TcpProtocol  *base,
     }
   resumable_update_figures (self);
 
+  /* With an empty one nothing is lost. */
+  tcp_log (base->options.log, lost->len > 0 ? TCP_TUNNEL_LOG_LEVEL_WARN : TCP_TUNNEL_LOG_LEVEL_DEBUG, "%s",
+           error->message);
   for (guint i = 0; i < lost->len; i++)
     {
       stream = (TcpResumableStream *) tcp_protocol_lookup (base, g_array_index (lost, guint32, i));

@@ -835,6 +835,13 @@ tcp_session_is_idle (TcpSession *self)
          (class == NULL || !class->resumable || tcp_session_is_over (self));
 }
 
+/* Whether nothing is lost with it but what the peer may have sent into the void. */
+gboolean
+tcp_session_is_empty (TcpSession *self)
+{
+  return session_count (self) == 0 && (self->protocol == NULL || self->protocol->figures.unacknowledged == 0);
+}
+
 /* Whether it was ended, by this end or the other, so that no channel can revive it. */
 gboolean
 tcp_session_is_over (TcpSession *self)

@@ -94,6 +94,12 @@ tcp_timer_set (TcpTimer *self,
 }
 
 gint64
+tcp_timer_get (TcpTimer *self)
+{
+  return self->when;
+}
+
+gint64
 tcp_now (void)
 {
   return now;

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* How long a gateway keeps the place of a client that has gone, and would lose nothing. */
+
+#include "doubles.h"
+#include "gateway/client.h"
+#include "test-util.h"
+
+#define PLACES 4
+#define SESSION_TIMEOUT 300
+
+static gboolean client_ended;
+
+static void
+on_ended (TcpClient *client,
+          gpointer   user_data)
+{
+  client_ended = TRUE;
+}
+
+static void
+say_hello (Link *link)
+{
+  TcpResumableHello hello = {
+    .window = 65536, .max_payload = TCP_RESUMABLE_MAX_PAYLOAD, .max_streams = 10,
+  };
+  g_autoptr (TcpBuffer) frame = tcp_resumable_encode_hello (&hello);
+
+  g_assert_true (link_feed (link, GATEWAY, frame->payload - frame->header, frame->header + frame->length, TRUE, TRUE));
+}
+
+static void
+fire_all (void)
+{
+  while (clock_fire ())
+    ;
+}
+
+/* How many seconds it is kept without a WebSocket, where so many places are taken. */
+static guint
+measure (gboolean greeted,
+         guint    taken)
+{
+  TcpGatewaySettings settings = {
+    .target = (char *) "127.0.0.1:9", .session_timeout = SESSION_TIMEOUT * 1000, .connect_timeout = 10000,
+    .max_buffered_bytes = 1 << 20, .max_retained_bytes = 1 << 20, .max_window_bytes = 1 << 20,
+    .max_connections = PLACES,
+  };
+  TcpShared shared = { .settings = &settings, .clients = { .used = taken, .max = PLACES } };
+  TcpPrincipal principal = { .name = (char *) "somebody" };
+  TcpRequest request = {
+    .multiplexed = TRUE, .resumable = TRUE, .session_id = (char *) "session", .principal = &principal,
+  };
+  TcpClientCallbacks callbacks = { .ended = on_ended };
+  LinkOptions options = { .capacity = 65536 };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
+  TcpClient *client;
+  Link *link;
+  guint seconds = 0;
+
+  clock_reset ();
+  client_ended = FALSE;
+  shared.log = tcp_log_new ("model", TCP_TUNNEL_LOG_LEVEL_NONE);
+  shared.status = tcp_status_new ();
+  client = tcp_client_new (&shared, &request, NULL, NULL, NULL, &callbacks, NULL);
+  link = link_new (&options, rand);
+  tcp_client_attach (client, link_get_channel (link, GATEWAY));
+  if (greeted)
+    say_hello (link);
+  fire_all ();
+  link_cut (link);
+  link_break (link, GATEWAY);
+  link_break (link, CLIENT);
+  fire_all ();
+  while (!client_ended)
+    {
+      g_assert_cmpuint (seconds, <=, SESSION_TIMEOUT);
+      clock_advance (G_TIME_SPAN_SECOND);
+      seconds++;
+      fire_all ();
+    }
+
+  tcp_client_free (client);
+  link_free (link);
+  g_assert_cmpuint (clock_get_timers (), ==, 0);
+  tcp_status_unref (shared.status);
+  tcp_log_unref (shared.log);
+  return seconds;
+}
+
+/* Who asks for a WebSocket, and again under another name, takes no place for long. */
+static void
+test_scarce (void)
+{
+  for (guint taken = PLACES / 2 + 1; taken <= PLACES; taken++)
+    {
+      g_assert_cmpuint (measure (FALSE, taken), ==, 10);
+      g_assert_cmpuint (measure (TRUE, taken), ==, 10);
+    }
+}
+
+/* What was sent into the void finds its session again. */
+static void
+test_plenty (void)
+{
+  g_assert_cmpuint (measure (FALSE, PLACES / 2), ==, SESSION_TIMEOUT);
+  g_assert_cmpuint (measure (TRUE, 1), ==, SESSION_TIMEOUT);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/client/scarce", test_scarce);
+  g_test_add_func ("/client/plenty", test_plenty);
+  return g_test_run ();
+}

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <tcptunnel/tcptunnel.h>
+#include "base/secret-hash.h"
 #include "base/token.h"
 
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
@@ -76,7 +77,7 @@ tcp_access_new (void)
   if (getrandom (self->secret, sizeof self->secret, 0) != sizeof self->secret)
     g_error ("the kernel has no random numbers");
   self->entries = g_hash_table_new_full (entry_hash, entries_equal, g_free, NULL);
-  self->principals = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, principal_free);
+  self->principals = g_hash_table_new_full (tcp_secret_hash, g_str_equal, NULL, principal_free);
   return self;
 }
 

@@ -3,6 +3,7 @@
 #include "gateway/origin.h"
 
 #include <string.h>
+#include "base/secret-hash.h"
 
 /* An origin may fail so often at once before its answers are delayed, by one step more each
  * time. One failure is forgiven in each period. */
@@ -65,7 +66,7 @@ tcp_origins_new (void)
 {
   TcpOrigins *self = g_new0 (TcpOrigins, 1);
 
-  self->table = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, origin_free);
+  self->table = g_hash_table_new_full (tcp_secret_hash, g_str_equal, NULL, origin_free);
   return self;
 }
 

@@ -2,6 +2,7 @@
 
 #include "gateway/server.h"
 
+#include "base/secret-hash.h"
 #include "base/tsan.h"
 #include "gateway/certificate.h"
 #include "gateway/handshake.h"
@@ -76,7 +77,7 @@ static TcpShard *
 server_get_shard (TcpServer  *self,
                   const char *session)
 {
-  guint i = (session != NULL ? g_str_hash (session) : self->next_shard++) % self->n_shards;
+  guint i = (session != NULL ? tcp_secret_hash (session) : self->next_shard++) % self->n_shards;
 
   if (self->shards[i] == NULL)
     self->shards[i] = tcp_shard_new (self->shared, i, self->draining, on_shard_changed, self);

@@ -3,6 +3,7 @@
 #include "gateway/shard.h"
 
 #include <libsoup/soup.h>
+#include "base/secret-hash.h"
 #include "base/tsan.h"
 #include "gateway/client.h"
 #include "gateway/held.h"
@@ -398,9 +399,9 @@ shard_do_start (gpointer data)
   self->broken = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_WARN);
   self->warnings = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_WARN);
   self->clients = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_client_free, NULL);
-  self->sessions = g_hash_table_new (g_str_hash, g_str_equal);
-  self->gone = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  self->held = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) tcp_held_free);
+  self->sessions = g_hash_table_new (tcp_secret_hash, g_str_equal);
+  self->gone = g_hash_table_new_full (tcp_secret_hash, g_str_equal, g_free, NULL);
+  self->held = g_hash_table_new_full (tcp_secret_hash, g_str_equal, NULL, (GDestroyNotify) tcp_held_free);
 }
 
 static void

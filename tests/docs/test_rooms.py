@@ -123,6 +123,12 @@ class Rooms(unittest.TestCase):
         self.assertEqual(sorted(unused - UNUSED), [])
         self.assertEqual(sorted(UNUSED - unused), [], "they have a use, or are gone: remove them from the list")
 
+    def test_what_others_choose_is_hashed_with_a_secret(self):
+        """Else they could choose ids that all have the same hash."""
+        plain = [str(path.relative_to(SOURCES)) for path in (SOURCES / "gateway").glob("*.c")
+                 if re.search(r"\bg_str_hash\b", path.read_text())]
+        self.assertEqual(plain, [])
+
     def test_calls_are_found(self):
         sources = {
             "a": "static void\ntcp_own (void)\n{\n}\n\nvoid\ntcp_a (int x,\n       int y)\n{\n  tcp_b ();\n}\n",

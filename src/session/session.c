@@ -42,6 +42,13 @@ session_has_credit (TcpSession *self)
   return self->protocol != NULL && self->protocol->class->resumable;
 }
 
+/* What waits for the kernel on its way to the peer. */
+static gsize
+session_get_pending (TcpSession *self)
+{
+  return self->channel != NULL ? tcp_channel_get_pending (self->channel) : 0;
+}
+
 /* What waits for TCP, where there is credit, and is not counted as what that has grown by. */
 static gsize
 session_get_excess (TcpSession *self)
@@ -57,8 +64,9 @@ session_account (TcpSession *self)
 
   if (self->protocol != NULL)
     session_report (self, &self->protocol->figures);
-  held = self->queued + self->reported.remembered;
-  /* Where there is credit the queues count by what the windows allow. */
+  held = self->queued + session_get_pending (self) + self->reported.remembered;
+  /* Where there is credit the queues count by what the windows allow, and what waits for the
+   * kernel is among what is not acknowledged. */
   if (session_has_credit (self))
     held = self->reported.unacknowledged + self->reported.grown;
   if (held != self->share.held)
@@ -124,9 +132,9 @@ session_update_pause (TcpSession *self)
       tcp_channel_resume (self->channel);
     }
 
-  /* Asks to be told when there is room. */
-  if (self->channel_paused)
-    (void) tcp_channel_can_send (self->channel);
+  /* Asks to be told when there is room, and when others may have what is not taken any more. */
+  if (self->channel_paused || (self->share.budget != NULL && !session_has_credit (self) && session_get_pending (self) > 0))
+    tcp_channel_watch (self->channel);
 }
 
 /* Draws the conclusions from whatever has happened. */
@@ -173,10 +181,12 @@ static gboolean
 session_takes_data (TcpSession *self)
 {
   TcpProtocol *protocol = self->protocol;
+  gsize kept;
 
   if (g_queue_is_empty (&self->ready) || !protocol->class->takes_data (protocol))
     return FALSE;
-  return protocol->figures.unacknowledged == 0 ||
+  kept = session_has_credit (self) ? protocol->figures.unacknowledged : session_get_pending (self);
+  return kept == 0 ||
          tcp_budget_share_allows (&self->share, sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE);
 }
 
@@ -252,8 +262,8 @@ session_pump (TcpSession *self)
     }
   if (self->channel != NULL)
     tcp_channel_flush (self->channel);
-  /* It was full only until it was flushed. */
-  if (!room && self->channel != NULL && tcp_channel_can_send (self->channel))
+  /* It was full, or what it held too much, only until it was flushed. */
+  if (self->channel != NULL && tcp_channel_can_send (self->channel) && (!room || session_takes_data (self)))
     tcp_timer_set (self->pump, 0);
   session_update (self);
   tcp_session_unref (self);

@@ -50,7 +50,7 @@ struct _TcpChannel
 
   /* Output */
   TcpFrameQueue queue;
-  gboolean full; /* tcp_channel_can_send() was false: somebody waits */
+  gboolean watched; /* somebody waits until it can send, or for what leaves */
   gboolean output_failed;
   gint64 last_progress; /* monotonic, microseconds */
 

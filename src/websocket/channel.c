@@ -153,7 +153,7 @@ channel_flushed (TcpChannel *self)
 
   if (stuck)
     channel_start_deadline (self);
-  if (self->full && tcp_channel_can_send (self) && self->callbacks.drained != NULL)
+  if (self->watched && tcp_channel_can_send (self) && self->callbacks.drained != NULL)
     self->callbacks.drained (self, self->user_data);
 
   if (self->close_code != 0 && self->queue.pending == 0 && self->control != NULL)
@@ -299,9 +299,16 @@ tcp_channel_can_send (TcpChannel *self)
     return FALSE;
 
   /* Much leaves in one system call, though what waits for a slow path delays all that follows. */
-  self->full = self->queue.pending >=
-               (self->interest & G_IO_OUT ? TCP_CHANNEL_MAX_PENDING / 2 : TCP_CHANNEL_MAX_PENDING);
-  return !self->full;
+  self->watched = self->queue.pending >=
+                  (self->interest & G_IO_OUT ? TCP_CHANNEL_MAX_PENDING / 2 : TCP_CHANNEL_MAX_PENDING);
+  return !self->watched;
+}
+
+/* Asks for the drained callback when something has left and it can send, even if it can now. */
+void
+tcp_channel_watch (TcpChannel *self)
+{
+  self->watched = TRUE;
 }
 
 /* Sends a message, whose header of the protocol is already in place, with the next

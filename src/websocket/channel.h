@@ -40,7 +40,7 @@ typedef struct
   /* Others have their turn now. Comes after messages. */
   void (*turn_over) (TcpChannel *channel,
                      gpointer    user_data);
-  /* After tcp_channel_can_send() was false, it is true again. */
+  /* After tcp_channel_can_send() was false, it is true again; or tcp_channel_watch(). */
   void (*drained) (TcpChannel *channel,
                    gpointer    user_data);
   /* The end, called once. @code is what the peer closed with, TCP_CLOSE_NO_CODE if it
@@ -75,6 +75,7 @@ void tcp_channel_set_callbacks (TcpChannel                *self,
                                 const TcpChannelCallbacks *callbacks,
                                 gpointer                   user_data);
 gboolean tcp_channel_can_send (TcpChannel *self);
+void tcp_channel_watch (TcpChannel *self);
 void tcp_channel_send (TcpChannel *self,
                        TcpBuffer  *buffer);
 void tcp_channel_flush (TcpChannel *self);

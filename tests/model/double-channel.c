@@ -190,7 +190,7 @@ channel_queue_close (TcpChannel *self,
 void
 channel_flushed (TcpChannel *self)
 {
-  if (self->full && tcp_channel_can_send (self) && self->callbacks.drained != NULL)
+  if (self->watched && tcp_channel_can_send (self) && self->callbacks.drained != NULL)
     self->callbacks.drained (self, self->user_data);
 
   if (self->close_code != 0 && self->pending == 0)
@@ -205,8 +205,14 @@ tcp_channel_can_send (TcpChannel *self)
   if (self->phase != OPEN || self->output_failed)
     return FALSE;
 
-  self->full = self->pending >= TCP_CHANNEL_MAX_PENDING;
-  return !self->full;
+  self->watched = self->pending >= TCP_CHANNEL_MAX_PENDING;
+  return !self->watched;
+}
+
+void
+tcp_channel_watch (TcpChannel *self)
+{
+  self->watched = TRUE;
 }
 
 void

@@ -28,7 +28,7 @@ struct _TcpChannel
 
   GQueue queue; /* of TcpBuffer */
   gsize pending;
-  gboolean full;
+  gboolean watched;
   gboolean output_failed;
   guint close_code;
   char *close_reason;

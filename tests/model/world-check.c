@@ -5,6 +5,9 @@
 
 /* What has to hold after each step. */
 
+/* Of raw and tagged, which are small and do not wait for room. */
+#define SPARE_ANSWERS 4096
+
 /* What it takes beyond the budget that its client can cause, whatever others do. */
 static gsize
 session_get_spare (TcpSession *session)
@@ -13,7 +16,7 @@ session_get_spare (TcpSession *session)
   gsize control = 0;
 
   if (protocol == NULL)
-    return TCP_CHANNEL_MAX_WHOLE;
+    return TCP_CHANNEL_MAX_WHOLE + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE + SPARE_ANSWERS;
   for (GList *l = protocol->sent.frames.head; l != NULL; l = l->next)
     {
       TcpBuffer *frame = l->data;
@@ -40,7 +43,8 @@ check_budget (World *self)
       most += session->protocol != NULL ? session->protocol->figures.remembered : 0;
       held += session_get_resumable (session) != NULL
                 ? session->protocol->figures.unacknowledged + session->protocol->figures.grown
-                : session->queued + (session->protocol != NULL ? session->protocol->figures.remembered : 0);
+                : session->queued + (session->protocol != NULL ? session->protocol->figures.remembered : 0) +
+                    (session->channel != NULL ? tcp_channel_get_pending (session->channel) : 0);
     }
   g_assert_cmpuint (held, <=, most);
   g_assert_cmpuint (tcp_budget_get_used (self->budget), <=, most);

@@ -74,6 +74,7 @@ session_end_new (const SessionEndOptions *end_options)
     .max_buffered_bytes = end_options->max_buffered_bytes,
     .max_streams = end_options->max_streams,
     .reset_on_loss = end_options->reset_on_loss,
+    .budget = end_options->budget,
     .peer = "the peer",
     .local = "the TCP side",
     .local_code = TCP_TUNNEL_ERROR_RESET,

@@ -32,6 +32,7 @@ typedef struct
   guint max_streams;
   gboolean reset_on_loss;
   int buffer;       /* of the TCP connections, see loopback_pair () */
+  TcpBudget *budget;
 } SessionEndOptions;
 
 SessionEnd *session_end_new (const SessionEndOptions *options);

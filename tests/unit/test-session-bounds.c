@@ -212,6 +212,76 @@ test_up (void)
   check_up (&tcp_protocol_tagged);
 }
 
+#define N_PEERS 16
+#define BUDGET ((gsize) 200000)
+#define PIECE (TCP_BUFFER_SIZE + TCP_BUFFER_HEADROOM + sizeof (TcpBuffer))
+
+/* Peers that do not read their WebSockets: what waits for all of them is within the budget, but for
+ * a piece each, with which every one of them goes on. */
+static void
+check_budget (const TcpProtocolClass *protocol)
+{
+  g_autoptr (TcpBudgetPool) pool = tcp_budget_pool_new (BUDGET, 1);
+  g_autoptr (TcpBudget) budget = tcp_budget_new (pool, NULL);
+  SessionEndOptions options = {
+    .protocol = protocol, .client = TRUE, .max_buffered_bytes = CAP, .max_streams = 10, .buffer = 20000, .budget = budget,
+  };
+  g_autofree guint8 *stream = g_malloc (TOTAL);
+  g_autoptr (GPtrArray) ends = g_ptr_array_new_with_free_func ((GDestroyNotify) session_end_free);
+  g_autoptr (GPtrArray) raws = g_ptr_array_new_with_free_func ((GDestroyNotify) raw_end_free);
+  g_autoptr (GPtrArray) peers = g_ptr_array_new_with_free_func ((GDestroyNotify) raw_end_free);
+  gsize written[N_PEERS];
+  gsize pending = 0;
+
+  test_fill (stream, TOTAL, 3, 0);
+  for (guint i = 0; i < N_PEERS; i++)
+    {
+      g_ptr_array_add (ends, session_end_new (&options));
+      g_ptr_array_add (raws, session_end_connect (ends->pdata[i]));
+      g_ptr_array_add (peers, session_end_open (ends->pdata[i], NULL));
+    }
+  for (guint i = 0; i < N_PEERS; i++)
+    written[i] = write_until_stuck (ends->pdata[i], peers->pdata[i], stream, TOTAL);
+  for (guint i = 0; i < N_PEERS; i++)
+    {
+      gsize own = tcp_channel_get_pending (tcp_session_get_channel (((SessionEnd *) ends->pdata[i])->session));
+
+      g_assert_cmpuint (own, >, 0);
+      pending += own;
+    }
+  g_assert_cmpuint (tcp_budget_get_used (budget), ==, pending);
+  g_assert_cmpuint (pending, <=, BUDGET + N_PEERS * PIECE);
+
+  for (guint i = 0; i < N_PEERS; i++)
+    {
+      g_autoptr (GByteArray) got = g_byte_array_new ();
+      RawEnd *raw = raws->pdata[i];
+      gint64 deadline = test_deadline ();
+
+      while (got->len < written[i])
+        {
+          gsize before = got->len;
+
+          raw_end_read (raw, raw->in->len + 30000);
+          take_frames (raw, got, protocol->multiplexed ? 4 : 0);
+          step (ends->pdata[i]);
+          check_progress (&deadline, got->len > before);
+        }
+      g_assert_cmpmem (got->data, got->len, stream, written[i]);
+    }
+  /* Nothing more happens to these sessions, and nothing is left on the books. */
+  WAIT_UNTIL (tcp_budget_get_used (budget) == 0);
+  /* The other end of a channel goes before it. */
+  g_ptr_array_set_size (raws, 0);
+}
+
+static void
+test_budget (void)
+{
+  check_budget (&tcp_protocol_raw);
+  check_budget (&tcp_protocol_tagged);
+}
+
 /* While one connection has much to say, another with little does not wait for it. */
 static void
 test_turns (void)
@@ -414,6 +484,7 @@ main (int    argc,
   unit_test_init (&argc, &argv);
   g_test_add_func ("/session-bounds/down", test_down);
   g_test_add_func ("/session-bounds/up", test_up);
+  g_test_add_func ("/session-bounds/budget", test_budget);
   g_test_add_func ("/session-bounds/turns", test_turns);
   g_test_add_func ("/session-bounds/refusals", test_refusals);
   g_test_add_func ("/session-bounds/pause-again", test_pause_again);

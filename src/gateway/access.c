@@ -217,6 +217,21 @@ tcp_access_add_lines (TcpAccess   *self,
   return TRUE;
 }
 
+/* So many clients, and connections, are for all. Of several principals none gets more than three
+ * quarters of them, so that there are always some for the others. */
+void
+tcp_access_share_out (TcpAccess *self,
+                      guint      places)
+{
+  guint most = g_hash_table_size (self->principals) > 1 ? places - places / 4 : places;
+  GHashTableIter iter;
+  TcpPrincipal *principal;
+
+  g_hash_table_iter_init (&iter, self->principals);
+  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &principal))
+    principal->clients.max = principal->connections.max = most;
+}
+
 /* The principal, or NULL. */
 TcpPrincipal *
 tcp_access_find (TcpAccess  *self,

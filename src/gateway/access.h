@@ -14,7 +14,9 @@ typedef struct _TcpAccess TcpAccess;
 typedef struct
 {
   char *name;
-  TcpQuota held; /* WebSockets without a target */
+  TcpQuota held;        /* WebSockets without a target */
+  TcpQuota clients;     /* see tcp_access_share_out () */
+  TcpQuota connections;
 } TcpPrincipal;
 
 TcpAccess *tcp_access_new (void);
@@ -32,6 +34,8 @@ TcpAccess *tcp_access_load (const char  *token,
                             const char  *file,
                             TcpLog      *log,
                             GError     **error);
+void tcp_access_share_out (TcpAccess *self,
+                           guint      places);
 guint tcp_access_get_size (TcpAccess *self);
 TcpPrincipal *tcp_access_find (TcpAccess  *self,
                                const char *token);

@@ -199,6 +199,23 @@ client_dial (TcpClient  *self,
 
 /* The session */
 
+/* It is counted in any case. */
+static gboolean
+client_enter_connection (TcpClient  *self,
+                         GError    **error)
+{
+  gboolean room = tcp_quota_enter (&self->shared->connections);
+  gboolean own_room = tcp_quota_enter (&self->principal->connections);
+
+  if (!room)
+    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "the gateway has %u connections already",
+                 self->settings->max_connections);
+  else if (!own_room)
+    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "%s has %u connections already, as many as one may",
+                 self->principal->name, self->principal->connections.max);
+  return room && own_room;
+}
+
 static void
 on_stream_opened (TcpSession *session,
                   TcpStream  *stream,
@@ -209,10 +226,8 @@ on_stream_opened (TcpSession *session,
   g_autoptr (GError) error = NULL;
 
   self->callbacks.stream_opened (self, stream, self->user_data);
-  if (!tcp_quota_enter (&self->shared->connections))
+  if (!client_enter_connection (self, &error))
     {
-      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "the gateway has %u connections already",
-                           self->settings->max_connections);
       tcp_session_refuse (session, stream, TCP_RESET_LIMIT, error);
       return;
     }
@@ -255,6 +270,7 @@ on_stream_closed (TcpSession   *session,
       g_hash_table_remove (self->dials, stream);
     }
   tcp_quota_leave (&self->shared->connections);
+  tcp_quota_leave (&self->principal->connections);
   self->callbacks.stream_closed (self, stream, error, self->user_data);
 
   if (!self->closed && tcp_session_get_channel (session) == NULL && tcp_session_is_idle (session))

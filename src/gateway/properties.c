@@ -422,6 +422,8 @@ install_settings (void)
    * How many clients may have a session at once, and how many connections to targets
    * there may be, of all clients together. A client above that is answered 503, a
    * connection is ended; likewise when the process has few file descriptors left.
+   * If there are tokens of several principals, none of them gets more than three quarters
+   * of either.
    * From 1 to 65535; the default is 20000.
    *
    * Since: 1.0

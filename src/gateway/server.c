@@ -421,7 +421,11 @@ tcp_server_prepare (TcpServer  *self,
   const TcpGatewaySettings *settings = self->shared->settings;
 
   self->shared->access = tcp_access_load (settings->token, settings->token_file, self->shared->log, error);
-  return self->shared->access != NULL;
+  if (self->shared->access == NULL)
+    return FALSE;
+
+  tcp_access_share_out (self->shared->access, settings->max_connections);
+  return TRUE;
 }
 
 /* Answered by TCP_EVENT_STARTED. */

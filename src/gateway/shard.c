@@ -65,6 +65,28 @@ tcp_shard_unref (TcpShard *self)
   g_free (self);
 }
 
+/* Quotas: of all, and of one principal */
+
+static void
+leave (TcpQuota *all,
+       TcpQuota *own)
+{
+  tcp_quota_leave (all);
+  tcp_quota_leave (own);
+}
+
+static gboolean
+enter (TcpQuota *all,
+       TcpQuota *own)
+{
+  gboolean room = tcp_quota_enter (all);
+
+  room &= tcp_quota_enter (own);
+  if (!room)
+    leave (all, own);
+  return room;
+}
+
 /* Clients */
 
 static void
@@ -132,6 +154,7 @@ on_client_ended (TcpClient *client,
 {
   TcpShard *self = user_data;
   const char *id = tcp_client_get_session_id (client);
+  TcpPrincipal *principal = tcp_client_get_principal (client);
 
   if (id != NULL)
     {
@@ -139,7 +162,7 @@ on_client_ended (TcpClient *client,
       g_hash_table_remove (self->sessions, id);
     }
   g_hash_table_remove (self->clients, client);
-  tcp_quota_leave (&self->shared->clients);
+  leave (&self->shared->clients, &principal->clients);
 }
 
 static const TcpClientCallbacks client_callbacks = {
@@ -175,20 +198,7 @@ static void
 shard_leave_held (TcpShard     *self,
                   TcpPrincipal *principal)
 {
-  tcp_quota_leave (&self->shared->held);
-  tcp_quota_leave (&principal->held);
-}
-
-static gboolean
-shard_enter_held (TcpShard     *self,
-                  TcpPrincipal *principal)
-{
-  gboolean room = tcp_quota_enter (&self->shared->held);
-
-  room &= tcp_quota_enter (&principal->held);
-  if (!room)
-    shard_leave_held (self, principal);
-  return room;
+  leave (&self->shared->held, &principal->held);
 }
 
 static void
@@ -257,7 +267,7 @@ shard_check_ended (TcpShard   *self,
   if (self->draining)
     return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
   /* One of the same session is replaced. */
-  if (held == NULL && !shard_enter_held (self, request->principal))
+  if (held == NULL && !enter (&self->shared->held, &request->principal->held))
     return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE,
                        "The session has ended, and too many clients wait here after the end of theirs.");
 
@@ -286,13 +296,8 @@ shard_check (TcpShard   *self,
     return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
   if (!tcp_descriptors_suffice (fd))
     return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "There are too many connections; try again later.");
-  if (!tcp_quota_enter (&self->shared->clients))
-    {
-      tcp_quota_leave (&self->shared->clients);
-      return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "There are too many clients; try again later.");
-    }
-
-  return TRUE;
+  return enter (&self->shared->clients, &request->principal->clients) ||
+         tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "There are too many clients; try again later.");
 }
 
 typedef struct

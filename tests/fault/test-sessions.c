@@ -678,6 +678,72 @@ test_tagged (void)
   check_tagged ("/?port=5555");
 }
 
+/* Places */
+
+static guint
+ask_for_session (guint16 port,
+                 guint number,
+                 const char *token,
+                 int *fd)
+{
+  g_autofree char *path = g_strdup_printf ("/?sessionId=session-%u", number);
+  g_autofree char *headers = g_strdup_printf (WS_UPGRADE "Authorization: Bearer %s\r\n", token);
+
+  return http_get (port, path, headers, NULL, fd);
+}
+
+/* One principal cannot take all clients' places, */
+static void
+test_quota_of_clients (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = rig_new (target);
+  guint16 port;
+  int fds[4], fd;
+
+  g_object_set (rig.gateway, "max-connections", 4, NULL);
+  port = start (&rig);
+  for (guint i = 0; i < 3; i++)
+    g_assert_cmpuint (ask_for_session (port, i, "alices-token", &fds[i]), ==, 101);
+  g_assert_cmpuint (ask_for_session (port, 3, "alices-token", &fd), ==, 503);
+  client_close (fd);
+  g_assert_cmpuint (ask_for_session (port, 4, "bobs-token", &fds[3]), ==, 101);
+  ws_round_trip (fds[3], "there is room for others");
+
+  /* And gets those back that it gave up. */
+  send_close (fds[0], 1000);
+  WAIT_UNTIL (tcp_gateway_get_open_connections (rig.gateway) == 3);
+  WAIT_UNTIL (request_status (port, "/?sessionId=session-5", ALICE) == 101);
+  for (guint i = 0; i < 4; i++)
+    client_close (fds[i]);
+}
+
+/* nor all connections. */
+static void
+test_quota_of_connections (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = rig_new (target);
+  guint16 port;
+  int alice, bob;
+
+  g_object_set (rig.gateway, "max-connections", 4, NULL);
+  port = start (&rig);
+  alice = ws_connect (port, "/?mode=multiplexed", "alices-token");
+  bob = ws_connect (port, "/?mode=multiplexed", "bobs-token");
+  for (guint32 id = 1; id <= 3; id++)
+    {
+      send_tagged (alice, id, "x");
+      expect_tagged (alice, id, "x");
+    }
+  send_tagged (alice, 4, "x");
+  expect_tagged (alice, 4, "");
+  send_tagged (bob, 1, "y");
+  expect_tagged (bob, 1, "y");
+  client_close (alice);
+  client_close (bob);
+}
+
 int
 main (int argc,
       char **argv)
@@ -689,6 +755,8 @@ main (int argc,
   g_test_add_func ("/sessions/end-without-name", test_end_without_name);
   g_test_add_func ("/sessions/break-without-name", test_break_without_name);
   g_test_add_func ("/sessions/close-with-name", test_close_with_name);
+  g_test_add_func ("/sessions/quota-of-clients", test_quota_of_clients);
+  g_test_add_func ("/sessions/quota-of-connections", test_quota_of_connections);
   g_test_add_func ("/sessions/expires", test_expires);
   g_test_add_func ("/sessions/does-not-expire-in-use", test_does_not_expire_in_use);
   g_test_add_func ("/sessions/other-principal", test_other_principal);

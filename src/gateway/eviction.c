@@ -121,3 +121,18 @@ tcp_eviction_choose_handshake (const TcpHandshakeState *handshakes,
     }
   return victim;
 }
+
+/* The grace for the next while, by how many wait and how many of them came in the last one. It
+ * becomes shorter only while more come. The newest is served first, so that those who wait and
+ * never answer do not take time from a client that does. */
+gint64
+tcp_eviction_adapt_grace (gint64 grace,
+                          guint  waiting,
+                          guint  added)
+{
+  if (waiting == 0)
+    grace = grace * 5 / 4;
+  else if (added > 0)
+    grace = grace * 3 / 4;
+  return CLAMP (grace, TCP_MIN_GRACE, TCP_MAX_GRACE);
+}

@@ -8,6 +8,10 @@ G_BEGIN_DECLS
 
 /* Which connection ends where there are too many. Nothing here looks at a clock or a socket. */
 
+/* How long the peer of a TLS handshake may take to answer before another gets its slot. */
+#define TCP_MIN_GRACE (5 * G_TIME_SPAN_MILLISECOND)
+#define TCP_MAX_GRACE (1 * G_TIME_SPAN_SECOND)
+
 /* A connection that is no WebSocket yet. */
 typedef struct
 {
@@ -31,6 +35,9 @@ guint tcp_eviction_choose_pending (const TcpPendingState *pending,
 int tcp_eviction_choose_handshake (const TcpHandshakeState *handshakes,
                                    guint                    n,
                                    gint64                   grace);
+gint64 tcp_eviction_adapt_grace (gint64 grace,
+                                 guint  waiting,
+                                 guint  added);
 int tcp_eviction_compare_origins (const TcpOrigin *a,
                                   const TcpOrigin *b);
 

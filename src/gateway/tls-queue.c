@@ -13,11 +13,11 @@
  * others. */
 #define SLOTS 8
 
-/* How long a peer may take to answer before another gets its slot. It is less the more
- * connections wait, and at least a multiple of what those take that do answer. */
-#define MIN_GRACE (5 * G_TIME_SPAN_MILLISECOND)
-#define MAX_GRACE (1 * G_TIME_SPAN_SECOND)
+/* The grace is at least this multiple of what those take that do answer. */
 #define GRACE_OF_ANSWERS 3
+
+/* How often it is looked whose grace is over, while connections wait. */
+#define LOOK_AGAIN (5 * G_TIME_SPAN_MILLISECOND)
 
 /* It is not adapted more often. */
 #define PERIOD (10 * G_TIME_SPAN_MILLISECOND)
@@ -33,6 +33,7 @@ struct _TcpTlsQueue
   guint ending;   /* of those that are running: cancelled, but a thread still has them */
   gint64 grace;
   gint64 adapted; /* when */
+  guint added;    /* since then */
   TcpTimer *look;
 };
 
@@ -127,15 +128,16 @@ tls_queue_find_next (TcpTlsQueue *self)
 
 static void
 tls_queue_adapt_grace (TcpTlsQueue *self,
-                       gint64       grace)
+                       guint        waiting)
 {
   gint64 now = tcp_now ();
 
   if (now - self->adapted < PERIOD)
     return;
 
+  self->grace = tcp_eviction_adapt_grace (self->grace, waiting, self->added);
   self->adapted = now;
-  self->grace = CLAMP (grace, MIN_GRACE, MAX_GRACE);
+  self->added = 0;
 }
 
 /* It no longer counts, and its function is not called. */
@@ -170,7 +172,7 @@ on_handshake (GObject      *object,
   else
     queue->ending--;
   if (done)
-    queue->grace = CLAMP ((tcp_now () - self->began) * GRACE_OF_ANSWERS, queue->grace, MAX_GRACE);
+    queue->grace = CLAMP ((tcp_now () - self->began) * GRACE_OF_ANSWERS, queue->grace, TCP_MAX_GRACE);
   if (func != NULL)
     func (done ? G_IO_STREAM (object) : NULL, done ? self->buffered : NULL, error, self->user_data);
   entry_free (self);
@@ -243,21 +245,17 @@ on_look (gpointer user_data)
 {
   TcpTlsQueue *self = user_data;
   TcpTlsEntry *victim;
+  guint waiting;
 
   while (self->waiting.length > 0 && self->running.length < SLOTS)
     entry_run (tls_queue_find_next (self));
   while (self->waiting.length > self->ending && (victim = tls_queue_find_victim (self)) != NULL)
     tls_queue_preempt (self, victim);
 
-  if (self->waiting.length > self->ending)
-    {
-      tls_queue_adapt_grace (self, self->grace * 3 / 4);
-      tcp_timer_set (self->look, tcp_now () + MIN_GRACE);
-    }
-  else
-    {
-      tls_queue_adapt_grace (self, self->grace * 5 / 4);
-    }
+  waiting = self->waiting.length > self->ending ? self->waiting.length - self->ending : 0;
+  tls_queue_adapt_grace (self, waiting);
+  if (waiting > 0)
+    tcp_timer_set (self->look, tcp_now () + LOOK_AGAIN);
 }
 
 TcpTlsQueue *
@@ -270,7 +268,7 @@ tcp_tls_queue_new (GTlsCertificate *certificate,
   self->certificate = g_object_ref (certificate);
   self->group = tcp_channel_group_ref (group);
   self->closing = g_cancellable_new ();
-  self->grace = MAX_GRACE;
+  self->grace = TCP_MAX_GRACE;
   self->look = tcp_timer_new (on_look, self);
   return self;
 }
@@ -302,6 +300,7 @@ tcp_tls_queue_add (TcpTlsQueue       *self,
   entry->func = func;
   entry->user_data = user_data;
   g_queue_push_tail_link (&self->waiting, &entry->link);
+  self->added++;
   tcp_timer_set (self->look, 0);
   return entry;
 }

@@ -147,6 +147,25 @@ test_next (void)
   g_assert_cmpint (tcp_eviction_compare_origins (&one, &one), ==, 0);
 }
 
+/* A crowd that only waits does not shorten the time of whoever comes after it. */
+static void
+test_grace (void)
+{
+  const gint64 second = G_TIME_SPAN_SECOND;
+  gint64 grace = second;
+
+  g_assert_cmpint (tcp_eviction_adapt_grace (second, 1000, 0), ==, second);
+  g_assert_cmpint (tcp_eviction_adapt_grace (second, 1000, 1), <, second);
+  for (guint i = 0; i < 100; i++)
+    grace = tcp_eviction_adapt_grace (grace, 1, 1);
+  g_assert_cmpint (grace, >, 0);
+  g_assert_cmpint (grace, <, second / 100);
+  g_assert_cmpint (tcp_eviction_adapt_grace (grace, 1, 1), ==, grace);
+  for (guint i = 0; i < 100; i++)
+    grace = tcp_eviction_adapt_grace (grace, 0, 0);
+  g_assert_cmpint (grace, ==, second);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -161,6 +180,7 @@ main (int    argc,
   g_test_add_func ("/eviction/round-trip", test_round_trip);
   g_test_add_func ("/eviction/handshakes-of-addresses", test_handshakes_of_addresses);
   g_test_add_func ("/eviction/old", test_old);
+  g_test_add_func ("/eviction/grace", test_grace);
   g_test_add_func ("/eviction/next", test_next);
 
   return g_test_run ();

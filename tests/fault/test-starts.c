@@ -381,9 +381,9 @@ test_again_and_again (void)
       threads = count_in_proc ("task", is_any);
       memory = test_memory ("VmRSS");
     }
-  WAIT_UNTIL (count_in_proc ("fd", is_netlink) == 0);
-  g_assert_cmpuint (count_in_proc ("fd", is_any), <=, descriptors);
-  g_assert_cmpuint (count_in_proc ("task", is_any), <=, threads);
+  /* The watch over the network is not the only one to end behind our back. */
+  WAIT_UNTIL (count_in_proc ("fd", is_any) <= descriptors);
+  WAIT_UNTIL (count_in_proc ("task", is_any) <= threads);
   g_test_message ("memory: %" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT " bytes", memory, test_memory ("VmRSS"));
   if (test_memory_is_meaningful ())
     g_assert_cmpuint (test_memory ("VmRSS"), <, memory + 4 * 1024 * 1024);

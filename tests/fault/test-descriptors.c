@@ -309,6 +309,7 @@ test_none (void)
   WAIT_UNTIL (failures >= 3 * N_TUNNELS);
   pauses = (g_get_monotonic_time () - began) / (100 * G_TIME_SPAN_MILLISECOND);
   g_assert_cmpuint (accepts, <=, N_TUNNELS * (pauses + 1));
+  WAIT_UNTIL (lines >= N_TUNNELS);
   g_assert_cmpuint (lines, ==, N_TUNNELS);
 
   for (guint i = 0; i < held->len; i++)

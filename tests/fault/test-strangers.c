@@ -482,6 +482,7 @@ write_log (GLogLevelFlags level,
           refusals++;
         g_string_assign (last, fields[i].value);
         g_string_append_printf (all, "%s\n", (const char *) fields[i].value);
+        monitor_changed (&monitor);
         monitor_leave (&monitor);
       }
   return G_LOG_WRITER_HANDLED;
@@ -505,6 +506,7 @@ test_log (void)
     g_assert_cmpuint (http_get (port, "/", WS_UPGRADE, NULL, NULL), ==, 401);
   tcp_gateway_close (gateway);
 
+  g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), strstr (last->str, "not logged") != NULL));
   monitor_enter (&monitor);
   after = lines;
   g_test_message ("%u lines, %u whole; %s", lines, refusals, last->str);
@@ -596,6 +598,7 @@ test_log_of_broken (void)
   client_close (fd);
   tcp_gateway_close (gateway);
 
+  g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), strstr (all->str, "not logged") != NULL));
   monitor_enter (&monitor);
   for (const char *at = all->str; (at = strstr (at, " broke: ")) != NULL; at++)
     logged++;
@@ -641,6 +644,7 @@ test_log_of_clients (void)
     }
   tcp_gateway_close (gateway);
 
+  g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), count_in (all->str, "not logged") >= 2));
   monitor_enter (&monitor);
   connected = count_in (all->str, " is connected ");
   broke = count_in (all->str, " broke the protocol: ");

@@ -514,7 +514,7 @@ test_close_after_another (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (TcpTunnel) tunnel = NULL;
-  g_autoptr (TcpGateway) gateway = start_with_gateway (target, &tunnel);
+  g_autoptr (TcpGateway) gateway G_GNUC_UNUSED = start_with_gateway (target, &tunnel);
   Heard state, address, all;
 
   listen_to (tunnel, "state-changed", &state);
@@ -566,7 +566,7 @@ test_close_amid_another (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (TcpTunnel) tunnel = NULL;
-  g_autoptr (TcpGateway) gateway = start_with_gateway (target, &tunnel);
+  g_autoptr (TcpGateway) gateway G_GNUC_UNUSED = start_with_gateway (target, &tunnel);
   Heard state, all;
 
   listen_to (tunnel, "state-changed", &state);

@@ -292,8 +292,12 @@ gsize
 tcp_budget_share_get_growth (TcpBudgetShare *self)
 {
   TcpBudgetPool *pool = self->budget != NULL ? self->budget->pool : NULL;
+  gsize half, used;
 
   if (pool == NULL)
     return G_MAXSIZE;
-  return (pool->cap / 2 - MIN (pool->used, pool->cap / 2)) / pool->n_threads;
+
+  half = pool->cap / 2;
+  used = pool->used; /* once: MIN would look twice, and another thread may come between */
+  return (half - MIN (used, half)) / pool->n_threads;
 }

@@ -368,6 +368,49 @@ test_growth_of_threads (void)
   end (&user, 1);
 }
 
+/* Another thread changes what is in use while this one asks. Only one of many millions of looks meets that. */
+
+typedef struct
+{
+  TcpBudgetPool *pool;
+  atomic_bool stop;
+} Flicker;
+
+static gpointer
+flicker (gpointer data)
+{
+  Flicker *self = data;
+  g_autoptr (TcpBudget) budget = tcp_budget_new (self->pool, NULL);
+  User user;
+
+  begin (&user, 1, budget);
+  while (!atomic_load (&self->stop))
+    {
+      tcp_budget_share_set (&user.share, CAP / 2 - 1);
+      tcp_budget_share_set (&user.share, CAP / 2 + 1);
+    }
+  end (&user, 1);
+  return NULL;
+}
+
+static void
+test_growth_meanwhile (void)
+{
+  g_autoptr (TcpBudgetPool) pool = tcp_budget_pool_new (CAP, 2);
+  g_autoptr (TcpBudget) budget = tcp_budget_new (pool, NULL);
+  Flicker other = { .pool = pool };
+  GThread *thread;
+  User user;
+
+  begin (&user, 1, budget);
+  thread = g_thread_new ("flicker", flicker, &other);
+  for (guint i = test_count (50000000, 2000000); i > 0; i--)
+    g_assert_cmpuint (tcp_budget_share_get_growth (&user.share), <=, CAP / 4);
+  atomic_store (&other.stop, TRUE);
+  g_thread_join (thread);
+  end (&user, 1);
+}
+
 static void
 test_without (void)
 {
@@ -399,5 +442,6 @@ main (int    argc,
   g_test_add_func ("/budget/threads", test_threads);
   g_test_add_func ("/budget/no-call-is-lost", test_no_call_is_lost);
   g_test_add_func ("/budget/growth-of-threads", test_growth_of_threads);
+  g_test_add_func ("/budget/growth-meanwhile", test_growth_meanwhile);
   return g_test_run ();
 }

@@ -194,11 +194,20 @@ listener_find_largest (TcpListener *self)
 /* Deadlines */
 
 static void
+on_refusal_over (GIOCondition condition,
+                 gpointer     user_data)
+{
+  pending_end (user_data);
+}
+
+static void
 pending_send_answer (Pending *self)
 {
   tcp_transport_write (&self->transport, self->answer);
   g_clear_pointer (&self->answer, g_free);
   g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
+  /* Only now: whoever has closed its sending side may wait for the answer. */
+  self->watch = tcp_watch_new (g_socket_get_fd (self->socket), POLLRDHUP, on_refusal_over, self);
   tcp_timer_set (self->deadline, tcp_now () + REFUSAL_TIME);
 }
 
@@ -227,13 +236,6 @@ pending_begin (Pending *self)
 
 /* The request */
 
-static void
-on_refusal_over (GIOCondition condition,
-                 gpointer     user_data)
-{
-  pending_end (user_data);
-}
-
 /* What the client sends meanwhile stays in the kernel, which soon accepts no more of it. Wrong
  * tokens are slowed; a good one of the same address, which may be that of a proxy, is not. */
 static void
@@ -249,7 +251,6 @@ pending_refuse (Pending          *self,
   self->answer = tcp_refusal_format (refusal);
   pending_set_head_size (self, 0);
   tcp_watch_clear (&self->watch);
-  self->watch = tcp_watch_new (g_socket_get_fd (self->socket), POLLRDHUP, on_refusal_over, self);
   if (delay > 0)
     tcp_timer_set (self->deadline, now + delay);
   else

@@ -199,21 +199,30 @@ client_dial (TcpClient  *self,
 
 /* The session */
 
-/* It is counted in any case. */
 static gboolean
 client_enter_connection (TcpClient  *self,
+                         TcpStream  *stream,
                          GError    **error)
 {
-  gboolean room = tcp_quota_enter (&self->shared->connections);
-  gboolean own_room = tcp_quota_enter (&self->principal->connections);
+  TcpQuota *own = &self->principal->connections;
+  gboolean own_room = tcp_quota_enter (own);
 
-  if (!room)
+  if (own_room && tcp_quota_enter (&self->shared->connections))
+    {
+      tcp_stream_set_counted (stream);
+      return TRUE;
+    }
+
+  if (own_room)
+    tcp_quota_leave (own);
+  /* One that is alone may have all. */
+  if (!own_room && own->max < self->settings->max_connections)
+    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "%s has %u connections already, as many as one may",
+                 self->principal->name, own->max);
+  else
     g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "the gateway has %u connections already",
                  self->settings->max_connections);
-  else if (!own_room)
-    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "%s has %u connections already, as many as one may",
-                 self->principal->name, self->principal->connections.max);
-  return room && own_room;
+  return FALSE;
 }
 
 static void
@@ -226,7 +235,7 @@ on_stream_opened (TcpSession *session,
   g_autoptr (GError) error = NULL;
 
   self->callbacks.stream_opened (self, stream, self->user_data);
-  if (!client_enter_connection (self, &error))
+  if (!client_enter_connection (self, stream, &error))
     {
       tcp_session_refuse (session, stream, TCP_RESET_LIMIT, error);
       return;
@@ -269,8 +278,11 @@ on_stream_closed (TcpSession   *session,
       g_cancellable_cancel (dial->cancellable);
       g_hash_table_remove (self->dials, stream);
     }
-  tcp_quota_leave (&self->shared->connections);
-  tcp_quota_leave (&self->principal->connections);
+  if (tcp_stream_is_counted (stream))
+    {
+      tcp_quota_leave (&self->shared->connections);
+      tcp_quota_leave (&self->principal->connections);
+    }
   self->callbacks.stream_closed (self, stream, error, self->user_data);
 
   if (!self->closed && tcp_session_get_channel (session) == NULL && tcp_session_is_idle (session))

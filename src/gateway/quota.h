@@ -7,19 +7,25 @@
 
 G_BEGIN_DECLS
 
-/* A number with a limit, on whichever threads it is counted. For a moment it may be above the
- * limit, by those that are about to be refused. */
+/* A number with a limit, on whichever threads it is counted. */
 typedef struct
 {
   atomic_uint used;
   guint max;
 } TcpQuota;
 
-/* Whether there is room for one more, which is counted in any case. */
+/* Whether there is room for one more, which is counted then. One that is refused never is, or
+ * others would be refused beside it although there is room. */
 static inline gboolean
 tcp_quota_enter (TcpQuota *self)
 {
-  return atomic_fetch_add_explicit (&self->used, 1, memory_order_relaxed) < self->max;
+  guint used = atomic_load_explicit (&self->used, memory_order_relaxed);
+
+  while (used < self->max)
+    if (atomic_compare_exchange_weak_explicit (&self->used, &used, used + 1, memory_order_relaxed,
+                                               memory_order_relaxed))
+      return TRUE;
+  return FALSE;
 }
 
 static inline guint

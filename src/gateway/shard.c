@@ -79,12 +79,13 @@ static gboolean
 enter (TcpQuota *all,
        TcpQuota *own)
 {
-  gboolean room = tcp_quota_enter (all);
+  if (!tcp_quota_enter (own))
+    return FALSE;
+  if (tcp_quota_enter (all))
+    return TRUE;
 
-  room &= tcp_quota_enter (own);
-  if (!room)
-    leave (all, own);
-  return room;
+  tcp_quota_leave (own);
+  return FALSE;
 }
 
 /* Clients */

@@ -40,6 +40,7 @@ struct _TcpStream
   TcpFinish finish;       /* in this way */
   gboolean left;          /* a program at one of the ends broke it, as programs do */
   gboolean closed;
+  gboolean counted;       /* in a quota of whoever has the session */
 };
 
 static void stream_flush (TcpStream *self);
@@ -169,6 +170,19 @@ guint64
 tcp_stream_get_serial (TcpStream *self)
 {
   return self->serial;
+}
+
+/* Whoever has the session counts it among those that have a place. */
+void
+tcp_stream_set_counted (TcpStream *self)
+{
+  self->counted = TRUE;
+}
+
+gboolean
+tcp_stream_is_counted (TcpStream *self)
+{
+  return self->counted;
 }
 
 /* Bytes that wait for the socket. */

@@ -50,6 +50,8 @@ TcpProtocolStream *tcp_stream_get_protocol (TcpStream *self);
 void tcp_stream_set_serial (TcpStream *self,
                             guint64    serial);
 guint64 tcp_stream_get_serial (TcpStream *self);
+void tcp_stream_set_counted (TcpStream *self);
+gboolean tcp_stream_is_counted (TcpStream *self);
 gsize tcp_stream_get_queued (TcpStream *self);
 void tcp_stream_attach (TcpStream         *self,
                         GSocketConnection *connection);

@@ -117,6 +117,32 @@ test_largest (void)
   resumable_round_trip (peer, 3, "fine");
 }
 
+/* A connection that is refused takes no place, nor does it leave one. */
+static void
+test_places (void)
+{
+  g_auto (LimitsRig) rig = limits_rig_new (target_new_echo ());
+  g_autoptr (ResumablePeer) other = NULL;
+
+  /* The innocent client has one connection. */
+  g_object_set (rig.fixture->gateway, "max-connections", 3, NULL);
+  limits_rig_start (&rig);
+  other = limits_rig_join (&rig);
+  resumable_open (other, 1);
+  resumable_open (other, 3);
+  for (guint32 id = 3; id <= 7; id += 2)
+    {
+      resumable_send (rig.innocent, RESUMABLE_OPEN, id, NULL, 0);
+      resumable_expect_reset (rig.innocent, id, RESUMABLE_RESET_LIMIT);
+    }
+
+  resumable_send_code (other, RESUMABLE_RESET, 3, RESUMABLE_RESET_BROKEN, "enough");
+  resumable_expect_confirmed (other);
+  resumable_open (rig.innocent, 9);
+  resumable_send (other, RESUMABLE_OPEN, 5, NULL, 0);
+  resumable_expect_reset (other, 5, RESUMABLE_RESET_LIMIT);
+}
+
 /* HELLO */
 
 static void
@@ -317,6 +343,7 @@ main (int argc,
   g_test_add_func ("/limits-gateway/after-fin", test_after_fin);
   g_test_add_func ("/limits-gateway/oversized", test_oversized);
   g_test_add_func ("/limits-gateway/largest", test_largest);
+  g_test_add_func ("/limits-gateway/places", test_places);
   g_test_add_func ("/limits-gateway/bad-hello", test_bad_hello);
   g_test_add_func ("/limits-gateway/hello-order", test_hello_order);
   g_test_add_func ("/limits-gateway/silent-client", test_silent_client);

@@ -12,6 +12,7 @@ struct _TcpStream
   grefcount refs;
   TcpProtocolStream *protocol;
   guint64 serial;
+  gboolean counted;
   TcpStreamCallbacks callbacks;
   gpointer user_data;
 
@@ -100,6 +101,18 @@ guint64
 tcp_stream_get_serial (TcpStream *self)
 {
   return self->serial;
+}
+
+void
+tcp_stream_set_counted (TcpStream *self)
+{
+  self->counted = TRUE;
+}
+
+gboolean
+tcp_stream_is_counted (TcpStream *self)
+{
+  return self->counted;
 }
 
 gsize

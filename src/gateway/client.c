@@ -315,6 +315,18 @@ static const TcpSessionCallbacks session_callbacks = {
 
 /* Life */
 
+/* As many connections as are usual may use all of it at once; but there may be more clients, each of
+ * which may use it for one at least. */
+static gsize
+client_get_first_window (const TcpGatewaySettings *settings,
+                         TcpBudget                *queue_budget)
+{
+  guint usual = MIN (settings->max_connections, TCP_WINDOWS_USUAL_STREAMS);
+  guint clients = tcp_budget_get_n_shares (queue_budget);
+
+  return settings->max_buffered_bytes / 4 / MAX (usual, clients);
+}
+
 /* @shared and @warnings have to outlive it. */
 TcpClient *
 tcp_client_new (TcpShared                *shared,
@@ -337,7 +349,7 @@ tcp_client_new (TcpShared                *shared,
     .max_buffered_bytes = MIN (settings->max_buffered_bytes, MAX_QUEUED),
     .max_retained_bytes = settings->max_retained_bytes,
     .max_window_bytes = settings->max_window_bytes,
-    .max_first_window = settings->max_buffered_bytes / 4 / MIN (settings->max_connections, TCP_WINDOWS_USUAL_STREAMS),
+    .max_first_window = client_get_first_window (settings, queue_budget),
     .max_streams = request->multiplexed ? settings->max_connections : 1,
     .session_timeout = (settings->session_timeout + 999) / 1000,
     .hello_timeout = settings->connect_timeout,

@@ -384,6 +384,17 @@ install_settings (void)
    * use. If so many targets do not read that it is full, the clients whose connections these
    * are have to wait.
    *
+   * On top of that each client may have a little in any case, or it would depend on others to
+   * go on: what a connection begins with, twice. A connection begins with a quarter of this
+   * property divided by [property@TcpTunnel.Gateway:max-connections], or by 1000 if that is
+   * less, or by the number of clients if that is more than 1000; with 16 KiB at least and 256 KiB
+   * at most. By default that is 64 KiB with up to 1000 clients, and less with more; if the
+   * targets of 20000 clients do not read, these have less than 1 GiB. In sessions that are not
+   * resumed it is a message and 64 KiB more.
+   *
+   * Not in it is what a WebSocket has received of a message that is not complete, up to 256
+   * KiB each, nor what the kernel keeps.
+   *
    * Since: 1.0
    */
   properties[PROP_MAX_BUFFERED_BYTES] =

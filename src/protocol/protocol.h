@@ -139,6 +139,7 @@ typedef struct
   gsize unacknowledged; /* bytes of memory for frames that the peer may not have */
   gsize remembered;     /* bytes of memory for ids that were closed a moment ago */
   gsize grown;          /* what windows have grown beyond the first, all together */
+  gsize first_window;   /* with which a stream begins, where there is credit */
   gsize receive_window; /* credit given and not used, all streams together */
   gsize send_window;    /* credit had and not used */
   guint64 resumes;

@@ -15,6 +15,7 @@ resumable_init (TcpProtocol *base)
 
   tcp_windows_init (&self->windows, base->options.max_window, base->options.max_first_window,
                     base->options.max_streams);
+  base->figures.first_window = self->windows.first;
   self->pieces = g_byte_array_new ();
   /* A gateway draws the name of this history of the session. */
   while (!base->options.client && self->instance == 0)

@@ -117,6 +117,13 @@ tcp_budget_get_used (TcpBudget *self)
   return self->pool->used;
 }
 
+/* On all threads. @self may be NULL. */
+guint
+tcp_budget_get_n_shares (TcpBudget *self)
+{
+  return self != NULL ? self->pool->shares : 0;
+}
+
 /* @relieved is called, on the thread of the budget, when there is room again after
  * tcp_budget_share_allows() was false: also from within tcp_budget_share_set() of any share. */
 void
@@ -251,6 +258,13 @@ tcp_budget_share_set (TcpBudgetShare *self,
     }
 }
 
+/* Of the last quarter. Shares get smaller as there are more. */
+static gsize
+pool_get_part (TcpBudgetPool *self)
+{
+  return self->cap / 4 / self->shares;
+}
+
 static gboolean
 share_has_room (TcpBudgetShare *self,
                 gsize           more)
@@ -258,9 +272,17 @@ share_has_room (TcpBudgetShare *self,
   TcpBudgetPool *pool = self->budget->pool;
   gsize used = pool->used;
 
-  /* Shares get smaller as there are more, and some may hold more than theirs. */
+  /* Some may hold more than their part, from when it was larger. */
   return used + more <= pool_mark (pool) ||
-         (used + more <= pool->cap && self->held + more <= pool->cap / 4 / pool->shares);
+         (used + more <= pool->cap && self->held + more <= pool_get_part (pool));
+}
+
+/* Whether so many bytes may be added now. */
+gboolean
+tcp_budget_share_has_room (TcpBudgetShare *self,
+                           gsize           more)
+{
+  return self->budget == NULL || share_has_room (self, more);
 }
 
 /* Whether so many bytes may be added. If not, there will be a call when they may. */
@@ -300,4 +322,11 @@ tcp_budget_share_get_growth (TcpBudgetShare *self)
   half = pool->cap / 2;
   used = pool->used; /* once: MIN would look twice, and another thread may come between */
   return (half - MIN (used, half)) / pool->n_threads;
+}
+
+/* How much the session may have whatever others hold, if all keep to the same. */
+gsize
+tcp_budget_share_get_part (TcpBudgetShare *self)
+{
+  return self->budget != NULL ? pool_get_part (self->budget->pool) : G_MAXSIZE;
 }

@@ -8,8 +8,12 @@ G_BEGIN_DECLS
 
 /* What all sessions of a gateway may hold in memory together. With three quarters of it
  * in use, a session may have its share of the last quarter and no more, so that nobody
- * can starve the others. A session may hold a single message whatever is in use, or it
- * would depend on others to go on; that is its own to see to.
+ * can starve the others. Whatever is in use, a session may hold as much as it needs not to
+ * depend on others to go on: a single message, or the first window of one stream. That, and
+ * the piece that it reads before it knows that it is too much, comes on top; it is its own
+ * to see to. So with many sessions all together may be above the limit by two first windows
+ * each, or a message and a piece. What a WebSocket has of a message that is not complete is
+ * not counted at all.
  *
  * The sessions live on several I/O threads. What is in use is counted in a pool, whose
  * numbers are atomic; each thread has a budget of the pool, which belongs to that thread
@@ -41,6 +45,7 @@ TcpBudget *tcp_budget_new (TcpBudgetPool *pool,
 TcpBudget *tcp_budget_ref (TcpBudget *self);
 void tcp_budget_unref (TcpBudget *self);
 gsize tcp_budget_get_used (TcpBudget *self);
+guint tcp_budget_get_n_shares (TcpBudget *self);
 
 void tcp_budget_share_init (TcpBudgetShare *self,
                             TcpBudget      *budget,
@@ -49,10 +54,13 @@ void tcp_budget_share_init (TcpBudgetShare *self,
 void tcp_budget_share_clear (TcpBudgetShare *self);
 void tcp_budget_share_set (TcpBudgetShare *self,
                            gsize           held);
+gboolean tcp_budget_share_has_room (TcpBudgetShare *self,
+                                    gsize           more);
 gboolean tcp_budget_share_allows (TcpBudgetShare *self,
                                   gsize           more);
 gboolean tcp_budget_share_is_overdrawn (TcpBudgetShare *self);
 gsize tcp_budget_share_get_growth (TcpBudgetShare *self);
+gsize tcp_budget_share_get_part (TcpBudgetShare *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpBudgetPool, tcp_budget_pool_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpBudget, tcp_budget_unref)

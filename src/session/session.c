@@ -10,8 +10,8 @@
  * much waits; with this much waiting it is not listened to. */
 #define MAX_ANSWERS (1024 * 1024)
 
-/* What may wait for TCP of a session with credit in any case: a stream or two that are stuck
- * must not stop the others, whatever other sessions hold. */
+/* What may wait for TCP of a session with credit, where its part of the budget is as much: a stream or
+ * two that are stuck must not stop the others. */
 #define QUEUE_ALLOWANCE (128 * 1024)
 
 /* Books and bounds */
@@ -75,6 +75,17 @@ session_account (TcpSession *self)
     tcp_budget_share_set (&self->queue_share, session_get_excess (self));
 }
 
+/* What may wait whatever other sessions hold. Where there are many that gets less, but not so little
+ * that a single stream could stop its session: whoever is at the other end of that may not read
+ * before it is read itself, which takes the acknowledgements. */
+static gsize
+session_get_allowance (TcpSession *self)
+{
+  gsize part = tcp_budget_share_get_part (&self->queue_share);
+
+  return MAX (MIN (part, QUEUE_ALLOWANCE), self->protocol->figures.first_window);
+}
+
 /* Where there is credit that sees to it, stream by stream; not to read the channel would keep
  * the acknowledgements out that make room. But there may be more streams than there is memory
  * for the first windows of all, of which all are stuck. */
@@ -84,7 +95,7 @@ session_is_swamped (TcpSession *self,
 {
   gsize excess = session_get_excess (self);
 
-  return excess > QUEUE_ALLOWANCE &&
+  return excess > session_get_allowance (self) &&
          (excess > limit || !tcp_budget_share_allows (&self->queue_share, TCP_CHANNEL_MAX_WHOLE));
 }
 
@@ -1047,6 +1058,19 @@ on_channel_closed (TcpChannel   *channel,
   tcp_session_unref (self);
 }
 
+/* When the budget is short, no more than a piece, or what is read at once would be far beyond it. */
+static gsize
+on_channel_may_read (TcpChannel *channel,
+                     gpointer    user_data)
+{
+  TcpSession *self = user_data;
+  TcpBudgetShare *share = session_has_credit (self) ? &self->queue_share : &self->share;
+
+  if (tcp_budget_share_has_room (share, TCP_CHANNEL_MAX_WHOLE))
+    return G_MAXSIZE;
+  return session_has_credit (self) ? self->protocol->figures.first_window : TCP_BUFFER_SIZE;
+}
+
 static void
 on_channel_message (TcpChannel   *channel,
                     const guint8 *data,
@@ -1085,6 +1109,7 @@ on_channel_drained (TcpChannel *channel,
 }
 
 static const TcpChannelCallbacks channel_callbacks = {
+  .may_read = on_channel_may_read,
   .message = on_channel_message,
   .turn_over = on_channel_turn_over,
   .drained = on_channel_drained,

@@ -477,6 +477,7 @@ static gboolean
 channel_fill (TcpChannel *self)
 {
   GPollableInputStream *input = G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->stream));
+  gsize left = self->callbacks.may_read != NULL ? self->callbacks.may_read (self, self->user_data) : G_MAXSIZE;
   g_autoptr (GError) error = NULL;
   gssize n;
 
@@ -486,10 +487,12 @@ channel_fill (TcpChannel *self)
       gsize size;
       guint8 *room = tcp_frame_reader_get_room (&self->reader, &size);
 
+      size = MIN (size, left);
       if (size == 0)
         return !self->plain;
       n = g_pollable_input_stream_read_nonblocking (input, room, size, NULL, &error);
       tcp_frame_reader_add (&self->reader, MAX (n, 0));
+      left -= MAX (n, 0);
       if (n > 0)
         tcp_keepalive_received (&self->keepalive);
     }

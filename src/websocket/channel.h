@@ -29,6 +29,9 @@ typedef struct _TcpChannel TcpChannel;
 
 typedef struct
 {
+  /* How many bytes may be read before the messages in them are looked at; NULL if it does not matter. */
+  gsize (*may_read) (TcpChannel *channel,
+                     gpointer    user_data);
   /* A message, or a piece of one that is larger than TCP_CHANNEL_MAX_WHOLE. @data stay until
    * turn_over() has returned, or closed(). */
   void (*message) (TcpChannel   *channel,

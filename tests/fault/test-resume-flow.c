@@ -179,7 +179,9 @@ start_budget (Target *target)
 {
   Fixture *fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
 
-  g_object_set (fixture->gateway, "max-buffered-bytes", BUDGET, "keepalive-interval", 0, NULL);
+  g_object_set (fixture->gateway, "max-buffered-bytes", BUDGET, "keepalive-interval", 0,
+                /* No target that takes nothing makes room by that. */
+                "connect-timeout", 600000, NULL);
   fixture_start_gateway (fixture);
   return fixture;
 }
@@ -530,6 +532,80 @@ test_many_windows (void)
     }
 }
 
+/* So many sessions that less is left for each than the window of one connection, which each has in any case. With that,
+ * and with what is read before it is known to be too much, all keep to the limit. */
+#define STUCK_MANY 200
+#define STUCK_FEW_STREAMS 6
+
+static void
+test_many_sessions (void)
+{
+  g_autoptr (Target) target = target_new_silent ();
+  g_autoptr (Fixture) fixture = start_budget (target);
+  ResumablePeer *peers[STUCK_MANY];
+  g_autoptr (ResumablePeer) other = NULL;
+  guint64 window = 0, potential, waiting, allowed;
+  for (guint i = 0; i < STUCK_MANY; i++)
+    {
+      peers[i] = resumable_client_start (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+      for (guint k = 0; k < STUCK_FEW_STREAMS; k++)
+        resumable_send (peers[i], RESUMABLE_OPEN, 2 * k + 1, NULL, 0);
+      window = peers[i]->heard.window;
+    }
+  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == STUCK_MANY * STUCK_FEW_STREAMS);
+  potential = STUCK_MANY * STUCK_FEW_STREAMS * window;
+  allowed = BUDGET / 3 + BUDGET / 30 + STUCK_MANY * 2 * window;
+  g_assert_cmpuint (potential, >, allowed + allowed / 2);
+
+  for (guint i = 0; i < STUCK_MANY; i++)
+    {
+      g_autoptr (GByteArray) frames = g_byte_array_new ();
+
+      for (guint k = 0; k < STUCK_FEW_STREAMS; k++)
+        add_data (frames, 2 * k + 1, window);
+      client_push (peers[i]->fd, frames->data, frames->len, 0);
+    }
+  waiting = potential - wait_for_credit (fixture);
+  g_test_message ("%" G_GUINT64_FORMAT " KiB of %" G_GUINT64_FORMAT " wait", waiting / KIB, potential / KIB);
+  g_assert_cmpuint (waiting, <, allowed);
+  g_assert_cmpuint (waiting, >, BUDGET / 8);
+
+  /* A single connection that is stuck stops nobody. */
+  other = resumable_client_start (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+  resumable_send (other, RESUMABLE_OPEN, 1, NULL, 0);
+  resumable_send_stream (other, 1, window, 0, 0);
+  resumable_expect_confirmed (other);
+  resumable_send (other, RESUMABLE_OPEN, 3, NULL, 0);
+  resumable_expect_confirmed (other);
+
+  for (guint i = 0; i < STUCK_MANY; i++)
+    {
+      resumable_reset (peers[i]);
+      resumable_peer_free (peers[i]);
+    }
+}
+
+/* A connection begins with less where there are more clients than there are usually connections. */
+static void
+test_first_windows (void)
+{
+  g_autoptr (Target) target = target_new_silent ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  ResumablePeer *peers[1200];
+
+  fixture_start_gateway (fixture);
+  for (guint i = 0; i < G_N_ELEMENTS (peers); i++)
+    {
+      peers[i] = resumable_client_start (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+      g_assert_cmpuint (peers[i]->heard.window, ==, 256 * MIB / 4 / MAX (1000, i));
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (peers); i++)
+    {
+      resumable_reset (peers[i]);
+      resumable_peer_free (peers[i]);
+    }
+}
+
 int
 main (int argc,
       char **argv)
@@ -546,6 +622,8 @@ main (int argc,
   g_test_add_func ("/resume-flow/budget-after-growth", test_budget_after_growth);
   g_test_add_func ("/resume-flow/budget-is-shared", test_budget_is_shared);
   g_test_add_func ("/resume-flow/many-windows", test_many_windows);
+  g_test_add_func ("/resume-flow/many-sessions", test_many_sessions);
+  g_test_add_func ("/resume-flow/first-windows", test_first_windows);
 
   return g_test_run ();
 }

@@ -411,6 +411,24 @@ test_growth_meanwhile (void)
   end (&user, 1);
 }
 
+/* With so much each, whatever others hold, all together have no more than the last quarter. */
+static void
+test_part (void)
+{
+  g_autoptr (TcpBudget) budget = new_budget ();
+  User users[4];
+
+  begin (users, 1, budget);
+  g_assert_cmpuint (tcp_budget_share_get_part (&users[0].share), ==, CAP / 4);
+  begin (users + 1, 3, budget);
+  g_assert_cmpuint (tcp_budget_get_n_shares (budget), ==, 4);
+  tcp_budget_share_set (&users[1].share, CAP);
+  g_assert_cmpuint (tcp_budget_share_get_part (&users[0].share), ==, CAP / 4 / 4);
+  end (users + 1, 3);
+  g_assert_cmpuint (tcp_budget_share_get_part (&users[0].share), ==, CAP / 4);
+  end (users, 1);
+}
+
 static void
 test_without (void)
 {
@@ -421,6 +439,7 @@ test_without (void)
   g_assert_true (tcp_budget_share_allows (&user.share, G_MAXUINT32));
   g_assert_cmpuint (tcp_budget_share_get_growth (&user.share), ==, G_MAXSIZE);
   g_assert_false (tcp_budget_share_is_overdrawn (&user.share));
+  g_assert_cmpuint (tcp_budget_share_get_part (&user.share), ==, G_MAXSIZE);
   tcp_budget_share_set (&user.share, 0);
   g_assert_cmpuint (user.relieved, ==, 0);
   end (&user, 1);
@@ -443,5 +462,6 @@ main (int    argc,
   g_test_add_func ("/budget/no-call-is-lost", test_no_call_is_lost);
   g_test_add_func ("/budget/growth-of-threads", test_growth_of_threads);
   g_test_add_func ("/budget/growth-meanwhile", test_growth_meanwhile);
+  g_test_add_func ("/budget/part", test_part);
   return g_test_run ();
 }

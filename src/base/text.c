@@ -251,3 +251,11 @@ tcp_text_from_peer (const char *text,
     g_string_append (result, ELLIPSIS);
   return g_string_free (g_steal_pointer (&result), FALSE);
 }
+
+char *
+tcp_text_from_date (GDateTime *date)
+{
+  g_autoptr (GDateTime) utc = g_date_time_to_utc (date);
+
+  return g_date_time_format (utc, "%Y-%m-%d %H:%M UTC");
+}

@@ -8,6 +8,7 @@ G_BEGIN_DECLS
 
 char *tcp_text_from_peer (const char *text,
                           gsize       length);
+char *tcp_text_from_date (GDateTime *date);
 void tcp_text_add_secret (const char *secret);
 void tcp_text_remove_secret (const char *secret);
 

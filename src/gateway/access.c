@@ -6,7 +6,7 @@
 #include <gio/gio.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <tcptunnel/tcptunnel.h>
+#include "base/invalid.h"
 #include "base/secret-hash.h"
 #include "base/token.h"
 
@@ -132,11 +132,8 @@ tcp_access_add (TcpAccess   *self,
   Entry *entry, *other;
 
   if (!tcp_token_is_valid (token))
-    {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                   "the token of “%s” is empty, or has a space or a character that is not ASCII in it", principal);
-      return FALSE;
-    }
+    return tcp_invalid (error, "the token of “%s” is empty, or has a space or a character that is not ASCII in it",
+                        principal);
 
   entry = g_new0 (Entry, 1);
   entry->principal = access_get_principal (self, principal);
@@ -144,10 +141,8 @@ tcp_access_add (TcpAccess   *self,
   other = g_hash_table_lookup (self->entries, entry);
   if (other != NULL && strcmp (other->principal->name, principal) != 0)
     {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                   "“%s” and “%s” have the same token", other->principal->name, principal);
       g_free (entry);
-      return FALSE;
+      return tcp_invalid (error, "“%s” and “%s” have the same token", other->principal->name, principal);
     }
   g_hash_table_add (self->entries, entry);
   return TRUE;
@@ -181,11 +176,8 @@ tcp_access_add_lines (TcpAccess   *self,
 
   /* What is behind it would be ignored without a word. */
   if (nul != NULL)
-    {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                   "%s, line %u: there is a zero byte in it; it is not a text file", origin, count_lines (text, nul));
-      return FALSE;
-    }
+    return tcp_invalid (error, "%s, line %u: there is a zero byte in it; it is not a text file", origin,
+                        count_lines (text, nul));
 
   /* Some editors begin a file so. */
   if (g_str_has_prefix (text, BYTE_ORDER_MARK))
@@ -201,11 +193,8 @@ tcp_access_add_lines (TcpAccess   *self,
         continue;
       /* The line is not shown: it may be nothing but a token. */
       if (colon == NULL || colon == line)
-        {
-          g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                       "%s, line %u: not of the form NAME:TOKEN; put a name and a colon before the token", origin, i + 1);
-          return FALSE;
-        }
+        return tcp_invalid (error, "%s, line %u: not of the form NAME:TOKEN; put a name and a colon before the token",
+                            origin, i + 1);
       name = g_strndup (line, colon - line);
       if (!tcp_access_add (self, g_strstrip (name), colon + 1 + strspn (colon + 1, " \t"), error))
         {
@@ -287,8 +276,7 @@ read_token_file (const char  *file,
       /* It may be a device, which never ends. */
       if (text->len > MAX_TOKEN_FILE)
         {
-          g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT, "%s has more than %u bytes", file,
-                       MAX_TOKEN_FILE);
+          tcp_invalid (error, "%s has more than %u bytes", file, MAX_TOKEN_FILE);
           return NULL;
         }
     }
@@ -320,8 +308,7 @@ tcp_access_load (const char  *token,
 
       if (text == NULL)
         {
-          g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                       "the token file cannot be read: %s", local->message);
+          tcp_invalid (error, "the token file cannot be read: %s", local->message);
           return NULL;
         }
       if (!tcp_access_add_lines (access, text, length, file, error))
@@ -332,8 +319,7 @@ tcp_access_load (const char  *token,
 
   if (tcp_access_get_size (access) == 0)
     {
-      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                           "no token was given that clients could show");
+      tcp_invalid (error, "no token was given that clients could show");
       return NULL;
     }
   return g_steal_pointer (&access);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include <tcptunnel/tcptunnel.h>
+#include "base/text.h"
 
 /* A TLS handshake within the process. GLib does not compare a certificate with its key; a
  * client does. */
@@ -162,13 +163,13 @@ tcp_certificate_warn (GTlsCertificate *certificate,
 
   if (end != NULL && g_date_time_compare (end, now) < 0)
     {
-      g_autofree char *text = g_date_time_format (end, "%F %T UTC");
+      g_autofree char *text = tcp_text_from_date (end);
 
       tcp_log_warn (log, "the certificate expired on %s; clients refuse it", text);
     }
   if (begin != NULL && g_date_time_compare (begin, now) > 0)
     {
-      g_autofree char *text = g_date_time_format (begin, "%F %T UTC");
+      g_autofree char *text = tcp_text_from_date (begin);
 
       tcp_log_warn (log, "the certificate is not valid before %s; clients refuse it until then", text);
     }

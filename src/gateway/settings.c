@@ -2,6 +2,8 @@
 
 #include "gateway/settings.h"
 
+#include "base/invalid.h"
+
 TcpGatewaySettings *
 tcp_gateway_settings_new (void)
 {
@@ -48,24 +50,12 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
   if (target != NULL && *g_network_address_get_hostname (G_NETWORK_ADDRESS (target)) != '\0')
     port = g_network_address_get_port (G_NETWORK_ADDRESS (target));
   if (port == 0)
-    {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                   "the target “%s” is not of the form HOST:PORT, such as 127.0.0.1:22 or [::1]:22",
-                   self->target != NULL ? self->target : "");
-      return FALSE;
-    }
+    return tcp_invalid (error, "the target “%s” is not of the form HOST:PORT, such as 127.0.0.1:22 or [::1]:22",
+                        self->target != NULL ? self->target : "");
   if (self->hostname == NULL || *self->hostname == '\0')
-    {
-      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                           "no address to listen on was given, such as 127.0.0.1");
-      return FALSE;
-    }
+    return tcp_invalid (error, "no address to listen on was given, such as 127.0.0.1");
   if (self->path != NULL && *self->path != '/')
-    {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-                   "the path “%s” does not begin with a slash", self->path);
-      return FALSE;
-    }
+    return tcp_invalid (error, "the path “%s” does not begin with a slash", self->path);
 
   return TRUE;
 }

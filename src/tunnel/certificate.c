@@ -11,14 +11,6 @@
 #define MAX_NAMES 5 /* that a message lists */
 
 static char *
-format_date (GDateTime *date)
-{
-  g_autoptr (GDateTime) utc = g_date_time_to_utc (date);
-
-  return g_date_time_format (utc, "%Y-%m-%d %H:%M UTC");
-}
-
-static char *
 clean (const char *text)
 {
   return text != NULL ? tcp_text_from_peer (text, strlen (text)) : g_strdup ("");
@@ -44,7 +36,7 @@ explain_date (GTlsCertificate *leaf,
               gboolean         expired)
 {
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
-  g_autofree char *clock = format_date (now);
+  g_autofree char *clock = tcp_text_from_date (now);
 
   for (GTlsCertificate *next = leaf; next != NULL; next = g_tls_certificate_get_issuer (next))
     {
@@ -55,7 +47,7 @@ explain_date (GTlsCertificate *leaf,
 
       if (date == NULL)
         continue;
-      when = format_date (date);
+      when = tcp_text_from_date (date);
       if (next == leaf)
         return g_strdup_printf (expired ? "the certificate expired on %s (the clock here says %s)"
                                         : "the certificate is not valid before %s (the clock here says %s)",

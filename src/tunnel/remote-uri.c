@@ -7,7 +7,7 @@
 
 #include <gio/gio.h>
 #include <string.h>
-#include <tcptunnel/tcptunnel.h>
+#include "base/invalid.h"
 
 /* Path and query go out as they were given. */
 #define URI_FLAGS                                                                       \
@@ -15,19 +15,6 @@
    G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_SCHEME_NORMALIZE)
 
 #define MAX_SCHEME 16 /* characters of what is taken for a scheme */
-
-static gboolean G_GNUC_PRINTF (2, 3)
-invalid (GError    **error,
-         const char *format,
-         ...)
-{
-  va_list args;
-
-  va_start (args, format);
-  g_propagate_error (error, g_error_new_valist (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT, format, args));
-  va_end (args);
-  return FALSE;
-}
 
 /* Characters that a text processor or a web page has put in. */
 
@@ -49,34 +36,34 @@ check_characters (const char  *text,
                   GError     **error)
 {
   if (!g_utf8_validate (text, -1, NULL))
-    return invalid (error, "the URL of the gateway is not valid: it is not text in UTF-8");
+    return tcp_invalid (error, "the URL of the gateway is not valid: it is not text in UTF-8");
 
   for (const char *next = text; *next != '\0'; next = g_utf8_next_char (next))
     {
       gunichar c = g_utf8_get_char (next);
 
       if (c == ' ')
-        return invalid (error,
-                        "the URL of the gateway is not valid: it has a space in it; leave it out, or write %%20");
+        return tcp_invalid (error,
+                            "the URL of the gateway is not valid: it has a space in it; leave it out, or write %%20");
       if (g_unichar_iscntrl (c))
-        return invalid (error,
-                        "the URL of the gateway is not valid: it has a line break or another control character in "
-                        "it");
+        return tcp_invalid (error,
+                            "the URL of the gateway is not valid: it has a line break or another control character in "
+                            "it");
       /* Within a URL the single one is allowed. */
       if (is_quotation_mark (c) || (c == '\'' && next == text))
-        return invalid (error,
-                        "the URL of the gateway is not valid: it has a quotation mark or an angle bracket in it; "
-                        "leave it out");
+        return tcp_invalid (error,
+                            "the URL of the gateway is not valid: it has a quotation mark or an angle bracket in it; "
+                            "leave it out");
       if (c == '\\')
-        return invalid (error, "the URL of the gateway is not valid: it has a backslash in it; write /");
+        return tcp_invalid (error, "the URL of the gateway is not valid: it has a backslash in it; write /");
       if (is_dash (c))
-        return invalid (error,
-                        "the URL of the gateway is not valid: the dash U+%04X in it is not the hyphen of the "
-                        "keyboard; write -", c);
+        return tcp_invalid (error,
+                            "the URL of the gateway is not valid: the dash U+%04X in it is not the hyphen of the "
+                            "keyboard; write -", c);
       if (g_unichar_isspace (c) || g_unichar_type (c) == G_UNICODE_FORMAT)
-        return invalid (error,
-                        "the URL of the gateway is not valid: it has the invisible character U+%04X in it; type it "
-                        "anew", c);
+        return tcp_invalid (error,
+                            "the URL of the gateway is not valid: it has the invisible character U+%04X in it; type it "
+                            "anew", c);
     }
   return TRUE;
 }
@@ -125,19 +112,19 @@ check_scheme (const char  *text,
       if (rest == NULL)
         continue;
       if (!g_str_has_prefix (rest, "://"))
-        return invalid (error, "the URL of the gateway is not valid: it has to begin with %s://", schemes[i]);
+        return tcp_invalid (error, "the URL of the gateway is not valid: it has to begin with %s://", schemes[i]);
       *authority = rest + strlen ("://");
       return TRUE;
     }
   for (guint i = 0; i < G_N_ELEMENTS (others); i++)
     if (skip_scheme (text, others[i][0]) != NULL)
-      return invalid (error, "the URL of the gateway must begin with ws:// or wss://: write %s:// in place of %s://",
-                      others[i][1], others[i][0]);
+      return tcp_invalid (error, "the URL of the gateway must begin with ws:// or wss://: write %s:// in place of %s://",
+                          others[i][1], others[i][0]);
 
   scheme = get_scheme (text);
   if (scheme != NULL)
-    return invalid (error, "the URL of the gateway must begin with ws:// or wss://, not with %s://", scheme);
-  return invalid (error, "the URL of the gateway must begin with ws:// or wss://, as wss://example.com/instance does");
+    return tcp_invalid (error, "the URL of the gateway must begin with ws:// or wss://, not with %s://", scheme);
+  return tcp_invalid (error, "the URL of the gateway must begin with ws:// or wss://, as wss://example.com/instance does");
 }
 
 /* Host and port */
@@ -165,21 +152,21 @@ check_colons (const char  *scheme,
 
   front = g_strndup (authority, colon - authority);
   if (is_ipv6 (front) && colon[1 + strspn (colon + 1, "0123456789")] == '\0')
-    return whole ? invalid (error,
-                            "the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean "
-                            "%s://[%s]:%s/ or %s://[%s]/?",
-                            scheme, front, colon + 1, scheme, authority)
-                 : invalid (error,
-                            "the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean "
-                            "%s://[%s]:%s/?",
-                            scheme, front, colon + 1);
+    return whole ? tcp_invalid (error,
+                                "the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean "
+                                "%s://[%s]:%s/ or %s://[%s]/?",
+                                scheme, front, colon + 1, scheme, authority)
+                 : tcp_invalid (error,
+                                "the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean "
+                                "%s://[%s]:%s/?",
+                                scheme, front, colon + 1);
   if (whole)
-    return invalid (error,
-                    "the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean %s://[%s]/?",
-                    scheme, authority);
-  return invalid (error,
-                  "the URL of the gateway is not valid: there is more than one colon behind the host; an IPv6 "
-                  "address goes in brackets");
+    return tcp_invalid (error,
+                        "the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean %s://[%s]/?",
+                        scheme, authority);
+  return tcp_invalid (error,
+                      "the URL of the gateway is not valid: there is more than one colon behind the host; an IPv6 "
+                      "address goes in brackets");
 }
 
 static gboolean
@@ -191,18 +178,18 @@ check_host (const char  *authority,
   g_autofree char *inner = NULL;
 
   if (*host == '\0')
-    return invalid (error, "the URL of the gateway is not valid: it names no host");
+    return tcp_invalid (error, "the URL of the gateway is not valid: it names no host");
   if (*host != '[')
     {
       for (const char *c = host; *c != '\0'; c++)
         if ((guchar) *c < 0x80 && !g_ascii_isalnum (*c) && strchr ("-._", *c) == NULL)
-          return invalid (error, "the URL of the gateway is not valid: its host has a '%c' in it", *c);
+          return tcp_invalid (error, "the URL of the gateway is not valid: its host has a '%c' in it", *c);
       return TRUE;
     }
 
   inner = g_strndup (host + 1, strcspn (host + 1, "%]"));
   if (!g_str_has_suffix (host, "]") || !is_ipv6 (inner))
-    return invalid (error, "the URL of the gateway is not valid: what stands in brackets is no IPv6 address");
+    return tcp_invalid (error, "the URL of the gateway is not valid: what stands in brackets is no IPv6 address");
   return TRUE;
 }
 
@@ -219,9 +206,9 @@ check_parsed_host (const char  *host,
 
   for (const char *c = name; *c != '\0'; c++)
     if ((guchar) *c < 0x80 && !g_ascii_isalnum (*c) && strchr ("-._", *c) == NULL)
-      return invalid (error,
-                      "the URL of the gateway is not valid: its host, or the scope of its IPv6 address, has a character "
-                      "in it that no host name has");
+      return tcp_invalid (error,
+                          "the URL of the gateway is not valid: its host, or the scope of its IPv6 address, has a character "
+                          "in it that no host name has");
   return TRUE;
 }
 
@@ -237,23 +224,23 @@ check_authority (const char  *scheme,
 
   /* A password with an @ in it is found, too. */
   if (strchr (authority, '@') != NULL)
-    return invalid (error,
-                    "the URL of the gateway is not valid: it has a user name or a password in it; leave it out, as "
-                    "the token is what authorises");
+    return tcp_invalid (error,
+                        "the URL of the gateway is not valid: it has a user name or a password in it; leave it out, as "
+                        "the token is what authorises");
   if (!check_colons (scheme, authority, error))
     return FALSE;
   if (*authority == '[' && strchr (authority, '%') != NULL && strstr (authority, "%25") == NULL)
-    return invalid (error,
-                    "the URL of the gateway is not valid: in a URL the scope of an IPv6 address follows %%25, as "
-                    "in [fe80::1%%25eth0]");
+    return tcp_invalid (error,
+                        "the URL of the gateway is not valid: in a URL the scope of an IPv6 address follows %%25, as "
+                        "in [fe80::1%%25eth0]");
   if (!check_host (authority, colon != NULL ? (gsize) (colon - authority) : strlen (authority), error))
     return FALSE;
   if (colon != NULL && colon[1] != '\0' && !g_ascii_string_to_unsigned (colon + 1, 10, 1, G_MAXUINT16, &port, NULL))
-    return invalid (error, "the URL of the gateway is not valid: its port is not a number from 1 to 65535");
+    return tcp_invalid (error, "the URL of the gateway is not valid: its port is not a number from 1 to 65535");
   if (colon != NULL && colon[1] == '\0' && g_str_has_prefix (begin + strlen (authority), "//"))
-    return invalid (error,
-                    "the URL of the gateway is not valid: there is a second scheme in it; it begins with %s:// "
-                    "alone", scheme);
+    return tcp_invalid (error,
+                        "the URL of the gateway is not valid: there is a second scheme in it; it begins with %s:// "
+                        "alone", scheme);
   return TRUE;
 }
 
@@ -287,7 +274,7 @@ tcp_remote_uri_parse (const char  *text,
 
   if (text == NULL || *text == '\0')
     {
-      invalid (error, "no URL of a gateway was given, such as wss://example.com/instance");
+      tcp_invalid (error, "no URL of a gateway was given, such as wss://example.com/instance");
       return NULL;
     }
   if (!check_characters (text, error) || !check_scheme (text, &authority, error))
@@ -297,8 +284,8 @@ tcp_remote_uri_parse (const char  *text,
     return NULL;
   if (strchr (authority, '#') != NULL)
     {
-      invalid (error, "the URL of the gateway is not valid: a # in it would begin a part that is not sent; leave it "
-                      "out, or write %%23");
+      tcp_invalid (error, "the URL of the gateway is not valid: a # in it would begin a part that is not sent; leave it "
+                          "out, or write %%23");
       return NULL;
     }
 
@@ -306,8 +293,8 @@ tcp_remote_uri_parse (const char  *text,
   if (uri == NULL)
     {
       /* GLib's message may repeat a part of it. */
-      invalid (error, "the URL of the gateway is not valid: a %% in it is not followed by two hexadecimal digits, write "
-                      "%%25 for one that stands for itself; or it is not of the form wss://example.com/instance");
+      tcp_invalid (error, "the URL of the gateway is not valid: a %% in it is not followed by two hexadecimal digits, write "
+                          "%%25 for one that stands for itself; or it is not of the form wss://example.com/instance");
       return NULL;
     }
   if (!check_parsed_host (g_uri_get_host (uri), error))

@@ -3,6 +3,7 @@
 #include "tunnel/settings.h"
 
 #include <string.h>
+#include "base/invalid.h"
 #include "base/token.h"
 #include "io/listen-unix.h"
 #include "tunnel/remote-uri.h"
@@ -133,19 +134,6 @@ tcp_uri_add_query (GUri       *uri,
   return uri_with_query (uri, query);
 }
 
-static gboolean G_GNUC_PRINTF (2, 3)
-invalid (GError    **error,
-         const char *format,
-         ...)
-{
-  va_list args;
-
-  va_start (args, format);
-  g_propagate_error (error, g_error_new_valist (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT, format, args));
-  va_end (args);
-  return FALSE;
-}
-
 static gboolean
 check_uri (TcpTunnelSettings  *self,
            GError            **error)
@@ -168,18 +156,18 @@ check_listen (TcpTunnelSettings  *self,
               GError            **error)
 {
   if (self->socket_path == NULL && (self->hostname == NULL || *self->hostname == '\0'))
-    return invalid (error, "no address to listen on was given, such as 127.0.0.1");
+    return tcp_invalid (error, "no address to listen on was given, such as 127.0.0.1");
   if (self->socket_path == NULL)
     return TRUE;
 
   if (*self->socket_path == '\0')
-    return invalid (error, "the path of the Unix socket to listen on is empty");
+    return tcp_invalid (error, "the path of the Unix socket to listen on is empty");
   if (strlen (self->socket_path) > TCP_SOCKET_PATH_MAX)
     {
       g_autofree char *name = g_filename_display_name (self->socket_path);
 
-      return invalid (error, "the path of the Unix socket to listen on is too long: %s has %zu bytes, and %d are possible",
-                      name, strlen (self->socket_path), TCP_SOCKET_PATH_MAX);
+      return tcp_invalid (error, "the path of the Unix socket to listen on is too long: %s has %zu bytes, and %d are possible",
+                          name, strlen (self->socket_path), TCP_SOCKET_PATH_MAX);
     }
   return TRUE;
 }
@@ -192,10 +180,10 @@ tcp_tunnel_settings_check (TcpTunnelSettings  *self,
   if (!check_uri (self, error))
     return FALSE;
   if (self->token == NULL || *self->token == '\0')
-    return invalid (error, "no token was given for the gateway %s", self->display);
+    return tcp_invalid (error, "no token was given for the gateway %s", self->display);
   if (!tcp_token_is_valid (self->token))
-    return invalid (error, "the token for the gateway %s has a space or a character that is not ASCII in it",
-                    self->display);
+    return tcp_invalid (error, "the token for the gateway %s has a space or a character that is not ASCII in it",
+                        self->display);
   if (!check_listen (self, error))
     return FALSE;
 
@@ -205,11 +193,11 @@ tcp_tunnel_settings_check (TcpTunnelSettings  *self,
       g_autofree char *value = NULL;
 
       if (!tcp_header_split (*header, &name, &value))
-        return invalid (error, "a request header is not of the form “Name: value”");
+        return tcp_invalid (error, "a request header is not of the form “Name: value”");
       if (g_ascii_strcasecmp (name, "Authorization") == 0 || g_ascii_strcasecmp (name, "Host") == 0 ||
           g_ascii_strcasecmp (name, "Connection") == 0 || g_ascii_strcasecmp (name, "Upgrade") == 0 ||
           g_ascii_strncasecmp (name, "Sec-WebSocket-", 14) == 0)
-        return invalid (error, "the request header %s is set by the tunnel itself", name);
+        return tcp_invalid (error, "the request header %s is set by the tunnel itself", name);
     }
 
   return TRUE;

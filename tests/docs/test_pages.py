@@ -16,7 +16,7 @@ LIBRARY = [path for room in ("base", "protocol", "io", "websocket", "session", "
            if path.name != "control-stream.c"]  # what it says is for libsoup only
 COMMAND = sorted((ROOT / "src" / "cli").glob("*.c"))
 
-SAYS = re.compile(r"\b(?:g_(?:set_error|error_new|prefix_error|printerr)(?:_literal)?|invalid|tcp_log_(?:warn|error|info|limit_write)"
+SAYS = re.compile(r"\b(?:g_(?:set_error|error_new|prefix_error|printerr)(?:_literal)?|tcp_invalid|tcp_log_(?:warn|error|info|limit_write)"
                   r"|bad_value|view_print|pending_refuse)\s*\(")
 LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
 STATEMENT = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^;"])*')

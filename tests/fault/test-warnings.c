@@ -124,9 +124,9 @@ test_dates (void)
 
   tcp_gateway_set_token (gateway, TEST_TOKEN);
   tcp_gateway_set_tls_certificate (gateway, expired);
-  expect_warning (gateway, "the certificate expired on 2020-01-02 00:00:00 UTC");
+  expect_warning (gateway, "the certificate expired on 2020-01-02 00:00 UTC");
   tcp_gateway_set_tls_certificate (gateway, early);
-  expect_warning (gateway, "the certificate is not valid before 2090-01-01 00:00:00 UTC");
+  expect_warning (gateway, "the certificate is not valid before 2090-01-01 00:00 UTC");
   tcp_gateway_set_tls_certificate (gateway, good);
   expect_warning (gateway, NULL);
 }

@@ -25,6 +25,31 @@ stay_away (Fixture *fixture)
   WAIT_UNTIL (fixture->recorder->last_state != TCP_TUNNEL_STATE_CONNECTED);
 }
 
+int
+resume_begin (Fixture *fixture)
+{
+  int fd;
+
+  fixture_start (fixture);
+  fd = fixture_connect (fixture);
+  client_round_trip (fd, "before");
+  return fd;
+}
+
+void
+resume_cut (Fixture *fixture,
+            int fd,
+            guint count)
+{
+  for (guint i = 1; i <= count; i++)
+    {
+      client_round_trip (fd, "progress");
+      fault_proxy_reset (fixture->proxy);
+      resume_expect (fixture, i);
+    }
+  client_round_trip (fd, "progress");
+}
+
 void
 resume_go_away (Fixture *fixture)
 {

@@ -16,6 +16,14 @@ Fixture *resume_new (Target *target,
 Fixture *resume_start (Target *target,
                        TcpTunnelMode mode);
 
+/* Starts it with one client, which is returned, and whose connection works. */
+int resume_begin (Fixture *fixture);
+
+/* So many cuts of a session that had none, with progress before and after each. */
+void resume_cut (Fixture *fixture,
+                 int fd,
+                 guint count);
+
 /* Waits until the session has gone on that many times and its WebSocket is there. */
 #define resume_expect(fixture, resumes) \
   WAIT_UNTIL (tcp_tunnel_get_resumes ((fixture)->tunnel) >= (resumes) && \

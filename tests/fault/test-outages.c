@@ -36,9 +36,7 @@ test_idle_cuts (TcpTunnelMode mode)
   int fd;
 
   g_object_set (fixture->tunnel, "max-reconnect-attempts", 2, NULL);
-  fixture_start (fixture);
-  fd = fixture_connect (fixture);
-  client_round_trip (fd, "before");
+  fd = resume_begin (fixture);
   for (guint i = 1; i <= 8; i++)
     {
       fault_proxy_reset (fixture->proxy);
@@ -58,9 +56,7 @@ test_plain_cuts (TcpTunnelMode mode)
   int fd;
 
   g_object_set (fixture->tunnel, "max-reconnect-attempts", 2, NULL);
-  fixture_start (fixture);
-  fd = fixture_connect (fixture);
-  client_round_trip (fd, "before");
+  fd = resume_begin (fixture);
   for (guint i = 1; i <= 8; i++)
     {
       fault_proxy_reset (fixture->proxy);
@@ -85,9 +81,7 @@ test_long (TcpTunnelMode mode)
 
   g_object_set (fixture->tunnel, "max-reconnect-attempts", 2, NULL);
   g_object_set (fixture->gateway, "session-timeout", 600000, NULL);
-  fixture_start (fixture);
-  fd = fixture_connect (fixture);
-  client_round_trip (fd, "before");
+  fd = resume_begin (fixture);
   resume_go_away (fixture);
   WAIT_UNTIL (fixture->recorder->delays->len >= 10);
   g_assert_cmpuint (fixture->recorder->last_attempt, >=, 10);
@@ -109,9 +103,7 @@ test_too_long (TcpTunnelMode mode)
 
   g_object_set (fixture->tunnel, "max-reconnect-attempts", TCP_TUNNEL_UNLIMITED_ATTEMPTS, NULL);
   g_object_set (fixture->gateway, "session-timeout", 1000, NULL);
-  fixture_start (fixture);
-  fd = fixture_connect (fixture);
-  client_round_trip (fd, "before");
+  fd = resume_begin (fixture);
   resume_go_away (fixture);
   if (mode == TCP_TUNNEL_MODE_MULTIPLEXED)
     waiting = client_connect (fixture_get_port (fixture));
@@ -155,9 +147,7 @@ test_too_long_limited (TcpTunnelMode mode)
 
   g_object_set (fixture->tunnel, "max-reconnect-attempts", 3, NULL);
   g_object_set (fixture->gateway, "session-timeout", 1000, NULL);
-  fixture_start (fixture);
-  fd = fixture_connect (fixture);
-  client_round_trip (fd, "before");
+  fd = resume_begin (fixture);
   resume_go_away (fixture);
   WAIT_UNTIL (fixture->recorder->failures == 1);
   g_assert_error (fixture->recorder->failure, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
@@ -177,9 +167,7 @@ test_none (TcpTunnelMode mode)
   int fd;
 
   g_object_set (fixture->tunnel, "max-reconnect-attempts", 0, NULL);
-  fixture_start (fixture);
-  fd = fixture_connect (fixture);
-  client_round_trip (fd, "before");
+  fd = resume_begin (fixture);
   fault_proxy_reset (fixture->proxy);
   WAIT_UNTIL (fixture->recorder->failures == 1);
   g_assert_cmpuint (fixture->recorder->delays->len, ==, 0);
@@ -219,13 +207,7 @@ test_quick (TcpTunnelMode mode)
                 NULL);
   fixture_start (fixture);
   fd = fixture_connect (fixture);
-  for (guint i = 1; i <= 12; i++)
-    {
-      client_round_trip (fd, "progress");
-      fault_proxy_reset (fixture->proxy);
-      resume_expect (fixture, i);
-    }
-  client_round_trip (fd, "progress");
+  resume_cut (fixture, fd, 12);
   client_close (fd);
   expect_quick (fixture->recorder, 12);
 }

@@ -140,9 +140,7 @@ test_back_in_time (TcpTunnelMode mode)
   int fd;
 
   g_object_set (fixture->gateway, "session-timeout", 600000, NULL);
-  fixture_start (fixture);
-  fd = fixture_connect (fixture);
-  client_round_trip (fd, "before");
+  fd = resume_begin (fixture);
   resume_go_away (fixture);
   resume_come_back (fixture);
   client_round_trip (fd, "after");
@@ -180,13 +178,7 @@ test_attempts (TcpTunnelMode mode)
   g_object_set (fixture->gateway, "session-timeout", 1000, NULL);
   fixture_start (fixture);
   fd = fixture_connect (fixture);
-  for (guint i = 1; i <= 12; i++)
-    {
-      client_round_trip (fd, "progress");
-      fault_proxy_reset (fixture->proxy);
-      resume_expect (fixture, i);
-    }
-  client_round_trip (fd, "progress");
+  resume_cut (fixture, fd, 12);
 
   fault_proxy_accept_then_close (fixture->proxy, TRUE);
   fault_proxy_reset (fixture->proxy);

@@ -93,9 +93,7 @@ test_black_hole (TcpTunnelMode mode)
   g_object_set (fixture->tunnel,
                 "keepalive-interval", 50, "keepalive-timeout", test_scaled_ms (200),
                 "connect-timeout", test_scaled_ms (200), NULL);
-  fixture_start (fixture);
-  fd = fixture_connect (fixture);
-  client_round_trip (fd, "before");
+  fd = resume_begin (fixture);
   for (guint i = 1; i <= 3; i++)
     {
       guint64 links = fault_proxy_get_counters (fixture->proxy).links_accepted;
@@ -122,9 +120,7 @@ test_silent_link (TcpTunnelMode mode)
   int fd;
 
   g_object_set (fixture->tunnel, "keepalive-interval", 50, "keepalive-timeout", test_scaled_ms (200), NULL);
-  fixture_start (fixture);
-  fd = fixture_connect (fixture);
-  client_round_trip (fd, "before");
+  fd = resume_begin (fixture);
   fault_proxy_half_open (fixture->proxy, FAULT_GATEWAY_SIDE);
   client_round_trip (fd, "after");
   resume_expect (fixture, 1);

@@ -23,6 +23,7 @@ struct _TcpClient
   char *session_id;
   TcpPrincipal *principal;
   TcpLog *log;
+  TcpLogLimit *warnings;
   TcpClientCallbacks callbacks;
   gpointer user_data;
 
@@ -81,11 +82,12 @@ client_log_expiry (TcpClient *self)
   if (tcp_session_is_empty (self->session))
     tcp_log_debug (self->log, "the client %s did not come back to its empty session", self->principal->name);
   else if (tcp_session_get_n_streams (self->session) > 0)
-    tcp_log_warn (self->log, "the client %s did not come back within %u ms", self->principal->name,
-                  self->settings->session_timeout);
+    tcp_log_limit_write (self->warnings, "the client %s did not come back within %u ms", self->principal->name,
+                         self->settings->session_timeout);
   else
-    tcp_log_warn (self->log, "the target %s did not take within %u ms what the client %s had sent before it left",
-                  self->settings->target, self->settings->session_timeout, self->principal->name);
+    tcp_log_limit_write (self->warnings,
+                         "the target %s did not take within %u ms what the client %s had sent before it left",
+                         self->settings->target, self->settings->session_timeout, self->principal->name);
 }
 
 static void
@@ -370,6 +372,7 @@ tcp_client_new (TcpShared                *shared,
   self->session_id = g_strdup (tcp_request_get_session (request));
   self->principal = request->principal;
   self->log = shared->log;
+  self->warnings = warnings;
   self->callbacks = *callbacks;
   self->user_data = user_data;
   self->dials = g_hash_table_new_full (NULL, NULL, NULL, dial_free);

@@ -8,8 +8,8 @@ struct _TcpHeld
   TcpPrincipal *principal;
   TcpChannel *channel;  /* NULL once it is closed */
   TcpChannel *replaced; /* the last that was, which may still wait for its peer to close */
-  guint64 discarded;   /* bytes */
-  TcpLog *log;
+  guint64 discarded;    /* bytes */
+  TcpLogLimit *warnings;
   TcpHeldFunc ended;
   gpointer user_data;
 };
@@ -65,10 +65,11 @@ held_close (TcpHeld *self)
   tcp_channel_close (self->channel, TCP_CLOSE_GOING_AWAY, "the session has ended");
 }
 
+/* @warnings has to outlive it. */
 TcpHeld *
 tcp_held_new (const TcpRequest *request,
               TcpChannel       *channel,
-              TcpLog           *log,
+              TcpLogLimit      *warnings,
               TcpHeldFunc       ended,
               gpointer          user_data)
 {
@@ -76,7 +77,7 @@ tcp_held_new (const TcpRequest *request,
 
   self->session_id = g_strdup (request->session_id);
   self->principal = request->principal;
-  self->log = tcp_log_ref (log);
+  self->warnings = warnings;
   self->ended = ended;
   self->user_data = user_data;
   held_attach (self, channel);
@@ -103,13 +104,13 @@ void
 tcp_held_free (TcpHeld *self)
 {
   if (self->discarded > 0)
-    tcp_log_warn (self->log,
-                  "%" G_GUINT64_FORMAT " bytes that the client %s sent after the end of its connection were discarded",
-                  self->discarded, self->principal->name);
+    tcp_log_limit_write (self->warnings,
+                         "%" G_GUINT64_FORMAT
+                         " bytes that the client %s sent after the end of its connection were discarded",
+                         self->discarded, self->principal->name);
   held_close (self);
   g_clear_pointer (&self->channel, tcp_channel_unref);
   g_clear_pointer (&self->replaced, tcp_channel_unref);
-  tcp_log_unref (self->log);
   g_free (self->session_id);
   g_free (self);
 }

@@ -2,8 +2,8 @@
 
 #pragma once
 
-#include "base/log.h"
 #include "gateway/request.h"
+#include "io/log-limit.h"
 #include "websocket/channel.h"
 
 G_BEGIN_DECLS
@@ -20,7 +20,7 @@ typedef void (*TcpHeldFunc) (TcpHeld  *held,
 
 TcpHeld *tcp_held_new (const TcpRequest *request,
                        TcpChannel       *channel,
-                       TcpLog           *log,
+                       TcpLogLimit      *warnings,
                        TcpHeldFunc       ended,
                        gpointer          user_data);
 void tcp_held_replace (TcpHeld    *self,

@@ -230,7 +230,7 @@ shard_hold (TcpShard         *self,
       return;
     }
 
-  held = tcp_held_new (request, channel, self->shared->log, on_held_ended, self);
+  held = tcp_held_new (request, channel, self->warnings, on_held_ended, self);
   g_hash_table_insert (self->held, (char *) tcp_held_get_session_id (held), held);
 }
 

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a client with a token can make a gateway warn of, as often as it likes. */
+
+#include "fixture.h"
+#include "monitor.h"
+#include "socket-util.h"
+
+#include <string.h>
+
+/* As io/log-limit.h has it. */
+#define MAX_LINES 20
+
+#define N (MAX_LINES + 10)
+
+static Monitor monitor;
+static GPtrArray *logged; /* under the monitor */
+
+static GLogWriterOutput
+write_log (GLogLevelFlags level,
+           const GLogField *fields,
+           gsize n_fields,
+           gpointer user_data)
+{
+  for (gsize i = 0; i < n_fields; i++)
+    if (strcmp (fields[i].key, "MESSAGE") == 0)
+      {
+        monitor_enter (&monitor);
+        g_ptr_array_add (logged, g_strdup (fields[i].value));
+        monitor_leave (&monitor);
+      }
+  return G_LOG_WRITER_HANDLED;
+}
+
+static guint
+count_logged (const char *begin,
+              const char *end)
+{
+  guint n = 0;
+
+  monitor_enter (&monitor);
+  for (guint i = 0; i < logged->len; i++)
+    n += g_str_has_prefix (logged->pdata[i], begin) && g_str_has_suffix (logged->pdata[i], end);
+  monitor_leave (&monitor);
+  return n;
+}
+
+static TcpGateway *
+start_gateway (Target *target,
+               guint session_timeout,
+               guint16 *port)
+{
+  g_autofree char *address = target_get_address (target);
+  TcpGateway *gateway = tcp_gateway_new (address);
+  g_autoptr (GError) error = NULL;
+
+  g_object_set (gateway, "token", TEST_TOKEN, "session-timeout", session_timeout, "log-level", TCP_TUNNEL_LOG_LEVEL_WARN,
+                NULL);
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  *port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  return gateway;
+}
+
+static int
+connect_session (guint16 port,
+                 guint number)
+{
+  g_autofree char *path = g_strdup_printf ("/?sessionId=session-%u", number);
+
+  return ws_connect (port, path, TEST_TOKEN);
+}
+
+/* Of @n warnings, the last of which ends so. */
+static void
+expect_limit (guint n,
+              const char *end)
+{
+  g_autofree char *summary = NULL;
+
+  summary = g_strdup_printf ("gateway: messages of this kind that were not logged: %u; the last of them: ", n - MAX_LINES);
+  /* It is written last, by a thread of the log. */
+  WAIT_UNTIL (count_logged (summary, end) == 1);
+  g_assert_cmpuint (count_logged ("", end), <=, 1 + MAX_LINES);
+}
+
+/* Sessions that are left: one warning for the WebSocket, and one for the session. */
+static void
+test_expiries (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, 1, &port);
+
+  for (guint i = 0; i < N; i++)
+    {
+      int fd = connect_session (port, i);
+
+      ws_send (fd, WS_BINARY, "hello", 5);
+      ws_expect (fd, "hello");
+      client_reset (fd);
+      WAIT_UNTIL (tcp_gateway_get_open_connections (gateway) == 0);
+    }
+  tcp_gateway_close (gateway);
+  expect_limit (2 * N, "did not come back within 1 ms");
+}
+
+/* Bytes for connections that have ended. */
+static void
+test_losses (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, 600000, &port);
+
+  for (guint i = 0; i < N; i++)
+    {
+      int fd = connect_session (port, i);
+
+      ws_send_close (fd, 1000);
+      ws_expect_close (fd, 1000);
+      client_close (fd);
+      WAIT_UNTIL (tcp_gateway_get_open_connections (gateway) == 0);
+      fd = connect_session (port, i);
+      ws_send (fd, WS_BINARY, "hello", 5);
+      ws_send_close (fd, 1000);
+      ws_expect_close (fd, 1000);
+      client_close (fd);
+    }
+  tcp_gateway_close (gateway);
+  expect_limit (N, "sent after the end of its connection were discarded");
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  /* Each thread has limits of its own. */
+  g_setenv ("TCP_TUNNEL_IO_THREADS", "1", TRUE);
+  g_test_init (&argc, &argv, NULL);
+  monitor_init (&monitor);
+  logged = g_ptr_array_new_with_free_func (g_free);
+  g_log_set_writer_func (write_log, NULL, NULL);
+
+  g_test_add_func ("/log-limits/expiries", test_expiries);
+  g_test_add_func ("/log-limits/losses", test_losses);
+
+  return g_test_run ();
+}

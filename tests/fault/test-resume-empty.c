@@ -57,6 +57,8 @@ check_given_up (guint rounds)
       if (i == rounds)
         break;
 
+      /* The gateway may see the end of the connection after the tunnel has. */
+      WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
       WAIT_UNTIL (tcp_gateway_get_retained_bytes (fixture->gateway) == 0);
       resume_go_away (fixture);
       g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), gave_up));

@@ -43,8 +43,9 @@ check_given_up (guint rounds)
 
   g_object_set (fixture->gateway, "session-timeout", 20, NULL);
   fixture_start (fixture);
-  gave_up = FALSE;
+  monitor_enter (&monitor);
   told = 0;
+  monitor_leave (&monitor);
   for (guint i = 0; i <= rounds; i++)
     {
       int fd = client_connect (fixture_get_port (fixture));
@@ -60,9 +61,11 @@ check_given_up (guint rounds)
       /* The gateway may see the end of the connection after the tunnel has. */
       WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
       WAIT_UNTIL (tcp_gateway_get_retained_bytes (fixture->gateway) == 0);
+      monitor_enter (&monitor);
+      gave_up = FALSE;
+      monitor_leave (&monitor);
       resume_go_away (fixture);
       g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), gave_up));
-      gave_up = FALSE;
       resume_come_back (fixture);
     }
   g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), ==, 0);

@@ -614,7 +614,9 @@ test_fork (void)
       if (tcp_event_queue_close_at_end (queue, &had_address, &state) || had_address)
         _exit (1);
       tcp_event_queue_close (queue);
-      _exit (0);
+      /* An exit would have valgrind look for leaks, where a thread is missing. */
+      execl ("/bin/true", "true", NULL);
+      _exit (1);
     }
   g_assert_cmpint (waitpid (child, &status, 0), ==, child);
   g_assert_true (WIFEXITED (status));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "io/network.h"
+#include "io/pool.h"
 
 #include "base/log-thread.h"
 #include "io/reactor.h"
@@ -285,6 +286,23 @@ count_message (GLogLevelFlags   level,
   return G_LOG_WRITER_HANDLED;
 }
 
+static void
+do_nothing (gpointer user_data)
+{
+}
+
+static void
+keep_reactor (gpointer data)
+{
+  *(TcpTimer **) data = tcp_timer_new (do_nothing, NULL);
+}
+
+static void
+leave_reactor (gpointer data)
+{
+  tcp_timer_clear (data);
+}
+
 /* Where it cannot be had, it is not there. */
 static void
 test_none (void)
@@ -295,9 +313,20 @@ test_none (void)
   struct rlimit before;
   struct rlimit none;
   Watch watch = { 0 };
+  TcpIoThread *thread;
+  TcpTimer *timers[64];
+  guint n_threads = tcp_io_thread_count ();
 
   g_log_set_writer_func (count_message, &messages, NULL);
-  g_main_context_default (); /* it takes descriptors of its own */
+  /* They take descriptors of their own, without which there is nothing. */
+  g_main_context_default ();
+  g_assert_cmpuint (n_threads, <=, G_N_ELEMENTS (timers));
+  for (guint i = 0; i < n_threads; i++)
+    {
+      thread = tcp_io_thread_acquire_at (i);
+      tcp_io_thread_invoke_sync (thread, keep_reactor, &timers[i]);
+      tcp_io_thread_release (thread);
+    }
   g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &before));
   /* There is none above the usual three. A lower limit would also make poll () fail, in another
    * thread of the process. */
@@ -313,6 +342,13 @@ test_none (void)
   while (g_main_context_iteration (NULL, FALSE))
     ;
   g_assert_cmpuint (watch.calls, ==, 0);
+
+  for (guint i = 0; i < n_threads; i++)
+    {
+      thread = tcp_io_thread_acquire_at (i);
+      tcp_io_thread_invoke_sync (thread, leave_reactor, &timers[i]);
+      tcp_io_thread_release (thread);
+    }
 }
 
 int

@@ -114,6 +114,7 @@ buffered_output_send (TcpBufferedOutput  *self,
       gssize n = g_pollable_stream_write (self->base, buffer->data + buffer->start, buffer->end - buffer->start,
                                           wait && !self->never_waits, cancellable, error);
 
+      tcp_tsan_release (self);
       if (n < 0)
         return FALSE;
       buffer->start += n;
@@ -179,6 +180,7 @@ buffered_output_write_nonblocking (GPollableOutputStream  *stream,
                                    GError                **error)
 {
   TcpBufferedOutput *self = TCP_BUFFERED_OUTPUT (stream);
+  gssize n;
 
   if (buffered_output_is_full (self))
     {
@@ -191,7 +193,9 @@ buffered_output_write_nonblocking (GPollableOutputStream  *stream,
           return -1;
         }
     }
-  return buffered_output_append (self, data, MIN (size, MAX_RECORD));
+  n = buffered_output_append (self, data, MIN (size, MAX_RECORD));
+  tcp_tsan_release (self);
+  return n;
 }
 
 static gboolean
@@ -230,6 +234,7 @@ tcp_buffered_output_finalize (GObject *object)
 {
   TcpBufferedOutput *self = TCP_BUFFERED_OUTPUT (object);
 
+  tcp_tsan_acquire (self);
   g_free (self->buffer.data);
   g_clear_object (&self->base);
 
@@ -323,7 +328,10 @@ buffered_input_read_nonblocking (GPollableInputStream  *stream,
                                  gsize                  size,
                                  GError               **error)
 {
-  return buffered_input_receive (TCP_BUFFERED_INPUT (stream), data, size, FALSE, NULL, error);
+  gssize n = buffered_input_receive (TCP_BUFFERED_INPUT (stream), data, size, FALSE, NULL, error);
+
+  tcp_tsan_release (stream);
+  return n;
 }
 
 static gboolean
@@ -361,6 +369,7 @@ tcp_buffered_input_finalize (GObject *object)
 {
   TcpBufferedInput *self = TCP_BUFFERED_INPUT (object);
 
+  tcp_tsan_acquire (self);
   g_free (self->buffer.data);
   g_clear_object (&self->base);
   g_clear_object (&self->output);
@@ -474,6 +483,9 @@ tcp_buffered_connection_stop_waiting (TcpBufferedConnection *self)
   tcp_tsan_acquire (self->input);
   tcp_tsan_acquire (self->output);
   self->output->never_waits = TRUE;
+  tcp_tsan_release (self->input);
+  tcp_tsan_release (self->output);
+  tcp_tsan_release (self);
 }
 
 /* Whether a record would not be taken. While it is not full, TLS never has to be called again
@@ -481,7 +493,11 @@ tcp_buffered_connection_stop_waiting (TcpBufferedConnection *self)
 gboolean
 tcp_buffered_connection_is_full (TcpBufferedConnection *self)
 {
-  return buffered_output_is_full (self->output);
+  gboolean full = buffered_output_is_full (self->output);
+
+  tcp_tsan_release (self->output);
+  tcp_tsan_release (self);
+  return full;
 }
 
 /* Sends what was written. */
@@ -490,8 +506,10 @@ tcp_buffered_connection_flush (TcpBufferedConnection  *self,
                                GError                **error)
 {
   g_autoptr (GError) local = NULL;
+  gboolean sent = buffered_output_send (self->output, FALSE, NULL, &local);
 
-  if (buffered_output_send (self->output, FALSE, NULL, &local))
+  tcp_tsan_release (self);
+  if (sent)
     return G_POLLABLE_RETURN_OK;
   if (g_error_matches (local, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
     return G_POLLABLE_RETURN_WOULD_BLOCK;

@@ -6,8 +6,7 @@
 #include <tcptunnel/tcptunnel.h>
 #include "gateway/head.h"
 #include "protocol/resumable-frame.h"
-
-#define ACCEPT_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+#include "websocket/answer.h"
 
 /* Of the nonce, in base64: 16 bytes. */
 #define KEY_LENGTH 24
@@ -131,16 +130,9 @@ tcp_upgrade_accept (const TcpUpgrade *self,
                     const char       *protocol)
 {
   const char *key = soup_message_headers_get_one (self->headers, "Sec-WebSocket-Key");
-  g_autoptr (GChecksum) sha1 = g_checksum_new (G_CHECKSUM_SHA1);
-  guint8 digest[20];
-  gsize size = sizeof digest;
-  g_autofree char *accept = NULL;
+  g_autofree char *accept = tcp_answer_make_accept (key);
   g_autofree char *line = protocol != NULL ? g_strconcat (TCP_RESUMABLE_HEADER ": ", protocol, "\r\n", NULL) : NULL;
 
-  g_checksum_update (sha1, (const guchar *) key, KEY_LENGTH);
-  g_checksum_update (sha1, (const guchar *) ACCEPT_GUID, strlen (ACCEPT_GUID));
-  g_checksum_get_digest (sha1, digest, &size);
-  accept = g_base64_encode (digest, size);
   return g_strdup_printf ("HTTP/1.1 101 Switching Protocols\r\n"
                           "Server: libtcptunnel/" TCP_TUNNEL_VERSION "\r\n"
                           "Upgrade: websocket\r\n"

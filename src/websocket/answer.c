@@ -143,8 +143,9 @@ no_websocket (GError     **error,
   return FALSE;
 }
 
-static char *
-make_accept (const char *key)
+/* What a server says to a request with this key; RFC 6455, section 4.2.2. */
+char *
+tcp_answer_make_accept (const char *key)
 {
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA1);
   guint8 digest[20];
@@ -172,7 +173,7 @@ tcp_answer_check (TcpAnswer   *self,
                   const char  *key,
                   GError     **error)
 {
-  g_autofree char *accept = make_accept (key);
+  g_autofree char *accept = tcp_answer_make_accept (key);
 
   if (!soup_message_headers_header_contains (self->headers, "Upgrade", "websocket") ||
       !soup_message_headers_header_contains (self->headers, "Connection", "Upgrade"))

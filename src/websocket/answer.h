@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* The head of a server's answer to the request for a WebSocket. Pure: it neither reads nor
- * waits. What follows the head, a body or frames, is not looked at. */
+/* The head of a server's answer to the request for a WebSocket, as a client reads it. Pure: it
+ * neither reads nor waits. What follows the head, a body or frames, is not looked at. */
 
 /* All heads together, those of informational answers included. */
 #define TCP_ANSWER_MAX_SIZE (64 * 1024)
@@ -34,6 +34,7 @@ gboolean tcp_answer_add (TcpAnswer    *self,
                          GError      **error);
 void tcp_answer_end (TcpAnswer  *self,
                      GError    **error);
+char *tcp_answer_make_accept (const char *key);
 gboolean tcp_answer_check (TcpAnswer   *self,
                            const char  *key,
                            GError     **error);

@@ -243,7 +243,7 @@ on_certificate_tried (GObject      *object,
                       gpointer      user_data)
 {
   TcpServer *self = user_data;
-  g_autoptr (TcpChannelGroup) group = tcp_channel_group_ref (self->channels);
+  TcpChannelGroup *group = self->channels;
   g_autoptr (GError) error = NULL;
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
 
@@ -369,7 +369,7 @@ server_do_cancel (gpointer data)
   server_report_started (self, NULL, error);
 }
 
-/* For the face */
+/* For the public object */
 
 TcpServer *
 tcp_server_new (const TcpGatewaySettings *settings,

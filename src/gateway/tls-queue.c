@@ -26,7 +26,7 @@ struct _TcpTlsQueue
 {
   grefcount refs; /* of the owner, and of each entry that a thread has */
   GTlsCertificate *certificate;
-  TcpChannelGroup *group;
+  TcpChannelGroup *group; /* which those that are running have entered */
   GCancellable *closing;
   GQueue waiting; /* of TcpTlsEntry, the oldest first */
   GQueue running;
@@ -58,7 +58,6 @@ tls_queue_unref (TcpTlsQueue *self)
 
   g_object_unref (self->certificate);
   g_object_unref (self->closing);
-  tcp_channel_group_unref (self->group);
   g_free (self);
 }
 
@@ -161,7 +160,7 @@ on_handshake (GObject      *object,
   TcpTlsQueue *queue = self->queue;
   TcpTlsFunc func = self->origin != NULL ? self->func : NULL;
   g_autoptr (GError) error = NULL;
-  TcpChannelGroup *group = tcp_channel_group_ref (queue->group);
+  TcpChannelGroup *group = queue->group;
   gboolean done = g_tls_connection_handshake_finish (G_TLS_CONNECTION (object), result, &error);
 
   tcp_buffered_connection_stop_waiting (self->buffered);
@@ -181,7 +180,6 @@ on_handshake (GObject      *object,
     tcp_timer_set (queue->look, 0);
   tls_queue_unref (queue);
   tcp_channel_group_leave (group);
-  tcp_channel_group_unref (group);
 }
 
 /* No client certificate is asked for, and so no database needed to check one. By default a
@@ -258,6 +256,7 @@ on_look (gpointer user_data)
     tcp_timer_set (self->look, tcp_now () + LOOK_AGAIN);
 }
 
+/* @group has to outlive it. */
 TcpTlsQueue *
 tcp_tls_queue_new (GTlsCertificate *certificate,
                    TcpChannelGroup *group)
@@ -266,7 +265,7 @@ tcp_tls_queue_new (GTlsCertificate *certificate,
 
   g_ref_count_init (&self->refs);
   self->certificate = g_object_ref (certificate);
-  self->group = tcp_channel_group_ref (group);
+  self->group = group;
   self->closing = g_cancellable_new ();
   self->grace = TCP_MAX_GRACE;
   self->look = tcp_timer_new (on_look, self);

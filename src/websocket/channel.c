@@ -133,7 +133,7 @@ channel_finish (TcpChannel *self)
   if (self->buffered == NULL)
     g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
   g_io_stream_close (self->stream, NULL, NULL);
-  tcp_channel_group_leave (self->group);
+  g_clear_pointer (&self->group, tcp_channel_group_leave);
   g_clear_object (&self->stream);
   g_clear_object (&self->buffered);
   g_clear_object (&self->socket);
@@ -700,8 +700,7 @@ tcp_channel_new (GIOStream               *stream,
   self->plain = options->plain;
   self->log = tcp_log_ref (options->log);
   self->status = options->status != NULL ? tcp_status_ref (options->status) : NULL;
-  self->group = tcp_channel_group_ref (options->group);
-  tcp_channel_group_enter (self->group);
+  self->group = tcp_channel_group_enter (options->group);
   self->stream = g_object_ref (stream);
   if (options->buffered != NULL)
     self->buffered = g_object_ref (options->buffered);
@@ -750,7 +749,6 @@ tcp_channel_unref (TcpChannel *self)
   g_clear_error (&self->error);
   g_clear_error (&self->end_error);
   g_clear_pointer (&self->status, tcp_status_unref);
-  tcp_channel_group_unref (self->group);
   tcp_log_unref (self->log);
   g_free (self);
 }

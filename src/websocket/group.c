@@ -43,10 +43,12 @@ tcp_channel_group_unref (TcpChannelGroup *self)
   g_free (self);
 }
 
-void
+/* Gives @self. */
+TcpChannelGroup *
 tcp_channel_group_enter (TcpChannelGroup *self)
 {
   self->members++;
+  return tcp_channel_group_ref (self);
 }
 
 void
@@ -55,6 +57,7 @@ tcp_channel_group_leave (TcpChannelGroup *self)
   self->members--;
   if (self->members == 0 && self->timer != NULL)
     tcp_timer_set (self->timer, 0);
+  tcp_channel_group_unref (self);
 }
 
 static void

@@ -8,7 +8,7 @@ G_BEGIN_DECLS
 
 /* The channels of one engine that are not quite gone yet, or not quite there. An engine
  * that ends waits for their closing handshakes, which go on when nobody else knows them
- * any more. */
+ * any more. Each that has entered the group keeps it until it leaves. */
 typedef struct _TcpChannelGroup TcpChannelGroup;
 
 typedef void (*TcpChannelGroupFunc) (gpointer user_data);
@@ -16,7 +16,7 @@ typedef void (*TcpChannelGroupFunc) (gpointer user_data);
 TcpChannelGroup *tcp_channel_group_new (void);
 TcpChannelGroup *tcp_channel_group_ref (TcpChannelGroup *self);
 void tcp_channel_group_unref (TcpChannelGroup *self);
-void tcp_channel_group_enter (TcpChannelGroup *self);
+TcpChannelGroup *tcp_channel_group_enter (TcpChannelGroup *self);
 void tcp_channel_group_leave (TcpChannelGroup *self);
 void tcp_channel_group_wait (TcpChannelGroup     *self,
                              TcpChannelGroupFunc  func,

@@ -73,7 +73,6 @@ opening_free (Opening *self)
   g_free (self->host);
   g_uri_unref (self->uri);
   tcp_channel_group_leave (self->group);
-  tcp_channel_group_unref (self->group);
   g_free (self);
 }
 
@@ -477,8 +476,7 @@ tcp_open_websocket (const TcpOpeningOptions *options,
   self->func = func;
   self->user_data = user_data;
   self->free_func = free_func;
-  self->group = tcp_channel_group_ref (options->group);
-  tcp_channel_group_enter (self->group);
+  self->group = tcp_channel_group_enter (options->group);
   self->uri = g_uri_ref (options->uri);
   self->secure = strcmp (g_uri_get_scheme (self->uri), "wss") == 0;
   self->host = g_hostname_to_ascii (g_uri_get_host (self->uri));

@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* What the engine counts and any thread may read. It outlives both the face and
- * the engine, whichever goes first. */
+/* What the engine counts and any thread may read. It outlives both the public
+ * object and the engine, whichever goes first. */
 typedef struct
 {
   atomic_uint state; /* TcpTunnelState */

@@ -10,7 +10,7 @@
 G_BEGIN_DECLS
 
 /* The part of a gateway that lives on the I/O thread: the listener and the clients.
- * What is here is for the face, and safe to call from its thread. */
+ * What is here is for the public object, and safe to call from its thread. */
 typedef struct _TcpServer TcpServer;
 
 TcpServer *tcp_server_new (const TcpGatewaySettings *settings,

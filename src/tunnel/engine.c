@@ -47,7 +47,7 @@ struct _TcpEngine
 static void engine_shut_down (TcpEngine    *self,
                               const GError *error);
 
-/* What the face hears */
+/* Events for the public object */
 
 static void
 engine_set_state (TcpEngine      *self,
@@ -499,7 +499,7 @@ engine_do_set_token (gpointer data)
     tcp_link_set_token (self->links->pdata[i], call->token);
 }
 
-/* For the face */
+/* For the public object */
 
 TcpEngine *
 tcp_engine_new (const TcpTunnelSettings *settings,

@@ -10,7 +10,7 @@
 G_BEGIN_DECLS
 
 /* The part of a tunnel that lives on the I/O thread: the listener and the links.
- * What is here is for the face, and safe to call from its thread. */
+ * What is here is for the public object, and safe to call from its thread. */
 typedef struct _TcpEngine TcpEngine;
 
 TcpEngine *tcp_engine_new (const TcpTunnelSettings *settings,

@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* What the application asked for. The face changes its own; each engine has a copy
+/* What the application asked for. The public object changes its own; each engine has a copy
  * of what held when it was started. */
 typedef struct
 {

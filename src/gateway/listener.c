@@ -106,7 +106,6 @@ pending_free (Pending *self)
   tcp_timer_clear (&self->deadline);
   tcp_watch_clear (&self->watch);
   g_queue_unlink (&listener->pending, &self->link);
-  self->origin->pending--;
   listener->head_bytes -= self->head->len;
   g_byte_array_unref (self->head);
   g_free (self->answer);
@@ -480,7 +479,6 @@ on_accepted (GSocketConnection *connection,
   pending->deadline = tcp_timer_new (on_deadline, pending);
   tcp_timer_set (pending->deadline, now + MIN (self->timeout, FIRST_BYTE_TIMEOUT) * G_TIME_SPAN_MILLISECOND);
   pending->origin = tcp_origins_get (self->origins, remote);
-  pending->origin->pending++;
   pending->link.data = pending;
   g_queue_push_tail_link (&self->pending, &pending->link);
   /* Else an answer may wait for the client's delayed ACK of what TLS has sent before. */

@@ -94,7 +94,7 @@ tcp_origins_get (TcpOrigins     *self,
     }
   if (origin->remembered != NULL)
     g_queue_unlink (g_steal_pointer (&origin->remembered), &origin->link);
-  origin->refs++;
+  origin->pending++;
   return origin;
 }
 
@@ -113,7 +113,7 @@ tcp_origins_release (TcpOrigins *self,
                      TcpOrigin  *origin,
                      gint64      now)
 {
-  if (--origin->refs > 0)
+  if (--origin->pending > 0)
     return;
 
   if (origin->known || origin->forgiven_at > now)

@@ -19,7 +19,6 @@ typedef struct
   gboolean known;   /* it has sent a good token */
 
   /* Private */
-  guint refs;
   GList link;         /* among those without a connection */
   GQueue *remembered; /* in which it is; nullable */
   gint64 forgiven_at; /* when all its failures are, in µs of tcp_now() */

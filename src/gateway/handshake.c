@@ -16,8 +16,8 @@ negotiate (const TcpGatewaySettings *settings,
   request->foreign = protocols == NULL;
   request->resumable = tcp_resumable_is_offered (protocols) && settings->resumption != TCP_TUNNEL_RESUMPTION_OFF;
   if (!request->resumable && settings->resumption == TCP_TUNNEL_RESUMPTION_REQUIRED)
-    return tcp_refuse (refusal, 426, "Sessions have to be resumable here: %s: %s is missing.", TCP_RESUMABLE_HEADER,
-                       TCP_RESUMABLE_NAME);
+    return tcp_refuse (refusal, TCP_STATUS_UPGRADE_REQUIRED, "Sessions have to be resumable here: %s: %s is missing.",
+                       TCP_RESUMABLE_HEADER, TCP_RESUMABLE_NAME);
   if (request->resumable && request->session_id == NULL)
     return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A session that is to be resumable needs a sessionId.");
 

@@ -24,6 +24,7 @@ tcp_refuse (TcpRefusal *self,
   va_start (args, format);
   g_free (self->text);
   self->status = status;
+  self->phrase = NULL;
   self->text = g_strdup_vprintf (format, args);
   self->header = NULL;
   self->guessed = FALSE;
@@ -33,16 +34,18 @@ tcp_refuse (TcpRefusal *self,
 }
 
 static const char *
-get_phrase (guint status)
+get_phrase (const TcpRefusal *self)
 {
-  switch (status)
+  if (self->phrase != NULL)
+    return self->phrase;
+  switch (self->status)
     {
     case TCP_STATUS_UPGRADE_REQUIRED:
       return "Upgrade Required";
     case TCP_STATUS_HEAD_TOO_LARGE:
       return "Request Header Fields Too Large";
     default:
-      return soup_status_get_phrase (status);
+      return soup_status_get_phrase (self->status);
     }
 }
 
@@ -81,7 +84,7 @@ tcp_refusal_format (const TcpRefusal *self)
   GString *answer = g_string_new (NULL);
 
   g_string_printf (answer, "HTTP/1.1 %u %s\r\nServer: libtcptunnel/" TCP_TUNNEL_VERSION "\r\n", self->status,
-                   get_phrase (self->status));
+                   get_phrase (self));
   add_header (answer, get_header (self->status));
   add_header (answer, self->header);
   g_string_append_printf (answer,

@@ -15,6 +15,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   guint status;
+  const char *phrase; /* in place of the usual one of the status; nullable, static. Tunnels show it */
   char *text;
   const char *header; /* "Name: value", beside those that the status requires; nullable, static */
   gboolean guessed;   /* the request showed a token that is none */

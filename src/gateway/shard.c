@@ -41,7 +41,6 @@ struct _TcpShard
   GHashTable *gone;     /* id → its link in the order */
   GQueue gone_order;    /* of ids, the oldest first; owned by the table */
   GHashTable *held;     /* id → TcpHeld */
-  gboolean draining;
   gboolean closing;
 };
 
@@ -250,6 +249,22 @@ shard_drop_all_held (TcpShard *self)
 
 /* Admission */
 
+static gboolean
+refuse_for_now (TcpRefusal *refusal,
+                const char *phrase,
+                const char *text)
+{
+  tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "%s; try again later.", text);
+  refusal->phrase = phrase;
+  return FALSE;
+}
+
+static gboolean
+refuse_while_draining (TcpRefusal *refusal)
+{
+  return refuse_for_now (refusal, "Shutting Down", "The gateway is shutting down");
+}
+
 /* What a client is answered that comes back for a session that has ended. 410 ends a whole
  * tunnel of limrun's, where only a connection has ended, so that a raw client that has not
  * shown that it expects this is held. */
@@ -265,18 +280,56 @@ shard_check_ended (TcpShard   *self,
   held = g_hash_table_lookup (self->held, request->session_id);
   if (held != NULL && tcp_held_get_principal (held) != request->principal)
     return tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
-  if (self->draining)
-    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
+  if (self->drained)
+    return refuse_while_draining (refusal);
   /* One of the same session is replaced. */
   if (held == NULL && !enter (&self->shared->held, &request->principal->held))
-    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE,
-                       "The session has ended, and too many clients wait here after the end of theirs.");
+    return refuse_for_now (refusal, "Too Many Ended Sessions",
+                           "The session has ended, and too many clients wait here after the end of theirs");
 
   request->held = TRUE;
   return TRUE;
 }
 
-/* If so, it is counted. @fd is the connection's. */
+/* Another WebSocket of a session that goes on. */
+static gboolean
+check_return (TcpClient        *client,
+              const TcpRequest *request,
+              TcpRefusal       *refusal)
+{
+  if (tcp_client_is_resumable (client) != request->resumable)
+    return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session cannot go on in another protocol.");
+  if (tcp_client_get_principal (client) != request->principal)
+    return tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
+  return TRUE;
+}
+
+/* If it may begin, it is counted. @fd is the connection's. */
+static gboolean
+shard_check_new (TcpShard         *self,
+                 const TcpRequest *request,
+                 int               fd,
+                 TcpRefusal       *refusal)
+{
+  TcpQuota *all = &self->shared->clients;
+  TcpQuota *own = &request->principal->clients;
+  g_autofree char *text = NULL;
+
+  if (self->drained)
+    return refuse_while_draining (refusal);
+  if (!tcp_descriptors_suffice (fd))
+    return refuse_for_now (refusal, "Too Few File Descriptors",
+                           "The process has too few file descriptors left for another session (see ulimit -n)");
+  if (enter (all, own))
+    return TRUE;
+
+  if (own->max < all->max && tcp_quota_get (own) >= own->max)
+    text = g_strdup_printf ("The client %s has as many sessions as one may have (%u)", request->principal->name, own->max);
+  else
+    text = g_strdup_printf ("The gateway has as many sessions as it may have (%u)", all->max);
+  return refuse_for_now (refusal, "Too Many Sessions", text);
+}
+
 static gboolean
 shard_check (TcpShard   *self,
              TcpRequest *request,
@@ -286,19 +339,11 @@ shard_check (TcpShard   *self,
   const char *id = tcp_request_get_session (request);
   TcpClient *client = shard_find_client (self, id);
 
-  if (client != NULL && !tcp_client_has_ended (client) && tcp_client_is_resumable (client) != request->resumable)
-    return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session cannot go on in another protocol.");
   if (client != NULL && !tcp_client_has_ended (client))
-    return tcp_client_get_principal (client) == request->principal ||
-           tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
+    return check_return (client, request, refusal);
   if (id != NULL && (client != NULL || g_hash_table_contains (self->gone, id) || g_hash_table_contains (self->held, id)))
     return shard_check_ended (self, request, refusal);
-  if (self->draining)
-    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
-  if (!tcp_descriptors_suffice (fd))
-    return tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "There are too many connections; try again later.");
-  return enter (&self->shared->clients, &request->principal->clients) ||
-         tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "There are too many clients; try again later.");
+  return shard_check_new (self, request, fd, refusal);
 }
 
 typedef struct
@@ -417,7 +462,6 @@ shard_do_drain (gpointer data)
   GHashTableIter iter;
   gpointer client;
 
-  self->draining = TRUE;
   g_hash_table_iter_init (&iter, self->clients);
   while (g_hash_table_iter_next (&iter, &client, NULL))
     tcp_client_drain (client);
@@ -491,7 +535,6 @@ tcp_shard_new (TcpShared    *shared,
   self->thread = tcp_io_thread_acquire_at (index);
   self->func = func;
   self->user_data = user_data;
-  self->draining = draining;
   self->drained = draining;
   shard_ref (self);
   shard_invoke (self, shard_do_start);

@@ -330,6 +330,7 @@ test_gateway (void)
   g_autofree char *target = g_strdup_printf ("127.0.0.1:%u", target_port);
   g_autoptr (TcpGateway) gateway = tcp_gateway_new (target);
   g_autoptr (GError) error = NULL;
+  g_autofree char *body = NULL;
   guint16 port;
   guint admitted;
 
@@ -348,6 +349,9 @@ test_gateway (void)
       g_assert_cmpuint (admitted, <, 64);
       g_assert_cmpuint (failures, ==, 0);
       g_assert_cmpuint (accepts, <=, 2 * N_CLIENTS);
+      g_assert_cmpuint (http_get (port, "/", WS_UPGRADE AUTHORIZED, &body, NULL), ==, 503);
+      g_assert_nonnull (strstr (body, "The process has too few file descriptors left for another session "));
+      g_clear_pointer (&body, g_free);
 
       tell (DROP, 0, 0);
       WAIT_UNTIL (tell (ADMIT, port, 1) == 1);

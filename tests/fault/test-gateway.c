@@ -90,6 +90,9 @@ test_max_connections (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (TcpGateway) gateway = new_gateway (target);
+  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (NULL, NULL);
+  g_autofree char *body = NULL;
+  g_autoptr (GError) error = NULL;
   guint16 port;
   int fd;
 
@@ -98,7 +101,15 @@ test_max_connections (void)
   fd = ws_connect (port, "/?" SESSION, TEST_TOKEN);
   ws_send (fd, WS_BINARY, "in", 2);
   ws_expect (fd, "in");
-  expect_answer (port, "/?sessionId=1b2f2b5e-5d0f-4a57-9c3e-7f1f0a7c9d12", WS_UPGRADE AUTHORIZED, 503);
+  g_assert_cmpuint (http_get (port, "/", WS_UPGRADE AUTHORIZED, &body, NULL), ==, 503);
+  g_assert_cmpstr (body, ==, "The gateway has as many sessions as it may have (1); try again later.\n");
+
+  /* Which of its limits it was is shown at the other end, too. */
+  g_object_set (tunnel, "remote-uri", tcp_gateway_get_uri (gateway), "token", TEST_TOKEN, "mode",
+                TCP_TUNNEL_MODE_MULTIPLEXED, "wait-for-gateway", FALSE, NULL);
+  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
+  g_assert_nonnull (strstr (error->message, "is not available now (503 Too Many Sessions); "));
   ws_send (fd, WS_BINARY, "still in", 8);
   ws_expect (fd, "still in");
   client_close (fd);

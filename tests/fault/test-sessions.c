@@ -684,12 +684,13 @@ static guint
 ask_for_session (guint16 port,
                  guint number,
                  const char *token,
+                 char **body,
                  int *fd)
 {
   g_autofree char *path = g_strdup_printf ("/?sessionId=session-%u", number);
   g_autofree char *headers = g_strdup_printf (WS_UPGRADE "Authorization: Bearer %s\r\n", token);
 
-  return http_get (port, path, headers, NULL, fd);
+  return http_get (port, path, headers, body, fd);
 }
 
 /* One principal cannot take all clients' places, */
@@ -698,16 +699,17 @@ test_quota_of_clients (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_auto (Rig) rig = rig_new (target);
+  g_autofree char *body = NULL;
   guint16 port;
-  int fds[4], fd;
+  int fds[4];
 
   g_object_set (rig.gateway, "max-connections", 4, NULL);
   port = start (&rig);
   for (guint i = 0; i < 3; i++)
-    g_assert_cmpuint (ask_for_session (port, i, "alices-token", &fds[i]), ==, 101);
-  g_assert_cmpuint (ask_for_session (port, 3, "alices-token", &fd), ==, 503);
-  client_close (fd);
-  g_assert_cmpuint (ask_for_session (port, 4, "bobs-token", &fds[3]), ==, 101);
+    g_assert_cmpuint (ask_for_session (port, i, "alices-token", NULL, &fds[i]), ==, 101);
+  g_assert_cmpuint (ask_for_session (port, 3, "alices-token", &body, NULL), ==, 503);
+  g_assert_cmpstr (body, ==, "The client alice has as many sessions as one may have (3); try again later.\n");
+  g_assert_cmpuint (ask_for_session (port, 4, "bobs-token", NULL, &fds[3]), ==, 101);
   ws_round_trip (fds[3], "there is room for others");
 
   /* And gets those back that it gave up. */

@@ -24,12 +24,19 @@ shape_of (guint type)
     [TCP_RESUMABLE_FIN] = { "FIN", TRUE, 0, 0 },
     [TCP_RESUMABLE_RESET] = { "RESET", TRUE, 4, 4 + TCP_RESUMABLE_MAX_TEXT },
     [TCP_RESUMABLE_WINDOW] = { "WINDOW", TRUE, 4, 4 },
-    [TCP_RESUMABLE_HELLO] = { "HELLO", FALSE, TCP_RESUMABLE_HELLO_SIZE, TCP_RESUMABLE_HELLO_SIZE },
+    [TCP_RESUMABLE_HELLO] = { "HELLO", FALSE, TCP_RESUMABLE_HELLO_SIZE, TCP_RESUMABLE_MAX_HELLO_SIZE },
     [TCP_RESUMABLE_ACK] = { "ACK", FALSE, 8, 8 },
     [TCP_RESUMABLE_GOAWAY] = { "GOAWAY", FALSE, 4, 4 + TCP_RESUMABLE_MAX_TEXT },
   };
 
   return type < G_N_ELEMENTS (shapes) && shapes[type].name != NULL ? &shapes[type] : NULL;
+}
+
+/* Whether this end does not know the type, but has to put up with it. */
+static gboolean
+is_later (guint type)
+{
+  return type >= TCP_RESUMABLE_LATER_SEQUENCED && type < TCP_RESUMABLE_LATER_END;
 }
 
 /* The numbers within a payload. */
@@ -96,17 +103,24 @@ tcp_resumable_decode (const guint8       *data,
   if (length < TCP_RESUMABLE_HEADER_SIZE)
     return tcp_resumable_refuse_frame (error, "a frame of %" G_GSIZE_FORMAT " bytes", length);
 
+  *frame = (TcpResumableFrame) {
+    .type = data[0],
+    .id = get_u32 (data + 4),
+    .payload = data + TCP_RESUMABLE_HEADER_SIZE,
+    .length = length - TCP_RESUMABLE_HEADER_SIZE,
+  };
+  /* What the rest of the header means is for the later end to say. */
+  if (is_later (data[0]))
+    return frame->length <= TCP_RESUMABLE_MAX_PAYLOAD ||
+           tcp_resumable_refuse_frame (error, "a frame of the type 0x%02x and %" G_GSIZE_FORMAT " bytes", data[0],
+                                       frame->length);
+
   shape = shape_of (data[0]);
   if (shape == NULL)
     return tcp_resumable_refuse_frame (error, "a frame of the unknown type 0x%02x", data[0]);
   if (data[1] != 0 || data[2] != 0 || data[3] != 0)
     return tcp_resumable_refuse_frame (error, "a %s with reserved bits", shape->name);
 
-  frame->type = data[0];
-  frame->id = get_u32 (data + 4);
-  frame->payload = data + TCP_RESUMABLE_HEADER_SIZE;
-  frame->length = length - TCP_RESUMABLE_HEADER_SIZE;
-  frame->number = 0;
   if ((frame->id != 0) != shape->of_stream)
     return tcp_resumable_refuse_frame (error, "a %s %s an id", shape->name, shape->of_stream ? "without" : "with");
   if (frame->length < shape->min || frame->length > shape->max)
@@ -142,11 +156,10 @@ tcp_resumable_decode_hello (const TcpResumableFrame  *frame,
 {
   const guint8 *data = frame->payload;
 
-  if (get_u32 (data) != TCP_RESUMABLE_VERSION << 16)
-    return tcp_resumable_refuse_frame (error, "a HELLO of version %u with flags 0x%04x", get_u32 (data) >> 16, get_u32 (data) & 0xffff);
-  if (get_u32 (data + 36) != 0)
-    return tcp_resumable_refuse_frame (error, "a HELLO with reserved bits");
+  if (get_u32 (data) >> 16 != TCP_RESUMABLE_VERSION)
+    return tcp_resumable_refuse_frame (error, "a HELLO of version %u", get_u32 (data) >> 16);
 
+  /* What else there is, and its flags, are of later ends. */
   *hello = (TcpResumableHello) {
     .instance = get_u64 (data + 4),
     .received = get_u64 (data + 12),

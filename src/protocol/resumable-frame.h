@@ -15,6 +15,7 @@ G_BEGIN_DECLS
 
 #define TCP_RESUMABLE_HEADER_SIZE 8
 #define TCP_RESUMABLE_HELLO_SIZE 40
+#define TCP_RESUMABLE_MAX_HELLO_SIZE 512
 #define TCP_RESUMABLE_MAX_TEXT 512
 #define TCP_RESUMABLE_MAX_PAYLOAD (64 * 1024)
 #define TCP_RESUMABLE_MAX_CREDIT G_MAXINT32
@@ -30,6 +31,10 @@ typedef enum
   TCP_RESUMABLE_HELLO = 0x10,
   TCP_RESUMABLE_ACK = 0x11,
   TCP_RESUMABLE_GOAWAY = 0x14,
+  /* Where the types begin, and end, that later ends may send to one that does not know them. */
+  TCP_RESUMABLE_LATER_SEQUENCED = 0x40,
+  TCP_RESUMABLE_LATER_UNSEQUENCED = 0x60,
+  TCP_RESUMABLE_LATER_END = 0x80,
 } TcpResumableType;
 
 typedef enum

@@ -931,15 +931,17 @@ handle_window (TcpResumable             *self,
 }
 
 static gboolean
-handle_stream_frame (TcpResumable             *self,
-                     const TcpResumableFrame  *frame,
-                     gint64                    now,
-                     GError                  **error)
+handle_sequenced (TcpResumable             *self,
+                  const TcpResumableFrame  *frame,
+                  gint64                    now,
+                  GError                  **error)
 {
   TcpResumableStream *stream;
 
   self->base.progress = TRUE;
   tcp_receipts_count (&self->receipts, frame->length, now);
+  if (frame->type >= TCP_RESUMABLE_LATER_SEQUENCED)
+    return TRUE;
   if (frame->type == TCP_RESUMABLE_OPEN)
     return handle_open (self, frame, error);
   stream = (TcpResumableStream *) tcp_protocol_lookup (&self->base, frame->id);
@@ -1034,7 +1036,7 @@ resumable_handle (TcpResumable  *self,
       handle_goaway (self, &frame);
       return TRUE;
     default:
-      return handle_stream_frame (self, &frame, now, error);
+      return frame.type >= TCP_RESUMABLE_LATER_UNSEQUENCED || handle_sequenced (self, &frame, now, error);
     }
 }
 

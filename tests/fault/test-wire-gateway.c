@@ -113,6 +113,33 @@ test_replay (void)
 }
 
 /* A frame that came twice would be a byte twice; one that was cut off comes again. */
+/* A client of a later version: what the gateway does not know counts, and does nothing. */
+static void
+test_later (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = resumable_client_new (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+
+  peer->hello.flags = 0xffff;
+  peer->hello.reserved = G_MAXUINT32;
+  peer->hello.n_later = 512 - 40;
+  rejoin (peer);
+  resumable_open (peer, 1);
+  resumable_send_later (peer);
+  resumable_expect_confirmed (peer);
+  g_assert_cmpuint (peer->confirmed, ==, 1 + 32);
+
+  resumable_send_later (peer);
+  resumable_reset (peer);
+  rejoin (peer);
+  for (guint64 i = peer->heard.received; i < 1 + 2 * 32; i++)
+    resumable_send (peer, 0x40 + (i - 1) % 32, i, "again", 5);
+  resumable_round_trip (peer, 1, "on");
+  resumable_expect_confirmed (peer);
+  g_assert_cmpuint (peer->confirmed, ==, 1 + 2 * 32 + 1);
+}
+
 static void
 test_received_is_exact (void)
 {
@@ -450,6 +477,7 @@ main (int argc,
   g_test_add_func ("/wire-gateway/hello", test_hello);
   g_test_add_func ("/wire-gateway/instance-stays", test_instance_stays);
   g_test_add_func ("/wire-gateway/replay", test_replay);
+  g_test_add_func ("/wire-gateway/later", test_later);
   g_test_add_func ("/wire-gateway/received-is-exact", test_received_is_exact);
   g_test_add_func ("/wire-gateway/superseded", test_superseded);
   g_test_add_func ("/wire-gateway/acknowledgements", test_acknowledgements);

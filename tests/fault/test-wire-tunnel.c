@@ -166,6 +166,36 @@ test_replay (TcpTunnelMode mode)
   client_close (fd);
 }
 
+/* The gateway is of a later version: it says more than the tunnel knows, also among what it sends
+ * again. All of that counts, and does nothing. */
+static void
+test_later (TcpTunnelMode mode)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (mode);
+  char data[4];
+  int fd;
+
+  rig.server->hello.flags = 0xffff;
+  rig.server->hello.reserved = G_MAXUINT32;
+  rig.server->hello.n_later = 512 - 40;
+  fd = tunnel_rig_start (&rig);
+  resumable_send_later (rig.server);
+  resumable_send_text (rig.server, RESUMABLE_DATA, 1, "late");
+  client_read (fd, data, sizeof data);
+  resumable_expect_confirmed (rig.server);
+  g_assert_cmpuint (rig.server->confirmed, ==, 32 + 1);
+
+  resumable_send_later (rig.server);
+  resumable_reset (rig.server);
+  come_back (&rig);
+  for (guint64 i = rig.server->heard.received; i < 2 * 32 + 1; i++)
+    resumable_send (rig.server, 0x40 + (i - 1) % 32, i, "again", 5);
+  resumable_expect_confirmed (rig.server);
+  g_assert_cmpuint (rig.server->confirmed, ==, 2 * 32 + 1);
+  tunnel_rig_round_trip (&rig, fd, 1, "on");
+  client_close (fd);
+}
+
 /* Nothing arrived, not even the OPEN. */
 static void
 test_replay_of_everything (TcpTunnelMode mode)
@@ -465,6 +495,7 @@ main (int argc,
   add_mode_test ("/wire-tunnel/hello-comes-first", test_hello_comes_first);
   g_test_add_func ("/wire-tunnel/streams", test_streams);
   add_mode_test ("/wire-tunnel/replay", test_replay);
+  add_mode_test ("/wire-tunnel/later", test_later);
   add_mode_test ("/wire-tunnel/replay-of-everything", test_replay_of_everything);
   add_mode_test ("/wire-tunnel/lost", test_lost);
   add_mode_test ("/wire-tunnel/credit", test_credit);

@@ -297,6 +297,7 @@ make_frame (Fuzz *self)
   static const guint8 types[] = {
     TCP_RESUMABLE_OPEN, TCP_RESUMABLE_OPENED, TCP_RESUMABLE_DATA, TCP_RESUMABLE_FIN, TCP_RESUMABLE_RESET,
     TCP_RESUMABLE_WINDOW, TCP_RESUMABLE_HELLO, TCP_RESUMABLE_ACK, TCP_RESUMABLE_GOAWAY, TCP_RESUMABLE_DATA,
+    TCP_RESUMABLE_LATER_SEQUENCED, TCP_RESUMABLE_LATER_UNSEQUENCED,
   };
   static guint8 payload[TCP_RESUMABLE_MAX_PAYLOAD + 1];
   guint8 type = types[take_u8 (self) % G_N_ELEMENTS (types)];
@@ -312,6 +313,9 @@ make_frame (Fuzz *self)
   id = 1 + take_u8 (self) % 10;
   switch (type)
     {
+    case TCP_RESUMABLE_LATER_SEQUENCED:
+    case TCP_RESUMABLE_LATER_UNSEQUENCED:
+      return tcp_resumable_encode (type + id, id, payload, take_size (self, TCP_RESUMABLE_MAX_PAYLOAD));
     case TCP_RESUMABLE_DATA:
       return tcp_resumable_encode (type, id, payload, 1 + take_size (self, TCP_RESUMABLE_MAX_PAYLOAD));
     case TCP_RESUMABLE_RESET:

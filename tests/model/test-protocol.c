@@ -423,6 +423,28 @@ end_deliver (End *self)
                                      cut < length ? length - cut : length, cut == length, TRUE, self->world->now);
 }
 
+/* It says something that the other does not know, which has to go again like all else. */
+static void
+end_say_more (End *self)
+{
+  TcpResumable *resumable = (TcpResumable *) self->protocol;
+  TcpResumableType type = g_rand_int_range (self->world->rand, TCP_RESUMABLE_LATER_SEQUENCED, TCP_RESUMABLE_LATER_END);
+  TcpBuffer *frame = tcp_resumable_encode (type, g_rand_int (self->world->rand), "more", 4);
+
+  frame->payload[1] = g_rand_int (self->world->rand);
+  if (type >= TCP_RESUMABLE_LATER_UNSEQUENCED)
+    {
+      if (resumable->ready && !self->protocol->over)
+        g_queue_push_tail (&resumable->urgent, frame);
+      else
+        tcp_buffer_unref (frame);
+      return;
+    }
+  frame->dataless = TRUE;
+  tcp_unacknowledged_add (&resumable->sent, frame);
+  self->protocol->figures.unacknowledged = resumable->sent.bytes;
+}
+
 /* Streams */
 
 static void
@@ -630,6 +652,8 @@ world_step (World *self)
         half_break (end, pair);
       else if (self->class->resumable && chance (self, 60))
         world_restart (self);
+      else if (self->class->resumable && chance (self, 2) && !end->protocol->over)
+        end_say_more (end);
     }
   if (self->class->resumable)
     check_resumable (self);

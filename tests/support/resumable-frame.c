@@ -12,6 +12,9 @@
 #define HELLO_SIZE 40
 #define FIRST_SEQUENCED RESUMABLE_OPEN
 #define LAST_SEQUENCED RESUMABLE_WINDOW
+#define FIRST_LATER 0x40
+#define FIRST_LATER_UNSEQUENCED 0x60
+#define LATER_END 0x80
 
 static void
 put (guint8 *data,
@@ -34,6 +37,13 @@ get (const guint8 *data,
   return value;
 }
 
+static gboolean
+is_sequenced (guint8 type)
+{
+  return (type >= FIRST_SEQUENCED && type <= LAST_SEQUENCED) ||
+         (type >= FIRST_LATER && type < FIRST_LATER_UNSEQUENCED);
+}
+
 /* Sending */
 
 void
@@ -47,7 +57,7 @@ resumable_send_message (ResumablePeer *peer,
     ws_server_send (peer->fd, WS_BINARY, message, length);
   else
     ws_send (peer->fd, WS_BINARY, message, length);
-  if (length >= HEAD_SIZE && *type >= FIRST_SEQUENCED && *type <= LAST_SEQUENCED)
+  if (length >= HEAD_SIZE && is_sequenced (*type))
     peer->sent++;
 }
 
@@ -125,11 +135,25 @@ resumable_send_stream (ResumablePeer *peer,
   resumable_send (peer, RESUMABLE_DATA, id, payload, size);
 }
 
+/* One of each type that the other end does not know, but has to put up with. */
+void
+resumable_send_later (ResumablePeer *peer)
+{
+  guint8 message[HEAD_SIZE + 3];
+
+  memset (message, 0xff, sizeof message);
+  for (guint type = FIRST_LATER; type < LATER_END; type++)
+    {
+      message[0] = type;
+      resumable_send_message (peer, message, type % 2 == 0 ? HEAD_SIZE : sizeof message);
+    }
+}
+
 void
 resumable_send_hello (ResumablePeer *peer,
                       const ResumableHello *hello)
 {
-  guint8 payload[HELLO_SIZE];
+  g_autofree guint8 *payload = g_malloc (HELLO_SIZE + hello->n_later);
 
   put (payload, hello->version, 2);
   put (payload + 2, hello->flags, 2);
@@ -140,7 +164,8 @@ resumable_send_hello (ResumablePeer *peer,
   put (payload + 28, hello->max_streams, 4);
   put (payload + 32, hello->session_timeout, 4);
   put (payload + 36, hello->reserved, 4);
-  resumable_send (peer, RESUMABLE_HELLO, 0, payload, sizeof payload);
+  memset (payload + HELLO_SIZE, 0xff, hello->n_later);
+  resumable_send (peer, RESUMABLE_HELLO, 0, payload, HELLO_SIZE + hello->n_later);
 }
 
 void
@@ -200,7 +225,7 @@ resumable_receive (ResumablePeer *peer,
   g_assert_cmpuint (get (data + 1, 3), ==, 0);
   *frame = (ResumableFrame) { data[0], get (data + 4, 4), data + HEAD_SIZE, length - HEAD_SIZE };
 
-  if (frame->type >= FIRST_SEQUENCED && frame->type <= LAST_SEQUENCED)
+  if (is_sequenced (frame->type))
     peer->taken++;
   if (frame->type == RESUMABLE_ACK)
     {

@@ -57,6 +57,7 @@ typedef struct
   guint32 max_streams;
   guint32 session_timeout;
   guint32 reserved;
+  guint n_later; /* bytes behind it, as of a later end; only when it is sent */
 } ResumableHello;
 
 typedef struct
@@ -118,6 +119,7 @@ void resumable_drop (ResumablePeer *peer);
 
 /* Its own HELLO, with what was received filled in; or any other. */
 void resumable_say_hello (ResumablePeer *peer);
+void resumable_send_later (ResumablePeer *peer);
 void resumable_send_hello (ResumablePeer *peer,
                            const ResumableHello *hello);
 #define resumable_hear_hello(peer) resumable_hear_hello_at (G_STRLOC, peer)

@@ -11,6 +11,10 @@
 
 G_BEGIN_DECLS
 
+/* How long the output may make no progress while the channel is being closed, in
+ * microseconds. */
+#define TCP_CHANNEL_CLOSE_TIMEOUT (5 * G_TIME_SPAN_SECOND)
+
 typedef enum
 {
   TCP_CHANNEL_OPEN,

@@ -20,17 +20,12 @@
 /* How many frames leave in one system call. */
 #define MAX_VECTORS 16
 
-/* How long the output may make no progress while the channel is being closed. */
-#define CLOSE_TIMEOUT (5 * G_TIME_SPAN_SECOND)
-
 /* Data beyond this that the kernel has not sent yet stays in our queue, where a
  * control frame can still overtake it. */
 #define NOT_SENT_LOW_WATER (128 * 1024)
 
 /* RFC 6455 allows 125 bytes, of which the code takes two. */
 #define MAX_REASON 120
-
-static void channel_finish (TcpChannel *self);
 
 /* TLS included: once the handshake is through, it has to wait for nothing but what the
  * socket waits for. */
@@ -57,9 +52,9 @@ static void
 on_deadline (gpointer user_data)
 {
   TcpChannel *self = user_data;
-  gint64 due = self->last_progress + CLOSE_TIMEOUT;
+  gint64 due = self->last_progress + TCP_CHANNEL_CLOSE_TIMEOUT;
 
-  if (g_get_monotonic_time () < due)
+  if (tcp_now () < due)
     {
       tcp_timer_set (self->deadline, due);
       return;
@@ -75,9 +70,9 @@ channel_start_deadline (TcpChannel *self)
   if (self->deadline != NULL || self->phase == TCP_CHANNEL_CLOSED)
     return;
 
-  self->last_progress = g_get_monotonic_time ();
+  self->last_progress = tcp_now ();
   self->deadline = tcp_timer_new (on_deadline, self);
-  tcp_timer_set (self->deadline, self->last_progress + CLOSE_TIMEOUT);
+  tcp_timer_set (self->deadline, self->last_progress + TCP_CHANNEL_CLOSE_TIMEOUT);
 }
 
 /* Nothing more is read. */
@@ -249,6 +244,7 @@ channel_write (TcpChannel *self,
 static void
 channel_flush (TcpChannel *self)
 {
+  gboolean waits = !tcp_frame_queue_is_empty (&self->queue) || self->interest & G_IO_OUT;
   g_autoptr (GError) error = NULL;
   GPollableReturn result;
 
@@ -256,7 +252,10 @@ channel_flush (TcpChannel *self)
     return;
 
   result = channel_write (self, &error);
-  self->last_progress = g_get_monotonic_time ();
+  /* Where nothing waited nothing can leave: a peer that goes on sending is not to put off
+   * the deadline of the closing handshake. */
+  if (waits)
+    self->last_progress = tcp_now ();
   channel_set_interest (self, G_IO_OUT, result == G_POLLABLE_RETURN_WOULD_BLOCK);
   if (result == G_POLLABLE_RETURN_FAILED)
     {

@@ -479,6 +479,41 @@ test_no_answer (void)
   wait_end (two.raw);
 }
 
+/* Nor does it help the peer to send on instead of an answer, data or pings: neither is progress of
+ * what this end has to say, which all left before. */
+static void
+check_goes_on_without_answer (gboolean client)
+{
+  g_auto (Pair) pair = pair_new (client);
+  TcpChannel *channel = pair.end->channel;
+
+  tcp_channel_close (channel, 1000, NULL);
+  g_assert_cmpuint (wait_close (pair.raw, NULL), ==, 1000);
+  for (guint i = 1; i <= 3; i++)
+    {
+      channel->last_progress -= TCP_CHANNEL_CLOSE_TIMEOUT;
+      raw_end_send (pair.raw, PING, !client, "p", 1);
+      raw_end_send (pair.raw, 0x82, !client, "x", 1);
+      WAIT_UNTIL (pair.end->messages->len == i);
+      tcp_channel_flush (channel);
+    }
+  g_assert_cmpuint (pair.end->closed, ==, 0);
+
+  tcp_timer_set (channel->deadline, 0);
+  WAIT_UNTIL (pair.end->closed == 1 || tcp_timer_get (channel->deadline) != 0);
+  g_assert_cmpuint (pair.end->closed, ==, 1);
+  g_assert_cmpuint (pair.end->code, ==, 0);
+  g_assert_error (pair.end->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST);
+  wait_end (pair.raw);
+}
+
+static void
+test_goes_on_without_answer (void)
+{
+  check_goes_on_without_answer (TRUE);
+  check_goes_on_without_answer (FALSE);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -498,6 +533,7 @@ main (int    argc,
   g_test_add_func ("/channel-close/pauses-before-end", test_pauses_before_end);
   g_test_add_func ("/channel-close/abort", test_abort);
   g_test_add_func ("/channel-close/ping-flood", test_ping_flood);
+  g_test_add_func ("/channel-close/goes-on-without-answer", test_goes_on_without_answer);
   g_test_add_func ("/channel-close/end-while-blocked", test_end_while_blocked);
   g_test_add_func ("/channel-close/no-answer", test_no_answer);
   return g_test_run ();

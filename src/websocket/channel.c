@@ -277,6 +277,15 @@ channel_flush_tls (TcpChannel *self)
     channel_set_interest (self, G_IO_OUT, TRUE);
 }
 
+/* Only a client masks what it sends. */
+static void
+channel_wrap (TcpChannel     *self,
+              TcpBuffer      *buffer,
+              TcpFrameOpcode  opcode)
+{
+  tcp_frame_wrap (buffer, opcode, self->client, self->client ? g_random_int () : 0);
+}
+
 static void
 channel_queue_control (TcpChannel   *self,
                        gconstpointer frame,
@@ -327,7 +336,7 @@ tcp_channel_send (TcpChannel *self,
 
   /* What has to wait must not hold more memory than it needs. */
   buffer = tcp_buffer_shrink (buffer);
-  tcp_frame_wrap (buffer, TCP_FRAME_BINARY, self->client, g_random_int ());
+  channel_wrap (self, buffer, TCP_FRAME_BINARY);
   tcp_frame_queue_push (&self->queue, buffer);
 }
 
@@ -635,7 +644,7 @@ on_keepalive_send (TcpFrameOpcode opcode,
   buffer = tcp_buffer_new (0);
   buffer->payload = buffer->data + TCP_FRAME_MAX_HEADER + length;
   tcp_buffer_push (buffer, payload, length);
-  tcp_frame_wrap (buffer, opcode, self->client, g_random_int ());
+  channel_wrap (self, buffer, opcode);
   channel_queue_control (self, buffer->payload - buffer->header, buffer->header + buffer->length);
 }
 

@@ -364,6 +364,41 @@ test_control_overtakes (void)
   g_assert_cmpuint (after, >, TCP_CHANNEL_MAX_PENDING / 4 / MESSAGE);
 }
 
+/* What a client draws for its mask a server, which masks nothing, does not: neither for data nor for
+ * pings. */
+static void
+check_random (gboolean client)
+{
+  const ChannelEndOptions options = { .interval = 60000, .timeout = 60000 };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (GBytes) ping = NULL;
+  guint32 first;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], client, &options);
+  raw = raw_end_new (fds[1]);
+  g_random_set_seed (7);
+  first = g_random_int ();
+
+  g_random_set_seed (7);
+  channel_end_send (end, 0, 100);
+  tcp_channel_probe (end->channel, 60000);
+  raw_end_wait_ping (raw, &ping);
+  if (client)
+    g_assert_cmpuint (g_random_int (), !=, first);
+  else
+    g_assert_cmpuint (g_random_int (), ==, first);
+}
+
+static void
+test_random (void)
+{
+  check_random (TRUE);
+  check_random (FALSE);
+}
+
 /* A peer that sends thousands of tiny messages at once is in the way of others for a turn, or two
  * if it comes first, but not until all of them were delivered. */
 static void
@@ -421,6 +456,7 @@ main (int    argc,
   g_test_add_func ("/channel/pause-from-a-handler", test_pause_from_a_handler);
   g_test_add_func ("/channel/steal", test_steal);
   g_test_add_func ("/channel/control-overtakes", test_control_overtakes);
+  g_test_add_func ("/channel/random", test_random);
   g_test_add_func ("/channel/turns", test_turns);
   return g_test_run ();
 }

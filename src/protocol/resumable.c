@@ -309,7 +309,7 @@ resumable_drain (TcpProtocol *base)
 static gboolean
 resumable_is_crowded (TcpResumable *self)
 {
-  return self->base.n_streams - self->n_through >= self->windows.max_streams;
+  return self->base.n_streams - self->n_through >= self->base.options.max_streams;
 }
 
 /* Not if that which former streams have left to be said does not get away. */
@@ -710,7 +710,7 @@ resumable_attached (TcpProtocol *base,
     .received = tcp_receipts_take (&self->receipts),
     .window = self->windows.first,
     .max_payload = TCP_RESUMABLE_MAX_PAYLOAD,
-    .max_streams = self->windows.max_streams,
+    .max_streams = self->base.options.max_streams,
     .session_timeout = base->options.session_timeout,
   };
 

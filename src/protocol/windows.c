@@ -18,7 +18,6 @@ tcp_windows_init (TcpWindows *self,
                   guint       max_streams)
 {
   self->max = max;
-  self->max_streams = max_streams;
   self->first = CLAMP (MIN (max / 2 / MIN (max_streams, TCP_WINDOWS_USUAL_STREAMS), max_first), WINDOW_MIN, WINDOW_FIRST);
 }
 

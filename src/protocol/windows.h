@@ -13,7 +13,6 @@ G_BEGIN_DECLS
 typedef struct
 {
   gsize max;          /* that they grow to, all together */
-  guint max_streams;
   guint32 first;      /* with which one begins */
   guint streams;      /* that have a window, */
   gsize given;        /* and these all together; */

@@ -20,7 +20,6 @@ struct _TcpSession
   TcpLogLimit *warnings;
   gboolean foreign;
   gsize max_buffered;
-  gsize max_queued;
   char *local;
   TcpTunnelError local_code;
   TcpStatus *status;

@@ -107,7 +107,7 @@ session_is_full (TcpSession *self)
   if (tcp_channel_get_pending (self->channel) > MAX_ANSWERS)
     return TRUE;
   if (session_has_credit (self))
-    return session_is_swamped (self, self->max_queued);
+    return session_is_swamped (self, self->options.max_window / 2);
   if (self->queued == 0)
     return FALSE;
   return self->queued + TCP_CHANNEL_MAX_WHOLE > self->max_buffered ||
@@ -120,7 +120,7 @@ session_has_room (TcpSession *self)
   if (tcp_channel_get_pending (self->channel) > MAX_ANSWERS / 2)
     return FALSE;
   if (session_has_credit (self))
-    return !session_is_swamped (self, self->max_queued / 4);
+    return !session_is_swamped (self, self->options.max_window / 8);
   if (self->queued == 0)
     return TRUE;
   return self->queued <= self->max_buffered / 4 && tcp_budget_share_allows (&self->share, TCP_CHANNEL_MAX_WHOLE);
@@ -296,12 +296,11 @@ session_flush (TcpSession *self,
 static void
 on_pump (gpointer user_data)
 {
-  TcpSession *self = tcp_session_ref (user_data);
+  g_autoptr (TcpSession) self = tcp_session_ref (user_data);
 
   if (self->protocol != NULL)
     self->protocol->class->wake (self->protocol, tcp_now ());
   session_pump (self);
-  tcp_session_unref (self);
 }
 
 static void
@@ -313,9 +312,9 @@ on_timeout (gpointer user_data)
   on_pump (self);
 }
 
-/* Other sessions of the gateway have made room. */
+/* Other sessions of the gateway have made room, or the protocol has something to do. */
 static void
-on_relieved (gpointer user_data)
+on_wakeup (gpointer user_data)
 {
   TcpSession *self = user_data;
 
@@ -354,7 +353,7 @@ on_stream_closed (TcpStream    *stream,
                   const GError *socket_error,
                   gpointer      user_data)
 {
-  TcpSession *self = tcp_session_ref (user_data);
+  g_autoptr (TcpSession) self = tcp_session_ref (user_data);
   g_autoptr (TcpStream) kept G_GNUC_UNUSED = tcp_stream_ref (stream);
   g_autoptr (GError) error = session_local_error (self, socket_error);
   TcpProtocolStream *known = tcp_stream_get_protocol (stream);
@@ -372,7 +371,6 @@ on_stream_closed (TcpStream    *stream,
   tcp_status_sub (self->status, open_connections, 1);
   session_update (self);
   self->callbacks.stream_closed (self, stream, error, self->user_data);
-  tcp_session_unref (self);
 }
 
 static void
@@ -618,14 +616,6 @@ on_overdrawn (gpointer user_data)
   return tcp_budget_share_is_overdrawn (&self->share);
 }
 
-static void
-on_wakeup (gpointer user_data)
-{
-  TcpSession *self = user_data;
-
-  tcp_timer_set (self->pump, 0);
-}
-
 static const TcpProtocolCallbacks protocol_callbacks = {
   .opened = on_opened,
   .data = on_data,
@@ -674,7 +664,6 @@ tcp_session_new (const TcpSessionOptions   *options,
   self->warnings = options->warnings;
   self->foreign = options->foreign;
   self->max_buffered = options->max_buffered_bytes;
-  self->max_queued = options->max_window_bytes / 2;
   self->local = g_strdup (options->local);
   self->local_code = options->local_code;
   self->status = tcp_status_ref (options->status);
@@ -684,8 +673,8 @@ tcp_session_new (const TcpSessionOptions   *options,
   self->pump = tcp_timer_new (on_pump, self);
   self->timeout = tcp_timer_new (on_timeout, self);
   self->timeout_at = -1;
-  tcp_budget_share_init (&self->share, options->budget, on_relieved, self);
-  tcp_budget_share_init (&self->queue_share, options->queue_budget, on_relieved, self);
+  tcp_budget_share_init (&self->share, options->budget, on_wakeup, self);
+  tcp_budget_share_init (&self->queue_share, options->queue_budget, on_wakeup, self);
   if (options->protocol != NULL)
     tcp_session_set_protocol (self, options->protocol);
 
@@ -1046,7 +1035,7 @@ on_channel_closed (TcpChannel   *channel,
                    const GError *error,
                    gpointer      user_data)
 {
-  TcpSession *self = tcp_session_ref (user_data);
+  g_autoptr (TcpSession) self = tcp_session_ref (user_data);
   g_autoptr (GError) why = session_closed_error (self, code, reason, error);
 
   session_write_gathered (self);
@@ -1055,7 +1044,6 @@ on_channel_closed (TcpChannel   *channel,
   session_detach (self, channel, code, why);
 
   self->callbacks.channel_closed (self, why, self->user_data);
-  tcp_session_unref (self);
 }
 
 /* When the budget is short, no more than a piece, or what is read at once would be far beyond it. */
@@ -1079,33 +1067,30 @@ on_channel_message (TcpChannel   *channel,
                     gboolean      last,
                     gpointer      user_data)
 {
-  TcpSession *self = tcp_session_ref (user_data);
+  g_autoptr (TcpSession) self = tcp_session_ref (user_data);
 
   self->whole = first && last;
   self->protocol->class->receive (self->protocol, data, length, first, last, tcp_now ());
   session_update_pause (self);
-  tcp_session_unref (self);
 }
 
 static void
 on_channel_turn_over (TcpChannel *channel,
                       gpointer    user_data)
 {
-  TcpSession *self = tcp_session_ref (user_data);
+  g_autoptr (TcpSession) self = tcp_session_ref (user_data);
 
   session_write_gathered (self);
   session_pump (self);
-  tcp_session_unref (self);
 }
 
 static void
 on_channel_drained (TcpChannel *channel,
                     gpointer    user_data)
 {
-  TcpSession *self = tcp_session_ref (user_data);
+  g_autoptr (TcpSession) self = tcp_session_ref (user_data);
 
   session_pump (self);
-  tcp_session_unref (self);
 }
 
 static const TcpChannelCallbacks channel_callbacks = {
@@ -1140,7 +1125,8 @@ void
 tcp_session_attach (TcpSession *self,
                     TcpChannel *channel)
 {
-  tcp_session_ref (self);
+  g_autoptr (TcpSession) kept G_GNUC_UNUSED = tcp_session_ref (self);
+
   if (self->channel != NULL)
     session_supersede (self);
   /* Somebody who heard what that cost may have closed it. */
@@ -1148,7 +1134,6 @@ tcp_session_attach (TcpSession *self,
     {
       tcp_channel_close (channel, TCP_CLOSE_GOING_AWAY, NULL);
       tcp_channel_resume (channel);
-      tcp_session_unref (self);
       return;
     }
 
@@ -1159,7 +1144,6 @@ tcp_session_attach (TcpSession *self,
 
   tcp_channel_resume (channel);
   session_pump (self);
-  tcp_session_unref (self);
 }
 
 /* Ends everything: every connection in a reset, then the channel. */
@@ -1169,9 +1153,9 @@ tcp_session_close (TcpSession   *self,
                    const char   *reason,
                    const GError *error)
 {
+  g_autoptr (TcpSession) kept G_GNUC_UNUSED = tcp_session_ref (self);
   g_autoptr (TcpChannel) channel = NULL;
 
-  tcp_session_ref (self);
   self->closing = TRUE;
   session_write_gathered (self);
   if (self->protocol != NULL)
@@ -1189,5 +1173,4 @@ tcp_session_close (TcpSession   *self,
       /* Unread messages must not keep the answer from being seen. */
       tcp_channel_resume (channel);
     }
-  tcp_session_unref (self);
 }

@@ -3,20 +3,10 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { startTcpTunnel } from '@limrun/api/tunnel';
-import { Client, Log, MIB, Relay, TOKEN, Target, defer, startGateway } from './support.mjs';
+import { startLimrunTunnel } from './limrun.mjs';
+import { Client, MIB, Relay, Target, startGateway } from './support.mjs';
 
-async function startTunnel(t, port, token = TOKEN) {
-  const tunnel = await startTcpTunnel(`ws://127.0.0.1:${port}/`, token, '127.0.0.1', 0, {
-    mode: 'multiplexed',
-    logLevel: 'none',
-    reconnectDelay: 20,
-  });
-  tunnel.states = new Log();
-  tunnel.onConnectionStateChange((state) => tunnel.states.add(state));
-  defer(t, () => tunnel.close());
-  return tunnel;
-}
+const startTunnel = (t, port, options) => startLimrunTunnel(t, port, 'multiplexed', options);
 
 /** Gateway, relay and tunnel in front of a target. */
 async function chain(t) {
@@ -30,16 +20,18 @@ async function chain(t) {
 test('many connections at once', async (t) => {
   const { target, gateway, relay, tunnel } = await chain(t);
 
-  await Promise.all(
+  const clients = await Promise.all(
     Array.from({ length: 48 }, async () => {
       const client = await Client.connect(t, tunnel.address.port);
       await client.exchange(MIB, MIB);
       await client.exchange(70_000, 3);
       await client.exchange(3, 70_000);
+      return client;
     }),
   );
   assert.equal(target.connections.entries.length, 48);
   assert.equal(relay.accepted.entries.length, 1);
+  await Promise.all(clients.map((client) => client.close()));
   assert.equal(await gateway.stop(), 0);
 });
 
@@ -100,5 +92,16 @@ test('a target that is not there ends the client, not the tunnel', async (t) => 
 
 test('a wrong token fails the start', async (t) => {
   const { gateway } = await chain(t);
-  await assert.rejects(startTunnel(t, gateway.port, 'wrong'), /401/);
+  await assert.rejects(startTunnel(t, gateway.port, { token: 'wrong' }), /401/);
+});
+
+test('it is closed while it dials', async (t) => {
+  const { relay, tunnel } = await chain(t);
+
+  relay.silent = true;
+  relay.cut();
+  await tunnel.states.sequence(['reconnecting', 'connecting']);
+  await relay.accepted.find(() => true, 'the second dial', 1);
+  tunnel.close();
+  assert.equal(tunnel.getConnectionState(), 'disconnected');
 });

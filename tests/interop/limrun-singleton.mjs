@@ -3,20 +3,10 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { startTcpTunnel } from '@limrun/api/tunnel';
-import { Client, Log, MIB, Relay, TOKEN, Target, defer, startGateway } from './support.mjs';
+import { startLimrunTunnel } from './limrun.mjs';
+import { Client, MIB, Relay, Target, startGateway } from './support.mjs';
 
-async function startTunnel(t, port, { token = TOKEN, path = '/', ...options } = {}) {
-  const tunnel = await startTcpTunnel(`ws://127.0.0.1:${port}${path}`, token, '127.0.0.1', 0, {
-    logLevel: 'none',
-    reconnectDelay: 20,
-    ...options,
-  });
-  tunnel.states = new Log();
-  tunnel.onConnectionStateChange((state) => tunnel.states.add(state));
-  defer(t, () => tunnel.close());
-  return tunnel;
-}
+const startTunnel = (t, port, options) => startLimrunTunnel(t, port, 'singleton', options);
 
 /** Gateway, relay and tunnel in front of a target. */
 async function chain(t) {

@@ -270,13 +270,17 @@ export class Relay {
   /** One entry for every connection accepted, refused ones included. */
   accepted = new Log();
   refusing = false;
+  /** Accepts, and neither sends nor reads. */
+  silent = false;
   #pairs = new Set();
+  #silenced = new Set();
 
   static async start(t, port) {
     const relay = new Relay();
     const server = net.createServer((inner) => relay.#accept(inner, port));
     relay.port = await listen(t, server);
     defer(t, () => relay.#pairs.forEach(([a, b]) => (a.destroy(), b.destroy())));
+    defer(t, () => relay.#silenced.forEach((inner) => inner.destroy()));
     return relay;
   }
 
@@ -285,6 +289,10 @@ export class Relay {
     this.accepted.add(inner);
     if (this.refusing) {
       inner.resetAndDestroy();
+      return;
+    }
+    if (this.silent) {
+      this.#silenced.add(inner);
       return;
     }
 

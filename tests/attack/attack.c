@@ -16,8 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-/* New connections of a flood, a second. Each ClientHello costs the gateway a signature, so that more
- * of them than the processor can answer leave a client that comes from the same address to chance. */
+/* New connections of a flood, a second; fewer if it waits for answers. */
 #define RATE 2000
 #define HELLO_RATE 500
 

@@ -30,14 +30,22 @@ static void
 test_timeout (void)
 {
   g_autoptr (TcpClosedIds) ids = tcp_closed_ids_new ();
+  gsize one;
 
   g_assert_cmpint (tcp_closed_ids_next_timeout (ids), ==, -1);
   g_assert_cmpuint (tcp_closed_ids_get_size (ids), ==, 0);
   tcp_closed_ids_add (ids, 7, 10 * SECOND);
+  one = tcp_closed_ids_get_size (ids);
+  g_assert_cmpuint (one, >=, sizeof (guint32) + sizeof (gint64));
+  tcp_closed_ids_add (ids, 7, 20 * SECOND);
+  g_assert_cmpuint (tcp_closed_ids_get_size (ids), ==, one);
   tcp_closed_ids_add (ids, 8, 20 * SECOND);
+  g_assert_cmpuint (tcp_closed_ids_get_size (ids), ==, 2 * one);
   g_assert_cmpint (tcp_closed_ids_next_timeout (ids), ==, 50 * SECOND);
-  g_assert_cmpuint (tcp_closed_ids_get_size (ids), >, 0);
+  tcp_closed_ids_prune (ids, 40 * SECOND);
+  g_assert_cmpuint (tcp_closed_ids_get_size (ids), ==, one);
   tcp_closed_ids_prune (ids, 50 * SECOND - 1);
+  g_assert_cmpuint (tcp_closed_ids_get_size (ids), ==, one);
   g_assert_cmpint (tcp_closed_ids_next_timeout (ids), ==, 50 * SECOND);
   tcp_closed_ids_prune (ids, 50 * SECOND);
   g_assert_cmpint (tcp_closed_ids_next_timeout (ids), ==, -1);
@@ -70,9 +78,15 @@ static void
 test_cap (void)
 {
   g_autoptr (TcpClosedIds) ids = tcp_closed_ids_new ();
+  gsize one;
 
+  tcp_closed_ids_add (ids, 0, 0);
+  one = tcp_closed_ids_get_size (ids);
   for (guint32 id = 1; id <= TCP_CLOSED_IDS_CAP + 1000; id++)
-    tcp_closed_ids_add (ids, id, id);
+    {
+      tcp_closed_ids_add (ids, id, id);
+      g_assert_cmpuint (tcp_closed_ids_get_size (ids), ==, MIN (id + 1, TCP_CLOSED_IDS_CAP) * one);
+    }
 
   /* The oldest went. */
   g_assert_false (tcp_closed_ids_contains (ids, 1, TCP_CLOSED_IDS_CAP));

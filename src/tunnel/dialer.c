@@ -98,9 +98,11 @@ tcp_dialer_free (TcpDialer *self)
   g_free (self);
 }
 
+/* @serial: how many tokens there were with it, some of which may never have come here. */
 void
 tcp_dialer_set_token (TcpDialer  *self,
-                      const char *token)
+                      const char *token,
+                      guint       serial)
 {
   if (self->former_token != NULL)
     tcp_text_remove_secret (self->former_token);
@@ -108,7 +110,7 @@ tcp_dialer_set_token (TcpDialer  *self,
   self->former_token = g_steal_pointer (&self->token);
   self->token = g_strdup (token);
   tcp_text_add_secret (token);
-  self->token_serial++;
+  self->token_serial = serial;
 }
 
 /* The number of the token, by which it is known from those before. */

@@ -34,7 +34,8 @@ TcpDialer *tcp_dialer_new (const TcpTunnelSettings *settings,
                            TcpChannelGroup         *group);
 void tcp_dialer_free (TcpDialer *self);
 void tcp_dialer_set_token (TcpDialer  *self,
-                           const char *token);
+                           const char *token,
+                           guint       serial);
 guint tcp_dialer_get_token_serial (TcpDialer *self);
 guint tcp_dialer_count_failure (TcpDialer *self);
 void tcp_dialer_restart_failures (TcpDialer *self);

@@ -17,6 +17,12 @@
 /* How long nothing is said of TCP clients that are turned away after one was. */
 #define TURNED_AWAY_INTERVAL (10 * G_TIME_SPAN_SECOND)
 
+typedef struct
+{
+  char *token; /* NULL to give up */
+  guint serial;
+} TokenChange;
+
 struct _TcpEngine
 {
   gatomicrefcount refs;
@@ -26,6 +32,7 @@ struct _TcpEngine
   TcpStatus *status;
   TcpEventQueue *events;
   atomic_uint token_serial; /* how many tokens were set */
+  TokenChange *_Atomic token_change; /* on its way to the I/O thread, or NULL */
 
   /* From here on only touched on the I/O thread. */
   GCancellable *resolving;
@@ -468,35 +475,27 @@ engine_do_await_token (gpointer data)
     tcp_link_await_token (self->links->pdata[i]);
 }
 
-typedef struct
-{
-  TcpEngine *engine;
-  char *token;
-} TokenCall;
-
 static void
-token_call_free (gpointer data)
+token_change_free (TokenChange *change)
 {
-  TokenCall *call = data;
-
-  tcp_engine_unref (call->engine);
-  g_free (call->token);
-  g_free (call);
+  g_free (change->token);
+  g_free (change);
 }
 
 static void
 engine_do_set_token (gpointer data)
 {
-  TokenCall *call = data;
-  TcpEngine *self = call->engine;
+  TcpEngine *self = data;
+  TokenChange *change = atomic_exchange (&self->token_change, NULL);
 
-  if (self->closed)
-    return;
-
-  if (call->token != NULL)
-    tcp_dialer_set_token (self->dialer, call->token);
-  for (guint i = 0; i < self->links->len; i++)
-    tcp_link_set_token (self->links->pdata[i], call->token);
+  if (!self->closed)
+    {
+      if (change->token != NULL)
+        tcp_dialer_set_token (self->dialer, change->token, change->serial);
+      for (guint i = 0; i < self->links->len; i++)
+        tcp_link_set_token (self->links->pdata[i], change->token);
+    }
+  token_change_free (change);
 }
 
 /* For the public object */
@@ -535,6 +534,8 @@ tcp_engine_unref (TcpEngine *self)
     return;
 
   tcp_tsan_acquire (self);
+  if (self->token_change != NULL)
+    token_change_free (self->token_change);
   g_ptr_array_unref (self->links);
   g_clear_object (&self->resolving);
   g_clear_object (&self->address);
@@ -560,18 +561,33 @@ tcp_engine_start (TcpEngine *self)
   engine_invoke (self, engine_do_start);
 }
 
-/* NULL gives up, if the engine waits for one. */
+/* NULL gives up, if the engine waits for one.
+ *
+ * However quickly they follow each other, one call at most is on its way to the I/O thread, which
+ * finds the newest token there. To give up does not take its place: with a token the engine does
+ * not wait for one any more. */
 void
 tcp_engine_set_token (TcpEngine  *self,
                       const char *token)
 {
-  TokenCall *call = g_new0 (TokenCall, 1);
+  TokenChange *change = g_new0 (TokenChange, 1);
+  TokenChange *former = NULL;
 
+  change->token = g_strdup (token);
   if (token != NULL)
-    atomic_fetch_add (&self->token_serial, 1);
-  call->engine = tcp_engine_ref (self);
-  call->token = g_strdup (token);
-  tcp_io_thread_invoke (self->thread, engine_do_set_token, call, token_call_free);
+    {
+      change->serial = atomic_fetch_add (&self->token_serial, 1) + 1;
+      former = atomic_exchange (&self->token_change, change);
+    }
+  else if (!atomic_compare_exchange_strong (&self->token_change, &former, change))
+    {
+      former = change;
+    }
+
+  if (former != NULL)
+    token_change_free (former);
+  else
+    engine_invoke (self, engine_do_set_token);
 }
 
 /* How many tokens were set: see TCP_EVENT_TOKEN_REQUIRED. */

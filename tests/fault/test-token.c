@@ -8,12 +8,48 @@
 #include "stub-rig.h"
 #include "ws-client.h"
 
+#include <dlfcn.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 static Monitor monitor;
 static guint refusals; /* under the monitor: how often the I/O thread wanted another token */
+
+/* The I/O thread is busy with a client while this lasts. */
+static gboolean hold_accept; /* under the monitor, as the next */
+static gboolean is_held;
+
+int
+accept4 (int fd,
+         struct sockaddr *address,
+         socklen_t *length,
+         int flags)
+{
+  int (*real) (int, struct sockaddr *, socklen_t *, int) = dlsym (RTLD_NEXT, "accept4");
+  int result = real (fd, address, length, flags);
+
+  monitor_enter (&monitor);
+  is_held = hold_accept && result >= 0;
+  monitor_changed (&monitor);
+  while (is_held && hold_accept && monitor_wait (&monitor, test_deadline ()))
+    ;
+  monitor_leave (&monitor);
+  return result;
+}
+
+/* What this thread hands over to others. */
+static __thread guint handed_over;
+
+guint
+g_source_attach (GSource *source,
+                 GMainContext *context)
+{
+  guint (*real) (GSource *, GMainContext *) = dlsym (RTLD_NEXT, "g_source_attach");
+
+  handed_over++;
+  return real (source, context);
+}
 
 static GLogWriterOutput
 count_refusals (GLogLevelFlags level,
@@ -273,6 +309,50 @@ test_replaced_meanwhile (gconstpointer asking)
   client_close (client);
 }
 
+/* They are not queued: the I/O thread takes one call, and finds the last in it. */
+static void
+test_many (void)
+{
+  g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_SINGLETON, "/");
+  g_autofree char *sent = NULL;
+  guint calls = 0, before;
+  int fd;
+
+  g_signal_connect_swapped (rig.tunnel, "token-required", G_CALLBACK (count_call), &calls);
+  http_stub_push_answer (rig.stub, 401, NULL, NULL);
+  http_stub_push_answer (rig.stub, 401, NULL, NULL);
+  http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
+  fd = stub_rig_connect (&rig);
+  WAIT_UNTIL (calls == 1);
+
+  monitor_enter (&monitor);
+  hold_accept = TRUE;
+  monitor_leave (&monitor);
+  client_close (client_connect (test_tunnel_get_port (rig.tunnel)));
+  g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), is_held));
+  before = handed_over;
+  for (guint i = 1; i <= 100000; i++)
+    {
+      g_autofree char *token = g_strdup_printf ("token-%u", i);
+
+      tcp_tunnel_set_token (rig.tunnel, token);
+    }
+  g_assert_cmpuint (handed_over - before, ==, 1);
+  monitor_enter (&monitor);
+  hold_accept = FALSE;
+  monitor_changed (&monitor);
+  monitor_leave (&monitor);
+
+  /* It is known from those before, too: when it is refused, the application is asked. */
+  WAIT_UNTIL (calls == 2);
+  g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 2);
+  sent = http_stub_get_header (rig.stub, 1, "Authorization");
+  g_assert_cmpstr (sent, ==, "Bearer token-100000");
+  tcp_tunnel_set_token (rig.tunnel, "fresh");
+  WAIT_UNTIL (rig.recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
+  client_close (fd);
+}
+
 int
 main (int argc,
       char **argv)
@@ -288,6 +368,7 @@ main (int argc,
   g_test_add_func ("/token/always-refused", test_always_refused);
   g_test_add_data_func ("/token/replaced-meanwhile", NULL, test_replaced_meanwhile);
   g_test_add_data_func ("/token/replaced-while-asking", "", test_replaced_meanwhile);
+  g_test_add_func ("/token/many", test_many);
   g_test_add_func ("/token/close-while-asked", test_close_while_asked);
   g_test_add_func ("/token/at-start", test_at_start);
   g_test_add_func ("/token/on-reconnect", test_on_reconnect);

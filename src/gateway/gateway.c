@@ -62,7 +62,7 @@ gateway_make_server (gpointer        owner,
 
   if (!tcp_gateway_settings_check (self->settings, error))
     return NULL;
-  return tcp_server_new (self->settings, self->log, self->status, events);
+  return tcp_server_new (self->settings, self->log, self->status, events, error);
 }
 
 static void

@@ -375,12 +375,19 @@ TcpServer *
 tcp_server_new (const TcpGatewaySettings *settings,
                 TcpLog                   *log,
                 TcpStatus                *status,
-                TcpEventQueue            *events)
+                TcpEventQueue            *events,
+                GError                  **error)
 {
-  TcpServer *self = g_new0 (TcpServer, 1);
+  TcpIoThread *thread = tcp_io_thread_acquire (error);
+  TcpServer *self;
+
+  if (thread == NULL)
+    return NULL;
+
+  self = g_new0 (TcpServer, 1);
 
   g_atomic_ref_count_init (&self->refs);
-  self->thread = tcp_io_thread_acquire ();
+  self->thread = thread;
   self->shared = tcp_shared_new (settings, log, status, events);
   self->n_shards = tcp_io_thread_count ();
   self->shards = g_new0 (TcpShard *, self->n_shards);

@@ -16,7 +16,8 @@ typedef struct _TcpServer TcpServer;
 TcpServer *tcp_server_new (const TcpGatewaySettings *settings,
                            TcpLog                   *log,
                            TcpStatus                *status,
-                           TcpEventQueue            *events);
+                           TcpEventQueue            *events,
+                           GError                  **error);
 TcpServer *tcp_server_ref (TcpServer *self);
 void tcp_server_unref (TcpServer *self);
 gboolean tcp_server_prepare (TcpServer  *self,

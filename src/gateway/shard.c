@@ -532,7 +532,7 @@ tcp_shard_new (TcpShared    *shared,
 
   g_atomic_ref_count_init (&self->refs);
   self->shared = tcp_shared_ref (shared);
-  self->thread = tcp_io_thread_acquire_at (index);
+  self->thread = tcp_io_thread_acquire_at (index, NULL); /* that of the server runs */
   self->func = func;
   self->user_data = user_data;
   self->drained = draining;

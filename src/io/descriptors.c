@@ -2,9 +2,12 @@
 
 #include "io/descriptors.h"
 
+#include <errno.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include <gio/gio.h>
 
 /* What is left when new connections are refused: an eighth, within these. */
 #define MIN_RESERVE 8
@@ -28,6 +31,26 @@ tcp_descriptors_suffice (int fd)
   guint limit = tcp_descriptors_get_limit ();
 
   return (guint) fd + CLAMP (limit / 8, MIN_RESERVE, MAX_RESERVE) < limit;
+}
+
+/* Whether so many can be opened at this moment. For what GLib cannot go on without. */
+gboolean
+tcp_descriptors_try (guint    n,
+                     GError **error)
+{
+  g_autofree int *fds = g_new (int, n);
+  guint i = 0;
+  int code;
+
+  while (i < n && (fds[i] = eventfd (0, EFD_CLOEXEC)) >= 0)
+    i++;
+  code = i < n ? errno : 0;
+  if (i < n)
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "%u more file descriptors cannot be opened: %s", n,
+                 g_strerror (code));
+  while (i-- > 0)
+    close (fds[i]);
+  return code == 0;
 }
 
 /* Whether another may be opened for a connection. */

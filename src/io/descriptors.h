@@ -17,6 +17,8 @@ G_BEGIN_DECLS
 
 guint tcp_descriptors_get_limit (void);
 gboolean tcp_descriptors_suffice (int fd);
+gboolean tcp_descriptors_try (guint    n,
+                              GError **error);
 gboolean tcp_descriptors_are_left (void);
 
 G_END_DECLS

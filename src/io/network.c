@@ -338,7 +338,7 @@ monitor_new (TcpLog *log)
       return NULL;
     }
 
-  self->thread = tcp_io_thread_acquire ();
+  self->thread = tcp_io_thread_acquire (NULL); /* that of the caller runs */
   tcp_io_thread_invoke (self->thread, monitor_start, self, NULL);
   return self;
 }

@@ -4,15 +4,21 @@
 
 #include <string.h>
 
+#include <tcptunnel/tcptunnel.h>
+
 #include "base/fork.h"
 #include "base/tsan.h"
+#include "io/descriptors.h"
+#include "io/reactor.h"
 
 #define MAX_THREADS 64
 #define MAX_DEFAULT_THREADS 8
+#define START_DESCRIPTORS 2 /* of the main context and the reactor */
 
 struct _TcpIoThread
 {
   GMainContext *context; /* NULL until it is first needed */
+  TcpReactor *reactor;   /* of the context */
   guint users;
   guint fork_count; /* of the process that it runs in */
 };
@@ -53,17 +59,42 @@ run (gpointer data)
 
   tcp_tsan_acquire (self);
   g_main_context_push_thread_default (self->context);
+  tcp_reactor_enter (self->reactor);
   loop = g_main_loop_new (self->context, FALSE);
   g_main_loop_run (loop);
   return NULL;
 }
 
-static void
-start (TcpIoThread *self)
+/* GLib ends the program if a context cannot have a descriptor, which is therefore tried before. */
+static gboolean
+start (TcpIoThread  *self,
+       GError      **error)
 {
-  self->context = g_main_context_new ();
+  g_autoptr (GMainContext) context = NULL;
+  TcpReactor *reactor;
+  GThread *thread;
+
+  if (!tcp_descriptors_try (START_DESCRIPTORS, error))
+    return FALSE;
+  context = g_main_context_new ();
+  reactor = tcp_reactor_new (context, error);
+  if (reactor == NULL)
+    return FALSE;
+
+  self->context = context;
+  self->reactor = reactor;
   tcp_tsan_release (self);
-  g_thread_unref (g_thread_new ("tcptunnel-io", run, self));
+  thread = g_thread_try_new ("tcptunnel-io", run, self, error);
+  if (thread == NULL)
+    {
+      self->context = NULL;
+      self->reactor = NULL;
+      tcp_reactor_free (reactor);
+      return FALSE;
+    }
+  g_thread_unref (thread);
+  g_steal_pointer (&context);
+  return TRUE;
 }
 
 /* A child of the process has none of these threads, and makes its own. */
@@ -106,11 +137,32 @@ is_here (TcpIoThread *self)
   return self->fork_count == tcp_fork_count ();
 }
 
+/* The one that has the fewest users; with @running of those that have started, or NULL. */
 static TcpIoThread *
-use (TcpIoThread *self)
+find_thread (gboolean running)
 {
-  if (self->context == NULL)
-    start (self);
+  TcpIoThread *self = NULL;
+
+  for (guint i = 0; i < get_n_threads (); i++)
+    if ((!running || threads[i]->context != NULL) && (self == NULL || threads[i]->users < self->users))
+      self = threads[i];
+  return self;
+}
+
+/* Another has to do if this one cannot be started. */
+static TcpIoThread *
+use (TcpIoThread  *self,
+     GError      **error)
+{
+  g_autoptr (GError) why = NULL;
+
+  if (self->context == NULL && !start (self, &why))
+    self = find_thread (TRUE);
+  if (self == NULL)
+    {
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "no I/O thread can be started: %s", why->message);
+      return NULL;
+    }
   self->users++;
   return self;
 }
@@ -128,31 +180,29 @@ tcp_io_thread_count (void)
   return n;
 }
 
-/* The one that has the fewest users. */
+/* The one that has the fewest users. Does not fail once there is one, and so not on an I/O thread. */
 TcpIoThread *
-tcp_io_thread_acquire (void)
+tcp_io_thread_acquire (GError **error)
 {
-  TcpIoThread *self = NULL;
+  TcpIoThread *self;
 
   g_mutex_lock (&lock);
-  for (guint i = 0; i < get_n_threads (); i++)
-    if (self == NULL || threads[i]->users < self->users)
-      self = threads[i];
-  use (self);
+  self = use (find_thread (FALSE), error);
   g_mutex_unlock (&lock);
 
   return self;
 }
 
-/* That of this index, from 0. */
+/* That of this index, from 0, or if it cannot be started, another. Does not fail once there is one. */
 TcpIoThread *
-tcp_io_thread_acquire_at (guint index)
+tcp_io_thread_acquire_at (guint    index,
+                          GError **error)
 {
   TcpIoThread *self;
 
   g_mutex_lock (&lock);
   index %= get_n_threads ();
-  self = use (threads[index]);
+  self = use (threads[index], error);
   g_mutex_unlock (&lock);
 
   return self;
@@ -259,8 +309,9 @@ tcp_io_thread_invoke_sync (TcpIoThread *self,
   attach (self, call_run_sync, &call, NULL);
 
   g_mutex_lock (&call.mutex);
-  while (!call.done)
-    g_cond_wait (&call.cond, &call.mutex);
+  /* With a deadline the wait ends when a handler of a signal has run, which may have forked. */
+  while (!call.done && is_here (self))
+    g_cond_wait_until (&call.cond, &call.mutex, G_MAXINT64);
   g_mutex_unlock (&call.mutex);
 
   tcp_tsan_acquire (&call);

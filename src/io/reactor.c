@@ -8,13 +8,15 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <gio/gio.h>
+
 #include "base/fork.h"
 
 /* How many descriptors one look at the epoll set brings. Others that are ready come with
  * the next. */
 #define MAX_EVENTS 128
 
-typedef struct
+struct _TcpReactor
 {
   GSource source;
   GMainContext *context; /* not owned: its source is attached there */
@@ -28,7 +30,9 @@ typedef struct
   GQueue changed;      /* of TcpWatch, by their links: the epoll set is to be told */
   guint dispatching;   /* how deep */
   GQueue cleared;      /* of TcpWatch, by their links: to be freed once nothing is dispatched */
-} Reactor;
+};
+
+typedef struct _TcpReactor Reactor;
 
 struct _TcpTimer
 {
@@ -316,16 +320,25 @@ static GSourceFuncs reactor_funcs = {
   .finalize = reactor_finalize,
 };
 
-static Reactor *
-reactor_new (GMainContext *context)
+TcpReactor *
+tcp_reactor_new (GMainContext  *context,
+                 GError       **error)
 {
-  Reactor *self = (Reactor *) g_source_new (&reactor_funcs, sizeof (Reactor));
+  int epoll = epoll_create1 (EPOLL_CLOEXEC);
+  int code = errno;
+  Reactor *self;
 
+  if (epoll < 0)
+    {
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "no epoll set is to be had: %s", g_strerror (code));
+      return NULL;
+    }
+
+  self = (Reactor *) g_source_new (&reactor_funcs, sizeof (Reactor));
   self->context = context;
+  self->handles = 1;
   self->heap = g_ptr_array_new ();
-  self->epoll = epoll_create1 (EPOLL_CLOEXEC);
-  if (self->epoll < 0)
-    g_error ("no epoll set is to be had: %s", g_strerror (errno));
+  self->epoll = epoll;
   note_watched (self->epoll, TRUE);
   g_source_set_static_name (&self->source, "[tcptunnel] reactor");
   /* GLib would take the descriptor out of the poll, and put it back with a wake-up, around
@@ -337,10 +350,25 @@ reactor_new (GMainContext *context)
   return self;
 }
 
+void
+tcp_reactor_enter (TcpReactor *self)
+{
+  g_private_set (&reactors, g_slist_prepend (g_private_get (&reactors), self));
+}
+
+/* One that no thread has entered. */
+void
+tcp_reactor_free (TcpReactor *self)
+{
+  g_source_destroy (&self->source);
+  g_source_unref (&self->source);
+}
+
 /* That of the context which is the thread's default. */
 static Reactor *
 reactor_acquire (void)
 {
+  g_autoptr (GError) error = NULL;
   GMainContext *context = g_main_context_get_thread_default ();
   Reactor *self;
 
@@ -354,9 +382,10 @@ reactor_acquire (void)
         return self;
       }
 
-  self = reactor_new (context);
-  self->handles = 1;
-  g_private_set (&reactors, g_slist_prepend (g_private_get (&reactors), self));
+  self = tcp_reactor_new (context, &error);
+  if (self == NULL)
+    g_error ("%s", error->message);
+  tcp_reactor_enter (self);
   return self;
 }
 
@@ -368,8 +397,7 @@ reactor_release (Reactor *self)
     return;
 
   g_private_set (&reactors, g_slist_remove (g_private_get (&reactors), self));
-  g_source_destroy (&self->source);
-  g_source_unref (&self->source);
+  tcp_reactor_free (self);
 }
 
 /* Timers */

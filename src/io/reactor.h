@@ -15,12 +15,20 @@ G_BEGIN_DECLS
  * Everything here belongs to the thread that made it. A callback may do anything, also free
  * the timer or the watch that called it. */
 
+typedef struct _TcpReactor TcpReactor;
 typedef struct _TcpTimer TcpTimer;
 typedef struct _TcpWatch TcpWatch;
 
 typedef void (*TcpTimerFunc) (gpointer user_data);
 typedef void (*TcpWatchFunc) (GIOCondition condition,
                               gpointer     user_data);
+
+/* The reactor of a thread that is about to start, and enters it there for good. A thread without one
+ * gets its own with the first timer or watch, and ends the program if that is not to be had. */
+TcpReactor *tcp_reactor_new (GMainContext  *context,
+                             GError       **error);
+void tcp_reactor_enter (TcpReactor *self);
+void tcp_reactor_free (TcpReactor *self);
 
 /* Monotonic, in microseconds. */
 gint64 tcp_now (void);

@@ -504,12 +504,19 @@ TcpEngine *
 tcp_engine_new (const TcpTunnelSettings *settings,
                 TcpLog                  *log,
                 TcpStatus               *status,
-                TcpEventQueue           *events)
+                TcpEventQueue           *events,
+                GError                 **error)
 {
-  TcpEngine *self = g_new0 (TcpEngine, 1);
+  TcpIoThread *thread = tcp_io_thread_acquire (error);
+  TcpEngine *self;
+
+  if (thread == NULL)
+    return NULL;
+
+  self = g_new0 (TcpEngine, 1);
 
   g_atomic_ref_count_init (&self->refs);
-  self->thread = tcp_io_thread_acquire ();
+  self->thread = thread;
   self->settings = tcp_tunnel_settings_copy (settings);
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);

@@ -16,7 +16,8 @@ typedef struct _TcpEngine TcpEngine;
 TcpEngine *tcp_engine_new (const TcpTunnelSettings *settings,
                            TcpLog                  *log,
                            TcpStatus               *status,
-                           TcpEventQueue           *events);
+                           TcpEventQueue           *events,
+                           GError                 **error);
 TcpEngine *tcp_engine_ref (TcpEngine *self);
 void tcp_engine_unref (TcpEngine *self);
 void tcp_engine_start (TcpEngine *self);

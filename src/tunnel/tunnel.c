@@ -129,7 +129,7 @@ tunnel_make_engine (gpointer        owner,
     return NULL;
 
   settings->asks_for_token = tunnel_is_asked (self);
-  return tcp_engine_new (settings, self->log, self->status, events);
+  return tcp_engine_new (settings, self->log, self->status, events, error);
 }
 
 static void

@@ -241,7 +241,7 @@ sides_open (Side *sides)
 
   for (guint i = 0; i < 2; i++)
     {
-      sides[i] = (Side) { .pool = pool, .thread = tcp_io_thread_acquire () };
+      sides[i] = (Side) { .pool = pool, .thread = tcp_io_thread_acquire (NULL) };
       side_do (&sides[i], side_open, 0);
     }
   g_assert_true (sides[0].thread != sides[1].thread);
@@ -338,7 +338,7 @@ test_no_call_is_lost (void)
 
   for (guint i = 0; i < 2; i++)
     {
-      players[i] = (Player) { .side = { .pool = pool, .thread = tcp_io_thread_acquire () }, .running = &running };
+      players[i] = (Player) { .side = { .pool = pool, .thread = tcp_io_thread_acquire (NULL) }, .running = &running };
       tcp_io_thread_invoke_sync (players[i].side.thread, player_open, &players[i]);
     }
   for (guint i = 0; i < 2; i++)

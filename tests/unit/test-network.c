@@ -323,7 +323,7 @@ test_none (void)
   g_assert_cmpuint (n_threads, <=, G_N_ELEMENTS (timers));
   for (guint i = 0; i < n_threads; i++)
     {
-      thread = tcp_io_thread_acquire_at (i);
+      thread = tcp_io_thread_acquire_at (i, NULL);
       tcp_io_thread_invoke_sync (thread, keep_reactor, &timers[i]);
       tcp_io_thread_release (thread);
     }
@@ -345,7 +345,7 @@ test_none (void)
 
   for (guint i = 0; i < n_threads; i++)
     {
-      thread = tcp_io_thread_acquire_at (i);
+      thread = tcp_io_thread_acquire_at (i, NULL);
       tcp_io_thread_invoke_sync (thread, leave_reactor, &timers[i]);
       tcp_io_thread_release (thread);
     }

@@ -4,6 +4,8 @@
 #include "test-util.h"
 
 #include <stdatomic.h>
+#include <sys/resource.h>
+#include <tcptunnel/tcptunnel.h>
 
 #define N_CALLS 5000
 #define N_THREADS 3
@@ -77,7 +79,7 @@ end (Fixture *fixture)
 static void
 test_order (void)
 {
-  Fixture fixture = { .io = tcp_io_thread_acquire (), .in_order = TRUE };
+  Fixture fixture = { .io = tcp_io_thread_acquire (NULL), .in_order = TRUE };
 
   for (guint i = 0; i < N_CALLS; i++)
     invoke_count (&fixture, i);
@@ -104,7 +106,7 @@ nested (gpointer data)
 static void
 test_from_the_io_thread (void)
 {
-  Fixture fixture = { .io = tcp_io_thread_acquire (), .in_order = TRUE };
+  Fixture fixture = { .io = tcp_io_thread_acquire (NULL), .in_order = TRUE };
 
   tcp_io_thread_invoke_sync (fixture.io, nested, &fixture);
   tcp_io_thread_invoke_sync (fixture.io, nothing, NULL);
@@ -121,7 +123,7 @@ take_context (gpointer data)
 static void
 test_context (void)
 {
-  Fixture fixture = { .io = tcp_io_thread_acquire () };
+  Fixture fixture = { .io = tcp_io_thread_acquire (NULL) };
   GMainContext *context = NULL;
 
   tcp_io_thread_invoke_sync (fixture.io, take_context, &context);
@@ -140,16 +142,16 @@ test_spread (void)
 
   for (guint i = 0; i < N_THREADS; i++)
     {
-      first[i] = tcp_io_thread_acquire ();
+      first[i] = tcp_io_thread_acquire (NULL);
       for (guint k = 0; k < i; k++)
         g_assert_true (first[i] != first[k]);
     }
-  second = tcp_io_thread_acquire ();
+  second = tcp_io_thread_acquire (NULL);
   g_assert_true (second == first[0]);
   tcp_io_thread_release (second);
 
   tcp_io_thread_release (first[1]);
-  g_assert_true (tcp_io_thread_acquire () == first[1]);
+  g_assert_true (tcp_io_thread_acquire (NULL) == first[1]);
   for (guint i = 0; i < N_THREADS; i++)
     tcp_io_thread_release (first[i]);
 }
@@ -159,18 +161,18 @@ static void
 test_by_index (void)
 {
   TcpIoThread *threads[N_THREADS];
-  TcpIoThread *any = tcp_io_thread_acquire ();
+  TcpIoThread *any = tcp_io_thread_acquire (NULL);
 
   g_assert_cmpuint (tcp_io_thread_count (), ==, N_THREADS);
   for (guint i = 0; i < N_THREADS; i++)
     {
-      threads[i] = tcp_io_thread_acquire_at (i);
+      threads[i] = tcp_io_thread_acquire_at (i, NULL);
       for (guint k = 0; k < i; k++)
         g_assert_true (threads[i] != threads[k]);
     }
   for (guint i = 0; i < N_THREADS; i++)
     {
-      g_assert_true (tcp_io_thread_acquire_at (i) == threads[i]);
+      g_assert_true (tcp_io_thread_acquire_at (i, NULL) == threads[i]);
       tcp_io_thread_release (threads[i]);
       tcp_io_thread_release (threads[i]);
     }
@@ -202,7 +204,7 @@ call_many (gpointer data)
 static void
 test_many_threads (void)
 {
-  Fixture fixture = { .io = tcp_io_thread_acquire () };
+  Fixture fixture = { .io = tcp_io_thread_acquire (NULL) };
   guint counter = 0;
   Caller caller = { fixture.io, &counter };
   GThread *threads[4];
@@ -215,12 +217,56 @@ test_many_threads (void)
   end (&fixture);
 }
 
+static void
+set_limit (rlim_t descriptors)
+{
+  struct rlimit limit;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  limit.rlim_cur = descriptors;
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+}
+
+/* Without descriptors no thread starts, which is an error; once there is one, it does for all. */
+static void
+test_no_descriptors (void)
+{
+  g_autoptr (GError) error = NULL;
+  struct rlimit limit;
+  TcpIoThread *thread;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  set_limit (0);
+  g_assert_null (tcp_io_thread_acquire (&error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT);
+  g_clear_error (&error);
+  g_assert_null (tcp_io_thread_acquire_at (0, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT);
+  g_clear_error (&error);
+
+  set_limit (limit.rlim_cur);
+  thread = tcp_io_thread_acquire (&error);
+  g_assert_no_error (error);
+  set_limit (0);
+  for (guint i = 0; i < tcp_io_thread_count (); i++)
+    {
+      g_assert_true (tcp_io_thread_acquire_at (i, NULL) == thread);
+      g_assert_true (tcp_io_thread_acquire (NULL) == thread);
+    }
+  set_limit (limit.rlim_cur);
+  tcp_io_thread_invoke_sync (thread, nothing, NULL);
+  for (guint i = 0; i < 2 * tcp_io_thread_count () + 1; i++)
+    tcp_io_thread_release (thread);
+}
+
 int
 main (int    argc,
       char **argv)
 {
   g_setenv ("TCP_TUNNEL_IO_THREADS", G_STRINGIFY (N_THREADS), TRUE);
   g_test_init (&argc, &argv, NULL);
+  /* First, while there are no threads. */
+  g_test_add_func ("/pool/no-descriptors", test_no_descriptors);
   g_test_add_func ("/pool/order", test_order);
   g_test_add_func ("/pool/from-the-io-thread", test_from_the_io_thread);
   g_test_add_func ("/pool/context", test_context);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/lock.h"
 #include "base/log-thread.h"
 #include "base/text.h"
 #include "base/tsan.h"
@@ -13,8 +14,8 @@ struct _TcpLog
 {
   const char *kind; /* static */
   atomic_int level;
-  GMutex mutex;
-  char *name; /* under the mutex; NULL for none */
+  TcpLock lock;
+  char *name; /* under the lock; NULL for none */
 };
 
 TcpLog *
@@ -24,7 +25,7 @@ tcp_log_new (const char        *kind,
   TcpLog *self = g_atomic_rc_box_new0 (TcpLog);
 
   self->kind = kind;
-  g_mutex_init (&self->mutex);
+  tcp_lock_init (&self->lock);
   tcp_log_set_level (self, level);
   return self;
 }
@@ -41,7 +42,7 @@ log_clear (gpointer data)
   TcpLog *self = data;
 
   tcp_tsan_acquire (self);
-  g_mutex_clear (&self->mutex);
+  tcp_lock_clear (&self->lock);
   g_free (self->name);
 }
 
@@ -57,10 +58,10 @@ void
 tcp_log_set_name (TcpLog     *self,
                   const char *name)
 {
-  g_mutex_lock (&self->mutex);
+  tcp_lock (&self->lock);
   g_free (self->name);
   self->name = name != NULL ? tcp_text_from_peer (name, strlen (name)) : NULL;
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
 }
 
 static char *
@@ -68,9 +69,9 @@ log_dup_name (TcpLog *self)
 {
   char *name;
 
-  g_mutex_lock (&self->mutex);
+  tcp_lock (&self->lock);
   name = g_strdup (self->name);
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
   return name;
 }
 

@@ -9,7 +9,7 @@ tcp_status_new (void)
 {
   TcpStatus *self = g_atomic_rc_box_new0 (TcpStatus);
 
-  g_mutex_init (&self->mutex);
+  tcp_lock_init (&self->lock);
   tcp_status_set (self, round_trip, -1);
   return self;
 }
@@ -27,7 +27,7 @@ status_clear (gpointer data)
 
   tcp_tsan_acquire (self);
   g_clear_error (&self->last_error);
-  g_mutex_clear (&self->mutex);
+  tcp_lock_clear (&self->lock);
 }
 
 void
@@ -37,17 +37,28 @@ tcp_status_unref (TcpStatus *self)
   g_atomic_rc_box_release_full (self, status_clear);
 }
 
+/* What is so at this moment, and is not counted, is over. For an engine that cannot say so itself. */
+void
+tcp_status_end (TcpStatus *self)
+{
+  tcp_status_set (self, state, TCP_TUNNEL_STATE_DISCONNECTED);
+  tcp_status_set (self, open_connections, 0);
+  tcp_status_set (self, retained_bytes, 0);
+  tcp_status_set (self, receive_window, 0);
+  tcp_status_set (self, send_window, 0);
+}
+
 void
 tcp_status_set_error (TcpStatus    *self,
                       const GError *error)
 {
-  g_mutex_lock (&self->mutex);
+  tcp_lock (&self->lock);
   tcp_tsan_acquire (&self->last_error);
   g_clear_error (&self->last_error);
   if (error != NULL)
     self->last_error = g_error_copy (error);
   tcp_tsan_release (&self->last_error);
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
 }
 
 GError *
@@ -55,11 +66,11 @@ tcp_status_dup_error (TcpStatus *self)
 {
   GError *copy;
 
-  g_mutex_lock (&self->mutex);
+  tcp_lock (&self->lock);
   tcp_tsan_acquire (&self->last_error);
   copy = self->last_error != NULL ? g_error_copy (self->last_error) : NULL;
   tcp_tsan_release (&self->last_error);
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
 
   return copy;
 }

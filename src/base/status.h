@@ -6,6 +6,8 @@
 #include <gio/gio.h>
 #include <tcptunnel/tcptunnel.h>
 
+#include "base/lock.h"
+
 G_BEGIN_DECLS
 
 /* What the engine counts and any thread may read. It outlives both the public
@@ -26,13 +28,14 @@ typedef struct
   atomic_llong round_trip; /* microseconds, -1 if unknown */
   atomic_bool ended;       /* the engine ended by itself */
 
-  GMutex mutex;
-  GError *last_error; /* under the mutex */
+  TcpLock lock;
+  GError *last_error; /* under the lock */
 } TcpStatus;
 
 TcpStatus *tcp_status_new (void);
 TcpStatus *tcp_status_ref (TcpStatus *self);
 void tcp_status_unref (TcpStatus *self);
+void tcp_status_end (TcpStatus *self);
 void tcp_status_set_error (TcpStatus    *self,
                            const GError *error);
 GError *tcp_status_dup_error (TcpStatus *self);

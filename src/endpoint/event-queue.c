@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/log-thread.h"
 #include "base/tsan.h"
 
@@ -13,9 +14,9 @@ struct _TcpEventQueue
 {
   gatomicrefcount refs;
   guint fork_count; /* of the process that it is of */
-  GMutex mutex;
+  TcpLock lock;
   GCond cond;
-  GQueue events;   /* under the mutex */
+  GQueue events;   /* under the lock */
   gboolean closed; /* likewise */
   gboolean finished; /* likewise: what is in it is all that comes */
   guint claimed; /* likewise: the types that a thread waits for */
@@ -43,14 +44,14 @@ tcp_event_free (TcpEvent *event)
   g_free (event);
 }
 
-/* Then its lock is not to be touched: a thread of the parent may have held it. */
-static gboolean
-queue_is_inherited (TcpEventQueue *self)
+/* Whether it is that of an engine in the parent: then nothing comes any more, and it may have been changing. */
+gboolean
+tcp_event_queue_is_inherited (TcpEventQueue *self)
 {
   return self->fork_count != tcp_fork_count ();
 }
 
-/* The first event of these types. To be called with the mutex held. */
+/* The first event of these types. To be called with the lock held. */
 static TcpEvent *
 queue_pop_locked (TcpEventQueue *self,
                   guint          types)
@@ -80,7 +81,7 @@ queue_source_dispatch (GSource     *source,
 
   tcp_tsan_acquire (source);
   self = ((QueueSource *) source)->queue;
-  if (queue_is_inherited (self))
+  if (tcp_event_queue_is_inherited (self))
     return G_SOURCE_REMOVE;
 
   owner = g_weak_ref_get (&self->owner);
@@ -94,14 +95,14 @@ queue_source_dispatch (GSource     *source,
 
   /* One at a time: a handler may run the loop, close the tunnel or drop it, and
    * the application's other sources want their turn as well. */
-  g_mutex_lock (&self->mutex);
+  tcp_lock (&self->lock);
   if (!self->closed)
     {
       event = queue_pop_locked (self, ~self->claimed);
       if (event == NULL)
         g_source_set_ready_time (source, -1);
     }
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
 
   if (event != NULL)
     {
@@ -139,7 +140,7 @@ tcp_event_queue_new (GMainContext *context,
 
   g_atomic_ref_count_init (&self->refs);
   self->fork_count = tcp_fork_count ();
-  g_mutex_init (&self->mutex);
+  tcp_lock_init (&self->lock);
   g_cond_init (&self->cond);
   self->untold = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   g_weak_ref_init (&self->owner, owner);
@@ -179,7 +180,7 @@ tcp_event_queue_unref (TcpEventQueue *self)
   g_weak_ref_clear (&self->owner);
   g_main_context_unref (self->context);
   g_clear_pointer (&self->home, g_thread_unref);
-  g_mutex_clear (&self->mutex);
+  tcp_lock_clear (&self->lock);
   g_cond_clear (&self->cond);
   g_free (self);
 }
@@ -252,7 +253,7 @@ event_new (TcpEventType  type,
   return event;
 }
 
-/* To be called with the mutex held. Takes the event. */
+/* To be called with the lock held. Takes the event. */
 static void
 queue_append_locked (TcpEventQueue *self,
                      TcpEvent      *event)
@@ -270,7 +271,7 @@ queue_push (TcpEventQueue *self,
 {
   gboolean drop;
 
-  g_mutex_lock (&self->mutex);
+  tcp_lock (&self->lock);
   drop = self->closed || self->finished || queue_is_untold (self, event);
   if (!drop && g_queue_get_length (&self->events) >= TCP_EVENT_QUEUE_CAP)
     {
@@ -280,13 +281,13 @@ queue_push (TcpEventQueue *self,
     }
   if (drop)
     {
-      g_mutex_unlock (&self->mutex);
+      tcp_unlock (&self->lock);
       tcp_event_free (event);
       return;
     }
 
   queue_append_locked (self, event);
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
 }
 
 /* The application gets one of its own. What a language binding attaches to an object it frees with
@@ -402,9 +403,9 @@ void
 tcp_event_queue_claim (TcpEventQueue *self,
                        guint          types)
 {
-  g_mutex_lock (&self->mutex);
+  tcp_lock (&self->lock);
   self->claimed = types;
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
 }
 
 /* Whether the calling thread is the one that handles events, which it may then do until
@@ -426,7 +427,8 @@ tcp_event_queue_leave (TcpEventQueue *self)
 }
 
 /* Blocks until there is an event of these types, which then overtakes others. NULL if @over
- * has become true, see tcp_event_queue_wake(), or @deadline has passed, in monotonic time. */
+ * has become true, see tcp_event_queue_wake(), or @deadline has passed, in monotonic time, or
+ * a handler of a signal has forked meanwhile and this is the child. */
 TcpEvent *
 tcp_event_queue_wait (TcpEventQueue *self,
                       guint          types,
@@ -435,11 +437,15 @@ tcp_event_queue_wait (TcpEventQueue *self,
 {
   TcpEvent *event = NULL;
 
-  g_mutex_lock (&self->mutex);
-  while (!atomic_load (over) && (event = queue_pop_locked (self, types)) == NULL)
-    if (!g_cond_wait_until (&self->cond, &self->mutex, deadline))
+  if (tcp_event_queue_is_inherited (self))
+    return NULL;
+
+  tcp_lock (&self->lock);
+  while (!atomic_load (over) && !tcp_event_queue_is_inherited (self) &&
+         (event = queue_pop_locked (self, types)) == NULL)
+    if (!g_cond_wait_until (&self->cond, &self->lock.mutex, deadline))
       break;
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
 
   return event;
 }
@@ -448,12 +454,12 @@ tcp_event_queue_wait (TcpEventQueue *self,
 void
 tcp_event_queue_wake (TcpEventQueue *self)
 {
-  if (queue_is_inherited (self))
+  if (tcp_event_queue_is_inherited (self))
     return;
 
-  g_mutex_lock (&self->mutex);
+  tcp_lock (&self->lock);
   g_cond_broadcast (&self->cond);
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
 }
 
 /* Takes no further events. What is in it, unless it is to be dropped, is still handled in the
@@ -467,12 +473,12 @@ tcp_event_queue_finish (TcpEventQueue *self,
   GQueue dropped = G_QUEUE_INIT;
   TcpEvent *end;
 
-  if (queue_is_inherited (self))
+  if (tcp_event_queue_is_inherited (self))
     return;
 
   end = event_new (TCP_EVENT_CLOSED, NULL);
   end->value = state;
-  g_mutex_lock (&self->mutex);
+  tcp_lock (&self->lock);
   if (self->closed || self->finished)
     {
       g_queue_push_tail (&dropped, end);
@@ -490,7 +496,7 @@ tcp_event_queue_finish (TcpEventQueue *self,
         queue_append_locked (self, event_new (TCP_EVENT_ADDRESS, NULL));
       queue_append_locked (self, end);
     }
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
 
   g_queue_clear_full (&dropped, (GDestroyNotify) tcp_event_free);
 }
@@ -503,20 +509,20 @@ queue_close (TcpEventQueue *self,
   gboolean was_closed;
 
   g_queue_init (events);
-  if (queue_is_inherited (self))
+  if (tcp_event_queue_is_inherited (self))
     {
       if (self->source != NULL)
         g_source_destroy (self->source);
       return;
     }
 
-  g_mutex_lock (&self->mutex);
+  tcp_lock (&self->lock);
   was_closed = self->closed;
   self->closed = TRUE;
   *events = self->events;
   g_queue_init (&self->events);
   g_cond_broadcast (&self->cond);
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
 
   if (!was_closed)
     {
@@ -569,9 +575,9 @@ tcp_event_queue_get_length (TcpEventQueue *self)
 {
   guint length;
 
-  g_mutex_lock (&self->mutex);
+  tcp_lock (&self->lock);
   length = g_queue_get_length (&self->events);
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
 
   return length;
 }

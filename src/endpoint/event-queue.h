@@ -86,6 +86,7 @@ void tcp_event_queue_push_drained (TcpEventQueue *self,
                                    const GError  *error);
 void tcp_event_queue_push_failed (TcpEventQueue *self,
                                   const GError  *error);
+gboolean tcp_event_queue_is_inherited (TcpEventQueue *self);
 void tcp_event_queue_claim (TcpEventQueue *self,
                             guint          types);
 gboolean tcp_event_queue_enter (TcpEventQueue *self);

@@ -5,13 +5,18 @@
 #include "base/fork.h"
 #include "base/log-thread.h"
 #include "base/tsan.h"
+#include "io/descriptors.h"
 
 #include <tcptunnel/tcptunnel.h>
+
+/* How many descriptors a start takes, or holds for a moment. */
+#define START_DESCRIPTORS 10
 
 /* What an end takes away from the runner, under the lock; the rest is done without it. */
 typedef struct
 {
   gpointer engine;
+  gboolean is_inherited; /* from the parent of this process */
   TcpEventQueue *events;
   GQueue waits;
   gboolean had_address;
@@ -28,7 +33,7 @@ tcp_runner_init (TcpRunner            *self,
   self->klass = klass;
   self->owner = owner;
   self->status = status;
-  g_mutex_init (&self->mutex);
+  tcp_lock_init (&self->lock);
   g_cond_init (&self->cond);
 }
 
@@ -38,22 +43,29 @@ tcp_runner_clear (TcpRunner *self)
   g_clear_object (&self->last_address);
   g_free (self->last_uri);
   g_cond_clear (&self->cond);
-  g_mutex_clear (&self->mutex);
+  tcp_lock_clear (&self->lock);
 }
 
 void
 tcp_runner_lock (TcpRunner *self)
 {
-  g_mutex_lock (&self->mutex);
+  tcp_lock (&self->lock);
 }
 
 void
 tcp_runner_unlock (TcpRunner *self)
 {
-  g_mutex_unlock (&self->mutex);
+  tcp_unlock (&self->lock);
 }
 
 /* Ends */
+
+/* Whether the engine runs in a process that this one was forked from. */
+static gboolean
+runner_is_inherited (TcpRunner *self)
+{
+  return self->fork_count != tcp_fork_count ();
+}
 
 /* To be called with the lock held, while the engine runs or is started. Until the end, see
  * runner_bury(), starts and other closes wait. */
@@ -62,6 +74,7 @@ runner_take (TcpRunner *self)
 {
   Remains remains = {
     .engine = g_steal_pointer (&self->engine),
+    .is_inherited = runner_is_inherited (self),
     .events = tcp_event_queue_ref (self->events),
     .waits = self->waits,
     .had_address = self->address != NULL,
@@ -74,7 +87,9 @@ runner_take (TcpRunner *self)
   g_free (self->last_uri);
   self->last_uri = g_steal_pointer (&self->uri);
   self->starting = FALSE;
+  self->draining = FALSE;
   self->closing = TRUE;
+  self->close_fork_count = tcp_fork_count ();
   return remains;
 }
 
@@ -147,27 +162,26 @@ runner_emit_end (TcpRunner *self,
     self->klass->emit (self->owner, NULL, &(TcpEvent) { .type = TCP_EVENT_CLOSED, .value = remains->state });
 }
 
-/* Whether the engine runs in a process that this one was forked from. */
-static gboolean
-runner_is_inherited (TcpRunner *self)
+static void
+runner_set_fork_error (TcpRunner  *self,
+                       GError    **error)
 {
-  return self->fork_count != tcp_fork_count ();
+  g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
+               "%s was started before a fork, and runs in the parent process; close it, or use another", self->klass->noun);
 }
 
-/* What is called in a child about an engine of the parent fails, except for a close. */
-static gboolean
-runner_check_fork (TcpRunner  *self,
-                   GError    **error)
+/* To be called with the lock held. A close that was under way in another thread of the parent does not end here:
+ * what it left is done with. */
+static void
+runner_wait_for_close (TcpRunner *self)
 {
-  gboolean is_inherited;
+  while (self->closing && self->close_fork_count == tcp_fork_count ())
+    g_cond_wait (&self->cond, &self->lock.mutex);
+  if (!self->closing)
+    return;
 
-  tcp_runner_lock (self);
-  is_inherited = self->engine != NULL && runner_is_inherited (self);
-  tcp_runner_unlock (self);
-  if (is_inherited)
-    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
-                 "%s was started before a fork, and runs in the parent process; close it, or use another", self->klass->noun);
-  return !is_inherited;
+  self->closing = FALSE;
+  tcp_status_end (self->status);
 }
 
 /* The threads of an engine that was inherited are not here, and what they were at may be half done.
@@ -182,8 +196,7 @@ runner_abandon (TcpRunner *self,
   do
     link->next = g_atomic_pointer_get (&abandoned);
   while (!g_atomic_pointer_compare_and_exchange (&abandoned, link->next, link));
-  tcp_status_set (self->status, state, TCP_TUNNEL_STATE_DISCONNECTED);
-  tcp_status_set (self->status, open_connections, 0);
+  tcp_status_end (self->status);
 }
 
 /* Closes the engine and tells everybody. @in_order: those who wait get @error or none; else
@@ -206,7 +219,7 @@ runner_bury (TcpRunner    *self,
     tcp_event_queue_close (remains->events);
   else
     tcp_event_queue_finish (remains->events, !in_order, remains->had_address, remains->state);
-  if (runner_is_inherited (self))
+  if (remains->is_inherited)
     {
       runner_abandon (self, remains->engine);
     }
@@ -262,8 +275,7 @@ runner_close (TcpRunner *self,
   Remains remains;
 
   tcp_runner_lock (self);
-  while (self->closing)
-    g_cond_wait (&self->cond, &self->mutex);
+  runner_wait_for_close (self);
   if (self->engine == NULL)
     {
       runner_close_rest (self, quiet);
@@ -546,7 +558,7 @@ runner_wait_until (TcpRunner *self,
   gboolean here = tcp_event_queue_enter (wait->events);
   guint types = here ? TCP_EVENT_ANY : TCP_EVENT_MASK (wait->id == 0 ? TCP_EVENT_STARTED : TCP_EVENT_DRAINED);
 
-  while (!tcp_wait_is_over (wait))
+  while (!tcp_wait_is_over (wait) && !tcp_event_queue_is_inherited (wait->events))
     {
       g_autoptr (TcpEvent) event = tcp_event_queue_wait (wait->events, types, &wait->over, deadline);
 
@@ -569,6 +581,11 @@ runner_wait (TcpRunner  *self,
              GError    **error)
 {
   runner_wait_until (self, wait, G_MAXINT64);
+  if (tcp_event_queue_is_inherited (wait->events))
+    {
+      runner_set_fork_error (self, error);
+      return FALSE;
+    }
   return tcp_wait_report (wait, error);
 }
 
@@ -582,6 +599,12 @@ runner_wait_step (TcpRunner     *self,
                   GCancellable  *cancellable,
                   GError       **error)
 {
+  if (tcp_event_queue_is_inherited (wait->events))
+    {
+      tcp_wait_detach (cancellable);
+      runner_set_fork_error (self, error);
+      return FALSE;
+    }
   if (!tcp_wait_is_over (wait))
     {
       runner_wait_until (self, wait, g_get_monotonic_time () + timeout * G_TIME_SPAN_MILLISECOND);
@@ -602,29 +625,45 @@ runner_may_start (TcpRunner     *self,
                   GCancellable  *cancellable,
                   GError       **error)
 {
-  while (self->closing ||
-         (self->engine != NULL && !self->starting && tcp_status_get (self->status, ended)))
-    {
-      Remains remains;
+  const char *state = NULL;
 
-      if (self->closing)
-        {
-          g_cond_wait (&self->cond, &self->mutex);
-          continue;
-        }
-      remains = runner_take (self);
+  runner_wait_for_close (self);
+  while (self->engine != NULL && !self->starting && tcp_status_get (self->status, ended) && !runner_is_inherited (self))
+    {
+      Remains remains = runner_take (self);
+
       tcp_runner_unlock (self);
       runner_bury (self, &remains, FALSE, NULL, NULL, FALSE);
       tcp_runner_lock (self);
+      runner_wait_for_close (self);
     }
 
-  if (self->engine != NULL)
+  if (self->engine != NULL && runner_is_inherited (self))
     {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, "%s %s", self->klass->noun,
-                   self->starting ? "is being started already" : "runs already");
+      runner_set_fork_error (self, error);
+      return FALSE;
+    }
+  if (self->engine != NULL)
+    state = self->starting ? "is being started already" : self->draining ? "is being drained" : "runs already";
+  if (state != NULL)
+    {
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, "%s %s", self->klass->noun, state);
       return FALSE;
     }
   return !g_cancellable_set_error_if_cancelled (cancellable, error);
+}
+
+static void
+launch (const TcpRunnerClass *klass,
+        gpointer              engine,
+        TcpEventQueue        *events)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (klass->prepare (engine, &error))
+    klass->start (engine);
+  else
+    tcp_event_queue_push_started (events, NULL, NULL, error);
 }
 
 typedef struct
@@ -637,11 +676,11 @@ typedef struct
 static void
 launch_free (gpointer data)
 {
-  Launch *launch = data;
+  Launch *self = data;
 
-  launch->klass->unref (launch->engine);
-  tcp_event_queue_unref (launch->events);
-  g_free (launch);
+  self->klass->unref (self->engine);
+  tcp_event_queue_unref (self->events);
+  g_free (self);
 }
 
 static void
@@ -650,36 +689,28 @@ launch_run (GTask        *task,
             gpointer      data,
             GCancellable *cancellable)
 {
-  Launch *launch = data;
-  g_autoptr (GError) error = NULL;
+  Launch *self = data;
 
-  tcp_tsan_acquire (launch);
-  if (launch->klass->prepare (launch->engine, &error))
-    launch->klass->start (launch->engine);
-  else
-    tcp_event_queue_push_started (launch->events, NULL, NULL, error);
-  tcp_tsan_release (launch);
+  tcp_tsan_acquire (self);
+  launch (self->klass, self->engine, self->events);
+  tcp_tsan_release (self);
 }
 
-/* In a thread of GLib's if the caller does not want to block. */
+/* In a thread of GLib's, as the caller does not want to block. */
 static void
-runner_prepare (TcpRunner     *self,
-                gpointer       engine,
-                TcpEventQueue *events,
-                gboolean       block)
+launch_in_thread (const TcpRunnerClass *klass,
+                  gpointer              engine,
+                  TcpEventQueue        *events)
 {
   g_autoptr (GTask) task = g_task_new (NULL, NULL, NULL, NULL);
-  Launch *launch = g_new0 (Launch, 1);
+  Launch *self = g_new0 (Launch, 1);
 
-  launch->klass = self->klass;
-  launch->engine = self->klass->ref (engine);
-  launch->events = tcp_event_queue_ref (events);
-  tcp_tsan_release (launch);
-  g_task_set_task_data (task, launch, launch_free);
-  if (block)
-    launch_run (task, NULL, launch, NULL);
-  else
-    g_task_run_in_thread (task, launch_run);
+  self->klass = klass;
+  self->engine = klass->ref (engine);
+  self->events = tcp_event_queue_ref (events);
+  tcp_tsan_release (self);
+  g_task_set_task_data (task, self, launch_free);
+  g_task_run_in_thread (task, launch_run);
 }
 
 /* Makes an engine and starts it. Whoever has @wait learns how that goes, unless this fails. */
@@ -689,16 +720,21 @@ runner_begin_start (TcpRunner     *self,
                     GCancellable  *cancellable,
                     GError       **error)
 {
-  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
-  g_autoptr (TcpEventQueue) events = tcp_event_queue_new (context, self->owner, on_event, self);
+  g_autoptr (GMainContext) context = NULL;
+  g_autoptr (TcpEventQueue) events = NULL;
   g_autoptr (TcpEventQueue) former = NULL;
+  g_autoptr (GError) why = NULL;
   gpointer engine = NULL;
 
-  if (!runner_check_fork (self, error))
+  /* GLib ends a program that has none left for one of its contexts, and a start makes several, some of them
+   * on threads where nobody could be told. */
+  if (!tcp_descriptors_try (START_DESCRIPTORS, &why))
     {
-      tcp_event_queue_close (events);
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "%s cannot be started: %s", self->klass->noun, why->message);
       return FALSE;
     }
+  context = g_main_context_ref_thread_default ();
+  events = tcp_event_queue_new (context, self->owner, on_event, self);
   if (wait->task == NULL)
     tcp_event_queue_claim (events, TCP_EVENT_MASK (TCP_EVENT_STARTED));
 
@@ -728,8 +764,10 @@ runner_begin_start (TcpRunner     *self,
   if (former != NULL)
     tcp_event_queue_close (former);
 
-  if (self->klass->prepare != NULL)
-    runner_prepare (self, engine, events, wait->task == NULL);
+  if (self->klass->prepare != NULL && wait->task == NULL)
+    launch (self->klass, engine, events);
+  else if (self->klass->prepare != NULL)
+    launch_in_thread (self->klass, engine, events);
   runner_watch_cancellable (self, engine, wait, cancellable);
   self->klass->unref (engine);
   return TRUE;
@@ -787,23 +825,33 @@ tcp_runner_start_step (TcpRunner     *self,
 
 /* Drain */
 
-/* Whether there is something to wait for. */
+/* FALSE without an error if there is nothing to wait for: then it is closed. */
 static gboolean
-runner_begin_drain (TcpRunner    *self,
-                    TcpWait      *wait,
-                    guint         timeout,
-                    GCancellable *cancellable)
+runner_begin_drain (TcpRunner     *self,
+                    TcpWait       *wait,
+                    guint          timeout,
+                    GCancellable  *cancellable,
+                    GError       **error)
 {
+  GError *failure = NULL;
   gpointer engine = NULL;
 
   tcp_runner_lock (self);
-  if (self->engine != NULL && !self->starting)
+  if (self->engine != NULL && runner_is_inherited (self))
+    runner_set_fork_error (self, &failure);
+  else if (!g_cancellable_set_error_if_cancelled (cancellable, &failure) && self->engine != NULL && !self->starting)
     {
       engine = self->klass->ref (self->engine);
+      self->draining = TRUE;
       runner_add_wait (self, wait, ++self->last_wait);
     }
   tcp_runner_unlock (self);
 
+  if (failure != NULL)
+    {
+      g_propagate_error (error, failure);
+      return FALSE;
+    }
   if (engine == NULL)
     {
       tcp_runner_close (self);
@@ -825,21 +873,16 @@ tcp_runner_drain_async (TcpRunner           *self,
 {
   g_autoptr (GTask) task = g_task_new (self->owner, cancellable, callback, user_data);
   g_autoptr (TcpWait) wait = tcp_wait_new (task);
-
   GError *error = NULL;
 
   g_task_set_source_tag (task, source_tag);
-  if (g_task_return_error_if_cancelled (task))
-    return;
-  if (!runner_check_fork (self, &error))
-    {
-      g_task_return_error (task, error);
-      return;
-    }
-  /* From here on a cancellation is an event like others. */
+  /* A cancellation is an event like others. */
   g_task_set_check_cancellable (task, FALSE);
-
-  if (!runner_begin_drain (self, wait, timeout, cancellable))
+  if (runner_begin_drain (self, wait, timeout, cancellable, &error))
+    return;
+  if (error != NULL)
+    g_task_return_error (task, error);
+  else
     g_task_return_boolean (task, TRUE);
 }
 
@@ -851,11 +894,14 @@ tcp_runner_drain (TcpRunner     *self,
 {
   g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
   g_autoptr (TcpWait) wait = tcp_wait_new (NULL);
+  GError *failure = NULL;
 
-  if (g_cancellable_set_error_if_cancelled (cancellable, error) || !runner_check_fork (self, error))
-    return FALSE;
-
-  return !runner_begin_drain (self, wait, timeout, cancellable) || runner_wait (self, wait, error);
+  if (runner_begin_drain (self, wait, timeout, cancellable, &failure))
+    return runner_wait (self, wait, error);
+  if (failure == NULL)
+    return TRUE;
+  g_propagate_error (error, failure);
+  return FALSE;
 }
 
 gboolean
@@ -867,14 +913,18 @@ tcp_runner_drain_step (TcpRunner     *self,
 {
   g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
   g_autoptr (TcpWait) wait = tcp_wait_find (cancellable);
+  GError *failure = NULL;
 
   if (wait == NULL)
     {
-      if (g_cancellable_set_error_if_cancelled (cancellable, error) || !runner_check_fork (self, error))
-        return FALSE;
       wait = tcp_wait_new (NULL);
-      if (!runner_begin_drain (self, wait, timeout, cancellable))
-        return TRUE;
+      if (!runner_begin_drain (self, wait, timeout, cancellable, &failure))
+        {
+          if (failure == NULL)
+            return TRUE;
+          g_propagate_error (error, failure);
+          return FALSE;
+        }
       tcp_wait_attach (wait, cancellable);
     }
 

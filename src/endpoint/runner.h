@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "base/lock.h"
 #include "base/status.h"
 #include "endpoint/event-queue.h"
 #include "endpoint/wait.h"
@@ -53,18 +54,20 @@ typedef struct
 
   /* Under it are the fields below, and those of the owner that more than one thread uses.
    * Neither the application nor anything that blocks is called with it. */
-  GMutex mutex;
+  TcpLock lock;
   GCond cond;
 
   gpointer engine;
-  guint fork_count;      /* of the process that it runs in */
+  guint fork_count;      /* of the process that the last engine was started in */
   TcpEventQueue *events; /* of the engine, or of a former one if there is something to emit */
   GSocketAddress *address;
   char *uri;
   GSocketAddress *last_address; /* of the last engine, if there is none: whoever got them may */
   char *last_uri;               /* use them until the next start */
   gboolean starting;
-  gboolean closing; /* a thread waits for the engine's end */
+  gboolean closing; /* a thread waits for the engine's end, */
+  guint close_fork_count; /* one of this process */
+  gboolean draining; /* new connections are not taken any more */
   GQueue waits;     /* of TcpWait */
   guint64 last_wait;
 } TcpRunner;

@@ -174,6 +174,66 @@ set_limit (guint descriptors)
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
 }
 
+/* How a start with so many descriptors goes. Before there are threads, as it is a child's. */
+
+#define STARTED 100 /* in place of an error code */
+
+static int
+try_start (gboolean is_gateway,
+           guint n_free)
+{
+  int held[128], status;
+  guint n = 0;
+  pid_t child = fork ();
+
+  g_assert_cmpint (child, >=, 0);
+  if (child == 0)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+      g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+      gboolean started;
+
+      tcp_gateway_set_token (gateway, TEST_TOKEN);
+      set_limit (G_N_ELEMENTS (held));
+      while ((held[n] = open ("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        n++;
+      while (n_free-- > 0)
+        close (held[--n]);
+      started = is_gateway ? tcp_gateway_start (gateway, NULL, &error) : tcp_tunnel_start (tunnel, NULL, &error);
+      if (started)
+        _exit (STARTED);
+      g_assert_cmpuint (error->domain, ==, TCP_TUNNEL_ERROR);
+      /* It can be tried again. */
+      while (n > 0)
+        close (held[--n]);
+      started = is_gateway ? tcp_gateway_start (gateway, NULL, NULL) : tcp_tunnel_start (tunnel, NULL, NULL);
+      _exit (started ? error->code : 127);
+    }
+  g_assert_cmpint (waitpid (child, &status, 0), ==, child);
+  g_assert_true (WIFEXITED (status));
+  return WEXITSTATUS (status);
+}
+
+/* It works, or it fails, but it never ends the program. */
+static void
+test_start (void)
+{
+  for (guint is_gateway = 0; is_gateway < 2; is_gateway++)
+    {
+      g_assert_cmpint (try_start (is_gateway, 0), ==, TCP_TUNNEL_ERROR_LIMIT);
+      g_assert_cmpint (try_start (is_gateway, 1), ==, TCP_TUNNEL_ERROR_LIMIT);
+      for (guint n_free = 2; n_free < 24; n_free++)
+        {
+          int result = try_start (is_gateway, n_free);
+
+          g_test_message ("with %u: %d", n_free, result);
+          g_assert_true (result == TCP_TUNNEL_ERROR_LIMIT || result == TCP_TUNNEL_ERROR_LISTEN || result == STARTED);
+        }
+      g_assert_cmpint (try_start (is_gateway, 24), ==, STARTED);
+    }
+}
+
 #define N_TUNNELS 4
 
 typedef struct
@@ -399,6 +459,7 @@ main (int argc,
   g_test_init (&argc, &argv, NULL);
   g_log_set_writer_func (count_lines, NULL, NULL);
 
+  g_test_add_func ("/descriptors/start", test_start);
   g_test_add_func ("/descriptors/tunnels", test_tunnels);
   g_test_add_func ("/descriptors/program", test_program);
   g_test_add_func ("/descriptors/none", test_none);

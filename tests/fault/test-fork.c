@@ -4,10 +4,15 @@
 
 #include "fixture.h"
 
+#include "monitor.h"
 #include "socket-util.h"
 
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,6 +55,40 @@ in_child (void     (*check) (gpointer data),
   g_assert_cmpint (waitpid (child, &status, 0), ==, child);
   g_assert_true (WIFEXITED (status));
   g_assert_cmpint (WEXITSTATUS (status), ==, 0);
+}
+
+/* An I/O thread that accepts a client is busy while this lasts. */
+static Monitor monitor;
+static gboolean hold_accept; /* under the monitor, as the next */
+static gboolean is_held;
+
+int
+accept4 (int fd,
+         struct sockaddr *address,
+         socklen_t *length,
+         int flags)
+{
+  int (*real) (int, struct sockaddr *, socklen_t *, int) = dlsym (RTLD_NEXT, "accept4");
+  int result = real (fd, address, length, flags);
+
+  if (is_child)
+    return result;
+  monitor_enter (&monitor);
+  is_held = hold_accept && result >= 0;
+  monitor_changed (&monitor);
+  while (is_held && hold_accept && monitor_wait (&monitor, test_deadline ()))
+    ;
+  monitor_leave (&monitor);
+  return result;
+}
+
+static void
+set_hold_accept (gboolean hold)
+{
+  monitor_enter (&monitor);
+  hold_accept = hold;
+  monitor_changed (&monitor);
+  monitor_leave (&monitor);
 }
 
 static void
@@ -113,6 +152,200 @@ use_inherited (gpointer data)
   g_assert_null (tcp_tunnel_get_local_address (fixture->tunnel));
   g_assert_cmpint (tcp_tunnel_get_state (fixture->tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
   g_assert_finalize_object (g_steal_pointer (&fixture->gateway));
+}
+
+/* What is so at this moment is not so of what was closed. */
+static void
+assert_at_rest (Fixture *fixture)
+{
+  g_assert_cmpint (tcp_tunnel_get_state (fixture->tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
+  g_assert_cmpuint (tcp_tunnel_get_open_connections (fixture->tunnel), ==, 0);
+  g_assert_cmpuint (tcp_tunnel_get_retained_bytes (fixture->tunnel), ==, 0);
+  g_assert_cmpuint (tcp_tunnel_get_receive_window (fixture->tunnel), ==, 0);
+  g_assert_cmpuint (tcp_tunnel_get_send_window (fixture->tunnel), ==, 0);
+  g_assert_cmpuint (tcp_gateway_get_open_connections (fixture->gateway), ==, 0);
+  g_assert_cmpuint (tcp_gateway_get_retained_bytes (fixture->gateway), ==, 0);
+  g_assert_cmpuint (tcp_gateway_get_receive_window (fixture->gateway), ==, 0);
+  g_assert_cmpuint (tcp_gateway_get_send_window (fixture->gateway), ==, 0);
+}
+
+static void
+close_and_look (gpointer data)
+{
+  Fixture *fixture = data;
+
+  tcp_tunnel_close (fixture->tunnel);
+  tcp_gateway_close (fixture->gateway);
+  assert_at_rest (fixture);
+}
+
+static gpointer
+close_both (gpointer data)
+{
+  Fixture *fixture = data;
+
+  tcp_tunnel_close (fixture->tunnel);
+  tcp_gateway_close (fixture->gateway);
+  return NULL;
+}
+
+/* The child does not wait for the end of a close that another thread of the parent is at. */
+static void
+test_closing (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  Fixture *fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
+  GThread *closer;
+  int fd, held;
+
+  fixture_start (fixture);
+  fd = client_connect (fixture_get_port (fixture));
+  client_round_trip (fd, "before");
+  WAIT_UNTIL (tcp_tunnel_get_receive_window (fixture->tunnel) > 0 && tcp_tunnel_get_send_window (fixture->tunnel) > 0 &&
+              tcp_gateway_get_receive_window (fixture->gateway) > 0);
+  in_child (close_and_look, fixture);
+
+  set_hold_accept (TRUE);
+  held = client_connect (fixture_get_port (fixture));
+  g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), is_held));
+  closer = g_thread_new ("closer", close_both, fixture);
+  WAIT_UNTIL (tcp_tunnel_get_local_address (fixture->tunnel) == NULL);
+  g_assert_cmpuint (tcp_tunnel_get_open_connections (fixture->tunnel), >, 0);
+  in_child (close_and_look, fixture);
+  set_hold_accept (FALSE);
+  g_thread_join (closer);
+  assert_at_rest (fixture);
+
+  client_close (held);
+  client_close (fd);
+  fixture_free (fixture);
+}
+
+/* A start that waits when its process forks fails in the child: at its next step, */
+static void
+step_on (gpointer data)
+{
+  TcpTunnel *tunnel = data;
+  g_autoptr (GError) error = NULL;
+  GCancellable *cancellable = g_object_get_data (G_OBJECT (tunnel), "cancellable");
+
+  g_assert_false (tcp_tunnel_start_step (tunnel, G_MAXUINT, cancellable, &error));
+  assert_forked (error);
+  tcp_tunnel_close (tunnel);
+}
+
+static TcpTunnel *
+tunnel_to_nowhere (int *listener)
+{
+  guint16 port;
+  g_autofree char *uri = NULL;
+  TcpTunnel *tunnel;
+
+  *listener = socket_listen (0, &port);
+  uri = g_strdup_printf ("ws://127.0.0.1:%u/", port);
+  tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+  tcp_tunnel_set_connect_timeout (tunnel, 0);
+  return tunnel;
+}
+
+static void
+test_step (void)
+{
+  int listener;
+  g_autoptr (TcpTunnel) tunnel = tunnel_to_nowhere (&listener);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_object_set_data (G_OBJECT (tunnel), "cancellable", cancellable);
+  g_assert_false (tcp_tunnel_start_step (tunnel, 0, cancellable, &error));
+  g_assert_no_error (error);
+  in_child (step_on, tunnel);
+  tcp_tunnel_close (tunnel);
+  g_assert_false (tcp_tunnel_start_step (tunnel, 0, cancellable, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
+  close (listener);
+}
+
+/* and where it blocks, if a handler of a signal has forked. */
+
+static volatile pid_t forked;
+
+static void
+on_signal (int number)
+{
+  forked = fork ();
+  if (forked == 0)
+    {
+      is_child = TRUE;
+      alarm (CHILD_SECONDS);
+    }
+}
+
+typedef struct
+{
+  TcpTunnel *tunnel;
+  int listener;
+  pthread_t starter;
+  int status;
+} Interruption;
+
+/* Whether the first thread of this process sleeps. */
+static gboolean
+is_asleep (void)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/task/%d/stat", getpid ());
+  g_autofree char *stat = NULL;
+  const char *end;
+
+  g_assert_true (g_file_get_contents (path, &stat, NULL, NULL));
+  end = strrchr (stat, ')');
+  return end != NULL && end[2] == 'S';
+}
+
+static gpointer
+interrupt (gpointer data)
+{
+  Interruption *self = data;
+  int fd = accept (self->listener, NULL, NULL);
+  char byte;
+
+  g_assert_cmpint (recv (fd, &byte, 1, 0), ==, 1);
+  while (!is_asleep ())
+    g_thread_yield ();
+  pthread_kill (self->starter, SIGUSR1);
+  while (forked == 0)
+    g_thread_yield ();
+  g_assert_cmpint (waitpid (forked, &self->status, 0), ==, forked);
+  tcp_tunnel_close (self->tunnel);
+  close (fd);
+  return NULL;
+}
+
+static void
+test_handler (void)
+{
+  Interruption self = { .starter = pthread_self () };
+  struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART }, former;
+  g_autoptr (GError) error = NULL;
+  GThread *thread;
+
+  self.tunnel = tunnel_to_nowhere (&self.listener);
+  g_assert_no_errno (sigaction (SIGUSR1, &action, &former));
+  thread = g_thread_new ("interrupt", interrupt, &self);
+  g_assert_false (tcp_tunnel_start (self.tunnel, NULL, &error));
+  if (is_child)
+    {
+      assert_forked (error);
+      tcp_tunnel_close (self.tunnel);
+      _exit (0);
+    }
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
+  g_thread_join (thread);
+  g_assert_true (WIFEXITED (self.status));
+  g_assert_cmpint (WEXITSTATUS (self.status), ==, 0);
+  g_assert_no_errno (sigaction (SIGUSR1, &former, NULL));
+  g_object_unref (self.tunnel);
+  close (self.listener);
 }
 
 /* The port of the parent can be used again although the child lives. */
@@ -196,11 +429,15 @@ main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  monitor_init (&monitor);
 
   /* First: a child cannot use the thread pools of GLib once the parent has. */
   g_test_add_func ("/fork/before", test_before);
   g_test_add_func ("/fork/meanwhile", test_meanwhile);
   g_test_add_func ("/fork/port", test_port);
+  g_test_add_func ("/fork/closing", test_closing);
+  g_test_add_func ("/fork/step", test_step);
+  g_test_add_func ("/fork/handler", test_handler);
 
   return g_test_run ();
 }

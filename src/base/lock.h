@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <stdatomic.h>
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* The lock of an object that a child may use after a fork. Another thread of the parent may have
+ * held it at that moment, and nobody would ever release it in the child: there it begins anew,
+ * when it is first used. What is under it is then as that thread left it. */
+typedef struct
+{
+  GMutex mutex; /* for a GCond */
+  atomic_uint fork_count;
+} TcpLock;
+
+void tcp_lock_init (TcpLock *self);
+void tcp_lock_clear (TcpLock *self);
+void tcp_lock (TcpLock *self);
+void tcp_unlock (TcpLock *self);
+
+G_END_DECLS

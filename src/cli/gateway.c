@@ -200,11 +200,11 @@ create_gateway (char   **args,
 typedef struct
 {
   TcpGateway *gateway;
-  GMainLoop *loop;
   GCancellable *starting; /* NULL once it runs */
   GError *error;          /* of the start */
   guint drain_timeout;    /* ms */
-  gboolean draining;
+  guint quits;            /* signals to end */
+  gboolean over;
 } Gateway;
 
 static void
@@ -216,7 +216,6 @@ on_started (GObject      *object,
 
   tcp_gateway_start_finish (TCP_GATEWAY (object), result, &self->error);
   g_clear_object (&self->starting);
-  g_main_loop_quit (self->loop);
 }
 
 static void
@@ -226,7 +225,7 @@ on_drained (GObject      *object,
 {
   Gateway *self = data;
 
-  g_main_loop_quit (self->loop);
+  self->over = TRUE;
 }
 
 static gboolean
@@ -235,20 +234,14 @@ on_quit (gpointer data)
   Gateway *self = data;
 
   notify_send ("STOPPING=1");
+  self->quits++;
   /* The file of the tokens may be a pipe that nobody writes to. */
   if (self->starting != NULL)
-    {
-      g_cancellable_cancel (self->starting);
-      return G_SOURCE_CONTINUE;
-    }
-  if (self->draining || self->drain_timeout == 0)
-    {
-      g_main_loop_quit (self->loop);
-      return G_SOURCE_REMOVE;
-    }
-
-  self->draining = TRUE;
-  tcp_gateway_drain_async (self->gateway, self->drain_timeout, NULL, on_drained, self);
+    g_cancellable_cancel (self->starting);
+  else if (self->quits > 1 || self->drain_timeout == 0)
+    self->over = TRUE;
+  else
+    tcp_gateway_drain_async (self->gateway, self->drain_timeout, NULL, on_drained, self);
   return G_SOURCE_CONTINUE;
 }
 
@@ -257,7 +250,6 @@ gateway_main (char ***args)
 {
   Gateway self = { .drain_timeout = DRAIN_TIMEOUT };
   g_autoptr (TcpGateway) gateway = NULL;
-  g_autoptr (GMainLoop) loop = NULL;
   g_autoptr (GError) error = NULL;
   int code;
 
@@ -267,13 +259,12 @@ gateway_main (char ***args)
       (gateway = create_gateway (*args, &self.drain_timeout, &error)) == NULL)
     return options_usage ("gateway", error);
 
-  loop = g_main_loop_new (NULL, FALSE);
   self.gateway = gateway;
-  self.loop = loop;
   options_on_signal (on_quit, &self);
   self.starting = g_cancellable_new ();
   tcp_gateway_start_async (gateway, self.starting, on_started, &self);
-  g_main_loop_run (loop);
+  while (self.starting != NULL)
+    g_main_context_iteration (NULL, TRUE);
   error = self.error;
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return EXIT_SUCCESS;
@@ -283,6 +274,12 @@ gateway_main (char ***args)
         g_prefix_error (&error, "--tls-cert %s, --tls-key %s: ", options.tls_cert, options.tls_key);
       return options_failure ("gateway", error);
     }
+  /* The signal may have come when the start could not be cancelled any more. */
+  if (self.quits > 0)
+    {
+      tcp_gateway_close (gateway);
+      return EXIT_SUCCESS;
+    }
   code = view_print (stdout, "listening on %s\n", tcp_gateway_get_uri (gateway));
   if (code != 0)
     {
@@ -290,7 +287,8 @@ gateway_main (char ***args)
       return options_failure ("gateway", error);
     }
   notify_send ("READY=1\nSTATUS=listening on %s", tcp_gateway_get_uri (gateway));
-  g_main_loop_run (loop);
+  while (!self.over)
+    g_main_context_iteration (NULL, TRUE);
   tcp_gateway_close (gateway);
   return EXIT_SUCCESS;
 }

@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 from support import (BINARY, DEADLINE, Away, Command, Config, Relay, Service, TOKEN, dial, environment, exchange, gateway,
@@ -905,6 +906,21 @@ class Drain(unittest.TestCase):
             self.addCleanup(os.close, writer)
             self.assertEqual(server.stop(), 0)
             self.assertEqual(server.output, [])
+
+    def test_as_it_starts(self):
+        """Whichever comes first, the signal or the end of the start."""
+        with tempfile.TemporaryDirectory() as directory:
+            for i in range(60):
+                path = os.path.join(directory, f'tokens-{i}')
+                os.mkfifo(path)
+                with Command('gateway', '--target', '127.0.0.1:1', '--token-file', path,
+                             '--drain-timeout', '0') as server:
+                    with open(path, 'w', encoding='utf-8') as file:
+                        file.write(f'alice:{TOKEN}\n')
+                    end = time.perf_counter() + i % 30 * 1e-5
+                    while time.perf_counter() < end:
+                        pass
+                    self.assertEqual(server.stop(), 0)
 
     def test_second_signal(self):
         server, connection = self.start('--drain-timeout', '600')

@@ -22,10 +22,12 @@
  * Clients show a bearer token: that of [property@TcpTunnel.Gateway:token], or one of
  * [property@TcpTunnel.Gateway:token-file].
  *
- * As with [class@TcpTunnel.Tunnel], the work is done on I/O threads, and
- * signals are emitted in the thread-default main context of the thread that started
- * it. Properties take effect when the gateway is next started, except for
- * [property@TcpTunnel.Gateway:log-level], which does at once.
+ * As with [class@TcpTunnel.Tunnel], the work is done on I/O threads. Signals are emitted in the
+ * main context that was the default of the thread that started the gateway, methods may be called
+ * from any thread, and a child that is forked can only close and drop a gateway that ran in its
+ * parent. Properties take effect when the gateway is next started, except for
+ * [property@TcpTunnel.Gateway:log-level], which does at once. A gateway that was closed can be
+ * started again.
  *
  * ```c
  * g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:5432");
@@ -127,6 +129,10 @@ static const TcpRunnerClass runner_class = {
  *
  * Starts the gateway. It has started once it listens.
  *
+ * The file of [property@TcpTunnel.Gateway:token-file] is read in a thread of GLib's. @callback is
+ * called in the main context that is the thread's default, to which the signals belong from then
+ * on.
+ *
  * Since: 1.0
  */
 void
@@ -178,7 +184,9 @@ tcp_gateway_start_finish (TcpGateway    *self,
  * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if a property has a value that cannot
  * work or there is no token, %TCP_TUNNEL_ERROR_TLS if the certificate cannot be used, such
  * as one whose private key belongs to another, %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway
- * runs already, %TCP_TUNNEL_ERROR_LISTEN if the port cannot be opened,
+ * runs already, is being started or drained, or was started before a fork of which this process
+ * is the child, %TCP_TUNNEL_ERROR_LIMIT if the process has too few file descriptors left,
+ * %TCP_TUNNEL_ERROR_LISTEN if the port cannot be opened,
  * %TCP_TUNNEL_ERROR_CLOSED if it was closed meanwhile, or %G_IO_ERROR_CANCELLED.
  *
  * Returns: whether the gateway has started
@@ -307,8 +315,10 @@ tcp_gateway_drain_finish (TcpGateway    *self,
  * When this is called again meanwhile, the last @timeout counts for all who wait.
  *
  * Fails with %TCP_TUNNEL_ERROR_CLOSED if the application closes the gateway meanwhile,
- * or with %G_IO_ERROR_CANCELLED, which leaves the gateway as it is: running, without
- * taking new connections. A gateway that does not run has nothing to wait for.
+ * with %TCP_TUNNEL_ERROR_WRONG_STATE if it was started before a fork of which this process is the
+ * child, or with %G_IO_ERROR_CANCELLED, which leaves the gateway as it is: running, without
+ * taking new connections. A gateway that does not run has nothing to wait for, and one that is
+ * being started is closed.
  *
  * Returns: whether the gateway is closed
  *

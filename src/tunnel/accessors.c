@@ -682,9 +682,11 @@ GETTER (GInetSocketAddress *, local_address, NULL, (GInetSocketAddress *) self->
  *
  * Sets the bearer token that authorises the tunnel at the gateway.
  *
- * A tunnel that runs uses it from the next WebSocket on. After
- * [signal@TcpTunnel.Tunnel::token-required], this makes it try again at once, or with
- * %NULL give up.
+ * A tunnel that runs uses it from the next WebSocket on; of several that are set one after
+ * another, it may use the last only. After [signal@TcpTunnel.Tunnel::token-required], this makes
+ * it try again at once, or with %NULL give up. Otherwise a tunnel that runs keeps the token that
+ * it has when this is %NULL. A token that is empty, or has a space or a character that is not
+ * ASCII in it, counts as %NULL to a tunnel that runs, which logs a warning; a start fails with it.
  *
  * Since: 1.0
  */

@@ -232,6 +232,9 @@ static const TcpRunnerClass runner_class = {
  * its WebSocket, which is tried once, or again and again if
  * [property@TcpTunnel.Tunnel:wait-for-gateway] is set.
  *
+ * @callback is called in the main context that is the thread's default, to which the signals
+ * belong from then on.
+ *
  * Since: 1.0
  */
 void
@@ -280,11 +283,14 @@ tcp_tunnel_start_finish (TcpTunnel     *self,
  *
  * Starts the tunnel, and blocks until it has started.
  *
- * Signals of the start are emitted from within the call. No main loop is needed for
- * the tunnel to work afterwards.
+ * Signals of the start are emitted from within the call, if it is made in the thread to which
+ * they belong: see [class@TcpTunnel.Tunnel]. No main loop is needed for the tunnel to work
+ * afterwards.
  *
  * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if a property has a value that
- * cannot work, %TCP_TUNNEL_ERROR_WRONG_STATE if the tunnel runs already,
+ * cannot work, %TCP_TUNNEL_ERROR_WRONG_STATE if the tunnel runs already, is being
+ * started, or was started before a fork of which this process is the child,
+ * %TCP_TUNNEL_ERROR_LIMIT if the process has too few file descriptors left,
  * %TCP_TUNNEL_ERROR_LISTEN if the port cannot be opened, %TCP_TUNNEL_ERROR_CLOSED
  * if the tunnel was closed meanwhile, %G_IO_ERROR_CANCELLED, and in multiplexed mode
  * with all that can go wrong on the way to the gateway:

@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -268,13 +269,15 @@ test_step (void)
 
 /* and where it blocks, if a handler of a signal has forked. */
 
-static volatile pid_t forked;
+static atomic_int forked; /* the child */
 
 static void
 on_signal (int number)
 {
-  forked = fork ();
-  if (forked == 0)
+  pid_t child = fork ();
+
+  forked = child;
+  if (child == 0)
     {
       is_child = TRUE;
       alarm (CHILD_SECONDS);

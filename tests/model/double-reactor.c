@@ -14,6 +14,27 @@ struct _TcpTimer
 static GQueue timers; /* of TcpTimer, by their links */
 static gint64 now;
 
+/* There are no threads here. */
+
+TcpReactor *
+tcp_reactor_new (GMainContext *context,
+                 GError **error)
+{
+  g_assert_not_reached ();
+}
+
+void
+tcp_reactor_enter (TcpReactor *self)
+{
+  g_assert_not_reached ();
+}
+
+void
+tcp_reactor_free (TcpReactor *self)
+{
+  g_assert_not_reached ();
+}
+
 void
 clock_reset (void)
 {

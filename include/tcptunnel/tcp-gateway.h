@@ -44,6 +44,11 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_token_file (TcpGateway *self,
                                  const char *token_file);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+const char *const *tcp_gateway_get_trusted_proxies (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_set_trusted_proxies (TcpGateway *self,
+                                      const char *const *trusted_proxies);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 GTlsCertificate *tcp_gateway_get_tls_certificate (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_tls_certificate (TcpGateway *self,

@@ -18,6 +18,7 @@ static struct
   char *path;
   char *token_file;
   char *token;
+  char **trusted_proxies;
   char *tls_cert;
   char *tls_key;
   char *resumption;
@@ -44,6 +45,8 @@ static const GOptionEntry entries[] = {
     "File of the tokens to accept", "FILE" },
   { "token", 0, 0, G_OPTION_ARG_STRING, &options.token,
     "The one token to accept", "TOKEN" },
+  { "trusted-proxy", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.trusted_proxies,
+    "A reverse proxy, or a network; repeatable", "ADDRESS" },
   { "tls-cert", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_cert,
     "PEM file of the certificate, for wss://", "FILE" },
   { "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_key,
@@ -70,6 +73,10 @@ static const char description[] =
     "A token file has lines of the form NAME:TOKEN; a line that begins with # is a\n"
     "comment. The one token of --token, which other users may see for a moment, or\n"
     "of the environment variable " TOKEN_VARIABLE " serves in place of a file.\n"
+    "\n"
+    "The addresses of reverse proxies in front of the gateway, or their networks, as\n"
+    "10.0.0.0/8, are given with --trusted-proxy. Their X-Forwarded-For or Forwarded\n"
+    "header names the client; from others it is ignored.\n"
     "\n"
     "Sessions of clients that can do so are resumed, without loss, when their\n"
     "WebSocket breaks. With --resumption required no others are let in.\n"
@@ -191,6 +198,7 @@ create_gateway (char   **args,
       !read_token (gateway, error) || !read_tls (gateway, error))
     return NULL;
 
+  tcp_gateway_set_trusted_proxies (gateway, (const char *const *) options.trusted_proxies);
   tcp_gateway_set_resumption (gateway, resumption);
   tcp_gateway_set_log_level (gateway, level);
   log_init (level);

@@ -161,6 +161,34 @@ GETTER (const char *, token_file, NULL, self->settings->token_file)
 SETTER_STRING (token_file)
 
 /**
+ * tcp_gateway_get_trusted_proxies:
+ * @self: a gateway
+ *
+ * Gets the reverse proxies in front of the gateway.
+ *
+ * They stay valid until the property is set again.
+ *
+ * Returns: (nullable) (transfer none) (array zero-terminated=1): IP addresses and networks
+ *
+ * Since: 1.0
+ */
+GETTER (const char *const *, trusted_proxies, NULL, (const char *const *) self->settings->trusted_proxies)
+
+/**
+ * tcp_gateway_set_trusted_proxies:
+ * @self: a gateway
+ * @trusted_proxies: (nullable) (array zero-terminated=1): IP addresses and networks
+ *
+ * Sets the reverse proxies in front of the gateway.
+ *
+ * See [property@TcpTunnel.Gateway:trusted-proxies]. Takes effect when the gateway is next
+ * started.
+ *
+ * Since: 1.0
+ */
+TCP_SETTER_STRV (TcpGateway, gateway, TCP_IS_GATEWAY, trusted_proxies)
+
+/**
  * tcp_gateway_get_tls_certificate:
  * @self: a gateway
  *

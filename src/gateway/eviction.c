@@ -33,6 +33,14 @@ get_rank (const TcpPendingState *pending)
   return pending->origin->known ? RANK_KNOWN : RANK_UNKNOWN;
 }
 
+/* Of @n connections of an address those that count: a proxy that is trusted has them of many. */
+static guint
+get_share (const TcpOrigin *origin,
+           guint            n)
+{
+  return origin->trusted ? MIN (n, 1) : n;
+}
+
 /* Whether @self has to go before @other, which is older. Those that answer go last, or a flood
  * from many addresses, which costs whoever sends it nothing, would end clients in the middle of
  * their TLS handshake. Then the address that has most counts, and the rank after that. */
@@ -42,11 +50,13 @@ goes_before (const TcpPendingState *self,
 {
   Rank rank = get_rank (self);
   Rank other_rank = get_rank (other);
+  guint share = get_share (self->origin, self->origin->pending);
+  guint other_share = get_share (other->origin, other->origin->pending);
 
   if ((rank == RANK_ANSWERS) != (other_rank == RANK_ANSWERS))
     return other_rank == RANK_ANSWERS;
-  if (self->origin->pending != other->origin->pending)
-    return self->origin->pending > other->origin->pending;
+  if (share != other_share)
+    return share > other_share;
   return rank < other_rank;
 }
 
@@ -69,8 +79,11 @@ int
 tcp_eviction_compare_origins (const TcpOrigin *a,
                               const TcpOrigin *b)
 {
-  if (a->handshakes != b->handshakes)
-    return a->handshakes < b->handshakes ? 1 : -1;
+  guint share = get_share (a, a->handshakes);
+  guint other_share = get_share (b, b->handshakes);
+
+  if (share != other_share)
+    return share < other_share ? 1 : -1;
   return (int) a->known - (int) b->known;
 }
 
@@ -91,7 +104,7 @@ get_grace (const TcpHandshakeState *handshake,
 {
   if (tcp_eviction_compare_origins (handshake->origin, last) > 0)
     return MAX_HANDSHAKE;
-  return handshake->origin->handshakes > 1 ? grace : MAX (grace, ROUND_TRIP);
+  return get_share (handshake->origin, handshake->origin->handshakes) > 1 ? grace : MAX (grace, ROUND_TRIP);
 }
 
 /* Of those of the address that comes last, that which has waited longest for its peer; -1 if

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include "gateway/eviction.h"
+#include "gateway/forwarded.h"
 #include "gateway/head.h"
 #include "gateway/origin.h"
 #include "gateway/tls-queue.h"
@@ -52,6 +53,7 @@ struct _TcpListener
   gpointer user_data;
   TcpTlsQueue *tls; /* NULL for none */
   guint timeout;    /* ms */
+  TcpNetworks *proxies; /* that are trusted */
   TcpLog *log;
   TcpLogLimit *refusals;
   TcpAcceptor *acceptor;
@@ -76,6 +78,8 @@ typedef struct
   TcpListener *listener;
   GList link;
   TcpOrigin *origin;
+  TcpOrigin *client; /* for which the proxy sends the request; nullable */
+  GInetAddress *address; /* of the client, else of the origin */
   Stage stage;
   GSocket *socket;
   TcpTransport transport; /* its TLS is there once the handshake is through */
@@ -111,6 +115,9 @@ pending_free (Pending *self)
   g_free (self->answer);
   g_clear_pointer (&self->handshake, tcp_tls_entry_cancel);
   tcp_origins_release (listener->origins, self->origin, tcp_now ());
+  if (self->client != NULL)
+    tcp_origins_release (listener->origins, self->client, tcp_now ());
+  g_clear_object (&self->address);
   if (self->transport.buffered != NULL)
     listener->secured--;
   tcp_transport_clear (&self->transport);
@@ -235,6 +242,30 @@ pending_begin (Pending *self)
 
 /* The request */
 
+/* Behind a proxy that is trusted the client is known by its header. */
+static gboolean
+pending_find_client (Pending          *self,
+                     const TcpUpgrade *upgrade,
+                     TcpRefusal       *refusal)
+{
+  GInetAddress *address;
+
+  if (!self->origin->trusted)
+    return TRUE;
+  if (!tcp_forwarded_find (upgrade->headers, self->listener->proxies, &address))
+    return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST,
+                       "Forwarded and X-Forwarded-For name different clients; the proxy has to remove the one that it "
+                       "does not write.");
+  if (address != NULL)
+    {
+      self->client = tcp_origins_get (self->listener->origins, address);
+      self->client->trusted = tcp_networks_contain (self->listener->proxies, address);
+      g_clear_object (&self->address);
+      self->address = address;
+    }
+  return TRUE;
+}
+
 /* What the client sends meanwhile stays in the kernel, which soon accepts no more of it. Wrong
  * tokens are slowed; a good one of the same address, which may be that of a proxy, is not. */
 static void
@@ -242,9 +273,10 @@ pending_refuse (Pending          *self,
                 const TcpRefusal *refusal)
 {
   gint64 now = tcp_now ();
-  gint64 delay = refusal->guessed ? tcp_origin_fail (self->origin, now) : 0;
+  TcpOrigin *origin = self->client != NULL ? self->client : self->origin;
+  gint64 delay = refusal->guessed && !origin->trusted ? tcp_origin_fail (origin, now) : 0;
 
-  tcp_log_limit_write (self->listener->refusals, "a request from %s was answered %u: %s", self->origin->name,
+  tcp_log_limit_write (self->listener->refusals, "a request from %s was answered %u: %s", origin->name,
                        refusal->status, refusal->text);
   self->stage = STAGE_REFUSED;
   self->answer = tcp_refusal_format (refusal);
@@ -268,7 +300,8 @@ pending_accept (Pending          *self,
 
   if (transport.buffered != NULL)
     listener->secured--;
-  self->origin->known = TRUE;
+  (self->client != NULL ? self->client : self->origin)->known = TRUE;
+  request->address = self->address != NULL ? g_inet_address_to_string (self->address) : g_strdup ("");
   self->transport = (TcpTransport) { 0 };
   pending_free (self);
   listener->callbacks->accepted (request, answer, &transport, listener->user_data);
@@ -282,7 +315,7 @@ pending_answer (Pending *self)
   g_autoptr (TcpUpgrade) upgrade = tcp_upgrade_parse ((const char *) self->head->data, self->head->len, &refusal);
   TcpRequest *request = NULL;
 
-  if (upgrade != NULL)
+  if (upgrade != NULL && pending_find_client (self, upgrade, &refusal))
     request = listener->callbacks->examine (upgrade, &refusal, listener->user_data);
   if (request != NULL)
     pending_accept (self, upgrade, request);
@@ -478,7 +511,9 @@ on_accepted (GSocketConnection *connection,
   pending->accepted = now;
   pending->deadline = tcp_timer_new (on_deadline, pending);
   tcp_timer_set (pending->deadline, now + MIN (self->timeout, FIRST_BYTE_TIMEOUT) * G_TIME_SPAN_MILLISECOND);
-  pending->origin = tcp_origins_get (self->origins, remote);
+  pending->address = tcp_address_get (remote);
+  pending->origin = tcp_origins_get (self->origins, pending->address);
+  pending->origin->trusted = pending->address != NULL && tcp_networks_contain (self->proxies, pending->address);
   pending->link.data = pending;
   g_queue_push_tail_link (&self->pending, &pending->link);
   /* Else an answer may wait for the client's delayed ACK of what TLS has sent before. */
@@ -494,10 +529,11 @@ on_accepted (GSocketConnection *connection,
     pending->watch = tcp_watch_new (g_socket_get_fd (pending->socket), G_IO_IN | POLLRDHUP, on_hello_readable, pending);
 }
 
-/* @certificate may be NULL. @timeout in ms, 0 for the default. */
+/* @certificate may be NULL. @timeout in ms, 0 for the default. Takes @proxies. */
 TcpListener *
 tcp_listener_new (GTlsCertificate            *certificate,
                   guint                       timeout,
+                  TcpNetworks                *proxies,
                   TcpChannelGroup            *group,
                   TcpLog                     *log,
                   const TcpListenerCallbacks *callbacks,
@@ -509,6 +545,7 @@ tcp_listener_new (GTlsCertificate            *certificate,
   self->user_data = user_data;
   self->tls = certificate != NULL ? tcp_tls_queue_new (certificate, group) : NULL;
   self->timeout = timeout > 0 ? timeout : DEFAULT_TIMEOUT;
+  self->proxies = proxies;
   self->max_pending = CLAMP (tcp_descriptors_get_limit () / 8, 1, MAX_PENDING);
   self->log = tcp_log_ref (log);
   self->refusals = tcp_log_limit_new (log, TCP_TUNNEL_LOG_LEVEL_INFO);
@@ -540,6 +577,7 @@ tcp_listener_free (TcpListener *self)
     pending_end (self->pending.head->data);
   g_clear_pointer (&self->tls, tcp_tls_queue_free);
   tcp_origins_free (self->origins);
+  tcp_networks_free (self->proxies);
   tcp_log_limit_free (self->refusals);
   tcp_log_unref (self->log);
   g_free (self);

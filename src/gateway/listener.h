@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include "gateway/networks.h"
 #include "gateway/request.h"
 #include "gateway/transport.h"
 #include "gateway/upgrade.h"
@@ -35,6 +36,7 @@ typedef struct
 
 TcpListener *tcp_listener_new (GTlsCertificate            *certificate,
                                guint                       timeout,
+                               TcpNetworks                *proxies,
                                TcpChannelGroup            *group,
                                TcpLog                     *log,
                                const TcpListenerCallbacks *callbacks,

@@ -23,32 +23,22 @@ struct _TcpOrigins
   GQueue failed;
 };
 
-char *
-tcp_origin_name (GSocketAddress *address)
+/* @address as tcp_address_normalize () gives it, or NULL. */
+static char *
+make_name (GInetAddress *address)
 {
-  static const guint8 mapped[12] = { [10] = 0xff, [11] = 0xff };
-  GInetAddress *inet;
-  const guint8 *bytes;
   guint8 network[16] = { 0 };
-  g_autoptr (GInetAddress) origin = NULL;
+  g_autoptr (GInetAddress) prefix = NULL;
   g_autofree char *text = NULL;
 
-  if (!G_IS_INET_SOCKET_ADDRESS (address))
+  if (address == NULL)
     return g_strdup ("");
+  if (g_inet_address_get_family (address) == G_SOCKET_FAMILY_IPV4)
+    return g_inet_address_to_string (address);
 
-  inet = g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address));
-  bytes = g_inet_address_to_bytes (inet);
-  if (g_inet_address_get_family (inet) == G_SOCKET_FAMILY_IPV4)
-    return g_inet_address_to_string (inet);
-  if (memcmp (bytes, mapped, sizeof mapped) == 0)
-    {
-      origin = g_inet_address_new_from_bytes (bytes + sizeof mapped, G_SOCKET_FAMILY_IPV4);
-      return g_inet_address_to_string (origin);
-    }
-
-  memcpy (network, bytes, 8);
-  origin = g_inet_address_new_from_bytes (network, G_SOCKET_FAMILY_IPV6);
-  text = g_inet_address_to_string (origin);
+  memcpy (network, g_inet_address_to_bytes (address), 8);
+  prefix = g_inet_address_new_from_bytes (network, G_SOCKET_FAMILY_IPV6);
+  text = g_inet_address_to_string (prefix);
   return g_strconcat (text, "/64", NULL);
 }
 
@@ -77,12 +67,12 @@ tcp_origins_free (TcpOrigins *self)
   g_free (self);
 }
 
-/* For one connection more. */
+/* For one connection more. @address as tcp_address_normalize () gives it, or NULL. */
 TcpOrigin *
-tcp_origins_get (TcpOrigins     *self,
-                 GSocketAddress *address)
+tcp_origins_get (TcpOrigins   *self,
+                 GInetAddress *address)
 {
-  g_autofree char *name = tcp_origin_name (address);
+  g_autofree char *name = make_name (address);
   TcpOrigin *origin = g_hash_table_lookup (self->table, name);
 
   if (origin == NULL)

@@ -17,6 +17,7 @@ typedef struct
   guint pending;    /* its connections that are no WebSocket yet */
   guint handshakes; /* of them those that are in their TLS handshake */
   gboolean known;   /* it has sent a good token */
+  gboolean trusted; /* it is a proxy's, by which many come */
 
   /* Private */
   GList link;         /* among those without a connection */
@@ -24,12 +25,10 @@ typedef struct
   gint64 forgiven_at; /* when all its failures are, in µs of tcp_now() */
 } TcpOrigin;
 
-char *tcp_origin_name (GSocketAddress *address);
-
 TcpOrigins *tcp_origins_new (void);
 void tcp_origins_free (TcpOrigins *self);
-TcpOrigin *tcp_origins_get (TcpOrigins     *self,
-                            GSocketAddress *address);
+TcpOrigin *tcp_origins_get (TcpOrigins   *self,
+                            GInetAddress *address);
 void tcp_origins_release (TcpOrigins *self,
                           TcpOrigin  *origin,
                           gint64      now);

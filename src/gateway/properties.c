@@ -13,6 +13,7 @@ enum
   PROP_PATH,
   PROP_TOKEN,
   PROP_TOKEN_FILE,
+  PROP_TRUSTED_PROXIES,
   PROP_TLS_CERTIFICATE,
   PROP_RESUMPTION,
   PROP_CONNECT_TIMEOUT,
@@ -65,6 +66,9 @@ gateway_get_property (GObject    *object,
       break;
     case PROP_TOKEN_FILE:
       TCP_GET (string, self->settings->token_file);
+      break;
+    case PROP_TRUSTED_PROXIES:
+      TCP_GET (boxed, self->settings->trusted_proxies);
       break;
     case PROP_TLS_CERTIFICATE:
       TCP_GET (object, self->settings->tls_certificate);
@@ -167,6 +171,9 @@ gateway_set_property (GObject      *object,
       break;
     case PROP_TOKEN_FILE:
       tcp_gateway_set_token_file (self, g_value_get_string (value));
+      break;
+    case PROP_TRUSTED_PROXIES:
+      tcp_gateway_set_trusted_proxies (self, g_value_get_boxed (value));
       break;
     case PROP_TLS_CERTIFICATE:
       tcp_gateway_set_tls_certificate (self, g_value_get_object (value));
@@ -277,6 +284,28 @@ install_settings (void)
    * Since: 1.0
    */
   properties[PROP_TOKEN_FILE] = g_param_spec_string ("token-file", NULL, NULL, NULL, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:trusted-proxies:
+   *
+   * The reverse proxies in front of the gateway, each as an IP address, such as `127.0.0.1`,
+   * or a network, such as `10.0.0.0/8` or `fd00::/8`. %NULL, the default, is for none. A text
+   * that is neither makes the start fail with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT.
+   *
+   * A gateway protects itself against clients without a valid token by their addresses, and
+   * behind a proxy all clients have that of the proxy. Connections from a trusted proxy are
+   * therefore not limited by its address. Its header `Forwarded` (RFC 7239) or
+   * `X-Forwarded-For` names the client, whose address is logged, and counts for wrong tokens.
+   * That is the rightmost address in the header which is not one of a trusted proxy.
+   *
+   * From other addresses these headers are ignored, as anybody could write them. A request
+   * with both of them, that name different clients, is answered 400.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TRUSTED_PROXIES] =
+      g_param_spec_boxed ("trusted-proxies", NULL, NULL,
+                          G_TYPE_STRV, TCP_READ_WRITE);
 
   /**
    * TcpGateway:tls-certificate:

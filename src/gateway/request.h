@@ -20,6 +20,7 @@ typedef struct
   char *session_id; /* NULL if it gave none */
   TcpPrincipal *principal; /* lives as long as the gateway */
   GUri *uri; /* of the WebSocket */
+  char *address; /* from where; of a proxy that is trusted that for which it sends the request */
 } TcpRequest;
 
 void tcp_request_free (TcpRequest *self);

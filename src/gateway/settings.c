@@ -3,6 +3,7 @@
 #include "gateway/settings.h"
 
 #include "base/invalid.h"
+#include "gateway/networks.h"
 
 TcpGatewaySettings *
 tcp_gateway_settings_new (void)
@@ -20,6 +21,7 @@ tcp_gateway_settings_copy (const TcpGatewaySettings *self)
   copy->path = g_strdup (self->path);
   copy->token = g_strdup (self->token);
   copy->token_file = g_strdup (self->token_file);
+  copy->trusted_proxies = g_strdupv (self->trusted_proxies);
   if (copy->tls_certificate != NULL)
     g_object_ref (copy->tls_certificate);
 
@@ -34,6 +36,7 @@ tcp_gateway_settings_free (TcpGatewaySettings *self)
   g_free (self->path);
   g_free (self->token);
   g_free (self->token_file);
+  g_strfreev (self->trusted_proxies);
   g_clear_object (&self->tls_certificate);
   g_free (self);
 }
@@ -43,6 +46,7 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
                             GError             **error)
 {
   g_autoptr (GSocketConnectable) target = NULL;
+  g_autoptr (TcpNetworks) proxies = NULL;
   guint16 port = 0;
 
   if (self->target != NULL)
@@ -57,5 +61,6 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
   if (self->path != NULL && *self->path != '/')
     return tcp_invalid (error, "the path “%s” does not begin with a slash", self->path);
 
-  return TRUE;
+  proxies = tcp_networks_parse ((const char *const *) self->trusted_proxies, error);
+  return proxies != NULL;
 }

@@ -16,6 +16,7 @@ typedef struct
   char *path;
   char *token;
   char *token_file;
+  char **trusted_proxies;
   GTlsCertificate *tls_certificate;
   TcpTunnelResumption resumption;
   guint connect_timeout;    /* ms */

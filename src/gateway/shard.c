@@ -7,7 +7,6 @@
 #include "base/tsan.h"
 #include "gateway/client.h"
 #include "gateway/held.h"
-#include "gateway/origin.h"
 #include "io/descriptors.h"
 #include "io/log-limit.h"
 #include "websocket/group.h"
@@ -372,12 +371,10 @@ static void
 admission_refuse (Admission        *self,
                   const TcpRefusal *refusal)
 {
-  g_autoptr (GSocketAddress) remote = g_socket_connection_get_remote_address (self->transport.connection, NULL);
-  g_autofree char *origin = remote != NULL ? tcp_origin_name (remote) : NULL;
   g_autofree char *answer = tcp_refusal_format (refusal);
 
-  tcp_log_limit_write (self->shard->refusals, "a request from %s was answered %u: %s",
-                       origin != NULL ? origin : self->request->principal->name, refusal->status, refusal->text);
+  tcp_log_limit_write (self->shard->refusals, "a request from %s was answered %u: %s", self->request->address,
+                       refusal->status, refusal->text);
   tcp_transport_write (&self->transport, answer);
   g_socket_shutdown (tcp_transport_get_socket (&self->transport), FALSE, TRUE, NULL);
 }
@@ -427,8 +424,9 @@ shard_do_admit (gpointer data)
       return;
     }
 
-  tcp_log_limit_write (self->arrivals, "the client %s is connected (%s%s)", request->principal->name,
-                       request->multiplexed ? "multiplexed" : "singleton", request->resumable ? ", resumable" : "");
+  tcp_log_limit_write (self->arrivals, "the client %s is connected from %s (%s%s)", request->principal->name,
+                       request->address, request->multiplexed ? "multiplexed" : "singleton",
+                       request->resumable ? ", resumable" : "");
   client = shard_find_client (self, tcp_request_get_session (request));
   if (client == NULL)
     client = shard_add_client (self, request);

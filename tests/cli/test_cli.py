@@ -36,7 +36,7 @@ class Help(unittest.TestCase):
             'up': ['--config', '--wait', '--max-connections', '--log-level', '--json', '--quiet', 'tunnels.conf', 'defaults', 'on-ready'],
             'gateway': ['--target', '--listen', '--path', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
                         '--tls-cert', '--tls-key', '--resumption', '--session-timeout',
-                        '--drain-timeout', '500ms', '--max-connections', '--max-buffered', '--log-level'],
+                        '--drain-timeout', '500ms', '--trusted-proxy', '--max-connections', '--max-buffered', '--log-level'],
             'demo': ['--keep', '--size'],
         }
         for command, expected in options.items():
@@ -164,6 +164,7 @@ class Usage(unittest.TestCase):
         self.check([*target, '--token', TOKEN, '--drain-timeout', '-1'], '--drain-timeout', "'-1'",
                    'a number alone is in seconds')
         self.check([*target, '--token', TOKEN, '--max-connections', '0'], '--max-connections', 'from 1 to 65535')
+        self.check([*target, '--token', TOKEN, '--trusted-proxy', '127.0.0.1', '--trusted-proxy', 'proxy.example'], '“proxy.example”')
         self.check([*target, '--token', TOKEN, '--max-buffered', '7'], '--max-buffered', 'from 8')
         self.check([*target, '--token', TOKEN, '--resumption', 'yes'], '--resumption', 'required')
         self.check(['gateway', '--target', 'nowhere', '--token', TOKEN], 'nowhere')

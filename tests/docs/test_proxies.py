@@ -155,6 +155,13 @@ class Behind(unittest.TestCase):
         for client in clients:
             exchange(client)
 
+    def test_addresses(self):
+        """The proxy does not pass on what a client says about its address where that would count."""
+        self.serve(trusted_proxies=["127.0.0.1"])
+        tunnel = self.tunnel(mode="multiplexed", request_headers=["Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.2"])
+        tunnel.start()
+        exchange(self.connect(tunnel))
+
     def test_refusals(self):
         self.serve()
         with self.assertRaisesRegex(GLib.Error, r"refused the token \(401"):

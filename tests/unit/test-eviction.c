@@ -69,6 +69,23 @@ test_addresses (void)
   ASSERT_GOES (1, ANSWERS (few), ANSWERS (known_many), ANSWERS (many));
 }
 
+/* A proxy that is trusted has as many as one that has one, however many come by way of it. */
+static void
+test_trusted (void)
+{
+  TcpOrigin proxy = { .pending = 50, .handshakes = 8, .trusted = TRUE };
+  TcpOrigin idle = { .pending = 1 };
+  TcpOrigin busy = { .pending = 2, .handshakes = 2 };
+  TcpOrigin alone = { .pending = 1, .handshakes = 1 };
+
+  ASSERT_GOES (1, BEGUN (proxy), BEGUN (busy));
+  ASSERT_GOES (0, BEGUN (proxy), BEGUN (idle));
+  ASSERT_GOES (0, BEGUN (idle), BEGUN (proxy));
+  g_assert_cmpint (tcp_eviction_compare_origins (&proxy, &busy), >, 0);
+  g_assert_cmpint (tcp_eviction_compare_origins (&proxy, &alone), ==, 0);
+  g_assert_cmpint (tcp_eviction_compare_origins (&proxy, &idle), <, 0);
+}
+
 static TcpOrigin one = { .handshakes = 1 };
 static TcpOrigin another = { .handshakes = 1 };
 static TcpOrigin three = { .handshakes = 3 };
@@ -176,6 +193,7 @@ main (int    argc,
   g_test_add_func ("/eviction/silence", test_silence);
   g_test_add_func ("/eviction/ranks", test_ranks);
   g_test_add_func ("/eviction/addresses", test_addresses);
+  g_test_add_func ("/eviction/trusted", test_trusted);
   g_test_add_func ("/eviction/waits", test_waits);
   g_test_add_func ("/eviction/round-trip", test_round_trip);
   g_test_add_func ("/eviction/handshakes-of-addresses", test_handshakes_of_addresses);

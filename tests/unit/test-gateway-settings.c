@@ -86,6 +86,7 @@ test_copy (void)
 
   settings->token = g_strdup ("token");
   settings->token_file = g_strdup ("/file");
+  settings->trusted_proxies = g_strdupv ((char *[]) { (char *) "127.0.0.1", NULL });
   settings->port = 80;
   settings->max_connections = 5;
   settings->reset_on_loss = TRUE;
@@ -97,6 +98,8 @@ test_copy (void)
   g_assert_cmpstr (copy->path, ==, "/a");
   g_assert_cmpstr (copy->token, ==, "token");
   g_assert_cmpstr (copy->token_file, ==, "/file");
+  g_assert_true (copy->trusted_proxies != settings->trusted_proxies);
+  g_assert_true (g_strv_equal ((const char *const *) copy->trusted_proxies, (const char *const *) settings->trusted_proxies));
   g_assert_cmpuint (copy->port, ==, 80);
   g_assert_cmpuint (copy->max_connections, ==, 5);
   g_assert_true (copy->reset_on_loss);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "gateway/head.h"
-#include "gateway/origin.h"
 
 #include <string.h>
 
@@ -169,28 +168,6 @@ test_malformed (void)
   check_head (LINE "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 13\r\n\r\n", 400);
 }
 
-/* Where it is from */
-
-static void
-check_origin (const char *address,
-              const char *origin)
-{
-  g_autoptr (GSocketAddress) socket_address = g_inet_socket_address_new_from_string (address, 1234);
-  g_autofree char *name = tcp_origin_name (socket_address);
-
-  g_assert_cmpstr (name, ==, origin);
-}
-
-static void
-test_origins (void)
-{
-  check_origin ("192.0.2.1", "192.0.2.1");
-  check_origin ("::ffff:192.0.2.1", "192.0.2.1");
-  check_origin ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64");
-  check_origin ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64");
-  check_origin ("2001:db8:1:3::1", "2001:db8:1:3::/64");
-}
-
 int
 main (int    argc,
       char **argv)
@@ -202,6 +179,5 @@ main (int    argc,
   g_test_add_func ("/head/good", test_good);
   g_test_add_func ("/head/bodies", test_bodies);
   g_test_add_func ("/head/malformed", test_malformed);
-  g_test_add_func ("/head/origins", test_origins);
   return g_test_run ();
 }

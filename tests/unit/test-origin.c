@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "gateway/networks.h"
 #include "gateway/origin.h"
 
 #define SECOND G_TIME_SPAN_SECOND
@@ -15,7 +16,7 @@ get (TcpOrigins *origins,
      guint       number)
 {
   g_autofree char *text = g_strdup_printf ("127.0.%u.%u", number / 256, number % 256);
-  g_autoptr (GSocketAddress) address = g_inet_socket_address_new_from_string (text, 1234);
+  g_autoptr (GInetAddress) address = g_inet_address_new_from_string (text);
 
   return tcp_origins_get (origins, address);
 }
@@ -130,11 +131,34 @@ test_known (void)
   tcp_origins_free (origins);
 }
 
+static void
+check_name (const char *text,
+            const char *name)
+{
+  TcpOrigins *origins = tcp_origins_new ();
+  g_autoptr (GSocketAddress) remote = g_inet_socket_address_new_from_string (text, 1234);
+  g_autoptr (GInetAddress) address = tcp_address_get (remote);
+
+  g_assert_cmpstr (tcp_origins_get (origins, address)->name, ==, name);
+  tcp_origins_free (origins);
+}
+
+static void
+test_names (void)
+{
+  check_name ("192.0.2.1", "192.0.2.1");
+  check_name ("::ffff:192.0.2.1", "192.0.2.1");
+  check_name ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64");
+  check_name ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64");
+  check_name ("2001:db8:1:3::1", "2001:db8:1:3::/64");
+}
+
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/origin/names", test_names);
   g_test_add_func ("/origin/same", test_same);
   g_test_add_func ("/origin/failures", test_failures);
   g_test_add_func ("/origin/memory", test_memory);

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Clients that come by way of a proxy, and those that only say so. */
+
+#include "fixture.h"
+#include "monitor.h"
+#include "socket-util.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
+#define WRONG "Authorization: Bearer wrong\r\n"
+
+/* So many wrong tokens of one address that the answer to the last takes a second. */
+#define GUESSES 45
+
+/* How many pending connections the gateway has room for, where there are few. */
+#define PLACES 40
+
+static TcpGateway *
+new_gateway (Target *target,
+             const char *proxies)
+{
+  g_autofree char *address = target_get_address (target);
+  const char *const trusted[] = { "2001:db8::/32", proxies, NULL };
+  TcpGateway *gateway = tcp_gateway_new (address);
+
+  /* Its deadline for pending connections is no help. */
+  g_object_set (gateway, "token", TEST_TOKEN, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, "connect-timeout", 600000,
+                "trusted-proxies", trusted, NULL);
+  return gateway;
+}
+
+static guint16
+start_gateway (TcpGateway *gateway)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  return g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+}
+
+static int
+send_request (guint16 port,
+              const char *headers)
+{
+  g_autofree char *request = g_strdup_printf ("GET / HTTP/1.1\r\nHost: gateway\r\n" WS_UPGRADE "%s\r\n", headers);
+  int fd = client_connect (port);
+
+  client_write (fd, request, strlen (request));
+  return fd;
+}
+
+static void
+expect_status (int fd,
+               guint status)
+{
+  g_autofree char *line = g_strdup_printf ("HTTP/1.1 %u ", status);
+  g_autofree char *head = http_read_head (fd);
+
+  g_assert_nonnull (head);
+  g_assert_true (g_str_has_prefix (head, line));
+  client_close (fd);
+}
+
+/* @format has one %u. */
+static void G_GNUC_PRINTF (3, 4)
+guess (guint16 port,
+       int *fd,
+       const char *format,
+       ...)
+{
+  va_list args;
+  g_autofree char *headers = NULL;
+
+  va_start (args, format);
+  headers = g_strdup_vprintf (format, args);
+  va_end (args);
+  *fd = send_request (port, headers);
+}
+
+static gboolean
+is_answered (int fd)
+{
+  struct pollfd answer = { .fd = fd, .events = POLLIN };
+
+  return poll (&answer, 1, 0) == 1;
+}
+
+static void
+expect_refusals (const int *fds,
+                 guint n)
+{
+  for (guint i = 0; i < n; i++)
+    expect_status (fds[i], 401);
+}
+
+/* Anybody could write the header. */
+static void
+test_not_trusted (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target, "127.0.0.2");
+  guint16 port = start_gateway (gateway);
+  int guesses[GUESSES];
+
+  for (guint i = 0; i < GUESSES; i++)
+    guess (port, &guesses[i], WRONG "X-Forwarded-For: 192.0.2.%u\r\n", i);
+  expect_status (send_request (port, AUTHORIZED), 101);
+  g_assert_false (is_answered (guesses[GUESSES - 1]));
+  expect_refusals (guesses, GUESSES);
+  tcp_gateway_close (gateway);
+}
+
+/* Those of one client, whatever it writes itself, do not make others wait that come by way of the same proxy. */
+static void
+test_trusted (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target, "127.0.0.0/8");
+  guint16 port = start_gateway (gateway);
+  int guesses[GUESSES], other;
+
+  for (guint i = 0; i < GUESSES; i++)
+    guess (port, &guesses[i], WRONG "X-Forwarded-For: 198.51.100.%u, 192.0.2.1\r\n", i);
+  guess (port, &other, WRONG "Forwarded: for=192.0.2.%u;proto=https\r\n", 2);
+  expect_status (other, 401);
+  g_assert_false (is_answered (guesses[GUESSES - 1]));
+  expect_refusals (guesses, GUESSES);
+  tcp_gateway_close (gateway);
+}
+
+static void
+check_at_once (TcpGateway *gateway,
+               guint16 port,
+               const char *const *headers,
+               guint n)
+{
+  int guesses[GUESSES];
+
+  for (guint i = 0; i < GUESSES; i++)
+    guess (port, &guesses[i], "%s", headers[i % n]);
+  /* They are accepted and answered in turn. */
+  expect_status (send_request (port, AUTHORIZED), 101);
+  for (guint i = 0; i < GUESSES; i++)
+    g_assert_true (is_answered (guesses[i]));
+  expect_refusals (guesses, GUESSES);
+}
+
+/* Where the proxy does not name the client the proxy itself is not slowed. */
+static void
+test_nameless (void)
+{
+  static const char *const headers[] = {
+    WRONG,
+    WRONG "Forwarded: for=unknown\r\n",
+    WRONG "Forwarded: for=\"_hidden\"\r\nX-Forwarded-For: unknown\r\n",
+    WRONG "X-Forwarded-For: 192.0.2.1, ?\r\n",
+    WRONG "X-Forwarded-For: 127.0.0.3\r\n",
+  };
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target, "127.0.0.0/8");
+  guint16 port = start_gateway (gateway);
+
+  check_at_once (gateway, port, headers, G_N_ELEMENTS (headers));
+  tcp_gateway_close (gateway);
+}
+
+/* One of them is the client's own. */
+static void
+test_conflict (void)
+{
+  static const char headers[] = AUTHORIZED "Forwarded: for=192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\n";
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target, "127.0.0.1");
+  g_autoptr (TcpGateway) other = new_gateway (target, "127.0.0.2");
+
+  expect_status (send_request (start_gateway (gateway), headers), 400);
+  expect_status (send_request (start_gateway (other), headers), 101);
+  tcp_gateway_close (gateway);
+  tcp_gateway_close (other);
+}
+
+/* Places */
+
+static int
+connect_from (guint16 port,
+              guint host)
+{
+  static const char half[] = "GET / HTTP/1.1\r\nHost: gateway\r\n";
+  struct sockaddr_in address = { .sin_family = AF_INET };
+  int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  address.sin_addr.s_addr = htonl (INADDR_LOOPBACK - 1 + host);
+  g_assert_no_errno (bind (fd, (struct sockaddr *) &address, sizeof address));
+  address.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
+  address.sin_port = htons (port);
+  g_assert_no_errno (connect (fd, (struct sockaddr *) &address, sizeof address));
+  client_write (fd, half, strlen (half));
+  return fd;
+}
+
+/* What comes by way of the proxy is many clients', so that others who take too many places lose these, although they have
+ * fewer. */
+static void
+test_places (void)
+{
+  enum
+  {
+    PROXY = 2,
+    FLOOD = 3,
+    PROXIED = PLACES * 2 / 3,
+  };
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target, "127.0.0.2");
+  struct rlimit limit, low;
+  guint16 port;
+  int proxied[PROXIED], flood[PLACES];
+
+  /* An eighth of the descriptors is for pending connections. */
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  low = (struct rlimit) { .rlim_cur = 8 * PLACES, .rlim_max = limit.rlim_max };
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &low));
+  port = start_gateway (gateway);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+
+  for (guint i = 0; i < PROXIED; i++)
+    proxied[i] = connect_from (port, PROXY);
+  for (guint i = 0; i < PLACES; i++)
+    flood[i] = connect_from (port, FLOOD);
+  client_expect_end (flood[PROXIED - 1]);
+
+  for (guint i = 0; i < PROXIED; i++)
+    {
+      client_write (proxied[i], WS_UPGRADE AUTHORIZED "\r\n", strlen (WS_UPGRADE AUTHORIZED "\r\n"));
+      expect_status (proxied[i], 101);
+    }
+  for (guint i = 0; i < PLACES; i++)
+    client_close (flood[i]);
+  tcp_gateway_close (gateway);
+}
+
+/* The log */
+
+static Monitor monitor;
+static GString *logged; /* under the monitor */
+
+static GLogWriterOutput
+write_log (GLogLevelFlags level,
+           const GLogField *fields,
+           gsize n_fields,
+           gpointer user_data)
+{
+  monitor_enter (&monitor);
+  for (gsize i = 0; i < n_fields; i++)
+    if (strcmp (fields[i].key, "MESSAGE") == 0)
+      g_string_append_printf (logged, "%s\n", (const char *) fields[i].value);
+  monitor_changed (&monitor);
+  monitor_leave (&monitor);
+  return G_LOG_WRITER_HANDLED;
+}
+
+static void
+wait_for_line (const char *text)
+{
+  if (!MONITOR_WAIT_FOR (&monitor, test_deadline (), strstr (logged->str, text) != NULL))
+    test_fail (G_STRLOC, "not logged: %s", text);
+}
+
+static void
+test_log (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target, "127.0.0.1");
+  guint16 port;
+
+  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_INFO);
+  port = start_gateway (gateway);
+  expect_status (send_request (port, WRONG "X-Forwarded-For: evil\x9b, 192.0.2.7, 2001:db8::1\r\n"), 401);
+  wait_for_line ("a request from 192.0.2.7 was answered 401: ");
+  expect_status (send_request (port, AUTHORIZED "Forwarded: for=\"[2001:db9::5]:80\"\r\n"), 101);
+  wait_for_line ("the client default is connected from 2001:db9::5 (");
+  expect_status (send_request (port, AUTHORIZED), 101);
+  wait_for_line ("the client default is connected from 127.0.0.1 (");
+  tcp_gateway_close (gateway);
+  monitor_enter (&monitor);
+  g_assert_null (strstr (logged->str, "evil"));
+  monitor_leave (&monitor);
+}
+
+/* Refused by the session, on another thread. */
+static void
+test_log_of_session (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target, "127.0.0.1");
+  g_autofree char *body = NULL;
+  guint16 port;
+  int fd;
+
+  g_object_set (gateway, "log-level", TCP_TUNNEL_LOG_LEVEL_INFO, "max-connections", 1, NULL);
+  port = start_gateway (gateway);
+  fd = ws_connect (port, "/", TEST_TOKEN);
+  expect_status (send_request (port, AUTHORIZED "X-Forwarded-For: 192.0.2.8\r\n"), 503);
+  wait_for_line ("a request from 192.0.2.8 was answered 503: ");
+  client_close (fd);
+  tcp_gateway_close (gateway);
+}
+
+static void
+test_invalid (void)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:1");
+  const char *const proxies[] = { "127.0.0.1", "10.0.0.1/8", NULL };
+  g_autoptr (GError) error = NULL;
+  g_auto (GStrv) got = NULL;
+
+  tcp_gateway_set_token (gateway, TEST_TOKEN);
+  g_assert_null (tcp_gateway_get_trusted_proxies (gateway));
+  tcp_gateway_set_trusted_proxies (gateway, proxies);
+  g_object_get (gateway, "trusted-proxies", &got, NULL);
+  g_assert_cmpstrv (got, proxies);
+  g_assert_false (tcp_gateway_start (gateway, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_nonnull (strstr (error->message, "the trusted proxy “10.0.0.1/8” is neither"));
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  int result;
+
+  g_test_init (&argc, &argv, NULL);
+  monitor_init (&monitor);
+  logged = g_string_new (NULL);
+  g_log_set_writer_func (write_log, NULL, NULL);
+
+  g_test_add_func ("/forwarded/not-trusted", test_not_trusted);
+  g_test_add_func ("/forwarded/trusted", test_trusted);
+  g_test_add_func ("/forwarded/nameless", test_nameless);
+  g_test_add_func ("/forwarded/conflict", test_conflict);
+  g_test_add_func ("/forwarded/places", test_places);
+  g_test_add_func ("/forwarded/log", test_log);
+  g_test_add_func ("/forwarded/log-of-session", test_log_of_session);
+  g_test_add_func ("/forwarded/invalid", test_invalid);
+
+  result = g_test_run ();
+  g_string_free (logged, TRUE);
+  monitor_clear (&monitor);
+  return result;
+}

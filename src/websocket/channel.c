@@ -419,7 +419,7 @@ channel_handle_control (TcpChannel     *self,
   if (frame->opcode == TCP_FRAME_PONG)
     {
       if (tcp_keepalive_pong (&self->keepalive, frame->payload, frame->length) && self->status != NULL)
-        tcp_status_set (self->status, round_trip, self->keepalive.round_trip);
+        tcp_status_set (self->status, round_trip, self->keepalive.last_round_trip);
       return;
     }
   if (!first || (frame->opcode == TCP_FRAME_PING && self->queue.controls >= MAX_QUEUED_CONTROLS))

@@ -205,6 +205,7 @@ tcp_keepalive_start (TcpKeepalive                *self,
   self->user_data = user_data;
   self->socket = socket;
   self->round_trip = -1;
+  self->last_round_trip = -1;
   self->last_received = now;
   self->interval = interval * G_TIME_SPAN_MILLISECOND;
   self->timeout = timeout * G_TIME_SPAN_MILLISECOND;
@@ -253,9 +254,10 @@ tcp_keepalive_pong (TcpKeepalive *self,
   if (self->ping_time == 0 || sent != self->ping_time)
     return FALSE;
 
+  self->last_round_trip = now - sent;
   /* The shortest is that of the path, and not of what waited in queues. */
-  if (self->round_trip < 0 || now - sent < self->round_trip)
-    self->round_trip = now - sent;
+  if (self->round_trip < 0 || self->last_round_trip < self->round_trip)
+    self->round_trip = self->last_round_trip;
   self->confirmed = self->ping_sent;
   self->ping_time = 0;
   self->deadline = 0;

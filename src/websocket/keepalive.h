@@ -41,7 +41,8 @@ typedef struct
   guint64 sent;             /* payload bytes of messages, */
   guint64 confirmed;        /* and how many of them are known to have arrived */
   gint64 unconfirmed_since; /* the first message after the last ping, 0 if none */
-  gint64 round_trip;        /* the shortest, -1 if none is known */
+  gint64 round_trip;        /* the shortest, -1 if none is known, */
+  gint64 last_round_trip;   /* and that of the last ping that was answered */
 } TcpKeepalive;
 
 void tcp_keepalive_start (TcpKeepalive                *self,

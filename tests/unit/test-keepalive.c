@@ -45,6 +45,37 @@ test_round_trip (void)
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
+/* A ping that took longer than those before it tells nothing about the path, but is the last one. */
+static void
+test_last_round_trip (void)
+{
+  g_autoptr (TcpStatus) status = tcp_status_new ();
+  ChannelEndOptions options = { .interval = 1, .timeout = LONG, .status = status };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (GBytes) first = NULL;
+  g_autoptr (GBytes) second = NULL;
+  gint64 shortest, sent;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], FALSE, &options);
+  raw = raw_end_new (fds[1]);
+
+  raw_end_wait_ping (raw, &first);
+  raw_end_answer_ping (raw, TRUE, first);
+  WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
+  shortest = tcp_channel_get_round_trip (end->channel);
+
+  raw_end_wait_ping (raw, &second);
+  memcpy (&sent, g_bytes_get_data (second, NULL), sizeof sent);
+  WAIT_UNTIL (g_get_monotonic_time () - sent > 2 * shortest);
+  raw_end_answer_ping (raw, TRUE, second);
+  WAIT_UNTIL (tcp_status_get (status, round_trip) != shortest);
+  g_assert_cmpint (tcp_status_get (status, round_trip), >, 2 * shortest);
+  g_assert_cmpint (tcp_channel_get_round_trip (end->channel), ==, shortest);
+}
+
 /* Whoever takes bytes and says nothing is dead. */
 static void
 check_dead (gboolean client)
@@ -287,6 +318,7 @@ main (int    argc,
 {
   unit_test_init (&argc, &argv);
   g_test_add_func ("/keepalive/round-trip", test_round_trip);
+  g_test_add_func ("/keepalive/last-round-trip", test_last_round_trip);
   g_test_add_func ("/keepalive/dead", test_dead);
   g_test_add_func ("/keepalive/many-pings", test_many_pings);
   g_test_add_func ("/keepalive/off", test_off);

@@ -166,6 +166,8 @@ guint64 tcp_tunnel_get_reconnects (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 gint64 tcp_tunnel_get_round_trip (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+const char *tcp_tunnel_get_negotiated_protocol (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 guint64 tcp_tunnel_get_retained_bytes (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 guint64 tcp_tunnel_get_receive_window (TcpTunnel *self);

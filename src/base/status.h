@@ -26,6 +26,7 @@ typedef struct
   atomic_ullong resumes;        /* a session went on on another WebSocket */
   atomic_ullong bytes_replayed;
   atomic_llong round_trip; /* microseconds, -1 if unknown */
+  _Atomic (const char *) protocol; /* what the last WebSocket speaks: a constant, or NULL */
   atomic_bool ended;       /* the engine ended by itself */
 
   TcpLock lock;

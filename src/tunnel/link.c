@@ -479,6 +479,7 @@ on_dialled (TcpDialResult *result,
     return;
 
   tcp_log_info (self->log, "connected to %s (%s)", self->display, tcp_session_get_protocol (self->session)->name);
+  tcp_status_set (self->status, protocol, tcp_session_get_protocol (self->session)->name);
   link_set_state (self, TCP_TUNNEL_STATE_CONNECTED);
   tcp_session_set_foreign (self->session, result->foreign);
   tcp_session_attach (self->session, result->channel);

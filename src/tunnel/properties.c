@@ -40,6 +40,7 @@ enum
   PROP_TOTAL_CONNECTIONS,
   PROP_RECONNECTS,
   PROP_ROUND_TRIP,
+  PROP_NEGOTIATED_PROTOCOL,
   PROP_RETAINED_BYTES,
   PROP_RECEIVE_WINDOW,
   PROP_SEND_WINDOW,
@@ -156,6 +157,9 @@ tunnel_get_property (GObject    *object,
       break;
     case PROP_ROUND_TRIP:
       g_value_set_int64 (value, tcp_tunnel_get_round_trip (self));
+      break;
+    case PROP_NEGOTIATED_PROTOCOL:
+      g_value_set_static_string (value, tcp_tunnel_get_negotiated_protocol (self));
       break;
     case PROP_RETAINED_BYTES:
       g_value_set_uint64 (value, tcp_tunnel_get_retained_bytes (self));
@@ -738,6 +742,22 @@ install_status (void)
   properties[PROP_ROUND_TRIP] =
       g_param_spec_int64 ("round-trip", NULL, NULL,
                           -1, G_MAXINT64, -1, TCP_READ_ONLY);
+
+  /**
+   * TcpTunnel:negotiated-protocol:
+   *
+   * What the tunnel and its gateway speak over the last WebSocket that was opened. It is
+   * `resumable/1` where TCP connections outlive the WebSocket. With a gateway that does not
+   * offer that it is `tagged` in multiplexed mode, and `raw` in singleton mode. It is %NULL until
+   * the first WebSocket is open.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_NEGOTIATED_PROTOCOL] =
+      g_param_spec_string ("negotiated-protocol", NULL, NULL,
+                           NULL, TCP_READ_ONLY);
 
   /**
    * TcpTunnel:retained-bytes:

@@ -107,6 +107,21 @@ GETTER (guint64, reconnects, 0, tcp_status_get (self->status, reconnects))
 GETTER (gint64, round_trip, -1, tcp_status_get (self->status, round_trip))
 
 /**
+ * tcp_tunnel_get_negotiated_protocol:
+ * @self: a tunnel
+ *
+ * Gets what the tunnel and its gateway speak over the last WebSocket that was opened:
+ * `resumable/1`, `tagged` or `raw`.
+ *
+ * May be called from any thread.
+ *
+ * Returns: (nullable): the protocol, or %NULL if there was no WebSocket yet
+ *
+ * Since: 1.0
+ */
+GETTER (const char *, negotiated_protocol, NULL, tcp_status_get (self->status, protocol))
+
+/**
  * tcp_tunnel_get_retained_bytes:
  * @self: a tunnel
  *

@@ -58,9 +58,11 @@ test_auto_falls_back_to_raw (void)
       int fd;
 
       push_text (rig.stub, headers[i], "raw", 3);
+      g_assert_null (tcp_tunnel_get_negotiated_protocol (rig.tunnel));
       fd = stub_rig_connect (&rig);
       client_read (fd, data, sizeof data);
       g_assert_cmpmem (data, sizeof data, "raw", 3);
+      g_assert_cmpstr (tcp_tunnel_get_negotiated_protocol (rig.tunnel), ==, "raw");
       expect_offer (rig.stub, 0, RESUMABLE_NAME);
       client_close (fd);
     }
@@ -78,6 +80,7 @@ test_auto_falls_back_to_tagged (void)
   expect_offer (rig.stub, 0, RESUMABLE_NAME);
   mode = http_stub_get_parameter (rig.stub, 0, "mode");
   g_assert_cmpstr (mode, ==, "multiplexed");
+  g_assert_cmpstr (tcp_tunnel_get_negotiated_protocol (rig.tunnel), ==, "tagged");
   fd = client_connect (test_tunnel_get_port (rig.tunnel));
   client_write (fd, "hello", 5);
   http_stub_drop_held (rig.stub);
@@ -146,6 +149,7 @@ test_dialect_changes (TcpTunnelMode mode)
   fixture_start (fixture);
   fd = fixture_connect (fixture);
   client_round_trip (fd, "resumable");
+  g_assert_cmpstr (tcp_tunnel_get_negotiated_protocol (fixture->tunnel), ==, "resumable/1");
   resume_go_away (fixture);
   tcp_gateway_close (fixture->gateway);
   tcp_gateway_set_resumption (fixture->gateway, TCP_TUNNEL_RESUMPTION_OFF);

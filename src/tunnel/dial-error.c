@@ -12,6 +12,7 @@
 #include "tunnel/certificate.h"
 
 #define MAX_LOCATION 200 /* bytes of a redirect's URL that a message shows */
+#define MAX_SERVER 40    /* likewise of the name of a server, */
 #define MAX_SCHEME 20    /* likewise of the name of a way to authenticate, */
 #define MAX_TEXT 60      /* likewise of an answer that is not HTTP, */
 #define MAX_BINARY 8     /* and of one that is no text */
@@ -233,6 +234,18 @@ proxy_error (const TcpDialFailure *failure)
                       advise_on_proxy (failure->cause));
 }
 
+/* What answered may be a proxy, or something else than a gateway. Only the first product counts: those
+ * behind it are its modules. */
+static char *
+describe_server (const TcpDialFailure *failure)
+{
+  const char *server = failure->server != NULL ? failure->server : "";
+  g_autofree char *text = NULL;
+
+  text = tcp_text_from_peer (server, MIN (strcspn (server, " \t("), MAX_SERVER));
+  return *text != '\0' ? g_strconcat (" from ", text, NULL) : g_strdup ("");
+}
+
 static GError *
 status_error (const TcpDialFailure *failure)
 {
@@ -240,7 +253,8 @@ status_error (const TcpDialFailure *failure)
   const char *phrase = failure->phrase != NULL ? failure->phrase : "";
   g_autofree char *gateway = name_gateway (failure);
   g_autofree char *said = tcp_text_from_peer (phrase, strlen (phrase));
-  g_autofree char *reason = g_strdup_printf ("%u%s%s", failure->status, *said != '\0' ? " " : "", said);
+  g_autofree char *server = describe_server (failure);
+  g_autofree char *reason = g_strdup_printf ("%u%s%s%s", failure->status, *said != '\0' ? " " : "", said, server);
   g_autofree char *advice = NULL;
 
   if (failure->status >= 300 && failure->status < 400)

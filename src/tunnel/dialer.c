@@ -192,6 +192,7 @@ describe_failure (TcpDialer              *self,
 
       failure.status = opening->answer->status;
       failure.phrase = opening->answer->phrase;
+      failure.server = soup_message_headers_get_one (headers, "Server");
       failure.location = soup_message_headers_get_one (headers, "Location");
       failure.challenge = soup_message_headers_get_list (headers, "WWW-Authenticate");
       failure.retry_after = tcp_dial_parse_retry_after (soup_message_headers_get_one (headers, "Retry-After"), now);

@@ -132,7 +132,7 @@ TOKENS = [
         '--token-command: the command ended with exit status 3', TCP_TUNNEL_TOKEN=None),
     row('a token command that prints more', "dial ws://127.0.0.1:1/ --token-command 'echo the token'",
         '--token-command: a token is one line of printable ASCII without spaces', TCP_TUNNEL_TOKEN=None),
-    row('the wrong token', 'dial {gateway} --token wrong', 'the gateway {gateway} refused the token (401 Unauthorized); of a line NAME:TOKEN'),
+    row('the wrong token', 'dial {gateway} --token wrong', 'the gateway {gateway} refused the token (401 Unauthorized from libtcptunnel/{version}); of a line NAME:TOKEN'),
     row('a line of the file of a gateway', 'dial {gateway} --token alice:other',
         'there is a colon in the token: of a line NAME:TOKEN for a gateway, the tunnel needs the TOKEN alone'),
 ]
@@ -199,7 +199,7 @@ REACHING = [
         'refused the token (401 Unauthorized); it asks for a password in its place (Basic)'),
     row('a firewall of a website', 'dial ws://{http_403}/', 'refused access (403 Forbidden); a rule there, or of a proxy in front of it'),
     row('a path that is not there', 'dial {gateway}instance?key=secret',
-        "the gateway {gateway}instance has nothing at this path (404 Not Found); the path tried is /instance, and 'tcp-tunnel gateway' serves that of --path, or else /"),
+        "the gateway {gateway}instance has nothing at this path (404 Not Found from libtcptunnel/{version}); the path tried is /instance, and 'tcp-tunnel gateway' serves that of --path, or else /"),
     row('a web server that takes no GET', 'dial ws://{http_405}/', '(405 Not Allowed); this may be a web server'),
     row('a proxy without WebSockets', 'dial ws://{http_426}/', '(426 Upgrade Required); either a proxy in front of it does not pass on Upgrade and Connection'),
     row('too many requests', 'dial ws://{http_429}/', 'has too many requests (429 Too Many Requests); it asks to wait for 7 s'),
@@ -207,10 +207,10 @@ REACHING = [
     row('a proxy whose gateway is gone', 'dial ws://{http_502}/', 'failed (502 Bad Gateway); a proxy in front of it answers, which does not reach it'),
     row('a gateway that is busy', 'dial ws://{http_503}/', 'is not available now (503 Service Unavailable); it asks to wait for 5 s'),
     row('a proxy whose gateway is stuck', 'dial ws://{http_504}/', 'failed (504 Gateway Timeout); a proxy in front of it answers'),
-    row('the wrong port in the query', 'dial {gateway}?port=x', 'does not understand the request (400 Bad Request)'),
+    row('the wrong port in the query', 'dial {gateway}?port=x', 'does not understand the request (400 Bad Request from libtcptunnel/{version})'),
     row('resumption with a gateway of another make', 'dial {plain} --resumption required',
         'cannot resume sessions (it does not speak resumable/1), which is required'),
-    row('a gateway that insists on resumption', 'dial {insistent} --resumption off', '(426 Upgrade Required)'),
+    row('a gateway that insists on resumption', 'dial {insistent} --resumption off', '(426 Upgrade Required from libtcptunnel/{version})'),
     row('a proxy that is gone', 'dial ws://gateway.test/',
         'Could not connect to proxy server 127.0.0.1: Connection refused; the proxy is that of the environment or the '
         'desktop; no_proxy names hosts to reach without one', http_proxy='http://{refused}'),
@@ -316,6 +316,7 @@ CERTIFICATES = {
     'expired': ('20000101000000Z', '20010203040500Z', 'IP:127.0.0.1'),
     'early': ('20980706050400Z', '20990101000000Z', 'IP:127.0.0.1'),
     'other': ('20000101000000Z', '20990101000000Z', 'DNS:example.org,DNS:*.example.net'),
+    'named': ('20000101000000Z', '20990101000000Z', 'DNS:gateway.test'),
     'name': ('20000101000000Z', '20990101000000Z', 'DNS:127.0.0.1'),
     'worst': ('20000101000000Z', '20010203040500Z', 'DNS:example.org'),
 }
@@ -410,6 +411,9 @@ class Places(dict):
 
     def path(self, name):
         return os.path.join(self['directory'], name)
+
+    def version(self):
+        return run('--version')[1].split()[1]
 
     def file(self, name, text):
         with open(self.path(name), 'w', encoding='utf-8') as file:

@@ -179,7 +179,7 @@ class Several(unittest.TestCase):
         self.ports(terminal)
         terminal.expect('tcp-tunnel up: broken: .*401')
         self.shown(terminal, self.TITLES, 'one      connected ', 'another  connected ',
-                   r'broken   ended: (…|the gateway )?.*refused the token( \(401 Unauthorized\))?$')
+                   r'broken   ended: (…|the gateway )?.*refused the token( \(401 Unauthorized from \S+\))?$')
         self.assertNotRegex(terminal.data, OnTerminal.SGR)
         self.end(terminal, 1)
         self.assertLess(max(len(piece) for piece in terminal.drawn() if 'ended: ' in piece), 80)

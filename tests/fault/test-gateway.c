@@ -109,7 +109,7 @@ test_max_connections (void)
                 TCP_TUNNEL_MODE_MULTIPLEXED, "wait-for-gateway", FALSE, NULL);
   g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
-  g_assert_nonnull (strstr (error->message, "is not available now (503 Too Many Sessions); "));
+  g_assert_nonnull (strstr (error->message, "is not available now (503 Too Many Sessions from libtcptunnel/"));
   ws_send (fd, WS_BINARY, "still in", 8);
   ws_expect (fd, "still in");
   client_close (fd);

@@ -128,6 +128,14 @@ test_statuses (void)
       "the gateway ws://h/ has too many requests (429); it asks to wait for 8 s" },
     { { .status = 429, .retry_after = -1 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
       "the gateway ws://h/ has too many requests (429)" },
+    { { .status = 502, .phrase = "Bad Gateway", .server = "nginx/1.2 (Ubuntu) x/1" }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway ws://h/ failed (502 Bad Gateway from nginx/1.2); a proxy in front of it answers, which does not reach it: "
+      "check whether the gateway runs" },
+    { { .status = 502, .server = "0123456789012345678901234567890123456789x" }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway ws://h/ failed (502 from 0123456789012345678901234567890123456789); a proxy in front of it answers, which "
+      "does not reach it: check whether the gateway runs" },
+    { { .status = 500, .server = "(x)" }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
+      "the gateway ws://h/ failed (500); its log, or that of a proxy in front of it, may say why" },
     { { .status = 500 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
       "the gateway ws://h/ failed (500); its log, or that of a proxy in front of it, may say why" },
     { { .status = 502 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <string.h>
-
 #include "cli/commands.h"
-#include "cli/config.h"
 #include "cli/options.h"
 #include "cli/supervise.h"
+#include "cli/target.h"
 #include "cli/token.h"
 
 static struct
@@ -135,55 +133,6 @@ check_hook (GError **error)
   return FALSE;
 }
 
-/* Whether it is HOST:PORT, perhaps with a path behind it. */
-static gboolean
-looks_like_address (const char *text)
-{
-  return g_regex_match_simple ("^([\\w.-]+|\\[[0-9a-fA-F:.]+\\]):[0-9]+(/[^?#]*)?$", text, 0, 0);
-}
-
-/* With a scheme it is a URL, if perhaps a wrong one. */
-static gboolean
-looks_like_url (const char *text)
-{
-  return strstr (text, "://") != NULL || g_regex_match_simple ("^\\W*(wss?|https?)[:/]", text, G_REGEX_CASELESS, 0);
-}
-
-static gboolean
-read_target (char    **args,
-             GError  **error)
-{
-  Settings *settings = &options.settings;
-  g_autoptr (Config) config = NULL;
-  guint n = g_strv_length (args);
-
-  if (n < 2)
-    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                 "the URL of the gateway is missing, such as wss://example.org/, or the NAME of a tunnel");
-  else if (n > 2)
-    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                 "one URL or NAME is enough, '%s' is one too many", args[2]);
-  if (n != 2)
-    return FALSE;
-
-  if (looks_like_url (args[1]))
-    {
-      settings->values[SETTING_REMOTE_URI] = g_strdup (args[1]);
-      return TRUE;
-    }
-  settings->name = g_strdup (args[1]);
-  config = config_load (options.config, error);
-  if (config != NULL && config_read (config, settings, error))
-    return TRUE;
-  if (looks_like_address (args[1]))
-    g_prefix_error (error, "'%s' is no URL; did you mean %s://%s%s? And as a NAME: ", args[1],
-                    g_str_has_suffix (args[1], ":443") ? "wss" : "ws", args[1],
-                    strchr (args[1], '/') == NULL ? "/" : "");
-  else if (config == NULL && g_error_matches (*error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED))
-    g_prefix_error (error, "'%s' is no URL, such as wss://example.org/, and no NAME: ", args[1]);
-  return FALSE;
-}
-
 int
 connect_main (char ***args)
 {
@@ -194,7 +143,8 @@ connect_main (char ***args)
   if (!options_parse ("connect", "URL|NAME",
                       "Open a local TCP port whose connections travel to URL.", description,
                       entries, args, &error) ||
-      !check_stdio (&error) || !read_target (*args, &error) || !check_hook (&error))
+      !check_stdio (&error) || !target_check (*args, &error) ||
+      !target_read ((*args)[1], options.config, &options.settings, &error) || !check_hook (&error))
     return options_usage ("connect", error);
 
   how.json = options.json;

@@ -37,6 +37,13 @@ format_time (gint64 microseconds)
                           microseconds < 999500 ? "ms" : "s");
 }
 
+/* With what there is below a millisecond. */
+char *
+format_short_time (gint64 microseconds)
+{
+  return microseconds < 9950 ? g_strdup_printf ("%.2f ms", microseconds / 1e3) : format_time (microseconds);
+}
+
 /* As host:port, with brackets around IPv6. */
 char *
 format_address (GInetSocketAddress *address)
@@ -47,6 +54,22 @@ format_address (GInetSocketAddress *address)
 
   return g_strdup_printf (ipv6 ? "[%s]:%u" : "%s:%u", text,
                           g_inet_socket_address_get_port (address));
+}
+
+/* What a stranger has written: on the terminal it stays on its line, and runs from left to right. */
+char *
+format_foreign (const char *text)
+{
+  g_autofree char *valid = g_utf8_make_valid (text, -1);
+  GString *clean = g_string_new (NULL);
+
+  for (const char *c = valid; *c != '\0'; c = g_utf8_next_char (c))
+    {
+      gunichar character = g_utf8_get_char (c);
+
+      g_string_append_unichar (clean, g_unichar_isprint (character) ? character : 0xfffd);
+    }
+  return g_string_free (clean, FALSE);
 }
 
 double

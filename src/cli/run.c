@@ -84,16 +84,13 @@ end (Run *self)
   finish (self);
 }
 
-/* A line NAME:TOKEN of a gateway's token file is a valid token, but hardly the one that
- * was meant. */
 static void
 hint_at_token (Run          *self,
                const GError *error)
 {
   if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED) &&
-      self->token != NULL && strchr (self->token, ':') != NULL)
-    options_say (self->shared->options.command, spoken_name (self),
-                 "there is a colon in the token: of a line NAME:TOKEN for a gateway, the tunnel needs the TOKEN alone");
+      self->token != NULL && token_hint (self->token) != NULL)
+    options_say (self->shared->options.command, spoken_name (self), token_hint (self->token));
 }
 
 /* Says why, unless the log has just done so. */

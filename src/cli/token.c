@@ -161,3 +161,20 @@ token_load (const char  *token,
                TOKEN_VARIABLE);
   return NULL;
 }
+
+/**
+ * token_hint:
+ * @token: one that a gateway has refused
+ *
+ * A line NAME:TOKEN of a gateway's token file is a valid token, but hardly the one that
+ * was meant.
+ *
+ * Returns: (nullable): what may be wrong with it
+ */
+const char *
+token_hint (const char *token)
+{
+  return strchr (token, ':') != NULL
+             ? "there is a colon in the token: of a line NAME:TOKEN for a gateway, the tunnel needs the TOKEN alone"
+             : NULL;
+}

@@ -19,5 +19,6 @@ char *token_read_file (const char  *source,
 char *token_check (const char  *text,
                    const char  *source,
                    GError     **error);
+const char *token_hint (const char *token);
 
 G_END_DECLS

@@ -207,8 +207,8 @@ view_width (const char *text)
 }
 
 /* The bytes at the beginning that fit. */
-static gsize
-fit_head (const char *text,
+gsize
+view_fit (const char *text,
           gsize       columns)
 {
   const char *end = text;
@@ -224,7 +224,7 @@ static gsize
 fit_fields (const char *text,
             gsize       columns)
 {
-  gsize length = fit_head (text, columns);
+  gsize length = view_fit (text, columns);
 
   if (text[length] == '\0')
     return length;
@@ -274,9 +274,9 @@ view_shorten (const char *text,
   if (view_width (text) <= columns)
     return g_strdup (text);
   if (columns <= width)
-    return g_strndup (text, fit_head (text, columns));
+    return g_strndup (text, view_fit (text, columns));
   head = (columns - width + 1) / 2;
-  return g_strdup_printf ("%.*s%s%s", (int) fit_head (text, head), text, ellipsis (),
+  return g_strdup_printf ("%.*s%s%s", (int) view_fit (text, head), text, ellipsis (),
                           fit_tail (text, columns - width - head));
 }
 
@@ -357,9 +357,9 @@ view_row_set (ViewRow    *self,
   if (view.stream == NULL)
     return;
 
-  n_before = fit_head (before, columns);
+  n_before = view_fit (before, columns);
   columns -= MIN (columns, view_width (before));
-  n_lead = fit_head (lead, columns);
+  n_lead = view_fit (lead, columns);
   columns -= MIN (columns, view_width (lead));
   n_rest = fit_fields (rest, columns);
   if (style != VIEW_PLAIN)

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The one argument of a command that is about one tunnel. */
+
+#include "cli/target.h"
+
+#include <string.h>
+
+#include "cli/config.h"
+
+/* Whether it is HOST:PORT, perhaps with a path behind it. */
+static gboolean
+looks_like_address (const char *text)
+{
+  return g_regex_match_simple ("^([\\w.-]+|\\[[0-9a-fA-F:.]+\\]):[0-9]+(/[^?#]*)?$", text, 0, 0);
+}
+
+/* With a scheme it is a URL, if perhaps a wrong one. */
+static gboolean
+looks_like_url (const char *text)
+{
+  return strstr (text, "://") != NULL || g_regex_match_simple ("^\\W*(wss?|https?)[:/]", text, G_REGEX_CASELESS, 0);
+}
+
+/**
+ * target_check:
+ * @args: those that are no options, the command first
+ *
+ * Returns: whether there is one URL or NAME
+ */
+gboolean
+target_check (char   **args,
+              GError **error)
+{
+  guint n = g_strv_length (args);
+
+  if (n < 2)
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                 "the URL of the gateway is missing, such as wss://example.org/, or the NAME of a tunnel");
+  else if (n > 2)
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                 "one URL or NAME is enough, '%s' is one too many", args[2]);
+  return n == 2;
+}
+
+/**
+ * target_read:
+ * @text: a URL, or the NAME of a tunnel in the config file
+ * @config: (nullable): the file, if it is not the usual one
+ * @settings: what the command line says; completed by the config file
+ *
+ * Finds out which tunnel is meant. Whether a URL is right is for the tunnel to say.
+ */
+gboolean
+target_read (const char  *text,
+             const char  *config,
+             Settings    *settings,
+             GError     **error)
+{
+  g_autoptr (Config) file = NULL;
+
+  if (looks_like_url (text))
+    {
+      settings->values[SETTING_REMOTE_URI] = g_strdup (text);
+      return TRUE;
+    }
+  settings->name = g_strdup (text);
+  file = config_load (config, error);
+  if (file != NULL && config_read (file, settings, error))
+    return TRUE;
+  if (looks_like_address (text))
+    g_prefix_error (error, "'%s' is no URL; did you mean %s://%s%s? And as a NAME: ", text,
+                    g_str_has_suffix (text, ":443") ? "wss" : "ws", text, strchr (text, '/') == NULL ? "/" : "");
+  else if (file == NULL && g_error_matches (*error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED))
+    g_prefix_error (error, "'%s' is no URL, such as wss://example.org/, and no NAME: ", text);
+  return FALSE;
+}

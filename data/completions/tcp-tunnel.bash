@@ -53,7 +53,7 @@ _tcp_tunnel ()
     esac
   elif [[ $word == -* ]]; then
     values=$(_tcp_tunnel_help "$command" | sed -n 's/^  \(-., \)\?\(--[a-z-]*\).*/\2/p')
-  elif [[ $command == connect || $command == up ]]; then
+  elif [[ $command == connect || $command == up || $command == check ]]; then
     values=$(_tcp_tunnel_names)
   fi
   mapfile -t COMPREPLY < <(compgen -W "$values" -- "$word")

@@ -53,4 +53,4 @@ for command in (tcp-tunnel --help | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z]*\
     complete -c tcp-tunnel -n __fish_use_subcommand -a $command
     __tcp_tunnel_options $command
 end
-complete -c tcp-tunnel -n '__fish_seen_subcommand_from connect up' -a '(__tcp_tunnel_names)'
+complete -c tcp-tunnel -n '__fish_seen_subcommand_from connect up check' -a '(__tcp_tunnel_names)'

@@ -22,6 +22,7 @@ static const struct
 } commands[] = {
   { "connect", connect_main },
   { "up", up_main },
+  { "check", check_main },
   { "gateway", gateway_main },
   { "demo", demo_main },
 };
@@ -37,6 +38,7 @@ static const char help[] =
     "                              at URL (ws:// or wss://)\n"
     "  connect NAME                The same for a tunnel in the config file\n"
     "  up [NAME...]                Open several tunnels of the config file, or all\n"
+    "  check URL|NAME              Find out why a tunnel does not work\n"
     "  gateway --target HOST:PORT  Be the other end: accept WebSockets and connect\n"
     "                              them to a TCP service\n"
     "  demo                        Show it all on this machine; needs nothing\n"

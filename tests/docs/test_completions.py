@@ -156,6 +156,7 @@ class Completion(unittest.TestCase):
     def test_names(self):
         self.assertEqual(self.offered("tcp-tunnel connect "), {"database", "adb"})
         self.assertEqual(self.offered("tcp-tunnel connect da"), {"database"})
+        self.assertEqual(self.offered("tcp-tunnel check da"), {"database"})
         self.assertEqual(self.offered("tcp-tunnel up database a"), {"adb"})
         self.assertEqual(self.offered("tcp-tunnel up --config other.conf "), {"printer"})
         self.assertEqual(self.offered("tcp-tunnel up --config=other.conf "), {"printer"})

@@ -119,7 +119,7 @@ class Commands(unittest.TestCase):
         count = 0
         for page in PAGES:
             text = page.read_text(encoding="utf-8")
-            for command, rest in re.findall(r"(?:^|[ '$])tcp-tunnel (connect|gateway|demo|up)\b([^'\n`|]*)", text, re.MULTILINE):
+            for command, rest in re.findall(r"(?:^|[ '$])tcp-tunnel (connect|check|gateway|demo|up)\b([^'\n`|]*)", text, re.MULTILINE):
                 if command not in help:
                     help[command] = subprocess.run([os.environ["TCP_TUNNEL_BIN"], command, "--help"], check=True,
                                                    stdout=subprocess.PIPE, text=True).stdout

@@ -1,0 +1,786 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/check-probe.h"
+
+#include <string.h>
+
+#include "cli/format.h"
+
+#define MAX_NAMES 5 /* of a certificate that a line lists */
+
+struct _Probe
+{
+  GUri *uri;
+  gboolean secure;
+  char *host;
+  guint port;
+  GTlsDatabase *database; /* NULL for that of the system */
+  guint timeout;          /* of a step, in ms */
+
+  GCancellable *cancellable; /* of the step that is under way */
+  gboolean timed_out;
+  gboolean stopped;
+  guint pending; /* calls that are under way */
+
+  char *proxy; /* URL of the first, NULL if there is none */
+  char *proxy_display;
+  GError *proxy_error; /* why it is not known */
+  GPtrArray *addresses; /* of GSocketAddress */
+  GIOStream *stream;    /* of the first that was connected */
+  gint64 connecting_took;
+  GTlsCertificateFlags refused_for;
+};
+
+Probe *
+probe_new (GUri         *uri,
+           GTlsDatabase *database,
+           guint         timeout)
+{
+  Probe *self = g_new0 (Probe, 1);
+
+  self->uri = g_uri_ref (uri);
+  self->secure = strcmp (g_uri_get_scheme (uri), "wss") == 0;
+  self->host = g_hostname_to_ascii (g_uri_get_host (uri));
+  if (self->host == NULL)
+    self->host = g_strdup (g_uri_get_host (uri));
+  self->port = g_uri_get_port (uri) > 0 ? g_uri_get_port (uri) : self->secure ? 443 : 80;
+  g_set_object (&self->database, database);
+  self->timeout = timeout;
+  self->addresses = g_ptr_array_new_with_free_func (g_object_unref);
+  return self;
+}
+
+void
+probe_free (Probe *self)
+{
+  if (self->stream != NULL)
+    g_io_stream_close (self->stream, NULL, NULL);
+  g_clear_object (&self->stream);
+  g_ptr_array_unref (self->addresses);
+  g_clear_error (&self->proxy_error);
+  g_free (self->proxy);
+  g_free (self->proxy_display);
+  g_clear_object (&self->cancellable);
+  g_clear_object (&self->database);
+  g_free (self->host);
+  g_uri_unref (self->uri);
+  g_free (self);
+}
+
+/* Ends the step that is under way, and those that follow. */
+void
+probe_stop (Probe *self)
+{
+  self->stopped = TRUE;
+  if (self->cancellable != NULL)
+    g_cancellable_cancel (self->cancellable);
+}
+
+static gboolean
+on_timeout (gpointer data)
+{
+  Probe *self = data;
+
+  self->timed_out = TRUE;
+  g_cancellable_cancel (self->cancellable);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+probe_begin (Probe *self)
+{
+  g_clear_object (&self->cancellable);
+  self->cancellable = g_cancellable_new ();
+  self->timed_out = FALSE;
+  if (self->stopped)
+    g_cancellable_cancel (self->cancellable);
+}
+
+/* Until all calls of the step have ended. */
+static void
+probe_wait (Probe *self)
+{
+  guint timer = self->timeout > 0 ? g_timeout_add (self->timeout, on_timeout, self) : 0;
+
+  while (self->pending > 0)
+    g_main_context_iteration (NULL, TRUE);
+  g_clear_handle_id (&timer, g_source_remove);
+}
+
+static char *
+probe_describe_error (Probe        *self,
+                      const GError *error)
+{
+  g_autofree char *time = format_time (self->timeout * G_TIME_SPAN_MILLISECOND);
+
+  if (self->timed_out && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return g_strdup_printf ("no answer within %s", time);
+  return format_foreign (error->message);
+}
+
+static void
+set_time (Finding *finding,
+          gint64   took)
+{
+  json_object_set_int_member (finding->values, "time_us", took);
+}
+
+/* Proxy */
+
+typedef struct
+{
+  Probe *probe;
+  char **proxies;
+  GSocketConnection *connection;
+  GError *error;
+} ProxyCall;
+
+static void
+on_proxy_found (GObject      *object,
+                GAsyncResult *result,
+                gpointer      data)
+{
+  ProxyCall *call = data;
+
+  call->proxies = g_proxy_resolver_lookup_finish (G_PROXY_RESOLVER (object), result, &call->error);
+  call->probe->pending--;
+}
+
+static char *
+join_proxy (GUri *uri)
+{
+  return g_uri_join (G_URI_FLAGS_NONE, g_uri_get_scheme (uri), NULL, g_uri_get_host (uri), g_uri_get_port (uri), "", NULL,
+                     NULL);
+}
+
+/**
+ * probe_find_proxy:
+ *
+ * To be called first, as it decides who resolves the name. Proxies are configured for http and
+ * https.
+ */
+void
+probe_find_proxy (Probe *self)
+{
+  g_autofree char *host = strchr (self->host, ':') != NULL ? g_strdup_printf ("[%s]", self->host) : g_strdup (self->host);
+  g_autofree char *uri = g_strdup_printf ("%s://%s:%u", self->secure ? "https" : "http", host, self->port);
+  ProxyCall call = { .probe = self };
+  g_autoptr (GUri) parsed = NULL;
+
+  probe_begin (self);
+  self->pending = 1;
+  g_proxy_resolver_lookup_async (g_proxy_resolver_get_default (), uri, self->cancellable, on_proxy_found, &call);
+  probe_wait (self);
+  self->proxy_error = call.error;
+  if (call.proxies != NULL && call.proxies[0] != NULL && !g_str_has_prefix (call.proxies[0], "direct"))
+    self->proxy = g_strdup (call.proxies[0]);
+  g_strfreev (call.proxies);
+  if (self->proxy == NULL)
+    return;
+  parsed = g_uri_parse (self->proxy, G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED, NULL);
+  /* What cannot be taken apart may have a password in it. */
+  self->proxy_display = parsed != NULL ? join_proxy (parsed) : g_strdup ("a proxy whose URL is not valid");
+}
+
+/* The variable of the environment that names proxies for this URL, of which the lower case has
+ * precedence; NULL if none is set. */
+static const char *
+probe_get_variable (Probe *self)
+{
+  const char *const secure[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", NULL };
+  const char *const plain[] = { "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", NULL };
+
+  for (const char *const *name = self->secure ? secure : plain; *name != NULL; name++)
+    if (g_getenv (*name) != NULL && *g_getenv (*name) != '\0')
+      return *name;
+  return NULL;
+}
+
+/* Where it is configured: in the variable, if that has the same host and port. */
+static char *
+probe_find_source (Probe *self)
+{
+  const char *variable = probe_get_variable (self);
+  const char *host = strstr (self->proxy_display, "://");
+
+  if (variable != NULL && host != NULL && strstr (g_getenv (variable), host + strlen ("://")) != NULL)
+    return g_strdup_printf ("the environment variable %s", variable);
+  return g_strdup ("the settings of the desktop");
+}
+
+static void
+on_proxy_connected (GObject      *object,
+                    GAsyncResult *result,
+                    gpointer      data)
+{
+  ProxyCall *call = data;
+
+  call->connection = g_socket_client_connect_finish (G_SOCKET_CLIENT (object), result, &call->error);
+  call->probe->pending--;
+}
+
+static void
+probe_connect_by_proxy (Probe   *self,
+                        Finding *finding)
+{
+  g_autofree char *source = probe_find_source (self);
+  g_autoptr (GSocketClient) client = g_socket_client_new ();
+  g_autoptr (GSocketConnectable) address = NULL;
+  ProxyCall call = { .probe = self };
+  gint64 begin = g_get_monotonic_time ();
+
+  json_object_set_string_member (finding->values, "proxy", self->proxy_display);
+  json_object_set_string_member (finding->values, "source", source);
+  address = g_object_new (G_TYPE_NETWORK_ADDRESS, "scheme", self->secure ? "https" : "http", "hostname", self->host,
+                          "port", self->port, NULL);
+  probe_begin (self);
+  self->pending = 1;
+  g_socket_client_connect_async (client, address, self->cancellable, on_proxy_connected, &call);
+  probe_wait (self);
+  self->connecting_took = g_get_monotonic_time () - begin;
+
+  if (call.connection != NULL)
+    {
+      self->stream = G_IO_STREAM (call.connection);
+      finding_set (finding, FINDING_OK, "%s, from %s", self->proxy_display, source);
+    }
+  else
+    {
+      g_autofree char *reason = probe_describe_error (self, call.error);
+
+      finding_set (finding, FINDING_FAILED, "%s, from %s: %s", self->proxy_display, source, reason);
+      g_clear_error (&call.error);
+    }
+}
+
+/**
+ * probe_proxy:
+ *
+ * Has the proxy connect, if there is one.
+ */
+Finding *
+probe_proxy (Probe *self)
+{
+  Finding *finding = finding_new (STEP_PROXY);
+  const char *variable = probe_get_variable (self);
+
+  if (self->proxy != NULL)
+    {
+      probe_connect_by_proxy (self, finding);
+      return finding;
+    }
+  json_object_set_null_member (finding->values, "proxy");
+  json_object_set_null_member (finding->values, "source");
+  if (self->proxy_error != NULL)
+    {
+      g_autofree char *reason = probe_describe_error (self, self->proxy_error);
+
+      finding_set (finding, FINDING_FAILED, "which one to use is not known: %s", reason);
+    }
+  else if (variable != NULL)
+    {
+      finding_set (finding, FINDING_OK, "none for this host, although %s is set", variable);
+    }
+  else
+    {
+      finding_set (finding, FINDING_OK, "none");
+    }
+  return finding;
+}
+
+/* Name */
+
+typedef struct
+{
+  Probe *probe;
+  GList *found;
+  GError *error;
+} NameCall;
+
+static void
+on_resolved (GObject      *object,
+             GAsyncResult *result,
+             gpointer      data)
+{
+  NameCall *call = data;
+
+  call->found = g_resolver_lookup_by_name_finish (G_RESOLVER (object), result, &call->error);
+  call->probe->pending--;
+}
+
+/* Gives the addresses as a list in a line. */
+static char *
+probe_take_addresses (Probe   *self,
+                      Finding *finding,
+                      GList   *found)
+{
+  GString *line = g_string_new (NULL);
+  JsonArray *array = json_array_new ();
+
+  for (GList *l = found; l != NULL; l = l->next)
+    {
+      g_autofree char *text = g_inet_address_to_string (l->data);
+
+      g_ptr_array_add (self->addresses, g_inet_socket_address_new (l->data, self->port));
+      json_array_add_string_element (array, text);
+      g_string_append_printf (line, "%s%s", line->len > 0 ? ", " : "", text);
+    }
+  json_object_set_array_member (finding->values, "addresses", array);
+  return g_string_free (line, FALSE);
+}
+
+static void
+probe_resolve (Probe   *self,
+               Finding *finding)
+{
+  g_autoptr (GResolver) resolver = g_resolver_get_default ();
+  NameCall call = { .probe = self };
+  gint64 begin = g_get_monotonic_time ();
+  gint64 took;
+  g_autofree char *time = NULL;
+  g_autofree char *list = NULL;
+
+  probe_begin (self);
+  self->pending = 1;
+  g_resolver_lookup_by_name_async (resolver, self->host, self->cancellable, on_resolved, &call);
+  probe_wait (self);
+  took = g_get_monotonic_time () - begin;
+  list = probe_take_addresses (self, finding, call.found);
+  set_time (finding, took);
+  if (call.found == NULL)
+    {
+      g_autofree char *reason = probe_describe_error (self, call.error);
+
+      finding_set (finding, FINDING_FAILED, "%s", reason);
+      g_clear_error (&call.error);
+      return;
+    }
+  time = format_short_time (took);
+  finding_set (finding, FINDING_OK, "%s (%s)", list, time);
+  g_resolver_free_addresses (call.found);
+}
+
+Finding *
+probe_name (Probe *self)
+{
+  Finding *finding = finding_new (STEP_NAME);
+  GSocketAddress *literal = NULL;
+
+  json_object_set_string_member (finding->values, "host", self->host);
+  if (self->proxy != NULL)
+    {
+      finding_set (finding, FINDING_SKIPPED, "left to the proxy");
+      return finding;
+    }
+  literal = g_inet_socket_address_new_from_string (self->host, self->port);
+  if (literal == NULL)
+    {
+      probe_resolve (self, finding);
+      return finding;
+    }
+  g_ptr_array_add (self->addresses, literal);
+  finding_set (finding, FINDING_OK, "%s is an address", self->host);
+  return finding;
+}
+
+/* TCP */
+
+typedef struct
+{
+  Probe *probe;
+  GSocketAddress *address;
+  GSocketConnection *connection;
+  gint64 begin;
+  gint64 took;
+  GError *error;
+} Attempt;
+
+static void
+attempt_free (gpointer data)
+{
+  Attempt *attempt = data;
+
+  if (attempt->connection != NULL)
+    g_io_stream_close (G_IO_STREAM (attempt->connection), NULL, NULL);
+  g_clear_object (&attempt->connection);
+  g_clear_error (&attempt->error);
+  g_free (attempt);
+}
+
+static void
+on_connected (GObject      *object,
+              GAsyncResult *result,
+              gpointer      data)
+{
+  Attempt *attempt = data;
+
+  g_socket_connection_connect_finish (G_SOCKET_CONNECTION (object), result, &attempt->error);
+  attempt->took = g_get_monotonic_time () - attempt->begin;
+  attempt->probe->pending--;
+}
+
+static Attempt *
+probe_attempt (Probe          *self,
+               GSocketAddress *address)
+{
+  Attempt *attempt = g_new0 (Attempt, 1);
+  g_autoptr (GSocket) socket = NULL;
+
+  attempt->probe = self;
+  attempt->address = address;
+  attempt->begin = g_get_monotonic_time ();
+  socket = g_socket_new (g_socket_address_get_family (address), G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, &attempt->error);
+  if (socket == NULL)
+    return attempt;
+  attempt->connection = g_socket_connection_factory_create_connection (socket);
+  self->pending++;
+  g_socket_connection_connect_async (attempt->connection, address, self->cancellable, on_connected, attempt);
+  return attempt;
+}
+
+static char *
+attempt_describe (Attempt   *attempt,
+                  JsonArray *values)
+{
+  g_autofree char *address = format_address (G_INET_SOCKET_ADDRESS (attempt->address));
+  g_autofree char *time = format_short_time (attempt->took);
+  g_autofree char *reason = NULL;
+  JsonObject *object = json_object_new ();
+
+  json_object_set_string_member (object, "address", address);
+  json_object_set_boolean_member (object, "connected", attempt->error == NULL);
+  json_object_set_int_member (object, "time_us", attempt->took);
+  json_array_add_object_element (values, object);
+  if (attempt->error == NULL)
+    {
+      json_object_set_null_member (object, "error");
+      return g_strdup_printf ("%s connected in %s", address, time);
+    }
+  reason = probe_describe_error (attempt->probe, attempt->error);
+  json_object_set_string_member (object, "error", reason);
+  return g_strdup_printf ("%s: %s", address, reason);
+}
+
+static void
+probe_connect (Probe   *self,
+               Finding *finding)
+{
+  g_autoptr (GPtrArray) attempts = g_ptr_array_new_with_free_func (attempt_free);
+  JsonArray *values = json_array_new ();
+  guint connected = 0;
+
+  probe_begin (self);
+  for (guint i = 0; i < self->addresses->len; i++)
+    g_ptr_array_add (attempts, probe_attempt (self, self->addresses->pdata[i]));
+  probe_wait (self);
+
+  for (guint i = 0; i < attempts->len; i++)
+    {
+      Attempt *attempt = attempts->pdata[i];
+      g_autofree char *text = attempt_describe (attempt, values);
+
+      finding_add_note (finding, "%s", text);
+      if (attempt->error != NULL)
+        continue;
+      connected++;
+      if (self->stream == NULL)
+        self->stream = G_IO_STREAM (g_steal_pointer (&attempt->connection));
+    }
+  json_object_set_array_member (finding->values, "attempts", values);
+  if (attempts->len == 1)
+    {
+      finding_set (finding, connected > 0 ? FINDING_OK : FINDING_FAILED, "%s", (char *) finding->notes->pdata[0]);
+      g_ptr_array_set_size (finding->notes, 0);
+      return;
+    }
+  finding_set (finding, connected > 0 ? FINDING_OK : FINDING_FAILED, "%u of %u addresses connected", connected,
+               attempts->len);
+}
+
+/**
+ * probe_tcp:
+ *
+ * Tries all addresses at once.
+ */
+Finding *
+probe_tcp (Probe *self)
+{
+  Finding *finding = finding_new (STEP_TCP);
+  g_autofree char *time = NULL;
+
+  if (self->proxy == NULL)
+    {
+      probe_connect (self, finding);
+    }
+  else
+    {
+      time = format_short_time (self->connecting_took);
+      set_time (finding, self->connecting_took);
+      finding_set (finding, FINDING_OK, "%s:%u connected through the proxy in %s", self->host, self->port, time);
+    }
+  /* What else is to be sent is for the tunnel. */
+  if (self->stream != NULL && !self->secure)
+    {
+      g_io_stream_close (self->stream, NULL, NULL);
+      g_clear_object (&self->stream);
+    }
+  return finding;
+}
+
+/* TLS */
+
+typedef struct
+{
+  Probe *probe;
+  GError *error;
+} TlsCall;
+
+/* Nothing is sent over it, so it may go on for the sake of what else there is to know. */
+static gboolean
+on_accept_certificate (GTlsConnection       *tls,
+                       GTlsCertificate      *certificate,
+                       GTlsCertificateFlags  errors,
+                       gpointer              data)
+{
+  Probe *self = data;
+
+  self->refused_for = errors;
+  return TRUE;
+}
+
+static void
+on_handshake (GObject      *object,
+              GAsyncResult *result,
+              gpointer      data)
+{
+  TlsCall *call = data;
+
+  g_tls_connection_handshake_finish (G_TLS_CONNECTION (object), result, &call->error);
+  call->probe->pending--;
+}
+
+/* An address is verified as such. */
+static GSocketConnectable *
+probe_make_identity (Probe *self)
+{
+  g_autofree char *address = g_strndup (self->host, strcspn (self->host, "%"));
+  GSocketAddress *literal = g_inet_socket_address_new_from_string (address, self->port);
+
+  return literal != NULL ? G_SOCKET_CONNECTABLE (literal) : g_network_address_new (self->host, self->port);
+}
+
+static const char *
+name_version (GTlsProtocolVersion version)
+{
+  switch (version)
+    {
+    case G_TLS_PROTOCOL_VERSION_TLS_1_0: return "TLS 1.0";
+    case G_TLS_PROTOCOL_VERSION_TLS_1_1: return "TLS 1.1";
+    case G_TLS_PROTOCOL_VERSION_TLS_1_2: return "TLS 1.2";
+    case G_TLS_PROTOCOL_VERSION_TLS_1_3: return "TLS 1.3";
+    default: return "TLS";
+    }
+}
+
+/* The hosts that a certificate is for. */
+static GPtrArray *
+list_hosts (GTlsCertificate *certificate)
+{
+  GPtrArray *hosts = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) names = g_tls_certificate_get_dns_names (certificate);
+  g_autoptr (GPtrArray) addresses = g_tls_certificate_get_ip_addresses (certificate);
+
+  for (guint i = 0; names != NULL && i < names->len; i++)
+    {
+      gsize length;
+      const char *data = g_bytes_get_data (names->pdata[i], &length);
+      g_autofree char *name = g_strndup (data, length);
+
+      g_ptr_array_add (hosts, format_foreign (name));
+    }
+  for (guint i = 0; addresses != NULL && i < addresses->len; i++)
+    g_ptr_array_add (hosts, g_inet_address_to_string (addresses->pdata[i]));
+  return hosts;
+}
+
+static void
+add_hosts (Finding    *finding,
+           JsonObject *object,
+           GPtrArray  *hosts)
+{
+  JsonArray *array = json_array_new ();
+  g_autoptr (GString) line = g_string_new (NULL);
+
+  for (guint i = 0; i < hosts->len; i++)
+    {
+      json_array_add_string_element (array, hosts->pdata[i]);
+      if (i < MAX_NAMES)
+        g_string_append_printf (line, "%s%s", i > 0 ? ", " : "", (char *) hosts->pdata[i]);
+    }
+  if (hosts->len > MAX_NAMES)
+    g_string_append_printf (line, ", %u more", hosts->len - MAX_NAMES);
+  json_object_set_array_member (object, "hosts", array);
+  if (hosts->len > 0)
+    finding_add_note (finding, "  for %s", line->str);
+}
+
+static void
+set_date (JsonObject *object,
+          const char *name,
+          GDateTime  *date)
+{
+  g_autofree char *text = date != NULL ? g_date_time_format_iso8601 (date) : NULL;
+
+  if (text != NULL)
+    json_object_set_string_member (object, name, text);
+  else
+    json_object_set_null_member (object, name);
+}
+
+static char *
+format_date (GDateTime *date)
+{
+  return date != NULL ? g_date_time_format (date, "%Y-%m-%d") : g_strdup ("?");
+}
+
+static char *
+describe_remaining (GDateTime *begin,
+                    GDateTime *end)
+{
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  gint64 days;
+
+  if (begin != NULL && g_date_time_compare (now, begin) < 0)
+    return g_strdup ("not valid yet");
+  if (end == NULL)
+    return g_strdup ("valid");
+  if (g_date_time_compare (now, end) > 0)
+    return g_strdup ("expired");
+  days = g_date_time_difference (end, now) / G_TIME_SPAN_DAY;
+  return g_strdup_printf ("%" G_GINT64_FORMAT " %s left", days, days == 1 ? "day" : "days");
+}
+
+static char *
+describe_name (char *name)
+{
+  g_autofree char *taken = name;
+
+  return format_foreign (taken != NULL && *taken != '\0' ? taken : "nobody");
+}
+
+static void
+add_certificate (Finding         *finding,
+                 JsonArray       *chain,
+                 GTlsCertificate *certificate)
+{
+  g_autofree char *subject = describe_name (g_tls_certificate_get_subject_name (certificate));
+  g_autofree char *issuer = describe_name (g_tls_certificate_get_issuer_name (certificate));
+  g_autoptr (GDateTime) begin = g_tls_certificate_get_not_valid_before (certificate);
+  g_autoptr (GDateTime) end = g_tls_certificate_get_not_valid_after (certificate);
+  g_autofree char *from = format_date (begin);
+  g_autofree char *to = format_date (end);
+  g_autofree char *remaining = describe_remaining (begin, end);
+  g_autoptr (GPtrArray) hosts = list_hosts (certificate);
+  JsonObject *object = json_object_new ();
+
+  json_array_add_object_element (chain, object);
+  json_object_set_string_member (object, "subject", subject);
+  json_object_set_string_member (object, "issuer", issuer);
+  set_date (object, "not_before", begin);
+  set_date (object, "not_after", end);
+  finding_add_note (finding, "%s", subject);
+  finding_add_note (finding, "  issued by %s", issuer);
+  finding_add_note (finding, "  from %s to %s, %s", from, to, remaining);
+  add_hosts (finding, object, hosts);
+}
+
+static void
+add_errors (Finding              *finding,
+            GTlsCertificateFlags  errors)
+{
+  g_autoptr (GFlagsClass) flags = g_type_class_ref (G_TYPE_TLS_CERTIFICATE_FLAGS);
+  JsonArray *array = json_array_new ();
+
+  for (guint i = 0; i < flags->n_values; i++)
+    if (flags->values[i].value != (guint) G_TLS_CERTIFICATE_VALIDATE_ALL && (errors & flags->values[i].value) != 0)
+      json_array_add_string_element (array, flags->values[i].value_nick);
+  json_object_set_array_member (finding->values, "certificate_errors", array);
+}
+
+static void
+probe_describe_tls (Probe          *self,
+                    GTlsConnection *tls,
+                    Finding        *finding)
+{
+  const char *version = name_version (g_tls_connection_get_protocol_version (tls));
+  g_autofree char *cipher = g_tls_connection_get_ciphersuite_name (tls);
+  JsonArray *chain = json_array_new ();
+
+  json_object_set_string_member (finding->values, "version", version);
+  json_object_set_string_member (finding->values, "cipher", cipher != NULL ? cipher : "");
+  json_object_set_boolean_member (finding->values, "trusted", self->refused_for == 0);
+  add_errors (finding, self->refused_for);
+  for (GTlsCertificate *next = g_tls_connection_get_peer_certificate (tls); next != NULL;
+       next = g_tls_certificate_get_issuer (next))
+    add_certificate (finding, chain, next);
+  json_object_set_array_member (finding->values, "chain", chain);
+  finding_set (finding, self->refused_for == 0 ? FINDING_OK : FINDING_FAILED, "%s%s%s, %s", version,
+               cipher != NULL ? ", " : "", cipher != NULL ? cipher : "",
+               self->refused_for == 0 ? "trusted" : "not trusted");
+}
+
+static GIOStream *
+probe_create_tls (Probe   *self,
+                  GError **error)
+{
+  static const char *const protocols[] = { "http/1.1", NULL };
+  g_autoptr (GSocketConnectable) identity = probe_make_identity (self);
+  GIOStream *tls = g_tls_client_connection_new (self->stream, identity, error);
+
+  if (tls == NULL)
+    return NULL;
+  if (self->database != NULL)
+    g_tls_connection_set_database (G_TLS_CONNECTION (tls), self->database);
+  g_tls_connection_set_require_close_notify (G_TLS_CONNECTION (tls), FALSE);
+  g_tls_connection_set_advertised_protocols (G_TLS_CONNECTION (tls), protocols);
+  g_signal_connect (tls, "accept-certificate", G_CALLBACK (on_accept_certificate), self);
+  return tls;
+}
+
+Finding *
+probe_tls (Probe *self)
+{
+  Finding *finding = finding_new (STEP_TLS);
+  TlsCall call = { .probe = self };
+  g_autoptr (GIOStream) tls = NULL;
+  gint64 begin = g_get_monotonic_time ();
+
+  if (!self->secure)
+    {
+      finding_set (finding, FINDING_SKIPPED, "none, as the URL begins with ws://: others can read the token");
+      return finding;
+    }
+  tls = probe_create_tls (self, &call.error);
+  if (tls != NULL)
+    {
+      probe_begin (self);
+      self->pending = 1;
+      g_tls_connection_handshake_async (G_TLS_CONNECTION (tls), G_PRIORITY_DEFAULT, self->cancellable, on_handshake, &call);
+      probe_wait (self);
+      g_signal_handlers_disconnect_by_data (tls, self);
+      set_time (finding, g_get_monotonic_time () - begin);
+    }
+  if (call.error != NULL)
+    {
+      g_autofree char *reason = probe_describe_error (self, call.error);
+
+      finding_set (finding, FINDING_FAILED, "no handshake: %s", reason);
+      g_clear_error (&call.error);
+    }
+  else
+    {
+      probe_describe_tls (self, G_TLS_CONNECTION (tls), finding);
+      g_io_stream_close (tls, NULL, NULL);
+    }
+  return finding;
+}

@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Finds out why a tunnel does not work. What is below HTTP is tried step by step with GIO; a real tunnel,
+ * which is started meanwhile, does the rest, and has the words for what goes wrong. */
+
+#include <string.h>
+
+#include "cli/check-probe.h"
+#include "cli/check-report.h"
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/log.h"
+#include "cli/options.h"
+#include "cli/target.h"
+#include "cli/token.h"
+#include "cli/token-command.h"
+
+enum
+{
+  DEFAULT_TIMEOUT = 10 * 1000,  /* ms */
+  MAX_TIMEOUT = 60 * 60 * 1000, /* ms */
+  PINGS = 5,
+  PING_INTERVAL = 100, /* ms */
+  LOOK_INTERVAL = 5,   /* ms between looks whether a ping was answered */
+};
+
+static struct
+{
+  Settings settings;
+  char *config;
+  char *timeout;
+  gboolean json;
+} options;
+
+#define VALUE(setting) (&options.settings.values[SETTING_##setting])
+
+static const GOptionEntry entries[] = {
+  { "token-file", 0, 0, G_OPTION_ARG_FILENAME, VALUE (TOKEN_FILE),
+    "File that holds the token", "FILE" },
+  { "token-command", 0, 0, G_OPTION_ARG_STRING, VALUE (TOKEN_COMMAND),
+    "Command that prints the token", "CMD" },
+  { "token", 0, 0, G_OPTION_ARG_STRING, VALUE (TOKEN),
+    "The token itself", "TOKEN" },
+  { "resumption", 0, 0, G_OPTION_ARG_STRING, VALUE (RESUMPTION),
+    "auto (default), required or off", "WHETHER" },
+  { "ca", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CA),
+    "PEM file of the authorities to trust", "FILE" },
+  { "header", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.headers,
+    "One more request header (repeatable)", "'K: V'" },
+  { "timeout", 0, 0, G_OPTION_ARG_STRING, &options.timeout,
+    "How long a step may take (default 10s)", "TIME" },
+  { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
+    "File that NAME is looked up in", "FILE" },
+  { "log-level", 0, 0, G_OPTION_ARG_STRING, VALUE (LOG_LEVEL),
+    "none (default), error, warn, info or debug", "LEVEL" },
+  { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
+    "Print one object in JSON", NULL },
+  G_OPTION_ENTRY_NULL,
+};
+
+static const char description[] =
+    "Each step is a line with a check mark, or with what to do:\n"
+    "\n"
+    "  URL         whether it is one\n"
+    "  Name        the addresses of the host\n"
+    "  Proxy       which one there is, where it is configured, and its answer\n"
+    "  TCP         whether each address can be connected to\n"
+    "  TLS         version, certificates and their dates, and whether they are\n"
+    "              trusted\n"
+    "  HTTP        what answers the request for a WebSocket\n"
+    "  Token       whether it is accepted\n"
+    "  Protocol    whether TCP connections outlive a break of the WebSocket\n"
+    "  Round trip  how long pings take\n"
+    "\n"
+    "The options are those of 'tcp-tunnel connect', and so is a NAME. The tunnel is\n"
+    "multiplexed whatever NAME says, so that the gateway does not connect to its\n"
+    "target, and its session ends with the check.\n"
+    "\n"
+    "Exit status:\n"
+    "  0  every step succeeded, or does not apply\n"
+    "  1  a step failed\n"
+    "  2  wrong usage\n";
+
+typedef struct
+{
+  CheckReport *report;
+  Probe *probe;
+  TcpTunnel *tunnel;
+  GCancellable *cancellable; /* of what the tunnel does */
+  guint timeout;
+  int resumption;
+  char *url; /* without what may be secret */
+  char *token;
+  GError *token_error; /* why there is none */
+  gboolean starting;
+  gboolean started; /* once it does not start any more */
+  GError *error;    /* why the tunnel is not started */
+  gboolean stopped; /* by a signal */
+} Check;
+
+static void
+check_clear (Check *self)
+{
+  g_clear_pointer (&self->probe, probe_free);
+  g_clear_pointer (&self->report, check_report_free);
+  g_clear_object (&self->tunnel);
+  g_clear_object (&self->cancellable);
+  g_clear_error (&self->token_error);
+  g_clear_error (&self->error);
+  g_free (self->token);
+  g_free (self->url);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Check, check_clear)
+
+static gboolean
+on_stop (gpointer data)
+{
+  Check *self = data;
+
+  self->stopped = TRUE;
+  g_cancellable_cancel (self->cancellable);
+  if (self->probe != NULL)
+    probe_stop (self->probe);
+  return G_SOURCE_REMOVE;
+}
+
+/* The URL */
+
+/* The tunnel checks it at its start. One in singleton mode dials nobody then. */
+static gboolean
+try_settings (const char  *url,
+              char       **headers,
+              GError     **error)
+{
+  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (url, "x");
+  g_autoptr (GError) local = NULL;
+
+  tcp_tunnel_set_log_level (tunnel, TCP_TUNNEL_LOG_LEVEL_NONE);
+  tcp_tunnel_set_request_headers (tunnel, (const char *const *) headers);
+  tcp_tunnel_start (tunnel, NULL, &local);
+  tcp_tunnel_close (tunnel);
+  if (!g_error_matches (local, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local));
+  return FALSE;
+}
+
+static GUri *
+parse_url (const char *url)
+{
+  return g_uri_parse (url, G_URI_FLAGS_ENCODED_PATH | G_URI_FLAGS_ENCODED_QUERY | G_URI_FLAGS_ENCODED_FRAGMENT |
+                      G_URI_FLAGS_SCHEME_NORMALIZE, NULL);
+}
+
+/* @problem: (nullable): why it is not known which URL is meant. What was given is not repeated, as it may be a
+ * token. */
+static GUri *
+check_url (Check        *self,
+           const GError *problem)
+{
+  const char *given = options.settings.values[SETTING_REMOTE_URI];
+  Finding *finding = finding_new (STEP_URL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GUri) uri = NULL;
+
+  if (problem != NULL)
+    {
+      finding_set (finding, FINDING_FAILED, "there is none");
+      finding->advice = g_strdup (problem->message);
+    }
+  else if (!try_settings (given, NULL, &error))
+    {
+      finding_set (finding, FINDING_FAILED, "not valid");
+      finding->advice = g_strdup (error->message);
+    }
+  else
+    {
+      uri = parse_url (given);
+      self->url = g_uri_to_string_partial (uri, G_URI_HIDE_USERINFO | G_URI_HIDE_QUERY | G_URI_HIDE_FRAGMENT);
+      finding_set (finding, FINDING_OK, "%s", self->url);
+      if (options.settings.place != NULL)
+        finding_add_note (finding, "of %s", options.settings.place);
+    }
+  check_report_add (self->report, finding);
+  return g_steal_pointer (&uri);
+}
+
+/* The token */
+
+static void
+on_token (GObject      *object,
+          GAsyncResult *result,
+          gpointer      data)
+{
+  Check *self = data;
+
+  self->token = token_command_finish (result, &self->token_error);
+}
+
+static void
+check_read_token (Check *self)
+{
+  const Settings *settings = &options.settings;
+
+  if (!settings_has (settings, SETTING_TOKEN_COMMAND))
+    {
+      self->token = settings_read_token (settings, &self->token_error);
+      return;
+    }
+  token_command_async (settings->values[SETTING_TOKEN_COMMAND], settings_source (settings, SETTING_TOKEN_COMMAND),
+                       self->cancellable, on_token, self);
+  while (self->token == NULL && self->token_error == NULL)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+static const char *
+find_token_source (void)
+{
+  static const Setting sources[] = { SETTING_TOKEN_FILE, SETTING_TOKEN, SETTING_TOKEN_COMMAND };
+
+  for (guint i = 0; i < G_N_ELEMENTS (sources); i++)
+    if (settings_has (&options.settings, sources[i]))
+      return settings_source (&options.settings, sources[i]);
+  return TOKEN_VARIABLE;
+}
+
+/* @refusal: (nullable): the gateway's */
+static void
+check_token (Check        *self,
+             const GError *refusal)
+{
+  Finding *finding = finding_new (STEP_TOKEN);
+
+  json_object_set_string_member (finding->values, "source", find_token_source ());
+  if (self->token == NULL)
+    {
+      finding_set (finding, FINDING_FAILED, "there is none");
+      finding->advice = g_strdup (self->token_error->message);
+    }
+  else if (refusal != NULL)
+    {
+      finding_set (finding, FINDING_FAILED, "refused, from %s", find_token_source ());
+      finding->advice = g_strjoin ("; ", refusal->message, token_hint (self->token), NULL);
+    }
+  else
+    {
+      finding_set (finding, FINDING_OK, "accepted, from %s", find_token_source ());
+    }
+  check_report_add (self->report, finding);
+}
+
+/* The tunnel */
+
+static void
+on_started (GObject      *object,
+            GAsyncResult *result,
+            gpointer      data)
+{
+  Check *self = data;
+
+  tcp_tunnel_start_finish (TCP_TUNNEL (object), result, &self->error);
+  self->started = TRUE;
+}
+
+/* What keeps it apart from those of 'connect': it has a port of its own, tries once, and shows all that it can
+ * do at once. */
+static void
+check_start_tunnel (Check *self)
+{
+  tcp_tunnel_set_hostname (self->tunnel, "127.0.0.1");
+  tcp_tunnel_set_port (self->tunnel, 0);
+  tcp_tunnel_set_socket_path (self->tunnel, NULL);
+  tcp_tunnel_set_mode (self->tunnel, TCP_TUNNEL_MODE_MULTIPLEXED);
+  tcp_tunnel_set_wait_for_gateway (self->tunnel, FALSE);
+  tcp_tunnel_set_max_reconnect_attempts (self->tunnel, 0);
+  tcp_tunnel_set_connect_timeout (self->tunnel, self->timeout);
+  tcp_tunnel_set_keepalive_interval (self->tunnel, PING_INTERVAL);
+  tcp_tunnel_set_keepalive_timeout (self->tunnel, self->timeout);
+  /* Whether the gateway can resume sessions is one of the things to find out. */
+  if (self->resumption == TCP_TUNNEL_RESUMPTION_REQUIRED)
+    tcp_tunnel_set_resumption (self->tunnel, TCP_TUNNEL_RESUMPTION_AUTO);
+  tcp_tunnel_set_token (self->tunnel, self->token);
+  self->starting = TRUE;
+  tcp_tunnel_start_async (self->tunnel, self->cancellable, on_started, self);
+}
+
+/* Until the tunnel has an answer, if it was started at all. */
+static void
+check_wait_tunnel (Check *self)
+{
+  while (self->starting && !self->started)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+/* Adds the words of the tunnel for what failed. */
+static gboolean
+check_take (Check   *self,
+            Finding *finding)
+{
+  gboolean failed = finding->result == FINDING_FAILED;
+
+  if (failed)
+    {
+      check_wait_tunnel (self);
+      if (self->error != NULL)
+        finding->advice = g_strdup (self->error->message);
+    }
+  if (self->stopped)
+    finding_free (finding);
+  else
+    check_report_add (self->report, finding);
+  return !failed && !self->stopped;
+}
+
+static gboolean
+check_way (Check *self)
+{
+  static const struct
+  {
+    Step step;
+    Finding *(*probe) (Probe *probe);
+  } probes[] = {
+    { STEP_NAME, probe_name },
+    { STEP_PROXY, probe_proxy },
+    { STEP_TCP, probe_tcp },
+    { STEP_TLS, probe_tls },
+  };
+
+  check_report_begin (self->report, STEP_NAME);
+  probe_find_proxy (self->probe);
+  for (guint i = 0; i < G_N_ELEMENTS (probes); i++)
+    {
+      check_report_begin (self->report, probes[i].step);
+      if (!check_take (self, probes[i].probe (self->probe)))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+/* HTTP */
+
+/* The answer that stands in the message, such as "404 Not Found from nginx/1.22.1". */
+static char *
+find_answer (const GError *error)
+{
+  g_autoptr (GRegex) regex = g_regex_new ("\\(([1-5][0-9][0-9]( [^()]*)?)\\)", 0, 0, NULL);
+  g_autoptr (GMatchInfo) match = NULL;
+
+  return g_regex_match (regex, error->message, 0, &match) ? g_match_info_fetch (match, 1) : NULL;
+}
+
+/* Whether the answer is that the token does not do. */
+static gboolean
+is_refusal (const GError *error,
+            const char   *answer)
+{
+  return g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED) ||
+         (answer != NULL && g_str_has_prefix (answer, "403"));
+}
+
+/* Without a WebSocket. */
+static void
+check_no_websocket (Check   *self,
+                    Finding *finding)
+{
+  g_autofree char *answer = find_answer (self->error);
+
+  if (answer != NULL)
+    json_object_set_int_member (finding->values, "status", atoi (answer));
+  else
+    json_object_set_null_member (finding->values, "status");
+  if (is_refusal (self->error, answer))
+    {
+      finding_set (finding, FINDING_OK, "%s", answer != NULL ? answer : "401");
+      check_report_add (self->report, finding);
+      check_token (self, self->error);
+      return;
+    }
+  finding_set (finding, FINDING_FAILED, "%s", answer != NULL ? answer : "no WebSocket");
+  finding->advice = g_strdup (self->error->message);
+  check_report_add (self->report, finding);
+}
+
+static gboolean
+check_http (Check *self)
+{
+  Finding *finding;
+
+  if (self->token == NULL)
+    return FALSE;
+  check_report_begin (self->report, STEP_HTTP);
+  check_wait_tunnel (self);
+  if (self->stopped)
+    return FALSE;
+  finding = finding_new (STEP_HTTP);
+  if (self->error != NULL)
+    {
+      check_no_websocket (self, finding);
+      return FALSE;
+    }
+  json_object_set_int_member (finding->values, "status", 101);
+  finding_set (finding, FINDING_OK, "101 Switching Protocols");
+  check_report_add (self->report, finding);
+  check_token (self, NULL);
+  return TRUE;
+}
+
+/* What is spoken over the WebSocket */
+
+static gboolean
+check_protocol (Check *self)
+{
+  const char *protocol = tcp_tunnel_get_negotiated_protocol (self->tunnel);
+  gboolean resumable = g_strcmp0 (protocol, "resumable/1") == 0;
+  Finding *finding = finding_new (STEP_PROTOCOL);
+  gboolean failed = !resumable && self->resumption == TCP_TUNNEL_RESUMPTION_REQUIRED;
+
+  json_object_set_string_member (finding->values, "protocol", protocol);
+  json_object_set_boolean_member (finding->values, "resumable", resumable);
+  if (resumable)
+    {
+      finding_set (finding, FINDING_OK, "%s: TCP connections outlive a break of the WebSocket", protocol);
+    }
+  else if (failed)
+    {
+      finding_set (finding, FINDING_FAILED, "%s", protocol);
+      finding->advice = g_strdup_printf ("the gateway %s cannot resume sessions (it does not speak resumable/1), which is "
+                                         "required by %s", self->url, settings_source (&options.settings, SETTING_RESUMPTION));
+    }
+  else
+    {
+      finding_set (finding, FINDING_OK, "%s: a break of the WebSocket ends TCP connections", protocol);
+      finding_add_note (finding, "%s", self->resumption == TCP_TUNNEL_RESUMPTION_OFF
+                                           ? "as resumption is off"
+                                           : "since the gateway does not offer resumable/1");
+    }
+  check_report_add (self->report, finding);
+  return !failed;
+}
+
+typedef struct
+{
+  TcpTunnel *tunnel;
+  gint64 last; /* microseconds, here and below */
+  gint64 deadline;
+  gint64 shortest;
+  gint64 longest;
+  gint64 sum;
+  guint n;
+  gboolean over;
+} Pings;
+
+/* Each takes another time: what stays the same is the ping that was counted before. */
+static gboolean
+on_look (gpointer data)
+{
+  Pings *pings = data;
+  gint64 time = tcp_tunnel_get_round_trip (pings->tunnel);
+  gint64 now = g_get_monotonic_time ();
+
+  if (time >= 0 && time != pings->last)
+    {
+      pings->shortest = pings->n == 0 ? time : MIN (pings->shortest, time);
+      pings->longest = MAX (pings->longest, time);
+      pings->sum += time;
+      pings->n++;
+      pings->last = time;
+    }
+  pings->over = pings->n == PINGS || tcp_tunnel_get_state (pings->tunnel) != TCP_TUNNEL_STATE_CONNECTED ||
+                (pings->deadline > 0 && now >= pings->deadline);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+describe_pings (Check       *self,
+                const Pings *pings,
+                Finding     *finding)
+{
+  g_autoptr (GError) error = tcp_tunnel_get_last_error (self->tunnel);
+  g_autofree char *timeout = format_time (self->timeout * G_TIME_SPAN_MILLISECOND);
+  g_autofree char *shortest = format_short_time (pings->shortest);
+  g_autofree char *average = format_short_time (pings->sum / MAX (pings->n, 1));
+  g_autofree char *longest = format_short_time (pings->longest);
+
+  json_object_set_int_member (finding->values, "pings", pings->n);
+  if (pings->n > 0)
+    {
+      json_object_set_int_member (finding->values, "min_us", pings->shortest);
+      json_object_set_int_member (finding->values, "average_us", pings->sum / pings->n);
+      json_object_set_int_member (finding->values, "max_us", pings->longest);
+    }
+  if (tcp_tunnel_get_state (self->tunnel) == TCP_TUNNEL_STATE_CONNECTED && pings->n > 0)
+    {
+      finding_set (finding, FINDING_OK, "%s on average, %s to %s (%u %s)", average, shortest, longest, pings->n,
+                   pings->n == 1 ? "ping" : "pings");
+      return;
+    }
+  if (tcp_tunnel_get_state (self->tunnel) == TCP_TUNNEL_STATE_CONNECTED)
+    finding_set (finding, FINDING_FAILED, "no answer to a ping within %s", timeout);
+  else
+    finding_set (finding, FINDING_FAILED, "the WebSocket broke after %u %s", pings->n, pings->n == 1 ? "ping" : "pings");
+  finding->advice = g_strdup_printf ("%s%ssomething on the way, such as a proxy, opens the WebSocket but does not pass on "
+                                     "what is in it",
+                                     error != NULL ? error->message : "", error != NULL ? "; " : "");
+}
+
+static void
+check_round_trip (Check *self)
+{
+  Finding *finding = finding_new (STEP_ROUND_TRIP);
+  Pings pings = {
+    .tunnel = self->tunnel,
+    .last = -1,
+    .deadline = self->timeout > 0 ? g_get_monotonic_time () + self->timeout * G_TIME_SPAN_MILLISECOND : 0,
+  };
+  guint timer = g_timeout_add (LOOK_INTERVAL, on_look, &pings);
+
+  check_report_begin (self->report, STEP_ROUND_TRIP);
+  while (!pings.over && !self->stopped)
+    g_main_context_iteration (NULL, TRUE);
+  g_source_remove (timer);
+  if (self->stopped)
+    {
+      finding_free (finding);
+      return;
+    }
+  describe_pings (self, &pings, finding);
+  check_report_add (self->report, finding);
+}
+
+/* All together */
+
+static gboolean
+check_prepare (Check   *self,
+               GError **error)
+{
+  TcpTunnelLogLevel level = TCP_TUNNEL_LOG_LEVEL_NONE;
+
+  self->timeout = DEFAULT_TIMEOUT;
+  if (!options_read_duration ("--timeout", options.timeout, 1, MAX_TIMEOUT, &self->timeout, error))
+    return FALSE;
+  self->tunnel = settings_create_tunnel (&options.settings, error);
+  if (self->tunnel == NULL)
+    return FALSE;
+  self->resumption = tcp_tunnel_get_resumption (self->tunnel);
+  if (settings_has (&options.settings, SETTING_LOG_LEVEL))
+    level = tcp_tunnel_get_log_level (self->tunnel);
+  tcp_tunnel_set_log_level (self->tunnel, level);
+  log_init (level);
+  return TRUE;
+}
+
+static void
+check_run (Check *self,
+           GUri  *uri)
+{
+  self->probe = probe_new (uri, tcp_tunnel_get_tls_database (self->tunnel), self->timeout);
+  if (self->stopped)
+    probe_stop (self->probe);
+  check_read_token (self);
+  if (self->token != NULL && !self->stopped)
+    check_start_tunnel (self);
+  if (check_way (self) && check_http (self) && check_protocol (self))
+    check_round_trip (self);
+  /* Which is known whatever else is not. */
+  else if (self->token == NULL && !self->stopped)
+    check_token (self, NULL);
+  check_wait_tunnel (self);
+  tcp_tunnel_close (self->tunnel);
+}
+
+static int
+check_finish (Check *self)
+{
+  gboolean ok = FALSE;
+  int code = check_report_end (self->report, self->url, &ok);
+
+  if (code != 0)
+    {
+      g_autoptr (GError) error = options_stdout_error (code);
+
+      return options_failure ("check", error);
+    }
+  return ok ? EXIT_SUCCESS : EXIT_FAILED;
+}
+
+int
+check_main (char ***args)
+{
+  g_auto (Check) self = { .cancellable = g_cancellable_new () };
+  g_autoptr (GError) problem = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GUri) uri = NULL;
+  gboolean known;
+
+  if (!options_parse ("check", "URL|NAME", "Find out why a tunnel to URL does not work.", description, entries, args,
+                      &error) ||
+      !target_check (*args, &error))
+    return options_usage ("check", error);
+  known = target_read ((*args)[1], options.config, &options.settings, &problem);
+  if (!check_prepare (&self, &error) ||
+      (known && !try_settings ("ws://localhost/", options.settings.headers, &error)))
+    return options_usage ("check", error);
+
+  self.report = check_report_new (options.json);
+  options_on_signal (on_stop, &self);
+  uri = check_url (&self, problem);
+  if (uri != NULL)
+    check_run (&self, uri);
+  if (self.stopped)
+    return EXIT_FAILED;
+  return check_finish (&self);
+}

@@ -8,6 +8,7 @@
 #include "websocket/frame-queue.h"
 #include "websocket/frame-reader.h"
 #include "websocket/keepalive.h"
+#include "websocket/turn.h"
 
 G_BEGIN_DECLS
 
@@ -47,7 +48,9 @@ struct _TcpChannel
   TcpTimer *wakeup; /* set when there is something to be done that no event tells of; NULL
                      * once nothing is read any more */
   gboolean paused;
-  gboolean turn_over;   /* frames wait in the reader for the next turn */
+  TcpTurn turn;
+  gboolean turn_over;   /* frames wait in the reader for the next turn, */
+  gint64 next_turn;     /* which comes then; 0 for as soon as others had theirs */
   gboolean ignore_data; /* the peer has closed, or broke the rules */
   gboolean ended;       /* the connection: nothing follows what is in the reader */
   GError *end_error;    /* NULL if it ended in order */

@@ -7,12 +7,6 @@
 #include <string.h>
 #include "base/text.h"
 
-/* How many frames of input, and for how many microseconds, before others have their turn.
- * The second is for frames that cost more than they weigh, such as those that open
- * connections. */
-#define TURN_FRAMES 64
-#define TURN_TIME 200
-
 /* With this many control frames waiting to be sent pings are skipped: RFC 6455 lets an end
  * answer only the most recent, and a flood must not make anything grow. */
 #define MAX_QUEUED_CONTROLS 32
@@ -26,6 +20,9 @@
 
 /* RFC 6455 allows 125 bytes, of which the code takes two. */
 #define MAX_REASON 120
+
+/* The channels of this thread. */
+static _Thread_local TcpTurns turns;
 
 /* TLS included: once the handshake is through, it has to wait for nothing but what the
  * socket waits for. */
@@ -245,6 +242,7 @@ static void
 channel_flush (TcpChannel *self)
 {
   gboolean waits = !tcp_frame_queue_is_empty (&self->queue) || self->interest & G_IO_OUT;
+  gboolean has_data = self->queue.pending > 0;
   g_autoptr (GError) error = NULL;
   GPollableReturn result;
 
@@ -256,6 +254,8 @@ channel_flush (TcpChannel *self)
    * the deadline of the closing handshake. */
   if (waits)
     self->last_progress = tcp_now ();
+  if (has_data)
+    tcp_turns_note (&turns, self, self->last_progress);
   channel_set_interest (self, G_IO_OUT, result == G_POLLABLE_RETURN_WOULD_BLOCK);
   if (result == G_POLLABLE_RETURN_FAILED)
     {
@@ -444,27 +444,47 @@ channel_handle_end (TcpChannel *self)
   channel_start_deadline (self);
 }
 
+/* Those that make much work for this thread rest while others use it as well: these find it idle
+ * most of the time then, and not in the midst of another turn. */
+static void
+channel_end_turn (TcpChannel *self)
+{
+  gint64 now;
+
+  if (self->turn.bytes > 0)
+    tcp_turns_note (&turns, self, self->turn.began);
+  if (!self->turn_over)
+    tcp_turn_complete (&self->turn);
+  if (!self->turn_over || self->wakeup == NULL)
+    return;
+
+  now = tcp_now ();
+  self->next_turn = tcp_turn_interrupt (&self->turn, tcp_turns_have_others (&turns, self, now), now);
+  if (self->next_turn > 0)
+    channel_set_interest (self, G_IO_IN, FALSE);
+  tcp_timer_set (self->wakeup, self->next_turn);
+}
+
 static void
 channel_process (TcpChannel *self)
 {
   g_autoptr (GError) error = NULL;
-  gint64 end = tcp_now () + TURN_TIME;
   gboolean all_seen = FALSE;
   TcpFrame frame;
 
   self->turn_over = FALSE;
-  for (guint n = 0; !self->paused && self->phase != TCP_CHANNEL_CLOSED; n++)
+  self->next_turn = 0;
+  tcp_turn_begin (&self->turn, tcp_now ());
+  while (!self->paused && self->phase != TCP_CHANNEL_CLOSED)
     {
-      if (n == TURN_FRAMES || (n > 0 && tcp_now () >= end))
-        {
-          self->turn_over = TRUE;
-          tcp_timer_set (self->wakeup, 0);
-          break;
-        }
+      self->turn_over = tcp_turn_is_over (&self->turn, tcp_now ());
+      if (self->turn_over)
+        break;
       all_seen = !tcp_frame_reader_next (&self->reader, &frame, &error);
       if (all_seen)
         break;
 
+      tcp_turn_add (&self->turn, frame.length);
       if (tcp_frame_is_control (frame.opcode))
         channel_handle_control (self, &frame);
       else if (!self->ignore_data && self->callbacks.message != NULL)
@@ -473,6 +493,7 @@ channel_process (TcpChannel *self)
 
   if (self->callbacks.turn_over != NULL)
     self->callbacks.turn_over (self, self->user_data);
+  channel_end_turn (self);
   tcp_frame_reader_trim (&self->reader);
   if (error != NULL)
     channel_protocol_error (self, error);
@@ -528,7 +549,7 @@ channel_read (TcpChannel *self)
   more = channel_fill (self);
   channel_process (self);
   if (more && !self->paused && self->wakeup != NULL)
-    tcp_timer_set (self->wakeup, 0);
+    tcp_timer_set (self->wakeup, self->next_turn);
 }
 
 static void
@@ -586,7 +607,7 @@ tcp_channel_resume (TcpChannel *self)
   tcp_keepalive_resume (&self->keepalive);
   /* In the next iteration: whoever resumes need not be ready for messages yet. */
   if (self->wakeup != NULL)
-    tcp_timer_set (self->wakeup, 0);
+    tcp_timer_set (self->wakeup, self->next_turn);
 }
 
 /* What goes on beside the messages */

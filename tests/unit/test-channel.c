@@ -444,6 +444,73 @@ test_turns (void)
     check_turns (i % 2, i >= 2);
 }
 
+/* As if its frames had cost much, while another channel uses the thread. */
+static gboolean
+rests (ChannelEnd *flooded,
+       RawEnd     *raw)
+{
+  if (flooded->channel->next_turn > 0)
+    return TRUE;
+
+  raw_end_send (raw, BINARY, TRUE, "y", 1);
+  flooded->channel->turn.spent = TCP_TURN_ALLOWANCE;
+  return FALSE;
+}
+
+/* One whose frames cost much rests until its time has come: neither what its socket has nor who
+ * resumes it changes that. Then it goes on, and all of them arrive. */
+static void
+check_rest (gboolean as_tls)
+{
+  const ChannelEndOptions options = { .as_tls = as_tls };
+  int fds[2];
+  g_autoptr (ChannelEnd) flooded = NULL;
+  g_autoptr (ChannelEnd) other = NULL;
+  g_autoptr (RawEnd) flood = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (GByteArray) wire = g_byte_array_new ();
+  TcpChannel *channel;
+
+  loopback_pair (fds, 0);
+  flooded = channel_end_new (fds[0], FALSE, &options);
+  flood = raw_end_new (fds[1]);
+  loopback_pair (fds, 0);
+  other = channel_end_new (fds[0], FALSE, NULL);
+  raw = raw_end_new (fds[1]);
+  channel = flooded->channel;
+
+  for (guint i = 0; i < 4096; i++)
+    append_frame (wire, BINARY, TRUE, "x", 1);
+  raw_end_write (flood, wire->data, wire->len);
+  for (guint n = 0; n < 3; n++)
+    {
+      guint seen = flooded->messages->len;
+
+      WAIT_UNTIL (flooded->messages->len > seen);
+      WAIT_UNTIL (rests (flooded, raw));
+      g_assert_true (channel->turn_over);
+      g_assert_cmpint (tcp_timer_get (channel->wakeup), ==, channel->next_turn);
+      g_assert_false (channel->interest & G_IO_IN);
+
+      raw_end_send (flood, BINARY, TRUE, "x", 1);
+      tcp_channel_pause (channel);
+      tcp_channel_resume (channel);
+      g_assert_cmpint (tcp_timer_get (channel->wakeup), ==, channel->next_turn);
+    }
+  WAIT_UNTIL (has_messages (flooded, 4096 + 3));
+  WAIT_UNTIL (!channel->turn_over && channel->interest & G_IO_IN);
+  g_assert_cmpint (channel->next_turn, ==, 0);
+  raw_end_send (flood, BINARY, TRUE, "x", 1);
+  WAIT_UNTIL (has_messages (flooded, 4096 + 4));
+}
+
+static void
+test_rest (void)
+{
+  check_rest (FALSE);
+  check_rest (TRUE);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -458,5 +525,6 @@ main (int    argc,
   g_test_add_func ("/channel/control-overtakes", test_control_overtakes);
   g_test_add_func ("/channel/random", test_random);
   g_test_add_func ("/channel/turns", test_turns);
+  g_test_add_func ("/channel/rest", test_rest);
   return g_test_run ();
 }

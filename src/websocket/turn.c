@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "websocket/turn.h"
+
+/* As many bytes a microsecond are free of charge: a bulk transfer takes long since it is large, and
+ * is not to be slowed down. */
+#define BYTES_PER_MICROSECOND 500
+
+/* No turn counts for more, as the kernel may have had the processor do something else meanwhile. */
+#define MAX_CHARGE (2 * TCP_TURN_TIME)
+
+/* The channel has data to send or to receive. */
+void
+tcp_turns_note (TcpTurns      *self,
+                gconstpointer  channel,
+                gint64         now)
+{
+  if (self->latest != channel)
+    {
+      self->before_at = self->latest_at;
+      self->latest = channel;
+    }
+  self->latest_at = now;
+}
+
+/* Whether a channel other than this one had data a moment ago. */
+gboolean
+tcp_turns_have_others (TcpTurns      *self,
+                       gconstpointer  channel,
+                       gint64         now)
+{
+  gint64 at = self->latest == channel ? self->before_at : self->latest_at;
+
+  return at > 0 && now - at < TCP_TURN_COMPANY;
+}
+
+void
+tcp_turn_begin (TcpTurn *self,
+                gint64   now)
+{
+  self->began = now;
+  self->frames = 0;
+  self->bytes = 0;
+}
+
+/* Whether others come first. There is always one frame in a turn. */
+gboolean
+tcp_turn_is_over (TcpTurn *self,
+                  gint64   now)
+{
+  return self->frames == TCP_TURN_FRAMES || (self->frames > 0 && now - self->began >= TCP_TURN_TIME);
+}
+
+/* A frame with so many bytes. */
+void
+tcp_turn_add (TcpTurn *self,
+              gsize    bytes)
+{
+  self->frames++;
+  self->bytes += bytes;
+}
+
+/* All that was there was handled. */
+void
+tcp_turn_complete (TcpTurn *self)
+{
+  self->spent = 0;
+}
+
+/* Others come first. Gives when to go on: 0 for as soon as they had their turn. */
+gint64
+tcp_turn_interrupt (TcpTurn  *self,
+                    gboolean  others,
+                    gint64    now)
+{
+  gint64 charge = MIN (now - self->began, MAX_CHARGE) - (gint64) (self->bytes / BYTES_PER_MICROSECOND);
+
+  self->spent += MAX (charge, 0);
+  if (self->spent < TCP_TURN_ALLOWANCE || !others)
+    return 0;
+
+  self->spent = 0;
+  return now + TCP_TURN_REST;
+}

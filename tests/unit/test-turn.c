@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "websocket/turn.h"
+
+#include <glib.h>
+
+#define NOON (12 * G_TIME_SPAN_HOUR)
+
+/* A turn with so many frames of so many bytes, which takes so long and is not the last. */
+static gint64
+take_turn (TcpTurn  *turn,
+           guint     frames,
+           gsize     bytes,
+           gint64    took,
+           gboolean  others)
+{
+  tcp_turn_begin (turn, NOON);
+  for (guint i = 0; i < frames; i++)
+    tcp_turn_add (turn, bytes);
+  return tcp_turn_interrupt (turn, others, NOON + took);
+}
+
+static void
+test_frames (void)
+{
+  TcpTurn turn = { 0 };
+
+  /* Also the next begins anew. */
+  for (guint n = 0; n < 2; n++)
+    {
+      tcp_turn_begin (&turn, NOON);
+      for (guint i = 0; i < TCP_TURN_FRAMES; i++)
+        {
+          g_assert_false (tcp_turn_is_over (&turn, NOON));
+          tcp_turn_add (&turn, 1);
+        }
+      g_assert_true (tcp_turn_is_over (&turn, NOON));
+    }
+}
+
+static void
+test_time (void)
+{
+  TcpTurn turn = { 0 };
+
+  tcp_turn_begin (&turn, NOON);
+  /* There is one frame in any case. */
+  g_assert_false (tcp_turn_is_over (&turn, NOON + G_TIME_SPAN_SECOND));
+  tcp_turn_add (&turn, 1);
+  g_assert_false (tcp_turn_is_over (&turn, NOON + TCP_TURN_TIME - 1));
+  g_assert_true (tcp_turn_is_over (&turn, NOON + TCP_TURN_TIME));
+}
+
+/* What takes its time rests, and then has as much time again. */
+static void
+test_rest (void)
+{
+  TcpTurn turn = { 0 };
+
+  for (guint n = 0; n < 3; n++)
+    {
+      for (gint64 spent = TCP_TURN_TIME; spent < TCP_TURN_ALLOWANCE; spent += TCP_TURN_TIME)
+        g_assert_cmpint (take_turn (&turn, 3, 1, TCP_TURN_TIME, TRUE), ==, 0);
+      g_assert_cmpint (take_turn (&turn, 3, 1, TCP_TURN_TIME, TRUE), ==, NOON + TCP_TURN_TIME + TCP_TURN_REST);
+    }
+}
+
+/* Frames that cost little add up. */
+static void
+test_cheap_frames (void)
+{
+  TcpTurn turn = { 0 };
+  guint n = 1;
+
+  while (take_turn (&turn, TCP_TURN_FRAMES, 1, 10, TRUE) == 0)
+    g_assert_cmpuint (++n, <=, TCP_TURN_ALLOWANCE / 10);
+  g_assert_cmpuint (n, ==, TCP_TURN_ALLOWANCE / 10);
+}
+
+/* One that has handled all that was there keeps nobody waiting. */
+static void
+test_complete (void)
+{
+  TcpTurn turn = { 0 };
+
+  for (guint n = 0; n < 100; n++)
+    {
+      g_assert_cmpint (take_turn (&turn, TCP_TURN_FRAMES, 1, TCP_TURN_ALLOWANCE - 1, TRUE), ==, 0);
+      tcp_turn_begin (&turn, NOON);
+      tcp_turn_add (&turn, 1);
+      tcp_turn_complete (&turn);
+    }
+}
+
+/* Nobody is in its way. */
+static void
+test_alone (void)
+{
+  TcpTurn turn = { 0 };
+
+  for (guint n = 0; n < 100; n++)
+    g_assert_cmpint (take_turn (&turn, 3, 1, TCP_TURN_TIME, FALSE), ==, 0);
+  /* Until now. */
+  g_assert_cmpint (take_turn (&turn, 3, 1, TCP_TURN_TIME, TRUE), >, NOON);
+}
+
+/* Its bytes may take their time: 1 GB/s here. */
+static void
+test_bulk (void)
+{
+  TcpTurn turn = { 0 };
+
+  for (guint n = 0; n < 100; n++)
+    {
+      g_assert_cmpint (take_turn (&turn, 4, 64 * 1024, 256, TRUE), ==, 0);
+      g_assert_cmpint (take_turn (&turn, 1, 256 * 1024, 256, TRUE), ==, 0);
+      /* Not either if another process had the processor meanwhile. */
+      g_assert_cmpint (take_turn (&turn, 4, 64 * 1024, 10000, TRUE), ==, 0);
+    }
+}
+
+static void
+test_others (void)
+{
+  TcpTurns turns = { 0 };
+  const char one = 0, two = 0, three = 0;
+  gint64 now = NOON;
+
+  g_assert_false (tcp_turns_have_others (&turns, &one, now));
+  tcp_turns_note (&turns, &one, now);
+  g_assert_false (tcp_turns_have_others (&turns, &one, now));
+  g_assert_true (tcp_turns_have_others (&turns, &two, now));
+
+  tcp_turns_note (&turns, &two, now + 1);
+  for (guint i = 0; i < 10; i++)
+    tcp_turns_note (&turns, &one, now + 2);
+  g_assert_true (tcp_turns_have_others (&turns, &one, now + TCP_TURN_COMPANY));
+  g_assert_false (tcp_turns_have_others (&turns, &one, now + 1 + TCP_TURN_COMPANY));
+  g_assert_true (tcp_turns_have_others (&turns, &two, now + 1 + TCP_TURN_COMPANY));
+  g_assert_true (tcp_turns_have_others (&turns, &three, now + 1 + TCP_TURN_COMPANY));
+  g_assert_false (tcp_turns_have_others (&turns, &three, now + 2 + TCP_TURN_COMPANY));
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/turn/frames", test_frames);
+  g_test_add_func ("/turn/time", test_time);
+  g_test_add_func ("/turn/rest", test_rest);
+  g_test_add_func ("/turn/cheap-frames", test_cheap_frames);
+  g_test_add_func ("/turn/complete", test_complete);
+  g_test_add_func ("/turn/alone", test_alone);
+  g_test_add_func ("/turn/bulk", test_bulk);
+  g_test_add_func ("/turn/others", test_others);
+  return g_test_run ();
+}

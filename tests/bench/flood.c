@@ -11,14 +11,16 @@
 
 #define PAIRS 512       /* of frames in one write */
 #define MAX_FRAME 32
-#define ACK_EVERY 32
+#define MAX_UNACKNOWLEDGED 16384 /* frames; a gateway ends a session whose acknowledgements are late */
 #define FIRST_UNSEQUENCED 0x10
 
 typedef struct
 {
   int fd;
-  GMutex lock; /* of what is written */
-  guint64 received;
+  GMutex lock; /* of the following */
+  GCond acknowledged;
+  guint64 received; /* frames that are to be acknowledged, */
+  guint64 arrived;  /* and those of ours that were */
 } Flood;
 
 /* Masked with zeros, which is allowed and costs nothing. */
@@ -67,13 +69,11 @@ flood_write (Flood *self,
              gconstpointer data,
              gsize length)
 {
-  g_mutex_lock (&self->lock);
   if (!bench_send_all (self->fd, data, length))
     {
       g_printerr ("flood: the gateway has had enough\n");
       exit (EXIT_FAILURE);
     }
-  g_mutex_unlock (&self->lock);
 }
 
 static void
@@ -108,13 +108,38 @@ say_hello (Flood *self)
   flood_write (self, frame, put_resumable (frame, 0x10, 0, hello, sizeof hello));
 }
 
-static void
-acknowledge (Flood *self)
+/* When not too much is under way; there are @sent frames in all. Among the others, so that it is not late. */
+static gsize
+put_acknowledgement (Flood *self,
+                     guint64 sent,
+                     guint8 *to)
 {
-  guint64 received = GUINT64_TO_BE (self->received);
-  guint8 frame[MAX_FRAME];
+  guint64 received;
 
-  flood_write (self, frame, put_resumable (frame, 0x11, 0, &received, sizeof received));
+  g_mutex_lock (&self->lock);
+  while (sent - self->arrived > MAX_UNACKNOWLEDGED)
+    g_cond_wait (&self->acknowledged, &self->lock);
+  received = GUINT64_TO_BE (self->received);
+  g_mutex_unlock (&self->lock);
+
+  return put_resumable (to, 0x11, 0, &received, sizeof received);
+}
+
+static void
+take_answer (Flood *self,
+             const guint8 *frame,
+             gsize length)
+{
+  g_mutex_lock (&self->lock);
+  if (frame[0] < FIRST_UNSEQUENCED)
+    self->received++;
+  if (frame[0] == 0x11 && length == 16)
+    {
+      memcpy (&self->arrived, frame + 8, 8);
+      self->arrived = GUINT64_FROM_BE (self->arrived);
+      g_cond_signal (&self->acknowledged);
+    }
+  g_mutex_unlock (&self->lock);
 }
 
 static gpointer
@@ -136,8 +161,8 @@ read_answers (gpointer data)
         }
       if (length > 126 + sizeof payload || !bench_recv_all (self->fd, payload, length))
         break;
-      if (header[0] == 0x82 && length >= 8 && payload[0] < FIRST_UNSEQUENCED && ++self->received % ACK_EVERY == 0)
-        acknowledge (self);
+      if (header[0] == 0x82 && length >= 8)
+        take_answer (self, payload, length);
     }
   g_printerr ("flood: the gateway closed the connection\n");
   exit (EXIT_FAILURE);
@@ -151,8 +176,8 @@ open_and_reset (Flood *self)
 
   for (guint32 id = 1;;)
     {
-      guint8 block[2 * PAIRS * MAX_FRAME];
-      gsize length = 0;
+      guint8 block[(2 * PAIRS + 1) * MAX_FRAME];
+      gsize length = put_acknowledgement (self, id - 1, block);
 
       for (guint i = 0; i < PAIRS; i++, id += 2)
         {
@@ -210,6 +235,7 @@ main (int argc,
 
   g_set_prgname ("flood");
   g_mutex_init (&flood.lock);
+  g_cond_init (&flood.acknowledged);
   for (guint i = 0; argc == 3 && i < G_N_ELEMENTS (kinds); i++)
     if (g_str_equal (argv[2], kinds[i].name))
       {

@@ -198,24 +198,29 @@ class Bench:
             subject.stop()
 
     def measure_floods(self):
-        """The round trip of one client of a gateway beside another that floods it."""
-        for subject in self.rounds(make_flooded(), "floods"):
-            entry = self.entry("floods", subject)
+        """The round trip of one client of a gateway beside another that floods it, and that through two relays, which
+        share nothing with the two but the processors."""
+        flooded, relays = make_flooded()
+        for _ in self.rounds([flooded], "floods"):
             try:
-                subject.start(self.tools)
+                flooded.start(self.tools)
+                relays.start(self.tools)
                 for flood in (None, *FLOODS):
-                    runs = []
-                    process = flood and self.tools.spawn("flood", self.tools.flood, subject.processes[-1].port, flood)
-                    self.measure(subject, flood, ("ping",), runs)
+                    process = flood and self.tools.spawn("flood", self.tools.flood, flooded.processes[-1].port, flood)
+                    for subject in (flooded, relays):
+                        runs = []
+                        self.measure(subject, flood, ("ping",), runs)
+                        self.entry("floods", subject)["runs"] += [run | {"idle": flood or "no flood"} for run in runs]
                     if process:
                         if process.popen.poll() is not None:
                             raise BenchError(f"{flood}: {process.last_words()}")
                         process.stop()
-                    entry["runs"] += [run | {"idle": flood or "no flood"} for run in runs]
-                self.keep_peak(entry, subject)
+                for subject in (flooded, relays):
+                    self.keep_peak(self.entry("floods", subject), subject)
             except BenchError as error:
-                self.failures.append(f"{subject.title}, floods: {error}")
-            subject.stop()
+                self.failures.append(f"{flooded.title}, floods: {error}")
+            flooded.stop()
+            relays.stop()
 
     def measure_stalls(self):
         """All at once, in fresh processes: those that behave are idle."""

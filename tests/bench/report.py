@@ -238,7 +238,7 @@ def _expected_of_crowds(crowds, what):
 
 
 def _expected_of_floods(crowds):
-    for crowd in crowds.values():
+    if crowd := crowds.get("flooded"):
         for flood in crowd.populations[1:]:
             yield _at_most(f"p99 for 64 bytes beside {flood}, times that without", 4,
                            _ratio(crowd.at(flood).ping("ping", "p99_us"), crowd.at("no flood").ping("ping", "p99_us")))

@@ -271,8 +271,10 @@ def make_threaded():
 
 
 def make_flooded():
-    """All on one I/O thread, so that whoever floods it is in the way of the others."""
-    return [Subject("flooded", "tagged, flooded", build_pair(env={"TCP_TUNNEL_IO_THREADS": "1"}))]
+    """All on one I/O thread, so that whoever floods it is in the way of the others; and what the machine has left
+    for others meanwhile."""
+    return (Subject("flooded", "tagged, flooded", build_pair(env={"TCP_TUNNEL_IO_THREADS": "1"})),
+            Subject("beside-flooded", "two relays beside", build_relays(2)))
 
 
 def available_subjects(tools, skip, wanted):

@@ -162,10 +162,12 @@ class Desktop:
             self.log.seek(0)
             # The library may tell of the connections that were broken. GTK 4.18 complains of how libadwaita
             # lays out the long heading of an AdwMessageDialog. GTK 4.8 sometimes answers the accessibility bus with
-            # the path of a widget that has none yet, which the bus asks for again.
+            # the path of a widget that has none yet: NULL, from which it makes a GVariant, and then a message.
             return "".join(line for line in self.log if line.strip() and not re.search(
                 "TcpTunnel-Message|Gtk-WARNING .*: Trying to measure GtkLabel 0x[0-9a-f]+ for width|"
-                r"GLib(-GIO)?-CRITICAL \*\*: .*: g_(variant|dbus)_\w+: assertion", line))
+                r"GLib-CRITICAL \*\*: .*: g_variant_(is|new)_object_path: assertion '(string != NULL|g_variant_is_object_path .*)' failed|"
+                r"GLib-CRITICAL \*\*: .*: g_variant_\w+: assertion 'value != NULL' failed|"
+                r"GLib-GIO-CRITICAL \*\*: .*: g_dbus_method_invocation_return_value(_internal)?: assertion", line))
 
     def start_keyring(self):
         keyring = self.spawn_with_log(["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets",

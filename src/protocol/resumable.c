@@ -54,6 +54,7 @@ resumable_clear (TcpProtocol *base)
 
   resumable_forget_history (self);
   resumable_clear_urgent (self);
+  g_queue_clear_full (&base->goodbye, (GDestroyNotify) tcp_buffer_unref);
   g_byte_array_unref (self->pieces);
 }
 
@@ -99,6 +100,21 @@ resumable_send_goaway (TcpResumable  *self,
                        const char    *reason)
 {
   resumable_send_urgent (self, tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, code, reason));
+}
+
+static TcpBuffer *
+resumable_make_hello (TcpResumable *self)
+{
+  TcpResumableHello hello = {
+    .instance = self->instance,
+    .received = self->receipts.received,
+    .window = self->windows.first,
+    .max_payload = TCP_RESUMABLE_MAX_PAYLOAD,
+    .max_streams = self->base.options.max_streams,
+    .session_timeout = self->base.options.session_timeout,
+  };
+
+  return tcp_resumable_encode_hello (&hello);
 }
 
 static TcpBuffer *
@@ -201,12 +217,35 @@ resumable_make_frame (TcpProtocol       *base,
 
 /* The end */
 
+/* A gateway that does not read it keeps the session until its timeout. A client that does not is
+ * refused when it comes back. */
+static void
+resumable_keep_goodbye (TcpResumable  *self,
+                        TcpGoawayCode  code,
+                        const char    *reason)
+{
+  GQueue *goodbye = &self->base.goodbye;
+
+  if (!self->base.options.client || !self->begun)
+    return;
+
+  g_queue_push_tail (goodbye, resumable_make_hello (self));
+  g_queue_push_tail (goodbye, tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, code, reason));
+}
+
+static void
+resumable_forget_goodbye (TcpResumable *self)
+{
+  g_queue_clear_full (&self->base.goodbye, (GDestroyNotify) tcp_buffer_unref);
+}
+
 static void
 resumable_say_goodbye (TcpResumable  *self,
                        TcpGoawayCode  code,
                        const char    *reason)
 {
   self->base.over = TRUE;
+  resumable_keep_goodbye (self, code, reason);
   if (!self->attached)
     return;
 
@@ -566,6 +605,7 @@ resumable_lose (TcpProtocol  *base,
   TcpResumableStream *stream;
 
   resumable_forget_history (self);
+  resumable_forget_goodbye (self);
   base->over = FALSE;
   self->instance = 0;
 
@@ -705,17 +745,10 @@ resumable_attached (TcpProtocol *base,
                     gint64       now)
 {
   TcpResumable *self = (TcpResumable *) base;
-  TcpResumableHello hello = {
-    .instance = self->instance,
-    .received = tcp_receipts_take (&self->receipts),
-    .window = self->windows.first,
-    .max_payload = TCP_RESUMABLE_MAX_PAYLOAD,
-    .max_streams = self->base.options.max_streams,
-    .session_timeout = base->options.session_timeout,
-  };
 
   self->attached = TRUE;
-  resumable_send_urgent (self, tcp_resumable_encode_hello (&hello));
+  tcp_receipts_take (&self->receipts);
+  resumable_send_urgent (self, resumable_make_hello (self));
   if (base->options.hello_timeout > 0)
     self->hello_deadline = now + base->options.hello_timeout * G_TIME_SPAN_MILLISECOND;
 }
@@ -731,6 +764,9 @@ resumable_detached (TcpProtocol           *base,
   base->callbacks.take_back (&unsent, base->user_data);
   g_queue_clear_full (&unsent, (GDestroyNotify) tcp_buffer_unref);
   resumable_clear_urgent (self);
+  /* The peer answers the closing handshake when it has read what came before that. */
+  if (loss->code == TCP_CLOSE_NORMAL || loss->code == TCP_CLOSE_PROTOCOL_ERROR)
+    resumable_forget_goodbye (self);
   g_byte_array_set_size (self->pieces, 0);
   tcp_receipts_stop (&self->receipts);
   self->attached = self->ready = FALSE;

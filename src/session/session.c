@@ -882,6 +882,20 @@ tcp_session_take_progress (TcpSession *self)
   return progress;
 }
 
+/* The frames, of TcpBuffer, that say on a channel of their own that it is over, if the peer may not
+ * have read that; none otherwise. */
+void
+tcp_session_take_goodbye (TcpSession *self,
+                          GQueue     *frames)
+{
+  g_queue_init (frames);
+  if (self->protocol == NULL)
+    return;
+
+  *frames = self->protocol->goodbye;
+  g_queue_init (&self->protocol->goodbye);
+}
+
 /* For how many seconds the peer keeps the session without a channel; 0 if there is none that
  * could be resumed. */
 guint

@@ -110,6 +110,8 @@ gboolean tcp_session_is_empty (TcpSession *self);
 gboolean tcp_session_is_over (TcpSession *self);
 gboolean tcp_session_wants_channel (TcpSession *self);
 gboolean tcp_session_take_progress (TcpSession *self);
+void tcp_session_take_goodbye (TcpSession *self,
+                               GQueue     *frames);
 guint tcp_session_get_peer_timeout (TcpSession *self);
 void tcp_session_close (TcpSession   *self,
                         guint         code,

@@ -11,6 +11,7 @@
 #include "io/listen-unix.h"
 #include "io/network.h"
 #include "io/pool.h"
+#include "tunnel/farewell.h"
 #include "tunnel/link.h"
 #include "websocket/group.h"
 
@@ -41,6 +42,7 @@ struct _TcpEngine
   TcpSocketFile socket_file; /* of a Unix socket */
   TcpChannelGroup *channels;
   TcpDialer *dialer;
+  TcpFarewells *farewells;
   TcpNetwork *network;
   GPtrArray *links;  /* of TcpLink */
   TcpLink *link;     /* multiplexed: the one; singleton: that of the present client */
@@ -224,7 +226,8 @@ static const TcpLinkCallbacks link_callbacks = {
 static TcpLink *
 engine_add_link (TcpEngine *self)
 {
-  TcpLink *link = tcp_link_new (self->settings, self->dialer, self->log, self->status, &link_callbacks, self);
+  TcpLink *link = tcp_link_new (self->settings, self->dialer, self->farewells, self->log, self->status, &link_callbacks,
+                                self);
 
   g_ptr_array_add (self->links, link);
   self->link = link;
@@ -402,6 +405,7 @@ engine_do_start (gpointer data)
 
   self->channels = tcp_channel_group_new ();
   self->dialer = tcp_dialer_new (self->settings, self->log, self->status, self->channels);
+  self->farewells = tcp_farewells_new (self->dialer, self->channels, self->log);
   self->network = tcp_network_new (self->log, on_network_changed, self);
   self->resolving = g_cancellable_new ();
   if (self->settings->socket_path != NULL)
@@ -415,6 +419,7 @@ on_goodbyes_said (gpointer user_data)
 {
   TcpEngine *self = user_data;
 
+  g_clear_pointer (&self->farewells, tcp_farewells_free);
   g_clear_pointer (&self->dialer, tcp_dialer_free);
   g_clear_pointer (&self->channels, tcp_channel_group_unref);
   tcp_engine_unref (self);

@@ -33,7 +33,8 @@ struct _TcpLink
   gboolean asks_for_token;
   char *display;
   GUri *uri;
-  TcpDialer *dialer; /* the engine's */
+  TcpDialer *dialer; /* the engine's, */
+  TcpFarewells *farewells; /* as these */
   TcpLog *log;
   TcpStatus *status;
   TcpLinkCallbacks callbacks;
@@ -497,6 +498,19 @@ link_dial (TcpLink *self)
 
 /* What the session says */
 
+/* If the gateway may not know that the session is over. It may hear that on @channel, which is
+ * being closed. */
+static void
+link_repeat_goodbye (TcpLink    *self,
+                     TcpChannel *channel)
+{
+  GQueue frames;
+
+  tcp_session_take_goodbye (self->session, &frames);
+  if (!g_queue_is_empty (&frames))
+    tcp_farewells_add (self->farewells, self->uri, &frames, channel, self->patience);
+}
+
 static gboolean
 link_is_steady (TcpLink *self)
 {
@@ -561,6 +575,7 @@ on_channel_closed (TcpSession   *session,
         link_begin_outage (self, self->patience);
       if (tcp_session_is_over (session))
         {
+          link_repeat_goodbye (self, NULL);
           link_begin_anew (self, error);
           link_name_session (self);
         }
@@ -651,6 +666,7 @@ link_make_session (TcpLink *self)
 TcpLink *
 tcp_link_new (const TcpTunnelSettings *settings,
               TcpDialer               *dialer,
+              TcpFarewells            *farewells,
               TcpLog                  *log,
               TcpStatus               *status,
               const TcpLinkCallbacks  *callbacks,
@@ -663,6 +679,7 @@ tcp_link_new (const TcpTunnelSettings *settings,
   self->asks_for_token = settings->asks_for_token;
   self->display = g_strdup (settings->display);
   self->dialer = dialer;
+  self->farewells = farewells;
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->callbacks = *callbacks;
@@ -822,6 +839,7 @@ tcp_link_close (TcpLink      *self,
                 const GError *error)
 {
   g_autoptr (GError) closed = NULL;
+  g_autoptr (TcpChannel) channel = NULL;
   gboolean busy = tcp_session_get_protocol (self->session) == &tcp_protocol_raw &&
                   tcp_session_get_n_streams (self->session) > 0;
 
@@ -832,7 +850,11 @@ tcp_link_close (TcpLink      *self,
   self->closed = TRUE;
   link_stop_trying (self);
   link_end_outage (self);
+  channel = tcp_session_get_channel (self->session);
+  if (channel != NULL)
+    tcp_channel_ref (channel);
   /* A raw connection that is cut off must not look complete at the far end. */
   tcp_session_close (self->session, busy ? tcp_session_get_reset_code (self->session) : TCP_CLOSE_NORMAL,
                      "the tunnel was closed", error != NULL ? error : closed);
+  link_repeat_goodbye (self, channel);
 }

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "session/session.h"
 #include "tunnel/dialer.h"
+#include "tunnel/farewell.h"
 
 G_BEGIN_DECLS
 
@@ -48,6 +49,7 @@ typedef struct
 
 TcpLink *tcp_link_new (const TcpTunnelSettings *settings,
                        TcpDialer               *dialer,
+                       TcpFarewells            *farewells,
                        TcpLog                  *log,
                        TcpStatus               *status,
                        const TcpLinkCallbacks  *callbacks,

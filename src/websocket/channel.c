@@ -189,6 +189,13 @@ tcp_channel_close (TcpChannel *self,
   channel_flushed (self);
 }
 
+/* Whether the closed callback was due, and does not follow any more. */
+gboolean
+tcp_channel_has_ended (TcpChannel *self)
+{
+  return self->reported;
+}
+
 /* Ends it at once, without a handshake. @error is what the closed callback gets,
  * or NULL for that which is known. */
 void

@@ -97,6 +97,7 @@ void tcp_channel_resume (TcpChannel *self);
 void tcp_channel_close (TcpChannel *self,
                         guint       code,
                         const char *reason);
+gboolean tcp_channel_has_ended (TcpChannel *self);
 void tcp_channel_abort (TcpChannel   *self,
                         const GError *error);
 

@@ -358,6 +358,47 @@ test_draining (void)
   check_draining (FALSE);
 }
 
+/* The last frame */
+
+static void
+end_detach (End   *self,
+            guint  code)
+{
+  g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "it broke");
+  TcpProtocolLoss loss = { .code = code, .error = error, .now = 1 };
+
+  self->protocol->class->detached (self->protocol, &loss);
+}
+
+static guint
+count_goodbye (gboolean client,
+               gboolean attached,
+               guint    close_code)
+{
+  g_autoptr (End) end = end_new (client, !client, 2);
+
+  if (!attached)
+    end_detach (end, 0);
+  g_assert_cmpuint (end->protocol->goodbye.length, ==, 0);
+  end->protocol->class->leave (end->protocol, "done");
+  if (attached)
+    end_detach (end, close_code);
+  return end->protocol->goodbye.length;
+}
+
+/* A client keeps it until it knows that it has arrived. */
+static void
+test_goodbye (void)
+{
+  g_assert_cmpuint (count_goodbye (TRUE, FALSE, 0), ==, 2);
+  g_assert_cmpuint (count_goodbye (TRUE, TRUE, 0), ==, 2);
+  g_assert_cmpuint (count_goodbye (TRUE, TRUE, TCP_CLOSE_GOING_AWAY), ==, 2);
+  g_assert_cmpuint (count_goodbye (TRUE, TRUE, TCP_CLOSE_SUPERSEDED), ==, 2);
+  g_assert_cmpuint (count_goodbye (TRUE, TRUE, TCP_CLOSE_NORMAL), ==, 0);
+  g_assert_cmpuint (count_goodbye (TRUE, TRUE, TCP_CLOSE_PROTOCOL_ERROR), ==, 0);
+  g_assert_cmpuint (count_goodbye (FALSE, TRUE, 0), ==, 0);
+}
+
 /* Answers that are not acknowledged */
 
 /* How many OPENs it answers, each in its turn, until it ends the session; with the most that
@@ -471,6 +512,7 @@ main (int    argc,
   g_test_add_func ("/resumable/ends-in-order", test_ends_in_order);
   g_test_add_func ("/resumable/ending-is-no-crowd", test_ending_is_no_crowd);
   g_test_add_func ("/resumable/draining", test_draining);
+  g_test_add_func ("/resumable/goodbye", test_goodbye);
   g_test_add_func ("/resumable/unacknowledged", test_unacknowledged);
   g_test_add_func ("/resumable/unacknowledged-ends", test_unacknowledged_ends);
   g_test_add_func ("/resumable/overdrawn", test_overdrawn);

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a tunnel does for a gateway to learn that a session is over, when the WebSocket on which it
+ * said so broke. */
+
+#include "monitor.h"
+#include "resume-rig.h"
+#include "tunnel-rig.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_ATTEMPTS 4
+
+/* How many goodbyes were given up, as the log says. */
+
+static Monitor monitor;
+static guint given_up;
+
+static GLogWriterOutput
+write_log (GLogLevelFlags flags,
+           const GLogField *fields,
+           gsize n_fields,
+           gpointer user_data)
+{
+  for (gsize i = 0; i < n_fields; i++)
+    if (strcmp (fields[i].key, "MESSAGE") == 0 && strstr (fields[i].value, "may not know that a session is over") != NULL)
+      {
+        monitor_enter (&monitor);
+        given_up++;
+        monitor_changed (&monitor);
+        monitor_leave (&monitor);
+      }
+  return g_log_writer_default (flags, fields, n_fields, user_data);
+}
+
+static guint
+get_given_up (void)
+{
+  guint n;
+
+  monitor_enter (&monitor);
+  n = given_up;
+  monitor_leave (&monitor);
+  return n;
+}
+
+/* The tunnel has said it, and the server goes away without an answer. */
+static void
+lose_goodbye (TunnelRig *rig)
+{
+  resumable_expect_goaway (rig->server, RESUMABLE_GOAWAY_DONE, 1000);
+  resumable_reset (rig->server);
+}
+
+/* It comes once more, for the same session, on a WebSocket that is there for nothing else. */
+static void
+expect_goodbye_again (TunnelRig *rig,
+                      const char *query)
+{
+  resumable_server_accept (rig->server);
+  g_assert_cmpstr (rig->server->query, ==, query);
+  resumable_say_hello (rig->server);
+  resumable_hear_hello (rig->server);
+  g_assert_cmpuint (rig->server->heard.instance, ==, rig->server->hello.instance);
+  resumable_expect_goaway (rig->server, RESUMABLE_GOAWAY_DONE, 1000);
+}
+
+static void
+answer_close (TunnelRig *rig)
+{
+  g_autoptr (GBytes) close_frame = ws_server_close (1000);
+
+  client_write (rig->server->fd, g_bytes_get_data (close_frame, NULL), g_bytes_get_size (close_frame));
+  client_expect_end (rig->server->fd);
+  close (rig->server->fd);
+  rig->server->fd = -1;
+}
+
+/* What the session has to do is done, and its last WebSocket breaks. */
+static void
+test_done (void)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_SINGLETON);
+  g_autofree char *query = NULL;
+  guint64 received;
+  int fd = tunnel_rig_start (&rig);
+
+  query = g_strdup (rig.server->query);
+  client_finish (fd);
+  resumable_expect (rig.server, RESUMABLE_FIN, 1);
+  resumable_send_ack (rig.server, rig.server->taken);
+  resumable_send (rig.server, RESUMABLE_FIN, 1, NULL, 0);
+  client_expect_eof (fd);
+  client_close (fd);
+  received = rig.server->sent;
+  for (guint i = 0; i < 2; i++)
+    {
+      lose_goodbye (&rig);
+      resumable_server_accept (rig.server);
+      g_assert_cmpstr (rig.server->query, ==, query);
+      resumable_say_hello (rig.server);
+      resumable_hear_hello (rig.server);
+      g_assert_cmpuint (rig.server->heard.received, ==, received);
+    }
+  resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_DONE, 1000);
+  answer_close (&rig);
+
+  /* That was all: the next is another session. */
+  fd = client_connect (test_tunnel_get_port (rig.tunnel));
+  resumable_server_accept (rig.server);
+  g_assert_cmpstr (rig.server->query, !=, query);
+  client_close (fd);
+}
+
+/* The application closes the tunnel, and does not wait for that. */
+static void
+test_closed (TcpTunnelMode mode)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (mode);
+  g_autofree char *query = NULL;
+  int fd = tunnel_rig_start (&rig);
+
+  query = g_strdup (rig.server->query);
+  tcp_tunnel_close (rig.tunnel);
+  client_expect_reset (fd);
+  client_close (fd);
+  lose_goodbye (&rig);
+  expect_goodbye_again (&rig, query);
+  answer_close (&rig);
+}
+
+/* It ends, too, where nobody answers. */
+static void
+test_bounded (void)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autofree char *query = NULL;
+  guint before = get_given_up ();
+  int fd;
+
+  fd = tunnel_rig_start (&rig);
+  query = g_strdup (rig.server->query);
+  tcp_tunnel_close (rig.tunnel);
+  client_close (fd);
+  lose_goodbye (&rig);
+  for (guint i = 0; i < MAX_ATTEMPTS; i++)
+    {
+      expect_goodbye_again (&rig, query);
+      resumable_reset (rig.server);
+    }
+  WAIT_UNTIL (get_given_up () > before);
+}
+
+/* The gateway ends the connections at once, and not after the timeout of the session, although the
+ * tunnel was closed while it had no WebSocket. */
+static void
+test_gateway (TcpTunnelMode mode)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = resume_new (target, mode);
+  int fd;
+
+  g_object_set (fixture->gateway, "session-timeout", 600000, NULL);
+  fd = resume_begin (fixture);
+  resume_go_away (fixture);
+  g_assert_cmpuint (tcp_gateway_get_open_connections (fixture->gateway), ==, 1);
+  tcp_tunnel_close (fixture->tunnel);
+  resume_come_back (fixture);
+  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  client_close (fd);
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  monitor_init (&monitor);
+  g_log_set_writer_func (write_log, NULL, NULL);
+
+  g_test_add_func ("/goodbye/done", test_done);
+  add_mode_test ("/goodbye/closed", test_closed);
+  g_test_add_func ("/goodbye/bounded", test_bounded);
+  add_mode_test ("/goodbye/gateway", test_gateway);
+
+  return g_test_run ();
+}

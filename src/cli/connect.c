@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "cli/adb.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/supervise.h"
@@ -13,6 +14,7 @@ static struct
   gboolean json;
   gboolean quiet;
   gboolean stdio;
+  gboolean adb;
 } options;
 
 #define VALUE(setting) (&options.settings.values[SETTING_##setting])
@@ -48,6 +50,8 @@ static const GOptionEntry entries[] = {
     "One more request header (repeatable)", "'K: V'" },
   { "on-ready", 0, 0, G_OPTION_ARG_STRING, VALUE (ON_READY),
     "Run this once the tunnel is ready", "CMD" },
+  { "adb", 0, 0, G_OPTION_ARG_NONE, &options.adb,
+    "Keep adb connected to the tunnel", NULL },
   { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
     "File that NAME is looked up in", "FILE" },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, VALUE (LOG_LEVEL),
@@ -99,6 +103,9 @@ static const char description[] =
     "TCP_TUNNEL_HOST and TCP_TUNNEL_PORT. It gets SIGTERM if it still runs when the\n"
     "tunnel is told to end, and the tunnel waits for it, for 5 seconds.\n"
     "\n"
+    "With --adb, 'adb connect' is run once the tunnel is ready, and again after its\n"
+    "connection has ended; 'adb disconnect' is run at the end.\n"
+    "\n"
     "Exit status:\n"
     "  0  closed by SIGINT, SIGTERM or SIGHUP; with --stdio: all that was there when\n"
     "     the other end closed the connection was carried, to both ends\n"
@@ -114,7 +121,10 @@ static const char description[] =
 static gboolean
 check_stdio (GError **error)
 {
-  const char *other = options.settings.values[SETTING_LISTEN] != NULL ? "--listen" : options.json ? "--json" : NULL;
+  const char *other = options.settings.values[SETTING_LISTEN] != NULL ? "--listen"
+                      : options.json                                  ? "--json"
+                      : options.adb                                   ? "--adb"
+                                                                      : NULL;
 
   if (!options.stdio || other == NULL)
     return TRUE;
@@ -133,6 +143,19 @@ check_hook (GError **error)
   return FALSE;
 }
 
+/* Of Unix sockets adb knows nothing. */
+static gboolean
+check_adb (GError **error)
+{
+  const char *listen = options.settings.values[SETTING_LISTEN];
+
+  if (!options.adb || listen == NULL || !g_str_has_prefix (listen, "unix:"))
+    return TRUE;
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--adb needs a TCP port, which %s does not open",
+               settings_source (&options.settings, SETTING_LISTEN));
+  return FALSE;
+}
+
 int
 connect_main (char ***args)
 {
@@ -144,9 +167,13 @@ connect_main (char ***args)
                       "Open a local TCP port whose connections travel to URL.", description,
                       entries, args, &error) ||
       !check_stdio (&error) || !target_check (*args, &error) ||
-      !target_read ((*args)[1], options.config, &options.settings, &error) || !check_hook (&error))
+      !target_read ((*args)[1], options.config, &options.settings, &error) || !check_hook (&error) || !check_adb (&error))
     return options_usage ("connect", error);
 
+  if (options.adb && !adb_check (&error))
+    return options_failure ("connect", error);
+
+  how.adb = options.adb;
   how.json = options.json;
   how.quiet = options.quiet;
   how.stdio = options.stdio;

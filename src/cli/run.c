@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "cli/adb.h"
 #include "cli/hook.h"
 #include "cli/options.h"
 #include "cli/report.h"
@@ -23,6 +24,7 @@ struct _Run
   Report *report;
   Status *status;
   Hook *hook;
+  Adb *adb;
   Stdio *stdio;
   RunPhase phase;
   gboolean dialled; /* the tunnel itself was started */
@@ -60,11 +62,18 @@ end_status (Run        *self,
     g_clear_pointer (&self->status, status_free);
 }
 
+/* Whether a program for which the tunnel is there has not ended. */
+static gboolean
+is_served (Run *self)
+{
+  return (self->hook != NULL && hook_is_running (self->hook)) || (self->adb != NULL && adb_is_running (self->adb));
+}
+
 /* Closes the tunnel as soon as nobody needs it any more. */
 static void
 finish (Run *self)
 {
-  if (self->calls > 0 || (self->hook != NULL && hook_is_running (self->hook)))
+  if (self->calls > 0 || is_served (self))
     return;
   end_status (self, NULL);
   tcp_tunnel_close (self->tunnel);
@@ -80,6 +89,8 @@ end (Run *self)
   g_cancellable_cancel (self->cancellable);
   if (self->hook != NULL && hook_is_running (self->hook))
     hook_stop (self->hook);
+  if (self->adb != NULL)
+    adb_stop (self->adb);
   enter (self, RUN_ENDING);
   finish (self);
 }
@@ -185,6 +196,47 @@ start_hook (Run *self)
 }
 
 static void
+on_adb_said (const char *line,
+             gpointer    data)
+{
+  Run *self = data;
+
+  if (!self->shared->options.quiet)
+    view_print (stderr, "adb: %s\n", line);
+}
+
+static void
+on_adb_failed (const char *problem,
+               gpointer    data)
+{
+  Run *self = data;
+
+  options_say (self->shared->options.command, spoken_name (self), problem);
+}
+
+static void
+on_adb_ended (gpointer data)
+{
+  Run *self = data;
+
+  if (self->phase == RUN_ENDING)
+    finish (self);
+}
+
+static void
+start_adb (Run *self)
+{
+  static const AdbCallbacks callbacks = {
+    .said = on_adb_said,
+    .failed = on_adb_failed,
+    .ended = on_adb_ended,
+  };
+
+  if (self->shared->options.adb)
+    self->adb = adb_new (self->tunnel, &callbacks, self);
+}
+
+static void
 on_started (GObject      *object,
             GAsyncResult *result,
             gpointer      data)
@@ -210,6 +262,7 @@ on_started (GObject      *object,
     report_listening (self->report);
   if (self->phase >= RUN_ENDING)
     return;
+  start_adb (self);
   start_hook (self);
   enter (self, RUN_READY);
 }
@@ -433,6 +486,7 @@ run_free (Run *self)
   g_clear_pointer (&self->stdio, stdio_free);
   g_clear_pointer (&self->status, status_free);
   g_clear_pointer (&self->hook, hook_free);
+  g_clear_pointer (&self->adb, adb_free);
   report_free (self->report);
   g_signal_handlers_disconnect_by_data (self->tunnel, self);
   g_object_unref (self->tunnel);
@@ -477,8 +531,8 @@ run_start (Run *self)
 /**
  * run_stop:
  *
- * Closes the tunnel, after the command of `--on-ready` if that still runs. Called
- * again it does not wait for the command any more, but kills it.
+ * Closes the tunnel, after the command of `--on-ready` and `adb disconnect` if those run. Called
+ * again it does not wait for them any more, but kills them.
  *
  * Returns: whether it waits
  */
@@ -493,8 +547,10 @@ run_stop (Run *self)
     self->exit_status = EXIT_FAILED;
   if (again && self->hook != NULL && hook_is_running (self->hook))
     hook_kill (self->hook);
+  if (again && self->adb != NULL)
+    adb_kill (self->adb);
   end (self);
-  return !again && self->hook != NULL && hook_is_running (self->hook);
+  return !again && is_served (self);
 }
 
 RunPhase

@@ -24,6 +24,7 @@ typedef struct
   gboolean json;
   gboolean quiet;
   gboolean stdio; /* carried in place of listening */
+  gboolean adb;   /* is kept connected */
 } RunOptions;
 
 /* What all tunnels of a command have in common. */

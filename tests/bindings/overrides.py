@@ -6,6 +6,7 @@ import os
 import socket
 import tempfile
 import unittest
+import unittest.mock
 import weakref
 
 from support import GENEROUS_S, TOKEN, Echo, connect, exchange, is_refused, let_end_untold, start_gateway, wait_until
@@ -308,6 +309,41 @@ class Running(unittest.TestCase):
         tunnel.close()
         self.assertEqual(first, [TcpTunnel.TunnelState.CONNECTING, TcpTunnel.TunnelState.CONNECTED])
         self.assertEqual(second, [*first, TcpTunnel.TunnelState.DISCONNECTED])
+
+    def adb(self, script):
+        """Such a program; what it was told goes to a file."""
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        path = os.path.join(directory, "adb")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write('#!/bin/sh\necho "$* $TCP_TUNNEL_TOKEN" >> "$0.log"\n%s\n' % script)
+        os.chmod(path, 0o755)
+        return path
+
+    def test_adb(self):
+        tunnel = self.create(hostname="0.0.0.0")
+        with self.assertRaises(GLib.Error) as caught:
+            tunnel.adb_connect()
+        self.assertIn("does not run", caught.exception.message)
+        tunnel.start()
+        self.addCleanup(tunnel.close)
+        device = "127.0.0.1:%d" % tunnel.address.port
+        with unittest.mock.patch.dict(os.environ, TCP_TUNNEL_TOKEN=TOKEN):
+            for said in "connected to", "already connected to":
+                adb = self.adb('echo "* daemon started successfully"; echo "%s $2"' % said)
+                self.assertEqual(tunnel.adb_connect(adb), device)
+                with open(adb + ".log", encoding="utf-8") as file:
+                    self.assertEqual(file.read(), "connect %s \n" % device)
+
+    def test_adb_fails(self):
+        tunnel = self.create()
+        tunnel.start()
+        self.addCleanup(tunnel.close)
+        with self.assertRaisesRegex(ConnectionError, r"^adb has not connected to 127\.0\.0\.1:\d+: failed to connect: refused$"):
+            tunnel.adb_connect(self.adb("echo; echo failed to connect: refused >&2"))
+        with self.assertRaisesRegex(ConnectionError, "it does not say why"):
+            tunnel.adb_connect(self.adb("exit 1"))
+        with self.assertRaises(FileNotFoundError):
+            tunnel.adb_connect("/nonexistent/adb")
 
     def test_dropped(self):
         tunnel = self.create()

@@ -53,6 +53,8 @@ def check_signals(tunnel: TcpTunnel.Tunnel, gateway: TcpTunnel.Gateway) -> None:
     forget = tunnel.on_connection_state_change(on_state)
     forget()
     forget(1)  # error
+    assert_type(tunnel.adb_connect(), str)
+    tunnel.adb_connect(5037)  # error
     assert_type(tunnel.connect("connection-closed", on_closed), int)
     tunnel.connect("failed", on_failed)
     tunnel.connect("notify::state", print)

@@ -5,6 +5,8 @@ import asyncio
 import contextlib
 import ctypes
 import operator
+import os
+import subprocess
 import sys
 import typing
 import weakref
@@ -408,6 +410,24 @@ class Tunnel(_Endpoint, TcpTunnel.Tunnel):
                 self.disconnect(handler)
 
         return unregister
+
+    def adb_connect(self, adb="adb"):
+        """Has adb connect to the tunnel, and gives what adb calls the device then, as for `adb -s`. It blocks;
+        where an asyncio loop runs it is for `asyncio.to_thread()`."""
+        # An address that stands for all is none to connect to.
+        loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+        address, port = self.address
+        device = str(Address(loopback.get(address, address), port))
+        # The server that adb may start lives on, and has no need of a token.
+        environment = {name: value for name, value in os.environ.items() if name != "TCP_TUNNEL_TOKEN"}
+        done = subprocess.run([adb, "connect", device], env=environment, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        # The exit status of old versions is 0 in any case.
+        if not any(line.startswith(("connected to ", "already connected to ")) for line in lines):
+            raise ConnectionError("adb has not connected to %s: %s"
+                                  % (device, lines[-1] if lines else "it does not say why"))
+        return device
 
 
 @override

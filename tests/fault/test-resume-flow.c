@@ -611,6 +611,7 @@ main (int argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  test_need_descriptors (4096);
 
   g_test_add_func ("/resume-flow/stalled-streams", test_stalled_streams);
   add_mode_test ("/resume-flow/slow-reader", test_slow_reader);

@@ -252,6 +252,7 @@ main (int argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  test_need_descriptors (4096);
 
   g_test_add_func ("/resume-multiplexed/hundreds", test_hundreds);
   g_test_add_func ("/resume-multiplexed/clients-while-away", test_clients_while_away);

@@ -46,11 +46,22 @@ on_gateway_started (GObject *source,
   start->done = TRUE;
 }
 
+/* It does not connect while it has no client. */
+static TcpTunnel *
+new_idle_tunnel (void)
+{
+  g_autofree char *address = test_own_address ();
+  TcpTunnel *tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+
+  tcp_tunnel_set_hostname (tunnel, address);
+  return tunnel;
+}
+
 static gpointer
 start_and_close (gpointer user_data)
 {
   int *done = user_data;
-  g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+  g_autoptr (TcpTunnel) tunnel = new_idle_tunnel ();
 
   for (guint i = 0; i < 200; i++)
     {
@@ -335,7 +346,7 @@ test_many (void)
 
   for (guint i = 0; i < 100; i++)
     {
-      TcpTunnel *tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+      TcpTunnel *tunnel = new_idle_tunnel ();
 
       g_ptr_array_add (tunnels, tunnel);
       test_tunnel_start (tunnel);
@@ -365,7 +376,7 @@ test_again_and_again (void)
 
   for (guint i = 0; i < 100; i++)
     {
-      g_ptr_array_add (tunnels, test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON));
+      g_ptr_array_add (tunnels, new_idle_tunnel ());
       tcp_tunnel_set_log_level (tunnels->pdata[i], TCP_TUNNEL_LOG_LEVEL_WARN);
     }
   for (guint round = 0; round < rounds; round++)

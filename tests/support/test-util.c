@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 /* Conditions that other threads change do not wake the main context: look again this often. */
 #define TICK_MS 5
@@ -141,6 +143,29 @@ test_digest (guint64 size,
     }
 
   return g_strdup (g_checksum_get_string (checksum));
+}
+
+char *
+test_own_address (void)
+{
+  guint id = getpid ();
+
+  return g_strdup_printf ("127.%u.%u.%u", 64 + id / 64516 % 64, 1 + id / 254 % 254, 1 + id % 254);
+}
+
+void
+test_need_descriptors (guint count)
+{
+  struct rlimit limit;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  if (limit.rlim_cur >= count)
+    return;
+  if (limit.rlim_max < count)
+    test_fail (G_STRLOC, "%u file descriptors are needed, and the hard limit is %" G_GUINT64_FORMAT, count,
+               (guint64) limit.rlim_max);
+  limit.rlim_cur = count;
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
 }
 
 guint64

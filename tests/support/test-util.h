@@ -43,6 +43,13 @@ void test_fill (guint8 *data,
 char *test_digest (guint64 size,
                    guint32 seed);
 
+/* An address of 127.0.0.0/8 that no other process has, for those that use up so many ports that one of them was
+ * another's before: its clients may still come to it at 127.0.0.1. Free it. */
+char *test_own_address (void);
+
+/* Has the process have so many file descriptors at least: by default it often may have 1024. */
+void test_need_descriptors (guint count);
+
 /* Memory of this process in bytes; @field is VmRSS or VmHWM. */
 guint64 test_memory (const char *field);
 gboolean test_memory_is_meaningful (void);

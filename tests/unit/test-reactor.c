@@ -326,6 +326,7 @@ test_idle (void)
   gint timeout;
   gint before;
 
+  test_need_descriptors (2 * N + 100);
   pair_open (&pairs[0], G_IO_IN);
   g_assert_true (g_main_context_acquire (NULL));
   g_main_context_prepare (g_main_context_default (), NULL);

@@ -188,6 +188,7 @@ test_closed_ids_are_forgotten (void)
   g_autoptr (RawEnd) raw = session_end_connect (end);
   TcpSession *session = end->session;
 
+  test_need_descriptors (2500);
   for (guint32 id = 1; id <= 1000; id++)
     {
       send_tagged (raw, TRUE, id, "hello");

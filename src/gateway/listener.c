@@ -360,6 +360,7 @@ pending_read_head (Pending *self)
       g_autoptr (GError) error = NULL;
       gssize n = pending_read (self, data, sizeof data, &error);
       guint before = self->head->len;
+      gboolean complete;
 
       if (n < 0 && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
         break;
@@ -381,12 +382,13 @@ pending_read_head (Pending *self)
           pending_drop (self, "it began with TLS, but this gateway has no certificate, and its URL begins with ws://");
           return;
         }
-      if (tcp_head_get_missing ((const char *) self->head->data, self->head->len) == 0)
+      complete = tcp_head_get_missing ((const char *) self->head->data, self->head->len) == 0;
+      if (complete && self->head->len <= TCP_HEAD_MAX_SIZE)
         {
           pending_answer (self);
           return;
         }
-      if (self->head->len >= TCP_HEAD_MAX_SIZE)
+      if (complete || self->head->len >= TCP_HEAD_MAX_SIZE)
         {
           g_auto (TcpRefusal) refusal = { 0 };
 

@@ -5,6 +5,7 @@
 #include "fixture.h"
 #include "monitor.h"
 #include "socket-util.h"
+#include "tls-client.h"
 
 #include <dlfcn.h>
 #include <netinet/in.h>
@@ -230,28 +231,6 @@ test_finishing_expires (void)
 #define HALF_A_REQUEST "GET / HTTP/1.1\r\nHost: gateway\r\n"
 #define N_PENDING 8
 
-static GIOStream *
-shake_hands (int fd)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSocket) socket = g_socket_new_from_fd (fd, &error);
-  g_autoptr (GSocketConnection) connection = NULL;
-  g_autoptr (GSocketAddress) address = NULL;
-  GIOStream *stream;
-
-  g_assert_no_error (error);
-  g_socket_set_timeout (socket, test_scaled_ms (TEST_DEADLINE_MS) / 1000);
-  connection = g_socket_connection_factory_create_connection (socket);
-  address = g_socket_get_remote_address (socket, &error);
-  g_assert_no_error (error);
-  stream = g_tls_client_connection_new (G_IO_STREAM (connection), G_SOCKET_CONNECTABLE (address), &error);
-  g_assert_no_error (error);
-  g_tls_connection_set_database (G_TLS_CONNECTION (stream), test_tls_database ());
-  g_tls_connection_handshake (G_TLS_CONNECTION (stream), NULL, &error);
-  g_assert_no_error (error);
-  return stream;
-}
-
 /* Goes as far as @step on the way to a WebSocket. */
 static int
 connect_pending (guint16 port,
@@ -263,7 +242,7 @@ connect_pending (guint16 port,
   if (step == 1)
     client_write (fd, HALF_A_REQUEST, strlen (HALF_A_REQUEST));
   if (step >= 2)
-    g_ptr_array_add (streams, shake_hands (dup (fd)));
+    g_ptr_array_add (streams, tls_client_new (dup (fd)));
   if (step == 3)
     g_output_stream_write_all (g_io_stream_get_output_stream (streams->pdata[streams->len - 1]), HALF_A_REQUEST,
                                strlen (HALF_A_REQUEST), NULL, NULL, NULL);
@@ -360,7 +339,7 @@ test_failed_handshakes (void)
     }
   g_assert_false (client_has_ended (first));
   atomic_store (&witnessing, FALSE);
-  g_object_unref (shake_hands (first));
+  g_object_unref (tls_client_new (first));
 
   g_assert_cmpuint (witnessed->len, >=, 3 * N_PENDING + 1);
   g_ptr_array_unref (witnessed);

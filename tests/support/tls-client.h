@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* TLS on a connected descriptor, which is the stream's from then on, with the handshake done. Only
+ * test_certificate () is trusted. Reads and writes have a deadline. */
+GIOStream *tls_client_new (int fd);
+
+G_END_DECLS

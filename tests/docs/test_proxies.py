@@ -54,7 +54,8 @@ class Proxy:
     def start(self):
         command = {"nginx": [PROXY, "-e", "stderr", "-p", self.directory, "-c", "proxy.conf"],
                    "haproxy": [PROXY, "-db", "-q", "-f", "proxy.conf"]}[proxy]
-        self.process = subprocess.Popen(command, cwd=self.directory)
+        # Without a stdin HAProxy closes a socket instead of it.
+        self.process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + GENEROUS_S
         while True:
             assert self.process.poll() is None and time.monotonic() < deadline, "the proxy does not start"

@@ -4,75 +4,17 @@
  * every day; and nothing that a peer has made up. */
 
 #include "limits-rig.h"
+#include "log-tap.h"
 #include "resume-rig.h"
 #include "stub-rig.h"
 #include "tunnel-rig.h"
 
 #include <string.h>
 #include <sys/socket.h>
-#include "monitor.h"
 
 #define RAW_AND_TAGGED FIXTURE_PLAIN
 
 /* The log */
-
-static Monitor monitor;
-static GPtrArray *lines; /* "LEVEL message" */
-
-static GLogWriterOutput
-write_log (GLogLevelFlags flags,
-           const GLogField *fields,
-           gsize n_fields,
-           gpointer user_data)
-{
-  const char *level = NULL, *message = NULL;
-
-  for (gsize i = 0; i < n_fields; i++)
-    {
-      if (strcmp (fields[i].key, "TCP_TUNNEL_LEVEL") == 0)
-        level = fields[i].value;
-      else if (strcmp (fields[i].key, "MESSAGE") == 0)
-        message = fields[i].value;
-    }
-  if (level == NULL)
-    return g_log_writer_default (flags, fields, n_fields, user_data);
-
-  monitor_enter (&monitor);
-  g_ptr_array_add (lines, g_strdup_printf ("%s %s", level, message));
-  monitor_changed (&monitor);
-  monitor_leave (&monitor);
-  return G_LOG_WRITER_HANDLED;
-}
-
-static guint
-log_count (const char *level,
-           const char *text)
-{
-  guint n = 0;
-
-  monitor_enter (&monitor);
-  for (guint i = 0; i < lines->len; i++)
-    n += g_str_has_prefix (lines->pdata[i], level) && strstr (lines->pdata[i], text) != NULL;
-  monitor_leave (&monitor);
-  return n;
-}
-
-/* A line is written by a thread of its own, which may be later than what the line is about. */
-#define EXPECT_LOG(level, text, n)                              \
-  G_STMT_START                                                  \
-  {                                                             \
-    WAIT_UNTIL (log_count ((level), (text)) >= (n));            \
-    g_assert_cmpuint (log_count ((level), (text)), ==, (n));    \
-  }                                                             \
-  G_STMT_END
-
-static void
-log_clear (void)
-{
-  monitor_enter (&monitor);
-  g_ptr_array_set_size (lines, 0);
-  monitor_leave (&monitor);
-}
 
 /* None of the level, or of a graver one. */
 static void
@@ -82,12 +24,12 @@ expect_quiet (const char *level)
 
   for (guint i = 0; i < G_N_ELEMENTS (levels); i++)
     {
-      monitor_enter (&monitor);
-      for (guint j = 0; j < lines->len; j++)
-        if (g_str_has_prefix (lines->pdata[j], levels[i]) && strstr (lines->pdata[j], "connection ") != NULL)
-          g_test_message ("%s", (char *) lines->pdata[j]);
-      monitor_leave (&monitor);
-      g_assert_cmpuint (log_count (levels[i], ": connection "), ==, 0);
+      g_auto (GStrv) lines = log_tap_get (levels[i]);
+
+      for (guint j = 0; lines[j] != NULL; j++)
+        if (strstr (lines[j], "connection ") != NULL)
+          g_test_message ("%s", lines[j]);
+      g_assert_cmpuint (log_tap_count (levels[i], ": connection "), ==, 0);
       if (strcmp (levels[i], level) == 0)
         return;
     }
@@ -98,7 +40,7 @@ count_ends (const char *who)
 {
   g_autofree char *text = g_strconcat (who, ": connection ", NULL);
 
-  return log_count ("", text) - log_count ("", "was opened") / 2;
+  return log_tap_count ("", text) - log_tap_count ("", "was opened") / 2;
 }
 
 /* Both ends have logged that as many connections ended, each after both have logged that it
@@ -116,7 +58,7 @@ start (Target *target,
 {
   Fixture *fixture = fixture_new (target, mode, flags);
 
-  log_clear ();
+  log_tap_clear ();
   fixture_start (fixture);
   return fixture;
 }
@@ -221,7 +163,7 @@ test_target_leaves (TcpTunnelMode mode)
   expect_closed (fixture, 2, TCP_TUNNEL_ERROR_TARGET);
   wait_for_ends (2);
   expect_quiet ("warn");
-  EXPECT_LOG ("info", "broke", 2);
+  LOG_TAP_EXPECT ("info", "broke", 2);
 }
 
 /* Whoever closes the tunnel knows that its connections end. */
@@ -236,7 +178,7 @@ check_closed (TcpTunnelMode mode,
   tcp_tunnel_close (fixture->tunnel);
   wait_for_ends (1);
   expect_quiet ("warn");
-  g_assert_cmpuint (log_count ("info", "tunnel: connection "), ==, 0);
+  g_assert_cmpuint (log_tap_count ("info", "tunnel: connection "), ==, 0);
 }
 
 static void
@@ -262,10 +204,10 @@ check_unreachable (TcpTunnelMode mode,
   client_close (fd);
   WAIT_UNTIL (fixture->recorder->closed == 1);
   wait_for_ends (1);
-  EXPECT_LOG ("warn gateway", "cannot be reached", 1);
+  LOG_TAP_EXPECT ("warn gateway", "cannot be reached", 1);
   /* Tagged cannot say it. */
   if (mode == TCP_TUNNEL_MODE_SINGLETON || flags & FIXTURE_RESUMABLE)
-    EXPECT_LOG ("warn tunnel", "cannot be reached", 1);
+    LOG_TAP_EXPECT ("warn tunnel", "cannot be reached", 1);
 }
 
 static void
@@ -291,8 +233,8 @@ test_missed_answer (TcpTunnelMode mode)
   client_close (fd);
   client_close (far);
   expect_closed (fixture, 1, TCP_TUNNEL_ERROR_LOST);
-  EXPECT_LOG ("warn tunnel", "no half-close", 1);
-  g_assert_cmpuint (log_count ("warn gateway", ""), ==, 0);
+  LOG_TAP_EXPECT ("warn tunnel", "no half-close", 1);
+  g_assert_cmpuint (log_tap_count ("warn gateway", ""), ==, 0);
 
   /* One that has closed both directions waits for nothing. */
   fd = fixture_connect (fixture);
@@ -302,7 +244,7 @@ test_missed_answer (TcpTunnelMode mode)
   client_expect_eof (far);
   client_close (far);
   expect_closed (fixture, 2, -1);
-  EXPECT_LOG ("warn", "", 1);
+  LOG_TAP_EXPECT ("warn", "", 1);
 }
 
 /* In order, but for a target that reads on after its end, as nginx does. */
@@ -344,9 +286,9 @@ test_turned_away (void)
       client_expect_end (other);
       client_close (other);
     }
-  EXPECT_LOG ("", "turned away", 5);
-  EXPECT_LOG ("warn", "turned away", 1);
-  EXPECT_LOG ("warn", "--mode multiplexed", 1);
+  LOG_TAP_EXPECT ("", "turned away", 5);
+  LOG_TAP_EXPECT ("warn", "turned away", 1);
+  LOG_TAP_EXPECT ("warn", "--mode multiplexed", 1);
   client_round_trip (fd, "the first goes on");
   client_close (fd);
 }
@@ -370,11 +312,12 @@ expect_clean (const char *text)
 static void
 expect_clean_log (const char *shown)
 {
-  WAIT_UNTIL (log_count ("", shown) > 0);
-  monitor_enter (&monitor);
-  for (guint i = 0; i < lines->len; i++)
-    expect_clean (lines->pdata[i]);
-  monitor_leave (&monitor);
+  g_auto (GStrv) lines = NULL;
+
+  WAIT_UNTIL (log_tap_count ("", shown) > 0);
+  lines = log_tap_get ("");
+  for (guint i = 0; lines[i] != NULL; i++)
+    expect_clean (lines[i]);
 }
 
 static void
@@ -383,7 +326,7 @@ test_forged_target (void)
   g_auto (LimitsRig) rig = limits_rig_new_started ();
   g_autoptr (ResumablePeer) peer = limits_rig_join (&rig);
 
-  log_clear ();
+  log_tap_clear ();
   resumable_send_text (peer, RESUMABLE_OPEN, 1, FORGED ":1");
   resumable_expect_reset (peer, 1, RESUMABLE_RESET_FORBIDDEN);
   expect_clean_log ("does not lead to " SHOWN ":1");
@@ -396,12 +339,12 @@ test_forged_reset (void)
   g_auto (LimitsRig) rig = limits_rig_new_started ();
   g_autoptr (ResumablePeer) peer = limits_rig_join (&rig);
 
-  log_clear ();
+  log_tap_clear ();
   resumable_open (peer, 1);
   resumable_send_code (peer, RESUMABLE_RESET, 1, RESUMABLE_RESET_BROKEN, FORGED);
   expect_clean_log ("reset the connection: " SHOWN);
 
-  log_clear ();
+  log_tap_clear ();
   resumable_open (peer, 3);
   resumable_send_code (peer, RESUMABLE_GOAWAY, 0, RESUMABLE_GOAWAY_DONE, FORGED);
   expect_clean_log ("ended the session: " SHOWN);
@@ -413,7 +356,7 @@ test_forged_by_gateway (void)
   g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED);
   int fd = tunnel_rig_start (&rig);
 
-  log_clear ();
+  log_tap_clear ();
   tcp_tunnel_set_log_level (rig.tunnel, TCP_TUNNEL_LOG_LEVEL_DEBUG);
   resumable_send_code (rig.server, RESUMABLE_RESET, 1, RESUMABLE_RESET_BROKEN, FORGED " " TEST_TOKEN);
   WAIT_UNTIL (rig.recorder->closed == 1);
@@ -453,7 +396,7 @@ test_echoed_token (void)
       g_autofree char *answer = g_strdup_printf ("HTTP/1.1 403 %s\r\nContent-Length: 0\r\n\r\n", phrase);
       g_autoptr (GError) error = NULL;
 
-      log_clear ();
+      log_tap_clear ();
       http_stub_push_raw (rig.stub, answer);
       g_assert_false (tcp_tunnel_start (rig.tunnel, NULL, &error));
       g_assert_nonnull (error);
@@ -478,17 +421,16 @@ set_short_delays (TcpTunnel *tunnel)
 static void
 expect_few_warnings (void)
 {
+  g_auto (GStrv) lines = log_tap_get ("");
   guint failures = 0, warnings = 0, expected = 0;
 
-  monitor_enter (&monitor);
-  for (guint i = 0; i < lines->len; i++)
-    if (strstr (lines->pdata[i], FAILURE) != NULL)
+  for (guint i = 0; lines[i] != NULL; i++)
+    if (strstr (lines[i], FAILURE) != NULL)
       {
         failures++;
         expected += failures <= 6 || (failures & (failures - 1)) == 0;
-        warnings += g_str_has_prefix (lines->pdata[i], "warn");
+        warnings += g_str_has_prefix (lines[i], "warn");
       }
-  monitor_leave (&monitor);
   g_assert_cmpuint (warnings, ==, expected);
 }
 
@@ -502,7 +444,7 @@ test_outage (void)
     http_stub_push_answer (rig.stub, 503, NULL, NULL);
   http_stub_push_upgrade (rig.stub, NULL, "\x82\x01x", 3, TRUE);
   http_stub_push_answer (rig.stub, 503, NULL, NULL);
-  log_clear ();
+  log_tap_clear ();
   test_tunnel_start (rig.tunnel);
 
   /* Clients that give up and come again change nothing. */
@@ -517,13 +459,13 @@ test_outage (void)
 
           client_read (fd, &byte, 1);
           expect_few_warnings ();
-          WAIT_UNTIL (log_count ("", FAILURE) > 50);
+          WAIT_UNTIL (log_tap_count ("", FAILURE) > 50);
           /* What breaks after it was of use is news again. */
-          log_clear ();
+          log_tap_clear ();
           http_stub_drop_held (rig.stub);
-          WAIT_UNTIL (log_count ("", FAILURE) > 6);
-          EXPECT_LOG ("warn", BREAK, 1);
-          WAIT_UNTIL (log_count ("warn", FAILURE) >= 6);
+          WAIT_UNTIL (log_tap_count ("", FAILURE) > 6);
+          LOG_TAP_EXPECT ("warn", BREAK, 1);
+          WAIT_UNTIL (log_tap_count ("warn", FAILURE) >= 6);
         }
       client_reset (fd);
       WAIT_UNTIL (rig.recorder->closed == i);
@@ -538,25 +480,21 @@ test_useless_websockets (void)
 
   set_short_delays (rig.tunnel);
   http_stub_push_upgrade (rig.stub, NULL, NULL, 0, FALSE);
-  log_clear ();
+  log_tap_clear ();
   test_tunnel_start (rig.tunnel);
   g_assert_true (http_stub_wait_requests (rig.stub, 60));
   tcp_tunnel_close (rig.tunnel);
-  WAIT_UNTIL (log_count ("", FAILURE) > 50);
+  WAIT_UNTIL (log_tap_count ("", FAILURE) > 50);
   /* On a slow machine one or another may last for long enough to be of use. */
-  g_assert_cmpuint (log_count ("warn", FAILURE), <, 30);
+  g_assert_cmpuint (log_tap_count ("warn", FAILURE), <, 30);
 }
 
 int
 main (int argc,
       char **argv)
 {
-  int status;
-
   g_test_init (&argc, &argv, NULL);
-  monitor_init (&monitor);
-  lines = g_ptr_array_new_with_free_func (g_free);
-  g_log_set_writer_func (write_log, NULL, NULL);
+  log_tap_install ();
 
   add_mode_test ("/ends/goodbyes", test_goodbyes);
   add_mode_test ("/ends/client-leaves", test_client_leaves);
@@ -576,8 +514,5 @@ main (int argc,
   g_test_add_func ("/ends/forged-close", test_forged_close);
   g_test_add_func ("/ends/echoed-token", test_echoed_token);
 
-  status = g_test_run ();
-  g_ptr_array_unref (lines);
-  monitor_clear (&monitor);
-  return status;
+  return g_test_run ();
 }

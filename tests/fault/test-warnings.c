@@ -3,69 +3,26 @@
 /* What a gateway finds out about its settings before its clients do. */
 
 #include "fixture.h"
-#include "monitor.h"
+#include "log-tap.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static Monitor monitor;
-static GString *logged;
-
-static GLogWriterOutput
-write_log (GLogLevelFlags level,
-           const GLogField *fields,
-           gsize n_fields,
-           gpointer user_data)
-{
-  const char *message = NULL, *nick = NULL;
-
-  for (gsize i = 0; i < n_fields; i++)
-    {
-      if (strcmp (fields[i].key, "MESSAGE") == 0)
-        message = fields[i].value;
-      if (strcmp (fields[i].key, "TCP_TUNNEL_LEVEL") == 0)
-        nick = fields[i].value;
-    }
-  if (g_strcmp0 (nick, "warn") == 0)
-    {
-      monitor_enter (&monitor);
-      g_string_append_printf (logged, "%s\n", message);
-      monitor_leave (&monitor);
-    }
-  return G_LOG_WRITER_HANDLED;
-}
-
-/* Starts and closes it; gives the warnings. */
-static char *
-start (TcpGateway *gateway)
-{
-  g_autoptr (GError) error = NULL;
-  char *warnings;
-
-  monitor_enter (&monitor);
-  g_string_truncate (logged, 0);
-  monitor_leave (&monitor);
-  tcp_gateway_start (gateway, NULL, &error);
-  g_assert_no_error (error);
-  tcp_gateway_close (gateway);
-  monitor_enter (&monitor);
-  warnings = g_strdup (logged->str);
-  monitor_leave (&monitor);
-  g_test_message ("%s", warnings);
-  return warnings;
-}
-
+/* Starts and closes it, with this warning or with none. */
 static void
 expect_warning (TcpGateway *gateway,
                 const char *warning)
 {
-  g_autofree char *warnings = start (gateway);
+  g_autoptr (GError) error = NULL;
 
-  if (warning == NULL)
-    g_assert_cmpstr (warnings, ==, "");
-  else
-    g_assert_nonnull (strstr (warnings, warning));
+  log_tap_clear ();
+  tcp_gateway_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  tcp_gateway_close (gateway);
+  if (warning != NULL)
+    LOG_TAP_EXPECT ("warn", warning, 1);
+  g_assert_cmpuint (log_tap_count ("warn", ""), ==, warning != NULL);
 }
 
 static void
@@ -203,9 +160,7 @@ main (int argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  monitor_init (&monitor);
-  logged = g_string_new (NULL);
-  g_log_set_writer_func (write_log, NULL, NULL);
+  log_tap_install ();
 
   g_test_add_func ("/warnings/public-address", test_public_address);
   g_test_add_func ("/warnings/public-tokens", test_public_tokens);

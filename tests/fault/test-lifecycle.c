@@ -6,6 +6,7 @@
 
 #include "socket-util.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -143,11 +144,19 @@ static void
 test_close_is_idempotent (void)
 {
   g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+  guint16 port;
+  int fd;
 
   tcp_tunnel_close (tunnel);
   test_tunnel_start (tunnel);
-  tcp_tunnel_close (tunnel);
-  tcp_tunnel_close (tunnel);
+  port = test_tunnel_get_port (tunnel);
+  for (guint i = 0; i < 2; i++)
+    {
+      tcp_tunnel_close (tunnel);
+      g_assert_cmpint (tcp_tunnel_get_state (tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
+      g_assert_null (tcp_tunnel_get_local_address (tunnel));
+    }
+  g_assert_cmpint (client_try_connect (port, &fd), ==, ECONNREFUSED);
 }
 
 static void

@@ -140,19 +140,35 @@ test_wrong_key (void)
   check_mix (rsa, NULL);
 }
 
+static void
+on_closed_start (GObject *object,
+                 GAsyncResult *result,
+                 gpointer user_data)
+{
+  guint *closed = user_data;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (tcp_gateway_start_finish (TCP_GATEWAY (object), result, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
+  ++*closed;
+}
+
 /* The trial of the certificate goes on in threads; whoever starts does not wait for it. */
 static void
 test_close_at_once (void)
 {
+  guint closed = 0;
+
   for (guint i = 0; i < 20; i++)
     {
       g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
 
       tcp_gateway_set_token (gateway, TEST_TOKEN);
       tcp_gateway_set_tls_certificate (gateway, test_certificate ());
-      tcp_gateway_start_async (gateway, NULL, NULL, NULL);
+      tcp_gateway_start_async (gateway, NULL, on_closed_start, &closed);
       tcp_gateway_close (gateway);
     }
+  WAIT_UNTIL (closed == 20);
 }
 
 int

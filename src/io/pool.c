@@ -81,6 +81,7 @@ start (TcpIoThread  *self,
   if (reactor == NULL)
     return FALSE;
 
+  g_main_context_set_poll_func (context, tcp_reactor_poll);
   self->context = context;
   self->reactor = reactor;
   tcp_tsan_release (self);

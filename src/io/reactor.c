@@ -22,6 +22,9 @@ struct _TcpReactor
   GMainContext *context; /* not owned: its source is attached there */
   int epoll;
   gpointer tag; /* of the epoll set in the source */
+  int wakeup;   /* the descriptor by which the context is woken, once it is in the epoll set; or -1 */
+  struct epoll_event events[MAX_EVENTS]; /* what tcp_reactor_poll() has found, */
+  int n_events;                          /* if it was that which waited; or -1 */
   guint handles; /* timers and watches; the reactor goes with the last */
 
   GPtrArray *heap;     /* of TcpTimer, the earliest first */
@@ -29,7 +32,7 @@ struct _TcpReactor
   guint64 round;       /* those that were due before this round in this one */
   GQueue changed;      /* of TcpWatch, by their links: the epoll set is to be told */
   guint dispatching;   /* how deep */
-  GQueue cleared;      /* of TcpWatch, by their links: to be freed once nothing is dispatched */
+  GQueue cleared;      /* of TcpWatch, by their links: to be freed once no event refers to them */
 };
 
 typedef struct _TcpReactor Reactor;
@@ -239,18 +242,36 @@ reactor_check (GSource *source)
          (self->heap->len > 0 && ((TcpTimer *) self->heap->pdata[0])->when <= tcp_now ());
 }
 
+/* What is ready: what was found while waiting, or a look. */
+static int
+reactor_take_events (Reactor            *self,
+                     struct epoll_event *events)
+{
+  int n = self->n_events;
+
+  self->n_events = -1;
+  if (n < 0)
+    return epoll_wait (self->epoll, events, MAX_EVENTS, 0);
+  memcpy (events, self->events, n * sizeof *events);
+  return n;
+}
+
 static void
 reactor_dispatch_watches (Reactor *self)
 {
   struct epoll_event events[MAX_EVENTS];
-  int n = epoll_wait (self->epoll, events, MAX_EVENTS, 0);
+  int n = reactor_take_events (self, events);
 
   for (int i = 0; i < n; i++)
     {
       TcpWatch *watch = events[i].data.ptr;
-      /* It may have lost interest, or rest, since. */
-      GIOCondition condition = events[i].events & (watch->condition | G_IO_ERR | G_IO_HUP);
+      GIOCondition condition;
 
+      /* That by which the context is woken. */
+      if (watch == NULL)
+        continue;
+      /* It may have lost interest, or rest, since. */
+      condition = events[i].events & (watch->condition | G_IO_ERR | G_IO_HUP);
       if (watch->func != NULL && !watch->rests && condition != 0)
         watch->func (condition, watch->user_data);
     }
@@ -296,7 +317,7 @@ reactor_dispatch (GSource     *source,
   reactor_dispatch_watches (self);
   reactor_dispatch_timers (self);
   self->dispatching--;
-  if (self->dispatching == 0)
+  if (self->dispatching == 0 && self->n_events < 0)
     reactor_free_cleared (self);
 
   return G_SOURCE_CONTINUE;
@@ -339,6 +360,8 @@ tcp_reactor_new (GMainContext  *context,
   self->handles = 1;
   self->heap = g_ptr_array_new ();
   self->epoll = epoll;
+  self->wakeup = -1;
+  self->n_events = -1;
   note_watched (self->epoll, TRUE);
   g_source_set_static_name (&self->source, "[tcptunnel] reactor");
   /* GLib would take the descriptor out of the poll, and put it back with a wake-up, around
@@ -398,6 +421,65 @@ reactor_release (Reactor *self)
 
   g_private_set (&reactors, g_slist_remove (g_private_get (&reactors), self));
   tcp_reactor_free (self);
+}
+
+/* Waiting */
+
+/* The reactor whose epoll set is one of two descriptors, and which of them that is. */
+static Reactor *
+find_only_reactor (GPollFD *fds,
+                   guint    n,
+                   guint   *index)
+{
+  for (GSList *l = n == 2 ? g_private_get (&reactors) : NULL; l != NULL; l = l->next)
+    for (*index = 0; *index < n; (*index)++)
+      if (fds[*index].fd == ((Reactor *) l->data)->epoll)
+        return l->data;
+  return NULL;
+}
+
+/* The descriptor by which GLib wakes the context is the same for as long as that lives. */
+static gboolean
+reactor_include (Reactor *self,
+                 int      wakeup)
+{
+  struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+
+  if (self->wakeup < 0 && epoll_ctl (self->epoll, EPOLL_CTL_ADD, wakeup, &event) == 0)
+    self->wakeup = wakeup;
+  return self->wakeup == wakeup;
+}
+
+/* In place of poll() for the context of an I/O thread. That has the epoll set and what wakes
+ * the context to wait for, and nothing else unless a connection is being opened: both are in the
+ * epoll set then, so that one system call waits and says what is ready. */
+int
+tcp_reactor_poll (GPollFD *fds,
+                  guint    n_fds,
+                  int      timeout)
+{
+  guint index;
+  Reactor *self = find_only_reactor (fds, n_fds, &index);
+  GPollFD *wakeup;
+  int n;
+
+  if (self == NULL || self->dispatching > 0 || fds[!index].events != G_IO_IN || !reactor_include (self, fds[!index].fd))
+    return g_poll (fds, n_fds, timeout);
+
+  wakeup = &fds[!index];
+  wakeup->revents = fds[index].revents = 0;
+  n = epoll_wait (self->epoll, self->events, MAX_EVENTS, timeout);
+  self->n_events = n;
+  for (int i = 0; i < n; i++)
+    if (self->events[i].data.ptr == NULL)
+      wakeup->revents = G_IO_IN;
+    else
+      fds[index].revents = G_IO_IN;
+  /* Those of an event that was not dispatched are not among these any more. */
+  reactor_free_cleared (self);
+  if (fds[index].revents == 0)
+    self->n_events = -1;
+  return n < 0 ? n : (wakeup->revents != 0) + (fds[index].revents != 0);
 }
 
 /* Timers */
@@ -546,7 +628,7 @@ tcp_watch_clear (TcpWatch **watch)
     epoll_ctl (reactor->epoll, EPOLL_CTL_DEL, self->fd, NULL);
   note_watched (self->fd, FALSE);
   self->func = NULL;
-  if (reactor->dispatching > 0)
+  if (reactor->dispatching > 0 || reactor->n_events >= 0)
     g_queue_push_tail_link (&reactor->cleared, &self->link);
   else
     g_free (self);

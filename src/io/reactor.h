@@ -33,6 +33,11 @@ void tcp_reactor_free (TcpReactor *self);
 /* Monotonic, in microseconds. */
 gint64 tcp_now (void);
 
+/* The poll function of the context of an I/O thread. */
+int tcp_reactor_poll (GPollFD *fds,
+                      guint    n_fds,
+                      int      timeout);
+
 /* A timer rests until it is set, and again once it has called @func. */
 TcpTimer *tcp_timer_new (TcpTimerFunc func,
                          gpointer     user_data);

@@ -126,6 +126,14 @@ tcp_now (void)
   return now;
 }
 
+int
+tcp_reactor_poll (GPollFD *fds,
+                  guint    n_fds,
+                  int      timeout)
+{
+  return g_poll (fds, n_fds, timeout);
+}
+
 void
 tcp_timer_clear (TcpTimer **timer)
 {

@@ -3,6 +3,7 @@
 #include "io/reactor.h"
 #include "test-util.h"
 
+#include <glib-unix.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -371,6 +372,134 @@ test_contexts (void)
   tcp_timer_clear (&inner.timer);
 }
 
+/* With the poll function of an I/O thread */
+
+static void
+set_up_polled (void)
+{
+  g_main_context_set_poll_func (NULL, tcp_reactor_poll);
+}
+
+static void
+tear_down_polled (void)
+{
+  g_main_context_set_poll_func (NULL, NULL);
+}
+
+static gboolean
+clear_watch (gpointer user_data)
+{
+  Pair *self = user_data;
+
+  tcp_watch_clear (&self->watch);
+  return G_SOURCE_REMOVE;
+}
+
+/* What comes before the reactor clears a watch whose event was found already. */
+static void
+test_polled_clear (void)
+{
+  Pair pair;
+  Pair other;
+
+  set_up_polled ();
+  for (guint i = 0; i < 100; i++)
+    {
+      pair_open (&pair, G_IO_IN);
+      pair_open (&other, G_IO_IN);
+      g_assert_cmpint (write (pair.fds[1], "a", 1), ==, 1);
+      g_assert_cmpint (write (other.fds[1], "a", 1), ==, 1);
+      g_idle_add_full (G_PRIORITY_HIGH, clear_watch, &pair, NULL);
+      WAIT_UNTIL (other.calls > 0);
+      g_assert_null (pair.watch);
+      g_assert_cmpuint (pair.calls, ==, 0);
+      pair_close (&pair);
+      pair_close (&other);
+    }
+  tear_down_polled ();
+}
+
+static gboolean
+note_call (gpointer user_data)
+{
+  *(gboolean *) user_data = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+static gpointer
+call_from_thread (gpointer user_data)
+{
+  g_idle_add (note_call, user_data);
+  return NULL;
+}
+
+/* A call of another thread ends the wait, again and again, though the context knows of nothing but the reactor. */
+static void
+test_polled_wakeup (void)
+{
+  Pair pair;
+
+  set_up_polled ();
+  pair_open (&pair, G_IO_IN);
+  for (guint i = 0; i < 100; i++)
+    {
+      gboolean called = FALSE;
+      GThread *thread = g_thread_new ("caller", call_from_thread, &called);
+
+      while (!called)
+        g_main_context_iteration (NULL, TRUE);
+      g_thread_join (thread);
+    }
+  g_assert_cmpuint (pair.calls, ==, 0);
+  /* Nothing is left of them that would end it at once. */
+  g_assert_false (g_main_context_pending (NULL));
+
+  g_assert_cmpint (write (pair.fds[1], "a", 1), ==, 1);
+  g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (pair.calls, ==, 1);
+  pair_close (&pair);
+  tear_down_polled ();
+}
+
+static gboolean
+on_other_readable (int          fd,
+                   GIOCondition condition,
+                   gpointer     user_data)
+{
+  *(gboolean *) user_data = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* A source of GIO with a descriptor of its own is heard as well, and the reactor beside it. */
+static void
+test_polled_beside (void)
+{
+  gboolean heard = FALSE;
+  Pair pair;
+  Pair other;
+
+  set_up_polled ();
+  pair_open (&pair, G_IO_IN);
+  pair_open (&other, 0);
+  run ();
+  g_unix_fd_add (other.fds[0], G_IO_IN, on_other_readable, &heard);
+  g_assert_cmpint (write (other.fds[1], "a", 1), ==, 1);
+  WAIT_UNTIL (heard);
+  g_assert_cmpint (write (pair.fds[1], "a", 1), ==, 1);
+  WAIT_UNTIL (pair.calls > 0);
+  pair_close (&pair);
+  pair_close (&other);
+  tear_down_polled ();
+}
+
+static void
+run_polled (gconstpointer test)
+{
+  set_up_polled ();
+  ((GTestFunc) test) ();
+  tear_down_polled ();
+}
+
 int
 main (int    argc,
       char **argv)
@@ -385,5 +514,14 @@ main (int    argc,
   g_test_add_func ("/reactor/watch-clear", test_watch_clear);
   g_test_add_func ("/reactor/idle", test_idle);
   g_test_add_func ("/reactor/contexts", test_contexts);
+  g_test_add_data_func ("/reactor/polled/timer", test_timer, run_polled);
+  g_test_add_data_func ("/reactor/polled/timer-order", test_timer_order, run_polled);
+  g_test_add_data_func ("/reactor/polled/watch", test_watch, run_polled);
+  g_test_add_data_func ("/reactor/polled/watch-rest", test_watch_rest, run_polled);
+  g_test_add_data_func ("/reactor/polled/watch-clear", test_watch_clear, run_polled);
+  g_test_add_data_func ("/reactor/polled/contexts", test_contexts, run_polled);
+  g_test_add_func ("/reactor/polled/clear", test_polled_clear);
+  g_test_add_func ("/reactor/polled/wakeup", test_polled_wakeup);
+  g_test_add_func ("/reactor/polled/beside", test_polled_beside);
   return g_test_run ();
 }

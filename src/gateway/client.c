@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "io/connect.h"
 #include "io/descriptors.h"
 #include "io/reactor.h"
 #include "protocol/windows.h"
@@ -41,7 +42,8 @@ typedef struct
 {
   TcpClient *client; /* not valid once cancelled */
   TcpStream *stream;
-  GCancellable *cancellable;
+  TcpConnect *connect;       /* to an address, */
+  GCancellable *cancellable; /* or what gives up looking for that of a name */
   TcpTimer *timeout;
 } Dial;
 
@@ -115,7 +117,10 @@ dial_free (gpointer data)
   Dial *dial = data;
 
   tcp_timer_clear (&dial->timeout);
-  g_object_unref (dial->cancellable);
+  g_clear_pointer (&dial->connect, tcp_connect_free);
+  if (dial->cancellable != NULL)
+    g_cancellable_cancel (dial->cancellable);
+  g_clear_object (&dial->cancellable);
   tcp_stream_unref (dial->stream);
   g_free (dial);
 }
@@ -134,26 +139,16 @@ client_dial_failed (TcpClient     *self,
 }
 
 static void
-on_target_connected (GObject      *object,
-                     GAsyncResult *result,
-                     gpointer      user_data)
+on_target_connected (GSocketConnection *connection,
+                     const GError      *error,
+                     gpointer           user_data)
 {
-  g_autoptr (GCancellable) cancellable = user_data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketConnection) connection = NULL;
-  g_autoptr (TcpStream) stream = NULL;
-  Dial *dial;
-  TcpClient *self;
+  Dial *dial = user_data;
+  TcpClient *self = dial->client;
+  g_autoptr (TcpStream) stream = tcp_stream_ref (dial->stream);
 
-  connection = g_socket_client_connect_to_host_finish (G_SOCKET_CLIENT (object), result, &error);
-  if (g_cancellable_is_cancelled (cancellable))
-    return;
-
-  dial = g_object_get_data (G_OBJECT (cancellable), "dial");
-  self = dial->client;
-  stream = tcp_stream_ref (dial->stream);
+  g_clear_object (&dial->cancellable);
   g_hash_table_remove (self->dials, stream);
-
   if (connection == NULL)
     {
       client_dial_failed (self, stream,
@@ -166,6 +161,46 @@ on_target_connected (GObject      *object,
 }
 
 static void
+on_name_connected (GObject      *object,
+                   GAsyncResult *result,
+                   gpointer      user_data)
+{
+  g_autoptr (GCancellable) cancellable = user_data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSocketConnection) connection = NULL;
+
+  connection = g_socket_client_connect_to_host_finish (G_SOCKET_CLIENT (object), result, &error);
+  if (!g_cancellable_is_cancelled (cancellable))
+    on_target_connected (connection, error, g_object_get_data (G_OBJECT (cancellable), "dial"));
+}
+
+/* By all addresses that the name has. */
+static void
+client_dial_name (TcpClient *self,
+                  Dial      *dial)
+{
+  g_autoptr (GSocketClient) client = g_socket_client_new ();
+
+  dial->cancellable = g_cancellable_new ();
+  g_object_set_data (G_OBJECT (dial->cancellable), "dial", dial);
+  g_socket_client_set_enable_proxy (client, FALSE);
+  g_socket_client_connect_to_host_async (client, self->settings->target, 0, dial->cancellable, on_name_connected,
+                                         g_object_ref (dial->cancellable));
+}
+
+/* NULL if it is a name, or cannot be understood. */
+static GSocketAddress *
+client_get_target_address (TcpClient *self)
+{
+  g_autoptr (GSocketConnectable) target = g_network_address_parse (self->settings->target, 0, NULL);
+
+  if (target == NULL)
+    return NULL;
+  return tcp_connect_get_literal (g_network_address_get_hostname (G_NETWORK_ADDRESS (target)),
+                                  g_network_address_get_port (G_NETWORK_ADDRESS (target)));
+}
+
+static void
 on_dial_timeout (gpointer user_data)
 {
   Dial *dial = user_data;
@@ -173,7 +208,6 @@ on_dial_timeout (gpointer user_data)
   g_autoptr (TcpStream) stream = tcp_stream_ref (dial->stream);
   g_autofree char *why = g_strdup_printf ("no answer within %u ms", self->settings->connect_timeout);
 
-  g_cancellable_cancel (dial->cancellable);
   g_hash_table_remove (self->dials, stream);
   client_dial_failed (self, stream, TCP_RESET_TIMED_OUT, why);
 }
@@ -182,21 +216,20 @@ static void
 client_dial (TcpClient  *self,
             TcpStream *stream)
 {
-  g_autoptr (GSocketClient) client = g_socket_client_new ();
+  g_autoptr (GSocketAddress) address = client_get_target_address (self);
   Dial *dial = g_new0 (Dial, 1);
 
   dial->client = self;
   dial->stream = tcp_stream_ref (stream);
-  dial->cancellable = g_cancellable_new ();
-  g_object_set_data (G_OBJECT (dial->cancellable), "dial", dial);
   dial->timeout = tcp_timer_new (on_dial_timeout, dial);
   if (self->settings->connect_timeout > 0)
     tcp_timer_set (dial->timeout, tcp_now () + self->settings->connect_timeout * G_TIME_SPAN_MILLISECOND);
   g_hash_table_insert (self->dials, stream, dial);
 
-  g_socket_client_set_enable_proxy (client, FALSE);
-  g_socket_client_connect_to_host_async (client, self->settings->target, 0,
-                                         dial->cancellable, on_target_connected, g_object_ref (dial->cancellable));
+  if (address != NULL)
+    dial->connect = tcp_connect_new (address, on_target_connected, dial);
+  else
+    client_dial_name (self, dial);
 }
 
 /* The session */
@@ -273,13 +306,8 @@ on_stream_closed (TcpSession   *session,
                   gpointer      user_data)
 {
   TcpClient *self = user_data;
-  Dial *dial = g_hash_table_lookup (self->dials, stream);
 
-  if (dial != NULL)
-    {
-      g_cancellable_cancel (dial->cancellable);
-      g_hash_table_remove (self->dials, stream);
-    }
+  g_hash_table_remove (self->dials, stream);
   if (tcp_stream_is_counted (stream))
     {
       tcp_quota_leave (&self->shared->connections);

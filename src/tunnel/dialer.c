@@ -5,6 +5,7 @@
 #include <libsoup/soup.h>
 #include <string.h>
 #include "base/text.h"
+#include "io/reactor.h"
 #include "protocol/plain.h"
 #include "protocol/resumable.h"
 #include "tunnel/dial-error.h"
@@ -12,6 +13,10 @@
 
 /* A gateway may ask to wait, but not for ever. */
 #define MAX_RETRY_AFTER (10 * 60 * 1000)
+
+/* For how long it is known that no proxy leads to the gateway, so that not each of many connections
+ * asks for one, which takes a thread. Settings that change in between are found soon enough. */
+#define DIRECT_TIME (5 * G_TIME_SPAN_SECOND)
 
 /* How much of a token shows that an answer repeats it, in bytes. */
 #define MIN_TOKEN_ECHO 4
@@ -26,6 +31,7 @@ struct _TcpDialer
   GProxyResolver *proxy_resolver;
   GTlsDatabase *tls_database;
   GTlsCertificate *certificate;
+  gint64 direct_until; /* no proxy was there when it was last asked for */
   TcpTunnelResumption resumption;
   const char *protocol; /* what is asked for */
   char *display;
@@ -258,6 +264,10 @@ on_opened (const TcpOpeningResult *opening,
   TcpDialer *self = attempt->dialer;
   TcpDialResult result = { .retry_after = -1 };
 
+  if (opening->direct)
+    self->direct_until = tcp_now () + DIRECT_TIME;
+  else if (opening->error != NULL)
+    self->direct_until = 0;
   if (opening->stream == NULL)
     describe_failure (self, attempt->uri, opening, &result);
   else if (dialer_negotiate (self, opening->answer->headers, &result))
@@ -317,6 +327,7 @@ tcp_dialer_dial (TcpDialer    *self,
     .tls_database = self->tls_database,
     .certificate = self->certificate,
     .timeout = self->timeout,
+    .direct = tcp_now () < self->direct_until,
     .group = self->group,
   };
 

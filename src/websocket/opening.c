@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include "io/connect.h"
 #include "io/reactor.h"
 
 #define CHUNK (8 * 1024)
@@ -27,6 +28,7 @@ typedef struct
   TcpTimer *timeout;
 
   GSocketClient *client;
+  TcpConnect *connect; /* or this, to an address */
   GSocket *socket;
   GIOStream *stream; /* NULL while it belongs to a thread */
   TcpBufferedConnection *buffered;
@@ -40,6 +42,7 @@ typedef struct
   gboolean timed_out;
   TcpOpeningStage stage;
   char *proxy;
+  gboolean proxied; /* one was tried */
   GTlsCertificate *refused;
   GTlsCertificateFlags refused_for;
   char received[TCP_OPENING_MAX_SHOWN];
@@ -60,6 +63,7 @@ opening_free (Opening *self)
   if (self->client != NULL)
     g_signal_handlers_disconnect_by_data (self->client, self);
   g_clear_object (&self->client);
+  g_clear_pointer (&self->connect, tcp_connect_free);
   g_clear_object (&self->stream);
   g_clear_object (&self->buffered);
   g_clear_object (&self->socket);
@@ -104,6 +108,7 @@ opening_finish (Opening *self,
     .error = error,
     .timed_out = self->timed_out,
     .stage = self->stage,
+    .direct = opened && self->client != NULL && !self->proxied,
     .proxy = self->proxy,
     .refused = self->refused,
     .refused_for = self->refused_for,
@@ -128,7 +133,7 @@ on_timeout (gpointer user_data)
 
   self->timed_out = TRUE;
   g_cancellable_cancel (self->cancellable);
-  if (self->watch != NULL)
+  if (self->watch != NULL || self->connect != NULL)
     opening_finish (self, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, g_strerror (ETIMEDOUT)));
 }
 
@@ -398,6 +403,7 @@ opening_note_proxy (Opening   *self,
   g_clear_pointer (&self->proxy, g_free);
   if (!G_IS_PROXY_ADDRESS (address))
     return;
+  self->proxied = TRUE;
   host = g_inet_address_to_string (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address)));
   self->proxy = g_uri_join (G_URI_FLAGS_NONE, g_proxy_address_get_protocol (G_PROXY_ADDRESS (address)), NULL, host,
                             g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)), "", NULL, NULL);
@@ -430,26 +436,9 @@ on_event (GSocketClient      *client,
 }
 
 static void
-on_connected (GObject      *object,
-              GAsyncResult *result,
-              gpointer      user_data)
+opening_begin (Opening           *self,
+               GSocketConnection *connection)
 {
-  Opening *self = user_data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketConnection) connection = g_socket_client_connect_finish (G_SOCKET_CLIENT (object), result, &error);
-
-  if (connection != NULL)
-    {
-      self->socket = g_object_ref (g_socket_connection_get_socket (connection));
-      self->stream = G_IO_STREAM (g_object_ref (connection));
-      g_cancellable_set_error_if_cancelled (self->cancellable, &error);
-    }
-  if (error != NULL)
-    {
-      opening_finish (self, g_steal_pointer (&error));
-      return;
-    }
-
   /* Else the request may wait for the server's delayed ACK of what TLS has sent before. */
   g_socket_set_option (self->socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
   if (self->secure)
@@ -462,6 +451,68 @@ on_connected (GObject      *object,
   opening_ask (self);
 }
 
+/* Takes what is given. */
+static void
+opening_connected (Opening           *self,
+                   GSocketConnection *connection,
+                   GError            *error)
+{
+  if (connection != NULL)
+    {
+      self->socket = g_object_ref (g_socket_connection_get_socket (connection));
+      self->stream = G_IO_STREAM (connection);
+    }
+  if (error == NULL)
+    g_cancellable_set_error_if_cancelled (self->cancellable, &error);
+  if (error != NULL)
+    opening_finish (self, error);
+  else
+    opening_begin (self, connection);
+}
+
+static void
+on_connected (GObject      *object,
+              GAsyncResult *result,
+              gpointer      user_data)
+{
+  GError *error = NULL;
+  GSocketConnection *connection = g_socket_client_connect_finish (G_SOCKET_CLIENT (object), result, &error);
+
+  opening_connected (user_data, connection, error);
+}
+
+static void
+on_address_connected (GSocketConnection *connection,
+                      const GError      *error,
+                      gpointer           user_data)
+{
+  Opening *self = user_data;
+
+  g_clear_pointer (&self->connect, tcp_connect_free);
+  opening_connected (self, connection != NULL ? g_object_ref (connection) : NULL,
+                     error != NULL ? g_error_copy (error) : NULL);
+}
+
+/* By all addresses that it has, and by way of a proxy if need be. Proxies are configured for http
+ * and https. As nothing here speaks HTTP to a proxy, it is asked to connect for both. */
+static void
+opening_connect_to_name (Opening        *self,
+                         guint16         port,
+                         GProxyResolver *proxy_resolver)
+{
+  g_autoptr (GSocketConnectable) address = g_object_new (G_TYPE_NETWORK_ADDRESS,
+                                                         "scheme", self->secure ? "https" : "http",
+                                                         "hostname", self->host,
+                                                         "port", port,
+                                                         NULL);
+
+  self->client = g_socket_client_new ();
+  if (proxy_resolver != NULL)
+    g_socket_client_set_proxy_resolver (self->client, proxy_resolver);
+  g_signal_connect (self->client, "event", G_CALLBACK (on_event), self);
+  g_socket_client_connect_async (self->client, address, self->cancellable, on_connected, self);
+}
+
 void
 tcp_open_websocket (const TcpOpeningOptions *options,
                     GCancellable            *cancellable,
@@ -470,7 +521,7 @@ tcp_open_websocket (const TcpOpeningOptions *options,
                     GDestroyNotify           free_func)
 {
   Opening *self = g_new0 (Opening, 1);
-  g_autoptr (GSocketConnectable) address = NULL;
+  g_autoptr (GSocketAddress) address = NULL;
   int port = g_uri_get_port (options->uri);
 
   self->func = func;
@@ -494,16 +545,15 @@ tcp_open_websocket (const TcpOpeningOptions *options,
   self->caller = g_object_ref (cancellable);
   self->caller_id = g_cancellable_connect (cancellable, G_CALLBACK (on_caller_cancelled), self, NULL);
 
-  /* Proxies are configured for http and https. As nothing here speaks HTTP to a proxy, it is
-   * asked to connect for both. */
-  address = g_object_new (G_TYPE_NETWORK_ADDRESS,
-                          "scheme", self->secure ? "https" : "http",
-                          "hostname", self->host,
-                          "port", port > 0 ? port : self->secure ? 443 : 80,
-                          NULL);
-  self->client = g_socket_client_new ();
-  if (options->proxy_resolver != NULL)
-    g_socket_client_set_proxy_resolver (self->client, options->proxy_resolver);
-  g_signal_connect (self->client, "event", G_CALLBACK (on_event), self);
-  g_socket_client_connect_async (self->client, address, self->cancellable, on_connected, self);
+  if (port <= 0)
+    port = self->secure ? 443 : 80;
+  if (options->direct)
+    address = tcp_connect_get_literal (self->host, port);
+  if (address == NULL)
+    {
+      opening_connect_to_name (self, port, options->proxy_resolver);
+      return;
+    }
+  self->stage = TCP_OPENING_CONNECT;
+  self->connect = tcp_connect_new (address, on_address_connected, self);
 }

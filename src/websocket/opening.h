@@ -32,6 +32,7 @@ typedef struct
   GTlsDatabase *tls_database;     /* NULL for that of the system */
   GTlsCertificate *certificate;   /* of the client; nullable */
   guint timeout;                  /* ms, 0 for none */
+  gboolean direct;                /* it is known that no proxy leads to this server */
   TcpChannelGroup *group;         /* it is a member until it is over, also when cancelled */
 } TcpOpeningOptions;
 
@@ -48,6 +49,7 @@ typedef struct
   GError *error; /* if not; NULL too if it was refused by the status of the answer */
   gboolean timed_out;
   TcpOpeningStage stage;
+  gboolean direct;          /* the server's address was reached without a proxy, after one was asked for */
   const char *proxy;        /* its URL, without what is secret; nullable */
   GTlsCertificate *refused; /* the server's, nullable, */
   GTlsCertificateFlags refused_for;

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "io/connect.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include "io/reactor.h"
+
+struct _TcpConnect
+{
+  GSocketAddress *address;
+  TcpConnectFunc func;
+  gpointer user_data;
+  GSocket *socket;
+  TcpWatch *watch; /* while the connection is being made */
+  TcpTimer *tell;  /* how it went, which is never told from within a call */
+  GError *error;
+};
+
+/* The address that @host is, or NULL if it is a name. */
+GSocketAddress *
+tcp_connect_get_literal (const char *host,
+                         guint16     port)
+{
+  return g_inet_socket_address_new_from_string (host, port);
+}
+
+static void
+connect_fail (TcpConnect *self,
+              GError     *error)
+{
+  GInetAddress *address = g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (self->address));
+  g_autofree char *host = g_inet_address_to_string (address);
+  g_autofree char *prefix = g_strconcat ("Could not connect to ", host, ": ", NULL);
+
+  g_prefix_error_literal (&error, prefix);
+  self->error = error;
+}
+
+static void
+on_tell (gpointer user_data)
+{
+  TcpConnect *self = user_data;
+  g_autoptr (GSocketConnection) connection = NULL;
+  g_autoptr (GError) error = g_steal_pointer (&self->error);
+
+  if (error == NULL)
+    connection = g_socket_connection_factory_create_connection (self->socket);
+  self->func (connection, error, self->user_data);
+}
+
+/* Also tells the GSocket that it is connected. */
+static void
+connect_check (TcpConnect *self)
+{
+  GError *error = NULL;
+
+  if (!g_socket_check_connect_result (self->socket, &error))
+    connect_fail (self, error);
+}
+
+static void
+on_ready (GIOCondition condition,
+          gpointer     user_data)
+{
+  TcpConnect *self = user_data;
+
+  tcp_watch_clear (&self->watch);
+  connect_check (self);
+  on_tell (self);
+}
+
+/* Whether it is known by now how it went. Only once more: a connection within this machine is there
+ * already when the first call returns, though that says that it is under way. */
+static gboolean
+connect_try (TcpConnect *self)
+{
+  struct sockaddr_storage native;
+  gssize size = g_socket_address_get_native_size (self->address);
+  int fd = g_socket_get_fd (self->socket);
+  GError *error = NULL;
+
+  if (!g_socket_address_to_native (self->address, &native, sizeof native, &error))
+    {
+      connect_fail (self, error);
+      return TRUE;
+    }
+  if (connect (fd, (struct sockaddr *) &native, size) == 0 ||
+      (errno == EINPROGRESS && connect (fd, (struct sockaddr *) &native, size) == 0))
+    {
+      connect_check (self);
+      return TRUE;
+    }
+  if (errno == EINPROGRESS || errno == EALREADY || errno == EINTR)
+    return FALSE;
+
+  connect_fail (self, g_error_new_literal (G_IO_ERROR, g_io_error_from_errno (errno), g_strerror (errno)));
+  return TRUE;
+}
+
+/* Calls @func once, though not before this has returned. It is to be freed then, or before, which
+ * gives it up. */
+TcpConnect *
+tcp_connect_new (GSocketAddress *address,
+                 TcpConnectFunc  func,
+                 gpointer        user_data)
+{
+  TcpConnect *self = g_new0 (TcpConnect, 1);
+  GError *error = NULL;
+
+  self->address = g_object_ref (address);
+  self->func = func;
+  self->user_data = user_data;
+  self->tell = tcp_timer_new (on_tell, self);
+  self->socket = g_socket_new (g_socket_address_get_family (address), G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT,
+                               &error);
+  if (self->socket == NULL)
+    connect_fail (self, error);
+  else
+    g_socket_set_blocking (self->socket, FALSE);
+
+  /* The descriptor of a GSocket never blocks, whatever the GSocket does. */
+  if (self->socket == NULL || connect_try (self))
+    tcp_timer_set (self->tell, 0);
+  else
+    self->watch = tcp_watch_new (g_socket_get_fd (self->socket), G_IO_OUT, on_ready, self);
+
+  return self;
+}
+
+void
+tcp_connect_free (TcpConnect *self)
+{
+  tcp_timer_clear (&self->tell);
+  tcp_watch_clear (&self->watch);
+  g_clear_error (&self->error);
+  g_clear_object (&self->socket);
+  g_object_unref (self->address);
+  g_free (self);
+}

@@ -2,6 +2,7 @@
 
 #include "endpoint/event-queue.h"
 
+#include <stdatomic.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ struct _TcpEventQueue
   GMainContext *context; /* which nobody else may hold any more */
   GThread *home; /* whose the context is even while nobody owns it, or NULL */
   GSource *source;
+  atomic_bool ready; /* written under the lock: the source is to be dispatched */
   GWeakRef owner;
   TcpEventFunc func;
   gpointer user_data;
@@ -70,6 +72,31 @@ queue_pop_locked (TcpEventQueue *self,
   return NULL;
 }
 
+/* Not by its ready time: each change of that would wake the context, also in its own thread. */
+static gboolean
+queue_source_prepare (GSource *source,
+                      int     *timeout)
+{
+  *timeout = -1;
+  return atomic_load (&((QueueSource *) source)->queue->ready);
+}
+
+static gboolean
+queue_source_check (GSource *source)
+{
+  return atomic_load (&((QueueSource *) source)->queue->ready);
+}
+
+static gboolean
+queue_has_locked (TcpEventQueue *self,
+                  guint          types)
+{
+  for (GList *l = self->events.head; l != NULL; l = l->next)
+    if ((types & TCP_EVENT_MASK (((TcpEvent *) l->data)->type)) != 0)
+      return TRUE;
+  return FALSE;
+}
+
 static gboolean
 queue_source_dispatch (GSource     *source,
                        GSourceFunc  callback,
@@ -89,7 +116,7 @@ queue_source_dispatch (GSource     *source,
   /* Its last reference was dropped in another thread, which closes the queue next. */
   if (owner == NULL)
     {
-      g_source_set_ready_time (source, -1);
+      atomic_store (&self->ready, FALSE);
       return G_SOURCE_CONTINUE;
     }
 
@@ -99,8 +126,8 @@ queue_source_dispatch (GSource     *source,
   if (!self->closed)
     {
       event = queue_pop_locked (self, ~self->claimed);
-      if (event == NULL)
-        g_source_set_ready_time (source, -1);
+      if (!queue_has_locked (self, ~self->claimed))
+        atomic_store (&self->ready, FALSE);
     }
   tcp_unlock (&self->lock);
 
@@ -124,6 +151,8 @@ queue_source_finalize (GSource *source)
 }
 
 static GSourceFuncs queue_source_funcs = {
+  .prepare = queue_source_prepare,
+  .check = queue_source_check,
   .dispatch = queue_source_dispatch,
   .finalize = queue_source_finalize,
 };
@@ -253,15 +282,16 @@ event_new (TcpEventType  type,
   return event;
 }
 
-/* To be called with the lock held. Takes the event. */
-static void
+/* To be called with the lock held. Takes the event. Whether the context is to be woken, without the
+ * lock, for which the thread that wakes up would have to wait. */
+static gboolean
 queue_append_locked (TcpEventQueue *self,
                      TcpEvent      *event)
 {
   tcp_tsan_release (event);
   g_queue_push_tail (&self->events, event);
-  g_source_set_ready_time (self->source, 0);
   g_cond_broadcast (&self->cond);
+  return !atomic_exchange (&self->ready, TRUE);
 }
 
 /* Takes the event. */
@@ -270,6 +300,7 @@ queue_push (TcpEventQueue *self,
             TcpEvent      *event)
 {
   gboolean drop;
+  gboolean wake;
 
   tcp_lock (&self->lock);
   drop = self->closed || self->finished || queue_is_untold (self, event);
@@ -286,8 +317,10 @@ queue_push (TcpEventQueue *self,
       return;
     }
 
-  queue_append_locked (self, event);
+  wake = queue_append_locked (self, event);
   tcp_unlock (&self->lock);
+  if (wake)
+    g_main_context_wakeup (self->context);
 }
 
 /* The application gets one of its own. What a language binding attaches to an object it frees with
@@ -471,6 +504,7 @@ tcp_event_queue_finish (TcpEventQueue *self,
                         int            state)
 {
   GQueue dropped = G_QUEUE_INIT;
+  gboolean wake = FALSE;
   TcpEvent *end;
 
   if (tcp_event_queue_is_inherited (self))
@@ -493,10 +527,12 @@ tcp_event_queue_finish (TcpEventQueue *self,
           g_queue_init (&self->events);
         }
       if (had_address)
-        queue_append_locked (self, event_new (TCP_EVENT_ADDRESS, NULL));
-      queue_append_locked (self, end);
+        wake |= queue_append_locked (self, event_new (TCP_EVENT_ADDRESS, NULL));
+      wake |= queue_append_locked (self, end);
     }
   tcp_unlock (&self->lock);
+  if (wake)
+    g_main_context_wakeup (self->context);
 
   g_queue_clear_full (&dropped, (GDestroyNotify) tcp_event_free);
 }

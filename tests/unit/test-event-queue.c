@@ -555,14 +555,13 @@ test_close_at_end (void)
 
 /* A thread of the parent holds the lock when it forks. */
 static Monitor monitor;
-static GThread *holder; /* under the monitor: stays where it sets a time */
+static GThread *holder; /* under the monitor: stays where it wakes those who wait */
 static gboolean is_held;
 
 void
-g_source_set_ready_time (GSource *source,
-                         gint64   ready_time)
+g_cond_broadcast (GCond *cond)
 {
-  void (*real) (GSource *, gint64) = dlsym (RTLD_NEXT, "g_source_set_ready_time");
+  void (*real) (GCond *) = dlsym (RTLD_NEXT, "g_cond_broadcast");
 
   monitor_enter (&monitor);
   if (holder == g_thread_self ())
@@ -573,7 +572,7 @@ g_source_set_ready_time (GSource *source,
         monitor_wait (&monitor, G_MAXINT64);
     }
   monitor_leave (&monitor);
-  real (source, ready_time);
+  real (cond);
 }
 
 static void
@@ -632,6 +631,32 @@ test_fork (void)
   tear_down ();
 }
 
+/* Whoever has handled all that there is goes back to sleep, and is not woken by having done so. */
+static void
+test_sleep (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+
+  handle_all ();
+  tcp_event_queue_push_state (queue, 1);
+  tcp_event_queue_push_state (queue, 2);
+  g_assert_true (g_main_context_iteration (NULL, FALSE));
+  g_assert_true (g_main_context_iteration (NULL, FALSE));
+  assert_told ("state 1, state 2");
+  g_assert_false (g_main_context_pending (NULL));
+
+  /* Nor by an event that somebody waits for. */
+  tcp_event_queue_claim (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED));
+  tcp_event_queue_push_started (queue, NULL, NULL, NULL);
+  g_main_context_iteration (NULL, FALSE);
+  assert_told ("state 1, state 2");
+  g_assert_false (g_main_context_pending (NULL));
+  tcp_event_queue_push_state (queue, 3);
+  handle_all ();
+  assert_told ("state 1, state 2, state 3");
+  tear_down ();
+}
+
 /* It is called for an owner only, and does not keep it. */
 static void
 test_owner (void)
@@ -674,6 +699,7 @@ main (int    argc,
   g_test_add_func ("/event-queue/finish", test_finish);
   g_test_add_func ("/event-queue/close-at-end", test_close_at_end);
   g_test_add_func ("/event-queue/fork", test_fork);
+  g_test_add_func ("/event-queue/sleep", test_sleep);
   g_test_add_func ("/event-queue/owner", test_owner);
   return g_test_run ();
 }

@@ -391,6 +391,7 @@ admission_open (Admission *self)
     .buffered = self->transport.buffered,
     .keepalive_interval = settings->keepalive_interval,
     .keepalive_timeout = settings->keepalive_timeout,
+    .brief = !self->request->multiplexed,
     .log = shard->shared->log,
     .group = shard->channels,
   };
@@ -554,7 +555,7 @@ tcp_shard_admit (TcpShard     *self,
   admission->answer = g_strdup (answer);
   admission->transport = *transport;
   *transport = (TcpTransport) { 0 };
-  tcp_io_thread_invoke (self->thread, shard_do_admit, admission, admission_free);
+  tcp_io_thread_call (self->thread, shard_do_admit, admission, admission_free);
 }
 
 /* Takes no new connections from now on. */

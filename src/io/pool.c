@@ -2,6 +2,7 @@
 
 #include "io/pool.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include <tcptunnel/tcptunnel.h>
@@ -19,6 +20,7 @@ struct _TcpIoThread
 {
   GMainContext *context; /* NULL until it is first needed */
   TcpReactor *reactor;   /* of the context */
+  atomic_uint calls; /* which it was asked for and which have not returned */
   guint users;
   guint fork_count; /* of the process that it runs in */
 };
@@ -27,8 +29,12 @@ static GMutex lock; /* of the two below */
 static TcpIoThread *threads[MAX_THREADS];
 static guint n_threads; /* 0 until it is known */
 
+/* The I/O thread that this is, or NULL. */
+static GPrivate here;
+
 typedef struct
 {
+  TcpIoThread *thread;
   TcpIoFunc func;
   gpointer data;
   GDestroyNotify destroy;
@@ -58,6 +64,7 @@ run (gpointer data)
   g_autoptr (GMainLoop) loop = NULL;
 
   tcp_tsan_acquire (self);
+  g_private_set (&here, self);
   g_main_context_push_thread_default (self->context);
   tcp_reactor_enter (self->reactor);
   loop = g_main_loop_new (self->context, FALSE);
@@ -238,6 +245,7 @@ call_run (gpointer data)
 
   tcp_tsan_acquire (call);
   call->func (call->data);
+  atomic_fetch_sub (&call->thread->calls, 1);
   return G_SOURCE_REMOVE;
 }
 
@@ -268,6 +276,8 @@ attach (TcpIoThread    *self,
   /* What was asked for before something happened on a socket comes before it. */
   g_source_set_priority (source, G_PRIORITY_HIGH);
   g_source_set_static_name (source, "[tcptunnel] call");
+  call->thread = self;
+  atomic_fetch_add (&self->calls, 1);
   tcp_tsan_release (call);
   g_source_set_callback (source, func, call, destroy);
   g_source_attach (source, self->context);
@@ -293,7 +303,26 @@ tcp_io_thread_invoke (TcpIoThread    *self,
   attach (self, call_run, call, call_free);
 }
 
-/* As above, and waits until it has returned. Not to be called on an I/O thread: no I/O
+/* As above, but at once if this is the thread and nothing that was asked for before waits: to wake
+ * oneself costs more than most calls. @func has to expect that its caller goes on behind it. */
+void
+tcp_io_thread_call (TcpIoThread    *self,
+                    TcpIoFunc       func,
+                    gpointer        data,
+                    GDestroyNotify  destroy)
+{
+  if (g_private_get (&here) != self || atomic_load (&self->calls) > 0)
+    {
+      tcp_io_thread_invoke (self, func, data, destroy);
+      return;
+    }
+
+  func (data);
+  if (destroy != NULL)
+    destroy (data);
+}
+
+/* As tcp_io_thread_invoke(), and waits until it has returned. Not to be called on an I/O thread: no I/O
  * thread waits for another, so that this cannot lock up. */
 void
 tcp_io_thread_invoke_sync (TcpIoThread *self,

@@ -24,6 +24,10 @@ void tcp_io_thread_invoke (TcpIoThread    *self,
                            TcpIoFunc       func,
                            gpointer        data,
                            GDestroyNotify  destroy);
+void tcp_io_thread_call (TcpIoThread    *self,
+                         TcpIoFunc       func,
+                         gpointer        data,
+                         GDestroyNotify  destroy);
 void tcp_io_thread_invoke_sync (TcpIoThread *self,
                                 TcpIoFunc    func,
                                 gpointer     data);

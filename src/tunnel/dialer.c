@@ -38,6 +38,7 @@ struct _TcpDialer
   guint timeout;
   guint keepalive_interval;
   guint keepalive_timeout;
+  gboolean single;
   TcpLog *log;
   TcpStatus *status;
   TcpChannelGroup *group;
@@ -77,6 +78,7 @@ tcp_dialer_new (const TcpTunnelSettings *settings,
   self->timeout = settings->connect_timeout;
   self->keepalive_interval = settings->keepalive_interval;
   self->keepalive_timeout = settings->keepalive_timeout;
+  self->single = settings->mode == TCP_TUNNEL_MODE_SINGLETON;
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->group = tcp_channel_group_ref (group);
@@ -225,6 +227,7 @@ dialer_make_channel (TcpDialer              *self,
     .early = opening->early,
     .keepalive_interval = self->keepalive_interval,
     .keepalive_timeout = self->keepalive_timeout,
+    .brief = self->single,
     .log = self->log,
     .status = self->status,
     .group = self->group,

@@ -760,7 +760,7 @@ tcp_channel_new (GIOStream               *stream,
   channel_flush_tls (self);
   self->control = tcp_control_new (options->uri, self->client, &control_callbacks, self);
   tcp_keepalive_start (&self->keepalive, self->socket, options->keepalive_interval, options->keepalive_timeout,
-                       &keepalive_callbacks, self);
+                       options->brief, &keepalive_callbacks, self);
 
   /* Lives until it is closed, whoever still holds it. */
   return tcp_channel_ref (self);

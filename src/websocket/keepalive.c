@@ -17,6 +17,9 @@
  * known to have arrived counts as lost if the WebSocket breaks. */
 #define CONFIRM_AFTER G_TIME_SPAN_SECOND
 
+/* For how long one that may be brief is not pinged at first. */
+#define BRIEF (20 * G_TIME_SPAN_MILLISECOND)
+
 #define NEVER G_MAXINT64
 
 /* The kernel tells times in ticks of up to 10 ms, and rounds both ends: what is closer to
@@ -190,12 +193,14 @@ tcp_keepalive_resume (TcpKeepalive *self)
   self->paused = FALSE;
 }
 
-/* @interval and @timeout are in ms, 0 for none. */
+/* @interval and @timeout are in ms, 0 for none. If it is @brief it may have ended before anybody
+ * wants to know the round trip. */
 void
 tcp_keepalive_start (TcpKeepalive                *self,
                      GSocket                     *socket,
                      guint                        interval,
                      guint                        timeout,
+                     gboolean                     brief,
                      const TcpKeepaliveCallbacks *callbacks,
                      gpointer                     user_data)
 {
@@ -209,8 +214,8 @@ tcp_keepalive_start (TcpKeepalive                *self,
   self->last_received = now;
   self->interval = interval * G_TIME_SPAN_MILLISECOND;
   self->timeout = timeout * G_TIME_SPAN_MILLISECOND;
-  /* The first at once: it tells the round trip. */
-  self->next_ping = interval > 0 ? now : NEVER;
+  /* The first at once, or nearly: it tells the round trip. */
+  self->next_ping = interval > 0 ? now + (brief ? BRIEF : 0) : NEVER;
   self->timer = tcp_timer_new (on_timer, self);
   set_due (self, MIN (self->next_ping, now + HEARTBEAT));
 }

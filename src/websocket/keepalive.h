@@ -49,6 +49,7 @@ void tcp_keepalive_start (TcpKeepalive                *self,
                           GSocket                     *socket,
                           guint                        interval,
                           guint                        timeout,
+                          gboolean                     brief,
                           const TcpKeepaliveCallbacks *callbacks,
                           gpointer                     user_data);
 void tcp_keepalive_stop (TcpKeepalive *self);

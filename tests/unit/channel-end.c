@@ -146,6 +146,7 @@ loopback_channel (int                      fd,
       options.keepalive_interval = end_options->interval;
       options.keepalive_timeout = end_options->timeout;
       options.status = end_options->status;
+      options.brief = end_options->brief;
       options.plain = !end_options->as_tls;
     }
   return tcp_channel_new (G_IO_STREAM (connection), &options);

@@ -24,6 +24,7 @@ typedef struct
   guint interval;
   guint timeout;
   TcpStatus *status;
+  gboolean brief;
   gboolean as_tls; /* read as TLS is, again and again until nothing is there */
 } ChannelEndOptions;
 

@@ -76,6 +76,27 @@ test_last_round_trip (void)
   g_assert_cmpint (tcp_channel_get_round_trip (end->channel), ==, shortest);
 }
 
+/* One that may be for a moment only is not pinged yet when it is over. */
+static void
+test_brief (void)
+{
+  ChannelEndOptions options = { .interval = LONG, .timeout = LONG, .brief = TRUE };
+  gint64 before = tcp_now ();
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (GBytes) ping = NULL;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], FALSE, &options);
+  raw = raw_end_new (fds[1]);
+  raw_end_wait_ping (raw, &ping);
+  g_assert_cmpint (tcp_now () - before, >=, 20 * G_TIME_SPAN_MILLISECOND);
+  /* And from then on all is as usual. */
+  raw_end_answer_ping (raw, TRUE, ping);
+  WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
+}
+
 /* Whoever takes bytes and says nothing is dead. */
 static void
 check_dead (gboolean client)
@@ -319,6 +340,7 @@ main (int    argc,
   unit_test_init (&argc, &argv);
   g_test_add_func ("/keepalive/round-trip", test_round_trip);
   g_test_add_func ("/keepalive/last-round-trip", test_last_round_trip);
+  g_test_add_func ("/keepalive/brief", test_brief);
   g_test_add_func ("/keepalive/dead", test_dead);
   g_test_add_func ("/keepalive/many-pings", test_many_pings);
   g_test_add_func ("/keepalive/off", test_off);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "io/pool.h"
+#include "io/reactor.h"
 #include "test-util.h"
 
 #include <stdatomic.h>
@@ -16,6 +17,7 @@ typedef struct
   GThread *thread;     /* the I/O thread, as the calls saw it */
   guint expected;      /* of the I/O thread */
   gboolean in_order;
+  TcpTimer *timer;
   atomic_uint destroyed;
 } Fixture;
 
@@ -61,6 +63,17 @@ invoke_count (Fixture *fixture,
   call->fixture = fixture;
   call->number = number;
   tcp_io_thread_invoke (fixture->io, count, call, call_free);
+}
+
+static void
+call_count (Fixture *fixture,
+            guint    number)
+{
+  Call *call = g_new0 (Call, 1);
+
+  call->fixture = fixture;
+  call->number = number;
+  tcp_io_thread_call (fixture->io, count, call, call_free);
 }
 
 /* What was asked for before is still done. */
@@ -111,6 +124,60 @@ test_from_the_io_thread (void)
   tcp_io_thread_invoke_sync (fixture.io, nested, &fixture);
   tcp_io_thread_invoke_sync (fixture.io, nothing, NULL);
   g_assert_cmpuint (fixture.expected, ==, 1);
+  end (&fixture);
+}
+
+static void
+call_at_once (gpointer data)
+{
+  Fixture *fixture = data;
+
+  /* Nothing waits, not even this call, which is a call as well: so that has to be over. */
+  invoke_count (fixture, 0);
+  call_count (fixture, 1);
+  g_assert_cmpuint (fixture->expected, ==, 0);
+}
+
+static void
+on_at_once (gpointer user_data)
+{
+  Fixture *fixture = user_data;
+
+  /* From a callback of the reactor, where nothing waits. */
+  call_count (fixture, 2);
+  g_assert_cmpuint (fixture->expected, ==, 3);
+  g_assert_cmpuint (atomic_load (&fixture->destroyed), ==, 3);
+  /* But it does not overtake what was asked for before. */
+  invoke_count (fixture, 3);
+  call_count (fixture, 4);
+  g_assert_cmpuint (fixture->expected, ==, 3);
+  tcp_timer_clear (&fixture->timer);
+}
+
+static void
+set_timer (gpointer data)
+{
+  Fixture *fixture = data;
+
+  fixture->timer = tcp_timer_new (on_at_once, fixture);
+  tcp_timer_set (fixture->timer, 0);
+}
+
+static void
+test_call (void)
+{
+  Fixture fixture = { .io = tcp_io_thread_acquire (NULL), .in_order = TRUE };
+
+  tcp_io_thread_invoke_sync (fixture.io, call_at_once, &fixture);
+  tcp_io_thread_invoke_sync (fixture.io, nothing, NULL);
+  g_assert_cmpuint (fixture.expected, ==, 2);
+  tcp_io_thread_invoke_sync (fixture.io, set_timer, &fixture);
+  WAIT_UNTIL (atomic_load (&fixture.destroyed) == 5);
+  /* From another thread it is like any other. */
+  call_count (&fixture, 5);
+  tcp_io_thread_invoke_sync (fixture.io, nothing, NULL);
+  g_assert_cmpuint (fixture.expected, ==, 6);
+  g_assert_true (fixture.in_order);
   end (&fixture);
 }
 
@@ -269,6 +336,7 @@ main (int    argc,
   g_test_add_func ("/pool/no-descriptors", test_no_descriptors);
   g_test_add_func ("/pool/order", test_order);
   g_test_add_func ("/pool/from-the-io-thread", test_from_the_io_thread);
+  g_test_add_func ("/pool/call", test_call);
   g_test_add_func ("/pool/context", test_context);
   g_test_add_func ("/pool/spread", test_spread);
   g_test_add_func ("/pool/by-index", test_by_index);

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 #include "base/text.h"
 
 /* With this many control frames waiting to be sent pings are skipped: RFC 6455 lets an end
@@ -17,6 +18,14 @@
 /* Data beyond this that the kernel has not sent yet stays in our queue, where a
  * control frame can still overtake it. */
 #define NOT_SENT_LOW_WATER (128 * 1024)
+
+/* What has arrived and was not read delays all that follows, and the kernel would let that grow to
+ * many MiB. A path as short as this, in microseconds, is kept full by so much, of which the kernel makes twice. */
+#define SHORT_PATH 1000
+#define SHORT_PATH_BUFFER (256 * 1024)
+
+/* A buffer that is smaller than any by default was made so. */
+#define MADE_SMALL (64 * 1024)
 
 /* RFC 6455 allows 125 bytes, of which the code takes two. */
 #define MAX_REASON 120
@@ -717,10 +726,25 @@ tcp_channel_measure_path (TcpChannel *self,
 /* Life */
 
 static void
+bound_input (GSocket *socket)
+{
+  int fd = g_socket_get_fd (socket);
+  struct tcp_info info = { 0 };
+  socklen_t length = sizeof info;
+  int size;
+
+  if (getsockopt (fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 || info.tcpi_rtt == 0 || info.tcpi_rtt > SHORT_PATH)
+    return;
+  if (g_socket_get_option (socket, SOL_SOCKET, SO_RCVBUF, &size, NULL) && size >= MADE_SMALL)
+    g_socket_set_option (socket, SOL_SOCKET, SO_RCVBUF, SHORT_PATH_BUFFER, NULL);
+}
+
+static void
 configure_socket (GSocket *socket)
 {
   g_socket_set_option (socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
   g_socket_set_option (socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOT_SENT_LOW_WATER, NULL);
+  bound_input (socket);
 }
 
 /* Takes over @stream, on which the WebSocket handshake was completed. Messages

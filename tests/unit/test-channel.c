@@ -3,8 +3,11 @@
 #include "channel-end.h"
 #include "test-util.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define BINARY 0x82
 #define PIECE 0x02
@@ -511,6 +514,47 @@ test_rest (void)
   check_rest (TRUE);
 }
 
+static int
+get_input_buffer (int fd)
+{
+  int size = 0;
+  socklen_t length = sizeof size;
+
+  g_assert_no_errno (getsockopt (fd, SOL_SOCKET, SO_RCVBUF, &size, &length));
+  return size;
+}
+
+/* On a short path the kernel keeps no more than is of use; a buffer that was chosen stays. */
+static void
+test_input_bound (void)
+{
+  int fds[2];
+  int before;
+  struct tcp_info info = { 0 };
+  socklen_t length = sizeof info;
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (ChannelEnd) chosen = NULL;
+
+  loopback_pair (fds, 0);
+  before = get_input_buffer (fds[0]);
+  g_assert_no_errno (getsockopt (fds[0], IPPROTO_TCP, TCP_INFO, &info, &length));
+  end = channel_end_new (fds[0], TRUE, NULL);
+  /* Where the machine is so busy that the path looked long, it stays with the kernel. */
+  if (info.tcpi_rtt > 1000)
+    g_assert_cmpint (get_input_buffer (fds[0]), ==, before);
+  else
+    g_assert_cmpint (get_input_buffer (fds[0]), >=, 256 * 1024);
+  if (info.tcpi_rtt <= 1000)
+    g_assert_cmpint (get_input_buffer (fds[0]), <=, 512 * 1024);
+  close (fds[1]);
+
+  loopback_pair (fds, 8192);
+  before = get_input_buffer (fds[0]);
+  chosen = channel_end_new (fds[0], TRUE, NULL);
+  g_assert_cmpint (get_input_buffer (fds[0]), ==, before);
+  close (fds[1]);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -526,5 +570,6 @@ main (int    argc,
   g_test_add_func ("/channel/random", test_random);
   g_test_add_func ("/channel/turns", test_turns);
   g_test_add_func ("/channel/rest", test_rest);
+  g_test_add_func ("/channel/input-bound", test_input_bound);
   return g_test_run ();
 }

@@ -560,7 +560,7 @@ test_raw_superseded_while_ending (void)
   g_autoptr (RawEnd) old = session_end_connect (end);
   g_autoptr (RawEnd) next = NULL;
   g_autoptr (RawEnd) peer = session_end_open (end, NULL);
-  g_autofree guint8 *data = g_malloc0 (200000);
+  g_autofree guint8 *data = g_malloc0 (100000);
   g_autoptr (GBytes) frame = NULL;
   const guint8 *code;
   guint opcode;
@@ -568,7 +568,7 @@ test_raw_superseded_while_ending (void)
   /* Of this it is not known that it arrived, the rest is not sent yet. */
   raw_end_write (peer, "hello", 5);
   WAIT_UNTIL ((raw_end_read (old, G_MAXUINT), old->in->len > 0));
-  raw_end_write (peer, data, 200000);
+  raw_end_write (peer, data, 100000);
   g_assert_no_errno (shutdown (peer->fd, SHUT_WR));
   WAIT_UNTIL (tcp_session_get_channel (end->session)->phase == TCP_CHANNEL_CLOSING);
   g_assert_cmpuint (tcp_channel_get_pending (tcp_session_get_channel (end->session)), >, 0);

@@ -4,14 +4,68 @@
 
 #include <string.h>
 
+/* Buffers for bulk data come and go, a megabyte of them at a time where they wait for acknowledgements. The
+ * allocator would give that back to the kernel, and have it cleared again, each time. So every thread
+ * keeps some of one size, unless a sanitizer is to see who uses them after their end. */
+#ifdef __SANITIZE_ADDRESS__
+#define MAX_SPARE 0
+#else
+#define MAX_SPARE 16
+#endif
+#define BLOCK_SIZE (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE)
+
+typedef struct
+{
+  guint n;
+  gpointer blocks[MAX_SPARE + 1];
+} Spare;
+
+static void
+spare_free (gpointer data)
+{
+  Spare *self = data;
+
+  while (self->n > 0)
+    g_free (self->blocks[--self->n]);
+  g_free (self);
+}
+
+static GPrivate spare = G_PRIVATE_INIT (spare_free);
+
+static TcpBuffer *
+block_new (void)
+{
+  Spare *self = g_private_get (&spare);
+
+  return self != NULL && self->n > 0 ? self->blocks[--self->n] : g_malloc (BLOCK_SIZE);
+}
+
+static void
+block_free (TcpBuffer *block)
+{
+  Spare *self = g_private_get (&spare);
+
+  if (self == NULL)
+    {
+      self = g_new0 (Spare, 1);
+      g_private_set (&spare, self);
+    }
+  if (self->n < MAX_SPARE)
+    self->blocks[self->n++] = block;
+  else
+    g_free (block);
+}
+
 TcpBuffer *
 tcp_buffer_new (gsize capacity)
 {
+  gboolean is_block = capacity > TCP_BUFFER_SIZE / 2 && capacity <= TCP_BUFFER_SIZE;
   /* Not cleared: it is about to be overwritten. */
-  TcpBuffer *self = g_malloc (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + capacity);
+  TcpBuffer *self = is_block ? block_new () : g_malloc (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + capacity);
 
   memset (self, 0, sizeof (TcpBuffer));
   self->refs = 1;
+  self->is_block = is_block;
   self->payload = self->data + TCP_BUFFER_HEADROOM;
   self->capacity = capacity;
   return self;
@@ -27,7 +81,12 @@ tcp_buffer_ref (TcpBuffer *self)
 void
 tcp_buffer_unref (TcpBuffer *self)
 {
-  if (--self->refs == 0)
+  if (--self->refs > 0)
+    return;
+
+  if (self->is_block)
+    block_free (self);
+  else
     g_free (self);
 }
 
@@ -50,12 +109,24 @@ TcpBuffer *
 tcp_buffer_shrink (TcpBuffer *self)
 {
   gsize offset = self->payload - self->data;
+  TcpBuffer *small;
 
   if (self->refs > 1 || self->length + 4096 > self->capacity)
     return self;
 
-  self = g_realloc (self, sizeof (TcpBuffer) + offset + self->length);
-  self->payload = self->data + offset;
-  self->capacity = self->length;
-  return self;
+  if (!self->is_block)
+    {
+      self = g_realloc (self, sizeof (TcpBuffer) + offset + self->length);
+      self->payload = self->data + offset;
+      self->capacity = self->length;
+      return self;
+    }
+
+  small = g_malloc (sizeof (TcpBuffer) + offset + self->length);
+  memcpy (small, self, sizeof (TcpBuffer) + offset + self->length);
+  small->is_block = FALSE;
+  small->payload = small->data + offset;
+  small->capacity = small->length;
+  block_free (self);
+  return small;
 }

@@ -22,6 +22,60 @@ test_new (void)
   memset (buffer->payload, 0xff, buffer->capacity);
 }
 
+/* Those that bulk data is read into are used again. */
+static void
+test_again (void)
+{
+  enum { N = 64 };
+  TcpBuffer *buffers[N];
+
+  for (guint round = 0; round < 3; round++)
+    {
+      for (guint i = 0; i < N; i++)
+        {
+          /* Of different sizes, of which all may be used. */
+          buffers[i] = tcp_buffer_new (TCP_BUFFER_SIZE - i * 400);
+          g_assert_cmpuint (buffers[i]->refs, ==, 1);
+          g_assert_cmpuint (buffers[i]->length, ==, 0);
+          g_assert_cmpuint (buffers[i]->sent, ==, 0);
+          g_assert_cmpuint (buffers[i]->capacity, ==, TCP_BUFFER_SIZE - i * 400);
+          g_assert_cmpint (buffers[i]->payload - buffers[i]->data, ==, TCP_BUFFER_HEADROOM);
+          memset (buffers[i]->payload, i, buffers[i]->capacity);
+          buffers[i]->length = i % 3 == 0 ? 10 : buffers[i]->capacity;
+          buffers[i]->sent = 1;
+          if (i % 2 == 0)
+            buffers[i] = tcp_buffer_shrink (buffers[i]);
+        }
+      for (guint i = 0; i < N; i++)
+        {
+          g_assert_cmpuint (buffers[i]->payload[buffers[i]->length - 1], ==, i);
+          g_assert_cmpuint (buffers[i]->capacity, ==,
+                            i % 6 == 0 ? buffers[i]->length : TCP_BUFFER_SIZE - i * 400);
+          tcp_buffer_unref (buffers[i]);
+        }
+    }
+}
+
+/* What came and went last is what comes next, without the allocator. */
+static void
+test_spare (void)
+{
+#ifdef __SANITIZE_ADDRESS__
+  g_test_skip ("none is kept where a sanitizer looks for their use after their end");
+#else
+  TcpBuffer *first = tcp_buffer_new (TCP_BUFFER_SIZE);
+  TcpBuffer *second = tcp_buffer_new (TCP_BUFFER_SIZE);
+  gpointer address = second;
+  TcpBuffer *again;
+
+  tcp_buffer_unref (first);
+  tcp_buffer_unref (second);
+  again = tcp_buffer_new (TCP_BUFFER_SIZE - 1000);
+  g_assert_true (address == again);
+  tcp_buffer_unref (again);
+#endif
+}
+
 static void
 test_push (void)
 {
@@ -91,6 +145,8 @@ main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/buffer/again", test_again);
+  g_test_add_func ("/buffer/spare", test_spare);
   g_test_add_func ("/buffer/new", test_new);
   g_test_add_func ("/buffer/push", test_push);
   g_test_add_func ("/buffer/push-all-of-the-room", test_push_all_of_the_room);

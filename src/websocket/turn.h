@@ -11,7 +11,7 @@ G_BEGIN_DECLS
 
 /* How many frames a turn has, and for how long it may go on. The second is for frames that cost
  * more than they weigh, such as those that open connections. */
-#define TCP_TURN_FRAMES 64
+#define TCP_TURN_FRAMES 256
 #define TCP_TURN_TIME 100
 
 /* What a channel may spend on such frames, in turns that follow one another, until it rests, */

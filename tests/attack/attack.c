@@ -16,7 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-/* New connections of a flood, a second; fewer if it waits for answers. */
+/* New connections of a flood, a second. Each ClientHello costs the gateway a signature. */
 #define RATE 2000
 #define HELLO_RATE 500
 
@@ -150,7 +150,7 @@ static GSubprocess *
 spawn (Rig *rig,
        const char *role,
        guint number,
-       gboolean many)
+       const char *from)
 {
   g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE);
   g_autofree char *port = g_strdup_printf ("%u", rig->port);
@@ -161,7 +161,7 @@ spawn (Rig *rig,
 
   g_subprocess_launcher_set_child_setup (launcher, die_with_parent, NULL, NULL);
   process = g_subprocess_launcher_spawn (launcher, &error, program, "--role", role, port, text, total,
-                                         many ? "many" : "one", rig->tls ? "tls" : "plain", NULL);
+                                         from, rig->tls ? "tls" : "plain", NULL);
   g_assert_no_error (error);
   return process;
 }
@@ -183,9 +183,10 @@ static double
 use (Rig *rig,
      const char *role,
      guint number,
+     const char *from,
      Probe *probe)
 {
-  g_autoptr (GSubprocess) process = spawn (rig, role, number, FALSE);
+  g_autoptr (GSubprocess) process = spawn (rig, role, number, from);
   g_autofree char *output = NULL;
   guint source = probe != NULL ? g_timeout_add (10, on_probe, probe) : 0;
   guint count = 0, attempts = 0;
@@ -227,17 +228,19 @@ static void
 test_flood (gconstpointer data)
 {
   const Case *test = data;
+  /* Who shares an address with more ClientHellos than the processor can answer gets in by chance; others do get in. */
+  const char *from = test->kind == FLOOD_HELLO && !test->many ? "elsewhere" : "here";
   g_autoptr (GSubprocess) flood = NULL;
   Rig rig = { 0 };
   Probe probe = { 0 };
   double longest;
 
   rig_init (&rig, test->tls);
-  use (&rig, "one", 1, NULL);
+  use (&rig, "one", 1, from, NULL);
   rig.memory = test_memory ("VmRSS");
-  flood = spawn (&rig, "flood", test->kind, test->many);
+  flood = spawn (&rig, "flood", test->kind, test->many ? "many" : "one");
   wait_for_flood (flood);
-  longest = use (&rig, "one", seconds, &probe);
+  longest = use (&rig, "one", seconds, from, &probe);
   g_assert_cmpfloat (longest, <=, test_scaled_ms (limit));
   check_probe (&rig, &probe);
   g_subprocess_force_exit (flood);
@@ -254,9 +257,9 @@ test_return (gconstpointer data)
   double longest;
 
   rig_init (&rig, GPOINTER_TO_INT (data));
-  use (&rig, "one", 1, NULL);
+  use (&rig, "one", 1, "here", NULL);
   rig.memory = test_memory ("VmRSS");
-  longest = use (&rig, "all", clients, &probe);
+  longest = use (&rig, "all", clients, "here", &probe);
   g_assert_cmpfloat (longest, <=, test_scaled_ms (return_limit));
   rig_clear (&rig);
 }
@@ -276,7 +279,8 @@ play (int argc,
     .sockets = strtoul (argv[5], NULL, 10),
     .rate = number == FLOOD_HELLO ? HELLO_RATE : RATE,
   };
-  ValidOptions valid = { .port = port, .tls = strcmp (argv[7], "tls") == 0, .token = TEST_TOKEN };
+  ValidOptions valid = { .port = port, .tls = strcmp (argv[7], "tls") == 0, .token = TEST_TOKEN,
+                         .elsewhere = strcmp (argv[6], "elsewhere") == 0 };
 
   if (strcmp (argv[2], "flood") == 0)
     flood_run (&flood);

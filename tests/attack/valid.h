@@ -13,6 +13,7 @@ typedef struct
 {
   guint16 port;
   gboolean tls;
+  gboolean elsewhere; /* from 127.0.0.2 */
   const char *token;
 } ValidOptions;
 

@@ -10,18 +10,12 @@ static const char *const singles[] = {
   "Host", "Authorization", "Content-Length", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version",
 };
 
-/* The least number of bytes that has to follow until the blank line is complete: 0 if @data
- * ends with it. Whoever never reads more at once does not read past the head. */
-gsize
-tcp_head_get_missing (const char *data,
+/* Whether @head ends with its blank line. */
+gboolean
+tcp_head_is_complete (const char *head,
                       gsize       length)
 {
-  static const char end[] = "\r\n\r\n";
-
-  for (gsize n = MIN (length, 4); n > 0; n--)
-    if (memcmp (data + length - n, end, n) == 0)
-      return 4 - n;
-  return 4;
+  return length >= 4 && memcmp (head + length - 4, "\r\n\r\n", 4) == 0;
 }
 
 /* How many of the @n bytes of @data, which follow @length bytes of an incomplete head, still

@@ -13,8 +13,8 @@ G_BEGIN_DECLS
 /* The blank line included. */
 #define TCP_HEAD_MAX_SIZE (64 * 1024)
 
-gsize tcp_head_get_missing (const char *data,
-                            gsize       length);
+gboolean tcp_head_is_complete (const char *head,
+                               gsize       length);
 gsize tcp_head_get_part (const char *head,
                          gsize       length,
                          const char *data,

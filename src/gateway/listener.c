@@ -323,44 +323,22 @@ pending_answer (Pending *self)
     pending_refuse (self, &refusal);
 }
 
-/* Never reads past the head: what follows is the channel's. A TLS connection cannot be peeked
- * at, and keeps what it has decrypted: short reads cost little there. */
-static gssize
-pending_read (Pending  *self,
-              guint8   *data,
-              gsize     size,
-              GError  **error)
-{
-  const char *head = (const char *) self->head->data;
-  int fd = g_socket_get_fd (self->socket);
-  gssize n;
-
-  if (self->listener->tls != NULL)
-    return g_pollable_input_stream_read_nonblocking (
-        G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->transport.stream)), data,
-        tcp_head_get_missing (head, self->head->len), NULL, error);
-
-  n = recv (fd, data, size, MSG_PEEK | MSG_DONTWAIT);
-  if (n > 0)
-    n = recv (fd, data, tcp_head_get_part (head, self->head->len, (const char *) data, n), MSG_DONTWAIT);
-  if (n < 0)
-    g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (errno), g_strerror (errno));
-  return n;
-}
-
 /* Until the stream has no more: TLS reports nothing of what it has decrypted already. */
 static void
 pending_read_head (Pending *self)
 {
   TcpListener *listener = self->listener;
+  GPollableInputStream *input = G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->transport.stream));
   guint8 data[4096];
 
   while (TRUE)
     {
       g_autoptr (GError) error = NULL;
-      gssize n = pending_read (self, data, sizeof data, &error);
+      gssize n = g_pollable_input_stream_read_nonblocking (input, data, sizeof data, NULL, &error);
+      const char *head = (const char *) self->head->data;
       guint before = self->head->len;
       gboolean complete;
+      gsize part;
 
       if (n < 0 && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
         break;
@@ -375,16 +353,19 @@ pending_read_head (Pending *self)
 
       if (self->stage == STAGE_SILENT)
         pending_begin (self);
-      pending_set_head_size (self, before + n);
-      memcpy (self->head->data + before, data, n);
+      part = tcp_head_get_part (head, before, (const char *) data, n);
+      pending_set_head_size (self, before + part);
+      memcpy (self->head->data + before, data, part);
       if (self->head->data[0] == TLS_HANDSHAKE)
         {
           pending_drop (self, "it began with TLS, but this gateway has no certificate, and its URL begins with ws://");
           return;
         }
-      complete = tcp_head_get_missing ((const char *) self->head->data, self->head->len) == 0;
+      complete = tcp_head_is_complete ((const char *) self->head->data, self->head->len);
       if (complete && self->head->len <= TCP_HEAD_MAX_SIZE)
         {
+          if ((gsize) n > part)
+            self->transport.early = g_byte_array_append (g_byte_array_new (), data + part, n - part);
           pending_answer (self);
           return;
         }

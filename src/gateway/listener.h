@@ -25,9 +25,8 @@ typedef struct
   TcpRequest *(*examine) (TcpUpgrade *upgrade,
                           TcpRefusal *refusal,
                           gpointer    user_data);
-  /* The connection is given away: with @answer, which was not sent, it is a WebSocket. Of what
-   * follows the request nothing was read, and nothing waits for it. Takes @request and what is
-   * in @transport. */
+  /* The connection is given away: with @answer, which was not sent, it is a WebSocket. Nothing
+   * waits for what follows the request. Takes @request and what is in @transport. */
   void (*accepted) (TcpRequest   *request,
                     const char   *answer,
                     TcpTransport *transport,

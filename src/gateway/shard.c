@@ -389,6 +389,7 @@ admission_open (Admission *self)
     .socket = tcp_transport_get_socket (&self->transport),
     .plain = settings->tls_certificate == NULL,
     .buffered = self->transport.buffered,
+    .early = self->transport.early,
     .keepalive_interval = settings->keepalive_interval,
     .keepalive_timeout = settings->keepalive_timeout,
     .brief = !self->request->multiplexed,

@@ -29,4 +29,5 @@ tcp_transport_clear (TcpTransport *self)
   g_clear_object (&self->stream);
   g_clear_object (&self->buffered);
   g_clear_object (&self->connection);
+  g_clear_pointer (&self->early, g_byte_array_unref);
 }

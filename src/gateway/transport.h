@@ -12,6 +12,7 @@ typedef struct
   GSocketConnection *connection;
   TcpBufferedConnection *buffered; /* with TLS: on the connection, */
   GIOStream *stream;               /* and TLS on that; without, the connection */
+  GByteArray *early;               /* what was read along with the request; nullable */
 } TcpTransport;
 
 GSocket *tcp_transport_get_socket (const TcpTransport *self);

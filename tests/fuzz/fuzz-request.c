@@ -144,18 +144,15 @@ static void
 fuzz_head (const char *data,
            gsize       size)
 {
-  gsize length = 0, missing;
+  gsize length;
   g_autofree char *head = NULL;
   g_auto (TcpRefusal) refusal = { 0 };
   g_autoptr (TcpUpgrade) upgrade = NULL;
   g_autoptr (TcpRequest) request = NULL;
 
-  while ((missing = tcp_head_get_missing (data, length)) > 0)
-    {
-      length += missing;
-      if (length > size)
-        return;
-    }
+  length = tcp_head_get_part (NULL, 0, data, size);
+  if (!tcp_head_is_complete (data, length))
+    return;
 
   /* So that a sanitizer sees what is behind it. */
   head = g_memdup2 (data, length);

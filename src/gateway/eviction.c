@@ -5,12 +5,20 @@
 /* Until then a connection is not evicted for its silence: its first byte may be on its way. */
 #define SILENCE (500 * G_TIME_SPAN_MILLISECOND)
 
-/* A TLS handshake that has a slot may wait so long for its peer, if it is the only one of its
- * address. */
-#define ROUND_TRIP (250 * G_TIME_SPAN_MILLISECOND)
+/* A TLS handshake that has a slot may wait for its peer for some round trips and the time that the
+ * peer may need, but only so long, if it is the only one of its address. */
+#define ROUND_TRIPS 3
+#define TIME_OF_PEER (30 * G_TIME_SPAN_MILLISECOND)
+#define MAX_ROUND_TRIPS (250 * G_TIME_SPAN_MILLISECOND)
 
 /* Whoever has a slot for so long loses it to others that wait. */
 #define MAX_HANDSHAKE G_TIME_SPAN_SECOND
+
+/* A TLS handshake that has waited for a slot for so long will hardly get one, unless nobody came
+ * in this time, or those in the slots get on with theirs. */
+#define MAX_WAIT (150 * G_TIME_SPAN_MILLISECOND)
+#define LULL (50 * G_TIME_SPAN_MILLISECOND)
+#define SHORT_GRACE (2 * TCP_MIN_GRACE)
 
 typedef enum
 {
@@ -104,7 +112,9 @@ get_grace (const TcpHandshakeState *handshake,
 {
   if (tcp_eviction_compare_origins (handshake->origin, last) > 0)
     return MAX_HANDSHAKE;
-  return get_share (handshake->origin, handshake->origin->handshakes) > 1 ? grace : MAX (grace, ROUND_TRIP);
+  if (get_share (handshake->origin, handshake->origin->handshakes) > 1)
+    return grace;
+  return MAX (grace, MIN (ROUND_TRIPS * handshake->round_trip + TIME_OF_PEER, MAX_ROUND_TRIPS));
 }
 
 /* Of those of the address that comes last, that which has waited longest for its peer; -1 if
@@ -133,6 +143,18 @@ tcp_eviction_choose_handshake (const TcpHandshakeState *handshakes,
         victim = i;
     }
   return victim;
+}
+
+/* Whether a handshake is to be given up that has waited for a slot for @wait, where the last that
+ * came has waited for @lull. The newest is served first, so that in a flood those that are left
+ * wait until their deadline. One that is ended at once can try again, and is the newest then.
+ * Clients that come together finish their handshakes, which keeps the grace long, and may wait. */
+gboolean
+tcp_eviction_is_late (gint64 wait,
+                      gint64 lull,
+                      gint64 grace)
+{
+  return wait >= MAX_WAIT && lull < LULL && grace <= SHORT_GRACE;
 }
 
 /* The grace for the next while, by how many wait and how many of them came in the last one. It

@@ -28,6 +28,7 @@ typedef struct
   const TcpOrigin *origin;
   gint64 age;  /* since it has the slot, in µs */
   gint64 wait; /* how long it has waited for its peer, at most @age; -1 if its peer waits for it */
+  gint64 round_trip; /* of its path, in µs */
 } TcpHandshakeState;
 
 guint tcp_eviction_choose_pending (const TcpPendingState *pending,
@@ -35,6 +36,9 @@ guint tcp_eviction_choose_pending (const TcpPendingState *pending,
 int tcp_eviction_choose_handshake (const TcpHandshakeState *handshakes,
                                    guint                    n,
                                    gint64                   grace);
+gboolean tcp_eviction_is_late (gint64 wait,
+                               gint64 lull,
+                               gint64 grace);
 gint64 tcp_eviction_adapt_grace (gint64 grace,
                                  guint  waiting,
                                  guint  added);

@@ -47,7 +47,7 @@ struct _TcpTlsEntry
   TcpBufferedConnection *buffered;
   TcpTlsFunc func;
   gpointer user_data;
-  gint64 began;
+  gint64 began; /* to wait for a slot, then in it */
 };
 
 static void
@@ -69,11 +69,11 @@ entry_free (TcpTlsEntry *self)
   g_free (self);
 }
 
-/* How long it has waited for its peer, in µs; -1 if its peer waits for it. */
-static gint64
-entry_get_wait (TcpTlsEntry *self,
-                gint64       age)
+static TcpHandshakeState
+entry_get_state (TcpTlsEntry *self,
+                 gint64       now)
 {
+  TcpHandshakeState state = { .origin = self->origin, .age = now - self->began, .wait = -1 };
   struct tcp_info info = { 0 };
   socklen_t size = sizeof info;
   int fd = g_socket_get_fd (self->socket);
@@ -81,8 +81,10 @@ entry_get_wait (TcpTlsEntry *self,
 
   if (ioctl (fd, FIONREAD, &unread) < 0 || unread > 0 ||
       getsockopt (fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
-    return -1;
-  return MIN (info.tcpi_last_data_recv * G_TIME_SPAN_MILLISECOND, age);
+    return state;
+  state.wait = MIN (info.tcpi_last_data_recv * G_TIME_SPAN_MILLISECOND, state.age);
+  state.round_trip = info.tcpi_rtt;
+  return state;
 }
 
 static TcpTlsEntry *
@@ -97,12 +99,11 @@ tls_queue_find_victim (TcpTlsQueue *self)
   for (GList *link = self->running.head; link != NULL; link = link->next)
     {
       TcpTlsEntry *entry = link->data;
-      gint64 age = now - entry->began;
 
       if (entry->origin == NULL)
         continue;
       entries[n] = entry;
-      states[n++] = (TcpHandshakeState) { .origin = entry->origin, .age = age, .wait = entry_get_wait (entry, age) };
+      states[n++] = entry_get_state (entry, now);
     }
   victim = tcp_eviction_choose_handshake (states, n, self->grace);
   return victim >= 0 ? entries[victim] : NULL;
@@ -236,6 +237,31 @@ tls_queue_preempt (TcpTlsQueue *self,
   victim->func (NULL, NULL, error, victim->user_data);
 }
 
+/* Those that wait for a slot, and come after the newest one when there is one. */
+static void
+tls_queue_drop_late (TcpTlsQueue *self)
+{
+  gint64 now = tcp_now ();
+  GList *next;
+
+  for (GList *link = self->waiting.head; link != self->waiting.tail; link = next)
+    {
+      TcpTlsEntry *entry = link->data;
+      TcpTlsEntry *newest = self->waiting.tail->data;
+      g_autoptr (GError) error = NULL;
+
+      next = link->next;
+      if (!tcp_eviction_is_late (now - entry->began, now - newest->began, self->grace))
+        break;
+      if (tcp_eviction_compare_origins (entry->origin, newest->origin) > 0)
+        continue;
+      error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "there are more than can be served");
+      g_queue_unlink (&self->waiting, &entry->link);
+      entry->func (NULL, NULL, error, entry->user_data);
+      entry_free (entry);
+    }
+}
+
 /* When a connection was added or a handshake ended, and from time to time while connections
  * wait. */
 static void
@@ -249,6 +275,7 @@ on_look (gpointer user_data)
     entry_run (tls_queue_find_next (self));
   while (self->waiting.length > self->ending && (victim = tls_queue_find_victim (self)) != NULL)
     tls_queue_preempt (self, victim);
+  tls_queue_drop_late (self);
 
   waiting = self->waiting.length > self->ending ? self->waiting.length - self->ending : 0;
   tls_queue_adapt_grace (self, waiting);
@@ -298,6 +325,7 @@ tcp_tls_queue_add (TcpTlsQueue       *self,
   entry->socket = g_object_ref (g_socket_connection_get_socket (connection));
   entry->func = func;
   entry->user_data = user_data;
+  entry->began = tcp_now ();
   g_queue_push_tail_link (&self->waiting, &entry->link);
   self->added++;
   tcp_timer_set (self->look, 0);

@@ -100,8 +100,12 @@ static TcpOrigin known_one = { .handshakes = 1, .known = TRUE };
   }                                                                                                             \
   G_STMT_END
 
-#define WAITS(origin_, wait_) { .origin = &(origin_), .age = MAX (wait_, 0), .wait = (wait_) }
-#define OLD(origin_, age_, wait_) { .origin = &(origin_), .age = (age_), .wait = (wait_) }
+/* Far away, unless said otherwise. */
+#define FROM(origin_, round_trip_, age_, wait_) \
+  { .origin = &(origin_), .round_trip = (round_trip_), .age = (age_), .wait = (wait_) }
+#define WAITS(origin_, wait_) FROM (origin_, 100 * MS, MAX (wait_, 0), wait_)
+#define NEAR(origin_, wait_) FROM (origin_, 2 * MS, MAX (wait_, 0), wait_)
+#define OLD(origin_, age_, wait_) FROM (origin_, 100 * MS, age_, wait_)
 
 /* Whoever has waited longest for its peer, and for as long as the grace. */
 static void
@@ -117,7 +121,7 @@ test_waits (void)
   ASSERT_PREEMPTED (1, 5 * MS, WAITS (three, -1), WAITS (three, 5 * MS), WAITS (three, -1));
 }
 
-/* The only one of its address has time for a round trip, however short the grace is. */
+/* The only one of its address has time for some round trips of its path, within bounds, however short the grace is. */
 static void
 test_round_trip (void)
 {
@@ -125,6 +129,11 @@ test_round_trip (void)
   ASSERT_PREEMPTED (1, 5 * MS, WAITS (one, 250 * MS - 1), WAITS (another, 250 * MS));
   ASSERT_PREEMPTED (-1, 300 * MS, WAITS (one, 250 * MS), WAITS (another, 299 * MS));
   ASSERT_PREEMPTED (0, 300 * MS, WAITS (one, 300 * MS), WAITS (another, 299 * MS));
+  ASSERT_PREEMPTED (-1, 5 * MS, NEAR (one, 36 * MS - 1), WAITS (another, 249 * MS));
+  ASSERT_PREEMPTED (0, 5 * MS, NEAR (one, 36 * MS), WAITS (another, 249 * MS));
+  ASSERT_PREEMPTED (1, 5 * MS, NEAR (one, 35 * MS), NEAR (another, 36 * MS));
+  /* Not so one of many. */
+  ASSERT_PREEMPTED (0, 5 * MS, WAITS (three, 5 * MS), WAITS (three, 0), WAITS (three, -1));
 }
 
 /* Only the address that comes last loses one by the grace, though none of its waits. */
@@ -164,6 +173,18 @@ test_next (void)
   g_assert_cmpint (tcp_eviction_compare_origins (&one, &one), ==, 0);
 }
 
+/* Whoever waits for a slot is to try again while more keep coming, but not when many came at once. */
+static void
+test_late (void)
+{
+  g_assert_false (tcp_eviction_is_late (149 * MS, 0, 5 * MS));
+  g_assert_true (tcp_eviction_is_late (150 * MS, 0, 5 * MS));
+  g_assert_true (tcp_eviction_is_late (5000 * MS, 49 * MS, 10 * MS));
+  g_assert_false (tcp_eviction_is_late (5000 * MS, 50 * MS, 5 * MS));
+  /* Those in the slots finish. */
+  g_assert_false (tcp_eviction_is_late (5000 * MS, 0, 11 * MS));
+}
+
 /* A crowd that only waits does not shorten the time of whoever comes after it. */
 static void
 test_grace (void)
@@ -198,6 +219,7 @@ main (int    argc,
   g_test_add_func ("/eviction/round-trip", test_round_trip);
   g_test_add_func ("/eviction/handshakes-of-addresses", test_handshakes_of_addresses);
   g_test_add_func ("/eviction/old", test_old);
+  g_test_add_func ("/eviction/late", test_late);
   g_test_add_func ("/eviction/grace", test_grace);
   g_test_add_func ("/eviction/next", test_next);
 

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/tls-queue.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include "certificate.h"
+#include "channel-end.h"
+#include "test-util.h"
+
+/* So many handshakes take place at once. */
+#define SLOTS 8
+
+/* As often as that one more comes. */
+#define INTERVAL_MS 5
+
+typedef struct
+{
+  TcpTlsQueue *queue;
+  TcpOrigin origin;
+  GPtrArray *clients;
+  guint late;
+} Crowd;
+
+/* Silent, so that a handshake lasts. */
+typedef struct
+{
+  Crowd *crowd;
+  TcpTlsEntry *entry; /* NULL once it was given up */
+  GSocketConnection *connection;
+  GSocket *peer;
+} Client;
+
+static void
+client_free (gpointer data)
+{
+  Client *self = data;
+
+  g_clear_pointer (&self->entry, tcp_tls_entry_cancel);
+  g_object_unref (self->connection);
+  g_object_unref (self->peer);
+  g_free (self);
+}
+
+static void
+on_handshake (GIOStream             *stream,
+              TcpBufferedConnection *buffered,
+              const GError          *error,
+              gpointer               user_data)
+{
+  Client *self = user_data;
+
+  self->entry = NULL;
+  g_assert_null (stream);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+  if (strcmp (error->message, "there are more than can be served") == 0)
+    self->crowd->late++;
+}
+
+static gboolean
+on_interval (gpointer user_data)
+{
+  Crowd *crowd = user_data;
+  Client *client = g_new0 (Client, 1);
+  g_autoptr (GSocket) socket = NULL;
+  int fds[2];
+
+  g_assert_no_errno (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds));
+  socket = g_socket_new_from_fd (fds[0], NULL);
+  client->peer = g_socket_new_from_fd (fds[1], NULL);
+  client->connection = g_socket_connection_factory_create_connection (socket);
+  client->crowd = crowd;
+  client->entry = tcp_tls_queue_add (crowd->queue, client->connection, &crowd->origin, on_handshake, client);
+  g_ptr_array_add (crowd->clients, client);
+  return G_SOURCE_CONTINUE;
+}
+
+/* While more keep coming, and nobody in a slot gets on, the oldest of those that wait is given up, not
+ * the newest. */
+static void
+test_late (void)
+{
+  g_autoptr (TcpChannelGroup) group = tcp_channel_group_new ();
+  Crowd crowd = { .queue = tcp_tls_queue_new (test_certificate (), group), .origin = { .name = (char *) "here" } };
+  guint source = g_timeout_add (INTERVAL_MS, on_interval, &crowd);
+  const Client *newest;
+
+  crowd.clients = g_ptr_array_new_with_free_func (client_free);
+  WAIT_UNTIL (crowd.late > 0);
+  g_source_remove (source);
+
+  g_assert_cmpuint (crowd.clients->len, >, SLOTS + crowd.late);
+  newest = crowd.clients->pdata[crowd.clients->len - 1];
+  g_assert_nonnull (newest->entry);
+
+  g_ptr_array_unref (crowd.clients);
+  tcp_tls_queue_free (crowd.queue);
+  wait_for_group (group);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/tls-queue/late", test_late);
+  return g_test_run ();
+}

@@ -86,6 +86,10 @@ typedef struct
                 gpointer    user_data);
   /* The peer takes no new streams. */
   void (*draining) (gpointer user_data);
+  /* The peer goes on over another transport only: with another token, if @error is
+   * TCP_TUNNEL_ERROR_UNAUTHORIZED, or else at once. This one is aborted next. */
+  void (*sent_away) (const GError *error,
+                     gpointer      user_data);
   /* The transport is to be closed, behind the frames that do not wait for room. */
   void (*close) (guint       code,
                  const char *reason,

@@ -1018,6 +1018,26 @@ handle_ack (TcpResumable             *self,
   return TRUE;
 }
 
+/* The session goes on, but not on this transport, on which the peer says nothing more. All that was
+ * under way is sent again on the next. */
+static void
+resumable_leave_transport (TcpResumable *self,
+                           gboolean      renew,
+                           const char   *reason)
+{
+  TcpProtocol *base = &self->base;
+  g_autoptr (GError) error = NULL;
+
+  if (renew)
+    error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED, "%s requires another token: %s",
+                         base->options.peer, reason);
+  else
+    error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE, "%s is being restarted: %s",
+                         base->options.peer, reason);
+  base->callbacks.sent_away (error, base->user_data);
+  base->callbacks.abort (error, base->user_data);
+}
+
 static void
 handle_goaway (TcpResumable            *self,
                const TcpResumableFrame *frame)
@@ -1036,6 +1056,13 @@ handle_goaway (TcpResumable            *self,
                "%s takes no new connections: %s", base->options.peer, reason);
       self->last = TRUE;
       base->callbacks.draining (base->user_data);
+      return;
+    }
+
+  /* Those that only a gateway says. */
+  if (base->options.client && (frame->number == TCP_GOAWAY_RENEW || frame->number == TCP_GOAWAY_RESTARTING))
+    {
+      resumable_leave_transport (self, frame->number == TCP_GOAWAY_RENEW, reason);
       return;
     }
 

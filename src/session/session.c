@@ -556,6 +556,16 @@ on_draining (gpointer user_data)
 }
 
 static void
+on_sent_away (const GError *error,
+              gpointer      user_data)
+{
+  TcpSession *self = user_data;
+
+  if (self->callbacks.sent_away != NULL)
+    self->callbacks.sent_away (self, error, self->user_data);
+}
+
+static void
 on_close (guint       code,
           const char *reason,
           gpointer    user_data)
@@ -626,6 +636,7 @@ static const TcpProtocolCallbacks protocol_callbacks = {
   .hello = on_hello,
   .warn = on_warn,
   .draining = on_draining,
+  .sent_away = on_sent_away,
   .close = on_close,
   .abort = on_abort,
   .take_back = on_take_back,

@@ -48,6 +48,11 @@ typedef struct
   /* The peer takes no new streams. Nullable. */
   void (*draining) (TcpSession *session,
                     gpointer    user_data);
+  /* The peer wants another channel in the place of this one, which is closed next: opened with
+   * another token, if @error is TCP_TUNNEL_ERROR_UNAUTHORIZED, or else at once. Nullable. */
+  void (*sent_away) (TcpSession   *session,
+                     const GError *error,
+                     gpointer      user_data);
 } TcpSessionCallbacks;
 
 typedef struct

@@ -18,6 +18,10 @@
  * asks for one, which takes a thread. Settings that change in between are found soon enough. */
 #define DIRECT_TIME (5 * G_TIME_SPAN_SECOND)
 
+/* Names the gateway that has the session, for a load balancer to find it again. */
+#define ROUTE_HEADER "Tcp-Tunnel-Route"
+#define MAX_ROUTE 128
+
 /* How much of a token shows that an answer repeats it, in bytes. */
 #define MIN_TOKEN_ECHO 4
 
@@ -27,6 +31,7 @@ struct _TcpDialer
   char *former_token; /* which a gateway may still say back; nullable */
   guint token_serial;
   guint failures; /* in a row */
+  gboolean bad_route; /* one was ignored, and the log says so */
   char **headers;
   GProxyResolver *proxy_resolver;
   GTlsDatabase *tls_database;
@@ -162,6 +167,21 @@ tcp_dial_parse_retry_after (const char *text,
   return CLAMP (wait, 0, MAX_RETRY_AFTER);
 }
 
+/* Whether it can go back as the value of a query parameter: RFC 3986, section 2.3. */
+gboolean
+tcp_dial_route_is_valid (const char *route)
+{
+  gsize length = strlen (route);
+
+  if (length == 0 || length > MAX_ROUTE)
+    return FALSE;
+  for (const char *c = route; *c != '\0'; c++)
+    if (!g_ascii_isalnum (*c) && strchr ("-._~", *c) == NULL)
+      return FALSE;
+
+  return TRUE;
+}
+
 /* What came, unless it holds the token, or the beginning of it. */
 static gsize
 count_shown (TcpDialer              *self,
@@ -259,6 +279,28 @@ dialer_negotiate (TcpDialer          *self,
   return FALSE;
 }
 
+static const char *
+dialer_get_route (TcpDialer          *self,
+                  SoupMessageHeaders *headers)
+{
+  const char *route = soup_message_headers_get_list (headers, ROUTE_HEADER);
+  g_autofree char *shown = NULL;
+
+  if (route == NULL || tcp_dial_route_is_valid (route))
+    return route;
+
+  if (!self->bad_route)
+    {
+      shown = tcp_text_from_peer (route, strlen (route));
+      tcp_log_warn (self->log,
+                    "the gateway %s sent a Tcp-Tunnel-Route that is ignored, as it is not 1 to %d letters, digits, dashes, "
+                    "dots, underscores and tildes: %s",
+                    self->display, MAX_ROUTE, shown);
+    }
+  self->bad_route = TRUE;
+  return NULL;
+}
+
 static void
 on_opened (const TcpOpeningResult *opening,
            gpointer                user_data)
@@ -275,6 +317,8 @@ on_opened (const TcpOpeningResult *opening,
     describe_failure (self, attempt->uri, opening, &result);
   else if (dialer_negotiate (self, opening->answer->headers, &result))
     result.channel = dialer_make_channel (self, attempt->uri, opening);
+  if (result.channel != NULL && result.resumable)
+    result.route = dialer_get_route (self, opening->answer->headers);
 
   attempt->func (&result, attempt->user_data);
   g_clear_error (&result.error);

@@ -21,6 +21,7 @@ typedef struct
   GError *error;
   guint status;        /* HTTP status that refused it, 0 if there was none */
   gint64 retry_after;  /* what a refusal asked to wait, ms, -1 if it did not say */
+  const char *route;   /* resumable: what finds this gateway again; nullable */
 } TcpDialResult;
 
 /* Takes what it needs of @result with g_steal_pointer(). Not called after the
@@ -44,6 +45,7 @@ void tcp_dialer_dial (TcpDialer    *self,
                       GCancellable *cancellable,
                       TcpDialFunc   func,
                       gpointer      user_data);
+gboolean tcp_dial_route_is_valid (const char *route);
 gint64 tcp_dial_parse_retry_after (const char *text,
                                    GDateTime  *now);
 

@@ -33,6 +33,7 @@ struct _TcpLink
   gboolean asks_for_token;
   char *display;
   GUri *uri;
+  char *route; /* by which the gateway that has the session is found; nullable */
   TcpDialer *dialer; /* the engine's, */
   TcpFarewells *farewells; /* as these */
   TcpLog *log;
@@ -62,6 +63,9 @@ struct _TcpLink
   gboolean resumable; /* what the last WebSocket was good for */
   gint64 connected_at;
   GError *refusal; /* of the token, while the application is asked */
+  GError *sent_away;    /* why the gateway wants another WebSocket than the present one */
+  gint64 restarted_at;  /* when it last did as it was being restarted */
+  guint renewals;       /* how often it wanted another token of WebSockets that were new */
 
   gboolean closed;
   TcpTimer *end; /* says that it ended, from the top of the main loop */
@@ -451,6 +455,13 @@ link_agree (TcpLink       *self,
   return TRUE;
 }
 
+/* Where the session is to be had. */
+static GUri *
+link_make_uri (TcpLink *self)
+{
+  return self->route != NULL ? tcp_uri_add_query (self->uri, "route", self->route) : g_uri_ref (self->uri);
+}
+
 static void
 on_dialled (TcpDialResult *result,
             gpointer       user_data)
@@ -479,6 +490,8 @@ on_dialled (TcpDialResult *result,
   if (!link_agree (self, result))
     return;
 
+  g_free (self->route);
+  self->route = g_strdup (result->route);
   tcp_log_info (self->log, "connected to %s (%s)", self->display, tcp_session_get_protocol (self->session)->name);
   tcp_status_set (self->status, protocol, tcp_session_get_protocol (self->session)->name);
   link_set_state (self, TCP_TUNNEL_STATE_CONNECTED);
@@ -489,11 +502,13 @@ on_dialled (TcpDialResult *result,
 static void
 link_dial (TcpLink *self)
 {
+  g_autoptr (GUri) uri = link_make_uri (self);
+
   link_stop_trying (self);
   link_set_state (self, TCP_TUNNEL_STATE_CONNECTING);
   self->dialling = g_cancellable_new ();
   self->token_serial = tcp_dialer_get_token_serial (self->dialer);
-  tcp_dialer_dial (self->dialer, self->uri, self->dialling, on_dialled, self);
+  tcp_dialer_dial (self->dialer, uri, self->dialling, on_dialled, self);
 }
 
 /* What the session says */
@@ -504,11 +519,12 @@ static void
 link_repeat_goodbye (TcpLink    *self,
                      TcpChannel *channel)
 {
+  g_autoptr (GUri) uri = link_make_uri (self);
   GQueue frames;
 
   tcp_session_take_goodbye (self->session, &frames);
   if (!g_queue_is_empty (&frames))
-    tcp_farewells_add (self->farewells, self->uri, &frames, channel, self->patience);
+    tcp_farewells_add (self->farewells, uri, &frames, channel, self->patience);
 }
 
 static gboolean
@@ -549,12 +565,57 @@ on_stream_closed (TcpSession   *session,
     link_end (self, NULL);
 }
 
+/* The gateway takes no token any more that it took before. */
+static void
+link_renew (TcpLink      *self,
+            const GError *error)
+{
+  if (link_is_steady (self))
+    self->renewals = 0;
+  self->renewals++;
+  link_set_state (self, TCP_TUNNEL_STATE_RECONNECTING);
+  if (self->renewals > link_get_max_tokens (self))
+    link_end (self, g_error_copy (error));
+  else if (self->token_serial != tcp_dialer_get_token_serial (self->dialer))
+    link_dial (self);
+  else if (!link_ask_for_token (self, error))
+    link_end (self, g_error_copy (error));
+}
+
+/* One that is restarted every now and then is there again at once. One that says so of every
+ * WebSocket is not dialled in a busy loop. */
+static void
+link_follow_restart (TcpLink      *self,
+                     const GError *error)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  if (self->restarted_at == 0 || now - self->restarted_at >= STEADY_AFTER)
+    {
+      tcp_backoff_restart_count (&self->backoff);
+      tcp_backoff_restart_delay (&self->backoff);
+    }
+  self->restarted_at = now;
+  link_retry (self, error, -1);
+}
+
+static void
+link_come_back (TcpLink      *self,
+                const GError *error)
+{
+  if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED))
+    link_renew (self, error);
+  else
+    link_follow_restart (self, error);
+}
+
 static void
 on_channel_closed (TcpSession   *session,
                    const GError *error,
                    gpointer      user_data)
 {
   TcpLink *self = user_data;
+  g_autoptr (GError) sent_away = g_steal_pointer (&self->sent_away);
 
   if (self->closed)
     return;
@@ -579,7 +640,11 @@ on_channel_closed (TcpSession   *session,
           link_begin_anew (self, error);
           link_name_session (self);
         }
-      if (link_has_use (self))
+      if (!link_has_use (self))
+        return;
+      if (sent_away != NULL)
+        link_come_back (self, sent_away);
+      else
         link_retry (self, error, -1);
       return;
     }
@@ -615,11 +680,23 @@ on_draining (TcpSession *session,
   self->callbacks.draining (self, self->user_data);
 }
 
+static void
+on_sent_away (TcpSession   *session,
+              const GError *error,
+              gpointer      user_data)
+{
+  TcpLink *self = user_data;
+
+  g_clear_error (&self->sent_away);
+  self->sent_away = g_error_copy (error);
+}
+
 static const TcpSessionCallbacks session_callbacks = {
   .stream_closed = on_stream_closed,
   .channel_closed = on_channel_closed,
   .hello = on_hello,
   .draining = on_draining,
+  .sent_away = on_sent_away,
 };
 
 /* Gives the session the name by which the gateway knows it, over all WebSockets that it
@@ -629,6 +706,7 @@ link_name_session (TcpLink *self)
 {
   g_autofree char *session_id = g_uuid_string_random ();
 
+  g_clear_pointer (&self->route, g_free);
   g_clear_pointer (&self->uri, g_uri_unref);
   if (self->multiplexed && self->settings->resumption == TCP_TUNNEL_RESUMPTION_OFF)
     self->uri = g_uri_ref (self->settings->uri);
@@ -709,9 +787,11 @@ tcp_link_free (TcpLink *self)
   tcp_timer_clear (&self->end);
   tcp_session_unref (self->session);
   g_uri_unref (self->uri);
+  g_free (self->route);
   g_free (self->display);
   g_clear_error (&self->failure);
   g_clear_error (&self->refusal);
+  g_clear_error (&self->sent_away);
   g_clear_error (&self->end_error);
   tcp_log_unref (self->log);
   tcp_status_unref (self->status);

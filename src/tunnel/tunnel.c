@@ -143,7 +143,7 @@ tunnel_ask_for_token (TcpTunnel *self,
 
   if (tunnel_is_asked (self))
     {
-      tcp_log_warn (self->log, "the gateway refused the token (401); the application is asked for another");
+      tcp_log_warn (self->log, "the gateway requires another token; the application is asked for one");
       tcp_engine_await_token (engine);
       g_signal_emit (self, signals[TOKEN_REQUIRED], 0);
     }
@@ -506,7 +506,8 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    * TcpTunnel::token-required:
    * @self: the tunnel
    *
-   * Emitted when the gateway refused the token (401).
+   * Emitted when the gateway refused the token (401), or takes it no longer in a session that goes
+   * on with another.
    *
    * The tunnel then waits up to a minute for [method@TcpTunnel.Tunnel.set_token], which
    * may be called from the handler or later. It asks as often in a row as it tries to

@@ -56,6 +56,7 @@ typedef struct
   GQueue wire;     /* of GBytes: messages on their way to the other end */
   GQueue unsent;   /* of TcpBuffer: those that have not left this one */
   gboolean wakeup;
+  gboolean sent_away; /* this transport is no good any more */
 } End;
 
 struct _World
@@ -226,11 +227,29 @@ on_close (guint       code,
   self->code = code;
 }
 
+static void end_detach (End   *self,
+                        guint  code);
+
+static void
+on_sent_away (const GError *error,
+              gpointer      user_data)
+{
+  End *self = user_data;
+
+  g_assert_true (self->side == CLIENT && self->attached && !self->protocol->over);
+  self->sent_away = TRUE;
+}
+
 static void
 on_abort (const GError *error,
           gpointer      user_data)
 {
-  g_assert_not_reached ();
+  End *self = user_data;
+
+  g_assert_true (self->sent_away);
+  self->sent_away = FALSE;
+  end_detach (self, 0);
+  end_detach (&self->world->ends[GATEWAY], 0);
 }
 
 static void
@@ -295,6 +314,7 @@ end_make (End *self)
     .writable = on_writable,
     .hello = on_nothing,
     .draining = on_nothing,
+    .sent_away = on_sent_away,
     .close = on_close,
     .abort = on_abort,
     .take_back = on_take_back,
@@ -443,6 +463,18 @@ end_say_more (End *self)
   frame->dataless = TRUE;
   tcp_unacknowledged_add (&resumable->sent, frame);
   self->protocol->figures.unacknowledged = resumable->sent.bytes;
+}
+
+/* The gateway is to be replaced, or wants another token: the client comes back, and nothing is lost. */
+static void
+world_send_away (World *self)
+{
+  TcpResumable *gateway = (TcpResumable *) self->ends[GATEWAY].protocol;
+
+  if (gateway->ready && !gateway->base.over)
+    g_queue_push_tail (&gateway->urgent,
+                       tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0,
+                                                  chance (self, 2) ? TCP_GOAWAY_RENEW : TCP_GOAWAY_RESTARTING, "later"));
 }
 
 /* Streams */
@@ -652,6 +684,8 @@ world_step (World *self)
         half_break (end, pair);
       else if (self->class->resumable && chance (self, 60))
         world_restart (self);
+      else if (self->class->resumable && chance (self, 10))
+        world_send_away (self);
       else if (self->class->resumable && chance (self, 2) && !end->protocol->over)
         end_say_more (end);
     }

@@ -150,6 +150,7 @@ resumable_server_accept_at (const char *where,
   g_autofree char *offer = NULL;
   g_autofree char *accept = NULL;
   g_autofree char *answer = NULL;
+  g_autofree char *authorization = NULL;
   g_auto (GStrv) words = NULL;
 
   g_assert_cmpint (peer->fd, ==, -1);
@@ -166,12 +167,16 @@ resumable_server_accept_at (const char *where,
   words = g_strsplit (head, " ", 3);
   g_free (peer->query);
   peer->query = g_strdup (words[1]);
+  authorization = http_head_get (head, "Authorization");
+  g_assert_true (authorization != NULL && g_str_has_prefix (authorization, "Bearer "));
+  g_free (peer->token);
+  peer->token = g_strdup (authorization + strlen ("Bearer "));
   key = http_head_get (head, "Sec-WebSocket-Key");
   accept = ws_accept_of (key);
   answer = g_strdup_printf ("HTTP/1.1 101 Switching Protocols\r\n"
                             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-                            "Sec-WebSocket-Accept: %s\r\n" RESUMABLE_HEADER ": " RESUMABLE_NAME "\r\n\r\n",
-                            accept);
+                            "Sec-WebSocket-Accept: %s\r\n" RESUMABLE_HEADER ": " RESUMABLE_NAME "\r\n%s\r\n",
+                            accept, peer->headers != NULL ? peer->headers : "");
   client_write (peer->fd, answer, strlen (answer));
   peer->close_code = 0;
 }

@@ -44,6 +44,8 @@ typedef enum
   RESUMABLE_GOAWAY_DRAINING = 1,
   RESUMABLE_GOAWAY_UNAUTHORISED = 2,
   RESUMABLE_GOAWAY_PROTOCOL = 3,
+  RESUMABLE_GOAWAY_RENEW = 4,
+  RESUMABLE_GOAWAY_RESTARTING = 5,
 } ResumableGoaway;
 
 typedef struct
@@ -75,7 +77,8 @@ typedef struct
   int listen_fd;
   int fd;          /* of the WebSocket; -1 = none */
   char *query;     /* of the client's request */
-  char *token;
+  char *token;     /* and what it shows */
+  const char *headers; /* further lines of a server's answer; nullable */
   gboolean deaf;   /* a client that answers no ping */
   GBytes *message; /* the last received */
 

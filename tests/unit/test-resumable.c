@@ -16,6 +16,9 @@ typedef struct
   GPtrArray *streams;    /* of TcpProtocolStream: what the peer opened, and has not ended */
   GArray *finished;      /* of guint32: ids in the order in which they were */
   guint draining;
+  guint sent_away;       /* how often, */
+  int sent_away_code;    /* and what for */
+  guint aborted;
   guint warnings;
   guint close_code;
   gboolean overdrawn;    /* for it to be told */
@@ -107,7 +110,18 @@ static void
 on_abort (const GError *error,
           gpointer      user_data)
 {
-  g_assert_not_reached ();
+  ((End *) user_data)->aborted++;
+}
+
+static void
+on_sent_away (const GError *error,
+              gpointer      user_data)
+{
+  End *self = user_data;
+
+  g_assert_cmpuint (self->aborted, ==, self->sent_away);
+  self->sent_away++;
+  self->sent_away_code = error->code;
 }
 
 static void
@@ -211,6 +225,7 @@ end_new (gboolean client,
     .writable = on_stream,
     .hello = on_nothing,
     .draining = on_draining,
+    .sent_away = on_sent_away,
     .close = on_close,
     .abort = on_abort,
     .take_back = on_take_back,
@@ -399,6 +414,44 @@ test_goodbye (void)
   g_assert_cmpuint (count_goodbye (FALSE, TRUE, 0), ==, 0);
 }
 
+/* The session goes on, with all in it, over the next transport. */
+static void
+check_sent_away (TcpGoawayCode  code,
+                 TcpTunnelError error)
+{
+  g_autoptr (End) end = end_new (TRUE, FALSE, 2);
+  TcpResumable *resumable = end_get_resumable (end);
+
+  g_ptr_array_add (end->streams, end->protocol->class->open (end->protocol, NULL));
+  end_send_all (end);
+  end_receive (end, tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, code, "come back"));
+  g_assert_cmpuint (end->sent_away, ==, 1);
+  g_assert_cmpint (end->sent_away_code, ==, (int) error);
+  g_assert_cmpuint (end->aborted, ==, 1);
+  g_assert_cmpuint (end->close_code, ==, 0);
+  g_assert_false (end->protocol->over);
+  end_detach (end, 0);
+  g_assert_cmpuint (end->protocol->goodbye.length, ==, 0);
+  end_attach (end, 0);
+  g_assert_cmpuint (resumable->sent.sent, ==, 1);
+  end_acknowledge_all (end);
+  g_assert_cmpuint (end->streams->len, ==, 1);
+}
+
+static void
+test_sent_away (void)
+{
+  g_autoptr (End) gateway = end_new (FALSE, TRUE, 2);
+
+  check_sent_away (TCP_GOAWAY_RENEW, TCP_TUNNEL_ERROR_UNAUTHORIZED);
+  check_sent_away (TCP_GOAWAY_RESTARTING, TCP_TUNNEL_ERROR_UNREACHABLE);
+
+  /* It is no client's to say. */
+  end_receive (gateway, tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, TCP_GOAWAY_RENEW, "you do"));
+  g_assert_cmpuint (gateway->sent_away, ==, 0);
+  g_assert_true (gateway->protocol->over);
+}
+
 /* Answers that are not acknowledged */
 
 /* How many OPENs it answers, each in its turn, until it ends the session; with the most that
@@ -513,6 +566,7 @@ main (int    argc,
   g_test_add_func ("/resumable/ending-is-no-crowd", test_ending_is_no_crowd);
   g_test_add_func ("/resumable/draining", test_draining);
   g_test_add_func ("/resumable/goodbye", test_goodbye);
+  g_test_add_func ("/resumable/sent-away", test_sent_away);
   g_test_add_func ("/resumable/unacknowledged", test_unacknowledged);
   g_test_add_func ("/resumable/unacknowledged-ends", test_unacknowledged_ends);
   g_test_add_func ("/resumable/overdrawn", test_overdrawn);

@@ -38,6 +38,7 @@ G_BEGIN_DECLS
  * @TCP_TUNNEL_ERROR_RESET: the TCP peer broke the connection
  * @TCP_TUNNEL_ERROR_CLOSED: the tunnel or gateway was closed meanwhile
  * @TCP_TUNNEL_ERROR_LIMIT: a limit, such as that on connections, was reached
+ * @TCP_TUNNEL_ERROR_FORBIDDEN: the gateway does not allow the target that it was asked for
  *
  * What can go wrong in a tunnel or a gateway.
  *
@@ -62,6 +63,7 @@ typedef enum
   TCP_TUNNEL_ERROR_RESET,
   TCP_TUNNEL_ERROR_CLOSED,
   TCP_TUNNEL_ERROR_LIMIT,
+  TCP_TUNNEL_ERROR_FORBIDDEN,
 } TcpTunnelError;
 
 #define TCP_TYPE_TUNNEL_ERROR (tcp_tunnel_error_get_type ())

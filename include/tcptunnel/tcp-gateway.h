@@ -39,6 +39,11 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_token (TcpGateway *self,
                             const char *token);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+const char *const *tcp_gateway_get_allow (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_set_allow (TcpGateway *self,
+                            const char *const *allow);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 const char *tcp_gateway_get_token_file (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_token_file (TcpGateway *self,

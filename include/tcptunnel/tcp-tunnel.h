@@ -50,6 +50,11 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_socket_path (TcpTunnel  *self,
                                  const char *socket_path);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+const char *tcp_tunnel_get_target (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_tunnel_set_target (TcpTunnel *self,
+                            const char *target);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 TcpTunnelMode tcp_tunnel_get_mode (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_mode (TcpTunnel *self,

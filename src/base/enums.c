@@ -38,7 +38,8 @@ G_DEFINE_ENUM_TYPE (TcpTunnelError, tcp_tunnel_error,
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_TARGET, "target"),
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_RESET, "reset"),
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_CLOSED, "closed"),
-                    G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_LIMIT, "limit"))
+                    G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_LIMIT, "limit"),
+                    G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_FORBIDDEN, "forbidden"))
 
 /**
  * tcp_tunnel_error_quark:

@@ -28,6 +28,8 @@ static const GOptionEntry entries[] = {
     "The token itself", "TOKEN" },
   { "listen", 0, 0, G_OPTION_ARG_STRING, VALUE (LISTEN),
     "Where to listen, or unix:PATH (127.0.0.1:0)", "HOST:PORT" },
+  { "target", 0, 0, G_OPTION_ARG_STRING, VALUE (TARGET),
+    "What to ask the gateway for (its own target)", "HOST:PORT" },
   { "stdio", 0, 0, G_OPTION_ARG_NONE, &options.stdio,
     "Carry stdin and stdout instead of listening", NULL },
   { "mode", 0, 0, G_OPTION_ARG_STRING, VALUE (MODE),

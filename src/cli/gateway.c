@@ -16,6 +16,7 @@ static struct
   char *target;
   char *listen;
   char *path;
+  char **allow;
   char *token_file;
   char *token;
   char **trusted_proxies;
@@ -37,6 +38,8 @@ enum
 static const GOptionEntry entries[] = {
   { "target", 0, 0, G_OPTION_ARG_STRING, &options.target,
     "The TCP service to connect to", "HOST:PORT" },
+  { "allow", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.allow,
+    "Targets clients may ask for (repeatable)", "HOST:PORT" },
   { "listen", 0, 0, G_OPTION_ARG_STRING, &options.listen,
     "Where to listen (default 127.0.0.1:0)", "HOST:PORT" },
   { "path", 0, 0, G_OPTION_ARG_STRING, &options.path,
@@ -77,6 +80,10 @@ static const char description[] =
     "The addresses of reverse proxies in front of the gateway, or their networks, as\n"
     "10.0.0.0/8, are given with --trusted-proxy. Their X-Forwarded-For or Forwarded\n"
     "header names the client; from others it is ignored.\n"
+    "\n"
+    "A client is connected to --target unless it asks for something else, which\n"
+    "--allow has to allow: a name, *.NAME, an address or *, and a port, a range of\n"
+    "ports or *, as in --allow '*.lab:5432' --allow '10.0.0.5:8000-8099'.\n"
     "\n"
     "Sessions of clients that can do so are resumed, without loss, when their\n"
     "WebSocket breaks. With --resumption required no others are let in.\n"
@@ -199,6 +206,7 @@ create_gateway (char   **args,
     return NULL;
 
   tcp_gateway_set_trusted_proxies (gateway, (const char *const *) options.trusted_proxies);
+  tcp_gateway_set_allow (gateway, (const char *const *) options.allow);
   tcp_gateway_set_resumption (gateway, resumption);
   tcp_gateway_set_log_level (gateway, level);
   log_init (level);

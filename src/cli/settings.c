@@ -13,6 +13,7 @@ static const char *const keys[N_SETTINGS + 1] = {
   [SETTING_TOKEN] = "token",
   [SETTING_TOKEN_COMMAND] = "token-command",
   [SETTING_LISTEN] = "listen",
+  [SETTING_TARGET] = "target",
   [SETTING_MODE] = "mode",
   [SETTING_RESUMPTION] = "resumption",
   [SETTING_WAIT] = "wait",
@@ -32,6 +33,7 @@ static const char *const options[N_SETTINGS] = {
   [SETTING_TOKEN] = "--token",
   [SETTING_TOKEN_COMMAND] = "--token-command",
   [SETTING_LISTEN] = "--listen",
+  [SETTING_TARGET] = "--target",
   [SETTING_MODE] = "--mode",
   [SETTING_RESUMPTION] = "--resumption",
   [SETTING_WAIT] = "--wait",
@@ -257,6 +259,7 @@ settings_create_tunnel (const Settings  *self,
       !check_headers (self, error) || !read_tls (self, tunnel, error) || !settings_read_log_level (self, &level, error))
     return NULL;
 
+  tcp_tunnel_set_target (tunnel, self->values[SETTING_TARGET]);
   tcp_tunnel_set_mode (tunnel, mode);
   tcp_tunnel_set_resumption (tunnel, resumption);
   tcp_tunnel_set_wait_for_gateway (tunnel, wait);

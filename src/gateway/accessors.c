@@ -120,6 +120,33 @@ GETTER (const char *, path, NULL, self->settings->path)
 SETTER_STRING (path)
 
 /**
+ * tcp_gateway_get_allow:
+ * @self: a gateway
+ *
+ * Gets the further targets that clients may ask for.
+ *
+ * It stays valid until the property is set again.
+ *
+ * Returns: (nullable) (transfer none) (array zero-terminated=1): patterns as `HOST:PORT`
+ *
+ * Since: 1.0
+ */
+GETTER (const char *const *, allow, NULL, (const char *const *) self->settings->allow)
+
+/**
+ * tcp_gateway_set_allow:
+ * @self: a gateway
+ * @allow: (nullable) (array zero-terminated=1): patterns as `HOST:PORT`
+ *
+ * Sets the further targets that clients may ask for.
+ *
+ * See [property@TcpTunnel.Gateway:allow]. Takes effect when the gateway is next started.
+ *
+ * Since: 1.0
+ */
+TCP_SETTER_STRV (TcpGateway, gateway, TCP_IS_GATEWAY, allow)
+
+/**
  * tcp_gateway_set_token:
  * @self: a gateway
  * @token: (nullable): a bearer token

@@ -42,6 +42,7 @@ typedef struct
 {
   TcpClient *client; /* not valid once cancelled */
   TcpStream *stream;
+  char *target;
   TcpConnect *connect;       /* to an address, */
   GCancellable *cancellable; /* or what gives up looking for that of a name */
   TcpTimer *timeout;
@@ -122,6 +123,7 @@ dial_free (gpointer data)
     g_cancellable_cancel (dial->cancellable);
   g_clear_object (&dial->cancellable);
   tcp_stream_unref (dial->stream);
+  g_free (dial->target);
   g_free (dial);
 }
 
@@ -129,12 +131,13 @@ static void
 client_dial_failed (TcpClient     *self,
                    TcpStream    *stream,
                    TcpResetCode  code,
+                   const char   *target,
                    const char   *why)
 {
   g_autoptr (GError) error = NULL;
 
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the target %s cannot be reached: %s",
-                       self->settings->target, why);
+                       target, why);
   tcp_session_refuse (self->session, stream, code, error);
 }
 
@@ -146,6 +149,7 @@ on_target_connected (GSocketConnection *connection,
   Dial *dial = user_data;
   TcpClient *self = dial->client;
   g_autoptr (TcpStream) stream = tcp_stream_ref (dial->stream);
+  g_autofree char *target = g_steal_pointer (&dial->target);
 
   g_clear_object (&dial->cancellable);
   g_hash_table_remove (self->dials, stream);
@@ -154,7 +158,7 @@ on_target_connected (GSocketConnection *connection,
       client_dial_failed (self, stream,
                          g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) ? TCP_RESET_REFUSED
                                                                                             : TCP_RESET_UNREACHABLE,
-                         error->message);
+                         target, error->message);
       return;
     }
   tcp_session_connected (self->session, stream, connection);
@@ -176,28 +180,27 @@ on_name_connected (GObject      *object,
 
 /* By all addresses that the name has. */
 static void
-client_dial_name (TcpClient *self,
-                  Dial      *dial)
+dial_name (Dial *dial)
 {
   g_autoptr (GSocketClient) client = g_socket_client_new ();
 
   dial->cancellable = g_cancellable_new ();
   g_object_set_data (G_OBJECT (dial->cancellable), "dial", dial);
   g_socket_client_set_enable_proxy (client, FALSE);
-  g_socket_client_connect_to_host_async (client, self->settings->target, 0, dial->cancellable, on_name_connected,
+  g_socket_client_connect_to_host_async (client, dial->target, 0, dial->cancellable, on_name_connected,
                                          g_object_ref (dial->cancellable));
 }
 
 /* NULL if it is a name, or cannot be understood. */
 static GSocketAddress *
-client_get_target_address (TcpClient *self)
+get_target_address (const char *target)
 {
-  g_autoptr (GSocketConnectable) target = g_network_address_parse (self->settings->target, 0, NULL);
+  g_autoptr (GSocketConnectable) parsed = g_network_address_parse (target, 0, NULL);
 
-  if (target == NULL)
+  if (parsed == NULL)
     return NULL;
-  return tcp_connect_get_literal (g_network_address_get_hostname (G_NETWORK_ADDRESS (target)),
-                                  g_network_address_get_port (G_NETWORK_ADDRESS (target)));
+  return tcp_connect_get_literal (g_network_address_get_hostname (G_NETWORK_ADDRESS (parsed)),
+                                  g_network_address_get_port (G_NETWORK_ADDRESS (parsed)));
 }
 
 static void
@@ -207,20 +210,23 @@ on_dial_timeout (gpointer user_data)
   TcpClient *self = dial->client;
   g_autoptr (TcpStream) stream = tcp_stream_ref (dial->stream);
   g_autofree char *why = g_strdup_printf ("no answer within %u ms", self->settings->connect_timeout);
+  g_autofree char *target = g_steal_pointer (&dial->target);
 
   g_hash_table_remove (self->dials, stream);
-  client_dial_failed (self, stream, TCP_RESET_TIMED_OUT, why);
+  client_dial_failed (self, stream, TCP_RESET_TIMED_OUT, target, why);
 }
 
 static void
 client_dial (TcpClient  *self,
-            TcpStream *stream)
+             TcpStream  *stream,
+             const char *target)
 {
-  g_autoptr (GSocketAddress) address = client_get_target_address (self);
+  g_autoptr (GSocketAddress) address = get_target_address (target);
   Dial *dial = g_new0 (Dial, 1);
 
   dial->client = self;
   dial->stream = tcp_stream_ref (stream);
+  dial->target = g_strdup (target);
   dial->timeout = tcp_timer_new (on_dial_timeout, dial);
   if (self->settings->connect_timeout > 0)
     tcp_timer_set (dial->timeout, tcp_now () + self->settings->connect_timeout * G_TIME_SPAN_MILLISECOND);
@@ -229,7 +235,7 @@ client_dial (TcpClient  *self,
   if (address != NULL)
     dial->connect = tcp_connect_new (address, on_target_connected, dial);
   else
-    client_dial_name (self, dial);
+    dial_name (dial);
 }
 
 /* The session */
@@ -288,15 +294,18 @@ on_stream_opened (TcpSession *session,
       tcp_session_refuse (session, stream, TCP_RESET_DRAINING, error);
       return;
     }
-  if (target != NULL && strcmp (target, self->settings->target) != 0)
+  if (target != NULL && strcmp (target, self->settings->target) == 0)
+    target = NULL;
+  if (target != NULL && !tcp_target_rules_allow (self->shared->targets, target))
     {
       g_autofree char *name = tcp_text_from_peer (target, strlen (target));
 
-      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the gateway does not lead to %s", name);
+      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_FORBIDDEN, "the gateway does not allow the target %s", name);
       tcp_session_refuse (session, stream, TCP_RESET_FORBIDDEN, error);
       return;
     }
-  client_dial (self, stream);
+  tcp_stream_set_target (stream, target);
+  client_dial (self, stream, target != NULL ? target : self->settings->target);
 }
 
 static void
@@ -455,7 +464,7 @@ tcp_client_attach (TcpClient  *self,
   if (self->raw && !self->begun)
     {
       self->begun = TRUE;
-      on_stream_opened (self->session, tcp_session_open (self->session, NULL), NULL, self);
+      on_stream_opened (self->session, tcp_session_open (self->session, NULL, NULL), NULL, self);
     }
 }
 

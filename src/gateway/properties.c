@@ -11,6 +11,7 @@ enum
   PROP_HOSTNAME,
   PROP_PORT,
   PROP_PATH,
+  PROP_ALLOW,
   PROP_TOKEN,
   PROP_TOKEN_FILE,
   PROP_TRUSTED_PROXIES,
@@ -63,6 +64,9 @@ gateway_get_property (GObject    *object,
       break;
     case PROP_PATH:
       TCP_GET (string, self->settings->path);
+      break;
+    case PROP_ALLOW:
+      TCP_GET (boxed, self->settings->allow);
       break;
     case PROP_TOKEN_FILE:
       TCP_GET (string, self->settings->token_file);
@@ -166,6 +170,9 @@ gateway_set_property (GObject      *object,
     case PROP_PATH:
       tcp_gateway_set_path (self, g_value_get_string (value));
       break;
+    case PROP_ALLOW:
+      tcp_gateway_set_allow (self, g_value_get_boxed (value));
+      break;
     case PROP_TOKEN:
       tcp_gateway_set_token (self, g_value_get_string (value));
       break;
@@ -261,6 +268,27 @@ install_settings (void)
    * Since: 1.0
    */
   properties[PROP_PATH] = g_param_spec_string ("path", NULL, NULL, "/", TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:allow:
+   *
+   * Patterns of further targets that clients may ask for. %NULL, the default, allows
+   * nothing but [property@TcpTunnel.Gateway:target], which needs no pattern.
+   *
+   * A pattern has the form `HOST:PORT`. `HOST` is a name; `*.` and a name, for every name
+   * below that one; an address, with an IPv6 address in brackets; or `*` for every host.
+   * `PORT` is a number from 1 to 65535, a range such as `8000-8099`, or `*`. The start
+   * fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if one of them has another form.
+   *
+   * Names are compared as the client writes them, without regard to case: a pattern with
+   * an address does not allow a name that resolves to it, and one with a name allows
+   * whatever address that has. An address is taken only in its usual form, such as 10.0.0.1
+   * or [fd00::1]: what a client writes otherwise is not allowed by any pattern. What is not
+   * allowed is reset, and logged as a warning.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_ALLOW] = g_param_spec_boxed ("allow", NULL, NULL, G_TYPE_STRV, TCP_READ_WRITE);
 
   /**
    * TcpGateway:token:

@@ -4,6 +4,7 @@
 
 #include "base/invalid.h"
 #include "gateway/networks.h"
+#include "gateway/target-rules.h"
 
 TcpGatewaySettings *
 tcp_gateway_settings_new (void)
@@ -19,6 +20,7 @@ tcp_gateway_settings_copy (const TcpGatewaySettings *self)
   copy->target = g_strdup (self->target);
   copy->hostname = g_strdup (self->hostname);
   copy->path = g_strdup (self->path);
+  copy->allow = g_strdupv (self->allow);
   copy->token = g_strdup (self->token);
   copy->token_file = g_strdup (self->token_file);
   copy->trusted_proxies = g_strdupv (self->trusted_proxies);
@@ -34,6 +36,7 @@ tcp_gateway_settings_free (TcpGatewaySettings *self)
   g_free (self->target);
   g_free (self->hostname);
   g_free (self->path);
+  g_strfreev (self->allow);
   g_free (self->token);
   g_free (self->token_file);
   g_strfreev (self->trusted_proxies);
@@ -47,6 +50,7 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
 {
   g_autoptr (GSocketConnectable) target = NULL;
   g_autoptr (TcpNetworks) proxies = NULL;
+  g_autoptr (TcpTargetRules) rules = NULL;
   guint16 port = 0;
 
   if (self->target != NULL)
@@ -62,5 +66,11 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
     return tcp_invalid (error, "the path “%s” does not begin with a slash", self->path);
 
   proxies = tcp_networks_parse ((const char *const *) self->trusted_proxies, error);
-  return proxies != NULL;
+  if (proxies == NULL)
+    return FALSE;
+
+  rules = tcp_target_rules_new ((const char *const *) self->allow, error);
+  if (rules == NULL)
+    g_prefix_error (error, "the targets to be allowed: ");
+  return rules != NULL;
 }

@@ -14,6 +14,7 @@ typedef struct
   char *hostname;
   guint port;
   char *path;
+  char **allow; /* patterns of targets; see target-rules.h */
   char *token;
   char *token_file;
   char **trusted_proxies;

@@ -14,6 +14,8 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   TcpShared *self = g_atomic_rc_box_new0 (TcpShared);
 
   self->settings = tcp_gateway_settings_copy (settings);
+  /* They were checked with the settings. */
+  self->targets = tcp_target_rules_new ((const char *const *) settings->allow, NULL);
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);
@@ -42,6 +44,7 @@ shared_clear (gpointer data)
   tcp_budget_pool_unref (self->budget);
   tcp_budget_pool_unref (self->queue_budget);
   g_clear_pointer (&self->access, tcp_access_free);
+  tcp_target_rules_free (self->targets);
   tcp_event_queue_unref (self->events);
   tcp_status_unref (self->status);
   tcp_log_unref (self->log);

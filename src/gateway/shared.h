@@ -8,6 +8,7 @@
 #include "gateway/access.h"
 #include "gateway/quota.h"
 #include "gateway/settings.h"
+#include "gateway/target-rules.h"
 #include "session/budget.h"
 
 G_BEGIN_DECLS
@@ -19,6 +20,7 @@ typedef struct
 {
   TcpGatewaySettings *settings;
   TcpAccess *access; /* from the start on */
+  TcpTargetRules *targets; /* that clients may ask for, beside the one of the settings */
   TcpLog *log;
   TcpStatus *status;
   TcpEventQueue *events;

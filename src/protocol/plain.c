@@ -269,6 +269,7 @@ plain_may_open (TcpProtocol *base)
 
 static TcpProtocolStream *
 raw_open (TcpProtocol *base,
+          const char  *target,
           gpointer     user_data)
 {
   return tcp_protocol_add (base, TCP_RAW_ID, user_data);
@@ -276,6 +277,7 @@ raw_open (TcpProtocol *base,
 
 static TcpProtocolStream *
 tagged_open (TcpProtocol *base,
+             const char  *target,
              gpointer     user_data)
 {
   return tcp_protocol_add (base, tcp_protocol_next_id (base, 1), user_data);

@@ -186,9 +186,11 @@ struct _TcpProtocolClass
   void (*wake) (TcpProtocol *self,
                 gint64       now);
 
-  /* Opens a stream from this end; only if may_open () was true. */
+  /* Opens a stream from this end, to what the peer leads to if @target is NULL; only if
+   * may_open () was true. A protocol that cannot name a target ignores it. */
   gboolean (*may_open) (TcpProtocol *self);
   TcpProtocolStream *(*open) (TcpProtocol *self,
+                              const char  *target,
                               gpointer     user_data);
   /* The one that the peer opened has its TCP connection. */
   void (*connected) (TcpProtocol       *self,

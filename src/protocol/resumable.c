@@ -2,6 +2,7 @@
 
 #include "protocol/resumable.h"
 
+#include <string.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/close-code.h"
 #include "base/text.h"
@@ -389,19 +390,23 @@ static void
 stream_open (TcpResumable       *self,
              TcpResumableStream *stream)
 {
+  gsize length = stream->target != NULL ? strlen (stream->target) : 0;
+
   stream_prepare (self, stream);
   stream->open_number = self->sent.next;
-  resumable_queue (self, tcp_resumable_encode (TCP_RESUMABLE_OPEN, stream->base.id, NULL, 0));
+  resumable_queue (self, tcp_resumable_encode (TCP_RESUMABLE_OPEN, stream->base.id, stream->target, length));
 }
 
 static TcpProtocolStream *
 resumable_open (TcpProtocol *base,
+                const char  *target,
                 gpointer     user_data)
 {
   /* The odd ids are the client's. */
   guint32 id = base->options.single ? 1 : tcp_protocol_next_id (base, 2);
   TcpProtocolStream *stream = tcp_protocol_add (base, id, user_data);
 
+  ((TcpResumableStream *) stream)->target = g_strdup (target);
   stream_open ((TcpResumable *) base, (TcpResumableStream *) stream);
   return stream;
 }
@@ -477,6 +482,7 @@ resumable_released (TcpProtocol       *base,
   TcpResumable *self = (TcpResumable *) base;
 
   tcp_windows_remove (&self->windows, &((TcpResumableStream *) stream)->flow);
+  g_clear_pointer (&((TcpResumableStream *) stream)->target, g_free);
   resumable_update_figures (self);
 }
 
@@ -928,8 +934,8 @@ error_of_reset (TcpResumable *self,
     {
     case TCP_RESET_REFUSED:
     case TCP_RESET_UNREACHABLE:
-    case TCP_RESET_TIMED_OUT:
-    case TCP_RESET_FORBIDDEN: return TCP_TUNNEL_ERROR_TARGET;
+    case TCP_RESET_TIMED_OUT: return TCP_TUNNEL_ERROR_TARGET;
+    case TCP_RESET_FORBIDDEN: return TCP_TUNNEL_ERROR_FORBIDDEN;
     case TCP_RESET_LIMIT: return TCP_TUNNEL_ERROR_LIMIT;
     case TCP_RESET_FLOW_CONTROL: return TCP_TUNNEL_ERROR_PROTOCOL;
     case TCP_RESET_CLOSED:

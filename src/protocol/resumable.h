@@ -30,6 +30,7 @@ typedef struct
 {
   TcpProtocolStream base;
   TcpFlow flow;
+  char *target;        /* that this end asked for; nullable */
   guint64 open_number; /* of the OPEN that this end sent, */
   guint64 fin_number;  /* and of its FIN */
   gboolean awaits_fin; /* the peer has not confirmed that */

@@ -325,12 +325,18 @@ on_wakeup (gpointer user_data)
 
 static GError *
 session_local_error (TcpSession   *self,
+                     TcpStream    *stream,
                      const GError *error)
 {
+  const char *target = self->options.client ? NULL : tcp_stream_get_target (stream);
+
   if (error == NULL)
     return NULL;
   if (error->domain == TCP_TUNNEL_ERROR)
     return g_error_copy (error);
+  if (target != NULL)
+    return g_error_new (TCP_TUNNEL_ERROR, self->local_code, "the target %s broke the connection: %s", target,
+                        error->message);
   return g_error_new (TCP_TUNNEL_ERROR, self->local_code, "%s broke the connection: %s", self->local,
                       error->message);
 }
@@ -355,7 +361,7 @@ on_stream_closed (TcpStream    *stream,
 {
   g_autoptr (TcpSession) self = tcp_session_ref (user_data);
   g_autoptr (TcpStream) kept G_GNUC_UNUSED = tcp_stream_ref (stream);
-  g_autoptr (GError) error = session_local_error (self, socket_error);
+  g_autoptr (GError) error = session_local_error (self, stream, socket_error);
   TcpProtocolStream *known = tcp_stream_get_protocol (stream);
 
   if (known != NULL && known->active)
@@ -737,7 +743,8 @@ tcp_session_set_protocol (TcpSession             *self,
   self->protocol->next_id = next_id | 1;
   streams = list_streams (self->streams);
   for (guint i = 0; i < streams->len; i++)
-    tcp_stream_set_protocol (streams->pdata[i], class->open (self->protocol, streams->pdata[i]));
+    tcp_stream_set_protocol (streams->pdata[i], class->open (self->protocol, tcp_stream_get_target (streams->pdata[i]),
+                                                            streams->pdata[i]));
 }
 
 /* Whether the peer has yet to show that it knows the close codes of this library. */
@@ -930,10 +937,12 @@ session_takes_streams (TcpSession *self)
   return (self->protocol != NULL && !session_has_orphans (self)) || session_count (self) < self->options.max_streams;
 }
 
-/* Opens a connection from this end. @connection may be NULL: it is attached later.
+/* Opens a connection from this end, to @target, or what the peer leads to if that is NULL; only
+ * resumable/1 can name one. @connection may be NULL: it is attached later.
  * Returns NULL if there are too many. */
 TcpStream *
 tcp_session_open (TcpSession        *self,
+                  const char        *target,
                   GSocketConnection *connection)
 {
   TcpStream *stream;
@@ -942,8 +951,9 @@ tcp_session_open (TcpSession        *self,
     return NULL;
 
   stream = session_add_stream (self);
+  tcp_stream_set_target (stream, target);
   if (self->protocol != NULL)
-    tcp_stream_set_protocol (stream, self->protocol->class->open (self->protocol, stream));
+    tcp_stream_set_protocol (stream, self->protocol->class->open (self->protocol, target, stream));
   if (connection != NULL)
     tcp_stream_attach (stream, connection);
   session_pump (self);

@@ -100,6 +100,7 @@ void tcp_session_attach (TcpSession *self,
                          TcpChannel *channel);
 TcpChannel *tcp_session_get_channel (TcpSession *self);
 TcpStream *tcp_session_open (TcpSession        *self,
+                             const char        *target,
                              GSocketConnection *connection);
 void tcp_session_connected (TcpSession        *self,
                             TcpStream         *stream,

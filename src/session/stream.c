@@ -20,6 +20,7 @@ struct _TcpStream
   grefcount refs;
   TcpProtocolStream *protocol; /* what the session's protocol knows it by */
   guint64 serial;
+  char *target;
   TcpStreamCallbacks callbacks;
   gpointer user_data;
 
@@ -141,6 +142,7 @@ tcp_stream_unref (TcpStream *self)
   tcp_byte_queue_clear (&self->queue);
   g_clear_pointer (&self->gathered, g_array_unref);
   g_clear_object (&self->connection);
+  g_free (self->target);
   g_free (self);
 }
 
@@ -170,6 +172,21 @@ guint64
 tcp_stream_get_serial (TcpStream *self)
 {
   return self->serial;
+}
+
+/* What the end that opened it asked the other for; NULL for what that leads to. */
+void
+tcp_stream_set_target (TcpStream  *self,
+                       const char *target)
+{
+  g_free (self->target);
+  self->target = g_strdup (target);
+}
+
+const char *
+tcp_stream_get_target (TcpStream *self)
+{
+  return self->target;
 }
 
 /* Whoever has the session counts it among those that have a place. */

@@ -50,6 +50,9 @@ TcpProtocolStream *tcp_stream_get_protocol (TcpStream *self);
 void tcp_stream_set_serial (TcpStream *self,
                             guint64    serial);
 guint64 tcp_stream_get_serial (TcpStream *self);
+void tcp_stream_set_target (TcpStream  *self,
+                            const char *target);
+const char *tcp_stream_get_target (TcpStream *self);
 void tcp_stream_set_counted (TcpStream *self);
 gboolean tcp_stream_is_counted (TcpStream *self);
 gsize tcp_stream_get_queued (TcpStream *self);

@@ -548,6 +548,33 @@ TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, gboolean, reset_on_loss,
             self->settings->reset_on_loss = !!reset_on_loss)
 
 /**
+ * tcp_tunnel_get_target:
+ * @self: a tunnel
+ *
+ * Gets the target that the gateway is asked for.
+ *
+ * It stays valid until the property is set again.
+ *
+ * Returns: (nullable) (transfer none): a target, or %NULL for the gateway's own
+ *
+ * Since: 1.0
+ */
+GETTER (const char *, target, NULL, self->settings->target)
+
+/**
+ * tcp_tunnel_set_target:
+ * @self: a tunnel
+ * @target: (nullable): a target as `host:port`, or %NULL for the gateway's own
+ *
+ * Sets the target that the gateway is asked for.
+ *
+ * See [property@TcpTunnel.Tunnel:target]. Takes effect when the tunnel is next started.
+ *
+ * Since: 1.0
+ */
+SETTER_STRING (target)
+
+/**
  * tcp_tunnel_get_request_headers:
  * @self: a tunnel
  *

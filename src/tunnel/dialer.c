@@ -39,6 +39,7 @@ struct _TcpDialer
   gint64 direct_until; /* no proxy was there when it was last asked for */
   TcpTunnelResumption resumption;
   const char *protocol; /* what is asked for */
+  char *target;         /* the same of the gateway; nullable */
   char *display;
   guint timeout;
   guint keepalive_interval;
@@ -79,6 +80,7 @@ tcp_dialer_new (const TcpTunnelSettings *settings,
     self->protocol = tcp_protocol_tagged.name;
   else
     self->protocol = tcp_protocol_raw.name;
+  self->target = g_strdup (settings->target);
   self->display = g_strdup (settings->display);
   self->timeout = settings->connect_timeout;
   self->keepalive_interval = settings->keepalive_interval;
@@ -104,6 +106,7 @@ tcp_dialer_free (TcpDialer *self)
     tcp_text_remove_secret (self->former_token);
   g_free (self->token);
   g_free (self->former_token);
+  g_free (self->target);
   g_free (self->display);
   tcp_log_unref (self->log);
   tcp_status_unref (self->status);
@@ -269,10 +272,17 @@ dialer_negotiate (TcpDialer          *self,
     return TRUE;
 
   result->resumable = tcp_resumable_is_offered (spoken);
-  if (result->resumable || self->resumption == TCP_TUNNEL_RESUMPTION_AUTO)
+  if (result->resumable || (self->resumption == TCP_TUNNEL_RESUMPTION_AUTO && self->target == NULL))
     return TRUE;
 
   result->unsuitable = TRUE;
+  if (self->target != NULL)
+    {
+      result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                                   "the gateway %s cannot be asked for the target %s (it does not speak %s)",
+                                   self->display, self->target, TCP_RESUMABLE_NAME);
+      return FALSE;
+    }
   result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
                                "the gateway %s cannot resume sessions (it does not speak %s), which is required",
                                self->display, TCP_RESUMABLE_NAME);

@@ -295,7 +295,7 @@ engine_accept_multiplexed (TcpEngine         *self,
   TcpStream *stream = NULL;
 
   if (self->link != NULL && tcp_link_takes_connections (self->link))
-    stream = tcp_session_open (tcp_link_get_session (self->link), connection);
+    stream = tcp_session_open (tcp_link_get_session (self->link), self->settings->target, connection);
 
   if (stream == NULL)
     {

@@ -806,7 +806,7 @@ tcp_link_start (TcpLink           *self,
   TcpStream *stream = NULL;
 
   if (connection != NULL)
-    stream = tcp_session_open (self->session, connection);
+    stream = tcp_session_open (self->session, self->settings->target, connection);
   link_dial (self);
   return stream;
 }

@@ -32,6 +32,7 @@ enum
   PROP_PROXY_RESOLVER,
   PROP_TLS_DATABASE,
   PROP_CLIENT_CERTIFICATE,
+  PROP_TARGET,
   PROP_STATE,
   PROP_LOCAL_ADDRESS,
   PROP_BYTES_SENT,
@@ -133,6 +134,9 @@ tunnel_get_property (GObject    *object,
       break;
     case PROP_CLIENT_CERTIFICATE:
       TCP_GET (object, self->settings->client_certificate);
+      break;
+    case PROP_TARGET:
+      TCP_GET (string, self->settings->target);
       break;
     case PROP_STATE:
       g_value_set_enum (value, tcp_tunnel_get_state (self));
@@ -269,6 +273,9 @@ tunnel_set_property (GObject      *object,
     case PROP_CLIENT_CERTIFICATE:
       tcp_tunnel_set_client_certificate (self, g_value_get_object (value));
       break;
+    case PROP_TARGET:
+      tcp_tunnel_set_target (self, g_value_get_string (value));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, property_id, pspec);
     }
@@ -347,6 +354,25 @@ install_settings (void)
    * Since: 1.0
    */
   properties[PROP_SOCKET_PATH] = g_param_spec_string ("socket-path", NULL, NULL, NULL, TCP_READ_WRITE);
+
+  /**
+   * TcpTunnel:target:
+   *
+   * The TCP service that the gateway is asked to connect each TCP client to, as `host:port`
+   * of at most 512 bytes, with an IPv6 address in brackets; %NULL, the default, for the
+   * gateway's own target. The host is a name in ASCII, which the gateway resolves, or an
+   * address in its usual form: neither in other bases than ten nor as an IPv4 address within
+   * IPv6. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT otherwise, and if
+   * [property@TcpTunnel.Tunnel:resumption] is off.
+   *
+   * The gateway decides whether it allows the target: see
+   * [property@TcpTunnel.Gateway:allow]. A connection to one that it does not allow ends in a
+   * reset with %TCP_TUNNEL_ERROR_FORBIDDEN. If the gateway speaks one of limrun's protocols,
+   * in which a target cannot be named, the tunnel ends with %TCP_TUNNEL_ERROR_PROTOCOL.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TARGET] = g_param_spec_string ("target", NULL, NULL, NULL, TCP_READ_WRITE);
 
   /**
    * TcpTunnel:mode:

@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include "base/invalid.h"
+#include "base/host-port.h"
 #include "base/token.h"
 #include "io/listen-unix.h"
 #include "tunnel/remote-uri.h"
@@ -30,6 +31,7 @@ tcp_tunnel_settings_copy (const TcpTunnelSettings *self)
   copy->hostname = g_strdup (self->hostname);
   copy->socket_path = g_strdup (self->socket_path);
   copy->name = g_strdup (self->name);
+  copy->target = g_strdup (self->target);
   copy->request_headers = g_strdupv (self->request_headers);
   copy->proxy_resolver = ref_object (self->proxy_resolver);
   copy->tls_database = ref_object (self->tls_database);
@@ -48,6 +50,7 @@ tcp_tunnel_settings_free (TcpTunnelSettings *self)
   g_free (self->hostname);
   g_free (self->socket_path);
   g_free (self->name);
+  g_free (self->target);
   g_strfreev (self->request_headers);
   g_clear_object (&self->proxy_resolver);
   g_clear_object (&self->tls_database);
@@ -172,6 +175,19 @@ check_listen (TcpTunnelSettings  *self,
   return TRUE;
 }
 
+static gboolean
+check_target (TcpTunnelSettings  *self,
+              GError            **error)
+{
+  g_auto (TcpHostPort) target = { 0 };
+
+  if (self->target == NULL)
+    return TRUE;
+  if (self->resumption == TCP_TUNNEL_RESUMPTION_OFF)
+    return tcp_invalid (error, "the target “%s” cannot be asked for: that takes sessions that can be resumed", self->target);
+  return tcp_host_port_parse (self->target, &target, error);
+}
+
 /* Everything that can be known to be wrong before anything is tried. */
 gboolean
 tcp_tunnel_settings_check (TcpTunnelSettings  *self,
@@ -184,7 +200,7 @@ tcp_tunnel_settings_check (TcpTunnelSettings  *self,
   if (!tcp_token_is_valid (self->token))
     return tcp_invalid (error, "the token for the gateway %s has a space or a character that is not ASCII in it",
                         self->display);
-  if (!check_listen (self, error))
+  if (!check_listen (self, error) || !check_target (self, error))
     return FALSE;
 
   for (char **header = self->request_headers; header != NULL && *header != NULL; header++)

@@ -17,6 +17,7 @@ typedef struct
   guint port;
   char *socket_path; /* in place of the two */
   char *name;        /* in the log */
+  char *target;      /* what the gateway is asked for; NULL for its own */
   TcpTunnelMode mode;
   TcpTunnelResumption resumption;
   int max_reconnect_attempts; /* or TCP_TUNNEL_UNLIMITED_ATTEMPTS */

@@ -28,13 +28,13 @@ class Help(unittest.TestCase):
     def test_help_fits_and_names_all_options(self):
         options = {
             '': ['connect', 'up', 'gateway', 'demo', '--version'],
-            'connect': ['--token-file', '--token-command', '--token', 'TCP_TUNNEL_TOKEN', '--listen', '--mode',
+            'connect': ['--token-file', '--token-command', '--token', 'TCP_TUNNEL_TOKEN', '--listen', '--target', '--mode',
                         '--on-ready', '--config',
                         '--resumption', '--wait', '--max-connections', '--max-reconnect-attempts', 'unlimited', '--reconnect-delay',
                         '--max-reconnect-delay', '500ms',
                         '--ca', '--header', '--log-level', '--json', '--quiet'],
             'up': ['--config', '--wait', '--max-connections', '--log-level', '--json', '--quiet', 'tunnels.conf', 'defaults', 'on-ready'],
-            'gateway': ['--target', '--listen', '--path', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
+            'gateway': ['--target', '--allow', '--listen', '--path', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
                         '--tls-cert', '--tls-key', '--resumption', '--session-timeout',
                         '--drain-timeout', '500ms', '--trusted-proxy', '--max-connections', '--max-buffered', '--log-level'],
             'demo': ['--keep', '--size'],
@@ -160,6 +160,7 @@ class Usage(unittest.TestCase):
         self.check([*target, '--token', TOKEN, '--tls-cert', '/none', '--tls-key', '/none'], '/none')
         for path in ('', 'v1', '/v1/*', '/v1?mode=multiplexed', '/a b'):
             self.check([*target, '--token', TOKEN, '--path', path], '--path', "'*'", f"'{path}'")
+        self.check([*target, '--token', TOKEN, '--allow', 'a:1', '--allow', '0x7f.1:22'], '“0x7f.1”')
         self.check([*target, '--token', TOKEN, '--session-timeout', 'x'], '--session-timeout', "'x'")
         self.check([*target, '--token', TOKEN, '--drain-timeout', '-1'], '--drain-timeout', "'-1'",
                    'a number alone is in seconds')
@@ -290,6 +291,30 @@ class RoundTrip(unittest.TestCase):
                 thread.join()
             self.assertEqual(results, [True] * 8)
             self.assertEqual(tunnel.stop(), 0)
+
+    def test_target(self):
+        """Another service than the gateway's own, as far as the gateway allows it; also from the config file."""
+        def hello(connection):
+            connection.sendall(b'other')
+
+        def ask(tunnel):
+            with tunnel, dial(listening(tunnel)) as connection:
+                answer = connection.recv(5)
+                self.assertEqual(tunnel.stop(), 0)
+                return answer
+
+        with Service(hello) as other, Service() as own:
+            there = f'127.0.0.1:{other.port}'
+            command, url = gateway(own, '--allow', '*.lab:5432', '--allow', f'127.0.0.1:{other.port}-{other.port}')
+            with command, Config(f'[other]\nremote-uri={url}\ntoken-file=token\ntarget={there}\n') as config:
+                self.assertEqual(ask(Command('connect', url, '--target', there, TCP_TUNNEL_TOKEN=TOKEN)), b'other')
+                self.assertEqual(ask(Command('connect', 'other', XDG_CONFIG_HOME=config.home)), b'other')
+                with Command('connect', url, '--target', 'localhost:5432', TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
+                    with dial(listening(tunnel)) as connection, self.assertRaises(ConnectionResetError):
+                        receive(connection, 1)
+                    tunnel.error_line('does not allow the target localhost:5432')
+                    self.assertEqual(tunnel.stop(), 0)
+                self.assertEqual(command.stop(), 0)
 
     def test_listen(self):
         with socket.create_server(('127.0.0.1', 0)) as taken:

@@ -329,7 +329,7 @@ test_forged_target (void)
   log_tap_clear ();
   resumable_send_text (peer, RESUMABLE_OPEN, 1, FORGED ":1");
   resumable_expect_reset (peer, 1, RESUMABLE_RESET_FORBIDDEN);
-  expect_clean_log ("does not lead to " SHOWN ":1");
+  expect_clean_log ("does not allow the target " SHOWN ":1");
 }
 
 /* The reasons of resets and of goodbyes, in both directions. */

@@ -187,7 +187,7 @@ step_open (Fuzz *self)
 
   /* Raw has one, which is opened once. */
   if (protocol->class->may_open (protocol) && (protocol->class->multiplexed || self->streams->len == 0))
-    g_ptr_array_add (self->streams, protocol->class->open (protocol, NULL));
+    g_ptr_array_add (self->streams, protocol->class->open (protocol, NULL, NULL));
 }
 
 static void

@@ -123,7 +123,7 @@ step_dial (Fuzz *self)
     {
       /* One that is single does it once. */
       if (!self->single || self->peers->len == 0)
-        stream = tcp_session_open (self->session, NULL);
+        stream = tcp_session_open (self->session, NULL, NULL);
       if (stream != NULL)
         tcp_stream_attach (tcp_stream_ref (stream), make_peer (self));
       return;

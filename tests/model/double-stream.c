@@ -12,6 +12,7 @@ struct _TcpStream
   grefcount refs;
   TcpProtocolStream *protocol;
   guint64 serial;
+  char *target;
   gboolean counted;
   TcpStreamCallbacks callbacks;
   gpointer user_data;
@@ -67,6 +68,7 @@ tcp_stream_unref (TcpStream *self)
 
   g_assert_true (self->closed);
   tcp_byte_queue_clear (&self->queue);
+  g_free (self->target);
   g_free (self);
   alive--;
 }
@@ -101,6 +103,20 @@ guint64
 tcp_stream_get_serial (TcpStream *self)
 {
   return self->serial;
+}
+
+void
+tcp_stream_set_target (TcpStream  *self,
+                       const char *target)
+{
+  g_free (self->target);
+  self->target = g_strdup (target);
+}
+
+const char *
+tcp_stream_get_target (TcpStream *self)
+{
+  return self->target;
 }
 
 void

@@ -42,6 +42,7 @@ typedef struct
   guint32 id;
   Half halves[2];
   gboolean opened;
+  gboolean has_target;
   gboolean excused; /* something was done to it on purpose */
 } Pair;
 
@@ -121,6 +122,7 @@ on_opened (TcpProtocolStream *stream,
            gpointer           user_data)
 {
   End *self = user_data;
+  char wanted[32];
 
   for (guint i = 0; i < self->world->pairs->len; i++)
     {
@@ -129,6 +131,8 @@ on_opened (TcpProtocolStream *stream,
       if (pair->opened || pair->id != stream->id)
         continue;
       pair->opened = TRUE;
+      g_snprintf (wanted, sizeof wanted, "host-%u:%u", i + 1, 2 + i);
+      g_assert_cmpstr (target, ==, pair->has_target && self->world->class->resumable ? wanted : NULL);
       stream->user_data = pair;
       pair->halves[GATEWAY].known = stream;
       self->protocol->class->connected (self->protocol, stream);
@@ -572,6 +576,7 @@ world_open (World *self)
 {
   TcpProtocol *protocol = self->ends[CLIENT].protocol;
   gboolean raw = self->class == &tcp_protocol_raw;
+  char target[32];
   Pair *pair;
 
   if (self->pairs->len >= (raw ? 1 : MAX_PAIRS) || !protocol->class->may_open (protocol))
@@ -582,13 +587,15 @@ world_open (World *self)
   for (guint side = CLIENT; side <= GATEWAY; side++)
     /* Tagged opens with the first data, and has no half-close. */
     pair->halves[side].to_send = 1 + g_rand_int_range (self->rand, 0, 400000);
-  pair->halves[CLIENT].known = protocol->class->open (protocol, pair);
+  pair->has_target = chance (self, 2);
+  g_snprintf (target, sizeof target, "host-%u:%u", self->pairs->len, 1 + self->pairs->len);
+  pair->halves[CLIENT].known = protocol->class->open (protocol, pair->has_target ? target : NULL, pair);
   pair->id = pair->halves[CLIENT].known->id;
   if (raw)
     {
       protocol = self->ends[GATEWAY].protocol;
       pair->opened = TRUE;
-      pair->halves[GATEWAY].known = protocol->class->open (protocol, pair);
+      pair->halves[GATEWAY].known = protocol->class->open (protocol, NULL, pair);
     }
 }
 

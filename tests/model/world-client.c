@@ -288,7 +288,7 @@ client_open (Client *self)
   if (self->pairs->len >= self->world->most_pairs || (client_is_last (self) && !client_is_fresh (self)))
     return;
 
-  stream = tcp_session_open (self->session, NULL);
+  stream = tcp_session_open (self->session, NULL, NULL);
   if (stream == NULL)
     return;
 

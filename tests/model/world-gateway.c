@@ -182,7 +182,7 @@ guest_attach (Guest      *self,
       guest_end (self);
       return;
     }
-  stream = tcp_session_open (self->session, NULL);
+  stream = tcp_session_open (self->session, NULL, NULL);
   if (stream != NULL)
     on_opened (self->session, stream, NULL, self);
 }

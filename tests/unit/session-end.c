@@ -137,7 +137,7 @@ session_end_open (SessionEnd *self,
 {
   g_autoptr (GSocketConnection) connection = NULL;
   RawEnd *peer = session_end_make_peer (self, &connection);
-  TcpStream *opened = tcp_session_open (self->session, connection);
+  TcpStream *opened = tcp_session_open (self->session, NULL, connection);
 
   g_assert_nonnull (opened);
   if (stream != NULL)

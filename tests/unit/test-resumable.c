@@ -422,7 +422,7 @@ check_sent_away (TcpGoawayCode  code,
   g_autoptr (End) end = end_new (TRUE, FALSE, 2);
   TcpResumable *resumable = end_get_resumable (end);
 
-  g_ptr_array_add (end->streams, end->protocol->class->open (end->protocol, NULL));
+  g_ptr_array_add (end->streams, end->protocol->class->open (end->protocol, NULL, NULL));
   end_send_all (end);
   end_receive (end, tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, code, "come back"));
   g_assert_cmpuint (end->sent_away, ==, 1);

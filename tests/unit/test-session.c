@@ -76,7 +76,7 @@ test_ids_wrap (void)
     {
       if (i == 2)
         end->session->protocol->next_id = G_MAXUINT32;
-      ids[i] = tcp_stream_get_protocol (tcp_session_open (end->session, NULL))->id;
+      ids[i] = tcp_stream_get_protocol (tcp_session_open (end->session, NULL, NULL))->id;
     }
   g_assert_cmpuint (ids[0], ==, 1);
   g_assert_cmpuint (ids[1], ==, 2);
@@ -85,7 +85,7 @@ test_ids_wrap (void)
   g_assert_cmpuint (ids[3], ==, 3);
   g_assert_cmpuint (ids[4], ==, 4);
   end->session->protocol->next_id = 1;
-  g_assert_cmpuint (tcp_stream_get_protocol (tcp_session_open (end->session, NULL))->id, ==, 6);
+  g_assert_cmpuint (tcp_stream_get_protocol (tcp_session_open (end->session, NULL, NULL))->id, ==, 6);
 }
 
 static void
@@ -97,14 +97,14 @@ test_too_many (void)
 
   options.max_streams = 2;
   end = session_end_new (&options);
-  first = tcp_session_open (end->session, NULL);
+  first = tcp_session_open (end->session, NULL, NULL);
   g_assert_nonnull (first);
-  g_assert_nonnull (tcp_session_open (end->session, NULL));
-  g_assert_null (tcp_session_open (end->session, NULL));
+  g_assert_nonnull (tcp_session_open (end->session, NULL, NULL));
+  g_assert_null (tcp_session_open (end->session, NULL, NULL));
   g_assert_cmpuint (tcp_status_get (end->status, open_connections), ==, 2);
 
   tcp_stream_reset (first, NULL);
-  g_assert_nonnull (tcp_session_open (end->session, NULL));
+  g_assert_nonnull (tcp_session_open (end->session, NULL, NULL));
   g_assert_cmpuint (tcp_status_get (end->status, total_connections), ==, 3);
 }
 
@@ -258,10 +258,10 @@ test_leftovers (void)
 
   tcp_session_restart (end->session, error);
   tcp_session_set_protocol (end->session, &tcp_protocol_resumable);
-  g_assert_null (tcp_session_open (end->session, NULL));
+  g_assert_null (tcp_session_open (end->session, NULL, NULL));
   WAIT_UNTIL ((raw_end_read (peer, G_MAXUINT), end->streams_closed == 1));
   g_assert_cmpuint (peer->in->len, ==, strlen (text));
-  g_assert_nonnull (tcp_session_open (end->session, NULL));
+  g_assert_nonnull (tcp_session_open (end->session, NULL, NULL));
 }
 
 static const SessionEndOptions resumable_client = {
@@ -275,7 +275,7 @@ test_lost_and_gone (void)
 {
   g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "forgotten");
   g_autoptr (SessionEnd) end = session_end_new (&resumable_client);
-  TcpStream *stream = tcp_session_open (end->session, NULL);
+  TcpStream *stream = tcp_session_open (end->session, NULL, NULL);
 
   tcp_session_restart (end->session, error);
   g_assert_cmpuint (tcp_session_get_n_streams (end->session), ==, 1);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/host-port.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/invalid.h"
+
+/* RFC 1035, section 2.3.4 */
+#define MAX_NAME 253
+#define MAX_LABEL 63
+
+/* What inet_ntop () writes is the one spelling that is taken. Addresses of IPv4 within IPv6 are
+ * another spelling of those. */
+static gboolean
+is_canonical (int         family,
+              const char *host)
+{
+  char again[INET6_ADDRSTRLEN];
+  struct in6_addr address;
+
+  if (inet_pton (family, host, &address) != 1 || inet_ntop (family, &address, again, sizeof again) == NULL)
+    return FALSE;
+  if (family == AF_INET6 && (IN6_IS_ADDR_V4MAPPED (&address) || strchr (again, '.') != NULL))
+    return FALSE;
+  return strcmp (host, again) == 0;
+}
+
+/* Resolvers take such a name for an address in another base, or with parts left out. */
+static gboolean
+ends_in_number (const char *host)
+{
+  const char *dot = strrchr (host, '.');
+  const char *last = dot != NULL ? dot + 1 : host;
+
+  return strspn (last, "0123456789") == strlen (last) || g_str_has_prefix (last, "0x");
+}
+
+/* Letters, digits, dashes and underscores in labels; no other scripts, of which resolvers make ASCII. */
+static gboolean
+is_name (const char *host)
+{
+  gsize label = 0;
+
+  if (strlen (host) > MAX_NAME || ends_in_number (host))
+    return FALSE;
+  for (const char *c = host; *c != '\0'; c++)
+    {
+      if (*c != '.' && !g_ascii_isalnum (*c) && *c != '_' && (*c != '-' || label == 0))
+        return FALSE;
+      if (*c == '.' && (label == 0 || c[-1] == '-'))
+        return FALSE;
+      label = *c == '.' ? 0 : label + 1;
+      if (label > MAX_LABEL)
+        return FALSE;
+    }
+  return label > 0 && host[strlen (host) - 1] != '-';
+}
+
+/* NULL and an error if it is neither a name nor an address in its canonical spelling. */
+char *
+tcp_host_parse (const char *text,
+                gsize       length,
+                gboolean   *address,
+                GError    **error)
+{
+  g_autofree char *whole = g_strndup (text, length);
+  g_autofree char *host = NULL;
+
+  if (length >= 2 && text[0] == '[' && text[length - 1] == ']')
+    {
+      host = g_strndup (text + 1, length - 2);
+      *address = TRUE;
+      if (is_canonical (AF_INET6, host))
+        return g_steal_pointer (&host);
+    }
+  else
+    {
+      host = g_ascii_strdown (whole, -1);
+      *address = is_canonical (AF_INET, host);
+      if (*address || is_name (host))
+        return g_steal_pointer (&host);
+    }
+
+  tcp_invalid (error, "“%s” is neither a host name in ASCII nor an address in its usual form, such as 10.0.0.1 or [fd00::1]",
+               whole);
+  return NULL;
+}
+
+/* A number from 1 to 65535, without a sign or leading zeros. */
+gboolean
+tcp_port_parse (const char *text,
+                gsize       length,
+                guint16    *port)
+{
+  guint value = 0;
+
+  if (length == 0 || length > 5 || text[0] == '0')
+    return FALSE;
+  for (gsize i = 0; i < length; i++)
+    {
+      if (!g_ascii_isdigit (text[i]))
+        return FALSE;
+      value = value * 10 + (text[i] - '0');
+    }
+  if (value > G_MAXUINT16)
+    return FALSE;
+
+  *port = value;
+  return TRUE;
+}
+
+/* @target is to be cleared if it is. */
+gboolean
+tcp_host_port_parse (const char  *text,
+                     TcpHostPort *target,
+                     GError     **error)
+{
+  const char *colon = strrchr (text, ':');
+  guint16 port;
+
+  if (strlen (text) > TCP_HOST_PORT_MAX_LENGTH)
+    return tcp_invalid (error, "the target is longer than %d bytes", TCP_HOST_PORT_MAX_LENGTH);
+  if (colon == NULL || !tcp_port_parse (colon + 1, strlen (colon + 1), &port))
+    return tcp_invalid (error, "the target “%s” is not of the form HOST:PORT, such as db.example.org:5432", text);
+
+  *target = (TcpHostPort) { .port = port };
+  target->host = tcp_host_parse (text, colon - text, &target->address, error);
+  if (target->host == NULL)
+    g_prefix_error (error, "the target “%s” cannot be used: ", text);
+  return target->host != NULL;
+}
+
+void
+tcp_host_port_clear (TcpHostPort *target)
+{
+  g_clear_pointer (&target->host, g_free);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* What a client of a gateway may ask to be connected to, as `host:port`. Only one spelling of an
+ * address is taken, so that no rule about it can be got around with another. Pure. */
+
+#define TCP_HOST_PORT_MAX_LENGTH 512
+
+typedef struct
+{
+  char *host;       /* in lower case; an IPv6 address without its brackets */
+  guint16 port;
+  gboolean address; /* the host is one */
+} TcpHostPort;
+
+gboolean tcp_host_port_parse (const char  *text,
+                              TcpHostPort *target,
+                              GError     **error);
+char *tcp_host_parse (const char *text,
+                      gsize       length,
+                      gboolean   *address,
+                      GError    **error);
+gboolean tcp_port_parse (const char *text,
+                         gsize       length,
+                         guint16    *port);
+void tcp_host_port_clear (TcpHostPort *target);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TcpHostPort, tcp_host_port_clear)
+
+G_END_DECLS

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/target-rules.h"
+
+#include <string.h>
+
+#include "base/invalid.h"
+#include "base/host-port.h"
+
+typedef struct
+{
+  char *host;       /* NULL for any */
+  gboolean below;   /* names below it, and not itself */
+  gboolean address; /* of which no name is one */
+  guint16 first;    /* ports */
+  guint16 last;
+} Rule;
+
+struct _TcpTargetRules
+{
+  GArray *rules;
+};
+
+static void
+rule_clear (gpointer data)
+{
+  g_free (((Rule *) data)->host);
+}
+
+static gboolean
+rule_parse_ports (Rule       *self,
+                  const char *text)
+{
+  const char *dash = strchr (text, '-');
+
+  if (strcmp (text, "*") == 0)
+    {
+      self->first = 1;
+      self->last = G_MAXUINT16;
+      return TRUE;
+    }
+  if (dash == NULL)
+    {
+      self->last = 0;
+      if (!tcp_port_parse (text, strlen (text), &self->first))
+        return FALSE;
+      self->last = self->first;
+      return TRUE;
+    }
+  return tcp_port_parse (text, dash - text, &self->first) &&
+         tcp_port_parse (dash + 1, strlen (dash + 1), &self->last) && self->first <= self->last;
+}
+
+static gboolean
+rule_parse (Rule        *self,
+            const char  *pattern,
+            GError     **error)
+{
+  const char *colon = strrchr (pattern, ':');
+
+  if (colon == NULL || !rule_parse_ports (self, colon + 1))
+    return tcp_invalid (error, "“%s” is not of the form HOST:PORT, where PORT is a number from 1 to 65535, "
+                        "a range such as 8000-8099, or *", pattern);
+  if (colon - pattern == 1 && *pattern == '*')
+    return TRUE;
+
+  self->below = g_str_has_prefix (pattern, "*.");
+  if (self->below)
+    pattern += 2;
+  self->host = tcp_host_parse (pattern, colon - pattern, &self->address, error);
+  if (self->host != NULL && self->below && self->address)
+    return tcp_invalid (error, "“*.%s”: nothing is below an address", self->host);
+  return self->host != NULL;
+}
+
+/* @patterns may be NULL, which allows nothing. */
+TcpTargetRules *
+tcp_target_rules_new (const char *const  *patterns,
+                      GError            **error)
+{
+  g_autoptr (TcpTargetRules) self = g_new0 (TcpTargetRules, 1);
+
+  self->rules = g_array_new (FALSE, TRUE, sizeof (Rule));
+  g_array_set_clear_func (self->rules, rule_clear);
+  for (; patterns != NULL && *patterns != NULL; patterns++)
+    {
+      Rule rule = { 0 };
+
+      if (!rule_parse (&rule, *patterns, error))
+        {
+          rule_clear (&rule);
+          return NULL;
+        }
+      g_array_append_val (self->rules, rule);
+    }
+  return g_steal_pointer (&self);
+}
+
+void
+tcp_target_rules_free (TcpTargetRules *self)
+{
+  g_array_unref (self->rules);
+  g_free (self);
+}
+
+static gboolean
+rule_allows (const Rule      *self,
+             const TcpHostPort *target)
+{
+  gsize rest;
+
+  if (target->port < self->first || target->port > self->last)
+    return FALSE;
+  if (self->host == NULL)
+    return TRUE;
+  if (self->address != target->address)
+    return FALSE;
+  if (!self->below)
+    return strcmp (self->host, target->host) == 0;
+
+  if (strlen (target->host) <= strlen (self->host) + 1)
+    return FALSE;
+  rest = strlen (target->host) - strlen (self->host);
+  return target->host[rest - 1] == '.' && strcmp (target->host + rest, self->host) == 0;
+}
+
+/* Not if it is malformed, either. */
+gboolean
+tcp_target_rules_allow (TcpTargetRules *self,
+                        const char     *target)
+{
+  g_auto (TcpHostPort) parsed = { 0 };
+
+  if (!tcp_host_port_parse (target, &parsed, NULL))
+    return FALSE;
+  for (guint i = 0; i < self->rules->len; i++)
+    if (rule_allows (&g_array_index (self->rules, Rule, i), &parsed))
+      return TRUE;
+
+  return FALSE;
+}

@@ -314,6 +314,8 @@ test_no_descriptors (void)
   set_limit (limit.rlim_cur);
   thread = tcp_io_thread_acquire (&error);
   g_assert_no_error (error);
+  /* It has all that it needs only when it runs. */
+  tcp_io_thread_invoke_sync (thread, nothing, NULL);
   set_limit (0);
   for (guint i = 0; i < tcp_io_thread_count (); i++)
     {

@@ -744,7 +744,6 @@ configure_socket (GSocket *socket)
 {
   g_socket_set_option (socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
   g_socket_set_option (socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOT_SENT_LOW_WATER, NULL);
-  bound_input (socket);
 }
 
 /* Takes over @stream, on which the WebSocket handshake was completed. Messages
@@ -766,6 +765,9 @@ tcp_channel_new (GIOStream               *stream,
     self->buffered = g_object_ref (options->buffered);
   self->socket = g_object_ref (options->socket);
   configure_socket (self->socket);
+  /* Where there is one connection nothing is in its way. */
+  if (!options->brief)
+    bound_input (self->socket);
 
   self->paused = TRUE; /* until there is somebody to take the messages */
   tcp_frame_reader_init (&self->reader, !self->client);

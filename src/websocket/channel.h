@@ -65,7 +65,7 @@ typedef struct
   const GByteArray *early;  /* what was read along with the HTTP head; nullable */
   guint keepalive_interval; /* ms, 0 for none */
   guint keepalive_timeout;  /* ms, 0 for none */
-  gboolean brief;           /* it may be for a moment only, see tcp_keepalive_start() */
+  gboolean brief;           /* for one TCP connection, which may be over in a moment, see tcp_keepalive_start() */
   TcpLog *log;
   TcpStatus *status;        /* to be told the round trip; nullable */
   TcpChannelGroup *group;

@@ -524,7 +524,8 @@ get_input_buffer (int fd)
   return size;
 }
 
-/* On a short path the kernel keeps no more than is of use; a buffer that was chosen stays. */
+/* On a short path the kernel keeps no more than is of use; a buffer that was chosen stays, as does that of a
+ * single connection. */
 static void
 test_input_bound (void)
 {
@@ -533,7 +534,9 @@ test_input_bound (void)
   struct tcp_info info = { 0 };
   socklen_t length = sizeof info;
   g_autoptr (ChannelEnd) end = NULL;
+  ChannelEndOptions brief = { .brief = TRUE };
   g_autoptr (ChannelEnd) chosen = NULL;
+  g_autoptr (ChannelEnd) single = NULL;
 
   loopback_pair (fds, 0);
   before = get_input_buffer (fds[0]);
@@ -551,6 +554,12 @@ test_input_bound (void)
   loopback_pair (fds, 8192);
   before = get_input_buffer (fds[0]);
   chosen = channel_end_new (fds[0], TRUE, NULL);
+  g_assert_cmpint (get_input_buffer (fds[0]), ==, before);
+  close (fds[1]);
+
+  loopback_pair (fds, 0);
+  before = get_input_buffer (fds[0]);
+  single = channel_end_new (fds[0], TRUE, &brief);
   g_assert_cmpint (get_input_buffer (fds[0]), ==, before);
   close (fds[1]);
 }

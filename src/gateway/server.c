@@ -96,6 +96,43 @@ on_request (TcpUpgrade *upgrade,
   return tcp_handshake_examine (self->shared, upgrade, refusal);
 }
 
+typedef struct
+{
+  TcpServer *server;
+  TcpRequest *request;
+  char *answer;
+  TcpTransport transport;
+} Arrival;
+
+static void
+arrival_free (gpointer data)
+{
+  Arrival *self = data;
+
+  tcp_server_unref (self->server);
+  g_clear_pointer (&self->request, tcp_request_free);
+  g_free (self->answer);
+  tcp_transport_clear (&self->transport);
+  g_free (self);
+}
+
+static void
+server_do_admit (gpointer data)
+{
+  Arrival *arrival = data;
+  TcpServer *self = arrival->server;
+  TcpShard *shard;
+
+  /* What is left of it is closed. */
+  if (self->closed)
+    return;
+
+  shard = server_get_shard (self, tcp_request_get_session (arrival->request));
+  tcp_shard_admit (shard, g_steal_pointer (&arrival->request), arrival->answer, &arrival->transport);
+}
+
+/* Behind a drain that was asked for before, which is to be known to all shards: one may be answered while
+ * the listener still accepts, and the drain that follows may wait when the next is accepted. */
 static void
 on_accepted (TcpRequest   *request,
              const char   *answer,
@@ -103,8 +140,14 @@ on_accepted (TcpRequest   *request,
              gpointer      user_data)
 {
   TcpServer *self = user_data;
+  Arrival *arrival = g_new0 (Arrival, 1);
 
-  tcp_shard_admit (server_get_shard (self, tcp_request_get_session (request)), request, answer, transport);
+  arrival->server = tcp_server_ref (self);
+  arrival->request = request;
+  arrival->answer = g_strdup (answer);
+  arrival->transport = *transport;
+  *transport = (TcpTransport) { 0 };
+  tcp_io_thread_call (self->thread, server_do_admit, arrival, arrival_free);
 }
 
 static const TcpListenerCallbacks listener_callbacks = {

@@ -16,12 +16,12 @@ G_DECLARE_FINAL_TYPE (TcpGateway, tcp_gateway, TCP, GATEWAY, GObject)
 TCP_TUNNEL_AVAILABLE_IN_1_0
 TcpGateway *tcp_gateway_new (const char *target);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *tcp_gateway_get_target (TcpGateway *self);
+char *tcp_gateway_dup_target (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_target (TcpGateway *self,
                              const char *target);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *tcp_gateway_get_hostname (TcpGateway *self);
+char *tcp_gateway_dup_hostname (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_hostname (TcpGateway *self,
                                const char *hostname);
@@ -31,7 +31,7 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_port (TcpGateway *self,
                            guint port);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *tcp_gateway_get_path (TcpGateway *self);
+char *tcp_gateway_dup_path (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_path (TcpGateway *self,
                            const char *path);
@@ -39,17 +39,17 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_token (TcpGateway *self,
                             const char *token);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *const *tcp_gateway_get_allow (TcpGateway *self);
+char **tcp_gateway_dup_allow (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_allow (TcpGateway *self,
                             const char *const *allow);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *tcp_gateway_get_token_file (TcpGateway *self);
+char *tcp_gateway_dup_token_file (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_token_file (TcpGateway *self,
                                  const char *token_file);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *const *tcp_gateway_get_trusted_proxies (TcpGateway *self);
+char **tcp_gateway_dup_trusted_proxies (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_trusted_proxies (TcpGateway *self,
                                       const char *const *trusted_proxies);
@@ -116,7 +116,7 @@ void tcp_gateway_set_log_level (TcpGateway *self,
 TCP_TUNNEL_AVAILABLE_IN_1_0
 GInetSocketAddress *tcp_gateway_get_local_address (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *tcp_gateway_get_uri (TcpGateway *self);
+char *tcp_gateway_dup_uri (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 guint64 tcp_gateway_get_bytes_sent (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0

@@ -27,7 +27,7 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 TcpTunnel *tcp_tunnel_new (const char *remote_uri,
                            const char *token);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *tcp_tunnel_get_remote_uri (TcpTunnel *self);
+char *tcp_tunnel_dup_remote_uri (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_remote_uri (TcpTunnel *self,
                                 const char *remote_uri);
@@ -35,7 +35,7 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_token (TcpTunnel *self,
                            const char *token);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *tcp_tunnel_get_hostname (TcpTunnel *self);
+char *tcp_tunnel_dup_hostname (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_hostname (TcpTunnel *self,
                               const char *hostname);
@@ -45,12 +45,12 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_port (TcpTunnel *self,
                           guint port);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *tcp_tunnel_get_socket_path (TcpTunnel *self);
+char *tcp_tunnel_dup_socket_path (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_socket_path (TcpTunnel  *self,
                                  const char *socket_path);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *tcp_tunnel_get_target (TcpTunnel *self);
+char *tcp_tunnel_dup_target (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_target (TcpTunnel *self,
                             const char *target);
@@ -85,7 +85,7 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_max_reconnect_delay (TcpTunnel *self,
                                          guint max_reconnect_delay);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *tcp_tunnel_get_name (TcpTunnel *self);
+char *tcp_tunnel_dup_name (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_name (TcpTunnel *self,
                           const char *name);
@@ -135,7 +135,7 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_reset_on_loss (TcpTunnel *self,
                                    gboolean reset_on_loss);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-const char *const *tcp_tunnel_get_request_headers (TcpTunnel *self);
+char **tcp_tunnel_dup_request_headers (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_tunnel_set_request_headers (TcpTunnel *self,
                                      const char *const *request_headers);

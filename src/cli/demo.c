@@ -203,6 +203,8 @@ start (Demo               *self,
 static void
 print_parts (Demo *self)
 {
+  g_autofree char *uri = tcp_gateway_dup_uri (self->gateway);
+
   print_title ("tcp-tunnel demo: all on this machine, nothing to set up");
   view_print (stdout,
               "  tunnel   127.0.0.1:%-5u         singleton: one connection at a time\n"
@@ -212,7 +214,7 @@ print_parts (Demo *self)
               "  service  127.0.0.1:%-5u         what the gateway leads to\n",
               tunnel_port (self->single), tunnel_port (self->many),
               demo_server_get_port (self->single_relay), demo_server_get_port (self->many_relay),
-              tcp_gateway_get_uri (self->gateway), demo_server_get_port (self->service));
+              uri, demo_server_get_port (self->service));
 }
 
 static gboolean
@@ -363,6 +365,7 @@ keep (Demo *self)
 {
   guint single = tunnel_port (self->single);
   guint many = tunnel_port (self->many);
+  g_autofree char *uri = tcp_gateway_dup_uri (self->gateway);
   g_autoptr (GIOChannel) input = NULL;
   g_autoptr (Status) status = NULL;
 
@@ -374,7 +377,7 @@ keep (Demo *self)
               "      1024 MiB through the multiplexed tunnel, any number at a time\n"
               "  TCP_TUNNEL_TOKEN=" DEMO_TOKEN " tcp-tunnel connect %s\n"
               "      a tunnel of your own to the same gateway\n\n",
-              single, many, tcp_gateway_get_uri (self->gateway));
+              single, many, uri);
   if (isatty (STDIN_FILENO))
     {
       view_print (stdout, "Enter cuts the WebSockets. ");

@@ -267,6 +267,7 @@ gateway_main (char ***args)
   Gateway self = { .drain_timeout = DRAIN_TIMEOUT };
   g_autoptr (TcpGateway) gateway = NULL;
   g_autoptr (GError) error = NULL;
+  g_autofree char *uri = NULL;
   int code;
 
   if (!options_parse ("gateway", NULL,
@@ -296,13 +297,14 @@ gateway_main (char ***args)
       tcp_gateway_close (gateway);
       return EXIT_SUCCESS;
     }
-  code = view_print (stdout, "listening on %s\n", tcp_gateway_get_uri (gateway));
+  uri = tcp_gateway_dup_uri (gateway);
+  code = view_print (stdout, "listening on %s\n", uri);
   if (code != 0)
     {
       error = options_stdout_error (code);
       return options_failure ("gateway", error);
     }
-  notify_send ("READY=1\nSTATUS=listening on %s", tcp_gateway_get_uri (gateway));
+  notify_send ("READY=1\nSTATUS=listening on %s", uri);
   while (!self.over)
     g_main_context_iteration (NULL, TRUE);
   tcp_gateway_close (gateway);

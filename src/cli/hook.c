@@ -139,7 +139,7 @@ set_environment (GSubprocessLauncher *launcher,
                  TcpTunnel           *tunnel)
 {
   GInetSocketAddress *address = tcp_tunnel_get_local_address (tunnel);
-  const char *path = tcp_tunnel_get_socket_path (tunnel);
+  g_autofree char *path = tcp_tunnel_dup_socket_path (tunnel);
   g_autofree char *host = NULL;
   g_autofree char *port = NULL;
 

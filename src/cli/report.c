@@ -183,11 +183,12 @@ report_free (Report *self)
 static char *
 format_listening (TcpTunnel *tunnel)
 {
+  g_autofree char *path = tcp_tunnel_dup_socket_path (tunnel);
   g_autofree char *name = NULL;
 
-  if (tcp_tunnel_get_socket_path (tunnel) == NULL)
+  if (path == NULL)
     return format_address (tcp_tunnel_get_local_address (tunnel));
-  name = g_filename_display_name (tcp_tunnel_get_socket_path (tunnel));
+  name = g_filename_display_name (path);
   return g_strconcat ("unix:", name, NULL);
 }
 

@@ -19,6 +19,19 @@
     return value;                                                      \
   }
 
+/* Of what another thread may replace meanwhile, the caller gets a copy. */
+#define TCP_DUPLICATOR(Class, snake, CHECK, ctype, name, copy, expression) \
+  ctype tcp_##snake##_dup_##name (Class *self)                             \
+  {                                                                        \
+    ctype value;                                                           \
+                                                                           \
+    g_return_val_if_fail (CHECK (self), NULL);                             \
+    tcp_runner_lock (&self->runner);                                       \
+    value = copy (expression);                                             \
+    tcp_runner_unlock (&self->runner);                                     \
+    return value;                                                          \
+  }
+
 #define TCP_SETTER(Class, snake, CHECK, ctype, name, same, assign) \
   void tcp_##snake##_set_##name (Class *self, ctype name)          \
   {                                                                \

@@ -41,7 +41,6 @@ void
 tcp_runner_clear (TcpRunner *self)
 {
   g_clear_object (&self->last_address);
-  g_free (self->last_uri);
   g_cond_clear (&self->cond);
   tcp_lock_clear (&self->lock);
 }
@@ -84,8 +83,7 @@ runner_take (TcpRunner *self)
 
   g_queue_init (&self->waits);
   self->last_address = g_steal_pointer (&self->address);
-  g_free (self->last_uri);
-  self->last_uri = g_steal_pointer (&self->uri);
+  g_clear_pointer (&self->uri, g_free);
   self->starting = FALSE;
   self->draining = FALSE;
   self->closing = TRUE;

@@ -62,8 +62,7 @@ typedef struct
   TcpEventQueue *events; /* of the engine, or of a former one if there is something to emit */
   GSocketAddress *address;
   char *uri;
-  GSocketAddress *last_address; /* of the last engine, if there is none: whoever got them may */
-  char *last_uri;               /* use them until the next start */
+  GSocketAddress *last_address; /* of the last engine, if there is none: whoever got it may use it until the next start */
   gboolean starting;
   gboolean closing; /* a thread waits for the engine's end, */
   guint close_fork_count; /* one of this process */

@@ -6,24 +6,24 @@
 
 #define GETTER(ctype, name, zero, expression) \
   TCP_GETTER (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name, zero, expression)
+#define DUPLICATOR(name, expression) \
+  TCP_DUPLICATOR (TcpGateway, gateway, TCP_IS_GATEWAY, char *, name, g_strdup, expression)
 #define SETTER_PLAIN(ctype, name) TCP_SETTER_PLAIN (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name)
 #define SETTER_UINT(name) TCP_SETTER_UINT (TcpGateway, gateway, TCP_IS_GATEWAY, name)
 #define SETTER_STRING(name) TCP_SETTER_STRING (TcpGateway, gateway, TCP_IS_GATEWAY, name, )
 #define SETTER_OBJECT(ctype, name) TCP_SETTER_OBJECT (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name)
 
 /**
- * tcp_gateway_get_target:
+ * tcp_gateway_dup_target:
  * @self: a gateway
  *
  * Gets the TCP service that clients are connected to.
  *
- * It stays valid until the property is set again.
- *
- * Returns: (transfer none) (nullable): `host:port`
+ * Returns: (transfer full) (nullable): `host:port`
  *
  * Since: 1.0
  */
-GETTER (const char *, target, NULL, self->settings->target)
+DUPLICATOR (target, self->settings->target)
 
 /**
  * tcp_gateway_set_target:
@@ -40,18 +40,16 @@ GETTER (const char *, target, NULL, self->settings->target)
 SETTER_STRING (target)
 
 /**
- * tcp_gateway_get_hostname:
+ * tcp_gateway_dup_hostname:
  * @self: a gateway
  *
  * Gets the address to listen on.
  *
- * It stays valid until the property is set again.
- *
- * Returns: (transfer none) (nullable): an address or a name
+ * Returns: (transfer full) (nullable): an address or a name
  *
  * Since: 1.0
  */
-GETTER (const char *, hostname, NULL, self->settings->hostname)
+DUPLICATOR (hostname, self->settings->hostname)
 
 /**
  * tcp_gateway_set_hostname:
@@ -93,18 +91,16 @@ GETTER (guint, port, 0, self->settings->port)
 SETTER_UINT (port)
 
 /**
- * tcp_gateway_get_path:
+ * tcp_gateway_dup_path:
  * @self: a gateway
  *
  * Gets the path at which clients are served.
  *
- * It stays valid until the property is set again.
- *
- * Returns: (transfer none) (nullable): a path, or %NULL for any
+ * Returns: (transfer full) (nullable): a path, or %NULL for any
  *
  * Since: 1.0
  */
-GETTER (const char *, path, NULL, self->settings->path)
+DUPLICATOR (path, self->settings->path)
 
 /**
  * tcp_gateway_set_path:
@@ -120,18 +116,16 @@ GETTER (const char *, path, NULL, self->settings->path)
 SETTER_STRING (path)
 
 /**
- * tcp_gateway_get_allow:
+ * tcp_gateway_dup_allow:
  * @self: a gateway
  *
  * Gets the further targets that clients may ask for.
  *
- * It stays valid until the property is set again.
- *
- * Returns: (nullable) (transfer none) (array zero-terminated=1): patterns as `HOST:PORT`
+ * Returns: (nullable) (transfer full) (array zero-terminated=1): patterns as `HOST:PORT`
  *
  * Since: 1.0
  */
-GETTER (const char *const *, allow, NULL, (const char *const *) self->settings->allow)
+TCP_DUPLICATOR (TcpGateway, gateway, TCP_IS_GATEWAY, char **, allow, g_strdupv, self->settings->allow)
 
 /**
  * tcp_gateway_set_allow:
@@ -160,18 +154,16 @@ TCP_SETTER_STRV (TcpGateway, gateway, TCP_IS_GATEWAY, allow)
 SETTER_STRING (token)
 
 /**
- * tcp_gateway_get_token_file:
+ * tcp_gateway_dup_token_file:
  * @self: a gateway
  *
  * Gets the file with the tokens of clients.
  *
- * It stays valid until the property is set again.
- *
- * Returns: (transfer none) (nullable) (type filename): a file name
+ * Returns: (transfer full) (nullable) (type filename): a file name
  *
  * Since: 1.0
  */
-GETTER (const char *, token_file, NULL, self->settings->token_file)
+DUPLICATOR (token_file, self->settings->token_file)
 
 /**
  * tcp_gateway_set_token_file:
@@ -188,18 +180,17 @@ GETTER (const char *, token_file, NULL, self->settings->token_file)
 SETTER_STRING (token_file)
 
 /**
- * tcp_gateway_get_trusted_proxies:
+ * tcp_gateway_dup_trusted_proxies:
  * @self: a gateway
  *
  * Gets the reverse proxies in front of the gateway.
  *
- * They stay valid until the property is set again.
- *
- * Returns: (nullable) (transfer none) (array zero-terminated=1): IP addresses and networks
+ * Returns: (nullable) (transfer full) (array zero-terminated=1): IP addresses and networks
  *
  * Since: 1.0
  */
-GETTER (const char *const *, trusted_proxies, NULL, (const char *const *) self->settings->trusted_proxies)
+TCP_DUPLICATOR (TcpGateway, gateway, TCP_IS_GATEWAY, char **, trusted_proxies, g_strdupv,
+                self->settings->trusted_proxies)
 
 /**
  * tcp_gateway_set_trusted_proxies:
@@ -550,15 +541,13 @@ TCP_SETTER (TcpGateway, gateway, TCP_IS_GATEWAY, TcpTunnelLogLevel, log_level,
 GETTER (GInetSocketAddress *, local_address, NULL, (GInetSocketAddress *) self->runner.address)
 
 /**
- * tcp_gateway_get_uri:
+ * tcp_gateway_dup_uri:
  * @self: a gateway
  *
  * Gets the URL for tunnels on this machine, such as `ws://127.0.0.1:8080/`.
  *
- * It stays valid until the gateway is started again.
- *
- * Returns: (transfer none) (nullable): the URL, or %NULL if the gateway does not run
+ * Returns: (transfer full) (nullable): the URL, or %NULL if the gateway does not run
  *
  * Since: 1.0
  */
-GETTER (const char *, uri, NULL, self->runner.uri)
+DUPLICATOR (uri, self->runner.uri)

@@ -31,12 +31,14 @@
  *
  * ```c
  * g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:5432");
+ * g_autofree char *uri = NULL;
  * g_autoptr (GError) error = NULL;
  *
  * tcp_gateway_set_token (gateway, token);
  * if (!tcp_gateway_start (gateway, NULL, &error))
  *   g_error ("%s", error->message);
- * g_print ("%s\n", tcp_gateway_get_uri (gateway));
+ * uri = tcp_gateway_dup_uri (gateway);
+ * g_print ("%s\n", uri);
  * ```
  *
  * Since: 1.0

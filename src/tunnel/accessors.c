@@ -8,6 +8,8 @@
 
 #define GETTER(ctype, name, zero, expression) \
   TCP_GETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name, zero, expression)
+#define DUPLICATOR(name, expression) \
+  TCP_DUPLICATOR (TcpTunnel, tunnel, TCP_IS_TUNNEL, char *, name, g_strdup, expression)
 #define SETTER_PLAIN(ctype, name) TCP_SETTER_PLAIN (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name)
 #define SETTER_UINT(name) TCP_SETTER_UINT (TcpTunnel, tunnel, TCP_IS_TUNNEL, name)
 #define SETTER_INT(name) TCP_SETTER_INT (TcpTunnel, tunnel, TCP_IS_TUNNEL, name)
@@ -15,18 +17,16 @@
 #define SETTER_OBJECT(ctype, name) TCP_SETTER_OBJECT (TcpTunnel, tunnel, TCP_IS_TUNNEL, ctype, name)
 
 /**
- * tcp_tunnel_get_remote_uri:
+ * tcp_tunnel_dup_remote_uri:
  * @self: a tunnel
  *
  * Gets the URL of the gateway.
  *
- * It stays valid until the property is set again.
- *
- * Returns: (nullable) (transfer none): the URL
+ * Returns: (nullable) (transfer full): the URL
  *
  * Since: 1.0
  */
-GETTER (const char *, remote_uri, NULL, self->settings->remote_uri)
+DUPLICATOR (remote_uri, self->settings->remote_uri)
 
 /**
  * tcp_tunnel_set_remote_uri:
@@ -43,18 +43,16 @@ GETTER (const char *, remote_uri, NULL, self->settings->remote_uri)
 SETTER_STRING (remote_uri)
 
 /**
- * tcp_tunnel_get_hostname:
+ * tcp_tunnel_dup_hostname:
  * @self: a tunnel
  *
  * Gets the address to listen on.
  *
- * It stays valid until the property is set again.
- *
- * Returns: (transfer none) (nullable): an address or a name
+ * Returns: (transfer full) (nullable): an address or a name
  *
  * Since: 1.0
  */
-GETTER (const char *, hostname, NULL, self->settings->hostname)
+DUPLICATOR (hostname, self->settings->hostname)
 
 /**
  * tcp_tunnel_set_hostname:
@@ -96,19 +94,17 @@ GETTER (guint, port, 0, self->settings->port)
 SETTER_UINT (port)
 
 /**
- * tcp_tunnel_get_socket_path:
+ * tcp_tunnel_dup_socket_path:
  * @self: a tunnel
  *
  * Gets the path of the Unix socket to listen on.
  *
- * It stays valid until the property is set again.
- *
- * Returns: (type filename) (transfer none) (nullable): the path, or %NULL to listen on
+ * Returns: (type filename) (transfer full) (nullable): the path, or %NULL to listen on
  *   a TCP port
  *
  * Since: 1.0
  */
-GETTER (const char *, socket_path, NULL, self->settings->socket_path)
+DUPLICATOR (socket_path, self->settings->socket_path)
 
 /**
  * tcp_tunnel_set_socket_path:
@@ -284,18 +280,16 @@ GETTER (guint, max_reconnect_delay, 0, self->settings->max_reconnect_delay)
 SETTER_UINT (max_reconnect_delay)
 
 /**
- * tcp_tunnel_get_name:
+ * tcp_tunnel_dup_name:
  * @self: a tunnel
  *
  * Gets what the log calls the tunnel.
  *
- * It stays valid until the property is set again.
- *
- * Returns: (nullable) (transfer none): the name, or %NULL for none
+ * Returns: (nullable) (transfer full): the name, or %NULL for none
  *
  * Since: 1.0
  */
-GETTER (const char *, name, NULL, self->settings->name)
+DUPLICATOR (name, self->settings->name)
 
 /**
  * tcp_tunnel_set_name:
@@ -548,18 +542,16 @@ TCP_SETTER (TcpTunnel, tunnel, TCP_IS_TUNNEL, gboolean, reset_on_loss,
             self->settings->reset_on_loss = !!reset_on_loss)
 
 /**
- * tcp_tunnel_get_target:
+ * tcp_tunnel_dup_target:
  * @self: a tunnel
  *
  * Gets the target that the gateway is asked for.
  *
- * It stays valid until the property is set again.
- *
- * Returns: (nullable) (transfer none): a target, or %NULL for the gateway's own
+ * Returns: (nullable) (transfer full): a target, or %NULL for the gateway's own
  *
  * Since: 1.0
  */
-GETTER (const char *, target, NULL, self->settings->target)
+DUPLICATOR (target, self->settings->target)
 
 /**
  * tcp_tunnel_set_target:
@@ -575,19 +567,18 @@ GETTER (const char *, target, NULL, self->settings->target)
 SETTER_STRING (target)
 
 /**
- * tcp_tunnel_get_request_headers:
+ * tcp_tunnel_dup_request_headers:
  * @self: a tunnel
  *
  * Gets the further request headers.
  *
- * It stays valid until the property is set again.
- *
- * Returns: (nullable) (transfer none) (array zero-terminated=1): headers as `Name:
+ * Returns: (nullable) (transfer full) (array zero-terminated=1): headers as `Name:
  *   value`
  *
  * Since: 1.0
  */
-GETTER (const char *const *, request_headers, NULL, (const char *const *) self->settings->request_headers)
+TCP_DUPLICATOR (TcpTunnel, tunnel, TCP_IS_TUNNEL, char **, request_headers, g_strdupv,
+                self->settings->request_headers)
 
 /**
  * tcp_tunnel_set_request_headers:

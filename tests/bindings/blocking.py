@@ -21,7 +21,7 @@ service.settimeout(GENEROUS_S)
 gateway = start_gateway("127.0.0.1:%d" % service.getsockname()[1])
 
 for mode in TcpTunnel.TunnelMode.SINGLETON, TcpTunnel.TunnelMode.MULTIPLEXED:
-    tunnel = TcpTunnel.Tunnel(remote_uri=gateway.get_uri(), token=TOKEN, mode=mode)
+    tunnel = TcpTunnel.Tunnel(remote_uri=gateway.dup_uri(), token=TOKEN, mode=mode)
     tunnel.start(None)
 
     client = connect(port_of(tunnel))

@@ -23,7 +23,7 @@ class Example(unittest.TestCase):
 
     def start(self, token):
         process = subprocess.Popen(
-            [*command, self.gateway.get_uri()], env={**os.environ, "TCP_TUNNEL_TOKEN": token},
+            [*command, self.gateway.dup_uri()], env={**os.environ, "TCP_TUNNEL_TOKEN": token},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
@@ -67,7 +67,7 @@ class Example(unittest.TestCase):
         usage = r"usage: TCP_TUNNEL_TOKEN=TOKEN tunnel\S* URL\n"
         self.assertRegex(self.run_to_its_end(TCP_TUNNEL_TOKEN=TOKEN), "^%s$" % usage)
         self.assertRegex(self.run_to_its_end("--help", TCP_TUNNEL_TOKEN=TOKEN), "^%s$" % usage)
-        self.assertRegex(self.run_to_its_end(self.gateway.get_uri()), "^%s$" % usage)
+        self.assertRegex(self.run_to_its_end(self.gateway.dup_uri()), "^%s$" % usage)
 
 
 unittest.main(argv=["examples"], verbosity=2)

@@ -161,7 +161,7 @@ class Attributes(unittest.TestCase):
         tunnel.request_headers = ["X-One: 1"]
         tunnel.token = TOKEN
         self.assertEqual(tunnel.get_reconnect_delay(), 10)
-        self.assertEqual(tunnel.get_request_headers(), ["X-One: 1"])
+        self.assertEqual(tunnel.dup_request_headers(), ["X-One: 1"])
         with self.assertRaises(AttributeError):
             tunnel.state = TcpTunnel.TunnelState.CONNECTED
 

@@ -17,7 +17,7 @@ SCRIPT = """
 
     echo = Echo()
     gateway = start_gateway(echo.address)
-    tunnel = TcpTunnel.Tunnel(remote_uri=gateway.get_uri(), token=TOKEN, mode=TcpTunnel.TunnelMode.MULTIPLEXED)
+    tunnel = TcpTunnel.Tunnel(remote_uri=gateway.dup_uri(), token=TOKEN, mode=TcpTunnel.TunnelMode.MULTIPLEXED)
     tunnel.connect("connection-closed", lambda *arguments: None)
     tunnel.start(None)
     client = connect(port_of(tunnel))

@@ -43,7 +43,7 @@ class Programs(unittest.TestCase):
 
     def prepare(self, text):
         """The command for a program."""
-        text = text.replace("wss://example.com/instance", self.gateway.get_uri())
+        text = text.replace("wss://example.com/instance", self.gateway.dup_uri())
         source = self.directory / f"program.{'py' if language == 'python' else language}"
         source.write_text(text)
         if language == "python":

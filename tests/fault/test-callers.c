@@ -162,7 +162,7 @@ test_start_and_close (void)
   Heard address, states;
 
   fixture_start_gateway (fixture);
-  uri = g_strdup (tcp_gateway_get_uri (fixture->gateway));
+  uri = tcp_gateway_dup_uri (fixture->gateway);
   tcp_tunnel_set_remote_uri (tunnel, uri);
   handle_all ();
   listen_to (tunnel, "notify::local-address", &address);
@@ -484,7 +484,9 @@ test_properties (void)
   for (guint i = 0; i < test_count (200, 50); i++)
     {
       g_autoptr (GError) error = NULL;
+      g_autofree char *name = tcp_tunnel_dup_name (tunnel);
 
+      g_assert_true (name == NULL || g_str_has_prefix (name, "name-"));
       if (tcp_tunnel_start (tunnel, NULL, &error))
         g_assert_nonnull (tcp_tunnel_get_local_address (tunnel));
       else
@@ -654,19 +656,39 @@ test_replaced_objects (void)
   g_assert_cmpint (dropper.heard, ==, 1);
 }
 
-/* A value that was got may be a part of the next. */
+/* What was got is the caller's, whatever is set after it. */
 static void
 test_own_values (void)
 {
   const char *const headers[] = { "A: 1", "B: 2", NULL };
   g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
+  g_autofree char *name = NULL;
+  g_autofree char *target = NULL;
+  g_autofree char *uri = NULL;
+  g_auto (GStrv) got = NULL;
 
   tcp_tunnel_set_name (tunnel, "one two");
-  tcp_tunnel_set_name (tunnel, tcp_tunnel_get_name (tunnel) + 4);
-  g_assert_cmpstr (tcp_tunnel_get_name (tunnel), ==, "two");
+  name = tcp_tunnel_dup_name (tunnel);
+  tcp_tunnel_set_name (tunnel, name + 4);
+  g_assert_cmpstr (name, ==, "one two");
   tcp_tunnel_set_request_headers (tunnel, headers);
-  tcp_tunnel_set_request_headers (tunnel, tcp_tunnel_get_request_headers (tunnel));
-  g_assert_cmpstrv (tcp_tunnel_get_request_headers (tunnel), headers);
+  got = tcp_tunnel_dup_request_headers (tunnel);
+  tcp_tunnel_set_request_headers (tunnel, NULL);
+  g_assert_cmpstrv (got, headers);
+  g_assert_null (tcp_tunnel_dup_request_headers (tunnel));
+
+  target = tcp_gateway_dup_target (gateway);
+  tcp_gateway_set_target (gateway, "127.0.0.1:10");
+  g_assert_cmpstr (target, ==, "127.0.0.1:9");
+  tcp_gateway_set_token (gateway, "token");
+  g_assert_true (tcp_gateway_start (gateway, NULL, NULL));
+  uri = tcp_gateway_dup_uri (gateway);
+  tcp_gateway_close (gateway);
+  g_assert_true (tcp_gateway_start (gateway, NULL, NULL));
+  g_assert_true (g_str_has_prefix (uri, "ws://127.0.0.1:"));
+  tcp_gateway_close (gateway);
+  g_assert_null (tcp_gateway_dup_uri (gateway));
 }
 
 int

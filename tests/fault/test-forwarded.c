@@ -321,7 +321,7 @@ test_invalid (void)
   g_auto (GStrv) got = NULL;
 
   tcp_gateway_set_token (gateway, TEST_TOKEN);
-  g_assert_null (tcp_gateway_get_trusted_proxies (gateway));
+  g_assert_null (tcp_gateway_dup_trusted_proxies (gateway));
   tcp_gateway_set_trusted_proxies (gateway, proxies);
   g_object_get (gateway, "trusted-proxies", &got, NULL);
   g_assert_cmpstrv (got, proxies);

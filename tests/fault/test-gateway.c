@@ -92,6 +92,7 @@ test_max_connections (void)
   g_autoptr (TcpGateway) gateway = new_gateway (target);
   g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (NULL, NULL);
   g_autofree char *body = NULL;
+  g_autofree char *uri = NULL;
   g_autoptr (GError) error = NULL;
   guint16 port;
   int fd;
@@ -105,7 +106,8 @@ test_max_connections (void)
   g_assert_cmpstr (body, ==, "The gateway has as many sessions as it may have (1); try again later.\n");
 
   /* Which of its limits it was is shown at the other end, too. */
-  g_object_set (tunnel, "remote-uri", tcp_gateway_get_uri (gateway), "token", TEST_TOKEN, "mode",
+  uri = tcp_gateway_dup_uri (gateway);
+  g_object_set (tunnel, "remote-uri", uri, "token", TEST_TOKEN, "mode",
                 TCP_TUNNEL_MODE_MULTIPLEXED, "wait-for-gateway", FALSE, NULL);
   g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
@@ -205,13 +207,15 @@ test_several_tunnels (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PLAIN);
+  g_autofree char *uri = NULL;
   TcpTunnel *tunnels[20];
   int fds[20];
 
   fixture_start_gateway (fixture);
+  uri = tcp_tunnel_dup_remote_uri (fixture->tunnel);
   for (guint i = 0; i < G_N_ELEMENTS (tunnels); i++)
     {
-      tunnels[i] = test_tunnel_new (tcp_tunnel_get_remote_uri (fixture->tunnel), i % 2);
+      tunnels[i] = test_tunnel_new (uri, i % 2);
       test_tunnel_start (tunnels[i]);
       fds[i] = client_connect (test_tunnel_get_port (tunnels[i]));
       client_send_stream (fds[i], 50000, i, 0);

@@ -93,11 +93,11 @@ check_deed (const char *signal,
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = fixture_new (target, mode, FIXTURE_PLAIN);
   Actor actor = { .deed = deed };
-  const char *uri;
+  g_autofree char *uri = NULL;
   int fd;
 
   fixture_start_gateway (fixture);
-  uri = tcp_tunnel_get_remote_uri (fixture->tunnel);
+  uri = tcp_tunnel_dup_remote_uri (fixture->tunnel);
   actor.other = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
   actor.tunnel = test_tunnel_new (uri, mode);
   actor.watched = actor.tunnel;

@@ -290,12 +290,14 @@ test_unref_without_close (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PLAIN);
+  g_autofree char *uri = NULL;
   TcpTunnel *tunnel;
   guint16 port;
   int fd;
 
   fixture_start_gateway (fixture);
-  tunnel = test_tunnel_new (tcp_tunnel_get_remote_uri (fixture->tunnel), TCP_TUNNEL_MODE_SINGLETON);
+  uri = tcp_tunnel_dup_remote_uri (fixture->tunnel);
+  tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_SINGLETON);
   test_tunnel_start (tunnel);
   port = test_tunnel_get_port (tunnel);
   fd = client_connect (port);
@@ -373,10 +375,12 @@ test_tls_accepted (void)
   for (TcpTunnelMode mode = TCP_TUNNEL_MODE_SINGLETON; mode <= TCP_TUNNEL_MODE_MULTIPLEXED; mode++)
     {
       g_autoptr (Fixture) fixture = fixture_new (target, mode, FIXTURE_TLS | FIXTURE_PROXY);
+      g_autofree char *uri = NULL;
       int fd;
 
       fixture_start (fixture);
-      g_assert_true (g_str_has_prefix (tcp_gateway_get_uri (fixture->gateway), "wss://127.0.0.1:"));
+      uri = tcp_gateway_dup_uri (fixture->gateway);
+      g_assert_true (g_str_has_prefix (uri, "wss://127.0.0.1:"));
       fd = client_connect (fixture_get_port (fixture));
       client_echo_stream (fd, test_count (8 << 20, 1 << 20), 3);
       client_finish (fd);
@@ -420,10 +424,12 @@ test_tls_to_plain (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  g_autofree char *plain = NULL;
   g_autofree char *uri = NULL;
 
   fixture_start_gateway (fixture);
-  uri = g_strconcat ("wss", tcp_tunnel_get_remote_uri (fixture->tunnel) + strlen ("ws"), NULL);
+  plain = tcp_tunnel_dup_remote_uri (fixture->tunnel);
+  uri = g_strconcat ("wss", plain + strlen ("ws"), NULL);
   tcp_tunnel_set_remote_uri (fixture->tunnel, uri);
   g_object_set (fixture->tunnel, "connect-timeout", 2000, NULL);
   {

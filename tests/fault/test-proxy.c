@@ -99,11 +99,12 @@ expect_failure (TcpTunnel *tunnel,
                 TcpTunnelError code,
                 const char *why)
 {
+  g_autofree char *uri = tcp_tunnel_dup_remote_uri (tunnel);
   g_autoptr (GError) error = NULL;
 
   g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, (int) code);
-  g_assert_nonnull (strstr (error->message, tcp_tunnel_get_remote_uri (tunnel)));
+  g_assert_nonnull (strstr (error->message, uri));
   g_assert_nonnull (strstr (error->message, why));
   g_assert_null (strstr (error->message, TEST_TOKEN));
 }

@@ -189,7 +189,8 @@ start_budget (Target *target)
 static TcpTunnel *
 start_tunnel (Fixture *fixture)
 {
-  TcpTunnel *tunnel = test_tunnel_new (tcp_tunnel_get_remote_uri (fixture->tunnel), TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autofree char *uri = tcp_tunnel_dup_remote_uri (fixture->tunnel);
+  TcpTunnel *tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
 
   tcp_tunnel_set_resumption (tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);
   test_tunnel_start (tunnel);

@@ -98,11 +98,12 @@ check_refused (TcpTunnel *tunnel,
                int code,
                const char *hint)
 {
+  g_autofree char *path = tcp_tunnel_dup_socket_path (tunnel);
   g_autoptr (GError) error = NULL;
 
   g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, code);
-  g_assert_nonnull (strstr (error->message, tcp_tunnel_get_socket_path (tunnel)));
+  g_assert_nonnull (strstr (error->message, path));
   g_assert_nonnull (strstr (error->message, hint));
   g_assert_null (strstr (error->message, "GUnix"));
 }
@@ -319,10 +320,12 @@ test_in_use (void)
   g_autoptr (Target) target = target_new_echo ();
   g_auto (Unix) self = unix_new (target, TCP_TUNNEL_MODE_SINGLETON, FLAGS);
   g_autoptr (TcpTunnel) other = NULL;
+  g_autofree char *uri = NULL;
   int fd;
 
   fixture_start (self.fixture);
-  other = test_tunnel_new (tcp_tunnel_get_remote_uri (self.fixture->tunnel), TCP_TUNNEL_MODE_SINGLETON);
+  uri = tcp_tunnel_dup_remote_uri (self.fixture->tunnel);
+  other = test_tunnel_new (uri, TCP_TUNNEL_MODE_SINGLETON);
   tcp_tunnel_set_socket_path (other, self.path);
   check_refused (other, TCP_TUNNEL_ERROR_LISTEN, "a running program listens there");
 

@@ -101,7 +101,7 @@ class Case(unittest.TestCase):
         os.makedirs(os.path.dirname(self.config), exist_ok=True)
         with open(self.config, "a") as file:
             for name, keys in tunnels.items():
-                file.write(f"[{name}]\nName={name}\nGateway={self.gateway.get_uri()}\nHostname={ADDRESS}\n{keys}\n")
+                file.write(f"[{name}]\nName={name}\nGateway={self.gateway.dup_uri()}\nHostname={ADDRESS}\n{keys}\n")
         desktop.start_application()
         self.addCleanup(self.give_up)
 

@@ -130,7 +130,7 @@ def main(directory):
     clients = []
     stop = threading.Event()
     try:
-        for name, text in ("tcp-tunnels/tunnels.ini", KEY_FILE.format(uri=gateway.get_uri())), \
+        for name, text in ("tcp-tunnels/tunnels.ini", KEY_FILE.format(uri=gateway.dup_uri())), \
                           ("gtk-4.0/settings.ini", SETTINGS):
             path = desktop.path("CONFIG_HOME", name)
             os.makedirs(os.path.dirname(path))

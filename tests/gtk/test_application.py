@@ -24,14 +24,14 @@ class Life(Case):
         desktop.wait_for_text("asked for at each start")
         wait_until(lambda: not desktop.find(Role.TEXT, "Token") and desktop.whole, "the end of the field for a token")
         desktop.enter("Name", "<Staging> & more")
-        desktop.enter("Address", self.gateway.get_uri())
+        desktop.enter("Address", self.gateway.dup_uri())
         desktop.enter("Listen On", ADDRESS)
         desktop.press("Save")
 
         desktop.wait_for_text("^Stopped$")
         desktop.wait_until_no_text("^No Tunnels$")
         self.assertEqual(self.read(), [{
-            "Name": "<Staging> & more", "Gateway": self.gateway.get_uri(), "Hostname": ADDRESS, "Port": "0",
+            "Name": "<Staging> & more", "Gateway": self.gateway.dup_uri(), "Hostname": ADDRESS, "Port": "0",
             "Mode": "singleton"}])
 
         self.switch("<Staging> & more")
@@ -109,7 +109,7 @@ class Keyring(Case):
         self.start()
         desktop.press("Add a Tunnel…")
         desktop.enter("Name", "Kept")
-        desktop.enter("Address", self.gateway.get_uri())
+        desktop.enter("Address", self.gateway.dup_uri())
         desktop.enter("Listen On", ADDRESS)
         desktop.enter("Token", TOKEN)
         desktop.press("Save")
@@ -222,7 +222,7 @@ class Validation(Case):
                 ("ws://user:password@127.0.0.1/", "Leave out user and password"),
                 ("ws:///path", "names no host")):
             self.check("Address", address, message)
-        desktop.enter("Address", self.gateway.get_uri())
+        desktop.enter("Address", self.gateway.dup_uri())
         desktop.wait_until_no_text("names no host")
         self.check("Name", "other", "^Another tunnel has this name.$")
         self.check("Listen On", "there", "^Enter an address of this computer")

@@ -83,6 +83,7 @@ void
 fixture_start_gateway (Fixture *fixture)
 {
   g_autoptr (GError) error = NULL;
+  g_autofree char *path = tcp_gateway_dup_path (fixture->gateway);
   g_autofree char *uri = NULL;
   guint16 port;
 
@@ -97,7 +98,7 @@ fixture_start_gateway (Fixture *fixture)
     }
   uri = g_strdup_printf ("%s://127.0.0.1:%u%s",
                          tcp_gateway_get_tls_certificate (fixture->gateway) != NULL ? "wss" : "ws",
-                         port, tcp_gateway_get_path (fixture->gateway));
+                         port, path);
   tcp_tunnel_set_remote_uri (fixture->tunnel, uri);
 }
 

@@ -57,7 +57,9 @@ on_opened (TcpTunnel *tunnel,
            GSocketAddress *peer,
            Recorder *recorder)
 {
-  g_assert_true (G_IS_INET_SOCKET_ADDRESS (peer) == (tcp_tunnel_get_socket_path (tunnel) == NULL));
+  g_autofree char *path = tcp_tunnel_dup_socket_path (tunnel);
+
+  g_assert_true (G_IS_INET_SOCKET_ADDRESS (peer) == (path == NULL));
   /* An id is told once, and before its end. */
   g_assert_true (g_hash_table_add (recorder->open_ids, g_memdup2 (&id, sizeof id)));
   recorder->opened++;

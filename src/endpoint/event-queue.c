@@ -21,7 +21,7 @@ struct _TcpEventQueue
   gboolean closed; /* likewise */
   gboolean finished; /* likewise: what is in it is all that comes */
   guint claimed; /* likewise: the types that a thread waits for */
-  GHashTable *untold; /* likewise: ids of connections whose opening was dropped */
+  GHashTable *lost_openings; /* likewise: ids of connections whose opening was dropped */
   GMainContext *context; /* which nobody else may hold any more */
   GThread *home; /* whose the context is even while nobody owns it, or NULL */
   GSource *source;
@@ -171,7 +171,7 @@ tcp_event_queue_new (GMainContext *context,
   self->fork_count = tcp_fork_count ();
   tcp_lock_init (&self->lock);
   g_cond_init (&self->cond);
-  self->untold = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  self->lost_openings = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   g_weak_ref_init (&self->owner, owner);
   self->func = func;
   self->user_data = user_data;
@@ -205,7 +205,7 @@ tcp_event_queue_unref (TcpEventQueue *self)
 
   tcp_tsan_acquire (self);
   g_queue_clear_full (&self->events, (GDestroyNotify) tcp_event_free);
-  g_hash_table_unref (self->untold);
+  g_hash_table_unref (self->lost_openings);
   g_weak_ref_clear (&self->owner);
   g_main_context_unref (self->context);
   g_clear_pointer (&self->home, g_thread_unref);
@@ -252,7 +252,7 @@ queue_make_room (TcpEventQueue *self)
       if (closed != NULL)
         queue_drop (self, closed);
       else
-        g_hash_table_add (self->untold, g_memdup2 (&id, sizeof (id)));
+        g_hash_table_add (self->lost_openings, g_memdup2 (&id, sizeof (id)));
       queue_drop (self, oldest);
       return;
     }
@@ -264,10 +264,10 @@ queue_make_room (TcpEventQueue *self)
 
 /* Whether it is the end of a connection whose beginning was dropped. */
 static gboolean
-queue_is_untold (TcpEventQueue *self,
-                 TcpEvent      *event)
+queue_lost_opening (TcpEventQueue *self,
+                    TcpEvent      *event)
 {
-  return event->type == TCP_EVENT_CONNECTION_CLOSED && g_hash_table_remove (self->untold, &event->id);
+  return event->type == TCP_EVENT_CONNECTION_CLOSED && g_hash_table_remove (self->lost_openings, &event->id);
 }
 
 static TcpEvent *
@@ -303,12 +303,12 @@ queue_push (TcpEventQueue *self,
   gboolean wake;
 
   tcp_lock (&self->lock);
-  drop = self->closed || self->finished || queue_is_untold (self, event);
+  drop = self->closed || self->finished || queue_lost_opening (self, event);
   if (!drop && g_queue_get_length (&self->events) >= TCP_EVENT_QUEUE_CAP)
     {
       queue_make_room (self);
       /* What went may be the beginning of this very connection. */
-      drop = queue_is_untold (self, event);
+      drop = queue_lost_opening (self, event);
     }
   if (drop)
     {

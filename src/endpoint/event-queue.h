@@ -45,9 +45,9 @@ void tcp_event_free (TcpEvent *event);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEvent, tcp_event_free)
 
 /* An application that never iterates its main context must not make the queue grow.
- * When it is full, the oldest connection goes that was not told yet, with both its
- * beginning and its end; failing that the oldest state or attempt. An end whose beginning was told
- * stays: of those there are no more than open connections. */
+ * When it is full, it drops the oldest connection that is pending, with both its beginning and its end;
+ * failing that the oldest state or attempt. It keeps an end whose beginning was delivered: of those there
+ * are no more than open connections. */
 #define TCP_EVENT_QUEUE_CAP 1024
 
 typedef struct _TcpEventQueue TcpEventQueue;

@@ -67,7 +67,7 @@ runner_is_inherited (TcpRunner *self)
 }
 
 /* To be called with the lock held, while the engine runs or is started. Until the end, see
- * runner_bury(), starts and other closes wait. */
+ * runner_end(), starts and other closes wait. */
 static Remains
 runner_take (TcpRunner *self)
 {
@@ -188,7 +188,7 @@ static void
 runner_abandon (TcpRunner *self,
                 gpointer   engine)
 {
-  static GSList *abandoned = NULL; /* which are not lost. Without a lock, which a fork might find held. */
+  static GSList *abandoned = NULL; /* so that leak checkers find them. Without a lock, which a fork might find held. */
   GSList *link = g_slist_prepend (NULL, engine);
 
   do
@@ -197,16 +197,16 @@ runner_abandon (TcpRunner *self,
   tcp_status_end (self->status);
 }
 
-/* Closes the engine and tells everybody. @in_order: those who wait get @error or none; else
- * they learn that it was closed, and events on their way are dropped. @event is the last to be
+/* Closes the engine, ends all waits and emits the end. @in_order: the waits end with @error or none; else
+ * they end with %TCP_TUNNEL_ERROR_CLOSED, and pending events are dropped. @event is the last to be
  * emitted, NULL for that of a close; if nothing is to be emitted any more, @quiet is set. */
 static void
-runner_bury (TcpRunner    *self,
-             Remains      *remains,
-             gboolean      in_order,
-             const GError *error,
-             TcpEvent     *event,
-             gboolean      quiet)
+runner_end (TcpRunner    *self,
+            Remains      *remains,
+            gboolean      in_order,
+            const GError *error,
+            TcpEvent     *event,
+            gboolean      quiet)
 {
   gboolean here = quiet || events_are_here (remains->events);
 
@@ -244,7 +244,7 @@ runner_bury (TcpRunner    *self,
 }
 
 /* To be called with the lock held, while there is no engine; releases it. A close in another thread has left its end
- * to this one, which is to hear nothing any more once its own has returned. */
+ * to this one, in which nothing is emitted any more once its own close has returned. */
 static void
 runner_close_rest (TcpRunner *self,
                    gboolean   quiet)
@@ -282,7 +282,7 @@ runner_close (TcpRunner *self,
   remains = runner_take (self);
   tcp_runner_unlock (self);
 
-  runner_bury (self, &remains, FALSE, NULL, NULL, quiet);
+  runner_end (self, &remains, FALSE, NULL, NULL, quiet);
 }
 
 void
@@ -342,7 +342,7 @@ runner_handle_started (TcpRunner     *self,
       Remains remains = runner_take (self);
 
       tcp_runner_unlock (self);
-      runner_bury (self, &remains, TRUE, event->error, NULL, FALSE);
+      runner_end (self, &remains, TRUE, event->error, NULL, FALSE);
       return;
     }
   self->address = G_SOCKET_ADDRESS (g_steal_pointer (&event->object));
@@ -369,7 +369,7 @@ runner_handle_started (TcpRunner     *self,
   tcp_wait_end (wait, NULL);
 }
 
-/* The engine has ended itself, or one of those who wait does not want to any longer. */
+/* The engine has ended itself, or one of the waits was cancelled. */
 static void
 runner_handle_drained (TcpRunner     *self,
                        TcpEventQueue *events,
@@ -388,7 +388,7 @@ runner_handle_drained (TcpRunner     *self,
     {
       remains = runner_take (self);
       tcp_runner_unlock (self);
-      runner_bury (self, &remains, TRUE, NULL, NULL, FALSE);
+      runner_end (self, &remains, TRUE, NULL, NULL, FALSE);
       return;
     }
   wait = runner_take_wait (self, event->id);
@@ -415,7 +415,7 @@ runner_handle_failed (TcpRunner     *self,
     }
   remains = runner_take (self);
   tcp_runner_unlock (self);
-  runner_bury (self, &remains, TRUE, event->error, event, FALSE);
+  runner_end (self, &remains, TRUE, event->error, event, FALSE);
 }
 
 /* Only in the context of the events. One of a former engine is dropped. */
@@ -617,7 +617,7 @@ runner_wait_step (TcpRunner     *self,
 /* Start */
 
 /* To be called with the lock held, which it lets go of for a while if an engine has to be
- * closed that ended by itself, and whose program runs no main loop to learn of it. */
+ * closed that ended by itself, of which a program without a main loop was not notified. */
 static gboolean
 runner_may_start (TcpRunner     *self,
                   GCancellable  *cancellable,
@@ -631,7 +631,7 @@ runner_may_start (TcpRunner     *self,
       Remains remains = runner_take (self);
 
       tcp_runner_unlock (self);
-      runner_bury (self, &remains, FALSE, NULL, NULL, FALSE);
+      runner_end (self, &remains, FALSE, NULL, NULL, FALSE);
       tcp_runner_lock (self);
       runner_wait_for_close (self);
     }
@@ -711,7 +711,7 @@ launch_in_thread (const TcpRunnerClass *klass,
   g_task_run_in_thread (task, launch_run);
 }
 
-/* Makes an engine and starts it. Whoever has @wait learns how that goes, unless this fails. */
+/* Makes an engine and starts it, which @wait reports, unless this fails. */
 static gboolean
 runner_begin_start (TcpRunner     *self,
                     TcpWait       *wait,
@@ -725,7 +725,7 @@ runner_begin_start (TcpRunner     *self,
   gpointer engine = NULL;
 
   /* GLib ends a program that has none left for one of its contexts, and a start makes several, some of them
-   * on threads where nobody could be told. */
+   * on threads that could not report it. */
   if (!tcp_descriptors_try (START_DESCRIPTORS, &why))
     {
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "%s cannot be started: %s", self->klass->noun, why->message);

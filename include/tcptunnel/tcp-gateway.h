@@ -84,11 +84,6 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_keepalive_timeout (TcpGateway *self,
                                         guint keepalive_timeout);
 TCP_TUNNEL_AVAILABLE_IN_1_0
-guint tcp_gateway_get_max_buffered_bytes (TcpGateway *self);
-TCP_TUNNEL_AVAILABLE_IN_1_0
-void tcp_gateway_set_max_buffered_bytes (TcpGateway *self,
-                                         guint max_buffered_bytes);
-TCP_TUNNEL_AVAILABLE_IN_1_0
 guint tcp_gateway_get_max_retained_bytes (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_max_retained_bytes (TcpGateway *self,
@@ -103,6 +98,36 @@ guint tcp_gateway_get_max_connections (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_set_max_connections (TcpGateway *self,
                                       guint max_connections);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint tcp_gateway_get_max_dials (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_set_max_dials (TcpGateway *self,
+                                guint max_dials);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint64 tcp_gateway_get_max_memory (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_set_max_memory (TcpGateway *self,
+                                 guint64 max_memory);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint tcp_gateway_get_max_principal_sessions (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_set_max_principal_sessions (TcpGateway *self,
+                                             guint max_principal_sessions);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint tcp_gateway_get_max_principal_connections (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_set_max_principal_connections (TcpGateway *self,
+                                                guint max_principal_connections);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint tcp_gateway_get_max_principal_dials (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_set_max_principal_dials (TcpGateway *self,
+                                          guint max_principal_dials);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+guint64 tcp_gateway_get_max_principal_memory (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_set_max_principal_memory (TcpGateway *self,
+                                           guint64 max_principal_memory);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 gboolean tcp_gateway_get_reset_on_loss (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0

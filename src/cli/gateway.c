@@ -26,7 +26,12 @@ static struct
   char *session_timeout;
   char *drain_timeout;
   char *max_connections;
-  char *max_buffered;
+  char *max_memory;
+  char *max_dials;
+  char *max_principal_sessions;
+  char *max_principal_connections;
+  char *max_principal_dials;
+  char *max_principal_memory;
   char *log_level;
 } options;
 
@@ -43,7 +48,7 @@ static const GOptionEntry entries[] = {
   { "listen", 0, 0, G_OPTION_ARG_STRING, &options.listen,
     "Where to listen (default 127.0.0.1:0)", "HOST:PORT" },
   { "path", 0, 0, G_OPTION_ARG_STRING, &options.path,
-    "Path of the URL to serve, '*' for any (default /)", "PATH" },
+    "Path to serve, '*' for any (default /)", "PATH" },
   { "token-file", 0, 0, G_OPTION_ARG_FILENAME, &options.token_file,
     "File of the tokens to accept", "FILE" },
   { "token", 0, 0, G_OPTION_ARG_STRING, &options.token,
@@ -57,13 +62,23 @@ static const GOptionEntry entries[] = {
   { "resumption", 0, 0, G_OPTION_ARG_STRING, &options.resumption,
     "auto (default), required or off", "WHETHER" },
   { "session-timeout", 0, 0, G_OPTION_ARG_STRING, &options.session_timeout,
-    "How long a session may be away (default 300s)", "TIME" },
+    "How long one may be away (default 300s)", "TIME" },
   { "drain-timeout", 0, 0, G_OPTION_ARG_STRING, &options.drain_timeout,
     "How long the end may take (default 10s)", "TIME" },
   { "max-connections", 0, 0, G_OPTION_ARG_STRING, &options.max_connections,
     "Clients, and connections (default 20000)", "N" },
-  { "max-buffered", 0, 0, G_OPTION_ARG_STRING, &options.max_buffered,
-    "Memory for data of all clients (default 256)", "MIB" },
+  { "max-memory", 0, 0, G_OPTION_ARG_STRING, &options.max_memory,
+    "Memory that clients may use", "MIB" },
+  { "max-dials", 0, 0, G_OPTION_ARG_STRING, &options.max_dials,
+    "Connections under way (default 256)", "N" },
+  { "max-principal-sessions", 0, 0, G_OPTION_ARG_STRING, &options.max_principal_sessions,
+    "Clients of one name", "N" },
+  { "max-principal-connections", 0, 0, G_OPTION_ARG_STRING, &options.max_principal_connections,
+    "Connections of one name", "N" },
+  { "max-principal-dials", 0, 0, G_OPTION_ARG_STRING, &options.max_principal_dials,
+    "Connections under way of one name", "N" },
+  { "max-principal-memory", 0, 0, G_OPTION_ARG_STRING, &options.max_principal_memory,
+    "Memory that clients of one name may use", "MIB" },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
     "none, error, warn, info or debug", "LEVEL" },
   G_OPTION_ENTRY_NULL,
@@ -196,8 +211,16 @@ create_gateway (char   **args,
       !options_read_duration ("--drain-timeout", options.drain_timeout, 1000, G_MAXUINT, drain_timeout,
                               error) ||
       !options_read_uint ("--max-connections", options.max_connections, 1, G_OBJECT (gateway), "max-connections", error) ||
-      !options_read_uint ("--max-buffered", options.max_buffered, 1 << 20, G_OBJECT (gateway),
-                          "max-buffered-bytes", error) ||
+      !options_read_memory ("--max-memory", options.max_memory, 8, G_OBJECT (gateway), "max-memory", error) ||
+      !options_read_uint ("--max-dials", options.max_dials, 1, G_OBJECT (gateway), "max-dials", error) ||
+      !options_read_uint ("--max-principal-sessions", options.max_principal_sessions, 1, G_OBJECT (gateway),
+                          "max-principal-sessions", error) ||
+      !options_read_uint ("--max-principal-connections", options.max_principal_connections, 1, G_OBJECT (gateway),
+                          "max-principal-connections", error) ||
+      !options_read_uint ("--max-principal-dials", options.max_principal_dials, 1, G_OBJECT (gateway),
+                          "max-principal-dials", error) ||
+      !options_read_memory ("--max-principal-memory", options.max_principal_memory, 4, G_OBJECT (gateway),
+                            "max-principal-memory", error) ||
       !options_read_enum ("--resumption", options.resumption, TCP_TYPE_TUNNEL_RESUMPTION,
                           &resumption, error) ||
       !options_read_enum ("--log-level", options.log_level, TCP_TYPE_TUNNEL_LOG_LEVEL, &level,

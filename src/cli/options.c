@@ -259,6 +259,30 @@ options_read_uint (const char  *option,
 }
 
 /**
+ * options_read_memory:
+ * @text: (nullable): a number of MiB, at least @least; nothing happens without one
+ * @property: of bytes, a 64-bit number
+ */
+gboolean
+options_read_memory (const char  *option,
+                     const char  *text,
+                     guint        least,
+                     GObject     *object,
+                     const char  *property,
+                     GError     **error)
+{
+  guint value;
+
+  if (text == NULL)
+    return TRUE;
+  /* Up to 16 TiB. */
+  if (!options_read_number (option, text, least, 1 << 24, &value, error))
+    return FALSE;
+  g_object_set (object, property, (guint64) value << 20, NULL);
+  return TRUE;
+}
+
+/**
  * options_read_attempts:
  * @text: (nullable): a number or `unlimited`; without one @value stays
  * @value: negative for no limit

@@ -29,6 +29,12 @@ gboolean options_read_number (const char  *option,
                               guint        max,
                               guint       *value,
                               GError     **error);
+gboolean options_read_memory (const char  *option,
+                              const char  *text,
+                              guint        least,
+                              GObject     *object,
+                              const char  *property,
+                              GError     **error);
 gboolean options_read_uint (const char  *option,
                             const char  *text,
                             guint        unit,

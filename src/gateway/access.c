@@ -117,7 +117,6 @@ access_get_principal (TcpAccess  *self,
     {
       principal = g_new0 (TcpPrincipal, 1);
       principal->name = g_strdup (name);
-      principal->held.max = MAX_HELD;
       g_hash_table_insert (self->principals, principal->name, principal);
     }
   return principal;
@@ -206,19 +205,31 @@ tcp_access_add_lines (TcpAccess   *self,
   return TRUE;
 }
 
-/* So many clients, and connections, are for all. Of several principals none gets more than three
- * quarters of them, so that there are always some for the others. */
-void
-tcp_access_share_out (TcpAccess *self,
-                      guint      places)
+guint
+tcp_access_count_principals (TcpAccess *self)
 {
-  guint most = g_hash_table_size (self->principals) > 1 ? places - places / 4 : places;
+  return g_hash_table_size (self->principals);
+}
+
+/* How much of everything each principal may have. There is memory for so many clients. */
+void
+tcp_access_share_out (TcpAccess                *self,
+                      const TcpGatewaySettings *settings,
+                      guint                     max_clients)
+{
+  guint n = g_hash_table_size (self->principals);
   GHashTableIter iter;
   TcpPrincipal *principal;
 
   g_hash_table_iter_init (&iter, self->principals);
   while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &principal))
-    principal->clients.max = principal->connections.max = most;
+    {
+      principal->held.max = MAX_HELD;
+      principal->clients.max = tcp_quota_get_share (max_clients, n, settings->max_principal_sessions);
+      principal->connections.max = tcp_quota_get_share (settings->max_connections, n,
+                                                        settings->max_principal_connections);
+      principal->dials.quota.max = tcp_quota_get_share (settings->max_dials, n, settings->max_principal_dials);
+    }
 }
 
 /* The principal, or NULL. */

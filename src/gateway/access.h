@@ -3,7 +3,9 @@
 #pragma once
 
 #include "base/log.h"
+#include "gateway/dial-queue.h"
 #include "gateway/quota.h"
+#include "gateway/settings.h"
 
 G_BEGIN_DECLS
 
@@ -14,9 +16,11 @@ typedef struct _TcpAccess TcpAccess;
 typedef struct
 {
   char *name;
-  TcpQuota held;        /* WebSockets without a target */
-  TcpQuota clients;     /* see tcp_access_share_out () */
-  TcpQuota connections;
+  /* Their limits: see tcp_access_share_out () */
+  TcpQuotaShare held;        /* WebSockets without a target */
+  TcpQuotaShare clients;
+  TcpQuotaShare connections;
+  TcpDialShare dials;        /* connections that are under way */
 } TcpPrincipal;
 
 TcpAccess *tcp_access_new (void);
@@ -34,8 +38,10 @@ TcpAccess *tcp_access_load (const char  *token,
                             const char  *file,
                             TcpLog      *log,
                             GError     **error);
-void tcp_access_share_out (TcpAccess *self,
-                           guint      places);
+void tcp_access_share_out (TcpAccess                *self,
+                           const TcpGatewaySettings *settings,
+                           guint                     max_clients);
+guint tcp_access_count_principals (TcpAccess *self);
 guint tcp_access_get_size (TcpAccess *self);
 TcpPrincipal *tcp_access_find (TcpAccess  *self,
                                const char *token);

@@ -10,6 +10,10 @@
   TCP_DUPLICATOR (TcpGateway, gateway, TCP_IS_GATEWAY, char *, name, g_strdup, expression)
 #define SETTER_PLAIN(ctype, name) TCP_SETTER_PLAIN (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name)
 #define SETTER_UINT(name) TCP_SETTER_UINT (TcpGateway, gateway, TCP_IS_GATEWAY, name)
+/* 0 is for the default; anything else below @least is brought up to it. */
+#define SETTER_BYTES(name, least)                                                                     \
+  TCP_SETTER (TcpGateway, gateway, TCP_IS_GATEWAY, guint64, name,                                     \
+              (name = name > 0 ? MAX (name, least) : 0) == self->settings->name, self->settings->name = name)
 #define SETTER_STRING(name) TCP_SETTER_STRING (TcpGateway, gateway, TCP_IS_GATEWAY, name, )
 #define SETTER_OBJECT(ctype, name) TCP_SETTER_OBJECT (TcpGateway, gateway, TCP_IS_GATEWAY, ctype, name)
 
@@ -367,32 +371,6 @@ GETTER (guint, keepalive_timeout, 0, self->settings->keepalive_timeout)
 SETTER_UINT (keepalive_timeout)
 
 /**
- * tcp_gateway_get_max_buffered_bytes:
- * @self: a gateway
- *
- * Gets how many bytes of all clients together may wait in memory.
- *
- * Returns: bytes
- *
- * Since: 1.0
- */
-GETTER (guint, max_buffered_bytes, 0, self->settings->max_buffered_bytes)
-
-/**
- * tcp_gateway_set_max_buffered_bytes:
- * @self: a gateway
- * @max_buffered_bytes: bytes, at least 8 MiB
- *
- * Sets how many bytes of all clients together may wait in memory.
- *
- * See [property@TcpTunnel.Gateway:max-buffered-bytes]. Takes effect when the gateway is
- * next started.
- *
- * Since: 1.0
- */
-SETTER_UINT (max_buffered_bytes)
-
-/**
  * tcp_gateway_get_max_retained_bytes:
  * @self: a gateway
  *
@@ -469,6 +447,162 @@ GETTER (guint, max_connections, 0, self->settings->max_connections)
  * Since: 1.0
  */
 SETTER_UINT (max_connections)
+
+/**
+ * tcp_gateway_get_max_dials:
+ * @self: a gateway
+ *
+ * Gets how many connections to the target may be under way at once.
+ *
+ * Returns: the number
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_dials, 0, self->settings->max_dials)
+
+/**
+ * tcp_gateway_set_max_dials:
+ * @self: a gateway
+ * @max_dials: the number
+ *
+ * Sets how many connections to the target may be under way at once.
+ *
+ * See [property@TcpTunnel.Gateway:max-dials]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_UINT (max_dials)
+
+/**
+ * tcp_gateway_get_max_memory:
+ * @self: a gateway
+ *
+ * Gets how many bytes of memory clients may make the gateway use.
+ *
+ * Returns: bytes, or 0 for the default
+ *
+ * Since: 1.0
+ */
+GETTER (guint64, max_memory, 0, self->settings->max_memory)
+
+/**
+ * tcp_gateway_set_max_memory:
+ * @self: a gateway
+ * @max_memory: bytes, at least 8 MiB, or 0 for the default
+ *
+ * Sets how many bytes of memory clients may make the gateway use.
+ *
+ * See [property@TcpTunnel.Gateway:max-memory]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_BYTES (max_memory, TCP_GATEWAY_LEAST_MEMORY)
+
+/**
+ * tcp_gateway_get_max_principal_sessions:
+ * @self: a gateway
+ *
+ * Gets how many sessions each principal may have at once.
+ *
+ * Returns: the number, or 0 for the default
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_principal_sessions, 0, self->settings->max_principal_sessions)
+
+/**
+ * tcp_gateway_set_max_principal_sessions:
+ * @self: a gateway
+ * @max_principal_sessions: the number, or 0 for the default
+ *
+ * Sets how many sessions each principal may have at once.
+ *
+ * See [property@TcpTunnel.Gateway:max-principal-sessions]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_UINT (max_principal_sessions)
+
+/**
+ * tcp_gateway_get_max_principal_connections:
+ * @self: a gateway
+ *
+ * Gets how many connections each principal may have at once.
+ *
+ * Returns: the number, or 0 for the default
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_principal_connections, 0, self->settings->max_principal_connections)
+
+/**
+ * tcp_gateway_set_max_principal_connections:
+ * @self: a gateway
+ * @max_principal_connections: the number, or 0 for the default
+ *
+ * Sets how many connections each principal may have at once.
+ *
+ * See [property@TcpTunnel.Gateway:max-principal-connections]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_UINT (max_principal_connections)
+
+/**
+ * tcp_gateway_get_max_principal_dials:
+ * @self: a gateway
+ *
+ * Gets how many connections of each principal may be under way to the target at once.
+ *
+ * Returns: the number, or 0 for the default
+ *
+ * Since: 1.0
+ */
+GETTER (guint, max_principal_dials, 0, self->settings->max_principal_dials)
+
+/**
+ * tcp_gateway_set_max_principal_dials:
+ * @self: a gateway
+ * @max_principal_dials: the number, or 0 for the default
+ *
+ * Sets how many connections of each principal may be under way to the target at once.
+ *
+ * See [property@TcpTunnel.Gateway:max-principal-dials]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_UINT (max_principal_dials)
+
+/**
+ * tcp_gateway_get_max_principal_memory:
+ * @self: a gateway
+ *
+ * Gets how many bytes of memory each principal may make the gateway use.
+ *
+ * Returns: bytes, or 0 for the default
+ *
+ * Since: 1.0
+ */
+GETTER (guint64, max_principal_memory, 0, self->settings->max_principal_memory)
+
+/**
+ * tcp_gateway_set_max_principal_memory:
+ * @self: a gateway
+ * @max_principal_memory: bytes, at least 4 MiB, or 0 for the default
+ *
+ * Sets how many bytes of memory each principal may make the gateway use.
+ *
+ * See [property@TcpTunnel.Gateway:max-principal-memory]. Takes effect when the gateway is
+ * next started.
+ *
+ * Since: 1.0
+ */
+SETTER_BYTES (max_principal_memory, TCP_GATEWAY_LEAST_PRINCIPAL_MEMORY)
 
 /**
  * tcp_gateway_get_reset_on_loss:

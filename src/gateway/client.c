@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "io/connect.h"
+#include "gateway/dial.h"
 #include "io/descriptors.h"
 #include "io/reactor.h"
 #include "protocol/windows.h"
@@ -29,7 +29,9 @@ struct _TcpClient
   gpointer user_data;
 
   TcpSession *session;
+  TcpIoThread *thread;
   GHashTable *dials; /* TcpStream → Dial, those under way */
+  TcpDialCaller caller;
   gboolean begun;    /* raw: the target connection was asked for */
   gboolean draining;
   gboolean closed;
@@ -40,12 +42,10 @@ struct _TcpClient
 
 typedef struct
 {
-  TcpClient *client; /* not valid once cancelled */
+  TcpClient *client;
   TcpStream *stream;
   char *target;
-  TcpConnect *connect;       /* to an address, */
-  GCancellable *cancellable; /* or what gives up looking for that of a name */
-  TcpTimer *timeout;
+  TcpDial *dial;
 } Dial;
 
 static void
@@ -69,7 +69,7 @@ static gboolean
 client_is_in_the_way (TcpClient *self)
 {
   return tcp_session_is_empty (self->session) &&
-         tcp_quota_get (&self->shared->clients) > self->settings->max_connections / 2;
+         tcp_quota_is_half_full (&self->shared->clients, &self->principal->clients);
 }
 
 static void
@@ -117,103 +117,31 @@ dial_free (gpointer data)
 {
   Dial *dial = data;
 
-  tcp_timer_clear (&dial->timeout);
-  g_clear_pointer (&dial->connect, tcp_connect_free);
-  if (dial->cancellable != NULL)
-    g_cancellable_cancel (dial->cancellable);
-  g_clear_object (&dial->cancellable);
+  tcp_dial_free (dial->dial);
   tcp_stream_unref (dial->stream);
   g_free (dial->target);
   g_free (dial);
 }
 
 static void
-client_dial_failed (TcpClient     *self,
-                   TcpStream    *stream,
-                   TcpResetCode  code,
-                   const char   *target,
-                   const char   *why)
-{
-  g_autoptr (GError) error = NULL;
-
-  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the target %s cannot be reached: %s",
-                       target, why);
-  tcp_session_refuse (self->session, stream, code, error);
-}
-
-static void
-on_target_connected (GSocketConnection *connection,
-                     const GError      *error,
-                     gpointer           user_data)
+on_dialed (GSocketConnection *connection,
+           TcpResetCode       code,
+           const char        *why,
+           gpointer           user_data)
 {
   Dial *dial = user_data;
   TcpClient *self = dial->client;
   g_autoptr (TcpStream) stream = tcp_stream_ref (dial->stream);
-  g_autofree char *target = g_steal_pointer (&dial->target);
+  g_autoptr (GError) error = NULL;
 
-  g_clear_object (&dial->cancellable);
-  g_hash_table_remove (self->dials, stream);
   if (connection == NULL)
-    {
-      client_dial_failed (self, stream,
-                         g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) ? TCP_RESET_REFUSED
-                                                                                            : TCP_RESET_UNREACHABLE,
-                         target, error->message);
-      return;
-    }
-  tcp_session_connected (self->session, stream, connection);
-}
-
-static void
-on_name_connected (GObject      *object,
-                   GAsyncResult *result,
-                   gpointer      user_data)
-{
-  g_autoptr (GCancellable) cancellable = user_data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketConnection) connection = NULL;
-
-  connection = g_socket_client_connect_to_host_finish (G_SOCKET_CLIENT (object), result, &error);
-  if (!g_cancellable_is_cancelled (cancellable))
-    on_target_connected (connection, error, g_object_get_data (G_OBJECT (cancellable), "dial"));
-}
-
-/* By all addresses that the name has. */
-static void
-dial_name (Dial *dial)
-{
-  g_autoptr (GSocketClient) client = g_socket_client_new ();
-
-  dial->cancellable = g_cancellable_new ();
-  g_object_set_data (G_OBJECT (dial->cancellable), "dial", dial);
-  g_socket_client_set_enable_proxy (client, FALSE);
-  g_socket_client_connect_to_host_async (client, dial->target, 0, dial->cancellable, on_name_connected,
-                                         g_object_ref (dial->cancellable));
-}
-
-/* NULL if it is a name, or cannot be understood. */
-static GSocketAddress *
-get_target_address (const char *target)
-{
-  g_autoptr (GSocketConnectable) parsed = g_network_address_parse (target, 0, NULL);
-
-  if (parsed == NULL)
-    return NULL;
-  return tcp_connect_get_literal (g_network_address_get_hostname (G_NETWORK_ADDRESS (parsed)),
-                                  g_network_address_get_port (G_NETWORK_ADDRESS (parsed)));
-}
-
-static void
-on_dial_timeout (gpointer user_data)
-{
-  Dial *dial = user_data;
-  TcpClient *self = dial->client;
-  g_autoptr (TcpStream) stream = tcp_stream_ref (dial->stream);
-  g_autofree char *why = g_strdup_printf ("no answer within %u ms", self->settings->connect_timeout);
-  g_autofree char *target = g_steal_pointer (&dial->target);
-
+    error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the target %s cannot be reached: %s",
+                         dial->target, why);
   g_hash_table_remove (self->dials, stream);
-  client_dial_failed (self, stream, TCP_RESET_TIMED_OUT, target, why);
+  if (connection != NULL)
+    tcp_session_connected (self->session, stream, connection);
+  else
+    tcp_session_refuse (self->session, stream, code, error);
 }
 
 static void
@@ -221,21 +149,15 @@ client_dial (TcpClient  *self,
              TcpStream  *stream,
              const char *target)
 {
-  g_autoptr (GSocketAddress) address = get_target_address (target);
+  g_autoptr (TcpTarget) where = tcp_target_book_get (self->shared->target_book, target);
   Dial *dial = g_new0 (Dial, 1);
 
   dial->client = self;
   dial->stream = tcp_stream_ref (stream);
   dial->target = g_strdup (target);
-  dial->timeout = tcp_timer_new (on_dial_timeout, dial);
-  if (self->settings->connect_timeout > 0)
-    tcp_timer_set (dial->timeout, tcp_now () + self->settings->connect_timeout * G_TIME_SPAN_MILLISECOND);
+  dial->dial = tcp_dial_new (self->shared->dials, &self->caller, where, self->thread,
+                             self->settings->connect_timeout, on_dialed, dial);
   g_hash_table_insert (self->dials, stream, dial);
-
-  if (address != NULL)
-    dial->connect = tcp_connect_new (address, on_target_connected, dial);
-  else
-    dial_name (dial);
 }
 
 /* The session */
@@ -245,25 +167,24 @@ client_enter_connection (TcpClient  *self,
                          TcpStream  *stream,
                          GError    **error)
 {
-  TcpQuota *own = &self->principal->connections;
-  gboolean own_room = tcp_quota_enter (own);
+  TcpQuotaShare *own = &self->principal->connections;
 
-  if (own_room && tcp_quota_enter (&self->shared->connections))
+  switch (tcp_quota_enter (&self->shared->connections, own))
     {
+    case TCP_QUOTA_ENTERED:
       tcp_stream_set_counted (stream);
       return TRUE;
+    case TCP_QUOTA_OWN_FULL:
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                   "%s has %u connections already, as many as one may (max-principal-connections)",
+                   self->principal->name, own->max);
+      return FALSE;
+    default:
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                   "the gateway has %u connections already (max-connections)",
+                   self->settings->max_connections);
+      return FALSE;
     }
-
-  if (own_room)
-    tcp_quota_leave (own);
-  /* One that is alone may have all. */
-  if (!own_room && own->max < self->settings->max_connections)
-    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "%s has %u connections already, as many as one may",
-                 self->principal->name, own->max);
-  else
-    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "the gateway has %u connections already",
-                 self->settings->max_connections);
-  return FALSE;
 }
 
 static void
@@ -318,10 +239,7 @@ on_stream_closed (TcpSession   *session,
 
   g_hash_table_remove (self->dials, stream);
   if (tcp_stream_is_counted (stream))
-    {
-      tcp_quota_leave (&self->shared->connections);
-      tcp_quota_leave (&self->principal->connections);
-    }
+    tcp_quota_leave (&self->shared->connections, &self->principal->connections);
   self->callbacks.stream_closed (self, stream, error, self->user_data);
 
   if (!self->closed && tcp_session_get_channel (session) == NULL && tcp_session_is_idle (session))
@@ -357,18 +275,19 @@ static const TcpSessionCallbacks session_callbacks = {
 /* As many connections as are usual may use all of it at once; but there may be more clients, each of
  * which may use it for one at least. */
 static gsize
-client_get_first_window (const TcpGatewaySettings *settings,
-                         TcpBudget                *queue_budget)
+client_get_first_window (TcpShared *shared,
+                         TcpBudget *queue_budget)
 {
-  guint usual = MIN (settings->max_connections, TCP_WINDOWS_USUAL_STREAMS);
+  guint usual = MIN (shared->settings->max_connections, TCP_WINDOWS_USUAL_STREAMS);
   guint clients = tcp_budget_get_n_shares (queue_budget);
 
-  return settings->max_buffered_bytes / 4 / MAX (usual, clients);
+  return shared->memory / 4 / MAX (usual, clients);
 }
 
-/* @shared and @warnings have to outlive it. */
+/* On @thread. @shared and @warnings have to outlive it. */
 TcpClient *
 tcp_client_new (TcpShared                *shared,
+                TcpIoThread              *thread,
                 const TcpRequest         *request,
                 TcpBudget                *budget,
                 TcpBudget                *queue_budget,
@@ -385,10 +304,10 @@ tcp_client_new (TcpShared                *shared,
     .single = !request->multiplexed,
     .foreign = request->foreign,
     .nameless = request->session_id == NULL,
-    .max_buffered_bytes = MIN (settings->max_buffered_bytes, MAX_QUEUED),
+    .max_buffered_bytes = MIN (shared->memory, MAX_QUEUED),
     .max_retained_bytes = settings->max_retained_bytes,
     .max_window_bytes = settings->max_window_bytes,
-    .max_first_window = client_get_first_window (settings, queue_budget),
+    .max_first_window = client_get_first_window (shared, queue_budget),
     .max_streams = request->multiplexed ? settings->max_connections : 1,
     .session_timeout = (settings->session_timeout + 999) / 1000,
     .hello_timeout = settings->connect_timeout,
@@ -412,6 +331,8 @@ tcp_client_new (TcpShared                *shared,
   self->warnings = warnings;
   self->callbacks = *callbacks;
   self->user_data = user_data;
+  self->thread = thread;
+  tcp_dial_caller_init (&self->caller, &request->principal->dials);
   self->dials = g_hash_table_new_full (NULL, NULL, NULL, dial_free);
   self->session = tcp_session_new (&options, &session_callbacks, self);
   self->expiry = tcp_timer_new (on_expired, self);

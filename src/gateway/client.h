@@ -28,6 +28,7 @@ typedef struct
 } TcpClientCallbacks;
 
 TcpClient *tcp_client_new (TcpShared                *shared,
+                           TcpIoThread              *thread,
                            const TcpRequest         *request,
                            TcpBudget                *budget,
                            TcpBudget                *queue_budget,

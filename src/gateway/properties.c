@@ -21,10 +21,15 @@ enum
   PROP_SESSION_TIMEOUT,
   PROP_KEEPALIVE_INTERVAL,
   PROP_KEEPALIVE_TIMEOUT,
-  PROP_MAX_BUFFERED_BYTES,
   PROP_MAX_RETAINED_BYTES,
   PROP_MAX_WINDOW_BYTES,
   PROP_MAX_CONNECTIONS,
+  PROP_MAX_DIALS,
+  PROP_MAX_MEMORY,
+  PROP_MAX_PRINCIPAL_SESSIONS,
+  PROP_MAX_PRINCIPAL_CONNECTIONS,
+  PROP_MAX_PRINCIPAL_DIALS,
+  PROP_MAX_PRINCIPAL_MEMORY,
   PROP_RESET_ON_LOSS,
   PROP_LOG_LEVEL,
   PROP_LOCAL_ADDRESS,
@@ -92,9 +97,6 @@ gateway_get_property (GObject    *object,
     case PROP_KEEPALIVE_TIMEOUT:
       g_value_set_uint (value, tcp_gateway_get_keepalive_timeout (self));
       break;
-    case PROP_MAX_BUFFERED_BYTES:
-      g_value_set_uint (value, tcp_gateway_get_max_buffered_bytes (self));
-      break;
     case PROP_MAX_RETAINED_BYTES:
       g_value_set_uint (value, tcp_gateway_get_max_retained_bytes (self));
       break;
@@ -103,6 +105,24 @@ gateway_get_property (GObject    *object,
       break;
     case PROP_MAX_CONNECTIONS:
       g_value_set_uint (value, tcp_gateway_get_max_connections (self));
+      break;
+    case PROP_MAX_DIALS:
+      g_value_set_uint (value, tcp_gateway_get_max_dials (self));
+      break;
+    case PROP_MAX_MEMORY:
+      g_value_set_uint64 (value, tcp_gateway_get_max_memory (self));
+      break;
+    case PROP_MAX_PRINCIPAL_SESSIONS:
+      g_value_set_uint (value, tcp_gateway_get_max_principal_sessions (self));
+      break;
+    case PROP_MAX_PRINCIPAL_CONNECTIONS:
+      g_value_set_uint (value, tcp_gateway_get_max_principal_connections (self));
+      break;
+    case PROP_MAX_PRINCIPAL_DIALS:
+      g_value_set_uint (value, tcp_gateway_get_max_principal_dials (self));
+      break;
+    case PROP_MAX_PRINCIPAL_MEMORY:
+      g_value_set_uint64 (value, tcp_gateway_get_max_principal_memory (self));
       break;
     case PROP_RESET_ON_LOSS:
       g_value_set_boolean (value, tcp_gateway_get_reset_on_loss (self));
@@ -200,9 +220,6 @@ gateway_set_property (GObject      *object,
     case PROP_KEEPALIVE_TIMEOUT:
       tcp_gateway_set_keepalive_timeout (self, g_value_get_uint (value));
       break;
-    case PROP_MAX_BUFFERED_BYTES:
-      tcp_gateway_set_max_buffered_bytes (self, g_value_get_uint (value));
-      break;
     case PROP_MAX_RETAINED_BYTES:
       tcp_gateway_set_max_retained_bytes (self, g_value_get_uint (value));
       break;
@@ -211,6 +228,24 @@ gateway_set_property (GObject      *object,
       break;
     case PROP_MAX_CONNECTIONS:
       tcp_gateway_set_max_connections (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_DIALS:
+      tcp_gateway_set_max_dials (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_MEMORY:
+      tcp_gateway_set_max_memory (self, g_value_get_uint64 (value));
+      break;
+    case PROP_MAX_PRINCIPAL_SESSIONS:
+      tcp_gateway_set_max_principal_sessions (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_PRINCIPAL_CONNECTIONS:
+      tcp_gateway_set_max_principal_connections (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_PRINCIPAL_DIALS:
+      tcp_gateway_set_max_principal_dials (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_PRINCIPAL_MEMORY:
+      tcp_gateway_set_max_principal_memory (self, g_value_get_uint64 (value));
       break;
     case PROP_RESET_ON_LOSS:
       tcp_gateway_set_reset_on_loss (self, g_value_get_boolean (value));
@@ -387,7 +422,8 @@ install_settings (void)
    *
    * A session that is empty, without a connection or anything that its client may not have
    * heard, is only kept for 10 seconds while more than half as many clients are there as
-   * [property@TcpTunnel.Gateway:max-connections] allows.
+   * [property@TcpTunnel.Gateway:max-connections] allows, or as many of its principal as
+   * [property@TcpTunnel.Gateway:max-principal-sessions] does.
    *
    * With a client in multiplexed mode that does not resume sessions nothing is kept: its
    * connections end with the WebSocket. So does that of a client in singleton mode that
@@ -427,38 +463,6 @@ install_settings (void)
                          0, G_MAXINT, 10000, TCP_READ_WRITE);
 
   /**
-   * TcpGateway:max-buffered-bytes:
-   *
-   * How many bytes of all clients together may wait in memory: for targets that do not
-   * read, and for clients that have not acknowledged them. When that many wait, no more
-   * are read. At least 8 MiB; the default is 256 MiB.
-   *
-   * A client whose session is not resumed has at most 1 MiB of it. What the sessions of
-   * others may have is said by [property@TcpTunnel.Gateway:max-retained-bytes] and
-   * [property@TcpTunnel.Gateway:max-window-bytes].
-   *
-   * A third of it is for what connections may send before it is known how much each can
-   * use. If so many targets do not read that it is full, the clients whose connections these
-   * are have to wait.
-   *
-   * On top of that each client may have a little in any case, or it would depend on others to
-   * go on: what a connection begins with, twice. A connection begins with a quarter of this
-   * property divided by [property@TcpTunnel.Gateway:max-connections], or by 1000 if that is
-   * less, or by the number of clients if that is more than 1000; with 16 KiB at least and 256 KiB
-   * at most. By default that is 64 KiB with up to 1000 clients, and less with more; if the
-   * targets of 20000 clients do not read, these have less than 1 GiB. In sessions that are not
-   * resumed it is a message and 64 KiB more.
-   *
-   * Not in it is what a WebSocket has received of a message that is not complete, up to 256
-   * KiB each, nor what the kernel keeps.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_MAX_BUFFERED_BYTES] =
-      g_param_spec_uint ("max-buffered-bytes", NULL, NULL,
-                         (8 * 1024 * 1024), G_MAXUINT, (256 * 1024 * 1024), TCP_READ_WRITE);
-
-  /**
    * TcpGateway:max-retained-bytes:
    *
    * How many bytes that were sent may be kept until the client has acknowledged them, in
@@ -490,15 +494,127 @@ install_settings (void)
    * How many clients may have a session at once, and how many connections to targets
    * there may be, of all clients together. A client above that is answered 503, a
    * connection is ended; likewise when the process has few file descriptors left.
-   * If there are tokens of several principals, none of them gets more than three quarters
-   * of either.
    * From 1 to 65535; the default is 20000.
+   *
+   * If there are tokens of several principals, a quarter is set aside in equal parts, one
+   * for each of them: a principal finds those of its part free whatever the others have. See
+   * also [property@TcpTunnel.Gateway:max-principal-sessions] and
+   * [property@TcpTunnel.Gateway:max-principal-connections].
    *
    * Since: 1.0
    */
   properties[PROP_MAX_CONNECTIONS] =
       g_param_spec_uint ("max-connections", NULL, NULL,
                          1, 65535, 20000, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:max-dials:
+   *
+   * How many connections to the target may be under way at once, of all clients together:
+   * from when they begin until the target has accepted them or not. Others wait. They have
+   * their turn principal by principal, and client by client of each principal. One that has
+   * had no turn within [property@TcpTunnel.Gateway:connect-timeout] is refused.
+   * From 1 to 65535; the default is 256.
+   *
+   * The name of a target is looked up once for all that wait for it, and then again when a
+   * connection begins more than 5 seconds later. Not more than two lookups of a gateway are under
+   * way at once, and only if the first does not end.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_DIALS] =
+      g_param_spec_uint ("max-dials", NULL, NULL,
+                         1, 65535, 256, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:max-memory:
+   *
+   * How many bytes of memory clients may make the gateway use: for what waits for targets
+   * that do not read, and for clients that do not, or that have not acknowledged it; for
+   * messages that were received in part; for the ids of connections that have ended; and for
+   * what connections send before they are a WebSocket. At least 8 MiB. 0, the default, is
+   * 304 MiB and 40 KiB more for each client that
+   * [property@TcpTunnel.Gateway:max-connections] allows: about 1 GiB if that is 20000.
+   *
+   * When the limit is near, the gateway reads less from targets and from clients, which have
+   * to wait. It does not keep a client waiting for good: each has 40 KiB of its own, for which there
+   * is room in any case. A client for which there is no such room is answered 503. A client
+   * that can be told to send no more but that does not heed it, or that does not acknowledge what
+   * it has to, loses its session; its connections end in a reset. One that has sent a part of a
+   * message and for 30 seconds not the rest loses its WebSocket.
+   *
+   * A quarter of it, at most 48 MiB, is for connections that are not a WebSocket yet. Up to half is
+   * what clients have of their own. Of the rest two thirds are for what is not acknowledged, and
+   * for windows that have grown; one third is for what connections may send before it is known how much
+   * each can use, and for messages that were received in part.
+   *
+   * A connection of a session that is resumed begins with a quarter of that rest divided by
+   * [property@TcpTunnel.Gateway:max-connections], or by 1000 if that is less, or by the number
+   * of clients if that is more than 1000; with 16 KiB at least and 256 KiB at most. By default
+   * that is 64 KiB with up to 1000 clients, and less with more.
+   *
+   * Not in it is what each client and each connection needs itself, about 20 KiB and 2 KiB, and 40
+   * KiB more with TLS, nor what the kernel keeps.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_MEMORY] =
+      g_param_spec_uint64 ("max-memory", NULL, NULL,
+                           0, G_MAXINT64, 0, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:max-principal-sessions:
+   *
+   * How many sessions each principal may have at once. A client above that is answered 503.
+   * 0, the default, is three quarters of [property@TcpTunnel.Gateway:max-connections] if
+   * there are tokens of several principals, else all.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_PRINCIPAL_SESSIONS] =
+      g_param_spec_uint ("max-principal-sessions", NULL, NULL,
+                         0, 65535, 0, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:max-principal-connections:
+   *
+   * How many connections to targets each principal may have at once. A connection above that
+   * is ended. 0, the default, is three quarters of
+   * [property@TcpTunnel.Gateway:max-connections] if there are tokens of several principals,
+   * else all.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_PRINCIPAL_CONNECTIONS] =
+      g_param_spec_uint ("max-principal-connections", NULL, NULL,
+                         0, 65535, 0, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:max-principal-dials:
+   *
+   * How many connections of each principal may be under way to the target at once; see
+   * [property@TcpTunnel.Gateway:max-dials]. Each of its clients may have half of them. 0, the
+   * default, is three quarters of that property if there are tokens of several principals,
+   * else all.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_PRINCIPAL_DIALS] =
+      g_param_spec_uint ("max-principal-dials", NULL, NULL,
+                         0, 65535, 0, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:max-principal-memory:
+   *
+   * How many bytes of [property@TcpTunnel.Gateway:max-memory] the clients of each principal
+   * may use. What happens at the limit is the same. At least 4 MiB. 0, the default, is three
+   * quarters of that property if there are tokens of several principals, else all.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_PRINCIPAL_MEMORY] =
+      g_param_spec_uint64 ("max-principal-memory", NULL, NULL,
+                           0, G_MAXINT64, 0, TCP_READ_WRITE);
 
   /**
    * TcpGateway:reset-on-loss:

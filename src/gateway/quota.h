@@ -3,41 +3,53 @@
 #pragma once
 
 #include <glib.h>
-#include <stdatomic.h>
 
 G_BEGIN_DECLS
 
-/* A number with a limit, on whichever threads it is counted. */
+/* So many places of something, for all principals together, on whichever threads they are taken.
+ *
+ * Each principal may have so many of them and no more. A quarter of all is set aside in equal parts, one for
+ * each principal: however many the others have taken, a principal finds those of its own part free. What is
+ * beyond its part a principal takes from the three quarters that are for all. */
 typedef struct
 {
-  atomic_uint used;
+  GMutex mutex;
+
+  /* Under the mutex */
+  guint used;
   guint max;
+  guint part;        /* of each principal, set aside */
+  guint shared_max;  /* what is left of all beside the parts, */
+  guint shared_used; /* and how many of these are taken */
 } TcpQuota;
 
-/* Whether there is room for one more, which is counted then. One that is refused never is, or
- * others would be refused beside it although there is room. */
-static inline gboolean
-tcp_quota_enter (TcpQuota *self)
+/* What one principal has of it. */
+typedef struct
 {
-  guint used = atomic_load_explicit (&self->used, memory_order_relaxed);
+  guint used; /* under the mutex of the quota */
+  guint max;
+} TcpQuotaShare;
 
-  while (used < self->max)
-    if (atomic_compare_exchange_weak_explicit (&self->used, &used, used + 1, memory_order_relaxed,
-                                               memory_order_relaxed))
-      return TRUE;
-  return FALSE;
-}
-
-static inline guint
-tcp_quota_get (TcpQuota *self)
+typedef enum
 {
-  return atomic_load_explicit (&self->used, memory_order_relaxed);
-}
+  TCP_QUOTA_ENTERED,
+  TCP_QUOTA_FULL,     /* there is no place left that is not set aside for others */
+  TCP_QUOTA_OWN_FULL, /* this principal has as many as one may have */
+} TcpQuotaResult;
 
-static inline void
-tcp_quota_leave (TcpQuota *self)
-{
-  atomic_fetch_sub_explicit (&self->used, 1, memory_order_relaxed);
-}
+void tcp_quota_init (TcpQuota *self,
+                     guint     max);
+void tcp_quota_clear (TcpQuota *self);
+void tcp_quota_set_aside (TcpQuota *self,
+                          guint     n_shares);
+guint tcp_quota_get_share (guint max,
+                           guint n_shares,
+                           guint wanted);
+TcpQuotaResult tcp_quota_enter (TcpQuota      *self,
+                                TcpQuotaShare *share);
+void tcp_quota_leave (TcpQuota      *self,
+                      TcpQuotaShare *share);
+gboolean tcp_quota_is_half_full (TcpQuota      *self,
+                                 TcpQuotaShare *share);
 
 G_END_DECLS

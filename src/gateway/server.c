@@ -472,12 +472,12 @@ tcp_server_prepare (TcpServer  *self,
                     GError    **error)
 {
   const TcpGatewaySettings *settings = self->shared->settings;
+  TcpAccess *access = tcp_access_load (settings->token, settings->token_file, self->shared->log, error);
 
-  self->shared->access = tcp_access_load (settings->token, settings->token_file, self->shared->log, error);
-  if (self->shared->access == NULL)
+  if (access == NULL)
     return FALSE;
 
-  tcp_access_share_out (self->shared->access, settings->max_connections);
+  tcp_shared_set_access (self->shared, access);
   return TRUE;
 }
 

@@ -6,6 +6,9 @@
 #include "gateway/networks.h"
 #include "gateway/target-rules.h"
 
+/* In bytes, beside what there is for each client. */
+#define DEFAULT_MEMORY (304 * 1024 * 1024)
+
 TcpGatewaySettings *
 tcp_gateway_settings_new (void)
 {
@@ -42,6 +45,15 @@ tcp_gateway_settings_free (TcpGatewaySettings *self)
   g_strfreev (self->trusted_proxies);
   g_clear_object (&self->tls_certificate);
   g_free (self);
+}
+
+/* In bytes. By default there is some for each client. */
+guint64
+tcp_gateway_settings_get_max_memory (const TcpGatewaySettings *self)
+{
+  if (self->max_memory > 0)
+    return self->max_memory;
+  return DEFAULT_MEMORY + (guint64) self->max_connections * TCP_GATEWAY_MEMORY_OF_CLIENT;
 }
 
 gboolean

@@ -7,6 +7,14 @@
 
 G_BEGIN_DECLS
 
+/* In bytes. With less hardly a client could be served. */
+#define TCP_GATEWAY_LEAST_MEMORY (8 * 1024 * 1024)
+#define TCP_GATEWAY_LEAST_PRINCIPAL_MEMORY (4 * 1024 * 1024)
+
+/* What a client may have of it however much others have: a message of some size that is not complete, what one
+ * connection begins with, and a piece of what goes the other way. */
+#define TCP_GATEWAY_MEMORY_OF_CLIENT (40 * 1024)
+
 /* What the application asked for; see tunnel/settings.h. */
 typedef struct
 {
@@ -24,15 +32,21 @@ typedef struct
   guint session_timeout;    /* ms */
   guint keepalive_interval; /* ms */
   guint keepalive_timeout;  /* ms */
-  guint max_buffered_bytes;
   guint max_retained_bytes;
   guint max_window_bytes;
   guint max_connections;
+  guint max_dials;
+  guint64 max_memory;           /* bytes; 0 for what tcp_gateway_settings_get_max_memory () says */
+  guint max_principal_sessions; /* of these, 0 is for what access.c gives each principal */
+  guint max_principal_connections;
+  guint max_principal_dials;
+  guint64 max_principal_memory; /* bytes */
   gboolean reset_on_loss;
 } TcpGatewaySettings;
 
 TcpGatewaySettings *tcp_gateway_settings_new (void);
 TcpGatewaySettings *tcp_gateway_settings_copy (const TcpGatewaySettings *self);
+guint64 tcp_gateway_settings_get_max_memory (const TcpGatewaySettings *self);
 void tcp_gateway_settings_free (TcpGatewaySettings *self);
 gboolean tcp_gateway_settings_check (TcpGatewaySettings  *self,
                                      GError             **error);

@@ -63,29 +63,6 @@ tcp_shard_unref (TcpShard *self)
   g_free (self);
 }
 
-/* Quotas: of all, and of one principal */
-
-static void
-leave (TcpQuota *all,
-       TcpQuota *own)
-{
-  tcp_quota_leave (all);
-  tcp_quota_leave (own);
-}
-
-static gboolean
-enter (TcpQuota *all,
-       TcpQuota *own)
-{
-  if (!tcp_quota_enter (own))
-    return FALSE;
-  if (tcp_quota_enter (all))
-    return TRUE;
-
-  tcp_quota_leave (own);
-  return FALSE;
-}
-
 /* Clients */
 
 static void
@@ -161,7 +138,7 @@ on_client_ended (TcpClient *client,
       g_hash_table_remove (self->sessions, id);
     }
   g_hash_table_remove (self->clients, client);
-  leave (&self->shared->clients, &principal->clients);
+  tcp_quota_leave (&self->shared->clients, &principal->clients);
 }
 
 static const TcpClientCallbacks client_callbacks = {
@@ -181,8 +158,8 @@ static TcpClient *
 shard_add_client (TcpShard         *self,
                   const TcpRequest *request)
 {
-  TcpClient *client = tcp_client_new (self->shared, request, self->budget, self->queue_budget, self->warnings,
-                                      &client_callbacks, self);
+  TcpClient *client = tcp_client_new (self->shared, self->thread, request, self->budget, self->queue_budget,
+                                      self->warnings, &client_callbacks, self);
   const char *id = tcp_client_get_session_id (client);
 
   g_hash_table_add (self->clients, client);
@@ -197,7 +174,7 @@ static void
 shard_leave_held (TcpShard     *self,
                   TcpPrincipal *principal)
 {
-  leave (&self->shared->held, &principal->held);
+  tcp_quota_leave (&self->shared->held, &principal->held);
 }
 
 static void
@@ -282,7 +259,7 @@ shard_check_ended (TcpShard   *self,
   if (self->drained)
     return refuse_while_draining (refusal);
   /* One of the same session is replaced. */
-  if (held == NULL && !enter (&self->shared->held, &request->principal->held))
+  if (held == NULL && tcp_quota_enter (&self->shared->held, &request->principal->held) != TCP_QUOTA_ENTERED)
     return refuse_for_now (refusal, "Too Many Ended Sessions",
                            "The session has ended, and too many clients wait here after the end of theirs");
 
@@ -311,7 +288,7 @@ shard_check_new (TcpShard         *self,
                  TcpRefusal       *refusal)
 {
   TcpQuota *all = &self->shared->clients;
-  TcpQuota *own = &request->principal->clients;
+  TcpQuotaShare *own = &request->principal->clients;
   g_autofree char *text = NULL;
 
   if (self->drained)
@@ -319,13 +296,19 @@ shard_check_new (TcpShard         *self,
   if (!tcp_descriptors_suffice (fd))
     return refuse_for_now (refusal, "Too Few File Descriptors",
                            "The process has too few file descriptors left for another session (see ulimit -n)");
-  if (enter (all, own))
-    return TRUE;
 
-  if (own->max < all->max && tcp_quota_get (own) >= own->max)
-    text = g_strdup_printf ("The client %s has as many sessions as one may have (%u)", request->principal->name, own->max);
-  else
-    text = g_strdup_printf ("The gateway has as many sessions as it may have (%u)", all->max);
+  switch (tcp_quota_enter (all, own))
+    {
+    case TCP_QUOTA_ENTERED:
+      return TRUE;
+    case TCP_QUOTA_OWN_FULL:
+      text = g_strdup_printf ("The client %s has as many sessions as one may have (%u, max-principal-sessions)",
+                              request->principal->name, own->max);
+      break;
+    default:
+      text = g_strdup_printf ("The gateway has as many sessions as it may have (%u, %s)", all->max,
+                              all->max < self->shared->settings->max_connections ? "max-memory" : "max-connections");
+    }
   return refuse_for_now (refusal, "Too Many Sessions", text);
 }
 

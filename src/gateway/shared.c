@@ -5,6 +5,34 @@
 #include "base/tsan.h"
 #include "io/pool.h"
 
+/* What connections may have that are not a WebSocket yet, at most. */
+#define STRANGERS_MEMORY (48 * 1024 * 1024)
+
+/* What is left for whoever needs it, if there is so much. */
+#define COMMON_MEMORY (256 * 1024 * 1024)
+
+/* Divides the memory. What each client may have in any case is set aside for all of them, or there may be
+ * fewer clients. */
+static void
+shared_divide_memory (TcpShared *self)
+{
+  gsize memory = tcp_gateway_settings_get_max_memory (self->settings);
+  gsize own = (gsize) self->settings->max_connections * TCP_GATEWAY_MEMORY_OF_CLIENT;
+  guint max_clients;
+
+  self->stranger_memory = MIN (memory / 4, STRANGERS_MEMORY);
+  memory -= self->stranger_memory;
+  own = MIN (own, MAX (memory / 2, memory - MIN (memory, COMMON_MEMORY)));
+  self->memory = memory - own;
+  max_clients = own / TCP_GATEWAY_MEMORY_OF_CLIENT;
+
+  /* Of the third, three quarters are what as many connections as are usual begin with: see
+   * client.c. So these never have to wait for each other. */
+  self->budget = tcp_budget_pool_new (self->memory / 3 * 2, tcp_io_thread_count ());
+  self->queue_budget = tcp_budget_pool_new (self->memory / 3, tcp_io_thread_count ());
+  tcp_quota_init (&self->clients, max_clients);
+}
+
 TcpShared *
 tcp_shared_new (const TcpGatewaySettings *settings,
                 TcpLog                   *log,
@@ -19,14 +47,28 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);
-  /* Of the third, three quarters are what as many connections as are usual begin with: see
-   * client.c. So these never have to wait for each other. */
-  self->budget = tcp_budget_pool_new (settings->max_buffered_bytes / 3 * 2, tcp_io_thread_count ());
-  self->queue_budget = tcp_budget_pool_new (settings->max_buffered_bytes / 3, tcp_io_thread_count ());
-  self->clients.max = self->connections.max = settings->max_connections;
-  self->held.max = MAX (1, settings->max_connections / 2);
+  shared_divide_memory (self);
+  tcp_quota_init (&self->connections, settings->max_connections);
+  tcp_quota_init (&self->held, MAX (1, settings->max_connections / 2));
+  self->dials = tcp_dial_queue_new (settings->max_dials);
+  self->target_book = tcp_target_book_new (settings->connect_timeout);
 
   return self;
+}
+
+/* Takes @access, before any client comes. */
+void
+tcp_shared_set_access (TcpShared *self,
+                       TcpAccess *access)
+{
+  guint n = tcp_access_count_principals (access);
+
+  self->access = access;
+  tcp_access_share_out (access, self->settings, self->clients.max);
+  tcp_quota_set_aside (&self->clients, n);
+  tcp_quota_set_aside (&self->connections, n);
+  tcp_quota_set_aside (&self->held, n);
+  tcp_quota_set_aside (tcp_dial_queue_get_quota (self->dials), n);
 }
 
 TcpShared *
@@ -43,6 +85,11 @@ shared_clear (gpointer data)
   tcp_tsan_acquire (self);
   tcp_budget_pool_unref (self->budget);
   tcp_budget_pool_unref (self->queue_budget);
+  tcp_target_book_free (self->target_book);
+  tcp_dial_queue_free (self->dials);
+  tcp_quota_clear (&self->clients);
+  tcp_quota_clear (&self->connections);
+  tcp_quota_clear (&self->held);
   g_clear_pointer (&self->access, tcp_access_free);
   tcp_target_rules_free (self->targets);
   tcp_event_queue_unref (self->events);

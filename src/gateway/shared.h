@@ -9,6 +9,7 @@
 #include "gateway/quota.h"
 #include "gateway/settings.h"
 #include "gateway/target-rules.h"
+#include "gateway/target.h"
 #include "session/budget.h"
 
 G_BEGIN_DECLS
@@ -24,17 +25,23 @@ typedef struct
   TcpLog *log;
   TcpStatus *status;
   TcpEventQueue *events;
+  gsize memory; /* bytes, of max-memory: what is neither set aside for each client nor for strangers */
+  gsize stranger_memory; /* what connections that are not a WebSocket yet may have */
   TcpBudgetPool *budget;
   TcpBudgetPool *queue_budget; /* what waits in the windows with which connections begin */
   TcpQuota clients;
   TcpQuota connections;
   TcpQuota held; /* WebSockets without a target */
+  TcpDialQueue *dials;
+  TcpTargetBook *target_book;
 } TcpShared;
 
 TcpShared *tcp_shared_new (const TcpGatewaySettings *settings,
                            TcpLog                   *log,
                            TcpStatus                *status,
                            TcpEventQueue            *events);
+void tcp_shared_set_access (TcpShared *self,
+                            TcpAccess *access);
 TcpShared *tcp_shared_ref (TcpShared *self);
 void tcp_shared_unref (TcpShared *self);
 

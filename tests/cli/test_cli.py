@@ -36,7 +36,9 @@ class Help(unittest.TestCase):
             'up': ['--config', '--wait', '--max-connections', '--log-level', '--json', '--quiet', 'tunnels.conf', 'defaults', 'on-ready'],
             'gateway': ['--target', '--allow', '--listen', '--path', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
                         '--tls-cert', '--tls-key', '--resumption', '--session-timeout',
-                        '--drain-timeout', '500ms', '--trusted-proxy', '--max-connections', '--max-buffered', '--log-level'],
+                        '--drain-timeout', '500ms', '--trusted-proxy', '--max-connections', '--max-memory', '--max-dials',
+                        '--max-principal-sessions', '--max-principal-connections', '--max-principal-dials',
+                        '--max-principal-memory', '--log-level'],
             'demo': ['--keep', '--size'],
         }
         for command, expected in options.items():
@@ -166,7 +168,7 @@ class Usage(unittest.TestCase):
                    'a number alone is in seconds')
         self.check([*target, '--token', TOKEN, '--max-connections', '0'], '--max-connections', 'from 1 to 65535')
         self.check([*target, '--token', TOKEN, '--trusted-proxy', '127.0.0.1', '--trusted-proxy', 'proxy.example'], '“proxy.example”')
-        self.check([*target, '--token', TOKEN, '--max-buffered', '7'], '--max-buffered', 'from 8')
+        self.check([*target, '--token', TOKEN, '--max-memory', '7'], '--max-memory', 'from 8')
         self.check([*target, '--token', TOKEN, '--resumption', 'yes'], '--resumption', 'required')
         self.check(['gateway', '--target', 'nowhere', '--token', TOKEN], 'nowhere')
         self.check([*target, '--token', TOKEN, 'more'], "'more'")

@@ -174,7 +174,7 @@ GATEWAY = [
     usage('a zero byte in a token file', 'gateway --target 127.0.0.1:1 --token-file {zero}', 'zero, line 1: there is a zero byte in it'),
     usage('one token for two', 'gateway --target 127.0.0.1:1 --token-file {shared}', 'shared, line 2: “alice” and “bob” have the same token'),
     usage('a path without its slash', 'gateway --target 127.0.0.1:1 --path instance', "--path must be the path of a URL, such as /v1/device, or '*' for any"),
-    usage('memory with a unit', 'gateway --target 127.0.0.1:1 --max-buffered 1G', "--max-buffered must be a whole number from 8 to 4095, not '1G'"),
+    usage('memory with a unit', 'gateway --target 127.0.0.1:1 --max-memory 1G', "--max-memory must be a whole number from 8 to 16777216, not '1G'"),
     usage('a duration that is none', 'gateway --target 127.0.0.1:1 --session-timeout never', '--session-timeout must be a duration such as'),
 ]
 

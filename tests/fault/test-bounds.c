@@ -231,7 +231,7 @@ test_small_caps (void)
   int fd;
 
   g_object_set (fixture->tunnel, "max-buffered-bytes", 512 * 1024, NULL);
-  g_object_set (fixture->gateway, "max-buffered-bytes", 8 * MIB, NULL);
+  g_object_set (fixture->gateway, "max-memory", (guint64) 8 * MIB, NULL);
   fixture_start (fixture);
   fd = client_connect (fixture_get_port (fixture));
   client_echo_stream (fd, 8 * MIB, 2);

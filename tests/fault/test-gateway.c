@@ -103,7 +103,7 @@ test_max_connections (void)
   ws_send (fd, WS_BINARY, "in", 2);
   ws_expect (fd, "in");
   g_assert_cmpuint (http_get (port, "/", WS_UPGRADE AUTHORIZED, &body, NULL), ==, 503);
-  g_assert_cmpstr (body, ==, "The gateway has as many sessions as it may have (1); try again later.\n");
+  g_assert_cmpstr (body, ==, "The gateway has as many sessions as it may have (1, max-connections); try again later.\n");
 
   /* Which of its limits it was is shown at the other end, too. */
   uri = tcp_gateway_dup_uri (gateway);

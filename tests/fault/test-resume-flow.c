@@ -173,13 +173,15 @@ test_windows_are_counted (void)
 /* The gateway's budget. Each session could keep 16 MiB, all together may not. */
 #define SESSIONS 40
 #define BUDGET (8 * MIB)
+/* A quarter of it is for strangers, and half of the rest for what each client has of its own. */
+#define MEMORY (BUDGET / 3 * 8)
 
 static Fixture *
 start_budget (Target *target)
 {
   Fixture *fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
 
-  g_object_set (fixture->gateway, "max-buffered-bytes", BUDGET, "keepalive-interval", 0,
+  g_object_set (fixture->gateway, "max-memory", (guint64) MEMORY, "keepalive-interval", 0,
                 /* No target that takes nothing makes room by that. */
                 "connect-timeout", 600000, NULL);
   fixture_start_gateway (fixture);
@@ -412,7 +414,7 @@ test_budget_is_shared (void)
   guint64 down[G_N_ELEMENTS (tunnels)];
   Pair busy;
 
-  g_object_set (fixture->gateway, "max-buffered-bytes", BUDGET, NULL);
+  g_object_set (fixture->gateway, "max-memory", (guint64) MEMORY, NULL);
   fixture_start (fixture);
   for (guint i = 0; i < G_N_ELEMENTS (tunnels); i++)
     {

@@ -708,7 +708,7 @@ test_quota_of_clients (void)
   for (guint i = 0; i < 3; i++)
     g_assert_cmpuint (ask_for_session (port, i, "alices-token", NULL, &fds[i]), ==, 101);
   g_assert_cmpuint (ask_for_session (port, 3, "alices-token", &body, NULL), ==, 503);
-  g_assert_cmpstr (body, ==, "The client alice has as many sessions as one may have (3); try again later.\n");
+  g_assert_cmpstr (body, ==, "The client alice has as many sessions as one may have (3, max-principal-sessions); try again later.\n");
   g_assert_cmpuint (ask_for_session (port, 4, "bobs-token", NULL, &fds[3]), ==, 101);
   ws_round_trip (fds[3], "there is room for others");
 
@@ -746,6 +746,73 @@ test_quota_of_connections (void)
   client_close (bob);
 }
 
+/* Those that take all they can leave some for a third that has taken nothing yet. */
+static void
+test_set_aside (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = rig_new (target);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *body = NULL;
+  GPtrArray *fds = g_ptr_array_new ();
+  const char *tokens[] = { "alices-token", "bobs-token" };
+  guint16 port;
+  int alice, bob, carol, fd;
+  guint number = 0;
+
+  g_file_set_contents (rig.token_file, "alice:alices-token\nbob:bobs-token\ncarol:carols-token\n", -1, &error);
+  g_assert_no_error (error);
+  g_object_set (rig.gateway, "max-connections", 24, NULL);
+  port = start (&rig);
+  for (guint i = 0; i < 2; i++)
+    {
+      while (ask_for_session (port, number++, tokens[i], NULL, &fd) == 101)
+        g_ptr_array_add (fds, GINT_TO_POINTER (fd));
+      client_close (fd);
+    }
+  /* Two of six are those of the third. */
+  g_assert_cmpuint (fds->len, ==, 22);
+  g_assert_cmpuint (http_get (port, "/?sessionId=more", WS_UPGRADE WS_OURS ALICE, &body, NULL), ==, 503);
+  g_assert_nonnull (strstr (body, "max-principal-sessions"));
+  for (guint i = 0; i < 2; i++)
+    {
+      g_assert_cmpuint (ask_for_session (port, number++, "carols-token", NULL, &fd), ==, 101);
+      ws_round_trip (fd, "there is room");
+      g_ptr_array_add (fds, GINT_TO_POINTER (fd));
+    }
+  for (guint i = 0; i < fds->len; i++)
+    client_close (GPOINTER_TO_INT (fds->pdata[i]));
+  g_ptr_array_unref (fds);
+  tcp_gateway_close (rig.gateway);
+
+  /* Nor are connections all taken, nor more than one is meant to have. */
+  g_object_set (rig.gateway, "max-principal-connections", 15, "max-principal-sessions", 1, NULL);
+  port = start (&rig);
+  alice = ws_connect (port, "/?mode=multiplexed", "alices-token");
+  bob = ws_connect (port, "/?mode=multiplexed", "bobs-token");
+  carol = ws_connect (port, "/?mode=multiplexed", "carols-token");
+  g_assert_cmpuint (ask_for_session (port, 0, "carols-token", NULL, &fd), ==, 503);
+  client_close (fd);
+  for (guint32 id = 1; id <= 16; id++)
+    {
+      send_tagged (alice, id, "x");
+      expect_tagged (alice, id, id <= 15 ? "x" : "");
+    }
+  for (guint32 id = 1; id <= 8; id++)
+    {
+      send_tagged (bob, id, "y");
+      expect_tagged (bob, id, id <= 7 ? "y" : "");
+    }
+  for (guint32 id = 1; id <= 3; id++)
+    {
+      send_tagged (carol, id, "z");
+      expect_tagged (carol, id, id <= 2 ? "z" : "");
+    }
+  client_close (alice);
+  client_close (bob);
+  client_close (carol);
+}
+
 int
 main (int argc,
       char **argv)
@@ -759,6 +826,7 @@ main (int argc,
   g_test_add_func ("/sessions/close-with-name", test_close_with_name);
   g_test_add_func ("/sessions/quota-of-clients", test_quota_of_clients);
   g_test_add_func ("/sessions/quota-of-connections", test_quota_of_connections);
+  g_test_add_func ("/sessions/set-aside", test_set_aside);
   g_test_add_func ("/sessions/expires", test_expires);
   g_test_add_func ("/sessions/does-not-expire-in-use", test_does_not_expire_in_use);
   g_test_add_func ("/sessions/other-principal", test_other_principal);

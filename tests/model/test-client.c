@@ -36,18 +36,20 @@ fire_all (void)
     ;
 }
 
-/* How many seconds it is kept without a WebSocket, where so many places are taken. */
+/* How many seconds it is kept without a WebSocket, where so many places are taken, and so many of them by its
+ * principal, which may have as many as there are. */
 static guint
 measure (gboolean greeted,
-         guint    taken)
+         guint    taken,
+         guint    own)
 {
   TcpGatewaySettings settings = {
     .target = (char *) "127.0.0.1:9", .session_timeout = SESSION_TIMEOUT * 1000, .connect_timeout = 10000,
-    .max_buffered_bytes = 1 << 20, .max_retained_bytes = 1 << 20, .max_window_bytes = 1 << 20,
+    .max_retained_bytes = 1 << 20, .max_window_bytes = 1 << 20,
     .max_connections = PLACES,
   };
-  TcpShared shared = { .settings = &settings, .clients = { .used = taken, .max = PLACES } };
-  TcpPrincipal principal = { .name = (char *) "somebody" };
+  TcpShared shared = { .settings = &settings, .memory = 1 << 20, .clients = { .used = taken, .max = 2 * PLACES } };
+  TcpPrincipal principal = { .name = (char *) "somebody", .clients = { .used = own, .max = PLACES } };
   TcpRequest request = {
     .multiplexed = TRUE, .resumable = TRUE, .session_id = (char *) "session", .principal = &principal,
   };
@@ -62,7 +64,7 @@ measure (gboolean greeted,
   client_ended = FALSE;
   shared.log = tcp_log_new ("model", TCP_TUNNEL_LOG_LEVEL_NONE);
   shared.status = tcp_status_new ();
-  client = tcp_client_new (&shared, &request, NULL, NULL, NULL, &callbacks, NULL);
+  client = tcp_client_new (&shared, NULL, &request, NULL, NULL, NULL, &callbacks, NULL);
   link = link_new (&options, rand);
   tcp_client_attach (client, link_get_channel (link, GATEWAY));
   if (greeted)
@@ -92,19 +94,21 @@ measure (gboolean greeted,
 static void
 test_scarce (void)
 {
-  for (guint taken = PLACES / 2 + 1; taken <= PLACES; taken++)
+  for (guint taken = PLACES + 1; taken <= 2 * PLACES; taken++)
     {
-      g_assert_cmpuint (measure (FALSE, taken), ==, 10);
-      g_assert_cmpuint (measure (TRUE, taken), ==, 10);
+      g_assert_cmpuint (measure (FALSE, taken, 1), ==, 10);
+      g_assert_cmpuint (measure (TRUE, taken, 1), ==, 10);
     }
+  /* Nor are those of its own. */
+  g_assert_cmpuint (measure (TRUE, PLACES, PLACES / 2 + 1), ==, 10);
 }
 
 /* What was sent into the void finds its session again. */
 static void
 test_plenty (void)
 {
-  g_assert_cmpuint (measure (FALSE, PLACES / 2), ==, SESSION_TIMEOUT);
-  g_assert_cmpuint (measure (TRUE, 1), ==, SESSION_TIMEOUT);
+  g_assert_cmpuint (measure (FALSE, PLACES, PLACES / 2), ==, SESSION_TIMEOUT);
+  g_assert_cmpuint (measure (TRUE, 1, 1), ==, SESSION_TIMEOUT);
 }
 
 int

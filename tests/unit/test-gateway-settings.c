@@ -119,8 +119,18 @@ test_range (void)
   guint changes = 0;
 
   g_signal_connect_swapped (gateway, "notify", G_CALLBACK (count_notify), &changes);
-  tcp_gateway_set_max_buffered_bytes (gateway, 1000);
-  g_assert_cmpuint (tcp_gateway_get_max_buffered_bytes (gateway), ==, 8 << 20);
+  tcp_gateway_set_max_memory (gateway, 1000);
+  g_assert_cmpuint (tcp_gateway_get_max_memory (gateway), ==, 8 << 20);
+  tcp_gateway_set_max_memory (gateway, 1001);
+  g_assert_cmpuint (changes, ==, 1);
+  g_object_set (gateway, "max-memory", (guint64) 0, NULL);
+  g_assert_cmpuint (tcp_gateway_get_max_memory (gateway), ==, 0);
+  tcp_gateway_set_max_principal_memory (gateway, 1);
+  g_assert_cmpuint (tcp_gateway_get_max_principal_memory (gateway), ==, 4 << 20);
+  tcp_gateway_set_max_dials (gateway, 0);
+  g_assert_cmpuint (tcp_gateway_get_max_dials (gateway), ==, 1);
+  g_assert_cmpuint (changes, ==, 4);
+  changes = 1;
   tcp_gateway_set_port (gateway, 70000);
   g_assert_cmpuint (tcp_gateway_get_port (gateway), ==, 65535);
   g_assert_cmpuint (changes, ==, 2);
@@ -138,7 +148,7 @@ test_resumption (void)
   guint retained, window;
 
   g_assert_cmpint (tcp_gateway_get_resumption (gateway), ==, TCP_TUNNEL_RESUMPTION_AUTO);
-  g_assert_cmpuint (tcp_gateway_get_max_buffered_bytes (gateway), ==, 256 << 20);
+  g_assert_cmpuint (tcp_gateway_get_max_memory (gateway), ==, 0);
   g_assert_cmpuint (tcp_gateway_get_max_retained_bytes (gateway), ==, 64 << 20);
   g_assert_cmpuint (tcp_gateway_get_max_window_bytes (gateway), ==, 128 << 20);
 

@@ -2,27 +2,117 @@
 
 #include "gateway/quota.h"
 
+#include <stdatomic.h>
+
 /* Those that are refused take no place: one that is freed is there for the next. */
 static void
 test_refused (void)
 {
-  TcpQuota quota = { .max = 2 };
+  TcpQuota quota;
+  TcpQuotaShare share = { .max = 5 };
 
-  g_assert_true (tcp_quota_enter (&quota));
-  g_assert_true (tcp_quota_enter (&quota));
+  tcp_quota_init (&quota, 2);
+  for (guint i = 0; i < 2; i++)
+    g_assert_cmpint (tcp_quota_enter (&quota, &share), ==, TCP_QUOTA_ENTERED);
   for (guint i = 0; i < 3; i++)
-    g_assert_false (tcp_quota_enter (&quota));
-  tcp_quota_leave (&quota);
-  g_assert_true (tcp_quota_enter (&quota));
-  g_assert_false (tcp_quota_enter (&quota));
+    g_assert_cmpint (tcp_quota_enter (&quota, &share), ==, TCP_QUOTA_FULL);
+  tcp_quota_leave (&quota, &share);
+  g_assert_cmpint (tcp_quota_enter (&quota, &share), ==, TCP_QUOTA_ENTERED);
+  g_assert_cmpint (tcp_quota_enter (&quota, &share), ==, TCP_QUOTA_FULL);
+  tcp_quota_clear (&quota);
+}
+
+static void
+test_own (void)
+{
+  TcpQuota quota;
+  TcpQuotaShare share = { .max = 1 };
+
+  tcp_quota_init (&quota, 2);
+  g_assert_cmpint (tcp_quota_enter (&quota, &share), ==, TCP_QUOTA_ENTERED);
+  g_assert_cmpint (tcp_quota_enter (&quota, &share), ==, TCP_QUOTA_OWN_FULL);
+  tcp_quota_leave (&quota, &share);
+  g_assert_cmpint (tcp_quota_enter (&quota, &share), ==, TCP_QUOTA_ENTERED);
+  tcp_quota_clear (&quota);
 }
 
 static void
 test_none (void)
 {
-  TcpQuota quota = { 0 };
+  TcpQuota quota;
+  TcpQuotaShare share = { .max = 1 };
 
-  g_assert_false (tcp_quota_enter (&quota));
+  tcp_quota_init (&quota, 0);
+  g_assert_cmpint (tcp_quota_enter (&quota, &share), ==, TCP_QUOTA_FULL);
+  tcp_quota_clear (&quota);
+}
+
+static guint
+take_all (TcpQuota      *quota,
+          TcpQuotaShare *share)
+{
+  guint before = share->used;
+
+  while (tcp_quota_enter (quota, share) == TCP_QUOTA_ENTERED)
+    ;
+  return share->used - before;
+}
+
+/* However much the first take, each of the others finds its part, also after some have left. */
+static void
+test_set_aside (void)
+{
+  TcpQuota quota;
+  TcpQuotaShare shares[5] = { 0 };
+
+  tcp_quota_init (&quota, 100);
+  tcp_quota_set_aside (&quota, G_N_ELEMENTS (shares));
+  for (guint i = 0; i < G_N_ELEMENTS (shares); i++)
+    shares[i].max = tcp_quota_get_share (100, G_N_ELEMENTS (shares), 0);
+
+  g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 75);
+  g_assert_cmpuint (take_all (&quota, &shares[1]), ==, 10);
+  for (guint i = 2; i < 5; i++)
+    g_assert_cmpuint (take_all (&quota, &shares[i]), ==, 5);
+  g_assert_cmpuint (quota.used, ==, 100);
+
+  for (guint i = 0; i < 3; i++)
+    tcp_quota_leave (&quota, &shares[4]);
+  g_assert_cmpuint (take_all (&quota, &shares[1]), ==, 0);
+  g_assert_cmpuint (take_all (&quota, &shares[4]), ==, 3);
+  for (guint i = 0; i < 7; i++)
+    tcp_quota_leave (&quota, &shares[1]);
+  g_assert_cmpuint (take_all (&quota, &shares[4]), ==, 5);
+  g_assert_cmpuint (take_all (&quota, &shares[1]), ==, 2);
+  tcp_quota_clear (&quota);
+}
+
+static void
+test_share (void)
+{
+  g_assert_cmpuint (tcp_quota_get_share (100, 1, 0), ==, 100);
+  g_assert_cmpuint (tcp_quota_get_share (100, 2, 0), ==, 75);
+  g_assert_cmpuint (tcp_quota_get_share (1, 2, 0), ==, 1);
+  g_assert_cmpuint (tcp_quota_get_share (100, 1, 20), ==, 20);
+  g_assert_cmpuint (tcp_quota_get_share (100, 2, 200), ==, 100);
+}
+
+static void
+test_half_full (void)
+{
+  TcpQuota quota;
+  TcpQuotaShare first = { .max = 6 }, second = { .max = 6 };
+
+  tcp_quota_init (&quota, 8);
+  for (guint i = 0; i < 3; i++)
+    tcp_quota_enter (&quota, &first);
+  g_assert_false (tcp_quota_is_half_full (&quota, &first));
+  tcp_quota_enter (&quota, &first);
+  g_assert_true (tcp_quota_is_half_full (&quota, &first));
+  g_assert_false (tcp_quota_is_half_full (&quota, &second));
+  tcp_quota_enter (&quota, &second);
+  g_assert_true (tcp_quota_is_half_full (&quota, &second));
+  tcp_quota_clear (&quota);
 }
 
 /* Each thread has at most one, and there is one for each, though others are refused beside them. */
@@ -31,19 +121,22 @@ test_none (void)
 #define TURNS 200000
 
 static TcpQuota full;
-static TcpQuota places = { .max = THREADS };
+static TcpQuota places;
+static TcpQuotaShare share = { .max = THREADS };
 static atomic_uint inside;
 
 static gpointer
 come_and_go (gpointer data)
 {
+  TcpQuotaShare own = { .max = 1 };
+
   for (guint i = 0; i < TURNS; i++)
     {
-      g_assert_true (tcp_quota_enter (&places));
+      g_assert_cmpint (tcp_quota_enter (&places, &share), ==, TCP_QUOTA_ENTERED);
       g_assert_cmpuint (atomic_fetch_add (&inside, 1), <, THREADS);
-      g_assert_false (tcp_quota_enter (&full));
+      g_assert_cmpint (tcp_quota_enter (&full, &own), ==, TCP_QUOTA_FULL);
       atomic_fetch_sub (&inside, 1);
-      tcp_quota_leave (&places);
+      tcp_quota_leave (&places, &share);
     }
   return NULL;
 }
@@ -53,12 +146,17 @@ test_threads (void)
 {
   GThread *threads[THREADS];
 
+  tcp_quota_init (&full, 0);
+  tcp_quota_init (&places, THREADS);
   for (guint i = 0; i < THREADS; i++)
     threads[i] = g_thread_new ("visitor", come_and_go, NULL);
   for (guint i = 0; i < THREADS; i++)
     g_thread_join (threads[i]);
   g_assert_cmpuint (places.used, ==, 0);
   g_assert_cmpuint (full.used, ==, 0);
+  g_assert_cmpuint (share.used, ==, 0);
+  tcp_quota_clear (&full);
+  tcp_quota_clear (&places);
 }
 
 int
@@ -67,7 +165,11 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/quota/refused", test_refused);
+  g_test_add_func ("/quota/own", test_own);
   g_test_add_func ("/quota/none", test_none);
+  g_test_add_func ("/quota/set-aside", test_set_aside);
+  g_test_add_func ("/quota/share", test_share);
+  g_test_add_func ("/quota/half-full", test_half_full);
   g_test_add_func ("/quota/threads", test_threads);
   return g_test_run ();
 }

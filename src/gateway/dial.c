@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/dial.h"
+
+#include "io/connect.h"
+#include "io/reactor.h"
+
+struct _TcpDial
+{
+  TcpDialTicket *ticket;
+  TcpTarget *target;
+  TcpIoThread *thread;
+  TcpTargetWait *wait;       /* for its addresses, */
+  TcpConnect *connect;       /* to its only address, */
+  GCancellable *connecting;  /* or to one of several */
+  TcpTimer *timer;           /* the deadline */
+  guint timeout;             /* ms, for messages */
+  TcpDialFunc func;
+  gpointer user_data;
+};
+
+static void
+on_connected (GSocketConnection *connection,
+              const GError      *error,
+              gpointer           user_data)
+{
+  TcpDial *self = user_data;
+  gboolean refused = g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
+
+  self->func (connection, refused ? TCP_RESET_REFUSED : TCP_RESET_UNREACHABLE, error != NULL ? error->message : NULL,
+              self->user_data);
+}
+
+static void
+on_one_connected (GObject      *object,
+                  GAsyncResult *result,
+                  gpointer      user_data)
+{
+  g_autoptr (GCancellable) connecting = user_data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSocketConnection) connection = g_socket_client_connect_finish (G_SOCKET_CLIENT (object), result, &error);
+
+  /* If it was, the dial is gone. */
+  if (!g_cancellable_is_cancelled (connecting))
+    on_connected (connection, error, g_object_get_data (G_OBJECT (connecting), "dial"));
+}
+
+static void
+dial_connect (TcpDial            *self,
+              GSocketConnectable *where)
+{
+  g_autoptr (GSocketClient) client = NULL;
+
+  if (G_IS_SOCKET_ADDRESS (where))
+    {
+      self->connect = tcp_connect_new (G_SOCKET_ADDRESS (where), on_connected, self);
+      return;
+    }
+
+  client = g_socket_client_new ();
+  self->connecting = g_cancellable_new ();
+  g_object_set_data (G_OBJECT (self->connecting), "dial", self);
+  g_socket_client_set_enable_proxy (client, FALSE);
+  g_socket_client_connect_async (client, where, self->connecting, on_one_connected, g_object_ref (self->connecting));
+}
+
+static void
+on_looked_up (GSocketConnectable *where,
+              const GError       *error,
+              gpointer            user_data)
+{
+  TcpDial *self = user_data;
+
+  g_clear_pointer (&self->wait, tcp_target_wait_free);
+  if (where != NULL)
+    dial_connect (self, where);
+  else
+    self->func (NULL, TCP_RESET_UNREACHABLE, error->message, self->user_data);
+}
+
+/* It is its turn. */
+static void
+on_granted (gpointer user_data)
+{
+  TcpDial *self = user_data;
+  g_autoptr (GSocketConnectable) where = tcp_target_get (self->target);
+
+  if (where != NULL)
+    dial_connect (self, where);
+  else
+    self->wait = tcp_target_wait (self->target, self->thread, on_looked_up, self);
+}
+
+static void
+on_deadline (gpointer user_data)
+{
+  TcpDial *self = user_data;
+  g_autofree char *why = NULL;
+  TcpResetCode code = TCP_RESET_TIMED_OUT;
+
+  if (self->wait != NULL)
+    why = g_strdup_printf ("its name was not resolved within %u ms", self->timeout);
+  else if (self->connect != NULL || self->connecting != NULL)
+    why = g_strdup_printf ("no answer within %u ms", self->timeout);
+  else
+    {
+      code = TCP_RESET_LIMIT;
+      why = g_strdup_printf ("it had no turn within %u ms among the connections that are being made (max-dials)",
+                             self->timeout);
+    }
+  self->func (NULL, code, why, self->user_data);
+}
+
+/* All that is given but @target has to stay until it is freed. @thread is the current one; @timeout is in milliseconds,
+ * and 0 is for ever. @func is not called before this returns. */
+TcpDial *
+tcp_dial_new (TcpDialQueue  *queue,
+              TcpDialCaller *caller,
+              TcpTarget     *target,
+              TcpIoThread   *thread,
+              guint          timeout,
+              TcpDialFunc    func,
+              gpointer       user_data)
+{
+  TcpDial *self = g_new0 (TcpDial, 1);
+  gboolean granted;
+
+  self->target = tcp_target_ref (target);
+  self->thread = thread;
+  self->timeout = timeout;
+  self->func = func;
+  self->user_data = user_data;
+  self->timer = tcp_timer_new (on_deadline, self);
+  if (timeout > 0)
+    tcp_timer_set (self->timer, tcp_now () + timeout * G_TIME_SPAN_MILLISECOND);
+  self->ticket = tcp_dial_queue_ask (queue, caller, thread, on_granted, self, &granted);
+  if (granted)
+    on_granted (self);
+  return self;
+}
+
+/* Gives it up, if it is under way. */
+void
+tcp_dial_free (TcpDial *self)
+{
+  g_clear_pointer (&self->connect, tcp_connect_free);
+  if (self->connecting != NULL)
+    g_cancellable_cancel (self->connecting);
+  g_clear_object (&self->connecting);
+  g_clear_pointer (&self->wait, tcp_target_wait_free);
+  tcp_timer_clear (&self->timer);
+  tcp_dial_ticket_return (self->ticket);
+  tcp_target_unref (self->target);
+  g_free (self);
+}

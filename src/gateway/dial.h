@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "gateway/dial-queue.h"
+#include "gateway/target.h"
+#include "protocol/protocol.h"
+
+G_BEGIN_DECLS
+
+/* A connection to the target that is being made: it waits for its turn, for the addresses, and for the
+ * target. Belongs to one thread. */
+typedef struct _TcpDial TcpDial;
+
+/* Called once: with the connection, or NULL, and then why. May free the dial, which is not done otherwise. */
+typedef void (*TcpDialFunc) (GSocketConnection *connection,
+                             TcpResetCode       code,
+                             const char        *why,
+                             gpointer           user_data);
+
+TcpDial *tcp_dial_new (TcpDialQueue  *queue,
+                       TcpDialCaller *caller,
+                       TcpTarget     *target,
+                       TcpIoThread   *thread,
+                       guint          timeout,
+                       TcpDialFunc    func,
+                       gpointer       user_data);
+void tcp_dial_free (TcpDial *self);
+
+G_END_DECLS

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/quota.h"
+
+#include "base/tsan.h"
+
+void
+tcp_quota_init (TcpQuota *self,
+                guint     max)
+{
+  *self = (TcpQuota) { .max = max, .shared_max = max };
+  g_mutex_init (&self->mutex);
+}
+
+void
+tcp_quota_clear (TcpQuota *self)
+{
+  g_mutex_clear (&self->mutex);
+}
+
+/* There are so many principals, before any of them takes a place. */
+void
+tcp_quota_set_aside (TcpQuota *self,
+                     guint     n_shares)
+{
+  self->part = n_shares > 1 ? self->max / 4 / n_shares : 0;
+  self->shared_max = self->max - self->part * n_shares;
+}
+
+/* How many places each of so many principals may have: @wanted, or if that is 0 three quarters, so that no
+ * one has all. One that is alone may. */
+guint
+tcp_quota_get_share (guint max,
+                     guint n_shares,
+                     guint wanted)
+{
+  if (wanted > 0)
+    return MIN (wanted, max);
+  return n_shares > 1 ? MAX (max - max / 4, 1) : max;
+}
+
+/* One that is refused takes no place, or others would be refused beside it although there is room. */
+TcpQuotaResult
+tcp_quota_enter (TcpQuota      *self,
+                 TcpQuotaShare *share)
+{
+  guint shared;
+  TcpQuotaResult result = TCP_QUOTA_ENTERED;
+
+  g_mutex_lock (&self->mutex);
+  shared = share->used >= self->part;
+  if (self->used >= self->max)
+    result = TCP_QUOTA_FULL;
+  else if (share->used >= share->max)
+    result = TCP_QUOTA_OWN_FULL;
+  else if (shared && self->shared_used >= self->shared_max)
+    result = TCP_QUOTA_FULL;
+
+  if (result == TCP_QUOTA_ENTERED)
+    {
+      share->used++;
+      self->used++;
+      self->shared_used += shared;
+    }
+  g_mutex_unlock (&self->mutex);
+  return result;
+}
+
+void
+tcp_quota_leave (TcpQuota      *self,
+                 TcpQuotaShare *share)
+{
+  g_mutex_lock (&self->mutex);
+  g_assert (share->used > 0 && self->used > 0);
+  share->used--;
+  self->used--;
+  self->shared_used -= share->used >= self->part;
+  g_mutex_unlock (&self->mutex);
+}
+
+/* Whether more than half of all places are taken, or of those that this principal may have. */
+gboolean
+tcp_quota_is_half_full (TcpQuota      *self,
+                        TcpQuotaShare *share)
+{
+  gboolean full;
+
+  g_mutex_lock (&self->mutex);
+  full = self->used > self->max / 2 || share->used > share->max / 2;
+  g_mutex_unlock (&self->mutex);
+  return full;
+}

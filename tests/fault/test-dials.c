@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Targets whose name is slow to resolve, or never is: who waits for that, and who does not. */
+
+#include "limits-rig.h"
+
+#define STREAMS 300
+
+/* A resolver that answers when it is told to, or never. */
+
+#define SLOW_NAME "slow.example"
+
+#define TYPE_SLOW_RESOLVER (slow_resolver_get_type ())
+G_DECLARE_FINAL_TYPE (SlowResolver, slow_resolver, SLOW, RESOLVER, GResolver)
+
+struct _SlowResolver
+{
+  GResolver parent_instance;
+  GMutex mutex;
+  GPtrArray *tasks; /* under the mutex: those that wait */
+  guint lookups;
+};
+
+G_DEFINE_FINAL_TYPE (SlowResolver, slow_resolver, G_TYPE_RESOLVER)
+
+static void
+slow_resolver_lookup_async (GResolver                *resolver,
+                            const char               *hostname,
+                            GResolverNameLookupFlags  flags,
+                            GCancellable             *cancellable,
+                            GAsyncReadyCallback       callback,
+                            gpointer                  user_data)
+{
+  SlowResolver *self = SLOW_RESOLVER (resolver);
+  GTask *task = g_task_new (resolver, cancellable, callback, user_data);
+
+  g_assert_cmpstr (hostname, ==, SLOW_NAME);
+  g_mutex_lock (&self->mutex);
+  self->lookups++;
+  g_ptr_array_add (self->tasks, task);
+  g_mutex_unlock (&self->mutex);
+}
+
+static void
+slow_resolver_lookup_plain_async (GResolver           *resolver,
+                                  const char          *hostname,
+                                  GCancellable        *cancellable,
+                                  GAsyncReadyCallback  callback,
+                                  gpointer             user_data)
+{
+  slow_resolver_lookup_async (resolver, hostname, G_RESOLVER_NAME_LOOKUP_FLAGS_DEFAULT, cancellable, callback,
+                              user_data);
+}
+
+static GList *
+slow_resolver_lookup_finish (GResolver     *resolver,
+                             GAsyncResult  *result,
+                             GError       **error)
+{
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+static void
+slow_resolver_finalize (GObject *object)
+{
+  SlowResolver *self = SLOW_RESOLVER (object);
+
+  g_ptr_array_unref (self->tasks);
+  g_mutex_clear (&self->mutex);
+
+  G_OBJECT_CLASS (slow_resolver_parent_class)->finalize (object);
+}
+
+static void
+slow_resolver_class_init (SlowResolverClass *klass)
+{
+  GResolverClass *resolver_class = G_RESOLVER_CLASS (klass);
+
+  G_OBJECT_CLASS (klass)->finalize = slow_resolver_finalize;
+  resolver_class->lookup_by_name_async = slow_resolver_lookup_plain_async;
+  resolver_class->lookup_by_name_finish = slow_resolver_lookup_finish;
+  resolver_class->lookup_by_name_with_flags_async = slow_resolver_lookup_async;
+  resolver_class->lookup_by_name_with_flags_finish = slow_resolver_lookup_finish;
+}
+
+static void
+slow_resolver_init (SlowResolver *self)
+{
+  g_mutex_init (&self->mutex);
+  self->tasks = g_ptr_array_new_with_free_func (g_object_unref);
+}
+
+static guint
+slow_resolver_get_lookups (SlowResolver *self)
+{
+  guint lookups;
+
+  g_mutex_lock (&self->mutex);
+  lookups = self->lookups;
+  g_mutex_unlock (&self->mutex);
+  return lookups;
+}
+
+static void
+free_addresses (gpointer data)
+{
+  g_resolver_free_addresses (data);
+}
+
+/* Answers all that wait: with the address of this machine, or an error. */
+static void
+slow_resolver_answer (SlowResolver *self,
+                      gboolean      known)
+{
+  g_autoptr (GPtrArray) tasks = NULL;
+
+  g_mutex_lock (&self->mutex);
+  tasks = g_steal_pointer (&self->tasks);
+  self->tasks = g_ptr_array_new_with_free_func (g_object_unref);
+  g_mutex_unlock (&self->mutex);
+  for (guint i = 0; i < tasks->len; i++)
+    if (known)
+      /* Nobody listens at the first. */
+      g_task_return_pointer (tasks->pdata[i],
+                             g_list_append (g_list_append (NULL, g_inet_address_new_from_string ("127.99.99.99")),
+                                            g_inet_address_new_from_string ("127.0.0.1")),
+                             free_addresses);
+    else
+      g_task_return_new_error (tasks->pdata[i], G_RESOLVER_ERROR, G_RESOLVER_ERROR_NOT_FOUND, "no such name");
+}
+
+/* A gateway with a name for its target, and another with an address. */
+
+typedef struct
+{
+  SlowResolver *resolver;
+  GResolver *former;
+  Target *target;
+  TcpGateway *slow;
+  LimitsRig quick;
+} Rig;
+
+static Rig
+rig_new (guint connect_timeout)
+{
+  Rig rig = { .target = target_new_echo (), .quick = limits_rig_new_started () };
+  g_autofree char *name = g_strdup_printf (SLOW_NAME ":%u", target_get_port (rig.target));
+  g_autoptr (GError) error = NULL;
+
+  rig.former = g_resolver_get_default ();
+  rig.resolver = g_object_new (TYPE_SLOW_RESOLVER, NULL);
+  g_resolver_set_default (G_RESOLVER (rig.resolver));
+  rig.slow = tcp_gateway_new (name);
+  g_object_set (rig.slow, "token", TEST_TOKEN, "connect-timeout", connect_timeout, "keepalive-interval", 0,
+                "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, NULL);
+  tcp_gateway_start (rig.slow, NULL, &error);
+  g_assert_no_error (error);
+  return rig;
+}
+
+static void
+rig_clear (Rig *rig)
+{
+  g_resolver_set_default (rig->former);
+  slow_resolver_answer (rig->resolver, FALSE);
+  tcp_gateway_close (rig->slow);
+  g_object_unref (rig->slow);
+  g_object_unref (rig->former);
+  target_free (rig->target);
+  limits_rig_clear (&rig->quick);
+  g_object_unref (rig->resolver);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Rig, rig_clear)
+
+static ResumablePeer *
+rig_join_slow (Rig *rig)
+{
+  GInetSocketAddress *address = tcp_gateway_get_local_address (rig->slow);
+
+  return resumable_client_start (g_inet_socket_address_get_port (address), TEST_TOKEN, TRUE);
+}
+
+static void
+open_many (ResumablePeer *peer,
+           guint32        first,
+           guint          count)
+{
+  for (guint i = 0; i < count; i++)
+    resumable_send (peer, RESUMABLE_OPEN, first + 2 * i, NULL, 0);
+  resumable_expect_confirmed (peer);
+}
+
+static void
+expect_opened (ResumablePeer *peer,
+               guint          count)
+{
+  ResumableFrame frame;
+
+  while (count > 0)
+    {
+      g_assert_true (resumable_receive (peer, &frame));
+      if (frame.type == RESUMABLE_OPENED)
+        count--;
+      else
+        g_assert_cmpuint (frame.type, ==, RESUMABLE_ACK);
+    }
+}
+
+/* All wait for one lookup, whatever their number; somebody else's connection does not, nor does what comes
+ * when the name is known. */
+static void
+test_one_lookup (void)
+{
+  g_auto (Rig) rig = rig_new (600000);
+  g_autoptr (ResumablePeer) peer = rig_join_slow (&rig);
+  g_autoptr (ResumablePeer) other = rig_join_slow (&rig);
+
+  open_many (peer, 1, STREAMS);
+  g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, 1);
+  resumable_open (rig.quick.innocent, 3);
+  resumable_round_trip (rig.quick.innocent, 3, "not held up");
+  g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, 1);
+
+  slow_resolver_answer (rig.resolver, TRUE);
+  expect_opened (peer, STREAMS);
+  resumable_open (other, 1);
+  resumable_round_trip (other, 1, "known");
+  g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, 1);
+}
+
+static void
+test_unknown_name (void)
+{
+  g_auto (Rig) rig = rig_new (600000);
+  g_autoptr (ResumablePeer) peer = rig_join_slow (&rig);
+
+  open_many (peer, 1, 1);
+  WAIT_UNTIL (slow_resolver_get_lookups (rig.resolver) == 1);
+  slow_resolver_answer (rig.resolver, FALSE);
+  resumable_expect_reset (peer, 1, RESUMABLE_RESET_UNREACHABLE);
+  /* The next may have better luck. */
+  open_many (peer, 3, 1);
+  WAIT_UNTIL (slow_resolver_get_lookups (rig.resolver) == 2);
+  slow_resolver_answer (rig.resolver, TRUE);
+  expect_opened (peer, 1);
+}
+
+/* Who waits in vain is told so. What never ends takes two lookups, and no more; and those that come when there
+ * is an answer are served. */
+static void
+test_never_answers (void)
+{
+  g_auto (Rig) rig = rig_new (200);
+  g_autoptr (ResumablePeer) peer = rig_join_slow (&rig);
+
+  for (guint32 i = 0; i < 4; i++)
+    {
+      open_many (peer, 1 + 2 * i, 1);
+      resumable_expect_reset (peer, 1 + 2 * i, RESUMABLE_RESET_TIMED_OUT);
+    }
+  g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, 2);
+  slow_resolver_answer (rig.resolver, TRUE);
+  resumable_open (peer, 11);
+  resumable_round_trip (peer, 11, "at last");
+}
+
+/* A client that goes leaves nothing behind, and its lookup serves the next. */
+static void
+test_gone (void)
+{
+  g_auto (Rig) rig = rig_new (600000);
+  g_autoptr (ResumablePeer) peer = rig_join_slow (&rig);
+  g_autoptr (ResumablePeer) other = rig_join_slow (&rig);
+
+  open_many (peer, 1, STREAMS);
+  for (guint32 i = 0; i < STREAMS; i++)
+    resumable_send_code (peer, RESUMABLE_RESET, 1 + 2 * i, RESUMABLE_RESET_BROKEN, "gone");
+  resumable_expect_confirmed (peer);
+  open_many (other, 1, 1);
+  g_assert_cmpuint (tcp_gateway_get_open_connections (rig.slow), ==, 1);
+  slow_resolver_answer (rig.resolver, TRUE);
+  expect_opened (other, 1);
+  resumable_round_trip (other, 1, "the only one");
+  g_assert_cmpuint (target_get_counters (rig.target).accepted, ==, 1);
+  g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, 1);
+}
+
+/* It closes while many wait. */
+static void
+test_close (void)
+{
+  g_auto (Rig) rig = rig_new (600000);
+  g_autoptr (ResumablePeer) peer = rig_join_slow (&rig);
+
+  open_many (peer, 1, STREAMS);
+  tcp_gateway_close (rig.slow);
+  g_assert_cmpuint (tcp_gateway_get_open_connections (rig.slow), ==, 0);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/dials/one-lookup", test_one_lookup);
+  g_test_add_func ("/dials/unknown-name", test_unknown_name);
+  g_test_add_func ("/dials/never-answers", test_never_answers);
+  g_test_add_func ("/dials/gone", test_gone);
+  g_test_add_func ("/dials/close", test_close);
+  return g_test_run ();
+}

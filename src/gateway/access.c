@@ -41,6 +41,8 @@ principal_free (gpointer data)
 {
   TcpPrincipal *principal = data;
 
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    g_clear_pointer (&principal->memory[i], tcp_budget_pool_unref);
   g_free (principal->name);
   g_free (principal);
 }
@@ -211,21 +213,38 @@ tcp_access_count_principals (TcpAccess *self)
   return g_hash_table_size (self->principals);
 }
 
-/* How much of everything each principal may have. There is memory for so many clients. */
+/* Of all memory, as a fraction of it, so that it is the same of each kind. */
+static double
+get_memory_share (const TcpGatewaySettings *settings,
+                  guint                     n_principals)
+{
+  double all = tcp_gateway_settings_get_max_memory (settings);
+
+  if (settings->max_principal_memory > 0)
+    return MIN (settings->max_principal_memory / all, 1);
+  return n_principals > 1 ? 0.75 : 1;
+}
+
+/* How much of everything each principal may have. There is memory for so many clients, and of each kind. */
 void
 tcp_access_share_out (TcpAccess                *self,
                       const TcpGatewaySettings *settings,
-                      guint                     max_clients)
+                      guint                     max_clients,
+                      TcpBudgetPool           **memory)
 {
   guint n = g_hash_table_size (self->principals);
+  double share = get_memory_share (settings, n);
   GHashTableIter iter;
   TcpPrincipal *principal;
 
   g_hash_table_iter_init (&iter, self->principals);
   while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &principal))
     {
+      for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+        principal->memory[i] = tcp_budget_pool_new_child (memory[i], tcp_budget_pool_get_cap (memory[i]) * share);
       principal->held.max = MAX_HELD;
-      principal->clients.max = tcp_quota_get_share (max_clients, n, settings->max_principal_sessions);
+      principal->clients.max = MIN (tcp_quota_get_share (max_clients, n, settings->max_principal_sessions),
+                                    MAX (max_clients * share, 1));
       principal->connections.max = tcp_quota_get_share (settings->max_connections, n,
                                                         settings->max_principal_connections);
       principal->dials.quota.max = tcp_quota_get_share (settings->max_dials, n, settings->max_principal_dials);

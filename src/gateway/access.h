@@ -6,11 +6,21 @@
 #include "gateway/dial-queue.h"
 #include "gateway/quota.h"
 #include "gateway/settings.h"
+#include "io/budget.h"
 
 G_BEGIN_DECLS
 
 /* Who may use a gateway: tokens, and the principals that they belong to. */
 typedef struct _TcpAccess TcpAccess;
+
+/* What clients hold: see shared.h. */
+typedef enum
+{
+  TCP_MEMORY_DATA,
+  TCP_MEMORY_QUEUES,
+  TCP_MEMORY_INPUT,
+  TCP_N_MEMORY_KINDS,
+} TcpMemoryKind;
 
 /* Whoever has one of some tokens. It lives as long as the TcpAccess. */
 typedef struct
@@ -21,6 +31,7 @@ typedef struct
   TcpQuotaShare clients;
   TcpQuotaShare connections;
   TcpDialShare dials;        /* connections that are under way */
+  TcpBudgetPool *memory[TCP_N_MEMORY_KINDS];
 } TcpPrincipal;
 
 TcpAccess *tcp_access_new (void);
@@ -40,7 +51,8 @@ TcpAccess *tcp_access_load (const char  *token,
                             GError     **error);
 void tcp_access_share_out (TcpAccess                *self,
                            const TcpGatewaySettings *settings,
-                           guint                     max_clients);
+                           guint                     max_clients,
+                           TcpBudgetPool           **memory);
 guint tcp_access_count_principals (TcpAccess *self);
 guint tcp_access_get_size (TcpAccess *self);
 TcpPrincipal *tcp_access_find (TcpAccess  *self,

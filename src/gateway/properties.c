@@ -544,9 +544,10 @@ install_settings (void)
    * message and for 30 seconds not the rest loses its WebSocket.
    *
    * A quarter of it, at most 48 MiB, is for connections that are not a WebSocket yet. Up to half is
-   * what clients have of their own. Of the rest two thirds are for what is not acknowledged, and
-   * for windows that have grown; one third is for what connections may send before it is known how much
-   * each can use, and for messages that were received in part.
+   * what clients have of their own. Of the rest a half is for what is not acknowledged, and
+   * for windows that have grown; a third is for what connections may send before it is known how much
+   * each can use; and a sixth is for messages that were received in part, and for what is left of
+   * WebSockets that are being closed.
    *
    * A connection of a session that is resumed begins with a quarter of that rest divided by
    * [property@TcpTunnel.Gateway:max-connections], or by 1000 if that is less, or by the number

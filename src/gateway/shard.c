@@ -14,6 +14,9 @@
 /* How many sessions that have ended are remembered, to tell clients that come back. */
 #define MAX_GONE 4096
 
+/* For how long a message may be incomplete when memory is short, in milliseconds. */
+#define MESSAGE_TIMEOUT 30000
+
 #define BROKE "connection %" G_GUINT64_FORMAT " of %s broke: %s"
 
 struct _TcpShard
@@ -28,8 +31,7 @@ struct _TcpShard
 
   /* From here on only touched on its thread. */
   TcpChannelGroup *channels;
-  TcpBudget *budget;
-  TcpBudget *queue_budget;
+  GHashTable *budgets; /* TcpPrincipal → Budgets, of those that were here */
   TcpLogLimit *refusals;
   /* A client can open and break as many WebSockets and connections as it likes. */
   TcpLogLimit *arrivals;
@@ -42,6 +44,12 @@ struct _TcpShard
   GHashTable *held;     /* id → TcpHeld */
   gboolean closing;
 };
+
+/* What one principal holds here. */
+typedef struct
+{
+  TcpBudget *kinds[TCP_N_MEMORY_KINDS];
+} Budgets;
 
 static TcpShard *
 shard_ref (TcpShard *self)
@@ -61,6 +69,34 @@ tcp_shard_unref (TcpShard *self)
   tcp_shared_unref (self->shared);
   tcp_io_thread_release (self->thread);
   g_free (self);
+}
+
+/* Memory */
+
+static void
+budgets_free (gpointer data)
+{
+  Budgets *budgets = data;
+
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    tcp_budget_unref (budgets->kinds[i]);
+  g_free (budgets);
+}
+
+static Budgets *
+shard_get_budgets (TcpShard     *self,
+                   TcpPrincipal *principal)
+{
+  Budgets *budgets = g_hash_table_lookup (self->budgets, principal);
+
+  if (budgets == NULL)
+    {
+      budgets = g_new (Budgets, 1);
+      for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+        budgets->kinds[i] = tcp_budget_new (principal->memory[i], self->thread);
+      g_hash_table_insert (self->budgets, principal, budgets);
+    }
+  return budgets;
 }
 
 /* Clients */
@@ -158,8 +194,9 @@ static TcpClient *
 shard_add_client (TcpShard         *self,
                   const TcpRequest *request)
 {
-  TcpClient *client = tcp_client_new (self->shared, self->thread, request, self->budget, self->queue_budget,
-                                      self->warnings, &client_callbacks, self);
+  Budgets *budgets = shard_get_budgets (self, request->principal);
+  TcpClient *client = tcp_client_new (self->shared, self->thread, request, budgets->kinds[TCP_MEMORY_DATA],
+                                      budgets->kinds[TCP_MEMORY_QUEUES], self->warnings, &client_callbacks, self);
   const char *id = tcp_client_get_session_id (client);
 
   g_hash_table_add (self->clients, client);
@@ -378,6 +415,8 @@ admission_open (Admission *self)
     .brief = !self->request->multiplexed,
     .log = shard->shared->log,
     .group = shard->channels,
+    .budget = shard_get_budgets (shard, self->request->principal)->kinds[TCP_MEMORY_INPUT],
+    .message_timeout = MESSAGE_TIMEOUT,
   };
 
   /* If it has broken already the channel sees that. */
@@ -426,8 +465,7 @@ shard_do_start (gpointer data)
   TcpShard *self = data;
 
   self->channels = tcp_channel_group_new ();
-  self->budget = tcp_budget_new (self->shared->budget, self->thread);
-  self->queue_budget = tcp_budget_new (self->shared->queue_budget, self->thread);
+  self->budgets = g_hash_table_new_full (NULL, NULL, NULL, budgets_free);
   self->refusals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->arrivals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->broken = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_WARN);
@@ -486,8 +524,7 @@ shard_do_close (gpointer data)
   g_clear_pointer (&self->arrivals, tcp_log_limit_free);
   g_clear_pointer (&self->broken, tcp_log_limit_free);
   g_clear_pointer (&self->warnings, tcp_log_limit_free);
-  g_clear_pointer (&self->budget, tcp_budget_unref);
-  g_clear_pointer (&self->queue_budget, tcp_budget_unref);
+  g_clear_pointer (&self->budgets, g_hash_table_unref);
   tcp_channel_group_wait (self->channels, on_goodbyes_said, self);
 
   self->closed = TRUE;

@@ -28,8 +28,9 @@ shared_divide_memory (TcpShared *self)
 
   /* Of the third, three quarters are what as many connections as are usual begin with: see
    * client.c. So these never have to wait for each other. */
-  self->budget = tcp_budget_pool_new (self->memory / 3 * 2, tcp_io_thread_count ());
-  self->queue_budget = tcp_budget_pool_new (self->memory / 3, tcp_io_thread_count ());
+  self->pools[TCP_MEMORY_DATA] = tcp_budget_pool_new (self->memory / 2, tcp_io_thread_count ());
+  self->pools[TCP_MEMORY_QUEUES] = tcp_budget_pool_new (self->memory / 3, tcp_io_thread_count ());
+  self->pools[TCP_MEMORY_INPUT] = tcp_budget_pool_new (self->memory / 6, tcp_io_thread_count ());
   tcp_quota_init (&self->clients, max_clients);
 }
 
@@ -64,7 +65,7 @@ tcp_shared_set_access (TcpShared *self,
   guint n = tcp_access_count_principals (access);
 
   self->access = access;
-  tcp_access_share_out (access, self->settings, self->clients.max);
+  tcp_access_share_out (access, self->settings, self->clients.max, self->pools);
   tcp_quota_set_aside (&self->clients, n);
   tcp_quota_set_aside (&self->connections, n);
   tcp_quota_set_aside (&self->held, n);
@@ -83,8 +84,8 @@ shared_clear (gpointer data)
   TcpShared *self = data;
 
   tcp_tsan_acquire (self);
-  tcp_budget_pool_unref (self->budget);
-  tcp_budget_pool_unref (self->queue_budget);
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    tcp_budget_pool_unref (self->pools[i]);
   tcp_target_book_free (self->target_book);
   tcp_dial_queue_free (self->dials);
   tcp_quota_clear (&self->clients);

@@ -10,7 +10,7 @@
 #include "gateway/settings.h"
 #include "gateway/target-rules.h"
 #include "gateway/target.h"
-#include "session/budget.h"
+#include "io/budget.h"
 
 G_BEGIN_DECLS
 
@@ -27,8 +27,9 @@ typedef struct
   TcpEventQueue *events;
   gsize memory; /* bytes, of max-memory: what is neither set aside for each client nor for strangers */
   gsize stranger_memory; /* what connections that are not a WebSocket yet may have */
-  TcpBudgetPool *budget;
-  TcpBudgetPool *queue_budget; /* what waits in the windows with which connections begin */
+  /* What is not acknowledged, and windows that have grown; what waits in the windows with which connections
+   * begin; messages that were received in part, and what WebSockets have that no session has. */
+  TcpBudgetPool *pools[TCP_N_MEMORY_KINDS];
   TcpQuota clients;
   TcpQuota connections;
   TcpQuota held; /* WebSockets without a target */

@@ -516,3 +516,16 @@ tcp_buffered_connection_flush (TcpBufferedConnection  *self,
   g_propagate_error (error, g_steal_pointer (&local));
   return G_POLLABLE_RETURN_FAILED;
 }
+
+/* How many bytes of memory its buffers have now. */
+gsize
+tcp_buffered_connection_get_memory (TcpBufferedConnection *self)
+{
+  gsize memory = 0;
+
+  if (self->input->buffer.data != NULL)
+    memory += READ_SIZE;
+  if (self->output->buffer.data != NULL)
+    memory += WRITE_SIZE;
+  return memory;
+}

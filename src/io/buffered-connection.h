@@ -22,6 +22,7 @@ G_DECLARE_FINAL_TYPE (TcpBufferedConnection, tcp_buffered_connection, TCP, BUFFE
 
 TcpBufferedConnection *tcp_buffered_connection_new (GSocketConnection *base);
 void tcp_buffered_connection_stop_waiting (TcpBufferedConnection *self);
+gsize tcp_buffered_connection_get_memory (TcpBufferedConnection *self);
 gboolean tcp_buffered_connection_is_full (TcpBufferedConnection *self);
 GPollableReturn tcp_buffered_connection_flush (TcpBufferedConnection  *self,
                                                GError                **error);

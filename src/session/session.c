@@ -14,6 +14,15 @@
  * two that are stuck must not stop the others. */
 #define QUEUE_ALLOWANCE (128 * 1024)
 
+/* What a session without credit may hold of answers and ids whatever others hold. */
+#define OWN_MEMORY (16 * 1024)
+
+/* What a piece of a stream takes, that is read from TCP. */
+#define PIECE_MEMORY (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE)
+
+/* What is read from TCP when there is no memory for more, so that no session stops. */
+#define SMALL_PIECE (8 * 1024)
+
 /* Books and bounds */
 
 static void
@@ -99,6 +108,14 @@ session_is_swamped (TcpSession *self,
          (excess > limit || !tcp_budget_share_allows (&self->queue_share, TCP_CHANNEL_MAX_WHOLE));
 }
 
+/* Without credit: whether it holds anything that others might need more. A message for TCP is something, the
+ * answers and ids that the peer makes us keep are if there are many. */
+static gboolean
+session_has_plenty (TcpSession *self)
+{
+  return self->queued > 0 || session_get_pending (self) + self->reported.remembered > OWN_MEMORY;
+}
+
 /* Whether as much waits for TCP as may. The room that is kept free is what one more
  * message may bring. */
 static gboolean
@@ -108,10 +125,9 @@ session_is_full (TcpSession *self)
     return TRUE;
   if (session_has_credit (self))
     return session_is_swamped (self, self->options.max_window / 2);
-  if (self->queued == 0)
-    return FALSE;
-  return self->queued + TCP_CHANNEL_MAX_WHOLE > self->max_buffered ||
-         !tcp_budget_share_allows (&self->share, TCP_CHANNEL_MAX_WHOLE);
+  if (self->queued > 0 && self->queued + TCP_CHANNEL_MAX_WHOLE > self->max_buffered)
+    return TRUE;
+  return session_has_plenty (self) && !tcp_budget_share_allows (&self->share, TCP_CHANNEL_MAX_WHOLE);
 }
 
 static gboolean
@@ -121,7 +137,7 @@ session_has_room (TcpSession *self)
     return FALSE;
   if (session_has_credit (self))
     return !session_is_swamped (self, self->options.max_window / 8);
-  if (self->queued == 0)
+  if (!session_has_plenty (self))
     return TRUE;
   return self->queued <= self->max_buffered / 4 && tcp_budget_share_allows (&self->share, TCP_CHANNEL_MAX_WHOLE);
 }
@@ -198,7 +214,7 @@ session_takes_data (TcpSession *self)
     return FALSE;
   kept = session_has_credit (self) ? protocol->figures.unacknowledged : session_get_pending (self);
   return kept == 0 ||
-         tcp_budget_share_allows (&self->share, sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE);
+         tcp_budget_share_allows (&self->share, PIECE_MEMORY);
 }
 
 /* A piece of the stream whose turn it is. */
@@ -218,6 +234,8 @@ session_forward (TcpSession *self)
   room = protocol->class->get_room (protocol, known);
   if (room == 0)
     return;
+  if (!tcp_budget_share_has_room (&self->share, PIECE_MEMORY))
+    room = MIN (room, SMALL_PIECE);
 
   buffer = tcp_buffer_new (room);
   n = tcp_stream_read (stream, buffer, &error);

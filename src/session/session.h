@@ -9,7 +9,7 @@
 #include "protocol/plain.h"
 #include "protocol/protocol.h"
 #include "protocol/resumable.h"
-#include "session/budget.h"
+#include "io/budget.h"
 #include "session/stream.h"
 #include "websocket/channel.h"
 

@@ -51,6 +51,11 @@ struct _TcpChannel
   TcpTurn turn;
   gboolean turn_over;   /* frames wait in the reader for the next turn, */
   gint64 next_turn;     /* which comes then; 0 for as soon as others had theirs */
+  gboolean starved;     /* there is no memory for the message that was received in part */
+  TcpBudgetShare share;
+  guint message_timeout;
+  TcpTimer *patience;   /* set when such a message, or a large one, has to be complete, */
+  gint64 incomplete_since; /* as it began then; 0 if there is none */
   gboolean ignore_data; /* the peer has closed, or broke the rules */
   gboolean ended;       /* the connection: nothing follows what is in the reader */
   GError *end_error;    /* NULL if it ended in order */

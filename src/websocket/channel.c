@@ -52,6 +52,96 @@ channel_set_interest (TcpChannel   *self,
     tcp_watch_set (self->watch, interest);
 }
 
+/* Memory */
+
+/* What a control frame costs that waits to be sent. */
+#define CONTROL_MEMORY (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_FRAME_MAX_CONTROL)
+
+/* Tells the budget what is held here. What is to be sent is in the session's books, until the session has
+ * closed the channel. */
+static void
+channel_account (TcpChannel *self)
+{
+  gsize held;
+
+  if (self->share.budget == NULL)
+    return;
+
+  held = tcp_frame_reader_get_memory (&self->reader) + self->queue.controls * CONTROL_MEMORY;
+  if (self->buffered != NULL)
+    held += tcp_buffered_connection_get_memory (self->buffered);
+  if (self->phase != TCP_CHANNEL_OPEN)
+    held += self->queue.pending;
+  if (held != self->share.held)
+    tcp_budget_share_set (&self->share, held);
+}
+
+/* Others have made room. */
+static void
+on_relieved (gpointer user_data)
+{
+  TcpChannel *self = user_data;
+
+  if (!self->starved)
+    return;
+
+  self->starved = FALSE;
+  if (!self->paused)
+    tcp_keepalive_resume (&self->keepalive);
+  if (self->wakeup != NULL)
+    tcp_timer_set (self->wakeup, self->next_turn);
+}
+
+/* A message was received in part, and there is no room for the rest of it. */
+static void
+channel_starve (TcpChannel *self)
+{
+  self->starved = TRUE;
+  channel_set_interest (self, G_IO_IN, FALSE);
+  tcp_keepalive_pause (&self->keepalive);
+}
+
+static void
+on_patience_lost (gpointer user_data)
+{
+  TcpChannel *self = user_data;
+  gint64 due = self->incomplete_since + self->message_timeout * G_TIME_SPAN_MILLISECOND;
+  g_autoptr (GError) error = NULL;
+
+  if (self->incomplete_since == 0)
+    return;
+  if (tcp_now () < due || tcp_budget_share_has_room (&self->share, TCP_FRAME_READER_SIZE))
+    {
+      tcp_timer_set (self->patience, MAX (due, tcp_now () + G_TIME_SPAN_SECOND));
+      return;
+    }
+
+  g_set_error (&error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+               "a message was not complete after %u ms, and there is no memory to keep it (max-memory)",
+               self->message_timeout);
+  tcp_channel_abort (self, error);
+}
+
+/* A turn is over, in which there were messages or not. While memory is short a peer that begins large messages
+ * without ending them must not keep it from others. */
+static void
+channel_watch_message (TcpChannel *self,
+                       gboolean    progress)
+{
+  gboolean incomplete = self->share.budget != NULL && tcp_frame_reader_get_memory (&self->reader) > 0;
+
+  if (!incomplete || progress || self->paused || self->phase != TCP_CHANNEL_OPEN)
+    self->incomplete_since = 0;
+  if (!incomplete || self->paused || self->phase != TCP_CHANNEL_OPEN || self->incomplete_since != 0)
+    return;
+
+  self->incomplete_since = tcp_now ();
+  if (self->patience == NULL)
+    self->patience = tcp_timer_new (on_patience_lost, self);
+  if (tcp_timer_get (self->patience) < 0)
+    tcp_timer_set (self->patience, self->incomplete_since + self->message_timeout * G_TIME_SPAN_MILLISECOND);
+}
+
 /* The end */
 
 static void
@@ -128,6 +218,8 @@ channel_finish (TcpChannel *self)
   tcp_watch_clear (&self->watch);
   tcp_keepalive_stop (&self->keepalive);
   tcp_timer_clear (&self->deadline);
+  tcp_timer_clear (&self->patience);
+  tcp_budget_share_clear (&self->share);
 
   g_clear_pointer (&self->control, tcp_control_free);
   /* TLS would wait for the peer to read its goodbye, unless that goes into a buffer. */
@@ -152,6 +244,7 @@ channel_flushed (TcpChannel *self)
 {
   gboolean stuck = self->output_failed;
 
+  channel_account (self);
   if (stuck)
     channel_start_deadline (self);
   if (self->watched && tcp_channel_can_send (self) && self->callbacks.drained != NULL)
@@ -486,6 +579,7 @@ channel_process (TcpChannel *self)
 {
   g_autoptr (GError) error = NULL;
   gboolean all_seen = FALSE;
+  gboolean progress = FALSE;
   TcpFrame frame;
 
   self->turn_over = FALSE;
@@ -501,6 +595,7 @@ channel_process (TcpChannel *self)
         break;
 
       tcp_turn_add (&self->turn, frame.length);
+      progress |= !tcp_frame_is_control (frame.opcode);
       if (tcp_frame_is_control (frame.opcode))
         channel_handle_control (self, &frame);
       else if (!self->ignore_data && self->callbacks.message != NULL)
@@ -511,6 +606,8 @@ channel_process (TcpChannel *self)
     self->callbacks.turn_over (self, self->user_data);
   channel_end_turn (self);
   tcp_frame_reader_trim (&self->reader);
+  channel_account (self);
+  channel_watch_message (self, progress);
   if (error != NULL)
     channel_protocol_error (self, error);
   else if (self->ended && all_seen && !self->paused && self->phase != TCP_CHANNEL_CLOSED)
@@ -530,8 +627,14 @@ channel_fill (TcpChannel *self)
   do
     {
       gsize size;
-      guint8 *room = tcp_frame_reader_get_room (&self->reader, &size);
+      gboolean large = tcp_budget_share_has_room (&self->share, TCP_FRAME_READER_SIZE);
+      guint8 *room = tcp_frame_reader_get_room (&self->reader, large, &size);
 
+      if (size == 0 && !large && !tcp_budget_share_allows (&self->share, TCP_FRAME_READER_SIZE))
+        {
+          channel_starve (self);
+          return FALSE;
+        }
       size = MIN (size, left);
       if (size == 0)
         return !self->plain;
@@ -574,7 +677,7 @@ on_wakeup (gpointer user_data)
   TcpChannel *self = tcp_channel_ref (user_data);
 
   channel_process (self);
-  if (!self->paused && !self->turn_over && !self->ended && self->wakeup != NULL)
+  if (!self->paused && !self->turn_over && !self->ended && !self->starved && self->wakeup != NULL)
     {
       /* What was read along with the HTTP head is in the stream and in no socket, so
        * look before waiting. */
@@ -620,7 +723,8 @@ tcp_channel_resume (TcpChannel *self)
     return;
 
   self->paused = FALSE;
-  tcp_keepalive_resume (&self->keepalive);
+  if (!self->starved)
+    tcp_keepalive_resume (&self->keepalive);
   /* In the next iteration: whoever resumes need not be ready for messages yet. */
   if (self->wakeup != NULL)
     tcp_timer_set (self->wakeup, self->next_turn);
@@ -771,10 +875,12 @@ tcp_channel_new (GIOStream               *stream,
 
   self->paused = TRUE; /* until there is somebody to take the messages */
   tcp_frame_reader_init (&self->reader, !self->client);
+  tcp_budget_share_init (&self->share, options->budget, on_relieved, self);
+  self->message_timeout = options->message_timeout;
   if (options->early != NULL && options->early->len > 0)
     {
       gsize size;
-      guint8 *room = tcp_frame_reader_get_room (&self->reader, &size);
+      guint8 *room = tcp_frame_reader_get_room (&self->reader, TRUE, &size);
 
       g_assert (options->early->len <= size);
       memcpy (room, options->early->data, options->early->len);

@@ -7,6 +7,7 @@
 #include "base/close-code.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "io/budget.h"
 #include "io/buffered-connection.h"
 #include "websocket/frame-reader.h"
 #include "websocket/group.h"
@@ -69,6 +70,8 @@ typedef struct
   TcpLog *log;
   TcpStatus *status;        /* to be told the round trip; nullable */
   TcpChannelGroup *group;
+  TcpBudget *budget;        /* of what is read before it is a message, and what no session has; nullable */
+  guint message_timeout;    /* ms: for how long a message may be incomplete when memory is short */
 } TcpChannelOptions;
 
 TcpChannel *tcp_channel_new (GIOStream               *stream,

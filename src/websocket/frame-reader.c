@@ -5,28 +5,29 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
-#define BUFFER_SIZE (TCP_FRAME_MAX_WHOLE + TCP_FRAME_MAX_HEADER)
+#define SMALL_SIZE (TCP_FRAME_SMALL + TCP_BUFFER_HEADROOM)
 
-/* The buffer of the last turn of this thread, for the next: the allocator might give it back to the
+/* The large buffer of the last turn of this thread, for the next: the allocator might give it back to the
  * kernel in between. A sanitizer is to see who uses it after its end. */
 static GPrivate spare = G_PRIVATE_INIT (g_free);
 
 static guint8 *
-buffer_new (void)
+buffer_new (gsize capacity)
 {
-  guint8 *buffer = g_private_get (&spare);
+  guint8 *buffer = capacity > SMALL_SIZE ? g_private_get (&spare) : NULL;
 
   if (buffer == NULL)
-    return g_malloc (BUFFER_SIZE);
+    return g_malloc (capacity);
   g_private_set (&spare, NULL);
   return buffer;
 }
 
 static void
-buffer_free (guint8 *buffer)
+buffer_free (guint8 *buffer,
+             gsize   capacity)
 {
 #ifndef __SANITIZE_ADDRESS__
-  if (g_private_get (&spare) == NULL)
+  if (capacity > SMALL_SIZE && g_private_get (&spare) == NULL)
     {
       g_private_set (&spare, buffer);
       return;
@@ -45,26 +46,52 @@ tcp_frame_reader_init (TcpFrameReader *self,
 void
 tcp_frame_reader_clear (TcpFrameReader *self)
 {
-  g_clear_pointer (&self->buffer, buffer_free);
+  buffer_free (g_steal_pointer (&self->buffer), self->capacity);
+  self->capacity = 0;
   self->start = self->end = 0;
 }
 
+/* Moves what waits to the beginning, of a buffer of this size. */
+static void
+reader_move (TcpFrameReader *self,
+             gsize           capacity)
+{
+  gsize length = self->end - self->start;
+
+  if (capacity != self->capacity)
+    {
+      guint8 *buffer = buffer_new (capacity);
+
+      if (length > 0)
+        memcpy (buffer, self->buffer + self->start, length);
+      buffer_free (self->buffer, self->capacity);
+      self->buffer = buffer;
+      self->capacity = capacity;
+    }
+  else if (self->start > 0)
+    {
+      memmove (self->buffer, self->buffer + self->start, length);
+    }
+  self->start = 0;
+  self->end = length;
+}
+
+/* How many bytes it has beyond what a small buffer takes. */
+gsize
+tcp_frame_reader_get_memory (TcpFrameReader *self)
+{
+  return self->capacity > SMALL_SIZE ? self->capacity : 0;
+}
+
 /* Where more bytes may be put, to be followed by tcp_frame_reader_add(). There is always
- * some room unless whole frames wait. */
+ * some room unless whole frames wait, or, without @large, a part of one that is not small. */
 guint8 *
 tcp_frame_reader_get_room (TcpFrameReader *self,
+                           gboolean        large,
                            gsize          *size)
 {
-  if (self->buffer == NULL)
-    self->buffer = buffer_new ();
-  if (self->start > 0)
-    {
-      memmove (self->buffer, self->buffer + self->start, self->end - self->start);
-      self->end -= self->start;
-      self->start = 0;
-    }
-
-  *size = BUFFER_SIZE - self->end;
+  reader_move (self, large || self->capacity > SMALL_SIZE ? TCP_FRAME_READER_SIZE : SMALL_SIZE);
+  *size = self->capacity - self->end;
   return self->buffer + self->end;
 }
 
@@ -72,19 +99,22 @@ void
 tcp_frame_reader_add (TcpFrameReader *self,
                       gsize           length)
 {
-  g_assert (length <= BUFFER_SIZE - self->end);
+  g_assert (length <= self->capacity - self->end);
 
   self->end += length;
   if (self->start == self->end)
     tcp_frame_reader_clear (self);
 }
 
-/* Nobody looks at what was given any more: a buffer in which nothing waits can go. */
+/* Nobody looks at what was given any more: a buffer in which nothing waits can go, and a large one
+ * in which little does. */
 void
 tcp_frame_reader_trim (TcpFrameReader *self)
 {
   if (self->start == self->end)
     tcp_frame_reader_clear (self);
+  else if (self->capacity > SMALL_SIZE && self->end - self->start <= SMALL_SIZE)
+    reader_move (self, SMALL_SIZE);
 }
 
 /* The rest of a frame that is larger than the buffer, as it comes. */

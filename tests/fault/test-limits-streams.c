@@ -241,7 +241,7 @@ test_many_opens_in_many_sessions (void)
   g_autoptr (GPtrArray) peers = g_ptr_array_new_with_free_func ((GDestroyNotify) resumable_peer_free);
   g_autoptr (GByteArray) opens = make_opens (5000);
   const gsize cap = 8 * MIB;
-  const gsize shared = cap / 3 * 2;
+  const gsize shared = cap / 2;
   /* A quarter is for strangers, and of the rest each client has some of its own. */
   const guint64 memory = (cap + SLOTS * 40 * KIB) / 3 * 4;
   guint64 kept = 0;

@@ -173,8 +173,9 @@ test_windows_are_counted (void)
 /* The gateway's budget. Each session could keep 16 MiB, all together may not. */
 #define SESSIONS 40
 #define BUDGET (8 * MIB)
-/* A quarter of it is for strangers, and half of the rest for what each client has of its own. */
-#define MEMORY (BUDGET / 3 * 8)
+/* A quarter of it is for strangers, half of the rest for what each client has of its own. Of what is left
+ * half is for what is not acknowledged: two thirds of the budget. */
+#define MEMORY (BUDGET / 9 * 32)
 
 static Fixture *
 start_budget (Target *target)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "session/budget.h"
+#include "io/budget.h"
 
 #include <stdatomic.h>
 #include "test-util.h"
@@ -177,6 +177,114 @@ test_growth (void)
   tcp_budget_share_set (&users[1].share, CAP);
   g_assert_cmpuint (tcp_budget_share_get_growth (&users[0].share), ==, 0);
   end (users, 2);
+}
+
+/* Principals */
+
+#define N_CHILDREN 2
+
+typedef struct
+{
+  TcpBudgetPool *parent;
+  TcpBudgetPool *pools[N_CHILDREN];
+  TcpBudget *budgets[N_CHILDREN];
+  User users[N_CHILDREN][2];
+} Family;
+
+static void
+family_begin (Family *family,
+              gsize   cap)
+{
+  family->parent = tcp_budget_pool_new (CAP, 1);
+  for (guint i = 0; i < N_CHILDREN; i++)
+    family->pools[i] = tcp_budget_pool_new_child (family->parent, cap);
+  for (guint i = 0; i < N_CHILDREN; i++)
+    {
+      family->budgets[i] = tcp_budget_new (family->pools[i], NULL);
+      begin (family->users[i], 2, family->budgets[i]);
+    }
+}
+
+static void
+family_end (Family *family)
+{
+  for (guint i = 0; i < N_CHILDREN; i++)
+    {
+      end (family->users[i], 2);
+      tcp_budget_unref (family->budgets[i]);
+      tcp_budget_pool_unref (family->pools[i]);
+    }
+  tcp_budget_pool_unref (family->parent);
+}
+
+/* Each keeps to its own limit, and together they keep to that of all. */
+static void
+test_principals (void)
+{
+  Family family;
+  gsize cap = CAP / 4 * 3;
+
+  family_begin (&family, cap);
+  g_assert_cmpuint (tcp_budget_get_n_shares (family.budgets[0]), ==, 2 * N_CHILDREN);
+  tcp_budget_share_set (&family.users[0][0].share, cap);
+  g_assert_false (tcp_budget_share_has_room (&family.users[0][0].share, 1));
+  g_assert_false (tcp_budget_share_is_overdrawn (&family.users[0][0].share));
+  tcp_budget_share_set (&family.users[0][1].share, 1);
+  g_assert_true (tcp_budget_share_is_overdrawn (&family.users[0][0].share));
+  g_assert_false (tcp_budget_share_is_overdrawn (&family.users[1][0].share));
+  g_assert_cmpuint (tcp_budget_share_get_growth (&family.users[1][0].share), ==, 0);
+  tcp_budget_share_set (&family.users[0][1].share, 0);
+
+  /* The other finds what is set aside for it, and no more. */
+  g_assert_true (tcp_budget_share_has_room (&family.users[1][0].share, CAP / 4 / N_CHILDREN));
+  g_assert_false (tcp_budget_share_has_room (&family.users[1][0].share, CAP / 4 / N_CHILDREN + 1));
+  family_end (&family);
+}
+
+/* Whoever frees calls those that may have it: of its own principal, and of others unless these have too much
+ * themselves. */
+static void
+test_relief_of_principals (void)
+{
+  Family family;
+  gsize cap = CAP / 4 * 3;
+  gsize part = CAP / 4 / N_CHILDREN;
+
+  family_begin (&family, cap);
+  tcp_budget_share_set (&family.users[0][0].share, cap);
+  tcp_budget_share_set (&family.users[1][0].share, part);
+  g_assert_false (tcp_budget_share_allows (&family.users[0][1].share, part));
+  g_assert_false (tcp_budget_share_allows (&family.users[1][1].share, part));
+
+  /* While all hold as much as before. */
+  tcp_budget_share_set (&family.users[1][0].share, 0);
+  g_assert_cmpuint (family.users[1][1].relieved, ==, 1);
+  g_assert_cmpuint (family.users[0][1].relieved, ==, 0);
+  g_assert_true (tcp_budget_share_allows (&family.users[1][1].share, part));
+  tcp_budget_share_set (&family.users[0][0].share, 0);
+  g_assert_cmpuint (family.users[0][1].relieved, ==, 1);
+  g_assert_cmpuint (family.users[1][1].relieved, ==, 1);
+  family_end (&family);
+}
+
+/* One that is alone has all. */
+static void
+test_single_principal (void)
+{
+  TcpBudgetPool *parent = tcp_budget_pool_new (CAP, 1);
+  TcpBudgetPool *child = tcp_budget_pool_new_child (parent, CAP);
+  g_autoptr (TcpBudget) budget = tcp_budget_new (child, NULL);
+  User users[2];
+
+  begin (users, 2, budget);
+  g_assert_true (tcp_budget_share_has_room (&users[0].share, MARK));
+  tcp_budget_share_set (&users[0].share, MARK);
+  tcp_budget_share_set (&users[1].share, 1);
+  g_assert_true (tcp_budget_share_has_room (&users[1].share, CAP / 8 - 1));
+  g_assert_false (tcp_budget_share_has_room (&users[1].share, CAP / 8));
+  end (users, 2);
+  tcp_budget_pool_unref (child);
+  tcp_budget_pool_unref (parent);
 }
 
 /* Threads */
@@ -458,6 +566,9 @@ main (int    argc,
   g_test_add_func ("/budget/relief-in-turn", test_relief_in_turn);
   g_test_add_func ("/budget/growth", test_growth);
   g_test_add_func ("/budget/without", test_without);
+  g_test_add_func ("/budget/principals", test_principals);
+  g_test_add_func ("/budget/relief-of-principals", test_relief_of_principals);
+  g_test_add_func ("/budget/single-principal", test_single_principal);
   g_test_add_func ("/budget/threads", test_threads);
   g_test_add_func ("/budget/no-call-is-lost", test_no_call_is_lost);
   g_test_add_func ("/budget/growth-of-threads", test_growth_of_threads);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "session/budget.h"
+#include "io/budget.h"
 
 #include <stdatomic.h>
 #include "base/tsan.h"
@@ -8,6 +8,8 @@
 struct _TcpBudgetPool
 {
   gatomicrefcount refs;
+  TcpBudgetPool *parent; /* of which this is a principal's part; NULL for none */
+  guint n_children;      /* not changed any more once there are shares */
   gsize cap;
   guint n_threads;
   atomic_size_t used;
@@ -15,7 +17,7 @@ struct _TcpBudgetPool
   atomic_uint n_waiting; /* budgets in the array */
 
   GMutex mutex;
-  GPtrArray *waiting; /* under the mutex: of TcpBudget, those in which a share waits */
+  GPtrArray *waiting; /* under the mutex: of TcpBudget, those in which a share waits, also of children */
 };
 
 struct _TcpBudget
@@ -44,6 +46,24 @@ tcp_budget_pool_new (gsize cap,
   return self;
 }
 
+/* What one of several may have of @parent. All are made before there are shares. */
+TcpBudgetPool *
+tcp_budget_pool_new_child (TcpBudgetPool *parent,
+                           gsize          cap)
+{
+  TcpBudgetPool *self = tcp_budget_pool_new (MIN (cap, parent->cap), parent->n_threads);
+
+  self->parent = tcp_budget_pool_ref (parent);
+  parent->n_children++;
+  return self;
+}
+
+gsize
+tcp_budget_pool_get_cap (TcpBudgetPool *self)
+{
+  return self->cap;
+}
+
 TcpBudgetPool *
 tcp_budget_pool_ref (TcpBudgetPool *self)
 {
@@ -60,6 +80,7 @@ tcp_budget_pool_unref (TcpBudgetPool *self)
 
   tcp_tsan_acquire (self);
   g_assert (self->shares == 0 && self->used == 0 && self->waiting->len == 0);
+  g_clear_pointer (&self->parent, tcp_budget_pool_unref);
   g_ptr_array_unref (self->waiting);
   g_mutex_clear (&self->mutex);
   g_free (self);
@@ -71,11 +92,20 @@ pool_mark (TcpBudgetPool *self)
   return self->cap - self->cap / 4;
 }
 
+/* What is set aside for each child. */
+static gsize
+pool_get_child_part (TcpBudgetPool *self)
+{
+  return self->n_children > 1 ? self->cap / 4 / self->n_children : 0;
+}
+
 /* Whether to call those that wait. Not for every byte. */
 static gboolean
 pool_has_room (TcpBudgetPool *self)
 {
-  return self->used < pool_mark (self) - self->cap / 16;
+  if (self->used >= pool_mark (self) - self->cap / 16)
+    return FALSE;
+  return self->parent == NULL || pool_has_room (self->parent) || self->used < pool_get_child_part (self->parent) / 4 * 3;
 }
 
 /* @thread is the current one; it may be NULL if the pool is for one thread only. */
@@ -117,11 +147,15 @@ tcp_budget_get_used (TcpBudget *self)
   return self->pool->used;
 }
 
-/* On all threads. @self may be NULL. */
+/* On all threads: those of all principals. @self may be NULL. */
 guint
 tcp_budget_get_n_shares (TcpBudget *self)
 {
-  return self != NULL ? self->pool->shares : 0;
+  TcpBudgetPool *pool = self != NULL ? self->pool : NULL;
+
+  while (pool != NULL && pool->parent != NULL)
+    pool = pool->parent;
+  return pool != NULL ? pool->shares : 0;
 }
 
 /* @relieved is called, on the thread of the budget, when there is room again after
@@ -138,16 +172,17 @@ tcp_budget_share_init (TcpBudgetShare *self,
     return;
 
   self->budget = tcp_budget_ref (budget);
-  budget->pool->shares++;
+  for (TcpBudgetPool *pool = budget->pool; pool != NULL; pool = pool->parent)
+    pool->shares++;
 }
 
-/* Waiting. A budget is in the array of the pool as long as a share waits, which keeps it. */
+/* Waiting. A budget is in the array of the pool, and in that of its parent, as long as a share waits, which
+ * keeps it. */
 
 static void
 share_wait (TcpBudgetShare *self)
 {
   TcpBudget *budget = self->budget;
-  TcpBudgetPool *pool = budget->pool;
 
   if (self->waiting)
     return;
@@ -157,17 +192,19 @@ share_wait (TcpBudgetShare *self)
   if (budget->waiting.length > 1)
     return;
 
-  g_mutex_lock (&pool->mutex);
-  g_ptr_array_add (pool->waiting, budget);
-  pool->n_waiting = pool->waiting->len;
-  g_mutex_unlock (&pool->mutex);
+  for (TcpBudgetPool *pool = budget->pool; pool != NULL; pool = pool->parent)
+    {
+      g_mutex_lock (&pool->mutex);
+      g_ptr_array_add (pool->waiting, budget);
+      pool->n_waiting = pool->waiting->len;
+      g_mutex_unlock (&pool->mutex);
+    }
 }
 
 static void
 share_stop_waiting (TcpBudgetShare *self)
 {
   TcpBudget *budget = self->budget;
-  TcpBudgetPool *pool = budget->pool;
 
   if (!self->waiting)
     return;
@@ -177,10 +214,13 @@ share_stop_waiting (TcpBudgetShare *self)
   if (budget->waiting.length > 0)
     return;
 
-  g_mutex_lock (&pool->mutex);
-  g_ptr_array_remove_fast (pool->waiting, budget);
-  pool->n_waiting = pool->waiting->len;
-  g_mutex_unlock (&pool->mutex);
+  for (TcpBudgetPool *pool = budget->pool; pool != NULL; pool = pool->parent)
+    {
+      g_mutex_lock (&pool->mutex);
+      g_ptr_array_remove_fast (pool->waiting, budget);
+      pool->n_waiting = pool->waiting->len;
+      g_mutex_unlock (&pool->mutex);
+    }
 }
 
 static void
@@ -217,11 +257,28 @@ pool_call_others (TcpBudgetPool *self,
     {
       TcpBudget *budget = self->waiting->pdata[i];
 
-      if (budget != caller && !atomic_exchange (&budget->called, TRUE))
+      /* One whose own principal has too much would wait again. */
+      if (budget != caller && pool_has_room (budget->pool) && !atomic_exchange (&budget->called, TRUE))
         tcp_io_thread_invoke (budget->thread, budget_called, tcp_budget_ref (budget),
                               (GDestroyNotify) tcp_budget_unref);
     }
   g_mutex_unlock (&self->mutex);
+}
+
+/* There may be room, for those of the same principal and for others. */
+static void
+pool_relieve (TcpBudgetPool *self,
+              TcpBudget     *caller)
+{
+  g_autoptr (TcpBudget) budget = tcp_budget_ref (caller);
+  TcpBudgetPool *parent = self->parent;
+
+  if (parent != NULL && parent->n_waiting > 0 && pool_has_room (parent))
+    pool_call_others (parent, budget);
+  if (self->n_waiting == 0 || !pool_has_room (self))
+    return;
+  pool_call_others (self, budget);
+  budget_relieve (budget);
 }
 
 void
@@ -232,7 +289,8 @@ tcp_budget_share_clear (TcpBudgetShare *self)
 
   share_stop_waiting (self);
   tcp_budget_share_set (self, 0);
-  self->budget->pool->shares--;
+  for (TcpBudgetPool *pool = self->budget->pool; pool != NULL; pool = pool->parent)
+    pool->shares--;
   g_clear_pointer (&self->budget, tcp_budget_unref);
 }
 
@@ -249,13 +307,10 @@ tcp_budget_share_set (TcpBudgetShare *self,
     return;
 
   pool->used += held - before;
-  if (held < before && pool->n_waiting > 0 && pool_has_room (pool))
-    {
-      g_autoptr (TcpBudget) budget = tcp_budget_ref (self->budget);
-
-      pool_call_others (pool, budget);
-      budget_relieve (budget);
-    }
+  if (pool->parent != NULL)
+    pool->parent->used += held - before;
+  if (held < before)
+    pool_relieve (pool, self->budget);
 }
 
 /* Of the last quarter. Shares get smaller as there are more. */
@@ -265,12 +320,29 @@ pool_get_part (TcpBudgetPool *self)
   return self->cap / 4 / self->shares;
 }
 
+/* Whether a principal may have so much more. Its part of the last quarter is there whatever others hold. */
+static gboolean
+child_has_room (TcpBudgetPool *self,
+                gsize          more)
+{
+  TcpBudgetPool *parent = self->parent;
+  gsize used = parent->used;
+
+  if (parent->n_children == 1)
+    return used + more <= parent->cap;
+  return used + more <= pool_mark (parent) ||
+         (used + more <= parent->cap && self->used + more <= pool_get_child_part (parent));
+}
+
 static gboolean
 share_has_room (TcpBudgetShare *self,
                 gsize           more)
 {
   TcpBudgetPool *pool = self->budget->pool;
   gsize used = pool->used;
+
+  if (pool->parent != NULL && !child_has_room (pool, more))
+    return FALSE;
 
   /* Some may hold more than their part, from when it was larger. */
   return used + more <= pool_mark (pool) ||
@@ -305,7 +377,10 @@ tcp_budget_share_allows (TcpBudgetShare *self,
 gboolean
 tcp_budget_share_is_overdrawn (TcpBudgetShare *self)
 {
-  return self->budget != NULL && self->budget->pool->used > self->budget->pool->cap;
+  TcpBudgetPool *pool = self->budget != NULL ? self->budget->pool : NULL;
+
+  return pool != NULL &&
+         (pool->used > pool->cap || (pool->parent != NULL && pool->parent->used > pool->parent->cap));
 }
 
 /* By how much windows may grow: the first half is for that, and the rest for what cannot
@@ -313,15 +388,17 @@ tcp_budget_share_is_overdrawn (TcpBudgetShare *self)
 gsize
 tcp_budget_share_get_growth (TcpBudgetShare *self)
 {
-  TcpBudgetPool *pool = self->budget != NULL ? self->budget->pool : NULL;
-  gsize half, used;
+  gsize growth = G_MAXSIZE;
 
-  if (pool == NULL)
-    return G_MAXSIZE;
+  for (TcpBudgetPool *pool = self->budget != NULL ? self->budget->pool : NULL; pool != NULL; pool = pool->parent)
+    {
+      gsize half = pool->cap / 2;
+      gsize used = pool->used; /* once: MIN would look twice, and another thread may come between */
+      gsize left = (half - MIN (used, half)) / pool->n_threads;
 
-  half = pool->cap / 2;
-  used = pool->used; /* once: MIN would look twice, and another thread may come between */
-  return (half - MIN (used, half)) / pool->n_threads;
+      growth = MIN (growth, left);
+    }
+  return growth;
 }
 
 /* How much the session may have whatever others hold, if all keep to the same. */

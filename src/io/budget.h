@@ -10,10 +10,11 @@ G_BEGIN_DECLS
  * in use, a session may have its share of the last quarter and no more, so that nobody
  * can starve the others. Whatever is in use, a session may hold as much as it needs not to
  * depend on others to go on: a single message, or the first window of one stream. That, and
- * the piece that it reads before it knows that it is too much, comes on top; it is its own
- * to see to. So with many sessions all together may be above the limit by two first windows
- * each, or a message and a piece. What a WebSocket has of a message that is not complete is
- * not counted at all.
+ * the piece that it reads before it knows that it is too much, is not counted here, or comes on
+ * top: a gateway sets memory aside for each of its clients, and lets in no more than that does for.
+ *
+ * A pool may have children, one for each principal, which may hold no more than its own limit.
+ * What they hold counts in both. A quarter of the parent is set aside for them in equal parts.
  *
  * The sessions live on several I/O threads. What is in use is counted in a pool, whose
  * numbers are atomic; each thread has a budget of the pool, which belongs to that thread
@@ -37,6 +38,9 @@ typedef struct
 
 TcpBudgetPool *tcp_budget_pool_new (gsize cap,
                                     guint n_threads);
+TcpBudgetPool *tcp_budget_pool_new_child (TcpBudgetPool *parent,
+                                          gsize          cap);
+gsize tcp_budget_pool_get_cap (TcpBudgetPool *self);
 TcpBudgetPool *tcp_budget_pool_ref (TcpBudgetPool *self);
 void tcp_budget_pool_unref (TcpBudgetPool *self);
 

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* max-memory of a gateway: what clients make it keep stays below, whichever kind it is, and others are
+ * served meanwhile. The clients are bare sockets, so that the heap that grows is the gateway's. */
+
+#include <malloc.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "limits-rig.h"
+#include "socket-util.h"
+
+#define KIB 1024
+#define MIB (1024 * 1024)
+
+/* What a client needs itself, and what is in the kernel's place here: the address, the log. */
+#define FIXED (24 * KIB)
+
+typedef struct
+{
+  LimitsRig limits;
+  char *token_file;
+  GPtrArray *fds; /* of the clients that misbehave */
+  gsize max;
+  gsize before;
+} Rig;
+
+static gsize
+get_heap (void)
+{
+  struct mallinfo2 info = mallinfo2 ();
+
+  return info.uordblks + info.hblkhd;
+}
+
+static guint16
+get_port (Rig *rig)
+{
+  return fixture_get_gateway_port (rig->limits.fixture);
+}
+
+static Rig
+rig_new (Target *target,
+         gsize   max_memory)
+{
+  Rig rig = { .limits = limits_rig_new (target), .max = max_memory, .fds = g_ptr_array_new () };
+
+  g_object_set (rig.limits.fixture->gateway, "max-memory", (guint64) max_memory, "max-connections", 400,
+                "max-retained-bytes", 64 * MIB, NULL);
+  limits_rig_start (&rig.limits);
+  rig.before = get_heap ();
+  return rig;
+}
+
+static void
+rig_clear (Rig *rig)
+{
+  for (guint i = 0; i < rig->fds->len; i++)
+    client_close (GPOINTER_TO_INT (rig->fds->pdata[i]));
+  g_ptr_array_unref (rig->fds);
+  limits_rig_clear (&rig->limits);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Rig, rig_clear)
+
+static int
+rig_add (Rig        *rig,
+         const char *query)
+{
+  int fd = ws_connect (get_port (rig), query, TEST_TOKEN);
+
+  g_ptr_array_add (rig->fds, GINT_TO_POINTER (fd));
+  return fd;
+}
+
+/* By how much the heap has grown, but for what the clients need themselves. */
+static void
+rig_check (Rig        *rig,
+           const char *what,
+           gsize       sent)
+{
+  gsize fixed = rig->fds->len * FIXED;
+  gsize heap = get_heap ();
+  gsize grown = heap > rig->before ? heap - rig->before : 0;
+
+  g_test_message ("%s: %zu KiB were sent by %u clients, and the heap has grown by %zu KiB", what, sent / KIB,
+                  rig->fds->len, grown / KIB);
+  if (test_memory_is_meaningful ())
+    g_assert_cmpuint (grown, <=, rig->max + rig->max / 10 + fixed);
+}
+
+/* The header of a masked message, with a mask of zeros. */
+static void
+begin_message (int   fd,
+               gsize length)
+{
+  guint8 header[14] = { 0x82, 0x80 | 127 };
+  guint64 size = GUINT64_TO_BE ((guint64) length);
+
+  memcpy (header + 2, &size, sizeof size);
+  client_write (fd, header, sizeof header);
+}
+
+/* As much as the socket takes, of @length bytes. */
+static gsize
+write_some (int           fd,
+            const guint8 *data,
+            gsize         length)
+{
+  gsize written = 0;
+
+  while (written < length)
+    {
+      gssize n = send (fd, data + written, length - written, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+      if (n <= 0)
+        break;
+      written += n;
+    }
+  return written;
+}
+
+static void
+test_incomplete (void)
+{
+  const guint n = 390;
+  const gsize size = 255 * KIB;
+  g_auto (Rig) rig = rig_new (target_new_echo (), 48 * MIB);
+  g_autofree guint8 *data = g_malloc0 (size);
+  g_autofree gsize *written = g_new0 (gsize, n);
+  gsize sent = 0;
+
+  for (guint i = 0; i < n; i++)
+    {
+      int fd = rig_add (&rig, "/?mode=multiplexed");
+
+      begin_message (fd, size);
+      /* The first four bytes are the id, which is not 0. */
+      data[3] = 1;
+      written[i] = write_some (fd, data, size - 1);
+      sent += written[i];
+      if (i % 50 == 0)
+        resumable_round_trip (rig.limits.innocent, 1, "meanwhile");
+    }
+  for (guint i = 0; i < 20; i++)
+    resumable_round_trip (rig.limits.innocent, 1, "not held up");
+  rig_check (&rig, "incomplete messages", sent);
+
+  /* Those that go make room for the others: the last can say all it has. */
+  for (guint i = 0; i < n - 1; i++)
+    {
+      client_reset (GPOINTER_TO_INT (rig.fds->pdata[0]));
+      g_ptr_array_remove_index (rig.fds, 0);
+    }
+  client_write (GPOINTER_TO_INT (rig.fds->pdata[0]), data + written[n - 1], size - written[n - 1]);
+  g_assert_true (target_wait_bytes_in (rig.limits.target, size - 4));
+}
+
+/* As many ids as it takes, of connections that are refused, which tagged has to remember for a while. */
+static gsize
+flood_ids (int     fd,
+           guint32 count)
+{
+  enum { MESSAGE = 2 + 4 + 4 + 1 };
+  g_autofree guint8 *messages = g_malloc (count * MESSAGE);
+
+  for (guint32 i = 0; i < count; i++)
+    {
+      guint32 id = GUINT32_TO_BE (i + 1);
+      guint8 *message = messages + i * MESSAGE;
+
+      memset (message, 0, MESSAGE);
+      message[0] = 0x82;
+      message[1] = 0x80 | 5;
+      memcpy (message + 6, &id, sizeof id);
+    }
+  return write_some (fd, messages, count * MESSAGE);
+}
+
+static void
+test_ids (void)
+{
+  const guint n = 40;
+  const guint32 ids = test_count (66000, 20000);
+  g_auto (Rig) rig = rig_new (target_new_mute (), 8 * MIB);
+  gsize sent = 0;
+
+  for (guint i = 0; i < n; i++)
+    {
+      sent += flood_ids (rig_add (&rig, "/?mode=multiplexed"), ids);
+      resumable_send_window (rig.limits.innocent, 1, 1);
+      resumable_expect_confirmed (rig.limits.innocent);
+    }
+  for (guint i = 0; i < 20; i++)
+    {
+      resumable_send_window (rig.limits.innocent, 1, 1);
+      resumable_expect_confirmed (rig.limits.innocent);
+    }
+  rig_check (&rig, "ids", sent);
+}
+
+/* Nobody reads what the target has to say. */
+static void
+test_unread (void)
+{
+  const guint n = 390;
+  g_auto (Rig) rig = rig_new (target_new_source (64 * MIB, 1), 48 * MIB);
+  guint64 before;
+
+  /* The innocent has one as well, and does not give credit for more. */
+  for (guint i = 0; i < n; i++)
+    {
+      int fd = rig_add (&rig, "/?mode=multiplexed");
+      const guint8 open[] = { 0x82, 0x80 | 5, 0, 0, 0, 0, 0, 0, 0, 1, 'x' };
+
+      client_write (fd, open, sizeof open);
+    }
+  WAIT_UNTIL (tcp_gateway_get_open_connections (rig.limits.fixture->gateway) == n + 1);
+  do
+    {
+      before = tcp_gateway_get_bytes_sent (rig.limits.fixture->gateway);
+      for (guint i = 0; i < 50; i++)
+        {
+          resumable_send (rig.limits.innocent, RESUMABLE_WINDOW, 99, "\0\0\0\1", 4);
+          resumable_expect_confirmed (rig.limits.innocent);
+        }
+    }
+  while (tcp_gateway_get_bytes_sent (rig.limits.fixture->gateway) > before);
+  rig_check (&rig, "what is not read", before);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/memory/incomplete", test_incomplete);
+  g_test_add_func ("/memory/ids", test_ids);
+  g_test_add_func ("/memory/unread", test_unread);
+  return g_test_run ();
+}

@@ -148,6 +148,8 @@ loopback_channel (int                      fd,
       options.status = end_options->status;
       options.brief = end_options->brief;
       options.plain = !end_options->as_tls;
+      options.budget = end_options->budget;
+      options.message_timeout = end_options->message_timeout;
     }
   return tcp_channel_new (G_IO_STREAM (connection), &options);
 }

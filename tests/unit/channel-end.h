@@ -26,6 +26,8 @@ typedef struct
   TcpStatus *status;
   gboolean brief;
   gboolean as_tls; /* read as TLS is, again and again until nothing is there */
+  TcpBudget *budget;
+  guint message_timeout;
 } ChannelEndOptions;
 
 /* Takes @fd. @options may be NULL. */

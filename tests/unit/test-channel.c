@@ -564,6 +564,87 @@ test_input_bound (void)
   close (fds[1]);
 }
 
+/* Memory */
+
+#define MEMORY (600 * 1024)
+
+static void
+on_other_relieved (gpointer user_data)
+{
+}
+
+/* A server's end with a budget that another has used up, if that is so. */
+static ChannelEnd *
+make_end_with_budget (RawEnd         **raw,
+                      TcpBudgetShare  *other,
+                      gsize            used,
+                      guint            message_timeout)
+{
+  g_autoptr (TcpBudgetPool) pool = tcp_budget_pool_new (MEMORY, 1);
+  g_autoptr (TcpBudget) budget = tcp_budget_new (pool, NULL);
+  ChannelEndOptions options = { .budget = budget, .message_timeout = message_timeout };
+  int fds[2];
+
+  tcp_budget_share_init (other, budget, on_other_relieved, NULL);
+  tcp_budget_share_set (other, used);
+  loopback_pair (fds, 0);
+  *raw = raw_end_new (fds[1]);
+  return channel_end_new (fds[0], FALSE, &options);
+}
+
+/* When memory is short small messages still come, and larger ones when there is room again. */
+static void
+test_starved (void)
+{
+  const gsize length = 100 * 1024;
+  g_autofree guint8 *data = g_malloc (length);
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (ChannelEnd) end = NULL;
+  TcpBudgetShare other;
+
+  end = make_end_with_budget (&raw, &other, MEMORY / 2, 1);
+  test_fill (data, length, 5, 0);
+  for (guint i = 0; i < 20; i++)
+    raw_end_send (raw, PIECE | LAST, TRUE, data, TCP_FRAME_SMALL);
+  WAIT_UNTIL (has_messages (end, 20));
+  raw_end_send (raw, PIECE | LAST, TRUE, data, length);
+  WAIT_UNTIL (end->channel->starved);
+  g_assert_cmpuint (end->channel->share.held, ==, 0);
+  g_assert_cmpuint (end->channel->reader.capacity, <, 2 * TCP_FRAME_SMALL);
+
+  tcp_budget_share_set (&other, 0);
+  WAIT_UNTIL (has_messages (end, 21));
+  assert_stream (message (end, 20)->data, length, 5);
+  g_assert_cmpuint (end->channel->share.held, ==, 0);
+  g_assert_cmpuint (end->closed, ==, 0);
+  tcp_budget_share_clear (&other);
+}
+
+/* What a message takes that is not complete is counted. When memory is short it must not stay so for ever. */
+static void
+test_incomplete (void)
+{
+  const gsize length = 100 * 1024;
+  g_autofree guint8 *data = g_malloc0 (length);
+  g_autoptr (GByteArray) wire = g_byte_array_new ();
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (ChannelEnd) end = NULL;
+  TcpBudgetShare other;
+
+  end = make_end_with_budget (&raw, &other, 0, 1);
+  append_frame (wire, PIECE | LAST, TRUE, data, length);
+  raw_end_write (raw, wire->data, wire->len - 1);
+  WAIT_UNTIL (end->channel->incomplete_since != 0 && end->channel->reader.end >= length);
+  g_assert_cmpuint (end->channel->share.held, ==, TCP_FRAME_READER_SIZE);
+  g_assert_cmpuint (end->closed, ==, 0);
+
+  tcp_budget_share_set (&other, MEMORY - TCP_FRAME_READER_SIZE);
+  WAIT_UNTIL (end->closed == 1);
+  g_assert_error (end->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT);
+  g_assert_nonnull (strstr (end->error->message, "max-memory"));
+  tcp_budget_share_clear (&other);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -572,6 +653,8 @@ main (int    argc,
   g_test_add_func ("/channel/messages", test_messages);
   g_test_add_func ("/channel/fragments", test_fragments);
   g_test_add_func ("/channel/large-fragments", test_large_fragments);
+  g_test_add_func ("/channel/starved", test_starved);
+  g_test_add_func ("/channel/incomplete", test_incomplete);
   g_test_add_func ("/channel/pause", test_pause);
   g_test_add_func ("/channel/pause-from-a-handler", test_pause_from_a_handler);
   g_test_add_func ("/channel/steal", test_steal);

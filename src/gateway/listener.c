@@ -39,6 +39,10 @@
 /* How much of incomplete heads is kept, of all pending connections together. */
 #define MAX_HEAD_BYTES (8 * 1024 * 1024)
 
+/* How much of the memory heads may take, and what a pending connection needs that has its TLS. */
+#define HEADS_PART 6
+#define SECURED_MEMORY (160 * 1024)
+
 /* How many may be pending, if the process may have eight times as many descriptors. */
 #define MAX_PENDING 4096
 
@@ -60,6 +64,8 @@ struct _TcpListener
 
   GQueue pending; /* of Pending, the oldest first */
   guint max_pending;
+  guint max_secured;
+  gsize max_head_bytes;
   guint secured;    /* that have their TLS */
   gsize head_bytes; /* that they have sent */
   TcpOrigins *origins;
@@ -379,7 +385,7 @@ pending_read_head (Pending *self)
         }
     }
 
-  if (listener->head_bytes > MAX_HEAD_BYTES)
+  if (listener->head_bytes > listener->max_head_bytes)
     pending_drop (listener_find_largest (listener), "the requests that are incomplete are too large together, and its was the largest");
 }
 
@@ -419,7 +425,7 @@ on_handshake (GIOStream             *stream,
 
   self->transport.buffered = g_object_ref (buffered);
   listener->secured++;
-  if (listener->secured > MAX (1, MIN (listener->max_pending / 2, MAX_SECURED)))
+  if (listener->secured > MAX (1, MIN (listener->max_pending / 2, listener->max_secured)))
     pending_drop (listener_find_victim (listener, TRUE, self), TOO_MANY);
   pending_begin_head (self, stream);
 }
@@ -516,6 +522,7 @@ on_accepted (GSocketConnection *connection,
 TcpListener *
 tcp_listener_new (GTlsCertificate            *certificate,
                   guint                       timeout,
+                  gsize                       memory,
                   TcpNetworks                *proxies,
                   TcpChannelGroup            *group,
                   TcpLog                     *log,
@@ -523,7 +530,10 @@ tcp_listener_new (GTlsCertificate            *certificate,
                   gpointer                    user_data)
 {
   TcpListener *self = g_new0 (TcpListener, 1);
+  gsize heads = MIN (memory / HEADS_PART, MAX_HEAD_BYTES);
 
+  self->max_head_bytes = heads;
+  self->max_secured = MIN ((memory - heads) / SECURED_MEMORY, MAX_SECURED);
   self->callbacks = callbacks;
   self->user_data = user_data;
   self->tls = certificate != NULL ? tcp_tls_queue_new (certificate, group) : NULL;

@@ -35,6 +35,7 @@ typedef struct
 
 TcpListener *tcp_listener_new (GTlsCertificate            *certificate,
                                guint                       timeout,
+                               gsize                       memory,
                                TcpNetworks                *proxies,
                                TcpChannelGroup            *group,
                                TcpLog                     *log,

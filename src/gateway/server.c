@@ -317,8 +317,9 @@ server_do_start (gpointer data)
   self->channels = tcp_channel_group_new ();
   /* They were checked. */
   proxies = tcp_networks_parse ((const char *const *) settings->trusted_proxies, NULL);
-  self->listener = tcp_listener_new (settings->tls_certificate, settings->connect_timeout, proxies, self->channels,
-                                     self->shared->log, &listener_callbacks, self);
+  self->listener = tcp_listener_new (settings->tls_certificate, settings->connect_timeout,
+                                     self->shared->stranger_memory, proxies, self->channels, self->shared->log,
+                                     &listener_callbacks, self);
   self->drains = g_array_new (FALSE, FALSE, sizeof (guint64));
   self->drain_deadline = tcp_timer_new (on_drain_deadline, self);
 

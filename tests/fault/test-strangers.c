@@ -458,16 +458,21 @@ test_largest_head (void)
 
 /* Together the heads that are incomplete may be so large; then the largest goes. */
 static void
-test_head_bytes (void)
+check_head_bytes (guint64 max_memory,
+                  guint max_head_bytes)
 {
-  enum { SIZE = 60000, N = MAX_HEAD_BYTES / SIZE + 1 };
+  enum { SIZE = 60000, MAX_N = MAX_HEAD_BYTES / SIZE + 1 };
+  const guint n = max_head_bytes / SIZE + 1;
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (TcpGateway) gateway = new_gateway (target);
-  guint16 port = start_with_places (gateway, 2 * N);
-  guint left = MAX_HEAD_BYTES;
-  int fds[N];
+  guint16 port;
+  guint left = max_head_bytes;
+  int fds[MAX_N];
 
-  for (guint i = 0; i < N; i++)
+  g_object_set (gateway, "max-memory", max_memory, NULL);
+  port = start_with_places (gateway, 2 * n);
+
+  for (guint i = 0; i < n; i++)
     {
       g_autofree char *head = make_head (i == 0 ? SIZE + 1 : MIN (SIZE, left), FALSE);
 
@@ -479,16 +484,24 @@ test_head_bytes (void)
   /* Another is served meanwhile, so that the gateway has had its turns. */
   for (guint i = 0; i < 10; i++)
     g_assert_cmpuint (http_get (port, "/", "", NULL, NULL), >=, 400);
-  for (guint i = 0; i < N; i++)
+  for (guint i = 0; i < n; i++)
     g_assert_false (client_has_ended (fds[i]));
 
-  client_write (fds[N - 1], "a", 1);
+  client_write (fds[n - 1], "a", 1);
   client_expect_end (fds[0]);
-  for (guint i = 1; i < N; i++)
+  for (guint i = 1; i < n; i++)
     g_assert_false (client_has_ended (fds[i]));
-  for (guint i = 0; i < N; i++)
+  for (guint i = 0; i < n; i++)
     client_close (fds[i]);
   tcp_gateway_close (gateway);
+}
+
+static void
+test_head_bytes (void)
+{
+  check_head_bytes (0, MAX_HEAD_BYTES);
+  /* Of a quarter of the memory they may have a sixth. */
+  check_head_bytes (24 * MIB, MIB);
 }
 
 static void

@@ -231,6 +231,9 @@ resumable_keep_goodbye (TcpResumable  *self,
     return;
 
   g_queue_push_tail (goodbye, resumable_make_hello (self));
+  /* Else an end that the peer has yet to see confirmed would count as a reset. */
+  if (code == TCP_GOAWAY_DONE)
+    g_queue_push_tail (goodbye, tcp_resumable_encode_ack (self->receipts.received));
   g_queue_push_tail (goodbye, tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, code, reason));
 }
 

@@ -405,13 +405,51 @@ count_goodbye (gboolean client,
 static void
 test_goodbye (void)
 {
-  g_assert_cmpuint (count_goodbye (TRUE, FALSE, 0), ==, 2);
-  g_assert_cmpuint (count_goodbye (TRUE, TRUE, 0), ==, 2);
-  g_assert_cmpuint (count_goodbye (TRUE, TRUE, TCP_CLOSE_GOING_AWAY), ==, 2);
-  g_assert_cmpuint (count_goodbye (TRUE, TRUE, TCP_CLOSE_SUPERSEDED), ==, 2);
+  g_assert_cmpuint (count_goodbye (TRUE, FALSE, 0), ==, 3);
+  g_assert_cmpuint (count_goodbye (TRUE, TRUE, 0), ==, 3);
+  g_assert_cmpuint (count_goodbye (TRUE, TRUE, TCP_CLOSE_GOING_AWAY), ==, 3);
+  g_assert_cmpuint (count_goodbye (TRUE, TRUE, TCP_CLOSE_SUPERSEDED), ==, 3);
   g_assert_cmpuint (count_goodbye (TRUE, TRUE, TCP_CLOSE_NORMAL), ==, 0);
   g_assert_cmpuint (count_goodbye (TRUE, TRUE, TCP_CLOSE_PROTOCOL_ERROR), ==, 0);
   g_assert_cmpuint (count_goodbye (FALSE, TRUE, 0), ==, 0);
+}
+
+static TcpBuffer *
+next_frame (End *self)
+{
+  return self->protocol->class->next_frame (self->protocol, TRUE, 1);
+}
+
+/* A stream has ended in order at the client, and the gateway, which has yet to know that, does so from
+ * the goodbye that is said again. */
+static void
+test_goodbye_in_order (void)
+{
+  g_autoptr (End) client = end_new (TRUE, FALSE, 2);
+  g_autoptr (End) gateway = end_new (FALSE, TRUE, 2);
+  TcpProtocolStream *stream = client->protocol->class->open (client->protocol, NULL, NULL);
+  TcpBuffer *frame;
+
+  end_get_resumable (client)->instance = end_get_resumable (gateway)->instance;
+  g_ptr_array_add (client->streams, stream);
+  client->protocol->class->end (client->protocol, stream, 1);
+  while ((frame = next_frame (client)) != NULL)
+    end_receive (gateway, frame);
+  end_stream (gateway, 0);
+  while ((frame = next_frame (gateway)) != NULL)
+    end_receive (client, frame);
+  assert_finished (client, 1, 1);
+  g_assert_cmpuint (gateway->finished->len, ==, 0);
+
+  client->protocol->class->leave (client->protocol, "done");
+  end_detach (client, 0);
+  end_detach (gateway, 0);
+  gateway->protocol->class->attached (gateway->protocol, TCP_CLOSE_RESET, 1);
+  while ((frame = g_queue_pop_head (&client->protocol->goodbye)) != NULL)
+    end_receive (gateway, frame);
+  assert_finished (gateway, 1, 1);
+  g_assert_true (gateway->protocol->over);
+  g_assert_cmpuint (gateway->close_code, ==, TCP_CLOSE_NORMAL);
 }
 
 /* The session goes on, with all in it, over the next transport. */
@@ -566,6 +604,7 @@ main (int    argc,
   g_test_add_func ("/resumable/ending-is-no-crowd", test_ending_is_no_crowd);
   g_test_add_func ("/resumable/draining", test_draining);
   g_test_add_func ("/resumable/goodbye", test_goodbye);
+  g_test_add_func ("/resumable/goodbye-in-order", test_goodbye_in_order);
   g_test_add_func ("/resumable/sent-away", test_sent_away);
   g_test_add_func ("/resumable/unacknowledged", test_unacknowledged);
   g_test_add_func ("/resumable/unacknowledged-ends", test_unacknowledged_ends);

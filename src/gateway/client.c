@@ -299,16 +299,18 @@ tcp_client_new (TcpShared                *shared,
   TcpClient *self = g_new0 (TcpClient, 1);
   g_autofree char *peer = g_strdup_printf ("the client %s", request->principal->name);
   g_autofree char *target = g_strdup_printf ("the target %s", settings->target);
+  gboolean many = request->multiplexed || request->resumable;
   TcpSessionOptions options = {
     .protocol = tcp_request_get_protocol (request),
     .single = !request->multiplexed,
+    .lifts_single = !request->multiplexed && request->resumable,
     .foreign = request->foreign,
     .nameless = request->session_id == NULL,
     .max_buffered_bytes = MIN (shared->memory, MAX_QUEUED),
     .max_retained_bytes = settings->max_retained_bytes,
     .max_window_bytes = settings->max_window_bytes,
     .max_first_window = client_get_first_window (shared, queue_budget),
-    .max_streams = request->multiplexed ? settings->max_connections : 1,
+    .max_streams = many ? settings->max_connections : 1,
     .session_timeout = (settings->session_timeout + 999) / 1000,
     .hello_timeout = settings->connect_timeout,
     .budget = budget,

@@ -114,7 +114,8 @@ typedef struct
 typedef struct
 {
   gboolean client;         /* this end opened the transport */
-  gboolean single;         /* there is one stream, and then all is over */
+  gboolean single;         /* there is one stream, and then all is over, */
+  gboolean lifts_single;   /* unless the peer can do with many, as this end can */
   gboolean accepts;        /* the peer may open streams */
   gboolean nameless;       /* the peer cannot come back with another transport */
   gboolean reset_on_loss;

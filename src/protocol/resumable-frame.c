@@ -161,6 +161,7 @@ tcp_resumable_decode_hello (const TcpResumableFrame  *frame,
 
   /* What else there is, and its flags, are of later ends. */
   *hello = (TcpResumableHello) {
+    .flags = get_u32 (data) & 0xffff,
     .instance = get_u64 (data + 4),
     .received = get_u64 (data + 12),
     .window = get_u32 (data + 20),
@@ -244,7 +245,7 @@ tcp_resumable_encode_hello (const TcpResumableHello *hello)
 {
   guint8 payload[TCP_RESUMABLE_HELLO_SIZE] = { 0 };
 
-  put_u32 (payload, TCP_RESUMABLE_VERSION << 16);
+  put_u32 (payload, TCP_RESUMABLE_VERSION << 16 | hello->flags);
   put_u64 (payload + 4, hello->instance);
   put_u64 (payload + 12, hello->received);
   put_u32 (payload + 20, hello->window);

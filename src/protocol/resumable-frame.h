@@ -56,8 +56,15 @@ typedef struct
   guint64 number; /* WINDOW: credit; ACK: received; RESET, GOAWAY: code */
 } TcpResumableFrame;
 
+/* Capabilities, as flags of HELLO. */
+typedef enum
+{
+  TCP_RESUMABLE_MANY = 1 << 0, /* many streams in a session that was to have one */
+} TcpResumableFlags;
+
 typedef struct
 {
+  guint flags; /* of TcpResumableFlags, and those of later ends */
   guint64 instance;
   guint64 received;
   guint32 window;

@@ -42,8 +42,8 @@ resumable_forget_history (TcpResumable *self)
   tcp_unacknowledged_clear (&self->sent);
   self->receipts = (TcpReceipts) { 0 };
   self->confirmed = 0;
-  /* What streams begin with is said anew. */
-  self->begun = FALSE;
+  /* What streams begin with is said anew, and whether there may be many. */
+  self->begun = self->many = FALSE;
   self->base.peer_timeout = 0;
   resumable_update_figures (self);
 }
@@ -107,6 +107,7 @@ static TcpBuffer *
 resumable_make_hello (TcpResumable *self)
 {
   TcpResumableHello hello = {
+    .flags = self->base.options.lifts_single ? TCP_RESUMABLE_MANY : 0,
     .instance = self->instance,
     .received = self->receipts.received,
     .window = self->windows.first,
@@ -290,6 +291,13 @@ resumable_fail (TcpResumable *self,
   resumable_end (self, TCP_CLOSE_PROTOCOL_ERROR, error);
 }
 
+/* Whether there is one stream, after which all is over. */
+static gboolean
+resumable_is_single (TcpResumable *self)
+{
+  return self->base.options.single && !self->many;
+}
+
 /* Whether that which is not data has become more than an honest peer leaves unacknowledged, or
  * than there is memory for. */
 static gboolean
@@ -315,7 +323,7 @@ resumable_finish_if_idle (TcpResumable *self)
       resumable_fail (self, "it acknowledges too little");
       return;
     }
-  if (!base->options.client || !(base->options.single || self->last) || !self->ready || base->over)
+  if (!base->options.client || !(resumable_is_single (self) || self->last) || !self->ready || base->over)
     return;
   if (g_hash_table_size (base->streams) > 0 || !g_queue_is_empty (&self->sent.frames))
     return;
@@ -352,7 +360,9 @@ resumable_drain (TcpProtocol *base)
 static gboolean
 resumable_is_crowded (TcpResumable *self)
 {
-  return self->base.n_streams - self->n_through >= self->base.options.max_streams;
+  guint max_streams = resumable_is_single (self) ? 1 : self->base.options.max_streams;
+
+  return self->base.n_streams - self->n_through >= max_streams;
 }
 
 /* Not if that which former streams have left to be said does not get away. */
@@ -406,7 +416,8 @@ resumable_open (TcpProtocol *base,
                 gpointer     user_data)
 {
   /* The odd ids are the client's. */
-  guint32 id = base->options.single ? 1 : tcp_protocol_next_id (base, 2);
+  gboolean one = base->options.single && !base->options.lifts_single;
+  guint32 id = one ? 1 : tcp_protocol_next_id (base, 2);
   TcpProtocolStream *stream = tcp_protocol_add (base, id, user_data);
 
   ((TcpResumableStream *) stream)->target = g_strdup (target);
@@ -731,6 +742,7 @@ handle_hello (TcpResumable            *self,
   tcp_unacknowledged_rewind (&self->sent);
   resumable_count_replay (self);
   self->ready = self->begun = TRUE;
+  self->many = base->options.lifts_single && (hello.flags & TCP_RESUMABLE_MANY) != 0;
   self->peer_window = hello.window;
   self->peer_payload = hello.max_payload;
   self->peer_streams = hello.max_streams;

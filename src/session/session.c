@@ -684,6 +684,7 @@ tcp_session_new (const TcpSessionOptions   *options,
   self->options = (TcpProtocolOptions) {
     .client = options->client,
     .single = options->single,
+    .lifts_single = options->lifts_single,
     .accepts = callbacks->opened != NULL,
     .nameless = options->nameless,
     .reset_on_loss = options->reset_on_loss,

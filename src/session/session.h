@@ -59,7 +59,8 @@ typedef struct
 {
   const TcpProtocolClass *protocol; /* NULL if that is still to be negotiated */
   gboolean client;          /* this end opens the WebSocket */
-  gboolean single;          /* one stream, and then the session is over */
+  gboolean single;          /* one stream, and then the session is over, */
+  gboolean lifts_single;    /* resumable: unless the peer can do with many as well */
   gboolean foreign;         /* raw: see tcp_session_set_foreign () */
   gboolean nameless;        /* raw: the peer gave the session no name, so that it cannot
                              * come back with another WebSocket */

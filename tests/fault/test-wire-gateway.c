@@ -140,6 +140,46 @@ test_later (void)
   g_assert_cmpuint (peer->confirmed, ==, 1 + 2 * 32 + 1);
 }
 
+/* Without a mode in the query there are many streams if both ends say so, and else one. */
+static void
+check_many (guint16 flags,
+            gboolean many)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = start (target);
+  g_autoptr (ResumablePeer) peer = resumable_client_new (fixture_get_gateway_port (fixture), TEST_TOKEN, FALSE);
+
+  peer->hello.flags = flags;
+  rejoin (peer);
+  g_assert_cmpuint (peer->heard.flags, ==, 1);
+  resumable_open (peer, 1);
+  resumable_send (peer, RESUMABLE_OPEN, 3, NULL, 0);
+  if (!many)
+    {
+      resumable_expect_reset (peer, 3, RESUMABLE_RESET_LIMIT);
+      resumable_round_trip (peer, 1, "one");
+      return;
+    }
+  resumable_expect (peer, RESUMABLE_OPENED, 3);
+  for (guint i = 0; i < 2; i++)
+    {
+      resumable_round_trip (peer, 1, "one");
+      resumable_round_trip (peer, 3, "other");
+      resumable_reset (peer);
+      rejoin (peer);
+    }
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, 2);
+}
+
+static void
+test_many (void)
+{
+  check_many (0, FALSE);
+  check_many (0x8000, FALSE);
+  check_many (1, TRUE);
+  check_many (0xffff, TRUE);
+}
+
 static void
 test_received_is_exact (void)
 {
@@ -478,6 +518,7 @@ main (int argc,
   g_test_add_func ("/wire-gateway/instance-stays", test_instance_stays);
   g_test_add_func ("/wire-gateway/replay", test_replay);
   g_test_add_func ("/wire-gateway/later", test_later);
+  g_test_add_func ("/wire-gateway/many", test_many);
   g_test_add_func ("/wire-gateway/received-is-exact", test_received_is_exact);
   g_test_add_func ("/wire-gateway/superseded", test_superseded);
   g_test_add_func ("/wire-gateway/acknowledgements", test_acknowledgements);

@@ -68,6 +68,8 @@ struct _World
   gint64 now;
   End ends[2];
   GPtrArray *pairs;
+  gboolean single;          /* resumable: one stream, */
+  gboolean lifts_single[2]; /* unless both ends take many */
   gboolean healing;
 };
 
@@ -329,7 +331,8 @@ end_make (End *self)
   };
   TcpProtocolOptions options = {
     .client = self->side == CLIENT,
-    .single = self->world->class == &tcp_protocol_raw,
+    .single = self->world->class == &tcp_protocol_raw || self->world->single,
+    .lifts_single = self->world->lifts_single[self->side],
     .accepts = self->side == GATEWAY,
     .reset_on_loss = TRUE,
     .max_streams = MAX_STREAMS,
@@ -381,9 +384,33 @@ world_break (World *self)
   end_detach (&self->ends[!first], 0);
 }
 
+/* The client says again that all is over, if that may have been lost with the transport. */
+static void
+world_say_goodbye (World *self)
+{
+  End *gateway = &self->ends[GATEWAY];
+  GQueue *frames = &self->ends[CLIENT].protocol->goodbye;
+  TcpBuffer *frame;
+
+  if (gateway->attached || gateway->protocol->over || g_queue_is_empty (frames))
+    return;
+
+  gateway->attached = TRUE;
+  gateway->protocol->class->attached (gateway->protocol, TCP_CLOSE_RESET, self->now);
+  while ((frame = g_queue_pop_head (frames)) != NULL)
+    {
+      gateway->protocol->class->receive (gateway->protocol, frame->payload, frame->length, TRUE, TRUE, self->now);
+      tcp_buffer_unref (frame);
+    }
+  g_assert_true (gateway->protocol->over);
+  end_detach (gateway, TCP_CLOSE_NORMAL);
+}
+
 static void
 world_attach (World *self)
 {
+  if (self->ends[CLIENT].protocol->over && !self->ends[CLIENT].attached)
+    world_say_goodbye (self);
   if (self->ends[CLIENT].attached || self->ends[CLIENT].protocol->over || self->ends[GATEWAY].protocol->over)
     return;
 
@@ -576,10 +603,11 @@ world_open (World *self)
 {
   TcpProtocol *protocol = self->ends[CLIENT].protocol;
   gboolean raw = self->class == &tcp_protocol_raw;
+  gboolean one = self->single && !(self->lifts_single[CLIENT] && self->lifts_single[GATEWAY]);
   char target[32];
   Pair *pair;
 
-  if (self->pairs->len >= (raw ? 1 : MAX_PAIRS) || !protocol->class->may_open (protocol))
+  if (self->pairs->len >= (raw || one ? 1 : MAX_PAIRS) || !protocol->class->may_open (protocol))
     return;
 
   pair = g_new0 (Pair, 1);
@@ -737,6 +765,12 @@ run (const TcpProtocolClass *class,
   World self = { .class = class, .rand = g_rand_new_with_seed (seed), .now = G_TIME_SPAN_DAY };
 
   g_snprintf (epitaph, sizeof (epitaph), "# to see it again: protocol %s %u\n", class->name, seed);
+  if (class->resumable && chance (&self, 3))
+    {
+      self.single = TRUE;
+      self.lifts_single[CLIENT] = !chance (&self, 3);
+      self.lifts_single[GATEWAY] = !chance (&self, 3);
+    }
   self.log = tcp_log_new ("protocol", TCP_TUNNEL_LOG_LEVEL_NONE);
   self.pairs = g_ptr_array_new_with_free_func (g_free);
   for (guint side = CLIENT; side <= GATEWAY; side++)

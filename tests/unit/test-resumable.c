@@ -22,6 +22,7 @@ typedef struct
   guint warnings;
   guint close_code;
   gboolean overdrawn;    /* for it to be told */
+  guint peer_flags;      /* of the peer's HELLO */
 } End;
 
 static void
@@ -200,6 +201,7 @@ end_attach (End     *self,
             guint64  received)
 {
   TcpResumableHello hello = {
+    .flags = self->peer_flags,
     .instance = self->protocol->options.client ? GATEWAY_INSTANCE : end_get_resumable (self)->instance,
     .received = received, .window = 65536, .max_payload = 65536, .max_streams = 60000,
   };
@@ -212,9 +214,11 @@ end_attach (End     *self,
 }
 
 static End *
-end_new (gboolean client,
-         gboolean accepts,
-         guint    max_streams)
+end_new_full (gboolean client,
+              gboolean accepts,
+              gboolean single,
+              guint    max_streams,
+              guint    peer_flags)
 {
   static const TcpProtocolCallbacks callbacks = {
     .opened = on_opened,
@@ -238,6 +242,8 @@ end_new (gboolean client,
   TcpProtocolOptions options = {
     .client = client,
     .accepts = accepts,
+    .single = single,
+    .lifts_single = single,
     .max_streams = max_streams,
     .max_unacknowledged = 1 << 20,
     .max_window = 1 << 20,
@@ -250,8 +256,20 @@ end_new (gboolean client,
   self->protocol = tcp_protocol_new (&tcp_protocol_resumable, &options, &callbacks, self);
   self->streams = g_ptr_array_new ();
   self->finished = g_array_new (FALSE, FALSE, sizeof (guint32));
+  self->peer_flags = peer_flags;
+  /* One that has none is done at once. */
+  if (client && single)
+    g_ptr_array_add (self->streams, self->protocol->class->open (self->protocol, NULL, NULL));
   end_attach (self, 0);
   return self;
+}
+
+static End *
+end_new (gboolean client,
+         gboolean accepts,
+         guint    max_streams)
+{
+  return end_new_full (client, accepts, FALSE, max_streams, 0);
 }
 
 static void
@@ -353,6 +371,86 @@ test_ending_is_no_crowd (void)
   g_assert_cmpuint (end->streams->len, ==, 2);
 }
 
+/* Many streams where there was to be one */
+
+static void
+end_detach (End   *self,
+            guint  code)
+{
+  g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "it broke");
+  TcpProtocolLoss loss = { .code = code, .error = error, .now = 1 };
+
+  self->protocol->class->detached (self->protocol, &loss);
+}
+
+static TcpProtocolStream *
+open_stream (End *self)
+{
+  TcpProtocolStream *stream;
+
+  if (!self->protocol->class->may_open (self->protocol))
+    return NULL;
+  stream = self->protocol->class->open (self->protocol, NULL, NULL);
+  g_ptr_array_add (self->streams, stream);
+  return stream;
+}
+
+static void
+finish_first (End *self)
+{
+  guint32 id = ((TcpProtocolStream *) self->streams->pdata[0])->id;
+
+  end_stream (self, 0);
+  end_acknowledge_all (self);
+  end_receive_kind (self, TCP_RESUMABLE_FIN, id);
+}
+
+static void
+test_many_client (void)
+{
+  g_autoptr (End) agreed = end_new_full (TRUE, FALSE, TRUE, 3, TCP_RESUMABLE_MANY | 0xf000);
+  g_autoptr (End) refused = end_new_full (TRUE, FALSE, TRUE, 3, 0xf000);
+
+  /* Each stream has an id of its own, and the session stays when none is left. */
+  for (guint32 id = 3; id <= 5; id += 2)
+    g_assert_cmpuint (open_stream (agreed)->id, ==, id);
+  g_assert_null (open_stream (agreed));
+  for (guint i = 0; i < 3; i++)
+    finish_first (agreed);
+  g_assert_cmpuint (agreed->close_code, ==, 0);
+  g_assert_cmpuint (open_stream (agreed)->id, ==, 7);
+  g_assert_nonnull (open_stream (agreed));
+
+  g_assert_null (open_stream (refused));
+  finish_first (refused);
+  g_assert_cmpuint (refused->close_code, ==, TCP_CLOSE_NORMAL);
+
+  /* Until the peer has said so there is one. */
+  end_detach (agreed, 0);
+  agreed->protocol->class->lose (agreed->protocol, &(GError) { .message = (char *) "it was restarted" });
+  g_assert_false (end_get_resumable (agreed)->many);
+}
+
+static void
+check_many_gateway (guint flags,
+                    guint n)
+{
+  g_autoptr (End) end = end_new_full (FALSE, TRUE, TRUE, 3, flags);
+
+  for (guint32 id = 1; id < 12; id += 2)
+    end_receive_kind (end, TCP_RESUMABLE_OPEN, id);
+  g_assert_cmpuint (end->streams->len, ==, n);
+  g_assert_cmpuint (end->close_code, ==, 0);
+}
+
+static void
+test_many_gateway (void)
+{
+  check_many_gateway (0, 1);
+  check_many_gateway (0xf000, 1);
+  check_many_gateway (TCP_RESUMABLE_MANY, 3);
+}
+
 /* Frames that may come again */
 
 static void
@@ -374,16 +472,6 @@ test_draining (void)
 }
 
 /* The last frame */
-
-static void
-end_detach (End   *self,
-            guint  code)
-{
-  g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "it broke");
-  TcpProtocolLoss loss = { .code = code, .error = error, .now = 1 };
-
-  self->protocol->class->detached (self->protocol, &loss);
-}
 
 static guint
 count_goodbye (gboolean client,
@@ -602,6 +690,8 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/resumable/ends-in-order", test_ends_in_order);
   g_test_add_func ("/resumable/ending-is-no-crowd", test_ending_is_no_crowd);
+  g_test_add_func ("/resumable/many-client", test_many_client);
+  g_test_add_func ("/resumable/many-gateway", test_many_gateway);
   g_test_add_func ("/resumable/draining", test_draining);
   g_test_add_func ("/resumable/goodbye", test_goodbye);
   g_test_add_func ("/resumable/goodbye-in-order", test_goodbye_in_order);

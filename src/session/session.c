@@ -4,7 +4,7 @@
 
 /* How many frames in one go, before other sources get their turn, about as much as the other
  * direction takes in one. They leave in one system call. */
-#define PUMP_BUDGET 4
+#define PUMP_BUDGET 8
 
 /* What the peer makes us say, such as that connections are refused, is said however
  * much waits; with this much waiting it is not listened to. */

@@ -23,7 +23,7 @@ typedef struct _TcpChannel TcpChannel;
 
 /* Room for what is on its way into the WebSocket; with less than this waiting, or half of it
  * when the kernel takes no more, it takes another message. */
-#define TCP_CHANNEL_MAX_PENDING (256 * 1024)
+#define TCP_CHANNEL_MAX_PENDING (512 * 1024)
 
 /* A message up to this size arrives as one piece. */
 #define TCP_CHANNEL_MAX_WHOLE TCP_FRAME_MAX_WHOLE

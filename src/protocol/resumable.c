@@ -696,7 +696,8 @@ resumable_compare_instance (TcpResumable       *self,
   if (!base->options.client && self->sent.carried == 0 && self->receipts.received == 0)
     {
       /* It has yet to learn that its session is gone, and counts on in that. */
-      if (hello->instance != 0)
+      self->misled = hello->instance != 0;
+      if (self->misled)
         hello->received = 0;
       return TRUE;
     }
@@ -790,7 +791,7 @@ resumable_detached (TcpProtocol           *base,
     resumable_forget_goodbye (self);
   g_byte_array_set_size (self->pieces, 0);
   tcp_receipts_stop (&self->receipts);
-  self->attached = self->ready = FALSE;
+  self->attached = self->ready = self->misled = FALSE;
   self->hello_deadline = 0;
   self->windows.path_window = 0;
 }
@@ -1029,6 +1030,10 @@ handle_ack (TcpResumable             *self,
 {
   guint64 before = self->sent.first;
 
+  /* A goodbye that is said again has an ACK, and is said without reading our HELLO. Frames that it
+   * could acknowledge in this session are sent to none that has opened nothing in it. */
+  if (self->misled && self->receipts.received == 0)
+    return TRUE;
   if (frame->number > self->sent.sent || !tcp_unacknowledged_acknowledge (&self->sent, frame->number))
     return tcp_resumable_refuse_frame (error, "an ACK of %" G_GUINT64_FORMAT " frames, of %" G_GUINT64_FORMAT
                                        " to %" G_GUINT64_FORMAT, frame->number, self->sent.first, self->sent.sent);

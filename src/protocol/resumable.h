@@ -53,6 +53,7 @@ typedef struct
   guint64 instance;       /* 0 if not known yet */
   gboolean ready;         /* the peer's HELLO was read on this transport, */
   gboolean begun;         /* or on one before */
+  gboolean misled;        /* which was for a session that is gone */
   gboolean many;          /* both ends take many streams, though the session was to have one */
   gboolean last;          /* no stream is opened any more; over when none is left */
   gboolean draining;      /* and this end said so */

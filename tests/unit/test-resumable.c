@@ -540,6 +540,76 @@ test_goodbye_in_order (void)
   g_assert_cmpuint (gateway->close_code, ==, TCP_CLOSE_NORMAL);
 }
 
+/* The gateway was restarted, and takes the goodbye that is said again for one of a new session, in
+ * which it has nothing to acknowledge. */
+static void
+test_goodbye_to_stranger (void)
+{
+  g_autoptr (End) client = end_new (TRUE, FALSE, 2);
+  g_autoptr (End) gateway = end_new (FALSE, TRUE, 2);
+  TcpBuffer *frame;
+
+  g_ptr_array_add (client->streams, client->protocol->class->open (client->protocol, NULL, NULL));
+  end_send_all (client);
+  end_receive (client, tcp_resumable_encode_text (TCP_RESUMABLE_RESET, 1, TCP_RESET_REFUSED, "refused"));
+  client->protocol->class->leave (client->protocol, "done");
+  end_detach (client, 0);
+
+  end_detach (gateway, 0);
+  gateway->protocol->class->attached (gateway->protocol, TCP_CLOSE_RESET, 1);
+  while ((frame = g_queue_pop_head (&client->protocol->goodbye)) != NULL)
+    end_receive (gateway, frame);
+  g_assert_cmpuint (gateway->warnings, ==, 0);
+  g_assert_true (gateway->protocol->over);
+  g_assert_cmpuint (gateway->close_code, ==, TCP_CLOSE_NORMAL);
+}
+
+static void
+attach_by_instance (End     *gateway,
+                    guint64  instance,
+                    guint64  received)
+{
+  TcpResumableHello hello = {
+    .instance = instance, .received = received, .window = 65536, .max_payload = 65536, .max_streams = 60000,
+  };
+
+  end_detach (gateway, 0);
+  gateway->protocol->class->attached (gateway->protocol, TCP_CLOSE_RESET, 1);
+  end_receive (gateway, tcp_resumable_encode_hello (&hello));
+}
+
+/* Who goes on in the new session is taken at its word in that. */
+static void
+test_stranger_stays (void)
+{
+  g_autoptr (End) gateway = end_new (FALSE, TRUE, 2);
+  TcpResumable *resumable = end_get_resumable (gateway);
+
+  attach_by_instance (gateway, resumable->instance + 1, 7);
+  end_receive (gateway, tcp_resumable_encode_ack (7));
+  g_assert_cmpuint (gateway->warnings, ==, 0);
+  end_receive_kind (gateway, TCP_RESUMABLE_OPEN, 1);
+  gateway->protocol->class->connected (gateway->protocol, gateway->streams->pdata[0]);
+  end_acknowledge_all (gateway);
+  g_assert_cmpuint (resumable->sent.bytes, ==, 0);
+  g_assert_cmpuint (gateway->warnings, ==, 0);
+  end_receive (gateway, tcp_resumable_encode_ack (7));
+  g_assert_cmpuint (gateway->warnings, ==, 1);
+}
+
+/* That is so for one transport. */
+static void
+test_stranger_no_more (void)
+{
+  g_autoptr (End) gateway = end_new (FALSE, TRUE, 2);
+  TcpResumable *resumable = end_get_resumable (gateway);
+
+  attach_by_instance (gateway, resumable->instance + 1, 7);
+  attach_by_instance (gateway, resumable->instance, 0);
+  end_receive (gateway, tcp_resumable_encode_ack (7));
+  g_assert_cmpuint (gateway->warnings, ==, 1);
+}
+
 /* The session goes on, with all in it, over the next transport. */
 static void
 check_sent_away (TcpGoawayCode  code,
@@ -695,6 +765,9 @@ main (int    argc,
   g_test_add_func ("/resumable/draining", test_draining);
   g_test_add_func ("/resumable/goodbye", test_goodbye);
   g_test_add_func ("/resumable/goodbye-in-order", test_goodbye_in_order);
+  g_test_add_func ("/resumable/goodbye-to-stranger", test_goodbye_to_stranger);
+  g_test_add_func ("/resumable/stranger-stays", test_stranger_stays);
+  g_test_add_func ("/resumable/stranger-no-more", test_stranger_no_more);
   g_test_add_func ("/resumable/sent-away", test_sent_away);
   g_test_add_func ("/resumable/unacknowledged", test_unacknowledged);
   g_test_add_func ("/resumable/unacknowledged-ends", test_unacknowledged_ends);

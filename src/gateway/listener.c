@@ -248,6 +248,14 @@ pending_begin (Pending *self)
 
 /* The request */
 
+/* @address may be NULL. */
+static TcpOrigin *
+listener_get_origin (TcpListener  *self,
+                     GInetAddress *address)
+{
+  return tcp_origins_get (self->origins, address, address != NULL && tcp_networks_contain (self->proxies, address));
+}
+
 /* Behind a proxy that is trusted the client is known by its header. */
 static gboolean
 pending_find_client (Pending          *self,
@@ -264,8 +272,7 @@ pending_find_client (Pending          *self,
                        "does not write.");
   if (address != NULL)
     {
-      self->client = tcp_origins_get (self->listener->origins, address);
-      self->client->trusted = tcp_networks_contain (self->listener->proxies, address);
+      self->client = listener_get_origin (self->listener, address);
       g_clear_object (&self->address);
       self->address = address;
     }
@@ -501,8 +508,7 @@ on_accepted (GSocketConnection *connection,
   pending->deadline = tcp_timer_new (on_deadline, pending);
   tcp_timer_set (pending->deadline, now + MIN (self->timeout, FIRST_BYTE_TIMEOUT) * G_TIME_SPAN_MILLISECOND);
   pending->address = tcp_address_get (remote);
-  pending->origin = tcp_origins_get (self->origins, pending->address);
-  pending->origin->trusted = pending->address != NULL && tcp_networks_contain (self->proxies, pending->address);
+  pending->origin = listener_get_origin (self, pending->address);
   pending->link.data = pending;
   g_queue_push_tail_link (&self->pending, &pending->link);
   /* Else an answer may wait for the client's delayed ACK of what TLS has sent before. */

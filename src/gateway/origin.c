@@ -23,9 +23,11 @@ struct _TcpOrigins
   GQueue failed;
 };
 
-/* @address as tcp_address_normalize () gives it, or NULL. */
+/* Of an IPv6 address that is not @trusted the /64, since a host may have all of that. Others in the
+ * network of a proxy are not trusted with it. */
 static char *
-make_name (GInetAddress *address)
+make_name (GInetAddress *address,
+           gboolean      trusted)
 {
   guint8 network[16] = { 0 };
   g_autoptr (GInetAddress) prefix = NULL;
@@ -33,7 +35,7 @@ make_name (GInetAddress *address)
 
   if (address == NULL)
     return g_strdup ("");
-  if (g_inet_address_get_family (address) == G_SOCKET_FAMILY_IPV4)
+  if (trusted || g_inet_address_get_family (address) == G_SOCKET_FAMILY_IPV4)
     return g_inet_address_to_string (address);
 
   memcpy (network, g_inet_address_to_bytes (address), 8);
@@ -67,18 +69,21 @@ tcp_origins_free (TcpOrigins *self)
   g_free (self);
 }
 
-/* For one connection more. @address as tcp_address_normalize () gives it, or NULL. */
+/* For one connection more. @address as tcp_address_normalize () gives it, or NULL. @trusted is the
+ * same each time for one address. */
 TcpOrigin *
 tcp_origins_get (TcpOrigins   *self,
-                 GInetAddress *address)
+                 GInetAddress *address,
+                 gboolean      trusted)
 {
-  g_autofree char *name = make_name (address);
+  g_autofree char *name = make_name (address, trusted);
   TcpOrigin *origin = g_hash_table_lookup (self->table, name);
 
   if (origin == NULL)
     {
       origin = g_new0 (TcpOrigin, 1);
       origin->name = g_steal_pointer (&name);
+      origin->trusted = trusted;
       origin->link.data = origin;
       g_hash_table_insert (self->table, origin->name, origin);
     }

@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* Where pending connections come from: an IPv4 address or an IPv6 network, and what is known
- * of it. One is forgotten with its last connection, unless it has sent a good token, or wrong
+/* Where pending connections come from: an IPv4 address, an IPv6 network, or the IPv6 address of
+ * a proxy that is trusted, and what is known of it. One is forgotten with its last connection, unless it has sent a good token, or wrong
  * ones that are not forgiven yet. Of either kind only so many are remembered. */
 typedef struct _TcpOrigins TcpOrigins;
 
@@ -28,7 +28,8 @@ typedef struct
 TcpOrigins *tcp_origins_new (void);
 void tcp_origins_free (TcpOrigins *self);
 TcpOrigin *tcp_origins_get (TcpOrigins   *self,
-                            GInetAddress *address);
+                            GInetAddress *address,
+                            gboolean      trusted);
 void tcp_origins_release (TcpOrigins *self,
                           TcpOrigin  *origin,
                           gint64      now);

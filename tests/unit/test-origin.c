@@ -18,7 +18,7 @@ get (TcpOrigins *origins,
   g_autofree char *text = g_strdup_printf ("127.0.%u.%u", number / 256, number % 256);
   g_autoptr (GInetAddress) address = g_inet_address_new_from_string (text);
 
-  return tcp_origins_get (origins, address);
+  return tcp_origins_get (origins, address, FALSE);
 }
 
 static void
@@ -133,24 +133,60 @@ test_known (void)
 
 static void
 check_name (const char *text,
+            gboolean    trusted,
             const char *name)
 {
   TcpOrigins *origins = tcp_origins_new ();
   g_autoptr (GSocketAddress) remote = g_inet_socket_address_new_from_string (text, 1234);
   g_autoptr (GInetAddress) address = tcp_address_get (remote);
 
-  g_assert_cmpstr (tcp_origins_get (origins, address)->name, ==, name);
+  g_assert_cmpstr (tcp_origins_get (origins, address, trusted)->name, ==, name);
   tcp_origins_free (origins);
 }
 
 static void
 test_names (void)
 {
-  check_name ("192.0.2.1", "192.0.2.1");
-  check_name ("::ffff:192.0.2.1", "192.0.2.1");
-  check_name ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64");
-  check_name ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64");
-  check_name ("2001:db8:1:3::1", "2001:db8:1:3::/64");
+  check_name ("192.0.2.1", FALSE, "192.0.2.1");
+  check_name ("::ffff:192.0.2.1", FALSE, "192.0.2.1");
+  check_name ("2001:db8:1:2:3:4:5:6", FALSE, "2001:db8:1:2::/64");
+  check_name ("2001:db8:1:2:ffff::1", FALSE, "2001:db8:1:2::/64");
+  check_name ("2001:db8:1:3::1", FALSE, "2001:db8:1:3::/64");
+  check_name ("192.0.2.1", TRUE, "192.0.2.1");
+  check_name ("2001:db8:1:3::1", TRUE, "2001:db8:1:3::1");
+}
+
+static TcpOrigin *
+get_by_text (TcpOrigins *origins,
+             const char *text,
+             gboolean    trusted)
+{
+  g_autoptr (GInetAddress) address = g_inet_address_new_from_string (text);
+
+  return tcp_origins_get (origins, address, trusted);
+}
+
+/* A proxy is trusted, and its neighbours in the network are not, whoever came first or last. */
+static void
+test_trusted (void)
+{
+  TcpOrigins *origins = tcp_origins_new ();
+  TcpOrigin *early = get_by_text (origins, "2001:db8::2", FALSE);
+  TcpOrigin *proxy = get_by_text (origins, "2001:db8::1", TRUE);
+  TcpOrigin *late = get_by_text (origins, "2001:db8::3", FALSE);
+
+  g_assert_true (proxy->trusted);
+  g_assert_false (early->trusted);
+  g_assert_true (late == early);
+  g_assert_true (get_by_text (origins, "2001:db8::1", TRUE) == proxy);
+  g_assert_cmpuint (proxy->pending, ==, 2);
+
+  /* It is again when it comes back. */
+  tcp_origins_release (origins, proxy, 0);
+  tcp_origins_release (origins, proxy, 0);
+  g_assert_cmpuint (tcp_origins_get_size (origins), ==, 1);
+  g_assert_true (get_by_text (origins, "2001:db8::1", TRUE)->trusted);
+  tcp_origins_free (origins);
 }
 
 int
@@ -159,6 +195,7 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/origin/names", test_names);
+  g_test_add_func ("/origin/trusted", test_trusted);
   g_test_add_func ("/origin/same", test_same);
   g_test_add_func ("/origin/failures", test_failures);
   g_test_add_func ("/origin/memory", test_memory);

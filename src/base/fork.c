@@ -8,16 +8,14 @@
 #define MAX_WATCHES 8
 
 static atomic_uint count;
-static void (*_Atomic watches[MAX_WATCHES]) (void);
-static atomic_uint n_watches;
+static void (*_Atomic watches[MAX_WATCHES]) (void); /* without gaps */
 
 static void
 on_child (void)
 {
   atomic_fetch_add (&count, 1);
-  for (guint i = 0; i < atomic_load (&n_watches); i++)
-    if (watches[i] != NULL)
-      watches[i] ();
+  for (guint i = 0; i < MAX_WATCHES && watches[i] != NULL; i++)
+    watches[i] ();
 }
 
 /* How often the ancestors forked: what remembers another number is the parent's. */
@@ -27,15 +25,23 @@ tcp_fork_count (void)
   return atomic_load (&count);
 }
 
-/* Calls @in_child in each child, in its only thread. For what is there once in a process. */
+/* Calls @in_child in each child, in its only thread, and once, however often this was said. For
+ * what is there once in a process. */
 void
 tcp_fork_watch (void (*in_child) (void))
 {
   static gsize is_set = 0;
-  guint i = atomic_fetch_add (&n_watches, 1);
+  void (*there) (void);
+  guint i = 0;
 
-  g_assert (i < MAX_WATCHES);
-  watches[i] = in_child;
+  /* A place that is taken stays so. Who is too late for one sees whose it is. */
+  do
+    {
+      g_assert (i < MAX_WATCHES);
+      there = NULL;
+    }
+  while (!atomic_compare_exchange_strong (&watches[i++], &there, in_child) && there != in_child);
+
   if (g_once_init_enter (&is_set))
     {
       pthread_atfork (NULL, NULL, on_child);

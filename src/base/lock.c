@@ -28,13 +28,7 @@ lock_renew (TcpLock *self)
 void
 tcp_lock_init (TcpLock *self)
 {
-  static gsize is_watched = 0;
-
-  if (g_once_init_enter (&is_watched))
-    {
-      tcp_fork_watch (in_child);
-      g_once_init_leave (&is_watched, TRUE);
-    }
+  tcp_fork_watch (in_child);
   g_mutex_init (&self->mutex);
   atomic_init (&self->fork_count, tcp_fork_count ());
 }

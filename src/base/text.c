@@ -97,16 +97,13 @@ encode_base64 (const char *secret,
 void
 tcp_text_add_secret (const char *secret)
 {
-  static gboolean is_watched = FALSE; /* under the lock */
   guint i;
 
   if (strlen (secret) < MIN_SECRET)
     return;
 
   g_mutex_lock (&mutex);
-  if (!is_watched)
-    tcp_fork_watch (in_child);
-  is_watched = TRUE;
+  tcp_fork_watch (in_child);
   i = find_secret (secret);
   if (secrets == NULL)
     secrets = g_ptr_array_new_with_free_func (secret_free);

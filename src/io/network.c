@@ -350,7 +350,6 @@ tcp_network_new (TcpLog         *log,
                  TcpNetworkFunc  changed,
                  gpointer        user_data)
 {
-  static gboolean is_watched = FALSE; /* under the lock */
   TcpNetwork *self = g_new0 (TcpNetwork, 1);
 
   g_atomic_ref_count_init (&self->refs);
@@ -359,9 +358,7 @@ tcp_network_new (TcpLog         *log,
   self->user_data = user_data;
 
   g_mutex_lock (&lock);
-  if (!is_watched)
-    tcp_fork_watch (in_child);
-  is_watched = TRUE;
+  tcp_fork_watch (in_child);
   if (monitor == NULL)
     monitor = monitor_new (log);
   subscribers = g_slist_prepend (subscribers, self);

@@ -121,14 +121,10 @@ in_child (void)
 static guint
 get_n_threads (void)
 {
-  static gboolean is_watched = FALSE;
-
   if (n_threads > 0)
     return n_threads;
 
-  if (!is_watched)
-    tcp_fork_watch (in_child);
-  is_watched = TRUE;
+  tcp_fork_watch (in_child);
   n_threads = count_threads ();
   for (guint i = 0; i < n_threads; i++)
     {

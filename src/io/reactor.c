@@ -87,7 +87,6 @@ static void
 note_watched (int      fd,
               gboolean is_watched)
 {
-  static gsize is_set_up = 0;
   guint word = (guint) fd / 32;
   guint bit = 1u << fd % 32;
   guint n = atomic_load (&n_words);
@@ -95,11 +94,7 @@ note_watched (int      fd,
   if (fd < 0 || fd >= MAX_DESCRIPTORS)
     return;
 
-  if (g_once_init_enter (&is_set_up))
-    {
-      tcp_fork_watch (in_child);
-      g_once_init_leave (&is_set_up, TRUE);
-    }
+  tcp_fork_watch (in_child);
   while (n <= word && !atomic_compare_exchange_weak (&n_words, &n, word + 1))
     ;
   if (is_watched)

@@ -616,11 +616,14 @@ on_channel_closed (TcpSession   *session,
 {
   TcpLink *self = user_data;
   g_autoptr (GError) sent_away = g_steal_pointer (&self->sent_away);
+  gboolean progress;
 
   if (self->closed)
     return;
 
-  if (tcp_session_take_progress (session) || link_is_steady (self))
+  /* A gateway that sends the tunnel away decides itself whether there is progress before that. */
+  progress = tcp_session_take_progress (session) && sent_away == NULL;
+  if (progress || link_is_steady (self))
     {
       tcp_backoff_restart_delay (&self->backoff);
       tcp_dialer_restart_failures (self->dialer);

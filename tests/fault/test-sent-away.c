@@ -11,6 +11,9 @@
 #define DELAY 400
 #define N_RESTARTS 4
 
+/* A type of a later end, that counts. */
+#define LATER_SEQUENCED 0x40
+
 static char *
 get_parameter (ResumablePeer *server,
                const char *name)
@@ -154,9 +157,11 @@ get_delay (TunnelRig *rig,
   return g_array_index (rig->recorder->delays, guint, index);
 }
 
-/* At once, but not again and again without a pause, where nothing comes of it. */
+/* At once, but not again and again without a pause; not even if something comes before each time, with which
+ * the gateway could keep the tunnel busy. */
 static void
-test_restarting (TcpTunnelMode mode)
+check_restarting (TcpTunnelMode mode,
+                  gboolean progress)
 {
   g_auto (TunnelRig) rig = tunnel_rig_new (mode);
   int fd;
@@ -166,6 +171,8 @@ test_restarting (TcpTunnelMode mode)
   tunnel_rig_round_trip (&rig, fd, 1, "before");
   for (guint i = 0; i < N_RESTARTS; i++)
     {
+      if (progress)
+        resumable_send (rig.server, LATER_SEQUENCED, 0, NULL, 0);
       send_away (&rig, RESUMABLE_GOAWAY_RESTARTING);
       expect_left (&rig);
       resumable_server_welcome (rig.server);
@@ -178,6 +185,18 @@ test_restarting (TcpTunnelMode mode)
   g_assert_nonnull (strstr (rig.recorder->retry_error->message, "is being restarted: come back"));
   g_assert_cmpuint (rig.recorder->closed, ==, 0);
   client_close (fd);
+}
+
+static void
+test_restarting (TcpTunnelMode mode)
+{
+  check_restarting (mode, FALSE);
+}
+
+static void
+test_restarting_with_progress (TcpTunnelMode mode)
+{
+  check_restarting (mode, TRUE);
 }
 
 static void
@@ -239,6 +258,7 @@ main (int argc,
   add_mode_test ("/sent-away/no-token", test_no_token);
   add_mode_test ("/sent-away/never-content", test_never_content);
   add_mode_test ("/sent-away/restarting", test_restarting);
+  add_mode_test ("/sent-away/restarting-with-progress", test_restarting_with_progress);
   add_mode_test ("/sent-away/route", test_route);
 
   return g_test_run ();

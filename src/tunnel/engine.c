@@ -18,6 +18,10 @@
 /* How long nothing is said of TCP clients that are turned away after one was. */
 #define TURNED_AWAY_INTERVAL (10 * G_TIME_SPAN_SECOND)
 
+/* How many links may be left whose gateway takes no new connections on them. Each may hold as much as
+ * max-retained-bytes, and it is the gateway that decides how many there are. */
+#define MAX_DRAINING 16
+
 typedef struct
 {
   char *token; /* NULL to give up */
@@ -44,7 +48,7 @@ struct _TcpEngine
   TcpDialer *dialer;
   TcpFarewells *farewells;
   TcpNetwork *network;
-  GPtrArray *links;  /* of TcpLink */
+  GPtrArray *links;  /* of TcpLink, the oldest first */
   TcpLink *link;     /* multiplexed: the one; singleton: that of the present client */
   TcpStream *stream; /* singleton: the present client */
   guint turned_away; /* TCP clients since the last warning of that, */
@@ -193,12 +197,41 @@ on_link_ended (TcpLink      *link,
 
   if (self->link == link)
     self->link = NULL;
-  g_ptr_array_remove_fast (self->links, link);
+  g_ptr_array_remove (self->links, link);
   if (why != NULL)
     engine_fail (self, why);
 }
 
 static TcpLink *engine_add_link (TcpEngine *self);
+
+/* One that has only to hear that all arrived, else the oldest. */
+static TcpLink *
+engine_choose_draining (TcpEngine *self)
+{
+  for (guint i = 0; i < MAX_DRAINING; i++)
+    if (tcp_session_get_n_streams (tcp_link_get_session (self->links->pdata[i])) == 0)
+      return self->links->pdata[i];
+  return self->links->pdata[0];
+}
+
+static void
+engine_limit_draining (TcpEngine *self)
+{
+  TcpLink *link;
+  g_autoptr (GError) error = NULL;
+
+  if (self->links->len <= MAX_DRAINING)
+    return;
+
+  link = engine_choose_draining (self);
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
+                       "the gateway %s takes no new connections in %u sessions that are not over yet, one more than "
+                       "there may be: one of them was given up",
+                       self->settings->display, MAX_DRAINING + 1);
+  tcp_log_warn (self->log, "%s", error->message);
+  tcp_link_close (link, error);
+  g_ptr_array_remove (self->links, link);
+}
 
 /* Its connections go on, while another link is there for those to come. A singleton
  * link has none to come. */
@@ -211,6 +244,7 @@ on_link_draining (TcpLink  *link,
   if (self->closed || link != self->link || self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
     return;
 
+  engine_limit_draining (self);
   tcp_link_succeed (engine_add_link (self), link);
 }
 

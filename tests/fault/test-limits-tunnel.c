@@ -124,6 +124,7 @@ test_first_hello (TcpTunnelMode mode)
   CHECK (received, 1);
   CHECK (received, G_MAXUINT64);
   CHECK (max_payload, 0);
+  CHECK (max_payload, 1023);
   CHECK (n_later, 512 - 40 + 1);
   CHECK (window, (guint32) G_MAXINT32 + 1);
 #undef CHECK
@@ -291,6 +292,63 @@ test_many_opens (void)
   client_close (fd);
 }
 
+/* As tunnel/engine.c has it. */
+#define MAX_DRAINING 16
+
+/* A gateway that takes no new connections in one session after the other, and never lets one come to its end. The
+ * session that is given up is the oldest, or @idle, of which only the end of its connection is not acknowledged. */
+static void
+check_draining (int idle)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED);
+  int clients[MAX_DRAINING + 1];
+  int websockets[MAX_DRAINING + 1];
+
+  g_object_set (rig.tunnel, "reconnect-delay", 1, "max-reconnect-delay", 1, NULL);
+  for (int i = 0; i <= MAX_DRAINING; i++)
+    {
+      if (i > 0)
+        resumable_server_welcome (rig.server);
+      clients[i] = i > 0 ? tunnel_rig_connect (&rig, 1) : tunnel_rig_start (&rig);
+      if (i == idle)
+        {
+          client_reset (clients[i]);
+          resumable_expect_reset (rig.server, 1, RESUMABLE_RESET_BROKEN);
+        }
+      resumable_send_code (rig.server, RESUMABLE_GOAWAY, 0, RESUMABLE_GOAWAY_DRAINING, "elsewhere");
+      websockets[i] = rig.server->fd;
+      /* The next session is a new one. */
+      rig.server->fd = -1;
+      rig.server->taken = rig.server->sent = rig.server->confirmed = 0;
+    }
+
+  rig.server->fd = websockets[MAX (idle, 0)];
+  resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_DONE, 1000);
+  tunnel_rig_expect_closed (&rig, 1, idle < 0 ? TCP_TUNNEL_ERROR_LOST : TCP_TUNNEL_ERROR_RESET);
+  if (idle < 0)
+    client_expect_reset (clients[0]);
+  g_assert_cmpuint (tcp_tunnel_get_open_connections (rig.tunnel), ==, MAX_DRAINING);
+  for (int i = 0; i <= MAX_DRAINING; i++)
+    {
+      if (i != idle)
+        client_close (clients[i]);
+      if (i != MAX (idle, 0))
+        client_close (websockets[i]);
+    }
+}
+
+static void
+test_draining (void)
+{
+  check_draining (-1);
+}
+
+static void
+test_draining_idle (void)
+{
+  check_draining (3);
+}
+
 int
 main (int argc,
       char **argv)
@@ -308,6 +366,8 @@ main (int argc,
   g_test_add_func ("/limits-tunnel/credit-overrun", test_credit_overrun);
   add_mode_test ("/limits-tunnel/never-acknowledges", test_never_acknowledges);
   g_test_add_func ("/limits-tunnel/many-opens", test_many_opens);
+  g_test_add_func ("/limits-tunnel/draining", test_draining);
+  g_test_add_func ("/limits-tunnel/draining-idle", test_draining_idle);
 
   return g_test_run ();
 }

@@ -167,9 +167,9 @@ tcp_resumable_decode_hello (const TcpResumableFrame  *frame,
     .window = get_u32 (data + 20),
     .max_payload = get_u32 (data + 24),
     .max_streams = get_u32 (data + 28),
-    .session_timeout = get_u32 (data + 32),
+    .session_timeout = MIN (get_u32 (data + 32), TCP_RESUMABLE_MAX_TIMEOUT),
   };
-  if (hello->window > TCP_RESUMABLE_MAX_CREDIT || hello->max_payload == 0)
+  if (hello->window > TCP_RESUMABLE_MAX_CREDIT || hello->max_payload < TCP_RESUMABLE_MIN_PAYLOAD)
     return tcp_resumable_refuse_frame (error, "a HELLO that makes no sense");
 
   return TRUE;

@@ -18,6 +18,11 @@ G_BEGIN_DECLS
 #define TCP_RESUMABLE_MAX_HELLO_SIZE 512
 #define TCP_RESUMABLE_MAX_TEXT 512
 #define TCP_RESUMABLE_MAX_PAYLOAD (64 * 1024)
+
+/* What the peer may make this end do for it: a frame for each so many bytes, and wait for so many seconds. */
+#define TCP_RESUMABLE_MIN_PAYLOAD 1024
+#define TCP_RESUMABLE_MAX_TIMEOUT (24 * 60 * 60)
+
 #define TCP_RESUMABLE_MAX_CREDIT G_MAXINT32
 
 typedef enum

@@ -181,6 +181,7 @@ test_bad_hello (void)
   CHECK (received, 1);
   CHECK (received, G_MAXUINT64);
   CHECK (max_payload, 0);
+  CHECK (max_payload, 1023);
   CHECK (n_later, 512 - 40 + 1);
   CHECK (window, (guint32) G_MAXINT32 + 1);
 #undef CHECK

@@ -257,7 +257,7 @@ test_credit (TcpTunnelMode mode)
   int fd;
 
   rig.server->hello.window = credit;
-  rig.server->hello.max_payload = 1000;
+  rig.server->hello.max_payload = 1024;
   fd = tunnel_rig_start (&rig);
   client_send_stream (fd, 200000, 1, 0);
   for (guint round = 0; round < 5; round++)
@@ -265,7 +265,7 @@ test_credit (TcpTunnelMode mode)
       while (received < credit)
         {
           ResumableFrame frame = resumable_expect (rig.server, RESUMABLE_DATA, 1);
-          guint8 expected[1000];
+          guint8 expected[1024];
 
           g_assert_cmpuint (frame.length, <=, sizeof expected);
           test_fill (expected, frame.length, 1, received);

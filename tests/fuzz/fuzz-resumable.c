@@ -11,7 +11,8 @@ check_hello (const TcpResumableHello *hello)
   TcpResumableFrame frame;
   TcpResumableHello second;
 
-  g_assert_cmpuint (hello->max_payload, >, 0);
+  g_assert_cmpuint (hello->max_payload, >=, TCP_RESUMABLE_MIN_PAYLOAD);
+  g_assert_cmpuint (hello->session_timeout, <=, TCP_RESUMABLE_MAX_TIMEOUT);
   g_assert_cmpuint (hello->window, <=, TCP_RESUMABLE_MAX_CREDIT);
   g_assert_true (tcp_resumable_decode (again->payload, again->length, &frame, NULL));
   g_assert_true (tcp_resumable_decode_hello (&frame, &second, NULL));

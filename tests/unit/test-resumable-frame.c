@@ -131,10 +131,32 @@ test_hello_refused (void)
       data[changes[i].at] = before;
     }
 
-  /* A payload of nothing at all. */
+  /* A payload of nothing at all, and one that would take a frame for every few bytes. */
   memset (data + 32, 0, 4);
   g_assert_true (tcp_resumable_decode (data, sizeof (data) - 1, &frame, NULL));
   g_assert_false (tcp_resumable_decode_hello (&frame, &hello, NULL));
+  memcpy (data + 32, "\0\0\3\xff", 4);
+  g_assert_false (tcp_resumable_decode_hello (&frame, &hello, NULL));
+  memcpy (data + 32, "\0\0\4\0", 4);
+  g_assert_true (tcp_resumable_decode_hello (&frame, &hello, NULL));
+  g_assert_cmpuint (hello.max_payload, ==, 1024);
+}
+
+/* A client would keep what is lost, and wait, for as long. */
+static void
+test_hello_timeout (void)
+{
+  guint8 data[] = HELLO;
+  TcpResumableFrame frame;
+  TcpResumableHello hello;
+
+  memcpy (data + 40, "\0\1\x51\x7f", 4);
+  g_assert_true (tcp_resumable_decode (data, sizeof (data) - 1, &frame, NULL));
+  g_assert_true (tcp_resumable_decode_hello (&frame, &hello, NULL));
+  g_assert_cmpuint (hello.session_timeout, ==, 86399);
+  memset (data + 40, 0xff, 4);
+  g_assert_true (tcp_resumable_decode_hello (&frame, &hello, NULL));
+  g_assert_cmpuint (hello.session_timeout, ==, 86400);
 }
 
 /* From an end that knows more: what this one knows of it is what it was. */
@@ -312,6 +334,7 @@ main (int    argc,
   g_test_add_func ("/resumable/decode", test_decode);
   g_test_add_func ("/resumable/hello", test_hello);
   g_test_add_func ("/resumable/hello-refused", test_hello_refused);
+  g_test_add_func ("/resumable/hello-timeout", test_hello_timeout);
   g_test_add_func ("/resumable/later-hello", test_later_hello);
   g_test_add_func ("/resumable/later-types", test_later_types);
   g_test_add_func ("/resumable/refused", test_refused);

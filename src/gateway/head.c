@@ -88,8 +88,10 @@ check_request_line (const char  *line,
       memchr (version + 1, ' ', end - version - 1) != NULL || !is_text (line, length) ||
       end - version - 1 < 5 || memcmp (version + 1, "HTTP/", 5) != 0)
     return refuse (400, "The request line is malformed.", reason);
-  if (end - version - 1 != 8 || (memcmp (version + 1, "HTTP/1.1", 8) != 0 && memcmp (version + 1, "HTTP/1.0", 8) != 0))
-    return refuse (505, "Only HTTP/1.1 is understood here.", reason);
+  /* Not HTTP/1.0 either: there the parser removes what the Connection header names, such as the headers
+   * in which a proxy names the client. */
+  if (end - version - 1 != 8 || memcmp (version + 1, "HTTP/1.1", 8) != 0)
+    return refuse (505, "A WebSocket requires HTTP/1.1; a proxy on the way may have to be configured for it.", reason);
   if (target - line != 3 || memcmp (line, "GET", 3) != 0)
     return refuse (405, "Only GET without a body is understood here.", reason);
 

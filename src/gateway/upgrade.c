@@ -48,7 +48,6 @@ tcp_upgrade_parse (const char *head,
   guint status = tcp_head_check (head, length, &reason);
   g_autofree char *text = NULL;
   g_autofree char *target = NULL;
-  SoupHTTPVersion version;
   g_autoptr (TcpUpgrade) self = NULL;
 
   if (status != 0)
@@ -61,9 +60,8 @@ tcp_upgrade_parse (const char *head,
   self->headers = soup_message_headers_new (SOUP_MESSAGE_HEADERS_REQUEST);
   /* The parser looks for the zero byte, and wants no blank line. */
   text = g_strndup (head, length - 2);
-  status = soup_headers_parse_request (text, length - 2, self->headers, NULL, &target, &version);
+  status = soup_headers_parse_request (text, length - 2, self->headers, NULL, &target, NULL);
   host = soup_message_headers_get_one (self->headers, "Host");
-  self->old = version == SOUP_HTTP_1_0;
   if (status == SOUP_STATUS_OK && host == NULL)
     {
       tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "The Host header is missing.");
@@ -91,11 +89,10 @@ is_key (const char *key)
          g_base64_decode_step (key, KEY_LENGTH, nonce, &state, &save) == KEY_BYTES;
 }
 
-/* In HTTP/1.0 that cannot be said: the parser has removed what the Connection header names. */
 gboolean
 tcp_upgrade_is_wanted (const TcpUpgrade *self)
 {
-  return self->old || soup_message_headers_header_contains (self->headers, "Upgrade", "websocket");
+  return soup_message_headers_header_contains (self->headers, "Upgrade", "websocket");
 }
 
 /* Whether what it wants can be done. */
@@ -105,9 +102,6 @@ tcp_upgrade_check (const TcpUpgrade *self,
 {
   const char *version = soup_message_headers_get_one (self->headers, "Sec-WebSocket-Version");
 
-  if (self->old)
-    return tcp_refuse (refusal, SOUP_STATUS_HTTP_VERSION_NOT_SUPPORTED,
-                       "A WebSocket requires HTTP/1.1; a proxy on the way may have to be configured for it.");
   if (!soup_message_headers_header_contains (self->headers, "Connection", "Upgrade"))
     return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "The Connection header does not contain “Upgrade”.");
   if (version == NULL || strcmp (version, "13") != 0)

@@ -12,7 +12,6 @@ typedef struct
 {
   GUri *uri; /* its path and its query as they came */
   SoupMessageHeaders *headers;
-  gboolean old; /* HTTP/1.0 */
 } TcpUpgrade;
 
 TcpUpgrade *tcp_upgrade_parse (const char *head,

@@ -84,7 +84,7 @@ test_good (void)
 {
   check_head (LINE "\r\n", 0);
   check_head (LINE "Host: h\r\n\r\n", 0);
-  check_head ("GET /a?b=c HTTP/1.0\r\n\r\n", 0);
+  check_head ("GET /a?b=c HTTP/1.1\r\n\r\n", 0);
   check_head (LINE "Host:h\r\nX: \t y \xc3\xa9 \t\r\nEmpty:\r\n\r\n", 0);
   check_head (LINE "Content-Length: 0\r\n\r\n", 0);
   check_head (LINE "content-length:0 \r\n\r\n", 0);
@@ -123,6 +123,8 @@ test_malformed (void)
   check_head (" GET / HTTP/1.1\r\n\r\n", 400);
   check_head ("GET /\0 HTTP/1.1\r\n\r\n", 400);
   check_head ("GET / FTP/1.1\r\n\r\n", 400);
+  check_head ("GET / HTTP/1.0\r\n\r\n", 505);
+  check_head ("GET / HTTP/1.2\r\n\r\n", 505);
   check_head ("GET / HTTP/2.0\r\n\r\n", 505);
   check_head ("PRI * HTTP/2.0\r\n\r\n", 505);
   check_head (LINE "Host\r\n\r\n", 400);

@@ -294,6 +294,9 @@ pending_refuse (Pending          *self,
   self->stage = STAGE_REFUSED;
   self->answer = tcp_refusal_format (refusal);
   pending_set_head_size (self, 0);
+  /* A new one, as the old would keep its memory until the answer is through, of which nobody would know. */
+  g_byte_array_unref (self->head);
+  self->head = g_byte_array_new ();
   tcp_watch_clear (&self->watch);
   if (delay > 0)
     tcp_timer_set (self->deadline, now + delay);

@@ -156,6 +156,36 @@ test_incomplete (void)
   g_assert_true (target_wait_bytes_in (rig.limits.target, size - 4));
 }
 
+/* Heads that are too large take nothing any more once they were refused, while the clients, which do not close,
+ * still have the time to read that. No token is needed for it. */
+static void
+test_refused_heads (void)
+{
+  const guint n = 100;
+  const gsize size = 64 * KIB;
+  g_auto (Rig) rig = rig_new (target_new_echo (), 48 * MIB);
+  g_autofree char *head = g_malloc (size);
+  gsize heap, grown;
+
+  memset (head, 'x', size);
+  memcpy (head, "GET / HTTP/1.1\r\nX: ", 19);
+  for (guint i = 0; i < n; i++)
+    {
+      int fd = client_connect (get_port (&rig));
+      g_autofree char *answer = NULL;
+
+      g_ptr_array_add (rig.fds, GINT_TO_POINTER (fd));
+      client_write (fd, head, size);
+      answer = http_read_head (fd);
+      g_assert_true (g_str_has_prefix (answer, "HTTP/1.1 431 "));
+    }
+  heap = get_heap ();
+  grown = heap > rig.before ? heap - rig.before : 0;
+  g_test_message ("%u heads of %zu KiB were refused, and the heap has grown by %zu KiB", n, size / KIB, grown / KIB);
+  if (test_memory_is_meaningful ())
+    g_assert_cmpuint (grown, <, n * FIXED);
+}
+
 /* As many ids as it takes, of connections that are refused, which tagged has to remember for a while. */
 static gsize
 flood_ids (int     fd,
@@ -235,6 +265,7 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/memory/incomplete", test_incomplete);
+  g_test_add_func ("/memory/refused-heads", test_refused_heads);
   g_test_add_func ("/memory/ids", test_ids);
   g_test_add_func ("/memory/unread", test_unread);
   return g_test_run ();

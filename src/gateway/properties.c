@@ -497,7 +497,8 @@ install_settings (void)
    * From 1 to 65535; the default is 20000.
    *
    * If there are tokens of several principals, a quarter is set aside in equal parts, one
-   * for each of them: a principal finds those of its part free whatever the others have. See
+   * for each of them, but at least one for each as long as these are no more than half of all: a
+   * principal finds those of its part free whatever the others have. See
    * also [property@TcpTunnel.Gateway:max-principal-sessions] and
    * [property@TcpTunnel.Gateway:max-principal-connections].
    *

@@ -18,12 +18,15 @@ tcp_quota_clear (TcpQuota *self)
   g_mutex_clear (&self->mutex);
 }
 
-/* There are so many principals, before any of them takes a place. */
+/* There are so many principals, before any of them takes a place. If there are too many for a quarter each
+ * has one place nevertheless, as long as those are no more than half of all. */
 void
 tcp_quota_set_aside (TcpQuota *self,
                      guint     n_shares)
 {
   self->part = n_shares > 1 ? self->max / 4 / n_shares : 0;
+  if (n_shares > 1 && self->part == 0 && n_shares <= self->max / 2)
+    self->part = 1;
   self->shared_max = self->max - self->part * n_shares;
 }
 

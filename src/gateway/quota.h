@@ -9,8 +9,9 @@ G_BEGIN_DECLS
 /* So many places of something, for all principals together, on whichever threads they are taken.
  *
  * Each principal may have so many of them and no more. A quarter of all is set aside in equal parts, one for
- * each principal: however many the others have taken, a principal finds those of its own part free. What is
- * beyond its part a principal takes from the three quarters that are for all. */
+ * each principal: however many the others have taken, a principal finds those of its own part free. Where that
+ * is none, as there are many principals, it is one for each, of at most half of all. What is beyond its part
+ * a principal takes from the rest, which is for all. */
 typedef struct
 {
   GMutex mutex;

@@ -87,6 +87,28 @@ test_set_aside (void)
   tcp_quota_clear (&quota);
 }
 
+/* A quarter is not enough for one each, but half is; with still more principals nothing is set aside. */
+static void
+test_set_aside_for_many (void)
+{
+  TcpQuota quota;
+  TcpQuotaShare shares[4] = { { .max = 8 }, { .max = 8 }, { .max = 8 }, { .max = 8 } };
+
+  tcp_quota_init (&quota, 8);
+  tcp_quota_set_aside (&quota, 4);
+  g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 5);
+  for (guint i = 1; i < 4; i++)
+    g_assert_cmpuint (take_all (&quota, &shares[i]), ==, 1);
+  g_assert_cmpuint (quota.used, ==, 8);
+  tcp_quota_clear (&quota);
+
+  shares[0].used = 0;
+  tcp_quota_init (&quota, 8);
+  tcp_quota_set_aside (&quota, 5);
+  g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 8);
+  tcp_quota_clear (&quota);
+}
+
 static void
 test_share (void)
 {
@@ -168,6 +190,7 @@ main (int    argc,
   g_test_add_func ("/quota/own", test_own);
   g_test_add_func ("/quota/none", test_none);
   g_test_add_func ("/quota/set-aside", test_set_aside);
+  g_test_add_func ("/quota/set-aside-for-many", test_set_aside_for_many);
   g_test_add_func ("/quota/share", test_share);
   g_test_add_func ("/quota/half-full", test_half_full);
   g_test_add_func ("/quota/threads", test_threads);

@@ -310,10 +310,10 @@ check_return (TcpClient        *client,
               const TcpRequest *request,
               TcpRefusal       *refusal)
 {
-  if (tcp_client_is_resumable (client) != request->resumable)
-    return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session cannot go on in another protocol.");
   if (tcp_client_get_principal (client) != request->principal)
     return tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
+  if (tcp_client_is_resumable (client) != request->resumable)
+    return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session cannot go on in another protocol.");
   return TRUE;
 }
 

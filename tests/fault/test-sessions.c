@@ -442,6 +442,22 @@ test_held (void)
   client_close (fd);
 }
 
+/* Somebody else does not learn in which protocol a session is. */
+static void
+test_other_protocol (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = rig_new (target);
+  guint16 port = start (&rig);
+  int fd = ws_connect (port, SESSION_1, "alices-token");
+
+  g_assert_cmpuint (request_status (port, SESSION_1, "Tcp-Tunnel-Protocol: resumable/1\r\n"
+                                                     "Authorization: Bearer bobs-token\r\n"), ==, 403);
+  g_assert_cmpuint (request_status (port, SESSION_1, "Tcp-Tunnel-Protocol: resumable/1\r\n"
+                                                     "Authorization: Bearer alices-token\r\n"), ==, 410);
+  client_close (fd);
+}
+
 static guint
 count_fds (void)
 {
@@ -835,6 +851,7 @@ main (int argc,
   g_test_add_func ("/sessions/target-ended-unheard", test_target_ended_unheard);
   g_test_add_func ("/sessions/target-broken", test_target_broken);
   g_test_add_func ("/sessions/held", test_held);
+  g_test_add_func ("/sessions/other-protocol", test_other_protocol);
   g_test_add_func ("/sessions/held-again-and-again", test_held_again_and_again);
   g_test_add_func ("/sessions/held-cap", test_held_cap);
   g_test_add_func ("/sessions/held-at-the-end", test_held_at_the_end);

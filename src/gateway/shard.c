@@ -35,7 +35,8 @@ struct _TcpShard
   TcpLogLimit *refusals;
   /* A client can open and break as many WebSockets and connections as it likes. */
   TcpLogLimit *arrivals;
-  TcpLogLimit *broken;   /* connections */
+  TcpLogLimit *broken;   /* connections, */
+  TcpLogLimit *ended;    /* and those with less to worry about */
   TcpLogLimit *warnings; /* of sessions */
   GHashTable *clients;  /* set of TcpClient */
   GHashTable *sessions; /* id → TcpClient, of those that have an id */
@@ -130,6 +131,8 @@ on_client_stream_closed (TcpClient    *client,
     level = MAX (level, TCP_TUNNEL_LOG_LEVEL_DEBUG);
   if (error != NULL && level == TCP_TUNNEL_LOG_LEVEL_WARN)
     tcp_log_limit_write (self->broken, BROKE, id, tcp_client_get_principal (client)->name, error->message);
+  else if (error != NULL && level == TCP_TUNNEL_LOG_LEVEL_INFO)
+    tcp_log_limit_write (self->ended, BROKE, id, tcp_client_get_principal (client)->name, error->message);
   else if (error != NULL)
     tcp_log (shared->log, level, BROKE, id, tcp_client_get_principal (client)->name, error->message);
   else
@@ -469,6 +472,7 @@ shard_do_start (gpointer data)
   self->refusals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->arrivals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->broken = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_WARN);
+  self->ended = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->warnings = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_WARN);
   self->clients = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_client_free, NULL);
   self->sessions = g_hash_table_new (tcp_secret_hash, g_str_equal);
@@ -523,6 +527,7 @@ shard_do_close (gpointer data)
   g_clear_pointer (&self->refusals, tcp_log_limit_free);
   g_clear_pointer (&self->arrivals, tcp_log_limit_free);
   g_clear_pointer (&self->broken, tcp_log_limit_free);
+  g_clear_pointer (&self->ended, tcp_log_limit_free);
   g_clear_pointer (&self->warnings, tcp_log_limit_free);
   g_clear_pointer (&self->budgets, g_hash_table_unref);
   tcp_channel_group_wait (self->channels, on_goodbyes_said, self);

@@ -4,6 +4,7 @@
 
 #include "fixture.h"
 #include "monitor.h"
+#include "resumable-peer.h"
 #include "socket-util.h"
 
 #include <string.h>
@@ -131,6 +132,29 @@ test_losses (void)
   expect_limit (N, "sent after the end of its connection were discarded");
 }
 
+/* Connections that the client says its application has closed, which is less than a warning. */
+static void
+test_closed_by_client (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, 600000, &port);
+  ResumablePeer *peer;
+
+  g_object_set (gateway, "log-level", TCP_TUNNEL_LOG_LEVEL_INFO, NULL);
+  peer = resumable_client_start (port, TEST_TOKEN, TRUE);
+  for (guint i = 0; i < N; i++)
+    {
+      resumable_send (peer, RESUMABLE_OPEN, 2 * i + 1, NULL, 0);
+      resumable_send_code (peer, RESUMABLE_RESET, 2 * i + 1, i % 2 == 0 ? RESUMABLE_RESET_CLOSED : RESUMABLE_RESET_DRAINING,
+                           "for no reason");
+      WAIT_UNTIL (tcp_gateway_get_total_connections (gateway) == i + 1 && tcp_gateway_get_open_connections (gateway) == 0);
+    }
+  tcp_gateway_close (gateway);
+  expect_limit (N, "for no reason");
+  resumable_peer_free (peer);
+}
+
 int
 main (int argc,
       char **argv)
@@ -144,6 +168,7 @@ main (int argc,
 
   g_test_add_func ("/log-limits/expiries", test_expiries);
   g_test_add_func ("/log-limits/losses", test_losses);
+  g_test_add_func ("/log-limits/closed-by-client", test_closed_by_client);
 
   return g_test_run ();
 }

@@ -6,6 +6,7 @@
 #include "base/secret-hash.h"
 #include "base/tsan.h"
 #include "gateway/client.h"
+#include "gateway/gone.h"
 #include "gateway/held.h"
 #include "io/descriptors.h"
 #include "io/log-limit.h"
@@ -40,8 +41,7 @@ struct _TcpShard
   TcpLogLimit *warnings; /* of sessions */
   GHashTable *clients;  /* set of TcpClient */
   GHashTable *sessions; /* id → TcpClient, of those that have an id */
-  GHashTable *gone;     /* id → its link in the order */
-  GQueue gone_order;    /* of ids, the oldest first; owned by the table */
+  TcpGone *gone;        /* ids of the principals */
   GHashTable *held;     /* id → TcpHeld */
   gboolean closing;
 };
@@ -143,27 +143,6 @@ on_client_stream_closed (TcpClient    *client,
 }
 
 static void
-shard_remember_gone (TcpShard   *self,
-                     const char *id)
-{
-  GList *link = g_hash_table_lookup (self->gone, id);
-  char *copy;
-
-  if (link != NULL)
-    {
-      g_queue_unlink (&self->gone_order, link);
-      g_queue_push_tail_link (&self->gone_order, link);
-      return;
-    }
-
-  copy = g_strdup (id);
-  g_queue_push_tail (&self->gone_order, copy);
-  g_hash_table_insert (self->gone, copy, self->gone_order.tail);
-  if (g_queue_get_length (&self->gone_order) > MAX_GONE)
-    g_hash_table_remove (self->gone, g_queue_pop_head (&self->gone_order));
-}
-
-static void
 on_client_ended (TcpClient *client,
                  gpointer   user_data)
 {
@@ -173,7 +152,7 @@ on_client_ended (TcpClient *client,
 
   if (id != NULL)
     {
-      shard_remember_gone (self, id);
+      tcp_gone_add (self->gone, principal, id);
       g_hash_table_remove (self->sessions, id);
     }
   g_hash_table_remove (self->clients, client);
@@ -224,7 +203,7 @@ on_held_ended (TcpHeld  *held,
   TcpShard *self = user_data;
 
   /* It may have broken: the client may come back yet. */
-  shard_remember_gone (self, tcp_held_get_session_id (held));
+  tcp_gone_add (self->gone, tcp_held_get_principal (held), tcp_held_get_session_id (held));
   shard_leave_held (self, tcp_held_get_principal (held));
   g_hash_table_remove (self->held, tcp_held_get_session_id (held));
 }
@@ -363,7 +342,7 @@ shard_check (TcpShard   *self,
 
   if (client != NULL && !tcp_client_has_ended (client))
     return check_return (client, request, refusal);
-  if (id != NULL && (client != NULL || g_hash_table_contains (self->gone, id) || g_hash_table_contains (self->held, id)))
+  if (id != NULL && (client != NULL || tcp_gone_contains (self->gone, id) || g_hash_table_contains (self->held, id)))
     return shard_check_ended (self, request, refusal);
   return shard_check_new (self, request, fd, refusal);
 }
@@ -476,7 +455,7 @@ shard_do_start (gpointer data)
   self->warnings = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_WARN);
   self->clients = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_client_free, NULL);
   self->sessions = g_hash_table_new (tcp_secret_hash, g_str_equal);
-  self->gone = g_hash_table_new_full (tcp_secret_hash, g_str_equal, g_free, NULL);
+  self->gone = tcp_gone_new (MAX_GONE);
   self->held = g_hash_table_new_full (tcp_secret_hash, g_str_equal, NULL, (GDestroyNotify) tcp_held_free);
 }
 
@@ -522,8 +501,7 @@ shard_do_close (gpointer data)
   g_clear_pointer (&self->sessions, g_hash_table_unref);
   g_clear_pointer (&self->clients, g_hash_table_unref);
   g_clear_pointer (&self->held, g_hash_table_unref);
-  g_queue_clear (&self->gone_order);
-  g_clear_pointer (&self->gone, g_hash_table_unref);
+  g_clear_pointer (&self->gone, tcp_gone_free);
   g_clear_pointer (&self->refusals, tcp_log_limit_free);
   g_clear_pointer (&self->arrivals, tcp_log_limit_free);
   g_clear_pointer (&self->broken, tcp_log_limit_free);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* The ids of sessions that have ended, to tell clients that come back for one, up to a number. Beyond that
+ * the oldest is forgotten of the owner that has most, so that none can make the ids of others be forgotten
+ * that has more than they. Knows owners as mere pointers. */
+typedef struct _TcpGone TcpGone;
+
+TcpGone *tcp_gone_new (guint max);
+void tcp_gone_free (TcpGone *self);
+void tcp_gone_add (TcpGone      *self,
+                   gconstpointer owner,
+                   const char   *id);
+gboolean tcp_gone_contains (TcpGone    *self,
+                            const char *id);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpGone, tcp_gone_free)
+
+G_END_DECLS

@@ -320,7 +320,8 @@ pool_get_part (TcpBudgetPool *self)
   return self->cap / 4 / self->shares;
 }
 
-/* Whether a principal may have so much more. Its part of the last quarter is there whatever others hold. */
+/* Whether a principal may have so much more. What is set aside for it is there whatever others hold: these may
+ * also hold more than there is, of what nobody was asked for. */
 static gboolean
 child_has_room (TcpBudgetPool *self,
                 gsize          more)
@@ -330,8 +331,7 @@ child_has_room (TcpBudgetPool *self,
 
   if (parent->n_children == 1)
     return used + more <= parent->cap;
-  return used + more <= pool_mark (parent) ||
-         (used + more <= parent->cap && self->used + more <= pool_get_child_part (parent));
+  return used + more <= pool_mark (parent) || self->used + more <= pool_get_child_part (parent);
 }
 
 static gboolean
@@ -373,32 +373,52 @@ tcp_budget_share_allows (TcpBudgetShare *self,
   return TRUE;
 }
 
-/* Whether more is in use than there is. That comes of bytes that nobody was asked for. */
+/* Whether more is in use than there is. That comes of bytes that nobody was asked for. A principal that has no
+ * more than is set aside for it is not to blame for what others hold. */
 gboolean
 tcp_budget_share_is_overdrawn (TcpBudgetShare *self)
 {
   TcpBudgetPool *pool = self->budget != NULL ? self->budget->pool : NULL;
+  TcpBudgetPool *parent = pool != NULL ? pool->parent : NULL;
 
-  return pool != NULL &&
-         (pool->used > pool->cap || (pool->parent != NULL && pool->parent->used > pool->parent->cap));
+  if (pool == NULL)
+    return FALSE;
+  return pool->used > pool->cap ||
+         (parent != NULL && parent->used > parent->cap && pool->used > pool_get_child_part (parent));
+}
+
+/* What is left of the first half of @all. */
+static gsize
+pool_get_growth (TcpBudgetPool *self,
+                 gsize          all)
+{
+  gsize half = all / 2;
+  gsize used = self->used; /* once: MIN would look twice, and another thread may come between */
+
+  return half - MIN (used, half);
 }
 
 /* By how much windows may grow: the first half is for that, and the rest for what cannot
- * wait. Other threads may give as much at the same moment. */
+ * wait; and half of what is set aside for a principal, whatever others hold. Other threads may give as much at
+ * the same moment. */
 gsize
 tcp_budget_share_get_growth (TcpBudgetShare *self)
 {
-  gsize growth = G_MAXSIZE;
+  TcpBudgetPool *pool = self->budget != NULL ? self->budget->pool : NULL;
+  gsize growth;
 
-  for (TcpBudgetPool *pool = self->budget != NULL ? self->budget->pool : NULL; pool != NULL; pool = pool->parent)
+  if (pool == NULL)
+    return G_MAXSIZE;
+
+  growth = pool_get_growth (pool, pool->cap);
+  if (pool->parent != NULL)
     {
-      gsize half = pool->cap / 2;
-      gsize used = pool->used; /* once: MIN would look twice, and another thread may come between */
-      gsize left = (half - MIN (used, half)) / pool->n_threads;
+      gsize common = pool_get_growth (pool->parent, pool->parent->cap);
+      gsize own = pool_get_growth (pool, pool_get_child_part (pool->parent));
 
-      growth = MIN (growth, left);
+      growth = MIN (growth, MAX (common, own));
     }
-  return growth;
+  return growth / pool->n_threads;
 }
 
 /* How much the session may have whatever others hold, if all keep to the same. */

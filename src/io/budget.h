@@ -14,7 +14,8 @@ G_BEGIN_DECLS
  * top: a gateway sets memory aside for each of its clients, and lets in no more than that does for.
  *
  * A pool may have children, one for each principal, which may hold no more than its own limit.
- * What they hold counts in both. A quarter of the parent is set aside for them in equal parts.
+ * What they hold counts in both. A quarter of the parent is set aside for them in equal parts: each has its part
+ * even while others hold more than there is.
  *
  * The sessions live on several I/O threads. What is in use is counted in a pool, whose
  * numbers are atomic; each thread has a budget of the pool, which belongs to that thread

@@ -232,12 +232,35 @@ test_principals (void)
   tcp_budget_share_set (&family.users[0][1].share, 1);
   g_assert_true (tcp_budget_share_is_overdrawn (&family.users[0][0].share));
   g_assert_false (tcp_budget_share_is_overdrawn (&family.users[1][0].share));
-  g_assert_cmpuint (tcp_budget_share_get_growth (&family.users[1][0].share), ==, 0);
+  /* Nor does it keep the windows of the other from growing. */
+  g_assert_cmpuint (tcp_budget_share_get_growth (&family.users[0][0].share), ==, 0);
+  g_assert_cmpuint (tcp_budget_share_get_growth (&family.users[1][0].share), ==, CAP / 4 / N_CHILDREN / 2);
   tcp_budget_share_set (&family.users[0][1].share, 0);
 
   /* The other finds what is set aside for it, and no more. */
   g_assert_true (tcp_budget_share_has_room (&family.users[1][0].share, CAP / 4 / N_CHILDREN));
   g_assert_false (tcp_budget_share_has_room (&family.users[1][0].share, CAP / 4 / N_CHILDREN + 1));
+  family_end (&family);
+}
+
+/* One that holds more than there is, of what nobody was asked for, does not do so at the expense of the other. */
+static void
+test_overdrawn_principal (void)
+{
+  Family family;
+  gsize part = CAP / 4 / N_CHILDREN;
+
+  family_begin (&family, CAP);
+  tcp_budget_share_set (&family.users[0][0].share, 2 * CAP);
+  g_assert_true (tcp_budget_share_is_overdrawn (&family.users[0][0].share));
+  g_assert_true (tcp_budget_share_has_room (&family.users[1][0].share, part));
+  g_assert_false (tcp_budget_share_has_room (&family.users[1][0].share, part + 1));
+  g_assert_cmpuint (tcp_budget_share_get_growth (&family.users[1][0].share), ==, part / 2);
+  tcp_budget_share_set (&family.users[1][0].share, part);
+  g_assert_false (tcp_budget_share_is_overdrawn (&family.users[1][0].share));
+  g_assert_cmpuint (tcp_budget_share_get_growth (&family.users[1][0].share), ==, 0);
+  tcp_budget_share_set (&family.users[1][0].share, part + 1);
+  g_assert_true (tcp_budget_share_is_overdrawn (&family.users[1][0].share));
   family_end (&family);
 }
 
@@ -567,6 +590,7 @@ main (int    argc,
   g_test_add_func ("/budget/growth", test_growth);
   g_test_add_func ("/budget/without", test_without);
   g_test_add_func ("/budget/principals", test_principals);
+  g_test_add_func ("/budget/overdrawn-principal", test_overdrawn_principal);
   g_test_add_func ("/budget/relief-of-principals", test_relief_of_principals);
   g_test_add_func ("/budget/single-principal", test_single_principal);
   g_test_add_func ("/budget/threads", test_threads);

@@ -30,7 +30,8 @@ typedef struct
   gboolean started; /* was given to the kernel, so must go on unchanged */
   gboolean control;
   gboolean is_block; /* of the one size of which some are kept */
-  gboolean dataless; /* a frame of a session that carries nothing from TCP */
+  gboolean dataless;    /* a frame of a session that carries nothing from TCP, */
+  gboolean unsequenced; /* or that is about the session */
   guint8 data[];
 } TcpBuffer;
 

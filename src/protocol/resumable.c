@@ -83,6 +83,7 @@ static void
 resumable_send_urgent (TcpResumable *self,
                        TcpBuffer    *frame)
 {
+  frame->unsequenced = TRUE;
   g_queue_push_tail (&self->urgent, frame);
 }
 

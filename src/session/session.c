@@ -599,6 +599,9 @@ on_close (guint       code,
   if (self->channel == NULL)
     return;
 
+  /* Nobody needs what is left of it, which the peer may never read. */
+  if (code == TCP_CLOSE_PROTOCOL_ERROR || (session_has_credit (self) && self->protocol->over))
+    tcp_channel_drop_unsent (self->channel);
   session_flush (self, self->channel);
   tcp_channel_close (self->channel, code, reason);
   /* The answer is to be seen, when nothing is passed on that comes before it. */

@@ -474,6 +474,13 @@ tcp_channel_steal_unsent (TcpChannel *self,
     channel_stop_output (self);
 }
 
+/* Drops the messages of which nothing has left yet, but for those about the session, which is over. */
+void
+tcp_channel_drop_unsent (TcpChannel *self)
+{
+  tcp_frame_queue_drop_unsent (&self->queue);
+}
+
 /* Payload bytes that were sent and of which no pong says that they arrived. */
 guint64
 tcp_channel_get_unconfirmed (TcpChannel *self)

@@ -98,6 +98,7 @@ void tcp_channel_probe (TcpChannel *self,
                         guint       timeout);
 void tcp_channel_pause (TcpChannel *self);
 void tcp_channel_resume (TcpChannel *self);
+void tcp_channel_drop_unsent (TcpChannel *self);
 void tcp_channel_close (TcpChannel *self,
                         guint       code,
                         const char *reason);

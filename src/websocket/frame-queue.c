@@ -86,6 +86,25 @@ tcp_frame_queue_drop_pings (TcpFrameQueue *self)
     }
 }
 
+/* Of a session that is over: messages that did not begin to leave, but for those about the session. */
+void
+tcp_frame_queue_drop_unsent (TcpFrameQueue *self)
+{
+  GList *next;
+
+  for (GList *l = self->frames.head; l != NULL; l = next)
+    {
+      TcpBuffer *buffer = l->data;
+
+      next = l->next;
+      if (goes_first (buffer) || buffer->unsequenced)
+        continue;
+      g_queue_delete_link (&self->frames, l);
+      self->pending -= buffer->length + MESSAGE_OVERHEAD;
+      tcp_buffer_unref (buffer);
+    }
+}
+
 /* What to write next; gives the number of vectors. */
 guint
 tcp_frame_queue_get_vectors (TcpFrameQueue *self,

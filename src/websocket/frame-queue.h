@@ -26,6 +26,7 @@ void tcp_frame_queue_push_control (TcpFrameQueue *self,
                                    gconstpointer  frame,
                                    gsize          length);
 void tcp_frame_queue_drop_pings (TcpFrameQueue *self);
+void tcp_frame_queue_drop_unsent (TcpFrameQueue *self);
 guint tcp_frame_queue_get_vectors (TcpFrameQueue *self,
                                    GOutputVector *vectors,
                                    guint          max);

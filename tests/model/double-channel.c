@@ -246,6 +246,24 @@ tcp_channel_get_pending (TcpChannel *self)
 }
 
 void
+tcp_channel_drop_unsent (TcpChannel *self)
+{
+  GList *next;
+
+  for (GList *l = self->queue.head; l != NULL; l = next)
+    {
+      TcpBuffer *buffer = l->data;
+
+      next = l->next;
+      if (buffer->control || buffer->started || buffer->sent > 0 || buffer->unsequenced)
+        continue;
+      g_queue_delete_link (&self->queue, l);
+      self->pending -= buffer->length + MESSAGE_OVERHEAD;
+      tcp_buffer_unref (buffer);
+    }
+}
+
+void
 tcp_channel_steal_unsent (TcpChannel *self,
                           GQueue     *unsent)
 {

@@ -103,7 +103,8 @@ typedef struct
   void (*look_out) (gint64              now,
                     TcpProtocolOutlook *outlook,
                     gpointer            user_data);
-  /* Whether all sessions together hold more than they may: what they cannot wait with. */
+  /* Whether the sessions of one principal, or all together, hold more than they may: what they cannot wait with.
+   * That there is memory is taken for granted by who has no more than is set aside for it. */
   gboolean (*overdrawn) (gpointer user_data);
   /* There is something to be done that was caused by no call of receive () or wake (): the
    * latter is to be called, and next_frame (), but not from within. */
@@ -142,7 +143,7 @@ typedef struct
 typedef struct
 {
   gsize unacknowledged; /* bytes of memory for frames that the peer may not have */
-  gsize remembered;     /* bytes of memory for ids that were closed a moment ago */
+  gsize remembered;     /* bytes of memory for ids that were closed a moment ago, or for a frame of which a part has come */
   gsize grown;          /* what windows have grown beyond the first, all together */
   gsize first_window;   /* with which a stream begins, where there is credit */
   gsize receive_window; /* credit given and not used, all streams together */

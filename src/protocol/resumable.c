@@ -36,6 +36,18 @@ resumable_update_figures (TcpResumable *self)
   self->base.figures.grown = self->windows.grown;
 }
 
+/* What an intermediary needed to fragment one message is not kept for the next. */
+static void
+resumable_drop_pieces (TcpResumable *self)
+{
+  self->base.figures.remembered = 0;
+  if (self->pieces->len == 0)
+    return;
+
+  g_byte_array_unref (self->pieces);
+  self->pieces = g_byte_array_new ();
+}
+
 static void
 resumable_forget_history (TcpResumable *self)
 {
@@ -270,6 +282,7 @@ resumable_end (TcpResumable *self,
   TcpProtocol *base = &self->base;
 
   resumable_forget_history (self);
+  resumable_drop_pieces (self);
   tcp_protocol_reset_all (base, error, FALSE);
   base->callbacks.close (close_code, error->message, base->user_data);
 }
@@ -790,7 +803,7 @@ resumable_detached (TcpProtocol           *base,
   /* The peer answers the closing handshake when it has read what came before that. */
   if (loss->code == TCP_CLOSE_NORMAL || loss->code == TCP_CLOSE_PROTOCOL_ERROR)
     resumable_forget_goodbye (self);
-  g_byte_array_set_size (self->pieces, 0);
+  resumable_drop_pieces (self);
   tcp_receipts_stop (&self->receipts);
   self->attached = self->ready = self->misled = FALSE;
   self->hello_deadline = 0;
@@ -1130,6 +1143,30 @@ resumable_handle (TcpResumable  *self,
     }
 }
 
+/* FALSE if that was the end of the session. */
+static gboolean
+resumable_add_piece (TcpResumable *self,
+                     const guint8 *data,
+                     gsize         length)
+{
+  TcpProtocol *base = &self->base;
+
+  if (self->pieces->len + length > TCP_RESUMABLE_HEADER_SIZE + TCP_RESUMABLE_MAX_PAYLOAD)
+    {
+      resumable_fail (self, "a frame that is too large");
+      return FALSE;
+    }
+
+  g_byte_array_append (self->pieces, data, length);
+  base->figures.remembered = self->pieces->len;
+  if (self->pieces->len > TCP_RESUMABLE_LEAST_SPARE_ROOM && base->callbacks.overdrawn (base->user_data))
+    {
+      resumable_fail (self, "it sends a message in pieces, for which there is no memory");
+      return FALSE;
+    }
+  return TRUE;
+}
+
 static void
 resumable_receive (TcpProtocol  *base,
                    const guint8 *data,
@@ -1139,6 +1176,7 @@ resumable_receive (TcpProtocol  *base,
                    gint64        now)
 {
   TcpResumable *self = (TcpResumable *) base;
+  g_autoptr (GByteArray) pieces = NULL;
   g_autoptr (GError) error = NULL;
 
   if (base->over)
@@ -1146,19 +1184,16 @@ resumable_receive (TcpProtocol  *base,
 
   /* An intermediary may have fragmented it. */
   if (first)
-    g_byte_array_set_size (self->pieces, 0);
+    resumable_drop_pieces (self);
   if (!first || !last)
     {
-      if (self->pieces->len + length > TCP_RESUMABLE_HEADER_SIZE + TCP_RESUMABLE_MAX_PAYLOAD)
-        {
-          resumable_fail (self, "a frame that is too large");
-          return;
-        }
-      g_byte_array_append (self->pieces, data, length);
-      if (!last)
+      if (!resumable_add_piece (self, data, length) || !last)
         return;
-      data = self->pieces->data;
-      length = self->pieces->len;
+      /* What it leads to may end the transport. */
+      pieces = g_byte_array_ref (self->pieces);
+      resumable_drop_pieces (self);
+      data = pieces->data;
+      length = pieces->len;
     }
 
   if (resumable_handle (self, data, length, now, &error))

@@ -21,8 +21,9 @@ extern const TcpProtocolClass tcp_protocol_resumable;
 #define TCP_RESUMABLE_SPARE_ROOM_PER_STREAM 1024
 #define TCP_RESUMABLE_SPARE_ROOM (1024 * 1024)
 
-/* So much is left to it where the sessions hold more than they may. */
-#define TCP_RESUMABLE_LEAST_SPARE_ROOM (128 * 1024)
+/* So much of them, or of a message that is not complete, is left to it where the sessions hold more than they may.
+ * A gateway has it set aside for each, which also goes on to send while it holds less than half of it. */
+#define TCP_RESUMABLE_LEAST_SPARE_ROOM (24 * 1024)
 
 /* These two are open for the tests, which look at the books. */
 

@@ -65,6 +65,13 @@ session_get_excess (TcpSession *self)
   return session_has_credit (self) ? self->queued - MIN (self->queued, self->reported.grown) : 0;
 }
 
+/* Where there is credit: what the peer has not acknowledged, and what has come of a frame. */
+static gsize
+session_get_kept (TcpSession *self)
+{
+  return self->protocol->figures.unacknowledged + self->protocol->figures.remembered;
+}
+
 /* Tells the budget, and the application, what is held here. */
 static void
 session_account (TcpSession *self)
@@ -75,9 +82,13 @@ session_account (TcpSession *self)
     session_report (self, &self->protocol->figures);
   held = self->queued + session_get_pending (self) + self->reported.remembered;
   /* Where there is credit the queues count by what the windows allow, and what waits for the
-   * kernel is among what is not acknowledged. */
+   * kernel is among what is not acknowledged. What is set aside for each is nobody else's. */
   if (session_has_credit (self))
-    held = self->reported.unacknowledged + self->reported.grown;
+    {
+      gsize kept = session_get_kept (self);
+
+      held = kept - MIN (kept, TCP_RESUMABLE_LEAST_SPARE_ROOM) + self->reported.grown;
+    }
   if (held != self->share.held)
     tcp_budget_share_set (&self->share, held);
   if (session_get_excess (self) != self->queue_share.held)
@@ -212,8 +223,8 @@ session_takes_data (TcpSession *self)
 
   if (g_queue_is_empty (&self->ready) || !protocol->class->takes_data (protocol))
     return FALSE;
-  kept = session_has_credit (self) ? protocol->figures.unacknowledged : session_get_pending (self);
-  return kept == 0 ||
+  kept = session_has_credit (self) ? session_get_kept (self) : session_get_pending (self);
+  return kept == 0 || (session_has_credit (self) && kept <= TCP_RESUMABLE_LEAST_SPARE_ROOM / 2) ||
          tcp_budget_share_allows (&self->share, PIECE_MEMORY);
 }
 

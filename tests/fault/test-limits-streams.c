@@ -257,7 +257,7 @@ test_many_opens_in_many_sessions (void)
     }
   g_test_message ("%" G_GUINT64_FORMAT " bytes at most, %u sessions ended", kept, ended);
   g_assert_cmpuint (kept, >, shared / 2);
-  g_assert_cmpuint (kept, <=, shared + SLOTS * 128 * KIB);
+  g_assert_cmpuint (kept, <=, shared + SLOTS * 32 * KIB);
   g_assert_cmpuint (ended, >, 0);
   resumable_round_trip (rig.innocent, 1, "unharmed");
 }

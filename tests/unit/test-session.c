@@ -268,6 +268,47 @@ static const SessionEndOptions resumable_client = {
   .protocol = &tcp_protocol_resumable, .client = TRUE, .max_buffered_bytes = 1 << 20, .max_streams = 100,
 };
 
+static void
+send_resumable (RawEnd    *raw,
+                TcpBuffer *frame)
+{
+  raw_end_send (raw, 0x82, TRUE, frame->payload, frame->length);
+  tcp_buffer_unref (frame);
+}
+
+/* A peer that does not read, and then breaks the protocol: what was for it takes no memory until it has gone. Of what
+ * a session keeps the others have to do without no more than is not set aside for it. */
+static void
+test_over_and_unread (void)
+{
+  static const TcpResumableHello hello = { .window = 1 << 20, .max_payload = 65536, .max_streams = 10 };
+  g_autoptr (TcpBudgetPool) pool = tcp_budget_pool_new (1 << 20, 1);
+  g_autoptr (TcpBudget) budget = tcp_budget_new (pool, NULL);
+  SessionEndOptions options = {
+    .protocol = &tcp_protocol_resumable, .accepts = TRUE, .max_buffered_bytes = 1 << 20, .max_streams = 10,
+    .buffer = 20000, .budget = budget,
+  };
+  g_autofree char *data = g_malloc0 (100000);
+  g_autoptr (SessionEnd) end = session_end_new (&options);
+  g_autoptr (RawEnd) raw = session_end_connect (end);
+  TcpChannel *channel = tcp_session_get_channel (end->session);
+  RawEnd *peer;
+
+  send_resumable (raw, tcp_resumable_encode_hello (&hello));
+  send_resumable (raw, tcp_resumable_encode (TCP_RESUMABLE_OPEN, 1, NULL, 0));
+  WAIT_UNTIL (end->peers->len == 1);
+  peer = end->peers->pdata[0];
+  WAIT_UNTIL ((send (peer->fd, data, 100000, MSG_NOSIGNAL | MSG_DONTWAIT),
+               tcp_channel_get_pending (channel) > TCP_CHANNEL_MAX_PENDING / 2));
+  g_assert_cmpuint (tcp_budget_get_used (budget), ==,
+                    end->session->protocol->figures.unacknowledged - TCP_RESUMABLE_LEAST_SPARE_ROOM);
+
+  send_resumable (raw, tcp_resumable_encode_hello (&hello));
+  WAIT_UNTIL (end->session->protocol->over);
+  g_assert_cmpuint (tcp_channel_get_pending (channel), <=, TCP_BUFFER_SIZE + 4096);
+  g_assert_cmpuint (tcp_budget_get_used (budget), ==, 0);
+}
+
 /* A session that is lost has nothing to tell the next gateway of a connection that none ever
  * knew of: nobody reconnects only to say that it came and went. */
 static void
@@ -602,6 +643,7 @@ main (int    argc,
   g_test_add_func ("/session/end-waits-for-the-reader", test_end_waits_for_the_reader);
   g_test_add_func ("/session/leftovers", test_leftovers);
   g_test_add_func ("/session/lost-and-gone", test_lost_and_gone);
+  g_test_add_func ("/session/over-and-unread", test_over_and_unread);
   g_test_add_func ("/session/local-end", test_local_end);
   g_test_add_func ("/session/local-reset", test_local_reset);
   g_test_add_func ("/session/channel-breaks", test_channel_breaks);

@@ -50,10 +50,10 @@ block_free (TcpBuffer *block)
       self = g_new0 (Spare, 1);
       g_private_set (&spare, self);
     }
-  if (self->n < MAX_SPARE)
-    self->blocks[self->n++] = block;
-  else
+  if (self->n == MAX_SPARE)
     g_free (block);
+  else
+    self->blocks[self->n++] = block;
 }
 
 TcpBuffer *

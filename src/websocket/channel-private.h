@@ -54,7 +54,8 @@ struct _TcpChannel
   gboolean starved;     /* there is no memory for the message that was received in part */
   TcpBudgetShare share;
   guint message_timeout;
-  TcpTimer *patience;   /* set when such a message, or a large one, has to be complete, */
+  TcpTimer *patience;   /* set when it is looked whether there is room for such a message, and whether it, or
+                         * a large one, should be complete, */
   gint64 incomplete_since; /* as it began then; 0 if there is none */
   gboolean ignore_data; /* the peer has closed, or broke the rules */
   gboolean ended;       /* the connection: nothing follows what is in the reader */

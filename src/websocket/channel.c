@@ -101,18 +101,39 @@ channel_starve (TcpChannel *self)
   tcp_keepalive_pause (&self->keepalive);
 }
 
+/* One that is starved looks at times whether there is room for it: the budget calls only when there is much more
+ * room than before, so as not to call for every byte. */
+static void
+channel_set_patience (TcpChannel *self)
+{
+  gint64 due = self->incomplete_since + self->message_timeout * G_TIME_SPAN_MILLISECOND;
+  gint64 now = tcp_now ();
+
+  if (now < due && !self->starved)
+    tcp_timer_set (self->patience, due);
+  else
+    tcp_timer_set (self->patience, now < due ? MIN (due, now + G_TIME_SPAN_SECOND) : now + G_TIME_SPAN_SECOND);
+}
+
 static void
 on_patience_lost (gpointer user_data)
 {
   TcpChannel *self = user_data;
   gint64 due = self->incomplete_since + self->message_timeout * G_TIME_SPAN_MILLISECOND;
+  gboolean has_room = tcp_budget_share_has_room (&self->share, TCP_FRAME_READER_SIZE);
   g_autoptr (GError) error = NULL;
 
+  /* What is paused is not waited for; it begins anew. */
+  if (self->paused)
+    self->incomplete_since = 0;
   if (self->incomplete_since == 0)
     return;
-  if (tcp_now () < due || tcp_budget_share_has_room (&self->share, TCP_FRAME_READER_SIZE))
+
+  if (has_room)
+    on_relieved (self);
+  if (has_room || tcp_now () < due)
     {
-      tcp_timer_set (self->patience, MAX (due, tcp_now () + G_TIME_SPAN_SECOND));
+      channel_set_patience (self);
       return;
     }
 
@@ -128,7 +149,9 @@ static void
 channel_watch_message (TcpChannel *self,
                        gboolean    progress)
 {
-  gboolean incomplete = self->share.budget != NULL && tcp_frame_reader_get_memory (&self->reader) > 0;
+  /* One that is starved may hold a part of the memory as well, as bytes that TLS has not taken. */
+  gboolean incomplete = self->share.budget != NULL &&
+                        (self->starved || tcp_frame_reader_get_memory (&self->reader) > 0);
 
   if (!incomplete || progress || self->paused || self->phase != TCP_CHANNEL_OPEN)
     self->incomplete_since = 0;
@@ -138,8 +161,8 @@ channel_watch_message (TcpChannel *self,
   self->incomplete_since = tcp_now ();
   if (self->patience == NULL)
     self->patience = tcp_timer_new (on_patience_lost, self);
-  if (tcp_timer_get (self->patience) < 0)
-    tcp_timer_set (self->patience, self->incomplete_since + self->message_timeout * G_TIME_SPAN_MILLISECOND);
+  if (tcp_timer_get (self->patience) < 0 || self->starved)
+    channel_set_patience (self);
 }
 
 /* The end */
@@ -628,6 +651,7 @@ channel_fill (TcpChannel *self)
   GPollableInputStream *input = G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->stream));
   gsize left = self->callbacks.may_read != NULL ? self->callbacks.may_read (self, self->user_data) : G_MAXSIZE;
   g_autoptr (GError) error = NULL;
+  gboolean any = FALSE;
   gssize n;
 
   /* TLS gives a record at a time, and keeps others in a buffer of its own. */
@@ -637,7 +661,8 @@ channel_fill (TcpChannel *self)
       gboolean large = tcp_budget_share_has_room (&self->share, TCP_FRAME_READER_SIZE);
       guint8 *room = tcp_frame_reader_get_room (&self->reader, large, &size);
 
-      if (size == 0 && !large && !tcp_budget_share_allows (&self->share, TCP_FRAME_READER_SIZE))
+      /* What was read just now may be whole messages, which make room. */
+      if (size == 0 && !large && !any && !tcp_budget_share_allows (&self->share, TCP_FRAME_READER_SIZE))
         {
           channel_starve (self);
           return FALSE;
@@ -648,6 +673,7 @@ channel_fill (TcpChannel *self)
       n = g_pollable_input_stream_read_nonblocking (input, room, size, NULL, &error);
       tcp_frame_reader_add (&self->reader, MAX (n, 0));
       left -= MAX (n, 0);
+      any |= n > 0;
       if (n > 0)
         tcp_keepalive_received (&self->keepalive);
     }

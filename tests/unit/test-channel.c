@@ -577,12 +577,14 @@ on_other_relieved (gpointer user_data)
 static ChannelEnd *
 make_end_with_budget (RawEnd         **raw,
                       TcpBudgetShare  *other,
+                      gsize            memory,
                       gsize            used,
-                      guint            message_timeout)
+                      guint            message_timeout,
+                      gboolean         as_tls)
 {
-  g_autoptr (TcpBudgetPool) pool = tcp_budget_pool_new (MEMORY, 1);
+  g_autoptr (TcpBudgetPool) pool = tcp_budget_pool_new (memory, 1);
   g_autoptr (TcpBudget) budget = tcp_budget_new (pool, NULL);
-  ChannelEndOptions options = { .budget = budget, .message_timeout = message_timeout };
+  ChannelEndOptions options = { .budget = budget, .message_timeout = message_timeout, .as_tls = as_tls };
   int fds[2];
 
   tcp_budget_share_init (other, budget, on_other_relieved, NULL);
@@ -602,7 +604,7 @@ test_starved (void)
   g_autoptr (ChannelEnd) end = NULL;
   TcpBudgetShare other;
 
-  end = make_end_with_budget (&raw, &other, MEMORY / 2, 1);
+  end = make_end_with_budget (&raw, &other, MEMORY, MEMORY / 2, 600000, FALSE);
   test_fill (data, length, 5, 0);
   for (guint i = 0; i < 20; i++)
     raw_end_send (raw, PIECE | LAST, TRUE, data, TCP_FRAME_SMALL);
@@ -631,7 +633,7 @@ test_incomplete (void)
   g_autoptr (ChannelEnd) end = NULL;
   TcpBudgetShare other;
 
-  end = make_end_with_budget (&raw, &other, 0, 1);
+  end = make_end_with_budget (&raw, &other, MEMORY, 0, 1, FALSE);
   append_frame (wire, PIECE | LAST, TRUE, data, length);
   raw_end_write (raw, wire->data, wire->len - 1);
   WAIT_UNTIL (end->channel->incomplete_since != 0 && end->channel->reader.end >= length);
@@ -645,6 +647,76 @@ test_incomplete (void)
   tcp_budget_share_clear (&other);
 }
 
+/* One that has waited in vain for room ends as well: what TLS has of it may be what others wait for. */
+static void
+test_starved_for_good (void)
+{
+  const gsize length = 100 * 1024;
+  g_autofree guint8 *data = g_malloc0 (length);
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (ChannelEnd) end = NULL;
+  TcpBudgetShare other;
+
+  end = make_end_with_budget (&raw, &other, MEMORY, MEMORY / 2, 1, TRUE);
+  raw_end_send (raw, PIECE | LAST, TRUE, data, length);
+  WAIT_UNTIL (end->closed == 1);
+  g_assert_error (end->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT);
+  g_assert_nonnull (strstr (end->error->message, "max-memory"));
+  tcp_budget_share_clear (&other);
+}
+
+/* There may be room for it, but not so much more that the budget would call. */
+static void
+test_starved_at_the_mark (void)
+{
+  const gsize memory = 16 * 1024 * 1024;
+  const gsize mark = memory / 4 * 3;
+  const gsize length = 100 * 1024;
+  g_autofree guint8 *data = g_malloc (length);
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (ChannelEnd) end = NULL;
+  TcpBudgetShare other, more;
+
+  end = make_end_with_budget (&raw, &other, memory, mark - 1000, 600000, FALSE);
+  /* So that its part of the last quarter does not do. */
+  tcp_budget_share_init (&more, other.budget, on_other_relieved, NULL);
+  tcp_budget_share_set (&more, memory - mark);
+  test_fill (data, length, 5, 0);
+  raw_end_send (raw, PIECE | LAST, TRUE, data, length);
+  WAIT_UNTIL (end->channel->starved && end->channel->incomplete_since != 0);
+  g_assert_cmpint (tcp_timer_get (end->channel->patience), <=, g_get_monotonic_time () + G_TIME_SPAN_SECOND);
+
+  tcp_budget_share_set (&more, 0);
+  tcp_budget_share_set (&other, mark - TCP_FRAME_READER_SIZE);
+  g_assert_true (end->channel->starved);
+  tcp_timer_set (end->channel->patience, 0);
+  WAIT_UNTIL (has_messages (end, 1));
+  assert_stream (message (end, 0)->data, length, 5);
+  tcp_budget_share_clear (&more);
+  tcp_budget_share_clear (&other);
+}
+
+/* With TLS the buffer is filled before anybody looks at what is in it; that is not a message without room. */
+static void
+test_full_of_messages (void)
+{
+  const gsize length = 4096;
+  g_autofree guint8 *data = g_malloc (length);
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (ChannelEnd) end = NULL;
+  TcpBudgetShare other;
+
+  end = make_end_with_budget (&raw, &other, MEMORY, MEMORY / 2, 600000, TRUE);
+  test_fill (data, length, 5, 0);
+  tcp_channel_pause (end->channel);
+  for (guint i = 0; i < 20; i++)
+    raw_end_send (raw, PIECE | LAST, TRUE, data, length);
+  tcp_channel_resume (end->channel);
+  WAIT_UNTIL (has_messages (end, 20));
+  g_assert_cmpuint (end->channel->share.held, ==, 0);
+  tcp_budget_share_clear (&other);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -655,6 +727,9 @@ main (int    argc,
   g_test_add_func ("/channel/large-fragments", test_large_fragments);
   g_test_add_func ("/channel/starved", test_starved);
   g_test_add_func ("/channel/incomplete", test_incomplete);
+  g_test_add_func ("/channel/starved-for-good", test_starved_for_good);
+  g_test_add_func ("/channel/starved-at-the-mark", test_starved_at_the_mark);
+  g_test_add_func ("/channel/full-of-messages", test_full_of_messages);
   g_test_add_func ("/channel/pause", test_pause);
   g_test_add_func ("/channel/pause-from-a-handler", test_pause_from_a_handler);
   g_test_add_func ("/channel/steal", test_steal);

@@ -124,36 +124,54 @@ caller_remove (TcpDialQueue  *self,
     share_remove (self, caller);
 }
 
+/* Whether it has as many as one caller may have, which is half of those of its principal. */
+static gboolean
+caller_is_full (TcpDialCaller *self)
+{
+  return self->used >= (self->share->quota.max + 1) / 2;
+}
+
 static gboolean
 caller_enter (TcpDialQueue  *self,
               TcpDialCaller *caller)
 {
-  TcpDialShare *share = caller->share;
-
-  if (caller->used >= (share->quota.max + 1) / 2 ||
-      tcp_quota_enter (&self->quota, &share->quota) != TCP_QUOTA_ENTERED)
+  if (tcp_quota_enter (&self->quota, &caller->share->quota) != TCP_QUOTA_ENTERED)
     return FALSE;
 
   caller->used++;
   return TRUE;
 }
 
-/* The first of the caller whose turn it is, of those that may have one more. */
+/* Those up to @link have had their turn. */
+static void
+share_rotate (TcpDialShare *self,
+              GList        *link)
+{
+  GList *head;
+
+  do
+    {
+      head = g_queue_pop_head_link (&self->callers);
+      g_queue_push_tail_link (&self->callers, head);
+    }
+  while (head != link);
+}
+
+/* The first of the caller whose turn it is, of those that may have one more. At most three are looked at, however
+ * many wait: no more than two can have half of what there is, and what the quota refuses to one it refuses to all. */
 static TcpDialTicket *
 share_next (TcpDialQueue *self,
             TcpDialShare *share)
 {
-  for (guint n = share->callers.length; n > 0; n--)
-    {
-      TcpDialCaller *caller = share->callers.head->data;
-      TcpDialTicket *ticket = caller->tickets.head->data;
+  GList *link = share->callers.head;
 
-      g_queue_unlink (&share->callers, &caller->link);
-      g_queue_push_tail_link (&share->callers, &caller->link);
-      if (caller_enter (self, caller))
-        return ticket;
-    }
-  return NULL;
+  while (link != NULL && caller_is_full (link->data))
+    link = link->next;
+  if (link == NULL || !caller_enter (self, link->data))
+    return NULL;
+
+  share_rotate (share, link);
+  return ((TcpDialCaller *) link->data)->tickets.head->data;
 }
 
 static TcpDialTicket *
@@ -223,7 +241,7 @@ tcp_dial_queue_ask (TcpDialQueue      *self,
 
   g_mutex_lock (&self->mutex);
   /* Not before those that wait already. */
-  ticket->granted = g_queue_is_empty (&caller->tickets) && caller_enter (self, caller);
+  ticket->granted = g_queue_is_empty (&caller->tickets) && !caller_is_full (caller) && caller_enter (self, caller);
   *granted = ticket->granted;
   if (!ticket->granted)
     caller_add (self, ticket);

@@ -173,6 +173,53 @@ do_quotas (gpointer data)
   tcp_dial_queue_free (queue);
 }
 
+/* The quota, which counts how often it is asked: see meson.build. */
+TcpQuotaResult __real_tcp_quota_enter (TcpQuota      *quota,
+                                       TcpQuotaShare *share);
+TcpQuotaResult __wrap_tcp_quota_enter (TcpQuota      *quota,
+                                       TcpQuotaShare *share);
+
+static guint asked;
+
+TcpQuotaResult
+__wrap_tcp_quota_enter (TcpQuota      *quota,
+                        TcpQuotaShare *share)
+{
+  asked++;
+  return __real_tcp_quota_enter (quota, share);
+}
+
+/* When one ends it is not the work of all that wait. */
+static void
+do_many (gpointer data)
+{
+  enum { CALLERS = 1000 };
+  TcpDialQueue *queue = tcp_dial_queue_new (4);
+  TcpDialShare share = { .quota.max = 4 };
+  g_autofree TcpDialCaller *callers = g_new (TcpDialCaller, CALLERS);
+  g_autofree Dial *dials = g_new (Dial, CALLERS);
+
+  for (guint i = 0; i < CALLERS; i++)
+    {
+      tcp_dial_caller_init (&callers[i], &share);
+      ask (queue, &callers[i], &dials[i], 'a' + i % 26);
+      g_assert_cmpint (dials[i].granted, ==, i < 4);
+    }
+  for (guint i = 0; i < CALLERS; i++)
+    {
+      asked = 0;
+      give_back (&dials[i]);
+      settle ();
+      /* One for that which is next, and one to find that there is no place for another. */
+      g_assert_cmpuint (asked, <=, 2);
+      if (i + 4 < CALLERS)
+        g_assert_true (dials[i + 4].granted);
+      if (i + 5 < CALLERS)
+        g_assert_false (dials[i + 5].granted);
+    }
+  tcp_dial_queue_free (queue);
+}
+
 #define TEST(name)                                        \
   static void                                             \
   test_##name (void)                                      \
@@ -184,6 +231,7 @@ do_quotas (gpointer data)
 TEST (in_turn)
 TEST (given_up)
 TEST (quotas)
+TEST (many)
 
 int
 main (int    argc,
@@ -197,6 +245,7 @@ main (int    argc,
   g_test_add_func ("/dial-queue/in-turn", test_in_turn);
   g_test_add_func ("/dial-queue/given-up", test_given_up);
   g_test_add_func ("/dial-queue/quotas", test_quotas);
+  g_test_add_func ("/dial-queue/many", test_many);
   status = g_test_run ();
   g_string_free (called, TRUE);
   tcp_io_thread_release (thread);

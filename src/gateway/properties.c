@@ -518,8 +518,10 @@ install_settings (void)
    * From 1 to 65535; the default is 256.
    *
    * The name of a target is looked up once for all that wait for it, and then again when a
-   * connection begins more than 5 seconds later. Not more than two lookups of a gateway are under
-   * way at once, and only if the first does not end.
+   * connection begins more than 5 seconds later. Not more than two lookups of a name are under way
+   * at once, and the second only if the first does not end. Of names that clients choose not more than
+   * 16 are looked up at once; others wait within the same time for their turn. The
+   * [property@TcpTunnel.Gateway:target] does not wait for them.
    *
    * Since: 1.0
    */

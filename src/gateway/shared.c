@@ -52,7 +52,7 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   tcp_quota_init (&self->connections, settings->max_connections);
   tcp_quota_init (&self->held, MAX (1, settings->max_connections / 2));
   self->dials = tcp_dial_queue_new (settings->max_dials);
-  self->target_book = tcp_target_book_new (settings->connect_timeout);
+  self->target_book = tcp_target_book_new (settings->target, settings->connect_timeout);
 
   return self;
 }

@@ -10,7 +10,8 @@ G_BEGIN_DECLS
 /* Where the target of a gateway is. A name is looked up once for all that wait for it, however many these
  * are: a lookup takes a thread of the pool that GIO also uses for other things, and a name server may be slow.
  * Whoever asks while a lookup is under way has its result, which also serves those that come a few seconds
- * later. An address is not looked up.
+ * later. An address is not looked up. However many names clients choose, only so many of them are looked up at
+ * once, and others have their turn; the gateway's own target does not wait for them.
  *
  * Safe on all threads. */
 typedef struct _TcpTarget TcpTarget;
@@ -23,8 +24,6 @@ typedef void (*TcpTargetFunc) (GSocketConnectable *where,
                                const GError       *error,
                                gpointer            user_data);
 
-TcpTarget *tcp_target_new (const char *host_and_port,
-                           guint       timeout);
 TcpTarget *tcp_target_ref (TcpTarget *self);
 void tcp_target_unref (TcpTarget *self);
 GSocketConnectable *tcp_target_get (TcpTarget *self);
@@ -34,10 +33,11 @@ TcpTargetWait *tcp_target_wait (TcpTarget     *self,
                                 gpointer       user_data);
 void tcp_target_wait_free (TcpTargetWait *self);
 
-/* The targets of a gateway that were asked for of late. */
+/* The target of a gateway, and those that clients asked for of late. */
 typedef struct _TcpTargetBook TcpTargetBook;
 
-TcpTargetBook *tcp_target_book_new (guint timeout);
+TcpTargetBook *tcp_target_book_new (const char *own,
+                                    guint       timeout);
 void tcp_target_book_free (TcpTargetBook *self);
 TcpTarget *tcp_target_book_get (TcpTargetBook *self,
                                 const char    *host_and_port);

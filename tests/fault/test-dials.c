@@ -8,7 +8,8 @@
 
 /* A resolver that answers when it is told to, or never. */
 
-#define SLOW_NAME "slow.example"
+#define SLOW_DOMAIN ".example"
+#define SLOW_NAME "slow" SLOW_DOMAIN
 
 #define TYPE_SLOW_RESOLVER (slow_resolver_get_type ())
 G_DECLARE_FINAL_TYPE (SlowResolver, slow_resolver, SLOW, RESOLVER, GResolver)
@@ -34,7 +35,7 @@ slow_resolver_lookup_async (GResolver                *resolver,
   SlowResolver *self = SLOW_RESOLVER (resolver);
   GTask *task = g_task_new (resolver, cancellable, callback, user_data);
 
-  g_assert_cmpstr (hostname, ==, SLOW_NAME);
+  g_assert_true (g_str_has_suffix (hostname, SLOW_DOMAIN));
   g_mutex_lock (&self->mutex);
   self->lookups++;
   g_ptr_array_add (self->tasks, task);
@@ -145,12 +146,14 @@ rig_new (guint connect_timeout)
 {
   Rig rig = { .target = target_new_echo (), .quick = limits_rig_new_started () };
   g_autofree char *name = g_strdup_printf (SLOW_NAME ":%u", target_get_port (rig.target));
+  const char *patterns[] = { "*" SLOW_DOMAIN ":*", NULL };
   g_autoptr (GError) error = NULL;
 
   rig.former = g_resolver_get_default ();
   rig.resolver = g_object_new (TYPE_SLOW_RESOLVER, NULL);
   g_resolver_set_default (G_RESOLVER (rig.resolver));
   rig.slow = tcp_gateway_new (name);
+  tcp_gateway_set_allow (rig.slow, patterns);
   g_object_set (rig.slow, "token", TEST_TOKEN, "connect-timeout", connect_timeout, "keepalive-interval", 0,
                 "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, NULL);
   tcp_gateway_start (rig.slow, NULL, &error);
@@ -286,6 +289,37 @@ test_gone (void)
   g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, 1);
 }
 
+/* However many names a client chooses, so many of them are looked up at once, and the others when there is an
+ * answer; the gateway's own is looked up at once. One for which nobody waits any more is not looked up. */
+static void
+test_many_names (void)
+{
+  enum { NAMES = 20, AT_ONCE = 16 };
+  g_auto (Rig) rig = rig_new (600000);
+  g_autoptr (ResumablePeer) peer = rig_join_slow (&rig);
+  g_autoptr (ResumablePeer) other = rig_join_slow (&rig);
+
+  for (guint32 i = 0; i < NAMES; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("n%u" SLOW_DOMAIN ":%u", i, target_get_port (rig.target));
+
+      resumable_send_text (peer, RESUMABLE_OPEN, 1 + 2 * i, name);
+    }
+  resumable_expect_confirmed (peer);
+  g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, AT_ONCE);
+  open_many (other, 1, 1);
+  g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, AT_ONCE + 1);
+  resumable_send_code (peer, RESUMABLE_RESET, 1 + 2 * AT_ONCE, RESUMABLE_RESET_BROKEN, "gone");
+  resumable_expect_confirmed (peer);
+
+  slow_resolver_answer (rig.resolver, TRUE);
+  expect_opened (other, 1);
+  WAIT_UNTIL (slow_resolver_get_lookups (rig.resolver) == NAMES);
+  slow_resolver_answer (rig.resolver, TRUE);
+  expect_opened (peer, NAMES - 1);
+  g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, NAMES);
+}
+
 /* It closes while many wait. */
 static void
 test_close (void)
@@ -307,6 +341,7 @@ main (int    argc,
   g_test_add_func ("/dials/unknown-name", test_unknown_name);
   g_test_add_func ("/dials/never-answers", test_never_answers);
   g_test_add_func ("/dials/gone", test_gone);
+  g_test_add_func ("/dials/many-names", test_many_names);
   g_test_add_func ("/dials/close", test_close);
   return g_test_run ();
 }

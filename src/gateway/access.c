@@ -9,6 +9,7 @@
 #include "base/invalid.h"
 #include "base/secret-hash.h"
 #include "base/token.h"
+#include "websocket/channel.h"
 
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 /* In bytes; some 100,000 tokens have a tenth of that. */
@@ -225,6 +226,19 @@ get_memory_share (const TcpGatewaySettings *settings,
   return n_principals > 1 ? 0.75 : 1;
 }
 
+static TcpBudgetPool *
+make_pool (TcpBudgetPool *all,
+           TcpMemoryKind  kind,
+           double         share)
+{
+  gsize cap = tcp_budget_pool_get_cap (all) * share;
+
+  /* However small its part, a message that is to be whole has to fit into it. */
+  if (kind == TCP_MEMORY_INPUT)
+    cap = MAX (cap, TCP_CHANNEL_MIN_MEMORY);
+  return tcp_budget_pool_new_child (all, cap);
+}
+
 /* How much of everything each principal may have. There is memory for so many clients, and of each kind. */
 void
 tcp_access_share_out (TcpAccess                *self,
@@ -241,7 +255,7 @@ tcp_access_share_out (TcpAccess                *self,
   while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &principal))
     {
       for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
-        principal->memory[i] = tcp_budget_pool_new_child (memory[i], tcp_budget_pool_get_cap (memory[i]) * share);
+        principal->memory[i] = make_pool (memory[i], i, share);
       principal->held.max = MAX_HELD;
       principal->clients.max = MIN (tcp_quota_get_share (max_clients, n, settings->max_principal_sessions),
                                     MAX (max_clients * share, 1));

@@ -612,7 +612,9 @@ install_settings (void)
    *
    * How many bytes of [property@TcpTunnel.Gateway:max-memory] the clients of each principal
    * may use. What happens at the limit is the same. At least 4 MiB. 0, the default, is three
-   * quarters of that property if there are tokens of several principals, else all.
+   * quarters of that property if there are tokens of several principals, else all. Each kind of
+   * memory is divided in proportion, but a principal may always have 512 KiB for messages that were
+   * received in part, so that each message can be received.
    *
    * Since: 1.0
    */

@@ -4,6 +4,7 @@
 
 #include "base/tsan.h"
 #include "io/pool.h"
+#include "websocket/channel.h"
 
 /* What connections may have that are not a WebSocket yet, at most. */
 #define STRANGERS_MEMORY (48 * 1024 * 1024)
@@ -30,7 +31,8 @@ shared_divide_memory (TcpShared *self)
    * client.c. So these never have to wait for each other. */
   self->pools[TCP_MEMORY_DATA] = tcp_budget_pool_new (self->memory / 2, tcp_io_thread_count ());
   self->pools[TCP_MEMORY_QUEUES] = tcp_budget_pool_new (self->memory / 3, tcp_io_thread_count ());
-  self->pools[TCP_MEMORY_INPUT] = tcp_budget_pool_new (self->memory / 6, tcp_io_thread_count ());
+  self->pools[TCP_MEMORY_INPUT] = tcp_budget_pool_new (MAX (self->memory / 6, TCP_CHANNEL_MIN_MEMORY),
+                                                       tcp_io_thread_count ());
   tcp_quota_init (&self->clients, max_clients);
 }
 

@@ -28,6 +28,10 @@ typedef struct _TcpChannel TcpChannel;
 /* A message up to this size arrives as one piece. */
 #define TCP_CHANNEL_MAX_WHOLE TCP_FRAME_MAX_WHOLE
 
+/* The least that a pool for channels may have: with less no message would ever be received that does not fit into
+ * a small buffer, since a share may have three quarters of it at once. */
+#define TCP_CHANNEL_MIN_MEMORY (2 * TCP_FRAME_READER_SIZE)
+
 typedef struct
 {
   /* How many bytes may be read before the messages in them are looked at; NULL if it does not matter. */

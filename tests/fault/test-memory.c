@@ -259,6 +259,25 @@ test_unread (void)
   rig_check (&rig, "what is not read", before);
 }
 
+/* One that has as little memory as there may be gets a message through that has to be whole. */
+static void
+test_least (void)
+{
+  const gsize size = 255 * KIB;
+  g_auto (Rig) rig = { .limits = limits_rig_new (target_new_echo ()), .fds = g_ptr_array_new () };
+  g_autofree guint8 *data = g_malloc0 (size);
+  int fd;
+
+  g_object_set (rig.limits.fixture->gateway, "max-memory", (guint64) 8 * MIB, "max-principal-memory",
+                (guint64) 4 * MIB, NULL);
+  limits_rig_start (&rig.limits);
+  data[3] = 1;
+  fd = rig_add (&rig, "/?mode=multiplexed");
+  begin_message (fd, size);
+  client_write (fd, data, size);
+  g_assert_true (target_wait_bytes_in (rig.limits.target, size - 4));
+}
+
 int
 main (int    argc,
       char **argv)
@@ -268,5 +287,6 @@ main (int    argc,
   g_test_add_func ("/memory/refused-heads", test_refused_heads);
   g_test_add_func ("/memory/ids", test_ids);
   g_test_add_func ("/memory/unread", test_unread);
+  g_test_add_func ("/memory/least", test_least);
   return g_test_run ();
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 #include "test-util.h"
+#include "websocket/frame-reader.h"
 
 static void
 check_lines (const char *text,
@@ -198,6 +199,34 @@ test_header (void)
   g_assert_null (tcp_access_find_header (access, "Bearer token, token"));
 }
 
+/* However small the part of one is, it can receive a whole message. */
+static void
+test_small_part (void)
+{
+  g_autoptr (TcpAccess) access = tcp_access_new ();
+  TcpGatewaySettings settings = { .max_connections = 10, .max_dials = 10, .max_memory = 1 << 30,
+                                  .max_principal_memory = 1 << 22 };
+  TcpBudgetPool *pools[TCP_N_MEMORY_KINDS];
+  g_autoptr (TcpBudget) budget = NULL;
+  TcpPrincipal *alice;
+  TcpBudgetShare share;
+
+  tcp_access_add (access, "alice", "first", NULL);
+  tcp_access_add (access, "bob", "second", NULL);
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    pools[i] = tcp_budget_pool_new (settings.max_memory / 24, 1);
+  tcp_access_share_out (access, &settings, 10, pools);
+  alice = tcp_access_find (access, "first");
+  g_assert_cmpuint (tcp_budget_pool_get_cap (alice->memory[TCP_MEMORY_DATA]), <=, settings.max_principal_memory / 24);
+
+  budget = tcp_budget_new (alice->memory[TCP_MEMORY_INPUT], NULL);
+  tcp_budget_share_init (&share, budget, NULL, NULL);
+  g_assert_true (tcp_budget_share_has_room (&share, TCP_FRAME_READER_SIZE));
+  tcp_budget_share_clear (&share);
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    tcp_budget_pool_unref (pools[i]);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -208,6 +237,7 @@ main (int    argc,
   g_test_add_func ("/access/byte-order-mark", test_byte_order_mark);
   g_test_add_func ("/access/zero-byte", test_zero_byte);
   g_test_add_func ("/access/many", test_many);
+  g_test_add_func ("/access/small-part", test_small_part);
   g_test_add_func ("/access/same-token", test_same_token);
   g_test_add_func ("/access/find", test_find);
   g_test_add_func ("/access/header", test_header);

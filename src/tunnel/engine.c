@@ -326,10 +326,7 @@ engine_accept_multiplexed (TcpEngine         *self,
                            GSocketConnection *connection,
                            GSocketAddress    *peer)
 {
-  TcpStream *stream = NULL;
-
-  if (self->link != NULL && tcp_link_takes_connections (self->link))
-    stream = tcp_session_open (tcp_link_get_session (self->link), self->settings->target, connection);
+  TcpStream *stream = self->link != NULL ? tcp_link_open (self->link, connection) : NULL;
 
   if (stream == NULL)
     {

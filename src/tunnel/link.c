@@ -837,17 +837,31 @@ tcp_link_succeed (TcpLink *self,
   link_retry (self, error, -1);
 }
 
-/* Whether a TCP client can be served now, or, where that cannot hurt, wait. */
-gboolean
-tcp_link_takes_connections (TcpLink *self)
-{
-  return self->state == TCP_TUNNEL_STATE_CONNECTED || self->resumable;
-}
-
 TcpSession *
 tcp_link_get_session (TcpLink *self)
 {
   return self->session;
+}
+
+/* For a TCP client that can be served now, or, where that cannot hurt, wait; NULL if it can do
+ * neither. */
+TcpStream *
+tcp_link_open (TcpLink           *self,
+               GSocketConnection *connection)
+{
+  TcpChannel *channel = tcp_session_get_channel (self->session);
+
+  /* The next session is not made before that WebSocket has gone. */
+  if (channel != NULL && tcp_session_is_over (self->session))
+    {
+      g_autoptr (GError) error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
+                                              "the gateway %s has ended the session", self->display);
+
+      tcp_channel_abort (channel, error);
+    }
+  if (self->state != TCP_TUNNEL_STATE_CONNECTED && !self->resumable)
+    return NULL;
+  return tcp_session_open (self->session, self->settings->target, connection);
 }
 
 /* Counted here, since a token that was set in the meantime is tried without asking. The

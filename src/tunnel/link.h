@@ -60,7 +60,8 @@ void tcp_link_succeed (TcpLink *self,
 TcpStream *tcp_link_start (TcpLink           *self,
                            GSocketConnection *connection);
 TcpSession *tcp_link_get_session (TcpLink *self);
-gboolean tcp_link_takes_connections (TcpLink *self);
+TcpStream *tcp_link_open (TcpLink           *self,
+                          GSocketConnection *connection);
 void tcp_link_await_token (TcpLink *self);
 void tcp_link_set_token (TcpLink    *self,
                          const char *token);

@@ -149,13 +149,14 @@ client_dial (TcpClient  *self,
              TcpStream  *stream,
              const char *target)
 {
-  g_autoptr (TcpTarget) where = tcp_target_book_get (self->shared->target_book, target);
+  guint16 port;
+  g_autoptr (TcpTarget) where = tcp_target_book_get (self->shared->target_book, target, &port);
   Dial *dial = g_new0 (Dial, 1);
 
   dial->client = self;
   dial->stream = tcp_stream_ref (stream);
   dial->target = g_strdup (target);
-  dial->dial = tcp_dial_new (self->shared->dials, &self->caller, where, self->thread,
+  dial->dial = tcp_dial_new (self->shared->dials, &self->caller, where, port, self->thread,
                              self->settings->connect_timeout, on_dialed, dial);
   g_hash_table_insert (self->dials, stream, dial);
 }

@@ -9,6 +9,7 @@ struct _TcpDial
 {
   TcpDialTicket *ticket;
   TcpTarget *target;
+  guint16 port;
   TcpIoThread *thread;
   TcpTargetWait *wait;       /* for its addresses, */
   TcpConnect *connect;       /* to its only address, */
@@ -83,12 +84,12 @@ static void
 on_granted (gpointer user_data)
 {
   TcpDial *self = user_data;
-  g_autoptr (GSocketConnectable) where = tcp_target_get (self->target);
+  g_autoptr (GSocketConnectable) where = tcp_target_get (self->target, self->port);
 
   if (where != NULL)
     dial_connect (self, where);
   else
-    self->wait = tcp_target_wait (self->target, self->thread, on_looked_up, self);
+    self->wait = tcp_target_wait (self->target, self->port, self->thread, on_looked_up, self);
 }
 
 static void
@@ -117,6 +118,7 @@ TcpDial *
 tcp_dial_new (TcpDialQueue  *queue,
               TcpDialCaller *caller,
               TcpTarget     *target,
+              guint16        port,
               TcpIoThread   *thread,
               guint          timeout,
               TcpDialFunc    func,
@@ -126,6 +128,7 @@ tcp_dial_new (TcpDialQueue  *queue,
   gboolean granted;
 
   self->target = tcp_target_ref (target);
+  self->port = port;
   self->thread = thread;
   self->timeout = timeout;
   self->func = func;

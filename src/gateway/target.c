@@ -19,19 +19,19 @@
  * uses for other things. Those of the gateway's own target come beside them. */
 #define MAX_FOREIGN_LOOKUPS 16
 
-/* How many targets are remembered. */
+/* How many names are remembered, beside those that somebody uses. */
 #define MAX_TARGETS 256
 
 struct _TcpTargetBook
 {
   gatomicrefcount refs; /* each target has one */
   gint64 timeout;       /* after which another lookup of a name may begin, in microseconds */
-  TcpTarget *own;       /* that of the gateway, */
-  char *own_name;       /* which is never forgotten */
+  TcpTarget *own;       /* that of the gateway, which is never forgotten */
 
   GMutex mutex;
   /* Under the mutex, as well as what its targets say of it */
-  GHashTable *targets; /* host and port → TcpTarget, of the others */
+  GHashTable *targets; /* host → TcpTarget, of the others */
+  GQueue recent;       /* of these, by their links: the one that nobody has asked for the longest is first */
   GQueue queued;       /* of TcpTarget, those that are to be looked up, the next first */
   guint n_lookups;     /* of others than its own */
 };
@@ -41,16 +41,15 @@ struct _TcpTarget
   gatomicrefcount refs; /* each lookup has one */
   TcpTargetBook *book;
   gboolean is_own; /* of the gateway */
-  char *hostname;
-  guint16 port;
-  GSocketConnectable *fixed;  /* if it is an address; else NULL */
+  char *hostname;  /* in lower case, if it is a name */
+  GList recent;
 
   /* Under the mutex of the book */
   GQueue waits; /* of TcpTargetWait (owned by those who wait), the oldest first */
   GList link;   /* with data while it is among those that are to be looked up; then somebody waits for it */
   guint n_lookups;
   gint64 latest_lookup;      /* when it began, of those that are under way */
-  GSocketConnectable *known; /* the result of the last, or NULL, */
+  GList *known;              /* of GInetAddress: the result of the last, or NULL, */
   gint64 known_since;
 };
 
@@ -59,6 +58,7 @@ struct _TcpTargetWait
   gatomicrefcount refs; /* one is that of a call that is on its way to its thread */
   TcpTarget *target;    /* only touched on the thread of whoever waits, like the rest but for the link */
   TcpIoThread *thread;
+  guint16 port;
   TcpTargetFunc func;
   gpointer user_data;
   GSocketConnectable *where;
@@ -83,7 +83,6 @@ book_unref (TcpTargetBook *self)
   tcp_tsan_acquire (self);
   g_assert (self->n_lookups == 0 && g_queue_is_empty (&self->queued));
   g_mutex_clear (&self->mutex);
-  g_free (self->own_name);
   g_free (self);
 }
 
@@ -91,19 +90,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpTargetBook, book_unref)
 
 static TcpTarget *
 target_new (TcpTargetBook *book,
-            const char    *host_and_port)
+            const char    *host)
 {
   TcpTarget *self = g_new0 (TcpTarget, 1);
-  g_autoptr (GSocketConnectable) parsed = g_network_address_parse (host_and_port, 0, NULL);
 
   g_atomic_ref_count_init (&self->refs);
   self->book = book_ref (book);
-  self->hostname = g_strdup (g_network_address_get_hostname (G_NETWORK_ADDRESS (parsed)));
-  self->port = g_network_address_get_port (G_NETWORK_ADDRESS (parsed));
-  self->fixed = (GSocketConnectable *) tcp_connect_get_literal (self->hostname, self->port);
-  /* An address with a zone, as in fe80::1%eth0. */
-  if (self->fixed == NULL && strchr (self->hostname, ':') != NULL)
-    self->fixed = g_object_ref (parsed);
+  self->hostname = g_strdup (host);
+  self->recent.data = self;
   return self;
 }
 
@@ -123,8 +117,7 @@ tcp_target_unref (TcpTarget *self)
 
   tcp_tsan_acquire (self);
   g_assert (g_queue_is_empty (&self->waits));
-  g_clear_object (&self->fixed);
-  g_clear_object (&self->known);
+  g_clear_pointer (&self->known, g_resolver_free_addresses);
   g_free (self->hostname);
   book_unref (self->book);
   g_free (self);
@@ -197,7 +190,7 @@ target_answer (TcpTarget    *self,
       if (error != NULL)
         wait->error = g_error_copy (error);
       else
-        wait->where = g_object_ref (self->known);
+        wait->where = tcp_addresses_new (self->known, wait->port);
       g_atomic_ref_count_inc (&wait->refs);
       tcp_tsan_release (wait);
       tcp_io_thread_invoke (wait->thread, wait_call, wait, wait_unref);
@@ -240,14 +233,13 @@ on_looked_up (GObject      *object,
   book->n_lookups -= !self->is_own;
   if (addresses != NULL)
     {
-      g_clear_object (&self->known);
-      self->known = tcp_addresses_new (addresses, self->port);
+      g_clear_pointer (&self->known, g_resolver_free_addresses);
+      self->known = addresses;
       self->known_since = g_get_monotonic_time ();
     }
   target_answer (self, error);
   g_mutex_unlock (&book->mutex);
 
-  g_resolver_free_addresses (addresses);
   tcp_target_unref (self);
   book_look_up (book);
 }
@@ -270,18 +262,22 @@ book_look_up (TcpTargetBook *self)
   while (target != NULL);
 }
 
-/* The addresses, if they are known; else NULL. */
+/* This port of its addresses, if they are known; else NULL. */
 GSocketConnectable *
-tcp_target_get (TcpTarget *self)
+tcp_target_get (TcpTarget *self,
+                guint16    port)
 {
-  GSocketConnectable *known = NULL;
+  GSocketConnectable *known = (GSocketConnectable *) tcp_connect_get_literal (self->hostname, port);
 
-  if (self->fixed != NULL)
-    return g_object_ref (self->fixed);
+  if (known != NULL)
+    return known;
+  /* An address with a zone, as in fe80::1%eth0. */
+  if (strchr (self->hostname, ':') != NULL)
+    return g_network_address_new (self->hostname, port);
 
   g_mutex_lock (&self->book->mutex);
   if (self->known != NULL && g_get_monotonic_time () < self->known_since + FRESH)
-    known = g_object_ref (self->known);
+    known = tcp_addresses_new (self->known, port);
   g_mutex_unlock (&self->book->mutex);
   return known;
 }
@@ -289,6 +285,7 @@ tcp_target_get (TcpTarget *self)
 /* Waits for a lookup. @thread is the current one. */
 TcpTargetWait *
 tcp_target_wait (TcpTarget     *self,
+                 guint16        port,
                  TcpIoThread   *thread,
                  TcpTargetFunc  func,
                  gpointer       user_data)
@@ -298,6 +295,7 @@ tcp_target_wait (TcpTarget     *self,
   g_atomic_ref_count_init (&wait->refs);
   wait->target = self;
   wait->thread = thread;
+  wait->port = port;
   wait->func = func;
   wait->user_data = user_data;
   wait->link.data = wait;
@@ -330,19 +328,33 @@ tcp_target_wait_free (TcpTargetWait *self)
   wait_unref (self);
 }
 
+/* A name in lower case, so that it is not looked up in many spellings; the zone of an address stays as it is. */
+static char *
+parse_host (const char *host_and_port,
+            guint16    *port)
+{
+  g_autoptr (GSocketConnectable) parsed = g_network_address_parse (host_and_port, 0, NULL);
+  const char *host = g_network_address_get_hostname (G_NETWORK_ADDRESS (parsed));
+
+  *port = g_network_address_get_port (G_NETWORK_ADDRESS (parsed));
+  return strchr (host, ':') != NULL ? g_strdup (host) : g_ascii_strdown (host, -1);
+}
+
 /* @own is the target of the gateway; @timeout is for how long anybody waits, in milliseconds, and 0 is for ever. */
 TcpTargetBook *
 tcp_target_book_new (const char *own,
                      guint       timeout)
 {
   TcpTargetBook *self = g_new0 (TcpTargetBook, 1);
+  g_autofree char *host = NULL;
+  guint16 port;
 
   g_atomic_ref_count_init (&self->refs);
   g_mutex_init (&self->mutex);
   self->timeout = timeout > 0 ? timeout * G_TIME_SPAN_MILLISECOND : G_MAXINT64;
-  self->targets = g_hash_table_new_full (tcp_secret_hash, g_str_equal, g_free, (GDestroyNotify) tcp_target_unref);
-  self->own_name = g_strdup (own);
-  self->own = target_new (self, own);
+  self->targets = g_hash_table_new_full (tcp_secret_hash, g_str_equal, NULL, (GDestroyNotify) tcp_target_unref);
+  host = parse_host (own, &port);
+  self->own = target_new (self, host);
   self->own->is_own = TRUE;
   return self;
 }
@@ -356,26 +368,47 @@ tcp_target_book_free (TcpTargetBook *self)
   book_unref (self);
 }
 
-/* A reference to it. */
+/* With the mutex: makes room for one more. Those that somebody uses stay, or they would be looked up again beside what
+ * is under way; of these there are not more than connections that are being made. */
+static void
+book_make_room (TcpTargetBook *self)
+{
+  for (guint i = 0; i < MAX_TARGETS && g_hash_table_size (self->targets) >= MAX_TARGETS; i++)
+    {
+      TcpTarget *oldest = g_queue_pop_head_link (&self->recent)->data;
+
+      if (g_atomic_ref_count_compare (&oldest->refs, 1))
+        g_hash_table_remove (self->targets, oldest->hostname);
+      else
+        g_queue_push_tail_link (&self->recent, &oldest->recent);
+    }
+}
+
+/* A reference to it; and which of its ports that is. */
 TcpTarget *
 tcp_target_book_get (TcpTargetBook *self,
-                     const char    *host_and_port)
+                     const char    *host_and_port,
+                     guint16       *port)
 {
+  g_autofree char *host = parse_host (host_and_port, port);
   TcpTarget *target;
 
-  if (strcmp (host_and_port, self->own_name) == 0)
+  if (strcmp (host, self->own->hostname) == 0)
     return tcp_target_ref (self->own);
 
   g_mutex_lock (&self->mutex);
-  target = g_hash_table_lookup (self->targets, host_and_port);
+  target = g_hash_table_lookup (self->targets, host);
   if (target == NULL)
     {
-      /* Those that are in use stay with those who use them. */
-      if (g_hash_table_size (self->targets) >= MAX_TARGETS)
-        g_hash_table_remove_all (self->targets);
-      target = target_new (self, host_and_port);
-      g_hash_table_insert (self->targets, g_strdup (host_and_port), target);
+      book_make_room (self);
+      target = target_new (self, host);
+      g_hash_table_insert (self->targets, target->hostname, target);
     }
+  else
+    {
+      g_queue_unlink (&self->recent, &target->recent);
+    }
+  g_queue_push_tail_link (&self->recent, &target->recent);
   tcp_target_ref (target);
   g_mutex_unlock (&self->mutex);
   return target;

@@ -7,8 +7,8 @@
 
 G_BEGIN_DECLS
 
-/* Where the target of a gateway is. A name is looked up once for all that wait for it, however many these
- * are: a lookup takes a thread of the pool that GIO also uses for other things, and a name server may be slow.
+/* Where targets of a gateway are, on one host. Its name is looked up once for all that wait for it, however many these
+ * are, and whichever port they want: a lookup takes a thread of the pool that GIO also uses for other things, and a name server may be slow.
  * Whoever asks while a lookup is under way has its result, which also serves those that come a few seconds
  * later. An address is not looked up. However many names clients choose, only so many of them are looked up at
  * once, and others have their turn; the gateway's own target does not wait for them.
@@ -26,8 +26,10 @@ typedef void (*TcpTargetFunc) (GSocketConnectable *where,
 
 TcpTarget *tcp_target_ref (TcpTarget *self);
 void tcp_target_unref (TcpTarget *self);
-GSocketConnectable *tcp_target_get (TcpTarget *self);
+GSocketConnectable *tcp_target_get (TcpTarget *self,
+                                    guint16    port);
 TcpTargetWait *tcp_target_wait (TcpTarget     *self,
+                                guint16        port,
                                 TcpIoThread   *thread,
                                 TcpTargetFunc  func,
                                 gpointer       user_data);
@@ -40,7 +42,8 @@ TcpTargetBook *tcp_target_book_new (const char *own,
                                     guint       timeout);
 void tcp_target_book_free (TcpTargetBook *self);
 TcpTarget *tcp_target_book_get (TcpTargetBook *self,
-                                const char    *host_and_port);
+                                const char    *host_and_port,
+                                guint16       *port);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpTarget, tcp_target_unref)
 

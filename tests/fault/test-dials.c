@@ -320,6 +320,31 @@ test_many_names (void)
   g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, NAMES);
 }
 
+/* Nor does another spelling of a name make another lookup, or another port. */
+static void
+test_spellings (void)
+{
+  static const char *const names[] = { "other", "OTHER", "Other" };
+  g_auto (Rig) rig = rig_new (600000);
+  g_autoptr (ResumablePeer) peer = rig_join_slow (&rig);
+  Target *targets[] = { rig.target, rig.quick.target };
+
+  for (guint32 i = 0; i < 6; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%s" SLOW_DOMAIN ":%u", names[i / 2], target_get_port (targets[i % 2]));
+
+      resumable_send_text (peer, RESUMABLE_OPEN, 1 + 2 * i, name);
+    }
+  resumable_expect_confirmed (peer);
+  g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, 1);
+  slow_resolver_answer (rig.resolver, TRUE);
+  expect_opened (peer, 6);
+  g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, 1);
+  g_assert_true (target_wait_accepted (rig.target, 3));
+  /* The other is that of somebody else as well. */
+  g_assert_true (target_wait_accepted (rig.quick.target, 3 + 1));
+}
+
 /* It closes while many wait. */
 static void
 test_close (void)
@@ -342,6 +367,7 @@ main (int    argc,
   g_test_add_func ("/dials/never-answers", test_never_answers);
   g_test_add_func ("/dials/gone", test_gone);
   g_test_add_func ("/dials/many-names", test_many_names);
+  g_test_add_func ("/dials/spellings", test_spellings);
   g_test_add_func ("/dials/close", test_close);
   return g_test_run ();
 }

@@ -77,6 +77,7 @@ static gboolean
 queue_source_prepare (GSource *source,
                       int     *timeout)
 {
+  tcp_tsan_acquire (source);
   *timeout = -1;
   return atomic_load (&((QueueSource *) source)->queue->ready);
 }
@@ -84,6 +85,7 @@ queue_source_prepare (GSource *source,
 static gboolean
 queue_source_check (GSource *source)
 {
+  tcp_tsan_acquire (source);
   return atomic_load (&((QueueSource *) source)->queue->ready);
 }
 

@@ -299,7 +299,6 @@ test_log_of_session (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (TcpGateway) gateway = new_gateway (target, "127.0.0.1");
-  g_autofree char *body = NULL;
   guint16 port;
   int fd;
 

@@ -274,15 +274,13 @@ static const TcpSessionCallbacks session_callbacks = {
 /* Life */
 
 /* As many connections as are usual may use all of it at once; but there may be more clients, each of
- * which may use it for one at least. */
+ * which may use it for one at least. Those of other principals do not make it less than what is set aside for
+ * this one gives. */
 static gsize
 client_get_first_window (TcpShared *shared,
                          TcpBudget *queue_budget)
 {
-  guint usual = MIN (shared->settings->max_connections, TCP_WINDOWS_USUAL_STREAMS);
-  guint clients = tcp_budget_get_n_shares (queue_budget);
-
-  return shared->memory / 4 / MAX (usual, clients);
+  return tcp_budget_get_portion (queue_budget, MIN (shared->settings->max_connections, TCP_WINDOWS_USUAL_STREAMS));
 }
 
 /* On @thread. @shared and @warnings have to outlive it. */

@@ -147,15 +147,22 @@ tcp_budget_get_used (TcpBudget *self)
   return self->pool->used;
 }
 
-/* On all threads: those of all principals. @self may be NULL. */
-guint
-tcp_budget_get_n_shares (TcpBudget *self)
+/* What each of so many may have, or of the shares, if these are more, of the first three quarters. Of what is set
+ * aside for a principal each of its own shares may have as much, however many others have. @self may be NULL. */
+gsize
+tcp_budget_get_portion (TcpBudget *self,
+                        guint      least)
 {
   TcpBudgetPool *pool = self != NULL ? self->pool : NULL;
+  TcpBudgetPool *all;
+  gsize common;
 
-  while (pool != NULL && pool->parent != NULL)
-    pool = pool->parent;
-  return pool != NULL ? pool->shares : 0;
+  if (pool == NULL)
+    return G_MAXSIZE;
+
+  all = pool->parent != NULL ? pool->parent : pool;
+  common = pool_mark (all) / MAX (least, all->shares);
+  return MAX (common, pool_get_child_part (all) / MAX (least, pool->shares));
 }
 
 /* @relieved is called, on the thread of the budget, when there is room again after

@@ -50,7 +50,8 @@ TcpBudget *tcp_budget_new (TcpBudgetPool *pool,
 TcpBudget *tcp_budget_ref (TcpBudget *self);
 void tcp_budget_unref (TcpBudget *self);
 gsize tcp_budget_get_used (TcpBudget *self);
-guint tcp_budget_get_n_shares (TcpBudget *self);
+gsize tcp_budget_get_portion (TcpBudget *self,
+                              guint      least);
 
 void tcp_budget_share_init (TcpBudgetShare *self,
                             TcpBudget      *budget,

@@ -225,7 +225,6 @@ test_principals (void)
   gsize cap = CAP / 4 * 3;
 
   family_begin (&family, cap);
-  g_assert_cmpuint (tcp_budget_get_n_shares (family.budgets[0]), ==, 2 * N_CHILDREN);
   tcp_budget_share_set (&family.users[0][0].share, cap);
   g_assert_false (tcp_budget_share_has_room (&family.users[0][0].share, 1));
   g_assert_false (tcp_budget_share_is_overdrawn (&family.users[0][0].share));
@@ -552,12 +551,34 @@ test_part (void)
   begin (users, 1, budget);
   g_assert_cmpuint (tcp_budget_share_get_part (&users[0].share), ==, CAP / 4);
   begin (users + 1, 3, budget);
-  g_assert_cmpuint (tcp_budget_get_n_shares (budget), ==, 4);
   tcp_budget_share_set (&users[1].share, CAP);
   g_assert_cmpuint (tcp_budget_share_get_part (&users[0].share), ==, CAP / 4 / 4);
   end (users + 1, 3);
   g_assert_cmpuint (tcp_budget_share_get_part (&users[0].share), ==, CAP / 4);
   end (users, 1);
+}
+
+/* What all begin with, and whom many others leave how much of it. */
+static void
+test_portion (void)
+{
+  g_autoptr (TcpBudget) alone = new_budget ();
+  Family family;
+  User users[16];
+
+  begin (users, 4, alone);
+  g_assert_cmpuint (tcp_budget_get_portion (alone, 1), ==, MARK / 4);
+  g_assert_cmpuint (tcp_budget_get_portion (alone, 10), ==, MARK / 10);
+  end (users, 4);
+
+  family_begin (&family, CAP);
+  g_assert_cmpuint (tcp_budget_get_portion (family.budgets[1], 1), ==, MARK / 4);
+  begin (users, 16, family.budgets[0]);
+  g_assert_cmpuint (tcp_budget_get_portion (family.budgets[0], 1), ==, MARK / 20);
+  g_assert_cmpuint (tcp_budget_get_portion (family.budgets[1], 1), ==, CAP / 4 / N_CHILDREN / 2);
+  g_assert_cmpuint (tcp_budget_get_portion (family.budgets[1], 10), ==, MARK / 20);
+  end (users, 16);
+  family_end (&family);
 }
 
 static void
@@ -566,6 +587,7 @@ test_without (void)
   User user;
 
   begin (&user, 1, NULL);
+  g_assert_cmpuint (tcp_budget_get_portion (NULL, 1), ==, G_MAXSIZE);
   tcp_budget_share_set (&user.share, G_MAXUINT32);
   g_assert_true (tcp_budget_share_allows (&user.share, G_MAXUINT32));
   g_assert_cmpuint (tcp_budget_share_get_growth (&user.share), ==, G_MAXSIZE);
@@ -597,6 +619,7 @@ main (int    argc,
   g_test_add_func ("/budget/no-call-is-lost", test_no_call_is_lost);
   g_test_add_func ("/budget/growth-of-threads", test_growth_of_threads);
   g_test_add_func ("/budget/growth-meanwhile", test_growth_meanwhile);
+  g_test_add_func ("/budget/portion", test_portion);
   g_test_add_func ("/budget/part", test_part);
   return g_test_run ();
 }

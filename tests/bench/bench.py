@@ -27,6 +27,10 @@ FLOODS = ("open-reset", "open-close", "single-bytes")
 PAIRS = ("relays", "gateway", "resumable", "wstunnel")
 PAIR_CELLS = [cell for cell in CELLS if cell != "both"] + ["idle", "sessions", "threads", "floods"]
 
+# The flood, and the peer of a tunnel without a gateway, speak ws:// only.
+WITHOUT_TLS_SUBJECTS = ("singleton", "multiplexed", "limrun", "chisel", "websocat")
+WITHOUT_TLS_CELLS = {"floods"}
+
 MEMORY_CAP = 4 << 30
 STALL_CAP = 1 << 30
 WARM_UP = 0.25
@@ -174,9 +178,8 @@ class Bench:
                 subject.start(self.tools)
                 for sessions in (0, self.args.sessions):
                     if sessions:
-                        uri = f"ws://127.0.0.1:{subject.processes[-1].port}/"
                         resumable = ["--resumable"] if subject.key.startswith("resumable") else []
-                        idle = self.tools.spawn_endpoint("tunnel", uri, "--copies", sessions, *resumable)
+                        idle = self.tools.spawn_tunnel_to(subject.processes[-1].ports, "--copies", sessions, *resumable)
                         subject.settle()
                     runs = []
                     self.measure(subject, "idle sessions", ("ping", "up", "down"), runs)
@@ -258,6 +261,7 @@ class Bench:
             self.say("")
         return {
             "machine": {"cpus": os.cpu_count(), "kernel": platform.release()},
+            "tls": self.args.tls,
             "took": time.monotonic() - started,
             "seconds": self.args.seconds,
             "rounds": self.args.rounds,
@@ -279,6 +283,7 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true", help="short cells: for a look, not for a verdict")
     parser.add_argument("--pairs", action="store_true",
                         help="tunnel and gateway beside two relays and wstunnel, also with idle connections and sessions")
+    parser.add_argument("--tls", action="store_true", help="--pairs over wss://, and wstunnel so too")
     parser.add_argument("--rounds", type=int, help="how often each cell is measured (3; pairs: 5; quick: 1)")
     parser.add_argument("--seconds", type=float, help="length of a cell (3; pairs: 1.5; quick: 0.7)")
     parser.add_argument("--stall-seconds", type=float, help="how long a reader stalls (60; quick: 5)")
@@ -293,14 +298,22 @@ def parse_arguments():
     parser.add_argument("--check", action="store_true", help="exit 1 unless all that is expected was met")
     parser.add_argument("--build-dir", default=".", help="where the programs are; npm installs there")
     args = parser.parse_args()
+    args.pairs = args.pairs or args.tls
     args.seconds = args.seconds or (0.7 if args.quick else 1.5 if args.pairs else 3)
     args.rounds = args.rounds or (1 if args.quick else 5 if args.pairs else 3)
     args.stall_seconds = args.stall_seconds or (5 if args.quick else 60)
     args.only = args.only or (PAIRS if args.pairs else None)
-    args.cells = args.cells or (PAIR_CELLS if args.pairs else list(CELLS) + ["stall"])
+    if not args.cells:
+        args.cells = PAIR_CELLS if args.pairs else list(CELLS) + ["stall"]
+        if args.tls:
+            args.cells = [cell for cell in args.cells if cell not in WITHOUT_TLS_CELLS]
     args.build_dir = os.path.abspath(args.build_dir)
     if unknown := set(args.cells) - set(every):
         parser.error(f"no such cell: {', '.join(unknown)}")
+    if args.tls and (plain := set(args.cells) & WITHOUT_TLS_CELLS):
+        parser.error(f"there is no such cell with --tls: {', '.join(plain)}")
+    if args.tls and (plain := [key for key in args.only if key.startswith(WITHOUT_TLS_SUBJECTS)]):
+        parser.error(f"there is no such subject with --tls: {', '.join(plain)}")
     return args
 
 
@@ -309,7 +322,11 @@ def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="tcptunnel-bench-") as directory:
-        outcome = Bench(args, Tools(args.build_dir, directory, args.wstunnel)).run()
+        try:
+            tools = Tools(args.build_dir, directory, args.wstunnel, args.tls)
+        except BenchError as error:
+            sys.exit(f"bench: {error}")
+        outcome = Bench(args, tools).run()
     if args.json:
         with open(args.json, "w") as file:
             json.dump(outcome, file, indent=1)

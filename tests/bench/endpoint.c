@@ -17,6 +17,7 @@ static gboolean singleton;
 static gboolean resumable;
 static int connections;
 static int copies = 1;
+static char *certificate_path;
 static char **addresses;
 
 static const GOptionEntry options[] = {
@@ -24,6 +25,8 @@ static const GOptionEntry options[] = {
   { "resumable", 0, 0, G_OPTION_ARG_NONE, &resumable, "With resumption, instead of without", NULL },
   { "connections", 0, 0, G_OPTION_ARG_INT, &connections, "How many there may be, if not the default", "N" },
   { "copies", 0, 0, G_OPTION_ARG_INT, &copies, "How many ends for each address", "N" },
+  { "certificate", 0, 0, G_OPTION_ARG_FILENAME, &certificate_path,
+    "Of a gateway, with its key; or what a tunnel trusts", "FILE" },
   { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &addresses, NULL, "tunnel|gateway URL|HOST:PORT…" },
   G_OPTION_ENTRY_NULL,
 };
@@ -43,6 +46,14 @@ start_tunnel (const char *uri,
 {
   TcpTunnel *tunnel = tcp_tunnel_new (uri, TOKEN);
 
+  if (certificate_path != NULL)
+    {
+      g_autoptr (GTlsDatabase) database = g_tls_file_database_new (certificate_path, error);
+
+      if (database == NULL)
+        return NULL;
+      tcp_tunnel_set_tls_database (tunnel, database);
+    }
   tcp_tunnel_set_log_level (tunnel, TCP_TUNNEL_LOG_LEVEL_ERROR);
   if (!singleton)
     tcp_tunnel_set_mode (tunnel, TCP_TUNNEL_MODE_MULTIPLEXED);
@@ -63,6 +74,14 @@ start_gateway (const char *target,
 {
   TcpGateway *gateway = tcp_gateway_new (target);
 
+  if (certificate_path != NULL)
+    {
+      g_autoptr (GTlsCertificate) certificate = g_tls_certificate_new_from_file (certificate_path, error);
+
+      if (certificate == NULL)
+        return NULL;
+      tcp_gateway_set_tls_certificate (gateway, certificate);
+    }
   tcp_gateway_set_token (gateway, TOKEN);
   tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_ERROR);
   if (connections > 0)

@@ -199,20 +199,33 @@ PROTOCOLS = {"gateway-singleton": "raw", "gateway-multiplexed": "tagged", "resum
              "resumable-multiplexed": "resumable"}
 
 
+def _expected_throughput_of_pair(ours, other, key):
+    for cell, streams in (("up", ""), ("down", ""), ("up-8", ", 8 streams"), ("down-8", ", 8 streams")):
+        way = cell.removesuffix("-8")
+        if streams == "" or "multiplexed" in key:
+            yield _at_least(f"{PROTOCOLS[key]}: throughput {way}{streams}, times wstunnel's", 1,
+                            _ratio(ours.rate(cell, way), other.rate(cell, way)))
+
+
+def _expected_cpu_of_pair(ours, other, key, plain, resumable):
+    for way in ("up", "down"):
+        yield _at_most(f"{PROTOCOLS[key]}: CPU {way}, times wstunnel's", resumable if "resumable" in key else plain,
+                       _ratio(_both_ends(ours, way), _both_ends(other, way)))
+
+
+def _expected_connections_of_pair(ours, other, key):
+    yield _at_least(f"{PROTOCOLS[key]}: connections a second, times wstunnel's", 1,
+                    _ratio(ours.connections(), other.connections()))
+
+
 def _expected_of_pairs(figures):
     """What a tunnel and a gateway are expected to do beside others of their kind."""
     relays, other = figures("relays"), figures("wstunnel")
 
     for key, protocol in PROTOCOLS.items():
         ours = figures(key)
-        for cell, streams in (("up", ""), ("down", ""), ("up-8", ", 8 streams"), ("down-8", ", 8 streams")):
-            way = cell.removesuffix("-8")
-            if streams == "" or "multiplexed" in key:
-                yield _at_least(f"{protocol}: throughput {way}{streams}, times wstunnel's", 1,
-                                _ratio(ours.rate(cell, way), other.rate(cell, way)))
-        for way in ("up", "down"):
-            yield _at_most(f"{protocol}: CPU {way}, times wstunnel's", 1.25 if "resumable" in key else 1,
-                           _ratio(_both_ends(ours, way), _both_ends(other, way)))
+        yield from _expected_throughput_of_pair(ours, other, key)
+        yield from _expected_cpu_of_pair(ours, other, key, 1, 1.25)
         yield _at_most(f"{protocol}: p50 for 64 bytes, times two relays'", 1.2,
                        _ratio(ours.ping("ping", "p50_us"), relays.ping("ping", "p50_us")))
         for way in ("up", "down") if "multiplexed" in key else ():
@@ -221,9 +234,21 @@ def _expected_of_pairs(figures):
                            _ratio(p99, other.ping(f"ping-{way}", "p99_us")))
             yield _at_most(f"{protocol}: p99 beside bulk {way}, times two relays'", 4,
                            _ratio(p99, relays.ping(f"ping-{way}", "p99_us")))
-        yield _at_least(f"{protocol}: connections a second, times wstunnel's", 1,
-                        _ratio(ours.connections(), other.connections()))
+        yield from _expected_connections_of_pair(ours, other, key)
         yield _at_most(f"{protocol}: peak memory, times wstunnel's", 0.25, _ratio(_all_peaks(ours), _all_peaks(other)))
+
+
+def _expected_of_pairs_over_tls(figures):
+    """The relays do not encrypt, so what is expected is in terms of wstunnel over wss alone."""
+    other = figures("wstunnel")
+
+    for key, protocol in PROTOCOLS.items():
+        ours = figures(key)
+        yield from _expected_throughput_of_pair(ours, other, key)
+        yield from _expected_cpu_of_pair(ours, other, key, 1.1, 1.35)
+        yield _at_most(f"{protocol}: p50 for 64 bytes, times wstunnel's", 1.1,
+                       _ratio(ours.ping("ping", "p50_us"), other.ping("ping", "p50_us")))
+        yield from _expected_connections_of_pair(ours, other, key)
 
 
 def _expected_of_crowds(crowds, what):
@@ -282,7 +307,8 @@ def show(outcome):
     idle, sessions, threads, floods = ({key: Crowd(entry) for key, entry in outcome["sections"][name].items() if entry["runs"]}
                                for name in ("idle", "sessions", "threads", "floods"))
     nothing = Figures({"title": "", "cells": {}})
-    print(f"{outcome['machine']['cpus']} CPUs, Linux {outcome['machine']['kernel']}; medians of {outcome['rounds']} cells of "
+    over = "pairs and wstunnel over wss, relays without TLS; " if outcome["tls"] else ""
+    print(f"{outcome['machine']['cpus']} CPUs, Linux {outcome['machine']['kernel']}; {over}medians of {outcome['rounds']} cells of "
           f"{outcome['seconds']:g} s; round trips are p50/p99; {outcome['took'] / 60:.0f} minutes in all")
     if any(figures.cells for figures in all_figures.values()):
         _print_row([heading for heading, _, _ in COLUMNS])
@@ -299,6 +325,9 @@ def show(outcome):
     def figures_of(key):
         return all_figures.get(key, nothing)
 
-    return _print_expectations([*_expected_of_client(figures_of, outcome["stall_seconds"]), *_expected_of_pairs(figures_of),
-                                *_expected_of_crowds(idle, "connections"), *_expected_of_crowds(sessions, "sessions"),
+    if outcome["tls"]:
+        of_subjects = [*_expected_of_pairs_over_tls(figures_of)]
+    else:
+        of_subjects = [*_expected_of_client(figures_of, outcome["stall_seconds"]), *_expected_of_pairs(figures_of)]
+    return _print_expectations([*of_subjects, *_expected_of_crowds(idle, "connections"), *_expected_of_crowds(sessions, "sessions"),
                                 *_expected_of_floods(floods)])

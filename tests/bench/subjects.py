@@ -143,11 +143,33 @@ class Subject:
                 return
 
 
+def make_certificate(directory):
+    """Of the kind that wstunnel makes for itself, so that a handshake costs both the same. Returns the path of a file
+    with the certificate and its key."""
+    certificate, key = (os.path.join(directory, name) for name in ("certificate.pem", "key.pem"))
+    try:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-days", "2", "-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-keyout", key, "-out", certificate], check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except OSError as error:
+        raise BenchError(f"no certificate could be made: openssl did not start: {error}") from error
+    except subprocess.CalledProcessError as error:
+        raise BenchError(f"no certificate could be made: openssl: {error.stderr.strip()}") from error
+    both = os.path.join(directory, "certificate-and-key.pem")
+    with open(both, "wb") as output:
+        for path in (certificate, key):
+            with open(path, "rb") as source:
+                shutil.copyfileobj(source, output)
+    return both
+
+
 class Tools:
     """Where the programs are that the subjects are made of."""
 
-    def __init__(self, build_dir, directory, wstunnel="wstunnel"):
+    def __init__(self, build_dir, directory, wstunnel="wstunnel", tls=False):
         self.directory = directory
+        self.scheme = "wss" if tls else "ws"
+        self.certificate = make_certificate(directory) if tls else None
         self.wstunnel = wstunnel
         self.load = os.path.join(build_dir, "bench-load")
         self.peer = os.path.join(build_dir, "bench-ideal-peer")
@@ -162,6 +184,17 @@ class Tools:
 
     def spawn_endpoint(self, kind, *argv, env=None):
         return self.spawn(kind, self.endpoint, kind, *argv, env=env)
+
+    def spawn_gateway(self, *argv, env=None):
+        return self.spawn_endpoint("gateway", *self._certificate_options(), *argv, env=env)
+
+    def spawn_tunnel_to(self, ports, *argv, env=None):
+        """A tunnel to each of the gateways on these ports."""
+        uris = [f"{self.scheme}://127.0.0.1:{port}/" for port in ports]
+        return self.spawn_endpoint("tunnel", *uris, *self._certificate_options(), *argv, env=env)
+
+    def _certificate_options(self):
+        return ["--certificate", self.certificate] if self.certificate else []
 
 
 def build_relays(count):
@@ -181,10 +214,9 @@ def build_pair(*options, copies=1, env=None):
     """As many tunnels as gateways, in a process each."""
     def build(tools, peer_port, processes):
         more = [option for option in options if option.startswith("--connections")]
-        gateway = tools.spawn_endpoint("gateway", f"127.0.0.1:{peer_port}", "--copies", copies, *more, env=env)
+        gateway = tools.spawn_gateway(f"127.0.0.1:{peer_port}", "--copies", copies, *more, env=env)
         processes.append(gateway)
-        uris = [f"ws://127.0.0.1:{port}/" for port in gateway.ports]
-        processes.insert(0, tools.spawn_endpoint("tunnel", *uris, *options, env=env))
+        processes.insert(0, tools.spawn_tunnel_to(gateway.ports, *options, env=env))
     return build
 
 
@@ -198,7 +230,7 @@ def build_limrun(mode):
 
 def build_wstunnel(tools, peer_port, processes):
     server, local = free_port(), free_port()
-    uri = f"ws://127.0.0.1:{server}"
+    uri = f"{tools.scheme}://127.0.0.1:{server}"
     processes.append(tools.spawn("server", tools.wstunnel, "server", uri, port=server))
     processes.insert(0, tools.spawn("client", tools.wstunnel, "client", "-L",
                                     f"tcp://127.0.0.1:{local}:127.0.0.1:{peer_port}", uri, port=local))

@@ -124,8 +124,15 @@ class Commands(unittest.TestCase):
             text = re.sub(rf"\b{port}\b", free, text)
             settings = re.sub(rf"\b{port}\b", free, settings)
         self.provide(directory, settings)
+        listening = {}
         for line in text.splitlines():
+            # One that is shown with another option takes the place of the former.
+            port = re.search(r"--listen (\S+)", line)
+            if port and port[1] in listening:
+                self.stop(listening[port[1]])
             running = Running(line, directory, environment)
+            if port:
+                listening[port[1]] = running
             self.addCleanup(self.stop, running)
             self.assertTrue(running.settled.wait(DEADLINE_S), line)
             if not re.search("listening on|Serving HTTP on", running.output):

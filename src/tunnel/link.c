@@ -919,7 +919,8 @@ tcp_link_network_changed (TcpLink *self)
     {
       guint timeout = link_get_probe_timeout (self, channel);
 
-      self->hasty_until = g_get_monotonic_time () + timeout * G_TIME_SPAN_MILLISECOND + HASTE;
+      /* The kernel may need one more to notice. */
+      self->hasty_until = g_get_monotonic_time () + 2 * timeout * G_TIME_SPAN_MILLISECOND + HASTE;
       tcp_channel_probe (channel, timeout);
       return;
     }

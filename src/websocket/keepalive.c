@@ -127,6 +127,14 @@ on_timer (gpointer user_data)
           self->callbacks->dead (error, self->user_data);
           return;
         }
+      /* The kernel may not have noticed yet. */
+      if (self->probe != 0)
+        {
+          self->asked = now;
+          self->deadline = now + self->probe;
+          schedule (self, now);
+          return;
+        }
       self->ping_time = 0;
       self->deadline = 0;
     }
@@ -182,6 +190,7 @@ tcp_keepalive_pause (TcpKeepalive *self)
     self->next_ping = now;
   self->ping_time = 0;
   self->deadline = 0;
+  self->probe = 0;
   if (self->timer != NULL && self->next_due > now + HEARTBEAT)
     set_due (self, now + HEARTBEAT);
 }
@@ -227,7 +236,8 @@ tcp_keepalive_stop (TcpKeepalive *self)
 }
 
 /* Pings at once, also where there is no keep-alive. If nothing comes for @timeout ms, or
- * the keep-alive's timeout if that is 0, the peer is dead. */
+ * the keep-alive's timeout if that is 0, the peer is dead; until the answer is there, that is
+ * asked every @timeout ms. */
 void
 tcp_keepalive_probe (TcpKeepalive *self,
                      guint         timeout)
@@ -236,7 +246,8 @@ tcp_keepalive_probe (TcpKeepalive *self,
 
   if (!self->paused)
     {
-      ask (self, now, timeout > 0 ? timeout * G_TIME_SPAN_MILLISECOND : self->timeout);
+      self->probe = timeout > 0 ? timeout * G_TIME_SPAN_MILLISECOND : self->timeout;
+      ask (self, now, self->probe);
       return;
     }
   /* When it reads again: now it would not see an answer. */
@@ -266,6 +277,7 @@ tcp_keepalive_pong (TcpKeepalive *self,
   self->confirmed = self->ping_sent;
   self->ping_time = 0;
   self->deadline = 0;
+  self->probe = 0;
   schedule (self, now);
   return TRUE;
 }

@@ -37,6 +37,7 @@ typedef struct
   guint64 ping_sent;
   gint64 asked;    /* signs of life count from here on, */
   gint64 deadline; /* until then; 0 if there is none */
+  gint64 probe;    /* for how long at a time an answer is waited for, 0 if any sign of life will do */
   gint64 last_received;
   guint64 sent;             /* payload bytes of messages, */
   guint64 confirmed;        /* and how many of them are known to have arrived */

@@ -224,6 +224,35 @@ test_cut (void)
   check_cut (TRUE);
 }
 
+/* A sign of life is not yet an answer, without which it goes on to be asked as often. */
+static void
+test_cut_later (void)
+{
+  ChannelEndOptions options = { .interval = 0, .timeout = LONG };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  g_autoptr (GBytes) ping = NULL;
+  gint64 asked;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], FALSE, &options);
+  raw = raw_end_new (fds[1]);
+
+  tcp_channel_probe (end->channel, 200);
+  asked = end->channel->keepalive.asked;
+  raw_end_wait_ping (raw, &ping);
+  while (end->channel->keepalive.asked == asked)
+    {
+      raw_end_send (raw, 0x82, TRUE, "x", 1);
+      g_main_context_iteration (NULL, TRUE);
+    }
+  g_assert_cmpuint (end->closed, ==, 0);
+
+  WAIT_UNTIL (end->closed == 1);
+  g_assert_error (end->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT);
+}
+
 /* One that is merely slow, or does not read for now, lives. */
 static void
 check_slow (gsize step)
@@ -233,6 +262,7 @@ check_slow (gsize step)
   g_autoptr (ChannelEnd) end = NULL;
   g_autoptr (RawEnd) raw = NULL;
   gsize limit = 0;
+  gint64 asked;
 
   loopback_pair (fds, 20000);
   end = channel_end_new (fds[0], FALSE, &options);
@@ -241,8 +271,9 @@ check_slow (gsize step)
     channel_end_send (end, i, 1 << 20);
 
   tcp_channel_probe (end->channel, 200);
-  g_assert_cmpint (end->channel->keepalive.deadline, !=, 0);
-  WAIT_UNTIL ((raw_end_read (raw, limit += step), end->channel->keepalive.deadline == 0));
+  asked = end->channel->keepalive.asked;
+  g_assert_cmpint (asked, !=, 0);
+  WAIT_UNTIL ((raw_end_read (raw, limit += step), end->channel->keepalive.asked > asked));
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
@@ -284,6 +315,7 @@ main (int    argc,
   g_test_add_func ("/probe/again", test_again);
   g_test_add_func ("/probe/paused", test_paused);
   g_test_add_func ("/probe/cut", test_cut);
+  g_test_add_func ("/probe/cut-later", test_cut_later);
   g_test_add_func ("/probe/slow", test_slow);
   g_test_add_func ("/probe/closing", test_closing);
   return g_test_run ();

@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What clients without a token can do to a gateway and to the program that it is in:
+/* What clients without a token, and one that has a token, can do to a gateway and to the program that it is in:
  * attack [--seconds N] [--sockets N] [--clients N] [--limit MS]. The gateway is in this process;
  * those who attack it and those who use it are processes of their own. The figures are printed. */
 
 #include "fixture.h"
 
 #include "flood.h"
+#include "insider.h"
 #include "valid.h"
 
+#include <glib/gstdio.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* New connections of a flood, a second. Each ClientHello costs the gateway a signature. */
 #define RATE 2000
@@ -24,6 +29,15 @@
 
 /* An eighth is for pending connections, which the clients are first. */
 #define DESCRIPTORS 20000
+
+/* Of a gateway with two principals: places for sessions and for connections, those of them that one may have, and
+ * memory. Beside it each session and each connection may cost some 20 and 2 KiB. */
+#define PLACES 300
+#define PLACES_OF_ONE (PLACES - PLACES / 4)
+#define MEMORY (32u << 20)
+#define BESIDE (PLACES * (22u << 10))
+
+#define MALLORYS_TOKEN "wherefore-art-thou-refused"
 
 typedef struct
 {
@@ -46,6 +60,21 @@ static const Case cases[] = {
   { "/attack/client-hello/many-addresses", FLOOD_HELLO, TRUE, TRUE },
 };
 
+typedef struct
+{
+  const char *path;
+  InsiderKind kind;
+} InsiderCase;
+
+static const InsiderCase insider_cases[] = {
+  { "/attack/token/open-reset", INSIDER_OPEN_RESET },
+  { "/attack/token/ids", INSIDER_IDS },
+  { "/attack/token/many-ids", INSIDER_MANY_IDS },
+  { "/attack/token/silent-sessions", INSIDER_SILENT },
+  { "/attack/token/connections", INSIDER_CONNECTIONS },
+  { "/attack/token/incomplete", INSIDER_INCOMPLETE },
+};
+
 static int seconds = 10;
 static int sockets = 5000;
 static int clients = 2000;
@@ -62,26 +91,35 @@ typedef struct
   guint16 port;
   gboolean tls;
   guint64 memory;
+  guint64 max_growth;
 } Rig;
+
+static void
+rig_start (Rig *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_gateway_start (self->gateway, NULL, &error);
+  g_assert_no_error (error);
+  self->port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (self->gateway));
+}
 
 static void
 rig_init (Rig *self,
           gboolean tls)
 {
   g_autofree char *address = NULL;
-  g_autoptr (GError) error = NULL;
 
   self->target = target_new_echo ();
   address = target_get_address (self->target);
   self->gateway = tcp_gateway_new (address);
   self->tls = tls;
+  self->max_growth = MAX_GROWTH;
   g_object_set (self->gateway, "token", TEST_TOKEN, "max-connections", DESCRIPTORS,
                 "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, NULL);
   if (tls)
     tcp_gateway_set_tls_certificate (self->gateway, test_certificate ());
-  tcp_gateway_start (self->gateway, NULL, &error);
-  g_assert_no_error (error);
-  self->port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (self->gateway));
+  rig_start (self);
 }
 
 static void
@@ -89,7 +127,7 @@ rig_clear (Rig *self)
 {
   tcp_gateway_close (self->gateway);
   g_object_unref (self->gateway);
-  target_free (self->target);
+  g_clear_pointer (&self->target, target_free);
 }
 
 /* A task of the application, begun whenever the one before has ended. */
@@ -178,8 +216,14 @@ on_output (GObject *object,
   g_assert_no_error (error);
 }
 
-/* How long the slowest of the clients took, in ms. */
-static double
+/* In ms: how long the slowest of the clients took, and 99 of 100 round trips, if they make any. */
+typedef struct
+{
+  double longest;
+  double p99;
+} Times;
+
+static Times
 use (Rig *rig,
      const char *role,
      guint number,
@@ -190,29 +234,42 @@ use (Rig *rig,
   g_autofree char *output = NULL;
   guint source = probe != NULL ? g_timeout_add (10, on_probe, probe) : 0;
   guint count = 0, attempts = 0;
-  double longest = -1;
+  Times times = { .longest = -1 };
 
   g_subprocess_communicate_utf8_async (process, NULL, NULL, on_output, &output);
   while (output == NULL || (probe != NULL && probe->under_way))
     g_main_context_iteration (NULL, TRUE);
   if (source != 0)
     g_source_remove (source);
-  g_assert_cmpint (sscanf (output, "%u %u %lf", &count, &attempts, &longest), ==, 3);
+  g_assert_cmpint (sscanf (output, "%u %u %lf %lf", &count, &attempts, &times.longest, &times.p99), >=, 3);
   if (probe != NULL)
     g_test_message ("%u clients, %u attempts: the slowest took %.1f ms; tasks took up to %.1f ms; %.1f MiB more",
-                    count, attempts, longest, probe->longest / 1000.0,
+                    count, attempts, times.longest, probe->longest / 1000.0,
                     ((gint64) probe->memory - (gint64) rig->memory) / 1048576.0);
-  return longest;
+  return times;
 }
 
-static void
-wait_for_flood (GSubprocess *process)
+static char *
+wait_for_line (GSubprocess *process)
 {
-  char line[6];
-  gsize got;
+  g_autoptr (GDataInputStream) lines = g_data_input_stream_new (g_subprocess_get_stdout_pipe (process));
+  char *line;
 
-  g_assert_true (g_input_stream_read_all (g_subprocess_get_stdout_pipe (process), line, sizeof line, &got, NULL, NULL));
-  g_assert_cmpmem (line, got, "ready\n", 6);
+  /* A process that writes more later must not be ended by that. */
+  g_filter_input_stream_set_close_base_stream (G_FILTER_INPUT_STREAM (lines), FALSE);
+  line = g_data_input_stream_read_line (lines, NULL, NULL, NULL);
+  g_assert_nonnull (line);
+  return line;
+}
+
+/* It has not ended by itself. */
+static void
+stop (GSubprocess *process)
+{
+  g_subprocess_force_exit (process);
+  g_subprocess_wait (process, NULL, NULL);
+  g_assert_true (g_subprocess_get_if_signaled (process));
+  g_assert_cmpint (g_subprocess_get_term_sig (process), ==, SIGKILL);
 }
 
 static void
@@ -221,7 +278,7 @@ check_probe (Rig *rig,
 {
   g_assert_cmpint (probe->longest / 1000, <=, test_scaled_ms (limit));
   if (test_memory_is_meaningful ())
-    g_assert_cmpuint (probe->memory, <, rig->memory + MAX_GROWTH);
+    g_assert_cmpuint (probe->memory, <, rig->memory + rig->max_growth);
 }
 
 static void
@@ -231,21 +288,109 @@ test_flood (gconstpointer data)
   /* Who shares an address with more ClientHellos than the processor can answer gets in by chance; others do get in. */
   const char *from = test->kind == FLOOD_HELLO && !test->many ? "elsewhere" : "here";
   g_autoptr (GSubprocess) flood = NULL;
+  g_autofree char *ready = NULL;
   Rig rig = { 0 };
   Probe probe = { 0 };
-  double longest;
+  Times times;
 
   rig_init (&rig, test->tls);
   use (&rig, "one", 1, from, NULL);
   rig.memory = test_memory ("VmRSS");
   flood = spawn (&rig, "flood", test->kind, test->many ? "many" : "one");
-  wait_for_flood (flood);
-  longest = use (&rig, "one", seconds, from, &probe);
-  g_assert_cmpfloat (longest, <=, test_scaled_ms (limit));
+  ready = wait_for_line (flood);
+  g_assert_cmpstr (ready, ==, "ready");
+  times = use (&rig, "one", seconds, from, &probe);
+  g_assert_cmpfloat (times.longest, <=, test_scaled_ms (limit));
   check_probe (&rig, &probe);
-  g_subprocess_force_exit (flood);
-  g_subprocess_wait (flood, NULL, NULL);
+  stop (flood);
   rig_clear (&rig);
+}
+
+/* A gateway with two principals, Mallory and one with TEST_TOKEN. The target is another process, so that memory and
+ * processor of this one are those of the gateway. */
+static GSubprocess *
+rig_init_principals (Rig *self)
+{
+  g_autoptr (GSubprocess) target = spawn (self, "echo", 0, "here");
+  g_autofree char *port = wait_for_line (target);
+  g_autofree char *address = g_strconcat ("127.0.0.1:", port, NULL);
+  g_autofree char *token_file = NULL;
+  g_autoptr (GError) error = NULL;
+  int fd = g_file_open_tmp ("attack-XXXXXX", &token_file, &error);
+
+  g_assert_no_error (error);
+  close (fd);
+  g_file_set_contents (token_file, "mallory:" MALLORYS_TOKEN "\nother:" TEST_TOKEN "\n", -1, &error);
+  g_assert_no_error (error);
+  self->max_growth = MEMORY + BESIDE;
+  self->gateway = tcp_gateway_new (address);
+  g_object_set (self->gateway, "token-file", token_file, "max-connections", PLACES, "max-memory", (guint64) MEMORY,
+                "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, NULL);
+  rig_start (self);
+  g_unlink (token_file);
+  return g_steal_pointer (&target);
+}
+
+/* What the flood counted by the time that it was on. */
+static void
+check_bite (InsiderKind kind,
+            const char *line)
+{
+  guint64 got = 0;
+  guint held = 0, refused = 0;
+
+  g_assert_cmpint (sscanf (line, "%" G_GUINT64_FORMAT " %u %u", &got, &held, &refused), ==, 3);
+  g_test_message ("Mallory got %" G_GUINT64_FORMAT ", held %u, and was refused %u times", got, held, refused);
+  switch (kind)
+    {
+    case INSIDER_SILENT:
+    case INSIDER_CONNECTIONS:
+      /* It had all that one may have, and was refused beyond. */
+      g_assert_cmpuint (got, >=, PLACES_OF_ONE);
+      g_assert_cmpuint (held, <=, PLACES_OF_ONE);
+      g_assert_cmpuint (refused, >, 0);
+      break;
+    case INSIDER_INCOMPLETE:
+      /* More than there is memory for, so that it has to be held back. */
+      g_assert_cmpuint (got, >, MEMORY + BESIDE);
+      break;
+    case INSIDER_OPEN_RESET:
+    case INSIDER_IDS:
+    case INSIDER_MANY_IDS:
+    default:
+      g_assert_cmpuint (got, >, 0);
+      break;
+    }
+}
+
+/* The time of round trips is printed, not asserted: other processes share the processors. */
+static void
+test_insider (gconstpointer data)
+{
+  const InsiderCase *test = data;
+  g_autoptr (GSubprocess) flood = NULL;
+  g_autoptr (GSubprocess) target = NULL;
+  g_autofree char *bite = NULL;
+  Rig rig = { 0 };
+  Probe probe = { 0 };
+  Times idle, times;
+
+  target = rig_init_principals (&rig);
+  idle = use (&rig, "talks", 1, "here", NULL);
+  /* What the cases before have left free would not count. */
+  malloc_trim (0);
+  rig.memory = test_memory ("VmRSS");
+  flood = spawn (&rig, "insider", test->kind, "here");
+  bite = wait_for_line (flood);
+  check_bite (test->kind, bite);
+  times = use (&rig, "talks", seconds, "here", &probe);
+  g_test_message ("99 of 100 round trips took up to %.3f ms, and %.3f ms when idle: %.1f times that", times.p99, idle.p99,
+                  times.p99 / idle.p99);
+  g_assert_cmpfloat (times.longest, <=, test_scaled_ms (limit));
+  check_probe (&rig, &probe);
+  stop (flood);
+  rig_clear (&rig);
+  stop (target);
 }
 
 /* As after a restart. */
@@ -254,17 +399,47 @@ test_return (gconstpointer data)
 {
   Rig rig = { 0 };
   Probe probe = { 0 };
-  double longest;
+  Times times;
 
   rig_init (&rig, GPOINTER_TO_INT (data));
   use (&rig, "one", 1, "here", NULL);
   rig.memory = test_memory ("VmRSS");
-  longest = use (&rig, "all", clients, "here", &probe);
-  g_assert_cmpfloat (longest, <=, test_scaled_ms (return_limit));
+  times = use (&rig, "all", clients, "here", &probe);
+  g_assert_cmpfloat (times.longest, <=, test_scaled_ms (return_limit));
   rig_clear (&rig);
 }
 
 /* A role */
+
+static gboolean
+on_connection (GThreadedSocketService *service,
+               GSocketConnection *connection,
+               GObject *source,
+               gpointer user_data)
+{
+  GInputStream *input = g_io_stream_get_input_stream (G_IO_STREAM (connection));
+  GOutputStream *output = g_io_stream_get_output_stream (G_IO_STREAM (connection));
+  char data[4096];
+  gssize length;
+
+  while ((length = g_input_stream_read (input, data, sizeof data, NULL, NULL)) > 0 &&
+         g_output_stream_write_all (output, data, length, NULL, NULL, NULL))
+    ;
+  return TRUE;
+}
+
+G_GNUC_NORETURN static void
+echo_run (void)
+{
+  g_autoptr (GSocketService) service = g_threaded_socket_service_new (2 * PLACES);
+
+  /* A connection that finds no place there is tried again by the kernel after a second. */
+  g_socket_listener_set_backlog (G_SOCKET_LISTENER (service), SOMAXCONN);
+  g_signal_connect (service, "run", G_CALLBACK (on_connection), NULL);
+  g_print ("%u\n", g_socket_listener_add_any_inet_port (G_SOCKET_LISTENER (service), NULL, NULL));
+  for (;;)
+    g_main_context_iteration (NULL, TRUE);
+}
 
 static int
 play (int argc,
@@ -281,9 +456,16 @@ play (int argc,
   };
   ValidOptions valid = { .port = port, .tls = strcmp (argv[7], "tls") == 0, .token = TEST_TOKEN,
                          .elsewhere = strcmp (argv[6], "elsewhere") == 0 };
+  InsiderOptions insider = { .port = port, .kind = number, .token = MALLORYS_TOKEN };
 
   if (strcmp (argv[2], "flood") == 0)
     flood_run (&flood);
+  else if (strcmp (argv[2], "echo") == 0)
+    echo_run ();
+  else if (strcmp (argv[2], "insider") == 0)
+    insider_run (&insider);
+  else if (strcmp (argv[2], "talks") == 0)
+    valid_run_talks (&valid, number);
   else if (strcmp (argv[2], "one") == 0)
     valid_run_one (&valid, number);
   else
@@ -332,6 +514,8 @@ main (int argc,
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     if (cases[i].many || !test_is_quick ())
       g_test_add_data_func (cases[i].path, &cases[i], test_flood);
+  for (guint i = 0; i < G_N_ELEMENTS (insider_cases); i++)
+    g_test_add_data_func (insider_cases[i].path, &insider_cases[i], test_insider);
   g_test_add_data_func ("/attack/return/plain", GINT_TO_POINTER (FALSE), test_return);
   g_test_add_data_func ("/attack/return/tls", GINT_TO_POINTER (TRUE), test_return);
 

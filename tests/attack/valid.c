@@ -2,6 +2,7 @@
 
 #include "valid.h"
 
+#include "resumable-peer.h"
 #include "ws-client.h"
 
 #include <netinet/in.h>
@@ -13,6 +14,8 @@
 
 /* More TLS handshakes than that would wait for each other in this process. */
 #define TLS_AT_ONCE 32
+
+#define ROUND_TRIPS 50
 
 typedef struct _Client Client;
 
@@ -125,6 +128,76 @@ valid_run_one (const ValidOptions *options,
     }
   while (g_get_monotonic_time () < end);
   g_print ("%u %u %.1f\n", count, attempts, longest / 1000.0);
+}
+
+/* One after the other, with a connection each */
+
+static int
+compare_times (gconstpointer a,
+               gconstpointer b)
+{
+  gint64 first = *(const gint64 *) a, second = *(const gint64 *) b;
+
+  return (first > second) - (first < second);
+}
+
+/* Adds its round trips to @times. The longest of these, or what its session and its connection took together. */
+static gint64
+talk (const ValidOptions *options,
+      GArray *times,
+      guint *attempts)
+{
+  g_autoptr (ResumablePeer) peer = resumable_client_new (options->port, options->token, TRUE);
+  gint64 began = g_get_monotonic_time ();
+  gint64 longest;
+  guint status;
+
+  do
+    {
+      ++*attempts;
+      status = resumable_client_try (peer, NULL);
+    }
+  while (status != 101 && g_get_monotonic_time () - began < PATIENCE_S * G_TIME_SPAN_SECOND);
+  g_assert_cmpuint (status, ==, 101);
+  resumable_hear_hello (peer);
+  resumable_say_hello (peer);
+  resumable_open (peer, 1);
+  longest = g_get_monotonic_time () - began;
+
+  for (guint i = 0; i < ROUND_TRIPS; i++)
+    {
+      gint64 trip = g_get_monotonic_time ();
+
+      resumable_round_trip (peer, 1, "a round trip");
+      trip = g_get_monotonic_time () - trip;
+      g_array_append_val (times, trip);
+      longest = MAX (longest, trip);
+    }
+  resumable_send_code (peer, RESUMABLE_GOAWAY, 0, RESUMABLE_GOAWAY_DONE, "");
+  resumable_drop (peer);
+  return longest;
+}
+
+void
+valid_run_talks (const ValidOptions *options,
+                 guint seconds)
+{
+  g_autoptr (GArray) times = g_array_new (FALSE, FALSE, sizeof (gint64));
+  gint64 end = g_get_monotonic_time () + seconds * G_TIME_SPAN_SECOND;
+  gint64 longest = 0;
+  guint count = 0, attempts = 0;
+
+  do
+    {
+      gint64 waited = talk (options, times, &attempts);
+
+      longest = MAX (longest, waited);
+      count++;
+    }
+  while (g_get_monotonic_time () < end);
+  g_array_sort (times, compare_times);
+  g_print ("%u %u %.1f %.3f\n", count, attempts, longest / 1000.0,
+           g_array_index (times, gint64, times->len * 99 / 100) / 1000.0);
 }
 
 /* All at once */

@@ -11,16 +11,11 @@
 #include "io/listen-unix.h"
 #include "io/network.h"
 #include "io/pool.h"
-#include "tunnel/farewell.h"
-#include "tunnel/link.h"
+#include "tunnel/links.h"
 #include "websocket/group.h"
 
 /* How long nothing is said of TCP clients that are turned away after one was. */
 #define TURNED_AWAY_INTERVAL (10 * G_TIME_SPAN_SECOND)
-
-/* How many links may be left whose gateway takes no new connections on them. Each may hold as much as
- * max-retained-bytes, and it is the gateway that decides how many there are. */
-#define MAX_DRAINING 16
 
 typedef struct
 {
@@ -45,12 +40,8 @@ struct _TcpEngine
   GSocketAddress *address;   /* of a TCP port, the first */
   TcpSocketFile socket_file; /* of a Unix socket */
   TcpChannelGroup *channels;
-  TcpDialer *dialer;
-  TcpFarewells *farewells;
   TcpNetwork *network;
-  GPtrArray *links;  /* of TcpLink, the oldest first */
-  TcpLink *link;     /* multiplexed: the one; singleton: that of the present client */
-  TcpStream *stream; /* singleton: the present client */
+  TcpLinks *links;
   guint turned_away; /* TCP clients since the last warning of that, */
   gint64 quiet_until; /* and when the next may follow */
   gboolean started;  /* the start was reported */
@@ -71,17 +62,6 @@ engine_set_state (TcpEngine      *self,
 
   tcp_status_set (self->status, state, state);
   tcp_event_queue_push_state (self->events, state);
-}
-
-static void
-engine_report_opened (TcpEngine      *self,
-                      TcpStream      *stream,
-                      GSocketAddress *peer)
-{
-  guint64 id = tcp_stream_get_serial (stream);
-
-  tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " was opened", id);
-  tcp_event_queue_push_opened (self->events, id, peer, NULL);
 }
 
 static void
@@ -122,14 +102,10 @@ engine_fail (TcpEngine    *self,
 /* What the links say */
 
 static void
-on_link_state (TcpLink        *link,
-               TcpTunnelState  state,
-               gpointer        user_data)
+on_state_changed (TcpTunnelState state,
+                  gpointer       user_data)
 {
   TcpEngine *self = user_data;
-
-  if (self->closed || link != self->link)
-    return;
 
   engine_set_state (self, state);
   if (state == TCP_TUNNEL_STATE_CONNECTED)
@@ -137,145 +113,36 @@ on_link_state (TcpLink        *link,
 }
 
 static void
-on_link_retry_scheduled (TcpLink      *link,
-                         const GError *error,
-                         guint         attempt,
-                         guint         delay,
-                         gpointer      user_data)
+on_retry_scheduled (const GError *error,
+                    guint         attempt,
+                    guint         delay,
+                    gpointer      user_data)
 {
   TcpEngine *self = user_data;
-
-  if (self->closed || link != self->link)
-    return;
 
   tcp_status_set_error (self->status, error);
   tcp_event_queue_push_retry (self->events, error, attempt, delay);
 }
 
 static void
-on_link_stream_closed (TcpLink      *link,
-                       TcpStream    *stream,
-                       const GError *error,
-                       gpointer      user_data)
+on_stream_opened (TcpStream      *stream,
+                  GSocketAddress *peer,
+                  gpointer        user_data)
 {
   TcpEngine *self = user_data;
   guint64 id = tcp_stream_get_serial (stream);
-  TcpTunnelLogLevel level = tcp_stream_get_severity (stream, error);
 
-  /* Whoever closes the tunnel knows what that ends. */
-  if (self->closed)
-    level = MAX (level, TCP_TUNNEL_LOG_LEVEL_DEBUG);
-  if (error != NULL)
-    tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " broke: %s", id, error->message);
-  else
-    tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " was closed", id);
-  if (error != NULL && level <= TCP_TUNNEL_LOG_LEVEL_WARN)
-    tcp_status_set_error (self->status, error);
-  tcp_event_queue_push_closed (self->events, id, error);
-
-  if (stream == self->stream)
-    g_clear_pointer (&self->stream, tcp_stream_unref);
+  tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " was opened", id);
+  tcp_event_queue_push_opened (self->events, id, peer, NULL);
 }
-
-static void
-on_link_token_required (TcpLink  *link,
-                        guint     serial,
-                        gpointer  user_data)
-{
-  TcpEngine *self = user_data;
-
-  tcp_event_queue_push_token_required (self->events, serial);
-}
-
-static void
-on_link_ended (TcpLink      *link,
-               const GError *error,
-               gpointer      user_data)
-{
-  TcpEngine *self = user_data;
-  g_autoptr (GError) why = error != NULL ? g_error_copy (error) : NULL;
-
-  if (self->link == link)
-    self->link = NULL;
-  g_ptr_array_remove (self->links, link);
-  if (why != NULL)
-    engine_fail (self, why);
-}
-
-static TcpLink *engine_add_link (TcpEngine *self);
-
-/* One that has only to hear that all arrived, else the oldest. */
-static TcpLink *
-engine_choose_draining (TcpEngine *self)
-{
-  for (guint i = 0; i < MAX_DRAINING; i++)
-    if (tcp_session_get_n_streams (tcp_link_get_session (self->links->pdata[i])) == 0)
-      return self->links->pdata[i];
-  return self->links->pdata[0];
-}
-
-static void
-engine_limit_draining (TcpEngine *self)
-{
-  TcpLink *link;
-  g_autoptr (GError) error = NULL;
-
-  if (self->links->len <= MAX_DRAINING)
-    return;
-
-  link = engine_choose_draining (self);
-  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                       "the gateway %s takes no new connections in %u sessions that are not over yet, one more than "
-                       "there may be: one of them was given up",
-                       self->settings->display, MAX_DRAINING + 1);
-  tcp_log_warn (self->log, "%s", error->message);
-  tcp_link_close (link, error);
-  g_ptr_array_remove (self->links, link);
-}
-
-/* Its connections go on, while another link is there for those to come. A singleton
- * link has none to come. */
-static void
-on_link_draining (TcpLink  *link,
-                  gpointer  user_data)
-{
-  TcpEngine *self = user_data;
-
-  if (self->closed || link != self->link || self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
-    return;
-
-  engine_limit_draining (self);
-  tcp_link_succeed (engine_add_link (self), link);
-}
-
-static const TcpLinkCallbacks link_callbacks = {
-  .state_changed = on_link_state,
-  .retry_scheduled = on_link_retry_scheduled,
-  .stream_closed = on_link_stream_closed,
-  .draining = on_link_draining,
-  .token_required = on_link_token_required,
-  .ended = on_link_ended,
-};
-
-static TcpLink *
-engine_add_link (TcpEngine *self)
-{
-  TcpLink *link = tcp_link_new (self->settings, self->dialer, self->farewells, self->log, self->status, &link_callbacks,
-                                self);
-
-  g_ptr_array_add (self->links, link);
-  self->link = link;
-  return link;
-}
-
-/* TCP clients */
 
 /* All that it sees is a connection that is closed, so that the log has to say why. */
 static void
-engine_turn_away (TcpEngine         *self,
-                  GSocketConnection *connection,
-                  const char        *why)
+on_turned_away (GSocketConnection *connection,
+                const char        *why,
+                gpointer           user_data)
 {
+  TcpEngine *self = user_data;
   gint64 now = g_get_monotonic_time ();
   gboolean quiet = now < self->quiet_until;
 
@@ -293,51 +160,53 @@ engine_turn_away (TcpEngine         *self,
 }
 
 static void
-engine_accept_singleton (TcpEngine         *self,
-                         GSocketConnection *connection,
-                         GSocketAddress    *peer)
+on_stream_closed (TcpStream    *stream,
+                  const GError *error,
+                  gpointer      user_data)
 {
-  TcpLink *link;
-  TcpStream *stream;
+  TcpEngine *self = user_data;
+  guint64 id = tcp_stream_get_serial (stream);
+  TcpTunnelLogLevel level = tcp_stream_get_severity (stream, error);
 
-  /* One that has closed its side is on its way out: what it sent is still delivered,
-   * while the next is served. */
-  if (self->stream != NULL && !tcp_stream_peer_has_left (self->stream))
-    {
-      engine_turn_away (self, connection, "another is connected, and a tunnel in singleton mode serves one at a time; "
-                                          "with --mode multiplexed (the property mode) it serves many");
-      return;
-    }
-  if (self->links->len >= self->settings->max_connections)
-    {
-      engine_turn_away (self, connection, "too many former ones are still being delivered");
-      return;
-    }
-
-  g_clear_pointer (&self->stream, tcp_stream_unref);
-  link = engine_add_link (self);
-  stream = tcp_link_start (link, connection);
-  self->stream = tcp_stream_ref (stream);
-  engine_report_opened (self, stream, peer);
+  /* Whoever closes the tunnel knows what that ends. */
+  if (self->closed)
+    level = MAX (level, TCP_TUNNEL_LOG_LEVEL_DEBUG);
+  if (error != NULL)
+    tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " broke: %s", id, error->message);
+  else
+    tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " was closed", id);
+  if (error != NULL && level <= TCP_TUNNEL_LOG_LEVEL_WARN)
+    tcp_status_set_error (self->status, error);
+  tcp_event_queue_push_closed (self->events, id, error);
 }
 
 static void
-engine_accept_multiplexed (TcpEngine         *self,
-                           GSocketConnection *connection,
-                           GSocketAddress    *peer)
+on_token_required (guint    serial,
+                   gpointer user_data)
 {
-  TcpStream *stream = self->link != NULL ? tcp_link_open (self->link, connection) : NULL;
+  TcpEngine *self = user_data;
 
-  if (stream == NULL)
-    {
-      engine_turn_away (self, connection,
-                        tcp_status_get (self->status, state) == TCP_TUNNEL_STATE_CONNECTED
-                          ? "there are too many (see the property max-connections)"
-                          : "the tunnel is not connected to the gateway");
-      return;
-    }
-  engine_report_opened (self, stream, peer);
+  tcp_event_queue_push_token_required (self->events, serial);
 }
+
+static void
+on_failed (const GError *error,
+           gpointer      user_data)
+{
+  engine_fail (user_data, error);
+}
+
+static const TcpLinksCallbacks links_callbacks = {
+  .state_changed = on_state_changed,
+  .retry_scheduled = on_retry_scheduled,
+  .stream_opened = on_stream_opened,
+  .turned_away = on_turned_away,
+  .stream_closed = on_stream_closed,
+  .token_required = on_token_required,
+  .failed = on_failed,
+};
+
+/* Start and end */
 
 static void
 on_accepted (GSocketConnection *connection,
@@ -346,25 +215,21 @@ on_accepted (GSocketConnection *connection,
 {
   TcpEngine *self = user_data;
 
-  if (!tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (connection))))
-    engine_turn_away (self, connection, TCP_DESCRIPTORS_ADVICE);
-  else if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
-    engine_accept_singleton (self, connection, peer);
+  if (tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (connection))))
+    tcp_links_serve (self->links, connection, peer);
   else
-    engine_accept_multiplexed (self, connection, peer);
+    on_turned_away (connection, TCP_DESCRIPTORS_ADVICE, self);
 }
-
-/* Start and end */
 
 static void
 engine_serve (TcpEngine *self,
               GPtrArray *sockets)
 {
   self->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, self);
-  if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
+  tcp_links_start (self->links);
+  /* A multiplexed tunnel has started when it is connected. */
+  if (self->settings->mode != TCP_TUNNEL_MODE_MULTIPLEXED)
     engine_report_started (self, NULL);
-  else
-    tcp_link_start (engine_add_link (self), NULL);
 }
 
 static void
@@ -425,8 +290,7 @@ on_network_changed (gpointer user_data)
   TcpEngine *self = user_data;
 
   tcp_log_debug (self->log, "the network changed");
-  for (guint i = 0; i < self->links->len; i++)
-    tcp_link_network_changed (self->links->pdata[i]);
+  tcp_links_network_changed (self->links);
 }
 
 static void
@@ -435,8 +299,7 @@ engine_do_start (gpointer data)
   TcpEngine *self = data;
 
   self->channels = tcp_channel_group_new ();
-  self->dialer = tcp_dialer_new (self->settings, self->log, self->status, self->channels);
-  self->farewells = tcp_farewells_new (self->dialer, self->channels, self->log);
+  self->links = tcp_links_new (self->settings, self->channels, self->log, self->status, &links_callbacks, self);
   self->network = tcp_network_new (self->log, on_network_changed, self);
   self->resolving = g_cancellable_new ();
   if (self->settings->socket_path != NULL)
@@ -450,8 +313,7 @@ on_goodbyes_said (gpointer user_data)
 {
   TcpEngine *self = user_data;
 
-  g_clear_pointer (&self->farewells, tcp_farewells_free);
-  g_clear_pointer (&self->dialer, tcp_dialer_free);
+  g_clear_pointer (&self->links, tcp_links_free);
   g_clear_pointer (&self->channels, tcp_channel_group_unref);
   tcp_engine_unref (self);
 }
@@ -470,12 +332,7 @@ engine_shut_down (TcpEngine    *self,
   g_clear_pointer (&self->network, tcp_network_free);
   tcp_socket_file_remove (&self->socket_file);
   g_clear_pointer (&self->acceptor, tcp_acceptor_free);
-
-  for (guint i = 0; i < self->links->len; i++)
-    tcp_link_close (self->links->pdata[i], error);
-  g_ptr_array_set_size (self->links, 0);
-  self->link = NULL;
-  g_clear_pointer (&self->stream, tcp_stream_unref);
+  tcp_links_close (self->links, error);
   engine_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
 
   tcp_channel_group_wait (self->channels, on_goodbyes_said, tcp_engine_ref (self));
@@ -507,8 +364,8 @@ engine_do_await_token (gpointer data)
 {
   TcpEngine *self = data;
 
-  for (guint i = 0; i < self->links->len; i++)
-    tcp_link_await_token (self->links->pdata[i]);
+  if (!self->closed)
+    tcp_links_await_token (self->links);
 }
 
 static void
@@ -525,12 +382,7 @@ engine_do_set_token (gpointer data)
   TokenChange *change = atomic_exchange (&self->token_change, NULL);
 
   if (!self->closed)
-    {
-      if (change->token != NULL)
-        tcp_dialer_set_token (self->dialer, change->token, change->serial);
-      for (guint i = 0; i < self->links->len; i++)
-        tcp_link_set_token (self->links->pdata[i], change->token);
-    }
+    tcp_links_set_token (self->links, change->token, change->serial);
   token_change_free (change);
 }
 
@@ -557,7 +409,6 @@ tcp_engine_new (const TcpTunnelSettings *settings,
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);
-  self->links = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_link_free);
 
   return self;
 }
@@ -579,7 +430,6 @@ tcp_engine_unref (TcpEngine *self)
   tcp_tsan_acquire (self);
   if (self->token_change != NULL)
     token_change_free (self->token_change);
-  g_ptr_array_unref (self->links);
   g_clear_object (&self->resolving);
   g_clear_object (&self->address);
   tcp_tunnel_settings_free (self->settings);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "tunnel/link.h"
+
+G_BEGIN_DECLS
+
+/* All links of a tunnel: which TCP client goes over which of them, as the mode says, and when
+ * there is to be another. */
+typedef struct _TcpLinks TcpLinks;
+
+typedef struct
+{
+  void (*state_changed) (TcpTunnelState state,
+                         gpointer       user_data);
+  /* There is no WebSocket, because of @error; the next attempt comes in @delay ms. */
+  void (*retry_scheduled) (const GError *error,
+                           guint         attempt,
+                           guint         delay,
+                           gpointer      user_data);
+  /* A TCP client is served, or cannot be: that is closed next. */
+  void (*stream_opened) (TcpStream      *stream,
+                         GSocketAddress *peer,
+                         gpointer        user_data);
+  void (*turned_away) (GSocketConnection *connection,
+                       const char        *why,
+                       gpointer           user_data);
+  void (*stream_closed) (TcpStream    *stream,
+                         const GError *error,
+                         gpointer      user_data);
+  /* As that of a link. */
+  void (*token_required) (guint    serial,
+                          gpointer user_data);
+  /* The tunnel cannot go on: tcp_links_close() is to follow. */
+  void (*failed) (const GError *error,
+                  gpointer      user_data);
+} TcpLinksCallbacks;
+
+TcpLinks *tcp_links_new (const TcpTunnelSettings *settings,
+                         TcpChannelGroup         *channels,
+                         TcpLog                  *log,
+                         TcpStatus               *status,
+                         const TcpLinksCallbacks *callbacks,
+                         gpointer                 user_data);
+void tcp_links_free (TcpLinks *self);
+void tcp_links_start (TcpLinks *self);
+void tcp_links_serve (TcpLinks          *self,
+                      GSocketConnection *connection,
+                      GSocketAddress    *peer);
+void tcp_links_await_token (TcpLinks *self);
+void tcp_links_set_token (TcpLinks   *self,
+                          const char *token,
+                          guint       serial);
+void tcp_links_network_changed (TcpLinks *self);
+void tcp_links_close (TcpLinks     *self,
+                      const GError *error);
+
+G_END_DECLS

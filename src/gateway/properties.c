@@ -479,8 +479,9 @@ install_settings (void)
    * TcpGateway:max-window-bytes:
    *
    * How many bytes a client may send before targets have taken them, all together, in
-   * each session that is resumed. Each connection may have up to 64 MiB of it, if its
-   * path is that fast and that long. At least 1 MiB; the default is 128 MiB.
+   * each session that is resumed. Each connection may have up to half of it, but not
+   * more than 64 MiB, if its path is that fast and that long. At least 1 MiB; the default
+   * is 128 MiB.
    *
    * Since: 1.0
    */

@@ -38,45 +38,49 @@ tcp_flow_is_due (TcpFlow *self,
 }
 
 /* Makes the window as small as @window, as far as what was used of it can be kept back. */
-void
-tcp_flow_shrink (TcpFlow *self,
-                 gsize    queued,
-                 guint32  window)
+static void
+flow_shrink (TcpFlow *self,
+             gsize    queued,
+             guint32  window)
 {
   if (self->window > window)
     self->window -= MIN (self->window - window, flow_used (self, queued));
 }
 
-/* How much credit the peer gets: what it has used, and what the window grows by, no more
- * than @growth. To @head_start it grows if what the window began with was gone as soon as
- * an answer could come; and once a round trip to twice what comes at that pace until more
- * credit has its effect, so that the path is full and no more than as much can pile up on
- * the way. */
+/* How much credit the peer gets: what it has used, and what the window grows by. To the head start
+ * it grows if what the window began with was gone as soon as an answer could come; and once a round
+ * trip to twice what comes at that pace until more credit has its effect, so that the path is full
+ * and no more than as much can pile up on the way. To that it also shrinks if bytes wait for TCP, but
+ * not below the least; and by what is beyond the most in any case. */
 guint32
-tcp_flow_give (TcpFlow *self,
-               gsize    queued,
-               guint32  growth,
-               guint32  head_start,
-               gint64   round_trip,
-               gint64   response_time,
-               gint64   now)
+tcp_flow_give (TcpFlow             *self,
+               gsize                queued,
+               const TcpFlowBounds *bounds,
+               gint64               round_trip,
+               gint64               response_time,
+               gint64               now)
 {
-  guint32 used = flow_used (self, queued);
   gint64 elapsed = CLAMP (now - self->epoch, 1, G_TIME_SPAN_HOUR);
-  gint64 wanted = queued == 0 && elapsed <= response_time ? head_start : 0;
+  gint64 wanted = queued == 0 && elapsed <= response_time ? bounds->head_start : 0;
+  guint32 credit;
   gint64 more;
 
-  self->taken += used;
+  self->taken += flow_used (self, queued);
   if (elapsed >= round_trip)
     {
       gint64 needed = 2 * self->taken * MIN (response_time, G_TIME_SPAN_MINUTE) / elapsed;
 
       wanted = MAX (wanted, MIN (needed, 4 * (gint64) self->window));
+      if (queued > 0)
+        flow_shrink (self, queued, CLAMP (needed, bounds->least, G_MAXUINT32));
       self->epoch = now;
       self->taken = 0;
     }
-  more = CLAMP (MIN (wanted, TCP_FLOW_MAX_WINDOW) - self->window, 0, growth);
+  flow_shrink (self, queued, bounds->most);
+
+  more = CLAMP (MIN (wanted, bounds->most) - self->window, 0, bounds->growth);
   self->window += more;
-  self->granted += used + more;
-  return used + more;
+  credit = flow_used (self, queued);
+  self->granted += credit;
+  return credit;
 }

@@ -8,8 +8,6 @@ G_BEGIN_DECLS
 
 /* The credit of one stream, both ways, and how far each way has come to its end. Pure. */
 
-#define TCP_FLOW_MAX_WINDOW (64 * 1024 * 1024)
-
 typedef struct
 {
   /* Toward the peer */
@@ -27,20 +25,25 @@ typedef struct
   gboolean fin_received;
 } TcpFlow;
 
+/* What of the windows of a session there is for one. */
+typedef struct
+{
+  guint32 least;      /* what it is left with, if it does not need more */
+  guint32 most;       /* how large it may be, */
+  guint32 growth;     /* by how much it may become larger now, */
+  guint32 head_start; /* and what it may grow to without a need that was measured */
+} TcpFlowBounds;
+
 gboolean tcp_flow_receive (TcpFlow *self,
                            gsize    length,
                            gint64   now);
-void tcp_flow_shrink (TcpFlow *self,
-                      gsize    queued,
-                      guint32  window);
 gboolean tcp_flow_is_due (TcpFlow *self,
                           gsize    queued);
-guint32 tcp_flow_give (TcpFlow *self,
-                       gsize    queued,
-                       guint32  growth,
-                       guint32  head_start,
-                       gint64   round_trip,
-                       gint64   response_time,
-                       gint64   now);
+guint32 tcp_flow_give (TcpFlow             *self,
+                       gsize                queued,
+                       const TcpFlowBounds *bounds,
+                       gint64               round_trip,
+                       gint64               response_time,
+                       gint64               now);
 
 G_END_DECLS

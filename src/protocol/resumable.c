@@ -132,8 +132,8 @@ resumable_make_hello (TcpResumable *self)
   return tcp_resumable_encode_hello (&hello);
 }
 
-static TcpBuffer *
-resumable_make_credit (TcpResumable       *self,
+static void
+resumable_give_credit (TcpResumable       *self,
                        TcpResumableStream *stream,
                        gint64              now)
 {
@@ -145,8 +145,8 @@ resumable_make_credit (TcpResumable       *self,
   credit = tcp_windows_give (&self->windows, &stream->flow, stream->base.queued, outlook.growth, outlook.round_trip,
                              outlook.response_time, now);
   base->figures.receive_window += credit;
-
-  return tcp_resumable_encode_window (stream->base.id, credit);
+  if (credit > 0)
+    resumable_queue (self, tcp_resumable_encode_window (stream->base.id, credit));
 }
 
 static void
@@ -166,9 +166,8 @@ resumable_pay_back (TcpResumable *self,
   TcpResumableStream *stream = g_queue_peek_head (&self->owing);
 
   stream_stop_owing (self, stream);
-  tcp_windows_shrink (&self->windows, &stream->flow, stream->base.queued);
   if (tcp_flow_is_due (&stream->flow, stream->base.queued))
-    resumable_queue (self, resumable_make_credit (self, stream, now));
+    resumable_give_credit (self, stream, now);
 }
 
 static TcpBuffer *

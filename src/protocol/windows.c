@@ -5,12 +5,15 @@
 #define WINDOW_MIN (16 * 1024)
 #define WINDOW_FIRST (256 * 1024)
 
+/* To how much one grows. */
+#define WINDOW_MOST (64 * 1024 * 1024)
+
 /* To how little one shrinks where there are very many. */
 #define WINDOW_LEAST (4 * 1024)
 
 /* A stream begins with so much that as many streams as are usual take up half of the window of
- * the session; the other half is for those that can use more. Where there are more streams,
- * windows grow no more, and shrink as they are used. */
+ * the session; the other half is for those that can use more. Where there are more streams, the
+ * first windows of those that are idle are more than half, but do not count as more. */
 void
 tcp_windows_init (TcpWindows *self,
                   gsize       max,
@@ -21,6 +24,14 @@ tcp_windows_init (TcpWindows *self,
   self->first = CLAMP (MIN (max / 2 / MIN (max_streams, TCP_WINDOWS_USUAL_STREAMS), max_first), WINDOW_MIN, WINDOW_FIRST);
 }
 
+/* What of a window is beyond the first. */
+static guint32
+windows_get_growth (TcpWindows *self,
+                    guint32     window)
+{
+  return window - MIN (window, self->first);
+}
+
 /* That of a stream. */
 static void
 windows_change (TcpWindows *self,
@@ -28,28 +39,47 @@ windows_change (TcpWindows *self,
                 guint32     after)
 {
   self->given = self->given - before + after;
-  self->grown = self->grown - (before - MIN (before, self->first)) + (after - MIN (after, self->first));
+  self->grown = self->grown - windows_get_growth (self, before) + windows_get_growth (self, after);
 }
 
-/* How much further windows may grow. */
-static guint32
-windows_get_room (TcpWindows *self,
-                  gsize       growth)
+/* What is left for growth, and would be if @flow had its first window. */
+static gsize
+windows_get_rest (TcpWindows *self,
+                  TcpFlow    *flow)
 {
-  gsize left = self->max - MIN (self->given, self->max);
+  gsize first = MIN (self->given - self->grown, self->max / 2);
+  gsize others = first + self->grown - windows_get_growth (self, flow->window);
 
-  return MIN (MIN (left, growth), G_MAXUINT32);
+  return self->max - MIN (others, self->max);
+}
+
+/* How large the window of @flow may be: half of the rest is left to others, whether this one is idle
+ * later or not. */
+static guint32
+windows_get_most (TcpWindows *self,
+                  TcpFlow    *flow)
+{
+  return MIN (self->first + windows_get_rest (self, flow) / 2, WINDOW_MOST);
+}
+
+/* What one keeps whose TCP connection does not keep up: all of it, unless there are too many. */
+static guint32
+windows_get_least (TcpWindows *self)
+{
+  if (self->given - self->grown <= self->max / 2)
+    return G_MAXUINT32;
+  return MAX (self->max / 2 / self->streams, WINDOW_LEAST);
 }
 
 /* What a stream may begin with where others have come to need more than the first window, for
  * as long as half of what windows may grow is left to those that show such a need. */
 static guint32
 windows_get_head_start (TcpWindows *self,
-                        guint32     room)
+                        gsize       rest)
 {
   gsize kept = self->max / 4;
 
-  return room > kept ? MIN (self->path_window, (room - kept) / 4) : 0;
+  return rest > kept ? MIN (self->path_window, (rest - kept) / 4) : 0;
 }
 
 /* A stream begins. */
@@ -62,22 +92,7 @@ tcp_windows_add (TcpWindows *self,
   windows_change (self, 0, self->first);
 }
 
-/* With more given than there is, this stream does not get back all that it has used. */
-void
-tcp_windows_shrink (TcpWindows *self,
-                    TcpFlow    *flow,
-                    gsize       queued)
-{
-  guint32 before = flow->window;
-
-  if (self->given <= self->max)
-    return;
-
-  tcp_flow_shrink (flow, queued, MAX (self->max / self->streams, WINDOW_LEAST));
-  windows_change (self, before, flow->window);
-}
-
-/* How much credit the peer gets for this stream now. Windows grow by no more than @growth. */
+/* How much credit the peer gets for this stream now, if any. Windows grow by no more than @growth. */
 guint32
 tcp_windows_give (TcpWindows *self,
                   TcpFlow    *flow,
@@ -88,15 +103,17 @@ tcp_windows_give (TcpWindows *self,
                   gint64      now)
 {
   guint32 before = flow->window;
-  guint32 room = windows_get_room (self, growth);
-  guint32 credit;
+  TcpFlowBounds bounds = {
+    .least = windows_get_least (self),
+    .most = windows_get_most (self, flow),
+    .growth = MIN (growth, G_MAXUINT32),
+    .head_start = windows_get_head_start (self, MIN (windows_get_rest (self, flow), growth)),
+  };
+  guint32 credit = tcp_flow_give (flow, queued, &bounds, round_trip, response_time, now);
 
-  credit = tcp_flow_give (flow, queued, room, windows_get_head_start (self, room), round_trip, response_time, now);
+  windows_change (self, before, flow->window);
   if (flow->window > before)
-    {
-      windows_change (self, before, flow->window);
-      self->path_window = MAX (self->path_window, flow->window);
-    }
+    self->path_window = MAX (self->path_window, flow->window);
   return credit;
 }
 

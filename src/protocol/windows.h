@@ -12,7 +12,7 @@ G_BEGIN_DECLS
 /* What the streams of a session share: the credit that there is to give. Pure. */
 typedef struct
 {
-  gsize max;          /* that they grow to, all together */
+  gsize max;          /* that they grow to, all together, where those that have not grown count as half of it at most */
   guint32 first;      /* with which one begins */
   guint streams;      /* that have a window, */
   gsize given;        /* and these all together; */
@@ -26,9 +26,6 @@ void tcp_windows_init (TcpWindows *self,
                        guint       max_streams);
 void tcp_windows_add (TcpWindows *self,
                       TcpFlow    *flow);
-void tcp_windows_shrink (TcpWindows *self,
-                         TcpFlow    *flow,
-                         gsize       queued);
 guint32 tcp_windows_give (TcpWindows *self,
                           TcpFlow    *flow,
                           gsize       queued,

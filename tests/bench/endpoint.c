@@ -10,9 +10,6 @@
 
 #define TOKEN "bench"
 
-/* A window of 16 KiB for each of so many connections, twice. */
-#define WINDOW_PER_CONNECTION (32 * 1024)
-
 static gboolean singleton;
 static gboolean resumable;
 static int connections;
@@ -59,10 +56,7 @@ start_tunnel (const char *uri,
     tcp_tunnel_set_mode (tunnel, TCP_TUNNEL_MODE_MULTIPLEXED);
   tcp_tunnel_set_resumption (tunnel, resumable ? TCP_TUNNEL_RESUMPTION_REQUIRED : TCP_TUNNEL_RESUMPTION_OFF);
   if (connections > 0)
-    {
-      tcp_tunnel_set_max_connections (tunnel, connections);
-      tcp_tunnel_set_max_window_bytes (tunnel, connections * WINDOW_PER_CONNECTION);
-    }
+    tcp_tunnel_set_max_connections (tunnel, connections);
   g_signal_connect (tunnel, "failed", G_CALLBACK (tunnel_failed), NULL);
 
   return tcp_tunnel_start (tunnel, NULL, error) ? tcp_tunnel_get_local_address (tunnel) : NULL;
@@ -85,10 +79,7 @@ start_gateway (const char *target,
   tcp_gateway_set_token (gateway, TOKEN);
   tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_ERROR);
   if (connections > 0)
-    {
-      tcp_gateway_set_max_connections (gateway, connections);
-      tcp_gateway_set_max_window_bytes (gateway, connections * WINDOW_PER_CONNECTION);
-    }
+    tcp_gateway_set_max_connections (gateway, connections);
 
   return tcp_gateway_start (gateway, NULL, error) ? tcp_gateway_get_local_address (gateway) : NULL;
 }

@@ -60,7 +60,7 @@ get_flow (gpointer stream)
   return known != NULL ? &known->flow : NULL;
 }
 
-/* What windows have grown by is on the books, and what waits beyond that is bounded. */
+/* What windows have grown by is on the books, none takes all, and what waits beyond that is bounded. */
 static void
 check_windows (TcpSession   *session,
                TcpResumable *protocol,
@@ -82,6 +82,7 @@ check_windows (TcpSession   *session,
       g_assert_true (tcp_stream_get_protocol (stream)->active);
       g_assert_cmpuint (tcp_stream_get_protocol (stream)->queued, ==, tcp_stream_get_queued (stream));
       g_assert_cmpuint (flow->window, >, 0);
+      g_assert_cmpuint (flow->window, <=, first + protocol->windows.max / 2);
       g_assert_cmpuint (tcp_stream_get_queued (stream) + flow->granted, <=, flow->window);
       given += flow->window;
       grown += flow->window - MIN (flow->window, first);

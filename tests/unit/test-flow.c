@@ -12,6 +12,25 @@ make_flow (void)
   return (TcpFlow) { .window = WINDOW, .granted = WINDOW };
 }
 
+static guint32
+give_within (TcpFlow       *flow,
+             gsize          queued,
+             TcpFlowBounds  bounds,
+             gint64         elapsed)
+{
+  return tcp_flow_give (flow, queued, &bounds, ROUND_TRIP, ROUND_TRIP, flow->epoch + elapsed);
+}
+
+static const TcpFlowBounds no_bounds = { .least = G_MAXUINT32, .most = G_MAXUINT32, .growth = G_MAXUINT32 };
+
+static guint32
+give (TcpFlow *flow,
+      gsize    queued,
+      gint64   elapsed)
+{
+  return give_within (flow, queued, no_bounds, elapsed);
+}
+
 static void
 test_receive (void)
 {
@@ -58,18 +77,10 @@ test_tiny (void)
   g_assert_false (tcp_flow_is_due (&flow, 0));
   g_assert_true (tcp_flow_receive (&flow, 1, START));
   g_assert_true (tcp_flow_is_due (&flow, 0));
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, 0, 0, ROUND_TRIP, ROUND_TRIP, START), ==, 1);
+  g_assert_cmpuint (give (&flow, 0, 0), ==, 1);
 
   flow = (TcpFlow) { 0 };
   g_assert_false (tcp_flow_is_due (&flow, 0));
-}
-
-static guint32
-give (TcpFlow *flow,
-      gsize    queued,
-      gint64   elapsed)
-{
-  return tcp_flow_give (flow, queued, G_MAXUINT32, 0, ROUND_TRIP, ROUND_TRIP, flow->epoch + elapsed);
 }
 
 /* What was slow gets back what it used. */
@@ -136,8 +147,7 @@ test_losing (void)
   TcpFlow flow = make_flow ();
 
   g_assert_true (tcp_flow_receive (&flow, 600, START));
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, 0, ROUND_TRIP, 3 * ROUND_TRIP, START + ROUND_TRIP), ==,
-                    600 + 2600);
+  g_assert_cmpuint (tcp_flow_give (&flow, 0, &no_bounds, ROUND_TRIP, 3 * ROUND_TRIP, START + ROUND_TRIP), ==, 600 + 2600);
   g_assert_cmpuint (flow.window, ==, 3600);
 }
 
@@ -145,42 +155,88 @@ test_losing (void)
 static void
 test_head_start (void)
 {
+  TcpFlowBounds bounds = no_bounds, little = no_bounds;
   TcpFlow flow = make_flow ();
 
+  bounds.head_start = little.head_start = 9000;
+  little.growth = 7000;
   g_assert_true (tcp_flow_receive (&flow, 300, START));
   /* Not where TCP does not take it, */
-  g_assert_cmpuint (tcp_flow_give (&flow, 1, G_MAXUINT32, 9000, ROUND_TRIP, ROUND_TRIP, START), ==, 299);
+  g_assert_cmpuint (give_within (&flow, 1, bounds, 0), ==, 299);
   g_assert_cmpuint (flow.window, ==, WINDOW);
   /* nor more than there is to give. */
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, 7000, 9000, ROUND_TRIP, ROUND_TRIP, START + ROUND_TRIP - 1), ==, 1 + 7000);
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, 9000, ROUND_TRIP, ROUND_TRIP, START + ROUND_TRIP - 1), ==, 1000);
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, 100, ROUND_TRIP, ROUND_TRIP, START + ROUND_TRIP - 1), ==, 0);
+  g_assert_cmpuint (give_within (&flow, 0, little, ROUND_TRIP - 1), ==, 1 + 7000);
+  g_assert_cmpuint (give_within (&flow, 0, bounds, ROUND_TRIP - 1), ==, 1000);
+  bounds.head_start = 100;
+  g_assert_cmpuint (give_within (&flow, 0, bounds, ROUND_TRIP - 1), ==, 0);
   g_assert_cmpuint (flow.window, ==, 9000);
   g_assert_cmpuint (flow.granted, ==, 9000);
 
   /* One that is slow does not need it. */
   flow = make_flow ();
+  bounds.head_start = 9000;
   g_assert_true (tcp_flow_receive (&flow, 300, START));
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, 9000, ROUND_TRIP, ROUND_TRIP, START + ROUND_TRIP + 1), ==, 300);
+  g_assert_cmpuint (give_within (&flow, 0, bounds, ROUND_TRIP + 1), ==, 300);
   g_assert_cmpuint (flow.window, ==, WINDOW);
 }
 
 static void
 test_growth (void)
 {
+  TcpFlowBounds bounds = no_bounds;
   TcpFlow flow = make_flow ();
 
+  bounds.growth = 30;
   g_assert_true (tcp_flow_receive (&flow, WINDOW, START));
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, 30, 0, ROUND_TRIP, ROUND_TRIP, START + ROUND_TRIP), ==, WINDOW + 30);
+  g_assert_cmpuint (give_within (&flow, 0, bounds, ROUND_TRIP), ==, WINDOW + 30);
   g_assert_cmpuint (flow.window, ==, WINDOW + 30);
   g_assert_cmpuint (flow.granted, ==, WINDOW + 30);
 
-  flow = (TcpFlow) { .window = TCP_FLOW_MAX_WINDOW - 5, .epoch = START };
-  g_assert_cmpuint (give (&flow, 0, ROUND_TRIP), ==, TCP_FLOW_MAX_WINDOW);
-  flow = (TcpFlow) { .window = TCP_FLOW_MAX_WINDOW, .epoch = START };
-  g_assert_cmpuint (tcp_flow_give (&flow, 0, G_MAXUINT32, G_MAXUINT32, G_TIME_SPAN_DAY, G_TIME_SPAN_DAY, START + G_TIME_SPAN_DAY), ==,
-                    TCP_FLOW_MAX_WINDOW);
-  g_assert_cmpuint (flow.window, ==, TCP_FLOW_MAX_WINDOW);
+  /* Not beyond the most: what is granted already is the peer's, and of what was used nothing comes back. */
+  bounds.growth = G_MAXUINT32;
+  bounds.most = WINDOW + 50;
+  g_assert_true (tcp_flow_receive (&flow, WINDOW, flow.epoch));
+  g_assert_cmpuint (give_within (&flow, 0, bounds, ROUND_TRIP), ==, WINDOW + 20);
+  bounds.most = WINDOW / 2;
+  g_assert_cmpuint (give_within (&flow, 0, bounds, ROUND_TRIP), ==, 0);
+  g_assert_cmpuint (flow.window, ==, WINDOW + 50);
+  g_assert_true (tcp_flow_receive (&flow, 200, flow.epoch));
+  g_assert_cmpuint (give_within (&flow, 0, bounds, 1), ==, 0);
+  g_assert_cmpuint (flow.window, ==, WINDOW - 150);
+  g_assert_true (tcp_flow_receive (&flow, 500, flow.epoch));
+  g_assert_cmpuint (give_within (&flow, 0, bounds, 1), ==, 150);
+  g_assert_cmpuint (flow.window, ==, WINDOW / 2);
+  g_assert_cmpuint (flow.granted, ==, WINDOW / 2);
+}
+
+/* One whose TCP connection does not keep up is left with what it needs, or the least. */
+static void
+test_shrink (void)
+{
+  TcpFlowBounds bounds = no_bounds;
+  TcpFlow flow = make_flow ();
+
+  bounds.least = 200;
+  /* Not one that does keep up, */
+  g_assert_true (tcp_flow_receive (&flow, 300, START));
+  g_assert_cmpuint (give_within (&flow, 0, bounds, 10 * ROUND_TRIP), ==, 300);
+  g_assert_cmpuint (flow.window, ==, WINDOW);
+  /* nor before it is known, */
+  g_assert_true (tcp_flow_receive (&flow, 400, flow.epoch));
+  g_assert_cmpuint (give_within (&flow, 100, bounds, ROUND_TRIP - 1), ==, 300);
+  /* nor one that needs as much. */
+  g_assert_true (tcp_flow_receive (&flow, 500, flow.epoch));
+  g_assert_cmpuint (give_within (&flow, 100, bounds, ROUND_TRIP), ==, 500 + 600);
+  g_assert_cmpuint (flow.window, ==, 2 * 800);
+  g_assert_cmpuint (flow.granted, ==, 1500);
+
+  g_assert_true (tcp_flow_receive (&flow, 1000, flow.epoch));
+  g_assert_cmpuint (give_within (&flow, 100, bounds, 4 * ROUND_TRIP), ==, 0);
+  g_assert_cmpuint (flow.window, ==, 600);
+  g_assert_true (tcp_flow_receive (&flow, 500, flow.epoch));
+  g_assert_cmpuint (give_within (&flow, 100, bounds, 100 * ROUND_TRIP), ==, 100);
+  g_assert_cmpuint (flow.window, ==, 200);
+  g_assert_cmpuint (flow.granted, ==, 100);
 }
 
 int
@@ -197,5 +253,6 @@ main (int    argc,
   g_test_add_func ("/flow/losing", test_losing);
   g_test_add_func ("/flow/head-start", test_head_start);
   g_test_add_func ("/flow/growth", test_growth);
+  g_test_add_func ("/flow/shrink", test_shrink);
   return g_test_run ();
 }

@@ -32,46 +32,94 @@ test_first (void)
 }
 
 static guint32
+use (TcpWindows *windows,
+     TcpFlow    *flow,
+     gsize       queued,
+     gint64      elapsed)
+{
+  /* All of it has come, and all but so much of it has reached TCP. */
+  flow->granted = 0;
+  flow->epoch = 1;
+  return tcp_windows_give (windows, flow, queued, G_MAXSIZE, 1000, 1000, 1 + elapsed);
+}
+
+/* As far as it may. */
+static guint32
 grow (TcpWindows *windows,
-      TcpFlow *flow)
+      TcpFlow    *flow)
 {
   guint32 before = flow->window;
 
-  /* All of it has come, and reached TCP, in a moment: it is worth more. */
-  flow->granted = 0;
-  flow->epoch = 1;
-  tcp_windows_give (windows, flow, 0, G_MAXSIZE, 1000, 1000 * 1000, 1001);
+  for (guint i = 0; i < 20; i++)
+    use (windows, flow, 0, 1000);
   return flow->window - before;
 }
 
-/* The more streams there are, the less is left to grow; and what has grown is counted until they go. */
+/* What has grown is counted until it goes. */
 static void
 test_growth (void)
 {
   TcpWindows windows = { 0 };
-  TcpFlow flows[3000] = { 0 };
-  guint32 grown;
+  TcpFlow flows[3] = { 0 };
+  guint32 grown, others;
 
   tcp_windows_init (&windows, LIMIT, G_MAXSIZE, 20000);
   tcp_windows_add (&windows, &flows[0]);
   g_assert_cmpuint (flows[0].window, ==, windows.first);
   g_assert_cmpuint (flows[0].granted, ==, windows.first);
   grown = grow (&windows, &flows[0]);
-  g_assert_cmpuint (grown, >, 0);
+  g_assert_cmpuint (flows[0].window, ==, 64 * MIB);
   g_assert_cmpuint (windows.grown, ==, grown);
   g_assert_cmpuint (windows.given, ==, windows.first + grown);
 
-  for (guint i = 1; i < G_N_ELEMENTS (flows); i++)
-    tcp_windows_add (&windows, &flows[i]);
-  g_assert_cmpuint (windows.given, >, LIMIT);
-  g_assert_cmpuint (grow (&windows, &flows[1]), ==, 0);
+  /* Of what others leave half is left again. */
+  tcp_windows_add (&windows, &flows[1]);
+  g_assert_cmpuint (grow (&windows, &flows[1]), ==, (LIMIT - 2 * windows.first - grown) / 2);
+  tcp_windows_add (&windows, &flows[2]);
+  others = windows.grown;
+  g_assert_cmpuint (grow (&windows, &flows[2]), ==, (LIMIT - 3 * windows.first - others) / 2);
+  g_assert_cmpuint (windows.given, <, LIMIT);
 
   for (guint i = 0; i < G_N_ELEMENTS (flows); i++)
     tcp_windows_remove (&windows, &flows[i]);
   g_assert_cmpuint (windows.given + windows.grown + windows.streams, ==, 0);
 }
 
-/* With more given than there is, all get less as they use it, until it is enough. */
+static void
+add_many (TcpWindows *windows,
+          TcpFlow    *flows,
+          guint       n)
+{
+  for (guint i = 0; i < n; i++)
+    tcp_windows_add (windows, &flows[i]);
+}
+
+/* However many are idle, half of all is for those that use theirs. */
+static void
+test_idle (void)
+{
+  TcpWindows windows = { 0 };
+  TcpFlow idle[6000] = { 0 }, busy[3] = { 0 };
+
+  tcp_windows_init (&windows, LIMIT, G_MAXSIZE, 20000);
+  add_many (&windows, idle, G_N_ELEMENTS (idle));
+  g_assert_cmpuint (windows.given, >, LIMIT);
+  add_many (&windows, busy, G_N_ELEMENTS (busy));
+  g_assert_cmpuint (grow (&windows, &busy[0]), ==, LIMIT / 4);
+  g_assert_cmpuint (grow (&windows, &busy[1]), ==, LIMIT / 8);
+
+  /* They go on as long as they are used, */
+  use (&windows, &busy[0], 0, 1000);
+  g_assert_cmpuint (busy[0].window, >=, LIMIT / 8);
+  /* and come to the same. */
+  for (guint i = 0; i < 20; i++)
+    for (guint j = 0; j < G_N_ELEMENTS (busy); j++)
+      use (&windows, &busy[j], 0, 1000);
+  for (guint j = 0; j < G_N_ELEMENTS (busy); j++)
+    g_assert_cmpint (ABS ((int) (busy[j].window - windows.first) - LIMIT / 2 / 4), <, 64 * KIB);
+}
+
+/* With more first windows than there is memory for, those get less that wait for TCP, until it is enough. */
 static void
 test_shrink (void)
 {
@@ -79,26 +127,24 @@ test_shrink (void)
   TcpFlow flows[6000] = { 0 };
 
   tcp_windows_init (&windows, LIMIT, G_MAXSIZE, 20000);
-  for (guint i = 0; i < G_N_ELEMENTS (flows); i++)
-    tcp_windows_add (&windows, &flows[i]);
+  add_many (&windows, flows, 1000);
+  g_assert_cmpuint (use (&windows, &flows[0], 300, G_TIME_SPAN_SECOND), ==, windows.first - 300);
+  add_many (&windows, flows + 1000, G_N_ELEMENTS (flows) - 1000);
   g_assert_cmpuint (windows.given, >, LIMIT);
 
-  /* Of one that was not used nothing can be kept back, and of another only what was. */
-  tcp_windows_shrink (&windows, &flows[0], 0);
-  g_assert_cmpuint (flows[0].window, ==, windows.first);
-  flows[0].granted -= 1000;
-  tcp_windows_shrink (&windows, &flows[0], 300);
-  g_assert_cmpuint (flows[0].window, ==, windows.first - 700);
-
+  g_assert_cmpuint (use (&windows, &flows[0], 0, G_TIME_SPAN_SECOND), ==, windows.first);
+  g_assert_cmpuint (use (&windows, &flows[0], 300, 1), ==, windows.first - 300);
   for (guint i = 0; i < G_N_ELEMENTS (flows); i++)
     {
-      flows[i].granted = 0;
-      tcp_windows_shrink (&windows, &flows[i], 0);
+      use (&windows, &flows[i], 300, G_TIME_SPAN_SECOND);
       g_assert_cmpuint (flows[i].window, >=, 4 * KIB);
     }
-  g_assert_cmpuint (windows.given, <=, LIMIT);
+  g_assert_cmpuint (windows.given, <=, LIMIT / 2);
   g_assert_cmpuint (windows.grown, ==, 0);
-  g_assert_cmpuint (flows[0].window, <, windows.first / 2);
+
+  /* One that comes to need more has it again. */
+  grow (&windows, &flows[0]);
+  g_assert_cmpuint (windows.grown, >=, LIMIT / 4);
 }
 
 int
@@ -109,6 +155,7 @@ main (int argc,
 
   g_test_add_func ("/windows/first", test_first);
   g_test_add_func ("/windows/growth", test_growth);
+  g_test_add_func ("/windows/idle", test_idle);
   g_test_add_func ("/windows/shrink", test_shrink);
 
   return g_test_run ();

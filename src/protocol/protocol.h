@@ -41,6 +41,7 @@ typedef struct
   gboolean active;   /* the protocol has still something to do with it */
   gsize queued;      /* bytes that wait for TCP */
   guint reset_code;  /* with which it will be reset; 0 for that which is obvious */
+  guint peer_code;   /* with which the peer has reset it; 0 if it did not, or gave none */
   gpointer user_data;
 } TcpProtocolStream;
 
@@ -58,6 +59,9 @@ typedef struct
   void (*opened) (TcpProtocolStream *stream,
                   const char        *target,
                   gpointer           user_data);
+  /* The peer has connected a stream that this end opened. Only where the protocol names targets. */
+  void (*connected) (TcpProtocolStream *stream,
+                     gpointer           user_data);
   /* Bytes for TCP. Returns how many wait for it now. */
   gsize (*data) (TcpProtocolStream *stream,
                  const guint8      *data,
@@ -158,6 +162,7 @@ struct _TcpProtocolClass
   gboolean multiplexed;
   gboolean outlives_transport; /* streams survive its loss, */
   gboolean resumable; /* and no byte is lost, and credit limits what waits for TCP */
+  gboolean names_targets; /* this end may name the target of a stream, and connected () tells that the peer has connected it */
   gsize size;
   gsize stream_size;
 

@@ -983,6 +983,7 @@ handle_reset (TcpResumable            *self,
 
   error = g_error_new (TCP_TUNNEL_ERROR, error_of_reset (self, frame->number), "%s reset the connection: %s",
                        self->base.options.peer, *reason != '\0' ? reason : "no reason given");
+  stream->base.peer_code = frame->number;
   tcp_protocol_reset (&self->base, &stream->base, error, frame->number == TCP_RESET_BROKEN);
 }
 
@@ -1031,7 +1032,8 @@ handle_sequenced (TcpResumable             *self,
       return TRUE;
     case TCP_RESUMABLE_WINDOW:
       return handle_window (self, stream, frame, error);
-    default: /* OPENED: nothing waits for it */
+    default: /* OPENED */
+      self->base.callbacks.connected (&stream->base, self->base.user_data);
       return TRUE;
     }
 }
@@ -1206,6 +1208,7 @@ const TcpProtocolClass tcp_protocol_resumable = {
   .multiplexed = TRUE,
   .outlives_transport = TRUE,
   .resumable = TRUE,
+  .names_targets = TRUE,
   .size = sizeof (TcpResumable),
   .stream_size = sizeof (TcpResumableStream),
   .init = resumable_init,

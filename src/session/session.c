@@ -499,6 +499,27 @@ on_opened (TcpProtocolStream *known,
   self->callbacks.opened (self, stream, target, self->user_data);
 }
 
+static void
+session_tell_connected (TcpSession *self,
+                        TcpStream  *stream)
+{
+  if (tcp_stream_is_connected (stream))
+    return;
+
+  tcp_stream_set_connected (stream);
+  if (self->callbacks.connected != NULL)
+    self->callbacks.connected (self, stream, self->user_data);
+}
+
+static void
+on_connected (TcpProtocolStream *known,
+              gpointer           user_data)
+{
+  g_autoptr (TcpStream) stream = tcp_stream_ref (known->user_data);
+
+  session_tell_connected (user_data, stream);
+}
+
 static gsize
 on_data (TcpProtocolStream *known,
          const guint8      *data,
@@ -550,6 +571,7 @@ on_was_reset (TcpProtocolStream *known,
 
   if (left)
     tcp_stream_mark_left (stream);
+  tcp_stream_set_peer_code (stream, known->peer_code);
   tcp_stream_reset (stream, error);
 }
 
@@ -666,6 +688,7 @@ on_overdrawn (gpointer user_data)
 
 static const TcpProtocolCallbacks protocol_callbacks = {
   .opened = on_opened,
+  .connected = on_connected,
   .data = on_data,
   .half_closed = on_half_closed,
   .finished = on_finished,
@@ -755,6 +778,23 @@ session_drop_protocol (TcpSession *self)
   g_clear_pointer (&self->protocol, tcp_protocol_free);
 }
 
+/* Where the protocol turns out to be one that cannot name a target, those that have one would lead to another. */
+static void
+session_reset_targeted (TcpSession *self,
+                        GPtrArray  *streams)
+{
+  for (guint i = 0; i < streams->len; i++)
+    {
+      const char *target = tcp_stream_get_target (streams->pdata[i]);
+      g_autoptr (GError) error = NULL;
+
+      if (target == NULL)
+        continue;
+      error = tcp_session_target_error (self, target);
+      tcp_stream_reset (streams->pdata[i], error);
+    }
+}
+
 /* Before the first channel, and after tcp_session_restart (). Streams that were opened until
  * then only wait. */
 void
@@ -778,6 +818,8 @@ tcp_session_set_protocol (TcpSession             *self,
   for (guint i = 0; i < streams->len; i++)
     tcp_stream_set_protocol (streams->pdata[i], class->open (self->protocol, tcp_stream_get_target (streams->pdata[i]),
                                                             streams->pdata[i]));
+  if (!class->names_targets)
+    session_reset_targeted (self, streams);
 }
 
 /* Whether the peer has yet to show that it knows the close codes of this library. */
@@ -830,6 +872,16 @@ tcp_session_abandon (TcpSession   *self,
   self->losing = FALSE;
   tcp_session_restart (self, error);
   tcp_session_unref (self);
+}
+
+/* What to say where @target cannot be asked for. */
+GError *
+tcp_session_target_error (TcpSession *self,
+                          const char *target)
+{
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                      "%s cannot be asked for the target %s (it does not speak %s)", self->options.peer, target,
+                      tcp_protocol_resumable.name);
 }
 
 /* NULL if it was not negotiated yet. */
@@ -987,6 +1039,8 @@ tcp_session_open (TcpSession        *self,
   tcp_stream_set_target (stream, target);
   if (self->protocol != NULL)
     tcp_stream_set_protocol (stream, self->protocol->class->open (self->protocol, target, stream));
+  if (self->channel != NULL && !self->protocol->class->names_targets)
+    tcp_stream_set_connected (stream);
   if (connection != NULL)
     tcp_stream_attach (stream, connection);
   session_pump (self);
@@ -1188,6 +1242,20 @@ session_supersede (TcpSession *self)
   self->superseded = g_steal_pointer (&old);
 }
 
+/* Those whose peer will not say that it has connected them have at least a channel now. */
+static void
+session_tell_all_connected (TcpSession *self)
+{
+  g_autoptr (GPtrArray) streams = NULL;
+
+  if (self->protocol->class->names_targets || self->callbacks.connected == NULL)
+    return;
+
+  streams = list_streams (self->streams);
+  for (guint i = 0; i < streams->len; i++)
+    session_tell_connected (self, streams->pdata[i]);
+}
+
 /* Goes on with this channel. One that is still there is superseded. */
 void
 tcp_session_attach (TcpSession *self,
@@ -1212,6 +1280,8 @@ tcp_session_attach (TcpSession *self,
 
   tcp_channel_resume (channel);
   session_pump (self);
+  if (self->channel != NULL)
+    session_tell_all_connected (self);
 }
 
 /* Ends everything: every connection in a reset, then the channel. */

@@ -32,6 +32,11 @@ typedef struct
                   TcpStream  *stream,
                   const char *target,
                   gpointer    user_data);
+  /* The peer has connected the one that this end opened, or, where a protocol cannot say so, there is
+   * a channel for it. Nullable. */
+  void (*connected) (TcpSession *session,
+                     TcpStream  *stream,
+                     gpointer    user_data);
   /* A connection is gone; @error tells why if it was not in order. */
   void (*stream_closed) (TcpSession   *session,
                          TcpStream    *stream,
@@ -88,6 +93,8 @@ TcpSession *tcp_session_new (const TcpSessionOptions   *options,
 void tcp_session_set_protocol (TcpSession             *self,
                                const TcpProtocolClass *class);
 const TcpProtocolClass *tcp_session_get_protocol (TcpSession *self);
+GError *tcp_session_target_error (TcpSession *self,
+                                  const char *target);
 void tcp_session_set_foreign (TcpSession *self,
                               gboolean    foreign);
 guint tcp_session_get_reset_code (TcpSession *self);

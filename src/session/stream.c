@@ -21,6 +21,9 @@ struct _TcpStream
   TcpProtocolStream *protocol; /* what the session's protocol knows it by */
   guint64 serial;
   char *target;
+  gpointer opener;    /* of whoever has the session: on whose behalf it was opened */
+  guint peer_code;    /* with which the peer has reset it */
+  gboolean connected; /* the peer has connected what this end opened */
   TcpStreamCallbacks callbacks;
   gpointer user_data;
 
@@ -189,6 +192,47 @@ tcp_stream_get_target (TcpStream *self)
   return self->target;
 }
 
+/* Whoever has the session knows by this on whose behalf it was opened; NULL if that does not matter. */
+void
+tcp_stream_set_opener (TcpStream *self,
+                       gpointer   opener)
+{
+  self->opener = opener;
+}
+
+gpointer
+tcp_stream_get_opener (TcpStream *self)
+{
+  return self->opener;
+}
+
+/* The peer has connected what this end opened. */
+void
+tcp_stream_set_connected (TcpStream *self)
+{
+  self->connected = TRUE;
+}
+
+gboolean
+tcp_stream_is_connected (TcpStream *self)
+{
+  return self->connected;
+}
+
+/* The code, a TcpResetCode, with which the peer has reset it; 0 if it did not. */
+void
+tcp_stream_set_peer_code (TcpStream *self,
+                          guint      code)
+{
+  self->peer_code = code;
+}
+
+guint
+tcp_stream_get_peer_code (TcpStream *self)
+{
+  return self->peer_code;
+}
+
 /* Whoever has the session counts it among those that have a place. */
 void
 tcp_stream_set_counted (TcpStream *self)
@@ -303,14 +347,14 @@ stream_send (TcpStream    *self,
   return stream_send_vectors (self, &vector, 1);
 }
 
+/* @reset: so that its peer sees that. Whoever is told comes first, to have the reason ready for an application that
+ * is the peer itself. */
 static void
 stream_close (TcpStream    *self,
-              const GError *error)
+              const GError *error,
+              gboolean      reset)
 {
-  TcpStreamCallbacks callbacks = self->callbacks;
-
-  if (self->closed)
-    return;
+  g_autoptr (GSocketConnection) connection = g_steal_pointer (&self->connection);
 
   self->closed = TRUE;
   tcp_watch_clear (&self->watch);
@@ -319,8 +363,9 @@ stream_close (TcpStream    *self,
   g_clear_pointer (&self->gathered, g_array_unref);
   self->gathered_bytes = 0;
   self->socket = NULL;
-  g_clear_object (&self->connection);
-  callbacks.closed (self, error, self->user_data);
+  self->callbacks.closed (self, error, self->user_data);
+  if (reset && connection != NULL)
+    tcp_socket_close_with_reset (g_socket_connection_get_socket (connection));
 }
 
 /* Breaks the connection, in a way that its peer sees: nobody must take what
@@ -337,10 +382,7 @@ tcp_stream_reset (TcpStream    *self,
   /* ECONNRESET or EPIPE. A path that broke has other errors. */
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
     self->left = TRUE;
-  tcp_watch_clear (&self->watch);
-  if (self->socket != NULL)
-    tcp_socket_close_with_reset (self->socket);
-  stream_close (self, copy);
+  stream_close (self, copy, TRUE);
 }
 
 static TcpPeerState
@@ -387,7 +429,7 @@ stream_complete (TcpStream *self)
     g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
   if (!self->input_ended)
     tcp_linger (self->connection);
-  stream_close (self, NULL);
+  stream_close (self, NULL, FALSE);
 }
 
 static void
@@ -536,6 +578,13 @@ gboolean
 tcp_stream_has_ended (TcpStream *self)
 {
   return self->input_ended || self->output_ending || self->finishing;
+}
+
+/* Whether the peer of this end has been sent the end, behind all that there was for it. */
+gboolean
+tcp_stream_output_has_ended (TcpStream *self)
+{
+  return self->output_ended;
 }
 
 /* At which level to log that it closed, with the error that the application gets. Programs

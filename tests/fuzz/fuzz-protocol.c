@@ -62,6 +62,12 @@ on_opened (TcpProtocolStream *stream,
     }
 }
 
+static void
+on_connected (TcpProtocolStream *stream,
+              gpointer           user_data)
+{
+}
+
 static gsize
 on_data (TcpProtocolStream *stream,
          const guint8      *data,
@@ -293,6 +299,7 @@ LLVMFuzzerTestOneInput (const guint8 *data,
 {
   static const TcpProtocolCallbacks callbacks = {
     .opened = on_opened,
+    .connected = on_connected,
     .data = on_data,
     .finished = on_finished,
     .was_reset = on_was_reset,

@@ -14,6 +14,8 @@ struct _TcpStream
   guint64 serial;
   char *target;
   gboolean counted;
+  gboolean connected;
+  guint peer_code;
   TcpStreamCallbacks callbacks;
   gpointer user_data;
 
@@ -71,6 +73,25 @@ tcp_stream_unref (TcpStream *self)
   g_free (self->target);
   g_free (self);
   alive--;
+}
+
+void
+tcp_stream_set_connected (TcpStream *self)
+{
+  self->connected = TRUE;
+}
+
+gboolean
+tcp_stream_is_connected (TcpStream *self)
+{
+  return self->connected;
+}
+
+void
+tcp_stream_set_peer_code (TcpStream *self,
+                          guint      code)
+{
+  self->peer_code = code;
 }
 
 guint

@@ -143,6 +143,12 @@ on_opened (TcpProtocolStream *stream,
   g_assert_not_reached ();
 }
 
+static void
+on_connected (TcpProtocolStream *stream,
+              gpointer           user_data)
+{
+}
+
 static gsize
 on_data (TcpProtocolStream *stream,
          const guint8      *data,
@@ -313,6 +319,7 @@ end_make (End *self)
 {
   static const TcpProtocolCallbacks callbacks = {
     .opened = on_opened,
+    .connected = on_connected,
     .data = on_data,
     .half_closed = on_half_closed,
     .finished = on_finished,

@@ -36,6 +36,12 @@ on_opened (TcpProtocolStream *stream,
   g_ptr_array_add (self->streams, stream);
 }
 
+static void
+on_connected (TcpProtocolStream *stream,
+              gpointer           user_data)
+{
+}
+
 static gsize
 on_data (TcpProtocolStream *stream,
          const guint8      *data,
@@ -223,6 +229,7 @@ end_new_full (gboolean client,
 {
   static const TcpProtocolCallbacks callbacks = {
     .opened = on_opened,
+    .connected = on_connected,
     .data = on_data,
     .half_closed = on_half_closed,
     .finished = on_finished,

@@ -227,12 +227,6 @@ tcp_stream_set_peer_code (TcpStream *self,
   self->peer_code = code;
 }
 
-guint
-tcp_stream_get_peer_code (TcpStream *self)
-{
-  return self->peer_code;
-}
-
 /* Whoever has the session counts it among those that have a place. */
 void
 tcp_stream_set_counted (TcpStream *self)
@@ -578,13 +572,6 @@ gboolean
 tcp_stream_has_ended (TcpStream *self)
 {
   return self->input_ended || self->output_ending || self->finishing;
-}
-
-/* Whether the peer of this end has been sent the end, behind all that there was for it. */
-gboolean
-tcp_stream_output_has_ended (TcpStream *self)
-{
-  return self->output_ended;
 }
 
 /* At which level to log that it closed, with the error that the application gets. Programs

@@ -60,7 +60,6 @@ void tcp_stream_set_connected (TcpStream *self);
 gboolean tcp_stream_is_connected (TcpStream *self);
 void tcp_stream_set_peer_code (TcpStream *self,
                                guint      code);
-guint tcp_stream_get_peer_code (TcpStream *self);
 void tcp_stream_set_counted (TcpStream *self);
 gboolean tcp_stream_is_counted (TcpStream *self);
 gsize tcp_stream_get_queued (TcpStream *self);
@@ -85,7 +84,6 @@ void tcp_stream_reset (TcpStream    *self,
                        const GError *error);
 void tcp_stream_mark_left (TcpStream *self);
 gboolean tcp_stream_has_ended (TcpStream *self);
-gboolean tcp_stream_output_has_ended (TcpStream *self);
 TcpTunnelLogLevel tcp_stream_get_severity (TcpStream    *self,
                                            const GError *error);
 

@@ -5,13 +5,11 @@
 #include <stdatomic.h>
 
 #include "base/tsan.h"
-#include "io/acceptor.h"
 #include "io/descriptors.h"
-#include "io/listen.h"
-#include "io/listen-unix.h"
 #include "io/network.h"
 #include "io/pool.h"
 #include "tunnel/links.h"
+#include "tunnel/port.h"
 #include "websocket/group.h"
 
 /* How long nothing is said of TCP clients that are turned away after one was. */
@@ -35,10 +33,7 @@ struct _TcpEngine
   TokenChange *_Atomic token_change; /* on its way to the I/O thread, or NULL */
 
   /* From here on only touched on the I/O thread. */
-  GCancellable *resolving;
-  TcpAcceptor *acceptor;
-  GSocketAddress *address;   /* of a TCP port, the first */
-  TcpSocketFile socket_file; /* of a Unix socket */
+  GPtrArray *ports; /* of TcpPort: where it listens */
   TcpChannelGroup *channels;
   TcpNetwork *network;
   TcpLinks *links;
@@ -64,6 +59,16 @@ engine_set_state (TcpEngine      *self,
   tcp_event_queue_push_state (self->events, state);
 }
 
+/* Of its own port. */
+static GSocketAddress *
+engine_get_address (TcpEngine *self)
+{
+  for (guint i = 0; i < self->ports->len; i++)
+    if (tcp_port_get_spec (self->ports->pdata[i])->id == NULL)
+      return tcp_port_get_address (self->ports->pdata[i]);
+  return NULL;
+}
+
 static void
 engine_report_started (TcpEngine    *self,
                        const GError *error)
@@ -72,7 +77,7 @@ engine_report_started (TcpEngine    *self,
     return;
 
   self->started = TRUE;
-  tcp_event_queue_push_started (self->events, self->address, NULL, error);
+  tcp_event_queue_push_started (self->events, error == NULL ? engine_get_address (self) : NULL, NULL, error);
 }
 
 /* The tunnel cannot go on. */
@@ -125,24 +130,23 @@ on_retry_scheduled (const GError *error,
 }
 
 static void
-on_stream_opened (TcpStream      *stream,
-                  GSocketAddress *peer,
-                  gpointer        user_data)
+on_stream_opened (TcpStream *stream,
+                  gpointer   user_data)
 {
   TcpEngine *self = user_data;
+  TcpOpener *opener = tcp_stream_get_opener (stream);
   guint64 id = tcp_stream_get_serial (stream);
 
   tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " was opened", id);
-  tcp_event_queue_push_opened (self->events, id, peer, NULL);
+  tcp_event_queue_push_opened (self->events, id, opener->peer, NULL);
 }
 
 /* All that it sees is a connection that is closed, so that the log has to say why. */
 static void
-on_turned_away (GSocketConnection *connection,
-                const char        *why,
-                gpointer           user_data)
+engine_turn_away (TcpEngine         *self,
+                  GSocketConnection *connection,
+                  const char        *why)
 {
-  TcpEngine *self = user_data;
   gint64 now = g_get_monotonic_time ();
   gboolean quiet = now < self->quiet_until;
 
@@ -200,88 +204,116 @@ static const TcpLinksCallbacks links_callbacks = {
   .state_changed = on_state_changed,
   .retry_scheduled = on_retry_scheduled,
   .stream_opened = on_stream_opened,
-  .turned_away = on_turned_away,
   .stream_closed = on_stream_closed,
   .token_required = on_token_required,
   .failed = on_failed,
 };
 
-/* Start and end */
+/* TCP clients */
+
+typedef struct
+{
+  TcpOpener base;
+  TcpEngine *engine; /* not counted: it closes all of them */
+  char *target;
+} Client;
 
 static void
-on_accepted (GSocketConnection *connection,
+client_closed (TcpOpener    *opener,
+               TcpStream    *stream,
+               const GError *error)
+{
+  Client *self = (Client *) opener;
+
+  if (stream == NULL)
+    engine_turn_away (self->engine, opener->connection, error->message);
+  g_object_unref (opener->connection);
+  g_object_unref (opener->peer);
+  g_free (self->target);
+  g_free (self);
+}
+
+static const TcpOpenerClass client_class = {
+  .closed = client_closed,
+};
+
+static void
+on_accepted (TcpPort           *port,
+             GSocketConnection *connection,
              GSocketAddress    *peer,
              gpointer           user_data)
 {
   TcpEngine *self = user_data;
+  Client *client;
 
-  if (tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (connection))))
-    tcp_links_serve (self->links, connection, peer);
-  else
-    on_turned_away (connection, TCP_DESCRIPTORS_ADVICE, self);
+  if (!tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (connection))))
+    {
+      engine_turn_away (self, connection, TCP_DESCRIPTORS_ADVICE);
+      return;
+    }
+
+  client = g_new0 (Client, 1);
+  client->target = g_strdup (tcp_port_get_spec (port)->target);
+  client->base = (TcpOpener) {
+    .class = &client_class,
+    .target = client->target,
+    .connection = g_object_ref (connection),
+    .peer = g_object_ref (peer),
+  };
+  client->engine = self;
+  tcp_links_serve (self->links, &client->base);
 }
 
-static void
-engine_serve (TcpEngine *self,
-              GPtrArray *sockets)
+/* Start and end */
+
+static TcpPort *
+engine_add_port (TcpEngine            *self,
+                 const TcpForwardSpec *spec)
 {
-  self->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, self);
+  TcpPort *port = tcp_port_new (spec, self->log);
+
+  g_ptr_array_add (self->ports, port);
+  return port;
+}
+
+/* All ports are there. */
+static void
+engine_serve (TcpEngine *self)
+{
+  for (guint i = 0; i < self->ports->len; i++)
+    tcp_port_accept (self->ports->pdata[i], on_accepted, self);
   tcp_links_start (self->links);
   /* A multiplexed tunnel has started when it is connected. */
   if (self->settings->mode != TCP_TUNNEL_MODE_MULTIPLEXED)
     engine_report_started (self, NULL);
 }
 
+static void engine_listen (TcpEngine *self);
+
 static void
-on_resolved (GObject      *object,
-             GAsyncResult *result,
-             gpointer      user_data)
+on_listening (TcpPort      *port,
+              const GError *error,
+              gpointer      user_data)
 {
-  TcpEngine *self;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) addresses = tcp_resolve_finish (result, &error);
-  g_autoptr (GPtrArray) sockets = NULL;
+  TcpEngine *self = user_data;
 
-  /* Then the engine may be gone as well. */
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    return;
-
-  self = user_data;
-  if (addresses != NULL)
-    sockets = tcp_listen (addresses, self->log, &error);
-  if (sockets != NULL)
-    self->address = g_socket_get_local_address (sockets->pdata[0], &error);
-  if (self->address == NULL)
-    {
-      g_autoptr (GError) why = tcp_listen_error (self->settings->hostname, self->settings->port, error);
-
-      engine_fail (self, why);
-      return;
-    }
-
-  engine_serve (self, sockets);
+  if (error != NULL)
+    engine_fail (self, error);
+  else
+    engine_listen (self);
 }
 
+/* At the next of its ports. */
 static void
-engine_listen_unix (TcpEngine *self)
+engine_listen (TcpEngine *self)
 {
-  const char *path = self->settings->socket_path;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) sockets = g_ptr_array_new_with_free_func (g_object_unref);
-  GSocket *socket = tcp_listen_unix (path, &self->socket_file, &error);
-
-  if (socket == NULL)
-    {
-      g_autofree char *name = g_filename_display_name (path);
-      g_autoptr (GError) why = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN,
-                                            "cannot listen on the Unix socket %s: %s", name, error->message);
-
-      engine_fail (self, why);
-      return;
-    }
-
-  g_ptr_array_add (sockets, socket);
-  engine_serve (self, sockets);
+  for (guint i = 0; i < self->ports->len; i++)
+    if (!tcp_port_is_listening (self->ports->pdata[i]))
+      {
+        tcp_port_listen_async (self->ports->pdata[i], on_listening, self);
+        return;
+      }
+  engine_serve (self);
 }
 
 static void
@@ -301,11 +333,7 @@ engine_do_start (gpointer data)
   self->channels = tcp_channel_group_new ();
   self->links = tcp_links_new (self->settings, self->channels, self->log, self->status, &links_callbacks, self);
   self->network = tcp_network_new (self->log, on_network_changed, self);
-  self->resolving = g_cancellable_new ();
-  if (self->settings->socket_path != NULL)
-    engine_listen_unix (self);
-  else
-    tcp_resolve (self->settings->hostname, self->settings->port, self->resolving, on_resolved, self);
+  engine_listen (self);
 }
 
 static void
@@ -328,10 +356,8 @@ engine_shut_down (TcpEngine    *self,
     return;
 
   self->closed = TRUE;
-  g_cancellable_cancel (self->resolving);
   g_clear_pointer (&self->network, tcp_network_free);
-  tcp_socket_file_remove (&self->socket_file);
-  g_clear_pointer (&self->acceptor, tcp_acceptor_free);
+  g_ptr_array_set_size (self->ports, 0);
   tcp_links_close (self->links, error);
   engine_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
 
@@ -409,6 +435,11 @@ tcp_engine_new (const TcpTunnelSettings *settings,
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);
+  self->ports = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_port_free);
+  engine_add_port (self, &(TcpForwardSpec) { .hostname = settings->hostname,
+                                             .port = settings->port,
+                                             .socket_path = settings->socket_path,
+                                             .target = settings->target });
 
   return self;
 }
@@ -430,8 +461,7 @@ tcp_engine_unref (TcpEngine *self)
   tcp_tsan_acquire (self);
   if (self->token_change != NULL)
     token_change_free (self->token_change);
-  g_clear_object (&self->resolving);
-  g_clear_object (&self->address);
+  g_ptr_array_unref (self->ports);
   tcp_tunnel_settings_free (self->settings);
   tcp_event_queue_unref (self->events);
   tcp_status_unref (self->status);

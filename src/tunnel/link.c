@@ -542,6 +542,16 @@ link_end_drained (TcpLink *self)
 }
 
 static void
+on_stream_connected (TcpSession *session,
+                     TcpStream  *stream,
+                     gpointer    user_data)
+{
+  TcpLink *self = user_data;
+
+  self->callbacks.stream_connected (self, stream, self->user_data);
+}
+
+static void
 on_stream_closed (TcpSession   *session,
                   TcpStream    *stream,
                   const GError *error,
@@ -695,6 +705,7 @@ on_sent_away (TcpSession   *session,
 }
 
 static const TcpSessionCallbacks session_callbacks = {
+  .connected = on_stream_connected,
   .stream_closed = on_stream_closed,
   .channel_closed = on_channel_closed,
   .hello = on_hello,
@@ -801,15 +812,20 @@ tcp_link_free (TcpLink *self)
   g_free (self);
 }
 
-/* Begins to dial; a singleton link does so for @connection. */
-TcpStream *
-tcp_link_start (TcpLink           *self,
-                GSocketConnection *connection)
+/* Begins to dial. */
+void
+tcp_link_start (TcpLink *self)
 {
-  TcpStream *stream = NULL;
+  link_dial (self);
+}
 
-  if (connection != NULL)
-    stream = tcp_session_open (self->session, self->settings->target, connection);
+/* The same of a singleton link, for the one stream that it has. */
+TcpStream *
+tcp_link_start_for (TcpLink   *self,
+                    TcpOpener *opener)
+{
+  TcpStream *stream = tcp_session_open (self->session, opener->target, opener->connection);
+
   link_dial (self);
   return stream;
 }
@@ -846,22 +862,39 @@ tcp_link_get_session (TcpLink *self)
 /* For a TCP client that can be served now, or, where that cannot hurt, wait; NULL if it can do
  * neither. */
 TcpStream *
-tcp_link_open (TcpLink           *self,
-               GSocketConnection *connection)
+tcp_link_open (TcpLink    *self,
+               TcpOpener  *opener,
+               GError    **error)
 {
   TcpChannel *channel = tcp_session_get_channel (self->session);
+  TcpStream *stream;
 
   /* The next session is not made before that WebSocket has gone. */
   if (channel != NULL && tcp_session_is_over (self->session))
     {
-      g_autoptr (GError) error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
+      g_autoptr (GError) ended = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
                                               "the gateway %s has ended the session", self->display);
 
-      tcp_channel_abort (channel, error);
+      tcp_channel_abort (channel, ended);
     }
   if (self->state != TCP_TUNNEL_STATE_CONNECTED && !self->resumable)
-    return NULL;
-  return tcp_session_open (self->session, self->settings->target, connection);
+    {
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
+                           "the tunnel is not connected to the gateway");
+      return NULL;
+    }
+  if (opener->target != NULL && !self->resumable)
+    {
+      g_propagate_error (error, tcp_session_target_error (self->session, opener->target));
+      return NULL;
+    }
+  stream = tcp_session_open (self->session, opener->target, opener->connection);
+  if (stream == NULL)
+    g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                         self->state == TCP_TUNNEL_STATE_CONNECTED
+                           ? "there are too many (see the property max-connections)"
+                           : "the tunnel is not connected to the gateway");
+  return stream;
 }
 
 /* Counted here, since a token that was set in the meantime is tried without asking. The

@@ -7,6 +7,7 @@
 #include "session/session.h"
 #include "tunnel/dialer.h"
 #include "tunnel/farewell.h"
+#include "tunnel/opener.h"
 
 G_BEGIN_DECLS
 
@@ -26,6 +27,10 @@ typedef struct
                            guint         attempt,
                            guint         delay,
                            gpointer      user_data);
+  /* The gateway has connected one that the link opened: see TcpSessionCallbacks. */
+  void (*stream_connected) (TcpLink   *link,
+                            TcpStream *stream,
+                            gpointer   user_data);
   /* A TCP connection of the link ended. */
   void (*stream_closed) (TcpLink      *link,
                          TcpStream    *stream,
@@ -57,11 +62,13 @@ TcpLink *tcp_link_new (const TcpTunnelSettings *settings,
 void tcp_link_free (TcpLink *self);
 void tcp_link_succeed (TcpLink *self,
                        TcpLink *former);
-TcpStream *tcp_link_start (TcpLink           *self,
-                           GSocketConnection *connection);
+void tcp_link_start (TcpLink *self);
+TcpStream *tcp_link_start_for (TcpLink   *self,
+                               TcpOpener *opener);
 TcpSession *tcp_link_get_session (TcpLink *self);
-TcpStream *tcp_link_open (TcpLink           *self,
-                          GSocketConnection *connection);
+TcpStream *tcp_link_open (TcpLink    *self,
+                          TcpOpener  *opener,
+                          GError    **error);
 void tcp_link_await_token (TcpLink *self);
 void tcp_link_set_token (TcpLink    *self,
                          const char *token);

@@ -53,14 +53,35 @@ on_retry_scheduled (TcpLink      *link,
 }
 
 static void
+links_tell_connected (TcpStream *stream)
+{
+  TcpOpener *opener = tcp_stream_get_opener (stream);
+
+  if (opener != NULL && opener->class->connected != NULL)
+    opener->class->connected (opener, stream);
+}
+
+static void
+on_stream_connected (TcpLink   *link,
+                     TcpStream *stream,
+                     gpointer   user_data)
+{
+  links_tell_connected (stream);
+}
+
+static void
 on_stream_closed (TcpLink      *link,
                   TcpStream    *stream,
                   const GError *error,
                   gpointer      user_data)
 {
   TcpLinks *self = user_data;
+  TcpOpener *opener = tcp_stream_get_opener (stream);
 
   self->callbacks.stream_closed (stream, error, self->user_data);
+  tcp_stream_set_opener (stream, NULL);
+  if (opener != NULL)
+    opener->class->closed (opener, stream, error);
   if (stream == self->stream)
     g_clear_pointer (&self->stream, tcp_stream_unref);
 }
@@ -137,6 +158,7 @@ on_draining (TcpLink  *link,
 static const TcpLinkCallbacks link_callbacks = {
   .state_changed = on_state_changed,
   .retry_scheduled = on_retry_scheduled,
+  .stream_connected = on_stream_connected,
   .stream_closed = on_stream_closed,
   .draining = on_draining,
   .token_required = on_token_required,
@@ -156,59 +178,67 @@ links_add (TcpLinks *self)
 
 /* TCP clients */
 
-static void
-links_serve_alone (TcpLinks          *self,
-                   GSocketConnection *connection,
-                   GSocketAddress    *peer)
+static TcpStream *
+links_serve_alone (TcpLinks   *self,
+                   TcpOpener  *opener,
+                   GError    **error)
 {
   /* One that has closed its side is on its way out: what it sent is still delivered,
    * while the next is served. */
   if (self->stream != NULL && !tcp_stream_peer_has_left (self->stream))
     {
-      self->callbacks.turned_away (connection,
-                                   "another is connected, and a tunnel in singleton mode serves one at a time; "
-                                   "with --mode multiplexed (the property mode) it serves many",
-                                   self->user_data);
-      return;
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                           "another is connected, and a tunnel in singleton mode serves one at a time; "
+                           "with --mode multiplexed (the property mode) it serves many");
+      return NULL;
     }
   if (self->all->len >= self->settings->max_connections)
     {
-      self->callbacks.turned_away (connection, "too many former ones are still being delivered", self->user_data);
-      return;
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                           "too many former ones are still being delivered");
+      return NULL;
     }
 
   g_clear_pointer (&self->stream, tcp_stream_unref);
-  self->stream = tcp_stream_ref (tcp_link_start (links_add (self), connection));
-  self->callbacks.stream_opened (self->stream, peer, self->user_data);
+  self->stream = tcp_stream_ref (tcp_link_start_for (links_add (self), opener));
+  return self->stream;
 }
 
-static void
-links_serve_together (TcpLinks          *self,
-                      GSocketConnection *connection,
-                      GSocketAddress    *peer)
+static TcpStream *
+links_serve_together (TcpLinks   *self,
+                      TcpOpener  *opener,
+                      GError    **error)
 {
-  TcpStream *stream = self->link != NULL ? tcp_link_open (self->link, connection) : NULL;
+  if (self->link != NULL)
+    return tcp_link_open (self->link, opener, error);
 
-  if (stream != NULL)
-    self->callbacks.stream_opened (stream, peer, self->user_data);
-  else
-    self->callbacks.turned_away (connection,
-                                 tcp_status_get (self->status, state) == TCP_TUNNEL_STATE_CONNECTED
-                                   ? "there are too many (see the property max-connections)"
-                                   : "the tunnel is not connected to the gateway",
-                                 self->user_data);
+  g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
+                       "the tunnel is not connected to the gateway");
+  return NULL;
 }
 
 /* Hands it to the right link. */
 void
-tcp_links_serve (TcpLinks          *self,
-                 GSocketConnection *connection,
-                 GSocketAddress    *peer)
+tcp_links_serve (TcpLinks  *self,
+                 TcpOpener *opener)
 {
+  g_autoptr (GError) error = NULL;
+  TcpStream *stream;
+
   if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
-    links_serve_alone (self, connection, peer);
+    stream = links_serve_alone (self, opener, &error);
   else
-    links_serve_together (self, connection, peer);
+    stream = links_serve_together (self, opener, &error);
+  if (stream == NULL)
+    {
+      opener->class->closed (opener, NULL, error);
+      return;
+    }
+
+  tcp_stream_set_opener (stream, opener);
+  self->callbacks.stream_opened (stream, self->user_data);
+  if (tcp_stream_is_connected (stream))
+    links_tell_connected (stream);
 }
 
 /* Life */
@@ -255,7 +285,7 @@ void
 tcp_links_start (TcpLinks *self)
 {
   if (self->settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED)
-    tcp_link_start (links_add (self), NULL);
+    tcp_link_start (links_add (self));
 }
 
 void

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tunnel/link.h"
+#include "tunnel/opener.h"
 
 G_BEGIN_DECLS
 
@@ -19,13 +20,10 @@ typedef struct
                            guint         attempt,
                            guint         delay,
                            gpointer      user_data);
-  /* A TCP client is served, or cannot be: that is closed next. */
-  void (*stream_opened) (TcpStream      *stream,
-                         GSocketAddress *peer,
-                         gpointer        user_data);
-  void (*turned_away) (GSocketConnection *connection,
-                       const char        *why,
-                       gpointer           user_data);
+  /* A stream was opened for somebody: see tcp_stream_get_opener(). */
+  void (*stream_opened) (TcpStream *stream,
+                         gpointer   user_data);
+  /* It is over. The opener, which may be gone already, is told next. */
   void (*stream_closed) (TcpStream    *stream,
                          const GError *error,
                          gpointer      user_data);
@@ -45,9 +43,8 @@ TcpLinks *tcp_links_new (const TcpTunnelSettings *settings,
                          gpointer                 user_data);
 void tcp_links_free (TcpLinks *self);
 void tcp_links_start (TcpLinks *self);
-void tcp_links_serve (TcpLinks          *self,
-                      GSocketConnection *connection,
-                      GSocketAddress    *peer);
+void tcp_links_serve (TcpLinks  *self,
+                      TcpOpener *opener);
 void tcp_links_await_token (TcpLinks *self);
 void tcp_links_set_token (TcpLinks   *self,
                           const char *token,

@@ -4,9 +4,8 @@
 
 #include <string.h>
 #include "base/invalid.h"
-#include "base/host-port.h"
 #include "base/token.h"
-#include "io/listen-unix.h"
+#include "tunnel/forward-spec.h"
 #include "tunnel/remote-uri.h"
 
 TcpTunnelSettings *
@@ -158,34 +157,13 @@ static gboolean
 check_listen (TcpTunnelSettings  *self,
               GError            **error)
 {
-  if (self->socket_path == NULL && (self->hostname == NULL || *self->hostname == '\0'))
-    return tcp_invalid (error, "no address to listen on was given, such as 127.0.0.1");
-  if (self->socket_path == NULL)
-    return TRUE;
+  TcpForwardSpec spec = {
+    .hostname = self->hostname, .port = self->port, .socket_path = self->socket_path, .target = self->target
+  };
 
-  if (*self->socket_path == '\0')
-    return tcp_invalid (error, "the path of the Unix socket to listen on is empty");
-  if (strlen (self->socket_path) > TCP_SOCKET_PATH_MAX)
-    {
-      g_autofree char *name = g_filename_display_name (self->socket_path);
-
-      return tcp_invalid (error, "the path of the Unix socket to listen on is too long: %s has %zu bytes, and %d are possible",
-                          name, strlen (self->socket_path), TCP_SOCKET_PATH_MAX);
-    }
-  return TRUE;
-}
-
-static gboolean
-check_target (TcpTunnelSettings  *self,
-              GError            **error)
-{
-  g_auto (TcpHostPort) target = { 0 };
-
-  if (self->target == NULL)
-    return TRUE;
-  if (self->resumption == TCP_TUNNEL_RESUMPTION_OFF)
+  if (self->target != NULL && self->resumption == TCP_TUNNEL_RESUMPTION_OFF)
     return tcp_invalid (error, "the target “%s” cannot be asked for: that takes sessions that can be resumed", self->target);
-  return tcp_host_port_parse (self->target, &target, error);
+  return tcp_forward_spec_check (&spec, error);
 }
 
 /* Everything that can be known to be wrong before anything is tried. */
@@ -200,7 +178,7 @@ tcp_tunnel_settings_check (TcpTunnelSettings  *self,
   if (!tcp_token_is_valid (self->token))
     return tcp_invalid (error, "the token for the gateway %s has a space or a character that is not ASCII in it",
                         self->display);
-  if (!check_listen (self, error) || !check_target (self, error))
+  if (!check_listen (self, error))
     return FALSE;
 
   for (char **header = self->request_headers; header != NULL && *header != NULL; header++)

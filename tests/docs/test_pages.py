@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAGES = [ROOT / "README.md", *(page for room in ("docs", "examples", "tests")
+PAGES = [*sorted(ROOT.glob("*.md")), *(page for room in ("docs", "examples", "tests")
                                for page in sorted((ROOT / room).rglob("*.md")))]
 LIBRARY = [path for room in ("base", "protocol", "io", "websocket", "session", "endpoint", "tunnel", "gateway")
            for path in sorted((ROOT / "src" / room).glob("*.c"))

@@ -13,6 +13,9 @@
 /* How much of one client may wait for its targets in raw and tagged. */
 #define MAX_QUEUED (1024 * 1024)
 
+/* What a connection costs that was asked for, in microseconds, beside beginning it. */
+#define CONNECTION_COST 50
+
 /* For how long one with nothing to lose keeps its place where places are scarce. */
 #define SPARE_TIMEOUT (10 * G_TIME_SPAN_SECOND)
 
@@ -31,7 +34,8 @@ struct _TcpClient
   TcpSession *session;
   TcpIoThread *thread;
   GHashTable *dials; /* TcpStream → Dial, those under way */
-  TcpDialCaller caller;
+  TcpDialLane *lane; /* of the thread; the shard keeps it */
+  TcpDialClient in_turns;
   gboolean begun;    /* raw: the target connection was asked for */
   gboolean draining;
   gboolean closed;
@@ -151,14 +155,17 @@ client_dial (TcpClient  *self,
 {
   guint16 port;
   g_autoptr (TcpTarget) where = tcp_target_book_get (self->shared->target_book, target, &port);
+  TcpChannel *channel = tcp_session_get_channel (self->session);
   Dial *dial = g_new0 (Dial, 1);
 
   dial->client = self;
   dial->stream = tcp_stream_ref (stream);
   dial->target = g_strdup (target);
-  dial->dial = tcp_dial_new (self->shared->dials, &self->caller, where, port, self->thread,
+  dial->dial = tcp_dial_new (self->shared->dials, self->lane, &self->in_turns, where, port, self->thread,
                              self->settings->connect_timeout, on_dialed, dial);
   g_hash_table_insert (self->dials, stream, dial);
+  if (channel != NULL)
+    tcp_channel_charge (channel, CONNECTION_COST);
 }
 
 /* The session */
@@ -283,13 +290,14 @@ client_get_first_window (TcpShared *shared,
   return tcp_budget_get_portion (queue_budget, MIN (shared->settings->max_connections, TCP_WINDOWS_USUAL_STREAMS));
 }
 
-/* On @thread. @shared and @warnings have to outlive it. */
+/* On @thread. @shared, @lane and @warnings have to outlive it. */
 TcpClient *
 tcp_client_new (TcpShared                *shared,
                 TcpIoThread              *thread,
                 const TcpRequest         *request,
                 TcpBudget                *budget,
                 TcpBudget                *queue_budget,
+                TcpDialLane              *lane,
                 TcpLogLimit              *warnings,
                 const TcpClientCallbacks *callbacks,
                 gpointer                  user_data)
@@ -333,7 +341,8 @@ tcp_client_new (TcpShared                *shared,
   self->callbacks = *callbacks;
   self->user_data = user_data;
   self->thread = thread;
-  tcp_dial_caller_init (&self->caller, &request->principal->dials);
+  self->lane = lane;
+  tcp_dial_caller_init (&self->in_turns.in_queue, &request->principal->dials);
   self->dials = g_hash_table_new_full (NULL, NULL, NULL, dial_free);
   self->session = tcp_session_new (&options, &session_callbacks, self);
   self->expiry = tcp_timer_new (on_expired, self);

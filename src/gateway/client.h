@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "gateway/dial-lane.h"
 #include "gateway/request.h"
 #include "gateway/shared.h"
 #include "session/session.h"
@@ -32,6 +33,7 @@ TcpClient *tcp_client_new (TcpShared                *shared,
                            const TcpRequest         *request,
                            TcpBudget                *budget,
                            TcpBudget                *queue_budget,
+                           TcpDialLane              *lane,
                            TcpLogLimit              *warnings,
                            const TcpClientCallbacks *callbacks,
                            gpointer                  user_data);

@@ -8,6 +8,9 @@
 struct _TcpDial
 {
   TcpDialTicket *ticket;
+  TcpDialLane *lane;
+  TcpDialLaneCaller *caller;
+  TcpDialPlace place;        /* in the lane */
   TcpTarget *target;
   guint16 port;
   TcpIoThread *thread;
@@ -79,9 +82,9 @@ on_looked_up (GSocketConnectable *where,
     self->func (NULL, TCP_RESET_UNREACHABLE, error->message, self->user_data);
 }
 
-/* It is its turn. */
+/* It is its turn, on this thread as well. */
 static void
-on_granted (gpointer user_data)
+on_turn (gpointer user_data)
 {
   TcpDial *self = user_data;
   g_autoptr (GSocketConnectable) where = tcp_target_get (self->target, self->port);
@@ -90,6 +93,14 @@ on_granted (gpointer user_data)
     dial_connect (self, where);
   else
     self->wait = tcp_target_wait (self->target, self->port, self->thread, on_looked_up, self);
+}
+
+static void
+on_granted (gpointer user_data)
+{
+  TcpDial *self = user_data;
+
+  tcp_dial_lane_enter (self->lane, self->caller, &self->place, on_turn, self);
 }
 
 static void
@@ -116,7 +127,8 @@ on_deadline (gpointer user_data)
  * and 0 is for ever. @func is not called before this returns. */
 TcpDial *
 tcp_dial_new (TcpDialQueue  *queue,
-              TcpDialCaller *caller,
+              TcpDialLane   *lane,
+              TcpDialClient *client,
               TcpTarget     *target,
               guint16        port,
               TcpIoThread   *thread,
@@ -129,6 +141,8 @@ tcp_dial_new (TcpDialQueue  *queue,
 
   self->target = tcp_target_ref (target);
   self->port = port;
+  self->lane = lane;
+  self->caller = &client->in_lane;
   self->thread = thread;
   self->timeout = timeout;
   self->func = func;
@@ -136,9 +150,9 @@ tcp_dial_new (TcpDialQueue  *queue,
   self->timer = tcp_timer_new (on_deadline, self);
   if (timeout > 0)
     tcp_timer_set (self->timer, tcp_now () + timeout * G_TIME_SPAN_MILLISECOND);
-  self->ticket = tcp_dial_queue_ask (queue, caller, thread, on_granted, self, &granted);
+  self->ticket = tcp_dial_queue_ask (queue, &client->in_queue, thread, on_granted, self, &granted);
   if (granted)
-    on_granted (self);
+    on_turn (self);
   return self;
 }
 
@@ -152,6 +166,7 @@ tcp_dial_free (TcpDial *self)
   g_clear_object (&self->connecting);
   g_clear_pointer (&self->wait, tcp_target_wait_free);
   tcp_timer_clear (&self->timer);
+  tcp_dial_lane_leave (self->lane, &self->place);
   tcp_dial_ticket_return (self->ticket);
   tcp_target_unref (self->target);
   g_free (self);

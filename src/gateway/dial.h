@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "gateway/dial-lane.h"
 #include "gateway/dial-queue.h"
 #include "gateway/target.h"
 #include "protocol/protocol.h"
@@ -12,6 +13,13 @@ G_BEGIN_DECLS
  * target. Belongs to one thread. */
 typedef struct _TcpDial TcpDial;
 
+/* A client, in the turns that there are. */
+typedef struct
+{
+  TcpDialCaller in_queue;
+  TcpDialLaneCaller in_lane;
+} TcpDialClient;
+
 /* Called once: with the connection, or NULL, and then why. May free the dial, which is not done otherwise. */
 typedef void (*TcpDialFunc) (GSocketConnection *connection,
                              TcpResetCode       code,
@@ -19,7 +27,8 @@ typedef void (*TcpDialFunc) (GSocketConnection *connection,
                              gpointer           user_data);
 
 TcpDial *tcp_dial_new (TcpDialQueue  *queue,
-                       TcpDialCaller *caller,
+                       TcpDialLane   *lane,
+                       TcpDialClient *client,
                        TcpTarget     *target,
                        guint16        port,
                        TcpIoThread   *thread,

@@ -32,6 +32,7 @@ struct _TcpShard
 
   /* From here on only touched on its thread. */
   TcpChannelGroup *channels;
+  TcpDialLane *lane;
   GHashTable *budgets; /* TcpPrincipal → Budgets, of those that were here */
   TcpLogLimit *refusals;
   /* A client can open and break as many WebSockets and connections as it likes. */
@@ -178,7 +179,7 @@ shard_add_client (TcpShard         *self,
 {
   Budgets *budgets = shard_get_budgets (self, request->principal);
   TcpClient *client = tcp_client_new (self->shared, self->thread, request, budgets->kinds[TCP_MEMORY_DATA],
-                                      budgets->kinds[TCP_MEMORY_QUEUES], self->warnings, &client_callbacks, self);
+                                      budgets->kinds[TCP_MEMORY_QUEUES], self->lane, self->warnings, &client_callbacks, self);
   const char *id = tcp_client_get_session_id (client);
 
   g_hash_table_add (self->clients, client);
@@ -447,6 +448,7 @@ shard_do_start (gpointer data)
   TcpShard *self = data;
 
   self->channels = tcp_channel_group_new ();
+  self->lane = tcp_dial_lane_new ();
   self->budgets = g_hash_table_new_full (NULL, NULL, NULL, budgets_free);
   self->refusals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->arrivals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
@@ -508,6 +510,7 @@ shard_do_close (gpointer data)
   g_clear_pointer (&self->ended, tcp_log_limit_free);
   g_clear_pointer (&self->warnings, tcp_log_limit_free);
   g_clear_pointer (&self->budgets, g_hash_table_unref);
+  g_clear_pointer (&self->lane, tcp_dial_lane_free);
   tcp_channel_group_wait (self->channels, on_goodbyes_said, self);
 
   self->closed = TRUE;

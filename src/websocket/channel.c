@@ -598,7 +598,7 @@ channel_end_turn (TcpChannel *self)
     return;
 
   now = tcp_now ();
-  self->next_turn = tcp_turn_interrupt (&self->turn, tcp_turns_have_others (&turns, self, now), now);
+  self->next_turn = tcp_turn_interrupt (&self->turn, &turns, self, now);
   if (self->next_turn > 0)
     channel_set_interest (self, G_IO_IN, FALSE);
   tcp_timer_set (self->wakeup, self->next_turn);
@@ -735,6 +735,22 @@ on_ready (GIOCondition condition,
   if (self->interest & G_IO_IN && condition & ~G_IO_OUT)
     channel_read (self);
   tcp_channel_unref (self);
+}
+
+/* What the message that is being handled leads to will take so many microseconds of this thread, which count as those
+ * of its turn. */
+void
+tcp_channel_charge (TcpChannel *self,
+                    gint64      time)
+{
+  tcp_turn_charge (&self->turn, time);
+}
+
+/* Whether several channels of this thread had data a moment ago. */
+gboolean
+tcp_channel_thread_is_shared (void)
+{
+  return tcp_turns_are_shared (&turns, tcp_now ());
 }
 
 /* No message is delivered until tcp_channel_resume(). */

@@ -100,6 +100,9 @@ void tcp_channel_measure_path (TcpChannel *self,
                                TcpPath    *path);
 void tcp_channel_probe (TcpChannel *self,
                         guint       timeout);
+void tcp_channel_charge (TcpChannel *self,
+                         gint64      time);
+gboolean tcp_channel_thread_is_shared (void);
 void tcp_channel_pause (TcpChannel *self);
 void tcp_channel_resume (TcpChannel *self);
 void tcp_channel_drop_unsent (TcpChannel *self);

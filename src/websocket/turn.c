@@ -34,6 +34,14 @@ tcp_turns_have_others (TcpTurns      *self,
   return at > 0 && now - at < TCP_TURN_COMPANY;
 }
 
+/* Whether more than one had. */
+gboolean
+tcp_turns_are_shared (TcpTurns *self,
+                      gint64    now)
+{
+  return tcp_turns_have_others (self, self->latest, now);
+}
+
 void
 tcp_turn_begin (TcpTurn *self,
                 gint64   now)
@@ -41,6 +49,7 @@ tcp_turn_begin (TcpTurn *self,
   self->began = now;
   self->frames = 0;
   self->bytes = 0;
+  self->charged = 0;
 }
 
 /* Whether others come first. There is always one frame in a turn. */
@@ -48,7 +57,7 @@ gboolean
 tcp_turn_is_over (TcpTurn *self,
                   gint64   now)
 {
-  return self->frames == TCP_TURN_FRAMES || (self->frames > 0 && now - self->began >= TCP_TURN_TIME);
+  return self->frames == TCP_TURN_FRAMES || (self->frames > 0 && now - self->began + self->charged >= TCP_TURN_TIME);
 }
 
 /* A frame with so many bytes. */
@@ -60,6 +69,14 @@ tcp_turn_add (TcpTurn *self,
   self->bytes += bytes;
 }
 
+/* What this turn has led to takes so long, later. */
+void
+tcp_turn_charge (TcpTurn *self,
+                 gint64   time)
+{
+  self->charged += time;
+}
+
 /* All that was there was handled. */
 void
 tcp_turn_complete (TcpTurn *self)
@@ -67,18 +84,21 @@ tcp_turn_complete (TcpTurn *self)
   self->spent = 0;
 }
 
-/* Others come first. Gives when to go on: 0 for as soon as they had their turn. */
+/* Others come first. Gives when to go on: 0 for as soon as they had their turn. Those that rest do not
+ * all go on at once. */
 gint64
-tcp_turn_interrupt (TcpTurn  *self,
-                    gboolean  others,
-                    gint64    now)
+tcp_turn_interrupt (TcpTurn       *self,
+                    TcpTurns      *turns,
+                    gconstpointer  channel,
+                    gint64         now)
 {
   gint64 charge = MIN (now - self->began, MAX_CHARGE) - (gint64) (self->bytes / BYTES_PER_MICROSECOND);
 
-  self->spent += MAX (charge, 0);
-  if (self->spent < TCP_TURN_ALLOWANCE || !others)
+  self->spent += MAX (charge, 0) + self->charged;
+  if (self->spent < TCP_TURN_ALLOWANCE || !tcp_turns_have_others (turns, channel, now))
     return 0;
 
   self->spent = 0;
-  return now + TCP_TURN_REST;
+  turns->rested_at = MAX (now + TCP_TURN_REST, turns->rested_at + TCP_TURN_REST / TCP_TURN_RESTED);
+  return turns->rested_at;
 }

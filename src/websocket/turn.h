@@ -16,8 +16,9 @@ G_BEGIN_DECLS
 
 /* What a channel may spend on such frames, in turns that follow one another, until it rests, */
 #define TCP_TURN_ALLOWANCE 200
-/* and for how long it does. */
+/* for how long it does, and how many may end their rest within as long. */
 #define TCP_TURN_REST 1000
+#define TCP_TURN_RESTED 3
 
 /* For how long a thread counts as one that others use as well. */
 #define TCP_TURN_COMPANY G_TIME_SPAN_SECOND
@@ -28,6 +29,7 @@ typedef struct
   gconstpointer latest; /* the last that had data to send or to receive, */
   gint64 latest_at;     /* when it had, */
   gint64 before_at;     /* and when another had */
+  gint64 rested_at;     /* when the last of those that rest goes on */
 } TcpTurns;
 
 /* The turns of one channel. */
@@ -36,6 +38,7 @@ typedef struct
   gint64 began;
   guint frames;
   gsize bytes;
+  gint64 charged; /* for what its frames cost later */
   gint64 spent; /* in turns that ended before there was nothing left to do */
 } TcpTurn;
 
@@ -45,6 +48,8 @@ void tcp_turns_note (TcpTurns      *self,
 gboolean tcp_turns_have_others (TcpTurns      *self,
                                 gconstpointer  channel,
                                 gint64         now);
+gboolean tcp_turns_are_shared (TcpTurns *self,
+                               gint64    now);
 
 void tcp_turn_begin (TcpTurn *self,
                      gint64   now);
@@ -53,8 +58,11 @@ gboolean tcp_turn_is_over (TcpTurn *self,
 void tcp_turn_add (TcpTurn *self,
                    gsize    bytes);
 void tcp_turn_complete (TcpTurn *self);
-gint64 tcp_turn_interrupt (TcpTurn  *self,
-                           gboolean  others,
-                           gint64    now);
+void tcp_turn_charge (TcpTurn *self,
+                      gint64   time);
+gint64 tcp_turn_interrupt (TcpTurn       *self,
+                           TcpTurns      *turns,
+                           gconstpointer  channel,
+                           gint64         now);
 
 G_END_DECLS

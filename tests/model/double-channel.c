@@ -337,6 +337,18 @@ tcp_channel_abort (TcpChannel   *self,
 /* Input */
 
 void
+tcp_channel_charge (TcpChannel *self,
+                    gint64      time)
+{
+}
+
+gboolean
+tcp_channel_thread_is_shared (void)
+{
+  return FALSE;
+}
+
+void
 tcp_channel_pause (TcpChannel *self)
 {
   self->paused = TRUE;

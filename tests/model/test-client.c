@@ -64,7 +64,7 @@ measure (gboolean greeted,
   client_ended = FALSE;
   shared.log = tcp_log_new ("model", TCP_TUNNEL_LOG_LEVEL_NONE);
   shared.status = tcp_status_new ();
-  client = tcp_client_new (&shared, NULL, &request, NULL, NULL, NULL, &callbacks, NULL);
+  client = tcp_client_new (&shared, NULL, &request, NULL, NULL, NULL, NULL, &callbacks, NULL);
   link = link_new (&options, rand);
   tcp_client_attach (client, link_get_channel (link, GATEWAY));
   if (greeted)

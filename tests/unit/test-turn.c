@@ -14,10 +14,15 @@ take_turn (TcpTurn  *turn,
            gint64    took,
            gboolean  others)
 {
+  TcpTurns turns = { 0 };
+  const char other = 0;
+
+  if (others)
+    tcp_turns_note (&turns, &other, NOON);
   tcp_turn_begin (turn, NOON);
   for (guint i = 0; i < frames; i++)
     tcp_turn_add (turn, bytes);
-  return tcp_turn_interrupt (turn, others, NOON + took);
+  return tcp_turn_interrupt (turn, &turns, turn, NOON + took);
 }
 
 static void
@@ -119,6 +124,54 @@ test_bulk (void)
     }
 }
 
+/* What its frames lead to later counts as well, and does not spoil the next turn. */
+static void
+test_charge (void)
+{
+  TcpTurns turns = { 0 };
+  TcpTurn turn = { 0 };
+  const char other = 0;
+
+  tcp_turns_note (&turns, &other, NOON);
+  tcp_turn_begin (&turn, NOON);
+  tcp_turn_add (&turn, 1);
+  tcp_turn_charge (&turn, TCP_TURN_TIME - 10);
+  g_assert_false (tcp_turn_is_over (&turn, NOON + 9));
+  g_assert_true (tcp_turn_is_over (&turn, NOON + 10));
+  tcp_turn_charge (&turn, TCP_TURN_ALLOWANCE - TCP_TURN_TIME);
+  g_assert_cmpint (tcp_turn_interrupt (&turn, &turns, &turn, NOON + 10), ==, NOON + 10 + TCP_TURN_REST);
+
+  tcp_turn_begin (&turn, NOON);
+  tcp_turn_add (&turn, 1);
+  g_assert_false (tcp_turn_is_over (&turn, NOON + 10));
+  g_assert_cmpint (tcp_turn_interrupt (&turn, &turns, &turn, NOON + 10), ==, 0);
+}
+
+/* However many rest, only a few have their turn at a time. */
+static void
+test_many_rest (void)
+{
+  TcpTurns turns = { 0 };
+  TcpTurn turn[30] = { 0 };
+  const char other = 0;
+  guint n = 0;
+
+  tcp_turns_note (&turns, &other, NOON);
+  for (guint i = 0; i < G_N_ELEMENTS (turn); i++)
+    {
+      gint64 next;
+
+      tcp_turn_begin (&turn[i], NOON);
+      tcp_turn_charge (&turn[i], TCP_TURN_ALLOWANCE);
+      next = tcp_turn_interrupt (&turn[i], &turns, &turn[i], NOON);
+      g_assert_cmpint (next, >=, NOON + TCP_TURN_REST);
+      if (next < NOON + 5 * TCP_TURN_REST)
+        n++;
+    }
+  g_assert_cmpuint (n, >=, 4 * TCP_TURN_RESTED);
+  g_assert_cmpuint (n, <=, 4 * TCP_TURN_RESTED + 1);
+}
+
 static void
 test_others (void)
 {
@@ -139,6 +192,9 @@ test_others (void)
   g_assert_true (tcp_turns_have_others (&turns, &two, now + 1 + TCP_TURN_COMPANY));
   g_assert_true (tcp_turns_have_others (&turns, &three, now + 1 + TCP_TURN_COMPANY));
   g_assert_false (tcp_turns_have_others (&turns, &three, now + 2 + TCP_TURN_COMPANY));
+
+  g_assert_true (tcp_turns_are_shared (&turns, now + TCP_TURN_COMPANY));
+  g_assert_false (tcp_turns_are_shared (&turns, now + 1 + TCP_TURN_COMPANY));
 }
 
 int
@@ -153,6 +209,8 @@ main (int    argc,
   g_test_add_func ("/turn/complete", test_complete);
   g_test_add_func ("/turn/alone", test_alone);
   g_test_add_func ("/turn/bulk", test_bulk);
+  g_test_add_func ("/turn/charge", test_charge);
+  g_test_add_func ("/turn/many-rest", test_many_rest);
   g_test_add_func ("/turn/others", test_others);
   return g_test_run ();
 }

@@ -56,6 +56,14 @@ farewell_free (Farewell *self)
 }
 
 static void
+farewell_give_up (Farewell   *self,
+                  const char *why)
+{
+  tcp_log_debug (self->owner->log, "the gateway may not know that a session is over: %s", why);
+  farewell_free (self);
+}
+
+static void
 farewell_retry (Farewell   *self,
                 const char *why)
 {
@@ -63,8 +71,7 @@ farewell_retry (Farewell   *self,
 
   if (tcp_backoff_is_exhausted (&self->backoff) || at >= self->until)
     {
-      tcp_log_debug (self->owner->log, "the gateway may not know that a session is over: %s", why);
-      farewell_free (self);
+      farewell_give_up (self, why);
       return;
     }
 
@@ -191,6 +198,8 @@ tcp_farewells_add (TcpFarewells *self,
 {
   Farewell *farewell = g_new0 (Farewell, 1);
 
+  if (self->all.length >= TCP_FAREWELLS_MAX)
+    farewell_give_up (g_queue_peek_head (&self->all), "too many others were over after it");
   farewell->owner = self;
   farewell->uri = g_uri_ref (uri);
   farewell->frames = *frames;

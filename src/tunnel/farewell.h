@@ -6,6 +6,9 @@
 
 G_BEGIN_DECLS
 
+/* So many wait at a time. Beyond that the oldest is given up. */
+#define TCP_FAREWELLS_MAX 256
+
 /* Goodbyes of sessions that are over, of which it is not known that the gateway has read them:
  * until it has, it keeps the session for nothing. Each is sent again on a WebSocket of its own, a
  * few times. Nobody waits for that; but it is a member of the channel group for as long. */

@@ -41,7 +41,6 @@ rule_parse_ports (Rule       *self,
     }
   if (dash == NULL)
     {
-      self->last = 0;
       if (!tcp_port_parse (text, strlen (text), &self->first))
         return FALSE;
       self->last = self->first;

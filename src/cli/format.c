@@ -56,6 +56,15 @@ format_address (GInetSocketAddress *address)
                           g_inet_socket_address_get_port (address));
 }
 
+/* Those that separate lines and paragraphs count as printable. */
+static gboolean
+is_plain (gunichar character)
+{
+  GUnicodeType type = g_unichar_type (character);
+
+  return g_unichar_isprint (character) && type != G_UNICODE_LINE_SEPARATOR && type != G_UNICODE_PARAGRAPH_SEPARATOR;
+}
+
 /* What a stranger has written: on the terminal it stays on its line, and runs from left to right. */
 char *
 format_foreign (const char *text)
@@ -67,7 +76,7 @@ format_foreign (const char *text)
     {
       gunichar character = g_utf8_get_char (c);
 
-      g_string_append_unichar (clean, g_unichar_isprint (character) ? character : 0xfffd);
+      g_string_append_unichar (clean, is_plain (character) ? character : 0xfffd);
     }
   return g_string_free (clean, FALSE);
 }

@@ -45,7 +45,8 @@ if wanted(command + '-hangs'):
     signal.pause()
 if command == 'connect' and wanted('refuse'):
     # As old versions do, with success.
-    print(f"failed to connect to '{device}': Connection refused")
+    with open(home + '/refuse') as file:
+        print(f"failed to connect to '{device}': {file.read() or 'Connection refused'}")
 elif command == 'connect':
     print('* daemon started successfully', flush=True)
     reader, writer = os.pipe()
@@ -145,6 +146,12 @@ class Adb(unittest.TestCase):
         self.assertEqual(tunnel.stop(), 0)
         for line in iter(tunnel.stdout.get, None):
             json.loads(line)
+
+    def test_strange_reason(self):
+        """What adb says stays on its line."""
+        with open(self.file('refuse'), 'w', encoding='utf-8') as file:
+            file.write('a\u2028b\u2029c\x85d\x1b[1me\u202ef')
+        self.connect().error_line('failed to connect to \'.*\': a\ufffdb\ufffdc\ufffdd\ufffd\\[1me\ufffdf; it is run again in 1 s$')
 
     def test_quiet(self):
         tunnel = self.connect('--quiet')

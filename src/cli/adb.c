@@ -84,8 +84,7 @@ adb_connect_later (Adb *self)
   guint delay = self->delay;
 
   self->lost = FALSE;
-  if (self->timer == 0)
-    self->timer = g_timeout_add_seconds (delay, on_delay_over, self);
+  self->timer = g_timeout_add_seconds (delay, on_delay_over, self);
   self->delay = MIN (2 * delay, MAX_DELAY);
   return delay;
 }
@@ -177,6 +176,8 @@ on_connect_ended (GObject      *object,
   if (!g_subprocess_wait_finish (G_SUBPROCESS (object), result, &error))
     return;
   process = g_steal_pointer (&self->process);
+  if (self->over)
+    return;
   if (self->stopping)
     {
       adb_disconnect (self);

@@ -38,7 +38,7 @@ log(f'{command} {device}')
 log('secret' if 'TCP_TUNNEL_TOKEN' in os.environ else 'no secret')
 if wanted(command + '-hangs'):
     print('waiting', flush=True)
-    if command == 'disconnect':
+    if command == 'disconnect' or wanted('stubborn'):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with open(home + '/fifo', 'w') as file:
         file.write('x')
@@ -179,6 +179,17 @@ class Adb(unittest.TestCase):
         tunnel.process.send_signal(signal.SIGTERM)
         self.wait_hanging()
         self.assertEqual(tunnel.stop(), 0)
+
+    def test_ends_at_once_while_it_connects(self):
+        """Nothing is run any more that nobody waits for."""
+        self.touch('connect-hangs')
+        self.touch('stubborn')
+        tunnel = self.connect()
+        listening(tunnel)
+        self.wait_hanging()
+        tunnel.process.send_signal(signal.SIGINT)
+        self.assertEqual(tunnel.stop(), 0)
+        self.assertEqual([line.split()[0] for line in self.log()], ['connect'])
 
     def test_missing(self):
         status, out, err = run('connect', self.url, '--adb', **{**self.extra, 'PATH': '/nonexistent'})

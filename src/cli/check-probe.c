@@ -21,6 +21,7 @@ struct _Probe
   gboolean timed_out;
   gboolean stopped;
   guint pending; /* calls that are under way */
+  GAsyncResult *result; /* of the last that was alone */
 
   char *proxy; /* URL of the first, NULL if there is none */
   char *proxy_display;
@@ -61,6 +62,7 @@ probe_free (Probe *self)
   g_free (self->proxy);
   g_free (self->proxy_display);
   g_clear_object (&self->cancellable);
+  g_clear_object (&self->result);
   g_clear_object (&self->database);
   g_free (self->host);
   g_uri_unref (self->uri);
@@ -107,6 +109,26 @@ probe_wait (Probe *self)
   g_clear_handle_id (&timer, g_source_remove);
 }
 
+static void
+on_done (GObject      *object,
+         GAsyncResult *result,
+         gpointer      data)
+{
+  Probe *self = data;
+
+  g_set_object (&self->result, result);
+  self->pending--;
+}
+
+/* Waits for a step that is one call, which ends with on_done(). */
+static GAsyncResult *
+probe_await (Probe *self)
+{
+  self->pending = 1;
+  probe_wait (self);
+  return self->result;
+}
+
 static char *
 probe_describe_error (Probe        *self,
                       const GError *error)
@@ -127,25 +149,6 @@ set_time (Finding *finding,
 
 /* Proxy */
 
-typedef struct
-{
-  Probe *probe;
-  char **proxies;
-  GSocketConnection *connection;
-  GError *error;
-} ProxyCall;
-
-static void
-on_proxy_found (GObject      *object,
-                GAsyncResult *result,
-                gpointer      data)
-{
-  ProxyCall *call = data;
-
-  call->proxies = g_proxy_resolver_lookup_finish (G_PROXY_RESOLVER (object), result, &call->error);
-  call->probe->pending--;
-}
-
 static char *
 join_proxy (GUri *uri)
 {
@@ -164,17 +167,15 @@ probe_find_proxy (Probe *self)
 {
   g_autofree char *host = strchr (self->host, ':') != NULL ? g_strdup_printf ("[%s]", self->host) : g_strdup (self->host);
   g_autofree char *uri = g_strdup_printf ("%s://%s:%u", self->secure ? "https" : "http", host, self->port);
-  ProxyCall call = { .probe = self };
+  GProxyResolver *resolver = g_proxy_resolver_get_default ();
+  g_auto (GStrv) proxies = NULL;
   g_autoptr (GUri) parsed = NULL;
 
   probe_begin (self);
-  self->pending = 1;
-  g_proxy_resolver_lookup_async (g_proxy_resolver_get_default (), uri, self->cancellable, on_proxy_found, &call);
-  probe_wait (self);
-  self->proxy_error = call.error;
-  if (call.proxies != NULL && call.proxies[0] != NULL && !g_str_has_prefix (call.proxies[0], "direct"))
-    self->proxy = g_strdup (call.proxies[0]);
-  g_strfreev (call.proxies);
+  g_proxy_resolver_lookup_async (resolver, uri, self->cancellable, on_done, self);
+  proxies = g_proxy_resolver_lookup_finish (resolver, probe_await (self), &self->proxy_error);
+  if (proxies != NULL && proxies[0] != NULL && !g_str_has_prefix (proxies[0], "direct"))
+    self->proxy = g_strdup (proxies[0]);
   if (self->proxy == NULL)
     return;
   parsed = g_uri_parse (self->proxy, G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED, NULL);
@@ -209,24 +210,14 @@ probe_find_source (Probe *self)
 }
 
 static void
-on_proxy_connected (GObject      *object,
-                    GAsyncResult *result,
-                    gpointer      data)
-{
-  ProxyCall *call = data;
-
-  call->connection = g_socket_client_connect_finish (G_SOCKET_CLIENT (object), result, &call->error);
-  call->probe->pending--;
-}
-
-static void
 probe_connect_by_proxy (Probe   *self,
                         Finding *finding)
 {
   g_autofree char *source = probe_find_source (self);
   g_autoptr (GSocketClient) client = g_socket_client_new ();
   g_autoptr (GSocketConnectable) address = NULL;
-  ProxyCall call = { .probe = self };
+  g_autoptr (GError) error = NULL;
+  GSocketConnection *connection;
   gint64 begin = g_get_monotonic_time ();
 
   json_object_set_string_member (finding->values, "proxy", self->proxy_display);
@@ -234,22 +225,20 @@ probe_connect_by_proxy (Probe   *self,
   address = g_object_new (G_TYPE_NETWORK_ADDRESS, "scheme", self->secure ? "https" : "http", "hostname", self->host,
                           "port", self->port, NULL);
   probe_begin (self);
-  self->pending = 1;
-  g_socket_client_connect_async (client, address, self->cancellable, on_proxy_connected, &call);
-  probe_wait (self);
+  g_socket_client_connect_async (client, address, self->cancellable, on_done, self);
+  connection = g_socket_client_connect_finish (client, probe_await (self), &error);
   self->connecting_took = g_get_monotonic_time () - begin;
 
-  if (call.connection != NULL)
+  if (connection != NULL)
     {
-      self->stream = G_IO_STREAM (call.connection);
+      self->stream = G_IO_STREAM (connection);
       finding_set (finding, FINDING_OK, "%s, from %s", self->proxy_display, source);
     }
   else
     {
-      g_autofree char *reason = probe_describe_error (self, call.error);
+      g_autofree char *reason = probe_describe_error (self, error);
 
       finding_set (finding, FINDING_FAILED, "%s, from %s: %s", self->proxy_display, source, reason);
-      g_clear_error (&call.error);
     }
 }
 
@@ -290,24 +279,6 @@ probe_proxy (Probe *self)
 
 /* Name */
 
-typedef struct
-{
-  Probe *probe;
-  GList *found;
-  GError *error;
-} NameCall;
-
-static void
-on_resolved (GObject      *object,
-             GAsyncResult *result,
-             gpointer      data)
-{
-  NameCall *call = data;
-
-  call->found = g_resolver_lookup_by_name_finish (G_RESOLVER (object), result, &call->error);
-  call->probe->pending--;
-}
-
 /* Gives the addresses as a list in a line. */
 static char *
 probe_take_addresses (Probe   *self,
@@ -334,30 +305,29 @@ probe_resolve (Probe   *self,
                Finding *finding)
 {
   g_autoptr (GResolver) resolver = g_resolver_get_default ();
-  NameCall call = { .probe = self };
+  g_autoptr (GError) error = NULL;
   gint64 begin = g_get_monotonic_time ();
+  GList *found;
   gint64 took;
   g_autofree char *time = NULL;
   g_autofree char *list = NULL;
 
   probe_begin (self);
-  self->pending = 1;
-  g_resolver_lookup_by_name_async (resolver, self->host, self->cancellable, on_resolved, &call);
-  probe_wait (self);
+  g_resolver_lookup_by_name_async (resolver, self->host, self->cancellable, on_done, self);
+  found = g_resolver_lookup_by_name_finish (resolver, probe_await (self), &error);
   took = g_get_monotonic_time () - begin;
-  list = probe_take_addresses (self, finding, call.found);
+  list = probe_take_addresses (self, finding, found);
   set_time (finding, took);
-  if (call.found == NULL)
+  if (found == NULL)
     {
-      g_autofree char *reason = probe_describe_error (self, call.error);
+      g_autofree char *reason = probe_describe_error (self, error);
 
       finding_set (finding, FINDING_FAILED, "%s", reason);
-      g_clear_error (&call.error);
       return;
     }
   time = format_short_time (took);
   finding_set (finding, FINDING_OK, "%s (%s)", list, time);
-  g_resolver_free_addresses (call.found);
+  g_resolver_free_addresses (found);
 }
 
 Finding *
@@ -529,12 +499,6 @@ probe_tcp (Probe *self)
 
 /* TLS */
 
-typedef struct
-{
-  Probe *probe;
-  GError *error;
-} TlsCall;
-
 /* Nothing is sent over it, so it may go on for the sake of what else there is to know. */
 static gboolean
 on_accept_certificate (GTlsConnection       *tls,
@@ -546,17 +510,6 @@ on_accept_certificate (GTlsConnection       *tls,
 
   self->refused_for = errors;
   return TRUE;
-}
-
-static void
-on_handshake (GObject      *object,
-              GAsyncResult *result,
-              gpointer      data)
-{
-  TlsCall *call = data;
-
-  g_tls_connection_handshake_finish (G_TLS_CONNECTION (object), result, &call->error);
-  call->probe->pending--;
 }
 
 /* An address is verified as such. */
@@ -751,8 +704,8 @@ Finding *
 probe_tls (Probe *self)
 {
   Finding *finding = finding_new (STEP_TLS);
-  TlsCall call = { .probe = self };
   g_autoptr (GIOStream) tls = NULL;
+  g_autoptr (GError) error = NULL;
   gint64 begin = g_get_monotonic_time ();
 
   if (!self->secure)
@@ -760,22 +713,20 @@ probe_tls (Probe *self)
       finding_set (finding, FINDING_SKIPPED, "none, as the URL begins with ws://: others can read the token");
       return finding;
     }
-  tls = probe_create_tls (self, &call.error);
+  tls = probe_create_tls (self, &error);
   if (tls != NULL)
     {
       probe_begin (self);
-      self->pending = 1;
-      g_tls_connection_handshake_async (G_TLS_CONNECTION (tls), G_PRIORITY_DEFAULT, self->cancellable, on_handshake, &call);
-      probe_wait (self);
+      g_tls_connection_handshake_async (G_TLS_CONNECTION (tls), G_PRIORITY_DEFAULT, self->cancellable, on_done, self);
+      g_tls_connection_handshake_finish (G_TLS_CONNECTION (tls), probe_await (self), &error);
       g_signal_handlers_disconnect_by_data (tls, self);
       set_time (finding, g_get_monotonic_time () - begin);
     }
-  if (call.error != NULL)
+  if (error != NULL)
     {
-      g_autofree char *reason = probe_describe_error (self, call.error);
+      g_autofree char *reason = probe_describe_error (self, error);
 
       finding_set (finding, FINDING_FAILED, "no handshake: %s", reason);
-      g_clear_error (&call.error);
     }
   else
     {

@@ -108,11 +108,11 @@ channel_set_patience (TcpChannel *self)
 {
   gint64 due = self->incomplete_since + self->message_timeout * G_TIME_SPAN_MILLISECOND;
   gint64 now = tcp_now ();
+  gint64 next = now + G_TIME_SPAN_SECOND;
 
-  if (now < due && !self->starved)
-    tcp_timer_set (self->patience, due);
-  else
-    tcp_timer_set (self->patience, now < due ? MIN (due, now + G_TIME_SPAN_SECOND) : now + G_TIME_SPAN_SECOND);
+  if (now < due)
+    next = self->starved ? MIN (due, next) : due;
+  tcp_timer_set (self->patience, next);
 }
 
 static void
@@ -150,12 +150,12 @@ channel_watch_message (TcpChannel *self,
                        gboolean    progress)
 {
   /* One that is starved may hold a part of the memory as well, as bytes that TLS has not taken. */
-  gboolean incomplete = self->share.budget != NULL &&
+  gboolean incomplete = self->share.budget != NULL && !self->paused && self->phase == TCP_CHANNEL_OPEN &&
                         (self->starved || tcp_frame_reader_get_memory (&self->reader) > 0);
 
-  if (!incomplete || progress || self->paused || self->phase != TCP_CHANNEL_OPEN)
+  if (!incomplete || progress)
     self->incomplete_since = 0;
-  if (!incomplete || self->paused || self->phase != TCP_CHANNEL_OPEN || self->incomplete_since != 0)
+  if (!incomplete || self->incomplete_since != 0)
     return;
 
   self->incomplete_since = tcp_now ();

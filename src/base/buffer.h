@@ -29,6 +29,7 @@ typedef struct
   gsize sent;       /* of header and payload */
   gboolean started; /* was given to the kernel, so must go on unchanged */
   gboolean control;
+  gboolean text;    /* goes out as a text message */
   gboolean is_block; /* of the one size of which some are kept */
   gboolean dataless;    /* a frame of a session that carries nothing from TCP, */
   gboolean unsequenced; /* or that is about the session */

@@ -305,7 +305,6 @@ tcp_client_new (TcpShared                *shared,
   const TcpGatewaySettings *settings = shared->settings;
   TcpClient *self = g_new0 (TcpClient, 1);
   g_autofree char *peer = g_strdup_printf ("the client %s", request->principal->name);
-  g_autofree char *target = g_strdup_printf ("the target %s", settings->target);
   gboolean many = request->multiplexed || request->resumable;
   TcpSessionOptions options = {
     .protocol = tcp_request_get_protocol (request),
@@ -324,8 +323,7 @@ tcp_client_new (TcpShared                *shared,
     .queue_budget = queue_budget,
     .reset_on_loss = settings->reset_on_loss,
     .peer = peer,
-    .local = target,
-    .local_code = TCP_TUNNEL_ERROR_TARGET,
+    .target = settings->target,
     .log = shared->log,
     .warnings = warnings,
     .status = shared->status,

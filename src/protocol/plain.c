@@ -2,10 +2,13 @@
 
 #include "protocol/plain.h"
 
+#include <string.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/close-code.h"
+#include "base/text.h"
 #include "protocol/closed-ids.h"
 #include "protocol/plain-frame.h"
+#include "protocol/reverse-message.h"
 
 typedef struct
 {
@@ -19,6 +22,12 @@ typedef struct
   TcpTagDecoder decoder;
   TcpClosedIds *closed_ids;
 
+  /* reverse */
+  guint32 listener;        /* 0 until it was asked for */
+  gboolean listening;      /* the gateway has said that it does, */
+  gint64 listen_deadline;  /* or has to by then; 0 for never */
+  GString *control;        /* what has come of a text message */
+
   /* raw */
   gboolean ending;         /* the closing of the transport says what happened, */
   guint end_code;          /* and if it broke before, that of the next */
@@ -30,6 +39,7 @@ plain_init (TcpProtocol *base)
   TcpPlain *self = (TcpPlain *) base;
 
   self->closed_ids = tcp_closed_ids_new ();
+  self->control = g_string_new (NULL);
 }
 
 static void
@@ -45,6 +55,7 @@ plain_clear (TcpProtocol *base)
 
   plain_clear_queue (self);
   tcp_closed_ids_free (self->closed_ids);
+  g_string_free (self->control, TRUE);
 }
 
 static void
@@ -174,6 +185,41 @@ tagged_detached (TcpProtocol           *base,
 }
 
 static void
+reverse_attached (TcpProtocol *base,
+                  guint        reset_code,
+                  gint64       now)
+{
+  TcpPlain *self = (TcpPlain *) base;
+
+  plain_attached (base, reset_code, now);
+  if (base->options.client && base->options.hello_timeout > 0)
+    self->listen_deadline = now + base->options.hello_timeout * G_TIME_SPAN_MILLISECOND;
+}
+
+static void
+reverse_detached (TcpProtocol           *base,
+                  const TcpProtocolLoss *loss)
+{
+  TcpPlain *self = (TcpPlain *) base;
+  gboolean unanswered = base->options.client && !self->listening && self->listener != 0;
+  guint32 listener = self->listener;
+  g_autoptr (GError) error = NULL;
+
+  self->listening = FALSE;
+  self->listen_deadline = 0;
+  self->listener = 0;
+  g_string_truncate (self->control, 0);
+  tagged_detached (base, loss);
+  if (!unanswered)
+    return;
+
+  error = g_error_new (loss->error->domain, loss->error->code,
+                       "%s did not say where it listens before the WebSocket ended: %s", base->options.peer,
+                       loss->error->message);
+  base->callbacks.unlistened (listener, TCP_RESET_BROKEN, error, base->user_data);
+}
+
+static void
 plain_update_figures (TcpPlain *self)
 {
   self->base.figures.remembered = tcp_closed_ids_get_size (self->closed_ids);
@@ -223,7 +269,25 @@ plain_next_frame (TcpProtocol *base,
 static gint64
 plain_next_timeout (TcpProtocol *base)
 {
-  return tcp_closed_ids_next_timeout (((TcpPlain *) base)->closed_ids);
+  TcpPlain *self = (TcpPlain *) base;
+  gint64 prune = tcp_closed_ids_next_timeout (self->closed_ids);
+
+  return self->listen_deadline > 0 && (prune < 0 || self->listen_deadline < prune) ? self->listen_deadline : prune;
+}
+
+static void
+plain_check_listener (TcpPlain *self)
+{
+  TcpProtocol *base = &self->base;
+  g_autoptr (GError) error = NULL;
+
+  if (self->listen_deadline == 0 || self->now < self->listen_deadline)
+    return;
+
+  self->listen_deadline = 0;
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, "%s did not say within %u ms where it listens",
+                       base->options.peer, base->options.hello_timeout);
+  base->callbacks.abort (error, base->user_data);
 }
 
 static void
@@ -235,6 +299,7 @@ plain_wake (TcpProtocol *base,
   self->now = now;
   tcp_closed_ids_prune (self->closed_ids, now);
   plain_update_figures (self);
+  plain_check_listener (self);
 }
 
 static void
@@ -407,16 +472,183 @@ plain_released (TcpProtocol       *base,
 {
 }
 
+/* The listener of reverse, of which there is one: to have the transport is to ask for it. */
+
+static void
+reverse_listen (TcpProtocol *base,
+                guint32      listener,
+                guint16      port,
+                const char  *name)
+{
+  ((TcpPlain *) base)->listener = listener;
+}
+
+static TcpProtocolStream *
+reverse_open_from (TcpProtocol *base,
+                   guint32      listener,
+                   const char  *client,
+                   gpointer     user_data)
+{
+  return tagged_open (base, NULL, user_data);
+}
+
+/* Takes @text. */
+static void
+reverse_send_control (TcpPlain *self,
+                      char     *text)
+{
+  gsize length = strlen (text);
+  TcpBuffer *buffer = tcp_buffer_new (length);
+
+  memcpy (buffer->payload, text, length);
+  buffer->length = length;
+  buffer->text = TRUE;
+  g_queue_push_tail (&self->queue, buffer);
+  g_free (text);
+  self->base.callbacks.wakeup (self->base.user_data);
+}
+
+static void
+reverse_listening (TcpProtocol *base,
+                   guint32      listener,
+                   const char  *host,
+                   guint16      port)
+{
+  reverse_send_control ((TcpPlain *) base, tcp_reverse_message_format_ready (host, port));
+  ((TcpPlain *) base)->listening = TRUE;
+}
+
+/* limrun's client has no word for it once it listens. */
+static void
+reverse_unlisten (TcpProtocol  *base,
+                  guint32       listener,
+                  TcpResetCode  code,
+                  const char   *reason)
+{
+  TcpPlain *self = (TcpPlain *) base;
+
+  base->over = TRUE;
+  if (!base->options.client && !self->listening)
+    reverse_send_control (self, tcp_reverse_message_format_error (reason));
+  base->callbacks.close (TCP_CLOSE_NORMAL, reason, base->user_data);
+}
+
+/* The gateway has not come as far as to listen, or does not keep to the protocol. */
+static void
+reverse_fail (TcpPlain     *self,
+              TcpResetCode  code,
+              const GError *error)
+{
+  TcpProtocol *base = &self->base;
+  guint32 listener = self->listener;
+
+  self->listener = 0;
+  self->listen_deadline = 0;
+  if (listener != 0)
+    base->callbacks.unlistened (listener, code, error, base->user_data);
+  base->callbacks.close (TCP_CLOSE_NORMAL, error->message, base->user_data);
+}
+
+static void
+reverse_break (TcpPlain   *self,
+               const char *what)
+{
+  g_autoptr (GError) error = NULL;
+
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL, "%s broke the protocol of reverse tunnels: it sent %s",
+                       self->base.options.peer, what);
+  reverse_fail (self, TCP_RESET_BROKEN, error);
+}
+
+/* What a gateway of limrun's says where the port is taken, also by the connection that broke a moment ago. */
+static gboolean
+is_in_use (const char *refusal)
+{
+  g_autofree char *lower = g_ascii_strdown (refusal, -1);
+
+  return strstr (lower, "in use") != NULL;
+}
+
+static void
+reverse_handle_control (TcpPlain *self)
+{
+  TcpProtocol *base = &self->base;
+  g_auto (TcpReverseMessage) message = { 0 };
+  g_autoptr (GError) malformed = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (!tcp_reverse_message_parse (self->control->str, self->control->len, &message, &malformed))
+    {
+      reverse_break (self, malformed->message);
+      return;
+    }
+  if (message.refusal != NULL)
+    {
+      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, "%s does not listen: %s", base->options.peer,
+                           *message.refusal != '\0' ? message.refusal : "no reason given");
+      reverse_fail (self, is_in_use (message.refusal) ? TCP_RESET_IN_USE : TCP_RESET_BROKEN, error);
+      return;
+    }
+
+  self->listening = TRUE;
+  self->listen_deadline = 0;
+  base->callbacks.hello (base->user_data);
+  if (self->listener != 0)
+    base->callbacks.listening (self->listener, message.host, message.port, base->user_data);
+}
+
+static void
+reverse_take_text (TcpPlain     *self,
+                   const guint8 *data,
+                   gsize         length,
+                   gboolean      first,
+                   gboolean      last)
+{
+  TcpProtocol *base = &self->base;
+  g_autofree char *shown = NULL;
+  g_autofree char *warning = NULL;
+
+  if (first)
+    g_string_truncate (self->control, 0);
+  if (self->control->len + length > TCP_REVERSE_MAX_MESSAGE)
+    length = TCP_REVERSE_MAX_MESSAGE - self->control->len;
+  g_string_append_len (self->control, (const char *) data, length);
+  if (!last)
+    return;
+
+  if (base->options.client && !self->listening)
+    {
+      reverse_handle_control (self);
+      return;
+    }
+  shown = tcp_text_from_peer (self->control->str, self->control->len);
+  g_string_truncate (self->control, 0);
+  warning = g_strdup_printf ("%s sent a text message, which was ignored: %s", base->options.peer, shown);
+  base->callbacks.warn (warning, base->user_data);
+}
+
 /* Receiving */
+
+/* Whether the peer may open a stream with this id. In reverse only the gateway opens any, with ids of its choice. */
+static gboolean
+plain_peer_may_open (TcpPlain *self,
+                     guint32   id)
+{
+  TcpProtocol *base = &self->base;
+
+  if (base->class == &tcp_protocol_reverse)
+    return base->options.client;
+  return base->class->multiplexed && base->options.accepts && id != 0;
+}
 
 static TcpProtocolStream *
 plain_peer_opens (TcpPlain *self,
                   guint32   id)
 {
   TcpProtocol *base = &self->base;
+  TcpProtocolStream *stream;
 
-  if (!base->class->multiplexed || !base->options.accepts || id == 0 ||
-      tcp_closed_ids_contains (self->closed_ids, id, self->now))
+  if (!plain_peer_may_open (self, id) || tcp_closed_ids_contains (self->closed_ids, id, self->now))
     {
       tcp_log_debug (base->options.log, "data for connection %u, which is unknown, was dropped", id);
       return NULL;
@@ -430,7 +662,11 @@ plain_peer_opens (TcpPlain *self,
       return NULL;
     }
 
-  base->callbacks.opened (tcp_protocol_add (base, id, NULL), NULL, base->user_data);
+  stream = tcp_protocol_add (base, id, NULL);
+  if (base->class == &tcp_protocol_reverse)
+    base->callbacks.arrived (stream, self->listener, NULL, base->user_data);
+  else
+    base->callbacks.opened (stream, NULL, base->user_data);
   /* It may have been refused on the spot. */
   return tcp_protocol_lookup (base, id);
 }
@@ -495,12 +731,30 @@ tagged_receive (TcpProtocol  *base,
   plain_handle (self, &frame);
 }
 
+static void
+reverse_receive (TcpProtocol  *base,
+                 const guint8 *data,
+                 gsize         length,
+                 gboolean      first,
+                 gboolean      last,
+                 gint64        now)
+{
+  TcpPlain *self = (TcpPlain *) base;
+
+  self->now = now;
+  if (base->text)
+    reverse_take_text (self, data, length, first, last);
+  else if (!base->options.client || self->listening)
+    tagged_receive (base, data, length, first, last, now);
+  else if (self->listener != 0)
+    reverse_break (self, "data before it said where it listens");
+}
+
 #define PLAIN_CLASS                                                             \
   .size = sizeof (TcpPlain),                                                    \
   .stream_size = sizeof (TcpProtocolStream),                                    \
   .init = plain_init,                                                           \
   .clear = plain_clear,                                                         \
-  .attached = plain_attached,                                                   \
   .next_frame = plain_next_frame,                                               \
   .next_timeout = plain_next_timeout,                                           \
   .wake = plain_wake,                                                           \
@@ -518,6 +772,7 @@ const TcpProtocolClass tcp_protocol_raw = {
   PLAIN_CLASS,
   .name = "raw",
   .outlives_transport = TRUE,
+  .attached = plain_attached,
   .detached = raw_detached,
   .receive = raw_receive,
   .open = raw_open,
@@ -531,6 +786,7 @@ const TcpProtocolClass tcp_protocol_tagged = {
   PLAIN_CLASS,
   .name = "tagged",
   .multiplexed = TRUE,
+  .attached = plain_attached,
   .detached = tagged_detached,
   .receive = tagged_receive,
   .open = tagged_open,
@@ -538,4 +794,22 @@ const TcpProtocolClass tcp_protocol_tagged = {
   .end = tagged_end,
   .reset = tagged_reset,
   .forgotten = tagged_forgotten,
+};
+
+const TcpProtocolClass tcp_protocol_reverse = {
+  PLAIN_CLASS,
+  .name = "reverse",
+  .multiplexed = TRUE,
+  .attached = reverse_attached,
+  .detached = reverse_detached,
+  .receive = reverse_receive,
+  .open = tagged_open,
+  .open_from = reverse_open_from,
+  .make_frame = tagged_make_frame,
+  .end = tagged_end,
+  .reset = tagged_reset,
+  .forgotten = tagged_forgotten,
+  .listen = reverse_listen,
+  .listening = reverse_listening,
+  .unlisten = reverse_unlisten,
 };

@@ -6,9 +6,11 @@
 
 G_BEGIN_DECLS
 
-/* limrun's protocols: raw, where the messages are the byte stream of the only connection, and
- * tagged. What a transport had on its way when it broke is gone. */
+/* limrun's protocols: raw, where the messages are the byte stream of the only connection; tagged; and
+ * reverse, which is tagged where the gateway has the TCP clients: the transport is one listener of it. What
+ * a transport had on its way when it broke is gone. */
 extern const TcpProtocolClass tcp_protocol_raw;
 extern const TcpProtocolClass tcp_protocol_tagged;
+extern const TcpProtocolClass tcp_protocol_reverse;
 
 G_END_DECLS

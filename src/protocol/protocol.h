@@ -19,7 +19,7 @@ G_BEGIN_DECLS
 typedef struct _TcpProtocol TcpProtocol;
 typedef struct _TcpProtocolClass TcpProtocolClass;
 
-/* Why a stream is reset. The numbers are those of resumable/1. */
+/* Why a stream is reset, or a listener is over. The numbers are those of resumable/1. */
 typedef enum
 {
   TCP_RESET_BROKEN = 1,
@@ -31,6 +31,7 @@ typedef enum
   TCP_RESET_FLOW_CONTROL,
   TCP_RESET_CLOSED,
   TCP_RESET_DRAINING,
+  TCP_RESET_IN_USE, /* of a listener: somebody else has the port */
 } TcpResetCode;
 
 /* What is common to the streams of all protocols. It lives until it is released, which
@@ -62,6 +63,11 @@ typedef struct
   /* The peer has connected a stream that this end opened. Only where the protocol names targets. */
   void (*connected) (TcpProtocolStream *stream,
                      gpointer           user_data);
+  /* The same, for a TCP connection that came to a listener of this end, from @client where that is known. */
+  void (*arrived) (TcpProtocolStream *stream,
+                   guint32            listener,
+                   const char        *client,
+                   gpointer           user_data);
   /* Bytes for TCP. Returns how many wait for it now. */
   gsize (*data) (TcpProtocolStream *stream,
                  const guint8      *data,
@@ -82,6 +88,22 @@ typedef struct
   /* There was no room for data of this stream, and there is now. */
   void (*writable) (TcpProtocolStream *stream,
                     gpointer           user_data);
+
+  /* The peer asks for a listener: listening () or unlisten () is to follow. */
+  void (*listen) (guint32     listener,
+                  guint16     port,
+                  const char *name,
+                  gpointer    user_data);
+  /* The peer listens for this end. */
+  void (*listening) (guint32     listener,
+                     const char *host,
+                     guint16     port,
+                     gpointer    user_data);
+  /* The peer listens no more for this end, or did not, or has no more use for a listener of this one. */
+  void (*unlistened) (guint32       listener,
+                      TcpResetCode  code,
+                      const GError *error,
+                      gpointer      user_data);
 
   /* The peer's first words on this transport were read. */
   void (*hello) (gpointer user_data);
@@ -122,6 +144,7 @@ typedef struct
   gboolean single;         /* there is one stream, and then all is over, */
   gboolean lifts_single;   /* unless the peer can do with many, as this end can */
   gboolean accepts;        /* the peer may open streams */
+  gboolean listens;        /* the gateway listens for its client, which asks for that */
   gboolean nameless;       /* the peer cannot come back with another transport */
   gboolean reset_on_loss;
   guint max_streams;
@@ -199,6 +222,11 @@ struct _TcpProtocolClass
   TcpProtocolStream *(*open) (TcpProtocol *self,
                               const char  *target,
                               gpointer     user_data);
+  /* The same for a TCP connection that came to a listener of the peer, from @client. */
+  TcpProtocolStream *(*open_from) (TcpProtocol *self,
+                                   guint32      listener,
+                                   const char  *client,
+                                   gpointer     user_data);
   /* The one that the peer opened has its TCP connection. */
   void (*connected) (TcpProtocol       *self,
                      TcpProtocolStream *stream);
@@ -231,6 +259,23 @@ struct _TcpProtocolClass
   void (*released) (TcpProtocol       *self,
                     TcpProtocolStream *stream);
 
+  /* Asks the gateway to listen on the port, and to pass on what connects there; 0 is for any port. @name is for
+   * people. A listener that was asked for already goes on. NULL if it cannot be asked. */
+  void (*listen) (TcpProtocol *self,
+                  guint32      listener,
+                  guint16      port,
+                  const char  *name);
+  /* The answers of the gateway: it listens, or not, or no more. The client has no more use for it with the
+   * second. */
+  void (*listening) (TcpProtocol *self,
+                     guint32      listener,
+                     const char  *host,
+                     guint16      port);
+  void (*unlisten) (TcpProtocol  *self,
+                    guint32       listener,
+                    TcpResetCode  code,
+                    const char   *reason);
+
   /* Takes no new streams from the peer, where that can be said. */
   void (*drain) (TcpProtocol *self);
   /* The peer knows nothing of it any more: what it knew of is reset, the rest opened anew,
@@ -252,6 +297,8 @@ struct _TcpProtocol
   GHashTable *streams; /* id → TcpProtocolStream: those that are active */
   guint n_streams;     /* all that were not released */
   guint32 next_id;
+
+  gboolean text; /* its user says so before receive (): the message is one of text */
 
   /* For its user to read */
   gboolean over;     /* no transport can revive it */

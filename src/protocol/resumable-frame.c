@@ -27,6 +27,9 @@ shape_of (guint type)
     [TCP_RESUMABLE_HELLO] = { "HELLO", FALSE, TCP_RESUMABLE_HELLO_SIZE, TCP_RESUMABLE_MAX_HELLO_SIZE },
     [TCP_RESUMABLE_ACK] = { "ACK", FALSE, 8, 8 },
     [TCP_RESUMABLE_GOAWAY] = { "GOAWAY", FALSE, 4, 4 + TCP_RESUMABLE_MAX_TEXT },
+    [TCP_RESUMABLE_LISTEN] = { "LISTEN", TRUE, 2, 2 + TCP_RESUMABLE_MAX_TEXT },
+    [TCP_RESUMABLE_LISTENING] = { "LISTENING", TRUE, 2, 2 + TCP_RESUMABLE_MAX_TEXT },
+    [TCP_RESUMABLE_UNLISTEN] = { "UNLISTEN", TRUE, 4, 4 + TCP_RESUMABLE_MAX_TEXT },
   };
 
   return type < G_N_ELEMENTS (shapes) && shapes[type].name != NULL ? &shapes[type] : NULL;
@@ -40,6 +43,12 @@ is_later (guint type)
 }
 
 /* The numbers within a payload. */
+
+static guint16
+get_u16 (const guint8 *data)
+{
+  return data[0] << 8 | data[1];
+}
 
 static guint32
 get_u32 (const guint8 *data)
@@ -110,12 +119,11 @@ tcp_resumable_decode (const guint8       *data,
     .length = length - TCP_RESUMABLE_HEADER_SIZE,
   };
   /* What the rest of the header means is for the later end to say. */
-  if (is_later (data[0]))
+  shape = shape_of (data[0]);
+  if (shape == NULL && is_later (data[0]))
     return frame->length <= TCP_RESUMABLE_MAX_PAYLOAD ||
            tcp_resumable_refuse_frame (error, "a frame of the type 0x%02x and %" G_GSIZE_FORMAT " bytes", data[0],
                                        frame->length);
-
-  shape = shape_of (data[0]);
   if (shape == NULL)
     return tcp_resumable_refuse_frame (error, "a frame of the unknown type 0x%02x", data[0]);
   if (data[1] != 0 || data[2] != 0 || data[3] != 0)
@@ -128,8 +136,15 @@ tcp_resumable_decode (const guint8       *data,
 
   switch (frame->type)
     {
+    case TCP_RESUMABLE_LISTEN:
+    case TCP_RESUMABLE_LISTENING:
+      frame->number = get_u16 (frame->payload);
+      frame->payload += 2;
+      frame->length -= 2;
+      break;
     case TCP_RESUMABLE_RESET:
     case TCP_RESUMABLE_GOAWAY:
+    case TCP_RESUMABLE_UNLISTEN:
       frame->number = get_u32 (frame->payload);
       frame->payload += 4;
       frame->length -= 4;
@@ -203,22 +218,80 @@ tcp_resumable_encode (TcpResumableType  type,
   return buffer;
 }
 
+/* A number and the text behind it, or as much of that as there is room for. */
+static TcpBuffer *
+encode_numbered (TcpResumableType  type,
+                 guint32           id,
+                 gconstpointer     number,
+                 gsize             size,
+                 const char       *text,
+                 gsize             max)
+{
+  guint8 payload[4 + TCP_RESUMABLE_MAX_TEXT];
+  gsize length = MIN (strlen (text), max);
+
+  /* Not in the middle of a character. */
+  while (length > 0 && (text[length] & 0xc0) == 0x80)
+    length--;
+  memcpy (payload, number, size);
+  memcpy (payload + size, text, length);
+
+  return tcp_resumable_encode (type, id, payload, size + length);
+}
+
 TcpBuffer *
 tcp_resumable_encode_text (TcpResumableType  type,
                            guint32           id,
                            guint32           code,
                            const char       *text)
 {
-  guint8 payload[4 + TCP_RESUMABLE_MAX_TEXT];
-  gsize length = MIN (strlen (text), TCP_RESUMABLE_MAX_TEXT);
+  guint8 number[4];
 
-  /* Not in the middle of a character. */
-  while (length > 0 && (text[length] & 0xc0) == 0x80)
-    length--;
-  put_u32 (payload, code);
-  memcpy (payload + 4, text, length);
+  put_u32 (number, code);
+  return encode_numbered (type, id, number, sizeof (number), text, TCP_RESUMABLE_MAX_TEXT);
+}
 
-  return tcp_resumable_encode (type, id, payload, 4 + length);
+/* LISTEN and LISTENING. */
+TcpBuffer *
+tcp_resumable_encode_port (TcpResumableType  type,
+                           guint32           id,
+                           guint16           port,
+                           const char       *text)
+{
+  guint8 number[2] = { port >> 8, port & 0xff };
+
+  return encode_numbered (type, id, number, sizeof (number), text, TCP_RESUMABLE_MAX_TEXT);
+}
+
+/* The OPEN of a gateway. */
+TcpBuffer *
+tcp_resumable_encode_arrival (guint32     id,
+                              guint32     listener,
+                              const char *client)
+{
+  guint8 number[4];
+
+  put_u32 (number, listener);
+  return encode_numbered (TCP_RESUMABLE_OPEN, id, number, sizeof (number), client, TCP_RESUMABLE_MAX_TEXT - 4);
+}
+
+/* @client is NULL if it does not say. */
+gboolean
+tcp_resumable_decode_arrival (const TcpResumableFrame  *frame,
+                              guint32                  *listener,
+                              char                    **client,
+                              GError                  **error)
+{
+  const char *text = (const char *) frame->payload + 4;
+
+  if (frame->length < 4)
+    return tcp_resumable_refuse_frame (error, "an OPEN that names no listener");
+  if (!g_utf8_validate_len (text, frame->length - 4, NULL))
+    return tcp_resumable_refuse_frame (error, "an OPEN for a TCP client that is no UTF-8");
+
+  *listener = get_u32 (frame->payload);
+  *client = frame->length > 4 ? g_strndup (text, frame->length - 4) : NULL;
+  return TRUE;
 }
 
 TcpBuffer *

@@ -36,8 +36,11 @@ typedef enum
   TCP_RESUMABLE_HELLO = 0x10,
   TCP_RESUMABLE_ACK = 0x11,
   TCP_RESUMABLE_GOAWAY = 0x14,
+  TCP_RESUMABLE_LISTEN = 0x40,
+  TCP_RESUMABLE_LISTENING = 0x41,
+  TCP_RESUMABLE_UNLISTEN = 0x42,
   /* Where the types begin, and end, that later ends may send to one that does not know them. */
-  TCP_RESUMABLE_LATER_SEQUENCED = 0x40,
+  TCP_RESUMABLE_LATER_SEQUENCED = 0x43,
   TCP_RESUMABLE_LATER_UNSEQUENCED = 0x60,
   TCP_RESUMABLE_LATER_END = 0x80,
 } TcpResumableType;
@@ -56,15 +59,17 @@ typedef struct
 {
   TcpResumableType type;
   guint32 id;
-  const guint8 *payload; /* of OPEN the target, of DATA the bytes, of RESET and GOAWAY the reason */
+  const guint8 *payload; /* of DATA the bytes, else text: of OPEN the target, of LISTEN the name, of LISTENING the host,
+                          * or a reason */
   gsize length;
-  guint64 number; /* WINDOW: credit; ACK: received; RESET, GOAWAY: code */
+  guint64 number; /* WINDOW: credit; ACK: received; LISTEN, LISTENING: port; else a code */
 } TcpResumableFrame;
 
 /* Capabilities, as flags of HELLO. */
 typedef enum
 {
   TCP_RESUMABLE_MANY = 1 << 0, /* many streams in a session that was to have one */
+  TCP_RESUMABLE_LISTENERS = 1 << 1, /* the gateway listens for the client */
 } TcpResumableFlags;
 
 typedef struct
@@ -96,6 +101,17 @@ TcpBuffer *tcp_resumable_encode_text (TcpResumableType  type,
                                       guint32           id,
                                       guint32           code,
                                       const char       *text);
+TcpBuffer *tcp_resumable_encode_port (TcpResumableType  type,
+                                      guint32           id,
+                                      guint16           port,
+                                      const char       *text);
+TcpBuffer *tcp_resumable_encode_arrival (guint32     id,
+                                         guint32     listener,
+                                         const char *client);
+gboolean tcp_resumable_decode_arrival (const TcpResumableFrame  *frame,
+                                       guint32                  *listener,
+                                       char                    **client,
+                                       GError                  **error);
 TcpBuffer *tcp_resumable_encode_window (guint32 id,
                                         guint32 credit);
 TcpBuffer *tcp_resumable_encode_ack (guint64 received);

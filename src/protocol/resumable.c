@@ -10,6 +10,15 @@
 /* Life */
 
 static void
+listener_free (gpointer data)
+{
+  TcpResumableListener *self = data;
+
+  g_free (self->name);
+  g_free (self);
+}
+
+static void
 resumable_init (TcpProtocol *base)
 {
   TcpResumable *self = (TcpResumable *) base;
@@ -18,6 +27,9 @@ resumable_init (TcpProtocol *base)
                     base->options.max_streams);
   base->figures.first_window = self->windows.first;
   self->pieces = g_byte_array_new ();
+  self->listeners = g_ptr_array_new_with_free_func (listener_free);
+  /* The odd ids are the client's. */
+  base->next_id = base->options.client ? 1 : 2;
   /* A gateway draws the name of this history of the session. */
   while (!base->options.client && self->instance == 0)
     self->instance = (guint64) g_random_int () << 32 | g_random_int ();
@@ -55,7 +67,7 @@ resumable_forget_history (TcpResumable *self)
   self->receipts = (TcpReceipts) { 0 };
   self->confirmed = 0;
   /* What streams begin with is said anew, and whether there may be many. */
-  self->begun = self->many = FALSE;
+  self->begun = self->many = self->listeners_agreed = FALSE;
   self->base.peer_timeout = 0;
   resumable_update_figures (self);
 }
@@ -69,6 +81,7 @@ resumable_clear (TcpProtocol *base)
   resumable_clear_urgent (self);
   g_queue_clear_full (&base->goodbye, (GDestroyNotify) tcp_buffer_unref);
   g_byte_array_unref (self->pieces);
+  g_ptr_array_unref (self->listeners);
 }
 
 /* Sending */
@@ -120,7 +133,8 @@ static TcpBuffer *
 resumable_make_hello (TcpResumable *self)
 {
   TcpResumableHello hello = {
-    .flags = self->base.options.lifts_single ? TCP_RESUMABLE_MANY : 0,
+    .flags = (self->base.options.lifts_single ? TCP_RESUMABLE_MANY : 0) |
+             (self->base.options.listens ? TCP_RESUMABLE_LISTENERS : 0),
     .instance = self->instance,
     .received = self->receipts.received,
     .window = self->windows.first,
@@ -282,6 +296,14 @@ resumable_end (TcpResumable *self,
 
   resumable_forget_history (self);
   resumable_drop_pieces (self);
+  /* A client asks for them again in its next session. */
+  while (!base->options.client && self->listeners->len > 0)
+    {
+      guint32 id = ((TcpResumableListener *) self->listeners->pdata[0])->id;
+
+      g_ptr_array_remove_index (self->listeners, 0);
+      base->callbacks.unlistened (id, TCP_RESET_CLOSED, error, base->user_data);
+    }
   tcp_protocol_reset_all (base, error, FALSE);
   base->callbacks.close (close_code, error->message, base->user_data);
 }
@@ -428,13 +450,26 @@ resumable_open (TcpProtocol *base,
                 const char  *target,
                 gpointer     user_data)
 {
-  /* The odd ids are the client's. */
   gboolean one = base->options.single && !base->options.lifts_single;
   guint32 id = one ? 1 : tcp_protocol_next_id (base, 2);
   TcpProtocolStream *stream = tcp_protocol_add (base, id, user_data);
 
   ((TcpResumableStream *) stream)->target = g_strdup (target);
   stream_open ((TcpResumable *) base, (TcpResumableStream *) stream);
+  return stream;
+}
+
+static TcpProtocolStream *
+resumable_open_from (TcpProtocol *base,
+                     guint32      listener,
+                     const char  *client,
+                     gpointer     user_data)
+{
+  TcpProtocolStream *stream = tcp_protocol_add (base, tcp_protocol_next_id (base, 2), user_data);
+
+  stream_prepare ((TcpResumable *) base, (TcpResumableStream *) stream);
+  resumable_queue ((TcpResumable *) base,
+                   tcp_resumable_encode_arrival (stream->id, listener, client != NULL ? client : ""));
   return stream;
 }
 
@@ -623,6 +658,107 @@ resumable_confirm (TcpResumable *self,
     }
 }
 
+/* Listeners */
+
+static TcpResumableListener *
+resumable_find_listener (TcpResumable *self,
+                         guint32       id)
+{
+  for (guint i = 0; i < self->listeners->len; i++)
+    if (((TcpResumableListener *) self->listeners->pdata[i])->id == id)
+      return self->listeners->pdata[i];
+  return NULL;
+}
+
+static void
+resumable_add_listener (TcpResumable *self,
+                        guint32       id,
+                        guint16       port,
+                        const char   *name)
+{
+  TcpResumableListener *listener = g_new0 (TcpResumableListener, 1);
+
+  listener->id = self->last_listener = id;
+  listener->port = port;
+  listener->name = g_strdup (name);
+  g_ptr_array_add (self->listeners, listener);
+}
+
+/* Asks for those for which it has not. If the gateway does not know what that is, they are over. */
+static void
+resumable_ask_to_listen (TcpResumable *self)
+{
+  TcpProtocol *base = &self->base;
+
+  for (guint i = 0; self->listeners_agreed && i < self->listeners->len; i++)
+    {
+      TcpResumableListener *listener = self->listeners->pdata[i];
+
+      if (!listener->asked)
+        resumable_queue (self, tcp_resumable_encode_port (TCP_RESUMABLE_LISTEN, listener->id, listener->port,
+                                                          listener->name));
+      listener->asked = TRUE;
+    }
+
+  while (self->ready && !self->listeners_agreed && self->listeners->len > 0)
+    {
+      g_autofree TcpResumableListener *listener = g_ptr_array_steal_index (self->listeners, 0);
+      g_autofree char *name G_GNUC_UNUSED = listener->name;
+      g_autoptr (GError) error = NULL;
+
+      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_FORBIDDEN,
+                           "%s does not listen for its clients (see the property reverse-ports of a gateway)",
+                           base->options.peer);
+      base->callbacks.unlistened (listener->id, TCP_RESET_FORBIDDEN, error, base->user_data);
+    }
+}
+
+static void
+resumable_listen (TcpProtocol *base,
+                  guint32      id,
+                  guint16      port,
+                  const char  *name)
+{
+  TcpResumable *self = (TcpResumable *) base;
+
+  if (resumable_find_listener (self, id) != NULL)
+    return;
+
+  resumable_add_listener (self, id, port, name);
+  if (self->ready && !base->over)
+    resumable_ask_to_listen (self);
+}
+
+static void
+resumable_listening (TcpProtocol *base,
+                     guint32      id,
+                     const char  *host,
+                     guint16      port)
+{
+  TcpResumable *self = (TcpResumable *) base;
+
+  if (resumable_find_listener (self, id) != NULL)
+    resumable_queue (self, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, id, port, host));
+}
+
+static void
+resumable_unlisten (TcpProtocol  *base,
+                    guint32       id,
+                    TcpResetCode  code,
+                    const char   *reason)
+{
+  TcpResumable *self = (TcpResumable *) base;
+  TcpResumableListener *listener = resumable_find_listener (self, id);
+
+  if (listener == NULL)
+    return;
+
+  /* The client need not, if it has never asked for it. */
+  if (listener->asked)
+    resumable_queue (self, tcp_resumable_encode_text (TCP_RESUMABLE_UNLISTEN, id, code, reason));
+  g_ptr_array_remove (self->listeners, listener);
+}
+
 /* Whose history it is */
 
 /* The peer does not know the session any more: what was on its way is lost. Streams of which
@@ -641,13 +777,16 @@ resumable_lose (TcpProtocol  *base,
   resumable_forget_goodbye (self);
   base->over = FALSE;
   self->instance = 0;
+  for (guint i = 0; i < self->listeners->len; i++)
+    ((TcpResumableListener *) self->listeners->pdata[i])->asked = FALSE;
 
   g_hash_table_iter_init (&iter, base->streams);
   while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &stream))
     {
       gboolean blocked = stream->flow.blocked;
 
-      if (stream->open_number < carried)
+      /* Of those that the gateway opened, it knows nothing either. */
+      if (stream->base.id % 2 == 0 || stream->open_number < carried)
         {
           stream->lost = TRUE;
           g_array_append_val (lost, stream->base.id);
@@ -757,6 +896,7 @@ handle_hello (TcpResumable            *self,
   resumable_count_replay (self);
   self->ready = self->begun = TRUE;
   self->many = base->options.lifts_single && (hello.flags & TCP_RESUMABLE_MANY) != 0;
+  self->listeners_agreed = base->options.listens && (hello.flags & TCP_RESUMABLE_LISTENERS) != 0;
   self->peer_window = hello.window;
   self->peer_payload = hello.max_payload;
   self->peer_streams = hello.max_streams;
@@ -769,6 +909,8 @@ handle_hello (TcpResumable            *self,
   base->callbacks.hello (base->user_data);
   resumable_begin_streams (self);
   resumable_update_figures (self);
+  if (base->options.client)
+    resumable_ask_to_listen (self);
   return TRUE;
 }
 
@@ -866,6 +1008,79 @@ refuse_open (TcpResumable *self,
   resumable_queue (self, tcp_resumable_encode_text (TCP_RESUMABLE_RESET, id, code, why));
 }
 
+/* Whether a stream that the peer opens may begin. */
+static gboolean
+may_accept (TcpResumable *self,
+            guint32       id,
+            gboolean      wanted,
+            TcpResetCode  code,
+            const char   *why)
+{
+  if (!wanted)
+    refuse_open (self, id, code, why);
+  else if (self->draining)
+    refuse_open (self, id, TCP_RESET_DRAINING, "the gateway takes no new connections");
+  else if (resumable_is_crowded (self))
+    refuse_open (self, id, TCP_RESET_LIMIT, "there are too many connections");
+  else
+    return TRUE;
+  return FALSE;
+}
+
+static TcpProtocolStream *
+resumable_accept (TcpResumable *self,
+                  guint32       id)
+{
+  TcpProtocolStream *stream = tcp_protocol_add (&self->base, id, NULL);
+
+  stream_prepare (self, (TcpResumableStream *) stream);
+  return stream;
+}
+
+/* The client of a gateway asks for a connection. */
+static gboolean
+handle_request (TcpResumable             *self,
+                const TcpResumableFrame  *frame,
+                GError                  **error)
+{
+  TcpProtocol *base = &self->base;
+  g_autofree char *target = NULL;
+
+  if (!g_utf8_validate_len ((const char *) frame->payload, frame->length, NULL))
+    return tcp_resumable_refuse_frame (error, "an OPEN for a target that is no UTF-8");
+  if (!may_accept (self, frame->id, base->options.accepts, TCP_RESET_FORBIDDEN,
+                   "nothing can be opened from your end"))
+    return TRUE;
+
+  target = frame->length > 0 ? g_strndup ((const char *) frame->payload, frame->length) : NULL;
+  base->callbacks.opened (resumable_accept (self, frame->id), target, base->user_data);
+  return TRUE;
+}
+
+/* A connection came to a listener at the gateway. */
+static gboolean
+handle_arrival (TcpResumable             *self,
+                const TcpResumableFrame  *frame,
+                GError                  **error)
+{
+  TcpProtocol *base = &self->base;
+  g_autofree char *client = NULL;
+  guint32 listener;
+
+  if (!self->listeners_agreed)
+    {
+      refuse_open (self, frame->id, TCP_RESET_FORBIDDEN, "nothing can be opened from your end");
+      return TRUE;
+    }
+  if (!tcp_resumable_decode_arrival (frame, &listener, &client, error))
+    return FALSE;
+  /* It crossed with the word that this end has no more use for it. */
+  if (may_accept (self, frame->id, resumable_find_listener (self, listener) != NULL, TCP_RESET_CLOSED,
+                  "there is no such listener any more"))
+    base->callbacks.arrived (resumable_accept (self, frame->id), listener, client, base->user_data);
+  return TRUE;
+}
+
 static gboolean
 handle_open (TcpResumable             *self,
              const TcpResumableFrame  *frame,
@@ -873,7 +1088,6 @@ handle_open (TcpResumable             *self,
 {
   TcpProtocol *base = &self->base;
   TcpResumableStream *stream = (TcpResumableStream *) tcp_protocol_lookup (base, frame->id);
-  g_autofree char *target = NULL;
 
   /* The peer may know by now that such a stream is over, where we wait to hear that. */
   if (stream != NULL && stream->flow.fin_sent && stream->flow.fin_received)
@@ -882,23 +1096,106 @@ handle_open (TcpResumable             *self,
     return tcp_resumable_refuse_frame (error, "an OPEN for a stream that is there");
   if (frame->id % 2 != (base->options.client ? 0 : 1))
     return tcp_resumable_refuse_frame (error, "an OPEN with an id that is not its sender's to use");
-  if (!g_utf8_validate_len ((const char *) frame->payload, frame->length, NULL))
-    return tcp_resumable_refuse_frame (error, "an OPEN for a target that is no UTF-8");
 
-  if (!base->options.accepts)
-    refuse_open (self, frame->id, TCP_RESET_FORBIDDEN, "nothing can be opened from your end");
-  else if (self->draining)
-    refuse_open (self, frame->id, TCP_RESET_DRAINING, "the gateway takes no new connections");
-  else if (resumable_is_crowded (self))
-    refuse_open (self, frame->id, TCP_RESET_LIMIT, "there are too many connections");
+  return base->options.client ? handle_arrival (self, frame, error) : handle_request (self, frame, error);
+}
+
+/* What the client asks of the gateway. */
+static gboolean
+handle_listen (TcpResumable             *self,
+               const TcpResumableFrame  *frame,
+               GError                  **error)
+{
+  TcpProtocol *base = &self->base;
+  g_autofree char *name = NULL;
+
+  if (base->options.client)
+    return tcp_resumable_refuse_frame (error, "a LISTEN from a gateway");
+  if (frame->id <= self->last_listener)
+    return tcp_resumable_refuse_frame (error, "a LISTEN whose id is not above all before");
+  if (!g_utf8_validate_len ((const char *) frame->payload, frame->length, NULL))
+    return tcp_resumable_refuse_frame (error, "a LISTEN whose name is no UTF-8");
+
+  name = tcp_text_from_peer ((const char *) frame->payload, frame->length);
+  resumable_add_listener (self, frame->id, frame->number, name);
+  ((TcpResumableListener *) self->listeners->pdata[self->listeners->len - 1])->asked = TRUE;
+  if (self->draining)
+    resumable_unlisten (base, frame->id, TCP_RESET_DRAINING, "the gateway takes no new connections");
+  else if (self->listeners->len > TCP_RESUMABLE_MAX_LISTENERS)
+    resumable_unlisten (base, frame->id, TCP_RESET_LIMIT, "there are too many listeners in this session");
   else
-    {
-      target = frame->length > 0 ? g_strndup ((const char *) frame->payload, frame->length) : NULL;
-      stream = (TcpResumableStream *) tcp_protocol_add (base, frame->id, NULL);
-      stream_prepare (self, stream);
-      base->callbacks.opened (&stream->base, target, base->user_data);
-    }
+    base->callbacks.listen (frame->id, frame->number, name, base->user_data);
   return TRUE;
+}
+
+static gboolean
+handle_listening (TcpResumable             *self,
+                  const TcpResumableFrame  *frame,
+                  GError                  **error)
+{
+  TcpProtocol *base = &self->base;
+  g_autofree char *host = NULL;
+
+  if (!base->options.client || frame->number == 0 || frame->length == 0)
+    return tcp_resumable_refuse_frame (error, "a LISTENING that makes no sense");
+
+  host = tcp_text_from_peer ((const char *) frame->payload, frame->length);
+  if (resumable_find_listener (self, frame->id) != NULL)
+    base->callbacks.listening (frame->id, host, frame->number, base->user_data);
+  return TRUE;
+}
+
+static TcpTunnelError
+error_of_listener (guint64 code)
+{
+  switch (code)
+    {
+    case TCP_RESET_FORBIDDEN: return TCP_TUNNEL_ERROR_FORBIDDEN;
+    case TCP_RESET_LIMIT: return TCP_TUNNEL_ERROR_LIMIT;
+    case TCP_RESET_CLOSED:
+    case TCP_RESET_DRAINING: return TCP_TUNNEL_ERROR_CLOSED;
+    default: return TCP_TUNNEL_ERROR_LISTEN;
+    }
+}
+
+/* Both ends say that; it may cross with the same from this one. */
+static void
+handle_unlisten (TcpResumable            *self,
+                 const TcpResumableFrame *frame)
+{
+  TcpProtocol *base = &self->base;
+  TcpResumableListener *listener = resumable_find_listener (self, frame->id);
+  g_autofree char *reason = tcp_text_from_peer ((const char *) frame->payload, frame->length);
+  g_autoptr (GError) error = NULL;
+
+  if (listener == NULL)
+    return;
+
+  error = g_error_new (TCP_TUNNEL_ERROR, error_of_listener (frame->number), "%s does not listen: %s",
+                       base->options.peer, *reason != '\0' ? reason : "no reason given");
+  g_ptr_array_remove (self->listeners, listener);
+  base->callbacks.unlistened (frame->id, frame->number, error, base->user_data);
+}
+
+static gboolean
+handle_listeners (TcpResumable             *self,
+                  const TcpResumableFrame  *frame,
+                  GError                  **error)
+{
+  /* As one that does not know these types. */
+  if (!self->listeners_agreed)
+    return TRUE;
+
+  switch (frame->type)
+    {
+    case TCP_RESUMABLE_LISTEN:
+      return handle_listen (self, frame, error);
+    case TCP_RESUMABLE_LISTENING:
+      return handle_listening (self, frame, error);
+    default:
+      handle_unlisten (self, frame);
+      return TRUE;
+    }
 }
 
 static gboolean
@@ -955,9 +1252,11 @@ handle_fin (TcpResumable        *self,
   return TRUE;
 }
 
+/* What the code says of the TCP connection at the far end. */
 static TcpTunnelError
-error_of_reset (TcpResumable *self,
-                guint64       code)
+error_of_reset (TcpResumable      *self,
+                TcpProtocolStream *stream,
+                guint64            code)
 {
   switch (code)
     {
@@ -969,8 +1268,10 @@ error_of_reset (TcpResumable *self,
     case TCP_RESET_FLOW_CONTROL: return TCP_TUNNEL_ERROR_PROTOCOL;
     case TCP_RESET_CLOSED:
     case TCP_RESET_DRAINING: return TCP_TUNNEL_ERROR_CLOSED;
-    default: return self->base.options.client ? TCP_TUNNEL_ERROR_TARGET : TCP_TUNNEL_ERROR_RESET;
+    default: break;
     }
+  /* Whoever opens a stream has the TCP client. */
+  return self->base.options.client == (stream->id % 2 == 1) ? TCP_TUNNEL_ERROR_TARGET : TCP_TUNNEL_ERROR_RESET;
 }
 
 static void
@@ -981,7 +1282,7 @@ handle_reset (TcpResumable            *self,
   g_autofree char *reason = tcp_text_from_peer ((const char *) frame->payload, frame->length);
   g_autoptr (GError) error = NULL;
 
-  error = g_error_new (TCP_TUNNEL_ERROR, error_of_reset (self, frame->number), "%s reset the connection: %s",
+  error = g_error_new (TCP_TUNNEL_ERROR, error_of_reset (self, &stream->base, frame->number), "%s reset the connection: %s",
                        self->base.options.peer, *reason != '\0' ? reason : "no reason given");
   stream->base.peer_code = frame->number;
   tcp_protocol_reset (&self->base, &stream->base, error, frame->number == TCP_RESET_BROKEN);
@@ -1014,6 +1315,8 @@ handle_sequenced (TcpResumable             *self,
   tcp_receipts_count (&self->receipts, frame->length, now);
   if (frame->type >= TCP_RESUMABLE_LATER_SEQUENCED)
     return TRUE;
+  if (frame->type >= TCP_RESUMABLE_LISTEN)
+    return handle_listeners (self, frame, error);
   if (frame->type == TCP_RESUMABLE_OPEN)
     return handle_open (self, frame, error);
   stream = (TcpResumableStream *) tcp_protocol_lookup (&self->base, frame->id);
@@ -1221,6 +1524,7 @@ const TcpProtocolClass tcp_protocol_resumable = {
   .wake = resumable_wake,
   .may_open = resumable_may_open,
   .open = resumable_open,
+  .open_from = resumable_open_from,
   .connected = resumable_connected,
   .takes_data = resumable_takes_data,
   .get_room = resumable_get_room,
@@ -1230,6 +1534,9 @@ const TcpProtocolClass tcp_protocol_resumable = {
   .reset = resumable_reset,
   .forgotten = resumable_forgotten,
   .released = resumable_released,
+  .listen = resumable_listen,
+  .listening = resumable_listening,
+  .unlisten = resumable_unlisten,
   .drain = resumable_drain,
   .lose = resumable_lose,
   .leave = resumable_leave,

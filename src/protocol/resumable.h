@@ -25,7 +25,10 @@ extern const TcpProtocolClass tcp_protocol_resumable;
  * A gateway has it set aside for each, which also goes on to send while it holds less than half of it. */
 #define TCP_RESUMABLE_LEAST_SPARE_ROOM (24 * 1024)
 
-/* These two are open for the tests, which look at the books. */
+/* How many listeners a client may have in a session. */
+#define TCP_RESUMABLE_MAX_LISTENERS 64
+
+/* The following are open for the tests, which look at the books. */
 
 typedef struct
 {
@@ -40,6 +43,15 @@ typedef struct
   GList owing_link;
   GList fin_link;
 } TcpResumableStream;
+
+/* A port of the gateway. */
+typedef struct
+{
+  guint32 id;
+  guint16 port;
+  char *name;
+  gboolean asked; /* the client has asked this gateway for it */
+} TcpResumableListener;
 
 typedef struct
 {
@@ -56,6 +68,9 @@ typedef struct
   gboolean begun;         /* or on one before */
   gboolean misled;        /* which was for a session that is gone */
   gboolean many;          /* both ends take many streams, though the session was to have one */
+  gboolean listeners_agreed; /* both ends know of listeners, */
+  GPtrArray *listeners;   /* of TcpResumableListener, with ids that rise; */
+  guint32 last_listener;  /* the highest id of all that there were */
   gboolean last;          /* no stream is opened any more; over when none is left */
   gboolean draining;      /* and this end said so */
   guint32 peer_window;

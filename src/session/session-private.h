@@ -20,8 +20,8 @@ struct _TcpSession
   TcpLogLimit *warnings;
   gboolean foreign;
   gsize max_buffered;
-  char *local;
-  TcpTunnelError local_code;
+  gsize max_pending;
+  char *target;
   TcpStatus *status;
   TcpProtocolFigures reported; /* what the status knows of the protocol's */
   TcpBudgetShare share;
@@ -37,6 +37,7 @@ struct _TcpSession
   GHashTable *streams;   /* set of TcpStream: those that the peer may know */
   GHashTable *finishing; /* set of those that only have to empty their queue */
   gsize queued;          /* bytes that wait for TCP, in all streams */
+  gsize pending;         /* and those that wait for a connection that is being made, where there is a limit for each */
   gboolean whole;        /* the message that is being received is one, and stays for a turn */
   GPtrArray *gathering;  /* of TcpStream (owned), which have gathered some of these */
   GQueue ready;          /* of TcpStream (owned), to be read in turn */

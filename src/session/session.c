@@ -80,7 +80,7 @@ session_account (TcpSession *self)
 
   if (self->protocol != NULL)
     session_report (self, &self->protocol->figures);
-  held = self->queued + session_get_pending (self) + self->reported.remembered;
+  held = self->queued + self->pending + session_get_pending (self) + self->reported.remembered;
   /* Where there is credit the queues count by what the windows allow, and what waits for the
    * kernel is among what is not acknowledged. What is set aside for each is nobody else's. */
   if (session_has_credit (self))
@@ -357,17 +357,17 @@ session_local_error (TcpSession   *self,
                      TcpStream    *stream,
                      const GError *error)
 {
-  const char *target = self->options.client ? NULL : tcp_stream_get_target (stream);
+  const char *target = tcp_stream_get_target (stream);
 
   if (error == NULL)
     return NULL;
   if (error->domain == TCP_TUNNEL_ERROR)
     return g_error_copy (error);
-  if (target != NULL)
-    return g_error_new (TCP_TUNNEL_ERROR, self->local_code, "the target %s broke the connection: %s", target,
+  if (tcp_stream_is_accepted (stream))
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_RESET, "the TCP client broke the connection: %s",
                         error->message);
-  return g_error_new (TCP_TUNNEL_ERROR, self->local_code, "%s broke the connection: %s", self->local,
-                      error->message);
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the target %s broke the connection: %s",
+                      target != NULL ? target : self->target, error->message);
 }
 
 static void
@@ -520,6 +520,56 @@ on_connected (TcpProtocolStream *known,
   session_tell_connected (user_data, stream);
 }
 
+static void
+on_arrived (TcpProtocolStream *known,
+            guint32            listener,
+            const char        *client,
+            gpointer           user_data)
+{
+  TcpSession *self = user_data;
+  TcpStream *stream = session_add_stream (self);
+
+  known->user_data = stream;
+  tcp_stream_set_protocol (stream, known);
+  /* What waits for one connection is not to stop the others. */
+  if (!session_has_credit (self) && self->max_pending > 0)
+    tcp_stream_set_total (stream, &self->pending);
+  self->callbacks.arrived (self, stream, listener, client, self->user_data);
+}
+
+static void
+on_listen (guint32     listener,
+           guint16     port,
+           const char *name,
+           gpointer    user_data)
+{
+  TcpSession *self = user_data;
+
+  self->callbacks.listen (self, listener, port, name, self->user_data);
+}
+
+static void
+on_listening (guint32     listener,
+              const char *host,
+              guint16     port,
+              gpointer    user_data)
+{
+  TcpSession *self = user_data;
+
+  self->callbacks.listening (self, listener, host, port, self->user_data);
+}
+
+static void
+on_unlistened (guint32       listener,
+               TcpResetCode  code,
+               const GError *error,
+               gpointer      user_data)
+{
+  TcpSession *self = user_data;
+
+  self->callbacks.unlistened (self, listener, code, error, self->user_data);
+}
+
 static gsize
 on_data (TcpProtocolStream *known,
          const guint8      *data,
@@ -558,7 +608,7 @@ on_finished (TcpProtocolStream *known,
   if (complete)
     tcp_stream_finish (stream, TCP_FINISH_IN_ORDER);
   else
-    tcp_stream_finish (stream, self->options.client ? TCP_FINISH_UNANSWERED : TCP_FINISH_RESET);
+    tcp_stream_finish (stream, tcp_stream_is_accepted (stream) ? TCP_FINISH_UNANSWERED : TCP_FINISH_RESET);
 }
 
 static void
@@ -689,6 +739,10 @@ on_overdrawn (gpointer user_data)
 static const TcpProtocolCallbacks protocol_callbacks = {
   .opened = on_opened,
   .connected = on_connected,
+  .arrived = on_arrived,
+  .listen = on_listen,
+  .listening = on_listening,
+  .unlistened = on_unlistened,
   .data = on_data,
   .half_closed = on_half_closed,
   .finished = on_finished,
@@ -723,6 +777,7 @@ tcp_session_new (const TcpSessionOptions   *options,
     .single = options->single,
     .lifts_single = options->lifts_single,
     .accepts = callbacks->opened != NULL,
+    .listens = options->listens,
     .nameless = options->nameless,
     .reset_on_loss = options->reset_on_loss,
     .max_streams = options->max_streams,
@@ -737,8 +792,8 @@ tcp_session_new (const TcpSessionOptions   *options,
   self->warnings = options->warnings;
   self->foreign = options->foreign;
   self->max_buffered = options->max_buffered_bytes;
-  self->local = g_strdup (options->local);
-  self->local_code = options->local_code;
+  self->max_pending = options->max_pending_bytes;
+  self->target = g_strdup (options->target);
   self->status = tcp_status_ref (options->status);
   self->streams = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_stream_unref, NULL);
   self->finishing = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_stream_unref, NULL);
@@ -813,7 +868,8 @@ tcp_session_set_protocol (TcpSession             *self,
   session_drop_protocol (self);
   self->protocol = tcp_protocol_new (class, &self->options, &protocol_callbacks, self);
   /* Ids are not used again, though where the protocol was another they may have been even. */
-  self->protocol->next_id = next_id | 1;
+  if (self->options.client)
+    self->protocol->next_id = next_id | 1;
   streams = list_streams (self->streams);
   for (guint i = 0; i < streams->len; i++)
     tcp_stream_set_protocol (streams->pdata[i], class->open (self->protocol, tcp_stream_get_target (streams->pdata[i]),
@@ -920,7 +976,7 @@ tcp_session_unref (TcpSession *self)
   tcp_log_unref (self->options.log);
   tcp_status_unref (self->status);
   g_free ((char *) self->options.peer);
-  g_free (self->local);
+  g_free (self->target);
   g_free (self);
 }
 
@@ -1022,6 +1078,17 @@ session_takes_streams (TcpSession *self)
   return (self->protocol != NULL && !session_has_orphans (self)) || session_count (self) < self->options.max_streams;
 }
 
+static TcpStream *
+session_open (TcpSession        *self,
+              GSocketConnection *connection)
+{
+  TcpStream *stream = session_takes_streams (self) ? session_add_stream (self) : NULL;
+
+  if (stream != NULL && (self->options.client || connection != NULL))
+    tcp_stream_set_accepted (stream);
+  return stream;
+}
+
 /* Opens a connection from this end, to @target, or what the peer leads to if that is NULL; only
  * resumable/1 can name one. @connection may be NULL: it is attached later.
  * Returns NULL if there are too many. */
@@ -1030,12 +1097,11 @@ tcp_session_open (TcpSession        *self,
                   const char        *target,
                   GSocketConnection *connection)
 {
-  TcpStream *stream;
+  TcpStream *stream = session_open (self, connection);
 
-  if (!session_takes_streams (self))
+  if (stream == NULL)
     return NULL;
 
-  stream = session_add_stream (self);
   tcp_stream_set_target (stream, target);
   if (self->protocol != NULL)
     tcp_stream_set_protocol (stream, self->protocol->class->open (self->protocol, target, stream));
@@ -1045,6 +1111,76 @@ tcp_session_open (TcpSession        *self,
     tcp_stream_attach (stream, connection);
   session_pump (self);
   return stream;
+}
+
+/* The same for one that @client made to a listener for the peer. */
+TcpStream *
+tcp_session_open_from (TcpSession        *self,
+                       guint32            listener,
+                       const char        *client,
+                       GSocketConnection *connection)
+{
+  TcpStream *stream = session_open (self, connection);
+
+  if (stream == NULL)
+    return NULL;
+
+  tcp_stream_set_protocol (stream, self->protocol->class->open_from (self->protocol, listener, client, stream));
+  tcp_stream_attach (stream, connection);
+  session_pump (self);
+  return stream;
+}
+
+/* Asks the gateway to listen on the port, or on any for 0. Ids of listeners rise. FALSE if the protocol has no word
+ * for that. */
+gboolean
+tcp_session_listen (TcpSession *self,
+                    guint32     listener,
+                    guint16     port,
+                    const char *name)
+{
+  if (self->protocol->class->listen == NULL)
+    return FALSE;
+
+  self->protocol->class->listen (self->protocol, listener, port, name);
+  session_pump (self);
+  return TRUE;
+}
+
+/* What to say then. */
+GError *
+tcp_session_listen_error (TcpSession *self)
+{
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                      "%s cannot be asked to listen for a service of this end (it does not speak %s)",
+                      self->options.peer, tcp_protocol_resumable.name);
+}
+
+/* The gateway does, at this address. */
+void
+tcp_session_listening (TcpSession *self,
+                       guint32     listener,
+                       const char *host,
+                       guint16     port)
+{
+  self->protocol->class->listening (self->protocol, listener, host, port);
+  session_pump (self);
+}
+
+/* The gateway does not, or no more, or the client has no more use for it. */
+void
+tcp_session_unlisten (TcpSession   *self,
+                      guint32       listener,
+                      TcpResetCode  code,
+                      const char   *reason)
+{
+  g_autoptr (TcpSession) kept G_GNUC_UNUSED = tcp_session_ref (self);
+
+  if (tcp_session_is_over (self))
+    return;
+
+  self->protocol->class->unlisten (self->protocol, listener, code, reason);
+  session_pump (self);
 }
 
 /* The connection that the peer opened is there. */
@@ -1058,6 +1194,7 @@ tcp_session_connected (TcpSession        *self,
   tcp_session_ref (self);
   if (known != NULL && known->active)
     self->protocol->class->connected (self->protocol, known);
+  tcp_stream_set_total (stream, &self->queued);
   tcp_stream_attach (stream, connection);
   session_update (self);
   tcp_session_unref (self);
@@ -1129,6 +1266,25 @@ session_write_gathered (TcpSession *self)
     }
 }
 
+/* Refuses those for which more has come than may wait until they are connected. */
+static void
+session_limit_pending (TcpSession *self)
+{
+  g_autoptr (GPtrArray) streams = list_streams (self->streams);
+
+  for (guint i = 0; i < streams->len; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      if (tcp_stream_is_attached (streams->pdata[i]) || tcp_stream_get_queued (streams->pdata[i]) <= self->max_pending)
+        continue;
+      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                           "more than %" G_GSIZE_FORMAT " bytes came before the target was connected",
+                           self->max_pending);
+      tcp_session_refuse (self, streams->pdata[i], TCP_RESET_LIMIT, error);
+    }
+}
+
 static void
 session_detach (TcpSession   *self,
                 TcpChannel   *channel,
@@ -1192,6 +1348,7 @@ on_channel_message (TcpChannel   *channel,
   g_autoptr (TcpSession) self = tcp_session_ref (user_data);
 
   self->whole = first && last;
+  self->protocol->text = tcp_channel_is_text (channel);
   self->protocol->class->receive (self->protocol, data, length, first, last, tcp_now ());
   session_update_pause (self);
 }
@@ -1203,6 +1360,8 @@ on_channel_turn_over (TcpChannel *channel,
   g_autoptr (TcpSession) self = tcp_session_ref (user_data);
 
   session_write_gathered (self);
+  if (self->pending > self->max_pending)
+    session_limit_pending (self);
   session_pump (self);
 }
 

@@ -37,6 +37,31 @@ typedef struct
   void (*connected) (TcpSession *session,
                      TcpStream  *stream,
                      gpointer    user_data);
+  /* The same, for a connection that came to a listener of this end at the peer, from @client where that is
+   * known. This and the next three are of those that listen for the peer, or have it listen. */
+  void (*arrived) (TcpSession *session,
+                   TcpStream  *stream,
+                   guint32     listener,
+                   const char *client,
+                   gpointer    user_data);
+  /* The peer asks for a listener: tcp_session_listening(), or tcp_session_unlisten(), is to follow. */
+  void (*listen) (TcpSession *session,
+                  guint32     listener,
+                  guint16     port,
+                  const char *name,
+                  gpointer    user_data);
+  /* The peer listens. It may say so more than once. */
+  void (*listening) (TcpSession *session,
+                     guint32     listener,
+                     const char *host,
+                     guint16     port,
+                     gpointer    user_data);
+  /* The peer does not, or has no more use for a listener of this end. */
+  void (*unlistened) (TcpSession   *session,
+                      guint32       listener,
+                      TcpResetCode  code,
+                      const GError *error,
+                      gpointer      user_data);
   /* A connection is gone; @error tells why if it was not in order. */
   void (*stream_closed) (TcpSession   *session,
                          TcpStream    *stream,
@@ -66,10 +91,12 @@ typedef struct
   gboolean client;          /* this end opens the WebSocket */
   gboolean single;          /* one stream, and then the session is over, */
   gboolean lifts_single;    /* resumable: unless the peer can do with many as well */
+  gboolean listens;         /* resumable: the gateway listens for its client */
   gboolean foreign;         /* raw: see tcp_session_set_foreign () */
   gboolean nameless;        /* raw: the peer gave the session no name, so that it cannot
                              * come back with another WebSocket */
   guint max_buffered_bytes; /* raw, tagged: toward TCP, all streams together */
+  gsize max_pending_bytes;  /* reverse: what may wait for one connection that is not there yet */
   guint max_retained_bytes; /* resumable: sent and not acknowledged */
   guint max_window_bytes;   /* resumable: credit, all streams together, */
   guint max_first_window;   /* and that with which one begins; 0: no further limit */
@@ -80,8 +107,7 @@ typedef struct
   TcpBudget *queue_budget;  /* as that for what waits in the first windows */
   gboolean reset_on_loss;
   const char *peer;     /* what is at the far end, for messages */
-  const char *local;    /* and what this end's TCP connections lead to */
-  TcpTunnelError local_code; /* of errors on those */
+  const char *target;   /* and what this end's TCP connections lead to that the peer asked for */
   TcpLog *log;
   TcpLogLimit *warnings; /* that the peer can cause, and that outlives the session; NULL: they go to @log */
   TcpStatus *status;
@@ -110,6 +136,23 @@ TcpChannel *tcp_session_get_channel (TcpSession *self);
 TcpStream *tcp_session_open (TcpSession        *self,
                              const char        *target,
                              GSocketConnection *connection);
+TcpStream *tcp_session_open_from (TcpSession        *self,
+                                  guint32            listener,
+                                  const char        *client,
+                                  GSocketConnection *connection);
+GError *tcp_session_listen_error (TcpSession *self);
+gboolean tcp_session_listen (TcpSession *self,
+                             guint32     listener,
+                             guint16     port,
+                             const char *name);
+void tcp_session_listening (TcpSession *self,
+                            guint32     listener,
+                            const char *host,
+                            guint16     port);
+void tcp_session_unlisten (TcpSession   *self,
+                           guint32       listener,
+                           TcpResetCode  code,
+                           const char   *reason);
 void tcp_session_connected (TcpSession        *self,
                             TcpStream         *stream,
                             GSocketConnection *connection);

@@ -45,6 +45,7 @@ struct _TcpStream
   gboolean left;          /* a program at one of the ends broke it, as programs do */
   gboolean closed;
   gboolean counted;       /* in a quota of whoever has the session */
+  gboolean accepted;      /* from a TCP client, and not made to a target */
 };
 
 static void stream_flush (TcpStream *self);
@@ -227,6 +228,29 @@ tcp_stream_set_peer_code (TcpStream *self,
   self->peer_code = code;
 }
 
+/* Its TCP connection is that of a client. */
+void
+tcp_stream_set_accepted (TcpStream *self)
+{
+  self->accepted = TRUE;
+}
+
+gboolean
+tcp_stream_is_accepted (TcpStream *self)
+{
+  return self->accepted;
+}
+
+/* Where what waits for it counts from now on. */
+void
+tcp_stream_set_total (TcpStream *self,
+                      gsize     *total)
+{
+  *self->total -= self->queue.length;
+  self->total = total;
+  *self->total += self->queue.length;
+}
+
 /* Whoever has the session counts it among those that have a place. */
 void
 tcp_stream_set_counted (TcpStream *self)
@@ -245,6 +269,12 @@ gsize
 tcp_stream_get_queued (TcpStream *self)
 {
   return self->queue.length + self->gathered_bytes;
+}
+
+gboolean
+tcp_stream_is_attached (TcpStream *self)
+{
+  return self->socket != NULL;
 }
 
 /* Gives it the TCP connection, to which all goes that was written so far. */

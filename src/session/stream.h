@@ -60,9 +60,14 @@ void tcp_stream_set_connected (TcpStream *self);
 gboolean tcp_stream_is_connected (TcpStream *self);
 void tcp_stream_set_peer_code (TcpStream *self,
                                guint      code);
+void tcp_stream_set_accepted (TcpStream *self);
+gboolean tcp_stream_is_accepted (TcpStream *self);
+void tcp_stream_set_total (TcpStream *self,
+                           gsize     *total);
 void tcp_stream_set_counted (TcpStream *self);
 gboolean tcp_stream_is_counted (TcpStream *self);
 gsize tcp_stream_get_queued (TcpStream *self);
+gboolean tcp_stream_is_attached (TcpStream *self);
 void tcp_stream_attach (TcpStream         *self,
                         GSocketConnection *connection);
 gboolean tcp_stream_peer_has_left (TcpStream *self);

@@ -744,8 +744,6 @@ link_make_session (TcpLink *self)
     .hello_timeout = settings->connect_timeout,
     .reset_on_loss = settings->reset_on_loss,
     .peer = peer,
-    .local = "the TCP client",
-    .local_code = TCP_TUNNEL_ERROR_RESET,
     .log = self->log,
     .status = self->status,
   };

@@ -57,6 +57,7 @@ struct _TcpChannel
   TcpTimer *patience;   /* set when it is looked whether there is room for such a message, and whether it, or
                          * a large one, should be complete, */
   gint64 incomplete_since; /* as it began then; 0 if there is none */
+  gboolean is_text;     /* the message that is being received */
   gboolean ignore_data; /* the peer has closed, or broke the rules */
   gboolean ended;       /* the connection: nothing follows what is in the reader */
   GError *end_error;    /* NULL if it ended in order */

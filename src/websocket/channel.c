@@ -468,7 +468,7 @@ tcp_channel_send (TcpChannel *self,
 
   /* What has to wait must not hold more memory than it needs. */
   buffer = tcp_buffer_shrink (buffer);
-  channel_wrap (self, buffer, TCP_FRAME_BINARY);
+  channel_wrap (self, buffer, buffer->text ? TCP_FRAME_TEXT : TCP_FRAME_BINARY);
   tcp_frame_queue_push (&self->queue, buffer);
 }
 
@@ -495,6 +495,13 @@ tcp_channel_steal_unsent (TcpChannel *self,
 {
   if (tcp_frame_queue_steal_unsent (&self->queue, unsent))
     channel_stop_output (self);
+}
+
+/* Whether the message that is being received is one of text. */
+gboolean
+tcp_channel_is_text (TcpChannel *self)
+{
+  return self->is_text;
 }
 
 /* Drops the messages of which nothing has left yet, but for those about the session, which is over. */
@@ -626,6 +633,8 @@ channel_process (TcpChannel *self)
 
       tcp_turn_add (&self->turn, frame.length);
       progress |= !tcp_frame_is_control (frame.opcode);
+      if (frame.opcode == TCP_FRAME_TEXT || frame.opcode == TCP_FRAME_BINARY)
+        self->is_text = frame.opcode == TCP_FRAME_TEXT;
       if (tcp_frame_is_control (frame.opcode))
         channel_handle_control (self, &frame);
       else if (!self->ignore_data && self->callbacks.message != NULL)

@@ -105,6 +105,7 @@ void tcp_channel_charge (TcpChannel *self,
 gboolean tcp_channel_thread_is_shared (void);
 void tcp_channel_pause (TcpChannel *self);
 void tcp_channel_resume (TcpChannel *self);
+gboolean tcp_channel_is_text (TcpChannel *self);
 void tcp_channel_drop_unsent (TcpChannel *self);
 void tcp_channel_close (TcpChannel *self,
                         guint       code,

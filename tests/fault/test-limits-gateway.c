@@ -216,7 +216,7 @@ test_hello_order (void)
   check_first_frame (&rig, "OPEN before HELLO", RESUMABLE_OPEN, 1, 0);
   check_first_frame (&rig, "DATA before HELLO", RESUMABLE_DATA, 1, 1);
   check_first_frame (&rig, "ACK before HELLO", RESUMABLE_ACK, 0, 8);
-  check_first_frame (&rig, "a frame of a later version before HELLO", 0x40, 0, 8);
+  check_first_frame (&rig, "a frame of a later version before HELLO", 0x43, 0, 8);
   check_first_frame (&rig, "one that is not counted before HELLO", 0x60, 0, 8);
 
   twice = limits_rig_join (&rig);

@@ -12,7 +12,7 @@
 #define N_RESTARTS 4
 
 /* A type of a later end, that counts. */
-#define LATER_SEQUENCED 0x40
+#define LATER_SEQUENCED 0x43
 
 static char *
 get_parameter (ResumablePeer *server,

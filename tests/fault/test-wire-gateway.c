@@ -134,7 +134,7 @@ test_later (void)
   resumable_reset (peer);
   rejoin (peer);
   for (guint64 i = peer->heard.received; i < 1 + 2 * 32; i++)
-    resumable_send (peer, 0x40 + (i - 1) % 32, i, "again", 5);
+    resumable_send (peer, 0x43 + (i - 1) % 29, i, "again", 5);
   resumable_round_trip (peer, 1, "on");
   resumable_expect_confirmed (peer);
   g_assert_cmpuint (peer->confirmed, ==, 1 + 2 * 32 + 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A protocol object of raw or tagged, of either end: the input says what its peer sends, in
+/* A protocol object of raw, tagged or reverse, of either end: the input says what its peer sends, in
  * which pieces, and what else happens. Whatever that is, it knows of no more streams than it may,
  * each of them begins and ends once, and nothing comes for one that has ended. */
 
@@ -66,6 +66,50 @@ static void
 on_connected (TcpProtocolStream *stream,
               gpointer           user_data)
 {
+}
+
+static void
+on_arrived (TcpProtocolStream *stream,
+            guint32            listener,
+            const char        *client,
+            gpointer           user_data)
+{
+  Fuzz *self = user_data;
+
+  g_assert_true (self->protocol->options.client);
+  on_opened (stream, NULL, user_data);
+}
+
+static void
+on_listening (guint32     listener,
+              const char *host,
+              guint16     port,
+              gpointer    user_data)
+{
+  g_assert_cmpuint (listener, ==, 1);
+  g_assert_cmpuint (port, !=, 0);
+}
+
+static void
+on_unlistened (guint32       listener,
+               TcpResetCode  code,
+               const GError *error,
+               gpointer      user_data)
+{
+  g_assert_cmpuint (listener, ==, 1);
+  g_assert_nonnull (error);
+}
+
+static void
+on_hello (gpointer user_data)
+{
+}
+
+static void
+on_abort (const GError *error,
+          gpointer      user_data)
+{
+  g_assert_nonnull (error);
 }
 
 static gsize
@@ -157,6 +201,7 @@ step_receive (Fuzz *self)
 
   self->data += length;
   self->left -= length;
+  self->protocol->text = how & 4;
   if (self->attached)
     self->protocol->class->receive (self->protocol, piece, length, how & 1, how & 2, self->now);
 }
@@ -178,6 +223,8 @@ step_break (Fuzz *self)
     {
       self->attached = TRUE;
       self->protocol->class->attached (self->protocol, TCP_CLOSE_RESET, self->now);
+      if (self->protocol->class == &tcp_protocol_reverse && self->protocol->options.client)
+        self->protocol->class->listen (self->protocol, 1, 1, "");
       return;
     }
 
@@ -192,7 +239,11 @@ step_open (Fuzz *self)
   TcpProtocol *protocol = self->protocol;
 
   /* Raw has one, which is opened once. */
-  if (protocol->class->may_open (protocol) && (protocol->class->multiplexed || self->streams->len == 0))
+  if (!protocol->class->may_open (protocol) || (!protocol->class->multiplexed && self->streams->len > 0))
+    return;
+  if (protocol->class == &tcp_protocol_reverse)
+    g_ptr_array_add (self->streams, protocol->class->open_from (protocol, 1, NULL, NULL));
+  else
     g_ptr_array_add (self->streams, protocol->class->open (protocol, NULL, NULL));
 }
 
@@ -258,6 +309,7 @@ step (Fuzz *self)
       break;
     case 3:
       self->now += take_u8 (self) * G_TIME_SPAN_SECOND;
+      self->protocol->class->wake (self->protocol, self->now);
       break;
     case 4:
       if (!self->attached)
@@ -286,7 +338,6 @@ check (Fuzz *self)
       TcpProtocolStream *stream = self->streams->pdata[i];
 
       active += stream->active;
-      g_assert_cmpuint (stream->id, !=, 0);
       if (stream->active)
         g_assert_true (tcp_protocol_lookup (self->protocol, stream->id) == stream);
     }
@@ -300,6 +351,11 @@ LLVMFuzzerTestOneInput (const guint8 *data,
   static const TcpProtocolCallbacks callbacks = {
     .opened = on_opened,
     .connected = on_connected,
+    .arrived = on_arrived,
+    .listening = on_listening,
+    .unlistened = on_unlistened,
+    .hello = on_hello,
+    .abort = on_abort,
     .data = on_data,
     .finished = on_finished,
     .was_reset = on_was_reset,
@@ -315,13 +371,15 @@ LLVMFuzzerTestOneInput (const guint8 *data,
     .accepts = !(how & 2),
     .nameless = how & 4,
     .reset_on_loss = how & 8,
+    .hello_timeout = 10000,
     .max_streams = MAX_STREAMS,
     .peer = "the peer",
     .log = tcp_log_new ("fuzz", TCP_TUNNEL_LOG_LEVEL_NONE),
   };
 
   self.streams = g_ptr_array_new ();
-  self.protocol = tcp_protocol_new (how & 1 ? &tcp_protocol_raw : &tcp_protocol_tagged, &options, &callbacks, &self);
+  self.protocol = tcp_protocol_new (how & 1 ? &tcp_protocol_raw : how & 16 ? &tcp_protocol_reverse : &tcp_protocol_tagged,
+                                    &options, &callbacks, &self);
   while (self.left > 0)
     {
       step (&self);

@@ -30,8 +30,13 @@ encode_again (const TcpResumableFrame *frame)
     {
     case TCP_RESUMABLE_RESET:
     case TCP_RESUMABLE_GOAWAY:
+    case TCP_RESUMABLE_UNLISTEN:
       text = g_strndup ((const char *) frame->payload, frame->length);
       return tcp_resumable_encode_text (frame->type, frame->id, frame->number, text);
+    case TCP_RESUMABLE_LISTEN:
+    case TCP_RESUMABLE_LISTENING:
+      text = g_strndup ((const char *) frame->payload, frame->length);
+      return tcp_resumable_encode_port (frame->type, frame->id, frame->number, text);
     case TCP_RESUMABLE_WINDOW:
       return tcp_resumable_encode_window (frame->id, frame->number);
     case TCP_RESUMABLE_ACK:
@@ -39,6 +44,20 @@ encode_again (const TcpResumableFrame *frame)
     default:
       return tcp_resumable_encode (frame->type, frame->id, frame->payload, frame->length);
     }
+}
+
+static void
+check_arrival (const TcpResumableFrame *frame)
+{
+  g_autofree char *client = NULL;
+  g_autoptr (TcpBuffer) again = NULL;
+  guint32 listener;
+
+  if (!tcp_resumable_decode_arrival (frame, &listener, &client, NULL))
+    return;
+  again = tcp_resumable_encode_arrival (frame->id, listener, client != NULL ? client : "");
+  g_assert_cmpmem (again->payload + TCP_RESUMABLE_HEADER_SIZE, again->length - TCP_RESUMABLE_HEADER_SIZE, frame->payload,
+                   again->length - TCP_RESUMABLE_HEADER_SIZE);
 }
 
 static void
@@ -60,10 +79,12 @@ check_frame (const guint8            *data,
     }
   if (frame->type >= TCP_RESUMABLE_LATER_SEQUENCED)
     return;
-  g_assert_cmpint (frame->id != 0, ==, frame->type < TCP_RESUMABLE_HELLO);
-  /* A reason is written up to the first 0, and to the last whole character. */
+  g_assert_cmpint (frame->id != 0, ==, frame->type < TCP_RESUMABLE_HELLO || frame->type >= TCP_RESUMABLE_LISTEN);
+  if (frame->type == TCP_RESUMABLE_OPEN)
+    check_arrival (frame);
+  /* A text is written up to the first 0, and to the last whole character. */
   again = encode_again (frame);
-  if (frame->type == TCP_RESUMABLE_RESET || frame->type == TCP_RESUMABLE_GOAWAY)
+  if (frame->type == TCP_RESUMABLE_RESET || frame->type == TCP_RESUMABLE_GOAWAY || frame->type >= TCP_RESUMABLE_LISTEN)
     g_assert_cmpmem (again->payload, again->length, data, again->length);
   else
     g_assert_cmpmem (again->payload, again->length, data, size);

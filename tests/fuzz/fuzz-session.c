@@ -155,6 +155,55 @@ on_opened (TcpSession *session,
 }
 
 static void
+on_arrived (TcpSession *session,
+            TcpStream  *stream,
+            guint32     listener,
+            const char *client,
+            gpointer    user_data)
+{
+  on_opened (session, stream, NULL, user_data);
+}
+
+static void
+on_listen (TcpSession *session,
+           guint32     listener,
+           guint16     port,
+           const char *name,
+           gpointer    user_data)
+{
+  Fuzz *self = user_data;
+
+  if (take_u8 (self) % 4 == 0)
+    {
+      tcp_session_unlisten (session, listener, TCP_RESET_IN_USE, "taken");
+      return;
+    }
+  tcp_session_listening (session, listener, "localhost", port);
+  if (take_u8 (self) % 2 == 0)
+    tcp_session_open_from (session, listener, "somewhere:1", make_peer (self));
+}
+
+static void
+on_listening (TcpSession *session,
+              guint32     listener,
+              const char *host,
+              guint16     port,
+              gpointer    user_data)
+{
+  g_assert_cmpuint (port, !=, 0);
+}
+
+static void
+on_unlistened (TcpSession   *session,
+               guint32       listener,
+               TcpResetCode  code,
+               const GError *error,
+               gpointer      user_data)
+{
+  g_assert_nonnull (error);
+}
+
+static void
 on_stream_closed (TcpSession   *session,
                   TcpStream    *stream,
                   const GError *error,
@@ -180,6 +229,10 @@ make_session (Fuzz *self)
 {
   static const TcpSessionCallbacks callbacks = {
     .opened = on_opened,
+    .arrived = on_arrived,
+    .listen = on_listen,
+    .listening = on_listening,
+    .unlistened = on_unlistened,
     .stream_closed = on_stream_closed,
     .channel_closed = on_channel_closed,
   };
@@ -190,10 +243,10 @@ make_session (Fuzz *self)
     .max_retained_bytes = MAX_RETAINED,
     .max_window_bytes = MAX_WINDOW,
     .max_streams = self->single ? 1 : MAX_STREAMS,
+    .listens = TRUE,
     .hello_timeout = 1000,
     .peer = "the peer",
-    .local = "the TCP end",
-    .local_code = TCP_TUNNEL_ERROR_RESET,
+    .target = "of the fuzzer",
     .log = self->log,
     .status = self->status,
   };
@@ -240,6 +293,9 @@ step_attach (Fuzz *self)
     }
   if (tcp_session_get_protocol (self->session) == NULL)
     tcp_session_set_protocol (self->session, &tcp_protocol_resumable);
+  if (self->side == CLIENT)
+    for (guint32 listener = 1; listener <= 3; listener++)
+      tcp_session_listen (self->session, listener, listener, "name");
   tcp_session_attach (self->session, link_get_channel (link, self->side));
 }
 
@@ -282,6 +338,7 @@ make_hello (Fuzz *self)
     .max_payload = how & 4 ? take_number (self, 3) : 65536,
     .max_streams = how & 8 ? take_u8 (self) : 100,
     .session_timeout = 30,
+    .flags = how & 32 ? TCP_RESUMABLE_LISTENERS : 0,
   };
 
   if (how & 16)
@@ -297,7 +354,8 @@ make_frame (Fuzz *self)
   static const guint8 types[] = {
     TCP_RESUMABLE_OPEN, TCP_RESUMABLE_OPENED, TCP_RESUMABLE_DATA, TCP_RESUMABLE_FIN, TCP_RESUMABLE_RESET,
     TCP_RESUMABLE_WINDOW, TCP_RESUMABLE_HELLO, TCP_RESUMABLE_ACK, TCP_RESUMABLE_GOAWAY, TCP_RESUMABLE_DATA,
-    TCP_RESUMABLE_LATER_SEQUENCED, TCP_RESUMABLE_LATER_UNSEQUENCED,
+    TCP_RESUMABLE_LATER_SEQUENCED, TCP_RESUMABLE_LATER_UNSEQUENCED, TCP_RESUMABLE_LISTEN, TCP_RESUMABLE_LISTENING,
+    TCP_RESUMABLE_UNLISTEN,
   };
   static guint8 payload[TCP_RESUMABLE_MAX_PAYLOAD + 1];
   guint8 type = types[take_u8 (self) % G_N_ELEMENTS (types)];
@@ -318,10 +376,18 @@ make_frame (Fuzz *self)
       return tcp_resumable_encode (type + id, id, payload, take_size (self, TCP_RESUMABLE_MAX_PAYLOAD));
     case TCP_RESUMABLE_DATA:
       return tcp_resumable_encode (type, id, payload, 1 + take_size (self, TCP_RESUMABLE_MAX_PAYLOAD));
+    case TCP_RESUMABLE_LISTEN:
+    case TCP_RESUMABLE_LISTENING:
+      return tcp_resumable_encode_port (type, id, take_u8 (self), "name");
     case TCP_RESUMABLE_RESET:
+    case TCP_RESUMABLE_UNLISTEN:
       return tcp_resumable_encode_text (type, id, take_u8 (self) % 12, "reason");
     case TCP_RESUMABLE_WINDOW:
       return tcp_resumable_encode_window (id, take_number (self, 1 + take_u8 (self) % 4));
+    case TCP_RESUMABLE_OPEN:
+      if (self->side == CLIENT)
+        return tcp_resumable_encode_arrival (id, 1 + id % 4, "");
+      return tcp_resumable_encode (type, id, NULL, 0);
     default:
       return tcp_resumable_encode (type, id, NULL, 0);
     }

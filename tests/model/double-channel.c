@@ -245,6 +245,12 @@ tcp_channel_get_pending (TcpChannel *self)
   return self->pending;
 }
 
+gboolean
+tcp_channel_is_text (TcpChannel *self)
+{
+  return FALSE;
+}
+
 void
 tcp_channel_drop_unsent (TcpChannel *self)
 {

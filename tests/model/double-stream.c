@@ -16,6 +16,7 @@ struct _TcpStream
   gboolean counted;
   gboolean connected;
   guint peer_code;
+  gboolean of_client;
   TcpStreamCallbacks callbacks;
   gpointer user_data;
 
@@ -138,6 +139,33 @@ const char *
 tcp_stream_get_target (TcpStream *self)
 {
   return self->target;
+}
+
+void
+tcp_stream_set_accepted (TcpStream *self)
+{
+  self->of_client = TRUE;
+}
+
+gboolean
+tcp_stream_is_accepted (TcpStream *self)
+{
+  return self->of_client;
+}
+
+void
+tcp_stream_set_total (TcpStream *self,
+                      gsize     *total)
+{
+  *self->total -= self->queue.length;
+  self->total = total;
+  *self->total += self->queue.length;
+}
+
+gboolean
+tcp_stream_is_attached (TcpStream *self)
+{
+  return self->peer != NULL;
 }
 
 void

@@ -22,6 +22,12 @@
 
 typedef struct _World World;
 
+typedef struct
+{
+  GBytes *bytes;
+  gboolean text;
+} Message;
+
 /* One end of a TCP connection through it. */
 typedef struct
 {
@@ -41,7 +47,9 @@ typedef struct
 {
   guint32 id;
   Half halves[2];
-  gboolean opened;
+  guint opener;     /* side */
+  guint32 listener; /* to which it came, if that is the gateway */
+  gboolean opened;  /* the other knows of it */
   gboolean has_target;
   gboolean excused; /* something was done to it on purpose */
 } Pair;
@@ -54,7 +62,8 @@ typedef struct
   gboolean attached;
   gboolean closed; /* the protocol has closed its transport, */
   guint code;      /* with this, behind what is in the wire */
-  GQueue wire;     /* of GBytes: messages on their way to the other end */
+  GQueue wire;     /* of Message: on their way to the other end */
+  GHashTable *listeners; /* set of ids: of the gateway those that it has, of the client those of which it knows that */
   GQueue unsent;   /* of TcpBuffer: those that have not left this one */
   gboolean wakeup;
   gboolean sent_away; /* this transport is no good any more */
@@ -70,6 +79,8 @@ struct _World
   GPtrArray *pairs;
   gboolean single;          /* resumable: one stream, */
   gboolean lifts_single[2]; /* unless both ends take many */
+  gboolean listens;         /* resumable: the gateway opens streams, too */
+  guint32 last_listener;
   gboolean healing;
 };
 
@@ -90,6 +101,22 @@ pattern (Pair    *pair,
          guint64  at)
 {
   return pair->id * 53 + side * 101 + at * 7 + (at >> 8);
+}
+
+static void
+message_free (gpointer data)
+{
+  g_bytes_unref (((Message *) data)->bytes);
+  g_free (data);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Message, message_free)
+
+/* Whether it has ids, and is not resumable. */
+static gboolean
+world_is_tagged (World *self)
+{
+  return self->class->multiplexed && !self->class->resumable;
 }
 
 /* What a protocol says */
@@ -130,7 +157,7 @@ on_opened (TcpProtocolStream *stream,
     {
       Pair *pair = self->world->pairs->pdata[i];
 
-      if (pair->opened || pair->id != stream->id)
+      if (pair->opened || pair->opener != CLIENT || pair->id != stream->id)
         continue;
       pair->opened = TRUE;
       g_snprintf (wanted, sizeof wanted, "host-%u:%u", i + 1, 2 + i);
@@ -147,6 +174,79 @@ static void
 on_connected (TcpProtocolStream *stream,
               gpointer           user_data)
 {
+}
+
+static void
+on_arrived (TcpProtocolStream *stream,
+            guint32            listener,
+            const char        *client,
+            gpointer           user_data)
+{
+  End *self = user_data;
+  char wanted[32];
+
+  /* The latest: a gateway that has lost all uses its ids again. */
+  for (guint i = self->world->pairs->len; i-- > 0;)
+    {
+      Pair *pair = self->world->pairs->pdata[i];
+
+      if (pair->opened || pair->opener != GATEWAY || pair->id != stream->id)
+        continue;
+      pair->opened = TRUE;
+      g_snprintf (wanted, sizeof wanted, "host-%u:%u", i + 1, 2 + i);
+      g_assert_cmpstr (client, ==, pair->has_target && self->world->class->resumable ? wanted : NULL);
+      g_assert_cmpuint (listener, ==, pair->listener);
+      stream->user_data = pair;
+      pair->halves[CLIENT].known = stream;
+      self->protocol->class->connected (self->protocol, stream);
+      return;
+    }
+  g_assert_not_reached ();
+}
+
+static void
+on_listen (guint32     listener,
+           guint16     port,
+           const char *name,
+           gpointer    user_data)
+{
+  End *self = user_data;
+  g_autofree char *wanted = g_strdup_printf ("listener %u", listener);
+
+  g_assert_cmpuint (port, ==, 1000 + listener);
+  g_assert_cmpstr (name, ==, wanted);
+  if (chance (self->world, 4))
+    {
+      self->protocol->class->unlisten (self->protocol, listener, TCP_RESET_IN_USE, "taken");
+      return;
+    }
+  g_assert_true (g_hash_table_add (self->listeners, GUINT_TO_POINTER (listener)));
+  self->protocol->class->listening (self->protocol, listener, "localhost", port);
+}
+
+static void
+on_listening (guint32     listener,
+              const char *host,
+              guint16     port,
+              gpointer    user_data)
+{
+  End *self = user_data;
+
+  g_assert_cmpstr (host, ==, "localhost");
+  g_assert_cmpuint (port, ==, 1000 + listener);
+  g_hash_table_add (self->listeners, GUINT_TO_POINTER (listener));
+}
+
+static void
+on_unlistened (guint32       listener,
+               TcpResetCode  code,
+               const GError *error,
+               gpointer      user_data)
+{
+  End *self = user_data;
+
+  g_assert_nonnull (error);
+  g_hash_table_remove (self->listeners, GUINT_TO_POINTER (listener));
 }
 
 static gsize
@@ -196,7 +296,7 @@ on_finished (TcpProtocolStream *stream,
   /* One that was refused, as those count that only empty their queue. */
   ((Pair *) stream->user_data)->excused |= !((Pair *) stream->user_data)->opened;
   /* Tagged has one word for an end of any kind. */
-  if (complete && !(self->world->class == &tcp_protocol_tagged && ((Pair *) stream->user_data)->excused))
+  if (complete && !(world_is_tagged (self->world) && ((Pair *) stream->user_data)->excused))
     check_complete (stream->user_data, self->side);
   /* Who sees an orderly end can rely on it. */
   if (complete && self->world->class->resumable)
@@ -320,6 +420,10 @@ end_make (End *self)
   static const TcpProtocolCallbacks callbacks = {
     .opened = on_opened,
     .connected = on_connected,
+    .arrived = on_arrived,
+    .listen = on_listen,
+    .listening = on_listening,
+    .unlistened = on_unlistened,
     .data = on_data,
     .half_closed = on_half_closed,
     .finished = on_finished,
@@ -341,6 +445,7 @@ end_make (End *self)
     .single = self->world->class == &tcp_protocol_raw || self->world->single,
     .lifts_single = self->world->lifts_single[self->side],
     .accepts = self->side == GATEWAY,
+    .listens = self->world->listens,
     .reset_on_loss = TRUE,
     .max_streams = MAX_STREAMS,
     .max_unacknowledged = 300000,
@@ -351,6 +456,7 @@ end_make (End *self)
   };
 
   self->protocol = tcp_protocol_new (self->world->class, &options, &callbacks, self);
+  self->listeners = g_hash_table_new (NULL, NULL);
 }
 
 /* Transports */
@@ -377,7 +483,7 @@ end_detach (End   *self,
       ((Pair *) self->world->pairs->pdata[i])->excused = TRUE;
   self->protocol->class->detached (self->protocol, &loss);
   g_queue_clear_full (&self->unsent, (GDestroyNotify) tcp_buffer_unref);
-  g_queue_clear_full (&self->wire, (GDestroyNotify) g_bytes_unref);
+  g_queue_clear_full (&self->wire, message_free);
 }
 
 static void
@@ -426,6 +532,11 @@ world_attach (World *self)
       self->ends[side].attached = TRUE;
       self->ends[side].protocol->class->attached (self->ends[side].protocol, TCP_CLOSE_RESET, self->now);
     }
+  if (self->class != &tcp_protocol_reverse)
+    return;
+
+  self->class->listen (self->ends[CLIENT].protocol, 1, 1001, "");
+  self->class->listening (self->ends[GATEWAY].protocol, 1, "localhost", 1001);
 }
 
 static void
@@ -441,10 +552,14 @@ static void
 end_push (End *self)
 {
   TcpBuffer *frame = g_queue_pop_head (&self->unsent);
+  Message *message;
 
   if (frame == NULL)
     return;
-  g_queue_push_tail (&self->wire, g_bytes_new (frame->payload, frame->length));
+  message = g_new (Message, 1);
+  message->bytes = g_bytes_new (frame->payload, frame->length);
+  message->text = frame->text;
+  g_queue_push_tail (&self->wire, message);
   tcp_buffer_unref (frame);
 }
 
@@ -452,7 +567,7 @@ static void
 end_deliver (End *self)
 {
   End *other = &self->world->ends[!self->side];
-  g_autoptr (GBytes) message = g_queue_pop_head (&self->wire);
+  g_autoptr (Message) message = g_queue_pop_head (&self->wire);
   const guint8 *data;
   gsize length;
   gsize cut;
@@ -472,7 +587,8 @@ end_deliver (End *self)
   if (!other->attached)
     return;
 
-  data = g_bytes_get_data (message, &length);
+  data = g_bytes_get_data (message->bytes, &length);
+  other->protocol->text = message->text;
   cut = chance (self->world, 3) ? g_rand_int (self->world->rand) % length : length;
   if (cut < length)
     other->protocol->class->receive (other->protocol, data, cut, TRUE, FALSE, self->world->now);
@@ -496,6 +612,12 @@ end_say_more (End *self)
         g_queue_push_tail (&resumable->urgent, frame);
       else
         tcp_buffer_unref (frame);
+      return;
+    }
+  /* A gateway has nothing to say before its client has. */
+  if (self->side == GATEWAY && resumable->receipts.received == 0)
+    {
+      tcp_buffer_unref (frame);
       return;
     }
   frame->dataless = TRUE;
@@ -605,6 +727,73 @@ half_break (End  *end,
   release (end, half);
 }
 
+static Pair *
+world_add_pair (World *self,
+                guint  opener)
+{
+  Pair *pair = g_new0 (Pair, 1);
+
+  g_ptr_array_add (self->pairs, pair);
+  for (guint side = CLIENT; side <= GATEWAY; side++)
+    /* Tagged opens with the first data, and has no half-close. */
+    pair->halves[side].to_send = 1 + g_rand_int_range (self->rand, 0, 400000);
+  pair->opener = opener;
+  pair->has_target = chance (self, 2);
+  return pair;
+}
+
+/* One of those that the end knows of; 0 if there is none. */
+static guint32
+draw_listener (End *end)
+{
+  g_autofree gpointer *ids = g_hash_table_get_keys_as_array (end->listeners, NULL);
+  guint n = g_hash_table_size (end->listeners);
+
+  return n > 0 ? GPOINTER_TO_UINT (ids[g_rand_int_range (end->world->rand, 0, n)]) : 0;
+}
+
+/* A TCP client comes to a listener of the gateway. */
+static void
+world_open_from (World *self)
+{
+  End *gateway = &self->ends[GATEWAY];
+  TcpProtocol *protocol = gateway->protocol;
+  guint32 listener = draw_listener (gateway);
+  char client[32];
+  Pair *pair;
+
+  if (self->class == &tcp_protocol_reverse)
+    listener = gateway->attached ? 1 : 0;
+  if (listener == 0 || self->pairs->len >= MAX_PAIRS || !protocol->class->may_open (protocol))
+    return;
+
+  pair = world_add_pair (self, GATEWAY);
+  pair->listener = listener;
+  g_snprintf (client, sizeof client, "host-%u:%u", self->pairs->len, 1 + self->pairs->len);
+  pair->halves[GATEWAY].known = protocol->class->open_from (protocol, listener, pair->has_target ? client : NULL, pair);
+  pair->id = pair->halves[GATEWAY].known->id;
+}
+
+/* The client wants another, or one end has no more use for one. */
+static void
+world_change_listeners (World *self)
+{
+  End *end = &self->ends[g_rand_int_range (self->rand, 0, 2)];
+  guint32 listener = draw_listener (end);
+  g_autofree char *name = NULL;
+
+  if (chance (self, 2) && self->last_listener < 40)
+    {
+      name = g_strdup_printf ("listener %u", ++self->last_listener);
+      self->class->listen (self->ends[CLIENT].protocol, self->last_listener, 1000 + self->last_listener, name);
+    }
+  else if (listener != 0 && !end->protocol->over)
+    {
+      self->class->unlisten (end->protocol, listener, TCP_RESET_CLOSED, "enough");
+      g_hash_table_remove (end->listeners, GUINT_TO_POINTER (listener));
+    }
+}
+
 static void
 world_open (World *self)
 {
@@ -617,12 +806,7 @@ world_open (World *self)
   if (self->pairs->len >= (raw || one ? 1 : MAX_PAIRS) || !protocol->class->may_open (protocol))
     return;
 
-  pair = g_new0 (Pair, 1);
-  g_ptr_array_add (self->pairs, pair);
-  for (guint side = CLIENT; side <= GATEWAY; side++)
-    /* Tagged opens with the first data, and has no half-close. */
-    pair->halves[side].to_send = 1 + g_rand_int_range (self->rand, 0, 400000);
-  pair->has_target = chance (self, 2);
+  pair = world_add_pair (self, CLIENT);
   g_snprintf (target, sizeof target, "host-%u:%u", self->pairs->len, 1 + self->pairs->len);
   pair->halves[CLIENT].known = protocol->class->open (protocol, pair->has_target ? target : NULL, pair);
   pair->id = pair->halves[CLIENT].known->id;
@@ -654,11 +838,12 @@ world_restart (World *self)
           release (gateway, &pair->halves[GATEWAY]);
         }
       /* Its OPEN may be on its way, or lost. */
-      if (pair->halves[CLIENT].known != NULL &&
+      if (pair->halves[CLIENT].known != NULL && pair->opener == CLIENT &&
           ((TcpResumableStream *) pair->halves[CLIENT].known)->open_number <
             ((TcpResumable *) self->ends[CLIENT].protocol)->sent.carried)
         pair->excused = TRUE;
     }
+  g_hash_table_unref (gateway->listeners);
   tcp_protocol_free (gateway->protocol);
   end_make (gateway);
 }
@@ -691,7 +876,12 @@ world_step (World *self)
   switch (g_rand_int_range (self->rand, 0, 12))
     {
     case 0:
-      world_open (self);
+      if (self->class == &tcp_protocol_reverse || (self->listens && chance (self, 2)))
+        world_open_from (self);
+      else
+        world_open (self);
+      if (self->listens && !self->healing && chance (self, 4))
+        world_change_listeners (self);
       break;
     case 1:
     case 2:
@@ -738,7 +928,26 @@ world_step (World *self)
 static gboolean
 pair_is_over (Pair *self)
 {
-  return self->halves[CLIENT].over && (self->halves[GATEWAY].over || !self->opened);
+  return self->halves[self->opener].over && (self->halves[!self->opener].over || !self->opened);
+}
+
+/* Both ends know of the same listeners. */
+static gboolean
+world_agrees_on_listeners (World *self)
+{
+  GHashTableIter iter;
+  gpointer listener;
+
+  if (!self->listens || self->ends[CLIENT].protocol->over)
+    return TRUE;
+  if (g_hash_table_size (self->ends[CLIENT].listeners) != g_hash_table_size (self->ends[GATEWAY].listeners))
+    return FALSE;
+
+  g_hash_table_iter_init (&iter, self->ends[CLIENT].listeners);
+  while (g_hash_table_iter_next (&iter, &listener, NULL))
+    if (!g_hash_table_contains (self->ends[GATEWAY].listeners, listener))
+      return FALSE;
+  return TRUE;
 }
 
 static gboolean
@@ -747,7 +956,7 @@ world_is_quiet (World *self)
   for (guint i = 0; i < self->pairs->len; i++)
     if (!pair_is_over (self->pairs->pdata[i]))
       return FALSE;
-  return TRUE;
+  return world_agrees_on_listeners (self);
 }
 
 static void
@@ -761,7 +970,8 @@ end_free (End *self)
         release (self, half);
     }
   g_queue_clear_full (&self->unsent, (GDestroyNotify) tcp_buffer_unref);
-  g_queue_clear_full (&self->wire, (GDestroyNotify) g_bytes_unref);
+  g_queue_clear_full (&self->wire, message_free);
+  g_hash_table_unref (self->listeners);
   tcp_protocol_free (self->protocol);
 }
 
@@ -778,6 +988,7 @@ run (const TcpProtocolClass *class,
       self.lifts_single[CLIENT] = !chance (&self, 3);
       self.lifts_single[GATEWAY] = !chance (&self, 3);
     }
+  self.listens = class->resumable && !self.single && chance (&self, 2);
   self.log = tcp_log_new ("protocol", TCP_TUNNEL_LOG_LEVEL_NONE);
   self.pairs = g_ptr_array_new_with_free_func (g_free);
   for (guint side = CLIENT; side <= GATEWAY; side++)
@@ -792,6 +1003,7 @@ run (const TcpProtocolClass *class,
   self.healing = TRUE;
   for (guint i = 0; i < 300000 && !world_is_quiet (&self); i++)
     world_step (&self);
+  g_assert_true (world_agrees_on_listeners (&self));
   for (guint i = 0; i < self.pairs->len; i++)
     {
       Pair *pair = self.pairs->pdata[i];
@@ -827,7 +1039,7 @@ main (int    argc,
       char **argv)
 {
   static const TcpProtocolClass *const classes[] = {
-    &tcp_protocol_raw, &tcp_protocol_tagged, &tcp_protocol_resumable,
+    &tcp_protocol_raw, &tcp_protocol_tagged, &tcp_protocol_reverse, &tcp_protocol_resumable,
   };
   guint first = argc > 2 ? strtoul (argv[2], NULL, 10) : 0;
   guint n = test_count (150, 20);

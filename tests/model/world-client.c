@@ -192,8 +192,6 @@ client_make_session (Client *self)
     .max_window_bytes = world->max_window[CLIENT],
     .max_streams = self->single ? 1 : world->max_streams[CLIENT],
     .peer = "the gateway",
-    .local = "the TCP client",
-    .local_code = TCP_TUNNEL_ERROR_RESET,
     .reset_on_loss = TRUE,
     .log = world->log,
     .status = world->status[CLIENT],

@@ -135,8 +135,7 @@ guest_new (Client *client)
     .session_timeout = 30,
     .budget = world->budget,
     .peer = "the client",
-    .local = "the target",
-    .local_code = TCP_TUNNEL_ERROR_TARGET,
+    .target = "of the model",
     .log = world->log,
     .status = world->status[GATEWAY],
   };

@@ -12,7 +12,8 @@
 #define HELLO_SIZE 40
 #define FIRST_SEQUENCED RESUMABLE_OPEN
 #define LAST_SEQUENCED RESUMABLE_WINDOW
-#define FIRST_LATER 0x40
+#define FIRST_LISTEN 0x40
+#define FIRST_LATER 0x43
 #define FIRST_LATER_UNSEQUENCED 0x60
 #define LATER_END 0x80
 
@@ -41,7 +42,7 @@ static gboolean
 is_sequenced (guint8 type)
 {
   return (type >= FIRST_SEQUENCED && type <= LAST_SEQUENCED) ||
-         (type >= FIRST_LATER && type < FIRST_LATER_UNSEQUENCED);
+         (type >= FIRST_LISTEN && type < FIRST_LATER_UNSEQUENCED);
 }
 
 /* Sending */

@@ -77,8 +77,7 @@ session_end_new (const SessionEndOptions *end_options)
     .reset_on_loss = end_options->reset_on_loss,
     .budget = end_options->budget,
     .peer = "the peer",
-    .local = "the TCP side",
-    .local_code = TCP_TUNNEL_ERROR_RESET,
+    .target = "of the test",
     .log = log,
   };
 

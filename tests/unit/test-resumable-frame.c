@@ -80,6 +80,52 @@ test_decode (void)
   frame = DECODE ("\x14\0\0\0\0\0\0\0\0\0\0\1");
   g_assert_cmpuint (frame.number, ==, TCP_GOAWAY_DRAINING);
   g_assert_cmpuint (frame.length, ==, 0);
+
+  frame = DECODE ("\x40\0\0\0\0\0\0\3\xdf\2web");
+  g_assert_cmpint (frame.type, ==, TCP_RESUMABLE_LISTEN);
+  g_assert_cmpuint (frame.id, ==, 3);
+  g_assert_cmpuint (frame.number, ==, 57090);
+  g_assert_cmpmem (frame.payload, frame.length, "web", 3);
+
+  frame = DECODE ("\x41\0\0\0\0\0\0\3\xdf\2::1");
+  g_assert_cmpint (frame.type, ==, TCP_RESUMABLE_LISTENING);
+  g_assert_cmpuint (frame.number, ==, 57090);
+  g_assert_cmpmem (frame.payload, frame.length, "::1", 3);
+
+  frame = DECODE ("\x42\0\0\0\0\0\0\3\0\0\0\12taken");
+  g_assert_cmpint (frame.type, ==, TCP_RESUMABLE_UNLISTEN);
+  g_assert_cmpuint (frame.number, ==, TCP_RESET_IN_USE);
+  g_assert_cmpmem (frame.payload, frame.length, "taken", 5);
+}
+
+/* The OPEN of a gateway names a listener. */
+static void
+test_arrival (void)
+{
+  g_autoptr (TcpBuffer) named = tcp_resumable_encode_arrival (2, 0x304, "192.0.2.1:7");
+  g_autoptr (TcpBuffer) bare = tcp_resumable_encode_arrival (4, 5, "");
+  TcpResumableFrame frame;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *client = NULL;
+  guint32 listener;
+
+  g_assert_cmpmem (named->payload, named->length, "\1\0\0\0\0\0\0\2\0\0\3\4" "192.0.2.1:7", 23);
+  g_assert_true (tcp_resumable_decode (named->payload, named->length, &frame, NULL));
+  g_assert_true (tcp_resumable_decode_arrival (&frame, &listener, &client, NULL));
+  g_assert_cmpuint (listener, ==, 0x304);
+  g_assert_cmpstr (client, ==, "192.0.2.1:7");
+
+  g_clear_pointer (&client, g_free);
+  g_assert_true (tcp_resumable_decode (bare->payload, bare->length, &frame, NULL));
+  g_assert_true (tcp_resumable_decode_arrival (&frame, &listener, &client, NULL));
+  g_assert_cmpuint (listener, ==, 5);
+  g_assert_null (client);
+
+  frame = DECODE ("\1\0\0\0\0\0\0\2\0\0\3");
+  g_assert_false (tcp_resumable_decode_arrival (&frame, &listener, &client, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL);
+  frame = DECODE ("\1\0\0\0\0\0\0\2\0\0\3\4\xff");
+  g_assert_false (tcp_resumable_decode_arrival (&frame, &listener, &client, NULL));
 }
 
 static void
@@ -188,7 +234,7 @@ test_later_types (void)
   g_autofree guint8 *data = g_malloc (TCP_RESUMABLE_HEADER_SIZE + TCP_RESUMABLE_MAX_PAYLOAD + 1);
 
   memset (data, 0xff, TCP_RESUMABLE_HEADER_SIZE + TCP_RESUMABLE_MAX_PAYLOAD + 1);
-  for (guint type = 0x40; type < 0x80; type++)
+  for (guint type = 0x43; type < 0x80; type++)
     {
       static const gsize lengths[] = { 0, 1, TCP_RESUMABLE_MAX_PAYLOAD };
 
@@ -226,6 +272,10 @@ test_refused (void)
     CASE ("ACK with an id", "\x11\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1"),
     CASE ("GOAWAY with an id", "\x14\0\0\0\0\0\0\1\0\0\0\0"),
     CASE ("OPENED with a payload", "\2\0\0\0\0\0\0\1x"),
+    CASE ("LISTEN without an id", "\x40\0\0\0\0\0\0\0\0\1"),
+    CASE ("LISTEN without a port", "\x40\0\0\0\0\0\0\1\0"),
+    CASE ("LISTENING with a flag", "\x41\1\0\0\0\0\0\1\0\1x"),
+    CASE ("UNLISTEN without a code", "\x42\0\0\0\0\0\0\1\0\0\0"),
     CASE ("DATA of nothing", "\3\0\0\0\0\0\0\1"),
     CASE ("FIN with a payload", "\4\0\0\0\0\0\0\1x"),
     CASE ("RESET without a code", "\5\0\0\0\0\0\0\1\0\0\0"),
@@ -332,6 +382,7 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/resumable/decode", test_decode);
+  g_test_add_func ("/resumable/arrival", test_arrival);
   g_test_add_func ("/resumable/hello", test_hello);
   g_test_add_func ("/resumable/hello-refused", test_hello_refused);
   g_test_add_func ("/resumable/hello-timeout", test_hello_timeout);

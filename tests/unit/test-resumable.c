@@ -24,6 +24,7 @@ typedef struct
   guint close_code;
   gboolean overdrawn;    /* for it to be told */
   guint peer_flags;      /* of the peer's HELLO */
+  GString *listeners;    /* what was said of those */
 } End;
 
 static void
@@ -40,6 +41,45 @@ static void
 on_connected (TcpProtocolStream *stream,
               gpointer           user_data)
 {
+}
+
+static void
+on_arrived (TcpProtocolStream *stream,
+            guint32            listener,
+            const char        *client,
+            gpointer           user_data)
+{
+  End *self = user_data;
+
+  g_string_append_printf (self->listeners, "arrived %u %s;", listener, client);
+  g_ptr_array_add (self->streams, stream);
+}
+
+static void
+on_listen (guint32     listener,
+           guint16     port,
+           const char *name,
+           gpointer    user_data)
+{
+  g_string_append_printf (((End *) user_data)->listeners, "listen %u %u %s;", listener, port, name);
+}
+
+static void
+on_listening (guint32     listener,
+              const char *host,
+              guint16     port,
+              gpointer    user_data)
+{
+  g_string_append_printf (((End *) user_data)->listeners, "listening %u %s %u;", listener, host, port);
+}
+
+static void
+on_unlistened (guint32       listener,
+               TcpResetCode  code,
+               const GError *error,
+               gpointer      user_data)
+{
+  g_string_append_printf (((End *) user_data)->listeners, "unlistened %u %u %s;", listener, code, error->message);
 }
 
 static gsize
@@ -230,6 +270,10 @@ end_new_full (gboolean client,
   static const TcpProtocolCallbacks callbacks = {
     .opened = on_opened,
     .connected = on_connected,
+    .arrived = on_arrived,
+    .listen = on_listen,
+    .listening = on_listening,
+    .unlistened = on_unlistened,
     .data = on_data,
     .half_closed = on_half_closed,
     .finished = on_finished,
@@ -252,6 +296,7 @@ end_new_full (gboolean client,
     .accepts = accepts,
     .single = single,
     .lifts_single = single,
+    .listens = (peer_flags & TCP_RESUMABLE_LISTENERS) != 0,
     .max_streams = max_streams,
     .max_unacknowledged = 1 << 20,
     .max_window = 1 << 20,
@@ -265,6 +310,7 @@ end_new_full (gboolean client,
   self->streams = g_ptr_array_new ();
   self->finished = g_array_new (FALSE, FALSE, sizeof (guint32));
   self->peer_flags = peer_flags;
+  self->listeners = g_string_new (NULL);
   /* One that has none is done at once. */
   if (client && single)
     g_ptr_array_add (self->streams, self->protocol->class->open (self->protocol, NULL, NULL));
@@ -288,6 +334,7 @@ end_free (End *self)
   tcp_protocol_free (self->protocol);
   g_ptr_array_unref (self->streams);
   g_array_unref (self->finished);
+  g_string_free (self->listeners, TRUE);
   g_free (self);
 }
 
@@ -818,6 +865,186 @@ test_many_resets (void)
   g_assert_cmpuint (end->streams->len, ==, 1);
 }
 
+/* Listeners */
+
+static void
+assert_said (End        *end,
+             const char *wanted)
+{
+  g_assert_cmpstr (end->listeners->str, ==, wanted);
+  g_string_truncate (end->listeners, 0);
+}
+
+/* The next frame that is not an ACK. */
+static TcpResumableFrame
+end_next (End        *end,
+          TcpBuffer **buffer)
+{
+  TcpResumableFrame frame;
+
+  do
+    {
+      g_clear_pointer (buffer, tcp_buffer_unref);
+      *buffer = end->protocol->class->next_frame (end->protocol, TRUE, 1);
+      g_assert_nonnull (*buffer);
+      g_assert_true (tcp_resumable_decode ((*buffer)->payload, (*buffer)->length, &frame, NULL));
+    }
+  while (frame.type == TCP_RESUMABLE_ACK);
+  return frame;
+}
+
+static void
+end_expect (End              *end,
+            TcpResumableType  type,
+            guint32           id,
+            guint64           number,
+            const char       *text)
+{
+  g_autoptr (TcpBuffer) buffer = NULL;
+  TcpResumableFrame frame = end_next (end, &buffer);
+
+  g_assert_cmpuint (frame.type, ==, type);
+  g_assert_cmpuint (frame.id, ==, id);
+  g_assert_cmpuint (frame.number, ==, number);
+  if (text != NULL)
+    g_assert_cmpmem (frame.payload, frame.length, text, strlen (text));
+}
+
+/* What a client asks for before there is a session, and later; it asks again when the session is lost, in the same
+ * order. */
+static void
+test_listen_client (void)
+{
+  g_autoptr (End) end = end_new_full (TRUE, FALSE, FALSE, 10, TCP_RESUMABLE_LISTENERS);
+  const TcpProtocolClass *class = end->protocol->class;
+  g_autoptr (GError) error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "gone");
+  TcpProtocolLoss loss = { .error = error, .now = 1 };
+  TcpResumableHello hello = {
+    .flags = TCP_RESUMABLE_LISTENERS, .instance = GATEWAY_INSTANCE + 1, .window = 65536, .max_payload = 65536, .max_streams = 10,
+  };
+
+  class->listen (end->protocol, 1, 57090, "web");
+  class->listen (end->protocol, 4, 0, "");
+  class->listen (end->protocol, 1, 57090, "web");
+  end_expect (end, TCP_RESUMABLE_LISTEN, 1, 57090, "web");
+  end_expect (end, TCP_RESUMABLE_LISTEN, 4, 0, "");
+  g_assert_cmpuint (end_send_all (end), ==, 0);
+  end_receive (end, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, 4, 57091, "127.0.0.1"));
+  end_receive (end, tcp_resumable_encode_text (TCP_RESUMABLE_UNLISTEN, 1, TCP_RESET_IN_USE, "taken"));
+  assert_said (end, "listening 4 127.0.0.1 57091;unlistened 1 10 the peer does not listen: taken;");
+
+  /* Of the other nothing is known any more. */
+  end_receive (end, tcp_resumable_encode_arrival (2, 4, "192.0.2.1:7"));
+  end_receive (end, tcp_resumable_encode_arrival (4, 1, "192.0.2.1:7"));
+  assert_said (end, "arrived 4 192.0.2.1:7;");
+  end_expect (end, TCP_RESUMABLE_RESET, 4, TCP_RESET_CLOSED, NULL);
+  g_assert_cmpuint (((TcpProtocolStream *) end->streams->pdata[0])->id, ==, 2);
+
+  end_acknowledge_all (end);
+  class->listen (end->protocol, 5, 1, "late");
+  class->detached (end->protocol, &loss);
+  class->attached (end->protocol, TCP_CLOSE_RESET, 1);
+  end_receive (end, tcp_resumable_encode_hello (&hello));
+  /* The stream was of the session that is gone. */
+  g_assert_cmpuint (end->streams->len, ==, 0);
+  end_expect (end, TCP_RESUMABLE_HELLO, 0, 0, NULL);
+  end_expect (end, TCP_RESUMABLE_LISTEN, 4, 0, "");
+  end_expect (end, TCP_RESUMABLE_LISTEN, 5, 1, "late");
+
+  class->unlisten (end->protocol, 4, TCP_RESET_CLOSED, "enough");
+  end_expect (end, TCP_RESUMABLE_UNLISTEN, 4, TCP_RESET_CLOSED, "enough");
+  end_receive (end, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, 4, 57091, "127.0.0.1"));
+  end_receive (end, tcp_resumable_encode_text (TCP_RESUMABLE_UNLISTEN, 4, TCP_RESET_CLOSED, ""));
+  assert_said (end, "");
+  g_assert_cmpuint (end->close_code, ==, 0);
+}
+
+/* One that is asked for what it does not know says so itself. */
+static void
+test_listen_alone (void)
+{
+  g_autoptr (End) end = end_new (TRUE, FALSE, 10);
+
+  end->protocol->options.listens = TRUE;
+  end->protocol->class->listen (end->protocol, 1, 57090, "web");
+  g_assert_true (g_str_has_prefix (end->listeners->str, "unlistened 1 5 "));
+  g_string_truncate (end->listeners, 0);
+  end_receive (end, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, 1, 57091, "127.0.0.1"));
+  end_receive (end, tcp_resumable_encode_arrival (2, 1, ""));
+  end_expect (end, TCP_RESUMABLE_RESET, 2, TCP_RESET_FORBIDDEN, NULL);
+  assert_said (end, "");
+  g_assert_cmpuint (end->close_code, ==, 0);
+}
+
+static void
+test_listen_gateway (void)
+{
+  g_autoptr (End) end = end_new_full (FALSE, TRUE, FALSE, 10, TCP_RESUMABLE_LISTENERS);
+  const TcpProtocolClass *class = end->protocol->class;
+
+  end_receive (end, tcp_resumable_encode_port (TCP_RESUMABLE_LISTEN, 3, 57090, "we\nb"));
+  assert_said (end, "listen 3 57090 we\\x0ab;");
+  class->listening (end->protocol, 3, "::1", 57090);
+  end_expect (end, TCP_RESUMABLE_LISTENING, 3, 57090, "::1");
+
+  g_ptr_array_add (end->streams, class->open_from (end->protocol, 3, "192.0.2.1:7", NULL));
+  g_ptr_array_add (end->streams, class->open_from (end->protocol, 3, NULL, NULL));
+  end_expect (end, TCP_RESUMABLE_OPEN, 2, 0, NULL);
+  end_expect (end, TCP_RESUMABLE_OPEN, 4, 0, NULL);
+
+  end_receive (end, tcp_resumable_encode_text (TCP_RESUMABLE_UNLISTEN, 3, TCP_RESET_CLOSED, "enough"));
+  end_receive (end, tcp_resumable_encode_text (TCP_RESUMABLE_UNLISTEN, 3, TCP_RESET_CLOSED, "enough"));
+  assert_said (end, "unlistened 3 8 the peer does not listen: enough;");
+  /* The answer to what was revoked is not said. */
+  class->listening (end->protocol, 3, "::1", 57090);
+  class->unlisten (end->protocol, 3, TCP_RESET_IN_USE, "taken");
+  g_assert_cmpuint (end_send_all (end), ==, 0);
+  g_assert_cmpuint (end->streams->len, ==, 2);
+
+  class->drain (end->protocol);
+  end_send_all (end);
+  end_receive (end, tcp_resumable_encode_port (TCP_RESUMABLE_LISTEN, 4, 57090, ""));
+  end_expect (end, TCP_RESUMABLE_UNLISTEN, 4, TCP_RESET_DRAINING, NULL);
+  assert_said (end, "");
+}
+
+static void
+test_listen_too_many (void)
+{
+  g_autoptr (End) end = end_new_full (FALSE, TRUE, FALSE, 10, TCP_RESUMABLE_LISTENERS);
+
+  for (guint32 id = 1; id <= TCP_RESUMABLE_MAX_LISTENERS + 1; id++)
+    end_receive (end, tcp_resumable_encode_port (TCP_RESUMABLE_LISTEN, id, 0, ""));
+  end_expect (end, TCP_RESUMABLE_UNLISTEN, TCP_RESUMABLE_MAX_LISTENERS + 1, TCP_RESET_LIMIT, NULL);
+  g_assert_cmpuint (end_get_resumable (end)->listeners->len, ==, TCP_RESUMABLE_MAX_LISTENERS);
+}
+
+static void
+assert_broken (gboolean   client,
+               TcpBuffer *frame)
+{
+  g_autoptr (End) end = end_new_full (client, !client, FALSE, 10, TCP_RESUMABLE_LISTENERS);
+
+  if (!client)
+    end_receive (end, tcp_resumable_encode_port (TCP_RESUMABLE_LISTEN, 5, 0, ""));
+  end_receive (end, frame);
+  g_assert_cmpuint (end->close_code, ==, TCP_CLOSE_PROTOCOL_ERROR);
+}
+
+static void
+test_listen_broken (void)
+{
+  assert_broken (FALSE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTEN, 5, 0, ""));
+  assert_broken (FALSE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTEN, 4, 0, ""));
+  assert_broken (FALSE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTEN, 6, 0, "\xff"));
+  assert_broken (FALSE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, 5, 1, "x"));
+  assert_broken (TRUE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTEN, 5, 1, "x"));
+  assert_broken (TRUE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, 5, 0, "x"));
+  assert_broken (TRUE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, 5, 1, ""));
+  assert_broken (TRUE, tcp_resumable_encode (TCP_RESUMABLE_OPEN, 2, "\0\0\1", 3));
+  assert_broken (TRUE, tcp_resumable_encode_arrival (3, 1, ""));
+}
+
 int
 main (int    argc,
       char **argv)
@@ -840,5 +1067,10 @@ main (int    argc,
   g_test_add_func ("/resumable/pieces", test_pieces);
   g_test_add_func ("/resumable/pieces-overdrawn", test_pieces_overdrawn);
   g_test_add_func ("/resumable/many-resets", test_many_resets);
+  g_test_add_func ("/resumable/listen-client", test_listen_client);
+  g_test_add_func ("/resumable/listen-alone", test_listen_alone);
+  g_test_add_func ("/resumable/listen-gateway", test_listen_gateway);
+  g_test_add_func ("/resumable/listen-too-many", test_listen_too_many);
+  g_test_add_func ("/resumable/listen-broken", test_listen_broken);
   return g_test_run ();
 }

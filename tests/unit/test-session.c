@@ -357,7 +357,7 @@ test_local_reset (void)
   g_assert_cmpuint (receive_tagged (raw, &is_end), ==, 1);
   g_assert_true (is_end);
   g_assert_error (end->stream_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_RESET);
-  g_assert_nonnull (strstr (end->stream_error->message, "the TCP side"));
+  g_assert_nonnull (strstr (end->stream_error->message, "the TCP client"));
 }
 
 static void

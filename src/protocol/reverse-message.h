@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* What the gateway of a reverse tunnel of limrun's says before all else, in a text message of JSON: the address on which
+ * it listens, or why it does not. Pure. */
+
+#define TCP_REVERSE_MAX_MESSAGE (64 * 1024)
+
+typedef struct
+{
+  char *host; /* of the address, and NULL if it does not listen, */
+  guint16 port;
+  char *refusal; /* which is why */
+} TcpReverseMessage;
+
+gboolean tcp_reverse_message_parse (const char         *text,
+                                    gsize               length,
+                                    TcpReverseMessage  *message,
+                                    GError            **error);
+void tcp_reverse_message_clear (TcpReverseMessage *self);
+char *tcp_reverse_message_format_ready (const char *host,
+                                        guint16     port);
+char *tcp_reverse_message_format_error (const char *reason);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TcpReverseMessage, tcp_reverse_message_clear)
+
+G_END_DECLS

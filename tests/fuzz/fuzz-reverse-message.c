@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What the gateway of a reverse tunnel says first: it is understood as one of two, or there is an error; and what this
+ * library writes says what it was made of. */
+
+#include "fuzz.h"
+
+#include <string.h>
+#include "protocol/reverse-message.h"
+
+static void
+check_again (const TcpReverseMessage *message)
+{
+  g_autofree char *text = message->host != NULL ? tcp_reverse_message_format_ready (message->host, message->port)
+                                                : tcp_reverse_message_format_error (message->refusal);
+  g_auto (TcpReverseMessage) again = { 0 };
+
+  g_assert_true (tcp_reverse_message_parse (text, strlen (text), &again, NULL));
+  g_assert_cmpstr (again.host, ==, message->host);
+  g_assert_cmpstr (again.refusal, ==, message->refusal);
+  g_assert_cmpuint (again.port, ==, message->port);
+}
+
+int
+LLVMFuzzerTestOneInput (const guint8 *data,
+                        gsize         size)
+{
+  g_auto (TcpReverseMessage) message = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  if (!tcp_reverse_message_parse (size > 0 ? (const char *) data : "", size, &message, &error))
+    {
+      g_assert_nonnull (error);
+      return 0;
+    }
+  g_assert_no_error (error);
+  g_assert_true ((message.host != NULL) != (message.refusal != NULL));
+  /* One that was cut ends with a character of its own. */
+  if (size < 200)
+    check_again (&message);
+  return 0;
+}

@@ -27,6 +27,7 @@ status_clear (gpointer data)
 
   tcp_tsan_acquire (self);
   g_clear_error (&self->last_error);
+  g_free (self->remote_host);
   tcp_lock_clear (&self->lock);
 }
 
@@ -73,4 +74,18 @@ tcp_status_dup_error (TcpStatus *self)
   tcp_unlock (&self->lock);
 
   return copy;
+}
+
+void
+tcp_status_set_remote (TcpStatus  *self,
+                       const char *host,
+                       guint       port)
+{
+  tcp_lock (&self->lock);
+  tcp_tsan_acquire (&self->last_error);
+  g_free (self->remote_host);
+  self->remote_host = g_strdup (host);
+  self->remote_port = port;
+  tcp_tsan_release (&self->last_error);
+  tcp_unlock (&self->lock);
 }

@@ -30,7 +30,9 @@ typedef struct
   atomic_bool ended;       /* the engine ended by itself */
 
   TcpLock lock;
-  GError *last_error; /* under the lock */
+  GError *last_error;  /* under the lock, */
+  char *remote_host;   /* as this: where the gateway of a reverse tunnel listens; NULL if not yet */
+  guint remote_port;
 } TcpStatus;
 
 TcpStatus *tcp_status_new (void);
@@ -40,6 +42,9 @@ void tcp_status_end (TcpStatus *self);
 void tcp_status_set_error (TcpStatus    *self,
                            const GError *error);
 GError *tcp_status_dup_error (TcpStatus *self);
+void tcp_status_set_remote (TcpStatus  *self,
+                            const char *host,
+                            guint       port);
 
 #define tcp_status_get(self, field) atomic_load_explicit (&(self)->field, memory_order_relaxed)
 #define tcp_status_set(self, field, value) atomic_store_explicit (&(self)->field, value, memory_order_relaxed)

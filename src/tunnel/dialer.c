@@ -76,6 +76,8 @@ tcp_dialer_new (const TcpTunnelSettings *settings,
   self->resumption = settings->resumption;
   if (settings->resumption != TCP_TUNNEL_RESUMPTION_OFF)
     self->protocol = TCP_RESUMABLE_NAME;
+  else if (settings->reverse)
+    self->protocol = tcp_protocol_reverse.name;
   else if (settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED)
     self->protocol = tcp_protocol_tagged.name;
   else

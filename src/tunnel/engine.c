@@ -141,6 +141,28 @@ on_stream_opened (TcpStream *stream,
   tcp_event_queue_push_opened (self->events, id, opener->peer, NULL);
 }
 
+static void
+on_stream_arrived (TcpStream      *stream,
+                   GSocketAddress *from,
+                   gpointer        user_data)
+{
+  TcpEngine *self = user_data;
+  guint64 id = tcp_stream_get_serial (stream);
+
+  tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " came to the gateway", id);
+  tcp_event_queue_push_opened (self->events, id, from, NULL);
+}
+
+static void
+on_gateway_listening (const char *host,
+                      guint16     port,
+                      gpointer    user_data)
+{
+  TcpEngine *self = user_data;
+
+  tcp_status_set_remote (self->status, host, port);
+}
+
 /* All that it sees is a connection that is closed, so that the log has to say why. */
 static void
 engine_turn_away (TcpEngine         *self,
@@ -204,6 +226,8 @@ static const TcpLinksCallbacks links_callbacks = {
   .state_changed = on_state_changed,
   .retry_scheduled = on_retry_scheduled,
   .stream_opened = on_stream_opened,
+  .stream_arrived = on_stream_arrived,
+  .listening = on_gateway_listening,
   .stream_closed = on_stream_closed,
   .token_required = on_token_required,
   .failed = on_failed,
@@ -436,7 +460,8 @@ tcp_engine_new (const TcpTunnelSettings *settings,
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);
   self->ports = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_port_free);
-  engine_add_port (self, &(TcpForwardSpec) { .hostname = settings->hostname,
+  if (!settings->reverse)
+    engine_add_port (self, &(TcpForwardSpec) { .hostname = settings->hostname,
                                              .port = settings->port,
                                              .socket_path = settings->socket_path,
                                              .target = settings->target });

@@ -5,6 +5,7 @@
 #include "base/backoff.h"
 #include "io/reactor.h"
 #include "tunnel/dial-error.h"
+#include "tunnel/services.h"
 
 /* After a WebSocket that broke sooner, and over which nothing came, the delay grows on: a
  * gateway that accepts and closes at once is not dialled in a busy loop. */
@@ -42,6 +43,7 @@ struct _TcpLink
   gpointer user_data;
 
   TcpSession *session;
+  TcpServices *services; /* for TCP clients of the gateway; NULL if there are none */
   TcpTunnelState state;
   TcpBackoff backoff;
   GCancellable *dialling; /* NULL if not */
@@ -88,6 +90,14 @@ link_set_state (TcpLink        *self,
 
   self->state = state;
   self->callbacks.state_changed (self, state, self->user_data);
+}
+
+/* There is a WebSocket. Where the gateway is to listen, it has to do that as well. */
+static void
+link_check_connected (TcpLink *self)
+{
+  if (self->services == NULL || tcp_services_are_listening (self->services))
+    link_set_state (self, TCP_TUNNEL_STATE_CONNECTED);
 }
 
 static void
@@ -358,6 +368,8 @@ static void
 link_begin_anew (TcpLink      *self,
                  const GError *error)
 {
+  if (self->services != NULL)
+    tcp_services_lost (self->services);
   tcp_session_restart (self->session, error);
   if (!self->closed && !link_has_use (self) && tcp_session_is_idle (self->session))
     link_end (self, NULL);
@@ -430,6 +442,8 @@ link_agree (TcpLink       *self,
   const TcpProtocolClass *protocol = self->multiplexed ? &tcp_protocol_tagged : &tcp_protocol_raw;
   const TcpProtocolClass *before = tcp_session_get_protocol (self->session);
 
+  if (self->settings->reverse)
+    protocol = &tcp_protocol_reverse;
   if (result->resumable)
     protocol = &tcp_protocol_resumable;
   if (before != NULL && (before != protocol || tcp_session_is_over (self->session)))
@@ -494,8 +508,17 @@ on_dialled (TcpDialResult *result,
   self->route = g_strdup (result->route);
   tcp_log_info (self->log, "connected to %s (%s)", self->display, tcp_session_get_protocol (self->session)->name);
   tcp_status_set (self->status, protocol, tcp_session_get_protocol (self->session)->name);
-  link_set_state (self, TCP_TUNNEL_STATE_CONNECTED);
+  link_check_connected (self);
   tcp_session_set_foreign (self->session, result->foreign);
+  if (self->services != NULL)
+    tcp_services_begin (self->services);
+  /* It may not be able to do without. */
+  if (self->closed)
+    {
+      tcp_channel_close (result->channel, TCP_CLOSE_NORMAL, NULL);
+      tcp_channel_resume (result->channel);
+      return;
+    }
   tcp_session_attach (self->session, result->channel);
 }
 
@@ -559,6 +582,8 @@ on_stream_closed (TcpSession   *session,
 {
   TcpLink *self = user_data;
 
+  if (self->services != NULL)
+    tcp_services_stream_closed (self->services, stream);
   self->callbacks.stream_closed (self, stream, error, self->user_data);
   if (session != self->session)
     return;
@@ -625,11 +650,15 @@ on_channel_closed (TcpSession   *session,
                    gpointer      user_data)
 {
   TcpLink *self = user_data;
+  const TcpProtocolClass *protocol = tcp_session_get_protocol (session);
   g_autoptr (GError) sent_away = g_steal_pointer (&self->sent_away);
   gboolean progress;
 
   if (self->closed)
     return;
+
+  if (self->services != NULL && protocol != NULL && !protocol->resumable)
+    tcp_services_lost (self->services);
 
   /* A gateway that sends the tunnel away decides itself whether there is progress before that. */
   progress = tcp_session_take_progress (session) && sent_away == NULL;
@@ -704,8 +733,91 @@ on_sent_away (TcpSession   *session,
   self->sent_away = g_error_copy (error);
 }
 
+/* Services */
+
+static void
+on_arrived (TcpSession *session,
+            TcpStream  *stream,
+            guint32     listener,
+            const char *from,
+            gpointer    user_data)
+{
+  TcpLink *self = user_data;
+
+  tcp_services_arrived (self->services, stream, listener, from);
+}
+
+static void
+on_listening (TcpSession *session,
+              guint32     listener,
+              const char *host,
+              guint16     port,
+              gpointer    user_data)
+{
+  TcpLink *self = user_data;
+
+  tcp_services_listening (self->services, listener, host, port);
+}
+
+static void
+on_unlistened (TcpSession   *session,
+               guint32       listener,
+               TcpResetCode  code,
+               const GError *error,
+               gpointer      user_data)
+{
+  TcpLink *self = user_data;
+
+  if (!self->closed)
+    tcp_services_unlistened (self->services, listener, code, error);
+}
+
+static void
+on_service_listening (TcpServices *services,
+                      const char  *host,
+                      guint16      port,
+                      gpointer     user_data)
+{
+  TcpLink *self = user_data;
+
+  self->callbacks.listening (self, host, port, self->user_data);
+  if (tcp_session_get_channel (self->session) != NULL)
+    link_check_connected (self);
+}
+
+static void
+on_service_failed (TcpServices  *services,
+                   const GError *error,
+                   gpointer      user_data)
+{
+  TcpLink *self = user_data;
+
+  if (!self->draining)
+    link_end (self, g_error_copy (error));
+}
+
+static void
+on_service_stream_opened (TcpServices    *services,
+                          TcpStream      *stream,
+                          GSocketAddress *from,
+                          gpointer        user_data)
+{
+  TcpLink *self = user_data;
+
+  self->callbacks.stream_arrived (self, stream, from, self->user_data);
+}
+
+static const TcpServicesCallbacks services_callbacks = {
+  .listening = on_service_listening,
+  .failed = on_service_failed,
+  .stream_opened = on_service_stream_opened,
+};
+
 static const TcpSessionCallbacks session_callbacks = {
   .connected = on_stream_connected,
+  .arrived = on_arrived,
+  .listening = on_listening,
+  .unlistened = on_unlistened,
   .stream_closed = on_stream_closed,
   .channel_closed = on_channel_closed,
   .hello = on_hello,
@@ -741,6 +853,8 @@ link_make_session (TcpLink *self)
     .max_retained_bytes = settings->max_retained_bytes,
     .max_window_bytes = settings->max_window_bytes,
     .max_streams = self->multiplexed ? settings->max_connections : 1,
+    .listens = settings->reverses != NULL && *settings->reverses != NULL,
+    .max_pending_bytes = settings->max_pending_bytes,
     .hello_timeout = settings->connect_timeout,
     .reset_on_loss = settings->reset_on_loss,
     .peer = peer,
@@ -749,6 +863,8 @@ link_make_session (TcpLink *self)
   };
 
   self->session = tcp_session_new (&options, &session_callbacks, self);
+  if (options.listens)
+    self->services = tcp_services_new (settings, self->session, self->log, &services_callbacks, self);
 }
 
 /* Life */
@@ -797,6 +913,7 @@ tcp_link_free (TcpLink *self)
   tcp_timer_clear (&self->expiry);
   tcp_timer_clear (&self->token_timeout);
   tcp_timer_clear (&self->end);
+  g_clear_pointer (&self->services, tcp_services_free);
   tcp_session_unref (self->session);
   g_uri_unref (self->uri);
   g_free (self->route);

@@ -31,6 +31,16 @@ typedef struct
   void (*stream_connected) (TcpLink   *link,
                             TcpStream *stream,
                             gpointer   user_data);
+  /* A TCP client of the gateway came for a service of this end; @from is NULL where that is not known. */
+  void (*stream_arrived) (TcpLink        *link,
+                          TcpStream      *stream,
+                          GSocketAddress *from,
+                          gpointer        user_data);
+  /* The gateway listens for such a service. */
+  void (*listening) (TcpLink    *link,
+                     const char *host,
+                     guint16     port,
+                     gpointer    user_data);
   /* A TCP connection of the link ended. */
   void (*stream_closed) (TcpLink      *link,
                          TcpStream    *stream,

@@ -70,6 +70,29 @@ on_stream_connected (TcpLink   *link,
 }
 
 static void
+on_stream_arrived (TcpLink        *link,
+                   TcpStream      *stream,
+                   GSocketAddress *from,
+                   gpointer        user_data)
+{
+  TcpLinks *self = user_data;
+
+  self->callbacks.stream_arrived (stream, from, self->user_data);
+}
+
+static void
+on_listening (TcpLink    *link,
+              const char *host,
+              guint16     port,
+              gpointer    user_data)
+{
+  TcpLinks *self = user_data;
+
+  if (!self->closed && link == self->link)
+    self->callbacks.listening (host, port, self->user_data);
+}
+
+static void
 on_stream_closed (TcpLink      *link,
                   TcpStream    *stream,
                   const GError *error,
@@ -159,6 +182,8 @@ static const TcpLinkCallbacks link_callbacks = {
   .state_changed = on_state_changed,
   .retry_scheduled = on_retry_scheduled,
   .stream_connected = on_stream_connected,
+  .stream_arrived = on_stream_arrived,
+  .listening = on_listening,
   .stream_closed = on_stream_closed,
   .draining = on_draining,
   .token_required = on_token_required,

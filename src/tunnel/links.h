@@ -23,6 +23,14 @@ typedef struct
   /* A stream was opened for somebody: see tcp_stream_get_opener(). */
   void (*stream_opened) (TcpStream *stream,
                          gpointer   user_data);
+  /* A TCP client of the gateway came, @from there where that is known: there is no opener. */
+  void (*stream_arrived) (TcpStream      *stream,
+                          GSocketAddress *from,
+                          gpointer        user_data);
+  /* The gateway listens for a service of this end. */
+  void (*listening) (const char *host,
+                     guint16     port,
+                     gpointer    user_data);
   /* It is over. The opener, which may be gone already, is told next. */
   void (*stream_closed) (TcpStream    *stream,
                          const GError *error,

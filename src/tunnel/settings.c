@@ -3,6 +3,7 @@
 #include "tunnel/settings.h"
 
 #include <string.h>
+#include "base/host-port.h"
 #include "base/invalid.h"
 #include "base/token.h"
 #include "tunnel/forward-spec.h"
@@ -31,6 +32,8 @@ tcp_tunnel_settings_copy (const TcpTunnelSettings *self)
   copy->socket_path = g_strdup (self->socket_path);
   copy->name = g_strdup (self->name);
   copy->target = g_strdup (self->target);
+  copy->service = g_strdup (self->service);
+  copy->reverses = g_strdupv (self->reverses);
   copy->request_headers = g_strdupv (self->request_headers);
   copy->proxy_resolver = ref_object (self->proxy_resolver);
   copy->tls_database = ref_object (self->tls_database);
@@ -50,6 +53,8 @@ tcp_tunnel_settings_free (TcpTunnelSettings *self)
   g_free (self->socket_path);
   g_free (self->name);
   g_free (self->target);
+  g_free (self->service);
+  g_strfreev (self->reverses);
   g_strfreev (self->request_headers);
   g_clear_object (&self->proxy_resolver);
   g_clear_object (&self->tls_database);
@@ -136,6 +141,92 @@ tcp_uri_add_query (GUri       *uri,
   return uri_with_query (uri, query);
 }
 
+/* “PORT=HOST:PORT”: connections to that port of the gateway, or any port for 0, lead to that service. */
+gboolean
+tcp_service_parse (const char  *text,
+                   guint16     *port,
+                   char       **target,
+                   GError     **error)
+{
+  const char *equals = strchr (text, '=');
+  g_auto (TcpHostPort) parsed = { 0 };
+
+  *port = 0;
+  if (equals == NULL || (strncmp (text, "0=", 2) != 0 && !tcp_port_parse (text, equals - text, port)))
+    return tcp_invalid (error, "“%s” is not of the form PORT=HOST:PORT, such as 8080=127.0.0.1:3000", text);
+  if (!tcp_host_port_parse (equals + 1, &parsed, error))
+    return FALSE;
+
+  if (target != NULL)
+    *target = g_strdup (equals + 1);
+  return TRUE;
+}
+
+/* What the query asks for; FALSE if that is no port. */
+static gboolean
+get_remote_port (GUri    *uri,
+                 guint16 *port)
+{
+  g_autoptr (GHashTable) form = NULL;
+  const char *query = g_uri_get_query (uri);
+  const char *value;
+  guint64 number = 0;
+
+  if (query != NULL)
+    form = g_uri_parse_params (query, -1, "&", G_URI_PARAMS_WWW_FORM, NULL);
+  value = form != NULL ? g_hash_table_lookup (form, "remotePort") : NULL;
+  if (value != NULL && !g_ascii_string_to_unsigned (value, 10, 0, G_MAXUINT16, &number, NULL))
+    return FALSE;
+  *port = number;
+  return TRUE;
+}
+
+/* The one service of a reverse tunnel. */
+static gboolean
+check_service (TcpTunnelSettings  *self,
+               GError            **error)
+{
+  g_auto (TcpHostPort) parsed = { 0 };
+  g_autoptr (GUri) uri = g_steal_pointer (&self->uri);
+  g_autofree char *number = NULL;
+  guint16 port = self->remote_port;
+
+  if (self->service == NULL)
+    return tcp_invalid (error, "no service was given to which the connections lead, such as 127.0.0.1:3000");
+  if (!tcp_host_port_parse (self->service, &parsed, error))
+    return FALSE;
+  if (port == 0 && !get_remote_port (uri, &port))
+    return tcp_invalid (error, "the remotePort in the query of the URI is not a port");
+
+  number = g_strdup_printf ("%u", port);
+  self->uri = tcp_uri_add_query (uri, "remotePort", number);
+  g_strfreev (self->reverses);
+  self->reverses = g_new0 (char *, 2);
+  self->reverses[0] = g_strdup_printf ("%u=%s", port, self->service);
+  return TRUE;
+}
+
+static gboolean
+check_services (TcpTunnelSettings  *self,
+                GError            **error)
+{
+  if (self->reverse)
+    return check_service (self, error);
+  if (self->reverses == NULL || *self->reverses == NULL)
+    return TRUE;
+
+  if (self->mode != TCP_TUNNEL_MODE_MULTIPLEXED || self->resumption == TCP_TUNNEL_RESUMPTION_OFF)
+    return tcp_invalid (error, "services for TCP clients of the gateway take a multiplexed tunnel whose sessions can be resumed");
+  for (char **spec = self->reverses; *spec != NULL; spec++)
+    {
+      guint16 port;
+
+      if (!tcp_service_parse (*spec, &port, NULL, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 static gboolean
 check_uri (TcpTunnelSettings  *self,
            GError            **error)
@@ -148,7 +239,7 @@ check_uri (TcpTunnelSettings  *self,
   g_free (self->display);
   self->display = g_uri_to_string_partial (uri, G_URI_HIDE_USERINFO | G_URI_HIDE_QUERY | G_URI_HIDE_FRAGMENT);
   g_clear_pointer (&self->uri, g_uri_unref);
-  self->uri = self->mode == TCP_TUNNEL_MODE_MULTIPLEXED ? tcp_uri_add_query (uri, "mode", "multiplexed")
+  self->uri = self->mode == TCP_TUNNEL_MODE_MULTIPLEXED && !self->reverse ? tcp_uri_add_query (uri, "mode", "multiplexed")
                                                         : g_steal_pointer (&uri);
   return TRUE;
 }
@@ -178,7 +269,7 @@ tcp_tunnel_settings_check (TcpTunnelSettings  *self,
   if (!tcp_token_is_valid (self->token))
     return tcp_invalid (error, "the token for the gateway %s has a space or a character that is not ASCII in it",
                         self->display);
-  if (!check_listen (self, error))
+  if ((!self->reverse && !check_listen (self, error)) || !check_services (self, error))
     return FALSE;
 
   for (char **header = self->request_headers; header != NULL && *header != NULL; header++)

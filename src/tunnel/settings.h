@@ -18,6 +18,11 @@ typedef struct
   char *socket_path; /* in place of the two */
   char *name;        /* in the log */
   char *target;      /* what the gateway is asked for; NULL for its own */
+  gboolean reverse;  /* it has no TCP clients here, but a service for those of the gateway, */
+  char *service;     /* which is this, */
+  guint remote_port; /* on this port there; 0 for that in the URI, or any */
+  char **reverses;   /* services for those: see tcp_service_parse (); with the above that one alone */
+  guint max_pending_bytes; /* for each of these while its service is being connected */
   TcpTunnelMode mode;
   TcpTunnelResumption resumption;
   int max_reconnect_attempts; /* or TCP_TUNNEL_UNLIMITED_ATTEMPTS */
@@ -48,6 +53,10 @@ TcpTunnelSettings *tcp_tunnel_settings_copy (const TcpTunnelSettings *self);
 void tcp_tunnel_settings_free (TcpTunnelSettings *self);
 gboolean tcp_tunnel_settings_check (TcpTunnelSettings  *self,
                                     GError            **error);
+gboolean tcp_service_parse (const char  *text,
+                            guint16     *port,
+                            char       **target,
+                            GError     **error);
 gboolean tcp_header_split (const char  *header,
                            char       **name,
                            char       **value);

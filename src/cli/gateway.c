@@ -17,6 +17,7 @@ static struct
   char *listen;
   char *path;
   char **allow;
+  char **reverse_ports;
   char *token_file;
   char *token;
   char **trusted_proxies;
@@ -45,6 +46,8 @@ static const GOptionEntry entries[] = {
     "The TCP service to connect to", "HOST:PORT" },
   { "allow", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.allow,
     "Targets clients may ask for (repeatable)", "HOST:PORT" },
+  { "reverse-ports", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.reverse_ports,
+    "Ports for reverse tunnels (repeatable)", "PORTS" },
   { "listen", 0, 0, G_OPTION_ARG_STRING, &options.listen,
     "Where to listen (default 127.0.0.1:0)", "HOST:PORT" },
   { "path", 0, 0, G_OPTION_ARG_STRING, &options.path,
@@ -99,6 +102,10 @@ static const char description[] =
     "A client is connected to --target unless it asks for something else, which\n"
     "--allow has to allow: a name, *.NAME, an address or *, and a port, a range of\n"
     "ports or *, as in --allow '*.lab:5432' --allow '10.0.0.5:8000-8099'.\n"
+    "\n"
+    "With --reverse-ports 57090-57099 clients may show services of their own here:\n"
+    "the gateway listens on these ports of 127.0.0.1, or of the address in\n"
+    "0.0.0.0:57090-57099, and whoever connects there needs no token.\n"
     "\n"
     "Sessions of clients that can do so are resumed, without loss, when their\n"
     "WebSocket breaks. With --resumption required no others are let in.\n"
@@ -230,6 +237,7 @@ create_gateway (char   **args,
 
   tcp_gateway_set_trusted_proxies (gateway, (const char *const *) options.trusted_proxies);
   tcp_gateway_set_allow (gateway, (const char *const *) options.allow);
+  g_object_set (gateway, "reverse-ports", options.reverse_ports, NULL);
   tcp_gateway_set_resumption (gateway, resumption);
   tcp_gateway_set_log_level (gateway, level);
   log_init (level);

@@ -6,7 +6,9 @@
 
 #include "base/text.h"
 #include "gateway/dial.h"
+#include "gateway/reverse.h"
 #include "io/descriptors.h"
+#include "io/linger.h"
 #include "io/reactor.h"
 #include "protocol/windows.h"
 
@@ -18,6 +20,12 @@
 
 /* For how long one with nothing to lose keeps its place where places are scarce. */
 #define SPARE_TIMEOUT (10 * G_TIME_SPAN_SECOND)
+
+/* For how long its WebSocket may be silent when another session wants one of its ports, in milliseconds. */
+#define PROBE_TIMEOUT 2000
+
+/* The id of the listener where the protocol has none. */
+#define ONLY_LISTENER 1
 
 struct _TcpClient
 {
@@ -36,6 +44,9 @@ struct _TcpClient
   GHashTable *dials; /* TcpStream → Dial, those under way */
   TcpDialLane *lane; /* of the thread; the shard keeps it */
   TcpDialClient in_turns;
+  TcpReverse *reverse;  /* NULL where it has no listeners */
+  gboolean is_listener; /* limrun's: its WebSocket is one, */
+  guint16 remote_port;  /* on this port */
   gboolean begun;    /* raw: the target connection was asked for */
   gboolean draining;
   gboolean closed;
@@ -72,7 +83,7 @@ on_end (gpointer user_data)
 static gboolean
 client_is_in_the_way (TcpClient *self)
 {
-  return tcp_session_is_empty (self->session) &&
+  return tcp_session_is_empty (self->session) && (self->reverse == NULL || tcp_reverse_is_empty (self->reverse)) &&
          tcp_quota_is_half_full (&self->shared->clients, &self->principal->clients);
 }
 
@@ -237,6 +248,108 @@ on_stream_opened (TcpSession *session,
   client_dial (self, stream, target != NULL ? target : self->settings->target);
 }
 
+/* Listeners */
+
+static void
+on_listen (TcpSession *session,
+           guint32     listener,
+           guint16     port,
+           const char *name,
+           gpointer    user_data)
+{
+  TcpClient *self = user_data;
+
+  tcp_log_debug (self->log, "the client %s asks for a listener on port %u%s%s", self->principal->name, port,
+                 *name != '\0' ? ": " : "", name);
+  tcp_reverse_listen (self->reverse, listener, port);
+}
+
+static void
+on_unlistened (TcpSession   *session,
+               guint32       listener,
+               TcpResetCode  code,
+               const GError *error,
+               gpointer      user_data)
+{
+  TcpClient *self = user_data;
+
+  tcp_reverse_unlisten (self->reverse, listener);
+}
+
+static void
+on_reverse_listening (guint32     listener,
+                      const char *host,
+                      guint16     port,
+                      gpointer    user_data)
+{
+  TcpClient *self = user_data;
+
+  tcp_log_debug (self->log, "listening on %s, port %u, for the client %s", host, port, self->principal->name);
+  tcp_session_listening (self->session, listener, host, port);
+}
+
+static void
+on_reverse_unlistened (guint32       listener,
+                       TcpResetCode  code,
+                       const char   *why,
+                       gpointer      user_data)
+{
+  TcpClient *self = user_data;
+
+  tcp_log_debug (self->log, "not listening for the client %s: %s", self->principal->name, why);
+  /* To say so would end the connections that go on. */
+  if (self->is_listener && code == TCP_RESET_DRAINING)
+    return;
+  tcp_session_unlisten (self->session, listener, code, why);
+}
+
+/* A TCP client for the service of this one. */
+static void
+on_reverse_accepted (guint32            listener,
+                     GSocketConnection *connection,
+                     GSocketAddress    *peer,
+                     gpointer           user_data)
+{
+  TcpClient *self = user_data;
+  GSocket *socket = g_socket_connection_get_socket (connection);
+  g_autofree char *from = g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (peer));
+  g_autoptr (GError) error = NULL;
+  TcpStream *stream = NULL;
+
+  if (tcp_descriptors_suffice (g_socket_get_fd (socket)))
+    stream = tcp_session_open_from (self->session, listener, from, connection);
+  if (stream == NULL)
+    {
+      tcp_log_limit_write (self->warnings, "a TCP connection for the client %s was turned away: there are too many",
+                           self->principal->name);
+      tcp_socket_close_with_reset (socket);
+      return;
+    }
+  self->callbacks.stream_opened (self, stream, self->user_data);
+  if (!client_enter_connection (self, stream, &error))
+    tcp_session_refuse (self->session, stream, TCP_RESET_LIMIT, error);
+}
+
+/* Another session of the same principal waits for one of its ports. */
+static void
+on_reverse_wanted (gpointer user_data)
+{
+  TcpClient *self = user_data;
+  TcpChannel *channel = tcp_session_get_channel (self->session);
+
+  if (channel != NULL)
+    tcp_channel_probe (channel, PROBE_TIMEOUT);
+  else
+    tcp_reverse_yield (self->reverse);
+}
+
+static const TcpReverseCallbacks reverse_callbacks = {
+  .listening = on_reverse_listening,
+  .unlistened = on_reverse_unlistened,
+  .accepted = on_reverse_accepted,
+  .wanted = on_reverse_wanted,
+};
+
 static void
 on_stream_closed (TcpSession   *session,
                   TcpStream    *stream,
@@ -265,6 +378,11 @@ on_channel_closed (TcpSession   *session,
   if (self->closed)
     return;
 
+  /* Of what limrun's protocol had there is nothing left; what another session waits for it may have. */
+  if (self->is_listener)
+    g_clear_pointer (&self->reverse, tcp_reverse_free);
+  else if (self->reverse != NULL)
+    tcp_reverse_yield (self->reverse);
   if (tcp_session_is_idle (session))
     client_end (self);
   else
@@ -276,6 +394,8 @@ static const TcpSessionCallbacks session_callbacks = {
   .opened = on_stream_opened,
   .stream_closed = on_stream_closed,
   .channel_closed = on_channel_closed,
+  .listen = on_listen,
+  .unlistened = on_unlistened,
 };
 
 /* Life */
@@ -310,6 +430,7 @@ tcp_client_new (TcpShared                *shared,
     .protocol = tcp_request_get_protocol (request),
     .single = !request->multiplexed,
     .lifts_single = !request->multiplexed && request->resumable,
+    .listens = request->resumable && !tcp_reverse_ports_is_empty (shared->reverse_ports),
     .foreign = request->foreign,
     .nameless = request->session_id == NULL,
     .max_buffered_bytes = MIN (shared->memory, MAX_QUEUED),
@@ -343,6 +464,10 @@ tcp_client_new (TcpShared                *shared,
   tcp_dial_caller_init (&self->in_turns.in_queue, &request->principal->dials);
   self->dials = g_hash_table_new_full (NULL, NULL, NULL, dial_free);
   self->session = tcp_session_new (&options, &session_callbacks, self);
+  self->is_listener = options.protocol == &tcp_protocol_reverse;
+  self->remote_port = request->remote_port;
+  if (self->is_listener || options.listens)
+    self->reverse = tcp_reverse_new (shared->reverse_ports, self->principal, thread, self->log, &reverse_callbacks, self);
   self->expiry = tcp_timer_new (on_expired, self);
   self->end = tcp_timer_new (on_end, self);
 
@@ -356,6 +481,7 @@ tcp_client_free (TcpClient *self)
   tcp_timer_clear (&self->expiry);
   tcp_timer_clear (&self->end);
   tcp_session_unref (self->session);
+  g_clear_pointer (&self->reverse, tcp_reverse_free);
   g_hash_table_unref (self->dials);
   g_free (self->session_id);
   g_free (self);
@@ -390,6 +516,8 @@ tcp_client_attach (TcpClient  *self,
   tcp_timer_set (self->expiry, -1);
   tcp_session_attach (self->session, channel);
 
+  if (self->is_listener)
+    tcp_reverse_listen (self->reverse, ONLY_LISTENER, self->remote_port);
   if (self->raw && !self->begun)
     {
       self->begun = TRUE;
@@ -410,6 +538,8 @@ tcp_client_drain (TcpClient *self)
 {
   self->draining = TRUE;
   tcp_session_drain (self->session);
+  if (self->reverse != NULL)
+    tcp_reverse_drain (self->reverse);
 }
 
 /* Ends it; the ended callback is not called for that. */
@@ -422,6 +552,7 @@ tcp_client_close (TcpClient *self)
     return;
 
   self->closed = TRUE;
+  g_clear_pointer (&self->reverse, tcp_reverse_free);
   error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the gateway ended the session");
   tcp_session_close (self->session, TCP_CLOSE_GOING_AWAY, "the gateway ended the session", error);
 }

@@ -5,6 +5,9 @@
 #include <string.h>
 #include "protocol/resumable.h"
 
+/* Below the path of the gateway. */
+#define TCP_REVERSE_PATH "/reverse-tunnel"
+
 static gboolean
 negotiate (const TcpGatewaySettings *settings,
            TcpRequest               *request,
@@ -22,6 +25,35 @@ negotiate (const TcpGatewaySettings *settings,
     return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A session that is to be resumable needs a sessionId.");
 
   return TRUE;
+}
+
+/* Reverse tunnels are also served below the path, where limrun's client asks for them. */
+static gboolean
+is_at_path (const TcpGatewaySettings *settings,
+            const char               *path)
+{
+  gsize length;
+
+  if (settings->path == NULL || strcmp (path, settings->path) == 0)
+    return TRUE;
+  length = strlen (settings->path);
+  if (g_str_has_suffix (settings->path, "/"))
+    length--;
+  return strncmp (path, settings->path, length) == 0 && strcmp (path + length, TCP_REVERSE_PATH) == 0;
+}
+
+static gboolean
+check_reverse (TcpShared        *shared,
+               const TcpRequest *request,
+               const char       *path,
+               TcpRefusal       *refusal)
+{
+  gboolean elsewhere = shared->settings->path != NULL && strcmp (path, shared->settings->path) != 0;
+
+  if (request->reverse && tcp_reverse_ports_is_empty (shared->reverse_ports))
+    return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "Reverse tunnels (remotePort) are not served here.");
+  return request->reverse || !elsewhere ||
+         tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A reverse tunnel needs a remotePort.");
 }
 
 /* What @upgrade asks for. If it cannot have a WebSocket, whatever session it asks for, this is
@@ -44,7 +76,7 @@ tcp_handshake_examine (TcpShared        *shared,
       refusal->guessed = authorization != NULL;
       return NULL;
     }
-  if (settings->path != NULL && strcmp (g_uri_get_path (upgrade->uri), settings->path) != 0)
+  if (!is_at_path (settings, g_uri_get_path (upgrade->uri)))
     {
       tcp_refuse (refusal, SOUP_STATUS_NOT_FOUND, "There is nothing at this path; this gateway serves %s.",
                   settings->path);
@@ -57,7 +89,7 @@ tcp_handshake_examine (TcpShared        *shared,
     }
 
   request = tcp_request_parse (g_uri_get_query (upgrade->uri), refusal);
-  if (request == NULL)
+  if (request == NULL || !check_reverse (shared, request, g_uri_get_path (upgrade->uri), refusal))
     return NULL;
   request->principal = principal;
   request->uri = g_uri_ref (upgrade->uri);

@@ -12,6 +12,7 @@ enum
   PROP_PORT,
   PROP_PATH,
   PROP_ALLOW,
+  PROP_REVERSE_PORTS,
   PROP_TOKEN,
   PROP_TOKEN_FILE,
   PROP_TRUSTED_PROXIES,
@@ -72,6 +73,9 @@ gateway_get_property (GObject    *object,
       break;
     case PROP_ALLOW:
       TCP_GET (boxed, self->settings->allow);
+      break;
+    case PROP_REVERSE_PORTS:
+      TCP_GET (boxed, self->settings->reverse_ports);
       break;
     case PROP_TOKEN_FILE:
       TCP_GET (string, self->settings->token_file);
@@ -192,6 +196,10 @@ gateway_set_property (GObject      *object,
       break;
     case PROP_ALLOW:
       tcp_gateway_set_allow (self, g_value_get_boxed (value));
+      break;
+    case PROP_REVERSE_PORTS:
+      g_strfreev (self->settings->reverse_ports);
+      self->settings->reverse_ports = g_strdupv (g_value_get_boxed (value));
       break;
     case PROP_TOKEN:
       tcp_gateway_set_token (self, g_value_get_string (value));
@@ -324,6 +332,24 @@ install_settings (void)
    * Since: 1.0
    */
   properties[PROP_ALLOW] = g_param_spec_boxed ("allow", NULL, NULL, G_TYPE_STRV, TCP_READ_WRITE);
+
+  /**
+   * TcpGateway:reverse-ports:
+   *
+   * TCP ports on which the gateway may listen for its clients, which serve what connects there
+   * (reverse tunnels). %NULL, the default, is for none.
+   *
+   * Each item is a port, such as `57090`, or a range, such as `57090-57099`. The gateway listens
+   * there on 127.0.0.1, or on the address that stands before it, as in `0.0.0.0:57090-57099` or
+   * `[::]:57090`. Whoever can reach such a port needs no token. A client may have every port that no
+   * other has. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if an item has another form, or
+   * a port is given twice; a port that another program has is no error until a client asks for it.
+   *
+   * Takes effect when the gateway is next started.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_REVERSE_PORTS] = g_param_spec_boxed ("reverse-ports", NULL, NULL, G_TYPE_STRV, TCP_READ_WRITE);
 
   /**
    * TcpGateway:token:

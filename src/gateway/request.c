@@ -77,15 +77,25 @@ is_bare_name (const char *query,
   return FALSE;
 }
 
-/* It is how limrun's client asks for a reverse tunnel, in which this end would have to
- * listen. To take it for raw would connect to the target instead. */
+/* It is how limrun's client asks for a reverse tunnel, in which this end listens. To take it for
+ * raw would connect to the target instead. */
 static gboolean
-refuse_reverse (const char *query,
-                GHashTable *form,
-                TcpRefusal *refusal)
+parse_remote_port (TcpRequest *self,
+                   const char *query,
+                   GHashTable *form,
+                   TcpRefusal *refusal)
 {
-  return (!g_hash_table_contains (form, "remotePort") && !is_bare_name (query, "remotePort")) ||
-         tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "Reverse tunnels (remotePort) are not served here.");
+  const char *port = g_hash_table_lookup (form, "remotePort");
+  guint64 number = 0;
+
+  if (port == NULL && !is_bare_name (query, "remotePort"))
+    return TRUE;
+  if (port == NULL || !g_ascii_string_to_unsigned (port, 10, 0, G_MAXUINT16, &number, NULL))
+    return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A remotePort is a number from 1 to 65535, or 0 for any port.");
+
+  self->reverse = self->multiplexed = TRUE;
+  self->remote_port = number;
+  return TRUE;
 }
 
 /* @query may be NULL. Returns NULL and fills in @refusal if it makes no sense. */
@@ -101,7 +111,7 @@ tcp_request_parse (const char *query,
     query = "";
   form = soup_form_decode (query);
   session_id = g_hash_table_lookup (form, "sessionId");
-  if (!refuse_reverse (query, form, refusal) ||
+  if (!parse_remote_port (self, query, form, refusal) ||
       !parse_mode (self, g_hash_table_lookup (form, "mode"), refusal) ||
       !parse_port (self, g_hash_table_lookup (form, "port"), refusal))
     return NULL;
@@ -121,6 +131,8 @@ tcp_request_get_protocol (const TcpRequest *self)
 {
   if (self->resumable)
     return &tcp_protocol_resumable;
+  if (self->reverse)
+    return &tcp_protocol_reverse;
   return self->multiplexed ? &tcp_protocol_tagged : &tcp_protocol_raw;
 }
 

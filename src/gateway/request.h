@@ -14,6 +14,8 @@ G_BEGIN_DECLS
 typedef struct
 {
   gboolean multiplexed;
+  gboolean reverse;     /* the gateway is to listen, */
+  guint16 remote_port;  /* there; 0 for any port */
   gboolean resumable; /* of its headers, */
   gboolean foreign;   /* which do not show that it is of this library */
   gboolean held;      /* there will be no session: it has ended */

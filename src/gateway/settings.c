@@ -4,6 +4,7 @@
 
 #include "base/invalid.h"
 #include "gateway/networks.h"
+#include "gateway/reverse-ports.h"
 #include "gateway/target-rules.h"
 
 /* In bytes, beside what there is for each client. */
@@ -24,6 +25,7 @@ tcp_gateway_settings_copy (const TcpGatewaySettings *self)
   copy->hostname = g_strdup (self->hostname);
   copy->path = g_strdup (self->path);
   copy->allow = g_strdupv (self->allow);
+  copy->reverse_ports = g_strdupv (self->reverse_ports);
   copy->token = g_strdup (self->token);
   copy->token_file = g_strdup (self->token_file);
   copy->trusted_proxies = g_strdupv (self->trusted_proxies);
@@ -40,6 +42,7 @@ tcp_gateway_settings_free (TcpGatewaySettings *self)
   g_free (self->hostname);
   g_free (self->path);
   g_strfreev (self->allow);
+  g_strfreev (self->reverse_ports);
   g_free (self->token);
   g_free (self->token_file);
   g_strfreev (self->trusted_proxies);
@@ -63,6 +66,7 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
   g_autoptr (GSocketConnectable) target = NULL;
   g_autoptr (TcpNetworks) proxies = NULL;
   g_autoptr (TcpTargetRules) rules = NULL;
+  g_autoptr (TcpReversePorts) reverse_ports = NULL;
   guint16 port = 0;
 
   if (self->target != NULL)
@@ -83,6 +87,13 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
 
   rules = tcp_target_rules_new ((const char *const *) self->allow, error);
   if (rules == NULL)
-    g_prefix_error (error, "the targets to be allowed: ");
-  return rules != NULL;
+    {
+      g_prefix_error (error, "the targets to be allowed: ");
+      return FALSE;
+    }
+
+  reverse_ports = tcp_reverse_ports_new ((const char *const *) self->reverse_ports, error);
+  if (reverse_ports == NULL)
+    g_prefix_error (error, "the ports for reverse tunnels: ");
+  return reverse_ports != NULL;
 }

@@ -23,6 +23,7 @@ typedef struct
   guint port;
   char *path;
   char **allow; /* patterns of targets; see target-rules.h */
+  char **reverse_ports; /* on which it may listen for clients; see reverse-ports.h */
   char *token;
   char *token_file;
   char **trusted_proxies;

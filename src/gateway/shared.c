@@ -47,6 +47,7 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   self->settings = tcp_gateway_settings_copy (settings);
   /* They were checked with the settings. */
   self->targets = tcp_target_rules_new ((const char *const *) settings->allow, NULL);
+  self->reverse_ports = tcp_reverse_ports_new ((const char *const *) settings->reverse_ports, NULL);
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);
@@ -95,6 +96,7 @@ shared_clear (gpointer data)
   tcp_quota_clear (&self->held);
   g_clear_pointer (&self->access, tcp_access_free);
   tcp_target_rules_free (self->targets);
+  tcp_reverse_ports_free (self->reverse_ports);
   tcp_event_queue_unref (self->events);
   tcp_status_unref (self->status);
   tcp_log_unref (self->log);

@@ -7,6 +7,7 @@
 #include "endpoint/event-queue.h"
 #include "gateway/access.h"
 #include "gateway/quota.h"
+#include "gateway/reverse-ports.h"
 #include "gateway/settings.h"
 #include "gateway/target-rules.h"
 #include "gateway/target.h"
@@ -22,6 +23,7 @@ typedef struct
   TcpGatewaySettings *settings;
   TcpAccess *access; /* from the start on */
   TcpTargetRules *targets; /* that clients may ask for, beside the one of the settings */
+  TcpReversePorts *reverse_ports;
   TcpLog *log;
   TcpStatus *status;
   TcpEventQueue *events;

@@ -252,6 +252,12 @@ tcp_channel_is_text (TcpChannel *self)
 }
 
 void
+tcp_channel_probe (TcpChannel *self,
+                   guint       timeout)
+{
+}
+
+void
 tcp_channel_drop_unsent (TcpChannel *self)
 {
   GList *next;

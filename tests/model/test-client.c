@@ -49,6 +49,7 @@ measure (gboolean greeted,
     .max_connections = PLACES,
   };
   TcpShared shared = { .settings = &settings, .memory = 1 << 20, .clients = { .used = taken, .max = 2 * PLACES } };
+  g_autoptr (TcpReversePorts) reverse_ports = tcp_reverse_ports_new (NULL, NULL);
   TcpPrincipal principal = { .name = (char *) "somebody", .clients = { .used = own, .max = PLACES } };
   TcpRequest request = {
     .multiplexed = TRUE, .resumable = TRUE, .session_id = (char *) "session", .principal = &principal,
@@ -61,6 +62,7 @@ measure (gboolean greeted,
   guint seconds = 0;
 
   clock_reset ();
+  shared.reverse_ports = reverse_ports;
   client_ended = FALSE;
   shared.log = tcp_log_new ("model", TCP_TUNNEL_LOG_LEVEL_NONE);
   shared.status = tcp_status_new ();

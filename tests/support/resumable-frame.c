@@ -114,6 +114,21 @@ resumable_send_code (ResumablePeer *peer,
 }
 
 void
+resumable_send_port (ResumablePeer *peer,
+                     guint8 type,
+                     guint32 id,
+                     guint16 port,
+                     const char *text)
+{
+  gsize length = strlen (text);
+  g_autofree guint8 *payload = g_malloc (2 + length);
+
+  put (payload, port, 2);
+  memcpy (payload + 2, text, length);
+  resumable_send (peer, type, id, payload, 2 + length);
+}
+
+void
 resumable_send_ack (ResumablePeer *peer,
                     guint64 received)
 {

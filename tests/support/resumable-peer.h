@@ -23,6 +23,9 @@ typedef enum
   RESUMABLE_HELLO = 0x10,
   RESUMABLE_ACK = 0x11,
   RESUMABLE_GOAWAY = 0x14,
+  RESUMABLE_LISTEN = 0x40,
+  RESUMABLE_LISTENING = 0x41,
+  RESUMABLE_UNLISTEN = 0x42,
 } ResumableType;
 
 typedef enum
@@ -36,6 +39,7 @@ typedef enum
   RESUMABLE_RESET_FLOW_CONTROL = 7,
   RESUMABLE_RESET_CLOSED = 8,
   RESUMABLE_RESET_DRAINING = 9,
+  RESUMABLE_RESET_IN_USE = 10,
 } ResumableReset;
 
 typedef enum
@@ -47,6 +51,10 @@ typedef enum
   RESUMABLE_GOAWAY_RENEW = 4,
   RESUMABLE_GOAWAY_RESTARTING = 5,
 } ResumableGoaway;
+
+/* Flags of HELLO. */
+#define RESUMABLE_MANY 1
+#define RESUMABLE_LISTENERS 2
 
 typedef struct
 {
@@ -150,6 +158,11 @@ void resumable_send_code (ResumablePeer *peer,
                           guint32 id,
                           guint32 code,
                           const char *reason);
+void resumable_send_port (ResumablePeer *peer,
+                          guint8 type,
+                          guint32 id,
+                          guint16 port,
+                          const char *text);
 void resumable_send_ack (ResumablePeer *peer,
                          guint64 received);
 /* @size bytes of test_fill (@seed) from @offset on in one frame. */

@@ -64,14 +64,25 @@ test_port (void)
 static void
 test_reverse (void)
 {
+  g_auto (TcpRefusal) refusal = { 0 };
+  g_autoptr (TcpRequest) request = tcp_request_parse ("sessionId=a&remotePort=57090", &refusal);
+
+  g_assert_true (request->reverse);
+  g_assert_cmpuint (request->remote_port, ==, 57090);
+  g_assert_true (tcp_request_get_protocol (request) == &tcp_protocol_reverse);
+  g_assert_null (tcp_request_get_session (request));
+  request->resumable = TRUE;
+  g_assert_true (tcp_request_get_protocol (request) == &tcp_protocol_resumable);
+
   check_good ("remoteport=57090", FALSE, NULL);
-  check_bad ("remotePort=57090");
+  check_good ("remotePort=0", TRUE, NULL);
+  check_good ("remotePorts&a=remotePort", FALSE, NULL);
   check_bad ("remotePort=");
   check_bad ("remotePort");
   check_bad ("mode=multiplexed&remote%50ort");
-  check_good ("remotePorts&a=remotePort", FALSE, NULL);
   check_bad ("remotePort=bogus&mode=multiplexed");
-  check_bad ("sessionId=a&remotePort=57090");
+  check_bad ("remotePort=65536");
+  check_bad ("remotePort=-1");
 }
 
 static void

@@ -146,6 +146,7 @@ class _TunnelProperties(_Properties):
 class _GatewayProperties(_Properties):
     target: str | None
     allow: list[str] | None
+    reverse_ports: list[str] | None
     path: str | None
     token_file: str | None
     trusted_proxies: list[str] | None
@@ -188,6 +189,7 @@ class _TunnelSettings(_Settings, total=False):
 
 class _GatewaySettings(_Settings, total=False):
     allow: Sequence[str] | None
+    reverse_ports: Sequence[str] | None
     path: str | None
     token_file: str | None
     trusted_proxies: Sequence[str] | None

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include "io/pool.h"
+
+G_BEGIN_DECLS
+
+/* The ports on which a gateway may listen for its clients, and which sessions have them.
+ *
+ * A port that another session of the same owner has may be waited for: that session is told, and keeps it or not.
+ *
+ * Safe on all threads. */
+typedef struct _TcpReversePorts TcpReversePorts;
+
+/* A port that a session has, or waits for. Belongs to one thread. */
+typedef struct _TcpReverseClaim TcpReverseClaim;
+
+typedef struct
+{
+  /* It has the port now, for which it has waited. */
+  void (*granted) (TcpReverseClaim *claim,
+                   gpointer         user_data);
+  /* Another session waits for it. */
+  void (*wanted) (TcpReverseClaim *claim,
+                  gpointer         user_data);
+} TcpReverseClaimCallbacks;
+
+typedef enum
+{
+  TCP_REVERSE_GRANTED,
+  TCP_REVERSE_WAITING,
+  TCP_REVERSE_IN_USE,
+  TCP_REVERSE_FORBIDDEN,
+} TcpReverseResult;
+
+TcpReversePorts *tcp_reverse_ports_new (const char *const *patterns,
+                                        GError           **error);
+void tcp_reverse_ports_free (TcpReversePorts *self);
+gboolean tcp_reverse_ports_is_empty (TcpReversePorts *self);
+guint16 tcp_reverse_ports_get_next (TcpReversePorts *self,
+                                    guint16          after);
+GSocketAddress *tcp_reverse_ports_get_address (TcpReversePorts *self,
+                                               guint16          port);
+TcpReverseClaim *tcp_reverse_ports_claim (TcpReversePorts                *self,
+                                          guint16                         port,
+                                          gconstpointer                   owner,
+                                          gboolean                        waits,
+                                          TcpIoThread                    *thread,
+                                          const TcpReverseClaimCallbacks *callbacks,
+                                          gpointer                        user_data,
+                                          TcpReverseResult               *result);
+gboolean tcp_reverse_claim_is_wanted (TcpReverseClaim *self);
+void tcp_reverse_claim_free (TcpReverseClaim *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpReversePorts, tcp_reverse_ports_free)
+
+G_END_DECLS

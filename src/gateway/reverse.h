@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "base/log.h"
+#include "gateway/reverse-ports.h"
+#include "protocol/protocol.h"
+
+G_BEGIN_DECLS
+
+/* The ports on which a gateway listens for one client. Belongs to one thread. */
+typedef struct _TcpReverse TcpReverse;
+
+typedef struct
+{
+  void (*listening) (guint32     listener,
+                     const char *host,
+                     guint16     port,
+                     gpointer    user_data);
+  /* It does not, or no more. May free all of it. */
+  void (*unlistened) (guint32       listener,
+                      TcpResetCode  code,
+                      const char   *why,
+                      gpointer      user_data);
+  void (*accepted) (guint32            listener,
+                    GSocketConnection *connection,
+                    GSocketAddress    *peer,
+                    gpointer           user_data);
+  /* Another session of the same owner waits for a port: tcp_reverse_yield() if nobody uses this one. */
+  void (*wanted) (gpointer user_data);
+} TcpReverseCallbacks;
+
+/* How long a session waits for a port that another of the same owner has, whose WebSocket may be dead. */
+#define TCP_REVERSE_PATIENCE (3 * G_TIME_SPAN_SECOND)
+
+TcpReverse *tcp_reverse_new (TcpReversePorts           *ports,
+                             gconstpointer              owner,
+                             TcpIoThread               *thread,
+                             TcpLog                    *log,
+                             const TcpReverseCallbacks *callbacks,
+                             gpointer                   user_data);
+void tcp_reverse_free (TcpReverse *self);
+gboolean tcp_reverse_is_empty (TcpReverse *self);
+void tcp_reverse_listen (TcpReverse *self,
+                         guint32     listener,
+                         guint16     port);
+void tcp_reverse_unlisten (TcpReverse *self,
+                           guint32     listener);
+void tcp_reverse_yield (TcpReverse *self);
+void tcp_reverse_drain (TcpReverse *self);
+
+G_END_DECLS

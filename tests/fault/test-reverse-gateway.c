@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A gateway that listens for its clients, which are made by hand: what it answers, what becomes of the port, and the
+ * TCP clients that come there. */
+
+#include "client.h"
+#include "resumable-peer.h"
+#include "socket-util.h"
+#include "targets.h"
+#include "test-util.h"
+#include "ws-client.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <tcptunnel/tcptunnel.h>
+#include <unistd.h>
+
+#define ALICE "alices-token"
+#define BOB "bobs-token"
+
+typedef struct
+{
+  TcpGateway *gateway;
+  char *token_file;
+  guint16 port;
+  guint16 reverse_port; /* on which it may listen, */
+  guint16 taken_port;   /* and this as well, which another program has */
+  int taken;
+} Rig;
+
+static Rig
+rig_new (void)
+{
+  Rig rig = { .gateway = tcp_gateway_new ("127.0.0.1:9") };
+  g_autoptr (GError) error = NULL;
+  g_autofree char *first = NULL;
+  g_autofree char *second = NULL;
+  int fd = g_file_open_tmp ("tcptunnel-test-XXXXXX", &rig.token_file, &error);
+
+  g_assert_no_error (error);
+  close (fd);
+  g_file_set_contents (rig.token_file, "alice:" ALICE "\nbob:" BOB "\n", -1, &error);
+  g_assert_no_error (error);
+  close (socket_bind (0, &rig.reverse_port));
+  rig.taken = socket_listen (0, &rig.taken_port);
+  first = g_strdup_printf ("%u", rig.reverse_port);
+  second = g_strdup_printf ("%u-%u", rig.taken_port, rig.taken_port);
+  g_object_set (rig.gateway, "token-file", rig.token_file, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG,
+                "reverse-ports", (const char *[]) { first, second, NULL }, NULL);
+  tcp_gateway_start (rig.gateway, NULL, &error);
+  g_assert_no_error (error);
+  rig.port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (rig.gateway));
+  return rig;
+}
+
+static void
+rig_clear (Rig *rig)
+{
+  tcp_gateway_close (rig->gateway);
+  g_object_unref (rig->gateway);
+  g_unlink (rig->token_file);
+  g_free (rig->token_file);
+  close (rig->taken);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Rig, rig_clear)
+
+static ResumablePeer *
+join_as (Rig        *rig,
+         const char *token)
+{
+  ResumablePeer *peer = resumable_client_new (rig->port, token, TRUE);
+
+  peer->hello.flags = RESUMABLE_LISTENERS;
+  resumable_client_connect (peer);
+  resumable_say_hello (peer);
+  g_assert_cmpuint (peer->heard.flags, ==, RESUMABLE_LISTENERS);
+  return peer;
+}
+
+static ResumablePeer *
+join (Rig *rig)
+{
+  return join_as (rig, ALICE);
+}
+
+static void
+rejoin (ResumablePeer *peer)
+{
+  resumable_client_connect (peer);
+  resumable_say_hello (peer);
+}
+
+static void
+expect_listening (ResumablePeer *peer,
+                  guint32        listener,
+                  guint16        port)
+{
+  ResumableFrame frame = resumable_expect (peer, RESUMABLE_LISTENING, listener);
+
+  g_assert_cmpuint (frame.payload[0] << 8 | frame.payload[1], ==, port);
+  g_assert_cmpmem (frame.payload + 2, frame.length - 2, "127.0.0.1", 9);
+}
+
+static void
+ask (ResumablePeer *peer,
+     guint32        listener,
+     guint16        port)
+{
+  resumable_send_port (peer, RESUMABLE_LISTEN, listener, port, "a service");
+}
+
+/* A client that has the port. */
+static ResumablePeer *
+join_and_listen (Rig *rig)
+{
+  ResumablePeer *peer = join (rig);
+
+  ask (peer, 1, rig->reverse_port);
+  expect_listening (peer, 1, rig->reverse_port);
+  return peer;
+}
+
+static void
+expect_unlistened (ResumablePeer *peer,
+                   guint32        listener,
+                   guint32        code)
+{
+  ResumableFrame frame = resumable_expect (peer, RESUMABLE_UNLISTEN, listener);
+
+  g_assert_cmpuint (resumable_get_u32 (&frame), ==, code);
+}
+
+static void
+expect_arrival (ResumablePeer *peer,
+                guint32        id,
+                guint32        listener)
+{
+  ResumableFrame frame = resumable_expect (peer, RESUMABLE_OPEN, id);
+  g_autofree char *from = NULL;
+
+  g_assert_cmpuint (frame.length, >, 4);
+  g_assert_cmpuint (resumable_get_u32 (&frame), ==, listener);
+  from = g_strndup ((const char *) frame.payload + 4, frame.length - 4);
+  g_assert_true (g_str_has_prefix (from, "127.0.0.1:"));
+}
+
+static gboolean
+is_refused (guint16 port)
+{
+  int fd;
+  int code = client_try_connect (port, &fd);
+
+  if (code == 0)
+    client_close (fd);
+  return code != 0;
+}
+
+/* The service speaks first, both directions are used, and each ends by itself. */
+static void
+test_connections (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) peer = join_and_listen (&rig);
+  int first = client_connect (rig.reverse_port);
+  int second;
+  char banner[4];
+  char answer[4];
+
+  expect_arrival (peer, 2, 1);
+  resumable_send (peer, RESUMABLE_OPENED, 2, NULL, 0);
+  resumable_send_text (peer, RESUMABLE_DATA, 2, "220\n");
+  client_read (first, banner, sizeof banner);
+  g_assert_cmpmem (banner, sizeof banner, "220\n", 4);
+
+  second = client_connect (rig.reverse_port);
+  expect_arrival (peer, 4, 1);
+  client_write (second, "ping", 4);
+  resumable_expect_data (peer, 4, "ping");
+  client_finish (first);
+  resumable_expect (peer, RESUMABLE_FIN, 2);
+  resumable_send_text (peer, RESUMABLE_DATA, 2, "late");
+  client_read (first, answer, sizeof answer);
+  resumable_send (peer, RESUMABLE_FIN, 2, NULL, 0);
+  resumable_send_ack (peer, peer->taken);
+  client_expect_eof (first);
+  client_close (first);
+
+  resumable_send_code (peer, RESUMABLE_RESET, 4, RESUMABLE_RESET_REFUSED, "nobody is there");
+  client_expect_reset (second);
+  client_close (second);
+}
+
+static void
+test_answers (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) peer = join (&rig);
+  g_autoptr (ResumablePeer) bob = join_as (&rig, BOB);
+
+  ask (peer, 1, 1);
+  expect_unlistened (peer, 1, RESUMABLE_RESET_FORBIDDEN);
+  ask (peer, 2, rig.taken_port);
+  expect_unlistened (peer, 2, RESUMABLE_RESET_IN_USE);
+  ask (peer, 5, 0);
+  expect_listening (peer, 5, rig.reverse_port);
+  ask (peer, 6, 0);
+  expect_unlistened (peer, 6, RESUMABLE_RESET_IN_USE);
+  /* Of another it is not even waited for. */
+  ask (bob, 1, rig.reverse_port);
+  expect_unlistened (bob, 1, RESUMABLE_RESET_IN_USE);
+  ask (bob, 2, 0);
+  expect_unlistened (bob, 2, RESUMABLE_RESET_IN_USE);
+
+  resumable_send_code (peer, RESUMABLE_UNLISTEN, 5, RESUMABLE_RESET_CLOSED, "enough");
+  ask (peer, 7, rig.taken_port);
+  expect_unlistened (peer, 7, RESUMABLE_RESET_IN_USE);
+  g_assert_true (is_refused (rig.reverse_port));
+  ask (bob, 3, rig.reverse_port);
+  expect_listening (bob, 3, rig.reverse_port);
+}
+
+/* One that has not said that it knows of listeners has none. */
+static void
+test_not_agreed (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) peer = resumable_client_start (rig.port, ALICE, TRUE);
+
+  ask (peer, 1, rig.reverse_port);
+  resumable_expect_confirmed (peer);
+  g_assert_true (is_refused (rig.reverse_port));
+}
+
+/* TCP clients that come while there is no WebSocket wait for the next. */
+static void
+test_away (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) peer = join_and_listen (&rig);
+  int fds[3];
+
+  resumable_expect_confirmed (peer);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      resumable_reset (peer);
+      fds[i] = client_connect (rig.reverse_port);
+      client_write (fds[i], "hello", 5);
+      rejoin (peer);
+      expect_arrival (peer, 2 * (i + 1), 1);
+      resumable_expect_data (peer, 2 * (i + 1), "hello");
+      resumable_send_text (peer, RESUMABLE_DATA, 2 * (i + 1), "hello");
+      resumable_send_ack (peer, peer->taken);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      char text[5];
+
+      client_read (fds[i], text, sizeof text);
+      g_assert_cmpmem (text, sizeof text, "hello", 5);
+      client_close (fds[i]);
+    }
+}
+
+/* The port goes with the session. */
+static void
+test_end (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) peer = join_and_listen (&rig);
+  g_autoptr (ResumablePeer) bob = join_as (&rig, BOB);
+  int fd = client_connect (rig.reverse_port);
+
+  expect_arrival (peer, 2, 1);
+  resumable_send_code (peer, RESUMABLE_GOAWAY, 0, RESUMABLE_GOAWAY_DONE, "done");
+  client_expect_reset (fd);
+  client_close (fd);
+  WAIT_UNTIL (is_refused (rig.reverse_port));
+  ask (bob, 1, rig.reverse_port);
+  expect_listening (bob, 1, rig.reverse_port);
+}
+
+/* A program that ended without a word gets its port again, and if its former session comes back after all, that
+ * hears what has become of the port. */
+static void
+test_taken_over (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) former = join_and_listen (&rig);
+  g_autoptr (ResumablePeer) peer = NULL;
+  int fd;
+
+  resumable_expect_confirmed (former);
+  resumable_reset (former);
+  peer = join_and_listen (&rig);
+  fd = client_connect (rig.reverse_port);
+  expect_arrival (peer, 2, 1);
+  client_close (fd);
+
+  rejoin (former);
+  expect_unlistened (former, 1, RESUMABLE_RESET_CLOSED);
+}
+
+/* The same where the gateway has yet to notice that the former WebSocket is dead. */
+static void
+test_dead (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) former = join_and_listen (&rig);
+  g_autoptr (ResumablePeer) peer = NULL;
+
+  former->deaf = TRUE;
+  peer = join_and_listen (&rig);
+  g_assert_nonnull (peer);
+}
+
+static gpointer
+stay_alive (gpointer data)
+{
+  ResumableFrame frame;
+
+  while (resumable_receive (data, &frame))
+    ;
+  return NULL;
+}
+
+static void
+test_alive (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) former = join_and_listen (&rig);
+  g_autoptr (ResumablePeer) peer = join (&rig);
+  GThread *thread = g_thread_new ("alive", stay_alive, former);
+
+  ask (peer, 1, rig.reverse_port);
+  expect_unlistened (peer, 1, RESUMABLE_RESET_IN_USE);
+  g_assert_false (is_refused (rig.reverse_port));
+  tcp_gateway_close (rig.gateway);
+  g_thread_join (thread);
+  g_assert_true (is_refused (rig.reverse_port));
+}
+
+static void
+on_drained (GObject      *object,
+            GAsyncResult *result,
+            gpointer      user_data)
+{
+  tcp_gateway_drain_finish (TCP_GATEWAY (object), result, NULL);
+  *(gboolean *) user_data = TRUE;
+}
+
+/* Nothing new comes, and what is there goes on. */
+static void
+test_drain (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) peer = join_and_listen (&rig);
+  int fd = client_connect (rig.reverse_port);
+  gboolean drained = FALSE;
+
+  expect_arrival (peer, 2, 1);
+  tcp_gateway_drain_async (rig.gateway, TEST_DEADLINE_MS, NULL, on_drained, &drained);
+  resumable_expect (peer, RESUMABLE_GOAWAY, 0);
+  expect_unlistened (peer, 1, RESUMABLE_RESET_DRAINING);
+  g_assert_true (is_refused (rig.reverse_port));
+  ask (peer, 2, rig.reverse_port);
+  expect_unlistened (peer, 2, RESUMABLE_RESET_DRAINING);
+  client_write (fd, "still there", 11);
+  resumable_expect_data (peer, 2, "still there");
+  client_reset (fd);
+  resumable_expect (peer, RESUMABLE_RESET, 2);
+  WAIT_UNTIL (drained);
+}
+
+/* limrun's protocol, where the id is ours to choose. */
+static void
+test_limrun (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autofree char *path = g_strdup_printf ("/reverse-tunnel?remotePort=%u", rig.reverse_port);
+  g_autofree char *wanted = g_strdup_printf ("{\"type\":\"ready\",\"remoteHost\":\"127.0.0.1\",\"remotePort\":%u}",
+                                             rig.reverse_port);
+  int ws = ws_connect (rig.port, path, ALICE);
+  int fd;
+  guint opcode;
+  char answer[4];
+  g_autoptr (GBytes) ready = ws_receive (ws, &opcode);
+  g_autoptr (GBytes) data = NULL;
+
+  g_assert_cmpuint (opcode, ==, WS_TEXT);
+  g_assert_cmpmem (g_bytes_get_data (ready, NULL), g_bytes_get_size (ready), wanted, strlen (wanted));
+
+  fd = client_connect (rig.reverse_port);
+  client_write (fd, "ping", 4);
+  data = ws_receive (ws, &opcode);
+  g_assert_cmpuint (opcode, ==, WS_BINARY);
+  g_assert_cmpmem (g_bytes_get_data (data, NULL), g_bytes_get_size (data), "\0\0\0\1ping", 8);
+  /* Ignored are: text, what is too short, and an id that is not known. */
+  ws_send (ws, WS_TEXT, "{\"type\":\"ready\"}", 16);
+  ws_send (ws, WS_BINARY, "\0\0\1", 3);
+  ws_send (ws, WS_BINARY, "\0\0\0\7what", 8);
+  ws_send (ws, WS_BINARY, "\0\0\0\1pong", 8);
+  client_read (fd, answer, sizeof answer);
+  g_assert_cmpmem (answer, sizeof answer, "pong", 4);
+  ws_send (ws, WS_BINARY, "\0\0\0\1", 4);
+  client_expect_eof (fd);
+  client_close (fd);
+  client_close (ws);
+  WAIT_UNTIL (is_refused (rig.reverse_port));
+}
+
+static void
+test_limrun_refused (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autofree char *path = g_strdup_printf ("/reverse-tunnel?remotePort=%u", rig.taken_port);
+  g_autofree char *wanted = g_strdup_printf ("{\"type\":\"error\",\"message\":\"port %u is already in use\"}", rig.taken_port);
+  int ws = ws_connect (rig.port, path, ALICE);
+  guint opcode;
+  g_autoptr (GBytes) refusal = ws_receive (ws, &opcode);
+
+  g_assert_cmpuint (opcode, ==, WS_TEXT);
+  g_assert_cmpmem (g_bytes_get_data (refusal, NULL), g_bytes_get_size (refusal), wanted, strlen (wanted));
+  ws_expect_close (ws, 1000);
+  client_close (ws);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/reverse-gateway/connections", test_connections);
+  g_test_add_func ("/reverse-gateway/answers", test_answers);
+  g_test_add_func ("/reverse-gateway/not-agreed", test_not_agreed);
+  g_test_add_func ("/reverse-gateway/away", test_away);
+  g_test_add_func ("/reverse-gateway/end", test_end);
+  g_test_add_func ("/reverse-gateway/taken-over", test_taken_over);
+  g_test_add_func ("/reverse-gateway/dead", test_dead);
+  g_test_add_func ("/reverse-gateway/alive", test_alive);
+  g_test_add_func ("/reverse-gateway/drain", test_drain);
+  g_test_add_func ("/reverse-gateway/limrun", test_limrun);
+  g_test_add_func ("/reverse-gateway/limrun-refused", test_limrun_refused);
+  return g_test_run ();
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* For a gateway that listens for nobody. */
+
+#include "gateway/reverse.h"
+#include "io/linger.h"
+
+TcpReverse *
+tcp_reverse_new (TcpReversePorts           *ports,
+                 gconstpointer              owner,
+                 TcpIoThread               *thread,
+                 TcpLog                    *log,
+                 const TcpReverseCallbacks *callbacks,
+                 gpointer                   user_data)
+{
+  g_assert_not_reached ();
+}
+
+void
+tcp_reverse_free (TcpReverse *self)
+{
+  g_assert_not_reached ();
+}
+
+gboolean
+tcp_reverse_is_empty (TcpReverse *self)
+{
+  g_assert_not_reached ();
+}
+
+void
+tcp_reverse_listen (TcpReverse *self,
+                    guint32     listener,
+                    guint16     port)
+{
+  g_assert_not_reached ();
+}
+
+void
+tcp_reverse_unlisten (TcpReverse *self,
+                      guint32     listener)
+{
+  g_assert_not_reached ();
+}
+
+void
+tcp_reverse_yield (TcpReverse *self)
+{
+  g_assert_not_reached ();
+}
+
+void
+tcp_reverse_drain (TcpReverse *self)
+{
+  g_assert_not_reached ();
+}
+
+void
+tcp_socket_close_with_reset (GSocket *socket)
+{
+  g_assert_not_reached ();
+}

@@ -50,17 +50,17 @@ on_started (GObject      *source,
             GAsyncResult *result,
             gpointer      user_data)
 {
-  TcpTunnel *tunnel = TCP_TUNNEL (source);
+  TcpEndpoint *tunnel = TCP_ENDPOINT (source);
   g_autoptr (GError) error = NULL;
   g_autofree char *address = NULL;
 
-  if (!tcp_tunnel_start_finish (tunnel, result, &error))
+  if (!tcp_endpoint_start_finish (tunnel, result, &error))
     {
       give_up (user_data, error);
       return;
     }
 
-  address = g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (tcp_tunnel_get_local_address (tunnel)));
+  address = g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (tcp_endpoint_get_local_address (tunnel)));
   g_print ("listening on %s\n", address);
 }
 
@@ -92,8 +92,8 @@ main (int    argc,
   g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), NULL);
   g_signal_connect (tunnel, "failed", G_CALLBACK (on_failed), &program);
   g_unix_signal_add (SIGINT, on_interrupt, &program);
-  tcp_tunnel_start_async (tunnel, NULL, on_started, &program);
+  tcp_endpoint_start_async (TCP_ENDPOINT (tunnel), NULL, on_started, &program);
   g_main_loop_run (loop);
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   return program.status;
 }

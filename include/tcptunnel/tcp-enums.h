@@ -83,7 +83,7 @@ typedef enum
  * errors and warnings as %G_LOG_LEVEL_MESSAGE, the others as
  * %G_LOG_LEVEL_INFO and %G_LOG_LEVEL_DEBUG, which GLib shows only if
  * `G_MESSAGES_DEBUG` names the domain. The field `TCP_TUNNEL_LEVEL` holds the nick of
- * the level, and `TCP_TUNNEL_NAME` the [property@TcpTunnel.Tunnel:name] of a tunnel that
+ * the level, and `TCP_TUNNEL_NAME` the [property@TcpTunnel.Endpoint:name] of an endpoint that
  * has one.
  *
  * Since: 1.0

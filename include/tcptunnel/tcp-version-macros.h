@@ -6,7 +6,7 @@
 #error "Only <tcptunnel/tcptunnel.h> can be included directly."
 #endif
 
-#include <glib.h>
+#include <glib-object.h>
 
 #ifndef _TCP_TUNNEL_EXTERN
 #define _TCP_TUNNEL_EXTERN extern
@@ -20,3 +20,20 @@
  * Since: 1.0
  */
 #define TCP_TUNNEL_AVAILABLE_IN_1_0 _TCP_TUNNEL_EXTERN
+
+/* Declares a class that only the library derives others from: its structs are hidden. */
+#define _TCP_TUNNEL_DECLARE_CLASS(Name, name, MODULE, NAME, Parent)                 \
+  GType name##_get_type (void) G_GNUC_CONST;                                        \
+  G_GNUC_BEGIN_IGNORE_DEPRECATIONS                                                  \
+  typedef struct _##Name Name;                                                      \
+  typedef struct _##Name##Class Name##Class;                                        \
+  _GLIB_DEFINE_AUTOPTR_CHAINUP (Name, Parent)                                       \
+  G_GNUC_UNUSED static inline Name *MODULE##_##NAME (gpointer instance)             \
+  {                                                                                 \
+    return G_TYPE_CHECK_INSTANCE_CAST (instance, name##_get_type (), Name);         \
+  }                                                                                 \
+  G_GNUC_UNUSED static inline gboolean MODULE##_IS_##NAME (gpointer instance)       \
+  {                                                                                 \
+    return G_TYPE_CHECK_INSTANCE_TYPE (instance, name##_get_type ());               \
+  }                                                                                 \
+  G_GNUC_END_IGNORE_DEPRECATIONS

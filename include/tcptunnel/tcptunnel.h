@@ -3,9 +3,11 @@
 #pragma once
 
 #define TCP_TUNNEL_INSIDE
+#include <tcptunnel/tcp-endpoint.h>
 #include <tcptunnel/tcp-enums.h>
 #include <tcptunnel/tcp-error.h>
 #include <tcptunnel/tcp-gateway.h>
+#include <tcptunnel/tcp-statistics.h>
 #include <tcptunnel/tcp-tunnel.h>
 #include <tcptunnel/tcp-version.h>
 #undef TCP_TUNNEL_INSIDE

@@ -20,7 +20,7 @@ typedef struct
   atomic_ullong bytes_sent;     /* from TCP into the WebSocket */
   atomic_ullong bytes_received; /* from the WebSocket to TCP */
   atomic_ullong reconnects;
-  atomic_ullong retained_bytes; /* sent and not acknowledged, in sessions that are resumed */
+  atomic_ullong unacknowledged_bytes; /* sent and not acknowledged, in sessions that are resumed */
   atomic_ullong receive_window; /* credit given and not used, all streams together */
   atomic_ullong send_window;    /* credit had and not used */
   atomic_ullong resumes;        /* a session went on on another WebSocket */
@@ -50,6 +50,17 @@ void tcp_status_set_remote (TcpStatus  *self,
 #define tcp_status_set(self, field, value) atomic_store_explicit (&(self)->field, value, memory_order_relaxed)
 #define tcp_status_add(self, field, value) atomic_fetch_add_explicit (&(self)->field, value, memory_order_relaxed)
 #define tcp_status_sub(self, field, value) atomic_fetch_sub_explicit (&(self)->field, value, memory_order_relaxed)
+
+/* Counts a connection that was opened, and returns its number, from 1. Whoever reads the open ones first, with
+ * acquire semantics, finds at least as many in total. */
+static inline guint64
+tcp_status_add_connection (TcpStatus *self)
+{
+  guint64 number = tcp_status_add (self, total_connections, 1) + 1;
+
+  atomic_fetch_add_explicit (&self->open_connections, 1, memory_order_release);
+  return number;
+}
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpStatus, tcp_status_unref)
 

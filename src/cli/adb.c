@@ -57,14 +57,14 @@ adb_check (GError **error)
 static char *
 find_device (TcpTunnel *tunnel)
 {
-  GInetSocketAddress *local = tcp_tunnel_get_local_address (tunnel);
+  GInetSocketAddress *local = G_INET_SOCKET_ADDRESS (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
   GInetAddress *host = g_inet_socket_address_get_address (local);
   g_autoptr (GInetAddress) loopback = g_inet_address_new_loopback (g_inet_address_get_family (host));
   g_autoptr (GSocketAddress) address =
       g_inet_socket_address_new (g_inet_address_get_is_any (host) ? loopback : host,
                                  g_inet_socket_address_get_port (local));
 
-  return format_address (G_INET_SOCKET_ADDRESS (address));
+  return format_address (address);
 }
 
 static gboolean

@@ -412,7 +412,7 @@ static char *
 attempt_describe (Attempt   *attempt,
                   JsonArray *values)
 {
-  g_autofree char *address = format_address (G_INET_SOCKET_ADDRESS (attempt->address));
+  g_autofree char *address = format_address (attempt->address);
   g_autofree char *time = format_short_time (attempt->took);
   g_autofree char *reason = NULL;
   JsonObject *object = json_object_new ();

@@ -136,10 +136,10 @@ try_settings (const char  *url,
   g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (url, "x");
   g_autoptr (GError) local = NULL;
 
-  tcp_tunnel_set_log_level (tunnel, TCP_TUNNEL_LOG_LEVEL_NONE);
-  tcp_tunnel_set_request_headers (tunnel, (const char *const *) headers);
-  tcp_tunnel_start (tunnel, NULL, &local);
-  tcp_tunnel_close (tunnel);
+  g_object_set (tunnel, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE,
+                "request-headers", (const char *const *) headers, NULL);
+  tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &local);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   if (!g_error_matches (local, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT))
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&local));
@@ -259,7 +259,7 @@ on_started (GObject      *object,
 {
   Check *self = data;
 
-  tcp_tunnel_start_finish (TCP_TUNNEL (object), result, &self->error);
+  tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &self->error);
   self->started = TRUE;
 }
 
@@ -268,21 +268,16 @@ on_started (GObject      *object,
 static void
 check_start_tunnel (Check *self)
 {
-  tcp_tunnel_set_hostname (self->tunnel, "127.0.0.1");
-  tcp_tunnel_set_port (self->tunnel, 0);
-  tcp_tunnel_set_socket_path (self->tunnel, NULL);
-  tcp_tunnel_set_mode (self->tunnel, TCP_TUNNEL_MODE_MULTIPLEXED);
-  tcp_tunnel_set_wait_for_gateway (self->tunnel, FALSE);
-  tcp_tunnel_set_max_reconnect_attempts (self->tunnel, 0);
-  tcp_tunnel_set_connect_timeout (self->tunnel, self->timeout);
-  tcp_tunnel_set_keepalive_interval (self->tunnel, PING_INTERVAL);
-  tcp_tunnel_set_keepalive_timeout (self->tunnel, self->timeout);
+  g_object_set (self->tunnel, "hostname", "127.0.0.1", "port", 0, "socket-path", NULL,
+                "mode", TCP_TUNNEL_MODE_MULTIPLEXED, "wait-for-gateway", FALSE, "max-reconnect-attempts", 0,
+                "connect-timeout", self->timeout, "keepalive-interval", PING_INTERVAL,
+                "keepalive-timeout", self->timeout, NULL);
   /* Whether the gateway can resume sessions is one of the things to find out. */
   if (self->resumption == TCP_TUNNEL_RESUMPTION_REQUIRED)
-    tcp_tunnel_set_resumption (self->tunnel, TCP_TUNNEL_RESUMPTION_AUTO);
+    g_object_set (self->tunnel, "resumption", TCP_TUNNEL_RESUMPTION_AUTO, NULL);
   tcp_tunnel_set_token (self->tunnel, self->token);
   self->starting = TRUE;
-  tcp_tunnel_start_async (self->tunnel, self->cancellable, on_started, self);
+  tcp_endpoint_start_async (TCP_ENDPOINT (self->tunnel), self->cancellable, on_started, self);
 }
 
 /* Until the tunnel has an answer, if it was started at all. */
@@ -411,7 +406,8 @@ check_http (Check *self)
 static gboolean
 check_protocol (Check *self)
 {
-  const char *protocol = tcp_tunnel_get_negotiated_protocol (self->tunnel);
+  g_autoptr (TcpStatistics) statistics = tcp_endpoint_get_statistics (TCP_ENDPOINT (self->tunnel));
+  const char *protocol = statistics->protocol;
   gboolean resumable = g_strcmp0 (protocol, "resumable/1") == 0;
   Finding *finding = finding_new (STEP_PROTOCOL);
   gboolean failed = !resumable && self->resumption == TCP_TUNNEL_RESUMPTION_REQUIRED;
@@ -456,7 +452,8 @@ static gboolean
 on_look (gpointer data)
 {
   Pings *pings = data;
-  gint64 time = tcp_tunnel_get_round_trip (pings->tunnel);
+  g_autoptr (TcpStatistics) statistics = tcp_endpoint_get_statistics (TCP_ENDPOINT (pings->tunnel));
+  gint64 time = statistics->round_trip < 0 ? -1 : statistics->round_trip * G_TIME_SPAN_MILLISECOND + 0.5;
   gint64 now = g_get_monotonic_time ();
 
   if (time >= 0 && time != pings->last)
@@ -477,7 +474,7 @@ describe_pings (Check       *self,
                 const Pings *pings,
                 Finding     *finding)
 {
-  g_autoptr (GError) error = tcp_tunnel_get_last_error (self->tunnel);
+  g_autoptr (GError) error = tcp_tunnel_dup_last_error (self->tunnel);
   g_autofree char *timeout = format_time (self->timeout * G_TIME_SPAN_MILLISECOND);
   g_autofree char *shortest = format_short_time (pings->shortest);
   g_autofree char *average = format_short_time (pings->sum / MAX (pings->n, 1));
@@ -543,10 +540,10 @@ check_prepare (Check   *self,
   self->tunnel = settings_create_tunnel (&options.settings, error);
   if (self->tunnel == NULL)
     return FALSE;
-  self->resumption = tcp_tunnel_get_resumption (self->tunnel);
+  g_object_get (self->tunnel, "resumption", &self->resumption, NULL);
   if (settings_has (&options.settings, SETTING_LOG_LEVEL))
-    level = tcp_tunnel_get_log_level (self->tunnel);
-  tcp_tunnel_set_log_level (self->tunnel, level);
+    g_object_get (self->tunnel, "log-level", &level, NULL);
+  g_object_set (self->tunnel, "log-level", level, NULL);
   log_init (level);
   return TRUE;
 }
@@ -555,7 +552,10 @@ static void
 check_run (Check *self,
            GUri  *uri)
 {
-  self->probe = probe_new (uri, tcp_tunnel_get_tls_database (self->tunnel), self->timeout);
+  g_autoptr (GTlsDatabase) database = NULL;
+
+  g_object_get (self->tunnel, "tls-database", &database, NULL);
+  self->probe = probe_new (uri, database, self->timeout);
   if (self->stopped)
     probe_stop (self->probe);
   check_read_token (self);
@@ -567,7 +567,7 @@ check_run (Check *self,
   else if (self->token == NULL && !self->stopped)
     check_token (self, NULL);
   check_wait_tunnel (self);
-  tcp_tunnel_close (self->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (self->tunnel));
 }
 
 static int

@@ -33,11 +33,13 @@ static gboolean
 is_at_rest (gpointer data)
 {
   TcpTunnel *tunnel = data;
+  g_autoptr (TcpStatistics) statistics = tcp_endpoint_get_statistics (data);
+  TcpTunnelMode mode;
 
-  if (tcp_tunnel_get_mode (tunnel) == TCP_TUNNEL_MODE_MULTIPLEXED)
+  g_object_get (tunnel, "mode", &mode, NULL);
+  if (mode == TCP_TUNNEL_MODE_MULTIPLEXED)
     return tcp_tunnel_get_state (tunnel) == TCP_TUNNEL_STATE_CONNECTED;
-  return tcp_tunnel_get_state (tunnel) == TCP_TUNNEL_STATE_DISCONNECTED &&
-         tcp_tunnel_get_open_connections (tunnel) == 0;
+  return tcp_tunnel_get_state (tunnel) == TCP_TUNNEL_STATE_DISCONNECTED && statistics->open_connections == 0;
 }
 
 /* By the signals, all of which are to be shown, and not by the state, which may
@@ -142,8 +144,7 @@ break_and_go_on (Break       *self,
                  GError     **error)
 {
   g_autoptr (GBufferedInputStream) in = NULL;
-  g_autoptr (GSocketConnection) connection = demo_connect (
-      g_inet_socket_address_get_port (tcp_tunnel_get_local_address (self->tunnel)), error);
+  g_autoptr (GSocketConnection) connection = demo_connect (demo_get_port (TCP_ENDPOINT (self->tunnel)), error);
 
   if (connection == NULL)
     return FALSE;

@@ -89,8 +89,10 @@ demo_cutter_get_count (DemoCutter *self)
 static guint64
 count_replayed (DemoCutter *self)
 {
-  return tcp_tunnel_get_bytes_replayed (self->tunnel) +
-         tcp_gateway_get_bytes_replayed (self->gateway);
+  g_autoptr (TcpStatistics) near = tcp_endpoint_get_statistics (TCP_ENDPOINT (self->tunnel));
+  g_autoptr (TcpStatistics) far = tcp_endpoint_get_statistics (TCP_ENDPOINT (self->gateway));
+
+  return near->bytes_replayed + far->bytes_replayed;
 }
 
 static void
@@ -145,10 +147,12 @@ demo_cutter_begin (DemoCutter *self,
                    DemoServer *relay,
                    guint64     bytes)
 {
+  g_autoptr (TcpStatistics) statistics = tcp_endpoint_get_statistics (TCP_ENDPOINT (tunnel));
+
   self->tunnel = tunnel;
   self->relay = relay;
   self->bytes = bytes;
-  self->resumes = tcp_tunnel_get_resumes (tunnel);
+  self->resumes = statistics->resumes;
   self->replayed = count_replayed (self);
   self->n_cuts = 0;
   forget_states (self);
@@ -169,7 +173,8 @@ gboolean
 demo_cutter_end (DemoCutter  *self,
                  GError     **error)
 {
-  guint64 resumes = tcp_tunnel_get_resumes (self->tunnel) - self->resumes;
+  g_autoptr (TcpStatistics) statistics = tcp_endpoint_get_statistics (TCP_ENDPOINT (self->tunnel));
+  guint64 resumes = statistics->resumes - self->resumes;
   g_autofree char *replayed = format_size (count_replayed (self) - self->replayed);
 
   self->arrived.part = 0;

@@ -150,6 +150,12 @@ demo_server_cut (DemoServer *self)
   return any;
 }
 
+guint16
+demo_get_port (TcpEndpoint *endpoint)
+{
+  return g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (tcp_endpoint_get_local_address (endpoint)));
+}
+
 /**
  * demo_connect:
  *

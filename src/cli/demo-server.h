@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include <gio/gio.h>
+#include <tcptunnel/tcptunnel.h>
 
 #include "cli/demo-data.h"
 
@@ -31,6 +31,7 @@ DemoServer *demo_relay_new (guint16   port,
 DemoServer *demo_service_new (DemoCount  *arrived,
                               GError    **error);
 
+guint16 demo_get_port (TcpEndpoint *endpoint);
 GSocketConnection *demo_connect (guint16   port,
                                  GError  **error);
 

@@ -90,11 +90,11 @@ static void
 demo_clear (Demo *self)
 {
   if (self->single != NULL)
-    tcp_tunnel_close (self->single);
+    tcp_endpoint_close (TCP_ENDPOINT (self->single));
   if (self->many != NULL)
-    tcp_tunnel_close (self->many);
+    tcp_endpoint_close (TCP_ENDPOINT (self->many));
   if (self->gateway != NULL)
-    tcp_gateway_close (self->gateway);
+    tcp_endpoint_close (TCP_ENDPOINT (self->gateway));
   g_clear_object (&self->single);
   g_clear_object (&self->many);
   g_clear_pointer (&self->single_relay, demo_server_free);
@@ -131,7 +131,7 @@ print_title (const char *title)
 static guint16
 tunnel_port (TcpTunnel *tunnel)
 {
-  return g_inet_socket_address_get_port (tcp_tunnel_get_local_address (tunnel));
+  return demo_get_port (TCP_ENDPOINT (tunnel));
 }
 
 static TcpTunnel *
@@ -144,11 +144,9 @@ start_tunnel (guint16             port,
   g_autoptr (GProxyResolver) direct = g_simple_proxy_resolver_new (NULL, NULL);
   g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (uri, DEMO_TOKEN);
 
-  tcp_tunnel_set_mode (tunnel, mode);
-  tcp_tunnel_set_resumption (tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);
-  tcp_tunnel_set_log_level (tunnel, level);
-  tcp_tunnel_set_proxy_resolver (tunnel, direct);
-  if (!tcp_tunnel_start (tunnel, NULL, error))
+  g_object_set (tunnel, "mode", mode, "resumption", TCP_TUNNEL_RESUMPTION_REQUIRED, "log-level", level,
+                "proxy-resolver", direct, NULL);
+  if (!tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, error))
     return NULL;
   return g_steal_pointer (&tunnel);
 }
@@ -167,10 +165,10 @@ start_gateway (Demo               *self,
     return FALSE;
 
   target = g_strdup_printf ("127.0.0.1:%u", demo_server_get_port (self->service));
-  tcp_gateway_set_target (self->gateway, target);
+  g_object_set (self->gateway, "target", target, NULL);
   tcp_gateway_set_token (self->gateway, DEMO_TOKEN);
-  tcp_gateway_set_log_level (self->gateway, level);
-  return tcp_gateway_start (self->gateway, NULL, error);
+  g_object_set (self->gateway, "log-level", level, NULL);
+  return tcp_endpoint_start (TCP_ENDPOINT (self->gateway), NULL, error);
 }
 
 static gboolean
@@ -183,7 +181,7 @@ start (Demo               *self,
   if (!start_gateway (self, level, error))
     return FALSE;
 
-  port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (self->gateway));
+  port = demo_get_port (TCP_ENDPOINT (self->gateway));
   self->single_relay = demo_relay_new (port, error);
   if (self->single_relay == NULL)
     return FALSE;

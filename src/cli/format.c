@@ -2,6 +2,8 @@
 
 #include "cli/format.h"
 
+#include <gio/gunixsocketaddress.h>
+
 /* Three digits, so that columns of numbers keep their width. */
 static char *
 format_digits (double      value,
@@ -44,16 +46,25 @@ format_short_time (gint64 microseconds)
   return microseconds < 9950 ? g_strdup_printf ("%.2f ms", microseconds / 1e3) : format_time (microseconds);
 }
 
-/* As host:port, with brackets around IPv6. */
+/* As HOST:PORT, with brackets around IPv6, or unix:PATH. */
 char *
-format_address (GInetSocketAddress *address)
+format_address (GSocketAddress *address)
 {
-  GInetAddress *host = g_inet_socket_address_get_address (address);
-  g_autofree char *text = g_inet_address_to_string (host);
-  gboolean ipv6 = g_inet_address_get_family (host) == G_SOCKET_FAMILY_IPV6;
+  g_autofree char *text = NULL;
+  GInetAddress *host;
+  gboolean ipv6;
 
+  if (G_IS_UNIX_SOCKET_ADDRESS (address))
+    {
+      text = g_filename_display_name (g_unix_socket_address_get_path (G_UNIX_SOCKET_ADDRESS (address)));
+      return g_strconcat ("unix:", text, NULL);
+    }
+
+  host = g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address));
+  text = g_inet_address_to_string (host);
+  ipv6 = g_inet_address_get_family (host) == G_SOCKET_FAMILY_IPV6;
   return g_strdup_printf (ipv6 ? "[%s]:%u" : "%s:%u", text,
-                          g_inet_socket_address_get_port (address));
+                          g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
 }
 
 /* Those that separate lines and paragraphs count as printable. */

@@ -9,7 +9,7 @@ G_BEGIN_DECLS
 char *format_size (double bytes);
 char *format_time (gint64 microseconds);
 char *format_short_time (gint64 microseconds);
-char *format_address (GInetSocketAddress *address);
+char *format_address (GSocketAddress *address);
 char *format_foreign (const char *text);
 
 /* Bytes per second over the last eight looks at a counter that only grows. */

@@ -5,6 +5,7 @@
 #include <tcptunnel/tcptunnel.h>
 
 #include "cli/commands.h"
+#include "cli/format.h"
 #include "cli/log.h"
 #include "cli/notify.h"
 #include "cli/options.h"
@@ -49,7 +50,7 @@ static const GOptionEntry entries[] = {
   { "reverse-ports", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.reverse_ports,
     "Ports for reverse tunnels (repeatable)", "PORTS" },
   { "listen", 0, 0, G_OPTION_ARG_STRING, &options.listen,
-    "Where to listen (default 127.0.0.1:0)", "HOST:PORT" },
+    "Where to listen, or unix:PATH (127.0.0.1:0)", "HOST:PORT" },
   { "path", 0, 0, G_OPTION_ARG_STRING, &options.path,
     "Path to serve, '*' for any (default /)", "PATH" },
   { "token-file", 0, 0, G_OPTION_ARG_FILENAME, &options.token_file,
@@ -132,7 +133,7 @@ read_path (TcpGateway  *gateway,
     return TRUE;
   if (strcmp (options.path, "*") == 0)
     {
-      tcp_gateway_set_path (gateway, NULL);
+      g_object_set (gateway, "path", NULL, NULL);
       return TRUE;
     }
   if (*options.path != '/' || strpbrk (options.path, "*?# ") != NULL)
@@ -142,7 +143,7 @@ read_path (TcpGateway  *gateway,
       return FALSE;
     }
 
-  tcp_gateway_set_path (gateway, options.path);
+  g_object_set (gateway, "path", options.path, NULL);
   return TRUE;
 }
 
@@ -167,7 +168,7 @@ read_tls (TcpGateway  *gateway,
       g_prefix_error (error, "--tls-cert %s, --tls-key %s: ", options.tls_cert, options.tls_key);
       return FALSE;
     }
-  tcp_gateway_set_tls_certificate (gateway, certificate);
+  g_object_set (gateway, "tls-certificate", certificate, NULL);
   return TRUE;
 }
 
@@ -180,7 +181,7 @@ read_token (TcpGateway  *gateway,
 
   if (options.token_file != NULL && options.token == NULL)
     {
-      tcp_gateway_set_token_file (gateway, options.token_file);
+      g_object_set (gateway, "token-file", options.token_file, NULL);
       return TRUE;
     }
   token = token_load (options.token, options.token_file, error);
@@ -235,11 +236,9 @@ create_gateway (char   **args,
       !read_token (gateway, error) || !read_tls (gateway, error))
     return NULL;
 
-  tcp_gateway_set_trusted_proxies (gateway, (const char *const *) options.trusted_proxies);
-  tcp_gateway_set_allow (gateway, (const char *const *) options.allow);
-  g_object_set (gateway, "reverse-ports", options.reverse_ports, NULL);
-  tcp_gateway_set_resumption (gateway, resumption);
-  tcp_gateway_set_log_level (gateway, level);
+  g_object_set (gateway, "trusted-proxies", (const char *const *) options.trusted_proxies,
+                "allow", (const char *const *) options.allow, "reverse-ports", options.reverse_ports,
+                "resumption", resumption, "log-level", level, NULL);
   log_init (level);
   return g_steal_pointer (&gateway);
 }
@@ -261,7 +260,7 @@ on_started (GObject      *object,
 {
   Gateway *self = data;
 
-  tcp_gateway_start_finish (TCP_GATEWAY (object), result, &self->error);
+  tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &self->error);
   g_clear_object (&self->starting);
 }
 
@@ -310,7 +309,7 @@ gateway_main (char ***args)
   self.gateway = gateway;
   options_on_signal (on_quit, &self);
   self.starting = g_cancellable_new ();
-  tcp_gateway_start_async (gateway, self.starting, on_started, &self);
+  tcp_endpoint_start_async (TCP_ENDPOINT (gateway), self.starting, on_started, &self);
   while (self.starting != NULL)
     g_main_context_iteration (NULL, TRUE);
   error = self.error;
@@ -325,10 +324,12 @@ gateway_main (char ***args)
   /* The signal may have come when the start could not be cancelled any more. */
   if (self.quits > 0)
     {
-      tcp_gateway_close (gateway);
+      tcp_endpoint_close (TCP_ENDPOINT (gateway));
       return EXIT_SUCCESS;
     }
   uri = tcp_gateway_dup_uri (gateway);
+  if (uri == NULL)
+    uri = format_address (tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway)));
   code = view_print (stdout, "listening on %s\n", uri);
   if (code != 0)
     {
@@ -338,6 +339,6 @@ gateway_main (char ***args)
   notify_send ("READY=1\nSTATUS=listening on %s", uri);
   while (!self.over)
     g_main_context_iteration (NULL, TRUE);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   return EXIT_SUCCESS;
 }

@@ -138,11 +138,13 @@ set_environment (GSubprocessLauncher *launcher,
                  const char          *name,
                  TcpTunnel           *tunnel)
 {
-  GInetSocketAddress *address = tcp_tunnel_get_local_address (tunnel);
-  g_autofree char *path = tcp_tunnel_dup_socket_path (tunnel);
+  GSocketAddress *local = tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel));
+  GInetSocketAddress *address = G_IS_INET_SOCKET_ADDRESS (local) ? G_INET_SOCKET_ADDRESS (local) : NULL;
+  g_autofree char *path = NULL;
   g_autofree char *host = NULL;
   g_autofree char *port = NULL;
 
+  g_object_get (tunnel, "socket-path", &path, NULL);
   if (address != NULL)
     {
       host = g_inet_address_to_string (g_inet_socket_address_get_address (address));

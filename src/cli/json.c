@@ -37,6 +37,15 @@ event_add_int (JsonBuilder *event,
   json_builder_add_int_value (event, value);
 }
 
+void
+event_add_double (JsonBuilder *event,
+                  const char  *key,
+                  double       value)
+{
+  json_builder_set_member_name (event, key);
+  json_builder_add_double_value (event, value);
+}
+
 /* As "error": {"code": …, "message": …}, or null. */
 void
 event_add_error (JsonBuilder  *event,

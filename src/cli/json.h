@@ -15,6 +15,9 @@ void event_add_string (JsonBuilder *event,
 void event_add_int (JsonBuilder *event,
                     const char  *key,
                     gint64       value);
+void event_add_double (JsonBuilder *event,
+                       const char  *key,
+                       double       value);
 void event_add_error (JsonBuilder  *event,
                       const GError *error);
 int event_end (JsonBuilder *event);

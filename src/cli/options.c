@@ -152,7 +152,7 @@ bad_value (GError     **error,
 /**
  * options_read_listen:
  * @option: what it is called in a message, here and below
- * @text: (nullable): HOST:PORT, [IPV6]:PORT or PORT, for a tunnel also unix:PATH
+ * @text: (nullable): HOST:PORT, [IPV6]:PORT, PORT or unix:PATH
  * @object: a tunnel or a gateway, whose hostname and port or socket path are set
  */
 gboolean
@@ -161,8 +161,7 @@ options_read_listen (const char  *option,
                      GObject     *object,
                      GError     **error)
 {
-  const char *allowed = TCP_IS_TUNNEL (object) ? "HOST:PORT, [IPV6]:PORT, PORT (0 to 65535) or unix:PATH"
-                                               : "HOST:PORT, [IPV6]:PORT or PORT (0 to 65535)";
+  const char *allowed = "HOST:PORT, [IPV6]:PORT, PORT (0 to 65535) or unix:PATH";
   const char *colon, *port;
   g_autofree char *host = NULL;
   guint64 number;
@@ -170,9 +169,9 @@ options_read_listen (const char  *option,
   if (text == NULL)
     return TRUE;
 
-  if (TCP_IS_TUNNEL (object) && g_str_has_prefix (text, "unix:"))
+  if (g_str_has_prefix (text, "unix:"))
     {
-      tcp_tunnel_set_socket_path (TCP_TUNNEL (object), text + strlen ("unix:"));
+      g_object_set (object, "socket-path", text + strlen ("unix:"), NULL);
       return TRUE;
     }
 

@@ -24,7 +24,7 @@ struct _Report
   gboolean listening; /* from the first line on */
   guint timeout;
   guint64 reported; /* the sum of what only grows, at the last statistics event */
-  guint64 reported_retained;
+  guint64 reported_unacknowledged;
 };
 
 static JsonBuilder *
@@ -80,7 +80,7 @@ on_connection_opened (TcpTunnel      *tunnel,
   event_add_int (event, "id", id);
   if (G_IS_INET_SOCKET_ADDRESS (peer))
     {
-      g_autofree char *text = format_address (G_INET_SOCKET_ADDRESS (peer));
+      g_autofree char *text = format_address (peer);
 
       event_add_string (event, "peer", text);
     }
@@ -101,40 +101,38 @@ on_connection_closed (TcpTunnel *tunnel,
 }
 
 static void
-add_statistics (Report      *self,
-                JsonBuilder *event)
+add_statistics (const TcpStatistics *statistics,
+                JsonBuilder         *event)
 {
-  event_add_int (event, "bytes_sent", tcp_tunnel_get_bytes_sent (self->tunnel));
-  event_add_int (event, "bytes_received", tcp_tunnel_get_bytes_received (self->tunnel));
-  event_add_int (event, "open_connections", tcp_tunnel_get_open_connections (self->tunnel));
-  event_add_int (event, "total_connections", tcp_tunnel_get_total_connections (self->tunnel));
-  event_add_int (event, "reconnects", tcp_tunnel_get_reconnects (self->tunnel));
-  event_add_int (event, "resumes", tcp_tunnel_get_resumes (self->tunnel));
-  event_add_int (event, "bytes_replayed", tcp_tunnel_get_bytes_replayed (self->tunnel));
+  event_add_int (event, "bytes_sent", statistics->bytes_sent);
+  event_add_int (event, "bytes_received", statistics->bytes_received);
+  event_add_int (event, "open_connections", statistics->open_connections);
+  event_add_int (event, "total_connections", statistics->total_connections);
+  event_add_int (event, "reconnects", statistics->reconnects);
+  event_add_int (event, "resumes", statistics->resumes);
+  event_add_int (event, "bytes_replayed", statistics->bytes_replayed);
 }
 
 static gboolean
 report_statistics (gpointer data)
 {
   Report *self = data;
-  guint64 count = tcp_tunnel_get_bytes_sent (self->tunnel) +
-                  tcp_tunnel_get_bytes_received (self->tunnel) +
-                  tcp_tunnel_get_bytes_replayed (self->tunnel) +
-                  tcp_tunnel_get_reconnects (self->tunnel);
-  guint64 retained = tcp_tunnel_get_retained_bytes (self->tunnel);
+  g_autoptr (TcpStatistics) statistics = tcp_endpoint_get_statistics (TCP_ENDPOINT (self->tunnel));
+  guint64 count = statistics->bytes_sent + statistics->bytes_received + statistics->bytes_replayed +
+                  statistics->reconnects;
   JsonBuilder *event;
 
-  if (count == self->reported && retained == self->reported_retained)
+  if (count == self->reported && statistics->unacknowledged_bytes == self->reported_unacknowledged)
     return G_SOURCE_CONTINUE;
 
   self->reported = count;
-  self->reported_retained = retained;
+  self->reported_unacknowledged = statistics->unacknowledged_bytes;
   event = begin (self, "statistics");
-  add_statistics (self, event);
-  event_add_int (event, "retained_bytes", retained);
-  event_add_int (event, "receive_window", tcp_tunnel_get_receive_window (self->tunnel));
-  event_add_int (event, "send_window", tcp_tunnel_get_send_window (self->tunnel));
-  event_add_int (event, "round_trip_us", tcp_tunnel_get_round_trip (self->tunnel));
+  add_statistics (statistics, event);
+  event_add_int (event, "unacknowledged_bytes", statistics->unacknowledged_bytes);
+  event_add_int (event, "receive_window", statistics->receive_window);
+  event_add_int (event, "send_window", statistics->send_window);
+  event_add_double (event, "round_trip_ms", statistics->round_trip);
   check_written (self, event_end (event));
   return G_SOURCE_CONTINUE;
 }
@@ -180,18 +178,6 @@ report_free (Report *self)
   g_free (self);
 }
 
-static char *
-format_listening (TcpTunnel *tunnel)
-{
-  g_autofree char *path = tcp_tunnel_dup_socket_path (tunnel);
-  g_autofree char *name = NULL;
-
-  if (path == NULL)
-    return format_address (tcp_tunnel_get_local_address (tunnel));
-  name = g_filename_display_name (path);
-  return g_strconcat ("unix:", name, NULL);
-}
-
 static void
 add_port (JsonBuilder        *event,
           GInetSocketAddress *address)
@@ -205,7 +191,8 @@ add_port (JsonBuilder        *event,
 void
 report_listening (Report *self)
 {
-  g_autofree char *text = format_listening (self->tunnel);
+  GSocketAddress *address = tcp_endpoint_get_local_address (TCP_ENDPOINT (self->tunnel));
+  g_autofree char *text = format_address (address);
 
   self->listening = TRUE;
   if (self->json)
@@ -214,8 +201,8 @@ report_listening (Report *self)
 
       self->timeout = g_timeout_add_seconds (STATISTICS_INTERVAL, report_statistics, self);
       event_add_string (event, "address", text);
-      if (tcp_tunnel_get_local_address (self->tunnel) != NULL)
-        add_port (event, tcp_tunnel_get_local_address (self->tunnel));
+      if (G_IS_INET_SOCKET_ADDRESS (address))
+        add_port (event, G_INET_SOCKET_ADDRESS (address));
       check_written (self, event_end (event));
       report_state (self, tcp_tunnel_get_state (self->tunnel));
       return;
@@ -263,6 +250,7 @@ report_failed (Report       *self,
 void
 report_closed (Report *self)
 {
+  g_autoptr (TcpStatistics) statistics = tcp_endpoint_get_statistics (TCP_ENDPOINT (self->tunnel));
   JsonBuilder *event;
 
   g_signal_handlers_disconnect_by_data (self->tunnel, self);
@@ -270,6 +258,6 @@ report_closed (Report *self)
   if (!self->json || !self->listening)
     return;
   event = begin (self, "closed");
-  add_statistics (self, event);
+  add_statistics (statistics, event);
   check_written (self, event_end (event));
 }

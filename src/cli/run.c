@@ -37,6 +37,15 @@ struct _Run
   int exit_status;
 };
 
+static TcpTunnelLogLevel
+get_log_level (TcpTunnel *tunnel)
+{
+  TcpTunnelLogLevel level;
+
+  g_object_get (tunnel, "log-level", &level, NULL);
+  return level;
+}
+
 static const char *
 spoken_name (Run *self)
 {
@@ -76,7 +85,7 @@ finish (Run *self)
   if (self->calls > 0 || is_served (self))
     return;
   end_status (self, NULL);
-  tcp_tunnel_close (self->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (self->tunnel));
   report_closed (self->report);
   enter (self, RUN_ENDED);
 }
@@ -134,7 +143,7 @@ on_failed (TcpTunnel *tunnel,
   /* It was to end anyway, and only waits for its command. */
   if (self->phase >= RUN_ENDING)
     return;
-  fail (self, error, tcp_tunnel_get_log_level (tunnel) >= TCP_TUNNEL_LOG_LEVEL_ERROR);
+  fail (self, error, get_log_level (tunnel) >= TCP_TUNNEL_LOG_LEVEL_ERROR);
 }
 
 static void
@@ -243,7 +252,7 @@ on_started (GObject      *object,
 {
   Run *self = data;
   g_autoptr (GError) error = NULL;
-  gboolean started = tcp_tunnel_start_finish (self->tunnel, result, &error);
+  gboolean started = tcp_endpoint_start_finish (TCP_ENDPOINT (self->tunnel), result, &error);
 
   self->calls--;
   if (self->phase == RUN_ENDING)
@@ -273,7 +282,7 @@ start_tunnel (Run *self)
   tcp_tunnel_set_token (self->tunnel, self->token);
   self->dialled = TRUE;
   self->calls++;
-  tcp_tunnel_start_async (self->tunnel, self->cancellable, on_started, self);
+  tcp_endpoint_start_async (TCP_ENDPOINT (self->tunnel), self->cancellable, on_started, self);
 }
 
 /* Another one than that the gateway has just refused, or none. */
@@ -388,7 +397,7 @@ announce_retry (Run          *self,
   g_autofree char *text = NULL;
 
   self->announced = TRUE;
-  if (tcp_tunnel_get_log_level (self->tunnel) >= TCP_TUNNEL_LOG_LEVEL_WARN)
+  if (get_log_level (self->tunnel) >= TCP_TUNNEL_LOG_LEVEL_WARN)
     text = g_strdup ("waiting for the gateway");
   else
     text = g_strdup_printf ("%s; waiting for the gateway, the next attempt is in %u s", error->message,
@@ -403,10 +412,13 @@ on_retry_scheduled (TcpTunnel *tunnel,
                     guint      delay,
                     Run       *self)
 {
+  gboolean waits;
+
   if (self->phase >= RUN_ENDING)
     return;
   /* A singleton tunnel has started before it dials. */
-  if (self->stdio != NULL && !self->connected && !tcp_tunnel_get_wait_for_gateway (tunnel))
+  g_object_get (tunnel, "wait-for-gateway", &waits, NULL);
+  if (self->stdio != NULL && !self->connected && !waits)
     {
       fail (self, error, FALSE);
       return;
@@ -456,13 +468,12 @@ run_new (const Settings   *settings,
         return NULL;
     }
   if (shared->options.several)
-    tcp_tunnel_set_name (tunnel, settings->name);
+    g_object_set (tunnel, "name", settings->name, NULL);
   /* Why it failed is said in the end, and only that. */
   if (shared->options.stdio && !settings_has (settings, SETTING_LOG_LEVEL))
-    tcp_tunnel_set_log_level (tunnel, TCP_TUNNEL_LOG_LEVEL_NONE);
+    g_object_set (tunnel, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, NULL);
   if (shared->options.quiet)
-    tcp_tunnel_set_log_level (tunnel, MIN (tcp_tunnel_get_log_level (tunnel),
-                                           TCP_TUNNEL_LOG_LEVEL_ERROR));
+    g_object_set (tunnel, "log-level", MIN (get_log_level (tunnel), TCP_TUNNEL_LOG_LEVEL_ERROR), NULL);
 
   self = g_new0 (Run, 1);
   self->settings = settings;

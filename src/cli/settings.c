@@ -133,7 +133,7 @@ read_tls (const Settings  *self,
                       self->values[SETTING_CA]);
       return FALSE;
     }
-  tcp_tunnel_set_tls_database (tunnel, database);
+  g_object_set (tunnel, "tls-database", database, NULL);
   return TRUE;
 }
 
@@ -259,12 +259,8 @@ settings_create_tunnel (const Settings  *self,
       !check_headers (self, error) || !read_tls (self, tunnel, error) || !settings_read_log_level (self, &level, error))
     return NULL;
 
-  tcp_tunnel_set_target (tunnel, self->values[SETTING_TARGET]);
-  tcp_tunnel_set_mode (tunnel, mode);
-  tcp_tunnel_set_resumption (tunnel, resumption);
-  tcp_tunnel_set_wait_for_gateway (tunnel, wait);
-  tcp_tunnel_set_max_reconnect_attempts (tunnel, attempts);
-  tcp_tunnel_set_log_level (tunnel, level);
-  tcp_tunnel_set_request_headers (tunnel, (const char *const *) self->headers);
+  g_object_set (tunnel, "target", self->values[SETTING_TARGET], "mode", mode, "resumption", resumption,
+                "wait-for-gateway", wait, "max-reconnect-attempts", attempts, "log-level", level,
+                "request-headers", (const char *const *) self->headers, NULL);
   return g_steal_pointer (&tunnel);
 }

@@ -121,42 +121,49 @@ count_columns (Status *self)
 }
 
 static char *
-format_column (Status *self,
-               guint   column)
+format_round_trip (double round_trip)
+{
+  return format_time (round_trip * G_TIME_SPAN_MILLISECOND);
+}
+
+static char *
+format_column (Status              *self,
+               const TcpStatistics *figures,
+               guint                column)
 {
   switch (column)
     {
     case COLUMN_OPEN:
-      return g_strdup_printf ("%u", tcp_tunnel_get_open_connections (self->tunnel));
+      return g_strdup_printf ("%" G_GUINT64_FORMAT, figures->open_connections);
     case COLUMN_UP:
-      return format_size (tcp_tunnel_get_bytes_sent (self->tunnel));
+      return format_size (figures->bytes_sent);
     case COLUMN_DOWN:
-      return format_size (tcp_tunnel_get_bytes_received (self->tunnel));
+      return format_size (figures->bytes_received);
     case COLUMN_UP_RATE:
-      return format_size (meter_update (&self->up, tcp_tunnel_get_bytes_sent (self->tunnel)));
+      return format_size (meter_update (&self->up, figures->bytes_sent));
     case COLUMN_DOWN_RATE:
-      return format_size (meter_update (&self->down, tcp_tunnel_get_bytes_received (self->tunnel)));
+      return format_size (meter_update (&self->down, figures->bytes_received));
     case COLUMN_ROUND_TRIP:
-      if (tcp_tunnel_get_round_trip (self->tunnel) < 0)
-        return g_strdup ("-");
-      return format_time (tcp_tunnel_get_round_trip (self->tunnel));
+      return figures->round_trip < 0 ? g_strdup ("-") : format_round_trip (figures->round_trip);
     case COLUMN_RESUMES:
-      return g_strdup_printf ("%" G_GUINT64_FORMAT, tcp_tunnel_get_resumes (self->tunnel));
+      return g_strdup_printf ("%" G_GUINT64_FORMAT, figures->resumes);
     case COLUMN_HELD:
     default:
-      return format_size (tcp_tunnel_get_retained_bytes (self->tunnel));
+      return format_size (figures->unacknowledged_bytes);
     }
 }
 
+/* The titles without figures. */
 static char *
-format_columns (Status *self)
+format_columns (Status              *self,
+                const TcpStatistics *figures)
 {
   g_autoptr (GString) line = g_string_new (NULL);
   guint n = count_columns (self);
 
   for (guint i = 0; i < n; i++)
     {
-      g_autofree char *text = self->tunnel != NULL ? format_column (self, i) : g_strdup (columns[i].title);
+      g_autofree char *text = figures != NULL ? format_column (self, figures, i) : g_strdup (columns[i].title);
 
       g_string_append_printf (line, "  %*s", (int) columns[i].width, text);
     }
@@ -173,7 +180,7 @@ enum
   DETAIL_RATES,
   DETAIL_ROUND_TRIP,
   DETAIL_RESUMES,
-  DETAIL_RETAINED,
+  DETAIL_UNACKNOWLEDGED,
   N_DETAILS,
 };
 
@@ -195,60 +202,53 @@ append_direction (GString    *line,
 
 /* Of sessions that are resumed. */
 static void
-append_resumption (GString   *line,
-                   TcpTunnel *tunnel,
-                   guint      detail)
+append_resumption (GString             *line,
+                   const TcpStatistics *figures,
+                   guint                detail)
 {
-  guint64 resumes = tcp_tunnel_get_resumes (tunnel);
-  guint64 credit_in = tcp_tunnel_get_receive_window (tunnel);
-  guint64 credit_out = tcp_tunnel_get_send_window (tunnel);
-
-  if (detail >= DETAIL_RESUMES && resumes > 0)
+  if (detail >= DETAIL_RESUMES && figures->resumes > 0)
     {
-      g_autofree char *replayed = format_size (tcp_tunnel_get_bytes_replayed (tunnel));
+      g_autofree char *replayed = format_size (figures->bytes_replayed);
 
-      g_string_append_printf (line, "  resumed %" G_GUINT64_FORMAT "x, replayed %s", resumes,
-                              replayed);
+      g_string_append_printf (line, "  resumed %" G_GUINT64_FORMAT "x, replayed %s", figures->resumes, replayed);
     }
-  if (detail >= DETAIL_RETAINED && credit_in + credit_out > 0)
+  if (detail >= DETAIL_UNACKNOWLEDGED && figures->receive_window + figures->send_window > 0)
     {
-      g_autofree char *retained = format_size (tcp_tunnel_get_retained_bytes (tunnel));
-      g_autofree char *out = format_size (credit_out);
-      g_autofree char *in = format_size (credit_in);
+      g_autofree char *unacknowledged = format_size (figures->unacknowledged_bytes);
+      g_autofree char *out = format_size (figures->send_window);
+      g_autofree char *in = format_size (figures->receive_window);
 
-      g_string_append_printf (line, "  retained %s  windows %s up, %s down", retained, out, in);
+      g_string_append_printf (line, "  unacknowledged %s  windows %s up, %s down", unacknowledged, out, in);
     }
 }
 
 /* As much detail as there is room for: both directions or none. */
 static char *
-format_details (Status *self,
-                gsize   width)
+format_details (Status              *self,
+                const TcpStatistics *figures,
+                gboolean             connected,
+                gsize                width)
 {
-  guint64 sent = tcp_tunnel_get_bytes_sent (self->tunnel);
-  guint64 received = tcp_tunnel_get_bytes_received (self->tunnel);
-  double up = meter_update (&self->up, sent);
-  double down = meter_update (&self->down, received);
-  gint64 round_trip = tcp_tunnel_get_round_trip (self->tunnel);
+  double up = meter_update (&self->up, figures->bytes_sent);
+  double down = meter_update (&self->down, figures->bytes_received);
 
   for (guint detail = N_DETAILS - 1; detail > DETAIL_STATE; detail--)
     {
       g_autoptr (GString) line = g_string_new (NULL);
 
-      g_string_printf (line, "  %u open", tcp_tunnel_get_open_connections (self->tunnel));
+      g_string_printf (line, "  %" G_GUINT64_FORMAT " open", figures->open_connections);
       if (detail >= DETAIL_TOTALS)
         {
-          append_direction (line, "up", sent, up, detail);
-          append_direction (line, "down", received, down, detail);
+          append_direction (line, "up", figures->bytes_sent, up, detail);
+          append_direction (line, "down", figures->bytes_received, down, detail);
         }
-      if (detail >= DETAIL_ROUND_TRIP && round_trip >= 0 &&
-          tcp_tunnel_get_state (self->tunnel) == TCP_TUNNEL_STATE_CONNECTED)
+      if (detail >= DETAIL_ROUND_TRIP && figures->round_trip >= 0 && connected)
         {
-          g_autofree char *time = format_time (round_trip);
+          g_autofree char *time = format_round_trip (figures->round_trip);
 
           g_string_append_printf (line, "  rtt %s", time);
         }
-      append_resumption (line, self->tunnel, detail);
+      append_resumption (line, figures, detail);
       if (view_width (line->str) <= width)
         return g_string_free (g_steal_pointer (&line), FALSE);
     }
@@ -261,7 +261,7 @@ static void
 show_titles (Status *self)
 {
   g_autofree char *before = format_name (self, "NAME");
-  g_autofree char *rest = format_columns (self);
+  g_autofree char *rest = format_columns (self, NULL);
   g_autofree char *lead = g_strdup_printf ("%s%-*s%s", before, STATE_WIDTH, "STATE", rest);
 
   view_row_set (self->row, "", VIEW_DIM, lead, "");
@@ -270,11 +270,11 @@ show_titles (Status *self)
 /* What it waits for, in place of figures that do not change meanwhile. */
 static char *
 format_lead (Status         *self,
-             TcpTunnelState  state)
+             TcpTunnelState  state,
+             guint64         open)
 {
   gint64 wait = self->retry - g_get_monotonic_time ();
   g_autoptr (GString) text = g_string_new (NULL);
-  guint open = tcp_tunnel_get_open_connections (self->tunnel);
 
   if (self->ended)
     return g_strdup ("ended");
@@ -283,7 +283,7 @@ format_lead (Status         *self,
   else
     g_string_assign (text, status_state_name (state));
   if (open > 0)
-    g_string_append_printf (text, ", %u open", open);
+    g_string_append_printf (text, ", %" G_GUINT64_FORMAT " open", open);
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
@@ -308,6 +308,7 @@ static gboolean
 update (gpointer data)
 {
   Status *self = data;
+  g_autoptr (TcpStatistics) figures = NULL;
   TcpTunnelState state;
   g_autofree char *before = NULL;
   g_autofree char *lead = NULL;
@@ -321,12 +322,13 @@ update (gpointer data)
     }
 
   state = tcp_tunnel_get_state (self->tunnel);
+  figures = tcp_endpoint_get_statistics (TCP_ENDPOINT (self->tunnel));
   if (!self->ended && state == TCP_TUNNEL_STATE_CONNECTED)
     g_clear_pointer (&self->reason, g_free);
   before = self->name != NULL ? format_name (self, self->name) : g_strdup (self->before);
   if (self->ended || self->reason != NULL)
     {
-      lead = format_lead (self, state);
+      lead = format_lead (self, state, figures->open_connections);
       used = view_width (before) + view_width (lead) + 2;
       if (self->reason != NULL && used < view_columns ())
         {
@@ -338,13 +340,14 @@ update (gpointer data)
   else if (self->name != NULL)
     {
       lead = g_strdup_printf ("%-*s", STATE_WIDTH, status_state_name (state));
-      rest = format_columns (self);
+      rest = format_columns (self, figures);
     }
   else
     {
       lead = g_strdup (status_state_name (state));
       used = view_width (before) + view_width (lead);
-      rest = format_details (self, view_columns () - MIN (used, view_columns ()));
+      rest = format_details (self, figures, state == TCP_TUNNEL_STATE_CONNECTED,
+                             view_columns () - MIN (used, view_columns ()));
     }
   view_row_set (self->row, before, self->ended ? VIEW_RED : state_style (state), lead, rest != NULL ? rest : "");
   return G_SOURCE_CONTINUE;

@@ -421,7 +421,7 @@ stdio_new (TcpTunnel  *tunnel,
     return NULL;
   if (!make_directory (self, error))
     return NULL;
-  tcp_tunnel_set_socket_path (tunnel, self->path);
+  g_object_set (tunnel, "socket-path", self->path, NULL);
   g_signal_connect (tunnel, "connection-opened", G_CALLBACK (on_opened), self);
   g_signal_connect (tunnel, "connection-closed", G_CALLBACK (on_closed), self);
   g_signal_connect (tunnel, "retry-scheduled", G_CALLBACK (on_retry_scheduled), self);

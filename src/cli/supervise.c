@@ -126,12 +126,14 @@ create_runs (Supervisor  *self,
   for (guint i = 0; i < settings->len; i++)
     {
       const char *name = ((Settings *) settings->pdata[i])->name;
+      TcpTunnelLogLevel own;
       Run *run = run_new (settings->pdata[i], &self->shared, error);
 
       if (run == NULL)
         return FALSE;
       g_ptr_array_add (self->runs, run);
-      level = MAX (level, tcp_tunnel_get_log_level (run_get_tunnel (run)));
+      g_object_get (run_get_tunnel (run), "log-level", &own, NULL);
+      level = MAX (level, own);
       if (name != NULL)
         self->shared.name_width = MAX (self->shared.name_width, view_width (name));
     }

@@ -66,6 +66,20 @@ runner_is_inherited (TcpRunner *self)
   return self->fork_count != tcp_fork_count ();
 }
 
+/* To be called with the lock held. From a successful start until the end. */
+gboolean
+tcp_runner_is_active (TcpRunner *self)
+{
+  return self->address != NULL && !runner_is_inherited (self) && !tcp_status_get (self->status, ended);
+}
+
+/* To be called with the lock held. Whether a close has no other thread to wait for. */
+gboolean
+tcp_runner_can_close_at_once (TcpRunner *self)
+{
+  return !self->closing && (self->engine == NULL || runner_is_inherited (self));
+}
+
 /* To be called with the lock held, while the engine runs or is started. Until the end, see
  * runner_end(), starts and other closes wait. */
 static Remains

@@ -259,7 +259,7 @@ tcp_access_share_out (TcpAccess                *self,
       principal->held.max = MAX_HELD;
       principal->clients.max = MIN (tcp_quota_get_share (max_clients, n, settings->max_principal_sessions),
                                     MAX (max_clients * share, 1));
-      principal->connections.max = tcp_quota_get_share (settings->max_connections, n,
+      principal->connections.max = tcp_quota_get_share (settings->common.max_connections, n,
                                                         settings->max_principal_connections);
       principal->dials.quota.max = tcp_quota_get_share (settings->max_dials, n, settings->max_principal_dials);
     }

@@ -173,7 +173,7 @@ client_dial (TcpClient  *self,
   dial->stream = tcp_stream_ref (stream);
   dial->target = g_strdup (target);
   dial->dial = tcp_dial_new (self->shared->dials, self->lane, &self->in_turns, where, port, self->thread,
-                             self->settings->connect_timeout, on_dialed, dial);
+                             self->settings->common.connect_timeout, on_dialed, dial);
   g_hash_table_insert (self->dials, stream, dial);
   if (channel != NULL)
     tcp_channel_charge (channel, CONNECTION_COST);
@@ -201,7 +201,7 @@ client_enter_connection (TcpClient  *self,
     default:
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
                    "the gateway has %u connections already (max-connections)",
-                   self->settings->max_connections);
+                   self->settings->common.max_connections);
       return FALSE;
     }
 }
@@ -407,7 +407,8 @@ static gsize
 client_get_first_window (TcpShared *shared,
                          TcpBudget *queue_budget)
 {
-  return tcp_budget_get_portion (queue_budget, MIN (shared->settings->max_connections, TCP_WINDOWS_USUAL_STREAMS));
+  return tcp_budget_get_portion (queue_budget,
+                                 MIN (shared->settings->common.max_connections, TCP_WINDOWS_USUAL_STREAMS));
 }
 
 /* On @thread. @shared, @lane and @warnings have to outlive it. */
@@ -434,15 +435,15 @@ tcp_client_new (TcpShared                *shared,
     .foreign = request->foreign,
     .nameless = request->session_id == NULL,
     .max_buffered_bytes = MIN (shared->memory, MAX_QUEUED),
-    .max_retained_bytes = settings->max_retained_bytes,
-    .max_window_bytes = settings->max_window_bytes,
+    .max_unacknowledged_bytes = settings->common.max_unacknowledged_bytes,
+    .max_window_bytes = settings->common.max_window_bytes,
     .max_first_window = client_get_first_window (shared, queue_budget),
-    .max_streams = many ? settings->max_connections : 1,
+    .max_streams = many ? settings->common.max_connections : 1,
     .session_timeout = (settings->session_timeout + 999) / 1000,
-    .hello_timeout = settings->connect_timeout,
+    .hello_timeout = settings->common.connect_timeout,
     .budget = budget,
     .queue_budget = queue_budget,
-    .reset_on_loss = settings->reset_on_loss,
+    .reset_on_loss = settings->common.reset_on_loss,
     .peer = peer,
     .target = settings->target,
     .log = shared->log,

@@ -2,23 +2,19 @@
 
 #pragma once
 
-#include <tcptunnel/tcptunnel.h>
-#include "base/log.h"
-#include "base/status.h"
-#include "endpoint/runner.h"
+#include "endpoint/endpoint-private.h"
 #include "gateway/settings.h"
 
 G_BEGIN_DECLS
 
 struct _TcpGateway
 {
-  GObject parent_instance;
-  TcpGatewaySettings *settings;
-  TcpLog *log;
-  TcpStatus *status;
-  TcpRunner runner;
+  TcpEndpoint parent_instance;
 };
 
-void tcp_gateway_install_properties (GObjectClass *object_class);
+struct _TcpGatewayClass
+{
+  TcpEndpointClass parent_class;
+};
 
 G_END_DECLS

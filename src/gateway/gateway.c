@@ -2,7 +2,6 @@
 
 #include "gateway/gateway-private.h"
 
-#include "endpoint/runner.h"
 #include "gateway/server.h"
 
 /**
@@ -16,18 +15,14 @@
  * are kept for [property@TcpTunnel.Gateway:session-timeout], in both modes if the
  * session can be resumed, else in singleton mode only, and there only if the client gave
  * a `sessionId` by which it can come back. What the targets send meanwhile
- * waits in their sockets; up to [property@TcpTunnel.Gateway:max-retained-bytes] that
+ * waits in their sockets; up to [property@TcpTunnel.Endpoint:max-unacknowledged-bytes] that
  * were sent before are kept to be sent again.
  *
  * Clients show a bearer token: that of [property@TcpTunnel.Gateway:token], or one of
  * [property@TcpTunnel.Gateway:token-file].
  *
- * As with [class@TcpTunnel.Tunnel], the work is done on I/O threads. Signals are emitted in the
- * main context that was the default of the thread that started the gateway, methods may be called
- * from any thread, and a child that is forked can only close and drop a gateway that ran in its
- * parent. Properties take effect when the gateway is next started, except for
- * [property@TcpTunnel.Gateway:log-level], which does at once. A gateway that was closed can be
- * started again.
+ * What it has in common with a tunnel is described at [class@TcpTunnel.Endpoint]: threads, main contexts, and when
+ * properties take effect.
  *
  * ```c
  * g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:5432");
@@ -35,7 +30,7 @@
  * g_autoptr (GError) error = NULL;
  *
  * tcp_gateway_set_token (gateway, token);
- * if (!tcp_gateway_start (gateway, NULL, &error))
+ * if (!tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error))
  *   g_error ("%s", error->message);
  * uri = tcp_gateway_dup_uri (gateway);
  * g_print ("%s\n", uri);
@@ -53,7 +48,7 @@ enum
 
 static guint signals[N_SIGNALS];
 
-G_DEFINE_FINAL_TYPE (TcpGateway, tcp_gateway, G_TYPE_OBJECT)
+G_DEFINE_FINAL_TYPE (TcpGateway, tcp_gateway, TCP_TYPE_ENDPOINT)
 
 /* For the runner */
 
@@ -62,7 +57,7 @@ gateway_make_server (gpointer        owner,
                      TcpEventQueue  *events,
                      GError        **error)
 {
-  TcpGateway *self = owner;
+  TcpEndpoint *self = owner;
 
   if (!tcp_gateway_settings_check (self->settings, error))
     return NULL;
@@ -86,16 +81,10 @@ gateway_emit (gpointer  owner,
       g_signal_emit (self, signals[CONNECTION_CLOSED], 0, event->id, event->error);
       break;
 
-    case TCP_EVENT_ADDRESS:
-      g_object_notify (G_OBJECT (self), "local-address");
-      g_object_notify (G_OBJECT (self), "uri");
-      break;
-
-    case TCP_EVENT_CLOSED:
-      break;
-
     default:
-      g_assert_not_reached ();
+      tcp_endpoint_emit (owner, event);
+      if (event->type == TCP_EVENT_ADDRESS)
+        g_object_notify (owner, "uri");
     }
 }
 
@@ -123,124 +112,42 @@ static const TcpRunnerClass runner_class = {
 };
 
 /**
- * tcp_gateway_start_async:
+ * tcp_gateway_dup_uri:
  * @self: a gateway
- * @cancellable: (nullable): to give up the start
- * @callback: (scope async): called when the gateway has started, or failed to
- * @user_data: for @callback
  *
- * Starts the gateway. It has started once it listens.
+ * Gets the URL for tunnels on this machine: see [property@TcpTunnel.Gateway:uri].
  *
- * The file of [property@TcpTunnel.Gateway:token-file] is read in a thread of GLib's. @callback is
- * called in the main context that is the thread's default, to which the signals belong from then
- * on.
+ * Returns: (transfer full) (nullable): the URL, or %NULL if there is none
+ *
+ * Since: 1.0
+ */
+char *
+tcp_gateway_dup_uri (TcpGateway *self)
+{
+  char *uri = NULL;
+
+  g_return_val_if_fail (TCP_IS_GATEWAY (self), NULL);
+
+  g_object_get (self, "uri", &uri, NULL);
+  return uri;
+}
+
+/**
+ * tcp_gateway_set_token:
+ * @self: a gateway
+ * @token: (nullable): a bearer token that clients may show
+ *
+ * Sets a token: see [property@TcpTunnel.Gateway:token]. Takes effect when the gateway is next started.
  *
  * Since: 1.0
  */
 void
-tcp_gateway_start_async (TcpGateway          *self,
-                         GCancellable        *cancellable,
-                         GAsyncReadyCallback  callback,
-                         gpointer             user_data)
+tcp_gateway_set_token (TcpGateway *self,
+                       const char *token)
 {
   g_return_if_fail (TCP_IS_GATEWAY (self));
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  tcp_runner_start_async (&self->runner, cancellable, callback, user_data, tcp_gateway_start_async);
-}
-
-/**
- * tcp_gateway_start_finish:
- * @self: a gateway
- * @result: what the callback was given
- * @error: return location for an error
- *
- * Tells how [method@TcpTunnel.Gateway.start_async] went.
- *
- * The errors are those of [method@TcpTunnel.Gateway.start].
- *
- * Returns: whether the gateway has started
- *
- * Since: 1.0
- */
-gboolean
-tcp_gateway_start_finish (TcpGateway    *self,
-                          GAsyncResult  *result,
-                          GError       **error)
-{
-  g_return_val_if_fail (TCP_IS_GATEWAY (self), FALSE);
-  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, tcp_gateway_start_async), FALSE);
-
-  return g_task_propagate_boolean (G_TASK (result), error);
-}
-
-/**
- * tcp_gateway_start:
- * @self: a gateway
- * @cancellable: (nullable): to give up the start, from another thread
- * @error: return location for an error
- *
- * Starts the gateway, and blocks until it listens.
- *
- * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if a property has a value that cannot
- * work or there is no token, %TCP_TUNNEL_ERROR_TLS if the certificate cannot be used, such
- * as one whose private key belongs to another, %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway
- * runs already, is being started or drained, or was started before a fork of which this process
- * is the child, %TCP_TUNNEL_ERROR_LIMIT if the process has too few file descriptors left,
- * %TCP_TUNNEL_ERROR_LISTEN if the port cannot be opened,
- * %TCP_TUNNEL_ERROR_CLOSED if it was closed meanwhile, or %G_IO_ERROR_CANCELLED.
- *
- * Returns: whether the gateway has started
- *
- * Since: 1.0
- */
-gboolean
-tcp_gateway_start (TcpGateway    *self,
-                   GCancellable  *cancellable,
-                   GError       **error)
-{
-  g_return_val_if_fail (TCP_IS_GATEWAY (self), FALSE);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return tcp_runner_start (&self->runner, cancellable, error);
-}
-
-/**
- * tcp_gateway_start_step:
- * @self: a gateway
- * @wait: how long this call blocks at most, in milliseconds
- * @cancellable: (not nullable): one that is used for this start only
- * @error: return location for an error
- *
- * Starts the gateway, as [method@TcpTunnel.Gateway.start] does, in several calls that each
- * block for a short time.
- *
- * This is for language bindings whose programs handle signals between two calls, as
- * Python's do: a single call that blocks for long would keep Ctrl-C waiting. The first
- * call with a @cancellable begins the start. Call it again with the same @cancellable
- * until it returns %TRUE or fails. To give up, close the gateway, or cancel @cancellable and
- * go on calling.
- *
- * The errors are those of [method@TcpTunnel.Gateway.start].
- *
- * Returns: %TRUE if the gateway has started, %FALSE with @error set if it failed to, and
- *   %FALSE without an error if the start is still under way
- *
- * Since: 1.0
- */
-gboolean
-tcp_gateway_start_step (TcpGateway    *self,
-                        guint          wait,
-                        GCancellable  *cancellable,
-                        GError       **error)
-{
-  g_return_val_if_fail (TCP_IS_GATEWAY (self), FALSE);
-  g_return_val_if_fail (G_IS_CANCELLABLE (cancellable), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return tcp_runner_start_step (&self->runner, wait, cancellable, error);
+  g_object_set (self, "token", token, NULL);
 }
 
 /**
@@ -271,7 +178,8 @@ tcp_gateway_drain_async (TcpGateway          *self,
   g_return_if_fail (TCP_IS_GATEWAY (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  tcp_runner_drain_async (&self->runner, timeout, cancellable, callback, user_data, tcp_gateway_drain_async);
+  tcp_runner_drain_async (&TCP_ENDPOINT (self)->runner, timeout, cancellable, callback, user_data,
+                          tcp_gateway_drain_async);
 }
 
 /**
@@ -312,7 +220,7 @@ tcp_gateway_drain_finish (TcpGateway    *self,
  * From now on no new connections are taken: clients that ask for a session are answered
  * 503, those that have one are told to use another. Connections that are there go on,
  * also over further WebSockets, until they have ended or @timeout has passed. Then the
- * gateway is closed, as by [method@TcpTunnel.Gateway.close].
+ * gateway is closed, as by [method@TcpTunnel.Endpoint.close].
  *
  * When this is called again meanwhile, the last @timeout counts for all who wait.
  *
@@ -336,7 +244,7 @@ tcp_gateway_drain (TcpGateway    *self,
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  return tcp_runner_drain (&self->runner, timeout, cancellable, error);
+  return tcp_runner_drain (&TCP_ENDPOINT (self)->runner, timeout, cancellable, error);
 }
 
 /**
@@ -350,7 +258,7 @@ tcp_gateway_drain (TcpGateway    *self,
  * Closes the gateway once its connections have ended, as
  * [method@TcpTunnel.Gateway.drain] does, in several calls that each block for a short time.
  *
- * This is for language bindings, like [method@TcpTunnel.Gateway.start_step], and is used in
+ * This is for language bindings, like [method@TcpTunnel.Endpoint.start_step], and is used in
  * the same way. @timeout counts from the first call, and later calls ignore it. To give up,
  * cancel @cancellable and go on calling.
  *
@@ -372,29 +280,7 @@ tcp_gateway_drain_step (TcpGateway    *self,
   g_return_val_if_fail (G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  return tcp_runner_drain_step (&self->runner, timeout, wait, cancellable, error);
-}
-
-/**
- * tcp_gateway_close:
- * @self: a gateway
- *
- * Closes the gateway: its port, every WebSocket and every connection to the target,
- * which end in a reset.
- *
- * When this returns the port is free, and no signal follows. A start or a drain that is
- * under way fails with %TCP_TUNNEL_ERROR_CLOSED. Closing a gateway that does not run
- * does nothing, unless another thread has closed it and left its last signals to this one.
- * See [method@TcpTunnel.Gateway.drain] for a gentler way.
- *
- * Since: 1.0
- */
-void
-tcp_gateway_close (TcpGateway *self)
-{
-  g_return_if_fail (TCP_IS_GATEWAY (self));
-
-  tcp_runner_close (&self->runner);
+  return tcp_runner_drain_step (&TCP_ENDPOINT (self)->runner, timeout, wait, cancellable, error);
 }
 
 /**
@@ -415,36 +301,13 @@ tcp_gateway_new (const char *target)
 }
 
 static void
-tcp_gateway_dispose (GObject *object)
-{
-  tcp_runner_dispose (&TCP_GATEWAY (object)->runner);
-
-  G_OBJECT_CLASS (tcp_gateway_parent_class)->dispose (object);
-}
-
-static void
-tcp_gateway_finalize (GObject *object)
-{
-  TcpGateway *self = TCP_GATEWAY (object);
-
-  tcp_runner_clear (&self->runner);
-  tcp_gateway_settings_free (self->settings);
-  tcp_status_unref (self->status);
-  tcp_log_unref (self->log);
-
-  G_OBJECT_CLASS (tcp_gateway_parent_class)->finalize (object);
-}
-
-static void
 tcp_gateway_class_init (TcpGatewayClass *klass)
 {
-  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  TcpEndpointClass *endpoint_class = &klass->parent_class;
 
-  object_class->dispose = tcp_gateway_dispose;
-  object_class->finalize = tcp_gateway_finalize;
-  tcp_gateway_install_properties (object_class);
-  /* Before there is another thread. */
-  (void) tcp_tunnel_error_quark ();
+  endpoint_class->kind = "gateway";
+  endpoint_class->runner_class = &runner_class;
+  tcp_endpoint_class_install (endpoint_class, &tcp_gateway_settings);
 
   /**
    * TcpGateway::connection-opened:
@@ -485,8 +348,4 @@ tcp_gateway_class_init (TcpGatewayClass *klass)
 static void
 tcp_gateway_init (TcpGateway *self)
 {
-  self->settings = tcp_gateway_settings_new ();
-  self->status = tcp_status_new ();
-  self->log = tcp_log_new ("gateway", TCP_TUNNEL_LOG_LEVEL_INFO);
-  tcp_runner_init (&self->runner, &runner_class, G_OBJECT (self), self->status);
 }

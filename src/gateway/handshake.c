@@ -17,8 +17,8 @@ negotiate (const TcpGatewaySettings *settings,
   const char *protocols = soup_message_headers_get_list (headers, TCP_RESUMABLE_HEADER);
 
   request->foreign = protocols == NULL;
-  request->resumable = tcp_resumable_is_offered (protocols) && settings->resumption != TCP_TUNNEL_RESUMPTION_OFF;
-  if (!request->resumable && settings->resumption == TCP_TUNNEL_RESUMPTION_REQUIRED)
+  request->resumable = tcp_resumable_is_offered (protocols) && settings->common.resumption != TCP_TUNNEL_RESUMPTION_OFF;
+  if (!request->resumable && settings->common.resumption == TCP_TUNNEL_RESUMPTION_REQUIRED)
     return tcp_refuse (refusal, TCP_STATUS_UPGRADE_REQUIRED, "Sessions have to be resumable here: %s: %s is missing.",
                        TCP_RESUMABLE_HEADER, TCP_RESUMABLE_NAME);
   if (request->resumable && request->session_id == NULL)

@@ -61,6 +61,7 @@ struct _TcpListener
   TcpLog *log;
   TcpLogLimit *refusals;
   TcpAcceptor *acceptor;
+  gboolean is_local;
 
   GQueue pending; /* of Pending, the oldest first */
   guint max_pending;
@@ -248,12 +249,14 @@ pending_begin (Pending *self)
 
 /* The request */
 
-/* @address may be NULL. */
+/* @address is NULL for one that is not known, such as that of a Unix socket. */
 static TcpOrigin *
 listener_get_origin (TcpListener  *self,
                      GInetAddress *address)
 {
-  return tcp_origins_get (self->origins, address, address != NULL && tcp_networks_contain (self->proxies, address));
+  gboolean trusted = address != NULL ? tcp_networks_contain (self->proxies, address) : self->is_local;
+
+  return tcp_origins_get (self->origins, address, trusted);
 }
 
 /* Behind a proxy that is trusted the client is known by its header. */
@@ -556,18 +559,14 @@ tcp_listener_new (GTlsCertificate            *certificate,
   return self;
 }
 
-/* Gives the first address that it listens on, with the port. */
-GSocketAddress *
-tcp_listener_open (TcpListener  *self,
-                   GPtrArray    *addresses,
-                   GError      **error)
+/* @is_local: the sockets are Unix sockets, to which only programs of this user connect, such as a proxy. */
+void
+tcp_listener_open (TcpListener *self,
+                   GPtrArray   *sockets,
+                   gboolean     is_local)
 {
-  g_autoptr (GPtrArray) sockets = tcp_listen (addresses, self->log, error);
-  GSocketAddress *local = sockets != NULL ? g_socket_get_local_address (sockets->pdata[0], error) : NULL;
-
-  if (local != NULL)
-    self->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, self);
-  return local;
+  self->is_local = is_local;
+  self->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, self);
 }
 
 void

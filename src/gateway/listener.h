@@ -41,9 +41,9 @@ TcpListener *tcp_listener_new (GTlsCertificate            *certificate,
                                TcpLog                     *log,
                                const TcpListenerCallbacks *callbacks,
                                gpointer                    user_data);
-GSocketAddress *tcp_listener_open (TcpListener  *self,
-                                   GPtrArray    *addresses,
-                                   GError      **error);
+void tcp_listener_open (TcpListener *self,
+                        GPtrArray   *sockets,
+                        gboolean     is_local);
 void tcp_listener_free (TcpListener *self);
 
 G_END_DECLS

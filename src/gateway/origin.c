@@ -34,7 +34,7 @@ make_name (GInetAddress *address,
   g_autofree char *text = NULL;
 
   if (address == NULL)
-    return g_strdup ("");
+    return g_strdup (trusted ? "the Unix socket" : "");
   if (trusted || g_inet_address_get_family (address) == G_SOCKET_FAMILY_IPV4)
     return g_inet_address_to_string (address);
 

@@ -2,6 +2,8 @@
 
 #include "gateway/server.h"
 
+#include <gio/gunixsocketaddress.h>
+
 #include "base/secret-hash.h"
 #include "base/tsan.h"
 #include "gateway/certificate.h"
@@ -9,6 +11,7 @@
 #include "gateway/listener.h"
 #include "gateway/shard.h"
 #include "io/listen.h"
+#include "io/listen-unix.h"
 #include "io/reactor.h"
 
 struct _TcpServer
@@ -20,6 +23,7 @@ struct _TcpServer
   /* From here on only touched on the I/O thread. */
   GCancellable *resolving;
   TcpListener *listener;
+  TcpSocketFile socket_file; /* of a Unix socket */
   TcpChannelGroup *channels; /* of the TLS handshakes */
   TcpShard **shards;         /* NULL where none was needed yet; closed by others, too */
   guint n_shards;
@@ -180,7 +184,8 @@ server_report_started (TcpServer      *self,
     return;
 
   self->started = TRUE;
-  uri = address != NULL ? server_make_uri (self, G_INET_SOCKET_ADDRESS (address)) : NULL;
+  if (G_IS_INET_SOCKET_ADDRESS (address))
+    uri = server_make_uri (self, G_INET_SOCKET_ADDRESS (address));
   tcp_event_queue_push_started (self->shared->events, address, uri, error);
 }
 
@@ -207,6 +212,7 @@ server_shut_down (TcpServer *self)
   g_cancellable_cancel (self->resolving);
   g_array_set_size (self->drains, 0);
   tcp_timer_clear (&self->drain_deadline);
+  tcp_socket_file_remove (&self->socket_file);
   g_clear_pointer (&self->listener, tcp_listener_free);
   for (guint i = 0; i < self->n_shards; i++)
     if (self->shards[i] != NULL)
@@ -259,25 +265,61 @@ on_resolved (GObject      *object,
   g_autoptr (GSocketAddress) effective = NULL;
   g_autoptr (GError) error = NULL;
   g_autoptr (GPtrArray) addresses = tcp_resolve_finish (result, &error);
+  g_autoptr (GPtrArray) sockets = NULL;
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return;
 
   self = user_data;
   if (addresses != NULL)
-    effective = tcp_listener_open (self->listener, addresses, &error);
+    sockets = tcp_listen (addresses, self->shared->log, &error);
+  if (sockets != NULL)
+    effective = g_socket_get_local_address (sockets->pdata[0], &error);
   if (effective != NULL)
     {
+      tcp_listener_open (self->listener, sockets, FALSE);
       server_warn_of_addresses (self, addresses);
       server_report_started (self, effective, NULL);
     }
   else
     {
-      g_autoptr (GError) why = tcp_listen_error (self->shared->settings->hostname, self->shared->settings->port, error);
+      const TcpEndpointSettings *settings = &self->shared->settings->common;
+      g_autoptr (GError) why = tcp_listen_error (settings->hostname, settings->port, error);
 
       server_shut_down (self);
       server_report_started (self, NULL, why);
     }
+}
+
+static void
+server_listen_unix (TcpServer *self)
+{
+  const char *path = self->shared->settings->common.socket_path;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) sockets = tcp_listen_unix (path, &self->socket_file, &error);
+  g_autoptr (GSocketAddress) address = NULL;
+
+  if (sockets != NULL)
+    {
+      address = g_unix_socket_address_new (path);
+      tcp_listener_open (self->listener, sockets, TRUE);
+    }
+  else
+    {
+      server_shut_down (self);
+    }
+  server_report_started (self, address, error);
+}
+
+static void
+server_listen (TcpServer *self)
+{
+  const TcpEndpointSettings *settings = &self->shared->settings->common;
+
+  if (settings->socket_path != NULL)
+    server_listen_unix (self);
+  else
+    tcp_resolve (settings->hostname, settings->port, self->resolving, on_resolved, self);
 }
 
 static void
@@ -293,7 +335,7 @@ on_certificate_tried (GObject      *object,
   if (tcp_certificate_try_finish (result, &error))
     {
       tcp_certificate_warn (self->shared->settings->tls_certificate, now, self->shared->log);
-      tcp_resolve (self->shared->settings->hostname, self->shared->settings->port, self->resolving, on_resolved, self);
+      server_listen (self);
     }
   else if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     {
@@ -317,7 +359,7 @@ server_do_start (gpointer data)
   self->channels = tcp_channel_group_new ();
   /* They were checked. */
   proxies = tcp_networks_parse ((const char *const *) settings->trusted_proxies, NULL);
-  self->listener = tcp_listener_new (settings->tls_certificate, settings->connect_timeout,
+  self->listener = tcp_listener_new (settings->tls_certificate, settings->common.connect_timeout,
                                      self->shared->stranger_memory, proxies, self->channels, self->shared->log,
                                      &listener_callbacks, self);
   self->drains = g_array_new (FALSE, FALSE, sizeof (guint64));
@@ -331,7 +373,7 @@ server_do_start (gpointer data)
     }
   else
     {
-      tcp_resolve (self->shared->settings->hostname, self->shared->settings->port, self->resolving, on_resolved, self);
+      server_listen (self);
     }
 }
 

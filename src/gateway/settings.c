@@ -6,48 +6,21 @@
 #include "gateway/networks.h"
 #include "gateway/reverse-ports.h"
 #include "gateway/target-rules.h"
+#include "io/listen.h"
 
 /* In bytes, beside what there is for each client. */
 #define DEFAULT_MEMORY (304 * 1024 * 1024)
 
 TcpGatewaySettings *
-tcp_gateway_settings_new (void)
-{
-  return g_new0 (TcpGatewaySettings, 1);
-}
-
-TcpGatewaySettings *
 tcp_gateway_settings_copy (const TcpGatewaySettings *self)
 {
-  TcpGatewaySettings *copy = g_memdup2 (self, sizeof (TcpGatewaySettings));
-
-  copy->target = g_strdup (self->target);
-  copy->hostname = g_strdup (self->hostname);
-  copy->path = g_strdup (self->path);
-  copy->allow = g_strdupv (self->allow);
-  copy->reverse_ports = g_strdupv (self->reverse_ports);
-  copy->token = g_strdup (self->token);
-  copy->token_file = g_strdup (self->token_file);
-  copy->trusted_proxies = g_strdupv (self->trusted_proxies);
-  if (copy->tls_certificate != NULL)
-    g_object_ref (copy->tls_certificate);
-
-  return copy;
+  return tcp_settings_copy (&tcp_gateway_settings, self);
 }
 
 void
 tcp_gateway_settings_free (TcpGatewaySettings *self)
 {
-  g_free (self->target);
-  g_free (self->hostname);
-  g_free (self->path);
-  g_strfreev (self->allow);
-  g_strfreev (self->reverse_ports);
-  g_free (self->token);
-  g_free (self->token_file);
-  g_strfreev (self->trusted_proxies);
-  g_clear_object (&self->tls_certificate);
-  g_free (self);
+  tcp_settings_free (&tcp_gateway_settings, self);
 }
 
 /* In bytes. By default there is some for each client. */
@@ -56,7 +29,7 @@ tcp_gateway_settings_get_max_memory (const TcpGatewaySettings *self)
 {
   if (self->max_memory > 0)
     return self->max_memory;
-  return DEFAULT_MEMORY + (guint64) self->max_connections * TCP_GATEWAY_MEMORY_OF_CLIENT;
+  return DEFAULT_MEMORY + (guint64) self->common.max_connections * TCP_GATEWAY_MEMORY_OF_CLIENT;
 }
 
 gboolean
@@ -76,8 +49,8 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
   if (port == 0)
     return tcp_invalid (error, "the target “%s” is not of the form HOST:PORT, such as 127.0.0.1:22 or [::1]:22",
                         self->target != NULL ? self->target : "");
-  if (self->hostname == NULL || *self->hostname == '\0')
-    return tcp_invalid (error, "no address to listen on was given, such as 127.0.0.1");
+  if (!tcp_listen_check (self->common.hostname, self->common.socket_path, error))
+    return FALSE;
   if (self->path != NULL && *self->path != '/')
     return tcp_invalid (error, "the path “%s” does not begin with a slash", self->path);
 

@@ -2,8 +2,7 @@
 
 #pragma once
 
-#include <gio/gio.h>
-#include <tcptunnel/tcptunnel.h>
+#include "endpoint/settings.h"
 
 G_BEGIN_DECLS
 
@@ -15,12 +14,11 @@ G_BEGIN_DECLS
  * connection begins with, and a piece of what goes the other way. */
 #define TCP_GATEWAY_MEMORY_OF_CLIENT (40 * 1024)
 
-/* What the application asked for; see tunnel/settings.h. */
+/* What the application asked of a gateway. See properties.c for what they mean. */
 typedef struct
 {
+  TcpEndpointSettings common;
   char *target;
-  char *hostname;
-  guint port;
   char *path;
   char **allow; /* patterns of targets; see target-rules.h */
   char **reverse_ports; /* on which it may listen for clients; see reverse-ports.h */
@@ -28,24 +26,17 @@ typedef struct
   char *token_file;
   char **trusted_proxies;
   GTlsCertificate *tls_certificate;
-  TcpTunnelResumption resumption;
-  guint connect_timeout;    /* ms */
   guint session_timeout;    /* ms */
-  guint keepalive_interval; /* ms */
-  guint keepalive_timeout;  /* ms */
-  guint max_retained_bytes;
-  guint max_window_bytes;
-  guint max_connections;
   guint max_dials;
   guint64 max_memory;           /* bytes; 0 for what tcp_gateway_settings_get_max_memory () says */
   guint max_principal_sessions; /* of these, 0 is for what access.c gives each principal */
   guint max_principal_connections;
   guint max_principal_dials;
   guint64 max_principal_memory; /* bytes */
-  gboolean reset_on_loss;
 } TcpGatewaySettings;
 
-TcpGatewaySettings *tcp_gateway_settings_new (void);
+extern const TcpSettings tcp_gateway_settings;
+
 TcpGatewaySettings *tcp_gateway_settings_copy (const TcpGatewaySettings *self);
 guint64 tcp_gateway_settings_get_max_memory (const TcpGatewaySettings *self);
 void tcp_gateway_settings_free (TcpGatewaySettings *self);

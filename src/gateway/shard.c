@@ -327,7 +327,8 @@ shard_check_new (TcpShard         *self,
       break;
     default:
       text = g_strdup_printf ("The gateway has as many sessions as it may have (%u, %s)", all->max,
-                              all->max < self->shared->settings->max_connections ? "max-memory" : "max-connections");
+                              all->max < self->shared->settings->common.max_connections ? "max-memory"
+                                                                                         : "max-connections");
     }
   return refuse_for_now (refusal, "Too Many Sessions", text);
 }
@@ -393,8 +394,8 @@ admission_open (Admission *self)
     .plain = settings->tls_certificate == NULL,
     .buffered = self->transport.buffered,
     .early = self->transport.early,
-    .keepalive_interval = settings->keepalive_interval,
-    .keepalive_timeout = settings->keepalive_timeout,
+    .keepalive_interval = settings->common.keepalive_interval,
+    .keepalive_timeout = settings->common.keepalive_timeout,
     .brief = !self->request->multiplexed,
     .log = shard->shared->log,
     .group = shard->channels,

@@ -18,7 +18,7 @@ static void
 shared_divide_memory (TcpShared *self)
 {
   gsize memory = tcp_gateway_settings_get_max_memory (self->settings);
-  gsize own = (gsize) self->settings->max_connections * TCP_GATEWAY_MEMORY_OF_CLIENT;
+  gsize own = (gsize) self->settings->common.max_connections * TCP_GATEWAY_MEMORY_OF_CLIENT;
   guint max_clients;
 
   self->stranger_memory = MIN (memory / 4, STRANGERS_MEMORY);
@@ -52,10 +52,10 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);
   shared_divide_memory (self);
-  tcp_quota_init (&self->connections, settings->max_connections);
-  tcp_quota_init (&self->held, MAX (1, settings->max_connections / 2));
+  tcp_quota_init (&self->connections, settings->common.max_connections);
+  tcp_quota_init (&self->held, MAX (1, settings->common.max_connections / 2));
   self->dials = tcp_dial_queue_new (settings->max_dials);
-  self->target_book = tcp_target_book_new (settings->target, settings->connect_timeout);
+  self->target_book = tcp_target_book_new (settings->target, settings->common.connect_timeout);
 
   return self;
 }

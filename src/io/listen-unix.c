@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <tcptunnel/tcptunnel.h>
 #include "io/listen.h"
 
 G_STATIC_ASSERT (TCP_SOCKET_PATH_MAX == sizeof (((struct sockaddr_un *) NULL)->sun_path) - 1);
@@ -98,12 +99,10 @@ bind_socket (GSocketAddress  *address,
   return g_steal_pointer (&socket);
 }
 
-/* A socket that listens at @path, in place of one that nobody is bound to any more.
- * @file is for tcp_socket_file_remove(). */
-GSocket *
-tcp_listen_unix (const char     *path,
-                 TcpSocketFile  *file,
-                 GError        **error)
+static GSocket *
+listen_at (const char     *path,
+           TcpSocketFile  *file,
+           GError        **error)
 {
   g_autoptr (GSocketAddress) address = g_unix_socket_address_new (path);
   g_autofree char *here = g_get_current_dir ();
@@ -143,6 +142,31 @@ tcp_listen_unix (const char     *path,
     }
 
   return g_steal_pointer (&socket);
+}
+
+/* A socket that listens at @path, in place of one that nobody is bound to any more, in an array as tcp_listen() gives
+ * it. @file is for tcp_socket_file_remove(). The error is one for the application. */
+GPtrArray *
+tcp_listen_unix (const char     *path,
+                 TcpSocketFile  *file,
+                 GError        **error)
+{
+  g_autoptr (GError) why = NULL;
+  GSocket *socket = listen_at (path, file, &why);
+  GPtrArray *sockets;
+
+  if (socket == NULL)
+    {
+      g_autofree char *name = g_filename_display_name (path);
+
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, "cannot listen on the Unix socket %s: %s", name,
+                   why->message);
+      return NULL;
+    }
+
+  sockets = g_ptr_array_new_with_free_func (g_object_unref);
+  g_ptr_array_add (sockets, socket);
+  return sockets;
 }
 
 /* Before the socket is closed: until then the inode is not given to another file, so

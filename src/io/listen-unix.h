@@ -17,9 +17,9 @@ typedef struct
 /* The longest path that fits, without its end. */
 #define TCP_SOCKET_PATH_MAX 107
 
-GSocket *tcp_listen_unix (const char     *path,
-                          TcpSocketFile  *file,
-                          GError        **error);
+GPtrArray *tcp_listen_unix (const char     *path,
+                            TcpSocketFile  *file,
+                            GError        **error);
 void tcp_socket_file_remove (TcpSocketFile *file);
 
 G_END_DECLS

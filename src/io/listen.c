@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <tcptunnel/tcptunnel.h>
+#include "base/invalid.h"
+#include "io/listen-unix.h"
 
 /* Of a name, no more addresses than these are listened on. */
 #define MAX_ADDRESSES 16
@@ -250,6 +252,29 @@ advise_on_listen (const GError *cause)
   if (cause->domain == G_RESOLVER_ERROR || strstr (cause->message, g_strerror (EADDRNOTAVAIL)) != NULL)
     return "; it has to be an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all that it has";
   return "";
+}
+
+/* Whether one could listen there, at a path if there is one. */
+gboolean
+tcp_listen_check (const char  *hostname,
+                  const char  *socket_path,
+                  GError     **error)
+{
+  if (socket_path == NULL && (hostname == NULL || *hostname == '\0'))
+    return tcp_invalid (error, "no address to listen on was given, such as 127.0.0.1");
+  if (socket_path == NULL)
+    return TRUE;
+
+  if (*socket_path == '\0')
+    return tcp_invalid (error, "the path of the Unix socket to listen on is empty");
+  if (strlen (socket_path) > TCP_SOCKET_PATH_MAX)
+    {
+      g_autofree char *name = g_filename_display_name (socket_path);
+
+      return tcp_invalid (error, "the path of the Unix socket to listen on is too long: %s has %zu bytes, and %d are "
+                          "possible", name, strlen (socket_path), TCP_SOCKET_PATH_MAX);
+    }
+  return TRUE;
 }
 
 GError *

@@ -20,6 +20,9 @@ GPtrArray *tcp_resolve_finish (GAsyncResult  *result,
 GPtrArray *tcp_listen (GPtrArray  *addresses,
                        TcpLog     *log,
                        GError    **error);
+gboolean tcp_listen_check (const char  *hostname,
+                           const char  *socket_path,
+                           GError     **error);
 GError *tcp_listen_error (const char   *hostname,
                           guint         port,
                           const GError *cause);

@@ -35,7 +35,7 @@ session_report (TcpSession               *self,
   else if (now->figure < self->reported.figure)                                 \
     tcp_status_sub (self->status, field, self->reported.figure - now->figure)
 
-  REPORT (retained_bytes, unacknowledged);
+  REPORT (unacknowledged_bytes, unacknowledged);
   REPORT (receive_window, receive_window);
   REPORT (send_window, send_window);
   REPORT (resumes, resumes);
@@ -442,8 +442,7 @@ session_add_stream (TcpSession *self)
   TcpStream *stream = tcp_stream_new (&self->queued, &stream_callbacks, self);
 
   g_hash_table_add (self->streams, stream);
-  tcp_status_add (self->status, open_connections, 1);
-  tcp_stream_set_serial (stream, tcp_status_add (self->status, total_connections, 1) + 1);
+  tcp_stream_set_serial (stream, tcp_status_add_connection (self->status));
 
   return stream;
 }
@@ -781,7 +780,7 @@ tcp_session_new (const TcpSessionOptions   *options,
     .nameless = options->nameless,
     .reset_on_loss = options->reset_on_loss,
     .max_streams = options->max_streams,
-    .max_unacknowledged = options->max_retained_bytes,
+    .max_unacknowledged = options->max_unacknowledged_bytes,
     .max_window = options->max_window_bytes,
     .max_first_window = options->max_first_window > 0 ? options->max_first_window : G_MAXSIZE,
     .session_timeout = options->session_timeout,

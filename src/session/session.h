@@ -97,7 +97,7 @@ typedef struct
                              * come back with another WebSocket */
   guint max_buffered_bytes; /* raw, tagged: toward TCP, all streams together */
   gsize max_pending_bytes;  /* reverse: what may wait for one connection that is not there yet */
-  guint max_retained_bytes; /* resumable: sent and not acknowledged */
+  guint max_unacknowledged_bytes; /* resumable: sent and not acknowledged */
   guint max_window_bytes;   /* resumable: credit, all streams together, */
   guint max_first_window;   /* and that with which one begins; 0: no further limit */
   guint max_streams;

@@ -73,8 +73,8 @@ tcp_dialer_new (const TcpTunnelSettings *settings,
   if (self->token != NULL)
     tcp_text_add_secret (self->token);
   self->headers = g_strdupv (settings->request_headers);
-  self->resumption = settings->resumption;
-  if (settings->resumption != TCP_TUNNEL_RESUMPTION_OFF)
+  self->resumption = settings->common.resumption;
+  if (settings->common.resumption != TCP_TUNNEL_RESUMPTION_OFF)
     self->protocol = TCP_RESUMABLE_NAME;
   else if (settings->reverse)
     self->protocol = tcp_protocol_reverse.name;
@@ -84,9 +84,9 @@ tcp_dialer_new (const TcpTunnelSettings *settings,
     self->protocol = tcp_protocol_raw.name;
   self->target = g_strdup (settings->target);
   self->display = g_strdup (settings->display);
-  self->timeout = settings->connect_timeout;
-  self->keepalive_interval = settings->keepalive_interval;
-  self->keepalive_timeout = settings->keepalive_timeout;
+  self->timeout = settings->common.connect_timeout;
+  self->keepalive_interval = settings->common.keepalive_interval;
+  self->keepalive_timeout = settings->common.keepalive_timeout;
   self->single = settings->mode == TCP_TUNNEL_MODE_SINGLETON;
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);

@@ -461,9 +461,9 @@ tcp_engine_new (const TcpTunnelSettings *settings,
   self->events = tcp_event_queue_ref (events);
   self->ports = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_port_free);
   if (!settings->reverse)
-    engine_add_port (self, &(TcpForwardSpec) { .hostname = settings->hostname,
-                                             .port = settings->port,
-                                             .socket_path = settings->socket_path,
+    engine_add_port (self, &(TcpForwardSpec) { .hostname = settings->common.hostname,
+                                             .port = settings->common.port,
+                                             .socket_path = settings->common.socket_path,
                                              .target = settings->target });
 
   return self;

@@ -2,10 +2,8 @@
 
 #include "tunnel/forward-spec.h"
 
-#include <string.h>
 #include "base/host-port.h"
-#include "base/invalid.h"
-#include "io/listen-unix.h"
+#include "io/listen.h"
 
 TcpForwardSpec *
 tcp_forward_spec_copy (const TcpForwardSpec *self)
@@ -28,27 +26,6 @@ tcp_forward_spec_free (TcpForwardSpec *self)
   g_free (self);
 }
 
-static gboolean
-check_listen (const TcpForwardSpec  *self,
-              GError               **error)
-{
-  if (self->socket_path == NULL && (self->hostname == NULL || *self->hostname == '\0'))
-    return tcp_invalid (error, "no address to listen on was given, such as 127.0.0.1");
-  if (self->socket_path == NULL)
-    return TRUE;
-
-  if (*self->socket_path == '\0')
-    return tcp_invalid (error, "the path of the Unix socket to listen on is empty");
-  if (strlen (self->socket_path) > TCP_SOCKET_PATH_MAX)
-    {
-      g_autofree char *name = g_filename_display_name (self->socket_path);
-
-      return tcp_invalid (error, "the path of the Unix socket to listen on is too long: %s has %zu bytes, and %d are possible",
-                          name, strlen (self->socket_path), TCP_SOCKET_PATH_MAX);
-    }
-  return TRUE;
-}
-
 /* Everything that can be known to be wrong before anything is tried. */
 gboolean
 tcp_forward_spec_check (const TcpForwardSpec  *self,
@@ -56,7 +33,7 @@ tcp_forward_spec_check (const TcpForwardSpec  *self,
 {
   g_auto (TcpHostPort) target = { 0 };
 
-  if (!check_listen (self, error))
+  if (!tcp_listen_check (self->hostname, self->socket_path, error))
     return FALSE;
   if (self->kind != TCP_FORWARD_KIND_TARGET || self->target == NULL)
     return TRUE;

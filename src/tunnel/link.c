@@ -834,7 +834,7 @@ link_name_session (TcpLink *self)
 
   g_clear_pointer (&self->route, g_free);
   g_clear_pointer (&self->uri, g_uri_unref);
-  if (self->multiplexed && self->settings->resumption == TCP_TUNNEL_RESUMPTION_OFF)
+  if (self->multiplexed && self->settings->common.resumption == TCP_TUNNEL_RESUMPTION_OFF)
     self->uri = g_uri_ref (self->settings->uri);
   else
     self->uri = tcp_uri_add_query (self->settings->uri, "sessionId", session_id);
@@ -850,13 +850,13 @@ link_make_session (TcpLink *self)
     .client = TRUE,
     .single = !self->multiplexed,
     .max_buffered_bytes = settings->max_buffered_bytes,
-    .max_retained_bytes = settings->max_retained_bytes,
-    .max_window_bytes = settings->max_window_bytes,
-    .max_streams = self->multiplexed ? settings->max_connections : 1,
+    .max_unacknowledged_bytes = settings->common.max_unacknowledged_bytes,
+    .max_window_bytes = settings->common.max_window_bytes,
+    .max_streams = self->multiplexed ? settings->common.max_connections : 1,
     .listens = settings->reverses != NULL && *settings->reverses != NULL,
     .max_pending_bytes = settings->max_pending_bytes,
-    .hello_timeout = settings->connect_timeout,
-    .reset_on_loss = settings->reset_on_loss,
+    .hello_timeout = settings->common.connect_timeout,
+    .reset_on_loss = settings->common.reset_on_loss,
     .peer = peer,
     .log = self->log,
     .status = self->status,
@@ -1047,9 +1047,9 @@ link_get_probe_timeout (TcpLink    *self,
   gint64 timeout = MAX (PROBE_TIMEOUT, PROBE_ROUND_TRIPS * round_trip);
 
   if (!self->resumable)
-    return self->settings->keepalive_timeout;
-  if (self->settings->keepalive_timeout > 0)
-    timeout = MIN (timeout, self->settings->keepalive_timeout);
+    return self->settings->common.keepalive_timeout;
+  if (self->settings->common.keepalive_timeout > 0)
+    timeout = MIN (timeout, self->settings->common.keepalive_timeout);
   return timeout;
 }
 

@@ -5,7 +5,7 @@
 #include "tunnel/farewell.h"
 
 /* How many links may be left whose gateway takes no new connections on them. Each may hold as much as
- * max-retained-bytes, and it is the gateway that decides how many there are. */
+ * max-unacknowledged-bytes, and it is the gateway that decides how many there are. */
 #define MAX_DRAINING 16
 
 struct _TcpLinks
@@ -217,7 +217,7 @@ links_serve_alone (TcpLinks   *self,
                            "with --mode multiplexed (the property mode) it serves many");
       return NULL;
     }
-  if (self->all->len >= self->settings->max_connections)
+  if (self->all->len >= self->settings->common.max_connections)
     {
       g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
                            "too many former ones are still being delivered");

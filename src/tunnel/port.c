@@ -2,7 +2,7 @@
 
 #include "tunnel/port.h"
 
-#include <tcptunnel/tcptunnel.h>
+#include <gio/gunixsocketaddress.h>
 #include "io/acceptor.h"
 #include "io/listen.h"
 #include "io/listen-unix.h"
@@ -18,7 +18,7 @@ struct _TcpPort
   gpointer accept_data;
   GPtrArray *sockets;      /* NULL before it listens */
   TcpSocketFile file;      /* of a Unix socket */
-  GSocketAddress *address; /* of a TCP port, the first */
+  GSocketAddress *address; /* that it listens on, the first */
   TcpAcceptor *acceptor;
 };
 
@@ -58,7 +58,7 @@ tcp_port_get_spec (TcpPort *self)
   return self->spec;
 }
 
-/* NULL before it listens, and of a Unix socket. */
+/* NULL before it listens. */
 GSocketAddress *
 tcp_port_get_address (TcpPort *self)
 {
@@ -75,21 +75,11 @@ static gboolean
 port_listen_unix (TcpPort  *self,
                   GError  **error)
 {
-  const char *path = self->spec->socket_path;
-  g_autoptr (GError) local = NULL;
-  GSocket *socket = tcp_listen_unix (path, &self->file, &local);
+  self->sockets = tcp_listen_unix (self->spec->socket_path, &self->file, error);
+  if (self->sockets == NULL)
+    return FALSE;
 
-  if (socket == NULL)
-    {
-      g_autofree char *name = g_filename_display_name (path);
-
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, "cannot listen on the Unix socket %s: %s", name,
-                   local->message);
-      return FALSE;
-    }
-
-  self->sockets = g_ptr_array_new_with_free_func (g_object_unref);
-  g_ptr_array_add (self->sockets, socket);
+  self->address = g_unix_socket_address_new (self->spec->socket_path);
   return TRUE;
 }
 

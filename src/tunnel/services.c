@@ -364,7 +364,7 @@ tcp_services_new (const TcpTunnelSettings    *settings,
 
   self->session = session;
   self->log = tcp_log_ref (log);
-  self->connect_timeout = settings->connect_timeout;
+  self->connect_timeout = settings->common.connect_timeout;
   self->callbacks = *callbacks;
   self->user_data = user_data;
   self->dials = g_hash_table_new_full (NULL, NULL, NULL, dial_free);

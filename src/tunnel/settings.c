@@ -10,58 +10,25 @@
 #include "tunnel/remote-uri.h"
 
 TcpTunnelSettings *
-tcp_tunnel_settings_new (void)
-{
-  return g_new0 (TcpTunnelSettings, 1);
-}
-
-static gpointer
-ref_object (gpointer object)
-{
-  return object != NULL ? g_object_ref (object) : NULL;
-}
-
-TcpTunnelSettings *
 tcp_tunnel_settings_copy (const TcpTunnelSettings *self)
 {
-  TcpTunnelSettings *copy = g_memdup2 (self, sizeof (TcpTunnelSettings));
+  TcpTunnelSettings *copy = tcp_settings_copy (&tcp_tunnel_settings, self);
 
-  copy->remote_uri = g_strdup (self->remote_uri);
-  copy->token = g_strdup (self->token);
-  copy->hostname = g_strdup (self->hostname);
-  copy->socket_path = g_strdup (self->socket_path);
-  copy->name = g_strdup (self->name);
-  copy->target = g_strdup (self->target);
   copy->service = g_strdup (self->service);
   copy->reverses = g_strdupv (self->reverses);
-  copy->request_headers = g_strdupv (self->request_headers);
-  copy->proxy_resolver = ref_object (self->proxy_resolver);
-  copy->tls_database = ref_object (self->tls_database);
-  copy->client_certificate = ref_object (self->client_certificate);
   copy->uri = self->uri != NULL ? g_uri_ref (self->uri) : NULL;
   copy->display = g_strdup (self->display);
-
   return copy;
 }
 
 void
 tcp_tunnel_settings_free (TcpTunnelSettings *self)
 {
-  g_free (self->remote_uri);
-  g_free (self->token);
-  g_free (self->hostname);
-  g_free (self->socket_path);
-  g_free (self->name);
-  g_free (self->target);
   g_free (self->service);
   g_strfreev (self->reverses);
-  g_strfreev (self->request_headers);
-  g_clear_object (&self->proxy_resolver);
-  g_clear_object (&self->tls_database);
-  g_clear_object (&self->client_certificate);
   g_clear_pointer (&self->uri, g_uri_unref);
   g_free (self->display);
-  g_free (self);
+  tcp_settings_free (&tcp_tunnel_settings, self);
 }
 
 static gboolean
@@ -215,7 +182,7 @@ check_services (TcpTunnelSettings  *self,
   if (self->reverses == NULL || *self->reverses == NULL)
     return TRUE;
 
-  if (self->mode != TCP_TUNNEL_MODE_MULTIPLEXED || self->resumption == TCP_TUNNEL_RESUMPTION_OFF)
+  if (self->mode != TCP_TUNNEL_MODE_MULTIPLEXED || self->common.resumption == TCP_TUNNEL_RESUMPTION_OFF)
     return tcp_invalid (error, "services for TCP clients of the gateway take a multiplexed tunnel whose sessions can be resumed");
   for (char **spec = self->reverses; *spec != NULL; spec++)
     {
@@ -249,10 +216,11 @@ check_listen (TcpTunnelSettings  *self,
               GError            **error)
 {
   TcpForwardSpec spec = {
-    .hostname = self->hostname, .port = self->port, .socket_path = self->socket_path, .target = self->target
+    .hostname = self->common.hostname, .port = self->common.port, .socket_path = self->common.socket_path,
+    .target = self->target
   };
 
-  if (self->target != NULL && self->resumption == TCP_TUNNEL_RESUMPTION_OFF)
+  if (self->target != NULL && self->common.resumption == TCP_TUNNEL_RESUMPTION_OFF)
     return tcp_invalid (error, "the target “%s” cannot be asked for: that takes sessions that can be resumed", self->target);
   return tcp_forward_spec_check (&spec, error);
 }

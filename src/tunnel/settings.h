@@ -2,21 +2,16 @@
 
 #pragma once
 
-#include <gio/gio.h>
-#include <tcptunnel/tcptunnel.h>
+#include "endpoint/settings.h"
 
 G_BEGIN_DECLS
 
-/* What the application asked for. The public object changes its own; each engine has a copy
- * of what held when it was started. */
+/* What the application asked of a tunnel. See properties.c for what they mean. */
 typedef struct
 {
+  TcpEndpointSettings common;
   char *remote_uri;
   char *token;
-  char *hostname;
-  guint port;
-  char *socket_path; /* in place of the two */
-  char *name;        /* in the log */
   char *target;      /* what the gateway is asked for; NULL for its own */
   gboolean reverse;  /* it has no TCP clients here, but a service for those of the gateway, */
   char *service;     /* which is this, */
@@ -24,19 +19,11 @@ typedef struct
   char **reverses;   /* services for those: see tcp_service_parse (); with the above that one alone */
   guint max_pending_bytes; /* for each of these while its service is being connected */
   TcpTunnelMode mode;
-  TcpTunnelResumption resumption;
   int max_reconnect_attempts; /* or TCP_TUNNEL_UNLIMITED_ATTEMPTS */
   gboolean wait_for_gateway;
   guint reconnect_delay;     /* ms */
   guint max_reconnect_delay; /* ms */
-  guint connect_timeout;     /* ms */
-  guint keepalive_interval;  /* ms */
-  guint keepalive_timeout;   /* ms */
   guint max_buffered_bytes;
-  guint max_retained_bytes;
-  guint max_window_bytes;
-  guint max_connections;
-  gboolean reset_on_loss;
   char **request_headers; /* "Name: value" */
   GProxyResolver *proxy_resolver;
   GTlsDatabase *tls_database;
@@ -48,7 +35,8 @@ typedef struct
   char *display; /* the URI as it may be shown: no query, no user */
 } TcpTunnelSettings;
 
-TcpTunnelSettings *tcp_tunnel_settings_new (void);
+extern const TcpSettings tcp_tunnel_settings;
+
 TcpTunnelSettings *tcp_tunnel_settings_copy (const TcpTunnelSettings *self);
 void tcp_tunnel_settings_free (TcpTunnelSettings *self);
 gboolean tcp_tunnel_settings_check (TcpTunnelSettings  *self,

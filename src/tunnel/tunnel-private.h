@@ -2,24 +2,21 @@
 
 #pragma once
 
-#include <tcptunnel/tcptunnel.h>
-#include "base/log.h"
-#include "base/status.h"
-#include "endpoint/runner.h"
+#include "endpoint/endpoint-private.h"
 #include "tunnel/settings.h"
 
 G_BEGIN_DECLS
 
 struct _TcpTunnel
 {
-  GObject parent_instance;
-  TcpTunnelSettings *settings;
-  TcpLog *log;
-  TcpStatus *status;
-  TcpRunner runner;
+  TcpEndpoint parent_instance;
   TcpTunnelState emitted; /* the last of state-changed; under the lock of the runner */
 };
 
-void tcp_tunnel_install_properties (GObjectClass *object_class);
+struct _TcpTunnelClass
+{
+  TcpEndpointClass parent_class;
+  void (*token_changed) (TcpEndpoint *self); /* called with the lock held */
+};
 
 G_END_DECLS

@@ -3,7 +3,6 @@
 #include "tunnel/tunnel-private.h"
 
 #include "base/token.h"
-#include "endpoint/runner.h"
 #include "tunnel/engine.h"
 
 /**
@@ -11,8 +10,8 @@
  *
  * A local TCP port whose connections travel through an authenticated WebSocket.
  *
- * A tunnel listens on [property@TcpTunnel.Tunnel:hostname] and
- * [property@TcpTunnel.Tunnel:port] and carries what connects there to the gateway
+ * A tunnel listens on [property@TcpTunnel.Endpoint:hostname] and
+ * [property@TcpTunnel.Endpoint:port] and carries what connects there to the gateway
  * at [property@TcpTunnel.Tunnel:remote-uri]. In singleton mode it serves one TCP
  * connection at a time, each with a WebSocket of its own that is opened when the
  * client connects. In multiplexed mode it carries many over one WebSocket, which is
@@ -21,39 +20,21 @@
  * TCP connections outlive breaks of their WebSocket, in both modes and with nothing
  * lost, if the gateway is of this library too. With others they do so in singleton mode
  * only, and bytes that were on their way may be lost. See
- * [property@TcpTunnel.Tunnel:resumption].
+ * [property@TcpTunnel.Endpoint:resumption].
  *
- * All the work is done on I/O threads, which the tunnels and gateways of a process share, so
- * that a program may block, or be busy, and its tunnel goes on. No I/O thread waits for the
- * program: not for its signal handlers, and not for its log writer, which is called in a
- * thread of its own.
- *
- * Signals are emitted in the main context that was the default of the thread that started the
- * tunnel, and nowhere else; a program that never iterates it gets none, and the properties
- * still tell what is. Methods may be called from any thread; a property is notified in the
- * thread that sets it. A method that blocks also emits what there is to emit if it is called
- * in the thread to which that context belongs: the one that owned it at the start, or the
- * main thread for the default context. In any other thread it emits nothing, and the last
- * signals may follow after [method@TcpTunnel.Tunnel.close].
- *
- * A child that is forked does not have the I/O threads. A tunnel that ran in the parent can be
- * closed and dropped there, and its start fails with %TCP_TUNNEL_ERROR_WRONG_STATE. A child
- * may start tunnels of its own, if the parent has not used the thread pools of GLib.
- *
- * Properties that describe the tunnel may be changed at any time, but take effect
- * when it is next started, except for [property@TcpTunnel.Tunnel:token],
- * [property@TcpTunnel.Tunnel:name] and [property@TcpTunnel.Tunnel:log-level], which do
- * at once. A tunnel that was closed,
- * or ended by itself, can be started again.
+ * What it has in common with a gateway is described at [class@TcpTunnel.Endpoint]: threads, main contexts, and
+ * when properties take effect.
  *
  * ```c
  * g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new ("wss://example.com/instance", token);
+ * g_autofree char *address = NULL;
  * g_autoptr (GError) error = NULL;
  *
- * if (!tcp_tunnel_start (tunnel, NULL, &error))
+ * if (!tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error))
  *   g_error ("%s", error->message);
- * g_print ("127.0.0.1:%u\n",
- *          g_inet_socket_address_get_port (tcp_tunnel_get_local_address (tunnel)));
+ * address = g_socket_connectable_to_string (
+ *     G_SOCKET_CONNECTABLE (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel))));
+ * g_print ("%s\n", address);
  * ```
  *
  * Since: 1.0
@@ -72,26 +53,27 @@ enum
 
 static guint signals[N_SIGNALS];
 
-G_DEFINE_FINAL_TYPE (TcpTunnel, tcp_tunnel, G_TYPE_OBJECT)
+G_DEFINE_FINAL_TYPE (TcpTunnel, tcp_tunnel, TCP_TYPE_ENDPOINT)
 
 static void
 tunnel_emit_state (TcpTunnel      *self,
                    TcpTunnelState  state)
 {
+  TcpRunner *runner = &self->parent_instance.runner;
   gboolean is_new;
 
-  tcp_runner_lock (&self->runner);
+  tcp_runner_lock (runner);
   is_new = self->emitted != state;
   self->emitted = state;
-  tcp_runner_unlock (&self->runner);
+  tcp_runner_unlock (runner);
   if (!is_new)
     return;
 
   g_object_notify (G_OBJECT (self), "state");
   /* A handler may have closed the tunnel, and then the last state was emitted already. */
-  tcp_runner_lock (&self->runner);
+  tcp_runner_lock (runner);
   is_new = self->emitted == state;
-  tcp_runner_unlock (&self->runner);
+  tcp_runner_unlock (runner);
   if (is_new)
     g_signal_emit (self, signals[STATE_CHANGED], 0, state);
 }
@@ -102,10 +84,12 @@ static void
 tunnel_emit_closed (TcpTunnel      *self,
                     TcpTunnelState  before)
 {
-  tcp_runner_lock (&self->runner);
+  TcpRunner *runner = &self->parent_instance.runner;
+
+  tcp_runner_lock (runner);
   if (self->emitted == TCP_TUNNEL_STATE_DISCONNECTED)
     self->emitted = before;
-  tcp_runner_unlock (&self->runner);
+  tcp_runner_unlock (runner);
   tunnel_emit_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
 }
 
@@ -122,13 +106,13 @@ tunnel_make_engine (gpointer        owner,
                     TcpEventQueue  *events,
                     GError        **error)
 {
-  TcpTunnel *self = owner;
+  TcpEndpoint *self = owner;
   g_autoptr (TcpTunnelSettings) settings = tcp_tunnel_settings_copy (self->settings);
 
   if (!tcp_tunnel_settings_check (settings, error))
     return NULL;
 
-  settings->asks_for_token = tunnel_is_asked (self);
+  settings->asks_for_token = tunnel_is_asked (owner);
   return tcp_engine_new (settings, self->log, self->status, events, error);
 }
 
@@ -143,7 +127,7 @@ tunnel_ask_for_token (TcpTunnel *self,
 
   if (tunnel_is_asked (self))
     {
-      tcp_log_warn (self->log, "the gateway requires another token; the application is asked for one");
+      tcp_log_warn (self->parent_instance.log, "the gateway requires another token; the application is asked for one");
       tcp_engine_await_token (engine);
       g_signal_emit (self, signals[TOKEN_REQUIRED], 0);
     }
@@ -188,16 +172,12 @@ tunnel_emit (gpointer  owner,
       g_signal_emit (self, signals[FAILED], 0, event->error);
       break;
 
-    case TCP_EVENT_ADDRESS:
-      g_object_notify (G_OBJECT (self), "local-address");
-      break;
-
     case TCP_EVENT_CLOSED:
       tunnel_emit_closed (self, event->value);
       break;
 
     default:
-      g_assert_not_reached ();
+      tcp_endpoint_emit (owner, event);
     }
 }
 
@@ -220,158 +200,78 @@ static const TcpRunnerClass runner_class = {
 };
 
 /**
- * tcp_tunnel_start_async:
+ * tcp_tunnel_get_state:
  * @self: a tunnel
- * @cancellable: (nullable): to give up the start
- * @callback: (scope async): called when the tunnel has started, or failed to
- * @user_data: for @callback
  *
- * Starts the tunnel.
+ * Gets where the WebSocket stands at this moment.
  *
- * A singleton tunnel has started once it listens. A multiplexed one also waits for
- * its WebSocket, which is tried once, or again and again if
- * [property@TcpTunnel.Tunnel:wait-for-gateway] is set.
+ * Returns: the state
  *
- * @callback is called in the main context that is the thread's default, to which the signals
- * belong from then on.
+ * Since: 1.0
+ */
+TcpTunnelState
+tcp_tunnel_get_state (TcpTunnel *self)
+{
+  g_return_val_if_fail (TCP_IS_TUNNEL (self), TCP_TUNNEL_STATE_DISCONNECTED);
+
+  return tcp_status_get (TCP_ENDPOINT (self)->status, state);
+}
+
+/**
+ * tcp_tunnel_dup_last_error:
+ * @self: a tunnel
+ *
+ * Gets what last went wrong since the tunnel was started: see [property@TcpTunnel.Tunnel:last-error].
+ *
+ * Returns: (nullable) (transfer full): an error, or %NULL if nothing did
+ *
+ * Since: 1.0
+ */
+GError *
+tcp_tunnel_dup_last_error (TcpTunnel *self)
+{
+  g_return_val_if_fail (TCP_IS_TUNNEL (self), NULL);
+
+  return tcp_status_dup_error (TCP_ENDPOINT (self)->status);
+}
+
+static void
+tunnel_token_changed (TcpEndpoint *self)
+{
+  const char *token = ((TcpTunnelSettings *) self->settings)->token;
+  gboolean is_usable = token != NULL && tcp_token_is_valid (token);
+
+  if (self->runner.engine == NULL)
+    return;
+
+  tcp_engine_set_token (self->runner.engine, is_usable ? token : NULL);
+  if (token != NULL && !is_usable)
+    tcp_log_warn (self->log, "the new token is not used: it is empty, or has a space or a character that is not ASCII "
+                             "in it");
+}
+
+/**
+ * tcp_tunnel_set_token:
+ * @self: a tunnel
+ * @token: (nullable): the bearer token
+ *
+ * Sets the bearer token that authorises the tunnel at the gateway.
+ *
+ * A tunnel that runs uses it from the next WebSocket on; of several that are set one after
+ * another, it may use the last only. After [signal@TcpTunnel.Tunnel::token-required], this makes
+ * it try again at once, or with %NULL give up. Otherwise a tunnel that runs keeps the token that
+ * it has when this is %NULL. A token that is empty, or has a space or a character that is not
+ * ASCII in it, counts as %NULL to a tunnel that runs, which logs a warning; a start fails with it.
  *
  * Since: 1.0
  */
 void
-tcp_tunnel_start_async (TcpTunnel           *self,
-                        GCancellable        *cancellable,
-                        GAsyncReadyCallback  callback,
-                        gpointer             user_data)
-{
-  g_return_if_fail (TCP_IS_TUNNEL (self));
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  tcp_runner_start_async (&self->runner, cancellable, callback, user_data, tcp_tunnel_start_async);
-}
-
-/**
- * tcp_tunnel_start_finish:
- * @self: a tunnel
- * @result: what the callback was given
- * @error: return location for an error
- *
- * Tells how [method@TcpTunnel.Tunnel.start_async] went.
- *
- * The errors are those of [method@TcpTunnel.Tunnel.start].
- *
- * Returns: whether the tunnel has started
- *
- * Since: 1.0
- */
-gboolean
-tcp_tunnel_start_finish (TcpTunnel     *self,
-                         GAsyncResult  *result,
-                         GError       **error)
-{
-  g_return_val_if_fail (TCP_IS_TUNNEL (self), FALSE);
-  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, tcp_tunnel_start_async), FALSE);
-
-  return g_task_propagate_boolean (G_TASK (result), error);
-}
-
-/**
- * tcp_tunnel_start:
- * @self: a tunnel
- * @cancellable: (nullable): to give up the start, from another thread
- * @error: return location for an error
- *
- * Starts the tunnel, and blocks until it has started.
- *
- * Signals of the start are emitted from within the call, if it is made in the thread to which
- * they belong: see [class@TcpTunnel.Tunnel]. No main loop is needed for the tunnel to work
- * afterwards.
- *
- * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if a property has a value that
- * cannot work, %TCP_TUNNEL_ERROR_WRONG_STATE if the tunnel runs already, is being
- * started, or was started before a fork of which this process is the child,
- * %TCP_TUNNEL_ERROR_LIMIT if the process has too few file descriptors left,
- * %TCP_TUNNEL_ERROR_LISTEN if the port cannot be opened, %TCP_TUNNEL_ERROR_CLOSED
- * if the tunnel was closed meanwhile, %G_IO_ERROR_CANCELLED, and in multiplexed mode
- * with all that can go wrong on the way to the gateway:
- * %TCP_TUNNEL_ERROR_UNREACHABLE, %TCP_TUNNEL_ERROR_TLS, %TCP_TUNNEL_ERROR_TIMED_OUT,
- * %TCP_TUNNEL_ERROR_UNAUTHORIZED, %TCP_TUNNEL_ERROR_REJECTED and
- * %TCP_TUNNEL_ERROR_PROTOCOL.
- *
- * Returns: whether the tunnel has started
- *
- * Since: 1.0
- */
-gboolean
-tcp_tunnel_start (TcpTunnel     *self,
-                  GCancellable  *cancellable,
-                  GError       **error)
-{
-  g_return_val_if_fail (TCP_IS_TUNNEL (self), FALSE);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return tcp_runner_start (&self->runner, cancellable, error);
-}
-
-/**
- * tcp_tunnel_start_step:
- * @self: a tunnel
- * @wait: how long this call blocks at most, in milliseconds
- * @cancellable: (not nullable): one that is used for this start only
- * @error: return location for an error
- *
- * Starts the tunnel, as [method@TcpTunnel.Tunnel.start] does, in several calls that each
- * block for a short time.
- *
- * This is for language bindings whose programs handle signals between two calls, as
- * Python's do: a single call that blocks for long would keep Ctrl-C waiting. The first
- * call with a @cancellable begins the start. Call it again with the same @cancellable
- * until it returns %TRUE or fails. To give up, close the tunnel, or cancel @cancellable and
- * go on calling.
- *
- * The errors are those of [method@TcpTunnel.Tunnel.start].
- *
- * Returns: %TRUE if the tunnel has started, %FALSE with @error set if it failed to, and
- *   %FALSE without an error if the start is still under way
- *
- * Since: 1.0
- */
-gboolean
-tcp_tunnel_start_step (TcpTunnel     *self,
-                       guint          wait,
-                       GCancellable  *cancellable,
-                       GError       **error)
-{
-  g_return_val_if_fail (TCP_IS_TUNNEL (self), FALSE);
-  g_return_val_if_fail (G_IS_CANCELLABLE (cancellable), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return tcp_runner_start_step (&self->runner, wait, cancellable, error);
-}
-
-/**
- * tcp_tunnel_close:
- * @self: a tunnel
- *
- * Closes the tunnel: its port, every connection and the WebSocket.
- *
- * When this returns the port is free, and no signal follows; the last is a
- * [signal@TcpTunnel.Tunnel::state-changed] from within the call, if the tunnel was
- * not disconnected already. Called in a thread to which the signals do not belong, it
- * leaves that one to their context, or to a close there, whichever comes first. TCP
- * connections that are open end in a reset. A start that is under way fails with
- * %TCP_TUNNEL_ERROR_CLOSED. Closing a tunnel that does not run does nothing, unless another
- * thread has closed it and left its last signals to this one.
- *
- * Since: 1.0
- */
-void
-tcp_tunnel_close (TcpTunnel *self)
+tcp_tunnel_set_token (TcpTunnel  *self,
+                      const char *token)
 {
   g_return_if_fail (TCP_IS_TUNNEL (self));
 
-  tcp_runner_close (&self->runner);
+  g_object_set (self, "token", token, NULL);
 }
 
 /**
@@ -394,38 +294,14 @@ tcp_tunnel_new (const char *remote_uri,
 }
 
 static void
-tcp_tunnel_dispose (GObject *object)
-{
-  TcpTunnel *self = TCP_TUNNEL (object);
-
-  tcp_runner_dispose (&self->runner);
-
-  G_OBJECT_CLASS (tcp_tunnel_parent_class)->dispose (object);
-}
-
-static void
-tcp_tunnel_finalize (GObject *object)
-{
-  TcpTunnel *self = TCP_TUNNEL (object);
-
-  tcp_runner_clear (&self->runner);
-  tcp_tunnel_settings_free (self->settings);
-  tcp_status_unref (self->status);
-  tcp_log_unref (self->log);
-
-  G_OBJECT_CLASS (tcp_tunnel_parent_class)->finalize (object);
-}
-
-static void
 tcp_tunnel_class_init (TcpTunnelClass *klass)
 {
-  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  TcpEndpointClass *endpoint_class = &klass->parent_class;
 
-  object_class->dispose = tcp_tunnel_dispose;
-  object_class->finalize = tcp_tunnel_finalize;
-  tcp_tunnel_install_properties (object_class);
-  /* Before there is another thread. */
-  (void) tcp_tunnel_error_quark ();
+  endpoint_class->kind = "tunnel";
+  endpoint_class->runner_class = &runner_class;
+  klass->token_changed = tunnel_token_changed;
+  tcp_endpoint_class_install (endpoint_class, &tcp_tunnel_settings);
 
   /**
    * TcpTunnel::state-changed:
@@ -540,8 +416,4 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
 static void
 tcp_tunnel_init (TcpTunnel *self)
 {
-  self->settings = tcp_tunnel_settings_new ();
-  self->status = tcp_status_new ();
-  self->log = tcp_log_new ("tunnel", TCP_TUNNEL_LOG_LEVEL_INFO);
-  tcp_runner_init (&self->runner, &runner_class, G_OBJECT (self), self->status);
 }

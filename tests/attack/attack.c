@@ -99,9 +99,9 @@ rig_start (Rig *self)
 {
   g_autoptr (GError) error = NULL;
 
-  tcp_gateway_start (self->gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (self->gateway), NULL, &error);
   g_assert_no_error (error);
-  self->port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (self->gateway));
+  self->port = test_port_of (self->gateway);
 }
 
 static void
@@ -118,14 +118,14 @@ rig_init (Rig *self,
   g_object_set (self->gateway, "token", TEST_TOKEN, "max-connections", DESCRIPTORS,
                 "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, NULL);
   if (tls)
-    tcp_gateway_set_tls_certificate (self->gateway, test_certificate ());
+    g_object_set (self->gateway, "tls-certificate", test_certificate (), NULL);
   rig_start (self);
 }
 
 static void
 rig_clear (Rig *self)
 {
-  tcp_gateway_close (self->gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (self->gateway));
   g_object_unref (self->gateway);
   g_clear_pointer (&self->target, target_free);
 }

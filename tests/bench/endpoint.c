@@ -38,6 +38,15 @@ tunnel_failed (TcpTunnel *tunnel,
 }
 
 static GInetSocketAddress *
+start (TcpEndpoint *endpoint,
+       GError **error)
+{
+  if (!tcp_endpoint_start (endpoint, NULL, error))
+    return NULL;
+  return G_INET_SOCKET_ADDRESS (tcp_endpoint_get_local_address (endpoint));
+}
+
+static GInetSocketAddress *
 start_tunnel (const char *uri,
               GError **error)
 {
@@ -49,17 +58,17 @@ start_tunnel (const char *uri,
 
       if (database == NULL)
         return NULL;
-      tcp_tunnel_set_tls_database (tunnel, database);
+      g_object_set (tunnel, "tls-database", database, NULL);
     }
-  tcp_tunnel_set_log_level (tunnel, TCP_TUNNEL_LOG_LEVEL_ERROR);
+  g_object_set (tunnel, "log-level", TCP_TUNNEL_LOG_LEVEL_ERROR, NULL);
   if (!singleton)
-    tcp_tunnel_set_mode (tunnel, TCP_TUNNEL_MODE_MULTIPLEXED);
-  tcp_tunnel_set_resumption (tunnel, resumable ? TCP_TUNNEL_RESUMPTION_REQUIRED : TCP_TUNNEL_RESUMPTION_OFF);
+    g_object_set (tunnel, "mode", TCP_TUNNEL_MODE_MULTIPLEXED, NULL);
+  g_object_set (tunnel, "resumption", resumable ? TCP_TUNNEL_RESUMPTION_REQUIRED : TCP_TUNNEL_RESUMPTION_OFF, NULL);
   if (connections > 0)
-    tcp_tunnel_set_max_connections (tunnel, connections);
+    g_object_set (tunnel, "max-connections", connections, NULL);
   g_signal_connect (tunnel, "failed", G_CALLBACK (tunnel_failed), NULL);
 
-  return tcp_tunnel_start (tunnel, NULL, error) ? tcp_tunnel_get_local_address (tunnel) : NULL;
+  return start (TCP_ENDPOINT (tunnel), error);
 }
 
 static GInetSocketAddress *
@@ -74,14 +83,14 @@ start_gateway (const char *target,
 
       if (certificate == NULL)
         return NULL;
-      tcp_gateway_set_tls_certificate (gateway, certificate);
+      g_object_set (gateway, "tls-certificate", certificate, NULL);
     }
   tcp_gateway_set_token (gateway, TOKEN);
-  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_ERROR);
+  g_object_set (gateway, "log-level", TCP_TUNNEL_LOG_LEVEL_ERROR, NULL);
   if (connections > 0)
-    tcp_gateway_set_max_connections (gateway, connections);
+    g_object_set (gateway, "max-connections", connections, NULL);
 
-  return tcp_gateway_start (gateway, NULL, error) ? tcp_gateway_get_local_address (gateway) : NULL;
+  return start (TCP_ENDPOINT (gateway), error);
 }
 
 int

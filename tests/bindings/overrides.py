@@ -42,7 +42,7 @@ class Construction(unittest.TestCase):
         tunnel = TcpTunnel.Tunnel.new(URI, TOKEN)
         self.assertIsInstance(tunnel, TcpTunnel.Tunnel)
         tunnel.mode = "multiplexed"
-        self.assertEqual(tunnel.get_mode(), TcpTunnel.TunnelMode.MULTIPLEXED)
+        self.assertEqual(tunnel.mode, TcpTunnel.TunnelMode.MULTIPLEXED)
 
     def test_unknown(self):
         with self.assertRaises(TypeError):
@@ -91,7 +91,7 @@ class Numbers(unittest.TestCase):
         for type_, name, values in (
             (TcpTunnel.Tunnel, "port", (-1, 65536, 99999, 2**64)),
             (TcpTunnel.Tunnel, "keepalive_interval", (-1, 2**31)),
-            (TcpTunnel.Gateway, "max_retained_bytes", (1, 2**32)),
+            (TcpTunnel.Gateway, "max_unacknowledged_bytes", (1, 2**32)),
             (TcpTunnel.Gateway, "max_connections", (0, 65536)),
         ):
             instance = type_()
@@ -160,8 +160,8 @@ class Attributes(unittest.TestCase):
         tunnel.reconnect_delay = 10
         tunnel.request_headers = ["X-One: 1"]
         tunnel.token = TOKEN
-        self.assertEqual(tunnel.get_reconnect_delay(), 10)
-        self.assertEqual(tunnel.dup_request_headers(), ["X-One: 1"])
+        self.assertEqual(tunnel.reconnect_delay, 10)
+        self.assertEqual(tunnel.request_headers, ["X-One: 1"])
         with self.assertRaises(AttributeError):
             tunnel.state = TcpTunnel.TunnelState.CONNECTED
 
@@ -214,9 +214,10 @@ class Running(unittest.TestCase):
             tunnel = self.create(socket_path=path)
             self.assertEqual(tunnel.socket_path, path)
             tunnel.start()
-            # Runs already, though there is no address to tell.
+            # Runs already.
             with tunnel:
-                self.assertIsNone(tunnel.local_address)
+                self.assertTrue(tunnel.active)
+                self.assertEqual(tunnel.local_address.get_path(), path)
                 self.check_no_address(tunnel, "the tunnel listens on the Unix socket %s, and has no TCP address" % path)
                 with socket.socket(socket.AF_UNIX) as client:
                     client.settimeout(GENEROUS_S)

@@ -10,8 +10,8 @@ const TOKEN = 'bindings-0123456789';
 const MIB = 1024 * 1024;
 const GENEROUS_S = 30;
 
-Gio._promisify(TcpTunnel.Tunnel.prototype, 'start_async', 'start_finish');
-Gio._promisify(TcpTunnel.Gateway.prototype, 'start_async', 'start_finish');
+Gio._promisify(TcpTunnel.Endpoint.prototype, 'start_async', 'start_finish');
+Gio._promisify(TcpTunnel.Endpoint.prototype, 'close_async', 'close_finish');
 Gio._promisify(Gio.SocketClient.prototype, 'connect_to_host_async', 'connect_to_host_finish');
 Gio._promisify(Gio.InputStream.prototype, 'read_bytes_async', 'read_bytes_finish');
 Gio._promisify(Gio.OutputStream.prototype, 'splice_async', 'splice_finish');
@@ -155,7 +155,8 @@ const tests = {
         const states = [CONNECTING, CONNECTED, DISCONNECTED];
         assertSame(seen.states, [...states, ...states]);
         assertSame(seen.closed, seen.opened.map(id => [id, null]));
-        assertSame(tunnel.bytes_received, 2 * MIB);
+        assertSame(tunnel.get_statistics().bytes_received, 2 * MIB);
+        assertSame(tunnel.get_statistics().protocol, 'resumable/1');
         tunnel.close();
     },
 
@@ -168,7 +169,9 @@ const tests = {
         connections.forEach(connection => connection.close(null));
         await waitFor(tunnel, 'connection-closed', () => seen.closed.length === 8);
         assertSame(seen.closed.map(([id]) => id).sort(), seen.opened.sort());
-        tunnel.close();
+        assert(tunnel.active, 'it runs');
+        await tunnel.close_async(null);
+        assert(!tunnel.active, 'it does not run any more');
         await waitFor(tunnel, 'state-changed', () => seen.states.at(-1) === DISCONNECTED);
         assertSame(seen.states, [CONNECTING, CONNECTED, DISCONNECTED]);
     },

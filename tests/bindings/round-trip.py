@@ -37,7 +37,9 @@ class Properties(unittest.TestCase):
         self.assertEqual(tunnel.props.keepalive_timeout, 10000)
         self.assertEqual(tunnel.props.log_level, TcpTunnel.TunnelLogLevel.INFO)
         self.assertEqual(tunnel.props.state, TcpTunnel.TunnelState.DISCONNECTED)
-        self.assertEqual(tunnel.props.round_trip, -1)
+        self.assertEqual(tunnel.get_statistics().round_trip, -1)
+        self.assertIsNone(tunnel.get_statistics().protocol)
+        self.assertFalse(tunnel.props.active)
         self.assertIsNone(tunnel.props.local_address)
         self.assertIsNone(tunnel.props.last_error)
 
@@ -116,10 +118,12 @@ class RoundTrip(unittest.TestCase):
         [(id, peer)] = watch.opened
         self.assertEqual((peer.get_address().to_string(), peer.get_port()), local)
         self.assertEqual(watch.closed, [(id, None)])
-        self.assertEqual(tunnel.props.bytes_sent, 4 * MIB)
-        self.assertEqual(tunnel.props.bytes_received, 4 * MIB)
-        self.assertEqual(tunnel.props.total_connections, 1)
-        self.assertEqual(tunnel.props.open_connections, 0)
+        statistics = tunnel.get_statistics()
+        self.assertEqual(statistics.bytes_sent, 4 * MIB)
+        self.assertEqual(statistics.bytes_received, 4 * MIB)
+        self.assertEqual(statistics.total_connections, 1)
+        self.assertEqual(statistics.open_connections, 0)
+        self.assertEqual(statistics.protocol, "resumable/1")
 
         port = port_of(tunnel)
         tunnel.close()
@@ -154,6 +158,17 @@ class RoundTrip(unittest.TestCase):
         self.assertEqual(results, [True])
         with connect(port_of(tunnel)) as client:
             exchange(client)
+
+    def test_close_async(self):
+        tunnel = self.create()
+        changes, results = [], []
+        tunnel.connect("notify::active", lambda tunnel, _: changes.append(tunnel.props.active))
+        tunnel.start(None)
+        port = port_of(tunnel)
+        tunnel.close_async(None, lambda source, result: results.append((source.close_finish(result), list(changes))))
+        wait_until(lambda: results, "the close")
+        self.assertEqual(results, [(True, [True, False])])
+        self.assertTrue(is_refused(port))
 
     def test_start_again(self):
         tunnel = self.create()

@@ -45,7 +45,7 @@ async void exchange (SocketConnection connection, int size) throws Error {
 }
 
 async SocketConnection dial (TcpTunnel.Tunnel tunnel) throws Error {
-    return yield new SocketClient ().connect_to_host_async ("127.0.0.1", (uint16) tunnel.local_address.port);
+    return yield new SocketClient ().connect_to_host_async ("127.0.0.1", (uint16) ((InetSocketAddress) tunnel.local_address).port);
 }
 
 delegate bool Condition ();
@@ -72,6 +72,7 @@ void test_properties () {
     assert_cmpint (tunnel.max_reconnect_attempts, EQ, 6);
     assert_true (tunnel.state == TcpTunnel.TunnelState.DISCONNECTED);
     assert_null (tunnel.local_address);
+    assert_false (tunnel.active);
 }
 
 void test_bad_uri () {
@@ -113,8 +114,12 @@ async void round_trip (TcpTunnel.TunnelMode mode, int count) throws Error {
 
     wait_until (() => closed == count);
     assert_cmpint (opened, EQ, count);
-    assert_cmpuint ((uint) tunnel.bytes_received, EQ, count * MIB);
-    tunnel.close ();
+    var statistics = tunnel.get_statistics ();
+    assert_cmpuint ((uint) statistics.bytes_received, EQ, count * MIB);
+    assert_cmpstr (statistics.protocol, EQ, "resumable/1");
+    assert_true (tunnel.active);
+    yield tunnel.close_async (null);
+    assert_false (tunnel.active);
     wait_until (() => states.length > 0 && states[states.length - 1] == DISCONNECTED);
     assert_cmpint (states.length, EQ, 3);
     assert_true (states[0] == CONNECTING);

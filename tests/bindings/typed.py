@@ -25,7 +25,7 @@ def check_tunnel() -> None:
     tunnel.props.reconnect_delay = 10
     tunnel.props.reconnect_delay = "10"  # error
     assert_type(tunnel.props.state, TcpTunnel.TunnelState)
-    assert_type(tunnel.get_local_address(), Gio.InetSocketAddress | None)
+    assert_type(tunnel.get_local_address(), Gio.SocketAddress | None)
     assert_type(tunnel.last_error, GLib.Error | None)
     assert_type(tunnel.address.address, str)
     assert_type(tunnel.address.port, int)

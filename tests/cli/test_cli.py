@@ -659,9 +659,9 @@ class Json(unittest.TestCase):
         self.assertEqual((after['reconnects'], after['resumes']), (1, 1))
         self.assertGreater(after['receive_window'], 0)
         self.assertGreater(after['send_window'], 0)
-        self.assertGreaterEqual(after['retained_bytes'], 0)
+        self.assertGreaterEqual(after['unacknowledged_bytes'], 0)
         self.assertGreaterEqual(after['bytes_replayed'], 0)
-        self.assertIn('round_trip_us', after)
+        self.assertIn('round_trip_ms', after)
         self.assertEqual((closed['event'], closed['resumes']), ('closed', 1))
 
     def test_failure(self):

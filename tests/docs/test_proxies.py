@@ -132,7 +132,7 @@ class Behind(unittest.TestCase):
         self.proxy.start()
         self.assertEqual(client.recv(9, socket.MSG_WAITALL), b"meanwhile")
         exchange(client)
-        self.assertGreaterEqual(tunnel.resumes, 1)
+        self.assertGreaterEqual(tunnel.get_statistics().resumes, 1)
 
     def test_idle(self):
         """The proxy cuts a WebSocket that is idle for longer than the guide's timeout, which does no
@@ -147,9 +147,9 @@ class Behind(unittest.TestCase):
             exchange(clients[-1])
 
         def is_kept():
-            cuts, others = silent.reconnects, pinging.reconnects
-            wait_until(lambda: silent.reconnects > cuts, "a cut")
-            return pinging.reconnects == others
+            cuts, others = silent.get_statistics().reconnects, pinging.get_statistics().reconnects
+            wait_until(lambda: silent.get_statistics().reconnects > cuts, "a cut")
+            return pinging.get_statistics().reconnects == others
 
         # A machine that stands still for a second may miss its pings once.
         self.assertTrue(any(is_kept() for attempt in range(5)))

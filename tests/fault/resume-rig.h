@@ -25,8 +25,8 @@ void resume_cut (Fixture *fixture,
                  guint count);
 
 /* Waits until the session has gone on that many times and its WebSocket is there. */
-#define resume_expect(fixture, resumes) \
-  WAIT_UNTIL (tcp_tunnel_get_resumes ((fixture)->tunnel) >= (resumes) && \
+#define resume_expect(fixture, times) \
+  WAIT_UNTIL (test_figure ((fixture)->tunnel, resumes) >= (times) && \
               (fixture)->recorder->last_state == TCP_TUNNEL_STATE_CONNECTED)
 
 /* No WebSocket from here on, and both ends know it; or the gateway does not. */

@@ -19,7 +19,7 @@ stub_rig_new (TcpTunnelMode mode,
 void
 stub_rig_clear (StubRig *rig)
 {
-  tcp_tunnel_close (rig->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (rig->tunnel));
   g_object_unref (rig->tunnel);
   recorder_free (rig->recorder);
   http_stub_free (rig->stub);
@@ -42,6 +42,6 @@ stub_rig_expect_failure (StubRig *rig,
   g_assert_error (rig->recorder->failure, TCP_TUNNEL_ERROR, (int) code);
   g_assert_null (strstr (rig->recorder->failure->message, TEST_TOKEN));
   g_assert_cmpint (tcp_tunnel_get_state (rig->tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
-  last = tcp_tunnel_get_last_error (rig->tunnel);
+  last = tcp_tunnel_dup_last_error (rig->tunnel);
   g_assert_error (last, TCP_TUNNEL_ERROR, (int) code);
 }

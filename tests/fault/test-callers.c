@@ -19,9 +19,9 @@ start_gateway (Target  *target,
   g_autoptr (GError) error = NULL;
 
   g_object_set (gateway, "token", TEST_TOKEN, NULL);
-  tcp_gateway_start (gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  *port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  *port = test_port_of (gateway);
   return gateway;
 }
 
@@ -110,7 +110,7 @@ check_drain (GThreadFunc drain)
     }
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
     g_thread_join (threads[i]);
-  g_assert_null (tcp_gateway_get_local_address (gateway));
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway)));
   g_assert_cmpuint (closed.count + address.count, ==, 0);
 
   handle_all ();
@@ -136,7 +136,7 @@ start_tunnel (gpointer data)
 static gpointer
 close_tunnel (gpointer data)
 {
-  tcp_tunnel_close (data);
+  tcp_endpoint_close (TCP_ENDPOINT (data));
   return NULL;
 }
 
@@ -145,10 +145,10 @@ start_and_close_gateway (gpointer data)
 {
   g_autoptr (GError) error = NULL;
 
-  tcp_gateway_start (data, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (data), NULL, &error);
   g_assert_no_error (error);
-  g_assert_nonnull (tcp_gateway_get_local_address (data));
-  tcp_gateway_close (data);
+  g_assert_nonnull (tcp_endpoint_get_local_address (TCP_ENDPOINT (data)));
+  tcp_endpoint_close (TCP_ENDPOINT (data));
   return NULL;
 }
 
@@ -163,19 +163,19 @@ test_start_and_close (void)
 
   fixture_start_gateway (fixture);
   uri = tcp_gateway_dup_uri (fixture->gateway);
-  tcp_tunnel_set_remote_uri (tunnel, uri);
+  g_object_set (tunnel, "remote-uri", uri, NULL);
   handle_all ();
   listen_to (tunnel, "notify::local-address", &address);
   listen_to (tunnel, "state-changed", &states);
   g_thread_join (g_thread_new ("starter", start_tunnel, tunnel));
-  g_assert_nonnull (tcp_tunnel_get_local_address (tunnel));
+  g_assert_nonnull (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
   g_assert_cmpuint (address.count + states.count, ==, 0);
   handle_all ();
   g_assert_cmpuint (address.count, ==, 1);
   g_assert_cmpuint (states.count, ==, 2);
 
   g_thread_join (g_thread_new ("closer", close_tunnel, tunnel));
-  g_assert_null (tcp_tunnel_get_local_address (tunnel));
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
   g_assert_cmpuint (address.count + states.count, ==, 3);
   handle_all ();
   g_assert_cmpuint (address.count, ==, 2);
@@ -221,9 +221,9 @@ on_started (GObject      *object,
   g_autoptr (GError) error = NULL;
 
   if (TCP_IS_TUNNEL (object))
-    tcp_tunnel_start_finish (TCP_TUNNEL (object), result, &error);
+    tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error);
   else
-    tcp_gateway_start_finish (TCP_GATEWAY (object), result, &error);
+    tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error);
   g_assert_no_error (error);
   g_atomic_int_inc ((int *) user_data);
 }
@@ -240,18 +240,18 @@ start_async_and_close (gpointer data)
       int started = 0;
 
       if (TCP_IS_TUNNEL (starter->object))
-        tcp_tunnel_start_async (TCP_TUNNEL (starter->object), NULL, on_started, &started);
+        tcp_endpoint_start_async (TCP_ENDPOINT (starter->object), NULL, on_started, &started);
       else
-        tcp_gateway_start_async (TCP_GATEWAY (starter->object), NULL, on_started, &started);
+        tcp_endpoint_start_async (TCP_ENDPOINT (starter->object), NULL, on_started, &started);
       while (g_atomic_int_get (&started) == 0)
         {
           g_assert_cmpint (g_get_monotonic_time (), <, deadline);
           g_thread_yield ();
         }
       if (TCP_IS_TUNNEL (starter->object))
-        tcp_tunnel_close (TCP_TUNNEL (starter->object));
+        tcp_endpoint_close (TCP_ENDPOINT (starter->object));
       else
-        tcp_gateway_close (TCP_GATEWAY (starter->object));
+        tcp_endpoint_close (TCP_ENDPOINT (starter->object));
     }
   g_atomic_int_set (&starter->done, TRUE);
   return NULL;
@@ -297,7 +297,7 @@ close_when_asked (gpointer data)
 
   while (!g_atomic_int_get (&closer->asked))
     g_thread_yield ();
-  tcp_tunnel_close (closer->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (closer->tunnel));
   return NULL;
 }
 
@@ -308,7 +308,7 @@ on_ended (GObject      *object,
 {
   gboolean *ended = user_data;
 
-  tcp_tunnel_start_finish (TCP_TUNNEL (object), result, NULL);
+  tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, NULL);
   *ended = TRUE;
 }
 
@@ -329,12 +329,12 @@ test_close_when_asked (void)
       g_atomic_int_set (&closer.asked, FALSE);
       http_stub_push_answer (stub, 401, NULL, NULL);
       http_stub_push_answer (stub, 404, NULL, NULL);
-      tcp_tunnel_set_remote_uri (tunnel, uri);
+      g_object_set (tunnel, "remote-uri", uri, NULL);
       thread = g_thread_new ("closer", close_when_asked, &closer);
-      tcp_tunnel_start_async (tunnel, NULL, on_ended, &ended);
+      tcp_endpoint_start_async (TCP_ENDPOINT (tunnel), NULL, on_ended, &ended);
       WAIT_UNTIL (ended);
       g_thread_join (thread);
-      tcp_tunnel_close (tunnel);
+      tcp_endpoint_close (TCP_ENDPOINT (tunnel));
     }
 }
 
@@ -433,10 +433,10 @@ start_or_close (gpointer data)
     {
       g_autoptr (GError) error = NULL;
 
-      if (!tcp_tunnel_start (tunnel, NULL, &error))
+      if (!tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error))
         g_assert_true (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE) ||
                        g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED));
-      tcp_tunnel_close (tunnel);
+      tcp_endpoint_close (TCP_ENDPOINT (tunnel));
     }
   return NULL;
 }
@@ -452,7 +452,7 @@ test_all_at_once (void)
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
     g_thread_join (threads[i]);
   handle_all ();
-  g_assert_null (tcp_tunnel_get_local_address (tunnel));
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
 }
 
 /* One thread sets and gets what another starts with. */
@@ -484,14 +484,14 @@ test_properties (void)
   for (guint i = 0; i < test_count (200, 50); i++)
     {
       g_autoptr (GError) error = NULL;
-      g_autofree char *name = tcp_tunnel_dup_name (tunnel);
+      g_autofree char *name = test_dup_string (tunnel, "name");
 
       g_assert_true (name == NULL || g_str_has_prefix (name, "name-"));
-      if (tcp_tunnel_start (tunnel, NULL, &error))
-        g_assert_nonnull (tcp_tunnel_get_local_address (tunnel));
+      if (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error))
+        g_assert_nonnull (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
       else
         g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
-      tcp_tunnel_close (tunnel);
+      tcp_endpoint_close (TCP_ENDPOINT (tunnel));
     }
   g_atomic_int_set (&starter.done, TRUE);
   g_thread_join (thread);
@@ -532,14 +532,15 @@ test_close_after_another (void)
       if (is_handled)
         handle_all ();
 
-      tcp_tunnel_close (tunnel);
+      tcp_endpoint_close (TCP_ENDPOINT (tunnel));
       g_assert_cmpuint (state.count, ==, 1);
       g_assert_cmpuint (address.count, ==, 1);
-      g_assert_cmpuint (all.count, ==, 2);
+      /* The address, the state, and that it is not active. */
+      g_assert_cmpuint (all.count, ==, 3);
       handle_all ();
-      tcp_tunnel_close (tunnel);
+      tcp_endpoint_close (TCP_ENDPOINT (tunnel));
       g_assert_cmpuint (state.count, ==, 1);
-      g_assert_cmpuint (all.count, ==, 2);
+      g_assert_cmpuint (all.count, ==, 3);
     }
 
   /* Nor is it told when the object is dropped. */
@@ -559,7 +560,7 @@ close_when_told (gpointer data)
   Dropper *dropper = data;
 
   g_atomic_int_set (&dropper->heard, TRUE);
-  tcp_tunnel_close (TCP_TUNNEL (dropper->object));
+  tcp_endpoint_close (TCP_ENDPOINT (dropper->object));
   return NULL;
 }
 
@@ -584,7 +585,7 @@ test_close_amid_another (void)
       thread = g_thread_new ("closer", close_when_told, &other);
       while (!g_atomic_int_get (&other.heard))
         g_thread_yield ();
-      tcp_tunnel_close (tunnel);
+      tcp_endpoint_close (TCP_ENDPOINT (tunnel));
       g_assert_cmpuint (state.count, ==, 1);
       all.count = 0;
       g_thread_join (thread);
@@ -601,10 +602,7 @@ on_gone (gpointer data)
   Dropper *dropper = data;
 
   g_atomic_int_inc (&dropper->heard);
-  if (TCP_IS_TUNNEL (dropper->object))
-    tcp_tunnel_get_port (TCP_TUNNEL (dropper->object));
-  else
-    tcp_gateway_get_port (TCP_GATEWAY (dropper->object));
+  tcp_endpoint_get_active (TCP_ENDPOINT (dropper->object));
 }
 
 static void
@@ -648,11 +646,11 @@ test_replaced_objects (void)
 
   /* An address goes with the close after that of its tunnel. */
   test_tunnel_start (tunnel);
-  watch (&dropper, tcp_tunnel_get_local_address (tunnel));
-  tcp_tunnel_close (tunnel);
+  watch (&dropper, tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   test_tunnel_start (tunnel);
   g_assert_cmpint (dropper.heard, ==, 0);
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   g_assert_cmpint (dropper.heard, ==, 1);
 }
 
@@ -668,26 +666,26 @@ test_own_values (void)
   g_autofree char *uri = NULL;
   g_auto (GStrv) got = NULL;
 
-  tcp_tunnel_set_name (tunnel, "one two");
-  name = tcp_tunnel_dup_name (tunnel);
-  tcp_tunnel_set_name (tunnel, name + 4);
+  g_object_set (tunnel, "name", "one two", NULL);
+  name = test_dup_string (tunnel, "name");
+  g_object_set (tunnel, "name", name + 4, NULL);
   g_assert_cmpstr (name, ==, "one two");
-  tcp_tunnel_set_request_headers (tunnel, headers);
-  got = tcp_tunnel_dup_request_headers (tunnel);
-  tcp_tunnel_set_request_headers (tunnel, NULL);
+  g_object_set (tunnel, "request-headers", headers, NULL);
+  g_object_get (tunnel, "request-headers", &got, NULL);
+  g_object_set (tunnel, "request-headers", NULL, NULL);
   g_assert_cmpstrv (got, headers);
-  g_assert_null (tcp_tunnel_dup_request_headers (tunnel));
+  g_assert_null (test_dup_string (tunnel, "request-headers"));
 
-  target = tcp_gateway_dup_target (gateway);
-  tcp_gateway_set_target (gateway, "127.0.0.1:10");
+  target = test_dup_string (gateway, "target");
+  g_object_set (gateway, "target", "127.0.0.1:10", NULL);
   g_assert_cmpstr (target, ==, "127.0.0.1:9");
   tcp_gateway_set_token (gateway, "token");
-  g_assert_true (tcp_gateway_start (gateway, NULL, NULL));
+  g_assert_true (tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, NULL));
   uri = tcp_gateway_dup_uri (gateway);
-  tcp_gateway_close (gateway);
-  g_assert_true (tcp_gateway_start (gateway, NULL, NULL));
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
+  g_assert_true (tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, NULL));
   g_assert_true (g_str_has_prefix (uri, "ws://127.0.0.1:"));
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   g_assert_null (tcp_gateway_dup_uri (gateway));
 }
 

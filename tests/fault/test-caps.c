@@ -39,9 +39,9 @@ start_gateway (TcpGateway *gateway)
 {
   g_autoptr (GError) error = NULL;
 
-  tcp_gateway_start (gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  return g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  return test_port_of (gateway);
 }
 
 static TcpGateway *
@@ -103,7 +103,7 @@ test_gone_sessions (void)
     }
   for (guint i = 0; i < extra; i++)
     g_assert_false (is_gone (port, i));
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* To clients that have been told the end, and do not close their side. */
@@ -128,13 +128,13 @@ test_lingering (void)
       /* The first takes what is taken for good. */
       client_close (fds[i]);
       WAIT_UNTIL (fixture->recorder->closed == 1);
-      WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+      WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
       g_assert_true (target_wait_open (target, 0));
       before = count_fds ();
     }
 
   WAIT_UNTIL (fixture->recorder->closed == G_N_ELEMENTS (fds));
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
   g_assert_true (target_wait_open (target, 0));
   after = count_fds ();
   g_test_message ("%u before, %u after", before, after);
@@ -210,11 +210,11 @@ check_finishing_expires (gboolean multiplexed)
   ws_expect_close (fd, 1000);
   client_close (fd);
 
-  WAIT_UNTIL (tcp_gateway_get_open_connections (gateway) == 0);
+  WAIT_UNTIL (test_figure (gateway, open_connections) == 0);
   client_expect_reset (target);
   client_close (target);
   close (listener);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* All that is left of a client is on its way to a target that never reads it: that too has the
@@ -260,7 +260,7 @@ check_pending (TcpGateway *gateway,
 
   for (guint i = 0; i < N_PENDING; i++)
     fds[i] = connect_pending (port, i % steps, streams);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   for (guint i = 0; i < N_PENDING; i++)
     {
       client_expect_end (fds[i]);
@@ -275,7 +275,7 @@ test_pending_at_close (void)
   g_autoptr (TcpGateway) tls = new_gateway (9);
   guint before;
 
-  tcp_gateway_set_tls_certificate (tls, test_certificate ());
+  g_object_set (tls, "tls-certificate", test_certificate (), NULL);
   check_pending (tls, 4);
   before = count_fds ();
   for (guint i = 0; i < test_count (5, 2); i++)
@@ -320,8 +320,7 @@ test_failed_handshakes (void)
   monitor_init (&monitor);
   witnessed = g_ptr_array_new_with_free_func (g_object_unref);
   atomic_store (&witnessing, TRUE);
-  tcp_gateway_set_tls_certificate (gateway, test_certificate ());
-  tcp_gateway_set_connect_timeout (gateway, 600000);
+  g_object_set (gateway, "tls-certificate", test_certificate (), "connect-timeout", 600000, NULL);
   g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
   low = (struct rlimit) { .rlim_cur = 8 * N_PENDING, .rlim_max = limit.rlim_max };
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &low));
@@ -344,7 +343,7 @@ test_failed_handshakes (void)
   g_assert_cmpuint (witnessed->len, >=, 3 * N_PENDING + 1);
   g_ptr_array_unref (witnessed);
   monitor_clear (&monitor);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 int

@@ -133,10 +133,10 @@ run_other (int input,
   guint ports[2];
 
   tcp_gateway_set_token (gateway, TEST_TOKEN);
-  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_NONE);
-  tcp_gateway_start (gateway, NULL, &error);
+  g_object_set (gateway, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, NULL);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  ports[0] = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  ports[0] = test_port_of (gateway);
   ports[1] = target_get_port (target);
   g_assert_cmpint (write (output, ports, sizeof ports), ==, sizeof ports);
   while (read (input, &command, sizeof command) == sizeof command)
@@ -200,14 +200,14 @@ try_start (gboolean is_gateway,
         n++;
       while (n_free-- > 0)
         close (held[--n]);
-      started = is_gateway ? tcp_gateway_start (gateway, NULL, &error) : tcp_tunnel_start (tunnel, NULL, &error);
+      started = tcp_endpoint_start (is_gateway ? TCP_ENDPOINT (gateway) : TCP_ENDPOINT (tunnel), NULL, &error);
       if (started)
         _exit (STARTED);
       g_assert_cmpuint (error->domain, ==, TCP_TUNNEL_ERROR);
       /* It can be tried again. */
       while (n > 0)
         close (held[--n]);
-      started = is_gateway ? tcp_gateway_start (gateway, NULL, NULL) : tcp_tunnel_start (tunnel, NULL, NULL);
+      started = tcp_endpoint_start (is_gateway ? TCP_ENDPOINT (gateway) : TCP_ENDPOINT (tunnel), NULL, NULL);
       _exit (started ? error->code : 127);
     }
   g_assert_cmpint (waitpid (child, &status, 0), ==, child);
@@ -252,8 +252,8 @@ tunnels_start (Tunnels *self,
   for (guint i = 0; i < n; i++)
     {
       self->tunnels[i] = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
-      tcp_tunnel_set_log_level (self->tunnels[i], TCP_TUNNEL_LOG_LEVEL_INFO);
-      tcp_tunnel_set_resumption (self->tunnels[i], TCP_TUNNEL_RESUMPTION_AUTO);
+      g_object_set (self->tunnels[i], "log-level", TCP_TUNNEL_LOG_LEVEL_INFO,
+                    "resumption", TCP_TUNNEL_RESUMPTION_AUTO, NULL);
       test_tunnel_start (self->tunnels[i]);
     }
 }
@@ -264,7 +264,7 @@ tunnels_count_open (Tunnels *self)
   guint n = 0;
 
   for (guint i = 0; i < self->n; i++)
-    n += tcp_tunnel_get_open_connections (self->tunnels[i]);
+    n += test_figure (self->tunnels[i], open_connections);
   return n;
 }
 
@@ -289,7 +289,7 @@ tunnels_close (Tunnels *self)
 {
   for (guint i = 0; i < self->n; i++)
     {
-      tcp_tunnel_close (self->tunnels[i]);
+      tcp_endpoint_close (TCP_ENDPOINT (self->tunnels[i]));
       g_object_unref (self->tunnels[i]);
     }
 }
@@ -395,9 +395,9 @@ test_gateway (void)
   guint admitted;
 
   g_object_set (gateway, "token", TEST_TOKEN, "log-level", TCP_TUNNEL_LOG_LEVEL_WARN, NULL);
-  tcp_gateway_start (gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  port = test_port_of (gateway);
   set_limit (64);
 
   for (guint i = 0; i < 2; i++)
@@ -417,13 +417,13 @@ test_gateway (void)
       WAIT_UNTIL (tell (ADMIT, port, 1) == 1);
       tell (DROP, 0, 0);
       /* The sessions of those that have gone wait for them. */
-      tcp_gateway_close (gateway);
-      tcp_gateway_start (gateway, NULL, &error);
+      tcp_endpoint_close (TCP_ENDPOINT (gateway));
+      tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
       g_assert_no_error (error);
-      port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+      port = test_port_of (gateway);
     }
   set_limit (1024);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 int

@@ -155,10 +155,10 @@ rig_new (guint connect_timeout)
   rig.resolver = g_object_new (TYPE_SLOW_RESOLVER, NULL);
   g_resolver_set_default (G_RESOLVER (rig.resolver));
   rig.slow = tcp_gateway_new (name);
-  tcp_gateway_set_allow (rig.slow, patterns);
+  g_object_set (rig.slow, "allow", patterns, NULL);
   g_object_set (rig.slow, "token", TEST_TOKEN, "connect-timeout", connect_timeout, "keepalive-interval", 0,
                 "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, NULL);
-  tcp_gateway_start (rig.slow, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (rig.slow), NULL, &error);
   g_assert_no_error (error);
   return rig;
 }
@@ -168,7 +168,7 @@ rig_clear (Rig *rig)
 {
   g_resolver_set_default (rig->former);
   slow_resolver_answer (rig->resolver, FALSE);
-  tcp_gateway_close (rig->slow);
+  tcp_endpoint_close (TCP_ENDPOINT (rig->slow));
   g_object_unref (rig->slow);
   g_object_unref (rig->former);
   target_free (rig->target);
@@ -181,7 +181,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Rig, rig_clear)
 static ResumablePeer *
 rig_join_slow (Rig *rig)
 {
-  GInetSocketAddress *address = tcp_gateway_get_local_address (rig->slow);
+  GInetSocketAddress *address = G_INET_SOCKET_ADDRESS (tcp_endpoint_get_local_address (TCP_ENDPOINT (rig->slow)));
 
   return resumable_client_start (g_inet_socket_address_get_port (address), TEST_TOKEN, TRUE);
 }
@@ -283,7 +283,7 @@ test_gone (void)
     resumable_send_code (peer, RESUMABLE_RESET, 1 + 2 * i, RESUMABLE_RESET_BROKEN, "gone");
   resumable_expect_confirmed (peer);
   open_many (other, 1, 1);
-  g_assert_cmpuint (tcp_gateway_get_open_connections (rig.slow), ==, 1);
+  g_assert_cmpuint (test_figure (rig.slow, open_connections), ==, 1);
   slow_resolver_answer (rig.resolver, TRUE);
   expect_opened (other, 1);
   resumable_round_trip (other, 1, "the only one");
@@ -355,8 +355,8 @@ test_close (void)
   g_autoptr (ResumablePeer) peer = rig_join_slow (&rig);
 
   open_many (peer, 1, STREAMS);
-  tcp_gateway_close (rig.slow);
-  g_assert_cmpuint (tcp_gateway_get_open_connections (rig.slow), ==, 0);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.slow));
+  g_assert_cmpuint (test_figure (rig.slow, open_connections), ==, 0);
 }
 
 int

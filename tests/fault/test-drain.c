@@ -33,9 +33,9 @@ start_gateway (Target  *target,
   g_autoptr (GError) error = NULL;
 
   g_object_set (gateway, "token", TEST_TOKEN, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG, NULL);
-  tcp_gateway_start (gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  *port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  *port = test_port_of (gateway);
   return gateway;
 }
 
@@ -70,7 +70,7 @@ static void
 assert_closed (TcpGateway *gateway,
                guint16     port)
 {
-  g_assert_null (tcp_gateway_get_local_address (gateway));
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway)));
   close (socket_listen (port, NULL));
 }
 
@@ -127,7 +127,7 @@ test_not_running (void)
   g_autoptr (TcpGateway) gateway = start_gateway (target, &port);
   g_autoptr (GError) error = NULL;
 
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   g_assert_true (tcp_gateway_drain (gateway, LONG_MS, NULL, &error));
   g_assert_no_error (error);
   tcp_gateway_drain_async (gateway, LONG_MS, NULL, on_drained, &drained);
@@ -163,13 +163,13 @@ test_connections_go_on (void)
   client_close (second);
 
   /* And again. */
-  tcp_gateway_start (gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  port = test_port_of (gateway);
   first = ws_connect (port, OTHER_SESSION, TEST_TOKEN);
   round_trip (first, "after");
   client_close (first);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* A tagged client cannot be told before it opens a connection. */
@@ -230,7 +230,7 @@ test_answer (void)
   g_assert_cmpint (atoi (retry), >, 0);
   client_close (other);
 
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   WAIT_UNTIL (drained.done);
   client_close (fd);
   g_clear_error (&drained.error);
@@ -323,7 +323,7 @@ test_close_meanwhile (void)
 
   tcp_gateway_drain_async (gateway, LONG_MS, NULL, on_drained, &drained);
   wait_draining (port);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   assert_closed (gateway, port);
   WAIT_UNTIL (drained.done);
   g_assert_error (drained.error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
@@ -374,7 +374,7 @@ test_blocking (void)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_clear_error (&error);
   g_thread_join (thread);
-  g_assert_nonnull (tcp_gateway_get_local_address (gateway));
+  g_assert_nonnull (tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway)));
 
   helper.cancellable = NULL;
   thread = g_thread_new ("helper", help, &helper);
@@ -399,7 +399,7 @@ test_blocking_and_closed (void)
 
   round_trip (other, "to stay");
   helper.fd = ws_connect (helper.port, SESSION, TEST_TOKEN);
-  g_signal_connect (gateway, "connection-closed", G_CALLBACK (tcp_gateway_close), NULL);
+  g_signal_connect (gateway, "connection-closed", G_CALLBACK (tcp_endpoint_close), NULL);
   thread = g_thread_new ("helper", help, &helper);
   g_assert_false (tcp_gateway_drain (gateway, LONG_MS, NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
@@ -494,9 +494,9 @@ test_steps (void)
   client_close (fd);
 
   /* The same cancellable serves for another one, which is left alone. */
-  tcp_gateway_start (gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  port = test_port_of (gateway);
   fd = ws_connect (port, SESSION, TEST_TOKEN);
   round_trip (fd, "again");
   g_assert_false (tcp_gateway_drain_step (gateway, LONG_MS, 0, second, &error));

@@ -102,7 +102,7 @@ check_goodbyes (TcpTunnelMode mode,
     }
   wait_for_ends (n);
   expect_quiet ("info");
-  g_assert_null (tcp_tunnel_get_last_error (fixture->tunnel));
+  g_assert_null (tcp_tunnel_dup_last_error (fixture->tunnel));
 }
 
 static void
@@ -175,7 +175,7 @@ check_closed (TcpTunnelMode mode,
   g_autoptr (Fixture) fixture = start (target, mode, flags);
   g_auto (Pair) pair G_GNUC_UNUSED = begin (fixture, target);
 
-  tcp_tunnel_close (fixture->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
   wait_for_ends (1);
   expect_quiet ("warn");
   g_assert_cmpuint (log_tap_count ("info", "tunnel: connection "), ==, 0);
@@ -357,7 +357,7 @@ test_forged_by_gateway (void)
   int fd = tunnel_rig_start (&rig);
 
   log_tap_clear ();
-  tcp_tunnel_set_log_level (rig.tunnel, TCP_TUNNEL_LOG_LEVEL_DEBUG);
+  g_object_set (rig.tunnel, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG, NULL);
   resumable_send_code (rig.server, RESUMABLE_RESET, 1, RESUMABLE_RESET_BROKEN, FORGED " " TEST_TOKEN);
   WAIT_UNTIL (rig.recorder->closed == 1);
   g_assert_nonnull (strstr (rig.recorder->closed_error->message, SHOWN " [token]"));
@@ -398,7 +398,7 @@ test_echoed_token (void)
 
       log_tap_clear ();
       http_stub_push_raw (rig.stub, answer);
-      g_assert_false (tcp_tunnel_start (rig.tunnel, NULL, &error));
+      g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (rig.tunnel), NULL, &error));
       g_assert_nonnull (error);
       expect_clean (error->message);
       g_assert_nonnull (strstr (error->message, "[token]"));
@@ -483,7 +483,7 @@ test_useless_websockets (void)
   log_tap_clear ();
   test_tunnel_start (rig.tunnel);
   g_assert_true (http_stub_wait_requests (rig.stub, 60));
-  tcp_tunnel_close (rig.tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.tunnel));
   WAIT_UNTIL (log_tap_count ("", FAILURE) > 50);
   /* On a slow machine one or another may last for long enough to be of use. */
   g_assert_cmpuint (log_tap_count ("warn", FAILURE), <, 30);

@@ -109,8 +109,8 @@ start_here (gpointer data)
 
   fixture_start (fixture);
   round_trip (fixture);
-  tcp_tunnel_close (fixture->tunnel);
-  tcp_gateway_close (fixture->gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
 }
 
 static void
@@ -139,18 +139,20 @@ use_inherited (gpointer data)
   g_autoptr (GError) gateway_error = NULL;
   g_autoptr (GError) drain_error = NULL;
 
-  g_assert_false (tcp_tunnel_start (fixture->tunnel, NULL, &start_error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (fixture->tunnel), NULL, &start_error));
   assert_forked (start_error);
-  g_assert_false (tcp_gateway_start (fixture->gateway, NULL, &gateway_error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (fixture->gateway), NULL, &gateway_error));
   assert_forked (gateway_error);
+  g_assert_false (tcp_endpoint_get_active (TCP_ENDPOINT (fixture->gateway)));
   g_assert_false (tcp_gateway_drain (fixture->gateway, 10 * TEST_DEADLINE_MS, NULL, &drain_error));
   assert_forked (drain_error);
 
   tcp_tunnel_set_token (fixture->tunnel, "another");
   while (g_main_context_iteration (NULL, FALSE))
     ;
-  tcp_tunnel_close (fixture->tunnel);
-  g_assert_null (tcp_tunnel_get_local_address (fixture->tunnel));
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (fixture->tunnel)));
+  g_assert_false (tcp_endpoint_get_active (TCP_ENDPOINT (fixture->tunnel)));
   g_assert_cmpint (tcp_tunnel_get_state (fixture->tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
   g_assert_finalize_object (g_steal_pointer (&fixture->gateway));
 }
@@ -160,14 +162,14 @@ static void
 assert_at_rest (Fixture *fixture)
 {
   g_assert_cmpint (tcp_tunnel_get_state (fixture->tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
-  g_assert_cmpuint (tcp_tunnel_get_open_connections (fixture->tunnel), ==, 0);
-  g_assert_cmpuint (tcp_tunnel_get_retained_bytes (fixture->tunnel), ==, 0);
-  g_assert_cmpuint (tcp_tunnel_get_receive_window (fixture->tunnel), ==, 0);
-  g_assert_cmpuint (tcp_tunnel_get_send_window (fixture->tunnel), ==, 0);
-  g_assert_cmpuint (tcp_gateway_get_open_connections (fixture->gateway), ==, 0);
-  g_assert_cmpuint (tcp_gateway_get_retained_bytes (fixture->gateway), ==, 0);
-  g_assert_cmpuint (tcp_gateway_get_receive_window (fixture->gateway), ==, 0);
-  g_assert_cmpuint (tcp_gateway_get_send_window (fixture->gateway), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, open_connections), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, unacknowledged_bytes), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, receive_window), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, send_window), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->gateway, open_connections), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->gateway, unacknowledged_bytes), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->gateway, receive_window), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->gateway, send_window), ==, 0);
 }
 
 static void
@@ -175,8 +177,8 @@ close_and_look (gpointer data)
 {
   Fixture *fixture = data;
 
-  tcp_tunnel_close (fixture->tunnel);
-  tcp_gateway_close (fixture->gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
   assert_at_rest (fixture);
 }
 
@@ -185,8 +187,8 @@ close_both (gpointer data)
 {
   Fixture *fixture = data;
 
-  tcp_tunnel_close (fixture->tunnel);
-  tcp_gateway_close (fixture->gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
   return NULL;
 }
 
@@ -202,16 +204,16 @@ test_closing (void)
   fixture_start (fixture);
   fd = client_connect (fixture_get_port (fixture));
   client_round_trip (fd, "before");
-  WAIT_UNTIL (tcp_tunnel_get_receive_window (fixture->tunnel) > 0 && tcp_tunnel_get_send_window (fixture->tunnel) > 0 &&
-              tcp_gateway_get_receive_window (fixture->gateway) > 0);
+  WAIT_UNTIL (test_figure (fixture->tunnel, receive_window) > 0 && test_figure (fixture->tunnel, send_window) > 0 &&
+              test_figure (fixture->gateway, receive_window) > 0);
   in_child (close_and_look, fixture);
 
   set_hold_accept (TRUE);
   held = client_connect (fixture_get_port (fixture));
   g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), is_held));
   closer = g_thread_new ("closer", close_both, fixture);
-  WAIT_UNTIL (tcp_tunnel_get_local_address (fixture->tunnel) == NULL);
-  g_assert_cmpuint (tcp_tunnel_get_open_connections (fixture->tunnel), >, 0);
+  WAIT_UNTIL (tcp_endpoint_get_local_address (TCP_ENDPOINT (fixture->tunnel)) == NULL);
+  g_assert_cmpuint (test_figure (fixture->tunnel, open_connections), >, 0);
   in_child (close_and_look, fixture);
   set_hold_accept (FALSE);
   g_thread_join (closer);
@@ -230,9 +232,9 @@ step_on (gpointer data)
   g_autoptr (GError) error = NULL;
   GCancellable *cancellable = g_object_get_data (G_OBJECT (tunnel), "cancellable");
 
-  g_assert_false (tcp_tunnel_start_step (tunnel, G_MAXUINT, cancellable, &error));
+  g_assert_false (tcp_endpoint_start_step (TCP_ENDPOINT (tunnel), G_MAXUINT, cancellable, &error));
   assert_forked (error);
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
 }
 
 static TcpTunnel *
@@ -245,7 +247,7 @@ tunnel_to_nowhere (int *listener)
   *listener = socket_listen (0, &port);
   uri = g_strdup_printf ("ws://127.0.0.1:%u/", port);
   tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
-  tcp_tunnel_set_connect_timeout (tunnel, 0);
+  g_object_set (tunnel, "connect-timeout", 0, NULL);
   return tunnel;
 }
 
@@ -258,11 +260,11 @@ test_step (void)
   g_autoptr (GError) error = NULL;
 
   g_object_set_data (G_OBJECT (tunnel), "cancellable", cancellable);
-  g_assert_false (tcp_tunnel_start_step (tunnel, 0, cancellable, &error));
+  g_assert_false (tcp_endpoint_start_step (TCP_ENDPOINT (tunnel), 0, cancellable, &error));
   g_assert_no_error (error);
   in_child (step_on, tunnel);
-  tcp_tunnel_close (tunnel);
-  g_assert_false (tcp_tunnel_start_step (tunnel, 0, cancellable, &error));
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
+  g_assert_false (tcp_endpoint_start_step (TCP_ENDPOINT (tunnel), 0, cancellable, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
   close (listener);
 }
@@ -319,7 +321,7 @@ interrupt (gpointer data)
   while (forked == 0)
     g_thread_yield ();
   g_assert_cmpint (waitpid (forked, &self->status, 0), ==, forked);
-  tcp_tunnel_close (self->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (self->tunnel));
   close (fd);
   return NULL;
 }
@@ -335,11 +337,11 @@ test_handler (void)
   self.tunnel = tunnel_to_nowhere (&self.listener);
   g_assert_no_errno (sigaction (SIGUSR1, &action, &former));
   thread = g_thread_new ("interrupt", interrupt, &self);
-  g_assert_false (tcp_tunnel_start (self.tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (self.tunnel), NULL, &error));
   if (is_child)
     {
       assert_forked (error);
-      tcp_tunnel_close (self.tunnel);
+      tcp_endpoint_close (TCP_ENDPOINT (self.tunnel));
       _exit (0);
     }
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
@@ -358,8 +360,8 @@ close_inherited (gpointer data)
   Fixture *fixture = data;
   guint16 port = fixture_get_port (fixture);
 
-  tcp_tunnel_close (fixture->tunnel);
-  tcp_gateway_close (fixture->gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
   g_assert_cmpint (kill (getppid (), 0), ==, 0);
   /* The parent listens there, and nobody else does. */
   client_close (client_connect (port));
@@ -412,14 +414,14 @@ test_port (void)
     {
       alarm (CHILD_SECONDS);
       close (to_child[1]);
-      tcp_tunnel_close (tunnel);
+      tcp_endpoint_close (TCP_ENDPOINT (tunnel));
       g_assert_cmpint (write (to_parent[1], &byte, 1), ==, 1);
       g_assert_cmpint (read (to_child[0], &byte, 1), ==, 0);
       _exit (0);
     }
   close (to_child[0]);
   g_assert_cmpint (read (to_parent[0], &byte, 1), ==, 1);
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   close (socket_listen (port, NULL));
   close (to_child[1]);
   g_assert_cmpint (waitpid (child, NULL, 0), ==, child);

@@ -40,9 +40,9 @@ start_gateway (TcpGateway *gateway)
 {
   g_autoptr (GError) error = NULL;
 
-  tcp_gateway_start (gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  return g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  return test_port_of (gateway);
 }
 
 static int
@@ -114,7 +114,7 @@ test_not_trusted (void)
   expect_status (send_request (port, AUTHORIZED), 101);
   g_assert_false (is_answered (guesses[GUESSES - 1]));
   expect_refusals (guesses, GUESSES);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* Those of one client, whatever it writes itself, do not make others wait that come by way of the same proxy. */
@@ -132,7 +132,7 @@ test_trusted (void)
   expect_status (other, 401);
   g_assert_false (is_answered (guesses[GUESSES - 1]));
   expect_refusals (guesses, GUESSES);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 static void
@@ -168,7 +168,7 @@ test_nameless (void)
   guint16 port = start_gateway (gateway);
 
   check_at_once (gateway, port, headers, G_N_ELEMENTS (headers));
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* One of them is the client's own. */
@@ -182,8 +182,8 @@ test_conflict (void)
 
   expect_status (send_request (start_gateway (gateway), headers), 400);
   expect_status (send_request (start_gateway (other), headers), 101);
-  tcp_gateway_close (gateway);
-  tcp_gateway_close (other);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
+  tcp_endpoint_close (TCP_ENDPOINT (other));
 }
 
 /* Places */
@@ -242,7 +242,7 @@ test_places (void)
     }
   for (guint i = 0; i < PLACES; i++)
     client_close (flood[i]);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* The log */
@@ -279,7 +279,7 @@ test_log (void)
   g_autoptr (TcpGateway) gateway = new_gateway (target, "127.0.0.1");
   guint16 port;
 
-  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_INFO);
+  g_object_set (gateway, "log-level", TCP_TUNNEL_LOG_LEVEL_INFO, NULL);
   port = start_gateway (gateway);
   expect_status (send_request (port, WRONG "X-Forwarded-For: evil\x9b, 192.0.2.7, 2001:db8::1\r\n"), 401);
   wait_for_line ("a request from 192.0.2.7 was answered 401: ");
@@ -287,7 +287,7 @@ test_log (void)
   wait_for_line ("the client default is connected from 2001:db9::5 (");
   expect_status (send_request (port, AUTHORIZED), 101);
   wait_for_line ("the client default is connected from 127.0.0.1 (");
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   monitor_enter (&monitor);
   g_assert_null (strstr (logged->str, "evil"));
   monitor_leave (&monitor);
@@ -308,7 +308,7 @@ test_log_of_session (void)
   expect_status (send_request (port, AUTHORIZED "X-Forwarded-For: 192.0.2.8\r\n"), 503);
   wait_for_line ("a request from 192.0.2.8 was answered 503: ");
   client_close (fd);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 static void
@@ -320,11 +320,11 @@ test_invalid (void)
   g_auto (GStrv) got = NULL;
 
   tcp_gateway_set_token (gateway, TEST_TOKEN);
-  g_assert_null (tcp_gateway_dup_trusted_proxies (gateway));
-  tcp_gateway_set_trusted_proxies (gateway, proxies);
+  g_assert_null (test_dup_string (gateway, "trusted-proxies"));
+  g_object_set (gateway, "trusted-proxies", proxies, NULL);
   g_object_get (gateway, "trusted-proxies", &got, NULL);
   g_assert_cmpstrv (got, proxies);
-  g_assert_false (tcp_gateway_start (gateway, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
   g_assert_nonnull (strstr (error->message, "the trusted proxy “10.0.0.1/8” is neither"));
 }

@@ -98,7 +98,7 @@ test_other_closes (void)
       g_assert_cmpmem (data, sizeof data, "two.", 4);
       client_expect_eof (fd);
       client_close (fd);
-      g_assert_cmpuint (tcp_tunnel_get_reconnects (rig.tunnel), ==, 1);
+      g_assert_cmpuint (test_figure (rig.tunnel, reconnects), ==, 1);
     }
 }
 
@@ -174,7 +174,7 @@ test_odd_but_valid (void)
   g_assert_cmpmem (data, sizeof data, "abcd", 4);
   client_expect_eof (fd);
   client_close (fd);
-  g_assert_cmpuint (tcp_tunnel_get_reconnects (rig.tunnel), ==, 0);
+  g_assert_cmpuint (test_figure (rig.tunnel, reconnects), ==, 0);
 }
 
 /* The messages of a remote about ids that nobody gave it. */
@@ -188,9 +188,9 @@ test_tagged_strangers (void)
   http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
   test_tunnel_start (rig.tunnel);
   /* The close behind them came through, so they were all read. */
-  WAIT_UNTIL (tcp_tunnel_get_reconnects (rig.tunnel) == 1);
-  g_assert_cmpuint (tcp_tunnel_get_total_connections (rig.tunnel), ==, 0);
-  g_assert_cmpuint (tcp_tunnel_get_bytes_received (rig.tunnel), ==, 0);
+  WAIT_UNTIL (test_figure (rig.tunnel, reconnects) == 1);
+  g_assert_cmpuint (test_figure (rig.tunnel, total_connections), ==, 0);
+  g_assert_cmpuint (test_figure (rig.tunnel, bytes_received), ==, 0);
 }
 
 int

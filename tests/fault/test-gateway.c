@@ -17,9 +17,9 @@ start_gateway (TcpGateway *gateway)
 {
   g_autoptr (GError) error = NULL;
 
-  tcp_gateway_start (gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  return g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  return test_port_of (gateway);
 }
 
 static TcpGateway *
@@ -57,7 +57,7 @@ test_answers (void)
   g_autofree char *refusal = NULL;
   guint16 port;
 
-  tcp_gateway_set_path (gateway, "/tunnel");
+  g_object_set (gateway, "path", "/tunnel", NULL);
   port = start_gateway (gateway);
 
   expect_answer (port, "/tunnel?" SESSION, WS_UPGRADE, 401);
@@ -82,7 +82,7 @@ test_answers (void)
   expect_answer (port, "/tunnel?sessionId=", WS_UPGRADE AUTHORIZED, 400);
   expect_answer (port, "/tunnel?mode=sideways&" SESSION, WS_UPGRADE AUTHORIZED, 400);
   g_assert_cmpuint (target_get_counters (target).accepted, ==, 0);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 static void
@@ -109,13 +109,13 @@ test_max_connections (void)
   uri = tcp_gateway_dup_uri (gateway);
   g_object_set (tunnel, "remote-uri", uri, "token", TEST_TOKEN, "mode",
                 TCP_TUNNEL_MODE_MULTIPLEXED, "wait-for-gateway", FALSE, NULL);
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
   g_assert_nonnull (strstr (error->message, "is not available now (503 Too Many Sessions from libtcptunnel/"));
   ws_send (fd, WS_BINARY, "still in", 8);
   ws_expect (fd, "still in");
   client_close (fd);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* Whoever does not ask for a WebSocket, or not to the end, is not waited for. */
@@ -136,7 +136,7 @@ check_silent_connections (guint timeout)
   client_expect_end (slow);
   client_close (silent);
   client_close (slow);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 static void
@@ -154,7 +154,7 @@ expect_start_error (TcpGateway *gateway,
 {
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (tcp_gateway_start (gateway, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, (int) code);
 }
 
@@ -177,14 +177,14 @@ test_start_errors (void)
     }
 
   fd = socket_listen (0, &port);
-  tcp_gateway_set_port (gateway, port);
+  g_object_set (gateway, "port", port, NULL);
   expect_start_error (gateway, TCP_TUNNEL_ERROR_LISTEN);
   close (fd);
   start_gateway (gateway);
   expect_start_error (gateway, TCP_TUNNEL_ERROR_WRONG_STATE);
-  tcp_gateway_close (gateway);
-  tcp_gateway_close (gateway);
-  g_assert_null (tcp_gateway_get_local_address (gateway));
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway)));
   close (socket_listen (port, NULL));
 }
 
@@ -196,8 +196,8 @@ test_bad_token_file (void)
   g_autoptr (TcpGateway) gateway = tcp_gateway_new (address);
   g_autoptr (GError) error = NULL;
 
-  tcp_gateway_set_token_file (gateway, "/nonexistent/tokens");
-  g_assert_false (tcp_gateway_start (gateway, NULL, &error));
+  g_object_set (gateway, "token-file", "/nonexistent/tokens", NULL);
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error));
   g_assert_nonnull (strstr (error->message, "/nonexistent/tokens"));
 }
 
@@ -212,7 +212,7 @@ test_several_tunnels (void)
   int fds[20];
 
   fixture_start_gateway (fixture);
-  uri = tcp_tunnel_dup_remote_uri (fixture->tunnel);
+  uri = test_dup_string (fixture->tunnel, "remote-uri");
   for (guint i = 0; i < G_N_ELEMENTS (tunnels); i++)
     {
       tunnels[i] = test_tunnel_new (uri, i % 2);
@@ -222,12 +222,12 @@ test_several_tunnels (void)
     }
   for (guint i = 0; i < G_N_ELEMENTS (tunnels); i++)
     client_read_stream (fds[i], 50000, i, 0);
-  g_assert_cmpuint (tcp_gateway_get_open_connections (fixture->gateway), ==, G_N_ELEMENTS (tunnels));
-  g_assert_cmpuint (tcp_gateway_get_bytes_received (fixture->gateway), ==, G_N_ELEMENTS (tunnels) * 50000);
+  g_assert_cmpuint (test_figure (fixture->gateway, open_connections), ==, G_N_ELEMENTS (tunnels));
+  g_assert_cmpuint (test_figure (fixture->gateway, bytes_received), ==, G_N_ELEMENTS (tunnels) * 50000);
   for (guint i = 0; i < G_N_ELEMENTS (tunnels); i++)
     {
       client_close (fds[i]);
-      tcp_tunnel_close (tunnels[i]);
+      tcp_endpoint_close (TCP_ENDPOINT (tunnels[i]));
       g_object_unref (tunnels[i]);
     }
   g_assert_true (target_wait_open (target, 0));
@@ -293,14 +293,14 @@ test_restart (void)
   fixture_start (fixture);
   fd = client_connect (fixture_get_port (fixture));
   client_round_trip (fd, "before");
-  tcp_gateway_close (fixture->gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
   client_expect_reset (fd);
   client_close (fd);
 
-  tcp_gateway_start (fixture->gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (fixture->gateway), NULL, &error);
   g_assert_no_error (error);
-  fault_proxy_set_gateway (fixture->proxy, g_inet_socket_address_get_port (tcp_gateway_get_local_address (fixture->gateway)));
-  WAIT_UNTIL (tcp_tunnel_get_reconnects (fixture->tunnel) == 1);
+  fault_proxy_set_gateway (fixture->proxy, test_port_of (fixture->gateway));
+  WAIT_UNTIL (test_figure (fixture->tunnel, reconnects) == 1);
   fd = client_connect (fixture_get_port (fixture));
   client_round_trip (fd, "after");
   client_close (fd);

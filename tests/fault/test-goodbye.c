@@ -122,7 +122,7 @@ test_closed (TcpTunnelMode mode)
   int fd = tunnel_rig_start (&rig);
 
   query = g_strdup (rig.server->query);
-  tcp_tunnel_close (rig.tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.tunnel));
   client_expect_reset (fd);
   client_close (fd);
   lose_goodbye (&rig);
@@ -141,7 +141,7 @@ test_bounded (void)
 
   fd = tunnel_rig_start (&rig);
   query = g_strdup (rig.server->query);
-  tcp_tunnel_close (rig.tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.tunnel));
   client_close (fd);
   lose_goodbye (&rig);
   for (guint i = 0; i < MAX_ATTEMPTS; i++)
@@ -164,10 +164,10 @@ test_gateway (TcpTunnelMode mode)
   g_object_set (fixture->gateway, "session-timeout", 600000, NULL);
   fd = resume_begin (fixture);
   resume_go_away (fixture);
-  g_assert_cmpuint (tcp_gateway_get_open_connections (fixture->gateway), ==, 1);
-  tcp_tunnel_close (fixture->tunnel);
+  g_assert_cmpuint (test_figure (fixture->gateway, open_connections), ==, 1);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
   resume_come_back (fixture);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
   client_close (fd);
 }
 

@@ -29,7 +29,7 @@ test_ask_and_finish (TcpTunnelMode mode)
       client_expect_eof (fd);
       client_close (fd);
       expect_closed (fixture, i, -1);
-      WAIT_UNTIL (tcp_tunnel_get_open_connections (fixture->tunnel) == 0);
+      WAIT_UNTIL (test_figure (fixture->tunnel, open_connections) == 0);
     }
   g_assert_true (target_wait_open (target, 0));
   g_assert_cmpuint (target_get_counters (target).resets, ==, 0);
@@ -91,7 +91,7 @@ check_upload_after_end (TcpTunnelMode mode,
   g_assert_true (target_wait_open (target, 0));
   digest = target_get_digest (target);
   g_assert_cmpstr (digest, ==, expected);
-  g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), ==, cut_after > 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, resumes), ==, cut_after > 0);
 }
 
 static void
@@ -123,7 +123,7 @@ check_download_after_end (TcpTunnelMode mode,
   g_assert_true (target_wait_open (target, 0));
   digest = target_get_digest (target);
   g_assert_cmpstr (digest, ==, expected);
-  g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), ==, cut_after > 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, resumes), ==, cut_after > 0);
 }
 
 static void
@@ -161,9 +161,9 @@ check_ends_and_cuts (TcpTunnelMode mode,
       client_read_stream (first, 100, 2, 0);
       client_expect_eof (first);
       expect_closed (fixture, ++closed, -1);
-      WAIT_UNTIL (tcp_tunnel_get_open_connections (fixture->tunnel) == 0);
+      WAIT_UNTIL (test_figure (fixture->tunnel, open_connections) == 0);
     }
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 }
 
 static void
@@ -187,7 +187,7 @@ test_reset_after_end (TcpTunnelMode mode)
   client_expect_reset (pair.client);
   client_close (pair.client);
   expect_closed (fixture, 1, TCP_TUNNEL_ERROR_TARGET);
-  WAIT_UNTIL (tcp_tunnel_get_open_connections (fixture->tunnel) == 0);
+  WAIT_UNTIL (test_figure (fixture->tunnel, open_connections) == 0);
 
   pair = pair_open (fixture, target);
   client_finish (pair.target);

@@ -33,7 +33,7 @@ on_other_started (GObject *source,
   Actor *actor = user_data;
   g_autoptr (GError) error = NULL;
 
-  tcp_tunnel_start_finish (TCP_TUNNEL (source), result, &error);
+  tcp_endpoint_start_finish (TCP_ENDPOINT (source), result, &error);
   g_assert_no_error (error);
   actor->other_started++;
 }
@@ -49,21 +49,21 @@ act (Actor *actor)
   switch (actor->deed)
     {
     case DEED_CLOSE:
-      tcp_tunnel_close (actor->tunnel);
+      tcp_endpoint_close (TCP_ENDPOINT (actor->tunnel));
       break;
     case DEED_DROP:
       g_clear_object (&actor->tunnel);
       break;
     case DEED_RESTART:
-      tcp_tunnel_close (actor->tunnel);
-      tcp_tunnel_start (actor->tunnel, NULL, &error);
+      tcp_endpoint_close (TCP_ENDPOINT (actor->tunnel));
+      tcp_endpoint_start (TCP_ENDPOINT (actor->tunnel), NULL, &error);
       g_assert_no_error (error);
       break;
     case DEED_START_ANOTHER:
-      tcp_tunnel_start_async (actor->other, NULL, on_other_started, actor);
+      tcp_endpoint_start_async (TCP_ENDPOINT (actor->other), NULL, on_other_started, actor);
       break;
     case DEED_START_ANOTHER_BLOCKING:
-      tcp_tunnel_start (actor->other, NULL, &error);
+      tcp_endpoint_start (TCP_ENDPOINT (actor->other), NULL, &error);
       g_assert_no_error (error);
       actor->other_started++;
       break;
@@ -97,7 +97,7 @@ check_deed (const char *signal,
   int fd;
 
   fixture_start_gateway (fixture);
-  uri = tcp_tunnel_dup_remote_uri (fixture->tunnel);
+  uri = test_dup_string (fixture->tunnel, "remote-uri");
   actor.other = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
   actor.tunnel = test_tunnel_new (uri, mode);
   actor.watched = actor.tunnel;
@@ -114,11 +114,11 @@ check_deed (const char *signal,
   if (deed == DEED_START_ANOTHER || deed == DEED_START_ANOTHER_BLOCKING)
     check_other (&actor);
   if (deed == DEED_RESTART)
-    g_assert_nonnull (tcp_tunnel_get_local_address (actor.tunnel));
+    g_assert_nonnull (tcp_endpoint_get_local_address (TCP_ENDPOINT (actor.tunnel)));
   g_clear_object (&actor.tunnel);
   WAIT_UNTIL (actor.watched == NULL);
   g_object_unref (actor.other);
-  tcp_gateway_close (fixture->gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
   g_assert_true (target_wait_open (target, 0));
 }
 
@@ -157,7 +157,7 @@ drop_in_start (GObject *source,
   TcpTunnel **tunnel = user_data;
   g_autoptr (GError) error = NULL;
 
-  tcp_tunnel_start_finish (TCP_TUNNEL (source), result, &error);
+  tcp_endpoint_start_finish (TCP_ENDPOINT (source), result, &error);
   g_assert_no_error (error);
   g_clear_object (tunnel);
 }
@@ -169,7 +169,7 @@ test_drop_in_start_callback (void)
   gpointer watched = tunnel;
 
   g_object_add_weak_pointer (G_OBJECT (tunnel), &watched);
-  tcp_tunnel_start_async (tunnel, NULL, drop_in_start, &tunnel);
+  tcp_endpoint_start_async (TCP_ENDPOINT (tunnel), NULL, drop_in_start, &tunnel);
   WAIT_UNTIL (watched == NULL);
 }
 
@@ -243,7 +243,7 @@ test_no_main_loop (void)
   if (test_memory_is_meaningful ())
     g_assert_cmpuint (after, <, before + (8 << 20));
 
-  g_assert_cmpuint (tcp_tunnel_get_total_connections (fixture->tunnel), ==, connections);
+  g_assert_cmpuint (test_figure (fixture->tunnel, total_connections), ==, connections);
   WAIT_UNTIL (!g_main_context_pending (NULL));
   g_assert_cmpuint (events, >, 0);
   g_assert_cmpuint (events, <, connections);

@@ -24,7 +24,7 @@ on_started (GObject *source,
 {
   Start *start = user_data;
 
-  start->started = tcp_tunnel_start_finish (TCP_TUNNEL (source), result, &start->error);
+  start->started = tcp_endpoint_start_finish (TCP_ENDPOINT (source), result, &start->error);
   start->done = TRUE;
 }
 
@@ -42,10 +42,10 @@ expect_start_error (TcpTunnel *tunnel,
 {
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, (int) code);
   g_assert_null (strstr (error->message, TEST_TOKEN));
-  g_assert_null (tcp_tunnel_get_local_address (tunnel));
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
   g_assert_cmpint (tcp_tunnel_get_state (tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
 }
 
@@ -58,7 +58,7 @@ test_two_starts (void)
   int fd;
 
   fixture_start (fixture);
-  g_assert_false (tcp_tunnel_start (fixture->tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (fixture->tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
 
   fd = client_connect (fixture_get_port (fixture));
@@ -75,8 +75,8 @@ test_two_starts_at_once (void)
   g_auto (Start) second = { 0 };
 
   fixture_start_gateway (fixture);
-  tcp_tunnel_start_async (fixture->tunnel, NULL, on_started, &first);
-  tcp_tunnel_start_async (fixture->tunnel, NULL, on_started, &second);
+  tcp_endpoint_start_async (TCP_ENDPOINT (fixture->tunnel), NULL, on_started, &first);
+  tcp_endpoint_start_async (TCP_ENDPOINT (fixture->tunnel), NULL, on_started, &second);
   g_assert_false (first.done || second.done);
   WAIT_UNTIL (first.done && second.done);
   g_assert_no_error (first.error);
@@ -97,13 +97,15 @@ check_start_after_close (TcpTunnelMode mode)
       guint16 port;
 
       test_tunnel_start (fixture->tunnel);
+      g_assert_true (tcp_endpoint_get_active (TCP_ENDPOINT (fixture->tunnel)));
       port = fixture_get_port (fixture);
       fd = client_connect (port);
       client_round_trip (fd, "hello");
-      tcp_tunnel_close (fixture->tunnel);
+      tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
       client_expect_reset (fd);
       client_close (fd);
-      g_assert_null (tcp_tunnel_get_local_address (fixture->tunnel));
+      g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (fixture->tunnel)));
+      g_assert_false (tcp_endpoint_get_active (TCP_ENDPOINT (fixture->tunnel)));
       g_assert_cmpint (tcp_tunnel_get_state (fixture->tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
       /* The port is free at once. */
       close (socket_listen (port, NULL));
@@ -147,14 +149,14 @@ test_close_is_idempotent (void)
   guint16 port;
   int fd;
 
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   test_tunnel_start (tunnel);
   port = test_tunnel_get_port (tunnel);
   for (guint i = 0; i < 2; i++)
     {
-      tcp_tunnel_close (tunnel);
+      tcp_endpoint_close (TCP_ENDPOINT (tunnel));
       g_assert_cmpint (tcp_tunnel_get_state (tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
-      g_assert_null (tcp_tunnel_get_local_address (tunnel));
+      g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
     }
   g_assert_cmpint (client_try_connect (port, &fd), ==, ECONNREFUSED);
 }
@@ -170,16 +172,16 @@ test_cancel_start (void)
   g_auto (Start) early = { 0 };
 
   http_stub_push_silence (stub);
-  tcp_tunnel_start_async (tunnel, cancellable, on_started, &start);
+  tcp_endpoint_start_async (TCP_ENDPOINT (tunnel), cancellable, on_started, &start);
   g_assert_true (http_stub_wait_held (stub, 1));
   g_cancellable_cancel (cancellable);
   WAIT_UNTIL (start.done);
   g_assert_error (start.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   /* Nothing of it is left behind. */
   g_assert_true (http_stub_wait_held (stub, 0));
-  g_assert_null (tcp_tunnel_get_local_address (tunnel));
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
 
-  tcp_tunnel_start_async (tunnel, cancellable, on_started, &early);
+  tcp_endpoint_start_async (TCP_ENDPOINT (tunnel), cancellable, on_started, &early);
   WAIT_UNTIL (early.done);
   g_assert_error (early.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_assert_cmpuint (http_stub_get_requests (stub), ==, 1);
@@ -194,9 +196,9 @@ test_close_while_starting (void)
   g_auto (Start) start = { 0 };
 
   http_stub_push_silence (stub);
-  tcp_tunnel_start_async (tunnel, NULL, on_started, &start);
+  tcp_endpoint_start_async (TCP_ENDPOINT (tunnel), NULL, on_started, &start);
   g_assert_true (http_stub_wait_held (stub, 1));
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   WAIT_UNTIL (start.done);
   g_assert_error (start.error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
   g_assert_true (http_stub_wait_held (stub, 0));
@@ -215,7 +217,7 @@ test_close_while_connecting (void)
   test_tunnel_start (tunnel);
   fd = client_connect (test_tunnel_get_port (tunnel));
   g_assert_true (http_stub_wait_held (stub, 1));
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   client_expect_reset (fd);
   client_close (fd);
   g_assert_true (http_stub_wait_held (stub, 0));
@@ -225,6 +227,126 @@ test_close_while_connecting (void)
     ;
   g_assert_cmpstr (recorder->states->str, ==, "disconnected");
   g_assert_cmpuint (recorder->failures, ==, 0);
+}
+
+typedef struct
+{
+  gboolean over;
+  gboolean closed;
+  GString *changes; /* of what is active, in order */
+} Close;
+
+static void
+on_closed (GObject *source,
+           GAsyncResult *result,
+           gpointer user_data)
+{
+  Close *close = user_data;
+  g_autoptr (GError) error = NULL;
+
+  close->closed = tcp_endpoint_close_finish (TCP_ENDPOINT (source), result, &error);
+  if (!close->closed)
+    g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  close->over = TRUE;
+}
+
+static void
+on_active_changed (TcpEndpoint *endpoint,
+                   GParamSpec *pspec,
+                   GString *changes)
+{
+  g_string_append_c (changes, tcp_endpoint_get_active (endpoint) ? '+' : '-');
+}
+
+/* The last signals come before the callback. */
+static void
+test_close_async (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  TcpEndpoint *tunnel = TCP_ENDPOINT (fixture->tunnel);
+  g_autoptr (GString) changes = g_string_new (NULL);
+  int fd;
+
+  g_signal_connect (tunnel, "notify::active", G_CALLBACK (on_active_changed), changes);
+  fixture_start_gateway (fixture);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+      Close close = { 0 };
+
+      test_tunnel_start (fixture->tunnel);
+      fd = client_connect (fixture_get_port (fixture));
+      client_round_trip (fd, "hello");
+      tcp_endpoint_close_async (tunnel, cancellable, on_closed, &close);
+      g_assert_false (close.over);
+      if (i == 2)
+        g_cancellable_cancel (cancellable);
+      WAIT_UNTIL (close.over);
+      if (close.closed)
+        {
+          g_assert_cmpint (fixture->recorder->last_state, ==, TCP_TUNNEL_STATE_DISCONNECTED);
+          g_assert_cmpstr (changes->str, ==, "+-");
+        }
+      /* Also if nobody waits for it any more. */
+      client_expect_reset (fd);
+      client_close (fd);
+      tcp_endpoint_close (tunnel);
+      g_assert_cmpstr (changes->str, ==, "+-");
+      g_assert_false (tcp_endpoint_get_active (tunnel));
+      g_string_truncate (changes, 0);
+
+      close = (Close) { 0 };
+      tcp_endpoint_close_async (tunnel, NULL, on_closed, &close);
+      WAIT_UNTIL (close.over);
+      g_assert_true (close.closed);
+    }
+  g_assert_cmpuint (changes->len, ==, 0);
+}
+
+/* The last reference may go while it is closed. */
+static void
+test_close_async_and_drop (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PLAIN);
+  g_autofree char *uri = NULL;
+
+  fixture_start_gateway (fixture);
+  uri = test_dup_string (fixture->tunnel, "remote-uri");
+  for (guint i = 0; i < test_count (50, 20); i++)
+    {
+      TcpTunnel *tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+
+      test_tunnel_start (tunnel);
+      tcp_endpoint_close_async (TCP_ENDPOINT (tunnel), NULL, NULL, NULL);
+      test_assert_finalized (tunnel);
+    }
+}
+
+/* One that ends by itself does not run any more, even before that was delivered. */
+static void
+test_active_at_end (void)
+{
+  g_autoptr (HttpStub) stub = http_stub_new ();
+  g_autofree char *uri = http_stub_get_uri (stub, "/");
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_SINGLETON);
+  g_autoptr (GString) changes = g_string_new (NULL);
+  gint64 deadline = test_deadline ();
+  int fd;
+
+  http_stub_push_answer (stub, 401, NULL, NULL);
+  g_signal_connect (tunnel, "notify::active", G_CALLBACK (on_active_changed), changes);
+  test_tunnel_start (tunnel);
+  fd = client_connect (test_tunnel_get_port (tunnel));
+  while (tcp_endpoint_get_active (TCP_ENDPOINT (tunnel)))
+    g_assert_cmpint (test_remaining_ms (deadline), >, 0);
+  g_assert_nonnull (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
+  g_assert_cmpstr (changes->str, ==, "+");
+  WAIT_UNTIL (changes->len == 2);
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
+  g_assert_cmpstr (changes->str, ==, "+-");
+  client_close (fd);
 }
 
 /* The client goes away while the WebSocket is still being opened. */
@@ -242,8 +364,8 @@ test_client_leaves_while_connecting (void)
   g_assert_true (http_stub_wait_held (stub, 1));
   client_reset (fd);
   g_assert_true (http_stub_wait_held (stub, 0));
-  WAIT_UNTIL (tcp_tunnel_get_open_connections (tunnel) == 0);
-  tcp_tunnel_close (tunnel);
+  WAIT_UNTIL (test_figure (tunnel, open_connections) == 0);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
 }
 
 static void
@@ -266,14 +388,14 @@ check_close_under_load (TcpTunnelMode mode)
         }
       /* Either end may go first. */
       if (round % 2 == 0)
-        tcp_gateway_close (fixture->gateway);
-      tcp_tunnel_close (fixture->tunnel);
+        tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
+      tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
       for (guint i = 0; i < clients; i++)
         {
           client_expect_reset (fds[i]);
           client_close (fds[i]);
         }
-      g_assert_cmpuint (tcp_tunnel_get_open_connections (fixture->tunnel), ==, 0);
+      g_assert_cmpuint (test_figure (fixture->tunnel, open_connections), ==, 0);
     }
   g_assert_true (target_wait_open (target, 0));
 }
@@ -296,7 +418,7 @@ test_unref_without_close (void)
   int fd;
 
   fixture_start_gateway (fixture);
-  uri = tcp_tunnel_dup_remote_uri (fixture->tunnel);
+  uri = test_dup_string (fixture->tunnel, "remote-uri");
   tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_SINGLETON);
   test_tunnel_start (tunnel);
   port = test_tunnel_get_port (tunnel);
@@ -315,12 +437,12 @@ test_port_in_use (void)
   guint16 port;
   int fd = socket_listen (0, &port);
 
-  tcp_tunnel_set_port (tunnel, port);
+  g_object_set (tunnel, "port", port, NULL);
   expect_start_error (tunnel, TCP_TUNNEL_ERROR_LISTEN);
   close (fd);
   test_tunnel_start (tunnel);
   g_assert_cmpuint (test_tunnel_get_port (tunnel), ==, port);
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
 }
 
 static void
@@ -329,14 +451,13 @@ test_bad_hosts (void)
   g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
 
   /* An address of nobody here, and not an address at all. */
-  tcp_tunnel_set_hostname (tunnel, "192.0.2.1");
+  g_object_set (tunnel, "hostname", "192.0.2.1", NULL);
   expect_start_error (tunnel, TCP_TUNNEL_ERROR_LISTEN);
-  tcp_tunnel_set_hostname (tunnel, "no.such.host.invalid");
+  g_object_set (tunnel, "hostname", "no.such.host.invalid", NULL);
   expect_start_error (tunnel, TCP_TUNNEL_ERROR_LISTEN);
 
-  tcp_tunnel_set_hostname (tunnel, "127.0.0.1");
-  tcp_tunnel_set_mode (tunnel, TCP_TUNNEL_MODE_MULTIPLEXED);
-  tcp_tunnel_set_remote_uri (tunnel, "ws://no.such.host.invalid/");
+  g_object_set (tunnel, "hostname", "127.0.0.1", "mode", TCP_TUNNEL_MODE_MULTIPLEXED,
+                "remote-uri", "ws://no.such.host.invalid/", NULL);
   expect_start_error (tunnel, TCP_TUNNEL_ERROR_UNREACHABLE);
 }
 
@@ -396,7 +517,7 @@ test_tls_refused (void)
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_TLS);
 
   fixture_start_gateway (fixture);
-  tcp_tunnel_set_tls_database (fixture->tunnel, NULL);
+  g_object_set (fixture->tunnel, "tls-database", NULL, NULL);
   expect_start_error (fixture->tunnel, TCP_TUNNEL_ERROR_TLS);
   g_assert_cmpuint (target_get_counters (target).accepted, ==, 0);
 }
@@ -410,7 +531,7 @@ test_tls_refused_singleton (void)
   int fd;
 
   fixture_start_gateway (fixture);
-  tcp_tunnel_set_tls_database (fixture->tunnel, NULL);
+  g_object_set (fixture->tunnel, "tls-database", NULL, NULL);
   test_tunnel_start (fixture->tunnel);
   fd = client_connect (fixture_get_port (fixture));
   WAIT_UNTIL (fixture->recorder->failures == 1);
@@ -428,14 +549,13 @@ test_tls_to_plain (void)
   g_autofree char *uri = NULL;
 
   fixture_start_gateway (fixture);
-  plain = tcp_tunnel_dup_remote_uri (fixture->tunnel);
+  plain = test_dup_string (fixture->tunnel, "remote-uri");
   uri = g_strconcat ("wss", plain + strlen ("ws"), NULL);
-  tcp_tunnel_set_remote_uri (fixture->tunnel, uri);
-  g_object_set (fixture->tunnel, "connect-timeout", 2000, NULL);
+  g_object_set (fixture->tunnel, "remote-uri", uri, "connect-timeout", 2000, NULL);
   {
     g_autoptr (GError) error = NULL;
 
-    g_assert_false (tcp_tunnel_start (fixture->tunnel, NULL, &error));
+    g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (fixture->tunnel), NULL, &error));
     g_assert_nonnull (error);
   }
 }
@@ -448,15 +568,17 @@ test_ipv6 (void)
   g_autoptr (GSocketClient) client = g_socket_client_new ();
   g_autoptr (GSocketConnection) connection = NULL;
   g_autoptr (GError) error = NULL;
+  GSocketAddress *address;
 
   fixture_start_gateway (fixture);
-  tcp_tunnel_set_hostname (fixture->tunnel, "::1");
-  if (!tcp_tunnel_start (fixture->tunnel, NULL, &error))
+  g_object_set (fixture->tunnel, "hostname", "::1", NULL);
+  if (!tcp_endpoint_start (TCP_ENDPOINT (fixture->tunnel), NULL, &error))
     {
       g_test_skip_printf ("this machine has no IPv6: %s", error->message);
       return;
     }
-  connection = g_socket_client_connect (client, G_SOCKET_CONNECTABLE (tcp_tunnel_get_local_address (fixture->tunnel)), NULL, &error);
+  address = tcp_endpoint_get_local_address (TCP_ENDPOINT (fixture->tunnel));
+  connection = g_socket_client_connect (client, G_SOCKET_CONNECTABLE (address), NULL, &error);
   g_assert_no_error (error);
   client_round_trip (g_socket_get_fd (g_socket_connection_get_socket (connection)), "hello");
 }
@@ -475,6 +597,9 @@ main (int argc,
   g_test_add_func ("/lifecycle/cancel-start", test_cancel_start);
   g_test_add_func ("/lifecycle/close-while-starting", test_close_while_starting);
   g_test_add_func ("/lifecycle/close-while-connecting", test_close_while_connecting);
+  g_test_add_func ("/lifecycle/close-async", test_close_async);
+  g_test_add_func ("/lifecycle/close-async-and-drop", test_close_async_and_drop);
+  g_test_add_func ("/lifecycle/active-at-end", test_active_at_end);
   g_test_add_func ("/lifecycle/client-leaves-while-connecting", test_client_leaves_while_connecting);
   g_test_add_func ("/lifecycle/close-under-load", test_close_under_load);
   g_test_add_func ("/lifecycle/unref-without-close", test_unref_without_close);

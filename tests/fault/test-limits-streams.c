@@ -34,14 +34,14 @@ test_credit_overrun (void)
         }
       resumable_expect_confirmed (peer);
     }
-  g_assert_cmpuint (tcp_gateway_get_open_connections (fixture->gateway), ==, 2);
+  g_assert_cmpuint (test_figure (fixture->gateway, open_connections), ==, 2);
 
   resumable_send_text (peer, RESUMABLE_DATA, 1, "x");
   resumable_expect_reset (peer, 1, RESUMABLE_RESET_FLOW_CONTROL);
   /* What was on its way is dropped; the other stream waits on. */
   resumable_send_text (peer, RESUMABLE_DATA, 1, "x");
   resumable_expect_confirmed (peer);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 1);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 1);
 }
 
 static void
@@ -97,7 +97,7 @@ test_too_many_streams (void)
   resumable_expect_reset (peer, 7, RESUMABLE_RESET_LIMIT);
   resumable_send_code (peer, RESUMABLE_RESET, 1, 1, "");
   g_assert_true (target_wait_open (rig.target, 3));
-  WAIT_UNTIL (tcp_gateway_get_open_connections (rig.fixture->gateway) == 3);
+  WAIT_UNTIL (test_figure (rig.fixture->gateway, open_connections) == 3);
   resumable_open (peer, 9);
   resumable_round_trip (peer, 9, "room again");
   resumable_round_trip (rig.innocent, 1, "unharmed");
@@ -185,13 +185,13 @@ test_many_opens_unread (void)
   g_autoptr (GByteArray) opens = make_opens (count);
   guint64 before;
 
-  g_object_set (rig.fixture->gateway, "max-connections", SLOTS, "max-retained-bytes", MIB, NULL);
+  g_object_set (rig.fixture->gateway, "max-connections", SLOTS, "max-unacknowledged-bytes", MIB, NULL);
   limits_rig_start (&rig);
   peer = limits_rig_join (&rig);
   before = test_memory ("VmRSS");
   client_push (peer->fd, opens->data, opens->len, 300);
   resumable_round_trip (rig.innocent, 1, "unharmed");
-  g_assert_cmpuint (tcp_gateway_get_retained_bytes (rig.fixture->gateway), <=, 2 * MIB);
+  g_assert_cmpuint (test_figure (rig.fixture->gateway, unacknowledged_bytes), <=, 2 * MIB);
   check_growth (before, 24 * MIB);
 }
 
@@ -253,7 +253,7 @@ test_many_opens_in_many_sessions (void)
     {
       g_ptr_array_add (peers, limits_rig_join (&rig));
       ended += !push_unacknowledged (peers->pdata[i - 1], opens);
-      kept = MAX (kept, tcp_gateway_get_retained_bytes (rig.fixture->gateway));
+      kept = MAX (kept, test_figure (rig.fixture->gateway, unacknowledged_bytes));
     }
   g_test_message ("%" G_GUINT64_FORMAT " bytes at most, %u sessions ended", kept, ended);
   g_assert_cmpuint (kept, >, shared / 2);
@@ -272,7 +272,7 @@ test_never_acknowledges (void)
   guint64 received = 0;
   guint32 cap = MIB;
 
-  g_object_set (rig.fixture->gateway, "max-retained-bytes", cap, NULL);
+  g_object_set (rig.fixture->gateway, "max-unacknowledged-bytes", cap, NULL);
   fixture_start_gateway (rig.fixture);
   peer = resumable_client_new (fixture_get_gateway_port (rig.fixture), TEST_TOKEN, TRUE);
   resumable_client_connect (peer);
@@ -286,7 +286,7 @@ test_never_acknowledges (void)
       /* How many bytes fit depends on how long the frames are: half of it always do. */
       guint64 due = (guint64) round * (cap / 2);
 
-      while (received < due || tcp_gateway_get_retained_bytes (rig.fixture->gateway) <= cap - 128 * KIB)
+      while (received < due || test_figure (rig.fixture->gateway, unacknowledged_bytes) <= cap - 128 * KIB)
         {
           ResumableFrame frame = resumable_expect (peer, RESUMABLE_DATA, 1);
           g_autofree guint8 *expected = g_malloc (frame.length);
@@ -294,7 +294,7 @@ test_never_acknowledges (void)
           test_fill (expected, frame.length, 0, received);
           g_assert_cmpmem (frame.payload, frame.length, expected, frame.length);
           received += frame.length;
-          g_assert_cmpuint (tcp_gateway_get_retained_bytes (rig.fixture->gateway), <=, cap);
+          g_assert_cmpuint (test_figure (rig.fixture->gateway, unacknowledged_bytes), <=, cap);
         }
       resumable_send_ack (peer, peer->taken);
     }

@@ -246,7 +246,7 @@ test_never_acknowledges (TcpTunnelMode mode)
   guint32 cap = MIB;
   int fd;
 
-  g_object_set (rig.tunnel, "max-retained-bytes", cap, NULL);
+  g_object_set (rig.tunnel, "max-unacknowledged-bytes", cap, NULL);
   rig.server->hello.window = 64 * MIB;
   fd = tunnel_rig_start (&rig);
   sent = client_blast (fd, 64 * MIB, 200);
@@ -259,13 +259,13 @@ test_never_acknowledges (TcpTunnelMode mode)
       test_fill (expected, frame.length, 0, received);
       g_assert_cmpmem (frame.payload, frame.length, expected, frame.length);
       received += frame.length;
-      g_assert_cmpuint (tcp_tunnel_get_retained_bytes (rig.tunnel), <=, cap + KIB);
+      g_assert_cmpuint (test_figure (rig.tunnel, unacknowledged_bytes), <=, cap + KIB);
       /* It waits for this alone. */
       if (received % (512 * KIB) < frame.length)
         resumable_send_ack (rig.server, rig.server->taken);
     }
   resumable_send_ack (rig.server, rig.server->taken);
-  WAIT_UNTIL (tcp_tunnel_get_retained_bytes (rig.tunnel) == 0);
+  WAIT_UNTIL (test_figure (rig.tunnel, unacknowledged_bytes) == 0);
   client_close (fd);
 }
 
@@ -327,7 +327,7 @@ check_draining (int idle)
   tunnel_rig_expect_closed (&rig, 1, idle < 0 ? TCP_TUNNEL_ERROR_LOST : TCP_TUNNEL_ERROR_RESET);
   if (idle < 0)
     client_expect_reset (clients[0]);
-  g_assert_cmpuint (tcp_tunnel_get_open_connections (rig.tunnel), ==, MAX_DRAINING);
+  g_assert_cmpuint (test_figure (rig.tunnel, open_connections), ==, MAX_DRAINING);
   for (int i = 0; i <= MAX_DRAINING; i++)
     {
       if (i != idle)

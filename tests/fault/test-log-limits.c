@@ -57,9 +57,9 @@ start_gateway (Target *target,
 
   g_object_set (gateway, "token", TEST_TOKEN, "session-timeout", session_timeout, "log-level", TCP_TUNNEL_LOG_LEVEL_WARN,
                 NULL);
-  tcp_gateway_start (gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  *port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  *port = test_port_of (gateway);
   return gateway;
 }
 
@@ -100,9 +100,9 @@ test_expiries (void)
       ws_send (fd, WS_BINARY, "hello", 5);
       ws_expect (fd, "hello");
       client_reset (fd);
-      WAIT_UNTIL (tcp_gateway_get_open_connections (gateway) == 0);
+      WAIT_UNTIL (test_figure (gateway, open_connections) == 0);
     }
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   expect_limit (2 * N, "did not come back within 1 ms");
 }
 
@@ -121,14 +121,14 @@ test_losses (void)
       ws_send_close (fd, 1000);
       ws_expect_close (fd, 1000);
       client_close (fd);
-      WAIT_UNTIL (tcp_gateway_get_open_connections (gateway) == 0);
+      WAIT_UNTIL (test_figure (gateway, open_connections) == 0);
       fd = connect_session (port, i);
       ws_send (fd, WS_BINARY, "hello", 5);
       ws_send_close (fd, 1000);
       ws_expect_close (fd, 1000);
       client_close (fd);
     }
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   expect_limit (N, "sent after the end of its connection were discarded");
 }
 
@@ -148,9 +148,9 @@ test_closed_by_client (void)
       resumable_send (peer, RESUMABLE_OPEN, 2 * i + 1, NULL, 0);
       resumable_send_code (peer, RESUMABLE_RESET, 2 * i + 1, i % 2 == 0 ? RESUMABLE_RESET_CLOSED : RESUMABLE_RESET_DRAINING,
                            "for no reason");
-      WAIT_UNTIL (tcp_gateway_get_total_connections (gateway) == i + 1 && tcp_gateway_get_open_connections (gateway) == 0);
+      WAIT_UNTIL (test_figure (gateway, total_connections) == i + 1 && test_figure (gateway, open_connections) == 0);
     }
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   expect_limit (N, "for no reason");
   resumable_peer_free (peer);
 }

@@ -59,10 +59,10 @@ test_stuck (void)
       client_round_trip (fd, "hello");
       client_close (fd);
     }
-  WAIT_UNTIL (tcp_tunnel_get_open_connections (fixture->tunnel) == 0);
-  WAIT_UNTIL (tcp_tunnel_get_round_trip (fixture->tunnel) >= 0);
-  tcp_tunnel_close (fixture->tunnel);
-  tcp_gateway_close (fixture->gateway);
+  WAIT_UNTIL (test_figure (fixture->tunnel, open_connections) == 0);
+  WAIT_UNTIL (test_ping_time (fixture->tunnel) >= 0);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
   fixture_free (fixture);
 
   monitor_enter (&monitor);

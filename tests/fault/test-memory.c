@@ -46,7 +46,7 @@ rig_new (Target *target,
   Rig rig = { .limits = limits_rig_new (target), .max = max_memory, .fds = g_ptr_array_new () };
 
   g_object_set (rig.limits.fixture->gateway, "max-memory", (guint64) max_memory, "max-connections", 400,
-                "max-retained-bytes", 64 * MIB, NULL);
+                "max-unacknowledged-bytes", 64 * MIB, NULL);
   limits_rig_start (&rig.limits);
   rig.before = get_heap ();
   return rig;
@@ -245,17 +245,17 @@ test_unread (void)
 
       client_write (fd, open, sizeof open);
     }
-  WAIT_UNTIL (tcp_gateway_get_open_connections (rig.limits.fixture->gateway) == n + 1);
+  WAIT_UNTIL (test_figure (rig.limits.fixture->gateway, open_connections) == n + 1);
   do
     {
-      before = tcp_gateway_get_bytes_sent (rig.limits.fixture->gateway);
+      before = test_figure (rig.limits.fixture->gateway, bytes_sent);
       for (guint i = 0; i < 50; i++)
         {
           resumable_send (rig.limits.innocent, RESUMABLE_WINDOW, 99, "\0\0\0\1", 4);
           resumable_expect_confirmed (rig.limits.innocent);
         }
     }
-  while (tcp_gateway_get_bytes_sent (rig.limits.fixture->gateway) > before);
+  while (test_figure (rig.limits.fixture->gateway, bytes_sent) > before);
   rig_check (&rig, "what is not read", before);
 }
 

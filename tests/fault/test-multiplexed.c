@@ -51,7 +51,7 @@ test_many_at_once (void)
     client_send_stream (fds[i], size, i, 0);
   for (guint i = clients; i > 0; i--)
     client_read_stream (fds[i - 1], size, i - 1, 0);
-  g_assert_cmpuint (tcp_tunnel_get_open_connections (fixture->tunnel), ==, clients);
+  g_assert_cmpuint (test_figure (fixture->tunnel, open_connections), ==, clients);
   g_assert_cmpuint (target_get_counters (target).open, ==, clients);
   g_assert_cmpuint (fault_proxy_get_counters (fixture->proxy).links_accepted, ==, 1);
 
@@ -59,8 +59,8 @@ test_many_at_once (void)
     client_close (fds[i]);
   g_assert_true (target_wait_open (target, 0));
   WAIT_UNTIL (fixture->recorder->closed == clients);
-  g_assert_cmpuint (tcp_tunnel_get_open_connections (fixture->tunnel), ==, 0);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, open_connections), ==, 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 }
 
 static void
@@ -81,7 +81,7 @@ test_short_connections (void)
         ;
     }
   WAIT_UNTIL (fixture->recorder->closed == count);
-  g_assert_cmpuint (tcp_tunnel_get_total_connections (fixture->tunnel), ==, count);
+  g_assert_cmpuint (test_figure (fixture->tunnel, total_connections), ==, count);
   g_assert_true (target_wait_open (target, 0));
   g_assert_cmpuint (target_get_counters (target).accepted, ==, count);
 }
@@ -127,7 +127,7 @@ test_drop_resets_all (void)
   fds[0] = client_connect (fixture_get_port (fixture));
   client_round_trip (fds[0], "after");
   client_close (fds[0]);
-  g_assert_cmpuint (tcp_tunnel_get_reconnects (fixture->tunnel), ==, 1);
+  g_assert_cmpuint (test_figure (fixture->tunnel, reconnects), ==, 1);
 }
 
 static void
@@ -144,7 +144,7 @@ test_pong_deadline (void)
   fault_proxy_half_open (fixture->proxy, FAULT_GATEWAY_SIDE);
   client_expect_reset (fd);
   client_close (fd);
-  WAIT_UNTIL (tcp_tunnel_get_reconnects (fixture->tunnel) == 1);
+  WAIT_UNTIL (test_figure (fixture->tunnel, reconnects) == 1);
   fd = client_connect (fixture_get_port (fixture));
   client_round_trip (fd, "after");
   client_close (fd);
@@ -165,7 +165,7 @@ test_gateway_pong_deadline (void)
   fault_proxy_refuse (fixture->proxy, TRUE);
   fault_proxy_half_open (fixture->proxy, FAULT_TUNNEL_SIDE);
   g_assert_true (target_wait_open (target, 0));
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
   client_close (fd);
 }
 
@@ -280,7 +280,7 @@ test_silent_clients (void)
   for (guint i = 0; i < 50; i++)
     client_close (client_connect (fixture_get_port (fixture)));
   WAIT_UNTIL (fixture->recorder->closed == 50);
-  g_assert_cmpuint (tcp_tunnel_get_open_connections (fixture->tunnel), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, open_connections), ==, 0);
   g_assert_cmpuint (target_get_counters (target).accepted, ==, 0);
 }
 

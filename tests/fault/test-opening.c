@@ -22,8 +22,8 @@ get_refusal (HttpStub *stub,
   g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
   g_autoptr (GError) error = NULL;
 
-  tcp_tunnel_set_connect_timeout (tunnel, LONG);
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_object_set (tunnel, "connect-timeout", LONG, NULL);
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, (int) code);
   g_assert_nonnull (strstr (error->message, uri));
   return g_strdup (error->message);
@@ -115,8 +115,8 @@ test_timeout (void)
   g_autoptr (GError) error = NULL;
 
   http_stub_push_open_end (rig.stub, hint, strlen (hint));
-  tcp_tunnel_set_connect_timeout (rig.tunnel, 100);
-  g_assert_false (tcp_tunnel_start (rig.tunnel, NULL, &error));
+  g_object_set (rig.tunnel, "connect-timeout", 100, NULL);
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (rig.tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT);
   g_assert_true (http_stub_wait_held (rig.stub, 0));
 }
@@ -128,7 +128,7 @@ on_started (GObject *source,
 {
   GError **error = user_data;
 
-  tcp_tunnel_start_finish (TCP_TUNNEL (source), result, error);
+  tcp_endpoint_start_finish (TCP_ENDPOINT (source), result, error);
 }
 
 /* A close waits for none of that. */
@@ -140,10 +140,10 @@ test_close (void)
   g_autoptr (GError) error = NULL;
 
   http_stub_push_open_end (rig.stub, hint, strlen (hint));
-  tcp_tunnel_set_connect_timeout (rig.tunnel, LONG);
-  tcp_tunnel_start_async (rig.tunnel, NULL, on_started, &error);
+  g_object_set (rig.tunnel, "connect-timeout", LONG, NULL);
+  tcp_endpoint_start_async (TCP_ENDPOINT (rig.tunnel), NULL, on_started, &error);
   g_assert_true (http_stub_wait_held (rig.stub, 1));
-  tcp_tunnel_close (rig.tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.tunnel));
   WAIT_UNTIL (error != NULL);
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
   g_assert_true (http_stub_wait_held (rig.stub, 0));
@@ -196,9 +196,9 @@ test_target (void)
       g_autofree guchar *nonce = NULL;
       gsize length;
 
-      tcp_tunnel_set_resumption (tunnel, TCP_TUNNEL_RESUMPTION_OFF);
+      g_object_set (tunnel, "resumption", TCP_TUNNEL_RESUMPTION_OFF, NULL);
       http_stub_push_answer (stub, 404, NULL, NULL);
-      g_assert_false (tcp_tunnel_start (tunnel, NULL, NULL));
+      g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, NULL));
       target = http_stub_get_target (stub, 0);
       g_assert_cmpstr (target, ==, cases[i].sent);
       host = http_stub_get_header (stub, 0, "Host");
@@ -225,7 +225,7 @@ test_headers (void)
 
   g_object_set (tunnel, "request-headers", headers, NULL);
   http_stub_push_answer (stub, 404, NULL, NULL);
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, NULL));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, NULL));
   one = http_stub_get_header (stub, 0, "X-One");
   g_assert_cmpstr (one, ==, "1");
   agent = http_stub_get_header (stub, 0, "User-Agent");
@@ -331,9 +331,9 @@ test_dead_address (void)
   g_resolver_set_default (resolver);
   http_stub_push_answer (stub, 404, NULL, NULL);
   /* The kernel gives the first address up after two minutes. */
-  tcp_tunnel_set_connect_timeout (tunnel, LONG);
+  g_object_set (tunnel, "connect-timeout", LONG, NULL);
   before_ms = g_get_monotonic_time () / 1000;
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_REJECTED);
   g_assert_cmpint (g_get_monotonic_time () / 1000 - before_ms, <, test_scaled_ms (TEST_DEADLINE_MS));
   g_assert_cmpuint (http_stub_get_requests (stub), ==, 1);
@@ -394,7 +394,7 @@ test_sni (void)
       g_autoptr (GByteArray) hello = NULL;
       const guint8 *sni;
 
-      g_assert_false (tcp_tunnel_start (tunnel, NULL, NULL));
+      g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, NULL));
       hello = g_thread_join (thread);
       sni = find_extension (hello, 0);
       g_assert_cmpint (sni != NULL, ==, i == 1);
@@ -469,7 +469,7 @@ check_slow_server (gboolean bytewise,
   client_read_stream (fd, length, 1, 0);
   client_expect_eof (fd);
   client_close (fd);
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   g_thread_join (thread);
   close (server.listener);
 }

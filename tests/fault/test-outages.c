@@ -60,7 +60,7 @@ test_plain_cuts (TcpTunnelMode mode)
   for (guint i = 1; i <= 8; i++)
     {
       fault_proxy_reset (fixture->proxy);
-      WAIT_UNTIL (tcp_tunnel_get_reconnects (fixture->tunnel) == i &&
+      WAIT_UNTIL (test_figure (fixture->tunnel, reconnects) == i &&
                   fixture->recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
     }
   if (mode == TCP_TUNNEL_MODE_SINGLETON)
@@ -88,7 +88,7 @@ test_long (TcpTunnelMode mode)
   resume_come_back (fixture);
   client_round_trip (fd, "after");
   client_close (fd);
-  g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), ==, 1);
+  g_assert_cmpuint (test_figure (fixture->tunnel, resumes), ==, 1);
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 
@@ -133,7 +133,7 @@ test_too_long (TcpTunnelMode mode)
   fd = client_connect (fixture_get_port (fixture));
   client_round_trip (fd, "another");
   client_close (fd);
-  g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, resumes), ==, 0);
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 

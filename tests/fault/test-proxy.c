@@ -32,7 +32,7 @@ use_proxy (TcpTunnel *tunnel,
   g_autofree char *uri = g_strdup_printf ("%s://127.0.0.1:%u", proxy->scheme, port);
   g_autoptr (GProxyResolver) resolver = g_simple_proxy_resolver_new (uri, NULL);
 
-  tcp_tunnel_set_proxy_resolver (tunnel, resolver);
+  g_object_set (tunnel, "proxy-resolver", resolver, NULL);
 }
 
 /* The proxy leads to the gateway of @fixture, which nobody else would find at its address. */
@@ -46,15 +46,17 @@ start_proxy (Fixture *fixture,
     .certificate = proxy->tls ? test_certificate () : NULL,
     .refusal = refusal,
   };
+  g_autoptr (GTlsCertificate) certificate = NULL;
   Front *front;
 
   fixture_start_gateway (fixture);
   front = front_new (&options, fixture_get_gateway_port (fixture));
   use_proxy (fixture->tunnel, proxy, front_get_port (front));
-  if (tcp_gateway_get_tls_certificate (fixture->gateway) != NULL)
-    tcp_tunnel_set_remote_uri (fixture->tunnel, "wss://127.0.0.1:9/");
+  g_object_get (fixture->gateway, "tls-certificate", &certificate, NULL);
+  if (certificate != NULL)
+    g_object_set (fixture->tunnel, "remote-uri", "wss://127.0.0.1:9/", NULL);
   else
-    tcp_tunnel_set_remote_uri (fixture->tunnel, "ws://gateway.test/");
+    g_object_set (fixture->tunnel, "remote-uri", "ws://gateway.test/", NULL);
   return front;
 }
 
@@ -82,7 +84,7 @@ check_proxy (const Proxy *proxy,
   asked = front_get_asked (front);
   g_assert_nonnull (strstr (asked, flags & FIXTURE_TLS ? "127.0.0.1:9" : "gateway.test"));
   g_assert_cmpuint (front_get_led (front), ==, mode == TCP_TUNNEL_MODE_SINGLETON ? 2 : 1);
-  tcp_tunnel_close (fixture->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
 }
 
 static void
@@ -99,10 +101,10 @@ expect_failure (TcpTunnel *tunnel,
                 TcpTunnelError code,
                 const char *why)
 {
-  g_autofree char *uri = tcp_tunnel_dup_remote_uri (tunnel);
+  g_autofree char *uri = test_dup_string (tunnel, "remote-uri");
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, (int) code);
   g_assert_nonnull (strstr (error->message, uri));
   g_assert_nonnull (strstr (error->message, why));
@@ -163,8 +165,8 @@ test_refused_later (void)
   fault_proxy_set_gateway (path, fixture_get_gateway_port (fixture));
   front = front_new (&options, fault_proxy_get_port (path));
   use_proxy (fixture->tunnel, &proxies[0], front_get_port (front));
-  tcp_tunnel_set_remote_uri (fixture->tunnel, "ws://gateway.test/");
-  g_object_set (fixture->tunnel, "max-reconnect-attempts", TCP_TUNNEL_UNLIMITED_ATTEMPTS, NULL);
+  g_object_set (fixture->tunnel, "remote-uri", "ws://gateway.test/",
+                "max-reconnect-attempts", TCP_TUNNEL_UNLIMITED_ATTEMPTS, NULL);
   test_tunnel_start (fixture->tunnel);
 
   fd = client_connect (fixture_get_port (fixture));
@@ -181,7 +183,7 @@ test_refused_later (void)
     }
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
   client_close (fd);
-  tcp_tunnel_close (fixture->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
 }
 
 static void
@@ -201,17 +203,16 @@ check_credentials (const char *given,
   front = front_new (&options, fixture_get_gateway_port (fixture));
   uri = g_strdup_printf ("http://%s@127.0.0.1:%u", given, front_get_port (front));
   resolver = g_simple_proxy_resolver_new (uri, NULL);
-  tcp_tunnel_set_proxy_resolver (fixture->tunnel, resolver);
-  tcp_tunnel_set_remote_uri (fixture->tunnel, "ws://gateway.test/");
+  g_object_set (fixture->tunnel, "proxy-resolver", resolver, "remote-uri", "ws://gateway.test/", NULL);
 
-  g_assert_cmpint (tcp_tunnel_start (fixture->tunnel, NULL, &error), ==, works);
+  g_assert_cmpint (tcp_endpoint_start (TCP_ENDPOINT (fixture->tunnel), NULL, &error), ==, works);
   if (!works)
     {
       g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
       g_assert_nonnull (strstr (error->message, "check user name and password"));
       g_assert_null (strstr (error->message, "wr0ng"));
     }
-  tcp_tunnel_close (fixture->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
 }
 
 static void
@@ -237,7 +238,7 @@ test_connect (void)
       test_tunnel_start (fixture->tunnel);
       asked = front_get_asked (front);
       g_assert_cmpstr (asked, ==, i == 0 ? "CONNECT gateway.test:80" : "CONNECT 127.0.0.1:9");
-      tcp_tunnel_close (fixture->tunnel);
+      tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
     }
 }
 
@@ -263,7 +264,7 @@ test_silent (void)
   guint16 port;
   int listener = socket_listen (0, &port);
 
-  tcp_tunnel_set_connect_timeout (tunnel, 100);
+  g_object_set (tunnel, "connect-timeout", 100, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (proxies); i++)
     {
       int fd;

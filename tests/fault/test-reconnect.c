@@ -17,7 +17,8 @@ test_back_off (void)
   guint16 port;
   int fd, refused;
 
-  g_object_set (rig.tunnel, "reconnect-delay", delay, "max-reconnect-delay", max_delay, "max-reconnect-attempts", attempts, NULL);
+  g_object_set (rig.tunnel, "reconnect-delay", delay, "max-reconnect-delay", max_delay,
+                "max-reconnect-attempts", attempts, NULL);
   http_stub_push_answer (rig.stub, 503, NULL, "not now");
   fd = stub_rig_connect (&rig);
   port = test_tunnel_get_port (rig.tunnel);
@@ -244,10 +245,10 @@ test_multiplexed_start_is_not_retried (void)
 
       g_test_message ("status %u", cases[i].status);
       http_stub_push_answer (rig.stub, cases[i].status, NULL, NULL);
-      g_assert_false (tcp_tunnel_start (rig.tunnel, NULL, &error));
+      g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (rig.tunnel), NULL, &error));
       g_assert_error (error, TCP_TUNNEL_ERROR, (int) cases[i].code);
       g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 1);
-      g_assert_null (tcp_tunnel_get_local_address (rig.tunnel));
+      g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (rig.tunnel)));
       g_assert_cmpint (tcp_tunnel_get_state (rig.tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
     }
 }
@@ -259,7 +260,7 @@ on_started (GObject *object,
 {
   g_autoptr (GError) error = NULL;
 
-  tcp_tunnel_start_finish (TCP_TUNNEL (object), result, &error);
+  tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error);
   g_assert_no_error (error);
   *(gboolean *) user_data = TRUE;
 }
@@ -286,12 +287,12 @@ test_wait_for_gateway (void)
   for (guint i = 0; i < 10; i++)
     http_stub_push_answer (rig.stub, 502, NULL, NULL);
   http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
-  tcp_tunnel_start_async (rig.tunnel, NULL, on_started, &started);
+  tcp_endpoint_start_async (TCP_ENDPOINT (rig.tunnel), NULL, on_started, &started);
   WAIT_UNTIL (rig.recorder->delays->len == 6);
   g_assert_false (started);
-  g_assert_null (tcp_tunnel_get_local_address (rig.tunnel));
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (rig.tunnel)));
   WAIT_UNTIL (started);
-  g_assert_nonnull (tcp_tunnel_get_local_address (rig.tunnel));
+  g_assert_nonnull (tcp_endpoint_get_local_address (TCP_ENDPOINT (rig.tunnel)));
   g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 13);
   g_assert_cmpuint (rig.recorder->delays->len, ==, 12);
   g_assert_cmpuint (rig.recorder->last_attempt, ==, 12);
@@ -311,7 +312,7 @@ test_wait_gives_up (void)
 
   g_object_set (rig.tunnel, "max-reconnect-attempts", 3, NULL);
   http_stub_push_answer (rig.stub, 503, NULL, NULL);
-  g_assert_false (tcp_tunnel_start (rig.tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (rig.tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
   g_assert_true (g_str_has_prefix (error->message, "gave up after 3 attempts: the gateway "));
   g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 4);
@@ -343,7 +344,7 @@ test_wait_is_of_no_use (void)
         http_stub_push_answer (rig.stub, cases[i].status, NULL, NULL);
       else
         http_stub_push_wrong_accept (rig.stub);
-      g_assert_false (tcp_tunnel_start (rig.tunnel, NULL, &error));
+      g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (rig.tunnel), NULL, &error));
       g_assert_error (error, TCP_TUNNEL_ERROR, (int) cases[i].code);
       g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 1);
       g_assert_cmpuint (rig.recorder->delays->len, ==, 0);
@@ -363,7 +364,7 @@ on_not_started (GObject *object,
 {
   Start *start = user_data;
 
-  g_assert_false (tcp_tunnel_start_finish (TCP_TUNNEL (object), result, &start->error));
+  g_assert_false (tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &start->error));
   start->done = TRUE;
 }
 
@@ -379,12 +380,12 @@ test_wait_is_ended (void)
 
       g_object_set (rig.tunnel, "reconnect-delay", G_MAXINT, "max-reconnect-delay", G_MAXINT, NULL);
       http_stub_push_answer (rig.stub, 503, NULL, NULL);
-      tcp_tunnel_start_async (rig.tunnel, cancellable, on_not_started, &start);
+      tcp_endpoint_start_async (TCP_ENDPOINT (rig.tunnel), cancellable, on_not_started, &start);
       WAIT_UNTIL (rig.recorder->delays->len == 1);
       if (i == 0)
         g_cancellable_cancel (cancellable);
       else
-        tcp_tunnel_close (rig.tunnel);
+        tcp_endpoint_close (TCP_ENDPOINT (rig.tunnel));
       WAIT_UNTIL (start.done);
       if (i == 0)
         g_assert_error (start.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
@@ -477,7 +478,7 @@ test_request_headers (void)
   g_autofree char *extensions = NULL;
   int fd;
 
-  tcp_tunnel_set_request_headers (rig.tunnel, headers);
+  g_object_set (rig.tunnel, "request-headers", headers, NULL);
   http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
   fd = stub_rig_connect (&rig);
   g_assert_true (http_stub_wait_requests (rig.stub, 1));

@@ -25,10 +25,10 @@ check_away (TcpTunnelMode mode,
       go_away[i] (fixture);
       test (fixture, &pair);
       expect_closed (fixture, 1, code);
-      WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
-      g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), ==, 1);
-      WAIT_UNTIL (tcp_tunnel_get_retained_bytes (fixture->tunnel) == 0);
-      WAIT_UNTIL (tcp_gateway_get_retained_bytes (fixture->gateway) == 0);
+      WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
+      g_assert_cmpuint (test_figure (fixture->tunnel, resumes), ==, 1);
+      WAIT_UNTIL (test_figure (fixture->tunnel, unacknowledged_bytes) == 0);
+      WAIT_UNTIL (test_figure (fixture->gateway, unacknowledged_bytes) == 0);
     }
 }
 
@@ -143,7 +143,7 @@ target_resets (Fixture *fixture,
 {
   client_reset (pair->target);
   pair->target = -1;
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
   resume_come_back (fixture);
   client_expect_reset (pair->client);
 }
@@ -206,9 +206,9 @@ both_reset (Fixture *fixture,
   client_reset (pair->target);
   pair->client = pair->target = -1;
   WAIT_UNTIL (fixture->recorder->closed == 1);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
   resume_come_back (fixture);
-  WAIT_UNTIL (tcp_tunnel_get_resumes (fixture->tunnel) == 1);
+  WAIT_UNTIL (test_figure (fixture->tunnel, resumes) == 1);
 }
 
 static void

@@ -38,13 +38,13 @@ test_tunnel_closes (TcpTunnelMode mode)
   fixture_start (fixture);
   fd = fixture_connect (fixture);
   client_round_trip (fd, "hello");
-  tcp_tunnel_close (fixture->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
   client_expect_reset (fd);
   client_close (fd);
   g_assert_true (target_wait_open (target, 0));
   g_assert_cmpuint (target_get_counters (target).resets, ==, 1);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
-  WAIT_UNTIL (tcp_gateway_get_retained_bytes (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, unacknowledged_bytes) == 0);
 }
 
 /* What was said before an orderly end of the client arrives, though the tunnel closes then. */
@@ -63,7 +63,7 @@ test_close_after_end (TcpTunnelMode mode)
   client_expect_eof (fd);
   client_close (fd);
   expect_closed (fixture, 1, -1);
-  tcp_tunnel_close (fixture->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
   g_assert_true (target_wait_open (target, 0));
   digest = target_get_digest (target);
   g_assert_cmpstr (digest, ==, expected);

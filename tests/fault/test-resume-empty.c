@@ -59,8 +59,8 @@ check_given_up (guint rounds)
         break;
 
       /* The gateway may see the end of the connection after the tunnel has. */
-      WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
-      WAIT_UNTIL (tcp_gateway_get_retained_bytes (fixture->gateway) == 0);
+      WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
+      WAIT_UNTIL (test_figure (fixture->gateway, unacknowledged_bytes) == 0);
       monitor_enter (&monitor);
       gave_up = FALSE;
       monitor_leave (&monitor);
@@ -68,7 +68,7 @@ check_given_up (guint rounds)
       g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), gave_up));
       resume_come_back (fixture);
     }
-  g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, resumes), ==, 0);
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
   g_clear_pointer (&fixture, fixture_free);
   monitor_enter (&monitor);

@@ -98,8 +98,8 @@ start_small (Target *target,
 {
   Fixture *fixture = resume_new (target, mode);
 
-  g_object_set (fixture->tunnel, "max-retained-bytes", MIB, "max-window-bytes", MIB, NULL);
-  g_object_set (fixture->gateway, "max-retained-bytes", MIB, "max-window-bytes", MIB, NULL);
+  g_object_set (fixture->tunnel, "max-unacknowledged-bytes", MIB, "max-window-bytes", MIB, NULL);
+  g_object_set (fixture->gateway, "max-unacknowledged-bytes", MIB, "max-window-bytes", MIB, NULL);
   fixture_start (fixture);
   return fixture;
 }
@@ -135,8 +135,8 @@ test_bounded_while_away (TcpTunnelMode mode)
   down = client_blast (pair.target, ENOUGH, QUIET_MS);
   g_assert_cmpuint (up, <, ENOUGH);
   g_assert_cmpuint (down, <, ENOUGH);
-  g_assert_cmpuint (tcp_tunnel_get_retained_bytes (fixture->tunnel), <=, MIB + 64 * KIB);
-  g_assert_cmpuint (tcp_gateway_get_retained_bytes (fixture->gateway), <=, MIB + 64 * KIB);
+  g_assert_cmpuint (test_figure (fixture->tunnel, unacknowledged_bytes), <=, MIB + 64 * KIB);
+  g_assert_cmpuint (test_figure (fixture->gateway, unacknowledged_bytes), <=, MIB + 64 * KIB);
   check_growth (before, 8 * MIB);
   resume_come_back (fixture);
   client_read_stream (pair.target, up, 0, 0);
@@ -157,17 +157,17 @@ test_windows_are_counted (void)
       fds[i] = client_connect (fixture_get_port (fixture));
       client_echo_stream (fds[i], MIB, i);
     }
-  g_assert_cmpuint (tcp_tunnel_get_receive_window (fixture->tunnel), >, 0);
-  g_assert_cmpuint (tcp_tunnel_get_send_window (fixture->tunnel), >, 0);
-  g_assert_cmpuint (tcp_tunnel_get_receive_window (fixture->tunnel), <=, 64 * MIB);
-  g_assert_cmpuint (tcp_gateway_get_receive_window (fixture->gateway), <=, 64 * MIB);
+  g_assert_cmpuint (test_figure (fixture->tunnel, receive_window), >, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, send_window), >, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, receive_window), <=, 64 * MIB);
+  g_assert_cmpuint (test_figure (fixture->gateway, receive_window), <=, 64 * MIB);
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
     client_close (fds[i]);
   WAIT_UNTIL (fixture->recorder->closed == G_N_ELEMENTS (fds));
-  WAIT_UNTIL (tcp_tunnel_get_receive_window (fixture->tunnel) == 0);
-  WAIT_UNTIL (tcp_tunnel_get_send_window (fixture->tunnel) == 0);
-  WAIT_UNTIL (tcp_gateway_get_receive_window (fixture->gateway) == 0);
-  WAIT_UNTIL (tcp_gateway_get_send_window (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->tunnel, receive_window) == 0);
+  WAIT_UNTIL (test_figure (fixture->tunnel, send_window) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, receive_window) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, send_window) == 0);
 }
 
 /* The gateway's budget. Each session could keep 16 MiB, all together may not. */
@@ -192,10 +192,10 @@ start_budget (Target *target)
 static TcpTunnel *
 start_tunnel (Fixture *fixture)
 {
-  g_autofree char *uri = tcp_tunnel_dup_remote_uri (fixture->tunnel);
+  g_autofree char *uri = test_dup_string (fixture->tunnel, "remote-uri");
   TcpTunnel *tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
 
-  tcp_tunnel_set_resumption (tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);
+  g_object_set (tunnel, "resumption", TCP_TUNNEL_RESUMPTION_REQUIRED, NULL);
   test_tunnel_start (tunnel);
   return tunnel;
 }
@@ -244,7 +244,7 @@ test_budget_down (void)
   for (guint i = 0; i < SESSIONS; i++)
     {
       expect_stream (peers[i], &received[i], 1);
-      g_assert_cmpuint (tcp_gateway_get_retained_bytes (fixture->gateway), <=, BUDGET);
+      g_assert_cmpuint (test_figure (fixture->gateway, unacknowledged_bytes), <=, BUDGET);
     }
   check_growth (before, 3 * BUDGET);
 
@@ -257,7 +257,7 @@ test_budget_down (void)
             resumable_send_ack (peers[i], peers[i]->taken);
             expect_stream (peers[i], &received[i], 1);
           }
-        g_assert_cmpuint (tcp_gateway_get_retained_bytes (fixture->gateway), <=, BUDGET);
+        g_assert_cmpuint (test_figure (fixture->gateway, unacknowledged_bytes), <=, BUDGET);
       }
   check_growth (before, 3 * BUDGET);
   for (guint i = 0; i < SESSIONS; i++)
@@ -383,7 +383,7 @@ test_budget_after_growth (void)
       peers[i] = join_and_grow (fixture, target, 12 * MIB, &sent[i], &credit[i], &fds[i]);
       frames[i] = make_data (sent[i], credit[i]);
     }
-  g_test_message ("%" G_GUINT64_FORMAT " KiB of credit", tcp_gateway_get_receive_window (fixture->gateway) / KIB);
+  g_test_message ("%" G_GUINT64_FORMAT " KiB of credit", test_figure (fixture->gateway, receive_window) / KIB);
 
   before = test_memory ("VmRSS");
   for (guint i = 0; i < G_N_ELEMENTS (peers); i++)
@@ -424,7 +424,7 @@ test_budget_is_shared (void)
       stalled[i].target = target_accept (target);
       down[i] = client_blast (stalled[i].target, ENOUGH, QUIET_MS);
       g_assert_cmpuint (down[i], <, ENOUGH);
-      g_assert_cmpuint (tcp_gateway_get_retained_bytes (fixture->gateway), <=, BUDGET);
+      g_assert_cmpuint (test_figure (fixture->gateway, unacknowledged_bytes), <=, BUDGET);
     }
   busy = pair_open (fixture, target);
   pass_both_ways (&busy, test_count (16, 4) * MIB);
@@ -433,7 +433,7 @@ test_budget_is_shared (void)
       client_read_stream (stalled[i].client, down[i], 0, 0);
       pair_round_trip (&stalled[i]);
       pair_clear (&stalled[i]);
-      tcp_tunnel_close (tunnels[i]);
+      tcp_endpoint_close (TCP_ENDPOINT (tunnels[i]));
       g_object_unref (tunnels[i]);
     }
   pair_clear (&busy);
@@ -474,7 +474,7 @@ wait_for_credit (Fixture *fixture)
   guint64 last = G_MAXUINT64;
   guint64 now;
 
-  while ((now = tcp_gateway_get_receive_window (fixture->gateway)) != last)
+  while ((now = test_figure (fixture->gateway, receive_window)) != last)
     {
       gboolean passed = FALSE;
 
@@ -503,7 +503,7 @@ test_many_windows (void)
         resumable_send (peers[i], RESUMABLE_OPEN, 2 * k + 1, NULL, 0);
       potential += (guint64) STUCK_STREAMS * peers[i]->heard.window;
     }
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == STUCK_SESSIONS * STUCK_STREAMS);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == STUCK_SESSIONS * STUCK_STREAMS);
   g_assert_cmpuint (potential, >, BUDGET + BUDGET / 2);
 
   before = test_memory ("VmRSS");
@@ -556,7 +556,7 @@ test_many_sessions (void)
         resumable_send (peers[i], RESUMABLE_OPEN, 2 * k + 1, NULL, 0);
       window = peers[i]->heard.window;
     }
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == STUCK_MANY * STUCK_FEW_STREAMS);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == STUCK_MANY * STUCK_FEW_STREAMS);
   potential = STUCK_MANY * STUCK_FEW_STREAMS * window;
   allowed = BUDGET / 3 + BUDGET / 30 + STUCK_MANY * 2 * window;
   g_assert_cmpuint (potential, >, allowed + allowed / 2);

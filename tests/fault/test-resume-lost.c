@@ -9,8 +9,8 @@ restart_gateway (Fixture *fixture)
 {
   g_autoptr (GError) error = NULL;
 
-  tcp_gateway_close (fixture->gateway);
-  tcp_gateway_start (fixture->gateway, NULL, &error);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
+  tcp_endpoint_start (TCP_ENDPOINT (fixture->gateway), NULL, &error);
   g_assert_no_error (error);
   fault_proxy_set_gateway (fixture->proxy, fixture_get_gateway_port (fixture));
 }
@@ -55,7 +55,7 @@ check_gateway_restarted (TcpTunnelMode mode,
     }
   expect_closed (fixture, clients, TCP_TUNNEL_ERROR_LOST);
   g_assert_cmpuint (target_get_counters (target).accepted, ==, clients);
-  g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, resumes), ==, 0);
   expect_new_session (fixture);
 }
 
@@ -125,9 +125,9 @@ test_session_timeout (TcpTunnelMode mode)
       client_expect_reset (fd);
       client_close (fd);
       expect_closed (fixture, i, TCP_TUNNEL_ERROR_LOST);
-      WAIT_UNTIL (tcp_tunnel_get_open_connections (fixture->tunnel) == 0);
+      WAIT_UNTIL (test_figure (fixture->tunnel, open_connections) == 0);
     }
-  WAIT_UNTIL (tcp_gateway_get_retained_bytes (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, unacknowledged_bytes) == 0);
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 
@@ -210,10 +210,10 @@ check_target_fails (TcpTunnelMode mode,
       client_expect_reset (fd);
       client_close (fd);
       expect_closed (fixture, i, TCP_TUNNEL_ERROR_TARGET);
-      WAIT_UNTIL (tcp_tunnel_get_open_connections (fixture->tunnel) == 0);
+      WAIT_UNTIL (test_figure (fixture->tunnel, open_connections) == 0);
     }
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 }
 
 static void
@@ -252,9 +252,9 @@ test_client_leaves_silent_target (TcpTunnelMode mode)
   g_object_set (fixture->gateway, "connect-timeout", 600000, NULL);
   fixture_start (fixture);
   fd = fixture_connect (fixture);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 1);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 1);
   client_reset (fd);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
   expect_closed (fixture, 1, TCP_TUNNEL_ERROR_RESET);
 }
 

@@ -21,10 +21,10 @@ expect_all_gone (Fixture *fixture,
   g_assert_true (target_wait_open (target, 0));
   g_assert_cmpuint (target_get_counters (target).accepted, ==, clients);
   g_assert_cmpuint (target_get_counters (target).resets, ==, 0);
-  g_assert_cmpuint (tcp_tunnel_get_open_connections (fixture->tunnel), ==, 0);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
-  WAIT_UNTIL (tcp_tunnel_get_retained_bytes (fixture->tunnel) == 0);
-  WAIT_UNTIL (tcp_gateway_get_retained_bytes (fixture->gateway) == 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, open_connections), ==, 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
+  WAIT_UNTIL (test_figure (fixture->tunnel, unacknowledged_bytes) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, unacknowledged_bytes) == 0);
 }
 
 static void
@@ -61,7 +61,7 @@ test_hundreds (void)
       for (guint i = clients; i > 0; i--)
         client_read_stream (fds[i - 1], size, i - 1, round * size);
     }
-  g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), >=, 1);
+  g_assert_cmpuint (test_figure (fixture->tunnel, resumes), >=, 1);
   g_assert_cmpuint (fault_proxy_get_counters (fixture->proxy).links_accepted, >=, breaks);
   g_assert_cmpuint (target_get_counters (target).open, ==, clients);
   finish_all (fds, clients);
@@ -143,7 +143,7 @@ test_brief_clients_while_away (void)
   g_assert_true (target_wait_open (target, 1));
   client_close (kept);
   g_assert_true (target_wait_open (target, 0));
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 }
 
 /* As many as there may be, also those that wait. */
@@ -218,7 +218,7 @@ test_mixed_ends (void)
       pair_clear (&pairs[i]);
     }
   WAIT_UNTIL (fixture->recorder->closed == G_N_ELEMENTS (pairs));
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 }
 
 /* Short ones, while it breaks under them again and again. */
@@ -243,8 +243,8 @@ test_short_connections (void)
         ;
     }
   expect_all_gone (fixture, target, count);
-  g_assert_cmpuint (tcp_tunnel_get_total_connections (fixture->tunnel), ==, count);
-  g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), >, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, total_connections), ==, count);
+  g_assert_cmpuint (test_figure (fixture->tunnel, resumes), >, 0);
 }
 
 int

@@ -123,7 +123,7 @@ test_other_principal (TcpTunnelMode mode)
   g_assert_nonnull (strstr (rig.fixture->recorder->failure->message, "403"));
   g_assert_null (strstr (rig.fixture->recorder->failure->message, "bobs"));
   /* It is still Alice's. */
-  g_assert_cmpuint (tcp_gateway_get_open_connections (rig.fixture->gateway), ==, 1);
+  g_assert_cmpuint (test_figure (rig.fixture->gateway, open_connections), ==, 1);
 }
 
 static void

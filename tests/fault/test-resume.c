@@ -21,13 +21,13 @@ test_data (TcpTunnelMode mode)
   g_assert_true (target_wait_open (target, 0));
   g_assert_cmpuint (target_get_counters (target).resets, ==, 0);
 
-  g_assert_cmpuint (tcp_tunnel_get_bytes_sent (fixture->tunnel), ==, size);
-  g_assert_cmpuint (tcp_tunnel_get_bytes_received (fixture->tunnel), ==, size);
-  g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), ==, 0);
-  g_assert_cmpuint (tcp_tunnel_get_bytes_replayed (fixture->tunnel), ==, 0);
-  WAIT_UNTIL (tcp_tunnel_get_retained_bytes (fixture->tunnel) == 0);
-  WAIT_UNTIL (tcp_gateway_get_retained_bytes (fixture->gateway) == 0);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, bytes_sent), ==, size);
+  g_assert_cmpuint (test_figure (fixture->tunnel, bytes_received), ==, size);
+  g_assert_cmpuint (test_figure (fixture->tunnel, resumes), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, bytes_replayed), ==, 0);
+  WAIT_UNTIL (test_figure (fixture->tunnel, unacknowledged_bytes) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, unacknowledged_bytes) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 }
 
 static void
@@ -47,9 +47,9 @@ check_survives (TcpTunnelMode mode,
       client_round_trip (fd, "after");
     }
 
-  g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), ==, strikes);
-  g_assert_cmpuint (tcp_gateway_get_resumes (fixture->gateway), ==, strikes);
-  g_assert_cmpuint (tcp_tunnel_get_reconnects (fixture->tunnel), ==, strikes);
+  g_assert_cmpuint (test_figure (fixture->tunnel, resumes), ==, strikes);
+  g_assert_cmpuint (test_figure (fixture->gateway, resumes), ==, strikes);
+  g_assert_cmpuint (test_figure (fixture->tunnel, reconnects), ==, strikes);
   g_assert_cmpuint (target_get_counters (target).accepted, ==, 1);
   g_assert_cmpuint (fixture->recorder->opened, ==, 1);
   g_assert_cmpuint (fixture->recorder->closed, ==, 0);
@@ -152,8 +152,8 @@ test_stall_up (TcpTunnelMode mode)
   expected = test_digest (sent + more, 0);
   digest = target_get_digest (target);
   g_assert_cmpstr (digest, ==, expected);
-  g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), ==, 1);
-  g_assert_cmpuint (tcp_tunnel_get_bytes_replayed (fixture->tunnel), >, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, resumes), ==, 1);
+  g_assert_cmpuint (test_figure (fixture->tunnel, bytes_replayed), >, 0);
 }
 
 static void
@@ -171,8 +171,8 @@ test_stall_down (TcpTunnelMode mode)
   fault_proxy_cut (fixture->proxy);
   fault_proxy_stall (fixture->proxy, FAULT_DOWN, FALSE);
   client_read_stream (pair.client, sent, 0, 0);
-  g_assert_cmpuint (tcp_tunnel_get_resumes (fixture->tunnel), ==, 1);
-  g_assert_cmpuint (tcp_gateway_get_bytes_replayed (fixture->gateway), >, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, resumes), ==, 1);
+  g_assert_cmpuint (test_figure (fixture->gateway, bytes_replayed), >, 0);
 }
 
 /* Everything that happens in the middle of something happens here. */
@@ -265,7 +265,7 @@ check_server_speaks_first (TcpTunnelMode mode,
       client_expect_eof (fd);
       client_close (fd);
       expect_closed (fixture, ++opened, -1);
-      WAIT_UNTIL (tcp_tunnel_get_open_connections (fixture->tunnel) == 0);
+      WAIT_UNTIL (test_figure (fixture->tunnel, open_connections) == 0);
     }
 
   g_assert_cmpuint (target_get_counters (target).accepted, ==, opened);

@@ -29,6 +29,15 @@ expect_offer (HttpStub *stub,
 }
 
 static void
+check_protocol (TcpTunnel *tunnel,
+                const char *protocol)
+{
+  g_autoptr (TcpStatistics) statistics = tcp_endpoint_get_statistics (TCP_ENDPOINT (tunnel));
+
+  g_assert_cmpstr (statistics->protocol, ==, protocol);
+}
+
+static void
 push_text (HttpStub *stub,
            const char *headers,
            const char *text,
@@ -58,11 +67,11 @@ test_auto_falls_back_to_raw (void)
       int fd;
 
       push_text (rig.stub, headers[i], "raw", 3);
-      g_assert_null (tcp_tunnel_get_negotiated_protocol (rig.tunnel));
+      check_protocol (rig.tunnel, NULL);
       fd = stub_rig_connect (&rig);
       client_read (fd, data, sizeof data);
       g_assert_cmpmem (data, sizeof data, "raw", 3);
-      g_assert_cmpstr (tcp_tunnel_get_negotiated_protocol (rig.tunnel), ==, "raw");
+      check_protocol (rig.tunnel, "raw");
       expect_offer (rig.stub, 0, RESUMABLE_NAME);
       client_close (fd);
     }
@@ -80,7 +89,7 @@ test_auto_falls_back_to_tagged (void)
   expect_offer (rig.stub, 0, RESUMABLE_NAME);
   mode = http_stub_get_parameter (rig.stub, 0, "mode");
   g_assert_cmpstr (mode, ==, "multiplexed");
-  g_assert_cmpstr (tcp_tunnel_get_negotiated_protocol (rig.tunnel), ==, "tagged");
+  check_protocol (rig.tunnel, "tagged");
   fd = client_connect (test_tunnel_get_port (rig.tunnel));
   client_write (fd, "hello", 5);
   http_stub_drop_held (rig.stub);
@@ -97,7 +106,7 @@ test_off_does_not_offer (void)
   char data[3];
   int fd;
 
-  tcp_tunnel_set_resumption (rig.tunnel, TCP_TUNNEL_RESUMPTION_OFF);
+  g_object_set (rig.tunnel, "resumption", TCP_TUNNEL_RESUMPTION_OFF, NULL);
   /* An answer to what was not asked. */
   push_text (rig.stub, OFFER, "raw", 3);
   fd = stub_rig_connect (&rig);
@@ -113,7 +122,7 @@ test_required_refuses_raw (void)
   g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_SINGLETON, "/");
   int fd;
 
-  tcp_tunnel_set_resumption (rig.tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);
+  g_object_set (rig.tunnel, "resumption", TCP_TUNNEL_RESUMPTION_REQUIRED, NULL);
   push_text (rig.stub, NULL, "raw", 3);
   fd = stub_rig_connect (&rig);
   stub_rig_expect_failure (&rig, TCP_TUNNEL_ERROR_PROTOCOL);
@@ -129,9 +138,9 @@ test_required_refuses_tagged (void)
   g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED, "/");
   g_autoptr (GError) error = NULL;
 
-  tcp_tunnel_set_resumption (rig.tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);
+  g_object_set (rig.tunnel, "resumption", TCP_TUNNEL_RESUMPTION_REQUIRED, NULL);
   http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
-  g_assert_false (tcp_tunnel_start (rig.tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (rig.tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL);
   g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 1);
 }
@@ -145,15 +154,15 @@ test_dialect_changes (TcpTunnelMode mode)
   g_autoptr (GError) error = NULL;
   int fd;
 
-  tcp_tunnel_set_resumption (fixture->tunnel, TCP_TUNNEL_RESUMPTION_AUTO);
+  g_object_set (fixture->tunnel, "resumption", TCP_TUNNEL_RESUMPTION_AUTO, NULL);
   fixture_start (fixture);
   fd = fixture_connect (fixture);
   client_round_trip (fd, "resumable");
-  g_assert_cmpstr (tcp_tunnel_get_negotiated_protocol (fixture->tunnel), ==, "resumable/1");
+  check_protocol (fixture->tunnel, "resumable/1");
   resume_go_away (fixture);
-  tcp_gateway_close (fixture->gateway);
-  tcp_gateway_set_resumption (fixture->gateway, TCP_TUNNEL_RESUMPTION_OFF);
-  tcp_gateway_start (fixture->gateway, NULL, &error);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
+  g_object_set (fixture->gateway, "resumption", TCP_TUNNEL_RESUMPTION_OFF, NULL);
+  tcp_endpoint_start (TCP_ENDPOINT (fixture->gateway), NULL, &error);
   g_assert_no_error (error);
   fault_proxy_set_gateway (fixture->proxy, fixture_get_gateway_port (fixture));
   resume_come_back (fixture);
@@ -243,7 +252,7 @@ test_gateway_required (void)
   guint16 port;
   int fd;
 
-  tcp_gateway_set_resumption (fixture->gateway, TCP_TUNNEL_RESUMPTION_REQUIRED);
+  g_object_set (fixture->gateway, "resumption", TCP_TUNNEL_RESUMPTION_REQUIRED, NULL);
   port = start_gateway (fixture);
   expect_answer (port, AUTHORIZED OFFER, 101, RESUMABLE_NAME);
   expect_answer (port, AUTHORIZED, 426, NULL);
@@ -273,8 +282,8 @@ test_gateway_off (TcpTunnelMode mode)
       g_autoptr (Fixture) fixture = fixture_new (target, mode, FIXTURE_PLAIN);
       int fd;
 
-      tcp_gateway_set_resumption (fixture->gateway, TCP_TUNNEL_RESUMPTION_OFF);
-      tcp_tunnel_set_resumption (fixture->tunnel, wishes[i]);
+      g_object_set (fixture->gateway, "resumption", TCP_TUNNEL_RESUMPTION_OFF, NULL);
+      g_object_set (fixture->tunnel, "resumption", wishes[i], NULL);
       fixture_start (fixture);
       expect_answer (fixture_get_gateway_port (fixture), AUTHORIZED OFFER, 101, "raw");
       fd = client_connect (fixture_get_port (fixture));
@@ -308,7 +317,7 @@ test_by_default (TcpTunnelMode mode)
       g_autoptr (Fixture) fixture = fixture_new (target, mode, flags[i]);
       int fd;
 
-      tcp_tunnel_set_resumption (fixture->tunnel, TCP_TUNNEL_RESUMPTION_AUTO);
+      g_object_set (fixture->tunnel, "resumption", TCP_TUNNEL_RESUMPTION_AUTO, NULL);
       fixture_start (fixture);
       fd = fixture_connect (fixture);
       client_round_trip (fd, "before");

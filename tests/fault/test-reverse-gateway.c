@@ -4,6 +4,7 @@
  * TCP clients that come there. */
 
 #include "client.h"
+#include "endpoint.h"
 #include "resumable-peer.h"
 #include "socket-util.h"
 #include "targets.h"
@@ -47,16 +48,16 @@ rig_new (void)
   second = g_strdup_printf ("%u-%u", rig.taken_port, rig.taken_port);
   g_object_set (rig.gateway, "token-file", rig.token_file, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG,
                 "reverse-ports", (const char *[]) { first, second, NULL }, NULL);
-  tcp_gateway_start (rig.gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (rig.gateway), NULL, &error);
   g_assert_no_error (error);
-  rig.port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (rig.gateway));
+  rig.port = test_port_of (rig.gateway);
   return rig;
 }
 
 static void
 rig_clear (Rig *rig)
 {
-  tcp_gateway_close (rig->gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (rig->gateway));
   g_object_unref (rig->gateway);
   g_unlink (rig->token_file);
   g_free (rig->token_file);
@@ -335,7 +336,7 @@ test_alive (void)
   ask (peer, 1, rig.reverse_port);
   expect_unlistened (peer, 1, RESUMABLE_RESET_IN_USE);
   g_assert_false (is_refused (rig.reverse_port));
-  tcp_gateway_close (rig.gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.gateway));
   g_thread_join (thread);
   g_assert_true (is_refused (rig.reverse_port));
 }

@@ -37,15 +37,15 @@ start (Rig *rig)
 {
   g_autoptr (GError) error = NULL;
 
-  tcp_gateway_start (rig->gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (rig->gateway), NULL, &error);
   g_assert_no_error (error);
-  return g_inet_socket_address_get_port (tcp_gateway_get_local_address (rig->gateway));
+  return test_port_of (rig->gateway);
 }
 
 static void
 rig_clear (Rig *rig)
 {
-  tcp_gateway_close (rig->gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (rig->gateway));
   g_object_unref (rig->gateway);
   g_unlink (rig->token_file);
   g_free (rig->token_file);
@@ -209,7 +209,7 @@ test_break_without_name (void)
   WAIT_UNTIL (error != NULL);
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST);
   g_assert_nonnull (strstr (error->message, "sessionId"));
-  WAIT_UNTIL (tcp_gateway_get_open_connections (rig.gateway) == 0);
+  WAIT_UNTIL (test_figure (rig.gateway, open_connections) == 0);
 }
 
 /* With a name it can come back, after any close but those that are an end. */
@@ -374,8 +374,8 @@ test_target_broken (void)
   ws_expect_close (foreign, 1011);
   client_close (foreign);
 
-  tcp_gateway_close (rig.gateway);
-  tcp_gateway_set_target (rig.gateway, address);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.gateway));
+  g_object_set (rig.gateway, "target", address, NULL);
   port = start (&rig);
   ours = ws_connect_ours (port, SESSION_1, "alices-token");
   ws_expect_close (ours, 4002);
@@ -386,7 +386,7 @@ test_target_broken (void)
   foreign = ws_connect (port, "/", "alices-token");
   ws_expect_close (foreign, 1011);
   client_close (foreign);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (rig.gateway) == 0);
+  WAIT_UNTIL (test_figure (rig.gateway, open_connections) == 0);
 }
 
 static guint
@@ -576,7 +576,7 @@ test_held_at_the_end (void)
   fd = hold (port, 1, "alices-token", &status);
   g_assert_cmpuint (status, ==, 101);
   expect_held (fd);
-  tcp_gateway_close (rig.gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.gateway));
   ws_expect_close (fd, 1001);
   client_close (fd);
 }
@@ -730,7 +730,7 @@ test_quota_of_clients (void)
 
   /* And gets those back that it gave up. */
   send_close (fds[0], 1000);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (rig.gateway) == 3);
+  WAIT_UNTIL (test_figure (rig.gateway, open_connections) == 3);
   WAIT_UNTIL (request_status (port, "/?sessionId=session-5", ALICE) == 101);
   for (guint i = 0; i < 4; i++)
     client_close (fds[i]);
@@ -799,7 +799,7 @@ test_set_aside (void)
   for (guint i = 0; i < fds->len; i++)
     client_close (GPOINTER_TO_INT (fds->pdata[i]));
   g_ptr_array_unref (fds);
-  tcp_gateway_close (rig.gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.gateway));
 
   /* Nor are connections all taken, nor more than one is meant to have. */
   g_object_set (rig.gateway, "max-principal-connections", 15, "max-principal-sessions", 1, NULL);

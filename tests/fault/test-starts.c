@@ -31,7 +31,7 @@ on_tunnel_started (GObject *source,
 {
   Start *start = user_data;
 
-  tcp_tunnel_start_finish (TCP_TUNNEL (source), result, &start->error);
+  tcp_endpoint_start_finish (TCP_ENDPOINT (source), result, &start->error);
   start->done = TRUE;
 }
 
@@ -42,7 +42,7 @@ on_gateway_started (GObject *source,
 {
   Start *start = user_data;
 
-  tcp_gateway_start_finish (TCP_GATEWAY (source), result, &start->error);
+  tcp_endpoint_start_finish (TCP_ENDPOINT (source), result, &start->error);
   start->done = TRUE;
 }
 
@@ -53,7 +53,7 @@ new_idle_tunnel (void)
   g_autofree char *address = test_own_address ();
   TcpTunnel *tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
 
-  tcp_tunnel_set_hostname (tunnel, address);
+  g_object_set (tunnel, "hostname", address, NULL);
   return tunnel;
 }
 
@@ -66,8 +66,8 @@ start_and_close (gpointer user_data)
   for (guint i = 0; i < 200; i++)
     {
       test_tunnel_start (tunnel);
-      g_assert_nonnull (tcp_tunnel_get_local_address (tunnel));
-      tcp_tunnel_close (tunnel);
+      g_assert_nonnull (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
+      tcp_endpoint_close (TCP_ENDPOINT (tunnel));
     }
   g_atomic_int_set (done, TRUE);
   return NULL;
@@ -97,10 +97,10 @@ check_tunnel_cancelled (gboolean before)
 
   http_stub_push_silence (stub);
   if (before)
-    g_signal_connect_swapped (cancellable, "cancelled", G_CALLBACK (tcp_tunnel_close), tunnel);
-  tcp_tunnel_start_async (tunnel, cancellable, on_tunnel_started, &start);
+    g_signal_connect_swapped (cancellable, "cancelled", G_CALLBACK (tcp_endpoint_close), tunnel);
+  tcp_endpoint_start_async (TCP_ENDPOINT (tunnel), cancellable, on_tunnel_started, &start);
   if (!before)
-    g_signal_connect_swapped (cancellable, "cancelled", G_CALLBACK (tcp_tunnel_close), tunnel);
+    g_signal_connect_swapped (cancellable, "cancelled", G_CALLBACK (tcp_endpoint_close), tunnel);
   g_assert_true (http_stub_wait_held (stub, 1));
   g_cancellable_cancel (cancellable);
   WAIT_UNTIL (start.done);
@@ -117,14 +117,14 @@ check_gateway_cancelled (gboolean before)
 
   tcp_gateway_set_token (gateway, TEST_TOKEN);
   if (before)
-    g_signal_connect_swapped (cancellable, "cancelled", G_CALLBACK (tcp_gateway_close), gateway);
-  tcp_gateway_start_async (gateway, cancellable, on_gateway_started, &start);
+    g_signal_connect_swapped (cancellable, "cancelled", G_CALLBACK (tcp_endpoint_close), gateway);
+  tcp_endpoint_start_async (TCP_ENDPOINT (gateway), cancellable, on_gateway_started, &start);
   if (!before)
-    g_signal_connect_swapped (cancellable, "cancelled", G_CALLBACK (tcp_gateway_close), gateway);
+    g_signal_connect_swapped (cancellable, "cancelled", G_CALLBACK (tcp_endpoint_close), gateway);
   g_cancellable_cancel (cancellable);
   WAIT_UNTIL (start.done);
   g_assert_error (start.error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
-  g_assert_null (tcp_gateway_get_local_address (gateway));
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway)));
 }
 
 static void
@@ -147,15 +147,15 @@ test_close_in_notify (void)
   g_autoptr (GError) tunnel_error = NULL;
 
   tcp_gateway_set_token (gateway, TEST_TOKEN);
-  g_signal_connect (gateway, "notify::local-address", G_CALLBACK (tcp_gateway_close), NULL);
-  g_assert_false (tcp_gateway_start (gateway, NULL, &gateway_error));
+  g_signal_connect (gateway, "notify::local-address", G_CALLBACK (tcp_endpoint_close), NULL);
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &gateway_error));
   g_assert_error (gateway_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
-  g_assert_null (tcp_gateway_get_local_address (gateway));
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway)));
 
-  g_signal_connect (tunnel, "notify::local-address", G_CALLBACK (tcp_tunnel_close), NULL);
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, &tunnel_error));
+  g_signal_connect (tunnel, "notify::local-address", G_CALLBACK (tcp_endpoint_close), NULL);
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &tunnel_error));
   g_assert_error (tunnel_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
-  g_assert_null (tcp_tunnel_get_local_address (tunnel));
+  g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
 }
 
 typedef struct
@@ -170,7 +170,7 @@ start_and_wait (gpointer user_data)
 {
   BlockingStart *start = user_data;
 
-  start->started = tcp_tunnel_start (start->tunnel, NULL, &start->error);
+  start->started = tcp_endpoint_start (TCP_ENDPOINT (start->tunnel), NULL, &start->error);
   return NULL;
 }
 
@@ -178,7 +178,7 @@ static void
 close_tunnel (TcpTunnel *tunnel,
               gboolean *closed)
 {
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   *closed = TRUE;
 }
 
@@ -207,7 +207,7 @@ test_close_from_main_loop (void)
       g_assert_false (start.started);
       g_assert_error (start.error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
       g_clear_error (&start.error);
-      g_assert_null (tcp_tunnel_get_local_address (tunnel));
+      g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
     }
   g_main_context_release (NULL);
 }
@@ -221,7 +221,7 @@ take_steps (TcpTunnel *tunnel,
   gint64 deadline = test_deadline ();
   GError *local = NULL;
 
-  while (!tcp_tunnel_start_step (tunnel, 1, cancellable, &local) && local == NULL)
+  while (!tcp_endpoint_start_step (TCP_ENDPOINT (tunnel), 1, cancellable, &local) && local == NULL)
     g_assert_cmpint (g_get_monotonic_time (), <, deadline);
   if (local == NULL)
     return TRUE;
@@ -237,10 +237,10 @@ begin_in_steps (TcpTunnel *tunnel,
   g_autoptr (GError) error = NULL;
 
   http_stub_push_silence (stub);
-  g_assert_false (tcp_tunnel_start_step (tunnel, 0, cancellable, &error));
+  g_assert_false (tcp_endpoint_start_step (TCP_ENDPOINT (tunnel), 0, cancellable, &error));
   g_assert_no_error (error);
   g_assert_true (http_stub_wait_held (stub, 1));
-  g_assert_false (tcp_tunnel_start_step (tunnel, 1, cancellable, &error));
+  g_assert_false (tcp_endpoint_start_step (TCP_ENDPOINT (tunnel), 1, cancellable, &error));
   g_assert_no_error (error);
 }
 
@@ -259,7 +259,7 @@ test_steps (void)
 
   begin_in_steps (tunnel, stub, first);
   /* Another start is another one. */
-  g_assert_false (tcp_tunnel_start_step (tunnel, 0, second, &error));
+  g_assert_false (tcp_endpoint_start_step (TCP_ENDPOINT (tunnel), 0, second, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
   g_clear_error (&error);
   g_cancellable_cancel (first);
@@ -269,24 +269,24 @@ test_steps (void)
   g_assert_true (http_stub_wait_held (stub, 0));
 
   begin_in_steps (tunnel, stub, second);
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   g_assert_true (http_stub_wait_held (stub, 0));
   /* It does not start again, though nothing is under way. */
-  g_assert_false (tcp_tunnel_start_step (tunnel, 0, second, &error));
+  g_assert_false (tcp_endpoint_start_step (TCP_ENDPOINT (tunnel), 0, second, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
   g_clear_error (&error);
 
   http_stub_push_answer (refusing, 404, NULL, NULL);
-  tcp_tunnel_set_remote_uri (tunnel, refusing_uri);
+  g_object_set (tunnel, "remote-uri", refusing_uri, NULL);
   g_assert_false (take_steps (tunnel, second, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_REJECTED);
   g_clear_error (&error);
 
-  tcp_tunnel_set_mode (tunnel, TCP_TUNNEL_MODE_SINGLETON);
+  g_object_set (tunnel, "mode", TCP_TUNNEL_MODE_SINGLETON, NULL);
   g_assert_true (take_steps (tunnel, second, &error));
   g_assert_no_error (error);
-  g_assert_nonnull (tcp_tunnel_get_local_address (tunnel));
-  tcp_tunnel_close (tunnel);
+  g_assert_nonnull (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
 }
 
 /* Nobody waits for it any more. */
@@ -355,7 +355,7 @@ test_many (void)
   g_assert_cmpuint (count_in_proc ("fd", is_netlink), ==, 1);
 
   for (guint i = 0; i < tunnels->len; i++)
-    tcp_tunnel_close (tunnels->pdata[i]);
+    tcp_endpoint_close (TCP_ENDPOINT (tunnels->pdata[i]));
   WAIT_UNTIL (count_in_proc ("fd", is_netlink) == 0);
 }
 
@@ -377,14 +377,14 @@ test_again_and_again (void)
   for (guint i = 0; i < 100; i++)
     {
       g_ptr_array_add (tunnels, new_idle_tunnel ());
-      tcp_tunnel_set_log_level (tunnels->pdata[i], TCP_TUNNEL_LOG_LEVEL_WARN);
+      g_object_set (tunnels->pdata[i], "log-level", TCP_TUNNEL_LOG_LEVEL_WARN, NULL);
     }
   for (guint round = 0; round < rounds; round++)
     {
       for (guint i = 0; i < tunnels->len; i++)
         test_tunnel_start (tunnels->pdata[i]);
       for (guint i = 0; i < tunnels->len; i++)
-        tcp_tunnel_close (tunnels->pdata[i]);
+        tcp_endpoint_close (TCP_ENDPOINT (tunnels->pdata[i]));
       if (round != rounds / 10)
         continue;
       WAIT_UNTIL (count_in_proc ("fd", is_netlink) == 0);

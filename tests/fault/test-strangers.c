@@ -31,9 +31,9 @@ start_gateway (TcpGateway *gateway)
 {
   g_autoptr (GError) error = NULL;
 
-  tcp_gateway_start (gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  return g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  return test_port_of (gateway);
 }
 
 /* Its deadline for pending connections is no help. */
@@ -123,8 +123,7 @@ check_full (gboolean tls,
   g_object_set (fixture->gateway, "connect-timeout", 600000, NULL);
   port = start_with_places (fixture->gateway, PLACES);
   uri = g_strdup_printf ("%s://127.0.0.1:%u/", tls ? "wss" : "ws", port);
-  tcp_tunnel_set_remote_uri (fixture->tunnel, uri);
-  tcp_tunnel_set_tls_database (fixture->tunnel, tls ? test_tls_database () : NULL);
+  g_object_set (fixture->tunnel, "remote-uri", uri, "tls-database", tls ? test_tls_database () : NULL, NULL);
 
   for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
     strangers[i] = connect_stranger (port, behaviour);
@@ -182,7 +181,7 @@ check_secured (guint places,
   g_autofree int *fds = g_new (int, cap + 1);
   guint16 port;
 
-  tcp_gateway_set_tls_certificate (gateway, test_certificate ());
+  g_object_set (gateway, "tls-certificate", test_certificate (), NULL);
   port = start_with_places (gateway, places);
   for (guint i = 0; i <= cap; i++)
     {
@@ -194,7 +193,7 @@ check_secured (guint places,
   client_expect_end (fds[0]);
   for (guint i = 1; i <= cap; i++)
     g_assert_false (client_has_ended (fds[i]));
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 static void
@@ -252,7 +251,7 @@ test_other_address (void)
   finish_request (slow);
   for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
     client_close (strangers[i]);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* Nor does one from many addresses end what comes from one that has sent a good token before. */
@@ -277,7 +276,7 @@ test_known_address (void)
   client_close (unknown);
   for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
     client_close (strangers[i]);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* What they cost */
@@ -333,7 +332,7 @@ test_bodies (void)
   check_upload (port, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000000\r\n\r\n", 413);
   check_upload (port, "GET / HTTP/1.1\r\nHost: h\r\n" WS_UPGRADE AUTHORIZED "Content-Length: 3000000000\r\n\r\n", 413);
   check_upload (port, "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\n", 501);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 static void
@@ -386,7 +385,7 @@ test_refusals (void)
         send_large_request (port, headers[i]);
       expect_growth (before, 4 * MIB);
     }
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* A head has an end. */
@@ -406,7 +405,7 @@ test_endless_head (void)
   g_assert_true (g_str_has_prefix (answer, "HTTP/1.1 431 "));
   client_expect_end (fd);
   client_close (fd);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 static void
@@ -453,7 +452,7 @@ test_largest_head (void)
         client_write (fd, head + strlen (head) - last, last);
         expect_status (fd, excess == 0 ? "HTTP/1.1 101 " : "HTTP/1.1 431 ");
       }
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* Together the heads that are incomplete may be so large; then the largest goes. */
@@ -493,7 +492,7 @@ check_head_bytes (guint64 max_memory,
     g_assert_false (client_has_ended (fds[i]));
   for (guint i = 0; i < n; i++)
     client_close (fds[i]);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 static void
@@ -514,7 +513,7 @@ check_tls_memory (Behaviour behaviour,
   guint16 port;
   int fds[100];
 
-  tcp_gateway_set_tls_certificate (gateway, test_certificate ());
+  g_object_set (gateway, "tls-certificate", test_certificate (), NULL);
   port = start_gateway (gateway);
   before = test_memory ("VmRSS");
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
@@ -530,7 +529,7 @@ check_tls_memory (Behaviour behaviour,
         }
     }
   expect_growth (before, at_most);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
     {
       client_expect_end (fds[i]);
@@ -578,7 +577,7 @@ check_guesses (const char *path)
   g_assert_cmpint (poll (&last, 1, 0), ==, 0);
   for (guint i = 0; i < G_N_ELEMENTS (guesses); i++)
     expect_status (guesses[i], "HTTP/1.1 401 ");
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 static void
@@ -636,7 +635,7 @@ test_log (void)
   gint64 began;
   guint16 port;
 
-  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_INFO);
+  g_object_set (gateway, "log-level", TCP_TUNNEL_LOG_LEVEL_INFO, NULL);
   port = start_gateway (gateway);
   monitor_enter (&monitor);
   refusals = 0;
@@ -644,7 +643,7 @@ test_log (void)
   began = g_get_monotonic_time ();
   for (guint i = 0; i < count; i++)
     g_assert_cmpuint (http_get (port, "/", WS_UPGRADE, NULL, NULL), ==, 401);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 
   g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), strstr (last->str, "not logged") != NULL));
   monitor_enter (&monitor);
@@ -679,7 +678,7 @@ test_log_of_headers (void)
   g_autoptr (TcpGateway) gateway = new_gateway (target);
   guint16 port;
 
-  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_INFO);
+  g_object_set (gateway, "log-level", TCP_TUNNEL_LOG_LEVEL_INFO, NULL);
   port = start_gateway (gateway);
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
@@ -696,7 +695,7 @@ test_log_of_headers (void)
       client_expect_end (fd);
       client_close (fd);
     }
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
@@ -715,7 +714,7 @@ test_log_of_broken (void)
   guint logged = 0;
   int fd;
 
-  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_WARN);
+  g_object_set (gateway, "log-level", TCP_TUNNEL_LOG_LEVEL_WARN, NULL);
   fd = ws_connect (start_gateway (gateway), "/?mode=multiplexed", TEST_TOKEN);
   monitor_enter (&monitor);
   g_string_truncate (all, 0);
@@ -731,7 +730,7 @@ test_log_of_broken (void)
       g_assert_cmpuint (g_bytes_get_size (close), ==, 4);
     }
   client_close (fd);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 
   g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), strstr (all->str, "not logged") != NULL));
   monitor_enter (&monitor);
@@ -765,7 +764,7 @@ test_log_of_clients (void)
   guint connected, broke;
   guint16 port;
 
-  tcp_gateway_set_log_level (gateway, TCP_TUNNEL_LOG_LEVEL_INFO);
+  g_object_set (gateway, "log-level", TCP_TUNNEL_LOG_LEVEL_INFO, NULL);
   port = start_gateway (gateway);
   monitor_enter (&monitor);
   g_string_truncate (all, 0);
@@ -777,7 +776,7 @@ test_log_of_clients (void)
       resumable_send (peer, RESUMABLE_OPEN, 2, NULL, 0);
       resumable_expect_goaway (peer, RESUMABLE_GOAWAY_PROTOCOL, 1002);
     }
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 
   g_assert_true (MONITOR_WAIT_FOR (&monitor, test_deadline (), count_in (all->str, "not logged") >= 2));
   monitor_enter (&monitor);

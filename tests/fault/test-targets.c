@@ -15,7 +15,7 @@ allow (Fixture *fixture,
 {
   const char *patterns[] = { "unused.example:1", pattern, NULL };
 
-  tcp_gateway_set_allow (fixture->gateway, patterns);
+  g_object_set (fixture->gateway, "allow", patterns, NULL);
 }
 
 static char *
@@ -36,7 +36,7 @@ test_allowed (TcpTunnelMode mode)
   int fd;
 
   allow (fixture, pattern);
-  tcp_tunnel_set_target (fixture->tunnel, pattern);
+  g_object_set (fixture->tunnel, "target", pattern, NULL);
   fixture_start (fixture);
   fd = fixture_connect (fixture);
   client_round_trip (fd, "there");
@@ -59,7 +59,7 @@ test_own (TcpTunnelMode mode)
   g_autofree char *address = target_get_address (own);
   int fd;
 
-  tcp_tunnel_set_target (fixture->tunnel, address);
+  g_object_set (fixture->tunnel, "target", address, NULL);
   fixture_start (fixture);
   fd = fixture_connect (fixture);
   client_round_trip (fd, "here");
@@ -76,7 +76,7 @@ test_forbidden (TcpTunnelMode mode)
   g_autofree char *wanted = get_pattern (other);
 
   allow (fixture, "*.lab:*");
-  tcp_tunnel_set_target (fixture->tunnel, wanted);
+  g_object_set (fixture->tunnel, "target", wanted, NULL);
   fixture_start (fixture);
   for (guint i = 1; i <= 3; i++)
     {
@@ -137,7 +137,7 @@ test_open_names_it (TcpTunnelMode mode)
   ResumableFrame frame;
   int fd;
 
-  tcp_tunnel_set_target (rig.tunnel, "DB.lab:5432");
+  g_object_set (rig.tunnel, "target", "DB.lab:5432", NULL);
   fd = tunnel_rig_begin (&rig);
   resumable_hear_hello (rig.server);
   if (fd < 0)
@@ -160,11 +160,11 @@ test_foreign (TcpTunnelMode mode)
   GError *failure;
   int fd;
 
-  tcp_tunnel_set_target (rig.tunnel, "db.lab:5432");
+  g_object_set (rig.tunnel, "target", "db.lab:5432", NULL);
   http_stub_push_upgrade (rig.stub, NULL, NULL, 0, FALSE);
   if (mode == TCP_TUNNEL_MODE_MULTIPLEXED)
     {
-      g_assert_false (tcp_tunnel_start (rig.tunnel, NULL, &error));
+      g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (rig.tunnel), NULL, &error));
       failure = error;
     }
   else
@@ -185,7 +185,7 @@ check_invalid (TcpTunnel *tunnel)
 {
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
 }
 
@@ -201,17 +201,16 @@ test_invalid (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (targets); i++)
     {
-      tcp_tunnel_set_target (fixture->tunnel, targets[i]);
+      g_object_set (fixture->tunnel, "target", targets[i], NULL);
       check_invalid (fixture->tunnel);
     }
-  tcp_tunnel_set_target (fixture->tunnel, too_long);
+  g_object_set (fixture->tunnel, "target", too_long, NULL);
   check_invalid (fixture->tunnel);
-  tcp_tunnel_set_target (fixture->tunnel, "db.lab:22");
-  g_object_set (fixture->tunnel, "resumption", TCP_TUNNEL_RESUMPTION_OFF, NULL);
+  g_object_set (fixture->tunnel, "target", "db.lab:22", "resumption", TCP_TUNNEL_RESUMPTION_OFF, NULL);
   check_invalid (fixture->tunnel);
 
   allow (fixture, "10.0.0.0/8:22");
-  g_assert_false (tcp_gateway_start (fixture->gateway, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (fixture->gateway), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
   g_assert_nonnull (strstr (error->message, "10.0.0.0/8"));
 }

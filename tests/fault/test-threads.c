@@ -115,9 +115,9 @@ start_gateway (Target *target,
 
   g_object_set (gateway, "token", TEST_TOKEN, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, "tls-certificate", certificate,
                 "max-connections", max_connections, NULL);
-  tcp_gateway_start (gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  *port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  *port = test_port_of (gateway);
   return gateway;
 }
 
@@ -185,7 +185,7 @@ test_sessions (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
     client_close (fds[i]);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* Those without a name live on all of them. */
@@ -207,7 +207,7 @@ test_nameless (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
     client_close (fds[i]);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* The way from one thread to another loses nothing, of TLS neither: what the client sends at once goes with it. */
@@ -343,7 +343,7 @@ test_clients_are_limited (void)
   for (guint i = 0; i < N_FLOODERS; i++)
     for (guint j = 0; j < G_N_ELEMENTS (flooders[i].fds); j++)
       client_close (flooders[i].fds[j]);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 static void
@@ -363,15 +363,15 @@ test_connections_are_limited (void)
       g_assert_cmpuint (admitted, ==, MAX_CONNECTIONS);
       g_assert_cmpuint (refused, ==, N_FLOODERS * G_N_ELEMENTS (flooders[0].fds) - MAX_CONNECTIONS);
       /* The last that was refused is counted until its thread is through with it. */
-      WAIT_UNTIL (tcp_gateway_get_open_connections (gateway) == MAX_CONNECTIONS);
+      WAIT_UNTIL (test_figure (gateway, open_connections) == MAX_CONNECTIONS);
       g_assert_true (target_wait_accepted (target, (i + 1) * MAX_CONNECTIONS));
 
       for (guint j = 0; j < N_FLOODERS; j++)
         client_close (flooders[j].fds[0]);
-      WAIT_UNTIL (tcp_gateway_get_open_connections (gateway) == 0);
+      WAIT_UNTIL (test_figure (gateway, open_connections) == 0);
     }
   g_assert_cmpuint (target_get_counters (target).accepted, ==, 3 * MAX_CONNECTIONS);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 /* The end */
@@ -487,7 +487,7 @@ test_drain_waits_for_threads (void)
   ws_send_close (first, 1000);
   ws_expect_close (first, 1000);
   client_close (first);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (gateway) == 0);
+  WAIT_UNTIL (test_figure (gateway, open_connections) == 0);
   for (guint i = 0; i < N_THREADS - 1; i++)
     g_assert_cmpuint (http_get (port, "/", WS_UPGRADE AUTHORIZED, NULL, NULL), ==, 503);
   deliver_events ();
@@ -581,13 +581,13 @@ test_close_amid (void)
           clients[j].thread = g_thread_new ("client", keep_connecting, &clients[j]);
         }
       WAIT_UNTIL (clients[i % G_N_ELEMENTS (clients)].answers >= i % 7);
-      tcp_gateway_close (gateway);
+      tcp_endpoint_close (TCP_ENDPOINT (gateway));
       for (guint j = 0; j < G_N_ELEMENTS (clients); j++)
         clients[j].stop = TRUE;
       for (guint j = 0; j < G_N_ELEMENTS (clients); j++)
         g_thread_join (clients[j].thread);
       close (socket_listen (port, NULL));
-      g_assert_cmpuint (tcp_gateway_get_open_connections (gateway), ==, 0);
+      g_assert_cmpuint (test_figure (gateway, open_connections), ==, 0);
     }
 }
 
@@ -609,18 +609,18 @@ test_restart (void)
           fds[j] = connect_session (port, j);
           round_trip (fds[j], "hello");
         }
-      tcp_gateway_close (gateway);
+      tcp_endpoint_close (TCP_ENDPOINT (gateway));
       for (guint j = 0; j < G_N_ELEMENTS (fds); j++)
         {
           ws_expect_close (fds[j], 1001);
           client_close (fds[j]);
         }
-      g_assert_cmpuint (tcp_gateway_get_open_connections (gateway), ==, 0);
-      tcp_gateway_start (gateway, NULL, &error);
+      g_assert_cmpuint (test_figure (gateway, open_connections), ==, 0);
+      tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
       g_assert_no_error (error);
-      port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+      port = test_port_of (gateway);
     }
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 int

@@ -22,8 +22,7 @@ start_demanding_front (Fixture *fixture)
   fixture_start_gateway (fixture);
   front = front_new (&options, fixture_get_gateway_port (fixture));
   uri = g_strdup_printf ("wss://127.0.0.1:%u/", front_get_port (front));
-  tcp_tunnel_set_remote_uri (fixture->tunnel, uri);
-  tcp_tunnel_set_tls_database (fixture->tunnel, test_tls_database ());
+  g_object_set (fixture->tunnel, "remote-uri", uri, "tls-database", test_tls_database (), NULL);
   return front;
 }
 
@@ -34,7 +33,7 @@ check_client_certificate (TcpTunnelMode mode)
   g_autoptr (Fixture) fixture = fixture_new (target, mode, FIXTURE_PLAIN);
   g_autoptr (Front) front = start_demanding_front (fixture);
 
-  tcp_tunnel_set_client_certificate (fixture->tunnel, test_certificate ());
+  g_object_set (fixture->tunnel, "client-certificate", test_certificate (), NULL);
   test_tunnel_start (fixture->tunnel);
   /* In singleton mode on a WebSocket each. */
   for (guint i = 1; i <= 3; i++)
@@ -46,7 +45,7 @@ check_client_certificate (TcpTunnelMode mode)
       WAIT_UNTIL (fixture->recorder->closed == i);
     }
   g_assert_cmpuint (front_get_led (front), ==, mode == TCP_TUNNEL_MODE_SINGLETON ? 3 : 1);
-  tcp_tunnel_close (fixture->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
 }
 
 static void
@@ -64,10 +63,10 @@ test_no_client_certificate (void)
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
   g_autoptr (Front) front = start_demanding_front (fixture);
-  g_autofree char *uri = tcp_tunnel_dup_remote_uri (fixture->tunnel);
+  g_autofree char *uri = test_dup_string (fixture->tunnel, "remote-uri");
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (tcp_tunnel_start (fixture->tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (fixture->tunnel), NULL, &error));
   if (!g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE))
     g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
   g_assert_nonnull (strstr (error->message, uri));
@@ -85,24 +84,24 @@ test_no_tls_there (void)
   g_autoptr (GError) error = NULL;
   int fd;
 
-  tcp_gateway_set_connect_timeout (fixture->gateway, 600000);
-  tcp_tunnel_set_connect_timeout (fixture->tunnel, 600000);
+  g_object_set (fixture->gateway, "connect-timeout", 600000, NULL);
+  g_object_set (fixture->tunnel, "connect-timeout", 600000, NULL);
   fixture_start_gateway (fixture);
   right = g_strdup_printf ("ws://127.0.0.1:%u/", fixture_get_gateway_port (fixture));
   wrong = g_strdup_printf ("wss://127.0.0.1:%u/", fixture_get_gateway_port (fixture));
 
-  tcp_tunnel_set_remote_uri (fixture->tunnel, wrong);
-  g_assert_false (tcp_tunnel_start (fixture->tunnel, NULL, &error));
+  g_object_set (fixture->tunnel, "remote-uri", wrong, NULL);
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (fixture->tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
   g_assert_nonnull (strstr (error->message, wrong));
   g_assert_nonnull (strstr (error->message, "try ws://"));
 
-  tcp_tunnel_set_remote_uri (fixture->tunnel, right);
+  g_object_set (fixture->tunnel, "remote-uri", right, NULL);
   test_tunnel_start (fixture->tunnel);
   fd = client_connect (fixture_get_port (fixture));
   client_echo_stream (fd, 1 << 16, 1);
   client_close (fd);
-  tcp_tunnel_close (fixture->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
 }
 
 /* Trusts what the database of the test does, and finds further faults. */
@@ -164,8 +163,8 @@ get_refusal (GTlsCertificate *certificate,
   g_autofree char *beginning = g_strdup_printf ("no trusted TLS connection to the gateway %s: the certificate ", uri);
   g_autoptr (GError) error = NULL;
 
-  tcp_tunnel_set_tls_database (tunnel, database);
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_object_set (tunnel, "tls-database", database, NULL);
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
   g_assert_true (g_str_has_prefix (error->message, beginning));
   g_assert_cmpuint (front_get_led (front), ==, 0);
@@ -261,7 +260,7 @@ test_tls_there (void)
   g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_nonnull (strstr (error->message, uri));
   g_assert_nonnull (strstr (error->message, "try wss://"));
 }
@@ -279,8 +278,8 @@ test_no_handshake (void)
                                               uri);
   g_autoptr (GError) error = NULL;
 
-  tcp_tunnel_set_connect_timeout (tunnel, 100);
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_object_set (tunnel, "connect-timeout", 100, NULL);
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT);
   g_assert_cmpstr (error->message, ==, message);
   client_close (listener);
@@ -306,17 +305,17 @@ test_wait_for_gateway (void)
   } cases[] = { { closing_uri, 2 }, { other_uri, 0 }, { NULL, 0 } };
 
   fixture_start_gateway (fixture);
-  uri = tcp_tunnel_dup_remote_uri (fixture->tunnel);
-  tcp_tunnel_set_tls_database (fixture->tunnel, NULL);
-  g_object_set (fixture->tunnel, "wait-for-gateway", TRUE, "max-reconnect-attempts", 2, NULL);
+  uri = test_dup_string (fixture->tunnel, "remote-uri");
+  g_object_set (fixture->tunnel, "tls-database", NULL, "wait-for-gateway", TRUE, "max-reconnect-attempts", 2,
+                NULL);
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
       g_autoptr (GError) error = NULL;
 
       g_test_message ("case %u", i);
       g_array_set_size (fixture->recorder->delays, 0);
-      tcp_tunnel_set_remote_uri (fixture->tunnel, cases[i].uri != NULL ? cases[i].uri : uri);
-      g_assert_false (tcp_tunnel_start (fixture->tunnel, NULL, &error));
+      g_object_set (fixture->tunnel, "remote-uri", cases[i].uri != NULL ? cases[i].uri : uri, NULL);
+      g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (fixture->tunnel), NULL, &error));
       if (cases[i].retries == 0)
         g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
       g_assert_cmpuint (fixture->recorder->delays->len, ==, cases[i].retries);
@@ -407,10 +406,10 @@ test_slow_target (void)
   g_assert_no_errno (setsockopt (listener, IPPROTO_TCP, TCP_MAXSEG, &small, sizeof small));
   client_set_receive_buffer (listener, 8192);
   tcp_gateway_set_token (gateway, TEST_TOKEN);
-  tcp_gateway_set_tls_certificate (gateway, test_certificate ());
-  tcp_gateway_start (gateway, NULL, &error);
+  g_object_set (gateway, "tls-certificate", test_certificate (), NULL);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  port = g_inet_socket_address_get_port (tcp_gateway_get_local_address (gateway));
+  port = test_port_of (gateway);
 
   /* Where in what is read last the gateway pauses depends on the length. */
   for (guint pieces = 84; pieces < 140; pieces += 4)
@@ -429,7 +428,7 @@ test_slow_target (void)
       g_object_unref (hasty.socket);
     }
   client_close (listener);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
 int

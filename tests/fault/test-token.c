@@ -187,7 +187,7 @@ test_close_while_asked (void)
   http_stub_push_answer (rig.stub, 401, NULL, NULL);
   fd = stub_rig_connect (&rig);
   WAIT_UNTIL (calls == 1);
-  tcp_tunnel_close (rig.tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.tunnel));
   client_expect_reset (fd);
   client_close (fd);
   g_assert_cmpuint (rig.recorder->failures, ==, 0);
@@ -223,7 +223,7 @@ test_on_reconnect (void)
   g_assert_true (http_stub_wait_held (rig.stub, 1));
   WAIT_UNTIL (rig.recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
   http_stub_drop_held (rig.stub);
-  WAIT_UNTIL (tcp_tunnel_get_reconnects (rig.tunnel) == 1);
+  WAIT_UNTIL (test_figure (rig.tunnel, reconnects) == 1);
   last = http_stub_get_header (rig.stub, 2, "Authorization");
   g_assert_cmpstr (last, ==, "Bearer fresh");
   g_assert_false (client_has_ended (fd));
@@ -304,7 +304,7 @@ test_replaced_meanwhile (gconstpointer asking)
   WAIT_UNTIL (calls > 0);
   handle_pending_events ();
   g_assert_cmpuint (calls, ==, 1);
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   close (listener);
   client_close (client);
 }

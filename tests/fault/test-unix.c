@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
 #include <poll.h>
 #include <string.h>
@@ -33,7 +34,7 @@ unix_new (Target *target,
   self.directory = g_dir_make_tmp ("tcp-tunnel-test-XXXXXX", NULL);
   g_assert_nonnull (self.directory);
   self.path = g_build_filename (self.directory, "socket", NULL);
-  tcp_tunnel_set_socket_path (self.fixture->tunnel, self.path);
+  g_object_set (self.fixture->tunnel, "socket-path", self.path, NULL);
   return self;
 }
 
@@ -98,14 +99,24 @@ check_refused (TcpTunnel *tunnel,
                int code,
                const char *hint)
 {
-  g_autofree char *path = tcp_tunnel_dup_socket_path (tunnel);
+  g_autofree char *path = test_dup_string (tunnel, "socket-path");
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, code);
   g_assert_nonnull (strstr (error->message, path));
   g_assert_nonnull (strstr (error->message, hint));
   g_assert_null (strstr (error->message, "GUnix"));
+}
+
+static void
+check_address (gpointer endpoint)
+{
+  GSocketAddress *address = tcp_endpoint_get_local_address (endpoint);
+  g_autofree char *path = test_dup_string (endpoint, "socket-path");
+
+  g_assert_true (G_IS_UNIX_SOCKET_ADDRESS (address));
+  g_assert_cmpstr (g_unix_socket_address_get_path (G_UNIX_SOCKET_ADDRESS (address)), ==, path);
 }
 
 /* What goes through */
@@ -118,7 +129,7 @@ test_round_trip (TcpTunnelMode mode)
   int fd;
 
   fixture_start (self.fixture);
-  g_assert_null (tcp_tunnel_get_local_address (self.fixture->tunnel));
+  check_address (self.fixture->tunnel);
   fd = unix_connect (&self);
   client_round_trip (fd, "through a Unix socket");
   client_echo_stream (fd, 8 * MIB, 5);
@@ -156,7 +167,7 @@ test_cut (TcpTunnelMode mode)
   fd = unix_connect (&self);
   fault_proxy_cut_after (self.fixture->proxy, FAULT_UP, MIB + 123);
   client_echo_stream (fd, 4 * MIB, 5);
-  g_assert_cmpuint (tcp_tunnel_get_resumes (self.fixture->tunnel), ==, 1);
+  g_assert_cmpuint (test_figure (self.fixture->tunnel, resumes), ==, 1);
   client_close (fd);
 }
 
@@ -171,7 +182,7 @@ test_says_and_goes (TcpTunnelMode mode)
   guint64 size;
   int fd;
 
-  tcp_tunnel_set_max_retained_bytes (self.fixture->tunnel, MIB);
+  g_object_set (self.fixture->tunnel, "max-unacknowledged-bytes", MIB, NULL);
   fixture_start (self.fixture);
   fd = unix_connect (&self);
   g_assert_true (target_wait_accepted (target, 1));
@@ -239,7 +250,7 @@ test_reset_with_unread (TcpTunnelMode mode)
   g_auto (Unix) self = unix_new (target, mode, FLAGS);
   int fd, far;
 
-  tcp_tunnel_set_max_retained_bytes (self.fixture->tunnel, MIB);
+  g_object_set (self.fixture->tunnel, "max-unacknowledged-bytes", MIB, NULL);
   fixture_start (self.fixture);
   fd = unix_connect (&self);
   far = target_accept (target);
@@ -293,7 +304,7 @@ test_file (void)
   g_assert_true (S_ISSOCK (info.st_mode));
   g_assert_cmpuint (info.st_mode & 07777, ==, 0600);
 
-  tcp_tunnel_close (self.fixture->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (self.fixture->tunnel));
   g_assert_false (g_file_test (self.path, G_FILE_TEST_EXISTS));
   test_tunnel_start (self.fixture->tunnel);
   client_close (unix_connect (&self));
@@ -324,16 +335,16 @@ test_in_use (void)
   int fd;
 
   fixture_start (self.fixture);
-  uri = tcp_tunnel_dup_remote_uri (self.fixture->tunnel);
+  uri = test_dup_string (self.fixture->tunnel, "remote-uri");
   other = test_tunnel_new (uri, TCP_TUNNEL_MODE_SINGLETON);
-  tcp_tunnel_set_socket_path (other, self.path);
+  g_object_set (other, "socket-path", self.path, NULL);
   check_refused (other, TCP_TUNNEL_ERROR_LISTEN, "a running program listens there");
 
   fd = unix_connect (&self);
   client_round_trip (fd, "not disturbed");
   client_close (fd);
   expect_closed (self.fixture, 1, -1);
-  g_assert_cmpuint (tcp_tunnel_get_total_connections (self.fixture->tunnel), ==, 1);
+  g_assert_cmpuint (test_figure (self.fixture->tunnel, total_connections), ==, 1);
 }
 
 static void
@@ -355,7 +366,7 @@ test_other_files (void)
   g_assert_true (g_file_test (self.path, G_FILE_TEST_IS_SYMLINK));
   g_assert_no_errno (g_unlink (self.path));
 
-  tcp_tunnel_set_socket_path (tunnel, nowhere);
+  g_object_set (tunnel, "socket-path", nowhere, NULL);
   check_refused (tunnel, TCP_TUNNEL_ERROR_LISTEN, g_strerror (ENOENT));
 }
 
@@ -371,16 +382,16 @@ test_length (void)
   memset (path, 'x', 108);
   memcpy (path, self.directory, strlen (self.directory));
   path[strlen (self.directory)] = '/';
-  tcp_tunnel_set_socket_path (tunnel, path);
+  g_object_set (tunnel, "socket-path", path, NULL);
   check_refused (tunnel, TCP_TUNNEL_ERROR_INVALID_ARGUMENT, "too long");
-  tcp_tunnel_set_socket_path (tunnel, "");
+  g_object_set (tunnel, "socket-path", "", NULL);
   check_refused (tunnel, TCP_TUNNEL_ERROR_INVALID_ARGUMENT, "empty");
 
   path[107] = '\0';
-  tcp_tunnel_set_socket_path (tunnel, path);
+  g_object_set (tunnel, "socket-path", path, NULL);
   test_tunnel_start (tunnel);
   client_close (unix_dial (path));
-  tcp_tunnel_close (tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
 }
 
@@ -394,7 +405,7 @@ test_replaced (void)
   fixture_start (self.fixture);
   g_assert_no_errno (g_unlink (self.path));
   make_stale (self.path);
-  tcp_tunnel_close (self.fixture->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (self.fixture->tunnel));
   g_assert_true (g_file_test (self.path, G_FILE_TEST_EXISTS));
   g_assert_no_errno (g_unlink (self.path));
 }
@@ -406,12 +417,12 @@ test_relative (void)
   g_auto (Unix) self = unix_new (target, TCP_TUNNEL_MODE_SINGLETON, FLAGS);
   g_autofree char *before = g_get_current_dir ();
 
-  tcp_tunnel_set_socket_path (self.fixture->tunnel, "socket");
+  g_object_set (self.fixture->tunnel, "socket-path", "socket", NULL);
   g_assert_no_errno (g_chdir (self.directory));
   fixture_start (self.fixture);
   g_assert_no_errno (g_chdir (before));
   client_close (unix_connect (&self));
-  tcp_tunnel_close (self.fixture->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (self.fixture->tunnel));
   g_assert_false (g_file_test (self.path, G_FILE_TEST_EXISTS));
 }
 
@@ -425,9 +436,51 @@ test_failed_start (void)
 
   fixture_start_gateway (self.fixture);
   tcp_tunnel_set_token (self.fixture->tunnel, "another");
-  g_assert_false (tcp_tunnel_start (self.fixture->tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (self.fixture->tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED);
   g_assert_false (g_file_test (self.path, G_FILE_TEST_EXISTS));
+}
+
+/* A gateway: its clients are those of a proxy, which is trusted. */
+static void
+test_gateway (void)
+{
+  const char *request = "GET / HTTP/1.1\r\nHost: gateway\r\n" WS_UPGRADE "Authorization: Bearer " TEST_TOKEN "\r\n"
+                        "X-Forwarded-For: 192.0.2.7\r\n\r\n";
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Unix) self = unix_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PLAIN);
+  TcpEndpoint *gateway = TCP_ENDPOINT (self.fixture->gateway);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *head = NULL;
+  int code, fd;
+
+  make_stale (self.path);
+  g_object_set (gateway, "socket-path", self.path, NULL);
+  tcp_endpoint_start (gateway, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (tcp_endpoint_get_active (gateway));
+  check_address (gateway);
+  g_assert_null (tcp_gateway_dup_uri (self.fixture->gateway));
+
+  fd = socket_at (self.path, connect, &code);
+  g_assert_cmpint (code, ==, 0);
+  g_assert_cmpint (write (fd, request, strlen (request)), ==, (gssize) strlen (request));
+  head = http_read_head (fd);
+  g_assert_nonnull (head);
+  g_assert_true (g_str_has_prefix (head, "HTTP/1.1 101 "));
+  ws_send (fd, WS_BINARY, "through", 7);
+  ws_expect (fd, "through");
+  ws_send_close (fd, 1000);
+  ws_expect_close (fd, 1000);
+  close (fd);
+
+  tcp_endpoint_close (gateway);
+  g_assert_false (g_file_test (self.path, G_FILE_TEST_EXISTS));
+  g_assert_false (tcp_endpoint_get_active (gateway));
+  g_assert_true (g_file_set_contents (self.path, "mine", -1, NULL));
+  g_assert_false (tcp_endpoint_start (gateway, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN);
+  g_assert_no_errno (g_unlink (self.path));
 }
 
 int
@@ -452,6 +505,7 @@ main (int argc,
   g_test_add_func ("/unix/replaced", test_replaced);
   g_test_add_func ("/unix/relative", test_relative);
   g_test_add_func ("/unix/failed-start", test_failed_start);
+  g_test_add_func ("/unix/gateway", test_gateway);
 
   return g_test_run ();
 }

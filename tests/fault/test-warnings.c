@@ -17,9 +17,9 @@ expect_warning (TcpGateway *gateway,
   g_autoptr (GError) error = NULL;
 
   log_tap_clear ();
-  tcp_gateway_start (gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   if (warning != NULL)
     LOG_TAP_EXPECT ("warn", warning, 1);
   g_assert_cmpuint (log_tap_count ("warn", ""), ==, warning != NULL);
@@ -32,9 +32,9 @@ test_public_address (void)
 
   tcp_gateway_set_token (gateway, TEST_TOKEN);
   expect_warning (gateway, NULL);
-  tcp_gateway_set_hostname (gateway, "0.0.0.0");
+  g_object_set (gateway, "hostname", "0.0.0.0", NULL);
   expect_warning (gateway, "listening on 0.0.0.0 without TLS");
-  tcp_gateway_set_tls_certificate (gateway, test_certificate ());
+  g_object_set (gateway, "tls-certificate", test_certificate (), NULL);
   expect_warning (gateway, NULL);
 }
 
@@ -50,7 +50,7 @@ test_public_tokens (void)
   close (fd);
   g_file_set_contents (path, "\xef\xbb\xbf" "alice:" TEST_TOKEN "\n", -1, &error);
   g_assert_no_error (error);
-  tcp_gateway_set_token_file (gateway, path);
+  g_object_set (gateway, "token-file", path, NULL);
   g_assert_no_errno (g_chmod (path, 0640));
   expect_warning (gateway, NULL);
   g_assert_no_errno (g_chmod (path, 0644));
@@ -65,8 +65,8 @@ test_endless_tokens (void)
   g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
   g_autoptr (GError) error = NULL;
 
-  tcp_gateway_set_token_file (gateway, "/dev/zero");
-  g_assert_false (tcp_gateway_start (gateway, NULL, &error));
+  g_object_set (gateway, "token-file", "/dev/zero", NULL);
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
   g_assert_nonnull (strstr (error->message, "/dev/zero has more than"));
 }
@@ -80,11 +80,11 @@ test_dates (void)
   g_autoptr (GTlsCertificate) good = test_certificate_issue ("IP:127.0.0.1", "20200101000000Z", "20910101000000Z");
 
   tcp_gateway_set_token (gateway, TEST_TOKEN);
-  tcp_gateway_set_tls_certificate (gateway, expired);
+  g_object_set (gateway, "tls-certificate", expired, NULL);
   expect_warning (gateway, "the certificate expired on 2020-01-02 00:00 UTC");
-  tcp_gateway_set_tls_certificate (gateway, early);
+  g_object_set (gateway, "tls-certificate", early, NULL);
   expect_warning (gateway, "the certificate is not valid before 2090-01-01 00:00 UTC");
-  tcp_gateway_set_tls_certificate (gateway, good);
+  g_object_set (gateway, "tls-certificate", good, NULL);
   expect_warning (gateway, NULL);
 }
 
@@ -117,13 +117,13 @@ check_mix (GTlsCertificate *certificate,
   g_autoptr (GError) error = NULL;
 
   tcp_gateway_set_token (gateway, TEST_TOKEN);
-  tcp_gateway_set_tls_certificate (gateway, mixed);
-  g_assert_false (tcp_gateway_start (gateway, NULL, &error));
+  g_object_set (gateway, "tls-certificate", mixed, NULL);
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
   g_assert_nonnull (strstr (error->message, "private key"));
 
   /* It can be mended. */
-  tcp_gateway_set_tls_certificate (gateway, test_certificate ());
+  g_object_set (gateway, "tls-certificate", test_certificate (), NULL);
   expect_warning (gateway, NULL);
 }
 
@@ -148,7 +148,7 @@ on_closed_start (GObject *object,
   guint *closed = user_data;
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (tcp_gateway_start_finish (TCP_GATEWAY (object), result, &error));
+  g_assert_false (tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
   ++*closed;
 }
@@ -164,9 +164,9 @@ test_close_at_once (void)
       g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
 
       tcp_gateway_set_token (gateway, TEST_TOKEN);
-      tcp_gateway_set_tls_certificate (gateway, test_certificate ());
-      tcp_gateway_start_async (gateway, NULL, on_closed_start, &closed);
-      tcp_gateway_close (gateway);
+      g_object_set (gateway, "tls-certificate", test_certificate (), NULL);
+      tcp_endpoint_start_async (TCP_ENDPOINT (gateway), NULL, on_closed_start, &closed);
+      tcp_endpoint_close (TCP_ENDPOINT (gateway));
     }
   WAIT_UNTIL (closed == 20);
 }

@@ -295,7 +295,7 @@ test_fin_is_kept_back (void)
   resumable_send_ack (peer, peer->taken);
   client_expect_eof (fd);
   client_close (fd);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 
   /* The id is free again. */
   resumable_send (peer, RESUMABLE_OPEN, 1, NULL, 0);
@@ -376,7 +376,7 @@ test_resets (void)
   resumable_send_code (peer, RESUMABLE_RESET, 1, RESUMABLE_RESET_BROKEN, "it broke");
   client_expect_reset (fd);
   client_close (fd);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 
   resumable_open (peer, 3);
   fd = target_accept (target);
@@ -503,7 +503,7 @@ test_killed_client (void)
   resumable_reset (killed);
   g_assert_true (target_wait_open (target, 1));
   g_assert_cmpuint (target_get_counters (target).resets, ==, 20);
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 1);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 1);
   g_assert_cmpuint (resumable_client_try (killed, NULL), ==, 410);
   resumable_round_trip (other, 1, "still here");
 }

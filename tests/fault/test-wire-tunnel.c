@@ -86,7 +86,7 @@ test_hello (TcpTunnelMode mode)
   g_assert_cmpuint (heard->instance, ==, rig.server->hello.instance);
   g_assert_cmpuint (heard->received, ==, 1);
   tunnel_rig_round_trip (&rig, fd, 1, "again");
-  WAIT_UNTIL (tcp_tunnel_get_resumes (rig.tunnel) == 1);
+  WAIT_UNTIL (test_figure (rig.tunnel, resumes) == 1);
   client_close (fd);
 }
 
@@ -162,7 +162,7 @@ test_replay (TcpTunnelMode mode)
       resumable_expect_data (rig.server, 1, text);
     }
   tunnel_rig_round_trip (&rig, fd, 1, "6");
-  WAIT_UNTIL (tcp_tunnel_get_bytes_replayed (rig.tunnel) > 0);
+  WAIT_UNTIL (test_figure (rig.tunnel, bytes_replayed) > 0);
   client_close (fd);
 }
 
@@ -303,7 +303,7 @@ test_fin_is_kept_back (TcpTunnelMode mode)
   /* A HELLO is not enough: the RESET of a target that did not get it may be on its way behind that. */
   resumable_reset (rig.server);
   come_back (&rig);
-  WAIT_UNTIL (tcp_tunnel_get_resumes (rig.tunnel) == 1);
+  WAIT_UNTIL (test_figure (rig.tunnel, resumes) == 1);
   g_assert_false (client_has_ended (fd));
   resumable_send_ack (rig.server, rig.server->taken);
   client_expect_eof (fd);
@@ -357,7 +357,7 @@ test_close (TcpTunnelMode mode)
   int fd = tunnel_rig_start (&rig);
 
   tunnel_rig_round_trip (&rig, fd, 1, "hello");
-  tcp_tunnel_close (rig.tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.tunnel));
   resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_DONE, 1000);
   client_expect_reset (fd);
   client_close (fd);

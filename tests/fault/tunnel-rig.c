@@ -21,7 +21,7 @@ void
 tunnel_rig_clear (TunnelRig *rig)
 {
   g_clear_pointer (&rig->server, resumable_peer_free);
-  tcp_tunnel_close (rig->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (rig->tunnel));
   g_object_unref (rig->tunnel);
   recorder_free (rig->recorder);
 }
@@ -33,7 +33,7 @@ on_started (GObject *object,
 {
   g_autoptr (GError) error = NULL;
 
-  tcp_tunnel_start_finish (TCP_TUNNEL (object), result, &error);
+  tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error);
   g_assert_no_error (error);
   *(gboolean *) user_data = TRUE;
 }
@@ -44,8 +44,8 @@ tunnel_rig_begin (TunnelRig *rig)
   gboolean started = FALSE;
   int fd = -1;
 
-  tcp_tunnel_start_async (rig->tunnel, NULL, on_started, &started);
-  if (tcp_tunnel_get_mode (rig->tunnel) == TCP_TUNNEL_MODE_SINGLETON)
+  tcp_endpoint_start_async (TCP_ENDPOINT (rig->tunnel), NULL, on_started, &started);
+  if (test_get_int (rig->tunnel, "mode") == TCP_TUNNEL_MODE_SINGLETON)
     {
       WAIT_UNTIL (started);
       fd = client_connect (test_tunnel_get_port (rig->tunnel));

@@ -32,13 +32,13 @@ fuzz_query (const char *text)
 static void
 fuzz_settings (const char *text)
 {
-  g_autoptr (TcpTunnelSettings) settings = tcp_tunnel_settings_new ();
+  g_autoptr (TcpTunnelSettings) settings = tcp_settings_new (&tcp_tunnel_settings);
   g_autoptr (GError) error = NULL;
   const char *host;
 
   settings->remote_uri = g_strdup (text);
   settings->token = g_strdup ("token");
-  settings->hostname = g_strdup ("127.0.0.1");
+  settings->common.hostname = g_strdup ("127.0.0.1");
   settings->mode = TCP_TUNNEL_MODE_MULTIPLEXED;
   if (!tcp_tunnel_settings_check (settings, &error))
     {

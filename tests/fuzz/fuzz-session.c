@@ -240,7 +240,7 @@ make_session (Fuzz *self)
     .protocol = self->side == GATEWAY ? &tcp_protocol_resumable : NULL,
     .client = self->side == CLIENT,
     .single = self->single,
-    .max_retained_bytes = MAX_RETAINED,
+    .max_unacknowledged_bytes = MAX_RETAINED,
     .max_window_bytes = MAX_WINDOW,
     .max_streams = self->single ? 1 : MAX_STREAMS,
     .listens = TRUE,
@@ -508,7 +508,7 @@ check (Fuzz *self)
 
   check_session (self->session, &sums);
   g_assert_cmpuint (tcp_status_get (self->status, open_connections), ==, sums.connections);
-  g_assert_cmpuint (tcp_status_get (self->status, retained_bytes), ==, sums.retained);
+  g_assert_cmpuint (tcp_status_get (self->status, unacknowledged_bytes), ==, sums.retained);
   g_assert_cmpuint (tcp_status_get (self->status, receive_window), ==, sums.receive_window);
   g_assert_cmpuint (tcp_status_get (self->status, send_window), ==, sums.send_window);
 }
@@ -529,7 +529,7 @@ finish (Fuzz *self)
   g_assert_cmpuint (channel_get_alive (), ==, 0);
   g_assert_cmpuint (stream_get_alive (), ==, 0);
   g_assert_cmpuint (tcp_status_get (self->status, open_connections), ==, 0);
-  g_assert_cmpuint (tcp_status_get (self->status, retained_bytes), ==, 0);
+  g_assert_cmpuint (tcp_status_get (self->status, unacknowledged_bytes), ==, 0);
   tcp_status_unref (self->status);
   tcp_log_unref (self->log);
   g_rand_free (self->rand);

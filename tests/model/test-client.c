@@ -44,9 +44,9 @@ measure (gboolean greeted,
          guint    own)
 {
   TcpGatewaySettings settings = {
-    .target = (char *) "127.0.0.1:9", .session_timeout = SESSION_TIMEOUT * 1000, .connect_timeout = 10000,
-    .max_retained_bytes = 1 << 20, .max_window_bytes = 1 << 20,
-    .max_connections = PLACES,
+    .target = (char *) "127.0.0.1:9", .session_timeout = SESSION_TIMEOUT * 1000,
+    .common = { .connect_timeout = 10000, .max_unacknowledged_bytes = 1 << 20, .max_window_bytes = 1 << 20,
+                .max_connections = PLACES },
   };
   TcpShared shared = { .settings = &settings, .memory = 1 << 20, .clients = { .used = taken, .max = 2 * PLACES } };
   g_autoptr (TcpReversePorts) reverse_ports = tcp_reverse_ports_new (NULL, NULL);

@@ -122,7 +122,7 @@ check_sums (TcpStatus  *status,
             const Sums *sums)
 {
   g_assert_cmpuint (tcp_status_get (status, open_connections), ==, sums->connections);
-  g_assert_cmpuint (tcp_status_get (status, retained_bytes), ==, sums->retained);
+  g_assert_cmpuint (tcp_status_get (status, unacknowledged_bytes), ==, sums->retained);
   g_assert_cmpuint (tcp_status_get (status, receive_window), ==, sums->receive_window);
   g_assert_cmpuint (tcp_status_get (status, send_window), ==, sums->send_window);
 }

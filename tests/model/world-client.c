@@ -188,7 +188,7 @@ client_make_session (Client *self)
     .single = self->single,
     .max_buffered_bytes = 1 << 20,
     .hello_timeout = world->hello_timeout,
-    .max_retained_bytes = world->max_retained[CLIENT],
+    .max_unacknowledged_bytes = world->max_retained[CLIENT],
     .max_window_bytes = world->max_window[CLIENT],
     .max_streams = self->single ? 1 : world->max_streams[CLIENT],
     .peer = "the gateway",

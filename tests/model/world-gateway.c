@@ -129,7 +129,7 @@ guest_new (Client *client)
     .single = client->single,
     .max_buffered_bytes = 1 << 20,
     .hello_timeout = world->hello_timeout,
-    .max_retained_bytes = world->max_retained[GATEWAY],
+    .max_unacknowledged_bytes = world->max_retained[GATEWAY],
     .max_window_bytes = world->max_window[GATEWAY],
     .max_streams = client->single ? 1 : world->max_streams[GATEWAY],
     .session_timeout = 30,

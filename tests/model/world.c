@@ -98,7 +98,7 @@ world_free (World *self)
       TcpStatus *status = self->status[side];
 
       g_assert_cmpuint (tcp_status_get (status, open_connections), ==, 0);
-      g_assert_cmpuint (tcp_status_get (status, retained_bytes), ==, 0);
+      g_assert_cmpuint (tcp_status_get (status, unacknowledged_bytes), ==, 0);
       g_assert_cmpuint (tcp_status_get (status, receive_window), ==, 0);
       g_assert_cmpuint (tcp_status_get (status, send_window), ==, 0);
       tcp_status_unref (status);

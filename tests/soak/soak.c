@@ -138,7 +138,7 @@ carry (Fixture *fixture,
   WAIT_UNTIL (fixture->recorder->closed == expected);
   g_assert_no_error (fixture->recorder->closed_error);
   /* The target may hear of an end a moment later. */
-  WAIT_UNTIL (tcp_gateway_get_open_connections (fixture->gateway) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 }
 
 /* What the libraries keep for good they have after this. */
@@ -179,15 +179,15 @@ soak (const Case *test)
   report = weather_stop (weather);
 
   g_test_message ("%.0f MB/s; %s; %" G_GUINT64_FORMAT " resumes, %.1f MB replayed up, %.1f MB down",
-                  (test->up + test->down) * bytes / 1e6 / seconds, report, tcp_tunnel_get_resumes (fixture->tunnel),
-                  tcp_tunnel_get_bytes_replayed (fixture->tunnel) / 1e6,
-                  tcp_gateway_get_bytes_replayed (fixture->gateway) / 1e6);
+                  (test->up + test->down) * bytes / 1e6 / seconds, report, test_figure (fixture->tunnel, resumes),
+                  test_figure (fixture->tunnel, bytes_replayed) / 1e6,
+                  test_figure (fixture->gateway, bytes_replayed) / 1e6);
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
-  g_assert_cmpuint (tcp_tunnel_get_open_connections (fixture->tunnel), ==, 0);
-  WAIT_UNTIL (tcp_tunnel_get_retained_bytes (fixture->tunnel) == 0);
-  WAIT_UNTIL (tcp_gateway_get_retained_bytes (fixture->gateway) == 0);
-  g_assert_cmpuint (tcp_tunnel_get_receive_window (fixture->tunnel), ==, 0);
-  g_assert_cmpuint (tcp_tunnel_get_send_window (fixture->tunnel), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, open_connections), ==, 0);
+  WAIT_UNTIL (test_figure (fixture->tunnel, unacknowledged_bytes) == 0);
+  WAIT_UNTIL (test_figure (fixture->gateway, unacknowledged_bytes) == 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, receive_window), ==, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, send_window), ==, 0);
 }
 
 /* Nothing is left behind: no socket, no thread, no memory to speak of. */

@@ -22,14 +22,14 @@ test_tunnel_start (TcpTunnel *tunnel)
 {
   g_autoptr (GError) error = NULL;
 
-  tcp_tunnel_start (tunnel, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error);
   g_assert_no_error (error);
 }
 
 guint16
 test_tunnel_get_port (TcpTunnel *tunnel)
 {
-  GInetSocketAddress *address = tcp_tunnel_get_local_address (tunnel);
+  GInetSocketAddress *address = G_INET_SOCKET_ADDRESS (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
 
   g_assert_nonnull (address);
   return g_inet_socket_address_get_port (address);
@@ -54,11 +54,11 @@ fixture_new (Target *target,
                   "max-reconnect-attempts", 100000,
                   NULL);
   else
-    tcp_tunnel_set_resumption (fixture->tunnel, TCP_TUNNEL_RESUMPTION_OFF);
+    g_object_set (fixture->tunnel, "resumption", TCP_TUNNEL_RESUMPTION_OFF, NULL);
   if (flags & FIXTURE_TLS)
     {
-      tcp_gateway_set_tls_certificate (fixture->gateway, test_certificate ());
-      tcp_tunnel_set_tls_database (fixture->tunnel, test_tls_database ());
+      g_object_set (fixture->gateway, "tls-certificate", test_certificate (), NULL);
+      g_object_set (fixture->tunnel, "tls-database", test_tls_database (), NULL);
     }
   if (flags & FIXTURE_PROXY)
     fixture->proxy = fault_proxy_new ();
@@ -70,9 +70,9 @@ fixture_new (Target *target,
 void
 fixture_free (Fixture *fixture)
 {
-  tcp_tunnel_close (fixture->tunnel);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
   g_object_unref (fixture->tunnel);
-  tcp_gateway_close (fixture->gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
   g_object_unref (fixture->gateway);
   g_clear_pointer (&fixture->proxy, fault_proxy_free);
   recorder_free (fixture->recorder);
@@ -83,11 +83,12 @@ void
 fixture_start_gateway (Fixture *fixture)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *path = tcp_gateway_dup_path (fixture->gateway);
+  g_autofree char *path = test_dup_string (fixture->gateway, "path");
+  g_autoptr (GTlsCertificate) certificate = NULL;
   g_autofree char *uri = NULL;
   guint16 port;
 
-  tcp_gateway_start (fixture->gateway, NULL, &error);
+  tcp_endpoint_start (TCP_ENDPOINT (fixture->gateway), NULL, &error);
   g_assert_no_error (error);
 
   port = fixture_get_gateway_port (fixture);
@@ -96,16 +97,16 @@ fixture_start_gateway (Fixture *fixture)
       fault_proxy_set_gateway (fixture->proxy, port);
       port = fault_proxy_get_port (fixture->proxy);
     }
+  g_object_get (fixture->gateway, "tls-certificate", &certificate, NULL);
   uri = g_strdup_printf ("%s://127.0.0.1:%u%s",
-                         tcp_gateway_get_tls_certificate (fixture->gateway) != NULL ? "wss" : "ws",
-                         port, path);
-  tcp_tunnel_set_remote_uri (fixture->tunnel, uri);
+                         certificate != NULL ? "wss" : "ws", port, path);
+  g_object_set (fixture->tunnel, "remote-uri", uri, NULL);
 }
 
 void
 fixture_start (Fixture *fixture)
 {
-  if (tcp_gateway_get_local_address (fixture->gateway) == NULL)
+  if (!tcp_endpoint_get_active (TCP_ENDPOINT (fixture->gateway)))
     fixture_start_gateway (fixture);
   test_tunnel_start (fixture->tunnel);
 }
@@ -119,7 +120,7 @@ fixture_get_port (Fixture *fixture)
 guint16
 fixture_get_gateway_port (Fixture *fixture)
 {
-  return g_inet_socket_address_get_port (tcp_gateway_get_local_address (fixture->gateway));
+  return test_port_of (fixture->gateway);
 }
 
 int

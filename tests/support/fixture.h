@@ -6,6 +6,7 @@
 
 #include "certificate.h"
 #include "client.h"
+#include "endpoint.h"
 #include "fault-proxy.h"
 #include "http-stub.h"
 #include "recorder.h"

@@ -2,6 +2,7 @@
 
 #include "recorder.h"
 
+#include "endpoint.h"
 #include "test-util.h"
 
 #include <string.h>
@@ -57,7 +58,7 @@ on_opened (TcpTunnel *tunnel,
            GSocketAddress *peer,
            Recorder *recorder)
 {
-  g_autofree char *path = tcp_tunnel_dup_socket_path (tunnel);
+  g_autofree char *path = test_dup_string (tunnel, "socket-path");
 
   g_assert_true (G_IS_INET_SOCKET_ADDRESS (peer) == (path == NULL));
   /* An id is told once, and before its end. */

@@ -72,7 +72,7 @@ session_end_new (const SessionEndOptions *end_options)
     .client = end_options->client,
     .single = end_options->protocol == &tcp_protocol_raw,
     .max_buffered_bytes = end_options->max_buffered_bytes,
-    .max_retained_bytes = end_options->max_buffered_bytes,
+    .max_unacknowledged_bytes = end_options->max_buffered_bytes,
     .max_streams = end_options->max_streams,
     .reset_on_loss = end_options->reset_on_loss,
     .budget = end_options->budget,

@@ -204,7 +204,7 @@ static void
 test_small_part (void)
 {
   g_autoptr (TcpAccess) access = tcp_access_new ();
-  TcpGatewaySettings settings = { .max_connections = 10, .max_dials = 10, .max_memory = 1 << 30,
+  TcpGatewaySettings settings = { .common.max_connections = 10, .max_dials = 10, .max_memory = 1 << 30,
                                   .max_principal_memory = 1 << 22 };
   TcpBudgetPool *pools[TCP_N_MEMORY_KINDS];
   g_autoptr (TcpBudget) budget = NULL;

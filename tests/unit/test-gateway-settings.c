@@ -9,10 +9,10 @@ make (const char *target,
       const char *hostname,
       const char *path)
 {
-  TcpGatewaySettings *settings = tcp_gateway_settings_new ();
+  TcpGatewaySettings *settings = tcp_settings_new (&tcp_gateway_settings);
 
   settings->target = g_strdup (target);
-  settings->hostname = g_strdup (hostname);
+  settings->common.hostname = g_strdup (hostname);
   settings->path = g_strdup (path);
   return settings;
 }
@@ -87,22 +87,22 @@ test_copy (void)
   settings->token = g_strdup ("token");
   settings->token_file = g_strdup ("/file");
   settings->trusted_proxies = g_strdupv ((char *[]) { (char *) "127.0.0.1", NULL });
-  settings->port = 80;
-  settings->max_connections = 5;
-  settings->reset_on_loss = TRUE;
+  settings->common.port = 80;
+  settings->common.max_connections = 5;
+  settings->common.reset_on_loss = TRUE;
   copy = tcp_gateway_settings_copy (settings);
 
   g_assert_true (copy->target != settings->target);
   g_assert_cmpstr (copy->target, ==, "localhost:1");
-  g_assert_cmpstr (copy->hostname, ==, "127.0.0.1");
+  g_assert_cmpstr (copy->common.hostname, ==, "127.0.0.1");
   g_assert_cmpstr (copy->path, ==, "/a");
   g_assert_cmpstr (copy->token, ==, "token");
   g_assert_cmpstr (copy->token_file, ==, "/file");
   g_assert_true (copy->trusted_proxies != settings->trusted_proxies);
   g_assert_true (g_strv_equal ((const char *const *) copy->trusted_proxies, (const char *const *) settings->trusted_proxies));
-  g_assert_cmpuint (copy->port, ==, 80);
-  g_assert_cmpuint (copy->max_connections, ==, 5);
-  g_assert_true (copy->reset_on_loss);
+  g_assert_cmpuint (copy->common.port, ==, 80);
+  g_assert_cmpuint (copy->common.max_connections, ==, 5);
+  g_assert_true (copy->common.reset_on_loss);
 }
 
 static void
@@ -111,80 +111,48 @@ count_notify (guint *count)
   (*count)++;
 }
 
-/* A setter keeps to the range of its property, as g_object_set() does. */
+/* 0 is for the default, and what is too little is raised. */
 static void
-test_range (void)
+test_memory (void)
 {
   g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:1");
   guint changes = 0;
+  guint64 all, own;
 
   g_signal_connect_swapped (gateway, "notify", G_CALLBACK (count_notify), &changes);
-  tcp_gateway_set_max_memory (gateway, 1000);
-  g_assert_cmpuint (tcp_gateway_get_max_memory (gateway), ==, 8 << 20);
-  tcp_gateway_set_max_memory (gateway, 1001);
-  g_assert_cmpuint (changes, ==, 1);
+  g_object_set (gateway, "max-memory", (guint64) 1000, "max-principal-memory", (guint64) 1, NULL);
+  g_object_get (gateway, "max-memory", &all, "max-principal-memory", &own, NULL);
+  g_assert_cmpuint (all, ==, 8 << 20);
+  g_assert_cmpuint (own, ==, 4 << 20);
+  g_object_set (gateway, "max-memory", (guint64) 1001, NULL);
+  g_assert_cmpuint (changes, ==, 2);
   g_object_set (gateway, "max-memory", (guint64) 0, NULL);
-  g_assert_cmpuint (tcp_gateway_get_max_memory (gateway), ==, 0);
-  tcp_gateway_set_max_principal_memory (gateway, 1);
-  g_assert_cmpuint (tcp_gateway_get_max_principal_memory (gateway), ==, 4 << 20);
-  tcp_gateway_set_max_dials (gateway, 0);
-  g_assert_cmpuint (tcp_gateway_get_max_dials (gateway), ==, 1);
-  g_assert_cmpuint (changes, ==, 4);
-  changes = 1;
-  tcp_gateway_set_port (gateway, 70000);
-  g_assert_cmpuint (tcp_gateway_get_port (gateway), ==, 65535);
-  g_assert_cmpuint (changes, ==, 2);
-  tcp_gateway_set_port (gateway, 65536);
-  g_assert_cmpuint (tcp_gateway_get_port (gateway), ==, 65535);
-  g_assert_cmpuint (changes, ==, 2);
-}
-
-static void
-test_resumption (void)
-{
-  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:1");
-  TcpTunnelResumption resumption;
-  guint changes = 0;
-  guint retained, window;
-
-  g_assert_cmpint (tcp_gateway_get_resumption (gateway), ==, TCP_TUNNEL_RESUMPTION_AUTO);
-  g_assert_cmpuint (tcp_gateway_get_max_memory (gateway), ==, 0);
-  g_assert_cmpuint (tcp_gateway_get_max_retained_bytes (gateway), ==, 64 << 20);
-  g_assert_cmpuint (tcp_gateway_get_max_window_bytes (gateway), ==, 128 << 20);
-
-  g_signal_connect_swapped (gateway, "notify", G_CALLBACK (count_notify), &changes);
-  tcp_gateway_set_resumption (gateway, TCP_TUNNEL_RESUMPTION_REQUIRED);
-  tcp_gateway_set_resumption (gateway, TCP_TUNNEL_RESUMPTION_REQUIRED);
-  tcp_gateway_set_max_retained_bytes (gateway, 0);
-  tcp_gateway_set_max_window_bytes (gateway, 2 << 20);
+  g_object_get (gateway, "max-memory", &all, NULL);
+  g_assert_cmpuint (all, ==, 0);
   g_assert_cmpuint (changes, ==, 3);
-  g_object_get (gateway, "resumption", &resumption, "max-retained-bytes", &retained, "max-window-bytes", &window, NULL);
-  g_assert_cmpint (resumption, ==, TCP_TUNNEL_RESUMPTION_REQUIRED);
-  g_assert_cmpuint (retained, ==, 1 << 20);
-  g_assert_cmpuint (window, ==, 2 << 20);
 }
 
-/* Each is of its own counter. */
+/* A class may have another default than its parent. */
 static void
-test_statistics (void)
+test_defaults (void)
 {
   g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:1");
-  TcpStatus *status = gateway->status;
-  guint64 retained, receive, send, resumes, replayed;
+  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (NULL, NULL);
+  g_autoptr (TcpGatewaySettings) settings = tcp_settings_new (&tcp_gateway_settings);
+  GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (gateway), "connect-timeout");
+  g_autofree char *path = NULL;
+  guint timeout;
 
-  tcp_status_set (status, retained_bytes, 1);
-  tcp_status_set (status, receive_window, 2);
-  tcp_status_set (status, send_window, 3);
-  tcp_status_set (status, resumes, 4);
-  tcp_status_set (status, bytes_replayed, 5);
-
-  g_object_get (gateway, "retained-bytes", &retained, "receive-window", &receive, "send-window", &send,
-                "resumes", &resumes, "bytes-replayed", &replayed, NULL);
-  g_assert_cmpuint (retained, ==, 1);
-  g_assert_cmpuint (receive, ==, 2);
-  g_assert_cmpuint (send, ==, 3);
-  g_assert_cmpuint (resumes, ==, 4);
-  g_assert_cmpuint (replayed, ==, 5);
+  g_object_get (gateway, "connect-timeout", &timeout, "path", &path, NULL);
+  g_assert_cmpuint (timeout, ==, 10000);
+  g_assert_cmpuint (G_PARAM_SPEC_UINT (pspec)->default_value, ==, 10000);
+  g_assert_cmpuint (settings->common.connect_timeout, ==, 10000);
+  g_assert_cmpstr (path, ==, "/");
+  g_object_get (tunnel, "connect-timeout", &timeout, NULL);
+  g_assert_cmpuint (timeout, ==, 15000);
+  g_object_set (gateway, "connect-timeout", 7, NULL);
+  g_object_get (gateway, "connect-timeout", &timeout, NULL);
+  g_assert_cmpuint (timeout, ==, 7);
 }
 
 int
@@ -196,8 +164,7 @@ main (int    argc,
   g_test_add_func ("/gateway-settings/listen", test_listen);
   g_test_add_func ("/gateway-settings/path", test_path);
   g_test_add_func ("/gateway-settings/copy", test_copy);
-  g_test_add_func ("/gateway-settings/range", test_range);
-  g_test_add_func ("/gateway-settings/resumption", test_resumption);
-  g_test_add_func ("/gateway-settings/statistics", test_statistics);
+  g_test_add_func ("/gateway-settings/memory", test_memory);
+  g_test_add_func ("/gateway-settings/defaults", test_defaults);
   return g_test_run ();
 }

@@ -6,6 +6,7 @@
 
 #include "channel-end.h"
 #include "client.h"
+#include "endpoint.h"
 #include "monitor.h"
 #include "socket-util.h"
 #include "test-util.h"
@@ -267,10 +268,10 @@ test_secrets (void)
   g_free (take_log ());
   g_object_set (tunnel, "mode", TCP_TUNNEL_MODE_MULTIPLEXED, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG,
                 "request-headers", headers, NULL);
-  g_assert_false (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
   g_assert_null (strstr (error->message, SECRET));
-  last = tcp_tunnel_get_last_error (tunnel);
+  last = tcp_tunnel_dup_last_error (tunnel);
   g_assert_null (strstr (last->message, SECRET));
   check_properties (G_OBJECT (tunnel));
 
@@ -278,18 +279,18 @@ test_secrets (void)
   g_clear_error (&error);
   g_object_set (tunnel, "mode", TCP_TUNNEL_MODE_SINGLETON, "max-reconnect-attempts", 0, NULL);
   g_signal_connect (tunnel, "failed", G_CALLBACK (on_failed), &failure);
-  g_assert_true (tcp_tunnel_start (tunnel, NULL, &error));
+  g_assert_true (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_no_error (error);
-  client = client_connect (g_inet_socket_address_get_port (tcp_tunnel_get_local_address (tunnel)));
+  client = client_connect (test_port_of (tunnel));
   WAIT_UNTIL (failure != NULL);
   g_assert_null (strstr (failure->message, SECRET));
   client_close (client);
 
   g_object_set (gateway, "token", SECRET, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG, NULL);
   g_clear_error (&error);
-  g_assert_true (tcp_gateway_start (gateway, NULL, &error));
+  g_assert_true (tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error));
   check_properties (G_OBJECT (gateway));
-  tcp_gateway_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
 
   text = take_log ();
   g_assert_nonnull (strstr (text, "the tunnel ended"));

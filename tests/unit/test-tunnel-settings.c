@@ -11,11 +11,11 @@
 static TcpTunnelSettings *
 make (const char *uri)
 {
-  TcpTunnelSettings *settings = tcp_tunnel_settings_new ();
+  TcpTunnelSettings *settings = tcp_settings_new (&tcp_tunnel_settings);
 
   settings->remote_uri = g_strdup (uri);
   settings->token = g_strdup ("token");
-  settings->hostname = g_strdup ("127.0.0.1");
+  settings->common.hostname = g_strdup ("127.0.0.1");
   return settings;
 }
 
@@ -237,9 +237,9 @@ test_hostname (void)
 {
   g_autoptr (TcpTunnelSettings) settings = make ("ws://h/");
 
-  g_clear_pointer (&settings->hostname, g_free);
+  g_clear_pointer (&settings->common.hostname, g_free);
   check_bad (settings, "127.0.0.1");
-  settings->hostname = g_strdup ("");
+  settings->common.hostname = g_strdup ("");
   check_bad (settings, "127.0.0.1");
 }
 
@@ -312,7 +312,7 @@ test_copy (void)
   g_autoptr (TcpTunnelSettings) copy = NULL;
 
   settings->request_headers = g_strdupv ((char **) headers);
-  settings->port = 4711;
+  settings->common.port = 4711;
   g_assert_true (tcp_tunnel_settings_check (settings, NULL));
   copy = tcp_tunnel_settings_copy (settings);
 
@@ -320,7 +320,7 @@ test_copy (void)
   g_assert_cmpstr (copy->remote_uri, ==, "ws://h/");
   g_assert_cmpstr (copy->token, ==, "token");
   g_assert_cmpstr (copy->display, ==, "ws://h/");
-  g_assert_cmpuint (copy->port, ==, 4711);
+  g_assert_cmpuint (copy->common.port, ==, 4711);
   g_assert_cmpstrv (copy->request_headers, headers);
   g_assert_true (tcp_tunnel_settings_check (copy, NULL));
 }
@@ -331,29 +331,7 @@ count_notify (guint *count)
   (*count)++;
 }
 
-/* A setter keeps to the range of its property, as g_object_set() does. */
-static void
-test_range (void)
-{
-  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new ("ws://127.0.0.1/", NULL);
-  guint changes = 0;
-
-  g_signal_connect_swapped (tunnel, "notify", G_CALLBACK (count_notify), &changes);
-  tcp_tunnel_set_max_buffered_bytes (tunnel, 1000);
-  g_assert_cmpuint (tcp_tunnel_get_max_buffered_bytes (tunnel), ==, 512 * 1024);
-  tcp_tunnel_set_port (tunnel, 70000);
-  g_assert_cmpuint (tcp_tunnel_get_port (tunnel), ==, 65535);
-  g_assert_cmpuint (changes, ==, 2);
-  tcp_tunnel_set_port (tunnel, 65536);
-  g_assert_cmpuint (tcp_tunnel_get_port (tunnel), ==, 65535);
-  g_assert_cmpuint (changes, ==, 2);
-  tcp_tunnel_set_max_reconnect_attempts (tunnel, -2);
-  g_assert_cmpint (tcp_tunnel_get_max_reconnect_attempts (tunnel), ==, TCP_TUNNEL_UNLIMITED_ATTEMPTS);
-  g_assert_cmpuint (changes, ==, 3);
-  tcp_tunnel_set_max_reconnect_attempts (tunnel, TCP_TUNNEL_UNLIMITED_ATTEMPTS);
-  g_assert_cmpuint (changes, ==, 3);
-}
-
+/* Only a change is notified. */
 static void
 test_reconnecting (void)
 {
@@ -362,39 +340,49 @@ test_reconnecting (void)
   gboolean wait;
   int attempts;
 
-  g_assert_cmpint (tcp_tunnel_get_max_reconnect_attempts (tunnel), ==, 6);
-  g_assert_false (tcp_tunnel_get_wait_for_gateway (tunnel));
+  g_object_get (tunnel, "wait-for-gateway", &wait, "max-reconnect-attempts", &attempts, NULL);
+  g_assert_false (wait);
+  g_assert_cmpint (attempts, ==, 6);
   g_signal_connect_swapped (tunnel, "notify", G_CALLBACK (count_notify), &changes);
   g_object_set (tunnel, "wait-for-gateway", TRUE, "max-reconnect-attempts", TCP_TUNNEL_UNLIMITED_ATTEMPTS, NULL);
-  tcp_tunnel_set_wait_for_gateway (tunnel, 2);
+  g_object_set (tunnel, "wait-for-gateway", TRUE, "max-reconnect-attempts", TCP_TUNNEL_UNLIMITED_ATTEMPTS, NULL);
   g_assert_cmpuint (changes, ==, 2);
   g_object_get (tunnel, "wait-for-gateway", &wait, "max-reconnect-attempts", &attempts, NULL);
-  g_assert_cmpint (wait, ==, TRUE);
+  g_assert_true (wait);
   g_assert_cmpint (attempts, ==, -1);
 }
 
+/* Each kind of value: it is copied, given back, and notified if it is another. */
 static void
-test_resumption (void)
+test_values (void)
 {
-  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new ("ws://127.0.0.1/", NULL);
-  TcpTunnelResumption resumption;
+  static const char *const headers[] = { "X-One: 1", NULL };
+  g_autoptr (TcpTunnel) tunnel = g_object_new (TCP_TYPE_TUNNEL, "name", "one", "port", 4711, NULL);
+  g_autoptr (GProxyResolver) resolver = g_simple_proxy_resolver_new ("socks://proxy", NULL);
+  g_autoptr (GProxyResolver) got_resolver = NULL;
+  g_auto (GStrv) got_headers = NULL;
+  g_autofree char *name = NULL;
+  g_autofree char *hostname = NULL;
   guint changes = 0;
-  guint retained, window;
-
-  g_assert_cmpint (tcp_tunnel_get_resumption (tunnel), ==, TCP_TUNNEL_RESUMPTION_AUTO);
-  g_assert_cmpuint (tcp_tunnel_get_max_retained_bytes (tunnel), ==, 64 << 20);
-  g_assert_cmpuint (tcp_tunnel_get_max_window_bytes (tunnel), ==, 128 << 20);
+  guint port;
 
   g_signal_connect_swapped (tunnel, "notify", G_CALLBACK (count_notify), &changes);
-  tcp_tunnel_set_resumption (tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);
-  tcp_tunnel_set_resumption (tunnel, TCP_TUNNEL_RESUMPTION_REQUIRED);
-  tcp_tunnel_set_max_retained_bytes (tunnel, 0);
-  tcp_tunnel_set_max_window_bytes (tunnel, 2 << 20);
+  for (guint i = 0; i < 2; i++)
+    g_object_set (tunnel, "name", "two", "request-headers", headers, "proxy-resolver", resolver, NULL);
   g_assert_cmpuint (changes, ==, 3);
-  g_object_get (tunnel, "resumption", &resumption, "max-retained-bytes", &retained, "max-window-bytes", &window, NULL);
-  g_assert_cmpint (resumption, ==, TCP_TUNNEL_RESUMPTION_REQUIRED);
-  g_assert_cmpuint (retained, ==, 1 << 20);
-  g_assert_cmpuint (window, ==, 2 << 20);
+  g_object_get (tunnel, "name", &name, "hostname", &hostname, "port", &port, "request-headers", &got_headers,
+                "proxy-resolver", &got_resolver, NULL);
+  g_assert_cmpstr (name, ==, "two");
+  g_assert_cmpstr (hostname, ==, "127.0.0.1");
+  g_assert_cmpuint (port, ==, 4711);
+  g_assert_cmpstrv (got_headers, headers);
+  g_assert_true (got_resolver == resolver);
+
+  g_object_set (tunnel, "name", NULL, "request-headers", NULL, "proxy-resolver", NULL, NULL);
+  g_assert_cmpuint (changes, ==, 6);
+  g_clear_object (&got_resolver);
+  g_object_get (tunnel, "proxy-resolver", &got_resolver, NULL);
+  g_assert_null (got_resolver);
 }
 
 /* Each is of its own counter. */
@@ -402,22 +390,41 @@ static void
 test_statistics (void)
 {
   g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new ("ws://127.0.0.1/", NULL);
-  TcpStatus *status = tunnel->status;
-  guint64 retained, receive, send, resumes, replayed;
+  TcpStatus *status = TCP_ENDPOINT (tunnel)->status;
+  g_autoptr (TcpStatistics) figures = tcp_endpoint_get_statistics (TCP_ENDPOINT (tunnel));
+  g_autoptr (TcpStatistics) copy = NULL;
 
-  tcp_status_set (status, retained_bytes, 1);
+  g_assert_cmpfloat (figures->round_trip, ==, -1);
+  g_assert_null (figures->protocol);
+
+  tcp_status_set (status, unacknowledged_bytes, 1);
   tcp_status_set (status, receive_window, 2);
   tcp_status_set (status, send_window, 3);
   tcp_status_set (status, resumes, 4);
   tcp_status_set (status, bytes_replayed, 5);
+  tcp_status_set (status, bytes_sent, 6);
+  tcp_status_set (status, bytes_received, 7);
+  tcp_status_set (status, open_connections, 8);
+  tcp_status_set (status, total_connections, 9);
+  tcp_status_set (status, reconnects, 10);
+  tcp_status_set (status, round_trip, 1500);
+  tcp_status_set (status, protocol, "raw");
 
-  g_object_get (tunnel, "retained-bytes", &retained, "receive-window", &receive, "send-window", &send,
-                "resumes", &resumes, "bytes-replayed", &replayed, NULL);
-  g_assert_cmpuint (retained, ==, 1);
-  g_assert_cmpuint (receive, ==, 2);
-  g_assert_cmpuint (send, ==, 3);
-  g_assert_cmpuint (resumes, ==, 4);
-  g_assert_cmpuint (replayed, ==, 5);
+  tcp_statistics_free (figures);
+  figures = tcp_endpoint_get_statistics (TCP_ENDPOINT (tunnel));
+  copy = tcp_statistics_copy (figures);
+  g_assert_cmpuint (copy->unacknowledged_bytes, ==, 1);
+  g_assert_cmpuint (copy->receive_window, ==, 2);
+  g_assert_cmpuint (copy->send_window, ==, 3);
+  g_assert_cmpuint (copy->resumes, ==, 4);
+  g_assert_cmpuint (copy->bytes_replayed, ==, 5);
+  g_assert_cmpuint (copy->bytes_sent, ==, 6);
+  g_assert_cmpuint (copy->bytes_received, ==, 7);
+  g_assert_cmpuint (copy->open_connections, ==, 8);
+  g_assert_cmpuint (copy->total_connections, ==, 9);
+  g_assert_cmpuint (copy->reconnects, ==, 10);
+  g_assert_cmpfloat (copy->round_trip, ==, 1.5);
+  g_assert_cmpstr (copy->protocol, ==, "raw");
 }
 
 int
@@ -435,9 +442,8 @@ main (int    argc,
   g_test_add_func ("/tunnel-settings/header-split", test_header_split);
   g_test_add_func ("/tunnel-settings/headers", test_headers);
   g_test_add_func ("/tunnel-settings/copy", test_copy);
-  g_test_add_func ("/tunnel-settings/range", test_range);
   g_test_add_func ("/tunnel-settings/reconnecting", test_reconnecting);
-  g_test_add_func ("/tunnel-settings/resumption", test_resumption);
+  g_test_add_func ("/tunnel-settings/values", test_values);
   g_test_add_func ("/tunnel-settings/statistics", test_statistics);
   return g_test_run ();
 }

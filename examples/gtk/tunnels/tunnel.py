@@ -67,17 +67,16 @@ class Tunnel(GObject.Object):
     @property
     def address(self):
         """Where it listens, or would."""
-        address = self.tcp.get_local_address()
-        if address:
-            return address.to_string()
+        if self.tcp.local_address:
+            return self.tcp.local_address.to_string()
         hostname = f"[{self.config.hostname}]" if ":" in self.config.hostname else self.config.hostname
         return f"{hostname}:{self.config.port}" if self.config.port else f"{hostname}, any port that is free"
 
     @property
     def state(self):
         """In a word, and the style class for it."""
-        if self.tcp.get_local_address() or self.tcp.get_state() != TcpTunnel.TunnelState.DISCONNECTED:
-            return STATES[self.tcp.get_state()]
+        if self.tcp.active or self.tcp.state != TcpTunnel.TunnelState.DISCONNECTED:
+            return STATES[self.tcp.state]
         if self.running:
             return "Starting…", "warning"
         return ("Failed", "error") if self.failed else ("Stopped", "dim-label")
@@ -150,10 +149,10 @@ class Tunnel(GObject.Object):
             return
 
         self.handed_over = True
-        self.tcp.set_remote_uri(self.config.gateway)
-        self.tcp.set_hostname(self.config.hostname)
-        self.tcp.set_port(self.config.port)
-        self.tcp.set_mode(getattr(TcpTunnel.TunnelMode, self.config.mode.upper()))
+        self.tcp.remote_uri = self.config.gateway
+        self.tcp.hostname = self.config.hostname
+        self.tcp.port = self.config.port
+        self.tcp.mode = self.config.mode
         # A start that was cancelled may be told of when the next is already under way.
         self.tcp.start_async(self.cancellable, self.on_started, self.cancellable)
 
@@ -171,8 +170,9 @@ class Tunnel(GObject.Object):
             self.tell("A connection of “{}” broke", error.message)
 
     def sample(self):
-        """Reads the counters. They are atomics of the tunnel's own thread, so nothing is waited for."""
-        now, received, sent = GLib.get_monotonic_time(), self.tcp.get_bytes_received(), self.tcp.get_bytes_sent()
+        """Reads the counters, which waits for nothing."""
+        now, statistics = GLib.get_monotonic_time(), self.tcp.get_statistics()
+        received, sent = statistics.bytes_received, statistics.bytes_sent
         before, received_before, sent_before = self.counted
         self.counted = now, received, sent
         if now <= before:

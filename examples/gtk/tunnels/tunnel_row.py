@@ -103,13 +103,14 @@ class TunnelRow(Adw.ExpanderRow):
         self.address_row.set_title(tunnel.address)
         self.gateway_row.set_title(tunnel.config.gateway)
         self.gateway_row.set_subtitle(MODES[tunnel.config.mode])
-        self.copy_action.set_enabled(bool(tunnel.config.port or tunnel.tcp.get_local_address()))
+        self.copy_action.set_enabled(bool(tunnel.config.port or tunnel.tcp.active))
         self.count()
 
     def count(self):
         """Shows what is counted."""
-        tunnel, tcp = self.tunnel, self.tunnel.tcp
-        connections = tcp.get_open_connections()
+        tunnel = self.tunnel
+        statistics = tunnel.tcp.get_statistics()
+        connections = statistics.open_connections
         self.set_subtitle(" · ".join(filter(None, (
             tunnel.state[0], tunnel.running and tunnel.address, connections and plural(connections, "connection")))))
         if not self.get_expanded():
@@ -117,10 +118,10 @@ class TunnelRow(Adw.ExpanderRow):
 
         rate = tunnel.rates[-1] if tunnel.rates else None
         self.received.update(format_rate(rate.received if rate else 0),
-                             GLib.format_size(tcp.get_bytes_received()) + " in all")
-        self.sent.update(format_rate(rate.sent if rate else 0), GLib.format_size(tcp.get_bytes_sent()) + " in all")
-        self.connections.update(f"{connections} open", f"{tcp.get_total_connections()} in all")
-        round_trip = tcp.get_round_trip()
-        self.round_trip.update(f"{round_trip / 1000:.1f} ms" if round_trip >= 0 else "–",
-                               plural(tcp.get_reconnects(), "reconnect"))
+                             GLib.format_size(statistics.bytes_received) + " in all")
+        self.sent.update(format_rate(rate.sent if rate else 0), GLib.format_size(statistics.bytes_sent) + " in all")
+        self.connections.update(f"{connections} open", f"{statistics.total_connections} in all")
+        round_trip = statistics.round_trip
+        self.round_trip.update(f"{round_trip:.1f} ms" if round_trip >= 0 else "–",
+                               plural(statistics.reconnects, "reconnect"))
         self.graph.update(tunnel.rates)

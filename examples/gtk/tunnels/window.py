@@ -118,7 +118,7 @@ class Window(Adw.ApplicationWindow):
         toast.connect("button-clicked", unfold)
 
     def warning(self, tunnels):
-        connections = sum(tunnel.tcp.get_open_connections() for tunnel in tunnels)
+        connections = sum(tunnel.tcp.get_statistics().open_connections for tunnel in tunnels)
         return f"This ends {plural(connections, 'open connection')}." if connections else ""
 
     def on_token_wanted(self, tunnel, refused):

@@ -20,7 +20,7 @@ from ..overrides import override
 
 TcpTunnel = get_introspection_module("TcpTunnel")
 
-__all__ = ["Address", "Gateway", "Tunnel", "start_tcp_tunnel"]
+__all__ = ["Address", "Endpoint", "Gateway", "Tunnel", "start_tcp_tunnel"]
 
 # PyGObject cannot call g_main_context_query(). The functions are looked up in PyGObject's own
 # module, so that they are those of the GLib that it uses.
@@ -276,7 +276,8 @@ def _attribute(spec):
 def _with_attributes(type_):
     type_._specs = {spec.name: spec for spec in GObject.list_properties(type_)}
     for spec in type_._specs.values():
-        setattr(type_, spec.name.replace("-", "_"), _attribute(spec))
+        if spec.owner_type == type_.__gtype__:
+            setattr(type_, spec.name.replace("-", "_"), _attribute(spec))
     return type_
 
 
@@ -294,21 +295,9 @@ def _wrong_state(message):
     return GLib.Error.new_literal(TcpTunnel.tunnel_error_quark(), message, TcpTunnel.TunnelError.WRONG_STATE)
 
 
-@contextlib.contextmanager
-def _unless_it_runs(endpoint):
-    """Only the start knows: one that has ended by itself has its address until it is told so, and
-    one on a Unix socket has none."""
-    try:
-        yield
-    except GLib.Error as error:
-        may_run = endpoint.get_local_address() is not None or endpoint._path is not None
-        if not may_run or not error.matches(TcpTunnel.tunnel_error_quark(), TcpTunnel.TunnelError.WRONG_STATE):
-            raise
-
-
-class _Endpoint:
-    """What tunnels and gateways have in common."""
-
+@override
+@_with_attributes
+class Endpoint(TcpTunnel.Endpoint):
     # That of the last start, if it is known. It has to outlive what is attached to it, and the
     # loop that iterates it may not.
     _context = None
@@ -331,19 +320,14 @@ class _Endpoint:
         super().set_property(name, self._value(name, value))
 
     @property
-    def _path(self):
-        """That of the Unix socket, which gateways do not have."""
-        return getattr(self, "socket_path", None)
-
-    @property
     def address(self):
         """Where it listens; a GLib.Error if it does not run."""
         local = self.get_local_address()
-        if local is not None:
-            return Address(local.get_address().to_string(), local.get_port())
-        if self._path is not None:
-            raise _wrong_state("%s listens on the Unix socket %s, and has no TCP address" % (self._noun, self._path))
-        raise _wrong_state(self._noun + " does not run, and has no address")
+        if local is None:
+            raise _wrong_state(self._noun + " does not run, and has no address")
+        if not isinstance(local, Gio.InetSocketAddress):
+            raise _wrong_state("%s listens on the Unix socket %s, and has no TCP address" % (self._noun, local.get_path()))
+        return Address(local.get_address().to_string(), local.get_port())
 
     def start(self, cancellable=None):
         """Blocks until it has started. Where an asyncio loop runs it is to be awaited instead;
@@ -369,7 +353,7 @@ class _Endpoint:
 
     def __enter__(self):
         try:
-            with _unless_it_runs(self):
+            if not self.active:
                 self._start()
         except GLib.Error:
             raise
@@ -383,7 +367,7 @@ class _Endpoint:
         self.close()
 
     async def __aenter__(self):
-        with _unless_it_runs(self):
+        if not self.active:
             await self.start()
         return self
 
@@ -393,7 +377,7 @@ class _Endpoint:
 
 @override
 @_with_attributes
-class Tunnel(_Endpoint, TcpTunnel.Tunnel):
+class Tunnel(TcpTunnel.Tunnel):
     _noun = "the tunnel"
 
     def __init__(self, remote_uri=None, token=None, hostname="127.0.0.1", port=0, **properties):
@@ -432,7 +416,7 @@ class Tunnel(_Endpoint, TcpTunnel.Tunnel):
 
 @override
 @_with_attributes
-class Gateway(_Endpoint, TcpTunnel.Gateway):
+class Gateway(TcpTunnel.Gateway):
     _noun = "the gateway"
 
     def __init__(self, target=None, token=None, hostname="127.0.0.1", port=0, **properties):
@@ -468,7 +452,7 @@ class Gateway(_Endpoint, TcpTunnel.Gateway):
     def _check_context(self):
         """Its end is told where it was started: the loop that runs has to be that."""
         here = GLib.MainContext.ref_thread_default()
-        if self.get_local_address() is not None and self._context not in (None, here):
+        if self.active and self._context not in (None, here):
             raise _wrong_state("the gateway was not started in the asyncio loop that runs, which does not hear of its end: "
                                "await start() there, or call drain() where no loop runs")
 

@@ -8,14 +8,15 @@ main (void)
 {
   g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new ("ws://127.0.0.1/", "token");
   g_autoptr (GError) error = NULL;
+  GSocketAddress *address;
 
-  if (!tcp_tunnel_start (tunnel, NULL, &error))
+  if (!tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error))
     {
       g_printerr ("%s\n", error->message);
       return EXIT_FAILURE;
     }
-  g_print ("%s: port %u\n", TCP_TUNNEL_VERSION_S,
-           g_inet_socket_address_get_port (tcp_tunnel_get_local_address (tunnel)));
-  tcp_tunnel_close (tunnel);
+  address = tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel));
+  g_print ("%s: port %u\n", TCP_TUNNEL_VERSION_S, g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   return EXIT_SUCCESS;
 }

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <tcptunnel/tcptunnel.h>
+#include "base/log.h"
+#include "base/status.h"
+#include "endpoint/runner.h"
+#include "endpoint/settings.h"
+
+G_BEGIN_DECLS
+
+struct _TcpEndpoint
+{
+  GObject parent_instance;
+  TcpLog *log;
+  TcpStatus *status;
+  TcpRunner runner;
+  gpointer settings; /* those of the class; under the lock of the runner */
+};
+
+struct _TcpEndpointClass
+{
+  GObjectClass parent_class;
+  const char *kind; /* what the log calls an endpoint without a name */
+  const TcpSettings *settings;
+  const TcpRunnerClass *runner_class; /* the owner is the endpoint, and `emit` calls tcp_endpoint_emit() for the rest */
+};
+
+void tcp_endpoint_class_install (TcpEndpointClass  *klass,
+                                 const TcpSettings *settings);
+void tcp_endpoint_emit (TcpEndpoint *self,
+                        TcpEvent    *event);
+
+G_END_DECLS

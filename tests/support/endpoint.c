@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "endpoint.h"
+
+guint64
+test_figure_at (TcpEndpoint *endpoint,
+                gsize        offset)
+{
+  g_autoptr (TcpStatistics) statistics = tcp_endpoint_get_statistics (endpoint);
+
+  return G_STRUCT_MEMBER (guint64, statistics, offset);
+}
+
+double
+test_ping_time (TcpTunnel *tunnel)
+{
+  g_autoptr (TcpStatistics) statistics = tcp_endpoint_get_statistics (TCP_ENDPOINT (tunnel));
+
+  return statistics->round_trip;
+}
+
+guint16
+test_port_of (gpointer endpoint)
+{
+  return g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (tcp_endpoint_get_local_address (endpoint)));
+}
+
+char *
+test_dup_string (gpointer    object,
+                 const char *property)
+{
+  char *value = NULL;
+
+  g_object_get (object, property, &value, NULL);
+  return value;
+}
+
+/* Or a boolean, or a value of an enum. */
+int
+test_get_int (gpointer    object,
+              const char *property)
+{
+  int value = 0;
+
+  g_object_get (object, property, &value, NULL);
+  return value;
+}

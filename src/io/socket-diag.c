@@ -79,7 +79,7 @@ read_answer (char  *answer,
   int rest;
 
   if (length < (gssize) NLMSG_LENGTH (sizeof (*found)) || header->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
-      header->nlmsg_len > length)
+      header->nlmsg_len > (gsize) length)
     return TCP_PEER_UNKNOWN;
   /* No program has it open any more. */
   if (found->idiag_inode == 0)

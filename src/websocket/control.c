@@ -31,8 +31,32 @@ struct _TcpControl
   GError *error;
 };
 
-/* Those of this thread. */
-static GPrivate all_shared = G_PRIVATE_INIT (NULL);
+static void
+shared_free (gpointer data)
+{
+  Shared *self = data;
+
+  g_main_context_unref (self->context);
+  g_free (self);
+}
+
+static void
+shared_free_list (gpointer data)
+{
+  g_slist_free_full (data, shared_free);
+}
+
+/* Those of this thread, of which one stays: connections that follow one another would make it anew each time. */
+static GPrivate all_shared = G_PRIVATE_INIT (shared_free_list);
+
+/* The sources of libsoup have no descriptors. */
+static int
+poll_nothing (GPollFD *fds,
+              guint    n_fds,
+              int      timeout)
+{
+  return 0;
+}
 
 static Shared *
 shared_acquire (void)
@@ -51,6 +75,7 @@ shared_acquire (void)
     {
       self = g_new0 (Shared, 1);
       self->context = g_main_context_new ();
+      g_main_context_set_poll_func (self->context, poll_nothing);
       g_private_set (&all_shared, g_slist_prepend (list, self));
     }
   self->members++;
@@ -60,13 +85,14 @@ shared_acquire (void)
 static void
 shared_release (Shared *self)
 {
+  GSList *list = g_private_get (&all_shared);
+
   self->members--;
-  if (self->members > 0)
+  if (self->members > 0 || list->next == NULL)
     return;
 
-  g_private_set (&all_shared, g_slist_remove (g_private_get (&all_shared), self));
-  g_main_context_unref (self->context);
-  g_free (self);
+  g_private_set (&all_shared, g_slist_remove (list, self));
+  shared_free (self);
 }
 
 /* Every call of libsoup is between these two. */

@@ -81,10 +81,17 @@ draw_secret (void)
 }
 
 guint
-tcp_secret_hash (gconstpointer text)
+tcp_secret_hash_bytes (gconstpointer data,
+                       gsize         length)
 {
   static pthread_once_t drawn = PTHREAD_ONCE_INIT;
 
   pthread_once (&drawn, draw_secret);
-  return tcp_siphash (secret, text, strlen (text));
+  return tcp_siphash (secret, data, length);
+}
+
+guint
+tcp_secret_hash (gconstpointer text)
+{
+  return tcp_secret_hash_bytes (text, strlen (text));
 }

@@ -17,4 +17,8 @@ guint64 tcp_siphash (const guint8 *key,
  * choose many with the same hash, as it depends on a secret of the process. */
 guint tcp_secret_hash (gconstpointer text);
 
+/* The same of any bytes. */
+guint tcp_secret_hash_bytes (gconstpointer data,
+                             gsize         length);
+
 G_END_DECLS

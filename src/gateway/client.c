@@ -455,7 +455,7 @@ tcp_client_new (TcpShared                *shared,
   self->settings = settings;
   self->raw = options.protocol == &tcp_protocol_raw;
   self->session_id = g_strdup (tcp_request_get_session (request));
-  self->principal = request->principal;
+  self->principal = tcp_principal_ref (request->principal);
   self->log = shared->log;
   self->warnings = warnings;
   self->callbacks = *callbacks;
@@ -484,6 +484,7 @@ tcp_client_free (TcpClient *self)
   tcp_session_unref (self->session);
   g_clear_pointer (&self->reverse, tcp_reverse_free);
   g_hash_table_unref (self->dials);
+  tcp_principal_unref (self->principal);
   g_free (self->session_id);
   g_free (self);
 }

@@ -65,15 +65,20 @@ tcp_handshake_examine (TcpShared        *shared,
 {
   const TcpGatewaySettings *settings = shared->settings;
   const char *authorization = soup_message_headers_get_one (upgrade->headers, "Authorization");
-  TcpPrincipal *principal = tcp_access_find_header (shared->access, authorization);
+  const TcpToken *token = tcp_tokens_find_header (tcp_access_get_tokens (shared->access), authorization);
   g_autoptr (TcpRequest) request = NULL;
 
   /* Before all else, or strangers could find out the path, and guess tokens at another one,
    * where they would not be slowed. */
-  if (principal == NULL)
+  if (token == NULL)
     {
       tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "A valid bearer token is needed.");
       refusal->guessed = authorization != NULL;
+      return NULL;
+    }
+  if (tcp_credential_has_expired (&token->credential))
+    {
+      tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The token has expired.");
       return NULL;
     }
   if (!is_at_path (settings, g_uri_get_path (upgrade->uri)))
@@ -91,7 +96,8 @@ tcp_handshake_examine (TcpShared        *shared,
   request = tcp_request_parse (g_uri_get_query (upgrade->uri), refusal);
   if (request == NULL || !check_reverse (shared, request, g_uri_get_path (upgrade->uri), refusal))
     return NULL;
-  request->principal = principal;
+  request->principal = tcp_access_get_principal (shared->access, token->name);
+  request->credential = token->credential;
   request->uri = g_uri_ref (upgrade->uri);
   if (!negotiate (settings, request, upgrade->headers, refusal) || !tcp_upgrade_check (upgrade, refusal))
     return NULL;

@@ -76,7 +76,7 @@ tcp_held_new (const TcpRequest *request,
   TcpHeld *self = g_new0 (TcpHeld, 1);
 
   self->session_id = g_strdup (request->session_id);
-  self->principal = request->principal;
+  self->principal = tcp_principal_ref (request->principal);
   self->warnings = warnings;
   self->ended = ended;
   self->user_data = user_data;
@@ -111,6 +111,7 @@ tcp_held_free (TcpHeld *self)
   held_close (self);
   g_clear_pointer (&self->channel, tcp_channel_unref);
   g_clear_pointer (&self->replaced, tcp_channel_unref);
+  tcp_principal_unref (self->principal);
   g_free (self->session_id);
   g_free (self);
 }

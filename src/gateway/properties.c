@@ -84,7 +84,12 @@ static const TcpSetting rows[] = {
    * TcpGateway:token-file:
    *
    * A file with further tokens, one on each line as `name:token`, where the name is that
-   * of the principal. Empty lines, those that begin with `#`, and a byte order mark are
+   * of the principal, which may have several. In place of a token its SHA-256 may stand, as
+   * `name:sha256:` and 64 hexadecimal digits. Behind a token and a space there may be
+   * `expires=` and the time until which it is accepted, such as `2027-01-31T00:00:00Z`; without
+   * an offset that is in UTC.
+   *
+   * Empty lines, those that begin with `#`, and a byte order mark are
    * skipped. A zero byte is an error, and so is a file of more than 64 MiB. It is read
    * when the gateway starts. If every user of the machine may read it, that is logged as
    * a warning.

@@ -18,28 +18,35 @@ tcp_quota_clear (TcpQuota *self)
   g_mutex_clear (&self->mutex);
 }
 
-/* There are so many principals, before any of them takes a place. If there are too many for a quarter each
- * has one place nevertheless, as long as those are no more than half of all. */
+/* There are so many principals from now on. @shares are those of whoever has taken a place already. If there are too
+ * many for a quarter each has one place nevertheless, as long as those are no more than half of all. */
 void
-tcp_quota_set_aside (TcpQuota *self,
-                     guint     n_shares)
+tcp_quota_set_aside (TcpQuota             *self,
+                     guint                 n_principals,
+                     TcpQuotaShare *const *shares,
+                     guint                 n_shares)
 {
-  self->part = n_shares > 1 ? self->max / 4 / n_shares : 0;
-  if (n_shares > 1 && self->part == 0 && n_shares <= self->max / 2)
+  g_mutex_lock (&self->mutex);
+  self->part = n_principals > 1 ? self->max / 4 / n_principals : 0;
+  if (n_principals > 1 && self->part == 0 && n_principals <= self->max / 2)
     self->part = 1;
-  self->shared_max = self->max - self->part * n_shares;
+  self->shared_max = self->max - self->part * n_principals;
+  self->shared_used = 0;
+  for (guint i = 0; i < n_shares; i++)
+    self->shared_used += MAX (shares[i]->used, self->part) - self->part;
+  g_mutex_unlock (&self->mutex);
 }
 
 /* How many places each of so many principals may have: @wanted, or if that is 0 three quarters, so that no
  * one has all. One that is alone may. */
 guint
 tcp_quota_get_share (guint max,
-                     guint n_shares,
+                     guint n_principals,
                      guint wanted)
 {
   if (wanted > 0)
     return MIN (wanted, max);
-  return n_shares > 1 ? MAX (max - max / 4, 1) : max;
+  return n_principals > 1 ? MAX (max - max / 4, 1) : max;
 }
 
 /* One that is refused takes no place, or others would be refused beside it although there is room. */

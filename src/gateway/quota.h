@@ -3,6 +3,7 @@
 #pragma once
 
 #include <glib.h>
+#include <stdatomic.h>
 
 G_BEGIN_DECLS
 
@@ -28,7 +29,7 @@ typedef struct
 typedef struct
 {
   guint used; /* under the mutex of the quota */
-  guint max;
+  atomic_uint max; /* whoever has more keeps them */
 } TcpQuotaShare;
 
 typedef enum
@@ -41,10 +42,12 @@ typedef enum
 void tcp_quota_init (TcpQuota *self,
                      guint     max);
 void tcp_quota_clear (TcpQuota *self);
-void tcp_quota_set_aside (TcpQuota *self,
-                          guint     n_shares);
+void tcp_quota_set_aside (TcpQuota             *self,
+                          guint                 n_principals,
+                          TcpQuotaShare *const *shares,
+                          guint                 n_shares);
 guint tcp_quota_get_share (guint max,
-                           guint n_shares,
+                           guint n_principals,
                            guint wanted);
 TcpQuotaResult tcp_quota_enter (TcpQuota      *self,
                                 TcpQuotaShare *share);

@@ -515,13 +515,11 @@ tcp_server_prepare (TcpServer  *self,
                     GError    **error)
 {
   const TcpGatewaySettings *settings = self->shared->settings;
-  TcpAccess *access = tcp_access_load (settings->token, settings->token_file, self->shared->log, error);
+  g_autoptr (TcpTokens) tokens = tcp_tokens_load (settings->token, settings->token_file, self->shared->log, error);
 
-  if (access == NULL)
-    return FALSE;
-
-  tcp_shared_set_access (self->shared, access);
-  return TRUE;
+  if (tokens != NULL)
+    tcp_access_set_tokens (self->shared->access, tokens);
+  return tokens != NULL;
 }
 
 /* Answered by TCP_EVENT_STARTED. */

@@ -96,7 +96,7 @@ shard_get_budgets (TcpShard     *self,
       budgets = g_new (Budgets, 1);
       for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
         budgets->kinds[i] = tcp_budget_new (principal->memory[i], self->thread);
-      g_hash_table_insert (self->budgets, principal, budgets);
+      g_hash_table_insert (self->budgets, tcp_principal_ref (principal), budgets);
     }
   return budgets;
 }
@@ -149,7 +149,7 @@ on_client_ended (TcpClient *client,
 {
   TcpShard *self = user_data;
   const char *id = tcp_client_get_session_id (client);
-  TcpPrincipal *principal = tcp_client_get_principal (client);
+  g_autoptr (TcpPrincipal) principal = tcp_principal_ref (tcp_client_get_principal (client));
 
   if (id != NULL)
     {
@@ -450,7 +450,7 @@ shard_do_start (gpointer data)
 
   self->channels = tcp_channel_group_new ();
   self->lane = tcp_dial_lane_new ();
-  self->budgets = g_hash_table_new_full (NULL, NULL, NULL, budgets_free);
+  self->budgets = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_principal_unref, budgets_free);
   self->refusals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->arrivals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->broken = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_WARN);

@@ -36,6 +36,22 @@ shared_divide_memory (TcpShared *self)
   tcp_quota_init (&self->clients, max_clients);
 }
 
+static void
+shared_make_access (TcpShared *self)
+{
+  TcpAccessLimits limits = {
+    .settings = self->settings,
+    .held = &self->held,
+    .clients = &self->clients,
+    .connections = &self->connections,
+    .dials = tcp_dial_queue_get_quota (self->dials),
+  };
+
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    limits.memory[i] = self->pools[i];
+  self->access = tcp_access_new (&limits);
+}
+
 TcpShared *
 tcp_shared_new (const TcpGatewaySettings *settings,
                 TcpLog                   *log,
@@ -56,23 +72,9 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   tcp_quota_init (&self->held, MAX (1, settings->common.max_connections / 2));
   self->dials = tcp_dial_queue_new (settings->max_dials);
   self->target_book = tcp_target_book_new (settings->target, settings->common.connect_timeout);
+  shared_make_access (self);
 
   return self;
-}
-
-/* Takes @access, before any client comes. */
-void
-tcp_shared_set_access (TcpShared *self,
-                       TcpAccess *access)
-{
-  guint n = tcp_access_count_principals (access);
-
-  self->access = access;
-  tcp_access_share_out (access, self->settings, self->clients.max, self->pools);
-  tcp_quota_set_aside (&self->clients, n);
-  tcp_quota_set_aside (&self->connections, n);
-  tcp_quota_set_aside (&self->held, n);
-  tcp_quota_set_aside (tcp_dial_queue_get_quota (self->dials), n);
 }
 
 TcpShared *
@@ -87,6 +89,7 @@ shared_clear (gpointer data)
   TcpShared *self = data;
 
   tcp_tsan_acquire (self);
+  tcp_access_free (self->access);
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
     tcp_budget_pool_unref (self->pools[i]);
   tcp_target_book_free (self->target_book);
@@ -94,7 +97,6 @@ shared_clear (gpointer data)
   tcp_quota_clear (&self->clients);
   tcp_quota_clear (&self->connections);
   tcp_quota_clear (&self->held);
-  g_clear_pointer (&self->access, tcp_access_free);
   tcp_target_rules_free (self->targets);
   tcp_reverse_ports_free (self->reverse_ports);
   tcp_event_queue_unref (self->events);

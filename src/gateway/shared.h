@@ -21,7 +21,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   TcpGatewaySettings *settings;
-  TcpAccess *access; /* from the start on */
+  TcpAccess *access; /* only touched on the thread of the server */
   TcpTargetRules *targets; /* that clients may ask for, beside the one of the settings */
   TcpReversePorts *reverse_ports;
   TcpLog *log;
@@ -43,8 +43,6 @@ TcpShared *tcp_shared_new (const TcpGatewaySettings *settings,
                            TcpLog                   *log,
                            TcpStatus                *status,
                            TcpEventQueue            *events);
-void tcp_shared_set_access (TcpShared *self,
-                            TcpAccess *access);
 TcpShared *tcp_shared_ref (TcpShared *self);
 void tcp_shared_unref (TcpShared *self);
 

@@ -9,8 +9,8 @@ struct _TcpBudgetPool
 {
   gatomicrefcount refs;
   TcpBudgetPool *parent; /* of which this is a principal's part; NULL for none */
-  guint n_children;      /* not changed any more once there are shares */
-  gsize cap;
+  atomic_uint n_children;
+  atomic_size_t cap;
   guint n_threads;
   atomic_size_t used;
   atomic_uint shares;
@@ -46,7 +46,7 @@ tcp_budget_pool_new (gsize cap,
   return self;
 }
 
-/* What one of several may have of @parent. All are made before there are shares. */
+/* What one of the children of @parent may have of it, which may not all be there yet. */
 TcpBudgetPool *
 tcp_budget_pool_new_child (TcpBudgetPool *parent,
                            gsize          cap)
@@ -54,8 +54,23 @@ tcp_budget_pool_new_child (TcpBudgetPool *parent,
   TcpBudgetPool *self = tcp_budget_pool_new (MIN (cap, parent->cap), parent->n_threads);
 
   self->parent = tcp_budget_pool_ref (parent);
-  parent->n_children++;
   return self;
+}
+
+/* Among how many a quarter is divided. */
+void
+tcp_budget_pool_set_children (TcpBudgetPool *self,
+                              guint          n_children)
+{
+  self->n_children = n_children;
+}
+
+/* What is in use beyond it stays so until it is returned. */
+void
+tcp_budget_pool_set_cap (TcpBudgetPool *self,
+                         gsize          cap)
+{
+  self->cap = self->parent != NULL ? MIN (cap, self->parent->cap) : cap;
 }
 
 gsize
@@ -89,14 +104,18 @@ tcp_budget_pool_unref (TcpBudgetPool *self)
 static gsize
 pool_mark (TcpBudgetPool *self)
 {
-  return self->cap - self->cap / 4;
+  gsize cap = self->cap;
+
+  return cap - cap / 4;
 }
 
 /* What is set aside for each child. */
 static gsize
 pool_get_child_part (TcpBudgetPool *self)
 {
-  return self->n_children > 1 ? self->cap / 4 / self->n_children : 0;
+  guint n = self->n_children;
+
+  return n > 1 ? self->cap / 4 / n : 0;
 }
 
 /* Whether to call those that wait. Not for every byte. */
@@ -336,7 +355,7 @@ child_has_room (TcpBudgetPool *self,
   TcpBudgetPool *parent = self->parent;
   gsize used = parent->used;
 
-  if (parent->n_children == 1)
+  if (parent->n_children <= 1)
     return used + more <= parent->cap;
   return used + more <= pool_mark (parent) || self->used + more <= pool_get_child_part (parent);
 }

@@ -41,6 +41,10 @@ TcpBudgetPool *tcp_budget_pool_new (gsize cap,
                                     guint n_threads);
 TcpBudgetPool *tcp_budget_pool_new_child (TcpBudgetPool *parent,
                                           gsize          cap);
+void tcp_budget_pool_set_children (TcpBudgetPool *self,
+                                   guint          n_children);
+void tcp_budget_pool_set_cap (TcpBudgetPool *self,
+                              gsize          cap);
 gsize tcp_budget_pool_get_cap (TcpBudgetPool *self);
 TcpBudgetPool *tcp_budget_pool_ref (TcpBudgetPool *self);
 void tcp_budget_pool_unref (TcpBudgetPool *self);

@@ -6,6 +6,7 @@
 
 #include "socket-util.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -188,6 +189,39 @@ test_start_errors (void)
   close (socket_listen (port, NULL));
 }
 
+/* Which tokens of a file are good, as they are shown. */
+static void
+test_token_file (void)
+{
+  static const char text[] = "alice:first expires=2999-12-31T00:00:00Z\n"
+                             "alice:second expires=1999-12-31T00:00:00Z\n"
+                             "bob:sha256:81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9\n";
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  g_autofree char *file = NULL;
+  g_autofree char *body = NULL;
+  g_autoptr (GError) error = NULL;
+  int fd = g_file_open_tmp ("tcptunnel-test-XXXXXX", &file, &error);
+  guint16 port;
+
+  g_assert_no_error (error);
+  client_close (fd);
+  g_file_set_contents (file, text, -1, &error);
+  g_assert_no_error (error);
+  g_object_set (gateway, "token-file", file, NULL);
+  port = start_gateway (gateway);
+
+  client_close (ws_connect (port, "/", "first"));
+  client_close (ws_connect (port, "/", "bob"));
+  client_close (ws_connect (port, "/", TEST_TOKEN));
+  g_assert_cmpuint (http_get (port, "/", WS_UPGRADE "Authorization: Bearer second\r\n", &body, NULL), ==, 401);
+  g_assert_cmpstr (body, ==, "The token has expired.\n");
+  expect_answer (port, "/", WS_UPGRADE "Authorization: Bearer "
+                 "sha256:81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9\r\n", 401);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
+  g_unlink (file);
+}
+
 static void
 test_bad_token_file (void)
 {
@@ -316,6 +350,7 @@ main (int argc,
   g_test_add_func ("/gateway/max-connections", test_max_connections);
   g_test_add_func ("/gateway/silent-connections", test_silent_connections);
   g_test_add_func ("/gateway/start-errors", test_start_errors);
+  g_test_add_func ("/gateway/token-file", test_token_file);
   g_test_add_func ("/gateway/bad-token-file", test_bad_token_file);
   g_test_add_func ("/gateway/several-tunnels", test_several_tunnels);
   g_test_add_func ("/gateway/signals", test_signals);

@@ -2,9 +2,9 @@
 
 #include "fuzz.h"
 #include "base/token.h"
-#include "gateway/access.h"
 #include "gateway/head.h"
 #include "gateway/request.h"
+#include "gateway/tokens.h"
 #include "gateway/upgrade.h"
 #include "tunnel/settings.h"
 
@@ -74,16 +74,16 @@ fuzz_header (const char *text)
 static void
 fuzz_tokens (const char *text)
 {
-  g_autoptr (TcpAccess) access = tcp_access_new ();
+  g_autoptr (TcpTokens) tokens = tcp_tokens_new ();
   g_autoptr (GError) error = NULL;
 
-  if (tcp_access_add_lines (access, text, strlen (text), "tokens", &error))
+  if (tcp_tokens_add_lines (tokens, text, strlen (text), "tokens", &error))
     g_assert_no_error (error);
   else
     g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
-  g_assert_null (tcp_access_find (access, ""));
-  g_assert_null (tcp_access_find_header (access, "Bearer "));
-  tcp_access_find_header (access, text);
+  g_assert_null (tcp_tokens_find (tokens, ""));
+  g_assert_null (tcp_tokens_find_header (tokens, "Bearer "));
+  tcp_tokens_find_header (tokens, text);
 }
 
 /* The answer is one of HTTP, and the last of its connection. */

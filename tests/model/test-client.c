@@ -50,9 +50,9 @@ measure (gboolean greeted,
   };
   TcpShared shared = { .settings = &settings, .memory = 1 << 20, .clients = { .used = taken, .max = 2 * PLACES } };
   g_autoptr (TcpReversePorts) reverse_ports = tcp_reverse_ports_new (NULL, NULL);
-  TcpPrincipal principal = { .name = (char *) "somebody", .clients = { .used = own, .max = PLACES } };
+  g_autoptr (TcpPrincipal) principal = tcp_principal_new ("somebody");
   TcpRequest request = {
-    .multiplexed = TRUE, .resumable = TRUE, .session_id = (char *) "session", .principal = &principal,
+    .multiplexed = TRUE, .resumable = TRUE, .session_id = (char *) "session", .principal = principal,
   };
   TcpClientCallbacks callbacks = { .ended = on_ended };
   LinkOptions options = { .capacity = 65536 };
@@ -61,6 +61,8 @@ measure (gboolean greeted,
   Link *link;
   guint seconds = 0;
 
+  principal->clients.used = own;
+  principal->clients.max = PLACES;
   clock_reset ();
   shared.reverse_ports = reverse_ports;
   client_ended = FALSE;

@@ -196,6 +196,7 @@ family_begin (Family *family,
               gsize   cap)
 {
   family->parent = tcp_budget_pool_new (CAP, 1);
+  tcp_budget_pool_set_children (family->parent, N_CHILDREN);
   for (guint i = 0; i < N_CHILDREN; i++)
     family->pools[i] = tcp_budget_pool_new_child (family->parent, cap);
   for (guint i = 0; i < N_CHILDREN; i++)

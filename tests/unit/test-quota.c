@@ -66,7 +66,7 @@ test_set_aside (void)
   TcpQuotaShare shares[5] = { 0 };
 
   tcp_quota_init (&quota, 100);
-  tcp_quota_set_aside (&quota, G_N_ELEMENTS (shares));
+  tcp_quota_set_aside (&quota, G_N_ELEMENTS (shares), NULL, 0);
   for (guint i = 0; i < G_N_ELEMENTS (shares); i++)
     shares[i].max = tcp_quota_get_share (100, G_N_ELEMENTS (shares), 0);
 
@@ -95,7 +95,7 @@ test_set_aside_for_many (void)
   TcpQuotaShare shares[4] = { { .max = 8 }, { .max = 8 }, { .max = 8 }, { .max = 8 } };
 
   tcp_quota_init (&quota, 8);
-  tcp_quota_set_aside (&quota, 4);
+  tcp_quota_set_aside (&quota, 4, NULL, 0);
   g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 5);
   for (guint i = 1; i < 4; i++)
     g_assert_cmpuint (take_all (&quota, &shares[i]), ==, 1);
@@ -104,8 +104,47 @@ test_set_aside_for_many (void)
 
   shares[0].used = 0;
   tcp_quota_init (&quota, 8);
-  tcp_quota_set_aside (&quota, 5);
+  tcp_quota_set_aside (&quota, 5, NULL, 0);
   g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 8);
+  tcp_quota_clear (&quota);
+}
+
+/* Principals come and go while places are taken. */
+static void
+test_set_aside_again (void)
+{
+  TcpQuota quota;
+  TcpQuotaShare shares[5] = { { .max = 75 }, { .max = 75 }, { .max = 75 }, { .max = 75 }, { .max = 75 } };
+  TcpQuotaShare *both[] = { &shares[0], &shares[1] };
+
+  tcp_quota_init (&quota, 100);
+  tcp_quota_set_aside (&quota, 2, NULL, 0);
+  g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 75);
+  g_assert_cmpuint (take_all (&quota, &shares[1]), ==, 25);
+
+  /* What is now another's part is in use until it is returned; those who have more find no further place. */
+  tcp_quota_set_aside (&quota, 5, both, 2);
+  g_assert_cmpuint (take_all (&quota, &shares[2]), ==, 0);
+  for (guint i = 0; i < 10; i++)
+    tcp_quota_leave (&quota, &shares[0]);
+  g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 0);
+  g_assert_cmpuint (take_all (&quota, &shares[2]), ==, 5);
+  g_assert_cmpuint (take_all (&quota, &shares[3]), ==, 5);
+
+  /* And back. */
+  for (guint i = 0; i < 5; i++)
+    {
+      tcp_quota_leave (&quota, &shares[2]);
+      tcp_quota_leave (&quota, &shares[3]);
+    }
+  tcp_quota_set_aside (&quota, 1, both, 2);
+  g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 10);
+  while (shares[0].used > 0)
+    tcp_quota_leave (&quota, &shares[0]);
+  while (shares[1].used > 0)
+    tcp_quota_leave (&quota, &shares[1]);
+  g_assert_cmpuint (quota.used, ==, 0);
+  g_assert_cmpuint (quota.shared_used, ==, 0);
   tcp_quota_clear (&quota);
 }
 
@@ -191,6 +230,7 @@ main (int    argc,
   g_test_add_func ("/quota/none", test_none);
   g_test_add_func ("/quota/set-aside", test_set_aside);
   g_test_add_func ("/quota/set-aside-for-many", test_set_aside_for_many);
+  g_test_add_func ("/quota/set-aside-again", test_set_aside_again);
   g_test_add_func ("/quota/share", test_share);
   g_test_add_func ("/quota/half-full", test_half_full);
   g_test_add_func ("/quota/threads", test_threads);

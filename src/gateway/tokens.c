@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/tokens.h"
+
+#include <string.h>
+#include <gio/gio.h>
+#include <sys/stat.h>
+#include "base/invalid.h"
+#include "base/secret-hash.h"
+#include "base/token.h"
+#include "base/tsan.h"
+
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+/* In bytes; some 100,000 tokens have a tenth of that. */
+#define MAX_TOKEN_FILE (64u * 1024 * 1024)
+
+#define HASHED "sha256:"
+#define EXPIRES "expires="
+#define SPACES " \t"
+
+/* Digests are looked up, not tokens, in a table whose order depends on a secret of this process: how long a lookup
+ * takes, and where two digests differ, says nothing about a token. */
+struct _TcpTokens
+{
+  GHashTable *tokens; /* set of TcpToken, by the digest */
+  GHashTable *names;  /* set */
+};
+
+static guint
+token_hash (gconstpointer data)
+{
+  return tcp_secret_hash_bytes (((const TcpToken *) data)->credential.digest, TCP_TOKEN_DIGEST_SIZE);
+}
+
+static gboolean
+tokens_equal (gconstpointer a,
+              gconstpointer b)
+{
+  const TcpToken *first = a;
+  const TcpToken *second = b;
+  guint8 difference = 0;
+
+  for (guint i = 0; i < TCP_TOKEN_DIGEST_SIZE; i++)
+    difference |= first->credential.digest[i] ^ second->credential.digest[i];
+  return difference == 0;
+}
+
+TcpTokens *
+tcp_tokens_new (void)
+{
+  TcpTokens *self = g_atomic_rc_box_new0 (TcpTokens);
+
+  self->tokens = g_hash_table_new_full (token_hash, tokens_equal, g_free, NULL);
+  self->names = g_hash_table_new_full (tcp_secret_hash, g_str_equal, g_free, NULL);
+  return self;
+}
+
+TcpTokens *
+tcp_tokens_ref (TcpTokens *self)
+{
+  return g_atomic_rc_box_acquire (self);
+}
+
+static void
+tokens_clear (gpointer data)
+{
+  TcpTokens *self = data;
+
+  tcp_tsan_acquire (self);
+  g_hash_table_unref (self->tokens);
+  g_hash_table_unref (self->names);
+}
+
+void
+tcp_tokens_unref (TcpTokens *self)
+{
+  tcp_tsan_release (self);
+  g_atomic_rc_box_release_full (self, tokens_clear);
+}
+
+guint
+tcp_tokens_count (TcpTokens *self)
+{
+  return g_hash_table_size (self->tokens);
+}
+
+guint
+tcp_tokens_count_names (TcpTokens *self)
+{
+  return g_hash_table_size (self->names);
+}
+
+gboolean
+tcp_tokens_have_name (TcpTokens  *self,
+                      const char *name)
+{
+  return g_hash_table_contains (self->names, name);
+}
+
+/* Adding */
+
+static void
+digest_token (const char *token,
+              guint8     *digest)
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+  gsize length = TCP_TOKEN_DIGEST_SIZE;
+
+  g_checksum_update (sum, (const guchar *) token, strlen (token));
+  g_checksum_get_digest (sum, digest, &length);
+}
+
+static gboolean
+parse_digest (const char *hex,
+              guint8     *digest)
+{
+  if (strlen (hex) != 2 * TCP_TOKEN_DIGEST_SIZE || strspn (hex, G_CSET_DIGITS "abcdefABCDEF") != strlen (hex))
+    return FALSE;
+  for (guint i = 0; i < TCP_TOKEN_DIGEST_SIZE; i++)
+    digest[i] = g_ascii_xdigit_value (hex[2 * i]) << 4 | g_ascii_xdigit_value (hex[2 * i + 1]);
+  return TRUE;
+}
+
+/* A name may stand there before; a token may if it is that of the same name, until the same time. */
+static gboolean
+tokens_insert (TcpTokens       *self,
+               const char      *name,
+               const TcpToken  *token,
+               GError         **error)
+{
+  const TcpToken *former = g_hash_table_lookup (self->tokens, token);
+  TcpToken *added;
+  gpointer known;
+
+  if (former != NULL && strcmp (former->name, name) != 0)
+    return tcp_invalid (error, "“%s” and “%s” have the same token", former->name, name);
+  if (former != NULL && former->credential.expires != token->credential.expires)
+    return tcp_invalid (error, "the same token of “%s” stands there twice, and each time expires at another time", name);
+  if (former != NULL)
+    return TRUE;
+
+  if (!g_hash_table_lookup_extended (self->names, name, &known, NULL))
+    {
+      known = g_strdup (name);
+      g_hash_table_add (self->names, known);
+    }
+  added = g_memdup2 (token, sizeof *token);
+  added->name = known;
+  g_hash_table_add (self->tokens, added);
+  return TRUE;
+}
+
+/* @token as it stands in a file: itself, or its hash. */
+static gboolean
+credential_parse (TcpCredential  *self,
+                  const char     *name,
+                  const char     *token,
+                  GError        **error)
+{
+  if (g_str_has_prefix (token, HASHED))
+    return parse_digest (token + strlen (HASHED), self->digest) ||
+           tcp_invalid (error, "the hash of a token of “%s” is not sha256: and 64 hexadecimal digits", name);
+  if (!tcp_token_is_valid (token))
+    return tcp_invalid (error, "the token of “%s” is empty, or has a space or a character that is not ASCII in it", name);
+
+  digest_token (token, self->digest);
+  return TRUE;
+}
+
+/* One that never expires. */
+gboolean
+tcp_tokens_add (TcpTokens   *self,
+                const char  *name,
+                const char  *token,
+                GError     **error)
+{
+  TcpToken parsed = { .credential.expires = G_MAXINT64 };
+
+  if (!tcp_token_is_valid (token))
+    return tcp_invalid (error, "the token of “%s” is empty, or has a space or a character that is not ASCII in it", name);
+  digest_token (token, parsed.credential.digest);
+  return tokens_insert (self, name, &parsed, error);
+}
+
+/* Lines */
+
+static gboolean
+name_is_valid (const char *name)
+{
+  if (!g_utf8_validate (name, -1, NULL))
+    return FALSE;
+  for (; *name != '\0'; name = g_utf8_next_char (name))
+    if (!g_unichar_isprint (g_utf8_get_char (name)))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+parse_expiry (const char *text,
+              gint64     *expires)
+{
+  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
+  g_autoptr (GDateTime) date = g_date_time_new_from_iso8601 (text, utc);
+
+  if (date == NULL)
+    return FALSE;
+  *expires = g_date_time_to_unix (date) * G_TIME_SPAN_SECOND;
+  return TRUE;
+}
+
+/* What stands behind the token, of which nothing is shown: it may be a piece of it. */
+static gboolean
+credential_parse_attributes (TcpCredential  *self,
+                             char           *text,
+                             GError        **error)
+{
+  char *rest = text;
+
+  self->expires = G_MAXINT64;
+  for (const char *word = strtok_r (text, SPACES, &rest); word != NULL; word = strtok_r (NULL, SPACES, &rest))
+    {
+      if (!g_str_has_prefix (word, EXPIRES))
+        return tcp_invalid (error, "behind the token there is something other than expires=TIME; a token has no spaces in it");
+      if (self->expires != G_MAXINT64)
+        return tcp_invalid (error, "the token expires twice");
+      if (!parse_expiry (word + strlen (EXPIRES), &self->expires))
+        return tcp_invalid (error, "the time behind expires= is not of the form 2027-01-31T00:00:00Z");
+    }
+  return TRUE;
+}
+
+/* The line is not shown in an error: it may be nothing but a token. */
+static gboolean
+tokens_add_line (TcpTokens  *self,
+                 char       *line,
+                 GError    **error)
+{
+  char *colon = strchr (line, ':');
+  TcpToken token = { 0 };
+  const char *name;
+  char *text, *end;
+
+  if (colon == NULL || colon == line)
+    return tcp_invalid (error, "not of the form NAME:TOKEN; put a name and a colon before the token");
+  *colon = '\0';
+  name = g_strchomp (line);
+  if (!name_is_valid (name))
+    return tcp_invalid (error, "the name is not UTF-8, or has a control character in it");
+
+  text = colon + 1 + strspn (colon + 1, SPACES);
+  end = text + strcspn (text, SPACES);
+  if (*end != '\0')
+    *end++ = '\0';
+  return credential_parse (&token.credential, name, text, error) &&
+         credential_parse_attributes (&token.credential, end, error) &&
+         tokens_insert (self, name, &token, error);
+}
+
+static guint
+count_lines (const char *text,
+             const char *end)
+{
+  guint count = 1;
+
+  while ((text = memchr (text, '\n', end - text)) != NULL)
+    {
+      text++;
+      count++;
+    }
+  return count;
+}
+
+/* Lines of "NAME:TOKEN", or "NAME:sha256:HASH", each perhaps followed by attributes. Empty ones, and those that begin
+ * with #, are skipped. A zero byte follows @text, as with g_file_get_contents(). */
+gboolean
+tcp_tokens_add_lines (TcpTokens   *self,
+                      const char  *text,
+                      gsize        length,
+                      const char  *origin,
+                      GError     **error)
+{
+  const char *nul = memchr (text, '\0', length);
+
+  /* What is behind it would be ignored without a word. */
+  if (nul != NULL)
+    return tcp_invalid (error, "%s, line %u: there is a zero byte in it; it is not a text file", origin,
+                        count_lines (text, nul));
+
+  /* Some editors begin a file so. */
+  if (g_str_has_prefix (text, BYTE_ORDER_MARK))
+    text += strlen (BYTE_ORDER_MARK);
+  for (guint number = 1; *text != '\0'; number++)
+    {
+      gsize size = strcspn (text, "\n");
+      g_autofree char *copy = g_strndup (text, size);
+      char *line = g_strstrip (copy);
+
+      if (*line != '\0' && *line != '#' && !tokens_add_line (self, line, error))
+        {
+          g_prefix_error (error, "%s, line %u: ", origin, number);
+          return FALSE;
+        }
+      text += text[size] == '\n' ? size + 1 : size;
+    }
+  return TRUE;
+}
+
+/* Finding */
+
+gboolean
+tcp_credential_has_expired (const TcpCredential *self)
+{
+  return self->expires <= g_get_real_time ();
+}
+
+/* NULL if there is no such token. It may have expired. */
+const TcpToken *
+tcp_tokens_find (TcpTokens  *self,
+                 const char *token)
+{
+  TcpToken key = { 0 };
+
+  digest_token (token, key.credential.digest);
+  return g_hash_table_lookup (self->tokens, &key);
+}
+
+/* As above, by the value of an Authorization header, which may be NULL. */
+const TcpToken *
+tcp_tokens_find_header (TcpTokens  *self,
+                        const char *authorization)
+{
+  if (authorization == NULL || g_ascii_strncasecmp (authorization, "Bearer ", 7) != 0)
+    return NULL;
+
+  return tcp_tokens_find (self, authorization + 7 + strspn (authorization + 7, " "));
+}
+
+/* Reading */
+
+/* With a zero byte behind it. */
+static char *
+read_token_file (const char  *file,
+                 gsize       *length,
+                 gboolean    *is_public,
+                 GError     **error)
+{
+  g_autoptr (GFile) where = g_file_new_for_path (file);
+  g_autoptr (GFileInputStream) stream = g_file_read (where, NULL, error);
+  g_autoptr (GFileInfo) info = NULL;
+  g_autoptr (GByteArray) text = g_byte_array_new ();
+  gsize n;
+
+  if (stream == NULL)
+    return NULL;
+
+  info = g_file_input_stream_query_info (stream, G_FILE_ATTRIBUTE_UNIX_MODE, NULL, error);
+  if (info == NULL)
+    return NULL;
+  *is_public = (g_file_info_get_attribute_uint32 (info, G_FILE_ATTRIBUTE_UNIX_MODE) & S_IROTH) != 0;
+
+  do
+    {
+      guint8 block[64 * 1024];
+
+      if (!g_input_stream_read_all (G_INPUT_STREAM (stream), block, sizeof block, &n, NULL, error))
+        return NULL;
+      g_byte_array_append (text, block, n);
+      /* It may be a device, which never ends. */
+      if (text->len > MAX_TOKEN_FILE)
+        {
+          tcp_invalid (error, "%s has more than %u bytes", file, MAX_TOKEN_FILE);
+          return NULL;
+        }
+    }
+  while (n > 0);
+
+  *length = text->len;
+  g_byte_array_append (text, (const guint8 *) "", 1);
+  return (char *) g_byte_array_free (g_steal_pointer (&text), FALSE);
+}
+
+static void
+tokens_warn_of_expired (TcpTokens  *self,
+                        const char *file,
+                        TcpLog     *log)
+{
+  GHashTableIter iter;
+  gpointer token;
+  guint n = 0;
+
+  g_hash_table_iter_init (&iter, self->tokens);
+  while (g_hash_table_iter_next (&iter, &token, NULL))
+    n += tcp_credential_has_expired (&((TcpToken *) token)->credential);
+  if (n > 0)
+    tcp_log_warn (log, "%u of the %u tokens in %s %s expired", n, tcp_tokens_count (self), file, n > 1 ? "have" : "has");
+}
+
+/* Those of the file and @token, which belongs to “default”; each may be NULL. Blocks. */
+TcpTokens *
+tcp_tokens_load (const char  *token,
+                 const char  *file,
+                 TcpLog      *log,
+                 GError     **error)
+{
+  g_autoptr (TcpTokens) self = tcp_tokens_new ();
+
+  if (token != NULL && !tcp_tokens_add (self, "default", token, error))
+    return NULL;
+
+  if (file != NULL)
+    {
+      g_autoptr (GError) local = NULL;
+      gsize length;
+      gboolean is_public;
+      g_autofree char *text = read_token_file (file, &length, &is_public, &local);
+
+      if (text == NULL)
+        {
+          tcp_invalid (error, "the token file cannot be read: %s", local->message);
+          return NULL;
+        }
+      if (!tcp_tokens_add_lines (self, text, length, file, error))
+        return NULL;
+      if (is_public)
+        tcp_log_warn (log, "every user of this machine may read the tokens in %s; 'chmod o-r %s' prevents that", file, file);
+      tokens_warn_of_expired (self, file, log);
+    }
+
+  if (tcp_tokens_count (self) == 0)
+    {
+      tcp_invalid (error, "no token was given that clients could show");
+      return NULL;
+    }
+  return g_steal_pointer (&self);
+}

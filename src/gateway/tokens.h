@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "base/log.h"
+
+G_BEGIN_DECLS
+
+/* The tokens that clients may show, and the names of those that they belong to. Does not change once it is complete,
+ * and may then be used on all threads. */
+typedef struct _TcpTokens TcpTokens;
+
+#define TCP_TOKEN_DIGEST_SIZE 32 /* bytes, of SHA-256 */
+
+/* What is kept of a token that somebody has shown. Two are the same if their digests are. */
+typedef struct
+{
+  guint8 digest[TCP_TOKEN_DIGEST_SIZE];
+  gint64 expires; /* microseconds since 1970, G_MAXINT64 for never */
+} TcpCredential;
+
+typedef struct
+{
+  TcpCredential credential;
+  const char *name; /* lives as long as the tokens */
+} TcpToken;
+
+TcpTokens *tcp_tokens_new (void);
+TcpTokens *tcp_tokens_ref (TcpTokens *self);
+void tcp_tokens_unref (TcpTokens *self);
+TcpTokens *tcp_tokens_load (const char  *token,
+                            const char  *file,
+                            TcpLog      *log,
+                            GError     **error);
+gboolean tcp_tokens_add (TcpTokens   *self,
+                         const char  *name,
+                         const char  *token,
+                         GError     **error);
+gboolean tcp_tokens_add_lines (TcpTokens   *self,
+                               const char  *text,
+                               gsize        length,
+                               const char  *origin,
+                               GError     **error);
+guint tcp_tokens_count (TcpTokens *self);
+guint tcp_tokens_count_names (TcpTokens *self);
+gboolean tcp_tokens_have_name (TcpTokens  *self,
+                               const char *name);
+const TcpToken *tcp_tokens_find (TcpTokens  *self,
+                                 const char *token);
+const TcpToken *tcp_tokens_find_header (TcpTokens  *self,
+                                        const char *authorization);
+gboolean tcp_credential_has_expired (const TcpCredential *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpTokens, tcp_tokens_unref)
+
+G_END_DECLS

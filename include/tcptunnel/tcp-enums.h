@@ -9,14 +9,15 @@ G_BEGIN_DECLS
 
 /**
  * TcpTunnelState:
- * @TCP_TUNNEL_STATE_DISCONNECTED: there is no WebSocket. A singleton tunnel
+ * @TCP_TUNNEL_STATE_DISCONNECTED: there is no WebSocket. Unless it is multiplexed, a tunnel
  *   rests here until a TCP client connects.
  * @TCP_TUNNEL_STATE_CONNECTING: a WebSocket is being opened.
  * @TCP_TUNNEL_STATE_CONNECTED: the WebSocket is open, data flows.
  * @TCP_TUNNEL_STATE_RECONNECTING: the WebSocket broke, or could not be opened; the tunnel
  *   waits for the back-off delay to pass before it tries again.
  *
- * Where the WebSocket of a tunnel stands.
+ * Where the WebSocket of a tunnel stands. Where there are several, as in parallel mode, it is the state
+ * of the one that is furthest on: connected, else connecting, else reconnecting.
  *
  * Since: 1.0
  */
@@ -36,6 +37,15 @@ typedef enum
  * @TCP_TUNNEL_MODE_MULTIPLEXED: many TCP connections at once over one WebSocket,
  *   which is opened when the tunnel starts. They outlive breaks of the WebSocket, with
  *   nothing lost, if the session is resumed; else a break ends them.
+ * @TCP_TUNNEL_MODE_PARALLEL: many TCP connections at once, each as in singleton mode, with a
+ *   WebSocket and a session of its own. This is for servers that connect each WebSocket to
+ *   one TCP connection, of which there are many.
+ * @TCP_TUNNEL_MODE_AUTO: what the gateway is capable of. The first TCP connection opens a
+ *   WebSocket as in singleton mode. If the gateway can resume the session, and carry many
+ *   connections in it, that session is kept, and serves all connections from then on, as in
+ *   multiplexed mode. Otherwise the tunnel serves one connection at a time, as in singleton mode, and
+ *   logs a warning that says so. A client that connects while this is still open waits, unread.
+ *   If [property@TcpTunnel.Tunnel:resumption] is off, this is the same as singleton mode.
  *
  * How TCP connections map to WebSockets.
  *
@@ -45,6 +55,8 @@ typedef enum
 {
   TCP_TUNNEL_MODE_SINGLETON,
   TCP_TUNNEL_MODE_MULTIPLEXED,
+  TCP_TUNNEL_MODE_PARALLEL,
+  TCP_TUNNEL_MODE_AUTO,
 } TcpTunnelMode;
 
 /**

@@ -10,7 +10,9 @@ G_DEFINE_ENUM_TYPE (TcpTunnelState, tcp_tunnel_state,
 
 G_DEFINE_ENUM_TYPE (TcpTunnelMode, tcp_tunnel_mode,
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_MODE_SINGLETON, "singleton"),
-                    G_DEFINE_ENUM_VALUE (TCP_TUNNEL_MODE_MULTIPLEXED, "multiplexed"))
+                    G_DEFINE_ENUM_VALUE (TCP_TUNNEL_MODE_MULTIPLEXED, "multiplexed"),
+                    G_DEFINE_ENUM_VALUE (TCP_TUNNEL_MODE_PARALLEL, "parallel"),
+                    G_DEFINE_ENUM_VALUE (TCP_TUNNEL_MODE_AUTO, "auto"))
 
 G_DEFINE_ENUM_TYPE (TcpTunnelResumption, tcp_tunnel_resumption,
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_RESUMPTION_AUTO, "auto"),

@@ -299,9 +299,11 @@ struct _TcpProtocol
   guint32 next_id;
 
   gboolean text; /* its user says so before receive (): the message is one of text */
+  gboolean stays_single; /* set by its user: lifts_single has no effect but in what is said to the peer */
 
   /* For its user to read */
   gboolean over;     /* no transport can revive it */
+  gboolean many;     /* both ends take many streams, though there was to be one */
   gboolean progress; /* bytes came, or were acknowledged; its user takes that back */
   guint peer_timeout; /* s that the peer keeps it without a transport; 0 if it does not */
   GQueue goodbye; /* of TcpBuffer: what says on a transport of its own that it is over, where the

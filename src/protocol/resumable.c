@@ -67,7 +67,7 @@ resumable_forget_history (TcpResumable *self)
   self->receipts = (TcpReceipts) { 0 };
   self->confirmed = 0;
   /* What streams begin with is said anew, and whether there may be many. */
-  self->begun = self->many = self->listeners_agreed = FALSE;
+  self->begun = self->base.many = self->listeners_agreed = FALSE;
   self->base.peer_timeout = 0;
   resumable_update_figures (self);
 }
@@ -330,7 +330,7 @@ resumable_fail (TcpResumable *self,
 static gboolean
 resumable_is_single (TcpResumable *self)
 {
-  return self->base.options.single && !self->many;
+  return self->base.options.single && !self->base.many;
 }
 
 /* Whether that which is not data has become more than an honest peer leaves unacknowledged, or
@@ -895,7 +895,7 @@ handle_hello (TcpResumable            *self,
   tcp_unacknowledged_rewind (&self->sent);
   resumable_count_replay (self);
   self->ready = self->begun = TRUE;
-  self->many = base->options.lifts_single && (hello.flags & TCP_RESUMABLE_MANY) != 0;
+  base->many = base->options.lifts_single && !base->stays_single && (hello.flags & TCP_RESUMABLE_MANY) != 0;
   self->listeners_agreed = base->options.listens && (hello.flags & TCP_RESUMABLE_LISTENERS) != 0;
   self->peer_window = hello.window;
   self->peer_payload = hello.max_payload;

@@ -67,7 +67,6 @@ typedef struct
   gboolean ready;         /* the peer's HELLO was read on this transport, */
   gboolean begun;         /* or on one before */
   gboolean misled;        /* which was for a session that is gone */
-  gboolean many;          /* both ends take many streams, though the session was to have one */
   gboolean listeners_agreed; /* both ends know of listeners, */
   GPtrArray *listeners;   /* of TcpResumableListener, with ids that rise; */
   guint32 last_listener;  /* the highest id of all that there were */

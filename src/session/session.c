@@ -1028,6 +1028,23 @@ tcp_session_wants_channel (TcpSession *self)
          (self->protocol != NULL && !self->lost && self->protocol->figures.unacknowledged > 0);
 }
 
+/* Whether it goes on after its first stream, with as many as there may be: known when the peer's HELLO was read. */
+gboolean
+tcp_session_takes_many (TcpSession *self)
+{
+  return !self->options.single || (self->protocol != NULL && self->protocol->many);
+}
+
+/* It has one stream from here on, whatever the peer may be capable of later. */
+void
+tcp_session_stay_single (TcpSession *self)
+{
+  self->options.lifts_single = FALSE;
+  /* The present one goes on to say what it said. */
+  if (self->protocol != NULL)
+    self->protocol->stays_single = TRUE;
+}
+
 /* Whether any byte has come, or frame was acknowledged, since it was last asked: reconnecting
  * is of use then, however short-lived the channels are. */
 gboolean

@@ -166,6 +166,8 @@ gboolean tcp_session_is_idle (TcpSession *self);
 gboolean tcp_session_is_empty (TcpSession *self);
 gboolean tcp_session_is_over (TcpSession *self);
 gboolean tcp_session_wants_channel (TcpSession *self);
+gboolean tcp_session_takes_many (TcpSession *self);
+void tcp_session_stay_single (TcpSession *self);
 gboolean tcp_session_take_progress (TcpSession *self);
 void tcp_session_take_goodbye (TcpSession *self,
                                GQueue     *frames);

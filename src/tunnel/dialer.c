@@ -87,7 +87,7 @@ tcp_dialer_new (const TcpTunnelSettings *settings,
   self->timeout = settings->common.connect_timeout;
   self->keepalive_interval = settings->common.keepalive_interval;
   self->keepalive_timeout = settings->common.keepalive_timeout;
-  self->single = settings->mode == TCP_TUNNEL_MODE_SINGLETON;
+  self->single = settings->mode != TCP_TUNNEL_MODE_MULTIPLEXED;
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->group = tcp_channel_group_ref (group);

@@ -30,7 +30,7 @@
 struct _TcpLink
 {
   const TcpTunnelSettings *settings; /* the engine's */
-  gboolean multiplexed;
+  TcpLinkCapacity capacity;
   gboolean asks_for_token;
   char *display;
   GUri *uri;
@@ -83,7 +83,7 @@ link_set_state (TcpLink        *self,
                 TcpTunnelState  state)
 {
   /* What still has to be said of a connection that has ended is nobody's business. */
-  if (!self->multiplexed && tcp_session_get_n_streams (self->session) == 0)
+  if (self->capacity != TCP_LINK_MANY && tcp_session_get_n_streams (self->session) == 0)
     state = TCP_TUNNEL_STATE_DISCONNECTED;
   if (self->state == state)
     return;
@@ -124,7 +124,7 @@ on_end (gpointer user_data)
 static gboolean
 link_is_leftover (TcpLink *self)
 {
-  return self->draining || (!self->multiplexed && tcp_session_get_n_streams (self->session) == 0);
+  return self->draining || (self->capacity != TCP_LINK_MANY && tcp_session_get_n_streams (self->session) == 0);
 }
 
 /* @error (taken) ends the tunnel; NULL if the link has merely done its work. */
@@ -285,7 +285,7 @@ link_retry (TcpLink      *self,
 
   g_clear_error (&self->failure);
   self->failure = g_error_copy (error);
-  if (!self->multiplexed)
+  if (self->capacity != TCP_LINK_MANY)
     link_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
   if (self->expires_at != 0 && self->expires_at <= g_get_monotonic_time ())
     {
@@ -359,7 +359,7 @@ link_ask_for_token (TcpLink      *self,
 static gboolean
 link_has_use (TcpLink *self)
 {
-  return !self->closed && ((self->multiplexed && !self->draining) || tcp_session_wants_channel (self->session));
+  return !self->closed && ((self->capacity == TCP_LINK_MANY && !self->draining) || tcp_session_wants_channel (self->session));
 }
 
 /* Its session is lost, and so are the TCP connections that the gateway knew of. A link
@@ -392,9 +392,9 @@ link_failure_is_final (TcpLink             *self,
   if (self->was_connected)
     return FALSE;
   if (!self->settings->wait_for_gateway)
-    return self->multiplexed || tls;
+    return self->capacity == TCP_LINK_MANY || tls;
   /* What answers there is no gateway. */
-  return result->untrusted || (self->multiplexed && answered);
+  return result->untrusted || (self->capacity == TCP_LINK_MANY && answered);
 }
 
 static void
@@ -434,18 +434,73 @@ link_dial_failed (TcpLink       *self,
   link_retry (self, result->error, result->retry_after);
 }
 
+/* How many connections it takes */
+
+static void
+link_dismiss (TcpChannel *channel)
+{
+  tcp_channel_close (channel, TCP_CLOSE_NORMAL, NULL);
+  tcp_channel_resume (channel);
+}
+
+/* The gateway took many connections, and is another by now. Those that it had are lost; the next client
+ * begins with another link, of which nothing is known. */
+static void
+link_give_up_many (TcpLink *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
+                       "the session with the gateway %s is lost: it took many connections in one session, and does not "
+                       "any more",
+                       self->display);
+  if (tcp_session_get_channel (self->session) == NULL)
+    tcp_session_abandon (self->session, error);
+  self->capacity = TCP_LINK_ONE;
+  link_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
+  tcp_link_close (self, error);
+  tcp_timer_set (self->end, 0);
+}
+
+static void
+link_decide (TcpLink  *self,
+             gboolean  many)
+{
+  if (self->capacity == TCP_LINK_MANY && !many)
+    {
+      link_give_up_many (self);
+      return;
+    }
+  if (self->capacity != TCP_LINK_UNDECIDED)
+    return;
+
+  self->capacity = many ? TCP_LINK_MANY : TCP_LINK_ONE;
+  if (many)
+    link_set_state (self, TCP_TUNNEL_STATE_CONNECTED);
+  else
+    tcp_session_stay_single (self->session);
+  self->callbacks.decided (self, self->user_data);
+}
+
 /* On what is spoken. FALSE if the session cannot go on with that. */
 static gboolean
 link_agree (TcpLink       *self,
             TcpDialResult *result)
 {
-  const TcpProtocolClass *protocol = self->multiplexed ? &tcp_protocol_tagged : &tcp_protocol_raw;
+  gboolean tagged = self->settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED;
+  const TcpProtocolClass *protocol = tagged ? &tcp_protocol_tagged : &tcp_protocol_raw;
   const TcpProtocolClass *before = tcp_session_get_protocol (self->session);
 
   if (self->settings->reverse)
     protocol = &tcp_protocol_reverse;
   if (result->resumable)
     protocol = &tcp_protocol_resumable;
+  else if (!tagged && self->capacity == TCP_LINK_MANY)
+    {
+      link_dismiss (result->channel);
+      link_give_up_many (self);
+      return FALSE;
+    }
   if (before != NULL && (before != protocol || tcp_session_is_over (self->session)))
     {
       g_autoptr (GError) error = NULL;
@@ -458,14 +513,15 @@ link_agree (TcpLink       *self,
     }
   if (!link_has_use (self))
     {
-      tcp_channel_close (result->channel, TCP_CLOSE_NORMAL, NULL);
-      tcp_channel_resume (result->channel);
+      link_dismiss (result->channel);
       return FALSE;
     }
 
   self->resumable = protocol->resumable;
   if (before == NULL)
     tcp_session_set_protocol (self->session, protocol);
+  if (protocol == &tcp_protocol_raw)
+    link_decide (self, FALSE);
   return TRUE;
 }
 
@@ -589,7 +645,7 @@ on_stream_closed (TcpSession   *session,
     return;
   if (self->draining)
     link_end_drained (self);
-  if (self->multiplexed || self->closed)
+  if (self->capacity == TCP_LINK_MANY || self->closed)
     return;
 
   /* The gateway may still have to hear how it ended. */
@@ -672,7 +728,7 @@ on_channel_closed (TcpSession   *session,
       link_end (self, NULL);
       return;
     }
-  if (self->multiplexed || tcp_session_wants_channel (session))
+  if (self->capacity == TCP_LINK_MANY || tcp_session_wants_channel (session))
     {
       if (self->hello_read)
         link_begin_outage (self, self->patience);
@@ -707,6 +763,7 @@ on_hello (TcpSession *session,
   link_end_outage (self);
   self->hello_read = TRUE;
   self->patience = tcp_session_get_peer_timeout (session);
+  link_decide (self, tcp_session_takes_many (session));
 }
 
 static void
@@ -834,7 +891,7 @@ link_name_session (TcpLink *self)
 
   g_clear_pointer (&self->route, g_free);
   g_clear_pointer (&self->uri, g_uri_unref);
-  if (self->multiplexed && self->settings->common.resumption == TCP_TUNNEL_RESUMPTION_OFF)
+  if (self->settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED && self->settings->common.resumption == TCP_TUNNEL_RESUMPTION_OFF)
     self->uri = g_uri_ref (self->settings->uri);
   else
     self->uri = tcp_uri_add_query (self->settings->uri, "sessionId", session_id);
@@ -848,11 +905,12 @@ link_make_session (TcpLink *self)
   g_autofree char *peer = g_strdup_printf ("the gateway %s", settings->display);
   TcpSessionOptions options = {
     .client = TRUE,
-    .single = !self->multiplexed,
+    .single = settings->mode != TCP_TUNNEL_MODE_MULTIPLEXED,
+    .lifts_single = settings->mode == TCP_TUNNEL_MODE_AUTO,
     .max_buffered_bytes = settings->max_buffered_bytes,
     .max_unacknowledged_bytes = settings->common.max_unacknowledged_bytes,
     .max_window_bytes = settings->common.max_window_bytes,
-    .max_streams = self->multiplexed ? settings->common.max_connections : 1,
+    .max_streams = self->capacity != TCP_LINK_ONE ? settings->common.max_connections : 1,
     .listens = settings->reverses != NULL && *settings->reverses != NULL,
     .max_pending_bytes = settings->max_pending_bytes,
     .hello_timeout = settings->common.connect_timeout,
@@ -881,7 +939,12 @@ tcp_link_new (const TcpTunnelSettings *settings,
   TcpLink *self = g_new0 (TcpLink, 1);
 
   self->settings = settings;
-  self->multiplexed = settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED;
+  if (settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED)
+    self->capacity = TCP_LINK_MANY;
+  else if (settings->mode == TCP_TUNNEL_MODE_AUTO)
+    self->capacity = TCP_LINK_UNDECIDED;
+  else
+    self->capacity = TCP_LINK_ONE;
   self->asks_for_token = settings->asks_for_token;
   self->display = g_strdup (settings->display);
   self->dialer = dialer;
@@ -934,7 +997,7 @@ tcp_link_start (TcpLink *self)
   link_dial (self);
 }
 
-/* The same of a singleton link, for the one stream that it has. */
+/* The same of one that is not multiplexed, for the first stream that it has. */
 TcpStream *
 tcp_link_start_for (TcpLink   *self,
                     TcpOpener *opener)
@@ -953,6 +1016,7 @@ tcp_link_succeed (TcpLink *self,
 {
   g_autoptr (GError) error = NULL;
 
+  self->capacity = TCP_LINK_MANY;
   self->was_connected = TRUE;
   self->resumable = TRUE;
   link_begin_outage (self, former->patience);
@@ -972,6 +1036,24 @@ TcpSession *
 tcp_link_get_session (TcpLink *self)
 {
   return self->session;
+}
+
+TcpLinkCapacity
+tcp_link_get_capacity (TcpLink *self)
+{
+  return self->capacity;
+}
+
+TcpTunnelState
+tcp_link_get_state (TcpLink *self)
+{
+  return self->state;
+}
+
+gboolean
+tcp_link_waits_for_token (TcpLink *self)
+{
+  return self->waiting_for_token;
 }
 
 /* For a TCP client that can be served now, or, where that cannot hurt, wait; NULL if it can do

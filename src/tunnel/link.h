@@ -12,9 +12,17 @@
 G_BEGIN_DECLS
 
 /* Keeps one session supplied with a WebSocket: dials, and when it breaks waits and
- * dials again. A singleton tunnel has a link for each TCP connection, a multiplexed
- * one a single link for as long as it runs. */
+ * dials again. A singleton tunnel has a link for each TCP connection, as a parallel one has; a multiplexed
+ * one has a single link for as long as it runs. */
 typedef struct _TcpLink TcpLink;
+
+/* How many TCP connections a link takes. */
+typedef enum
+{
+  TCP_LINK_UNDECIDED, /* one, until it is known whether the gateway takes many */
+  TCP_LINK_ONE,
+  TCP_LINK_MANY,
+} TcpLinkCapacity;
 
 typedef struct
 {
@@ -41,6 +49,9 @@ typedef struct
                      const char *host,
                      guint16     port,
                      gpointer    user_data);
+  /* It is known now how many TCP connections it takes. */
+  void (*decided) (TcpLink  *link,
+                   gpointer  user_data);
   /* A TCP connection of the link ended. */
   void (*stream_closed) (TcpLink      *link,
                          TcpStream    *stream,
@@ -76,6 +87,9 @@ void tcp_link_start (TcpLink *self);
 TcpStream *tcp_link_start_for (TcpLink   *self,
                                TcpOpener *opener);
 TcpSession *tcp_link_get_session (TcpLink *self);
+TcpLinkCapacity tcp_link_get_capacity (TcpLink *self);
+TcpTunnelState tcp_link_get_state (TcpLink *self);
+gboolean tcp_link_waits_for_token (TcpLink *self);
 TcpStream *tcp_link_open (TcpLink    *self,
                           TcpOpener  *opener,
                           GError    **error);

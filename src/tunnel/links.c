@@ -2,11 +2,14 @@
 
 #include "tunnel/links.h"
 
+#include "io/reactor.h"
 #include "tunnel/farewell.h"
 
 /* How many links may be left whose gateway takes no new connections on them. Each may hold as much as
  * max-unacknowledged-bytes, and it is the gateway that decides how many there are. */
 #define MAX_DRAINING 16
+
+#define TOO_MANY "there are too many (see the property max-connections)"
 
 struct _TcpLinks
 {
@@ -18,13 +21,41 @@ struct _TcpLinks
   TcpLinksCallbacks callbacks;
   gpointer user_data;
 
-  GPtrArray *all;    /* of TcpLink, the oldest first */
-  TcpLink *link;     /* multiplexed: the one; singleton: that of the present client */
-  TcpStream *stream; /* singleton: the present client */
+  GPtrArray *all;      /* of TcpLink, the oldest first */
+  TcpLink *link;       /* that of all clients, or where they are served one at a time that of the present one */
+  TcpStream *stream;   /* and then, that client */
+  GQueue waiting;      /* of TcpOpener: it is not known yet over which link they go */
+  TcpTimer *placing;   /* of those, when it is known */
+  gboolean warned;     /* that there is no more than one at a time */
+  guint asked_serial;  /* of the token for which the application was asked for another, */
+  gboolean awaited;    /* which it will set */
   gboolean closed;
 };
 
 static TcpLink *links_add (TcpLinks *self);
+
+/* The state of that which is furthest on. */
+static TcpTunnelState
+links_get_state (TcpLinks *self)
+{
+  static const TcpTunnelState order[] = { TCP_TUNNEL_STATE_CONNECTED, TCP_TUNNEL_STATE_CONNECTING,
+                                          TCP_TUNNEL_STATE_RECONNECTING };
+
+  for (guint i = 0; i < G_N_ELEMENTS (order); i++)
+    for (guint j = 0; j < self->all->len; j++)
+      if (tcp_link_get_state (self->all->pdata[j]) == order[i])
+        return order[i];
+
+  return TCP_TUNNEL_STATE_DISCONNECTED;
+}
+
+/* Whether it is one whose state and attempts are those of the tunnel. */
+static gboolean
+links_shows (TcpLinks *self,
+             TcpLink  *link)
+{
+  return !self->closed && (link == self->link || self->settings->mode == TCP_TUNNEL_MODE_PARALLEL);
+}
 
 /* What the links say */
 
@@ -35,8 +66,9 @@ on_state_changed (TcpLink        *link,
 {
   TcpLinks *self = user_data;
 
-  if (!self->closed && link == self->link)
-    self->callbacks.state_changed (state, self->user_data);
+  if (links_shows (self, link))
+    self->callbacks.state_changed (self->settings->mode == TCP_TUNNEL_MODE_PARALLEL ? links_get_state (self) : state,
+                                   self->user_data);
 }
 
 static void
@@ -48,7 +80,7 @@ on_retry_scheduled (TcpLink      *link,
 {
   TcpLinks *self = user_data;
 
-  if (!self->closed && link == self->link)
+  if (links_shows (self, link))
     self->callbacks.retry_scheduled (error, attempt, delay, self->user_data);
 }
 
@@ -115,8 +147,42 @@ on_token_required (TcpLink  *link,
                    gpointer  user_data)
 {
   TcpLinks *self = user_data;
+  gboolean others = FALSE;
 
+  for (guint i = 0; i < self->all->len && !others; i++)
+    others = self->all->pdata[i] != link && tcp_link_waits_for_token (self->all->pdata[i]);
+
+  /* One question will do for all. */
+  if (others && serial == self->asked_serial)
+    {
+      if (self->awaited)
+        tcp_link_await_token (link);
+      return;
+    }
+
+  self->asked_serial = serial;
+  self->awaited = FALSE;
   self->callbacks.token_required (serial, self->user_data);
+}
+
+static void
+on_decided (TcpLink  *link,
+            gpointer  user_data)
+{
+  TcpLinks *self = user_data;
+  const TcpProtocolClass *protocol = tcp_session_get_protocol (tcp_link_get_session (link));
+
+  tcp_timer_set (self->placing, 0);
+  if (tcp_link_get_capacity (link) == TCP_LINK_MANY)
+    g_clear_pointer (&self->stream, tcp_stream_unref);
+  if (tcp_link_get_capacity (link) == TCP_LINK_MANY || self->warned)
+    return;
+
+  self->warned = TRUE;
+  tcp_log_warn (self->log,
+                "the gateway %s does not carry many TCP connections in one session: the tunnel serves one TCP client at a "
+                "time%s; with --mode parallel (the property mode) it serves many, if the gateway does",
+                self->settings->display, protocol->resumable ? "" : ", and may lose bytes when the WebSocket breaks");
 }
 
 static void
@@ -130,7 +196,12 @@ on_ended (TcpLink      *link,
   if (self->link == link)
     self->link = NULL;
   g_ptr_array_remove (self->all, link);
-  if (why != NULL)
+  tcp_timer_set (self->placing, 0);
+  if (self->settings->mode == TCP_TUNNEL_MODE_PARALLEL)
+    self->callbacks.state_changed (links_get_state (self), self->user_data);
+  /* Where others are connected, what made one connection fail ends no more than that. */
+  if (why != NULL &&
+      (self->settings->mode != TCP_TUNNEL_MODE_PARALLEL || links_get_state (self) != TCP_TUNNEL_STATE_CONNECTED))
     self->callbacks.failed (why, self->user_data);
 }
 
@@ -163,15 +234,15 @@ links_limit_draining (TcpLinks *self)
   g_ptr_array_remove (self->all, link);
 }
 
-/* Its connections go on, while another link is there for those to come. A singleton
- * link has none to come. */
+/* Its connections go on, while another link is there for those to come. One for a single connection
+ * has none to come. */
 static void
 on_draining (TcpLink  *link,
              gpointer  user_data)
 {
   TcpLinks *self = user_data;
 
-  if (self->closed || link != self->link || self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
+  if (self->closed || link != self->link || tcp_link_get_capacity (link) != TCP_LINK_MANY)
     return;
 
   links_limit_draining (self);
@@ -181,6 +252,7 @@ on_draining (TcpLink  *link,
 static const TcpLinkCallbacks link_callbacks = {
   .state_changed = on_state_changed,
   .retry_scheduled = on_retry_scheduled,
+  .decided = on_decided,
   .stream_connected = on_stream_connected,
   .stream_arrived = on_stream_arrived,
   .listening = on_listening,
@@ -213,8 +285,11 @@ links_serve_alone (TcpLinks   *self,
   if (self->stream != NULL && !tcp_stream_peer_has_left (self->stream))
     {
       g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                           "another is connected, and a tunnel in singleton mode serves one at a time; "
-                           "with --mode multiplexed (the property mode) it serves many");
+                           self->settings->mode == TCP_TUNNEL_MODE_SINGLETON
+                             ? "another is connected, and a tunnel in singleton mode serves one at a time; "
+                               "with --mode auto (the property mode) it serves many, if the gateway does"
+                             : "another is connected, and the gateway carries one in a session; with --mode parallel "
+                               "(the property mode) the tunnel serves many, if the gateway does");
       return NULL;
     }
   if (self->all->len >= self->settings->common.max_connections)
@@ -242,6 +317,48 @@ links_serve_together (TcpLinks   *self,
   return NULL;
 }
 
+static TcpStream *
+links_serve_in_parallel (TcpLinks   *self,
+                         TcpOpener  *opener,
+                         GError    **error)
+{
+  guint max = self->settings->common.max_connections;
+  guint n = 0;
+
+  for (guint i = 0; i < self->all->len; i++)
+    n += tcp_session_get_n_streams (tcp_link_get_session (self->all->pdata[i]));
+  /* As many again may have left what is still being delivered. */
+  if (n < max && self->all->len / 2 < max)
+    return tcp_link_start_for (links_add (self), opener);
+
+  g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, TOO_MANY);
+  return NULL;
+}
+
+/* Until more is known. What it sends is not read. */
+static gboolean
+links_has_to_wait (TcpLinks *self)
+{
+  return self->link != NULL && tcp_link_get_capacity (self->link) == TCP_LINK_UNDECIDED;
+}
+
+static TcpStream *
+links_open (TcpLinks   *self,
+            TcpOpener  *opener,
+            GError    **error)
+{
+  if (self->settings->mode == TCP_TUNNEL_MODE_PARALLEL)
+    return links_serve_in_parallel (self, opener, error);
+  if (self->settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED ||
+      (self->link != NULL && tcp_link_get_capacity (self->link) == TCP_LINK_MANY))
+    return links_serve_together (self, opener, error);
+  if (!links_has_to_wait (self))
+    return links_serve_alone (self, opener, error);
+
+  g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, TOO_MANY);
+  return NULL;
+}
+
 /* Hands it to the right link. */
 void
 tcp_links_serve (TcpLinks  *self,
@@ -250,10 +367,13 @@ tcp_links_serve (TcpLinks  *self,
   g_autoptr (GError) error = NULL;
   TcpStream *stream;
 
-  if (self->settings->mode == TCP_TUNNEL_MODE_SINGLETON)
-    stream = links_serve_alone (self, opener, &error);
-  else
-    stream = links_serve_together (self, opener, &error);
+  if (links_has_to_wait (self) && self->waiting.length + 1 < self->settings->common.max_connections)
+    {
+      g_queue_push_tail (&self->waiting, opener);
+      return;
+    }
+
+  stream = links_open (self, opener, &error);
   if (stream == NULL)
     {
       opener->class->closed (opener, NULL, error);
@@ -264,6 +384,18 @@ tcp_links_serve (TcpLinks  *self,
   self->callbacks.stream_opened (stream, self->user_data);
   if (tcp_stream_is_connected (stream))
     links_tell_connected (stream);
+}
+
+static void
+on_placing (gpointer user_data)
+{
+  TcpLinks *self = user_data;
+  GQueue waiting = self->waiting;
+  TcpOpener *opener;
+
+  g_queue_init (&self->waiting);
+  while ((opener = g_queue_pop_head (&waiting)) != NULL)
+    tcp_links_serve (self, opener);
 }
 
 /* Life */
@@ -287,6 +419,7 @@ tcp_links_new (const TcpTunnelSettings *settings,
   self->callbacks = *callbacks;
   self->user_data = user_data;
   self->all = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_link_free);
+  self->placing = tcp_timer_new (on_placing, self);
 
   return self;
 }
@@ -297,6 +430,7 @@ tcp_links_free (TcpLinks *self)
 {
   g_assert (self->closed);
 
+  tcp_timer_clear (&self->placing);
   g_ptr_array_unref (self->all);
   tcp_farewells_free (self->farewells);
   tcp_dialer_free (self->dialer);
@@ -316,6 +450,7 @@ tcp_links_start (TcpLinks *self)
 void
 tcp_links_await_token (TcpLinks *self)
 {
+  self->awaited = TRUE;
   for (guint i = 0; i < self->all->len; i++)
     tcp_link_await_token (self->all->pdata[i]);
 }
@@ -339,6 +474,18 @@ tcp_links_network_changed (TcpLinks *self)
     tcp_link_network_changed (self->all->pdata[i]);
 }
 
+static void
+links_close_waiting (TcpLinks     *self,
+                     const GError *error)
+{
+  g_autoptr (GError) closed = NULL;
+  TcpOpener *opener;
+
+  closed = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the tunnel was closed");
+  while ((opener = g_queue_pop_head (&self->waiting)) != NULL)
+    opener->class->closed (opener, NULL, error != NULL ? error : closed);
+}
+
 /* Ends every connection. */
 void
 tcp_links_close (TcpLinks     *self,
@@ -350,4 +497,6 @@ tcp_links_close (TcpLinks     *self,
   g_ptr_array_set_size (self->all, 0);
   self->link = NULL;
   g_clear_pointer (&self->stream, tcp_stream_unref);
+  links_close_waiting (self, error);
+  tcp_timer_set (self->placing, -1);
 }

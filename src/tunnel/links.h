@@ -8,7 +8,7 @@
 G_BEGIN_DECLS
 
 /* All links of a tunnel: which TCP client goes over which of them, as the mode says, and when
- * there is to be another. */
+ * there is to be another. Where it is not known yet whether one takes many, further clients wait. */
 typedef struct _TcpLinks TcpLinks;
 
 typedef struct

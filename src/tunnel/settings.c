@@ -194,6 +194,19 @@ check_services (TcpTunnelSettings  *self,
   return TRUE;
 }
 
+/* What auto can only mean: only a session that can be resumed may turn out to carry many connections, and one with
+ * services does not wait for a TCP client. */
+static void
+decide_mode (TcpTunnelSettings *self)
+{
+  if (self->mode != TCP_TUNNEL_MODE_AUTO)
+    return;
+  if (self->reverses != NULL && *self->reverses != NULL)
+    self->mode = TCP_TUNNEL_MODE_MULTIPLEXED;
+  else if (self->common.resumption == TCP_TUNNEL_RESUMPTION_OFF)
+    self->mode = TCP_TUNNEL_MODE_SINGLETON;
+}
+
 static gboolean
 check_uri (TcpTunnelSettings  *self,
            GError            **error)
@@ -230,6 +243,7 @@ gboolean
 tcp_tunnel_settings_check (TcpTunnelSettings  *self,
                            GError            **error)
 {
+  decide_mode (self);
   if (!check_uri (self, error))
     return FALSE;
   if (self->token == NULL || *self->token == '\0')

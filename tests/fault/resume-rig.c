@@ -156,9 +156,18 @@ add_one (const char *path,
 }
 
 void
-add_mode_test (const char *path,
-               ModeTest test)
+add_long_mode_test (const char *path,
+                    ModeTest test)
 {
   add_one (path, "singleton", TCP_TUNNEL_MODE_SINGLETON, test);
   add_one (path, "multiplexed", TCP_TUNNEL_MODE_MULTIPLEXED, test);
+}
+
+void
+add_mode_test (const char *path,
+               ModeTest test)
+{
+  add_long_mode_test (path, test);
+  add_one (path, "parallel", TCP_TUNNEL_MODE_PARALLEL, test);
+  add_one (path, "auto", TCP_TUNNEL_MODE_AUTO, test);
 }

@@ -180,9 +180,9 @@ main (int argc,
   g_log_set_writer_func (write_log, NULL, NULL);
 
   g_test_add_func ("/goodbye/done", test_done);
-  add_mode_test ("/goodbye/closed", test_closed);
+  add_long_mode_test ("/goodbye/closed", test_closed);
   g_test_add_func ("/goodbye/bounded", test_bounded);
-  add_mode_test ("/goodbye/gateway", test_gateway);
+  add_long_mode_test ("/goodbye/gateway", test_gateway);
 
   return g_test_run ();
 }

@@ -63,7 +63,7 @@ test_plain_cuts (TcpTunnelMode mode)
       WAIT_UNTIL (test_figure (fixture->tunnel, reconnects) == i &&
                   fixture->recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
     }
-  if (mode == TCP_TUNNEL_MODE_SINGLETON)
+  if (mode != TCP_TUNNEL_MODE_MULTIPLEXED)
     client_round_trip (fd, "after");
   else
     client_expect_reset (fd);
@@ -99,13 +99,14 @@ test_too_long (TcpTunnelMode mode)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = resume_new (target, mode);
+  gboolean shared = mode == TCP_TUNNEL_MODE_MULTIPLEXED || mode == TCP_TUNNEL_MODE_AUTO;
   int fd, waiting = -1;
 
   g_object_set (fixture->tunnel, "max-reconnect-attempts", TCP_TUNNEL_UNLIMITED_ATTEMPTS, NULL);
   g_object_set (fixture->gateway, "session-timeout", 1000, NULL);
   fd = resume_begin (fixture);
   resume_go_away (fixture);
-  if (mode == TCP_TUNNEL_MODE_MULTIPLEXED)
+  if (shared)
     waiting = client_connect (fixture_get_port (fixture));
   client_expect_reset (fd);
   client_close (fd);
@@ -118,7 +119,7 @@ test_too_long (TcpTunnelMode mode)
   g_assert_error (fixture->recorder->closed_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST);
   g_assert_nonnull (strstr (fixture->recorder->closed_error->message, "away for longer than the 1 s for which it keeps"));
 
-  if (mode == TCP_TUNNEL_MODE_MULTIPLEXED)
+  if (shared)
     {
       guint opened = fixture->recorder->opened;
 
@@ -128,7 +129,7 @@ test_too_long (TcpTunnelMode mode)
       g_assert_cmpuint (fixture->recorder->opened, ==, opened);
     }
   resume_come_back (fixture);
-  if (mode == TCP_TUNNEL_MODE_MULTIPLEXED)
+  if (shared)
     WAIT_UNTIL (fixture->recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
   fd = client_connect (fixture_get_port (fixture));
   client_round_trip (fd, "another");

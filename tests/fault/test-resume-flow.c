@@ -618,9 +618,9 @@ main (int argc,
   test_need_descriptors (4096);
 
   g_test_add_func ("/resume-flow/stalled-streams", test_stalled_streams);
-  add_mode_test ("/resume-flow/slow-reader", test_slow_reader);
-  add_mode_test ("/resume-flow/small-caps", test_small_caps);
-  add_mode_test ("/resume-flow/bounded-while-away", test_bounded_while_away);
+  add_long_mode_test ("/resume-flow/slow-reader", test_slow_reader);
+  add_long_mode_test ("/resume-flow/small-caps", test_small_caps);
+  add_long_mode_test ("/resume-flow/bounded-while-away", test_bounded_while_away);
   g_test_add_func ("/resume-flow/windows-are-counted", test_windows_are_counted);
   g_test_add_func ("/resume-flow/budget-down", test_budget_down);
   g_test_add_func ("/resume-flow/budget-up", test_budget_up);

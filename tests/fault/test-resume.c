@@ -284,17 +284,17 @@ main (int argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  add_mode_test ("/resume/data", test_data);
-  add_mode_test ("/resume/survives-cut", test_survives_cut);
-  add_mode_test ("/resume/survives-reset", test_survives_reset);
-  add_mode_test ("/resume/survives-half-open", test_survives_half_open);
-  add_mode_test ("/resume/black-hole", test_black_hole);
-  add_mode_test ("/resume/silent-link", test_silent_link);
-  add_mode_test ("/resume/stall-up", test_stall_up);
-  add_mode_test ("/resume/stall-down", test_stall_down);
-  add_mode_test ("/resume/cut-at-offsets", test_cut_at_offsets);
-  add_mode_test ("/resume/cut-in-handshake", test_cut_in_handshake);
-  add_mode_test ("/resume/server-speaks-first", test_server_speaks_first);
+  add_long_mode_test ("/resume/data", test_data);
+  add_long_mode_test ("/resume/survives-cut", test_survives_cut);
+  add_long_mode_test ("/resume/survives-reset", test_survives_reset);
+  add_long_mode_test ("/resume/survives-half-open", test_survives_half_open);
+  add_long_mode_test ("/resume/black-hole", test_black_hole);
+  add_long_mode_test ("/resume/silent-link", test_silent_link);
+  add_long_mode_test ("/resume/stall-up", test_stall_up);
+  add_long_mode_test ("/resume/stall-down", test_stall_down);
+  add_long_mode_test ("/resume/cut-at-offsets", test_cut_at_offsets);
+  add_long_mode_test ("/resume/cut-in-handshake", test_cut_in_handshake);
+  add_long_mode_test ("/resume/server-speaks-first", test_server_speaks_first);
 
   return g_test_run ();
 }

@@ -239,7 +239,7 @@ test_route (TcpTunnelMode mode)
     ;
   client_close (rig.server->fd);
   rig.server->fd = -1;
-  fd = mode == TCP_TUNNEL_MODE_SINGLETON ? client_connect (test_tunnel_get_port (rig.tunnel)) : -1;
+  fd = mode != TCP_TUNNEL_MODE_MULTIPLEXED ? client_connect (test_tunnel_get_port (rig.tunnel)) : -1;
   resumable_server_accept (rig.server);
   route = get_parameter (rig.server, "route");
   g_assert_null (route);

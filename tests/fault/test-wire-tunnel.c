@@ -63,13 +63,14 @@ test_hello (TcpTunnelMode mode)
   g_autofree char *first_id = NULL;
   g_autofree char *second_id = NULL;
   ResumableHello *heard = &rig.server->heard;
+  guint flags = mode == TCP_TUNNEL_MODE_AUTO ? RESUMABLE_MANY : 0;
   int fd;
 
   rig.server->hello.instance = G_GUINT64_CONSTANT (0xfedcba9876543210);
   fd = tunnel_rig_start (&rig);
   first_id = get_session_id (rig.server);
   g_assert_cmpuint (heard->version, ==, 1);
-  g_assert_cmpuint (heard->flags, ==, 0);
+  g_assert_cmpuint (heard->flags, ==, flags);
   g_assert_cmpuint (heard->instance, ==, 0);
   g_assert_cmpuint (heard->received, ==, 0);
   g_assert_cmpuint (heard->session_timeout, ==, 0);
@@ -83,6 +84,7 @@ test_hello (TcpTunnelMode mode)
   come_back (&rig);
   second_id = get_session_id (rig.server);
   g_assert_cmpstr (second_id, ==, first_id);
+  g_assert_cmpuint (heard->flags, ==, flags);
   g_assert_cmpuint (heard->instance, ==, rig.server->hello.instance);
   g_assert_cmpuint (heard->received, ==, 1);
   tunnel_rig_round_trip (&rig, fd, 1, "again");
@@ -310,7 +312,7 @@ test_fin_is_kept_back (TcpTunnelMode mode)
   client_close (fd);
   WAIT_UNTIL (rig.recorder->closed == 1);
   g_assert_no_error (rig.recorder->closed_error);
-  if (mode == TCP_TUNNEL_MODE_SINGLETON)
+  if (mode != TCP_TUNNEL_MODE_MULTIPLEXED)
     resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_DONE, 1000);
 }
 
@@ -390,7 +392,7 @@ check_goaway (TcpTunnelMode mode,
   rig.server->fd = -1;
 
   fd = -1;
-  if (mode == TCP_TUNNEL_MODE_SINGLETON)
+  if (mode != TCP_TUNNEL_MODE_MULTIPLEXED)
     fd = client_connect (test_tunnel_get_port (rig.tunnel));
   rig.server->hello.instance++;
   rig.server->taken = rig.server->sent = 0;

@@ -45,7 +45,7 @@ tunnel_rig_begin (TunnelRig *rig)
   int fd = -1;
 
   tcp_endpoint_start_async (TCP_ENDPOINT (rig->tunnel), NULL, on_started, &started);
-  if (test_get_int (rig->tunnel, "mode") == TCP_TUNNEL_MODE_SINGLETON)
+  if (test_get_int (rig->tunnel, "mode") != TCP_TUNNEL_MODE_MULTIPLEXED)
     {
       WAIT_UNTIL (started);
       fd = client_connect (test_tunnel_get_port (rig->tunnel));

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Many TCP connections without mode=multiplexed: each with a session of its own, or in one session if the gateway can
+ * do that. What is true of every mode is tested with the rest. */
+
+#include "log-tap.h"
+#include "resume-rig.h"
+#include "socket-util.h"
+#include "stub-rig.h"
+#include "tunnel-rig.h"
+
+#include <string.h>
+
+/* The nth client's, so that none can have another's bytes. */
+typedef struct
+{
+  int fd;
+  guint32 seed;
+} Talk;
+
+static gpointer
+run_talk (gpointer data)
+{
+  Talk *talk = data;
+
+  client_echo_stream (talk->fd, MIB / 2, talk->seed);
+  client_finish (talk->fd);
+  /* raw cannot say that one direction goes on. */
+  client_expect_end (talk->fd);
+  client_close (talk->fd);
+  return NULL;
+}
+
+/* Each of them moves its own bytes, and sees its own end. */
+static void
+check_many (TcpTunnelMode mode,
+            FixtureFlags flags,
+            guint count,
+            guint websockets)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, mode, FIXTURE_PROXY | flags);
+  g_autofree Talk *talks = g_new0 (Talk, count);
+  g_autofree GThread **threads = g_new0 (GThread *, count);
+
+  fixture_start (fixture);
+  for (guint i = 0; i < count; i++)
+    talks[i] = (Talk) { client_connect (fixture_get_port (fixture)), i };
+  for (guint i = 0; i < count; i++)
+    threads[i] = g_thread_new ("talk", run_talk, &talks[i]);
+  for (guint i = 0; i < count; i++)
+    g_thread_join (threads[i]);
+
+  WAIT_UNTIL (fixture->recorder->closed == count);
+  if (flags & FIXTURE_RESUMABLE)
+    g_assert_no_error (fixture->recorder->closed_error);
+  g_assert_cmpuint (fixture->recorder->opened, ==, count);
+  g_assert_cmpuint (fixture->recorder->failures, ==, 0);
+  g_assert_cmpuint (test_figure (fixture->tunnel, bytes_sent), ==, (guint64) count * MIB / 2);
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, count);
+  g_assert_cmpuint (fault_proxy_get_counters (fixture->proxy).links_accepted, ==, websockets);
+}
+
+static void
+test_parallel_many (void)
+{
+  check_many (TCP_TUNNEL_MODE_PARALLEL, FIXTURE_PLAIN, 40, 40);
+  check_many (TCP_TUNNEL_MODE_PARALLEL, FIXTURE_RESUMABLE, 40, 40);
+}
+
+static void
+test_auto_many (void)
+{
+  check_many (TCP_TUNNEL_MODE_AUTO, FIXTURE_RESUMABLE, 40, 1);
+}
+
+/* The session that one connection began stays for the others. */
+static void
+test_auto_first_leaves (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_start (target, TCP_TUNNEL_MODE_AUTO);
+  g_auto (Pair) first = pair_open (fixture, target);
+  g_auto (Pair) second = pair_open (fixture, target);
+
+  pair_round_trip (&first);
+  pair_clear (&first);
+  first = (Pair) { -1, -1 };
+  WAIT_UNTIL (fixture->recorder->closed == 1);
+  pair_round_trip (&second);
+  client_reset (second.client);
+  client_expect_reset (second.target);
+  second.client = -1;
+  WAIT_UNTIL (fixture->recorder->closed == 2);
+
+  first = pair_open (fixture, target);
+  pair_round_trip (&first);
+  recorder_expect_states (fixture->recorder, "connecting connected");
+  g_assert_cmpuint (fault_proxy_get_counters (fixture->proxy).links_accepted, ==, 1);
+}
+
+/* Until it is known whether the gateway takes many, clients wait, and no more of them than there may be. */
+static void
+test_auto_waiting (void)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_AUTO);
+  int fds[4];
+
+  log_tap_clear ();
+  rig.server->hello.flags = RESUMABLE_MANY;
+  g_object_set (rig.tunnel, "max-connections", 3, NULL);
+  fds[0] = tunnel_rig_begin (&rig);
+  for (guint i = 1; i < G_N_ELEMENTS (fds); i++)
+    {
+      fds[i] = client_connect (test_tunnel_get_port (rig.tunnel));
+      client_write (fds[i], "kept", 4);
+    }
+  client_expect_end (fds[3]);
+  LOG_TAP_EXPECT ("warn", "max-connections", 1);
+  WAIT_UNTIL (rig.recorder->opened > 0);
+  g_assert_cmpuint (rig.recorder->opened, ==, 1);
+  g_assert_null (strstr (rig.server->query, "mode="));
+  g_assert_nonnull (strstr (rig.server->query, "sessionId="));
+
+  resumable_say_hello (rig.server);
+  resumable_hear_hello (rig.server);
+  g_assert_cmpuint (rig.server->heard.flags, ==, RESUMABLE_MANY);
+  g_assert_cmpuint (rig.server->heard.max_streams, ==, 3);
+  for (guint32 id = 1; id <= 5; id += 2)
+    resumable_expect (rig.server, RESUMABLE_OPEN, id);
+  for (guint32 id = 3; id <= 5; id += 2)
+    resumable_expect_data (rig.server, id, "kept");
+  WAIT_UNTIL (rig.recorder->opened == 3);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    client_close (fds[i]);
+}
+
+/* If the first goes before that, the next is the first. */
+static void
+test_auto_first_gives_up (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_AUTO);
+  int first, second;
+
+  fixture_start_gateway (fixture);
+  fault_proxy_black_hole (fixture->proxy, TRUE);
+  fixture_start (fixture);
+  first = client_connect (fixture_get_port (fixture));
+  WAIT_UNTIL (fixture->recorder->opened == 1);
+  second = client_connect (fixture_get_port (fixture));
+  client_reset (first);
+  WAIT_UNTIL (fixture->recorder->opened == 2);
+  fault_proxy_black_hole (fixture->proxy, FALSE);
+  client_round_trip (second, "the second");
+  client_close (second);
+}
+
+/* Where the gateway does not take many, there is one at a time, and the log says so. */
+static void
+test_auto_foreign (void)
+{
+  g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_AUTO, "/");
+  g_autofree char *offered = NULL;
+  int first, second;
+
+  log_tap_clear ();
+  http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
+  first = stub_rig_connect (&rig);
+  second = client_connect (test_tunnel_get_port (rig.tunnel));
+  client_expect_end (second);
+  client_close (second);
+  offered = http_stub_get_header (rig.stub, 0, RESUMABLE_HEADER);
+  g_assert_cmpstr (offered, ==, RESUMABLE_NAME);
+  LOG_TAP_EXPECT ("warn", "one TCP client at a time, and may lose bytes", 1);
+  LOG_TAP_EXPECT ("warn", "--mode parallel (the property mode) the tunnel serves many", 1);
+  g_assert_false (client_has_ended (first));
+  client_close (first);
+
+  /* It asks again with the next, which waits until the first is through. */
+  WAIT_UNTIL (rig.recorder->closed == 1);
+  first = client_connect (test_tunnel_get_port (rig.tunnel));
+  g_assert_true (http_stub_wait_requests (rig.stub, 2));
+  client_close (first);
+  LOG_TAP_EXPECT ("warn", "one TCP client at a time", 1);
+  g_assert_cmpuint (rig.recorder->failures, ==, 0);
+}
+
+/* It speaks resumable/1, but takes one. */
+static void
+test_auto_one (void)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_AUTO);
+  int fd, second;
+
+  log_tap_clear ();
+  fd = tunnel_rig_start (&rig);
+  second = client_connect (test_tunnel_get_port (rig.tunnel));
+  client_expect_end (second);
+  client_close (second);
+  LOG_TAP_EXPECT ("warn", "one TCP client at a time; with", 1);
+  tunnel_rig_round_trip (&rig, fd, 1, "the one");
+  client_close (fd);
+}
+
+/* A gateway that takes many comes into the place of one that did not: the session keeps to what it said. */
+static void
+test_auto_one_stays_one (void)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_AUTO);
+  int fd = tunnel_rig_begin (&rig);
+
+  resumable_hear_hello (rig.server);
+  resumable_say_hello (rig.server);
+  resumable_expect (rig.server, RESUMABLE_OPEN, 1);
+  resumable_reset (rig.server);
+  rig.server->hello.flags = RESUMABLE_MANY;
+  rig.server->taken = 0;
+  rig.server->hello.instance++;
+  resumable_server_accept (rig.server);
+  resumable_say_hello (rig.server);
+  client_expect_reset (fd);
+  client_close (fd);
+  resumable_hear_hello (rig.server);
+  resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_DONE, 1000);
+}
+
+static void
+expect_both_lost (TunnelRig *rig,
+                  int first,
+                  int second)
+{
+  client_expect_reset (first);
+  client_expect_reset (second);
+  client_close (first);
+  client_close (second);
+  tunnel_rig_expect_closed (rig, 2, TCP_TUNNEL_ERROR_LOST);
+  WAIT_UNTIL (rig->recorder->last_state == TCP_TUNNEL_STATE_DISCONNECTED);
+  g_assert_cmpuint (rig->recorder->failures, ==, 0);
+}
+
+/* The gateway was replaced by one that takes one. */
+static void
+test_auto_no_more_many (void)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_AUTO);
+  int first, second;
+
+  rig.server->hello.flags = RESUMABLE_MANY;
+  first = tunnel_rig_start (&rig);
+  second = tunnel_rig_connect (&rig, 3);
+  resumable_reset (rig.server);
+  rig.server->hello.flags = 0;
+  rig.server->hello.instance++;
+  rig.server->taken = 0;
+  resumable_server_accept (rig.server);
+  resumable_say_hello (rig.server);
+  resumable_hear_hello (rig.server);
+  expect_both_lost (&rig, first, second);
+  resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_DONE, 1000);
+
+  client_close (rig.server->fd);
+  rig.server->fd = -1;
+  rig.server->hello.instance++;
+  rig.server->taken = rig.server->sent = 0;
+  first = client_connect (test_tunnel_get_port (rig.tunnel));
+  resumable_server_accept (rig.server);
+  resumable_say_hello (rig.server);
+  resumable_hear_hello (rig.server);
+  resumable_expect (rig.server, RESUMABLE_OPEN, 1);
+  client_close (first);
+}
+
+/* Or by one that knows nothing of resumable/1. */
+static void
+test_auto_becomes_foreign (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (HttpStub) stub = http_stub_new ();
+  g_autofree char *uri = http_stub_get_uri (stub, "/");
+  g_autoptr (GUri) parsed = g_uri_parse (uri, G_URI_FLAGS_NONE, NULL);
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_AUTO);
+  Pair first, second;
+  int fd;
+
+  g_object_set (fixture->tunnel, "resumption", TCP_TUNNEL_RESUMPTION_AUTO, NULL);
+  fixture_start (fixture);
+  first = pair_open (fixture, target);
+  second = pair_open (fixture, target);
+  pair_round_trip (&first);
+  pair_round_trip (&second);
+
+  http_stub_push_upgrade (stub, NULL, NULL, 0, TRUE);
+  fault_proxy_set_gateway (fixture->proxy, g_uri_get_port (parsed));
+  fault_proxy_reset (fixture->proxy);
+  client_expect_reset (first.client);
+  client_expect_reset (second.client);
+  expect_closed (fixture, 2, TCP_TUNNEL_ERROR_LOST);
+  WAIT_UNTIL (fixture->recorder->last_state == TCP_TUNNEL_STATE_DISCONNECTED);
+  fd = client_connect (fixture_get_port (fixture));
+  WAIT_UNTIL (fixture->recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
+  client_close (fd);
+  pair_clear (&first);
+  pair_clear (&second);
+  g_assert_cmpuint (fixture->recorder->failures, ==, 0);
+}
+
+/* Nothing that could be resumed is asked for, so that nothing has to be waited for. */
+static void
+test_auto_off (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_AUTO, FIXTURE_PLAIN);
+  int first, second;
+
+  log_tap_clear ();
+  fixture_start (fixture);
+  first = fixture_connect (fixture);
+  second = client_connect (fixture_get_port (fixture));
+  client_expect_end (second);
+  client_close (second);
+  client_round_trip (first, "still here");
+  client_close (first);
+  g_assert_cmpuint (log_tap_count ("warn", "one TCP client at a time"), ==, 0);
+}
+
+static void
+test_parallel_states (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_start (target, TCP_TUNNEL_MODE_PARALLEL);
+  g_auto (Pair) first = pair_open (fixture, target);
+  g_auto (Pair) second = pair_open (fixture, target);
+
+  pair_round_trip (&first);
+  pair_round_trip (&second);
+  recorder_expect_states (fixture->recorder, "connecting connected");
+  recorder_clear_states (fixture->recorder);
+  pair_clear (&second);
+  second = (Pair) { -1, -1 };
+  WAIT_UNTIL (fixture->recorder->closed == 1);
+  second = pair_open (fixture, target);
+  pair_round_trip (&second);
+  pair_round_trip (&first);
+  pair_clear (&first);
+  first = (Pair) { -1, -1 };
+  WAIT_UNTIL (fixture->recorder->closed == 2);
+  client_reset (second.client);
+  second.client = -1;
+  client_expect_reset (second.target);
+  recorder_expect_states (fixture->recorder, "disconnected");
+  g_assert_cmpuint (fault_proxy_get_counters (fixture->proxy).links_accepted, ==, 3);
+}
+
+static void
+test_parallel_max (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_PARALLEL, FIXTURE_PLAIN);
+  Pair pairs[2];
+  int fd;
+
+  log_tap_clear ();
+  g_object_set (fixture->tunnel, "max-connections", 2, NULL);
+  fixture_start (fixture);
+  pairs[0] = pair_open (fixture, target);
+  pairs[1] = pair_open (fixture, target);
+  fd = client_connect (fixture_get_port (fixture));
+  client_expect_end (fd);
+  client_close (fd);
+  LOG_TAP_EXPECT ("warn", "max-connections", 1);
+
+  pair_clear (&pairs[0]);
+  WAIT_UNTIL (fixture->recorder->closed == 1);
+  pairs[0] = pair_open (fixture, target);
+  pair_round_trip (&pairs[0]);
+  pair_round_trip (&pairs[1]);
+  pair_clear (&pairs[0]);
+  pair_clear (&pairs[1]);
+}
+
+/* What the gateway does to one is nothing to another; but where there is no other, it ends the tunnel. */
+static void
+test_parallel_refused (void)
+{
+  g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_PARALLEL, "/");
+  int first, second;
+
+  http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
+  http_stub_push_answer (rig.stub, 404, NULL, NULL);
+  first = stub_rig_connect (&rig);
+  g_assert_true (http_stub_wait_held (rig.stub, 1));
+  WAIT_UNTIL (rig.recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
+  second = client_connect (test_tunnel_get_port (rig.tunnel));
+  client_expect_reset (second);
+  client_close (second);
+  WAIT_UNTIL (rig.recorder->closed == 1);
+  g_assert_error (rig.recorder->closed_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_REJECTED);
+  g_assert_cmpuint (rig.recorder->failures, ==, 0);
+  g_assert_cmpint (test_get_int (rig.tunnel, "state"), ==, TCP_TUNNEL_STATE_CONNECTED);
+  g_assert_false (client_has_ended (first));
+
+  client_close (first);
+  WAIT_UNTIL (rig.recorder->last_state == TCP_TUNNEL_STATE_DISCONNECTED);
+  first = client_connect (test_tunnel_get_port (rig.tunnel));
+  client_expect_reset (first);
+  client_close (first);
+  stub_rig_expect_failure (&rig, TCP_TUNNEL_ERROR_REJECTED);
+}
+
+static guint asked;
+
+static void
+on_token_required (TcpTunnel *tunnel,
+                   gpointer user_data)
+{
+  asked++;
+}
+
+/* Whose token is refused at the same time ask for another once, and all have it. */
+static void
+test_parallel_token (void)
+{
+  g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_PARALLEL, "/");
+  int fds[3];
+
+  asked = 0;
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    http_stub_push_answer (rig.stub, 401, NULL, NULL);
+  http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
+  g_signal_connect (rig.tunnel, "token-required", G_CALLBACK (on_token_required), NULL);
+  test_tunnel_start (rig.tunnel);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    fds[i] = client_connect (test_tunnel_get_port (rig.tunnel));
+  WAIT_UNTIL (asked > 0);
+  g_assert_true (http_stub_wait_requests (rig.stub, G_N_ELEMENTS (fds)));
+  tcp_tunnel_set_token (rig.tunnel, "another");
+  g_assert_true (http_stub_wait_held (rig.stub, G_N_ELEMENTS (fds)));
+  WAIT_UNTIL (rig.recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
+  g_assert_cmpuint (asked, ==, 1);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      g_autofree char *shown = http_stub_get_header (rig.stub, G_N_ELEMENTS (fds) + i, "Authorization");
+
+      g_assert_cmpstr (shown, ==, "Bearer another");
+      client_close (fds[i]);
+    }
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  log_tap_install ();
+
+  g_test_add_func ("/modes/parallel/many", test_parallel_many);
+  g_test_add_func ("/modes/parallel/states", test_parallel_states);
+  g_test_add_func ("/modes/parallel/max-connections", test_parallel_max);
+  g_test_add_func ("/modes/parallel/refused", test_parallel_refused);
+  g_test_add_func ("/modes/parallel/token", test_parallel_token);
+  g_test_add_func ("/modes/auto/many", test_auto_many);
+  g_test_add_func ("/modes/auto/first-leaves", test_auto_first_leaves);
+  g_test_add_func ("/modes/auto/waiting", test_auto_waiting);
+  g_test_add_func ("/modes/auto/first-gives-up", test_auto_first_gives_up);
+  g_test_add_func ("/modes/auto/foreign", test_auto_foreign);
+  g_test_add_func ("/modes/auto/one", test_auto_one);
+  g_test_add_func ("/modes/auto/one-stays-one", test_auto_one_stays_one);
+  g_test_add_func ("/modes/auto/no-more-many", test_auto_no_more_many);
+  g_test_add_func ("/modes/auto/becomes-foreign", test_auto_becomes_foreign);
+  g_test_add_func ("/modes/auto/off", test_auto_off);
+
+  return g_test_run ();
+}

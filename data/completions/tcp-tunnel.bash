@@ -45,7 +45,7 @@ _tcp_tunnel ()
     return
   elif [[ -n $value ]]; then
     case $option in
-      --mode) values='singleton multiplexed' ;;
+      --mode) values='auto singleton parallel multiplexed' ;;
       --resumption) values='auto required off' ;;
       --wait) values='yes no' ;;
       --max-reconnect-attempts) values='unlimited' ;;

@@ -25,7 +25,7 @@ function __tcp_tunnel_options -a command
         set -l option -c tcp-tunnel -n "__fish_seen_subcommand_from $command" -l $name -d $text
         switch $name/$value
             case 'mode/*'
-                complete $option -x -a 'singleton multiplexed'
+                complete $option -x -a 'auto singleton parallel multiplexed'
             case 'resumption/*'
                 complete $option -x -a 'auto required off'
             case 'wait/*'

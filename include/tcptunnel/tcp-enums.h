@@ -45,7 +45,7 @@ typedef enum
  *   connections in it, that session is kept, and serves all connections from then on, as in
  *   multiplexed mode. Otherwise the tunnel serves one connection at a time, as in singleton mode, and
  *   logs a warning that says so. A client that connects while this is still open waits, unread.
- *   If [property@TcpTunnel.Tunnel:resumption] is off, this is the same as singleton mode.
+ *   If [property@TcpTunnel.Endpoint:resumption] is off, this is the same as singleton mode.
  *
  * How TCP connections map to WebSockets.
  *

@@ -33,7 +33,7 @@ static const GOptionEntry entries[] = {
   { "stdio", 0, 0, G_OPTION_ARG_NONE, &options.stdio,
     "Carry stdin and stdout instead of listening", NULL },
   { "mode", 0, 0, G_OPTION_ARG_STRING, VALUE (MODE),
-    "singleton (default) or multiplexed", "MODE" },
+    "auto (default) or another, see below", "MODE" },
   { "resumption", 0, 0, G_OPTION_ARG_STRING, VALUE (RESUMPTION),
     "auto (default), required or off", "WHETHER" },
   { "wait", 0, 0, G_OPTION_ARG_STRING, VALUE (WAIT),
@@ -92,14 +92,18 @@ static const char description[] =
     TOKEN_VARIABLE ".\n"
     "\n"
     "Modes:\n"
+    "  auto         many TCP connections over one WebSocket, which is opened when the\n"
+    "               first client connects, if the gateway can do that; else one at a\n"
+    "               time\n"
     "  singleton    one TCP connection at a time, with a WebSocket of its own\n"
-    "  multiplexed  many TCP connections over one WebSocket\n"
+    "  parallel     many TCP connections, each with a WebSocket of its own\n"
+    "  multiplexed  many TCP connections over one WebSocket, opened at the start\n"
     "\n"
     "Resumption, which keeps connections when the WebSocket breaks, without loss:\n"
     "  auto         if the gateway can do it\n"
     "  required     or else end with an error\n"
-    "  off          never: connections in singleton mode may lose what was on its\n"
-    "               way, those in multiplexed mode are reset\n"
+    "  off          never: connections may lose what was on its way, and those in\n"
+    "               multiplexed mode are reset\n"
     "\n"
     "The command of --on-ready is run by the shell, once, and finds the address in\n"
     "TCP_TUNNEL_HOST and TCP_TUNNEL_PORT. It gets SIGTERM if it still runs when the\n"

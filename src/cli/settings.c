@@ -228,8 +228,8 @@ settings_read_token (const Settings  *self,
 /**
  * settings_create_tunnel:
  *
- * A tunnel of the command waits for its gateway, and tries for ever, unless it is told
- * otherwise.
+ * A tunnel of the command waits for its gateway, tries for ever, and carries many connections if the
+ * gateway does, unless it is told otherwise.
  *
  * Returns: a tunnel without a token
  */
@@ -239,7 +239,7 @@ settings_create_tunnel (const Settings  *self,
 {
   g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (self->values[SETTING_REMOTE_URI], NULL);
   TcpTunnelLogLevel level;
-  int mode = TCP_TUNNEL_MODE_SINGLETON;
+  int mode = TCP_TUNNEL_MODE_AUTO;
   int resumption = TCP_TUNNEL_RESUMPTION_AUTO;
   int attempts = TCP_TUNNEL_UNLIMITED_ATTEMPTS;
   gboolean wait = TRUE;

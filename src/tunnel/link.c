@@ -1016,7 +1016,6 @@ tcp_link_succeed (TcpLink *self,
 {
   g_autoptr (GError) error = NULL;
 
-  self->capacity = TCP_LINK_MANY;
   self->was_connected = TRUE;
   self->resumable = TRUE;
   link_begin_outage (self, former->patience);

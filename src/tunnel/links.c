@@ -49,12 +49,25 @@ links_get_state (TcpLinks *self)
   return TCP_TUNNEL_STATE_DISCONNECTED;
 }
 
+static void
+links_report_state (TcpLinks *self)
+{
+  self->callbacks.state_changed (links_get_state (self), self->user_data);
+}
+
+/* Whether several links have clients that are there to stay. */
+static gboolean
+links_are_many (TcpLinks *self)
+{
+  return self->settings->mode == TCP_TUNNEL_MODE_PARALLEL || self->settings->mode == TCP_TUNNEL_MODE_AUTO;
+}
+
 /* Whether it is one whose state and attempts are those of the tunnel. */
 static gboolean
 links_shows (TcpLinks *self,
              TcpLink  *link)
 {
-  return !self->closed && (link == self->link || self->settings->mode == TCP_TUNNEL_MODE_PARALLEL);
+  return !self->closed && (link == self->link || links_are_many (self));
 }
 
 /* What the links say */
@@ -66,9 +79,12 @@ on_state_changed (TcpLink        *link,
 {
   TcpLinks *self = user_data;
 
-  if (links_shows (self, link))
-    self->callbacks.state_changed (self->settings->mode == TCP_TUNNEL_MODE_PARALLEL ? links_get_state (self) : state,
-                                   self->user_data);
+  if (!links_shows (self, link))
+    return;
+  if (links_are_many (self))
+    links_report_state (self);
+  else
+    self->callbacks.state_changed (state, self->user_data);
 }
 
 static void
@@ -197,8 +213,8 @@ on_ended (TcpLink      *link,
     self->link = NULL;
   g_ptr_array_remove (self->all, link);
   tcp_timer_set (self->placing, 0);
-  if (self->settings->mode == TCP_TUNNEL_MODE_PARALLEL)
-    self->callbacks.state_changed (links_get_state (self), self->user_data);
+  if (links_are_many (self))
+    links_report_state (self);
   /* Where others are connected, what made one connection fail ends no more than that. */
   if (why != NULL &&
       (self->settings->mode != TCP_TUNNEL_MODE_PARALLEL || links_get_state (self) != TCP_TUNNEL_STATE_CONNECTED))
@@ -234,8 +250,8 @@ links_limit_draining (TcpLinks *self)
   g_ptr_array_remove (self->all, link);
 }
 
-/* Its connections go on, while another link is there for those to come. One for a single connection
- * has none to come. */
+/* Its connections go on, while another link is there for those to come: at once, or with the next client. One for a
+ * single connection has none to come. */
 static void
 on_draining (TcpLink  *link,
              gpointer  user_data)
@@ -246,7 +262,10 @@ on_draining (TcpLink  *link,
     return;
 
   links_limit_draining (self);
-  tcp_link_succeed (links_add (self), link);
+  if (self->settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED)
+    tcp_link_succeed (links_add (self), link);
+  else
+    self->link = NULL;
 }
 
 static const TcpLinkCallbacks link_callbacks = {

@@ -74,12 +74,12 @@ class Names(unittest.TestCase):
         self.assertEqual(gateway.props.log_level, TcpTunnel.TunnelLogLevel.WARN)
 
     def test_unknown(self):
-        with self.assertRaisesRegex(ValueError, "no mode 'single'; there are multiplexed, singleton"):
+        with self.assertRaisesRegex(ValueError, "no mode 'single'; there are auto, multiplexed, parallel, singleton"):
             TcpTunnel.Tunnel(mode="single")
         with self.assertRaisesRegex(ValueError, "no resumption 'maybe'"):
             TcpTunnel.Gateway().resumption = "maybe"
         for value in 7, None, []:
-            with self.assertRaisesRegex(ValueError, "no mode .*; there are multiplexed, singleton"):
+            with self.assertRaisesRegex(ValueError, "no mode .*; there are auto, multiplexed, parallel, singleton"):
                 TcpTunnel.Tunnel(mode=value)
         self.assertEqual(TcpTunnel.Tunnel(mode=1).mode, TcpTunnel.TunnelMode.MULTIPLEXED)
 

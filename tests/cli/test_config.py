@@ -71,7 +71,7 @@ class Mistakes(unittest.TestCase):
         def check(line, *expected):
             self.check(f'[phone]\n{self.URI}{line}\n', f'{self.config.path}: [phone] ', *expected)
 
-        check('mode=multi', 'mode must be one of singleton, multiplexed', "did you mean 'multiplexed'?")
+        check('mode=multi', 'mode must be one of singleton, multiplexed, parallel, auto', "did you mean 'multiplexed'?")
         check('log-level=loud', "log-level must be one of", "'loud'")
         check('max-connections=0', 'max-connections must be a whole number from 1 to 65535', "'0'")
         check('reconnect-delay=-1', "reconnect-delay must be a duration", "'-1'")
@@ -270,7 +270,8 @@ class TokenCommand(unittest.TestCase):
         command = (f'cd {self.config.home}; echo asked >&2; mkdir busy 2>/dev/null || echo at once >&2; '
                    'if mkdir first 2>/dev/null; then echo expired; elif mkdir second 2>/dev/null; then cat answer; '
                    f'else echo {TOKEN}; fi; rmdir busy')
-        tunnel = self.enterContext(Command('connect', self.url, '--log-level', 'debug', '--token-command', command))
+        tunnel = self.enterContext(Command('connect', self.url, '--mode', 'singleton', '--log-level', 'debug',
+                                            '--token-command', command))
         address = listening(tunnel)
         tunnel.error_line('^asked')
         with dial(address):

@@ -27,7 +27,7 @@ class OnTerminal(unittest.TestCase):
             with dial(('127.0.0.1', port)) as connection:
                 self.assertTrue(exchange(connection, noise(1 << 20, 1)))
                 terminal.expect(r'\bconnected  1 open')
-            terminal.expect(r'(?s)1 open.*disconnected  0 open' + rest)
+            terminal.expect(r'(?s)1 open.*connected  0 open' + rest)
             terminal.process.terminate()
             self.assertEqual(terminal.wait(), 0)
         return terminal

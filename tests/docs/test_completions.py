@@ -139,7 +139,7 @@ class Completion(unittest.TestCase):
             self.assertEqual({word for word in self.offered(f"tcp-tunnel {command} --") if word.startswith("--")}, options)
 
     def test_values(self):
-        self.assertEqual(self.offered("tcp-tunnel connect --mode "), {"singleton", "multiplexed"})
+        self.assertEqual(self.offered("tcp-tunnel connect --mode "), {"auto", "singleton", "parallel", "multiplexed"})
         self.assertEqual(self.offered("tcp-tunnel connect --mode=m"), {"multiplexed"})
         self.assertEqual(self.offered("tcp-tunnel up --wait "), {"yes", "no"})
         self.assertEqual(self.offered("tcp-tunnel connect --max-reconnect-attempts "), {"unlimited"})

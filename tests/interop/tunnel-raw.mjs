@@ -8,20 +8,21 @@ import test from 'node:test';
 import { Peer, collect, pong, rawDialect, sendFragmented } from './peers.mjs';
 import { Client, MIB, TOKEN, Target, startTunnel, within } from './support.mjs';
 
+const SINGLETON = ['--mode', 'singleton'];
 const UUID_V4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 /** A target, a raw server before it and a tunnel to that. */
 async function chain(t, ...options) {
   const target = await new Target().start(t);
   const peer = await Peer.start(t, rawDialect(target.port));
-  const tunnel = await startTunnel(t, peer.url, ...options);
+  const tunnel = await startTunnel(t, peer.url, ...SINGLETON, ...options);
   return { target, peer, tunnel };
 }
 
 /** A client whose WebSocket the test itself holds. */
 async function bare(t, ...options) {
   const peer = await Peer.start(t, (websocket) => (websocket.messages = collect(websocket)));
-  const tunnel = await startTunnel(t, peer.url, ...options);
+  const tunnel = await startTunnel(t, peer.url, ...SINGLETON, ...options);
   const client = await Client.connect(t, tunnel.port);
   return { peer, tunnel, client, websocket: await peer.socket() };
 }

@@ -12,7 +12,7 @@ from gi.repository import Gio, GLib, GObject
 _EnumT = TypeVar("_EnumT", bound=GObject.GEnum)
 _NameT = TypeVar("_NameT", bound=str)
 
-_ModeName = Literal["singleton", "multiplexed"]
+_ModeName = Literal["singleton", "multiplexed", "parallel", "auto"]
 _ResumptionName = Literal["auto", "required", "off"]
 _LogLevelName = Literal["none", "error", "warn", "info", "debug"]
 _AsyncReadyCallback = Callable[..., object]
@@ -31,6 +31,8 @@ class TunnelState(GObject.GEnum):
 class TunnelMode(GObject.GEnum):
     SINGLETON = 0
     MULTIPLEXED = 1
+    PARALLEL = 2
+    AUTO = 3
 
 class TunnelResumption(GObject.GEnum):
     AUTO = 0

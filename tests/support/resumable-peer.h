@@ -12,9 +12,6 @@ G_BEGIN_DECLS
 #define RESUMABLE_HEADER "Tcp-Tunnel-Protocol"
 #define RESUMABLE_NAME "resumable/1"
 
-/* The flag of a HELLO. */
-#define RESUMABLE_MANY 0x0001
-
 typedef enum
 {
   RESUMABLE_OPEN = 0x01,

@@ -10,6 +10,7 @@ G_BEGIN_DECLS
 int connect_main (char ***args);
 int up_main (char ***args);
 int check_main (char ***args);
+int status_main (char ***args);
 int gateway_main (char ***args);
 int demo_main (char ***args);
 

@@ -4,7 +4,6 @@
 
 #include "cli/demo-data.h"
 #include "cli/format.h"
-#include "cli/status.h"
 #include "cli/view.h"
 
 enum
@@ -67,7 +66,7 @@ wait_until (gboolean (*condition) (gpointer data),
   g_source_remove (timeout);
   if (expired)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "the tunnel is still %s after %d s",
-                 status_state_name (tcp_tunnel_get_state (tunnel)), DEADLINE);
+                 format_state (tcp_tunnel_get_state (tunnel)), DEADLINE);
   return !expired;
 }
 
@@ -102,7 +101,7 @@ on_state_changed (TcpTunnel      *tunnel,
     return;
   self->broken = self->broken || state != TCP_TUNNEL_STATE_CONNECTED;
   self->back = self->broken && state == TCP_TUNNEL_STATE_CONNECTED;
-  print_moment (self, status_state_name (state));
+  print_moment (self, format_state (state));
 }
 
 /* Sends a line and expects it back, with the numbers the service counts. */

@@ -3,7 +3,6 @@
 #include "cli/demo-cutter.h"
 
 #include "cli/format.h"
-#include "cli/status.h"
 #include "cli/view.h"
 
 enum
@@ -127,7 +126,7 @@ on_state_changed (TcpTunnel      *tunnel,
   /* A cut may have hit an attempt, too. */
   if ((self->seen & (1u << state)) == 0)
     g_string_append_printf (self->states, "%s%s", self->seen != 0 ? ", " : "",
-                            status_state_name (state));
+                            format_state (state));
   self->seen |= 1u << state;
   if (state == TCP_TUNNEL_STATE_CONNECTED)
     {

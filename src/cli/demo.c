@@ -13,7 +13,7 @@
 #include "cli/format.h"
 #include "cli/log.h"
 #include "cli/options.h"
-#include "cli/status.h"
+#include "cli/tunnel-line.h"
 #include "cli/view.h"
 
 /* No secret: the gateway of the demo is only reached from this machine, and
@@ -355,7 +355,7 @@ on_state_changed (TcpTunnel      *tunnel,
                   TcpTunnelState  state,
                   gpointer        data)
 {
-  view_print (stdout, "  %s\n", status_state_name (state));
+  view_print (stdout, "  %s\n", format_state (state));
 }
 
 static void
@@ -365,7 +365,7 @@ keep (Demo *self)
   guint many = tunnel_port (self->many);
   g_autofree char *uri = tcp_gateway_dup_uri (self->gateway);
   g_autoptr (GIOChannel) input = NULL;
-  g_autoptr (Status) status = NULL;
+  g_autoptr (TunnelLine) status = NULL;
 
   print_title ("Still up. To try in another terminal:");
   view_print (stdout,
@@ -385,7 +385,7 @@ keep (Demo *self)
   view_print (stdout, "Ctrl-C ends it all.\n");
   g_signal_connect (self->single, "state-changed", G_CALLBACK (on_state_changed), NULL);
   if (view_is_live ())
-    status = status_new (self->single, "");
+    status = tunnel_line_new (self->single, "");
   g_main_loop_run (self->loop);
 }
 
@@ -406,17 +406,10 @@ on_quit (gpointer data)
 }
 
 static gboolean
-read_options (char   **args,
-              guint64 *size,
+read_options (guint64 *size,
               int     *level,
               GError **error)
 {
-  if (args[0] != NULL && args[1] != NULL)
-    {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                   "'%s' is one argument too many; there are only options", args[1]);
-      return FALSE;
-    }
   if (options.size != NULL &&
       !g_ascii_string_to_unsigned (options.size, 10, 1, MAX_SIZE, size, NULL))
     {
@@ -440,7 +433,7 @@ demo_main (char ***args)
 
   if (!options_parse ("demo", NULL, "Show all that a tunnel does; needs nothing.", description,
                       entries, args, &error) ||
-      !read_options (*args, &size, &level, &error))
+      !read_options (&size, &level, &error))
     return options_usage ("demo", error);
 
   log_init (level);

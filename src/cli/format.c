@@ -67,6 +67,14 @@ format_address (GSocketAddress *address)
                           g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
 }
 
+const char *
+format_state (TcpTunnelState state)
+{
+  g_autoptr (GEnumClass) states = g_type_class_ref (TCP_TYPE_TUNNEL_STATE);
+
+  return g_enum_get_value (states, state)->value_nick;
+}
+
 /* Those that separate lines and paragraphs count as printable. */
 static gboolean
 is_plain (gunichar character)

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include <gio/gio.h>
+#include <tcptunnel/tcptunnel.h>
 
 G_BEGIN_DECLS
 
@@ -10,6 +10,7 @@ char *format_size (double bytes);
 char *format_time (gint64 microseconds);
 char *format_short_time (gint64 microseconds);
 char *format_address (GSocketAddress *address);
+const char *format_state (TcpTunnelState state);
 char *format_foreign (const char *text);
 
 /* Bytes per second over the last eight looks at a counter that only grows. */

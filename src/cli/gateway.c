@@ -5,10 +5,12 @@
 #include <tcptunnel/tcptunnel.h>
 
 #include "cli/commands.h"
+#include "cli/describe.h"
 #include "cli/format.h"
 #include "cli/log.h"
 #include "cli/notify.h"
 #include "cli/options.h"
+#include "cli/status-server.h"
 #include "cli/token.h"
 #include "cli/view.h"
 
@@ -191,20 +193,13 @@ read_token (TcpGateway  *gateway,
 }
 
 static TcpGateway *
-create_gateway (char   **args,
-                guint   *drain_timeout,
+create_gateway (guint   *drain_timeout,
                 GError **error)
 {
   g_autoptr (TcpGateway) gateway = NULL;
   int level = TCP_TUNNEL_LOG_LEVEL_INFO;
   int resumption = TCP_TUNNEL_RESUMPTION_AUTO;
 
-  if (args[0] != NULL && args[1] != NULL)
-    {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                   "'%s' is one argument too many; there are only options", args[1]);
-      return NULL;
-    }
   if (options.target == NULL)
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
@@ -292,6 +287,18 @@ on_quit (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
+static void
+describe (JsonBuilder *builder,
+          gpointer     data)
+{
+  Gateway *self = data;
+
+  json_builder_set_member_name (builder, "gateways");
+  json_builder_begin_array (builder);
+  describe_gateway (builder, self->gateway, self->quits > 0);
+  json_builder_end_array (builder);
+}
+
 int
 gateway_main (char ***args)
 {
@@ -299,12 +306,13 @@ gateway_main (char ***args)
   g_autoptr (TcpGateway) gateway = NULL;
   g_autoptr (GError) error = NULL;
   g_autofree char *uri = NULL;
+  g_autoptr (StatusServer) server = NULL;
   int code;
 
   if (!options_parse ("gateway", NULL,
                       "Accept WebSockets and connect those with a valid token to a TCP service.",
                       description, entries, args, &error) ||
-      (gateway = create_gateway (*args, &self.drain_timeout, &error)) == NULL)
+      (gateway = create_gateway (&self.drain_timeout, &error)) == NULL)
     return options_usage ("gateway", error);
 
   self.gateway = gateway;
@@ -328,6 +336,7 @@ gateway_main (char ***args)
       tcp_endpoint_close (TCP_ENDPOINT (gateway));
       return EXIT_SUCCESS;
     }
+  server = status_server_new ("gateway", describe, &self);
   uri = tcp_gateway_dup_uri (gateway);
   if (uri == NULL)
     uri = format_address (tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway)));

@@ -70,6 +70,20 @@ event_add_error (JsonBuilder  *event,
   json_builder_end_object (event);
 }
 
+/* Those of a tunnel or gateway that count from its beginning. */
+void
+event_add_statistics (JsonBuilder         *event,
+                      const TcpStatistics *statistics)
+{
+  event_add_int (event, "bytes_sent", statistics->bytes_sent);
+  event_add_int (event, "bytes_received", statistics->bytes_received);
+  event_add_int (event, "open_connections", statistics->open_connections);
+  event_add_int (event, "total_connections", statistics->total_connections);
+  event_add_int (event, "reconnects", statistics->reconnects);
+  event_add_int (event, "resumes", statistics->resumes);
+  event_add_int (event, "bytes_replayed", statistics->bytes_replayed);
+}
+
 int
 event_end (JsonBuilder *event)
 {

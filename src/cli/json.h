@@ -3,6 +3,7 @@
 #pragma once
 
 #include <json-glib/json-glib.h>
+#include <tcptunnel/tcptunnel.h>
 
 G_BEGIN_DECLS
 
@@ -20,6 +21,8 @@ void event_add_double (JsonBuilder *event,
                        double       value);
 void event_add_error (JsonBuilder  *event,
                       const GError *error);
+void event_add_statistics (JsonBuilder         *event,
+                           const TcpStatistics *statistics);
 int event_end (JsonBuilder *event);
 
 G_END_DECLS

@@ -23,6 +23,7 @@ static const struct
   { "connect", connect_main },
   { "up", up_main },
   { "check", check_main },
+  { "status", status_main },
   { "gateway", gateway_main },
   { "demo", demo_main },
 };
@@ -39,6 +40,7 @@ static const char help[] =
     "  connect NAME                The same for a tunnel in the config file\n"
     "  up [NAME...]                Open several tunnels of the config file, or all\n"
     "  check URL|NAME              Find out why a tunnel does not work\n"
+    "  status                      Show what the running tunnels and gateways do\n"
     "  gateway --target HOST:PORT  Be the other end: accept WebSockets and connect\n"
     "                              them to a TCP service\n"
     "  demo                        Show it all on this machine; needs nothing\n"

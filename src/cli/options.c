@@ -115,6 +115,7 @@ check_rest (const char          *command,
 
 /**
  * options_parse:
+ * @arguments: (nullable): what may follow besides options, in the words of the help
  * @args: the arguments after the name of the program; on return, those that
  *   are no options, the command first
  */
@@ -135,7 +136,15 @@ options_parse (const char          *command,
   g_option_context_set_description (context, description);
   g_option_context_add_main_entries (context, entries, NULL);
   g_option_context_set_ignore_unknown_options (context, TRUE);
-  return g_option_context_parse_strv (context, args, error) && check_rest (command, entries, *args, error);
+  if (!g_option_context_parse_strv (context, args, error) || !check_rest (command, entries, *args, error))
+    return FALSE;
+  if (arguments == NULL && *args != NULL && (*args)[0] != NULL && (*args)[1] != NULL)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "'%s' is one argument too many; there are only options",
+                   (*args)[1]);
+      return FALSE;
+    }
+  return TRUE;
 }
 
 static gboolean

@@ -4,7 +4,6 @@
 
 #include "cli/format.h"
 #include "cli/json.h"
-#include "cli/status.h"
 #include "cli/view.h"
 
 enum
@@ -55,7 +54,7 @@ report_state (Report         *self,
 {
   JsonBuilder *event = begin (self, "state-changed");
 
-  event_add_string (event, "state", status_state_name (state));
+  event_add_string (event, "state", format_state (state));
   check_written (self, event_end (event));
 }
 
@@ -100,19 +99,6 @@ on_connection_closed (TcpTunnel *tunnel,
   check_written (self, event_end (event));
 }
 
-static void
-add_statistics (const TcpStatistics *statistics,
-                JsonBuilder         *event)
-{
-  event_add_int (event, "bytes_sent", statistics->bytes_sent);
-  event_add_int (event, "bytes_received", statistics->bytes_received);
-  event_add_int (event, "open_connections", statistics->open_connections);
-  event_add_int (event, "total_connections", statistics->total_connections);
-  event_add_int (event, "reconnects", statistics->reconnects);
-  event_add_int (event, "resumes", statistics->resumes);
-  event_add_int (event, "bytes_replayed", statistics->bytes_replayed);
-}
-
 static gboolean
 report_statistics (gpointer data)
 {
@@ -128,7 +114,7 @@ report_statistics (gpointer data)
   self->reported = count;
   self->reported_unacknowledged = statistics->unacknowledged_bytes;
   event = begin (self, "statistics");
-  add_statistics (statistics, event);
+  event_add_statistics (event, statistics);
   event_add_int (event, "unacknowledged_bytes", statistics->unacknowledged_bytes);
   event_add_int (event, "receive_window", statistics->receive_window);
   event_add_int (event, "send_window", statistics->send_window);
@@ -258,6 +244,6 @@ report_closed (Report *self)
   if (!self->json || !self->listening)
     return;
   event = begin (self, "closed");
-  add_statistics (statistics, event);
+  event_add_statistics (event, statistics);
   check_written (self, event_end (event));
 }

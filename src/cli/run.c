@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "cli/adb.h"
+#include "cli/describe.h"
 #include "cli/hook.h"
 #include "cli/options.h"
 #include "cli/report.h"
-#include "cli/status.h"
+#include "cli/tunnel-line.h"
 #include "cli/stdio.h"
 #include "cli/token.h"
 #include "cli/token-command.h"
@@ -22,7 +23,7 @@ struct _Run
   char *token;
   GCancellable *cancellable; /* of the start */
   Report *report;
-  Status *status;
+  TunnelLine *status;
   Hook *hook;
   Adb *adb;
   Stdio *stdio;
@@ -33,6 +34,8 @@ struct _Run
   gboolean announced; /* that it does so */
   guint calls; /* asynchronous ones that are under way */
   gboolean stopped; /* from outside */
+  GError *problem;  /* why it is not connected, NULL while it is or idles */
+  gint64 retry;     /* when it tries again, on the monotonic clock */
   gboolean asking; /* one of them is that of the token command */
   int exit_status;
 };
@@ -66,9 +69,9 @@ end_status (Run        *self,
             const char *reason)
 {
   if (self->status != NULL && self->shared->options.several && reason != NULL)
-    status_end (self->status, reason);
+    tunnel_line_end (self->status, reason);
   else if (self->exit_status == 0 || !self->shared->options.several)
-    g_clear_pointer (&self->status, status_free);
+    g_clear_pointer (&self->status, tunnel_line_free);
 }
 
 /* Whether a program for which the tunnel is there has not ended. */
@@ -113,6 +116,16 @@ hint_at_token (Run          *self,
     options_say (self->shared->options.command, spoken_name (self), token_hint (self->token));
 }
 
+static void
+set_problem (Run          *self,
+             const GError *error,
+             gint64        retry)
+{
+  g_clear_error (&self->problem);
+  self->problem = error != NULL ? g_error_copy (error) : NULL;
+  self->retry = retry;
+}
+
 /* Says why, unless the log has just done so. */
 static void
 fail (Run          *self,
@@ -122,6 +135,7 @@ fail (Run          *self,
   gboolean misconfigured = self->settings->place != NULL &&
                            g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
 
+  set_problem (self, error, 0);
   end_status (self, error->message);
   report_failed (self->report, error);
   self->exit_status = misconfigured ? EXIT_USAGE : EXIT_FAILED;
@@ -424,8 +438,9 @@ on_retry_scheduled (TcpTunnel *tunnel,
       return;
     }
   self->retrying = TRUE;
+  set_problem (self, error, g_get_monotonic_time () + delay * G_TIME_SPAN_MILLISECOND);
   if (self->status != NULL)
-    status_retry (self->status, error, delay);
+    tunnel_line_retry (self->status, error, delay);
   report_retry (self->report, error, attempt, delay);
   if (self->phase < RUN_ENDING && is_worth_announcing (self, attempt))
     announce_retry (self, error, delay);
@@ -442,6 +457,7 @@ on_state_changed (TcpTunnel      *tunnel,
       self->connected = TRUE;
       self->retrying = FALSE;
       self->announced = FALSE;
+      set_problem (self, NULL, 0);
     }
   self->shared->changed (self, self->shared->data);
 }
@@ -495,24 +511,25 @@ void
 run_free (Run *self)
 {
   g_clear_pointer (&self->stdio, stdio_free);
-  g_clear_pointer (&self->status, status_free);
+  g_clear_pointer (&self->status, tunnel_line_free);
   g_clear_pointer (&self->hook, hook_free);
   g_clear_pointer (&self->adb, adb_free);
   report_free (self->report);
   g_signal_handlers_disconnect_by_data (self->tunnel, self);
   g_object_unref (self->tunnel);
   g_object_unref (self->cancellable);
+  g_clear_error (&self->problem);
   g_free (self->token);
   g_free (self);
 }
 
-static Status *
+static TunnelLine *
 create_status (Run *self)
 {
   const char *name = spoken_name (self);
 
-  return name != NULL ? status_new_row (self->tunnel, name, self->shared->name_width)
-                      : status_new (self->tunnel, "");
+  return name != NULL ? tunnel_line_new_row (self->tunnel, name, self->shared->name_width)
+                      : tunnel_line_new (self->tunnel, "");
 }
 
 static gboolean
@@ -587,4 +604,12 @@ TcpTunnel *
 run_get_tunnel (Run *self)
 {
   return self->tunnel;
+}
+
+void
+run_describe (Run         *self,
+              JsonBuilder *builder)
+{
+  describe_tunnel (builder, self->settings->name, self->tunnel, self->phase == RUN_ENDED, self->problem,
+                   self->phase < RUN_ENDING ? self->retry : 0);
 }

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <json-glib/json-glib.h>
+
 #include "cli/settings.h"
 
 G_BEGIN_DECLS
@@ -48,5 +50,7 @@ RunPhase run_get_phase (Run *self);
 gboolean run_is_waiting (Run *self);
 int run_get_exit_status (Run *self);
 TcpTunnel *run_get_tunnel (Run *self);
+void run_describe (Run         *self,
+                   JsonBuilder *builder);
 
 G_END_DECLS

@@ -1,461 +1,549 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "cli/status.h"
+/* What the commands of this user that run at this moment do: each is asked over its socket. */
 
+#include <errno.h>
+#include <gio/gunixsocketaddress.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "cli/commands.h"
 #include "cli/format.h"
+#include "cli/json.h"
+#include "cli/options.h"
+#include "cli/status-server.h"
 #include "cli/view.h"
 
 enum
 {
-  INTERVAL = 250,   /* ms */
-  STATE_WIDTH = 12, /* of the longest name of a state */
-  MIN_NAME = 8,     /* columns that a name keeps on a narrow terminal */
+  ANSWER_TIMEOUT = 2,               /* s, for a process that is stopped */
+  MAX_ANSWER = 4 * 1024 * 1024,     /* bytes */
+  MAX_NAME = 24,                    /* columns */
+  WATCH_INTERVAL = 1000,            /* ms */
 };
 
-/* The columns behind the state where there are several tunnels. */
-enum
+static struct
 {
-  COLUMN_OPEN,
-  COLUMN_UP,
-  COLUMN_DOWN,
-  COLUMN_UP_RATE,
-  COLUMN_DOWN_RATE,
-  COLUMN_ROUND_TRIP,
-  COLUMN_RESUMES,
-  COLUMN_HELD,
-  N_COLUMNS,
+  gboolean watch;
+  gboolean json;
+} options;
+
+static const GOptionEntry entries[] = {
+  { "watch", 0, 0, G_OPTION_ARG_NONE, &options.watch,
+    "Show it again every second, until interrupted", NULL },
+  { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
+    "Print one object in JSON", NULL },
+  G_OPTION_ENTRY_NULL,
 };
 
-static const struct
-{
-  const char *title;
-  guint width;
-  gboolean last; /* the columns up to here may be all that are shown */
-} columns[N_COLUMNS] = {
-  [COLUMN_OPEN] = { "OPEN", 5, TRUE },
-  [COLUMN_UP] = { "UP", 8, FALSE },
-  [COLUMN_DOWN] = { "DOWN", 8, TRUE },
-  [COLUMN_UP_RATE] = { "UP/s", 8, FALSE },
-  [COLUMN_DOWN_RATE] = { "DOWN/s", 8, TRUE },
-  [COLUMN_ROUND_TRIP] = { "RTT", 6, TRUE },
-  [COLUMN_RESUMES] = { "RESUMED", 7, TRUE },
-  [COLUMN_HELD] = { "HELD", 8, TRUE },
-};
+static const char description[] =
+    "Shows each 'connect', 'up', 'reverse' and 'gateway' of this user: where it\n"
+    "listens, its state, its connections and the data that they carried, and why a\n"
+    "tunnel is not connected. They are found by their sockets in\n"
+    "$XDG_RUNTIME_DIR/tcp-tunnel, and in /run/tcp-tunnel for services.\n"
+    "\n"
+    "With --json and --watch one object is printed a line.\n"
+    "\n"
+    "Exit status:\n"
+    "  0  something runs; with --watch: ended by a signal\n"
+    "  1  nothing runs, or stdout cannot be written to\n"
+    "  2  wrong usage\n";
 
-struct _Status
-{
-  TcpTunnel *tunnel; /* NULL for the titles */
-  char *before;
-  char *name;        /* NULL where there is one tunnel */
-  guint name_width;  /* of the longest there is */
-  ViewRow *row;
-  Meter up;
-  Meter down;
-  guint timeout;
-  gulong handler;
-  char *reason; /* why it is not connected, NULL if there is nothing to say */
-  gint64 retry; /* when it tries again */
-  gboolean ended;
-};
-
-const char *
-status_state_name (TcpTunnelState state)
-{
-  g_autoptr (GEnumClass) states = g_type_class_ref (TCP_TYPE_TUNNEL_STATE);
-
-  return g_enum_get_value (states, state)->value_nick;
-}
-
-static ViewStyle
-state_style (TcpTunnelState state)
-{
-  switch (state)
-    {
-    case TCP_TUNNEL_STATE_CONNECTED:
-      return VIEW_GREEN;
-    case TCP_TUNNEL_STATE_CONNECTING:
-    case TCP_TUNNEL_STATE_RECONNECTING:
-      return VIEW_YELLOW;
-    case TCP_TUNNEL_STATE_DISCONNECTED:
-    default:
-      return VIEW_DIM;
-    }
-}
-
-/* Several tunnels */
-
-/* Long names leave two thirds of the line to the rest. */
-static guint
-name_columns (Status *self)
-{
-  return MIN (self->name_width, MAX (view_columns () / 3, MIN_NAME));
-}
-
-/* With the two spaces behind it. */
-static char *
-format_name (Status     *self,
-             const char *name)
-{
-  guint width = name_columns (self);
-  g_autofree char *text = view_shorten (name, width);
-
-  return g_strdup_printf ("%s%*s", text, (int) (width - view_width (text)) + 2, "");
-}
-
-/* How many columns there is room for. */
-static guint
-count_columns (Status *self)
-{
-  gsize width = name_columns (self) + 2 + STATE_WIDTH;
-  guint n = 0;
-
-  for (guint i = 0; i < N_COLUMNS; i++)
-    {
-      width += 2 + columns[i].width;
-      if (width <= view_columns () && columns[i].last)
-        n = i + 1;
-    }
-  return n;
-}
+/* Asking */
 
 static char *
-format_round_trip (double round_trip)
+receive_answer (GSocket  *socket,
+                GError  **error)
 {
-  return format_time (round_trip * G_TIME_SPAN_MILLISECOND);
-}
-
-static char *
-format_column (Status              *self,
-               const TcpStatistics *figures,
-               guint                column)
-{
-  switch (column)
-    {
-    case COLUMN_OPEN:
-      return g_strdup_printf ("%" G_GUINT64_FORMAT, figures->open_connections);
-    case COLUMN_UP:
-      return format_size (figures->bytes_sent);
-    case COLUMN_DOWN:
-      return format_size (figures->bytes_received);
-    case COLUMN_UP_RATE:
-      return format_size (meter_update (&self->up, figures->bytes_sent));
-    case COLUMN_DOWN_RATE:
-      return format_size (meter_update (&self->down, figures->bytes_received));
-    case COLUMN_ROUND_TRIP:
-      return figures->round_trip < 0 ? g_strdup ("-") : format_round_trip (figures->round_trip);
-    case COLUMN_RESUMES:
-      return g_strdup_printf ("%" G_GUINT64_FORMAT, figures->resumes);
-    case COLUMN_HELD:
-    default:
-      return format_size (figures->unacknowledged_bytes);
-    }
-}
-
-/* The titles without figures. */
-static char *
-format_columns (Status              *self,
-                const TcpStatistics *figures)
-{
-  g_autoptr (GString) line = g_string_new (NULL);
-  guint n = count_columns (self);
-
-  for (guint i = 0; i < n; i++)
-    {
-      g_autofree char *text = figures != NULL ? format_column (self, figures, i) : g_strdup (columns[i].title);
-
-      g_string_append_printf (line, "  %*s", (int) columns[i].width, text);
-    }
-  return g_string_free (g_steal_pointer (&line), FALSE);
-}
-
-/* One tunnel */
-
-enum
-{
-  DETAIL_STATE,
-  DETAIL_OPEN,
-  DETAIL_TOTALS,
-  DETAIL_RATES,
-  DETAIL_ROUND_TRIP,
-  DETAIL_RESUMES,
-  DETAIL_UNACKNOWLEDGED,
-  N_DETAILS,
-};
-
-static void
-append_direction (GString    *line,
-                  const char *name,
-                  guint64     bytes,
-                  double      speed,
-                  guint       detail)
-{
-  g_autofree char *rate = format_size (speed);
-  g_autofree char *total = format_size (bytes);
-
-  if (detail >= DETAIL_RATES)
-    g_string_append_printf (line, "  %s %s/s %s", name, rate, total);
-  else
-    g_string_append_printf (line, "  %s %s", name, total);
-}
-
-/* Of sessions that are resumed. */
-static void
-append_resumption (GString             *line,
-                   const TcpStatistics *figures,
-                   guint                detail)
-{
-  if (detail >= DETAIL_RESUMES && figures->resumes > 0)
-    {
-      g_autofree char *replayed = format_size (figures->bytes_replayed);
-
-      g_string_append_printf (line, "  resumed %" G_GUINT64_FORMAT "x, replayed %s", figures->resumes, replayed);
-    }
-  if (detail >= DETAIL_UNACKNOWLEDGED && figures->receive_window + figures->send_window > 0)
-    {
-      g_autofree char *unacknowledged = format_size (figures->unacknowledged_bytes);
-      g_autofree char *out = format_size (figures->send_window);
-      g_autofree char *in = format_size (figures->receive_window);
-
-      g_string_append_printf (line, "  unacknowledged %s  windows %s up, %s down", unacknowledged, out, in);
-    }
-}
-
-/* As much detail as there is room for: both directions or none. */
-static char *
-format_details (Status              *self,
-                const TcpStatistics *figures,
-                gboolean             connected,
-                gsize                width)
-{
-  double up = meter_update (&self->up, figures->bytes_sent);
-  double down = meter_update (&self->down, figures->bytes_received);
-
-  for (guint detail = N_DETAILS - 1; detail > DETAIL_STATE; detail--)
-    {
-      g_autoptr (GString) line = g_string_new (NULL);
-
-      g_string_printf (line, "  %" G_GUINT64_FORMAT " open", figures->open_connections);
-      if (detail >= DETAIL_TOTALS)
-        {
-          append_direction (line, "up", figures->bytes_sent, up, detail);
-          append_direction (line, "down", figures->bytes_received, down, detail);
-        }
-      if (detail >= DETAIL_ROUND_TRIP && figures->round_trip >= 0 && connected)
-        {
-          g_autofree char *time = format_round_trip (figures->round_trip);
-
-          g_string_append_printf (line, "  rtt %s", time);
-        }
-      append_resumption (line, figures, detail);
-      if (view_width (line->str) <= width)
-        return g_string_free (g_steal_pointer (&line), FALSE);
-    }
-  return g_strdup ("");
-}
-
-/* Both */
-
-static void
-show_titles (Status *self)
-{
-  g_autofree char *before = format_name (self, "NAME");
-  g_autofree char *rest = format_columns (self, NULL);
-  g_autofree char *lead = g_strdup_printf ("%s%-*s%s", before, STATE_WIDTH, "STATE", rest);
-
-  view_row_set (self->row, "", VIEW_DIM, lead, "");
-}
-
-/* What it waits for, in place of figures that do not change meanwhile. */
-static char *
-format_lead (Status         *self,
-             TcpTunnelState  state,
-             guint64         open)
-{
-  gint64 wait = self->retry - g_get_monotonic_time ();
   g_autoptr (GString) text = g_string_new (NULL);
 
-  if (self->ended)
-    return g_strdup ("ended");
-  if (state == TCP_TUNNEL_STATE_RECONNECTING && wait > 0)
-    g_string_printf (text, "retrying in %" G_GINT64_FORMAT " s", (wait + G_TIME_SPAN_SECOND - 1) / G_TIME_SPAN_SECOND);
-  else
-    g_string_assign (text, status_state_name (state));
-  if (open > 0)
-    g_string_append_printf (text, ", %" G_GUINT64_FORMAT " open", open);
-  return g_string_free (g_steal_pointer (&text), FALSE);
-}
-
-/* The error above the lines has the advice, which follows a semicolon. Where the rest does
- * not fit, the line has the name of the tunnel in place of the URL, and the cause stands at
- * the end. */
-static char *
-fit_reason (const char *reason,
-            gsize       width)
-{
-  const char *advice = strstr (reason, "; ");
-  g_autofree char *text = g_strndup (reason, advice != NULL ? (gsize) (advice - reason) : strlen (reason));
-  const char *uri = strstr (text, "ws://") != NULL ? strstr (text, "ws://") : strstr (text, "wss://");
-  const char *cause = uri != NULL ? strchr (uri, ' ') : NULL;
-
-  return view_shorten_start (cause != NULL && view_width (text) > width ? cause + 1 : text, width);
-}
-
-/* Called at its pace whatever happens, so that rates fall to 0 when nothing
- * does; view_row_set() then finds nothing to redraw. */
-static gboolean
-update (gpointer data)
-{
-  Status *self = data;
-  g_autoptr (TcpStatistics) figures = NULL;
-  TcpTunnelState state;
-  g_autofree char *before = NULL;
-  g_autofree char *lead = NULL;
-  g_autofree char *rest = NULL;
-  gsize used;
-
-  if (self->tunnel == NULL)
+  for (;;)
     {
-      show_titles (self);
-      return G_SOURCE_CONTINUE;
-    }
+      char buffer[16 * 1024];
+      gssize n = g_socket_receive (socket, buffer, sizeof buffer, NULL, error);
 
-  state = tcp_tunnel_get_state (self->tunnel);
-  figures = tcp_endpoint_get_statistics (TCP_ENDPOINT (self->tunnel));
-  if (!self->ended && state == TCP_TUNNEL_STATE_CONNECTED)
-    g_clear_pointer (&self->reason, g_free);
-  before = self->name != NULL ? format_name (self, self->name) : g_strdup (self->before);
-  if (self->ended || self->reason != NULL)
-    {
-      lead = format_lead (self, state, figures->open_connections);
-      used = view_width (before) + view_width (lead) + 2;
-      if (self->reason != NULL && used < view_columns ())
+      if (n < 0)
+        return NULL;
+      if (n == 0)
+        return g_string_free (g_steal_pointer (&text), FALSE);
+      if (text->len + n > MAX_ANSWER)
         {
-          g_autofree char *reason = fit_reason (self->reason, view_columns () - used);
-
-          rest = g_strconcat (": ", reason, NULL);
+          g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "its answer is longer than %d bytes", MAX_ANSWER);
+          return NULL;
         }
+      g_string_append_len (text, buffer, n);
     }
-  else if (self->name != NULL)
+}
+
+static JsonNode *
+ask (const char  *path,
+     GError     **error)
+{
+  g_autoptr (GSocket) socket = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, error);
+  g_autoptr (GSocketAddress) address = g_unix_socket_address_new (path);
+  g_autofree char *answer = NULL;
+  JsonNode *root;
+
+  if (socket == NULL)
+    return NULL;
+  g_socket_set_timeout (socket, ANSWER_TIMEOUT);
+  if (!g_socket_connect (socket, address, NULL, error))
+    return NULL;
+  answer = receive_answer (socket, error);
+  if (answer == NULL)
+    return NULL;
+  root = json_from_string (answer, error);
+  if (root != NULL && !JSON_NODE_HOLDS_OBJECT (root))
+    g_clear_pointer (&root, json_node_unref);
+  if (root == NULL && error != NULL && *error == NULL)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "it did not answer with an object");
+  return root;
+}
+
+/* In place of the answer of a process that runs, but gave none. */
+static JsonNode *
+make_silent (int         pid,
+             const char *problem)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  json_builder_begin_object (builder);
+  json_builder_set_member_name (builder, "pid");
+  json_builder_add_int_value (builder, pid);
+  json_builder_set_member_name (builder, "problem");
+  json_builder_add_string_value (builder, problem);
+  json_builder_end_object (builder);
+  return json_builder_get_root (builder);
+}
+
+/* A process that was killed leaves its socket behind, which the next look removes. */
+static void
+add_process (JsonArray  *processes,
+             const char *path,
+             int         pid)
+{
+  g_autoptr (GError) error = NULL;
+  JsonNode *answer = ask (path, &error);
+
+  if (answer == NULL && kill (pid, 0) != 0 && errno == ESRCH)
+    g_unlink (path);
+  else if (answer == NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+    json_array_add_element (processes, make_silent (pid, error->message));
+  else if (answer != NULL)
+    json_array_add_element (processes, answer);
+}
+
+static int
+compare_names (gconstpointer a,
+               gconstpointer b)
+{
+  int pid_a = 0, pid_b = 0;
+
+  status_server_parse_name (*(char **) a, &pid_a);
+  status_server_parse_name (*(char **) b, &pid_b);
+  return pid_a - pid_b;
+}
+
+static void
+add_directory (JsonArray  *processes,
+               const char *path)
+{
+  g_autoptr (GDir) directory = g_dir_open (path, 0, NULL);
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  const char *name;
+  int pid;
+
+  if (directory == NULL)
+    return;
+  while ((name = g_dir_read_name (directory)) != NULL)
+    if (status_server_parse_name (name, &pid))
+      g_ptr_array_add (names, g_strdup (name));
+  g_ptr_array_sort (names, compare_names);
+  for (guint i = 0; i < names->len; i++)
     {
-      lead = g_strdup_printf ("%-*s", STATE_WIDTH, status_state_name (state));
-      rest = format_columns (self, figures);
+      g_autofree char *full = g_build_filename (path, names->pdata[i], NULL);
+
+      status_server_parse_name (names->pdata[i], &pid);
+      add_process (processes, full, pid);
     }
-  else
-    {
-      lead = g_strdup (status_state_name (state));
-      used = view_width (before) + view_width (lead);
-      rest = format_details (self, figures, state == TCP_TUNNEL_STATE_CONNECTED,
-                             view_columns () - MIN (used, view_columns ()));
-    }
-  view_row_set (self->row, before, self->ended ? VIEW_RED : state_style (state), lead, rest != NULL ? rest : "");
-  return G_SOURCE_CONTINUE;
 }
 
-static Status *
-create (TcpTunnel  *tunnel,
-        const char *before,
-        const char *name,
-        guint       name_width)
+static JsonArray *
+ask_all (void)
 {
-  Status *self = g_new0 (Status, 1);
+  JsonArray *processes = json_array_new ();
+  g_auto (GStrv) directories = status_server_list_directories ();
 
-  g_set_object (&self->tunnel, tunnel);
-  self->before = g_strdup (before);
-  self->name = g_strdup (name);
-  self->name_width = MAX (name_width, strlen ("NAME"));
-  self->row = view_row_new ();
-  self->timeout = g_timeout_add (INTERVAL, update, self);
-  if (tunnel != NULL)
-    self->handler = g_signal_connect_swapped (tunnel, "state-changed", G_CALLBACK (update), self);
-  update (self);
-  return self;
+  for (char **path = directories; *path != NULL; path++)
+    add_directory (processes, *path);
+  return processes;
 }
 
-/**
- * status_new:
- * @before: how the line begins
- */
-Status *
-status_new (TcpTunnel  *tunnel,
-            const char *before)
-{
-  return create (tunnel, before, NULL, 0);
-}
+/* Showing */
 
-/**
- * status_new_row:
- * @name: of one tunnel of several, whose figures stand below each other
- * @name_width: of the longest of the names, in columns
- */
-Status *
-status_new_row (TcpTunnel  *tunnel,
-                const char *name,
-                guint       name_width)
+typedef struct
 {
-  return create (tunnel, "", name, name_width);
-}
+  char *name;
+  char *address;
+  char *state; /* NULL for a line that has `name` only */
+  ViewStyle style;
+  char *figures;
+} Line;
 
-/* The line above them. */
-Status *
-status_new_titles (guint name_width)
+static void
+line_free (Line *self)
 {
-  return create (NULL, "", NULL, name_width);
-}
-
-void
-status_free (Status *self)
-{
-  g_clear_handle_id (&self->timeout, g_source_remove);
-  if (self->tunnel != NULL)
-    g_signal_handler_disconnect (self->tunnel, self->handler);
-  view_row_free (self->row);
-  g_clear_object (&self->tunnel);
-  g_free (self->before);
   g_free (self->name);
-  g_free (self->reason);
+  g_free (self->address);
+  g_free (self->state);
+  g_free (self->figures);
   g_free (self);
 }
 
-/* A message has one line, whatever it was made of. */
 static void
-set_reason (Status     *self,
-            const char *reason)
+add_text_line (GPtrArray *lines,
+               ViewStyle  style,
+               char      *text)
 {
-  g_free (self->reason);
-  self->reason = g_strdup (reason);
-  if (self->reason != NULL)
-    g_strdelimit (self->reason, "\n\r\t", ' ');
+  Line *line = g_new0 (Line, 1);
+
+  line->name = text;
+  line->style = style;
+  g_ptr_array_add (lines, line);
 }
 
-/**
- * status_retry:
- * @delay: until the next attempt, in milliseconds
- *
- * Shows why the tunnel is not connected, until it is again, and counts down.
- */
-void
-status_retry (Status       *self,
-              const GError *error,
-              guint         delay)
+/* What another process of the user says, be it of another version. */
+static const char *
+get_string (JsonObject *object,
+            const char *key)
 {
-  set_reason (self, error->message);
-  self->retry = g_get_monotonic_time () + delay * G_TIME_SPAN_MILLISECOND;
-  update (self);
+  JsonNode *node = json_object_get_member (object, key);
+
+  return node != NULL && JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_STRING
+           ? json_node_get_string (node) : NULL;
 }
 
-/**
- * status_end:
- * @reason: (nullable): why the tunnel ended
- *
- * Shows that it has ended from now on.
- */
-void
-status_end (Status     *self,
-            const char *reason)
+static double
+get_number (JsonObject *object,
+            const char *key,
+            double      otherwise)
 {
-  set_reason (self, reason);
-  self->ended = TRUE;
-  update (self);
+  JsonNode *node = json_object_get_member (object, key);
+
+  return node != NULL && JSON_NODE_HOLDS_VALUE (node) ? json_node_get_double (node) : otherwise;
+}
+
+static ViewStyle
+get_style (const char *state)
+{
+  if (g_str_equal (state, "connected") || g_str_equal (state, "listening"))
+    return VIEW_GREEN;
+  return g_str_equal (state, "ended") ? VIEW_RED : VIEW_YELLOW;
+}
+
+static char *
+format_figures (JsonObject *object)
+{
+  GString *text = g_string_new (NULL);
+  g_autofree char *sent = format_size (get_number (object, "bytes_sent", 0));
+  g_autofree char *received = format_size (get_number (object, "bytes_received", 0));
+  double round_trip = get_number (object, "round_trip_ms", -1);
+
+  g_string_printf (text, "  %.0f open  up %s  down %s", get_number (object, "open_connections", 0), sent, received);
+  if (round_trip >= 0)
+    {
+      g_autofree char *time = format_time (round_trip * 1000);
+
+      g_string_append_printf (text, "  rtt %s", time);
+    }
+  return g_string_free (text, FALSE);
+}
+
+static void
+add_reason (GPtrArray  *lines,
+            JsonObject *object)
+{
+  JsonNode *node = json_object_get_member (object, "error");
+  const char *message = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? get_string (json_node_get_object (node), "message") : NULL;
+  double delay = get_number (object, "retry_in_ms", -1);
+  g_autofree char *clean = NULL;
+
+  if (message == NULL)
+    return;
+  clean = format_foreign (message);
+  if (delay >= 0)
+    add_text_line (lines, VIEW_DIM, g_strdup_printf ("    next attempt in %.0f s: %s", delay / 1000, clean));
+  else
+    add_text_line (lines, VIEW_DIM, g_strdup_printf ("    %s", clean));
+}
+
+static void
+add_object (GPtrArray  *lines,
+            JsonObject *object)
+{
+  const char *name = get_string (object, "name");
+  const char *address = get_string (object, "address");
+  const char *state = get_string (object, "state");
+  g_autofree char *clean = format_foreign (name != NULL ? name : "");
+  Line *line = g_new0 (Line, 1);
+
+  line->name = view_shorten (clean, MAX_NAME);
+  line->address = format_foreign (address != NULL ? address : "-");
+  line->state = format_foreign (state != NULL ? state : "-");
+  line->style = get_style (line->state);
+  line->figures = format_figures (object);
+  g_ptr_array_add (lines, line);
+  add_reason (lines, object);
+}
+
+static char *
+format_age (const char *started)
+{
+  g_autoptr (GDateTime) then = started != NULL ? g_date_time_new_from_iso8601 (started, NULL) : NULL;
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  gint64 seconds;
+
+  if (then == NULL)
+    return g_strdup ("");
+  seconds = MAX (g_date_time_difference (now, then), 0) / G_TIME_SPAN_SECOND;
+  if (seconds < 60)
+    return g_strdup_printf (", for %d s", (int) seconds);
+  if (seconds < 60 * 60)
+    return g_strdup_printf (", for %d min", (int) seconds / 60);
+  if (seconds < 48 * 60 * 60)
+    return g_strdup_printf (", for %d h %d min", (int) seconds / 3600, (int) seconds / 60 % 60);
+  return g_strdup_printf (", for %d days", (int) (seconds / 86400));
+}
+
+static void
+add_process_lines (GPtrArray  *lines,
+                   JsonObject *process)
+{
+  static const char *const kinds[] = { "tunnels", "gateways", NULL };
+  const char *command = get_string (process, "command");
+  const char *problem = get_string (process, "problem");
+  g_autofree char *age = format_age (get_string (process, "started"));
+  g_autofree char *clean = format_foreign (command != NULL ? command : "process");
+
+  add_text_line (lines, VIEW_BOLD, g_strdup_printf ("%s, process %.0f%s", clean, get_number (process, "pid", 0), age));
+  if (problem != NULL)
+    add_text_line (lines, VIEW_YELLOW, g_strdup_printf ("    it does not answer: %s", problem));
+  for (const char *const *kind = kinds; *kind != NULL; kind++)
+    {
+      JsonNode *node = json_object_get_member (process, *kind);
+      JsonArray *array = node != NULL && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+
+      for (guint i = 0; array != NULL && i < json_array_get_length (array); i++)
+        {
+          JsonNode *element = json_array_get_element (array, i);
+
+          if (JSON_NODE_HOLDS_OBJECT (element))
+            add_object (lines, json_node_get_object (element));
+        }
+    }
+}
+
+static GPtrArray *
+make_lines (JsonArray *processes)
+{
+  GPtrArray *lines = g_ptr_array_new_with_free_func ((GDestroyNotify) line_free);
+
+  for (guint i = 0; i < json_array_get_length (processes); i++)
+    add_process_lines (lines, json_array_get_object_element (processes, i));
+  if (lines->len == 0)
+    add_text_line (lines, VIEW_PLAIN, g_strdup ("No tunnel and no gateway of this user runs."));
+  return lines;
+}
+
+/* The parts of a line as the view takes them, with the columns of all lines below each other. */
+static char *
+format_before (const Line *line,
+               gsize       name_width,
+               gsize       address_width)
+{
+  if (line->state == NULL)
+    return g_strdup ("");
+  return g_strdup_printf ("  %s%*s  %s%*s  ", line->name, (int) (name_width - view_width (line->name)), "", line->address,
+                          (int) (address_width - view_width (line->address)), "");
+}
+
+static void
+measure (GPtrArray *lines,
+         gsize     *name_width,
+         gsize     *address_width,
+         gsize     *state_width)
+{
+  *name_width = *address_width = *state_width = 0;
+  for (guint i = 0; i < lines->len; i++)
+    {
+      const Line *line = lines->pdata[i];
+
+      if (line->state == NULL)
+        continue;
+      *name_width = MAX (*name_width, view_width (line->name));
+      *address_width = MAX (*address_width, view_width (line->address));
+      *state_width = MAX (*state_width, view_width (line->state));
+    }
+}
+
+typedef void (*ShowFunc) (guint       n,
+                          const char *before,
+                          ViewStyle   style,
+                          const char *lead,
+                          const char *rest,
+                          gpointer    data);
+
+static void
+show_lines (GPtrArray *lines,
+            ShowFunc   show,
+            gpointer   data)
+{
+  gsize name_width, address_width, state_width;
+
+  measure (lines, &name_width, &address_width, &state_width);
+  for (guint i = 0; i < lines->len; i++)
+    {
+      const Line *line = lines->pdata[i];
+      g_autofree char *before = format_before (line, name_width, address_width);
+      g_autofree char *lead = line->state == NULL
+                                ? g_strdup (line->name)
+                                : g_strdup_printf ("%s%*s", line->state, (int) (state_width - view_width (line->state)), "");
+
+      show (i, before, line->style, lead, line->figures != NULL ? line->figures : "", data);
+    }
+}
+
+typedef struct
+{
+  GPtrArray *rows; /* of the terminal, NULL without one */
+  int code;        /* the errno of what went wrong with stdout */
+  gboolean over;
+  gboolean found;  /* that something runs */
+} Show;
+
+static void
+print_line (guint       n,
+            const char *before,
+            ViewStyle   style,
+            const char *lead,
+            const char *rest,
+            gpointer    data)
+{
+  Show *self = data;
+  const char *on = style != VIEW_PLAIN ? view_style (stdout, style) : "";
+  const char *off = style != VIEW_PLAIN ? view_style (stdout, VIEW_PLAIN) : "";
+  int code = view_print (stdout, "%s%s%s%s%s\n", before, on, lead, off, rest);
+
+  if (self->code == 0)
+    self->code = code;
+}
+
+static void
+set_row (guint       n,
+         const char *before,
+         ViewStyle   style,
+         const char *lead,
+         const char *rest,
+         gpointer    data)
+{
+  Show *self = data;
+
+  if (n == self->rows->len)
+    g_ptr_array_add (self->rows, view_row_new ());
+  view_row_set (self->rows->pdata[n], before, style, lead, rest);
+}
+
+static void
+print_json (Show      *self,
+            JsonArray *processes)
+{
+  JsonBuilder *event = event_begin ("status");
+  JsonNode *node = json_node_new (JSON_NODE_ARRAY);
+
+  json_node_set_array (node, processes);
+  json_builder_set_member_name (event, "processes");
+  json_builder_add_value (event, node);
+  self->code = event_end (event);
+}
+
+static void
+show (Show *self)
+{
+  g_autoptr (JsonArray) processes = ask_all ();
+  g_autoptr (GPtrArray) lines = make_lines (processes);
+
+  self->found = json_array_get_length (processes) > 0;
+  if (options.json)
+    {
+      print_json (self, processes);
+    }
+  else if (self->rows != NULL)
+    {
+      show_lines (lines, set_row, self);
+      if (lines->len < self->rows->len)
+        g_ptr_array_set_size (self->rows, lines->len);
+    }
+  else
+    {
+      show_lines (lines, print_line, self);
+    }
+}
+
+static gboolean
+on_tick (gpointer data)
+{
+  Show *self = data;
+
+  if (self->rows == NULL && !options.json)
+    view_print (stdout, "\n");
+  show (self);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_quit (gpointer data)
+{
+  Show *self = data;
+
+  self->over = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+static void
+watch (Show *self)
+{
+  guint timeout = g_timeout_add (WATCH_INTERVAL, on_tick, self);
+
+  options_on_signal (on_quit, self);
+  while (!self->over && self->code == 0)
+    g_main_context_iteration (NULL, TRUE);
+  g_source_remove (timeout);
+}
+
+int
+status_main (char ***args)
+{
+  Show self = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  if (!options_parse ("status", NULL, "Show what the running tunnels and gateways of this user do.", description, entries,
+                      args, &error))
+    return options_usage ("status", error);
+
+  view_init (options.watch && !options.json);
+  if (view_is_live ())
+    self.rows = g_ptr_array_new_with_free_func ((GDestroyNotify) view_row_free);
+  show (&self);
+  if (options.watch)
+    watch (&self);
+  g_clear_pointer (&self.rows, g_ptr_array_unref);
+  view_end ();
+  if (self.code != 0)
+    {
+      error = options_stdout_error (self.code);
+      return options_failure ("status", error);
+    }
+  return options.watch || self.found ? EXIT_SUCCESS : EXIT_FAILED;
 }

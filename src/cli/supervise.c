@@ -4,10 +4,12 @@
 
 #include <stdlib.h>
 
+#include "cli/format.h"
 #include "cli/log.h"
 #include "cli/notify.h"
 #include "cli/options.h"
-#include "cli/status.h"
+#include "cli/tunnel-line.h"
+#include "cli/status-server.h"
 #include "cli/view.h"
 
 typedef struct
@@ -49,9 +51,9 @@ append_states (Supervisor *self,
         n += run_get_phase (self->runs->pdata[j]) == RUN_READY &&
              tcp_tunnel_get_state (run_get_tunnel (self->runs->pdata[j])) == states[i];
       if (n > 0 && self->runs->len > 1)
-        g_string_append_printf (text, ", %u %s", n, status_state_name (states[i]));
+        g_string_append_printf (text, ", %u %s", n, format_state (states[i]));
       else if (n > 0)
-        g_string_append_printf (text, ", %s", status_state_name (states[i]));
+        g_string_append_printf (text, ", %s", format_state (states[i]));
     }
 }
 
@@ -141,11 +143,25 @@ create_runs (Supervisor  *self,
   return TRUE;
 }
 
+static void
+describe (JsonBuilder *builder,
+          gpointer     data)
+{
+  Supervisor *self = data;
+
+  json_builder_set_member_name (builder, "tunnels");
+  json_builder_begin_array (builder);
+  for (guint i = 0; i < self->runs->len; i++)
+    run_describe (self->runs->pdata[i], builder);
+  json_builder_end_array (builder);
+}
+
 static int
 run_all (Supervisor *self)
 {
   gboolean with_titles = self->shared.options.several && view_is_live ();
-  g_autoptr (Status) titles G_GNUC_UNUSED = with_titles ? status_new_titles (self->shared.name_width) : NULL;
+  g_autoptr (TunnelLine) titles G_GNUC_UNUSED = with_titles ? tunnel_line_new_titles (self->shared.name_width) : NULL;
+  g_autoptr (StatusServer) server G_GNUC_UNUSED = status_server_new (self->shared.options.command, describe, self);
   int status = EXIT_SUCCESS;
 
   options_on_signal (on_quit, self);

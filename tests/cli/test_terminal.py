@@ -54,7 +54,7 @@ class OnTerminal(unittest.TestCase):
             port = int(terminal.expect(r'listening on 127\.0\.0\.1:(\d+)\r')[1])
             with dial(('127.0.0.1', port)) as connection:
                 self.assertTrue(exchange(connection, noise(1 << 20, 1)))
-                terminal.expect(r'connected  1 open .*  retained [\d.]+ [KM]?i?B'
+                terminal.expect(r'connected  1 open .*  unacknowledged [\d.]+ [KM]?i?B'
                                 r'  windows [\d.]+ [KM]?i?B up, [\d.]+ [KM]?i?B down')
                 relay.cut()
                 relay.wait_accepted(2)

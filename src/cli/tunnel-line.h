@@ -7,23 +7,21 @@
 G_BEGIN_DECLS
 
 /* The live line of a tunnel, for as long as this exists. */
-typedef struct _Status Status;
+typedef struct _Status TunnelLine;
 
-Status *status_new (TcpTunnel  *tunnel,
+TunnelLine *tunnel_line_new (TcpTunnel  *tunnel,
                     const char *before);
-Status *status_new_row (TcpTunnel  *tunnel,
+TunnelLine *tunnel_line_new_row (TcpTunnel  *tunnel,
                         const char *name,
                         guint       name_width);
-Status *status_new_titles (guint name_width);
-void status_free (Status *self);
-void status_retry (Status       *self,
+TunnelLine *tunnel_line_new_titles (guint name_width);
+void tunnel_line_free (TunnelLine *self);
+void tunnel_line_retry (TunnelLine       *self,
                    const GError *error,
                    guint         delay);
-void status_end (Status     *self,
+void tunnel_line_end (TunnelLine     *self,
                  const char *reason);
 
-const char *status_state_name (TcpTunnelState state);
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Status, status_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TunnelLine, tunnel_line_free)
 
 G_END_DECLS

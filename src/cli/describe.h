@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <json-glib/json-glib.h>
+#include <tcptunnel/tcptunnel.h>
+
+G_BEGIN_DECLS
+
+/* What the running command says about itself to `tcp-tunnel status`: an object for each tunnel and gateway. */
+
+void describe_tunnel (JsonBuilder  *builder,
+                      const char   *name,
+                      TcpTunnel    *tunnel,
+                      gboolean      ended,
+                      const GError *error,
+                      gint64        retry);
+void describe_gateway (JsonBuilder *builder,
+                       TcpGateway  *gateway,
+                       gboolean     draining);
+
+G_END_DECLS

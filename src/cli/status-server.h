@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <json-glib/json-glib.h>
+
+G_BEGIN_DECLS
+
+/* Where `tcp-tunnel status` asks this process what it does: a Unix socket in the user's runtime
+ * directory. Whoever connects receives one JSON object, and the end. */
+typedef struct _StatusServer StatusServer;
+
+/* Adds members to the object that is open in @builder. */
+typedef void (*StatusFunc) (JsonBuilder *builder,
+                            gpointer     data);
+
+StatusServer *status_server_new (const char *command,
+                                 StatusFunc  describe,
+                                 gpointer    data);
+void status_server_free (StatusServer *self);
+
+GStrv status_server_list_directories (void);
+gboolean status_server_parse_name (const char *name,
+                                   int        *pid);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (StatusServer, status_server_free)
+
+G_END_DECLS

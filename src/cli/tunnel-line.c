@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/tunnel-line.h"
+
+#include <string.h>
+
+#include "cli/format.h"
+#include "cli/view.h"
+
+enum
+{
+  INTERVAL = 250,   /* ms */
+  STATE_WIDTH = 12, /* of the longest name of a state */
+  MIN_NAME = 8,     /* columns that a name keeps on a narrow terminal */
+};
+
+/* The columns behind the state where there are several tunnels. */
+enum
+{
+  COLUMN_OPEN,
+  COLUMN_UP,
+  COLUMN_DOWN,
+  COLUMN_UP_RATE,
+  COLUMN_DOWN_RATE,
+  COLUMN_ROUND_TRIP,
+  COLUMN_RESUMES,
+  COLUMN_HELD,
+  N_COLUMNS,
+};
+
+static const struct
+{
+  const char *title;
+  guint width;
+  gboolean last; /* the columns up to here may be all that are shown */
+} columns[N_COLUMNS] = {
+  [COLUMN_OPEN] = { "OPEN", 5, TRUE },
+  [COLUMN_UP] = { "UP", 8, FALSE },
+  [COLUMN_DOWN] = { "DOWN", 8, TRUE },
+  [COLUMN_UP_RATE] = { "UP/s", 8, FALSE },
+  [COLUMN_DOWN_RATE] = { "DOWN/s", 8, TRUE },
+  [COLUMN_ROUND_TRIP] = { "RTT", 6, TRUE },
+  [COLUMN_RESUMES] = { "RESUMED", 7, TRUE },
+  [COLUMN_HELD] = { "HELD", 8, TRUE },
+};
+
+struct _Status
+{
+  TcpTunnel *tunnel; /* NULL for the titles */
+  char *before;
+  char *name;        /* NULL where there is one tunnel */
+  guint name_width;  /* of the longest there is */
+  ViewRow *row;
+  Meter up;
+  Meter down;
+  guint timeout;
+  gulong handler;
+  char *reason; /* why it is not connected, NULL if there is nothing to say */
+  gint64 retry; /* when it tries again */
+  gboolean ended;
+};
+
+static ViewStyle
+state_style (TcpTunnelState state)
+{
+  switch (state)
+    {
+    case TCP_TUNNEL_STATE_CONNECTED:
+      return VIEW_GREEN;
+    case TCP_TUNNEL_STATE_CONNECTING:
+    case TCP_TUNNEL_STATE_RECONNECTING:
+      return VIEW_YELLOW;
+    case TCP_TUNNEL_STATE_DISCONNECTED:
+    default:
+      return VIEW_DIM;
+    }
+}
+
+/* Several tunnels */
+
+/* Long names leave two thirds of the line to the rest. */
+static guint
+name_columns (TunnelLine *self)
+{
+  return MIN (self->name_width, MAX (view_columns () / 3, MIN_NAME));
+}
+
+/* With the two spaces behind it. */
+static char *
+format_name (TunnelLine     *self,
+             const char *name)
+{
+  guint width = name_columns (self);
+  g_autofree char *text = view_shorten (name, width);
+
+  return g_strdup_printf ("%s%*s", text, (int) (width - view_width (text)) + 2, "");
+}
+
+/* How many columns there is room for. */
+static guint
+count_columns (TunnelLine *self)
+{
+  gsize width = name_columns (self) + 2 + STATE_WIDTH;
+  guint n = 0;
+
+  for (guint i = 0; i < N_COLUMNS; i++)
+    {
+      width += 2 + columns[i].width;
+      if (width <= view_columns () && columns[i].last)
+        n = i + 1;
+    }
+  return n;
+}
+
+static char *
+format_round_trip (double round_trip)
+{
+  return format_time (round_trip * G_TIME_SPAN_MILLISECOND);
+}
+
+static char *
+format_column (TunnelLine              *self,
+               const TcpStatistics *figures,
+               guint                column)
+{
+  switch (column)
+    {
+    case COLUMN_OPEN:
+      return g_strdup_printf ("%" G_GUINT64_FORMAT, figures->open_connections);
+    case COLUMN_UP:
+      return format_size (figures->bytes_sent);
+    case COLUMN_DOWN:
+      return format_size (figures->bytes_received);
+    case COLUMN_UP_RATE:
+      return format_size (meter_update (&self->up, figures->bytes_sent));
+    case COLUMN_DOWN_RATE:
+      return format_size (meter_update (&self->down, figures->bytes_received));
+    case COLUMN_ROUND_TRIP:
+      return figures->round_trip < 0 ? g_strdup ("-") : format_round_trip (figures->round_trip);
+    case COLUMN_RESUMES:
+      return g_strdup_printf ("%" G_GUINT64_FORMAT, figures->resumes);
+    case COLUMN_HELD:
+    default:
+      return format_size (figures->unacknowledged_bytes);
+    }
+}
+
+/* The titles without figures. */
+static char *
+format_columns (TunnelLine              *self,
+                const TcpStatistics *figures)
+{
+  g_autoptr (GString) line = g_string_new (NULL);
+  guint n = count_columns (self);
+
+  for (guint i = 0; i < n; i++)
+    {
+      g_autofree char *text = figures != NULL ? format_column (self, figures, i) : g_strdup (columns[i].title);
+
+      g_string_append_printf (line, "  %*s", (int) columns[i].width, text);
+    }
+  return g_string_free (g_steal_pointer (&line), FALSE);
+}
+
+/* One tunnel */
+
+enum
+{
+  DETAIL_STATE,
+  DETAIL_OPEN,
+  DETAIL_TOTALS,
+  DETAIL_RATES,
+  DETAIL_ROUND_TRIP,
+  DETAIL_RESUMES,
+  DETAIL_UNACKNOWLEDGED,
+  N_DETAILS,
+};
+
+static void
+append_direction (GString    *line,
+                  const char *name,
+                  guint64     bytes,
+                  double      speed,
+                  guint       detail)
+{
+  g_autofree char *rate = format_size (speed);
+  g_autofree char *total = format_size (bytes);
+
+  if (detail >= DETAIL_RATES)
+    g_string_append_printf (line, "  %s %s/s %s", name, rate, total);
+  else
+    g_string_append_printf (line, "  %s %s", name, total);
+}
+
+/* Of sessions that are resumed. */
+static void
+append_resumption (GString             *line,
+                   const TcpStatistics *figures,
+                   guint                detail)
+{
+  if (detail >= DETAIL_RESUMES && figures->resumes > 0)
+    {
+      g_autofree char *replayed = format_size (figures->bytes_replayed);
+
+      g_string_append_printf (line, "  resumed %" G_GUINT64_FORMAT "x, replayed %s", figures->resumes, replayed);
+    }
+  if (detail >= DETAIL_UNACKNOWLEDGED && figures->receive_window + figures->send_window > 0)
+    {
+      g_autofree char *unacknowledged = format_size (figures->unacknowledged_bytes);
+      g_autofree char *out = format_size (figures->send_window);
+      g_autofree char *in = format_size (figures->receive_window);
+
+      g_string_append_printf (line, "  unacknowledged %s  windows %s up, %s down", unacknowledged, out, in);
+    }
+}
+
+/* As much detail as there is room for: both directions or none. */
+static char *
+format_details (TunnelLine              *self,
+                const TcpStatistics *figures,
+                gboolean             connected,
+                gsize                width)
+{
+  double up = meter_update (&self->up, figures->bytes_sent);
+  double down = meter_update (&self->down, figures->bytes_received);
+
+  for (guint detail = N_DETAILS - 1; detail > DETAIL_STATE; detail--)
+    {
+      g_autoptr (GString) line = g_string_new (NULL);
+
+      g_string_printf (line, "  %" G_GUINT64_FORMAT " open", figures->open_connections);
+      if (detail >= DETAIL_TOTALS)
+        {
+          append_direction (line, "up", figures->bytes_sent, up, detail);
+          append_direction (line, "down", figures->bytes_received, down, detail);
+        }
+      if (detail >= DETAIL_ROUND_TRIP && figures->round_trip >= 0 && connected)
+        {
+          g_autofree char *time = format_round_trip (figures->round_trip);
+
+          g_string_append_printf (line, "  rtt %s", time);
+        }
+      append_resumption (line, figures, detail);
+      if (view_width (line->str) <= width)
+        return g_string_free (g_steal_pointer (&line), FALSE);
+    }
+  return g_strdup ("");
+}
+
+/* Both */
+
+static void
+show_titles (TunnelLine *self)
+{
+  g_autofree char *before = format_name (self, "NAME");
+  g_autofree char *rest = format_columns (self, NULL);
+  g_autofree char *lead = g_strdup_printf ("%s%-*s%s", before, STATE_WIDTH, "STATE", rest);
+
+  view_row_set (self->row, "", VIEW_DIM, lead, "");
+}
+
+/* What it waits for, in place of figures that do not change meanwhile. */
+static char *
+format_lead (TunnelLine         *self,
+             TcpTunnelState  state,
+             guint64         open)
+{
+  gint64 wait = self->retry - g_get_monotonic_time ();
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  if (self->ended)
+    return g_strdup ("ended");
+  if (state == TCP_TUNNEL_STATE_RECONNECTING && wait > 0)
+    g_string_printf (text, "retrying in %" G_GINT64_FORMAT " s", (wait + G_TIME_SPAN_SECOND - 1) / G_TIME_SPAN_SECOND);
+  else
+    g_string_assign (text, format_state (state));
+  if (open > 0)
+    g_string_append_printf (text, ", %" G_GUINT64_FORMAT " open", open);
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+/* The error above the lines has the advice, which follows a semicolon. Where the rest does
+ * not fit, the line has the name of the tunnel in place of the URL, and the cause stands at
+ * the end. */
+static char *
+fit_reason (const char *reason,
+            gsize       width)
+{
+  const char *advice = strstr (reason, "; ");
+  g_autofree char *text = g_strndup (reason, advice != NULL ? (gsize) (advice - reason) : strlen (reason));
+  const char *uri = strstr (text, "ws://") != NULL ? strstr (text, "ws://") : strstr (text, "wss://");
+  const char *cause = uri != NULL ? strchr (uri, ' ') : NULL;
+
+  return view_shorten_start (cause != NULL && view_width (text) > width ? cause + 1 : text, width);
+}
+
+/* Called at its pace whatever happens, so that rates fall to 0 when nothing
+ * does; view_row_set() then finds nothing to redraw. */
+static gboolean
+update (gpointer data)
+{
+  TunnelLine *self = data;
+  g_autoptr (TcpStatistics) figures = NULL;
+  TcpTunnelState state;
+  g_autofree char *before = NULL;
+  g_autofree char *lead = NULL;
+  g_autofree char *rest = NULL;
+  gsize used;
+
+  if (self->tunnel == NULL)
+    {
+      show_titles (self);
+      return G_SOURCE_CONTINUE;
+    }
+
+  state = tcp_tunnel_get_state (self->tunnel);
+  figures = tcp_endpoint_get_statistics (TCP_ENDPOINT (self->tunnel));
+  if (!self->ended && state == TCP_TUNNEL_STATE_CONNECTED)
+    g_clear_pointer (&self->reason, g_free);
+  before = self->name != NULL ? format_name (self, self->name) : g_strdup (self->before);
+  if (self->ended || self->reason != NULL)
+    {
+      lead = format_lead (self, state, figures->open_connections);
+      used = view_width (before) + view_width (lead) + 2;
+      if (self->reason != NULL && used < view_columns ())
+        {
+          g_autofree char *reason = fit_reason (self->reason, view_columns () - used);
+
+          rest = g_strconcat (": ", reason, NULL);
+        }
+    }
+  else if (self->name != NULL)
+    {
+      lead = g_strdup_printf ("%-*s", STATE_WIDTH, format_state (state));
+      rest = format_columns (self, figures);
+    }
+  else
+    {
+      lead = g_strdup (format_state (state));
+      used = view_width (before) + view_width (lead);
+      rest = format_details (self, figures, state == TCP_TUNNEL_STATE_CONNECTED,
+                             view_columns () - MIN (used, view_columns ()));
+    }
+  view_row_set (self->row, before, self->ended ? VIEW_RED : state_style (state), lead, rest != NULL ? rest : "");
+  return G_SOURCE_CONTINUE;
+}
+
+static TunnelLine *
+create (TcpTunnel  *tunnel,
+        const char *before,
+        const char *name,
+        guint       name_width)
+{
+  TunnelLine *self = g_new0 (TunnelLine, 1);
+
+  g_set_object (&self->tunnel, tunnel);
+  self->before = g_strdup (before);
+  self->name = g_strdup (name);
+  self->name_width = MAX (name_width, strlen ("NAME"));
+  self->row = view_row_new ();
+  self->timeout = g_timeout_add (INTERVAL, update, self);
+  if (tunnel != NULL)
+    self->handler = g_signal_connect_swapped (tunnel, "state-changed", G_CALLBACK (update), self);
+  update (self);
+  return self;
+}
+
+/**
+ * tunnel_line_new:
+ * @before: how the line begins
+ */
+TunnelLine *
+tunnel_line_new (TcpTunnel  *tunnel,
+            const char *before)
+{
+  return create (tunnel, before, NULL, 0);
+}
+
+/**
+ * tunnel_line_new_row:
+ * @name: of one tunnel of several, whose figures stand below each other
+ * @name_width: of the longest of the names, in columns
+ */
+TunnelLine *
+tunnel_line_new_row (TcpTunnel  *tunnel,
+                const char *name,
+                guint       name_width)
+{
+  return create (tunnel, "", name, name_width);
+}
+
+/* The line above them. */
+TunnelLine *
+tunnel_line_new_titles (guint name_width)
+{
+  return create (NULL, "", NULL, name_width);
+}
+
+void
+tunnel_line_free (TunnelLine *self)
+{
+  g_clear_handle_id (&self->timeout, g_source_remove);
+  if (self->tunnel != NULL)
+    g_signal_handler_disconnect (self->tunnel, self->handler);
+  view_row_free (self->row);
+  g_clear_object (&self->tunnel);
+  g_free (self->before);
+  g_free (self->name);
+  g_free (self->reason);
+  g_free (self);
+}
+
+/* A message has one line, whatever it was made of. */
+static void
+set_reason (TunnelLine     *self,
+            const char *reason)
+{
+  g_free (self->reason);
+  self->reason = g_strdup (reason);
+  if (self->reason != NULL)
+    g_strdelimit (self->reason, "\n\r\t", ' ');
+}
+
+/**
+ * tunnel_line_retry:
+ * @delay: until the next attempt, in milliseconds
+ *
+ * Shows why the tunnel is not connected, until it is again, and counts down.
+ */
+void
+tunnel_line_retry (TunnelLine       *self,
+              const GError *error,
+              guint         delay)
+{
+  set_reason (self, error->message);
+  self->retry = g_get_monotonic_time () + delay * G_TIME_SPAN_MILLISECOND;
+  update (self);
+}
+
+/**
+ * tunnel_line_end:
+ * @reason: (nullable): why the tunnel ended
+ *
+ * Shows that it has ended from now on.
+ */
+void
+tunnel_line_end (TunnelLine     *self,
+            const char *reason)
+{
+  set_reason (self, reason);
+  self->ended = TRUE;
+  update (self);
+}

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`tcp-tunnel status`: what the running commands of a user do, as a person and as a program see it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import tempfile
+import time
+import unittest
+
+from support import DEADLINE, TOKEN, Away, Command, Config, Service, Terminal, exchange, gateway, listening, listening_as, run
+
+
+class Status(unittest.TestCase):
+    def setUp(self):
+        self.runtime = tempfile.TemporaryDirectory()
+        self.addCleanup(self.runtime.cleanup)
+        self.sockets = os.path.join(self.runtime.name, 'tcp-tunnel')
+        os.environ['XDG_RUNTIME_DIR'] = self.runtime.name
+        self.addCleanup(os.environ.pop, 'XDG_RUNTIME_DIR')
+        self.service = self.enterContext(Service())
+
+    def gateway(self, *args):
+        command, url = gateway(self.service, *args)
+        self.enterContext(command)
+        return command, url
+
+    def processes(self):
+        status, stdout, _ = run('status', '--json')
+        shown = json.loads(stdout)
+        self.assertEqual(shown['event'], 'status')
+        self.assertEqual(status, 0 if shown['processes'] else 1)
+        return shown['processes']
+
+    def until(self, condition):
+        """The processes, once they are as they should be."""
+        end = time.monotonic() + DEADLINE
+        while True:
+            processes = self.processes()
+            if condition(processes):
+                return processes
+            if time.monotonic() > end:
+                self.fail(f'it never came to that: {processes}')
+
+    def test_nothing(self):
+        status, stdout, stderr = run('status')
+        self.assertEqual((status, stdout, stderr), (1, 'No tunnel and no gateway of this user runs.\n', ''))
+        self.assertEqual(self.processes(), [])
+
+    def test_usage(self):
+        status, _, stderr = run('status', 'phone')
+        self.assertEqual(status, 2)
+        self.assertIn("'phone'", stderr)
+
+    def test_all(self):
+        """A gateway, a tunnel of its own and two of the file, of which one has no gateway."""
+        far, url = self.gateway()
+        with Away() as away, Config() as config, \
+                Command('connect', url + '?key=secret', TCP_TUNNEL_TOKEN=TOKEN) as near:
+            config.write(f'[defaults]\ntoken-file=token\nreconnect-delay=1h\n[db]\nremote-uri={url}\nmode=multiplexed\n'
+                         f'[phone]\nremote-uri={away.url}\nmode=multiplexed\n')
+            with Command('up', XDG_CONFIG_HOME=config.home) as several:
+                address = '%s:%d' % listening(near)
+                db = '%s:%d' % listening_as(several, ['db'])['db']
+                several.error_line('waiting for the gateway')
+                with socket.create_connection(address.rsplit(':', 1), DEADLINE) as client:
+                    self.assertTrue(exchange(client, b'x' * 100_000))
+                    processes = self.until(lambda processes: sum(len(p.get('tunnels', [])) for p in processes) == 3 and
+                                           processes[0]['gateways'][0]['bytes_sent'] >= 100_000)
+                    text = run('status')[1]
+                far_shown, near_shown, several_shown = processes
+                self.assertEqual([p['command'] for p in processes], ['gateway', 'connect', 'up'])
+                self.assertEqual([p['pid'] for p in processes], [far.process.pid, near.process.pid, several.process.pid])
+                served, = far_shown['gateways']
+                self.assertEqual((served['address'], served['state'], served['open_connections']), (url, 'listening', 1))
+                carried, = near_shown['tunnels']
+                self.assertEqual((carried['address'], carried['state'], carried['name']), (address, 'connected', url))
+                self.assertEqual((carried['open_connections'], carried['protocol']), (1, 'resumable/1'))
+                self.assertGreaterEqual(carried['bytes_sent'], 100_000)
+                self.assertGreaterEqual(carried['bytes_received'], 100_000)
+                tunnels = {tunnel['name']: tunnel for tunnel in several_shown['tunnels']}
+                self.assertEqual((tunnels['db']['address'], tunnels['db']['state']), (db, 'connected'))
+                self.assertNotIn('error', tunnels['db'])
+                self.assertEqual(tunnels['phone']['error']['code'], 'unreachable')
+                self.assertTrue(0 < tunnels['phone']['retry_in_ms'] <= 3_600_000)
+                self.assertNotIn('secret', json.dumps(processes) + text)
+                self.assertNotIn(TOKEN, json.dumps(processes) + text)
+
+                self.assertRegex(text, rf'(?m)^gateway, process {far.process.pid}, for \d+ s$')
+                self.assertRegex(text, rf'(?m)^  {re.escape(url)} +{address} +connected +1 open  up 97\.7 KiB  down 97\.7 KiB')
+                self.assertRegex(text, r'(?m)^    next attempt in \d+ s: .*refused')
+                self.assertLess(max(len(line) for line in text.splitlines() if 'attempt' not in line), 100)
+                self.assertEqual(several.stop(), 0)
+            self.assertEqual(near.stop(), 0)
+        self.assertEqual(len(self.until(lambda processes: len(processes) == 1)), 1)
+        far.stop()
+        self.assertEqual(os.listdir(self.sockets), [])
+
+    def test_left_behind(self):
+        """A process that is killed leaves its socket, which the next look removes."""
+        far, _ = self.gateway()
+        self.assertEqual(len(self.processes()), 1)
+        path, = (os.path.join(self.sockets, name) for name in os.listdir(self.sockets))
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        self.assertEqual(stat.S_IMODE(os.stat(self.sockets).st_mode), 0o700)
+        far.process.kill()
+        far.wait()
+        self.assertEqual(os.listdir(self.sockets), [os.path.basename(path)])
+        self.assertEqual(self.processes(), [])
+        self.assertEqual(os.listdir(self.sockets), [])
+
+    def test_stopped(self):
+        """One that does not answer is shown as such, and keeps nobody waiting for long."""
+        far, _ = self.gateway()
+        self.gateway()
+        far.process.send_signal(signal.SIGSTOP)
+        try:
+            processes = self.processes()
+            self.assertIn('does not answer', run('status')[1])
+        finally:
+            far.process.send_signal(signal.SIGCONT)
+        self.assertEqual(sorted('problem' in process for process in processes), [False, True])
+
+    def test_silent_readers(self):
+        """Those that connect and do not read do not keep the command from its work, nor others out for good."""
+        self.gateway()
+        path, = (os.path.join(self.sockets, name) for name in os.listdir(self.sockets))
+        silent = [socket.socket(socket.AF_UNIX) for _ in range(64)]
+        for reader in silent:
+            reader.connect(path)
+        self.assertEqual(len(self.until(lambda processes: 'problem' not in processes[0])), 1)
+        for reader in silent:
+            reader.close()
+
+    def test_no_place(self):
+        """A directory that others can write to, or none, is no reason not to run."""
+        os.mkdir(self.sockets)
+        os.chmod(self.sockets, 0o777)
+        command, _ = self.gateway()
+        self.assertEqual(os.listdir(self.sockets), [])
+        self.assertEqual(command.stop(), 0)
+        os.environ['XDG_RUNTIME_DIR'] = '/nonexistent/runtime'
+        command, _ = self.gateway()
+        self.assertEqual(self.processes(), [])
+        self.assertEqual(command.stop(), 0)
+
+    def test_service(self):
+        """A unit has a runtime directory of its own."""
+        with tempfile.TemporaryDirectory() as directory:
+            command, _ = gateway(self.service)
+            command.stop()
+            with Command('gateway', '--target', f'127.0.0.1:{self.service.port}', TCP_TUNNEL_TOKEN=TOKEN,
+                         RUNTIME_DIRECTORY=directory) as command:
+                command.line()
+                self.assertEqual(len(os.listdir(directory)), 1)
+                self.assertEqual(command.stop(), 0)
+            self.assertEqual(os.listdir(directory), [])
+
+    def test_watch(self):
+        with Terminal('status', '--watch') as terminal:
+            terminal.expect('No tunnel and no gateway')
+            far, _ = self.gateway()
+            terminal.expect(f'gateway, process {far.process.pid}')
+            terminal.expect('listening')
+            far.stop()
+            terminal.expect('No tunnel and no gateway')
+            terminal.process.send_signal(signal.SIGINT)
+            self.assertEqual(terminal.wait(), 0)
+
+    def test_watch_json(self):
+        with Command('status', '--watch', '--json') as watch:
+            self.assertEqual(json.loads(watch.line())['processes'], [])
+            far, url = self.gateway()
+            while not (processes := json.loads(watch.line())['processes']):
+                pass
+            self.assertEqual(processes[0]['gateways'][0]['address'], url)
+            self.assertEqual(watch.stop(), 0)
+
+
+if __name__ == '__main__':
+    unittest.main()

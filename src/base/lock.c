@@ -7,10 +7,15 @@
 
 static GMutex renewal; /* one thread of a child begins a lock anew */
 
+/* The lock that this thread waits for, may be about to wait for, or may have just got. For a handler of a signal. */
+static _Thread_local TcpLock *volatile wanted;
+
 static void
 in_child (void)
 {
   g_mutex_init (&renewal);
+  if (wanted != NULL)
+    g_mutex_init (&wanted->mutex);
 }
 
 static void
@@ -46,11 +51,29 @@ tcp_lock (TcpLock *self)
 {
   if (G_UNLIKELY (atomic_load (&self->fork_count) != tcp_fork_count ()))
     lock_renew (self);
+  wanted = self;
   g_mutex_lock (&self->mutex);
+  wanted = NULL;
 }
 
+/* One that was taken before a fork may be in any state, and begins anew when it is taken again. */
 void
 tcp_unlock (TcpLock *self)
 {
-  g_mutex_unlock (&self->mutex);
+  if (G_LIKELY (atomic_load (&self->fork_count) == tcp_fork_count ()))
+    g_mutex_unlock (&self->mutex);
+}
+
+/* As g_cond_wait_until(). Returns also when a handler of a signal has run, and in the child if that has forked. */
+gboolean
+tcp_lock_wait_until (TcpLock *self,
+                     GCond   *cond,
+                     gint64   deadline)
+{
+  gboolean in_time;
+
+  wanted = self;
+  in_time = g_cond_wait_until (cond, &self->mutex, deadline);
+  wanted = NULL;
+  return in_time;
 }

@@ -10,7 +10,8 @@ G_BEGIN_DECLS
 
 /* The lock of an object that a child may use after a fork. Another thread of the parent may have
  * held it at that moment, and nobody would ever release it in the child: there it begins anew,
- * when it is first used. What is under it is then as that thread left it. */
+ * when it is first used, or at once if a handler of a signal has forked while this thread waited for it.
+ * What is under it is then as that thread left it. */
 typedef struct
 {
   GMutex mutex; /* for a GCond */
@@ -21,5 +22,8 @@ void tcp_lock_init (TcpLock *self);
 void tcp_lock_clear (TcpLock *self);
 void tcp_lock (TcpLock *self);
 void tcp_unlock (TcpLock *self);
+gboolean tcp_lock_wait_until (TcpLock *self,
+                              GCond   *cond,
+                              gint64   deadline);
 
 G_END_DECLS

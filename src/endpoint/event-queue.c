@@ -478,7 +478,7 @@ tcp_event_queue_wait (TcpEventQueue *self,
   tcp_lock (&self->lock);
   while (!atomic_load (over) && !tcp_event_queue_is_inherited (self) &&
          (event = queue_pop_locked (self, types)) == NULL)
-    if (!g_cond_wait_until (&self->cond, &self->lock.mutex, deadline))
+    if (!tcp_lock_wait_until (&self->lock, &self->cond, deadline))
       break;
   tcp_unlock (&self->lock);
 

@@ -188,7 +188,7 @@ static void
 runner_wait_for_close (TcpRunner *self)
 {
   while (self->closing && self->close_fork_count == tcp_fork_count ())
-    g_cond_wait (&self->cond, &self->lock.mutex);
+    tcp_lock_wait_until (&self->lock, &self->cond, G_MAXINT64);
   if (!self->closing)
     return;
 

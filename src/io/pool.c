@@ -8,6 +8,7 @@
 #include <tcptunnel/tcptunnel.h>
 
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/tsan.h"
 #include "io/descriptors.h"
 #include "io/reactor.h"
@@ -40,7 +41,7 @@ typedef struct
   GDestroyNotify destroy;
 
   /* Only of a synchronous call. */
-  GMutex mutex;
+  TcpLock lock;
   GCond cond;
   gboolean done;
 } Call;
@@ -251,11 +252,11 @@ call_run_sync (gpointer data)
   Call *call = data;
 
   call_run (call);
-  g_mutex_lock (&call->mutex);
+  tcp_lock (&call->lock);
   tcp_tsan_release (call);
   call->done = TRUE;
   g_cond_signal (&call->cond);
-  g_mutex_unlock (&call->mutex);
+  tcp_unlock (&call->lock);
 
   return G_SOURCE_REMOVE;
 }
@@ -330,17 +331,17 @@ tcp_io_thread_invoke_sync (TcpIoThread *self,
   if (!is_here (self))
     return;
 
-  g_mutex_init (&call.mutex);
+  tcp_lock_init (&call.lock);
   g_cond_init (&call.cond);
   attach (self, call_run_sync, &call, NULL);
 
-  g_mutex_lock (&call.mutex);
+  tcp_lock (&call.lock);
   /* With a deadline the wait ends when a handler of a signal has run, which may have forked. */
   while (!call.done && is_here (self))
-    g_cond_wait_until (&call.cond, &call.mutex, G_MAXINT64);
-  g_mutex_unlock (&call.mutex);
+    tcp_lock_wait_until (&call.lock, &call.cond, G_MAXINT64);
+  tcp_unlock (&call.lock);
 
   tcp_tsan_acquire (&call);
-  g_mutex_clear (&call.mutex);
+  tcp_lock_clear (&call.lock);
   g_cond_clear (&call.cond);
 }

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "base/lock.h"
+#include "base/tsan.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,6 +129,146 @@ test_released (void)
   tcp_lock_clear (&lock);
 }
 
+#ifndef TCP_TSAN
+/* A handler of a signal forks while its thread waits for a lock that another holds. ThreadSanitizer puts off the
+ * handler until the thread has it. */
+
+typedef struct
+{
+  TcpLock lock;
+  GCond cond;
+  gboolean done; /* under the lock */
+  pthread_t waiter;
+  int status; /* of the child */
+} Wait;
+
+static atomic_int forked;
+static gboolean is_child;
+
+static void
+on_signal (int number)
+{
+  pid_t child = fork ();
+
+  forked = child;
+  if (child == 0)
+    {
+      is_child = TRUE;
+      alarm (CHILD_SECONDS);
+    }
+}
+
+/* Whether the first thread of this process sleeps. */
+static gboolean
+is_asleep (void)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/task/%d/stat", getpid ());
+  g_autofree char *stat = NULL;
+  const char *end;
+
+  g_assert_true (g_file_get_contents (path, &stat, NULL, NULL));
+  end = strrchr (stat, ')');
+  return end != NULL && end[2] == 'S';
+}
+
+/* With the lock held. */
+static void
+interrupt (Wait *self)
+{
+  while (!is_asleep ())
+    g_thread_yield ();
+  forked = 0;
+  pthread_kill (self->waiter, SIGUSR1);
+  while (forked == 0)
+    g_thread_yield ();
+  g_assert_cmpint (waitpid (forked, &self->status, 0), ==, forked);
+}
+
+static gpointer
+interrupt_wait (gpointer data)
+{
+  Wait *self = data;
+
+  tcp_lock (&self->lock);
+  interrupt (self);
+  self->done = TRUE;
+  g_cond_broadcast (&self->cond);
+  tcp_unlock (&self->lock);
+  return NULL;
+}
+
+static gpointer
+interrupt_lock (gpointer data)
+{
+  Wait *self = data;
+
+  tcp_lock (&self->lock);
+  g_atomic_int_set (&self->done, TRUE);
+  interrupt (self);
+  tcp_unlock (&self->lock);
+  return NULL;
+}
+
+static void
+wait_begin (Wait *self)
+{
+  struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+
+  *self = (Wait) { .waiter = pthread_self () };
+  tcp_lock_init (&self->lock);
+  g_cond_init (&self->cond);
+  g_assert_no_errno (sigaction (SIGUSR1, &action, NULL));
+}
+
+static void
+wait_end (Wait    *self,
+          GThread *thread)
+{
+  /* What it has may have been taken in the parent. */
+  tcp_unlock (&self->lock);
+  if (is_child)
+    {
+      tcp_lock (&self->lock);
+      tcp_unlock (&self->lock);
+      _exit (0);
+    }
+  g_thread_join (thread);
+  g_assert_true (WIFEXITED (self->status));
+  g_assert_cmpint (WEXITSTATUS (self->status), ==, 0);
+  tcp_lock_clear (&self->lock);
+  g_cond_clear (&self->cond);
+}
+
+static void
+test_interrupted_wait (void)
+{
+  Wait wait;
+  GThread *thread;
+
+  wait_begin (&wait);
+  tcp_lock (&wait.lock);
+  thread = g_thread_new ("interrupt", interrupt_wait, &wait);
+  while (!wait.done && !is_child)
+    tcp_lock_wait_until (&wait.lock, &wait.cond, G_MAXINT64);
+  wait_end (&wait, thread);
+}
+
+static void
+test_interrupted_lock (void)
+{
+  Wait wait;
+  GThread *thread;
+
+  wait_begin (&wait);
+  thread = g_thread_new ("interrupt", interrupt_lock, &wait);
+  while (!g_atomic_int_get (&wait.done))
+    g_thread_yield ();
+  tcp_lock (&wait.lock);
+  wait_end (&wait, thread);
+}
+
+#endif
+
 int
 main (int    argc,
       char **argv)
@@ -134,6 +278,10 @@ main (int    argc,
   g_test_add_func ("/lock/threads", test_threads);
   g_test_add_func ("/lock/held", test_held);
   g_test_add_func ("/lock/released", test_released);
+#ifndef TCP_TSAN
+  g_test_add_func ("/lock/interrupted-wait", test_interrupted_wait);
+  g_test_add_func ("/lock/interrupted-lock", test_interrupted_lock);
+#endif
 
   return g_test_run ();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include <tcptunnel/tcp-connection.h>
 #include <tcptunnel/tcp-enums.h>
 #include <tcptunnel/tcp-statistics.h>
 #include <tcptunnel/tcp-version-macros.h>
@@ -20,6 +21,8 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 GSocketAddress *tcp_endpoint_get_local_address (TcpEndpoint *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 TcpStatistics *tcp_endpoint_get_statistics (TcpEndpoint *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+GListModel *tcp_endpoint_get_connections (TcpEndpoint *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_endpoint_start_async (TcpEndpoint *self,
                                GCancellable *cancellable,

@@ -90,10 +90,9 @@ adb_connect_later (Adb *self)
 }
 
 static void
-on_connection_closed (TcpTunnel *tunnel,
-                      guint64    id,
-                      GError    *error,
-                      Adb       *self)
+on_connection_closed (TcpTunnel     *tunnel,
+                      TcpConnection *connection,
+                      Adb           *self)
 {
   if (self->stopping)
     return;

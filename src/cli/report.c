@@ -69,32 +69,40 @@ on_state_changed (TcpTunnel      *tunnel,
 }
 
 static void
-on_connection_opened (TcpTunnel      *tunnel,
-                      guint64         id,
-                      GSocketAddress *peer,
-                      Report         *self)
+on_connection_opened (TcpTunnel     *tunnel,
+                      TcpConnection *connection,
+                      Report        *self)
 {
   JsonBuilder *event = begin (self, "connection-opened");
+  GSocketAddress *peer = tcp_connection_get_client_address (connection);
+  g_autofree char *target = NULL;
 
-  event_add_int (event, "id", id);
+  event_add_int (event, "id", tcp_connection_get_id (connection));
   if (G_IS_INET_SOCKET_ADDRESS (peer))
     {
       g_autofree char *text = format_address (peer);
 
       event_add_string (event, "peer", text);
     }
+  g_object_get (connection, "target", &target, NULL);
+  if (target != NULL)
+    event_add_string (event, "target", target);
   check_written (self, event_end (event));
 }
 
 static void
-on_connection_closed (TcpTunnel *tunnel,
-                      guint64    id,
-                      GError    *error,
-                      Report    *self)
+on_connection_closed (TcpTunnel     *tunnel,
+                      TcpConnection *connection,
+                      Report        *self)
 {
   JsonBuilder *event = begin (self, "connection-closed");
+  g_autoptr (GError) error = tcp_connection_dup_error (connection);
+  guint64 sent, received;
 
-  event_add_int (event, "id", id);
+  g_object_get (connection, "bytes-sent", &sent, "bytes-received", &received, NULL);
+  event_add_int (event, "id", tcp_connection_get_id (connection));
+  event_add_int (event, "bytes_sent", sent);
+  event_add_int (event, "bytes_received", received);
   event_add_error (event, error);
   check_written (self, event_end (event));
 }

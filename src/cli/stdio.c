@@ -285,23 +285,20 @@ on_down_done (gpointer data)
 }
 
 static void
-on_opened (TcpTunnel      *tunnel,
-           guint64         id,
-           GSocketAddress *peer,
-           Stdio          *self)
+on_opened (TcpTunnel     *tunnel,
+           TcpConnection *connection,
+           Stdio         *self)
 {
   self->opened = TRUE;
 }
 
 static void
-on_closed (TcpTunnel    *tunnel,
-           guint64       id,
-           const GError *error,
-           Stdio        *self)
+on_closed (TcpTunnel     *tunnel,
+           TcpConnection *connection,
+           Stdio         *self)
 {
   self->closed = TRUE;
-  if (error != NULL)
-    self->closed_error = g_error_copy (error);
+  self->closed_error = tcp_connection_dup_error (connection);
   if (self->report_timer == 0)
     {
       stdio_judge (self);

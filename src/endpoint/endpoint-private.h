@@ -17,6 +17,10 @@ struct _TcpEndpoint
   TcpStatus *status;
   TcpRunner runner;
   gpointer settings; /* those of the class; under the lock of the runner */
+
+  /* Only touched in the context of the events. */
+  GListStore *connections;
+  guint connections_run; /* in which run of the runner they were opened */
 };
 
 struct _TcpEndpointClass
@@ -24,12 +28,16 @@ struct _TcpEndpointClass
   GObjectClass parent_class;
   const char *kind; /* what the log calls an endpoint without a name */
   const TcpSettings *settings;
-  const TcpRunnerClass *runner_class; /* the owner is the endpoint, and `emit` calls tcp_endpoint_emit() for the rest */
+  const TcpRunnerClass *runner_class; /* the owner is the endpoint, and its `emit` is tcp_endpoint_emit() */
+  void (*emit) (TcpEndpoint *self, /* the other events; the engine is NULL if it is gone */
+                gpointer     engine,
+                TcpEvent    *event);
 };
 
 void tcp_endpoint_class_install (TcpEndpointClass  *klass,
                                  const TcpSettings *settings);
-void tcp_endpoint_emit (TcpEndpoint *self,
-                        TcpEvent    *event);
+void tcp_endpoint_emit (gpointer  owner,
+                        gpointer  engine,
+                        TcpEvent *event);
 
 G_END_DECLS

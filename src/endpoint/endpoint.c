@@ -3,6 +3,8 @@
 #include "endpoint/endpoint-private.h"
 
 #include "base/tsan.h"
+#include "endpoint/connection.h"
+#include "endpoint/connections.h"
 
 /**
  * TcpEndpoint:
@@ -33,26 +35,95 @@
  * Since: 1.0
  */
 
+enum
+{
+  CONNECTION_OPENED,
+  CONNECTION_CLOSED,
+  N_SIGNALS
+};
+
+static guint signals[N_SIGNALS];
+
 G_DEFINE_ABSTRACT_TYPE (TcpEndpoint, tcp_endpoint, G_TYPE_OBJECT)
 
-/* What the class does not emit itself. */
-void
-tcp_endpoint_emit (TcpEndpoint *self,
-                   TcpEvent    *event)
+#define ENDPOINT_GET_CLASS(self) G_TYPE_INSTANCE_GET_CLASS (self, TCP_TYPE_ENDPOINT, TcpEndpointClass)
+
+/* All that are open, as the endpoint is closed or ended with @error. A handler may start it again. */
+static void
+endpoint_end_connections (TcpEndpoint  *self,
+                          guint         run,
+                          const GError *error)
 {
+  g_autoptr (GError) why = NULL;
+  TcpConnection *connection;
+
+  if (error == NULL)
+    error = why = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "%s was closed", self->runner.klass->noun);
+  while (self->connections_run == run && (connection = tcp_connections_end_last (self->connections, error)) != NULL)
+    {
+      g_signal_emit (self, signals[CONNECTION_CLOSED], 0, connection);
+      g_object_unref (connection);
+    }
+}
+
+/* Of a start before the last there may be connections whose end was dropped. */
+static void
+endpoint_enter_run (TcpEndpoint *self)
+{
+  guint run;
+
+  tcp_runner_lock (&self->runner);
+  run = self->runner.run;
+  tcp_runner_unlock (&self->runner);
+  if (self->connections_run == run)
+    return;
+
+  endpoint_end_connections (self, self->connections_run, NULL);
+  self->connections_run = run;
+}
+
+/* For the runner. */
+void
+tcp_endpoint_emit (gpointer  owner,
+                   gpointer  engine,
+                   TcpEvent *event)
+{
+  TcpEndpoint *self = owner;
+  TcpEndpointClass *klass = ENDPOINT_GET_CLASS (self);
+  g_autoptr (TcpConnection) connection = NULL;
+
+  tcp_tsan_acquire (self);
   switch (event->type)
     {
     case TCP_EVENT_ADDRESS:
+      endpoint_enter_run (self);
       g_object_notify (G_OBJECT (self), "local-address");
       g_object_notify (G_OBJECT (self), "active");
+      klass->emit (self, engine, event);
       break;
 
+    case TCP_EVENT_CONNECTION_OPENED:
+      endpoint_enter_run (self);
+      connection = tcp_connections_add (self->connections, event->record, (GSocketAddress *) event->object);
+      g_signal_emit (self, signals[CONNECTION_OPENED], 0, connection);
+      break;
+
+    case TCP_EVENT_CONNECTION_CLOSED:
+      connection = tcp_connections_end (self->connections, event->record->id, event->error);
+      if (connection != NULL)
+        g_signal_emit (self, signals[CONNECTION_CLOSED], 0, connection);
+      break;
+
+    case TCP_EVENT_FAILED:
     case TCP_EVENT_CLOSED:
+      endpoint_end_connections (self, self->connections_run, event->error);
+      klass->emit (self, engine, event);
       break;
 
     default:
-      g_assert_not_reached ();
+      klass->emit (self, engine, event);
     }
+  tcp_tsan_release (self);
 }
 
 /**
@@ -101,6 +172,30 @@ tcp_endpoint_get_local_address (TcpEndpoint *self)
   address = self->runner.address;
   tcp_runner_unlock (&self->runner);
   return address;
+}
+
+/**
+ * tcp_endpoint_get_connections:
+ * @self: an endpoint
+ *
+ * Gets the TCP connections that are open, as a list that follows them.
+ *
+ * Its items are [class@TcpTunnel.Connection], in the order of their ids. It is the same list for as long as the
+ * endpoint exists, and is empty while that does not run. It changes only in the main context in which the signals are
+ * emitted, and is to be used only there: it has those connections for which
+ * [signal@TcpTunnel.Endpoint::connection-opened] was emitted and [signal@TcpTunnel.Endpoint::connection-closed] was not.
+ * However late a program iterates the context, it finds there what is open then.
+ *
+ * Returns: (transfer none): a list of connections
+ *
+ * Since: 1.0
+ */
+GListModel *
+tcp_endpoint_get_connections (TcpEndpoint *self)
+{
+  g_return_val_if_fail (TCP_IS_ENDPOINT (self), NULL);
+
+  return G_LIST_MODEL (self->connections);
 }
 
 /**
@@ -411,7 +506,7 @@ static void
 tcp_endpoint_constructed (GObject *object)
 {
   TcpEndpoint *self = TCP_ENDPOINT (object);
-  TcpEndpointClass *klass = G_TYPE_INSTANCE_GET_CLASS (self, TCP_TYPE_ENDPOINT, TcpEndpointClass);
+  TcpEndpointClass *klass = ENDPOINT_GET_CLASS (self);
 
   self->log = tcp_log_new (klass->kind, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->settings = tcp_settings_new (klass->settings);
@@ -423,7 +518,19 @@ tcp_endpoint_constructed (GObject *object)
 static void
 tcp_endpoint_dispose (GObject *object)
 {
-  tcp_runner_dispose (&TCP_ENDPOINT (object)->runner);
+  TcpEndpoint *self = TCP_ENDPOINT (object);
+
+  tcp_runner_dispose (&self->runner);
+  /* Of this nothing is emitted. */
+  tcp_tsan_acquire (self);
+  for (guint i = 0; i < g_list_model_get_n_items (G_LIST_MODEL (self->connections)); i++)
+    {
+      g_autoptr (TcpConnection) connection = g_list_model_get_item (G_LIST_MODEL (self->connections), i);
+      g_autoptr (GError) error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "%s was closed",
+                                              self->runner.klass->noun);
+
+      tcp_connection_end (connection, error);
+    }
 
   G_OBJECT_CLASS (tcp_endpoint_parent_class)->dispose (object);
 }
@@ -432,9 +539,10 @@ static void
 tcp_endpoint_finalize (GObject *object)
 {
   TcpEndpoint *self = TCP_ENDPOINT (object);
-  TcpEndpointClass *klass = G_TYPE_INSTANCE_GET_CLASS (self, TCP_TYPE_ENDPOINT, TcpEndpointClass);
+  TcpEndpointClass *klass = ENDPOINT_GET_CLASS (self);
 
   tcp_runner_clear (&self->runner);
+  g_object_unref (self->connections);
   tcp_settings_free (klass->settings, self->settings);
   tcp_status_unref (self->status);
   tcp_log_unref (self->log);
@@ -453,10 +561,41 @@ tcp_endpoint_class_init (TcpEndpointClass *klass)
   tcp_endpoint_class_install (klass, &tcp_endpoint_settings);
   /* Before there is another thread. */
   (void) tcp_tunnel_error_quark ();
+
+  /**
+   * TcpEndpoint::connection-opened:
+   * @self: the endpoint
+   * @connection: the connection
+   *
+   * Emitted when a tunnel has accepted a TCP client, or a client has asked a gateway for a connection to a target.
+   *
+   * [method@TcpTunnel.Endpoint.get_connections] has the connection already. A program that does not handle its events
+   * gets, of connections that were opened and closed meanwhile, at most the last 512, and all that are open.
+   *
+   * Since: 1.0
+   */
+  signals[CONNECTION_OPENED] = g_signal_new ("connection-opened", TCP_TYPE_ENDPOINT, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
+                                             NULL, G_TYPE_NONE, 1, TCP_TYPE_CONNECTION);
+
+  /**
+   * TcpEndpoint::connection-closed:
+   * @self: the endpoint
+   * @connection: the connection
+   *
+   * Emitted when a TCP connection has ended, or could not be made: [property@TcpTunnel.Connection:error] says why.
+   *
+   * It is emitted once for each [signal@TcpTunnel.Endpoint::connection-opened], also when the endpoint is closed.
+   * [method@TcpTunnel.Endpoint.get_connections] does not have the connection any more.
+   *
+   * Since: 1.0
+   */
+  signals[CONNECTION_CLOSED] = g_signal_new ("connection-closed", TCP_TYPE_ENDPOINT, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
+                                             NULL, G_TYPE_NONE, 1, TCP_TYPE_CONNECTION);
 }
 
 static void
 tcp_endpoint_init (TcpEndpoint *self)
 {
   self->status = tcp_status_new ();
+  self->connections = tcp_connections_new ();
 }

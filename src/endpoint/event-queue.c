@@ -21,7 +21,9 @@ struct _TcpEventQueue
   gboolean closed; /* likewise */
   gboolean finished; /* likewise: what is in it is all that comes */
   guint claimed; /* likewise: the types that a thread waits for */
-  GHashTable *lost_openings; /* likewise: ids of connections whose opening was dropped */
+  GHashTable *opened; /* likewise: of the records of connections, to their beginnings that are in it */
+  GQueue complete; /* likewise: those beginnings whose end is in it too, by the order of their ends */
+  guint n_states; /* likewise: how many states and attempts are in it */
   GMainContext *context; /* which nobody else may hold any more */
   GThread *home; /* whose the context is even while nobody owns it, or NULL */
   GSource *source;
@@ -42,6 +44,7 @@ tcp_event_free (TcpEvent *event)
 {
   g_clear_object (&event->object);
   g_clear_error (&event->error);
+  g_clear_pointer (&event->record, tcp_record_unref);
   g_free (event->text);
   g_free (event);
 }
@@ -53,6 +56,43 @@ tcp_event_queue_is_inherited (TcpEventQueue *self)
   return self->fork_count != tcp_fork_count ();
 }
 
+static gboolean
+event_is_state (const TcpEvent *event)
+{
+  return event->type == TCP_EVENT_STATE || event->type == TCP_EVENT_RETRY;
+}
+
+/* Takes the event out. To be called with the lock held. */
+static TcpEvent *
+queue_remove (TcpEventQueue *self,
+              GList         *link)
+{
+  TcpEvent *event = link->data;
+
+  g_queue_delete_link (&self->events, link);
+  if (event_is_state (event))
+    self->n_states--;
+  if (event->type == TCP_EVENT_CONNECTION_OPENED)
+    g_hash_table_remove (self->opened, event->record);
+  if (event->complete != NULL)
+    g_queue_delete_link (&self->complete, g_steal_pointer (&event->complete));
+  tcp_tsan_acquire (event);
+  return event;
+}
+
+/* All of them. To be called with the lock held. */
+static GQueue
+queue_remove_all (TcpEventQueue *self)
+{
+  GQueue events = self->events;
+
+  g_queue_init (&self->events);
+  g_queue_clear (&self->complete);
+  g_hash_table_remove_all (self->opened);
+  self->n_states = 0;
+  return events;
+}
+
 /* The first event of these types. To be called with the lock held. */
 static TcpEvent *
 queue_pop_locked (TcpEventQueue *self,
@@ -62,11 +102,8 @@ queue_pop_locked (TcpEventQueue *self,
     {
       TcpEvent *event = l->data;
 
-      if ((types & TCP_EVENT_MASK (event->type)) == 0)
-        continue;
-      g_queue_delete_link (&self->events, l);
-      tcp_tsan_acquire (event);
-      return event;
+      if ((types & TCP_EVENT_MASK (event->type)) != 0)
+        return queue_remove (self, l);
     }
 
   return NULL;
@@ -173,7 +210,7 @@ tcp_event_queue_new (GMainContext *context,
   self->fork_count = tcp_fork_count ();
   tcp_lock_init (&self->lock);
   g_cond_init (&self->cond);
-  self->lost_openings = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  self->opened = g_hash_table_new (NULL, NULL);
   g_weak_ref_init (&self->owner, owner);
   self->func = func;
   self->user_data = user_data;
@@ -207,7 +244,8 @@ tcp_event_queue_unref (TcpEventQueue *self)
 
   tcp_tsan_acquire (self);
   g_queue_clear_full (&self->events, (GDestroyNotify) tcp_event_free);
-  g_hash_table_unref (self->lost_openings);
+  g_queue_clear (&self->complete);
+  g_hash_table_unref (self->opened);
   g_weak_ref_clear (&self->owner);
   g_main_context_unref (self->context);
   g_clear_pointer (&self->home, g_thread_unref);
@@ -216,60 +254,47 @@ tcp_event_queue_unref (TcpEventQueue *self)
   g_free (self);
 }
 
-/* The oldest event of these types, and of this connection if @id is not 0. */
-static GList *
-queue_find (TcpEventQueue *self,
-            guint          types,
-            guint64        id)
-{
-  for (GList *l = self->events.head; l != NULL; l = l->next)
-    {
-      TcpEvent *event = l->data;
-
-      if ((types & TCP_EVENT_MASK (event->type)) != 0 && (id == 0 || event->id == id))
-        return l;
-    }
-
-  return NULL;
-}
-
+/* To be called with the lock held; takes out what has no room any more. */
 static void
-queue_drop (TcpEventQueue *self,
-            GList         *link)
+queue_make_room (TcpEventQueue *self,
+                 GQueue        *dropped)
 {
-  tcp_event_free (link->data);
-  g_queue_delete_link (&self->events, link);
-}
-
-static void
-queue_make_room (TcpEventQueue *self)
-{
-  GList *oldest = queue_find (self, TCP_EVENT_MASK (TCP_EVENT_CONNECTION_OPENED), 0);
-
-  if (oldest != NULL)
+  if (self->complete.length > TCP_EVENT_QUEUE_CAP / 2)
     {
-      guint64 id = ((TcpEvent *) oldest->data)->id;
-      GList *closed = queue_find (self, TCP_EVENT_MASK (TCP_EVENT_CONNECTION_CLOSED), id);
+      TcpEvent *opened = g_queue_peek_head (&self->complete);
 
-      if (closed != NULL)
-        queue_drop (self, closed);
-      else
-        g_hash_table_add (self->lost_openings, g_memdup2 (&id, sizeof (id)));
-      queue_drop (self, oldest);
-      return;
+      g_queue_push_tail (dropped, queue_remove (self, opened->closed));
+      g_queue_push_tail (dropped, queue_remove (self, opened->link));
     }
-
-  oldest = queue_find (self, TCP_EVENT_MASK (TCP_EVENT_STATE) | TCP_EVENT_MASK (TCP_EVENT_RETRY), 0);
-  if (oldest != NULL)
-    queue_drop (self, oldest);
+  for (GList *l = self->events.head; l != NULL && self->n_states > TCP_EVENT_QUEUE_CAP; l = l->next)
+    if (event_is_state (l->data))
+      {
+        g_queue_push_tail (dropped, queue_remove (self, l));
+        break;
+      }
 }
 
-/* Whether it is the end of a connection whose beginning was dropped. */
-static gboolean
-queue_lost_opening (TcpEventQueue *self,
-                    TcpEvent      *event)
+/* To be called with the lock held, when it is in the queue. */
+static void
+queue_enlist (TcpEventQueue *self,
+              TcpEvent      *event)
 {
-  return event->type == TCP_EVENT_CONNECTION_CLOSED && g_hash_table_remove (self->lost_openings, &event->id);
+  TcpEvent *opened;
+
+  event->link = self->events.tail;
+  if (event_is_state (event))
+    self->n_states++;
+  if (event->type == TCP_EVENT_CONNECTION_OPENED)
+    g_hash_table_insert (self->opened, event->record, event);
+  if (event->type != TCP_EVENT_CONNECTION_CLOSED)
+    return;
+
+  opened = g_hash_table_lookup (self->opened, event->record);
+  if (opened == NULL)
+    return;
+  opened->closed = event->link;
+  g_queue_push_tail (&self->complete, opened);
+  opened->complete = self->complete.tail;
 }
 
 static TcpEvent *
@@ -292,6 +317,7 @@ queue_append_locked (TcpEventQueue *self,
 {
   tcp_tsan_release (event);
   g_queue_push_tail (&self->events, event);
+  queue_enlist (self, event);
   g_cond_broadcast (&self->cond);
   return !atomic_exchange (&self->ready, TRUE);
 }
@@ -301,28 +327,24 @@ static void
 queue_push (TcpEventQueue *self,
             TcpEvent      *event)
 {
-  gboolean drop;
-  gboolean wake;
+  GQueue dropped = G_QUEUE_INIT;
+  gboolean wake = FALSE;
 
   tcp_lock (&self->lock);
-  drop = self->closed || self->finished || queue_lost_opening (self, event);
-  if (!drop && g_queue_get_length (&self->events) >= TCP_EVENT_QUEUE_CAP)
+  if (self->closed || self->finished)
     {
-      queue_make_room (self);
-      /* What went may be the beginning of this very connection. */
-      drop = queue_lost_opening (self, event);
+      g_queue_push_tail (&dropped, event);
     }
-  if (drop)
+  else
     {
-      tcp_unlock (&self->lock);
-      tcp_event_free (event);
-      return;
+      wake = queue_append_locked (self, event);
+      queue_make_room (self, &dropped);
     }
-
-  wake = queue_append_locked (self, event);
   tcp_unlock (&self->lock);
   if (wake)
     g_main_context_wakeup (self->context);
+
+  g_queue_clear_full (&dropped, (GDestroyNotify) tcp_event_free);
 }
 
 /* The application gets one of its own. What a language binding attaches to an object it frees with
@@ -376,26 +398,24 @@ tcp_event_queue_push_retry (TcpEventQueue *self,
 
 void
 tcp_event_queue_push_opened (TcpEventQueue  *self,
-                             guint64         id,
-                             GSocketAddress *peer,
-                             const char     *principal)
+                             TcpRecord      *record,
+                             GSocketAddress *client)
 {
   TcpEvent *event = event_new (TCP_EVENT_CONNECTION_OPENED, NULL);
 
-  event->id = id;
-  event->object = copy_address (peer);
-  event->text = g_strdup (principal);
+  event->record = tcp_record_ref (record);
+  event->object = copy_address (client);
   queue_push (self, event);
 }
 
 void
 tcp_event_queue_push_closed (TcpEventQueue *self,
-                             guint64        id,
+                             TcpRecord     *record,
                              const GError  *error)
 {
   TcpEvent *event = event_new (TCP_EVENT_CONNECTION_CLOSED, error);
 
-  event->id = id;
+  event->record = tcp_record_ref (record);
   queue_push (self, event);
 }
 
@@ -525,8 +545,7 @@ tcp_event_queue_finish (TcpEventQueue *self,
       self->claimed = 0;
       if (drop)
         {
-          dropped = self->events;
-          g_queue_init (&self->events);
+          dropped = queue_remove_all (self);
         }
       if (had_address)
         wake |= queue_append_locked (self, event_new (TCP_EVENT_ADDRESS, NULL));
@@ -557,8 +576,7 @@ queue_close (TcpEventQueue *self,
   tcp_lock (&self->lock);
   was_closed = self->closed;
   self->closed = TRUE;
-  *events = self->events;
-  g_queue_init (&self->events);
+  *events = queue_remove_all (self);
   g_cond_broadcast (&self->cond);
   tcp_unlock (&self->lock);
 

@@ -6,6 +6,8 @@
 
 #include <gio/gio.h>
 
+#include "io/record.h"
+
 G_BEGIN_DECLS
 
 /* What an engine reports to the public object. Events are handled in the main context of the
@@ -15,8 +17,8 @@ typedef enum
   TCP_EVENT_STARTED,           /* error if it did not; object: the address, text: the URI */
   TCP_EVENT_STATE,             /* value */
   TCP_EVENT_RETRY,             /* error, value: the attempt, id: ms until then */
-  TCP_EVENT_CONNECTION_OPENED, /* id, object or text */
-  TCP_EVENT_CONNECTION_CLOSED, /* id, error or none */
+  TCP_EVENT_CONNECTION_OPENED, /* record, object: the address of the client or none */
+  TCP_EVENT_CONNECTION_CLOSED, /* record, error or none */
   TCP_EVENT_TOKEN_REQUIRED,    /* id: the number of the token that was refused */
   TCP_EVENT_DRAINED,           /* or not: error, id of the wait that was cancelled */
   TCP_EVENT_FAILED,            /* error; the last event of an engine */
@@ -38,16 +40,20 @@ typedef struct
   GObject *object;
   char *text;
   GError *error;
+  TcpRecord *record;
+  GList *link; /* in the queue */
+  GList *closed; /* the end of the connection that this is the beginning of, if both are in the queue; and there it is: */
+  GList *complete;
 } TcpEvent;
 
 void tcp_event_free (TcpEvent *event);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEvent, tcp_event_free)
 
-/* An application that never iterates its main context must not make the queue grow.
- * When it is full, it drops the oldest connection that is pending, with both its beginning and its end;
- * failing that the oldest state or attempt. It keeps an end whose beginning was delivered: of those there
- * are no more than open connections. */
+/* An application that never iterates its main context must not make the queue grow. Of connections whose beginning
+ * and end are both pending it keeps the last, with so many events, and as many of states and attempts. All else about
+ * connections is kept, so that the application knows each that is open: there are no more such events than open
+ * connections, and those that were open when it last looked. */
 #define TCP_EVENT_QUEUE_CAP 1024
 
 typedef struct _TcpEventQueue TcpEventQueue;
@@ -73,11 +79,10 @@ void tcp_event_queue_push_retry (TcpEventQueue *self,
                                  guint          attempt,
                                  guint          delay);
 void tcp_event_queue_push_opened (TcpEventQueue  *self,
-                                  guint64         id,
-                                  GSocketAddress *peer,
-                                  const char     *principal);
+                                  TcpRecord      *record,
+                                  GSocketAddress *client);
 void tcp_event_queue_push_closed (TcpEventQueue *self,
-                                  guint64        id,
+                                  TcpRecord     *record,
                                   const GError  *error);
 void tcp_event_queue_push_token_required (TcpEventQueue *self,
                                           guint          serial);

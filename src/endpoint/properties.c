@@ -95,7 +95,7 @@ static const TcpSetting rows[] = {
    * All that is said of the TCP clients of a tunnel holds for those of the socket, but for one thing: a Unix socket
    * cannot be reset at will. A client whose connection broke reads the error `ECONNRESET` if something that it had sent
    * was not taken from the socket yet; else it reads what looks like an orderly end. Whether a connection was complete
-   * is reported by [signal@TcpTunnel.Tunnel::connection-closed].
+   * is reported by [signal@TcpTunnel.Endpoint::connection-closed].
    *
    * A gateway on a Unix socket is for a reverse proxy on the same machine. It trusts the socket's clients as it trusts
    * [property@TcpTunnel.Gateway:trusted-proxies], and has no [property@TcpTunnel.Gateway:uri].

@@ -759,6 +759,7 @@ runner_begin_start (TcpRunner     *self,
       tcp_status_set_error (self->status, NULL);
       former = g_steal_pointer (&self->events);
       self->engine = self->klass->ref (engine);
+      self->run++;
       self->fork_count = tcp_fork_count ();
       self->events = tcp_event_queue_ref (events);
       self->starting = TRUE;

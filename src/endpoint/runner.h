@@ -58,6 +58,7 @@ typedef struct
   GCond cond;
 
   gpointer engine;
+  guint run;             /* how many engines there were, with this one */
   guint fork_count;      /* of the process that the last engine was started in */
   TcpEventQueue *events; /* of the engine, or of a former one if there is something to emit */
   GSocketAddress *address;

@@ -34,6 +34,7 @@ struct _TcpClient
   gboolean raw;
   char *session_id;
   TcpPrincipal *principal;
+  GSocketAddress *address; /* from where the last WebSocket came, without a port; NULL if that is not known */
   TcpLog *log;
   TcpLogLimit *warnings;
   TcpClientCallbacks callbacks;
@@ -213,9 +214,11 @@ on_stream_opened (TcpSession *session,
                   gpointer    user_data)
 {
   TcpClient *self = user_data;
+  const char *where = target != NULL ? target : self->settings->target;
+  g_autofree char *name = tcp_text_from_peer (where, strlen (where));
   g_autoptr (GError) error = NULL;
 
-  self->callbacks.stream_opened (self, stream, self->user_data);
+  self->callbacks.stream_opened (self, stream, self->address, name, self->user_data);
   if (!client_enter_connection (self, stream, &error))
     {
       tcp_session_refuse (session, stream, TCP_RESET_LIMIT, error);
@@ -238,8 +241,6 @@ on_stream_opened (TcpSession *session,
     target = NULL;
   if (target != NULL && !tcp_target_rules_allow (self->shared->targets, target))
     {
-      g_autofree char *name = tcp_text_from_peer (target, strlen (target));
-
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_FORBIDDEN, "the gateway does not allow the target %s", name);
       tcp_session_refuse (session, stream, TCP_RESET_FORBIDDEN, error);
       return;
@@ -325,7 +326,7 @@ on_reverse_accepted (guint32            listener,
       tcp_socket_close_with_reset (socket);
       return;
     }
-  self->callbacks.stream_opened (self, stream, self->user_data);
+  self->callbacks.stream_opened (self, stream, peer, NULL, self->user_data);
   if (!client_enter_connection (self, stream, &error))
     tcp_session_refuse (self->session, stream, TCP_RESET_LIMIT, error);
 }
@@ -485,6 +486,7 @@ tcp_client_free (TcpClient *self)
   g_clear_pointer (&self->reverse, tcp_reverse_free);
   g_hash_table_unref (self->dials);
   tcp_principal_unref (self->principal);
+  g_clear_object (&self->address);
   g_free (self->session_id);
   g_free (self);
 }
@@ -513,8 +515,11 @@ tcp_client_has_ended (TcpClient *self)
 /* Its first WebSocket, or the next. */
 void
 tcp_client_attach (TcpClient  *self,
-                   TcpChannel *channel)
+                   TcpChannel *channel,
+                   const char *address)
 {
+  g_clear_object (&self->address);
+  self->address = g_inet_socket_address_new_from_string (address, 0);
   tcp_timer_set (self->expiry, -1);
   tcp_session_attach (self->session, channel);
 

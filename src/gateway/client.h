@@ -15,9 +15,13 @@ typedef struct _TcpClient TcpClient;
 
 typedef struct
 {
-  void (*stream_opened) (TcpClient *client,
-                         TcpStream *stream,
-                         gpointer   user_data);
+  /* @address is that of the client, or for one that is served by a reverse tunnel that of the TCP client; NULL if it is
+   * not known. @target is what it is to be connected to; NULL for what the client of the gateway knows. */
+  void (*stream_opened) (TcpClient      *client,
+                         TcpStream      *stream,
+                         GSocketAddress *address,
+                         const char     *target,
+                         gpointer        user_data);
   void (*stream_closed) (TcpClient    *client,
                          TcpStream    *stream,
                          const GError *error,
@@ -43,7 +47,8 @@ TcpPrincipal *tcp_client_get_principal (TcpClient *self);
 gboolean tcp_client_is_resumable (TcpClient *self);
 gboolean tcp_client_has_ended (TcpClient *self);
 void tcp_client_attach (TcpClient  *self,
-                        TcpChannel *channel);
+                        TcpChannel *channel,
+                        const char *address);
 void tcp_client_drain (TcpClient *self);
 void tcp_client_close (TcpClient *self);
 

@@ -39,15 +39,6 @@
  * Since: 1.0
  */
 
-enum
-{
-  CONNECTION_OPENED,
-  CONNECTION_CLOSED,
-  N_SIGNALS
-};
-
-static guint signals[N_SIGNALS];
-
 G_DEFINE_FINAL_TYPE (TcpGateway, tcp_gateway, TCP_TYPE_ENDPOINT)
 
 /* For the runner */
@@ -65,27 +56,12 @@ gateway_make_server (gpointer        owner,
 }
 
 static void
-gateway_emit (gpointer  owner,
-              gpointer  engine,
-              TcpEvent *event)
+gateway_emit (TcpEndpoint *self,
+              gpointer     engine,
+              TcpEvent    *event)
 {
-  TcpGateway *self = owner;
-
-  switch (event->type)
-    {
-    case TCP_EVENT_CONNECTION_OPENED:
-      g_signal_emit (self, signals[CONNECTION_OPENED], 0, event->id, event->text);
-      break;
-
-    case TCP_EVENT_CONNECTION_CLOSED:
-      g_signal_emit (self, signals[CONNECTION_CLOSED], 0, event->id, event->error);
-      break;
-
-    default:
-      tcp_endpoint_emit (owner, event);
-      if (event->type == TCP_EVENT_ADDRESS)
-        g_object_notify (owner, "uri");
-    }
+  if (event->type == TCP_EVENT_ADDRESS)
+    g_object_notify (G_OBJECT (self), "uri");
 }
 
 static void
@@ -108,7 +84,7 @@ static const TcpRunnerClass runner_class = {
   .drain = (void (*) (gpointer, guint64, guint)) tcp_server_drain,
   .cancel = gateway_cancel,
   .close = (void (*) (gpointer)) tcp_server_close,
-  .emit = gateway_emit,
+  .emit = tcp_endpoint_emit,
 };
 
 /**
@@ -307,42 +283,8 @@ tcp_gateway_class_init (TcpGatewayClass *klass)
 
   endpoint_class->kind = "gateway";
   endpoint_class->runner_class = &runner_class;
+  endpoint_class->emit = gateway_emit;
   tcp_endpoint_class_install (endpoint_class, &tcp_gateway_settings);
-
-  /**
-   * TcpGateway::connection-opened:
-   * @self: the gateway
-   * @id: the number of the connection, from 1
-   * @principal: to whom the token of the client belongs
-   *
-   * Emitted when a client asked for a connection to the target.
-   *
-   * A program that does not handle its events gets at most the last 1024.
-   *
-   * Since: 1.0
-   */
-  signals[CONNECTION_OPENED] = g_signal_new ("connection-opened", TCP_TYPE_GATEWAY, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
-                                             NULL, G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_STRING);
-
-  /**
-   * TcpGateway::connection-closed:
-   * @self: the gateway
-   * @id: the number of the connection
-   * @error: (nullable): why it broke, or %NULL if it ended in order
-   *
-   * Emitted when a connection to the target has ended, or could not be made.
-   *
-   * @error is %NULL if each end of the connection has received all that the other had sent
-   * before it ended. Programs often close a connection without reading to its end, which is
-   * an error here too and no fault: the code is %TCP_TUNNEL_ERROR_RESET if the TCP client did
-   * so. %TCP_TUNNEL_ERROR_TARGET stands for a target that did so, and for one that could not
-   * be reached, and %TCP_TUNNEL_ERROR_CLOSED for a client that closed its tunnel. Only losses,
-   * limits and targets that were not reached are logged as warnings.
-   *
-   * Since: 1.0
-   */
-  signals[CONNECTION_CLOSED] = g_signal_new ("connection-closed", TCP_TYPE_GATEWAY, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
-                                             NULL, G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_ERROR);
 }
 
 static void

@@ -104,16 +104,21 @@ shard_get_budgets (TcpShard     *self,
 /* Clients */
 
 static void
-on_client_stream_opened (TcpClient *client,
-                         TcpStream *stream,
-                         gpointer   user_data)
+on_client_stream_opened (TcpClient      *client,
+                         TcpStream      *stream,
+                         GSocketAddress *address,
+                         const char     *target,
+                         gpointer        user_data)
 {
-  TcpShared *shared = ((TcpShard *) user_data)->shared;
+  TcpShard *self = user_data;
+  TcpShared *shared = self->shared;
   const char *principal = tcp_client_get_principal (client)->name;
   guint64 id = tcp_stream_get_serial (stream);
+  g_autoptr (TcpRecord) record = tcp_record_new (id, target, principal, self->thread);
 
   tcp_log_debug (shared->log, "connection %" G_GUINT64_FORMAT " was opened by %s", id, principal);
-  tcp_event_queue_push_opened (shared->events, id, NULL, principal);
+  tcp_stream_set_record (stream, record);
+  tcp_event_queue_push_opened (shared->events, record, address);
 }
 
 static void
@@ -138,7 +143,8 @@ on_client_stream_closed (TcpClient    *client,
     tcp_log (shared->log, level, BROKE, id, tcp_client_get_principal (client)->name, error->message);
   else
     tcp_log (shared->log, level, "connection %" G_GUINT64_FORMAT " was closed", id);
-  tcp_event_queue_push_closed (shared->events, id, error);
+  if (tcp_stream_get_record (stream) != NULL)
+    tcp_event_queue_push_closed (shared->events, tcp_stream_get_record (stream), error);
   if (self->drained && !self->closing && tcp_status_get (shared->status, open_connections) == 0)
     self->func (self->user_data);
 }
@@ -438,7 +444,7 @@ shard_do_admit (gpointer data)
   client = shard_find_client (self, tcp_request_get_session (request));
   if (client == NULL)
     client = shard_add_client (self, request);
-  tcp_client_attach (client, channel);
+  tcp_client_attach (client, channel, request->address);
 }
 
 /* Start and end */

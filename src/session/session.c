@@ -228,6 +228,18 @@ session_takes_data (TcpSession *self)
          tcp_budget_share_allows (&self->share, PIECE_MEMORY);
 }
 
+/* Bytes of payload, for all together and for the one. */
+#define session_count_bytes(self, stream, field, n)                 \
+  G_STMT_START                                                      \
+  {                                                                 \
+    TcpRecord *record_ = tcp_stream_get_record (stream);            \
+                                                                    \
+    tcp_status_add ((self)->status, field, n);                      \
+    if (record_ != NULL)                                            \
+      tcp_record_add (record_, field, n);                           \
+  }                                                                 \
+  G_STMT_END
+
 /* A piece of the stream whose turn it is. */
 static void
 session_forward (TcpSession *self)
@@ -252,7 +264,7 @@ session_forward (TcpSession *self)
   n = tcp_stream_read (stream, buffer, &error);
   if (n > 0)
     {
-      tcp_status_add (self->status, bytes_sent, n);
+      session_count_bytes (self, stream, bytes_sent, n);
       tcp_channel_send (self->channel, protocol->class->make_frame (protocol, known, buffer));
       session_account (self);
       if ((gsize) n == room)
@@ -577,7 +589,7 @@ on_data (TcpProtocolStream *known,
 {
   TcpSession *self = user_data;
 
-  tcp_status_add (self->status, bytes_received, length);
+  session_count_bytes (self, known->user_data, bytes_received, length);
   if (!self->whole)
     tcp_stream_write (known->user_data, data, length);
   else if (tcp_stream_gather (known->user_data, data, length))

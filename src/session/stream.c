@@ -20,6 +20,7 @@ struct _TcpStream
   grefcount refs;
   TcpProtocolStream *protocol; /* what the session's protocol knows it by */
   guint64 serial;
+  TcpRecord *record;  /* NULL if the application does not know it */
   char *target;
   gpointer opener;    /* of whoever has the session: on whose behalf it was opened */
   guint peer_code;    /* with which the peer has reset it */
@@ -146,6 +147,7 @@ tcp_stream_unref (TcpStream *self)
   tcp_byte_queue_clear (&self->queue);
   g_clear_pointer (&self->gathered, g_array_unref);
   g_clear_object (&self->connection);
+  tcp_stream_set_record (self, NULL);
   g_free (self->target);
   g_free (self);
 }
@@ -176,6 +178,30 @@ guint64
 tcp_stream_get_serial (TcpStream *self)
 {
   return self->serial;
+}
+
+/* By which the application knows it, from before its first byte on. */
+void
+tcp_stream_set_record (TcpStream *self,
+                       TcpRecord *record)
+{
+  if (self->record != NULL)
+    {
+      self->record->stream = NULL;
+      tcp_record_unref (self->record);
+    }
+  self->record = record != NULL ? tcp_record_ref (record) : NULL;
+  if (record == NULL)
+    return;
+
+  record->stream = self;
+  record->reset = (void (*) (gpointer, const GError *)) tcp_stream_reset;
+}
+
+TcpRecord *
+tcp_stream_get_record (TcpStream *self)
+{
+  return self->record;
 }
 
 /* What the end that opened it asked the other for; NULL for what that leads to. */

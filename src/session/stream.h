@@ -6,6 +6,7 @@
 #include <tcptunnel/tcptunnel.h>
 #include "base/buffer.h"
 #include "protocol/protocol.h"
+#include "io/record.h"
 
 G_BEGIN_DECLS
 
@@ -50,6 +51,9 @@ TcpProtocolStream *tcp_stream_get_protocol (TcpStream *self);
 void tcp_stream_set_serial (TcpStream *self,
                             guint64    serial);
 guint64 tcp_stream_get_serial (TcpStream *self);
+void tcp_stream_set_record (TcpStream *self,
+                            TcpRecord *record);
+TcpRecord *tcp_stream_get_record (TcpStream *self);
 void tcp_stream_set_target (TcpStream  *self,
                             const char *target);
 const char *tcp_stream_get_target (TcpStream *self);

@@ -130,15 +130,26 @@ on_retry_scheduled (const GError *error,
 }
 
 static void
+engine_report_opened (TcpEngine      *self,
+                      TcpStream      *stream,
+                      GSocketAddress *client,
+                      const char     *target)
+{
+  g_autoptr (TcpRecord) record = tcp_record_new (tcp_stream_get_serial (stream), target, NULL, self->thread);
+
+  tcp_stream_set_record (stream, record);
+  tcp_event_queue_push_opened (self->events, record, client);
+}
+
+static void
 on_stream_opened (TcpStream *stream,
                   gpointer   user_data)
 {
   TcpEngine *self = user_data;
   TcpOpener *opener = tcp_stream_get_opener (stream);
-  guint64 id = tcp_stream_get_serial (stream);
 
-  tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " was opened", id);
-  tcp_event_queue_push_opened (self->events, id, opener->peer, NULL);
+  tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " was opened", tcp_stream_get_serial (stream));
+  engine_report_opened (self, stream, opener->peer, opener->target);
 }
 
 static void
@@ -147,10 +158,9 @@ on_stream_arrived (TcpStream      *stream,
                    gpointer        user_data)
 {
   TcpEngine *self = user_data;
-  guint64 id = tcp_stream_get_serial (stream);
 
-  tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " came to the gateway", id);
-  tcp_event_queue_push_opened (self->events, id, from, NULL);
+  tcp_log_debug (self->log, "connection %" G_GUINT64_FORMAT " came to the gateway", tcp_stream_get_serial (stream));
+  engine_report_opened (self, stream, from, tcp_stream_get_target (stream));
 }
 
 static void
@@ -203,7 +213,8 @@ on_stream_closed (TcpStream    *stream,
     tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " was closed", id);
   if (error != NULL && level <= TCP_TUNNEL_LOG_LEVEL_WARN)
     tcp_status_set_error (self->status, error);
-  tcp_event_queue_push_closed (self->events, id, error);
+  if (tcp_stream_get_record (stream) != NULL)
+    tcp_event_queue_push_closed (self->events, tcp_stream_get_record (stream), error);
 }
 
 static void

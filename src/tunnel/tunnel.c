@@ -44,8 +44,6 @@ enum
 {
   STATE_CHANGED,
   RETRY_SCHEDULED,
-  CONNECTION_OPENED,
-  CONNECTION_CLOSED,
   TOKEN_REQUIRED,
   FAILED,
   N_SIGNALS
@@ -138,11 +136,11 @@ tunnel_ask_for_token (TcpTunnel *self,
 }
 
 static void
-tunnel_emit (gpointer  owner,
-             gpointer  engine,
-             TcpEvent *event)
+tunnel_emit (TcpEndpoint *endpoint,
+             gpointer     engine,
+             TcpEvent    *event)
 {
-  TcpTunnel *self = owner;
+  TcpTunnel *self = TCP_TUNNEL (endpoint);
 
   switch (event->type)
     {
@@ -152,14 +150,6 @@ tunnel_emit (gpointer  owner,
 
     case TCP_EVENT_RETRY:
       g_signal_emit (self, signals[RETRY_SCHEDULED], 0, event->error, (guint) event->value, (guint) event->id);
-      break;
-
-    case TCP_EVENT_CONNECTION_OPENED:
-      g_signal_emit (self, signals[CONNECTION_OPENED], 0, event->id, event->object);
-      break;
-
-    case TCP_EVENT_CONNECTION_CLOSED:
-      g_signal_emit (self, signals[CONNECTION_CLOSED], 0, event->id, event->error);
       break;
 
     case TCP_EVENT_TOKEN_REQUIRED:
@@ -176,8 +166,11 @@ tunnel_emit (gpointer  owner,
       tunnel_emit_closed (self, event->value);
       break;
 
+    case TCP_EVENT_ADDRESS:
+      break;
+
     default:
-      tcp_endpoint_emit (owner, event);
+      g_assert_not_reached ();
     }
 }
 
@@ -196,7 +189,7 @@ static const TcpRunnerClass runner_class = {
   .start = (void (*) (gpointer)) tcp_engine_start,
   .cancel = tunnel_cancel,
   .close = (void (*) (gpointer)) tcp_engine_close,
-  .emit = tunnel_emit,
+  .emit = tcp_endpoint_emit,
 };
 
 /**
@@ -300,6 +293,7 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
 
   endpoint_class->kind = "tunnel";
   endpoint_class->runner_class = &runner_class;
+  endpoint_class->emit = tunnel_emit;
   klass->token_changed = tunnel_token_changed;
   tcp_endpoint_class_install (endpoint_class, &tcp_tunnel_settings);
 
@@ -337,46 +331,6 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    */
   signals[RETRY_SCHEDULED] = g_signal_new ("retry-scheduled", TCP_TYPE_TUNNEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
                                            G_TYPE_NONE, 3, G_TYPE_ERROR, G_TYPE_UINT, G_TYPE_UINT);
-
-  /**
-   * TcpTunnel::connection-opened:
-   * @self: the tunnel
-   * @id: the number of the connection, from 1
-   * @peer: where the TCP client comes from; that of a Unix socket has an address without
-   *   a name, as a rule
-   *
-   * Emitted when a TCP client was accepted.
-   *
-   * A program that does not handle its events gets at most the last 1024.
-   *
-   * Since: 1.0
-   */
-  signals[CONNECTION_OPENED] = g_signal_new ("connection-opened", TCP_TYPE_TUNNEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
-                                             NULL, G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_SOCKET_ADDRESS);
-
-  /**
-   * TcpTunnel::connection-closed:
-   * @self: the tunnel
-   * @id: the number of the connection
-   * @error: (nullable): why it broke, or %NULL if it ended in order
-   *
-   * Emitted when a TCP connection has ended.
-   *
-   * @error is %NULL if each end of the connection has received all that the other had sent
-   * before it ended. Programs often close a connection without reading to its end, which is
-   * an error here too and no fault: the code is %TCP_TUNNEL_ERROR_RESET if the TCP client did
-   * so, and %TCP_TUNNEL_ERROR_TARGET if the target did. Other codes stand for a loss, a limit
-   * or a target that was not reached, and only those are logged as warnings.
-   *
-   * Without resumption a connection ends as soon as the client has closed its side. If the
-   * client may still wait for an answer, it sees a reset, and the code is
-   * %TCP_TUNNEL_ERROR_LOST. The tunnel cannot tell that of a client on another machine or in
-   * another network namespace, and then reports what it would report if the client waited.
-   *
-   * Since: 1.0
-   */
-  signals[CONNECTION_CLOSED] = g_signal_new ("connection-closed", TCP_TYPE_TUNNEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
-                                             NULL, G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_ERROR);
 
   /**
    * TcpTunnel::token-required:

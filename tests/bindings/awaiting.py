@@ -119,7 +119,7 @@ class Awaiting:
             tunnel = self.create(mode="multiplexed")
             watch = Watch(tunnel)
             opened = asyncio.get_running_loop().create_future()
-            tunnel.connect("connection-opened", lambda tunnel, id, peer: opened.set_result(id))
+            tunnel.connect("connection-opened", lambda tunnel, connection: opened.set_result(connection.id))
             async with tunnel:
                 await exchange_by_streams(tunnel.address)
                 self.assertEqual(await opened, 1)

@@ -104,8 +104,8 @@ function createTunnel(properties) {
     });
     const seen = { states: [], opened: [], closed: [] };
     tunnel.connect('state-changed', (_tunnel, state) => seen.states.push(state));
-    tunnel.connect('connection-opened', (_tunnel, id) => seen.opened.push(id));
-    tunnel.connect('connection-closed', (_tunnel, id, error) => seen.closed.push([id, error]));
+    tunnel.connect('connection-opened', (_tunnel, connection) => seen.opened.push(connection.id));
+    tunnel.connect('connection-closed', (_tunnel, connection) => seen.closed.push([connection.id, connection.error]));
     return [tunnel, seen];
 }
 

@@ -97,9 +97,10 @@ async void round_trip (TcpTunnel.TunnelMode mode, int count) throws Error {
     TcpTunnel.TunnelState[] states = {};
     int opened = 0, closed = 0;
     tunnel.state_changed.connect (state => states += state);
-    tunnel.connection_opened.connect ((id, peer) => opened++);
-    tunnel.connection_closed.connect ((id, error) => {
-        assert_true (error == null);
+    tunnel.connection_opened.connect ((connection) => opened++);
+    tunnel.connection_closed.connect ((connection) => {
+        assert_true (connection.error == null);
+        assert_true (connection.closed);
         closed++;
     });
     yield tunnel.start_async (null);

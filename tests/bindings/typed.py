@@ -41,8 +41,10 @@ def on_state(state: TcpTunnel.TunnelState) -> None:
     print(state.value_nick)
 
 
-def on_closed(tunnel: TcpTunnel.Tunnel, id: int, error: GLib.Error | None) -> None:
-    print(id, error)
+def on_closed(tunnel: TcpTunnel.Endpoint, connection: TcpTunnel.Connection) -> None:
+    assert_type(connection.id, int)
+    assert_type(connection.error, GLib.Error | None)
+    connection.id = 1  # error
 
 
 def on_failed(tunnel: TcpTunnel.Tunnel, error: GLib.Error) -> None:
@@ -59,7 +61,7 @@ def check_signals(tunnel: TcpTunnel.Tunnel, gateway: TcpTunnel.Gateway) -> None:
     tunnel.connect("failed", on_failed)
     tunnel.connect("notify::state", print)
     tunnel.disconnect(tunnel.connect("state-changed", lambda tunnel, state: on_state(state)))
-    gateway.connect("connection-opened", lambda gateway, id, principal: print(principal.upper()))
+    gateway.connect("connection-opened", lambda gateway, connection: print(connection.bytes_sent + 1))
 
 
 async def check_asyncio() -> None:

@@ -93,10 +93,9 @@ wait_draining (guint16 port)
 }
 
 static void
-count (TcpGateway *gateway,
-       guint64     id,
-       gpointer    error,
-       guint      *counter)
+count (TcpGateway    *gateway,
+       TcpConnection *connection,
+       guint         *counter)
 {
   (*counter)++;
 }

@@ -276,19 +276,17 @@ typedef struct
 
 static void
 on_opened (TcpGateway *gateway,
-           guint64 id,
-           const char *principal,
+           TcpConnection *connection,
            Seen *seen)
 {
   seen->opened++;
   g_free (seen->principal);
-  seen->principal = g_strdup (principal);
+  seen->principal = test_dup_string (connection, "principal");
 }
 
 static void
 on_closed (TcpGateway *gateway,
-           guint64 id,
-           GError *error,
+           TcpConnection *connection,
            Seen *seen)
 {
   seen->closed++;

@@ -181,14 +181,13 @@ test_end_without_name (void)
 
 static void
 on_connection_closed (TcpGateway *gateway,
-                      guint64 id,
-                      GError *error,
+                      TcpConnection *connection,
                       gpointer user_data)
 {
   GError **last = user_data;
 
   g_assert_no_error (*last);
-  *last = g_error_copy (error);
+  *last = tcp_connection_dup_error (connection);
 }
 
 /* Nor is a break anything but the end, which is no orderly one. */

@@ -127,6 +127,12 @@ tcp_stream_get_serial (TcpStream *self)
   return self->serial;
 }
 
+TcpRecord *
+tcp_stream_get_record (TcpStream *self)
+{
+  return NULL;
+}
+
 void
 tcp_stream_set_target (TcpStream  *self,
                        const char *target)

@@ -70,7 +70,7 @@ measure (gboolean greeted,
   shared.status = tcp_status_new ();
   client = tcp_client_new (&shared, NULL, &request, NULL, NULL, NULL, NULL, &callbacks, NULL);
   link = link_new (&options, rand);
-  tcp_client_attach (client, link_get_channel (link, GATEWAY));
+  tcp_client_attach (client, link_get_channel (link, GATEWAY), "127.0.0.1");
   if (greeted)
     say_hello (link);
   fire_all ();

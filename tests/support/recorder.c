@@ -54,13 +54,14 @@ on_retry_scheduled (TcpTunnel *tunnel,
 
 static void
 on_opened (TcpTunnel *tunnel,
-           guint64 id,
-           GSocketAddress *peer,
+           TcpConnection *connection,
            Recorder *recorder)
 {
   g_autofree char *path = test_dup_string (tunnel, "socket-path");
+  guint64 id = tcp_connection_get_id (connection);
 
-  g_assert_true (G_IS_INET_SOCKET_ADDRESS (peer) == (path == NULL));
+  g_assert_true (G_IS_INET_SOCKET_ADDRESS (tcp_connection_get_client_address (connection)) == (path == NULL));
+  g_assert_false (tcp_connection_get_closed (connection));
   /* An id is told once, and before its end. */
   g_assert_true (g_hash_table_add (recorder->open_ids, g_memdup2 (&id, sizeof id)));
   recorder->opened++;
@@ -69,13 +70,15 @@ on_opened (TcpTunnel *tunnel,
 
 static void
 on_closed (TcpTunnel *tunnel,
-           guint64 id,
-           GError *error,
+           TcpConnection *connection,
            Recorder *recorder)
 {
+  guint64 id = tcp_connection_get_id (connection);
+
+  g_assert_true (tcp_connection_get_closed (connection));
   g_assert_true (g_hash_table_remove (recorder->open_ids, &id));
   g_clear_error (&recorder->closed_error);
-  recorder->closed_error = error != NULL ? g_error_copy (error) : NULL;
+  recorder->closed_error = tcp_connection_dup_error (connection);
   recorder->closed++;
 }
 

@@ -20,7 +20,7 @@ from ..overrides import override
 
 TcpTunnel = get_introspection_module("TcpTunnel")
 
-__all__ = ["Address", "Endpoint", "Gateway", "Tunnel", "start_tcp_tunnel"]
+__all__ = ["Address", "Connection", "Endpoint", "Gateway", "Tunnel", "start_tcp_tunnel"]
 
 # PyGObject cannot call g_main_context_query(). The functions are looked up in PyGObject's own
 # module, so that they are those of the GLib that it uses.
@@ -279,6 +279,12 @@ def _with_attributes(type_):
         if spec.owner_type == type_.__gtype__:
             setattr(type_, spec.name.replace("-", "_"), _attribute(spec))
     return type_
+
+
+@override
+@_with_attributes
+class Connection(TcpTunnel.Connection):
+    pass
 
 
 class Address(typing.NamedTuple):

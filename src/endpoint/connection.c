@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "endpoint/connection.h"
+
+#include <stdatomic.h>
+
+/**
+ * TcpConnection:
+ *
+ * A TCP connection that goes through a tunnel or a gateway.
+ *
+ * An endpoint gives it with its signals [signal@TcpTunnel.Endpoint::connection-opened] and
+ * [signal@TcpTunnel.Endpoint::connection-closed], and those that are open in
+ * [method@TcpTunnel.Endpoint.get_connections]. It may be kept when the connection is over.
+ *
+ * Its methods may be called, and its properties read, from any thread. All properties but
+ * [property@TcpTunnel.Connection:bytes-sent], [property@TcpTunnel.Connection:bytes-received],
+ * [property@TcpTunnel.Connection:closed] and [property@TcpTunnel.Connection:error] stay what they are.
+ *
+ * Since: 1.0
+ */
+
+struct _TcpConnection
+{
+  GObject parent_instance;
+  TcpRecord *record;
+  GSocketAddress *client_address;
+  GError *error;      /* does not change once it is closed */
+  atomic_bool closed;
+};
+
+struct _TcpConnectionClass
+{
+  GObjectClass parent_class;
+};
+
+enum
+{
+  PROP_0,
+  PROP_ID,
+  PROP_CLIENT_ADDRESS,
+  PROP_TARGET,
+  PROP_PRINCIPAL,
+  PROP_OPENED,
+  PROP_BYTES_SENT,
+  PROP_BYTES_RECEIVED,
+  PROP_CLOSED,
+  PROP_ERROR,
+  N_PROPERTIES
+};
+
+static GParamSpec *properties[N_PROPERTIES];
+
+G_DEFINE_FINAL_TYPE (TcpConnection, tcp_connection, G_TYPE_OBJECT)
+
+/**
+ * tcp_connection_get_id:
+ * @self: a connection
+ *
+ * Gets the number of the connection: see [property@TcpTunnel.Connection:id].
+ *
+ * Returns: the number
+ *
+ * Since: 1.0
+ */
+guint64
+tcp_connection_get_id (TcpConnection *self)
+{
+  g_return_val_if_fail (TCP_IS_CONNECTION (self), 0);
+
+  return self->record->id;
+}
+
+/**
+ * tcp_connection_get_client_address:
+ * @self: a connection
+ *
+ * Gets where the client is: see [property@TcpTunnel.Connection:client-address].
+ *
+ * Returns: (transfer none) (nullable): the address, or %NULL if it is not known
+ *
+ * Since: 1.0
+ */
+GSocketAddress *
+tcp_connection_get_client_address (TcpConnection *self)
+{
+  g_return_val_if_fail (TCP_IS_CONNECTION (self), NULL);
+
+  return self->client_address;
+}
+
+/**
+ * tcp_connection_get_closed:
+ * @self: a connection
+ *
+ * Gets whether the connection is over: see [property@TcpTunnel.Connection:closed].
+ *
+ * Returns: whether it is
+ *
+ * Since: 1.0
+ */
+gboolean
+tcp_connection_get_closed (TcpConnection *self)
+{
+  g_return_val_if_fail (TCP_IS_CONNECTION (self), TRUE);
+
+  return atomic_load_explicit (&self->closed, memory_order_acquire);
+}
+
+/**
+ * tcp_connection_dup_error:
+ * @self: a connection
+ *
+ * Gets why the connection broke: see [property@TcpTunnel.Connection:error].
+ *
+ * Returns: (transfer full) (nullable): the error, or %NULL if there is none
+ *
+ * Since: 1.0
+ */
+GError *
+tcp_connection_dup_error (TcpConnection *self)
+{
+  g_return_val_if_fail (TCP_IS_CONNECTION (self), NULL);
+
+  return tcp_connection_get_closed (self) && self->error != NULL ? g_error_copy (self->error) : NULL;
+}
+
+/**
+ * tcp_connection_close:
+ * @self: a connection
+ *
+ * Closes the connection: it ends in a reset at both ends, and its error is %TCP_TUNNEL_ERROR_CLOSED at this one. What is
+ * on its way is lost.
+ *
+ * This returns at once; [property@TcpTunnel.Connection:closed] is notified when it is done. It does nothing if the
+ * connection is over.
+ *
+ * Since: 1.0
+ */
+void
+tcp_connection_close (TcpConnection *self)
+{
+  g_return_if_fail (TCP_IS_CONNECTION (self));
+
+  tcp_record_close (self->record);
+}
+
+/* In the context of the endpoint. Takes no reference to the I/O thread's objects but the record, as a language binding
+ * may free what it has attached to an object with a lock for which no I/O thread waits. */
+TcpConnection *
+tcp_connection_new (TcpRecord      *record,
+                    GSocketAddress *client_address)
+{
+  TcpConnection *self = g_object_new (TCP_TYPE_CONNECTION, NULL);
+
+  self->record = tcp_record_ref (record);
+  g_set_object (&self->client_address, client_address);
+  return self;
+}
+
+/* It is over; @error may be NULL. The caller notifies. */
+void
+tcp_connection_end (TcpConnection *self,
+                    const GError  *error)
+{
+  if (atomic_load (&self->closed))
+    return;
+
+  self->error = error != NULL ? g_error_copy (error) : NULL;
+  atomic_store_explicit (&self->closed, TRUE, memory_order_release);
+}
+
+static void
+tcp_connection_get_property (GObject    *object,
+                             guint       property_id,
+                             GValue     *value,
+                             GParamSpec *pspec)
+{
+  TcpConnection *self = TCP_CONNECTION (object);
+  TcpRecord *record = self->record;
+
+  switch (property_id)
+    {
+    case PROP_ID:
+      g_value_set_uint64 (value, record->id);
+      break;
+    case PROP_CLIENT_ADDRESS:
+      g_value_set_object (value, self->client_address);
+      break;
+    case PROP_TARGET:
+      g_value_set_string (value, record->target);
+      break;
+    case PROP_PRINCIPAL:
+      g_value_set_string (value, record->principal);
+      break;
+    case PROP_OPENED:
+      {
+        g_autoptr (GDateTime) second = g_date_time_new_from_unix_utc (record->opened / G_USEC_PER_SEC);
+
+        g_value_take_boxed (value, g_date_time_add (second, record->opened % G_USEC_PER_SEC));
+        break;
+      }
+    case PROP_BYTES_SENT:
+      g_value_set_uint64 (value, tcp_record_get (record, bytes_sent));
+      break;
+    case PROP_BYTES_RECEIVED:
+      g_value_set_uint64 (value, tcp_record_get (record, bytes_received));
+      break;
+    case PROP_CLOSED:
+      g_value_set_boolean (value, tcp_connection_get_closed (self));
+      break;
+    case PROP_ERROR:
+      g_value_take_boxed (value, tcp_connection_dup_error (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, property_id, pspec);
+    }
+}
+
+static void
+tcp_connection_finalize (GObject *object)
+{
+  TcpConnection *self = TCP_CONNECTION (object);
+
+  g_clear_pointer (&self->record, tcp_record_unref);
+  g_clear_object (&self->client_address);
+  g_clear_error (&self->error);
+
+  G_OBJECT_CLASS (tcp_connection_parent_class)->finalize (object);
+}
+
+static void
+tcp_connection_class_init (TcpConnectionClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags flags = G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
+  object_class->get_property = tcp_connection_get_property;
+  object_class->finalize = tcp_connection_finalize;
+
+  /**
+   * TcpConnection:id:
+   *
+   * The number of the connection, from 1. No other connection of the endpoint has it, also after another start.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_ID] = g_param_spec_uint64 ("id", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+
+  /**
+   * TcpConnection:client-address:
+   *
+   * Where the TCP client is, at a tunnel. At a gateway it is where the tunnel is from which the connection comes,
+   * without a port. That of a Unix socket has an address without a name, as a rule. %NULL if it is not known.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CLIENT_ADDRESS] =
+      g_param_spec_object ("client-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS, flags);
+
+  /**
+   * TcpConnection:target:
+   *
+   * The TCP service that it leads to, as `host:port`. At a tunnel it is %NULL if that is the gateway's own.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TARGET] = g_param_spec_string ("target", NULL, NULL, NULL, flags);
+
+  /**
+   * TcpConnection:principal:
+   *
+   * At a gateway, to whom the token of the client belongs; %NULL at a tunnel.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PRINCIPAL] = g_param_spec_string ("principal", NULL, NULL, NULL, flags);
+
+  /**
+   * TcpConnection:opened:
+   *
+   * When it was opened, in UTC.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_OPENED] = g_param_spec_boxed ("opened", NULL, NULL, G_TYPE_DATE_TIME, flags);
+
+  /**
+   * TcpConnection:bytes-sent:
+   *
+   * How many bytes went from TCP into the WebSocket until now.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_BYTES_SENT] = g_param_spec_uint64 ("bytes-sent", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+
+  /**
+   * TcpConnection:bytes-received:
+   *
+   * How many bytes came from the WebSocket for TCP until now.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_BYTES_RECEIVED] = g_param_spec_uint64 ("bytes-received", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+
+  /**
+   * TcpConnection:closed:
+   *
+   * Whether the connection is over. It is notified in the main context in which the endpoint emits its signals, before
+   * [signal@TcpTunnel.Endpoint::connection-closed].
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CLOSED] = g_param_spec_boolean ("closed", NULL, NULL, FALSE, flags);
+
+  /**
+   * TcpConnection:error:
+   *
+   * Why the connection broke; %NULL if it ended in order, and while it is open.
+   *
+   * It is %NULL if each end of the connection has received all that the other had sent before it ended. Programs often
+   * close a connection without reading to its end, which is an error here too and no fault: the code is
+   * %TCP_TUNNEL_ERROR_RESET if the TCP client did so, and %TCP_TUNNEL_ERROR_TARGET if the target did.
+   * %TCP_TUNNEL_ERROR_CLOSED stands for an endpoint, or a connection, that was closed by its application.
+   * %TCP_TUNNEL_ERROR_TARGET also stands for a target that could not be reached. Other codes stand for a loss or a
+   * limit, and only those, and targets that were not reached, are logged as warnings.
+   *
+   * Without resumption a connection of a tunnel ends as soon as the client has closed its side. If the client may still
+   * wait for an answer, it sees a reset, and the code is %TCP_TUNNEL_ERROR_LOST. The tunnel cannot tell that of a client
+   * on another machine or in another network namespace, and then reports what it would report if the client waited.
+   *
+   * It is set with [property@TcpTunnel.Connection:closed].
+   *
+   * Since: 1.0
+   */
+  properties[PROP_ERROR] = g_param_spec_boxed ("error", NULL, NULL, G_TYPE_ERROR, flags);
+
+  g_object_class_install_properties (object_class, N_PROPERTIES, properties);
+}
+
+static void
+tcp_connection_init (TcpConnection *self)
+{
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <tcptunnel/tcptunnel.h>
+#include "io/record.h"
+
+G_BEGIN_DECLS
+
+TcpConnection *tcp_connection_new (TcpRecord      *record,
+                                   GSocketAddress *client_address);
+void tcp_connection_end (TcpConnection *self,
+                         const GError  *error);
+
+G_END_DECLS

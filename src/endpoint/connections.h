@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <tcptunnel/tcptunnel.h>
+#include "io/record.h"
+
+G_BEGIN_DECLS
+
+/* The open connections of an endpoint as the application knows them: those whose beginning was delivered and whose end
+ * was not. A list model of TcpConnection, by their ids. Only touched in the context of the endpoint. */
+GListStore *tcp_connections_new (void);
+TcpConnection *tcp_connections_add (GListStore     *self,
+                                    TcpRecord      *record,
+                                    GSocketAddress *client_address);
+TcpConnection *tcp_connections_end (GListStore   *self,
+                                    guint64       id,
+                                    const GError *error);
+TcpConnection *tcp_connections_end_last (GListStore   *self,
+                                         const GError *error);
+
+G_END_DECLS

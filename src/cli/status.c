@@ -279,14 +279,23 @@ add_reason (GPtrArray  *lines,
     add_text_line (lines, VIEW_DIM, g_strdup_printf ("    %s", clean));
 }
 
+/* A tunnel without a name has its URL, of which the scheme says least. */
+static const char *
+shorten_uri (const char *name)
+{
+  const char *host = name != NULL ? strstr (name, "://") : NULL;
+
+  return host != NULL ? host + 3 : name != NULL ? name : "";
+}
+
 static void
 add_object (GPtrArray  *lines,
             JsonObject *object)
 {
-  const char *name = get_string (object, "name");
+  const char *name = shorten_uri (get_string (object, "name"));
   const char *address = get_string (object, "address");
   const char *state = get_string (object, "state");
-  g_autofree char *clean = format_foreign (name != NULL ? name : "");
+  g_autofree char *clean = format_foreign (name);
   Line *line = g_new0 (Line, 1);
 
   line->name = view_shorten (clean, MAX_NAME);

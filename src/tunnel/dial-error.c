@@ -78,12 +78,15 @@ timeout_error (const TcpDialFailure *failure)
 /* It answered, but with another status than 101 */
 
 static const char *
-describe_status (guint status)
+describe_status (const TcpDialFailure *failure)
 {
+  guint status = failure->status;
+
   switch (status)
     {
     case 400: return "does not understand the request";
-    case 401: return "refused the token";
+    case 401:
+      return failure->anonymous ? "wants credentials" : failure->authorized ? "refused the credentials" : "refused the token";
     case 403: return "refused access";
     case 404: return "has nothing at this path";
     case 410: return "says that the session is gone";
@@ -114,6 +117,8 @@ advise_on_challenge (const TcpDialFailure *failure)
       return g_strdup_printf ("; it asks for a password in its place (%s), as a web server or a proxy does, not a gateway",
                               scheme);
     }
+  if (failure->anonymous || failure->authorized)
+    return g_strdup ("");
   return g_strdup ("; of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', the tunnel needs the TOKEN "
                    "alone, and the gateway reads that file when it starts");
 }
@@ -267,7 +272,7 @@ status_error (const TcpDialFailure *failure)
   else if (failure->status < 300)
     code = TCP_TUNNEL_ERROR_PROTOCOL;
   advice = advise_on_status (failure);
-  return g_error_new (TCP_TUNNEL_ERROR, code, "the gateway %s %s (%s)%s", gateway, describe_status (failure->status),
+  return g_error_new (TCP_TUNNEL_ERROR, code, "the gateway %s %s (%s)%s", gateway, describe_status (failure),
                       reason, advice);
 }
 

@@ -15,6 +15,8 @@ typedef struct
   TcpOpeningStage stage;
   gboolean timed_out;
   guint timeout; /* ms */
+  gboolean authorized; /* with another header than that of a token, */
+  gboolean anonymous;  /* or with none */
 
   /* The answer. */
   guint status; /* 0 if there was none */

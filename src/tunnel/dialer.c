@@ -25,14 +25,23 @@
 /* How much of a token shows that an answer repeats it, in bytes. */
 #define MIN_TOKEN_ECHO 4
 
+/* What is shorter, in a header of the application, is no secret. */
+#define MIN_SECRET 8
+
 struct _TcpDialer
 {
-  char *token;
+  char *token;        /* or */
+  char *authorization; /* this; or neither */
   char *former_token; /* which a gateway may still say back; nullable */
   guint token_serial;
   guint failures; /* in a row */
   gboolean bad_route; /* one was ignored, and the log says so */
   char **headers;
+  char **subprotocols;
+  char *origin;
+  GPtrArray *secrets; /* of char, which messages do not show: what is in the headers */
+  char *connect_host; /* nullable */
+  guint16 connect_port;
   GProxyResolver *proxy_resolver;
   GTlsDatabase *tls_database;
   GTlsCertificate *certificate;
@@ -58,6 +67,42 @@ typedef struct
   gpointer user_data;
 } Attempt;
 
+static void
+free_secret (gpointer secret)
+{
+  tcp_text_remove_secret (secret);
+  g_free (secret);
+}
+
+static void
+dialer_add_secret (TcpDialer  *self,
+                   const char *secret)
+{
+  if (strlen (secret) < MIN_SECRET)
+    return;
+
+  tcp_text_add_secret (secret);
+  g_ptr_array_add (self->secrets, g_strdup (secret));
+}
+
+/* What a server may say back: the credentials without their scheme, and every header of the application, of which
+ * nobody knows what it is. */
+static void
+dialer_collect_secrets (TcpDialer *self)
+{
+  if (self->authorization != NULL)
+    dialer_add_secret (self, strrchr (self->authorization, ' ') != NULL ? strrchr (self->authorization, ' ') + 1
+                                                                        : self->authorization);
+  for (char **header = self->headers; header != NULL && *header != NULL; header++)
+    {
+      g_autofree char *name = NULL;
+      g_autofree char *value = NULL;
+
+      if (tcp_header_split (*header, &name, &value) && g_ascii_strcasecmp (name, "User-Agent") != 0)
+        dialer_add_secret (self, value);
+    }
+}
+
 TcpDialer *
 tcp_dialer_new (const TcpTunnelSettings *settings,
                 TcpLog                  *log,
@@ -72,7 +117,15 @@ tcp_dialer_new (const TcpTunnelSettings *settings,
   self->token = g_strdup (settings->token);
   if (self->token != NULL)
     tcp_text_add_secret (self->token);
+  self->authorization = g_strdup (settings->authorization);
   self->headers = g_strdupv (settings->request_headers);
+  self->subprotocols = settings->subprotocols != NULL && *settings->subprotocols != NULL ? g_strdupv (settings->subprotocols)
+                                                                                       : NULL;
+  self->origin = g_strdup (settings->origin);
+  self->connect_host = g_strdup (settings->connect_host);
+  self->connect_port = settings->connect_port;
+  self->secrets = g_ptr_array_new_with_free_func (free_secret);
+  dialer_collect_secrets (self);
   self->resumption = settings->common.resumption;
   if (settings->common.resumption != TCP_TUNNEL_RESUMPTION_OFF)
     self->protocol = TCP_RESUMABLE_NAME;
@@ -102,6 +155,11 @@ tcp_dialer_free (TcpDialer *self)
   g_clear_object (&self->tls_database);
   g_clear_object (&self->certificate);
   g_strfreev (self->headers);
+  g_strfreev (self->subprotocols);
+  g_ptr_array_unref (self->secrets);
+  g_free (self->authorization);
+  g_free (self->origin);
+  g_free (self->connect_host);
   if (self->token != NULL)
     tcp_text_remove_secret (self->token);
   if (self->former_token != NULL)
@@ -122,6 +180,10 @@ tcp_dialer_set_token (TcpDialer  *self,
                       const char *token,
                       guint       serial)
 {
+  /* The next start may have one. */
+  if (self->token == NULL)
+    return;
+
   if (self->former_token != NULL)
     tcp_text_remove_secret (self->former_token);
   g_free (self->former_token);
@@ -187,14 +249,26 @@ tcp_dial_route_is_valid (const char *route)
   return TRUE;
 }
 
-/* What came, unless it holds the token, or the beginning of it. */
+static gboolean
+shows_secret (const TcpOpeningResult *opening,
+              const char             *secret)
+{
+  g_autofree char *beginning = g_strndup (secret, MIN_TOKEN_ECHO);
+
+  return g_strstr_len (opening->received, opening->n_received, beginning) != NULL;
+}
+
+/* What came, unless it holds the token, another secret, or the beginning of one. */
 static gsize
 count_shown (TcpDialer              *self,
              const TcpOpeningResult *opening)
 {
-  g_autofree char *beginning = g_strndup (self->token, MIN_TOKEN_ECHO);
-
-  return g_strstr_len (opening->received, opening->n_received, beginning) != NULL ? 0 : opening->n_received;
+  if (self->token != NULL && shows_secret (opening, self->token))
+    return 0;
+  for (guint i = 0; i < self->secrets->len; i++)
+    if (shows_secret (opening, self->secrets->pdata[i]))
+      return 0;
+  return opening->n_received;
 }
 
 static void
@@ -211,6 +285,8 @@ describe_failure (TcpDialer              *self,
     .stage = opening->stage,
     .timed_out = opening->timed_out,
     .timeout = self->timeout,
+    .authorized = self->authorization != NULL,
+    .anonymous = self->authorization == NULL && self->token == NULL,
     .retry_after = -1,
     .cause = opening->error,
     .certificate = opening->refused,
@@ -365,8 +441,19 @@ dialer_make_headers (TcpDialer *self)
     }
   if (!has_agent)
     g_string_append (lines, "User-Agent: libtcptunnel/" TCP_TUNNEL_VERSION "\r\n");
-  g_string_append_printf (lines, "Authorization: Bearer %s\r\n" TCP_RESUMABLE_HEADER ": %s\r\n", self->token,
-                          self->protocol);
+  if (self->token != NULL)
+    g_string_append_printf (lines, "Authorization: Bearer %s\r\n", self->token);
+  else if (self->authorization != NULL)
+    g_string_append_printf (lines, "Authorization: %s\r\n", self->authorization);
+  if (self->origin != NULL)
+    g_string_append_printf (lines, "Origin: %s\r\n", self->origin);
+  if (self->subprotocols != NULL)
+    {
+      g_autofree char *offered = g_strjoinv (", ", self->subprotocols);
+
+      g_string_append_printf (lines, "Sec-WebSocket-Protocol: %s\r\n", offered);
+    }
+  g_string_append_printf (lines, TCP_RESUMABLE_HEADER ": %s\r\n", self->protocol);
   return g_string_free (lines, FALSE);
 }
 
@@ -381,7 +468,10 @@ tcp_dialer_dial (TcpDialer    *self,
   g_autofree char *headers = dialer_make_headers (self);
   TcpOpeningOptions options = {
     .uri = uri,
+    .connect_host = self->connect_host,
+    .connect_port = self->connect_port,
     .headers = headers,
+    .subprotocols = (const char *const *) self->subprotocols,
     .proxy_resolver = self->proxy_resolver,
     .tls_database = self->tls_database,
     .certificate = self->certificate,

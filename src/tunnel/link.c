@@ -341,7 +341,7 @@ static gboolean
 link_ask_for_token (TcpLink      *self,
                     const GError *error)
 {
-  if (self->tokens_asked >= link_get_max_tokens (self) || link_is_leftover (self))
+  if (self->settings->token == NULL || self->tokens_asked >= link_get_max_tokens (self) || link_is_leftover (self))
     return FALSE;
 
   tcp_log_debug (self->log, "%s: is there another?", error->message);

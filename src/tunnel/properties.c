@@ -43,11 +43,77 @@ static const TcpSetting rows[] = {
    * The bearer token that authorises the tunnel at the gateway. It can be set but not
    * read, so that it does not show where properties are listed.
    *
+   * The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT unless exactly one of this,
+   * [property@TcpTunnel.Tunnel:authorization] and [property@TcpTunnel.Tunnel:anonymous] is set.
    * See [method@TcpTunnel.Tunnel.set_token].
    *
    * Since: 1.0
    */
   { "token", SETTING (STRING, token), .is_secret = TRUE, .changed = token_changed },
+
+  /**
+   * TcpTunnel:authorization:
+   *
+   * The value of the header `Authorization`, as a whole, in place of a token: for example
+   * `Basic …`, or `token …` for Jupyter. It can be set but not read.
+   *
+   * It is of printable ASCII characters, with no space at its beginning or end. A server that
+   * refuses it (401) ends the tunnel: [signal@TcpTunnel.Tunnel::token-required] is not emitted.
+   * %NULL, the default, is for none.
+   *
+   * Since: 1.0
+   */
+  { "authorization", SETTING (STRING, authorization), .is_secret = TRUE },
+
+  /**
+   * TcpTunnel:anonymous:
+   *
+   * Whether the tunnel sends no header `Authorization`: for a server that wants none, or other
+   * credentials, such as a [property@TcpTunnel.Tunnel:client-certificate] or
+   * [property@TcpTunnel.Tunnel:request-headers]. The default is %FALSE, so that a token is not
+   * forgotten unnoticed.
+   *
+   * Since: 1.0
+   */
+  { "anonymous", SETTING (BOOLEAN, anonymous) },
+
+  /**
+   * TcpTunnel:subprotocols:
+   *
+   * The WebSocket subprotocols that are offered to the server, the preferred one first: for
+   * example `binary` for websockify. %NULL, the default, is for none.
+   *
+   * They change nothing in what the tunnel sends. The server may choose one of them, or none; if
+   * it chooses another, the attempt fails with %TCP_TUNNEL_ERROR_PROTOCOL, as RFC 6455 requires. The start fails with
+   * %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if one is given twice, or is no name.
+   *
+   * Since: 1.0
+   */
+  { "subprotocols", SETTING (STRV, subprotocols) },
+
+  /**
+   * TcpTunnel:origin:
+   *
+   * The value of the header `Origin`, as browsers send it: for a server that takes requests from
+   * its own pages only, for example `https://example.com`. %NULL, the default, is for none.
+   *
+   * Since: 1.0
+   */
+  { "origin", SETTING (STRING, origin) },
+
+  /**
+   * TcpTunnel:connect-to:
+   *
+   * Where to connect to in place of the host and port of [property@TcpTunnel.Tunnel:remote-uri],
+   * as `host:port`, with an IPv6 address in brackets. %NULL, the default, is for those of the URL.
+   *
+   * What is sent stays the same: the `Host` header, the name for TLS, and the name that the certificate
+   * has to be for are those of the URL. This is for a server of which the name leads
+   * elsewhere, as for one of several behind a load balancer.
+   *
+   * Since: 1.0
+   */
+  { "connect-to", SETTING (STRING, connect_to) },
 
   /**
    * TcpTunnel:target:
@@ -166,8 +232,9 @@ static const TcpSetting rows[] = {
    * TcpTunnel:request-headers:
    *
    * Further headers for the request that opens the WebSocket, each as `Name: value`.
-   * Those that the tunnel sets itself, such as `Authorization`, are not allowed. %NULL,
-   * the default, is for none.
+   * Those that the tunnel sets itself, such as `Authorization` and `Sec-WebSocket-Protocol`, are
+   * not allowed: they have properties of their own. Values do not show in the log. %NULL, the
+   * default, is for none.
    *
    * Since: 1.0
    */

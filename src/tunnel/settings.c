@@ -18,6 +18,7 @@ tcp_tunnel_settings_copy (const TcpTunnelSettings *self)
   copy->reverses = g_strdupv (self->reverses);
   copy->uri = self->uri != NULL ? g_uri_ref (self->uri) : NULL;
   copy->display = g_strdup (self->display);
+  copy->connect_host = g_strdup (self->connect_host);
   return copy;
 }
 
@@ -28,6 +29,7 @@ tcp_tunnel_settings_free (TcpTunnelSettings *self)
   g_strfreev (self->reverses);
   g_clear_pointer (&self->uri, g_uri_unref);
   g_free (self->display);
+  g_free (self->connect_host);
   tcp_settings_free (&tcp_tunnel_settings, self);
 }
 
@@ -238,21 +240,87 @@ check_listen (TcpTunnelSettings  *self,
   return tcp_forward_spec_check (&spec, error);
 }
 
-/* Everything that can be known to be wrong before anything is tried. */
-gboolean
-tcp_tunnel_settings_check (TcpTunnelSettings  *self,
-                           GError            **error)
+/* Of a header: what ends a line would begin another. */
+static gboolean
+is_header_value (const char *value)
 {
-  decide_mode (self);
-  if (!check_uri (self, error))
-    return FALSE;
-  if (self->token == NULL || *self->token == '\0')
-    return tcp_invalid (error, "no token was given for the gateway %s", self->display);
-  if (!tcp_token_is_valid (self->token))
+  gsize length = strlen (value);
+
+  for (const char *c = value; *c != '\0'; c++)
+    if (!g_ascii_isprint (*c) && *c != '\t')
+      return FALSE;
+  return length > 0 && !g_ascii_isspace (value[0]) && !g_ascii_isspace (value[length - 1]);
+}
+
+static gboolean
+check_credentials (TcpTunnelSettings  *self,
+                   GError            **error)
+{
+  guint n = (self->token != NULL) + (self->authorization != NULL) + self->anonymous;
+
+  if (n == 0 || (n == 1 && self->token != NULL && *self->token == '\0'))
+    return tcp_invalid (error,
+                        "no token was given for the gateway %s; the property authorization takes other credentials, and "
+                        "anonymous says that there are none",
+                        self->display);
+  if (n > 1)
+    return tcp_invalid (error,
+                        "more than one of token, authorization and anonymous was given for the gateway %s, and only one of "
+                        "them can be used",
+                        self->display);
+  if (self->token != NULL && !tcp_token_is_valid (self->token))
     return tcp_invalid (error, "the token for the gateway %s has a space or a character that is not ASCII in it",
                         self->display);
-  if ((!self->reverse && !check_listen (self, error)) || !check_services (self, error))
-    return FALSE;
+  if (self->authorization != NULL && !is_header_value (self->authorization))
+    return tcp_invalid (error,
+                        "the authorization for the gateway %s is empty, has a space at its beginning or end, or a character "
+                        "that is not printable ASCII in it",
+                        self->display);
+  return TRUE;
+}
+
+static gboolean
+check_subprotocols (TcpTunnelSettings  *self,
+                    GError            **error)
+{
+  for (char **name = self->subprotocols; name != NULL && *name != NULL; name++)
+    {
+      if (!is_header_name (*name))
+        return tcp_invalid (error, "the subprotocol “%s” is no name: it may have letters, digits and !#$%%&'*+-.^_`|~ in it",
+                            *name);
+      for (char **other = self->subprotocols; other < name; other++)
+        if (strcmp (*other, *name) == 0)
+          return tcp_invalid (error, "the subprotocol “%s” is given twice", *name);
+    }
+  return TRUE;
+}
+
+static gboolean
+check_connect_to (TcpTunnelSettings  *self,
+                  GError            **error)
+{
+  const char *text = self->connect_to;
+  const char *colon = text != NULL ? strrchr (text, ':') : NULL;
+  gboolean address;
+
+  g_clear_pointer (&self->connect_host, g_free);
+  if (text == NULL)
+    return TRUE;
+  if (colon == NULL || !tcp_port_parse (colon + 1, strlen (colon + 1), &self->connect_port))
+    return tcp_invalid (error, "connect-to “%s” is not of the form HOST:PORT, such as 192.0.2.1:443", text);
+
+  self->connect_host = tcp_host_parse (text, colon - text, &address, error);
+  if (self->connect_host == NULL)
+    g_prefix_error (error, "connect-to “%s” cannot be used: ", text);
+  return self->connect_host != NULL;
+}
+
+static gboolean
+check_headers (TcpTunnelSettings  *self,
+               GError            **error)
+{
+  if (self->origin != NULL && !is_header_value (self->origin))
+    return tcp_invalid (error, "the origin is empty, or has a character that is not printable ASCII in it");
 
   for (char **header = self->request_headers; header != NULL && *header != NULL; header++)
     {
@@ -261,11 +329,26 @@ tcp_tunnel_settings_check (TcpTunnelSettings  *self,
 
       if (!tcp_header_split (*header, &name, &value))
         return tcp_invalid (error, "a request header is not of the form “Name: value”");
-      if (g_ascii_strcasecmp (name, "Authorization") == 0 || g_ascii_strcasecmp (name, "Host") == 0 ||
-          g_ascii_strcasecmp (name, "Connection") == 0 || g_ascii_strcasecmp (name, "Upgrade") == 0 ||
-          g_ascii_strncasecmp (name, "Sec-WebSocket-", 14) == 0)
+      if (g_ascii_strcasecmp (name, "Authorization") == 0)
+        return tcp_invalid (error, "the request header Authorization is set by the properties token and authorization");
+      if (g_ascii_strcasecmp (name, "Sec-WebSocket-Protocol") == 0)
+        return tcp_invalid (error, "the request header Sec-WebSocket-Protocol is set by the property subprotocols");
+      if (g_ascii_strcasecmp (name, "Origin") == 0 && self->origin != NULL)
+        return tcp_invalid (error, "the request header Origin is set by the property origin already");
+      if (g_ascii_strcasecmp (name, "Host") == 0 || g_ascii_strcasecmp (name, "Connection") == 0 ||
+          g_ascii_strcasecmp (name, "Upgrade") == 0 || g_ascii_strncasecmp (name, "Sec-WebSocket-", 14) == 0)
         return tcp_invalid (error, "the request header %s is set by the tunnel itself", name);
     }
-
   return TRUE;
+}
+
+/* Everything that can be known to be wrong before anything is tried. */
+gboolean
+tcp_tunnel_settings_check (TcpTunnelSettings  *self,
+                           GError            **error)
+{
+  decide_mode (self);
+  return check_uri (self, error) && check_credentials (self, error) && (self->reverse || check_listen (self, error)) &&
+         check_services (self, error) && check_subprotocols (self, error) && check_connect_to (self, error) &&
+         check_headers (self, error);
 }

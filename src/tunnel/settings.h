@@ -11,7 +11,12 @@ typedef struct
 {
   TcpEndpointSettings common;
   char *remote_uri;
-  char *token;
+  char *token;         /* one of these three */
+  char *authorization; /* the whole value of that header */
+  gboolean anonymous;
+  char **subprotocols;
+  char *origin;
+  char *connect_to;  /* HOST:PORT in place of that of the URI; nullable */
   char *target;      /* what the gateway is asked for; NULL for its own */
   gboolean reverse;  /* it has no TCP clients here, but a service for those of the gateway, */
   char *service;     /* which is this, */
@@ -33,6 +38,8 @@ typedef struct
   /* From the above, by tcp_tunnel_settings_check() */
   GUri *uri;     /* with what the mode adds to the query */
   char *display; /* the URI as it may be shown: no query, no user */
+  char *connect_host; /* of connect_to, */
+  guint16 connect_port;
 } TcpTunnelSettings;
 
 extern const TcpSettings tcp_tunnel_settings;

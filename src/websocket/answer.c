@@ -167,12 +167,14 @@ has_field (TcpAnswer  *self,
 }
 
 /* Whether the answer, whose status is 101, makes the connection a WebSocket: RFC 6455, section
- * 4.1. Neither a subprotocol nor an extension was asked for. */
+ * 4.1. @subprotocols, which may be NULL, were offered, of which it may choose one; no extension was. */
 gboolean
-tcp_answer_check (TcpAnswer   *self,
-                  const char  *key,
-                  GError     **error)
+tcp_answer_check (TcpAnswer          *self,
+                  const char         *key,
+                  const char *const  *subprotocols,
+                  GError            **error)
 {
+  const char *chosen = soup_message_headers_get_list (self->headers, "Sec-WebSocket-Protocol");
   g_autofree char *accept = tcp_answer_make_accept (key);
 
   if (!soup_message_headers_header_contains (self->headers, "Upgrade", "websocket") ||
@@ -180,8 +182,10 @@ tcp_answer_check (TcpAnswer   *self,
     return no_websocket (error, "it switches to another protocol");
   if (g_strcmp0 (soup_message_headers_get_list (self->headers, "Sec-WebSocket-Accept"), accept) != 0)
     return no_websocket (error, "its Sec-WebSocket-Accept does not belong to the request");
-  if (has_field (self, "Sec-WebSocket-Protocol"))
+  if (chosen != NULL && *chosen != '\0' && subprotocols == NULL)
     return no_websocket (error, "it chooses a subprotocol, and none was offered");
+  if (chosen != NULL && subprotocols != NULL && !g_strv_contains (subprotocols, chosen))
+    return no_websocket (error, "it chooses a subprotocol that was not offered");
   if (has_field (self, "Sec-WebSocket-Extensions"))
     return no_websocket (error, "it uses an extension, and none was offered");
   return TRUE;

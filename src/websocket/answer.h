@@ -35,9 +35,10 @@ gboolean tcp_answer_add (TcpAnswer    *self,
 void tcp_answer_end (TcpAnswer  *self,
                      GError    **error);
 char *tcp_answer_make_accept (const char *key);
-gboolean tcp_answer_check (TcpAnswer   *self,
-                           const char  *key,
-                           GError     **error);
+gboolean tcp_answer_check (TcpAnswer          *self,
+                           const char         *key,
+                           const char *const  *subprotocols,
+                           GError            **error);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TcpAnswer, tcp_answer_clear)
 

@@ -19,6 +19,7 @@ typedef struct
   TcpChannelGroup *group;
   GUri *uri;
   char *host; /* in ASCII */
+  char **subprotocols;
   gboolean secure;
   GTlsDatabase *tls_database;
   GTlsCertificate *certificate;
@@ -75,6 +76,7 @@ opening_free (Opening *self)
   tcp_answer_clear (&self->answer);
   g_free (self->proxy);
   g_free (self->host);
+  g_strfreev (self->subprotocols);
   g_uri_unref (self->uri);
   tcp_channel_group_leave (self->group);
   g_free (self);
@@ -287,7 +289,7 @@ on_ready (GIOCondition condition,
   if (opening_read (self, &error))
     {
       if (self->answer.status == SOUP_STATUS_SWITCHING_PROTOCOLS)
-        tcp_answer_check (&self->answer, self->key, &error);
+        tcp_answer_check (&self->answer, self->key, (const char *const *) self->subprotocols, &error);
       opening_finish (self, g_steal_pointer (&error));
     }
   else if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
@@ -497,12 +499,13 @@ on_address_connected (GSocketConnection *connection,
  * and https. As nothing here speaks HTTP to a proxy, it is asked to connect for both. */
 static void
 opening_connect_to_name (Opening        *self,
+                         const char     *host,
                          guint16         port,
                          GProxyResolver *proxy_resolver)
 {
   g_autoptr (GSocketConnectable) address = g_object_new (G_TYPE_NETWORK_ADDRESS,
                                                          "scheme", self->secure ? "https" : "http",
-                                                         "hostname", self->host,
+                                                         "hostname", host,
                                                          "port", port,
                                                          NULL);
 
@@ -523,6 +526,7 @@ tcp_open_websocket (const TcpOpeningOptions *options,
   Opening *self = g_new0 (Opening, 1);
   g_autoptr (GSocketAddress) address = NULL;
   int port = g_uri_get_port (options->uri);
+  const char *host;
 
   self->func = func;
   self->user_data = user_data;
@@ -533,6 +537,7 @@ tcp_open_websocket (const TcpOpeningOptions *options,
   self->host = g_hostname_to_ascii (g_uri_get_host (self->uri));
   if (self->host == NULL)
     self->host = g_strdup (g_uri_get_host (self->uri));
+  self->subprotocols = g_strdupv ((char **) options->subprotocols);
   self->tls_database = options->tls_database != NULL ? g_object_ref (options->tls_database) : NULL;
   self->certificate = options->certificate != NULL ? g_object_ref (options->certificate) : NULL;
   tcp_answer_init (&self->answer);
@@ -547,11 +552,14 @@ tcp_open_websocket (const TcpOpeningOptions *options,
 
   if (port <= 0)
     port = self->secure ? 443 : 80;
+  if (options->connect_host != NULL)
+    port = options->connect_port;
+  host = options->connect_host != NULL ? options->connect_host : self->host;
   if (options->direct)
-    address = tcp_connect_get_literal (self->host, port);
+    address = tcp_connect_get_literal (host, port);
   if (address == NULL)
     {
-      opening_connect_to_name (self, port, options->proxy_resolver);
+      opening_connect_to_name (self, host, port, options->proxy_resolver);
       return;
     }
   self->stage = TCP_OPENING_CONNECT;

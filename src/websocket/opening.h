@@ -27,7 +27,10 @@ typedef enum
 typedef struct
 {
   GUri *uri;                      /* ws or wss */
+  const char *connect_host;       /* what to connect to in place of its host and port; nullable */
+  guint16 connect_port;
   const char *headers;            /* lines of the request, each with its CR and LF */
+  const char *const *subprotocols; /* those that are offered in them; nullable */
   GProxyResolver *proxy_resolver; /* NULL for that of the system */
   GTlsDatabase *tls_database;     /* NULL for that of the system */
   GTlsCertificate *certificate;   /* of the client; nullable */

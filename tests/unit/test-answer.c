@@ -201,12 +201,46 @@ test_check (void)
       g_autofree char *text = g_strconcat (LINE, cases[i].fields, "\r\n\r\n", NULL);
 
       g_assert_true (add (&answer, text, strlen (text), strlen (text), &error));
-      g_assert_cmpint (tcp_answer_check (&answer, KEY, &error), ==, cases[i].reason == NULL);
+      g_assert_cmpint (tcp_answer_check (&answer, KEY, NULL, &error), ==, cases[i].reason == NULL);
       if (cases[i].reason != NULL)
         {
           g_assert_error (error, SOUP_WEBSOCKET_ERROR, SOUP_WEBSOCKET_ERROR_BAD_HANDSHAKE);
           g_assert_cmpstr (error->message, ==, cases[i].reason);
         }
+    }
+}
+
+/* RFC 6455, section 4.1: one of those that were offered, as it was, or none. */
+static void
+test_subprotocols (void)
+{
+  static const char *const offered[] = { "binary", "base64", NULL };
+  static const struct
+  {
+    const char *field;
+    gboolean right;
+  } cases[] = {
+    { "X: y", TRUE },
+    { "Sec-WebSocket-Protocol: binary", TRUE },
+    { "sec-websocket-protocol:  base64 ", TRUE },
+    { "Sec-WebSocket-Protocol: Binary", FALSE },
+    { "Sec-WebSocket-Protocol: binary, base64", FALSE },
+    { "Sec-WebSocket-Protocol: binary\r\nSec-WebSocket-Protocol: binary", FALSE },
+    { "Sec-WebSocket-Protocol: chat", FALSE },
+    { "Sec-WebSocket-Protocol:", FALSE },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_auto (TcpAnswer) answer = { 0 };
+      g_autoptr (GError) error = NULL;
+      g_autofree char *text = g_strconcat (LINE, UPGRADE "Sec-WebSocket-Accept: " ACCEPT "\r\n", cases[i].field,
+                                           "\r\n\r\n", NULL);
+
+      g_assert_true (add (&answer, text, strlen (text), strlen (text), &error));
+      g_assert_cmpint (tcp_answer_check (&answer, KEY, offered, &error), ==, cases[i].right);
+      if (!cases[i].right)
+        g_assert_cmpstr (error->message, ==, "it chooses a subprotocol that was not offered");
     }
 }
 
@@ -221,5 +255,7 @@ main (int    argc,
   g_test_add_func ("/answer/bounds", test_bounds);
   g_test_add_func ("/answer/end", test_end);
   g_test_add_func ("/answer/check", test_check);
+  g_test_add_func ("/answer/subprotocols", test_subprotocols);
+
   return g_test_run ();
 }

@@ -208,6 +208,86 @@ test_query (void)
   check_uri ("ws://h/?mode=x", TCP_TUNNEL_MODE_SINGLETON, "ws://h/?mode=x", "ws://h/");
 }
 
+/* Exactly one kind of credentials. */
+static void
+test_credentials (void)
+{
+  static const char *const bad[] = { "", " x", "x ", "a\r\nb: c", SECRET "\n", "\303\274" };
+  g_autoptr (TcpTunnelSettings) settings = make ("wss://h/");
+  g_autoptr (GError) error = NULL;
+
+  settings->authorization = g_strdup ("Basic " SECRET);
+  check_bad (settings, "only one of them");
+  g_clear_pointer (&settings->token, g_free);
+  g_assert_true (tcp_tunnel_settings_check (settings, &error));
+  settings->anonymous = TRUE;
+  check_bad (settings, "only one of them");
+  g_clear_pointer (&settings->authorization, g_free);
+  g_assert_true (tcp_tunnel_settings_check (settings, &error));
+  settings->anonymous = FALSE;
+  check_bad (settings, "no token was given");
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_free (settings->authorization);
+      settings->authorization = g_strdup (bad[i]);
+      check_bad (settings, "authorization");
+    }
+}
+
+static void
+set_strv (char      ***strv,
+          const char  *text)
+{
+  g_strfreev (*strv);
+  *strv = g_strsplit (text, "|", -1);
+}
+
+static void
+test_request (void)
+{
+  g_autoptr (TcpTunnelSettings) settings = make ("wss://h/");
+  g_autoptr (GError) error = NULL;
+
+  set_strv (&settings->subprotocols, "binary|base64");
+  g_assert_true (tcp_tunnel_settings_check (settings, &error));
+  set_strv (&settings->subprotocols, "binary|binary");
+  check_bad (settings, "“binary” is given twice");
+  set_strv (&settings->subprotocols, "a b");
+  check_bad (settings, "“a b” is no name");
+  g_clear_pointer (&settings->subprotocols, g_strfreev);
+
+  set_strv (&settings->request_headers, "Origin: https://h");
+  g_assert_true (tcp_tunnel_settings_check (settings, &error));
+  settings->origin = g_strdup ("https://h");
+  check_bad (settings, "origin");
+  set_strv (&settings->request_headers, "Sec-WebSocket-Protocol: binary");
+  check_bad (settings, "subprotocols");
+  g_clear_pointer (&settings->request_headers, g_strfreev);
+  g_assert_true (tcp_tunnel_settings_check (settings, &error));
+  g_free (settings->origin);
+  settings->origin = g_strdup ("https://h\n");
+  check_bad (settings, "origin");
+}
+
+static void
+test_connect_to (void)
+{
+  static const char *const bad[] = { "", "h", "h:", ":80", "h:0", "h:65536", "[::1]", "a b:1" };
+  g_autoptr (TcpTunnelSettings) settings = make ("wss://h/");
+  g_autoptr (GError) error = NULL;
+
+  settings->connect_to = g_strdup ("[fd00::1]:8443");
+  g_assert_true (tcp_tunnel_settings_check (settings, &error));
+  g_assert_cmpstr (settings->connect_host, ==, "fd00::1");
+  g_assert_cmpuint (settings->connect_port, ==, 8443);
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_free (settings->connect_to);
+      settings->connect_to = g_strdup (bad[i]);
+      check_bad (settings, "connect-to");
+    }
+}
+
 static void
 test_token (void)
 {
@@ -437,6 +517,9 @@ main (int    argc,
   g_test_add_func ("/tunnel-settings/mistakes", test_mistakes);
   g_test_add_func ("/tunnel-settings/userinfo", test_userinfo);
   g_test_add_func ("/tunnel-settings/query", test_query);
+  g_test_add_func ("/tunnel-settings/credentials", test_credentials);
+  g_test_add_func ("/tunnel-settings/request", test_request);
+  g_test_add_func ("/tunnel-settings/connect-to", test_connect_to);
   g_test_add_func ("/tunnel-settings/token", test_token);
   g_test_add_func ("/tunnel-settings/hostname", test_hostname);
   g_test_add_func ("/tunnel-settings/header-split", test_header_split);

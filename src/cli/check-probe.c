@@ -2,6 +2,7 @@
 
 #include "cli/check-probe.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/format.h"
@@ -13,6 +14,7 @@ struct _Probe
   GUri *uri;
   gboolean secure;
   char *host;
+  char *identity; /* for TLS: the host of the URL, though another may be connected to */
   guint port;
   GTlsDatabase *database; /* NULL for that of the system */
   guint timeout;          /* of a step, in ms */
@@ -32,8 +34,24 @@ struct _Probe
   GTlsCertificateFlags refused_for;
 };
 
+/* The tunnel has found it to be of the form HOST:PORT. */
+static void
+probe_divert (Probe      *self,
+              const char *connect_to)
+{
+  const char *colon = strrchr (connect_to, ':');
+  gboolean brackets = *connect_to == '[';
+
+  if (colon == NULL)
+    return;
+  g_free (self->host);
+  self->host = g_strndup (connect_to + brackets, colon - connect_to - 2 * brackets);
+  self->port = atoi (colon + 1);
+}
+
 Probe *
 probe_new (GUri         *uri,
+           const char   *connect_to,
            GTlsDatabase *database,
            guint         timeout)
 {
@@ -45,6 +63,9 @@ probe_new (GUri         *uri,
   if (self->host == NULL)
     self->host = g_strdup (g_uri_get_host (uri));
   self->port = g_uri_get_port (uri) > 0 ? g_uri_get_port (uri) : self->secure ? 443 : 80;
+  self->identity = g_strndup (self->host, strcspn (self->host, "%"));
+  if (connect_to != NULL)
+    probe_divert (self, connect_to);
   g_set_object (&self->database, database);
   self->timeout = timeout;
   self->addresses = g_ptr_array_new_with_free_func (g_object_unref);
@@ -65,6 +86,7 @@ probe_free (Probe *self)
   g_clear_object (&self->result);
   g_clear_object (&self->database);
   g_free (self->host);
+  g_free (self->identity);
   g_uri_unref (self->uri);
   g_free (self);
 }
@@ -516,10 +538,9 @@ on_accept_certificate (GTlsConnection       *tls,
 static GSocketConnectable *
 probe_make_identity (Probe *self)
 {
-  g_autofree char *address = g_strndup (self->host, strcspn (self->host, "%"));
-  GSocketAddress *literal = g_inet_socket_address_new_from_string (address, self->port);
+  GSocketAddress *literal = g_inet_socket_address_new_from_string (self->identity, self->port);
 
-  return literal != NULL ? G_SOCKET_CONNECTABLE (literal) : g_network_address_new (self->host, self->port);
+  return literal != NULL ? G_SOCKET_CONNECTABLE (literal) : g_network_address_new (self->identity, self->port);
 }
 
 static const char *

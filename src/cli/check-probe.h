@@ -13,6 +13,7 @@ G_BEGIN_DECLS
 typedef struct _Probe Probe;
 
 Probe *probe_new (GUri         *uri,
+                  const char   *connect_to,
                   GTlsDatabase *database,
                   guint         timeout);
 void probe_free (Probe *self);

@@ -34,6 +34,17 @@ static struct
 
 #define VALUE(setting) (&options.settings.values[SETTING_##setting])
 
+static gboolean
+take_no_token (const char  *option,
+               const char  *value,
+               gpointer     data,
+               GError     **error)
+{
+  g_free (*VALUE (NO_TOKEN));
+  *VALUE (NO_TOKEN) = g_strdup ("yes");
+  return TRUE;
+}
+
 static const GOptionEntry entries[] = {
   { "token-file", 0, 0, G_OPTION_ARG_FILENAME, VALUE (TOKEN_FILE),
     "File that holds the token", "FILE" },
@@ -41,10 +52,22 @@ static const GOptionEntry entries[] = {
     "Command that prints the token", "CMD" },
   { "token", 0, 0, G_OPTION_ARG_STRING, VALUE (TOKEN),
     "The token itself", "TOKEN" },
+  { "no-token", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, take_no_token,
+    "Send no token", NULL },
   { "resumption", 0, 0, G_OPTION_ARG_STRING, VALUE (RESUMPTION),
     "auto (default), required or off", "WHETHER" },
   { "ca", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CA),
     "PEM file of the authorities to trust", "FILE" },
+  { "client-cert", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CLIENT_CERT),
+    "PEM file of the certificate to show", "FILE" },
+  { "client-key", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CLIENT_KEY),
+    "PEM file of its key, if it is elsewhere", "FILE" },
+  { "connect-to", 0, 0, G_OPTION_ARG_STRING, VALUE (CONNECT_TO),
+    "Connect there instead of to the URL's", "HOST:PORT" },
+  { "origin", 0, 0, G_OPTION_ARG_STRING, VALUE (ORIGIN),
+    "The header Origin", "URL" },
+  { "subprotocol", 0, 0, G_OPTION_ARG_STRING, VALUE (SUBPROTOCOL),
+    "WebSocket subprotocols to offer", "NAME,…" },
   { "header", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.headers,
     "One more request header (repeatable)", "'K: V'" },
   { "timeout", 0, 0, G_OPTION_ARG_STRING, &options.timeout,
@@ -129,21 +152,41 @@ on_stop (gpointer data)
 
 /* The tunnel checks it at its start. One in singleton mode dials nobody then. */
 static gboolean
-try_settings (const char  *url,
-              char       **headers,
-              GError     **error)
+try_start (TcpTunnel  *tunnel,
+           GError    **error)
 {
-  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (url, "x");
   g_autoptr (GError) local = NULL;
 
-  g_object_set (tunnel, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE,
-                "request-headers", (const char *const *) headers, NULL);
+  g_object_set (tunnel, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, "mode", TCP_TUNNEL_MODE_SINGLETON, NULL);
   tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &local);
   tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   if (!g_error_matches (local, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT))
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&local));
   return FALSE;
+}
+
+static gboolean
+try_url (const char  *url,
+         GError     **error)
+{
+  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (url, "x");
+
+  return try_start (tunnel, error);
+}
+
+/* All but the URL, and where it listens. */
+static gboolean
+try_settings (GError **error)
+{
+  g_autoptr (TcpTunnel) tunnel = settings_create_tunnel (&options.settings, error);
+
+  if (tunnel == NULL)
+    return FALSE;
+  g_object_set (tunnel, "remote-uri", "ws://localhost/", "hostname", "127.0.0.1", "port", 0, "socket-path", NULL, NULL);
+  if (settings_wants_token (&options.settings))
+    tcp_tunnel_set_token (tunnel, "x");
+  return try_start (tunnel, error);
 }
 
 static GUri *
@@ -169,7 +212,7 @@ check_url (Check        *self,
       finding_set (finding, FINDING_FAILED, "there is none");
       finding->advice = g_strdup (problem->message);
     }
-  else if (!try_settings (given, NULL, &error))
+  else if (!try_url (given, &error))
     {
       finding_set (finding, FINDING_FAILED, "not valid");
       finding->advice = g_strdup (error->message);
@@ -203,6 +246,8 @@ check_read_token (Check *self)
 {
   const Settings *settings = &options.settings;
 
+  if (!settings_wants_token (settings))
+    return;
   if (!settings_has (settings, SETTING_TOKEN_COMMAND))
     {
       self->token = settings_read_token (settings, &self->token_error);
@@ -217,12 +262,9 @@ check_read_token (Check *self)
 static const char *
 find_token_source (void)
 {
-  static const Setting sources[] = { SETTING_TOKEN_FILE, SETTING_TOKEN, SETTING_TOKEN_COMMAND };
+  const char *source = settings_find_credentials (&options.settings);
 
-  for (guint i = 0; i < G_N_ELEMENTS (sources); i++)
-    if (settings_has (&options.settings, sources[i]))
-      return settings_source (&options.settings, sources[i]);
-  return TOKEN_VARIABLE;
+  return source != NULL ? source : TOKEN_VARIABLE;
 }
 
 /* @refusal: (nullable): the gateway's */
@@ -233,7 +275,7 @@ check_token (Check        *self,
   Finding *finding = finding_new (STEP_TOKEN);
 
   json_object_set_string_member (finding->values, "source", find_token_source ());
-  if (self->token == NULL)
+  if (self->token_error != NULL)
     {
       finding_set (finding, FINDING_FAILED, "there is none");
       finding->advice = g_strdup (self->token_error->message);
@@ -241,7 +283,7 @@ check_token (Check        *self,
   else if (refusal != NULL)
     {
       finding_set (finding, FINDING_FAILED, "refused, from %s", find_token_source ());
-      finding->advice = g_strjoin ("; ", refusal->message, token_hint (self->token), NULL);
+      finding->advice = g_strjoin ("; ", refusal->message, self->token != NULL ? token_hint (self->token) : NULL, NULL);
     }
   else
     {
@@ -275,7 +317,8 @@ check_start_tunnel (Check *self)
   /* Whether the gateway can resume sessions is one of the things to find out. */
   if (self->resumption == TCP_TUNNEL_RESUMPTION_REQUIRED)
     g_object_set (self->tunnel, "resumption", TCP_TUNNEL_RESUMPTION_AUTO, NULL);
-  tcp_tunnel_set_token (self->tunnel, self->token);
+  if (self->token != NULL)
+    tcp_tunnel_set_token (self->tunnel, self->token);
   self->starting = TRUE;
   tcp_endpoint_start_async (TCP_ENDPOINT (self->tunnel), self->cancellable, on_started, self);
 }
@@ -382,7 +425,7 @@ check_http (Check *self)
 {
   Finding *finding;
 
-  if (self->token == NULL)
+  if (self->token_error != NULL)
     return FALSE;
   check_report_begin (self->report, STEP_HTTP);
   check_wait_tunnel (self);
@@ -555,16 +598,16 @@ check_run (Check *self,
   g_autoptr (GTlsDatabase) database = NULL;
 
   g_object_get (self->tunnel, "tls-database", &database, NULL);
-  self->probe = probe_new (uri, database, self->timeout);
+  self->probe = probe_new (uri, options.settings.values[SETTING_CONNECT_TO], database, self->timeout);
   if (self->stopped)
     probe_stop (self->probe);
   check_read_token (self);
-  if (self->token != NULL && !self->stopped)
+  if (self->token_error == NULL && !self->stopped)
     check_start_tunnel (self);
   if (check_way (self) && check_http (self) && check_protocol (self))
     check_round_trip (self);
   /* Which is known whatever else is not. */
-  else if (self->token == NULL && !self->stopped)
+  else if (self->token_error != NULL && !self->stopped)
     check_token (self, NULL);
   check_wait_tunnel (self);
   tcp_endpoint_close (TCP_ENDPOINT (self->tunnel));
@@ -600,7 +643,7 @@ check_main (char ***args)
     return options_usage ("check", error);
   known = target_read ((*args)[1], options.config, &options.settings, &problem);
   if (!check_prepare (&self, &error) ||
-      (known && !try_settings ("ws://localhost/", options.settings.headers, &error)))
+      (known && !try_settings (&error)))
     return options_usage ("check", error);
 
   self.report = check_report_new (options.json);

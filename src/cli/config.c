@@ -255,7 +255,7 @@ expand (Config     *self,
         Setting     setting,
         const char *value)
 {
-  if (setting == SETTING_TOKEN_FILE || setting == SETTING_CA)
+  if (settings_is_file (setting))
     return expand_path (self, value);
   if (setting == SETTING_LISTEN && g_str_has_prefix (value, "unix:"))
     {
@@ -304,6 +304,9 @@ read_headers (Config      *self,
     if (strchr (*header, ':') == NULL)
       return fail (error, "%s: each must be of the form 'Name: value', and a ; in it be written \\;",
                    source);
+  for (char **header = headers; *header != NULL; header++)
+    if (!self->is_private && g_ascii_strncasecmp (*header, "Authorization:", strlen ("Authorization:")) == 0)
+      return fail (error, "%s: others may read the file, and it holds credentials; 'chmod 600 %s'", source, self->path);
   settings->headers = g_steal_pointer (&headers);
   return TRUE;
 }
@@ -324,7 +327,7 @@ read_value (Config      *self,
     return fail (error, "%s: in a value, \\ stands only before s, n, t, r and \\", source);
   g_strchomp (value);
   /* No file has no name. */
-  if (*value == '\0' && (setting == SETTING_TOKEN_FILE || setting == SETTING_CA))
+  if (*value == '\0' && settings_is_file (setting))
     return TRUE;
   if (!check_value (self, setting, value, source, error))
     return FALSE;
@@ -358,7 +361,7 @@ static gboolean
 is_token_source (Setting setting)
 {
   return setting == SETTING_TOKEN_FILE || setting == SETTING_TOKEN ||
-         setting == SETTING_TOKEN_COMMAND;
+         setting == SETTING_TOKEN_COMMAND || setting == SETTING_NO_TOKEN;
 }
 
 /* What is known already has come from a better place. A token is known as soon
@@ -370,9 +373,7 @@ read_group (Config      *self,
             GError     **error)
 {
   g_auto (GStrv) keys = g_key_file_get_keys (self->file, group, NULL, NULL);
-  gboolean has_token = settings_has (settings, SETTING_TOKEN_FILE) ||
-                       settings_has (settings, SETTING_TOKEN) ||
-                       settings_has (settings, SETTING_TOKEN_COMMAND);
+  gboolean has_token = settings_find_credentials (settings) != NULL;
 
   for (char **key = keys; key != NULL && *key != NULL; key++)
     {

@@ -19,6 +19,17 @@ static struct
 
 #define VALUE(setting) (&options.settings.values[SETTING_##setting])
 
+static gboolean
+take_no_token (const char  *option,
+               const char  *value,
+               gpointer     data,
+               GError     **error)
+{
+  g_free (*VALUE (NO_TOKEN));
+  *VALUE (NO_TOKEN) = g_strdup ("yes");
+  return TRUE;
+}
+
 static const GOptionEntry entries[] = {
   { "token-file", 0, 0, G_OPTION_ARG_FILENAME, VALUE (TOKEN_FILE),
     "File that holds the token", "FILE" },
@@ -26,6 +37,8 @@ static const GOptionEntry entries[] = {
     "Command that prints the token", "CMD" },
   { "token", 0, 0, G_OPTION_ARG_STRING, VALUE (TOKEN),
     "The token itself", "TOKEN" },
+  { "no-token", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, take_no_token,
+    "Send no token", NULL },
   { "listen", 0, 0, G_OPTION_ARG_STRING, VALUE (LISTEN),
     "Where to listen, or unix:PATH (127.0.0.1:0)", "HOST:PORT" },
   { "target", 0, 0, G_OPTION_ARG_STRING, VALUE (TARGET),
@@ -48,6 +61,16 @@ static const GOptionEntry entries[] = {
     "The longest delay (default 30s)", "TIME" },
   { "ca", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CA),
     "PEM file of the authorities to trust", "FILE" },
+  { "client-cert", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CLIENT_CERT),
+    "PEM file of the certificate to show", "FILE" },
+  { "client-key", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CLIENT_KEY),
+    "PEM file of its key, if it is elsewhere", "FILE" },
+  { "connect-to", 0, 0, G_OPTION_ARG_STRING, VALUE (CONNECT_TO),
+    "Connect there instead of to the URL's", "HOST:PORT" },
+  { "origin", 0, 0, G_OPTION_ARG_STRING, VALUE (ORIGIN),
+    "The header Origin", "URL" },
+  { "subprotocol", 0, 0, G_OPTION_ARG_STRING, VALUE (SUBPROTOCOL),
+    "WebSocket subprotocols to offer", "NAME,…" },
   { "header", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.headers,
     "One more request header (repeatable)", "'K: V'" },
   { "on-ready", 0, 0, G_OPTION_ARG_STRING, VALUE (ON_READY),
@@ -89,7 +112,8 @@ static const char description[] =
     "\n"
     "The token comes from --token-file, from --token-command, from --token, which\n"
     "other users may see for a moment, or else from the environment variable\n"
-    TOKEN_VARIABLE ".\n"
+    TOKEN_VARIABLE ". With --header 'Authorization: …' those credentials\n"
+    "are sent in its place, and with --no-token none.\n"
     "\n"
     "Modes:\n"
     "  auto         many TCP connections over one WebSocket, which is opened when the\n"

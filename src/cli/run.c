@@ -293,7 +293,8 @@ on_started (GObject      *object,
 static void
 start_tunnel (Run *self)
 {
-  tcp_tunnel_set_token (self->tunnel, self->token);
+  if (self->token != NULL)
+    tcp_tunnel_set_token (self->tunnel, self->token);
   self->dialled = TRUE;
   self->calls++;
   tcp_endpoint_start_async (TCP_ENDPOINT (self->tunnel), self->cancellable, on_started, self);
@@ -477,7 +478,7 @@ run_new (const Settings   *settings,
 
   if (tunnel == NULL)
     return NULL;
-  if (!settings_has (settings, SETTING_TOKEN_COMMAND))
+  if (settings_wants_token (settings) && !settings_has (settings, SETTING_TOKEN_COMMAND))
     {
       token = settings_read_token (settings, error);
       if (token == NULL)

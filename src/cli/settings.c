@@ -12,6 +12,7 @@ static const char *const keys[N_SETTINGS + 1] = {
   [SETTING_TOKEN_FILE] = "token-file",
   [SETTING_TOKEN] = "token",
   [SETTING_TOKEN_COMMAND] = "token-command",
+  [SETTING_NO_TOKEN] = "no-token",
   [SETTING_LISTEN] = "listen",
   [SETTING_TARGET] = "target",
   [SETTING_MODE] = "mode",
@@ -22,6 +23,11 @@ static const char *const keys[N_SETTINGS + 1] = {
   [SETTING_RECONNECT_DELAY] = "reconnect-delay",
   [SETTING_MAX_RECONNECT_DELAY] = "max-reconnect-delay",
   [SETTING_CA] = "ca",
+  [SETTING_CLIENT_CERT] = "client-cert",
+  [SETTING_CLIENT_KEY] = "client-key",
+  [SETTING_CONNECT_TO] = "connect-to",
+  [SETTING_ORIGIN] = "origin",
+  [SETTING_SUBPROTOCOL] = "subprotocol",
   [SETTING_HEADERS] = "headers",
   [SETTING_LOG_LEVEL] = "log-level",
   [SETTING_ON_READY] = "on-ready",
@@ -32,6 +38,7 @@ static const char *const options[N_SETTINGS] = {
   [SETTING_TOKEN_FILE] = "--token-file",
   [SETTING_TOKEN] = "--token",
   [SETTING_TOKEN_COMMAND] = "--token-command",
+  [SETTING_NO_TOKEN] = "--no-token",
   [SETTING_LISTEN] = "--listen",
   [SETTING_TARGET] = "--target",
   [SETTING_MODE] = "--mode",
@@ -42,6 +49,11 @@ static const char *const options[N_SETTINGS] = {
   [SETTING_RECONNECT_DELAY] = "--reconnect-delay",
   [SETTING_MAX_RECONNECT_DELAY] = "--max-reconnect-delay",
   [SETTING_CA] = "--ca",
+  [SETTING_CLIENT_CERT] = "--client-cert",
+  [SETTING_CLIENT_KEY] = "--client-key",
+  [SETTING_CONNECT_TO] = "--connect-to",
+  [SETTING_ORIGIN] = "--origin",
+  [SETTING_SUBPROTOCOL] = "--subprotocol",
   [SETTING_HEADERS] = "--header",
   [SETTING_LOG_LEVEL] = "--log-level",
   [SETTING_ON_READY] = "--on-ready",
@@ -137,6 +149,68 @@ read_tls (const Settings  *self,
   return TRUE;
 }
 
+/* Relative names of the config file are meant from where that is; an empty one is none. */
+gboolean
+settings_is_file (Setting setting)
+{
+  return setting == SETTING_TOKEN_FILE || setting == SETTING_CA || setting == SETTING_CLIENT_CERT ||
+         setting == SETTING_CLIENT_KEY;
+}
+
+/* The key may be in the file of the certificate. */
+static gboolean
+read_client_certificate (const Settings  *self,
+                         TcpTunnel       *tunnel,
+                         GError         **error)
+{
+  const char *certificate = self->values[SETTING_CLIENT_CERT];
+  const char *key = self->values[SETTING_CLIENT_KEY];
+  g_autoptr (GTlsCertificate) pair = NULL;
+
+  if (certificate == NULL && key == NULL)
+    return TRUE;
+  if (certificate == NULL)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s needs --client-cert, or client-cert in the file",
+                   settings_source (self, SETTING_CLIENT_KEY));
+      return FALSE;
+    }
+
+  pair = g_tls_certificate_new_from_files (certificate, key != NULL ? key : certificate, error);
+  if (pair == NULL)
+    {
+      g_prefix_error (error, "%s %s is not a certificate in PEM form with its key%s%s: ",
+                      settings_source (self, SETTING_CLIENT_CERT), certificate, key != NULL ? " in " : "",
+                      key != NULL ? key : "");
+      return FALSE;
+    }
+  g_object_set (tunnel, "client-certificate", pair, NULL);
+  return TRUE;
+}
+
+/* The preferred one first. */
+static gboolean
+read_subprotocols (const Settings  *self,
+                   TcpTunnel       *tunnel,
+                   GError         **error)
+{
+  const char *value = self->values[SETTING_SUBPROTOCOL];
+  g_auto (GStrv) names = NULL;
+
+  if (value == NULL)
+    return TRUE;
+  names = g_strsplit (value, ",", -1);
+  for (char **name = names; *name != NULL; name++)
+    if (*g_strstrip (*name) == '\0')
+      {
+        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s must be a name, or several with commas between them",
+                     settings_source (self, SETTING_SUBPROTOCOL));
+        return FALSE;
+      }
+  g_object_set (tunnel, "subprotocols", names, NULL);
+  return TRUE;
+}
+
 gboolean
 settings_read_log_level (const Settings     *self,
                          TcpTunnelLogLevel  *level,
@@ -148,6 +222,34 @@ settings_read_log_level (const Settings     *self,
     return FALSE;
   *level = value;
   return TRUE;
+}
+
+/* Credentials that are given in a header. */
+static gboolean
+is_authorization (const char *header)
+{
+  return g_ascii_strncasecmp (header, "Authorization:", strlen ("Authorization:")) == 0;
+}
+
+static const char *
+find_authorization (const Settings *self)
+{
+  for (char **header = self->headers; header != NULL && *header != NULL; header++)
+    if (is_authorization (*header))
+      return g_strchug (strchr (*header, ':') + 1);
+  return NULL;
+}
+
+/* They are a property of their own. */
+static char **
+list_other_headers (const Settings *self)
+{
+  g_autoptr (GStrvBuilder) others = g_strv_builder_new ();
+
+  for (char **header = self->headers; header != NULL && *header != NULL; header++)
+    if (!is_authorization (*header))
+      g_strv_builder_add (others, *header);
+  return g_strv_builder_end (others);
 }
 
 /* None of them is repeated: a forgotten colon may have a secret behind it. */
@@ -169,24 +271,71 @@ check_headers (const Settings  *self,
   return TRUE;
 }
 
+static const Setting credentials[] = { SETTING_TOKEN_FILE, SETTING_TOKEN, SETTING_TOKEN_COMMAND, SETTING_NO_TOKEN };
+
+static gboolean
+is_given (const Settings *self,
+          Setting         setting)
+{
+  return settings_has (self, setting) &&
+         (setting != SETTING_NO_TOKEN || g_ascii_strcasecmp (self->values[setting], "no") != 0);
+}
+
+/**
+ * settings_find_credentials:
+ *
+ * Returns: (nullable): where they come from; %NULL if nothing is said of them, so that the environment counts
+ */
+const char *
+settings_find_credentials (const Settings *self)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (credentials); i++)
+    if (is_given (self, credentials[i]))
+      return settings_source (self, credentials[i]);
+  return find_authorization (self) != NULL ? settings_source (self, SETTING_HEADERS) : NULL;
+}
+
+/**
+ * settings_wants_token:
+ *
+ * Returns: whether the tunnel authorises itself by a token
+ */
+gboolean
+settings_wants_token (const Settings *self)
+{
+  return !is_given (self, SETTING_NO_TOKEN) && find_authorization (self) == NULL;
+}
+
 /* Each of them would do. */
 static gboolean
-check_token_sources (const Settings  *self,
-                     GError         **error)
+check_credentials (const Settings  *self,
+                   gboolean        *no_token,
+                   GError         **error)
 {
-  static const Setting sources[] = { SETTING_TOKEN_FILE, SETTING_TOKEN, SETTING_TOKEN_COMMAND };
   const char *first = NULL;
+  guint n_headers = 0;
 
-  for (guint i = 0; i < G_N_ELEMENTS (sources); i++)
+  if (!options_read_boolean (settings_source (self, SETTING_NO_TOKEN), self->values[SETTING_NO_TOKEN], no_token, error))
+    return FALSE;
+  for (char **header = self->headers; header != NULL && *header != NULL; header++)
+    n_headers += is_authorization (*header);
+  if (n_headers > 1)
     {
-      const char *source = settings_source (self, sources[i]);
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s has more than one Authorization",
+                   settings_source (self, SETTING_HEADERS));
+      return FALSE;
+    }
+  for (guint i = 0; i <= G_N_ELEMENTS (credentials); i++)
+    {
+      gboolean last = i == G_N_ELEMENTS (credentials);
+      const char *source = settings_source (self, last ? SETTING_HEADERS : credentials[i]);
 
-      if (!settings_has (self, sources[i]))
+      if (last ? n_headers == 0 : !is_given (self, credentials[i]))
         continue;
       if (first != NULL)
         {
-          g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s and %s exclude each other",
-                       first, source);
+          g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s and %s%s exclude each other",
+                       first, source, last ? " with Authorization" : "");
           return FALSE;
         }
       first = source;
@@ -216,11 +365,12 @@ settings_read_token (const Settings  *self,
 
   if (self->name == NULL)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 "a token is needed: give --token-file FILE, --token-command CMD or --token TOKEN, or set %s",
+                 "a token is needed: give --token-file FILE, --token-command CMD or --token TOKEN, or set %s; or say "
+                 "--no-token",
                  TOKEN_VARIABLE);
   else
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 "%s: a token is needed: give token-file or token-command in [%s], or set %s",
+                 "%s: a token is needed: give token-file or token-command in [%s], or set %s; or say no-token=yes",
                  self->name, self->name, TOKEN_VARIABLE);
   return NULL;
 }
@@ -243,8 +393,10 @@ settings_create_tunnel (const Settings  *self,
   int resumption = TCP_TUNNEL_RESUMPTION_AUTO;
   int attempts = TCP_TUNNEL_UNLIMITED_ATTEMPTS;
   gboolean wait = TRUE;
+  gboolean no_token = FALSE;
+  g_auto (GStrv) headers = NULL;
 
-  if (!check_token_sources (self, error) ||
+  if (!check_credentials (self, &no_token, error) ||
       !options_read_listen (settings_source (self, SETTING_LISTEN), self->values[SETTING_LISTEN],
                             G_OBJECT (tunnel), error) ||
       !read_enum (self, SETTING_MODE, TCP_TYPE_TUNNEL_MODE, &mode, error) ||
@@ -256,11 +408,14 @@ settings_create_tunnel (const Settings  *self,
                               self->values[SETTING_MAX_RECONNECT_ATTEMPTS], &attempts, error) ||
       !read_duration (self, SETTING_RECONNECT_DELAY, tunnel, error) ||
       !read_duration (self, SETTING_MAX_RECONNECT_DELAY, tunnel, error) ||
-      !check_headers (self, error) || !read_tls (self, tunnel, error) || !settings_read_log_level (self, &level, error))
+      !check_headers (self, error) || !read_tls (self, tunnel, error) || !read_client_certificate (self, tunnel, error) ||
+      !read_subprotocols (self, tunnel, error) || !settings_read_log_level (self, &level, error))
     return NULL;
 
+  headers = list_other_headers (self);
   g_object_set (tunnel, "target", self->values[SETTING_TARGET], "mode", mode, "resumption", resumption,
                 "wait-for-gateway", wait, "max-reconnect-attempts", attempts, "log-level", level,
-                "request-headers", (const char *const *) self->headers, NULL);
+                "request-headers", headers, "authorization", find_authorization (self), "anonymous", no_token,
+                "origin", self->values[SETTING_ORIGIN], "connect-to", self->values[SETTING_CONNECT_TO], NULL);
   return g_steal_pointer (&tunnel);
 }

@@ -12,6 +12,7 @@ typedef enum
   SETTING_TOKEN_FILE,
   SETTING_TOKEN,
   SETTING_TOKEN_COMMAND,
+  SETTING_NO_TOKEN,
   SETTING_LISTEN,
   SETTING_TARGET,
   SETTING_MODE,
@@ -22,6 +23,11 @@ typedef enum
   SETTING_RECONNECT_DELAY,
   SETTING_MAX_RECONNECT_DELAY,
   SETTING_CA,
+  SETTING_CLIENT_CERT,
+  SETTING_CLIENT_KEY,
+  SETTING_CONNECT_TO,
+  SETTING_ORIGIN,
+  SETTING_SUBPROTOCOL,
   SETTING_HEADERS,
   SETTING_LOG_LEVEL,
   SETTING_ON_READY,
@@ -52,6 +58,9 @@ gboolean settings_read_log_level (const Settings     *self,
                                   GError            **error);
 TcpTunnel *settings_create_tunnel (const Settings  *self,
                                    GError         **error);
+const char *settings_find_credentials (const Settings *self);
+gboolean settings_wants_token (const Settings *self);
+gboolean settings_is_file (Setting setting);
 char *settings_read_token (const Settings  *self,
                            GError         **error);
 

@@ -240,8 +240,10 @@ class Mistakes(Case):
             row('a typing error in an option', 'ws://h/ --timeot 3s', "there is no option '--timeot'; did you mean '--timeout'?"),
             row('an option of connect', 'ws://h/ --stdio', "there is no option '--stdio'"),
             row('no duration', 'ws://h/ --timeout soon', '--timeout must be a duration such as 500ms'),
-            row('the header that the token is in', "ws://h/ --header 'Authorization: Bearer x'",
-                'the request header Authorization is set by the tunnel itself'),
+            row('a header of the tunnel', "ws://h/ --header 'Upgrade: h2c'", 'the request header Upgrade is set by the tunnel itself'),
+            row('two credentials', "ws://h/ --no-token --header 'Authorization: Basic x'",
+                '--no-token and --header with Authorization exclude each other'),
+            row('a way that is none', 'ws://h/ --connect-to somewhere', 'connect-to “somewhere” is not of the form HOST:PORT'),
         ]
         for each in rows:
             with self.subTest(each.did):

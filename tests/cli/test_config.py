@@ -110,6 +110,13 @@ class Mistakes(unittest.TestCase):
         self.check(b'[phone]\nmode=\xff\n', self.config.path, 'UTF-8')
         self.check('#' * (1 << 20) + '\n', self.config.path, 'more than 1048576 bytes')
 
+    def test_credentials_others_may_read(self):
+        self.config.write(f'[phone]\n{self.URI}headers=Authorization: Basic {TOKEN}\n', 0o644)
+        status, _, err = run('connect', 'phone', XDG_CONFIG_HOME=self.config.home)
+        self.assertEqual(status, USAGE)
+        self.assertIn('headers: others may read the file', err)
+        self.assertNotIn(TOKEN, err)
+
     def test_token_others_may_read(self):
         for mode in (0o644, 0o640, 0o604):
             self.check(f'[phone]\n{self.URI}token={TOKEN}\n', '[phone] token: others may read the file',
@@ -210,6 +217,34 @@ class Named(unittest.TestCase):
         self.assertEqual(status, FAILED, err)
         self.assertIn('x-one: 1', requests[0])
         self.assertIn('x-two: a;b', requests[0])
+
+    def test_credentials(self):
+        """Those of a group count, whatever kind [defaults] has; and none is sent but those."""
+        requests = []
+
+        def answer(connection):
+            data = b''
+            while b'\r\n\r\n' not in data:
+                data += receive(connection, 1)
+            requests.append(data.decode().lower().split('\r\n'))
+            connection.sendall(b'HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
+
+        def sent(text, *args, **environment):
+            self.config.write(f'[defaults]\ntoken-file=token\n[phone]\nremote-uri=ws://gateway.example:81/\n'
+                              f'connect-to=127.0.0.1:{web.port}\nmode=multiplexed\n{text}')
+            status, out, err = run('connect', 'phone', *args, XDG_CONFIG_HOME=self.config.home, **environment)
+            self.assertEqual(status, FAILED, err)
+            self.assertNotIn('s3cret', out + err)
+            self.assertIn('host: gateway.example:81', requests[-1])
+            return [line for line in requests[-1] if line.startswith(('authorization', 'origin', 'sec-websocket-protocol'))]
+
+        web = self.enterContext(Service(answer))
+        self.assertEqual(sent(''), [f'authorization: bearer {TOKEN}'.lower()])
+        self.assertEqual(sent('no-token=yes\n', TCP_TUNNEL_TOKEN='s3cret'), [])
+        self.assertEqual(sent('headers=Authorization: token s3cret\n'), ['authorization: token s3cret'])
+        self.assertEqual(sent('no-token=yes\n', '--header', 'authorization:Basic s3cret'), ['authorization: basic s3cret'])
+        self.assertEqual(sent('no-token=yes\norigin=https://h\nsubprotocol=binary, base64\n'),
+                         ['origin: https://h', 'sec-websocket-protocol: binary, base64'])
 
     def test_json(self):
         self.config.write(f'[phone]\nremote-uri={self.url}\ntoken-file=token\n')

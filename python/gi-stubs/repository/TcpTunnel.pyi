@@ -155,6 +155,11 @@ class _Properties:
 class _TunnelProperties(_Properties):
     remote_uri: str | None
     token: _Token
+    authorization: _Token
+    anonymous: bool
+    subprotocols: list[str] | None
+    origin: str | None
+    connect_to: str | None
     mode: _Enum[TunnelMode, _ModeName]
     max_buffered_bytes: int
     max_reconnect_attempts: int
@@ -208,6 +213,11 @@ class _EndpointSettings(_Settings, total=False):
     port: int
 
 class _TunnelSettings(_Settings, total=False):
+    authorization: str | None
+    anonymous: bool
+    subprotocols: Sequence[str] | None
+    origin: str | None
+    connect_to: str | None
     mode: TunnelMode | _ModeName
     max_buffered_bytes: int
     max_reconnect_attempts: int

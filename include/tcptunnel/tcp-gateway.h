@@ -39,5 +39,18 @@ gboolean tcp_gateway_drain_step (TcpGateway *self,
                                  guint wait,
                                  GCancellable *cancellable,
                                  GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_reload_async (TcpGateway *self,
+                               GCancellable *cancellable,
+                               GAsyncReadyCallback callback,
+                               gpointer user_data);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+gboolean tcp_gateway_reload_finish (TcpGateway *self,
+                                    GAsyncResult *result,
+                                    GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+gboolean tcp_gateway_reload (TcpGateway *self,
+                             GCancellable *cancellable,
+                             GError **error);
 
 G_END_DECLS

@@ -647,7 +647,7 @@ check_main (char ***args)
     return options_usage ("check", error);
 
   self.report = check_report_new (options.json);
-  options_on_signal (on_stop, &self);
+  options_on_signal (on_stop, NULL, &self);
   uri = check_url (&self, problem);
   if (uri != NULL)
     check_run (&self, uri);

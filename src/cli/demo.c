@@ -441,7 +441,7 @@ demo_main (char ***args)
   self.bytes = size << 20;
   self.loop = g_main_loop_new (NULL, FALSE);
   self.results = g_ptr_array_new_with_free_func (result_free);
-  options_on_signal (on_quit, &self);
+  options_on_signal (on_quit, NULL, &self);
 
   if (start (&self, level, &error))
     {

@@ -114,13 +114,14 @@ static const char description[] =
     "Sessions of clients that can do so are resumed, without loss, when their\n"
     "WebSocket breaks. With --resumption required no others are let in.\n"
     "\n"
-    "After SIGINT, SIGTERM or SIGHUP no new connections are taken; those that are\n"
-    "there may go on for --drain-timeout. A second signal ends them.\n"
+    "After SIGINT or SIGTERM no new connections are taken; those that are there may\n"
+    "go on for --drain-timeout. A second signal ends them. At SIGHUP the token file,\n"
+    "the certificate and its key are read again, and sessions go on.\n"
     "\n"
     "A TIME has a unit, as in 500ms, 10s, 2min or 1h; without one it is in seconds.\n"
     "\n"
     "Exit status:\n"
-    "  0  closed by SIGINT, SIGTERM or SIGHUP\n"
+    "  0  closed by SIGINT or SIGTERM\n"
     "  1  could not start\n"
     "  2  wrong usage\n"
     "\n"
@@ -246,8 +247,12 @@ typedef struct
   GError *error;          /* of the start */
   guint drain_timeout;    /* ms */
   guint quits;            /* signals to end */
+  gboolean reloading;
+  gboolean reload_again;  /* when it has started, or reloaded */
   gboolean over;
 } Gateway;
+
+static void gateway_reload (Gateway *self);
 
 static void
 on_started (GObject      *object,
@@ -299,6 +304,55 @@ describe (JsonBuilder *builder,
   json_builder_end_array (builder);
 }
 
+static void
+on_reloaded (GObject      *object,
+             GAsyncResult *result,
+             gpointer      data)
+{
+  Gateway *self = data;
+  g_autoptr (GError) error = NULL;
+
+  self->reloading = FALSE;
+  if (!tcp_gateway_reload_finish (TCP_GATEWAY (object), result, &error))
+    log_warn ("nothing has changed: %s", error->message);
+  if (!self->over && self->quits == 0)
+    notify_send ("READY=1");
+  if (self->reload_again)
+    gateway_reload (self);
+}
+
+static void
+gateway_reload (Gateway *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  self->reload_again = FALSE;
+  notify_send ("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time ());
+  if (!read_tls (self->gateway, &error))
+    {
+      log_warn ("nothing has changed: %s", error->message);
+      notify_send ("READY=1");
+      return;
+    }
+  self->reloading = TRUE;
+  tcp_gateway_reload_async (self->gateway, NULL, on_reloaded, self);
+}
+
+/* One that has begun may have read a file before it was changed again. */
+static gboolean
+on_hang_up (gpointer data)
+{
+  Gateway *self = data;
+
+  if (self->quits > 0)
+    return G_SOURCE_CONTINUE;
+  if (self->starting != NULL || self->reloading)
+    self->reload_again = TRUE;
+  else
+    gateway_reload (self);
+  return G_SOURCE_CONTINUE;
+}
+
 int
 gateway_main (char ***args)
 {
@@ -316,7 +370,7 @@ gateway_main (char ***args)
     return options_usage ("gateway", error);
 
   self.gateway = gateway;
-  options_on_signal (on_quit, &self);
+  options_on_signal (on_quit, on_hang_up, &self);
   self.starting = g_cancellable_new ();
   tcp_endpoint_start_async (TCP_ENDPOINT (gateway), self.starting, on_started, &self);
   while (self.starting != NULL)
@@ -347,6 +401,8 @@ gateway_main (char ***args)
       return options_failure ("gateway", error);
     }
   notify_send ("READY=1\nSTATUS=listening on %s", uri);
+  if (self.reload_again)
+    gateway_reload (&self);
   while (!self.over)
     g_main_context_iteration (NULL, TRUE);
   tcp_endpoint_close (TCP_ENDPOINT (gateway));

@@ -515,7 +515,7 @@ is_ignored (int number)
 /* Closing in order may take a moment; a further signal ends the process at
  * once, by the default of the system. */
 static gboolean
-on_signal (gpointer data)
+on_end_signal (gpointer data)
 {
   SignalHandler *handler = data;
 
@@ -531,17 +531,25 @@ on_signal (gpointer data)
  * options_on_signal:
  *
  * Calls @func in the main loop at the first SIGINT, SIGTERM or SIGHUP, and at those
- * that follow for as long as it returns %G_SOURCE_CONTINUE. A signal that whoever
+ * that follow for as long as it returns %G_SOURCE_CONTINUE. If @hang_up is not %NULL it
+ * is called at each SIGHUP in its place. A signal that whoever
  * started the command has set to be ignored stays ignored.
  */
 void
 options_on_signal (GSourceFunc func,
+                   GSourceFunc hang_up,
                    gpointer    data)
 {
   SignalHandler handler = { func, data };
 
   for (guint i = 0; i < G_N_ELEMENTS (end_signals); i++)
-    if (!is_ignored (end_signals[i]))
-      g_unix_signal_add_full (G_PRIORITY_DEFAULT, end_signals[i], on_signal,
-                              g_memdup2 (&handler, sizeof handler), g_free);
+    {
+      if (is_ignored (end_signals[i]))
+        continue;
+      if (end_signals[i] == SIGHUP && hang_up != NULL)
+        g_unix_signal_add (SIGHUP, hang_up, data);
+      else
+        g_unix_signal_add_full (G_PRIORITY_DEFAULT, end_signals[i], on_end_signal,
+                                g_memdup2 (&handler, sizeof handler), g_free);
+    }
 }

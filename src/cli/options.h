@@ -75,6 +75,7 @@ int options_failure (const char   *command,
                      const GError *error);
 GError *options_stdout_error (int code);
 void options_on_signal (GSourceFunc func,
+                        GSourceFunc hang_up,
                         gpointer    data);
 
 G_END_DECLS

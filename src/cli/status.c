@@ -525,7 +525,7 @@ watch (Show *self)
 {
   guint timeout = g_timeout_add (WATCH_INTERVAL, on_tick, self);
 
-  options_on_signal (on_quit, self);
+  options_on_signal (on_quit, NULL, self);
   while (!self->over && self->code == 0)
     g_main_context_iteration (NULL, TRUE);
   g_source_remove (timeout);

@@ -164,7 +164,7 @@ run_all (Supervisor *self)
   g_autoptr (StatusServer) server G_GNUC_UNUSED = status_server_new (self->shared.options.command, describe, self);
   int status = EXIT_SUCCESS;
 
-  options_on_signal (on_quit, self);
+  options_on_signal (on_quit, NULL, self);
   for (guint i = 0; i < self->runs->len; i++)
     run_start (self->runs->pdata[i]);
   if (count (self, RUN_ENDED) < self->runs->len)

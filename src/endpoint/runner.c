@@ -836,6 +836,24 @@ tcp_runner_start_step (TcpRunner     *self,
   return runner_wait_step (self, wait, timeout, cancellable, error);
 }
 
+/* A reference to the engine, if it runs. It may be closed by the time that it is used. */
+gpointer
+tcp_runner_ref_engine (TcpRunner  *self,
+                       GError    **error)
+{
+  gpointer engine = NULL;
+
+  tcp_runner_lock (self);
+  if (self->engine != NULL && runner_is_inherited (self))
+    runner_set_fork_error (self, error);
+  else if (self->engine == NULL || self->starting || self->closing)
+    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, "%s does not run", self->klass->noun);
+  else
+    engine = self->klass->ref (self->engine);
+  tcp_runner_unlock (self);
+  return engine;
+}
+
 /* Drain */
 
 /* FALSE without an error if there is nothing to wait for: then it is closed. */

@@ -109,6 +109,8 @@ gboolean tcp_runner_drain_step (TcpRunner     *self,
                                 guint          wait,
                                 GCancellable  *cancellable,
                                 GError       **error);
+gpointer tcp_runner_ref_engine (TcpRunner  *self,
+                                GError    **error);
 void tcp_runner_close (TcpRunner *self);
 
 G_END_DECLS

@@ -152,6 +152,31 @@ tcp_certificate_try_finish (GAsyncResult  *result,
   return g_task_propagate_boolean (G_TASK (result), error);
 }
 
+static void
+on_tried (GObject      *object,
+          GAsyncResult *result,
+          gpointer      user_data)
+{
+  *(GAsyncResult **) user_data = g_object_ref (result);
+}
+
+/* Blocks. */
+gboolean
+tcp_certificate_try_sync (GTlsCertificate  *certificate,
+                          GCancellable     *cancellable,
+                          GError          **error)
+{
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (GAsyncResult) result = NULL;
+
+  g_main_context_push_thread_default (context);
+  tcp_certificate_try (certificate, cancellable, on_tried, &result);
+  while (result == NULL)
+    g_main_context_iteration (context, TRUE);
+  g_main_context_pop_thread_default (context);
+  return tcp_certificate_try_finish (result, error);
+}
+
 /* Of what a client objects to, that which can be known here. */
 void
 tcp_certificate_warn (GTlsCertificate *certificate,

@@ -12,6 +12,9 @@ void tcp_certificate_try (GTlsCertificate     *certificate,
                           GCancellable        *cancellable,
                           GAsyncReadyCallback  callback,
                           gpointer             user_data);
+gboolean tcp_certificate_try_sync (GTlsCertificate  *certificate,
+                                   GCancellable     *cancellable,
+                                   GError          **error);
 gboolean tcp_certificate_try_finish (GAsyncResult  *result,
                                      GError       **error);
 void tcp_certificate_warn (GTlsCertificate *certificate,

@@ -51,6 +51,8 @@ struct _TcpClient
   gboolean begun;    /* raw: the target connection was asked for */
   gboolean draining;
   gboolean closed;
+  TcpCredential credential; /* that it has shown last */
+  TcpTimer *renewal;  /* when that expires */
   TcpTimer *expiry;   /* while it has no WebSocket, */
   gint64 expires_at;  /* which it may have to do without until then */
   TcpTimer *end;      /* says that it ended, from the top of the main loop */
@@ -369,6 +371,22 @@ on_stream_closed (TcpSession   *session,
 }
 
 static void
+client_go_on (TcpClient *self)
+{
+  tcp_timer_set (self->renewal, -1);
+  /* Of what limrun's protocol had there is nothing left; what another session waits for it may have. */
+  if (self->is_listener)
+    g_clear_pointer (&self->reverse, tcp_reverse_free);
+  else if (self->reverse != NULL)
+    tcp_reverse_yield (self->reverse);
+  if (tcp_session_is_idle (self->session))
+    client_end (self);
+  else
+    /* It may come back; or what is left is for a target that may never read it. */
+    client_await_return (self);
+}
+
+static void
 on_channel_closed (TcpSession   *session,
                    const GError *error,
                    gpointer      user_data)
@@ -376,19 +394,8 @@ on_channel_closed (TcpSession   *session,
   TcpClient *self = user_data;
 
   tcp_log_debug (self->log, "the WebSocket of the client %s ended: %s", self->principal->name, error->message);
-  if (self->closed)
-    return;
-
-  /* Of what limrun's protocol had there is nothing left; what another session waits for it may have. */
-  if (self->is_listener)
-    g_clear_pointer (&self->reverse, tcp_reverse_free);
-  else if (self->reverse != NULL)
-    tcp_reverse_yield (self->reverse);
-  if (tcp_session_is_idle (session))
-    client_end (self);
-  else
-    /* It may come back; or what is left is for a target that may never read it. */
-    client_await_return (self);
+  if (!self->closed)
+    client_go_on (self);
 }
 
 static const TcpSessionCallbacks session_callbacks = {
@@ -398,6 +405,45 @@ static const TcpSessionCallbacks session_callbacks = {
   .listen = on_listen,
   .unlistened = on_unlistened,
 };
+
+/* The token */
+
+/* Its session goes on if it comes back with another. */
+static void
+client_renew (TcpClient  *self,
+              const char *reason)
+{
+  if (self->closed || tcp_session_get_channel (self->session) == NULL)
+    return;
+
+  tcp_log_info (self->log, "the client %s was asked for another token: %s", self->principal->name, reason);
+  tcp_session_renew (self->session, reason);
+  if (!self->closed)
+    client_go_on (self);
+}
+
+/* The clock may be set meanwhile, so that it is looked at again every now and then. */
+static void
+client_await_renewal (TcpClient *self)
+{
+  gint64 left = self->credential.expires - g_get_real_time ();
+
+  if (self->credential.expires == G_MAXINT64 || tcp_session_get_channel (self->session) == NULL)
+    tcp_timer_set (self->renewal, -1);
+  else
+    tcp_timer_set (self->renewal, tcp_now () + CLAMP (left, 0, G_TIME_SPAN_MINUTE));
+}
+
+static void
+on_renewal_due (gpointer user_data)
+{
+  TcpClient *self = user_data;
+
+  if (tcp_credential_has_expired (&self->credential))
+    client_renew (self, "the token has expired");
+  else
+    client_await_renewal (self);
+}
 
 /* Life */
 
@@ -470,6 +516,7 @@ tcp_client_new (TcpShared                *shared,
   self->remote_port = request->remote_port;
   if (self->is_listener || options.listens)
     self->reverse = tcp_reverse_new (shared->reverse_ports, self->principal, thread, self->log, &reverse_callbacks, self);
+  self->renewal = tcp_timer_new (on_renewal_due, self);
   self->expiry = tcp_timer_new (on_expired, self);
   self->end = tcp_timer_new (on_end, self);
 
@@ -480,6 +527,7 @@ void
 tcp_client_free (TcpClient *self)
 {
   tcp_client_close (self);
+  tcp_timer_clear (&self->renewal);
   tcp_timer_clear (&self->expiry);
   tcp_timer_clear (&self->end);
   tcp_session_unref (self->session);
@@ -512,16 +560,18 @@ tcp_client_has_ended (TcpClient *self)
          (self->begun && !tcp_session_is_idle (self->session) && tcp_session_get_n_streams (self->session) == 0);
 }
 
-/* Its first WebSocket, or the next. */
+/* Its first WebSocket, or the next, which it got for @request. */
 void
-tcp_client_attach (TcpClient  *self,
-                   TcpChannel *channel,
-                   const char *address)
+tcp_client_attach (TcpClient        *self,
+                   TcpChannel       *channel,
+                   const TcpRequest *request)
 {
   g_clear_object (&self->address);
-  self->address = g_inet_socket_address_new_from_string (address, 0);
+  self->address = g_inet_socket_address_new_from_string (request->address, 0);
   tcp_timer_set (self->expiry, -1);
+  self->credential = request->credential;
   tcp_session_attach (self->session, channel);
+  client_await_renewal (self);
 
   if (self->is_listener)
     tcp_reverse_listen (self->reverse, ONLY_LISTENER, self->remote_port);
@@ -549,9 +599,27 @@ tcp_client_drain (TcpClient *self)
     tcp_reverse_drain (self->reverse);
 }
 
-/* Ends it; the ended callback is not called for that. */
+/* The tokens have changed, and each principal of a client is still there. */
 void
-tcp_client_close (TcpClient *self)
+tcp_client_review (TcpClient *self,
+                   TcpTokens *tokens)
+{
+  const TcpToken *token = tcp_tokens_find_credential (tokens, &self->credential);
+
+  if (token == NULL || strcmp (token->name, self->principal->name) != 0)
+    {
+      client_renew (self, "the token was revoked");
+      return;
+    }
+  self->credential = token->credential;
+  client_await_renewal (self);
+}
+
+static void
+client_shut (TcpClient *self,
+             guint      code,
+             int        error_code,
+             const char *reason)
 {
   g_autoptr (GError) error = NULL;
 
@@ -560,6 +628,21 @@ tcp_client_close (TcpClient *self)
 
   self->closed = TRUE;
   g_clear_pointer (&self->reverse, tcp_reverse_free);
-  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the gateway ended the session");
-  tcp_session_close (self->session, TCP_CLOSE_GOING_AWAY, "the gateway ended the session", error);
+  error = g_error_new_literal (TCP_TUNNEL_ERROR, error_code, reason);
+  tcp_session_close (self->session, code, reason, error);
+}
+
+/* Its principal is not there any more. */
+void
+tcp_client_expel (TcpClient *self)
+{
+  client_shut (self, TCP_CLOSE_POLICY_VIOLATION, TCP_TUNNEL_ERROR_UNAUTHORIZED, "the gateway does not know the client any more");
+  client_end (self);
+}
+
+/* Ends it; the ended callback is not called for that. */
+void
+tcp_client_close (TcpClient *self)
+{
+  client_shut (self, TCP_CLOSE_GOING_AWAY, TCP_TUNNEL_ERROR_CLOSED, "the gateway ended the session");
 }

@@ -259,6 +259,166 @@ tcp_gateway_drain_step (TcpGateway    *self,
   return tcp_runner_drain_step (&TCP_ENDPOINT (self)->runner, timeout, wait, cancellable, error);
 }
 
+/* What a reload needs, which may take place in another thread. */
+typedef struct
+{
+  TcpServer *server;
+  TcpGatewaySettings *settings;
+} Reload;
+
+static void
+reload_free (Reload *self)
+{
+  tcp_server_unref (self->server);
+  tcp_gateway_settings_free (self->settings);
+  g_free (self);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Reload, reload_free)
+
+static Reload *
+gateway_begin_reload (TcpGateway  *self,
+                      GError     **error)
+{
+  TcpEndpoint *endpoint = TCP_ENDPOINT (self);
+  TcpServer *server = tcp_runner_ref_engine (&endpoint->runner, error);
+  Reload *reload;
+
+  if (server == NULL)
+    return NULL;
+
+  reload = g_new0 (Reload, 1);
+  reload->server = server;
+  tcp_runner_lock (&endpoint->runner);
+  reload->settings = tcp_gateway_settings_copy (endpoint->settings);
+  tcp_runner_unlock (&endpoint->runner);
+  return reload;
+}
+
+static void
+reload_run (GTask        *task,
+            gpointer      source,
+            gpointer      data,
+            GCancellable *cancellable)
+{
+  Reload *reload = data;
+  GError *error = NULL;
+
+  if (tcp_server_reload (reload->server, reload->settings, cancellable, &error))
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, error);
+}
+
+/**
+ * tcp_gateway_reload_async:
+ * @self: a gateway that runs
+ * @cancellable: (nullable): to give up, if it is not too late
+ * @callback: (scope async): called when the new tokens and certificate count, or nothing has changed
+ * @user_data: for @callback
+ *
+ * Reads the tokens again, and takes them and the certificate that is set now.
+ *
+ * See [method@TcpTunnel.Gateway.reload].
+ *
+ * Since: 1.0
+ */
+void
+tcp_gateway_reload_async (TcpGateway          *self,
+                          GCancellable        *cancellable,
+                          GAsyncReadyCallback  callback,
+                          gpointer             user_data)
+{
+  g_autoptr (GTask) task = NULL;
+  Reload *reload;
+  GError *error = NULL;
+
+  g_return_if_fail (TCP_IS_GATEWAY (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, tcp_gateway_reload_async);
+  reload = gateway_begin_reload (self, &error);
+  if (reload == NULL)
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+  g_task_set_task_data (task, reload, (GDestroyNotify) reload_free);
+  g_task_run_in_thread (task, reload_run);
+}
+
+/**
+ * tcp_gateway_reload_finish:
+ * @self: a gateway
+ * @result: what the callback was given
+ * @error: return location for an error
+ *
+ * Tells how [method@TcpTunnel.Gateway.reload_async] went.
+ *
+ * The errors are those of [method@TcpTunnel.Gateway.reload].
+ *
+ * Returns: whether the new tokens and the certificate count
+ *
+ * Since: 1.0
+ */
+gboolean
+tcp_gateway_reload_finish (TcpGateway    *self,
+                           GAsyncResult  *result,
+                           GError       **error)
+{
+  g_return_val_if_fail (TCP_IS_GATEWAY (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, tcp_gateway_reload_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * tcp_gateway_reload:
+ * @self: a gateway that runs
+ * @cancellable: (nullable): to give up, from another thread, if it is not too late
+ * @error: return location for an error
+ *
+ * Reads the tokens again, and takes them and the certificate that is set now. Blocks until that is done.
+ *
+ * What counts from then on is [property@TcpTunnel.Gateway:token], the content of
+ * [property@TcpTunnel.Gateway:token-file], and [property@TcpTunnel.Gateway:tls-certificate]; a
+ * change of any other property still waits for the next start. If this fails nothing has changed.
+ *
+ * Sessions go on, and their connections with them, except that
+ *
+ * - the sessions of a principal that has no token any more end, and their connections in a reset;
+ * - a client whose token has gone while its principal has another is asked for a fresh one: its WebSocket
+ *   is closed, and its session waits for [property@TcpTunnel.Gateway:session-timeout], as after
+ *   any break. The same happens when a token expires.
+ *
+ * New TLS handshakes get the new certificate.
+ *
+ * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the tokens cannot be read, or a certificate is set where there was
+ * none at the start or the other way round; with %TCP_TUNNEL_ERROR_TLS if the private key belongs to
+ * another certificate; with %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway does not run, or was started before a
+ * fork of which this process is the child; or with %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: whether the new tokens and the certificate count
+ *
+ * Since: 1.0
+ */
+gboolean
+tcp_gateway_reload (TcpGateway    *self,
+                    GCancellable  *cancellable,
+                    GError       **error)
+{
+  g_autoptr (Reload) reload = NULL;
+
+  g_return_val_if_fail (TCP_IS_GATEWAY (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  reload = gateway_begin_reload (self, error);
+  return reload != NULL && tcp_server_reload (reload->server, reload->settings, cancellable, error);
+}
+
 /**
  * tcp_gateway_new:
  * @target: (nullable): the TCP service, as `host:port`

@@ -569,6 +569,14 @@ tcp_listener_open (TcpListener *self,
   self->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, self);
 }
 
+/* In place of the one that it has. */
+void
+tcp_listener_set_certificate (TcpListener     *self,
+                              GTlsCertificate *certificate)
+{
+  tcp_tls_queue_set_certificate (self->tls, certificate);
+}
+
 void
 tcp_listener_free (TcpListener *self)
 {

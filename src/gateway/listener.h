@@ -44,6 +44,8 @@ TcpListener *tcp_listener_new (GTlsCertificate            *certificate,
 void tcp_listener_open (TcpListener *self,
                         GPtrArray   *sockets,
                         gboolean     is_local);
+void tcp_listener_set_certificate (TcpListener     *self,
+                                   GTlsCertificate *certificate);
 void tcp_listener_free (TcpListener *self);
 
 G_END_DECLS

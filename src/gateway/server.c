@@ -4,6 +4,7 @@
 
 #include <gio/gunixsocketaddress.h>
 
+#include "base/invalid.h"
 #include "base/secret-hash.h"
 #include "base/tsan.h"
 #include "gateway/certificate.h"
@@ -129,6 +130,10 @@ server_do_admit (gpointer data)
 
   /* What is left of it is closed. */
   if (self->closed)
+    return;
+
+  /* The tokens may have changed since it was asked for. */
+  if (tcp_tokens_find_credential (tcp_access_get_tokens (self->shared->access), &arrival->request->credential) == NULL)
     return;
 
   shard = server_get_shard (self, tcp_request_get_session (arrival->request));
@@ -520,6 +525,63 @@ tcp_server_prepare (TcpServer  *self,
   if (tokens != NULL)
     tcp_access_set_tokens (self->shared->access, tokens);
   return tokens != NULL;
+}
+
+typedef struct
+{
+  TcpServer *server;
+  TcpTokens *tokens;
+  GTlsCertificate *certificate; /* nullable */
+} Reload;
+
+static void
+server_do_reload (gpointer data)
+{
+  Reload *reload = data;
+  TcpServer *self = reload->server;
+
+  if (self->closed || self->listener == NULL)
+    return;
+
+  tcp_access_set_tokens (self->shared->access, reload->tokens);
+  if (reload->certificate != NULL)
+    tcp_listener_set_certificate (self->listener, reload->certificate);
+  for (guint i = 0; i < self->n_shards; i++)
+    if (self->shards[i] != NULL)
+      tcp_shard_review (self->shards[i], reload->tokens);
+  tcp_log_info (self->shared->log, "%u tokens of %u principals are valid now", tcp_tokens_count (reload->tokens),
+                tcp_tokens_count_names (reload->tokens));
+}
+
+/* Reads the tokens of @settings again, and takes these and its certificate; or changes nothing. Blocks. */
+gboolean
+tcp_server_reload (TcpServer                 *self,
+                   const TcpGatewaySettings  *settings,
+                   GCancellable              *cancellable,
+                   GError                   **error)
+{
+  g_autoptr (TcpTokens) tokens = NULL;
+  Reload reload = { .server = self, .certificate = settings->tls_certificate };
+
+  if ((settings->tls_certificate != NULL) != (self->shared->settings->tls_certificate != NULL))
+    return tcp_invalid (error, "a gateway that runs goes on with TLS, or without, as it was started");
+  tokens = tcp_tokens_load (settings->token, settings->token_file, self->shared->log, error);
+  if (tokens == NULL)
+    return FALSE;
+  if (reload.certificate != NULL)
+    {
+      g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+
+      if (!tcp_certificate_try_sync (reload.certificate, cancellable, error))
+        return FALSE;
+      tcp_certificate_warn (reload.certificate, now, self->shared->log);
+    }
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return FALSE;
+
+  reload.tokens = tokens;
+  tcp_io_thread_invoke_sync (self->thread, server_do_reload, &reload);
+  return TRUE;
 }
 
 /* Answered by TCP_EVENT_STARTED. */

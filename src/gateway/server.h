@@ -23,6 +23,10 @@ void tcp_server_unref (TcpServer *self);
 gboolean tcp_server_prepare (TcpServer  *self,
                              GError    **error);
 void tcp_server_start (TcpServer *self);
+gboolean tcp_server_reload (TcpServer                 *self,
+                            const TcpGatewaySettings  *settings,
+                            GCancellable              *cancellable,
+                            GError                   **error);
 void tcp_server_cancel (TcpServer *self);
 void tcp_server_drain (TcpServer *self,
                        guint64    id,

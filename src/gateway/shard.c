@@ -444,7 +444,7 @@ shard_do_admit (gpointer data)
   client = shard_find_client (self, tcp_request_get_session (request));
   if (client == NULL)
     client = shard_add_client (self, request);
-  tcp_client_attach (client, channel, request->address);
+  tcp_client_attach (client, channel, request);
 }
 
 /* Start and end */
@@ -481,6 +481,83 @@ shard_do_drain (gpointer data)
   shard_drop_all_held (self);
   self->drained = TRUE;
   self->func (self->user_data);
+}
+
+typedef struct
+{
+  TcpShard *shard;
+  TcpTokens *tokens;
+} Review;
+
+static void
+review_free (gpointer data)
+{
+  Review *self = data;
+
+  tcp_shard_unref (self->shard);
+  tcp_tokens_unref (self->tokens);
+  g_free (self);
+}
+
+static gboolean
+budgets_are_over (gpointer key,
+                  gpointer value,
+                  gpointer user_data)
+{
+  return !tcp_tokens_have_name (user_data, ((TcpPrincipal *) key)->name);
+}
+
+static void
+shard_review_clients (TcpShard  *self,
+                      TcpTokens *tokens)
+{
+  GHashTableIter iter;
+  gpointer client;
+  guint n_expelled = 0;
+
+  g_hash_table_iter_init (&iter, self->clients);
+  while (g_hash_table_iter_next (&iter, &client, NULL))
+    if (tcp_tokens_have_name (tokens, tcp_client_get_principal (client)->name))
+      tcp_client_review (client, tokens);
+    else if (!tcp_client_has_ended (client))
+      {
+        n_expelled++;
+        tcp_client_expel (client);
+      }
+  if (n_expelled > 0)
+    tcp_log_info (self->shared->log, "%u session%s of principals that have no token any more ended", n_expelled,
+                  n_expelled > 1 ? "s" : "");
+}
+
+static void
+shard_review_held (TcpShard  *self,
+                   TcpTokens *tokens)
+{
+  GHashTableIter iter;
+  gpointer held;
+
+  g_hash_table_iter_init (&iter, self->held);
+  while (g_hash_table_iter_next (&iter, NULL, &held))
+    if (!tcp_tokens_have_name (tokens, tcp_held_get_principal (held)->name))
+      {
+        shard_leave_held (self, tcp_held_get_principal (held));
+        g_hash_table_iter_remove (&iter);
+      }
+}
+
+static void
+shard_do_review (gpointer data)
+{
+  Review *review = data;
+  TcpShard *self = review->shard;
+
+  if (self->closing)
+    return;
+
+  shard_review_clients (self, review->tokens);
+  shard_review_held (self, review->tokens);
+  /* Whoever is still on its way out keeps its own. */
+  g_hash_table_foreach_remove (self->budgets, budgets_are_over, review->tokens);
 }
 
 static void
@@ -570,6 +647,18 @@ tcp_shard_admit (TcpShard     *self,
   admission->transport = *transport;
   *transport = (TcpTransport) { 0 };
   tcp_io_thread_call (self->thread, shard_do_admit, admission, admission_free);
+}
+
+/* From now on these tokens are valid, and no others. */
+void
+tcp_shard_review (TcpShard  *self,
+                  TcpTokens *tokens)
+{
+  Review *review = g_new0 (Review, 1);
+
+  review->shard = shard_ref (self);
+  review->tokens = tcp_tokens_ref (tokens);
+  tcp_io_thread_invoke (self->thread, shard_do_review, review, review_free);
 }
 
 /* Takes no new connections from now on. */

@@ -27,6 +27,8 @@ void tcp_shard_admit (TcpShard     *self,
                       TcpRequest   *request,
                       const char   *answer,
                       TcpTransport *transport);
+void tcp_shard_review (TcpShard  *self,
+                       TcpTokens *tokens);
 void tcp_shard_drain (TcpShard *self);
 void tcp_shard_close (TcpShard *self);
 void tcp_shard_close_sync (TcpShard *self);

@@ -299,6 +299,14 @@ tcp_tls_queue_new (GTlsCertificate *certificate,
   return self;
 }
 
+/* For handshakes that have not begun yet. */
+void
+tcp_tls_queue_set_certificate (TcpTlsQueue     *self,
+                               GTlsCertificate *certificate)
+{
+  g_set_object (&self->certificate, certificate);
+}
+
 /* Its entries are to be cancelled before. */
 void
 tcp_tls_queue_free (TcpTlsQueue *self)

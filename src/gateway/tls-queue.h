@@ -24,6 +24,8 @@ typedef void (*TcpTlsFunc) (GIOStream             *stream,
 
 TcpTlsQueue *tcp_tls_queue_new (GTlsCertificate *certificate,
                                 TcpChannelGroup *group);
+void tcp_tls_queue_set_certificate (TcpTlsQueue     *self,
+                                    GTlsCertificate *certificate);
 void tcp_tls_queue_free (TcpTlsQueue *self);
 TcpTlsEntry *tcp_tls_queue_add (TcpTlsQueue       *self,
                                 GSocketConnection *connection,

@@ -204,7 +204,7 @@ parse_expiry (const char *text,
 
   if (date == NULL)
     return FALSE;
-  *expires = g_date_time_to_unix (date) * G_TIME_SPAN_SECOND;
+  *expires = g_date_time_to_unix (date) * G_TIME_SPAN_SECOND + g_date_time_get_microsecond (date);
   return TRUE;
 }
 
@@ -311,6 +311,16 @@ gboolean
 tcp_credential_has_expired (const TcpCredential *self)
 {
   return self->expires <= g_get_real_time ();
+}
+
+/* Whether there is such a token still; it may expire at another time. */
+const TcpToken *
+tcp_tokens_find_credential (TcpTokens           *self,
+                            const TcpCredential *credential)
+{
+  TcpToken key = { .credential = *credential };
+
+  return g_hash_table_lookup (self->tokens, &key);
 }
 
 /* NULL if there is no such token. It may have expired. */

@@ -243,7 +243,8 @@ plain_lose (TcpProtocol  *base,
 
 static void
 plain_leave (TcpProtocol *base,
-             const char  *reason)
+             const char  *reason,
+             gboolean     unauthorized)
 {
   base->over = TRUE;
 }

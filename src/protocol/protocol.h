@@ -282,9 +282,13 @@ struct _TcpProtocolClass
    * where streams can wait. Calls back. */
   void (*lose) (TcpProtocol  *self,
                 const GError *error);
-  /* This end ends it, and resets all streams next. */
-  void (*leave) (TcpProtocol *self,
+  /* The peer is to come back with another token, on another transport. NULL where that cannot be said. */
+  void (*renew) (TcpProtocol *self,
                  const char  *reason);
+  /* This end ends it, and resets all streams next; @unauthorized if that is since the peer has no token any more. */
+  void (*leave) (TcpProtocol *self,
+                 const char  *reason,
+                 gboolean     unauthorized);
 };
 
 struct _TcpProtocol

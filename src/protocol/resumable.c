@@ -368,11 +368,21 @@ resumable_finish_if_idle (TcpResumable *self)
 }
 
 static void
-resumable_leave (TcpProtocol *base,
+resumable_renew (TcpProtocol *base,
                  const char  *reason)
 {
   if (!base->over)
-    resumable_say_goodbye ((TcpResumable *) base, TCP_GOAWAY_DONE, reason != NULL ? reason : "");
+    resumable_send_goaway ((TcpResumable *) base, TCP_GOAWAY_RENEW, reason);
+}
+
+static void
+resumable_leave (TcpProtocol *base,
+                 const char  *reason,
+                 gboolean     unauthorized)
+{
+  if (!base->over)
+    resumable_say_goodbye ((TcpResumable *) base, unauthorized ? TCP_GOAWAY_UNAUTHORIZED : TCP_GOAWAY_DONE,
+                           reason != NULL ? reason : "");
 }
 
 static void
@@ -1539,5 +1549,6 @@ const TcpProtocolClass tcp_protocol_resumable = {
   .unlisten = resumable_unlisten,
   .drain = resumable_drain,
   .lose = resumable_lose,
+  .renew = resumable_renew,
   .leave = resumable_leave,
 };

@@ -1410,23 +1410,34 @@ static const TcpChannelCallbacks channel_callbacks = {
   .closed = on_channel_closed,
 };
 
+/* Goes on without its channel, which is closed with @code. @loss is what the protocol takes that for. */
 static void
-session_supersede (TcpSession *self)
+session_part (TcpSession   *self,
+              guint         code,
+              guint         loss,
+              const GError *error)
 {
   g_autoptr (TcpChannel) old = g_steal_pointer (&self->channel);
-  g_autoptr (GError) error = NULL;
 
-  session_write_gathered (self);
-  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "superseded by a newer WebSocket");
   tcp_channel_set_callbacks (old, NULL, NULL);
-  session_detach (self, old, TCP_CLOSE_SUPERSEDED, error);
-  tcp_channel_close (old, TCP_CLOSE_SUPERSEDED, error->message);
+  session_detach (self, old, loss, error);
+  tcp_channel_close (old, code, error->message);
   /* Its answer is to be seen, but those that wait for theirs are not to pile up. */
   tcp_channel_resume (old);
   if (self->superseded != NULL)
     tcp_channel_abort (self->superseded, NULL);
   g_clear_pointer (&self->superseded, tcp_channel_unref);
   self->superseded = g_steal_pointer (&old);
+}
+
+static void
+session_supersede (TcpSession *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  session_write_gathered (self);
+  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "superseded by a newer WebSocket");
+  session_part (self, TCP_CLOSE_SUPERSEDED, TCP_CLOSE_SUPERSEDED, error);
 }
 
 /* Those whose peer will not say that it has connected them have at least a channel now. */
@@ -1471,6 +1482,29 @@ tcp_session_attach (TcpSession *self,
     session_tell_all_connected (self);
 }
 
+/* Has the peer come back with another token, if there is a channel, which is closed. The callback for that is not
+ * called. */
+void
+tcp_session_renew (TcpSession *self,
+                   const char *reason)
+{
+  g_autoptr (TcpSession) kept G_GNUC_UNUSED = tcp_session_ref (self);
+  g_autoptr (GError) error = NULL;
+
+  if (self->channel == NULL)
+    return;
+
+  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED, reason);
+  session_write_gathered (self);
+  /* All of that is sent again. */
+  if (session_has_credit (self))
+    tcp_channel_drop_unsent (self->channel);
+  if (self->protocol->class->renew != NULL)
+    self->protocol->class->renew (self->protocol, reason);
+  session_flush (self, self->channel);
+  session_part (self, TCP_CLOSE_POLICY_VIOLATION, 0, error);
+}
+
 /* Ends everything: every connection in a reset, then the channel. */
 void
 tcp_session_close (TcpSession   *self,
@@ -1484,7 +1518,8 @@ tcp_session_close (TcpSession   *self,
   self->closing = TRUE;
   session_write_gathered (self);
   if (self->protocol != NULL)
-    self->protocol->class->leave (self->protocol, reason);
+    self->protocol->class->leave (self->protocol, reason, !self->options.client &&
+                                  g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED));
   reset_streams (self->streams, error);
   reset_streams (self->finishing, error);
 

@@ -923,6 +923,34 @@ class Drain(unittest.TestCase):
                 connection.close()
                 self.assertEqual(server.wait(), 0)
 
+    def test_reloads(self):
+        """SIGHUP: a bad file changes nothing, and says why; a good one counts."""
+        with Service() as service, tempfile.NamedTemporaryFile('w') as file:
+            def write(text):
+                file.seek(0)
+                file.truncate()
+                file.write(text)
+                file.flush()
+
+            write(f'alice:{TOKEN}\n')
+            with Command('gateway', '--target', f'127.0.0.1:{service.port}', '--token-file', file.name) as server:
+                url = server.line().split()[-1]
+                with Command('connect', url, TCP_TUNNEL_TOKEN=TOKEN) as tunnel, dial(listening(tunnel)) as connection:
+                    self.assertTrue(exchange(connection, noise(1000, 1)))
+                    write(f'bob:other\nalice:{TOKEN} expires=tomorrow\n')
+                    server.process.send_signal(signal.SIGHUP)
+                    server.error_line(f'nothing has changed: {file.name}, line 2: the time behind expires= ')
+                    write(f'bob:other\nalice:{TOKEN}\n')
+                    server.process.send_signal(signal.SIGHUP)
+                    server.error_line('2 tokens of 2 principals are valid now$')
+                    self.assertTrue(exchange(connection, noise(1000, 2)))
+                    with Command('connect', url, '--wait=no', TCP_TUNNEL_TOKEN='other') as other:
+                        with dial(listening(other)) as another:
+                            self.assertTrue(exchange(another, noise(1000, 3)))
+                        self.assertEqual(other.stop(), 0)
+                    self.assertEqual(tunnel.stop(), 0)
+                self.assertEqual(server.stop(), 0)
+
     def test_while_it_starts(self):
         """The tokens may come from a pipe that nobody writes to."""
         with tempfile.TemporaryDirectory() as directory:

@@ -53,6 +53,7 @@ measure (gboolean greeted,
   g_autoptr (TcpPrincipal) principal = tcp_principal_new ("somebody");
   TcpRequest request = {
     .multiplexed = TRUE, .resumable = TRUE, .session_id = (char *) "session", .principal = principal,
+    .credential = { .expires = G_MAXINT64 }, .address = (char *) "127.0.0.1",
   };
   TcpClientCallbacks callbacks = { .ended = on_ended };
   LinkOptions options = { .capacity = 65536 };
@@ -70,7 +71,7 @@ measure (gboolean greeted,
   shared.status = tcp_status_new ();
   client = tcp_client_new (&shared, NULL, &request, NULL, NULL, NULL, NULL, &callbacks, NULL);
   link = link_new (&options, rand);
-  tcp_client_attach (client, link_get_channel (link, GATEWAY), "127.0.0.1");
+  tcp_client_attach (client, link_get_channel (link, GATEWAY), &request);
   if (greeted)
     say_hello (link);
   fire_all ();

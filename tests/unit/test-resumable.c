@@ -538,7 +538,7 @@ count_goodbye (gboolean client,
   if (!attached)
     end_detach (end, 0);
   g_assert_cmpuint (end->protocol->goodbye.length, ==, 0);
-  end->protocol->class->leave (end->protocol, "done");
+  end->protocol->class->leave (end->protocol, "done", FALSE);
   if (attached)
     end_detach (end, close_code);
   return end->protocol->goodbye.length;
@@ -584,7 +584,7 @@ test_goodbye_in_order (void)
   assert_finished (client, 1, 1);
   g_assert_cmpuint (gateway->finished->len, ==, 0);
 
-  client->protocol->class->leave (client->protocol, "done");
+  client->protocol->class->leave (client->protocol, "done", FALSE);
   end_detach (client, 0);
   end_detach (gateway, 0);
   gateway->protocol->class->attached (gateway->protocol, TCP_CLOSE_RESET, 1);
@@ -607,7 +607,7 @@ test_goodbye_to_stranger (void)
   g_ptr_array_add (client->streams, client->protocol->class->open (client->protocol, NULL, NULL));
   end_send_all (client);
   end_receive (client, tcp_resumable_encode_text (TCP_RESUMABLE_RESET, 1, TCP_RESET_REFUSED, "refused"));
-  client->protocol->class->leave (client->protocol, "done");
+  client->protocol->class->leave (client->protocol, "done", FALSE);
   end_detach (client, 0);
 
   end_detach (gateway, 0);

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Tokens and certificates that change while sessions are going on. */
+
+#include "resume-rig.h"
+
+#include "endpoint.h"
+#include "resumable-peer.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+typedef struct
+{
+  Fixture *fixture;
+  char *token_file;
+  const char *next; /* token that the application has when it is asked; nullable */
+  guint calls;
+} Rig;
+
+static void
+write_tokens (Rig *rig,
+              const char *text)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_file_set_contents_full (rig->token_file, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error);
+  g_assert_no_error (error);
+}
+
+static void
+on_token_required (TcpTunnel *tunnel,
+                   Rig *rig)
+{
+  rig->calls++;
+  if (rig->next != NULL)
+    tcp_tunnel_set_token (tunnel, rig->next);
+}
+
+/* A gateway with @tokens, and a tunnel that shows "first". */
+static void
+rig_init (Rig *rig,
+          Target *target,
+          TcpTunnelMode mode,
+          const char *tokens)
+{
+  g_autoptr (GError) error = NULL;
+  int fd = g_file_open_tmp ("tcptunnel-test-XXXXXX", &rig->token_file, &error);
+
+  g_assert_no_error (error);
+  client_close (fd);
+  write_tokens (rig, tokens);
+  rig->fixture = resume_new (target, mode);
+  g_object_set (rig->fixture->gateway, "token", NULL, "token-file", rig->token_file, NULL);
+  tcp_tunnel_set_token (rig->fixture->tunnel, "first");
+}
+
+static void
+rig_clear (Rig *rig)
+{
+  fixture_free (rig->fixture);
+  g_unlink (rig->token_file);
+  g_free (rig->token_file);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Rig, rig_clear)
+
+static void
+reload (Rig *rig,
+        const char *tokens)
+{
+  g_autoptr (GError) error = NULL;
+
+  write_tokens (rig, tokens);
+  tcp_gateway_reload (rig->fixture->gateway, NULL, &error);
+  g_assert_no_error (error);
+}
+
+static guint
+try_token (Rig *rig,
+           const char *token)
+{
+  g_autofree char *headers = g_strdup_printf (WS_UPGRADE "Authorization: Bearer %s\r\n", token);
+
+  return http_get (fixture_get_gateway_port (rig->fixture), "/elsewhere", headers, NULL, NULL);
+}
+
+/* Who still has a token notices nothing; others are let in, or not any more. */
+static void
+test_goes_on (TcpTunnelMode mode)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_auto (Rig) rig = { 0 };
+  g_auto (Pair) pair = { -1, -1 };
+
+  rig_init (&rig, target, mode, "alice:first\nbob:bobs\n");
+  g_signal_connect (rig.fixture->tunnel, "token-required", G_CALLBACK (on_token_required), &rig);
+  fixture_start (rig.fixture);
+  pair = pair_open (rig.fixture, target);
+  pair_round_trip (&pair);
+  g_assert_cmpuint (try_token (&rig, "bobs"), ==, 404);
+  g_assert_cmpuint (try_token (&rig, "carols"), ==, 401);
+
+  reload (&rig, "carol:carols\nalice:second\nalice:first\n");
+  g_assert_cmpuint (try_token (&rig, "bobs"), ==, 401);
+  g_assert_cmpuint (try_token (&rig, "carols"), ==, 404);
+  g_assert_cmpuint (try_token (&rig, "second"), ==, 404);
+  pair_round_trip (&pair);
+  g_assert_cmpuint (test_figure (rig.fixture->tunnel, reconnects), ==, 0);
+  fault_proxy_reset (rig.fixture->proxy);
+  resume_expect (rig.fixture, 1);
+  pair_round_trip (&pair);
+  g_assert_cmpuint (rig.calls, ==, 0);
+}
+
+/* A bad file changes nothing, and the error says where it is bad. */
+static void
+test_bad (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  rig_init (&rig, target, TCP_TUNNEL_MODE_SINGLETON, "alice:first\n");
+  g_assert_false (tcp_gateway_reload (rig.fixture->gateway, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+  g_clear_error (&error);
+
+  fixture_start_gateway (rig.fixture);
+  write_tokens (&rig, "carol:carols\n\nalice:first expires=soon\n");
+  g_assert_false (tcp_gateway_reload (rig.fixture->gateway, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_nonnull (strstr (error->message, ", line 3: "));
+  g_clear_error (&error);
+  write_tokens (&rig, "# nobody\n");
+  g_assert_false (tcp_gateway_reload (rig.fixture->gateway, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_clear_error (&error);
+  g_object_set (rig.fixture->gateway, "tls-certificate", test_certificate (), NULL);
+  write_tokens (&rig, "carol:carols\n");
+  g_assert_false (tcp_gateway_reload (rig.fixture->gateway, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_cmpuint (try_token (&rig, "first"), ==, 404);
+  g_assert_cmpuint (try_token (&rig, "carols"), ==, 401);
+}
+
+/* Those of one that was removed end, and of no other. */
+static void
+test_removed (TcpTunnelMode mode)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_auto (Rig) rig = { 0 };
+  g_auto (Pair) pair = { -1, -1 };
+  g_autoptr (ResumablePeer) bob = NULL;
+  g_autoptr (ResumablePeer) mallory = NULL;
+  ResumableFrame frame;
+  int fd;
+
+  rig_init (&rig, target, mode, "alice:first\nbob:bobs\nmallory:mallorys\n");
+  fixture_start (rig.fixture);
+  pair = pair_open (rig.fixture, target);
+  pair_round_trip (&pair);
+  mallory = resumable_client_start (fixture_get_gateway_port (rig.fixture), "mallorys", TRUE);
+  bob = resumable_client_start (fixture_get_gateway_port (rig.fixture), "bobs", TRUE);
+  resumable_open (bob, 1);
+  fd = target_accept (target);
+
+  reload (&rig, "bob:bobs\n");
+  client_expect_reset (pair.client);
+  client_expect_reset (pair.target);
+  expect_closed (rig.fixture, 1, TCP_TUNNEL_ERROR_UNAUTHORIZED);
+  frame = resumable_expect (mallory, RESUMABLE_GOAWAY, 0);
+  g_assert_cmpuint (resumable_get_u32 (&frame), ==, RESUMABLE_GOAWAY_UNAUTHORISED);
+  while (resumable_receive (mallory, &frame))
+    ;
+  g_assert_cmpuint (mallory->close_code, ==, 1008);
+
+  resumable_send_text (bob, RESUMABLE_DATA, 1, "still");
+  client_read (fd, (char[5]){ 0 }, 5);
+  client_close (fd);
+}
+
+/* A client is asked for another token, and goes on without a loss if there is one. */
+static void
+check_renewed (TcpTunnelMode mode,
+               gboolean      expires)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  g_autoptr (GDateTime) soon = g_date_time_add (now, 800 * G_TIME_SPAN_MILLISECOND);
+  g_autofree char *time = g_date_time_format_iso8601 (soon);
+  g_autofree char *tokens = g_strdup_printf ("alice:first%s%s\nalice:second\n", expires ? " expires=" : "", expires ? time : "");
+  g_auto (Rig) rig = { .next = "second" };
+  g_auto (Pair) pair = { -1, -1 };
+
+  rig_init (&rig, target, mode, tokens);
+  g_signal_connect (rig.fixture->tunnel, "token-required", G_CALLBACK (on_token_required), &rig);
+  fixture_start (rig.fixture);
+  pair = pair_open (rig.fixture, target);
+  client_send_stream (pair.client, 400000, 1, 0);
+  client_send_stream (pair.target, 400000, 2, 0);
+  if (!expires)
+    reload (&rig, "alice:second\n");
+  WAIT_UNTIL (rig.calls == 1);
+  client_send_stream (pair.client, 100000, 1, 400000);
+  client_read_stream (pair.client, 400000, 2, 0);
+  client_read_stream (pair.target, 500000, 1, 0);
+  resume_expect (rig.fixture, 1);
+  pair_round_trip (&pair);
+  g_assert_cmpuint (rig.calls, ==, 1);
+  g_assert_cmpuint (rig.fixture->recorder->failures, ==, 0);
+  g_assert_cmpuint (rig.fixture->recorder->closed, ==, 0);
+}
+
+static void
+test_revoked (TcpTunnelMode mode)
+{
+  check_renewed (mode, FALSE);
+}
+
+static void
+test_expired (TcpTunnelMode mode)
+{
+  check_renewed (mode, TRUE);
+}
+
+/* Its session does not wait longer than others do. */
+static void
+test_never_renewed (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_auto (Rig) rig = { 0 };
+  g_autoptr (ResumablePeer) alice = NULL;
+  ResumableFrame frame;
+  int fd;
+
+  rig_init (&rig, target, TCP_TUNNEL_MODE_MULTIPLEXED, "alice:first\n");
+  g_object_set (rig.fixture->gateway, "session-timeout", 1000, NULL);
+  fixture_start_gateway (rig.fixture);
+  alice = resumable_client_start (fixture_get_gateway_port (rig.fixture), "first", TRUE);
+  resumable_open (alice, 1);
+  fd = target_accept (target);
+  reload (&rig, "alice:second\n");
+  frame = resumable_expect (alice, RESUMABLE_GOAWAY, 0);
+  g_assert_cmpuint (resumable_get_u32 (&frame), ==, RESUMABLE_GOAWAY_RENEW);
+  while (resumable_receive (alice, &frame))
+    ;
+  g_assert_cmpuint (alice->close_code, ==, 1008);
+  resumable_drop (alice);
+  g_assert_cmpuint (resumable_client_try (alice, NULL), ==, 401);
+  client_expect_reset (fd);
+  client_close (fd);
+}
+
+/* One that cannot be asked loses its WebSocket, and what it could not come back to. */
+static void
+test_foreign (const char *query,
+              gboolean comes_back)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_auto (Rig) rig = { 0 };
+  g_autofree char *data = NULL;
+  int fd, served;
+  guint16 port;
+
+  rig_init (&rig, target, TCP_TUNNEL_MODE_SINGLETON, "alice:first\n");
+  fixture_start_gateway (rig.fixture);
+  port = fixture_get_gateway_port (rig.fixture);
+  fd = ws_connect (port, query, "first");
+  ws_send (fd, WS_BINARY, "\0\0\0\1one", 7);
+  served = target_accept (target);
+  client_read (served, (char[3]){ 0 }, 3);
+  reload (&rig, "alice:second\n");
+  ws_expect_close (fd, 1008);
+  client_close (fd);
+  if (comes_back)
+    {
+      fd = ws_connect (port, query, "second");
+      ws_send (fd, WS_BINARY, "more", 4);
+      client_read (served, (char[8]){ 0 }, 8);
+      client_close (fd);
+    }
+  else
+    {
+      client_expect_reset (served);
+    }
+  client_close (served);
+}
+
+static void
+test_raw (void)
+{
+  test_foreign ("/?sessionId=0a2f2b5e-5d0f-4a57-9c3e-7f1f0a7c9d11", TRUE);
+}
+
+static void
+test_nameless (void)
+{
+  test_foreign ("/", FALSE);
+}
+
+static void
+test_tagged (void)
+{
+  test_foreign ("/?mode=multiplexed", FALSE);
+}
+
+/* New handshakes get the new certificate; what is there goes on. */
+static void
+on_reloaded (GObject *object,
+             GAsyncResult *result,
+             gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (tcp_gateway_reload_finish (TCP_GATEWAY (object), result, &error));
+  g_assert_no_error (error);
+  *(gboolean *) user_data = TRUE;
+}
+
+static GTlsCertificate *
+get_certificate (guint16 port)
+{
+  g_autoptr (GSocketClient) client = g_socket_client_new ();
+  g_autoptr (GSocketConnection) connection = g_socket_client_connect_to_host (client, "127.0.0.1", port, NULL, NULL);
+  g_autoptr (GSocketAddress) remote = g_socket_connection_get_remote_address (connection, NULL);
+  g_autoptr (GIOStream) tls = g_tls_client_connection_new (G_IO_STREAM (connection), G_SOCKET_CONNECTABLE (remote), NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_tls_connection_set_database (G_TLS_CONNECTION (tls), test_tls_database ());
+  g_tls_connection_handshake (G_TLS_CONNECTION (tls), NULL, &error);
+  g_assert_no_error (error);
+  return g_object_ref (g_tls_connection_get_peer_certificate (G_TLS_CONNECTION (tls)));
+}
+
+static void
+test_certificates (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_TLS | FIXTURE_RESUMABLE);
+  g_autoptr (GTlsCertificate) next = test_certificate_issue ("IP:127.0.0.1", "20200101000000Z", "29990101000000Z");
+  g_autoptr (GTlsCertificate) before = NULL;
+  g_autoptr (GTlsCertificate) after = NULL;
+  gboolean done = FALSE;
+  int fd;
+
+  fixture_start (fixture);
+  fd = fixture_connect (fixture);
+  client_round_trip (fd, "before");
+  before = get_certificate (fixture_get_gateway_port (fixture));
+  g_assert_true (g_tls_certificate_is_same (before, test_certificate ()));
+
+  g_object_set (fixture->gateway, "tls-certificate", next, NULL);
+  tcp_gateway_reload_async (fixture->gateway, NULL, on_reloaded, &done);
+  WAIT_UNTIL (done);
+  after = get_certificate (fixture_get_gateway_port (fixture));
+  g_assert_true (g_tls_certificate_is_same (after, next));
+  client_round_trip (fd, "after");
+  client_close (fd);
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  add_mode_test ("/reload/goes-on", test_goes_on);
+  add_mode_test ("/reload/removed", test_removed);
+  add_mode_test ("/reload/revoked", test_revoked);
+  add_mode_test ("/reload/expired", test_expired);
+  g_test_add_func ("/reload/bad", test_bad);
+  g_test_add_func ("/reload/never-renewed", test_never_renewed);
+  g_test_add_func ("/reload/raw", test_raw);
+  g_test_add_func ("/reload/nameless", test_nameless);
+  g_test_add_func ("/reload/tagged", test_tagged);
+  g_test_add_func ("/reload/certificates", test_certificates);
+  return g_test_run ();
+}

@@ -2,7 +2,6 @@
 
 #include "protocol/reverse-message.h"
 
-#include <math.h>
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/text.h"
@@ -259,7 +258,7 @@ get_port (GHashTable *members,
   const Value *value = g_hash_table_lookup (members, name);
 
   if (value == NULL || value->kind != VALUE_NUMBER || !(value->number >= 1 && value->number <= G_MAXUINT16) ||
-      value->number != floor (value->number))
+      value->number != (guint16) value->number)
     return 0;
   return value->number;
 }

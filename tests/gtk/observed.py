@@ -36,6 +36,7 @@ class Observed(Application):
         self.add("sizes", self.sizes, state=GLib.Variant("au", ()))
         self.add("left", self.left, state=GLib.Variant("u", 0))
         self.add("keyboard", self.keyboard, state=GLib.Variant("b", False))
+        self.add("folded", self.folded, state=GLib.Variant("b", False))
         self.add("dark", self.dark, "b")
         self.add("resize", self.resize, "(ii)")
         self.add("unfold", self.unfold, "i")
@@ -71,6 +72,13 @@ class Observed(Application):
         """How wide the windows are."""
         widths = [window.get_surface().get_width() for window in self.windows()]
         self.change_action_state("sizes", GLib.Variant("au", widths))
+
+    def folded(self, _):
+        """Whether a part of what the editor has is out of sight."""
+        [editor] = [window for window in self.windows() if isinstance(window, Editor)]
+        scrolled = editor.name.get_ancestor(Gtk.ScrolledWindow)
+        adjustment = scrolled.get_vadjustment()
+        self.change_action_state("folded", GLib.Variant("b", adjustment.get_upper() > adjustment.get_page_size()))
 
     def left(self, _):
         """How many of what comes and goes there are, also of those that nobody sees any more."""

@@ -26,7 +26,7 @@ class Life(Case):
         desktop.enter("Name", "<Staging> & more")
         desktop.enter("Address", self.gateway.dup_uri())
         desktop.enter("Listen On", ADDRESS)
-        desktop.press("Save")
+        desktop.press("Add")
 
         desktop.wait_for_text("^Stopped$")
         desktop.wait_until_no_text("^No Tunnels$")
@@ -91,6 +91,9 @@ class Life(Case):
         self.answer(TOKEN)
         with connect(self.wait_for_port()):
             desktop.wait_for_text("1 connection")
+            desktop.activate("unfold", GLib.Variant("i", 0))
+            desktop.wait_for_text(rf"^{re.escape(ADDRESS)}:\d+$")
+            desktop.wait_for_text("^↓ 0 bytes  ↑ 0 bytes$")
             desktop.activate("quit")
             desktop.wait_for_text("^This ends 1 open connection.$")
             desktop.press("Cancel")
@@ -112,7 +115,7 @@ class Keyring(Case):
         desktop.enter("Address", self.gateway.dup_uri())
         desktop.enter("Listen On", ADDRESS)
         desktop.enter("Token", TOKEN)
-        desktop.press("Save")
+        desktop.press("Add")
         self.switch("Kept")
         self.wait_for_port()
         self.end()
@@ -161,9 +164,30 @@ class Trouble(Case):
             self.switch("One")
             self.answer(TOKEN)
             desktop.wait_for_text("^“One” failed$")
-            desktop.wait_for_text("^Failed$")
+            desktop.wait_for_text(f"^Failed: Cannot listen on {ADDRESS} port {PORT}: ")
             desktop.press("Details")
-            desktop.wait_for_text(f"^Cannot listen on {ADDRESS} port {PORT}: ")
+            desktop.wait_for_text("^Programs connect here$")
+        self.end()
+
+    def test_long_name(self):
+        """What went wrong is read in spite of it."""
+        with socket.create_server((ADDRESS, PORT)):
+            self.start(**{"The database of the department for statistics": f"Port={PORT}"})
+            self.switch("The database of the department for statistics")
+            self.answer(TOKEN)
+            desktop.wait_for_text("^“The database of the dep…” failed$")
+            desktop.wait_for_text("^Failed: Cannot listen on ")
+        self.end()
+
+    def test_close_connection(self):
+        self.start(One="Mode=multiplexed")
+        self.switch("One")
+        self.answer(TOKEN)
+        with connect(self.wait_for_port()) as client:
+            desktop.activate("unfold", GLib.Variant("i", 0))
+            desktop.press("Close the connection")
+            self.assertRaises(ConnectionResetError, client.recv, 1)
+        desktop.wait_until_no_text(" 1 connection$")
         self.end()
 
     def test_target_gone(self):
@@ -212,9 +236,14 @@ class Validation(Case):
     def test_validation(self):
         self.start(Other="Port=5432")
         desktop.press("Add a tunnel")
-        desktop.press("Save")
+        desktop.press("Add")
         desktop.wait_for_text("^Enter a name.$")
         desktop.wait_for_text("^Enter the address of the gateway")
+        desktop.enter("Listen On", "")
+        desktop.enter("Port (empty for any that is free)", "many")
+        desktop.wait_for_text("^Enter a number up to 65535")
+        desktop.activate("folded")
+        self.assertFalse(desktop.state("folded"), "something is below the fold")
 
         for address, message in (
                 ("http://127.0.0.1/", "begin with wss:// or ws://"),
@@ -235,7 +264,7 @@ class Validation(Case):
         desktop.enter("Port (empty for any that is free)", "5433")
         desktop.enter("Name", "Another")
         desktop.wait_until_no_text("Another tunnel has this name|has this port")
-        desktop.press("Save")
+        desktop.press("Add")
         wait_until(lambda: len(self.read()) == 2, "the key file")
         self.assertEqual(self.read()[1]["Name"], "Another")
         self.end()

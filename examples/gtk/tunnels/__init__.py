@@ -5,6 +5,7 @@
     keyring.py      its token, in the keyring
     tunnel.py       a tunnel that can be started
     graph.py        its throughput
+    connections.py  the connections that are open
     tunnel_row.py   one row of the list
     editor.py       the window that adds and edits
     window.py       the list

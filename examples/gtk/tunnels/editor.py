@@ -54,6 +54,9 @@ class Editor(Adw.Window):
         self.saved = saved
         self.kept_token = ""
         self.tried = False
+        if not config:
+            self.save_button.set_label("_Add")
+        self.gateway.get_delegate().set_placeholder_text("wss://example.com/instance")
         self.name.set_text(self.config.name)
         self.gateway.set_text(self.config.gateway)
         self.hostname.set_text(self.config.hostname)

@@ -11,6 +11,9 @@ from . import keyring
 # Of the throughput this much is remembered, in microseconds: a minute, and what a picture of it needs beyond its ends.
 MEMORY = 63_000_000
 
+# So many characters of a name stand in a message.
+MAX_NAME = 24
+
 STATES = {
     TcpTunnel.TunnelState.DISCONNECTED: ("Ready", "accent"),
     TcpTunnel.TunnelState.CONNECTING: ("Connecting…", "warning"),
@@ -20,6 +23,11 @@ STATES = {
 
 # When the program at this end breaks its connection, that is its own affair.
 SILENT_ERRORS = (TcpTunnel.TunnelError.RESET, TcpTunnel.TunnelError.CLOSED)
+
+
+def shorten(name):
+    """So that there is room for what is said of it."""
+    return name if len(name) <= MAX_NAME else name[:MAX_NAME - 1].rstrip() + "…"
 
 
 class Rate(NamedTuple):
@@ -59,7 +67,8 @@ class Tunnel(GObject.Object):
         self.token_is_kept = False
         self.tcp = TcpTunnel.Tunnel()
         self.counted = GLib.get_monotonic_time(), 0, 0
-        self.tcp.connect("notify::state", lambda *_: self.emit("changed"))
+        for property in "state", "active":
+            self.tcp.connect("notify::" + property, lambda *_: self.emit("changed"))
         self.tcp.connect("connection-closed", self.on_connection_closed)
         self.tcp.connect("token-required", lambda _: self.emit("token-wanted", True))
         self.tcp.connect("failed", lambda _, error: self.end(error.message))
@@ -132,7 +141,7 @@ class Tunnel(GObject.Object):
 
     def tell(self, what, why):
         self.problem = why[:1].upper() + why[1:]
-        self.emit("trouble", what.format(self.config.name))
+        self.emit("trouble", what.format(shorten(self.config.name)))
         self.emit("changed")
 
     def give_token(self, token):
@@ -161,8 +170,6 @@ class Tunnel(GObject.Object):
         except GLib.Error as error:
             if not cancellable.is_cancelled():
                 self.end(error.message)
-        else:
-            self.emit("changed")
 
     def on_connection_closed(self, _, connection):
         error = connection.dup_error()

@@ -4,7 +4,9 @@
 from gi.repository import Adw, Gdk, Gio, GLib, GObject, Gtk, Pango
 
 from . import path_to
-from .graph import Graph, format_rate  # the template has a Graph
+# The template has a Graph and Connections.
+from .connections import Connections
+from .graph import Graph, format_rate
 
 SHORTCUTS = {"F2": "tunnel.edit", "Delete": "tunnel.remove", "<Control>c": "tunnel.copy"}
 MODES = {"singleton": "One connection at a time", "multiplexed": "Many connections at once"}
@@ -40,6 +42,8 @@ class TunnelRow(Adw.ExpanderRow):
     problem = Gtk.Template.Child()
     graph = Gtk.Template.Child()
     figures = Gtk.Template.Child()
+    connections_row = Gtk.Template.Child()
+    connections_list = Gtk.Template.Child()
     address_row = Gtk.Template.Child()
     gateway_row = Gtk.Template.Child()
 
@@ -69,6 +73,7 @@ class TunnelRow(Adw.ExpanderRow):
         self.connect("notify::expanded", lambda *_: self.count())
         tunnel.connect("changed", lambda _: self.refresh())
         tunnel.connect("sampled", lambda _: self.count())
+        self.connections_list.follow(tunnel.tcp.get_connections())
         self.refresh()
 
     def do_unroot(self):
@@ -98,8 +103,9 @@ class TunnelRow(Adw.ExpanderRow):
         self.set_title(tunnel.config.name)
         self.icon.set_css_classes([tunnel.state[1]])
         self.switch.update_property([Gtk.AccessibleProperty.LABEL], [tunnel.config.name])
+        # Why it failed stands below the name.
         self.problem.set_label(tunnel.problem)
-        self.problem_row.set_visible(bool(tunnel.problem))
+        self.problem_row.set_visible(bool(tunnel.problem) and not tunnel.failed)
         self.address_row.set_title(tunnel.address)
         self.gateway_row.set_title(tunnel.config.gateway)
         self.gateway_row.set_subtitle(MODES[tunnel.config.mode])
@@ -111,8 +117,10 @@ class TunnelRow(Adw.ExpanderRow):
         tunnel = self.tunnel
         statistics = tunnel.tcp.get_statistics()
         connections = statistics.open_connections
+        state = f"Failed: {tunnel.problem}" if tunnel.failed else tunnel.state[0]
         self.set_subtitle(" · ".join(filter(None, (
-            tunnel.state[0], tunnel.running and tunnel.address, connections and plural(connections, "connection")))))
+            state, tunnel.running and tunnel.address, connections and plural(connections, "connection")))))
+        self.connections_row.set_visible(connections > 0)
         if not self.get_expanded():
             return
 
@@ -124,4 +132,5 @@ class TunnelRow(Adw.ExpanderRow):
         round_trip = statistics.round_trip
         self.round_trip.update(f"{round_trip:.1f} ms" if round_trip >= 0 else "–",
                                plural(statistics.reconnects, "reconnect"))
+        self.connections_list.count()
         self.graph.update(tunnel.rates)

@@ -6,7 +6,7 @@ from gi.repository import Adw, Gdk, Gio, GLib, Gtk
 from . import keyring, path_to
 from .dialogs import ask_for_token, ask_to_end
 from .editor import Editor
-from .tunnel import Tunnel
+from .tunnel import Tunnel, shorten
 from .tunnel_row import TunnelRow, plural
 
 # How often the counters are read, in milliseconds.
@@ -63,7 +63,7 @@ class Window(Adw.ApplicationWindow):
     def keep_token(self, config, token):
         if token is not None:
             keyring.keep(config.id, config.name, token,
-                         lambda message: self.warn(f"The token of “{config.name}” cannot be kept: {message}"))
+                         lambda message: self.warn(f"The token of “{shorten(config.name)}” cannot be kept: {message}"))
 
     def add(self):
         def saved(config, token):

@@ -239,6 +239,7 @@ test_away (void)
 {
   g_auto (Rig) rig = rig_new ();
   g_autoptr (ResumablePeer) peer = join_and_listen (&rig);
+  char text[5];
   int fds[3];
 
   resumable_expect_confirmed (peer);
@@ -252,15 +253,11 @@ test_away (void)
       resumable_expect_data (peer, 2 * (i + 1), "hello");
       resumable_send_text (peer, RESUMABLE_DATA, 2 * (i + 1), "hello");
       resumable_send_ack (peer, peer->taken);
-    }
-  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
-    {
-      char text[5];
-
       client_read (fds[i], text, sizeof text);
       g_assert_cmpmem (text, sizeof text, "hello", 5);
-      client_close (fds[i]);
     }
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    client_close (fds[i]);
 }
 
 /* The port goes with the session. */

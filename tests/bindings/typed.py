@@ -18,7 +18,7 @@ def check_tunnel() -> None:
     assert_type(tunnel.mode, TcpTunnel.TunnelMode)
     tunnel.mode = "multiplexed"
     tunnel.resumption = TcpTunnel.TunnelResumption.OFF
-    tunnel.mode = "auto"  # error
+    tunnel.mode = "required"  # error
     tunnel.resumption = TcpTunnel.TunnelMode.SINGLETON  # error
     tunnel.token = "another"
     tunnel.state = TcpTunnel.TunnelState.CONNECTED  # error

@@ -19,7 +19,7 @@ typedef struct
   gboolean is_inherited; /* from the parent of this process */
   TcpEventQueue *events;
   GQueue waits;
-  gboolean had_address;
+  gboolean was_active;
   int state; /* the last before the end */
   GSocketAddress *former_address; /* of the engine before; the application may have put code of its own on it */
 } Remains;
@@ -70,7 +70,7 @@ runner_is_inherited (TcpRunner *self)
 gboolean
 tcp_runner_is_active (TcpRunner *self)
 {
-  return self->address != NULL && !runner_is_inherited (self) && !tcp_status_get (self->status, ended);
+  return self->active && !runner_is_inherited (self) && !tcp_status_get (self->status, ended);
 }
 
 /* To be called with the lock held. Whether a close has no other thread to wait for. */
@@ -90,13 +90,14 @@ runner_take (TcpRunner *self)
     .is_inherited = runner_is_inherited (self),
     .events = tcp_event_queue_ref (self->events),
     .waits = self->waits,
-    .had_address = self->address != NULL,
+    .was_active = self->active,
     .state = tcp_status_get (self->status, state),
     .former_address = self->last_address,
   };
 
   g_queue_init (&self->waits);
   self->last_address = g_steal_pointer (&self->address);
+  self->active = FALSE;
   g_clear_pointer (&self->uri, g_free);
   self->starting = FALSE;
   self->draining = FALSE;
@@ -166,7 +167,7 @@ runner_emit_end (TcpRunner *self,
                  Remains   *remains,
                  TcpEvent  *event)
 {
-  if (remains->had_address)
+  if (remains->was_active)
     self->klass->emit (self->owner, NULL, &(TcpEvent) { .type = TCP_EVENT_ADDRESS });
   if (event != NULL)
     self->klass->emit (self->owner, NULL, event);
@@ -230,7 +231,7 @@ runner_end (TcpRunner    *self,
   if (here)
     tcp_event_queue_close (remains->events);
   else
-    tcp_event_queue_finish (remains->events, !in_order, remains->had_address, remains->state);
+    tcp_event_queue_finish (remains->events, !in_order, remains->was_active, remains->state);
   if (remains->is_inherited)
     {
       runner_abandon (self, remains->engine);
@@ -273,7 +274,7 @@ runner_close_rest (TcpRunner *self,
   if (events == NULL)
     return;
 
-  pending = tcp_event_queue_close_at_end (events, &remains.had_address, &remains.state);
+  pending = tcp_event_queue_close_at_end (events, &remains.was_active, &remains.state);
   if (here)
     tcp_event_queue_leave (events);
   if (pending && !quiet)
@@ -343,7 +344,6 @@ runner_handle_started (TcpRunner     *self,
                        gboolean       here)
 {
   g_autoptr (TcpWait) wait = NULL;
-  gboolean has_address = event->object != NULL;
 
   tcp_runner_lock (self);
   if (self->events != events || !self->starting)
@@ -361,11 +361,12 @@ runner_handle_started (TcpRunner     *self,
     }
   self->address = G_SOCKET_ADDRESS (g_steal_pointer (&event->object));
   self->uri = g_steal_pointer (&event->text);
+  self->active = TRUE;
   tcp_runner_unlock (self);
 
-  if (has_address && here)
+  if (here)
     self->klass->emit (self->owner, NULL, &(TcpEvent) { .type = TCP_EVENT_ADDRESS });
-  else if (has_address)
+  else
     tcp_event_queue_push_address (events);
 
   /* It may have been closed, and even started again. */

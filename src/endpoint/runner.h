@@ -61,7 +61,8 @@ typedef struct
   guint run;             /* how many engines there were, with this one */
   guint fork_count;      /* of the process that the last engine was started in */
   TcpEventQueue *events; /* of the engine, or of a former one if there is something to emit */
-  GSocketAddress *address;
+  gboolean active;       /* from a successful start to the end */
+  GSocketAddress *address; /* NULL where it listens nowhere itself */
   char *uri;
   GSocketAddress *last_address; /* of the last engine, if there is none: whoever got it may use it until the next start */
   gboolean starting;

@@ -8,6 +8,7 @@
 #include <tcptunnel/tcp-enums.h>
 #include <tcptunnel/tcp-error.h>
 #include <tcptunnel/tcp-gateway.h>
+#include <tcptunnel/tcp-reverse-tunnel.h>
 #include <tcptunnel/tcp-statistics.h>
 #include <tcptunnel/tcp-tunnel.h>
 #include <tcptunnel/tcp-version.h>

@@ -2,6 +2,7 @@
 
 #include "base/status.h"
 
+#include <string.h>
 #include "base/tsan.h"
 
 TcpStatus *
@@ -88,4 +89,21 @@ tcp_status_set_remote (TcpStatus  *self,
   self->remote_port = port;
   tcp_tsan_release (&self->last_error);
   tcp_unlock (&self->lock);
+}
+
+/* As host:port; NULL if there is none. */
+char *
+tcp_status_dup_remote (TcpStatus *self)
+{
+  char *text = NULL;
+
+  tcp_lock (&self->lock);
+  tcp_tsan_acquire (&self->last_error);
+  if (self->remote_host != NULL)
+    text = g_strdup_printf (strchr (self->remote_host, ':') != NULL ? "[%s]:%u" : "%s:%u", self->remote_host,
+                            self->remote_port);
+  tcp_tsan_release (&self->last_error);
+  tcp_unlock (&self->lock);
+
+  return text;
 }

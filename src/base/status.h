@@ -42,6 +42,7 @@ void tcp_status_end (TcpStatus *self);
 void tcp_status_set_error (TcpStatus    *self,
                            const GError *error);
 GError *tcp_status_dup_error (TcpStatus *self);
+char *tcp_status_dup_remote (TcpStatus *self);
 void tcp_status_set_remote (TcpStatus  *self,
                             const char *host,
                             guint       port);

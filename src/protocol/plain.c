@@ -185,6 +185,14 @@ tagged_detached (TcpProtocol           *base,
 }
 
 static void
+plain_forget_closed (TcpPlain *self)
+{
+  tcp_closed_ids_free (self->closed_ids);
+  self->closed_ids = tcp_closed_ids_new ();
+  self->base.figures.remembered = tcp_closed_ids_get_size (self->closed_ids);
+}
+
+static void
 reverse_attached (TcpProtocol *base,
                   guint        reset_code,
                   gint64       now)
@@ -210,6 +218,8 @@ reverse_detached (TcpProtocol           *base,
   self->listener = 0;
   g_string_truncate (self->control, 0);
   tagged_detached (base, loss);
+  /* Those of the next transport are the gateway's to choose. */
+  plain_forget_closed (self);
   if (!unanswered)
     return;
 
@@ -233,9 +243,7 @@ plain_lose (TcpProtocol  *base,
 
   tcp_protocol_reset_all (base, error, FALSE);
   plain_clear_queue (self);
-  tcp_closed_ids_free (self->closed_ids);
-  self->closed_ids = tcp_closed_ids_new ();
-  plain_update_figures (self);
+  plain_forget_closed (self);
   self->ending = FALSE;
   self->end_code = 0;
   base->over = FALSE;

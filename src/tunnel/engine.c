@@ -170,7 +170,8 @@ on_gateway_listening (const char *host,
 {
   TcpEngine *self = user_data;
 
-  tcp_status_set_remote (self->status, host, port);
+  if (self->settings->reverse)
+    tcp_status_set_remote (self->status, host, port);
 }
 
 /* All that it sees is a connection that is closed, so that the log has to say why. */
@@ -391,6 +392,7 @@ engine_shut_down (TcpEngine    *self,
     return;
 
   self->closed = TRUE;
+  tcp_status_set_remote (self->status, NULL, 0);
   g_clear_pointer (&self->network, tcp_network_free);
   g_ptr_array_set_size (self->ports, 0);
   tcp_links_close (self->links, error);

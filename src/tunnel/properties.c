@@ -145,6 +145,22 @@ static const TcpSetting rows[] = {
   { "mode", SETTING (ENUM, mode), .type = tcp_tunnel_mode_get_type, .initial = TCP_TUNNEL_MODE_SINGLETON },
 
   /**
+   * TcpTunnel:reverses:
+   *
+   * TCP services of this end that are shown at the gateway, each as `PORT=HOST:PORT`: the gateway
+   * listens on the first port, or on any for 0, and what connects there is connected to the
+   * service behind the equals sign. %NULL, the default, is for none.
+   *
+   * That takes a multiplexed tunnel whose sessions can be resumed; the start fails with
+   * %TCP_TUNNEL_ERROR_INVALID_ARGUMENT otherwise, and with the error of the gateway if it does not
+   * listen. The gateway has to allow the port: see [property@TcpTunnel.Gateway:reverse-ports]. For a
+   * tunnel that has nothing else to do there is [class@TcpTunnel.ReverseTunnel].
+   *
+   * Since: 1.0
+   */
+  { "reverses", SETTING (STRV, reverses) },
+
+  /**
    * TcpTunnel:max-reconnect-attempts:
    *
    * How often in a row the tunnel tries to open a WebSocket again before it ends with an

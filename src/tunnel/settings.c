@@ -15,7 +15,6 @@ tcp_tunnel_settings_copy (const TcpTunnelSettings *self)
   TcpTunnelSettings *copy = tcp_settings_copy (&tcp_tunnel_settings, self);
 
   copy->service = g_strdup (self->service);
-  copy->reverses = g_strdupv (self->reverses);
   copy->uri = self->uri != NULL ? g_uri_ref (self->uri) : NULL;
   copy->display = g_strdup (self->display);
   copy->connect_host = g_strdup (self->connect_host);
@@ -26,7 +25,6 @@ void
 tcp_tunnel_settings_free (TcpTunnelSettings *self)
 {
   g_free (self->service);
-  g_strfreev (self->reverses);
   g_clear_pointer (&self->uri, g_uri_unref);
   g_free (self->display);
   g_free (self->connect_host);

@@ -17,6 +17,7 @@ struct _TcpTunnelClass
 {
   TcpEndpointClass parent_class;
   void (*token_changed) (TcpEndpoint *self); /* called with the lock held */
+  gboolean is_reverse; /* its TCP clients are those of the gateway */
 };
 
 G_END_DECLS

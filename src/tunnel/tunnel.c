@@ -51,7 +51,13 @@ enum
 
 static guint signals[N_SIGNALS];
 
-G_DEFINE_FINAL_TYPE (TcpTunnel, tcp_tunnel, TCP_TYPE_ENDPOINT)
+G_DEFINE_TYPE (TcpTunnel, tcp_tunnel, TCP_TYPE_ENDPOINT)
+
+static gboolean
+tunnel_is_reverse (TcpTunnel *self)
+{
+  return ((TcpTunnelClass *) G_OBJECT_GET_CLASS (self))->is_reverse;
+}
 
 static void
 tunnel_emit_state (TcpTunnel      *self,
@@ -67,6 +73,9 @@ tunnel_emit_state (TcpTunnel      *self,
   if (!is_new)
     return;
 
+  /* That is when it is known. */
+  if (tunnel_is_reverse (self))
+    g_object_notify (G_OBJECT (self), "remote-address");
   g_object_notify (G_OBJECT (self), "state");
   /* A handler may have closed the tunnel, and then the last state was emitted already. */
   tcp_runner_lock (runner);
@@ -107,6 +116,9 @@ tunnel_make_engine (gpointer        owner,
   TcpEndpoint *self = owner;
   g_autoptr (TcpTunnelSettings) settings = tcp_tunnel_settings_copy (self->settings);
 
+  settings->reverse = tunnel_is_reverse (owner);
+  if (settings->reverse)
+    settings->mode = TCP_TUNNEL_MODE_MULTIPLEXED;
   if (!tcp_tunnel_settings_check (settings, error))
     return NULL;
 

@@ -102,10 +102,12 @@ def literals(name):
 
 class Stubs(unittest.TestCase):
     def test_module(self):
-        expected = INFOS.keys() | {"Address", "start_tcp_tunnel"}
+        functions = {"start_reverse_tcp_tunnel", "start_tcp_tunnel"}
+        expected = INFOS.keys() | {"Address"} | functions
         self.assertEqual({name for name in MODULE if is_public(name)}, expected)
         self.assertGreater(len(expected), 10)
-        self.assertEqual(parameters(MODULE["start_tcp_tunnel"][0]), runtime_parameters(TcpTunnel.start_tcp_tunnel))
+        for name in functions:
+            self.assertEqual(parameters(MODULE[name][0]), runtime_parameters(getattr(TcpTunnel, name)))
         self.assertEqual(list(class_names("Address")), list(TcpTunnel.Address._fields))
 
     def test_enums(self):

@@ -171,10 +171,17 @@ class _TunnelProperties(_Properties):
     tls_database: Gio.TlsDatabase | None
     client_certificate: Gio.TlsCertificate | None
     target: str | None
+    reverses: list[str] | None
     @property
     def state(self) -> TunnelState: ...
     @property
     def last_error(self) -> GLib.Error | None: ...
+
+class _ReverseTunnelProperties(_TunnelProperties):
+    remote_port: int
+    max_pending_bytes: int
+    @property
+    def remote_address(self) -> str | None: ...
 
 class _GatewayProperties(_Properties):
     target: str | None
@@ -212,7 +219,7 @@ class _EndpointSettings(_Settings, total=False):
     hostname: str | None
     port: int
 
-class _TunnelSettings(_Settings, total=False):
+class _DiallingSettings(_Settings, total=False):
     authorization: str | None
     anonymous: bool
     subprotocols: Sequence[str] | None
@@ -228,7 +235,16 @@ class _TunnelSettings(_Settings, total=False):
     proxy_resolver: Gio.ProxyResolver | None
     tls_database: Gio.TlsDatabase | None
     client_certificate: Gio.TlsCertificate | None
+    reverses: Sequence[str] | None
+
+class _TunnelSettings(_DiallingSettings, total=False):
     target: str | None
+
+class _ReverseTunnelSettings(_DiallingSettings, total=False):
+    hostname: str | None
+    port: int
+    remote_port: int
+    max_pending_bytes: int
 
 class _GatewaySettings(_Settings, total=False):
     allow: Sequence[str] | None
@@ -329,6 +345,22 @@ class Tunnel(Endpoint, _TunnelProperties):
     def get_state(self) -> TunnelState: ...
     def dup_last_error(self) -> GLib.Error | None: ...
 
+class ReverseTunnel(Tunnel, _ReverseTunnelProperties):
+    class Props(_ReverseTunnelProperties, Tunnel.Props): ...
+
+    @property
+    def props(self) -> Props: ...
+    def __init__(
+        self,
+        remote_uri: str | None = None,
+        token: str | None = None,
+        target: str | int | None = None,
+        **properties: Unpack[_ReverseTunnelSettings],
+    ) -> None: ...
+    @classmethod
+    def new(cls, remote_uri: str | None = None, token: str | None = None, target: str | None = None) -> ReverseTunnel: ...
+    def dup_remote_address(self) -> str | None: ...
+
 class Gateway(Endpoint, _GatewayProperties):
     class Props(_GatewayProperties, Endpoint.Props): ...
 
@@ -383,7 +415,15 @@ async def start_tcp_tunnel(
     **properties: Unpack[_TunnelSettings],
 ) -> Tunnel: ...
 
+async def start_reverse_tcp_tunnel(
+    remote_uri: str,
+    token: str,
+    target: str | int,
+    **properties: Unpack[_ReverseTunnelSettings],
+) -> ReverseTunnel: ...
+
 class ConnectionClass: ...
 class EndpointClass: ...
 class TunnelClass: ...
+class ReverseTunnelClass: ...
 class GatewayClass: ...

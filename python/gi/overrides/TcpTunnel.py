@@ -20,7 +20,8 @@ from ..overrides import override
 
 TcpTunnel = get_introspection_module("TcpTunnel")
 
-__all__ = ["Address", "Connection", "Endpoint", "Gateway", "Tunnel", "start_tcp_tunnel"]
+__all__ = ["Address", "Connection", "Endpoint", "Gateway", "ReverseTunnel", "Tunnel", "start_reverse_tcp_tunnel",
+           "start_tcp_tunnel"]
 
 # PyGObject cannot call g_main_context_query(). The functions are looked up in PyGObject's own
 # module, so that they are those of the GLib that it uses.
@@ -276,8 +277,9 @@ def _attribute(spec):
 def _with_attributes(type_):
     type_._specs = {spec.name: spec for spec in GObject.list_properties(type_)}
     for spec in type_._specs.values():
-        if spec.owner_type == type_.__gtype__:
-            setattr(type_, spec.name.replace("-", "_"), _attribute(spec))
+        name = spec.name.replace("-", "_")
+        if spec.owner_type == type_.__gtype__ and name not in vars(type_):
+            setattr(type_, name, _attribute(spec))
     return type_
 
 
@@ -422,6 +424,26 @@ class Tunnel(TcpTunnel.Tunnel):
 
 @override
 @_with_attributes
+class ReverseTunnel(TcpTunnel.ReverseTunnel):
+    def __init__(self, remote_uri=None, token=None, target=None, **properties):
+        super().__init__(remote_uri, token, target=_service(target), **properties)
+
+    @property
+    def address(self):
+        """Where the gateway listens; a GLib.Error if it does not."""
+        if self.remote_address is None:
+            raise _wrong_state("the gateway does not listen, and there is no address")
+        host, _, port = self.remote_address.rpartition(":")
+        return Address(host.strip("[]"), int(port))
+
+
+def _service(target):
+    """That of a port alone is one of this machine."""
+    return target if target is None or isinstance(target, str) else "127.0.0.1:%d" % _integer("target", target, 1, 65535)
+
+
+@override
+@_with_attributes
 class Gateway(TcpTunnel.Gateway):
     _noun = "the gateway"
 
@@ -466,5 +488,12 @@ class Gateway(TcpTunnel.Gateway):
 async def start_tcp_tunnel(remote_uri, token, hostname="127.0.0.1", port=0, **properties):
     """Starts a tunnel, whose other properties are given by keyword."""
     tunnel = Tunnel(remote_uri, token, hostname, port, **properties)
+    await tunnel.start()
+    return tunnel
+
+
+async def start_reverse_tcp_tunnel(remote_uri, token, target, **properties):
+    """Starts a tunnel that shows a service of this end at the gateway; a port alone is one of this machine."""
+    tunnel = ReverseTunnel(remote_uri, token, target, **properties)
     await tunnel.start()
     return tunnel

@@ -9,6 +9,7 @@ G_BEGIN_DECLS
 /* Each takes the arguments from its own name on and returns the exit status. */
 int connect_main (char ***args);
 int up_main (char ***args);
+int reverse_main (char ***args);
 int check_main (char ***args);
 int status_main (char ***args);
 int gateway_main (char ***args);

@@ -285,6 +285,19 @@ check_value (Config     *self,
   return TRUE;
 }
 
+static gboolean
+read_reverses (Config      *self,
+               const char  *group,
+               const char  *source,
+               Settings    *settings,
+               GError     **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  settings->reverses = g_key_file_get_string_list (self->file, group, settings_keys ()[SETTING_REVERSE], NULL, &local_error);
+  return local_error == NULL || fail (error, "%s: in a value, \\ stands only before s, n, t, r, ; and \\", source);
+}
+
 /* None of them is repeated: it may be a secret, too. */
 static gboolean
 read_headers (Config      *self,
@@ -320,9 +333,14 @@ read_value (Config      *self,
             GError     **error)
 {
   g_autoptr (GError) local_error = NULL;
-  g_autofree char *value =
-      g_key_file_get_string (self->file, group, settings_keys ()[setting], &local_error);
+  g_autofree char *value = NULL;
 
+  if (setting == SETTING_HEADERS)
+    return read_headers (self, group, source, settings, error);
+  if (setting == SETTING_REVERSE)
+    return read_reverses (self, group, source, settings, error);
+
+  value = g_key_file_get_string (self->file, group, settings_keys ()[setting], &local_error);
   if (local_error != NULL)
     return fail (error, "%s: in a value, \\ stands only before s, n, t, r and \\", source);
   g_strchomp (value);
@@ -385,8 +403,7 @@ read_group (Config      *self,
       if (settings_has (settings, setting) || (has_token && is_token_source (setting)))
         continue;
       source = g_strdup_printf ("%s: [%s] %s", self->path, group, *key);
-      if (setting == SETTING_HEADERS ? !read_headers (self, group, source, settings, error)
-                                     : !read_value (self, group, setting, source, settings, error))
+      if (!read_value (self, group, setting, source, settings, error))
         return FALSE;
       if (settings_has (settings, setting))
         settings->sources[setting] = g_steal_pointer (&source);

@@ -43,6 +43,8 @@ static const GOptionEntry entries[] = {
     "Where to listen, or unix:PATH (127.0.0.1:0)", "HOST:PORT" },
   { "target", 0, 0, G_OPTION_ARG_STRING, VALUE (TARGET),
     "What to ask the gateway for (its own target)", "HOST:PORT" },
+  { "reverse", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.reverses,
+    "Show a service at the gateway (repeatable)", "PORT=HOST:PORT" },
   { "stdio", 0, 0, G_OPTION_ARG_NONE, &options.stdio,
     "Carry stdin and stdout instead of listening", NULL },
   { "mode", 0, 0, G_OPTION_ARG_STRING, VALUE (MODE),
@@ -99,6 +101,10 @@ static const char description[] =
     "reads stdout any more. Nothing is logged unless --log-level says so, but one\n"
     "line on stderr when the gateway cannot be reached, and the reason of a failure\n"
     "at the end.\n"
+    "\n"
+    "--reverse 8080=127.0.0.1:3000 has the gateway listen on port 8080 as well, and\n"
+    "connects what comes there to 127.0.0.1:3000, in the same session. It makes the\n"
+    "tunnel multiplexed. Without other connections, use 'tcp-tunnel reverse'.\n"
     "\n"
     "A NAME is that of a tunnel in ~/.config/tcp-tunnel/tunnels.conf, of which\n"
     "'tcp-tunnel up --help' tells more. Command-line options override the file.\n"

@@ -75,6 +75,35 @@ format_state (TcpTunnelState state)
   return g_enum_get_value (states, state)->value_nick;
 }
 
+/* Where a tunnel that has started listens, or its gateway for it; of a Unix socket @host is NULL. */
+char *
+format_place (TcpTunnel  *tunnel,
+              char      **host,
+              guint      *port)
+{
+  GSocketAddress *local = tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel));
+  char *text = TCP_IS_REVERSE_TUNNEL (tunnel) ? tcp_reverse_tunnel_dup_remote_address (TCP_REVERSE_TUNNEL (tunnel)) : NULL;
+
+  *host = NULL;
+  *port = 0;
+  if (text != NULL)
+    {
+      g_autoptr (GSocketConnectable) parsed = g_network_address_parse (text, 0, NULL);
+
+      if (parsed == NULL)
+        return text;
+      *host = g_strdup (g_network_address_get_hostname (G_NETWORK_ADDRESS (parsed)));
+      *port = g_network_address_get_port (G_NETWORK_ADDRESS (parsed));
+      return text;
+    }
+  if (G_IS_INET_SOCKET_ADDRESS (local))
+    {
+      *host = g_inet_address_to_string (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (local)));
+      *port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (local));
+    }
+  return local != NULL ? format_address (local) : g_strdup ("");
+}
+
 /* Those that separate lines and paragraphs count as printable. */
 static gboolean
 is_plain (gunichar character)

@@ -11,6 +11,9 @@ char *format_time (gint64 microseconds);
 char *format_short_time (gint64 microseconds);
 char *format_address (GSocketAddress *address);
 const char *format_state (TcpTunnelState state);
+char *format_place (TcpTunnel *tunnel,
+                    char     **host,
+                    guint     *port);
 char *format_foreign (const char *text);
 
 /* Bytes per second over the last eight looks at a counter that only grows. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/format.h"
 #include "cli/process.h"
 #include "cli/view.h"
 
@@ -138,18 +139,15 @@ set_environment (GSubprocessLauncher *launcher,
                  const char          *name,
                  TcpTunnel           *tunnel)
 {
-  GSocketAddress *local = tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel));
-  GInetSocketAddress *address = G_IS_INET_SOCKET_ADDRESS (local) ? G_INET_SOCKET_ADDRESS (local) : NULL;
   g_autofree char *path = NULL;
   g_autofree char *host = NULL;
   g_autofree char *port = NULL;
+  guint number;
+  g_autofree char *place G_GNUC_UNUSED = format_place (tunnel, &host, &number);
 
   g_object_get (tunnel, "socket-path", &path, NULL);
-  if (address != NULL)
-    {
-      host = g_inet_address_to_string (g_inet_socket_address_get_address (address));
-      port = g_strdup_printf ("%u", g_inet_socket_address_get_port (address));
-    }
+  if (host != NULL)
+    port = g_strdup_printf ("%u", number);
   g_subprocess_launcher_setenv (launcher, "TCP_TUNNEL_NAME", name != NULL ? name : "", TRUE);
   g_subprocess_launcher_setenv (launcher, "TCP_TUNNEL_HOST", host != NULL ? host : "", TRUE);
   g_subprocess_launcher_setenv (launcher, "TCP_TUNNEL_PORT", port != NULL ? port : "", TRUE);

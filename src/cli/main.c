@@ -22,6 +22,7 @@ static const struct
 } commands[] = {
   { "connect", connect_main },
   { "up", up_main },
+  { "reverse", reverse_main },
   { "check", check_main },
   { "status", status_main },
   { "gateway", gateway_main },
@@ -39,6 +40,7 @@ static const char help[] =
     "                              at URL (ws:// or wss://)\n"
     "  connect NAME                The same for a tunnel in the config file\n"
     "  up [NAME...]                Open several tunnels of the config file, or all\n"
+    "  reverse URL --to HOST:PORT  Show a service of this machine at the gateway\n"
     "  check URL|NAME              Find out why a tunnel does not work\n"
     "  status                      Show what the running tunnels and gateways do\n"
     "  gateway --target HOST:PORT  Be the other end: accept WebSockets and connect\n"

@@ -172,21 +172,12 @@ report_free (Report *self)
   g_free (self);
 }
 
-static void
-add_port (JsonBuilder        *event,
-          GInetSocketAddress *address)
-{
-  g_autofree char *host = g_inet_address_to_string (g_inet_socket_address_get_address (address));
-
-  event_add_string (event, "host", host);
-  event_add_int (event, "port", g_inet_socket_address_get_port (address));
-}
-
 void
 report_listening (Report *self)
 {
-  GSocketAddress *address = tcp_endpoint_get_local_address (TCP_ENDPOINT (self->tunnel));
-  g_autofree char *text = format_address (address);
+  g_autofree char *host = NULL;
+  guint port;
+  g_autofree char *text = format_place (self->tunnel, &host, &port);
 
   self->listening = TRUE;
   if (self->json)
@@ -195,14 +186,18 @@ report_listening (Report *self)
 
       self->timeout = g_timeout_add_seconds (STATISTICS_INTERVAL, report_statistics, self);
       event_add_string (event, "address", text);
-      if (G_IS_INET_SOCKET_ADDRESS (address))
-        add_port (event, G_INET_SOCKET_ADDRESS (address));
+      if (host != NULL)
+        {
+          event_add_string (event, "host", host);
+          event_add_int (event, "port", port);
+        }
       check_written (self, event_end (event));
       report_state (self, tcp_tunnel_get_state (self->tunnel));
       return;
     }
-  check_written (self, view_print (stdout, "%s%slistening on %s\n", self->prefixed ? self->name : "",
-                                   self->prefixed ? ": " : "", text));
+  check_written (self, view_print (stdout, "%s%slistening on %s%s\n", self->prefixed ? self->name : "",
+                                   self->prefixed ? ": " : "", text,
+                                   TCP_IS_REVERSE_TUNNEL (self->tunnel) ? " of the gateway" : ""));
 }
 
 /**

@@ -15,6 +15,8 @@ static const char *const keys[N_SETTINGS + 1] = {
   [SETTING_NO_TOKEN] = "no-token",
   [SETTING_LISTEN] = "listen",
   [SETTING_TARGET] = "target",
+  [SETTING_TO] = "to",
+  [SETTING_REMOTE_PORT] = "remote-port",
   [SETTING_MODE] = "mode",
   [SETTING_RESUMPTION] = "resumption",
   [SETTING_WAIT] = "wait",
@@ -29,6 +31,7 @@ static const char *const keys[N_SETTINGS + 1] = {
   [SETTING_ORIGIN] = "origin",
   [SETTING_SUBPROTOCOL] = "subprotocol",
   [SETTING_HEADERS] = "headers",
+  [SETTING_REVERSE] = "reverse",
   [SETTING_LOG_LEVEL] = "log-level",
   [SETTING_ON_READY] = "on-ready",
 };
@@ -41,6 +44,8 @@ static const char *const options[N_SETTINGS] = {
   [SETTING_NO_TOKEN] = "--no-token",
   [SETTING_LISTEN] = "--listen",
   [SETTING_TARGET] = "--target",
+  [SETTING_TO] = "--to",
+  [SETTING_REMOTE_PORT] = "--remote-port",
   [SETTING_MODE] = "--mode",
   [SETTING_RESUMPTION] = "--resumption",
   [SETTING_WAIT] = "--wait",
@@ -55,6 +60,7 @@ static const char *const options[N_SETTINGS] = {
   [SETTING_ORIGIN] = "--origin",
   [SETTING_SUBPROTOCOL] = "--subprotocol",
   [SETTING_HEADERS] = "--header",
+  [SETTING_REVERSE] = "--reverse",
   [SETTING_LOG_LEVEL] = "--log-level",
   [SETTING_ON_READY] = "--on-ready",
 };
@@ -77,6 +83,7 @@ settings_free (Settings *self)
       g_free (self->sources[i]);
     }
   g_strfreev (self->headers);
+  g_strfreev (self->reverses);
   g_free (self->name);
   g_free (self->place);
   g_free (self);
@@ -93,7 +100,9 @@ gboolean
 settings_has (const Settings *self,
               Setting         setting)
 {
-  return setting == SETTING_HEADERS ? self->headers != NULL : self->values[setting] != NULL;
+  if (setting == SETTING_HEADERS)
+    return self->headers != NULL;
+  return setting == SETTING_REVERSE ? self->reverses != NULL : self->values[setting] != NULL;
 }
 
 /* Where the value comes from, for messages about it. */
@@ -375,6 +384,62 @@ settings_read_token (const Settings  *self,
   return NULL;
 }
 
+/* A port alone is one of this machine. */
+static char *
+complete_service (const char *text)
+{
+  return *text != '\0' && text[strspn (text, "0123456789")] == '\0' ? g_strconcat ("127.0.0.1:", text, NULL) : g_strdup (text);
+}
+
+static char **
+complete_reverses (char **reverses)
+{
+  char **completed = g_strdupv (reverses);
+
+  for (char **spec = completed; spec != NULL && *spec != NULL; spec++)
+    {
+      const char *equals = strchr (*spec, '=');
+      g_autofree char *service = equals != NULL ? complete_service (equals + 1) : NULL;
+      g_autofree char *former = NULL;
+
+      if (service == NULL)
+        continue;
+      former = *spec;
+      *spec = g_strdup_printf ("%.*s=%s", (int) (equals - *spec), *spec, service);
+    }
+  return completed;
+}
+
+static gboolean
+read_reverse (const Settings  *self,
+              TcpTunnel       *tunnel,
+              GError         **error)
+{
+  g_autofree char *service = complete_service (self->values[SETTING_TO]);
+
+  g_object_set (tunnel, "target", service, NULL);
+  return options_read_uint (settings_source (self, SETTING_REMOTE_PORT), self->values[SETTING_REMOTE_PORT], 1,
+                            G_OBJECT (tunnel), "remote-port", error);
+}
+
+/* How those of this machine are served, which a reverse tunnel does not. */
+static gboolean
+read_local (const Settings  *self,
+            TcpTunnel       *tunnel,
+            GError         **error)
+{
+  g_auto (GStrv) reverses = complete_reverses (self->reverses);
+  int mode = TCP_TUNNEL_MODE_AUTO;
+
+  if (!options_read_listen (settings_source (self, SETTING_LISTEN), self->values[SETTING_LISTEN], G_OBJECT (tunnel),
+                            error) ||
+      !read_enum (self, SETTING_MODE, TCP_TYPE_TUNNEL_MODE, &mode, error))
+    return FALSE;
+
+  g_object_set (tunnel, "target", self->values[SETTING_TARGET], "mode", mode, "reverses", reverses, NULL);
+  return TRUE;
+}
+
 /**
  * settings_create_tunnel:
  *
@@ -387,9 +452,10 @@ TcpTunnel *
 settings_create_tunnel (const Settings  *self,
                         GError         **error)
 {
-  g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new (self->values[SETTING_REMOTE_URI], NULL);
+  gboolean is_reverse = settings_has (self, SETTING_TO);
+  GType type = is_reverse ? TCP_TYPE_REVERSE_TUNNEL : TCP_TYPE_TUNNEL;
+  g_autoptr (TcpTunnel) tunnel = g_object_new (type, "remote-uri", self->values[SETTING_REMOTE_URI], NULL);
   TcpTunnelLogLevel level;
-  int mode = TCP_TUNNEL_MODE_AUTO;
   int resumption = TCP_TUNNEL_RESUMPTION_AUTO;
   int attempts = TCP_TUNNEL_UNLIMITED_ATTEMPTS;
   gboolean wait = TRUE;
@@ -397,9 +463,7 @@ settings_create_tunnel (const Settings  *self,
   g_auto (GStrv) headers = NULL;
 
   if (!check_credentials (self, &no_token, error) ||
-      !options_read_listen (settings_source (self, SETTING_LISTEN), self->values[SETTING_LISTEN],
-                            G_OBJECT (tunnel), error) ||
-      !read_enum (self, SETTING_MODE, TCP_TYPE_TUNNEL_MODE, &mode, error) ||
+      !(is_reverse ? read_reverse (self, tunnel, error) : read_local (self, tunnel, error)) ||
       !read_enum (self, SETTING_RESUMPTION, TCP_TYPE_TUNNEL_RESUMPTION, &resumption, error) ||
       !options_read_boolean (settings_source (self, SETTING_WAIT), self->values[SETTING_WAIT], &wait, error) ||
       !options_read_uint (settings_source (self, SETTING_MAX_CONNECTIONS), self->values[SETTING_MAX_CONNECTIONS], 1,
@@ -413,9 +477,9 @@ settings_create_tunnel (const Settings  *self,
     return NULL;
 
   headers = list_other_headers (self);
-  g_object_set (tunnel, "target", self->values[SETTING_TARGET], "mode", mode, "resumption", resumption,
-                "wait-for-gateway", wait, "max-reconnect-attempts", attempts, "log-level", level,
-                "request-headers", headers, "authorization", find_authorization (self), "anonymous", no_token,
-                "origin", self->values[SETTING_ORIGIN], "connect-to", self->values[SETTING_CONNECT_TO], NULL);
+  g_object_set (tunnel, "resumption", resumption, "wait-for-gateway", wait, "max-reconnect-attempts", attempts,
+                "log-level", level, "request-headers", headers, "authorization", find_authorization (self),
+                "anonymous", no_token, "origin", self->values[SETTING_ORIGIN],
+                "connect-to", self->values[SETTING_CONNECT_TO], NULL);
   return g_steal_pointer (&tunnel);
 }

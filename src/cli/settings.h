@@ -15,6 +15,8 @@ typedef enum
   SETTING_NO_TOKEN,
   SETTING_LISTEN,
   SETTING_TARGET,
+  SETTING_TO,
+  SETTING_REMOTE_PORT,
   SETTING_MODE,
   SETTING_RESUMPTION,
   SETTING_WAIT,
@@ -29,6 +31,7 @@ typedef enum
   SETTING_ORIGIN,
   SETTING_SUBPROTOCOL,
   SETTING_HEADERS,
+  SETTING_REVERSE,
   SETTING_LOG_LEVEL,
   SETTING_ON_READY,
   N_SETTINGS,
@@ -40,8 +43,9 @@ typedef struct
 {
   char *name;                /* in the config file, NULL for one that is not from there */
   char *place;               /* the file and the group, NULL for one that is not from there */
-  char *values[N_SETTINGS];  /* NULL where nothing is said; all but SETTING_HEADERS */
+  char *values[N_SETTINGS];  /* NULL where nothing is said; all but the next two */
   char **headers;            /* SETTING_HEADERS */
+  char **reverses;           /* SETTING_REVERSE */
   char *sources[N_SETTINGS]; /* where it stands in a file, NULL for the command line */
 } Settings;
 

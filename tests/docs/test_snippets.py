@@ -35,7 +35,8 @@ class Programs(unittest.TestCase):
         cls.echo = Echo()
         cls.addClassCleanup(cls.echo.server_close)
         cls.addClassCleanup(cls.echo.shutdown)
-        cls.gateway = TcpTunnel.Gateway(target=cls.echo.address, token="your-token", log_level="none")
+        cls.gateway = TcpTunnel.Gateway(target=cls.echo.address, token="your-token", log_level="none",
+                                        reverse_ports=[str(free_port())])
         cls.gateway.start()
         cls.addClassCleanup(cls.gateway.close)
         cls.directory = Path(tempfile.mkdtemp())

@@ -259,7 +259,6 @@ test_foreign (const char *query,
 {
   g_autoptr (Target) target = target_new_manual ();
   g_auto (Rig) rig = { 0 };
-  g_autofree char *data = NULL;
   int fd, served;
   guint16 port;
 

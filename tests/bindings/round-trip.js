@@ -166,8 +166,13 @@ const tests = {
         assertSame(tunnel.state, CONNECTED);
         const connections = await Promise.all(Array.from({ length: 8 }, () => connect(tunnel)));
         await Promise.all(connections.map(connection => exchange(connection)));
+        await waitFor(tunnel, 'connection-opened', () => seen.opened.length === 8);
+        const open = tunnel.get_connections();
+        assertSame(open.get_n_items(), 8);
+        assertSame(open.get_item(0).bytes_sent, MIB);
         connections.forEach(connection => connection.close(null));
         await waitFor(tunnel, 'connection-closed', () => seen.closed.length === 8);
+        assertSame(open.get_n_items(), 0);
         assertSame(seen.closed.map(([id]) => id).sort(), seen.opened.sort());
         assert(tunnel.active, 'it runs');
         await tunnel.close_async(null);

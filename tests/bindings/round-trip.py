@@ -150,6 +150,29 @@ class RoundTrip(unittest.TestCase):
         wait_until(lambda: watch.states[-1] == "disconnected", "disconnected")
         self.assertEqual(watch.states, ["connecting", "connected", "disconnected"])
 
+    def test_connections(self):
+        tunnel = self.create(mode=TcpTunnel.TunnelMode.MULTIPLEXED)
+        watch = Watch(tunnel)
+        connections = tunnel.get_connections()
+        tunnel.start(None)
+        with connect(port_of(tunnel)) as first, connect(port_of(tunnel)) as second:
+            exchange(first, MIB)
+            exchange(second, 5)
+            wait_until(lambda: len(connections) == 2, "the connections")
+            self.assertEqual([connection.props.id for connection in connections], [1, 2])
+            self.assertEqual(connections[0].props.bytes_sent, MIB)
+            self.assertEqual(connections[1].get_client_address().get_port(), second.getsockname()[1])
+            kept = connections[0]
+            kept.close()
+            wait_until(lambda: watch.closed, "the end of the first")
+            self.assertTrue(kept.props.closed)
+            self.assertTrue(kept.dup_error().matches(TcpTunnel.tunnel_error_quark(), TcpTunnel.TunnelError.CLOSED))
+            exchange(second, 5)
+            self.assertEqual(len(connections), 1)
+            tunnel.close()
+        self.assertEqual(len(connections), 0)
+        self.assertEqual(len(watch.closed), 2)
+
     def test_start_async(self):
         tunnel = self.create(mode=TcpTunnel.TunnelMode.MULTIPLEXED)
         results = []

@@ -47,8 +47,9 @@ describe_tunnel (JsonBuilder  *builder,
 {
   g_autofree char *given = NULL;
   g_autofree char *uri = NULL;
-  GSocketAddress *local = tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel));
-  g_autofree char *address = local != NULL ? format_address (local) : NULL;
+  g_autofree char *host = NULL;
+  guint port;
+  g_autofree char *address = format_place (tunnel, &host, &port);
 
   g_object_get (tunnel, "remote-uri", &given, NULL);
   uri = strip_uri (given);

@@ -75,7 +75,7 @@ format_state (TcpTunnelState state)
   return g_enum_get_value (states, state)->value_nick;
 }
 
-/* Where a tunnel that has started listens, or its gateway for it; of a Unix socket @host is NULL. */
+/* Where a tunnel listens, or its gateway for it; of a Unix socket @host is NULL. NULL if it does not. */
 char *
 format_place (TcpTunnel  *tunnel,
               char      **host,
@@ -101,7 +101,7 @@ format_place (TcpTunnel  *tunnel,
       *host = g_inet_address_to_string (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (local)));
       *port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (local));
     }
-  return local != NULL ? format_address (local) : g_strdup ("");
+  return local != NULL ? format_address (local) : NULL;
 }
 
 /* Those that separate lines and paragraphs count as printable. */

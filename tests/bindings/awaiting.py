@@ -100,6 +100,28 @@ class Awaiting:
             await TcpTunnel.start_tcp_tunnel(*arguments, **properties)
         self.assertTrue(caught.exception.matches(TcpTunnel.TunnelError.quark(), code), caught.exception)
 
+    def test_reverse(self):
+        async def check():
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                port = listener.getsockname()[1]
+            gateway = TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="warn", reverse_ports=[str(port)])
+            self.addCleanup(gateway.close)
+            await gateway.start()
+            service = int(self.echo.address.rpartition(":")[2])
+            tunnel = await TcpTunnel.start_reverse_tcp_tunnel(gateway.uri, TOKEN, service, log_level="warn")
+            self.assertIsInstance(tunnel, TcpTunnel.Tunnel)
+            self.assertEqual(tunnel.target, self.echo.address)
+            self.assertEqual(tunnel.address, ("127.0.0.1", port))
+            self.assertEqual(tunnel.remote_address, "127.0.0.1:%d" % port)
+            self.assertIsNone(tunnel.get_local_address())
+            await exchange_by_streams(tunnel.address)
+            tunnel.close()
+            self.assertIsNone(tunnel.remote_address)
+            with self.assertRaises(GLib.Error):
+                tunnel.address
+
+        self.run_on_loop(check())
+
     def test_one_call(self):
         async def check():
             tunnel = await TcpTunnel.start_tcp_tunnel(self.gateway.uri, TOKEN, "127.0.0.1", 0, mode="singleton")

@@ -28,6 +28,8 @@ function __tcp_tunnel_options -a command
                 complete $option -x -a 'auto singleton parallel multiplexed'
             case 'resumption/*'
                 complete $option -x -a 'auto required off'
+            case 'proxy-protocol/*'
+                complete $option -x -a 'none v2'
             case 'wait/*'
                 complete $option -x -a 'yes no'
             case 'max-reconnect-attempts/*'

@@ -82,6 +82,21 @@ typedef enum
 } TcpTunnelResumption;
 
 /**
+ * TcpProxyProtocol:
+ * @TCP_PROXY_PROTOCOL_NONE: none is spoken.
+ * @TCP_PROXY_PROTOCOL_V2: version 2, the binary one.
+ *
+ * Which version of the PROXY protocol a gateway speaks to its targets.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  TCP_PROXY_PROTOCOL_NONE,
+  TCP_PROXY_PROTOCOL_V2,
+} TcpProxyProtocol;
+
+/**
  * TcpTunnelLogLevel:
  * @TCP_TUNNEL_LOG_LEVEL_NONE: nothing at all
  * @TCP_TUNNEL_LOG_LEVEL_ERROR: what ended a tunnel, a gateway or a connection
@@ -112,6 +127,7 @@ typedef enum
 #define TCP_TYPE_TUNNEL_STATE (tcp_tunnel_state_get_type ())
 #define TCP_TYPE_TUNNEL_MODE (tcp_tunnel_mode_get_type ())
 #define TCP_TYPE_TUNNEL_RESUMPTION (tcp_tunnel_resumption_get_type ())
+#define TCP_TYPE_PROXY_PROTOCOL (tcp_proxy_protocol_get_type ())
 #define TCP_TYPE_TUNNEL_LOG_LEVEL (tcp_tunnel_log_level_get_type ())
 
 TCP_TUNNEL_AVAILABLE_IN_1_0
@@ -120,6 +136,8 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 GType tcp_tunnel_mode_get_type (void) G_GNUC_CONST;
 TCP_TUNNEL_AVAILABLE_IN_1_0
 GType tcp_tunnel_resumption_get_type (void) G_GNUC_CONST;
+TCP_TUNNEL_AVAILABLE_IN_1_0
+GType tcp_proxy_protocol_get_type (void) G_GNUC_CONST;
 TCP_TUNNEL_AVAILABLE_IN_1_0
 GType tcp_tunnel_log_level_get_type (void) G_GNUC_CONST;
 

@@ -19,6 +19,10 @@ G_DEFINE_ENUM_TYPE (TcpTunnelResumption, tcp_tunnel_resumption,
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_RESUMPTION_REQUIRED, "required"),
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_RESUMPTION_OFF, "off"))
 
+G_DEFINE_ENUM_TYPE (TcpProxyProtocol, tcp_proxy_protocol,
+                    G_DEFINE_ENUM_VALUE (TCP_PROXY_PROTOCOL_NONE, "none"),
+                    G_DEFINE_ENUM_VALUE (TCP_PROXY_PROTOCOL_V2, "v2"))
+
 G_DEFINE_ENUM_TYPE (TcpTunnelLogLevel, tcp_tunnel_log_level,
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_LOG_LEVEL_NONE, "none"),
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_LOG_LEVEL_ERROR, "error"),

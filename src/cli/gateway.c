@@ -24,6 +24,7 @@ static struct
   char *token_file;
   char *token;
   char **trusted_proxies;
+  char *proxy_protocol;
   char *tls_cert;
   char *tls_key;
   char *resumption;
@@ -61,6 +62,8 @@ static const GOptionEntry entries[] = {
     "The one token to accept", "TOKEN" },
   { "trusted-proxy", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.trusted_proxies,
     "A reverse proxy, or a network; repeatable", "ADDRESS" },
+  { "proxy-protocol", 0, 0, G_OPTION_ARG_STRING, &options.proxy_protocol,
+    "v2 to name clients to targets", "VERSION" },
   { "tls-cert", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_cert,
     "PEM file of the certificate, for wss://", "FILE" },
   { "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_key,
@@ -199,6 +202,7 @@ create_gateway (guint   *drain_timeout,
 {
   g_autoptr (TcpGateway) gateway = NULL;
   int level = TCP_TUNNEL_LOG_LEVEL_INFO;
+  int proxy_protocol = TCP_PROXY_PROTOCOL_NONE;
   int resumption = TCP_TUNNEL_RESUMPTION_AUTO;
 
   if (options.target == NULL)
@@ -226,6 +230,7 @@ create_gateway (guint   *drain_timeout,
                           "max-principal-dials", error) ||
       !options_read_memory ("--max-principal-memory", options.max_principal_memory, 4, G_OBJECT (gateway),
                             "max-principal-memory", error) ||
+      !options_read_enum ("--proxy-protocol", options.proxy_protocol, TCP_TYPE_PROXY_PROTOCOL, &proxy_protocol, error) ||
       !options_read_enum ("--resumption", options.resumption, TCP_TYPE_TUNNEL_RESUMPTION,
                           &resumption, error) ||
       !options_read_enum ("--log-level", options.log_level, TCP_TYPE_TUNNEL_LOG_LEVEL, &level,
@@ -235,7 +240,7 @@ create_gateway (guint   *drain_timeout,
 
   g_object_set (gateway, "trusted-proxies", (const char *const *) options.trusted_proxies,
                 "allow", (const char *const *) options.allow, "reverse-ports", options.reverse_ports,
-                "resumption", resumption, "log-level", level, NULL);
+                "proxy-protocol", proxy_protocol, "resumption", resumption, "log-level", level, NULL);
   log_init (level);
   return g_steal_pointer (&gateway);
 }

@@ -3,9 +3,11 @@
 #include "gateway/client.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/text.h"
 #include "gateway/dial.h"
+#include "gateway/proxy-header.h"
 #include "gateway/reverse.h"
 #include "io/descriptors.h"
 #include "io/linger.h"
@@ -34,7 +36,8 @@ struct _TcpClient
   gboolean raw;
   char *session_id;
   TcpPrincipal *principal;
-  GSocketAddress *address; /* from where the last WebSocket came, without a port; NULL if that is not known */
+  GSocketAddress *address; /* from where the last WebSocket came, NULL if that is not known, */
+  GSocketAddress *local;   /* and to which of this end; likewise */
   TcpLog *log;
   TcpLogLimit *warnings;
   TcpClientCallbacks callbacks;
@@ -141,6 +144,21 @@ dial_free (gpointer data)
   g_free (dial);
 }
 
+/* Before anything else. So few bytes always fit in. */
+static gboolean
+client_write_header (TcpClient         *self,
+                     GSocketConnection *connection)
+{
+  guint8 header[TCP_PROXY_HEADER_SIZE];
+  gsize size;
+
+  if (self->settings->proxy_protocol == TCP_PROXY_PROTOCOL_NONE)
+    return TRUE;
+
+  size = tcp_proxy_header_write (header, self->address, self->local);
+  return send (g_socket_get_fd (g_socket_connection_get_socket (connection)), header, size, MSG_NOSIGNAL) == (gssize) size;
+}
+
 static void
 on_dialed (GSocketConnection *connection,
            TcpResetCode       code,
@@ -152,6 +170,12 @@ on_dialed (GSocketConnection *connection,
   g_autoptr (TcpStream) stream = tcp_stream_ref (dial->stream);
   g_autoptr (GError) error = NULL;
 
+  if (connection != NULL && !client_write_header (self, connection))
+    {
+      connection = NULL;
+      code = TCP_RESET_UNREACHABLE;
+      why = "it closed the connection at once";
+    }
   if (connection == NULL)
     error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the target %s cannot be reached: %s",
                          dial->target, why);
@@ -535,6 +559,7 @@ tcp_client_free (TcpClient *self)
   g_hash_table_unref (self->dials);
   tcp_principal_unref (self->principal);
   g_clear_object (&self->address);
+  g_clear_object (&self->local);
   g_free (self->session_id);
   g_free (self);
 }
@@ -567,7 +592,8 @@ tcp_client_attach (TcpClient        *self,
                    const TcpRequest *request)
 {
   g_clear_object (&self->address);
-  self->address = g_inet_socket_address_new_from_string (request->address, 0);
+  self->address = g_inet_socket_address_new_from_string (request->address, request->port);
+  g_set_object (&self->local, request->local);
   tcp_timer_set (self->expiry, -1);
   self->credential = request->credential;
   tcp_session_attach (self->session, channel);

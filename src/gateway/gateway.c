@@ -2,6 +2,7 @@
 
 #include "gateway/gateway-private.h"
 
+#include "base/tsan.h"
 #include "gateway/server.h"
 
 /**
@@ -269,6 +270,7 @@ typedef struct
 static void
 reload_free (Reload *self)
 {
+  tcp_tsan_acquire (self);
   tcp_server_unref (self->server);
   tcp_gateway_settings_free (self->settings);
   g_free (self);
@@ -304,7 +306,10 @@ reload_run (GTask        *task,
   Reload *reload = data;
   GError *error = NULL;
 
-  if (tcp_server_reload (reload->server, reload->settings, cancellable, &error))
+  tcp_tsan_acquire (reload);
+  tcp_server_reload (reload->server, reload->settings, cancellable, &error);
+  tcp_tsan_release (reload);
+  if (error == NULL)
     g_task_return_boolean (task, TRUE);
   else
     g_task_return_error (task, error);
@@ -345,6 +350,7 @@ tcp_gateway_reload_async (TcpGateway          *self,
       return;
     }
   g_task_set_task_data (task, reload, (GDestroyNotify) reload_free);
+  tcp_tsan_release (reload);
   g_task_run_in_thread (task, reload_run);
 }
 

@@ -13,6 +13,7 @@
 #include "gateway/forwarded.h"
 #include "gateway/head.h"
 #include "gateway/origin.h"
+#include "gateway/proxy-header.h"
 #include "gateway/tls-queue.h"
 #include "io/acceptor.h"
 #include "io/descriptors.h"
@@ -87,6 +88,7 @@ typedef struct
   TcpOrigin *origin;
   TcpOrigin *client; /* for which the proxy sends the request; nullable */
   GInetAddress *address; /* of the client, else of the origin */
+  guint16 port; /* likewise, 0 if it is not known */
   Stage stage;
   GSocket *socket;
   TcpTransport transport; /* its TLS is there once the handshake is through */
@@ -278,6 +280,7 @@ pending_find_client (Pending          *self,
       self->client = listener_get_origin (self->listener, address);
       g_clear_object (&self->address);
       self->address = address;
+      self->port = 0;
     }
   return TRUE;
 }
@@ -320,6 +323,8 @@ pending_accept (Pending          *self,
   if (transport.buffered != NULL)
     listener->secured--;
   (self->client != NULL ? self->client : self->origin)->known = TRUE;
+  request->port = self->port;
+  request->local = g_socket_get_local_address (self->socket, NULL);
   request->address = self->address != NULL ? g_inet_address_to_string (self->address) : g_strdup ("");
   self->transport = (TcpTransport) { 0 };
   pending_free (self);
@@ -340,6 +345,13 @@ pending_answer (Pending *self)
     pending_accept (self, upgrade, request);
   else
     pending_refuse (self, &refusal);
+}
+
+static void
+pending_wait_for (Pending *self,
+                  int      size)
+{
+  setsockopt (g_socket_get_fd (self->socket), SOL_SOCKET, SO_RCVLOWAT, &size, sizeof size);
 }
 
 /* Until the stream has no more: TLS reports nothing of what it has decrypted already. */
@@ -443,13 +455,6 @@ on_handshake (GIOStream             *stream,
   pending_begin_head (self, stream);
 }
 
-static void
-pending_wait_for (Pending *self,
-                  int      size)
-{
-  setsockopt (g_socket_get_fd (self->socket), SOL_SOCKET, SO_RCVLOWAT, &size, sizeof size);
-}
-
 /* A handshake begins only when the ClientHello is there, so that it holds no thread, and no
  * memory, for a client that is silent. */
 static void
@@ -494,6 +499,81 @@ on_hello_readable (GIOCondition condition,
   self->handshake = tcp_tls_queue_add (self->listener->tls, self->transport.connection, self->origin, on_handshake, self);
 }
 
+static void
+pending_begin_stream (Pending *self)
+{
+  if (self->listener->tls == NULL)
+    pending_begin_head (self, G_IO_STREAM (self->transport.connection));
+  else
+    self->watch = tcp_watch_new (g_socket_get_fd (self->socket), G_IO_IN | POLLRDHUP, on_hello_readable, self);
+}
+
+/* The header of the PROXY protocol */
+
+/* As if the client that it names had connected itself. */
+static void
+pending_set_source (Pending        *self,
+                    GSocketAddress *source)
+{
+  TcpOrigin *proxy = self->origin;
+
+  g_clear_object (&self->address);
+  self->address = tcp_address_get (source);
+  self->port = tcp_address_get_port (source);
+  self->origin = listener_get_origin (self->listener, self->address);
+  tcp_origins_release (self->listener->origins, proxy, tcp_now ());
+}
+
+/* It is looked at until all of it is there, so that nothing behind it is taken away. */
+static void
+on_proxy_readable (GIOCondition condition,
+                   gpointer     user_data)
+{
+  Pending *self = user_data;
+  int fd = g_socket_get_fd (self->socket);
+  guint8 data[TCP_PROXY_HEADER_MAX_SIZE];
+  gssize n = recv (fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
+  g_autoptr (GSocketAddress) source = NULL;
+  TcpProxyHeaderResult result;
+  gsize size;
+
+  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    return;
+  if (n <= 0)
+    {
+      pending_end (self);
+      return;
+    }
+
+  if (self->stage == STAGE_SILENT)
+    pending_begin (self);
+  result = tcp_proxy_header_parse (data, n, &size, &source);
+  if (result == TCP_PROXY_HEADER_BAD)
+    {
+      pending_drop (self, "the header of the PROXY protocol is malformed");
+      return;
+    }
+  if (result == TCP_PROXY_HEADER_INCOMPLETE)
+    {
+      if (condition & (G_IO_HUP | G_IO_ERR | POLLRDHUP))
+        pending_end (self);
+      else
+        pending_wait_for (self, size);
+      return;
+    }
+
+  pending_wait_for (self, 1);
+  tcp_watch_clear (&self->watch);
+  if (result == TCP_PROXY_HEADER_COMPLETE && recv (fd, data, size, MSG_DONTWAIT) != (gssize) size)
+    {
+      pending_end (self);
+      return;
+    }
+  if (source != NULL)
+    pending_set_source (self, source);
+  pending_begin_stream (self);
+}
+
 /* The port */
 
 static void
@@ -514,6 +594,7 @@ on_accepted (GSocketConnection *connection,
   pending->deadline = tcp_timer_new (on_deadline, pending);
   tcp_timer_set (pending->deadline, now + MIN (self->timeout, FIRST_BYTE_TIMEOUT) * G_TIME_SPAN_MILLISECOND);
   pending->address = tcp_address_get (remote);
+  pending->port = tcp_address_get_port (remote);
   pending->origin = listener_get_origin (self, pending->address);
   pending->link.data = pending;
   g_queue_push_tail_link (&self->pending, &pending->link);
@@ -524,10 +605,11 @@ on_accepted (GSocketConnection *connection,
   else if (!tcp_descriptors_suffice (g_socket_get_fd (pending->socket)) && self->pending.length > 1)
     pending_drop (listener_find_victim (self, FALSE, pending), TCP_DESCRIPTORS_ADVICE);
 
-  if (self->tls == NULL)
-    pending_begin_head (pending, G_IO_STREAM (connection));
+  /* Anybody else could name any address. */
+  if (pending->origin->trusted)
+    pending->watch = tcp_watch_new (g_socket_get_fd (pending->socket), G_IO_IN | POLLRDHUP, on_proxy_readable, pending);
   else
-    pending->watch = tcp_watch_new (g_socket_get_fd (pending->socket), G_IO_IN | POLLRDHUP, on_hello_readable, pending);
+    pending_begin_stream (pending);
 }
 
 /* @certificate may be NULL. @timeout in ms, 0 for the default. Takes @proxies. */

@@ -31,6 +31,13 @@ tcp_address_get (GSocketAddress *address)
              : NULL;
 }
 
+/* 0 if it is none of IP. */
+guint16
+tcp_address_get_port (GSocketAddress *address)
+{
+  return G_IS_INET_SOCKET_ADDRESS (address) ? g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)) : 0;
+}
+
 /* GLib warns of a prefix that is far too long. */
 static GInetAddressMask *
 parse_mask (const char *text)

@@ -17,6 +17,7 @@ gboolean tcp_networks_contain (const TcpNetworks *self,
 
 GInetAddress *tcp_address_normalize (GInetAddress *address);
 GInetAddress *tcp_address_get (GSocketAddress *address);
+guint16 tcp_address_get_port (GSocketAddress *address);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpNetworks, tcp_networks_free)
 

@@ -111,12 +111,31 @@ static const TcpSetting rows[] = {
    * `X-Forwarded-For` names the client, whose address is logged, and counts for wrong tokens.
    * That is the rightmost address in the header which is not one of a trusted proxy.
    *
+   * A trusted proxy may also begin a connection with the header of the PROXY protocol, version
+   * 2. The client that it names counts as if it had connected itself.
+   *
    * From other addresses these headers are ignored, as anybody could write them. A request
    * with both of them, that name different clients, is answered 400.
    *
    * Since: 1.0
    */
   { "trusted-proxies", SETTING (STRV, trusted_proxies) },
+
+  /**
+   * TcpGateway:proxy-protocol:
+   *
+   * Whether each connection to a target begins with the header of the PROXY protocol, which names
+   * the client. The default is %TCP_PROXY_PROTOCOL_NONE. All targets have to expect it.
+   *
+   * The source is the address from which the client's last WebSocket came before the connection
+   * was opened; if a proxy that is trusted has named the client in a header of HTTP, its port is 0. The destination is
+   * that at which the WebSocket was accepted. Where the address is not known, as behind a Unix
+   * socket, the header says that the connection is the gateway's own (LOCAL).
+   *
+   * Since: 1.0
+   */
+  { "proxy-protocol", SETTING (ENUM, proxy_protocol), .type = tcp_proxy_protocol_get_type,
+    .initial = TCP_PROXY_PROTOCOL_NONE },
 
   /**
    * TcpGateway:tls-certificate:

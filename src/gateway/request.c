@@ -12,6 +12,7 @@ tcp_request_free (TcpRequest *self)
 {
   g_clear_pointer (&self->principal, tcp_principal_unref);
   g_free (self->session_id);
+  g_clear_object (&self->local);
   g_free (self->address);
   g_clear_pointer (&self->uri, g_uri_unref);
   g_free (self);

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include <glib.h>
+#include <gio/gio.h>
 #include "gateway/access.h"
 #include "gateway/refusal.h"
 #include "protocol/plain.h"
@@ -24,6 +24,8 @@ typedef struct
   TcpCredential credential; /* that it has shown */
   GUri *uri; /* of the WebSocket */
   char *address; /* from where; of a proxy that is trusted that for which it sends the request */
+  guint16 port;  /* likewise, 0 if it is not known */
+  GSocketAddress *local; /* to where */
 } TcpRequest;
 
 void tcp_request_free (TcpRequest *self);

@@ -25,6 +25,7 @@ typedef struct
   char *token;
   char *token_file;
   char **trusted_proxies;
+  TcpProxyProtocol proxy_protocol; /* towards targets */
   GTlsCertificate *tls_certificate;
   guint session_timeout;    /* ms */
   guint max_dials;

@@ -124,6 +124,7 @@ class Stubs(unittest.TestCase):
         for name, enum in (
             ("_ModeName", TcpTunnel.TunnelMode),
             ("_ResumptionName", TcpTunnel.TunnelResumption),
+            ("_ProxyProtocolName", TcpTunnel.ProxyProtocol),
             ("_LogLevelName", TcpTunnel.TunnelLogLevel),
         ):
             self.assertEqual(literals(name), {getattr(enum, m).value_nick for m in dir(enum) if m.isupper()})

@@ -35,6 +35,17 @@ client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uw
 """
 
 
+def wait_for_port(process, port):
+    deadline = time.monotonic() + GENEROUS_S
+    while True:
+        assert process.poll() is None and time.monotonic() < deadline, "the proxy does not start"
+        try:
+            connect(port).close()
+            return
+        except OSError:
+            time.sleep(0.01)
+
+
 class Proxy:
     """The program, with what the guide says; only names, ports and the timeout are others."""
 
@@ -56,14 +67,7 @@ class Proxy:
                    "haproxy": [PROXY, "-db", "-q", "-f", "proxy.conf"]}[proxy]
         # Without a stdin HAProxy closes a socket instead of it.
         self.process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + GENEROUS_S
-        while True:
-            assert self.process.poll() is None and time.monotonic() < deadline, "the proxy does not start"
-            try:
-                connect(self.port).close()
-                return
-            except OSError:
-                time.sleep(0.01)
+        wait_for_port(self.process, self.port)
 
     def stop(self):
         """At once, with all its connections."""
@@ -174,6 +178,52 @@ class Behind(unittest.TestCase):
         self.gateway.close()
         with self.assertRaisesRegex(GLib.Error, r"failed \(502|not available now \(503"):
             self.tunnel(mode="multiplexed").start()
+
+
+@unittest.skipUnless(proxy == "haproxy", "nginx speaks version 1 only")
+class ProxyProtocol(unittest.TestCase):
+    """HAProxy passes on what it receives, and names the client before that; and one that is a target hears of
+    the client from the gateway."""
+
+    def test_names_the_client(self):
+        echo = Echo()
+        self.addCleanup(echo.server_close)
+        self.addCleanup(echo.shutdown)
+        target = free_port()
+        gateway = start_gateway(f"127.0.0.1:{target}", trusted_proxies=["127.0.0.1"], proxy_protocol="v2")
+        self.addCleanup(gateway.close)
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        port = free_port()
+        text = re.findall(r"^```haproxy\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[1]
+        self.assertIn("send-proxy-v2", text)
+        text = text.replace(":443", f"127.0.0.1:{port}").replace("127.0.0.1:8080", f"127.0.0.1:{gateway.address.port}")
+        text += f"""
+listen target
+    bind 127.0.0.1:{target} accept-proxy
+    tcp-request session reject if !{{ src 127.0.0.3 }}
+    server echo {echo.address}
+"""
+        Path(directory, "proxy.conf").write_text(text)
+        process = subprocess.Popen([PROXY, "-db", "-q", "-f", "proxy.conf"], cwd=directory, stdin=subprocess.DEVNULL)
+        self.addCleanup(process.wait, GENEROUS_S)
+        self.addCleanup(process.terminate)
+
+        wait_for_port(process, port)
+        # Not the address that HAProxy itself has.
+        with socket.create_connection(("127.0.0.1", port), GENEROUS_S, ("127.0.0.3", 0)) as client:
+            client.sendall((f"GET / HTTP/1.1\r\nHost: gateway\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                            f"Authorization: Bearer {TOKEN}\r\n\r\n").encode())
+            self.assertTrue(client.recv(4096).startswith(b"HTTP/1.1 101 "))
+            deadline = time.monotonic() + GENEROUS_S
+            while gateway.get_connections().get_n_items() == 0:
+                self.assertLess(time.monotonic(), deadline)
+                GLib.MainContext.default().iteration(False)
+            connection = gateway.get_connections().get_item(0)
+            self.assertEqual(connection.get_client_address().get_address().to_string(), "127.0.0.3")
+            client.sendall(b"\x82\x84\0\0\0\0ping")
+            self.assertEqual(client.recv(6, socket.MSG_WAITALL), b"\x82\x04ping")
 
 
 if PROXY is None or shutil.which("openssl") is None:

@@ -273,6 +273,14 @@ wait_for_line (const char *text)
 }
 
 static void
+forget_lines (void)
+{
+  monitor_enter (&monitor);
+  g_string_truncate (logged, 0);
+  monitor_leave (&monitor);
+}
+
+static void
 test_log (void)
 {
   g_autoptr (Target) target = target_new_echo ();
@@ -308,6 +316,99 @@ test_log_of_session (void)
   expect_status (send_request (port, AUTHORIZED "X-Forwarded-For: 192.0.2.8\r\n"), 503);
   wait_for_line ("a request from 192.0.2.8 was answered 503: ");
   client_close (fd);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
+}
+
+/* The header of the PROXY protocol for 192.0.2.7, and for the proxy itself. */
+static const char proxied[] = "\r\n\r\n\0\r\nQUIT\n" "\x21\x11\0\x0c" "\xc0\0\2\7" "\x7f\0\0\1" "\x12\x34" "\x56\x78";
+static const char local[] = "\r\n\r\n\0\r\nQUIT\n" "\x20\0\0\0";
+
+/* In pieces of @step bytes. */
+static int
+send_proxied (guint16 port,
+              const char *header,
+              gsize length,
+              gsize step,
+              const char *headers)
+{
+  g_autofree char *request = g_strdup_printf ("GET / HTTP/1.1\r\nHost: gateway\r\n" WS_UPGRADE "%s\r\n", headers);
+  g_autoptr (GByteArray) all = g_byte_array_new ();
+  int fd = client_connect (port);
+
+  g_byte_array_append (all, (const guint8 *) header, length);
+  g_byte_array_append (all, (const guint8 *) request, strlen (request));
+  for (gsize i = 0; i < all->len; i += step)
+    client_write (fd, all->data + i, MIN (step, all->len - i));
+  return fd;
+}
+
+/* Of a proxy that is trusted it names the client, of others it is no request. */
+static void
+test_proxy_protocol (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target, "127.0.0.1");
+  g_autoptr (TcpGateway) other = new_gateway (target, "127.0.0.2");
+  guint16 port;
+
+  g_object_set (gateway, "log-level", TCP_TUNNEL_LOG_LEVEL_INFO, NULL);
+  port = start_gateway (gateway);
+  forget_lines ();
+  expect_status (send_proxied (port, proxied, sizeof proxied - 1, G_MAXUINT16, WRONG), 401);
+  wait_for_line ("a request from 192.0.2.7 was answered 401: ");
+  expect_status (send_proxied (port, proxied, sizeof proxied - 1, 7, AUTHORIZED), 101);
+  wait_for_line ("the client default is connected from 192.0.2.7 ");
+  forget_lines ();
+  expect_status (send_proxied (port, local, sizeof local - 1, 1, AUTHORIZED), 101);
+  wait_for_line ("the client default is connected from 127.0.0.1 ");
+  /* What stands in its headers then is the client's own word. */
+  expect_status (send_proxied (port, proxied, sizeof proxied - 1, G_MAXUINT16, AUTHORIZED "X-Forwarded-For: 192.0.2.9\r\n"), 101);
+  wait_for_line ("the client default is connected from 192.0.2.7 ");
+  client_expect_end (send_proxied (port, "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\0", 16, G_MAXUINT16, AUTHORIZED));
+  wait_for_line ("the header of the PROXY protocol is malformed");
+  expect_status (send_request (port, AUTHORIZED), 101);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
+
+  port = start_gateway (other);
+  expect_status (send_proxied (port, proxied, sizeof proxied - 1, G_MAXUINT16, AUTHORIZED), 400);
+  tcp_endpoint_close (TCP_ENDPOINT (other));
+}
+
+static void
+expect_header (Target *target,
+               const char *expected,
+               gsize length)
+{
+  int fd = target_accept (target);
+  g_autofree guint8 *data = g_malloc (length);
+
+  client_read (fd, data, length);
+  g_assert_cmpmem (data, length, expected, length);
+  client_close (fd);
+}
+
+/* What a target is told first: from where, and to where. */
+static void
+test_proxy_protocol_to_target (void)
+{
+  static const char begin[] = "\r\n\r\n\0\r\nQUIT\n" "\x21\x11\0\x0c";
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target, "127.0.0.1");
+  g_autoptr (GString) expected = g_string_new_len (begin, sizeof begin - 1);
+  guint16 port;
+
+  g_object_set (gateway, "proxy-protocol", TCP_PROXY_PROTOCOL_V2, NULL);
+  port = start_gateway (gateway);
+  g_string_append_len (expected, "\xc0\0\2\7" "\x7f\0\0\1" "\x12\x34", 10);
+  g_string_append_c (expected, (char) (port >> 8));
+  g_string_append_c (expected, (char) port);
+  expect_status (send_proxied (port, proxied, sizeof proxied - 1, G_MAXUINT16, AUTHORIZED), 101);
+  expect_header (target, expected->str, expected->len);
+
+  /* Of a client that is named by HTTP the port is not known. */
+  memset (expected->str + 24, 0, 2);
+  expect_status (send_request (port, AUTHORIZED "X-Forwarded-For: 192.0.2.7\r\n"), 101);
+  expect_header (target, expected->str, expected->len);
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
@@ -347,6 +448,8 @@ main (int argc,
   g_test_add_func ("/forwarded/places", test_places);
   g_test_add_func ("/forwarded/log", test_log);
   g_test_add_func ("/forwarded/log-of-session", test_log_of_session);
+  g_test_add_func ("/forwarded/proxy-protocol", test_proxy_protocol);
+  g_test_add_func ("/forwarded/proxy-protocol-to-target", test_proxy_protocol_to_target);
   g_test_add_func ("/forwarded/invalid", test_invalid);
 
   result = g_test_run ();

@@ -14,6 +14,7 @@ _NameT = TypeVar("_NameT", bound=str)
 
 _ModeName = Literal["singleton", "multiplexed", "parallel", "auto"]
 _ResumptionName = Literal["auto", "required", "off"]
+_ProxyProtocolName = Literal["none", "v2"]
 _LogLevelName = Literal["none", "error", "warn", "info", "debug"]
 _AsyncReadyCallback = Callable[..., object]
 
@@ -38,6 +39,10 @@ class TunnelResumption(GObject.GEnum):
     AUTO = 0
     REQUIRED = 1
     OFF = 2
+
+class ProxyProtocol(GObject.GEnum):
+    NONE = 0
+    V2 = 1
 
 class TunnelLogLevel(GObject.GEnum):
     NONE = 0
@@ -188,6 +193,7 @@ class _GatewayProperties(_Properties):
     token: _Token
     allow: list[str] | None
     reverse_ports: list[str] | None
+    proxy_protocol: _Enum[ProxyProtocol, _ProxyProtocolName]
     path: str | None
     token_file: str | None
     trusted_proxies: list[str] | None
@@ -249,6 +255,7 @@ class _ReverseTunnelSettings(_DiallingSettings, total=False):
 class _GatewaySettings(_Settings, total=False):
     allow: Sequence[str] | None
     reverse_ports: Sequence[str] | None
+    proxy_protocol: ProxyProtocol | _ProxyProtocolName
     path: str | None
     token_file: str | None
     trusted_proxies: Sequence[str] | None

@@ -230,6 +230,7 @@ def _named(name, coroutine):
 _ENUMS = {
     "mode": TcpTunnel.TunnelMode,
     "resumption": TcpTunnel.TunnelResumption,
+    "proxy-protocol": TcpTunnel.ProxyProtocol,
     "log-level": TcpTunnel.TunnelLogLevel,
 }
 

@@ -42,7 +42,7 @@ rig_new (void)
   close (fd);
   g_file_set_contents (rig.token_file, "alice:" ALICE "\nbob:" BOB "\n", -1, &error);
   g_assert_no_error (error);
-  close (socket_bind (0, &rig.reverse_port));
+  rig.reverse_port = socket_find_port ();
   rig.taken = socket_listen (0, &rig.taken_port);
   first = g_strdup_printf ("%u", rig.reverse_port);
   second = g_strdup_printf ("%u-%u", rig.taken_port, rig.taken_port);

@@ -23,7 +23,7 @@ set_ports (Rig *rig)
 {
   g_autofree char *ports = NULL;
 
-  close (socket_bind (0, &rig->port));
+  rig->port = socket_find_port ();
   ports = g_strdup_printf ("%u", rig->port);
   g_object_set (rig->fixture->gateway, "reverse-ports", (const char *[]) { ports, NULL }, NULL);
 }

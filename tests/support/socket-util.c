@@ -58,6 +58,23 @@ socket_listen (guint16 port,
   return fd;
 }
 
+/* One that is free, and that the system gives to nobody who does not ask for it. */
+guint16
+socket_find_port (void)
+{
+  for (;;)
+    {
+      guint16 port = g_random_int_range (10000, 30000);
+      struct sockaddr_in address = loopback (port);
+      int fd = new_socket (0);
+      int result = bind (fd, (struct sockaddr *) &address, sizeof address);
+
+      close (fd);
+      if (result == 0)
+        return port;
+    }
+}
+
 int
 socket_start_connect (guint16 port)
 {

@@ -2,6 +2,7 @@
 // Our reverse tunnel against a server that behaves as limrun's does: it listens, and opens connections over one WebSocket.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -199,6 +200,31 @@ test('a service that refuses ends the connection, not the tunnel', async (t) => 
   await expectEnd(websocket, 4);
   assert.equal(ends(websocket, 1), 1);
   assert.equal(tunnel.child.exitCode, null);
+});
+
+/** A port where connecting takes for ever: nobody accepts, and there is no more room to wait. */
+async function startSilence(t) {
+  const program = [
+    'import socket, sys', 'server = socket.socket()', 'server.bind(("127.0.0.1", 0))', 'server.listen(0)',
+    'waiting = [socket.socket() for _ in range(4)]',
+    'for client in waiting:', '    client.setblocking(False)', '    client.connect_ex(server.getsockname())',
+    'print(server.getsockname()[1], flush=True)', 'sys.stdin.read()',
+  ];
+  const child = spawn('python3', ['-c', program.join('\n')], { stdio: ['pipe', 'pipe', 'inherit'] });
+  defer(t, () => child.kill());
+  return Number(await within(once(child.stdout, 'data'), 'the port'));
+}
+
+test('what waits for a service that takes long is bounded', async (t) => {
+  const { tunnel, websocket } = await chain(t, await startSilence(t));
+
+  for (let i = 0; i < 15; i++) websocket.send(tagged(1, Buffer.alloc(MIB)));
+  websocket.send(tagged(2, Buffer.alloc(MIB)));
+  for (let i = 0; i < 2; i++) websocket.send(tagged(1, Buffer.alloc(MIB)));
+  await expectEnd(websocket, 1);
+  await tunnel.stderr.find((line) => /more than 16777216 bytes came before the target was connected/.test(line), 'why');
+  // The others wait on.
+  assert.equal(ends(websocket, 2), 0);
 });
 
 test('the 65th connection of 65', async (t) => {

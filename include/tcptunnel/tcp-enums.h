@@ -39,7 +39,8 @@ typedef enum
  *   nothing lost, if the session is resumed; else a break ends them.
  * @TCP_TUNNEL_MODE_PARALLEL: many TCP connections at once, each as in singleton mode, with a
  *   WebSocket and a session of its own. This is for servers that connect each WebSocket to
- *   one TCP connection, of which there are many.
+ *   one TCP connection, of which there are many. If the session cannot be resumed, a break of the WebSocket
+ *   ends its TCP connection in a reset, as another WebSocket would lead to another connection.
  * @TCP_TUNNEL_MODE_AUTO: what the gateway is capable of. The first TCP connection opens a
  *   WebSocket as in singleton mode. If the gateway can resume the session, and carry many
  *   connections in it, that session is kept, and serves all connections from then on, as in

@@ -700,6 +700,15 @@ link_come_back (TcpLink      *self,
     link_follow_restart (self, error);
 }
 
+/* Whether the server connects each WebSocket to a TCP connection of its own: another would not go on with the
+ * same. */
+static gboolean
+link_is_a_bridge (TcpLink *self)
+{
+  return self->settings->mode == TCP_TUNNEL_MODE_PARALLEL &&
+         tcp_session_get_protocol (self->session) == &tcp_protocol_raw;
+}
+
 static void
 on_channel_closed (TcpSession   *session,
                    const GError *error,
@@ -726,6 +735,13 @@ on_channel_closed (TcpSession   *session,
   if (self->draining && !tcp_session_wants_channel (session))
     {
       link_end (self, NULL);
+      return;
+    }
+  if (link_is_a_bridge (self) && tcp_session_wants_channel (session))
+    {
+      tcp_session_abandon (session, error);
+      if (!self->closed && tcp_session_is_idle (session))
+        link_end (self, NULL);
       return;
     }
   if (self->capacity == TCP_LINK_MANY || tcp_session_wants_channel (session))
@@ -914,7 +930,7 @@ link_make_session (TcpLink *self)
     .listens = settings->reverses != NULL && *settings->reverses != NULL,
     .max_pending_bytes = settings->max_pending_bytes,
     .hello_timeout = settings->common.connect_timeout,
-    .reset_on_loss = settings->common.reset_on_loss,
+    .reset_on_loss = settings->common.reset_on_loss || settings->mode == TCP_TUNNEL_MODE_PARALLEL,
     .peer = peer,
     .log = self->log,
     .status = self->status,

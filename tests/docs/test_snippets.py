@@ -112,7 +112,8 @@ class Commands(unittest.TestCase):
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory)
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GIO_USE_PROXY_RESOLVER": "dummy",
-                       "G_DEBUG": "fatal-warnings", "XDG_CONFIG_HOME": directory}
+                       "G_DEBUG": "fatal-warnings", "XDG_CONFIG_HOME": directory,
+                       "CF_ID": "id.access", "CF_SECRET": "a-secret", "JUPYTER_TOKEN": "another"}
         environment["PATH"] = os.path.dirname(os.environ["TCP_TUNNEL_BIN"]) + ":" + environment["PATH"]
         lines = commands.splitlines()
         if "remote-uri" in settings:

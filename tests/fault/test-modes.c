@@ -408,6 +408,34 @@ test_parallel_refused (void)
   stub_rig_expect_failure (&rig, TCP_TUNNEL_ERROR_REJECTED);
 }
 
+/* Another WebSocket would lead to another connection of the target: no byte of one may come behind those of the other. */
+static void
+test_parallel_breaks (void)
+{
+  g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_PARALLEL, "/");
+  static const guint8 closed[] = { 0x88, 2, 1011 >> 8, 1011 & 0xff };
+  int fd;
+
+  http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
+  http_stub_push_upgrade (rig.stub, NULL, closed, sizeof closed, FALSE);
+  fd = stub_rig_connect (&rig);
+  WAIT_UNTIL (rig.recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
+  http_stub_drop_held (rig.stub);
+  client_expect_reset (fd);
+  client_close (fd);
+  WAIT_UNTIL (rig.recorder->closed == 1);
+  g_assert_error (rig.recorder->closed_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST);
+
+  fd = client_connect (test_tunnel_get_port (rig.tunnel));
+  client_expect_reset (fd);
+  client_close (fd);
+  WAIT_UNTIL (rig.recorder->closed == 2);
+  g_assert_error (rig.recorder->closed_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST);
+  g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 2);
+  g_assert_cmpuint (rig.recorder->failures, ==, 0);
+  WAIT_UNTIL (rig.recorder->last_state == TCP_TUNNEL_STATE_DISCONNECTED);
+}
+
 static guint asked;
 
 static void
@@ -458,6 +486,7 @@ main (int argc,
   g_test_add_func ("/modes/parallel/states", test_parallel_states);
   g_test_add_func ("/modes/parallel/max-connections", test_parallel_max);
   g_test_add_func ("/modes/parallel/refused", test_parallel_refused);
+  g_test_add_func ("/modes/parallel/breaks", test_parallel_breaks);
   g_test_add_func ("/modes/parallel/token", test_parallel_token);
   g_test_add_func ("/modes/auto/many", test_auto_many);
   g_test_add_func ("/modes/auto/first-leaves", test_auto_first_leaves);

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A bridge from WebSockets to the TCP port of its argument, as people write one with `ws`. Prints its own port.
+
+import { createConnection } from 'node:net';
+import { WebSocketServer, createWebSocketStream } from 'ws';
+
+const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: 1 << 28, perMessageDeflate: false });
+
+server.on('listening', () => console.log(server.address().port));
+server.on('connection', (websocket) => {
+  const target = createConnection(Number(process.argv[2]), '127.0.0.1');
+  const stream = createWebSocketStream(websocket);
+
+  stream.on('error', () => target.destroy());
+  target.on('error', () => websocket.terminate());
+  target.pipe(stream).pipe(target);
+});

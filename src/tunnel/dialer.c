@@ -54,6 +54,7 @@ struct _TcpDialer
   guint keepalive_interval;
   guint keepalive_timeout;
   gboolean single;
+  gboolean parallel;
   TcpLog *log;
   TcpStatus *status;
   TcpChannelGroup *group;
@@ -140,6 +141,7 @@ tcp_dialer_new (const TcpTunnelSettings *settings,
   self->timeout = settings->common.connect_timeout;
   self->keepalive_interval = settings->common.keepalive_interval;
   self->keepalive_timeout = settings->common.keepalive_timeout;
+  self->parallel = settings->mode == TCP_TUNNEL_MODE_PARALLEL;
   self->single = settings->mode != TCP_TUNNEL_MODE_MULTIPLEXED;
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
@@ -316,6 +318,7 @@ describe_failure (TcpDialer              *self,
 
 static TcpChannel *
 dialer_make_channel (TcpDialer              *self,
+                     gboolean                resumable,
                      GUri                   *uri,
                      const TcpOpeningResult *opening)
 {
@@ -329,6 +332,7 @@ dialer_make_channel (TcpDialer              *self,
     .keepalive_interval = self->keepalive_interval,
     .keepalive_timeout = self->keepalive_timeout,
     .brief = self->single,
+    .late_ping = self->parallel && !resumable,
     .log = self->log,
     .status = self->status,
     .group = self->group,
@@ -404,7 +408,7 @@ on_opened (const TcpOpeningResult *opening,
   if (opening->stream == NULL)
     describe_failure (self, attempt->uri, opening, &result);
   else if (dialer_negotiate (self, opening->answer->headers, &result))
-    result.channel = dialer_make_channel (self, attempt->uri, opening);
+    result.channel = dialer_make_channel (self, result.resumable, attempt->uri, opening);
   if (result.channel != NULL && result.resumable)
     result.route = dialer_get_route (self, opening->answer->headers);
 

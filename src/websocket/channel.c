@@ -951,6 +951,8 @@ tcp_channel_new (GIOStream               *stream,
   self->control = tcp_control_new (options->uri, self->client, &control_callbacks, self);
   tcp_keepalive_start (&self->keepalive, self->socket, options->keepalive_interval, options->keepalive_timeout,
                        options->brief, &keepalive_callbacks, self);
+  if (options->late_ping)
+    tcp_keepalive_defer (&self->keepalive);
 
   /* Lives until it is closed, whoever still holds it. */
   return tcp_channel_ref (self);

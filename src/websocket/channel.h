@@ -71,6 +71,8 @@ typedef struct
   guint keepalive_interval; /* ms, 0 for none */
   guint keepalive_timeout;  /* ms, 0 for none */
   gboolean brief;           /* for one TCP connection, which may be over in a moment, see tcp_keepalive_start() */
+  gboolean late_ping;       /* the peer may close its socket without reading, as bridges do: a ping that it has not read
+                             * would then be answered by a reset, which takes with it what it has sent */
   TcpLog *log;
   TcpStatus *status;        /* to be told the round trip; nullable */
   TcpChannelGroup *group;

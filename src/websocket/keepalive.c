@@ -229,6 +229,14 @@ tcp_keepalive_start (TcpKeepalive                *self,
   set_due (self, MIN (self->next_ping, now + HEARTBEAT));
 }
 
+/* Does not ask for the round trip at first: the first ping comes when one is due. */
+void
+tcp_keepalive_defer (TcpKeepalive *self)
+{
+  if (self->next_ping != NEVER)
+    self->next_ping = g_get_monotonic_time () + self->interval;
+}
+
 void
 tcp_keepalive_stop (TcpKeepalive *self)
 {

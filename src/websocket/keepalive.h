@@ -53,6 +53,7 @@ void tcp_keepalive_start (TcpKeepalive                *self,
                           gboolean                     brief,
                           const TcpKeepaliveCallbacks *callbacks,
                           gpointer                     user_data);
+void tcp_keepalive_defer (TcpKeepalive *self);
 void tcp_keepalive_stop (TcpKeepalive *self);
 void tcp_keepalive_received (TcpKeepalive *self);
 void tcp_keepalive_sent (TcpKeepalive *self,

@@ -5,7 +5,6 @@ own: 200 connections at once, of which each has its own bytes, and ends as its t
 servers that take nothing else than what these say."""
 
 import asyncio
-import hashlib
 import os
 import random
 import re
@@ -52,7 +51,6 @@ async def target(reader, writer):
             writer.write(data)
             await writer.drain()
         if how == b"r":
-            await asyncio.sleep(0.05)  # what is under way may be lost in a reset
             return reset(writer)
         writer.close()
     except (ConnectionError, asyncio.IncompleteReadError):
@@ -90,16 +88,17 @@ async def talk(port, number):
     how = b"r" if number % 10 == 9 else b"e"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(how + len(data).to_bytes(4, "big") + data)
-    received = await asyncio.wait_for(reader.readexactly(SIZE), TIMEOUT)
-    assert hashlib.sha256(received).digest() == hashlib.sha256(data).digest(), f"{number}: other bytes"
+    received = b""
     try:
-        rest = await asyncio.wait_for(reader.read(), TIMEOUT)
+        while piece := await asyncio.wait_for(reader.read(SIZE), TIMEOUT):
+            received += piece
         ended = b"e"
-        assert rest == b"", f"{number}: {len(rest)} bytes too many"
     except ConnectionResetError:
         ended = b"r"
     writer.close()
-    return ended == how, number
+    # A reset may overtake what was sent before it.
+    right = received == data if how == b"e" else data.startswith(received)
+    return right and ended == how, number
 
 
 class Process:
@@ -192,7 +191,7 @@ class Bridges(unittest.TestCase):
                         await asyncio.sleep(0.05)
                 return await check(f"ws://127.0.0.1:{own}/", *recipe("websockify"))
             finally:
-                process.terminate()
+                process.kill()
                 await process.wait()
 
         self.assertEqual(asyncio.run(with_target(use)), [])

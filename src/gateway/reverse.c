@@ -159,22 +159,52 @@ listener_claim (Listener *self,
   return result;
 }
 
-/* The first that is free. */
-static void
-listener_begin_anywhere (Listener *self)
+static gboolean
+reverse_has_port (TcpReverse *self,
+                  Listener   *except,
+                  guint16     port)
+{
+  for (guint i = 0; i < self->listeners->len; i++)
+    {
+      Listener *listener = self->listeners->pdata[i];
+
+      if (listener != except && listener->claim != NULL && listener->port == port)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+/* The first that is free or, if it waits, that another session of the same owner has, which may be dead. */
+static gboolean
+listener_find_port (Listener *self,
+                    gboolean  waits)
 {
   TcpReversePorts *ports = self->reverse->ports;
 
   for (guint16 port = tcp_reverse_ports_get_next (ports, 0); port != 0; port = tcp_reverse_ports_get_next (ports, port))
     {
-      if (listener_claim (self, port, FALSE) == TCP_REVERSE_GRANTED && listener_open (self, NULL))
+      TcpReverseResult result = listener_claim (self, port, waits && !reverse_has_port (self->reverse, self, port));
+
+      if (result == TCP_REVERSE_GRANTED && listener_open (self, NULL))
         {
           listener_report (self);
-          return;
+          return TRUE;
+        }
+      if (result == TCP_REVERSE_WAITING)
+        {
+          tcp_timer_set (self->patience, tcp_now () + TCP_REVERSE_PATIENCE);
+          return TRUE;
         }
       g_clear_pointer (&self->claim, tcp_reverse_claim_free);
     }
-  listener_end (self, TCP_RESET_IN_USE, "all ports for reverse tunnels are already in use");
+  return FALSE;
+}
+
+static void
+listener_begin_anywhere (Listener *self)
+{
+  if (!listener_find_port (self, FALSE) && !listener_find_port (self, TRUE))
+    listener_end (self, TCP_RESET_IN_USE, "all ports for reverse tunnels are already in use");
 }
 
 static void

@@ -299,6 +299,21 @@ test_taken_over (void)
   expect_unlistened (former, 1, RESUMABLE_RESET_CLOSED);
 }
 
+/* Also if it leaves the port to the gateway, which has no other. */
+static void
+test_taken_over_anywhere (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) former = join_and_listen (&rig);
+  g_autoptr (ResumablePeer) peer = NULL;
+
+  resumable_expect_confirmed (former);
+  resumable_reset (former);
+  peer = join (&rig);
+  ask (peer, 1, 0);
+  expect_listening (peer, 1, rig.reverse_port);
+}
+
 /* The same where the gateway has yet to notice that the former WebSocket is dead. */
 static void
 test_dead (void)
@@ -434,6 +449,7 @@ main (int    argc,
   g_test_add_func ("/reverse-gateway/away", test_away);
   g_test_add_func ("/reverse-gateway/end", test_end);
   g_test_add_func ("/reverse-gateway/taken-over", test_taken_over);
+  g_test_add_func ("/reverse-gateway/taken-over-anywhere", test_taken_over_anywhere);
   g_test_add_func ("/reverse-gateway/dead", test_dead);
   g_test_add_func ("/reverse-gateway/alive", test_alive);
   g_test_add_func ("/reverse-gateway/drain", test_drain);

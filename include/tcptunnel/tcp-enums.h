@@ -125,11 +125,34 @@ typedef enum
   TCP_TUNNEL_LOG_LEVEL_DEBUG,
 } TcpTunnelLogLevel;
 
+/**
+ * TcpForwardKind:
+ * @TCP_FORWARD_KIND_TARGET: each TCP client is connected to one target.
+ * @TCP_FORWARD_KIND_SOCKS: each TCP client says what it is to be connected to, by SOCKS5 (RFC 1928): without
+ *   authentication, and with the command CONNECT only.
+ * @TCP_FORWARD_KIND_HTTP_PROXY: each TCP client says what it is to be connected to, by CONNECT of HTTP/1.1. Other
+ *   requests are answered with 405.
+ *
+ * How a forward knows what its TCP clients are to be connected to.
+ *
+ * Names that clients of a proxy ask for are resolved by the gateway, and it is the gateway that decides what it allows.
+ * The answer to a client is sent when the gateway has connected, or refused to.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  TCP_FORWARD_KIND_TARGET,
+  TCP_FORWARD_KIND_SOCKS,
+  TCP_FORWARD_KIND_HTTP_PROXY,
+} TcpForwardKind;
+
 #define TCP_TYPE_TUNNEL_STATE (tcp_tunnel_state_get_type ())
 #define TCP_TYPE_TUNNEL_MODE (tcp_tunnel_mode_get_type ())
 #define TCP_TYPE_TUNNEL_RESUMPTION (tcp_tunnel_resumption_get_type ())
 #define TCP_TYPE_PROXY_PROTOCOL (tcp_proxy_protocol_get_type ())
 #define TCP_TYPE_TUNNEL_LOG_LEVEL (tcp_tunnel_log_level_get_type ())
+#define TCP_TYPE_FORWARD_KIND (tcp_forward_kind_get_type ())
 
 TCP_TUNNEL_AVAILABLE_IN_1_0
 GType tcp_tunnel_state_get_type (void) G_GNUC_CONST;
@@ -141,5 +164,7 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 GType tcp_proxy_protocol_get_type (void) G_GNUC_CONST;
 TCP_TUNNEL_AVAILABLE_IN_1_0
 GType tcp_tunnel_log_level_get_type (void) G_GNUC_CONST;
+TCP_TUNNEL_AVAILABLE_IN_1_0
+GType tcp_forward_kind_get_type (void) G_GNUC_CONST;
 
 G_END_DECLS

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tcptunnel/tcp-endpoint.h>
+#include <tcptunnel/tcp-forward.h>
 
 G_BEGIN_DECLS
 
@@ -31,5 +32,24 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 TcpTunnelState tcp_tunnel_get_state (TcpTunnel *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 GError *tcp_tunnel_dup_last_error (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+gboolean tcp_tunnel_add_forward (TcpTunnel *self,
+                                 TcpForward *forward,
+                                 GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_tunnel_remove_forward (TcpTunnel *self,
+                                TcpForward *forward);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+GPtrArray *tcp_tunnel_get_forwards (TcpTunnel *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_tunnel_open_async (TcpTunnel *self,
+                            const char *target,
+                            GCancellable *cancellable,
+                            GAsyncReadyCallback callback,
+                            gpointer user_data);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+GIOStream *tcp_tunnel_open_finish (TcpTunnel *self,
+                                   GAsyncResult *result,
+                                   GError **error);
 
 G_END_DECLS

@@ -30,6 +30,11 @@ G_DEFINE_ENUM_TYPE (TcpTunnelLogLevel, tcp_tunnel_log_level,
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_LOG_LEVEL_INFO, "info"),
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_LOG_LEVEL_DEBUG, "debug"))
 
+G_DEFINE_ENUM_TYPE (TcpForwardKind, tcp_forward_kind,
+                    G_DEFINE_ENUM_VALUE (TCP_FORWARD_KIND_TARGET, "target"),
+                    G_DEFINE_ENUM_VALUE (TCP_FORWARD_KIND_SOCKS, "socks"),
+                    G_DEFINE_ENUM_VALUE (TCP_FORWARD_KIND_HTTP_PROXY, "http-proxy"))
+
 G_DEFINE_ENUM_TYPE (TcpTunnelError, tcp_tunnel_error,
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_INVALID_ARGUMENT, "invalid-argument"),
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_WRONG_STATE, "wrong-state"),

@@ -251,7 +251,8 @@ tcp_connection_class_init (TcpConnectionClass *klass)
    * TcpConnection:client-address:
    *
    * Where the TCP client is, at a tunnel. At a gateway it is where the tunnel is from which the connection comes,
-   * with port 0 if only its address is known. That of a Unix socket has an address without a name, as a rule. %NULL if it is not known.
+   * with port 0 if only its address is known. That of a Unix socket has an address without a name, as a rule. %NULL if
+   * it is not known, or the connection is a stream that the program has opened without a port.
    *
    * Since: 1.0
    */

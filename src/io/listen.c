@@ -18,6 +18,33 @@
  * taken at another. */
 #define MAX_ATTEMPTS 64
 
+static GPtrArray *
+make_addresses (GList *found,
+                guint  port)
+{
+  GPtrArray *addresses = g_ptr_array_new_with_free_func (g_object_unref);
+
+  for (GList *l = found; l != NULL && addresses->len < MAX_ADDRESSES; l = l->next)
+    g_ptr_array_add (addresses, g_inet_socket_address_new (l->data, port));
+  return addresses;
+}
+
+/* Of a hostname that is one; else NULL. */
+static GPtrArray *
+parse_address (const char *hostname,
+               guint       port)
+{
+  GSocketAddress *address = g_inet_socket_address_new_from_string (hostname, port);
+  GPtrArray *addresses;
+
+  if (address == NULL)
+    return NULL;
+
+  addresses = g_ptr_array_new_with_free_func (g_object_unref);
+  g_ptr_array_add (addresses, address);
+  return addresses;
+}
+
 static void
 on_resolved (GObject      *object,
              GAsyncResult *result,
@@ -26,7 +53,6 @@ on_resolved (GObject      *object,
   g_autoptr (GTask) task = user_data;
   GError *error = NULL;
   g_autolist (GInetAddress) found = NULL;
-  g_autoptr (GPtrArray) addresses = g_ptr_array_new_with_free_func (g_object_unref);
 
   found = g_resolver_lookup_by_name_finish (G_RESOLVER (object), result, &error);
   if (found == NULL)
@@ -35,9 +61,8 @@ on_resolved (GObject      *object,
       return;
     }
 
-  for (GList *l = found; l != NULL && addresses->len < MAX_ADDRESSES; l = l->next)
-    g_ptr_array_add (addresses, g_inet_socket_address_new (l->data, GPOINTER_TO_UINT (g_task_get_task_data (task))));
-  g_task_return_pointer (task, g_steal_pointer (&addresses), (GDestroyNotify) g_ptr_array_unref);
+  g_task_return_pointer (task, make_addresses (found, GPOINTER_TO_UINT (g_task_get_task_data (task))),
+                         (GDestroyNotify) g_ptr_array_unref);
 }
 
 /* The addresses to listen on: a name may have several. */
@@ -50,16 +75,12 @@ tcp_resolve (const char          *hostname,
 {
   g_autoptr (GTask) task = g_task_new (NULL, cancellable, callback, user_data);
   g_autoptr (GResolver) resolver = g_resolver_get_default ();
-  GSocketAddress *address;
+  GPtrArray *addresses = parse_address (hostname, port);
 
   g_task_set_source_tag (task, tcp_resolve);
   g_task_set_task_data (task, GUINT_TO_POINTER (port), NULL);
-  address = g_inet_socket_address_new_from_string (hostname, port);
-  if (address != NULL)
+  if (addresses != NULL)
     {
-      GPtrArray *addresses = g_ptr_array_new_with_free_func (g_object_unref);
-
-      g_ptr_array_add (addresses, address);
       g_task_return_pointer (task, addresses, (GDestroyNotify) g_ptr_array_unref);
       return;
     }
@@ -72,6 +93,22 @@ tcp_resolve_finish (GAsyncResult  *result,
                     GError       **error)
 {
   return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+/* The same in a thread that may block. */
+GPtrArray *
+tcp_resolve_sync (const char  *hostname,
+                  guint        port,
+                  GError     **error)
+{
+  g_autoptr (GResolver) resolver = g_resolver_get_default ();
+  GPtrArray *addresses = parse_address (hostname, port);
+  g_autolist (GInetAddress) found = NULL;
+
+  if (addresses != NULL)
+    return addresses;
+  found = g_resolver_lookup_by_name (resolver, hostname, NULL, error);
+  return found != NULL ? make_addresses (found, port) : NULL;
 }
 
 /* Not g_socket_bind(), whose error does not say which it was: the caller has to tell an

@@ -17,6 +17,9 @@ void tcp_resolve (const char          *hostname,
                   gpointer             user_data);
 GPtrArray *tcp_resolve_finish (GAsyncResult  *result,
                                GError       **error);
+GPtrArray *tcp_resolve_sync (const char  *hostname,
+                             guint        port,
+                             GError     **error);
 GPtrArray *tcp_listen (GPtrArray  *addresses,
                        TcpLog     *log,
                        GError    **error);

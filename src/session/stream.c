@@ -254,6 +254,12 @@ tcp_stream_set_peer_code (TcpStream *self,
   self->peer_code = code;
 }
 
+guint
+tcp_stream_get_peer_code (TcpStream *self)
+{
+  return self->peer_code;
+}
+
 /* Its TCP connection is that of a client. */
 void
 tcp_stream_set_accepted (TcpStream *self)
@@ -628,6 +634,13 @@ gboolean
 tcp_stream_has_ended (TcpStream *self)
 {
   return self->input_ended || self->output_ending || self->finishing;
+}
+
+/* Whether the peer of this end has been sent the end, behind all that there was for it. */
+gboolean
+tcp_stream_output_has_ended (TcpStream *self)
+{
+  return self->output_ended;
 }
 
 /* At which level to log that it closed, with the error that the application gets. Programs

@@ -64,6 +64,7 @@ void tcp_stream_set_connected (TcpStream *self);
 gboolean tcp_stream_is_connected (TcpStream *self);
 void tcp_stream_set_peer_code (TcpStream *self,
                                guint      code);
+guint tcp_stream_get_peer_code (TcpStream *self);
 void tcp_stream_set_accepted (TcpStream *self);
 gboolean tcp_stream_is_accepted (TcpStream *self);
 void tcp_stream_set_total (TcpStream *self,
@@ -93,6 +94,7 @@ void tcp_stream_reset (TcpStream    *self,
                        const GError *error);
 void tcp_stream_mark_left (TcpStream *self);
 gboolean tcp_stream_has_ended (TcpStream *self);
+gboolean tcp_stream_output_has_ended (TcpStream *self);
 TcpTunnelLogLevel tcp_stream_get_severity (TcpStream    *self,
                                            const GError *error);
 

@@ -9,8 +9,13 @@
 #include "io/network.h"
 #include "io/pool.h"
 #include "tunnel/links.h"
+#include "tunnel/pipe-opener.h"
 #include "tunnel/port.h"
+#include "tunnel/proxy-client.h"
 #include "websocket/group.h"
+
+/* For the request of the client of a proxy, where the timeout is not limited otherwise, in ms. */
+#define REQUEST_TIMEOUT 15000
 
 /* How long nothing is said of TCP clients that are turned away after one was. */
 #define TURNED_AWAY_INTERVAL (10 * G_TIME_SPAN_SECOND)
@@ -34,11 +39,13 @@ struct _TcpEngine
 
   /* From here on only touched on the I/O thread. */
   GPtrArray *ports; /* of TcpPort: where it listens */
+  GHashTable *proxy_clients; /* of TcpProxyClient, until they are over */
   TcpChannelGroup *channels;
   TcpNetwork *network;
   TcpLinks *links;
   guint turned_away; /* TCP clients since the last warning of that, */
   gint64 quiet_until; /* and when the next may follow */
+  gboolean serving;  /* all ports are there */
   gboolean started;  /* the start was reported */
   gboolean closed;
 };
@@ -176,9 +183,8 @@ on_gateway_listening (const char *host,
 
 /* All that it sees is a connection that is closed, so that the log has to say why. */
 static void
-engine_turn_away (TcpEngine         *self,
-                  GSocketConnection *connection,
-                  const char        *why)
+engine_log_turned_away (TcpEngine  *self,
+                        const char *why)
 {
   gint64 now = g_get_monotonic_time ();
   gboolean quiet = now < self->quiet_until;
@@ -193,6 +199,14 @@ engine_turn_away (TcpEngine         *self,
   self->turned_away = quiet ? self->turned_away + 1 : 0;
   if (!quiet)
     self->quiet_until = now + TURNED_AWAY_INTERVAL;
+}
+
+static void
+engine_turn_away (TcpEngine         *self,
+                  GSocketConnection *connection,
+                  const char        *why)
+{
+  engine_log_turned_away (self, why);
   g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
 }
 
@@ -274,22 +288,14 @@ static const TcpOpenerClass client_class = {
 };
 
 static void
-on_accepted (TcpPort           *port,
-             GSocketConnection *connection,
-             GSocketAddress    *peer,
-             gpointer           user_data)
+engine_serve_client (TcpEngine         *self,
+                     const char        *target,
+                     GSocketConnection *connection,
+                     GSocketAddress    *peer)
 {
-  TcpEngine *self = user_data;
-  Client *client;
+  Client *client = g_new0 (Client, 1);
 
-  if (!tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (connection))))
-    {
-      engine_turn_away (self, connection, TCP_DESCRIPTORS_ADVICE);
-      return;
-    }
-
-  client = g_new0 (Client, 1);
-  client->target = g_strdup (tcp_port_get_spec (port)->target);
+  client->target = g_strdup (target);
   client->base = (TcpOpener) {
     .class = &client_class,
     .target = client->target,
@@ -298,6 +304,78 @@ on_accepted (TcpPort           *port,
   };
   client->engine = self;
   tcp_links_serve (self->links, &client->base);
+}
+
+static void
+on_proxy_client_asked (TcpProxyClient *client,
+                       gpointer        user_data)
+{
+  TcpEngine *self = user_data;
+
+  tcp_links_serve (self->links, (TcpOpener *) client);
+}
+
+static void
+on_proxy_client_refused (TcpProxyClient *client,
+                         const char     *why,
+                         gpointer        user_data)
+{
+  engine_log_turned_away (user_data, why);
+}
+
+static void
+on_proxy_client_ended (TcpProxyClient *client,
+                       gpointer        user_data)
+{
+  TcpEngine *self = user_data;
+
+  g_hash_table_remove (self->proxy_clients, client);
+}
+
+static const TcpProxyClientCallbacks proxy_client_callbacks = {
+  .asked = on_proxy_client_asked,
+  .refused = on_proxy_client_refused,
+  .ended = on_proxy_client_ended,
+};
+
+static void
+engine_serve_proxy_client (TcpEngine           *self,
+                           const TcpProxyClass *class,
+                           GSocketConnection   *connection,
+                           GSocketAddress      *peer)
+{
+  TcpProxyClient *client;
+  guint timeout = self->settings->common.connect_timeout;
+
+  if (g_hash_table_size (self->proxy_clients) >= self->settings->common.max_connections)
+    {
+      engine_turn_away (self, connection, "there are too many (see the property max-connections)");
+      return;
+    }
+
+  client = tcp_proxy_client_new (class, connection, peer, &proxy_client_callbacks, self);
+  g_hash_table_add (self->proxy_clients, client);
+  tcp_proxy_client_start (client, timeout > 0 ? timeout : REQUEST_TIMEOUT);
+}
+
+static void
+on_accepted (TcpPort           *port,
+             GSocketConnection *connection,
+             GSocketAddress    *peer,
+             gpointer           user_data)
+{
+  TcpEngine *self = user_data;
+  const TcpForwardSpec *spec = tcp_port_get_spec (port);
+  const char *target = spec->target != NULL ? spec->target : self->settings->target;
+
+  if (!tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (connection))))
+    engine_turn_away (self, connection, TCP_DESCRIPTORS_ADVICE);
+  else if (spec->kind == TCP_FORWARD_KIND_SOCKS)
+    engine_serve_proxy_client (self, &tcp_proxy_socks, connection, peer);
+  else if (spec->kind == TCP_FORWARD_KIND_HTTP_PROXY)
+    engine_serve_proxy_client (self, &tcp_proxy_http, connection, peer);
+  else
+    engine_serve_client (self, target, connection, peer);
 }
 
 /* Start and end */
@@ -316,6 +394,7 @@ engine_add_port (TcpEngine            *self,
 static void
 engine_serve (TcpEngine *self)
 {
+  self->serving = TRUE;
   for (guint i = 0; i < self->ports->len; i++)
     tcp_port_accept (self->ports->pdata[i], on_accepted, self);
   tcp_links_start (self->links);
@@ -396,6 +475,8 @@ engine_shut_down (TcpEngine    *self,
   g_clear_pointer (&self->network, tcp_network_free);
   g_ptr_array_set_size (self->ports, 0);
   tcp_links_close (self->links, error);
+  /* Those that had no stream yet. */
+  g_hash_table_remove_all (self->proxy_clients);
   engine_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
 
   tcp_channel_group_wait (self->channels, on_goodbyes_said, tcp_engine_ref (self));
@@ -451,8 +532,10 @@ engine_do_set_token (gpointer data)
 
 /* For the public object */
 
+/* @forwards are of TcpForwardSpec, or NULL. */
 TcpEngine *
 tcp_engine_new (const TcpTunnelSettings *settings,
+                GPtrArray               *forwards,
                 TcpLog                  *log,
                 TcpStatus               *status,
                 TcpEventQueue           *events,
@@ -473,11 +556,13 @@ tcp_engine_new (const TcpTunnelSettings *settings,
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);
   self->ports = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_port_free);
-  if (!settings->reverse)
+  self->proxy_clients = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_proxy_client_free, NULL);
+  if (settings->listens && !settings->reverse)
     engine_add_port (self, &(TcpForwardSpec) { .hostname = settings->common.hostname,
-                                             .port = settings->common.port,
-                                             .socket_path = settings->common.socket_path,
-                                             .target = settings->target });
+                                               .port = settings->common.port,
+                                               .socket_path = settings->common.socket_path });
+  for (guint i = 0; forwards != NULL && i < forwards->len; i++)
+    engine_add_port (self, forwards->pdata[i]);
 
   return self;
 }
@@ -500,6 +585,7 @@ tcp_engine_unref (TcpEngine *self)
   if (self->token_change != NULL)
     token_change_free (self->token_change);
   g_ptr_array_unref (self->ports);
+  g_hash_table_unref (self->proxy_clients);
   tcp_tunnel_settings_free (self->settings);
   tcp_event_queue_unref (self->events);
   tcp_status_unref (self->status);
@@ -570,6 +656,160 @@ void
 tcp_engine_cancel (TcpEngine *self)
 {
   engine_invoke (self, engine_do_cancel);
+}
+
+/* Ports of a tunnel that runs */
+
+typedef struct
+{
+  TcpEngine *engine;
+  const TcpForwardSpec *spec;
+  GPtrArray *addresses;
+  GError *error;
+} PortChange;
+
+static void
+engine_do_add_port (gpointer data)
+{
+  PortChange *change = data;
+  TcpEngine *self = change->engine;
+  g_autoptr (TcpPort) port = NULL;
+
+  /* Then it listens when it is started again. */
+  if (self->closed)
+    return;
+
+  port = tcp_port_new (change->spec, self->log);
+  if (!tcp_port_listen (port, change->addresses, &change->error))
+    return;
+  if (self->serving)
+    tcp_port_accept (port, on_accepted, self);
+  g_ptr_array_add (self->ports, g_steal_pointer (&port));
+}
+
+/* Listens there when it returns. @addresses are those of the hostname, or NULL for a Unix socket. */
+gboolean
+tcp_engine_add_port (TcpEngine             *self,
+                     const TcpForwardSpec  *spec,
+                     GPtrArray             *addresses,
+                     GError               **error)
+{
+  PortChange change = { .engine = self, .spec = spec, .addresses = addresses };
+
+  tcp_io_thread_invoke_sync (self->thread, engine_do_add_port, &change);
+  if (change.error == NULL)
+    return TRUE;
+  g_propagate_error (error, change.error);
+  return FALSE;
+}
+
+static void
+engine_do_remove_port (gpointer data)
+{
+  PortChange *change = data;
+  GPtrArray *ports = change->engine->ports;
+
+  for (guint i = 0; i < ports->len; i++)
+    if (tcp_port_get_spec (ports->pdata[i])->id == change->spec->id)
+      {
+        g_ptr_array_remove_index (ports, i);
+        return;
+      }
+}
+
+/* It is free when it returns. */
+void
+tcp_engine_remove_port (TcpEngine     *self,
+                        gconstpointer  id)
+{
+  PortChange change = { .engine = self, .spec = &(TcpForwardSpec) { .id = id } };
+
+  tcp_io_thread_invoke_sync (self->thread, engine_do_remove_port, &change);
+}
+
+/* Streams without a port */
+
+typedef struct
+{
+  TcpEngine *engine;
+  TcpPipeOpener *opener;
+} Opening;
+
+static Opening *
+opening_new (TcpEngine     *engine,
+             TcpPipeOpener *opener)
+{
+  Opening *self = g_new0 (Opening, 1);
+
+  self->engine = tcp_engine_ref (engine);
+  self->opener = tcp_pipe_opener_ref (opener);
+  tcp_tsan_release (self);
+  return self;
+}
+
+static void
+opening_free (gpointer data)
+{
+  Opening *self = data;
+
+  tcp_engine_unref (self->engine);
+  tcp_pipe_opener_unref (self->opener);
+  g_free (self);
+}
+
+static void
+engine_do_open (gpointer data)
+{
+  Opening *opening = data;
+  TcpEngine *self = opening->engine;
+  TcpOpener *opener = (TcpOpener *) tcp_pipe_opener_ref (opening->opener);
+  g_autoptr (GError) error = NULL;
+
+  if (!self->closed && !tcp_pipe_opener_is_cancelled (opening->opener))
+    {
+      tcp_links_serve (self->links, opener);
+      return;
+    }
+  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the tunnel was closed");
+  opener->class->closed (opener, NULL, error);
+}
+
+static void
+engine_do_cancel_opening (gpointer data)
+{
+  tcp_pipe_opener_cancel (((Opening *) data)->opener);
+}
+
+/* In any thread. */
+static void
+on_opening_cancelled (GCancellable *cancellable,
+                      Opening      *opening)
+{
+  tcp_tsan_acquire (opening);
+  tcp_io_thread_invoke (opening->engine->thread, engine_do_cancel_opening,
+                        opening_new (opening->engine, opening->opener), opening_free);
+}
+
+/* Ends @task with a GIOStream, or fails. @target is NULL for that of the tunnel. */
+void
+tcp_engine_open (TcpEngine  *self,
+                 const char *target,
+                 GTask      *task)
+{
+  GError *error = NULL;
+  g_autoptr (TcpPipeOpener) opener = NULL;
+
+  opener = tcp_pipe_opener_new (task, target != NULL ? target : self->settings->target, &error);
+  if (opener == NULL)
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+
+  /* A cancellation comes behind the opening, or ends it before. */
+  if (g_task_get_cancellable (task) != NULL)
+    tcp_pipe_opener_watch (opener, G_CALLBACK (on_opening_cancelled), opening_new (self, opener), opening_free);
+  tcp_io_thread_invoke (self->thread, engine_do_open, opening_new (self, opener), opening_free);
 }
 
 /* Returns when the port is free and no connection is left. Has to be called once,

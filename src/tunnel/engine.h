@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "endpoint/event-queue.h"
+#include "tunnel/forward-spec.h"
 #include "tunnel/settings.h"
 
 G_BEGIN_DECLS
@@ -14,6 +15,7 @@ G_BEGIN_DECLS
 typedef struct _TcpEngine TcpEngine;
 
 TcpEngine *tcp_engine_new (const TcpTunnelSettings *settings,
+                           GPtrArray               *forwards,
                            TcpLog                  *log,
                            TcpStatus               *status,
                            TcpEventQueue           *events,
@@ -26,6 +28,15 @@ void tcp_engine_set_token (TcpEngine  *self,
 guint tcp_engine_get_token_serial (TcpEngine *self);
 void tcp_engine_await_token (TcpEngine *self);
 void tcp_engine_cancel (TcpEngine *self);
+gboolean tcp_engine_add_port (TcpEngine             *self,
+                              const TcpForwardSpec  *spec,
+                              GPtrArray             *addresses,
+                              GError               **error);
+void tcp_engine_remove_port (TcpEngine     *self,
+                             gconstpointer  id);
+void tcp_engine_open (TcpEngine  *self,
+                      const char *target,
+                      GTask      *task);
 void tcp_engine_close (TcpEngine *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEngine, tcp_engine_unref)

@@ -3,7 +3,66 @@
 #include "tunnel/forward-spec.h"
 
 #include "base/host-port.h"
+#include "base/tsan.h"
 #include "io/listen.h"
+
+struct _TcpForwardAddress
+{
+  gatomicrefcount refs;
+  GMutex lock;
+  GSocketAddress *address; /* NULL while nothing listens */
+};
+
+TcpForwardAddress *
+tcp_forward_address_new (void)
+{
+  TcpForwardAddress *self = g_new0 (TcpForwardAddress, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  g_mutex_init (&self->lock);
+  return self;
+}
+
+TcpForwardAddress *
+tcp_forward_address_ref (TcpForwardAddress *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_forward_address_unref (TcpForwardAddress *self)
+{
+  tcp_tsan_release (self);
+  if (!g_atomic_ref_count_dec (&self->refs))
+    return;
+
+  tcp_tsan_acquire (self);
+  g_mutex_clear (&self->lock);
+  g_clear_object (&self->address);
+  g_free (self);
+}
+
+/* NULL for nowhere. */
+void
+tcp_forward_address_set (TcpForwardAddress *self,
+                         GSocketAddress    *address)
+{
+  g_mutex_lock (&self->lock);
+  g_set_object (&self->address, address);
+  g_mutex_unlock (&self->lock);
+}
+
+GSocketAddress *
+tcp_forward_address_dup (TcpForwardAddress *self)
+{
+  GSocketAddress *address;
+
+  g_mutex_lock (&self->lock);
+  address = self->address != NULL ? g_object_ref (self->address) : NULL;
+  g_mutex_unlock (&self->lock);
+  return address;
+}
 
 TcpForwardSpec *
 tcp_forward_spec_copy (const TcpForwardSpec *self)
@@ -14,6 +73,7 @@ tcp_forward_spec_copy (const TcpForwardSpec *self)
   copy->hostname = g_strdup (self->hostname);
   copy->socket_path = g_strdup (self->socket_path);
   copy->target = g_strdup (self->target);
+  copy->address = self->address != NULL ? tcp_forward_address_ref (self->address) : NULL;
   return copy;
 }
 
@@ -23,6 +83,7 @@ tcp_forward_spec_free (TcpForwardSpec *self)
   g_free (self->hostname);
   g_free (self->socket_path);
   g_free (self->target);
+  g_clear_pointer (&self->address, tcp_forward_address_unref);
   g_free (self);
 }
 

@@ -2,26 +2,31 @@
 
 #pragma once
 
-#include <glib.h>
+#include <gio/gio.h>
+#include <tcptunnel/tcptunnel.h>
 
 G_BEGIN_DECLS
 
-typedef enum
-{
-  TCP_FORWARD_KIND_TARGET,
-  TCP_FORWARD_KIND_SOCKS,
-  TCP_FORWARD_KIND_HTTP_PROXY,
-} TcpForwardKind;
+/* Where something listens: said by the I/O thread, for every thread to read. */
+typedef struct _TcpForwardAddress TcpForwardAddress;
 
-/* Where a tunnel listens, and what its clients are connected to: what a TcpForward says, which does not change. */
+TcpForwardAddress *tcp_forward_address_new (void);
+TcpForwardAddress *tcp_forward_address_ref (TcpForwardAddress *self);
+void tcp_forward_address_unref (TcpForwardAddress *self);
+void tcp_forward_address_set (TcpForwardAddress *self,
+                              GSocketAddress    *address);
+GSocketAddress *tcp_forward_address_dup (TcpForwardAddress *self);
+
+/* Where a tunnel listens, and what its clients are connected to: what a TcpForward says at some moment. */
 typedef struct
 {
-  gpointer id;       /* by which it is found again; NULL for the tunnel's own */
+  gconstpointer id;  /* by which it is found again; NULL for the tunnel's own */
   TcpForwardKind kind;
   char *hostname;
   guint port;
   char *socket_path; /* in place of the two */
-  char *target;      /* NULL for the gateway's own; for TCP_FORWARD_KIND_TARGET */
+  char *target;      /* NULL for that of the tunnel; of TCP_FORWARD_KIND_TARGET */
+  TcpForwardAddress *address; /* nullable */
 } TcpForwardSpec;
 
 TcpForwardSpec *tcp_forward_spec_copy (const TcpForwardSpec *self);

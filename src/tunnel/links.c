@@ -378,6 +378,21 @@ links_open (TcpLinks   *self,
   return NULL;
 }
 
+static void
+links_tell_opened (TcpLinks  *self,
+                   TcpOpener *opener,
+                   TcpStream *stream)
+{
+  g_autoptr (TcpStream) kept G_GNUC_UNUSED = tcp_stream_ref (stream);
+
+  tcp_stream_set_opener (stream, opener);
+  self->callbacks.stream_opened (stream, self->user_data);
+  if (opener->class->opened != NULL)
+    opener->class->opened (opener, stream);
+  if (tcp_stream_is_connected (stream))
+    links_tell_connected (stream);
+}
+
 /* Hands it to the right link. */
 void
 tcp_links_serve (TcpLinks  *self,
@@ -393,16 +408,10 @@ tcp_links_serve (TcpLinks  *self,
     }
 
   stream = links_open (self, opener, &error);
-  if (stream == NULL)
-    {
-      opener->class->closed (opener, NULL, error);
-      return;
-    }
-
-  tcp_stream_set_opener (stream, opener);
-  self->callbacks.stream_opened (stream, self->user_data);
-  if (tcp_stream_is_connected (stream))
-    links_tell_connected (stream);
+  if (stream != NULL)
+    links_tell_opened (self, opener, stream);
+  else
+    opener->class->closed (opener, NULL, error);
 }
 
 static void

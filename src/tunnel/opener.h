@@ -12,6 +12,9 @@ typedef struct _TcpOpener TcpOpener;
 
 typedef struct
 {
+  /* A stream was opened for it, which it may reset. Nullable. */
+  void (*opened) (TcpOpener *self,
+                  TcpStream *stream);
   /* The gateway has connected, or cannot say so and there is a WebSocket to it. May reset the stream. Nullable. */
   void (*connected) (TcpOpener *self,
                      TcpStream *stream);
@@ -26,7 +29,7 @@ struct _TcpOpener
   const TcpOpenerClass *class;
   const char *target;            /* NULL for what the gateway leads to */
   GSocketConnection *connection; /* NULL if it attaches one when it is connected */
-  GSocketAddress *peer;
+  GSocketAddress *peer;          /* NULL if there is no client */
 };
 
 G_END_DECLS

@@ -38,6 +38,8 @@ tcp_port_new (const TcpForwardSpec *spec,
 void
 tcp_port_free (TcpPort *self)
 {
+  if (self->spec->address != NULL)
+    tcp_forward_address_set (self->spec->address, NULL);
   if (self->resolving != NULL)
     g_cancellable_cancel (self->resolving);
   g_clear_object (&self->resolving);
@@ -92,21 +94,31 @@ port_fail (TcpPort       *self,
   return FALSE;
 }
 
+static gboolean
+port_listen_tcp (TcpPort    *self,
+                 GPtrArray  *addresses,
+                 GError    **error)
+{
+  g_autoptr (GError) local = NULL;
+
+  self->sockets = tcp_listen (addresses, self->log, &local);
+  if (self->sockets != NULL)
+    self->address = g_socket_get_local_address (self->sockets->pdata[0], &local);
+  return self->address != NULL || port_fail (self, local, error);
+}
+
 /* @addresses are those of its hostname: see tcp_resolve(). NULL for a Unix socket. */
 gboolean
 tcp_port_listen (TcpPort    *self,
                  GPtrArray  *addresses,
                  GError    **error)
 {
-  g_autoptr (GError) local = NULL;
+  gboolean listens =
+      self->spec->socket_path != NULL ? port_listen_unix (self, error) : port_listen_tcp (self, addresses, error);
 
-  if (self->spec->socket_path != NULL)
-    return port_listen_unix (self, error);
-
-  self->sockets = tcp_listen (addresses, self->log, &local);
-  if (self->sockets != NULL)
-    self->address = g_socket_get_local_address (self->sockets->pdata[0], &local);
-  return self->address != NULL || port_fail (self, local, error);
+  if (listens && self->spec->address != NULL)
+    tcp_forward_address_set (self->spec->address, self->address);
+  return listens;
 }
 
 static void

@@ -135,6 +135,19 @@ static const TcpSetting rows[] = {
   { "target", SETTING (STRING, target) },
 
   /**
+   * TcpTunnel:listen:
+   *
+   * Whether the tunnel has a port of its own, at [property@TcpTunnel.Endpoint:hostname] and
+   * [property@TcpTunnel.Endpoint:port], or [property@TcpTunnel.Endpoint:socket-path]. The default is %TRUE.
+   *
+   * A tunnel without one serves its forwards ([method@TcpTunnel.Tunnel.add_forward]), and the streams that the program
+   * opens ([method@TcpTunnel.Tunnel.open_async]). Its [property@TcpTunnel.Endpoint:local-address] is %NULL.
+   *
+   * Since: 1.0
+   */
+  { "listen", SETTING (BOOLEAN, listens), .initial = TRUE },
+
+  /**
    * TcpTunnel:mode:
    *
    * How TCP connections map to WebSockets. The default is

@@ -23,6 +23,7 @@ typedef struct
   guint remote_port; /* on this port there; 0 for that in the URI, or any */
   char **reverses;   /* services for those: see tcp_service_parse (); with the above that one alone */
   guint max_pending_bytes; /* for each of these while its service is being connected */
+  gboolean listens;  /* at the address of the common settings */
   TcpTunnelMode mode;
   int max_reconnect_attempts; /* or TCP_TUNNEL_UNLIMITED_ATTEMPTS */
   gboolean wait_for_gateway;

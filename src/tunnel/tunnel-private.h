@@ -10,6 +10,7 @@ G_BEGIN_DECLS
 struct _TcpTunnel
 {
   TcpEndpoint parent_instance;
+  GPtrArray *forwards;    /* of TcpForward; under the lock of the runner */
   TcpTunnelState emitted; /* the last of state-changed; under the lock of the runner */
 };
 
@@ -19,5 +20,8 @@ struct _TcpTunnelClass
   void (*token_changed) (TcpEndpoint *self); /* called with the lock held */
   gboolean is_reverse; /* its TCP clients are those of the gateway */
 };
+
+gboolean tcp_tunnel_check_direction (TcpTunnel  *self,
+                                     GError    **error);
 
 G_END_DECLS

@@ -4,6 +4,7 @@
 
 #include "base/token.h"
 #include "tunnel/engine.h"
+#include "tunnel/forward.h"
 
 /**
  * TcpTunnel:
@@ -114,16 +115,24 @@ tunnel_make_engine (gpointer        owner,
                     GError        **error)
 {
   TcpEndpoint *self = owner;
+  TcpTunnel *tunnel = owner;
   g_autoptr (TcpTunnelSettings) settings = tcp_tunnel_settings_copy (self->settings);
+  g_autoptr (GPtrArray) forwards = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_forward_spec_free);
 
   settings->reverse = tunnel_is_reverse (owner);
   if (settings->reverse)
     settings->mode = TCP_TUNNEL_MODE_MULTIPLEXED;
   if (!tcp_tunnel_settings_check (settings, error))
     return NULL;
+  for (guint i = 0; i < tunnel->forwards->len; i++)
+    {
+      g_ptr_array_add (forwards, tcp_forward_dup_spec (tunnel->forwards->pdata[i]));
+      if (!tcp_forward_spec_check (forwards->pdata[i], error))
+        return NULL;
+    }
 
   settings->asks_for_token = tunnel_is_asked (owner);
-  return tcp_engine_new (settings, self->log, self->status, events, error);
+  return tcp_engine_new (settings, forwards, self->log, self->status, events, error);
 }
 
 static void
@@ -145,6 +154,15 @@ tunnel_ask_for_token (TcpTunnel *self,
     {
       tcp_engine_set_token (engine, NULL);
     }
+}
+
+static void
+tunnel_notify_forwards (TcpTunnel *self)
+{
+  g_autoptr (GPtrArray) forwards = tcp_tunnel_get_forwards (self);
+
+  for (guint i = 0; i < forwards->len; i++)
+    tcp_forward_notify_address (forwards->pdata[i]);
 }
 
 static void
@@ -179,6 +197,7 @@ tunnel_emit (TcpEndpoint *endpoint,
       break;
 
     case TCP_EVENT_ADDRESS:
+      tunnel_notify_forwards (self);
       break;
 
     default:
@@ -299,10 +318,26 @@ tcp_tunnel_new (const char *remote_uri,
 }
 
 static void
+tunnel_free_forward (gpointer forward)
+{
+  tcp_forward_release (forward);
+  g_object_unref (forward);
+}
+
+static void
+tcp_tunnel_finalize (GObject *object)
+{
+  g_ptr_array_unref (TCP_TUNNEL (object)->forwards);
+
+  G_OBJECT_CLASS (tcp_tunnel_parent_class)->finalize (object);
+}
+
+static void
 tcp_tunnel_class_init (TcpTunnelClass *klass)
 {
   TcpEndpointClass *endpoint_class = &klass->parent_class;
 
+  G_OBJECT_CLASS (klass)->finalize = tcp_tunnel_finalize;
   endpoint_class->kind = "tunnel";
   endpoint_class->runner_class = &runner_class;
   endpoint_class->emit = tunnel_emit;
@@ -382,4 +417,5 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
 static void
 tcp_tunnel_init (TcpTunnel *self)
 {
+  self->forwards = g_ptr_array_new_with_free_func (tunnel_free_forward);
 }

@@ -125,6 +125,7 @@ class Stubs(unittest.TestCase):
             ("_ModeName", TcpTunnel.TunnelMode),
             ("_ResumptionName", TcpTunnel.TunnelResumption),
             ("_ProxyProtocolName", TcpTunnel.ProxyProtocol),
+            ("_ForwardKindName", TcpTunnel.ForwardKind),
             ("_LogLevelName", TcpTunnel.TunnelLogLevel),
         ):
             self.assertEqual(literals(name), {getattr(enum, m).value_nick for m in dir(enum) if m.isupper()})

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What type checkers know of TcpTunnel. It goes with PyGObject-stubs, which know of the rest.
 from abc import ABCMeta
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypedDict, TypeVar, overload
@@ -15,6 +16,7 @@ _NameT = TypeVar("_NameT", bound=str)
 _ModeName = Literal["singleton", "multiplexed", "parallel", "auto"]
 _ResumptionName = Literal["auto", "required", "off"]
 _ProxyProtocolName = Literal["none", "v2"]
+_ForwardKindName = Literal["target", "socks", "http-proxy"]
 _LogLevelName = Literal["none", "error", "warn", "info", "debug"]
 _AsyncReadyCallback = Callable[..., object]
 
@@ -50,6 +52,11 @@ class TunnelLogLevel(GObject.GEnum):
     WARN = 2
     INFO = 3
     DEBUG = 4
+
+class ForwardKind(GObject.GEnum):
+    TARGET = 0
+    SOCKS = 1
+    HTTP_PROXY = 2
 
 class TunnelError(GObject.GEnum):
     INVALID_ARGUMENT = 0
@@ -177,6 +184,7 @@ class _TunnelProperties(_Properties):
     client_certificate: Gio.TlsCertificate | None
     target: str | None
     reverses: list[str] | None
+    listen: bool
     @property
     def state(self) -> TunnelState: ...
     @property
@@ -242,6 +250,7 @@ class _DiallingSettings(_Settings, total=False):
     tls_database: Gio.TlsDatabase | None
     client_certificate: Gio.TlsCertificate | None
     reverses: Sequence[str] | None
+    listen: bool
 
 class _TunnelSettings(_DiallingSettings, total=False):
     target: str | None
@@ -326,6 +335,20 @@ class Tunnel(Endpoint, _TunnelProperties):
     def new(cls, remote_uri: str | None = None, token: str | None = None) -> Tunnel: ...
     def on_connection_state_change(self, callback: Callable[[TunnelState], object]) -> Callable[[], None]: ...
     def adb_connect(self, adb: str = "adb") -> str: ...
+    async def open_connection(
+        self, target: str | None = None, limit: int = ...
+    ) -> tuple[StreamReader, StreamWriter]: ...
+    def open_async(
+        self,
+        target: str | None = None,
+        cancellable: Gio.Cancellable | None = None,
+        callback: _AsyncReadyCallback | None = None,
+        user_data: Any = None,
+    ) -> Any: ...
+    def open_finish(self, result: Gio.AsyncResult) -> Gio.IOStream: ...
+    def add_forward(self, forward: Forward) -> bool: ...
+    def remove_forward(self, forward: Forward) -> None: ...
+    def get_forwards(self) -> list[Forward]: ...
     @overload
     def connect(
         self, signal_name: Literal["state-changed"], callback: Callable[[Tunnel, TunnelState], object], /
@@ -367,6 +390,35 @@ class ReverseTunnel(Tunnel, _ReverseTunnelProperties):
     @classmethod
     def new(cls, remote_uri: str | None = None, token: str | None = None, target: str | None = None) -> ReverseTunnel: ...
     def dup_remote_address(self) -> str | None: ...
+
+class _ForwardProperties:
+    hostname: str | None
+    port: int
+    socket_path: str | None
+    target: str | None
+    kind: _Enum[ForwardKind, _ForwardKindName]
+    @property
+    def local_address(self) -> Gio.SocketAddress | None: ...
+
+class _ForwardSettings(TypedDict, total=False):
+    kind: ForwardKind | _ForwardKindName
+    hostname: str | None
+    socket_path: str | None
+
+class Forward(_ForwardProperties, GObject.Object):
+    class Props(_ForwardProperties, GObject.Object.Props): ...
+
+    @property
+    def props(self) -> Props: ...
+    def __init__(self, port: int = 0, target: str | None = None, **properties: Unpack[_ForwardSettings]) -> None: ...
+    @classmethod
+    def new(cls, port: int, target: str | None = None) -> Forward: ...
+    @classmethod
+    def new_proxy(cls, kind: ForwardKind, port: int) -> Forward: ...
+    @property
+    def address(self) -> Address: ...
+    def dup_local_address(self) -> Gio.SocketAddress | None: ...
+    def connect(self, signal_name: str, callback: Callable[..., Any], /, *user_data: object) -> int: ...
 
 class Gateway(Endpoint, _GatewayProperties):
     class Props(_GatewayProperties, Endpoint.Props): ...
@@ -431,6 +483,7 @@ async def start_reverse_tcp_tunnel(
 
 class ConnectionClass: ...
 class EndpointClass: ...
+class ForwardClass: ...
 class TunnelClass: ...
 class ReverseTunnelClass: ...
 class GatewayClass: ...

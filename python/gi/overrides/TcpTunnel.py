@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import operator
 import os
+import socket
 import subprocess
 import sys
 import typing
@@ -20,7 +21,7 @@ from ..overrides import override
 
 TcpTunnel = get_introspection_module("TcpTunnel")
 
-__all__ = ["Address", "Connection", "Endpoint", "Gateway", "ReverseTunnel", "Tunnel", "start_reverse_tcp_tunnel",
+__all__ = ["Address", "Connection", "Endpoint", "Forward", "Gateway", "ReverseTunnel", "Tunnel", "start_reverse_tcp_tunnel",
            "start_tcp_tunnel"]
 
 # PyGObject cannot call g_main_context_query(). The functions are looked up in PyGObject's own
@@ -232,6 +233,7 @@ _ENUMS = {
     "resumption": TcpTunnel.TunnelResumption,
     "proxy-protocol": TcpTunnel.ProxyProtocol,
     "log-level": TcpTunnel.TunnelLogLevel,
+    "kind": TcpTunnel.ForwardKind,
 }
 
 
@@ -300,16 +302,40 @@ class Address(typing.NamedTuple):
         return ("[%s]:%d" if ":" in self.address else "%s:%d") % self
 
 
+def _address_of(local, noun):
+    """The address of what listens, or None does."""
+    if local is None:
+        raise _wrong_state(noun + " does not run, and has no address")
+    if not isinstance(local, Gio.InetSocketAddress):
+        raise _wrong_state("%s listens on the Unix socket %s, and has no TCP address" % (noun, local.get_path()))
+    return Address(local.get_address().to_string(), local.get_port())
+
+
+class _Connection(asyncio.StreamReaderProtocol):
+    """A stream of the tunnel as asyncio has it. How it broke is known to the stream alone: the socket
+    has no more than an end."""
+
+    def __init__(self, stream, reader, loop):
+        super().__init__(reader, loop=loop)
+        self._tcp_stream = stream
+
+    def eof_received(self):
+        try:
+            self._tcp_stream.get_input_stream().read_bytes(1)
+        except GLib.Error:
+            return False  # it is closed next
+        return super().eof_received()
+
+    def connection_lost(self, error):
+        super().connection_lost(self._tcp_stream.get_property("error") or error)
+
+
 def _wrong_state(message):
     return GLib.Error.new_literal(TcpTunnel.tunnel_error_quark(), message, TcpTunnel.TunnelError.WRONG_STATE)
 
 
-@override
-@_with_attributes
-class Endpoint(TcpTunnel.Endpoint):
-    # That of the last start, if it is known. It has to outlive what is attached to it, and the
-    # loop that iterates it may not.
-    _context = None
+class _Checked:
+    """What its properties are set to is checked before."""
 
     def __init__(self, **properties):
         super().__init__(**{name: self._value(name, value) for name, value in properties.items()})
@@ -328,15 +354,18 @@ class Endpoint(TcpTunnel.Endpoint):
     def set_property(self, name, value):
         super().set_property(name, self._value(name, value))
 
+
+@override
+@_with_attributes
+class Endpoint(_Checked, TcpTunnel.Endpoint):
+    # That of the last start, if it is known. It has to outlive what is attached to it, and the
+    # loop that iterates it may not.
+    _context = None
+
     @property
     def address(self):
         """Where it listens; a GLib.Error if it does not run."""
-        local = self.get_local_address()
-        if local is None:
-            raise _wrong_state(self._noun + " does not run, and has no address")
-        if not isinstance(local, Gio.InetSocketAddress):
-            raise _wrong_state("%s listens on the Unix socket %s, and has no TCP address" % (self._noun, local.get_path()))
-        return Address(local.get_address().to_string(), local.get_port())
+        return _address_of(self.get_local_address(), self._noun)
 
     def start(self, cancellable=None):
         """Blocks until it has started. Where an asyncio loop runs it is to be awaited instead;
@@ -404,6 +433,20 @@ class Tunnel(TcpTunnel.Tunnel):
 
         return unregister
 
+    async def open_connection(self, target=None, limit=2**16):
+        """A reader and a writer for a stream through the tunnel, as `asyncio.open_connection()` has them."""
+        loop = asyncio.get_running_loop()
+
+        def begin(*rest):
+            self.open_async(target, *rest)
+
+        stream = await _call(begin, self.open_finish, None)
+        # The stream has a descriptor of its own, which it closes.
+        own = socket.socket(fileno=os.dup(stream.get_socket().get_fd()))
+        reader = asyncio.StreamReader(limit=limit, loop=loop)
+        transport, protocol = await loop.create_connection(lambda: _Connection(stream, reader, loop), sock=own)
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
     def adb_connect(self, adb="adb"):
         """Has adb connect to the tunnel, and gives what adb calls the device then, as for `adb -s`. It blocks;
         where an asyncio loop runs it is for `asyncio.to_thread()`."""
@@ -441,6 +484,18 @@ class ReverseTunnel(TcpTunnel.ReverseTunnel):
 def _service(target):
     """That of a port alone is one of this machine."""
     return target if target is None or isinstance(target, str) else "127.0.0.1:%d" % _integer("target", target, 1, 65535)
+
+
+@override
+@_with_attributes
+class Forward(_Checked, TcpTunnel.Forward):
+    def __init__(self, port=0, target=None, **properties):
+        super().__init__(port=port, target=target, **properties)
+
+    @property
+    def address(self):
+        """Where it listens; a GLib.Error if its tunnel does not run."""
+        return _address_of(self.dup_local_address(), "the forward")
 
 
 @override

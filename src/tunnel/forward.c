@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tunnel/forward.h"
+
+#include "base/lock.h"
+
+/**
+ * TcpForward:
+ *
+ * A further place where a tunnel listens, and what its TCP clients there are connected to.
+ *
+ * A tunnel has one port of its own, and as many forwards as [method@TcpTunnel.Tunnel.add_forward] adds. All of them share
+ * its session with the gateway, its limits and its signals. A forward leads to one target, or is a proxy whose clients
+ * say what they want: see [enum@TcpTunnel.ForwardKind].
+ *
+ * The gateway decides which targets it allows: see [property@TcpTunnel.Gateway:allow]. A connection to one that it
+ * does not allow ends in a reset with %TCP_TUNNEL_ERROR_FORBIDDEN, and so does, with %TCP_TUNNEL_ERROR_PROTOCOL, one to
+ * any target where the gateway speaks one of limrun's protocols, in which none can be named.
+ *
+ * Properties may be set at any time, and from any thread. They take effect when the tunnel is next started, or the
+ * forward is added to it.
+ *
+ * ```c
+ * g_autoptr (TcpForward) forward = tcp_forward_new (5432, "db.lab:5432");
+ *
+ * if (!tcp_tunnel_add_forward (tunnel, forward, &error))
+ *   g_error ("%s", error->message);
+ * ```
+ *
+ * Since: 1.0
+ */
+
+struct _TcpForward
+{
+  GObject parent_instance;
+  TcpLock lock;
+  TcpForwardSpec spec; /* under it, but for the address */
+  gboolean claimed;    /* likewise: it has a tunnel */
+};
+
+enum
+{
+  PROP_KIND = 1,
+  PROP_HOSTNAME,
+  PROP_PORT,
+  PROP_SOCKET_PATH,
+  PROP_TARGET,
+  PROP_LOCAL_ADDRESS,
+  N_PROPERTIES
+};
+
+static GParamSpec *properties[N_PROPERTIES];
+
+G_DEFINE_FINAL_TYPE (TcpForward, tcp_forward, G_TYPE_OBJECT)
+
+static void
+tcp_forward_get_property (GObject    *object,
+                          guint       id,
+                          GValue     *value,
+                          GParamSpec *pspec)
+{
+  TcpForward *self = TCP_FORWARD (object);
+
+  tcp_lock (&self->lock);
+  switch (id)
+    {
+    case PROP_KIND:
+      g_value_set_enum (value, self->spec.kind);
+      break;
+
+    case PROP_HOSTNAME:
+      g_value_set_string (value, self->spec.hostname);
+      break;
+
+    case PROP_PORT:
+      g_value_set_uint (value, self->spec.port);
+      break;
+
+    case PROP_SOCKET_PATH:
+      g_value_set_string (value, self->spec.socket_path);
+      break;
+
+    case PROP_TARGET:
+      g_value_set_string (value, self->spec.target);
+      break;
+
+    case PROP_LOCAL_ADDRESS:
+      g_value_take_object (value, tcp_forward_address_dup (self->spec.address));
+      break;
+
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+  tcp_unlock (&self->lock);
+}
+
+static gboolean
+replace_string (char         **field,
+                const GValue  *value)
+{
+  if (g_strcmp0 (*field, g_value_get_string (value)) == 0)
+    return FALSE;
+
+  g_free (*field);
+  *field = g_value_dup_string (value);
+  return TRUE;
+}
+
+static gboolean
+replace_number (guint *field,
+                guint  value)
+{
+  if (*field == value)
+    return FALSE;
+
+  *field = value;
+  return TRUE;
+}
+
+static void
+tcp_forward_set_property (GObject      *object,
+                          guint         id,
+                          const GValue *value,
+                          GParamSpec   *pspec)
+{
+  TcpForward *self = TCP_FORWARD (object);
+  gboolean changed = FALSE;
+
+  tcp_lock (&self->lock);
+  switch (id)
+    {
+    case PROP_KIND:
+      self->spec.kind = g_value_get_enum (value);
+      break;
+
+    case PROP_HOSTNAME:
+      changed = replace_string (&self->spec.hostname, value);
+      break;
+
+    case PROP_PORT:
+      changed = replace_number (&self->spec.port, g_value_get_uint (value));
+      break;
+
+    case PROP_SOCKET_PATH:
+      changed = replace_string (&self->spec.socket_path, value);
+      break;
+
+    case PROP_TARGET:
+      changed = replace_string (&self->spec.target, value);
+      break;
+
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+  tcp_unlock (&self->lock);
+  if (changed)
+    g_object_notify_by_pspec (object, pspec);
+}
+
+/* For the tunnel */
+
+/* What it says now. */
+TcpForwardSpec *
+tcp_forward_dup_spec (TcpForward *self)
+{
+  TcpForwardSpec *spec;
+
+  tcp_lock (&self->lock);
+  spec = tcp_forward_spec_copy (&self->spec);
+  tcp_unlock (&self->lock);
+  return spec;
+}
+
+/* Whether it has no tunnel yet, until it is released. */
+gboolean
+tcp_forward_claim (TcpForward *self)
+{
+  gboolean was_claimed;
+
+  tcp_lock (&self->lock);
+  was_claimed = self->claimed;
+  self->claimed = TRUE;
+  tcp_unlock (&self->lock);
+  return !was_claimed;
+}
+
+void
+tcp_forward_release (TcpForward *self)
+{
+  tcp_lock (&self->lock);
+  self->claimed = FALSE;
+  tcp_unlock (&self->lock);
+}
+
+/* In the context of the tunnel, or the thread of a call that changed it. */
+void
+tcp_forward_notify_address (TcpForward *self)
+{
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOCAL_ADDRESS]);
+}
+
+/* Public */
+
+/**
+ * tcp_forward_new:
+ * @port: the TCP port to listen on, or 0 for any that is free
+ * @target: (nullable): what the gateway is asked for, as `host:port`, or %NULL for what the tunnel asks for
+ *
+ * Creates a forward from a port of 127.0.0.1 to a target.
+ *
+ * Returns: (transfer full): a new forward
+ *
+ * Since: 1.0
+ */
+TcpForward *
+tcp_forward_new (guint       port,
+                 const char *target)
+{
+  return g_object_new (TCP_TYPE_FORWARD, "port", port, "target", target, NULL);
+}
+
+/**
+ * tcp_forward_new_proxy:
+ * @kind: which protocol its clients speak
+ * @port: the TCP port to listen on, or 0 for any that is free
+ *
+ * Creates a proxy on a port of 127.0.0.1, whose clients say what they want to be connected to.
+ *
+ * Returns: (transfer full): a new forward
+ *
+ * Since: 1.0
+ */
+TcpForward *
+tcp_forward_new_proxy (TcpForwardKind kind,
+                       guint          port)
+{
+  return g_object_new (TCP_TYPE_FORWARD, "kind", kind, "port", port, NULL);
+}
+
+/**
+ * tcp_forward_dup_local_address:
+ * @self: a forward
+ *
+ * Gets where it listens: see [property@TcpTunnel.Forward:local-address].
+ *
+ * May be called from any thread.
+ *
+ * Returns: (transfer full) (nullable): the address, or %NULL if it does not listen
+ *
+ * Since: 1.0
+ */
+GSocketAddress *
+tcp_forward_dup_local_address (TcpForward *self)
+{
+  g_return_val_if_fail (TCP_IS_FORWARD (self), NULL);
+
+  return tcp_forward_address_dup (self->spec.address);
+}
+
+static void
+tcp_forward_finalize (GObject *object)
+{
+  TcpForward *self = TCP_FORWARD (object);
+
+  g_free (self->spec.hostname);
+  g_free (self->spec.socket_path);
+  g_free (self->spec.target);
+  tcp_forward_address_unref (self->spec.address);
+  tcp_lock_clear (&self->lock);
+
+  G_OBJECT_CLASS (tcp_forward_parent_class)->finalize (object);
+}
+
+#define READ_WRITE (G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS)
+
+static void
+tcp_forward_class_init (TcpForwardClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->get_property = tcp_forward_get_property;
+  object_class->set_property = tcp_forward_set_property;
+  object_class->finalize = tcp_forward_finalize;
+
+  /**
+   * TcpForward:kind:
+   *
+   * How it is known what TCP clients are to be connected to. The default is %TCP_FORWARD_KIND_TARGET.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_KIND] = g_param_spec_enum ("kind", NULL, NULL, TCP_TYPE_FORWARD_KIND, TCP_FORWARD_KIND_TARGET,
+                                             READ_WRITE | G_PARAM_CONSTRUCT_ONLY);
+
+  /**
+   * TcpForward:hostname:
+   *
+   * The address to listen on, as that of [property@TcpTunnel.Endpoint:hostname]: an address other than that of the
+   * loopback lets other machines in, which a proxy connects to whatever the gateway allows. The default is 127.0.0.1.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_HOSTNAME] = g_param_spec_string ("hostname", NULL, NULL, "127.0.0.1", READ_WRITE | G_PARAM_CONSTRUCT);
+
+  /**
+   * TcpForward:port:
+   *
+   * The TCP port to listen on, from 0 to 65535. With 0, the default, any free one is taken;
+   * [property@TcpTunnel.Forward:local-address] says which.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PORT] = g_param_spec_uint ("port", NULL, NULL, 0, G_MAXUINT16, 0, READ_WRITE);
+
+  /**
+   * TcpForward:socket-path: (type filename)
+   *
+   * The path of a Unix socket to listen on, in place of hostname and port: see
+   * [property@TcpTunnel.Endpoint:socket-path]. The default is %NULL, for none.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SOCKET_PATH] = g_param_spec_string ("socket-path", NULL, NULL, NULL, READ_WRITE);
+
+  /**
+   * TcpForward:target:
+   *
+   * What the gateway is asked to connect each TCP client to, as `host:port`: see [property@TcpTunnel.Tunnel:target],
+   * which is also what %NULL, the default, stands for. Of no meaning to a proxy.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TARGET] = g_param_spec_string ("target", NULL, NULL, NULL, READ_WRITE);
+
+  /**
+   * TcpForward:local-address:
+   *
+   * Where it listens, or %NULL while it does not. It is notified when the tunnel has started and ends, in the
+   * context of the tunnel's signals, and in the thread that adds it to a tunnel that runs or removes it.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_LOCAL_ADDRESS] = g_param_spec_object ("local-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS,
+                                                        G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+
+  g_object_class_install_properties (object_class, N_PROPERTIES, properties);
+}
+
+static void
+tcp_forward_init (TcpForward *self)
+{
+  tcp_lock_init (&self->lock);
+  self->spec.id = self;
+  self->spec.address = tcp_forward_address_new ();
+}

@@ -4,178 +4,77 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gunixsocketaddress.h>
 #include <glib-unix.h>
-#include <glib/gstdio.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-enum
-{
-  PUMP_SIZE = 64 * 1024,   /* bytes */
-  REPORT_TIMEOUT_MS = 100, /* the tunnel reports a break at once, as a rule */
-};
+#define BUFFER_SIZE (64 * 1024)
 
-/* One direction, on a thread of its own, since stdin and stdout may be anything and
- * block: making them non-blocking would change them for other processes too. */
+/* One direction: what was read and is not written yet, and what it waits for. */
 typedef struct
 {
-  int from;
-  int to;
-  int stop; /* readable when what is there now is to be the last; or -1 */
+  GSource *source; /* NULL if it waits for nothing */
+  char buffer[BUFFER_SIZE];
+  gsize start;
+  gsize length;
   gboolean done;
-  int broken; /* the descriptor that failed */
-  GError *error;
-} Pump;
+} Direction;
 
 struct _Stdio
 {
   TcpTunnel *tunnel;
   StdioFunc func;
   gpointer user_data;
-  char *directory;
-  char *path;
-  GSocket *socket;
-  GCancellable *remote_ended;
-  Pump up;
-  Pump down;
-  guint report_timer; /* runs after the end of the data, until the tunnel reports how it ended */
-  guint reader_watch; /* 0 once stdout is closed, or nobody reads it any more */
-  gboolean unread;
-  gboolean away; /* the gateway, which is waited for */
-  gboolean opened;
-  gboolean closed;
+  GCancellable *cancellable; /* of the opening */
+  GIOStream *stream;         /* NULL before it is open */
+  int out;                   /* stdout, or -1 once it is closed */
+  Direction up;
+  Direction down;
+  gboolean cut_off;    /* the other end did not take all of stdin */
+  gboolean closed;     /* and it is known whether all that was sent has arrived */
   GError *closed_error;
+  guint reader_watch;  /* 0 once stdout is closed, or nobody reads it any more */
+  gboolean unread;
+  gboolean away;       /* the gateway, which is waited for */
 };
 
-/* The threads keep it, as one that waits for stdin is not waited for. */
-static void
-stdio_clear (gpointer data)
-{
-  Stdio *self = data;
-
-  if (self->down.to >= 0)
-    close (self->down.to);
-  g_clear_object (&self->socket);
-  g_clear_object (&self->remote_ended);
-  g_clear_error (&self->up.error);
-  g_clear_error (&self->down.error);
-  g_clear_error (&self->closed_error);
-  g_free (self->directory);
-  g_free (self->path);
-}
+static void up_go_on (Stdio *self);
+static void down_go_on (Stdio *self);
 
 static void
-stdio_unref (gpointer self)
+direction_stop (Direction *self)
 {
-  g_atomic_rc_box_release_full (self, stdio_clear);
+  if (self->source != NULL)
+    g_source_destroy (self->source);
+  g_clear_pointer (&self->source, g_source_unref);
 }
 
-/* The threads */
-
-/* Bytes, 0 at the end or when it was stopped, -1 if it failed. */
-static gssize
-read_some (Pump *pump,
-           char *buffer)
-{
-  struct pollfd fds[] = { { .fd = pump->from, .events = POLLIN },
-                          { .fd = pump->stop, .events = POLLIN } };
-  gssize n;
-
-  do
-    {
-      n = poll (fds, G_N_ELEMENTS (fds), -1);
-      if (n > 0 && fds[0].revents == 0)
-        return 0;
-      if (n > 0)
-        n = read (pump->from, buffer, PUMP_SIZE);
-    }
-  while (n < 0 && (errno == EINTR || errno == EAGAIN));
-
-  return n;
-}
-
-static gboolean
-write_all (int         fd,
-           const char *data,
-           gsize       length)
-{
-  struct pollfd wanted = { .fd = fd, .events = POLLOUT };
-
-  while (length > 0)
-    {
-      gssize n = write (fd, data, length);
-
-      if (n < 0 && errno == EAGAIN)
-        poll (&wanted, 1, -1);
-      else if (n < 0 && errno != EINTR)
-        return FALSE;
-      data += MAX (n, 0);
-      length -= MAX (n, 0);
-    }
-  return TRUE;
-}
-
-static gboolean
-pump_fail (Pump *self,
-           int   descriptor)
-{
-  int code = errno;
-
-  self->broken = descriptor;
-  g_set_error_literal (&self->error, G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
-  return FALSE;
-}
-
-static gboolean
-pump_run (Pump *self)
-{
-  g_autofree char *buffer = g_malloc (PUMP_SIZE);
-  gssize n;
-
-  while ((n = read_some (self, buffer)) > 0)
-    if (!write_all (self->to, buffer, n))
-      return pump_fail (self, self->to);
-
-  return n == 0 || pump_fail (self, self->from);
-}
-
-static gboolean on_up_done (gpointer data);
-static gboolean on_down_done (gpointer data);
-
-/* The signals of the tunnel that came before are to be seen before. */
+/* Takes @source, whose function is of its own type. */
 static void
-tell (Stdio       *self,
-      GSourceFunc  func)
+direction_wait (Direction   *self,
+                GSource     *source,
+                GSourceFunc  func,
+                Stdio       *stdio)
 {
-  g_idle_add_full (G_PRIORITY_LOW, func, self, stdio_unref);
+  direction_stop (self);
+  self->source = source;
+  g_source_set_callback (source, func, stdio, NULL);
+  g_source_attach (source, NULL);
 }
 
-static gpointer
-run_up (gpointer data)
+static GPollableInputStream *
+stdio_get_input (Stdio *self)
 {
-  Stdio *self = data;
-
-  if (pump_run (&self->up))
-    shutdown (self->up.to, SHUT_WR);
-  tell (self, on_up_done);
-  return NULL;
+  return G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (self->stream));
 }
 
-static gpointer
-run_down (gpointer data)
+static GPollableOutputStream *
+stdio_get_output (Stdio *self)
 {
-  Stdio *self = data;
-
-  pump_run (&self->down);
-  /* What waits in stdin is sent, what may come later is not waited for. */
-  g_cancellable_cancel (self->remote_ended);
-  tell (self, on_down_done);
-  return NULL;
+  return G_POLLABLE_OUTPUT_STREAM (g_io_stream_get_output_stream (self->stream));
 }
 
 /* The result */
@@ -186,6 +85,8 @@ stdio_end (Stdio        *self,
 {
   StdioFunc func = g_steal_pointer (&self->func);
 
+  direction_stop (&self->up);
+  direction_stop (&self->down);
   if (func != NULL)
     func (error, self->user_data);
 }
@@ -201,95 +102,16 @@ stdio_end_with (Stdio      *self,
   stdio_end (self, error);
 }
 
-/* What the socket says is not enough: a connection that broke may look like one that
- * has ended. */
+/* That both directions have ended says nothing of whether all that was sent has arrived. */
 static void
-stdio_judge (Stdio *self)
+stdio_check_done (Stdio *self)
 {
-  if (!self->down.done)
+  if (!self->up.done || !self->down.done)
     return;
-
-  if (!self->opened)
-    stdio_end_with (self, "the tunnel did not take the connection", NULL);
-  else if (self->closed_error != NULL)
-    stdio_end (self, self->closed_error);
-  else if (!self->closed || !self->up.done)
-    return;
-  else if (self->up.error != NULL)
+  if (self->cut_off)
     stdio_end_with (self, "the connection ended before all of stdin was sent", NULL);
-  else if (self->down.error != NULL)
-    stdio_end_with (self, "the connection broke", self->down.error->message);
-  else
-    stdio_end (self, NULL);
-}
-
-static gboolean
-on_up_done (gpointer data)
-{
-  Stdio *self = data;
-
-  self->up.done = TRUE;
-  if (self->up.error != NULL && self->up.broken == self->up.from)
-    stdio_end_with (self, "cannot read stdin", self->up.error->message);
-  else
-    stdio_judge (self);
-  return G_SOURCE_REMOVE;
-}
-
-static void
-close_stdout (Stdio *self)
-{
-  g_clear_handle_id (&self->reader_watch, g_source_remove);
-  /* A socket may be stdin as well, and would stay open. */
-  shutdown (self->down.to, SHUT_WR);
-  if (close (self->down.to) < 0)
-    pump_fail (&self->down, self->down.to);
-  self->down.to = -1;
-}
-
-/* After a break stdout stays open until the reason is printed: ssh hangs up on its ProxyCommand
- * as soon as it reads the end. */
-static void
-finish_down (Stdio *self)
-{
-  if (self->down.error == NULL && self->closed_error == NULL)
-    close_stdout (self);
-  if (self->down.error != NULL && self->down.broken != self->down.from)
-    stdio_end_with (self, "cannot write to stdout", self->down.error->message);
-  else
-    stdio_judge (self);
-}
-
-static gboolean
-on_report_timeout (gpointer data)
-{
-  Stdio *self = data;
-
-  self->report_timer = 0;
-  finish_down (self);
-  return G_SOURCE_REMOVE;
-}
-
-/* A connection that ends in order may not be closed soon: stdin may still have to be sent. */
-static gboolean
-on_down_done (gpointer data)
-{
-  Stdio *self = data;
-
-  self->down.done = TRUE;
-  if (self->func != NULL && self->down.error == NULL && !self->closed)
-    self->report_timer = g_timeout_add (REPORT_TIMEOUT_MS, on_report_timeout, self);
-  else
-    finish_down (self);
-  return G_SOURCE_REMOVE;
-}
-
-static void
-on_opened (TcpTunnel     *tunnel,
-           TcpConnection *connection,
-           Stdio         *self)
-{
-  self->opened = TRUE;
+  else if (self->closed)
+    stdio_end (self, self->closed_error);
 }
 
 static void
@@ -299,14 +121,217 @@ on_closed (TcpTunnel     *tunnel,
 {
   self->closed = TRUE;
   self->closed_error = tcp_connection_dup_error (connection);
-  if (self->report_timer == 0)
-    {
-      stdio_judge (self);
-      return;
-    }
-  g_clear_handle_id (&self->report_timer, g_source_remove);
-  finish_down (self);
+  stdio_check_done (self);
 }
+
+/* From stdin */
+
+static void
+up_finish (Stdio *self)
+{
+  direction_stop (&self->up);
+  self->up.done = TRUE;
+  g_output_stream_close (g_io_stream_get_output_stream (self->stream), NULL, NULL);
+  stdio_check_done (self);
+}
+
+/* FALSE if the rest has to wait. A connection that broke says why when its input has been read. */
+static gboolean
+up_write (Stdio *self)
+{
+  Direction *up = &self->up;
+  g_autoptr (GError) error = NULL;
+  gssize n = g_pollable_output_stream_write_nonblocking (stdio_get_output (self), up->buffer + up->start, up->length,
+                                                         NULL, &error);
+
+  if (n >= 0)
+    {
+      up->start += n;
+      up->length -= n;
+      return TRUE;
+    }
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+    return FALSE;
+
+  self->cut_off = TRUE;
+  up_finish (self);
+  return FALSE;
+}
+
+/* Not behind the end of the other direction: what is there then is sent, and what may come is not waited for. */
+static gboolean
+stdin_is_over (Stdio *self)
+{
+  struct pollfd fd = { .fd = STDIN_FILENO, .events = POLLIN };
+
+  return self->down.done && poll (&fd, 1, 0) <= 0;
+}
+
+static gboolean
+on_stdin (int          fd,
+          GIOCondition condition,
+          gpointer     data)
+{
+  Stdio *self = data;
+  gssize n = read (STDIN_FILENO, self->up.buffer, BUFFER_SIZE);
+
+  if (n < 0 && errno != EINTR && errno != EAGAIN)
+    {
+      stdio_end_with (self, "cannot read stdin", g_strerror (errno));
+      return G_SOURCE_REMOVE;
+    }
+  self->up.start = 0;
+  self->up.length = MAX (n, 0);
+  if (n == 0)
+    up_finish (self);
+  else
+    up_go_on (self);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+on_writable (GObject  *stream,
+             gpointer  data)
+{
+  up_go_on (data);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+up_go_on (Stdio *self)
+{
+  Direction *up = &self->up;
+
+  while (up->length > 0 && up_write (self))
+    ;
+  if (up->done)
+    return;
+  if (up->length > 0)
+    direction_wait (up, g_pollable_output_stream_create_source (stdio_get_output (self), NULL),
+                    (GSourceFunc) (void (*) (void)) on_writable, self);
+  else if (stdin_is_over (self))
+    up_finish (self);
+  else
+    direction_wait (up, g_unix_fd_source_new (STDIN_FILENO, G_IO_IN | G_IO_HUP | G_IO_ERR),
+                    (GSourceFunc) (void (*) (void)) on_stdin, self);
+}
+
+/* To stdout */
+
+/* As much as is taken without waiting: stdout is not made non-blocking, since that would make it so for the other
+ * processes that have it. A pipe that is writable takes PIPE_BUF. */
+static gssize
+stdout_write (Stdio *self)
+{
+  Direction *down = &self->down;
+  struct pollfd fd = { .fd = self->out, .events = POLLOUT };
+  gssize n = send (self->out, down->buffer + down->start, down->length, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+  if (n >= 0 || errno != ENOTSOCK)
+    return n;
+  if (poll (&fd, 1, 0) == 1)
+    return write (self->out, down->buffer + down->start, MIN (down->length, PIPE_BUF));
+  errno = EAGAIN;
+  return -1;
+}
+
+/* After a break stdout stays open until the reason is printed: ssh hangs up on its ProxyCommand as soon as it reads
+ * the end. */
+static gboolean
+stdout_close (Stdio *self)
+{
+  int fd = self->out;
+
+  g_clear_handle_id (&self->reader_watch, g_source_remove);
+  self->out = -1;
+  /* A socket may be stdin as well, and would stay open. */
+  shutdown (fd, SHUT_WR);
+  return close (fd) == 0;
+}
+
+static void
+stdout_fail (Stdio *self)
+{
+  stdio_end_with (self, "cannot write to stdout", g_strerror (errno));
+}
+
+static void
+down_finish (Stdio *self)
+{
+  direction_stop (&self->down);
+  self->down.done = TRUE;
+  if (!stdout_close (self))
+    stdout_fail (self);
+  else if (!self->up.done)
+    up_go_on (self);
+  else
+    stdio_check_done (self);
+}
+
+static gboolean
+on_readable (GObject  *stream,
+             gpointer  data)
+{
+  Stdio *self = data;
+  Direction *down = &self->down;
+  g_autoptr (GError) error = NULL;
+  gssize n =
+      g_pollable_input_stream_read_nonblocking (stdio_get_input (self), down->buffer, BUFFER_SIZE, NULL, &error);
+
+  if (n < 0 && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+    {
+      stdio_end (self, error);
+      return G_SOURCE_REMOVE;
+    }
+  down->start = 0;
+  down->length = MAX (n, 0);
+  if (n == 0)
+    down_finish (self);
+  else
+    down_go_on (self);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+on_stdout (int          fd,
+           GIOCondition condition,
+           gpointer     data)
+{
+  down_go_on (data);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+down_go_on (Stdio *self)
+{
+  Direction *down = &self->down;
+
+  while (down->length > 0)
+    {
+      gssize n = stdout_write (self);
+
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0 && errno != EAGAIN)
+        {
+          stdout_fail (self);
+          return;
+        }
+      if (n < 0)
+        break;
+      down->start += n;
+      down->length -= n;
+    }
+
+  if (down->length > 0)
+    direction_wait (down, g_unix_fd_source_new (self->out, G_IO_OUT | G_IO_HUP | G_IO_ERR),
+                    (GSourceFunc) (void (*) (void)) on_stdout, self);
+  else
+    direction_wait (down, g_pollable_input_stream_create_source (stdio_get_input (self), NULL),
+                    (GSourceFunc) (void (*) (void)) on_readable, self);
+}
+
+/* Nobody reads stdout */
 
 /* While the gateway is there, what stdin holds is carried to the other end, and that ends the
  * connection. But nobody waits for a gateway whose answer nobody reads: the program that
@@ -351,38 +376,7 @@ on_state_changed (TcpTunnel      *tunnel,
     self->away = FALSE;
 }
 
-static void
-remove_directory (Stdio *self)
-{
-  if (self->directory == NULL)
-    return;
-  g_unlink (self->path);
-  g_rmdir (self->directory);
-  g_clear_pointer (&self->directory, g_free);
-}
-
-/* The path of a socket has to be short. */
-static gboolean
-make_directory (Stdio   *self,
-                GError **error)
-{
-  const char *name = "tcp-tunnel-XXXXXX/socket";
-  gsize most = sizeof ((struct sockaddr_un *) NULL)->sun_path - strlen (name) - 2;
-  const char *parent = strlen (g_get_tmp_dir ()) <= most ? g_get_tmp_dir () : "/tmp";
-  g_autofree char *directory = g_build_filename (parent, "tcp-tunnel-XXXXXX", NULL);
-
-  if (g_mkdtemp (directory) == NULL)
-    {
-      int code = errno;
-
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "cannot create the directory %s: %s", directory,
-                   g_strerror (code));
-      return FALSE;
-    }
-  self->path = g_build_filename (directory, "socket", NULL);
-  self->directory = g_steal_pointer (&directory);
-  return TRUE;
-}
+/* Life */
 
 /* What else might be written to stdout is not to get between the data. */
 static gboolean
@@ -390,7 +384,7 @@ take_stdout (Stdio   *self,
              GError **error)
 {
   int null = open ("/dev/null", O_WRONLY | O_CLOEXEC);
-  gboolean taken = null >= 0 && (self->down.to = fcntl (STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) >= 0 &&
+  gboolean taken = null >= 0 && (self->out = fcntl (STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) >= 0 &&
                    dup2 (null, STDOUT_FILENO) >= 0;
 
   if (!taken)
@@ -400,75 +394,76 @@ take_stdout (Stdio   *self,
   return taken;
 }
 
-/* Before the tunnel is started, whose socket-path this sets. */
+/* Before the tunnel is started, which will not listen. */
 Stdio *
 stdio_new (TcpTunnel  *tunnel,
            StdioFunc   func,
            gpointer    user_data,
            GError    **error)
 {
-  g_autoptr (Stdio) self = g_atomic_rc_box_new0 (Stdio);
+  g_autoptr (Stdio) self = g_rc_box_new0 (Stdio);
 
   self->tunnel = g_object_ref (tunnel);
   self->func = func;
   self->user_data = user_data;
-  self->remote_ended = g_cancellable_new ();
-  self->down.to = -1;
+  self->cancellable = g_cancellable_new ();
+  self->out = -1;
   if (!take_stdout (self, error))
     return NULL;
-  if (!make_directory (self, error))
-    return NULL;
-  g_object_set (tunnel, "socket-path", self->path, NULL);
-  g_signal_connect (tunnel, "connection-opened", G_CALLBACK (on_opened), self);
+  g_object_set (tunnel, "listen", FALSE, NULL);
   g_signal_connect (tunnel, "connection-closed", G_CALLBACK (on_closed), self);
   g_signal_connect (tunnel, "retry-scheduled", G_CALLBACK (on_retry_scheduled), self);
   g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), self);
   /* A pipe or a socket without a reader says so also while nothing is written to it. */
-  self->reader_watch = g_unix_fd_add (self->down.to, G_IO_ERR | G_IO_HUP, on_reader_gone, self);
+  self->reader_watch = g_unix_fd_add (self->out, G_IO_ERR | G_IO_HUP, on_reader_gone, self);
   signal (SIGPIPE, SIG_IGN);
   return g_steal_pointer (&self);
 }
 
 static void
-stdio_spawn (Stdio       *self,
-             const char  *name,
-             GThreadFunc  func)
+on_opened (GObject      *object,
+           GAsyncResult *result,
+           gpointer      data)
 {
-  g_thread_unref (g_thread_new (name, func, g_atomic_rc_box_acquire (self)));
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GIOStream) stream = tcp_tunnel_open_finish (TCP_TUNNEL (object), result, &error);
+  Stdio *self = data;
+
+  if (self->func != NULL && stream != NULL)
+    {
+      self->stream = g_steal_pointer (&stream);
+      down_go_on (self);
+      up_go_on (self);
+    }
+  else
+    {
+      stdio_end (self, error);
+    }
+  g_rc_box_release (self);
 }
 
 /* When the tunnel has started. */
 void
 stdio_begin (Stdio *self)
 {
-  g_autoptr (GSocketAddress) address = g_unix_socket_address_new (self->path);
-  g_autoptr (GError) error = NULL;
-
-  self->socket = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, &error);
-  if (self->socket == NULL || !g_socket_connect (self->socket, address, NULL, &error))
-    {
-      stdio_end (self, error);
-      return;
-    }
-  remove_directory (self);
-
-  self->up.from = STDIN_FILENO;
-  self->up.to = g_socket_get_fd (self->socket);
-  self->up.stop = g_cancellable_get_fd (self->remote_ended);
-  self->down.from = g_socket_get_fd (self->socket);
-  self->down.stop = -1;
-  stdio_spawn (self, "stdin", run_up);
-  stdio_spawn (self, "stdout", run_down);
+  tcp_tunnel_open_async (self->tunnel, NULL, self->cancellable, on_opened, g_rc_box_acquire (self));
 }
 
 void
 stdio_free (Stdio *self)
 {
   self->func = NULL;
-  g_clear_handle_id (&self->report_timer, g_source_remove);
+  g_cancellable_cancel (self->cancellable);
+  direction_stop (&self->up);
+  direction_stop (&self->down);
+  g_clear_error (&self->closed_error);
   g_clear_handle_id (&self->reader_watch, g_source_remove);
   g_signal_handlers_disconnect_by_data (self->tunnel, self);
+  g_clear_object (&self->stream);
   g_clear_object (&self->tunnel);
-  remove_directory (self);
-  stdio_unref (self);
+  g_clear_object (&self->cancellable);
+  if (self->out >= 0)
+    close (self->out);
+  self->out = -1;
+  g_rc_box_release (self);
 }

@@ -6,9 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* stdin and stdout as the one connection of a tunnel. No port is opened: the tunnel
- * listens on a Unix socket that nobody else can reach, and that is removed as soon as
- * this is connected to it. */
+/* stdin and stdout as the one connection of a tunnel, which has no port. */
 typedef struct _Stdio Stdio;
 
 /* @error is %NULL if the connection ended in order, and all of it has arrived. */

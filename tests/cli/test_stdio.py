@@ -486,15 +486,6 @@ class Traces(StdioTest):
             self.check(Stdio(url, token='wrong', TMPDIR=directory), 1, b'', '401', b'')
             self.assertEqual(os.listdir(directory), [])
 
-    def test_long_directory(self):
-        """The name of a socket has to be short."""
-        url = self.serve(echo)
-        with tempfile.TemporaryDirectory(dir='/tmp') as directory:
-            for length in (70, 82, 83, 200):
-                path = os.path.join(directory, 'x' * (length - len(directory) - 1))
-                os.mkdir(path)
-                self.check(Stdio(url, TMPDIR=path), 0, b'data', None, b'data')
-
     def test_hang_up_while_it_starts(self):
         """As ssh does when it is interrupted; the gateway does not answer."""
         with socket.create_server(('127.0.0.1', 0)) as silent, tempfile.TemporaryDirectory() as directory:
@@ -502,7 +493,7 @@ class Traces(StdioTest):
             with Stdio(url, '--mode', 'multiplexed', TMPDIR=directory) as command:
                 connection, _ = silent.accept()
                 with connection:
-                    self.assertEqual(len(os.listdir(directory)), 1)
+                    self.assertEqual(os.listdir(directory), [])
                     command.send_signal(signal.SIGHUP)
                     self.assertEqual(command.finish()[0], 1)
             self.assertEqual(os.listdir(directory), [])

@@ -250,6 +250,19 @@ expand_path (Config     *self,
   return g_canonicalize_filename (path, directory);
 }
 
+/* HOST:PORT and what may follow it, or the path of a Unix socket. */
+static char *
+expand_listen (Config     *self,
+               const char *value)
+{
+  g_autofree char *path = NULL;
+
+  if (!g_str_has_prefix (value, "unix:"))
+    return g_strdup (value);
+  path = expand_path (self, value + strlen ("unix:"));
+  return g_strconcat ("unix:", path, NULL);
+}
+
 static char *
 expand (Config     *self,
         Setting     setting,
@@ -257,12 +270,8 @@ expand (Config     *self,
 {
   if (settings_is_file (setting))
     return expand_path (self, value);
-  if (setting == SETTING_LISTEN && g_str_has_prefix (value, "unix:"))
-    {
-      g_autofree char *path = expand_path (self, value + strlen ("unix:"));
-
-      return g_strconcat ("unix:", path, NULL);
-    }
+  if (setting == SETTING_LISTEN || setting == SETTING_SOCKS || setting == SETTING_HTTP_PROXY)
+    return expand_listen (self, value);
   return g_strdup (value);
 }
 
@@ -285,17 +294,22 @@ check_value (Config     *self,
   return TRUE;
 }
 
-static gboolean
-read_reverses (Config      *self,
-               const char  *group,
-               const char  *source,
-               Settings    *settings,
-               GError     **error)
+/* A list, with ; between its parts. */
+static char **
+read_list (Config      *self,
+           const char  *group,
+           Setting      setting,
+           const char  *source,
+           GError     **error)
 {
   g_autoptr (GError) local_error = NULL;
+  g_auto (GStrv) list =
+      g_key_file_get_string_list (self->file, group, settings_keys ()[setting], NULL, &local_error);
 
-  settings->reverses = g_key_file_get_string_list (self->file, group, settings_keys ()[SETTING_REVERSE], NULL, &local_error);
-  return local_error == NULL || fail (error, "%s: in a value, \\ stands only before s, n, t, r, ; and \\", source);
+  if (local_error == NULL)
+    return g_steal_pointer (&list);
+  fail (error, "%s: in a value, \\ stands only before s, n, t, r, ; and \\", source);
+  return NULL;
 }
 
 /* None of them is repeated: it may be a secret, too. */
@@ -306,13 +320,10 @@ read_headers (Config      *self,
               Settings    *settings,
               GError     **error)
 {
-  g_autoptr (GError) local_error = NULL;
-  g_auto (GStrv) headers =
-      g_key_file_get_string_list (self->file, group, settings_keys ()[SETTING_HEADERS], NULL,
-                                  &local_error);
+  g_auto (GStrv) headers = read_list (self, group, SETTING_HEADERS, source, error);
 
-  if (local_error != NULL)
-    return fail (error, "%s: in a value, \\ stands only before s, n, t, r, ; and \\", source);
+  if (headers == NULL)
+    return FALSE;
   for (char **header = headers; *header != NULL; header++)
     if (strchr (*header, ':') == NULL)
       return fail (error, "%s: each must be of the form 'Name: value', and a ; in it be written \\;",
@@ -325,6 +336,29 @@ read_headers (Config      *self,
 }
 
 static gboolean
+read_forwards (Config      *self,
+               const char  *group,
+               const char  *source,
+               Settings    *settings,
+               GError     **error)
+{
+  g_auto (GStrv) forwards = read_list (self, group, SETTING_FORWARDS, source, error);
+
+  if (forwards == NULL)
+    return FALSE;
+  for (char **forward = forwards; *forward != NULL; forward++)
+    {
+      char *expanded = expand_listen (self, g_strstrip (*forward));
+
+      g_free (*forward);
+      *forward = expanded;
+    }
+  if (*forwards != NULL)
+    settings->forwards = g_steal_pointer (&forwards);
+  return TRUE;
+}
+
+static gboolean
 read_value (Config      *self,
             const char  *group,
             Setting      setting,
@@ -333,14 +367,8 @@ read_value (Config      *self,
             GError     **error)
 {
   g_autoptr (GError) local_error = NULL;
-  g_autofree char *value = NULL;
+  g_autofree char *value = g_key_file_get_string (self->file, group, settings_keys ()[setting], &local_error);
 
-  if (setting == SETTING_HEADERS)
-    return read_headers (self, group, source, settings, error);
-  if (setting == SETTING_REVERSE)
-    return read_reverses (self, group, source, settings, error);
-
-  value = g_key_file_get_string (self->file, group, settings_keys ()[setting], &local_error);
   if (local_error != NULL)
     return fail (error, "%s: in a value, \\ stands only before s, n, t, r and \\", source);
   g_strchomp (value);
@@ -351,6 +379,23 @@ read_value (Config      *self,
     return FALSE;
   settings->values[setting] = expand (self, setting, value);
   return TRUE;
+}
+
+static gboolean
+read_setting (Config      *self,
+              const char  *group,
+              Setting      setting,
+              const char  *source,
+              Settings    *settings,
+              GError     **error)
+{
+  if (setting == SETTING_HEADERS)
+    return read_headers (self, group, source, settings, error);
+  if (setting == SETTING_FORWARDS)
+    return read_forwards (self, group, source, settings, error);
+  if (setting == SETTING_REVERSE)
+    return (settings->reverses = read_list (self, group, setting, source, error)) != NULL;
+  return read_value (self, group, setting, source, settings, error);
 }
 
 /* N_SETTINGS, with an error, for one that there is not. */
@@ -403,7 +448,7 @@ read_group (Config      *self,
       if (settings_has (settings, setting) || (has_token && is_token_source (setting)))
         continue;
       source = g_strdup_printf ("%s: [%s] %s", self->path, group, *key);
-      if (!read_value (self, group, setting, source, settings, error))
+      if (!read_setting (self, group, setting, source, settings, error))
         return FALSE;
       if (settings_has (settings, setting))
         settings->sources[setting] = g_steal_pointer (&source);

@@ -2,6 +2,7 @@
 
 #include "cli/adb.h"
 #include "cli/commands.h"
+#include "cli/forwards.h"
 #include "cli/options.h"
 #include "cli/supervise.h"
 #include "cli/target.h"
@@ -45,6 +46,12 @@ static const GOptionEntry entries[] = {
     "What to ask the gateway for (its own target)", "HOST:PORT" },
   { "reverse", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.reverses,
     "Show a service at the gateway (repeatable)", "PORT=HOST:PORT" },
+  { "forward", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.forwards,
+    "Listen for another target (repeatable)", "LISTEN=HOST:PORT" },
+  { "socks", 0, 0, G_OPTION_ARG_STRING, VALUE (SOCKS),
+    "Listen as a SOCKS5 proxy", "HOST:PORT" },
+  { "http-proxy", 0, 0, G_OPTION_ARG_STRING, VALUE (HTTP_PROXY),
+    "Listen as an HTTP proxy (CONNECT)", "HOST:PORT" },
   { "stdio", 0, 0, G_OPTION_ARG_NONE, &options.stdio,
     "Carry stdin and stdout instead of listening", NULL },
   { "mode", 0, 0, G_OPTION_ARG_STRING, VALUE (MODE),
@@ -95,6 +102,10 @@ static const char description[] =
     "a terminal a status line follows what happens.\n"
     "\n"
     "--listen unix:PATH opens a Unix socket instead of a port, for this user alone.\n"
+    "--forward 5432=db.lab:5432 opens a further port, whose connections the gateway\n"
+    "connects to that target; --socks 1080 and --http-proxy 3128 open proxies, whose\n"
+    "clients say what they want. With any of these there is no other port, unless\n"
+    "--listen says where. The gateway decides what it allows (its option --allow).\n"
     "--stdio opens neither: stdin and stdout are one TCP connection, each with its\n"
     "end. It ends when the other end has closed its own; what stdin holds by then is\n"
     "still sent, what comes later is not. The gateway is not waited for when nobody\n"
@@ -179,6 +190,26 @@ check_hook (GError **error)
   return FALSE;
 }
 
+/* Nor is a port of its own opened beside stdin and stdout. */
+static gboolean
+check_forwards (GError **error)
+{
+  static const Setting settings[] = { SETTING_FORWARDS, SETTING_SOCKS, SETTING_HTTP_PROXY };
+
+  for (guint i = 0; options.stdio && i < G_N_ELEMENTS (settings); i++)
+    if (settings_has (&options.settings, settings[i]))
+      {
+        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--stdio and %s exclude each other",
+                     settings_source (&options.settings, settings[i]));
+        return FALSE;
+      }
+  if (!options.adb || !forwards_wanted (&options.settings) || settings_has (&options.settings, SETTING_LISTEN))
+    return TRUE;
+  g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                       "--adb needs a port of the tunnel's own, which --listen opens beside others");
+  return FALSE;
+}
+
 /* Of Unix sockets adb knows nothing. */
 static gboolean
 check_adb (GError **error)
@@ -203,7 +234,8 @@ connect_main (char ***args)
                       "Open a local TCP port whose connections travel to URL.", description,
                       entries, args, &error) ||
       !check_stdio (&error) || !target_check (*args, &error) ||
-      !target_read ((*args)[1], options.config, &options.settings, &error) || !check_hook (&error) || !check_adb (&error))
+      !target_read ((*args)[1], options.config, &options.settings, &error) || !check_hook (&error) ||
+      !check_forwards (&error) || !check_adb (&error))
     return options_usage ("connect", error);
 
   if (options.adb && !adb_check (&error))

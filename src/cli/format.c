@@ -75,6 +75,18 @@ format_state (TcpTunnelState state)
   return g_enum_get_value (states, state)->value_nick;
 }
 
+/* The port; of a Unix socket 0, and @host is NULL. */
+guint
+split_address (GSocketAddress  *address,
+               char           **host)
+{
+  *host = NULL;
+  if (!G_IS_INET_SOCKET_ADDRESS (address))
+    return 0;
+  *host = g_inet_address_to_string (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address)));
+  return g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address));
+}
+
 /* Where a tunnel listens, or its gateway for it; of a Unix socket @host is NULL. NULL if it does not. */
 char *
 format_place (TcpTunnel  *tunnel,
@@ -96,11 +108,8 @@ format_place (TcpTunnel  *tunnel,
       *port = g_network_address_get_port (G_NETWORK_ADDRESS (parsed));
       return text;
     }
-  if (G_IS_INET_SOCKET_ADDRESS (local))
-    {
-      *host = g_inet_address_to_string (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (local)));
-      *port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (local));
-    }
+  if (local != NULL)
+    *port = split_address (local, host);
   return local != NULL ? format_address (local) : NULL;
 }
 

@@ -11,6 +11,8 @@ char *format_time (gint64 microseconds);
 char *format_short_time (gint64 microseconds);
 char *format_address (GSocketAddress *address);
 const char *format_state (TcpTunnelState state);
+guint split_address (GSocketAddress  *address,
+                     char           **host);
 char *format_place (TcpTunnel *tunnel,
                     char     **host,
                     guint     *port);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/format.h"
+#include "cli/forwards.h"
 #include "cli/process.h"
 #include "cli/view.h"
 
@@ -144,6 +145,7 @@ set_environment (GSubprocessLauncher *launcher,
   g_autofree char *port = NULL;
   guint number;
   g_autofree char *place G_GNUC_UNUSED = format_place (tunnel, &host, &number);
+  g_autofree char *forwards = forwards_list (tunnel);
 
   g_object_get (tunnel, "socket-path", &path, NULL);
   if (host != NULL)
@@ -152,6 +154,7 @@ set_environment (GSubprocessLauncher *launcher,
   g_subprocess_launcher_setenv (launcher, "TCP_TUNNEL_HOST", host != NULL ? host : "", TRUE);
   g_subprocess_launcher_setenv (launcher, "TCP_TUNNEL_PORT", port != NULL ? port : "", TRUE);
   g_subprocess_launcher_setenv (launcher, "TCP_TUNNEL_SOCKET", path != NULL ? path : "", TRUE);
+  g_subprocess_launcher_setenv (launcher, "TCP_TUNNEL_FORWARDS", forwards, TRUE);
 }
 
 /**

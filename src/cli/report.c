@@ -3,6 +3,7 @@
 #include "cli/report.h"
 
 #include "cli/format.h"
+#include "cli/forwards.h"
 #include "cli/json.h"
 #include "cli/view.h"
 
@@ -172,32 +173,88 @@ report_free (Report *self)
   g_free (self);
 }
 
+static void
+add_forward (JsonBuilder *event,
+             TcpForward  *forward)
+{
+  g_autoptr (GEnumClass) kinds = g_type_class_ref (TCP_TYPE_FORWARD_KIND);
+  g_autofree char *target = NULL;
+  TcpForwardKind kind;
+
+  g_object_get (forward, "kind", &kind, "target", &target, NULL);
+  if (target != NULL)
+    event_add_string (event, "target", target);
+  else
+    event_add_string (event, "proxy", g_enum_get_value (kinds, kind)->value_nick);
+}
+
+/* @forward is NULL for the port of the tunnel's own, or of a reverse tunnel. */
+static void
+report_port (Report     *self,
+             const char *text,
+             const char *host,
+             guint       port,
+             TcpForward *forward)
+{
+  g_autofree char *what = NULL;
+  JsonBuilder *event;
+
+  if (!self->json)
+    {
+      what = forward != NULL ? forward_describe (forward) : NULL;
+      if (TCP_IS_REVERSE_TUNNEL (self->tunnel))
+        what = g_strdup ("of the gateway");
+      check_written (self, view_print (stdout, "%s%slistening on %s%s%s\n", self->prefixed ? self->name : "",
+                                       self->prefixed ? ": " : "", text, what != NULL ? " " : "",
+                                       what != NULL ? what : ""));
+      return;
+    }
+
+  event = begin (self, "listening");
+  event_add_string (event, "address", text);
+  if (host != NULL)
+    {
+      event_add_string (event, "host", host);
+      event_add_int (event, "port", port);
+    }
+  if (forward != NULL)
+    add_forward (event, forward);
+  check_written (self, event_end (event));
+}
+
+static void
+report_forward (Report     *self,
+                TcpForward *forward)
+{
+  g_autoptr (GSocketAddress) address = tcp_forward_dup_local_address (forward);
+  g_autofree char *text = NULL;
+  g_autofree char *host = NULL;
+  guint port;
+
+  if (address == NULL)
+    return;
+  text = format_address (address);
+  port = split_address (address, &host);
+  report_port (self, text, host, port, forward);
+}
+
 void
 report_listening (Report *self)
 {
   g_autofree char *host = NULL;
   guint port;
   g_autofree char *text = format_place (self->tunnel, &host, &port);
+  g_autoptr (GPtrArray) forwards = tcp_tunnel_get_forwards (self->tunnel);
 
   self->listening = TRUE;
-  if (self->json)
-    {
-      JsonBuilder *event = begin (self, "listening");
-
-      self->timeout = g_timeout_add_seconds (STATISTICS_INTERVAL, report_statistics, self);
-      event_add_string (event, "address", text);
-      if (host != NULL)
-        {
-          event_add_string (event, "host", host);
-          event_add_int (event, "port", port);
-        }
-      check_written (self, event_end (event));
-      report_state (self, tcp_tunnel_get_state (self->tunnel));
-      return;
-    }
-  check_written (self, view_print (stdout, "%s%slistening on %s%s\n", self->prefixed ? self->name : "",
-                                   self->prefixed ? ": " : "", text,
-                                   TCP_IS_REVERSE_TUNNEL (self->tunnel) ? " of the gateway" : ""));
+  if (text != NULL)
+    report_port (self, text, host, port, NULL);
+  for (guint i = 0; i < forwards->len; i++)
+    report_forward (self, forwards->pdata[i]);
+  if (!self->json)
+    return;
+  self->timeout = g_timeout_add_seconds (STATISTICS_INTERVAL, report_statistics, self);
+  report_state (self, tcp_tunnel_get_state (self->tunnel));
 }
 
 /**

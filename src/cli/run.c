@@ -6,6 +6,7 @@
 
 #include "cli/adb.h"
 #include "cli/describe.h"
+#include "cli/forwards.h"
 #include "cli/hook.h"
 #include "cli/options.h"
 #include "cli/report.h"
@@ -476,7 +477,7 @@ run_new (const Settings   *settings,
   g_autofree char *token = NULL;
   Run *self;
 
-  if (tunnel == NULL)
+  if (tunnel == NULL || !forwards_add (settings, tunnel, error))
     return NULL;
   if (settings_wants_token (settings) && !settings_has (settings, SETTING_TOKEN_COMMAND))
     {

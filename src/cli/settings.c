@@ -17,6 +17,9 @@ static const char *const keys[N_SETTINGS + 1] = {
   [SETTING_TARGET] = "target",
   [SETTING_TO] = "to",
   [SETTING_REMOTE_PORT] = "remote-port",
+  [SETTING_FORWARDS] = "forwards",
+  [SETTING_SOCKS] = "socks",
+  [SETTING_HTTP_PROXY] = "http-proxy",
   [SETTING_MODE] = "mode",
   [SETTING_RESUMPTION] = "resumption",
   [SETTING_WAIT] = "wait",
@@ -46,6 +49,9 @@ static const char *const options[N_SETTINGS] = {
   [SETTING_TARGET] = "--target",
   [SETTING_TO] = "--to",
   [SETTING_REMOTE_PORT] = "--remote-port",
+  [SETTING_FORWARDS] = "--forward",
+  [SETTING_SOCKS] = "--socks",
+  [SETTING_HTTP_PROXY] = "--http-proxy",
   [SETTING_MODE] = "--mode",
   [SETTING_RESUMPTION] = "--resumption",
   [SETTING_WAIT] = "--wait",
@@ -84,6 +90,7 @@ settings_free (Settings *self)
     }
   g_strfreev (self->headers);
   g_strfreev (self->reverses);
+  g_strfreev (self->forwards);
   g_free (self->name);
   g_free (self->place);
   g_free (self);
@@ -100,9 +107,17 @@ gboolean
 settings_has (const Settings *self,
               Setting         setting)
 {
-  if (setting == SETTING_HEADERS)
-    return self->headers != NULL;
-  return setting == SETTING_REVERSE ? self->reverses != NULL : self->values[setting] != NULL;
+  switch (setting)
+    {
+    case SETTING_HEADERS:
+      return self->headers != NULL;
+    case SETTING_FORWARDS:
+      return self->forwards != NULL;
+    case SETTING_REVERSE:
+      return self->reverses != NULL;
+    default:
+      return self->values[setting] != NULL;
+    }
 }
 
 /* Where the value comes from, for messages about it. */

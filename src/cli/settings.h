@@ -17,6 +17,9 @@ typedef enum
   SETTING_TARGET,
   SETTING_TO,
   SETTING_REMOTE_PORT,
+  SETTING_FORWARDS,
+  SETTING_SOCKS,
+  SETTING_HTTP_PROXY,
   SETTING_MODE,
   SETTING_RESUMPTION,
   SETTING_WAIT,
@@ -46,6 +49,7 @@ typedef struct
   char *values[N_SETTINGS];  /* NULL where nothing is said; all but the next two */
   char **headers;            /* SETTING_HEADERS */
   char **reverses;           /* SETTING_REVERSE */
+  char **forwards;           /* SETTING_FORWARDS */
   char *sources[N_SETTINGS]; /* where it stands in a file, NULL for the command line */
 } Settings;
 

@@ -136,6 +136,91 @@ class Awaiting:
 
         self.run_on_loop(check())
 
+    def test_open_connection(self):
+        async def check():
+            data = os.urandom(MIB)
+            async with self.create(mode="multiplexed", listen=False) as tunnel:
+                self.assertIsNone(tunnel.local_address)
+                reader, writer = await tunnel.open_connection()
+                writer.write(data)
+                writer.write_eof()
+                self.assertEqual(await reader.read(), data)
+                writer.close()
+                await writer.wait_closed()
+
+        self.run_on_loop(check())
+
+    def test_open_connection_fails(self):
+        async def check():
+            tunnel = self.create(mode="multiplexed")
+            for code, target in (
+                (TcpTunnel.TunnelError.WRONG_STATE, None),
+                (TcpTunnel.TunnelError.INVALID_ARGUMENT, "db.lab"),
+                (TcpTunnel.TunnelError.FORBIDDEN, "db.lab:5432"),
+            ):
+                if code == TcpTunnel.TunnelError.FORBIDDEN:
+                    await tunnel.start()
+                with self.assertRaises(GLib.Error) as caught:
+                    await tunnel.open_connection(target)
+                self.assertTrue(caught.exception.matches(TcpTunnel.TunnelError.quark(), code), caught.exception)
+
+        self.run_on_loop(check())
+
+    def test_open_connection_breaks(self):
+        """The reason is told, where a socket has an end."""
+        async def check():
+            tunnel = self.create(mode="multiplexed", listen=False)
+            await tunnel.start()
+            reader, writer = await tunnel.open_connection()
+            writer.write(b"hello")
+            self.assertEqual(await reader.readexactly(5), b"hello")
+            tunnel.close()
+            with self.assertRaises(GLib.Error) as caught:
+                await reader.read()
+            self.assertTrue(caught.exception.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.CLOSED),
+                            caught.exception)
+            writer.close()
+            with contextlib.suppress(GLib.Error):
+                await writer.wait_closed()
+
+        self.run_on_loop(check())
+
+    def test_open_connection_cancelled(self):
+        async def check():
+            async with SilentServer() as server:
+                tunnel = TcpTunnel.Tunnel(server.uri, TOKEN, log_level="none", listen=False)
+                self.addCleanup(tunnel.close)
+                await tunnel.start()
+                task = asyncio.ensure_future(tunnel.open_connection())
+                await server.pending.get()
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+                tunnel.close()
+
+        self.run_on_loop(check())
+
+    def test_forwards(self):
+        async def check():
+            async with self.create(mode="multiplexed") as tunnel:
+                forward = TcpTunnel.Forward(target=self.echo.address)
+                with self.assertRaises(GLib.Error):
+                    forward.address
+                self.assertTrue(tunnel.add_forward(forward))
+                self.assertEqual(tunnel.get_forwards(), [forward])
+                await exchange_by_streams(forward.address)
+                proxy = TcpTunnel.Forward(kind="socks")
+                self.assertEqual(proxy.kind, TcpTunnel.ForwardKind.SOCKS)
+                tunnel.add_forward(proxy)
+                tunnel.remove_forward(forward)
+                self.assertEqual(tunnel.get_forwards(), [proxy])
+            with self.assertRaises(ValueError):
+                TcpTunnel.Forward(port=70000)
+            with self.assertRaises(ValueError):
+                TcpTunnel.Forward(kind="gopher")
+
+        self.run_on_loop(check())
+
     def test_signals_on_the_loop(self):
         async def check():
             tunnel = self.create(mode="multiplexed")

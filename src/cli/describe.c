@@ -76,14 +76,19 @@ describe_gateway (JsonBuilder *builder,
                   TcpGateway  *gateway,
                   gboolean     draining)
 {
-  g_autofree char *uri = tcp_gateway_dup_uri (gateway);
+  GSocketAddress *local = tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway));
+  g_autofree char *address = tcp_gateway_dup_uri (gateway);
   g_autofree char *target = NULL;
 
   g_object_get (gateway, "target", &target, NULL);
+  /* On a Unix socket it has no URL. */
+  if (address == NULL && local != NULL)
+    address = format_address (local);
   json_builder_begin_object (builder);
   event_add_string (builder, "name", target);
   event_add_string (builder, "target", target);
-  event_add_string (builder, "address", uri);
+  if (address != NULL)
+    event_add_string (builder, "address", address);
   event_add_string (builder, "state", draining ? "draining" : "listening");
   add_statistics (builder, TCP_ENDPOINT (gateway));
   json_builder_end_object (builder);

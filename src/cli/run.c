@@ -459,8 +459,10 @@ on_state_changed (TcpTunnel      *tunnel,
       self->connected = TRUE;
       self->retrying = FALSE;
       self->announced = FALSE;
-      set_problem (self, NULL, 0);
     }
+  /* One that idles will not try again by itself. One that does says so next. */
+  if (state == TCP_TUNNEL_STATE_CONNECTED || state == TCP_TUNNEL_STATE_DISCONNECTED)
+    set_problem (self, NULL, 0);
   self->shared->changed (self, self->shared->data);
 }
 

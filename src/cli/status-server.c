@@ -175,21 +175,23 @@ on_incoming (GSocketService    *service,
   return FALSE;
 }
 
-/* Its mode is that of the descriptor, from the moment that it has a path. */
+/* Its mode is that of the descriptor, from the moment that it has a path; and it has the path that others look for
+ * only when somebody listens, or they would take it for left behind. */
 static GSocket *
 make_socket (const char *path)
 {
+  g_autofree char *early = g_strconcat (path, ".new", NULL);
   g_autoptr (GSocket) socket = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL);
   g_autoptr (GSocketAddress) address = NULL;
 
-  if (socket == NULL || fchmod (g_socket_get_fd (socket), 0600) != 0 || strlen (path) > 107)
+  if (socket == NULL || fchmod (g_socket_get_fd (socket), 0600) != 0 || strlen (early) > 107)
     return NULL;
-  address = g_unix_socket_address_new (path);
+  address = g_unix_socket_address_new (early);
   if (!g_socket_bind (socket, address, FALSE, NULL))
     return NULL;
-  if (!g_socket_listen (socket, NULL))
+  if (!g_socket_listen (socket, NULL) || g_rename (early, path) != 0)
     {
-      g_unlink (path);
+      g_unlink (early);
       return NULL;
     }
   return g_steal_pointer (&socket);

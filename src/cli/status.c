@@ -2,10 +2,8 @@
 
 /* What the commands of this user that run at this moment do: each is asked over its socket. */
 
-#include <errno.h>
 #include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,8 +16,10 @@
 
 enum
 {
-  ANSWER_TIMEOUT = 2,               /* s, for a process that is stopped */
-  MAX_ANSWER = 4 * 1024 * 1024,     /* bytes */
+  ANSWER_TIMEOUT = 2000,            /* ms, for the whole answer: a process may be stopped */
+  MAX_ANSWER = 1024 * 1024,         /* bytes */
+  MAX_DEPTH = 16,                   /* of arrays and objects within each other */
+  MAX_PROCESSES = 256,              /* of a directory */
   MAX_NAME = 24,                    /* columns */
   WATCH_INTERVAL = 1000,            /* ms */
 };
@@ -58,12 +58,17 @@ receive_answer (GSocket  *socket,
                 GError  **error)
 {
   g_autoptr (GString) text = g_string_new (NULL);
+  gint64 deadline = g_get_monotonic_time () + ANSWER_TIMEOUT * G_TIME_SPAN_MILLISECOND;
 
   for (;;)
     {
       char buffer[16 * 1024];
-      gssize n = g_socket_receive (socket, buffer, sizeof buffer, NULL, error);
+      gint64 left = MAX (deadline - g_get_monotonic_time (), 0);
+      gssize n;
 
+      if (!g_socket_condition_timed_wait (socket, G_IO_IN, left, NULL, error))
+        return NULL;
+      n = g_socket_receive (socket, buffer, sizeof buffer, NULL, error);
       if (n < 0)
         return NULL;
       if (n == 0)
@@ -77,6 +82,27 @@ receive_answer (GSocket  *socket,
     }
 }
 
+/* The parser goes as deep as the text does, and what answers may be anything. */
+static gboolean
+is_shallow (const char *text)
+{
+  guint depth = 0;
+  gboolean quoted = FALSE;
+
+  for (const char *c = text; *c != '\0'; c++)
+    {
+      if (quoted && *c == '\\' && c[1] != '\0')
+        c++;
+      else if (*c == '"')
+        quoted = !quoted;
+      else if (!quoted && (*c == '[' || *c == '{') && ++depth > MAX_DEPTH)
+        return FALSE;
+      else if (!quoted && (*c == ']' || *c == '}') && depth > 0)
+        depth--;
+    }
+  return TRUE;
+}
+
 static JsonNode *
 ask (const char  *path,
      GError     **error)
@@ -84,17 +110,17 @@ ask (const char  *path,
   g_autoptr (GSocket) socket = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, error);
   g_autoptr (GSocketAddress) address = g_unix_socket_address_new (path);
   g_autofree char *answer = NULL;
-  JsonNode *root;
+  JsonNode *root = NULL;
 
   if (socket == NULL)
     return NULL;
-  g_socket_set_timeout (socket, ANSWER_TIMEOUT);
   if (!g_socket_connect (socket, address, NULL, error))
     return NULL;
   answer = receive_answer (socket, error);
   if (answer == NULL)
     return NULL;
-  root = json_from_string (answer, error);
+  if (is_shallow (answer))
+    root = json_from_string (answer, error);
   if (root != NULL && !JSON_NODE_HOLDS_OBJECT (root))
     g_clear_pointer (&root, json_node_unref);
   if (root == NULL && error != NULL && *error == NULL)
@@ -118,7 +144,8 @@ make_silent (int         pid,
   return json_builder_get_root (builder);
 }
 
-/* A process that was killed leaves its socket behind, which the next look removes. */
+/* A process that was killed leaves its socket behind, which the next look removes. That nobody listens on it says so,
+ * and not the process id, which another process may have by now, or which may be one of another namespace. */
 static void
 add_process (JsonArray  *processes,
              const char *path,
@@ -127,7 +154,7 @@ add_process (JsonArray  *processes,
   g_autoptr (GError) error = NULL;
   JsonNode *answer = ask (path, &error);
 
-  if (answer == NULL && kill (pid, 0) != 0 && errno == ESRCH)
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
     g_unlink (path);
   else if (answer == NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
     json_array_add_element (processes, make_silent (pid, error->message));
@@ -158,7 +185,7 @@ add_directory (JsonArray  *processes,
   if (directory == NULL)
     return;
   while ((name = g_dir_read_name (directory)) != NULL)
-    if (status_server_parse_name (name, &pid))
+    if (names->len < MAX_PROCESSES && status_server_parse_name (name, &pid))
       g_ptr_array_add (names, g_strdup (name));
   g_ptr_array_sort (names, compare_names);
   for (guint i = 0; i < names->len; i++)
@@ -338,7 +365,11 @@ add_process_lines (GPtrArray  *lines,
 
   add_text_line (lines, VIEW_BOLD, g_strdup_printf ("%s, process %.0f%s", clean, get_number (process, "pid", 0), age));
   if (problem != NULL)
-    add_text_line (lines, VIEW_YELLOW, g_strdup_printf ("    it does not answer: %s", problem));
+    {
+      g_autofree char *text = format_foreign (problem);
+
+      add_text_line (lines, VIEW_YELLOW, g_strdup_printf ("    it does not answer: %s", text));
+    }
   for (const char *const *kind = kinds; *kind != NULL; kind++)
     {
       JsonNode *node = json_object_get_member (process, *kind);

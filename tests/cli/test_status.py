@@ -7,7 +7,9 @@ import re
 import signal
 import socket
 import stat
+import struct
 import tempfile
+import threading
 import time
 import unittest
 
@@ -110,6 +112,77 @@ class Status(unittest.TestCase):
         self.assertEqual(os.listdir(self.sockets), [os.path.basename(path)])
         self.assertEqual(self.processes(), [])
         self.assertEqual(os.listdir(self.sockets), [])
+
+    def test_left_behind_by_another(self):
+        """Its number may be that of another process by now."""
+        path = os.path.join(self.runtime.name, 'tcp-tunnel', '1-00000000.sock')
+        os.mkdir(self.sockets)
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(path)
+        self.assertEqual(self.processes(), [])
+        self.assertFalse(os.path.exists(path))
+
+    def test_idle(self):
+        """A tunnel whose client has left idles until the next one comes, and has no problem."""
+        with Away() as away, Command('connect', away.url, '--mode', 'singleton', '--reconnect-delay', '1h',
+                                     TCP_TUNNEL_TOKEN=TOKEN) as command:
+            client = socket.create_connection(listening(command), DEADLINE)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            shown, = self.until(lambda processes: 'error' in processes[0]['tunnels'][0])
+            self.assertEqual(shown['tunnels'][0]['state'], 'reconnecting')
+            client.close()
+            shown, = self.until(lambda processes: processes[0]['tunnels'][0]['state'] == 'disconnected')
+            self.assertNotIn('retry_in_ms', shown['tunnels'][0])
+            self.assertNotIn('error', shown['tunnels'][0])
+
+    def answering(self, answer, pause=0):
+        """A socket of another process, which answers whatever it likes, piece by piece."""
+        os.mkdir(self.sockets)
+        listener = self.enterContext(socket.socket(socket.AF_UNIX))
+        listener.bind(os.path.join(self.sockets, f'{os.getpid()}-00000000.sock'))
+        listener.listen()
+        over = threading.Event()
+        self.addCleanup(over.set)
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    try:
+                        for i in range(0, len(answer), 1 if pause else len(answer)):
+                            connection.sendall(answer[i:] if not pause else answer[i:i + 1])
+                            if pause and over.wait(pause):
+                                break
+                    except OSError:
+                        pass
+
+        threading.Thread(target=serve, daemon=True).start()
+
+    def test_nested_answer(self):
+        """It is refused, as the parser would use up its stack."""
+        self.answering(b'{"a":' + b'[' * 100_000)
+        self.assertIn('problem', self.processes()[0])
+
+    def test_answer_with_escapes(self):
+        self.answering(json.dumps({'command': 'x\x1b[31m', 'pid': 1, 'problem': '\x1b]0;title\x07\nline'}).encode())
+        _, stdout, _ = run('status')
+        self.assertEqual(len(stdout.splitlines()), 2)
+        self.assertNotIn('\x1b', stdout)
+
+    def test_slow_answer(self):
+        self.answering(b' ' * 100, pause=0.5)
+        self.assertIn('problem', self.processes()[0])
+
+    def test_unix_socket(self):
+        path = os.path.join(self.runtime.name, 'gateway')
+        with Command('gateway', '--target', f'127.0.0.1:{self.service.port}', '--listen', f'unix:{path}',
+                     TCP_TUNNEL_TOKEN=TOKEN) as command:
+            command.line()
+            shown, = self.processes()
+            self.assertEqual(shown['gateways'][0]['address'], f'unix:{path}')
 
     def test_stopped(self):
         """One that does not answer is shown as such, and keeps nobody waiting for long."""

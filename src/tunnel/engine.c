@@ -222,7 +222,11 @@ on_stream_closed (TcpStream    *stream,
   /* Whoever closes the tunnel knows what that ends. */
   if (self->closed)
     level = MAX (level, TCP_TUNNEL_LOG_LEVEL_DEBUG);
-  if (error != NULL)
+  /* Strangers may connect to services of this end, and a gateway may end what it likes. */
+  if (error != NULL && level == TCP_TUNNEL_LOG_LEVEL_WARN)
+    tcp_log_limit_write (tcp_links_get_warnings (self->links), "connection %" G_GUINT64_FORMAT " broke: %s", id,
+                         error->message);
+  else if (error != NULL)
     tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " broke: %s", id, error->message);
   else
     tcp_log (self->log, level, "connection %" G_GUINT64_FORMAT " was closed", id);

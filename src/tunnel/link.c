@@ -38,6 +38,7 @@ struct _TcpLink
   TcpDialer *dialer; /* the engine's, */
   TcpFarewells *farewells; /* as these */
   TcpLog *log;
+  TcpLogLimit *warnings; /* that the gateway can cause */
   TcpStatus *status;
   TcpLinkCallbacks callbacks;
   gpointer user_data;
@@ -933,6 +934,7 @@ link_make_session (TcpLink *self)
     .reset_on_loss = settings->common.reset_on_loss || settings->mode == TCP_TUNNEL_MODE_PARALLEL,
     .peer = peer,
     .log = self->log,
+    .warnings = self->warnings,
     .status = self->status,
   };
 
@@ -948,6 +950,7 @@ tcp_link_new (const TcpTunnelSettings *settings,
               TcpDialer               *dialer,
               TcpFarewells            *farewells,
               TcpLog                  *log,
+              TcpLogLimit             *warnings,
               TcpStatus               *status,
               const TcpLinkCallbacks  *callbacks,
               gpointer                 user_data)
@@ -966,6 +969,7 @@ tcp_link_new (const TcpTunnelSettings *settings,
   self->dialer = dialer;
   self->farewells = farewells;
   self->log = tcp_log_ref (log);
+  self->warnings = warnings;
   self->status = tcp_status_ref (status);
   self->callbacks = *callbacks;
   self->user_data = user_data;

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "io/log-limit.h"
 #include "session/session.h"
 #include "tunnel/dialer.h"
 #include "tunnel/farewell.h"
@@ -77,6 +78,7 @@ TcpLink *tcp_link_new (const TcpTunnelSettings *settings,
                        TcpDialer               *dialer,
                        TcpFarewells            *farewells,
                        TcpLog                  *log,
+                       TcpLogLimit             *warnings,
                        TcpStatus               *status,
                        const TcpLinkCallbacks  *callbacks,
                        gpointer                 user_data);

@@ -17,6 +17,7 @@ struct _TcpLinks
   TcpDialer *dialer;
   TcpFarewells *farewells;
   TcpLog *log;
+  TcpLogLimit *warnings; /* that the gateway, or who is behind it, can cause */
   TcpStatus *status;
   TcpLinksCallbacks callbacks;
   gpointer user_data;
@@ -284,7 +285,7 @@ static const TcpLinkCallbacks link_callbacks = {
 static TcpLink *
 links_add (TcpLinks *self)
 {
-  TcpLink *link = tcp_link_new (self->settings, self->dialer, self->farewells, self->log, self->status, &link_callbacks,
+  TcpLink *link = tcp_link_new (self->settings, self->dialer, self->farewells, self->log, self->warnings, self->status, &link_callbacks,
                                 self);
 
   g_ptr_array_add (self->all, link);
@@ -443,6 +444,7 @@ tcp_links_new (const TcpTunnelSettings *settings,
   self->dialer = tcp_dialer_new (settings, log, status, channels);
   self->farewells = tcp_farewells_new (self->dialer, channels, log);
   self->log = tcp_log_ref (log);
+  self->warnings = tcp_log_limit_new (log, TCP_TUNNEL_LOG_LEVEL_WARN);
   self->status = tcp_status_ref (status);
   self->callbacks = *callbacks;
   self->user_data = user_data;
@@ -450,6 +452,13 @@ tcp_links_new (const TcpTunnelSettings *settings,
   self->placing = tcp_timer_new (on_placing, self);
 
   return self;
+}
+
+/* For what is logged about their connections. */
+TcpLogLimit *
+tcp_links_get_warnings (TcpLinks *self)
+{
+  return self->warnings;
 }
 
 /* After tcp_links_close(), when the channel group is empty: until then goodbyes are said. */
@@ -463,6 +472,7 @@ tcp_links_free (TcpLinks *self)
   tcp_farewells_free (self->farewells);
   tcp_dialer_free (self->dialer);
   tcp_status_unref (self->status);
+  tcp_log_limit_free (self->warnings);
   tcp_log_unref (self->log);
   g_free (self);
 }

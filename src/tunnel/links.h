@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "io/log-limit.h"
 #include "tunnel/link.h"
 #include "tunnel/opener.h"
 
@@ -49,6 +50,7 @@ TcpLinks *tcp_links_new (const TcpTunnelSettings *settings,
                          TcpStatus               *status,
                          const TcpLinksCallbacks *callbacks,
                          gpointer                 user_data);
+TcpLogLimit *tcp_links_get_warnings (TcpLinks *self);
 void tcp_links_free (TcpLinks *self);
 void tcp_links_start (TcpLinks *self);
 void tcp_links_serve (TcpLinks  *self,

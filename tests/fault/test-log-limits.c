@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a client with a token can make a gateway warn of, as often as it likes. */
+/* What a client with a token can make a gateway warn of, as often as it likes, and what a gateway or who is behind it can
+ * make a tunnel warn of. */
 
 #include "fixture.h"
 #include "monitor.h"
@@ -72,17 +73,25 @@ connect_session (guint16 port,
   return ws_connect (port, path, TEST_TOKEN);
 }
 
-/* Of @n warnings, the last of which ends so. */
+/* Of @n warnings of @who, the last of which ends so. */
+static void
+expect_limit_of (const char *who,
+                 guint n,
+                 const char *end)
+{
+  g_autofree char *summary = NULL;
+
+  summary = g_strdup_printf ("%s: messages of this kind that were not logged: %u; the last of them: ", who, n - MAX_LINES);
+  /* It is written last, by a thread of the log. */
+  WAIT_UNTIL (count_logged (summary, end) == 1);
+  g_assert_cmpuint (count_logged ("", end), <=, 1 + MAX_LINES);
+}
+
 static void
 expect_limit (guint n,
               const char *end)
 {
-  g_autofree char *summary = NULL;
-
-  summary = g_strdup_printf ("gateway: messages of this kind that were not logged: %u; the last of them: ", n - MAX_LINES);
-  /* It is written last, by a thread of the log. */
-  WAIT_UNTIL (count_logged (summary, end) == 1);
-  g_assert_cmpuint (count_logged ("", end), <=, 1 + MAX_LINES);
+  expect_limit_of ("gateway", n, end);
 }
 
 /* Sessions that are left: one warning for the WebSocket, and one for the session. */
@@ -155,6 +164,36 @@ test_closed_by_client (void)
   resumable_peer_free (peer);
 }
 
+/* Connections that a tunnel has lost, as often as its gateway ends them. */
+static void
+test_broken_connections (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, 600000, &port);
+  g_autofree char *uri = tcp_gateway_dup_uri (gateway);
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autoptr (GError) error = NULL;
+
+  g_object_set (gateway, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, NULL);
+  /* The gateway refuses what it does not allow. */
+  g_object_set (tunnel, "target", "not.allowed:1", "log-level", TCP_TUNNEL_LOG_LEVEL_WARN,
+                NULL);
+  tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < N; i++)
+    {
+      int fd = client_connect (test_port_of (tunnel));
+
+      client_expect_reset (fd);
+      client_close (fd);
+      WAIT_UNTIL (test_figure (tunnel, total_connections) == i + 1 && test_figure (tunnel, open_connections) == 0);
+    }
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
+  expect_limit_of ("tunnel", N, "does not allow the target not.allowed:1");
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
+}
+
 int
 main (int argc,
       char **argv)
@@ -169,6 +208,8 @@ main (int argc,
   g_test_add_func ("/log-limits/expiries", test_expiries);
   g_test_add_func ("/log-limits/losses", test_losses);
   g_test_add_func ("/log-limits/closed-by-client", test_closed_by_client);
+
+  g_test_add_func ("/log-limits/broken-connections", test_broken_connections);
 
   return g_test_run ();
 }

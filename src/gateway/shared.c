@@ -17,7 +17,7 @@
 static void
 shared_divide_memory (TcpShared *self)
 {
-  gsize memory = tcp_gateway_settings_get_max_memory (self->settings);
+  gsize memory = MIN (tcp_gateway_settings_get_max_memory (self->settings), G_MAXSIZE);
   gsize own = (gsize) self->settings->common.max_connections * TCP_GATEWAY_MEMORY_OF_CLIENT;
   guint max_clients;
 

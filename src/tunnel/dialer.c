@@ -22,6 +22,9 @@
 #define ROUTE_HEADER "Tcp-Tunnel-Route"
 #define MAX_ROUTE 128
 
+/* What is shorter of the credentials is part of many a word. */
+#define MIN_SECRET_PART 8
+
 /* How much of a token shows that an answer repeats it, in bytes. */
 #define MIN_TOKEN_ECHO 4
 
@@ -86,14 +89,38 @@ dialer_add_secret (TcpDialer  *self,
   g_ptr_array_add (self->secrets, g_strdup (secret));
 }
 
+/* Each part of the value, without the scheme, its names and quotes; and what Basic has encoded. */
+static void
+dialer_add_authorization (TcpDialer  *self,
+                          const char *authorization)
+{
+  const char *space = strchr (authorization, ' ');
+  const char *credentials = space != NULL ? space + 1 : authorization;
+  g_auto (GStrv) parts = g_strsplit_set (credentials, " ,\"", -1);
+
+  dialer_add_secret (self, credentials);
+  for (char **part = parts; *part != NULL; part++)
+    if (strlen (*part) >= MIN_SECRET_PART && !g_str_has_suffix (*part, "="))
+      dialer_add_secret (self, *part);
+  if (g_ascii_strncasecmp (authorization, "Basic ", strlen ("Basic ")) == 0)
+    {
+      gsize length;
+      g_autofree char *decoded = (char *) g_base64_decode (credentials, &length);
+      g_autofree char *text = g_strndup (decoded, length);
+      const char *colon = strchr (text, ':');
+
+      if (colon != NULL)
+        dialer_add_secret (self, colon + 1);
+    }
+}
+
 /* What a server may say back: the credentials without their scheme, and every header of the application, of which
  * nobody knows what it is. */
 static void
 dialer_collect_secrets (TcpDialer *self)
 {
   if (self->authorization != NULL)
-    dialer_add_secret (self, strrchr (self->authorization, ' ') != NULL ? strrchr (self->authorization, ' ') + 1
-                                                                        : self->authorization);
+    dialer_add_authorization (self, self->authorization);
   for (char **header = self->headers; header != NULL && *header != NULL; header++)
     {
       g_autofree char *name = NULL;

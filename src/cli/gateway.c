@@ -10,6 +10,7 @@
 #include "cli/log.h"
 #include "cli/notify.h"
 #include "cli/options.h"
+#include "cli/process.h"
 #include "cli/status-server.h"
 #include "cli/token.h"
 #include "cli/view.h"
@@ -255,6 +256,7 @@ typedef struct
   gboolean reloading;
   gboolean reload_again;  /* when it has started, or reloaded */
   gboolean over;
+  gboolean has_terminal; /* at the start */
 } Gateway;
 
 static void gateway_reload (Gateway *self);
@@ -349,6 +351,9 @@ on_hang_up (gpointer data)
 {
   Gateway *self = data;
 
+  /* Its terminal was closed. */
+  if (self->has_terminal && !process_has_terminal ())
+    return on_quit (data);
   if (self->quits > 0)
     return G_SOURCE_CONTINUE;
   if (self->starting != NULL || self->reloading)
@@ -375,6 +380,7 @@ gateway_main (char ***args)
     return options_usage ("gateway", error);
 
   self.gateway = gateway;
+  self.has_terminal = process_has_terminal ();
   options_on_signal (on_quit, on_hang_up, &self);
   self.starting = g_cancellable_new ();
   tcp_endpoint_start_async (TCP_ENDPOINT (gateway), self.starting, on_started, &self);

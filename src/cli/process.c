@@ -78,6 +78,18 @@ process_launcher (GSubprocessFlags flags,
   return launcher;
 }
 
+/* Whether there is a terminal that controls this process, and that was not closed. */
+gboolean
+process_has_terminal (void)
+{
+  int fd = open ("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+  if (fd < 0)
+    return FALSE;
+  close (fd);
+  return TRUE;
+}
+
 /* Runs @command through the shell. It has no standard input. */
 GSubprocess *
 process_spawn (GSubprocessLauncher  *launcher,

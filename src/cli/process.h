@@ -8,6 +8,7 @@ G_BEGIN_DECLS
 
 void process_open_standard_files (void);
 void process_raise_file_limit (void);
+gboolean process_has_terminal (void);
 GSubprocessLauncher *process_launcher (GSubprocessFlags flags,
                                        gboolean         own_group);
 GSubprocess *process_spawn (GSubprocessLauncher  *launcher,

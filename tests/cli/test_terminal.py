@@ -2,12 +2,13 @@
 """What a person sees: the status line of a tunnel, and the demo."""
 
 import os
+import pty
 import re
 import signal
 import unittest
 
-from support import (Away, Command, Config, Relay, Service, Terminal, TOKEN, dial, exchange, gateway, listening, noise,
-                     receive, run)
+from support import (BINARY, Away, Command, Config, Relay, Service, Terminal, TOKEN, dial, environment, exchange, gateway, listening,
+                     noise, receive, run)
 
 
 class OnTerminal(unittest.TestCase):
@@ -45,6 +46,21 @@ class OnTerminal(unittest.TestCase):
         # What remains is whole lines: the port, the log, and no status.
         for row in filter(None, terminal.screen()):
             self.assertRegex(row, r'^(listening on 127\.0\.0\.1:\d+$|\d\d:\d\d:\d\d (info |warn ) )')
+
+    def test_closed_terminal(self):
+        """A gateway ends with its terminal, though SIGHUP has it read its files again."""
+        pid, master = pty.fork()
+        if pid == 0:
+            os.execve(BINARY, [BINARY, 'gateway', '--target', '127.0.0.1:9', '--drain-timeout', '0'],
+                      environment(TCP_TUNNEL_TOKEN=TOKEN))
+        data = b''
+        while b'listening on' not in data:
+            data += os.read(master, 4096)
+        os.kill(pid, signal.SIGHUP)
+        while b'valid now' not in data:
+            data += os.read(master, 4096)
+        os.close(master)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
 
     def test_resumption(self):
         """A wide terminal has room for it."""

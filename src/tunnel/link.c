@@ -76,7 +76,6 @@ struct _TcpLink
 };
 
 static void link_dial (TcpLink *self);
-static gboolean link_has_use (TcpLink *self);
 static void link_name_session (TcpLink *self);
 
 static void
@@ -128,7 +127,7 @@ link_is_leftover (TcpLink *self)
   return self->draining || (self->capacity != TCP_LINK_MANY && tcp_session_get_n_streams (self->session) == 0);
 }
 
-/* @error (taken) ends the tunnel; NULL if the link has merely done its work. */
+/* @error (taken) ends the tunnel, if there is no other; NULL if the link has merely done its work. */
 static void
 link_end (TcpLink *self,
           GError  *error)
@@ -203,7 +202,7 @@ link_expire (TcpLink *self)
   g_autoptr (GError) error = NULL;
 
   link_end_outage (self);
-  if (!link_has_use (self))
+  if (!tcp_link_has_use (self))
     return;
 
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
@@ -226,7 +225,7 @@ link_expire (TcpLink *self)
   if (self->closed)
     return;
   link_name_session (self);
-  if (link_has_use (self))
+  if (tcp_link_has_use (self))
     {
       if (dialling)
         link_dial (self);
@@ -291,7 +290,7 @@ link_retry (TcpLink      *self,
   if (self->expires_at != 0 && self->expires_at <= g_get_monotonic_time ())
     {
       link_expire (self);
-      if (!link_has_use (self))
+      if (!tcp_link_has_use (self))
         return;
     }
 
@@ -357,8 +356,8 @@ link_ask_for_token (TcpLink      *self,
 }
 
 /* Whether a WebSocket would serve anything. */
-static gboolean
-link_has_use (TcpLink *self)
+gboolean
+tcp_link_has_use (TcpLink *self)
 {
   return !self->closed && ((self->capacity == TCP_LINK_MANY && !self->draining) || tcp_session_wants_channel (self->session));
 }
@@ -372,7 +371,7 @@ link_begin_anew (TcpLink      *self,
   if (self->services != NULL)
     tcp_services_lost (self->services);
   tcp_session_restart (self->session, error);
-  if (!self->closed && !link_has_use (self) && tcp_session_is_idle (self->session))
+  if (!self->closed && !tcp_link_has_use (self) && tcp_session_is_idle (self->session))
     link_end (self, NULL);
 }
 
@@ -421,7 +420,7 @@ link_dial_failed (TcpLink       *self,
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "the session is lost: %s", result->error->message);
       link_begin_anew (self, error);
       link_name_session (self);
-      if (link_has_use (self))
+      if (tcp_link_has_use (self))
         link_dial (self);
       return;
     }
@@ -512,7 +511,7 @@ link_agree (TcpLink       *self,
       link_begin_anew (self, error);
       before = NULL;
     }
-  if (!link_has_use (self))
+  if (!tcp_link_has_use (self))
     {
       link_dismiss (result->channel);
       return FALSE;
@@ -755,7 +754,7 @@ on_channel_closed (TcpSession   *session,
           link_begin_anew (self, error);
           link_name_session (self);
         }
-      if (!link_has_use (self))
+      if (!tcp_link_has_use (self))
         return;
       if (sent_away != NULL)
         link_come_back (self, sent_away);
@@ -842,8 +841,14 @@ on_unlistened (TcpSession   *session,
 {
   TcpLink *self = user_data;
 
-  if (!self->closed)
-    tcp_services_unlistened (self->services, listener, code, error);
+  if (self->closed)
+    return;
+
+  tcp_services_unlistened (self->services, listener, code, error);
+  /* If it goes on, the gateway is to listen again. */
+  if (!self->closed && !self->draining && self->state == TCP_TUNNEL_STATE_CONNECTED &&
+      !tcp_services_are_listening (self->services))
+    link_set_state (self, TCP_TUNNEL_STATE_RECONNECTING);
 }
 
 static void

@@ -68,7 +68,7 @@ typedef struct
   void (*draining) (TcpLink  *link,
                     gpointer  user_data);
   /* The link is of no more use. @error is NULL if it had done its work, and else
-   * is what ends the tunnel. */
+   * is what ends the tunnel, if there is no other. */
   void (*ended) (TcpLink      *link,
                  const GError *error,
                  gpointer      user_data);
@@ -91,6 +91,7 @@ TcpStream *tcp_link_start_for (TcpLink   *self,
 TcpSession *tcp_link_get_session (TcpLink *self);
 TcpLinkCapacity tcp_link_get_capacity (TcpLink *self);
 TcpTunnelState tcp_link_get_state (TcpLink *self);
+gboolean tcp_link_has_use (TcpLink *self);
 gboolean tcp_link_waits_for_token (TcpLink *self);
 TcpStream *tcp_link_open (TcpLink    *self,
                           TcpOpener  *opener,

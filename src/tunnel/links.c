@@ -202,6 +202,18 @@ on_decided (TcpLink  *link,
                 self->settings->display, protocol->resumable ? "" : ", and may lose bytes when the WebSocket breaks");
 }
 
+/* Whether one of them has something left to do, if only to bring what its session still holds to its end. */
+static gboolean
+links_have_use (TcpLinks *self)
+{
+  for (guint i = 0; i < self->all->len; i++)
+    if (tcp_link_has_use (self->all->pdata[i]))
+      return TRUE;
+  return FALSE;
+}
+
+/* What made one link end ends the tunnel as well, unless others would be lost with it. One that is multiplexed has
+ * nothing to come without that link. */
 static void
 on_ended (TcpLink      *link,
           const GError *error,
@@ -216,10 +228,13 @@ on_ended (TcpLink      *link,
   tcp_timer_set (self->placing, 0);
   if (links_are_many (self))
     links_report_state (self);
-  /* Where others are connected, what made one connection fail ends no more than that. */
-  if (why != NULL &&
-      (self->settings->mode != TCP_TUNNEL_MODE_PARALLEL || links_get_state (self) != TCP_TUNNEL_STATE_CONNECTED))
+  if (why == NULL)
+    return;
+
+  if (self->settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED || !links_have_use (self))
     self->callbacks.failed (why, self->user_data);
+  else
+    tcp_status_set_error (self->status, why);
 }
 
 /* One that has only to hear that all arrived, else the oldest. */

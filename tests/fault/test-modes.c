@@ -10,6 +10,7 @@
 #include "tunnel-rig.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* The nth client's, so that none can have another's bytes. */
 typedef struct
@@ -324,6 +325,132 @@ test_auto_off (void)
   g_assert_cmpuint (log_tap_count ("warn", "one TCP client at a time"), ==, 0);
 }
 
+/* The gateway ended the session, and each of those that come before there is another waits for that. */
+static void
+test_auto_waiting_again (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = resume_start (target, TCP_TUNNEL_MODE_AUTO);
+  int fds[4];
+
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      fds[i] = client_connect (fixture_get_port (fixture));
+      client_round_trip (fds[i], "before");
+    }
+  fault_proxy_refuse (fixture->proxy, TRUE);
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      client_expect_reset (fds[i]);
+      client_close (fds[i]);
+    }
+  WAIT_UNTIL (fixture->recorder->last_state != TCP_TUNNEL_STATE_CONNECTED);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    fds[i] = client_connect (fixture_get_port (fixture));
+  WAIT_UNTIL (fixture->recorder->opened == 2 * G_N_ELEMENTS (fds));
+  fixture_start_gateway (fixture);
+  fault_proxy_refuse (fixture->proxy, FALSE);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      client_round_trip (fds[i], "after");
+      client_close (fds[i]);
+    }
+}
+
+/* A client that does not reach the gateway, as another would not either. */
+static void
+expect_one_to_fail (Fixture *fixture)
+{
+  /* It is turned away as long as the one before counts as present. */
+  while (test_figure (fixture->tunnel, total_connections) < 2)
+    {
+      int fd = client_connect (fixture_get_port (fixture));
+
+      client_expect_end (fd);
+      client_close (fd);
+    }
+}
+
+static void
+expect_to_live (Fixture *fixture,
+                Pair *other)
+{
+  g_autoptr (GError) error = NULL;
+
+  pair_round_trip (other);
+  error = tcp_tunnel_dup_last_error (fixture->tunnel);
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
+  g_assert_cmpuint (fixture->recorder->failures, ==, 0);
+}
+
+/* In an outage a new client is given up after few attempts, and one that can be resumed is not. */
+static void
+test_parallel_outage (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_PARALLEL);
+  g_auto (Pair) first = { -1, -1 };
+
+  g_object_set (fixture->tunnel, "max-reconnect-attempts", 1, NULL);
+  fixture_start (fixture);
+  first = pair_open (fixture, target);
+  pair_round_trip (&first);
+  resume_go_away (fixture);
+  expect_one_to_fail (fixture);
+  resume_come_back (fixture);
+  expect_to_live (fixture, &first);
+}
+
+/* Nor is one that has left while what it sent is not delivered yet. */
+static void
+test_singleton_outage (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_SINGLETON);
+  Pair first;
+  char text[7];
+
+  g_object_set (fixture->tunnel, "max-reconnect-attempts", 1, NULL);
+  fixture_start (fixture);
+  first = pair_open (fixture, target);
+  pair_round_trip (&first);
+  resume_go_away (fixture);
+  client_write (first.client, "parting", 7);
+  client_close (first.client);
+  expect_one_to_fail (fixture);
+  resume_come_back (fixture);
+  client_read (first.target, text, sizeof text);
+  g_assert_cmpmem (text, sizeof text, "parting", 7);
+  client_expect_eof (first.target);
+  client_close (first.target);
+  g_assert_cmpuint (fixture->recorder->failures, ==, 0);
+}
+
+/* Nor are those of a gateway that takes no new ones. */
+static void
+test_auto_draining (void)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_AUTO);
+  int fd;
+  int second;
+
+  rig.server->hello.flags = RESUMABLE_MANY;
+  g_object_set (rig.tunnel, "max-reconnect-attempts", 0, NULL);
+  fd = tunnel_rig_start (&rig);
+  resumable_send_code (rig.server, RESUMABLE_GOAWAY, 0, RESUMABLE_GOAWAY_DRAINING, "draining");
+  tunnel_rig_round_trip (&rig, fd, 1, "behind that");
+  close (rig.server->listen_fd);
+  rig.server->listen_fd = -1;
+  second = client_connect (test_tunnel_get_port (rig.tunnel));
+  client_expect_reset (second);
+  client_close (second);
+  tunnel_rig_expect_closed (&rig, 1, TCP_TUNNEL_ERROR_UNREACHABLE);
+  tunnel_rig_round_trip (&rig, fd, 1, "still there");
+  g_assert_cmpuint (rig.recorder->failures, ==, 0);
+  client_close (fd);
+}
+
 static void
 test_parallel_states (void)
 {
@@ -488,6 +615,8 @@ main (int argc,
   g_test_add_func ("/modes/parallel/refused", test_parallel_refused);
   g_test_add_func ("/modes/parallel/breaks", test_parallel_breaks);
   g_test_add_func ("/modes/parallel/token", test_parallel_token);
+  g_test_add_func ("/modes/parallel/outage", test_parallel_outage);
+  g_test_add_func ("/modes/singleton/outage", test_singleton_outage);
   g_test_add_func ("/modes/auto/many", test_auto_many);
   g_test_add_func ("/modes/auto/first-leaves", test_auto_first_leaves);
   g_test_add_func ("/modes/auto/waiting", test_auto_waiting);
@@ -498,6 +627,8 @@ main (int argc,
   g_test_add_func ("/modes/auto/no-more-many", test_auto_no_more_many);
   g_test_add_func ("/modes/auto/becomes-foreign", test_auto_becomes_foreign);
   g_test_add_func ("/modes/auto/off", test_auto_off);
+  g_test_add_func ("/modes/auto/waiting-again", test_auto_waiting_again);
+  g_test_add_func ("/modes/auto/draining", test_auto_draining);
 
   return g_test_run ();
 }

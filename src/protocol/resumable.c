@@ -66,8 +66,9 @@ resumable_forget_history (TcpResumable *self)
   tcp_unacknowledged_clear (&self->sent);
   self->receipts = (TcpReceipts) { 0 };
   self->confirmed = 0;
-  /* What streams begin with is said anew, and whether there may be many. */
-  self->begun = self->base.many = self->listeners_agreed = FALSE;
+  /* What streams begin with is said anew. Whether there may be many is as well, but until then as many may wait as
+   * there were. */
+  self->begun = self->listeners_agreed = FALSE;
   self->base.peer_timeout = 0;
   resumable_update_figures (self);
 }

@@ -7,8 +7,8 @@
 #include "io/descriptors.h"
 #include "io/reactor.h"
 
-/* For how long a gateway may take the port for taken by what was this tunnel before, and after which time it is
- * asked again. */
+/* For how long a gateway may not give the port back, as it takes it for taken by what was this tunnel before, or is
+ * short of something, and after which time it is asked again. */
 #define HELD_TIME (120 * G_TIME_SPAN_SECOND)
 #define HELD_INTERVAL G_TIME_SPAN_SECOND
 
@@ -211,10 +211,11 @@ on_retry (gpointer user_data)
   g_ptr_array_sort (self->services->all, compare_listeners);
 }
 
-/* The port is taken, perhaps by what this tunnel was before the session was lost: the gateway may take that for alive. FALSE if
- * that cannot be the reason any more. */
+/* The port is taken, perhaps by what this tunnel was before the session was lost: the gateway may take that for alive. Or
+ * the gateway cannot listen at the moment, though it could before. FALSE if that has been so for too long. */
 static gboolean
 service_wait_for_port (Service      *self,
+                       TcpResetCode  code,
                        const GError *error)
 {
   const TcpProtocolClass *protocol = tcp_session_get_protocol (self->services->session);
@@ -227,7 +228,10 @@ service_wait_for_port (Service      *self,
   if (now >= self->held_until)
     return FALSE;
 
-  tcp_log_info (self->services->log, "%s; it may still be held by the connection before, so that it is asked for again",
+  tcp_log_info (self->services->log,
+                code == TCP_RESET_IN_USE
+                  ? "%s; it may still be held by the connection before, so that it is asked for again"
+                  : "%s; it did listen before, so that it is asked again",
                 error->message);
   /* Else another WebSocket asks for it. */
   if (protocol != NULL && protocol->resumable)
@@ -327,15 +331,19 @@ tcp_services_unlistened (TcpServices  *self,
                          TcpResetCode  code,
                          const GError *error)
 {
+  const TcpProtocolClass *protocol = tcp_session_get_protocol (self->session);
   Service *service = services_find (self, listener);
 
   service->listening = FALSE;
   service->listener = 0;
   g_ptr_array_sort (self->all, compare_listeners);
-  if (code == TCP_RESET_IN_USE && service_wait_for_port (service, error))
+  /* It takes no more connections, and another link asks the next. */
+  if (code == TCP_RESET_DRAINING)
     return;
-  /* It takes no more connections, and another link asks the next; or the WebSocket ended, and another will do. */
-  if (code == TCP_RESET_DRAINING || (code == TCP_RESET_BROKEN && service->had_port))
+  /* Where the session is no more than its WebSocket, that has ended, and another will do. */
+  if (code == TCP_RESET_BROKEN && service->had_port && (protocol == NULL || !protocol->resumable))
+    return;
+  if ((code == TCP_RESET_IN_USE || code == TCP_RESET_BROKEN) && service_wait_for_port (service, code, error))
     return;
   self->callbacks.failed (self, error, self->user_data);
 }

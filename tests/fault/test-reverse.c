@@ -5,6 +5,7 @@
 
 #include "resume-rig.h"
 #include "socket-util.h"
+#include "tunnel-rig.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -225,6 +226,61 @@ test_restart (void)
 }
 
 static void
+on_started (GObject      *object,
+            GAsyncResult *result,
+            gpointer      user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error);
+  g_assert_no_error (error);
+  *(gboolean *) user_data = TRUE;
+}
+
+static void
+welcome_listener (TunnelRig *rig,
+                  guint32    listener)
+{
+  resumable_server_accept (rig->server);
+  resumable_say_hello (rig->server);
+  resumable_hear_hello (rig->server);
+  /* It has heard of the former instance. */
+  rig->server->confirmed = 0;
+  resumable_expect (rig->server, RESUMABLE_LISTEN, listener);
+}
+
+/* One that has lost the session and cannot listen at the moment, though the port is free, is asked again; and that the
+ * tunnel is not connected is seen. */
+static void
+test_broken (void)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED);
+  gboolean started = FALSE;
+
+  rig.server->hello.flags = RESUMABLE_LISTENERS;
+  g_object_set (rig.tunnel, "reverses", (const char *[]) { "7=127.0.0.1:9", NULL }, NULL);
+  tcp_endpoint_start_async (TCP_ENDPOINT (rig.tunnel), NULL, on_started, &started);
+  welcome_listener (&rig, 1);
+  resumable_send_port (rig.server, RESUMABLE_LISTENING, 1, 7, "127.0.0.1");
+  WAIT_UNTIL (started);
+  resumable_reset (rig.server);
+  rig.server->hello.instance++;
+  rig.server->taken = rig.server->sent = 0;
+  welcome_listener (&rig, 1);
+  WAIT_UNTIL (rig.recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
+
+  for (guint32 listener = 1; listener <= 2; listener++)
+    {
+      resumable_send_code (rig.server, RESUMABLE_UNLISTEN, listener, RESUMABLE_RESET_BROKEN, "short of something");
+      WAIT_UNTIL (rig.recorder->last_state == TCP_TUNNEL_STATE_RECONNECTING);
+      resumable_expect (rig.server, RESUMABLE_LISTEN, listener + 1);
+    }
+  resumable_send_port (rig.server, RESUMABLE_LISTENING, 3, 7, "127.0.0.1");
+  WAIT_UNTIL (rig.recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
+  g_assert_cmpuint (rig.recorder->failures, ==, 0);
+}
+
+static void
 test_refused (void)
 {
   g_auto (Rig) rig = rig_start (target_new_refusing ());
@@ -416,6 +472,7 @@ main (int    argc,
   g_test_add_func ("/reverse/lossless", test_lossless);
   g_test_add_func ("/reverse/away", test_away);
   g_test_add_func ("/reverse/restart", test_restart);
+  g_test_add_func ("/reverse/broken", test_broken);
   g_test_add_func ("/reverse/refused", test_refused);
   g_test_add_func ("/reverse/silent", test_silent);
   g_test_add_func ("/reverse/too-many", test_too_many);

@@ -20,6 +20,7 @@ typedef struct
   TcpQuota *clients;
   TcpQuota *connections;
   TcpQuota *dials; /* connections that are under way */
+  TcpQuota *reverse_ports;
   TcpBudgetPool *memory[TCP_N_MEMORY_KINDS];
 } TcpAccessLimits;
 

@@ -20,11 +20,11 @@
 /* What a connection costs that was asked for, in microseconds, beside beginning it. */
 #define CONNECTION_COST 50
 
+/* And each port that is tried for a listener. */
+#define PORT_COST 10
+
 /* For how long one with nothing to lose keeps its place where places are scarce. */
 #define SPARE_TIMEOUT (10 * G_TIME_SPAN_SECOND)
-
-/* For how long its WebSocket may be silent when another session wants one of its ports, in milliseconds. */
-#define PROBE_TIMEOUT 2000
 
 /* The id of the listener where the protocol has none. */
 #define ONLY_LISTENER 1
@@ -105,13 +105,13 @@ client_log_expiry (TcpClient *self)
 {
   if (tcp_session_is_empty (self->session))
     tcp_log_debug (self->log, "the client %s did not come back to its empty session", self->principal->name);
-  else if (tcp_session_get_n_streams (self->session) > 0)
-    tcp_log_limit_write (self->warnings, "the client %s did not come back within %u ms", self->principal->name,
-                         self->settings->session_timeout);
-  else
+  else if (tcp_session_is_finishing (self->session))
     tcp_log_limit_write (self->warnings,
                          "the target %s did not take within %u ms what the client %s had sent before it left",
                          self->settings->target, self->settings->session_timeout, self->principal->name);
+  else
+    tcp_log_limit_write (self->warnings, "the client %s did not come back within %u ms", self->principal->name,
+                         self->settings->session_timeout);
 }
 
 static void
@@ -278,6 +278,18 @@ on_stream_opened (TcpSession *session,
 /* Listeners */
 
 static void
+client_listen (TcpClient *self,
+               guint32    listener,
+               guint16    port)
+{
+  guint tried = tcp_reverse_listen (self->reverse, listener, port);
+  TcpChannel *channel = tcp_session_get_channel (self->session);
+
+  if (channel != NULL)
+    tcp_channel_charge (channel, tried * PORT_COST);
+}
+
+static void
 on_listen (TcpSession *session,
            guint32     listener,
            guint16     port,
@@ -288,7 +300,7 @@ on_listen (TcpSession *session,
 
   tcp_log_debug (self->log, "the client %s asks for a listener on port %u%s%s", self->principal->name, port,
                  *name != '\0' ? ": " : "", name);
-  tcp_reverse_listen (self->reverse, listener, port);
+  client_listen (self, listener, port);
 }
 
 static void
@@ -365,7 +377,7 @@ on_reverse_wanted (gpointer user_data)
   TcpChannel *channel = tcp_session_get_channel (self->session);
 
   if (channel != NULL)
-    tcp_channel_probe (channel, PROBE_TIMEOUT);
+    tcp_channel_probe (channel, tcp_channel_get_probe_timeout (channel));
   else
     tcp_reverse_yield (self->reverse);
 }
@@ -539,7 +551,7 @@ tcp_client_new (TcpShared                *shared,
   self->is_listener = options.protocol == &tcp_protocol_reverse;
   self->remote_port = request->remote_port;
   if (self->is_listener || options.listens)
-    self->reverse = tcp_reverse_new (shared->reverse_ports, self->principal, thread, self->log, &reverse_callbacks, self);
+    self->reverse = tcp_reverse_new (shared->reverse_ports, &self->principal->reverse_ports, thread, self->log, &reverse_callbacks, self);
   self->renewal = tcp_timer_new (on_renewal_due, self);
   self->expiry = tcp_timer_new (on_expired, self);
   self->end = tcp_timer_new (on_end, self);
@@ -600,7 +612,7 @@ tcp_client_attach (TcpClient        *self,
   client_await_renewal (self);
 
   if (self->is_listener)
-    tcp_reverse_listen (self->reverse, ONLY_LISTENER, self->remote_port);
+    client_listen (self, ONLY_LISTENER, self->remote_port);
   if (self->raw && !self->begun)
     {
       self->begun = TRUE;

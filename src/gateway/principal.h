@@ -25,6 +25,7 @@ typedef struct
   TcpQuotaShare held;
   TcpQuotaShare clients;
   TcpQuotaShare connections;
+  TcpQuotaShare reverse_ports;
   TcpDialShare dials;
   TcpBudgetPool *memory[TCP_N_MEMORY_KINDS]; /* nullable */
 } TcpPrincipal;

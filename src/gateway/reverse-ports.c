@@ -20,6 +20,7 @@ typedef struct
 struct _TcpReversePorts
 {
   GArray *ranges; /* of Range, the lowest first; they do not overlap */
+  TcpQuota quota;
 
   GMutex mutex;
   GHashTable *claims; /* under the mutex: port → GQueue of TcpReverseClaim, of which the first has it */
@@ -30,7 +31,7 @@ struct _TcpReverseClaim
   gatomicrefcount refs; /* one is that of a call that is on its way to its thread */
   TcpReversePorts *ports;
   guint16 port;
-  gconstpointer owner;
+  TcpQuotaShare *owner;
   TcpIoThread *thread;
   TcpReverseClaimCallbacks callbacks;
   gpointer user_data;
@@ -90,6 +91,16 @@ compare_ranges (gconstpointer a,
   return ((const Range *) a)->first - ((const Range *) b)->first;
 }
 
+static guint
+ports_count (TcpReversePorts *self)
+{
+  guint count = 0;
+
+  for (guint i = 0; i < self->ranges->len; i++)
+    count += g_array_index (self->ranges, Range, i).last - g_array_index (self->ranges, Range, i).first + 1;
+  return count;
+}
+
 /* @patterns may be NULL, which allows nothing. */
 TcpReversePorts *
 tcp_reverse_ports_new (const char *const *patterns,
@@ -98,6 +109,7 @@ tcp_reverse_ports_new (const char *const *patterns,
   g_autoptr (TcpReversePorts) self = g_new0 (TcpReversePorts, 1);
 
   g_mutex_init (&self->mutex);
+  tcp_quota_init (&self->quota, 0);
   self->claims = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_queue_free);
   self->ranges = g_array_new (FALSE, TRUE, sizeof (Range));
   g_array_set_clear_func (self->ranges, range_clear);
@@ -124,6 +136,8 @@ tcp_reverse_ports_new (const char *const *patterns,
           return NULL;
         }
     }
+  tcp_quota_clear (&self->quota);
+  tcp_quota_init (&self->quota, ports_count (self));
   return g_steal_pointer (&self);
 }
 
@@ -135,6 +149,7 @@ tcp_reverse_ports_free (TcpReversePorts *self)
 
   g_hash_table_unref (self->claims);
   g_array_unref (self->ranges);
+  tcp_quota_clear (&self->quota);
   g_mutex_clear (&self->mutex);
   g_free (self);
 }
@@ -143,6 +158,12 @@ gboolean
 tcp_reverse_ports_is_empty (TcpReversePorts *self)
 {
   return self->ranges->len == 0;
+}
+
+TcpQuota *
+tcp_reverse_ports_get_quota (TcpReversePorts *self)
+{
+  return &self->quota;
 }
 
 static const Range *
@@ -241,12 +262,35 @@ ports_get_queue (TcpReversePorts *self,
   return queue;
 }
 
+/* With the mutex. */
+static TcpReverseResult
+ports_judge (TcpReversePorts *self,
+             guint16          port,
+             TcpQuotaShare   *owner,
+             gboolean         waits)
+{
+  GQueue *queue = g_hash_table_lookup (self->claims, GUINT_TO_POINTER (port));
+
+  if (queue != NULL)
+    return waits && ((TcpReverseClaim *) g_queue_peek_head (queue))->owner == owner ? TCP_REVERSE_WAITING
+                                                                                    : TCP_REVERSE_IN_USE;
+  switch (tcp_quota_enter (&self->quota, owner))
+    {
+    case TCP_QUOTA_ENTERED:
+      return TCP_REVERSE_GRANTED;
+    case TCP_QUOTA_OWN_FULL:
+      return TCP_REVERSE_OWN_FULL;
+    default:
+      return TCP_REVERSE_SET_ASIDE;
+    }
+}
+
 /* What is claimed of a port that another session of @owner has is granted later, if it @waits, when that gives it up.
  * NULL if it is neither granted nor waits. @thread is the current one. */
 TcpReverseClaim *
 tcp_reverse_ports_claim (TcpReversePorts                *self,
                          guint16                         port,
-                         gconstpointer                   owner,
+                         TcpQuotaShare                  *owner,
                          gboolean                        waits,
                          TcpIoThread                    *thread,
                          const TcpReverseClaimCallbacks *callbacks,
@@ -254,7 +298,6 @@ tcp_reverse_ports_claim (TcpReversePorts                *self,
                          TcpReverseResult               *result)
 {
   TcpReverseClaim *claim = NULL;
-  TcpReverseClaim *holder;
   GQueue *queue;
 
   *result = TCP_REVERSE_FORBIDDEN;
@@ -262,14 +305,10 @@ tcp_reverse_ports_claim (TcpReversePorts                *self,
     return NULL;
 
   g_mutex_lock (&self->mutex);
-  queue = ports_get_queue (self, port);
-  holder = g_queue_peek_head (queue);
-  if (holder == NULL)
-    *result = TCP_REVERSE_GRANTED;
-  else
-    *result = waits && holder->owner == owner ? TCP_REVERSE_WAITING : TCP_REVERSE_IN_USE;
-  if (*result != TCP_REVERSE_IN_USE)
+  *result = ports_judge (self, port, owner, waits);
+  if (*result == TCP_REVERSE_GRANTED || *result == TCP_REVERSE_WAITING)
     {
+      queue = ports_get_queue (self, port);
       claim = g_new0 (TcpReverseClaim, 1);
       g_atomic_ref_count_init (&claim->refs);
       claim->ports = self;
@@ -279,9 +318,9 @@ tcp_reverse_ports_claim (TcpReversePorts                *self,
       claim->callbacks = *callbacks;
       claim->user_data = user_data;
       g_queue_push_tail (queue, claim);
+      if (*result == TCP_REVERSE_WAITING)
+        claim_invoke (g_queue_peek_head (queue), claim_do_want);
     }
-  if (*result == TCP_REVERSE_WAITING)
-    claim_invoke (holder, claim_do_want);
   g_mutex_unlock (&self->mutex);
   return claim;
 }
@@ -312,8 +351,12 @@ tcp_reverse_claim_free (TcpReverseClaim *self)
   g_queue_remove (queue, self);
   if (next != NULL)
     claim_invoke (next, claim_do_grant);
+  /* That which waited is one of the same owner. */
   if (g_queue_is_empty (queue))
-    g_hash_table_remove (ports->claims, GUINT_TO_POINTER (self->port));
+    {
+      g_hash_table_remove (ports->claims, GUINT_TO_POINTER (self->port));
+      tcp_quota_leave (&ports->quota, self->owner);
+    }
   g_mutex_unlock (&ports->mutex);
   claim_unref (self);
 }

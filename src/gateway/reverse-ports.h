@@ -3,11 +3,13 @@
 #pragma once
 
 #include <gio/gio.h>
+#include "gateway/quota.h"
 #include "io/pool.h"
 
 G_BEGIN_DECLS
 
-/* The ports on which a gateway may listen for its clients, and which sessions have them.
+/* The ports on which a gateway may listen for its clients, and which sessions have them. An owner is a share of the
+ * quota of ports, and has as many as that allows.
  *
  * A port that another session of the same owner has may be waited for: that session is told, and keeps it or not.
  *
@@ -32,6 +34,8 @@ typedef enum
   TCP_REVERSE_GRANTED,
   TCP_REVERSE_WAITING,
   TCP_REVERSE_IN_USE,
+  TCP_REVERSE_SET_ASIDE, /* what is free is so for other owners, */
+  TCP_REVERSE_OWN_FULL,  /* or this one has as many as one may have */
   TCP_REVERSE_FORBIDDEN,
 } TcpReverseResult;
 
@@ -39,13 +43,14 @@ TcpReversePorts *tcp_reverse_ports_new (const char *const *patterns,
                                         GError           **error);
 void tcp_reverse_ports_free (TcpReversePorts *self);
 gboolean tcp_reverse_ports_is_empty (TcpReversePorts *self);
+TcpQuota *tcp_reverse_ports_get_quota (TcpReversePorts *self);
 guint16 tcp_reverse_ports_get_next (TcpReversePorts *self,
                                     guint16          after);
 GSocketAddress *tcp_reverse_ports_get_address (TcpReversePorts *self,
                                                guint16          port);
 TcpReverseClaim *tcp_reverse_ports_claim (TcpReversePorts                *self,
                                           guint16                         port,
-                                          gconstpointer                   owner,
+                                          TcpQuotaShare                  *owner,
                                           gboolean                        waits,
                                           TcpIoThread                    *thread,
                                           const TcpReverseClaimCallbacks *callbacks,

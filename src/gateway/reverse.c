@@ -10,7 +10,7 @@
 struct _TcpReverse
 {
   TcpReversePorts *ports;
-  gconstpointer owner;
+  TcpQuotaShare *owner;
   TcpIoThread *thread;
   TcpLog *log;
   TcpReverseCallbacks callbacks;
@@ -174,10 +174,24 @@ reverse_has_port (TcpReverse *self,
   return FALSE;
 }
 
-/* The first that is free or, if it waits, that another session of the same owner has, which may be dead. */
+/* It got no port, for a reason that is the same for all that are free. */
+static void
+listener_end_full (Listener         *self,
+                   TcpReverseResult  result)
+{
+  listener_end (self, TCP_RESET_LIMIT,
+                result == TCP_REVERSE_OWN_FULL
+                  ? "the client has as many ports for reverse tunnels already as one may have"
+                  : "the ports for reverse tunnels that are free are set aside for other clients");
+}
+
+/* The first that is free or, if it waits, that another session of the same owner has, which may be dead. Counts those that
+ * were tried, and sets @why if one was free nevertheless. */
 static gboolean
-listener_find_port (Listener *self,
-                    gboolean  waits)
+listener_find_port (Listener         *self,
+                    gboolean          waits,
+                    guint            *tried,
+                    TcpReverseResult *why)
 {
   TcpReversePorts *ports = self->reverse->ports;
 
@@ -185,6 +199,7 @@ listener_find_port (Listener *self,
     {
       TcpReverseResult result = listener_claim (self, port, waits && !reverse_has_port (self->reverse, self, port));
 
+      ++*tried;
       if (result == TCP_REVERSE_GRANTED && listener_open (self, NULL))
         {
           listener_report (self);
@@ -196,24 +211,41 @@ listener_find_port (Listener *self,
           return TRUE;
         }
       g_clear_pointer (&self->claim, tcp_reverse_claim_free);
+      if (result == TCP_REVERSE_OWN_FULL || result == TCP_REVERSE_SET_ASIDE)
+        {
+          *why = result;
+          if (!waits)
+            break;
+        }
     }
   return FALSE;
 }
 
-static void
+/* Returns how many ports were tried. */
+static guint
 listener_begin_anywhere (Listener *self)
 {
-  if (!listener_find_port (self, FALSE) && !listener_find_port (self, TRUE))
+  TcpReverseResult why = TCP_REVERSE_IN_USE;
+  guint tried = 0;
+
+  if (listener_find_port (self, FALSE, &tried, &why) || listener_find_port (self, TRUE, &tried, &why))
+    return tried;
+
+  if (why != TCP_REVERSE_IN_USE)
+    listener_end_full (self, why);
+  else
     listener_end (self, TCP_RESET_IN_USE, "all ports for reverse tunnels are already in use");
+  return tried;
 }
 
 static void
 listener_begin_at (Listener *self,
                    guint16   port)
 {
+  TcpReverseResult result = listener_claim (self, port, TRUE);
   g_autofree char *why = NULL;
 
-  switch (listener_claim (self, port, TRUE))
+  switch (result)
     {
     case TCP_REVERSE_GRANTED:
       listener_begin (self);
@@ -224,6 +256,10 @@ listener_begin_at (Listener *self,
     case TCP_REVERSE_IN_USE:
       listener_end_in_use (self);
       break;
+    case TCP_REVERSE_SET_ASIDE:
+    case TCP_REVERSE_OWN_FULL:
+      listener_end_full (self, result);
+      break;
     case TCP_REVERSE_FORBIDDEN:
       why = g_strdup_printf ("port %u is not one of those for reverse tunnels (reverse-ports)", port);
       listener_end (self, TCP_RESET_FORBIDDEN, why);
@@ -231,8 +267,8 @@ listener_begin_at (Listener *self,
     }
 }
 
-/* @port is 0 for any. */
-void
+/* @port is 0 for any. Returns how many ports that took a try. */
+guint
 tcp_reverse_listen (TcpReverse *self,
                     guint32     id,
                     guint16     port)
@@ -243,10 +279,11 @@ tcp_reverse_listen (TcpReverse *self,
   listener->id = id;
   listener->patience = tcp_timer_new (on_patience, listener);
   g_ptr_array_add (self->listeners, listener);
-  if (port != 0)
-    listener_begin_at (listener, port);
-  else
-    listener_begin_anywhere (listener);
+  if (port == 0)
+    return listener_begin_anywhere (listener);
+
+  listener_begin_at (listener, port);
+  return 1;
 }
 
 /* The client has no more use for it. */
@@ -300,10 +337,10 @@ tcp_reverse_is_empty (TcpReverse *self)
   return self->listeners->len == 0;
 }
 
-/* @owner is compared only. @thread is the current one. */
+/* @owner has to outlive it. @thread is the current one. */
 TcpReverse *
 tcp_reverse_new (TcpReversePorts           *ports,
-                 gconstpointer              owner,
+                 TcpQuotaShare             *owner,
                  TcpIoThread               *thread,
                  TcpLog                    *log,
                  const TcpReverseCallbacks *callbacks,

@@ -34,16 +34,16 @@ typedef struct
 #define TCP_REVERSE_PATIENCE (3 * G_TIME_SPAN_SECOND)
 
 TcpReverse *tcp_reverse_new (TcpReversePorts           *ports,
-                             gconstpointer              owner,
+                             TcpQuotaShare             *owner,
                              TcpIoThread               *thread,
                              TcpLog                    *log,
                              const TcpReverseCallbacks *callbacks,
                              gpointer                   user_data);
 void tcp_reverse_free (TcpReverse *self);
 gboolean tcp_reverse_is_empty (TcpReverse *self);
-void tcp_reverse_listen (TcpReverse *self,
-                         guint32     listener,
-                         guint16     port);
+guint tcp_reverse_listen (TcpReverse *self,
+                          guint32     listener,
+                          guint16     port);
 void tcp_reverse_unlisten (TcpReverse *self,
                            guint32     listener);
 void tcp_reverse_yield (TcpReverse *self);

@@ -45,6 +45,7 @@ shared_make_access (TcpShared *self)
     .clients = &self->clients,
     .connections = &self->connections,
     .dials = tcp_dial_queue_get_quota (self->dials),
+    .reverse_ports = tcp_reverse_ports_get_quota (self->reverse_ports),
   };
 
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)

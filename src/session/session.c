@@ -1015,6 +1015,13 @@ tcp_session_is_idle (TcpSession *self)
          (class == NULL || !class->resumable || tcp_session_is_over (self));
 }
 
+/* Whether the peer is through with all that is left, which only has to empty its queue. */
+gboolean
+tcp_session_is_finishing (TcpSession *self)
+{
+  return session_count (self) > 0 && g_hash_table_size (self->streams) == 0;
+}
+
 /* Whether nothing is lost with it but what the peer may have sent into the void. */
 gboolean
 tcp_session_is_empty (TcpSession *self)

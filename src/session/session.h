@@ -163,6 +163,7 @@ void tcp_session_refuse (TcpSession   *self,
 void tcp_session_drain (TcpSession *self);
 guint tcp_session_get_n_streams (TcpSession *self);
 gboolean tcp_session_is_idle (TcpSession *self);
+gboolean tcp_session_is_finishing (TcpSession *self);
 gboolean tcp_session_is_empty (TcpSession *self);
 gboolean tcp_session_is_over (TcpSession *self);
 gboolean tcp_session_wants_channel (TcpSession *self);

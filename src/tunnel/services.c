@@ -343,7 +343,8 @@ tcp_services_unlistened (TcpServices  *self,
   /* Where the session is no more than its WebSocket, that has ended, and another will do. */
   if (code == TCP_RESET_BROKEN && service->had_port && (protocol == NULL || !protocol->resumable))
     return;
-  if ((code == TCP_RESET_IN_USE || code == TCP_RESET_BROKEN) && service_wait_for_port (service, code, error))
+  if ((code == TCP_RESET_IN_USE || code == TCP_RESET_BROKEN || code == TCP_RESET_LIMIT) &&
+      service_wait_for_port (service, code, error))
     return;
   self->callbacks.failed (self, error, self->user_data);
 }

@@ -30,6 +30,10 @@
 /* RFC 6455 allows 125 bytes, of which the code takes two. */
 #define MAX_REASON 120
 
+/* For how long it may be silent when asked for a sign of life, in ms, if that many round trips are not more. */
+#define PROBE_TIMEOUT 2000
+#define PROBE_ROUND_TRIPS 4
+
 /* The channels of this thread. */
 static _Thread_local TcpTurns turns;
 
@@ -869,11 +873,11 @@ tcp_channel_probe (TcpChannel *self,
     tcp_keepalive_probe (&self->keepalive, timeout);
 }
 
-/* In microseconds, -1 if no ping was answered yet. */
-gint64
-tcp_channel_get_round_trip (TcpChannel *self)
+/* For how long it may be silent where something suggests that it is dead, and a false alarm costs little; in ms. */
+guint
+tcp_channel_get_probe_timeout (TcpChannel *self)
 {
-  return self->keepalive.round_trip;
+  return MAX (PROBE_TIMEOUT, PROBE_ROUND_TRIPS * self->keepalive.round_trip / G_TIME_SPAN_MILLISECOND);
 }
 
 /* What is known of the path by now. */

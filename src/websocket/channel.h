@@ -96,7 +96,7 @@ gsize tcp_channel_get_pending (TcpChannel *self);
 void tcp_channel_steal_unsent (TcpChannel *self,
                                GQueue     *unsent);
 guint64 tcp_channel_get_unconfirmed (TcpChannel *self);
-gint64 tcp_channel_get_round_trip (TcpChannel *self);
+guint tcp_channel_get_probe_timeout (TcpChannel *self);
 void tcp_channel_measure_path (TcpChannel *self,
                                gint64      now,
                                TcpPath    *path);

@@ -115,6 +115,23 @@ test_expiries (void)
   expect_limit (2 * N, "did not come back within 1 ms");
 }
 
+/* It is the client that is gone where the target has all, or wants no more. */
+static void
+test_unconfirmed (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  guint16 port;
+  g_autoptr (TcpGateway) gateway = start_gateway (target, 50, &port);
+  g_autoptr (ResumablePeer) peer = resumable_client_start (port, TEST_TOKEN, TRUE);
+
+  resumable_open (peer, 1);
+  resumable_send_code (peer, RESUMABLE_RESET, 1, RESUMABLE_RESET_BROKEN, "enough");
+  resumable_expect_confirmed (peer);
+  WAIT_UNTIL (test_figure (gateway, open_connections) == 0);
+  resumable_reset (peer);
+  WAIT_UNTIL (count_logged ("", "did not come back within 50 ms") == 1);
+}
+
 /* Bytes for connections that have ended. */
 static void
 test_losses (void)
@@ -206,6 +223,7 @@ main (int argc,
   g_log_set_writer_func (write_log, NULL, NULL);
 
   g_test_add_func ("/log-limits/expiries", test_expiries);
+  g_test_add_func ("/log-limits/unconfirmed", test_unconfirmed);
   g_test_add_func ("/log-limits/losses", test_losses);
   g_test_add_func ("/log-limits/closed-by-client", test_closed_by_client);
 

@@ -271,7 +271,8 @@ test_broken (void)
 
   for (guint32 listener = 1; listener <= 2; listener++)
     {
-      resumable_send_code (rig.server, RESUMABLE_UNLISTEN, listener, RESUMABLE_RESET_BROKEN, "short of something");
+      resumable_send_code (rig.server, RESUMABLE_UNLISTEN, listener,
+                           listener == 1 ? RESUMABLE_RESET_BROKEN : RESUMABLE_RESET_LIMIT, "short of something");
       WAIT_UNTIL (rig.recorder->last_state == TCP_TUNNEL_STATE_RECONNECTING);
       resumable_expect (rig.server, RESUMABLE_LISTEN, listener + 1);
     }

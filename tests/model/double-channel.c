@@ -304,10 +304,10 @@ tcp_channel_get_unconfirmed (TcpChannel *self)
   return self->written;
 }
 
-gint64
-tcp_channel_get_round_trip (TcpChannel *self)
+guint
+tcp_channel_get_probe_timeout (TcpChannel *self)
 {
-  return g_rand_int_range (self->link->rand, -1, 40 * G_TIME_SPAN_MILLISECOND);
+  g_assert_not_reached ();
 }
 
 void

@@ -7,7 +7,7 @@
 
 TcpReverse *
 tcp_reverse_new (TcpReversePorts           *ports,
-                 gconstpointer              owner,
+                 TcpQuotaShare             *owner,
                  TcpIoThread               *thread,
                  TcpLog                    *log,
                  const TcpReverseCallbacks *callbacks,
@@ -28,7 +28,7 @@ tcp_reverse_is_empty (TcpReverse *self)
   g_assert_not_reached ();
 }
 
-void
+guint
 tcp_reverse_listen (TcpReverse *self,
                     guint32     listener,
                     guint16     port)

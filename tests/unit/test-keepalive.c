@@ -22,7 +22,7 @@ test_round_trip (void)
   end = channel_end_new (fds[0], FALSE, &options);
   raw = raw_end_new (fds[1]);
 
-  g_assert_cmpint (tcp_channel_get_round_trip (end->channel), ==, -1);
+  g_assert_cmpint (end->channel->keepalive.round_trip, ==, -1);
   channel_end_send (end, 0, 100);
   g_assert_cmpuint (tcp_channel_get_unconfirmed (end->channel), ==, 100);
 
@@ -34,13 +34,13 @@ test_round_trip (void)
   raw_end_send (raw, 0x8a, TRUE, "12345678", 8);
   raw_end_send (raw, 0x82, TRUE, "x", 1);
   WAIT_UNTIL (end->messages->len == 1);
-  g_assert_cmpint (tcp_channel_get_round_trip (end->channel), ==, -1);
+  g_assert_cmpint (end->channel->keepalive.round_trip, ==, -1);
 
   /* What was sent before the ping has arrived when its answer is there. */
   channel_end_send (end, 0, 50);
   raw_end_answer_ping (raw, TRUE, ping);
-  WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
-  g_assert_cmpint (tcp_status_get (status, round_trip), ==, tcp_channel_get_round_trip (end->channel));
+  WAIT_UNTIL (end->channel->keepalive.round_trip >= 0);
+  g_assert_cmpint (tcp_status_get (status, round_trip), ==, end->channel->keepalive.round_trip);
   g_assert_cmpuint (tcp_channel_get_unconfirmed (end->channel), ==, 50);
   g_assert_cmpuint (end->closed, ==, 0);
 }
@@ -64,8 +64,8 @@ test_last_round_trip (void)
 
   raw_end_wait_ping (raw, &first);
   raw_end_answer_ping (raw, TRUE, first);
-  WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
-  shortest = tcp_channel_get_round_trip (end->channel);
+  WAIT_UNTIL (end->channel->keepalive.round_trip >= 0);
+  shortest = end->channel->keepalive.round_trip;
 
   raw_end_wait_ping (raw, &second);
   memcpy (&sent, g_bytes_get_data (second, NULL), sizeof sent);
@@ -73,7 +73,7 @@ test_last_round_trip (void)
   raw_end_answer_ping (raw, TRUE, second);
   WAIT_UNTIL (tcp_status_get (status, round_trip) != shortest);
   g_assert_cmpint (tcp_status_get (status, round_trip), >, 2 * shortest);
-  g_assert_cmpint (tcp_channel_get_round_trip (end->channel), ==, shortest);
+  g_assert_cmpint (end->channel->keepalive.round_trip, ==, shortest);
 }
 
 /* One that may be for a moment only is not pinged yet when it is over. */
@@ -94,7 +94,7 @@ test_brief (void)
   g_assert_cmpint (tcp_now () - before, >=, 20 * G_TIME_SPAN_MILLISECOND);
   /* And from then on all is as usual. */
   raw_end_answer_ping (raw, TRUE, ping);
-  WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
+  WAIT_UNTIL (end->channel->keepalive.round_trip >= 0);
 }
 
 /* Whoever takes bytes and says nothing is dead. */
@@ -251,7 +251,7 @@ check_blocked (gboolean paused)
   if (!paused)
     {
       raw_end_answer_ping (raw, FALSE, frame);
-      WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
+      WAIT_UNTIL (end->channel->keepalive.round_trip >= 0);
     }
 }
 

@@ -29,7 +29,7 @@ test_answered (void)
   raw_end_wait_ping (raw, &ping);
   g_assert_cmpint (end->channel->keepalive.deadline, !=, 0);
   raw_end_answer_ping (raw, TRUE, ping);
-  WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
+  WAIT_UNTIL (end->channel->keepalive.round_trip >= 0);
   g_assert_cmpint (end->channel->keepalive.deadline, ==, 0);
   g_assert_cmpint (tcp_timer_get (end->channel->keepalive.timer), ==, -1);
   g_assert_cmpuint (end->closed, ==, 0);
@@ -55,6 +55,25 @@ check_dead (guint interval,
   tcp_channel_probe (end->channel, probe);
   WAIT_UNTIL ((raw_end_read (raw, G_MAXUINT), end->closed == 1));
   g_assert_error (end->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT);
+}
+
+/* Where it takes long, more time is given than where it does not, or is not known. */
+static void
+test_timeout (void)
+{
+  ChannelEndOptions options = { .interval = 0, .timeout = LONG };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], FALSE, &options);
+  raw = raw_end_new (fds[1]);
+  g_assert_cmpuint (tcp_channel_get_probe_timeout (end->channel), ==, 2000);
+  end->channel->keepalive.round_trip = 100 * G_TIME_SPAN_MILLISECOND;
+  g_assert_cmpuint (tcp_channel_get_probe_timeout (end->channel), ==, 2000);
+  end->channel->keepalive.round_trip = 1500 * G_TIME_SPAN_MILLISECOND;
+  g_assert_cmpuint (tcp_channel_get_probe_timeout (end->channel), ==, 6000);
 }
 
 /* Nobody answers: whether or not a ping was under way, and however long that had. */
@@ -119,7 +138,7 @@ test_again (void)
 
   /* The last one's answer will do. */
   raw_end_answer_ping (raw, TRUE, ping);
-  WAIT_UNTIL (tcp_channel_get_round_trip (end->channel) >= 0);
+  WAIT_UNTIL (end->channel->keepalive.round_trip >= 0);
   g_assert_cmpint (end->channel->keepalive.deadline, ==, 0);
 }
 
@@ -310,6 +329,7 @@ main (int    argc,
 {
   unit_test_init (&argc, &argv);
   g_test_add_func ("/probe/answered", test_answered);
+  g_test_add_func ("/probe/timeout", test_timeout);
   g_test_add_func ("/probe/dead", test_dead);
   g_test_add_func ("/probe/for-ever", test_for_ever);
   g_test_add_func ("/probe/again", test_again);

@@ -95,11 +95,11 @@ on_wanted (TcpReverseClaim *claim,
 }
 
 static TcpReverseResult
-claim (guint        n,
-       guint16      port,
-       const char  *owner,
-       gboolean     waits,
-       TcpIoThread *thread)
+claim (guint          n,
+       guint16        port,
+       TcpQuotaShare *owner,
+       gboolean       waits,
+       TcpIoThread   *thread)
 {
   static const TcpReverseClaimCallbacks callbacks = { .granted = on_granted, .wanted = on_wanted };
   TcpReverseResult result;
@@ -116,7 +116,8 @@ give_up (guint n)
   g_clear_pointer (&book.claims[n], tcp_reverse_claim_free);
 }
 
-static const char alice[] = "alice", bob[] = "bob";
+static TcpQuotaShare shares[2] = { { .max = 3 }, { .max = 3 } };
+static TcpQuotaShare *const alice = &shares[0], *const bob = &shares[1];
 static TcpIoThread *thread;
 
 static void
@@ -177,6 +178,49 @@ test_claims (void)
   tcp_io_thread_release (thread);
 }
 
+/* None of two owners has all. One that waits takes no place, and whoever has waited has that of the one before. */
+static void
+fill (gpointer data)
+{
+  g_assert_cmpint (claim (0, 10, alice, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (1, 11, alice, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (2, 12, alice, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (3, 13, alice, TRUE, thread), ==, TCP_REVERSE_OWN_FULL);
+  g_assert_cmpint (claim (3, 10, alice, TRUE, thread), ==, TCP_REVERSE_WAITING);
+  give_up (0);
+  g_assert_cmpuint (alice->used, ==, 3);
+  g_assert_cmpint (claim (0, 13, alice, TRUE, thread), ==, TCP_REVERSE_OWN_FULL);
+  give_up (1);
+  g_assert_cmpint (claim (0, 11, bob, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (1, 13, bob, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  give_up (2);
+  g_assert_cmpint (claim (2, 12, bob, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  give_up (3);
+  g_assert_cmpint (claim (3, 10, bob, TRUE, thread), ==, TCP_REVERSE_OWN_FULL);
+  give_up (2);
+  give_up (1);
+  /* Of what is free one is for the other. */
+  tcp_quota_set_aside (tcp_reverse_ports_get_quota (book.ports), 2, (TcpQuotaShare *[]) { alice, bob }, 2);
+  g_assert_cmpint (claim (1, 10, bob, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  bob->max = 4;
+  g_assert_cmpint (claim (2, 12, bob, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (3, 13, bob, TRUE, thread), ==, TCP_REVERSE_SET_ASIDE);
+  g_assert_cmpint (claim (3, 13, alice, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  for (guint i = 0; i < G_N_ELEMENTS (book.claims); i++)
+    give_up (i);
+  g_assert_cmpuint (alice->used + bob->used, ==, 0);
+}
+
+static void
+test_shares (void)
+{
+  thread = tcp_io_thread_acquire (NULL);
+  book = (Book) { .ports = parse ("10-13", NULL) };
+  tcp_io_thread_invoke_sync (thread, fill, NULL);
+  tcp_reverse_ports_free (book.ports);
+  tcp_io_thread_release (thread);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -185,5 +229,6 @@ main (int    argc,
   g_test_add_func ("/reverse-ports/parse", test_parse);
   g_test_add_func ("/reverse-ports/refused", test_refused);
   g_test_add_func ("/reverse-ports/claims", test_claims);
+  g_test_add_func ("/reverse-ports/shares", test_shares);
   return g_test_run ();
 }

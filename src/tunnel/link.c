@@ -16,11 +16,6 @@
 #define TOKEN_TIMEOUT (60 * G_TIME_SPAN_SECOND)
 #define TOKEN_ANSWER_TIMEOUT (2 * G_TIME_SPAN_SECOND)
 
-/* How long a WebSocket may stay silent when the network has changed, in ms, if that many
- * round trips are not more, and a false alarm costs nothing. */
-#define PROBE_TIMEOUT 2000
-#define PROBE_ROUND_TRIPS 4
-
 /* For how much longer what breaks is taken to have done so for that. */
 #define HASTE G_TIME_SPAN_SECOND
 
@@ -121,8 +116,8 @@ on_end (gpointer user_data)
 }
 
 /* Whether nobody will have further use for it than to say how its connections ended. */
-static gboolean
-link_is_leftover (TcpLink *self)
+gboolean
+tcp_link_is_leftover (TcpLink *self)
 {
   return self->draining || (self->capacity != TCP_LINK_MANY && tcp_session_get_n_streams (self->session) == 0);
 }
@@ -132,7 +127,7 @@ static void
 link_end (TcpLink *self,
           GError  *error)
 {
-  gboolean leftover = link_is_leftover (self);
+  gboolean leftover = tcp_link_is_leftover (self);
 
   if (self->closed)
     {
@@ -311,7 +306,7 @@ link_retry (TcpLink      *self,
   self->not_before = at_least > 0 ? g_get_monotonic_time () + at_least * G_TIME_SPAN_MILLISECOND : 0;
   link_log_retry (self, error, delay);
   link_set_state (self, TCP_TUNNEL_STATE_RECONNECTING);
-  if (!link_is_leftover (self))
+  if (!tcp_link_is_leftover (self))
     self->callbacks.retry_scheduled (self, error, self->backoff.attempt, delay, self->user_data);
   tcp_timer_set (self->retry, g_get_monotonic_time () + delay * G_TIME_SPAN_MILLISECOND);
 }
@@ -341,7 +336,7 @@ static gboolean
 link_ask_for_token (TcpLink      *self,
                     const GError *error)
 {
-  if (self->settings->token == NULL || self->tokens_asked >= link_get_max_tokens (self) || link_is_leftover (self))
+  if (self->settings->token == NULL || self->tokens_asked >= link_get_max_tokens (self) || tcp_link_is_leftover (self))
     return FALSE;
 
   tcp_log_debug (self->log, "%s: is there another?", error->message);
@@ -1068,6 +1063,23 @@ tcp_link_get_capacity (TcpLink *self)
   return self->capacity;
 }
 
+/* Whether the gateway takes no new connections on it. */
+gboolean
+tcp_link_is_draining (TcpLink *self)
+{
+  return self->draining;
+}
+
+/* It is for no more than its first connection, whatever the gateway is capable of. */
+void
+tcp_link_stay_single (TcpLink *self)
+{
+  g_assert (self->capacity == TCP_LINK_UNDECIDED);
+
+  self->capacity = TCP_LINK_ONE;
+  tcp_session_stay_single (self->session);
+}
+
 TcpTunnelState
 tcp_link_get_state (TcpLink *self)
 {
@@ -1149,8 +1161,7 @@ static guint
 link_get_probe_timeout (TcpLink    *self,
                         TcpChannel *channel)
 {
-  gint64 round_trip = tcp_channel_get_round_trip (channel) / G_TIME_SPAN_MILLISECOND;
-  gint64 timeout = MAX (PROBE_TIMEOUT, PROBE_ROUND_TRIPS * round_trip);
+  guint timeout = tcp_channel_get_probe_timeout (channel);
 
   if (!self->resumable)
     return self->settings->common.keepalive_timeout;

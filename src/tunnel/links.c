@@ -141,6 +141,21 @@ on_listening (TcpLink    *link,
     self->callbacks.listening (host, port, self->user_data);
 }
 
+/* Others wait for what a link brings whose own client has left. It may have to tell the gateway of that for as long as that
+ * takes, of which nobody hears: another is there for them. */
+static void
+links_leave_behind (TcpLinks *self,
+                    TcpLink  *link)
+{
+  if (link != self->link || tcp_link_get_capacity (link) != TCP_LINK_UNDECIDED || !tcp_link_is_leftover (link) ||
+      !tcp_link_has_use (link))
+    return;
+
+  tcp_link_stay_single (link);
+  self->link = NULL;
+  tcp_timer_set (self->placing, 0);
+}
+
 static void
 on_stream_closed (TcpLink      *link,
                   TcpStream    *stream,
@@ -156,6 +171,8 @@ on_stream_closed (TcpLink      *link,
     opener->class->closed (opener, stream, error);
   if (stream == self->stream)
     g_clear_pointer (&self->stream, tcp_stream_unref);
+  if (!self->closed)
+    links_leave_behind (self, link);
 }
 
 static void
@@ -237,26 +254,42 @@ on_ended (TcpLink      *link,
     tcp_status_set_error (self->status, why);
 }
 
-/* One that has only to hear that all arrived, else the oldest. */
+/* Of those but @last one that has only to hear that all arrived, else the oldest; NULL if there are not too many. */
 static TcpLink *
-links_choose_draining (TcpLinks *self)
+links_choose_draining (TcpLinks *self,
+                       TcpLink  *last)
 {
-  for (guint i = 0; i < MAX_DRAINING; i++)
-    if (tcp_session_get_n_streams (tcp_link_get_session (self->all->pdata[i])) == 0)
-      return self->all->pdata[i];
-  return self->all->pdata[0];
+  TcpLink *oldest = NULL;
+  TcpLink *done = NULL;
+  guint count = 1;
+
+  for (guint i = 0; i < self->all->len; i++)
+    {
+      TcpLink *link = self->all->pdata[i];
+
+      if (link == last || !tcp_link_is_draining (link))
+        continue;
+      count++;
+      if (oldest == NULL)
+        oldest = link;
+      if (done == NULL && tcp_session_get_n_streams (tcp_link_get_session (link)) == 0)
+        done = link;
+    }
+  if (count <= MAX_DRAINING)
+    return NULL;
+  return done != NULL ? done : oldest;
 }
 
 static void
-links_limit_draining (TcpLinks *self)
+links_limit_draining (TcpLinks *self,
+                      TcpLink  *last)
 {
-  TcpLink *link;
+  TcpLink *link = links_choose_draining (self, last);
   g_autoptr (GError) error = NULL;
 
-  if (self->all->len <= MAX_DRAINING)
+  if (link == NULL)
     return;
 
-  link = links_choose_draining (self);
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
                        "the gateway %s takes no new connections in %u sessions that are not over yet, one more than "
                        "there may be: one of them was given up",
@@ -277,7 +310,7 @@ on_draining (TcpLink  *link,
   if (self->closed || link != self->link || tcp_link_get_capacity (link) != TCP_LINK_MANY)
     return;
 
-  links_limit_draining (self);
+  links_limit_draining (self, link);
   if (self->settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED)
     tcp_link_succeed (links_add (self), link);
   else

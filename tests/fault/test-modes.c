@@ -157,6 +157,42 @@ test_auto_first_gives_up (void)
   client_close (second);
 }
 
+/* Nor does the next wait where that has to tell the gateway. */
+static void
+test_auto_first_left (void)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_AUTO);
+  int first = tunnel_rig_begin (&rig);
+  int second;
+  int websocket = rig.server->fd;
+  int later;
+
+  second = client_connect (test_tunnel_get_port (rig.tunnel));
+  client_write (second, "kept", 4);
+  client_reset (first);
+  WAIT_UNTIL (rig.recorder->closed == 1);
+  rig.server->fd = -1;
+  rig.server->hello.flags = RESUMABLE_MANY;
+  resumable_server_welcome (rig.server);
+  resumable_expect (rig.server, RESUMABLE_OPEN, 1);
+  resumable_expect_data (rig.server, 1, "kept");
+  first = tunnel_rig_connect (&rig, 3);
+
+  /* The one before has one connection, also if this gateway says that there may be many. */
+  later = rig.server->fd;
+  rig.server->fd = websocket;
+  rig.server->taken = rig.server->sent = rig.server->confirmed = 0;
+  resumable_say_hello (rig.server);
+  resumable_hear_hello (rig.server);
+  resumable_expect (rig.server, RESUMABLE_OPEN, 1);
+  resumable_expect (rig.server, RESUMABLE_RESET, 1);
+  resumable_send_ack (rig.server, rig.server->taken);
+  resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_DONE, 1000);
+  client_close (later);
+  client_close (first);
+  client_close (second);
+}
+
 /* Where the gateway does not take many, there is one at a time, and the log says so. */
 static void
 test_auto_foreign (void)
@@ -451,6 +487,52 @@ test_auto_draining (void)
   client_close (fd);
 }
 
+/* Of those that drain no more are left than there may be, whatever others there are. */
+static void
+test_auto_too_many_draining (void)
+{
+  g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_AUTO);
+  int clients[17];
+  int websockets[18];
+
+  log_tap_clear ();
+  /* That of a client that has left, of which the gateway has yet to take something. */
+  client_close (tunnel_rig_start (&rig));
+  resumable_expect (rig.server, RESUMABLE_FIN, 1);
+  rig.server->hello.flags = RESUMABLE_MANY;
+  for (guint i = 0; i < G_N_ELEMENTS (clients); i++)
+    {
+      websockets[i] = rig.server->fd;
+      rig.server->fd = -1;
+      rig.server->taken = rig.server->sent = rig.server->confirmed = 0;
+      clients[i] = client_connect (test_tunnel_get_port (rig.tunnel));
+      resumable_server_welcome (rig.server);
+      resumable_expect (rig.server, RESUMABLE_OPEN, 1);
+      g_assert_cmpuint (log_tap_count ("warn", "one more than there may be"), ==, 0);
+      resumable_send_code (rig.server, RESUMABLE_GOAWAY, 0, RESUMABLE_GOAWAY_DRAINING, "draining");
+      tunnel_rig_round_trip (&rig, clients[i], 1, "behind that");
+    }
+  /* And of its connection. */
+  LOG_TAP_EXPECT ("warn", "one more than there may be", 2);
+  tunnel_rig_expect_closed (&rig, 1, TCP_TUNNEL_ERROR_LOST);
+  client_expect_reset (clients[0]);
+
+  /* The one that does not drain was none of them. */
+  websockets[17] = rig.server->fd;
+  rig.server->fd = websockets[0];
+  rig.server->taken = 2;
+  rig.server->sent = rig.server->confirmed = 0;
+  resumable_send (rig.server, RESUMABLE_FIN, 1, NULL, 0);
+  resumable_send_ack (rig.server, 2);
+  WAIT_UNTIL (rig.recorder->closed == 2);
+  resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_DONE, 1000);
+  for (guint i = 0; i < G_N_ELEMENTS (clients); i++)
+    {
+      client_close (clients[i]);
+      client_close (websockets[i + 1]);
+    }
+}
+
 static void
 test_parallel_states (void)
 {
@@ -621,6 +703,7 @@ main (int argc,
   g_test_add_func ("/modes/auto/first-leaves", test_auto_first_leaves);
   g_test_add_func ("/modes/auto/waiting", test_auto_waiting);
   g_test_add_func ("/modes/auto/first-gives-up", test_auto_first_gives_up);
+  g_test_add_func ("/modes/auto/first-left", test_auto_first_left);
   g_test_add_func ("/modes/auto/foreign", test_auto_foreign);
   g_test_add_func ("/modes/auto/one", test_auto_one);
   g_test_add_func ("/modes/auto/one-stays-one", test_auto_one_stays_one);
@@ -629,6 +712,7 @@ main (int argc,
   g_test_add_func ("/modes/auto/off", test_auto_off);
   g_test_add_func ("/modes/auto/waiting-again", test_auto_waiting_again);
   g_test_add_func ("/modes/auto/draining", test_auto_draining);
+  g_test_add_func ("/modes/auto/too-many-draining", test_auto_too_many_draining);
 
   return g_test_run ();
 }

@@ -25,7 +25,9 @@ struct _TcpConnection
   GObject parent_instance;
   TcpRecord *record;
   GSocketAddress *client_address;
-  GError *error;      /* does not change once it is closed */
+  guint run;          /* of the endpoint */
+  gboolean settled;   /* it is known with which error it ends, or with none */
+  GError *error;      /* does not change once that is known */
   atomic_bool closed;
 };
 
@@ -149,13 +151,33 @@ tcp_connection_close (TcpConnection *self)
  * may free what it has attached to an object with a lock for which no I/O thread waits. */
 TcpConnection *
 tcp_connection_new (TcpRecord      *record,
-                    GSocketAddress *client_address)
+                    GSocketAddress *client_address,
+                    guint           run)
 {
   TcpConnection *self = g_object_new (TCP_TYPE_CONNECTION, NULL);
 
+  self->run = run;
   self->record = tcp_record_ref (record);
   g_set_object (&self->client_address, client_address);
   return self;
+}
+
+guint
+tcp_connection_get_run (TcpConnection *self)
+{
+  return self->run;
+}
+
+/* It is going to end with @error, which may be NULL, whatever is said of it later. */
+void
+tcp_connection_settle (TcpConnection *self,
+                       const GError  *error)
+{
+  if (self->settled)
+    return;
+
+  self->settled = TRUE;
+  self->error = error != NULL ? g_error_copy (error) : NULL;
 }
 
 /* It is over; @error may be NULL. The caller notifies. */
@@ -163,10 +185,7 @@ void
 tcp_connection_end (TcpConnection *self,
                     const GError  *error)
 {
-  if (atomic_load (&self->closed))
-    return;
-
-  self->error = error != NULL ? g_error_copy (error) : NULL;
+  tcp_connection_settle (self, error);
   atomic_store_explicit (&self->closed, TRUE, memory_order_release);
 }
 

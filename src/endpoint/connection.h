@@ -8,7 +8,11 @@
 G_BEGIN_DECLS
 
 TcpConnection *tcp_connection_new (TcpRecord      *record,
-                                   GSocketAddress *client_address);
+                                   GSocketAddress *client_address,
+                                   guint           run);
+guint tcp_connection_get_run (TcpConnection *self);
+void tcp_connection_settle (TcpConnection *self,
+                            const GError  *error);
 void tcp_connection_end (TcpConnection *self,
                          const GError  *error);
 

@@ -35,25 +35,37 @@ connections_find (GListStore *self,
 TcpConnection *
 tcp_connections_add (GListStore     *self,
                      TcpRecord      *record,
-                     GSocketAddress *client_address)
+                     GSocketAddress *client_address,
+                     guint           run)
 {
-  TcpConnection *connection = tcp_connection_new (record, client_address);
+  TcpConnection *connection = tcp_connection_new (record, client_address, run);
 
   g_list_store_insert (self, connections_find (self, record->id), connection);
   return connection;
 }
 
+/* The caller owns what it gets: NULL if there is none of that id. */
 static TcpConnection *
-connections_end_at (GListStore   *self,
-                    guint         position,
-                    const GError *error)
+connections_get (GListStore *self,
+                 guint64     id,
+                 guint      *position)
 {
-  TcpConnection *connection = g_list_model_get_item (G_LIST_MODEL (self), position);
+  g_autoptr (TcpConnection) connection = NULL;
 
+  *position = connections_find (self, id);
+  connection = g_list_model_get_item (G_LIST_MODEL (self), *position);
+  return connection != NULL && tcp_connection_get_id (connection) == id ? g_steal_pointer (&connection) : NULL;
+}
+
+static void
+connections_end_at (GListStore    *self,
+                    guint          position,
+                    TcpConnection *connection,
+                    const GError  *error)
+{
   tcp_connection_end (connection, error);
   g_list_store_remove (self, position);
   g_object_notify (G_OBJECT (connection), "closed");
-  return connection;
 }
 
 /* Takes it out. The caller owns what it gets: NULL if there is none of that id. */
@@ -62,20 +74,54 @@ tcp_connections_end (GListStore   *self,
                      guint64       id,
                      const GError *error)
 {
-  guint position = connections_find (self, id);
-  g_autoptr (TcpConnection) connection = g_list_model_get_item (G_LIST_MODEL (self), position);
+  guint position;
+  TcpConnection *connection = connections_get (self, id, &position);
 
-  if (connection == NULL || tcp_connection_get_id (connection) != id)
-    return NULL;
-  return connections_end_at (self, position, error);
+  if (connection != NULL)
+    connections_end_at (self, position, connection, error);
+  return connection;
 }
 
-/* The same for the last of them, whichever that is. */
+/* The same for the first of them, if it was opened in @run or before. Ids grow from run to run. */
 TcpConnection *
-tcp_connections_end_last (GListStore   *self,
-                          const GError *error)
+tcp_connections_end_first (GListStore   *self,
+                           guint         run,
+                           const GError *error)
+{
+  g_autoptr (TcpConnection) connection = g_list_model_get_item (G_LIST_MODEL (self), 0);
+
+  if (connection == NULL || tcp_connection_get_run (connection) > run)
+    return NULL;
+  connections_end_at (self, 0, connection, error);
+  return g_steal_pointer (&connection);
+}
+
+/* With this it is going to end. */
+void
+tcp_connections_settle (GListStore   *self,
+                        guint64       id,
+                        const GError *error)
+{
+  guint position;
+  g_autoptr (TcpConnection) connection = connections_get (self, id, &position);
+
+  if (connection != NULL)
+    tcp_connection_settle (connection, error);
+}
+
+/* The same for all that were opened in @run, except for those of which that is known. */
+void
+tcp_connections_settle_run (GListStore   *self,
+                            guint         run,
+                            const GError *error)
 {
   guint n = g_list_model_get_n_items (G_LIST_MODEL (self));
 
-  return n > 0 ? connections_end_at (self, n - 1, error) : NULL;
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr (TcpConnection) connection = g_list_model_get_item (G_LIST_MODEL (self), i);
+
+      if (tcp_connection_get_run (connection) == run)
+        tcp_connection_settle (connection, error);
+    }
 }

@@ -12,11 +12,19 @@ G_BEGIN_DECLS
 GListStore *tcp_connections_new (void);
 TcpConnection *tcp_connections_add (GListStore     *self,
                                     TcpRecord      *record,
-                                    GSocketAddress *client_address);
+                                    GSocketAddress *client_address,
+                                    guint           run);
 TcpConnection *tcp_connections_end (GListStore   *self,
                                     guint64       id,
                                     const GError *error);
-TcpConnection *tcp_connections_end_last (GListStore   *self,
-                                         const GError *error);
+TcpConnection *tcp_connections_end_first (GListStore   *self,
+                                          guint         run,
+                                          const GError *error);
+void tcp_connections_settle (GListStore   *self,
+                             guint64       id,
+                             const GError *error);
+void tcp_connections_settle_run (GListStore   *self,
+                                 guint         run,
+                                 const GError *error);
 
 G_END_DECLS

@@ -20,7 +20,8 @@ struct _TcpEndpoint
 
   /* Only touched in the context of the events. */
   GListStore *connections;
-  guint connections_run; /* in which run of the runner they were opened */
+  guint run;  /* the last of the runner of which something was emitted, other than its end */
+  guint over; /* the last that is over */
 };
 
 struct _TcpEndpointClass

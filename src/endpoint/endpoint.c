@@ -48,38 +48,55 @@ G_DEFINE_ABSTRACT_TYPE (TcpEndpoint, tcp_endpoint, G_TYPE_OBJECT)
 
 #define ENDPOINT_GET_CLASS(self) G_TYPE_INSTANCE_GET_CLASS (self, TCP_TYPE_ENDPOINT, TcpEndpointClass)
 
-/* All that are open, as the endpoint is closed or ended with @error. A handler may start it again. */
-static void
-endpoint_end_connections (TcpEndpoint  *self,
-                          guint         run,
-                          const GError *error)
+static GError *
+endpoint_closed_error (TcpEndpoint *self)
 {
-  g_autoptr (GError) why = NULL;
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "%s was closed", self->runner.klass->noun);
+}
+
+/* Those that are open of this run and of those before. A handler may start the endpoint again, and open others. */
+static void
+endpoint_end_connections (TcpEndpoint *self,
+                          guint        run)
+{
+  g_autoptr (GError) error = endpoint_closed_error (self);
   TcpConnection *connection;
 
-  if (error == NULL)
-    error = why = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "%s was closed", self->runner.klass->noun);
-  while (self->connections_run == run && (connection = tcp_connections_end_last (self->connections, error)) != NULL)
+  while ((connection = tcp_connections_end_first (self->connections, run, error)) != NULL)
     {
       g_signal_emit (self, signals[CONNECTION_CLOSED], 0, connection);
       g_object_unref (connection);
     }
 }
 
-/* Of a start before the last there may be connections whose end was dropped. */
-static void
-endpoint_enter_run (TcpEndpoint *self)
+/* Of a run before there may be connections whose end was dropped. Whether the run goes on. */
+static gboolean
+endpoint_enter_run (TcpEndpoint *self,
+                    guint        run)
 {
-  guint run;
+  if (self->run < run)
+    {
+      self->run = run;
+      endpoint_end_connections (self, run - 1);
+    }
+  return self->run == run && self->over != run;
+}
 
-  tcp_runner_lock (&self->runner);
-  run = self->runner.run;
-  tcp_runner_unlock (&self->runner);
-  if (self->connections_run == run)
-    return;
+/* Before there is anything else to be heard of the end, as a handler may start the endpoint again. */
+static void
+endpoint_end_run (TcpEndpoint    *self,
+                  const TcpEvent *event)
+{
+  g_autoptr (GError) closed = endpoint_closed_error (self);
 
-  endpoint_end_connections (self, self->connections_run, NULL);
-  self->connections_run = run;
+  self->over = event->run;
+  for (GList *l = event->ends->head; l != NULL; l = l->next)
+    {
+      const TcpEvent *end = l->data;
+
+      tcp_connections_settle (self->connections, end->record->id, end->error);
+    }
+  tcp_connections_settle_run (self->connections, event->run, event->error != NULL ? event->error : closed);
 }
 
 /* For the runner. */
@@ -96,15 +113,16 @@ tcp_endpoint_emit (gpointer  owner,
   switch (event->type)
     {
     case TCP_EVENT_ADDRESS:
-      endpoint_enter_run (self);
+      endpoint_enter_run (self, event->run);
       g_object_notify (G_OBJECT (self), "local-address");
       g_object_notify (G_OBJECT (self), "active");
       klass->emit (self, engine, event);
       break;
 
     case TCP_EVENT_CONNECTION_OPENED:
-      endpoint_enter_run (self);
-      connection = tcp_connections_add (self->connections, event->record, (GSocketAddress *) event->object);
+      if (!endpoint_enter_run (self, event->run))
+        break;
+      connection = tcp_connections_add (self->connections, event->record, (GSocketAddress *) event->object, event->run);
       g_signal_emit (self, signals[CONNECTION_OPENED], 0, connection);
       break;
 
@@ -114,14 +132,25 @@ tcp_endpoint_emit (gpointer  owner,
         g_signal_emit (self, signals[CONNECTION_CLOSED], 0, connection);
       break;
 
+    case TCP_EVENT_OVER:
+      endpoint_end_run (self, event);
+      break;
+
     case TCP_EVENT_FAILED:
-    case TCP_EVENT_CLOSED:
-      endpoint_end_connections (self, self->connections_run, event->error);
+      endpoint_end_connections (self, event->run);
       klass->emit (self, engine, event);
       break;
 
+    case TCP_EVENT_CLOSED:
+      endpoint_end_connections (self, event->run);
+      /* It is not the last state if a handler has started it again. */
+      if (self->run <= event->run)
+        klass->emit (self, engine, event);
+      break;
+
     default:
-      klass->emit (self, engine, event);
+      if (endpoint_enter_run (self, event->run))
+        klass->emit (self, engine, event);
     }
   tcp_tsan_release (self);
 }
@@ -526,8 +555,7 @@ tcp_endpoint_dispose (GObject *object)
   for (guint i = 0; i < g_list_model_get_n_items (G_LIST_MODEL (self->connections)); i++)
     {
       g_autoptr (TcpConnection) connection = g_list_model_get_item (G_LIST_MODEL (self->connections), i);
-      g_autoptr (GError) error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "%s was closed",
-                                              self->runner.klass->noun);
+      g_autoptr (GError) error = endpoint_closed_error (self);
 
       tcp_connection_end (connection, error);
     }

@@ -93,6 +93,22 @@ queue_remove_all (TcpEventQueue *self)
   return events;
 }
 
+/* Takes out the ends of connections whose beginning was handled: without them it would seem that those broke. To be
+ * called with the lock held. */
+static void
+queue_take_ends (TcpEventQueue *self,
+                 GQueue        *ends)
+{
+  for (GList *l = self->events.head, *next; l != NULL; l = next)
+    {
+      TcpEvent *event = l->data;
+
+      next = l->next;
+      if (event->type == TCP_EVENT_CONNECTION_CLOSED && !g_hash_table_contains (self->opened, event->record))
+        g_queue_push_tail (ends, queue_remove (self, l));
+    }
+}
+
 /* The first event of these types. To be called with the lock held. */
 static TcpEvent *
 queue_pop_locked (TcpEventQueue *self,
@@ -517,8 +533,8 @@ tcp_event_queue_wake (TcpEventQueue *self)
   tcp_unlock (&self->lock);
 }
 
-/* Takes no further events. What is in it, unless it is to be dropped, is still handled in the
- * main context, and then the end. */
+/* Takes no further events. What is in it, of which only the ends of connections are left if the rest is to be dropped,
+ * is still handled in the main context, and then the end. */
 void
 tcp_event_queue_finish (TcpEventQueue *self,
                         gboolean       drop,
@@ -545,7 +561,13 @@ tcp_event_queue_finish (TcpEventQueue *self,
       self->claimed = 0;
       if (drop)
         {
+          GQueue ends = G_QUEUE_INIT;
+          TcpEvent *event;
+
+          queue_take_ends (self, &ends);
           dropped = queue_remove_all (self);
+          while ((event = g_queue_pop_head (&ends)) != NULL)
+            wake |= queue_append_locked (self, event);
         }
       if (had_address)
         wake |= queue_append_locked (self, event_new (TCP_EVENT_ADDRESS, NULL));
@@ -558,9 +580,35 @@ tcp_event_queue_finish (TcpEventQueue *self,
   g_queue_clear_full (&dropped, (GDestroyNotify) tcp_event_free);
 }
 
-/* After this no event is handled any more; those that wait are left to the caller. */
+/* The ends of connections that @former has left are handled here, if it is not closed yet. */
+void
+tcp_event_queue_adopt (TcpEventQueue *self,
+                       TcpEventQueue *former)
+{
+  GQueue ends = G_QUEUE_INIT;
+  gboolean wake = FALSE;
+  TcpEvent *event;
+
+  if (tcp_event_queue_is_inherited (former))
+    return;
+
+  tcp_lock (&former->lock);
+  queue_take_ends (former, &ends);
+  tcp_unlock (&former->lock);
+
+  tcp_lock (&self->lock);
+  while ((event = g_queue_pop_head (&ends)) != NULL)
+    wake |= queue_append_locked (self, event);
+  tcp_unlock (&self->lock);
+  if (wake)
+    g_main_context_wakeup (self->context);
+}
+
+/* After this no event is handled any more; those that wait are left to the caller, in @ends, unless that is NULL, the
+ * ends of connections whose beginning was handled. */
 static void
 queue_close (TcpEventQueue *self,
+             GQueue        *ends,
              GQueue        *events)
 {
   gboolean was_closed;
@@ -576,6 +624,8 @@ queue_close (TcpEventQueue *self,
   tcp_lock (&self->lock);
   was_closed = self->closed;
   self->closed = TRUE;
+  if (ends != NULL)
+    queue_take_ends (self, ends);
   *events = queue_remove_all (self);
   g_cond_broadcast (&self->cond);
   tcp_unlock (&self->lock);
@@ -587,19 +637,21 @@ queue_close (TcpEventQueue *self,
     }
 }
 
-/* Drops those that wait. */
+/* Drops those that wait, but leaves @ends to the caller, unless that is NULL: see queue_close(). */
 void
-tcp_event_queue_close (TcpEventQueue *self)
+tcp_event_queue_close (TcpEventQueue *self,
+                       GQueue        *ends)
 {
   GQueue events;
 
-  queue_close (self, &events);
+  queue_close (self, ends, &events);
   g_queue_clear_full (&events, (GDestroyNotify) tcp_event_free);
 }
 
 /* The same, but tells of the end, see tcp_event_queue_finish(). FALSE if that was handled or there is none. */
 gboolean
 tcp_event_queue_close_at_end (TcpEventQueue *self,
+                              GQueue        *ends,
                               gboolean      *had_address,
                               int           *state)
 {
@@ -607,7 +659,7 @@ tcp_event_queue_close_at_end (TcpEventQueue *self,
   gboolean has_end = FALSE;
 
   *had_address = FALSE;
-  queue_close (self, &events);
+  queue_close (self, ends, &events);
   for (GList *l = events.head; l != NULL; l = l->next)
     {
       TcpEvent *event = l->data;

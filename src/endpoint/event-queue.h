@@ -24,6 +24,7 @@ typedef enum
   TCP_EVENT_FAILED,            /* error; the last event of an engine */
 
   /* These are the runner's own. */
+  TCP_EVENT_OVER,    /* error or none for a close, ends: nothing is emitted, but the rest of the run is its end */
   TCP_EVENT_ADDRESS, /* the address is another, or there is none any more */
   TCP_EVENT_CLOSED,  /* value: the last state before; the last event of a queue */
 } TcpEventType;
@@ -36,11 +37,13 @@ typedef struct
 {
   TcpEventType type;
   int value;
+  guint run; /* of the runner; set when it is emitted */
   guint64 id;
   GObject *object;
   char *text;
   GError *error;
   TcpRecord *record;
+  GQueue *ends; /* of connections: of TcpEvent; not owned */
   GList *link; /* in the queue */
   GList *closed; /* the end of the connection that this is the beginning of, if both are in the queue; and there it is: */
   GList *complete;
@@ -106,8 +109,12 @@ void tcp_event_queue_finish (TcpEventQueue *self,
                              gboolean       had_address,
                              int            state);
 void tcp_event_queue_push_address (TcpEventQueue *self);
-void tcp_event_queue_close (TcpEventQueue *self);
+void tcp_event_queue_adopt (TcpEventQueue *self,
+                            TcpEventQueue *former);
+void tcp_event_queue_close (TcpEventQueue *self,
+                            GQueue        *ends);
 gboolean tcp_event_queue_close_at_end (TcpEventQueue *self,
+                                       GQueue        *ends,
                                        gboolean      *had_address,
                                        int           *state);
 guint tcp_event_queue_get_length (TcpEventQueue *self);

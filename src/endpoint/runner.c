@@ -17,7 +17,9 @@ typedef struct
 {
   gpointer engine;
   gboolean is_inherited; /* from the parent of this process */
+  guint run;
   TcpEventQueue *events;
+  GQueue ends; /* of connections, on their way: of TcpEvent */
   GQueue waits;
   gboolean was_active;
   int state; /* the last before the end */
@@ -88,7 +90,9 @@ runner_take (TcpRunner *self)
   Remains remains = {
     .engine = g_steal_pointer (&self->engine),
     .is_inherited = runner_is_inherited (self),
+    .run = self->run,
     .events = tcp_event_queue_ref (self->events),
+    .ends = G_QUEUE_INIT,
     .waits = self->waits,
     .was_active = self->active,
     .state = tcp_status_get (self->status, state),
@@ -163,16 +167,33 @@ events_are_here (TcpEventQueue *events)
 }
 
 static void
+runner_emit_here (TcpRunner *self,
+                  gpointer   engine,
+                  guint      run,
+                  TcpEvent  *event)
+{
+  event->run = run;
+  self->klass->emit (self->owner, engine, event);
+}
+
+/* @quiet: only what is not heard. */
+static void
 runner_emit_end (TcpRunner *self,
                  Remains   *remains,
-                 TcpEvent  *event)
+                 TcpEvent  *event,
+                 gboolean   quiet)
 {
-  if (remains->was_active)
-    self->klass->emit (self->owner, NULL, &(TcpEvent) { .type = TCP_EVENT_ADDRESS });
-  if (event != NULL)
-    self->klass->emit (self->owner, NULL, event);
-  else
-    self->klass->emit (self->owner, NULL, &(TcpEvent) { .type = TCP_EVENT_CLOSED, .value = remains->state });
+  TcpEvent closed = { .type = TCP_EVENT_CLOSED, .value = remains->state };
+  TcpEvent over = { .type = TCP_EVENT_OVER, .ends = &remains->ends };
+
+  if (event == NULL)
+    event = &closed;
+  over.error = event->error;
+  runner_emit_here (self, NULL, remains->run, &over);
+  if (remains->was_active && !quiet)
+    runner_emit_here (self, NULL, remains->run, &(TcpEvent) { .type = TCP_EVENT_ADDRESS });
+  if (!quiet)
+    runner_emit_here (self, NULL, remains->run, event);
 }
 
 static void
@@ -229,7 +250,7 @@ runner_end (TcpRunner    *self,
     wait_forget_cancellable (l->data);
 
   if (here)
-    tcp_event_queue_close (remains->events);
+    tcp_event_queue_close (remains->events, &remains->ends);
   else
     tcp_event_queue_finish (remains->events, !in_order, remains->was_active, remains->state);
   if (remains->is_inherited)
@@ -251,9 +272,10 @@ runner_end (TcpRunner    *self,
 
   tcp_log_thread_settle ();
   runner_end_waits (self, &remains->waits, TRUE, error, in_order);
-  if (here && !quiet)
-    runner_emit_end (self, remains, event);
+  if (here)
+    runner_emit_end (self, remains, event, quiet);
   runner_end_waits (self, &remains->waits, FALSE, error, in_order);
+  g_queue_clear_full (&remains->ends, (GDestroyNotify) tcp_event_free);
   tcp_event_queue_unref (remains->events);
   g_clear_object (&remains->former_address);
 }
@@ -265,7 +287,7 @@ runner_close_rest (TcpRunner *self,
                    gboolean   quiet)
 {
   g_autoptr (TcpEventQueue) events = NULL;
-  Remains remains = { 0 };
+  Remains remains = { .run = self->run, .ends = G_QUEUE_INIT };
   gboolean here = FALSE, pending;
 
   if (self->events != NULL && (quiet || (here = tcp_event_queue_enter (self->events))))
@@ -274,11 +296,12 @@ runner_close_rest (TcpRunner *self,
   if (events == NULL)
     return;
 
-  pending = tcp_event_queue_close_at_end (events, &remains.was_active, &remains.state);
+  pending = tcp_event_queue_close_at_end (events, &remains.ends, &remains.was_active, &remains.state);
   if (here)
     tcp_event_queue_leave (events);
-  if (pending && !quiet)
-    runner_emit_end (self, &remains, NULL);
+  if (pending)
+    runner_emit_end (self, &remains, NULL, quiet);
+  g_queue_clear_full (&remains.ends, (GDestroyNotify) tcp_event_free);
 }
 
 static void
@@ -344,8 +367,10 @@ runner_handle_started (TcpRunner     *self,
                        gboolean       here)
 {
   g_autoptr (TcpWait) wait = NULL;
+  guint run;
 
   tcp_runner_lock (self);
+  run = self->run;
   if (self->events != events || !self->starting)
     {
       tcp_runner_unlock (self);
@@ -365,7 +390,7 @@ runner_handle_started (TcpRunner     *self,
   tcp_runner_unlock (self);
 
   if (here)
-    self->klass->emit (self->owner, NULL, &(TcpEvent) { .type = TCP_EVENT_ADDRESS });
+    runner_emit_here (self, NULL, run, &(TcpEvent) { .type = TCP_EVENT_ADDRESS });
   else
     tcp_event_queue_push_address (events);
 
@@ -441,6 +466,7 @@ runner_emit (TcpRunner     *self,
 {
   gpointer engine = NULL;
   gboolean last = event->type == TCP_EVENT_CLOSED;
+  guint run;
 
   tcp_runner_lock (self);
   if (self->events != events)
@@ -448,6 +474,7 @@ runner_emit (TcpRunner     *self,
       tcp_runner_unlock (self);
       return;
     }
+  run = self->run;
   if (self->engine != NULL)
     engine = self->klass->ref (self->engine);
   if (last)
@@ -455,8 +482,8 @@ runner_emit (TcpRunner     *self,
   tcp_runner_unlock (self);
 
   if (last)
-    tcp_event_queue_close (events);
-  self->klass->emit (self->owner, engine, event);
+    tcp_event_queue_close (events, NULL);
+  runner_emit_here (self, engine, run, event);
   if (engine != NULL)
     self->klass->unref (engine);
 }
@@ -759,6 +786,8 @@ runner_begin_start (TcpRunner     *self,
       tcp_status_set (self->status, ended, FALSE);
       tcp_status_set_error (self->status, NULL);
       former = g_steal_pointer (&self->events);
+      if (former != NULL)
+        tcp_event_queue_adopt (events, former);
       self->engine = self->klass->ref (engine);
       self->run++;
       self->fork_count = tcp_fork_count ();
@@ -772,11 +801,11 @@ runner_begin_start (TcpRunner     *self,
 
   if (engine == NULL)
     {
-      tcp_event_queue_close (events);
+      tcp_event_queue_close (events, NULL);
       return FALSE;
     }
   if (former != NULL)
-    tcp_event_queue_close (former);
+    tcp_event_queue_close (former, NULL);
 
   if (self->klass->prepare != NULL && wait->task == NULL)
     launch (self->klass, engine, events);

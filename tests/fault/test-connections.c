@@ -238,6 +238,48 @@ test_close_endpoint (void)
     client_close (fds[i]);
 }
 
+static int
+open_one (TcpTunnel *tunnel,
+          Seen *seen)
+{
+  int fd = client_connect (test_tunnel_get_port (tunnel));
+
+  client_round_trip (fd, "hello");
+  WAIT_UNTIL (seen->opened == 1);
+  return fd;
+}
+
+/* Until so many are open, while nobody handles what happens. */
+static void
+wait_open (TcpTunnel *tunnel,
+           guint open)
+{
+  gint64 deadline = test_deadline ();
+
+  while (test_figure (tunnel, open_connections) > open || !g_main_context_pending (NULL))
+    g_assert_cmpint (test_remaining_ms (deadline), >, 0);
+}
+
+/* One that was open, and has ended in order since, which nobody has handled yet. */
+static void
+open_and_finish (TcpTunnel *tunnel,
+                 Seen *seen)
+{
+  int fd = open_one (tunnel, seen);
+
+  WAIT_UNTIL (!g_main_context_pending (NULL));
+  client_finish (fd);
+  wait_open (tunnel, 0);
+  g_assert_cmpuint (list_length (tunnel), ==, 1);
+}
+
+static gpointer
+close_endpoint (gpointer data)
+{
+  tcp_endpoint_close (data);
+  return NULL;
+}
+
 static gpointer
 restart (gpointer data)
 {
@@ -247,6 +289,94 @@ restart (gpointer data)
   tcp_endpoint_start (data, NULL, &error);
   g_assert_no_error (error);
   return NULL;
+}
+
+/* A close does not make it seem that a connection broke which had ended in order, whoever closes. */
+static void
+test_close_late (void)
+{
+  for (guint i = 0; i < 4; i++)
+    {
+      g_autoptr (Target) target = target_new_echo ();
+      g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
+      g_auto (Seen) seen = { 0 };
+      g_autoptr (GError) error = NULL;
+
+      watch (fixture->tunnel, &seen);
+      fixture_start (fixture);
+      open_and_finish (fixture->tunnel, &seen);
+      if (i == 0)
+        tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
+      else
+        g_thread_join (g_thread_new ("closer", i == 3 ? restart : close_endpoint, fixture->tunnel));
+      if (i == 2)
+        tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
+      if (i == 0 || i == 2)
+        g_assert_cmpuint (seen.closed, ==, 1);
+      WAIT_UNTIL (seen.closed == 1);
+      error = tcp_connection_dup_error (seen.first);
+      g_assert_no_error (error);
+    }
+}
+
+typedef struct
+{
+  Fixture *fixture;
+  Seen *seen;
+  int fd;
+} Restarter;
+
+/* Starts it again, and handles what happens to that. */
+static void
+on_active (TcpEndpoint *endpoint,
+           GParamSpec *pspec,
+           Restarter *restarter)
+{
+  if (tcp_endpoint_get_active (endpoint) || restarter->fd >= 0)
+    return;
+
+  test_tunnel_start (TCP_TUNNEL (endpoint));
+  restarter->fd = client_connect (fixture_get_port (restarter->fixture));
+  client_round_trip (restarter->fd, "again");
+  WAIT_UNTIL (restarter->seen->opened == 4);
+}
+
+/* A handler of the end starts it again: those connections end that were open before, as they would without it. */
+static void
+test_restart_in_handler (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
+  g_auto (Seen) seen = { 0 };
+  Restarter restarter = { .fixture = fixture, .seen = &seen, .fd = -1 };
+  g_autoptr (GError) error = NULL;
+  int fds[3];
+
+  watch (fixture->tunnel, &seen);
+  fixture_start (fixture);
+  g_signal_connect (fixture->tunnel, "notify::active", G_CALLBACK (on_active), &restarter);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      fds[i] = client_connect (fixture_get_port (fixture));
+      client_round_trip (fds[i], "hello");
+      WAIT_UNTIL (seen.opened == i + 1);
+    }
+  WAIT_UNTIL (!g_main_context_pending (NULL));
+  client_finish (fds[0]);
+  wait_open (fixture->tunnel, 2);
+
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
+  g_assert_cmpuint (seen.closed, ==, 3);
+  error = tcp_connection_dup_error (seen.first);
+  g_assert_no_error (error);
+  g_assert_cmpuint (list_length (fixture->tunnel), ==, 1);
+  g_assert_cmpint (fixture->recorder->last_state, ==, TCP_TUNNEL_STATE_CONNECTED);
+  client_round_trip (restarter.fd, "still there");
+  client_finish (restarter.fd);
+  WAIT_UNTIL (seen.closed == 4);
+  g_assert_cmpuint (list_length (fixture->tunnel), ==, 0);
+  client_close (fds[1]);
+  client_close (fds[2]);
 }
 
 /* Another thread closes and starts it again, in the same context, before that hears of it. */
@@ -311,31 +441,46 @@ test_late (void)
 
 /* The object outlives its endpoint, and the list too. */
 static void
-test_outlive (void)
+check_outlive (gboolean is_over)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_RESUMABLE);
   g_autofree char *uri = NULL;
   g_autoptr (GListModel) list = NULL;
   g_auto (Seen) seen = { 0 };
+  g_autoptr (GError) error = NULL;
   TcpTunnel *tunnel;
-  int fd;
+  int fd = -1;
 
   fixture_start_gateway (fixture);
   uri = test_dup_string (fixture->tunnel, "remote-uri");
   tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
   watch (tunnel, &seen);
   test_tunnel_start (tunnel);
-  fd = client_connect (test_tunnel_get_port (tunnel));
-  client_round_trip (fd, "hello");
-  WAIT_UNTIL (seen.opened == 1);
+  if (is_over)
+    open_and_finish (tunnel, &seen);
+  else
+    fd = open_one (tunnel, &seen);
   list = g_object_ref (tcp_endpoint_get_connections (TCP_ENDPOINT (tunnel)));
   g_signal_handlers_disconnect_by_data (list, &seen);
   test_assert_finalized (tunnel);
   g_assert_true (tcp_connection_get_closed (seen.first));
   g_assert_cmpuint (get_bytes (seen.first, "bytes-sent"), ==, 5);
+  error = tcp_connection_dup_error (seen.first);
+  if (is_over)
+    g_assert_no_error (error);
+  else
+    g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
   tcp_connection_close (seen.first);
-  client_close (fd);
+  if (fd >= 0)
+    client_close (fd);
+}
+
+static void
+test_outlive (void)
+{
+  check_outlive (FALSE);
+  check_outlive (TRUE);
 }
 
 int
@@ -347,6 +492,8 @@ main (int argc,
   add_mode_test ("/connections/properties", test_properties);
   g_test_add_func ("/connections/close", test_close);
   g_test_add_func ("/connections/close-endpoint", test_close_endpoint);
+  g_test_add_func ("/connections/close-late", test_close_late);
+  g_test_add_func ("/connections/restart-in-handler", test_restart_in_handler);
   g_test_add_func ("/connections/restart-elsewhere", test_restart_elsewhere);
   g_test_add_func ("/connections/late", test_late);
   g_test_add_func ("/connections/outlive", test_outlive);

@@ -47,6 +47,8 @@ describe (TcpEvent *event)
       return g_strdup ("failed");
     case TCP_EVENT_ADDRESS:
       return g_strdup ("address");
+    case TCP_EVENT_OVER:
+      break;
     case TCP_EVENT_CLOSED:
       return g_strdup_printf ("closed in state %d", event->value);
     }
@@ -100,7 +102,7 @@ set_up (void (*handler) (TcpEvent *event))
 static void
 tear_down (void)
 {
-  tcp_event_queue_close (fixture.queue);
+  tcp_event_queue_close (fixture.queue, NULL);
   tcp_event_queue_unref (fixture.queue);
   g_object_unref (fixture.owner);
   g_ptr_array_unref (fixture.told);
@@ -307,7 +309,7 @@ test_retries (void)
 static void
 close_it (TcpEvent *event)
 {
-  tcp_event_queue_close (fixture.queue);
+  tcp_event_queue_close (fixture.queue, NULL);
 }
 
 static void
@@ -328,7 +330,7 @@ test_close_from_a_handler (void)
 static void
 drop_it (TcpEvent *event)
 {
-  tcp_event_queue_close (fixture.queue);
+  tcp_event_queue_close (fixture.queue, NULL);
   g_clear_pointer (&fixture.queue, tcp_event_queue_unref);
 }
 
@@ -417,7 +419,7 @@ test_close_while_pushing (void)
       guint length;
 
       g_main_context_iteration (NULL, FALSE);
-      tcp_event_queue_close (queue);
+      tcp_event_queue_close (queue, NULL);
       length = fixture.told->len;
       g_thread_join (thread);
       handle_all ();
@@ -555,6 +557,61 @@ test_finish (void)
     }
 }
 
+/* One whose beginning was handled, one that both began and ended since, and one that began. */
+static TcpEventQueue *
+set_up_ends (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+
+  push_opened (queue, 1);
+  handle_all ();
+  push_opened (queue, 2);
+  push_closed (queue, 2, NULL);
+  push_closed (queue, 1, NULL);
+  push_opened (queue, 3);
+  return queue;
+}
+
+/* At an end that drops the rest, those connections have theirs that were told of before. */
+static void
+test_ends_are_kept (void)
+{
+  TcpEventQueue *queue = set_up_ends ();
+  GQueue ends = G_QUEUE_INIT;
+  g_autoptr (TcpEvent) end = NULL;
+
+  tcp_event_queue_finish (queue, TRUE, TRUE, 2);
+  handle_all ();
+  assert_told ("opened 1, closed 1, address, closed in state 2");
+  tear_down ();
+
+  queue = set_up_ends ();
+  tcp_event_queue_close (queue, &ends);
+  g_assert_cmpuint (ends.length, ==, 1);
+  end = g_queue_pop_head (&ends);
+  g_assert_cmpint (end->type, ==, TCP_EVENT_CONNECTION_CLOSED);
+  g_assert_cmpuint (end->record->id, ==, 1);
+  handle_all ();
+  assert_told ("opened 1");
+  tear_down ();
+}
+
+static void
+test_adopt (void)
+{
+  g_autoptr (TcpEventQueue) former = set_up_ends ();
+  TcpEventQueue *queue;
+
+  fixture.queue = queue = tcp_event_queue_new (NULL, fixture.owner, on_event, NULL);
+  tcp_event_queue_finish (former, TRUE, TRUE, 2);
+  tcp_event_queue_adopt (queue, former);
+  tcp_event_queue_close (former, NULL);
+  tcp_event_queue_push_state (queue, 3);
+  handle_all ();
+  assert_told ("opened 1, closed 1, state 3");
+  tear_down ();
+}
+
 /* A close tells of the end that nobody has handled. */
 static void
 test_close_at_end (void)
@@ -570,7 +627,7 @@ test_close_at_end (void)
         tcp_event_queue_finish (queue, TRUE, TRUE, 2);
       for (guint i = 0; i < handled; i++)
         g_main_context_iteration (NULL, FALSE);
-      has_end = tcp_event_queue_close_at_end (queue, &had_address, &state);
+      has_end = tcp_event_queue_close_at_end (queue, NULL, &had_address, &state);
       g_assert_cmpint (has_end, ==, handled < 2);
       g_assert_cmpint (had_address, ==, handled < 1);
       g_assert_cmpint (state, ==, has_end ? 2 : 0);
@@ -637,9 +694,9 @@ test_fork (void)
       alarm (CHILD_SECONDS);
       tcp_event_queue_wake (queue);
       tcp_event_queue_finish (queue, TRUE, TRUE, 2);
-      if (tcp_event_queue_close_at_end (queue, &had_address, &state) || had_address)
+      if (tcp_event_queue_close_at_end (queue, NULL, &had_address, &state) || had_address)
         _exit (1);
-      tcp_event_queue_close (queue);
+      tcp_event_queue_close (queue, NULL);
       /* An exit would have valgrind look for leaks, where a thread is missing. */
       execl ("/bin/true", "true", NULL);
       _exit (1);
@@ -724,6 +781,8 @@ main (int    argc,
   g_test_add_func ("/event-queue/claim", test_claim);
   g_test_add_func ("/event-queue/wake", test_wake);
   g_test_add_func ("/event-queue/finish", test_finish);
+  g_test_add_func ("/event-queue/ends-are-kept", test_ends_are_kept);
+  g_test_add_func ("/event-queue/adopt", test_adopt);
   g_test_add_func ("/event-queue/close-at-end", test_close_at_end);
   g_test_add_func ("/event-queue/fork", test_fork);
   g_test_add_func ("/event-queue/sleep", test_sleep);

@@ -383,8 +383,10 @@ close_in_thread (GTask        *task,
                  gpointer      data,
                  GCancellable *cancellable)
 {
+  TcpEndpoint *self = source;
+
   tcp_tsan_acquire (task);
-  tcp_endpoint_close (source);
+  tcp_runner_close_run (&self->runner, GPOINTER_TO_UINT (data));
   tcp_tsan_release (task);
   g_task_return_boolean (task, TRUE);
 }
@@ -394,6 +396,7 @@ on_closed (GObject      *object,
            GAsyncResult *result,
            gpointer      user_data)
 {
+  TcpEndpoint *self = TCP_ENDPOINT (object);
   g_autoptr (GTask) task = user_data;
   g_autoptr (GError) error = NULL;
 
@@ -404,7 +407,7 @@ on_closed (GObject      *object,
       return;
     }
   /* What the thread could not emit. */
-  tcp_endpoint_close (TCP_ENDPOINT (object));
+  tcp_runner_close_run (&self->runner, GPOINTER_TO_UINT (g_task_get_task_data (G_TASK (result))));
   g_task_return_boolean (task, TRUE);
 }
 
@@ -417,7 +420,8 @@ on_closed (GObject      *object,
  *
  * Closes the endpoint, as [method@TcpTunnel.Endpoint.close] does, without blocking.
  *
- * A close takes as long as the I/O threads need to end what is open. @callback is called in the main context that is
+ * A close takes as long as the I/O threads need to end what is open. It does not concern the endpoint if that is started
+ * again meanwhile, such as by a handler that was told of the end. @callback is called in the main context that is
  * the thread's default. If the signals belong to that context, the last of them are emitted before.
  *
  * Since: 1.0
@@ -431,6 +435,7 @@ tcp_endpoint_close_async (TcpEndpoint         *self,
   g_autoptr (GTask) task = NULL;
   g_autoptr (GTask) work = NULL;
   gboolean at_once;
+  guint run;
 
   g_return_if_fail (TCP_IS_ENDPOINT (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
@@ -439,6 +444,7 @@ tcp_endpoint_close_async (TcpEndpoint         *self,
   g_task_set_source_tag (task, tcp_endpoint_close_async);
   tcp_runner_lock (&self->runner);
   at_once = tcp_runner_can_close_at_once (&self->runner);
+  run = self->runner.run;
   tcp_runner_unlock (&self->runner);
   if (at_once)
     {
@@ -447,6 +453,7 @@ tcp_endpoint_close_async (TcpEndpoint         *self,
       return;
     }
   work = g_task_new (self, cancellable, on_closed, g_steal_pointer (&task));
+  g_task_set_task_data (work, GUINT_TO_POINTER (run), NULL);
   g_task_set_return_on_cancel (work, TRUE);
   tcp_tsan_release (work);
   g_task_run_in_thread (work, close_in_thread);

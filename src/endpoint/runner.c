@@ -304,14 +304,21 @@ runner_close_rest (TcpRunner *self,
   g_queue_clear_full (&remains.ends, (GDestroyNotify) tcp_event_free);
 }
 
+/* @run: the one that is to be closed, or 0 for any. */
 static void
 runner_close (TcpRunner *self,
+              guint      run,
               gboolean   quiet)
 {
   Remains remains;
 
   tcp_runner_lock (self);
   runner_wait_for_close (self);
+  if (run != 0 && run != self->run)
+    {
+      tcp_runner_unlock (self);
+      return;
+    }
   if (self->engine == NULL)
     {
       runner_close_rest (self, quiet);
@@ -328,14 +335,24 @@ tcp_runner_close (TcpRunner *self)
 {
   g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
 
-  runner_close (self, FALSE);
+  runner_close (self, 0, FALSE);
+}
+
+/* Does nothing if it was started again since. */
+void
+tcp_runner_close_run (TcpRunner *self,
+                      guint      run)
+{
+  g_autoptr (GObject) owner G_GNUC_UNUSED = g_object_ref (self->owner);
+
+  runner_close (self, run, FALSE);
 }
 
 /* As a close of which nothing is emitted. */
 void
 tcp_runner_dispose (TcpRunner *self)
 {
-  runner_close (self, TRUE);
+  runner_close (self, 0, TRUE);
 }
 
 /* Events */

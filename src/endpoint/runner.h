@@ -113,5 +113,7 @@ gboolean tcp_runner_drain_step (TcpRunner     *self,
 gpointer tcp_runner_ref_engine (TcpRunner  *self,
                                 GError    **error);
 void tcp_runner_close (TcpRunner *self);
+void tcp_runner_close_run (TcpRunner *self,
+                           guint      run);
 
 G_END_DECLS

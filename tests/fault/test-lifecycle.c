@@ -304,6 +304,59 @@ test_close_async (void)
   g_assert_cmpuint (changes->len, ==, 0);
 }
 
+typedef struct
+{
+  gboolean restarts;
+  guint restarted;
+} Restarter;
+
+static void
+on_over (TcpEndpoint *endpoint,
+         GParamSpec *pspec,
+         Restarter *restarter)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (tcp_endpoint_get_active (endpoint) || !restarter->restarts)
+    return;
+  restarter->restarts = FALSE;
+  restarter->restarted++;
+  tcp_endpoint_start (endpoint, NULL, &error);
+  g_assert_no_error (error);
+}
+
+/* It closes what ran when it was called, and nothing that was started since: by a handler that is told of the end, or
+ * before the close has begun. */
+static void
+test_close_async_and_start (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  TcpEndpoint *tunnel = TCP_ENDPOINT (fixture->tunnel);
+  int fd;
+
+  fixture_start (fixture);
+  for (guint i = 0; i < test_count (20, 5); i++)
+    {
+      Restarter restarter = { .restarts = TRUE };
+      Close close = { 0 };
+      gulong id = g_signal_connect (tunnel, "notify::active", G_CALLBACK (on_over), &restarter);
+
+      tcp_endpoint_close_async (tunnel, NULL, on_closed, &close);
+      if (i % 2 != 0)
+        tcp_endpoint_close (tunnel);
+      WAIT_UNTIL (close.over);
+      g_signal_handler_disconnect (tunnel, id);
+      g_assert_true (close.closed);
+      g_assert_cmpuint (restarter.restarted, ==, 1);
+      g_assert_true (tcp_endpoint_get_active (tunnel));
+      g_assert_cmpint (fixture->recorder->last_state, ==, TCP_TUNNEL_STATE_CONNECTED);
+      fd = client_connect (fixture_get_port (fixture));
+      client_round_trip (fd, "the second start holds");
+      client_close (fd);
+    }
+}
+
 /* The last reference may go while it is closed. */
 static void
 test_close_async_and_drop (void)
@@ -598,6 +651,7 @@ main (int argc,
   g_test_add_func ("/lifecycle/close-while-starting", test_close_while_starting);
   g_test_add_func ("/lifecycle/close-while-connecting", test_close_while_connecting);
   g_test_add_func ("/lifecycle/close-async", test_close_async);
+  g_test_add_func ("/lifecycle/close-async-and-start", test_close_async_and_start);
   g_test_add_func ("/lifecycle/close-async-and-drop", test_close_async_and_drop);
   g_test_add_func ("/lifecycle/active-at-end", test_active_at_end);
   g_test_add_func ("/lifecycle/client-leaves-while-connecting", test_client_leaves_while_connecting);

@@ -24,6 +24,7 @@ struct _TcpEventQueue
   GHashTable *opened; /* likewise: of the records of connections, to their beginnings that are in it */
   GQueue complete; /* likewise: those beginnings whose end is in it too, by the order of their ends */
   guint n_states; /* likewise: how many states and attempts are in it */
+  GList *token_required; /* likewise: the last refusal of a token, if it is in it */
   GMainContext *context; /* which nobody else may hold any more */
   GThread *home; /* whose the context is even while nobody owns it, or NULL */
   GSource *source;
@@ -69,6 +70,8 @@ queue_remove (TcpEventQueue *self,
 {
   TcpEvent *event = link->data;
 
+  if (link == self->token_required)
+    self->token_required = NULL;
   g_queue_delete_link (&self->events, link);
   if (event_is_state (event))
     self->n_states--;
@@ -90,6 +93,7 @@ queue_remove_all (TcpEventQueue *self)
   g_queue_clear (&self->complete);
   g_hash_table_remove_all (self->opened);
   self->n_states = 0;
+  self->token_required = NULL;
   return events;
 }
 
@@ -300,6 +304,8 @@ queue_enlist (TcpEventQueue *self,
   event->link = self->events.tail;
   if (event_is_state (event))
     self->n_states++;
+  if (event->type == TCP_EVENT_TOKEN_REQUIRED)
+    self->token_required = event->link;
   if (event->type == TCP_EVENT_CONNECTION_OPENED)
     g_hash_table_insert (self->opened, event->record, event);
   if (event->type != TCP_EVENT_CONNECTION_CLOSED)
@@ -353,6 +359,8 @@ queue_push (TcpEventQueue *self,
     }
   else
     {
+      if (event->type == TCP_EVENT_TOKEN_REQUIRED && self->token_required != NULL)
+        g_queue_push_tail (&dropped, queue_remove (self, self->token_required));
       wake = queue_append_locked (self, event);
       queue_make_room (self, &dropped);
     }

@@ -54,9 +54,9 @@ void tcp_event_free (TcpEvent *event);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEvent, tcp_event_free)
 
 /* An application that never iterates its main context must not make the queue grow. Of connections whose beginning
- * and end are both pending it keeps the last, with so many events, and as many of states and attempts. All else about
- * connections is kept, so that the application knows each that is open: there are no more such events than open
- * connections, and those that were open when it last looked. */
+ * and end are both pending it keeps the last, with so many events, and as many of states and attempts, and the last
+ * refusal of a token. All else about connections is kept, so that the application knows each that is open: there are no
+ * more such events than open connections, and those that were open when it last looked. */
 #define TCP_EVENT_QUEUE_CAP 1024
 
 typedef struct _TcpEventQueue TcpEventQueue;

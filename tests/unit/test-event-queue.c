@@ -39,7 +39,7 @@ describe (TcpEvent *event)
     case TCP_EVENT_CONNECTION_CLOSED:
       return g_strdup_printf ("closed %" G_GUINT64_FORMAT, event->record->id);
     case TCP_EVENT_TOKEN_REQUIRED:
-      return g_strdup ("token required");
+      return g_strdup_printf ("token required after %" G_GUINT64_FORMAT, event->id);
     case TCP_EVENT_DRAINED:
       return g_strdup_printf (event->error != NULL ? "not drained %" G_GUINT64_FORMAT : "drained %" G_GUINT64_FORMAT,
                               event->id);
@@ -158,7 +158,7 @@ test_order (void)
   g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 7);
   assert_told ("");
   handle_all ();
-  assert_told ("started, state 1, opened 1, state 2, token required, closed 1, failed");
+  assert_told ("started, state 1, opened 1, state 2, token required after 0, closed 1, failed");
   g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 0);
 
   /* And it wakes up again. */
@@ -265,6 +265,28 @@ test_what_is_never_dropped (void)
   g_assert_cmpuint (count_told ("started"), ==, 1);
   g_assert_cmpuint (count_told ("failed"), ==, 1);
   g_assert_cmpuint (count_told ("token required"), ==, 1);
+  tear_down ();
+}
+
+/* Of refusals of a token only the last matters. */
+static void
+test_token_required (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+
+  for (guint serial = 1; serial <= 3; serial++)
+    {
+      tcp_event_queue_push_state (queue, (int) serial);
+      tcp_event_queue_push_token_required (queue, serial);
+    }
+  g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 4);
+  handle_all ();
+  tcp_event_queue_push_token_required (queue, 4);
+  handle_all ();
+  tcp_event_queue_push_token_required (queue, 5);
+  tcp_event_queue_finish (queue, TRUE, FALSE, 6);
+  handle_all ();
+  assert_told ("state 1, state 2, state 3, token required after 3, token required after 4, closed in state 6");
   tear_down ();
 }
 
@@ -768,6 +790,7 @@ main (int    argc,
   g_test_add_func ("/event-queue/untold-ends", test_untold_ends);
   g_test_add_func ("/event-queue/told-connections-end", test_told_connections_end);
   g_test_add_func ("/event-queue/what-is-never-dropped", test_what_is_never_dropped);
+  g_test_add_func ("/event-queue/token-required", test_token_required);
   g_test_add_func ("/event-queue/states", test_states);
   g_test_add_func ("/event-queue/retries", test_retries);
   g_test_add_func ("/event-queue/close-from-a-handler", test_close_from_a_handler);

@@ -4,6 +4,8 @@
 
 #include <stdatomic.h>
 
+#include "base/tsan.h"
+
 /**
  * TcpConnection:
  *
@@ -68,9 +70,14 @@ G_DEFINE_FINAL_TYPE (TcpConnection, tcp_connection, G_TYPE_OBJECT)
 guint64
 tcp_connection_get_id (TcpConnection *self)
 {
+  guint64 id;
+
   g_return_val_if_fail (TCP_IS_CONNECTION (self), 0);
 
-  return self->record->id;
+  tcp_tsan_acquire (self);
+  id = self->record->id;
+  tcp_tsan_release (self);
+  return id;
 }
 
 /**
@@ -86,9 +93,14 @@ tcp_connection_get_id (TcpConnection *self)
 GSocketAddress *
 tcp_connection_get_client_address (TcpConnection *self)
 {
+  GSocketAddress *address;
+
   g_return_val_if_fail (TCP_IS_CONNECTION (self), NULL);
 
-  return self->client_address;
+  tcp_tsan_acquire (self);
+  address = self->client_address;
+  tcp_tsan_release (self);
+  return address;
 }
 
 /**
@@ -104,9 +116,13 @@ tcp_connection_get_client_address (TcpConnection *self)
 gboolean
 tcp_connection_get_closed (TcpConnection *self)
 {
+  gboolean closed;
+
   g_return_val_if_fail (TCP_IS_CONNECTION (self), TRUE);
 
-  return atomic_load_explicit (&self->closed, memory_order_acquire);
+  closed = atomic_load_explicit (&self->closed, memory_order_acquire);
+  tcp_tsan_release (self);
+  return closed;
 }
 
 /**
@@ -122,9 +138,14 @@ tcp_connection_get_closed (TcpConnection *self)
 GError *
 tcp_connection_dup_error (TcpConnection *self)
 {
+  GError *error = NULL;
+
   g_return_val_if_fail (TCP_IS_CONNECTION (self), NULL);
 
-  return tcp_connection_get_closed (self) && self->error != NULL ? g_error_copy (self->error) : NULL;
+  if (tcp_connection_get_closed (self) && self->error != NULL)
+    error = g_error_copy (self->error);
+  tcp_tsan_release (self);
+  return error;
 }
 
 /**
@@ -144,7 +165,9 @@ tcp_connection_close (TcpConnection *self)
 {
   g_return_if_fail (TCP_IS_CONNECTION (self));
 
+  tcp_tsan_acquire (self);
   tcp_record_close (self->record);
+  tcp_tsan_release (self);
 }
 
 /* In the context of the endpoint. Takes no reference to the I/O thread's objects but the record, as a language binding
@@ -159,6 +182,7 @@ tcp_connection_new (TcpRecord      *record,
   self->run = run;
   self->record = tcp_record_ref (record);
   g_set_object (&self->client_address, client_address);
+  tcp_tsan_release (self);
   return self;
 }
 
@@ -187,6 +211,7 @@ tcp_connection_end (TcpConnection *self,
 {
   tcp_connection_settle (self, error);
   atomic_store_explicit (&self->closed, TRUE, memory_order_release);
+  tcp_tsan_release (self);
 }
 
 static void
@@ -196,8 +221,10 @@ tcp_connection_get_property (GObject    *object,
                              GParamSpec *pspec)
 {
   TcpConnection *self = TCP_CONNECTION (object);
-  TcpRecord *record = self->record;
+  TcpRecord *record;
 
+  tcp_tsan_acquire (self);
+  record = self->record;
   switch (property_id)
     {
     case PROP_ID:
@@ -234,6 +261,7 @@ tcp_connection_get_property (GObject    *object,
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, property_id, pspec);
     }
+  tcp_tsan_release (self);
 }
 
 static void
@@ -241,6 +269,8 @@ tcp_connection_finalize (GObject *object)
 {
   TcpConnection *self = TCP_CONNECTION (object);
 
+  /* Of other threads that have dropped it. */
+  tcp_tsan_acquire (self);
   g_clear_pointer (&self->record, tcp_record_unref);
   g_clear_object (&self->client_address);
   g_clear_error (&self->error);

@@ -168,6 +168,58 @@ close_connection (gpointer data)
   return NULL;
 }
 
+/* Whoever is done with it last frees it. */
+static gpointer
+use_connection (gpointer data)
+{
+  g_autoptr (TcpConnection) connection = data;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *target = test_dup_string (connection, "target");
+
+  g_assert_cmpuint (tcp_connection_get_id (connection), >, 0);
+  g_assert_true (G_IS_SOCKET_ADDRESS (tcp_connection_get_client_address (connection)));
+  g_assert_cmpuint (get_bytes (connection, "bytes-sent"), ==, 5);
+  error = tcp_connection_dup_error (connection);
+  if (error != NULL)
+    g_assert_true (tcp_connection_get_closed (connection));
+  if (tcp_connection_get_id (connection) % 2 == 0)
+    tcp_connection_close (connection);
+  return NULL;
+}
+
+/* In another thread, while the connection ends. */
+static void
+test_thread (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
+  guint many = test_count (50, 20);
+  g_auto (Seen) seen = { 0 };
+
+  watch (fixture->tunnel, &seen);
+  fixture_start (fixture);
+  for (guint i = 0; i < many; i++)
+    {
+      gpointer connection;
+      GThread *thread;
+      int fd = client_connect (fixture_get_port (fixture));
+
+      client_round_trip (fd, "hello");
+      WAIT_UNTIL (seen.opened == i + 1);
+      connection = g_steal_pointer (&seen.first);
+      thread = g_thread_new ("user", use_connection, g_object_ref (connection));
+      if (i % 2 == 0)
+        client_finish (fd);
+      WAIT_UNTIL (seen.closed == i + 1);
+      g_object_add_weak_pointer (connection, &connection);
+      g_object_unref (connection);
+      g_thread_join (thread);
+      g_assert_null (connection);
+      if (i % 2 != 0)
+        client_close (fd);
+    }
+}
+
 /* Also in another thread, and when it is over. The others go on. */
 static void
 check_close (gboolean at_gateway)
@@ -490,6 +542,7 @@ main (int argc,
   g_test_init (&argc, &argv, NULL);
 
   add_mode_test ("/connections/properties", test_properties);
+  g_test_add_func ("/connections/thread", test_thread);
   g_test_add_func ("/connections/close", test_close);
   g_test_add_func ("/connections/close-endpoint", test_close_endpoint);
   g_test_add_func ("/connections/close-late", test_close_late);

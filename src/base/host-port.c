@@ -88,6 +88,21 @@ tcp_host_parse (const char *text,
   return NULL;
 }
 
+/* Whether a program that is given it takes it for nothing but a host, such as not for an option: an address, of IPv6
+ * perhaps with a zone, or letters, digits, dots and dashes, of which none comes first. */
+gboolean
+tcp_host_is_harmless (const char *text)
+{
+  static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-";
+  const char *percent = strchr (text, '%');
+  g_autofree char *address = percent != NULL ? g_strndup (text, percent - text) : g_strdup (text);
+  struct in6_addr parsed;
+
+  if (inet_pton (AF_INET6, address, &parsed) == 1)
+    return percent == NULL || (percent[1] != '\0' && percent[1 + strspn (percent + 1, letters)] == '\0');
+  return *text != '\0' && *text != '-' && strspn (text, letters) == strlen (text);
+}
+
 /* A number from 1 to 65535, without a sign or leading zeros. */
 gboolean
 tcp_port_parse (const char *text,

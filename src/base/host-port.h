@@ -25,6 +25,7 @@ char *tcp_host_parse (const char *text,
                       gsize       length,
                       gboolean   *address,
                       GError    **error);
+gboolean tcp_host_is_harmless (const char *text);
 gboolean tcp_port_parse (const char *text,
                          gsize       length,
                          guint16    *port);

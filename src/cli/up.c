@@ -44,7 +44,7 @@ static const char description[] =
     "  remote-uri=wss://example.org/phone\n"
     "  token-file=phone.token\n"
     "  listen=5555\n"
-    "  on-ready=adb connect $TCP_TUNNEL_HOST:$TCP_TUNNEL_PORT\n"
+    "  on-ready=adb connect \"$TCP_TUNNEL_HOST:$TCP_TUNNEL_PORT\"\n"
     "\n"
     "The keys are remote-uri, headers, forwards and reverse, which are lists with ;\n"
     "between their parts, and as the options of 'tcp-tunnel connect': token-file,\n"

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/close-code.h"
+#include "base/host-port.h"
 #include "base/text.h"
 
 /* Life */
@@ -1147,10 +1148,13 @@ handle_listening (TcpResumable             *self,
   TcpProtocol *base = &self->base;
   g_autofree char *host = NULL;
 
-  if (!base->options.client || frame->number == 0 || frame->length == 0)
+  if (!base->options.client || frame->number == 0)
     return tcp_resumable_refuse_frame (error, "a LISTENING that makes no sense");
 
-  host = tcp_text_from_peer ((const char *) frame->payload, frame->length);
+  host = g_strndup ((const char *) frame->payload, frame->length);
+  /* Programs of the user may be given it. A string in C ends sooner if there is a 0 in it. */
+  if (strlen (host) != frame->length || !tcp_host_is_harmless (host))
+    return tcp_resumable_refuse_frame (error, "a LISTENING whose host is neither an address nor a name");
   if (resumable_find_listener (self, frame->id) != NULL)
     base->callbacks.listening (frame->id, host, frame->number, base->user_data);
   return TRUE;

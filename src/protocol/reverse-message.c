@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
+#include "base/host-port.h"
 #include "base/text.h"
 
 /* As deep as the values of members may be nested that nobody asks for. */
@@ -311,9 +312,10 @@ tcp_reverse_message_parse (const char         *text,
 
   host = get_string (members, "remoteHost");
   message->port = get_port (members, "remotePort");
-  if (host == NULL || message->port == 0)
+  /* Programs of the user may be given it. */
+  if (host == NULL || !tcp_host_is_harmless (host) || message->port == 0)
     return refuse (error, "a ready message without a valid remoteHost and remotePort", text, length);
-  message->host = tcp_text_from_peer (host, strlen (host));
+  message->host = g_strdup (host);
   return TRUE;
 }
 

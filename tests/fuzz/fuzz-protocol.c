@@ -88,6 +88,11 @@ on_listening (guint32     listener,
 {
   g_assert_cmpuint (listener, ==, 1);
   g_assert_cmpuint (port, !=, 0);
+  /* It is given to programs of the user. */
+  g_assert_cmpint (*host, !=, '-');
+  g_assert_cmpint (*host, !=, '\0');
+  for (; *host != '\0'; host++)
+    g_assert_true (g_ascii_isalnum (*host) || strchr (".-:%", *host) != NULL);
 }
 
 static void

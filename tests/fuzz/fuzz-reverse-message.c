@@ -8,6 +8,16 @@
 #include <string.h>
 #include "protocol/reverse-message.h"
 
+/* It is given to programs of the user. */
+static void
+check_host (const char *host)
+{
+  g_assert_cmpint (*host, !=, '-');
+  g_assert_cmpint (*host, !=, '\0');
+  for (; *host != '\0'; host++)
+    g_assert_true (g_ascii_isalnum (*host) || strchr (".-:%", *host) != NULL);
+}
+
 static void
 check_again (const TcpReverseMessage *message)
 {
@@ -35,6 +45,8 @@ LLVMFuzzerTestOneInput (const guint8 *data,
     }
   g_assert_no_error (error);
   g_assert_true ((message.host != NULL) != (message.refusal != NULL));
+  if (message.host != NULL)
+    check_host (message.host);
   /* One that was cut ends with a character of its own. */
   if (size < 200)
     check_again (&message);

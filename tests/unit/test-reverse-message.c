@@ -28,6 +28,21 @@ test_ready (void)
 }
 
 static void
+test_hosts (void)
+{
+  static const char *const hosts[] = { "10.0.0.1", "::", "fe80::1%eth0.5", "::ffff:1.2.3.4", "build-7.example.org", "localhost" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (hosts); i++)
+    {
+      g_autofree char *text = tcp_reverse_message_format_ready (hosts[i], 1);
+      g_auto (TcpReverseMessage) message = { 0 };
+
+      g_assert_true (tcp_reverse_message_parse (text, strlen (text), &message, NULL));
+      g_assert_cmpstr (message.host, ==, hosts[i]);
+    }
+}
+
+static void
 test_error (void)
 {
   static const char text[] = "{\"type\":\"error\",\"message\":\"\\\"taken\\\" \\u00fc \\ud83d\\ude00 \\ud83d \\n\"}";
@@ -67,6 +82,11 @@ test_refused (void)
     "{\"type\":\"ready\",\"remoteHost\":1,\"remotePort\":1}", "{\"type\":\"ready\",\"remoteHost\":\"a\",\"remotePort\":\"1\"}",
     "{\"type\":\"ready\",\"remoteHost\":\"a\",\"remotePort\":0}", "{\"type\":\"ready\",\"remoteHost\":\"a\",\"remotePort\":65536}",
     "{\"type\":\"ready\",\"remoteHost\":\"a\",\"remotePort\":1.5}", "{\"type\":\"ready\",\"remoteHost\":\"a\",\"remotePort\":-1}",
+    "{\"type\":\"ready\",\"remoteHost\":\"\",\"remotePort\":1}", "{\"type\":\"ready\",\"remoteHost\":\"-oProxyCommand=x\",\"remotePort\":1}",
+    "{\"type\":\"ready\",\"remoteHost\":\"-h\",\"remotePort\":1}", "{\"type\":\"ready\",\"remoteHost\":\"a b\",\"remotePort\":1}",
+    "{\"type\":\"ready\",\"remoteHost\":\"a\\n\",\"remotePort\":1}", "{\"type\":\"ready\",\"remoteHost\":\"$(x)\",\"remotePort\":1}",
+    "{\"type\":\"ready\",\"remoteHost\":\"[::1]\",\"remotePort\":1}", "{\"type\":\"ready\",\"remoteHost\":\"::1%\",\"remotePort\":1}",
+    "{\"type\":\"ready\",\"remoteHost\":\"::1%a b\",\"remotePort\":1}", "{\"type\":\"ready\",\"remoteHost\":\"a%b\",\"remotePort\":1}",
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (malformed); i++)
@@ -97,6 +117,7 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/reverse-message/ready", test_ready);
+  g_test_add_func ("/reverse-message/hosts", test_hosts);
   g_test_add_func ("/reverse-message/error", test_error);
   g_test_add_func ("/reverse-message/refused", test_refused);
   g_test_add_func ("/reverse-message/format", test_format);

@@ -903,6 +903,10 @@ handle_hello (TcpResumable            *self,
     return tcp_resumable_refuse_frame (error, "a HELLO that has received %" G_GUINT64_FORMAT " frames, of %" G_GUINT64_FORMAT
                                        " to %" G_GUINT64_FORMAT, hello.received, self->sent.first, self->sent.carried);
 
+  if (self->begun && ((base->many && (hello.flags & TCP_RESUMABLE_MANY) == 0) ||
+                      (self->listeners_agreed && (hello.flags & TCP_RESUMABLE_LISTENERS) == 0)))
+    return tcp_resumable_refuse_frame (error, "a HELLO that takes back what an earlier one said");
+
   base->progress |= self->sent.first > before;
   tcp_unacknowledged_rewind (&self->sent);
   resumable_count_replay (self);

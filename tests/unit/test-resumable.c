@@ -1043,8 +1043,34 @@ test_listen_broken (void)
   assert_broken (TRUE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTEN, 5, 1, "x"));
   assert_broken (TRUE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, 5, 0, "x"));
   assert_broken (TRUE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, 5, 1, ""));
+  assert_broken (TRUE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, 5, 1, "-oProxyCommand=x"));
+  assert_broken (TRUE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, 5, 1, "a b"));
+  assert_broken (TRUE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, 5, 1, "::1%a;b"));
+  assert_broken (TRUE, tcp_resumable_encode_port (TCP_RESUMABLE_LISTENING, 5, 1, "\xc3\xbc"));
   assert_broken (TRUE, tcp_resumable_encode (TCP_RESUMABLE_OPEN, 2, "\0\0\1", 3));
   assert_broken (TRUE, tcp_resumable_encode_arrival (3, 1, ""));
+}
+
+/* What was said once holds for the whole session. */
+static void
+test_taken_back (void)
+{
+  g_autoptr (End) end = end_new_full (TRUE, FALSE, FALSE, 10, TCP_RESUMABLE_LISTENERS);
+  const TcpProtocolClass *class = end->protocol->class;
+  g_autoptr (GError) error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "gone");
+  TcpProtocolLoss loss = { .error = error, .now = 1 };
+  TcpResumableHello hello = {
+    .flags = TCP_RESUMABLE_LISTENERS, .instance = GATEWAY_INSTANCE, .window = 65536, .max_payload = 65536, .max_streams = 10,
+  };
+
+  for (guint i = 0; i < 2; i++)
+    {
+      class->detached (end->protocol, &loss);
+      class->attached (end->protocol, TCP_CLOSE_RESET, 1);
+      end_receive (end, tcp_resumable_encode_hello (&hello));
+      g_assert_cmpuint (end->close_code, ==, i == 0 ? 0 : TCP_CLOSE_PROTOCOL_ERROR);
+      hello.flags = 0;
+    }
 }
 
 int
@@ -1074,5 +1100,6 @@ main (int    argc,
   g_test_add_func ("/resumable/listen-gateway", test_listen_gateway);
   g_test_add_func ("/resumable/listen-too-many", test_listen_too_many);
   g_test_add_func ("/resumable/listen-broken", test_listen_broken);
+  g_test_add_func ("/resumable/taken-back", test_taken_back);
   return g_test_run ();
 }

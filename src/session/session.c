@@ -6,6 +6,9 @@
  * direction takes in one. They leave in one system call. */
 #define PUMP_BUDGET 8
 
+/* Without credit: what may wait for all connections that are not there yet. */
+#define MAX_ALL_PENDING ((gsize) 64 * 1024 * 1024)
+
 /* What the peer makes us say, such as that connections are refused, is said however
  * much waits; with this much waiting it is not listened to. */
 #define MAX_ANSWERS (1024 * 1024)
@@ -1301,6 +1304,53 @@ session_write_gathered (TcpSession *self)
     }
 }
 
+/* What may wait for all connections together that are not there yet, unless a single one may have more. */
+static gsize
+session_get_max_all_pending (TcpSession *self)
+{
+  return MAX (self->max_pending, MAX_ALL_PENDING);
+}
+
+/* Among those that the peer has ended as well. NULL if there is none. */
+static TcpStream *
+session_find_longest_pending (TcpSession *self)
+{
+  GHashTable *sets[] = { self->streams, self->finishing };
+  TcpStream *longest = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (sets); i++)
+    {
+      GHashTableIter iter;
+      gpointer stream;
+
+      g_hash_table_iter_init (&iter, sets[i]);
+      while (g_hash_table_iter_next (&iter, &stream, NULL))
+        if (!tcp_stream_is_attached (stream) &&
+            tcp_stream_get_queued (stream) > (longest != NULL ? tcp_stream_get_queued (longest) : 0))
+          longest = stream;
+    }
+  return longest;
+}
+
+/* Refuses that for which most has come, until what has come for all is no more than may wait. */
+static void
+session_limit_all_pending (TcpSession *self)
+{
+  gsize max = session_get_max_all_pending (self);
+  TcpStream *longest;
+
+  while (self->pending > max && (longest = session_find_longest_pending (self)) != NULL)
+    {
+      g_autoptr (TcpStream) stream = tcp_stream_ref (longest);
+      g_autoptr (GError) error = NULL;
+
+      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                           "more than %" G_GSIZE_FORMAT " bytes came for connections whose target was not connected yet, "
+                           "of which this had most", max);
+      tcp_session_refuse (self, stream, TCP_RESET_LIMIT, error);
+    }
+}
+
 /* Refuses those for which more has come than may wait until they are connected. */
 static void
 session_limit_pending (TcpSession *self)
@@ -1318,6 +1368,8 @@ session_limit_pending (TcpSession *self)
                            self->max_pending);
       tcp_session_refuse (self, streams->pdata[i], TCP_RESET_LIMIT, error);
     }
+
+  session_limit_all_pending (self);
 }
 
 static void

@@ -117,7 +117,8 @@ static const TcpSetting rows[] = {
    * TcpReverseTunnel:max-pending-bytes:
    *
    * How many bytes may wait in memory for each connection while its service has yet to accept it,
-   * in sessions that are not resumed. A connection for which more come is ended. At least 64 KiB;
+   * in sessions that are not resumed. A connection for which more come is ended. For all together it
+   * is no more than 64 MiB, or this if it is more: beyond that the one for which most waits is ended. At least 64 KiB;
    * the default is 16 MiB.
    *
    * Since: 1.0

@@ -227,6 +227,17 @@ test('what waits for a service that takes long is bounded', async (t) => {
   assert.equal(ends(websocket, 2), 0);
 });
 
+test('what waits for all connections together is bounded', async (t) => {
+  const { tunnel, websocket } = await chain(t, await startSilence(t));
+
+  for (const id of [1, 2, 3, 4]) for (let i = 0; i < 60; i++) websocket.send(tagged(id, Buffer.alloc(MIB / 4)));
+  websocket.send(tagged(3, Buffer.alloc(MIB / 4)));
+  for (let i = 0; i < 5; i++) websocket.send(tagged(5, Buffer.alloc(MIB)));
+  await expectEnd(websocket, 3);
+  await tunnel.stderr.find((line) => /more than 67108864 bytes came for connections whose target was not connected/.test(line), 'why');
+  for (const id of [1, 2, 4, 5]) assert.equal(ends(websocket, id), 0);
+});
+
 test('the 65th connection of 65', async (t) => {
   const service = await startEcho(t);
   const { websocket } = await chain(t, service.port);

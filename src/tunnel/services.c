@@ -161,10 +161,13 @@ services_dial (TcpServices *self,
 
 /* Listeners */
 
+/* NULL if there is none. */
 static Service *
 services_find (TcpServices *self,
                guint32      listener)
 {
+  if (listener == 0)
+    return NULL;
   for (guint i = 0; i < self->all->len; i++)
     if (((Service *) self->all->pdata[i])->listener == listener)
       return self->all->pdata[i];
@@ -316,8 +319,12 @@ tcp_services_listening (TcpServices *self,
                         guint16      port)
 {
   Service *service = services_find (self, listener);
-  gboolean again = service->listening;
+  gboolean again;
 
+  if (service == NULL)
+    return;
+
+  again = service->listening;
   service->listening = service->had_port = TRUE;
   service->held_until = 0;
   tcp_log (self->log, again ? TCP_TUNNEL_LOG_LEVEL_DEBUG : TCP_TUNNEL_LOG_LEVEL_INFO,
@@ -333,6 +340,9 @@ tcp_services_unlistened (TcpServices  *self,
 {
   const TcpProtocolClass *protocol = tcp_session_get_protocol (self->session);
   Service *service = services_find (self, listener);
+
+  if (service == NULL)
+    return;
 
   service->listening = FALSE;
   service->listener = 0;

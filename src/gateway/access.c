@@ -60,6 +60,7 @@ access_limit (TcpAccess    *self,
                                 MAX (max_clients * share, 1));
   principal->connections.max = tcp_quota_get_share (settings->common.max_connections, n, settings->max_principal_connections);
   principal->reverse_ports.max = tcp_quota_get_share (limits->reverse_ports->max, n, 0);
+  principal->listeners.max = tcp_quota_get_share (limits->listeners->max, n, 0);
   principal->dials.quota.max = tcp_quota_get_share (settings->max_dials, n, settings->max_principal_dials);
 }
 
@@ -130,6 +131,7 @@ tcp_access_set_tokens (TcpAccess *self,
   access_set_aside (self, limits->clients, G_STRUCT_OFFSET (TcpPrincipal, clients));
   access_set_aside (self, limits->connections, G_STRUCT_OFFSET (TcpPrincipal, connections));
   access_set_aside (self, limits->reverse_ports, G_STRUCT_OFFSET (TcpPrincipal, reverse_ports));
+  access_set_aside (self, limits->listeners, G_STRUCT_OFFSET (TcpPrincipal, listeners));
   access_set_aside (self, limits->dials, G_STRUCT_OFFSET (TcpPrincipal, dials.quota));
   g_hash_table_iter_init (&iter, self->principals);
   while (g_hash_table_iter_next (&iter, NULL, &principal))

@@ -19,6 +19,7 @@ typedef struct
   TcpQuota *held; /* WebSockets without a target */
   TcpQuota *clients;
   TcpQuota *connections;
+  TcpQuota *listeners; /* for reverse tunnels */
   TcpQuota *dials; /* connections that are under way */
   TcpQuota *reverse_ports;
   TcpBudgetPool *memory[TCP_N_MEMORY_KINDS];

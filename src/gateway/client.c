@@ -20,11 +20,19 @@
 /* What a connection costs that was asked for, in microseconds, beside beginning it. */
 #define CONNECTION_COST 50
 
-/* And each port that is tried for a listener. */
-#define PORT_COST 10
-
 /* For how long one with nothing to lose keeps its place where places are scarce. */
 #define SPARE_TIMEOUT (10 * G_TIME_SPAN_SECOND)
+
+/* What a listener costs, and each port that is tried for it, in microseconds. */
+#define LISTENER_COST 100
+
+/* A client that is away that long gives its ports up where others need them, at most, or a part of session-timeout,
+ * and looks again so often. */
+#define AWAY_TIMEOUT (30 * G_TIME_SPAN_SECOND)
+#define AWAY_PART 10
+
+/* How many connections are accepted for a client without a WebSocket. */
+#define MAX_ARRIVALS_AWAY 64
 
 /* The id of the listener where the protocol has none. */
 #define ONLY_LISTENER 1
@@ -58,6 +66,9 @@ struct _TcpClient
   TcpTimer *renewal;  /* when that expires */
   TcpTimer *expiry;   /* while it has no WebSocket, */
   gint64 expires_at;  /* which it may have to do without until then */
+  TcpTimer *way;      /* while it has listeners and no WebSocket, */
+  gint64 away_since;  /* since then, */
+  guint n_arrivals;   /* and so many connections were accepted */
   TcpTimer *end;      /* says that it ended, from the top of the main loop */
 };
 
@@ -210,7 +221,6 @@ client_dial (TcpClient  *self,
 
 static gboolean
 client_enter_connection (TcpClient  *self,
-                         TcpStream  *stream,
                          GError    **error)
 {
   TcpQuotaShare *own = &self->principal->connections;
@@ -218,7 +228,6 @@ client_enter_connection (TcpClient  *self,
   switch (tcp_quota_enter (&self->shared->connections, own))
     {
     case TCP_QUOTA_ENTERED:
-      tcp_stream_set_counted (stream);
       return TRUE;
     case TCP_QUOTA_OWN_FULL:
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
@@ -245,11 +254,12 @@ on_stream_opened (TcpSession *session,
   g_autoptr (GError) error = NULL;
 
   self->callbacks.stream_opened (self, stream, self->address, name, self->user_data);
-  if (!client_enter_connection (self, stream, &error))
+  if (!client_enter_connection (self, &error))
     {
       tcp_session_refuse (session, stream, TCP_RESET_LIMIT, error);
       return;
     }
+  tcp_stream_set_counted (stream);
   if (!tcp_descriptors_are_left ())
     {
       error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, TCP_DESCRIPTORS_ADVICE);
@@ -278,18 +288,6 @@ on_stream_opened (TcpSession *session,
 /* Listeners */
 
 static void
-client_listen (TcpClient *self,
-               guint32    listener,
-               guint16    port)
-{
-  guint tried = tcp_reverse_listen (self->reverse, listener, port);
-  TcpChannel *channel = tcp_session_get_channel (self->session);
-
-  if (channel != NULL)
-    tcp_channel_charge (channel, tried * PORT_COST);
-}
-
-static void
 on_listen (TcpSession *session,
            guint32     listener,
            guint16     port,
@@ -300,7 +298,7 @@ on_listen (TcpSession *session,
 
   tcp_log_debug (self->log, "the client %s asks for a listener on port %u%s%s", self->principal->name, port,
                  *name != '\0' ? ": " : "", name);
-  client_listen (self, listener, port);
+  tcp_reverse_listen (self->reverse, listener, port);
 }
 
 static void
@@ -342,6 +340,61 @@ on_reverse_unlistened (guint32       listener,
   tcp_session_unlisten (self->session, listener, code, why);
 }
 
+/* Strangers, who need no token, get no more than half of what the client may have. */
+static gboolean
+client_enter_arrival (TcpClient  *self,
+                      GError    **error)
+{
+  TcpPrincipal *principal = self->principal;
+  guint max = MAX (1, principal->connections.max / 2);
+
+  if (atomic_fetch_add (&principal->arrivals, 1) >= max)
+    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                 "%s has %u connections already that came to its listeners, half of what it may have (max-principal-connections)",
+                 principal->name, max);
+  else if (client_enter_connection (self, error))
+    return TRUE;
+  atomic_fetch_sub (&principal->arrivals, 1);
+  return FALSE;
+}
+
+static void
+client_leave_connection (TcpClient *self,
+                         gboolean   arrival)
+{
+  if (arrival)
+    atomic_fetch_sub (&self->principal->arrivals, 1);
+  tcp_quota_leave (&self->shared->connections, &self->principal->connections);
+}
+
+static TcpStream *
+client_open_from (TcpClient          *self,
+                  guint32             listener,
+                  GSocketAddress     *peer,
+                  GSocketConnection  *connection,
+                  GError            **error)
+{
+  g_autofree char *from = g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (peer));
+  TcpStream *stream;
+
+  if (!tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (connection))))
+    {
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, TCP_DESCRIPTORS_ADVICE);
+      return NULL;
+    }
+  if (!client_enter_arrival (self, error))
+    return NULL;
+  stream = tcp_session_open_from (self->session, listener, from, connection);
+  if (stream == NULL)
+    {
+      client_leave_connection (self, TRUE);
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "there are too many in this session");
+      return NULL;
+    }
+  tcp_stream_set_counted (stream);
+  return stream;
+}
+
 /* A TCP client for the service of this one. */
 static void
 on_reverse_accepted (guint32            listener,
@@ -350,23 +403,30 @@ on_reverse_accepted (guint32            listener,
                      gpointer           user_data)
 {
   TcpClient *self = user_data;
-  GSocket *socket = g_socket_connection_get_socket (connection);
-  g_autofree char *from = g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (peer));
   g_autoptr (GError) error = NULL;
-  TcpStream *stream = NULL;
+  TcpStream *stream = client_open_from (self, listener, peer, connection, &error);
 
-  if (tcp_descriptors_suffice (g_socket_get_fd (socket)))
-    stream = tcp_session_open_from (self->session, listener, from, connection);
+  /* What has left before the client could hear of it is to cost little. */
+  if (tcp_session_get_channel (self->session) == NULL && ++self->n_arrivals >= MAX_ARRIVALS_AWAY && self->reverse != NULL)
+    tcp_reverse_set_resting (self->reverse, TRUE);
   if (stream == NULL)
     {
-      tcp_log_limit_write (self->warnings, "a TCP connection for the client %s was turned away: there are too many",
-                           self->principal->name);
-      tcp_socket_close_with_reset (socket);
+      tcp_log_limit_write (self->warnings, "a TCP connection for the client %s was turned away: %s", self->principal->name,
+                           error->message);
+      tcp_socket_close_with_reset (g_socket_connection_get_socket (connection));
       return;
     }
   self->callbacks.stream_opened (self, stream, peer, NULL, self->user_data);
-  if (!client_enter_connection (self, stream, &error))
-    tcp_session_refuse (self->session, stream, TCP_RESET_LIMIT, error);
+}
+
+static void
+on_reverse_opening (gpointer user_data)
+{
+  TcpClient *self = user_data;
+  TcpChannel *channel = tcp_session_get_channel (self->session);
+
+  if (channel != NULL)
+    tcp_channel_charge (channel, LISTENER_COST);
 }
 
 /* Another session of the same principal waits for one of its ports. */
@@ -386,6 +446,7 @@ static const TcpReverseCallbacks reverse_callbacks = {
   .listening = on_reverse_listening,
   .unlistened = on_reverse_unlistened,
   .accepted = on_reverse_accepted,
+  .opening = on_reverse_opening,
   .wanted = on_reverse_wanted,
 };
 
@@ -399,11 +460,30 @@ on_stream_closed (TcpSession   *session,
 
   g_hash_table_remove (self->dials, stream);
   if (tcp_stream_is_counted (stream))
-    tcp_quota_leave (&self->shared->connections, &self->principal->connections);
+    client_leave_connection (self, tcp_stream_is_accepted (stream));
   self->callbacks.stream_closed (self, stream, error, self->user_data);
 
   if (!self->closed && tcp_session_get_channel (session) == NULL && tcp_session_is_idle (session))
     client_end (self);
+}
+
+/* It has no WebSocket. */
+static void
+client_await_need (TcpClient *self)
+{
+  gint64 timeout = self->settings->session_timeout * G_TIME_SPAN_MILLISECOND / AWAY_PART;
+
+  if (!tcp_reverse_is_empty (self->reverse))
+    tcp_timer_set (self->way, tcp_now () + CLAMP (timeout, G_TIME_SPAN_MILLISECOND, AWAY_TIMEOUT));
+}
+
+static void
+on_way_due (gpointer user_data)
+{
+  TcpClient *self = user_data;
+
+  tcp_reverse_give_way (self->reverse, self->away_since);
+  client_await_need (self);
 }
 
 static void
@@ -414,7 +494,12 @@ client_go_on (TcpClient *self)
   if (self->is_listener)
     g_clear_pointer (&self->reverse, tcp_reverse_free);
   else if (self->reverse != NULL)
-    tcp_reverse_yield (self->reverse);
+    {
+      self->away_since = tcp_now ();
+      self->n_arrivals = 0;
+      tcp_reverse_yield (self->reverse);
+      client_await_need (self);
+    }
   if (tcp_session_is_idle (self->session))
     client_end (self);
   else
@@ -551,9 +636,10 @@ tcp_client_new (TcpShared                *shared,
   self->is_listener = options.protocol == &tcp_protocol_reverse;
   self->remote_port = request->remote_port;
   if (self->is_listener || options.listens)
-    self->reverse = tcp_reverse_new (shared->reverse_ports, &self->principal->reverse_ports, thread, self->log, &reverse_callbacks, self);
+    self->reverse = tcp_reverse_new (shared->reverse_ports, &shared->listeners, self->principal, thread, self->log, &reverse_callbacks, self);
   self->renewal = tcp_timer_new (on_renewal_due, self);
   self->expiry = tcp_timer_new (on_expired, self);
+  self->way = tcp_timer_new (on_way_due, self);
   self->end = tcp_timer_new (on_end, self);
 
   return self;
@@ -565,6 +651,7 @@ tcp_client_free (TcpClient *self)
   tcp_client_close (self);
   tcp_timer_clear (&self->renewal);
   tcp_timer_clear (&self->expiry);
+  tcp_timer_clear (&self->way);
   tcp_timer_clear (&self->end);
   tcp_session_unref (self->session);
   g_clear_pointer (&self->reverse, tcp_reverse_free);
@@ -607,12 +694,15 @@ tcp_client_attach (TcpClient        *self,
   self->address = g_inet_socket_address_new_from_string (request->address, request->port);
   g_set_object (&self->local, request->local);
   tcp_timer_set (self->expiry, -1);
+  tcp_timer_set (self->way, -1);
   self->credential = request->credential;
   tcp_session_attach (self->session, channel);
+  if (self->reverse != NULL)
+    tcp_reverse_set_resting (self->reverse, FALSE);
   client_await_renewal (self);
 
   if (self->is_listener)
-    client_listen (self, ONLY_LISTENER, self->remote_port);
+    tcp_reverse_listen (self->reverse, ONLY_LISTENER, self->remote_port);
   if (self->raw && !self->begun)
     {
       self->begun = TRUE;
@@ -665,6 +755,7 @@ client_shut (TcpClient *self,
     return;
 
   self->closed = TRUE;
+  tcp_timer_set (self->way, -1);
   g_clear_pointer (&self->reverse, tcp_reverse_free);
   error = g_error_new_literal (TCP_TUNNEL_ERROR, error_code, reason);
   tcp_session_close (self->session, code, reason, error);

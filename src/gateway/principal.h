@@ -26,6 +26,8 @@ typedef struct
   TcpQuotaShare clients;
   TcpQuotaShare connections;
   TcpQuotaShare reverse_ports;
+  atomic_uint arrivals; /* of the connections, those that came to its listeners */
+  TcpQuotaShare listeners;
   TcpDialShare dials;
   TcpBudgetPool *memory[TCP_N_MEMORY_KINDS]; /* nullable */
 } TcpPrincipal;

@@ -63,8 +63,10 @@ static const TcpSetting rows[] = {
    * Each item is a port, such as `57090`, or a range, such as `57090-57099`. The gateway listens
    * there on 127.0.0.1, or on the address that stands before it, as in `0.0.0.0:57090-57099` or
    * `[::]:57090`. Whoever can reach such a port needs no token. A client may have every port that no
-   * other has; but if there are tokens of several principals, none has more than three quarters of the
-   * ports, and where there are enough of them some are kept for each. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if an item has another form, or
+   * other has, unless a name and an @ stand before it all, as in `alice@57090-57099` or
+   * `alice@0.0.0.0:57090`: such ports are for the clients of that name only. Of those without a name
+   * none has more than three quarters if there are tokens of several principals, and where there are
+   * enough of them some are kept for each. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if an item has another form, or
    * a port is given twice; a port that another program has is no error until a client asks for it.
    *
    * Since: 1.0

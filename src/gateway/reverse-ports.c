@@ -10,17 +10,32 @@
 /* Where a range does not say on which address. What listens there has no token to ask for. */
 #define DEFAULT_ADDRESS "127.0.0.1"
 
+/* How many may wait for one port. */
+#define MAX_WAITING 8
+
+/* The ports that one principal may have, or that all may have. */
+typedef struct
+{
+  char *name;  /* of the principal, NULL for all */
+  GQueue free; /* under the mutex: the ports that nobody has, of which the first is taken next */
+  gint64 missed_at; /* under the mutex: when somebody asked for one of them and there was none */
+} Pool;
+
 typedef struct
 {
   guint16 first;
   guint16 last;
   GInetAddress *address;
+  char *name;
+  Pool *pool;
+  GList *links; /* of each port, in the pool while nobody has it */
 } Range;
 
 struct _TcpReversePorts
 {
   GArray *ranges; /* of Range, the lowest first; they do not overlap */
-  TcpQuota quota;
+  GPtrArray *pools;
+  TcpQuota quota; /* of the ports that all may have */
 
   GMutex mutex;
   GHashTable *claims; /* under the mutex: port → GQueue of TcpReverseClaim, of which the first has it */
@@ -31,7 +46,11 @@ struct _TcpReverseClaim
   gatomicrefcount refs; /* one is that of a call that is on its way to its thread */
   TcpReversePorts *ports;
   guint16 port;
-  TcpQuotaShare *owner;
+  Pool *pool;
+  TcpPrincipal *owner;
+  gconstpointer session; /* of that */
+  gboolean telling;  /* under the mutex: it is on its way to be told that it is wanted */
+  gint64 missed_at;  /* under the mutex: when another owner asked for its port, 0 if none did */
   TcpIoThread *thread;
   TcpReverseClaimCallbacks callbacks;
   gpointer user_data;
@@ -41,7 +60,18 @@ struct _TcpReverseClaim
 static void
 range_clear (gpointer data)
 {
-  g_clear_object (&((Range *) data)->address);
+  Range *self = data;
+
+  g_clear_object (&self->address);
+  g_free (self->name);
+  g_free (self->links);
+}
+
+static void
+pool_free (gpointer data)
+{
+  g_free (((Pool *) data)->name);
+  g_free (data);
 }
 
 static gboolean
@@ -66,19 +96,25 @@ range_parse (Range       *self,
              const char  *pattern,
              GError     **error)
 {
-  const char *colon = strrchr (pattern, ':');
-  const char *ports = colon != NULL ? colon + 1 : pattern;
+  const char *at = strrchr (pattern, '@');
+  const char *where = at != NULL ? at + 1 : pattern;
+  const char *colon = strrchr (where, ':');
+  const char *ports = colon != NULL ? colon + 1 : where;
   const char *dash = strchr (ports, '-');
   gsize length = dash != NULL ? (gsize) (dash - ports) : strlen (ports);
 
-  if (colon != NULL && !range_parse_address (self, pattern, colon - pattern, error))
+  if (at == pattern)
+    return tcp_invalid (error, "“%s” has no name before the @", pattern);
+  if (at != NULL)
+    self->name = g_strndup (pattern, at - pattern);
+  if (colon != NULL && !range_parse_address (self, where, colon - where, error))
     return FALSE;
   if (colon == NULL)
     self->address = g_inet_address_new_from_string (DEFAULT_ADDRESS);
   if (!tcp_port_parse (ports, length, &self->first) ||
       (dash != NULL && !tcp_port_parse (dash + 1, strlen (dash + 1), &self->last)))
     return tcp_invalid (error, "“%s” is not a port or a range such as 57090-57099, with or without an address before it "
-                        "such as 0.0.0.0:57090-57099", pattern);
+                        "such as 0.0.0.0:57090-57099, or a name such as alice@57090-57099", pattern);
   if (dash == NULL)
     self->last = self->first;
   return self->first <= self->last || tcp_invalid (error, "“%s” ends before it begins", pattern);
@@ -91,14 +127,42 @@ compare_ranges (gconstpointer a,
   return ((const Range *) a)->first - ((const Range *) b)->first;
 }
 
-static guint
-ports_count (TcpReversePorts *self)
+/* @name is NULL for the one of all. NULL if there is none. */
+static Pool *
+ports_find_pool (TcpReversePorts *self,
+                 const char      *name)
 {
-  guint count = 0;
+  for (guint i = 0; i < self->pools->len; i++)
+    if (g_strcmp0 (((Pool *) self->pools->pdata[i])->name, name) == 0)
+      return self->pools->pdata[i];
+  return NULL;
+}
 
-  for (guint i = 0; i < self->ranges->len; i++)
-    count += g_array_index (self->ranges, Range, i).last - g_array_index (self->ranges, Range, i).first + 1;
-  return count;
+static void
+ports_fill_pool (TcpReversePorts *self,
+                 Range           *range)
+{
+  range->pool = ports_find_pool (self, range->name);
+  if (range->pool == NULL)
+    {
+      range->pool = g_new0 (Pool, 1);
+      range->pool->name = g_strdup (range->name);
+      g_ptr_array_add (self->pools, range->pool);
+    }
+  range->links = g_new0 (GList, range->last - range->first + 1);
+  for (guint i = 0; i <= (guint) range->last - range->first; i++)
+    {
+      range->links[i].data = GUINT_TO_POINTER (range->first + i);
+      g_queue_push_tail_link (&range->pool->free, &range->links[i]);
+    }
+}
+
+static guint
+ports_count_for_all (TcpReversePorts *self)
+{
+  Pool *pool = ports_find_pool (self, NULL);
+
+  return pool != NULL ? g_queue_get_length (&pool->free) : 0;
 }
 
 /* @patterns may be NULL, which allows nothing. */
@@ -111,6 +175,7 @@ tcp_reverse_ports_new (const char *const *patterns,
   g_mutex_init (&self->mutex);
   tcp_quota_init (&self->quota, 0);
   self->claims = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_queue_free);
+  self->pools = g_ptr_array_new_with_free_func (pool_free);
   self->ranges = g_array_new (FALSE, TRUE, sizeof (Range));
   g_array_set_clear_func (self->ranges, range_clear);
   for (; patterns != NULL && *patterns != NULL; patterns++)
@@ -136,8 +201,10 @@ tcp_reverse_ports_new (const char *const *patterns,
           return NULL;
         }
     }
+  for (guint i = 0; i < self->ranges->len; i++)
+    ports_fill_pool (self, &g_array_index (self->ranges, Range, i));
   tcp_quota_clear (&self->quota);
-  tcp_quota_init (&self->quota, ports_count (self));
+  tcp_quota_init (&self->quota, ports_count_for_all (self));
   return g_steal_pointer (&self);
 }
 
@@ -149,6 +216,7 @@ tcp_reverse_ports_free (TcpReversePorts *self)
 
   g_hash_table_unref (self->claims);
   g_array_unref (self->ranges);
+  g_ptr_array_unref (self->pools);
   tcp_quota_clear (&self->quota);
   g_mutex_clear (&self->mutex);
   g_free (self);
@@ -178,21 +246,6 @@ ports_find (TcpReversePorts *self,
         return range;
     }
   return NULL;
-}
-
-/* The lowest above @after, whoever has it; 0 if there is none. */
-guint16
-tcp_reverse_ports_get_next (TcpReversePorts *self,
-                            guint16          after)
-{
-  for (guint i = 0; i < self->ranges->len; i++)
-    {
-      const Range *range = &g_array_index (self->ranges, Range, i);
-
-      if (after < range->last)
-        return MAX (range->first, after + 1);
-    }
-  return 0;
 }
 
 /* Of a port that may be used. */
@@ -244,37 +297,80 @@ claim_do_want (gpointer data)
   TcpReverseClaim *self = data;
 
   tcp_tsan_acquire (self);
-  if (!self->freed)
-    self->callbacks.wanted (self, self->user_data);
+  if (self->freed)
+    return;
+
+  g_mutex_lock (&self->ports->mutex);
+  self->telling = FALSE;
+  g_mutex_unlock (&self->ports->mutex);
+  self->callbacks.wanted (self, self->user_data);
 }
 
+/* With the mutex, as all of these. NULL if nobody has the port. */
 static GQueue *
 ports_get_queue (TcpReversePorts *self,
                  guint16          port)
 {
-  GQueue *queue = g_hash_table_lookup (self->claims, GUINT_TO_POINTER (port));
+  return g_hash_table_lookup (self->claims, GUINT_TO_POINTER (port));
+}
 
+static GList *
+ports_get_link (TcpReversePorts *self,
+                guint16          port)
+{
+  const Range *range = ports_find (self, port);
+
+  return &range->links[port - range->first];
+}
+
+static TcpReverseClaim *
+claim_new (TcpReversePorts                *self,
+           guint16                         port,
+           TcpPrincipal                   *owner,
+           gconstpointer                   session,
+           TcpIoThread                    *thread,
+           const TcpReverseClaimCallbacks *callbacks,
+           gpointer                        user_data)
+{
+  TcpReverseClaim *claim = g_new0 (TcpReverseClaim, 1);
+  GQueue *queue = ports_get_queue (self, port);
+
+  g_atomic_ref_count_init (&claim->refs);
+  claim->ports = self;
+  claim->port = port;
+  claim->pool = ports_find (self, port)->pool;
+  claim->owner = owner;
+  claim->session = session;
+  claim->thread = thread;
+  claim->callbacks = *callbacks;
+  claim->user_data = user_data;
   if (queue == NULL)
     {
       queue = g_queue_new ();
       g_hash_table_insert (self->claims, GUINT_TO_POINTER (port), queue);
+      g_queue_unlink (&claim->pool->free, ports_get_link (self, port));
     }
-  return queue;
+  g_queue_push_tail (queue, claim);
+  return claim;
 }
 
-/* With the mutex. */
-static TcpReverseResult
-ports_judge (TcpReversePorts *self,
-             guint16          port,
-             TcpQuotaShare   *owner,
-             gboolean         waits)
+static gboolean
+pool_is_for (Pool               *self,
+             const TcpPrincipal *owner)
 {
-  GQueue *queue = g_hash_table_lookup (self->claims, GUINT_TO_POINTER (port));
+  return self->name == NULL || strcmp (self->name, owner->name) == 0;
+}
 
-  if (queue != NULL)
-    return waits && ((TcpReverseClaim *) g_queue_peek_head (queue))->owner == owner ? TCP_REVERSE_WAITING
-                                                                                    : TCP_REVERSE_IN_USE;
-  switch (tcp_quota_enter (&self->quota, owner))
+/* Whether another port of it may go to the owner. Those of its own are not counted. */
+static TcpReverseResult
+pool_enter (Pool            *self,
+            TcpReversePorts *ports,
+            TcpPrincipal    *owner)
+{
+  if (self->name != NULL)
+    return TCP_REVERSE_GRANTED;
+
+  switch (tcp_quota_enter (&ports->quota, &owner->reverse_ports))
     {
     case TCP_QUOTA_ENTERED:
       return TCP_REVERSE_GRANTED;
@@ -285,46 +381,136 @@ ports_judge (TcpReversePorts *self,
     }
 }
 
-/* What is claimed of a port that another session of @owner has is granted later, if it @waits, when that gives it up.
- * NULL if it is neither granted nor waits. @thread is the current one. */
+/* Whether the session may wait for what is claimed here: another of the same owner has it, and few wait. */
+static gboolean
+queue_takes (GQueue             *self,
+             const TcpPrincipal *owner,
+             gconstpointer       session)
+{
+  TcpReverseClaim *holder = g_queue_peek_head (self);
+
+  if (holder->owner != owner || g_queue_get_length (self) > MAX_WAITING)
+    return FALSE;
+  for (GList *l = self->head; l != NULL; l = l->next)
+    if (((TcpReverseClaim *) l->data)->session == session)
+      return FALSE;
+  return TRUE;
+}
+
+/* Asks whoever has it for it. */
+static void
+queue_want (GQueue *self)
+{
+  TcpReverseClaim *holder = g_queue_peek_head (self);
+
+  if (holder->telling)
+    return;
+
+  holder->telling = TRUE;
+  claim_invoke (holder, claim_do_want);
+}
+
+/* What is claimed of a port that another session of @owner has is granted later, when that gives it up. NULL if it
+ * is neither granted nor waits; it does not wait for itself. @session is compared only. @thread is the current one. */
 TcpReverseClaim *
 tcp_reverse_ports_claim (TcpReversePorts                *self,
                          guint16                         port,
-                         TcpQuotaShare                  *owner,
-                         gboolean                        waits,
+                         TcpPrincipal                   *owner,
+                         gconstpointer                   session,
                          TcpIoThread                    *thread,
                          const TcpReverseClaimCallbacks *callbacks,
                          gpointer                        user_data,
                          TcpReverseResult               *result)
 {
+  const Range *range = ports_find (self, port);
   TcpReverseClaim *claim = NULL;
   GQueue *queue;
 
   *result = TCP_REVERSE_FORBIDDEN;
-  if (ports_find (self, port) == NULL)
+  if (range == NULL || !pool_is_for (range->pool, owner))
     return NULL;
 
   g_mutex_lock (&self->mutex);
-  *result = ports_judge (self, port, owner, waits);
+  queue = ports_get_queue (self, port);
+  if (queue == NULL)
+    *result = pool_enter (range->pool, self, owner);
+  else
+    *result = queue_takes (queue, owner, session) ? TCP_REVERSE_WAITING : TCP_REVERSE_IN_USE;
+
   if (*result == TCP_REVERSE_GRANTED || *result == TCP_REVERSE_WAITING)
-    {
-      queue = ports_get_queue (self, port);
-      claim = g_new0 (TcpReverseClaim, 1);
-      g_atomic_ref_count_init (&claim->refs);
-      claim->ports = self;
-      claim->port = port;
-      claim->owner = owner;
-      claim->thread = thread;
-      claim->callbacks = *callbacks;
-      claim->user_data = user_data;
-      g_queue_push_tail (queue, claim);
-      if (*result == TCP_REVERSE_WAITING)
-        claim_invoke (g_queue_peek_head (queue), claim_do_want);
-    }
+    claim = claim_new (self, port, owner, session, thread, callbacks, user_data);
+  else if (queue != NULL && ((TcpReverseClaim *) g_queue_peek_head (queue))->owner != owner)
+    ((TcpReverseClaim *) g_queue_peek_head (queue))->missed_at = g_get_monotonic_time ();
+  if (*result == TCP_REVERSE_WAITING)
+    queue_want (queue);
   g_mutex_unlock (&self->mutex);
   return claim;
 }
 
+/* One that nobody has, of those of its own first. NULL if there is none. @thread is the current one. */
+TcpReverseClaim *
+tcp_reverse_ports_claim_any (TcpReversePorts                *self,
+                             TcpPrincipal                   *owner,
+                             gconstpointer                   session,
+                             TcpIoThread                    *thread,
+                             const TcpReverseClaimCallbacks *callbacks,
+                             gpointer                        user_data,
+                             TcpReverseResult               *result)
+{
+  Pool *pools[] = { ports_find_pool (self, owner->name), ports_find_pool (self, NULL) };
+  TcpReverseClaim *claim = NULL;
+
+  *result = TCP_REVERSE_IN_USE;
+  g_mutex_lock (&self->mutex);
+  for (guint i = 0; i < G_N_ELEMENTS (pools) && *result == TCP_REVERSE_IN_USE; i++)
+    {
+      if (pools[i] == NULL || g_queue_is_empty (&pools[i]->free))
+        continue;
+      *result = pool_enter (pools[i], self, owner);
+      if (*result == TCP_REVERSE_GRANTED)
+        claim = claim_new (self, GPOINTER_TO_UINT (g_queue_peek_head (&pools[i]->free)), owner, session, thread, callbacks,
+                           user_data);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (pools) && *result == TCP_REVERSE_IN_USE; i++)
+    if (pools[i] != NULL)
+      pools[i]->missed_at = g_get_monotonic_time ();
+  g_mutex_unlock (&self->mutex);
+  return claim;
+}
+
+/* One that another session of the same owner has, for which it waits. NULL if there is none. @thread is the current one. */
+TcpReverseClaim *
+tcp_reverse_ports_await_any (TcpReversePorts                *self,
+                             TcpPrincipal                   *owner,
+                             gconstpointer                   session,
+                             TcpIoThread                    *thread,
+                             const TcpReverseClaimCallbacks *callbacks,
+                             gpointer                        user_data)
+{
+  TcpReverseClaim *claim = NULL;
+  GHashTableIter iter;
+  gpointer port;
+  gpointer queue;
+
+  g_mutex_lock (&self->mutex);
+  g_hash_table_iter_init (&iter, self->claims);
+  while (claim == NULL && g_hash_table_iter_next (&iter, &port, &queue))
+    if (queue_takes (queue, owner, session))
+      {
+        claim = claim_new (self, GPOINTER_TO_UINT (port), owner, session, thread, callbacks, user_data);
+        queue_want (queue);
+      }
+  g_mutex_unlock (&self->mutex);
+  return claim;
+}
+
+guint16
+tcp_reverse_claim_get_port (TcpReverseClaim *self)
+{
+  return self->port;
+}
+
+/* By another session of its owner. */
 gboolean
 tcp_reverse_claim_is_wanted (TcpReverseClaim *self)
 {
@@ -334,6 +520,19 @@ tcp_reverse_claim_is_wanted (TcpReverseClaim *self)
   wanted = g_queue_get_length (ports_get_queue (self->ports, self->port)) > 1;
   g_mutex_unlock (&self->ports->mutex);
   return wanted;
+}
+
+/* Whether another owner, or one that takes any port, had to do without since then. */
+gboolean
+tcp_reverse_claim_is_missed (TcpReverseClaim *self,
+                             gint64           since)
+{
+  gboolean missed;
+
+  g_mutex_lock (&self->ports->mutex);
+  missed = MAX (self->missed_at, self->pool->missed_at) >= since;
+  g_mutex_unlock (&self->ports->mutex);
+  return missed;
 }
 
 /* Gives the port up, or waits no more. */
@@ -351,11 +550,14 @@ tcp_reverse_claim_free (TcpReverseClaim *self)
   g_queue_remove (queue, self);
   if (next != NULL)
     claim_invoke (next, claim_do_grant);
-  /* That which waited is one of the same owner. */
   if (g_queue_is_empty (queue))
     {
       g_hash_table_remove (ports->claims, GUINT_TO_POINTER (self->port));
-      tcp_quota_leave (&ports->quota, self->owner);
+      /* Those that waited are of the same owner. */
+      if (self->pool->name == NULL)
+        tcp_quota_leave (&ports->quota, &self->owner->reverse_ports);
+      /* The last to be taken again: somebody may still connect to it for what was there. */
+      g_queue_push_tail_link (&self->pool->free, ports_get_link (ports, self->port));
     }
   g_mutex_unlock (&ports->mutex);
   claim_unref (self);

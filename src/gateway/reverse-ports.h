@@ -3,15 +3,14 @@
 #pragma once
 
 #include <gio/gio.h>
-#include "gateway/quota.h"
+#include "gateway/principal.h"
 #include "io/pool.h"
 
 G_BEGIN_DECLS
 
-/* The ports on which a gateway may listen for its clients, and which sessions have them. An owner is a share of the
- * quota of ports, and has as many as that allows.
+/* The ports on which a gateway may listen for its clients, and which sessions have them.
  *
- * A port that another session of the same owner has may be waited for: that session is told, and keeps it or not.
+ * Some are for one principal only, by its name. A port that another session of the same owner has may be waited for: that session is told, and keeps it or not.
  *
  * Safe on all threads. */
 typedef struct _TcpReversePorts TcpReversePorts;
@@ -34,9 +33,9 @@ typedef enum
   TCP_REVERSE_GRANTED,
   TCP_REVERSE_WAITING,
   TCP_REVERSE_IN_USE,
-  TCP_REVERSE_SET_ASIDE, /* what is free is so for other owners, */
-  TCP_REVERSE_OWN_FULL,  /* or this one has as many as one may have */
   TCP_REVERSE_FORBIDDEN,
+  TCP_REVERSE_SET_ASIDE, /* what is free is for other owners */
+  TCP_REVERSE_OWN_FULL,  /* the owner has as many as one may */
 } TcpReverseResult;
 
 TcpReversePorts *tcp_reverse_ports_new (const char *const *patterns,
@@ -44,19 +43,33 @@ TcpReversePorts *tcp_reverse_ports_new (const char *const *patterns,
 void tcp_reverse_ports_free (TcpReversePorts *self);
 gboolean tcp_reverse_ports_is_empty (TcpReversePorts *self);
 TcpQuota *tcp_reverse_ports_get_quota (TcpReversePorts *self);
-guint16 tcp_reverse_ports_get_next (TcpReversePorts *self,
-                                    guint16          after);
 GSocketAddress *tcp_reverse_ports_get_address (TcpReversePorts *self,
                                                guint16          port);
 TcpReverseClaim *tcp_reverse_ports_claim (TcpReversePorts                *self,
                                           guint16                         port,
-                                          TcpQuotaShare                  *owner,
-                                          gboolean                        waits,
+                                          TcpPrincipal                   *owner,
+                                          gconstpointer                   session,
                                           TcpIoThread                    *thread,
                                           const TcpReverseClaimCallbacks *callbacks,
                                           gpointer                        user_data,
                                           TcpReverseResult               *result);
+TcpReverseClaim *tcp_reverse_ports_claim_any (TcpReversePorts                *self,
+                                              TcpPrincipal                   *owner,
+                                              gconstpointer                   session,
+                                              TcpIoThread                    *thread,
+                                              const TcpReverseClaimCallbacks *callbacks,
+                                              gpointer                        user_data,
+                                              TcpReverseResult               *result);
+TcpReverseClaim *tcp_reverse_ports_await_any (TcpReversePorts                *self,
+                                              TcpPrincipal                   *owner,
+                                              gconstpointer                   session,
+                                              TcpIoThread                    *thread,
+                                              const TcpReverseClaimCallbacks *callbacks,
+                                              gpointer                        user_data);
+guint16 tcp_reverse_claim_get_port (TcpReverseClaim *self);
 gboolean tcp_reverse_claim_is_wanted (TcpReverseClaim *self);
+gboolean tcp_reverse_claim_is_missed (TcpReverseClaim *self,
+                                      gint64           since);
 void tcp_reverse_claim_free (TcpReverseClaim *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpReversePorts, tcp_reverse_ports_free)

@@ -2,19 +2,25 @@
 
 #include "gateway/reverse.h"
 
+#include <tcptunnel/tcptunnel.h>
 #include "io/acceptor.h"
 #include "io/descriptors.h"
 #include "io/listen.h"
 #include "io/reactor.h"
 
+/* So many ports are tried where any will do, as other programs may have those. */
+#define MAX_TRIED 16
+
 struct _TcpReverse
 {
   TcpReversePorts *ports;
-  TcpQuotaShare *owner;
+  TcpQuota *quota; /* of listeners */
+  TcpPrincipal *owner;
   TcpIoThread *thread;
   TcpLog *log;
   TcpReverseCallbacks callbacks;
   gpointer user_data;
+  gboolean resting; /* nothing is accepted */
   GPtrArray *listeners; /* of Listener */
 };
 
@@ -24,6 +30,7 @@ typedef struct
   guint32 id;
   guint16 port;
   TcpReverseClaim *claim;
+  gboolean counted;      /* by the quota */
   TcpTimer *patience;    /* set while it waits for the port */
   TcpAcceptor *acceptor; /* NULL until it listens */
 } Listener;
@@ -36,6 +43,8 @@ listener_free (gpointer data)
   g_clear_pointer (&self->acceptor, tcp_acceptor_free);
   tcp_timer_clear (&self->patience);
   g_clear_pointer (&self->claim, tcp_reverse_claim_free);
+  if (self->counted)
+    tcp_quota_leave (self->reverse->quota, &self->reverse->owner->listeners);
   g_free (self);
 }
 
@@ -70,6 +79,33 @@ on_accepted (GSocketConnection *connection,
   self->reverse->callbacks.accepted (self->id, connection, peer, self->reverse->user_data);
 }
 
+/* FALSE if there are too many. */
+static gboolean
+listener_enter (Listener  *self,
+                GError   **error)
+{
+  TcpReverse *reverse = self->reverse;
+  TcpQuotaShare *own = &reverse->owner->listeners;
+
+  if (self->counted)
+    return TRUE;
+
+  switch (tcp_quota_enter (reverse->quota, own))
+    {
+    case TCP_QUOTA_ENTERED:
+      self->counted = TRUE;
+      return TRUE;
+    case TCP_QUOTA_OWN_FULL:
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "%s has %u listeners already, as many as one may",
+                   reverse->owner->name, own->max);
+      return FALSE;
+    default:
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                           "the gateway has too many listeners already (see ulimit -n)");
+      return FALSE;
+    }
+}
+
 /* The port is claimed. */
 static gboolean
 listener_open (Listener  *self,
@@ -79,6 +115,9 @@ listener_open (Listener  *self,
   g_autoptr (GPtrArray) addresses = g_ptr_array_new_with_free_func (g_object_unref);
   g_autoptr (GPtrArray) sockets = NULL;
 
+  reverse->callbacks.opening (reverse->user_data);
+  if (!listener_enter (self, error))
+    return FALSE;
   if (!tcp_descriptors_are_left ())
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES, TCP_DESCRIPTORS_ADVICE);
@@ -86,9 +125,12 @@ listener_open (Listener  *self,
     }
   g_ptr_array_add (addresses, tcp_reverse_ports_get_address (reverse->ports, self->port));
   sockets = tcp_listen (addresses, reverse->log, error);
-  if (sockets != NULL)
-    self->acceptor = tcp_acceptor_new (sockets, reverse->log, on_accepted, self);
-  return sockets != NULL;
+  if (sockets == NULL)
+    return FALSE;
+
+  self->acceptor = tcp_acceptor_new (sockets, reverse->log, on_accepted, self);
+  tcp_acceptor_set_resting (self->acceptor, reverse->resting);
+  return TRUE;
 }
 
 static void
@@ -101,25 +143,32 @@ listener_report (Listener *self)
   reverse->callbacks.listening (self->id, host, self->port, reverse->user_data);
 }
 
+/* It could not be opened. */
 static void
-listener_begin (Listener *self)
+listener_end_failed (Listener     *self,
+                     const GError *error)
 {
-  g_autoptr (GError) error = NULL;
   g_autofree char *why = NULL;
 
-  tcp_timer_set (self->patience, -1);
-  if (listener_open (self, &error))
-    {
-      listener_report (self);
-      return;
-    }
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE))
     {
       listener_end_in_use (self);
       return;
     }
   why = g_strdup_printf ("cannot listen on port %u: %s", self->port, error->message);
-  listener_end (self, TCP_RESET_BROKEN, why);
+  listener_end (self, error->domain == TCP_TUNNEL_ERROR ? TCP_RESET_LIMIT : TCP_RESET_BROKEN, why);
+}
+
+static void
+listener_begin (Listener *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_timer_set (self->patience, -1);
+  if (listener_open (self, &error))
+    listener_report (self);
+  else
+    listener_end_failed (self, error);
 }
 
 static void
@@ -144,35 +193,7 @@ on_patience (gpointer user_data)
   listener_end_in_use (user_data);
 }
 
-static TcpReverseResult
-listener_claim (Listener *self,
-                guint16   port,
-                gboolean  waits)
-{
-  static const TcpReverseClaimCallbacks callbacks = { .granted = on_granted, .wanted = on_wanted };
-  TcpReverse *reverse = self->reverse;
-  TcpReverseResult result;
-
-  self->port = port;
-  self->claim = tcp_reverse_ports_claim (reverse->ports, port, reverse->owner, waits, reverse->thread, &callbacks, self,
-                                         &result);
-  return result;
-}
-
-static gboolean
-reverse_has_port (TcpReverse *self,
-                  Listener   *except,
-                  guint16     port)
-{
-  for (guint i = 0; i < self->listeners->len; i++)
-    {
-      Listener *listener = self->listeners->pdata[i];
-
-      if (listener != except && listener->claim != NULL && listener->port == port)
-        return TRUE;
-    }
-  return FALSE;
-}
+static const TcpReverseClaimCallbacks claim_callbacks = { .granted = on_granted, .wanted = on_wanted };
 
 /* It got no port, for a reason that is the same for all that are free. */
 static void
@@ -185,66 +206,64 @@ listener_end_full (Listener         *self,
                   : "the ports for reverse tunnels that are free are set aside for other clients");
 }
 
-/* The first that is free or, if it waits, that another session of the same owner has, which may be dead. Counts those that
- * were tried, and sets @why if one was free nevertheless. */
-static gboolean
-listener_find_port (Listener         *self,
-                    gboolean          waits,
-                    guint            *tried,
-                    TcpReverseResult *why)
-{
-  TcpReversePorts *ports = self->reverse->ports;
-
-  for (guint16 port = tcp_reverse_ports_get_next (ports, 0); port != 0; port = tcp_reverse_ports_get_next (ports, port))
-    {
-      TcpReverseResult result = listener_claim (self, port, waits && !reverse_has_port (self->reverse, self, port));
-
-      ++*tried;
-      if (result == TCP_REVERSE_GRANTED && listener_open (self, NULL))
-        {
-          listener_report (self);
-          return TRUE;
-        }
-      if (result == TCP_REVERSE_WAITING)
-        {
-          tcp_timer_set (self->patience, tcp_now () + TCP_REVERSE_PATIENCE);
-          return TRUE;
-        }
-      g_clear_pointer (&self->claim, tcp_reverse_claim_free);
-      if (result == TCP_REVERSE_OWN_FULL || result == TCP_REVERSE_SET_ASIDE)
-        {
-          *why = result;
-          if (!waits)
-            break;
-        }
-    }
-  return FALSE;
-}
-
-/* Returns how many ports were tried. */
-static guint
+/* One that nobody has, or that another session of the same owner has, which may be dead. Those that another program has are kept until the end, so that each is tried once. */
+static void
 listener_begin_anywhere (Listener *self)
 {
-  TcpReverseResult why = TCP_REVERSE_IN_USE;
-  guint tried = 0;
+  TcpReverse *reverse = self->reverse;
+  TcpReverseResult result = TCP_REVERSE_IN_USE;
+  g_autoptr (GPtrArray) taken = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_reverse_claim_free);
 
-  if (listener_find_port (self, FALSE, &tried, &why) || listener_find_port (self, TRUE, &tried, &why))
-    return tried;
+  for (;;)
+    {
+      g_autoptr (GError) error = NULL;
 
-  if (why != TCP_REVERSE_IN_USE)
-    listener_end_full (self, why);
-  else
+      self->claim = taken->len < MAX_TRIED ? tcp_reverse_ports_claim_any (reverse->ports, reverse->owner, reverse,
+                                                                          reverse->thread, &claim_callbacks, self, &result)
+                                           : NULL;
+      if (self->claim == NULL)
+        break;
+      self->port = tcp_reverse_claim_get_port (self->claim);
+      if (listener_open (self, &error))
+        {
+          listener_report (self);
+          return;
+        }
+      if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE))
+        {
+          listener_end_failed (self, error);
+          return;
+        }
+      g_ptr_array_add (taken, g_steal_pointer (&self->claim));
+    }
+
+  if (taken->len < MAX_TRIED)
+    self->claim = tcp_reverse_ports_await_any (reverse->ports, reverse->owner, reverse, reverse->thread, &claim_callbacks,
+                                               self);
+  if (self->claim != NULL)
+    {
+      self->port = tcp_reverse_claim_get_port (self->claim);
+      tcp_timer_set (self->patience, tcp_now () + TCP_REVERSE_PATIENCE);
+    }
+  else if (taken->len == 0 && result != TCP_REVERSE_IN_USE)
+    listener_end_full (self, result);
+  else if (taken->len == 0)
     listener_end (self, TCP_RESET_IN_USE, "all ports for reverse tunnels are already in use");
-  return tried;
+  else
+    listener_end (self, TCP_RESET_IN_USE, "the ports for reverse tunnels that were tried are in use by other programs");
 }
 
 static void
 listener_begin_at (Listener *self,
                    guint16   port)
 {
-  TcpReverseResult result = listener_claim (self, port, TRUE);
+  TcpReverse *reverse = self->reverse;
+  TcpReverseResult result;
   g_autofree char *why = NULL;
 
+  self->port = port;
+  self->claim = tcp_reverse_ports_claim (reverse->ports, port, reverse->owner, reverse, reverse->thread, &claim_callbacks,
+                                         self, &result);
   switch (result)
     {
     case TCP_REVERSE_GRANTED:
@@ -261,14 +280,14 @@ listener_begin_at (Listener *self,
       listener_end_full (self, result);
       break;
     case TCP_REVERSE_FORBIDDEN:
-      why = g_strdup_printf ("port %u is not one of those for reverse tunnels (reverse-ports)", port);
+      why = g_strdup_printf ("port %u is not one of those for reverse tunnels of this client (reverse-ports)", port);
       listener_end (self, TCP_RESET_FORBIDDEN, why);
       break;
     }
 }
 
-/* @port is 0 for any. Returns how many ports that took a try. */
-guint
+/* @port is 0 for any. */
+void
 tcp_reverse_listen (TcpReverse *self,
                     guint32     id,
                     guint16     port)
@@ -279,11 +298,10 @@ tcp_reverse_listen (TcpReverse *self,
   listener->id = id;
   listener->patience = tcp_timer_new (on_patience, listener);
   g_ptr_array_add (self->listeners, listener);
-  if (port == 0)
-    return listener_begin_anywhere (listener);
-
-  listener_begin_at (listener, port);
-  return 1;
+  if (port != 0)
+    listener_begin_at (listener, port);
+  else
+    listener_begin_anywhere (listener);
 }
 
 /* The client has no more use for it. */
@@ -323,6 +341,46 @@ tcp_reverse_yield (TcpReverse *self)
     listener_end (listener, TCP_RESET_CLOSED, "another session of the same client has taken the port over");
 }
 
+static Listener *
+reverse_find_missed (TcpReverse *self,
+                     gint64      since)
+{
+  for (guint i = 0; i < self->listeners->len; i++)
+    {
+      Listener *listener = self->listeners->pdata[i];
+
+      if (listener->acceptor != NULL && tcp_reverse_claim_is_missed (listener->claim, since))
+        return listener;
+    }
+  return NULL;
+}
+
+/* Gives up what others had to do without since then. The client may ask for it again. */
+void
+tcp_reverse_give_way (TcpReverse *self,
+                      gint64      since)
+{
+  Listener *listener;
+
+  while ((listener = reverse_find_missed (self, since)) != NULL)
+    listener_end (listener, TCP_RESET_IN_USE, "another client needed the port while this one was away");
+}
+
+/* While it rests nothing is accepted: what connects waits. */
+void
+tcp_reverse_set_resting (TcpReverse *self,
+                         gboolean    resting)
+{
+  self->resting = resting;
+  for (guint i = 0; i < self->listeners->len; i++)
+    {
+      Listener *listener = self->listeners->pdata[i];
+
+      if (listener->acceptor != NULL)
+        tcp_acceptor_set_resting (listener->acceptor, resting);
+    }
+}
+
 /* Takes no new connections. */
 void
 tcp_reverse_drain (TcpReverse *self)
@@ -337,10 +395,11 @@ tcp_reverse_is_empty (TcpReverse *self)
   return self->listeners->len == 0;
 }
 
-/* @owner has to outlive it. @thread is the current one. */
+/* @thread is the current one. The others have to outlive it. */
 TcpReverse *
 tcp_reverse_new (TcpReversePorts           *ports,
-                 TcpQuotaShare             *owner,
+                 TcpQuota                  *quota,
+                 TcpPrincipal              *owner,
                  TcpIoThread               *thread,
                  TcpLog                    *log,
                  const TcpReverseCallbacks *callbacks,
@@ -349,6 +408,7 @@ tcp_reverse_new (TcpReversePorts           *ports,
   TcpReverse *self = g_new0 (TcpReverse, 1);
 
   self->ports = ports;
+  self->quota = quota;
   self->owner = owner;
   self->thread = thread;
   self->log = tcp_log_ref (log);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/log.h"
+#include "gateway/quota.h"
 #include "gateway/reverse-ports.h"
 #include "protocol/protocol.h"
 
@@ -26,6 +27,8 @@ typedef struct
                     GSocketConnection *connection,
                     GSocketAddress    *peer,
                     gpointer           user_data);
+  /* It is about to take a port of the system, or to try. */
+  void (*opening) (gpointer user_data);
   /* Another session of the same owner waits for a port: tcp_reverse_yield() if nobody uses this one. */
   void (*wanted) (gpointer user_data);
 } TcpReverseCallbacks;
@@ -34,19 +37,24 @@ typedef struct
 #define TCP_REVERSE_PATIENCE (3 * G_TIME_SPAN_SECOND)
 
 TcpReverse *tcp_reverse_new (TcpReversePorts           *ports,
-                             TcpQuotaShare             *owner,
+                             TcpQuota                  *quota,
+                             TcpPrincipal              *owner,
                              TcpIoThread               *thread,
                              TcpLog                    *log,
                              const TcpReverseCallbacks *callbacks,
                              gpointer                   user_data);
 void tcp_reverse_free (TcpReverse *self);
 gboolean tcp_reverse_is_empty (TcpReverse *self);
-guint tcp_reverse_listen (TcpReverse *self,
-                          guint32     listener,
-                          guint16     port);
+void tcp_reverse_listen (TcpReverse *self,
+                         guint32     listener,
+                         guint16     port);
 void tcp_reverse_unlisten (TcpReverse *self,
                            guint32     listener);
 void tcp_reverse_yield (TcpReverse *self);
+void tcp_reverse_give_way (TcpReverse *self,
+                           gint64      since);
+void tcp_reverse_set_resting (TcpReverse *self,
+                              gboolean    resting);
 void tcp_reverse_drain (TcpReverse *self);
 
 G_END_DECLS

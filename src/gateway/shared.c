@@ -3,11 +3,15 @@
 #include "gateway/shared.h"
 
 #include "base/tsan.h"
+#include "io/descriptors.h"
 #include "io/pool.h"
 #include "websocket/channel.h"
 
 /* What connections may have that are not a WebSocket yet, at most. */
 #define STRANGERS_MEMORY (48 * 1024 * 1024)
+
+/* What part of the file descriptors may be listeners. */
+#define LISTENERS_PART 16
 
 /* What is left for whoever needs it, if there is so much. */
 #define COMMON_MEMORY (256 * 1024 * 1024)
@@ -44,6 +48,7 @@ shared_make_access (TcpShared *self)
     .held = &self->held,
     .clients = &self->clients,
     .connections = &self->connections,
+    .listeners = &self->listeners,
     .dials = tcp_dial_queue_get_quota (self->dials),
     .reverse_ports = tcp_reverse_ports_get_quota (self->reverse_ports),
   };
@@ -71,6 +76,7 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   shared_divide_memory (self);
   tcp_quota_init (&self->connections, settings->common.max_connections);
   tcp_quota_init (&self->held, MAX (1, settings->common.max_connections / 2));
+  tcp_quota_init (&self->listeners, MAX (1, tcp_descriptors_get_limit () / LISTENERS_PART));
   self->dials = tcp_dial_queue_new (settings->max_dials);
   self->target_book = tcp_target_book_new (settings->target, settings->common.connect_timeout);
   shared_make_access (self);
@@ -98,6 +104,7 @@ shared_clear (gpointer data)
   tcp_quota_clear (&self->clients);
   tcp_quota_clear (&self->connections);
   tcp_quota_clear (&self->held);
+  tcp_quota_clear (&self->listeners);
   tcp_target_rules_free (self->targets);
   tcp_reverse_ports_free (self->reverse_ports);
   tcp_event_queue_unref (self->events);

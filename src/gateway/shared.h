@@ -35,6 +35,7 @@ typedef struct
   TcpQuota clients;
   TcpQuota connections;
   TcpQuota held; /* WebSockets without a target */
+  TcpQuota listeners; /* for reverse tunnels */
   TcpDialQueue *dials;
   TcpTargetBook *target_book;
 } TcpShared;

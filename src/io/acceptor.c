@@ -19,6 +19,7 @@ struct _TcpAcceptor
   gboolean accepting; /* on the stack */
   gboolean failing;   /* which was logged */
   gboolean paused;
+  gboolean resting;   /* because the user said so */
   TcpTimer *timer;    /* the end of a pause, then that of the failure */
 };
 
@@ -29,6 +30,21 @@ typedef struct
   TcpWatch *watch;
 } Listener;
 
+/* From now on connections are accepted, or not. */
+static void
+acceptor_update (TcpAcceptor *self)
+{
+  for (guint i = 0; i < self->listeners->len; i++)
+    {
+      TcpWatch *watch = g_array_index (self->listeners, Listener, i).watch;
+
+      if (self->paused || self->resting)
+        tcp_watch_rest (watch);
+      else
+        tcp_watch_set (watch, G_IO_IN);
+    }
+}
+
 static void
 acceptor_pause (TcpAcceptor *self,
                 int          code)
@@ -37,8 +53,7 @@ acceptor_pause (TcpAcceptor *self,
     tcp_log_warn (self->log, "cannot accept connections: %s; trying again until it works", g_strerror (code));
   self->failing = TRUE;
   self->paused = TRUE;
-  for (guint i = 0; i < self->listeners->len; i++)
-    tcp_watch_rest (g_array_index (self->listeners, Listener, i).watch);
+  acceptor_update (self);
   tcp_timer_set (self->timer, tcp_now () + TCP_ACCEPTOR_PAUSE);
 }
 
@@ -55,8 +70,7 @@ on_timer (gpointer user_data)
     }
 
   self->paused = FALSE;
-  for (guint i = 0; i < self->listeners->len; i++)
-    tcp_watch_set (g_array_index (self->listeners, Listener, i).watch, G_IO_IN);
+  acceptor_update (self);
   tcp_timer_set (self->timer, tcp_now () + TCP_ACCEPTOR_RECOVERY);
 }
 
@@ -91,7 +105,7 @@ on_readable (GIOCondition condition,
   int listening = g_socket_get_fd (listener->socket);
 
   self->accepting = TRUE;
-  for (guint i = 0; i < MAX_ACCEPTED && self->func != NULL; i++)
+  for (guint i = 0; i < MAX_ACCEPTED && self->func != NULL && !self->resting; i++)
     {
       int fd = accept4 (listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -134,6 +148,18 @@ tcp_acceptor_new (GPtrArray     *sockets,
     }
 
   return self;
+}
+
+/* While it rests, what connects waits in the backlog. */
+void
+tcp_acceptor_set_resting (TcpAcceptor *self,
+                          gboolean     resting)
+{
+  if (self->resting == resting)
+    return;
+
+  self->resting = resting;
+  acceptor_update (self);
 }
 
 /* The ports are free when it returns. */

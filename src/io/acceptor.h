@@ -27,6 +27,8 @@ TcpAcceptor *tcp_acceptor_new (GPtrArray     *sockets,
                                TcpLog        *log,
                                TcpAcceptFunc  func,
                                gpointer       user_data);
+void tcp_acceptor_set_resting (TcpAcceptor *self,
+                               gboolean     resting);
 void tcp_acceptor_free (TcpAcceptor *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpAcceptor, tcp_acceptor_free)

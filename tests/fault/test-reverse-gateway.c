@@ -5,6 +5,7 @@
 
 #include "client.h"
 #include "endpoint.h"
+#include "log-tap.h"
 #include "resumable-peer.h"
 #include "socket-util.h"
 #include "targets.h"
@@ -13,6 +14,7 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <tcptunnel/tcptunnel.h>
 #include <unistd.h>
 
@@ -29,13 +31,12 @@ typedef struct
   int taken;
 } Rig;
 
+/* Not started, and without ports to listen on. */
 static Rig
-rig_new (void)
+rig_prepare (void)
 {
   Rig rig = { .gateway = tcp_gateway_new ("127.0.0.1:9") };
   g_autoptr (GError) error = NULL;
-  g_autofree char *first = NULL;
-  g_autofree char *second = NULL;
   int fd = g_file_open_tmp ("tcptunnel-test-XXXXXX", &rig.token_file, &error);
 
   g_assert_no_error (error);
@@ -44,14 +45,37 @@ rig_new (void)
   g_assert_no_error (error);
   rig.reverse_port = socket_find_port ();
   rig.taken = socket_listen (0, &rig.taken_port);
-  first = g_strdup_printf ("%u", rig.reverse_port);
-  second = g_strdup_printf ("%u-%u", rig.taken_port, rig.taken_port);
-  g_object_set (rig.gateway, "token-file", rig.token_file, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG,
-                "reverse-ports", (const char *[]) { first, second, NULL }, NULL);
-  tcp_endpoint_start (TCP_ENDPOINT (rig.gateway), NULL, &error);
-  g_assert_no_error (error);
-  rig.port = test_port_of (rig.gateway);
+  g_object_set (rig.gateway, "token-file", rig.token_file, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG, NULL);
   return rig;
+}
+
+static void
+rig_start (Rig *rig)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_endpoint_start (TCP_ENDPOINT (rig->gateway), NULL, &error);
+  g_assert_no_error (error);
+  rig->port = test_port_of (rig->gateway);
+}
+
+static Rig
+rig_new_with (const char *property,
+              guint       value)
+{
+  Rig rig = rig_prepare ();
+  g_autofree char *first = g_strdup_printf ("%u", rig.reverse_port);
+  g_autofree char *second = g_strdup_printf ("%u-%u", rig.taken_port, rig.taken_port);
+
+  g_object_set (rig.gateway, "reverse-ports", (const char *[]) { first, second, NULL }, property, value, NULL);
+  rig_start (&rig);
+  return rig;
+}
+
+static Rig
+rig_new (void)
+{
+  return rig_new_with ("max-connections", 1000);
 }
 
 static void
@@ -438,6 +462,215 @@ test_limrun_refused (void)
   client_close (ws);
 }
 
+/* What a LISTEN for any port is answered: 0, or the code. */
+static guint
+ask_any (ResumablePeer *peer,
+         guint32        listener)
+{
+  ResumableFrame frame;
+
+  ask (peer, listener, 0);
+  while (resumable_receive (peer, &frame))
+    {
+      if (frame.id != listener)
+        continue;
+      if (frame.type == RESUMABLE_LISTENING)
+        return 0;
+      if (frame.type == RESUMABLE_UNLISTEN)
+        return resumable_get_u32 (&frame);
+    }
+  g_assert_not_reached ();
+}
+
+/* Some ports are for one name only. */
+static void
+test_names (void)
+{
+  g_auto (Rig) rig = rig_prepare ();
+  g_autofree char *alices = g_strdup_printf ("alice@%u", rig.reverse_port);
+  g_autoptr (ResumablePeer) bob = NULL;
+  g_autoptr (ResumablePeer) peer = NULL;
+
+  g_object_set (rig.gateway, "reverse-ports", (const char *[]) { alices, NULL }, NULL);
+  rig_start (&rig);
+  bob = join_as (&rig, BOB);
+  ask (bob, 1, rig.reverse_port);
+  expect_unlistened (bob, 1, RESUMABLE_RESET_FORBIDDEN);
+  g_assert_cmpuint (ask_any (bob, 2), ==, RESUMABLE_RESET_IN_USE);
+  peer = join_and_listen (&rig);
+  g_assert_nonnull (peer);
+}
+
+/* Ports that other programs have are tried a few at a time, and not the same ones again. */
+static void
+test_many_taken (void)
+{
+  g_auto (Rig) rig = rig_prepare ();
+  g_autoptr (GPtrArray) patterns = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (ResumablePeer) peer = NULL;
+  guint16 ports[18];
+  int fds[G_N_ELEMENTS (ports)];
+  guint code = RESUMABLE_RESET_IN_USE;
+  guint listener = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (ports); i++)
+    {
+      fds[i] = socket_listen (0, &ports[i]);
+      g_ptr_array_add (patterns, g_strdup_printf ("%u", ports[i]));
+    }
+  g_ptr_array_add (patterns, g_strdup_printf ("%u", rig.reverse_port));
+  g_ptr_array_add (patterns, NULL);
+  g_object_set (rig.gateway, "reverse-ports", patterns->pdata, NULL);
+  rig_start (&rig);
+  peer = join (&rig);
+  while (code == RESUMABLE_RESET_IN_USE && listener < 2)
+    code = ask_any (peer, ++listener);
+  g_assert_cmpuint (code, ==, 0);
+  g_assert_false (is_refused (rig.reverse_port));
+  for (guint i = 0; i < G_N_ELEMENTS (ports); i++)
+    close (fds[i]);
+}
+
+/* All listeners together are few of the file descriptors, and one client leaves some for others. */
+static void
+test_quota (void)
+{
+  g_auto (Rig) rig = rig_prepare ();
+  g_autoptr (ResumablePeer) peer = NULL;
+  g_autoptr (ResumablePeer) bob = NULL;
+  struct rlimit before;
+  struct rlimit few;
+  guint n = 0;
+
+  g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &before), ==, 0);
+  few = (struct rlimit) { .rlim_cur = 512, .rlim_max = before.rlim_max };
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &few), ==, 0);
+  g_object_set (rig.gateway, "reverse-ports", (const char *[]) { "20000-29999", NULL }, NULL);
+  rig_start (&rig);
+  peer = join (&rig);
+  while (n < 32 && ask_any (peer, n + 1) == 0)
+    n++;
+  /* Of 32 a quarter is set aside. */
+  g_assert_cmpuint (n, ==, 24);
+  g_assert_cmpuint (ask_any (peer, 40), ==, RESUMABLE_RESET_LIMIT);
+  resumable_send_code (peer, RESUMABLE_UNLISTEN, 1, RESUMABLE_RESET_CLOSED, "enough");
+  g_assert_cmpuint (ask_any (peer, 41), ==, 0);
+  bob = join_as (&rig, BOB);
+  g_assert_cmpuint (ask_any (bob, 1), ==, 0);
+  setrlimit (RLIMIT_NOFILE, &before);
+}
+
+/* One whose client is away is given to another who asks, and the client hears of it. */
+static void
+test_needed (void)
+{
+  g_auto (Rig) rig = rig_new_with ("session-timeout", 20000);
+  g_autoptr (ResumablePeer) peer = join_and_listen (&rig);
+  g_autoptr (ResumablePeer) bob = join_as (&rig, BOB);
+  gint64 deadline = test_deadline ();
+  guint code;
+  guint32 listener = 0;
+
+  resumable_expect_confirmed (peer);
+  ask (bob, ++listener, rig.reverse_port);
+  expect_unlistened (bob, listener, RESUMABLE_RESET_IN_USE);
+  resumable_reset (peer);
+  do
+    {
+      code = ask_any (bob, ++listener);
+      g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+      g_usleep (20000);
+    }
+  while (code != 0);
+  rejoin (peer);
+  expect_unlistened (peer, 1, RESUMABLE_RESET_IN_USE);
+}
+
+/* Strangers leave half of the connections of the client for its own. */
+static void
+test_arrivals (void)
+{
+  g_auto (Rig) rig = rig_new_with ("max-principal-connections", 4);
+  g_autoptr (ResumablePeer) peer = join_and_listen (&rig);
+  int fds[3];
+
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    {
+      fds[i] = client_connect (rig.reverse_port);
+      if (i < 2)
+        expect_arrival (peer, 2 * (i + 1), 1);
+    }
+  client_expect_reset (fds[2]);
+  resumable_send (peer, RESUMABLE_OPEN, 1, NULL, 0);
+  {
+    ResumableFrame frame = resumable_expect (peer, RESUMABLE_RESET, 1);
+
+    g_assert_cmpuint (resumable_get_u32 (&frame), ==, RESUMABLE_RESET_REFUSED);
+  }
+  client_close (fds[0]);
+  resumable_expect (peer, RESUMABLE_FIN, 2);
+  resumable_send_code (peer, RESUMABLE_RESET, 2, RESUMABLE_RESET_CLOSED, "enough");
+  resumable_expect_confirmed (peer);
+  client_close (fds[2]);
+  fds[2] = client_connect (rig.reverse_port);
+  expect_arrival (peer, 6, 1);
+  client_close (fds[1]);
+  client_close (fds[2]);
+}
+
+static guint64
+count_connections (Rig *rig)
+{
+  g_autoptr (TcpStatistics) statistics = tcp_endpoint_get_statistics (TCP_ENDPOINT (rig->gateway));
+
+  return statistics->total_connections;
+}
+
+/* Without a WebSocket a few are accepted, and the others wait until there is one. */
+static void
+test_backlog (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) peer = join_and_listen (&rig);
+  int fds[80];
+
+  resumable_expect_confirmed (peer);
+  log_tap_install ();
+  resumable_reset (peer);
+  WAIT_UNTIL (log_tap_count ("", "the WebSocket of the client alice ended") > 0);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    fds[i] = client_connect (rig.reverse_port);
+  WAIT_UNTIL (count_connections (&rig) >= 64);
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (ResumablePeer) bob G_GNUC_UNUSED = join_as (&rig, BOB);
+
+      g_assert_cmpuint (count_connections (&rig), ==, 64);
+    }
+  rejoin (peer);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    expect_arrival (peer, 2 * (i + 1), 1);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    client_close (fds[i]);
+}
+
+/* A session does not wait for itself, nor for a port for which it waits already. */
+static void
+test_waits_once (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) former = join_and_listen (&rig);
+  g_autoptr (ResumablePeer) peer = join (&rig);
+
+  ask (former, 2, rig.reverse_port);
+  expect_unlistened (former, 2, RESUMABLE_RESET_IN_USE);
+  former->deaf = TRUE;
+  ask (peer, 1, rig.reverse_port);
+  ask (peer, 2, rig.reverse_port);
+  expect_unlistened (peer, 2, RESUMABLE_RESET_IN_USE);
+  expect_listening (peer, 1, rig.reverse_port);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -453,6 +686,13 @@ main (int    argc,
   g_test_add_func ("/reverse-gateway/dead", test_dead);
   g_test_add_func ("/reverse-gateway/alive", test_alive);
   g_test_add_func ("/reverse-gateway/drain", test_drain);
+  g_test_add_func ("/reverse-gateway/names", test_names);
+  g_test_add_func ("/reverse-gateway/many-taken", test_many_taken);
+  g_test_add_func ("/reverse-gateway/quota", test_quota);
+  g_test_add_func ("/reverse-gateway/needed", test_needed);
+  g_test_add_func ("/reverse-gateway/arrivals", test_arrivals);
+  g_test_add_func ("/reverse-gateway/backlog", test_backlog);
+  g_test_add_func ("/reverse-gateway/waits-once", test_waits_once);
   g_test_add_func ("/reverse-gateway/limrun", test_limrun);
   g_test_add_func ("/reverse-gateway/limrun-refused", test_limrun_refused);
   return g_test_run ();

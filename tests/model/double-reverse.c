@@ -7,7 +7,8 @@
 
 TcpReverse *
 tcp_reverse_new (TcpReversePorts           *ports,
-                 TcpQuotaShare             *owner,
+                 TcpQuota                  *quota,
+                 TcpPrincipal              *owner,
                  TcpIoThread               *thread,
                  TcpLog                    *log,
                  const TcpReverseCallbacks *callbacks,
@@ -28,7 +29,7 @@ tcp_reverse_is_empty (TcpReverse *self)
   g_assert_not_reached ();
 }
 
-guint
+void
 tcp_reverse_listen (TcpReverse *self,
                     guint32     listener,
                     guint16     port)
@@ -45,6 +46,20 @@ tcp_reverse_unlisten (TcpReverse *self,
 
 void
 tcp_reverse_yield (TcpReverse *self)
+{
+  g_assert_not_reached ();
+}
+
+void
+tcp_reverse_give_way (TcpReverse *self,
+                      gint64      since)
+{
+  g_assert_not_reached ();
+}
+
+void
+tcp_reverse_set_resting (TcpReverse *self,
+                         gboolean    resting)
 {
   g_assert_not_reached ();
 }

@@ -9,7 +9,7 @@
 typedef struct
 {
   TcpGatewaySettings settings;
-  TcpQuota quotas[5];
+  TcpQuota quotas[6];
   TcpAccessLimits limits;
   TcpAccess *access;
 } Rig;
@@ -25,6 +25,7 @@ rig_new (void)
   tcp_quota_init (&rig->quotas[2], 100);
   tcp_quota_init (&rig->quotas[3], 10);
   tcp_quota_init (&rig->quotas[4], 8);
+  tcp_quota_init (&rig->quotas[5], 40);
   rig->limits = (TcpAccessLimits) {
     .settings = &rig->settings,
     .held = &rig->quotas[0],
@@ -32,6 +33,7 @@ rig_new (void)
     .connections = &rig->quotas[2],
     .dials = &rig->quotas[3],
     .reverse_ports = &rig->quotas[4],
+    .listeners = &rig->quotas[5],
   };
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
     rig->limits.memory[i] = tcp_budget_pool_new (rig->settings.max_memory / 24, 1);
@@ -115,6 +117,7 @@ test_others_come (void)
   g_assert_cmpuint (alice->connections.used, ==, 90);
   g_assert_cmpuint (alice->connections.max, ==, 75);
   g_assert_cmpuint (alice->reverse_ports.max, ==, 6);
+  g_assert_cmpuint (alice->listeners.max, ==, 30);
   g_assert_cmpuint (rig->quotas[4].part, ==, 1);
   g_assert_cmpuint (tcp_budget_pool_get_cap (alice->memory[TCP_MEMORY_DATA]), ==, all * 3 / 4);
   g_assert_cmpint (tcp_quota_enter (rig->limits.connections, &alice->connections), ==, TCP_QUOTA_OWN_FULL);

@@ -17,6 +17,38 @@ parse (const char *first,
   return ports;
 }
 
+static TcpPrincipal *alice, *bob;
+static TcpIoThread *thread;
+
+static void
+on_nothing (TcpReverseClaim *claim,
+            gpointer         user_data)
+{
+}
+
+static const TcpReverseClaimCallbacks no_callbacks = { .granted = on_nothing, .wanted = on_nothing };
+
+/* Claims any, and says which. */
+static void
+assert_next (TcpReversePorts *ports,
+             TcpPrincipal    *owner,
+             guint16          wanted,
+             GPtrArray       *claims)
+{
+  TcpReverseResult result;
+  TcpReverseClaim *claim = tcp_reverse_ports_claim_any (ports, owner, NULL, thread, &no_callbacks, NULL, &result);
+
+  g_assert_cmpuint (claim != NULL ? tcp_reverse_claim_get_port (claim) : 0, ==, wanted);
+  if (claim != NULL)
+    g_ptr_array_add (claims, claim);
+}
+
+static GPtrArray *
+claims_new (void)
+{
+  return g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_reverse_claim_free);
+}
+
 static void
 assert_listens_at (TcpReversePorts *ports,
                    guint16          port,
@@ -33,19 +65,66 @@ test_parse (void)
 {
   g_autoptr (TcpReversePorts) none = tcp_reverse_ports_new (NULL, NULL);
   g_autoptr (TcpReversePorts) ports = parse ("[::]:8000-8001", "0.0.0.0:22");
-  g_autoptr (TcpReversePorts) last = parse ("65535", NULL);
+  g_autoptr (TcpReversePorts) last = parse ("65535", "alice@example.org@[::1]:7");
+  g_autoptr (GPtrArray) claims = claims_new ();
 
   g_assert_true (tcp_reverse_ports_is_empty (none));
-  g_assert_cmpuint (tcp_reverse_ports_get_next (none, 0), ==, 0);
+  assert_next (none, alice, 0, claims);
   g_assert_false (tcp_reverse_ports_is_empty (ports));
-  g_assert_cmpuint (tcp_reverse_ports_get_next (ports, 0), ==, 22);
-  g_assert_cmpuint (tcp_reverse_ports_get_next (ports, 22), ==, 8000);
-  g_assert_cmpuint (tcp_reverse_ports_get_next (ports, 8000), ==, 8001);
-  g_assert_cmpuint (tcp_reverse_ports_get_next (ports, 8001), ==, 0);
+  assert_next (ports, alice, 22, claims);
+  assert_next (ports, alice, 8000, claims);
+  assert_next (ports, bob, 8001, claims);
+  assert_next (ports, alice, 0, claims);
+  /* Of those that come back the one that was away longest is the first. */
+  g_ptr_array_remove_index (claims, 1);
+  g_ptr_array_remove_index (claims, 0);
+  assert_next (ports, bob, 8000, claims);
+  assert_next (ports, bob, 22, claims);
   assert_listens_at (ports, 22, "0.0.0.0:22");
   assert_listens_at (ports, 8001, "[::]:8001");
   assert_listens_at (last, 65535, "127.0.0.1:65535");
-  g_assert_cmpuint (tcp_reverse_ports_get_next (last, 65535), ==, 0);
+  assert_listens_at (last, 7, "[::1]:7");
+}
+
+/* Some are for one name, which takes those first. */
+static void
+test_names (void)
+{
+  g_autoptr (TcpReversePorts) ports = parse ("alice@20-21", "10");
+  g_autoptr (GPtrArray) claims = claims_new ();
+  TcpReverseResult result;
+
+  g_assert_null (tcp_reverse_ports_claim (ports, 20, bob, NULL, thread, &no_callbacks, NULL, &result));
+  g_assert_cmpint (result, ==, TCP_REVERSE_FORBIDDEN);
+  g_ptr_array_add (claims, tcp_reverse_ports_claim (ports, 20, alice, NULL, thread, &no_callbacks, NULL, &result));
+  g_assert_cmpint (result, ==, TCP_REVERSE_GRANTED);
+  assert_next (ports, alice, 21, claims);
+  assert_next (ports, bob, 10, claims);
+  assert_next (ports, bob, 0, claims);
+  assert_next (ports, alice, 0, claims);
+}
+
+/* Who had to do without, and of what. */
+static void
+test_missed (void)
+{
+  g_autoptr (TcpReversePorts) ports = parse ("alice@20", "10-11");
+  g_autoptr (GPtrArray) claims = claims_new ();
+  gint64 before = g_get_monotonic_time ();
+  TcpReverseResult result;
+
+  assert_next (ports, alice, 20, claims);
+  assert_next (ports, alice, 10, claims);
+  assert_next (ports, alice, 11, claims);
+  g_assert_null (tcp_reverse_ports_claim (ports, 10, bob, NULL, thread, &no_callbacks, NULL, &result));
+  g_assert_cmpint (result, ==, TCP_REVERSE_IN_USE);
+  g_assert_false (tcp_reverse_claim_is_missed (claims->pdata[0], before));
+  g_assert_true (tcp_reverse_claim_is_missed (claims->pdata[1], before));
+  g_assert_false (tcp_reverse_claim_is_missed (claims->pdata[2], before));
+  g_assert_false (tcp_reverse_claim_is_missed (claims->pdata[1], g_get_monotonic_time () + 1));
+  assert_next (ports, bob, 0, claims);
+  g_assert_false (tcp_reverse_claim_is_missed (claims->pdata[0], before));
+  g_assert_true (tcp_reverse_claim_is_missed (claims->pdata[2], before));
 }
 
 static void
@@ -54,6 +133,7 @@ test_refused (void)
   static const char *const bad[][2] = {
     { "", NULL }, { "0", NULL }, { "65536", NULL }, { "2-1", NULL }, { "1-", NULL }, { "-1", NULL }, { "1-2-3", NULL },
     { "localhost:1", NULL }, { ":1", NULL }, { "127.1:1", NULL }, { "::1:1", NULL }, { "1,2", NULL },
+    { "@1", NULL }, { "a@", NULL }, { "a@b:1", NULL }, { "a@1", "b@1" },
     { "1-5", "5" }, { "7", "0.0.0.0:1-9" },
   };
 
@@ -68,14 +148,14 @@ test_refused (void)
     }
 }
 
-/* Claims: of two owners, all on one thread, which is that of the test's own for what follows. */
+/* Claims: of two owners, all on one thread. */
 
 typedef struct
 {
   TcpReversePorts *ports;
-  TcpReverseClaim *claims[4];
-  guint granted[4];
-  guint wanted[4];
+  TcpReverseClaim *claims[20];
+  guint granted[20];
+  guint wanted[20];
 } Book;
 
 static Book book;
@@ -95,17 +175,15 @@ on_wanted (TcpReverseClaim *claim,
 }
 
 static TcpReverseResult
-claim (guint          n,
-       guint16        port,
-       TcpQuotaShare *owner,
-       gboolean       waits,
-       TcpIoThread   *thread)
+claim (guint         n,
+       guint16       port,
+       TcpPrincipal *owner)
 {
   static const TcpReverseClaimCallbacks callbacks = { .granted = on_granted, .wanted = on_wanted };
   TcpReverseResult result;
 
-  book.claims[n] = tcp_reverse_ports_claim (book.ports, port, owner, waits, thread, &callbacks, GUINT_TO_POINTER (n),
-                                            &result);
+  book.claims[n] = tcp_reverse_ports_claim (book.ports, port, owner, &book.claims[n], thread, &callbacks,
+                                            GUINT_TO_POINTER (n), &result);
   g_assert_true ((book.claims[n] != NULL) == (result == TCP_REVERSE_GRANTED || result == TCP_REVERSE_WAITING));
   return result;
 }
@@ -116,29 +194,25 @@ give_up (guint n)
   g_clear_pointer (&book.claims[n], tcp_reverse_claim_free);
 }
 
-static TcpQuotaShare shares[2] = { { .max = 3 }, { .max = 3 } };
-static TcpQuotaShare *const alice = &shares[0], *const bob = &shares[1];
-static TcpIoThread *thread;
-
 static void
 begin_claims (gpointer data)
 {
-  g_assert_cmpint (claim (0, 5, alice, TRUE, thread), ==, TCP_REVERSE_FORBIDDEN);
-  g_assert_cmpint (claim (0, 10, alice, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (0, 5, alice), ==, TCP_REVERSE_FORBIDDEN);
+  g_assert_cmpint (claim (0, 10, alice), ==, TCP_REVERSE_GRANTED);
   g_assert_false (tcp_reverse_claim_is_wanted (book.claims[0]));
-  g_assert_cmpint (claim (1, 10, bob, TRUE, thread), ==, TCP_REVERSE_IN_USE);
-  g_assert_cmpint (claim (1, 10, alice, FALSE, thread), ==, TCP_REVERSE_IN_USE);
-  g_assert_cmpint (claim (1, 10, alice, TRUE, thread), ==, TCP_REVERSE_WAITING);
-  g_assert_cmpint (claim (2, 10, alice, TRUE, thread), ==, TCP_REVERSE_WAITING);
+  g_assert_cmpint (claim (1, 10, bob), ==, TCP_REVERSE_IN_USE);
+  g_assert_cmpint (claim (1, 10, alice), ==, TCP_REVERSE_WAITING);
+  g_assert_cmpint (claim (2, 10, alice), ==, TCP_REVERSE_WAITING);
   g_assert_true (tcp_reverse_claim_is_wanted (book.claims[0]));
-  g_assert_cmpint (claim (3, 11, bob, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (3, 11, bob), ==, TCP_REVERSE_GRANTED);
 }
 
 /* One that waited gives up, and the next has it. */
 static void
 hand_over (gpointer data)
 {
-  g_assert_cmpuint (book.wanted[0], ==, 2);
+  /* Once, although there were two. */
+  g_assert_cmpuint (book.wanted[0], ==, 1);
   g_assert_cmpuint (book.granted[1], ==, 0);
   give_up (1);
   give_up (0);
@@ -149,7 +223,7 @@ hand_over_in_vain (gpointer data)
 {
   g_assert_cmpuint (book.granted[1], ==, 0);
   g_assert_cmpuint (book.granted[2], ==, 1);
-  g_assert_cmpint (claim (1, 10, alice, TRUE, thread), ==, TCP_REVERSE_WAITING);
+  g_assert_cmpint (claim (1, 10, alice), ==, TCP_REVERSE_WAITING);
   give_up (2);
   /* Before it could be told. */
   give_up (1);
@@ -160,75 +234,100 @@ static void
 check_nothing_left (gpointer data)
 {
   g_assert_cmpuint (book.granted[1], ==, 0);
-  g_assert_cmpint (claim (0, 10, bob, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (0, 10, bob), ==, TCP_REVERSE_GRANTED);
   give_up (0);
+}
+
+/* No more than 8 wait. */
+static void
+check_crowd (gpointer data)
+{
+  g_assert_cmpint (claim (0, 10, alice), ==, TCP_REVERSE_GRANTED);
+  for (guint i = 1; i <= 8; i++)
+    g_assert_cmpint (claim (i, 10, alice), ==, TCP_REVERSE_WAITING);
+  g_assert_cmpint (claim (9, 10, alice), ==, TCP_REVERSE_IN_USE);
+  for (guint i = 0; i <= 8; i++)
+    give_up (i);
 }
 
 static void
 test_claims (void)
 {
-  thread = tcp_io_thread_acquire (NULL);
   book.ports = parse ("10-11", NULL);
   /* Each behind what the one before has caused. */
   tcp_io_thread_invoke_sync (thread, begin_claims, NULL);
   tcp_io_thread_invoke_sync (thread, hand_over, NULL);
   tcp_io_thread_invoke_sync (thread, hand_over_in_vain, NULL);
   tcp_io_thread_invoke_sync (thread, check_nothing_left, NULL);
+  tcp_io_thread_invoke_sync (thread, check_crowd, NULL);
   tcp_reverse_ports_free (book.ports);
-  tcp_io_thread_release (thread);
 }
 
 /* None of two owners has all. One that waits takes no place, and whoever has waited has that of the one before. */
 static void
 fill (gpointer data)
 {
-  g_assert_cmpint (claim (0, 10, alice, TRUE, thread), ==, TCP_REVERSE_GRANTED);
-  g_assert_cmpint (claim (1, 11, alice, TRUE, thread), ==, TCP_REVERSE_GRANTED);
-  g_assert_cmpint (claim (2, 12, alice, TRUE, thread), ==, TCP_REVERSE_GRANTED);
-  g_assert_cmpint (claim (3, 13, alice, TRUE, thread), ==, TCP_REVERSE_OWN_FULL);
-  g_assert_cmpint (claim (3, 10, alice, TRUE, thread), ==, TCP_REVERSE_WAITING);
+  alice->reverse_ports.max = bob->reverse_ports.max = 3;
+  g_assert_cmpint (claim (0, 10, alice), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (1, 11, alice), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (2, 12, alice), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (3, 13, alice), ==, TCP_REVERSE_OWN_FULL);
+  g_assert_cmpint (claim (3, 10, alice), ==, TCP_REVERSE_WAITING);
   give_up (0);
-  g_assert_cmpuint (alice->used, ==, 3);
-  g_assert_cmpint (claim (0, 13, alice, TRUE, thread), ==, TCP_REVERSE_OWN_FULL);
+  g_assert_cmpuint (alice->reverse_ports.used, ==, 3);
+  g_assert_cmpint (claim (0, 13, alice), ==, TCP_REVERSE_OWN_FULL);
   give_up (1);
-  g_assert_cmpint (claim (0, 11, bob, TRUE, thread), ==, TCP_REVERSE_GRANTED);
-  g_assert_cmpint (claim (1, 13, bob, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (0, 11, bob), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (1, 13, bob), ==, TCP_REVERSE_GRANTED);
   give_up (2);
-  g_assert_cmpint (claim (2, 12, bob, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (2, 12, bob), ==, TCP_REVERSE_GRANTED);
   give_up (3);
-  g_assert_cmpint (claim (3, 10, bob, TRUE, thread), ==, TCP_REVERSE_OWN_FULL);
+  g_assert_cmpint (claim (3, 10, bob), ==, TCP_REVERSE_OWN_FULL);
   give_up (2);
   give_up (1);
   /* Of what is free one is for the other. */
-  tcp_quota_set_aside (tcp_reverse_ports_get_quota (book.ports), 2, (TcpQuotaShare *[]) { alice, bob }, 2);
-  g_assert_cmpint (claim (1, 10, bob, TRUE, thread), ==, TCP_REVERSE_GRANTED);
-  bob->max = 4;
-  g_assert_cmpint (claim (2, 12, bob, TRUE, thread), ==, TCP_REVERSE_GRANTED);
-  g_assert_cmpint (claim (3, 13, bob, TRUE, thread), ==, TCP_REVERSE_SET_ASIDE);
-  g_assert_cmpint (claim (3, 13, alice, TRUE, thread), ==, TCP_REVERSE_GRANTED);
+  tcp_quota_set_aside (tcp_reverse_ports_get_quota (book.ports), 2,
+                       (TcpQuotaShare *[]) { &alice->reverse_ports, &bob->reverse_ports }, 2);
+  g_assert_cmpint (claim (1, 10, bob), ==, TCP_REVERSE_GRANTED);
+  bob->reverse_ports.max = 4;
+  g_assert_cmpint (claim (2, 12, bob), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (3, 13, bob), ==, TCP_REVERSE_SET_ASIDE);
+  /* Those of its own are not counted. */
+  g_assert_cmpint (claim (4, 20, bob), ==, TCP_REVERSE_GRANTED);
+  g_assert_cmpint (claim (3, 13, alice), ==, TCP_REVERSE_GRANTED);
   for (guint i = 0; i < G_N_ELEMENTS (book.claims); i++)
     give_up (i);
-  g_assert_cmpuint (alice->used + bob->used, ==, 0);
+  g_assert_cmpuint (alice->reverse_ports.used + bob->reverse_ports.used, ==, 0);
 }
 
 static void
 test_shares (void)
 {
-  thread = tcp_io_thread_acquire (NULL);
-  book = (Book) { .ports = parse ("10-13", NULL) };
+  book = (Book) { .ports = parse ("10-13", "bob@20") };
   tcp_io_thread_invoke_sync (thread, fill, NULL);
   tcp_reverse_ports_free (book.ports);
-  tcp_io_thread_release (thread);
 }
 
 int
 main (int    argc,
       char **argv)
 {
+  int result;
+
   g_test_init (&argc, &argv, NULL);
+  alice = tcp_principal_new ("alice");
+  bob = tcp_principal_new ("bob");
+  alice->reverse_ports.max = bob->reverse_ports.max = G_MAXUINT16;
+  thread = tcp_io_thread_acquire (NULL);
   g_test_add_func ("/reverse-ports/parse", test_parse);
   g_test_add_func ("/reverse-ports/refused", test_refused);
+  g_test_add_func ("/reverse-ports/names", test_names);
+  g_test_add_func ("/reverse-ports/missed", test_missed);
   g_test_add_func ("/reverse-ports/claims", test_claims);
   g_test_add_func ("/reverse-ports/shares", test_shares);
-  return g_test_run ();
+  result = g_test_run ();
+  tcp_io_thread_release (thread);
+  tcp_principal_unref (alice);
+  tcp_principal_unref (bob);
+  return result;
 }

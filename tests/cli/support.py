@@ -35,7 +35,7 @@ def environment(**extra):
            if k not in ('TCP_TUNNEL_TOKEN', 'NO_COLOR', 'NOTIFY_SOCKET')}
     env['LC_ALL'] = 'C.UTF-8'
     env['XDG_CONFIG_HOME'] = env['XDG_CONFIG_DIRS'] = '/nonexistent'
-    env.setdefault('XDG_RUNTIME_DIR', '/nonexistent')
+    env.setdefault('XDG_RUNTIME_DIR', '/dev/null/runtime')  # where nothing can be made
     env['GIO_USE_PROXY_RESOLVER'] = 'dummy'
     env['G_DEBUG'] = 'fatal-warnings'
     env.update(extra)

@@ -272,7 +272,7 @@ class Browser(ForwardsTest):
                  '--disable-background-networking', f'--user-data-dir={directory}',
                  f'--proxy-server=socks5://127.0.0.1:{socks}', '--proxy-bypass-list=<-loopback>',
                  '--virtual-time-budget=20000', '--dump-dom', url],
-                env=environment(HOME=directory, XDG_CONFIG_HOME=directory), capture_output=True, text=True, timeout=3 * DEADLINE)
+                env=environment(HOME=directory, XDG_CONFIG_HOME=directory, XDG_RUNTIME_DIR=directory, G_DEBUG=None), capture_output=True, text=True, timeout=3 * DEADLINE)
         self.assertIn(f'loaded {20 * len(hosts)}: {20 * len(hosts) * Pages.SIZE}', done.stdout, done.stderr[-2000:])
 
     @staticmethod

@@ -214,7 +214,7 @@ class Status(unittest.TestCase):
         command, _ = self.gateway()
         self.assertEqual(os.listdir(self.sockets), [])
         self.assertEqual(command.stop(), 0)
-        os.environ['XDG_RUNTIME_DIR'] = '/nonexistent/runtime'
+        os.environ['XDG_RUNTIME_DIR'] = '/dev/null/runtime'
         command, _ = self.gateway()
         self.assertEqual(self.processes(), [])
         self.assertEqual(command.stop(), 0)

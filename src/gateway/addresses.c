@@ -138,3 +138,30 @@ tcp_addresses_new (GList   *addresses,
   tcp_tsan_release (self);
   return G_SOCKET_CONNECTABLE (self);
 }
+
+/* Of @where, which is an address or several, those that @func allows; NULL if it allows none. */
+GSocketConnectable *
+tcp_addresses_filter (GSocketConnectable *where,
+                      TcpAddressFunc      func,
+                      gpointer            user_data)
+{
+  g_autoptr (GSocketAddressEnumerator) enumerator = g_socket_connectable_enumerate (where);
+  g_autoptr (TcpAddresses) allowed = g_object_new (TCP_TYPE_ADDRESSES, NULL);
+  GSocketAddress *address;
+
+  if (!TCP_IS_ADDRESSES (where) && !G_IS_INET_SOCKET_ADDRESS (where))
+    return NULL;
+  while ((address = g_socket_address_enumerator_next (enumerator, NULL, NULL)) != NULL)
+    {
+      g_autoptr (GInetSocketAddress) inet = G_INET_SOCKET_ADDRESS (address);
+
+      if (func (g_inet_socket_address_get_address (inet), g_inet_socket_address_get_port (inet), user_data))
+        g_ptr_array_add (allowed->addresses, g_object_ref (inet));
+    }
+  if (allowed->addresses->len == 0)
+    return NULL;
+  if (G_IS_SOCKET_ADDRESS (where))
+    return g_object_ref (where);
+  tcp_tsan_release (allowed);
+  return G_SOCKET_CONNECTABLE (g_steal_pointer (&allowed));
+}

@@ -14,4 +14,12 @@ G_DECLARE_FINAL_TYPE (TcpAddresses, tcp_addresses, TCP, ADDRESSES, GObject)
 GSocketConnectable *tcp_addresses_new (GList   *addresses,
                                        guint16  port);
 
+/* Whether it may be connected to. */
+typedef gboolean (*TcpAddressFunc) (GInetAddress *address,
+                                    guint16       port,
+                                    gpointer      user_data);
+GSocketConnectable *tcp_addresses_filter (GSocketConnectable *where,
+                                          TcpAddressFunc      func,
+                                          gpointer            user_data);
+
 G_END_DECLS

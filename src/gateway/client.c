@@ -188,7 +188,7 @@ on_dialed (GSocketConnection *connection,
       why = "it closed the connection at once";
     }
   if (connection == NULL)
-    error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the target %s cannot be reached: %s",
+    error = g_error_new (TCP_TUNNEL_ERROR, code == TCP_RESET_FORBIDDEN ? TCP_TUNNEL_ERROR_FORBIDDEN : TCP_TUNNEL_ERROR_TARGET, "the target %s cannot be reached: %s",
                          dial->target, why);
   g_hash_table_remove (self->dials, stream);
   if (connection != NULL)
@@ -198,9 +198,10 @@ on_dialed (GSocketConnection *connection,
 }
 
 static void
-client_dial (TcpClient  *self,
-             TcpStream  *stream,
-             const char *target)
+client_dial (TcpClient      *self,
+             TcpStream      *stream,
+             const char     *target,
+             TcpTargetRules *rules)
 {
   guint16 port;
   g_autoptr (TcpTarget) where = tcp_target_book_get (self->shared->target_book, target, &port);
@@ -210,7 +211,7 @@ client_dial (TcpClient  *self,
   dial->client = self;
   dial->stream = tcp_stream_ref (stream);
   dial->target = g_strdup (target);
-  dial->dial = tcp_dial_new (self->shared->dials, self->lane, &self->in_turns, where, port, self->thread,
+  dial->dial = tcp_dial_new (self->shared->dials, self->lane, &self->in_turns, where, port, rules, self->thread,
                              self->settings->common.connect_timeout, on_dialed, dial);
   g_hash_table_insert (self->dials, stream, dial);
   if (channel != NULL)
@@ -282,7 +283,7 @@ on_stream_opened (TcpSession *session,
       return;
     }
   tcp_stream_set_target (stream, target);
-  client_dial (self, stream, target != NULL ? target : self->settings->target);
+  client_dial (self, stream, target != NULL ? target : self->settings->target, target != NULL ? self->shared->targets : NULL);
 }
 
 /* Listeners */

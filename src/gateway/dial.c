@@ -2,6 +2,7 @@
 
 #include "gateway/dial.h"
 
+#include "gateway/addresses.h"
 #include "io/connect.h"
 #include "io/reactor.h"
 
@@ -17,6 +18,8 @@ struct _TcpDial
   TcpTargetWait *wait;       /* for its addresses, */
   TcpConnect *connect;       /* to its only address, */
   GCancellable *connecting;  /* or to one of several */
+  TcpTargetRules *rules;     /* that its address has to keep to; nullable */
+  gboolean forbidden;        /* it does not */
   TcpTimer *timer;           /* the deadline */
   guint timeout;             /* ms, for messages */
   TcpDialFunc func;
@@ -49,12 +52,28 @@ on_one_connected (GObject      *object,
     on_connected (connection, error, g_object_get_data (G_OBJECT (connecting), "dial"));
 }
 
+static gboolean
+on_address (GInetAddress *address,
+            guint16       port,
+            gpointer      user_data)
+{
+  return tcp_target_rules_allow_address (user_data, address, port);
+}
+
 static void
 dial_connect (TcpDial            *self,
-              GSocketConnectable *where)
+              GSocketConnectable *addresses)
 {
+  g_autoptr (GSocketConnectable) where = self->rules != NULL ? tcp_addresses_filter (addresses, on_address, self->rules)
+                                                             : g_object_ref (addresses);
   g_autoptr (GSocketClient) client = NULL;
 
+  if (where == NULL)
+    {
+      self->forbidden = TRUE;
+      tcp_timer_set (self->timer, 0);
+      return;
+    }
   if (G_IS_SOCKET_ADDRESS (where))
     {
       self->connect = tcp_connect_new (G_SOCKET_ADDRESS (where), on_connected, self);
@@ -110,6 +129,12 @@ on_deadline (gpointer user_data)
   g_autofree char *why = NULL;
   TcpResetCode code = TCP_RESET_TIMED_OUT;
 
+  if (self->forbidden)
+    {
+      self->func (NULL, TCP_RESET_FORBIDDEN, "it is at an address of this machine or its link, which no pattern names",
+                  self->user_data);
+      return;
+    }
   if (self->wait != NULL)
     why = g_strdup_printf ("its name was not resolved within %u ms", self->timeout);
   else if (self->connect != NULL || self->connecting != NULL)
@@ -131,6 +156,7 @@ tcp_dial_new (TcpDialQueue  *queue,
               TcpDialClient *client,
               TcpTarget     *target,
               guint16        port,
+              TcpTargetRules *rules,
               TcpIoThread   *thread,
               guint          timeout,
               TcpDialFunc    func,
@@ -141,6 +167,7 @@ tcp_dial_new (TcpDialQueue  *queue,
 
   self->target = tcp_target_ref (target);
   self->port = port;
+  self->rules = rules;
   self->lane = lane;
   self->caller = &client->in_lane;
   self->thread = thread;

@@ -4,6 +4,7 @@
 
 #include "gateway/dial-lane.h"
 #include "gateway/dial-queue.h"
+#include "gateway/target-rules.h"
 #include "gateway/target.h"
 #include "protocol/protocol.h"
 
@@ -31,6 +32,7 @@ TcpDial *tcp_dial_new (TcpDialQueue  *queue,
                        TcpDialClient *client,
                        TcpTarget     *target,
                        guint16        port,
+                       TcpTargetRules *rules,
                        TcpIoThread   *thread,
                        guint          timeout,
                        TcpDialFunc    func,

@@ -38,9 +38,9 @@ tcp_address_get_port (GSocketAddress *address)
   return G_IS_INET_SOCKET_ADDRESS (address) ? g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)) : 0;
 }
 
-/* GLib warns of a prefix that is far too long. */
-static GInetAddressMask *
-parse_mask (const char *text)
+/* NULL if it is none. GLib warns of a prefix that is far too long. */
+GInetAddressMask *
+tcp_network_parse (const char *text)
 {
   const char *slash = strchr (text, '/');
   g_autofree char *prefix = slash != NULL ? g_strndup (text, slash - text) : g_strdup (text);
@@ -65,7 +65,7 @@ tcp_networks_parse (const char *const  *texts,
   self->masks = g_ptr_array_new_with_free_func (g_object_unref);
   for (guint i = 0; texts != NULL && texts[i] != NULL; i++)
     {
-      GInetAddressMask *mask = parse_mask (texts[i]);
+      GInetAddressMask *mask = tcp_network_parse (texts[i]);
 
       if (mask == NULL)
         {

@@ -15,6 +15,7 @@ void tcp_networks_free (TcpNetworks *self);
 gboolean tcp_networks_contain (const TcpNetworks *self,
                                GInetAddress      *address);
 
+GInetAddressMask *tcp_network_parse (const char *text);
 GInetAddress *tcp_address_normalize (GInetAddress *address);
 GInetAddress *tcp_address_get (GSocketAddress *address);
 guint16 tcp_address_get_port (GSocketAddress *address);

@@ -40,13 +40,16 @@ static const TcpSetting rows[] = {
    * nothing but [property@TcpTunnel.Gateway:target], which needs no pattern.
    *
    * A pattern has the form `HOST:PORT`. `HOST` is a name; `*.` and a name, for every name
-   * below that one; an address, with an IPv6 address in brackets; or `*` for every host.
+   * below that one; an address, with an IPv6 address in brackets; a network, such as `10.0.0.0/8`
+   * or `[fd00::/8]`; or `*` for every host.
    * `PORT` is a number from 1 to 65535, a range such as `8000-8099`, or `*`. The start
    * fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if one of them has another form.
    *
    * Names are compared as the client writes them, without regard to case: a pattern with
-   * an address does not allow a name that resolves to it, and one with a name allows
-   * whatever address that has. An address is taken only in its usual form, such as 10.0.0.1
+   * an address or a network does not allow a name that resolves to it. One with a name, and `*`, allow
+   * whatever address that has, except those of this machine and its link (loopback, link-local
+   * such as 169.254.169.254, unspecified, multicast): these have to be in another pattern as well, as an
+   * address or a network, with the port. An address is taken only in its usual form, such as 10.0.0.1
    * or [fd00::1]: what a client writes otherwise is not allowed by any pattern. What is not
    * allowed is reset, and logged as a warning.
    *

@@ -6,12 +6,14 @@
 
 #include "base/invalid.h"
 #include "base/host-port.h"
+#include "gateway/networks.h"
 
 typedef struct
 {
   char *host;       /* NULL for any */
   gboolean below;   /* names below it, and not itself */
   gboolean address; /* of which no name is one */
+  GInetAddressMask *network; /* in place of the host; nullable */
   guint16 first;    /* ports */
   guint16 last;
 } Rule;
@@ -24,7 +26,10 @@ struct _TcpTargetRules
 static void
 rule_clear (gpointer data)
 {
-  g_free (((Rule *) data)->host);
+  Rule *rule = data;
+
+  g_free (rule->host);
+  g_clear_object (&rule->network);
 }
 
 static gboolean
@@ -50,6 +55,23 @@ rule_parse_ports (Rule       *self,
          tcp_port_parse (dash + 1, strlen (dash + 1), &self->last) && self->first <= self->last;
 }
 
+/* Such as 10.0.0.0/8 or [fd00::/8]. */
+static gboolean
+rule_parse_network (Rule        *self,
+                    const char  *text,
+                    gsize        length,
+                    GError     **error)
+{
+  gboolean brackets = length > 1 && text[0] == '[' && text[length - 1] == ']';
+  g_autofree char *whole = brackets ? g_strndup (text + 1, length - 2) : g_strndup (text, length);
+
+  if (brackets == (strchr (whole, ':') != NULL))
+    self->network = tcp_network_parse (whole);
+  return self->network != NULL ||
+         tcp_invalid (error, "“%.*s” is no network such as 10.0.0.0/8 or [fd00::/8], of which the bits behind the prefix are 0",
+                      (int) length, text);
+}
+
 static gboolean
 rule_parse (Rule        *self,
             const char  *pattern,
@@ -62,6 +84,9 @@ rule_parse (Rule        *self,
                         "a range such as 8000-8099, or *", pattern);
   if (colon - pattern == 1 && *pattern == '*')
     return TRUE;
+
+  if (memchr (pattern, '/', colon - pattern) != NULL)
+    return rule_parse_network (self, pattern, colon - pattern, error);
 
   self->below = g_str_has_prefix (pattern, "*.");
   if (self->below)
@@ -102,6 +127,24 @@ tcp_target_rules_free (TcpTargetRules *self)
   g_free (self);
 }
 
+/* Whether it names the address, or a network that it is in. */
+static gboolean
+rule_names (const Rule   *self,
+            GInetAddress *address,
+            guint16       port)
+{
+  g_autoptr (GInetAddress) own = NULL;
+
+  if (port < self->first || port > self->last)
+    return FALSE;
+  if (self->network != NULL)
+    return g_inet_address_mask_matches (self->network, address);
+  if (!self->address)
+    return FALSE;
+  own = g_inet_address_new_from_string (self->host);
+  return g_inet_address_equal (own, address);
+}
+
 static gboolean
 rule_allows (const Rule      *self,
              const TcpHostPort *target)
@@ -110,6 +153,12 @@ rule_allows (const Rule      *self,
 
   if (target->port < self->first || target->port > self->last)
     return FALSE;
+  if (self->network != NULL)
+    {
+      g_autoptr (GInetAddress) address = target->address ? g_inet_address_new_from_string (target->host) : NULL;
+
+      return address != NULL && rule_names (self, address, target->port);
+    }
   if (self->host == NULL)
     return TRUE;
   if (self->address != target->address)
@@ -136,5 +185,32 @@ tcp_target_rules_allow (TcpTargetRules *self,
     if (rule_allows (&g_array_index (self->rules, Rule, i), &parsed))
       return TRUE;
 
+  return FALSE;
+}
+
+/* This machine itself, and what is on its own link, where clouds have what only the machine is to know. */
+static gboolean
+is_inner (GInetAddress *address)
+{
+  g_autofree char *text = g_inet_address_to_string (address);
+
+  return g_inet_address_get_is_any (address) || g_inet_address_get_is_loopback (address) ||
+         g_inet_address_get_is_link_local (address) || g_inet_address_get_is_multicast (address) ||
+         strcmp (text, "fd00:ec2::254") == 0;
+}
+
+/* Whether a target that is allowed may be at this address: a name leads to wherever whoever owns it wants. */
+gboolean
+tcp_target_rules_allow_address (TcpTargetRules *self,
+                                GInetAddress   *address,
+                                guint16         port)
+{
+  g_autoptr (GInetAddress) normal = tcp_address_normalize (address);
+
+  if (!is_inner (normal))
+    return TRUE;
+  for (guint i = 0; i < self->rules->len; i++)
+    if (rule_names (&g_array_index (self->rules, Rule, i), normal, port))
+      return TRUE;
   return FALSE;
 }

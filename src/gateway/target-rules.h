@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include <glib.h>
+#include <gio/gio.h>
 
 G_BEGIN_DECLS
 
@@ -14,6 +14,10 @@ TcpTargetRules *tcp_target_rules_new (const char *const  *patterns,
 void tcp_target_rules_free (TcpTargetRules *self);
 gboolean tcp_target_rules_allow (TcpTargetRules *self,
                                  const char     *target);
+
+gboolean tcp_target_rules_allow_address (TcpTargetRules *self,
+                                         GInetAddress   *address,
+                                         guint16         port);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpTargetRules, tcp_target_rules_free)
 

@@ -148,7 +148,7 @@ rig_new (guint connect_timeout)
 {
   Rig rig = { .target = target_new_echo (), .quick = limits_rig_new_started () };
   g_autofree char *name = g_strdup_printf (SLOW_NAME ":%u", target_get_port (rig.target));
-  const char *patterns[] = { "*" SLOW_DOMAIN ":*", NULL };
+  const char *patterns[] = { "*" SLOW_DOMAIN ":*", "127.0.0.0/8:*", NULL };
   g_autoptr (GError) error = NULL;
 
   rig.former = g_resolver_get_default ();

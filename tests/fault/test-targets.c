@@ -129,6 +129,58 @@ test_hostile (void)
   g_assert_cmpuint (target_get_counters (own).accepted, ==, 0);
 }
 
+/* Where every host is allowed, this machine and its link are not, by whichever name. */
+static void
+test_inner (void)
+{
+  static const char *const targets[] = {
+    "localhost:%u", "LOCALHOST:%u", "127.0.0.1:%u", "127.0.0.2:%u", "[::1]:%u", "0.0.0.0:%u", "[::]:%u", "169.254.169.254:%u",
+    "[fe80::1]:%u", "[fd00:ec2::254]:%u", "224.0.0.1:%u", "[ff02::1]:%u", "[::ffff:127.0.0.1]:%u", "127.1:%u", "0177.0.0.1:%u",
+    "0x7f000001:%u", "2130706433:%u", "localhost.:%u", "127.0.0.1:0%u", "127.0.0.1:tcp%u", "[::127.0.0.1]:%u",
+  };
+  g_autoptr (Target) own = target_new_echo ();
+  g_autoptr (Target) other = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (own, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  g_autoptr (ResumablePeer) peer = NULL;
+  g_autofree char *target = NULL;
+  guint32 id = 1;
+
+  allow (fixture, "*:*");
+  fixture_start_gateway (fixture);
+  peer = resumable_client_start (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+  for (guint i = 0; i < G_N_ELEMENTS (targets); i++, id += 2)
+    {
+      g_auto (GStrv) parts = g_strsplit (targets[i], "%u", 2);
+
+      g_free (target);
+      target = g_strdup_printf ("%s%u%s", parts[0], target_get_port (other), parts[1]);
+      g_test_message ("%s", target);
+      resumable_send_text (peer, RESUMABLE_OPEN, id, target);
+      resumable_expect_reset (peer, id, RESUMABLE_RESET_FORBIDDEN);
+    }
+  g_assert_cmpuint (target_get_counters (other).accepted, ==, 0);
+}
+
+/* A pattern that names the network opens it. */
+static void
+test_inner_allowed (void)
+{
+  g_autoptr (Target) own = target_new_echo ();
+  g_autoptr (Target) other = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (own, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  g_autoptr (ResumablePeer) peer = NULL;
+  g_autofree char *target = g_strdup_printf ("localhost:%u", target_get_port (other));
+  const char *const patterns[] = { "localhost:*", "127.0.0.0/8:*", NULL };
+
+  g_object_set (fixture->gateway, "allow", patterns, NULL);
+  fixture_start_gateway (fixture);
+  peer = resumable_client_start (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+  resumable_send_text (peer, RESUMABLE_OPEN, 1, target);
+  resumable_expect (peer, RESUMABLE_OPENED, 1);
+  resumable_round_trip (peer, 1, "there");
+  g_assert_cmpuint (target_get_counters (other).accepted, ==, 1);
+}
+
 /* Also after the session was lost, in which nobody knew of it yet. */
 static void
 test_open_names_it (TcpTunnelMode mode)
@@ -209,10 +261,10 @@ test_invalid (void)
   g_object_set (fixture->tunnel, "target", "db.lab:22", "resumption", TCP_TUNNEL_RESUMPTION_OFF, NULL);
   check_invalid (fixture->tunnel);
 
-  allow (fixture, "10.0.0.0/8:22");
+  allow (fixture, "10.0.0.1/8:22");
   g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (fixture->gateway), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
-  g_assert_nonnull (strstr (error->message, "10.0.0.0/8"));
+  g_assert_nonnull (strstr (error->message, "“10.0.0.1/8”"));
 }
 
 int
@@ -222,6 +274,8 @@ main (int argc,
   g_test_init (&argc, &argv, NULL);
 
   add_mode_test ("/targets/allowed", test_allowed);
+  g_test_add_func ("/targets/inner", test_inner);
+  g_test_add_func ("/targets/inner-allowed", test_inner_allowed);
   add_mode_test ("/targets/own", test_own);
   add_mode_test ("/targets/forbidden", test_forbidden);
   g_test_add_func ("/targets/hostile", test_hostile);

@@ -107,6 +107,13 @@ test_table (void)
     { "*:22", "\xef\xbd\x8c\xef\xbd\x8f:22", FALSE },
     { "*:22", "b\xc3\xbc" "cher.example:22", FALSE },
     { "*:*", "*:22", FALSE },
+    /* Networks */
+    { "10.0.0.0/8:22", "10.1.2.3:22", TRUE },
+    { "10.0.0.0/8:22", "10.1.2.3:23", FALSE },
+    { "10.0.0.0/8:22", "11.1.2.3:22", FALSE },
+    { "10.0.0.0/8:22", "ten.lab:22", FALSE },
+    { "[fd00::/8]:22", "[fd12::1]:22", TRUE },
+    { "[fd00::/8]:22", "[fe80::1]:22", FALSE },
     { "*:*", "/run/socket:22", FALSE },
     { "*:*", "http://db:22", FALSE },
     { "*:*", "db:22\n", FALSE },
@@ -145,6 +152,52 @@ test_several (void)
   g_assert_false (tcp_target_rules_allow (none, "a:1"));
 }
 
+/* Where a name may lead. */
+static void
+test_addresses (void)
+{
+  static const struct
+  {
+    const char *pattern;
+    const char *address;
+    gboolean allowed;
+  } cases[] = {
+    { "*:*", "10.0.0.1", TRUE },
+    { "*:*", "2001:db8::1", TRUE },
+    { "db.lab:*", "10.0.0.1", TRUE },
+    { "*:*", "127.0.0.1", FALSE },
+    { "*:*", "127.8.9.10", FALSE },
+    { "*:*", "::1", FALSE },
+    { "*:*", "::ffff:127.0.0.1", FALSE },
+    { "*:*", "0.0.0.0", FALSE },
+    { "*:*", "::", FALSE },
+    { "*:*", "169.254.169.254", FALSE },
+    { "*:*", "::ffff:169.254.169.254", FALSE },
+    { "*:*", "fe80::1", FALSE },
+    { "*:*", "fd00:ec2::254", FALSE },
+    { "*:*", "224.0.0.1", FALSE },
+    { "*:*", "ff02::1", FALSE },
+    { "localhost:*", "127.0.0.1", FALSE },
+    { "127.0.0.1:22", "127.0.0.1", TRUE },
+    { "127.0.0.1:22", "::ffff:127.0.0.1", TRUE },
+    { "127.0.0.1:23", "127.0.0.1", FALSE },
+    { "127.0.0.1:22", "127.0.0.2", FALSE },
+    { "127.0.0.0/8:22", "127.0.0.2", TRUE },
+    { "[::1]:22", "::1", TRUE },
+    { "[fe80::/10]:*", "fe80::1", TRUE },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      const char *const patterns[] = { cases[i].pattern, NULL };
+      g_autoptr (TcpTargetRules) rules = tcp_target_rules_new (patterns, NULL);
+      g_autoptr (GInetAddress) address = g_inet_address_new_from_string (cases[i].address);
+
+      g_test_message ("%s: %s", cases[i].pattern, cases[i].address);
+      g_assert_cmpint (tcp_target_rules_allow_address (rules, address, 22), ==, cases[i].allowed);
+    }
+}
+
 static void
 test_long (void)
 {
@@ -171,7 +224,7 @@ test_patterns_refused (void)
   static const char *const bad[] = {
     "", ":", "db", "db:", ":22", "db:0", "db:65536", "db:1-", "db:-1", "db:2-1", "db:1-2-3", "db:1,2", "**:22", "*db:22",
     "*.:22", "*.*:22", "a.*.b:22", "*.10.0.0.1:22", "*.[::1]:22", "::1:22", "[::1:22", "127.1:22", "010.0.0.1:22",
-    "[::ffff:10.0.0.1]:22", "[FD00::1]:22", "10.0.0.0/8:22", "b\303\274cher:22", "db :22", "db.:22",
+    "[::ffff:10.0.0.1]:22", "[FD00::1]:22", "10.0.0.1/8:22", "10.0.0.0/33:22", "fd00::/8:22", "[10.0.0.0/8]:22", "[fd00::/8:22", "a/8:22", "/:22", "b\303\274cher:22", "db :22", "db.:22",
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
@@ -192,6 +245,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/target-rules/table", test_table);
   g_test_add_func ("/target-rules/several", test_several);
+  g_test_add_func ("/target-rules/addresses", test_addresses);
   g_test_add_func ("/target-rules/long", test_long);
   g_test_add_func ("/target-rules/patterns-refused", test_patterns_refused);
   return g_test_run ();

@@ -4,6 +4,7 @@
 import gc
 import os
 import socket
+import subprocess
 import tempfile
 import unittest
 import unittest.mock
@@ -72,6 +73,24 @@ class Names(unittest.TestCase):
         self.assertEqual(gateway.get_property("log-level"), TcpTunnel.TunnelLogLevel.DEBUG)
         gateway.set_property("log_level", TcpTunnel.TunnelLogLevel.WARN)
         self.assertEqual(gateway.props.log_level, TcpTunnel.TunnelLogLevel.WARN)
+
+    def test_authorities(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "ca.pem")
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                            "-subj", "/CN=an authority", "-keyout", os.devnull, "-out", path],
+                           check=True, stderr=subprocess.DEVNULL)
+            with open(path, encoding="ascii") as file:
+                text = file.read()
+            for given in {"ca_file": path}, {"ca_data": text}, {"ca_data": text.encode()}:
+                tunnel = TcpTunnel.Tunnel("wss://example.com/", "token", **given)
+                certificate = Gio.TlsCertificate.new_from_pem(text, -1)
+                self.assertEqual(tunnel.tls_database.verify_chain(certificate, "1.3.6.1.5.5.7.3.1", None, None,
+                                                                  Gio.TlsDatabaseVerifyFlags.NONE, None), 0)
+            with self.assertRaisesRegex(ValueError, "one of ca_file and ca_data"):
+                TcpTunnel.Tunnel(ca_file=path, ca_data=text)
+            with self.assertRaises(GLib.Error):
+                TcpTunnel.Tunnel(ca_file=path + ".none")
 
     def test_unknown(self):
         with self.assertRaisesRegex(ValueError, "no mode 'single'; there are auto, multiplexed, parallel, singleton"):

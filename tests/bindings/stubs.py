@@ -53,6 +53,7 @@ def parameters(function):
     given = [(argument.arg, index >= required) for index, argument in enumerate(arguments)]
     if given and given[0][0] in ("self", "cls"):
         given.pop(0)
+    given += [(argument.arg, default is not None) for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults)]
     return given + [(argument.arg, True) for argument in [function.args.kwarg] if argument]
 
 
@@ -90,7 +91,7 @@ def settings(name):
     if "__init__" not in class_names(name):
         return set()
     [node] = class_names(name)["__init__"]
-    given = {argument for argument, _ in parameters(node)} - {"properties"}
+    given = {argument for argument, _ in parameters(node)} - {"properties", "ca_file", "ca_data"}
     return given | class_names(node.args.kwarg.annotation.slice.id).keys()
 
 

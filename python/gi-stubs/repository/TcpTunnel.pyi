@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What type checkers know of TcpTunnel. It goes with PyGObject-stubs, which know of the rest.
+import os
 from abc import ABCMeta
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Coroutine, Sequence
@@ -329,6 +330,9 @@ class Tunnel(Endpoint, _TunnelProperties):
         token: str | None = None,
         hostname: str | None = "127.0.0.1",
         port: int = 0,
+        *,
+        ca_file: str | bytes | os.PathLike[str] | None = None,
+        ca_data: str | bytes | None = None,
         **properties: Unpack[_TunnelSettings],
     ) -> None: ...
     @classmethod
@@ -468,15 +472,18 @@ class Gateway(Endpoint, _GatewayProperties):
 
 async def start_tcp_tunnel(
     remote_uri: str,
-    token: str,
+    token: str | None,
     hostname: str = "127.0.0.1",
     port: int = 0,
+    *,
+    ca_file: str | bytes | os.PathLike[str] | None = None,
+    ca_data: str | bytes | None = None,
     **properties: Unpack[_TunnelSettings],
 ) -> Tunnel: ...
 
 async def start_reverse_tcp_tunnel(
     remote_uri: str,
-    token: str,
+    token: str | None,
     target: str | int,
     **properties: Unpack[_ReverseTunnelSettings],
 ) -> ReverseTunnel: ...

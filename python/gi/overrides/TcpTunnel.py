@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import typing
 import weakref
 
@@ -413,12 +414,29 @@ class Endpoint(_Checked, TcpTunnel.Endpoint):
         self.close()
 
 
+def _authorities(ca_file, ca_data):
+    """A database of these certificates, in PEM form: a file, or what it would have in it."""
+    if ca_file is not None and ca_data is not None:
+        raise ValueError("one of ca_file and ca_data is enough")
+    with contextlib.ExitStack() as stack:
+        if ca_data is not None:
+            file = stack.enter_context(tempfile.NamedTemporaryFile())
+            file.write(ca_data.encode() if isinstance(ca_data, str) else ca_data)
+            file.flush()
+            ca_file = file.name
+        return Gio.TlsFileDatabase.new(os.path.abspath(os.fsdecode(ca_file)))
+
+
 @override
 @_with_attributes
 class Tunnel(TcpTunnel.Tunnel):
     _noun = "the tunnel"
 
-    def __init__(self, remote_uri=None, token=None, hostname="127.0.0.1", port=0, **properties):
+    def __init__(self, remote_uri=None, token=None, hostname="127.0.0.1", port=0, *, ca_file=None, ca_data=None,
+                 **properties):
+        """`ca_file` names a file of the authorities to trust, in place of `tls_database`; `ca_data` is what would be in it."""
+        if ca_file is not None or ca_data is not None:
+            properties["tls_database"] = _authorities(ca_file, ca_data)
         super().__init__(remote_uri=remote_uri, token=token, hostname=hostname, port=port, **properties)
 
     def on_connection_state_change(self, callback):
@@ -541,9 +559,9 @@ class Gateway(TcpTunnel.Gateway):
                                "await start() there, or call drain() where no loop runs")
 
 
-async def start_tcp_tunnel(remote_uri, token, hostname="127.0.0.1", port=0, **properties):
+async def start_tcp_tunnel(remote_uri, token, hostname="127.0.0.1", port=0, *, ca_file=None, ca_data=None, **properties):
     """Starts a tunnel, whose other properties are given by keyword."""
-    tunnel = Tunnel(remote_uri, token, hostname, port, **properties)
+    tunnel = Tunnel(remote_uri, token, hostname, port, ca_file=ca_file, ca_data=ca_data, **properties)
     await tunnel.start()
     return tunnel
 

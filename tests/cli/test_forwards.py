@@ -229,21 +229,21 @@ class Curl(ForwardsTest):
                               timeout=DEADLINE)
 
     def test_curl(self):
-        """The name is resolved by the gateway: it is the name that is allowed, or not."""
-        socks, web = self.proxies(self.serve(f'localhost:{self.pages.port}'))
+        """The name is resolved by the gateway, and name and address are allowed, or not."""
+        socks, web = self.proxies(self.serve(f'localhost:{self.pages.port}', f'127.0.0.1:{self.pages.port}'))
         socks, web = f'127.0.0.1:{socks}', f'http://127.0.0.1:{web}'
         for done in self.fetch('--socks5-hostname', socks), self.fetch('--proxytunnel', '-x', web):
             self.assertRegex(done.stdout, '^200', done.stderr)
-        refused = self.fetch('--socks5', socks, host='127.0.0.1')
+        refused = self.fetch('--socks5', socks, host='127.0.0.2')
         self.assertEqual(refused.returncode, 97, refused.stderr)
         self.assertIn('(2)', refused.stderr)
-        refused = self.fetch('--proxytunnel', '-x', web, host='127.0.0.1')
+        refused = self.fetch('--proxytunnel', '-x', web, host='127.0.0.2')
         self.assertEqual((refused.returncode, refused.stdout), (56, '000 403'), refused.stderr)
         self.assertEqual(self.fetch('-x', web).stdout, '405 000')
 
     def test_cuts(self):
         """A hundred pages at once and in turn, through a WebSocket that is cut every 300 ms: none fails."""
-        relay = self.enter(Relay(self.serve('*:*')))
+        relay = self.enter(Relay(self.serve('*:*', '127.0.0.0/8:*')))
         socks, web = self.proxies(relay.url, '--reconnect-delay', '10ms')
         ways = [('--socks5-hostname', f'127.0.0.1:{socks}'), ('--proxytunnel', '-x', f'http://127.0.0.1:{web}')]
         with Cutter(relay), ThreadPoolExecutor(8) as pool:
@@ -262,7 +262,7 @@ class Browser(ForwardsTest):
         if chromium is None:
             skip(self, 'there is no Chromium')
         pages = self.enter(Pages())
-        relay = self.enter(Relay(self.serve('*:*')))
+        relay = self.enter(Relay(self.serve('*:*', '127.0.0.0/8:*')))
         socks, _ = self.proxies(relay.url, '--reconnect-delay', '10ms')
         hosts = [host for host in ('localhost', '127.0.0.1', socket.gethostname()) if self.resolves(host)]
         url = f'http://localhost:{pages.port}/?hosts={",".join(hosts)}'

@@ -22,6 +22,8 @@ import time
 BINARY = os.environ['TCP_TUNNEL_BIN']
 DEADLINE = 60
 TOKEN = 'a-token-nobody-may-see'
+# Not that of the user, whose own commands it shows.
+RUNTIME = tempfile.TemporaryDirectory()
 
 # Who starts the tests may ignore signals, as nohup and the & of a shell do. The programs that
 # the tests start do not inherit that.
@@ -35,7 +37,7 @@ def environment(**extra):
            if k not in ('TCP_TUNNEL_TOKEN', 'NO_COLOR', 'NOTIFY_SOCKET')}
     env['LC_ALL'] = 'C.UTF-8'
     env['XDG_CONFIG_HOME'] = env['XDG_CONFIG_DIRS'] = '/nonexistent'
-    env.setdefault('XDG_RUNTIME_DIR', '/dev/null/runtime')  # where nothing can be made
+    env['XDG_RUNTIME_DIR'] = os.environ.get('XDG_RUNTIME_DIR_OF_TEST', RUNTIME.name)
     env['GIO_USE_PROXY_RESOLVER'] = 'dummy'
     env['G_DEBUG'] = 'fatal-warnings'
     env.update(extra)

@@ -21,8 +21,8 @@ class Status(unittest.TestCase):
         self.runtime = tempfile.TemporaryDirectory()
         self.addCleanup(self.runtime.cleanup)
         self.sockets = os.path.join(self.runtime.name, 'tcp-tunnel')
-        os.environ['XDG_RUNTIME_DIR'] = self.runtime.name
-        self.addCleanup(os.environ.pop, 'XDG_RUNTIME_DIR')
+        os.environ['XDG_RUNTIME_DIR_OF_TEST'] = self.runtime.name
+        self.addCleanup(os.environ.pop, 'XDG_RUNTIME_DIR_OF_TEST')
         self.service = self.enterContext(Service())
 
     def gateway(self, *args):
@@ -214,7 +214,7 @@ class Status(unittest.TestCase):
         command, _ = self.gateway()
         self.assertEqual(os.listdir(self.sockets), [])
         self.assertEqual(command.stop(), 0)
-        os.environ['XDG_RUNTIME_DIR'] = '/dev/null/runtime'
+        os.environ['XDG_RUNTIME_DIR_OF_TEST'] = '/dev/null/runtime'
         command, _ = self.gateway()
         self.assertEqual(self.processes(), [])
         self.assertEqual(command.stop(), 0)

@@ -99,6 +99,8 @@ class Awaiting:
         with self.assertRaises(GLib.Error) as caught:
             await TcpTunnel.start_tcp_tunnel(*arguments, **properties)
         self.assertTrue(caught.exception.matches(TcpTunnel.TunnelError.quark(), code), caught.exception)
+        self.assertIsNot(type(caught.exception), TcpTunnel.Error)
+        self.assertIsInstance(caught.exception, TcpTunnel.Error)
 
     def test_reverse(self):
         async def check():
@@ -153,16 +155,13 @@ class Awaiting:
     def test_open_connection_fails(self):
         async def check():
             tunnel = self.create(mode="multiplexed")
-            for code, target in (
-                (TcpTunnel.TunnelError.WRONG_STATE, None),
-                (TcpTunnel.TunnelError.INVALID_ARGUMENT, "db.lab"),
-                (TcpTunnel.TunnelError.FORBIDDEN, "db.lab:5432"),
-            ):
-                if code == TcpTunnel.TunnelError.FORBIDDEN:
-                    await tunnel.start()
-                with self.assertRaises(GLib.Error) as caught:
-                    await tunnel.open_connection(target)
-                self.assertTrue(caught.exception.matches(TcpTunnel.TunnelError.quark(), code), caught.exception)
+            with self.assertRaises(TcpTunnel.WrongStateError):
+                await tunnel.open_connection()
+            with self.assertRaises(TcpTunnel.InvalidArgumentError):
+                await tunnel.open_connection("db.lab")
+            await tunnel.start()
+            with self.assertRaises(TcpTunnel.ForbiddenError):
+                await tunnel.open_connection("db.lab:5432")
 
         self.run_on_loop(check())
 
@@ -175,10 +174,8 @@ class Awaiting:
             writer.write(b"hello")
             self.assertEqual(await reader.readexactly(5), b"hello")
             tunnel.close()
-            with self.assertRaises(GLib.Error) as caught:
+            with self.assertRaises(TcpTunnel.ClosedError):
                 await reader.read()
-            self.assertTrue(caught.exception.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.CLOSED),
-                            caught.exception)
             writer.close()
             with contextlib.suppress(GLib.Error):
                 await writer.wait_closed()

@@ -3,6 +3,7 @@
 
 import gc
 import os
+import pickle
 import socket
 import subprocess
 import tempfile
@@ -185,6 +186,41 @@ class Attributes(unittest.TestCase):
             tunnel.state = TcpTunnel.TunnelState.CONNECTED
 
 
+class Errors(unittest.TestCase):
+    def test_classes(self):
+        codes = {name: getattr(TcpTunnel.TunnelError, name) for name in dir(TcpTunnel.TunnelError) if name.isupper()}
+        self.assertGreater(len(codes), 10)
+        for name, code in codes.items():
+            class_ = getattr(TcpTunnel, name.title().replace("_", "") + "Error")
+            for error in class_("it broke"), GLib.Error.new_literal(TcpTunnel.tunnel_error_quark(), "it broke", code):
+                for same in error, error.copy(), pickle.loads(pickle.dumps(error)):
+                    self.assertIs(type(same), class_)
+                    self.assertIsInstance(same, TcpTunnel.Error)
+                    self.assertIsInstance(same, GLib.Error)
+                    self.assertTrue(same.matches(TcpTunnel.TunnelError.quark(), code))
+                    self.assertEqual((str(same), same.message, same.code), ("it broke", "it broke", code))
+                    self.assertEqual(repr(same), "TcpTunnel.%s('it broke')" % class_.__name__)
+
+    def test_unknown_code(self):
+        error = GLib.Error.new_literal(TcpTunnel.tunnel_error_quark(), "it broke", 4711)
+        self.assertIs(type(error), TcpTunnel.Error)
+        self.assertEqual(error.code, 4711)
+
+    def test_of_others(self):
+        error = GLib.Error.new_literal(Gio.io_error_quark(), "it broke", Gio.IOErrorEnum.FAILED)
+        self.assertIs(type(error), GLib.Error)
+        self.assertEqual(str(error), "g-io-error-quark: it broke (0)")
+        self.assertEqual(GLib.Error().message, "unknown error")
+
+        class Own(GLib.Error):
+            pass
+
+        self.assertIs(type(Own("mine", TcpTunnel.Error.domain, 5)), Own)
+        with self.assertRaises(GLib.Error) as caught:
+            Gio.File.new_for_path("/nonexistent").read(None)
+        self.assertIs(type(caught.exception), GLib.Error)
+
+
 class Running(unittest.TestCase):
     def setUp(self):
         self.echo = Echo()
@@ -312,10 +348,52 @@ class Running(unittest.TestCase):
         with self.assertRaises(GLib.Error) as caught:
             tunnel.start()
         error = caught.exception
+        self.assertIs(type(error), TcpTunnel.UnauthorizedError)
+        self.assertEqual(str(error), error.message)
         self.assertTrue(error.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.UNAUTHORIZED))
         self.assertEqual(error.domain, GLib.quark_to_string(TcpTunnel.TunnelError.quark()))
         self.assertEqual(error.code, TcpTunnel.TunnelError.UNAUTHORIZED)
         self.assertNotIn("wrong", error.message)
+        for same in tunnel.last_error, tunnel.props.last_error, tunnel.get_property("last-error"), tunnel.dup_last_error():
+            self.assertIs(type(same), TcpTunnel.UnauthorizedError)
+            self.assertEqual(str(same), str(error))
+
+    def test_errors_of_calls(self):
+        tunnel = self.create(mode="multiplexed")
+        tunnel.start()
+        self.addCleanup(tunnel.close)
+        with self.assertRaises(TcpTunnel.WrongStateError):
+            tunnel.start()
+        with self.assertRaises(TcpTunnel.ListenError):
+            tunnel.add_forward(TcpTunnel.Forward(tunnel.address.port, "127.0.0.1:1"))
+        with tempfile.NamedTemporaryFile() as tokens:
+            gateway = TcpTunnel.Gateway(self.echo.address, token_file=tokens.name, log_level="none")
+            tokens.write(b"alice:%s\n" % TOKEN.encode())
+            tokens.flush()
+            gateway.start()
+            self.addCleanup(gateway.close)
+        with self.assertRaises(TcpTunnel.Error):
+            gateway.reload()
+
+    def test_errors_of_signals(self):
+        tunnel = self.create()
+        tunnel.token = "wrong"
+        failures, closed = [], []
+        tunnel.connect("failed", lambda tunnel, error: failures.append(error))
+        tunnel.connect("connection-closed", lambda tunnel, connection: closed.append(connection))
+        tunnel.start()
+        self.addCleanup(tunnel.close)
+        with connect(tunnel.address.port):
+            wait_until(lambda: failures and closed, "failed")
+        self.assertIs(type(failures[0]), TcpTunnel.UnauthorizedError)
+        self.assertIsInstance(closed[0].error, TcpTunnel.Error)
+
+        waiting = TcpTunnel.Tunnel("ws://127.0.0.1:1/", TOKEN, mode="multiplexed", wait_for_gateway=True, log_level="none")
+        waiting.connect("retry-scheduled", lambda tunnel, error, *rest: failures.append(error))
+        waiting.start_async(None, None)
+        self.addCleanup(waiting.close)
+        wait_until(lambda: len(failures) > 1, "it tries again")
+        self.assertIs(type(failures[1]), TcpTunnel.UnreachableError)
 
     def test_state_change(self):
         tunnel = self.create(mode="multiplexed")

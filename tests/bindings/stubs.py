@@ -9,6 +9,7 @@ from pathlib import Path
 import support  # the version
 from gi import _gi
 from gi.repository import GObject, TcpTunnel
+from gi.overrides import TcpTunnel as overrides
 
 STUB = Path(__file__).resolve().parents[2] / "python" / "gi-stubs" / "repository" / "TcpTunnel.pyi"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -104,7 +105,9 @@ def literals(name):
 class Stubs(unittest.TestCase):
     def test_module(self):
         functions = {"start_reverse_tcp_tunnel", "start_tcp_tunnel"}
-        expected = INFOS.keys() | {"Address"} | functions
+        errors = {name for name, value in inspect.getmembers(overrides, inspect.isclass) if issubclass(value, overrides.Error)}
+        self.assertGreater(len(errors), 10)
+        expected = INFOS.keys() | {"Address"} | functions | errors
         self.assertEqual({name for name in MODULE if is_public(name)}, expected)
         self.assertGreater(len(expected), 10)
         for name in functions:

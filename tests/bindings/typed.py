@@ -33,8 +33,13 @@ def check_tunnel() -> None:
     tunnel.start()
     tunnel.start(Gio.Cancellable())
     tunnel.start("now")  # error
-    with tunnel as same:
-        assert_type(same, TcpTunnel.Tunnel)
+    try:
+        with tunnel as same:
+            assert_type(same, TcpTunnel.Tunnel)
+    except TcpTunnel.UnauthorizedError as error:
+        assert_type(error.message, str)
+    except TcpTunnel.UnknownError:  # error
+        pass
 
 
 def on_state(state: TcpTunnel.TunnelState) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What makes TcpTunnel feel at home in Python: attributes, `with`, `await`."""
+"""What makes TcpTunnel feel at home in Python: attributes, exceptions, `with`, `await`."""
 
 import asyncio
 import contextlib
@@ -22,8 +22,50 @@ from ..overrides import override
 
 TcpTunnel = get_introspection_module("TcpTunnel")
 
-__all__ = ["Address", "Connection", "Endpoint", "Forward", "Gateway", "ReverseTunnel", "Tunnel", "start_reverse_tcp_tunnel",
-           "start_tcp_tunnel"]
+__all__ = ["Address", "Connection", "Endpoint", "Error", "Forward", "Gateway", "ReverseTunnel", "Tunnel",
+           "start_reverse_tcp_tunnel", "start_tcp_tunnel"]
+
+
+class Error(GLib.Error):
+    """What goes wrong in the library. There is a class below it for each code."""
+
+    domain = GLib.quark_to_string(TcpTunnel.tunnel_error_quark())
+    code = -1  # none that this version knows
+
+    def __init__(self, message="", domain=None, code=None):
+        super().__init__(message, domain or self.domain, self.code if code is None else code)
+
+    def __str__(self):
+        return self.message
+
+    def __repr__(self):
+        return "TcpTunnel.%s(%r)" % (type(self).__name__, self.message)
+
+    def copy(self):
+        return type(self)(self.message, self.domain, self.code)
+
+
+def _error_class(name, code):
+    """That of UNAUTHORIZED is UnauthorizedError."""
+    name = name.title().replace("_", "") + "Error"
+    globals()[name] = type(name, (Error,), {"__module__": __name__, "code": code})
+    __all__.append(name)
+    return globals()[name]
+
+
+_errors = {int(getattr(TcpTunnel.TunnelError, name)): _error_class(name, int(getattr(TcpTunnel.TunnelError, name)))
+           for name in dir(TcpTunnel.TunnelError) if name.isupper()}
+
+
+def _new_error(class_, message="", domain=None, code=None):
+    """Errors of C come to Python, be they raised, arguments or properties, as calls of GLib.Error: those of
+    the library get their class here."""
+    if class_ is GLib.Error and domain == Error.domain:
+        class_ = _errors.get(code, Error)
+    return RuntimeError.__new__(class_, message)
+
+
+GLib.Error.__new__ = _new_error
 
 # PyGObject cannot call g_main_context_query(). The functions are looked up in PyGObject's own
 # module, so that they are those of the GLib that it uses.
@@ -306,9 +348,9 @@ class Address(typing.NamedTuple):
 def _address_of(local, noun):
     """The address of what listens, or None does."""
     if local is None:
-        raise _wrong_state(noun + " does not run, and has no address")
+        raise WrongStateError(noun + " does not run, and has no address")
     if not isinstance(local, Gio.InetSocketAddress):
-        raise _wrong_state("%s listens on the Unix socket %s, and has no TCP address" % (noun, local.get_path()))
+        raise WrongStateError("%s listens on the Unix socket %s, and has no TCP address" % (noun, local.get_path()))
     return Address(local.get_address().to_string(), local.get_port())
 
 
@@ -329,10 +371,6 @@ class _Connection(asyncio.StreamReaderProtocol):
 
     def connection_lost(self, error):
         super().connection_lost(self._tcp_stream.get_property("error") or error)
-
-
-def _wrong_state(message):
-    return GLib.Error.new_literal(TcpTunnel.tunnel_error_quark(), message, TcpTunnel.TunnelError.WRONG_STATE)
 
 
 class _Checked:
@@ -494,7 +532,7 @@ class ReverseTunnel(TcpTunnel.ReverseTunnel):
     def address(self):
         """Where the gateway listens; a GLib.Error if it does not."""
         if self.remote_address is None:
-            raise _wrong_state("the gateway does not listen, and there is no address")
+            raise WrongStateError("the gateway does not listen, and there is no address")
         host, _, port = self.remote_address.rpartition(":")
         return Address(host.strip("[]"), int(port))
 
@@ -555,7 +593,7 @@ class Gateway(TcpTunnel.Gateway):
         """Its end is told where it was started: the loop that runs has to be that."""
         here = GLib.MainContext.ref_thread_default()
         if self.active and self._context not in (None, here):
-            raise _wrong_state("the gateway was not started in the asyncio loop that runs, which does not hear of its end: "
+            raise WrongStateError("the gateway was not started in the asyncio loop that runs, which does not hear of its end: "
                                "await start() there, or call drain() where no loop runs")
 
 

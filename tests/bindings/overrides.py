@@ -185,6 +185,24 @@ class Attributes(unittest.TestCase):
         with self.assertRaises(AttributeError):
             tunnel.state = TcpTunnel.TunnelState.CONNECTED
 
+    def test_unknown(self):
+        for type_ in TcpTunnel.Tunnel, TcpTunnel.ReverseTunnel, TcpTunnel.Gateway, TcpTunnel.Forward:
+            with self.assertRaisesRegex(AttributeError, "^'%s' object has no attribute 'tokn'$" % type_.__name__):
+                type_().tokn = TOKEN
+
+    def test_of_a_subclass(self):
+        class Own(TcpTunnel.Tunnel):
+            def __init__(self):
+                super().__init__(URI, TOKEN)
+                self.name = "mine"
+
+        own = Own()
+        own.colour = "blue"
+        own.port = 4321
+        self.assertEqual((own.name, own.colour, own.get_property("port")), ("mine", "blue", 4321))
+        with self.assertRaises(ValueError):
+            own.port = -1
+
 
 class Errors(unittest.TestCase):
     def test_classes(self):

@@ -374,7 +374,7 @@ class _Connection(asyncio.StreamReaderProtocol):
 
 
 class _Checked:
-    """What its properties are set to is checked before."""
+    """What its properties are set to is checked before, and that they are there."""
 
     def __init__(self, **properties):
         super().__init__(**{name: self._value(name, value) for name, value in properties.items()})
@@ -392,6 +392,12 @@ class _Checked:
 
     def set_property(self, name, value):
         super().set_property(name, self._value(name, value))
+
+    def __setattr__(self, name, value):
+        # A class of an application has what attributes it likes.
+        if "_specs" in vars(type(self)) and not hasattr(type(self), name):
+            raise AttributeError("%r object has no attribute %r" % (type(self).__name__, name))
+        super().__setattr__(name, value)
 
 
 @override

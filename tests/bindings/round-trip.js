@@ -130,6 +130,22 @@ const tests = {
         assertSame(tunnel.local_address, null);
     },
 
+    // What the guide says of GJS: should it throw one day, the guide has to say so.
+    async 'a string for an enum'() {
+        assertSame(new TcpTunnel.Tunnel({ mode: 'multiplexed' }).mode, TcpTunnel.TunnelMode.SINGLETON);
+        const tunnel = new TcpTunnel.Tunnel({ mode: MULTIPLEXED });
+        let caught;
+        try {
+            tunnel.mode = 77;
+        } catch (error) {
+            caught = error;
+        }
+        assert(caught?.message.includes('77 is not a valid value'), `${caught}`);
+        assertSame(tunnel.mode, MULTIPLEXED);
+        tunnel.mode = 'multiplexed';
+        assertSame(tunnel.mode, TcpTunnel.TunnelMode.SINGLETON);
+    },
+
     async 'a bad URI'() {
         const [tunnel] = createTunnel({ remote_uri: 'http://127.0.0.1/' });
         let caught;

@@ -58,7 +58,7 @@ class OnReady(Tunnels):
         """It is said, and the tunnel goes on."""
         for command, expected in (('exit 3', '--on-ready: the command ended with exit status 3'),
                                   ('kill -9 $$', '--on-ready: the command was ended by signal 9'),
-                                  ('/nonexistent', '--on-ready: the command ended with exit status 127')):
+                                  ('/nonexistent/command', '--on-ready: the command ended with exit status 127')):
             with self.subTest(command):
                 tunnel = self.connect('--on-ready', command)
                 address = listening(tunnel)

@@ -2,8 +2,10 @@
 """Runs what stands in the guide: programs, against a gateway whose service sends back what it
 gets, and the commands of the first pages.
 
-test_snippets.py LANGUAGE, one of python, js, vala, c and sh"""
+test_snippets.py LANGUAGE, one of python, js, vala, c and sh; or frameworks, for those in Python that take packages of PyPI"""
 
+import http.client
+import json
 import os
 import re
 import shutil
@@ -22,14 +24,22 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))
 DEADLINE_S = GENEROUS_S * 4
 # What it takes beside Python.
-PROGRAMS = {"python": [], "js": ["gjs"], "vala": ["valac"], "c": ["pkg-config"], "sh": ["bash", "curl", "openssl"]}[language]
+PROGRAMS = {"python": ["openssl"], "frameworks": [], "js": ["gjs"], "vala": ["valac"], "c": ["pkg-config"], "sh": ["bash", "curl", "openssl"]}[language]
+# Snippets that import one of these need packages of PyPI.
+FRAMEWORKS = re.compile("^(?:import pytest|from fastapi import)", re.MULTILINE)
 
 
 def snippets(page, kind):
     return re.findall(rf"^```{kind}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-class Programs(unittest.TestCase):
+def make_certificate(key, certificate, directory):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                    "-nodes", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate],
+                   cwd=directory, check=True, stderr=subprocess.DEVNULL)
+
+
+class WithGateway(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.echo = Echo()
@@ -42,11 +52,17 @@ class Programs(unittest.TestCase):
         cls.directory = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.directory)
 
+    def write(self, text, name):
+        """Writes a program to a file."""
+        source = self.directory / name
+        source.write_text(text.replace("wss://example.com/instance", self.gateway.dup_uri()))
+        return source
+
+
+class Programs(WithGateway):
     def prepare(self, text):
         """The command for a program."""
-        text = text.replace("wss://example.com/instance", self.gateway.dup_uri())
-        source = self.directory / f"program.{'py' if language == 'python' else language}"
-        source.write_text(text)
+        source = self.write(text, f"program.{'py' if language == 'python' else language}")
         if language == "python":
             return [sys.executable, source]
         if language == "js":
@@ -63,12 +79,14 @@ class Programs(unittest.TestCase):
     def test_programs(self):
         # In the README only that one is a whole program.
         pages = [*GUIDE, ROOT / "README.md"] if language == "python" else GUIDE
-        programs = [(page, text) for page in pages for text in snippets(page, language)]
+        programs = [(page, text) for page in pages for text in snippets(page, language) if not FRAMEWORKS.search(text)]
         self.assertTrue(programs)
+        if language == "python":
+            make_certificate("key.pem", "ca.pem", self.directory)
         for page, text in programs:
             with self.subTest(page.name, text=text):
-                done = subprocess.run(self.prepare(text), text=True, timeout=DEADLINE_S, stdin=subprocess.DEVNULL,
-                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                done = subprocess.run(self.prepare(text), cwd=self.directory, text=True, timeout=DEADLINE_S,
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                 self.assertEqual((done.returncode, self.complaints(done.stderr)), (0, []), done.stdout)
                 self.assertNotEqual(done.stdout, "")
                 if "hello" in text:
@@ -78,6 +96,36 @@ class Programs(unittest.TestCase):
     def complaints(errors):
         """What is left of stderr without the log."""
         return [line for line in errors.splitlines() if line and "TcpTunnel-Message: " not in line]
+
+
+class Frameworks(WithGateway):
+    def provide(self, line, name):
+        """The program that has this line."""
+        [text] = [text for page in GUIDE for text in snippets(page, "python") if line in text]
+        return self.write(text, name)
+
+    def test_fastapi(self):
+        self.provide("from fastapi import", "app.py")
+        port = free_port()
+        server = subprocess.Popen([sys.executable, "-m", "uvicorn", "--port", str(port), "app:app"], cwd=self.directory,
+                                  stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        self.addCleanup(server.stderr.close)
+        self.assertTrue(any("Uvicorn running on" in line for line in server.stderr))
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+        self.addCleanup(client.close)
+        client.request("GET", "/ask/hello", headers={"Connection": "close"})
+        self.assertEqual(json.load(client.getresponse()), {"answer": "hello\n"})
+        server.terminate()
+        self.assertIn("Application shutdown complete", server.stderr.read())
+
+    def test_pytest(self):
+        tests = self.provide("import pytest", "test_service.py")
+        done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", tests], cwd=self.directory, text=True,
+                              timeout=DEADLINE_S, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("1 passed", done.stdout)
 
 
 class Running:
@@ -149,9 +197,7 @@ class Commands(unittest.TestCase):
         for name in "token", "tcp-tunnel/token":
             Path(directory, name).write_text("0cd1a58f3bd2a3ac3db4a0eb5a2bb8ba\n")
         Path(directory, "tokens").write_text("alice:0cd1a58f3bd2a3ac3db4a0eb5a2bb8ba\n")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-                        "-nodes", "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "cert.pem"],
-                       cwd=directory, check=True, stderr=subprocess.DEVNULL)
+        make_certificate("key.pem", "cert.pem", directory)
 
     @staticmethod
     def stop(running):
@@ -167,4 +213,4 @@ if missing:
     # Where everything has to be tested, what is missing is a failure.
     print("cannot run the snippets for want of", *missing)
     sys.exit(1 if os.environ.get("CI") == "true" else 77)
-unittest.main(argv=["snippets", "Commands" if language == "sh" else "Programs"], verbosity=2)
+unittest.main(argv=["snippets", {"sh": "Commands", "frameworks": "Frameworks"}.get(language, "Programs")], verbosity=2)

@@ -27,10 +27,10 @@ __all__ = ["Address", "Connection", "Endpoint", "Error", "Forward", "Gateway", "
 
 
 class Error(GLib.Error):
-    """What goes wrong in the library. There is a class below it for each code."""
+    """An error of the library. There is a class below it for each code."""
 
     domain = GLib.quark_to_string(TcpTunnel.tunnel_error_quark())
-    code = -1  # none that this version knows
+    code = -1  # no code that this version knows
 
     def __init__(self, message="", domain=None, code=None):
         super().__init__(message, domain or self.domain, self.code if code is None else code)
@@ -58,8 +58,8 @@ _errors = {int(getattr(TcpTunnel.TunnelError, name)): _error_class(name, int(get
 
 
 def _new_error(class_, message="", domain=None, code=None):
-    """Errors of C come to Python, be they raised, arguments or properties, as calls of GLib.Error: those of
-    the library get their class here."""
+    """Gives errors of the library their class. PyGObject calls GLib.Error for each error of C, be it raised,
+    the argument of a signal or a property."""
     if class_ is GLib.Error and domain == Error.domain:
         class_ = _errors.get(code, Error)
     return RuntimeError.__new__(class_, message)
@@ -394,7 +394,7 @@ class _Checked:
         super().set_property(name, self._value(name, value))
 
     def __setattr__(self, name, value):
-        # A class of an application has what attributes it likes.
+        # Classes of an application may have further attributes.
         if "_specs" in vars(type(self)) and not hasattr(type(self), name):
             raise AttributeError("%r object has no attribute %r" % (type(self).__name__, name))
         super().__setattr__(name, value)

@@ -628,6 +628,18 @@ check_finish (Check *self)
   return ok ? EXIT_SUCCESS : EXIT_FAILED;
 }
 
+/* What a tunnel is for makes no difference to the way to its gateway. */
+static void
+forget_services (Settings *settings)
+{
+  static const Setting kinds[] = { SETTING_TO, SETTING_REMOTE_PORT, SETTING_SOCKS, SETTING_HTTP_PROXY };
+
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    g_clear_pointer (&settings->values[kinds[i]], g_free);
+  g_clear_pointer (&settings->reverses, g_strfreev);
+  g_clear_pointer (&settings->forwards, g_strfreev);
+}
+
 int
 check_main (char ***args)
 {
@@ -642,6 +654,7 @@ check_main (char ***args)
       !target_check (*args, &error))
     return options_usage ("check", error);
   known = target_read ((*args)[1], options.config, &options.settings, &problem);
+  forget_services (&options.settings);
   if (!check_prepare (&self, &error) ||
       (known && !try_settings (&error)))
     return options_usage ("check", error);

@@ -378,6 +378,14 @@ class Good(Case):
         self.assertEqual((status, err), (0, ''), out)
         self.assertIn('tunnels.conf: [phone]', ' '.join(out.split()))
 
+    def test_services(self):
+        """What a tunnel of the file is for makes no difference."""
+        url = self.start()
+        for keys in ('to=127.0.0.1:9\nremote-port=9000\n', 'reverse=0=127.0.0.1:9\n', 'forwards=0=db:1\nsocks=0\nhttp-proxy=0\n'):
+            with self.subTest(keys), Config(f'[phone]\nremote-uri={url}\ntoken-file=token\n{keys}') as config:
+                status, out, err = run('check', 'phone', XDG_CONFIG_HOME=config.home)
+                self.assertEqual((status, err), (0, ''), out)
+
     def test_token_command(self):
         status, out, _ = run('check', self.start(), '--token-command', f'echo {TOKEN}')
         self.assertEqual(status, 0, out)

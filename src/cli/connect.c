@@ -43,7 +43,7 @@ static const GOptionEntry entries[] = {
   { "listen", 0, 0, G_OPTION_ARG_STRING, VALUE (LISTEN),
     "Where to listen, or unix:PATH (127.0.0.1:0)", "HOST:PORT" },
   { "target", 0, 0, G_OPTION_ARG_STRING, VALUE (TARGET),
-    "What to ask the gateway for (its own target)", "HOST:PORT" },
+    "Target to request (default the gateway's own)", "HOST:PORT" },
   { "reverse", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.reverses,
     "Show a service at the gateway (repeatable)", "PORT=HOST:PORT" },
   { "forward", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.forwards,
@@ -59,13 +59,13 @@ static const GOptionEntry entries[] = {
   { "resumption", 0, 0, G_OPTION_ARG_STRING, VALUE (RESUMPTION),
     "auto (default), required or off", "WHETHER" },
   { "wait", 0, 0, G_OPTION_ARG_STRING, VALUE (WAIT),
-    "Wait for the gateway: yes (default) or no", "WHETHER" },
+    "Try again at the start: yes (default) or no", "WHETHER" },
   { "max-connections", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_CONNECTIONS),
     "TCP connections at a time (default 20000)", "N" },
   { "max-reconnect-attempts", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_ATTEMPTS),
     "Give up after N attempts (default unlimited)", "N" },
   { "reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (RECONNECT_DELAY),
-    "Delay before the first attempt (default 1s)", "TIME" },
+    "Delay before the first reconnect (default 1s)", "TIME" },
   { "max-reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_DELAY),
     "The longest delay (default 30s)", "TIME" },
   { "ca", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CA),
@@ -89,7 +89,7 @@ static const GOptionEntry entries[] = {
   { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
     "File that NAME is looked up in", "FILE" },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, VALUE (LOG_LEVEL),
-    "none, error, warn, info or debug", "LEVEL" },
+    "none, error, warn, info (default) or debug", "LEVEL" },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
     "Print events as JSON, one a line", NULL },
   { "quiet", 0, 0, G_OPTION_ARG_NONE, &options.quiet,
@@ -104,24 +104,28 @@ static const char description[] =
     "--listen unix:PATH opens a Unix socket instead of a port, for this user alone.\n"
     "--forward 5432=db.lab:5432 opens a further port, whose connections the gateway\n"
     "connects to that target; --socks 1080 and --http-proxy 3128 open proxies, whose\n"
-    "clients say what they want. With any of these there is no other port, unless\n"
-    "--listen says where. The gateway decides what it allows (its option --allow).\n"
-    "--stdio opens neither: stdin and stdout are one TCP connection, each with its\n"
-    "end. It ends when the other end has closed its own; what stdin holds by then is\n"
-    "still sent, what comes later is not. The gateway is not waited for when nobody\n"
-    "reads stdout any more. Nothing is logged unless --log-level says so, but one\n"
-    "line on stderr when the gateway cannot be reached, and the reason of a failure\n"
-    "at the end.\n"
+    "clients name their target. With any of these there is no other port, unless\n"
+    "--listen is given. The gateway decides what it allows (its option --allow).\n"
+    "\n"
+    "--stdio opens no port: stdin and stdout are one TCP connection, and each may end\n"
+    "alone. The command ends when the other end has closed its direction. It still\n"
+    "sends what stdin holds by then, and nothing that comes later. It does not try\n"
+    "again once the reader of stdout is gone. Without --log-level it logs nothing,\n"
+    "except for a line on stderr when the gateway cannot be reached, and the reason\n"
+    "of a failure at the end.\n"
     "\n"
     "--reverse 8080=127.0.0.1:3000 has the gateway listen on port 8080 as well, and\n"
-    "connects what comes there to 127.0.0.1:3000, in the same session. It makes the\n"
-    "tunnel multiplexed. Without other connections, use 'tcp-tunnel reverse'.\n"
+    "connects what comes there to 127.0.0.1:3000, in the same session. The tunnel is\n"
+    "then multiplexed; --mode singleton, --mode parallel and --resumption off are\n"
+    "refused. Without other connections, use 'tcp-tunnel reverse'.\n"
     "\n"
-    "A NAME is that of a tunnel in ~/.config/tcp-tunnel/tunnels.conf, of which\n"
-    "'tcp-tunnel up --help' tells more. Command-line options override the file.\n"
+    "A NAME is that of a tunnel in ~/.config/tcp-tunnel/tunnels.conf: see\n"
+    "'tcp-tunnel up --help'. Command-line options override the file.\n"
     "\n"
-    "A gateway that cannot be reached is tried again, at the start as well as after\n"
-    "a break, for ever or N times. With --wait=no the start is tried only once. An\n"
+    "A gateway that cannot be reached is tried again without limit, or N times. In\n"
+    "the default mode the port opens at once, and the gateway is dialled when the\n"
+    "first client connects. With --mode multiplexed, --reverse or --stdio the tunnel\n"
+    "connects at the start; --wait=no then ends it if the gateway is not there. An\n"
     "answer that will not change, such as a refused token, ends the tunnel at once.\n"
     "\n"
     "A TIME has a unit, as in 500ms, 10s, 2min or 1h; without one it is in\n"
@@ -147,8 +151,8 @@ static const char description[] =
     "               multiplexed mode are reset\n"
     "\n"
     "The command of --on-ready is run by the shell, once, and finds the address in\n"
-    "TCP_TUNNEL_HOST and TCP_TUNNEL_PORT. It gets SIGTERM if it still runs when the\n"
-    "tunnel is told to end, and the tunnel waits for it, for 5 seconds.\n"
+    "TCP_TUNNEL_HOST and TCP_TUNNEL_PORT. If it still runs when the tunnel ends, it\n"
+    "receives SIGTERM, and the tunnel waits for it for up to 5 seconds.\n"
     "\n"
     "With --adb, 'adb connect' is run once the tunnel is ready, and again after its\n"
     "connection has ended; 'adb disconnect' is run at the end.\n"

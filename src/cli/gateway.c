@@ -64,7 +64,7 @@ static const GOptionEntry entries[] = {
   { "trusted-proxy", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.trusted_proxies,
     "A reverse proxy, or a network; repeatable", "ADDRESS" },
   { "proxy-protocol", 0, 0, G_OPTION_ARG_STRING, &options.proxy_protocol,
-    "v2 to name clients to targets", "VERSION" },
+    "Header to targets: v2 or none (default)", "VERSION" },
   { "tls-cert", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_cert,
     "PEM file of the certificate, for wss://", "FILE" },
   { "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_key,
@@ -72,25 +72,25 @@ static const GOptionEntry entries[] = {
   { "resumption", 0, 0, G_OPTION_ARG_STRING, &options.resumption,
     "auto (default), required or off", "WHETHER" },
   { "session-timeout", 0, 0, G_OPTION_ARG_STRING, &options.session_timeout,
-    "How long one may be away (default 300s)", "TIME" },
+    "How long to keep a session (default 300s)", "TIME" },
   { "drain-timeout", 0, 0, G_OPTION_ARG_STRING, &options.drain_timeout,
-    "How long the end may take (default 10s)", "TIME" },
+    "How long to drain (default 10s)", "TIME" },
   { "max-connections", 0, 0, G_OPTION_ARG_STRING, &options.max_connections,
-    "Clients, and connections (default 20000)", "N" },
+    "Clients, and target connections (20000)", "N" },
   { "max-memory", 0, 0, G_OPTION_ARG_STRING, &options.max_memory,
     "Memory that clients may use", "MIB" },
   { "max-dials", 0, 0, G_OPTION_ARG_STRING, &options.max_dials,
-    "Connections under way (default 256)", "N" },
+    "Targets dialled at a time (default 256)", "N" },
   { "max-principal-sessions", 0, 0, G_OPTION_ARG_STRING, &options.max_principal_sessions,
     "Clients of one name", "N" },
   { "max-principal-connections", 0, 0, G_OPTION_ARG_STRING, &options.max_principal_connections,
-    "Connections of one name", "N" },
+    "Target connections of one name", "N" },
   { "max-principal-dials", 0, 0, G_OPTION_ARG_STRING, &options.max_principal_dials,
-    "Connections under way of one name", "N" },
+    "Targets dialled at a time for one name", "N" },
   { "max-principal-memory", 0, 0, G_OPTION_ARG_STRING, &options.max_principal_memory,
     "Memory that clients of one name may use", "MIB" },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
-    "none, error, warn, info or debug", "LEVEL" },
+    "none, error, warn, info (default) or debug", "LEVEL" },
   G_OPTION_ENTRY_NULL,
 };
 
@@ -107,9 +107,11 @@ static const char description[] =
     "10.0.0.0/8, are given with --trusted-proxy. Their X-Forwarded-For or Forwarded\n"
     "header names the client; from others it is ignored.\n"
     "\n"
-    "A client is connected to --target unless it asks for something else, which\n"
-    "--allow has to allow: a name, *.NAME, an address or *, and a port, a range of\n"
-    "ports or *, as in --allow '*.lab:5432' --allow '10.0.0.5:8000-8099'.\n"
+    "A client is connected to --target unless it requests another target, which\n"
+    "--allow has to permit: a name, *.NAME, an address, a network or *, and a port, a\n"
+    "range of ports or *, as in --allow '*.lab:5432' --allow '10.0.0.0/8:8000-8099'.\n"
+    "Addresses of this machine and its link are reached only if a pattern names them\n"
+    "or their network.\n"
     "\n"
     "With --reverse-ports 57090-57099 clients may show services of their own here:\n"
     "the gateway listens on these ports of 127.0.0.1, or of the address in\n"
@@ -117,11 +119,11 @@ static const char description[] =
     "alice@57090-57099 are for the clients of that name only.\n"
     "\n"
     "Sessions of clients that can do so are resumed, without loss, when their\n"
-    "WebSocket breaks. With --resumption required no others are let in.\n"
+    "WebSocket breaks. With --resumption required, other clients are refused.\n"
     "\n"
-    "After SIGINT or SIGTERM no new connections are taken; those that are there may\n"
-    "go on for --drain-timeout. A second signal ends them. At SIGHUP the token file,\n"
-    "the certificate and its key are read again, and sessions go on.\n"
+    "After SIGINT or SIGTERM the gateway drains: it takes no new connections, and\n"
+    "open ones may go on for --drain-timeout. A second signal ends them. At SIGHUP it\n"
+    "reads its token file, its certificate and its key again, and sessions go on.\n"
     "\n"
     "A TIME has a unit, as in 500ms, 10s, 2min or 1h; without one it is in seconds.\n"
     "\n"

@@ -43,13 +43,13 @@ static const GOptionEntry entries[] = {
   { "resumption", 0, 0, G_OPTION_ARG_STRING, VALUE (RESUMPTION),
     "auto (default), required or off", "WHETHER" },
   { "wait", 0, 0, G_OPTION_ARG_STRING, VALUE (WAIT),
-    "Wait for the gateway: yes (default) or no", "WHETHER" },
+    "Try again at the start: yes (default) or no", "WHETHER" },
   { "max-connections", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_CONNECTIONS),
     "TCP connections at a time (default 64)", "N" },
   { "max-reconnect-attempts", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_ATTEMPTS),
     "Give up after N attempts (default unlimited)", "N" },
   { "reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (RECONNECT_DELAY),
-    "Delay before the first attempt (default 1s)", "TIME" },
+    "Delay before the first reconnect (default 1s)", "TIME" },
   { "max-reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_DELAY),
     "The longest delay (default 30s)", "TIME" },
   { "ca", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CA),
@@ -71,7 +71,7 @@ static const GOptionEntry entries[] = {
   { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
     "File that NAME is looked up in", "FILE" },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, VALUE (LOG_LEVEL),
-    "none, error, warn, info or debug", "LEVEL" },
+    "none, error, warn, info (default) or debug", "LEVEL" },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
     "Print events as JSON, one a line", NULL },
   { "quiet", 0, 0, G_OPTION_ARG_NONE, &options.quiet,
@@ -87,9 +87,8 @@ static const char description[] =
     "A gateway of this program has to allow the port: see --reverse-ports of\n"
     "'tcp-tunnel gateway'. The URL may be one of limrun's, with remotePort in it.\n"
     "\n"
-    "A NAME is that of a tunnel in ~/.config/tcp-tunnel/tunnels.conf with a key 'to',\n"
-    "of which 'tcp-tunnel up --help' tells more. Command-line options override the\n"
-    "file.\n"
+    "A NAME is that of a tunnel in ~/.config/tcp-tunnel/tunnels.conf with a key 'to':\n"
+    "see 'tcp-tunnel up --help'. Command-line options override the file.\n"
     "\n"
     "All other options, what comes after a break, and the exit status are those of\n"
     "'tcp-tunnel connect'.\n"

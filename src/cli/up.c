@@ -19,7 +19,7 @@ static const GOptionEntry entries[] = {
   { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
     "File of the tunnels", "FILE" },
   { "wait", 0, 0, G_OPTION_ARG_STRING, &options.wait,
-    "Wait for gateways that are away: yes or no", "WHETHER" },
+    "Try again at the start: yes or no", "WHETHER" },
   { "max-connections", 0, 0, G_OPTION_ARG_STRING, &options.max_connections,
     "TCP connections at a time, of each tunnel", "N" },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
@@ -32,10 +32,10 @@ static const GOptionEntry entries[] = {
 };
 
 static const char description[] =
-    "Without a NAME these are all in the file. A line on stdout tells of each\n"
-    "'NAME: listening on HOST:PORT'. Logs go to stderr. On a terminal a table shows\n"
-    "what each does. One that ends on an error does not end the others; its line\n"
-    "stays, with the reason.\n"
+    "Without a NAME these are all tunnels in the file. For each tunnel stdout has a\n"
+    "line 'NAME: listening on HOST:PORT'. Logs go to stderr. On a terminal a table\n"
+    "shows the status of each. A tunnel that ends on an error does not end the\n"
+    "others; its line stays, with the reason.\n"
     "\n"
     "The file is tcp-tunnel/tunnels.conf in ~/.config ($XDG_CONFIG_HOME), or else\n"
     "in /etc/xdg ($XDG_CONFIG_DIRS). Each tunnel is a group of it:\n"
@@ -46,15 +46,21 @@ static const char description[] =
     "  listen=5555\n"
     "  on-ready=adb connect \"$TCP_TUNNEL_HOST:$TCP_TUNNEL_PORT\"\n"
     "\n"
-    "The keys are remote-uri, headers, forwards and reverse, which are lists with ;\n"
-    "between their parts, and as the options of 'tcp-tunnel connect': token-file,\n"
-    "token-command, token, listen, target, socks, http-proxy, mode, resumption,\n"
-    "wait, max-connections, max-reconnect-attempts, reconnect-delay,\n"
-    "max-reconnect-delay, ca, log-level, on-ready. One with the key to, and perhaps\n"
-    "remote-port, is a reverse tunnel, as of 'tcp-tunnel reverse'. What the group\n"
-    "[defaults] says holds for all tunnels that do not say otherwise. Files are\n"
-    "meant from where the config file is. It may hold a token only if nobody else\n"
-    "can read it.\n"
+    "The keys are remote-uri; headers, forwards and reverse, which are lists with ;\n"
+    "between their parts; and these options of 'tcp-tunnel connect': token-file,\n"
+    "token-command, token, no-token (yes), client-cert, client-key, ca, connect-to,\n"
+    "origin, subprotocol, listen, target, socks, http-proxy, mode, resumption, wait,\n"
+    "max-connections, max-reconnect-attempts, reconnect-delay, max-reconnect-delay,\n"
+    "log-level, on-ready. A tunnel with the key to, and perhaps remote-port, is a\n"
+    "reverse tunnel, as of 'tcp-tunnel reverse'. The keys of the group [defaults]\n"
+    "hold for every tunnel that does not set them itself. Names of files are\n"
+    "relative to the directory of the config file. The file may hold a token only if\n"
+    "no other user can read it.\n"
+    "\n"
+    "A gateway that cannot be reached is tried again without limit, or as often as\n"
+    "max-reconnect-attempts says. --wait=no ends a tunnel that connects at the start\n"
+    "(mode=multiplexed, reverse, to) if its gateway is not there. Other tunnels dial\n"
+    "when the first client connects.\n"
     "\n"
     "Exit status:\n"
     "  0  closed by SIGINT, SIGTERM or SIGHUP, and no tunnel had ended before\n"

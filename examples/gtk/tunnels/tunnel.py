@@ -76,16 +76,17 @@ class Tunnel(GObject.Object):
     @property
     def address(self):
         """Where it listens, or would."""
-        if self.tcp.local_address:
-            return self.tcp.local_address.to_string()
+        address = self.tcp.get_local_address()
+        if address:
+            return address.to_string()
         hostname = f"[{self.config.hostname}]" if ":" in self.config.hostname else self.config.hostname
         return f"{hostname}:{self.config.port}" if self.config.port else f"{hostname}, any port that is free"
 
     @property
     def state(self):
         """In a word, and the style class for it."""
-        if self.tcp.active or self.tcp.state != TcpTunnel.TunnelState.DISCONNECTED:
-            return STATES[self.tcp.state]
+        if self.tcp.get_active() or self.tcp.get_state() != TcpTunnel.TunnelState.DISCONNECTED:
+            return STATES[self.tcp.get_state()]
         if self.running:
             return "Starting…", "warning"
         return ("Failed", "error") if self.failed else ("Stopped", "dim-label")
@@ -158,10 +159,8 @@ class Tunnel(GObject.Object):
             return
 
         self.handed_over = True
-        self.tcp.remote_uri = self.config.gateway
-        self.tcp.hostname = self.config.hostname
-        self.tcp.port = self.config.port
-        self.tcp.mode = self.config.mode
+        self.tcp.set_properties(remote_uri=self.config.gateway, hostname=self.config.hostname, port=self.config.port,
+                                mode=getattr(TcpTunnel.TunnelMode, self.config.mode.upper()))
         # A start that was cancelled may be told of when the next is already under way.
         self.tcp.start_async(self.cancellable, self.on_started, self.cancellable)
 
@@ -172,7 +171,8 @@ class Tunnel(GObject.Object):
             if not cancellable.is_cancelled():
                 self.end(error.message)
 
-    def on_connection_closed(self, _, id, error):
+    def on_connection_closed(self, _, connection):
+        error = connection.dup_error()
         if error and not any(error.matches(TcpTunnel.tunnel_error_quark(), code) for code in SILENT_ERRORS):
             self.tell("A connection of “{}” broke", error.message)
 

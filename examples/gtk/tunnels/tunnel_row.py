@@ -109,7 +109,7 @@ class TunnelRow(Adw.ExpanderRow):
         self.address_row.set_title(tunnel.address)
         self.gateway_row.set_title(tunnel.config.gateway)
         self.gateway_row.set_subtitle(MODES[tunnel.config.mode])
-        self.copy_action.set_enabled(bool(tunnel.config.port or tunnel.tcp.active))
+        self.copy_action.set_enabled(bool(tunnel.config.port or tunnel.tcp.get_active()))
         self.count()
 
     def count(self):

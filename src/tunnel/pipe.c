@@ -352,6 +352,17 @@ pipe_get_output_stream (GIOStream *stream)
   return G_OUTPUT_STREAM (TCP_PIPE (stream)->output);
 }
 
+/* Both directions at once: between one and the other the tunnel could take it for a half-close, which not every
+ * protocol has. */
+static gboolean
+pipe_close (GIOStream     *stream,
+            GCancellable  *cancellable,
+            GError       **error)
+{
+  g_socket_close (g_socket_connection_get_socket (G_SOCKET_CONNECTION (stream)), NULL);
+  return G_IO_STREAM_CLASS (tcp_pipe_parent_class)->close_fn (stream, cancellable, error);
+}
+
 static void
 tcp_pipe_get_property (GObject    *object,
                        guint       id,
@@ -392,6 +403,7 @@ tcp_pipe_class_init (TcpPipeClass *klass)
   object_class->finalize = tcp_pipe_finalize;
   G_IO_STREAM_CLASS (klass)->get_input_stream = pipe_get_input_stream;
   G_IO_STREAM_CLASS (klass)->get_output_stream = pipe_get_output_stream;
+  G_IO_STREAM_CLASS (klass)->close_fn = pipe_close;
 
   /* For bindings that use the socket itself: see tcp_tunnel_open_async (). */
   g_object_class_install_property (object_class, PROP_ERROR,

@@ -174,7 +174,7 @@ use_connection (gpointer data)
 {
   g_autoptr (TcpConnection) connection = data;
   g_autoptr (GError) error = NULL;
-  g_autofree char *target = test_dup_string (connection, "target");
+  g_autofree char *target G_GNUC_UNUSED = test_dup_string (connection, "target");
 
   g_assert_cmpuint (tcp_connection_get_id (connection), >, 0);
   g_assert_true (G_IS_SOCKET_ADDRESS (tcp_connection_get_client_address (connection)));

@@ -91,6 +91,9 @@ tcp_proxy_header_parse (const guint8    *data,
 
   *source = NULL;
   *size = FIXED_SIZE;
+  /* There may be no data to compare. */
+  if (length == 0)
+    return TCP_PROXY_HEADER_INCOMPLETE;
   if (memcmp (data, SIGNATURE, MIN (length, SIGNATURE_SIZE)) != 0)
     return TCP_PROXY_HEADER_NONE;
   if (length < FIXED_SIZE)

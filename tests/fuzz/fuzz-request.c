@@ -38,7 +38,6 @@ fuzz_settings (const char *text)
 
   settings->remote_uri = g_strdup (text);
   settings->token = g_strdup ("token");
-  settings->common.hostname = g_strdup ("127.0.0.1");
   settings->mode = TCP_TUNNEL_MODE_MULTIPLEXED;
   if (!tcp_tunnel_settings_check (settings, &error))
     {

@@ -203,8 +203,8 @@ class RoundTrip(unittest.TestCase):
 
     def test_gateway_signals(self):
         opened, closed = [], []
-        self.gateway.connect("connection-opened", lambda _, connection: opened.append((connection.id, connection.principal)))
-        self.gateway.connect("connection-closed", lambda _, connection: closed.append((connection.id, connection.error)))
+        self.gateway.connect("connection-opened", lambda _, connection: opened.append((connection.props.id, connection.props.principal)))
+        self.gateway.connect("connection-closed", lambda _, connection: closed.append((connection.props.id, connection.props.error)))
         tunnel = self.create()
         tunnel.start(None)
         with connect(port_of(tunnel)) as client:

@@ -126,6 +126,6 @@ class Watch:
         self.closed = []
         self.failures = []
         tunnel.connect("state-changed", lambda _, state: self.states.append(state.value_nick))
-        tunnel.connect("connection-opened", lambda _, connection: self.opened.append((connection.id, connection.client_address)))
-        tunnel.connect("connection-closed", lambda _, connection: self.closed.append((connection.id, connection.error)))
+        tunnel.connect("connection-opened", lambda _, connection: self.opened.append((connection.props.id, connection.props.client_address)))
+        tunnel.connect("connection-closed", lambda _, connection: self.closed.append((connection.props.id, connection.props.error)))
         tunnel.connect("failed", lambda _, error: self.failures.append(error))

@@ -11,6 +11,8 @@ make (const char *target,
 {
   TcpGatewaySettings *settings = tcp_settings_new (&tcp_gateway_settings);
 
+  g_free (settings->common.hostname);
+  g_free (settings->path);
   settings->target = g_strdup (target);
   settings->common.hostname = g_strdup (hostname);
   settings->path = g_strdup (path);

@@ -15,7 +15,6 @@ make (const char *uri)
 
   settings->remote_uri = g_strdup (uri);
   settings->token = g_strdup ("token");
-  settings->common.hostname = g_strdup ("127.0.0.1");
   return settings;
 }
 

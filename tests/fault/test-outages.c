@@ -57,16 +57,19 @@ test_plain_cuts (TcpTunnelMode mode)
 
   g_object_set (fixture->tunnel, "max-reconnect-attempts", 2, NULL);
   fd = resume_begin (fixture);
-  for (guint i = 1; i <= 8; i++)
+  /* In parallel mode the other end may be a bridge, for which another WebSocket is another connection. */
+  if (mode == TCP_TUNNEL_MODE_PARALLEL)
+    fault_proxy_reset (fixture->proxy);
+  for (guint i = 1; mode != TCP_TUNNEL_MODE_PARALLEL && i <= 8; i++)
     {
       fault_proxy_reset (fixture->proxy);
       WAIT_UNTIL (test_figure (fixture->tunnel, reconnects) == i &&
                   fixture->recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
     }
-  if (mode != TCP_TUNNEL_MODE_MULTIPLEXED)
-    client_round_trip (fd, "after");
-  else
+  if (mode == TCP_TUNNEL_MODE_MULTIPLEXED || mode == TCP_TUNNEL_MODE_PARALLEL)
     client_expect_reset (fd);
+  else
+    client_round_trip (fd, "after");
   client_close (fd);
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }

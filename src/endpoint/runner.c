@@ -735,6 +735,7 @@ launch_free (gpointer data)
 {
   Launch *self = data;
 
+  tcp_tsan_acquire (self);
   self->klass->unref (self->engine);
   tcp_event_queue_unref (self->events);
   g_free (self);

@@ -191,7 +191,7 @@ class Service(Recipe):
             bad={"remote-uri": "ws://127.0.0.1:1/", "token-file": token, "mode": "multiplexed"},
         )
         process = self.start()
-        lines = self.read_until(process, "one: listening", "two: listening", "bad: tcp-tunnel-error")
+        lines = self.read_until(process, "one: listening", "two: listening", "bad: the gateway ws://127.0.0.1:1/ cannot be reached")
         ports = [int(line.rpartition(":")[2]) for line in lines if "listening on 127.0.0.1:" in line]
         self.assertEqual(len(ports), 2)
 

@@ -26,55 +26,18 @@ enum
 
 static struct
 {
-  Settings settings;
-  char *config;
   char *timeout;
   gboolean json;
 } options;
 
-#define VALUE(setting) (&options.settings.values[SETTING_##setting])
-
-static gboolean
-take_no_token (const char  *option,
-               const char  *value,
-               gpointer     data,
-               GError     **error)
-{
-  g_free (*VALUE (NO_TOKEN));
-  *VALUE (NO_TOKEN) = g_strdup ("yes");
-  return TRUE;
-}
-
 static const GOptionEntry entries[] = {
-  { "token-file", 0, 0, G_OPTION_ARG_FILENAME, VALUE (TOKEN_FILE),
-    "File that holds the token", "FILE" },
-  { "token-command", 0, 0, G_OPTION_ARG_STRING, VALUE (TOKEN_COMMAND),
-    "Command that prints the token", "CMD" },
-  { "token", 0, 0, G_OPTION_ARG_STRING, VALUE (TOKEN),
-    "The token itself", "TOKEN" },
-  { "no-token", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, take_no_token,
-    "Send no token", NULL },
-  { "resumption", 0, 0, G_OPTION_ARG_STRING, VALUE (RESUMPTION),
-    "auto (default), required or off", "WHETHER" },
-  { "ca", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CA),
-    "PEM file of the authorities to trust", "FILE" },
-  { "client-cert", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CLIENT_CERT),
-    "PEM file of the certificate to show", "FILE" },
-  { "client-key", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CLIENT_KEY),
-    "PEM file of its key, if it is elsewhere", "FILE" },
-  { "connect-to", 0, 0, G_OPTION_ARG_STRING, VALUE (CONNECT_TO),
-    "Connect there instead of to the URL's", "HOST:PORT" },
-  { "origin", 0, 0, G_OPTION_ARG_STRING, VALUE (ORIGIN),
-    "The header Origin", "URL" },
-  { "subprotocol", 0, 0, G_OPTION_ARG_STRING, VALUE (SUBPROTOCOL),
-    "WebSocket subprotocols to offer", "NAME,…" },
-  { "header", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.headers,
-    "One more request header (repeatable)", "'K: V'" },
+  TARGET_TOKEN_OPTIONS,
+  TARGET_RESUMPTION_OPTION,
+  TARGET_GATEWAY_OPTIONS,
   { "timeout", 0, 0, G_OPTION_ARG_STRING, &options.timeout,
     "How long a step may take (default 10s)", "TIME" },
-  { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
-    "File that NAME is looked up in", "FILE" },
-  { "log-level", 0, 0, G_OPTION_ARG_STRING, VALUE (LOG_LEVEL),
+  TARGET_CONFIG_OPTION,
+  { "log-level", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (LOG_LEVEL),
     "none (default), error, warn, info or debug", "LEVEL" },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
     "Print one object in JSON", NULL },
@@ -179,12 +142,12 @@ try_url (const char  *url,
 static gboolean
 try_settings (GError **error)
 {
-  g_autoptr (TcpTunnel) tunnel = settings_create_tunnel (&options.settings, error);
+  g_autoptr (TcpTunnel) tunnel = settings_create_tunnel (&target_settings, error);
 
   if (tunnel == NULL)
     return FALSE;
   g_object_set (tunnel, "remote-uri", "ws://localhost/", "hostname", "127.0.0.1", "port", 0, "socket-path", NULL, NULL);
-  if (settings_wants_token (&options.settings))
+  if (settings_wants_token (&target_settings))
     tcp_tunnel_set_token (tunnel, "x");
   return try_start (tunnel, error);
 }
@@ -202,7 +165,7 @@ static GUri *
 check_url (Check        *self,
            const GError *problem)
 {
-  const char *given = options.settings.values[SETTING_REMOTE_URI];
+  const char *given = target_settings.values[SETTING_REMOTE_URI];
   Finding *finding = finding_new (STEP_URL);
   g_autoptr (GError) error = NULL;
   g_autoptr (GUri) uri = NULL;
@@ -222,8 +185,8 @@ check_url (Check        *self,
       uri = parse_url (given);
       self->url = g_uri_to_string_partial (uri, G_URI_HIDE_USERINFO | G_URI_HIDE_QUERY | G_URI_HIDE_FRAGMENT);
       finding_set (finding, FINDING_OK, "%s", self->url);
-      if (options.settings.place != NULL)
-        finding_add_note (finding, "of %s", options.settings.place);
+      if (target_settings.place != NULL)
+        finding_add_note (finding, "of %s", target_settings.place);
     }
   check_report_add (self->report, finding);
   return g_steal_pointer (&uri);
@@ -244,7 +207,7 @@ on_token (GObject      *object,
 static void
 check_read_token (Check *self)
 {
-  const Settings *settings = &options.settings;
+  const Settings *settings = &target_settings;
 
   if (!settings_wants_token (settings))
     return;
@@ -262,7 +225,7 @@ check_read_token (Check *self)
 static const char *
 find_token_source (void)
 {
-  const char *source = settings_find_credentials (&options.settings);
+  const char *source = settings_find_credentials (&target_settings);
 
   return source != NULL ? source : TOKEN_VARIABLE;
 }
@@ -465,7 +428,7 @@ check_protocol (Check *self)
     {
       finding_set (finding, FINDING_FAILED, "%s", protocol);
       finding->advice = g_strdup_printf ("the gateway %s cannot resume sessions (it does not speak resumable/1), which is "
-                                         "required by %s", self->url, settings_source (&options.settings, SETTING_RESUMPTION));
+                                         "required by %s", self->url, settings_source (&target_settings, SETTING_RESUMPTION));
     }
   else
     {
@@ -580,11 +543,11 @@ check_prepare (Check   *self,
   self->timeout = DEFAULT_TIMEOUT;
   if (!options_read_duration ("--timeout", options.timeout, 1, MAX_TIMEOUT, &self->timeout, error))
     return FALSE;
-  self->tunnel = settings_create_tunnel (&options.settings, error);
+  self->tunnel = settings_create_tunnel (&target_settings, error);
   if (self->tunnel == NULL)
     return FALSE;
   g_object_get (self->tunnel, "resumption", &self->resumption, NULL);
-  if (settings_has (&options.settings, SETTING_LOG_LEVEL))
+  if (settings_has (&target_settings, SETTING_LOG_LEVEL))
     g_object_get (self->tunnel, "log-level", &level, NULL);
   g_object_set (self->tunnel, "log-level", level, NULL);
   log_init (level);
@@ -598,7 +561,7 @@ check_run (Check *self,
   g_autoptr (GTlsDatabase) database = NULL;
 
   g_object_get (self->tunnel, "tls-database", &database, NULL);
-  self->probe = probe_new (uri, options.settings.values[SETTING_CONNECT_TO], database, self->timeout);
+  self->probe = probe_new (uri, target_settings.values[SETTING_CONNECT_TO], database, self->timeout);
   if (self->stopped)
     probe_stop (self->probe);
   check_read_token (self);
@@ -653,8 +616,8 @@ check_main (char ***args)
                       &error) ||
       !target_check (*args, &error))
     return options_usage ("check", error);
-  known = target_read ((*args)[1], options.config, &options.settings, &problem);
-  forget_services (&options.settings);
+  known = target_read ((*args)[1], &problem);
+  forget_services (&target_settings);
   if (!check_prepare (&self, &error) ||
       (known && !try_settings (&error)))
     return options_usage ("check", error);

@@ -10,85 +10,42 @@
 
 static struct
 {
-  Settings settings;
-  char *config;
   gboolean json;
   gboolean quiet;
   gboolean stdio;
   gboolean adb;
 } options;
 
-#define VALUE(setting) (&options.settings.values[SETTING_##setting])
-
-static gboolean
-take_no_token (const char  *option,
-               const char  *value,
-               gpointer     data,
-               GError     **error)
-{
-  g_free (*VALUE (NO_TOKEN));
-  *VALUE (NO_TOKEN) = g_strdup ("yes");
-  return TRUE;
-}
-
 static const GOptionEntry entries[] = {
-  { "token-file", 0, 0, G_OPTION_ARG_FILENAME, VALUE (TOKEN_FILE),
-    "File that holds the token", "FILE" },
-  { "token-command", 0, 0, G_OPTION_ARG_STRING, VALUE (TOKEN_COMMAND),
-    "Command that prints the token", "CMD" },
-  { "token", 0, 0, G_OPTION_ARG_STRING, VALUE (TOKEN),
-    "The token itself", "TOKEN" },
-  { "no-token", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, take_no_token,
-    "Send no token", NULL },
-  { "listen", 0, 0, G_OPTION_ARG_STRING, VALUE (LISTEN),
+  TARGET_TOKEN_OPTIONS,
+  { "listen", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (LISTEN),
     "Where to listen, or unix:PATH (127.0.0.1:0)", "HOST:PORT" },
-  { "target", 0, 0, G_OPTION_ARG_STRING, VALUE (TARGET),
+  { "target", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (TARGET),
     "Target to request (default the gateway's own)", "HOST:PORT" },
-  { "reverse", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.reverses,
+  { "reverse", 0, 0, G_OPTION_ARG_STRING_ARRAY, &target_settings.reverses,
     "Show a service at the gateway (repeatable)", "PORT=HOST:PORT" },
-  { "forward", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.forwards,
+  { "forward", 0, 0, G_OPTION_ARG_STRING_ARRAY, &target_settings.forwards,
     "Listen for another target (repeatable)", "LISTEN=HOST:PORT" },
-  { "socks", 0, 0, G_OPTION_ARG_STRING, VALUE (SOCKS),
+  { "socks", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (SOCKS),
     "Listen as a SOCKS5 proxy", "HOST:PORT" },
-  { "http-proxy", 0, 0, G_OPTION_ARG_STRING, VALUE (HTTP_PROXY),
+  { "http-proxy", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (HTTP_PROXY),
     "Listen as an HTTP proxy (CONNECT)", "HOST:PORT" },
   { "stdio", 0, 0, G_OPTION_ARG_NONE, &options.stdio,
     "Carry stdin and stdout instead of listening", NULL },
-  { "mode", 0, 0, G_OPTION_ARG_STRING, VALUE (MODE),
+  { "mode", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (MODE),
     "auto (default) or another, see below", "MODE" },
-  { "resumption", 0, 0, G_OPTION_ARG_STRING, VALUE (RESUMPTION),
-    "auto (default), required or off", "WHETHER" },
-  { "wait", 0, 0, G_OPTION_ARG_STRING, VALUE (WAIT),
-    "Try again at the start: yes (default) or no", "WHETHER" },
-  { "max-connections", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_CONNECTIONS),
+  TARGET_RESUMPTION_OPTION,
+  TARGET_WAIT_OPTION,
+  { "max-connections", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (MAX_CONNECTIONS),
     "TCP connections at a time (default 20000)", "N" },
-  { "max-reconnect-attempts", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_ATTEMPTS),
-    "Give up after N attempts (default unlimited)", "N" },
-  { "reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (RECONNECT_DELAY),
-    "Delay before the first reconnect (default 1s)", "TIME" },
-  { "max-reconnect-delay", 0, 0, G_OPTION_ARG_STRING, VALUE (MAX_RECONNECT_DELAY),
-    "The longest delay (default 30s)", "TIME" },
-  { "ca", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CA),
-    "PEM file of the authorities to trust", "FILE" },
-  { "client-cert", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CLIENT_CERT),
-    "PEM file of the certificate to show", "FILE" },
-  { "client-key", 0, 0, G_OPTION_ARG_FILENAME, VALUE (CLIENT_KEY),
-    "PEM file of its key, if it is elsewhere", "FILE" },
-  { "connect-to", 0, 0, G_OPTION_ARG_STRING, VALUE (CONNECT_TO),
-    "Connect there instead of to the URL's", "HOST:PORT" },
-  { "origin", 0, 0, G_OPTION_ARG_STRING, VALUE (ORIGIN),
-    "The header Origin", "URL" },
-  { "subprotocol", 0, 0, G_OPTION_ARG_STRING, VALUE (SUBPROTOCOL),
-    "WebSocket subprotocols to offer", "NAME,…" },
-  { "header", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings.headers,
-    "One more request header (repeatable)", "'K: V'" },
-  { "on-ready", 0, 0, G_OPTION_ARG_STRING, VALUE (ON_READY),
+  TARGET_RECONNECT_OPTIONS,
+  TARGET_GATEWAY_OPTIONS,
+  { "on-ready", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (ON_READY),
     "Run this once the tunnel is ready", "CMD" },
   { "adb", 0, 0, G_OPTION_ARG_NONE, &options.adb,
     "Keep adb connected to the tunnel", NULL },
-  { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
-    "File that NAME is looked up in", "FILE" },
-  { "log-level", 0, 0, G_OPTION_ARG_STRING, VALUE (LOG_LEVEL),
+  TARGET_CONFIG_OPTION,
+  { "log-level", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (LOG_LEVEL),
     "none, error, warn, info (default) or debug", "LEVEL" },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
     "Print events as JSON, one a line", NULL },
@@ -172,7 +129,7 @@ static const char description[] =
 static gboolean
 check_stdio (GError **error)
 {
-  const char *other = options.settings.values[SETTING_LISTEN] != NULL ? "--listen"
+  const char *other = target_settings.values[SETTING_LISTEN] != NULL ? "--listen"
                       : options.json                                  ? "--json"
                       : options.adb                                   ? "--adb"
                                                                       : NULL;
@@ -187,10 +144,10 @@ check_stdio (GError **error)
 static gboolean
 check_hook (GError **error)
 {
-  if (!options.stdio || !settings_has (&options.settings, SETTING_ON_READY))
+  if (!options.stdio || !settings_has (&target_settings, SETTING_ON_READY))
     return TRUE;
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--stdio and %s exclude each other",
-               settings_source (&options.settings, SETTING_ON_READY));
+               settings_source (&target_settings, SETTING_ON_READY));
   return FALSE;
 }
 
@@ -201,13 +158,13 @@ check_forwards (GError **error)
   static const Setting settings[] = { SETTING_FORWARDS, SETTING_SOCKS, SETTING_HTTP_PROXY };
 
   for (guint i = 0; options.stdio && i < G_N_ELEMENTS (settings); i++)
-    if (settings_has (&options.settings, settings[i]))
+    if (settings_has (&target_settings, settings[i]))
       {
         g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--stdio and %s exclude each other",
-                     settings_source (&options.settings, settings[i]));
+                     settings_source (&target_settings, settings[i]));
         return FALSE;
       }
-  if (!options.adb || !forwards_wanted (&options.settings) || settings_has (&options.settings, SETTING_LISTEN))
+  if (!options.adb || !forwards_wanted (&target_settings) || settings_has (&target_settings, SETTING_LISTEN))
     return TRUE;
   g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                        "--adb needs a port of the tunnel's own, which --listen opens beside others");
@@ -218,12 +175,12 @@ check_forwards (GError **error)
 static gboolean
 check_adb (GError **error)
 {
-  const char *listen = options.settings.values[SETTING_LISTEN];
+  const char *listen = target_settings.values[SETTING_LISTEN];
 
   if (!options.adb || listen == NULL || !g_str_has_prefix (listen, "unix:"))
     return TRUE;
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--adb needs a TCP port, which %s does not open",
-               settings_source (&options.settings, SETTING_LISTEN));
+               settings_source (&target_settings, SETTING_LISTEN));
   return FALSE;
 }
 
@@ -238,7 +195,7 @@ connect_main (char ***args)
                       "Open a local TCP port whose connections travel to URL.", description,
                       entries, args, &error) ||
       !check_stdio (&error) || !target_check (*args, &error) ||
-      !target_read ((*args)[1], options.config, &options.settings, &error) || !check_hook (&error) ||
+      !target_read ((*args)[1], &error) || !check_hook (&error) ||
       !check_forwards (&error) || !check_adb (&error))
     return options_usage ("connect", error);
 
@@ -249,6 +206,6 @@ connect_main (char ***args)
   how.json = options.json;
   how.quiet = options.quiet;
   how.stdio = options.stdio;
-  g_ptr_array_add (all, &options.settings);
+  g_ptr_array_add (all, &target_settings);
   return supervise (&how, all);
 }

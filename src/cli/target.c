@@ -8,6 +8,21 @@
 
 #include "cli/config.h"
 
+Settings target_settings;
+char *target_config;
+
+/* For the parser of options. */
+gboolean
+target_take_no_token (const char  *option,
+                      const char  *value,
+                      gpointer     data,
+                      GError     **error)
+{
+  g_free (*TARGET_VALUE (NO_TOKEN));
+  *TARGET_VALUE (NO_TOKEN) = g_strdup ("yes");
+  return TRUE;
+}
+
 /* Whether it is HOST:PORT, perhaps with a path behind it. */
 static gboolean
 looks_like_address (const char *text)
@@ -46,27 +61,23 @@ target_check (char   **args,
 /**
  * target_read:
  * @text: a URL, or the NAME of a tunnel in the config file
- * @config: (nullable): the file, if it is not the usual one
- * @settings: what the command line says; completed by the config file
  *
- * Finds out which tunnel is meant. Whether a URL is right is for the tunnel to say.
+ * Finds out which tunnel is meant, and completes what the command line says of it. Whether a URL is right is for the tunnel to say.
  */
 gboolean
 target_read (const char  *text,
-             const char  *config,
-             Settings    *settings,
              GError     **error)
 {
   g_autoptr (Config) file = NULL;
 
   if (looks_like_url (text))
     {
-      settings->values[SETTING_REMOTE_URI] = g_strdup (text);
+      *TARGET_VALUE (REMOTE_URI) = g_strdup (text);
       return TRUE;
     }
-  settings->name = g_strdup (text);
-  file = config_load (config, error);
-  if (file != NULL && config_read (file, settings, error))
+  target_settings.name = g_strdup (text);
+  file = config_load (target_config, error);
+  if (file != NULL && config_read (file, &target_settings, error))
     return TRUE;
   if (looks_like_address (text))
     g_prefix_error (error, "'%s' is no URL; did you mean %s://%s%s? And as a NAME: ", text,

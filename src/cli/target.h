@@ -6,11 +6,62 @@
 
 G_BEGIN_DECLS
 
+/* What the command line says of the one tunnel that a command is about, which the config file completes, and the file
+ * that a NAME is looked up in, NULL for the usual one. A process has one command line. */
+extern Settings target_settings;
+extern char *target_config;
+
+#define TARGET_VALUE(setting) (&target_settings.values[SETTING_##setting])
+
+/* The options that several of these commands have. */
+#define TARGET_TOKEN_OPTIONS \
+  { "token-file", 0, 0, G_OPTION_ARG_FILENAME, TARGET_VALUE (TOKEN_FILE), \
+    "File that holds the token", "FILE" }, \
+  { "token-command", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (TOKEN_COMMAND), \
+    "Command that prints the token", "CMD" }, \
+  { "token", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (TOKEN), \
+    "The token itself", "TOKEN" }, \
+  { "no-token", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, target_take_no_token, \
+    "Send no token", NULL }
+#define TARGET_RESUMPTION_OPTION \
+  { "resumption", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (RESUMPTION), \
+    "auto (default), required or off", "WHETHER" }
+#define TARGET_WAIT_OPTION \
+  { "wait", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (WAIT), \
+    "Try again at the start: yes (default) or no", "WHETHER" }
+#define TARGET_RECONNECT_OPTIONS \
+  { "max-reconnect-attempts", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (MAX_RECONNECT_ATTEMPTS), \
+    "Give up after N attempts (default unlimited)", "N" }, \
+  { "reconnect-delay", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (RECONNECT_DELAY), \
+    "Delay before the first reconnect (default 1s)", "TIME" }, \
+  { "max-reconnect-delay", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (MAX_RECONNECT_DELAY), \
+    "The longest delay (default 30s)", "TIME" }
+#define TARGET_GATEWAY_OPTIONS \
+  { "ca", 0, 0, G_OPTION_ARG_FILENAME, TARGET_VALUE (CA), \
+    "PEM file of the authorities to trust", "FILE" }, \
+  { "client-cert", 0, 0, G_OPTION_ARG_FILENAME, TARGET_VALUE (CLIENT_CERT), \
+    "PEM file of the certificate to show", "FILE" }, \
+  { "client-key", 0, 0, G_OPTION_ARG_FILENAME, TARGET_VALUE (CLIENT_KEY), \
+    "PEM file of its key, if it is elsewhere", "FILE" }, \
+  { "connect-to", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (CONNECT_TO), \
+    "Connect there instead of to the URL's", "HOST:PORT" }, \
+  { "origin", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (ORIGIN), \
+    "The header Origin", "URL" }, \
+  { "subprotocol", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (SUBPROTOCOL), \
+    "WebSocket subprotocols to offer", "NAME,…" }, \
+  { "header", 0, 0, G_OPTION_ARG_STRING_ARRAY, &target_settings.headers, \
+    "One more request header (repeatable)", "'K: V'" }
+#define TARGET_CONFIG_OPTION \
+  { "config", 0, 0, G_OPTION_ARG_FILENAME, &target_config, \
+    "File that NAME is looked up in", "FILE" }
+
+gboolean target_take_no_token (const char  *option,
+                               const char  *value,
+                               gpointer     data,
+                               GError     **error);
 gboolean target_check (char   **args,
                        GError **error);
 gboolean target_read (const char  *text,
-                      const char  *config,
-                      Settings    *settings,
                       GError     **error);
 
 G_END_DECLS

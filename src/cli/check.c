@@ -183,7 +183,7 @@ check_url (Check        *self,
   else
     {
       uri = parse_url (given);
-      self->url = g_uri_to_string_partial (uri, G_URI_HIDE_USERINFO | G_URI_HIDE_QUERY | G_URI_HIDE_FRAGMENT);
+      self->url = format_uri (uri);
       finding_set (finding, FINDING_OK, "%s", self->url);
       if (target_settings.place != NULL)
         finding_add_note (finding, "of %s", target_settings.place);

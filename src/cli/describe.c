@@ -5,15 +5,6 @@
 #include "cli/format.h"
 #include "cli/json.h"
 
-/* Without its query, which may hold a secret. */
-static char *
-strip_uri (const char *text)
-{
-  g_autoptr (GUri) uri = text != NULL ? g_uri_parse (text, G_URI_FLAGS_ENCODED, NULL) : NULL;
-
-  return uri != NULL ? g_uri_to_string_partial (uri, G_URI_HIDE_USERINFO | G_URI_HIDE_QUERY | G_URI_HIDE_FRAGMENT) : NULL;
-}
-
 static void
 add_statistics (JsonBuilder *builder,
                 TcpEndpoint *endpoint)
@@ -46,13 +37,15 @@ describe_tunnel (JsonBuilder  *builder,
                  gint64        retry)
 {
   g_autofree char *given = NULL;
+  g_autoptr (GUri) parsed = NULL;
   g_autofree char *uri = NULL;
   g_autofree char *host = NULL;
   guint port;
   g_autofree char *address = format_place (tunnel, &host, &port);
 
   g_object_get (tunnel, "remote-uri", &given, NULL);
-  uri = strip_uri (given);
+  parsed = given != NULL ? g_uri_parse (given, G_URI_FLAGS_ENCODED, NULL) : NULL;
+  uri = parsed != NULL ? format_uri (parsed) : NULL;
   json_builder_begin_object (builder);
   event_add_string (builder, "name", name != NULL ? name : uri);
   event_add_string (builder, "remote_uri", uri);
@@ -76,14 +69,10 @@ describe_gateway (JsonBuilder *builder,
                   TcpGateway  *gateway,
                   gboolean     draining)
 {
-  GSocketAddress *local = tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway));
-  g_autofree char *address = tcp_gateway_dup_uri (gateway);
+  g_autofree char *address = format_gateway (gateway);
   g_autofree char *target = NULL;
 
   g_object_get (gateway, "target", &target, NULL);
-  /* On a Unix socket it has no URL. */
-  if (address == NULL && local != NULL)
-    address = format_address (local);
   json_builder_begin_object (builder);
   event_add_string (builder, "name", target);
   event_add_string (builder, "target", target);

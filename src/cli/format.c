@@ -67,6 +67,23 @@ format_address (GSocketAddress *address)
                           g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
 }
 
+/* Where clients find it: its URL, or the path of its Unix socket, which has none. NULL if it does not run. */
+char *
+format_gateway (TcpGateway *gateway)
+{
+  GSocketAddress *local = tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway));
+  char *uri = tcp_gateway_dup_uri (gateway);
+
+  return uri == NULL && local != NULL ? format_address (local) : uri;
+}
+
+/* Without what may be secret. */
+char *
+format_uri (GUri *uri)
+{
+  return g_uri_to_string_partial (uri, G_URI_HIDE_USERINFO | G_URI_HIDE_QUERY | G_URI_HIDE_FRAGMENT);
+}
+
 const char *
 format_state (TcpTunnelState state)
 {

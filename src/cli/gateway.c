@@ -405,9 +405,7 @@ gateway_main (char ***args)
       return EXIT_SUCCESS;
     }
   server = status_server_new ("gateway", describe, &self);
-  uri = tcp_gateway_dup_uri (gateway);
-  if (uri == NULL)
-    uri = format_address (tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway)));
+  uri = format_gateway (gateway);
   code = view_print (stdout, "listening on %s\n", uri);
   if (code != 0)
     {

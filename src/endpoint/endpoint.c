@@ -236,8 +236,9 @@ tcp_endpoint_get_connections (TcpEndpoint *self)
  *
  * Starts the endpoint.
  *
- * A gateway, and a singleton tunnel, has started once it listens. A multiplexed tunnel also waits for its WebSocket,
- * which it tries to open once, or again and again if [property@TcpTunnel.Tunnel:wait-for-gateway] is set.
+ * An endpoint has started once it listens. A multiplexed tunnel also waits for its WebSocket, which it tries to open
+ * once, or again and again if [property@TcpTunnel.Tunnel:wait-for-gateway] is set. So does a
+ * [class@TcpTunnel.ReverseTunnel], which has started once its gateway listens.
  *
  * @callback is called in the main context that is the thread's default, to which the signals belong from then on. A
  * gateway reads its [property@TcpTunnel.Gateway:token-file] in a thread of GLib's.
@@ -300,7 +301,7 @@ tcp_endpoint_start_finish (TcpEndpoint   *self,
  * %G_IO_ERROR_CANCELLED.
  *
  * A gateway fails with %TCP_TUNNEL_ERROR_TLS if its certificate cannot be used, such as one whose private key belongs
- * to another. A multiplexed tunnel fails with all that can go wrong on the way to the gateway:
+ * to another. A multiplexed or reverse tunnel fails with all that can go wrong on the way to the gateway:
  * %TCP_TUNNEL_ERROR_UNREACHABLE, %TCP_TUNNEL_ERROR_TLS, %TCP_TUNNEL_ERROR_TIMED_OUT, %TCP_TUNNEL_ERROR_UNAUTHORIZED,
  * %TCP_TUNNEL_ERROR_REJECTED and %TCP_TUNNEL_ERROR_PROTOCOL.
  *

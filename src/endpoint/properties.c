@@ -158,8 +158,8 @@ static const TcpSetting rows[] = {
    *
    * How many TCP connections may be open at once. From 1 to 65535; the default is 20000.
    *
-   * For a tunnel they are its TCP clients in multiplexed mode. It closes the connections of further clients; likewise
-   * when the process has few file descriptors left.
+   * For a tunnel they are its TCP clients, of which it has one at a time in singleton mode. It closes the connections
+   * of further clients; likewise when the process has few file descriptors left.
    *
    * For a gateway they are the connections to targets, of all clients together; as many clients may have a session at
    * once. A client above that is answered 503, a connection is ended; likewise when the process has few file

@@ -11,13 +11,12 @@
  * The far end of tunnels: accepts authenticated WebSockets, and connects what comes
  * through them to a TCP service, the target.
  *
- * A gateway serves many clients at once, in singleton and in multiplexed mode, as the
- * URL of the client asks. When the WebSocket of a client breaks, its target connections
- * are kept for [property@TcpTunnel.Gateway:session-timeout], in both modes if the
- * session can be resumed, else in singleton mode only, and there only if the client gave
- * a `sessionId` by which it can come back. What the targets send meanwhile
- * waits in their sockets; up to [property@TcpTunnel.Endpoint:max-unacknowledged-bytes] that
- * were sent before are kept to be sent again.
+ * A gateway serves many clients at once, each with one connection or with many, as the URL of the client asks. When
+ * the WebSocket of a client breaks, its target connections are kept for
+ * [property@TcpTunnel.Gateway:session-timeout] if the session can be resumed. If it cannot, the target connection is
+ * kept only of a client that has one, and that gave a `sessionId` by which it can come back. What the targets send
+ * meanwhile waits in their sockets; up to [property@TcpTunnel.Endpoint:max-unacknowledged-bytes] that were sent before
+ * are kept to be sent again.
  *
  * Clients show a bearer token: that of [property@TcpTunnel.Gateway:token], or one of
  * [property@TcpTunnel.Gateway:token-file].

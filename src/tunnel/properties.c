@@ -207,8 +207,8 @@ static const TcpSetting rows[] = {
    * succeeds when the tunnel is connected, and fails when it gives up. Until then TCP
    * clients are turned away.
    *
-   * Without a gateway a singleton tunnel starts as well. It dials when a TCP client connects,
-   * and tries again in any case.
+   * Without a gateway a tunnel in any other mode starts as well. It dials when a TCP client connects,
+   * and tries again in any case. A [class@TcpTunnel.ReverseTunnel] counts as multiplexed.
    *
    * Since: 1.0
    */

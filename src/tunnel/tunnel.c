@@ -16,12 +16,12 @@
  * at [property@TcpTunnel.Tunnel:remote-uri]. In singleton mode it serves one TCP
  * connection at a time, each with a WebSocket of its own that is opened when the
  * client connects. In multiplexed mode it carries many over one WebSocket, which is
- * opened at the start.
+ * opened at the start. [enum@TcpTunnel.TunnelMode] has the other modes.
  *
- * TCP connections outlive breaks of their WebSocket, in both modes and with nothing
- * lost, if the gateway is of this library too. With others they do so in singleton mode
- * only, and bytes that were on their way may be lost. See
- * [property@TcpTunnel.Endpoint:resumption].
+ * TCP connections outlive breaks of their WebSocket, in every mode and with nothing
+ * lost, if the gateway is of this library too. With others they do so only in singleton
+ * mode, and in auto mode, which is then the same; bytes that were on their way may be lost.
+ * See [property@TcpTunnel.Endpoint:resumption].
  *
  * What it has in common with a gateway is described at [class@TcpTunnel.Endpoint]: threads, main contexts, and
  * when properties take effect.

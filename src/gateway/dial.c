@@ -16,8 +16,7 @@ struct _TcpDial
   guint16 port;
   TcpIoThread *thread;
   TcpTargetWait *wait;       /* for its addresses, */
-  TcpConnect *connect;       /* to its only address, */
-  GCancellable *connecting;  /* or to one of several */
+  TcpConnect *connect;       /* to one of these */
   TcpTargetRules *rules;     /* that its address has to keep to; nullable */
   gboolean forbidden;        /* it does not */
   TcpTimer *timer;           /* the deadline */
@@ -38,20 +37,6 @@ on_connected (GSocketConnection *connection,
               self->user_data);
 }
 
-static void
-on_one_connected (GObject      *object,
-                  GAsyncResult *result,
-                  gpointer      user_data)
-{
-  g_autoptr (GCancellable) connecting = user_data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketConnection) connection = g_socket_client_connect_finish (G_SOCKET_CLIENT (object), result, &error);
-
-  /* If it was, the dial is gone. */
-  if (!g_cancellable_is_cancelled (connecting))
-    on_connected (connection, error, g_object_get_data (G_OBJECT (connecting), "dial"));
-}
-
 static gboolean
 on_address (GInetAddress *address,
             guint16       port,
@@ -66,7 +51,6 @@ dial_connect (TcpDial            *self,
 {
   g_autoptr (GSocketConnectable) where = self->rules != NULL ? tcp_addresses_filter (addresses, on_address, self->rules)
                                                              : g_object_ref (addresses);
-  g_autoptr (GSocketClient) client = NULL;
 
   if (where == NULL)
     {
@@ -74,17 +58,7 @@ dial_connect (TcpDial            *self,
       tcp_timer_set (self->timer, 0);
       return;
     }
-  if (G_IS_SOCKET_ADDRESS (where))
-    {
-      self->connect = tcp_connect_new (G_SOCKET_ADDRESS (where), on_connected, self);
-      return;
-    }
-
-  client = g_socket_client_new ();
-  self->connecting = g_cancellable_new ();
-  g_object_set_data (G_OBJECT (self->connecting), "dial", self);
-  g_socket_client_set_enable_proxy (client, FALSE);
-  g_socket_client_connect_async (client, where, self->connecting, on_one_connected, g_object_ref (self->connecting));
+  self->connect = tcp_connect_new (where, on_connected, self);
 }
 
 static void
@@ -137,7 +111,7 @@ on_deadline (gpointer user_data)
     }
   if (self->wait != NULL)
     why = g_strdup_printf ("its name was not resolved within %u ms", self->timeout);
-  else if (self->connect != NULL || self->connecting != NULL)
+  else if (self->connect != NULL)
     why = g_strdup_printf ("no answer within %u ms", self->timeout);
   else
     {
@@ -188,9 +162,6 @@ void
 tcp_dial_free (TcpDial *self)
 {
   g_clear_pointer (&self->connect, tcp_connect_free);
-  if (self->connecting != NULL)
-    g_cancellable_cancel (self->connecting);
-  g_clear_object (&self->connecting);
   g_clear_pointer (&self->wait, tcp_target_wait_free);
   tcp_timer_clear (&self->timer);
   tcp_dial_lane_leave (self->lane, &self->place);

@@ -8,9 +8,10 @@
 
 struct _TcpConnect
 {
-  GSocketAddress *address;
   TcpConnectFunc func;
   gpointer user_data;
+  GCancellable *cancellable; /* of a GSocketClient; or else: */
+  GSocketAddress *address;
   GSocket *socket;
   TcpWatch *watch; /* while the connection is being made */
   TcpTimer *tell;  /* how it went, which is never told from within a call */
@@ -98,21 +99,13 @@ connect_try (TcpConnect *self)
   return TRUE;
 }
 
-/* Calls @func once, though not before this has returned. It is to be freed then, or before, which
- * gives it up. */
-TcpConnect *
-tcp_connect_new (GSocketAddress *address,
-                 TcpConnectFunc  func,
-                 gpointer        user_data)
+static void
+connect_to_address (TcpConnect *self)
 {
-  TcpConnect *self = g_new0 (TcpConnect, 1);
   GError *error = NULL;
 
-  self->address = g_object_ref (address);
-  self->func = func;
-  self->user_data = user_data;
   self->tell = tcp_timer_new (on_tell, self);
-  self->socket = g_socket_new (g_socket_address_get_family (address), G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT,
+  self->socket = g_socket_new (g_socket_address_get_family (self->address), G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT,
                                &error);
   if (self->socket == NULL)
     connect_fail (self, error);
@@ -124,17 +117,68 @@ tcp_connect_new (GSocketAddress *address,
     tcp_timer_set (self->tell, 0);
   else
     self->watch = tcp_watch_new (g_socket_get_fd (self->socket), G_IO_OUT, on_ready, self);
+}
 
+static void
+on_client_connected (GObject      *object,
+                     GAsyncResult *result,
+                     gpointer      user_data)
+{
+  g_autoptr (GCancellable) cancellable = user_data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSocketConnection) connection = g_socket_client_connect_finish (G_SOCKET_CLIENT (object), result, &error);
+  TcpConnect *self = g_object_get_data (G_OBJECT (cancellable), "connect");
+
+  /* If it was, that is gone. */
+  if (!g_cancellable_is_cancelled (cancellable))
+    self->func (connection, error, self->user_data);
+}
+
+static void
+connect_to_any (TcpConnect         *self,
+                GSocketConnectable *where)
+{
+  g_autoptr (GSocketClient) client = g_socket_client_new ();
+
+  self->cancellable = g_cancellable_new ();
+  g_object_set_data (G_OBJECT (self->cancellable), "connect", self);
+  g_socket_client_set_enable_proxy (client, FALSE);
+  g_socket_client_connect_async (client, where, self->cancellable, on_client_connected, g_object_ref (self->cancellable));
+}
+
+/* Calls @func once, though not before this has returned. It is to be freed then, or before, which
+ * gives it up. */
+TcpConnect *
+tcp_connect_new (GSocketConnectable *where,
+                 TcpConnectFunc      func,
+                 gpointer            user_data)
+{
+  TcpConnect *self = g_new0 (TcpConnect, 1);
+
+  self->func = func;
+  self->user_data = user_data;
+  if (G_IS_SOCKET_ADDRESS (where))
+    {
+      self->address = g_object_ref (G_SOCKET_ADDRESS (where));
+      connect_to_address (self);
+    }
+  else
+    {
+      connect_to_any (self, where);
+    }
   return self;
 }
 
 void
 tcp_connect_free (TcpConnect *self)
 {
+  if (self->cancellable != NULL)
+    g_cancellable_cancel (self->cancellable);
+  g_clear_object (&self->cancellable);
   tcp_timer_clear (&self->tell);
   tcp_watch_clear (&self->watch);
   g_clear_error (&self->error);
   g_clear_object (&self->socket);
-  g_object_unref (self->address);
+  g_clear_object (&self->address);
   g_free (self);
 }

@@ -6,9 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* A TCP connection to an address that is known: no name is looked up, no proxy is asked for, and
- * no thread and no GSource is needed for it. Errors read as those of GSocketClient, which is for
- * all else. */
+/* A TCP connection to which no proxy leads. To an address that is known no thread and no GSource is needed for it;
+ * a name, or one of several addresses, is for a GSocketClient. Errors read as those of that in either case. */
 typedef struct _TcpConnect TcpConnect;
 
 /* @connection is NULL if there is an @error. */
@@ -18,9 +17,9 @@ typedef void (*TcpConnectFunc) (GSocketConnection *connection,
 
 GSocketAddress *tcp_connect_get_literal (const char *host,
                                          guint16     port);
-TcpConnect *tcp_connect_new (GSocketAddress *address,
-                             TcpConnectFunc  func,
-                             gpointer        user_data);
+TcpConnect *tcp_connect_new (GSocketConnectable *where,
+                             TcpConnectFunc      func,
+                             gpointer            user_data);
 void tcp_connect_free (TcpConnect *self);
 
 G_END_DECLS

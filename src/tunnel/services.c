@@ -41,8 +41,7 @@ typedef struct
 {
   TcpServices *services;
   TcpStream *stream;
-  TcpConnect *connect;      /* to its address, */
-  GCancellable *connecting; /* or by its name */
+  TcpConnect *connect;
   TcpTimer *deadline;
 } Dial;
 
@@ -54,9 +53,6 @@ dial_free (gpointer data)
   Dial *self = data;
 
   g_clear_pointer (&self->connect, tcp_connect_free);
-  if (self->connecting != NULL)
-    g_cancellable_cancel (self->connecting);
-  g_clear_object (&self->connecting);
   tcp_timer_clear (&self->deadline);
   tcp_stream_unref (self->stream);
   g_free (self);
@@ -95,21 +91,6 @@ on_connected (GSocketConnection *connection,
 }
 
 static void
-on_named_connected (GObject      *object,
-                    GAsyncResult *result,
-                    gpointer      user_data)
-{
-  g_autoptr (GCancellable) connecting = user_data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketConnection) connection = NULL;
-
-  connection = g_socket_client_connect_to_host_finish (G_SOCKET_CLIENT (object), result, &error);
-  /* If it was, the dial is gone. */
-  if (!g_cancellable_is_cancelled (connecting))
-    on_connected (connection, error, g_object_get_data (G_OBJECT (connecting), "dial"));
-}
-
-static void
 on_deadline (gpointer user_data)
 {
   Dial *self = user_data;
@@ -118,29 +99,16 @@ on_deadline (gpointer user_data)
   dial_end (self, NULL, TCP_RESET_TIMED_OUT, why);
 }
 
-static void
-dial_connect (Dial       *self,
-              const char *target)
+/* @target was checked. */
+static GSocketConnectable *
+make_connectable (const char *target)
 {
   g_auto (TcpHostPort) parsed = { 0 };
-  g_autoptr (GSocketAddress) address = NULL;
-  g_autoptr (GSocketClient) client = NULL;
+  GSocketAddress *address;
 
-  /* It was checked. */
   tcp_host_port_parse (target, &parsed, NULL);
   address = tcp_connect_get_literal (parsed.host, parsed.port);
-  if (address != NULL)
-    {
-      self->connect = tcp_connect_new (address, on_connected, self);
-      return;
-    }
-
-  client = g_socket_client_new ();
-  self->connecting = g_cancellable_new ();
-  g_object_set_data (G_OBJECT (self->connecting), "dial", self);
-  g_socket_client_set_enable_proxy (client, FALSE);
-  g_socket_client_connect_to_host_async (client, parsed.host, parsed.port, self->connecting, on_named_connected,
-                                         g_object_ref (self->connecting));
+  return address != NULL ? G_SOCKET_CONNECTABLE (address) : g_network_address_new (parsed.host, parsed.port);
 }
 
 static void
@@ -149,6 +117,7 @@ services_dial (TcpServices *self,
                const char  *target)
 {
   Dial *dial = g_new0 (Dial, 1);
+  g_autoptr (GSocketConnectable) where = make_connectable (target);
 
   dial->services = self;
   dial->stream = tcp_stream_ref (stream);
@@ -156,7 +125,7 @@ services_dial (TcpServices *self,
   g_hash_table_insert (self->dials, stream, dial);
   if (self->connect_timeout > 0)
     tcp_timer_set (dial->deadline, tcp_now () + self->connect_timeout * G_TIME_SPAN_MILLISECOND);
-  dial_connect (dial, target);
+  dial->connect = tcp_connect_new (where, on_connected, dial);
 }
 
 /* Listeners */

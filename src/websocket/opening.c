@@ -563,5 +563,5 @@ tcp_open_websocket (const TcpOpeningOptions *options,
       return;
     }
   self->stage = TCP_OPENING_CONNECT;
-  self->connect = tcp_connect_new (address, on_address_connected, self);
+  self->connect = tcp_connect_new (G_SOCKET_CONNECTABLE (address), on_address_connected, self);
 }

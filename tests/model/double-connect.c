@@ -12,9 +12,9 @@ tcp_connect_get_literal (const char *host,
 }
 
 TcpConnect *
-tcp_connect_new (GSocketAddress *address,
-                 TcpConnectFunc  func,
-                 gpointer        user_data)
+tcp_connect_new (GSocketConnectable *where,
+                 TcpConnectFunc      func,
+                 gpointer            user_data)
 {
   g_assert_not_reached ();
 }

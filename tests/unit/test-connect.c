@@ -92,7 +92,7 @@ test_connects (gconstpointer host)
       return;
     }
   g_assert_true (g_socket_listen (listener, &error));
-  fixture.connect = tcp_connect_new (address, on_connected, &fixture);
+  fixture.connect = tcp_connect_new (G_SOCKET_CONNECTABLE (address), on_connected, &fixture);
   /* Never before it has returned. */
   g_assert_cmpuint (fixture.calls, ==, 0);
   WAIT_UNTIL (fixture.calls > 0);
@@ -125,7 +125,7 @@ test_refused (void)
   g_autoptr (GError) expected = NULL;
   Fixture fixture = { 0 };
 
-  fixture.connect = tcp_connect_new (address, on_connected, &fixture);
+  fixture.connect = tcp_connect_new (G_SOCKET_CONNECTABLE (address), on_connected, &fixture);
   g_assert_cmpuint (fixture.calls, ==, 0);
   WAIT_UNTIL (fixture.calls > 0);
   g_assert_error (fixture.error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
@@ -134,6 +134,69 @@ test_refused (void)
   g_assert_null (g_socket_client_connect (client, G_SOCKET_CONNECTABLE (address), NULL, &expected));
   g_assert_cmpstr (fixture.error->message, ==, expected->message);
   clear (&fixture);
+}
+
+/* By a name, which is for a GSocketClient. This one is looked up without a resolver. */
+static void
+test_name (void)
+{
+  g_autoptr (GSocketAddress) address = NULL;
+  g_autoptr (GSocket) listener = bind_socket ("127.0.0.1", &address);
+  g_autoptr (GSocketConnectable) name = NULL;
+  g_autoptr (GSocketAddress) remote = NULL;
+  g_autoptr (GError) error = NULL;
+  Fixture fixture = { 0 };
+
+  name = g_network_address_new ("127.0.0.1", g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
+  fixture.connect = tcp_connect_new (name, on_connected, &fixture);
+  g_assert_cmpuint (fixture.calls, ==, 0);
+  WAIT_UNTIL (fixture.calls > 0);
+  g_assert_error (fixture.error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
+  g_assert_cmpstr (fixture.error->message, ==, "Could not connect to 127.0.0.1: Connection refused");
+  clear (&fixture);
+
+  g_assert_true (g_socket_listen (listener, &error));
+  fixture.connect = tcp_connect_new (name, on_connected, &fixture);
+  g_assert_cmpuint (fixture.calls, ==, 0);
+  WAIT_UNTIL (fixture.calls > 0);
+  g_assert_no_error (fixture.error);
+  remote = g_socket_connection_get_remote_address (fixture.connection, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (remote)), ==,
+                    g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
+  clear (&fixture);
+}
+
+static void
+count_end (gpointer  data,
+           GObject  *object)
+{
+  guint *ends = data;
+
+  (*ends)++;
+}
+
+/* Gives up what a GSocketClient is about to do, which ends without a word. */
+static void
+test_free_name (void)
+{
+  g_autoptr (GSocketAddress) address = NULL;
+  g_autoptr (GSocket) listener = bind_socket ("127.0.0.1", &address);
+  GSocketConnectable *name;
+  g_autoptr (GError) error = NULL;
+  Fixture fixture = { 0 };
+  guint ends = 0;
+
+  g_assert_true (g_socket_listen (listener, &error));
+  name = g_network_address_new ("127.0.0.1", g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
+  g_object_weak_ref (G_OBJECT (name), count_end, &ends);
+  fixture.connect = tcp_connect_new (name, on_connected, &fixture);
+  g_object_unref (name);
+  clear (&fixture);
+  WAIT_UNTIL (ends > 0);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_assert_cmpuint (fixture.calls, ==, 0);
 }
 
 /* Gives it up, whether it was about to tell or not. */
@@ -146,7 +209,7 @@ test_free (void)
   Fixture fixture = { 0 };
 
   g_assert_true (g_socket_listen (listener, &error));
-  fixture.connect = tcp_connect_new (address, on_connected, &fixture);
+  fixture.connect = tcp_connect_new (G_SOCKET_CONNECTABLE (address), on_connected, &fixture);
   clear (&fixture);
   while (g_main_context_iteration (NULL, FALSE))
     ;
@@ -165,10 +228,10 @@ test_waits (void)
 
   g_socket_set_listen_backlog (listener, 0);
   g_assert_true (g_socket_listen (listener, &error));
-  before[0].connect = tcp_connect_new (address, on_connected, &before[0]);
+  before[0].connect = tcp_connect_new (G_SOCKET_CONNECTABLE (address), on_connected, &before[0]);
   WAIT_UNTIL (before[0].calls > 0);
-  late.connect = tcp_connect_new (address, on_connected, &late);
-  before[1].connect = tcp_connect_new (address, on_connected, &before[1]);
+  late.connect = tcp_connect_new (G_SOCKET_CONNECTABLE (address), on_connected, &late);
+  before[1].connect = tcp_connect_new (G_SOCKET_CONNECTABLE (address), on_connected, &before[1]);
   for (guint i = 0; i < 10; i++)
     g_main_context_iteration (NULL, FALSE);
   g_assert_cmpuint (late.calls, ==, 0);
@@ -195,7 +258,9 @@ main (int    argc,
   g_test_add_data_func ("/connect/ipv4", "127.0.0.1", test_connects);
   g_test_add_data_func ("/connect/ipv6", "::1", test_connects);
   g_test_add_func ("/connect/refused", test_refused);
+  g_test_add_func ("/connect/name", test_name);
   g_test_add_func ("/connect/free", test_free);
+  g_test_add_func ("/connect/free-name", test_free_name);
   g_test_add_func ("/connect/waits", test_waits);
   return g_test_run ();
 }

@@ -733,9 +733,9 @@ void
 tcp_client_review (TcpClient *self,
                    TcpTokens *tokens)
 {
-  const TcpToken *token = tcp_tokens_find_credential (tokens, &self->credential);
+  const TcpToken *token = tcp_tokens_find_credential (tokens, &self->credential, self->principal->name);
 
-  if (token == NULL || strcmp (token->name, self->principal->name) != 0)
+  if (token == NULL)
     {
       client_renew (self, "the token was revoked");
       return;

@@ -126,6 +126,7 @@ server_do_admit (gpointer data)
 {
   Arrival *arrival = data;
   TcpServer *self = arrival->server;
+  const TcpRequest *request = arrival->request;
   TcpShard *shard;
 
   /* What is left of it is closed. */
@@ -133,10 +134,11 @@ server_do_admit (gpointer data)
     return;
 
   /* The tokens may have changed since it was asked for. */
-  if (tcp_tokens_find_credential (tcp_access_get_tokens (self->shared->access), &arrival->request->credential) == NULL)
+  if (tcp_tokens_find_credential (tcp_access_get_tokens (self->shared->access), &request->credential,
+                                  request->principal->name) == NULL)
     return;
 
-  shard = server_get_shard (self, tcp_request_get_session (arrival->request));
+  shard = server_get_shard (self, tcp_request_get_session (request));
   tcp_shard_admit (shard, g_steal_pointer (&arrival->request), arrival->answer, &arrival->transport);
 }
 

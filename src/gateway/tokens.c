@@ -313,14 +313,16 @@ tcp_credential_has_expired (const TcpCredential *self)
   return self->expires <= g_get_real_time ();
 }
 
-/* Whether there is such a token still; it may expire at another time. */
+/* Whether there is such a token of that name still; it may expire at another time. */
 const TcpToken *
 tcp_tokens_find_credential (TcpTokens           *self,
-                            const TcpCredential *credential)
+                            const TcpCredential *credential,
+                            const char          *name)
 {
   TcpToken key = { .credential = *credential };
+  const TcpToken *token = g_hash_table_lookup (self->tokens, &key);
 
-  return g_hash_table_lookup (self->tokens, &key);
+  return token != NULL && strcmp (token->name, name) == 0 ? token : NULL;
 }
 
 /* NULL if there is no such token. It may have expired. */

@@ -50,7 +50,8 @@ const TcpToken *tcp_tokens_find (TcpTokens  *self,
 const TcpToken *tcp_tokens_find_header (TcpTokens  *self,
                                         const char *authorization);
 const TcpToken *tcp_tokens_find_credential (TcpTokens           *self,
-                                            const TcpCredential *credential);
+                                            const TcpCredential *credential,
+                                            const char          *name);
 gboolean tcp_credential_has_expired (const TcpCredential *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpTokens, tcp_tokens_unref)

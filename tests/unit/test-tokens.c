@@ -265,6 +265,29 @@ test_find (void)
   g_assert_null (tcp_tokens_find (tokens, "tokeo"));
 }
 
+/* Whether who has shown a token may go on, with other tokens than it was found among. */
+static void
+test_find_credential (void)
+{
+  g_autoptr (TcpTokens) former = tcp_tokens_new ();
+  g_autoptr (TcpTokens) tokens = tcp_tokens_new ();
+  const TcpCredential *kept, *moved, *gone;
+
+  g_assert_true (tcp_tokens_add (former, "alice", "kept", NULL));
+  g_assert_true (tcp_tokens_add (former, "alice", "moved", NULL));
+  g_assert_true (tcp_tokens_add (former, "alice", "gone", NULL));
+  kept = &tcp_tokens_find (former, "kept")->credential;
+  moved = &tcp_tokens_find (former, "moved")->credential;
+  gone = &tcp_tokens_find (former, "gone")->credential;
+
+  g_assert_true (tcp_tokens_add (tokens, "alice", "kept", NULL));
+  g_assert_true (tcp_tokens_add (tokens, "bob", "moved", NULL));
+  g_assert_true (tcp_tokens_find_credential (tokens, kept, "alice") == tcp_tokens_find (tokens, "kept"));
+  g_assert_null (tcp_tokens_find_credential (tokens, kept, "bob"));
+  g_assert_null (tcp_tokens_find_credential (tokens, moved, "alice"));
+  g_assert_null (tcp_tokens_find_credential (tokens, gone, "alice"));
+}
+
 static void
 test_header (void)
 {
@@ -301,6 +324,7 @@ main (int    argc,
   g_test_add_func ("/tokens/names", test_names);
   g_test_add_func ("/tokens/same-token", test_same_token);
   g_test_add_func ("/tokens/find", test_find);
+  g_test_add_func ("/tokens/find-credential", test_find_credential);
   g_test_add_func ("/tokens/header", test_header);
   return g_test_run ();
 }

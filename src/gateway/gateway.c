@@ -402,8 +402,8 @@ tcp_gateway_reload_finish (TcpGateway    *self,
  *
  * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the tokens cannot be read, or a certificate is set where there was
  * none at the start or the other way round; with %TCP_TUNNEL_ERROR_TLS if the private key belongs to
- * another certificate; with %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway does not run, or was started before a
- * fork of which this process is the child; or with %G_IO_ERROR_CANCELLED.
+ * another certificate; with %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway does not run, is closed meanwhile, or was
+ * started before a fork of which this process is the child; or with %G_IO_ERROR_CANCELLED.
  *
  * Returns: whether the new tokens and the certificate count
  *

@@ -534,6 +534,7 @@ typedef struct
   TcpServer *server;
   TcpTokens *tokens;
   GTlsCertificate *certificate; /* nullable */
+  gboolean taken;
 } Reload;
 
 static void
@@ -545,6 +546,7 @@ server_do_reload (gpointer data)
   if (self->closed || self->listener == NULL)
     return;
 
+  reload->taken = TRUE;
   tcp_access_set_tokens (self->shared->access, reload->tokens);
   if (reload->certificate != NULL)
     tcp_listener_set_certificate (self->listener, reload->certificate);
@@ -583,7 +585,10 @@ tcp_server_reload (TcpServer                 *self,
 
   reload.tokens = tokens;
   tcp_io_thread_invoke_sync (self->thread, server_do_reload, &reload);
-  return TRUE;
+  if (!reload.taken)
+    g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
+                         "the gateway was closed before it could take the new tokens");
+  return reload.taken;
 }
 
 /* Answered by TCP_EVENT_STARTED. */

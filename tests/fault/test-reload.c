@@ -7,8 +7,11 @@
 #include "endpoint.h"
 #include "resumable-peer.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct
 {
@@ -317,6 +320,42 @@ on_reloaded (GObject *object,
   *(gboolean *) user_data = TRUE;
 }
 
+static void
+on_reload_failed (GObject *object,
+                  GAsyncResult *result,
+                  gpointer user_data)
+{
+  g_assert_false (tcp_gateway_reload_finish (TCP_GATEWAY (object), result, user_data));
+}
+
+/* While the tokens are read the gateway is closed: that they count is not said. */
+static void
+test_closed (void)
+{
+  static const char tokens[] = "alice:second\n";
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = { 0 };
+  g_autofree char *fifo = NULL;
+  g_autoptr (GError) error = NULL;
+  int fd;
+
+  rig_init (&rig, target, TCP_TUNNEL_MODE_SINGLETON, "alice:first\n");
+  fixture_start_gateway (rig.fixture);
+  fifo = g_strconcat (rig.token_file, ".fifo", NULL);
+  g_assert_no_errno (mkfifo (fifo, 0600));
+  g_object_set (rig.fixture->gateway, "token-file", fifo, NULL);
+  tcp_gateway_reload_async (rig.fixture->gateway, NULL, on_reload_failed, &error);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->gateway));
+
+  fd = open (fifo, O_WRONLY | O_CLOEXEC);
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_cmpint (write (fd, tokens, strlen (tokens)), ==, strlen (tokens));
+  close (fd);
+  WAIT_UNTIL (error != NULL);
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+  g_unlink (fifo);
+}
+
 static GTlsCertificate *
 get_certificate (guint16 port)
 {
@@ -373,5 +412,6 @@ main (int argc,
   g_test_add_func ("/reload/nameless", test_nameless);
   g_test_add_func ("/reload/tagged", test_tagged);
   g_test_add_func ("/reload/certificates", test_certificates);
+  g_test_add_func ("/reload/closed", test_closed);
   return g_test_run ();
 }

@@ -150,6 +150,19 @@ tokens_insert (TcpTokens       *self,
   return TRUE;
 }
 
+static gboolean
+credential_set_token (TcpCredential  *self,
+                      const char     *name,
+                      const char     *token,
+                      GError        **error)
+{
+  if (!tcp_token_is_valid (token))
+    return tcp_invalid (error, "the token of “%s” is empty, or has a space or a character that is not ASCII in it", name);
+
+  digest_token (token, self->digest);
+  return TRUE;
+}
+
 /* @token as it stands in a file: itself, or its hash. */
 static gboolean
 credential_parse (TcpCredential  *self,
@@ -160,11 +173,7 @@ credential_parse (TcpCredential  *self,
   if (g_str_has_prefix (token, HASHED))
     return parse_digest (token + strlen (HASHED), self->digest) ||
            tcp_invalid (error, "the hash of a token of “%s” is not sha256: and 64 hexadecimal digits", name);
-  if (!tcp_token_is_valid (token))
-    return tcp_invalid (error, "the token of “%s” is empty, or has a space or a character that is not ASCII in it", name);
-
-  digest_token (token, self->digest);
-  return TRUE;
+  return credential_set_token (self, name, token, error);
 }
 
 /* One that never expires. */
@@ -176,10 +185,7 @@ tcp_tokens_add (TcpTokens   *self,
 {
   TcpToken parsed = { .credential.expires = G_MAXINT64 };
 
-  if (!tcp_token_is_valid (token))
-    return tcp_invalid (error, "the token of “%s” is empty, or has a space or a character that is not ASCII in it", name);
-  digest_token (token, parsed.credential.digest);
-  return tokens_insert (self, name, &parsed, error);
+  return credential_set_token (&parsed.credential, name, token, error) && tokens_insert (self, name, &parsed, error);
 }
 
 /* Lines */

@@ -126,6 +126,23 @@ tcp_port_parse (const char *text,
   return TRUE;
 }
 
+/* Two such numbers with a dash between them, or one, which is both. The last may be below the first. */
+gboolean
+tcp_port_range_parse (const char *text,
+                      guint16    *first,
+                      guint16    *last)
+{
+  const char *dash = strchr (text, '-');
+
+  if (dash != NULL)
+    return tcp_port_parse (text, dash - text, first) && tcp_port_parse (dash + 1, strlen (dash + 1), last);
+  if (!tcp_port_parse (text, strlen (text), first))
+    return FALSE;
+
+  *last = *first;
+  return TRUE;
+}
+
 /* @target is to be cleared if it is. */
 gboolean
 tcp_host_port_parse (const char  *text,

@@ -29,6 +29,9 @@ gboolean tcp_host_is_harmless (const char *text);
 gboolean tcp_port_parse (const char *text,
                          gsize       length,
                          guint16    *port);
+gboolean tcp_port_range_parse (const char *text,
+                               guint16    *first,
+                               guint16    *last);
 void tcp_host_port_clear (TcpHostPort *target);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TcpHostPort, tcp_host_port_clear)

@@ -100,8 +100,6 @@ range_parse (Range       *self,
   const char *where = at != NULL ? at + 1 : pattern;
   const char *colon = strrchr (where, ':');
   const char *ports = colon != NULL ? colon + 1 : where;
-  const char *dash = strchr (ports, '-');
-  gsize length = dash != NULL ? (gsize) (dash - ports) : strlen (ports);
 
   if (at == pattern)
     return tcp_invalid (error, "“%s” has no name before the @", pattern);
@@ -111,12 +109,9 @@ range_parse (Range       *self,
     return FALSE;
   if (colon == NULL)
     self->address = g_inet_address_new_from_string (DEFAULT_ADDRESS);
-  if (!tcp_port_parse (ports, length, &self->first) ||
-      (dash != NULL && !tcp_port_parse (dash + 1, strlen (dash + 1), &self->last)))
+  if (!tcp_port_range_parse (ports, &self->first, &self->last))
     return tcp_invalid (error, "“%s” is not a port or a range such as 57090-57099, with or without an address before it "
                         "such as 0.0.0.0:57090-57099, or a name such as alice@57090-57099", pattern);
-  if (dash == NULL)
-    self->last = self->first;
   return self->first <= self->last || tcp_invalid (error, "“%s” ends before it begins", pattern);
 }
 

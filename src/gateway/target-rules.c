@@ -36,23 +36,13 @@ static gboolean
 rule_parse_ports (Rule       *self,
                   const char *text)
 {
-  const char *dash = strchr (text, '-');
-
   if (strcmp (text, "*") == 0)
     {
       self->first = 1;
       self->last = G_MAXUINT16;
       return TRUE;
     }
-  if (dash == NULL)
-    {
-      if (!tcp_port_parse (text, strlen (text), &self->first))
-        return FALSE;
-      self->last = self->first;
-      return TRUE;
-    }
-  return tcp_port_parse (text, dash - text, &self->first) &&
-         tcp_port_parse (dash + 1, strlen (dash + 1), &self->last) && self->first <= self->last;
+  return tcp_port_range_parse (text, &self->first, &self->last) && self->first <= self->last;
 }
 
 /* Such as 10.0.0.0/8 or [fd00::/8]. */

@@ -156,7 +156,7 @@ tcp_connection_dup_error (TcpConnection *self)
  * on its way is lost.
  *
  * This returns at once; [property@TcpTunnel.Connection:closed] is notified when it is done. It does nothing if the
- * connection is over.
+ * connection is over, and in a child that was forked.
  *
  * Since: 1.0
  */

@@ -29,7 +29,8 @@
  * that they do so at once. An endpoint that was closed, or ended by itself, can be started again.
  *
  * A child that is forked does not have the I/O threads. An endpoint that ran in the parent can be closed and dropped
- * there, and its start fails with %TCP_TUNNEL_ERROR_WRONG_STATE. A child may start endpoints of its own, if the parent
+ * there. Until it is closed, a start, a drain, a reload and the opening of a stream fail with
+ * %TCP_TUNNEL_ERROR_WRONG_STATE. A child may start endpoints of its own, if the parent
  * has not used the thread pools of GLib.
  *
  * Since: 1.0

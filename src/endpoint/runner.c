@@ -68,11 +68,18 @@ runner_is_inherited (TcpRunner *self)
   return self->fork_count != tcp_fork_count ();
 }
 
+/* To be called with the lock held. Whether there is an engine of this process that has not ended. */
+gboolean
+tcp_runner_has_engine (TcpRunner *self)
+{
+  return self->engine != NULL && !runner_is_inherited (self) && !tcp_status_get (self->status, ended);
+}
+
 /* To be called with the lock held. From a successful start until the end. */
 gboolean
 tcp_runner_is_active (TcpRunner *self)
 {
-  return self->active && !runner_is_inherited (self) && !tcp_status_get (self->status, ended);
+  return self->active && tcp_runner_has_engine (self);
 }
 
 /* To be called with the lock held. Whether a close has no other thread to wait for. */

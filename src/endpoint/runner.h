@@ -82,6 +82,7 @@ void tcp_runner_clear (TcpRunner *self);
 void tcp_runner_lock (TcpRunner *self);
 void tcp_runner_unlock (TcpRunner *self);
 gboolean tcp_runner_is_active (TcpRunner *self);
+gboolean tcp_runner_has_engine (TcpRunner *self);
 gboolean tcp_runner_can_close_at_once (TcpRunner *self);
 void tcp_runner_start_async (TcpRunner           *self,
                              GCancellable        *cancellable,

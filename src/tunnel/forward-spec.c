@@ -2,15 +2,18 @@
 
 #include "tunnel/forward-spec.h"
 
+#include "base/fork.h"
 #include "base/host-port.h"
+#include "base/lock.h"
 #include "base/tsan.h"
 #include "io/listen.h"
 
 struct _TcpForwardAddress
 {
   gatomicrefcount refs;
-  GMutex lock;
+  TcpLock lock;
   GSocketAddress *address; /* NULL while nothing listens */
+  guint fork_count;        /* of the process that listens there */
 };
 
 TcpForwardAddress *
@@ -19,7 +22,7 @@ tcp_forward_address_new (void)
   TcpForwardAddress *self = g_new0 (TcpForwardAddress, 1);
 
   g_atomic_ref_count_init (&self->refs);
-  g_mutex_init (&self->lock);
+  tcp_lock_init (&self->lock);
   return self;
 }
 
@@ -38,7 +41,7 @@ tcp_forward_address_unref (TcpForwardAddress *self)
     return;
 
   tcp_tsan_acquire (self);
-  g_mutex_clear (&self->lock);
+  tcp_lock_clear (&self->lock);
   g_clear_object (&self->address);
   g_free (self);
 }
@@ -48,19 +51,21 @@ void
 tcp_forward_address_set (TcpForwardAddress *self,
                          GSocketAddress    *address)
 {
-  g_mutex_lock (&self->lock);
+  tcp_lock (&self->lock);
   g_set_object (&self->address, address);
-  g_mutex_unlock (&self->lock);
+  self->fork_count = tcp_fork_count ();
+  tcp_unlock (&self->lock);
 }
 
 GSocketAddress *
 tcp_forward_address_dup (TcpForwardAddress *self)
 {
-  GSocketAddress *address;
+  GSocketAddress *address = NULL;
 
-  g_mutex_lock (&self->lock);
-  address = self->address != NULL ? g_object_ref (self->address) : NULL;
-  g_mutex_unlock (&self->lock);
+  tcp_lock (&self->lock);
+  if (self->address != NULL && self->fork_count == tcp_fork_count ())
+    address = g_object_ref (self->address);
+  tcp_unlock (&self->lock);
   return address;
 }
 

@@ -335,7 +335,7 @@ tcp_forward_class_init (TcpForwardClass *klass)
   /**
    * TcpForward:local-address:
    *
-   * Where it listens, or %NULL while it does not. It is notified when the tunnel has started and ends, in the
+   * Where it listens, or %NULL while it does not, as in a child that was forked. It is notified when the tunnel has started and ends, in the
    * context of the tunnel's signals, and in the thread that adds it to a tunnel that runs or removes it.
    *
    * Since: 1.0

@@ -18,10 +18,9 @@ runner_of (TcpTunnel *self)
 static TcpEngine *
 tunnel_ref_running_engine (TcpTunnel *self)
 {
-  TcpEngine *engine = runner_of (self)->engine;
-  gboolean runs = engine != NULL && !tcp_status_get (self->parent_instance.status, ended);
+  TcpRunner *runner = runner_of (self);
 
-  return runs ? tcp_engine_ref (engine) : NULL;
+  return tcp_runner_has_engine (runner) ? tcp_engine_ref (runner->engine) : NULL;
 }
 
 /* All that a reverse tunnel carries comes from the other end. */
@@ -87,7 +86,8 @@ engine_add (TcpEngine             *engine,
  * Adds a further place where the tunnel listens.
  *
  * A tunnel that runs listens there when this returns. It blocks for no longer than it takes to resolve the hostname, if
- * that is no address. Another tunnel does so when it starts, and its start fails if it cannot.
+ * that is no address. Another tunnel does so when it starts, and its start fails if it cannot. In a child that was forked,
+ * a tunnel that runs in the parent is such another.
  *
  * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if a property of the forward has a value that cannot work,
  * %TCP_TUNNEL_ERROR_WRONG_STATE if the forward has a tunnel already or this is a reverse tunnel, and %TCP_TUNNEL_ERROR_LISTEN if the tunnel runs and

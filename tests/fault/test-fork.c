@@ -132,6 +132,85 @@ assert_forked (GError *error)
 }
 
 static void
+on_opened (GObject      *object,
+           GAsyncResult *result,
+           gpointer      user_data)
+{
+  g_assert_null (tcp_tunnel_open_finish (TCP_TUNNEL (object), result, user_data));
+}
+
+static void
+on_reloaded (GObject      *object,
+             GAsyncResult *result,
+             gpointer      user_data)
+{
+  g_assert_false (tcp_gateway_reload_finish (TCP_GATEWAY (object), result, user_data));
+}
+
+/* Streams and tokens are those of the parent, and it stays as it is. */
+static void
+ask_inherited (Fixture *fixture)
+{
+  g_autoptr (GError) open_error = NULL;
+  g_autoptr (GError) reload_error = NULL;
+  g_autoptr (GError) async_error = NULL;
+
+  tcp_tunnel_open_async (fixture->tunnel, NULL, NULL, on_opened, &open_error);
+  WAIT_UNTIL (open_error != NULL);
+  assert_forked (open_error);
+  g_assert_false (tcp_gateway_reload (fixture->gateway, NULL, &reload_error));
+  assert_forked (reload_error);
+  tcp_gateway_reload_async (fixture->gateway, NULL, on_reloaded, &async_error);
+  WAIT_UNTIL (async_error != NULL);
+  assert_forked (async_error);
+}
+
+static void
+count_notify (guint *count)
+{
+  (*count)++;
+}
+
+/* The tunnel takes them as one that does not run. */
+static void
+change_forwards (TcpTunnel *tunnel)
+{
+  g_autoptr (GPtrArray) forwards = tcp_tunnel_get_forwards (tunnel);
+  g_autoptr (TcpForward) late = tcp_forward_new (0, NULL);
+  g_autoptr (GError) error = NULL;
+  guint notified = 0;
+
+  g_assert_cmpuint (forwards->len, ==, 1);
+  g_assert_null (tcp_forward_dup_local_address (forwards->pdata[0]));
+  g_signal_connect_swapped (late, "notify::local-address", G_CALLBACK (count_notify), &notified);
+  tcp_tunnel_add_forward (tunnel, late, &error);
+  g_assert_no_error (error);
+  g_assert_null (tcp_forward_dup_local_address (late));
+  tcp_tunnel_remove_forward (tunnel, late);
+  g_assert_cmpuint (notified, ==, 0);
+  tcp_tunnel_remove_forward (tunnel, forwards->pdata[0]);
+}
+
+/* It goes on in the parent, and here it ends with the tunnel. */
+static void
+close_connection (TcpTunnel *tunnel)
+{
+  GListModel *connections = tcp_endpoint_get_connections (TCP_ENDPOINT (tunnel));
+  g_autoptr (TcpConnection) connection = g_list_model_get_item (connections, 0);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_nonnull (connection);
+  tcp_connection_close (connection);
+  g_assert_false (tcp_connection_get_closed (connection));
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
+  g_assert_cmpuint (g_list_model_get_n_items (connections), ==, 0);
+  g_assert_true (tcp_connection_get_closed (connection));
+  error = tcp_connection_dup_error (connection);
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
+  tcp_connection_close (connection);
+}
+
+static void
 use_inherited (gpointer data)
 {
   Fixture *fixture = data;
@@ -148,9 +227,11 @@ use_inherited (gpointer data)
   assert_forked (drain_error);
 
   tcp_tunnel_set_token (fixture->tunnel, "another");
+  ask_inherited (fixture);
+  change_forwards (fixture->tunnel);
   while (g_main_context_iteration (NULL, FALSE))
     ;
-  tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
+  close_connection (fixture->tunnel);
   g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (fixture->tunnel)));
   g_assert_false (tcp_endpoint_get_active (TCP_ENDPOINT (fixture->tunnel)));
   g_assert_cmpint (tcp_tunnel_get_state (fixture->tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
@@ -377,11 +458,16 @@ test_meanwhile (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   Fixture *fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  g_autoptr (TcpForward) forward = tcp_forward_new (0, NULL);
+  g_autoptr (GSocketAddress) address = NULL;
   int fd;
 
+  g_assert_true (tcp_tunnel_add_forward (fixture->tunnel, forward, NULL));
   fixture_start (fixture);
+  address = tcp_forward_dup_local_address (forward);
   fd = client_connect (fixture_get_port (fixture));
   client_round_trip (fd, "before");
+  WAIT_UNTIL (g_list_model_get_n_items (tcp_endpoint_get_connections (TCP_ENDPOINT (fixture->tunnel))) == 1);
   for (guint i = 0; i < test_count (20, 5); i++)
     {
       in_child (use_inherited, fixture);
@@ -391,6 +477,9 @@ test_meanwhile (void)
       in_child (do_nothing, fixture);
       client_round_trip (fd, "meanwhile");
     }
+  client_close (fd);
+  fd = client_connect (g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
+  client_round_trip (fd, "afterwards");
   client_close (fd);
   fixture_free (fixture);
 }

@@ -3,6 +3,7 @@
 #include "tunnel/pipe-opener.h"
 
 #include <tcptunnel/tcptunnel.h>
+#include "base/lock.h"
 #include "base/tsan.h"
 #include "io/descriptors.h"
 #include "tunnel/pipe.h"
@@ -16,7 +17,7 @@ struct _TcpPipeOpener
   TcpPipe *pipe; /* for the application; likewise */
   TcpPipeFate *fate;
 
-  GMutex lock; /* of the next three: a cancellation may come while it is being watched for */
+  TcpLock lock; /* of the next three: a cancellation may come while it is being watched for */
   gboolean over;
   GCancellable *cancellable; /* NULL if it is not watched */
   gulong cancelled_id;
@@ -83,11 +84,11 @@ opener_end (TcpPipeOpener *self,
   result->task = g_steal_pointer (&self->task);
   result->pipe = g_steal_pointer (&self->pipe);
   result->error = error;
-  g_mutex_lock (&self->lock);
+  tcp_lock (&self->lock);
   self->over = TRUE;
   result->cancellable = g_steal_pointer (&self->cancellable);
   result->cancelled_id = self->cancelled_id;
-  g_mutex_unlock (&self->lock);
+  tcp_unlock (&self->lock);
   source = g_idle_source_new ();
   /* Signals of what happened before come before it, where they are emitted in the same context. */
   g_source_set_priority (source, g_task_get_priority (result->task) + 1);
@@ -159,7 +160,7 @@ tcp_pipe_opener_new (GTask       *task,
   g_autoptr (GError) local = NULL;
 
   g_atomic_ref_count_init (&self->refs);
-  g_mutex_init (&self->lock);
+  tcp_lock_init (&self->lock);
   self->base.class = &opener_class;
   self->base.target = self->target = g_strdup (target);
   self->fate = tcp_pipe_fate_new ();
@@ -194,12 +195,12 @@ tcp_pipe_opener_watch (TcpPipeOpener  *self,
   if (id == 0)
     return;
 
-  g_mutex_lock (&self->lock);
+  tcp_lock (&self->lock);
   over = self->over;
   if (!over)
     self->cancellable = g_object_ref (cancellable);
   self->cancelled_id = id;
-  g_mutex_unlock (&self->lock);
+  tcp_unlock (&self->lock);
   if (over)
     g_signal_handler_disconnect (cancellable, id);
 }
@@ -225,7 +226,7 @@ tcp_pipe_opener_unref (TcpPipeOpener *self)
   g_clear_object (&self->pipe);
   g_clear_object (&self->base.connection);
   tcp_pipe_fate_unref (self->fate);
-  g_mutex_clear (&self->lock);
+  tcp_lock_clear (&self->lock);
   g_free (self->target);
   g_free (self);
 }

@@ -5,12 +5,13 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "base/lock.h"
 #include "base/tsan.h"
 
 struct _TcpPipeFate
 {
   gatomicrefcount refs;
-  GMutex lock;
+  TcpLock lock;
   GError *error;        /* with which the stream broke, once it did */
   gboolean input_ended; /* in order, before that */
 };
@@ -21,7 +22,7 @@ tcp_pipe_fate_new (void)
   TcpPipeFate *self = g_new0 (TcpPipeFate, 1);
 
   g_atomic_ref_count_init (&self->refs);
-  g_mutex_init (&self->lock);
+  tcp_lock_init (&self->lock);
   return self;
 }
 
@@ -40,7 +41,7 @@ tcp_pipe_fate_unref (TcpPipeFate *self)
     return;
 
   tcp_tsan_acquire (self);
-  g_mutex_clear (&self->lock);
+  tcp_lock_clear (&self->lock);
   g_clear_error (&self->error);
   g_free (self);
 }
@@ -51,11 +52,11 @@ tcp_pipe_fate_decide (TcpPipeFate  *self,
                       const GError *error,
                       gboolean      input_ended)
 {
-  g_mutex_lock (&self->lock);
+  tcp_lock (&self->lock);
   if (self->error == NULL)
     self->error = g_error_copy (error);
   self->input_ended = input_ended;
-  g_mutex_unlock (&self->lock);
+  tcp_unlock (&self->lock);
 }
 
 static GError *
@@ -64,10 +65,10 @@ fate_dup_error (TcpPipeFate *self,
 {
   GError *error = NULL;
 
-  g_mutex_lock (&self->lock);
+  tcp_lock (&self->lock);
   if (self->error != NULL && !(of_input && self->input_ended))
     error = g_error_copy (self->error);
-  g_mutex_unlock (&self->lock);
+  tcp_unlock (&self->lock);
   return error;
 }
 

@@ -291,10 +291,14 @@ run_changes (gpointer tunnel)
     {
       g_autoptr (TcpForward) forward = tcp_forward_new (0, NULL);
       g_autoptr (GPtrArray) forwards = NULL;
+      g_autoptr (GSocketAddress) address = NULL;
       g_autoptr (GError) error = NULL;
 
       tcp_tunnel_add_forward (tunnel, forward, &error);
       g_assert_no_error (error);
+      address = tcp_forward_dup_local_address (forward);
+      if (address != NULL)
+        g_assert_cmpuint (g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)), >, 0);
       forwards = tcp_tunnel_get_forwards (tunnel);
       g_assert_true (g_ptr_array_find (forwards, forward, NULL));
       tcp_tunnel_remove_forward (tunnel, forward);

@@ -307,6 +307,73 @@ test_tagged (void)
   test_foreign ("/?mode=multiplexed", FALSE);
 }
 
+/* From threads at once, with contexts of their own, while the gateway closes and starts again. */
+
+#define N_THREADS 4
+
+static void
+on_result (GObject *object,
+           GAsyncResult *result,
+           gpointer user_data)
+{
+  *(GAsyncResult **) user_data = g_object_ref (result);
+}
+
+static gboolean
+reload_elsewhere (TcpGateway *gateway,
+                  GMainContext *context,
+                  GError **error)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+
+  tcp_gateway_reload_async (gateway, NULL, on_result, &result);
+  while (result == NULL)
+    g_main_context_iteration (context, TRUE);
+  return tcp_gateway_reload_finish (gateway, result, error);
+}
+
+static gpointer
+run_reloads (gpointer gateway)
+{
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  guint rounds = test_count (200, 50);
+
+  g_main_context_push_thread_default (context);
+  for (guint i = 0; i < rounds; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      gboolean done = i % 2 == 0 ? tcp_gateway_reload (gateway, NULL, &error) : reload_elsewhere (gateway, context, &error);
+
+      if (!done)
+        g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+    }
+  g_main_context_pop_thread_default (context);
+  return NULL;
+}
+
+static void
+test_threads (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = { 0 };
+  GThread *threads[N_THREADS];
+
+  rig_init (&rig, target, TCP_TUNNEL_MODE_SINGLETON, "alice:first\n");
+  fixture_start_gateway (rig.fixture);
+  for (guint i = 0; i < N_THREADS; i++)
+    threads[i] = g_thread_new ("reloads", run_reloads, rig.fixture->gateway);
+  for (guint i = 0; i < 20; i++)
+    {
+      tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->gateway));
+      fixture_start_gateway (rig.fixture);
+    }
+  for (guint i = 0; i < N_THREADS; i++)
+    g_thread_join (threads[i]);
+  reload (&rig, "carol:carols\n");
+  g_assert_cmpuint (try_token (&rig, "first"), ==, 401);
+  g_assert_cmpuint (try_token (&rig, "carols"), ==, 404);
+}
+
 /* New handshakes get the new certificate; what is there goes on. */
 static void
 on_reloaded (GObject *object,
@@ -411,6 +478,7 @@ main (int argc,
   g_test_add_func ("/reload/raw", test_raw);
   g_test_add_func ("/reload/nameless", test_nameless);
   g_test_add_func ("/reload/tagged", test_tagged);
+  g_test_add_func ("/reload/threads", test_threads);
   g_test_add_func ("/reload/certificates", test_certificates);
   g_test_add_func ("/reload/closed", test_closed);
   return g_test_run ();

@@ -9,6 +9,7 @@
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/log-thread.h"
+#include "base/ref-count.h"
 #include "base/tsan.h"
 
 struct _TcpEventQueue
@@ -258,11 +259,9 @@ tcp_event_queue_ref (TcpEventQueue *self)
 void
 tcp_event_queue_unref (TcpEventQueue *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   g_queue_clear_full (&self->events, (GDestroyNotify) tcp_event_free);
   g_queue_clear (&self->complete);
   g_hash_table_unref (self->opened);

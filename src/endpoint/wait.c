@@ -2,7 +2,7 @@
 
 #include "endpoint/wait.h"
 
-#include "base/tsan.h"
+#include "base/ref-count.h"
 
 /* G_DEFINE_QUARK keeps it in a variable that threads race for. */
 static GQuark
@@ -32,11 +32,9 @@ tcp_wait_ref (TcpWait *self)
 void
 tcp_wait_unref (TcpWait *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   g_clear_object (&self->task);
   g_clear_object (&self->cancellable);
   g_clear_pointer (&self->events, tcp_event_queue_unref);

@@ -2,6 +2,7 @@
 
 #include "gateway/dial-queue.h"
 
+#include "base/ref-count.h"
 #include "base/tsan.h"
 
 struct _TcpDialQueue
@@ -67,12 +68,8 @@ ticket_unref (gpointer data)
 {
   TcpDialTicket *self = data;
 
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
-    return;
-
-  tcp_tsan_acquire (self);
-  g_free (self);
+  if (tcp_ref_count_dec (&self->refs))
+    g_free (self);
 }
 
 /* All of the following hold the mutex. */

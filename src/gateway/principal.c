@@ -2,7 +2,7 @@
 
 #include "gateway/principal.h"
 
-#include "base/tsan.h"
+#include "base/ref-count.h"
 
 /* Without limits yet. */
 TcpPrincipal *
@@ -25,11 +25,9 @@ tcp_principal_ref (TcpPrincipal *self)
 void
 tcp_principal_unref (TcpPrincipal *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
     g_clear_pointer (&self->memory[i], tcp_budget_pool_unref);
   g_free (self->name);

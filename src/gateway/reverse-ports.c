@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/host-port.h"
 #include "base/invalid.h"
+#include "base/ref-count.h"
 #include "base/tsan.h"
 
 /* Where a range does not say on which address. What listens there has no token to ask for. */
@@ -258,12 +259,8 @@ claim_unref (gpointer data)
 {
   TcpReverseClaim *self = data;
 
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
-    return;
-
-  tcp_tsan_acquire (self);
-  g_free (self);
+  if (tcp_ref_count_dec (&self->refs))
+    g_free (self);
 }
 
 /* With the mutex. */

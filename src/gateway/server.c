@@ -5,8 +5,8 @@
 #include <gio/gunixsocketaddress.h>
 
 #include "base/invalid.h"
+#include "base/ref-count.h"
 #include "base/secret-hash.h"
-#include "base/tsan.h"
 #include "gateway/certificate.h"
 #include "gateway/handshake.h"
 #include "gateway/listener.h"
@@ -501,11 +501,9 @@ tcp_server_ref (TcpServer *self)
 void
 tcp_server_unref (TcpServer *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   for (guint i = 0; i < self->n_shards; i++)
     g_clear_pointer (&self->shards[i], tcp_shard_unref);
   g_free (self->shards);

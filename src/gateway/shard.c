@@ -3,8 +3,8 @@
 #include "gateway/shard.h"
 
 #include <libsoup/soup.h>
+#include "base/ref-count.h"
 #include "base/secret-hash.h"
-#include "base/tsan.h"
 #include "gateway/client.h"
 #include "gateway/gone.h"
 #include "gateway/held.h"
@@ -63,11 +63,9 @@ shard_ref (TcpShard *self)
 void
 tcp_shard_unref (TcpShard *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   tcp_shared_unref (self->shared);
   tcp_io_thread_release (self->thread);
   g_free (self);

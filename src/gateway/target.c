@@ -3,6 +3,7 @@
 #include "gateway/target.h"
 
 #include <string.h>
+#include "base/ref-count.h"
 #include "base/secret-hash.h"
 #include "base/tsan.h"
 #include "gateway/addresses.h"
@@ -76,11 +77,9 @@ book_ref (TcpTargetBook *self)
 static void
 book_unref (TcpTargetBook *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   g_assert (self->n_lookups == 0 && g_queue_is_empty (&self->queued));
   g_mutex_clear (&self->mutex);
   g_free (self);
@@ -111,11 +110,9 @@ tcp_target_ref (TcpTarget *self)
 void
 tcp_target_unref (TcpTarget *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   g_assert (g_queue_is_empty (&self->waits));
   g_clear_pointer (&self->known, g_resolver_free_addresses);
   g_free (self->hostname);
@@ -128,11 +125,9 @@ wait_unref (gpointer data)
 {
   TcpTargetWait *self = data;
 
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   g_clear_object (&self->where);
   g_clear_error (&self->error);
   g_free (self);

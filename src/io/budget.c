@@ -3,7 +3,7 @@
 #include "io/budget.h"
 
 #include <stdatomic.h>
-#include "base/tsan.h"
+#include "base/ref-count.h"
 
 struct _TcpBudgetPool
 {
@@ -89,11 +89,9 @@ tcp_budget_pool_ref (TcpBudgetPool *self)
 void
 tcp_budget_pool_unref (TcpBudgetPool *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   g_assert (self->shares == 0 && self->used == 0 && self->waiting->len == 0);
   g_clear_pointer (&self->parent, tcp_budget_pool_unref);
   g_ptr_array_unref (self->waiting);
@@ -150,11 +148,9 @@ tcp_budget_ref (TcpBudget *self)
 void
 tcp_budget_unref (TcpBudget *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   tcp_budget_pool_unref (self->pool);
   g_free (self);
 }

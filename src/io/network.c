@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fork.h"
+#include "base/ref-count.h"
 #include "base/tsan.h"
 #include "io/pool.h"
 #include "io/reactor.h"
@@ -148,11 +149,9 @@ network_unref (gpointer data)
 {
   TcpNetwork *self = data;
 
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   g_main_context_unref (self->context);
   g_free (self);
 }

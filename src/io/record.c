@@ -4,7 +4,7 @@
 
 #include <tcptunnel/tcptunnel.h>
 
-#include "base/tsan.h"
+#include "base/ref-count.h"
 
 /* @thread is that of the stream. */
 TcpRecord *
@@ -34,11 +34,9 @@ tcp_record_ref (TcpRecord *self)
 void
 tcp_record_unref (TcpRecord *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   g_free (self->target);
   g_free (self->principal);
   g_free (self);

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "base/ref-count.h"
 #include "base/tsan.h"
 #include "io/descriptors.h"
 #include "io/network.h"
@@ -581,11 +582,9 @@ tcp_engine_ref (TcpEngine *self)
 void
 tcp_engine_unref (TcpEngine *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   if (self->token_change != NULL)
     token_change_free (self->token_change);
   g_ptr_array_unref (self->ports);

@@ -5,7 +5,7 @@
 #include "base/fork.h"
 #include "base/host-port.h"
 #include "base/lock.h"
-#include "base/tsan.h"
+#include "base/ref-count.h"
 #include "io/listen.h"
 
 struct _TcpForwardAddress
@@ -36,11 +36,9 @@ tcp_forward_address_ref (TcpForwardAddress *self)
 void
 tcp_forward_address_unref (TcpForwardAddress *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   tcp_lock_clear (&self->lock);
   g_clear_object (&self->address);
   g_free (self);

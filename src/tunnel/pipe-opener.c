@@ -4,6 +4,7 @@
 
 #include <tcptunnel/tcptunnel.h>
 #include "base/lock.h"
+#include "base/ref-count.h"
 #include "base/tsan.h"
 #include "io/descriptors.h"
 #include "tunnel/pipe.h"
@@ -215,11 +216,9 @@ tcp_pipe_opener_ref (TcpPipeOpener *self)
 void
 tcp_pipe_opener_unref (TcpPipeOpener *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   /* What was asked of the I/O thread is not done if the process was forked. */
   if (self->task != NULL)
     opener_end (self, g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, "the tunnel does not run"));

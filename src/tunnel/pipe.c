@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "base/lock.h"
-#include "base/tsan.h"
+#include "base/ref-count.h"
 
 struct _TcpPipeFate
 {
@@ -36,11 +36,9 @@ tcp_pipe_fate_ref (TcpPipeFate *self)
 void
 tcp_pipe_fate_unref (TcpPipeFate *self)
 {
-  tcp_tsan_release (self);
-  if (!g_atomic_ref_count_dec (&self->refs))
+  if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  tcp_tsan_acquire (self);
   tcp_lock_clear (&self->lock);
   g_clear_error (&self->error);
   g_free (self);

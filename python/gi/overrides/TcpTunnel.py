@@ -271,19 +271,9 @@ def _named(name, coroutine):
     return coroutine
 
 
-_ENUMS = {
-    "mode": TcpTunnel.TunnelMode,
-    "resumption": TcpTunnel.TunnelResumption,
-    "proxy-protocol": TcpTunnel.ProxyProtocol,
-    "log-level": TcpTunnel.TunnelLogLevel,
-    "kind": TcpTunnel.ForwardKind,
-}
-
-
-def _member(name, value):
+def _member(name, enum, value):
     """The member of an enum by its name, or itself. PyGObject would only warn of a number that is none."""
-    members = {member.lower().replace("_", "-"): getattr(_ENUMS[name], member)
-               for member in dir(_ENUMS[name]) if member.isupper()}
+    members = {member.lower().replace("_", "-"): getattr(enum, member) for member in dir(enum) if member.isupper()}
     if value in members.values():
         return value
     if not isinstance(value, str) or value not in members:
@@ -383,10 +373,12 @@ class _Checked:
     def _value(cls, name, value):
         """The value for a property, an enum's by its name."""
         name = name.replace("_", "-")
-        if name in _ENUMS:
-            return _member(name, value)
         spec = cls._specs.get(name)
-        if spec is not None and spec.value_type == GObject.TYPE_BOOLEAN:
+        if spec is None:
+            return value
+        if spec.value_type.is_a(GObject.TYPE_ENUM):
+            return _member(name, getattr(TcpTunnel, spec.value_type.name[len("Tcp"):]), value)
+        if spec.value_type == GObject.TYPE_BOOLEAN:
             return _boolean(name, value)
         return _integer(name, value, spec.minimum, spec.maximum) if hasattr(spec, "minimum") else value
 

@@ -17,7 +17,8 @@ static const TcpSetting rows[] = {
    * TcpGateway:target:
    *
    * The TCP service that clients are connected to, as `host:port`, an IPv6 address in
-   * brackets. It is connected to anew for every connection.
+   * brackets. It is connected to anew for every connection. The start
+   * fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if it is %NULL, the default, or of another form.
    *
    * Since: 1.0
    */
@@ -80,7 +81,9 @@ static const TcpSetting rows[] = {
    * TcpGateway:token:
    *
    * A bearer token that clients may show. It belongs to the principal `default`. It can
-   * be set but not read, so that it does not show where properties are listed.
+   * be set but not read, so that it does not show where properties are listed. %NULL, the
+   * default, is for none; the start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if
+   * [property@TcpTunnel.Gateway:token-file] has none either.
    *
    * Since: 1.0
    */
@@ -93,7 +96,7 @@ static const TcpSetting rows[] = {
    * of the principal, which may have several. In place of a token its SHA-256 may stand, as
    * `name:sha256:` and 64 hexadecimal digits. Behind a token and a space there may be
    * `expires=` and the time until which it is accepted, such as `2027-01-31T00:00:00Z`; without
-   * an offset that is in UTC.
+   * an offset that is in UTC. %NULL, the default, is for no file.
    *
    * Empty lines, those that begin with `#`, and a byte order mark are
    * skipped. A zero byte is an error, and so is a file of more than 64 MiB. It is read
@@ -293,7 +296,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpGateway:uri:
    *
-   * The URL for tunnels on this machine; %NULL while the gateway does not run.
+   * The URL for tunnels on this machine; %NULL while the gateway does not run, and if it listens on a
+   * [property@TcpTunnel.Endpoint:socket-path]. It is notified with [property@TcpTunnel.Endpoint:local-address].
    *
    * Since: 1.0
    */

@@ -313,7 +313,7 @@ tcp_forward_class_init (TcpForwardClass *klass)
   properties[PROP_PORT] = g_param_spec_uint ("port", NULL, NULL, 0, G_MAXUINT16, 0, READ_WRITE);
 
   /**
-   * TcpForward:socket-path: (type filename)
+   * TcpForward:socket-path:
    *
    * The path of a Unix socket to listen on, in place of hostname and port: see
    * [property@TcpTunnel.Endpoint:socket-path]. The default is %NULL, for none.

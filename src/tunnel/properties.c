@@ -30,8 +30,8 @@ static const TcpSetting rows[] = {
    * TcpTunnel:remote-uri:
    *
    * The URL of the gateway, `ws://` or `wss://`. Its query is kept, and added to. The start
-   * fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if it is not valid, or if it has a user
-   * name, a password or a fragment in it.
+   * fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if it is %NULL, the default, or not valid, or if
+   * it has a user name, a password or a fragment in it.
    *
    * Since: 1.0
    */
@@ -41,7 +41,7 @@ static const TcpSetting rows[] = {
    * TcpTunnel:token:
    *
    * The bearer token that authorises the tunnel at the gateway. It can be set but not
-   * read, so that it does not show where properties are listed.
+   * read, so that it does not show where properties are listed. %NULL, the default, is for none.
    *
    * The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT unless exactly one of this,
    * [property@TcpTunnel.Tunnel:authorization] and [property@TcpTunnel.Tunnel:anonymous] is set.
@@ -307,6 +307,9 @@ static const TcpSetting rows[] = {
    *
    * Where the WebSocket stands at this moment.
    *
+   * It is notified before each [signal@TcpTunnel.Tunnel::state-changed], in the main context in which signals are
+   * emitted.
+   *
    * Since: 1.0
    */
   { "state", .kind = TCP_SETTING_ENUM, .type = tcp_tunnel_state_get_type, .initial = TCP_TUNNEL_STATE_DISCONNECTED,
@@ -315,9 +318,11 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:last-error:
    *
-   * What last went wrong with the tunnel or one of its connections since it was started.
+   * What last went wrong with the tunnel or one of its connections since it was started; %NULL if nothing did.
    * It is also set when the tunnel ends by itself. It is not set by a connection that a TCP
    * client or the target closed before it had read all.
+   *
+   * No notification is emitted when it changes.
    *
    * Since: 1.0
    */

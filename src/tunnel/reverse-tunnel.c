@@ -64,7 +64,8 @@ static const TcpSetting rows[] = {
    *
    * The TCP service of this end that connections lead to, as `host:port`, with an IPv6 address in
    * brackets. It is connected to anew for every connection. The host is a name in ASCII, or an
-   * address in its usual form. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT otherwise.
+   * address in its usual form. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT otherwise, and
+   * with %NULL, the default.
    *
    * Since: 1.0
    */
@@ -85,7 +86,8 @@ static const TcpSetting rows[] = {
    * TcpReverseTunnel:remote-address:
    *
    * Where the gateway listens, as `host:port`, with an IPv6 address in brackets; %NULL before it
-   * does. It stays the same while the tunnel connects again.
+   * does, and when the tunnel does not run. It stays the same while the tunnel connects again. It is notified
+   * with [property@TcpTunnel.Tunnel:state].
    *
    * Since: 1.0
    */

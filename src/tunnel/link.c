@@ -565,12 +565,9 @@ on_dialled (TcpDialResult *result,
     tcp_services_begin (self->services);
   /* It may not be able to do without. */
   if (self->closed)
-    {
-      tcp_channel_close (result->channel, TCP_CLOSE_NORMAL, NULL);
-      tcp_channel_resume (result->channel);
-      return;
-    }
-  tcp_session_attach (self->session, result->channel);
+    link_dismiss (result->channel);
+  else
+    tcp_session_attach (self->session, result->channel);
 }
 
 static void

@@ -288,6 +288,21 @@ resumable_say_goodbye (TcpResumable  *self,
   resumable_send_goaway (self, code, reason);
 }
 
+/* All of them are over. */
+static void
+resumable_drop_listeners (TcpResumable *self,
+                          TcpResetCode  code,
+                          const GError *error)
+{
+  while (self->listeners->len > 0)
+    {
+      guint32 id = ((TcpResumableListener *) self->listeners->pdata[0])->id;
+
+      g_ptr_array_remove_index (self->listeners, 0);
+      self->base.callbacks.unlistened (id, code, error, self->base.user_data);
+    }
+}
+
 /* The session is over: no connection of it may look complete. */
 static void
 resumable_end (TcpResumable *self,
@@ -299,13 +314,8 @@ resumable_end (TcpResumable *self,
   resumable_forget_history (self);
   resumable_drop_pieces (self);
   /* A client asks for them again in its next session. */
-  while (!base->options.client && self->listeners->len > 0)
-    {
-      guint32 id = ((TcpResumableListener *) self->listeners->pdata[0])->id;
-
-      g_ptr_array_remove_index (self->listeners, 0);
-      base->callbacks.unlistened (id, TCP_RESET_CLOSED, error, base->user_data);
-    }
+  if (!base->options.client)
+    resumable_drop_listeners (self, TCP_RESET_CLOSED, error);
   tcp_protocol_reset_all (base, error, FALSE);
   base->callbacks.close (close_code, error->message, base->user_data);
 }
@@ -682,7 +692,7 @@ resumable_find_listener (TcpResumable *self,
   return NULL;
 }
 
-static void
+static TcpResumableListener *
 resumable_add_listener (TcpResumable *self,
                         guint32       id,
                         guint16       port,
@@ -694,15 +704,26 @@ resumable_add_listener (TcpResumable *self,
   listener->port = port;
   listener->name = g_strdup (name);
   g_ptr_array_add (self->listeners, listener);
+  return listener;
 }
 
-/* Asks for those for which it has not. If the gateway does not know what that is, they are over. */
+/* When the gateway's HELLO was read. Asks for those for which it has not. If the gateway does not know what that is,
+ * they are over. */
 static void
 resumable_ask_to_listen (TcpResumable *self)
 {
-  TcpProtocol *base = &self->base;
+  g_autoptr (GError) error = NULL;
 
-  for (guint i = 0; self->listeners_agreed && i < self->listeners->len; i++)
+  if (!self->listeners_agreed)
+    {
+      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_FORBIDDEN,
+                           "%s does not listen for its clients (see the property reverse-ports of a gateway)",
+                           self->base.options.peer);
+      resumable_drop_listeners (self, TCP_RESET_FORBIDDEN, error);
+      return;
+    }
+
+  for (guint i = 0; i < self->listeners->len; i++)
     {
       TcpResumableListener *listener = self->listeners->pdata[i];
 
@@ -710,18 +731,6 @@ resumable_ask_to_listen (TcpResumable *self)
         resumable_queue (self, tcp_resumable_encode_port (TCP_RESUMABLE_LISTEN, listener->id, listener->port,
                                                           listener->name));
       listener->asked = TRUE;
-    }
-
-  while (self->ready && !self->listeners_agreed && self->listeners->len > 0)
-    {
-      g_autofree TcpResumableListener *listener = g_ptr_array_steal_index (self->listeners, 0);
-      g_autofree char *name G_GNUC_UNUSED = listener->name;
-      g_autoptr (GError) error = NULL;
-
-      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_FORBIDDEN,
-                           "%s does not listen for its clients (see the property reverse-ports of a gateway)",
-                           base->options.peer);
-      base->callbacks.unlistened (listener->id, TCP_RESET_FORBIDDEN, error, base->user_data);
     }
 }
 
@@ -925,7 +934,8 @@ handle_hello (TcpResumable            *self,
   base->callbacks.hello (base->user_data);
   resumable_begin_streams (self);
   resumable_update_figures (self);
-  if (base->options.client)
+  /* What was called may have ended it. */
+  if (base->options.client && self->ready)
     resumable_ask_to_listen (self);
   return TRUE;
 }
@@ -1133,8 +1143,7 @@ handle_listen (TcpResumable             *self,
     return tcp_resumable_refuse_frame (error, "a LISTEN whose name is no UTF-8");
 
   name = tcp_text_from_peer ((const char *) frame->payload, frame->length);
-  resumable_add_listener (self, frame->id, frame->number, name);
-  ((TcpResumableListener *) self->listeners->pdata[self->listeners->len - 1])->asked = TRUE;
+  resumable_add_listener (self, frame->id, frame->number, name)->asked = TRUE;
   if (self->draining)
     resumable_unlisten (base, frame->id, TCP_RESET_DRAINING, "the gateway takes no new connections");
   else if (self->listeners->len > TCP_RESUMABLE_MAX_LISTENERS)

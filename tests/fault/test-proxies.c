@@ -3,6 +3,7 @@
 /* Clients that say what they want to be connected to, by SOCKS5 and HTTP CONNECT. */
 
 #include "endpoint.h"
+#include "log-tap.h"
 #include "resume-rig.h"
 #include "resumable-peer.h"
 #include "tunnel-rig.h"
@@ -294,6 +295,35 @@ test_silent (gconstpointer data)
   client_close (halfway);
 }
 
+/* Those that have not asked yet count as well. */
+static void
+test_too_many (gconstpointer data)
+{
+  const Case *c = data;
+  g_autoptr (Target) own = target_new_echo ();
+  g_autoptr (TcpForward) forward = NULL;
+  g_autoptr (Fixture) fixture = proxy_rig_new (own, c, &forward);
+  int fds[3];
+
+  log_tap_clear ();
+  g_object_set (fixture->tunnel, "max-connections", 2, NULL);
+  fixture_start (fixture);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    fds[i] = client_connect (get_port (forward));
+  client_expect_end (fds[2]);
+  LOG_TAP_EXPECT ("warn", "max-connections", 1);
+  g_assert_cmpuint (test_figure (fixture->tunnel, total_connections), ==, 0);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      proxy_ask (fds[i], c->kind, "127.0.0.1", target_get_port (own), "");
+      proxy_expect (fds[i], c->kind, &connected);
+      client_round_trip (fds[i], "there was room");
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    client_close (fds[i]);
+}
+
 /* The answer waits for the gateway's, and a client that leaves meanwhile is not waited for. */
 static void
 test_patience (gconstpointer data)
@@ -472,12 +502,14 @@ main (int argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  log_tap_install ();
 
   add_test ("connected", test_connected, G_N_ELEMENTS (cases));
   add_test ("pieces", test_pieces, G_N_ELEMENTS (cases));
   add_test ("refusals", test_refusals, G_N_ELEMENTS (cases));
   add_test ("bad-requests", test_bad_requests, G_N_ELEMENTS (cases));
   add_multiplexed_test ("silent", test_silent);
+  add_multiplexed_test ("too-many", test_too_many);
   add_multiplexed_test ("patience", test_patience);
   add_test ("unavailable", test_unavailable, G_N_ELEMENTS (cases));
   add_multiplexed_test ("closed", test_closed);

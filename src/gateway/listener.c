@@ -354,6 +354,39 @@ pending_wait_for (Pending *self,
   setsockopt (g_socket_get_fd (self->socket), SOL_SOCKET, SO_RCVLOWAT, &size, sizeof size);
 }
 
+/* Some bytes of so many are there. If no more can come it ends. */
+static void
+pending_wait_for_more (Pending     *self,
+                       GIOCondition condition,
+                       int          size)
+{
+  if (condition & (G_IO_HUP | G_IO_ERR | POLLRDHUP))
+    pending_end (self);
+  else
+    pending_wait_for (self, size);
+}
+
+/* What is there, which is left there. 0 if that is nothing yet, or it has ended. */
+static gsize
+pending_peek (Pending *self,
+              guint8  *data,
+              gsize    size)
+{
+  gssize n = recv (g_socket_get_fd (self->socket), data, size, MSG_PEEK | MSG_DONTWAIT);
+
+  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    return 0;
+  if (n <= 0)
+    {
+      pending_end (self);
+      return 0;
+    }
+
+  if (self->stage == STAGE_SILENT)
+    pending_begin (self);
+  return n;
+}
+
 /* Until the stream has no more: TLS reports nothing of what it has decrypted already. */
 static void
 pending_read_head (Pending *self)
@@ -462,22 +495,19 @@ on_hello_readable (GIOCondition condition,
                    gpointer     user_data)
 {
   Pending *self = user_data;
-  int fd = g_socket_get_fd (self->socket);
   guint8 record[RECORD_HEADER];
-  gssize n = recv (fd, record, sizeof record, MSG_PEEK | MSG_DONTWAIT);
+  gsize n = pending_peek (self, record, sizeof record);
   int wanted = RECORD_HEADER;
   int unread = 0;
 
-  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+  if (n == 0)
     return;
-  if (n <= 0 || ioctl (fd, FIONREAD, &unread) < 0)
+  if (ioctl (g_socket_get_fd (self->socket), FIONREAD, &unread) < 0)
     {
       pending_end (self);
       return;
     }
 
-  if (self->stage == STAGE_SILENT)
-    pending_begin (self);
   if (n == RECORD_HEADER)
     wanted += record[3] << 8 | record[4];
   if (record[0] != TLS_HANDSHAKE || wanted > RECORD_HEADER + RECORD_MAX_SIZE)
@@ -487,10 +517,7 @@ on_hello_readable (GIOCondition condition,
     }
   if (unread < wanted)
     {
-      if (condition & (G_IO_HUP | G_IO_ERR | POLLRDHUP))
-        pending_end (self);
-      else
-        pending_wait_for (self, wanted);
+      pending_wait_for_more (self, condition, wanted);
       return;
     }
 
@@ -530,23 +557,14 @@ on_proxy_readable (GIOCondition condition,
                    gpointer     user_data)
 {
   Pending *self = user_data;
-  int fd = g_socket_get_fd (self->socket);
   guint8 data[TCP_PROXY_HEADER_MAX_SIZE];
-  gssize n = recv (fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
+  gsize n = pending_peek (self, data, sizeof data);
   g_autoptr (GSocketAddress) source = NULL;
   TcpProxyHeaderResult result;
   gsize size;
 
-  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+  if (n == 0)
     return;
-  if (n <= 0)
-    {
-      pending_end (self);
-      return;
-    }
-
-  if (self->stage == STAGE_SILENT)
-    pending_begin (self);
   result = tcp_proxy_header_parse (data, n, &size, &source);
   if (result == TCP_PROXY_HEADER_BAD)
     {
@@ -555,16 +573,14 @@ on_proxy_readable (GIOCondition condition,
     }
   if (result == TCP_PROXY_HEADER_INCOMPLETE)
     {
-      if (condition & (G_IO_HUP | G_IO_ERR | POLLRDHUP))
-        pending_end (self);
-      else
-        pending_wait_for (self, size);
+      pending_wait_for_more (self, condition, size);
       return;
     }
 
   pending_wait_for (self, 1);
   tcp_watch_clear (&self->watch);
-  if (result == TCP_PROXY_HEADER_COMPLETE && recv (fd, data, size, MSG_DONTWAIT) != (gssize) size)
+  if (result == TCP_PROXY_HEADER_COMPLETE &&
+      recv (g_socket_get_fd (self->socket), data, size, MSG_DONTWAIT) != (gssize) size)
     {
       pending_end (self);
       return;

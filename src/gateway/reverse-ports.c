@@ -48,13 +48,9 @@ struct _TcpReverseClaim
   TcpReversePorts *ports;
   guint16 port;
   Pool *pool;
-  TcpPrincipal *owner;
-  gconstpointer session; /* of that */
+  TcpReverseClaimant claimant;
   gboolean telling;  /* under the mutex: it is on its way to be told that it is wanted */
   gint64 missed_at;  /* under the mutex: when another owner asked for its port, 0 if none did */
-  TcpIoThread *thread;
-  TcpReverseClaimCallbacks callbacks;
-  gpointer user_data;
   gboolean freed; /* only touched on its thread */
 };
 
@@ -270,7 +266,7 @@ claim_invoke (TcpReverseClaim *self,
 {
   g_atomic_ref_count_inc (&self->refs);
   tcp_tsan_release (self);
-  tcp_io_thread_invoke (self->thread, func, self, claim_unref);
+  tcp_io_thread_invoke (self->claimant.thread, func, self, claim_unref);
 }
 
 static void
@@ -280,7 +276,7 @@ claim_do_grant (gpointer data)
 
   tcp_tsan_acquire (self);
   if (!self->freed)
-    self->callbacks.granted (self, self->user_data);
+    self->claimant.callbacks->granted (self, self->claimant.user_data);
 }
 
 static void
@@ -295,7 +291,7 @@ claim_do_want (gpointer data)
   g_mutex_lock (&self->ports->mutex);
   self->telling = FALSE;
   g_mutex_unlock (&self->ports->mutex);
-  self->callbacks.wanted (self, self->user_data);
+  self->claimant.callbacks->wanted (self, self->claimant.user_data);
 }
 
 /* With the mutex, as all of these. NULL if nobody has the port. */
@@ -316,13 +312,9 @@ ports_get_link (TcpReversePorts *self,
 }
 
 static TcpReverseClaim *
-claim_new (TcpReversePorts                *self,
-           guint16                         port,
-           TcpPrincipal                   *owner,
-           gconstpointer                   session,
-           TcpIoThread                    *thread,
-           const TcpReverseClaimCallbacks *callbacks,
-           gpointer                        user_data)
+claim_new (TcpReversePorts          *self,
+           guint16                   port,
+           const TcpReverseClaimant *claimant)
 {
   TcpReverseClaim *claim = g_new0 (TcpReverseClaim, 1);
   GQueue *queue = ports_get_queue (self, port);
@@ -331,11 +323,7 @@ claim_new (TcpReversePorts                *self,
   claim->ports = self;
   claim->port = port;
   claim->pool = ports_find (self, port)->pool;
-  claim->owner = owner;
-  claim->session = session;
-  claim->thread = thread;
-  claim->callbacks = *callbacks;
-  claim->user_data = user_data;
+  claim->claimant = *claimant;
   if (queue == NULL)
     {
       queue = g_queue_new ();
@@ -375,16 +363,15 @@ pool_enter (Pool            *self,
 
 /* Whether the session may wait for what is claimed here: another of the same owner has it, and few wait. */
 static gboolean
-queue_takes (GQueue             *self,
-             const TcpPrincipal *owner,
-             gconstpointer       session)
+queue_takes (GQueue                   *self,
+             const TcpReverseClaimant *claimant)
 {
   TcpReverseClaim *holder = g_queue_peek_head (self);
 
-  if (holder->owner != owner || g_queue_get_length (self) > MAX_WAITING)
+  if (holder->claimant.owner != claimant->owner || g_queue_get_length (self) > MAX_WAITING)
     return FALSE;
   for (GList *l = self->head; l != NULL; l = l->next)
-    if (((TcpReverseClaim *) l->data)->session == session)
+    if (((TcpReverseClaim *) l->data)->claimant.session == claimant->session)
       return FALSE;
   return TRUE;
 }
@@ -403,35 +390,31 @@ queue_want (GQueue *self)
 }
 
 /* What is claimed of a port that another session of @owner has is granted later, when that gives it up. NULL if it
- * is neither granted nor waits; it does not wait for itself. @session is compared only. @thread is the current one. */
+ * is neither granted nor waits; it does not wait for itself. */
 TcpReverseClaim *
-tcp_reverse_ports_claim (TcpReversePorts                *self,
-                         guint16                         port,
-                         TcpPrincipal                   *owner,
-                         gconstpointer                   session,
-                         TcpIoThread                    *thread,
-                         const TcpReverseClaimCallbacks *callbacks,
-                         gpointer                        user_data,
-                         TcpReverseResult               *result)
+tcp_reverse_ports_claim (TcpReversePorts          *self,
+                         guint16                   port,
+                         const TcpReverseClaimant *claimant,
+                         TcpReverseResult         *result)
 {
   const Range *range = ports_find (self, port);
   TcpReverseClaim *claim = NULL;
   GQueue *queue;
 
   *result = TCP_REVERSE_FORBIDDEN;
-  if (range == NULL || !pool_is_for (range->pool, owner))
+  if (range == NULL || !pool_is_for (range->pool, claimant->owner))
     return NULL;
 
   g_mutex_lock (&self->mutex);
   queue = ports_get_queue (self, port);
   if (queue == NULL)
-    *result = pool_enter (range->pool, self, owner);
+    *result = pool_enter (range->pool, self, claimant->owner);
   else
-    *result = queue_takes (queue, owner, session) ? TCP_REVERSE_WAITING : TCP_REVERSE_IN_USE;
+    *result = queue_takes (queue, claimant) ? TCP_REVERSE_WAITING : TCP_REVERSE_IN_USE;
 
   if (*result == TCP_REVERSE_GRANTED || *result == TCP_REVERSE_WAITING)
-    claim = claim_new (self, port, owner, session, thread, callbacks, user_data);
-  else if (queue != NULL && ((TcpReverseClaim *) g_queue_peek_head (queue))->owner != owner)
+    claim = claim_new (self, port, claimant);
+  else if (queue != NULL && ((TcpReverseClaim *) g_queue_peek_head (queue))->claimant.owner != claimant->owner)
     ((TcpReverseClaim *) g_queue_peek_head (queue))->missed_at = g_get_monotonic_time ();
   if (*result == TCP_REVERSE_WAITING)
     queue_want (queue);
@@ -439,17 +422,13 @@ tcp_reverse_ports_claim (TcpReversePorts                *self,
   return claim;
 }
 
-/* One that nobody has, of those of its own first. NULL if there is none. @thread is the current one. */
+/* One that nobody has, of those of its own first. NULL if there is none. */
 TcpReverseClaim *
-tcp_reverse_ports_claim_any (TcpReversePorts                *self,
-                             TcpPrincipal                   *owner,
-                             gconstpointer                   session,
-                             TcpIoThread                    *thread,
-                             const TcpReverseClaimCallbacks *callbacks,
-                             gpointer                        user_data,
-                             TcpReverseResult               *result)
+tcp_reverse_ports_claim_any (TcpReversePorts          *self,
+                             const TcpReverseClaimant *claimant,
+                             TcpReverseResult         *result)
 {
-  Pool *pools[] = { ports_find_pool (self, owner->name), ports_find_pool (self, NULL) };
+  Pool *pools[] = { ports_find_pool (self, claimant->owner->name), ports_find_pool (self, NULL) };
   TcpReverseClaim *claim = NULL;
 
   *result = TCP_REVERSE_IN_USE;
@@ -458,10 +437,9 @@ tcp_reverse_ports_claim_any (TcpReversePorts                *self,
     {
       if (pools[i] == NULL || g_queue_is_empty (&pools[i]->free))
         continue;
-      *result = pool_enter (pools[i], self, owner);
+      *result = pool_enter (pools[i], self, claimant->owner);
       if (*result == TCP_REVERSE_GRANTED)
-        claim = claim_new (self, GPOINTER_TO_UINT (g_queue_peek_head (&pools[i]->free)), owner, session, thread, callbacks,
-                           user_data);
+        claim = claim_new (self, GPOINTER_TO_UINT (g_queue_peek_head (&pools[i]->free)), claimant);
     }
   for (guint i = 0; i < G_N_ELEMENTS (pools) && *result == TCP_REVERSE_IN_USE; i++)
     if (pools[i] != NULL)
@@ -470,14 +448,10 @@ tcp_reverse_ports_claim_any (TcpReversePorts                *self,
   return claim;
 }
 
-/* One that another session of the same owner has, for which it waits. NULL if there is none. @thread is the current one. */
+/* One that another session of the same owner has, for which it waits. NULL if there is none. */
 TcpReverseClaim *
-tcp_reverse_ports_await_any (TcpReversePorts                *self,
-                             TcpPrincipal                   *owner,
-                             gconstpointer                   session,
-                             TcpIoThread                    *thread,
-                             const TcpReverseClaimCallbacks *callbacks,
-                             gpointer                        user_data)
+tcp_reverse_ports_await_any (TcpReversePorts          *self,
+                             const TcpReverseClaimant *claimant)
 {
   TcpReverseClaim *claim = NULL;
   GHashTableIter iter;
@@ -487,9 +461,9 @@ tcp_reverse_ports_await_any (TcpReversePorts                *self,
   g_mutex_lock (&self->mutex);
   g_hash_table_iter_init (&iter, self->claims);
   while (claim == NULL && g_hash_table_iter_next (&iter, &port, &queue))
-    if (queue_takes (queue, owner, session))
+    if (queue_takes (queue, claimant))
       {
-        claim = claim_new (self, GPOINTER_TO_UINT (port), owner, session, thread, callbacks, user_data);
+        claim = claim_new (self, GPOINTER_TO_UINT (port), claimant);
         queue_want (queue);
       }
   g_mutex_unlock (&self->mutex);
@@ -547,7 +521,7 @@ tcp_reverse_claim_free (TcpReverseClaim *self)
       g_hash_table_remove (ports->claims, GUINT_TO_POINTER (self->port));
       /* Those that waited are of the same owner. */
       if (self->pool->name == NULL)
-        tcp_quota_leave (&ports->quota, &self->owner->reverse_ports);
+        tcp_quota_leave (&ports->quota, &self->claimant.owner->reverse_ports);
       /* The last to be taken again: somebody may still connect to it for what was there. */
       g_queue_push_tail_link (&self->pool->free, ports_get_link (ports, self->port));
     }

@@ -10,7 +10,8 @@ G_BEGIN_DECLS
 
 /* The ports on which a gateway may listen for its clients, and which sessions have them.
  *
- * Some are for one principal only, by its name. A port that another session of the same owner has may be waited for: that session is told, and keeps it or not.
+ * Some are for one principal only, by its name. A port that another session of the same owner has may be waited for:
+ * that session is told, and keeps it or not.
  *
  * Safe on all threads. */
 typedef struct _TcpReversePorts TcpReversePorts;
@@ -27,6 +28,16 @@ typedef struct
   void (*wanted) (TcpReverseClaim *claim,
                   gpointer         user_data);
 } TcpReverseClaimCallbacks;
+
+/* Who asks for a port. */
+typedef struct
+{
+  TcpPrincipal *owner;
+  gconstpointer session; /* of the owner; compared only */
+  TcpIoThread *thread;   /* the current one */
+  const TcpReverseClaimCallbacks *callbacks;
+  gpointer user_data;
+} TcpReverseClaimant;
 
 typedef enum
 {
@@ -45,27 +56,15 @@ gboolean tcp_reverse_ports_is_empty (TcpReversePorts *self);
 TcpQuota *tcp_reverse_ports_get_quota (TcpReversePorts *self);
 GSocketAddress *tcp_reverse_ports_get_address (TcpReversePorts *self,
                                                guint16          port);
-TcpReverseClaim *tcp_reverse_ports_claim (TcpReversePorts                *self,
-                                          guint16                         port,
-                                          TcpPrincipal                   *owner,
-                                          gconstpointer                   session,
-                                          TcpIoThread                    *thread,
-                                          const TcpReverseClaimCallbacks *callbacks,
-                                          gpointer                        user_data,
-                                          TcpReverseResult               *result);
-TcpReverseClaim *tcp_reverse_ports_claim_any (TcpReversePorts                *self,
-                                              TcpPrincipal                   *owner,
-                                              gconstpointer                   session,
-                                              TcpIoThread                    *thread,
-                                              const TcpReverseClaimCallbacks *callbacks,
-                                              gpointer                        user_data,
-                                              TcpReverseResult               *result);
-TcpReverseClaim *tcp_reverse_ports_await_any (TcpReversePorts                *self,
-                                              TcpPrincipal                   *owner,
-                                              gconstpointer                   session,
-                                              TcpIoThread                    *thread,
-                                              const TcpReverseClaimCallbacks *callbacks,
-                                              gpointer                        user_data);
+TcpReverseClaim *tcp_reverse_ports_claim (TcpReversePorts          *self,
+                                          guint16                   port,
+                                          const TcpReverseClaimant *claimant,
+                                          TcpReverseResult         *result);
+TcpReverseClaim *tcp_reverse_ports_claim_any (TcpReversePorts          *self,
+                                              const TcpReverseClaimant *claimant,
+                                              TcpReverseResult         *result);
+TcpReverseClaim *tcp_reverse_ports_await_any (TcpReversePorts          *self,
+                                              const TcpReverseClaimant *claimant);
 guint16 tcp_reverse_claim_get_port (TcpReverseClaim *self);
 gboolean tcp_reverse_claim_is_wanted (TcpReverseClaim *self);
 gboolean tcp_reverse_claim_is_missed (TcpReverseClaim *self,

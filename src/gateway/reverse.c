@@ -195,6 +195,20 @@ on_patience (gpointer user_data)
 
 static const TcpReverseClaimCallbacks claim_callbacks = { .granted = on_granted, .wanted = on_wanted };
 
+static TcpReverseClaimant
+listener_get_claimant (Listener *self)
+{
+  TcpReverse *reverse = self->reverse;
+
+  return (TcpReverseClaimant) {
+    .owner = reverse->owner,
+    .session = reverse,
+    .thread = reverse->thread,
+    .callbacks = &claim_callbacks,
+    .user_data = self,
+  };
+}
+
 /* It got no port, for a reason that is the same for all that are free. */
 static void
 listener_end_full (Listener         *self,
@@ -206,11 +220,13 @@ listener_end_full (Listener         *self,
                   : "the ports for reverse tunnels that are free are set aside for other clients");
 }
 
-/* One that nobody has, or that another session of the same owner has, which may be dead. Those that another program has are kept until the end, so that each is tried once. */
+/* One that nobody has, or that another session of the same owner has, which may be dead. Those that another program has
+ * are kept until the end, so that each is tried once. */
 static void
 listener_begin_anywhere (Listener *self)
 {
-  TcpReverse *reverse = self->reverse;
+  TcpReversePorts *ports = self->reverse->ports;
+  TcpReverseClaimant claimant = listener_get_claimant (self);
   TcpReverseResult result = TCP_REVERSE_IN_USE;
   g_autoptr (GPtrArray) taken = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_reverse_claim_free);
 
@@ -218,9 +234,7 @@ listener_begin_anywhere (Listener *self)
     {
       g_autoptr (GError) error = NULL;
 
-      self->claim = taken->len < MAX_TRIED ? tcp_reverse_ports_claim_any (reverse->ports, reverse->owner, reverse,
-                                                                          reverse->thread, &claim_callbacks, self, &result)
-                                           : NULL;
+      self->claim = taken->len < MAX_TRIED ? tcp_reverse_ports_claim_any (ports, &claimant, &result) : NULL;
       if (self->claim == NULL)
         break;
       self->port = tcp_reverse_claim_get_port (self->claim);
@@ -238,8 +252,7 @@ listener_begin_anywhere (Listener *self)
     }
 
   if (taken->len < MAX_TRIED)
-    self->claim = tcp_reverse_ports_await_any (reverse->ports, reverse->owner, reverse, reverse->thread, &claim_callbacks,
-                                               self);
+    self->claim = tcp_reverse_ports_await_any (ports, &claimant);
   if (self->claim != NULL)
     {
       self->port = tcp_reverse_claim_get_port (self->claim);
@@ -257,13 +270,12 @@ static void
 listener_begin_at (Listener *self,
                    guint16   port)
 {
-  TcpReverse *reverse = self->reverse;
+  TcpReverseClaimant claimant = listener_get_claimant (self);
   TcpReverseResult result;
   g_autofree char *why = NULL;
 
   self->port = port;
-  self->claim = tcp_reverse_ports_claim (reverse->ports, port, reverse->owner, reverse, reverse->thread, &claim_callbacks,
-                                         self, &result);
+  self->claim = tcp_reverse_ports_claim (self->reverse->ports, port, &claimant, &result);
   switch (result)
     {
     case TCP_REVERSE_GRANTED:

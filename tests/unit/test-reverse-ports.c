@@ -26,7 +26,14 @@ on_nothing (TcpReverseClaim *claim,
 {
 }
 
-static const TcpReverseClaimCallbacks no_callbacks = { .granted = on_nothing, .wanted = on_nothing };
+/* One that hears of nothing. */
+static TcpReverseClaimant
+claimant (TcpPrincipal *owner)
+{
+  static const TcpReverseClaimCallbacks callbacks = { .granted = on_nothing, .wanted = on_nothing };
+
+  return (TcpReverseClaimant) { .owner = owner, .thread = thread, .callbacks = &callbacks };
+}
 
 /* Claims any, and says which. */
 static void
@@ -35,8 +42,9 @@ assert_next (TcpReversePorts *ports,
              guint16          wanted,
              GPtrArray       *claims)
 {
+  TcpReverseClaimant who = claimant (owner);
   TcpReverseResult result;
-  TcpReverseClaim *claim = tcp_reverse_ports_claim_any (ports, owner, NULL, thread, &no_callbacks, NULL, &result);
+  TcpReverseClaim *claim = tcp_reverse_ports_claim_any (ports, &who, &result);
 
   g_assert_cmpuint (claim != NULL ? tcp_reverse_claim_get_port (claim) : 0, ==, wanted);
   if (claim != NULL)
@@ -92,11 +100,13 @@ test_names (void)
 {
   g_autoptr (TcpReversePorts) ports = parse ("alice@20-21", "10");
   g_autoptr (GPtrArray) claims = claims_new ();
+  TcpReverseClaimant first = claimant (alice);
+  TcpReverseClaimant second = claimant (bob);
   TcpReverseResult result;
 
-  g_assert_null (tcp_reverse_ports_claim (ports, 20, bob, NULL, thread, &no_callbacks, NULL, &result));
+  g_assert_null (tcp_reverse_ports_claim (ports, 20, &second, &result));
   g_assert_cmpint (result, ==, TCP_REVERSE_FORBIDDEN);
-  g_ptr_array_add (claims, tcp_reverse_ports_claim (ports, 20, alice, NULL, thread, &no_callbacks, NULL, &result));
+  g_ptr_array_add (claims, tcp_reverse_ports_claim (ports, 20, &first, &result));
   g_assert_cmpint (result, ==, TCP_REVERSE_GRANTED);
   assert_next (ports, alice, 21, claims);
   assert_next (ports, bob, 10, claims);
@@ -110,13 +120,14 @@ test_missed (void)
 {
   g_autoptr (TcpReversePorts) ports = parse ("alice@20", "10-11");
   g_autoptr (GPtrArray) claims = claims_new ();
+  TcpReverseClaimant second = claimant (bob);
   gint64 before = g_get_monotonic_time ();
   TcpReverseResult result;
 
   assert_next (ports, alice, 20, claims);
   assert_next (ports, alice, 10, claims);
   assert_next (ports, alice, 11, claims);
-  g_assert_null (tcp_reverse_ports_claim (ports, 10, bob, NULL, thread, &no_callbacks, NULL, &result));
+  g_assert_null (tcp_reverse_ports_claim (ports, 10, &second, &result));
   g_assert_cmpint (result, ==, TCP_REVERSE_IN_USE);
   g_assert_false (tcp_reverse_claim_is_missed (claims->pdata[0], before));
   g_assert_true (tcp_reverse_claim_is_missed (claims->pdata[1], before));
@@ -180,10 +191,16 @@ claim (guint         n,
        TcpPrincipal *owner)
 {
   static const TcpReverseClaimCallbacks callbacks = { .granted = on_granted, .wanted = on_wanted };
+  TcpReverseClaimant who = {
+    .owner = owner,
+    .session = &book.claims[n],
+    .thread = thread,
+    .callbacks = &callbacks,
+    .user_data = GUINT_TO_POINTER (n),
+  };
   TcpReverseResult result;
 
-  book.claims[n] = tcp_reverse_ports_claim (book.ports, port, owner, &book.claims[n], thread, &callbacks,
-                                            GUINT_TO_POINTER (n), &result);
+  book.claims[n] = tcp_reverse_ports_claim (book.ports, port, &who, &result);
   g_assert_true ((book.claims[n] != NULL) == (result == TCP_REVERSE_GRANTED || result == TCP_REVERSE_WAITING));
   return result;
 }

@@ -182,7 +182,7 @@ tcp_answer_check (TcpAnswer          *self,
     return no_websocket (error, "it switches to another protocol");
   if (g_strcmp0 (soup_message_headers_get_list (self->headers, "Sec-WebSocket-Accept"), accept) != 0)
     return no_websocket (error, "its Sec-WebSocket-Accept does not belong to the request");
-  if (chosen != NULL && *chosen != '\0' && subprotocols == NULL)
+  if (subprotocols == NULL && has_field (self, "Sec-WebSocket-Protocol"))
     return no_websocket (error, "it chooses a subprotocol, and none was offered");
   if (chosen != NULL && subprotocols != NULL && !g_strv_contains (subprotocols, chosen))
     return no_websocket (error, "it chooses a subprotocol that was not offered");

@@ -160,6 +160,7 @@ static gboolean
 client_write_header (TcpClient         *self,
                      GSocketConnection *connection)
 {
+  int fd = g_socket_get_fd (g_socket_connection_get_socket (connection));
   guint8 header[TCP_PROXY_HEADER_SIZE];
   gsize size;
 
@@ -167,7 +168,7 @@ client_write_header (TcpClient         *self,
     return TRUE;
 
   size = tcp_proxy_header_write (header, self->address, self->local);
-  return send (g_socket_get_fd (g_socket_connection_get_socket (connection)), header, size, MSG_NOSIGNAL) == (gssize) size;
+  return send (fd, header, size, MSG_NOSIGNAL) == (gssize) size;
 }
 
 static void
@@ -188,8 +189,9 @@ on_dialed (GSocketConnection *connection,
       why = "it closed the connection at once";
     }
   if (connection == NULL)
-    error = g_error_new (TCP_TUNNEL_ERROR, code == TCP_RESET_FORBIDDEN ? TCP_TUNNEL_ERROR_FORBIDDEN : TCP_TUNNEL_ERROR_TARGET, "the target %s cannot be reached: %s",
-                         dial->target, why);
+    error = g_error_new (TCP_TUNNEL_ERROR,
+                         code == TCP_RESET_FORBIDDEN ? TCP_TUNNEL_ERROR_FORBIDDEN : TCP_TUNNEL_ERROR_TARGET,
+                         "the target %s cannot be reached: %s", dial->target, why);
   g_hash_table_remove (self->dials, stream);
   if (connection != NULL)
     tcp_session_connected (self->session, stream, connection);
@@ -283,7 +285,8 @@ on_stream_opened (TcpSession *session,
       return;
     }
   tcp_stream_set_target (stream, target);
-  client_dial (self, stream, target != NULL ? target : self->settings->target, target != NULL ? self->shared->targets : NULL);
+  client_dial (self, stream, target != NULL ? target : self->settings->target,
+               target != NULL ? self->shared->targets : NULL);
 }
 
 /* Listeners */
@@ -637,7 +640,8 @@ tcp_client_new (TcpShared                *shared,
   self->is_listener = options.protocol == &tcp_protocol_reverse;
   self->remote_port = request->remote_port;
   if (self->is_listener || options.listens)
-    self->reverse = tcp_reverse_new (shared->reverse_ports, &shared->listeners, self->principal, thread, self->log, &reverse_callbacks, self);
+    self->reverse = tcp_reverse_new (shared->reverse_ports, &shared->listeners, self->principal, thread, self->log,
+                                     &reverse_callbacks, self);
   self->renewal = tcp_timer_new (on_renewal_due, self);
   self->expiry = tcp_timer_new (on_expired, self);
   self->way = tcp_timer_new (on_way_due, self);

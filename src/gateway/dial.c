@@ -125,16 +125,16 @@ on_deadline (gpointer user_data)
 /* All that is given but @target has to stay until it is freed. @thread is the current one; @timeout is in milliseconds,
  * and 0 is for ever. @func is not called before this returns. */
 TcpDial *
-tcp_dial_new (TcpDialQueue  *queue,
-              TcpDialLane   *lane,
-              TcpDialClient *client,
-              TcpTarget     *target,
-              guint16        port,
+tcp_dial_new (TcpDialQueue   *queue,
+              TcpDialLane    *lane,
+              TcpDialClient  *client,
+              TcpTarget      *target,
+              guint16         port,
               TcpTargetRules *rules,
-              TcpIoThread   *thread,
-              guint          timeout,
-              TcpDialFunc    func,
-              gpointer       user_data)
+              TcpIoThread    *thread,
+              guint           timeout,
+              TcpDialFunc     func,
+              gpointer        user_data)
 {
   TcpDial *self = g_new0 (TcpDial, 1);
   gboolean granted;

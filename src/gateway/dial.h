@@ -27,16 +27,16 @@ typedef void (*TcpDialFunc) (GSocketConnection *connection,
                              const char        *why,
                              gpointer           user_data);
 
-TcpDial *tcp_dial_new (TcpDialQueue  *queue,
-                       TcpDialLane   *lane,
-                       TcpDialClient *client,
-                       TcpTarget     *target,
-                       guint16        port,
+TcpDial *tcp_dial_new (TcpDialQueue   *queue,
+                       TcpDialLane    *lane,
+                       TcpDialClient  *client,
+                       TcpTarget      *target,
+                       guint16         port,
                        TcpTargetRules *rules,
-                       TcpIoThread   *thread,
-                       guint          timeout,
-                       TcpDialFunc    func,
-                       gpointer       user_data);
+                       TcpIoThread    *thread,
+                       guint           timeout,
+                       TcpDialFunc     func,
+                       gpointer        user_data);
 void tcp_dial_free (TcpDial *self);
 
 G_END_DECLS

@@ -288,6 +288,8 @@ const failures = [
   ['a host that is no string', '{"type":"ready","remoteHost":1,"remotePort":1}', /without a valid remoteHost/],
   ['a port that is no number', '{"type":"ready","remoteHost":"a","remotePort":"1"}', /without a valid remoteHost/],
   ['an error without a message', '{"type":"error"}', /does not say what is wrong/],
+  ['a message that is too long', READY.padStart(MIB), /no JSON object/],
+  ['a message that is longer by one byte', READY.padStart(65536 + 1), /no JSON object/],
   ['a binary message', tagged(1, Buffer.from('x')), /data before it said where it listens/],
 ];
 
@@ -305,6 +307,13 @@ for (const [what, words, message] of failures) {
     assert.equal(code, 1000);
   });
 }
+
+test('the first message may be as long as 64 KiB', async (t) => {
+  const service = await startEcho(t);
+  const { websocket } = await chain(t, service.port, { words: () => READY.padStart(65536) });
+  websocket.send(tagged(1, Buffer.from('served')));
+  assert.equal((await received(websocket, 1, 6)).toString(), 'served');
+});
 
 test('the start fails when the server closes first', async (t) => {
   const peer = await Peer.start(t, (websocket) => websocket.close(1008, 'no'));

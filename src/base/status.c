@@ -48,6 +48,7 @@ tcp_status_end (TcpStatus *self)
   tcp_status_set (self, unacknowledged_bytes, 0);
   tcp_status_set (self, receive_window, 0);
   tcp_status_set (self, send_window, 0);
+  tcp_status_set_remote (self, NULL, 0);
 }
 
 void

@@ -484,6 +484,37 @@ test_meanwhile (void)
   fixture_free (fixture);
 }
 
+static void
+close_reverse (gpointer data)
+{
+  tcp_endpoint_close (data);
+  g_assert_null (tcp_reverse_tunnel_dup_remote_address (data));
+}
+
+/* The gateway listens for the parent, and not for the child that has closed the tunnel. */
+static void
+test_reverse (void)
+{
+  g_autoptr (Target) service = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (service, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
+  g_autoptr (TcpReverseTunnel) tunnel = NULL;
+  g_autofree char *address = target_get_address (service);
+  guint16 port = socket_find_port ();
+  g_autofree char *ports = g_strdup_printf ("%u", port);
+  g_autofree char *uri = NULL;
+  int fd;
+
+  g_object_set (fixture->gateway, "reverse-ports", (const char *[]) { ports, NULL }, NULL);
+  fixture_start_gateway (fixture);
+  uri = tcp_gateway_dup_uri (fixture->gateway);
+  tunnel = tcp_reverse_tunnel_new (uri, TEST_TOKEN, address);
+  test_tunnel_start (TCP_TUNNEL (tunnel));
+  in_child (close_reverse, tunnel);
+  fd = client_connect (port);
+  client_round_trip (fd, "hello");
+  client_close (fd);
+}
+
 /* A child that has closed what it inherited does not keep its port from the parent. */
 static void
 test_port (void)
@@ -528,6 +559,7 @@ main (int    argc,
   /* First: a child cannot use the thread pools of GLib once the parent has. */
   g_test_add_func ("/fork/before", test_before);
   g_test_add_func ("/fork/meanwhile", test_meanwhile);
+  g_test_add_func ("/fork/reverse", test_reverse);
   g_test_add_func ("/fork/port", test_port);
   g_test_add_func ("/fork/closing", test_closing);
   g_test_add_func ("/fork/step", test_step);

@@ -220,38 +220,57 @@ on_started (GObject      *object,
 {
   g_autoptr (GError) error = NULL;
 
-  if (TCP_IS_TUNNEL (object))
-    tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error);
-  else
-    tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error);
+  tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error);
   g_assert_no_error (error);
   g_atomic_int_inc ((int *) user_data);
 }
 
-/* The callback is called in the default context, which another thread iterates. */
+static void
+on_closed (GObject      *object,
+           GAsyncResult *result,
+           gpointer      user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (tcp_endpoint_close_finish (TCP_ENDPOINT (object), result, &error));
+  g_assert_no_error (error);
+  g_assert_false (tcp_endpoint_get_active (TCP_ENDPOINT (object)));
+  g_atomic_int_inc ((int *) user_data);
+}
+
+static void
+wait_for (int *done)
+{
+  gint64 deadline = test_deadline ();
+
+  while (g_atomic_int_get (done) == 0)
+    {
+      g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+      g_thread_yield ();
+    }
+}
+
+/* The callbacks are called in the default context, which another thread iterates. */
 static gpointer
 start_async_and_close (gpointer data)
 {
   Starter *starter = data;
-  gint64 deadline = test_deadline ();
 
   for (guint i = 0; i < starter->rounds; i++)
     {
-      int started = 0;
+      int started = 0, closed = 0;
 
-      if (TCP_IS_TUNNEL (starter->object))
-        tcp_endpoint_start_async (TCP_ENDPOINT (starter->object), NULL, on_started, &started);
-      else
-        tcp_endpoint_start_async (TCP_ENDPOINT (starter->object), NULL, on_started, &started);
-      while (g_atomic_int_get (&started) == 0)
+      tcp_endpoint_start_async (TCP_ENDPOINT (starter->object), NULL, on_started, &started);
+      wait_for (&started);
+      if (i % 2 == 0)
         {
-          g_assert_cmpint (g_get_monotonic_time (), <, deadline);
-          g_thread_yield ();
+          tcp_endpoint_close (TCP_ENDPOINT (starter->object));
         }
-      if (TCP_IS_TUNNEL (starter->object))
-        tcp_endpoint_close (TCP_ENDPOINT (starter->object));
       else
-        tcp_endpoint_close (TCP_ENDPOINT (starter->object));
+        {
+          tcp_endpoint_close_async (TCP_ENDPOINT (starter->object), NULL, on_closed, &closed);
+          wait_for (&closed);
+        }
     }
   g_atomic_int_set (&starter->done, TRUE);
   return NULL;
@@ -466,7 +485,13 @@ set_and_get (gpointer data)
       g_autofree char *name = g_strdup_printf ("name-%u", i);
       g_autofree char *got = NULL;
       g_autoptr (GSocketAddress) address = NULL;
+      g_autoptr (TcpStatistics) statistics = tcp_endpoint_get_statistics (TCP_ENDPOINT (starter->object));
+      g_autoptr (GError) last = tcp_tunnel_dup_last_error (TCP_TUNNEL (starter->object));
 
+      g_assert_no_error (last);
+      g_assert_cmpuint (statistics->total_connections, ==, 0);
+      g_assert_cmpint (tcp_tunnel_get_state (TCP_TUNNEL (starter->object)), ==, TCP_TUNNEL_STATE_DISCONNECTED);
+      tcp_endpoint_get_active (TCP_ENDPOINT (starter->object));
       g_object_set (starter->object, "name", name, "token", name, "remote-uri", "ws://127.0.0.1:9/", NULL);
       g_object_get (starter->object, "name", &got, "local-address", &address, NULL);
       g_assert_cmpstr (got, ==, name);

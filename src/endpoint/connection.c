@@ -383,7 +383,7 @@ tcp_connection_class_init (TcpConnectionClass *klass)
    * wait for an answer, it sees a reset, and the code is %TCP_TUNNEL_ERROR_LOST. The tunnel cannot tell that of a client
    * on another machine or in another network namespace, and then reports what it would report if the client waited.
    *
-   * It is set with [property@TcpTunnel.Connection:closed].
+   * It is set with [property@TcpTunnel.Connection:closed], whose notification counts for both.
    *
    * Since: 1.0
    */

@@ -423,7 +423,7 @@ on_closed (GObject      *object,
  * Closes the endpoint, as [method@TcpTunnel.Endpoint.close] does, without blocking.
  *
  * A close takes as long as the I/O threads need to end what is open. It does not concern the endpoint if that is started
- * again meanwhile, such as by a handler that was told of the end. @callback is called in the main context that is
+ * again meanwhile, such as by a handler of one of the last signals. @callback is called in the main context that is
  * the thread's default. If the signals belong to that context, the last of them are emitted before.
  *
  * Since: 1.0

@@ -138,7 +138,7 @@ tcp_gateway_set_token (TcpGateway *self,
  *
  * See [method@TcpTunnel.Gateway.drain].
  *
- * The end is told, as all events are, in the main context that was the thread's default
+ * The end is handled, as all events are, in the main context that was the thread's default
  * when the gateway was started; @callback is then called in that of this call. As long as
  * nobody iterates the first, @callback is not called, even if @cancellable is cancelled.
  *
@@ -164,7 +164,7 @@ tcp_gateway_drain_async (TcpGateway          *self,
  * @result: what the callback was given
  * @error: return location for an error
  *
- * Tells how [method@TcpTunnel.Gateway.drain_async] went.
+ * Gets the result of [method@TcpTunnel.Gateway.drain_async].
  *
  * The errors are those of [method@TcpTunnel.Gateway.drain].
  *
@@ -194,7 +194,7 @@ tcp_gateway_drain_finish (TcpGateway    *self,
  * Closes the gateway once its connections have ended, and blocks until then.
  *
  * From now on no new connections are taken: clients that ask for a session are answered
- * 503, those that have one are told to use another. Connections that are there go on,
+ * 503, those that have one are asked to use another. Connections that are there go on,
  * also over further WebSockets, until they have ended or @timeout has passed. Then the
  * gateway is closed, as by [method@TcpTunnel.Endpoint.close].
  *
@@ -359,7 +359,7 @@ tcp_gateway_reload_async (TcpGateway          *self,
  * @result: what the callback was given
  * @error: return location for an error
  *
- * Tells how [method@TcpTunnel.Gateway.reload_async] went.
+ * Gets the result of [method@TcpTunnel.Gateway.reload_async].
  *
  * The errors are those of [method@TcpTunnel.Gateway.reload].
  *

@@ -178,7 +178,7 @@ static const TcpSetting rows[] = {
    * connections end in a reset. The default is 300000.
    *
    * A session that is empty, without a connection or anything that its client may not have
-   * heard, is only kept for 10 seconds while more than half as many clients are there as
+   * received, is only kept for 10 seconds while more than half as many clients are there as
    * [property@TcpTunnel.Endpoint:max-connections] allows, or as many of its principal as
    * [property@TcpTunnel.Gateway:max-principal-sessions] does.
    *
@@ -222,7 +222,7 @@ static const TcpSetting rows[] = {
    * When the limit is near, the gateway reads less from targets and from clients, which have
    * to wait. It does not keep a client waiting for good: each has 40 KiB of its own, for which there
    * is room in any case. A client for which there is no such room is answered 503. A client
-   * that can be told to send no more but that does not heed it, or that does not acknowledge what
+   * that can be asked to send no more but that does not heed it, or that does not acknowledge what
    * it has to, loses its session; its connections end in a reset. One that has sent a part of a
    * message and for 30 seconds not the rest loses its WebSocket.
    *

@@ -351,7 +351,7 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    *
    * Emitted for every change of the state, in order.
    *
-   * [property@TcpTunnel.Tunnel:state] tells the state of this moment, which may be a
+   * [property@TcpTunnel.Tunnel:state] is the state of this moment, which may be a
    * later one.
    *
    * Since: 1.0

@@ -64,7 +64,8 @@ static const TcpSetting rows[] = {
    * The address to listen on: IPv4, IPv6, or a name. The endpoint listens on every address of the name, up to 16, with
    * one port: on `localhost` it is 127.0.0.1 and, where the machine has IPv6, ::1. An address that the machine does
    * not have is left out; if another program uses the port at one of them, the start fails. An address other than that
-   * of the loopback lets other machines in. The default is 127.0.0.1.
+   * of the loopback lets other machines in. The default is 127.0.0.1. The start
+   * fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if it is %NULL or empty where it is needed.
    *
    * Since: 1.0
    */

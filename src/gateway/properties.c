@@ -247,7 +247,7 @@ static const TcpSetting rows[] = {
   /**
    * TcpGateway:max-principal-sessions:
    *
-   * How many sessions each principal may have at once. A client above that is answered 503.
+   * How many sessions each principal may have at once, up to 65535. A client above that is answered 503.
    * 0, the default, is three quarters of [property@TcpTunnel.Endpoint:max-connections] if
    * there are tokens of several principals, else all.
    *
@@ -258,7 +258,7 @@ static const TcpSetting rows[] = {
   /**
    * TcpGateway:max-principal-connections:
    *
-   * How many connections to targets each principal may have at once. A connection above that
+   * How many connections to targets each principal may have at once, up to 65535. A connection above that
    * is ended. 0, the default, is three quarters of
    * [property@TcpTunnel.Endpoint:max-connections] if there are tokens of several principals,
    * else all.
@@ -270,7 +270,7 @@ static const TcpSetting rows[] = {
   /**
    * TcpGateway:max-principal-dials:
    *
-   * How many connections of each principal may be under way to the target at once; see
+   * How many connections of each principal may be under way to the target at once, up to 65535; see
    * [property@TcpTunnel.Gateway:max-dials]. Each of its clients may have half of them. 0, the
    * default, is three quarters of that property if there are tokens of several principals,
    * else all.

@@ -112,7 +112,6 @@ test_replay (void)
   resumable_expect (peer, RESUMABLE_FIN, 1);
 }
 
-/* A frame that came twice would be a byte twice; one that was cut off comes again. */
 /* A client of a later version: what the gateway does not know counts, and does nothing. */
 static void
 test_later (void)
@@ -180,6 +179,7 @@ test_many (void)
   check_many (0xffff, TRUE);
 }
 
+/* A frame that came twice would be a byte twice; one that was cut off comes again. */
 static void
 test_received_is_exact (void)
 {

@@ -310,6 +310,16 @@ class Relay:
                 raise AssertionError(f'{self.accepted} connections, not {number}')
 
 
+def free_port():
+    """One that the system does not give away by itself, so that it is still free a moment later."""
+    while True:
+        try:
+            with socket.create_server(('127.0.0.1', random.randrange(10000, 30000))) as listener:
+                return listener.getsockname()[1]
+        except OSError:
+            pass
+
+
 def receive(connection, length):
     data = bytearray()
     while len(data) < length:

@@ -3,23 +3,11 @@
 file."""
 
 import json
-import random
-import socket
 import unittest
 
-from support import Command, Config, Service, TOKEN, dial, exchange, gateway, listening, noise, run
+from support import Command, Config, Service, TOKEN, dial, exchange, free_port, gateway, listening, noise, run
 
 USAGE = 2
-
-
-def free_port():
-    """One that the system does not give away by itself."""
-    while True:
-        try:
-            with socket.create_server(('127.0.0.1', random.randrange(10000, 30000))) as listener:
-                return listener.getsockname()[1]
-        except OSError:
-            pass
 
 
 class Reverse(unittest.TestCase):

@@ -7,22 +7,16 @@ import pty
 import re
 import select
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
 import unittest
 from pathlib import Path
 
-from support import BINARY, DEADLINE, TOKEN, Away, Relay, environment, gateway, noise, skip
+from support import BINARY, DEADLINE, TOKEN, Away, Relay, environment, free_port, gateway, noise, skip
 
 MIB = 1 << 20
 SSHD = shutil.which('sshd', path=os.environ['PATH'] + ':/usr/sbin:/usr/local/sbin')
-
-
-def free_port():
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Daemon:

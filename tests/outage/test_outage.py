@@ -28,8 +28,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / 'cli'))
 
 from network_path import NetworkPath
-from support import BINARY, DEADLINE, TOKEN, Command, environment, gateway, noise
-from test_ssh import SSHD, Daemon, free_port
+from support import BINARY, DEADLINE, TOKEN, Command, environment, free_port, gateway, noise
+from test_ssh import SSHD, Daemon
 
 MIB = 1 << 20
 HAS_SSH = None not in (SSHD, shutil.which('ssh'))

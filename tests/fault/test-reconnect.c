@@ -253,18 +253,6 @@ test_multiplexed_start_is_not_retried (void)
     }
 }
 
-static void
-on_started (GObject *object,
-            GAsyncResult *result,
-            gpointer user_data)
-{
-  g_autoptr (GError) error = NULL;
-
-  tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error);
-  g_assert_no_error (error);
-  *(gboolean *) user_data = TRUE;
-}
-
 static StubRig
 waiting_rig_new (void)
 {
@@ -279,7 +267,7 @@ static void
 test_wait_for_gateway (void)
 {
   g_auto (StubRig) rig = waiting_rig_new ();
-  gboolean started = FALSE;
+  gboolean started;
 
   g_object_set (rig.tunnel, "max-reconnect-attempts", TCP_TUNNEL_UNLIMITED_ATTEMPTS, NULL);
   http_stub_push_answer (rig.stub, 503, NULL, NULL);
@@ -287,7 +275,7 @@ test_wait_for_gateway (void)
   for (guint i = 0; i < 10; i++)
     http_stub_push_answer (rig.stub, 502, NULL, NULL);
   http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
-  tcp_endpoint_start_async (TCP_ENDPOINT (rig.tunnel), NULL, on_started, &started);
+  test_tunnel_begin_start (rig.tunnel, &started);
   WAIT_UNTIL (rig.recorder->delays->len == 6);
   g_assert_false (started);
   g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (rig.tunnel)));

@@ -226,18 +226,6 @@ test_restart (void)
 }
 
 static void
-on_started (GObject      *object,
-            GAsyncResult *result,
-            gpointer      user_data)
-{
-  g_autoptr (GError) error = NULL;
-
-  tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error);
-  g_assert_no_error (error);
-  *(gboolean *) user_data = TRUE;
-}
-
-static void
 welcome_listener (TunnelRig *rig,
                   guint32    listener)
 {
@@ -255,11 +243,11 @@ static void
 test_broken (void)
 {
   g_auto (TunnelRig) rig = tunnel_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED);
-  gboolean started = FALSE;
+  gboolean started;
 
   rig.server->hello.flags = RESUMABLE_LISTENERS;
   g_object_set (rig.tunnel, "reverses", (const char *[]) { "7=127.0.0.1:9", NULL }, NULL);
-  tcp_endpoint_start_async (TCP_ENDPOINT (rig.tunnel), NULL, on_started, &started);
+  test_tunnel_begin_start (rig.tunnel, &started);
   welcome_listener (&rig, 1);
   resumable_send_port (rig.server, RESUMABLE_LISTENING, 1, 7, "127.0.0.1");
   WAIT_UNTIL (started);

@@ -26,25 +26,13 @@ tunnel_rig_clear (TunnelRig *rig)
   recorder_free (rig->recorder);
 }
 
-static void
-on_started (GObject *object,
-            GAsyncResult *result,
-            gpointer user_data)
-{
-  g_autoptr (GError) error = NULL;
-
-  tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error);
-  g_assert_no_error (error);
-  *(gboolean *) user_data = TRUE;
-}
-
 int
 tunnel_rig_begin (TunnelRig *rig)
 {
-  gboolean started = FALSE;
+  gboolean started;
   int fd = -1;
 
-  tcp_endpoint_start_async (TCP_ENDPOINT (rig->tunnel), NULL, on_started, &started);
+  test_tunnel_begin_start (rig->tunnel, &started);
   if (test_get_int (rig->tunnel, "mode") != TCP_TUNNEL_MODE_MULTIPLEXED)
     {
       WAIT_UNTIL (started);

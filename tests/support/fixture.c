@@ -26,6 +26,26 @@ test_tunnel_start (TcpTunnel *tunnel)
   g_assert_no_error (error);
 }
 
+static void
+on_started (GObject *object,
+            GAsyncResult *result,
+            gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_endpoint_start_finish (TCP_ENDPOINT (object), result, &error);
+  g_assert_no_error (error);
+  *(gboolean *) user_data = TRUE;
+}
+
+void
+test_tunnel_begin_start (TcpTunnel *tunnel,
+                         gboolean *started)
+{
+  *started = FALSE;
+  tcp_endpoint_start_async (TCP_ENDPOINT (tunnel), NULL, on_started, started);
+}
+
 guint16
 test_tunnel_get_port (TcpTunnel *tunnel)
 {

@@ -55,6 +55,9 @@ int fixture_connect (Fixture *fixture);
 TcpTunnel *test_tunnel_new (const char *uri,
                             TcpTunnelMode mode);
 void test_tunnel_start (TcpTunnel *tunnel);
+/* The same without waiting: @started becomes TRUE. */
+void test_tunnel_begin_start (TcpTunnel *tunnel,
+                              gboolean *started);
 guint16 test_tunnel_get_port (TcpTunnel *tunnel);
 
 /* The last strong reference must have gone; waits for engines that still hold one. */

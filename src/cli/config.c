@@ -3,23 +3,15 @@
 #include "cli/config.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
+#include "cli/key-file.h"
 #include "cli/suggest.h"
 
-#define FILE_NAME "tcp-tunnel" G_DIR_SEPARATOR_S "tunnels.conf"
-#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors begin a file so */
-
-enum
-{
-  MAX_SIZE = 1024 * 1024, /* bytes */
-};
+#define FILE_NAME "tunnels.conf"
 
 struct _Config
 {
-  char *path;
-  GKeyFile *file;
-  gboolean is_private; /* nobody else may read it */
+  KeyFile *file;
 };
 
 static gboolean G_GNUC_PRINTF (2, 3)
@@ -36,197 +28,49 @@ fail (GError    **error,
   return FALSE;
 }
 
-/* The first there is, that of the user before those of the system. That there is
- * none is an error of its own, since then it may be that none was meant. */
-static char *
-find_file (GError **error)
-{
-  g_autoptr (GString) tried = g_string_new (NULL);
-  const char *const *dirs = g_get_system_config_dirs ();
-  const char *dir = g_get_user_config_dir ();
-
-  for (; dir != NULL; dir = *dirs++)
-    {
-      g_autofree char *path = g_build_filename (dir, FILE_NAME, NULL);
-
-      if (g_file_test (path, G_FILE_TEST_EXISTS))
-        return g_steal_pointer (&path);
-      g_string_append_printf (tried, "%s%s", tried->len > 0 ? " or " : "", path);
-    }
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "there is no config file %s",
-               tried->str);
-  return NULL;
-}
-
-static char *
-read_text (const char  *path,
-           gboolean    *is_private,
-           GError     **error)
-{
-  g_autoptr (GFile) file = g_file_new_for_path (path);
-  g_autoptr (GFileInputStream) stream = g_file_read (file, NULL, error);
-  g_autoptr (GFileInfo) info = NULL;
-  g_autofree char *text = g_malloc (MAX_SIZE + 1);
-  gsize length;
-
-  if (stream == NULL)
-    return NULL;
-  info = g_file_input_stream_query_info (stream, G_FILE_ATTRIBUTE_UNIX_MODE, NULL, error);
-  if (info == NULL || !g_input_stream_read_all (G_INPUT_STREAM (stream), text, MAX_SIZE + 1,
-                                                &length, NULL, error))
-    return NULL;
-  *is_private = (g_file_info_get_attribute_uint32 (info, G_FILE_ATTRIBUTE_UNIX_MODE) &
-                 (S_IRWXG | S_IRWXO)) == 0;
-  if (length > MAX_SIZE)
-    {
-      fail (error, "it has more than %d bytes", MAX_SIZE);
-      return NULL;
-    }
-  text[length] = '\0';
-  if (!g_utf8_validate (text, length, NULL))
-    {
-      fail (error, "it is not text in UTF-8");
-      return NULL;
-    }
-  return g_steal_pointer (&text);
-}
-
-/* GLib does not tell which line it does not understand, and repeats what is in
- * it, which may be a token. So this looks for the shortest beginning of the text
- * that it refuses. */
-static guint
-find_bad_line (const char *text)
-{
-  g_autoptr (GPtrArray) ends = g_ptr_array_new ();
-  guint good = 0, bad;
-
-  g_ptr_array_add (ends, (char *) text);
-  for (const char *end = strchr (text, '\n'); end != NULL; end = strchr (end + 1, '\n'))
-    g_ptr_array_add (ends, (char *) end + 1);
-  g_ptr_array_add (ends, (char *) text + strlen (text));
-
-  bad = ends->len - 1;
-  while (bad - good > 1)
-    {
-      guint middle = (good + bad) / 2;
-      g_autoptr (GKeyFile) file = g_key_file_new ();
-
-      if (g_key_file_load_from_data (file, text, (char *) ends->pdata[middle] - text,
-                                     G_KEY_FILE_NONE, NULL))
-        good = middle;
-      else
-        bad = middle;
-    }
-  return bad;
-}
-
-/* GLib would join groups of one name, and take the last of several values. What is
- * in the line is not told: see above. */
-static gboolean
-check_repeats (Config      *self,
-               const char  *text,
-               GError     **error)
-{
-  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
-  g_autofree char *group = g_strdup ("");
-
-  for (guint i = 0; lines[i] != NULL; i++)
-    {
-      const char *line = g_strstrip (lines[i]);
-      const char *equals = strchr (line, '=');
-      gboolean is_group = *line == '[';
-      g_autofree char *key = NULL;
-      guint first;
-
-      if (*line == '#' || (!is_group && equals == NULL))
-        continue;
-      if (is_group)
-        {
-          g_free (group);
-          group = g_strdup (line);
-          key = g_strdup (line);
-        }
-      else
-        {
-          g_autofree char *name = g_strchomp (g_strndup (line, equals - line));
-
-          key = g_strconcat (group, name, NULL);
-        }
-      first = GPOINTER_TO_UINT (g_hash_table_lookup (seen, key));
-      if (first > 0)
-        return fail (error, "%s: line %u repeats the %s of line %u", self->path, i + 1,
-                     is_group ? "[NAME]" : "KEY", first);
-      g_hash_table_insert (seen, g_steal_pointer (&key), GUINT_TO_POINTER (i + 1));
-    }
-  return TRUE;
-}
-
-static gboolean
-parse (Config     *self,
-       const char *text,
-       GError    **error)
-{
-  g_autoptr (GError) local_error = NULL;
-
-  if (g_key_file_load_from_data (self->file, text, -1, G_KEY_FILE_NONE, &local_error))
-    return check_repeats (self, text, error);
-  if (g_error_matches (local_error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_GROUP_NOT_FOUND))
-    return fail (error, "%s: line %u stands before the first [NAME]", self->path,
-                 find_bad_line (text));
-  return fail (error, "%s: line %u is none of [NAME], KEY=VALUE and # comment", self->path,
-               find_bad_line (text));
-}
-
 /**
  * config_load:
  * @path: (nullable): the file, %NULL for the usual one
- *
- * Its path is made absolute, since the files that it names are meant from there.
  */
 Config *
 config_load (const char  *path,
              GError     **error)
 {
-  g_autoptr (Config) self = g_new0 (Config, 1);
-  g_autoptr (GError) local_error = NULL;
-  g_autofree char *found = path != NULL ? g_strdup (path) : find_file (error);
-  g_autofree char *text = NULL;
+  g_autoptr (Problems) problems = problems_new ();
+  g_autofree char *found = path != NULL ? g_strdup (path) : key_file_find (FILE_NAME, error);
+  g_autoptr (KeyFile) file = found != NULL ? key_file_load (found, problems) : NULL;
+  Config *self;
 
   if (found == NULL)
     return NULL;
-  self->file = g_key_file_new ();
-  self->path = g_canonicalize_filename (found, NULL);
-  text = read_text (self->path, &self->is_private, &local_error);
-  if (text == NULL)
+  if (problems_have_errors (problems))
     {
-      fail (error, "the config file %s cannot be read: %s", self->path, local_error->message);
+      g_propagate_error (error, problems_get_error (problems));
       return NULL;
     }
-  if (!parse (self, text + (g_str_has_prefix (text, BYTE_ORDER_MARK) ? strlen (BYTE_ORDER_MARK) : 0), error))
-    return NULL;
-  return g_steal_pointer (&self);
+  self = g_new0 (Config, 1);
+  self->file = g_steal_pointer (&file);
+  return self;
 }
 
 void
 config_free (Config *self)
 {
-  g_clear_pointer (&self->file, g_key_file_unref);
-  g_free (self->path);
+  key_file_free (self->file);
   g_free (self);
 }
 
 const char *
 config_get_path (Config *self)
 {
-  return self->path;
+  return key_file_get_path (self->file);
 }
 
 /* Those of the tunnels, as they follow each other in the file. */
 char **
 config_get_names (Config *self)
 {
-  g_auto (GStrv) groups = g_key_file_get_groups (self->file, NULL);
+  g_auto (GStrv) groups = key_file_get_groups (self->file);
   g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
 
   for (char **group = groups; *group != NULL; group++)
@@ -235,43 +79,15 @@ config_get_names (Config *self)
   return g_strv_builder_end (names);
 }
 
-/* Relative names are meant from where the file is. */
-static char *
-expand_path (Config     *self,
-             const char *path)
-{
-  g_autofree char *directory = NULL;
-
-  if (g_str_has_prefix (path, "~/"))
-    return g_build_filename (g_get_home_dir (), path + 2, NULL);
-  if (*path == '\0')
-    return g_strdup ("");
-  directory = g_path_get_dirname (self->path);
-  return g_canonicalize_filename (path, directory);
-}
-
-/* HOST:PORT and what may follow it, or the path of a Unix socket. */
-static char *
-expand_listen (Config     *self,
-               const char *value)
-{
-  g_autofree char *path = NULL;
-
-  if (!g_str_has_prefix (value, "unix:"))
-    return g_strdup (value);
-  path = expand_path (self, value + strlen ("unix:"));
-  return g_strconcat ("unix:", path, NULL);
-}
-
 static char *
 expand (Config     *self,
         Setting     setting,
         const char *value)
 {
   if (settings_is_file (setting))
-    return expand_path (self, value);
+    return key_file_expand_path (self->file, value);
   if (setting == SETTING_LISTEN || setting == SETTING_SOCKS || setting == SETTING_HTTP_PROXY)
-    return expand_listen (self, value);
+    return key_file_expand_listen (self->file, value);
   return g_strdup (value);
 }
 
@@ -286,11 +102,11 @@ check_value (Config     *self,
   if (setting == SETTING_REMOTE_URI && !g_str_has_prefix (value, "ws://") &&
       !g_str_has_prefix (value, "wss://"))
     return fail (error, "%s must begin with ws:// or wss://", source);
-  if (setting == SETTING_TOKEN && !self->is_private)
+  if (setting == SETTING_TOKEN && !key_file_is_private (self->file))
     return fail (error,
                  "%s: others may read the file; use token-file or token-command, "
                  "or 'chmod 600 %s'",
-                 source, self->path);
+                 source, config_get_path (self));
   return TRUE;
 }
 
@@ -302,14 +118,11 @@ read_list (Config      *self,
            const char  *source,
            GError     **error)
 {
-  g_autoptr (GError) local_error = NULL;
-  g_auto (GStrv) list =
-      g_key_file_get_string_list (self->file, group, settings_keys ()[setting], NULL, &local_error);
+  char **list = key_file_get_list (self->file, group, settings_keys ()[setting], error);
 
-  if (local_error == NULL)
-    return g_steal_pointer (&list);
-  fail (error, "%s: in a value, \\ stands only before s, n, t, r, ; and \\", source);
-  return NULL;
+  if (list == NULL)
+    g_prefix_error (error, "%s: ", source);
+  return list;
 }
 
 /* None of them is repeated: it may be a secret, too. */
@@ -329,8 +142,8 @@ read_headers (Config      *self,
       return fail (error, "%s: each must be of the form 'Name: value', and a ; in it be written \\;",
                    source);
   for (char **header = headers; *header != NULL; header++)
-    if (!self->is_private && g_ascii_strncasecmp (*header, "Authorization:", strlen ("Authorization:")) == 0)
-      return fail (error, "%s: others may read the file, and it holds credentials; 'chmod 600 %s'", source, self->path);
+    if (!key_file_is_private (self->file) && g_ascii_strncasecmp (*header, "Authorization:", strlen ("Authorization:")) == 0)
+      return fail (error, "%s: others may read the file, and it holds credentials; 'chmod 600 %s'", source, config_get_path (self));
   settings->headers = g_steal_pointer (&headers);
   return TRUE;
 }
@@ -348,7 +161,7 @@ read_forwards (Config      *self,
     return FALSE;
   for (char **forward = forwards; *forward != NULL; forward++)
     {
-      char *expanded = expand_listen (self, g_strstrip (*forward));
+      char *expanded = key_file_expand_listen (self->file, g_strstrip (*forward));
 
       g_free (*forward);
       *forward = expanded;
@@ -366,12 +179,13 @@ read_value (Config      *self,
             Settings    *settings,
             GError     **error)
 {
-  g_autoptr (GError) local_error = NULL;
-  g_autofree char *value = g_key_file_get_string (self->file, group, settings_keys ()[setting], &local_error);
+  g_autofree char *value = key_file_get_string (self->file, group, settings_keys ()[setting], error);
 
-  if (local_error != NULL)
-    return fail (error, "%s: in a value, \\ stands only before s, n, t, r and \\", source);
-  g_strchomp (value);
+  if (value == NULL)
+    {
+      g_prefix_error (error, "%s: ", source);
+      return FALSE;
+    }
   /* No file has no name. */
   if (*value == '\0' && settings_is_file (setting))
     return TRUE;
@@ -406,6 +220,7 @@ find_key (Config      *self,
           GError     **error)
 {
   const char *const *keys = settings_keys ();
+  Place place = key_file_get_place (self->file, group, key);
   g_autofree char *hint = NULL;
 
   for (guint i = 0; i < N_SETTINGS; i++)
@@ -414,9 +229,9 @@ find_key (Config      *self,
   /* A token that ends in = looks like a key, too. */
   hint = suggest (key, keys, "");
   if (*hint != '\0' || key[strspn (key, "abcdefghijklmnopqrstuvwxyz-")] == '\0')
-    fail (error, "%s: [%s] has an unknown key '%s'%s", self->path, group, key, hint);
+    fail (error, "%s:%u: [%s] has an unknown key '%s'%s", place.path, place.line, group, key, hint);
   else
-    fail (error, "%s: [%s] has a key with others than a to z and - in it", self->path, group);
+    fail (error, "%s:%u: [%s] has a key with others than a to z and - in it", place.path, place.line, group);
   return N_SETTINGS;
 }
 
@@ -435,19 +250,20 @@ read_group (Config      *self,
             Settings    *settings,
             GError     **error)
 {
-  g_auto (GStrv) keys = g_key_file_get_keys (self->file, group, NULL, NULL);
+  g_auto (GStrv) keys = key_file_get_keys (self->file, group);
   gboolean has_token = settings_find_credentials (settings) != NULL;
 
   for (char **key = keys; key != NULL && *key != NULL; key++)
     {
       Setting setting = find_key (self, group, *key, error);
+      Place place = key_file_get_place (self->file, group, *key);
       g_autofree char *source = NULL;
 
       if (setting == N_SETTINGS)
         return FALSE;
       if (settings_has (settings, setting) || (has_token && is_token_source (setting)))
         continue;
-      source = g_strdup_printf ("%s: [%s] %s", self->path, group, *key);
+      source = g_strdup_printf ("%s:%u: [%s] %s", place.path, place.line, group, *key);
       if (!read_setting (self, group, setting, source, settings, error))
         return FALSE;
       if (settings_has (settings, setting))
@@ -468,12 +284,12 @@ check_name (Config      *self,
   if (g_strv_contains ((const char *const *) names, name))
     return TRUE;
   if (*names == NULL)
-    return fail (error, "%s has no tunnel '%s', nor any other", self->path, name);
+    return fail (error, "%s has no tunnel '%s', nor any other", config_get_path (self), name);
   hint = suggest (name, (const char *const *) names, "");
   if (*hint != '\0')
-    return fail (error, "%s has no tunnel '%s'%s", self->path, name, hint);
+    return fail (error, "%s has no tunnel '%s'%s", config_get_path (self), name, hint);
   list = g_strjoinv (", ", names);
-  return fail (error, "%s has no tunnel '%s', only %s", self->path, name, list);
+  return fail (error, "%s has no tunnel '%s', only %s", config_get_path (self), name, list);
 }
 
 /**
@@ -487,13 +303,15 @@ config_read (Config    *self,
              Settings  *settings,
              GError   **error)
 {
+  Place place;
+
   if (!check_name (self, settings->name, error) ||
       !read_group (self, settings->name, settings, error) ||
       !read_group (self, CONFIG_DEFAULTS, settings, error))
     return FALSE;
+  place = key_file_get_place (self->file, settings->name, NULL);
+  settings->place = g_strdup_printf ("%s:%u: [%s]", place.path, place.line, settings->name);
   if (!settings_has (settings, SETTING_REMOTE_URI))
-    return fail (error, "%s: [%s] has no remote-uri, the URL of the gateway", self->path,
-                 settings->name);
-  settings->place = g_strdup_printf ("%s: [%s]", self->path, settings->name);
+    return fail (error, "%s has no remote-uri, the URL of the gateway", settings->place);
   return TRUE;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <stdlib.h>
-#include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
 #include "cli/commands.h"
 #include "cli/describe.h"
 #include "cli/format.h"
+#include "cli/gateway-options.h"
 #include "cli/log.h"
 #include "cli/notify.h"
 #include "cli/options.h"
@@ -15,83 +15,9 @@
 #include "cli/token.h"
 #include "cli/view.h"
 
-static struct
-{
-  char *target;
-  char *listen;
-  char *path;
-  char **allow;
-  char **reverse_ports;
-  char *token_file;
-  char *token;
-  char **trusted_proxies;
-  char *proxy_protocol;
-  char *tls_cert;
-  char *tls_key;
-  char *resumption;
-  char *session_timeout;
-  char *drain_timeout;
-  char *max_connections;
-  char *max_memory;
-  char *max_dials;
-  char *max_principal_sessions;
-  char *max_principal_connections;
-  char *max_principal_dials;
-  char *max_principal_memory;
-  char *log_level;
-} options;
-
 enum
 {
   DRAIN_TIMEOUT = 10000, /* ms */
-};
-
-static const GOptionEntry entries[] = {
-  { "target", 0, 0, G_OPTION_ARG_STRING, &options.target,
-    "The TCP service to connect to", "HOST:PORT" },
-  { "allow", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.allow,
-    "Targets clients may ask for (repeatable)", "HOST:PORT" },
-  { "reverse-ports", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.reverse_ports,
-    "Ports for reverse tunnels (repeatable)", "PORTS" },
-  { "listen", 0, 0, G_OPTION_ARG_STRING, &options.listen,
-    "Where to listen, or unix:PATH (127.0.0.1:0)", "HOST:PORT" },
-  { "path", 0, 0, G_OPTION_ARG_STRING, &options.path,
-    "Path to serve, '*' for any (default /)", "PATH" },
-  { "token-file", 0, 0, G_OPTION_ARG_FILENAME, &options.token_file,
-    "File of the tokens to accept", "FILE" },
-  { "token", 0, 0, G_OPTION_ARG_STRING, &options.token,
-    "The one token to accept", "TOKEN" },
-  { "trusted-proxy", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.trusted_proxies,
-    "A reverse proxy, or a network; repeatable", "ADDRESS" },
-  { "proxy-protocol", 0, 0, G_OPTION_ARG_STRING, &options.proxy_protocol,
-    "Header to targets: v2 or none (default)", "VERSION" },
-  { "tls-cert", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_cert,
-    "PEM file of the certificate, for wss://", "FILE" },
-  { "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_key,
-    "PEM file of its private key", "FILE" },
-  { "resumption", 0, 0, G_OPTION_ARG_STRING, &options.resumption,
-    "auto (default), required or off", "WHETHER" },
-  { "session-timeout", 0, 0, G_OPTION_ARG_STRING, &options.session_timeout,
-    "How long to keep a session (default 300s)", "TIME" },
-  { "drain-timeout", 0, 0, G_OPTION_ARG_STRING, &options.drain_timeout,
-    "How long to drain (default 10s)", "TIME" },
-  { "max-connections", 0, 0, G_OPTION_ARG_STRING, &options.max_connections,
-    "Clients, and target connections (20000)", "N" },
-  { "max-memory", 0, 0, G_OPTION_ARG_STRING, &options.max_memory,
-    "Memory that clients may use", "MIB" },
-  { "max-dials", 0, 0, G_OPTION_ARG_STRING, &options.max_dials,
-    "Targets dialled at a time (default 256)", "N" },
-  { "max-principal-sessions", 0, 0, G_OPTION_ARG_STRING, &options.max_principal_sessions,
-    "Clients of one name", "N" },
-  { "max-principal-connections", 0, 0, G_OPTION_ARG_STRING, &options.max_principal_connections,
-    "Target connections of one name", "N" },
-  { "max-principal-dials", 0, 0, G_OPTION_ARG_STRING, &options.max_principal_dials,
-    "Targets dialled at a time for one name", "N" },
-  { "max-principal-memory", 0, 0, G_OPTION_ARG_STRING, &options.max_principal_memory,
-    "Memory that clients of one name may use", "MIB" },
-  { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
-    "none, error, warn, info (default) or debug", "LEVEL" },
-  G_OPTION_ENTRY_NULL,
 };
 
 static const char description[] =
@@ -135,123 +61,22 @@ static const char description[] =
     "Example:\n"
     "  tcp-tunnel gateway --target 127.0.0.1:22 --token-file tokens --listen 8080\n";
 
-/* A path with any of these would be valid, and no URL could ever have it. */
+/* Sets the properties of the gateway, or finds all that is wrong. */
 static gboolean
-read_path (TcpGateway  *gateway,
-           GError     **error)
+apply_options (const GatewayOptions *options,
+               TcpGateway           *gateway,
+               Problems             *problems)
 {
-  if (options.path == NULL)
-    return TRUE;
-  if (strcmp (options.path, "*") == 0)
-    {
-      g_object_set (gateway, "path", NULL, NULL);
-      return TRUE;
-    }
-  if (*options.path != '/' || strpbrk (options.path, "*?# ") != NULL)
-    {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                   "--path must be the path of a URL, such as /v1/device, or '*' for any, not '%s'", options.path);
-      return FALSE;
-    }
-
-  g_object_set (gateway, "path", options.path, NULL);
-  return TRUE;
-}
-
-static gboolean
-read_tls (TcpGateway  *gateway,
-          GError     **error)
-{
-  g_autoptr (GTlsCertificate) certificate = NULL;
-
-  if (options.tls_cert == NULL && options.tls_key == NULL)
-    return TRUE;
-  if (options.tls_cert == NULL || options.tls_key == NULL)
-    {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                   "--tls-cert and --tls-key go together");
-      return FALSE;
-    }
-
-  certificate = g_tls_certificate_new_from_files (options.tls_cert, options.tls_key, error);
-  if (certificate == NULL)
-    {
-      g_prefix_error (error, "--tls-cert %s, --tls-key %s: ", options.tls_cert, options.tls_key);
-      return FALSE;
-    }
-  g_object_set (gateway, "tls-certificate", certificate, NULL);
-  return TRUE;
-}
-
-/* A file of tokens goes to the gateway as it is: it holds the names, too. */
-static gboolean
-read_token (TcpGateway  *gateway,
-            GError     **error)
-{
-  g_autofree char *token = NULL;
-
-  if (options.token_file != NULL && options.token == NULL)
-    {
-      g_object_set (gateway, "token-file", options.token_file, NULL);
-      return TRUE;
-    }
-  token = token_load (options.token, options.token_file, error);
-  tcp_gateway_set_token (gateway, token);
-  return token != NULL;
-}
-
-static TcpGateway *
-create_gateway (guint   *drain_timeout,
-                GError **error)
-{
-  g_autoptr (TcpGateway) gateway = NULL;
-  int level = TCP_TUNNEL_LOG_LEVEL_INFO;
-  int proxy_protocol = TCP_PROXY_PROTOCOL_NONE;
-  int resumption = TCP_TUNNEL_RESUMPTION_AUTO;
-
-  if (options.target == NULL)
-    {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                   "--target HOST:PORT is missing, the TCP service to connect to");
-      return NULL;
-    }
-
-  gateway = tcp_gateway_new (options.target);
-  if (!options_read_listen ("--listen", options.listen, G_OBJECT (gateway), error) ||
-      !read_path (gateway, error) ||
-      !options_read_duration_property ("--session-timeout", options.session_timeout, 1000, G_OBJECT (gateway),
-                                       "session-timeout", error) ||
-      !options_read_duration ("--drain-timeout", options.drain_timeout, 1000, G_MAXUINT, drain_timeout,
-                              error) ||
-      !options_read_uint ("--max-connections", options.max_connections, 1, G_OBJECT (gateway), "max-connections", error) ||
-      !options_read_memory ("--max-memory", options.max_memory, 8, G_OBJECT (gateway), "max-memory", error) ||
-      !options_read_uint ("--max-dials", options.max_dials, 1, G_OBJECT (gateway), "max-dials", error) ||
-      !options_read_uint ("--max-principal-sessions", options.max_principal_sessions, 1, G_OBJECT (gateway),
-                          "max-principal-sessions", error) ||
-      !options_read_uint ("--max-principal-connections", options.max_principal_connections, 1, G_OBJECT (gateway),
-                          "max-principal-connections", error) ||
-      !options_read_uint ("--max-principal-dials", options.max_principal_dials, 1, G_OBJECT (gateway),
-                          "max-principal-dials", error) ||
-      !options_read_memory ("--max-principal-memory", options.max_principal_memory, 4, G_OBJECT (gateway),
-                            "max-principal-memory", error) ||
-      !options_read_enum ("--proxy-protocol", options.proxy_protocol, TCP_TYPE_PROXY_PROTOCOL, &proxy_protocol, error) ||
-      !options_read_enum ("--resumption", options.resumption, TCP_TYPE_TUNNEL_RESUMPTION,
-                          &resumption, error) ||
-      !options_read_enum ("--log-level", options.log_level, TCP_TYPE_TUNNEL_LOG_LEVEL, &level,
-                          error) ||
-      !read_token (gateway, error) || !read_tls (gateway, error))
-    return NULL;
-
-  g_object_set (gateway, "trusted-proxies", (const char *const *) options.trusted_proxies,
-                "allow", (const char *const *) options.allow, "reverse-ports", options.reverse_ports,
-                "proxy-protocol", proxy_protocol, "resumption", resumption, "log-level", level, NULL);
-  log_init (level);
-  return g_steal_pointer (&gateway);
+  if (gateway_options_get (options, "target") == NULL)
+    problems_add (problems, (Place) { NULL, 0 }, "--target HOST:PORT is missing, the TCP service to connect to");
+  gateway_options_apply (options, gateway, problems);
+  return !problems_have_errors (problems);
 }
 
 typedef struct
 {
   TcpGateway *gateway;
+  const GatewayOptions *options;
   GCancellable *starting; /* NULL once it runs */
   GError *error;          /* of the start */
   guint drain_timeout;    /* ms */
@@ -332,15 +157,26 @@ on_reloaded (GObject      *object,
 }
 
 static void
+warn_of_problem (const char *text,
+                 gboolean    is_warning,
+                 gpointer    data)
+{
+  if (is_warning)
+    log_warn ("%s", text);
+  else
+    log_warn ("nothing has changed: %s", text);
+}
+
+static void
 gateway_reload (Gateway *self)
 {
-  g_autoptr (GError) error = NULL;
+  g_autoptr (Problems) problems = problems_new ();
 
   self->reload_again = FALSE;
   notify_send ("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time ());
-  if (!read_tls (self->gateway, &error))
+  if (!apply_options (self->options, self->gateway, problems))
     {
-      log_warn ("nothing has changed: %s", error->message);
+      problems_foreach (problems, warn_of_problem, NULL);
       notify_send ("READY=1");
       return;
     }
@@ -366,23 +202,41 @@ on_hang_up (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
+static void
+say_problem (const char *text,
+             gboolean    is_warning,
+             gpointer    data)
+{
+  options_say ("gateway", NULL, text);
+}
+
 int
 gateway_main (char ***args)
 {
-  Gateway self = { .drain_timeout = DRAIN_TIMEOUT };
-  g_autoptr (TcpGateway) gateway = NULL;
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new (NULL);
+  g_autoptr (GatewayOptions) options = gateway_options_new ();
+  g_autofree GOptionEntry *entries = gateway_options_make_entries (options);
+  Gateway self = { .gateway = gateway, .options = options, .drain_timeout = DRAIN_TIMEOUT };
+  g_autoptr (Problems) problems = problems_new ();
   g_autoptr (GError) error = NULL;
   g_autofree char *uri = NULL;
   g_autoptr (StatusServer) server = NULL;
+  TcpTunnelLogLevel level;
   int code;
 
-  if (!options_parse ("gateway", NULL,
-                      "Accept WebSockets and connect those with a valid token to a TCP service.",
-                      description, entries, args, &error) ||
-      (gateway = create_gateway (&self.drain_timeout, &error)) == NULL)
+  if (!options_parse_sections ("gateway", "Accept WebSockets and connect those with a valid token to a TCP service.",
+                               description, entries, gateway_options_get_sections (), args, &error))
     return options_usage ("gateway", error);
+  if (!apply_options (options, gateway, problems))
+    {
+      problems_foreach (problems, say_problem, NULL);
+      options_hint ("gateway");
+      return EXIT_USAGE;
+    }
 
-  self.gateway = gateway;
+  g_object_get (gateway, "log-level", &level, NULL);
+  log_init (level);
+  gateway_options_read_duration (options, "drain-timeout", &self.drain_timeout);
   self.has_terminal = process_has_terminal ();
   options_on_signal (on_quit, on_hang_up, &self);
   self.starting = g_cancellable_new ();
@@ -395,7 +249,8 @@ gateway_main (char ***args)
   if (error != NULL)
     {
       if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS))
-        g_prefix_error (&error, "--tls-cert %s, --tls-key %s: ", options.tls_cert, options.tls_key);
+        g_prefix_error (&error, "--tls-cert %s, --tls-key %s: ", gateway_options_get (options, "tls-cert"),
+                        gateway_options_get (options, "tls-key"));
       return options_failure ("gateway", error);
     }
   /* The signal may have come when the start could not be cancelled any more. */

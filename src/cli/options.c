@@ -4,6 +4,7 @@
 
 #include <glib-unix.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
@@ -27,8 +28,8 @@ locate_option (const char         *command,
                const GOptionEntry *entries,
                const char         *name)
 {
-  if (strcmp (name, "no-wait") == 0 && has_option (entries, "wait"))
-    return g_strdup ("; did you mean '--wait=no'?");
+  if ((strcmp (name, "no-wait") == 0 || strcmp (name, "no-watch") == 0) && has_option (entries, name + strlen ("no-")))
+    return g_strdup_printf ("; did you mean '--%s=no'?", name + strlen ("no-"));
   if (strcmp (command, "connect") == 0 || strcmp (name, "remote-uri") == 0 ||
       !g_strv_contains (settings_keys (), name))
     return g_strdup ("");
@@ -113,6 +114,43 @@ check_rest (const char          *command,
   return TRUE;
 }
 
+static GOptionContext *
+make_context (const char         *command,
+              const char         *arguments,
+              const char         *summary,
+              const char         *description,
+              const GOptionEntry *entries)
+{
+  GOptionContext *context = g_option_context_new (arguments);
+  g_autofree char *name = g_strdup_printf ("tcp-tunnel %s", command);
+
+  g_set_prgname (name);
+  g_option_context_set_summary (context, summary);
+  g_option_context_set_description (context, description);
+  g_option_context_add_main_entries (context, entries, NULL);
+  g_option_context_set_ignore_unknown_options (context, TRUE);
+  return context;
+}
+
+static gboolean
+parse (GOptionContext      *context,
+       const char          *command,
+       const char          *arguments,
+       const GOptionEntry  *entries,
+       char              ***args,
+       GError             **error)
+{
+  if (!g_option_context_parse_strv (context, args, error) || !check_rest (command, entries, *args, error))
+    return FALSE;
+  if (arguments == NULL && *args != NULL && (*args)[0] != NULL && (*args)[1] != NULL)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "'%s' is one argument too many; there are only options",
+                   (*args)[1]);
+      return FALSE;
+    }
+  return TRUE;
+}
+
 /**
  * options_parse:
  * @arguments: (nullable): what may follow besides options, in the words of the help
@@ -128,21 +166,64 @@ options_parse (const char          *command,
                char              ***args,
                GError             **error)
 {
-  g_autoptr (GOptionContext) context = g_option_context_new (arguments);
-  g_autofree char *name = g_strdup_printf ("tcp-tunnel %s", command);
+  g_autoptr (GOptionContext) context = make_context (command, arguments, summary, description, entries);
 
-  g_set_prgname (name);
-  g_option_context_set_summary (context, summary);
-  g_option_context_set_description (context, description);
-  g_option_context_add_main_entries (context, entries, NULL);
-  g_option_context_set_ignore_unknown_options (context, TRUE);
-  if (!g_option_context_parse_strv (context, args, error) || !check_rest (command, entries, *args, error))
-    return FALSE;
-  if (arguments == NULL && *args != NULL && (*args)[0] != NULL && (*args)[1] != NULL)
+  return parse (context, command, arguments, entries, args, error);
+}
+
+/* GLib's help has all options of one group in a row, with --help as the first here. */
+static void
+print_sections (GOptionContext       *context,
+                const OptionsSection *sections)
+{
+  g_autofree char *help = g_option_context_get_help (context, TRUE, NULL);
+  const char *rest = strstr (help, "\n  -h, --help");
+  const char *title = rest;
+
+  while (title[-1] != '\n')
+    title--;
+  view_print (stdout, "%.*sHelp Options:", (int) (title - help), help);
+  for (; sections->title != NULL; sections++)
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "'%s' is one argument too many; there are only options",
-                   (*args)[1]);
-      return FALSE;
+      g_autofree char *option = g_strdup_printf ("\n  --%s", sections->first);
+      const char *begin = strstr (rest, option);
+
+      view_print (stdout, "%.*s\n\n%s", (int) (begin - rest), rest, sections->title);
+      rest = begin;
+    }
+  view_print (stdout, "%s", rest);
+}
+
+/**
+ * options_parse_sections:
+ * @sections: the parts of the help, in the order of @entries, without a title at the end
+ *
+ * The same for a command with many options and no arguments.
+ */
+gboolean
+options_parse_sections (const char            *command,
+                        const char            *summary,
+                        const char            *description,
+                        const GOptionEntry    *entries,
+                        const OptionsSection  *sections,
+                        char                ***args,
+                        GError               **error)
+{
+  gboolean wants_help = FALSE;
+  const GOptionEntry help[] = {
+    { "help", 'h', 0, G_OPTION_ARG_NONE, &wants_help, "Show help options", NULL },
+    G_OPTION_ENTRY_NULL,
+  };
+  g_autoptr (GOptionContext) context = make_context (command, NULL, summary, description, help);
+
+  g_option_context_set_help_enabled (context, FALSE);
+  g_option_context_add_main_entries (context, entries, NULL);
+  if (!parse (context, command, NULL, entries, args, error))
+    return FALSE;
+  if (wants_help)
+    {
+      print_sections (context, sections);
+      exit (EXIT_SUCCESS);
     }
   return TRUE;
 }
@@ -462,12 +543,19 @@ options_say (const char *command,
               message);
 }
 
+/* Where to read more, after an error was printed. */
+void
+options_hint (const char *command)
+{
+  view_print (stderr, "Try 'tcp-tunnel %s --help'.\n", command);
+}
+
 int
 options_usage (const char   *command,
                const GError *error)
 {
   options_say (command, NULL, error->message);
-  view_print (stderr, "Try 'tcp-tunnel %s --help'.\n", command);
+  options_hint (command);
   return EXIT_USAGE;
 }
 

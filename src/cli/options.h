@@ -12,6 +12,13 @@ enum
   EXIT_USAGE = 2,
 };
 
+/* Where a part of the options begins in the help. */
+typedef struct
+{
+  const char *title;
+  const char *first; /* the name of its first option */
+} OptionsSection;
+
 gboolean options_parse (const char          *command,
                         const char          *arguments,
                         const char          *summary,
@@ -19,6 +26,13 @@ gboolean options_parse (const char          *command,
                         const GOptionEntry  *entries,
                         char              ***args,
                         GError             **error);
+gboolean options_parse_sections (const char            *command,
+                                 const char            *summary,
+                                 const char            *description,
+                                 const GOptionEntry    *entries,
+                                 const OptionsSection  *sections,
+                                 char                ***args,
+                                 GError               **error);
 gboolean options_read_listen (const char  *option,
                               const char  *text,
                               GObject     *object,
@@ -69,6 +83,7 @@ gboolean options_read_enum (const char  *option,
 void options_say (const char *command,
                   const char *name,
                   const char *message);
+void options_hint (const char *command);
 int options_usage (const char   *command,
                    const GError *error);
 int options_failure (const char   *command,

@@ -59,8 +59,8 @@ class Mistakes(unittest.TestCase):
         self.check(f'[phone]\n{self.URI}', "'phone' is given twice", args=('up', 'phone', 'phone'))
 
     def test_keys(self):
-        where = f'{self.config.path}: [phone] '
-        self.check(f'[phone]\n{self.URI}tokenfile=x\n', where, "unknown key 'tokenfile'",
+        where = '[phone] '
+        self.check(f'[phone]\n{self.URI}tokenfile=x\n', f'{self.config.path}:3: [phone] ', "unknown key 'tokenfile'",
                    "did you mean 'token-file'?")
         self.check(f'[phone]\n{self.URI}frobnicate=x\n', where, "'frobnicate'")
         self.check(f'[phone]\n{self.URI}[defaults]\nheader=x\n', '[defaults]', "mean 'headers'?")
@@ -69,7 +69,7 @@ class Mistakes(unittest.TestCase):
 
     def test_values(self):
         def check(line, *expected):
-            self.check(f'[phone]\n{self.URI}{line}\n', f'{self.config.path}: [phone] ', *expected)
+            self.check(f'[phone]\n{self.URI}{line}\n', f'{self.config.path}:3: [phone] ', *expected)
 
         check('mode=multi', 'mode must be one of singleton, multiplexed, parallel, auto', "did you mean 'multiplexed'?")
         check('log-level=loud', "log-level must be one of", "'loud'")
@@ -92,7 +92,7 @@ class Mistakes(unittest.TestCase):
     def test_value_that_the_tunnel_refuses(self):
         """Only it knows, when it starts."""
         for args in (['connect', 'phone'], ['up']):
-            self.check('[phone]\nremote-uri=ws://\n', f'{self.config.path}: [phone]: ', args=args)
+            self.check('[phone]\nremote-uri=ws://\n', f'{self.config.path}:1: [phone]: ', args=args)
 
     def test_harmless(self):
         """The mistake that is found is the one behind it."""
@@ -101,14 +101,14 @@ class Mistakes(unittest.TestCase):
     def test_lines(self):
         """What is in a bad line is not repeated: it may be a token."""
         self.check(f'# a comment\n\n[phone]\n{self.URI}{TOKEN}\nmode=singleton\n',
-                   f'{self.config.path}: line 5 is none of')
-        self.check(f'[phone\n{self.URI}', 'line 1')
-        self.check(f'{self.URI}[phone]\n', 'line 1 stands before the first [NAME]')
-        self.check('[phone]\n' + '# one\n' * 1000 + TOKEN, 'line 1002 ')
-        self.check(f'[phone]\n{self.URI}[pad]\n{self.URI}\n [phone] \n', 'line 6 repeats the [NAME] of line 1')
-        self.check(f'[phone]\ntoken=a\n# token=b\n{self.URI}token = c\n', 'line 5 repeats the KEY of line 2')
+                   f'{self.config.path}:5: the line is none of')
+        self.check(f'[phone\n{self.URI}', ':1: ')
+        self.check(f'{self.URI}[phone]\n', ':1: the line stands before the first [NAME]')
+        self.check('[phone]\n' + '# one\n' * 1000 + TOKEN, ':1002: ')
+        self.check(f'[phone]\n{self.URI}[pad]\n{self.URI}\n [phone] \n', ':6: the line repeats the [NAME] of line 1')
+        self.check(f'[phone]\ntoken=a\n# token=b\n{self.URI}token = c\n', ':5: the line repeats the KEY of line 2')
         self.check(b'[phone]\nmode=\xff\n', self.config.path, 'UTF-8')
-        self.check('#' * (1 << 20) + '\n', self.config.path, 'more than 1048576 bytes')
+        self.check('#' * (64 << 20) + '\n', self.config.path, 'more than 67108864 bytes')
 
     def test_credentials_others_may_read(self):
         self.config.write(f'[phone]\n{self.URI}headers=Authorization: Basic {TOKEN}\n', 0o644)

@@ -281,9 +281,9 @@ CONFIG = [
     usage('no URL', 'up bare --config {config}', '[bare] has no remote-uri, the URL of the gateway'),
     usage('a value that is not allowed', 'up mode --config {config}', "[mode] mode must be one of singleton, multiplexed, parallel, auto, not 'many'"),
     usage('a token that others may read', 'up open --config {open}', "others may read the file; use token-file or token-command, or 'chmod 600 "),
-    usage('a line that is none', 'up --config {garbled}', 'line 2 is none of [NAME], KEY=VALUE and # comment'),
-    usage('a key before any name', 'up --config {headless}', 'line 1 stands before the first [NAME]'),
-    usage('a name twice', 'up --config {twice}', 'line 3 repeats the [NAME] of line 1'),
+    usage('a line that is none', 'up --config {garbled}', ':2: the line is none of [NAME], KEY=VALUE and # comment'),
+    usage('a key before any name', 'up --config {headless}', ':1: the line stands before the first [NAME]'),
+    usage('a name twice', 'up --config {twice}', ':3: the line repeats the [NAME] of line 1'),
     usage('stdio and a hook of the file', 'connect hook --stdio --config {config}', '[hook] on-ready exclude each other'),
 ]
 

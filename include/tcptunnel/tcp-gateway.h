@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tcptunnel/tcp-endpoint.h>
+#include <tcptunnel/tcp-gateway-metrics.h>
 
 G_BEGIN_DECLS
 
@@ -18,6 +19,8 @@ void tcp_gateway_set_token (TcpGateway *self,
                             const char *token);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 char *tcp_gateway_dup_uri (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+TcpGatewayMetrics *tcp_gateway_get_metrics (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_drain_async (TcpGateway *self,
                               guint timeout,

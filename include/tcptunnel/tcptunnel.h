@@ -8,6 +8,7 @@
 #include <tcptunnel/tcp-enums.h>
 #include <tcptunnel/tcp-error.h>
 #include <tcptunnel/tcp-forward.h>
+#include <tcptunnel/tcp-gateway-metrics.h>
 #include <tcptunnel/tcp-gateway.h>
 #include <tcptunnel/tcp-reverse-tunnel.h>
 #include <tcptunnel/tcp-statistics.h>

@@ -45,6 +45,7 @@ tcp_status_end (TcpStatus *self)
 {
   tcp_status_set (self, state, TCP_TUNNEL_STATE_DISCONNECTED);
   tcp_status_set (self, open_connections, 0);
+  tcp_status_set (self, open_websockets, 0);
   tcp_status_set (self, unacknowledged_bytes, 0);
   tcp_status_set (self, receive_window, 0);
   tcp_status_set (self, send_window, 0);

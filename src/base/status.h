@@ -16,6 +16,7 @@ typedef struct
 {
   atomic_uint state; /* TcpTunnelState */
   atomic_uint open_connections;
+  atomic_uint open_websockets; /* of a gateway */
   atomic_ullong total_connections;
   atomic_ullong bytes_sent;     /* from TCP into the WebSocket */
   atomic_ullong bytes_received; /* from the WebSocket to TCP */

@@ -17,6 +17,7 @@
  *
  * Its methods may be called, and its properties read, from any thread. All properties but
  * [property@TcpTunnel.Connection:bytes-sent], [property@TcpTunnel.Connection:bytes-received],
+ * [property@TcpTunnel.Connection:resumes], [property@TcpTunnel.Connection:duration],
  * [property@TcpTunnel.Connection:closed] and [property@TcpTunnel.Connection:error] stay what they are.
  *
  * Since: 1.0
@@ -27,6 +28,7 @@ struct _TcpConnection
   GObject parent_instance;
   TcpRecord *record;
   GSocketAddress *client_address;
+  GSocketAddress *proxy_address;
   guint run;          /* of the endpoint */
   gboolean settled;   /* it is known with which error it ends, or with none */
   GError *error;      /* does not change once that is known */
@@ -43,11 +45,14 @@ enum
   PROP_0,
   PROP_ID,
   PROP_CLIENT_ADDRESS,
+  PROP_PROXY_ADDRESS,
   PROP_TARGET,
   PROP_PRINCIPAL,
   PROP_OPENED,
   PROP_BYTES_SENT,
   PROP_BYTES_RECEIVED,
+  PROP_RESUMES,
+  PROP_DURATION,
   PROP_CLOSED,
   PROP_ERROR,
   N_PROPERTIES
@@ -182,6 +187,7 @@ tcp_connection_new (TcpRecord      *record,
   self->run = run;
   self->record = tcp_record_ref (record);
   g_set_object (&self->client_address, client_address);
+  self->proxy_address = tcp_record_copy_address (record->proxy);
   tcp_tsan_release (self);
   return self;
 }
@@ -233,6 +239,9 @@ tcp_connection_get_property (GObject    *object,
     case PROP_CLIENT_ADDRESS:
       g_value_set_object (value, self->client_address);
       break;
+    case PROP_PROXY_ADDRESS:
+      g_value_set_object (value, self->proxy_address);
+      break;
     case PROP_TARGET:
       g_value_set_string (value, record->target);
       break;
@@ -251,6 +260,12 @@ tcp_connection_get_property (GObject    *object,
       break;
     case PROP_BYTES_RECEIVED:
       g_value_set_uint64 (value, tcp_record_get (record, bytes_received));
+      break;
+    case PROP_RESUMES:
+      g_value_set_uint64 (value, tcp_record_get (record, resumes));
+      break;
+    case PROP_DURATION:
+      g_value_set_uint64 (value, tcp_record_get_duration (record) / G_TIME_SPAN_MILLISECOND);
       break;
     case PROP_CLOSED:
       g_value_set_boolean (value, tcp_connection_get_closed (self));
@@ -273,6 +288,7 @@ tcp_connection_finalize (GObject *object)
   tcp_tsan_acquire (self);
   g_clear_pointer (&self->record, tcp_record_unref);
   g_clear_object (&self->client_address);
+  g_clear_object (&self->proxy_address);
   g_clear_error (&self->error);
 
   G_OBJECT_CLASS (tcp_connection_parent_class)->finalize (object);
@@ -307,6 +323,18 @@ tcp_connection_class_init (TcpConnectionClass *klass)
    */
   properties[PROP_CLIENT_ADDRESS] =
       g_param_spec_object ("client-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS, flags);
+
+  /**
+   * TcpConnection:proxy-address:
+   *
+   * At a gateway, the address of the proxy that has named [property@TcpTunnel.Connection:client-address], by a header of
+   * HTTP or by the PROXY protocol: the one of [property@TcpTunnel.Gateway:trusted-proxies] from which the WebSocket
+   * came. %NULL if the client was connected itself, and at a tunnel.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PROXY_ADDRESS] =
+      g_param_spec_object ("proxy-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS, flags);
 
   /**
    * TcpConnection:target:
@@ -356,6 +384,28 @@ tcp_connection_class_init (TcpConnectionClass *klass)
    * Since: 1.0
    */
   properties[PROP_BYTES_RECEIVED] = g_param_spec_uint64 ("bytes-received", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+
+  /**
+   * TcpConnection:resumes:
+   *
+   * How often the connection went on over another WebSocket until now, with nothing lost.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RESUMES] = g_param_spec_uint64 ("resumes", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+
+  /**
+   * TcpConnection:duration:
+   *
+   * For how long it was open, in milliseconds; until now, while it is open. A clock that is set does not change it.
+   *
+   * No notification is emitted when it changes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_DURATION] = g_param_spec_uint64 ("duration", NULL, NULL, 0, G_MAXUINT64, 0, flags);
 
   /**
    * TcpConnection:closed:

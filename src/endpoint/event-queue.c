@@ -24,6 +24,7 @@ struct _TcpEventQueue
   guint claimed; /* likewise: the types that a thread waits for */
   GHashTable *opened; /* likewise: of the records of connections, to their beginnings that are in it */
   GQueue complete; /* likewise: those beginnings whose end is in it too, by the order of their ends */
+  atomic_ullong n_dropped; /* connections */
   guint n_states; /* likewise: how many states and attempts are in it */
   GList *token_required; /* likewise: the last refusal of a token, if it is in it */
   GMainContext *context; /* which nobody else may hold any more */
@@ -284,6 +285,7 @@ queue_make_room (TcpEventQueue *self,
 
       g_queue_push_tail (dropped, queue_remove (self, opened->closed));
       g_queue_push_tail (dropped, queue_remove (self, opened->link));
+      atomic_fetch_add_explicit (&self->n_dropped, 1, memory_order_relaxed);
     }
   for (GList *l = self->events.head; l != NULL && self->n_states > TCP_EVENT_QUEUE_CAP; l = l->next)
     if (event_is_state (l->data))
@@ -370,19 +372,6 @@ queue_push (TcpEventQueue *self,
   g_queue_clear_full (&dropped, (GDestroyNotify) tcp_event_free);
 }
 
-/* The application gets one of its own. What a language binding attaches to an object it frees with
- * its interpreter's lock held, for which no I/O thread may wait. */
-static GObject *
-copy_address (GSocketAddress *address)
-{
-  gssize size = address != NULL ? g_socket_address_get_native_size (address) : -1;
-  g_autofree gpointer native = size >= 0 ? g_malloc0 (size) : NULL;
-
-  if (native == NULL || !g_socket_address_to_native (address, native, size, NULL))
-    return NULL;
-  return G_OBJECT (g_socket_address_new_from_native (native, size));
-}
-
 void
 tcp_event_queue_push_started (TcpEventQueue  *self,
                               GSocketAddress *address,
@@ -391,7 +380,7 @@ tcp_event_queue_push_started (TcpEventQueue  *self,
 {
   TcpEvent *event = event_new (TCP_EVENT_STARTED, error);
 
-  event->object = copy_address (address);
+  event->object = G_OBJECT (tcp_record_copy_address (address));
   event->text = g_strdup (uri);
   queue_push (self, event);
 }
@@ -427,7 +416,7 @@ tcp_event_queue_push_opened (TcpEventQueue  *self,
   TcpEvent *event = event_new (TCP_EVENT_CONNECTION_OPENED, NULL);
 
   event->record = tcp_record_ref (record);
-  event->object = copy_address (client);
+  event->object = G_OBJECT (tcp_record_copy_address (client));
   queue_push (self, event);
 }
 
@@ -438,6 +427,7 @@ tcp_event_queue_push_closed (TcpEventQueue *self,
 {
   TcpEvent *event = event_new (TCP_EVENT_CONNECTION_CLOSED, error);
 
+  tcp_record_end (record);
   event->record = tcp_record_ref (record);
   queue_push (self, event);
 }
@@ -695,4 +685,11 @@ tcp_event_queue_get_length (TcpEventQueue *self)
   tcp_unlock (&self->lock);
 
   return length;
+}
+
+/* How many connections the application will not see, as it was too slow. */
+guint64
+tcp_event_queue_get_n_dropped (TcpEventQueue *self)
+{
+  return atomic_load_explicit (&self->n_dropped, memory_order_relaxed);
 }

@@ -118,6 +118,7 @@ gboolean tcp_event_queue_close_at_end (TcpEventQueue *self,
                                        gboolean      *had_address,
                                        int           *state);
 guint tcp_event_queue_get_length (TcpEventQueue *self);
+guint64 tcp_event_queue_get_n_dropped (TcpEventQueue *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEventQueue, tcp_event_queue_unref)
 

@@ -46,6 +46,7 @@ struct _TcpClient
   TcpPrincipal *principal;
   GSocketAddress *address; /* from where the last WebSocket came, NULL if that is not known, */
   GSocketAddress *local;   /* and to which of this end; likewise */
+  GSocketAddress *proxy;   /* through which; NULL if no proxy has named the address */
   TcpLog *log;
   TcpLogLimit *warnings;
   TcpClientCallbacks callbacks;
@@ -78,6 +79,7 @@ typedef struct
   TcpStream *stream;
   char *target;
   TcpDial *dial;
+  gint64 began;
 } Dial;
 
 static void
@@ -172,6 +174,30 @@ client_write_header (TcpClient         *self,
 }
 
 static void
+client_refuse (TcpClient    *self,
+               TcpStream    *stream,
+               TcpResetCode  code,
+               gboolean      unresolved,
+               const GError *error)
+{
+  TcpCounters *counters = self->shared->counters;
+
+  if (unresolved)
+    tcp_counters_add (counters, dials_unresolved);
+  else if (code == TCP_RESET_REFUSED)
+    tcp_counters_add (counters, dials_refused);
+  else if (code == TCP_RESET_UNREACHABLE)
+    tcp_counters_add (counters, dials_unreachable);
+  else if (code == TCP_RESET_TIMED_OUT)
+    tcp_counters_add (counters, dials_timed_out);
+  else if (code == TCP_RESET_FORBIDDEN)
+    tcp_counters_add (counters, dials_forbidden);
+  else if (code == TCP_RESET_LIMIT)
+    tcp_counters_add (counters, dials_limited);
+  tcp_session_refuse (self->session, stream, code, error);
+}
+
+static void
 on_dialed (GSocketConnection *connection,
            TcpResetCode       code,
            const char        *why,
@@ -181,6 +207,7 @@ on_dialed (GSocketConnection *connection,
   TcpClient *self = dial->client;
   g_autoptr (TcpStream) stream = tcp_stream_ref (dial->stream);
   g_autoptr (GError) error = NULL;
+  gboolean unresolved;
 
   if (connection != NULL && !client_write_header (self, connection))
     {
@@ -192,11 +219,16 @@ on_dialed (GSocketConnection *connection,
     error = g_error_new (TCP_TUNNEL_ERROR,
                          code == TCP_RESET_FORBIDDEN ? TCP_TUNNEL_ERROR_FORBIDDEN : TCP_TUNNEL_ERROR_TARGET,
                          "the target %s cannot be reached: %s", dial->target, why);
+  if (connection != NULL)
+    tcp_histogram_add (&self->shared->counters->dials, tcp_now () - dial->began);
+  else if (code == TCP_RESET_LIMIT)
+    tcp_counters_add (self->shared->counters, hits_max_dials);
+  unresolved = tcp_dial_is_unresolved (dial->dial);
   g_hash_table_remove (self->dials, stream);
   if (connection != NULL)
     tcp_session_connected (self->session, stream, connection);
   else
-    tcp_session_refuse (self->session, stream, code, error);
+    client_refuse (self, stream, code, unresolved, error);
 }
 
 static void
@@ -213,6 +245,7 @@ client_dial (TcpClient      *self,
   dial->client = self;
   dial->stream = tcp_stream_ref (stream);
   dial->target = g_strdup (target);
+  dial->began = tcp_now ();
   dial->dial = tcp_dial_new (self->shared->dials, self->lane, &self->in_turns, where, port, rules, self->thread,
                              self->settings->common.connect_timeout, on_dialed, dial);
   g_hash_table_insert (self->dials, stream, dial);
@@ -233,11 +266,13 @@ client_enter_connection (TcpClient  *self,
     case TCP_QUOTA_ENTERED:
       return TRUE;
     case TCP_QUOTA_OWN_FULL:
+      tcp_counters_add (self->shared->counters, hits_max_principal_connections);
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
                    "%s has %u connections already, as many as one may (max-principal-connections)",
                    self->principal->name, own->max);
       return FALSE;
     default:
+      tcp_counters_add (self->shared->counters, hits_max_connections);
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
                    "the gateway has %u connections already (max-connections)",
                    self->settings->common.max_connections);
@@ -259,21 +294,22 @@ on_stream_opened (TcpSession *session,
   self->callbacks.stream_opened (self, stream, self->address, name, self->user_data);
   if (!client_enter_connection (self, &error))
     {
-      tcp_session_refuse (session, stream, TCP_RESET_LIMIT, error);
+      client_refuse (self, stream, TCP_RESET_LIMIT, FALSE, error);
       return;
     }
   tcp_stream_set_counted (stream);
   if (!tcp_descriptors_are_left ())
     {
       error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, TCP_DESCRIPTORS_ADVICE);
-      tcp_session_refuse (session, stream, TCP_RESET_LIMIT, error);
+      tcp_counters_add (self->shared->counters, hits_descriptors);
+      client_refuse (self, stream, TCP_RESET_LIMIT, FALSE, error);
       return;
     }
   /* Tagged, which cannot say so beforehand. */
   if (self->draining)
     {
       error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the gateway takes no new connections");
-      tcp_session_refuse (session, stream, TCP_RESET_DRAINING, error);
+      client_refuse (self, stream, TCP_RESET_DRAINING, FALSE, error);
       return;
     }
   if (target != NULL && strcmp (target, self->settings->target) == 0)
@@ -281,7 +317,7 @@ on_stream_opened (TcpSession *session,
   if (target != NULL && !tcp_target_rules_allow (self->shared->targets, target))
     {
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_FORBIDDEN, "the gateway does not allow the target %s", name);
-      tcp_session_refuse (session, stream, TCP_RESET_FORBIDDEN, error);
+      client_refuse (self, stream, TCP_RESET_FORBIDDEN, FALSE, error);
       return;
     }
   tcp_stream_set_target (stream, target);
@@ -353,9 +389,12 @@ client_enter_arrival (TcpClient  *self,
   guint max = MAX (1, principal->connections.max / 2);
 
   if (atomic_fetch_add (&principal->arrivals, 1) >= max)
-    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                 "%s has %u connections already that came to its listeners, half of what it may have (max-principal-connections)",
-                 principal->name, max);
+    {
+      tcp_counters_add (self->shared->counters, hits_max_principal_connections);
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                   "%s has %u connections already that came to its listeners, half of what it may have (max-principal-connections)",
+                   principal->name, max);
+    }
   else if (client_enter_connection (self, error))
     return TRUE;
   atomic_fetch_sub (&principal->arrivals, 1);
@@ -383,6 +422,7 @@ client_open_from (TcpClient          *self,
 
   if (!tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (connection))))
     {
+      tcp_counters_add (self->shared->counters, hits_descriptors);
       g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, TCP_DESCRIPTORS_ADVICE);
       return NULL;
     }
@@ -664,6 +704,7 @@ tcp_client_free (TcpClient *self)
   tcp_principal_unref (self->principal);
   g_clear_object (&self->address);
   g_clear_object (&self->local);
+  g_clear_object (&self->proxy);
   g_free (self->session_id);
   g_free (self);
 }
@@ -678,6 +719,13 @@ TcpPrincipal *
 tcp_client_get_principal (TcpClient *self)
 {
   return self->principal;
+}
+
+/* Through which its last WebSocket came; NULL for none. */
+GSocketAddress *
+tcp_client_get_proxy (TcpClient *self)
+{
+  return self->proxy;
 }
 
 /* Whether it must get no further WebSocket: the ended callback is due, or all that is
@@ -698,6 +746,7 @@ tcp_client_attach (TcpClient        *self,
   g_clear_object (&self->address);
   self->address = g_inet_socket_address_new_from_string (request->address, request->port);
   g_set_object (&self->local, request->local);
+  g_set_object (&self->proxy, request->proxy);
   tcp_timer_set (self->expiry, -1);
   tcp_timer_set (self->way, -1);
   self->credential = request->credential;

@@ -19,6 +19,7 @@ struct _TcpDial
   TcpConnect *connect;       /* to one of these */
   TcpTargetRules *rules;     /* that its address has to keep to; nullable */
   gboolean forbidden;        /* it does not */
+  gboolean unresolved;       /* there are no addresses */
   TcpTimer *timer;           /* the deadline */
   guint timeout;             /* ms, for messages */
   TcpDialFunc func;
@@ -72,7 +73,10 @@ on_looked_up (GSocketConnectable *where,
   if (where != NULL)
     dial_connect (self, where);
   else
-    self->func (NULL, TCP_RESET_UNREACHABLE, error->message, self->user_data);
+    {
+      self->unresolved = TRUE;
+      self->func (NULL, TCP_RESET_UNREACHABLE, error->message, self->user_data);
+    }
 }
 
 /* It is its turn, on this thread as well. */
@@ -109,7 +113,8 @@ on_deadline (gpointer user_data)
                   self->user_data);
       return;
     }
-  if (self->wait != NULL)
+  self->unresolved = self->wait != NULL;
+  if (self->unresolved)
     why = g_strdup_printf ("its name was not resolved within %u ms", self->timeout);
   else if (self->connect != NULL)
     why = g_strdup_printf ("no answer within %u ms", self->timeout);
@@ -155,6 +160,13 @@ tcp_dial_new (TcpDialQueue   *queue,
   if (granted)
     on_turn (self);
   return self;
+}
+
+/* Whether it failed since its target has no addresses, or they did not come in time. */
+gboolean
+tcp_dial_is_unresolved (TcpDial *self)
+{
+  return self->unresolved;
 }
 
 /* Gives it up, if it is under way. */

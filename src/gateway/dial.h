@@ -37,6 +37,7 @@ TcpDial *tcp_dial_new (TcpDialQueue   *queue,
                        guint           timeout,
                        TcpDialFunc     func,
                        gpointer        user_data);
+gboolean tcp_dial_is_unresolved (TcpDial *self);
 void tcp_dial_free (TcpDial *self);
 
 G_END_DECLS

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "endpoint/endpoint-private.h"
+#include "gateway/counters.h"
 #include "gateway/settings.h"
 
 G_BEGIN_DECLS
@@ -10,6 +11,7 @@ G_BEGIN_DECLS
 struct _TcpGateway
 {
   TcpEndpoint parent_instance;
+  TcpCounters *counters;
 };
 
 struct _TcpGatewayClass

@@ -52,7 +52,7 @@ gateway_make_server (gpointer        owner,
 
   if (!tcp_gateway_settings_check (self->settings, error))
     return NULL;
-  return tcp_server_new (self->settings, self->log, self->status, events, error);
+  return tcp_server_new (self->settings, self->log, self->status, TCP_GATEWAY (self)->counters, events, error);
 }
 
 static void
@@ -106,6 +106,48 @@ tcp_gateway_dup_uri (TcpGateway *self)
 
   g_object_get (self, "uri", &uri, NULL);
   return uri;
+}
+
+/**
+ * tcp_gateway_get_metrics:
+ * @self: a gateway
+ *
+ * Gets what the gateway has done, and does at this moment, beside what
+ * [method@TcpTunnel.Endpoint.get_statistics] says.
+ *
+ * May be called from any thread, also while the gateway does not run: what is counted goes on from one start to the
+ * next. No connection waits for it; the figures are of one moment but for what changes meanwhile.
+ *
+ * Returns: (transfer full): the metrics
+ *
+ * Since: 1.0
+ */
+TcpGatewayMetrics *
+tcp_gateway_get_metrics (TcpGateway *self)
+{
+  TcpEndpoint *endpoint;
+  TcpGatewayMetrics *metrics;
+  TcpServer *server;
+
+  g_return_val_if_fail (TCP_IS_GATEWAY (self), NULL);
+
+  endpoint = TCP_ENDPOINT (self);
+  metrics = &tcp_counters_read (self->counters)->figures;
+  metrics->open_websockets = tcp_status_get (endpoint->status, open_websockets);
+  server = tcp_runner_ref_engine (&endpoint->runner, NULL);
+  if (server != NULL)
+    {
+      tcp_server_measure (server, metrics);
+      tcp_server_unref (server);
+    }
+  else
+    {
+      metrics->pending_connections = 0;
+    }
+  /* These are counted a moment later. */
+  metrics->total_sessions = MAX (metrics->total_sessions, metrics->open_sessions);
+  metrics->total_websockets = MAX (metrics->total_websockets, metrics->open_websockets);
+  return metrics;
 }
 
 /**
@@ -442,10 +484,20 @@ tcp_gateway_new (const char *target)
 }
 
 static void
+tcp_gateway_finalize (GObject *object)
+{
+  TcpCounters *counters = TCP_GATEWAY (object)->counters;
+
+  G_OBJECT_CLASS (tcp_gateway_parent_class)->finalize (object);
+  tcp_counters_unref (counters);
+}
+
+static void
 tcp_gateway_class_init (TcpGatewayClass *klass)
 {
   TcpEndpointClass *endpoint_class = &klass->parent_class;
 
+  G_OBJECT_CLASS (klass)->finalize = tcp_gateway_finalize;
   endpoint_class->kind = "gateway";
   endpoint_class->runner_class = &runner_class;
   endpoint_class->emit = gateway_emit;
@@ -455,4 +507,5 @@ tcp_gateway_class_init (TcpGatewayClass *klass)
 static void
 tcp_gateway_init (TcpGateway *self)
 {
+  self->counters = tcp_counters_new ();
 }

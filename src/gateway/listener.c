@@ -32,8 +32,6 @@
 /* Beyond the limit on pending connections one of so many goes that are the oldest. */
 #define CANDIDATES 512
 
-#define TOO_MANY "there are too many connections that are no WebSocket yet, and it was the oldest"
-
 /* How many may have their TLS, which is what needs memory. */
 #define MAX_SECURED 256
 
@@ -61,6 +59,7 @@ struct _TcpListener
   TcpNetworks *proxies; /* that are trusted */
   TcpLog *log;
   TcpLogLimit *refusals;
+  TcpCounters *counters;
   TcpAcceptor *acceptor;
   gboolean is_local;
 
@@ -89,6 +88,7 @@ typedef struct
   TcpOrigin *client; /* for which the proxy sends the request; nullable */
   GInetAddress *address; /* of the client, else of the origin */
   guint16 port; /* likewise, 0 if it is not known */
+  gboolean proxied; /* that is what a proxy has said */
   Stage stage;
   GSocket *socket;
   TcpTransport transport; /* its TLS is there once the handshake is through */
@@ -119,6 +119,7 @@ pending_free (Pending *self)
   tcp_timer_clear (&self->deadline);
   tcp_watch_clear (&self->watch);
   g_queue_unlink (&listener->pending, &self->link);
+  tcp_counters_sub (listener->counters, pending_connections);
   listener->head_bytes -= self->head->len;
   g_byte_array_unref (self->head);
   g_free (self->answer);
@@ -153,6 +154,7 @@ pending_drop (Pending    *self,
   reason = g_strdup_vprintf (format, args);
   va_end (args);
   tcp_log_limit_write (self->listener->refusals, "the connection from %s was closed: %s", self->origin->name, reason);
+  tcp_counters_add (self->listener->counters, dropped_connections);
   pending_end (self);
 }
 
@@ -193,6 +195,13 @@ listener_find_victim (TcpListener *self,
       states[n++] = pending_get_state (pending, now);
     }
   return candidates[tcp_eviction_choose_pending (states, n)];
+}
+
+static void
+pending_evict (Pending *self)
+{
+  tcp_counters_add (self->listener->counters, hits_pending);
+  pending_drop (self, "there are too many connections that are no WebSocket yet, and it was the oldest");
 }
 
 static Pending *
@@ -281,6 +290,7 @@ pending_find_client (Pending          *self,
       g_clear_object (&self->address);
       self->address = address;
       self->port = 0;
+      self->proxied = TRUE;
     }
   return TRUE;
 }
@@ -297,6 +307,9 @@ pending_refuse (Pending          *self,
 
   tcp_log_limit_write (self->listener->refusals, "a request from %s was answered %u: %s", origin->name,
                        refusal->status, refusal->text);
+  tcp_counters_add (self->listener->counters, refused_requests);
+  if (refusal->status == SOUP_STATUS_UNAUTHORIZED)
+    tcp_counters_add (self->listener->counters, authentication_failures);
   self->stage = STAGE_REFUSED;
   self->answer = tcp_refusal_format (refusal);
   pending_set_head_size (self, 0);
@@ -323,8 +336,10 @@ pending_accept (Pending          *self,
   if (transport.buffered != NULL)
     listener->secured--;
   (self->client != NULL ? self->client : self->origin)->known = TRUE;
+  request->accepted = self->accepted;
   request->port = self->port;
   request->local = g_socket_get_local_address (self->socket, NULL);
+  request->proxy = self->proxied ? g_socket_get_remote_address (self->socket, NULL) : NULL;
   request->address = self->address != NULL ? g_inet_address_to_string (self->address) : g_strdup ("");
   self->transport = (TcpTransport) { 0 };
   pending_free (self);
@@ -477,14 +492,16 @@ on_handshake (GIOStream             *stream,
   self->handshake = NULL;
   if (stream == NULL)
     {
+      tcp_counters_add (listener->counters, tls_failures);
       pending_drop (self, "its TLS handshake failed: %s", error->message);
       return;
     }
 
+  tcp_counters_add (listener->counters, tls_handshakes);
   self->transport.buffered = g_object_ref (buffered);
   listener->secured++;
   if (listener->secured > MAX (1, MIN (listener->max_pending / 2, listener->max_secured)))
-    pending_drop (listener_find_victim (listener, TRUE, self), TOO_MANY);
+    pending_evict (listener_find_victim (listener, TRUE, self));
   pending_begin_head (self, stream);
 }
 
@@ -547,6 +564,7 @@ pending_set_source (Pending        *self,
   g_clear_object (&self->address);
   self->address = tcp_address_get (source);
   self->port = tcp_address_get_port (source);
+  self->proxied = TRUE;
   self->origin = listener_get_origin (self->listener, self->address);
   tcp_origins_release (self->listener->origins, proxy, tcp_now ());
 }
@@ -614,12 +632,19 @@ on_accepted (GSocketConnection *connection,
   pending->origin = listener_get_origin (self, pending->address);
   pending->link.data = pending;
   g_queue_push_tail_link (&self->pending, &pending->link);
+  tcp_counters_add (self->counters, accepted_connections);
+  tcp_counters_add (self->counters, pending_connections);
   /* Else an answer may wait for the client's delayed ACK of what TLS has sent before. */
   g_socket_set_option (pending->socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
   if (self->pending.length > self->max_pending)
-    pending_drop (listener_find_victim (self, FALSE, pending), TOO_MANY);
+    {
+      pending_evict (listener_find_victim (self, FALSE, pending));
+    }
   else if (!tcp_descriptors_suffice (g_socket_get_fd (pending->socket)) && self->pending.length > 1)
-    pending_drop (listener_find_victim (self, FALSE, pending), TCP_DESCRIPTORS_ADVICE);
+    {
+      tcp_counters_add (self->counters, hits_descriptors);
+      pending_drop (listener_find_victim (self, FALSE, pending), TCP_DESCRIPTORS_ADVICE);
+    }
 
   /* Anybody else could name any address. */
   if (pending->origin->trusted)
@@ -636,6 +661,7 @@ tcp_listener_new (GTlsCertificate            *certificate,
                   TcpNetworks                *proxies,
                   TcpChannelGroup            *group,
                   TcpLog                     *log,
+                  TcpCounters                *counters,
                   const TcpListenerCallbacks *callbacks,
                   gpointer                    user_data)
 {
@@ -651,6 +677,7 @@ tcp_listener_new (GTlsCertificate            *certificate,
   self->proxies = proxies;
   self->max_pending = CLAMP (tcp_descriptors_get_limit () / 8, 1, MAX_PENDING);
   self->log = tcp_log_ref (log);
+  self->counters = tcp_counters_ref (counters);
   self->refusals = tcp_log_limit_new (log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->origins = tcp_origins_new ();
 
@@ -687,5 +714,6 @@ tcp_listener_free (TcpListener *self)
   tcp_networks_free (self->proxies);
   tcp_log_limit_free (self->refusals);
   tcp_log_unref (self->log);
+  tcp_counters_unref (self->counters);
   g_free (self);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include "gateway/counters.h"
 #include "gateway/networks.h"
 #include "gateway/request.h"
 #include "gateway/transport.h"
@@ -39,6 +40,7 @@ TcpListener *tcp_listener_new (GTlsCertificate            *certificate,
                                TcpNetworks                *proxies,
                                TcpChannelGroup            *group,
                                TcpLog                     *log,
+                               TcpCounters                *counters,
                                const TcpListenerCallbacks *callbacks,
                                gpointer                    user_data);
 void tcp_listener_open (TcpListener *self,

@@ -88,6 +88,17 @@ tcp_quota_leave (TcpQuota      *self,
   g_mutex_unlock (&self->mutex);
 }
 
+guint
+tcp_quota_get_used (TcpQuota *self)
+{
+  guint used;
+
+  g_mutex_lock (&self->mutex);
+  used = self->used;
+  g_mutex_unlock (&self->mutex);
+  return used;
+}
+
 /* Whether more than half of all places are taken, or of those that this principal may have. */
 gboolean
 tcp_quota_is_half_full (TcpQuota      *self,

@@ -53,6 +53,7 @@ TcpQuotaResult tcp_quota_enter (TcpQuota      *self,
                                 TcpQuotaShare *share);
 void tcp_quota_leave (TcpQuota      *self,
                       TcpQuotaShare *share);
+guint tcp_quota_get_used (TcpQuota *self);
 gboolean tcp_quota_is_half_full (TcpQuota      *self,
                                  TcpQuotaShare *share);
 

@@ -13,6 +13,7 @@ tcp_request_free (TcpRequest *self)
   g_clear_pointer (&self->principal, tcp_principal_unref);
   g_free (self->session_id);
   g_clear_object (&self->local);
+  g_clear_object (&self->proxy);
   g_free (self->address);
   g_clear_pointer (&self->uri, g_uri_unref);
   g_free (self);

@@ -26,6 +26,8 @@ typedef struct
   char *address; /* from where; of a proxy that is trusted that for which it sends the request */
   guint16 port;  /* likewise, 0 if it is not known */
   GSocketAddress *local; /* to where */
+  GSocketAddress *proxy; /* that has named the address; NULL for none */
+  gint64 accepted; /* when its TCP connection was */
 } TcpRequest;
 
 void tcp_request_free (TcpRequest *self);

@@ -368,7 +368,7 @@ server_do_start (gpointer data)
   proxies = tcp_networks_parse ((const char *const *) settings->trusted_proxies, NULL);
   self->listener = tcp_listener_new (settings->tls_certificate, settings->common.connect_timeout,
                                      self->shared->stranger_memory, proxies, self->channels, self->shared->log,
-                                     &listener_callbacks, self);
+                                     self->shared->counters, &listener_callbacks, self);
   self->drains = g_array_new (FALSE, FALSE, sizeof (guint64));
   self->drain_deadline = tcp_timer_new (on_drain_deadline, self);
 
@@ -471,6 +471,7 @@ TcpServer *
 tcp_server_new (const TcpGatewaySettings *settings,
                 TcpLog                   *log,
                 TcpStatus                *status,
+                TcpCounters              *counters,
                 TcpEventQueue            *events,
                 GError                  **error)
 {
@@ -484,7 +485,7 @@ tcp_server_new (const TcpGatewaySettings *settings,
 
   g_atomic_ref_count_init (&self->refs);
   self->thread = thread;
-  self->shared = tcp_shared_new (settings, log, status, events);
+  self->shared = tcp_shared_new (settings, log, status, counters, events);
   self->n_shards = tcp_io_thread_count ();
   self->shards = g_new0 (TcpShard *, self->n_shards);
 
@@ -644,4 +645,23 @@ tcp_server_close (TcpServer *self)
   for (guint i = 0; i < self->n_shards; i++)
     if (self->shards[i] != NULL)
       tcp_shard_close_sync (self->shards[i]);
+}
+
+/* What is so at this moment. Also when it is closed. */
+void
+tcp_server_measure (TcpServer         *self,
+                    TcpGatewayMetrics *metrics)
+{
+  TcpShared *shared = self->shared;
+  TcpQuota *dials = tcp_dial_queue_get_quota (shared->dials);
+
+  metrics->open_sessions = tcp_quota_get_used (&shared->clients);
+  metrics->max_sessions = shared->clients.max;
+  metrics->open_dials = tcp_quota_get_used (dials);
+  metrics->max_dials = dials->max;
+  metrics->max_connections = shared->connections.max;
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    metrics->memory += tcp_budget_pool_get_used (shared->pools[i]);
+  metrics->max_memory = shared->memory;
+  metrics->dropped_events = tcp_event_queue_get_n_dropped (shared->events);
 }

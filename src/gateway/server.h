@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "endpoint/event-queue.h"
+#include "gateway/counters.h"
 #include "gateway/settings.h"
 
 G_BEGIN_DECLS
@@ -16,6 +17,7 @@ typedef struct _TcpServer TcpServer;
 TcpServer *tcp_server_new (const TcpGatewaySettings *settings,
                            TcpLog                   *log,
                            TcpStatus                *status,
+                           TcpCounters              *counters,
                            TcpEventQueue            *events,
                            GError                  **error);
 TcpServer *tcp_server_ref (TcpServer *self);
@@ -34,5 +36,7 @@ void tcp_server_drain (TcpServer *self,
 void tcp_server_cancel_drain (TcpServer *self,
                               guint64    id);
 void tcp_server_close (TcpServer *self);
+void tcp_server_measure (TcpServer         *self,
+                         TcpGatewayMetrics *metrics);
 
 G_END_DECLS

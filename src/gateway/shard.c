@@ -10,6 +10,7 @@
 #include "gateway/held.h"
 #include "io/descriptors.h"
 #include "io/log-limit.h"
+#include "io/reactor.h"
 #include "websocket/group.h"
 
 /* How many sessions that have ended are remembered, to tell clients that come back. */
@@ -112,7 +113,8 @@ on_client_stream_opened (TcpClient      *client,
   TcpShared *shared = self->shared;
   const char *principal = tcp_client_get_principal (client)->name;
   guint64 id = tcp_stream_get_serial (stream);
-  g_autoptr (TcpRecord) record = tcp_record_new (id, target, principal, self->thread);
+  GSocketAddress *proxy = tcp_stream_is_accepted (stream) ? NULL : tcp_client_get_proxy (client);
+  g_autoptr (TcpRecord) record = tcp_record_new (id, target, principal, proxy, self->thread);
 
   tcp_log_debug (shared->log, "connection %" G_GUINT64_FORMAT " was opened by %s", id, principal);
   tcp_stream_set_record (stream, record);
@@ -186,6 +188,7 @@ shard_add_client (TcpShard         *self,
                                       budgets->kinds[TCP_MEMORY_QUEUES], self->lane, self->warnings, &client_callbacks, self);
   const char *id = tcp_client_get_session_id (client);
 
+  tcp_counters_add (self->shared->counters, total_sessions);
   g_hash_table_add (self->clients, client);
   if (id != NULL)
     g_hash_table_insert (self->sessions, (char *) id, client);
@@ -313,26 +316,35 @@ shard_check_new (TcpShard         *self,
 {
   TcpQuota *all = &self->shared->clients;
   TcpQuotaShare *own = &request->principal->clients;
+  TcpCounters *counters = self->shared->counters;
+  gboolean by_memory = all->max < self->shared->settings->common.max_connections;
   g_autofree char *text = NULL;
 
   if (self->drained)
     return refuse_while_draining (refusal);
   if (!tcp_descriptors_suffice (fd))
-    return refuse_for_now (refusal, "Too Few File Descriptors",
-                           "The process has too few file descriptors left for another session (see ulimit -n)");
+    {
+      tcp_counters_add (counters, hits_descriptors);
+      return refuse_for_now (refusal, "Too Few File Descriptors",
+                             "The process has too few file descriptors left for another session (see ulimit -n)");
+    }
 
   switch (tcp_quota_enter (all, own))
     {
     case TCP_QUOTA_ENTERED:
       return TRUE;
     case TCP_QUOTA_OWN_FULL:
+      tcp_counters_add (counters, hits_max_principal_sessions);
       text = g_strdup_printf ("The client %s has as many sessions as one may have (%u, max-principal-sessions)",
                               request->principal->name, own->max);
       break;
     default:
+      if (by_memory)
+        tcp_counters_add (counters, hits_max_memory);
+      else
+        tcp_counters_add (counters, hits_max_connections);
       text = g_strdup_printf ("The gateway has as many sessions as it may have (%u, %s)", all->max,
-                              all->max < self->shared->settings->common.max_connections ? "max-memory"
-                                                                                         : "max-connections");
+                              by_memory ? "max-memory" : "max-connections");
     }
   return refuse_for_now (refusal, "Too Many Sessions", text);
 }
@@ -383,6 +395,7 @@ admission_refuse (Admission        *self,
 
   tcp_log_limit_write (self->shard->refusals, "a request from %s was answered %u: %s", self->request->address,
                        refusal->status, refusal->text);
+  tcp_counters_add (self->shard->shared->counters, refused_requests);
   tcp_transport_write (&self->transport, answer);
   g_socket_shutdown (tcp_transport_get_socket (&self->transport), FALSE, TRUE, NULL);
 }
@@ -402,6 +415,7 @@ admission_open (Admission *self)
     .keepalive_timeout = settings->common.keepalive_timeout,
     .brief = !self->request->multiplexed,
     .log = shard->shared->log,
+    .counter = shard->shared->status,
     .group = shard->channels,
     .budget = shard_get_budgets (shard, self->request->principal)->kinds[TCP_MEMORY_INPUT],
     .message_timeout = MESSAGE_TIMEOUT,
@@ -430,6 +444,7 @@ shard_do_admit (gpointer data)
     }
 
   channel = admission_open (admission);
+  tcp_histogram_add (&self->shared->counters->websockets, tcp_now () - request->accepted);
   if (request->held)
     {
       shard_hold (self, request, channel);

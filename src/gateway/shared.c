@@ -62,6 +62,7 @@ TcpShared *
 tcp_shared_new (const TcpGatewaySettings *settings,
                 TcpLog                   *log,
                 TcpStatus                *status,
+                TcpCounters              *counters,
                 TcpEventQueue            *events)
 {
   TcpShared *self = g_atomic_rc_box_new0 (TcpShared);
@@ -72,6 +73,7 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   self->reverse_ports = tcp_reverse_ports_new ((const char *const *) settings->reverse_ports, NULL);
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
+  self->counters = tcp_counters_ref (counters);
   self->events = tcp_event_queue_ref (events);
   shared_divide_memory (self);
   tcp_quota_init (&self->connections, settings->common.max_connections);
@@ -109,6 +111,7 @@ shared_clear (gpointer data)
   tcp_reverse_ports_free (self->reverse_ports);
   tcp_event_queue_unref (self->events);
   tcp_status_unref (self->status);
+  tcp_counters_unref (self->counters);
   tcp_log_unref (self->log);
   tcp_gateway_settings_free (self->settings);
 }

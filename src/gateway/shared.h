@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "endpoint/event-queue.h"
 #include "gateway/access.h"
+#include "gateway/counters.h"
 #include "gateway/quota.h"
 #include "gateway/reverse-ports.h"
 #include "gateway/settings.h"
@@ -26,6 +27,7 @@ typedef struct
   TcpReversePorts *reverse_ports;
   TcpLog *log;
   TcpStatus *status;
+  TcpCounters *counters;
   TcpEventQueue *events;
   gsize memory; /* bytes, of max-memory: what is neither set aside for each client nor for strangers */
   gsize stranger_memory; /* what connections that are not a WebSocket yet may have */
@@ -43,6 +45,7 @@ typedef struct
 TcpShared *tcp_shared_new (const TcpGatewaySettings *settings,
                            TcpLog                   *log,
                            TcpStatus                *status,
+                           TcpCounters              *counters,
                            TcpEventQueue            *events);
 TcpShared *tcp_shared_ref (TcpShared *self);
 void tcp_shared_unref (TcpShared *self);

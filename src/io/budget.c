@@ -79,6 +79,13 @@ tcp_budget_pool_get_cap (TcpBudgetPool *self)
   return self->cap;
 }
 
+/* Of all its children, and on all threads. */
+gsize
+tcp_budget_pool_get_used (TcpBudgetPool *self)
+{
+  return self->used;
+}
+
 TcpBudgetPool *
 tcp_budget_pool_ref (TcpBudgetPool *self)
 {

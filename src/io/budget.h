@@ -46,6 +46,7 @@ void tcp_budget_pool_set_children (TcpBudgetPool *self,
 void tcp_budget_pool_set_cap (TcpBudgetPool *self,
                               gsize          cap);
 gsize tcp_budget_pool_get_cap (TcpBudgetPool *self);
+gsize tcp_budget_pool_get_used (TcpBudgetPool *self);
 TcpBudgetPool *tcp_budget_pool_ref (TcpBudgetPool *self);
 void tcp_budget_pool_unref (TcpBudgetPool *self);
 

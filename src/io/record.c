@@ -8,18 +8,22 @@
 
 /* @thread is that of the stream. */
 TcpRecord *
-tcp_record_new (guint64      id,
-                const char  *target,
-                const char  *principal,
-                TcpIoThread *thread)
+tcp_record_new (guint64         id,
+                const char     *target,
+                const char     *principal,
+                GSocketAddress *proxy,
+                TcpIoThread    *thread)
 {
   TcpRecord *self = g_new0 (TcpRecord, 1);
 
   g_atomic_ref_count_init (&self->refs);
   self->id = id;
   self->opened = g_get_real_time ();
+  self->began = g_get_monotonic_time ();
+  self->duration = -1;
   self->target = g_strdup (target);
   self->principal = g_strdup (principal);
+  self->proxy = proxy != NULL ? g_object_ref (proxy) : NULL;
   self->thread = thread;
   return self;
 }
@@ -39,6 +43,7 @@ tcp_record_unref (TcpRecord *self)
 
   g_free (self->target);
   g_free (self->principal);
+  g_clear_object (&self->proxy);
   g_free (self);
 }
 
@@ -60,4 +65,33 @@ void
 tcp_record_close (TcpRecord *self)
 {
   tcp_io_thread_invoke (self->thread, record_do_close, tcp_record_ref (self), (GDestroyNotify) tcp_record_unref);
+}
+
+/* It is over; on its thread. */
+void
+tcp_record_end (TcpRecord *self)
+{
+  atomic_store_explicit (&self->duration, g_get_monotonic_time () - self->began, memory_order_relaxed);
+}
+
+/* In microseconds; until now, while it is open. */
+gint64
+tcp_record_get_duration (TcpRecord *self)
+{
+  gint64 duration = tcp_record_get (self, duration);
+
+  return duration >= 0 ? duration : g_get_monotonic_time () - self->began;
+}
+
+/* The application gets an address of its own. What a language binding attaches to an object it frees with
+ * its interpreter's lock held, for which no I/O thread may wait. NULL if @address is. */
+GSocketAddress *
+tcp_record_copy_address (GSocketAddress *address)
+{
+  gssize size = address != NULL ? g_socket_address_get_native_size (address) : -1;
+  g_autofree gpointer native = size >= 0 ? g_malloc0 (size) : NULL;
+
+  if (native == NULL || !g_socket_address_to_native (address, native, size, NULL))
+    return NULL;
+  return g_socket_address_new_from_native (native, size);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <gio/gio.h>
 
 #include "io/pool.h"
 
@@ -15,12 +16,16 @@ typedef struct
   gatomicrefcount refs;
   guint64 id;
   gint64 opened; /* microseconds since 1970 */
+  gint64 began;  /* the same on the monotonic clock */
   char *target;
   char *principal;
+  GSocketAddress *proxy; /* nullable */
 
   /* Written by the I/O thread only. */
   atomic_ullong bytes_sent;
   atomic_ullong bytes_received;
+  atomic_ullong resumes;
+  atomic_llong duration; /* microseconds; -1 while it is open */
 
   /* Only touched on this I/O thread: see tcp_stream_set_record(). */
   TcpIoThread *thread;
@@ -29,13 +34,17 @@ typedef struct
                  const GError *error);
 } TcpRecord;
 
-TcpRecord *tcp_record_new (guint64      id,
-                           const char  *target,
-                           const char  *principal,
-                           TcpIoThread *thread);
+TcpRecord *tcp_record_new (guint64         id,
+                           const char     *target,
+                           const char     *principal,
+                           GSocketAddress *proxy,
+                           TcpIoThread    *thread);
 TcpRecord *tcp_record_ref (TcpRecord *self);
 void tcp_record_unref (TcpRecord *self);
 void tcp_record_close (TcpRecord *self);
+void tcp_record_end (TcpRecord *self);
+gint64 tcp_record_get_duration (TcpRecord *self);
+GSocketAddress *tcp_record_copy_address (GSocketAddress *address);
 
 /* No other thread writes it. */
 #define tcp_record_add(self, field, n) \

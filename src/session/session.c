@@ -28,6 +28,24 @@
 
 /* Books and bounds */
 
+/* For each of its connections. */
+static void
+session_count_resumes (TcpSession *self,
+                       guint64     n)
+{
+  GHashTable *sets[] = { self->streams, self->finishing };
+  GHashTableIter iter;
+  gpointer stream;
+
+  for (guint i = 0; i < G_N_ELEMENTS (sets); i++)
+    {
+      g_hash_table_iter_init (&iter, sets[i]);
+      while (g_hash_table_iter_next (&iter, &stream, NULL))
+        if (tcp_stream_get_record (stream) != NULL)
+          tcp_record_add (tcp_stream_get_record (stream), resumes, n);
+    }
+}
+
 static void
 session_report (TcpSession               *self,
                 const TcpProtocolFigures *now)
@@ -41,6 +59,8 @@ session_report (TcpSession               *self,
   REPORT (unacknowledged_bytes, unacknowledged);
   REPORT (receive_window, receive_window);
   REPORT (send_window, send_window);
+  if (now->resumes > self->reported.resumes)
+    session_count_resumes (self, now->resumes - self->reported.resumes);
   REPORT (resumes, resumes);
   REPORT (bytes_replayed, replayed);
 #undef REPORT

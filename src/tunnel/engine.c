@@ -143,7 +143,7 @@ engine_report_opened (TcpEngine      *self,
                       GSocketAddress *client,
                       const char     *target)
 {
-  g_autoptr (TcpRecord) record = tcp_record_new (tcp_stream_get_serial (stream), target, NULL, self->thread);
+  g_autoptr (TcpRecord) record = tcp_record_new (tcp_stream_get_serial (stream), target, NULL, NULL, self->thread);
 
   tcp_stream_set_record (stream, record);
   tcp_event_queue_push_opened (self->events, record, client);

@@ -32,6 +32,7 @@ struct _TcpChannel
   gboolean plain;
   TcpLog *log;
   TcpStatus *status;
+  TcpStatus *counter; /* counts it; NULL if nobody does */
   TcpChannelGroup *group;
 
   GIOStream *stream;

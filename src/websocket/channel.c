@@ -253,6 +253,9 @@ channel_finish (TcpChannel *self)
   if (self->buffered == NULL)
     g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
   g_io_stream_close (self->stream, NULL, NULL);
+  if (self->counter != NULL)
+    tcp_status_sub (self->counter, open_websockets, 1);
+  g_clear_pointer (&self->counter, tcp_status_unref);
   g_clear_pointer (&self->group, tcp_channel_group_leave);
   g_clear_object (&self->stream);
   g_clear_object (&self->buffered);
@@ -925,6 +928,11 @@ tcp_channel_new (GIOStream               *stream,
   self->plain = options->plain;
   self->log = tcp_log_ref (options->log);
   self->status = options->status != NULL ? tcp_status_ref (options->status) : NULL;
+  if (options->counter != NULL)
+    {
+      self->counter = tcp_status_ref (options->counter);
+      tcp_status_add (self->counter, open_websockets, 1);
+    }
   self->group = tcp_channel_group_enter (options->group);
   self->stream = g_object_ref (stream);
   if (options->buffered != NULL)

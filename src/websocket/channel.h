@@ -75,6 +75,7 @@ typedef struct
                              * would then be answered by a reset, which takes with it what it has sent */
   TcpLog *log;
   TcpStatus *status;        /* to be told the round trip; nullable */
+  TcpStatus *counter;       /* counts it while it is open; nullable */
   TcpChannelGroup *group;
   TcpBudget *budget;        /* of what is read before it is a message, and what no session has; nullable */
   guint message_timeout;    /* ms: for how long a message may be incomplete when memory is short */

@@ -183,6 +183,9 @@ const tests = {
         assertSame(seen.closed, seen.opened.map(id => [id, null]));
         assertSame(tunnel.get_statistics().bytes_received, 2 * MIB);
         assertSame(tunnel.get_statistics().protocol, 'resumable/1');
+        const metrics = gateway.get_metrics();
+        assertSame(metrics.get_dial_buckets().reduce((sum, n) => sum + Number(n), 0), metrics.dials_connected);
+        assertSame(metrics.get_dial_buckets().length, metrics.get_bounds().length + 1);
         tunnel.close();
     },
 

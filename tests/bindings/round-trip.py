@@ -213,6 +213,27 @@ class RoundTrip(unittest.TestCase):
         self.assertEqual(closed, [(opened[0][0], None)])
         self.assertIsInstance(opened[0][1], str)
 
+    def test_gateway_metrics(self):
+        tunnel = self.create()
+        tunnel.start(None)
+        closed = []
+        self.gateway.connect("connection-closed", lambda _, connection: closed.append(connection))
+        with connect(port_of(tunnel)) as client:
+            exchange(client)
+        metrics = self.gateway.get_metrics()
+        self.assertEqual((metrics.total_sessions, metrics.total_websockets, metrics.dials_connected), (1, 1, 1))
+        self.assertGreater(metrics.dial_time, 0)
+        self.assertEqual(sum(metrics.get_dial_buckets()), 1)
+        self.assertEqual(sum(metrics.get_websocket_buckets()), 1)
+        self.assertEqual(len(metrics.get_dial_buckets()), len(metrics.get_bounds()) + 1)
+        self.assertEqual(metrics.get_bounds()[:2], [1, 2.5])
+
+        wait_until(lambda: closed, "connection-closed of the gateway")
+        [connection] = closed
+        self.assertGreater(connection.props.duration, -1)
+        self.assertEqual(connection.props.resumes, 0)
+        self.assertIsNone(connection.props.proxy_address)
+
     def test_token_required(self):
         tunnel = self.create(mode=TcpTunnel.TunnelMode.SINGLETON)
         tunnel.props.token = "stale"

@@ -69,6 +69,7 @@ measure (gboolean greeted,
   client_ended = FALSE;
   shared.log = tcp_log_new ("model", TCP_TUNNEL_LOG_LEVEL_NONE);
   shared.status = tcp_status_new ();
+  shared.counters = tcp_counters_new ();
   client = tcp_client_new (&shared, NULL, &request, NULL, NULL, NULL, NULL, &callbacks, NULL);
   link = link_new (&options, rand);
   tcp_client_attach (client, link_get_channel (link, GATEWAY), &request);
@@ -91,6 +92,7 @@ measure (gboolean greeted,
   link_free (link);
   g_assert_cmpuint (clock_get_timers (), ==, 0);
   tcp_status_unref (shared.status);
+  tcp_counters_unref (shared.counters);
   tcp_log_unref (shared.log);
   return seconds;
 }

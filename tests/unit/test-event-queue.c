@@ -62,7 +62,7 @@ static void
 push_opened (TcpEventQueue *queue,
              guint64        id)
 {
-  TcpRecord *record = tcp_record_new (id, NULL, "somebody", NULL);
+  TcpRecord *record = tcp_record_new (id, NULL, "somebody", NULL, NULL);
 
   if (records == NULL)
     records = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, (GDestroyNotify) tcp_record_unref);

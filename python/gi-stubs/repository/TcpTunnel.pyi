@@ -133,11 +133,54 @@ class Statistics(GObject.GBoxed):
     def copy(self) -> Statistics: ...
     def free(self) -> None: ...
 
+class GatewayMetrics(GObject.GBoxed):
+    open_sessions: int
+    max_sessions: int
+    total_sessions: int
+    open_websockets: int
+    total_websockets: int
+    websocket_time: float
+    pending_connections: int
+    accepted_connections: int
+    dropped_connections: int
+    refused_requests: int
+    authentication_failures: int
+    tls_handshakes: int
+    tls_failures: int
+    open_dials: int
+    max_dials: int
+    dials_connected: int
+    dial_time: float
+    dials_refused: int
+    dials_unreachable: int
+    dials_timed_out: int
+    dials_unresolved: int
+    dials_forbidden: int
+    dials_limited: int
+    max_connections: int
+    memory: int
+    max_memory: int
+    hits_max_connections: int
+    hits_max_memory: int
+    hits_max_dials: int
+    hits_max_principal_sessions: int
+    hits_max_principal_connections: int
+    hits_descriptors: int
+    hits_pending: int
+    dropped_events: int
+    def copy(self) -> GatewayMetrics: ...
+    def free(self) -> None: ...
+    def get_websocket_buckets(self) -> list[int]: ...
+    def get_dial_buckets(self) -> list[int]: ...
+    def get_bounds(self) -> list[float]: ...
+
 class _ConnectionProperties:
     @property
     def id(self) -> int: ...
     @property
     def client_address(self) -> Gio.SocketAddress | None: ...
+    @property
+    def proxy_address(self) -> Gio.SocketAddress | None: ...
     @property
     def target(self) -> str | None: ...
     @property
@@ -148,6 +191,10 @@ class _ConnectionProperties:
     def bytes_sent(self) -> int: ...
     @property
     def bytes_received(self) -> int: ...
+    @property
+    def resumes(self) -> int: ...
+    @property
+    def duration(self) -> int: ...
     @property
     def closed(self) -> bool: ...
     @property
@@ -470,6 +517,7 @@ class Gateway(Endpoint, _GatewayProperties):
     ) -> Any: ...
     def reload_finish(self, result: Gio.AsyncResult) -> bool: ...
     def set_token(self, token: str | None = None) -> None: ...
+    def get_metrics(self) -> GatewayMetrics: ...
     def dup_uri(self) -> str | None: ...
 
 async def start_tcp_tunnel(

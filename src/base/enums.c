@@ -52,6 +52,8 @@ G_DEFINE_ENUM_TYPE (TcpTunnelError, tcp_tunnel_error,
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_LIMIT, "limit"),
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_FORBIDDEN, "forbidden"))
 
+/* It takes the hyphens for subtractions. */
+/* clang-format off */
 /**
  * tcp_tunnel_error_quark:
  *
@@ -62,3 +64,4 @@ G_DEFINE_ENUM_TYPE (TcpTunnelError, tcp_tunnel_error,
  * Since: 1.0
  */
 G_DEFINE_QUARK (tcp-tunnel-error-quark, tcp_tunnel_error)
+/* clang-format on */

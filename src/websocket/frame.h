@@ -32,7 +32,7 @@ typedef struct
   guint header;
 } TcpFrameHeader;
 
-#define tcp_frame_is_control(opcode) (((opcode) & 0x8) != 0)
+#define tcp_frame_is_control(opcode) ((0x8 & (opcode)) != 0)
 
 gssize tcp_frame_header_parse (TcpFrameHeader *self,
                                const guint8   *data,

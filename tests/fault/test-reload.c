@@ -179,7 +179,7 @@ test_removed (TcpTunnelMode mode)
   g_assert_cmpuint (mallory->close_code, ==, 1008);
 
   resumable_send_text (bob, RESUMABLE_DATA, 1, "still");
-  client_read (fd, (char[5]){ 0 }, 5);
+  client_read (fd, (char[5]) { 0 }, 5);
   client_close (fd);
 }
 
@@ -271,7 +271,7 @@ test_foreign (const char *query,
   fd = ws_connect (port, query, "first");
   ws_send (fd, WS_BINARY, "\0\0\0\1one", 7);
   served = target_accept (target);
-  client_read (served, (char[3]){ 0 }, 3);
+  client_read (served, (char[3]) { 0 }, 3);
   reload (&rig, "alice:second\n");
   ws_expect_close (fd, 1008);
   client_close (fd);
@@ -279,7 +279,7 @@ test_foreign (const char *query,
     {
       fd = ws_connect (port, query, "second");
       ws_send (fd, WS_BINARY, "more", 4);
-      client_read (served, (char[8]){ 0 }, 8);
+      client_read (served, (char[8]) { 0 }, 8);
       client_close (fd);
     }
   else

@@ -7,27 +7,32 @@
 
 G_BEGIN_DECLS
 
-/* What both ends of the demo's connections speak: lines, and bulk data that
- * is made up from a seed and summed up as it passes. */
+/* What both ends of the demo's connections send: lines, and bulk data that follows from a number,
+ * the seed. So the end that receives it can compare every byte. */
 
 typedef struct
 {
   _Atomic guint64 bytes;
-  /* Called whenever another part is complete, unless that is 0, by whoever adds to it. */
+  /* If this is not 0, the function is called each time another so many bytes have arrived, in the thread
+   * that has received them. */
   _Atomic guint64 part;
   void (*func) (guint64  bytes,
                 gpointer data);
   gpointer data;
 } DemoCount;
 
-char *demo_data_send (GOutputStream  *out,
-                      guint64         bytes,
-                      guint64         seed,
-                      GError        **error);
-char *demo_data_receive (GInputStream  *in,
-                         guint64        bytes,
-                         DemoCount     *count,
-                         GError       **error);
+gboolean demo_data_send (GOutputStream  *out,
+                         guint64         bytes,
+                         guint64         seed,
+                         GError        **error);
+gboolean demo_data_receive (GInputStream  *in,
+                            guint64        bytes,
+                            guint64        seed,
+                            DemoCount     *count,
+                            GError       **error);
+
+/* What the service answers when data arrived as it was sent. */
+#define DEMO_DATA_WHOLE "whole"
 
 GBufferedInputStream *demo_data_reader (GSocketConnection *connection);
 char *demo_data_read_line (GBufferedInputStream  *in,

@@ -7,17 +7,28 @@
 
 /* The service behind the demo's gateway. It reads lines:
  *
- *   take BYTES        takes in so many bytes and answers their SHA-256
- *   give BYTES SEED   sends so many bytes, then their SHA-256
- *   GET /MIB …        the same for web clients, without the sum
+ *   take BYTES SEED   receives and compares so many bytes; then answers "whole", or what is wrong
+ *   give BYTES SEED   sends so many bytes, and then "whole"
+ *   GET /MIB …        sends so many MiB to a web client
  *
- * Any other line comes back with the numbers of the connection and the line,
- * which shows that a connection is still the one it was. */
+ * To any other line it answers with the line, its number, and the number of the connection. They show whether a
+ * connection is still the same. */
 
 enum
 {
   MAX_MIB = 1024 * 1024,
 };
+
+static void
+read_arguments (const char *arguments,
+                guint64    *bytes,
+                guint64    *seed)
+{
+  char *rest;
+
+  *bytes = g_ascii_strtoull (arguments, &rest, 10);
+  *seed = g_ascii_strtoull (rest, NULL, 10);
+}
 
 static gboolean
 take (GBufferedInputStream *in,
@@ -25,22 +36,24 @@ take (GBufferedInputStream *in,
       const char           *arguments,
       DemoCount            *arrived)
 {
-  guint64 bytes = g_ascii_strtoull (arguments, NULL, 10);
-  g_autofree char *sum = demo_data_receive (G_INPUT_STREAM (in), bytes, arrived, NULL);
+  g_autoptr (GError) error = NULL;
+  guint64 bytes, seed;
 
-  return sum != NULL && demo_data_write_line (out, NULL, "%s", sum);
+  read_arguments (arguments, &bytes, &seed);
+  if (demo_data_receive (G_INPUT_STREAM (in), bytes, seed, arrived, &error))
+    return demo_data_write_line (out, NULL, DEMO_DATA_WHOLE);
+  demo_data_write_line (out, NULL, "%s", error->message);
+  return FALSE;
 }
 
 static gboolean
 give (GOutputStream *out,
       const char    *arguments)
 {
-  char *rest;
-  guint64 bytes = g_ascii_strtoull (arguments, &rest, 10);
-  guint64 seed = g_ascii_strtoull (rest, NULL, 10);
-  g_autofree char *sum = demo_data_send (out, bytes, MAX (seed, 1), NULL);
+  guint64 bytes, seed;
 
-  return sum != NULL && demo_data_write_line (out, NULL, "%s", sum);
+  read_arguments (arguments, &bytes, &seed);
+  return demo_data_send (out, bytes, seed, NULL) && demo_data_write_line (out, NULL, DEMO_DATA_WHOLE);
 }
 
 static void
@@ -67,7 +80,7 @@ give_http (GBufferedInputStream *in,
                             "Connection: close\r\n"
                             "\r",
                             mib << 20))
-    g_free (demo_data_send (out, mib << 20, 1, NULL));
+    demo_data_send (out, mib << 20, 1, NULL);
 }
 
 static void

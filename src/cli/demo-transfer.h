@@ -11,7 +11,7 @@ G_BEGIN_DECLS
 /* What is sent at once, and how that went. */
 typedef struct
 {
-  const char *name;
+  const char *name; /* NULL to show nothing */
   guint n_up;    /* connections that send to the service */
   guint n_down;  /* connections that receive from it */
   guint64 bytes; /* of each connection */

@@ -22,10 +22,14 @@
 
 enum
 {
-  DEFAULT_SIZE = 256, /* MiB */
-  MAX_SIZE = 64 * 1024,
-  MANY = 8,              /* connections at once */
+  MAX_SIZE = 64 * 1024, /* MiB */
+  MANY = 8,             /* connections at once */
+  WARM_UP = 16,         /* MiB */
+  MIN_BYTES = 4 << 20,
 };
+
+/* How long a transfer should take, in s, unless --size says how much it sends. */
+#define TRANSFER_TIME 1.5
 
 static struct
 {
@@ -36,21 +40,22 @@ static struct
 
 static const GOptionEntry entries[] = {
   { "size", 0, 0, G_OPTION_ARG_STRING, &options.size,
-    "How much to send each way (default 256)", "MIB" },
+    "Send so much each way (default: for 1.5 s)", "MIB" },
   { "keep", 0, 0, G_OPTION_ARG_NONE, &options.keep,
-    "Stay up afterwards, to be tried by hand", NULL },
+    "Run on afterwards, to be tried by hand", NULL },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
     "none, error (default), warn, info or debug", "LEVEL" },
   G_OPTION_ENTRY_NULL,
 };
 
 static const char description[] =
-    "Starts a gateway and a TCP service of its own on this machine, tunnels to\n"
-    "them, and sends data both ways while the WebSocket is cut again and again.\n"
+    "Starts a TCP service, a gateway and tunnels on this machine, measures how fast\n"
+    "they are, and sends data both ways while the WebSocket is cut again and again.\n"
+    "The receiving end compares every byte.\n"
     "\n"
     "Exit status:\n"
     "  0  all held\n"
-    "  1  something did not, or it was stopped before the end\n"
+    "  1  something did not hold, or the demo was stopped before its end\n"
     "  2  wrong usage\n";
 
 /* A line of the summary. */
@@ -67,10 +72,11 @@ typedef struct
   TcpGateway *gateway;
   DemoServer *single_relay;
   DemoServer *many_relay;
+  TcpTunnel *direct;
   TcpTunnel *single;
   TcpTunnel *many;
   DemoCutter *cutter;
-  guint64 bytes;
+  guint64 bytes; /* of the next transfer, each way */
   GMainLoop *loop;
   gboolean finished;
   GPtrArray *results;
@@ -89,12 +95,15 @@ result_free (gpointer data)
 static void
 demo_clear (Demo *self)
 {
+  if (self->direct != NULL)
+    tcp_endpoint_close (TCP_ENDPOINT (self->direct));
   if (self->single != NULL)
     tcp_endpoint_close (TCP_ENDPOINT (self->single));
   if (self->many != NULL)
     tcp_endpoint_close (TCP_ENDPOINT (self->many));
   if (self->gateway != NULL)
     tcp_endpoint_close (TCP_ENDPOINT (self->gateway));
+  g_clear_object (&self->direct);
   g_clear_object (&self->single);
   g_clear_object (&self->many);
   g_clear_pointer (&self->single_relay, demo_server_free);
@@ -189,6 +198,9 @@ start (Demo               *self,
   if (self->many_relay == NULL)
     return FALSE;
 
+  self->direct = start_tunnel (port, TCP_TUNNEL_MODE_SINGLETON, level, error);
+  if (self->direct == NULL)
+    return FALSE;
   self->single = start_tunnel (demo_server_get_port (self->single_relay),
                                TCP_TUNNEL_MODE_SINGLETON, level, error);
   if (self->single == NULL)
@@ -203,16 +215,39 @@ print_parts (Demo *self)
 {
   g_autofree char *uri = tcp_gateway_dup_uri (self->gateway);
 
-  print_title ("tcp-tunnel demo: all on this machine, nothing to set up");
+  print_title ("tcp-tunnel demo: everything runs on this machine");
   view_print (stdout,
               "  tunnel   127.0.0.1:%-5u         singleton: one connection at a time\n"
-              "  tunnel   127.0.0.1:%-5u         multiplexed: many over one WebSocket\n"
-              "  relays   127.0.0.1:%-5u, %-5u  play the network before each, and are cut\n"
-              "  gateway  %-22s  where the WebSockets end\n"
-              "  service  127.0.0.1:%-5u         what the gateway leads to\n",
-              tunnel_port (self->single), tunnel_port (self->many),
+              "  tunnel   127.0.0.1:%-5u         singleton, through a relay that is cut\n"
+              "  tunnel   127.0.0.1:%-5u         multiplexed, likewise: many connections\n"
+              "  relays   127.0.0.1:%-5u, %-5u  act as the network before those two\n"
+              "  gateway  %-22s  accepts the WebSockets\n"
+              "  service  127.0.0.1:%-5u         what the gateway connects to\n",
+              tunnel_port (self->direct), tunnel_port (self->single), tunnel_port (self->many),
               demo_server_get_port (self->single_relay), demo_server_get_port (self->many_relay),
               uri, demo_server_get_port (self->service));
+}
+
+/* As the last transfer was so fast. */
+static void
+choose_bytes (Demo               *self,
+              const DemoTransfer *last)
+{
+  if (options.size == NULL && last->rate > 0)
+    self->bytes = CLAMP (last->rate * TRANSFER_TIME, MIN_BYTES, (guint64) MAX_SIZE << 20);
+}
+
+/* Uses no relay, so that it shows what the tunnel can do. */
+static gboolean
+transfer_directly (Demo          *self,
+                   DemoTransfer  *transfer,
+                   GError       **error)
+{
+  DemoCount *count = demo_cutter_get_count (self->cutter);
+
+  count->bytes = 0;
+  return demo_break_wait_rest (self->direct, error) &&
+         demo_transfer_run (transfer, tunnel_port (self->direct), count, error);
 }
 
 static gboolean
@@ -234,21 +269,16 @@ transfer_and_cut (Demo          *self,
 }
 
 static void
-run_transfer (Demo         *self,
-              TcpTunnel    *tunnel,
-              DemoServer   *relay,
-              DemoTransfer *transfer,
-              const char   *what)
+add_transfer (Demo               *self,
+              const DemoTransfer *transfer,
+              const char         *what,
+              const GError       *error)
 {
-  g_autoptr (GError) error = NULL;
+  g_autofree char *rate = format_size (transfer->rate);
 
-  if (transfer_and_cut (self, tunnel, relay, transfer, &error))
+  if (error == NULL)
     {
-      g_autofree char *rate = format_size (transfer->rate);
-
-      add_result (self, what,
-                  g_strdup_printf ("%s/s, %u cuts", rate, demo_cutter_get_cuts (self->cutter)),
-                  TRUE);
+      add_result (self, what, g_strdup_printf ("%s/s", rate), TRUE);
       return;
     }
   view_print (stdout, "  %-6s failed: %s\n", transfer->name, error->message);
@@ -256,10 +286,40 @@ run_transfer (Demo         *self,
 }
 
 static void
+run_direct_transfer (Demo         *self,
+                     DemoTransfer *transfer,
+                     const char   *what)
+{
+  g_autoptr (GError) error = NULL;
+
+  transfer->bytes = self->bytes;
+  transfer_directly (self, transfer, &error);
+  choose_bytes (self, transfer);
+  add_transfer (self, transfer, what, error);
+}
+
+static void
+run_cut_transfer (Demo         *self,
+                  TcpTunnel    *tunnel,
+                  DemoServer   *relay,
+                  DemoTransfer *transfer,
+                  const char   *what)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *title = NULL;
+
+  transfer->bytes = self->bytes / MAX (transfer->n_up, transfer->n_down);
+  transfer_and_cut (self, tunnel, relay, transfer, &error);
+  choose_bytes (self, transfer);
+  title = g_strdup_printf ("%s, %u cuts", what, demo_cutter_get_cuts (self->cutter));
+  add_transfer (self, transfer, title, error);
+}
+
+static void
 end_talk (Demo     *self,
           DemoTalk *talk)
 {
-  const char *what = "a line now and then beside it";
+  const char *what = "lines typed beside it";
   g_autoptr (GError) error = NULL;
   gint64 median, worst;
 
@@ -268,7 +328,7 @@ end_talk (Demo     *self,
       g_autofree char *middle = format_time (median);
       g_autofree char *longest = format_time (worst);
 
-      add_result (self, what, g_strdup_printf ("%s, at worst %s", middle, longest), TRUE);
+      add_result (self, what, g_strdup_printf ("echo in %s, at most %s", middle, longest), TRUE);
       return;
     }
   view_print (stdout, "  typing failed: %s\n", error->message);
@@ -278,20 +338,28 @@ end_talk (Demo     *self,
 static void
 run_transfers (Demo *self)
 {
-  DemoTransfer up = { .name = "up", .n_up = 1, .bytes = self->bytes };
-  DemoTransfer down = { .name = "down", .n_down = 1, .bytes = self->bytes };
-  DemoTransfer both = {
-    .name = "both", .n_up = MANY / 2, .n_down = MANY / 2, .bytes = self->bytes / MANY * 2
-  };
+  DemoTransfer warm_up = { .n_up = 1, .bytes = WARM_UP << 20 };
+  DemoTransfer up = { .name = "up", .n_up = 1 };
+  DemoTransfer down = { .name = "down", .n_down = 1 };
+  DemoTransfer cut_up = up;
+  DemoTransfer cut_down = down;
+  DemoTransfer both = { .name = "both", .n_up = MANY / 2, .n_down = MANY / 2 };
   DemoTalk *talk;
 
-  print_title ("One connection, and its WebSocket is cut again and again");
-  run_transfer (self, self->single, self->single_relay, &up, "data up, one connection");
-  run_transfer (self, self->single, self->single_relay, &down, "data down, one connection");
+  print_title ("How fast: one connection through the tunnel");
+  /* If it fails, so do the others, which show why. */
+  if (options.size == NULL && transfer_directly (self, &warm_up, NULL))
+    choose_bytes (self, &warm_up);
+  run_direct_transfer (self, &up, "data up");
+  run_direct_transfer (self, &down, "data down");
 
-  print_title ("Eight connections both ways and somebody who types, all over one WebSocket");
+  print_title ("The same, while its WebSocket is cut again and again");
+  run_cut_transfer (self, self->single, self->single_relay, &cut_up, "data up");
+  run_cut_transfer (self, self->single, self->single_relay, &cut_down, "data down");
+
+  print_title ("Eight connections both ways, and lines typed beside them, over one WebSocket");
   talk = demo_talk_start (tunnel_port (self->many));
-  run_transfer (self, self->many, self->many_relay, &both, "data both ways, 8 connections");
+  run_cut_transfer (self, self->many, self->many_relay, &both, "data both ways");
   end_talk (self, talk);
 }
 
@@ -301,7 +369,7 @@ run_break (Demo *self)
   g_autoptr (GError) error = NULL;
   gint64 away;
 
-  print_title ("Slowly: the network breaks under an open connection");
+  print_title ("Step by step: the network breaks under an open connection");
   if (demo_break_run (self->single, self->single_relay, &away, &error))
     {
       g_autofree char *time = format_time (away);
@@ -324,12 +392,25 @@ print_summary (Demo *self)
       Result *result = self->results->pdata[i];
 
       all = all && result->held;
-      view_print (stdout, "  %-32s %-24s %s%s%s\n", result->what, result->measured,
+      view_print (stdout, "  %-32s %-30s %s%s%s\n", result->what, result->measured,
                   view_style (stdout, result->held ? VIEW_GREEN : VIEW_RED),
                   result->held ? "held" : "DID NOT HOLD", view_style (stdout, VIEW_PLAIN));
     }
   view_print (stdout, "\n%s\n", all ? "All held." : "Not all held.");
   return all;
+}
+
+static void
+print_next (void)
+{
+  print_title ("Next");
+  view_print (stdout,
+              "  tcp-tunnel demo --keep\n"
+              "      the same, and tunnels and gateway run on, to be tried with nc and curl\n"
+              "  tcp-tunnel gateway --target 127.0.0.1:22 --listen 8080\n"
+              "  tcp-tunnel connect ws://127.0.0.1:8080/ --listen 2222\n"
+              "      a gateway and a tunnel to it, both with TCP_TUNNEL_TOKEN set to the same\n"
+              "      secret; then: ssh -p 2222 127.0.0.1\n");
 }
 
 /* Enter on the terminal. */
@@ -367,10 +448,10 @@ keep (Demo *self)
   g_autoptr (GIOChannel) input = NULL;
   g_autoptr (TunnelLine) status = NULL;
 
-  print_title ("Still up. To try in another terminal:");
+  print_title ("Still running. In another terminal, try:");
   view_print (stdout,
               "  nc 127.0.0.1 %u\n"
-              "      what you type comes back\n"
+              "      each line that you type comes back\n"
               "  curl -o /dev/null http://127.0.0.1:%u/1024\n"
               "      1024 MiB through the multiplexed tunnel, any number at a time\n"
               "  TCP_TUNNEL_TOKEN=" DEMO_TOKEN " tcp-tunnel connect %s\n"
@@ -378,18 +459,21 @@ keep (Demo *self)
               single, many, uri);
   if (isatty (STDIN_FILENO))
     {
-      view_print (stdout, "Enter cuts the WebSockets. ");
+      view_print (stdout, "Press Enter to cut the WebSockets, Ctrl-C to end.\n");
       input = g_io_channel_unix_new (STDIN_FILENO);
       g_io_add_watch (input, G_IO_IN | G_IO_HUP, on_input, self);
     }
-  view_print (stdout, "Ctrl-C ends it all.\n");
+  else
+    {
+      view_print (stdout, "Press Ctrl-C to end.\n");
+    }
   g_signal_connect (self->single, "state-changed", G_CALLBACK (on_state_changed), NULL);
   if (view_is_live ())
     status = tunnel_line_new (self->single, "");
   g_main_loop_run (self->loop);
 }
 
-/* Before the end of the demo nothing is proven, so that is a failure. */
+/* To stop before the end counts as a failure: not everything was shown. */
 static gboolean
 on_quit (gpointer data)
 {
@@ -427,11 +511,11 @@ demo_main (char ***args)
 {
   g_autoptr (GError) error = NULL;
   Demo self = { 0 };
-  guint64 size = DEFAULT_SIZE;
+  guint64 size = WARM_UP;
   int level = TCP_TUNNEL_LOG_LEVEL_ERROR;
   int status = EXIT_FAILED;
 
-  if (!options_parse ("demo", NULL, "Show all that a tunnel does; needs nothing.", description,
+  if (!options_parse ("demo", NULL, "Show what a tunnel does. It requires no gateway and no network.", description,
                       entries, args, &error) ||
       !read_options (&size, &level, &error))
     return options_usage ("demo", error);
@@ -452,6 +536,8 @@ demo_main (char ***args)
       status = print_summary (&self) ? EXIT_SUCCESS : EXIT_FAILED;
       if (options.keep)
         keep (&self);
+      else
+        print_next ();
     }
   else
     {

@@ -45,7 +45,7 @@ static const char help[] =
     "  status                      Show what the running tunnels and gateways do\n"
     "  gateway --target HOST:PORT  Accept WebSockets and connect them to a TCP\n"
     "                              service\n"
-    "  demo                        Show it all on this machine; needs nothing\n"
+    "  demo                        Show all this on this machine, without a gateway\n"
     "\n"
     "Options:\n"
     "  -h, --help                  Show this, or with a command all about it\n"

@@ -272,7 +272,8 @@ class Several(unittest.TestCase):
 
 
 class Demo(unittest.TestCase):
-    ROWS = ['data up', 'data down', 'data both ways', 'a line now and then', 'same connection']
+    ROWS = ['data up', 'data down', 'data up, [1-8] cuts', 'data down, [1-8] cuts', 'data both ways, [1-8] cuts',
+            'lines typed beside it', 'same connection after a break']
 
     def check_text(self, text):
         self.assertLessEqual(max(map(len, text)), 80)
@@ -286,8 +287,10 @@ class Demo(unittest.TestCase):
             self.assertGreater(int(resumes), 0)
         self.assertRegex(whole, r'(?m)^  typing +\d+ lines, each came back: ')
         for row in self.ROWS:
-            self.assertRegex('\n'.join(text), rf'(?m)^  {row}.* held$')
+            self.assertRegex('\n'.join(text), rf'(?m)^  {row}  .* held$')
+        self.assertEqual(len(re.findall(r'/s   every byte arrived, in order$', whole, re.MULTILINE)), 5)
         self.assertIn('All held.', text)
+        self.assertIn('Next', text)
 
     def test_piped(self):
         status, out, err = run('demo', '--size', '8')

@@ -10,6 +10,7 @@
 #include <tcptunnel/tcp-forward.h>
 #include <tcptunnel/tcp-gateway-metrics.h>
 #include <tcptunnel/tcp-gateway.h>
+#include <tcptunnel/tcp-principal.h>
 #include <tcptunnel/tcp-reverse-tunnel.h>
 #include <tcptunnel/tcp-statistics.h>
 #include <tcptunnel/tcp-tunnel.h>

@@ -798,6 +798,8 @@ runner_begin_start (TcpRunner     *self,
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "%s cannot be started: %s", self->klass->noun, why->message);
       return FALSE;
     }
+  if (self->klass->collect != NULL && !self->klass->collect (self->owner, error))
+    return FALSE;
   context = g_main_context_ref_thread_default ();
   events = tcp_event_queue_new (context, self->owner, on_event, self);
   if (wait->task == NULL)

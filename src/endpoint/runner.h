@@ -15,6 +15,9 @@ typedef struct
 {
   const char *noun; /* "the tunnel" */
 
+  /* NULL, or what has to be asked of the application first. */
+  gboolean (*collect) (gpointer   owner,
+                       GError   **error);
   /* Checks the settings and makes an engine. Called with the lock held. */
   gpointer (*make) (gpointer        owner,
                     TcpEventQueue  *events,

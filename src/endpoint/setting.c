@@ -19,6 +19,8 @@ setting_make_pspec (const TcpSetting *self)
     flags |= G_PARAM_READABLE;
   if (self->get == NULL)
     flags |= G_PARAM_WRITABLE;
+  if (self->is_construct_only)
+    flags |= G_PARAM_CONSTRUCT_ONLY;
 
   switch (self->kind)
     {

@@ -41,6 +41,7 @@ typedef struct
   const char *text;      /* the default of a string */
   guint64 least;         /* a number of 64 bits that is less, but not 0, is raised to it */
   gboolean is_secret;    /* it can be set but not read */
+  gboolean is_construct_only;
 
   /* These are called with the endpoint's lock held. */
   void (*changed) (TcpEndpoint *endpoint); /* each time that it was set, also to what it was */

@@ -12,23 +12,22 @@
 struct _TcpAccess
 {
   TcpAccessLimits limits;
-  TcpTokens *tokens; /* NULL before there are any */
-  GHashTable *principals; /* name → TcpPrincipal, of those that have shown a token */
+  TcpRoster *roster; /* NULL before there is one */
+  GHashTable *accounts; /* name → TcpAccount, of the principals that have been here */
 };
 
-/* Principals */
+/* Accounts */
 
 /* Of all memory, as a fraction of it, so that it is the same of each kind. */
 static double
-access_get_memory_share (TcpAccess *self,
-                         guint      n_principals)
+access_get_memory_share (TcpAccess       *self,
+                         const TcpPolicy *policy)
 {
-  const TcpGatewaySettings *settings = self->limits.settings;
-  double all = tcp_gateway_settings_get_max_memory (settings);
+  double all = tcp_gateway_settings_get_max_memory (self->limits.settings);
 
-  if (settings->max_principal_memory > 0)
-    return MIN (settings->max_principal_memory / all, 1);
-  return n_principals > 1 ? 0.75 : 1;
+  if (policy->max_memory > 0)
+    return MIN (policy->max_memory / all, 1);
+  return tcp_roster_count (self->roster) > 1 ? 0.75 : 1;
 }
 
 /* How much a principal may have of a kind. However small its part, a message that is to be whole has to fit into it. */
@@ -42,60 +41,60 @@ access_get_memory_cap (TcpAccess     *self,
   return kind == TCP_MEMORY_INPUT ? MAX (cap, TCP_CHANNEL_MIN_MEMORY) : cap;
 }
 
-/* How much of everything one principal may have, as long as the tokens are those. */
+/* What one principal may do, and how much of everything it may have, as the roster says. */
 static void
-access_limit (TcpAccess    *self,
-              TcpPrincipal *principal)
+access_limit (TcpAccess  *self,
+              TcpAccount *account)
 {
   const TcpAccessLimits *limits = &self->limits;
-  const TcpGatewaySettings *settings = limits->settings;
-  guint n = tcp_tokens_count_names (self->tokens);
-  double share = access_get_memory_share (self, n);
+  TcpPolicy *policy = tcp_roster_get_policy (self->roster, account->name);
+  guint n = tcp_roster_count (self->roster);
+  double share = access_get_memory_share (self, policy);
   guint max_clients = limits->clients->max;
 
+  tcp_account_set_policy (account, policy);
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
-    tcp_budget_pool_set_cap (principal->memory[i], access_get_memory_cap (self, i, share));
-  principal->held.max = MAX_HELD;
-  principal->clients.max = MIN (tcp_quota_get_share (max_clients, n, settings->max_principal_sessions),
-                                MAX (max_clients * share, 1));
-  principal->connections.max = tcp_quota_get_share (settings->common.max_connections, n, settings->max_principal_connections);
-  principal->reverse_ports.max = tcp_quota_get_share (limits->reverse_ports->max, n, 0);
-  principal->listeners.max = tcp_quota_get_share (limits->listeners->max, n, 0);
-  principal->dials.quota.max = tcp_quota_get_share (settings->max_dials, n, settings->max_principal_dials);
+    tcp_budget_pool_set_cap (account->memory[i], access_get_memory_cap (self, i, share));
+  account->held.max = MAX_HELD;
+  account->clients.max = MIN (tcp_quota_get_share (max_clients, n, policy->max_sessions), MAX (max_clients * share, 1));
+  account->connections.max = tcp_quota_get_share (limits->connections->max, n, policy->max_connections);
+  account->reverse_ports.max = tcp_quota_get_share (limits->reverse_ports->max, n, 0);
+  account->listeners.max = tcp_quota_get_share (limits->listeners->max, n, 0);
+  account->dials.quota.max = tcp_quota_get_share (limits->dials->max, n, policy->max_dials);
 }
 
-/* A reference to the one of that name, of which there is a token. */
-TcpPrincipal *
-tcp_access_get_principal (TcpAccess  *self,
-                          const char *name)
+/* A reference to the one of that name, which is in the roster. */
+TcpAccount *
+tcp_access_get_account (TcpAccess  *self,
+                        const char *name)
 {
-  TcpPrincipal *principal = g_hash_table_lookup (self->principals, name);
+  TcpAccount *account = g_hash_table_lookup (self->accounts, name);
 
-  if (principal == NULL)
+  if (account == NULL)
     {
-      principal = tcp_principal_new (name);
+      account = tcp_account_new (name, tcp_roster_get_policy (self->roster, name));
       for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
-        principal->memory[i] = tcp_budget_pool_new_child (self->limits.memory[i], 0);
-      access_limit (self, principal);
-      g_hash_table_insert (self->principals, principal->name, principal);
+        account->memory[i] = tcp_budget_pool_new_child (self->limits.memory[i], 0);
+      access_limit (self, account);
+      g_hash_table_insert (self->accounts, account->name, account);
     }
-  return tcp_principal_ref (principal);
+  return tcp_account_ref (account);
 }
 
-/* Tokens */
+/* The roster */
 
-/* One that has something still stays, although no token is its own. */
+/* One that has something still stays, although it is in the roster no more. */
 static gboolean
 is_over (gpointer key,
          gpointer value,
          gpointer user_data)
 {
-  TcpPrincipal *principal = value;
+  TcpAccount *account = value;
 
-  return !tcp_tokens_have_name (user_data, principal->name) && g_atomic_ref_count_compare (&principal->refs, 1);
+  return !tcp_roster_has (user_data, account->name) && g_atomic_ref_count_compare (&account->refs, 1);
 }
 
-/* Sets aside what each principal of the tokens may have in any case. @offset is that of its share. */
+/* Sets aside what each principal of the roster may have in any case. @offset is that of its share. */
 static void
 access_set_aside (TcpAccess *self,
                   TcpQuota  *quota,
@@ -103,64 +102,71 @@ access_set_aside (TcpAccess *self,
 {
   g_autoptr (GPtrArray) shares = g_ptr_array_new ();
   GHashTableIter iter;
-  gpointer principal;
+  gpointer account;
 
-  g_hash_table_iter_init (&iter, self->principals);
-  while (g_hash_table_iter_next (&iter, NULL, &principal))
-    g_ptr_array_add (shares, G_STRUCT_MEMBER_P (principal, offset));
-  tcp_quota_set_aside (quota, tcp_tokens_count_names (self->tokens), (TcpQuotaShare *const *) shares->pdata, shares->len);
+  g_hash_table_iter_init (&iter, self->accounts);
+  while (g_hash_table_iter_next (&iter, NULL, &account))
+    g_ptr_array_add (shares, G_STRUCT_MEMBER_P (account, offset));
+  tcp_quota_set_aside (quota, tcp_roster_count (self->roster), (TcpQuotaShare *const *) shares->pdata, shares->len);
 }
 
-/* From now on these are valid, and no others. Whoever is here is not affected. */
+/* From now on it counts, and nothing else. Whoever is here is not affected. */
 void
-tcp_access_set_tokens (TcpAccess *self,
-                       TcpTokens *tokens)
+tcp_access_set_roster (TcpAccess *self,
+                       TcpRoster *roster)
 {
   const TcpAccessLimits *limits = &self->limits;
   GHashTableIter iter;
-  gpointer principal;
+  gpointer account;
 
-  tcp_tokens_ref (tokens);
-  g_clear_pointer (&self->tokens, tcp_tokens_unref);
-  self->tokens = tokens;
-  g_hash_table_foreach_remove (self->principals, is_over, tokens);
+  tcp_roster_ref (roster);
+  g_clear_pointer (&self->roster, tcp_roster_unref);
+  self->roster = roster;
+  g_hash_table_foreach_remove (self->accounts, is_over, roster);
 
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
-    tcp_budget_pool_set_children (limits->memory[i], tcp_tokens_count_names (tokens));
-  access_set_aside (self, limits->held, G_STRUCT_OFFSET (TcpPrincipal, held));
-  access_set_aside (self, limits->clients, G_STRUCT_OFFSET (TcpPrincipal, clients));
-  access_set_aside (self, limits->connections, G_STRUCT_OFFSET (TcpPrincipal, connections));
-  access_set_aside (self, limits->reverse_ports, G_STRUCT_OFFSET (TcpPrincipal, reverse_ports));
-  access_set_aside (self, limits->listeners, G_STRUCT_OFFSET (TcpPrincipal, listeners));
-  access_set_aside (self, limits->dials, G_STRUCT_OFFSET (TcpPrincipal, dials.quota));
-  g_hash_table_iter_init (&iter, self->principals);
-  while (g_hash_table_iter_next (&iter, NULL, &principal))
-    access_limit (self, principal);
+    tcp_budget_pool_set_children (limits->memory[i], tcp_roster_count (roster));
+  access_set_aside (self, limits->held, G_STRUCT_OFFSET (TcpAccount, held));
+  access_set_aside (self, limits->clients, G_STRUCT_OFFSET (TcpAccount, clients));
+  access_set_aside (self, limits->connections, G_STRUCT_OFFSET (TcpAccount, connections));
+  access_set_aside (self, limits->reverse_ports, G_STRUCT_OFFSET (TcpAccount, reverse_ports));
+  access_set_aside (self, limits->listeners, G_STRUCT_OFFSET (TcpAccount, listeners));
+  access_set_aside (self, limits->dials, G_STRUCT_OFFSET (TcpAccount, dials.quota));
+  g_hash_table_iter_init (&iter, self->accounts);
+  while (g_hash_table_iter_next (&iter, NULL, &account))
+    if (tcp_roster_has (roster, ((TcpAccount *) account)->name))
+      access_limit (self, account);
+}
+
+TcpRoster *
+tcp_access_get_roster (TcpAccess *self)
+{
+  return self->roster;
 }
 
 TcpTokens *
 tcp_access_get_tokens (TcpAccess *self)
 {
-  return self->tokens;
+  return tcp_roster_get_tokens (self->roster);
 }
 
 /* Life */
 
-/* What the limits refer to has to outlive it, and its principals. */
+/* What the limits refer to has to outlive it, and its accounts. */
 TcpAccess *
 tcp_access_new (const TcpAccessLimits *limits)
 {
   TcpAccess *self = g_new0 (TcpAccess, 1);
 
   self->limits = *limits;
-  self->principals = g_hash_table_new_full (tcp_secret_hash, g_str_equal, NULL, (GDestroyNotify) tcp_principal_unref);
+  self->accounts = g_hash_table_new_full (tcp_secret_hash, g_str_equal, NULL, (GDestroyNotify) tcp_account_unref);
   return self;
 }
 
 void
 tcp_access_free (TcpAccess *self)
 {
-  g_clear_pointer (&self->tokens, tcp_tokens_unref);
-  g_hash_table_unref (self->principals);
+  g_clear_pointer (&self->roster, tcp_roster_unref);
+  g_hash_table_unref (self->accounts);
   g_free (self);
 }

@@ -2,14 +2,14 @@
 
 #pragma once
 
-#include "gateway/principal.h"
+#include "gateway/account.h"
 #include "gateway/settings.h"
-#include "gateway/tokens.h"
+#include "gateway/roster.h"
 
 G_BEGIN_DECLS
 
-/* Who may use a gateway: its tokens, and the principals that have shown one. Belongs to one thread; a principal may be
- * used on all. */
+/* Who may use a gateway: its roster, and the principals of it that have been here. Belongs to one thread; an account may
+ * be used on all. */
 typedef struct _TcpAccess TcpAccess;
 
 /* What there is for all principals together. */
@@ -27,10 +27,11 @@ typedef struct
 
 TcpAccess *tcp_access_new (const TcpAccessLimits *limits);
 void tcp_access_free (TcpAccess *self);
-void tcp_access_set_tokens (TcpAccess *self,
-                            TcpTokens *tokens);
+void tcp_access_set_roster (TcpAccess *self,
+                            TcpRoster *roster);
+TcpRoster *tcp_access_get_roster (TcpAccess *self);
 TcpTokens *tcp_access_get_tokens (TcpAccess *self);
-TcpPrincipal *tcp_access_get_principal (TcpAccess  *self,
+TcpAccount *tcp_access_get_account (TcpAccess  *self,
                                         const char *name);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpAccess, tcp_access_free)

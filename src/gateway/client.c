@@ -43,7 +43,7 @@ struct _TcpClient
   const TcpGatewaySettings *settings;
   gboolean raw;
   char *session_id;
-  TcpPrincipal *principal;
+  TcpAccount *principal;
   GSocketAddress *address; /* from where the last WebSocket came, NULL if that is not known, */
   GSocketAddress *local;   /* and to which of this end; likewise */
   GSocketAddress *proxy;   /* through which; NULL if no proxy has named the address */
@@ -275,7 +275,7 @@ client_enter_connection (TcpClient  *self,
       tcp_counters_add (self->shared->counters, hits_max_connections);
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
                    "the gateway has %u connections already (max-connections)",
-                   self->settings->common.max_connections);
+                   self->shared->connections.max);
       return FALSE;
     }
 }
@@ -289,6 +289,7 @@ on_stream_opened (TcpSession *session,
   TcpClient *self = user_data;
   const char *where = target != NULL ? target : self->settings->target;
   g_autofree char *name = tcp_text_from_peer (where, strlen (where));
+  g_autoptr (TcpPolicy) policy = tcp_account_ref_policy (self->principal);
   g_autoptr (GError) error = NULL;
 
   self->callbacks.stream_opened (self, stream, self->address, name, self->user_data);
@@ -314,7 +315,7 @@ on_stream_opened (TcpSession *session,
     }
   if (target != NULL && strcmp (target, self->settings->target) == 0)
     target = NULL;
-  if (target != NULL && !tcp_target_rules_allow (self->shared->targets, target))
+  if (target != NULL ? !tcp_target_rules_allow (policy->rules, target) : !policy->allows_own)
     {
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_FORBIDDEN, "the gateway does not allow the target %s", name);
       client_refuse (self, stream, TCP_RESET_FORBIDDEN, FALSE, error);
@@ -322,7 +323,7 @@ on_stream_opened (TcpSession *session,
     }
   tcp_stream_set_target (stream, target);
   client_dial (self, stream, target != NULL ? target : self->settings->target,
-               target != NULL ? self->shared->targets : NULL);
+               target != NULL ? policy->rules : NULL);
 }
 
 /* Listeners */
@@ -385,7 +386,7 @@ static gboolean
 client_enter_arrival (TcpClient  *self,
                       GError    **error)
 {
-  TcpPrincipal *principal = self->principal;
+  TcpAccount *principal = self->principal;
   guint max = MAX (1, principal->connections.max / 2);
 
   if (atomic_fetch_add (&principal->arrivals, 1) >= max)
@@ -667,7 +668,7 @@ tcp_client_new (TcpShared                *shared,
   self->settings = settings;
   self->raw = options.protocol == &tcp_protocol_raw;
   self->session_id = g_strdup (tcp_request_get_session (request));
-  self->principal = tcp_principal_ref (request->principal);
+  self->principal = tcp_account_ref (request->principal);
   self->log = shared->log;
   self->warnings = warnings;
   self->callbacks = *callbacks;
@@ -701,7 +702,7 @@ tcp_client_free (TcpClient *self)
   tcp_session_unref (self->session);
   g_clear_pointer (&self->reverse, tcp_reverse_free);
   g_hash_table_unref (self->dials);
-  tcp_principal_unref (self->principal);
+  tcp_account_unref (self->principal);
   g_clear_object (&self->address);
   g_clear_object (&self->local);
   g_clear_object (&self->proxy);
@@ -715,7 +716,7 @@ tcp_client_get_session_id (TcpClient *self)
   return self->session_id;
 }
 
-TcpPrincipal *
+TcpAccount *
 tcp_client_get_principal (TcpClient *self)
 {
   return self->principal;

@@ -43,7 +43,7 @@ TcpClient *tcp_client_new (TcpShared                *shared,
                            gpointer                  user_data);
 void tcp_client_free (TcpClient *self);
 const char *tcp_client_get_session_id (TcpClient *self);
-TcpPrincipal *tcp_client_get_principal (TcpClient *self);
+TcpAccount *tcp_client_get_principal (TcpClient *self);
 GSocketAddress *tcp_client_get_proxy (TcpClient *self);
 gboolean tcp_client_is_resumable (TcpClient *self);
 gboolean tcp_client_has_ended (TcpClient *self);

@@ -127,7 +127,7 @@ on_deadline (gpointer user_data)
   self->func (NULL, code, why, self->user_data);
 }
 
-/* All that is given but @target has to stay until it is freed. @thread is the current one; @timeout is in milliseconds,
+/* All that is given but @target and @rules has to stay until it is freed. @thread is the current one; @timeout is in milliseconds,
  * and 0 is for ever. @func is not called before this returns. */
 TcpDial *
 tcp_dial_new (TcpDialQueue   *queue,
@@ -146,7 +146,7 @@ tcp_dial_new (TcpDialQueue   *queue,
 
   self->target = tcp_target_ref (target);
   self->port = port;
-  self->rules = rules;
+  self->rules = rules != NULL ? tcp_target_rules_ref (rules) : NULL;
   self->lane = lane;
   self->caller = &client->in_lane;
   self->thread = thread;
@@ -179,5 +179,6 @@ tcp_dial_free (TcpDial *self)
   tcp_dial_lane_leave (self->lane, &self->place);
   tcp_dial_ticket_return (self->ticket);
   tcp_target_unref (self->target);
+  g_clear_pointer (&self->rules, tcp_target_rules_unref);
   g_free (self);
 }

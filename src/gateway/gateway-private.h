@@ -12,6 +12,7 @@ struct _TcpGateway
 {
   TcpEndpoint parent_instance;
   TcpCounters *counters;
+  GPtrArray *principals; /* of TcpPrincipalSpec, for the start that is under way; under the lock of the runner */
 };
 
 struct _TcpGatewayClass

@@ -3,6 +3,7 @@
 #include "gateway/gateway-private.h"
 
 #include "base/tsan.h"
+#include "gateway/principal.h"
 #include "gateway/server.h"
 
 /**
@@ -18,8 +19,9 @@
  * meanwhile waits in their sockets; up to [property@TcpTunnel.Endpoint:max-unacknowledged-bytes] that were sent before
  * are kept to be sent again.
  *
- * Clients show a bearer token: that of [property@TcpTunnel.Gateway:token], or one of
- * [property@TcpTunnel.Gateway:token-file].
+ * Clients show a bearer token: that of [property@TcpTunnel.Gateway:token], one of
+ * [property@TcpTunnel.Gateway:token-file], or one of [property@TcpTunnel.Gateway:principals]. The name that it belongs to, the
+ * *principal*, decides what the client may do.
  *
  * What it has in common with a tunnel is described at [class@TcpTunnel.Endpoint]: threads, main contexts, and when
  * properties take effect.
@@ -41,7 +43,41 @@
 
 G_DEFINE_FINAL_TYPE (TcpGateway, tcp_gateway, TCP_TYPE_ENDPOINT)
 
+/* What the principals say now. The list is the application's, and read without the lock. */
+static GPtrArray *
+gateway_collect_principals (TcpGateway  *self,
+                            GError     **error)
+{
+  TcpEndpoint *endpoint = TCP_ENDPOINT (self);
+  g_autoptr (GListModel) list = NULL;
+
+  tcp_runner_lock (&endpoint->runner);
+  g_set_object (&list, ((TcpGatewaySettings *) endpoint->settings)->principals);
+  tcp_runner_unlock (&endpoint->runner);
+  return tcp_principals_get_specs (list, error);
+}
+
 /* For the runner */
+
+static gboolean
+gateway_collect (gpointer   owner,
+                 GError   **error)
+{
+  TcpEndpoint *endpoint = owner;
+  TcpGateway *self = owner;
+  GPtrArray *principals = gateway_collect_principals (self, error);
+  GPtrArray *former;
+
+  if (principals == NULL)
+    return FALSE;
+
+  tcp_runner_lock (&endpoint->runner);
+  former = self->principals;
+  self->principals = principals;
+  tcp_runner_unlock (&endpoint->runner);
+  g_clear_pointer (&former, g_ptr_array_unref);
+  return TRUE;
+}
 
 static gpointer
 gateway_make_server (gpointer        owner,
@@ -52,7 +88,8 @@ gateway_make_server (gpointer        owner,
 
   if (!tcp_gateway_settings_check (self->settings, error))
     return NULL;
-  return tcp_server_new (self->settings, self->log, self->status, TCP_GATEWAY (self)->counters, events, error);
+  return tcp_server_new (self->settings, TCP_GATEWAY (self)->principals, self->log, self->status,
+                         TCP_GATEWAY (self)->counters, events, error);
 }
 
 static void
@@ -76,6 +113,7 @@ gateway_cancel (gpointer engine,
 
 static const TcpRunnerClass runner_class = {
   .noun = "the gateway",
+  .collect = gateway_collect,
   .make = gateway_make_server,
   .ref = (gpointer (*) (gpointer)) tcp_server_ref,
   .unref = (void (*) (gpointer)) tcp_server_unref,
@@ -306,6 +344,7 @@ typedef struct
 {
   TcpServer *server;
   TcpGatewaySettings *settings;
+  GPtrArray *principals; /* of TcpPrincipalSpec */
 } Reload;
 
 static void
@@ -314,6 +353,7 @@ reload_free (Reload *self)
   tcp_tsan_acquire (self);
   tcp_server_unref (self->server);
   tcp_gateway_settings_free (self->settings);
+  g_ptr_array_unref (self->principals);
   g_free (self);
 }
 
@@ -324,7 +364,8 @@ gateway_begin_reload (TcpGateway  *self,
                       GError     **error)
 {
   TcpEndpoint *endpoint = TCP_ENDPOINT (self);
-  TcpServer *server = tcp_runner_ref_engine (&endpoint->runner, error);
+  g_autoptr (GPtrArray) principals = gateway_collect_principals (self, error);
+  TcpServer *server = principals != NULL ? tcp_runner_ref_engine (&endpoint->runner, error) : NULL;
   Reload *reload;
 
   if (server == NULL)
@@ -332,6 +373,7 @@ gateway_begin_reload (TcpGateway  *self,
 
   reload = g_new0 (Reload, 1);
   reload->server = server;
+  reload->principals = g_steal_pointer (&principals);
   tcp_runner_lock (&endpoint->runner);
   reload->settings = tcp_gateway_settings_copy (endpoint->settings);
   tcp_runner_unlock (&endpoint->runner);
@@ -348,7 +390,7 @@ reload_run (GTask        *task,
   GError *error = NULL;
 
   tcp_tsan_acquire (reload);
-  tcp_server_reload (reload->server, reload->settings, cancellable, &error);
+  tcp_server_reload (reload->server, reload->settings, reload->principals, cancellable, &error);
   tcp_tsan_release (reload);
   if (error == NULL)
     g_task_return_boolean (task, TRUE);
@@ -427,23 +469,25 @@ tcp_gateway_reload_finish (TcpGateway    *self,
  * @cancellable: (nullable): to give up, from another thread, if it is not too late
  * @error: return location for an error
  *
- * Reads the tokens again, and takes them and the certificate that is set now. Blocks until that is done.
+ * Reads the tokens and the principals again, and takes them and the certificate that is set now. Blocks until that is done.
  *
  * What counts from then on is [property@TcpTunnel.Gateway:token], the content of
- * [property@TcpTunnel.Gateway:token-file], and [property@TcpTunnel.Gateway:tls-certificate]; a
+ * [property@TcpTunnel.Gateway:token-file], [property@TcpTunnel.Gateway:principals] with what each of them says,
+ * [property@TcpTunnel.Gateway:allow], the limits for each principal such as
+ * [property@TcpTunnel.Gateway:max-principal-connections], and [property@TcpTunnel.Gateway:tls-certificate]; a
  * change of any other property still waits for the next start. If this fails nothing has changed.
  *
  * Sessions go on, and their connections with them, except that
  *
- * - the sessions of a principal that has no token any more end, and their connections in a reset;
+ * - the sessions of a principal that is not known any more end, and their connections in a reset;
  * - a client whose token has gone while its principal has another is asked for a fresh one: its WebSocket
  *   is closed, and its session waits for [property@TcpTunnel.Gateway:session-timeout], as after
  *   any break. The same happens when a token expires.
  *
  * New TLS handshakes get the new certificate.
  *
- * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the tokens cannot be read, or a certificate is set where there was
- * none at the start or the other way round; with %TCP_TUNNEL_ERROR_TLS if the private key belongs to
+ * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the tokens cannot be read, if a property of the gateway or of a
+ * principal is not valid, or if a certificate is set where there was none at the start or the other way round; with %TCP_TUNNEL_ERROR_TLS if the private key belongs to
  * another certificate; with %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway does not run, is closed meanwhile, or was
  * started before a fork of which this process is the child; or with %G_IO_ERROR_CANCELLED.
  *
@@ -463,7 +507,7 @@ tcp_gateway_reload (TcpGateway    *self,
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   reload = gateway_begin_reload (self, error);
-  return reload != NULL && tcp_server_reload (reload->server, reload->settings, cancellable, error);
+  return reload != NULL && tcp_server_reload (reload->server, reload->settings, reload->principals, cancellable, error);
 }
 
 /**
@@ -488,6 +532,7 @@ tcp_gateway_finalize (GObject *object)
 {
   TcpCounters *counters = TCP_GATEWAY (object)->counters;
 
+  g_clear_pointer (&TCP_GATEWAY (object)->principals, g_ptr_array_unref);
   G_OBJECT_CLASS (tcp_gateway_parent_class)->finalize (object);
   tcp_counters_unref (counters);
 }

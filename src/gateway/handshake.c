@@ -96,7 +96,7 @@ tcp_handshake_examine (TcpShared        *shared,
   request = tcp_request_parse (g_uri_get_query (upgrade->uri), refusal);
   if (request == NULL || !check_reverse (shared, request, g_uri_get_path (upgrade->uri), refusal))
     return NULL;
-  request->principal = tcp_access_get_principal (shared->access, token->name);
+  request->principal = tcp_access_get_account (shared->access, token->name);
   request->credential = token->credential;
   request->uri = g_uri_ref (upgrade->uri);
   if (!negotiate (settings, request, upgrade->headers, refusal) || !tcp_upgrade_check (upgrade, refusal))

@@ -5,7 +5,7 @@
 struct _TcpHeld
 {
   char *session_id;
-  TcpPrincipal *principal;
+  TcpAccount *principal;
   TcpChannel *channel;  /* NULL once it is closed */
   TcpChannel *replaced; /* the last that was, which may still wait for its peer to close */
   guint64 discarded;    /* bytes */
@@ -76,7 +76,7 @@ tcp_held_new (const TcpRequest *request,
   TcpHeld *self = g_new0 (TcpHeld, 1);
 
   self->session_id = g_strdup (request->session_id);
-  self->principal = tcp_principal_ref (request->principal);
+  self->principal = tcp_account_ref (request->principal);
   self->warnings = warnings;
   self->ended = ended;
   self->user_data = user_data;
@@ -111,7 +111,7 @@ tcp_held_free (TcpHeld *self)
   held_close (self);
   g_clear_pointer (&self->channel, tcp_channel_unref);
   g_clear_pointer (&self->replaced, tcp_channel_unref);
-  tcp_principal_unref (self->principal);
+  tcp_account_unref (self->principal);
   g_free (self->session_id);
   g_free (self);
 }
@@ -122,7 +122,7 @@ tcp_held_get_session_id (TcpHeld *self)
   return self->session_id;
 }
 
-TcpPrincipal *
+TcpAccount *
 tcp_held_get_principal (TcpHeld *self)
 {
   return self->principal;

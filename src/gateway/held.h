@@ -27,6 +27,6 @@ void tcp_held_replace (TcpHeld    *self,
                        TcpChannel *channel);
 void tcp_held_free (TcpHeld *self);
 const char *tcp_held_get_session_id (TcpHeld *self);
-TcpPrincipal *tcp_held_get_principal (TcpHeld *self);
+TcpAccount *tcp_held_get_principal (TcpHeld *self);
 
 G_END_DECLS

@@ -2,40 +2,18 @@
 
 #pragma once
 
-#include "gateway/dial-queue.h"
-#include "gateway/quota.h"
-#include "io/budget.h"
+#include <tcptunnel/tcptunnel.h>
+#include "gateway/principal-spec.h"
 
 G_BEGIN_DECLS
 
-/* What clients hold: see shared.h. */
-typedef enum
+struct _TcpPrincipalClass
 {
-  TCP_MEMORY_DATA,
-  TCP_MEMORY_QUEUES,
-  TCP_MEMORY_INPUT,
-  TCP_N_MEMORY_KINDS,
-} TcpMemoryKind;
+  GObjectClass parent_class;
+};
 
-/* Whoever has one of some tokens; and what that one has of the limits. */
-typedef struct
-{
-  gatomicrefcount refs;
-  char *name;
-  TcpQuotaShare held;
-  TcpQuotaShare clients;
-  TcpQuotaShare connections;
-  TcpQuotaShare reverse_ports;
-  atomic_uint arrivals; /* of the connections, those that came to its listeners */
-  TcpQuotaShare listeners;
-  TcpDialShare dials;
-  TcpBudgetPool *memory[TCP_N_MEMORY_KINDS]; /* nullable */
-} TcpPrincipal;
-
-TcpPrincipal *tcp_principal_new (const char *name);
-TcpPrincipal *tcp_principal_ref (TcpPrincipal *self);
-void tcp_principal_unref (TcpPrincipal *self);
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpPrincipal, tcp_principal_unref)
+/* For the gateway. Any thread, but for the list, which belongs to the application. */
+GPtrArray *tcp_principals_get_specs (GListModel  *list,
+                                     GError     **error);
 
 G_END_DECLS

@@ -108,6 +108,23 @@ static const TcpSetting rows[] = {
   { "token-file", SETTING (STRING, token_file) },
 
   /**
+   * TcpGateway:principals:
+   *
+   * A list of [class@TcpTunnel.Principal]: names of clients for which something else is to count than for others,
+   * such as the targets that they may ask for, or how many connections they may have. %NULL, the default, is for none.
+   *
+   * Names that have tokens in the [property@TcpTunnel.Gateway:token-file] need not be in it, and it may have others.
+   * The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if a name is in it twice, or cannot be one, if a
+   * pattern or a token has not the right form, or if the list has something else in it.
+   *
+   * The gateway reads the list, in the thread of the call, when it is started and when
+   * [method@TcpTunnel.Gateway.reload] is called.
+   *
+   * Since: 1.0
+   */
+  { "principals", SETTING (OBJECT, principals), .type = g_list_model_get_type },
+
+  /**
    * TcpGateway:trusted-proxies:
    *
    * The reverse proxies in front of the gateway, each as an IP address, such as `127.0.0.1`,

@@ -10,7 +10,7 @@
 void
 tcp_request_free (TcpRequest *self)
 {
-  g_clear_pointer (&self->principal, tcp_principal_unref);
+  g_clear_pointer (&self->principal, tcp_account_unref);
   g_free (self->session_id);
   g_clear_object (&self->local);
   g_clear_object (&self->proxy);

@@ -20,7 +20,7 @@ typedef struct
   gboolean foreign;   /* which do not show that it is of this library */
   gboolean held;      /* there will be no session: it has ended */
   char *session_id; /* NULL if it gave none */
-  TcpPrincipal *principal;
+  TcpAccount *principal;
   TcpCredential credential; /* that it has shown */
   GUri *uri; /* of the WebSocket */
   char *address; /* from where; of a proxy that is trusted that for which it sends the request */

@@ -336,7 +336,7 @@ claim_new (TcpReversePorts          *self,
 
 static gboolean
 pool_is_for (Pool               *self,
-             const TcpPrincipal *owner)
+             const TcpAccount *owner)
 {
   return self->name == NULL || strcmp (self->name, owner->name) == 0;
 }
@@ -345,7 +345,7 @@ pool_is_for (Pool               *self,
 static TcpReverseResult
 pool_enter (Pool            *self,
             TcpReversePorts *ports,
-            TcpPrincipal    *owner)
+            TcpAccount    *owner)
 {
   if (self->name != NULL)
     return TCP_REVERSE_GRANTED;

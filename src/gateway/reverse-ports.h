@@ -3,7 +3,7 @@
 #pragma once
 
 #include <gio/gio.h>
-#include "gateway/principal.h"
+#include "gateway/account.h"
 #include "io/pool.h"
 
 G_BEGIN_DECLS
@@ -32,7 +32,7 @@ typedef struct
 /* Who asks for a port. */
 typedef struct
 {
-  TcpPrincipal *owner;
+  TcpAccount *owner;
   gconstpointer session; /* of the owner; compared only */
   TcpIoThread *thread;   /* the current one */
   const TcpReverseClaimCallbacks *callbacks;

@@ -15,7 +15,7 @@ struct _TcpReverse
 {
   TcpReversePorts *ports;
   TcpQuota *quota; /* of listeners */
-  TcpPrincipal *owner;
+  TcpAccount *owner;
   TcpIoThread *thread;
   TcpLog *log;
   TcpReverseCallbacks callbacks;
@@ -411,7 +411,7 @@ tcp_reverse_is_empty (TcpReverse *self)
 TcpReverse *
 tcp_reverse_new (TcpReversePorts           *ports,
                  TcpQuota                  *quota,
-                 TcpPrincipal              *owner,
+                 TcpAccount              *owner,
                  TcpIoThread               *thread,
                  TcpLog                    *log,
                  const TcpReverseCallbacks *callbacks,

@@ -20,6 +20,7 @@ struct _TcpServer
   gatomicrefcount refs;
   TcpIoThread *thread;
   TcpShared *shared;
+  GPtrArray *principals; /* of TcpPrincipalSpec, until they are in the roster */
 
   /* From here on only touched on the I/O thread. */
   GCancellable *resolving;
@@ -467,8 +468,10 @@ server_do_cancel (gpointer data)
 
 /* For the public object */
 
+/* @principals are TcpPrincipalSpec. */
 TcpServer *
 tcp_server_new (const TcpGatewaySettings *settings,
+                GPtrArray                *principals,
                 TcpLog                   *log,
                 TcpStatus                *status,
                 TcpCounters              *counters,
@@ -486,6 +489,7 @@ tcp_server_new (const TcpGatewaySettings *settings,
   g_atomic_ref_count_init (&self->refs);
   self->thread = thread;
   self->shared = tcp_shared_new (settings, log, status, counters, events);
+  self->principals = g_ptr_array_ref (principals);
   self->n_shards = tcp_io_thread_count ();
   self->shards = g_new0 (TcpShard *, self->n_shards);
 
@@ -509,6 +513,7 @@ tcp_server_unref (TcpServer *self)
     g_clear_pointer (&self->shards[i], tcp_shard_unref);
   g_free (self->shards);
   g_clear_pointer (&self->drains, g_array_unref);
+  g_clear_pointer (&self->principals, g_ptr_array_unref);
   g_clear_object (&self->resolving);
   tcp_shared_unref (self->shared);
   tcp_io_thread_release (self->thread);
@@ -520,19 +525,21 @@ gboolean
 tcp_server_prepare (TcpServer  *self,
                     GError    **error)
 {
-  const TcpGatewaySettings *settings = self->shared->settings;
-  g_autoptr (TcpTokens) tokens = tcp_tokens_load (settings->token, settings->token_file, self->shared->log, error);
+  g_autoptr (TcpRoster) roster = tcp_roster_load (self->shared->settings, self->principals, self->shared->log, error);
 
-  if (tokens != NULL)
-    tcp_access_set_tokens (self->shared->access, tokens);
-  return tokens != NULL;
+  g_clear_pointer (&self->principals, g_ptr_array_unref);
+  if (roster != NULL)
+    tcp_access_set_roster (self->shared->access, roster);
+  return roster != NULL;
 }
 
 typedef struct
 {
   TcpServer *server;
-  TcpTokens *tokens;
+  TcpRoster *roster;
   GTlsCertificate *certificate; /* nullable */
+  TcpRoster *former;            /* which is not to be freed on an I/O thread */
+  GPtrArray *shards;            /* to be reviewed */
   gboolean taken;
 } Reload;
 
@@ -541,35 +548,41 @@ server_do_reload (gpointer data)
 {
   Reload *reload = data;
   TcpServer *self = reload->server;
+  TcpTokens *tokens = tcp_roster_get_tokens (reload->roster);
 
   if (self->closed || self->listener == NULL)
     return;
 
   reload->taken = TRUE;
-  tcp_access_set_tokens (self->shared->access, reload->tokens);
+  reload->former = tcp_roster_ref (tcp_access_get_roster (self->shared->access));
+  tcp_access_set_roster (self->shared->access, reload->roster);
   if (reload->certificate != NULL)
     tcp_listener_set_certificate (self->listener, reload->certificate);
   for (guint i = 0; i < self->n_shards; i++)
     if (self->shards[i] != NULL)
-      tcp_shard_review (self->shards[i], reload->tokens);
-  tcp_log_info (self->shared->log, "%u tokens of %u principals are valid now", tcp_tokens_count (reload->tokens),
-                tcp_tokens_count_names (reload->tokens));
+      g_ptr_array_add (reload->shards, tcp_shard_ref (self->shards[i]));
+  tcp_log_info (self->shared->log, "%u tokens of %u principals are valid now", tcp_tokens_count (tokens),
+                tcp_roster_count (reload->roster));
 }
 
-/* Reads the tokens of @settings again, and takes these and its certificate; or changes nothing. Blocks. */
+/* Reads the tokens of @settings again, and takes these, @principals, which are TcpPrincipalSpec, and its certificate; or
+ * changes nothing. Blocks. */
 gboolean
 tcp_server_reload (TcpServer                 *self,
                    const TcpGatewaySettings  *settings,
+                   GPtrArray                 *principals,
                    GCancellable              *cancellable,
                    GError                   **error)
 {
-  g_autoptr (TcpTokens) tokens = NULL;
-  Reload reload = { .server = self, .certificate = settings->tls_certificate };
+  g_autoptr (TcpRoster) roster = NULL;
+  g_autoptr (TcpRoster) former = NULL;
+  g_autoptr (GPtrArray) shards = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_shard_unref);
+  Reload reload = { .server = self, .certificate = settings->tls_certificate, .shards = shards };
 
   if ((settings->tls_certificate != NULL) != (self->shared->settings->tls_certificate != NULL))
     return tcp_invalid (error, "a gateway that runs goes on with TLS, or without, as it was started");
-  tokens = tcp_tokens_load (settings->token, settings->token_file, self->shared->log, error);
-  if (tokens == NULL)
+  roster = tcp_roster_load (settings, principals, self->shared->log, error);
+  if (roster == NULL)
     return FALSE;
   if (reload.certificate != NULL)
     {
@@ -582,11 +595,14 @@ tcp_server_reload (TcpServer                 *self,
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
     return FALSE;
 
-  reload.tokens = tokens;
+  reload.roster = roster;
   tcp_io_thread_invoke_sync (self->thread, server_do_reload, &reload);
+  former = reload.former;
   if (!reload.taken)
     g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
                          "the gateway was closed before it could take the new tokens");
+  for (guint i = 0; i < shards->len; i++)
+    tcp_shard_review (shards->pdata[i], roster);
   return reload.taken;
 }
 

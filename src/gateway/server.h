@@ -15,6 +15,7 @@ G_BEGIN_DECLS
 typedef struct _TcpServer TcpServer;
 
 TcpServer *tcp_server_new (const TcpGatewaySettings *settings,
+                           GPtrArray                *principals,
                            TcpLog                   *log,
                            TcpStatus                *status,
                            TcpCounters              *counters,
@@ -27,6 +28,7 @@ gboolean tcp_server_prepare (TcpServer  *self,
 void tcp_server_start (TcpServer *self);
 gboolean tcp_server_reload (TcpServer                 *self,
                             const TcpGatewaySettings  *settings,
+                            GPtrArray                 *principals,
                             GCancellable              *cancellable,
                             GError                   **error);
 void tcp_server_cancel (TcpServer *self);

@@ -14,7 +14,10 @@
 TcpGatewaySettings *
 tcp_gateway_settings_copy (const TcpGatewaySettings *self)
 {
-  return tcp_settings_copy (&tcp_gateway_settings, self);
+  TcpGatewaySettings *copy = tcp_settings_copy (&tcp_gateway_settings, self);
+
+  g_clear_object (&copy->principals);
+  return copy;
 }
 
 void

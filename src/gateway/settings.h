@@ -24,6 +24,7 @@ typedef struct
   char **reverse_ports; /* on which it may listen for clients; see reverse-ports.h */
   char *token;
   char *token_file;
+  GListModel *principals; /* of TcpPrincipal; NULL in copies, since it is the application's */
   char **trusted_proxies;
   TcpProxyProtocol proxy_protocol; /* towards targets */
   GTlsCertificate *tls_certificate;

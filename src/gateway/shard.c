@@ -34,7 +34,7 @@ struct _TcpShard
   /* From here on only touched on its thread. */
   TcpChannelGroup *channels;
   TcpDialLane *lane;
-  GHashTable *budgets; /* TcpPrincipal → Budgets, of those that were here */
+  GHashTable *budgets; /* TcpAccount → Budgets, of those that were here */
   TcpLogLimit *refusals;
   /* A client can open and break as many WebSockets and connections as it likes. */
   TcpLogLimit *arrivals;
@@ -54,8 +54,8 @@ typedef struct
   TcpBudget *kinds[TCP_N_MEMORY_KINDS];
 } Budgets;
 
-static TcpShard *
-shard_ref (TcpShard *self)
+TcpShard *
+tcp_shard_ref (TcpShard *self)
 {
   g_atomic_ref_count_inc (&self->refs);
   return self;
@@ -86,7 +86,7 @@ budgets_free (gpointer data)
 
 static Budgets *
 shard_get_budgets (TcpShard     *self,
-                   TcpPrincipal *principal)
+                   TcpAccount *principal)
 {
   Budgets *budgets = g_hash_table_lookup (self->budgets, principal);
 
@@ -95,7 +95,7 @@ shard_get_budgets (TcpShard     *self,
       budgets = g_new (Budgets, 1);
       for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
         budgets->kinds[i] = tcp_budget_new (principal->memory[i], self->thread);
-      g_hash_table_insert (self->budgets, tcp_principal_ref (principal), budgets);
+      g_hash_table_insert (self->budgets, tcp_account_ref (principal), budgets);
     }
   return budgets;
 }
@@ -155,7 +155,7 @@ on_client_ended (TcpClient *client,
 {
   TcpShard *self = user_data;
   const char *id = tcp_client_get_session_id (client);
-  g_autoptr (TcpPrincipal) principal = tcp_principal_ref (tcp_client_get_principal (client));
+  g_autoptr (TcpAccount) principal = tcp_account_ref (tcp_client_get_principal (client));
 
   if (id != NULL)
     {
@@ -199,7 +199,7 @@ shard_add_client (TcpShard         *self,
 
 static void
 shard_leave_held (TcpShard     *self,
-                  TcpPrincipal *principal)
+                  TcpAccount *principal)
 {
   tcp_quota_leave (&self->shared->held, &principal->held);
 }
@@ -469,7 +469,7 @@ shard_do_start (gpointer data)
 
   self->channels = tcp_channel_group_new ();
   self->lane = tcp_dial_lane_new ();
-  self->budgets = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_principal_unref, budgets_free);
+  self->budgets = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_account_unref, budgets_free);
   self->refusals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->arrivals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->broken = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_WARN);
@@ -496,33 +496,17 @@ shard_do_drain (gpointer data)
   self->func (self->user_data);
 }
 
-typedef struct
-{
-  TcpShard *shard;
-  TcpTokens *tokens;
-} Review;
-
-static void
-review_free (gpointer data)
-{
-  Review *self = data;
-
-  tcp_shard_unref (self->shard);
-  tcp_tokens_unref (self->tokens);
-  g_free (self);
-}
-
 static gboolean
 budgets_are_over (gpointer key,
                   gpointer value,
                   gpointer user_data)
 {
-  return !tcp_tokens_have_name (user_data, ((TcpPrincipal *) key)->name);
+  return !tcp_roster_has (user_data, ((TcpAccount *) key)->name);
 }
 
 static void
 shard_review_clients (TcpShard  *self,
-                      TcpTokens *tokens)
+                      TcpRoster *roster)
 {
   GHashTableIter iter;
   gpointer client;
@@ -530,33 +514,39 @@ shard_review_clients (TcpShard  *self,
 
   g_hash_table_iter_init (&iter, self->clients);
   while (g_hash_table_iter_next (&iter, &client, NULL))
-    if (tcp_tokens_have_name (tokens, tcp_client_get_principal (client)->name))
-      tcp_client_review (client, tokens);
+    if (tcp_roster_has (roster, tcp_client_get_principal (client)->name))
+      tcp_client_review (client, tcp_roster_get_tokens (roster));
     else if (!tcp_client_has_ended (client))
       {
         n_expelled++;
         tcp_client_expel (client);
       }
   if (n_expelled > 0)
-    tcp_log_info (self->shared->log, "%u session%s of principals that have no token any more ended", n_expelled,
+    tcp_log_info (self->shared->log, "%u session%s of principals that are not known any more ended", n_expelled,
                   n_expelled > 1 ? "s" : "");
 }
 
 static void
 shard_review_held (TcpShard  *self,
-                   TcpTokens *tokens)
+                   TcpRoster *roster)
 {
   GHashTableIter iter;
   gpointer held;
 
   g_hash_table_iter_init (&iter, self->held);
   while (g_hash_table_iter_next (&iter, NULL, &held))
-    if (!tcp_tokens_have_name (tokens, tcp_held_get_principal (held)->name))
+    if (!tcp_roster_has (roster, tcp_held_get_principal (held)->name))
       {
         shard_leave_held (self, tcp_held_get_principal (held));
         g_hash_table_iter_remove (&iter);
       }
 }
+
+typedef struct
+{
+  TcpShard *shard;
+  TcpRoster *roster;
+} Review;
 
 static void
 shard_do_review (gpointer data)
@@ -567,10 +557,10 @@ shard_do_review (gpointer data)
   if (self->closing)
     return;
 
-  shard_review_clients (self, review->tokens);
-  shard_review_held (self, review->tokens);
+  shard_review_clients (self, review->roster);
+  shard_review_held (self, review->roster);
   /* Whoever is still on its way out keeps its own. */
-  g_hash_table_foreach_remove (self->budgets, budgets_are_over, review->tokens);
+  g_hash_table_foreach_remove (self->budgets, budgets_are_over, review->roster);
 }
 
 static void
@@ -620,7 +610,7 @@ static void
 shard_invoke (TcpShard  *self,
               TcpIoFunc  func)
 {
-  tcp_io_thread_invoke (self->thread, func, shard_ref (self), (GDestroyNotify) tcp_shard_unref);
+  tcp_io_thread_invoke (self->thread, func, tcp_shard_ref (self), (GDestroyNotify) tcp_shard_unref);
 }
 
 /* On the I/O thread of that index. It has to be closed. */
@@ -639,7 +629,7 @@ tcp_shard_new (TcpShared    *shared,
   self->func = func;
   self->user_data = user_data;
   self->drained = draining;
-  shard_ref (self);
+  tcp_shard_ref (self);
   shard_invoke (self, shard_do_start);
   return self;
 }
@@ -654,7 +644,7 @@ tcp_shard_admit (TcpShard     *self,
 {
   Admission *admission = g_new0 (Admission, 1);
 
-  admission->shard = shard_ref (self);
+  admission->shard = tcp_shard_ref (self);
   admission->request = request;
   admission->answer = g_strdup (answer);
   admission->transport = *transport;
@@ -662,16 +652,14 @@ tcp_shard_admit (TcpShard     *self,
   tcp_io_thread_call (self->thread, shard_do_admit, admission, admission_free);
 }
 
-/* From now on these tokens are valid, and no others. */
+/* From now on @roster counts, and nothing else. Blocks until that is so; also after the end. */
 void
 tcp_shard_review (TcpShard  *self,
-                  TcpTokens *tokens)
+                  TcpRoster *roster)
 {
-  Review *review = g_new0 (Review, 1);
+  Review review = { .shard = self, .roster = roster };
 
-  review->shard = shard_ref (self);
-  review->tokens = tcp_tokens_ref (tokens);
-  tcp_io_thread_invoke (self->thread, shard_do_review, review, review_free);
+  tcp_io_thread_invoke_sync (self->thread, shard_do_review, &review);
 }
 
 /* Takes no new connections from now on. */
@@ -681,7 +669,7 @@ tcp_shard_drain (TcpShard *self)
   shard_invoke (self, shard_do_drain);
 }
 
-/* No call of the above may follow. */
+/* No call of the above but a review may follow. */
 void
 tcp_shard_close (TcpShard *self)
 {

@@ -22,13 +22,14 @@ TcpShard *tcp_shard_new (TcpShared    *shared,
                          gboolean      draining,
                          TcpShardFunc  func,
                          gpointer      user_data);
+TcpShard *tcp_shard_ref (TcpShard *self);
 void tcp_shard_unref (TcpShard *self);
 void tcp_shard_admit (TcpShard     *self,
                       TcpRequest   *request,
                       const char   *answer,
                       TcpTransport *transport);
 void tcp_shard_review (TcpShard  *self,
-                       TcpTokens *tokens);
+                       TcpRoster *roster);
 void tcp_shard_drain (TcpShard *self);
 void tcp_shard_close (TcpShard *self);
 void tcp_shard_close_sync (TcpShard *self);

@@ -69,7 +69,6 @@ tcp_shared_new (const TcpGatewaySettings *settings,
 
   self->settings = tcp_gateway_settings_copy (settings);
   /* They were checked with the settings. */
-  self->targets = tcp_target_rules_new ((const char *const *) settings->allow, NULL);
   self->reverse_ports = tcp_reverse_ports_new ((const char *const *) settings->reverse_ports, NULL);
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
@@ -107,7 +106,6 @@ shared_clear (gpointer data)
   tcp_quota_clear (&self->connections);
   tcp_quota_clear (&self->held);
   tcp_quota_clear (&self->listeners);
-  tcp_target_rules_free (self->targets);
   tcp_reverse_ports_free (self->reverse_ports);
   tcp_event_queue_unref (self->events);
   tcp_status_unref (self->status);

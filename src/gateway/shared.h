@@ -10,7 +10,6 @@
 #include "gateway/quota.h"
 #include "gateway/reverse-ports.h"
 #include "gateway/settings.h"
-#include "gateway/target-rules.h"
 #include "gateway/target.h"
 #include "io/budget.h"
 
@@ -23,7 +22,6 @@ typedef struct
 {
   TcpGatewaySettings *settings;
   TcpAccess *access; /* only touched on the thread of the server */
-  TcpTargetRules *targets; /* that clients may ask for, beside the one of the settings */
   TcpReversePorts *reverse_ports;
   TcpLog *log;
   TcpStatus *status;

@@ -6,6 +6,7 @@
 
 #include "base/invalid.h"
 #include "base/host-port.h"
+#include "base/ref-count.h"
 #include "gateway/networks.h"
 
 typedef struct
@@ -20,6 +21,7 @@ typedef struct
 
 struct _TcpTargetRules
 {
+  gatomicrefcount refs;
   GArray *rules;
 };
 
@@ -94,6 +96,7 @@ tcp_target_rules_new (const char *const  *patterns,
 {
   g_autoptr (TcpTargetRules) self = g_new0 (TcpTargetRules, 1);
 
+  g_atomic_ref_count_init (&self->refs);
   self->rules = g_array_new (FALSE, TRUE, sizeof (Rule));
   g_array_set_clear_func (self->rules, rule_clear);
   for (; patterns != NULL && *patterns != NULL; patterns++)
@@ -110,9 +113,19 @@ tcp_target_rules_new (const char *const  *patterns,
   return g_steal_pointer (&self);
 }
 
-void
-tcp_target_rules_free (TcpTargetRules *self)
+TcpTargetRules *
+tcp_target_rules_ref (TcpTargetRules *self)
 {
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_target_rules_unref (TcpTargetRules *self)
+{
+  if (!tcp_ref_count_dec (&self->refs))
+    return;
+
   g_array_unref (self->rules);
   g_free (self);
 }

@@ -6,12 +6,13 @@
 
 G_BEGIN_DECLS
 
-/* Which targets clients may ask for. Pure. */
+/* Which targets clients may ask for. Pure; it does not change, and may be used on all threads. */
 typedef struct _TcpTargetRules TcpTargetRules;
 
 TcpTargetRules *tcp_target_rules_new (const char *const  *patterns,
                                       GError            **error);
-void tcp_target_rules_free (TcpTargetRules *self);
+TcpTargetRules *tcp_target_rules_ref (TcpTargetRules *self);
+void tcp_target_rules_unref (TcpTargetRules *self);
 gboolean tcp_target_rules_allow (TcpTargetRules *self,
                                  const char     *target);
 
@@ -19,6 +20,6 @@ gboolean tcp_target_rules_allow_address (TcpTargetRules *self,
                                          GInetAddress   *address,
                                          guint16         port);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpTargetRules, tcp_target_rules_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpTargetRules, tcp_target_rules_unref)
 
 G_END_DECLS

@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include "base/invalid.h"
 #include "base/secret-hash.h"
+#include "base/text.h"
 #include "base/token.h"
-#include "base/tsan.h"
 
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 /* In bytes; some 100,000 tokens have a tenth of that. */
@@ -48,34 +48,19 @@ tokens_equal (gconstpointer a,
 TcpTokens *
 tcp_tokens_new (void)
 {
-  TcpTokens *self = g_atomic_rc_box_new0 (TcpTokens);
+  TcpTokens *self = g_new0 (TcpTokens, 1);
 
   self->tokens = g_hash_table_new_full (token_hash, tokens_equal, g_free, NULL);
   self->names = g_hash_table_new_full (tcp_secret_hash, g_str_equal, g_free, NULL);
   return self;
 }
 
-TcpTokens *
-tcp_tokens_ref (TcpTokens *self)
+void
+tcp_tokens_free (TcpTokens *self)
 {
-  return g_atomic_rc_box_acquire (self);
-}
-
-static void
-tokens_clear (gpointer data)
-{
-  TcpTokens *self = data;
-
-  tcp_tsan_acquire (self);
   g_hash_table_unref (self->tokens);
   g_hash_table_unref (self->names);
-}
-
-void
-tcp_tokens_unref (TcpTokens *self)
-{
-  tcp_tsan_release (self);
-  g_atomic_rc_box_release_full (self, tokens_clear);
+  g_free (self);
 }
 
 guint
@@ -121,6 +106,20 @@ parse_digest (const char *hex,
   return TRUE;
 }
 
+static const char *
+tokens_intern (TcpTokens  *self,
+               const char *name)
+{
+  gpointer known;
+
+  if (!g_hash_table_lookup_extended (self->names, name, &known, NULL))
+    {
+      known = g_strdup (name);
+      g_hash_table_add (self->names, known);
+    }
+  return known;
+}
+
 /* A name may stand there before; a token may if it is that of the same name, until the same time. */
 static gboolean
 tokens_insert (TcpTokens       *self,
@@ -130,7 +129,6 @@ tokens_insert (TcpTokens       *self,
 {
   const TcpToken *former = g_hash_table_lookup (self->tokens, token);
   TcpToken *added;
-  gpointer known;
 
   if (former != NULL && strcmp (former->name, name) != 0)
     return tcp_invalid (error, "“%s” and “%s” have the same token", former->name, name);
@@ -139,13 +137,8 @@ tokens_insert (TcpTokens       *self,
   if (former != NULL)
     return TRUE;
 
-  if (!g_hash_table_lookup_extended (self->names, name, &known, NULL))
-    {
-      known = g_strdup (name);
-      g_hash_table_add (self->names, known);
-    }
   added = g_memdup2 (token, sizeof *token);
-  added->name = known;
+  added->name = tokens_intern (self, name);
   g_hash_table_add (self->tokens, added);
   return TRUE;
 }
@@ -235,6 +228,57 @@ credential_parse_attributes (TcpCredential  *self,
   return TRUE;
 }
 
+/* @text is what stands behind the name, without spaces around it; it is changed. */
+static gboolean
+tokens_parse (TcpTokens   *self,
+              const char  *name,
+              char        *text,
+              GError     **error)
+{
+  char *end = text + strcspn (text, SPACES);
+  TcpToken token = { 0 };
+
+  if (*end != '\0')
+    *end++ = '\0';
+  return credential_parse (&token.credential, name, text, error) &&
+         credential_parse_attributes (&token.credential, end, error) &&
+         tokens_insert (self, name, &token, error);
+}
+
+/* A principal that may have no token. */
+gboolean
+tcp_tokens_add_name (TcpTokens   *self,
+                     const char  *name,
+                     GError     **error)
+{
+  if (*name == '\0' || strchr (name, ':') != NULL || !name_is_valid (name) || g_ascii_isspace (*name) ||
+      g_ascii_isspace (name[strlen (name) - 1]))
+    {
+      g_autofree char *shown = tcp_text_from_peer (name, strlen (name));
+
+      return tcp_invalid (error, "“%s” is not the name of a principal, which is of printable characters without a colon, "
+                          "and has no space at its beginning or end", shown);
+    }
+
+  tokens_intern (self, name);
+  return TRUE;
+}
+
+/* A token of that name, as it stands in a file behind it. */
+gboolean
+tcp_tokens_add_text (TcpTokens   *self,
+                     const char  *name,
+                     const char  *text,
+                     GError     **error)
+{
+  g_autofree char *copy = g_strdup (text);
+
+  if (tokens_parse (self, name, g_strstrip (copy), error))
+    return TRUE;
+  g_prefix_error (error, "the tokens of “%s”: ", name);
+  return FALSE;
+}
+
 /* The line is not shown in an error: it may be nothing but a token. */
 static gboolean
 tokens_add_line (TcpTokens  *self,
@@ -242,9 +286,7 @@ tokens_add_line (TcpTokens  *self,
                  GError    **error)
 {
   char *colon = strchr (line, ':');
-  TcpToken token = { 0 };
   const char *name;
-  char *text, *end;
 
   if (colon == NULL || colon == line)
     return tcp_invalid (error, "not of the form NAME:TOKEN; put a name and a colon before the token");
@@ -253,13 +295,7 @@ tokens_add_line (TcpTokens  *self,
   if (!name_is_valid (name))
     return tcp_invalid (error, "the name is not UTF-8, or has a control character in it");
 
-  text = colon + 1 + strspn (colon + 1, SPACES);
-  end = text + strcspn (text, SPACES);
-  if (*end != '\0')
-    *end++ = '\0';
-  return credential_parse (&token.credential, name, text, error) &&
-         credential_parse_attributes (&token.credential, end, error) &&
-         tokens_insert (self, name, &token, error);
+  return tokens_parse (self, name, colon + 1 + strspn (colon + 1, SPACES), error);
 }
 
 static guint
@@ -444,10 +480,5 @@ tcp_tokens_load (const char  *token,
       tokens_warn_of_expired (self, file, log);
     }
 
-  if (tcp_tokens_count (self) == 0)
-    {
-      tcp_invalid (error, "no token was given that clients could show");
-      return NULL;
-    }
   return g_steal_pointer (&self);
 }

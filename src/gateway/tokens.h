@@ -26,8 +26,7 @@ typedef struct
 } TcpToken;
 
 TcpTokens *tcp_tokens_new (void);
-TcpTokens *tcp_tokens_ref (TcpTokens *self);
-void tcp_tokens_unref (TcpTokens *self);
+void tcp_tokens_free (TcpTokens *self);
 TcpTokens *tcp_tokens_load (const char  *token,
                             const char  *file,
                             TcpLog      *log,
@@ -36,6 +35,13 @@ gboolean tcp_tokens_add (TcpTokens   *self,
                          const char  *name,
                          const char  *token,
                          GError     **error);
+gboolean tcp_tokens_add_name (TcpTokens   *self,
+                              const char  *name,
+                              GError     **error);
+gboolean tcp_tokens_add_text (TcpTokens   *self,
+                              const char  *name,
+                              const char  *text,
+                              GError     **error);
 gboolean tcp_tokens_add_lines (TcpTokens   *self,
                                const char  *text,
                                gsize        length,
@@ -54,6 +60,6 @@ const TcpToken *tcp_tokens_find_credential (TcpTokens           *self,
                                             const char          *name);
 gboolean tcp_credential_has_expired (const TcpCredential *self);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpTokens, tcp_tokens_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpTokens, tcp_tokens_free)
 
 G_END_DECLS

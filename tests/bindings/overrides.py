@@ -186,7 +186,7 @@ class Attributes(unittest.TestCase):
             tunnel.state = TcpTunnel.TunnelState.CONNECTED
 
     def test_unknown(self):
-        for type_ in TcpTunnel.Tunnel, TcpTunnel.ReverseTunnel, TcpTunnel.Gateway, TcpTunnel.Forward:
+        for type_ in TcpTunnel.Tunnel, TcpTunnel.ReverseTunnel, TcpTunnel.Gateway, TcpTunnel.Forward, TcpTunnel.Principal:
             with self.assertRaisesRegex(AttributeError, "^'%s' object has no attribute 'tokn'$" % type_.__name__):
                 type_().tokn = TOKEN
 
@@ -202,6 +202,64 @@ class Attributes(unittest.TestCase):
         self.assertEqual((own.name, own.colour, own.get_property("port")), ("mine", "blue", 4321))
         with self.assertRaises(ValueError):
             own.port = -1
+
+
+class Principals(unittest.TestCase):
+    def test_properties(self):
+        alice = TcpTunnel.Principal("alice", [TOKEN], allow=["db.lab:5432"], max_connections=7)
+        self.assertEqual((alice.name, alice.allow, alice.max_connections, alice.max_memory), ("alice", ["db.lab:5432"], 7, 0))
+        with self.assertRaises(AttributeError):
+            alice.tokens
+        with self.assertRaises(ValueError):
+            alice.max_sessions = 65536
+        alice.max_memory = 1
+        self.assertEqual(alice.max_memory, 4 * 2**20)
+        self.assertEqual(TcpTunnel.Principal.new("bob").name, "bob")
+
+    def test_lists(self):
+        alice, bob = TcpTunnel.Principal("alice"), TcpTunnel.Principal("bob")
+        store = Gio.ListStore.new(TcpTunnel.Principal)
+        store.append(alice)
+        gateway = TcpTunnel.Gateway(principals=store)
+        self.assertIs(gateway.principals, store)
+        gateway.principals = [alice, bob]
+        self.assertEqual(list(gateway.principals), [alice, bob])
+        gateway.principals = None
+        self.assertIsNone(gateway.principals)
+        with self.assertRaises(TypeError):
+            gateway.principals = [alice, "bob"]
+
+    def test_changes(self):
+        echo = Echo()
+        self.addCleanup(echo.server_close)
+        self.addCleanup(echo.shutdown)
+        store = Gio.ListStore.new(TcpTunnel.Principal)
+        store.append(TcpTunnel.Principal("alice", ["alices"]))
+        with TcpTunnel.Gateway(echo.address, principals=store, log_level="none") as gateway:
+            def reach(token):
+                with TcpTunnel.Tunnel(gateway.uri, token, mode="multiplexed", log_level="none") as tunnel:
+                    with connect(tunnel.address.port) as client:
+                        exchange(client, 1000)
+
+            reach("alices")
+            with self.assertRaises(TcpTunnel.UnauthorizedError):
+                reach("bobs")
+            store.append(TcpTunnel.Principal("bob", ["bobs"]))
+            store.append(TcpTunnel.Principal("bob"))
+            with self.assertRaisesRegex(TcpTunnel.InvalidArgumentError, "two principals of the name “bob”"):
+                gateway.reload()
+            store.remove(2)
+            gateway.reload()
+            reach("bobs")
+            # No list is something else than an empty one.
+            store[1].allow = []
+            gateway.reload()
+            with TcpTunnel.Tunnel(gateway.uri, "bobs", mode="multiplexed", log_level="none") as tunnel:
+                with self.assertRaises(ConnectionResetError), connect(tunnel.address.port) as client:
+                    client.recv(1)
+            store[1].allow = None
+            gateway.reload()
+            reach("bobs")
 
 
 class Errors(unittest.TestCase):

@@ -8,7 +8,7 @@
 TcpReverse *
 tcp_reverse_new (TcpReversePorts           *ports,
                  TcpQuota                  *quota,
-                 TcpPrincipal              *owner,
+                 TcpAccount              *owner,
                  TcpIoThread               *thread,
                  TcpLog                    *log,
                  const TcpReverseCallbacks *callbacks,

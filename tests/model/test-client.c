@@ -50,7 +50,8 @@ measure (gboolean greeted,
   };
   TcpShared shared = { .settings = &settings, .memory = 1 << 20, .clients = { .used = taken, .max = 2 * PLACES } };
   g_autoptr (TcpReversePorts) reverse_ports = tcp_reverse_ports_new (NULL, NULL);
-  g_autoptr (TcpPrincipal) principal = tcp_principal_new ("somebody");
+  g_autoptr (TcpPolicy) policy = tcp_policy_new (&settings, NULL);
+  g_autoptr (TcpAccount) principal = tcp_account_new ("somebody", policy);
   TcpRequest request = {
     .multiplexed = TRUE, .resumable = TRUE, .session_id = (char *) "session", .principal = principal,
     .credential = { .expires = G_MAXINT64 }, .address = (char *) "127.0.0.1",

@@ -19,7 +19,8 @@ rig_new (void)
 {
   Rig *rig = g_new0 (Rig, 1);
 
-  rig->settings = (TcpGatewaySettings) { .common.max_connections = 100, .max_dials = 10, .max_memory = 1 << 30 };
+  rig->settings = (TcpGatewaySettings) { .common.max_connections = 100, .max_dials = 10, .max_memory = 1 << 30,
+                                          .target = (char *) "127.0.0.1:9" };
   tcp_quota_init (&rig->quotas[0], 64);
   tcp_quota_init (&rig->quotas[1], 100);
   tcp_quota_init (&rig->quotas[2], 100);
@@ -54,24 +55,43 @@ rig_free (Rig *rig)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Rig, rig_free)
 
+/* It has a token. */
+static TcpPrincipalSpec *
+spec_new (const char *name)
+{
+  TcpPrincipalSpec *spec = tcp_principal_spec_new ();
+
+  spec->name = g_strdup (name);
+  spec->tokens = g_new0 (char *, 2);
+  spec->tokens[0] = g_strconcat ("token-of-", name, NULL);
+  return spec;
+}
+
+static void
+set_principals (Rig       *rig,
+                GPtrArray *principals)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TcpRoster) roster = tcp_roster_load (&rig->settings, principals, NULL, &error);
+
+  g_assert_no_error (error);
+  tcp_access_set_roster (rig->access, roster);
+}
+
 /* Each has a token; NULL ends them. */
 static void
 set_names (Rig        *rig,
            const char *name,
            ...)
 {
-  g_autoptr (TcpTokens) tokens = tcp_tokens_new ();
+  g_autoptr (GPtrArray) principals = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_principal_spec_unref);
   va_list names;
 
   va_start (names, name);
   for (; name != NULL; name = va_arg (names, const char *))
-    {
-      g_autofree char *token = g_strconcat ("token-of-", name, NULL);
-
-      g_assert_true (tcp_tokens_add (tokens, name, token, NULL));
-    }
+    g_ptr_array_add (principals, spec_new (name));
   va_end (names);
-  tcp_access_set_tokens (rig->access, tokens);
+  set_principals (rig, principals);
 }
 
 /* However small the part of one is, it can receive a whole message. */
@@ -79,13 +99,13 @@ static void
 test_small_part (void)
 {
   g_autoptr (Rig) rig = rig_new ();
-  g_autoptr (TcpPrincipal) alice = NULL;
+  g_autoptr (TcpAccount) alice = NULL;
   g_autoptr (TcpBudget) budget = NULL;
   TcpBudgetShare share;
 
   rig->settings.max_principal_memory = 1 << 22;
   set_names (rig, "alice", "bob", NULL);
-  alice = tcp_access_get_principal (rig->access, "alice");
+  alice = tcp_access_get_account (rig->access, "alice");
   g_assert_cmpuint (tcp_budget_pool_get_cap (alice->memory[TCP_MEMORY_DATA]), <=, rig->settings.max_principal_memory / 24);
 
   budget = tcp_budget_new (alice->memory[TCP_MEMORY_INPUT], NULL);
@@ -99,20 +119,20 @@ static void
 test_others_come (void)
 {
   g_autoptr (Rig) rig = rig_new ();
-  g_autoptr (TcpPrincipal) alice = NULL;
-  g_autoptr (TcpPrincipal) again = NULL;
-  g_autoptr (TcpPrincipal) bob = NULL;
+  g_autoptr (TcpAccount) alice = NULL;
+  g_autoptr (TcpAccount) again = NULL;
+  g_autoptr (TcpAccount) bob = NULL;
   gsize all = tcp_budget_pool_get_cap (rig->limits.memory[TCP_MEMORY_DATA]);
 
   set_names (rig, "alice", NULL);
-  alice = tcp_access_get_principal (rig->access, "alice");
+  alice = tcp_access_get_account (rig->access, "alice");
   g_assert_cmpuint (alice->connections.max, ==, 100);
   g_assert_cmpuint (tcp_budget_pool_get_cap (alice->memory[TCP_MEMORY_DATA]), ==, all);
   for (guint i = 0; i < 90; i++)
     g_assert_cmpint (tcp_quota_enter (rig->limits.connections, &alice->connections), ==, TCP_QUOTA_ENTERED);
 
   set_names (rig, "alice", "bob", NULL);
-  again = tcp_access_get_principal (rig->access, "alice");
+  again = tcp_access_get_account (rig->access, "alice");
   g_assert_true (again == alice);
   g_assert_cmpuint (alice->connections.used, ==, 90);
   g_assert_cmpuint (alice->connections.max, ==, 75);
@@ -121,7 +141,7 @@ test_others_come (void)
   g_assert_cmpuint (rig->quotas[4].part, ==, 1);
   g_assert_cmpuint (tcp_budget_pool_get_cap (alice->memory[TCP_MEMORY_DATA]), ==, all * 3 / 4);
   g_assert_cmpint (tcp_quota_enter (rig->limits.connections, &alice->connections), ==, TCP_QUOTA_OWN_FULL);
-  bob = tcp_access_get_principal (rig->access, "bob");
+  bob = tcp_access_get_account (rig->access, "bob");
   g_assert_cmpuint (bob->connections.max, ==, 75);
   for (guint i = 0; i < 10; i++)
     g_assert_cmpint (tcp_quota_enter (rig->limits.connections, &bob->connections), ==, TCP_QUOTA_ENTERED);
@@ -137,25 +157,66 @@ static void
 test_removed (void)
 {
   g_autoptr (Rig) rig = rig_new ();
-  TcpPrincipal *alice;
-  TcpPrincipal *again;
+  TcpAccount *alice;
+  TcpAccount *again;
 
   set_names (rig, "alice", "bob", NULL);
-  alice = tcp_access_get_principal (rig->access, "alice");
+  alice = tcp_access_get_account (rig->access, "alice");
   set_names (rig, "bob", NULL);
   set_names (rig, "alice", "bob", NULL);
-  again = tcp_access_get_principal (rig->access, "alice");
+  again = tcp_access_get_account (rig->access, "alice");
   g_assert_true (again == alice);
-  tcp_principal_unref (again);
+  tcp_account_unref (again);
 
   set_names (rig, "bob", NULL);
-  tcp_principal_ref (alice);
-  tcp_principal_unref (alice);
-  tcp_principal_unref (alice);
+  tcp_account_ref (alice);
+  tcp_account_unref (alice);
+  tcp_account_unref (alice);
   set_names (rig, "bob", "carol", NULL);
-  again = tcp_access_get_principal (rig->access, "bob");
+  again = tcp_access_get_account (rig->access, "bob");
   g_assert_cmpuint (again->clients.used, ==, 0);
-  tcp_principal_unref (again);
+  tcp_account_unref (again);
+}
+
+/* What one of them may have may be another figure than that of the others, and change while it is there. */
+static void
+test_own_limits (void)
+{
+  g_autoptr (Rig) rig = rig_new ();
+  g_autoptr (GPtrArray) principals = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_principal_spec_unref);
+  g_autoptr (TcpAccount) alice = NULL;
+  g_autoptr (TcpAccount) bob = NULL;
+  g_autoptr (TcpPolicy) before = NULL;
+  g_autoptr (TcpPolicy) after = NULL;
+  gsize all = tcp_budget_pool_get_cap (rig->limits.memory[TCP_MEMORY_DATA]);
+  TcpPrincipalSpec *spec = spec_new ("alice");
+
+  rig->settings.max_principal_connections = 30;
+  spec->max_sessions = 3;
+  spec->max_connections = 200;
+  spec->max_dials = 2;
+  spec->max_memory = rig->settings.max_memory / 2;
+  g_ptr_array_add (principals, spec);
+  g_ptr_array_add (principals, spec_new ("bob"));
+  set_principals (rig, principals);
+  alice = tcp_access_get_account (rig->access, "alice");
+  bob = tcp_access_get_account (rig->access, "bob");
+  g_assert_cmpuint (alice->clients.max, ==, 3);
+  g_assert_cmpuint (alice->connections.max, ==, 100);
+  g_assert_cmpuint (alice->dials.quota.max, ==, 2);
+  g_assert_cmpuint (tcp_budget_pool_get_cap (alice->memory[TCP_MEMORY_DATA]), ==, all / 2);
+  g_assert_cmpuint (bob->clients.max, ==, 75);
+  g_assert_cmpuint (bob->connections.max, ==, 30);
+  g_assert_cmpuint (bob->dials.quota.max, ==, 8);
+  before = tcp_account_ref_policy (alice);
+
+  set_names (rig, "alice", "bob", NULL);
+  g_assert_cmpuint (alice->clients.max, ==, 75);
+  g_assert_cmpuint (alice->connections.max, ==, 30);
+  g_assert_cmpuint (alice->dials.quota.max, ==, 8);
+  after = tcp_account_ref_policy (alice);
+  g_assert_cmpuint (before->max_sessions, ==, 3);
+  g_assert_cmpuint (after->max_sessions, ==, 0);
 }
 
 int
@@ -166,5 +227,6 @@ main (int    argc,
   g_test_add_func ("/access/small-part", test_small_part);
   g_test_add_func ("/access/others-come", test_others_come);
   g_test_add_func ("/access/removed", test_removed);
+  g_test_add_func ("/access/own-limits", test_own_limits);
   return g_test_run ();
 }

@@ -17,7 +17,7 @@ parse (const char *first,
   return ports;
 }
 
-static TcpPrincipal *alice, *bob;
+static TcpAccount *alice, *bob;
 static TcpIoThread *thread;
 
 static void
@@ -28,7 +28,7 @@ on_nothing (TcpReverseClaim *claim,
 
 /* One that hears of nothing. */
 static TcpReverseClaimant
-claimant (TcpPrincipal *owner)
+claimant (TcpAccount *owner)
 {
   static const TcpReverseClaimCallbacks callbacks = { .granted = on_nothing, .wanted = on_nothing };
 
@@ -38,7 +38,7 @@ claimant (TcpPrincipal *owner)
 /* Claims any, and says which. */
 static void
 assert_next (TcpReversePorts *ports,
-             TcpPrincipal    *owner,
+             TcpAccount    *owner,
              guint16          wanted,
              GPtrArray       *claims)
 {
@@ -188,7 +188,7 @@ on_wanted (TcpReverseClaim *claim,
 static TcpReverseResult
 claim (guint         n,
        guint16       port,
-       TcpPrincipal *owner)
+       TcpAccount *owner)
 {
   static const TcpReverseClaimCallbacks callbacks = { .granted = on_granted, .wanted = on_wanted };
   TcpReverseClaimant who = {
@@ -329,11 +329,13 @@ int
 main (int    argc,
       char **argv)
 {
+  TcpGatewaySettings settings = { 0 };
+  g_autoptr (TcpPolicy) policy = tcp_policy_new (&settings, NULL);
   int result;
 
   g_test_init (&argc, &argv, NULL);
-  alice = tcp_principal_new ("alice");
-  bob = tcp_principal_new ("bob");
+  alice = tcp_account_new ("alice", policy);
+  bob = tcp_account_new ("bob", policy);
   alice->reverse_ports.max = bob->reverse_ports.max = G_MAXUINT16;
   thread = tcp_io_thread_acquire (NULL);
   g_test_add_func ("/reverse-ports/parse", test_parse);
@@ -344,7 +346,7 @@ main (int    argc,
   g_test_add_func ("/reverse-ports/shares", test_shares);
   result = g_test_run ();
   tcp_io_thread_release (thread);
-  tcp_principal_unref (alice);
-  tcp_principal_unref (bob);
+  tcp_account_unref (alice);
+  tcp_account_unref (bob);
   return result;
 }

@@ -3,7 +3,7 @@
 import os
 from abc import ABCMeta
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypedDict, TypeVar, overload
 
@@ -106,6 +106,16 @@ class Address(NamedTuple):
 class _Token:
     def __get__(self, instance: object, owner: type | None = None) -> NoReturn: ...
     def __set__(self, instance: object, value: str | None) -> None: ...
+
+class _Tokens:
+    def __get__(self, instance: object, owner: type | None = None) -> NoReturn: ...
+    def __set__(self, instance: object, value: Sequence[str] | None) -> None: ...
+
+class _Principals:
+    """Set as a list of Python's too."""
+
+    def __get__(self, instance: object, owner: type | None = None) -> Gio.ListModel | None: ...
+    def __set__(self, instance: object, value: Gio.ListModel | Iterable[Principal] | None) -> None: ...
 
 class _Enum(Generic[_EnumT, _NameT]):
     """Read as a member, set as a member or by its name."""
@@ -271,6 +281,7 @@ class _GatewayProperties(_Properties):
     proxy_protocol: _Enum[ProxyProtocol, _ProxyProtocolName]
     path: str | None
     token_file: str | None
+    principals: _Principals
     trusted_proxies: list[str] | None
     tls_certificate: Gio.TlsCertificate | None
     session_timeout: int
@@ -334,6 +345,7 @@ class _GatewaySettings(_Settings, total=False):
     proxy_protocol: ProxyProtocol | _ProxyProtocolName
     path: str | None
     token_file: str | None
+    principals: Gio.ListModel | Iterable[Principal] | None
     trusted_proxies: Sequence[str] | None
     tls_certificate: Gio.TlsCertificate | None
     session_timeout: int
@@ -483,6 +495,32 @@ class Forward(_ForwardProperties, GObject.Object):
     def dup_local_address(self) -> Gio.SocketAddress | None: ...
     def connect(self, signal_name: str, callback: Callable[..., Any], /, *user_data: object) -> int: ...
 
+class _PrincipalProperties:
+    name: str | None
+    allow: list[str] | None
+    tokens: _Tokens
+    max_sessions: int
+    max_connections: int
+    max_dials: int
+    max_memory: int
+
+class _PrincipalSettings(TypedDict, total=False):
+    allow: Sequence[str] | None
+    max_sessions: int
+    max_connections: int
+    max_dials: int
+    max_memory: int
+
+class Principal(_PrincipalProperties, GObject.Object):
+    class Props(_PrincipalProperties, GObject.Object.Props): ...
+
+    @property
+    def props(self) -> Props: ...
+    def __init__(self, name: str | None = None, tokens: Sequence[str] | None = None, **properties: Unpack[_PrincipalSettings]) -> None: ...
+    @classmethod
+    def new(cls, name: str) -> Principal: ...
+    def connect(self, signal_name: str, callback: Callable[..., Any], /, *user_data: object) -> int: ...
+
 class Gateway(Endpoint, _GatewayProperties):
     class Props(_GatewayProperties, Endpoint.Props): ...
 
@@ -544,3 +582,4 @@ class ForwardClass: ...
 class TunnelClass: ...
 class ReverseTunnelClass: ...
 class GatewayClass: ...
+class PrincipalClass: ...

@@ -22,8 +22,8 @@ from ..overrides import override
 
 TcpTunnel = get_introspection_module("TcpTunnel")
 
-__all__ = ["Address", "Connection", "Endpoint", "Error", "Forward", "Gateway", "ReverseTunnel", "Tunnel",
-           "start_reverse_tcp_tunnel", "start_tcp_tunnel"]
+__all__ = ["Address", "Connection", "Endpoint", "Error", "Forward", "Gateway", "Principal", "ReverseTunnel",
+           "Tunnel", "start_reverse_tcp_tunnel", "start_tcp_tunnel"]
 
 
 class Error(GLib.Error):
@@ -554,11 +554,30 @@ class Forward(_Checked, TcpTunnel.Forward):
 
 @override
 @_with_attributes
+class Principal(_Checked, TcpTunnel.Principal):
+    def __init__(self, name=None, tokens=None, **properties):
+        super().__init__(name=name, tokens=tokens, **properties)
+
+
+@override
+@_with_attributes
 class Gateway(TcpTunnel.Gateway):
     _noun = "the gateway"
 
     def __init__(self, target=None, token=None, hostname="127.0.0.1", port=0, **properties):
         super().__init__(target=target, token=token, hostname=hostname, port=port, **properties)
+
+    @classmethod
+    def _value(cls, name, value):
+        """Principals may also be given as a list of Python's."""
+        if name != "principals" or value is None or isinstance(value, Gio.ListModel):
+            return super()._value(name, value)
+        store = Gio.ListStore.new(Principal)
+        for principal in value:
+            if not isinstance(principal, Principal):
+                raise TypeError("principals are TcpTunnel.Principal, not %r" % (principal,))
+            store.append(principal)
+        return store
 
     def drain(self, timeout, cancellable=None):
         """Blocks until it is drained, or is to be awaited, as `start()`."""

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/account.h"
+
+#include "base/ref-count.h"
+
+/* Without limits yet. */
+TcpAccount *
+tcp_account_new (const char *name,
+                 TcpPolicy  *policy)
+{
+  TcpAccount *self = g_new0 (TcpAccount, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  self->name = g_strdup (name);
+  g_mutex_init (&self->mutex);
+  self->policy = tcp_policy_ref (policy);
+  return self;
+}
+
+TcpAccount *
+tcp_account_ref (TcpAccount *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_account_unref (TcpAccount *self)
+{
+  if (!tcp_ref_count_dec (&self->refs))
+    return;
+
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    g_clear_pointer (&self->memory[i], tcp_budget_pool_unref);
+  tcp_policy_unref (self->policy);
+  g_mutex_clear (&self->mutex);
+  g_free (self->name);
+  g_free (self);
+}
+
+/* A reference to what it may do now. */
+TcpPolicy *
+tcp_account_ref_policy (TcpAccount *self)
+{
+  TcpPolicy *policy;
+
+  g_mutex_lock (&self->mutex);
+  policy = tcp_policy_ref (self->policy);
+  g_mutex_unlock (&self->mutex);
+  return policy;
+}
+
+void
+tcp_account_set_policy (TcpAccount *self,
+                        TcpPolicy  *policy)
+{
+  TcpPolicy *former;
+
+  tcp_policy_ref (policy);
+  g_mutex_lock (&self->mutex);
+  former = self->policy;
+  self->policy = policy;
+  g_mutex_unlock (&self->mutex);
+  tcp_policy_unref (former);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "gateway/dial-queue.h"
+#include "gateway/policy.h"
+#include "gateway/quota.h"
+#include "io/budget.h"
+
+G_BEGIN_DECLS
+
+/* What clients hold: see shared.h. */
+typedef enum
+{
+  TCP_MEMORY_DATA,
+  TCP_MEMORY_QUEUES,
+  TCP_MEMORY_INPUT,
+  TCP_N_MEMORY_KINDS,
+} TcpMemoryKind;
+
+/* A principal whose clients are here, or were: what it may do, and what it has of the limits. */
+typedef struct
+{
+  gatomicrefcount refs;
+  char *name;
+  GMutex mutex;
+  TcpPolicy *policy; /* under the mutex; a reload replaces it */
+  TcpQuotaShare held;
+  TcpQuotaShare clients;
+  TcpQuotaShare connections;
+  TcpQuotaShare reverse_ports;
+  atomic_uint arrivals; /* of the connections, those that came to its listeners */
+  TcpQuotaShare listeners;
+  TcpDialShare dials;
+  TcpBudgetPool *memory[TCP_N_MEMORY_KINDS]; /* nullable */
+} TcpAccount;
+
+TcpAccount *tcp_account_new (const char *name,
+                             TcpPolicy  *policy);
+TcpAccount *tcp_account_ref (TcpAccount *self);
+void tcp_account_unref (TcpAccount *self);
+TcpPolicy *tcp_account_ref_policy (TcpAccount *self);
+void tcp_account_set_policy (TcpAccount *self,
+                             TcpPolicy  *policy);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpAccount, tcp_account_unref)
+
+G_END_DECLS

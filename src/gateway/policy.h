@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "gateway/principal-spec.h"
+#include "gateway/settings.h"
+#include "gateway/target-rules.h"
+
+G_BEGIN_DECLS
+
+/* What a gateway lets a principal do. It does not change, and may be used on all threads; a reload makes others. */
+typedef struct
+{
+  gatomicrefcount refs;
+  TcpTargetRules *rules;  /* of the targets that its clients may ask for, */
+  gboolean allows_own;    /* and whether that of the gateway is one */
+  guint max_sessions;     /* of these, 0 is for what access.c gives each principal */
+  guint max_connections;
+  guint max_dials;
+  guint64 max_memory; /* bytes */
+} TcpPolicy;
+
+TcpPolicy *tcp_policy_new (const TcpGatewaySettings *settings,
+                           GError                  **error);
+TcpPolicy *tcp_policy_new_for (TcpPolicy                *general,
+                               const TcpGatewaySettings *settings,
+                               const TcpPrincipalSpec   *spec,
+                               GError                  **error);
+TcpPolicy *tcp_policy_ref (TcpPolicy *self);
+void tcp_policy_unref (TcpPolicy *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpPolicy, tcp_policy_unref)
+
+G_END_DECLS

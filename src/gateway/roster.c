@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "gateway/roster.h"
+
+#include "base/invalid.h"
+#include "base/ref-count.h"
+#include "base/secret-hash.h"
+
+struct _TcpRoster
+{
+  gatomicrefcount refs;
+  TcpTokens *tokens;    /* and the names of all principals, also of those without one */
+  TcpPolicy *general;   /* of those that have no other */
+  GHashTable *policies; /* name → TcpPolicy */
+};
+
+static gboolean
+roster_add (TcpRoster                 *self,
+            const TcpGatewaySettings  *settings,
+            const TcpPrincipalSpec    *spec,
+            GError                   **error)
+{
+  TcpPolicy *policy;
+
+  if (!tcp_tokens_add_name (self->tokens, spec->name != NULL ? spec->name : "", error))
+    return FALSE;
+  if (g_hash_table_contains (self->policies, spec->name))
+    return tcp_invalid (error, "there are two principals of the name “%s”", spec->name);
+  for (char **token = spec->tokens; token != NULL && *token != NULL; token++)
+    if (!tcp_tokens_add_text (self->tokens, spec->name, *token, error))
+      return FALSE;
+
+  policy = tcp_policy_new_for (self->general, settings, spec, error);
+  if (policy == NULL)
+    return FALSE;
+  g_hash_table_insert (self->policies, g_strdup (spec->name), policy);
+  return TRUE;
+}
+
+/* @principals are TcpPrincipalSpec; @log may be NULL if there is no token file. Blocks. */
+TcpRoster *
+tcp_roster_load (const TcpGatewaySettings *settings,
+                 GPtrArray                *principals,
+                 TcpLog                   *log,
+                 GError                  **error)
+{
+  g_autoptr (TcpRoster) self = g_new0 (TcpRoster, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  self->policies = g_hash_table_new_full (tcp_secret_hash, g_str_equal, g_free, (GDestroyNotify) tcp_policy_unref);
+  self->general = tcp_policy_new (settings, error);
+  if (self->general == NULL)
+    return NULL;
+  self->tokens = tcp_tokens_load (settings->token, settings->token_file, log, error);
+  if (self->tokens == NULL)
+    return NULL;
+  for (guint i = 0; i < principals->len; i++)
+    if (!roster_add (self, settings, principals->pdata[i], error))
+      return NULL;
+  if (tcp_tokens_count (self->tokens) == 0)
+    {
+      tcp_invalid (error, "no token was given that clients could show");
+      return NULL;
+    }
+  return g_steal_pointer (&self);
+}
+
+TcpRoster *
+tcp_roster_ref (TcpRoster *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_roster_unref (TcpRoster *self)
+{
+  if (!tcp_ref_count_dec (&self->refs))
+    return;
+
+  g_clear_pointer (&self->tokens, tcp_tokens_free);
+  g_clear_pointer (&self->general, tcp_policy_unref);
+  g_hash_table_unref (self->policies);
+  g_free (self);
+}
+
+TcpTokens *
+tcp_roster_get_tokens (TcpRoster *self)
+{
+  return self->tokens;
+}
+
+/* Whether there is a principal of that name, with a token or without. */
+gboolean
+tcp_roster_has (TcpRoster  *self,
+                const char *name)
+{
+  return tcp_tokens_have_name (self->tokens, name);
+}
+
+guint
+tcp_roster_count (TcpRoster *self)
+{
+  return tcp_tokens_count_names (self->tokens);
+}
+
+TcpPolicy *
+tcp_roster_get_policy (TcpRoster  *self,
+                       const char *name)
+{
+  TcpPolicy *policy = g_hash_table_lookup (self->policies, name);
+
+  return policy != NULL ? policy : self->general;
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a gateway lets the clients of one name do, and others not. */
+
+#include "resume-rig.h"
+#include "resumable-peer.h"
+
+#include <string.h>
+
+typedef struct
+{
+  Fixture *fixture;
+  GListStore *principals;
+} Rig;
+
+static void
+rig_init (Rig *rig,
+          Target *target)
+{
+  rig->fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  rig->principals = g_list_store_new (TCP_TYPE_PRINCIPAL);
+  g_object_set (rig->fixture->gateway, "principals", rig->principals, NULL);
+}
+
+static void
+rig_clear (Rig *rig)
+{
+  fixture_free (rig->fixture);
+  g_object_unref (rig->principals);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Rig, rig_clear)
+
+/* One with this token; it belongs to the list. */
+static TcpPrincipal *
+add (Rig *rig,
+     const char *name,
+     const char *token)
+{
+  const char *const tokens[] = { token, NULL };
+  g_autoptr (TcpPrincipal) principal = tcp_principal_new (name);
+
+  g_object_set (principal, "tokens", token != NULL ? tokens : NULL, NULL);
+  g_list_store_append (rig->principals, principal);
+  return principal;
+}
+
+static void
+allow (gpointer object,
+       const char *pattern)
+{
+  const char *const patterns[] = { pattern, NULL };
+
+  g_object_set (object, "allow", patterns, NULL);
+}
+
+static ResumablePeer *
+connect_as (Rig *rig,
+            const char *token)
+{
+  return resumable_client_start (fixture_get_gateway_port (rig->fixture), token, TRUE);
+}
+
+static void
+expect_opened (ResumablePeer *peer,
+               guint32 id,
+               const char *target)
+{
+  resumable_send_text (peer, RESUMABLE_OPEN, id, target);
+  resumable_expect (peer, RESUMABLE_OPENED, id);
+  resumable_round_trip (peer, id, "there");
+}
+
+static void
+expect_forbidden (ResumablePeer *peer,
+                  guint32 id,
+                  const char *target)
+{
+  resumable_send_text (peer, RESUMABLE_OPEN, id, target);
+  resumable_expect_reset (peer, id, RESUMABLE_RESET_FORBIDDEN);
+}
+
+static void
+reload (Rig *rig)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_gateway_reload (rig->fixture->gateway, NULL, &error);
+  g_assert_no_error (error);
+}
+
+/* Each has the targets of its own list, and what the gateway allows only if it has no list. */
+static void
+test_allow (void)
+{
+  g_autoptr (Target) own = target_new_echo ();
+  g_autoptr (Target) other = target_new_echo ();
+  g_autofree char *own_address = target_get_address (own);
+  g_autofree char *other_address = target_get_address (other);
+  g_auto (Rig) rig = { 0 };
+  g_autoptr (ResumablePeer) everybody = NULL;
+  g_autoptr (ResumablePeer) alice = NULL;
+  g_autoptr (ResumablePeer) bob = NULL;
+  g_autoptr (ResumablePeer) carol = NULL;
+  g_autoptr (ResumablePeer) dave = NULL;
+  const char *const none[] = { NULL };
+
+  rig_init (&rig, own);
+  allow (rig.fixture->gateway, other_address);
+  add (&rig, "alice", "alices");
+  allow (add (&rig, "bob", "bobs"), other_address);
+  allow (add (&rig, "carol", "carols"), own_address);
+  g_object_set (add (&rig, "dave", "daves"), "allow", none, NULL);
+  fixture_start_gateway (rig.fixture);
+
+  everybody = connect_as (&rig, TEST_TOKEN);
+  expect_opened (everybody, 1, "");
+  expect_opened (everybody, 3, other_address);
+  alice = connect_as (&rig, "alices");
+  expect_opened (alice, 1, "");
+  expect_opened (alice, 3, other_address);
+  bob = connect_as (&rig, "bobs");
+  expect_forbidden (bob, 1, "");
+  expect_forbidden (bob, 3, own_address);
+  expect_opened (bob, 5, other_address);
+  carol = connect_as (&rig, "carols");
+  expect_opened (carol, 1, "");
+  expect_opened (carol, 3, own_address);
+  expect_forbidden (carol, 5, other_address);
+  dave = connect_as (&rig, "daves");
+  expect_forbidden (dave, 1, "");
+  expect_forbidden (dave, 3, own_address);
+  expect_forbidden (dave, 5, other_address);
+}
+
+/* What one may have, beside what others may. */
+static void
+test_limits (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = { 0 };
+  g_autoptr (ResumablePeer) alice = NULL;
+  g_autoptr (ResumablePeer) again = NULL;
+  g_autoptr (ResumablePeer) bob = NULL;
+  g_autofree char *body = NULL;
+
+  rig_init (&rig, target);
+  g_object_set (rig.fixture->gateway, "max-principal-connections", 1, NULL);
+  g_object_set (add (&rig, "alice", "alices"), "max-connections", 2, "max-sessions", 1, NULL);
+  add (&rig, "bob", "bobs");
+  fixture_start_gateway (rig.fixture);
+
+  alice = connect_as (&rig, "alices");
+  expect_opened (alice, 1, "");
+  expect_opened (alice, 3, "");
+  resumable_send_text (alice, RESUMABLE_OPEN, 5, "");
+  resumable_expect_reset (alice, 5, RESUMABLE_RESET_LIMIT);
+  again = resumable_client_new (fixture_get_gateway_port (rig.fixture), "alices", TRUE);
+  g_assert_cmpuint (resumable_client_try (again, &body), ==, 503);
+  g_assert_nonnull (strstr (body, "(1, max-principal-sessions)"));
+
+  bob = connect_as (&rig, "bobs");
+  expect_opened (bob, 1, "");
+  resumable_send_text (bob, RESUMABLE_OPEN, 3, "");
+  resumable_expect_reset (bob, 3, RESUMABLE_RESET_LIMIT);
+}
+
+/* They are what they were at the start, until a reload. */
+static void
+test_reload (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = { 0 };
+  g_autoptr (ResumablePeer) alice = NULL;
+  g_autoptr (ResumablePeer) bob = NULL;
+  g_autoptr (ResumablePeer) carol = NULL;
+  TcpPrincipal *principal;
+  ResumableFrame frame;
+
+  rig_init (&rig, target);
+  principal = add (&rig, "alice", "alices");
+  add (&rig, "bob", "bobs");
+  g_object_set (principal, "max-connections", 1, NULL);
+  fixture_start_gateway (rig.fixture);
+  g_object_set (principal, "max-connections", 2, NULL);
+  alice = connect_as (&rig, "alices");
+  bob = connect_as (&rig, "bobs");
+  expect_opened (alice, 1, "");
+  expect_opened (bob, 1, "");
+  resumable_send_text (alice, RESUMABLE_OPEN, 3, "");
+  resumable_expect_reset (alice, 3, RESUMABLE_RESET_LIMIT);
+
+  g_list_store_remove (rig.principals, 1);
+  add (&rig, "carol", "carols");
+  reload (&rig);
+  expect_opened (alice, 5, "");
+  resumable_round_trip (alice, 1, "still");
+  carol = connect_as (&rig, "carols");
+  expect_opened (carol, 1, "");
+  frame = resumable_expect (bob, RESUMABLE_GOAWAY, 0);
+  g_assert_cmpuint (resumable_get_u32 (&frame), ==, RESUMABLE_GOAWAY_UNAUTHORISED);
+}
+
+/* A bad list changes nothing, and it is said why. */
+static void
+check_bad (Rig *rig,
+           const char *text)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (rig->fixture->gateway), NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_test_message ("%s", error->message);
+  g_assert_nonnull (strstr (error->message, text));
+  g_list_store_remove_all (rig->principals);
+}
+
+static void
+test_bad (void)
+{
+  static const char *const names[] = { "", " ", "a:b", " a", "a ", "a\nb", "a\xff", "\x7f" };
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (GListStore) others = g_list_store_new (G_TYPE_OBJECT);
+  g_autoptr (GObject) other = g_object_new (G_TYPE_OBJECT, NULL);
+  g_autoptr (GObject) nobody = g_object_new (TCP_TYPE_PRINCIPAL, NULL);
+  g_auto (Rig) rig = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  rig_init (&rig, target);
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      add (&rig, names[i], "s3cret");
+      check_bad (&rig, "is not the name of a principal");
+    }
+  g_list_store_append (rig.principals, nobody);
+  check_bad (&rig, "“” is not the name of a principal");
+  add (&rig, "alice", "first");
+  add (&rig, "alice", "second");
+  check_bad (&rig, "two principals of the name “alice”");
+  add (&rig, "alice", "with space");
+  check_bad (&rig, "the tokens of “alice”");
+  add (&rig, "alice", "sha256:abc");
+  check_bad (&rig, "the tokens of “alice”");
+  add (&rig, "alice", "same");
+  add (&rig, "bob", "same");
+  check_bad (&rig, "“alice” and “bob” have the same token");
+  allow (add (&rig, "alice", "alices"), "10.0.0.1/8:22");
+  check_bad (&rig, "the targets to be allowed to “alice”: “10.0.0.1/8”");
+  g_list_store_append (others, other);
+  g_object_set (rig.fixture->gateway, "principals", others, NULL);
+  check_bad (&rig, "something else in it");
+
+  g_object_set (rig.fixture->gateway, "principals", rig.principals, NULL);
+  add (&rig, "alice", "alices");
+  fixture_start_gateway (rig.fixture);
+  add (&rig, "alice", "again");
+  add (&rig, "bob", "bobs");
+  g_assert_false (tcp_gateway_reload (rig.fixture->gateway, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  resumable_peer_free (connect_as (&rig, "alices"));
+  g_assert_cmpuint (http_get (fixture_get_gateway_port (rig.fixture), "/", WS_UPGRADE "Authorization: Bearer bobs\r\n", NULL, NULL),
+                    ==, 401);
+}
+
+/* A token in any of its forms; one that has expired does not count. */
+static void
+test_tokens (void)
+{
+  static const char *const tokens[] = {
+    "first", "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881", "old expires=2020-01-01T00:00:00Z",
+    " new  expires=2999-01-01T00:00:00Z ", NULL,
+  };
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = { 0 };
+
+  rig_init (&rig, target);
+  g_object_set (rig.fixture->gateway, "token", NULL, NULL);
+  g_object_set (add (&rig, "alice", NULL), "tokens", tokens, NULL);
+  fixture_start_gateway (rig.fixture);
+  resumable_peer_free (connect_as (&rig, "first"));
+  resumable_peer_free (connect_as (&rig, "x"));
+  resumable_peer_free (connect_as (&rig, "new"));
+  g_assert_cmpuint (http_get (fixture_get_gateway_port (rig.fixture), "/", WS_UPGRADE "Authorization: Bearer old\r\n", NULL, NULL),
+                    ==, 401);
+}
+
+/* From threads at once, while the gateway reads them. */
+
+#define N_THREADS 4
+
+static gpointer
+run_changes (gpointer data)
+{
+  TcpPrincipal *principal = data;
+  guint rounds = test_count (2000, 300);
+
+  for (guint i = 0; i < rounds; i++)
+    {
+      const char *const tokens[] = { "alices", NULL };
+      const char *const patterns[] = { i % 2 == 0 ? "db.lab:5432" : "*:22", NULL };
+      g_auto (GStrv) read = NULL;
+      guint max;
+
+      g_object_set (principal, "allow", patterns, "tokens", tokens, "max-connections", i % 7, NULL);
+      g_object_get (principal, "allow", &read, "max-connections", &max, NULL);
+      g_assert_cmpuint (g_strv_length (read), ==, 1);
+      g_assert_cmpuint (max, <, 7);
+    }
+  return NULL;
+}
+
+static void
+test_threads (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = { 0 };
+  GThread *threads[N_THREADS];
+  TcpPrincipal *principal;
+
+  rig_init (&rig, target);
+  principal = add (&rig, "alice", "alices");
+  fixture_start_gateway (rig.fixture);
+  for (guint i = 0; i < N_THREADS; i++)
+    threads[i] = g_thread_new ("changes", run_changes, principal);
+  for (guint i = 0; i < 50; i++)
+    reload (&rig);
+  for (guint i = 0; i < N_THREADS; i++)
+    g_thread_join (threads[i]);
+  reload (&rig);
+  resumable_peer_free (connect_as (&rig, "alices"));
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/principals/allow", test_allow);
+  g_test_add_func ("/principals/limits", test_limits);
+  g_test_add_func ("/principals/reload", test_reload);
+  g_test_add_func ("/principals/bad", test_bad);
+  g_test_add_func ("/principals/tokens", test_tokens);
+  g_test_add_func ("/principals/threads", test_threads);
+  return g_test_run ();
+}

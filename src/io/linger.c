@@ -17,10 +17,10 @@
 static atomic_uint lingering;
 
 /* Like recv(), but for interruptions. */
-gssize
-tcp_socket_receive (GSocket  *socket,
-                    gpointer  data,
-                    gsize     length)
+static gssize
+socket_receive (GSocket  *socket,
+                gpointer  data,
+                gsize     length)
 {
   gssize n;
 
@@ -70,7 +70,7 @@ on_linger_input (GIOCondition condition,
   Linger *self = user_data;
   GSocket *socket = g_socket_connection_get_socket (self->connection);
   char scrap[4096];
-  gssize n = tcp_socket_receive (socket, scrap, sizeof (scrap));
+  gssize n = socket_receive (socket, scrap, sizeof (scrap));
 
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
     return;

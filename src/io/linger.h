@@ -9,8 +9,5 @@ G_BEGIN_DECLS
 /* The two ways to part with a TCP connection: politely, and so that the peer notices. */
 void tcp_linger (GSocketConnection *connection);
 void tcp_socket_close_with_reset (GSocket *socket);
-gssize tcp_socket_receive (GSocket  *socket,
-                           gpointer  data,
-                           gsize     length);
 
 G_END_DECLS

@@ -376,6 +376,14 @@ plain_get_room (TcpProtocol       *base,
   return ((TcpPlain *) base)->ending ? 0 : TCP_BUFFER_SIZE;
 }
 
+static guint
+plain_get_n_frames (TcpProtocol       *base,
+                    TcpProtocolStream *stream,
+                    guint              max)
+{
+  return max;
+}
+
 static TcpBuffer *
 raw_make_frame (TcpProtocol       *base,
                 TcpProtocolStream *stream,
@@ -771,6 +779,7 @@ reverse_receive (TcpProtocol  *base,
   .connected = plain_connected,                                                 \
   .takes_data = plain_takes_data,                                               \
   .get_room = plain_get_room,                                                   \
+  .get_n_frames = plain_get_n_frames,                                           \
   .flushed = plain_flushed,                                                     \
   .released = plain_released,                                                   \
   .drain = plain_drain,                                                         \

@@ -239,6 +239,11 @@ struct _TcpProtocolClass
   TcpBuffer *(*make_frame) (TcpProtocol       *self,
                             TcpProtocolStream *stream,
                             TcpBuffer         *data);
+  /* How many frames with as much data as there is room for it takes in a row: at least 1, as takes_data () and
+   * get_room () have allowed one, and at most @max. */
+  guint (*get_n_frames) (TcpProtocol       *self,
+                         TcpProtocolStream *stream,
+                         guint              max);
   /* TCP has no more to say. Calls back. */
   void (*end) (TcpProtocol       *self,
                TcpProtocolStream *stream,

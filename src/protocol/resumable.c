@@ -8,6 +8,9 @@
 #include "base/host-port.h"
 #include "base/text.h"
 
+/* What a frame with as much data as there may be takes. */
+#define FULL_FRAME (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE)
+
 /* Life */
 
 static void
@@ -213,8 +216,7 @@ resumable_takes_data (TcpProtocol *base)
   TcpResumable *self = (TcpResumable *) base;
 
   return self->ready && !base->over &&
-         (self->sent.bytes == 0 || self->sent.bytes + sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE <=
-                                     base->options.max_unacknowledged);
+         (self->sent.bytes == 0 || self->sent.bytes + FULL_FRAME <= base->options.max_unacknowledged);
 }
 
 static gsize
@@ -226,6 +228,18 @@ resumable_get_room (TcpProtocol       *base,
 
   flow->blocked = flow->credit == 0;
   return flow->blocked ? 0 : MIN (MIN (flow->credit, self->peer_payload), TCP_BUFFER_SIZE);
+}
+
+static guint
+resumable_get_n_frames (TcpProtocol       *base,
+                        TcpProtocolStream *stream,
+                        guint              max)
+{
+  TcpResumable *self = (TcpResumable *) base;
+  gsize room = resumable_get_room (base, stream);
+  gsize spare = base->options.max_unacknowledged - MIN (self->sent.bytes, base->options.max_unacknowledged);
+
+  return CLAMP (MIN (((TcpResumableStream *) stream)->flow.credit / room, spare / FULL_FRAME), 1, max);
 }
 
 static TcpBuffer *
@@ -1556,6 +1570,7 @@ const TcpProtocolClass tcp_protocol_resumable = {
   .connected = resumable_connected,
   .takes_data = resumable_takes_data,
   .get_room = resumable_get_room,
+  .get_n_frames = resumable_get_n_frames,
   .make_frame = resumable_make_frame,
   .end = resumable_stream_end,
   .flushed = resumable_flushed,

@@ -40,7 +40,10 @@ struct _TcpSession
   gsize pending;         /* and those that wait for a connection that is being made, where there is a limit for each */
   gboolean whole;        /* the message that is being received is one, and stays for a turn */
   GPtrArray *gathering;  /* of TcpStream (owned), which have gathered some of these */
-  GQueue ready;          /* of TcpStream (owned), to be read in turn */
+  /* Of TcpStream (owned), to be read in turn: those that had little the last time, and those that had plenty. */
+  GQueue sparse;
+  GQueue bulk;
+  guint n_sparse;        /* that were read since the last of the others */
   TcpTimer *pump;
   TcpTimer *timeout;     /* of the protocol, */
   gint64 timeout_at;     /* and when it is due; -1 for never */

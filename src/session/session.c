@@ -6,6 +6,9 @@
  * direction takes in one. They leave in one system call. */
 #define PUMP_BUDGET 8
 
+/* How many streams that have little to send have their turn before one that has much. */
+#define MAX_SPARSE 8
+
 /* Without credit: what may wait for all connections that are not there yet. */
 #define MAX_ALL_PENDING ((gsize) 64 * 1024 * 1024)
 
@@ -235,7 +238,22 @@ static void
 session_make_ready (TcpSession *self,
                     TcpStream  *stream)
 {
-  g_queue_push_tail (&self->ready, tcp_stream_ref (stream));
+  g_queue_push_tail (tcp_stream_has_plenty (stream) ? &self->bulk : &self->sparse, tcp_stream_ref (stream));
+}
+
+/* The stream whose turn it is; owned. What has little to send does not wait for all that has much, nor does that wait
+ * for good where many have little. */
+static TcpStream *
+session_take_ready (TcpSession *self)
+{
+  if (g_queue_is_empty (&self->bulk) || (self->n_sparse < MAX_SPARSE && !g_queue_is_empty (&self->sparse)))
+    {
+      self->n_sparse++;
+      return g_queue_pop_head (&self->sparse);
+    }
+
+  self->n_sparse = 0;
+  return g_queue_pop_head (&self->bulk);
 }
 
 static gboolean
@@ -244,7 +262,7 @@ session_takes_data (TcpSession *self)
   TcpProtocol *protocol = self->protocol;
   gsize kept;
 
-  if (g_queue_is_empty (&self->ready) || !protocol->class->takes_data (protocol))
+  if ((g_queue_is_empty (&self->sparse) && g_queue_is_empty (&self->bulk)) || !protocol->class->takes_data (protocol))
     return FALSE;
   kept = session_has_credit (self) ? session_get_kept (self) : session_get_pending (self);
   return kept == 0 || (session_has_credit (self) && kept <= TCP_RESUMABLE_LEAST_SPARE_ROOM / 2) ||
@@ -263,17 +281,47 @@ session_takes_data (TcpSession *self)
   }                                                                 \
   G_STMT_END
 
-/* A piece of the stream whose turn it is. */
+/* How many pieces of a stream are read at once. To read much at a time wakes its sender less often. Whatever they bring,
+ * no more than one of them is beyond what may wait for the kernel. */
+static guint
+session_get_n_pieces (TcpSession *self,
+                      TcpStream  *stream)
+{
+  gsize pending = session_get_pending (self);
+  guint n = 1;
+
+  if (tcp_stream_has_plenty (stream) && pending < TCP_CHANNEL_MAX_PENDING)
+    n = MIN (1 + (TCP_CHANNEL_MAX_PENDING - pending) / PIECE_MEMORY, TCP_STREAM_MAX_BUFFERS);
+  n = self->protocol->class->get_n_frames (self->protocol, tcp_stream_get_protocol (stream), n);
+  while (n > 1 && !tcp_budget_share_has_room (&self->share, n * PIECE_MEMORY))
+    n--;
+  return n;
+}
+
+static void
+session_send_piece (TcpSession *self,
+                    TcpStream  *stream,
+                    TcpBuffer  *piece)
+{
+  TcpProtocol *protocol = self->protocol;
+
+  session_count_bytes (self, stream, bytes_sent, piece->length);
+  tcp_channel_send (self->channel, protocol->class->make_frame (protocol, tcp_stream_get_protocol (stream), piece));
+  session_account (self);
+}
+
+/* Some pieces of the stream whose turn it is. */
 static void
 session_forward (TcpSession *self)
 {
-  g_autoptr (TcpStream) stream = g_queue_pop_head (&self->ready);
+  g_autoptr (TcpStream) stream = session_take_ready (self);
   TcpProtocolStream *known = tcp_stream_get_protocol (stream);
   TcpProtocol *protocol = self->protocol;
   g_autoptr (GError) error = NULL;
-  TcpBuffer *buffer;
+  TcpBuffer *pieces[TCP_STREAM_MAX_BUFFERS];
   gsize room;
   gssize n;
+  guint n_pieces;
 
   if (known == NULL || !known->active)
     return;
@@ -283,22 +331,19 @@ session_forward (TcpSession *self)
   if (!tcp_budget_share_has_room (&self->share, PIECE_MEMORY))
     room = MIN (room, SMALL_PIECE);
 
-  buffer = tcp_buffer_new (room);
-  n = tcp_stream_read (stream, buffer, &error);
-  if (n > 0)
-    {
-      session_count_bytes (self, stream, bytes_sent, n);
-      tcp_channel_send (self->channel, protocol->class->make_frame (protocol, known, buffer));
-      session_account (self);
-      if ((gsize) n == room)
-        session_make_ready (self, stream);
-      else
-        tcp_stream_watch (stream);
-      return;
-    }
+  n_pieces = session_get_n_pieces (self, stream);
+  for (guint i = 0; i < n_pieces; i++)
+    pieces[i] = tcp_buffer_new (room);
+  n = tcp_stream_read (stream, pieces, n_pieces, &error);
+  for (guint i = 0; i < n_pieces; i++)
+    if (n > 0 && pieces[i]->length > 0)
+      session_send_piece (self, stream, pieces[i]);
+    else
+      tcp_buffer_unref (pieces[i]);
 
-  tcp_buffer_unref (buffer);
-  if (n == 0)
+  if (n > 0 && tcp_stream_has_plenty (stream))
+    session_make_ready (self, stream);
+  else if (n == 0)
     protocol->class->end (protocol, known, tcp_now ());
   else if (error != NULL)
     tcp_stream_reset (stream, error);
@@ -435,7 +480,7 @@ on_stream_closed (TcpStream    *stream,
   session_release (self, stream);
   if (!g_hash_table_remove (self->streams, stream))
     g_hash_table_remove (self->finishing, stream);
-  if (g_queue_remove (&self->ready, stream))
+  if (g_queue_remove (&self->sparse, stream) || g_queue_remove (&self->bulk, stream))
     tcp_stream_unref (stream);
 
   tcp_status_sub (self->status, open_connections, 1);
@@ -1003,7 +1048,8 @@ tcp_session_unref (TcpSession *self)
   tcp_budget_share_clear (&self->queue_share);
   tcp_timer_clear (&self->pump);
   tcp_timer_clear (&self->timeout);
-  g_queue_clear_full (&self->ready, (GDestroyNotify) tcp_stream_unref);
+  g_queue_clear_full (&self->sparse, (GDestroyNotify) tcp_stream_unref);
+  g_queue_clear_full (&self->bulk, (GDestroyNotify) tcp_stream_unref);
   g_hash_table_unref (self->streams);
   g_hash_table_unref (self->finishing);
   g_ptr_array_unref (self->gathering);

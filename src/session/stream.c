@@ -38,6 +38,7 @@ struct _TcpStream
   GArray *gathered;       /* of struct iovec: what is to be written before all else; or NULL */
   gsize gathered_bytes;
   gsize *total;           /* what waits in all streams of the session */
+  gboolean has_plenty;    /* the last read filled what there was room for */
   gboolean input_ended;   /* the peer has closed its side, and all was read */
   gboolean output_ending; /* our side is closed when the queue is empty, */
   gboolean output_ended;  /* and now it is */
@@ -346,19 +347,45 @@ tcp_stream_peer_has_left (TcpStream *self)
   return poll (&pollfd, 1, 0) == 1 && pollfd.revents != 0;
 }
 
-/* Reads what is there, at most what fits: 0 at the end, -1 and no error if there
+/* Whether there was so much to read the last time that it filled what it was read into. */
+gboolean
+tcp_stream_has_plenty (TcpStream *self)
+{
+  return self->has_plenty;
+}
+
+/* Reads what is there into one buffer after the other, at most what fits: 0 at the end, -1 and no error if there
  * is nothing for now. */
 gssize
 tcp_stream_read (TcpStream  *self,
-                 TcpBuffer  *buffer,
+                 TcpBuffer **buffers,
+                 guint       n_buffers,
                  GError    **error)
 {
-  /* Not g_socket_receive(), which makes an error of "nothing for now". */
-  gssize n = tcp_socket_receive (self->socket, buffer->payload, buffer->capacity);
-  int code = errno;
+  struct iovec vectors[TCP_STREAM_MAX_BUFFERS];
+  struct msghdr message = { .msg_iov = vectors, .msg_iovlen = n_buffers };
+  gsize room = 0, left;
+  gssize n;
+  int code;
 
-  if (n >= 0)
-    buffer->length = n;
+  for (guint i = 0; i < n_buffers; i++)
+    {
+      vectors[i] = (struct iovec) { .iov_base = buffers[i]->payload, .iov_len = buffers[i]->capacity };
+      room += buffers[i]->capacity;
+    }
+  /* Not g_socket_receive_message(), which makes an error of "nothing for now". */
+  do
+    n = recvmsg (g_socket_get_fd (self->socket), &message, 0);
+  while (n < 0 && errno == EINTR);
+  code = errno;
+
+  left = MAX (n, 0);
+  for (guint i = 0; i < n_buffers; i++)
+    {
+      buffers[i]->length = MIN (left, buffers[i]->capacity);
+      left -= buffers[i]->length;
+    }
+  self->has_plenty = n == (gssize) room;
   if (n == 0)
     self->input_ended = TRUE;
   else if (n < 0 && code != EAGAIN && code != EWOULDBLOCK)

@@ -17,6 +17,9 @@ G_BEGIN_DECLS
  */
 typedef struct _TcpStream TcpStream;
 
+/* Into how many buffers it is read at once. */
+#define TCP_STREAM_MAX_BUFFERS 8
+
 typedef struct
 {
   /* There is something to read, or the end. Said once: the stream looks again
@@ -77,8 +80,10 @@ void tcp_stream_attach (TcpStream         *self,
                         GSocketConnection *connection);
 gboolean tcp_stream_peer_has_left (TcpStream *self);
 void tcp_stream_watch (TcpStream *self);
+gboolean tcp_stream_has_plenty (TcpStream *self);
 gssize tcp_stream_read (TcpStream  *self,
-                        TcpBuffer  *buffer,
+                        TcpBuffer **buffers,
+                        guint       n_buffers,
                         GError    **error);
 gboolean tcp_stream_gather (TcpStream    *self,
                             const guint8 *data,

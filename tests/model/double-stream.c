@@ -27,6 +27,7 @@ struct _TcpStream
   TcpByteQueue queue;
   gsize *total;
   guint64 accepted; /* by tcp_stream_write() */
+  gboolean has_plenty;
   gboolean input_ended;
   gboolean output_ending;
   gboolean output_ended;
@@ -256,22 +257,36 @@ tcp_stream_watch (TcpStream *self)
   self->resting = FALSE;
 }
 
+gboolean
+tcp_stream_has_plenty (TcpStream *self)
+{
+  return self->has_plenty;
+}
+
 gssize
 tcp_stream_read (TcpStream  *self,
-                 TcpBuffer  *buffer,
+                 TcpBuffer **buffers,
+                 guint       n_buffers,
                  GError    **error)
 {
   Peer *peer = self->peer;
-  gsize n = MIN (peer->sent - peer->taken, buffer->capacity);
+  gsize all = 0, room = 0;
 
-  g_assert_cmpuint (buffer->capacity, >, 0);
-  if (n > 0)
+  g_assert_cmpuint (n_buffers, >=, 1);
+  for (guint i = 0; i < n_buffers; i++)
     {
-      test_fill (buffer->payload, n, peer->pattern, peer->taken);
+      gsize n = MIN (peer->sent - peer->taken, buffers[i]->capacity);
+
+      g_assert_cmpuint (buffers[i]->capacity, >, 0);
+      test_fill (buffers[i]->payload, n, peer->pattern, peer->taken);
+      buffers[i]->length = n;
       peer->taken += n;
-      buffer->length = n;
-      return n;
+      room += buffers[i]->capacity;
+      all += n;
     }
+  self->has_plenty = all == room;
+  if (all > 0)
+    return all;
   if (peer->broken)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, "reset by the model");

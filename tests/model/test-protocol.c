@@ -640,14 +640,28 @@ world_send_away (World *self)
 /* Streams */
 
 static void
+half_send_frame (End  *end,
+                 Pair *pair,
+                 gsize length)
+{
+  Half *half = &pair->halves[end->side];
+  TcpBuffer *frame = tcp_buffer_new (length);
+
+  for (gsize i = 0; i < length; i++)
+    frame->payload[i] = pattern (pair, end->side, half->sent + i);
+  frame->length = length;
+  half->sent += length;
+  end_give (end, end->protocol->class->make_frame (end->protocol, half->known, frame));
+}
+
+static void
 half_send (End  *end,
            Pair *pair)
 {
   TcpProtocol *protocol = end->protocol;
   Half *half = &pair->halves[end->side];
   gsize room;
-  gsize some;
-  TcpBuffer *frame;
+  guint n;
 
   if (half->known == NULL || !half->known->active || half->ended || !protocol->class->takes_data (protocol))
     return;
@@ -661,14 +675,17 @@ half_send (End  *end,
       return;
     }
 
-  some = 1 + g_rand_int (end->world->rand) % TCP_BUFFER_SIZE;
-  room = MIN (room, MIN (some, half->to_send - half->sent));
-  frame = tcp_buffer_new (room);
-  for (gsize i = 0; i < room; i++)
-    frame->payload[i] = pattern (pair, end->side, half->sent + i);
-  frame->length = room;
-  half->sent += room;
-  end_give (end, protocol->class->make_frame (protocol, half->known, frame));
+  n = protocol->class->get_n_frames (protocol, half->known, 1 + g_rand_int (end->world->rand) % 4);
+  g_assert_cmpuint (n, >=, 1);
+  for (guint i = 0; i < n && half->sent < half->to_send; i++)
+    {
+      /* Those that are taken in a row are full but for the last. */
+      gsize size = i + 1 < n ? room : 1 + g_rand_int (end->world->rand) % room;
+
+      g_assert_true (protocol->class->takes_data (protocol));
+      g_assert_cmpuint (protocol->class->get_room (protocol, half->known), >=, size);
+      half_send_frame (end, pair, MIN (size, half->to_send - half->sent));
+    }
 }
 
 static Pair *

@@ -325,6 +325,53 @@ test_turns (void)
   g_assert_cmpuint (before, <=, 2 * TCP_CHANNEL_MAX_PENDING);
 }
 
+#define N_BUSY 8
+
+/* Of connections that have much to say each gets a large turn; one with little waits for no more than one of these. */
+static void
+test_sparse_first (void)
+{
+  SessionEndOptions options = {
+    .protocol = &tcp_protocol_tagged, .client = TRUE, .max_buffered_bytes = CAP, .max_streams = N_BUSY + 1,
+  };
+  g_autoptr (SessionEnd) end = session_end_new (&options);
+  g_autoptr (RawEnd) raw = session_end_connect (end);
+  g_autoptr (GPtrArray) busy = g_ptr_array_new_with_free_func ((GDestroyNotify) raw_end_free);
+  g_autoptr (RawEnd) calm = NULL;
+  g_autofree guint8 *stream = g_malloc0 (TOTAL);
+  guint64 sent;
+  gsize before = 0;
+  gboolean calm_came = FALSE;
+
+  for (guint i = 0; i < N_BUSY; i++)
+    g_ptr_array_add (busy, session_end_open (end, NULL));
+  calm = session_end_open (end, NULL);
+  while (end->session->bulk.length < N_BUSY)
+    {
+      for (guint i = 0; i < N_BUSY; i++)
+        write_some (busy->pdata[i], stream, TOTAL);
+      raw_end_read (raw, raw->in->len + 30000);
+      step (end);
+    }
+  write_some (calm, stream, 1);
+  while (end->session->sparse.length == 0)
+    step (end);
+  sent = tcp_status_get (end->status, bytes_sent);
+
+  while (!calm_came)
+    {
+      guint opcode;
+      g_autoptr (GBytes) frame = raw_end_wait_frame (raw, &opcode, FALSE);
+      const guint8 *data = g_bytes_get_data (frame, NULL);
+
+      calm_came = data[3] == N_BUSY + 1;
+      if (!calm_came)
+        before += g_bytes_get_size (frame) - 4;
+    }
+  g_assert_cmpuint (before, >=, sent);
+  g_assert_cmpuint (before - sent, <=, TCP_STREAM_MAX_BUFFERS * TCP_BUFFER_SIZE);
+}
+
 /* Counts the refusals that have come, little by little. */
 static guint
 take_refusals (RawEnd *raw)
@@ -500,6 +547,7 @@ main (int    argc,
   g_test_add_func ("/session-bounds/up", test_up);
   g_test_add_func ("/session-bounds/budget", test_budget);
   g_test_add_func ("/session-bounds/turns", test_turns);
+  g_test_add_func ("/session-bounds/sparse-first", test_sparse_first);
   g_test_add_func ("/session-bounds/refusals", test_refusals);
   g_test_add_func ("/session-bounds/pause-again", test_pause_again);
   return g_test_run ();

@@ -105,10 +105,48 @@ read_some (Fixture *self)
 {
   g_autoptr (TcpBuffer) buffer = tcp_buffer_new (100);
   g_autoptr (GError) error = NULL;
-  gssize n = tcp_stream_read (self->stream, buffer, &error);
+  gssize n = tcp_stream_read (self->stream, &buffer, 1, &error);
 
   g_assert_no_error (error);
   return n;
+}
+
+/* One buffer is filled after the other, and the stream says whether there may be more. */
+static void
+test_read (Fixture       *self,
+           gconstpointer  data)
+{
+  TcpBuffer *buffers[] = { tcp_buffer_new (100), tcp_buffer_new (100), tcp_buffer_new (100) };
+  static const gsize lengths[] = { 1, 100, 101, 250, 300 };
+  g_autoptr (GError) error = NULL;
+  guint8 sent[300];
+
+  attach (self);
+  test_fill (sent, sizeof sent, 7, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (lengths); i++)
+    {
+      guint readable = self->readable;
+      gsize seen = 0;
+
+      raw_end_write (self->peer, sent, lengths[i]);
+      WAIT_UNTIL (self->readable > readable);
+      g_assert_cmpint (tcp_stream_read (self->stream, buffers, G_N_ELEMENTS (buffers), &error), ==, lengths[i]);
+      g_assert_no_error (error);
+      for (guint j = 0; j < G_N_ELEMENTS (buffers); j++)
+        {
+          g_assert_cmpmem (buffers[j]->payload, buffers[j]->length, sent + seen, MIN (lengths[i] - seen, 100));
+          seen += buffers[j]->length;
+        }
+      g_assert_cmpuint (seen, ==, lengths[i]);
+      g_assert_cmpint (tcp_stream_has_plenty (self->stream), ==, lengths[i] == 300);
+      tcp_stream_watch (self->stream);
+    }
+  g_assert_cmpint (tcp_stream_read (self->stream, buffers, 2, &error), ==, -1);
+  g_assert_no_error (error);
+  g_assert_false (tcp_stream_has_plenty (self->stream));
+
+  for (guint i = 0; i < G_N_ELEMENTS (buffers); i++)
+    tcp_buffer_unref (buffers[i]);
 }
 
 /* The end comes behind all that was written, and the other direction goes on. */
@@ -235,6 +273,7 @@ main (int    argc,
 {
   unit_test_init (&argc, &argv);
 #define ADD(name, func) g_test_add ("/stream/" name, Fixture, NULL, set_up, func, tear_down)
+  ADD ("read", test_read);
   ADD ("end", test_end);
   ADD ("end-before", test_end_before);
   ADD ("peer-ends", test_peer_ends);

@@ -57,6 +57,7 @@ static void apply_token (const GatewayOptions *, const Value *, TcpGateway *, Pr
 static const Row rows[] = {
   { "Listening:", "listen", STRING, "Where to listen, or unix:PATH (127.0.0.1:0)", "HOST:PORT", .apply = apply_listen },
   { NULL, "path", STRING, "Path to serve, '*' for any (default /)", "PATH", .apply = apply_path },
+  { NULL, "route", STRING, "Name by which sessions come back to it", "NAME", "route" },
   { NULL, "tls-cert", FILE_NAME, "PEM file of the certificate, for wss://", "FILE", .apply = apply_tls },
   { NULL, "tls-key", FILE_NAME, "PEM file of its private key", "FILE" },
   { NULL, "trusted-proxy", LIST, "A reverse proxy, or a network; repeatable", "ADDRESS", "trusted-proxies" },

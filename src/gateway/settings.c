@@ -57,6 +57,10 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
   if (self->path != NULL && *self->path != '/')
     return tcp_invalid (error, "the path “%s” does not begin with a slash", self->path);
 
+  if (self->route != NULL && !tcp_resumable_route_is_valid (self->route))
+    return tcp_invalid (error, "the route “%s” is not 1 to %d letters, digits, dashes, dots, underscores and tildes",
+                        self->route, TCP_RESUMABLE_MAX_ROUTE);
+
   proxies = tcp_networks_parse ((const char *const *) self->trusted_proxies, error);
   if (proxies == NULL)
     return FALSE;

@@ -280,6 +280,7 @@ class _GatewayProperties(_Properties):
     reverse_ports: list[str] | None
     proxy_protocol: _Enum[ProxyProtocol, _ProxyProtocolName]
     path: str | None
+    route: str | None
     token_file: str | None
     principals: _Principals
     trusted_proxies: list[str] | None
@@ -344,6 +345,7 @@ class _GatewaySettings(_Settings, total=False):
     reverse_ports: Sequence[str] | None
     proxy_protocol: ProxyProtocol | _ProxyProtocolName
     path: str | None
+    route: str | None
     token_file: str | None
     principals: Gio.ListModel | Iterable[Principal] | None
     trusted_proxies: Sequence[str] | None

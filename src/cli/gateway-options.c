@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "cli/activation.h"
 #include "cli/token.h"
 
 typedef enum
@@ -240,6 +241,9 @@ apply_listen (const GatewayOptions *self,
   reset (gateway, "hostname");
   reset (gateway, "port");
   reset (gateway, "socket-path");
+  /* What gateway_options_take_socket() is for. */
+  if (options_is_activated (value->text))
+    return;
   if (!options_read_listen (value->label, value->text, G_OBJECT (gateway), &error))
     problems_take (problems, value->place, error);
 }
@@ -375,6 +379,24 @@ set_property (const Row    *row,
       g_object_set (object, row->property, value->text, NULL);
       return TRUE;
     }
+}
+
+/**
+ * gateway_options_take_socket:
+ *
+ * Before the start: has the gateway listen on a socket of the service manager, if it is to, or if there is one and nothing
+ * says where to listen.
+ */
+gboolean
+gateway_options_take_socket (const GatewayOptions  *self,
+                             TcpGateway            *gateway,
+                             GError               **error)
+{
+  const Value *value = get_value (self, "listen");
+  gboolean activated = value->text == NULL ? activation_has_sockets () : options_is_activated (value->text);
+
+  return !activated || options_read_listen (value->label, value->text != NULL ? value->text : OPTIONS_ACTIVATED,
+                                            G_OBJECT (gateway), error);
 }
 
 /**

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <tcptunnel/tcptunnel.h>
 
+#include "cli/activation.h"
 #include "cli/commands.h"
 #include "cli/describe.h"
 #include "cli/format.h"
@@ -22,7 +23,8 @@ enum
 
 static const char description[] =
     "The first line on stdout is 'listening on ws://HOST:PORT/'. Logs go to stderr.\n"
-    "To be reached from other machines, listen on 0.0.0.0:PORT or [::]:PORT.\n"
+    "To be reached from other machines, listen on 0.0.0.0:PORT or [::]:PORT. With\n"
+    "--listen systemd:NAME, or systemd alone, it takes a socket that systemd passes.\n"
     "\n"
     "A token file has lines of the form NAME:TOKEN or NAME:sha256:HASH, which may end\n"
     "in expires=2027-01-31T00:00:00Z; one that begins with # is a comment. The one\n"
@@ -239,6 +241,9 @@ gateway_main (char ***args)
 
   g_object_get (gateway, "log-level", &level, NULL);
   log_init (level);
+  if (!gateway_options_take_socket (options, gateway, &error))
+    return options_usage ("gateway", error);
+  activation_warn_of_rest ();
   gateway_options_read_duration (options, "drain-timeout", &self.drain_timeout);
   self.has_terminal = process_has_terminal ();
   options_on_signal (on_quit, on_hang_up, &self);

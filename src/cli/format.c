@@ -67,6 +67,17 @@ format_address (GSocketAddress *address)
                           g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
 }
 
+/* Of a client, whose port may not be known: then without one. */
+char *
+format_peer (GSocketAddress *address)
+{
+  g_autofree char *host = NULL;
+
+  if (G_IS_UNIX_SOCKET_ADDRESS (address) && g_unix_socket_address_get_path_len (G_UNIX_SOCKET_ADDRESS (address)) == 0)
+    return g_strdup ("unix:");
+  return split_address (address, &host) == 0 && host != NULL ? g_steal_pointer (&host) : format_address (address);
+}
+
 /* Where clients find it: its URL, or the path of its Unix socket, which has none. NULL if it does not run. */
 char *
 format_gateway (TcpGateway *gateway)

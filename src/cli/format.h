@@ -10,6 +10,7 @@ char *format_size (double bytes);
 char *format_time (gint64 microseconds);
 char *format_short_time (gint64 microseconds);
 char *format_address (GSocketAddress *address);
+char *format_peer (GSocketAddress *address);
 char *format_gateway (TcpGateway *gateway);
 char *format_uri (GUri *uri);
 const char *format_state (TcpTunnelState state);

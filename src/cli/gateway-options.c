@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "cli/activation.h"
+#include "cli/admin.h"
 #include "cli/token.h"
 
 typedef enum
@@ -50,15 +50,16 @@ typedef struct
   gboolean only_option; /* it is no key */
 } Row;
 
+static void apply_admin (const GatewayOptions *, const Value *, TcpGateway *, Problems *);
 static void apply_listen (const GatewayOptions *, const Value *, TcpGateway *, Problems *);
 static void apply_path (const GatewayOptions *, const Value *, TcpGateway *, Problems *);
+static void apply_ready_check (const GatewayOptions *, const Value *, TcpGateway *, Problems *);
 static void apply_tls (const GatewayOptions *, const Value *, TcpGateway *, Problems *);
 static void apply_token (const GatewayOptions *, const Value *, TcpGateway *, Problems *);
 
 static const Row rows[] = {
   { "Listening:", "listen", STRING, "Where to listen, or unix:PATH (127.0.0.1:0)", "HOST:PORT", .apply = apply_listen },
   { NULL, "path", STRING, "Path to serve, '*' for any (default /)", "PATH", .apply = apply_path },
-  { NULL, "route", STRING, "Name by which sessions come back to it", "NAME", "route" },
   { NULL, "tls-cert", FILE_NAME, "PEM file of the certificate, for wss://", "FILE", .apply = apply_tls },
   { NULL, "tls-key", FILE_NAME, "PEM file of its private key", "FILE" },
   { NULL, "trusted-proxy", LIST, "A reverse proxy, or a network; repeatable", "ADDRESS", "trusted-proxies" },
@@ -84,6 +85,10 @@ static const Row rows[] = {
   { NULL, "max-principal-memory", MEMORY, "Memory that clients of one name may use", "MIB", "max-principal-memory", .least = 4 },
 
   { "Logging and monitoring:", "log-level", CHOICE, "none, error, warn, info (default) or debug", "LEVEL", "log-level" },
+  { NULL, "access-log", FILE_NAME, "A line a connection: FILE, journal or -", "FILE" },
+  { NULL, "admin", STRING, "Where to show status and metrics", "HOST:PORT", .apply = apply_admin },
+  { NULL, "admin-host", LIST, "A name of that place (repeatable)", "NAME" },
+  { NULL, "ready-check", STRING, "For /readyz: target (default) or none", "WHAT", .apply = apply_ready_check },
 };
 
 enum
@@ -190,6 +195,18 @@ gateway_options_get (const GatewayOptions *self,
   return get_value (self, name)->text;
 }
 
+/**
+ * gateway_options_get_list:
+ *
+ * Returns: (nullable): the texts as they were given
+ */
+const char *const *
+gateway_options_get_list (const GatewayOptions *self,
+                          const char           *name)
+{
+  return (const char *const *) get_value (self, name)->list;
+}
+
 gboolean
 gateway_options_get_flag (const GatewayOptions *self,
                           const char           *name)
@@ -241,9 +258,6 @@ apply_listen (const GatewayOptions *self,
   reset (gateway, "hostname");
   reset (gateway, "port");
   reset (gateway, "socket-path");
-  /* What gateway_options_take_socket() is for. */
-  if (options_is_activated (value->text))
-    return;
   if (!options_read_listen (value->label, value->text, G_OBJECT (gateway), &error))
     problems_take (problems, value->place, error);
 }
@@ -322,6 +336,30 @@ apply_token (const GatewayOptions *self,
     problems_take (problems, value->place, error);
 }
 
+/* These two are for the command: they are only checked here. */
+
+static void
+apply_admin (const GatewayOptions *self,
+             const Value          *value,
+             TcpGateway           *gateway,
+             Problems             *problems)
+{
+  GError *error = NULL;
+
+  if (!admin_check_listen (value->label, value->text, &error))
+    problems_take (problems, value->place, error);
+}
+
+static void
+apply_ready_check (const GatewayOptions *self,
+                   const Value          *value,
+                   TcpGateway           *gateway,
+                   Problems             *problems)
+{
+  if (value->text != NULL && strcmp (value->text, "target") != 0 && strcmp (value->text, "none") != 0)
+    problems_add (problems, value->place, "%s must be target or none, not '%s'", value->label, value->text);
+}
+
 static gboolean
 check_value (const Row    *row,
              const Value  *value,
@@ -379,24 +417,6 @@ set_property (const Row    *row,
       g_object_set (object, row->property, value->text, NULL);
       return TRUE;
     }
-}
-
-/**
- * gateway_options_take_socket:
- *
- * Before the start: has the gateway listen on a socket of the service manager, if it is to, or if there is one and nothing
- * says where to listen.
- */
-gboolean
-gateway_options_take_socket (const GatewayOptions  *self,
-                             TcpGateway            *gateway,
-                             GError               **error)
-{
-  const Value *value = get_value (self, "listen");
-  gboolean activated = value->text == NULL ? activation_has_sockets () : options_is_activated (value->text);
-
-  return !activated || options_read_listen (value->label, value->text != NULL ? value->text : OPTIONS_ACTIVATED,
-                                            G_OBJECT (gateway), error);
 }
 
 /**

@@ -19,6 +19,8 @@ const OptionsSection *gateway_options_get_sections (void);
 
 const char *gateway_options_get (const GatewayOptions *self,
                                  const char           *name);
+const char *const *gateway_options_get_list (const GatewayOptions *self,
+                                             const char           *name);
 gboolean gateway_options_get_flag (const GatewayOptions *self,
                                    const char           *name);
 void gateway_options_read_duration (const GatewayOptions *self,
@@ -27,9 +29,6 @@ void gateway_options_read_duration (const GatewayOptions *self,
 void gateway_options_read_boolean (const GatewayOptions *self,
                                    const char           *name,
                                    gboolean             *value);
-gboolean gateway_options_take_socket (const GatewayOptions  *self,
-                                      TcpGateway            *gateway,
-                                      GError               **error);
 void gateway_options_apply (const GatewayOptions *self,
                             TcpGateway           *gateway,
                             Problems             *problems);

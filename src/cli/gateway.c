@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <glib-unix.h>
 #include <stdlib.h>
 #include <tcptunnel/tcptunnel.h>
 
-#include "cli/activation.h"
+#include "cli/access-log.h"
+#include "cli/admin.h"
 #include "cli/commands.h"
 #include "cli/describe.h"
 #include "cli/format.h"
@@ -23,8 +25,7 @@ enum
 
 static const char description[] =
     "The first line on stdout is 'listening on ws://HOST:PORT/'. Logs go to stderr.\n"
-    "To be reached from other machines, listen on 0.0.0.0:PORT or [::]:PORT. With\n"
-    "--listen systemd:NAME, or systemd alone, it takes a socket that systemd passes.\n"
+    "To be reached from other machines, listen on 0.0.0.0:PORT or [::]:PORT.\n"
     "\n"
     "A token file has lines of the form NAME:TOKEN or NAME:sha256:HASH, which may end\n"
     "in expires=2027-01-31T00:00:00Z; one that begins with # is a comment. The one\n"
@@ -46,15 +47,16 @@ static const char description[] =
     "0.0.0.0:57090-57099, and whoever connects there needs no token. Those of\n"
     "alice@57090-57099 are for the clients of that name only.\n"
     "\n"
-    "--route names this gateway for a load balancer in front of several: requests\n"
-    "that come back to a session have it as the query parameter route.\n"
-    "\n"
     "Sessions of clients that can do so are resumed, without loss, when their\n"
     "WebSocket breaks. With --resumption required, other clients are refused.\n"
     "\n"
     "After SIGINT or SIGTERM the gateway drains: it takes no new connections, and\n"
     "open ones may go on for --drain-timeout. A second signal ends them. At SIGHUP it\n"
-    "reads its token file, its certificate and its key again, and sessions go on.\n"
+    "reads its token file, its certificate and its key again, and sessions go on. At\n"
+    "SIGUSR1 it opens its access log again.\n"
+    "\n"
+    "With --admin 127.0.0.1:9090 a status page is at http://127.0.0.1:9090/, and what\n"
+    "Prometheus reads at /metrics; /healthz and /readyz are for probes.\n"
     "\n"
     "A TIME has a unit, as in 500ms, 10s, 2min or 1h; without one it is in seconds.\n"
     "\n"
@@ -90,6 +92,8 @@ typedef struct
   gboolean reload_again;  /* when it has started, or reloaded */
   gboolean over;
   gboolean has_terminal; /* at the start */
+  AccessLog *log;        /* nullable */
+  Admin *admin;          /* nullable */
 } Gateway;
 
 static void gateway_reload (Gateway *self);
@@ -122,6 +126,8 @@ on_quit (gpointer data)
 
   notify_send ("STOPPING=1");
   self->quits++;
+  if (self->admin != NULL)
+    admin_set_state (self->admin, ADMIN_DRAINING);
   /* The file of the tokens may be a pipe that nobody writes to. */
   if (self->starting != NULL)
     g_cancellable_cancel (self->starting);
@@ -215,6 +221,39 @@ say_problem (const char *text,
   options_say ("gateway", NULL, text);
 }
 
+static gboolean
+on_user_signal (gpointer data)
+{
+  Gateway *self = data;
+
+  if (self->log != NULL)
+    access_log_reopen (self->log);
+  return G_SOURCE_CONTINUE;
+}
+
+/* What others can see of it. @log and @admin are nullable. */
+static gboolean
+gateway_show (Gateway    *self,
+              AccessLog **log,
+              Admin     **admin,
+              GError    **error)
+{
+  const char *path = gateway_options_get (self->options, "access-log");
+  AdminOptions shown = {
+    .listen = gateway_options_get (self->options, "admin"),
+    .hosts = gateway_options_get_list (self->options, "admin-host"),
+    .check_target = g_strcmp0 (gateway_options_get (self->options, "ready-check"), "none") != 0,
+  };
+
+  if (path != NULL && (*log = access_log_open (path, self->gateway, error)) == NULL)
+    return FALSE;
+  shown.log = self->log = *log;
+  if (shown.listen != NULL && (*admin = admin_new (self->gateway, &shown, error)) == NULL)
+    return FALSE;
+  self->admin = *admin;
+  return TRUE;
+}
+
 int
 gateway_main (char ***args)
 {
@@ -226,6 +265,8 @@ gateway_main (char ***args)
   g_autoptr (GError) error = NULL;
   g_autofree char *uri = NULL;
   g_autoptr (StatusServer) server = NULL;
+  g_autoptr (AccessLog) log = NULL;
+  g_autoptr (Admin) admin = NULL;
   TcpTunnelLogLevel level;
   int code;
 
@@ -241,12 +282,12 @@ gateway_main (char ***args)
 
   g_object_get (gateway, "log-level", &level, NULL);
   log_init (level);
-  if (!gateway_options_take_socket (options, gateway, &error))
-    return options_usage ("gateway", error);
-  activation_warn_of_rest ();
   gateway_options_read_duration (options, "drain-timeout", &self.drain_timeout);
   self.has_terminal = process_has_terminal ();
   options_on_signal (on_quit, on_hang_up, &self);
+  g_unix_signal_add (SIGUSR1, on_user_signal, &self);
+  if (!gateway_show (&self, &log, &admin, &error))
+    return options_failure ("gateway", error);
   self.starting = g_cancellable_new ();
   tcp_endpoint_start_async (TCP_ENDPOINT (gateway), self.starting, on_started, &self);
   while (self.starting != NULL)
@@ -267,6 +308,8 @@ gateway_main (char ***args)
       tcp_endpoint_close (TCP_ENDPOINT (gateway));
       return EXIT_SUCCESS;
     }
+  if (admin != NULL)
+    admin_set_state (admin, ADMIN_SERVING);
   server = status_server_new ("gateway", describe, &self);
   uri = format_gateway (gateway);
   code = view_print (stdout, "listening on %s\n", uri);

@@ -61,24 +61,49 @@ print_message (TcpTunnelLogLevel  level,
               levels[level].name, view_style (stderr, VIEW_PLAIN), message);
 }
 
+static void G_GNUC_PRINTF (2, 0)
+print (TcpTunnelLogLevel  level,
+       const char        *format,
+       va_list            args)
+{
+  g_autofree char *message = NULL;
+
+  if (max_level < level)
+    return;
+  message = g_strdup_vprintf (format, args);
+  print_message (level, message);
+}
+
+/**
+ * log_info:
+ *
+ * What the command itself has to say, among the messages of the library.
+ */
+void
+log_info (const char *format,
+          ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  print (TCP_TUNNEL_LOG_LEVEL_INFO, format, args);
+  va_end (args);
+}
+
 /**
  * log_warn:
  *
- * A warning of the command itself, among those of the library.
+ * The same for a warning.
  */
 void
 log_warn (const char *format,
           ...)
 {
-  g_autofree char *message = NULL;
   va_list args;
 
-  if (max_level < TCP_TUNNEL_LOG_LEVEL_WARN)
-    return;
   va_start (args, format);
-  message = g_strdup_vprintf (format, args);
+  print (TCP_TUNNEL_LOG_LEVEL_WARN, format, args);
   va_end (args);
-  print_message (TCP_TUNNEL_LOG_LEVEL_WARN, message);
 }
 
 static GLogWriterOutput

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 
-#include "cli/activation.h"
 #include "cli/format.h"
 #include "cli/log.h"
 #include "cli/notify.h"
@@ -141,7 +140,6 @@ create_runs (Supervisor  *self,
         self->shared.name_width = MAX (self->shared.name_width, view_width (name));
     }
   log_init (level);
-  activation_warn_of_rest ();
   return TRUE;
 }
 

@@ -169,7 +169,7 @@ class Commands(unittest.TestCase):
             lines.insert(0, "tcp-tunnel gateway --target 127.0.0.1:8000 --listen 8080 --token-file tokens")
         # Enough to see that it works.
         text = "\n".join(lines).replace("tcp-tunnel demo", "tcp-tunnel demo --size 1")
-        for port in "8000", "8080", "8443", "9000":
+        for port in "8000", "8080", "8443", "9000", "9090":
             free = str(free_port())
             text = re.sub(rf"\b{port}\b", free, text)
             settings = re.sub(rf"\b{port}\b", free, settings)

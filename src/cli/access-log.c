@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/access-log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/format.h"
+#include "cli/json.h"
+#include "cli/log.h"
+
+#define JOURNAL "/run/systemd/journal/socket"
+
+enum
+{
+  MAX_QUEUED = 4096,    /* lines that wait for the writer, of some hundred bytes each */
+  CLOSE_TIMEOUT = 5000, /* ms, for those that are left at the end */
+};
+
+/* An item of the queue. */
+typedef struct
+{
+  enum
+  {
+    ENTRY,
+    REOPEN,
+    END,
+  } what;
+  GPtrArray *fields; /* of an entry: names and values in turn, all of them strings, */
+  char *text;        /* and it as a line, or for the journal its message */
+} Item;
+
+struct _AccessLog
+{
+  gatomicrefcount refs; /* the writer has one */
+  TcpGateway *gateway;
+  char *path; /* NULL for stdout and for the journal */
+  gboolean is_journal;
+  GAsyncQueue *queue;
+  atomic_ullong written;
+  atomic_ullong dropped;
+  atomic_ullong failed;
+
+  /* Only touched by the writer, once it runs. */
+  int fd;
+  gboolean is_broken; /* the last line was not written, and that was said, */
+  gboolean is_torn;   /* or only a part of it */
+
+  GMutex mutex;
+  GCond cond;
+  gboolean has_ended; /* under the mutex: the writer */
+};
+
+static void
+item_free (gpointer data)
+{
+  Item *item = data;
+
+  g_clear_pointer (&item->fields, g_ptr_array_unref);
+  g_free (item->text);
+  g_free (item);
+}
+
+static void
+log_unref (AccessLog *self)
+{
+  if (!g_atomic_ref_count_dec (&self->refs))
+    return;
+
+  if (self->path != NULL && self->fd >= 0)
+    close (self->fd);
+  g_async_queue_unref (self->queue);
+  g_mutex_clear (&self->mutex);
+  g_cond_clear (&self->cond);
+  g_free (self->path);
+  g_free (self);
+}
+
+/* The writer */
+
+/* A file that is a pipe or a terminal may be without blocking for the sake of others. */
+static gboolean
+write_all (AccessLog  *self,
+           const char *data,
+           gsize       length)
+{
+  while (length > 0)
+    {
+      gssize n = write (self->fd, data, length);
+
+      if (n < 0 && errno == EAGAIN)
+        {
+          struct pollfd room = { .fd = self->fd, .events = POLLOUT };
+
+          poll (&room, 1, -1);
+        }
+      else if (n < 0 && errno != EINTR)
+        {
+          return FALSE;
+        }
+      else if (n > 0)
+        {
+          data += n;
+          length -= n;
+          self->is_torn = length > 0;
+        }
+    }
+  return TRUE;
+}
+
+/* A line begins behind what is left of another. */
+static gboolean
+write_line (AccessLog  *self,
+            const char *line)
+{
+  g_autofree char *text = g_strconcat (self->is_torn ? "\n" : "", line, "\n", NULL);
+
+  return write_all (self, text, strlen (text));
+}
+
+static gboolean
+write_entry (const Item *item)
+{
+  g_autofree GLogField *fields = g_new0 (GLogField, item->fields->len / 2 + 2);
+  gsize n = 0;
+
+  fields[n++] = (GLogField) { "MESSAGE", item->text, -1 };
+  fields[n++] = (GLogField) { "PRIORITY", "6", -1 };
+  for (guint i = 0; i < item->fields->len; i += 2)
+    fields[n++] = (GLogField) { item->fields->pdata[i], item->fields->pdata[i + 1], -1 };
+  errno = ENOENT;
+  return g_log_writer_journald (G_LOG_LEVEL_INFO, fields, n, NULL) == G_LOG_WRITER_HANDLED;
+}
+
+static void
+write_item (AccessLog  *self,
+            const Item *item)
+{
+  if (self->is_journal ? write_entry (item) : write_line (self, item->text))
+    {
+      atomic_fetch_add (&self->written, 1);
+      if (self->is_broken)
+        log_warn ("the access log is written again");
+      self->is_broken = FALSE;
+      return;
+    }
+
+  atomic_fetch_add (&self->failed, 1);
+  if (!self->is_broken)
+    log_warn ("the access log %s cannot be written, and lines are lost until it can: %s",
+              self->is_journal ? JOURNAL : self->path != NULL ? self->path : "on stdout", g_strerror (errno));
+  self->is_broken = TRUE;
+}
+
+/* A pipe that nobody reads is an error. */
+static int
+open_file (const char *path)
+{
+  return open (path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+}
+
+/* The one of that name may be another by now. */
+static void
+reopen (AccessLog *self)
+{
+  int fd;
+
+  if (self->path == NULL)
+    return;
+
+  fd = open_file (self->path);
+  if (fd < 0)
+    {
+      log_warn ("the access log %s cannot be opened again, and is written where it was: %s", self->path, g_strerror (errno));
+      return;
+    }
+  close (self->fd);
+  self->fd = fd;
+  self->is_torn = FALSE;
+}
+
+static gpointer
+writer_run (gpointer data)
+{
+  AccessLog *self = data;
+  gboolean over = FALSE;
+
+  while (!over)
+    {
+      Item *item = g_async_queue_pop (self->queue);
+
+      if (item->what == ENTRY)
+        write_item (self, item);
+      else if (item->what == REOPEN)
+        reopen (self);
+      else
+        over = TRUE;
+      item_free (item);
+    }
+
+  g_mutex_lock (&self->mutex);
+  self->has_ended = TRUE;
+  g_cond_signal (&self->cond);
+  g_mutex_unlock (&self->mutex);
+  log_unref (self);
+  return NULL;
+}
+
+/* Entries */
+
+static char *
+get_peer (TcpConnection *connection,
+          const char    *property)
+{
+  g_autoptr (GSocketAddress) address = NULL;
+
+  g_object_get (connection, property, &address, NULL);
+  return address != NULL ? format_peer (address) : NULL;
+}
+
+/* How it ended: `closed`, or the code of the error. */
+static const char *
+get_end (const GError *error)
+{
+  g_autoptr (GEnumClass) codes = g_type_class_ref (TCP_TYPE_TUNNEL_ERROR);
+  const GEnumValue *code = error != NULL ? g_enum_get_value (codes, error->code) : NULL;
+
+  return error == NULL ? "closed" : code != NULL ? code->value_nick : "failed";
+}
+
+typedef struct
+{
+  char *time;
+  char *client;
+  char *proxy;
+  char *target;
+  char *principal;
+  guint64 id;
+  guint64 to_client;
+  guint64 to_target;
+  guint64 duration;
+  guint64 resumes;
+  GError *error;
+} Entry;
+
+static void
+entry_init (Entry         *self,
+            TcpConnection *connection)
+{
+  g_autoptr (GDateTime) opened = NULL;
+
+  g_object_get (connection, "id", &self->id, "opened", &opened, "target", &self->target, "principal", &self->principal,
+                "bytes-sent", &self->to_client, "bytes-received", &self->to_target, "duration", &self->duration,
+                "resumes", &self->resumes, "error", &self->error, NULL);
+  self->time = g_date_time_format_iso8601 (opened);
+  self->client = get_peer (connection, "client-address");
+  self->proxy = get_peer (connection, "proxy-address");
+}
+
+static void
+entry_clear (Entry *self)
+{
+  g_free (self->time);
+  g_free (self->client);
+  g_free (self->proxy);
+  g_free (self->target);
+  g_free (self->principal);
+  g_clear_error (&self->error);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Entry, entry_clear)
+
+static char *
+entry_format_line (const Entry *self)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+  g_autoptr (JsonNode) root = NULL;
+
+  json_builder_begin_object (builder);
+  event_add_string (builder, "time", self->time);
+  event_add_int (builder, "id", self->id);
+  event_add_string (builder, "principal", self->principal);
+  event_add_string (builder, "client", self->client);
+  event_add_string (builder, "proxy", self->proxy);
+  event_add_string (builder, "target", self->target);
+  event_add_int (builder, "bytes_to_target", self->to_target);
+  event_add_int (builder, "bytes_to_client", self->to_client);
+  event_add_int (builder, "duration_ms", self->duration);
+  event_add_int (builder, "resumes", self->resumes);
+  event_add_string (builder, "end", get_end (self->error));
+  event_add_string (builder, "error", self->error != NULL ? self->error->message : NULL);
+  json_builder_end_object (builder);
+  root = json_builder_get_root (builder);
+  return json_to_string (root, FALSE);
+}
+
+static void
+add_field (GPtrArray  *fields,
+           const char *name,
+           const char *value)
+{
+  if (value == NULL)
+    return;
+
+  g_ptr_array_add (fields, g_strconcat ("TCP_TUNNEL_", name, NULL));
+  g_ptr_array_add (fields, g_strdup (value));
+}
+
+static void
+add_number (GPtrArray  *fields,
+            const char *name,
+            guint64     value)
+{
+  g_autofree char *text = g_strdup_printf ("%" G_GUINT64_FORMAT, value);
+
+  add_field (fields, name, text);
+}
+
+static void
+entry_make_fields (const Entry *self,
+                   Item        *item)
+{
+  GPtrArray *fields = g_ptr_array_new_with_free_func (g_free);
+
+  add_number (fields, "CONNECTION", self->id);
+  add_field (fields, "PRINCIPAL", self->principal);
+  add_field (fields, "CLIENT", self->client);
+  add_field (fields, "PROXY", self->proxy);
+  add_field (fields, "TARGET", self->target);
+  add_field (fields, "OPENED", self->time);
+  add_number (fields, "BYTES_TO_TARGET", self->to_target);
+  add_number (fields, "BYTES_TO_CLIENT", self->to_client);
+  add_number (fields, "DURATION_MS", self->duration);
+  add_number (fields, "RESUMES", self->resumes);
+  add_field (fields, "END", get_end (self->error));
+  add_field (fields, "ERROR", self->error != NULL ? self->error->message : NULL);
+  item->fields = fields;
+  item->text = g_strdup_printf ("connection %" G_GUINT64_FORMAT " of %s from %s to %s: %s, %" G_GUINT64_FORMAT
+                                " bytes to the target, %" G_GUINT64_FORMAT " to the client",
+                                self->id, self->principal, self->client != NULL ? self->client : "somewhere",
+                                self->target != NULL ? self->target : "the client", get_end (self->error),
+                                self->to_target, self->to_client);
+}
+
+static void
+on_connection_closed (TcpEndpoint   *endpoint,
+                      TcpConnection *connection,
+                      AccessLog     *self)
+{
+  g_auto (Entry) entry = { 0 };
+  Item *item;
+
+  /* Before it is made, which takes longer. */
+  if (g_async_queue_length (self->queue) >= MAX_QUEUED)
+    {
+      if (atomic_fetch_add (&self->dropped, 1) == 0)
+        log_warn ("the access log is written too slowly, and lines are lost");
+      return;
+    }
+
+  entry_init (&entry, connection);
+  item = g_new0 (Item, 1);
+  if (self->is_journal)
+    entry_make_fields (&entry, item);
+  else
+    item->text = entry_format_line (&entry);
+  g_async_queue_push (self->queue, item);
+}
+
+/* Life */
+
+static void
+push (AccessLog *self,
+      int        what)
+{
+  Item *item = g_new0 (Item, 1);
+
+  item->what = what;
+  g_async_queue_push (self->queue, item);
+}
+
+/**
+ * access_log_open:
+ * @where: a file, `journal`, or `-` for stdout
+ */
+AccessLog *
+access_log_open (const char  *where,
+                 TcpGateway  *gateway,
+                 GError     **error)
+{
+  gboolean is_journal = strcmp (where, "journal") == 0;
+  gboolean is_stdout = strcmp (where, "-") == 0;
+  int fd = is_stdout ? STDOUT_FILENO : -1;
+  AccessLog *self;
+
+  if (is_journal && access (JOURNAL, W_OK) != 0)
+    {
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "the access log cannot be written to the journal, at %s: %s",
+                   JOURNAL, g_strerror (errno));
+      return NULL;
+    }
+  if (!is_journal && !is_stdout && (fd = open_file (where)) < 0)
+    {
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "the access log %s cannot be opened: %s", where,
+                   g_strerror (errno));
+      return NULL;
+    }
+
+  self = g_new0 (AccessLog, 1);
+  g_atomic_ref_count_init (&self->refs);
+  self->gateway = g_object_ref (gateway);
+  self->path = is_journal || is_stdout ? NULL : g_strdup (where);
+  self->is_journal = is_journal;
+  self->queue = g_async_queue_new_full (item_free);
+  self->fd = fd;
+  g_mutex_init (&self->mutex);
+  g_cond_init (&self->cond);
+  g_atomic_ref_count_inc (&self->refs);
+  g_thread_unref (g_thread_new ("access-log", writer_run, self));
+  g_signal_connect (gateway, "connection-closed", G_CALLBACK (on_connection_closed), self);
+  return self;
+}
+
+/**
+ * access_log_reopen:
+ *
+ * Opens the file anew, behind what waits to be written: it may have been moved away.
+ */
+void
+access_log_reopen (AccessLog *self)
+{
+  push (self, REOPEN);
+}
+
+void
+access_log_get_counts (const AccessLog *self,
+                       AccessLogCounts *counts)
+{
+  counts->written = atomic_load (&self->written);
+  counts->dropped = atomic_load (&self->dropped);
+  counts->failed = atomic_load (&self->failed);
+}
+
+/**
+ * access_log_close:
+ *
+ * Waits until all is written, or for some seconds.
+ */
+void
+access_log_close (AccessLog *self)
+{
+  gint64 deadline = g_get_monotonic_time () + CLOSE_TIMEOUT * G_TIME_SPAN_MILLISECOND;
+
+  g_signal_handlers_disconnect_by_data (self->gateway, self);
+  g_clear_object (&self->gateway);
+  push (self, END);
+  g_mutex_lock (&self->mutex);
+  while (!self->has_ended && g_cond_wait_until (&self->cond, &self->mutex, deadline))
+    ;
+  if (!self->has_ended)
+    log_warn ("the access log was not written in time; %d lines are lost", MAX (g_async_queue_length (self->queue) - 1, 0));
+  g_mutex_unlock (&self->mutex);
+  log_unref (self);
+}

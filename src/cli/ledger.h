@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <json-glib/json-glib.h>
+#include <tcptunnel/tcptunnel.h>
+
+G_BEGIN_DECLS
+
+/* What the status page shows of a gateway that its figures do not: who has connections, which these are, and which
+ * broke. */
+typedef struct _Ledger Ledger;
+
+Ledger *ledger_new (TcpGateway *gateway);
+void ledger_free (Ledger *self);
+void ledger_describe (Ledger      *self,
+                      guint        max_connections,
+                      JsonBuilder *builder);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Ledger, ledger_free)
+
+G_END_DECLS

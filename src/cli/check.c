@@ -599,6 +599,9 @@ forget_services (Settings *settings)
 
   for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
     g_clear_pointer (&settings->values[kinds[i]], g_free);
+  /* Nor does it listen there; and the service manager passes its sockets to the service only. */
+  if (options_is_activated (settings->values[SETTING_LISTEN]))
+    g_clear_pointer (&settings->values[SETTING_LISTEN], g_free);
   g_clear_pointer (&settings->reverses, g_strfreev);
   g_clear_pointer (&settings->forwards, g_strfreev);
 }

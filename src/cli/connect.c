@@ -59,6 +59,7 @@ static const char description[] =
     "a terminal a status line follows what happens.\n"
     "\n"
     "--listen unix:PATH opens a Unix socket instead of a port, for this user alone.\n"
+    "--listen systemd:NAME takes the socket of this name that systemd passes.\n"
     "--forward 5432=db.lab:5432 opens a further port, whose connections the gateway\n"
     "connects to that target; --socks 1080 and --http-proxy 3128 open proxies, whose\n"
     "clients name their target. With any of these there is no other port, unless\n"
@@ -171,13 +172,13 @@ check_forwards (GError **error)
   return FALSE;
 }
 
-/* Of Unix sockets adb knows nothing. */
+/* Of Unix sockets adb knows nothing, and what the service manager has passed may be one. */
 static gboolean
 check_adb (GError **error)
 {
   const char *listen = target_settings.values[SETTING_LISTEN];
 
-  if (!options.adb || listen == NULL || !g_str_has_prefix (listen, "unix:"))
+  if (!options.adb || listen == NULL || (!g_str_has_prefix (listen, "unix:") && !options_is_activated (listen)))
     return TRUE;
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--adb needs a TCP port, which %s does not open",
                settings_source (&target_settings, SETTING_LISTEN));

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "cli/activation.h"
 #include "cli/admin.h"
 #include "cli/token.h"
 
@@ -60,6 +61,7 @@ static void apply_token (const GatewayOptions *, const Value *, TcpGateway *, Pr
 static const Row rows[] = {
   { "Listening:", "listen", STRING, "Where to listen, or unix:PATH (127.0.0.1:0)", "HOST:PORT", .apply = apply_listen },
   { NULL, "path", STRING, "Path to serve, '*' for any (default /)", "PATH", .apply = apply_path },
+  { NULL, "route", STRING, "Name by which sessions come back to it", "NAME", "route" },
   { NULL, "tls-cert", FILE_NAME, "PEM file of the certificate, for wss://", "FILE", .apply = apply_tls },
   { NULL, "tls-key", FILE_NAME, "PEM file of its private key", "FILE" },
   { NULL, "trusted-proxy", LIST, "A reverse proxy, or a network; repeatable", "ADDRESS", "trusted-proxies" },
@@ -258,6 +260,9 @@ apply_listen (const GatewayOptions *self,
   reset (gateway, "hostname");
   reset (gateway, "port");
   reset (gateway, "socket-path");
+  /* What gateway_options_take_socket() is for. */
+  if (options_is_activated (value->text))
+    return;
   if (!options_read_listen (value->label, value->text, G_OBJECT (gateway), &error))
     problems_take (problems, value->place, error);
 }
@@ -417,6 +422,24 @@ set_property (const Row    *row,
       g_object_set (object, row->property, value->text, NULL);
       return TRUE;
     }
+}
+
+/**
+ * gateway_options_take_socket:
+ *
+ * Before the start: has the gateway listen on a socket of the service manager, if it is to, or if there is one and nothing
+ * says where to listen.
+ */
+gboolean
+gateway_options_take_socket (const GatewayOptions  *self,
+                             TcpGateway            *gateway,
+                             GError               **error)
+{
+  const Value *value = get_value (self, "listen");
+  gboolean activated = value->text == NULL ? activation_has_sockets () : options_is_activated (value->text);
+
+  return !activated || options_read_listen (value->label, value->text != NULL ? value->text : OPTIONS_ACTIVATED,
+                                            G_OBJECT (gateway), error);
 }
 
 /**

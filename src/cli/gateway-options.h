@@ -29,6 +29,9 @@ void gateway_options_read_duration (const GatewayOptions *self,
 void gateway_options_read_boolean (const GatewayOptions *self,
                                    const char           *name,
                                    gboolean             *value);
+gboolean gateway_options_take_socket (const GatewayOptions  *self,
+                                      TcpGateway            *gateway,
+                                      GError               **error);
 void gateway_options_apply (const GatewayOptions *self,
                             TcpGateway           *gateway,
                             Problems             *problems);

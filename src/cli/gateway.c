@@ -5,6 +5,7 @@
 #include <tcptunnel/tcptunnel.h>
 
 #include "cli/access-log.h"
+#include "cli/activation.h"
 #include "cli/admin.h"
 #include "cli/commands.h"
 #include "cli/describe.h"
@@ -25,7 +26,8 @@ enum
 
 static const char description[] =
     "The first line on stdout is 'listening on ws://HOST:PORT/'. Logs go to stderr.\n"
-    "To be reached from other machines, listen on 0.0.0.0:PORT or [::]:PORT.\n"
+    "To be reached from other machines, listen on 0.0.0.0:PORT or [::]:PORT. With\n"
+    "--listen systemd:NAME, or systemd alone, it takes a socket that systemd passes.\n"
     "\n"
     "A token file has lines of the form NAME:TOKEN or NAME:sha256:HASH, which may end\n"
     "in expires=2027-01-31T00:00:00Z; one that begins with # is a comment. The one\n"
@@ -46,6 +48,9 @@ static const char description[] =
     "the gateway listens on these ports of 127.0.0.1, or of the address in\n"
     "0.0.0.0:57090-57099, and whoever connects there needs no token. Those of\n"
     "alice@57090-57099 are for the clients of that name only.\n"
+    "\n"
+    "--route names this gateway for a load balancer in front of several: requests\n"
+    "that come back to a session have it as the query parameter route.\n"
     "\n"
     "Sessions of clients that can do so are resumed, without loss, when their\n"
     "WebSocket breaks. With --resumption required, other clients are refused.\n"
@@ -282,6 +287,9 @@ gateway_main (char ***args)
 
   g_object_get (gateway, "log-level", &level, NULL);
   log_init (level);
+  if (!gateway_options_take_socket (options, gateway, &error))
+    return options_usage ("gateway", error);
+  activation_warn_of_rest ();
   gateway_options_read_duration (options, "drain-timeout", &self.drain_timeout);
   self.has_terminal = process_has_terminal ();
   options_on_signal (on_quit, on_hang_up, &self);

@@ -2,6 +2,7 @@
 
 #include "cli/hook.h"
 
+#include <gio/gunixsocketaddress.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +141,7 @@ set_environment (GSubprocessLauncher *launcher,
                  const char          *name,
                  TcpTunnel           *tunnel)
 {
+  GSocketAddress *local = tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel));
   g_autofree char *path = NULL;
   g_autofree char *host = NULL;
   g_autofree char *port = NULL;
@@ -147,7 +149,8 @@ set_environment (GSubprocessLauncher *launcher,
   g_autofree char *place G_GNUC_UNUSED = format_place (tunnel, &host, &number);
   g_autofree char *forwards = forwards_list (tunnel);
 
-  g_object_get (tunnel, "socket-path", &path, NULL);
+  if (G_IS_UNIX_SOCKET_ADDRESS (local))
+    path = g_strdup (g_unix_socket_address_get_path (G_UNIX_SOCKET_ADDRESS (local)));
   if (host != NULL)
     port = g_strdup_printf ("%u", number);
   g_subprocess_launcher_setenv (launcher, "TCP_TUNNEL_NAME", name != NULL ? name : "", TRUE);

@@ -7,6 +7,7 @@
 #include <tcptunnel/tcptunnel.h>
 #include <unistd.h>
 
+#include "cli/activation.h"
 #include "cli/commands.h"
 #include "cli/notify.h"
 #include "cli/options.h"
@@ -123,6 +124,7 @@ main (int    argc,
   setlocale (LC_CTYPE, "");
   process_raise_file_limit ();
   notify_init ();
+  activation_init ();
   status = run (&args);
   /* Without exit(), which finalizes libraries while I/O threads are still at work: one that
    * opens a WebSocket may just load a module of GIO, and the loader would run the

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
+#include "cli/activation.h"
 #include "cli/settings.h"
 #include "cli/suggest.h"
 #include "cli/view.h"
@@ -239,11 +240,35 @@ bad_value (GError     **error,
   return FALSE;
 }
 
+/* Whether it is to listen on a socket of the service manager. */
+gboolean
+options_is_activated (const char *listen)
+{
+  return listen != NULL && (strcmp (listen, OPTIONS_ACTIVATED) == 0 || g_str_has_prefix (listen, OPTIONS_ACTIVATED ":"));
+}
+
+static gboolean
+take_socket (const char  *option,
+             const char  *name,
+             GObject     *object,
+             GError     **error)
+{
+  g_autoptr (GSocket) socket = activation_take (name, error);
+
+  if (socket == NULL)
+    {
+      g_prefix_error (error, "%s: ", option);
+      return FALSE;
+    }
+  g_object_set (object, "socket", socket, NULL);
+  return TRUE;
+}
+
 /**
  * options_read_listen:
  * @option: what it is called in a message, here and below
- * @text: (nullable): HOST:PORT, [IPV6]:PORT, PORT or unix:PATH
- * @object: a tunnel or a gateway, whose hostname and port or socket path are set
+ * @text: (nullable): HOST:PORT, [IPV6]:PORT, PORT, unix:PATH, systemd or systemd:NAME
+ * @object: a tunnel, a forward or a gateway, whose hostname and port, socket path or socket are set
  */
 gboolean
 options_read_listen (const char  *option,
@@ -251,7 +276,7 @@ options_read_listen (const char  *option,
                      GObject     *object,
                      GError     **error)
 {
-  const char *allowed = "HOST:PORT, [IPV6]:PORT, PORT (0 to 65535) or unix:PATH";
+  const char *allowed = "HOST:PORT, [IPV6]:PORT, PORT (0 to 65535), unix:PATH or systemd:NAME";
   const char *colon, *port;
   g_autofree char *host = NULL;
   guint64 number;
@@ -264,6 +289,10 @@ options_read_listen (const char  *option,
       g_object_set (object, "socket-path", text + strlen ("unix:"), NULL);
       return TRUE;
     }
+
+  if (options_is_activated (text))
+    return take_socket (option, text[strlen (OPTIONS_ACTIVATED)] == ':' ? text + strlen (OPTIONS_ACTIVATED ":") : NULL, object,
+                        error);
 
   colon = strrchr (text, ':');
   port = colon != NULL ? colon + 1 : text;

@@ -33,6 +33,10 @@ gboolean options_parse_sections (const char            *command,
                                  const OptionsSection  *sections,
                                  char                ***args,
                                  GError               **error);
+/* As listen: the only socket of the service manager. With a colon and a name behind it, that one. */
+#define OPTIONS_ACTIVATED "systemd"
+
+gboolean options_is_activated (const char *listen);
 gboolean options_read_listen (const char  *option,
                               const char  *text,
                               GObject     *object,

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "cli/activation.h"
 #include "cli/format.h"
 #include "cli/log.h"
 #include "cli/notify.h"
@@ -140,6 +141,7 @@ create_runs (Supervisor  *self,
         self->shared.name_width = MAX (self->shared.name_width, view_width (name));
     }
   log_init (level);
+  activation_warn_of_rest ();
   return TRUE;
 }
 

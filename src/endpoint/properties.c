@@ -106,6 +106,33 @@ static const TcpSetting rows[] = {
   { "socket-path", SETTING (STRING, socket_path) },
 
   /**
+   * TcpEndpoint:socket:
+   *
+   * A socket that listens already, in place of [property@TcpTunnel.Endpoint:hostname],
+   * [property@TcpTunnel.Endpoint:port] and [property@TcpTunnel.Endpoint:socket-path]; %NULL, the default, to listen on
+   * those. With it a program takes the sockets that a service manager passes to it (socket activation), or has bound
+   * one before it gave up its privileges.
+   *
+   * It has to be a stream socket of TCP, over IPv4 or IPv6, or a Unix socket, on which listen() was called; else the
+   * start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT. The endpoint uses a duplicate of its file descriptor: it does
+   * not close the socket, which the program may close once the endpoint has started. Clients that connect to a
+   * socket while no endpoint uses it wait until one does.
+   *
+   * A gateway trusts whoever may connect to a Unix socket as it trusts
+   * [property@TcpTunnel.Gateway:trusted-proxies]. If every user of the machine may, it logs a warning.
+   *
+   * ```c
+   * // systemd passes the first at file descriptor 3: sd_listen_fds(3).
+   * g_autoptr (GSocket) socket = g_socket_new_from_fd (3, &error);
+   *
+   * g_object_set (gateway, "socket", socket, NULL);
+   * ```
+   *
+   * Since: 1.0
+   */
+  { "socket", SETTING (OBJECT, socket), .type = g_socket_get_type },
+
+  /**
    * TcpEndpoint:resumption:
    *
    * Whether TCP connections go on, with nothing lost, when their WebSocket breaks. The default is

@@ -15,6 +15,7 @@ typedef struct
   char *hostname;
   guint port;
   char *socket_path; /* in place of the two */
+  GSocket *socket;   /* in place of all three */
   TcpTunnelResumption resumption;
   guint connect_timeout;    /* ms */
   guint keepalive_interval; /* ms */

@@ -18,6 +18,7 @@ negotiate (const TcpGatewaySettings *settings,
 
   request->foreign = protocols == NULL;
   request->resumable = tcp_resumable_is_offered (protocols) && settings->common.resumption != TCP_TUNNEL_RESUMPTION_OFF;
+  request->route = request->resumable ? settings->route : NULL;
   if (!request->resumable && settings->common.resumption == TCP_TUNNEL_RESUMPTION_REQUIRED)
     return tcp_refuse (refusal, TCP_STATUS_UPGRADE_REQUIRED, "Sessions have to be resumable here: %s: %s is missing.",
                        TCP_RESUMABLE_HEADER, TCP_RESUMABLE_NAME);

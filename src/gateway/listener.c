@@ -330,8 +330,8 @@ pending_accept (Pending          *self,
 {
   TcpListener *listener = self->listener;
   TcpTransport transport = self->transport;
-  g_autofree char *answer = tcp_upgrade_accept (upgrade, request->foreign ? NULL
-                                                                          : tcp_request_get_protocol (request)->name);
+  g_autofree char *answer =
+      tcp_upgrade_accept (upgrade, request->foreign ? NULL : tcp_request_get_protocol (request)->name, request->route);
 
   if (transport.buffered != NULL)
     listener->secured--;

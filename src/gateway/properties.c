@@ -35,6 +35,21 @@ static const TcpSetting rows[] = {
   { "path", SETTING (STRING, path), .text = "/" },
 
   /**
+   * TcpGateway:route:
+   *
+   * A name for this gateway, by which a load balancer in front of several can find it again: 1 to 128 characters of
+   * A–Z, a–z, 0–9, `-`, `.`, `_` and `~`. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if it is of
+   * another form. The default is %NULL, for none.
+   *
+   * A client whose session can be resumed receives it with its WebSocket, in the header `Tcp-Tunnel-Route`, and
+   * sends it as the query parameter `route` whenever it comes back to that session. The load balancer sends such a
+   * request to the gateway of that name, whichever gateways were added or removed meanwhile.
+   *
+   * Since: 1.0
+   */
+  { "route", SETTING (STRING, route) },
+
+  /**
    * TcpGateway:allow:
    *
    * Patterns of further targets that clients may ask for. %NULL, the default, allows

@@ -19,6 +19,7 @@ typedef struct
   gboolean resumable; /* of its headers, */
   gboolean foreign;   /* which do not show that it is of this library */
   gboolean held;      /* there will be no session: it has ended */
+  const char *route; /* of the gateway, if it is to come back by that; else NULL */
   char *session_id; /* NULL if it gave none */
   TcpAccount *principal;
   TcpCredential credential; /* that it has shown */

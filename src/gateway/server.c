@@ -12,6 +12,7 @@
 #include "gateway/listener.h"
 #include "gateway/shard.h"
 #include "io/listen.h"
+#include "io/listen-socket.h"
 #include "io/listen-unix.h"
 #include "io/reactor.h"
 
@@ -243,25 +244,24 @@ on_drain_deadline (gpointer user_data)
   tcp_server_unref (self);
 }
 
-/* What everybody on the way can read. */
-static void
-server_warn_of_addresses (TcpServer *self,
-                          GPtrArray *addresses)
+/* Whether everybody on the way can read what goes there, which is logged. */
+static gboolean
+server_warn_of_address (TcpServer      *self,
+                        GSocketAddress *address)
 {
-  if (self->shared->settings->tls_certificate != NULL)
-    return;
+  GInetAddress *host;
+  g_autofree char *text = NULL;
 
-  for (guint i = 0; i < addresses->len; i++)
-    {
-      GInetAddress *address = g_inet_socket_address_get_address (addresses->pdata[i]);
-      g_autofree char *text = g_inet_address_to_string (address);
+  if (self->shared->settings->tls_certificate != NULL || !G_IS_INET_SOCKET_ADDRESS (address))
+    return FALSE;
+  host = g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address));
+  if (g_inet_address_get_is_loopback (host))
+    return FALSE;
 
-      if (g_inet_address_get_is_loopback (address))
-        continue;
-      tcp_log_warn (self->shared->log, "listening on %s without TLS: tokens and data cross the network in the clear; use a "
-                               "certificate, or listen on 127.0.0.1 behind a proxy that speaks TLS", text);
-      return;
-    }
+  text = g_inet_address_to_string (host);
+  tcp_log_warn (self->shared->log, "listening on %s without TLS: tokens and data cross the network in the clear; use a "
+                           "certificate, or listen on 127.0.0.1 behind a proxy that speaks TLS", text);
+  return TRUE;
 }
 
 static void
@@ -286,7 +286,8 @@ on_resolved (GObject      *object,
   if (effective != NULL)
     {
       tcp_listener_open (self->listener, sockets, FALSE);
-      server_warn_of_addresses (self, addresses);
+      for (guint i = 0; i < addresses->len && !server_warn_of_address (self, addresses->pdata[i]); i++)
+        ;
       server_report_started (self, effective, NULL);
     }
   else
@@ -320,11 +321,33 @@ server_listen_unix (TcpServer *self)
 }
 
 static void
+server_listen_socket (TcpServer *self)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSocketAddress) address = NULL;
+  g_autoptr (GPtrArray) sockets =
+      tcp_listen_socket (self->shared->settings->common.socket, self->shared->log, &address, &error);
+
+  if (sockets != NULL)
+    {
+      tcp_listener_open (self->listener, sockets, G_IS_UNIX_SOCKET_ADDRESS (address));
+      server_warn_of_address (self, address);
+    }
+  else
+    {
+      server_shut_down (self);
+    }
+  server_report_started (self, address, error);
+}
+
+static void
 server_listen (TcpServer *self)
 {
   const TcpEndpointSettings *settings = &self->shared->settings->common;
 
-  if (settings->socket_path != NULL)
+  if (settings->socket != NULL)
+    server_listen_socket (self);
+  else if (settings->socket_path != NULL)
     server_listen_unix (self);
   else
     tcp_resolve (settings->hostname, settings->port, self->resolving, on_resolved, self);

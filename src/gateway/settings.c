@@ -7,6 +7,7 @@
 #include "gateway/reverse-ports.h"
 #include "gateway/target-rules.h"
 #include "io/listen.h"
+#include "protocol/resumable-frame.h"
 
 /* In bytes, beside what there is for each client. */
 #define DEFAULT_MEMORY (304 * 1024 * 1024)
@@ -52,10 +53,14 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
   if (port == 0)
     return tcp_invalid (error, "the target “%s” is not of the form HOST:PORT, such as 127.0.0.1:22 or [::1]:22",
                         self->target != NULL ? self->target : "");
-  if (!tcp_listen_check (self->common.hostname, self->common.socket_path, error))
+  if (!tcp_listen_check (self->common.hostname, self->common.socket_path, self->common.socket, error))
     return FALSE;
   if (self->path != NULL && *self->path != '/')
     return tcp_invalid (error, "the path “%s” does not begin with a slash", self->path);
+
+  if (self->route != NULL && !tcp_resumable_route_is_valid (self->route))
+    return tcp_invalid (error, "the route “%s” is not 1 to %d letters, digits, dashes, dots, underscores and tildes",
+                        self->route, TCP_RESUMABLE_MAX_ROUTE);
 
   proxies = tcp_networks_parse ((const char *const *) self->trusted_proxies, error);
   if (proxies == NULL)

@@ -20,6 +20,7 @@ typedef struct
   TcpEndpointSettings common;
   char *target;
   char *path;
+  char *route; /* nullable */
   char **allow; /* patterns of targets; see target-rules.h */
   char **reverse_ports; /* on which it may listen for clients; see reverse-ports.h */
   char *token;

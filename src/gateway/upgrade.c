@@ -118,21 +118,27 @@ tcp_upgrade_check (const TcpUpgrade *self,
 
 /* The answer to a request that was checked. No subprotocol and no extension is offered;
  * @protocol is that of the tunnel, for a client that has listed those that it knows, or
- * NULL. */
+ * NULL, and @route that by which the client comes back, or NULL. */
 char *
 tcp_upgrade_accept (const TcpUpgrade *self,
-                    const char       *protocol)
+                    const char       *protocol,
+                    const char       *route)
 {
   const char *key = soup_message_headers_get_one (self->headers, "Sec-WebSocket-Key");
   g_autofree char *accept = tcp_answer_make_accept (key);
-  g_autofree char *line = protocol != NULL ? g_strconcat (TCP_RESUMABLE_HEADER ": ", protocol, "\r\n", NULL) : NULL;
+  GString *answer = g_string_new (NULL);
 
-  return g_strdup_printf ("HTTP/1.1 101 Switching Protocols\r\n"
-                          "Server: libtcptunnel/" TCP_TUNNEL_VERSION "\r\n"
-                          "Upgrade: websocket\r\n"
-                          "Connection: Upgrade\r\n"
-                          "Sec-WebSocket-Accept: %s\r\n"
-                          "%s"
-                          "\r\n",
-                          accept, line != NULL ? line : "");
+  g_string_printf (answer,
+                   "HTTP/1.1 101 Switching Protocols\r\n"
+                   "Server: libtcptunnel/" TCP_TUNNEL_VERSION "\r\n"
+                   "Upgrade: websocket\r\n"
+                   "Connection: Upgrade\r\n"
+                   "Sec-WebSocket-Accept: %s\r\n",
+                   accept);
+  if (protocol != NULL)
+    g_string_append_printf (answer, TCP_RESUMABLE_HEADER ": %s\r\n", protocol);
+  if (route != NULL)
+    g_string_append_printf (answer, TCP_RESUMABLE_ROUTE_HEADER ": %s\r\n", route);
+  g_string_append (answer, "\r\n");
+  return g_string_free (answer, FALSE);
 }

@@ -22,7 +22,8 @@ gboolean tcp_upgrade_is_wanted (const TcpUpgrade *self);
 gboolean tcp_upgrade_check (const TcpUpgrade *self,
                             TcpRefusal       *refusal);
 char *tcp_upgrade_accept (const TcpUpgrade *self,
-                          const char       *protocol);
+                          const char       *protocol,
+                          const char       *route);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpUpgrade, tcp_upgrade_free)
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/invalid.h"
+#include "io/listen-socket.h"
 #include "io/listen-unix.h"
 
 /* Of a name, no more addresses than these are listened on. */
@@ -291,12 +292,15 @@ advise_on_listen (const GError *cause)
   return "";
 }
 
-/* Whether one could listen there, at a path if there is one. */
+/* Whether one could listen there: on a socket if there is one, else at a path if there is one. */
 gboolean
 tcp_listen_check (const char  *hostname,
                   const char  *socket_path,
+                  GSocket     *socket,
                   GError     **error)
 {
+  if (socket != NULL)
+    return tcp_listen_socket_check (socket, error);
   if (socket_path == NULL && (hostname == NULL || *hostname == '\0'))
     return tcp_invalid (error, "no address to listen on was given, such as 127.0.0.1");
   if (socket_path == NULL)

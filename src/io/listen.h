@@ -25,6 +25,7 @@ GPtrArray *tcp_listen (GPtrArray  *addresses,
                        GError    **error);
 gboolean tcp_listen_check (const char  *hostname,
                            const char  *socket_path,
+                           GSocket     *socket,
                            GError     **error);
 GError *tcp_listen_error (const char   *hostname,
                           guint         port,

@@ -341,3 +341,18 @@ tcp_resumable_is_offered (const char *header)
 
   return FALSE;
 }
+
+/* Whether it can go back as the value of a query parameter: RFC 3986, section 2.3. */
+gboolean
+tcp_resumable_route_is_valid (const char *route)
+{
+  gsize length = strlen (route);
+
+  if (length == 0 || length > TCP_RESUMABLE_MAX_ROUTE)
+    return FALSE;
+  for (const char *c = route; *c != '\0'; c++)
+    if (!g_ascii_isalnum (*c) && strchr ("-._~", *c) == NULL)
+      return FALSE;
+
+  return TRUE;
+}

@@ -13,6 +13,10 @@ G_BEGIN_DECLS
 #define TCP_RESUMABLE_HEADER "Tcp-Tunnel-Protocol"
 #define TCP_RESUMABLE_VERSION 1
 
+/* By which a load balancer finds the gateway that has the session. */
+#define TCP_RESUMABLE_ROUTE_HEADER "Tcp-Tunnel-Route"
+#define TCP_RESUMABLE_MAX_ROUTE 128
+
 #define TCP_RESUMABLE_HEADER_SIZE 8
 #define TCP_RESUMABLE_HELLO_SIZE 40
 #define TCP_RESUMABLE_MAX_HELLO_SIZE 512
@@ -120,5 +124,6 @@ gboolean tcp_resumable_refuse_frame (GError     **error,
                                      const char  *format,
                                      ...) G_GNUC_PRINTF (2, 3);
 gboolean tcp_resumable_is_offered (const char *header);
+gboolean tcp_resumable_route_is_valid (const char *route);
 
 G_END_DECLS

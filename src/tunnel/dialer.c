@@ -18,10 +18,6 @@
  * asks for one, which takes a thread. Settings that change in between are found soon enough. */
 #define DIRECT_TIME (5 * G_TIME_SPAN_SECOND)
 
-/* Names the gateway that has the session, for a load balancer to find it again. */
-#define ROUTE_HEADER "Tcp-Tunnel-Route"
-#define MAX_ROUTE 128
-
 /* What is shorter of the credentials is part of many a word. */
 #define MIN_SECRET_PART 8
 
@@ -263,21 +259,6 @@ tcp_dial_parse_retry_after (const char *text,
   return CLAMP (wait, 0, MAX_RETRY_AFTER);
 }
 
-/* Whether it can go back as the value of a query parameter: RFC 3986, section 2.3. */
-gboolean
-tcp_dial_route_is_valid (const char *route)
-{
-  gsize length = strlen (route);
-
-  if (length == 0 || length > MAX_ROUTE)
-    return FALSE;
-  for (const char *c = route; *c != '\0'; c++)
-    if (!g_ascii_isalnum (*c) && strchr ("-._~", *c) == NULL)
-      return FALSE;
-
-  return TRUE;
-}
-
 static gboolean
 shows_secret (const TcpOpeningResult *opening,
               const char             *secret)
@@ -402,10 +383,10 @@ static const char *
 dialer_get_route (TcpDialer          *self,
                   SoupMessageHeaders *headers)
 {
-  const char *route = soup_message_headers_get_list (headers, ROUTE_HEADER);
+  const char *route = soup_message_headers_get_list (headers, TCP_RESUMABLE_ROUTE_HEADER);
   g_autofree char *shown = NULL;
 
-  if (route == NULL || tcp_dial_route_is_valid (route))
+  if (route == NULL || tcp_resumable_route_is_valid (route))
     return route;
 
   if (!self->bad_route)
@@ -414,7 +395,7 @@ dialer_get_route (TcpDialer          *self,
       tcp_log_warn (self->log,
                     "the gateway %s sent a Tcp-Tunnel-Route that is ignored, as it is not 1 to %d letters, digits, dashes, "
                     "dots, underscores and tildes: %s",
-                    self->display, MAX_ROUTE, shown);
+                    self->display, TCP_RESUMABLE_MAX_ROUTE, shown);
     }
   self->bad_route = TRUE;
   return NULL;

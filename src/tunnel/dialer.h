@@ -45,7 +45,6 @@ void tcp_dialer_dial (TcpDialer    *self,
                       GCancellable *cancellable,
                       TcpDialFunc   func,
                       gpointer      user_data);
-gboolean tcp_dial_route_is_valid (const char *route);
 gint64 tcp_dial_parse_retry_after (const char *text,
                                    GDateTime  *now);
 

@@ -112,6 +112,24 @@ engine_fail (TcpEngine    *self,
     }
 }
 
+static void on_accepted (TcpPort           *port,
+                         GSocketConnection *connection,
+                         GSocketAddress    *peer,
+                         gpointer           user_data);
+
+/* At the ports where it does not yet. A socket that was given may have a client already, for which the program was
+ * started; it waits until a multiplexed tunnel, which would turn it away, is connected. */
+static void
+engine_accept (TcpEngine *self)
+{
+  gboolean connects_first = self->settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED && !self->started;
+
+  for (guint i = 0; i < self->ports->len; i++)
+    if (!tcp_port_is_accepting (self->ports->pdata[i]) &&
+        !(connects_first && tcp_port_get_spec (self->ports->pdata[i])->socket != NULL))
+      tcp_port_accept (self->ports->pdata[i], on_accepted, self);
+}
+
 /* What the links say */
 
 static void
@@ -121,8 +139,10 @@ on_state_changed (TcpTunnelState state,
   TcpEngine *self = user_data;
 
   engine_set_state (self, state);
-  if (state == TCP_TUNNEL_STATE_CONNECTED)
-    engine_report_started (self, NULL);
+  if (state != TCP_TUNNEL_STATE_CONNECTED)
+    return;
+  engine_report_started (self, NULL);
+  engine_accept (self);
 }
 
 static void
@@ -400,8 +420,7 @@ static void
 engine_serve (TcpEngine *self)
 {
   self->serving = TRUE;
-  for (guint i = 0; i < self->ports->len; i++)
-    tcp_port_accept (self->ports->pdata[i], on_accepted, self);
+  engine_accept (self);
   tcp_links_start (self->links);
   /* A multiplexed tunnel has started when it is connected. */
   if (self->settings->mode != TCP_TUNNEL_MODE_MULTIPLEXED)
@@ -565,7 +584,8 @@ tcp_engine_new (const TcpTunnelSettings *settings,
   if (settings->listens && !settings->reverse)
     engine_add_port (self, &(TcpForwardSpec) { .hostname = settings->common.hostname,
                                                .port = settings->common.port,
-                                               .socket_path = settings->common.socket_path });
+                                               .socket_path = settings->common.socket_path,
+                                               .socket = settings->common.socket });
   for (guint i = 0; forwards != NULL && i < forwards->len; i++)
     engine_add_port (self, forwards->pdata[i]);
 
@@ -685,9 +705,9 @@ engine_do_add_port (gpointer data)
   port = tcp_port_new (change->spec, self->log);
   if (!tcp_port_listen (port, change->addresses, &change->error))
     return;
-  if (self->serving)
-    tcp_port_accept (port, on_accepted, self);
   g_ptr_array_add (self->ports, g_steal_pointer (&port));
+  if (self->serving)
+    engine_accept (self);
 }
 
 /* Listens there when it returns. @addresses are those of the hostname, or NULL for a Unix socket. */

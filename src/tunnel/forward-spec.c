@@ -75,6 +75,7 @@ tcp_forward_spec_copy (const TcpForwardSpec *self)
   *copy = *self;
   copy->hostname = g_strdup (self->hostname);
   copy->socket_path = g_strdup (self->socket_path);
+  copy->socket = self->socket != NULL ? g_object_ref (self->socket) : NULL;
   copy->target = g_strdup (self->target);
   copy->address = self->address != NULL ? tcp_forward_address_ref (self->address) : NULL;
   return copy;
@@ -85,6 +86,7 @@ tcp_forward_spec_free (TcpForwardSpec *self)
 {
   g_free (self->hostname);
   g_free (self->socket_path);
+  g_clear_object (&self->socket);
   g_free (self->target);
   g_clear_pointer (&self->address, tcp_forward_address_unref);
   g_free (self);
@@ -97,7 +99,7 @@ tcp_forward_spec_check (const TcpForwardSpec  *self,
 {
   g_auto (TcpHostPort) target = { 0 };
 
-  if (!tcp_listen_check (self->hostname, self->socket_path, error))
+  if (!tcp_listen_check (self->hostname, self->socket_path, self->socket, error))
     return FALSE;
   if (self->kind != TCP_FORWARD_KIND_TARGET || self->target == NULL)
     return TRUE;

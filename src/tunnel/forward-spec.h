@@ -25,6 +25,7 @@ typedef struct
   char *hostname;
   guint port;
   char *socket_path; /* in place of the two */
+  GSocket *socket;   /* in place of all three */
   char *target;      /* NULL for that of the tunnel; of TCP_FORWARD_KIND_TARGET */
   TcpForwardAddress *address; /* nullable */
 } TcpForwardSpec;

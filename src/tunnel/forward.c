@@ -44,6 +44,7 @@ enum
   PROP_HOSTNAME,
   PROP_PORT,
   PROP_SOCKET_PATH,
+  PROP_SOCKET,
   PROP_TARGET,
   PROP_LOCAL_ADDRESS,
   N_PROPERTIES
@@ -78,6 +79,10 @@ tcp_forward_get_property (GObject    *object,
 
     case PROP_SOCKET_PATH:
       g_value_set_string (value, self->spec.socket_path);
+      break;
+
+    case PROP_SOCKET:
+      g_value_set_object (value, self->spec.socket);
       break;
 
     case PROP_TARGET:
@@ -124,6 +129,7 @@ tcp_forward_set_property (GObject      *object,
                           GParamSpec   *pspec)
 {
   TcpForward *self = TCP_FORWARD (object);
+  g_autoptr (GSocket) former = NULL; /* the last reference is dropped without the lock */
   gboolean changed = FALSE;
 
   tcp_lock (&self->lock);
@@ -143,6 +149,12 @@ tcp_forward_set_property (GObject      *object,
 
     case PROP_SOCKET_PATH:
       changed = replace_string (&self->spec.socket_path, value);
+      break;
+
+    case PROP_SOCKET:
+      former = self->spec.socket;
+      self->spec.socket = g_value_dup_object (value);
+      changed = former != self->spec.socket;
       break;
 
     case PROP_TARGET:
@@ -264,6 +276,7 @@ tcp_forward_finalize (GObject *object)
 
   g_free (self->spec.hostname);
   g_free (self->spec.socket_path);
+  g_clear_object (&self->spec.socket);
   g_free (self->spec.target);
   tcp_forward_address_unref (self->spec.address);
   tcp_lock_clear (&self->lock);
@@ -321,6 +334,16 @@ tcp_forward_class_init (TcpForwardClass *klass)
    * Since: 1.0
    */
   properties[PROP_SOCKET_PATH] = g_param_spec_string ("socket-path", NULL, NULL, NULL, READ_WRITE);
+
+  /**
+   * TcpForward:socket:
+   *
+   * A socket that listens already, in place of hostname, port and the path of a Unix socket: see
+   * [property@TcpTunnel.Endpoint:socket]. The default is %NULL, for none.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SOCKET] = g_param_spec_object ("socket", NULL, NULL, G_TYPE_SOCKET, READ_WRITE);
 
   /**
    * TcpForward:target:

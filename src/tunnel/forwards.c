@@ -65,7 +65,7 @@ engine_add (TcpEngine             *engine,
   g_autoptr (GPtrArray) addresses = NULL;
   g_autoptr (GError) local = NULL;
 
-  if (spec->socket_path == NULL)
+  if (spec->socket_path == NULL && spec->socket == NULL)
     {
       addresses = tcp_resolve_sync (spec->hostname, spec->port, &local);
       if (addresses == NULL)

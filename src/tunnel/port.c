@@ -5,6 +5,7 @@
 #include <gio/gunixsocketaddress.h>
 #include "io/acceptor.h"
 #include "io/listen.h"
+#include "io/listen-socket.h"
 #include "io/listen-unix.h"
 
 struct _TcpPort
@@ -107,14 +108,28 @@ port_listen_tcp (TcpPort    *self,
   return self->address != NULL || port_fail (self, local, error);
 }
 
-/* @addresses are those of its hostname: see tcp_resolve(). NULL for a Unix socket. */
+static gboolean
+port_listen_socket (TcpPort  *self,
+                    GError  **error)
+{
+  self->sockets = tcp_listen_socket (self->spec->socket, self->log, &self->address, error);
+  return self->sockets != NULL;
+}
+
+/* @addresses are those of its hostname: see tcp_resolve(). NULL if it needs none. */
 gboolean
 tcp_port_listen (TcpPort    *self,
                  GPtrArray  *addresses,
                  GError    **error)
 {
-  gboolean listens =
-      self->spec->socket_path != NULL ? port_listen_unix (self, error) : port_listen_tcp (self, addresses, error);
+  gboolean listens;
+
+  if (self->spec->socket != NULL)
+    listens = port_listen_socket (self, error);
+  else if (self->spec->socket_path != NULL)
+    listens = port_listen_unix (self, error);
+  else
+    listens = port_listen_tcp (self, addresses, error);
 
   if (listens && self->spec->address != NULL)
     tcp_forward_address_set (self->spec->address, self->address);
@@ -152,7 +167,7 @@ tcp_port_listen_async (TcpPort           *self,
 {
   g_autoptr (GError) error = NULL;
 
-  if (self->spec->socket_path != NULL)
+  if (self->spec->socket_path != NULL || self->spec->socket != NULL)
     {
       tcp_port_listen (self, NULL, &error);
       func (self, error, user_data);
@@ -173,6 +188,12 @@ on_accepted (GSocketConnection *connection,
   TcpPort *self = user_data;
 
   self->accept_func (self, connection, peer, self->accept_data);
+}
+
+gboolean
+tcp_port_is_accepting (TcpPort *self)
+{
+  return self->acceptor != NULL;
 }
 
 /* From now on. Those that connected before have waited. @func may free it. */

@@ -31,6 +31,7 @@ void tcp_port_listen_async (TcpPort           *self,
 gboolean tcp_port_listen (TcpPort    *self,
                           GPtrArray  *addresses,
                           GError    **error);
+gboolean tcp_port_is_accepting (TcpPort *self);
 void tcp_port_accept (TcpPort           *self,
                       TcpPortAcceptFunc  func,
                       gpointer           user_data);

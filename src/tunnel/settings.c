@@ -230,7 +230,7 @@ check_listen (TcpTunnelSettings  *self,
 {
   TcpForwardSpec spec = {
     .hostname = self->common.hostname, .port = self->common.port, .socket_path = self->common.socket_path,
-    .target = self->target
+    .socket = self->common.socket, .target = self->target
   };
 
   if (self->target != NULL && self->common.resumption == TCP_TUNNEL_RESUMPTION_OFF)

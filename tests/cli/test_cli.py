@@ -34,7 +34,7 @@ class Help(unittest.TestCase):
                         '--max-reconnect-delay', '500ms',
                         '--ca', '--header', '--log-level', '--json', '--quiet'],
             'up': ['--config', '--wait', '--max-connections', '--log-level', '--json', '--quiet', 'tunnels.conf', 'defaults', 'on-ready'],
-            'gateway': ['--target', '--allow', '--listen', '--path', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
+            'gateway': ['--target', '--allow', '--listen', '--path', '--route', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
                         '--tls-cert', '--tls-key', '--resumption', '--session-timeout',
                         '--drain-timeout', '500ms', '--trusted-proxy', '--max-connections', '--max-memory', '--max-dials',
                         '--max-principal-sessions', '--max-principal-connections', '--max-principal-dials',

@@ -156,10 +156,10 @@ TOKENS = [
 
 LISTEN = [
     usage('no port', 'connect ws://127.0.0.1:1/ --listen localhost',
-          "--listen must be HOST:PORT, [IPV6]:PORT, PORT (0 to 65535) or unix:PATH, not 'localhost'"),
-    usage('an IPv6 address without brackets', 'connect ws://127.0.0.1:1/ --listen ::1:80', "[IPV6]:PORT, PORT (0 to 65535) or unix:PATH, not '::1:80'"),
-    usage('a path without unix:', 'connect ws://127.0.0.1:1/ --listen /run/x', "or unix:PATH, not '/run/x'"),
-    usage('a URL', 'gateway --target 127.0.0.1:1 --listen ws://127.0.0.1:80/', "--listen must be HOST:PORT, [IPV6]:PORT, PORT (0 to 65535) or unix:PATH, not 'ws://"),
+          "--listen must be HOST:PORT, [IPV6]:PORT, PORT (0 to 65535), unix:PATH or systemd:NAME, not 'localhost'"),
+    usage('an IPv6 address without brackets', 'connect ws://127.0.0.1:1/ --listen ::1:80', "[IPV6]:PORT, PORT (0 to 65535), unix:PATH or systemd:NAME, not '::1:80'"),
+    usage('a path without unix:', 'connect ws://127.0.0.1:1/ --listen /run/x', "unix:PATH or systemd:NAME, not '/run/x'"),
+    usage('a URL', 'gateway --target 127.0.0.1:1 --listen ws://127.0.0.1:80/', "--listen must be HOST:PORT, [IPV6]:PORT, PORT (0 to 65535), unix:PATH or systemd:NAME, not 'ws://"),
     row('a port in use', 'connect ws://127.0.0.1:1/ --listen {taken}',
         'Address already in use; another program has this port: choose another, or 0 for any that is free'),
     row('a port in use, of the gateway', 'gateway --target 127.0.0.1:1 --listen {taken}',

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from ports import free_port
 from support import Echo, TcpTunnel
+from gi.repository import Gio
 
 BINARY = os.environ["TCP_TUNNEL_BIN"]
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -81,7 +83,8 @@ class Jobs(unittest.TestCase):
                 expression, = code(row["python"])
                 names = {name: getattr(TcpTunnel, name) for name in ("Tunnel", "Gateway", "ReverseTunnel", "Forward")}
                 names.update(URL=self.gateway.dup_uri(), TOKEN=TOKEN, TARGET=self.target,
-                             PATH=os.path.join(self.directory, "python"))
+                             PATH=os.path.join(self.directory, "python"),
+                             SOCKET=Gio.Socket.new_from_fd(socket.create_server(("127.0.0.1", 0)).detach()))
                 # A stream needs a tunnel that runs.
                 match = re.fullmatch(r"(Tunnel\(.*?\))\.(open_connection\(\))", expression)
 
@@ -106,7 +109,14 @@ class Jobs(unittest.TestCase):
                 adb = Path(self.directory, "adb")
                 adb.write_text("#!/bin/sh\necho connected to x\n")
                 adb.chmod(0o755)
-                process = subprocess.Popen([BINARY, *args], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                # As systemd would pass it.
+                pass_on = None
+                if "systemd" in args:
+                    listener = self.enterContext(socket.create_server(("127.0.0.1", 0)))
+                    pass_on = lambda: os.dup2(listener.fileno(), 3)
+                    env["LISTEN_FDS"] = "1"
+                command = ["sh", "-c", 'LISTEN_PID=$$ exec "$0" "$@"', BINARY, *args]
+                process = subprocess.Popen(command, env=env, preexec_fn=pass_on, close_fds=pass_on is None, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                            stderr=subprocess.DEVNULL)
                 with process:
                     if "--stdio" in args:

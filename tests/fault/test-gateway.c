@@ -86,6 +86,59 @@ test_answers (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
+/* NULL if the answer has none. */
+static char *
+get_route (guint16 port,
+           const char *query,
+           const char *headers)
+{
+  g_autofree char *request =
+      g_strconcat ("GET /", query, " HTTP/1.1\r\nHost: localhost\r\n" WS_UPGRADE AUTHORIZED, headers, "\r\n", NULL);
+  g_autofree char *head = NULL;
+  int fd = client_connect (port);
+
+  client_write (fd, request, strlen (request));
+  head = http_read_head (fd);
+  client_close (fd);
+  g_assert_true (g_str_has_prefix (head, "HTTP/1.1 101 "));
+  return http_head_get (head, "Tcp-Tunnel-Route");
+}
+
+/* Only those whose session can be resumed come back to it. */
+static void
+test_route (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (TcpGateway) gateway = new_gateway (target);
+  g_autofree char *longest = g_strnfill (128, '~');
+  g_autofree char *too_long = g_strnfill (129, 'a');
+  const char *const good[] = { "gateway-3.zone_b~1", "0", longest };
+  const char *const bad[] = { "", "a b", "a,b", "a%41", "\xc3\xa4", "a\r\nX: y", too_long };
+
+  for (guint i = 0; i < G_N_ELEMENTS (good); i++)
+    {
+      g_autofree char *route = NULL;
+      g_autofree char *foreign = NULL;
+      guint16 port;
+
+      g_object_set (gateway, "route", good[i], NULL);
+      port = start_gateway (gateway);
+      route = get_route (port, "?" SESSION, "Tcp-Tunnel-Protocol: resumable/1\r\n");
+      g_assert_cmpstr (route, ==, good[i]);
+      foreign = get_route (port, "", "");
+      g_assert_null (foreign);
+      tcp_endpoint_close (TCP_ENDPOINT (gateway));
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_object_set (gateway, "route", bad[i], NULL);
+      g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error));
+      g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+    }
+}
+
 static void
 test_max_connections (void)
 {
@@ -354,5 +407,6 @@ main (int argc,
   g_test_add_func ("/gateway/signals", test_signals);
   g_test_add_func ("/gateway/restart", test_restart);
 
+  g_test_add_func ("/gateway/route", test_route);
   return g_test_run ();
 }

@@ -106,7 +106,7 @@ static void
 check_accept (const TcpUpgrade *upgrade,
               const TcpRequest *request)
 {
-  g_autofree char *answer = tcp_upgrade_accept (upgrade, tcp_request_get_protocol (request)->name);
+  g_autofree char *answer = tcp_upgrade_accept (upgrade, tcp_request_get_protocol (request)->name, NULL);
 
   g_assert_true (g_str_has_prefix (answer, "HTTP/1.1 101 "));
   g_assert_cmpuint (strlen (strstr (answer, "\r\n\r\n")), ==, 4);

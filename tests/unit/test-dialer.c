@@ -63,22 +63,6 @@ test_retry_after_garbage (void)
     g_assert_cmpint (parse (garbage[i]), ==, -1);
 }
 
-static void
-test_route (void)
-{
-  g_autofree char *longest = g_strnfill (128, '~');
-  g_autofree char *too_long = g_strnfill (129, 'a');
-  static const char *const bad[] = {
-    "", " ", "a b", "a,b", "a/b", "a=b", "a&b", "a?b", "a#b", "a%41", "a+b", "a:b", "\xc3\xa4", "a\n", "a\"", "a;b",
-  };
-
-  g_assert_true (tcp_dial_route_is_valid ("gateway-3.zone_b~1"));
-  g_assert_true (tcp_dial_route_is_valid (longest));
-  g_assert_false (tcp_dial_route_is_valid (too_long));
-  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
-    g_assert_false (tcp_dial_route_is_valid (bad[i]));
-}
-
 /* The message of @failure, in which the gateway is at @url. */
 static char *
 explain (TcpDialFailure *failure,
@@ -353,7 +337,6 @@ main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/dialer/route", test_route);
   g_test_add_func ("/dialer/final", test_final);
   g_test_add_func ("/dialer/retry-after/seconds", test_retry_after_seconds);
   g_test_add_func ("/dialer/retry-after/date", test_retry_after_date);

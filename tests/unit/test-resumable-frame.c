@@ -376,6 +376,22 @@ test_offer (void)
   g_assert_false (tcp_resumable_is_offered ("resumable/10, xresumable/1, resumable"));
 }
 
+static void
+test_route (void)
+{
+  g_autofree char *longest = g_strnfill (128, '~');
+  g_autofree char *too_long = g_strnfill (129, 'a');
+  static const char *const bad[] = {
+    "", " ", "a b", "a,b", "a/b", "a=b", "a&b", "a?b", "a#b", "a%41", "a+b", "a:b", "\xc3\xa4", "a\n", "a\"", "a;b",
+  };
+
+  g_assert_true (tcp_resumable_route_is_valid ("gateway-3.zone_b~1"));
+  g_assert_true (tcp_resumable_route_is_valid (longest));
+  g_assert_false (tcp_resumable_route_is_valid (too_long));
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    g_assert_false (tcp_resumable_route_is_valid (bad[i]));
+}
+
 int
 main (int    argc,
       char **argv)
@@ -393,5 +409,6 @@ main (int    argc,
   g_test_add_func ("/resumable/encode", test_encode);
   g_test_add_func ("/resumable/long-text", test_long_text);
   g_test_add_func ("/resumable/offer", test_offer);
+  g_test_add_func ("/resumable/route", test_route);
   return g_test_run ();
 }

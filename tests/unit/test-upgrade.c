@@ -176,8 +176,9 @@ test_accept (void)
 {
   g_auto (TcpRefusal) refusal = { 0 };
   g_autoptr (TcpUpgrade) upgrade = tcp_upgrade_parse (GET ("/", WS_UPGRADE), strlen (GET ("/", WS_UPGRADE)), &refusal);
-  g_autofree char *plain = tcp_upgrade_accept (upgrade, NULL);
-  g_autofree char *ours = tcp_upgrade_accept (upgrade, "raw");
+  g_autofree char *plain = tcp_upgrade_accept (upgrade, NULL, NULL);
+  g_autofree char *ours = tcp_upgrade_accept (upgrade, "raw", NULL);
+  g_autofree char *routed = tcp_upgrade_accept (upgrade, "resumable/1", "gateway-1");
 
   g_assert_true (g_str_has_prefix (plain, "HTTP/1.1 101 Switching Protocols\r\n"));
   g_assert_nonnull (strstr (plain, "\r\nUpgrade: websocket\r\n"));
@@ -186,6 +187,9 @@ test_accept (void)
   g_assert_null (strstr (plain, "Tcp-Tunnel-Protocol"));
   g_assert_true (g_str_has_suffix (plain, "\r\n\r\n"));
   g_assert_nonnull (strstr (ours, "\r\nTcp-Tunnel-Protocol: raw\r\n"));
+  g_assert_null (strstr (ours, "Tcp-Tunnel-Route"));
+  g_assert_nonnull (strstr (routed, "\r\nTcp-Tunnel-Route: gateway-1\r\n"));
+  g_assert_true (g_str_has_suffix (routed, "\r\n\r\n"));
 }
 
 int

@@ -228,6 +228,7 @@ class _Properties:
     hostname: str | None
     port: int
     socket_path: str | None
+    socket: Gio.Socket | None
     resumption: _Enum[TunnelResumption, _ResumptionName]
     connect_timeout: int
     keepalive_interval: int
@@ -280,6 +281,7 @@ class _GatewayProperties(_Properties):
     reverse_ports: list[str] | None
     proxy_protocol: _Enum[ProxyProtocol, _ProxyProtocolName]
     path: str | None
+    route: str | None
     token_file: str | None
     principals: _Principals
     trusted_proxies: list[str] | None
@@ -297,6 +299,7 @@ class _GatewayProperties(_Properties):
 class _Settings(TypedDict, total=False):
     name: str | None
     socket_path: str | None
+    socket: Gio.Socket | None
     resumption: TunnelResumption | _ResumptionName
     log_level: TunnelLogLevel | _LogLevelName
     connect_timeout: int
@@ -344,6 +347,7 @@ class _GatewaySettings(_Settings, total=False):
     reverse_ports: Sequence[str] | None
     proxy_protocol: ProxyProtocol | _ProxyProtocolName
     path: str | None
+    route: str | None
     token_file: str | None
     principals: Gio.ListModel | Iterable[Principal] | None
     trusted_proxies: Sequence[str] | None
@@ -470,6 +474,7 @@ class _ForwardProperties:
     hostname: str | None
     port: int
     socket_path: str | None
+    socket: Gio.Socket | None
     target: str | None
     kind: _Enum[ForwardKind, _ForwardKindName]
     @property
@@ -479,6 +484,7 @@ class _ForwardSettings(TypedDict, total=False):
     kind: ForwardKind | _ForwardKindName
     hostname: str | None
     socket_path: str | None
+    socket: Gio.Socket | None
 
 class Forward(_ForwardProperties, GObject.Object):
     class Props(_ForwardProperties, GObject.Object.Props): ...

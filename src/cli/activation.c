@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/activation.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/log.h"
+
+enum
+{
+  FIRST_FD = 3,
+  MAX_SOCKETS = 1024,
+};
+
+/* What sd_listen_fds_with_names(3) calls one without a name. */
+#define UNKNOWN "unknown"
+
+typedef struct
+{
+  char *name;
+  int fd; /* -1 once it was taken */
+} Passed;
+
+static GArray *passed; /* of Passed; NULL if there are none */
+
+static char *
+take_variable (const char *name)
+{
+  char *value = g_strdup (g_getenv (name));
+
+  g_unsetenv (name);
+  return value;
+}
+
+/**
+ * activation_init:
+ *
+ * Takes the variables out of the environment, and keeps the descriptors from commands that are run on behalf of a
+ * tunnel. Variables that are meant for another process, such as one of which this is a child, are ignored. To be
+ * called before there are threads.
+ */
+void
+activation_init (void)
+{
+  g_autofree char *pid = take_variable ("LISTEN_PID");
+  g_autofree char *count = take_variable ("LISTEN_FDS");
+  g_autofree char *names = take_variable ("LISTEN_FDNAMES");
+  g_autofree char *pidfd G_GNUC_UNUSED = take_variable ("LISTEN_PIDFDID");
+  g_auto (GStrv) list = g_strsplit (names != NULL ? names : "", ":", -1);
+  guint n_names = g_strv_length (list);
+  guint64 process, n;
+
+  if (pid == NULL || count == NULL || !g_ascii_string_to_unsigned (pid, 10, 1, G_MAXINT, &process, NULL) ||
+      process != (guint64) getpid () || !g_ascii_string_to_unsigned (count, 10, 1, MAX_SOCKETS, &n, NULL))
+    return;
+
+  passed = g_array_sized_new (FALSE, FALSE, sizeof (Passed), n);
+  for (guint i = 0; i < n; i++)
+    {
+      Passed one = { .fd = FIRST_FD + i };
+
+      if (fcntl (one.fd, F_SETFD, FD_CLOEXEC) < 0)
+        break;
+      one.name = g_strdup (i < n_names && *list[i] != '\0' ? list[i] : UNKNOWN);
+      g_array_append_val (passed, one);
+    }
+}
+
+gboolean
+activation_has_sockets (void)
+{
+  return passed != NULL && passed->len > 0;
+}
+
+/* Those that are left; @named with this name, or NULL for any. */
+static guint
+count_left (const char  *named,
+            Passed     **last)
+{
+  guint n = 0;
+
+  for (guint i = 0; passed != NULL && i < passed->len; i++)
+    {
+      Passed *one = &g_array_index (passed, Passed, i);
+
+      if (one->fd < 0 || (named != NULL && strcmp (one->name, named) != 0))
+        continue;
+      *last = one;
+      n++;
+    }
+  return n;
+}
+
+/* The names of those that are left; NULL if there are none. */
+static char *
+describe_rest (void)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; passed != NULL && i < passed->len; i++)
+    {
+      const Passed *one = &g_array_index (passed, Passed, i);
+
+      if (one->fd >= 0)
+        g_string_append_printf (text, "%s%s", text->len > 0 ? ", " : "", one->name);
+    }
+  return text->len > 0 ? g_string_free (g_steal_pointer (&text), FALSE) : NULL;
+}
+
+/* Whoever connects to one of them waits for ever. */
+void
+activation_warn_of_rest (void)
+{
+  g_autofree char *rest = describe_rest ();
+
+  if (rest != NULL)
+    log_warn ("the service manager has passed sockets that nothing uses: %s", rest);
+}
+
+/**
+ * activation_take:
+ * @name: (nullable): its FileDescriptorName=, or %NULL for the only one
+ *
+ * Each is given once.
+ */
+GSocket *
+activation_take (const char  *name,
+                 GError     **error)
+{
+  g_autofree char *rest = describe_rest ();
+  Passed *one = NULL;
+  guint n = count_left (name, &one);
+  GSocket *socket;
+
+  if (n == 1)
+    {
+      socket = g_socket_new_from_fd (one->fd, error);
+      if (socket == NULL)
+        g_prefix_error (error, "the socket “%s” that the service manager has passed: ", one->name);
+      else
+        one->fd = -1;
+      return socket;
+    }
+
+  if (!activation_has_sockets ())
+    g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                         "the service manager has passed no socket (LISTEN_FDS); a .socket unit does that");
+  else if (rest == NULL)
+    g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                         "each socket that the service manager has passed is used elsewhere");
+  else if (n == 0)
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                 "the service manager has passed no socket of the name “%s” that is not used elsewhere, but: %s", name, rest);
+  else if (name == NULL)
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                 "the service manager has passed several sockets; name one of them, as in systemd:%s: %s", one->name, rest);
+  else
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                 "the service manager has passed %u sockets of the name “%s”, and one is needed; ListenStream=PORT alone is "
+                 "one for IPv4 and IPv6", n, name);
+  return NULL;
+}

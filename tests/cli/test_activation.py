@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a service manager passes to the command: sockets, and what it expects of a service that it watches."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from support import (BINARY, DEADLINE, TOKEN, Command, Config, Service, check_glib, dial, environment, exchange, free_port,
+                     gateway, noise, skip)
+
+USAGE = 2
+
+# Passes its descriptors from 3 on, and says for whom they are, as the service manager does.
+LAUNCHER = '''
+import os, sys
+os.environ['LISTEN_PID'] = os.environ.pop('PID', str(os.getpid()))
+os.execv(sys.argv[1], sys.argv[1:])
+'''
+
+
+def tcp():
+    return socket.create_server(('127.0.0.1', 0))
+
+
+class Activated(Command):
+    """The command with sockets that it was passed. `names` is None where they have none."""
+
+    def __init__(self, sockets, names, *args, **extra):
+        super_popen = subprocess.Popen
+
+        def popen(command, **how):
+            # From a number on that none of them has, so that none is in the way of another.
+            high = [os.dup2(one.fileno(), 900 + i) for i, one in enumerate(sockets)]
+
+            def place():
+                for i, fd in enumerate(high):
+                    os.dup2(fd, 3 + i)
+
+            try:
+                return super_popen([sys.executable, '-c', LAUNCHER, *command], preexec_fn=place, close_fds=False, **how)
+            finally:
+                for fd in high:
+                    os.close(fd)
+
+        extra = {'LISTEN_FDS': str(len(sockets)), **({} if names is None else {'LISTEN_FDNAMES': ':'.join(names)}), **extra}
+        subprocess.Popen = popen
+        try:
+            super().__init__(*args, **extra)
+        finally:
+            subprocess.Popen = super_popen
+
+
+class Sockets(unittest.TestCase):
+    def setUp(self):
+        self.service = Service()
+        self.addCleanup(self.service.__exit__)
+
+    def serve(self, sockets, names, *args, **extra):
+        command = Activated(sockets, names, 'gateway', '--target', f'127.0.0.1:{self.service.port}', '--drain-timeout', '0',
+                            *args, TCP_TUNNEL_TOKEN=TOKEN, **extra)
+        self.addCleanup(command.__exit__)
+        return command
+
+    def check_tunnel(self, address):
+        with Command('connect', 'ws://%s:%d/' % address, TCP_TUNNEL_TOKEN=TOKEN) as tunnel:
+            port = int(tunnel.line().rpartition(':')[2])
+            with dial(('127.0.0.1', port)) as client:
+                self.assertTrue(exchange(client, noise(1000, 1)))
+            self.assertEqual(tunnel.stop(), 0)
+
+    def check_usage(self, command, pattern):
+        command.error_line(pattern)
+        self.assertEqual(command.wait(), USAGE)
+
+    def test_gateway(self):
+        """With one socket it needs no option; the port belongs to whoever passed it."""
+        for args in ((), ('--listen', 'systemd'), ('--listen', 'systemd:web')):
+            with self.subTest(args), tcp() as listener:
+                command = self.serve([listener], ['web'], *args)
+                host, port = listener.getsockname()
+                self.assertEqual(command.line(), f'listening on ws://{host}:{port}/')
+                self.check_tunnel((host, port))
+                self.assertEqual(command.stop(), 0)
+                dial((host, port)).close()
+
+    def test_first_client(self):
+        """It connects before there is a gateway, as it does where the service is started for it."""
+        with tcp() as listener, Command('connect', 'ws://%s:%d/' % listener.getsockname(), TCP_TUNNEL_TOKEN=TOKEN,
+                                        G_DEBUG=None) as tunnel:
+            with dial(('127.0.0.1', int(tunnel.line().rpartition(':')[2]))) as client:
+                client.sendall(b'\0\0\0\1x')
+                self.serve([listener], None)
+                client.settimeout(DEADLINE)
+                self.assertEqual(len(client.recv(33, socket.MSG_WAITALL)), 33)
+
+    def test_unix(self):
+        with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as listener:
+            path = os.path.join(directory, 'socket')
+            listener.bind(path)
+            os.chmod(path, 0o600)
+            listener.listen()
+            command = self.serve([listener], ['local'], '--listen', 'systemd:local')
+            self.assertEqual(command.line(), f'listening on unix:{path}')
+            command.stop()
+            self.assertTrue(os.path.exists(path))
+
+    def test_names(self):
+        """One is chosen of several, and the others are not forgotten."""
+        with tcp() as one, tcp() as two, tcp() as three:
+            command = self.serve([one, two, three], ['one', 'two', 'three'], '--listen', 'systemd:two')
+            self.assertEqual(command.line(), 'listening on ws://%s:%d/' % two.getsockname())
+            command.error_line('sockets that nothing uses: one, three')
+            command.stop()
+            self.check_usage(self.serve([one, two], ['one', 'two']), "several sockets; name one of them, as in systemd:two: one, two")
+            self.check_usage(self.serve([one, two], None), 'several sockets')
+            self.check_usage(self.serve([one, two], ['same', 'same'], '--listen', 'systemd:same'), '2 sockets of the name “same”')
+            self.check_usage(self.serve([one], ['one'], '--listen', 'systemd:other'), 'no socket of the name “other”.*but: one')
+            # Some of them have none.
+            command = self.serve([one, two], ['', 'two'], '--listen', 'systemd:unknown')
+            self.assertEqual(command.line(), 'listening on ws://%s:%d/' % one.getsockname())
+
+    def test_for_others(self):
+        """Those that are meant for another process are left alone."""
+        with tcp() as listener:
+            self.check_usage(self.serve([listener], None, '--listen', 'systemd', PID='1'), 'has passed no socket')
+            for extra in {'LISTEN_FDS': 'many'}, {'LISTEN_FDS': '0'}, {'LISTEN_FDS': '-1'}, {'PID': ''}, {'PID': '0'}:
+                with self.subTest(extra):
+                    self.check_usage(self.serve([listener], None, '--listen', 'systemd', **extra), 'has passed no socket')
+
+    def test_other_kinds(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram, socket.socket() as silent, tcp() as listener, \
+                dial(listener.getsockname()) as connection:
+            for other, pattern in (datagram, 'datagram socket'), (silent, 'does not listen'), (connection, 'is a connection'):
+                command = self.serve([other], ['it'])
+                command.error_line(pattern)
+                self.assertEqual(command.wait(), USAGE)
+            reader, writer = os.pipe()
+            with open(reader, 'rb') as pipe, open(writer, 'wb'):
+                self.check_usage(self.serve([pipe], ['pipe']), 'the socket “pipe” that the service manager has passed')
+
+    def test_tunnels(self):
+        """Several in one process, a forward too; what they start has neither the variables nor the descriptors."""
+        with contextlib.ExitStack() as stack:
+            command, url = gateway(self.service)
+            stack.enter_context(command)
+            config = stack.enter_context(Config())
+            one, two, three = (stack.enter_context(tcp()) for _ in range(3))
+            seen = os.path.join(config.home, 'seen')
+            config.write(f'[defaults]\nremote-uri={url}\ntoken-file=token\n'
+                         f'[a]\nlisten=systemd:one\n'
+                         f'on-ready=(env | grep ^LISTEN_; ls -l /proc/self/fd | grep -c socket:) > {seen}; echo seen\n'
+                         f'[b]\nlisten=systemd:two\nforwards=systemd:three=127.0.0.1:{self.service.port}\n')
+            up = stack.enter_context(Activated([one, two, three], ['one', 'two', 'three'], 'up', XDG_CONFIG_HOME=config.home))
+            up.error_line('^seen$')
+            with open(seen, encoding='utf-8') as file:
+                self.assertEqual(file.read(), '0\n')
+            for listener in one, two, three:
+                with stack.enter_context(dial(listener.getsockname())) as client:
+                    self.assertTrue(exchange(client, noise(1000, 2)))
+            self.assertEqual(up.stop(), 0)
+            # Each once.
+            config.write(f'[defaults]\nremote-uri={url}\ntoken-file=token\nlisten=systemd:one\n[a]\n[b]\n')
+            self.check_usage(stack.enter_context(Activated([one], ['one'], 'up', XDG_CONFIG_HOME=config.home)),
+                             r'\[defaults\] listen: each socket that the service manager has passed is used elsewhere')
+
+    def test_check(self):
+        """It looks at the way to the gateway, and is no service."""
+        with contextlib.ExitStack() as stack:
+            command, url = gateway(self.service)
+            stack.enter_context(command)
+            config = stack.enter_context(Config(f'[a]\nremote-uri={url}\ntoken-file=token\nlisten=systemd:one\n'))
+            done = subprocess.run([BINARY, 'check', 'a'], env=environment(XDG_CONFIG_HOME=config.home), stdin=subprocess.DEVNULL,
+                                  capture_output=True, text=True, timeout=DEADLINE)
+            self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
+
+    def test_systemd(self):
+        """The real thing, which starts the command when the first client connects."""
+        program = shutil.which('systemd-socket-activate')
+        if program is None:
+            skip(self, 'there is no systemd-socket-activate')
+        port = free_port()
+        manager = subprocess.Popen([program, '-l', f'127.0.0.1:{port}', '--fdname=web', '-E', 'TCP_TUNNEL_TOKEN', '-E', 'XDG_RUNTIME_DIR',
+                                    BINARY, 'gateway', '--target', f'127.0.0.1:{self.service.port}', '--listen', 'systemd:web'],
+                                   env=environment(TCP_TUNNEL_TOKEN=TOKEN), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            end = time.monotonic() + DEADLINE
+            while True:
+                try:
+                    dial(('127.0.0.1', port)).close()
+                    break
+                except ConnectionRefusedError:
+                    self.assertLess(time.monotonic(), end)
+            self.check_tunnel(('127.0.0.1', port))
+            manager.send_signal(signal.SIGTERM)
+            out, err = manager.communicate(timeout=DEADLINE)
+            self.assertEqual((manager.returncode, out), (0, f'listening on ws://127.0.0.1:{port}/\n'), err)
+            check_glib(err)
+        finally:
+            manager.kill()
+            manager.wait()
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)

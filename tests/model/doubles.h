@@ -20,6 +20,10 @@ gboolean clock_fire (void);
 gint64 clock_next (void);
 guint clock_get_timers (void);
 
+/* What one thread asks of another, for programs that wrap tcp_io_thread_invoke(): double-calls.c. Makes the oldest of
+ * these calls; FALSE if there is none. */
+gboolean calls_make (void);
+
 /* A WebSocket, as a TCP connection with a channel at each end: double-channel.c. Bytes
  * go from the queue of a channel into the wire, which holds as many as a kernel would,
  * and from there into the other channel. */

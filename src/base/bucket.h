@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* So much a second of something: bytes, or connections. What is not used is kept, but no more than comes in a
+ * second. Pure. All times are monotonic microseconds. */
+typedef struct
+{
+  guint64 rate;  /* a second; 0: without limit */
+  gint64 level;  /* millionths of what there is, */
+  gint64 filled; /* as of then */
+} TcpBucket;
+
+/* With more the arithmetic would overflow. */
+#define TCP_BUCKET_MAX_RATE G_GINT64_CONSTANT (1000000000000)
+
+void tcp_bucket_set_rate (TcpBucket *self,
+                          guint64    rate,
+                          gint64     now);
+guint64 tcp_bucket_fill (TcpBucket *self,
+                         gint64     now);
+void tcp_bucket_take (TcpBucket *self,
+                      guint64    n);
+void tcp_bucket_give_back (TcpBucket *self,
+                           guint64    n);
+gint64 tcp_bucket_get_due (TcpBucket *self,
+                           guint64    n);
+
+G_END_DECLS

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "io/rate.h"
+
+#include <stdatomic.h>
+#include "base/bucket.h"
+#include "base/ref-count.h"
+#include "base/tsan.h"
+#include "io/reactor.h"
+
+/* What one gets at a time where others wait: what comes in a hundredth of a second, but so little that each has
+ * many turns in a second, since parts are equal only up to that. */
+#define TURNS_A_SECOND 100
+#define TURNS_OF_EACH 32
+#define LEAST_QUANTUM 512
+#define MOST_QUANTUM (64 * 1024)
+
+/* By how many turns one that comes back is before others. */
+#define TURNS_AHEAD 2
+
+/* For how much the timer waits at most. */
+#define MOST_BATCH (256 * 1024)
+
+struct _TcpRate
+{
+  gatomicrefcount refs;
+  _Atomic guint64 per_second;
+  GMutex mutex;
+
+  /* Under the mutex */
+  TcpBucket bucket;
+  GPtrArray *heap; /* of TcpRateShare, those that wait; the one that has used least first */
+  gint64 reached;  /* what the one that was served last had used before, at most: see there */
+};
+
+struct _TcpRateLane
+{
+  gatomicrefcount refs;
+  TcpRate *rate;
+  TcpIoThread *thread;
+
+  /* Only touched on its thread */
+  TcpTimer *timer;       /* NULL before any has waited */
+  TcpRateShare *current; /* the one that is being called */
+
+  /* Under the mutex of the rate */
+  guint waiting;    /* shares in the heap */
+  GQueue turns;     /* of TcpRateShare, by their links: those that are to be called */
+  gboolean called;  /* by another thread */
+};
+
+/* The heap. All of what follows here is done under the mutex. */
+
+static gint64
+heap_get_used (GPtrArray *heap,
+               guint      index)
+{
+  return ((TcpRateShare *) heap->pdata[index - 1])->used;
+}
+
+static void
+heap_put (GPtrArray    *heap,
+          guint         index,
+          TcpRateShare *share)
+{
+  heap->pdata[index - 1] = share;
+  share->index = index;
+}
+
+static void
+heap_rise (GPtrArray    *heap,
+           TcpRateShare *share)
+{
+  guint index = share->index;
+
+  for (; index > 1 && heap_get_used (heap, index / 2) > share->used; index /= 2)
+    heap_put (heap, index, heap->pdata[index / 2 - 1]);
+  heap_put (heap, index, share);
+}
+
+static void
+heap_sink (GPtrArray    *heap,
+           TcpRateShare *share)
+{
+  guint index = share->index;
+
+  while (index * 2 <= heap->len)
+    {
+      guint child = index * 2;
+
+      if (child < heap->len && heap_get_used (heap, child + 1) < heap_get_used (heap, child))
+        child++;
+      if (share->used <= heap_get_used (heap, child))
+        break;
+      heap_put (heap, index, heap->pdata[child - 1]);
+      index = child;
+    }
+  heap_put (heap, index, share);
+}
+
+static void
+rate_add (TcpRate      *self,
+          TcpRateShare *share)
+{
+  g_ptr_array_add (self->heap, share);
+  share->index = self->heap->len;
+  heap_rise (self->heap, share);
+  share->lane->waiting++;
+}
+
+static void
+rate_remove (TcpRate      *self,
+             TcpRateShare *share)
+{
+  GPtrArray *heap = self->heap;
+  TcpRateShare *last = heap->pdata[heap->len - 1];
+  guint index = share->index;
+
+  g_ptr_array_set_size (heap, heap->len - 1);
+  share->index = 0;
+  share->lane->waiting--;
+  if (last == share)
+    return;
+
+  heap_put (heap, index, last);
+  heap_rise (heap, last);
+  heap_sink (heap, last);
+}
+
+/* Turns */
+
+/* With so many that want something. */
+static gsize
+rate_get_quantum (TcpRate *self,
+                  guint    n)
+{
+  return CLAMP (self->bucket.rate / MAX (TURNS_A_SECOND, (guint64) TURNS_OF_EACH * n), LEAST_QUANTUM, MOST_QUANTUM);
+}
+
+/* The least with which the next that waits is served, of which there are so many. */
+static gsize
+rate_get_need (TcpRate *self,
+               guint    n)
+{
+  TcpRateShare *next = self->heap->pdata[0];
+
+  return MIN (MIN (next->wanted, rate_get_quantum (self, n)), MAX (self->bucket.rate, 1));
+}
+
+/* @n is there, and is the share's to move. */
+static void
+rate_spend (TcpRate      *self,
+            TcpRateShare *share,
+            gsize         n)
+{
+  tcp_bucket_take (&self->bucket, n);
+  self->reached = MAX (self->reached, share->used);
+  share->used += n;
+}
+
+static void
+rate_return (TcpRate      *self,
+             TcpRateShare *share,
+             gsize         n)
+{
+  tcp_bucket_give_back (&self->bucket, n);
+  share->used -= n;
+}
+
+static void
+lane_invoked (gpointer data);
+
+static void
+lane_call (TcpRateLane *self)
+{
+  if (self->called)
+    return;
+
+  self->called = TRUE;
+  tcp_io_thread_invoke (self->thread, lane_invoked, tcp_rate_lane_ref (self), (GDestroyNotify) tcp_rate_lane_unref);
+}
+
+/* Gives what there is to those that wait. @lane calls its own. */
+static void
+rate_serve (TcpRate     *self,
+            TcpRateLane *lane)
+{
+  gint64 now = tcp_now ();
+  guint n = self->heap->len;
+
+  while (self->heap->len > 0 && tcp_bucket_fill (&self->bucket, now) >= rate_get_need (self, n))
+    {
+      TcpRateShare *share = self->heap->pdata[0];
+
+      share->granted = self->bucket.rate > 0 ? rate_get_need (self, n) : share->wanted;
+      rate_spend (self, share, share->granted);
+      rate_remove (self, share);
+      g_queue_push_tail_link (&share->lane->turns, &share->link);
+      if (share->lane != lane)
+        lane_call (share->lane);
+    }
+}
+
+/* Sees to it that those of the lane are served, which may have to wait for others: as soon as those that are not called
+ * have had their turn, or if there is too little, not for each byte that comes. */
+static void
+lane_arm (TcpRateLane *self)
+{
+  TcpBucket *bucket = &self->rate->bucket;
+  gsize need;
+
+  if (self->waiting == 0)
+    {
+      if (self->timer != NULL)
+        tcp_timer_set (self->timer, -1);
+      return;
+    }
+
+  need = rate_get_need (self->rate, self->rate->heap->len);
+  if (tcp_bucket_get_due (bucket, need) > bucket->filled)
+    need = MAX (need, MIN (bucket->rate / TURNS_A_SECOND, MOST_BATCH));
+  tcp_timer_set (self->timer, tcp_bucket_get_due (bucket, need));
+}
+
+/* The share does not wait any more, wherever it was. */
+static void
+share_leave (TcpRateShare *self)
+{
+  TcpRate *rate = self->lane->rate;
+
+  if (!self->waiting)
+    return;
+
+  self->waiting = FALSE;
+  if (self->index > 0)
+    {
+      rate_remove (rate, self);
+      return;
+    }
+  g_queue_unlink (&self->lane->turns, &self->link);
+  rate_return (rate, self, self->granted);
+}
+
+/* On its thread, and without the mutex. */
+static void
+lane_run (TcpRateLane *self)
+{
+  TcpRate *rate = self->rate;
+  GList *link;
+
+  tcp_rate_lane_ref (self);
+  g_mutex_lock (&rate->mutex);
+  rate_serve (rate, self);
+  while ((link = g_queue_pop_head_link (&self->turns)) != NULL)
+    {
+      TcpRateShare *share = link->data;
+
+      share->waiting = FALSE;
+      share->lease = share->granted;
+      self->current = share;
+      g_mutex_unlock (&rate->mutex);
+      share->func (share->user_data);
+      g_mutex_lock (&rate->mutex);
+      /* It may be gone. */
+      share = g_steal_pointer (&self->current);
+      if (share == NULL || share->lease == 0)
+        continue;
+      rate_return (rate, share, share->lease);
+      share->lease = 0;
+    }
+  lane_arm (self);
+  g_mutex_unlock (&rate->mutex);
+  tcp_rate_lane_unref (self);
+}
+
+static void
+lane_invoked (gpointer data)
+{
+  TcpRateLane *self = data;
+
+  g_mutex_lock (&self->rate->mutex);
+  self->called = FALSE;
+  g_mutex_unlock (&self->rate->mutex);
+  lane_run (self);
+}
+
+static void
+on_timer (gpointer user_data)
+{
+  lane_run (user_data);
+}
+
+/* Rates */
+
+/* Without limit. */
+TcpRate *
+tcp_rate_new (void)
+{
+  TcpRate *self = g_new0 (TcpRate, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  g_mutex_init (&self->mutex);
+  self->heap = g_ptr_array_new ();
+  return self;
+}
+
+TcpRate *
+tcp_rate_ref (TcpRate *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+tcp_rate_unref (TcpRate *self)
+{
+  if (!tcp_ref_count_dec (&self->refs))
+    return;
+
+  g_assert (self->heap->len == 0);
+  g_ptr_array_unref (self->heap);
+  g_mutex_clear (&self->mutex);
+  g_free (self);
+}
+
+/* Up to TCP_BUCKET_MAX_RATE; 0 is without limit. Those that wait go on at the new rate. On any thread. */
+void
+tcp_rate_set (TcpRate *self,
+              guint64  per_second)
+{
+  if (self->per_second == per_second)
+    return;
+
+  g_mutex_lock (&self->mutex);
+  tcp_bucket_set_rate (&self->bucket, per_second, tcp_now ());
+  self->per_second = per_second;
+  for (guint i = 0; i < self->heap->len; i++)
+    {
+      TcpRateShare *share = self->heap->pdata[i];
+
+      /* What was a moment at the former rate may be long now. */
+      share->used = self->reached;
+      lane_call (share->lane);
+    }
+  g_mutex_unlock (&self->mutex);
+}
+
+guint64
+tcp_rate_get (TcpRate *self)
+{
+  return self->per_second;
+}
+
+/* Lanes */
+
+/* @thread is the current one. */
+TcpRateLane *
+tcp_rate_lane_new (TcpRate     *rate,
+                   TcpIoThread *thread)
+{
+  TcpRateLane *self = g_new0 (TcpRateLane, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  self->rate = tcp_rate_ref (rate);
+  self->thread = thread;
+  return self;
+}
+
+TcpRateLane *
+tcp_rate_lane_ref (TcpRateLane *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+/* On its thread. */
+void
+tcp_rate_lane_unref (TcpRateLane *self)
+{
+  if (!tcp_ref_count_dec (&self->refs))
+    return;
+
+  g_assert (self->waiting == 0 && g_queue_is_empty (&self->turns));
+  tcp_timer_clear (&self->timer);
+  tcp_rate_unref (self->rate);
+  g_free (self);
+}
+
+/* Shares */
+
+/* @func is called on the thread of the lane, when less than was wanted was taken, and there is more. */
+void
+tcp_rate_share_init (TcpRateShare *self,
+                     TcpRateLane  *lane,
+                     TcpRateFunc   func,
+                     gpointer      user_data)
+{
+  *self = (TcpRateShare) { .lane = tcp_rate_lane_ref (lane), .func = func, .user_data = user_data };
+  self->link.data = self;
+}
+
+/* It has no limit from now on, and does not wait. */
+void
+tcp_rate_share_clear (TcpRateShare *self)
+{
+  TcpRateLane *lane = self->lane;
+
+  if (lane == NULL)
+    return;
+
+  g_mutex_lock (&lane->rate->mutex);
+  share_leave (self);
+  rate_return (lane->rate, self, self->lease);
+  if (lane->current == self)
+    lane->current = NULL;
+  if (lane->timer != NULL)
+    lane_arm (lane);
+  g_mutex_unlock (&lane->rate->mutex);
+  self->lease = 0;
+  self->lane = NULL;
+  tcp_rate_lane_unref (lane);
+}
+
+/* Where nobody waits much may be taken at once as long as there is plenty. Else those have their turn first that have
+ * used less, but one that was idle does not wait for them, since it has used less than all that are served now. What
+ * they have used counts only as far as it can be made up for in a moment. */
+static gsize
+share_take_now (TcpRateShare *self,
+                gsize         wanted)
+{
+  TcpRate *rate = self->lane->rate;
+  guint64 level = tcp_bucket_fill (&rate->bucket, tcp_now ());
+  gsize quantum = rate_get_quantum (rate, rate->heap->len + 1);
+  gsize n = MIN (wanted, quantum);
+
+  self->used = CLAMP (self->used, rate->reached - TURNS_AHEAD * (gint64) quantum, rate->reached + (gint64) quantum);
+  if (rate->heap->len == 0 && level > rate->bucket.rate / 4)
+    n = MIN (wanted, MAX (quantum, level / 4));
+  else if (self->used > rate->reached - (gint64) quantum ||
+           (rate->heap->len > 0 && heap_get_used (rate->heap, 1) <= self->used))
+    return 0;
+  if (level < n)
+    return 0;
+
+  rate_spend (rate, self, n);
+  return n;
+}
+
+/* How many bytes may be moved now, of so many. If there are none the share waits, and its function is called. It is
+ * to give back what it does not move. */
+gsize
+tcp_rate_share_take (TcpRateShare *self,
+                     gsize         wanted)
+{
+  TcpRate *rate = self->lane != NULL ? self->lane->rate : NULL;
+  gsize n = MIN (wanted, self->lease);
+
+  if (rate == NULL || wanted == 0 || (rate->per_second == 0 && n == 0 && !self->waiting))
+    return wanted;
+  if (n > 0 || self->waiting)
+    {
+      self->lease -= n;
+      return n;
+    }
+
+  g_mutex_lock (&rate->mutex);
+  n = share_take_now (self, wanted);
+  if (n == 0)
+    {
+      if (self->lane->timer == NULL)
+        self->lane->timer = tcp_timer_new (on_timer, self->lane);
+      self->waiting = TRUE;
+      self->wanted = wanted;
+      rate_add (rate, self);
+      lane_arm (self->lane);
+    }
+  g_mutex_unlock (&rate->mutex);
+  return n;
+}
+
+/* Of what was taken. */
+void
+tcp_rate_share_give_back (TcpRateShare *self,
+                          gsize         n)
+{
+  TcpRateLane *lane = self->lane;
+
+  if (lane == NULL || n == 0)
+    return;
+  if (lane->current == self)
+    {
+      self->lease += n;
+      return;
+    }
+  if (lane->rate->per_second == 0)
+    return;
+
+  g_mutex_lock (&lane->rate->mutex);
+  rate_return (lane->rate, self, n);
+  g_mutex_unlock (&lane->rate->mutex);
+}

@@ -47,8 +47,8 @@ typedef struct _TcpGatewayMetrics TcpGatewayMetrics;
  * @hits_max_connections: how many sessions and connections were refused because of
  *   [property@TcpTunnel.Endpoint:max-connections]
  * @hits_max_memory: how many sessions were refused because of [property@TcpTunnel.Gateway:max-memory]
- * @hits_max_dials: how many connections had no turn in time because of [property@TcpTunnel.Gateway:max-dials] or
- *   [property@TcpTunnel.Gateway:max-principal-dials]
+ * @hits_max_dials: how many connections had no turn in time because of [property@TcpTunnel.Gateway:max-dials],
+ *   [property@TcpTunnel.Gateway:max-principal-dials] or [property@TcpTunnel.Gateway:max-principal-dial-rate]
  * @hits_max_principal_sessions: how many sessions were refused because of
  *   [property@TcpTunnel.Gateway:max-principal-sessions]
  * @hits_max_principal_connections: how many connections were refused because of

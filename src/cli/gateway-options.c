@@ -15,6 +15,7 @@ typedef enum
   LIST,     /* repeatable */
   NUMBER,   /* what the property allows */
   MEMORY,   /* MiB */
+  RATE,     /* bytes a second, perhaps with K, M or G */
   DURATION, /* with a unit, or in seconds */
   CHOICE,   /* a nick of the property's type */
   BOOLEAN,  /* yes or no */
@@ -46,7 +47,7 @@ typedef struct
   const char *help;     /* so short that the line has less than 80 columns */
   const char *argument; /* what the help calls the value; files are completed for FILE */
   const char *property; /* that is set, NULL for none or what `apply` does */
-  guint least;          /* of MEMORY */
+  guint least;          /* of MEMORY and RATE */
   ApplyFunc apply;      /* in place of setting a property */
   gboolean only_option; /* it is no key */
 } Row;
@@ -59,7 +60,7 @@ static void apply_tls (const GatewayOptions *, const Value *, TcpGateway *, Prob
 static void apply_token (const GatewayOptions *, const Value *, TcpGateway *, Problems *);
 
 static const Row rows[] = {
-  { "Listening:", "listen", STRING, "Where to listen, or unix:PATH (127.0.0.1:0)", "HOST:PORT", .apply = apply_listen },
+  { "Listening:", "listen", STRING, "Where to listen or unix:PATH (127.0.0.1:0)", "HOST:PORT", .apply = apply_listen },
   { NULL, "path", STRING, "Path to serve, '*' for any (default /)", "PATH", .apply = apply_path },
   { NULL, "route", STRING, "Name by which sessions come back to it", "NAME", "route" },
   { NULL, "tls-cert", FILE_NAME, "PEM file of the certificate, for wss://", "FILE", .apply = apply_tls },
@@ -85,6 +86,11 @@ static const Row rows[] = {
   { NULL, "max-principal-connections", NUMBER, "Target connections of one name", "N", "max-principal-connections" },
   { NULL, "max-principal-dials", NUMBER, "Targets dialled at a time for one name", "N", "max-principal-dials" },
   { NULL, "max-principal-memory", MEMORY, "Memory that clients of one name may use", "MIB", "max-principal-memory", .least = 4 },
+  { NULL, "max-principal-dial-rate", NUMBER, "Targets dialled a second for one name", "N", "max-principal-dial-rate" },
+  { NULL, "max-principal-upload-rate", RATE, "Bytes a second, from clients of one name", "N",
+    "max-principal-upload-rate", .least = 1024 },
+  { NULL, "max-principal-download-rate", RATE, "And to them, such as 500K, 10M or 1G", "N", "max-principal-download-rate",
+    .least = 1024 },
 
   { "Logging and monitoring:", "log-level", CHOICE, "none, error, warn, info (default) or debug", "LEVEL", "log-level" },
   { NULL, "access-log", FILE_NAME, "A line a connection: FILE, journal or -", "FILE" },
@@ -411,6 +417,8 @@ set_property (const Row    *row,
       return options_read_uint (value->label, value->text, 1, object, row->property, error);
     case MEMORY:
       return options_read_memory (value->label, value->text, row->least, object, row->property, error);
+    case RATE:
+      return options_read_rate (value->label, value->text, row->least, object, row->property, error);
     case DURATION:
       return options_read_duration_property (value->label, value->text, 1000, object, row->property, error);
     case CHOICE:

@@ -400,6 +400,57 @@ options_read_memory (const char  *option,
   return TRUE;
 }
 
+/* A whole number and perhaps K, M or G behind it. */
+static gboolean
+parse_rate (const char *text,
+            guint64     least,
+            guint64    *value)
+{
+  static const char units[] = "KMG";
+  gsize n_digits = strspn (text, "0123456789");
+  g_autofree char *digits = g_strndup (text, n_digits);
+  const char *unit = text[n_digits] != '\0' ? strchr (units, g_ascii_toupper (text[n_digits])) : NULL;
+  guint64 factor = 1;
+
+  if (text[n_digits] != '\0' && (unit == NULL || text[n_digits + 1] != '\0'))
+    return FALSE;
+  for (const char *u = units; unit != NULL && u <= unit; u++)
+    factor *= 1000;
+  /* Up to what the property allows. */
+  if (!g_ascii_string_to_unsigned (digits, 10, 0, G_GINT64_CONSTANT (1000000000000) / factor, value, NULL))
+    return FALSE;
+  *value *= factor;
+  return *value >= least;
+}
+
+/**
+ * options_read_rate:
+ * @text: (nullable): bytes a second, at least @least, such as `500K`, `10M` or `1G`; nothing happens without one
+ * @property: of bytes a second, a 64-bit number
+ */
+gboolean
+options_read_rate (const char  *option,
+                   const char  *text,
+                   guint64      least,
+                   GObject     *object,
+                   const char  *property,
+                   GError     **error)
+{
+  g_autofree char *allowed = NULL;
+  guint64 value;
+
+  if (text == NULL)
+    return TRUE;
+  if (parse_rate (text, least, &value))
+    {
+      g_object_set (object, property, value, NULL);
+      return TRUE;
+    }
+  allowed = g_strdup_printf ("a number of bytes a second such as 500K, 10M or 1G, from %" G_GUINT64_FORMAT " to 1000G",
+                             least);
+  return bad_value (error, option, allowed, text);
+}
+
 /**
  * options_read_attempts:
  * @text: (nullable): a number or `unlimited`; without one @value stays

@@ -53,6 +53,12 @@ gboolean options_read_memory (const char  *option,
                               GObject     *object,
                               const char  *property,
                               GError     **error);
+gboolean options_read_rate (const char  *option,
+                            const char  *text,
+                            guint64      least,
+                            GObject     *object,
+                            const char  *property,
+                            GError     **error);
 gboolean options_read_uint (const char  *option,
                             const char  *text,
                             guint        unit,

@@ -60,7 +60,10 @@ access_limit (TcpAccess  *self,
   account->connections.max = tcp_quota_get_share (limits->connections->max, n, policy->max_connections);
   account->reverse_ports.max = tcp_quota_get_share (limits->reverse_ports->max, n, 0);
   account->listeners.max = tcp_quota_get_share (limits->listeners->max, n, 0);
-  account->dials.quota.max = tcp_quota_get_share (limits->dials->max, n, policy->max_dials);
+  account->dials.quota.max = tcp_quota_get_share (tcp_dial_queue_get_quota (limits->dials)->max, n, policy->max_dials);
+  tcp_dial_queue_set_rate (limits->dials, &account->dials, policy->dial_rate);
+  tcp_rate_set (account->upload, policy->upload_rate);
+  tcp_rate_set (account->download, policy->download_rate);
 }
 
 /* A reference to the one of that name, which is in the roster. */
@@ -131,7 +134,7 @@ tcp_access_set_roster (TcpAccess *self,
   access_set_aside (self, limits->connections, G_STRUCT_OFFSET (TcpAccount, connections));
   access_set_aside (self, limits->reverse_ports, G_STRUCT_OFFSET (TcpAccount, reverse_ports));
   access_set_aside (self, limits->listeners, G_STRUCT_OFFSET (TcpAccount, listeners));
-  access_set_aside (self, limits->dials, G_STRUCT_OFFSET (TcpAccount, dials.quota));
+  access_set_aside (self, tcp_dial_queue_get_quota (limits->dials), G_STRUCT_OFFSET (TcpAccount, dials.quota));
   g_hash_table_iter_init (&iter, self->accounts);
   while (g_hash_table_iter_next (&iter, NULL, &account))
     if (tcp_roster_has (roster, ((TcpAccount *) account)->name))

@@ -20,7 +20,7 @@ typedef struct
   TcpQuota *clients;
   TcpQuota *connections;
   TcpQuota *listeners; /* for reverse tunnels */
-  TcpQuota *dials; /* connections that are under way */
+  TcpDialQueue *dials; /* connections that are under way */
   TcpQuota *reverse_ports;
   TcpBudgetPool *memory[TCP_N_MEMORY_KINDS];
 } TcpAccessLimits;

@@ -15,6 +15,8 @@ tcp_account_new (const char *name,
   self->name = g_strdup (name);
   g_mutex_init (&self->mutex);
   self->policy = tcp_policy_ref (policy);
+  self->upload = tcp_rate_new ();
+  self->download = tcp_rate_new ();
   return self;
 }
 
@@ -33,6 +35,8 @@ tcp_account_unref (TcpAccount *self)
 
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
     g_clear_pointer (&self->memory[i], tcp_budget_pool_unref);
+  tcp_rate_unref (self->upload);
+  tcp_rate_unref (self->download);
   tcp_policy_unref (self->policy);
   g_mutex_clear (&self->mutex);
   g_free (self->name);
@@ -63,4 +67,29 @@ tcp_account_set_policy (TcpAccount *self,
   self->policy = policy;
   g_mutex_unlock (&self->mutex);
   tcp_policy_unref (former);
+}
+
+/* @thread is the current one. */
+TcpAccountPart *
+tcp_account_part_new (TcpAccount  *account,
+                      TcpIoThread *thread)
+{
+  TcpAccountPart *self = g_new0 (TcpAccountPart, 1);
+
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    self->memory[i] = tcp_budget_new (account->memory[i], thread);
+  self->upload = tcp_rate_lane_new (account->upload, thread);
+  self->download = tcp_rate_lane_new (account->download, thread);
+  return self;
+}
+
+/* Clients that are left keep what they use of it. */
+void
+tcp_account_part_free (TcpAccountPart *self)
+{
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    tcp_budget_unref (self->memory[i]);
+  tcp_rate_lane_unref (self->upload);
+  tcp_rate_lane_unref (self->download);
+  g_free (self);
 }

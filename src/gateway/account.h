@@ -6,6 +6,7 @@
 #include "gateway/policy.h"
 #include "gateway/quota.h"
 #include "io/budget.h"
+#include "io/rate.h"
 
 G_BEGIN_DECLS
 
@@ -33,7 +34,17 @@ typedef struct
   TcpQuotaShare listeners;
   TcpDialShare dials;
   TcpBudgetPool *memory[TCP_N_MEMORY_KINDS]; /* nullable */
+  TcpRate *upload;   /* from its clients, */
+  TcpRate *download; /* and to them */
 } TcpAccount;
+
+/* What it has of that on one thread. */
+typedef struct
+{
+  TcpBudget *memory[TCP_N_MEMORY_KINDS];
+  TcpRateLane *upload;
+  TcpRateLane *download;
+} TcpAccountPart;
 
 TcpAccount *tcp_account_new (const char *name,
                              TcpPolicy  *policy);
@@ -42,6 +53,10 @@ void tcp_account_unref (TcpAccount *self);
 TcpPolicy *tcp_account_ref_policy (TcpAccount *self);
 void tcp_account_set_policy (TcpAccount *self,
                              TcpPolicy  *policy);
+
+TcpAccountPart *tcp_account_part_new (TcpAccount  *account,
+                                      TcpIoThread *thread);
+void tcp_account_part_free (TcpAccountPart *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpAccount, tcp_account_unref)
 

@@ -16,6 +16,7 @@
 
 /* How much of one client may wait for its targets in raw and tagged. */
 #define MAX_QUEUED (1024 * 1024)
+#define MIN_QUEUED (64 * 1024)
 
 /* What a connection costs that was asked for, in microseconds, beside beginning it. */
 #define CONNECTION_COST 50
@@ -56,6 +57,8 @@ struct _TcpClient
   TcpIoThread *thread;
   GHashTable *dials; /* TcpStream → Dial, those under way */
   TcpDialLane *lane; /* of the thread; the shard keeps it */
+  TcpRateLane *upload;   /* of the principal, on the thread; */
+  TcpRateLane *download; /* likewise */
   TcpDialClient in_turns;
   TcpReverse *reverse;  /* NULL where it has no listeners */
   gboolean is_listener; /* limrun's: its WebSocket is one, */
@@ -280,6 +283,15 @@ client_enter_connection (TcpClient  *self,
     }
 }
 
+/* It has a place, and shares what all of the principal may move. */
+static void
+client_count_stream (TcpClient *self,
+                     TcpStream *stream)
+{
+  tcp_stream_set_counted (stream);
+  tcp_stream_set_rates (stream, self->download, self->upload);
+}
+
 static void
 on_stream_opened (TcpSession *session,
                   TcpStream  *stream,
@@ -298,7 +310,7 @@ on_stream_opened (TcpSession *session,
       client_refuse (self, stream, TCP_RESET_LIMIT, FALSE, error);
       return;
     }
-  tcp_stream_set_counted (stream);
+  client_count_stream (self, stream);
   if (!tcp_descriptors_are_left ())
     {
       error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, TCP_DESCRIPTORS_ADVICE);
@@ -436,7 +448,7 @@ client_open_from (TcpClient          *self,
       g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "there are too many in this session");
       return NULL;
     }
-  tcp_stream_set_counted (stream);
+  client_count_stream (self, stream);
   return stream;
 }
 
@@ -624,13 +636,24 @@ client_get_first_window (TcpShared *shared,
                                  MIN (shared->settings->common.max_connections, TCP_WINDOWS_USUAL_STREAMS));
 }
 
-/* On @thread. @shared, @lane and @warnings have to outlive it. */
+/* What may wait of one that may not send on all at once is what it may in a second: less waits for less long when the
+ * client has gone. */
+static gsize
+client_get_max_queued (TcpShared  *shared,
+                       TcpAccount *principal)
+{
+  guint64 rate = tcp_rate_get (principal->upload);
+  gsize max = MIN (shared->memory, MAX_QUEUED);
+
+  return rate > 0 ? MIN (max, MAX (rate, MIN_QUEUED)) : max;
+}
+
+/* On @thread. @shared, @lane and @warnings have to outlive it; @part is that of its principal. */
 TcpClient *
 tcp_client_new (TcpShared                *shared,
                 TcpIoThread              *thread,
                 const TcpRequest         *request,
-                TcpBudget                *budget,
-                TcpBudget                *queue_budget,
+                const TcpAccountPart     *part,
                 TcpDialLane              *lane,
                 TcpLogLimit              *warnings,
                 const TcpClientCallbacks *callbacks,
@@ -647,15 +670,15 @@ tcp_client_new (TcpShared                *shared,
     .listens = request->resumable && !tcp_reverse_ports_is_empty (shared->reverse_ports),
     .foreign = request->foreign,
     .nameless = request->session_id == NULL,
-    .max_buffered_bytes = MIN (shared->memory, MAX_QUEUED),
+    .max_buffered_bytes = client_get_max_queued (shared, request->principal),
     .max_unacknowledged_bytes = settings->common.max_unacknowledged_bytes,
     .max_window_bytes = settings->common.max_window_bytes,
-    .max_first_window = client_get_first_window (shared, queue_budget),
+    .max_first_window = client_get_first_window (shared, part->memory[TCP_MEMORY_QUEUES]),
     .max_streams = many ? settings->common.max_connections : 1,
     .session_timeout = settings->session_timeout / 1000 + (settings->session_timeout % 1000 > 0),
     .hello_timeout = settings->common.connect_timeout,
-    .budget = budget,
-    .queue_budget = queue_budget,
+    .budget = part->memory[TCP_MEMORY_DATA],
+    .queue_budget = part->memory[TCP_MEMORY_QUEUES],
     .reset_on_loss = settings->common.reset_on_loss,
     .peer = peer,
     .target = settings->target,
@@ -675,6 +698,8 @@ tcp_client_new (TcpShared                *shared,
   self->user_data = user_data;
   self->thread = thread;
   self->lane = lane;
+  self->upload = tcp_rate_lane_ref (part->upload);
+  self->download = tcp_rate_lane_ref (part->download);
   tcp_dial_caller_init (&self->in_turns.in_queue, &request->principal->dials);
   self->dials = g_hash_table_new_full (NULL, NULL, NULL, dial_free);
   self->session = tcp_session_new (&options, &session_callbacks, self);
@@ -702,6 +727,8 @@ tcp_client_free (TcpClient *self)
   tcp_session_unref (self->session);
   g_clear_pointer (&self->reverse, tcp_reverse_free);
   g_hash_table_unref (self->dials);
+  tcp_rate_lane_unref (self->upload);
+  tcp_rate_lane_unref (self->download);
   tcp_account_unref (self->principal);
   g_clear_object (&self->address);
   g_clear_object (&self->local);

@@ -4,12 +4,21 @@
 
 #include "base/ref-count.h"
 #include "base/tsan.h"
+#include "io/reactor.h"
 
 struct _TcpDialQueue
 {
+  gatomicrefcount refs;
+  TcpIoThread *thread;
   GMutex mutex;
   TcpQuota quota;
-  GQueue shares; /* under the mutex: of TcpDialShare, those of which a caller waits; the next first */
+
+  /* Under the mutex */
+  GQueue shares; /* of TcpDialShare, those of which a caller waits; the next first */
+  gint64 due;    /* when the thread is to serve them, 0 for never, */
+  gint64 known;  /* as far as it knows */
+
+  TcpTimer *timer; /* only touched on the thread; NULL if none waits for that */
 };
 
 struct _TcpDialTicket
@@ -26,20 +35,34 @@ struct _TcpDialTicket
   GList link; /* among those of its caller that wait */
 };
 
+/* @thread is that which sees to those that wait for a moment to come. */
 TcpDialQueue *
-tcp_dial_queue_new (guint max)
+tcp_dial_queue_new (guint        max,
+                    TcpIoThread *thread)
 {
   TcpDialQueue *self = g_new0 (TcpDialQueue, 1);
 
+  g_atomic_ref_count_init (&self->refs);
   g_mutex_init (&self->mutex);
+  self->thread = thread;
   tcp_quota_init (&self->quota, max);
   return self;
 }
 
-/* All tickets were returned. */
-void
-tcp_dial_queue_free (TcpDialQueue *self)
+static TcpDialQueue *
+queue_ref (TcpDialQueue *self)
 {
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+/* Whoever has it has returned all tickets. */
+void
+tcp_dial_queue_unref (TcpDialQueue *self)
+{
+  if (!tcp_ref_count_dec (&self->refs))
+    return;
+
   g_assert (g_queue_is_empty (&self->shares));
 
   tcp_quota_clear (&self->quota);
@@ -128,13 +151,31 @@ caller_is_full (TcpDialCaller *self)
   return self->used >= (self->share->quota.max + 1) / 2;
 }
 
+/* Whether one more may begin now. */
+static gboolean
+share_has_time (TcpDialQueue *self,
+                TcpDialShare *share)
+{
+  gint64 due;
+
+  if (share->rate.rate == 0 || tcp_bucket_fill (&share->rate, tcp_now ()) > 0)
+    return TRUE;
+
+  due = tcp_bucket_get_due (&share->rate, 1);
+  self->due = self->due > 0 ? MIN (self->due, due) : due;
+  return FALSE;
+}
+
 static gboolean
 caller_enter (TcpDialQueue  *self,
               TcpDialCaller *caller)
 {
-  if (tcp_quota_enter (&self->quota, &caller->share->quota) != TCP_QUOTA_ENTERED)
+  TcpDialShare *share = caller->share;
+
+  if (!share_has_time (self, share) || tcp_quota_enter (&self->quota, &share->quota) != TCP_QUOTA_ENTERED)
     return FALSE;
 
+  tcp_bucket_take (&share->rate, 1);
   caller->used++;
   return TRUE;
 }
@@ -155,7 +196,8 @@ share_rotate (TcpDialShare *self,
 }
 
 /* The first of the caller whose turn it is, of those that may have one more. At most three are looked at, however
- * many wait: no more than two can have half of what there is, and what the quota refuses to one it refuses to all. */
+ * many wait: no more than two can have half of what there is, and what the quota or the rate refuses to one it refuses
+ * to all. */
 static TcpDialTicket *
 share_next (TcpDialQueue *self,
             TcpDialShare *share)
@@ -214,7 +256,73 @@ queue_serve (TcpDialQueue *self)
     }
 }
 
+/* The time. All but the last is done on the thread, and none with the mutex. */
+
+static void
+on_due (gpointer user_data);
+
+/* Sets the timer, or drops it, with the reference that it has. */
+static void
+queue_update_timer (gpointer data)
+{
+  TcpDialQueue *self = data;
+  gint64 due;
+
+  g_mutex_lock (&self->mutex);
+  due = self->known = self->due;
+  g_mutex_unlock (&self->mutex);
+
+  if (due == 0 && self->timer == NULL)
+    return;
+  if (due == 0)
+    {
+      tcp_timer_clear (&self->timer);
+      tcp_dial_queue_unref (self);
+      return;
+    }
+  if (self->timer == NULL)
+    self->timer = tcp_timer_new (on_due, queue_ref (self));
+  tcp_timer_set (self->timer, due);
+}
+
+static void
+on_due (gpointer user_data)
+{
+  TcpDialQueue *self = user_data;
+
+  g_mutex_lock (&self->mutex);
+  self->due = 0;
+  queue_serve (self);
+  g_mutex_unlock (&self->mutex);
+  queue_update_timer (self);
+}
+
+/* Unlocks it, and has the timer set for those that wait for a moment to come. */
+static void
+queue_unlock (TcpDialQueue *self)
+{
+  if (self->due != self->known)
+    tcp_io_thread_invoke (self->thread, queue_update_timer, queue_ref (self), (GDestroyNotify) tcp_dial_queue_unref);
+  self->known = self->due;
+  g_mutex_unlock (&self->mutex);
+}
+
 /* For those who ask */
+
+/* How many connections of a principal may begin in a second; 0 is for any number. */
+void
+tcp_dial_queue_set_rate (TcpDialQueue *self,
+                         TcpDialShare *share,
+                         guint         per_second)
+{
+  g_mutex_lock (&self->mutex);
+  if (share->rate.rate != per_second)
+    {
+      tcp_bucket_set_rate (&share->rate, per_second, tcp_now ());
+      queue_serve (self);
+    }
+  queue_unlock (self);
+}
 
 /* The ticket may be granted at once, which @granted says; if not, @func is called on @thread, the current one,
  * when it is. */
@@ -242,8 +350,30 @@ tcp_dial_queue_ask (TcpDialQueue      *self,
   *granted = ticket->granted;
   if (!ticket->granted)
     caller_add (self, ticket);
-  g_mutex_unlock (&self->mutex);
+  queue_unlock (self);
   return ticket;
+}
+
+/* Why it is not its turn yet: which limit there is, and how much that allows. */
+char *
+tcp_dial_ticket_dup_obstacle (TcpDialTicket *self)
+{
+  TcpDialQueue *queue = self->queue;
+  TcpDialShare *share = self->caller->share;
+  guint max = share->quota.max;
+  guint rate;
+  gboolean own;
+
+  g_mutex_lock (&queue->mutex);
+  rate = share->rate.rate > 0 && tcp_bucket_fill (&share->rate, tcp_now ()) == 0 ? share->rate.rate : 0;
+  own = caller_is_full (self->caller) || share->quota.used >= max;
+  queue_unlock (queue);
+
+  if (rate > 0)
+    return g_strdup_printf ("the principal may begin %u connections a second (max-principal-dial-rate)", rate);
+  if (own)
+    return g_strdup_printf ("the principal may have %u under way, and each client half of that (max-principal-dials)", max);
+  return g_strdup_printf ("the gateway may have %u under way (max-dials)", queue->quota.max);
 }
 
 /* Frees it, on the thread of whoever asked; another may have its place. */
@@ -264,6 +394,6 @@ tcp_dial_ticket_return (TcpDialTicket *self)
     {
       caller_remove (queue, self);
     }
-  g_mutex_unlock (&queue->mutex);
+  queue_unlock (queue);
   ticket_unref (self);
 }

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "base/bucket.h"
 #include "gateway/quota.h"
 #include "io/pool.h"
 
@@ -10,7 +11,8 @@ G_BEGIN_DECLS
 /* So many connections to the target may be under way at once, of all clients together. Those beyond
  * that wait, and have their turn principal by principal, and client by client of each principal, so that
  * nobody is delayed by how many others ask. A principal may have as many as its quota allows, and a client
- * half of that. How many wait is bounded by the connections that clients may have.
+ * half of that; and it may begin so many in a second. How many wait is bounded by the connections that clients may
+ * have.
  *
  * Safe on all threads. */
 typedef struct _TcpDialQueue TcpDialQueue;
@@ -19,7 +21,8 @@ typedef struct _TcpDialQueue TcpDialQueue;
 typedef struct
 {
   TcpQuotaShare quota;
-  GQueue callers; /* under the mutex of the queue: of TcpDialCaller, those that wait */
+  TcpBucket rate; /* under the mutex of the queue: how many may begin */
+  GQueue callers; /* likewise: of TcpDialCaller, those that wait */
   GList link;     /* among the principals that wait, if there are any */
 } TcpDialShare;
 
@@ -38,9 +41,14 @@ typedef struct _TcpDialTicket TcpDialTicket;
 /* It may begin now. On the thread of whoever asked. */
 typedef void (*TcpDialTicketFunc) (gpointer user_data);
 
-TcpDialQueue *tcp_dial_queue_new (guint max);
-void tcp_dial_queue_free (TcpDialQueue *self);
+TcpDialQueue *tcp_dial_queue_new (guint        max,
+                                  TcpIoThread *thread);
+void tcp_dial_queue_unref (TcpDialQueue *self);
 TcpQuota *tcp_dial_queue_get_quota (TcpDialQueue *self);
+
+void tcp_dial_queue_set_rate (TcpDialQueue *self,
+                              TcpDialShare *share,
+                              guint         per_second);
 
 void tcp_dial_caller_init (TcpDialCaller *self,
                            TcpDialShare  *share);
@@ -51,6 +59,7 @@ TcpDialTicket *tcp_dial_queue_ask (TcpDialQueue      *self,
                                    TcpDialTicketFunc  func,
                                    gpointer           user_data,
                                    gboolean          *granted);
+char *tcp_dial_ticket_dup_obstacle (TcpDialTicket *self);
 void tcp_dial_ticket_return (TcpDialTicket *self);
 
 G_END_DECLS

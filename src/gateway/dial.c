@@ -120,9 +120,11 @@ on_deadline (gpointer user_data)
     why = g_strdup_printf ("no answer within %u ms", self->timeout);
   else
     {
+      g_autofree char *obstacle = tcp_dial_ticket_dup_obstacle (self->ticket);
+
       code = TCP_RESET_LIMIT;
-      why = g_strdup_printf ("it had no turn within %u ms among the connections that are being made (max-dials)",
-                             self->timeout);
+      why = g_strdup_printf ("it had no turn within %u ms among the connections that are being made: %s", self->timeout,
+                             obstacle);
     }
   self->func (NULL, code, why, self->user_data);
 }

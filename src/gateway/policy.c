@@ -31,6 +31,9 @@ tcp_policy_new (const TcpGatewaySettings *settings,
   self->max_connections = settings->max_principal_connections;
   self->max_dials = settings->max_principal_dials;
   self->max_memory = settings->max_principal_memory;
+  self->dial_rate = settings->max_principal_dial_rate;
+  self->upload_rate = settings->max_principal_upload_rate;
+  self->download_rate = settings->max_principal_download_rate;
   return g_steal_pointer (&self);
 }
 
@@ -57,6 +60,9 @@ tcp_policy_new_for (TcpPolicy                *general,
   self->max_connections = spec->max_connections > 0 ? spec->max_connections : general->max_connections;
   self->max_dials = spec->max_dials > 0 ? spec->max_dials : general->max_dials;
   self->max_memory = spec->max_memory > 0 ? spec->max_memory : general->max_memory;
+  self->dial_rate = spec->dial_rate > 0 ? spec->dial_rate : general->dial_rate;
+  self->upload_rate = spec->upload_rate > 0 ? spec->upload_rate : general->upload_rate;
+  self->download_rate = spec->download_rate > 0 ? spec->download_rate : general->download_rate;
   return g_steal_pointer (&self);
 }
 

@@ -17,7 +17,10 @@ typedef struct
   guint max_sessions;     /* of these, 0 is for what access.c gives each principal */
   guint max_connections;
   guint max_dials;
-  guint64 max_memory; /* bytes */
+  guint64 max_memory;     /* bytes */
+  guint dial_rate;        /* a second, as what follows; 0: without limit */
+  guint64 upload_rate;    /* bytes */
+  guint64 download_rate;
 } TcpPolicy;
 
 TcpPolicy *tcp_policy_new (const TcpGatewaySettings *settings,

@@ -2,6 +2,7 @@
 
 #include "gateway/principal-spec.h"
 
+#include "base/bucket.h"
 #include "base/ref-count.h"
 #include "gateway/settings.h"
 
@@ -83,6 +84,36 @@ static const TcpSetting rows[] = {
    * Since: 1.0
    */
   { "max-memory", SETTING (UINT64, max_memory), .maximum = G_MAXINT64, .least = TCP_GATEWAY_LEAST_PRINCIPAL_MEMORY },
+
+  /**
+   * TcpPrincipal:dial-rate:
+   *
+   * How many connections to targets may begin in a second for clients of this name, up to 1000000. 0, the
+   * default, is for what [property@TcpTunnel.Gateway:max-principal-dial-rate] says.
+   *
+   * Since: 1.0
+   */
+  { "dial-rate", SETTING (UINT, dial_rate), .maximum = 1000000 },
+
+  /**
+   * TcpPrincipal:upload-rate:
+   *
+   * How many bytes a second clients of this name may send, all together, at least 1 KiB and up to 10¹². 0, the
+   * default, is for what [property@TcpTunnel.Gateway:max-principal-upload-rate] says.
+   *
+   * Since: 1.0
+   */
+  { "upload-rate", SETTING (UINT64, upload_rate), .maximum = TCP_BUCKET_MAX_RATE, .least = TCP_GATEWAY_LEAST_RATE },
+
+  /**
+   * TcpPrincipal:download-rate:
+   *
+   * How many bytes a second clients of this name may receive, all together, at least 1 KiB and up to 10¹². 0,
+   * the default, is for what [property@TcpTunnel.Gateway:max-principal-download-rate] says.
+   *
+   * Since: 1.0
+   */
+  { "download-rate", SETTING (UINT64, download_rate), .maximum = TCP_BUCKET_MAX_RATE, .least = TCP_GATEWAY_LEAST_RATE },
 };
 
 const TcpSettings tcp_principal_spec_settings = {

@@ -18,6 +18,9 @@ typedef struct
   guint max_connections;
   guint max_dials;
   guint64 max_memory; /* bytes */
+  guint dial_rate;    /* a second, as what follows */
+  guint64 upload_rate; /* bytes */
+  guint64 download_rate;
 } TcpPrincipalSpec;
 
 extern const TcpSettings tcp_principal_spec_settings;

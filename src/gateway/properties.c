@@ -2,6 +2,8 @@
 
 #include "gateway/gateway-private.h"
 
+#include "base/bucket.h"
+
 #define SETTING(kind_, field) .kind = TCP_SETTING_##kind_, .offset = G_STRUCT_OFFSET (TcpGatewaySettings, field)
 
 static void
@@ -324,6 +326,48 @@ static const TcpSetting rows[] = {
    */
   { "max-principal-memory", SETTING (UINT64, max_principal_memory), .maximum = G_MAXINT64,
     .least = TCP_GATEWAY_LEAST_PRINCIPAL_MEMORY },
+
+  /**
+   * TcpGateway:max-principal-dial-rate:
+   *
+   * How many connections to targets may begin in a second for each principal, up to 1000000. What was not used of
+   * a second may be used in the next. Connections above that wait for their turn, as they do for
+   * [property@TcpTunnel.Gateway:max-dials], and those that have had none within
+   * [property@TcpTunnel.Endpoint:connect-timeout] are refused. 0, the default, is for no limit.
+   *
+   * Since: 1.0
+   */
+  { "max-principal-dial-rate", SETTING (UINT, max_principal_dial_rate), .maximum = 1000000 },
+
+  /**
+   * TcpGateway:max-principal-upload-rate:
+   *
+   * How many bytes a second the clients of each principal may send through their connections, all together, at
+   * least 1 KiB and up to 10¹². What was not used of a second may be used in the next. 0, the default, is for no
+   * limit.
+   *
+   * What is above that waits, and nothing is lost: the gateway gives a connection of a session that can be
+   * resumed no further credit, and reads no more from other WebSockets. Connections that could use more have
+   * equal parts, whichever session they belong to, and one that uses less than its part does not wait for them
+   * except behind others of a WebSocket that is not read.
+   *
+   * What the WebSocket itself adds, and what is sent again after a break, does not count. A change takes effect
+   * with [method@TcpTunnel.Gateway.reload], also for connections that are there.
+   *
+   * Since: 1.0
+   */
+  { "max-principal-upload-rate", SETTING (UINT64, max_principal_upload_rate), .maximum = TCP_BUCKET_MAX_RATE,
+    .least = TCP_GATEWAY_LEAST_RATE },
+
+  /**
+   * TcpGateway:max-principal-download-rate:
+   *
+   * The same for what its clients receive: what is above that waits in the sockets of the targets.
+   *
+   * Since: 1.0
+   */
+  { "max-principal-download-rate", SETTING (UINT64, max_principal_download_rate), .maximum = TCP_BUCKET_MAX_RATE,
+    .least = TCP_GATEWAY_LEAST_RATE },
 
   /**
    * TcpGateway:uri:

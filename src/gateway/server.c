@@ -511,7 +511,7 @@ tcp_server_new (const TcpGatewaySettings *settings,
 
   g_atomic_ref_count_init (&self->refs);
   self->thread = thread;
-  self->shared = tcp_shared_new (settings, log, status, counters, events);
+  self->shared = tcp_shared_new (settings, thread, log, status, counters, events);
   self->principals = g_ptr_array_ref (principals);
   self->n_shards = tcp_io_thread_count ();
   self->shards = g_new0 (TcpShard *, self->n_shards);

@@ -10,6 +10,9 @@ G_BEGIN_DECLS
 #define TCP_GATEWAY_LEAST_MEMORY (8 * 1024 * 1024)
 #define TCP_GATEWAY_LEAST_PRINCIPAL_MEMORY (4 * 1024 * 1024)
 
+/* In bytes a second. With less a connection could hardly be used. */
+#define TCP_GATEWAY_LEAST_RATE 1024
+
 /* What a client may have of it however much others have: a message of some size that is not complete, what one
  * connection begins with, and a piece of what goes the other way. */
 #define TCP_GATEWAY_MEMORY_OF_CLIENT (40 * 1024)
@@ -36,6 +39,9 @@ typedef struct
   guint max_principal_connections;
   guint max_principal_dials;
   guint64 max_principal_memory; /* bytes */
+  guint max_principal_dial_rate; /* a second, as what follows; 0: without limit */
+  guint64 max_principal_upload_rate; /* bytes */
+  guint64 max_principal_download_rate;
 } TcpGatewaySettings;
 
 extern const TcpSettings tcp_gateway_settings;

@@ -34,7 +34,7 @@ struct _TcpShard
   /* From here on only touched on its thread. */
   TcpChannelGroup *channels;
   TcpDialLane *lane;
-  GHashTable *budgets; /* TcpAccount → Budgets, of those that were here */
+  GHashTable *parts;   /* TcpAccount → TcpAccountPart, of those that were here */
   TcpLogLimit *refusals;
   /* A client can open and break as many WebSockets and connections as it likes. */
   TcpLogLimit *arrivals;
@@ -47,12 +47,6 @@ struct _TcpShard
   GHashTable *held;     /* id → TcpHeld */
   gboolean closing;
 };
-
-/* What one principal holds here. */
-typedef struct
-{
-  TcpBudget *kinds[TCP_N_MEMORY_KINDS];
-} Budgets;
 
 TcpShard *
 tcp_shard_ref (TcpShard *self)
@@ -72,32 +66,20 @@ tcp_shard_unref (TcpShard *self)
   g_free (self);
 }
 
-/* Memory */
+/* Accounts */
 
-static void
-budgets_free (gpointer data)
+static TcpAccountPart *
+shard_get_part (TcpShard   *self,
+                TcpAccount *account)
 {
-  Budgets *budgets = data;
+  TcpAccountPart *part = g_hash_table_lookup (self->parts, account);
 
-  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
-    tcp_budget_unref (budgets->kinds[i]);
-  g_free (budgets);
-}
-
-static Budgets *
-shard_get_budgets (TcpShard     *self,
-                   TcpAccount *principal)
-{
-  Budgets *budgets = g_hash_table_lookup (self->budgets, principal);
-
-  if (budgets == NULL)
+  if (part == NULL)
     {
-      budgets = g_new (Budgets, 1);
-      for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
-        budgets->kinds[i] = tcp_budget_new (principal->memory[i], self->thread);
-      g_hash_table_insert (self->budgets, tcp_account_ref (principal), budgets);
+      part = tcp_account_part_new (account, self->thread);
+      g_hash_table_insert (self->parts, tcp_account_ref (account), part);
     }
-  return budgets;
+  return part;
 }
 
 /* Clients */
@@ -183,9 +165,8 @@ static TcpClient *
 shard_add_client (TcpShard         *self,
                   const TcpRequest *request)
 {
-  Budgets *budgets = shard_get_budgets (self, request->principal);
-  TcpClient *client = tcp_client_new (self->shared, self->thread, request, budgets->kinds[TCP_MEMORY_DATA],
-                                      budgets->kinds[TCP_MEMORY_QUEUES], self->lane, self->warnings, &client_callbacks, self);
+  TcpClient *client = tcp_client_new (self->shared, self->thread, request, shard_get_part (self, request->principal),
+                                      self->lane, self->warnings, &client_callbacks, self);
   const char *id = tcp_client_get_session_id (client);
 
   tcp_counters_add (self->shared->counters, total_sessions);
@@ -417,7 +398,7 @@ admission_open (Admission *self)
     .log = shard->shared->log,
     .counter = shard->shared->status,
     .group = shard->channels,
-    .budget = shard_get_budgets (shard, self->request->principal)->kinds[TCP_MEMORY_INPUT],
+    .budget = shard_get_part (shard, self->request->principal)->memory[TCP_MEMORY_INPUT],
     .message_timeout = MESSAGE_TIMEOUT,
   };
 
@@ -469,7 +450,8 @@ shard_do_start (gpointer data)
 
   self->channels = tcp_channel_group_new ();
   self->lane = tcp_dial_lane_new ();
-  self->budgets = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_account_unref, budgets_free);
+  self->parts = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_account_unref,
+                                       (GDestroyNotify) tcp_account_part_free);
   self->refusals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->arrivals = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_INFO);
   self->broken = tcp_log_limit_new (self->shared->log, TCP_TUNNEL_LOG_LEVEL_WARN);
@@ -497,7 +479,7 @@ shard_do_drain (gpointer data)
 }
 
 static gboolean
-budgets_are_over (gpointer key,
+part_is_over (gpointer key,
                   gpointer value,
                   gpointer user_data)
 {
@@ -560,7 +542,7 @@ shard_do_review (gpointer data)
   shard_review_clients (self, review->roster);
   shard_review_held (self, review->roster);
   /* Whoever is still on its way out keeps its own. */
-  g_hash_table_foreach_remove (self->budgets, budgets_are_over, review->roster);
+  g_hash_table_foreach_remove (self->parts, part_is_over, review->roster);
 }
 
 static void
@@ -596,7 +578,7 @@ shard_do_close (gpointer data)
   g_clear_pointer (&self->broken, tcp_log_limit_free);
   g_clear_pointer (&self->ended, tcp_log_limit_free);
   g_clear_pointer (&self->warnings, tcp_log_limit_free);
-  g_clear_pointer (&self->budgets, g_hash_table_unref);
+  g_clear_pointer (&self->parts, g_hash_table_unref);
   g_clear_pointer (&self->lane, tcp_dial_lane_free);
   tcp_channel_group_wait (self->channels, on_goodbyes_said, self);
 

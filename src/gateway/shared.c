@@ -49,7 +49,7 @@ shared_make_access (TcpShared *self)
     .clients = &self->clients,
     .connections = &self->connections,
     .listeners = &self->listeners,
-    .dials = tcp_dial_queue_get_quota (self->dials),
+    .dials = self->dials,
     .reverse_ports = tcp_reverse_ports_get_quota (self->reverse_ports),
   };
 
@@ -58,8 +58,10 @@ shared_make_access (TcpShared *self)
   self->access = tcp_access_new (&limits);
 }
 
+/* @thread is that of the server. */
 TcpShared *
 tcp_shared_new (const TcpGatewaySettings *settings,
+                TcpIoThread              *thread,
                 TcpLog                   *log,
                 TcpStatus                *status,
                 TcpCounters              *counters,
@@ -78,7 +80,7 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   tcp_quota_init (&self->connections, settings->common.max_connections);
   tcp_quota_init (&self->held, MAX (1, settings->common.max_connections / 2));
   tcp_quota_init (&self->listeners, MAX (1, tcp_descriptors_get_limit () / LISTENERS_PART));
-  self->dials = tcp_dial_queue_new (settings->max_dials);
+  self->dials = tcp_dial_queue_new (settings->max_dials, thread);
   self->target_book = tcp_target_book_new (settings->target, settings->common.connect_timeout);
   shared_make_access (self);
 
@@ -101,7 +103,7 @@ shared_clear (gpointer data)
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
     tcp_budget_pool_unref (self->pools[i]);
   tcp_target_book_free (self->target_book);
-  tcp_dial_queue_free (self->dials);
+  tcp_dial_queue_unref (self->dials);
   tcp_quota_clear (&self->clients);
   tcp_quota_clear (&self->connections);
   tcp_quota_clear (&self->held);

@@ -41,6 +41,7 @@ typedef struct
 } TcpShared;
 
 TcpShared *tcp_shared_new (const TcpGatewaySettings *settings,
+                           TcpIoThread              *thread,
                            TcpLog                   *log,
                            TcpStatus                *status,
                            TcpCounters              *counters,

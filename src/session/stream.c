@@ -33,6 +33,8 @@ struct _TcpStream
   TcpWatch *watch; /* of the socket */
   GIOCondition interest;
   gboolean is_unix;
+  TcpRateShare input_rate;  /* what may be read from the socket, */
+  TcpRateShare output_rate; /* and written to it */
 
   TcpByteQueue queue;
   GArray *gathered;       /* of struct iovec: what is to be written before all else; or NULL */
@@ -88,7 +90,11 @@ stream_hung_up (TcpStream *self)
   if (error != NULL)
     tcp_stream_reset (self, error);
   else if (self->queue.length > 0)
-    stream_flush (self); /* in vain */
+    {
+      /* In vain, so that it need not wait. */
+      tcp_rate_share_clear (&self->output_rate);
+      stream_flush (self);
+    }
   else
     tcp_watch_rest (self->watch); /* it would say so for ever; what was not read waits for tcp_stream_watch() */
 }
@@ -115,6 +121,13 @@ on_ready (GIOCondition condition,
     }
 
   tcp_stream_unref (self);
+}
+
+static void
+stream_lift_rates (TcpStream *self)
+{
+  tcp_rate_share_clear (&self->input_rate);
+  tcp_rate_share_clear (&self->output_rate);
 }
 
 TcpStream *
@@ -144,6 +157,7 @@ tcp_stream_unref (TcpStream *self)
   if (!g_ref_count_dec (&self->refs))
     return;
 
+  stream_lift_rates (self);
   tcp_watch_clear (&self->watch);
   tcp_byte_queue_clear (&self->queue);
   g_clear_pointer (&self->gathered, g_array_unref);
@@ -151,6 +165,32 @@ tcp_stream_unref (TcpStream *self)
   tcp_stream_set_record (self, NULL);
   g_free (self->target);
   g_free (self);
+}
+
+static void
+on_input_turn (gpointer user_data)
+{
+  g_autoptr (TcpStream) self = tcp_stream_ref (user_data);
+
+  self->callbacks.readable (self, self->user_data);
+}
+
+static void
+on_output_turn (gpointer user_data)
+{
+  g_autoptr (TcpStream) self = tcp_stream_ref (user_data);
+
+  stream_flush (self);
+}
+
+/* How fast it may be read and written, together with others. Before it is attached. */
+void
+tcp_stream_set_rates (TcpStream   *self,
+                      TcpRateLane *input,
+                      TcpRateLane *output)
+{
+  tcp_rate_share_init (&self->input_rate, input, on_input_turn, self);
+  tcp_rate_share_init (&self->output_rate, output, on_output_turn, self);
 }
 
 void
@@ -355,7 +395,7 @@ tcp_stream_has_plenty (TcpStream *self)
 }
 
 /* Reads what is there into one buffer after the other, at most what fits: 0 at the end, -1 and no error if there
- * is nothing for now. */
+ * is nothing for now, or it has to wait for others. */
 gssize
 tcp_stream_read (TcpStream  *self,
                  TcpBuffer **buffers,
@@ -363,21 +403,29 @@ tcp_stream_read (TcpStream  *self,
                  GError    **error)
 {
   struct iovec vectors[TCP_STREAM_MAX_BUFFERS];
-  struct msghdr message = { .msg_iov = vectors, .msg_iovlen = n_buffers };
-  gsize room = 0, left;
+  struct msghdr message = { .msg_iov = vectors };
+  gsize room = 0, allowed, left;
   gssize n;
   int code;
 
   for (guint i = 0; i < n_buffers; i++)
+    room += buffers[i]->capacity;
+  allowed = left = tcp_rate_share_take (&self->input_rate, room);
+  if (allowed == 0)
+    return -1;
+
+  for (guint i = 0; left > 0; i++)
     {
-      vectors[i] = (struct iovec) { .iov_base = buffers[i]->payload, .iov_len = buffers[i]->capacity };
-      room += buffers[i]->capacity;
+      vectors[i] = (struct iovec) { .iov_base = buffers[i]->payload, .iov_len = MIN (left, buffers[i]->capacity) };
+      left -= vectors[i].iov_len;
+      message.msg_iovlen++;
     }
   /* Not g_socket_receive_message(), which makes an error of "nothing for now". */
   do
     n = recvmsg (g_socket_get_fd (self->socket), &message, 0);
   while (n < 0 && errno == EINTR);
   code = errno;
+  tcp_rate_share_give_back (&self->input_rate, allowed - MAX (n, 0));
 
   left = MAX (n, 0);
   for (guint i = 0; i < n_buffers; i++)
@@ -398,9 +446,11 @@ tcp_stream_read (TcpStream  *self,
 void
 tcp_stream_watch (TcpStream *self)
 {
-  stream_set_interest (self, self->interest | G_IO_IN);
+  if (!self->input_rate.waiting)
+    stream_set_interest (self, self->interest | G_IO_IN);
 }
 
+/* What the socket takes of it. */
 static gssize
 stream_send_vectors (TcpStream    *self,
                      struct iovec *vectors,
@@ -418,6 +468,26 @@ stream_send_vectors (TcpStream    *self,
   if (errno == EAGAIN || errno == EWOULDBLOCK)
     return 0;
   return -1;
+}
+
+/* The same, of no more than @allowed bytes, which is not 0. */
+static gssize
+stream_send_part (TcpStream    *self,
+                  struct iovec *vectors,
+                  guint         n_vectors,
+                  gsize         allowed)
+{
+  gsize whole;
+  gssize n;
+  guint i = 0;
+
+  while (i + 1 < n_vectors && vectors[i].iov_len < allowed)
+    allowed -= vectors[i++].iov_len;
+  whole = vectors[i].iov_len;
+  vectors[i].iov_len = MIN (whole, allowed);
+  n = stream_send_vectors (self, vectors, i + 1);
+  vectors[i].iov_len = whole;
+  return n;
 }
 
 static gssize
@@ -440,6 +510,7 @@ stream_close (TcpStream    *self,
   g_autoptr (GSocketConnection) connection = g_steal_pointer (&self->connection);
 
   self->closed = TRUE;
+  stream_lift_rates (self);
   tcp_watch_clear (&self->watch);
   *self->total -= self->queue.length;
   tcp_byte_queue_clear (&self->queue);
@@ -524,12 +595,14 @@ stream_flush (TcpStream *self)
 
   while ((data = tcp_byte_queue_peek (&self->queue, &length)) != NULL)
     {
-      gssize n = stream_send (self, data, length);
+      gsize allowed = tcp_rate_share_take (&self->output_rate, length);
+      gssize n = allowed > 0 ? stream_send (self, data, allowed) : 0;
+      int code = errno;
 
+      tcp_rate_share_give_back (&self->output_rate, allowed - MAX (n, 0));
       if (n < 0)
         {
           g_autoptr (GError) error = NULL;
-          int code = errno;
 
           error = g_error_new_literal (G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
           tcp_stream_reset (self, error);
@@ -538,11 +611,11 @@ stream_flush (TcpStream *self)
       if (n > 0)
         tcp_byte_queue_drop (&self->queue, n);
       *self->total -= n;
-      if ((gsize) n < length)
+      if ((gsize) n < allowed || allowed == 0)
         break;
     }
 
-  if (self->queue.length > 0)
+  if (self->queue.length > 0 && !self->output_rate.waiting)
     stream_set_interest (self, self->interest | G_IO_OUT);
   else
     stream_set_interest (self, self->interest & ~G_IO_OUT);
@@ -586,16 +659,20 @@ void
 tcp_stream_write_gathered (TcpStream *self)
 {
   g_autoptr (GArray) gathered = g_steal_pointer (&self->gathered);
+  gsize allowed = 0;
   gssize sent = 0;
 
   if (gathered == NULL)
     return;
 
-  self->gathered_bytes = 0;
   if (self->socket != NULL && self->queue.length == 0)
-    sent = stream_send_vectors (self, (struct iovec *) gathered->data, MIN (gathered->len, IOV_MAX));
+    allowed = tcp_rate_share_take (&self->output_rate, self->gathered_bytes);
+  self->gathered_bytes = 0;
+  if (allowed > 0)
+    sent = stream_send_part (self, (struct iovec *) gathered->data, MIN (gathered->len, IOV_MAX), allowed);
   /* An error is found again, and told, when the rest is tried. */
   sent = MAX (sent, 0);
+  tcp_rate_share_give_back (&self->output_rate, allowed - sent);
 
   for (guint i = 0; i < gathered->len; i++)
     {
@@ -607,8 +684,9 @@ tcp_stream_write_gathered (TcpStream *self)
         continue;
       tcp_byte_queue_append (&self->queue, (guint8 *) vector->iov_base + skipped, vector->iov_len - skipped);
       *self->total += vector->iov_len - skipped;
-      stream_set_interest (self, self->interest | G_IO_OUT);
     }
+  if (self->queue.length > 0 && !self->output_rate.waiting)
+    stream_set_interest (self, self->interest | G_IO_OUT);
 }
 
 void
@@ -644,6 +722,7 @@ tcp_stream_finish (TcpStream *self,
   tcp_stream_write_gathered (self);
   self->finishing = TRUE;
   self->finish = how;
+  tcp_rate_share_clear (&self->input_rate);
   stream_set_interest (self, self->interest & ~G_IO_IN);
   if (self->socket != NULL && self->queue.length == 0)
     stream_flush (self);

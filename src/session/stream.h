@@ -6,6 +6,7 @@
 #include <tcptunnel/tcptunnel.h>
 #include "base/buffer.h"
 #include "protocol/protocol.h"
+#include "io/rate.h"
 #include "io/record.h"
 
 G_BEGIN_DECLS
@@ -48,6 +49,9 @@ TcpStream *tcp_stream_new (gsize                    *total,
                            gpointer                  user_data);
 TcpStream *tcp_stream_ref (TcpStream *self);
 void tcp_stream_unref (TcpStream *self);
+void tcp_stream_set_rates (TcpStream   *self,
+                           TcpRateLane *input,
+                           TcpRateLane *output);
 void tcp_stream_set_protocol (TcpStream         *self,
                               TcpProtocolStream *protocol);
 TcpProtocolStream *tcp_stream_get_protocol (TcpStream *self);

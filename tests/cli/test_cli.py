@@ -38,7 +38,8 @@ class Help(unittest.TestCase):
                         '--tls-cert', '--tls-key', '--resumption', '--session-timeout',
                         '--drain-timeout', '500ms', '--trusted-proxy', '--max-connections', '--max-memory', '--max-dials',
                         '--max-principal-sessions', '--max-principal-connections', '--max-principal-dials',
-                        '--max-principal-memory', '--log-level'],
+                        '--max-principal-memory', '--max-principal-dial-rate', '--max-principal-upload-rate',
+                        '--max-principal-download-rate', '--log-level'],
             'demo': ['--keep', '--size'],
         }
         for command, expected in options.items():
@@ -169,6 +170,10 @@ class Usage(unittest.TestCase):
         self.check([*target, '--token', TOKEN, '--max-connections', '0'], '--max-connections', 'from 1 to 65535')
         self.check([*target, '--token', TOKEN, '--trusted-proxy', '127.0.0.1', '--trusted-proxy', 'proxy.example'], '“proxy.example”')
         self.check([*target, '--token', TOKEN, '--max-memory', '7'], '--max-memory', 'from 8')
+        for rate in ('100', '10MB', 'fast', '-1', '2000G', 'K'):
+            self.check([*target, '--token', TOKEN, '--max-principal-upload-rate', rate], '--max-principal-upload-rate',
+                       '500K, 10M or 1G, from 1024 to 1000G', f"'{rate}'")
+        self.check([*target, '--token', TOKEN, '--max-principal-dial-rate', '-1'], '--max-principal-dial-rate', 'to 1000000')
         self.check([*target, '--token', TOKEN, '--resumption', 'yes'], '--resumption', 'required')
         self.check(['gateway', '--target', 'nowhere', '--token', TOKEN], 'nowhere')
         self.check([*target, '--token', TOKEN, 'more'], "'more'")
@@ -276,6 +281,16 @@ class RoundTrip(unittest.TestCase):
         server, self.url = gateway(self.enterContext(Service()), '--max-connections', '2')
         with server, self.connect('--mode', 'multiplexed') as tunnel:
             self.check_limit(tunnel)
+
+    def test_rates(self):
+        """So many bytes take so long, of which a second is free."""
+        for option in ('--max-principal-upload-rate', '--max-principal-download-rate'):
+            server, self.url = gateway(self.enterContext(Service()), option, '1M')
+            with server, self.connect('--mode', 'multiplexed') as tunnel:
+                began = time.monotonic()
+                with dial(listening(tunnel)) as connection:
+                    self.assertTrue(exchange(connection, noise(1_200_000, 3)))
+                self.assertGreaterEqual(time.monotonic() - began, 0.2)
 
     def test_multiplexed(self):
         with self.connect('--mode', 'multiplexed') as tunnel:

@@ -103,6 +103,14 @@ stream_get_alive (void)
 }
 
 void
+tcp_stream_set_rates (TcpStream   *self,
+                      TcpRateLane *input,
+                      TcpRateLane *output)
+{
+  g_assert_not_reached ();
+}
+
+void
 tcp_stream_set_protocol (TcpStream         *self,
                          TcpProtocolStream *protocol)
 {

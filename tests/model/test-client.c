@@ -52,6 +52,9 @@ measure (gboolean greeted,
   g_autoptr (TcpReversePorts) reverse_ports = tcp_reverse_ports_new (NULL, NULL);
   g_autoptr (TcpPolicy) policy = tcp_policy_new (&settings, NULL);
   g_autoptr (TcpAccount) principal = tcp_account_new ("somebody", policy);
+  TcpAccountPart part = {
+    .upload = tcp_rate_lane_new (principal->upload, NULL), .download = tcp_rate_lane_new (principal->download, NULL),
+  };
   TcpRequest request = {
     .multiplexed = TRUE, .resumable = TRUE, .session_id = (char *) "session", .principal = principal,
     .credential = { .expires = G_MAXINT64 }, .address = (char *) "127.0.0.1",
@@ -71,7 +74,7 @@ measure (gboolean greeted,
   shared.log = tcp_log_new ("model", TCP_TUNNEL_LOG_LEVEL_NONE);
   shared.status = tcp_status_new ();
   shared.counters = tcp_counters_new ();
-  client = tcp_client_new (&shared, NULL, &request, NULL, NULL, NULL, NULL, &callbacks, NULL);
+  client = tcp_client_new (&shared, NULL, &request, &part, NULL, NULL, &callbacks, NULL);
   link = link_new (&options, rand);
   tcp_client_attach (client, link_get_channel (link, GATEWAY), &request);
   if (greeted)
@@ -90,6 +93,8 @@ measure (gboolean greeted,
     }
 
   tcp_client_free (client);
+  tcp_rate_lane_unref (part.upload);
+  tcp_rate_lane_unref (part.download);
   link_free (link);
   g_assert_cmpuint (clock_get_timers (), ==, 0);
   tcp_status_unref (shared.status);

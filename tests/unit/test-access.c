@@ -9,7 +9,8 @@
 typedef struct
 {
   TcpGatewaySettings settings;
-  TcpQuota quotas[6];
+  TcpQuota quotas[5];
+  TcpDialQueue *dials;
   TcpAccessLimits limits;
   TcpAccess *access;
 } Rig;
@@ -24,17 +25,17 @@ rig_new (void)
   tcp_quota_init (&rig->quotas[0], 64);
   tcp_quota_init (&rig->quotas[1], 100);
   tcp_quota_init (&rig->quotas[2], 100);
-  tcp_quota_init (&rig->quotas[3], 10);
-  tcp_quota_init (&rig->quotas[4], 8);
-  tcp_quota_init (&rig->quotas[5], 40);
+  tcp_quota_init (&rig->quotas[3], 8);
+  tcp_quota_init (&rig->quotas[4], 40);
+  rig->dials = tcp_dial_queue_new (10, NULL);
   rig->limits = (TcpAccessLimits) {
     .settings = &rig->settings,
     .held = &rig->quotas[0],
     .clients = &rig->quotas[1],
     .connections = &rig->quotas[2],
-    .dials = &rig->quotas[3],
-    .reverse_ports = &rig->quotas[4],
-    .listeners = &rig->quotas[5],
+    .dials = rig->dials,
+    .reverse_ports = &rig->quotas[3],
+    .listeners = &rig->quotas[4],
   };
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
     rig->limits.memory[i] = tcp_budget_pool_new (rig->settings.max_memory / 24, 1);
@@ -50,6 +51,7 @@ rig_free (Rig *rig)
     tcp_budget_pool_unref (rig->limits.memory[i]);
   for (guint i = 0; i < G_N_ELEMENTS (rig->quotas); i++)
     tcp_quota_clear (&rig->quotas[i]);
+  tcp_dial_queue_unref (rig->dials);
   g_free (rig);
 }
 
@@ -138,7 +140,7 @@ test_others_come (void)
   g_assert_cmpuint (alice->connections.max, ==, 75);
   g_assert_cmpuint (alice->reverse_ports.max, ==, 6);
   g_assert_cmpuint (alice->listeners.max, ==, 30);
-  g_assert_cmpuint (rig->quotas[4].part, ==, 1);
+  g_assert_cmpuint (rig->quotas[3].part, ==, 1);
   g_assert_cmpuint (tcp_budget_pool_get_cap (alice->memory[TCP_MEMORY_DATA]), ==, all * 3 / 4);
   g_assert_cmpint (tcp_quota_enter (rig->limits.connections, &alice->connections), ==, TCP_QUOTA_OWN_FULL);
   bob = tcp_access_get_account (rig->access, "bob");
@@ -192,10 +194,14 @@ test_own_limits (void)
   TcpPrincipalSpec *spec = spec_new ("alice");
 
   rig->settings.max_principal_connections = 30;
+  rig->settings.max_principal_dial_rate = 5;
+  rig->settings.max_principal_upload_rate = 100000;
   spec->max_sessions = 3;
   spec->max_connections = 200;
   spec->max_dials = 2;
   spec->max_memory = rig->settings.max_memory / 2;
+  spec->dial_rate = 7;
+  spec->download_rate = 200000;
   g_ptr_array_add (principals, spec);
   g_ptr_array_add (principals, spec_new ("bob"));
   set_principals (rig, principals);
@@ -208,12 +214,20 @@ test_own_limits (void)
   g_assert_cmpuint (bob->clients.max, ==, 75);
   g_assert_cmpuint (bob->connections.max, ==, 30);
   g_assert_cmpuint (bob->dials.quota.max, ==, 8);
+  g_assert_cmpuint (alice->dials.rate.rate, ==, 7);
+  g_assert_cmpuint (bob->dials.rate.rate, ==, 5);
+  g_assert_cmpuint (tcp_rate_get (alice->upload), ==, 100000);
+  g_assert_cmpuint (tcp_rate_get (alice->download), ==, 200000);
+  g_assert_cmpuint (tcp_rate_get (bob->upload), ==, 100000);
+  g_assert_cmpuint (tcp_rate_get (bob->download), ==, 0);
   before = tcp_account_ref_policy (alice);
 
   set_names (rig, "alice", "bob", NULL);
   g_assert_cmpuint (alice->clients.max, ==, 75);
   g_assert_cmpuint (alice->connections.max, ==, 30);
   g_assert_cmpuint (alice->dials.quota.max, ==, 8);
+  g_assert_cmpuint (alice->dials.rate.rate, ==, 5);
+  g_assert_cmpuint (tcp_rate_get (alice->download), ==, 0);
   after = tcp_account_ref_policy (alice);
   g_assert_cmpuint (before->max_sessions, ==, 3);
   g_assert_cmpuint (after->max_sessions, ==, 0);

@@ -60,7 +60,7 @@ expect_called (const char *names)
 static void
 do_in_turn (gpointer data)
 {
-  TcpDialQueue *queue = tcp_dial_queue_new (2);
+  TcpDialQueue *queue = tcp_dial_queue_new (2, thread);
   TcpDialShare shares[2] = { 0 };
   TcpDialCaller callers[3];
   Dial first[2], many[6], other[2], last[2];
@@ -108,14 +108,14 @@ do_in_turn (gpointer data)
         g_assert_true (many[i + 1].granted);
     }
   expect_called ("cdef");
-  tcp_dial_queue_free (queue);
+  tcp_dial_queue_unref (queue);
 }
 
 /* One that waits may go, and so may one of which its thread does not know yet that it is its turn. */
 static void
 do_given_up (gpointer data)
 {
-  TcpDialQueue *queue = tcp_dial_queue_new (1);
+  TcpDialQueue *queue = tcp_dial_queue_new (1, thread);
   TcpDialShare share = { .quota.max = 1 };
   TcpDialCaller caller;
   Dial dials[4];
@@ -130,14 +130,14 @@ do_given_up (gpointer data)
   expect_called ("d");
   give_back (&dials[3]);
   expect_called ("");
-  tcp_dial_queue_free (queue);
+  tcp_dial_queue_unref (queue);
 }
 
 /* However many dials of one hang, the others have some. */
 static void
 do_quotas (gpointer data)
 {
-  TcpDialQueue *queue = tcp_dial_queue_new (8);
+  TcpDialQueue *queue = tcp_dial_queue_new (8, thread);
   TcpDialShare shares[2] = { 0 };
   TcpDialCaller callers[3];
   Dial hanging[2][8], others[8];
@@ -170,7 +170,7 @@ do_quotas (gpointer data)
   for (guint j = 8; j-- > 1;)
     give_back (&others[j]);
   settle ();
-  tcp_dial_queue_free (queue);
+  tcp_dial_queue_unref (queue);
 }
 
 /* The quota, which counts how often it is asked: see meson.build. */
@@ -194,7 +194,7 @@ static void
 do_many (gpointer data)
 {
   enum { CALLERS = 1000 };
-  TcpDialQueue *queue = tcp_dial_queue_new (4);
+  TcpDialQueue *queue = tcp_dial_queue_new (4, thread);
   TcpDialShare share = { .quota.max = 4 };
   g_autofree TcpDialCaller *callers = g_new (TcpDialCaller, CALLERS);
   g_autofree Dial *dials = g_new (Dial, CALLERS);
@@ -217,7 +217,7 @@ do_many (gpointer data)
       if (i + 5 < CALLERS)
         g_assert_false (dials[i + 5].granted);
     }
-  tcp_dial_queue_free (queue);
+  tcp_dial_queue_unref (queue);
 }
 
 #define TEST(name)                                        \

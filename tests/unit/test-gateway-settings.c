@@ -134,6 +134,28 @@ test_memory (void)
   g_assert_cmpuint (changes, ==, 3);
 }
 
+/* There is no limit by default, and one that is too low is raised. */
+static void
+test_rates (void)
+{
+  static const char *const names[] = { "max-principal-upload-rate", "max-principal-download-rate" };
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new (NULL);
+  guint dials;
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      guint64 value;
+
+      g_object_get (gateway, names[i], &value, NULL);
+      g_assert_cmpuint (value, ==, 0);
+      g_object_set (gateway, names[i], (guint64) 1, NULL);
+      g_object_get (gateway, names[i], &value, NULL);
+      g_assert_cmpuint (value, ==, 1024);
+    }
+  g_object_get (gateway, "max-principal-dial-rate", &dials, NULL);
+  g_assert_cmpuint (dials, ==, 0);
+}
+
 /* A class may have another default than its parent. */
 static void
 test_defaults (void)
@@ -167,6 +189,7 @@ main (int    argc,
   g_test_add_func ("/gateway-settings/path", test_path);
   g_test_add_func ("/gateway-settings/copy", test_copy);
   g_test_add_func ("/gateway-settings/memory", test_memory);
+  g_test_add_func ("/gateway-settings/rates", test_rates);
   g_test_add_func ("/gateway-settings/defaults", test_defaults);
   return g_test_run ();
 }

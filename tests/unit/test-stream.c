@@ -267,6 +267,213 @@ test_finish_broken (Fixture       *self,
   g_assert_true (self->peer->reset);
 }
 
+/* With a rate. It is so low that none comes while a test runs, unless the test has it come. */
+
+typedef struct
+{
+  Fixture base;
+  TcpRate *input;
+  TcpRate *output;
+  gsize read; /* by itself, when it is readable */
+  gboolean ended;
+} Limited;
+
+/* All is in the thread of the test. */
+void __wrap_tcp_io_thread_invoke (TcpIoThread    *thread,
+                                  TcpIoFunc       func,
+                                  gpointer        data,
+                                  GDestroyNotify  destroy);
+
+typedef struct
+{
+  TcpIoFunc func;
+  gpointer data;
+  GDestroyNotify destroy;
+} Call;
+
+static gboolean
+make_call (gpointer user_data)
+{
+  g_autofree Call *call = user_data;
+
+  call->func (call->data);
+  call->destroy (call->data);
+  return G_SOURCE_REMOVE;
+}
+
+void
+__wrap_tcp_io_thread_invoke (TcpIoThread    *thread,
+                             TcpIoFunc       func,
+                             gpointer        data,
+                             GDestroyNotify  destroy)
+{
+  g_idle_add (make_call, g_memdup2 (&(Call) { func, data, destroy }, sizeof (Call)));
+}
+
+static void
+on_limited_readable (TcpStream *stream,
+                     gpointer   user_data)
+{
+  Limited *self = user_data;
+  g_autoptr (TcpBuffer) buffer = tcp_buffer_new (1000);
+  gssize n = tcp_stream_read (stream, &buffer, 1, NULL);
+
+  self->base.readable++;
+  self->ended |= n == 0;
+  self->read += MAX (n, 0);
+  if (!self->ended)
+    tcp_stream_watch (stream);
+}
+
+/* All events that there are, but for those of time. */
+static guint
+dispatch_all (void)
+{
+  guint n = 0;
+
+  while (n < 1000 && g_main_context_iteration (NULL, FALSE))
+    n++;
+  return n;
+}
+
+static void
+set_up_limited (Limited       *self,
+                gconstpointer  data)
+{
+  static const TcpStreamCallbacks callbacks = {
+    .readable = on_limited_readable,
+    .flushed = on_flushed,
+    .closed = on_closed,
+  };
+  gboolean is_unix = data != NULL;
+  TcpRateLane *input, *output;
+  int fds[2];
+
+  if (is_unix)
+    g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), ==, 0);
+  else
+    loopback_pair (fds, 0);
+  self->base.connection = loopback_connection (fds[0]);
+  self->base.peer = raw_end_new (fds[1]);
+  self->base.stream = tcp_stream_new (&self->base.total, &callbacks, self);
+
+  self->input = tcp_rate_new ();
+  self->output = tcp_rate_new ();
+  input = tcp_rate_lane_new (self->input, NULL);
+  output = tcp_rate_lane_new (self->output, NULL);
+  tcp_stream_set_rates (self->base.stream, input, output);
+  tcp_rate_lane_unref (input);
+  tcp_rate_lane_unref (output);
+}
+
+static void
+tear_down_limited (Limited       *self,
+                   gconstpointer  data)
+{
+  dispatch_all ();
+  tear_down (&self->base, NULL);
+  tcp_rate_unref (self->input);
+  tcp_rate_unref (self->output);
+}
+
+/* It is read as fast as it may, then it rests until there is more; and the end comes behind all. */
+static void
+test_rate_read (Limited       *self,
+                gconstpointer  data)
+{
+  g_autofree guint8 *bytes = g_malloc0 (30000);
+
+  tcp_rate_set (self->input, 20);
+  attach (&self->base);
+  raw_end_write (self->base.peer, bytes, 30000);
+  g_assert_cmpint (shutdown (self->base.peer->fd, SHUT_WR), ==, 0);
+  WAIT_UNTIL (self->read >= 20);
+  g_assert_cmpuint (dispatch_all (), <, 1000);
+  g_assert_cmpuint (self->read, <, 15000);
+  g_assert_false (self->ended);
+
+  tcp_rate_set (self->input, 0);
+  WAIT_UNTIL (self->ended);
+  g_assert_cmpuint (self->read, ==, 30000);
+  g_assert_cmpuint (self->base.closed, ==, 0);
+}
+
+/* What may not be written yet waits, and counts as such; it all arrives before the end. */
+static void
+test_rate_write (Limited       *self,
+                 gconstpointer  data)
+{
+  tcp_rate_set (self->output, 20);
+  attach (&self->base);
+  write_some (&self->base, 30000);
+  g_assert_cmpuint (tcp_stream_get_queued (self->base.stream), >, 15000);
+  g_assert_cmpuint (self->base.total, ==, tcp_stream_get_queued (self->base.stream));
+  tcp_stream_finish (self->base.stream, TCP_FINISH_IN_ORDER);
+  g_assert_cmpuint (dispatch_all (), <, 1000);
+  g_assert_cmpuint (self->base.closed, ==, 0);
+
+  tcp_rate_set (self->output, 0);
+  wait_for_end (&self->base);
+  g_assert_false (self->base.peer->reset);
+  assert_stream (self->base.peer->in->data, self->base.peer->in->len, 7);
+  g_assert_cmpuint (self->base.peer->in->len, ==, 30000);
+  g_assert_cmpuint (self->base.closed, ==, 1);
+  g_assert_no_error (self->base.error);
+}
+
+/* Of several pieces at once, the border may be in the midst of one. */
+static void
+test_rate_gather (Limited       *self,
+                  gconstpointer  data)
+{
+  guint8 bytes[3][300];
+
+  for (guint i = 0; i < 3; i++)
+    test_fill (bytes[i], sizeof bytes[i], 7, i * sizeof bytes[i]);
+  tcp_rate_set (self->output, 2000);
+  attach (&self->base);
+  for (guint i = 0; i < 3; i++)
+    tcp_stream_gather (self->base.stream, bytes[i], sizeof bytes[i]);
+  tcp_stream_write_gathered (self->base.stream);
+  g_assert_cmpuint (tcp_stream_get_queued (self->base.stream), >, 300);
+  g_assert_cmpuint (tcp_stream_get_queued (self->base.stream), <, 600);
+  WAIT_UNTIL ((raw_end_read (self->base.peer, G_MAXSIZE), self->base.peer->in->len == 900));
+  assert_stream (self->base.peer->in->data, self->base.peer->in->len, 7);
+}
+
+/* A peer that goes is noticed while all waits, and that is no reason to be busy. */
+static void
+test_rate_peer_leaves (Limited       *self,
+                       gconstpointer  data)
+{
+  tcp_rate_set (self->input, 20);
+  tcp_rate_set (self->output, 20);
+  attach (&self->base);
+  write_some (&self->base, 30000);
+  raw_end_write (self->base.peer, "something that is more than it may read", 39);
+  WAIT_UNTIL (self->read >= 20);
+  /* On TCP that is a reset, as it has not read all. */
+  g_assert_cmpint (close (self->base.peer->fd), ==, 0);
+  self->base.peer->fd = -1;
+  WAIT_UNTIL (self->base.closed == 1);
+  g_assert_nonnull (self->base.error);
+}
+
+/* One that is reset gives its place in line to others. */
+static void
+test_rate_reset (Limited       *self,
+                 gconstpointer  data)
+{
+  tcp_rate_set (self->output, 20);
+  attach (&self->base);
+  write_some (&self->base, 30000);
+  tcp_stream_reset (self->base.stream, NULL);
+  dispatch_all ();
+  tcp_rate_set (self->output, 0);
+  dispatch_all ();
+  g_assert_cmpuint (self->base.closed, ==, 1);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -280,6 +487,15 @@ main (int    argc,
   ADD ("both-end", test_both_end);
   ADD ("peer-breaks", test_peer_breaks);
   ADD ("finish-broken", test_finish_broken);
+#undef ADD
+#define ADD(name, is_unix, func) \
+  g_test_add ("/stream/rate/" name, Limited, GINT_TO_POINTER (is_unix), set_up_limited, func, tear_down_limited)
+  ADD ("read", FALSE, test_rate_read);
+  ADD ("write", FALSE, test_rate_write);
+  ADD ("gather", FALSE, test_rate_gather);
+  ADD ("peer-leaves", FALSE, test_rate_peer_leaves);
+  ADD ("peer-leaves-unix", TRUE, test_rate_peer_leaves);
+  ADD ("reset", FALSE, test_rate_reset);
 #undef ADD
   return g_test_run ();
 }

@@ -293,6 +293,9 @@ class _GatewayProperties(_Properties):
     max_principal_connections: int
     max_principal_dials: int
     max_principal_memory: int
+    max_principal_dial_rate: int
+    max_principal_upload_rate: int
+    max_principal_download_rate: int
     @property
     def uri(self) -> str | None: ...
 
@@ -359,6 +362,9 @@ class _GatewaySettings(_Settings, total=False):
     max_principal_connections: int
     max_principal_dials: int
     max_principal_memory: int
+    max_principal_dial_rate: int
+    max_principal_upload_rate: int
+    max_principal_download_rate: int
 
 class Endpoint(_Properties, GObject.Object):
     class Props(_Properties, GObject.Object.Props): ...
@@ -509,6 +515,9 @@ class _PrincipalProperties:
     max_connections: int
     max_dials: int
     max_memory: int
+    dial_rate: int
+    upload_rate: int
+    download_rate: int
 
 class _PrincipalSettings(TypedDict, total=False):
     allow: Sequence[str] | None
@@ -516,6 +525,9 @@ class _PrincipalSettings(TypedDict, total=False):
     max_connections: int
     max_dials: int
     max_memory: int
+    dial_rate: int
+    upload_rate: int
+    download_rate: int
 
 class Principal(_PrincipalProperties, GObject.Object):
     class Props(_PrincipalProperties, GObject.Object.Props): ...

@@ -52,5 +52,14 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 gboolean tcp_endpoint_close_finish (TcpEndpoint *self,
                                     GAsyncResult *result,
                                     GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_endpoint_probe_async (TcpEndpoint *self,
+                               GCancellable *cancellable,
+                               GAsyncReadyCallback callback,
+                               gpointer user_data);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+gboolean tcp_endpoint_probe_finish (TcpEndpoint *self,
+                                    GAsyncResult *result,
+                                    GError **error);
 
 G_END_DECLS

@@ -18,6 +18,7 @@
 #include "cli/status-server.h"
 #include "cli/token.h"
 #include "cli/view.h"
+#include "cli/watchdog.h"
 
 enum
 {
@@ -293,6 +294,7 @@ gateway_main (char ***args)
   gateway_options_read_duration (options, "drain-timeout", &self.drain_timeout);
   self.has_terminal = process_has_terminal ();
   options_on_signal (on_quit, on_hang_up, &self);
+  watchdog_start (TCP_ENDPOINT (gateway));
   g_unix_signal_add (SIGUSR1, on_user_signal, &self);
   if (!gateway_show (&self, &log, &admin, &error))
     return options_failure ("gateway", error);

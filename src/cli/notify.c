@@ -5,13 +5,29 @@
 #include <gio/gio.h>
 #include <gio/gunixsocketaddress.h>
 #include <string.h>
+#include <unistd.h>
 
 static char *socket_path;
+static guint64 watchdog; /* µs; 0 for none */
+
+static void
+read_watchdog (void)
+{
+  const char *time = g_getenv ("WATCHDOG_USEC");
+  const char *pid = g_getenv ("WATCHDOG_PID");
+  guint64 process = getpid ();
+
+  /* Another process is watched. */
+  if (time == NULL || (pid != NULL && (!g_ascii_string_to_unsigned (pid, 10, 1, G_MAXINT, &process, NULL) ||
+                                       process != (guint64) getpid ())))
+    return;
+  g_ascii_string_to_unsigned (time, 10, 1, G_MAXUINT64, &watchdog, NULL);
+}
 
 /**
  * notify_init:
  *
- * Takes the variable out of the environment: commands that are run on behalf of
+ * Takes the variables out of the environment: commands that are run on behalf of
  * a tunnel have nothing to tell the service manager. To be called before there
  * are threads.
  */
@@ -20,6 +36,20 @@ notify_init (void)
 {
   socket_path = g_strdup (g_getenv ("NOTIFY_SOCKET"));
   g_unsetenv ("NOTIFY_SOCKET");
+  read_watchdog ();
+  g_unsetenv ("WATCHDOG_USEC");
+  g_unsetenv ("WATCHDOG_PID");
+}
+
+/**
+ * notify_get_watchdog:
+ *
+ * Returns: within how many microseconds the service manager expects a sign of life, or 0 if it expects none
+ */
+guint64
+notify_get_watchdog (void)
+{
+  return socket_path != NULL ? watchdog : 0;
 }
 
 static gboolean

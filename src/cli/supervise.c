@@ -12,6 +12,7 @@
 #include "cli/tunnel-line.h"
 #include "cli/status-server.h"
 #include "cli/view.h"
+#include "cli/watchdog.h"
 
 typedef struct
 {
@@ -167,6 +168,7 @@ run_all (Supervisor *self)
   int status = EXIT_SUCCESS;
 
   options_on_signal (on_quit, NULL, self);
+  watchdog_start (TCP_ENDPOINT (run_get_tunnel (self->runs->pdata[0])));
   for (guint i = 0; i < self->runs->len; i++)
     run_start (self->runs->pdata[i]);
   if (count (self, RUN_ENDED) < self->runs->len)

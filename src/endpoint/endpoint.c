@@ -5,6 +5,7 @@
 #include "base/tsan.h"
 #include "endpoint/connection.h"
 #include "endpoint/connections.h"
+#include "io/pool.h"
 
 /**
  * TcpEndpoint:
@@ -483,6 +484,99 @@ tcp_endpoint_close_finish (TcpEndpoint   *self,
   g_return_val_if_fail (TCP_IS_ENDPOINT (self), FALSE);
   g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
   g_return_val_if_fail (g_async_result_is_tagged (result, tcp_endpoint_close_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/* In the context of the call, like on_probe_cancelled (). */
+static void
+on_probed (GObject      *object,
+           GAsyncResult *result,
+           gpointer      user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  GSource *cancelled = g_task_get_task_data (task);
+
+  tcp_tsan_acquire (result);
+  if (g_task_get_completed (task))
+    return;
+  if (cancelled != NULL)
+    g_source_destroy (cancelled);
+  if (!g_task_had_error (task))
+    g_task_return_boolean (task, TRUE);
+}
+
+static gboolean
+on_probe_cancelled (GCancellable *cancellable,
+                    gpointer      user_data)
+{
+  g_task_return_error_if_cancelled (user_data);
+  return G_SOURCE_REMOVE;
+}
+
+/**
+ * tcp_endpoint_probe_async:
+ * @self: an endpoint
+ * @cancellable: (nullable): to wait no longer
+ * @callback: (scope async): called when the I/O threads have responded
+ * @user_data: for @callback
+ *
+ * Asks the I/O threads of the process for a sign of life.
+ *
+ * @callback is called once each I/O thread that has started has come round, which takes well below a second unless one
+ * hangs. A service that is watched, as systemd does with `WatchdogSec=`, sends its own sign of life then: so neither its
+ * main context nor an I/O thread can hang unnoticed. Whether the endpoint runs makes no difference.
+ *
+ * May be called from any thread; @callback is called in the main context that is the thread's default.
+ *
+ * Since: 1.0
+ */
+void
+tcp_endpoint_probe_async (TcpEndpoint         *self,
+                          GCancellable        *cancellable,
+                          GAsyncReadyCallback  callback,
+                          gpointer             user_data)
+{
+  g_autoptr (GTask) task = NULL;
+
+  g_return_if_fail (TCP_IS_ENDPOINT (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, tcp_endpoint_probe_async);
+  /* A thread that hangs never comes round. */
+  if (cancellable != NULL)
+    {
+      GSource *source = g_cancellable_source_new (cancellable);
+
+      g_task_set_task_data (task, source, (GDestroyNotify) g_source_unref);
+      g_task_attach_source (task, source, G_SOURCE_FUNC (on_probe_cancelled));
+    }
+  tcp_io_threads_probe (g_task_new (self, NULL, on_probed, g_steal_pointer (&task)));
+}
+
+/**
+ * tcp_endpoint_probe_finish:
+ * @self: an endpoint
+ * @result: what the callback was given
+ * @error: return location for an error
+ *
+ * Gets the result of [method@TcpTunnel.Endpoint.probe_async].
+ *
+ * The only error is %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: whether the I/O threads have responded
+ *
+ * Since: 1.0
+ */
+gboolean
+tcp_endpoint_probe_finish (TcpEndpoint   *self,
+                           GAsyncResult  *result,
+                           GError       **error)
+{
+  g_return_val_if_fail (TCP_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, tcp_endpoint_probe_async), FALSE);
 
   return g_task_propagate_boolean (G_TASK (result), error);
 }

@@ -9,6 +9,7 @@
 
 #include "base/fork.h"
 #include "base/lock.h"
+#include "base/ref-count.h"
 #include "base/tsan.h"
 #include "io/descriptors.h"
 #include "io/reactor.h"
@@ -344,4 +345,48 @@ tcp_io_thread_invoke_sync (TcpIoThread *self,
   tcp_tsan_acquire (&call);
   tcp_lock_clear (&call.lock);
   g_cond_clear (&call.cond);
+}
+
+/* Of the threads that have not come round yet, and of who asks them. */
+typedef struct
+{
+  gatomicrefcount refs;
+  GTask *task;
+} Probe;
+
+static void
+probe_unref (gpointer data)
+{
+  Probe *self = data;
+
+  if (!tcp_ref_count_dec (&self->refs))
+    return;
+  tcp_tsan_release (self->task);
+  g_task_return_boolean (self->task, TRUE);
+  g_object_unref (self->task);
+  g_free (self);
+}
+
+static void
+come_round (gpointer data)
+{
+}
+
+/* Returns TRUE from @task, which it takes, once each thread that has started has made a call. */
+void
+tcp_io_threads_probe (GTask *task)
+{
+  Probe *self = g_new0 (Probe, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  self->task = task;
+  g_mutex_lock (&lock);
+  for (guint i = 0; i < get_n_threads (); i++)
+    if (threads[i]->context != NULL)
+      {
+        g_atomic_ref_count_inc (&self->refs);
+        tcp_io_thread_invoke (threads[i], come_round, self, probe_unref);
+      }
+  g_mutex_unlock (&lock);
+  probe_unref (self);
 }

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include <glib.h>
+#include <gio/gio.h>
 
 G_BEGIN_DECLS
 
@@ -31,5 +31,6 @@ void tcp_io_thread_call (TcpIoThread    *self,
 void tcp_io_thread_invoke_sync (TcpIoThread *self,
                                 TcpIoFunc    func,
                                 gpointer     data);
+void tcp_io_threads_probe (GTask *task);
 
 G_END_DECLS

@@ -231,6 +231,24 @@ class Notify(Tunnels):
             self.assertEqual(server.stop(), 0)
             self.expect('STOPPING=1')
 
+    def test_watchdog(self):
+        """It sends signs of life, several within the time; not what it starts, and not on behalf of another process."""
+        environment = {'NOTIFY_SOCKET': self.path, 'WATCHDOG_USEC': '300000'}
+        for start in (lambda **extra: self.connect('--on-ready', 'env | grep WATCHDOG_; echo ran', **environment, **extra),
+                      lambda **extra: self.enterContext(Command('gateway', '--target', '127.0.0.1:1', TCP_TUNNEL_TOKEN=TOKEN,
+                                                                **environment, **extra))):
+            command = start()
+            for _ in range(5):
+                self.expect('WATCHDOG=1')
+            command.stop()
+            self.expect('STOPPING=1')
+            self.assertFalse([line for line in command.output if 'WATCHDOG_' in line])
+            # The gateway starts nothing; of a tunnel the hook has ended before it.
+            command = start(WATCHDOG_PID=str(os.getpid()))
+            self.expect('READY=1')
+            command.stop()
+            self.assertNotIn('WATCHDOG=1', self.expect('STOPPING=1'))
+
     def test_nobody_there(self):
         tunnel = self.connect(NOTIFY_SOCKET='/nonexistent')
         with dial(listening(tunnel)) as connection:

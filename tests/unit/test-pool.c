@@ -328,6 +328,93 @@ test_no_descriptors (void)
     tcp_io_thread_release (thread);
 }
 
+/* A thread that hangs */
+
+typedef struct
+{
+  GMutex mutex;
+  GCond cond;
+  gboolean hangs;
+  gboolean released;
+} Hang;
+
+static void
+hang (gpointer data)
+{
+  Hang *self = data;
+
+  g_mutex_lock (&self->mutex);
+  self->hangs = TRUE;
+  g_cond_signal (&self->cond);
+  while (!self->released)
+    g_cond_wait (&self->cond, &self->mutex);
+  g_mutex_unlock (&self->mutex);
+}
+
+typedef struct
+{
+  gboolean over;
+  GError *error;
+} Answer;
+
+static void
+on_probed (GObject      *object,
+           GAsyncResult *result,
+           gpointer      user_data)
+{
+  Answer *answer = user_data;
+
+  g_assert_cmpint (tcp_endpoint_probe_finish (TCP_ENDPOINT (object), result, &answer->error), ==, answer->error == NULL);
+  answer->over = TRUE;
+}
+
+static void
+test_probe (void)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:1");
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  TcpIoThread *one = tcp_io_thread_acquire_at (0, NULL);
+  TcpIoThread *two = tcp_io_thread_acquire_at (1, NULL);
+  Answer first = { 0 }, second = { 0 }, third = { 0 };
+  Hang state = { 0 };
+
+  tcp_endpoint_probe_async (TCP_ENDPOINT (gateway), cancellable, on_probed, &first);
+  WAIT_UNTIL (first.over);
+  g_assert_no_error (first.error);
+  g_cancellable_cancel (cancellable);
+  g_cancellable_reset (cancellable);
+
+  tcp_io_thread_invoke (two, hang, &state, NULL);
+  g_mutex_lock (&state.mutex);
+  while (!state.hangs)
+    g_cond_wait (&state.cond, &state.mutex);
+  g_mutex_unlock (&state.mutex);
+  tcp_endpoint_probe_async (TCP_ENDPOINT (gateway), cancellable, on_probed, &second);
+  tcp_endpoint_probe_async (TCP_ENDPOINT (gateway), NULL, on_probed, &third);
+  tcp_io_thread_invoke_sync (one, nothing, NULL);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_assert_false (second.over || third.over);
+
+  g_cancellable_cancel (cancellable);
+  WAIT_UNTIL (second.over);
+  g_assert_error (second.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_assert_false (third.over);
+  g_mutex_lock (&state.mutex);
+  state.released = TRUE;
+  g_cond_signal (&state.cond);
+  g_mutex_unlock (&state.mutex);
+  WAIT_UNTIL (third.over);
+  g_assert_no_error (third.error);
+  /* What the second left behind. */
+  tcp_io_thread_invoke_sync (two, nothing, NULL);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_clear_error (&second.error);
+  tcp_io_thread_release (one);
+  tcp_io_thread_release (two);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -343,5 +430,6 @@ main (int    argc,
   g_test_add_func ("/pool/spread", test_spread);
   g_test_add_func ("/pool/by-index", test_by_index);
   g_test_add_func ("/pool/many-threads", test_many_threads);
+  g_test_add_func ("/pool/probe", test_probe);
   return g_test_run ();
 }

@@ -15,64 +15,28 @@ import unittest
 from pathlib import Path
 
 from ports import free_port
+from proxies import Proxy, find_proxy, guide_block, wait_for_port
 from support import GENEROUS_S, TOKEN, Echo, connect, exchange, port_of, start_gateway, wait_until
 from gi.repository import Gio, GLib, TcpTunnel
 
 proxy = sys.argv[1]
-PROXY = shutil.which(proxy, path=os.environ["PATH"] + ":/usr/sbin")
-GUIDE = Path(__file__).resolve().parent.parent.parent / "docs" / "guide" / "gateway.md"
-
-# What it would write belongs to the system otherwise.
-NGINX = """daemon off;
-pid nginx.pid;
-error_log stderr;
-events {}
-http {
-access_log off;
-client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-%s
-}
-"""
+PROXY = find_proxy(proxy)
 
 
-def wait_for_port(process, port):
-    deadline = time.monotonic() + GENEROUS_S
-    while True:
-        assert process.poll() is None and time.monotonic() < deadline, "the proxy does not start"
-        try:
-            connect(port).close()
-            return
-        except OSError:
-            time.sleep(0.01)
-
-
-class Proxy:
-    """The program, with what the guide says; only names, ports and the timeout are others."""
+class Guided(Proxy):
+    """With what the guide says; only names, ports and the timeout are others."""
 
     def __init__(self, directory, gateway, timeout):
-        self.directory = directory
-        self.port = free_port()
-        text = re.search(rf"^```{proxy}\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[1]
-        for written, here in ((r"(listen |bind ):?443", rf"\g<1>127.0.0.1:{self.port}"), ("8080", str(gateway.address.port)),
+        port = free_port()
+        text = guide_block("gateway.md", proxy)
+        for written, here in ((r"(listen |bind ):?443", rf"\g<1>127.0.0.1:{port}"), ("8080", str(gateway.address.port)),
                               (r"/etc/\S+\.pem", f"{directory}/cert.pem"), (r"/etc/\S+\.key", f"{directory}/key.pem"),
                               ("75s", timeout)):
             text = re.sub(written, here, text)
         assert "/etc" not in text and f"127.0.0.1:{gateway.address.port}" in text and timeout in text, text
-        (directory / "proxy.conf").write_text(NGINX % text if proxy == "nginx" else text)
-        self.uri = f"wss://127.0.0.1:{self.port}/instance"
-        self.start()
-
-    def start(self):
-        command = {"nginx": [PROXY, "-e", "stderr", "-p", self.directory, "-c", "proxy.conf"],
-                   "haproxy": [PROXY, "-db", "-q", "-f", "proxy.conf"]}[proxy]
-        # Without a stdin HAProxy closes a socket instead of it.
-        self.process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL)
-        wait_for_port(self.process, self.port)
-
-    def stop(self):
-        """At once, with all its connections."""
-        self.process.terminate()
-        self.process.wait(GENEROUS_S)
+        self.write(proxy, directory, text)
+        self.uri = f"wss://127.0.0.1:{port}/instance"
+        super().__init__(proxy, directory, port)
 
 
 class Behind(unittest.TestCase):
@@ -95,7 +59,7 @@ class Behind(unittest.TestCase):
     def serve(self, timeout="75s", **properties):
         self.gateway = start_gateway(self.echo.address, **properties)
         self.addCleanup(self.gateway.close)
-        self.proxy = Proxy(self.directory, self.gateway, timeout)
+        self.proxy = Guided(self.directory, self.gateway, timeout)
         self.addCleanup(self.proxy.stop)
 
     def tunnel(self, token=TOKEN, **properties):
@@ -195,7 +159,7 @@ class ProxyProtocol(unittest.TestCase):
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory)
         port = free_port()
-        text = re.findall(r"^```haproxy\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[1]
+        text = guide_block("gateway.md", "haproxy", 1)
         self.assertIn("send-proxy-v2", text)
         text = text.replace(":443", f"127.0.0.1:{port}").replace("127.0.0.1:8080", f"127.0.0.1:{gateway.address.port}")
         text += f"""

@@ -427,10 +427,14 @@ channel_process_frame (TcpChannel *self)
   g_autoptr (GError) error = NULL;
   g_autofree guint8 *payload = NULL;
   TcpFrameHeader header;
-  const guint8 *frame = self->input->data + self->start;
   gsize available = self->input->len - self->start;
-  gssize length = tcp_frame_header_parse (&header, frame, available, &error);
+  const guint8 *frame;
+  gssize length;
 
+  if (available == 0)
+    return FALSE;
+  frame = self->input->data + self->start;
+  length = tcp_frame_header_parse (&header, frame, available, &error);
   g_assert_no_error (error);
   if (length == 0 || available < length + header.payload)
     return FALSE;

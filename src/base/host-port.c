@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/i18n.h"
 #include "base/invalid.h"
 
 /* RFC 1035, section 2.3.4 */
@@ -83,7 +84,8 @@ tcp_host_parse (const char *text,
         return g_steal_pointer (&host);
     }
 
-  tcp_invalid (error, "“%s” is neither a host name in ASCII nor an address in its usual form, such as 10.0.0.1 or [fd00::1]",
+  tcp_invalid (error, _("“%s” is neither a host name in ASCII nor an address in its usual form, such as 10.0.0.1 or "
+                        "[fd00::1]"),
                whole);
   return NULL;
 }
@@ -153,14 +155,14 @@ tcp_host_port_parse (const char  *text,
   guint16 port;
 
   if (strlen (text) > TCP_HOST_PORT_MAX_LENGTH)
-    return tcp_invalid (error, "the target is longer than %d bytes", TCP_HOST_PORT_MAX_LENGTH);
+    return tcp_invalid (error, _("the target is longer than %d bytes"), TCP_HOST_PORT_MAX_LENGTH);
   if (colon == NULL || !tcp_port_parse (colon + 1, strlen (colon + 1), &port))
-    return tcp_invalid (error, "the target “%s” is not of the form HOST:PORT, such as db.example.org:5432", text);
+    return tcp_invalid (error, _("the target “%s” is not of the form HOST:PORT, such as db.example.org:5432"), text);
 
   *target = (TcpHostPort) { .port = port };
   target->host = tcp_host_parse (text, colon - text, &target->address, error);
   if (target->host == NULL)
-    g_prefix_error (error, "the target “%s” cannot be used: ", text);
+    g_prefix_error (error, _("the target “%s” cannot be used: "), text);
   return target->host != NULL;
 }
 

@@ -2,6 +2,7 @@
 
 #include "cli/adb.h"
 
+#include <glib/gi18n.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,7 @@ adb_check (GError **error)
 
   if (path == NULL)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                 "--adb: there is no program adb in PATH; it is part of the Android platform tools");
+                 _("--adb: there is no program adb in PATH; it is part of the Android platform tools"));
   return path != NULL;
 }
 
@@ -146,7 +147,7 @@ find_reason (const char  *output,
   for (guint i = g_strv_length (lines); i > 0; i--)
     if (*g_strstrip (lines[i - 1]) != '\0')
       return format_foreign (lines[i - 1]);
-  return problem != NULL ? g_steal_pointer (&problem) : g_strdup ("it does not say why");
+  return problem != NULL ? g_steal_pointer (&problem) : g_strdup (_("it does not say why"));
 }
 
 static void
@@ -195,7 +196,7 @@ on_connect_ended (GObject      *object,
     {
       g_autofree char *reason = find_reason (output, process);
       guint delay = adb_connect_later (self);
-      g_autofree char *problem = g_strdup_printf ("--adb: adb has not connected to %s: %s; it is run again in %u s",
+      g_autofree char *problem = g_strdup_printf (_("--adb: adb has not connected to %s: %s; it is run again in %u s"),
                                                   self->device, reason, delay);
 
       self->callbacks->failed (problem, self->data);
@@ -227,7 +228,7 @@ adb_connect (Adb *self)
   self->lost = FALSE;
   if (adb_run (self, "connect", on_connect_ended, &error))
     return;
-  problem = g_strdup_printf ("--adb: adb cannot be run: %s; trying again in %u s", error->message,
+  problem = g_strdup_printf (_("--adb: adb cannot be run: %s; trying again in %u s"), error->message,
                              adb_connect_later (self));
   self->callbacks->failed (problem, self->data);
 }

@@ -2,6 +2,7 @@
 
 #include "cli/check-probe.h"
 
+#include <glib/gi18n.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,7 +159,7 @@ probe_describe_error (Probe        *self,
   g_autofree char *time = format_time (self->timeout * G_TIME_SPAN_MILLISECOND);
 
   if (self->timed_out && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    return g_strdup_printf ("no answer within %s", time);
+    return g_strdup_printf (_("no answer within %s"), time);
   return format_foreign (error->message);
 }
 
@@ -202,7 +203,7 @@ probe_find_proxy (Probe *self)
     return;
   parsed = g_uri_parse (self->proxy, G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED, NULL);
   /* What cannot be taken apart may have a password in it. */
-  self->proxy_display = parsed != NULL ? join_proxy (parsed) : g_strdup ("a proxy whose URL is not valid");
+  self->proxy_display = parsed != NULL ? join_proxy (parsed) : g_strdup (_("a proxy whose URL is not valid"));
 }
 
 /* The variable of the environment that names proxies for this URL, of which the lower case has
@@ -227,8 +228,8 @@ probe_find_source (Probe *self)
   const char *host = strstr (self->proxy_display, "://");
 
   if (variable != NULL && host != NULL && strstr (g_getenv (variable), host + strlen ("://")) != NULL)
-    return g_strdup_printf ("the environment variable %s", variable);
-  return g_strdup ("the settings of the desktop");
+    return g_strdup_printf (_("the environment variable %s"), variable);
+  return g_strdup (_("the settings of the desktop"));
 }
 
 static void
@@ -254,13 +255,13 @@ probe_connect_by_proxy (Probe   *self,
   if (connection != NULL)
     {
       self->stream = G_IO_STREAM (connection);
-      finding_set (finding, FINDING_OK, "%s, from %s", self->proxy_display, source);
+      finding_set (finding, FINDING_OK, _("%s, from %s"), self->proxy_display, source);
     }
   else
     {
       g_autofree char *reason = probe_describe_error (self, error);
 
-      finding_set (finding, FINDING_FAILED, "%s, from %s: %s", self->proxy_display, source, reason);
+      finding_set (finding, FINDING_FAILED, _("%s, from %s: %s"), self->proxy_display, source, reason);
     }
 }
 
@@ -286,11 +287,11 @@ probe_proxy (Probe *self)
     {
       g_autofree char *reason = probe_describe_error (self, self->proxy_error);
 
-      finding_set (finding, FINDING_FAILED, "which one to use is not known: %s", reason);
+      finding_set (finding, FINDING_FAILED, _("which one to use is not known: %s"), reason);
     }
   else if (variable != NULL)
     {
-      finding_set (finding, FINDING_OK, "none for this host, although %s is set", variable);
+      finding_set (finding, FINDING_OK, _("none for this host, although %s is set"), variable);
     }
   else
     {
@@ -361,7 +362,7 @@ probe_name (Probe *self)
   json_object_set_string_member (finding->values, "host", self->host);
   if (self->proxy != NULL)
     {
-      finding_set (finding, FINDING_SKIPPED, "left to the proxy");
+      finding_set (finding, FINDING_SKIPPED, _("left to the proxy"));
       return finding;
     }
   literal = g_inet_socket_address_new_from_string (self->host, self->port);
@@ -371,7 +372,7 @@ probe_name (Probe *self)
       return finding;
     }
   g_ptr_array_add (self->addresses, literal);
-  finding_set (finding, FINDING_OK, "%s is an address", self->host);
+  finding_set (finding, FINDING_OK, _("%s is an address"), self->host);
   return finding;
 }
 
@@ -446,7 +447,7 @@ attempt_describe (Attempt   *attempt,
   if (attempt->error == NULL)
     {
       json_object_set_null_member (object, "error");
-      return g_strdup_printf ("%s connected in %s", address, time);
+      return g_strdup_printf (_("%s connected in %s"), address, time);
     }
   reason = probe_describe_error (attempt->probe, attempt->error);
   json_object_set_string_member (object, "error", reason);
@@ -485,7 +486,7 @@ probe_connect (Probe   *self,
       g_ptr_array_set_size (finding->notes, 0);
       return;
     }
-  finding_set (finding, connected > 0 ? FINDING_OK : FINDING_FAILED, "%u of %u addresses connected", connected,
+  finding_set (finding, connected > 0 ? FINDING_OK : FINDING_FAILED, _("%u of %u addresses connected"), connected,
                attempts->len);
 }
 
@@ -508,7 +509,7 @@ probe_tcp (Probe *self)
     {
       time = format_short_time (self->connecting_took);
       set_time (finding, self->connecting_took);
-      finding_set (finding, FINDING_OK, "%s:%u connected through the proxy in %s", self->host, self->port, time);
+      finding_set (finding, FINDING_OK, _("%s:%u connected through the proxy in %s"), self->host, self->port, time);
     }
   /* What else is to be sent is for the tunnel. */
   if (self->stream != NULL && !self->secure)
@@ -595,7 +596,7 @@ add_hosts (Finding    *finding,
     g_string_append_printf (line, ", %u more", hosts->len - MAX_NAMES);
   json_object_set_array_member (object, "hosts", array);
   if (hosts->len > 0)
-    finding_add_note (finding, "  for %s", line->str);
+    finding_add_note (finding, _("  for %s"), line->str);
 }
 
 static void
@@ -622,16 +623,16 @@ describe_remaining (GDateTime *begin,
                     GDateTime *end)
 {
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
-  gint64 days;
+  guint days;
 
   if (begin != NULL && g_date_time_compare (now, begin) < 0)
-    return g_strdup ("not valid yet");
+    return g_strdup (_("not valid yet"));
   if (end == NULL)
-    return g_strdup ("valid");
+    return g_strdup (_("valid"));
   if (g_date_time_compare (now, end) > 0)
-    return g_strdup ("expired");
+    return g_strdup (_("expired"));
   days = g_date_time_difference (end, now) / G_TIME_SPAN_DAY;
-  return g_strdup_printf ("%" G_GINT64_FORMAT " %s left", days, days == 1 ? "day" : "days");
+  return g_strdup_printf (ngettext ("%u day left", "%u days left", days), days);
 }
 
 static char *
@@ -663,8 +664,8 @@ add_certificate (Finding         *finding,
   set_date (object, "not_before", begin);
   set_date (object, "not_after", end);
   finding_add_note (finding, "%s", subject);
-  finding_add_note (finding, "  issued by %s", issuer);
-  finding_add_note (finding, "  from %s to %s, %s", from, to, remaining);
+  finding_add_note (finding, _("  issued by %s"), issuer);
+  finding_add_note (finding, _("  from %s to %s, %s"), from, to, remaining);
   add_hosts (finding, object, hosts);
 }
 
@@ -700,7 +701,7 @@ probe_describe_tls (Probe          *self,
   json_object_set_array_member (finding->values, "chain", chain);
   finding_set (finding, self->refused_for == 0 ? FINDING_OK : FINDING_FAILED, "%s%s%s, %s", version,
                cipher != NULL ? ", " : "", cipher != NULL ? cipher : "",
-               self->refused_for == 0 ? "trusted" : "not trusted");
+               self->refused_for == 0 ? "trusted" : _("not trusted"));
 }
 
 static GIOStream *
@@ -731,7 +732,7 @@ probe_tls (Probe *self)
 
   if (!self->secure)
     {
-      finding_set (finding, FINDING_SKIPPED, "none, as the URL begins with ws://: others can read the token");
+      finding_set (finding, FINDING_SKIPPED, _("none, as the URL begins with ws://: others can read the token"));
       return finding;
     }
   tls = probe_create_tls (self, &error);
@@ -747,7 +748,7 @@ probe_tls (Probe *self)
     {
       g_autofree char *reason = probe_describe_error (self, error);
 
-      finding_set (finding, FINDING_FAILED, "no handshake: %s", reason);
+      finding_set (finding, FINDING_FAILED, _("no handshake: %s"), reason);
     }
   else
     {

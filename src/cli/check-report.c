@@ -2,6 +2,7 @@
 
 #include "cli/check-report.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "cli/view.h"
@@ -275,7 +276,7 @@ report_skip (CheckReport *self,
       if (self->found[step])
         continue;
       finding = finding_new (step);
-      finding_set (finding, FINDING_SKIPPED, "not tried");
+      finding_set (finding, FINDING_SKIPPED, _("not tried"));
       report_add (self, finding);
     }
 }

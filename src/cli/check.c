@@ -3,6 +3,7 @@
 /* Finds out why a tunnel does not work. What is below HTTP is tried step by step with GIO; a real tunnel,
  * which is started meanwhile, does the rest, and has the words for what goes wrong. */
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "cli/check-probe.h"
@@ -35,17 +36,17 @@ static const GOptionEntry entries[] = {
   TARGET_RESUMPTION_OPTION,
   TARGET_GATEWAY_OPTIONS,
   { "timeout", 0, 0, G_OPTION_ARG_STRING, &options.timeout,
-    "How long a step may take (default 10s)", "TIME" },
+    N_("How long a step may take (default 10s)"), "TIME" },
   TARGET_CONFIG_OPTION,
   { "log-level", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (LOG_LEVEL),
-    "none (default), error, warn, info or debug", "LEVEL" },
+    N_("none (default), error, warn, info or debug"), "LEVEL" },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
-    "Print one object in JSON", NULL },
+    N_("Print one object in JSON"), NULL },
   G_OPTION_ENTRY_NULL,
 };
 
 static const char description[] =
-    "Each step is a line with a check mark, or with what to do:\n"
+    N_("Each step is a line with a check mark, or with what to do:\n"
     "\n"
     "  URL         whether it is one\n"
     "  Name        the addresses of the host\n"
@@ -65,7 +66,7 @@ static const char description[] =
     "Exit status:\n"
     "  0  every step succeeded, or does not apply\n"
     "  1  a step failed\n"
-    "  2  wrong usage\n";
+    "  2  wrong usage\n");
 
 typedef struct
 {
@@ -172,12 +173,12 @@ check_url (Check        *self,
 
   if (problem != NULL)
     {
-      finding_set (finding, FINDING_FAILED, "there is none");
+      finding_set (finding, FINDING_FAILED, _("there is none"));
       finding->advice = g_strdup (problem->message);
     }
   else if (!try_url (given, &error))
     {
-      finding_set (finding, FINDING_FAILED, "not valid");
+      finding_set (finding, FINDING_FAILED, _("not valid"));
       finding->advice = g_strdup (error->message);
     }
   else
@@ -186,7 +187,7 @@ check_url (Check        *self,
       self->url = format_uri (uri);
       finding_set (finding, FINDING_OK, "%s", self->url);
       if (target_settings.place != NULL)
-        finding_add_note (finding, "of %s", target_settings.place);
+        finding_add_note (finding, _("of %s"), target_settings.place);
     }
   check_report_add (self->report, finding);
   return g_steal_pointer (&uri);
@@ -240,17 +241,17 @@ check_token (Check        *self,
   json_object_set_string_member (finding->values, "source", find_token_source ());
   if (self->token_error != NULL)
     {
-      finding_set (finding, FINDING_FAILED, "there is none");
+      finding_set (finding, FINDING_FAILED, _("there is none"));
       finding->advice = g_strdup (self->token_error->message);
     }
   else if (refusal != NULL)
     {
-      finding_set (finding, FINDING_FAILED, "refused, from %s", find_token_source ());
+      finding_set (finding, FINDING_FAILED, _("refused, from %s"), find_token_source ());
       finding->advice = g_strjoin ("; ", refusal->message, self->token != NULL ? token_hint (self->token) : NULL, NULL);
     }
   else
     {
-      finding_set (finding, FINDING_OK, "accepted, from %s", find_token_source ());
+      finding_set (finding, FINDING_OK, _("accepted, from %s"), find_token_source ());
     }
   check_report_add (self->report, finding);
 }
@@ -378,7 +379,7 @@ check_no_websocket (Check   *self,
       check_token (self, self->error);
       return;
     }
-  finding_set (finding, FINDING_FAILED, "%s", answer != NULL ? answer : "no WebSocket");
+  finding_set (finding, FINDING_FAILED, "%s", answer != NULL ? answer : _("no WebSocket"));
   finding->advice = g_strdup (self->error->message);
   check_report_add (self->report, finding);
 }
@@ -422,20 +423,21 @@ check_protocol (Check *self)
   json_object_set_boolean_member (finding->values, "resumable", resumable);
   if (resumable)
     {
-      finding_set (finding, FINDING_OK, "%s: TCP connections outlive a break of the WebSocket", protocol);
+      finding_set (finding, FINDING_OK, _("%s: TCP connections outlive a break of the WebSocket"), protocol);
     }
   else if (failed)
     {
       finding_set (finding, FINDING_FAILED, "%s", protocol);
-      finding->advice = g_strdup_printf ("the gateway %s cannot resume sessions (it does not speak resumable/1), which is "
-                                         "required by %s", self->url, settings_source (&target_settings, SETTING_RESUMPTION));
+      finding->advice = g_strdup_printf (_("the gateway %s cannot resume sessions (it does not speak resumable/1), "
+                                           "which is required by %s"),
+                                         self->url, settings_source (&target_settings, SETTING_RESUMPTION));
     }
   else
     {
-      finding_set (finding, FINDING_OK, "%s: a break of the WebSocket ends TCP connections", protocol);
+      finding_set (finding, FINDING_OK, _("%s: a break of the WebSocket ends TCP connections"), protocol);
       finding_add_note (finding, "%s", self->resumption == TCP_TUNNEL_RESUMPTION_OFF
-                                           ? "as resumption is off"
-                                           : "since the gateway does not offer resumable/1");
+                                           ? _("as resumption is off")
+                                           : _("since the gateway does not offer resumable/1"));
     }
   check_report_add (self->report, finding);
   return !failed;
@@ -495,17 +497,19 @@ describe_pings (Check       *self,
     }
   if (tcp_tunnel_get_state (self->tunnel) == TCP_TUNNEL_STATE_CONNECTED && pings->n > 0)
     {
-      finding_set (finding, FINDING_OK, "%s on average, %s to %s (%u %s)", average, shortest, longest, pings->n,
-                   pings->n == 1 ? "ping" : "pings");
+      finding_set (finding, FINDING_OK,
+                   ngettext ("%s on average, %s to %s (%u ping)", "%s on average, %s to %s (%u pings)", pings->n), average,
+                   shortest, longest, pings->n);
       return;
     }
   if (tcp_tunnel_get_state (self->tunnel) == TCP_TUNNEL_STATE_CONNECTED)
-    finding_set (finding, FINDING_FAILED, "no answer to a ping within %s", timeout);
+    finding_set (finding, FINDING_FAILED, _("no answer to a ping within %s"), timeout);
   else
-    finding_set (finding, FINDING_FAILED, "the WebSocket broke after %u %s", pings->n, pings->n == 1 ? "ping" : "pings");
-  finding->advice = g_strdup_printf ("%s%ssomething on the way, such as a proxy, opens the WebSocket but does not pass on "
-                                     "what is in it",
-                                     error != NULL ? error->message : "", error != NULL ? "; " : "");
+    finding_set (finding, FINDING_FAILED,
+                 ngettext ("the WebSocket broke after %u ping", "the WebSocket broke after %u pings", pings->n), pings->n);
+  finding->advice = g_strjoin ("; ", _("something on the way, such as a proxy, opens the WebSocket but does not pass on what "
+                                       "is in it"),
+                               error != NULL ? error->message : NULL, NULL);
 }
 
 static void
@@ -615,7 +619,7 @@ check_main (char ***args)
   g_autoptr (GUri) uri = NULL;
   gboolean known;
 
-  if (!options_parse ("check", "URL|NAME", "Find out why a tunnel to URL does not work.", description, entries, args,
+  if (!options_parse ("check", "URL|NAME", N_("Find out why a tunnel to URL does not work."), description, entries, args,
                       &error) ||
       !target_check (*args, &error))
     return options_usage ("check", error);

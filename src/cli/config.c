@@ -2,6 +2,7 @@
 
 #include "cli/config.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "cli/key-file.h"
@@ -139,7 +140,7 @@ read_headers (Config      *self,
     return FALSE;
   for (char **header = headers; *header != NULL; header++)
     if (strchr (*header, ':') == NULL)
-      return fail (error, "%s: each must be of the form 'Name: value', and a ; in it be written \\;",
+      return fail (error, _("%s: each must be of the form 'Name: value', and a ; in it be written \\;"),
                    source);
   for (char **header = headers; *header != NULL; header++)
     if (!key_file_is_private (self->file) && g_ascii_strncasecmp (*header, "Authorization:", strlen ("Authorization:")) == 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "cli/adb.h"
+
+#include <glib/gi18n.h>
 #include "cli/commands.h"
 #include "cli/forwards.h"
 #include "cli/options.h"
@@ -19,43 +21,43 @@ static struct
 static const GOptionEntry entries[] = {
   TARGET_TOKEN_OPTIONS,
   { "listen", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (LISTEN),
-    "Where to listen, or unix:PATH (127.0.0.1:0)", "HOST:PORT" },
+    N_("Where to listen, or unix:PATH (127.0.0.1:0)"), "HOST:PORT" },
   { "target", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (TARGET),
-    "Target to request (default the gateway's own)", "HOST:PORT" },
+    N_("Target to request (default the gateway's own)"), "HOST:PORT" },
   { "reverse", 0, 0, G_OPTION_ARG_STRING_ARRAY, &target_settings.reverses,
-    "Show a service at the gateway (repeatable)", "PORT=HOST:PORT" },
+    N_("Show a service at the gateway (repeatable)"), "PORT=HOST:PORT" },
   { "forward", 0, 0, G_OPTION_ARG_STRING_ARRAY, &target_settings.forwards,
-    "Listen for another target (repeatable)", "LISTEN=HOST:PORT" },
+    N_("Listen for another target (repeatable)"), "LISTEN=HOST:PORT" },
   { "socks", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (SOCKS),
-    "Listen as a SOCKS5 proxy", "HOST:PORT" },
+    N_("Listen as a SOCKS5 proxy"), "HOST:PORT" },
   { "http-proxy", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (HTTP_PROXY),
-    "Listen as an HTTP proxy (CONNECT)", "HOST:PORT" },
+    N_("Listen as an HTTP proxy (CONNECT)"), "HOST:PORT" },
   { "stdio", 0, 0, G_OPTION_ARG_NONE, &options.stdio,
-    "Carry stdin and stdout instead of listening", NULL },
+    N_("Carry stdin and stdout instead of listening"), NULL },
   { "mode", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (MODE),
-    "auto (default) or another, see below", "MODE" },
+    N_("auto (default) or another, see below"), "MODE" },
   TARGET_RESUMPTION_OPTION,
   TARGET_WAIT_OPTION,
   { "max-connections", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (MAX_CONNECTIONS),
-    "TCP connections at a time (default 20000)", "N" },
+    N_("TCP connections at a time (default 20000)"), "N" },
   TARGET_RECONNECT_OPTIONS,
   TARGET_GATEWAY_OPTIONS,
   { "on-ready", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (ON_READY),
-    "Run this once the tunnel is ready", "CMD" },
+    N_("Run this once the tunnel is ready"), "CMD" },
   { "adb", 0, 0, G_OPTION_ARG_NONE, &options.adb,
-    "Keep adb connected to the tunnel", NULL },
+    N_("Keep adb connected to the tunnel"), NULL },
   TARGET_CONFIG_OPTION,
   { "log-level", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (LOG_LEVEL),
-    "none, error, warn, info (default) or debug", "LEVEL" },
+    N_("none, error, warn, info (default) or debug"), "LEVEL" },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
-    "Print events as JSON, one a line", NULL },
+    N_("Print events as JSON, one a line"), NULL },
   { "quiet", 0, 0, G_OPTION_ARG_NONE, &options.quiet,
-    "Only the first line and errors", NULL },
+    N_("Only the first line and errors"), NULL },
   G_OPTION_ENTRY_NULL,
 };
 
 static const char description[] =
-    "The first line on stdout is 'listening on HOST:PORT'. Logs go to stderr. On\n"
+    N_("The first line on stdout is 'listening on HOST:PORT'. Logs go to stderr. On\n"
     "a terminal a status line follows what happens.\n"
     "\n"
     "--listen unix:PATH opens a Unix socket instead of a port, for this user alone.\n"
@@ -91,7 +93,7 @@ static const char description[] =
     "\n"
     "The token comes from --token-file, from --token-command, from --token, which\n"
     "other users may see for a moment, or else from the environment variable\n"
-    TOKEN_VARIABLE ". With --header 'Authorization: …' those credentials\n"
+    "TCP_TUNNEL_TOKEN. With --header 'Authorization: …' those credentials\n"
     "are sent in its place, and with --no-token none.\n"
     "\n"
     "Modes:\n"
@@ -124,7 +126,7 @@ static const char description[] =
     "Examples:\n"
     "  tcp-tunnel connect wss://example.org/t --token-file token --listen 2222\n"
     "  ssh -p 2222 localhost\n"
-    "  ssh -o ProxyCommand='tcp-tunnel connect NAME --stdio' somewhere\n";
+    "  ssh -o ProxyCommand='tcp-tunnel connect NAME --stdio' somewhere\n");
 
 /* stdout is for the data. */
 static gboolean
@@ -137,7 +139,7 @@ check_stdio (GError **error)
 
   if (!options.stdio || other == NULL)
     return TRUE;
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--stdio and %s exclude each other", other);
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("--stdio and %s exclude each other"), other);
   return FALSE;
 }
 
@@ -147,7 +149,7 @@ check_hook (GError **error)
 {
   if (!options.stdio || !settings_has (&target_settings, SETTING_ON_READY))
     return TRUE;
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--stdio and %s exclude each other",
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("--stdio and %s exclude each other"),
                settings_source (&target_settings, SETTING_ON_READY));
   return FALSE;
 }
@@ -161,14 +163,14 @@ check_forwards (GError **error)
   for (guint i = 0; options.stdio && i < G_N_ELEMENTS (settings); i++)
     if (settings_has (&target_settings, settings[i]))
       {
-        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--stdio and %s exclude each other",
+        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("--stdio and %s exclude each other"),
                      settings_source (&target_settings, settings[i]));
         return FALSE;
       }
   if (!options.adb || !forwards_wanted (&target_settings) || settings_has (&target_settings, SETTING_LISTEN))
     return TRUE;
   g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                       "--adb needs a port of the tunnel's own, which --listen opens beside others");
+                       _("--adb needs a port of the tunnel's own, which --listen opens beside others"));
   return FALSE;
 }
 
@@ -180,7 +182,7 @@ check_adb (GError **error)
 
   if (!options.adb || listen == NULL || (!g_str_has_prefix (listen, "unix:") && !options_is_activated (listen)))
     return TRUE;
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--adb needs a TCP port, which %s does not open",
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("--adb needs a TCP port, which %s does not open"),
                settings_source (&target_settings, SETTING_LISTEN));
   return FALSE;
 }
@@ -193,7 +195,7 @@ connect_main (char ***args)
   g_autoptr (GError) error = NULL;
 
   if (!options_parse ("connect", "URL|NAME",
-                      "Open a local TCP port whose connections travel to URL.", description,
+                      N_("Open a local TCP port whose connections travel to URL."), description,
                       entries, args, &error) ||
       !check_stdio (&error) || !target_check (*args, &error) ||
       !target_read ((*args)[1], &error) || !check_hook (&error) ||

@@ -2,6 +2,8 @@
 
 #include "cli/demo-break.h"
 
+#include <glib/gi18n.h>
+
 #include "cli/demo-data.h"
 #include "cli/format.h"
 #include "cli/view.h"
@@ -65,7 +67,7 @@ wait_until (gboolean (*condition) (gpointer data),
     g_main_context_iteration (NULL, TRUE);
   g_source_remove (timeout);
   if (expired)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "the tunnel is still %s after %d s",
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _("the tunnel is still %s after %d s"),
                  format_state (tcp_tunnel_get_state (tunnel)), DEADLINE);
   return !expired;
 }
@@ -123,14 +125,14 @@ say (GSocketConnection     *connection,
   if (answer == NULL)
     {
       if (error != NULL && *error == NULL)
-        g_set_error (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, "the connection ended");
+        g_set_error (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, _("the connection ended"));
       return FALSE;
     }
   view_print (stdout, "  %8s   %s\n", "back", answer);
   if (!g_str_has_suffix (answer, expected))
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                   "the answer should have been line %u of the same connection", number);
+                   _("the answer should have been line %u of the same connection"), number);
       return FALSE;
     }
   return TRUE;

@@ -2,6 +2,8 @@
 
 #include "cli/demo-cutter.h"
 
+#include <glib/gi18n.h>
+
 #include "cli/format.h"
 #include "cli/view.h"
 
@@ -100,7 +102,7 @@ print_cut (DemoCutter *self)
   const Cut *cut = &self->cuts[self->current - 1];
   g_autofree char *time = format_time (g_get_monotonic_time () - cut->time);
 
-  view_print (stdout, "  cut %u at %2u %%  %s in %s\n", self->current, cut->percent,
+  view_print (stdout, _("  cut %u at %2u %%  %s in %s\n"), self->current, cut->percent,
               self->states->str, time);
 }
 
@@ -178,11 +180,11 @@ demo_cutter_end (DemoCutter  *self,
 
   self->arrived.part = 0;
   g_signal_handler_disconnect (self->tunnel, self->handler);
-  view_print (stdout, "         %u cuts, resumed %" G_GUINT64_FORMAT " times, %s sent again\n",
-              self->n_cuts, resumes, replayed);
+  view_print (stdout, _("         %u cuts, resumed %u times, %s sent again\n"),
+              self->n_cuts, (guint) resumes, replayed);
   if (self->n_cuts > 0 && resumes > 0)
     return TRUE;
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, "no session was resumed");
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, _("no session was resumed"));
   return FALSE;
 }
 

@@ -2,6 +2,8 @@
 
 #include "cli/demo-data.h"
 
+#include <glib/gi18n.h>
+#include <stdint.h>
 #include <string.h>
 
 enum
@@ -103,13 +105,13 @@ demo_data_receive (GInputStream  *in,
       if (n == 0)
         {
           g_set_error (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
-                       "the data ended %" G_GUINT64_FORMAT " bytes too early", bytes);
+                       _("the data ended %ju bytes too early"), (uintmax_t) bytes);
           return FALSE;
         }
       if (memcmp (chunk, pattern + offset, n) != 0)
         {
           g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                       "the data differs from what was sent, within the last %" G_GUINT64_FORMAT " bytes", bytes);
+                       _("the data differs from what was sent, within the last %ju bytes"), (uintmax_t) bytes);
           return FALSE;
         }
       bytes -= n;

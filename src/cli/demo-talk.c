@@ -2,6 +2,7 @@
 
 #include "cli/demo-talk.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "cli/demo-data.h"
@@ -37,7 +38,7 @@ check_echo (DemoTalk   *self,
     {
       if (self->error == NULL)
         g_set_error (&self->error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED,
-                     "the connection ended after %u lines", number - 1);
+                     _("the connection ended after %u lines"), number - 1);
       return FALSE;
     }
   if (self->who == NULL)
@@ -45,7 +46,7 @@ check_echo (DemoTalk   *self,
   if (g_str_has_prefix (echo, self->who) && g_str_has_suffix (echo, tail))
     return TRUE;
   g_set_error (&self->error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-               "what came back is not line %u of %s", number, self->who);
+               _("what came back is not line %u of %s"), number, self->who);
   return FALSE;
 }
 
@@ -169,7 +170,7 @@ demo_talk_end (DemoTalk  *self,
       *worst = g_array_index (self->times, gint64, n - 1);
       median_text = format_time (*median);
       worst_text = format_time (*worst);
-      view_print (stdout, "  typing  %u lines, each came back: half within %s, all within %s\n",
+      view_print (stdout, _("  typing  %u lines, each came back: half within %s, all within %s\n"),
                   n, median_text, worst_text);
     }
   else

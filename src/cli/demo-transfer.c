@@ -2,6 +2,7 @@
 
 #include "cli/demo-transfer.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "cli/demo-data.h"
@@ -83,12 +84,12 @@ check_answer (Transfer  *transfer,
   if (transfer->answer == NULL)
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
-                   "the connection ended before the service confirmed the data");
+                   _("the connection ended before the service confirmed the data"));
       return FALSE;
     }
   if (strcmp (transfer->answer, DEMO_DATA_WHOLE) != 0)
     {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "the service reports: %s", transfer->answer);
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _("the service reports: %s"), transfer->answer);
       return FALSE;
     }
   return TRUE;
@@ -141,7 +142,7 @@ print_result (DemoTransfer *self)
   g_autofree char *size = format_size (n * self->bytes);
   g_autofree char *rate = format_size (self->rate);
 
-  view_print (stdout, "  %-6s %8s in %5.2f s  %9s/s   every byte arrived, in order\n", self->name, size,
+  view_print (stdout, _("  %-6s %8s in %5.2f s  %9s/s   every byte arrived, in order\n"), self->name, size,
               self->elapsed / 1e6, rate);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <glib/gi18n.h>
 #include <stdlib.h>
 #include <tcptunnel/tcptunnel.h>
 #include <unistd.h>
@@ -40,23 +41,23 @@ static struct
 
 static const GOptionEntry entries[] = {
   { "size", 0, 0, G_OPTION_ARG_STRING, &options.size,
-    "Send so much each way (default: for 1.5 s)", "MIB" },
+    N_("Send so much each way (default: for 1.5 s)"), "MIB" },
   { "keep", 0, 0, G_OPTION_ARG_NONE, &options.keep,
-    "Run on afterwards, to be tried by hand", NULL },
+    N_("Run on afterwards, to be tried by hand"), NULL },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
-    "none, error (default), warn, info or debug", "LEVEL" },
+    N_("none, error (default), warn, info or debug"), "LEVEL" },
   G_OPTION_ENTRY_NULL,
 };
 
 static const char description[] =
-    "Starts a TCP service, a gateway and tunnels on this machine, measures how fast\n"
+    N_("Starts a TCP service, a gateway and tunnels on this machine, measures how fast\n"
     "they are, and sends data both ways while the WebSocket is cut again and again.\n"
     "The receiving end compares every byte.\n"
     "\n"
     "Exit status:\n"
     "  0  all held\n"
     "  1  something did not hold, or the demo was stopped before its end\n"
-    "  2  wrong usage\n";
+    "  2  wrong usage\n");
 
 /* A line of the summary. */
 typedef struct
@@ -215,14 +216,14 @@ print_parts (Demo *self)
 {
   g_autofree char *uri = tcp_gateway_dup_uri (self->gateway);
 
-  print_title ("tcp-tunnel demo: everything runs on this machine");
+  print_title (_("tcp-tunnel demo: everything runs on this machine"));
   view_print (stdout,
-              "  tunnel   127.0.0.1:%-5u         singleton: one connection at a time\n"
-              "  tunnel   127.0.0.1:%-5u         singleton, through a relay that is cut\n"
-              "  tunnel   127.0.0.1:%-5u         multiplexed, likewise: many connections\n"
-              "  relays   127.0.0.1:%-5u, %-5u  act as the network before those two\n"
-              "  gateway  %-22s  accepts the WebSockets\n"
-              "  service  127.0.0.1:%-5u         what the gateway connects to\n",
+              _("  tunnel   127.0.0.1:%-5u         singleton: one connection at a time\n"
+                "  tunnel   127.0.0.1:%-5u         singleton, through a relay that is cut\n"
+                "  tunnel   127.0.0.1:%-5u         multiplexed, likewise: many connections\n"
+                "  relays   127.0.0.1:%-5u, %-5u  act as the network before those two\n"
+                "  gateway  %-22s  accepts the WebSockets\n"
+                "  service  127.0.0.1:%-5u         what the gateway connects to\n"),
               tunnel_port (self->direct), tunnel_port (self->single), tunnel_port (self->many),
               demo_server_get_port (self->single_relay), demo_server_get_port (self->many_relay),
               uri, demo_server_get_port (self->service));
@@ -281,7 +282,7 @@ add_transfer (Demo               *self,
       add_result (self, what, g_strdup_printf ("%s/s", rate), TRUE);
       return;
     }
-  view_print (stdout, "  %-6s failed: %s\n", transfer->name, error->message);
+  view_print (stdout, _("  %-6s failed: %s\n"), transfer->name, error->message);
   add_result (self, what, g_strdup ("failed"), FALSE);
 }
 
@@ -328,10 +329,10 @@ end_talk (Demo     *self,
       g_autofree char *middle = format_time (median);
       g_autofree char *longest = format_time (worst);
 
-      add_result (self, what, g_strdup_printf ("echo in %s, at most %s", middle, longest), TRUE);
+      add_result (self, what, g_strdup_printf (_("echo in %s, at most %s"), middle, longest), TRUE);
       return;
     }
-  view_print (stdout, "  typing failed: %s\n", error->message);
+  view_print (stdout, _("  typing failed: %s\n"), error->message);
   add_result (self, what, g_strdup ("failed"), FALSE);
 }
 
@@ -346,18 +347,18 @@ run_transfers (Demo *self)
   DemoTransfer both = { .name = "both", .n_up = MANY / 2, .n_down = MANY / 2 };
   DemoTalk *talk;
 
-  print_title ("How fast: one connection through the tunnel");
+  print_title (_("How fast: one connection through the tunnel"));
   /* If it fails, so do the others, which show why. */
   if (options.size == NULL && transfer_directly (self, &warm_up, NULL))
     choose_bytes (self, &warm_up);
   run_direct_transfer (self, &up, "data up");
   run_direct_transfer (self, &down, "data down");
 
-  print_title ("The same, while its WebSocket is cut again and again");
+  print_title (_("The same, while its WebSocket is cut again and again"));
   run_cut_transfer (self, self->single, self->single_relay, &cut_up, "data up");
   run_cut_transfer (self, self->single, self->single_relay, &cut_down, "data down");
 
-  print_title ("Eight connections both ways, and lines typed beside them, over one WebSocket");
+  print_title (_("Eight connections both ways, and lines typed beside them, over one WebSocket"));
   talk = demo_talk_start (tunnel_port (self->many));
   run_cut_transfer (self, self->many, self->many_relay, &both, "data both ways");
   end_talk (self, talk);
@@ -369,16 +370,16 @@ run_break (Demo *self)
   g_autoptr (GError) error = NULL;
   gint64 away;
 
-  print_title ("Step by step: the network breaks under an open connection");
+  print_title (_("Step by step: the network breaks under an open connection"));
   if (demo_break_run (self->single, self->single_relay, &away, &error))
     {
       g_autofree char *time = format_time (away);
 
-      add_result (self, "same connection after a break", g_strdup_printf ("back in %s", time), TRUE);
+      add_result (self, _("same connection after a break"), g_strdup_printf (_("back in %s"), time), TRUE);
       return;
     }
-  view_print (stdout, "  failed: %s\n", error->message);
-  add_result (self, "same connection after a break", g_strdup ("failed"), FALSE);
+  view_print (stdout, _("  failed: %s\n"), error->message);
+  add_result (self, _("same connection after a break"), g_strdup ("failed"), FALSE);
 }
 
 static gboolean
@@ -394,9 +395,9 @@ print_summary (Demo *self)
       all = all && result->held;
       view_print (stdout, "  %-32s %-30s %s%s%s\n", result->what, result->measured,
                   view_style (stdout, result->held ? VIEW_GREEN : VIEW_RED),
-                  result->held ? "held" : "DID NOT HOLD", view_style (stdout, VIEW_PLAIN));
+                  result->held ? "held" : _("DID NOT HOLD"), view_style (stdout, VIEW_PLAIN));
     }
-  view_print (stdout, "\n%s\n", all ? "All held." : "Not all held.");
+  view_print (stdout, "\n%s\n", all ? _("All held.") : _("Not all held."));
   return all;
 }
 
@@ -405,12 +406,12 @@ print_next (void)
 {
   print_title ("Next");
   view_print (stdout,
-              "  tcp-tunnel demo --keep\n"
-              "      the same, and tunnels and gateway run on, to be tried with nc and curl\n"
-              "  tcp-tunnel gateway --target 127.0.0.1:22 --listen 8080\n"
-              "  tcp-tunnel connect ws://127.0.0.1:8080/ --listen 2222\n"
-              "      a gateway and a tunnel to it, both with TCP_TUNNEL_TOKEN set to the same\n"
-              "      secret; then: ssh -p 2222 127.0.0.1\n");
+              _("  tcp-tunnel demo --keep\n"
+                "      the same, and tunnels and gateway run on, to be tried with nc and curl\n"
+                "  tcp-tunnel gateway --target 127.0.0.1:22 --listen 8080\n"
+                "  tcp-tunnel connect ws://127.0.0.1:8080/ --listen 2222\n"
+                "      a gateway and a tunnel to it, both with TCP_TUNNEL_TOKEN set to the same\n"
+                "      secret; then: ssh -p 2222 127.0.0.1\n"));
 }
 
 /* Enter on the terminal. */
@@ -427,7 +428,7 @@ on_input (GIOChannel   *channel,
     return G_SOURCE_REMOVE;
   demo_server_cut (self->single_relay);
   demo_server_cut (self->many_relay);
-  view_print (stdout, "  both WebSockets are cut\n");
+  view_print (stdout, _("  both WebSockets are cut\n"));
   return G_SOURCE_CONTINUE;
 }
 
@@ -448,24 +449,25 @@ keep (Demo *self)
   g_autoptr (GIOChannel) input = NULL;
   g_autoptr (TunnelLine) status = NULL;
 
-  print_title ("Still running. In another terminal, try:");
+  print_title (_("Still running. In another terminal, try:"));
   view_print (stdout,
-              "  nc 127.0.0.1 %u\n"
-              "      each line that you type comes back\n"
-              "  curl -o /dev/null http://127.0.0.1:%u/1024\n"
-              "      1024 MiB through the multiplexed tunnel, any number at a time\n"
-              "  TCP_TUNNEL_TOKEN=" DEMO_TOKEN " tcp-tunnel connect %s\n"
-              "      a tunnel of your own to the same gateway\n\n",
+              _("  nc 127.0.0.1 %u\n"
+                "      each line that you type comes back\n"
+                "  curl -o /dev/null http://127.0.0.1:%u/1024\n"
+                "      1024 MiB through the multiplexed tunnel, any number at a time\n"
+                "  TCP_TUNNEL_TOKEN=" DEMO_TOKEN " tcp-tunnel connect %s\n"
+                "      a tunnel of your own to the same gateway\n"
+                "\n"),
               single, many, uri);
   if (isatty (STDIN_FILENO))
     {
-      view_print (stdout, "Press Enter to cut the WebSockets, Ctrl-C to end.\n");
+      view_print (stdout, _("Press Enter to cut the WebSockets, Ctrl-C to end.\n"));
       input = g_io_channel_unix_new (STDIN_FILENO);
       g_io_add_watch (input, G_IO_IN | G_IO_HUP, on_input, self);
     }
   else
     {
-      view_print (stdout, "Press Ctrl-C to end.\n");
+      view_print (stdout, _("Press Ctrl-C to end.\n"));
     }
   g_signal_connect (self->single, "state-changed", G_CALLBACK (on_state_changed), NULL);
   if (view_is_live ())
@@ -482,7 +484,7 @@ on_quit (gpointer data)
   if (!self->finished)
     {
       view_end ();
-      view_print (stderr, "tcp-tunnel demo: stopped before the end\n");
+      view_print (stderr, _("tcp-tunnel demo: stopped before the end\n"));
       _exit (EXIT_FAILED);
     }
   g_main_loop_quit (self->loop);
@@ -498,7 +500,7 @@ read_options (guint64 *size,
       !g_ascii_string_to_unsigned (options.size, 10, 1, MAX_SIZE, size, NULL))
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                   "--size must be a whole number from 1 to %u, not '%s'", (guint) MAX_SIZE,
+                   _("--size must be a whole number from 1 to %u, not '%s'"), (guint) MAX_SIZE,
                    options.size);
       return FALSE;
     }
@@ -515,7 +517,7 @@ demo_main (char ***args)
   int level = TCP_TUNNEL_LOG_LEVEL_ERROR;
   int status = EXIT_FAILED;
 
-  if (!options_parse ("demo", NULL, "Show what a tunnel does. It requires no gateway and no network.", description,
+  if (!options_parse ("demo", NULL, N_("Show what a tunnel does. It requires no gateway and no network."), description,
                       entries, args, &error) ||
       !read_options (&size, &level, &error))
     return options_usage ("demo", error);

@@ -2,6 +2,7 @@
 
 #include "cli/forwards.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "cli/format.h"
@@ -36,7 +37,7 @@ add_target (TcpTunnel   *tunnel,
   if (equals == NULL || equals == text || equals[1] == '\0')
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                   "%s must be LISTEN=HOST:PORT, such as 5432=db.lab:5432, not '%s'", source, text);
+                   _("%s must be LISTEN=HOST:PORT, such as 5432=db.lab:5432, not '%s'"), source, text);
       return FALSE;
     }
   listen = g_strndup (text, equals - text);
@@ -99,10 +100,10 @@ forward_describe (TcpForward *forward)
 
   g_object_get (forward, "kind", &kind, "target", &target, NULL);
   if (kind == TCP_FORWARD_KIND_SOCKS)
-    return g_strdup ("as a SOCKS5 proxy");
+    return g_strdup (_("as a SOCKS5 proxy"));
   if (kind == TCP_FORWARD_KIND_HTTP_PROXY)
-    return g_strdup ("as an HTTP proxy");
-  return g_strdup_printf ("for %s", target);
+    return g_strdup (_("as an HTTP proxy"));
+  return g_strdup_printf (_("for %s"), target);
 }
 
 /* For a program: ADDRESS=TARGET, ADDRESS=socks and ADDRESS=http-proxy, with a space between. */

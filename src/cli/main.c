@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <glib/gi18n.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@ static const struct
 };
 
 static const char help[] =
-    "Usage:\n"
+    N_("Usage:\n"
     "  tcp-tunnel COMMAND [OPTION...]\n"
     "\n"
     "TCP connections through an authenticated WebSocket.\n"
@@ -53,9 +54,9 @@ static const char help[] =
     "  --version                   Show the version\n"
     "\n"
     "An example, in two terminals:\n"
-    "  export " TOKEN_VARIABLE "=change-me\n"
+    "  export TCP_TUNNEL_TOKEN=change-me\n"
     "  tcp-tunnel gateway --target 127.0.0.1:22 --listen 8080\n"
-    "  tcp-tunnel connect ws://127.0.0.1:8080/ --listen 2222\n";
+    "  tcp-tunnel connect ws://127.0.0.1:8080/ --listen 2222\n");
 
 static int
 unknown_command (const char *name)
@@ -63,19 +64,22 @@ unknown_command (const char *name)
   const char *names[G_N_ELEMENTS (commands) + 1] = { NULL };
   g_autofree char *list = NULL;
   g_autofree char *hint = NULL;
+  g_autofree char *message = NULL;
+  g_autofree char *commands_line = NULL;
 
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
     names[i] = commands[i].name;
   list = g_strjoinv (", ", (char **) names);
   if (strstr (name, "://") != NULL)
-    hint = g_strdup ("; did you mean 'tcp-tunnel connect URL'?");
+    hint = g_strdup (_("; did you mean 'tcp-tunnel connect URL'?"));
   else if (*name == '-')
-    hint = g_strdup ("; options follow the command");
+    hint = g_strdup (_("; options follow the command"));
   else
     hint = suggest (name, names, "");
-  view_print (stderr, "%stcp-tunnel:%s there is no command '%s'%s\n"
-              "The commands are %s. Try 'tcp-tunnel --help'.\n",
-              view_style (stderr, VIEW_RED), view_style (stderr, VIEW_PLAIN), name, hint, list);
+  message = g_strdup_printf (_("there is no command '%s'%s"), name, hint);
+  commands_line = g_strdup_printf (_("The commands are %s. Try 'tcp-tunnel --help'."), list);
+  view_print (stderr, "%stcp-tunnel:%s %s\n%s\n", view_style (stderr, VIEW_RED), view_style (stderr, VIEW_PLAIN), message,
+              commands_line);
   return EXIT_USAGE;
 }
 
@@ -86,12 +90,12 @@ run (char ***args)
 
   if (name == NULL)
     {
-      view_print (stderr, "%s", help);
+      view_print (stderr, "%s", _(help));
       return EXIT_USAGE;
     }
   if (strcmp (name, "--help") == 0 || strcmp (name, "-h") == 0 || strcmp (name, "help") == 0)
     {
-      view_print (stdout, "%s", help);
+      view_print (stdout, "%s", _(help));
       return EXIT_SUCCESS;
     }
   if (strcmp (name, "--version") == 0)
@@ -112,6 +116,22 @@ run (char ***args)
   return unknown_command (name);
 }
 
+/* Numbers stay as documented. Without a translation of the command, what the libraries beneath it report stays in
+ * English too. */
+static void
+set_locale (void)
+{
+  static const char header[] = ""; /* what a catalogue has in place of a translation of this */
+
+  setlocale (LC_CTYPE, "");
+  setlocale (LC_MESSAGES, "");
+  bindtextdomain (GETTEXT_PACKAGE, TCP_TUNNEL_LOCALE_DIR);
+  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
+  textdomain (GETTEXT_PACKAGE);
+  if (*gettext (header) == '\0')
+    setlocale (LC_MESSAGES, "C");
+}
+
 int
 main (int    argc,
       char **argv)
@@ -120,8 +140,7 @@ main (int    argc,
   int status;
 
   process_open_standard_files ();
-  /* Only the character set: numbers and messages stay as documented. */
-  setlocale (LC_CTYPE, "");
+  set_locale ();
   process_raise_file_limit ();
   notify_init ();
   activation_init ();

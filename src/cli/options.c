@@ -3,7 +3,9 @@
 #include "cli/options.h"
 
 #include <glib-unix.h>
+#include <glib/gi18n.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
@@ -30,13 +32,13 @@ locate_option (const char         *command,
                const char         *name)
 {
   if ((strcmp (name, "no-wait") == 0 || strcmp (name, "no-watch") == 0) && has_option (entries, name + strlen ("no-")))
-    return g_strdup_printf ("; did you mean '--%s=no'?", name + strlen ("no-"));
+    return g_strdup_printf (_("; did you mean '--%s=no'?"), name + strlen ("no-"));
   if (strcmp (command, "connect") == 0 || strcmp (name, "remote-uri") == 0 ||
       !g_strv_contains (settings_keys (), name))
     return g_strdup ("");
   if (strcmp (command, "up") == 0)
-    return g_strdup ("; in the config file it is a key of a tunnel, or of [defaults] for all");
-  return g_strdup ("; 'tcp-tunnel connect' has such an option");
+    return g_strdup (_("; in the config file it is a key of a tunnel, or of [defaults] for all"));
+  return g_strdup (_("; 'tcp-tunnel connect' has such an option"));
 }
 
 /* Says which option was meant, but not the value behind =, which may be a token
@@ -61,7 +63,7 @@ set_unknown_option (const char          *command,
       g_free (hint);
       hint = locate_option (command, entries, option + strspn (option, "-"));
     }
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION, "there is no option '%s'%s",
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION, _("there is no option '%s'%s"),
                option, hint);
 }
 
@@ -81,7 +83,7 @@ set_dash (const char  *arg,
   g_autofree char *option = g_strndup (arg, strcspn (arg, "="));
 
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION,
-               "'%s' begins with the dash U+%04X; an option begins with two hyphens, --", option,
+               _("'%s' begins with the dash U+%04X; an option begins with two hyphens, --"), option,
                g_utf8_get_char (arg));
 }
 
@@ -128,7 +130,8 @@ make_context (const char         *command,
   g_set_prgname (name);
   g_option_context_set_summary (context, summary);
   g_option_context_set_description (context, description);
-  g_option_context_add_main_entries (context, entries, NULL);
+  g_option_context_set_translation_domain (context, GETTEXT_PACKAGE);
+  g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
   g_option_context_set_ignore_unknown_options (context, TRUE);
   return context;
 }
@@ -145,7 +148,7 @@ parse (GOptionContext      *context,
     return FALSE;
   if (arguments == NULL && *args != NULL && (*args)[0] != NULL && (*args)[1] != NULL)
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "'%s' is one argument too many; there are only options",
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, _("'%s' is one argument too many; there are only options"),
                    (*args)[1]);
       return FALSE;
     }
@@ -183,13 +186,13 @@ print_sections (GOptionContext       *context,
 
   while (title[-1] != '\n')
     title--;
-  view_print (stdout, "%.*sHelp Options:", (int) (title - help), help);
+  view_print (stdout, "%.*s%s", (int) (title - help), help, _("Help Options:"));
   for (; sections->title != NULL; sections++)
     {
       g_autofree char *option = g_strdup_printf ("\n  --%s", sections->first);
       const char *begin = strstr (rest, option);
 
-      view_print (stdout, "%.*s\n\n%s", (int) (begin - rest), rest, sections->title);
+      view_print (stdout, "%.*s\n\n%s", (int) (begin - rest), rest, _(sections->title));
       rest = begin;
     }
   view_print (stdout, "%s", rest);
@@ -212,13 +215,13 @@ options_parse_sections (const char            *command,
 {
   gboolean wants_help = FALSE;
   const GOptionEntry help[] = {
-    { "help", 'h', 0, G_OPTION_ARG_NONE, &wants_help, "Show help options", NULL },
+    { "help", 'h', 0, G_OPTION_ARG_NONE, &wants_help, N_("Show help options"), NULL },
     G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = make_context (command, NULL, summary, description, help);
 
   g_option_context_set_help_enabled (context, FALSE);
-  g_option_context_add_main_entries (context, entries, NULL);
+  g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
   if (!parse (context, command, NULL, entries, args, error))
     return FALSE;
   if (wants_help)
@@ -229,14 +232,20 @@ options_parse_sections (const char            *command,
   return TRUE;
 }
 
+static gboolean bad_value (GError    **error,
+                           const char *format,
+                           ...) G_GNUC_PRINTF (2, 3);
+
 static gboolean
-bad_value (GError     **error,
-           const char  *option,
-           const char  *allowed,
-           const char  *text)
+bad_value (GError    **error,
+           const char *format,
+           ...)
 {
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s must be %s, not '%s'", option,
-               allowed, text);
+  va_list args;
+
+  va_start (args, format);
+  g_propagate_error (error, g_error_new_valist (G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, format, args));
+  va_end (args);
   return FALSE;
 }
 
@@ -264,6 +273,15 @@ take_socket (const char  *option,
   return TRUE;
 }
 
+static gboolean
+bad_listen (GError     **error,
+            const char  *option,
+            const char  *text)
+{
+  return bad_value (error, _("%s must be HOST:PORT, [IPV6]:PORT, PORT (0 to 65535), unix:PATH or systemd:NAME, not '%s'"),
+                    option, text);
+}
+
 /**
  * options_read_listen:
  * @option: what it is called in a message, here and below
@@ -276,7 +294,6 @@ options_read_listen (const char  *option,
                      GObject     *object,
                      GError     **error)
 {
-  const char *allowed = "HOST:PORT, [IPV6]:PORT, PORT (0 to 65535), unix:PATH or systemd:NAME";
   const char *colon, *port;
   g_autofree char *host = NULL;
   guint64 number;
@@ -299,7 +316,7 @@ options_read_listen (const char  *option,
   if (colon != NULL)
     host = g_strndup (text, colon - text);
   if (!g_ascii_string_to_unsigned (port, 10, 0, G_MAXUINT16, &number, NULL))
-    return bad_value (error, option, allowed, text);
+    return bad_listen (error, option, text);
 
   if (host != NULL && g_str_has_prefix (host, "[") && g_str_has_suffix (host, "]"))
     {
@@ -310,10 +327,10 @@ options_read_listen (const char  *option,
     }
   else if (host != NULL && strpbrk (host, ":[]") != NULL)
     {
-      return bad_value (error, option, allowed, text);
+      return bad_listen (error, option, text);
     }
   if (host != NULL && *host == '\0')
-    return bad_value (error, option, allowed, text);
+    return bad_listen (error, option, text);
 
   if (host != NULL)
     g_object_set (object, "hostname", host, NULL);
@@ -333,7 +350,6 @@ options_read_number (const char  *option,
                      guint       *value,
                      GError     **error)
 {
-  g_autofree char *allowed = NULL;
   guint64 number;
 
   if (text == NULL)
@@ -343,8 +359,7 @@ options_read_number (const char  *option,
       *value = number;
       return TRUE;
     }
-  allowed = g_strdup_printf ("a whole number from %u to %u", min, max);
-  return bad_value (error, option, allowed, text);
+  return bad_value (error, _("%s must be a whole number from %u to %u, not '%s'"), option, min, max, text);
 }
 
 /**
@@ -366,7 +381,7 @@ options_read_uint (const char  *option,
       G_PARAM_SPEC_UINT (g_object_class_find_property (G_OBJECT_GET_CLASS (object), property));
   guint min = (spec->minimum + unit - 1) / unit;
   guint max = spec->maximum / unit;
-  guint value;
+  guint value = 0;
 
   if (text == NULL)
     return TRUE;
@@ -389,7 +404,7 @@ options_read_memory (const char  *option,
                      const char  *property,
                      GError     **error)
 {
-  guint value;
+  guint value = 0;
 
   if (text == NULL)
     return TRUE;
@@ -436,7 +451,6 @@ options_read_rate (const char  *option,
                    const char  *property,
                    GError     **error)
 {
-  g_autofree char *allowed = NULL;
   guint64 value;
 
   if (text == NULL)
@@ -446,9 +460,8 @@ options_read_rate (const char  *option,
       g_object_set (object, property, value, NULL);
       return TRUE;
     }
-  allowed = g_strdup_printf ("a number of bytes a second such as 500K, 10M or 1G, from %" G_GUINT64_FORMAT " to 1000G",
-                             least);
-  return bad_value (error, option, allowed, text);
+  return bad_value (error, _("%s must be a number of bytes a second such as 500K, 10M or 1G, from %ju to 1000G, not '%s'"), option,
+                    (uintmax_t) least, text);
 }
 
 /**
@@ -471,7 +484,7 @@ options_read_attempts (const char  *option,
   else if (g_ascii_string_to_unsigned (text, 10, 0, G_MAXINT, &number, NULL))
     *value = number;
   else
-    return bad_value (error, option, "a whole number from 0 to 2147483647, or unlimited", text);
+    return bad_value (error, _("%s must be a whole number from 0 to 2147483647, or unlimited, not '%s'"), option, text);
   return TRUE;
 }
 
@@ -488,7 +501,7 @@ options_read_boolean (const char  *option,
   if (text == NULL)
     return TRUE;
   if (strcmp (text, "yes") != 0 && strcmp (text, "no") != 0)
-    return bad_value (error, option, "yes or no", text);
+    return bad_value (error, _("%s must be yes or no, not '%s'"), option, text);
   *value = strcmp (text, "yes") == 0;
   return TRUE;
 }
@@ -537,13 +550,17 @@ options_read_duration (const char  *option,
                        guint       *value,
                        GError     **error)
 {
-  g_autofree char *allowed = NULL;
+  guint hours = max / (60 * 60 * 1000);
 
   if (text == NULL || parse_duration (text, plain_unit, max, value))
     return TRUE;
-  allowed = g_strdup_printf ("a duration such as 500ms, 10s, 2min or 1h, of at most %u h (a number alone is in %s)",
-                             max / (60 * 60 * 1000), plain_unit == 1 ? "milliseconds" : "seconds");
-  return bad_value (error, option, allowed, text);
+  if (plain_unit == 1)
+    return bad_value (error, _("%s must be a duration such as 500ms, 10s, 2min or 1h, of at most %u h (a number alone is in "
+                               "milliseconds), not '%s'"),
+                      option, hours, text);
+  return bad_value (error, _("%s must be a duration such as 500ms, 10s, 2min or 1h, of at most %u h (a number alone is in "
+                             "seconds), not '%s'"),
+                    option, hours, text);
 }
 
 /**
@@ -561,7 +578,7 @@ options_read_duration_property (const char  *option,
 {
   GParamSpecUInt *spec =
       G_PARAM_SPEC_UINT (g_object_class_find_property (G_OBJECT_GET_CLASS (object), property));
-  guint value;
+  guint value = 0;
 
   if (text == NULL)
     return TRUE;
@@ -602,7 +619,7 @@ options_read_enum (const char  *option,
   list = g_strjoinv (", ", (char **) nicks->pdata);
   hint = suggest (text, (const char *const *) nicks->pdata, "");
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-               "%s must be one of %s, not '%s'%s", option, list, text, hint);
+               _("%s must be one of %s, not '%s'%s"), option, list, text, hint);
   return FALSE;
 }
 
@@ -627,7 +644,7 @@ options_say (const char *command,
 void
 options_hint (const char *command)
 {
-  view_print (stderr, "Try 'tcp-tunnel %s --help'.\n", command);
+  view_print (stderr, _("Try 'tcp-tunnel %s --help'.\n"), command);
 }
 
 int
@@ -658,7 +675,7 @@ options_failure (const char   *command,
 GError *
 options_stdout_error (int code)
 {
-  return g_error_new (G_IO_ERROR, g_io_error_from_errno (code), "cannot write to stdout: %s",
+  return g_error_new (G_IO_ERROR, g_io_error_from_errno (code), _("cannot write to stdout: %s"),
                       g_strerror (code));
 }
 

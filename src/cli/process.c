@@ -3,6 +3,7 @@
 #include "cli/process.h"
 
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -109,9 +110,9 @@ char *
 process_describe_end (GSubprocess *process)
 {
   if (g_subprocess_get_if_signaled (process))
-    return g_strdup_printf ("was ended by signal %d (%s)", g_subprocess_get_term_sig (process),
+    return g_strdup_printf (_("the command was ended by signal %d (%s)"), g_subprocess_get_term_sig (process),
                             strsignal (g_subprocess_get_term_sig (process)));
   if (g_subprocess_get_exit_status (process) != 0)
-    return g_strdup_printf ("ended with exit status %d", g_subprocess_get_exit_status (process));
+    return g_strdup_printf (_("the command ended with exit status %d"), g_subprocess_get_exit_status (process));
   return NULL;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "cli/commands.h"
+
+#include <glib/gi18n.h>
 #include "cli/options.h"
 #include "cli/supervise.h"
 #include "cli/target.h"
@@ -14,30 +16,30 @@ static struct
 
 static const GOptionEntry entries[] = {
   { "to", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (TO),
-    "The service to connect to", "HOST:PORT" },
+    N_("The service to connect to"), "HOST:PORT" },
   { "remote-port", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (REMOTE_PORT),
-    "Port of the gateway (that of the URL, or any)", "PORT" },
+    N_("Port of the gateway (that of the URL, or any)"), "PORT" },
   TARGET_TOKEN_OPTIONS,
   TARGET_RESUMPTION_OPTION,
   TARGET_WAIT_OPTION,
   { "max-connections", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (MAX_CONNECTIONS),
-    "TCP connections at a time (default 64)", "N" },
+    N_("TCP connections at a time (default 64)"), "N" },
   TARGET_RECONNECT_OPTIONS,
   TARGET_GATEWAY_OPTIONS,
   { "on-ready", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (ON_READY),
-    "Run this once the gateway listens", "CMD" },
+    N_("Run this once the gateway listens"), "CMD" },
   TARGET_CONFIG_OPTION,
   { "log-level", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (LOG_LEVEL),
-    "none, error, warn, info (default) or debug", "LEVEL" },
+    N_("none, error, warn, info (default) or debug"), "LEVEL" },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
-    "Print events as JSON, one a line", NULL },
+    N_("Print events as JSON, one a line"), NULL },
   { "quiet", 0, 0, G_OPTION_ARG_NONE, &options.quiet,
-    "Only the first line and errors", NULL },
+    N_("Only the first line and errors"), NULL },
   G_OPTION_ENTRY_NULL,
 };
 
 static const char description[] =
-    "The gateway listens on a port, and what connects there is connected to --to,\n"
+    N_("The gateway listens on a port, and what connects there is connected to --to,\n"
     "which this machine can reach; a port alone is one of this machine. The first\n"
     "line on stdout is 'listening on HOST:PORT of the gateway'. Logs go to stderr.\n"
     "\n"
@@ -51,7 +53,7 @@ static const char description[] =
     "'tcp-tunnel connect'.\n"
     "\n"
     "Example:\n"
-    "  tcp-tunnel reverse wss://example.org/t --token-file token --to 127.0.0.1:3000\n";
+    "  tcp-tunnel reverse wss://example.org/t --token-file token --to 127.0.0.1:3000\n");
 
 static gboolean
 check_service (GError **error)
@@ -59,7 +61,7 @@ check_service (GError **error)
   if (settings_has (&target_settings, SETTING_TO))
     return TRUE;
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-               "the service to connect to is missing: give --to HOST:PORT, such as --to 127.0.0.1:3000");
+               _("the service to connect to is missing: give --to HOST:PORT, such as --to 127.0.0.1:3000"));
   return FALSE;
 }
 
@@ -70,7 +72,7 @@ reverse_main (char ***args)
   g_autoptr (GPtrArray) all = g_ptr_array_new ();
   g_autoptr (GError) error = NULL;
 
-  if (!options_parse ("reverse", "URL|NAME", "Show a TCP service of this machine at the gateway at URL.", description,
+  if (!options_parse ("reverse", "URL|NAME", N_("Show a TCP service of this machine at the gateway at URL."), description,
                       entries, args, &error) ||
       !target_check (*args, &error) || !target_read ((*args)[1], &error) ||
       !check_service (&error))

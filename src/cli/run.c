@@ -2,6 +2,7 @@
 
 #include "cli/run.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "cli/adb.h"
@@ -197,8 +198,7 @@ on_hook_ended (const char *problem,
   if (problem != NULL)
     {
       g_autofree char *text =
-          g_strdup_printf ("%s: the command %s", settings_source (self->settings, SETTING_ON_READY),
-                           problem);
+          g_strdup_printf ("%s: %s", settings_source (self->settings, SETTING_ON_READY), problem);
 
       options_say (self->shared->options.command, spoken_name (self), text);
     }
@@ -372,7 +372,7 @@ read_token_again (Run *self)
 
   if (g_file_test (file, G_FILE_TEST_EXISTS) && !g_file_test (file, G_FILE_TEST_IS_REGULAR))
     g_set_error (&error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
-                 "%s: %s is not read again, as it is no regular file", source, file);
+                 _("%s: %s is not read again, as it is no regular file"), source, file);
   else
     token = settings_read_token (self->settings, &error);
   if (error != NULL)
@@ -414,9 +414,9 @@ announce_retry (Run          *self,
 
   self->announced = TRUE;
   if (get_log_level (self->tunnel) >= TCP_TUNNEL_LOG_LEVEL_WARN)
-    text = g_strdup ("waiting for the gateway");
+    text = g_strdup (_("waiting for the gateway"));
   else
-    text = g_strdup_printf ("%s; waiting for the gateway, the next attempt is in %u s", error->message,
+    text = g_strdup_printf (_("%s; waiting for the gateway, the next attempt is in %u s"), error->message,
                             delay / 1000 + (delay % 1000 > 0));
   options_say (self->shared->options.command, spoken_name (self), text);
 }

@@ -2,6 +2,7 @@
 
 #include "cli/settings.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "cli/options.h"
@@ -165,7 +166,7 @@ read_tls (const Settings  *self,
   database = g_tls_file_database_new (path, error);
   if (database == NULL)
     {
-      g_prefix_error (error, "%s %s is not a file of certificates in PEM form: ", settings_source (self, SETTING_CA),
+      g_prefix_error (error, _("%s %s is not a file of certificates in PEM form: "), settings_source (self, SETTING_CA),
                       self->values[SETTING_CA]);
       return FALSE;
     }
@@ -195,7 +196,8 @@ read_client_certificate (const Settings  *self,
     return TRUE;
   if (certificate == NULL)
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s needs --client-cert, or client-cert in the file",
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   _("%s needs --client-cert, or client-cert in the file"),
                    settings_source (self, SETTING_CLIENT_KEY));
       return FALSE;
     }
@@ -203,9 +205,12 @@ read_client_certificate (const Settings  *self,
   pair = g_tls_certificate_new_from_files (certificate, key != NULL ? key : certificate, error);
   if (pair == NULL)
     {
-      g_prefix_error (error, "%s %s is not a certificate in PEM form with its key%s%s: ",
-                      settings_source (self, SETTING_CLIENT_CERT), certificate, key != NULL ? " in " : "",
-                      key != NULL ? key : "");
+      if (key != NULL)
+        g_prefix_error (error, _("%s %s is not a certificate in PEM form with its key in %s: "),
+                        settings_source (self, SETTING_CLIENT_CERT), certificate, key);
+      else
+        g_prefix_error (error, _("%s %s is not a certificate in PEM form with its key: "),
+                        settings_source (self, SETTING_CLIENT_CERT), certificate);
       return FALSE;
     }
   g_object_set (tunnel, "client-certificate", pair, NULL);
@@ -227,7 +232,8 @@ read_subprotocols (const Settings  *self,
   for (char **name = names; *name != NULL; name++)
     if (*g_strstrip (*name) == '\0')
       {
-        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s must be a name, or several with commas between them",
+        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                     _("%s must be a name, or several with commas between them"),
                      settings_source (self, SETTING_SUBPROTOCOL));
         return FALSE;
       }
@@ -287,7 +293,8 @@ check_headers (const Settings  *self,
 
       if (length == 0 || (*header)[length] != ':')
         {
-          g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s must be 'NAME: VALUE', but number %u is not",
+          g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                       _("%s must be 'NAME: VALUE', but number %u is not"),
                        settings_source (self, SETTING_HEADERS), (guint) (header - self->headers) + 1);
           return FALSE;
         }
@@ -345,7 +352,7 @@ check_credentials (const Settings  *self,
     n_headers += is_authorization (*header);
   if (n_headers > 1)
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s has more than one Authorization",
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("%s has more than one Authorization"),
                    settings_source (self, SETTING_HEADERS));
       return FALSE;
     }
@@ -358,8 +365,7 @@ check_credentials (const Settings  *self,
         continue;
       if (first != NULL)
         {
-          g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s and %s%s exclude each other",
-                       first, source, last ? " with Authorization" : "");
+          g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, last ? _("%s and %s with Authorization exclude each other") : _("%s and %s exclude each other"), first, source);
           return FALSE;
         }
       first = source;
@@ -389,12 +395,12 @@ settings_read_token (const Settings  *self,
 
   if (self->name == NULL)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 "a token is needed: give --token-file FILE, --token-command CMD or --token TOKEN, or set %s; or say "
-                 "--no-token",
+                 _("a token is needed: give --token-file FILE, --token-command CMD or --token TOKEN, or set %s; or say "
+                   "--no-token"),
                  TOKEN_VARIABLE);
   else
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 "%s: a token is needed: give token-file or token-command in [%s], or set %s; or say no-token=yes",
+                 _("%s: a token is needed: give token-file or token-command in [%s], or set %s; or say no-token=yes"),
                  self->name, self->name, TOKEN_VARIABLE);
   return NULL;
 }

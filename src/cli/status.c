@@ -3,6 +3,7 @@
 /* What the commands of this user that run at this moment do: each is asked over its socket. */
 
 #include <gio/gunixsocketaddress.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,14 +33,14 @@ static struct
 
 static const GOptionEntry entries[] = {
   { "watch", 0, 0, G_OPTION_ARG_NONE, &options.watch,
-    "Show it again every second, until interrupted", NULL },
+    N_("Show it again every second, until interrupted"), NULL },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
-    "Print one object in JSON", NULL },
+    N_("Print one object in JSON"), NULL },
   G_OPTION_ENTRY_NULL,
 };
 
 static const char description[] =
-    "Shows each 'connect', 'up', 'reverse' and 'gateway' of this user: where it\n"
+    N_("Shows each 'connect', 'up', 'reverse' and 'gateway' of this user: where it\n"
     "listens, its state, its connections and the data that they carried, and why a\n"
     "tunnel is not connected. They are found by their sockets in\n"
     "$XDG_RUNTIME_DIR/tcp-tunnel, and in /run/tcp-tunnel for services.\n"
@@ -49,7 +50,7 @@ static const char description[] =
     "Exit status:\n"
     "  0  something runs; with --watch: ended by a signal\n"
     "  1  nothing runs, or stdout cannot be written to\n"
-    "  2  wrong usage\n";
+    "  2  wrong usage\n");
 
 /* Asking */
 
@@ -75,7 +76,8 @@ receive_answer (GSocket  *socket,
         return g_string_free (g_steal_pointer (&text), FALSE);
       if (text->len + n > MAX_ANSWER)
         {
-          g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "its answer is longer than %d bytes", MAX_ANSWER);
+          g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+                       _("its answer is longer than %d bytes"), MAX_ANSWER);
           return NULL;
         }
       g_string_append_len (text, buffer, n);
@@ -124,7 +126,7 @@ ask (const char  *path,
   if (root != NULL && !JSON_NODE_HOLDS_OBJECT (root))
     g_clear_pointer (&root, json_node_unref);
   if (root == NULL && error != NULL && *error == NULL)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "it did not answer with an object");
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _("it did not answer with an object"));
   return root;
 }
 
@@ -283,7 +285,7 @@ format_figures (JsonObject *object)
     {
       g_autofree char *time = format_time (round_trip * 1000);
 
-      g_string_append_printf (text, "  rtt %s", time);
+      g_string_append_printf (text, _("  rtt %s"), time);
     }
   return g_string_free (text, FALSE);
 }
@@ -301,7 +303,7 @@ add_reason (GPtrArray  *lines,
     return;
   clean = format_foreign (message);
   if (delay >= 0)
-    add_text_line (lines, VIEW_DIM, g_strdup_printf ("    next attempt in %.0f s: %s", delay / 1000, clean));
+    add_text_line (lines, VIEW_DIM, g_strdup_printf (_("    next attempt in %.0f s: %s"), delay / 1000, clean));
   else
     add_text_line (lines, VIEW_DIM, g_strdup_printf ("    %s", clean));
 }
@@ -345,12 +347,12 @@ format_age (const char *started)
     return g_strdup ("");
   seconds = MAX (g_date_time_difference (now, then), 0) / G_TIME_SPAN_SECOND;
   if (seconds < 60)
-    return g_strdup_printf (", for %d s", (int) seconds);
+    return g_strdup_printf (_(", for %d s"), (int) seconds);
   if (seconds < 60 * 60)
-    return g_strdup_printf (", for %d min", (int) seconds / 60);
+    return g_strdup_printf (_(", for %d min"), (int) seconds / 60);
   if (seconds < 48 * 60 * 60)
-    return g_strdup_printf (", for %d h %d min", (int) seconds / 3600, (int) seconds / 60 % 60);
-  return g_strdup_printf (", for %d days", (int) (seconds / 86400));
+    return g_strdup_printf (_(", for %d h %d min"), (int) seconds / 3600, (int) seconds / 60 % 60);
+  return g_strdup_printf (_(", for %d days"), (int) (seconds / 86400));
 }
 
 static void
@@ -363,12 +365,13 @@ add_process_lines (GPtrArray  *lines,
   g_autofree char *age = format_age (get_string (process, "started"));
   g_autofree char *clean = format_foreign (command != NULL ? command : "process");
 
-  add_text_line (lines, VIEW_BOLD, g_strdup_printf ("%s, process %.0f%s", clean, get_number (process, "pid", 0), age));
+  add_text_line (lines, VIEW_BOLD, g_strdup_printf (_("%s, process %.0f%s"),
+                                                    clean, get_number (process, "pid", 0), age));
   if (problem != NULL)
     {
       g_autofree char *text = format_foreign (problem);
 
-      add_text_line (lines, VIEW_YELLOW, g_strdup_printf ("    it does not answer: %s", text));
+      add_text_line (lines, VIEW_YELLOW, g_strdup_printf (_("    it does not answer: %s"), text));
     }
   for (const char *const *kind = kinds; *kind != NULL; kind++)
     {
@@ -393,7 +396,7 @@ make_lines (JsonArray *processes)
   for (guint i = 0; i < json_array_get_length (processes); i++)
     add_process_lines (lines, json_array_get_object_element (processes, i));
   if (lines->len == 0)
-    add_text_line (lines, VIEW_PLAIN, g_strdup ("No tunnel and no gateway of this user runs."));
+    add_text_line (lines, VIEW_PLAIN, g_strdup (_("No tunnel and no gateway of this user runs.")));
   return lines;
 }
 
@@ -568,7 +571,7 @@ status_main (char ***args)
   Show self = { 0 };
   g_autoptr (GError) error = NULL;
 
-  if (!options_parse ("status", NULL, "Show what the running tunnels and gateways of this user do.", description, entries,
+  if (!options_parse ("status", NULL, N_("Show what the running tunnels and gateways of this user do."), description, entries,
                       args, &error))
     return options_usage ("status", error);
 

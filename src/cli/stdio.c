@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <glib/gi18n.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -388,7 +389,7 @@ take_stdout (Stdio   *self,
                    dup2 (null, STDOUT_FILENO) >= 0;
 
   if (!taken)
-    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "cannot write to stdout: %s", g_strerror (errno));
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), _("cannot write to stdout: %s"), g_strerror (errno));
   if (null >= 0)
     close (null);
   return taken;

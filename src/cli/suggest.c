@@ -2,6 +2,7 @@
 
 #include "cli/suggest.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 enum
@@ -81,5 +82,5 @@ suggest (const char        *word,
     }
   if (nearest == NULL)
     return g_strdup ("");
-  return g_strdup_printf ("; did you mean '%s%s'?", prefix, nearest);
+  return g_strdup_printf (_("; did you mean '%s%s'?"), prefix, nearest);
 }

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <glib/gi18n.h>
+
 #include "cli/settings.h"
 
 G_BEGIN_DECLS
@@ -16,44 +18,44 @@ extern char *target_config;
 /* The options that several of these commands have. */
 #define TARGET_TOKEN_OPTIONS \
   { "token-file", 0, 0, G_OPTION_ARG_FILENAME, TARGET_VALUE (TOKEN_FILE), \
-    "File that holds the token", "FILE" }, \
+    N_("File that holds the token"), "FILE" }, \
   { "token-command", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (TOKEN_COMMAND), \
-    "Command that prints the token", "CMD" }, \
+    N_("Command that prints the token"), "CMD" }, \
   { "token", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (TOKEN), \
-    "The token itself", "TOKEN" }, \
+    N_("The token itself"), "TOKEN" }, \
   { "no-token", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, target_take_no_token, \
-    "Send no token", NULL }
+    N_("Send no token"), NULL }
 #define TARGET_RESUMPTION_OPTION \
   { "resumption", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (RESUMPTION), \
-    "auto (default), required or off", "WHETHER" }
+    N_("auto (default), required or off"), "WHETHER" }
 #define TARGET_WAIT_OPTION \
   { "wait", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (WAIT), \
-    "Try again at the start: yes (default) or no", "WHETHER" }
+    N_("Try again at the start: yes (default) or no"), "WHETHER" }
 #define TARGET_RECONNECT_OPTIONS \
   { "max-reconnect-attempts", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (MAX_RECONNECT_ATTEMPTS), \
-    "Give up after N attempts (default unlimited)", "N" }, \
+    N_("Give up after N attempts (default unlimited)"), "N" }, \
   { "reconnect-delay", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (RECONNECT_DELAY), \
-    "Delay before the first reconnect (default 1s)", "TIME" }, \
+    N_("Delay before the first reconnect (default 1s)"), "TIME" }, \
   { "max-reconnect-delay", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (MAX_RECONNECT_DELAY), \
-    "The longest delay (default 30s)", "TIME" }
+    N_("The longest delay (default 30s)"), "TIME" }
 #define TARGET_GATEWAY_OPTIONS \
   { "ca", 0, 0, G_OPTION_ARG_FILENAME, TARGET_VALUE (CA), \
-    "PEM file of the authorities to trust", "FILE" }, \
+    N_("PEM file of the authorities to trust"), "FILE" }, \
   { "client-cert", 0, 0, G_OPTION_ARG_FILENAME, TARGET_VALUE (CLIENT_CERT), \
-    "PEM file of the certificate to show", "FILE" }, \
+    N_("PEM file of the certificate to show"), "FILE" }, \
   { "client-key", 0, 0, G_OPTION_ARG_FILENAME, TARGET_VALUE (CLIENT_KEY), \
-    "PEM file of its key, if it is elsewhere", "FILE" }, \
+    N_("PEM file of its key, if it is elsewhere"), "FILE" }, \
   { "connect-to", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (CONNECT_TO), \
-    "Connect there instead of to the URL's", "HOST:PORT" }, \
+    N_("Connect there instead of to the URL's"), "HOST:PORT" }, \
   { "origin", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (ORIGIN), \
-    "The header Origin", "URL" }, \
+    N_("The header Origin"), "URL" }, \
   { "subprotocol", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (SUBPROTOCOL), \
-    "WebSocket subprotocols to offer", "NAME,…" }, \
+    N_("WebSocket subprotocols to offer"), "NAME,…" }, \
   { "header", 0, 0, G_OPTION_ARG_STRING_ARRAY, &target_settings.headers, \
-    "One more request header (repeatable)", "'K: V'" }
+    N_("One more request header (repeatable)"), "'K: V'" }
 #define TARGET_CONFIG_OPTION \
   { "config", 0, 0, G_OPTION_ARG_FILENAME, &target_config, \
-    "File that NAME is looked up in", "FILE" }
+    N_("File that NAME is looked up in"), "FILE" }
 
 gboolean target_take_no_token (const char  *option,
                                const char  *value,

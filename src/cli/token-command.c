@@ -2,6 +2,7 @@
 
 #include "cli/token-command.h"
 
+#include <glib/gi18n.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,11 +62,11 @@ on_end (GObject      *object,
       return;
     }
   /* A NUL in it would hide what follows. */
-  problem = strlen (call->text) < call->length ? g_strdup ("printed no text")
+  problem = strlen (call->text) < call->length ? g_strdup (_("the command printed no text"))
                                                : process_describe_end (call->process);
   if (problem != NULL)
     {
-      g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, "%s: the command %s",
+      g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, "%s: %s",
                                call->source, problem);
       return;
     }
@@ -91,7 +92,7 @@ on_read (GObject      *object,
       terminate (call->process);
       if (error == NULL)
         error = g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                             "%s: the command printed more than a token", call->source);
+                             _("%s: the command printed more than a token"), call->source);
       g_task_return_error (task, error);
       return;
     }

@@ -3,6 +3,7 @@
 #include "cli/token.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -67,7 +68,7 @@ token_check (const char  *text,
 
   if (length == 0)
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s holds no token", source);
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("%s holds no token"), source);
       return NULL;
     }
   for (gsize i = 0; i < length; i++)
@@ -76,8 +77,10 @@ token_check (const char  *text,
         gboolean is_list = strchr (token, '\n') != NULL && strchr (token, ':') != NULL;
 
         g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                     "%s: a token is one line of printable ASCII without spaces%s", source,
-                     is_list ? "; is this the token file of a gateway?" : "");
+                     is_list ? _("%s: a token is one line of printable ASCII without spaces; is this the token file of a "
+                                 "gateway?")
+                             : _("%s: a token is one line of printable ASCII without spaces"),
+                     source);
         return NULL;
       }
   return g_steal_pointer (&token);
@@ -110,14 +113,14 @@ token_read_file (const char  *source,
     }
   if (length > MAX_FILE_SIZE)
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s has more than %d bytes",
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("%s has more than %d bytes"),
                    name, MAX_FILE_SIZE);
       return NULL;
     }
   text[length] = '\0';
   if (strlen (text) != length)
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s is not a text file", name);
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("%s is not a text file"), name);
       return NULL;
     }
 
@@ -146,7 +149,7 @@ token_load (const char  *token,
   if (token != NULL && file != NULL)
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                   "--token and --token-file exclude each other");
+                   _("--token and --token-file exclude each other"));
       return NULL;
     }
   if (file != NULL)
@@ -157,7 +160,7 @@ token_load (const char  *token,
     return token_check (variable, TOKEN_VARIABLE, error);
 
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-               "a token is needed: give --token-file FILE or --token TOKEN, or set %s",
+               _("a token is needed: give --token-file FILE or --token TOKEN, or set %s"),
                TOKEN_VARIABLE);
   return NULL;
 }
@@ -175,6 +178,6 @@ const char *
 token_hint (const char *token)
 {
   return strchr (token, ':') != NULL
-             ? "there is a colon in the token: of a line NAME:TOKEN for a gateway, the tunnel needs the TOKEN alone"
+             ? _("there is a colon in the token: of a line NAME:TOKEN for a gateway, the tunnel needs the TOKEN alone")
              : NULL;
 }

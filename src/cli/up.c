@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "cli/commands.h"
+
+#include <glib/gi18n.h>
 #include "cli/config.h"
 #include "cli/options.h"
 #include "cli/supervise.h"
@@ -17,22 +19,22 @@ static struct
 
 static const GOptionEntry entries[] = {
   { "config", 0, 0, G_OPTION_ARG_FILENAME, &options.config,
-    "File of the tunnels", "FILE" },
+    N_("File of the tunnels"), "FILE" },
   { "wait", 0, 0, G_OPTION_ARG_STRING, &options.wait,
-    "Try again at the start: yes or no", "WHETHER" },
+    N_("Try again at the start: yes or no"), "WHETHER" },
   { "max-connections", 0, 0, G_OPTION_ARG_STRING, &options.max_connections,
-    "TCP connections at a time, of each tunnel", "N" },
+    N_("TCP connections at a time, of each tunnel"), "N" },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
-    "none, error, warn, info or debug", "LEVEL" },
+    N_("none, error, warn, info or debug"), "LEVEL" },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
-    "Print events as JSON, one a line", NULL },
+    N_("Print events as JSON, one a line"), NULL },
   { "quiet", 0, 0, G_OPTION_ARG_NONE, &options.quiet,
-    "Only where tunnels listen, and errors", NULL },
+    N_("Only where tunnels listen, and errors"), NULL },
   G_OPTION_ENTRY_NULL,
 };
 
 static const char description[] =
-    "Without a NAME these are all tunnels in the file. For each tunnel stdout has a\n"
+    N_("Without a NAME these are all tunnels in the file. For each tunnel stdout has a\n"
     "line 'NAME: listening on HOST:PORT'. Logs go to stderr. On a terminal a table\n"
     "shows the status of each. A tunnel that ends on an error does not end the\n"
     "others; its line stays, with the reason.\n"
@@ -65,7 +67,7 @@ static const char description[] =
     "Exit status:\n"
     "  0  closed by SIGINT, SIGTERM or SIGHUP, and no tunnel had ended before\n"
     "  1  a tunnel ended on an error\n"
-    "  2  wrong usage, or a wrong config file\n";
+    "  2  wrong usage, or a wrong config file\n");
 
 static gboolean
 add_settings (GPtrArray   *all,
@@ -78,7 +80,7 @@ add_settings (GPtrArray   *all,
   for (guint i = 0; i < all->len; i++)
     if (g_str_equal (((Settings *) all->pdata[i])->name, name))
       {
-        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "'%s' is given twice", name);
+        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, _("'%s' is given twice"), name);
         return FALSE;
       }
   settings->values[SETTING_LOG_LEVEL] = g_strdup (options.log_level);
@@ -103,7 +105,7 @@ read_config (GPtrArray   *all,
   names = *wanted != NULL ? g_strdupv (wanted) : config_get_names (config);
   if (*names == NULL)
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "%s has no tunnels in it",
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, _("%s has no tunnels in it"),
                    config_get_path (config));
       return FALSE;
     }
@@ -120,7 +122,7 @@ up_main (char ***args)
   g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func ((GDestroyNotify) settings_free);
   g_autoptr (GError) error = NULL;
 
-  if (!options_parse ("up", "[NAME…]", "Open the tunnels of the config file.", description, entries,
+  if (!options_parse ("up", "[NAME…]", N_("Open the tunnels of the config file."), description, entries,
                       args, &error) ||
       !read_config (all, *args + 1, &error))
     return options_usage ("up", error);

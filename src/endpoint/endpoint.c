@@ -2,6 +2,7 @@
 
 #include "endpoint/endpoint-private.h"
 
+#include "base/i18n.h"
 #include "base/tsan.h"
 #include "endpoint/connection.h"
 #include "endpoint/connections.h"
@@ -53,7 +54,7 @@ G_DEFINE_ABSTRACT_TYPE (TcpEndpoint, tcp_endpoint, G_TYPE_OBJECT)
 static GError *
 endpoint_closed_error (TcpEndpoint *self)
 {
-  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "%s was closed", self->runner.klass->noun);
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, _("%s was closed"), _(self->runner.klass->noun));
 }
 
 /* Those that are open of this run and of those before. A handler may start the endpoint again, and open others. */

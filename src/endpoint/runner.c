@@ -3,6 +3,7 @@
 #include "endpoint/runner.h"
 
 #include "base/fork.h"
+#include "base/i18n.h"
 #include "base/log-thread.h"
 #include "base/tsan.h"
 #include "io/descriptors.h"
@@ -138,8 +139,9 @@ runner_end_wait (TcpRunner    *self,
 
   if (!in_order)
     why = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED,
-                       wait->id == 0 ? "%s was closed while it was being started" : "%s was closed while it was being drained",
-                       self->klass->noun);
+                       wait->id == 0 ? _("%s was closed while it was being started")
+                                     : _("%s was closed while it was being drained"),
+                       _(self->klass->noun));
   tcp_wait_end (wait, why);
   tcp_wait_unref (wait);
 }
@@ -208,7 +210,8 @@ runner_set_fork_error (TcpRunner  *self,
                        GError    **error)
 {
   g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
-               "%s was started before a fork, and runs in the parent process; close it, or use another", self->klass->noun);
+               _("%s was started before a fork, and runs in the parent process; close it, or use another"),
+               _(self->klass->noun));
 }
 
 /* To be called with the lock held. A close that was under way in another thread of the parent does not end here:
@@ -689,8 +692,6 @@ runner_may_start (TcpRunner     *self,
                   GCancellable  *cancellable,
                   GError       **error)
 {
-  const char *state = NULL;
-
   runner_wait_for_close (self);
   while (self->engine != NULL && !self->starting && tcp_status_get (self->status, ended) && !runner_is_inherited (self))
     {
@@ -708,10 +709,12 @@ runner_may_start (TcpRunner     *self,
       return FALSE;
     }
   if (self->engine != NULL)
-    state = self->starting ? "is being started already" : self->draining ? "is being drained" : "runs already";
-  if (state != NULL)
     {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, "%s %s", self->klass->noun, state);
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
+                   self->starting   ? _("%s is being started already")
+                   : self->draining ? _("%s is being drained")
+                                    : _("%s runs already"),
+                   _(self->klass->noun));
       return FALSE;
     }
   return !g_cancellable_set_error_if_cancelled (cancellable, error);
@@ -795,7 +798,8 @@ runner_begin_start (TcpRunner     *self,
    * on threads that could not report it. */
   if (!tcp_descriptors_try (START_DESCRIPTORS, &why))
     {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "%s cannot be started: %s", self->klass->noun, why->message);
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                   _("%s cannot be started: %s"), _(self->klass->noun), why->message);
       return FALSE;
     }
   if (self->klass->collect != NULL && !self->klass->collect (self->owner, error))
@@ -904,7 +908,7 @@ tcp_runner_ref_engine (TcpRunner  *self,
   if (self->engine != NULL && runner_is_inherited (self))
     runner_set_fork_error (self, error);
   else if (self->engine == NULL || self->starting || self->closing)
-    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, "%s does not run", self->klass->noun);
+    g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, _("%s does not run"), _(self->klass->noun));
   else
     engine = self->klass->ref (self->engine);
   tcp_runner_unlock (self);

@@ -2,6 +2,7 @@
 
 #include "gateway/gateway-private.h"
 
+#include "base/i18n.h"
 #include "base/tsan.h"
 #include "gateway/principal.h"
 #include "gateway/server.h"
@@ -112,7 +113,7 @@ gateway_cancel (gpointer engine,
 }
 
 static const TcpRunnerClass runner_class = {
-  .noun = "the gateway",
+  .noun = N_("the gateway"),
   .collect = gateway_collect,
   .make = gateway_make_server,
   .ref = (gpointer (*) (gpointer)) tcp_server_ref,

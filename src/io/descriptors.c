@@ -9,6 +9,8 @@
 
 #include <gio/gio.h>
 
+#include "base/i18n.h"
+
 /* What is left when new connections are refused: an eighth, within these. */
 #define MIN_RESERVE 8
 #define MAX_RESERVE 1024
@@ -46,7 +48,7 @@ tcp_descriptors_try (guint    n,
     i++;
   code = i < n ? errno : 0;
   if (i < n)
-    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "%u more file descriptors cannot be opened: %s", n,
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), _("%u more file descriptors cannot be opened: %s"), n,
                  g_strerror (code));
   while (i-- > 0)
     close (fds[i]);

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <tcptunnel/tcptunnel.h>
+#include "base/i18n.h"
 #include "io/listen.h"
 
 G_STATIC_ASSERT (TCP_SOCKET_PATH_MAX == sizeof (((struct sockaddr_un *) NULL)->sun_path) - 1);
@@ -49,7 +50,7 @@ check_is_stale (GSocketAddress  *address,
   if (probe == NULL || !g_socket_address_to_native (address, &native, sizeof (native), error))
     return FALSE;
   if (connect (g_socket_get_fd (probe), (struct sockaddr *) &native, length) == 0 || errno == EPROTOTYPE)
-    return fail (error, G_IO_ERROR_ADDRESS_IN_USE, "a running program listens there");
+    return fail (error, G_IO_ERROR_ADDRESS_IN_USE, _("a running program listens there"));
   if (errno != ECONNREFUSED)
     return fail_errno (error, errno);
 
@@ -68,7 +69,7 @@ remove_stale (const char      *path,
   if (g_lstat (path, &info) < 0)
     return errno == ENOENT || fail_errno (error, errno);
   if (!S_ISSOCK (info.st_mode))
-    return fail (error, G_IO_ERROR_ADDRESS_IN_USE, "there is a file that is not a socket");
+    return fail (error, G_IO_ERROR_ADDRESS_IN_USE, _("there is a file that is not a socket"));
   if (!check_is_stale (address, error))
     return FALSE;
 
@@ -159,7 +160,7 @@ tcp_listen_unix (const char     *path,
     {
       g_autofree char *name = g_filename_display_name (path);
 
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, "cannot listen on the Unix socket %s: %s", name,
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, _("cannot listen on the Unix socket %s: %s"), name,
                    why->message);
       return NULL;
     }

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <tcptunnel/tcptunnel.h>
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "io/listen-socket.h"
 #include "io/listen-unix.h"
@@ -248,7 +249,7 @@ listen_at_all (GPtrArray  *addresses,
         return sockets;
     }
 
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE, "in %d attempts no port was free at all %u addresses",
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE, _("in %d attempts no port was free at all %u addresses"),
                MAX_ATTEMPTS, addresses->len);
   return NULL;
 }
@@ -283,12 +284,12 @@ static const char *
 advise_on_listen (const GError *cause)
 {
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE))
-    return "; another program has this port: choose another, or 0 for any that is free";
+    return _("; another program has this port: choose another, or 0 for any that is free");
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
-    return "; ports below 1024 need privileges: choose one from 1024 on";
+    return _("; ports below 1024 need privileges: choose one from 1024 on");
   /* GIO has no code for the address of another machine. */
   if (cause->domain == G_RESOLVER_ERROR || strstr (cause->message, g_strerror (EADDRNOTAVAIL)) != NULL)
-    return "; it has to be an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all that it has";
+    return _("; it has to be an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all that it has");
   return "";
 }
 
@@ -302,18 +303,18 @@ tcp_listen_check (const char  *hostname,
   if (socket != NULL)
     return tcp_listen_socket_check (socket, error);
   if (socket_path == NULL && (hostname == NULL || *hostname == '\0'))
-    return tcp_invalid (error, "no address to listen on was given, such as 127.0.0.1");
+    return tcp_invalid (error, _("no address to listen on was given, such as 127.0.0.1"));
   if (socket_path == NULL)
     return TRUE;
 
   if (*socket_path == '\0')
-    return tcp_invalid (error, "the path of the Unix socket to listen on is empty");
+    return tcp_invalid (error, _("the path of the Unix socket to listen on is empty"));
   if (strlen (socket_path) > TCP_SOCKET_PATH_MAX)
     {
       g_autofree char *name = g_filename_display_name (socket_path);
 
-      return tcp_invalid (error, "the path of the Unix socket to listen on is too long: %s has %zu bytes, and %d are "
-                          "possible", name, strlen (socket_path), TCP_SOCKET_PATH_MAX);
+      return tcp_invalid (error, _("the path of the Unix socket to listen on is too long: %s has %zu bytes, and %d are "
+                                   "possible"), name, strlen (socket_path), TCP_SOCKET_PATH_MAX);
     }
   return TRUE;
 }
@@ -323,6 +324,6 @@ tcp_listen_error (const char   *hostname,
                   guint         port,
                   const GError *cause)
 {
-  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, "cannot listen on %s port %u: %s%s", hostname, port,
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, _("cannot listen on %s port %u: %s%s"), hostname, port,
                       cause->message, advise_on_listen (cause));
 }

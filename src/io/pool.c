@@ -8,6 +8,7 @@
 #include <tcptunnel/tcptunnel.h>
 
 #include "base/fork.h"
+#include "base/i18n.h"
 #include "base/lock.h"
 #include "base/ref-count.h"
 #include "base/tsan.h"
@@ -166,7 +167,8 @@ use (TcpIoThread  *self,
     self = find_thread (TRUE);
   if (self == NULL)
     {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "no I/O thread can be started: %s", why->message);
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                   _("no I/O thread can be started: %s"), why->message);
       return NULL;
     }
   self->users++;

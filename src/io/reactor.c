@@ -11,6 +11,7 @@
 #include <gio/gio.h>
 
 #include "base/fork.h"
+#include "base/i18n.h"
 
 /* How many descriptors one look at the epoll set brings. Others that are ready come with
  * the next. */
@@ -346,7 +347,8 @@ tcp_reactor_new (GMainContext  *context,
 
   if (epoll < 0)
     {
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "no epoll set is to be had: %s", g_strerror (code));
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
+                   _("no epoll set is to be had: %s"), g_strerror (code));
       return NULL;
     }
 

@@ -4,6 +4,7 @@
 
 #include <tcptunnel/tcptunnel.h>
 
+#include "base/i18n.h"
 #include "base/ref-count.h"
 
 /* @thread is that of the stream. */
@@ -56,7 +57,7 @@ record_do_close (gpointer data)
   if (self->stream == NULL)
     return;
 
-  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the application closed the connection");
+  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, _("the application closed the connection"));
   self->reset (self->stream, error);
 }
 

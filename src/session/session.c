@@ -2,6 +2,8 @@
 
 #include "session/session-private.h"
 
+#include "base/i18n.h"
+
 /* How many frames in one go, before other sources get their turn, about as much as the other
  * direction takes in one. They leave in one system call. */
 #define PUMP_BUDGET 8
@@ -444,9 +446,9 @@ session_local_error (TcpSession   *self,
   if (error->domain == TCP_TUNNEL_ERROR)
     return g_error_copy (error);
   if (tcp_stream_is_accepted (stream))
-    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_RESET, "the TCP client broke the connection: %s",
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_RESET, _("the TCP client broke the connection: %s"),
                         error->message);
-  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, "the target %s broke the connection: %s",
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET, _("the target %s broke the connection: %s"),
                       target != NULL ? target : self->target, error->message);
 }
 
@@ -1015,7 +1017,7 @@ tcp_session_target_error (TcpSession *self,
                           const char *target)
 {
   return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                      "%s cannot be asked for the target %s (it does not speak %s)", self->options.peer, target,
+                      _("%s cannot be asked for the target %s (it does not speak %s)"), self->options.peer, target,
                       tcp_protocol_resumable.name);
 }
 
@@ -1256,7 +1258,7 @@ GError *
 tcp_session_listen_error (TcpSession *self)
 {
   return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                      "%s cannot be asked to listen for a service of this end (it does not speak %s)",
+                      _("%s cannot be asked to listen for a service of this end (it does not speak %s)"),
                       self->options.peer, tcp_protocol_resumable.name);
 }
 
@@ -1342,15 +1344,17 @@ session_closed_error (TcpSession   *self,
 
   if (code == TCP_CLOSE_RESET)
     return g_error_new (TCP_TUNNEL_ERROR, self->options.client ? TCP_TUNNEL_ERROR_TARGET : TCP_TUNNEL_ERROR_RESET,
-                        "%s broke the connection: %s", peer, has_reason ? reason : "no reason given");
+                        _("%s broke the connection: %s"), peer, has_reason ? reason : _("no reason given"));
   if (code == TCP_CLOSE_NO_CODE)
-    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "%s closed the WebSocket without a code", peer);
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, _("%s closed the WebSocket without a code"), peer);
+  if (code != 0 && has_reason)
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, _("%s closed the WebSocket (code %u: %s)"), peer, code,
+                        reason);
   if (code != 0)
-    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "%s closed the WebSocket (code %u%s%s)", peer,
-                        code, has_reason ? ": " : "", has_reason ? reason : "");
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, _("%s closed the WebSocket (code %u)"), peer, code);
   if (error->domain == TCP_TUNNEL_ERROR && error->code == TCP_TUNNEL_ERROR_TIMED_OUT)
     return g_error_copy (error);
-  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "the WebSocket to %s broke: %s", peer,
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, _("the WebSocket to %s broke: %s"), peer,
                       error->message);
 }
 
@@ -1561,7 +1565,7 @@ session_supersede (TcpSession *self)
   g_autoptr (GError) error = NULL;
 
   session_write_gathered (self);
-  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "superseded by a newer WebSocket");
+  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, _("superseded by a newer WebSocket"));
   session_part (self, TCP_CLOSE_SUPERSEDED, TCP_CLOSE_SUPERSEDED, error);
 }
 

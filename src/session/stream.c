@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/byte-queue.h"
+#include "base/i18n.h"
 #include "io/linger.h"
 #include "io/reactor.h"
 #include "io/socket-diag.h"
@@ -85,7 +86,7 @@ stream_hung_up (TcpStream *self)
   /* A hang-up alone says only that both directions are closed. On a Unix socket it is
    * the peer that has closed them, at once, though there may be bytes to be read. */
   if (error == NULL && !self->output_ended && !self->is_unix)
-    g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, "the TCP connection was closed");
+    g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, _("the TCP connection was closed"));
 
   if (error != NULL)
     tcp_stream_reset (self, error);
@@ -562,8 +563,8 @@ stream_missed_answer (TcpStream *self)
   if (peer == TCP_PEER_UNKNOWN)
     self->left = TRUE;
   return g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                              "the connection ended when the client closed its side, since the protocol has no "
-                              "half-close: the far end may have had more to say");
+                              _("the connection ended when the client closed its side, since the protocol has no "
+                                "half-close: the far end may have had more to say"));
 }
 
 /* The last byte has left. */

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/i18n.h"
 #include "base/text.h"
 
 #define MAX_NAMES 5 /* that a message lists */
@@ -49,16 +50,16 @@ explain_date (GTlsCertificate *leaf,
         continue;
       when = tcp_text_from_date (date);
       if (next == leaf)
-        return g_strdup_printf (expired ? "the certificate expired on %s (the clock here says %s)"
-                                        : "the certificate is not valid before %s (the clock here says %s)",
+        return g_strdup_printf (expired ? _("the certificate expired on %s (the clock here says %s)")
+                                        : _("the certificate is not valid before %s (the clock here says %s)"),
                                 when, clock);
-      return g_strdup_printf (expired ? "the certificate of the authority “%s” expired on %s (the clock here says %s)"
-                                      : "the certificate of the authority “%s” is not valid before %s "
-                                        "(the clock here says %s)",
+      return g_strdup_printf (expired ? _("the certificate of the authority “%s” expired on %s (the clock here says %s)")
+                                      : _("the certificate of the authority “%s” is not valid before %s (the clock "
+                                          "here says %s)"),
                               name, when, clock);
     }
-  return g_strdup_printf (expired ? "the certificate has expired (the clock here says %s)"
-                                  : "the certificate is not valid yet (the clock here says %s)",
+  return g_strdup_printf (expired ? _("the certificate has expired (the clock here says %s)")
+                                  : _("the certificate is not valid yet (the clock here says %s)"),
                           clock);
 }
 
@@ -78,7 +79,7 @@ list_hosts (GTlsCertificate *certificate)
       g_autofree char *name = tcp_text_from_peer (data, length);
 
       /* Which does not make it an address. */
-      g_ptr_array_add (all, g_strconcat (g_hostname_is_ip_address (name) ? "the name " : "", name, NULL));
+      g_ptr_array_add (all, g_hostname_is_ip_address (name) ? g_strdup_printf (_("the name %s"), name) : g_strdup (name));
     }
   for (guint i = 0; addresses != NULL && i < addresses->len; i++)
     g_ptr_array_add (all, g_inet_address_to_string (addresses->pdata[i]));
@@ -88,7 +89,7 @@ list_hosts (GTlsCertificate *certificate)
   more = all->len > MAX_NAMES ? all->len - MAX_NAMES : 0;
   g_ptr_array_set_size (all, all->len - more);
   if (more > 0)
-    g_ptr_array_add (all, g_strdup_printf ("%u more", more));
+    g_ptr_array_add (all, g_strdup_printf (_("%u more"), more));
   g_ptr_array_add (all, NULL);
   return g_strjoinv (", ", (char **) all->pdata);
 }
@@ -102,9 +103,10 @@ explain_identity (GTlsCertificate *certificate,
   g_autofree char *name = clean (subject);
 
   if (hosts != NULL)
-    return g_strdup_printf ("the certificate is for %s, not for %s%s", hosts,
-                            g_hostname_is_ip_address (host) ? "the address " : "", host);
-  return g_strdup_printf ("the certificate of “%s” has no subjectAltName that names a host, such as %s", name, host);
+    return g_strdup_printf (g_hostname_is_ip_address (host) ? _("the certificate is for %s, not for the address %s")
+                                                            : _("the certificate is for %s, not for %s"),
+                            hosts, host);
+  return g_strdup_printf (_("the certificate of “%s” has no subjectAltName that names a host, such as %s"), name, host);
 }
 
 static char *
@@ -120,11 +122,11 @@ explain_authority (GTlsCertificate *certificate)
   subject = g_tls_certificate_get_subject_name (last);
   issuer = g_tls_certificate_get_issuer_name (last);
   if (last == certificate && g_strcmp0 (subject, issuer) == 0)
-    return g_strdup ("the certificate is self-signed, and not trusted here; to trust it, give it with --ca FILE, or set "
-                     "the property tls-database");
+    return g_strdup (_("the certificate is self-signed, and not trusted here; to trust it, give it with --ca FILE, or "
+                       "set the property tls-database"));
   name = clean (issuer);
-  return g_strdup_printf ("the certificate was issued by “%s”, an authority that is not trusted here; to trust it, "
-                          "give its certificate with --ca FILE, or set the property tls-database",
+  return g_strdup_printf (_("the certificate was issued by “%s”, an authority that is not trusted here; to trust it, "
+                            "give its certificate with --ca FILE, or set the property tls-database"),
                           name);
 }
 
@@ -147,11 +149,11 @@ tcp_certificate_explain (GTlsCertificate      *certificate,
   if (errors & G_TLS_CERTIFICATE_UNKNOWN_CA)
     g_ptr_array_add (reasons, explain_authority (certificate));
   if (errors & G_TLS_CERTIFICATE_REVOKED)
-    g_ptr_array_add (reasons, g_strdup ("the certificate was revoked by its authority"));
+    g_ptr_array_add (reasons, g_strdup (_("the certificate was revoked by its authority")));
   if (errors & G_TLS_CERTIFICATE_INSECURE)
-    g_ptr_array_add (reasons, g_strdup ("the certificate has a signature or a key that is not secure any more"));
+    g_ptr_array_add (reasons, g_strdup (_("the certificate has a signature or a key that is not secure any more")));
   if (reasons->len == 0)
-    g_ptr_array_add (reasons, g_strdup ("the certificate cannot be verified"));
+    g_ptr_array_add (reasons, g_strdup (_("the certificate cannot be verified")));
   g_ptr_array_add (reasons, NULL);
   return g_strjoinv ("; ", (char **) reasons->pdata);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
+#include "base/i18n.h"
 #include "base/text.h"
 #include "tunnel/certificate.h"
 
@@ -40,7 +41,7 @@ name_gateway (const TcpDialFailure *failure)
 {
   if (failure->proxy == NULL)
     return g_strdup (failure->display);
-  return g_strdup_printf ("%s (through the proxy %s)", failure->display, failure->proxy);
+  return g_strdup_printf (_("%s (through the proxy %s)"), failure->display, failure->proxy);
 }
 
 /* It was too late */
@@ -51,18 +52,18 @@ explain_timeout (const TcpDialFailure *failure)
   switch (failure->stage)
     {
     case TCP_OPENING_RESOLVE:
-      return "no name server has said which address its name has";
+      return _("no name server has said which address its name has");
     case TCP_OPENING_CONNECT:
-      return "the host or a firewall does not answer at this address and port";
+      return _("the host or a firewall does not answer at this address and port");
     case TCP_OPENING_PROXY:
-      return "the proxy has not connected to it";
+      return _("the proxy has not connected to it");
     case TCP_OPENING_TLS:
-      return "TCP is connected, but no TLS handshake came (if the port has no TLS, try ws://)";
+      return _("TCP is connected, but no TLS handshake came (if the port has no TLS, try ws://)");
     case TCP_OPENING_HTTP:
     default:
-      return is_secure (failure) ? "it is connected, but did not answer the request"
-                                 : "it is connected, but did not answer the request (if the port expects TLS, "
-                                   "try wss://)";
+      return is_secure (failure) ? _("it is connected, but did not answer the request")
+                                 : _("it is connected, but did not answer the request (if the port expects TLS, try "
+                                     "wss://)");
     }
 }
 
@@ -71,37 +72,11 @@ timeout_error (const TcpDialFailure *failure)
 {
   g_autofree char *gateway = name_gateway (failure);
 
-  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, "the gateway %s did not answer within %u ms: %s",
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, _("the gateway %s did not answer within %u ms: %s"),
                       gateway, failure->timeout, explain_timeout (failure));
 }
 
 /* It answered, but with another status than 101 */
-
-static const char *
-describe_status (const TcpDialFailure *failure)
-{
-  guint status = failure->status;
-
-  switch (status)
-    {
-    case 400: return "does not understand the request";
-    case 401:
-      return failure->anonymous ? "wants credentials" : failure->authorized ? "refused the credentials" : "refused the token";
-    case 403: return "refused access";
-    case 404: return "has nothing at this path";
-    case 410: return "says that the session is gone";
-    case 429: return "has too many requests";
-    case 503: return "is not available now";
-    default: break;
-    }
-  if (status >= 500)
-    return "failed";
-  if (status >= 300 && status < 400)
-    return "redirects elsewhere, and redirects are not followed";
-  if (status >= 400)
-    return "refused the request";
-  return "answered, but not with a WebSocket";
-}
 
 /* Other servers that want a password know nothing of tokens. */
 static char *
@@ -114,13 +89,14 @@ advise_on_challenge (const TcpDialFailure *failure)
     {
       g_autofree char *scheme = tcp_text_from_peer (challenge, length);
 
-      return g_strdup_printf ("; it asks for a password in its place (%s), as a web server or a proxy does, not a gateway",
+      return g_strdup_printf (_("; it asks for a password in its place (%s), as a web server or a proxy does, not a "
+                                "gateway"),
                               scheme);
     }
   if (failure->anonymous || failure->authorized)
     return g_strdup ("");
-  return g_strdup ("; of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', the tunnel needs the TOKEN "
-                   "alone, and the gateway reads that file when it starts");
+  return g_strdup (_("; of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', the tunnel needs the TOKEN "
+                     "alone, and the gateway reads that file when it starts"));
 }
 
 /* What to do, or an empty string. */
@@ -130,34 +106,34 @@ advise_on_status (const TcpDialFailure *failure)
   switch (failure->status)
     {
     case 400:
-      return g_strdup (is_secure (failure) ? "; check the query of the URL"
-                                           : "; if this port expects TLS, try wss://, else check the query of the URL");
+      return g_strdup (is_secure (failure) ? _("; check the query of the URL")
+                                           : _("; if this port expects TLS, try wss://, else check the query of the URL"));
     case 401:
       return advise_on_challenge (failure);
     case 403:
-      return g_strdup ("; a rule there, or of a proxy in front of it, does not allow this token, address or path");
+      return g_strdup (_("; a rule there, or of a proxy in front of it, does not allow this token, address or path"));
     case 404:
-      return g_strdup_printf ("; the path tried is %s, and 'tcp-tunnel gateway' serves that of --path, or else /",
+      return g_strdup_printf (_("; the path tried is %s, and 'tcp-tunnel gateway' serves that of --path, or else /"),
                               g_uri_get_path (failure->uri));
     case 405:
     case 501:
-      return g_strdup ("; this may be a web server: check host, port and path of the URL");
+      return g_strdup (_("; this may be a web server: check host, port and path of the URL"));
     case 426:
-      return g_strdup ("; either a proxy in front of it does not pass on Upgrade and Connection, or it requires "
-                       "resumption");
+      return g_strdup (_("; either a proxy in front of it does not pass on Upgrade and Connection, or it requires "
+                         "resumption"));
     case 500:
-      return g_strdup ("; its log, or that of a proxy in front of it, may say why");
+      return g_strdup (_("; its log, or that of a proxy in front of it, may say why"));
     case 502:
     case 504:
-      return g_strdup ("; a proxy in front of it answers, which does not reach it: check whether the gateway runs");
+      return g_strdup (_("; a proxy in front of it answers, which does not reach it: check whether the gateway runs"));
     default:
       break;
     }
   if (failure->status < 300)
-    return g_strdup ("; this may be a web server, or the login page of a network: check host, port and path of the "
-                     "URL");
+    return g_strdup (_("; this may be a web server, or the login page of a network: check host, port and path of the "
+                       "URL"));
   if (failure->retry_after > 0)
-    return g_strdup_printf ("; it asks to wait for %" G_GINT64_FORMAT " s", (failure->retry_after + 999) / 1000);
+    return g_strdup_printf (_("; it asks to wait for %u s"), (guint) ((failure->retry_after + 999) / 1000));
   return g_strdup ("");
 }
 
@@ -193,11 +169,12 @@ redirect_error (const TcpDialFailure *failure,
 
   if (location == NULL)
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
-                        "the gateway %s redirects elsewhere (%s); redirects are not followed: check the URL", gateway,
+                        _("the gateway %s redirects elsewhere (%s); redirects are not followed: check the URL"),
+                        gateway,
                         reason);
   return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
-                      "the gateway %s redirects to %s (%s); redirects are not followed: use that as the URL if the "
-                      "gateway is there",
+                      _("the gateway %s redirects to %s (%s); redirects are not followed: use that as the URL if the "
+                        "gateway is there"),
                       gateway, location, reason);
 }
 
@@ -218,14 +195,16 @@ advise_on_proxy (const GError *cause)
   switch (cause->code)
     {
     case G_IO_ERROR_PROXY_NEED_AUTH:
-      return "; it asks for a password: write its URL as http://USER:PASSWORD@HOST:PORT, with %40 for @, %3A for : and "
-             "%25 for % in it; or no_proxy names hosts to reach without one";
+      /* xgettext: no-c-format */
+      return _("; it asks for a password: write its URL as http://USER:PASSWORD@HOST:PORT, with %40 for @, %3A for : "
+               "and %25 for % in it; or no_proxy names hosts to reach without one");
     case G_IO_ERROR_PROXY_AUTH_FAILED:
-      return "; check user name and password in its URL, where %40 stands for @, %3A for : and %25 for %";
+      /* xgettext: no-c-format */
+      return _("; check user name and password in its URL, where %40 stands for @, %3A for : and %25 for %");
     case G_IO_ERROR_PROXY_NOT_ALLOWED:
-      return "; it forbids this host or port; no_proxy names hosts to reach without one";
+      return _("; it forbids this host or port; no_proxy names hosts to reach without one");
     default:
-      return "; no_proxy names hosts to reach without one";
+      return _("; no_proxy names hosts to reach without one");
     }
 }
 
@@ -233,47 +212,94 @@ advise_on_proxy (const GError *cause)
 static GError *
 proxy_error (const TcpDialFailure *failure)
 {
+  if (failure->proxy == NULL)
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
+                        _("the proxy in between did not connect to the gateway %s: %s%s"), failure->display,
+                        failure->cause->message, advise_on_proxy (failure->cause));
   return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
-                      "the proxy %s did not connect to the gateway %s: %s%s",
-                      failure->proxy != NULL ? failure->proxy : "in between", failure->display, failure->cause->message,
-                      advise_on_proxy (failure->cause));
+                      _("the proxy %s did not connect to the gateway %s: %s%s"), failure->proxy, failure->display,
+                      failure->cause->message, advise_on_proxy (failure->cause));
 }
 
-/* What answered may be a proxy, or something else than a gateway. Only the first product counts: those
- * behind it are its modules. */
+/* The status, the phrase behind it, and the program that answered, which may be a proxy, or something else than a
+ * gateway. Of that only the first product counts: those behind it are its modules. */
 static char *
-describe_server (const TcpDialFailure *failure)
+describe_answer (const TcpDialFailure *failure)
 {
+  const char *phrase = failure->phrase != NULL ? failure->phrase : "";
   const char *server = failure->server != NULL ? failure->server : "";
-  g_autofree char *text = NULL;
+  g_autofree char *said = tcp_text_from_peer (phrase, strlen (phrase));
+  g_autofree char *name = tcp_text_from_peer (server, MIN (strcspn (server, " \t("), MAX_SERVER));
+  g_autofree char *status = g_strdup_printf ("%u%s%s", failure->status, *said != '\0' ? " " : "", said);
 
-  text = tcp_text_from_peer (server, MIN (strcspn (server, " \t("), MAX_SERVER));
-  return *text != '\0' ? g_strconcat (" from ", text, NULL) : g_strdup ("");
+  /* Translators: the status of an HTTP answer, and the program that sent it, such as "404 Not Found from nginx". */
+  return *name != '\0' ? g_strdup_printf (_("%s from %s"), status, name) : g_steal_pointer (&status);
+}
+
+/* @reason: the status, with what the server says of it; @advice: what to do, or an empty string. */
+static GError *
+describe_status (const TcpDialFailure *failure,
+                 const char           *gateway,
+                 const char           *reason,
+                 const char           *advice)
+{
+  const GQuark domain = TCP_TUNNEL_ERROR;
+  guint status = failure->status;
+
+  switch (status)
+    {
+    case 400:
+      return g_error_new (domain, TCP_TUNNEL_ERROR_REJECTED, _("the gateway %s does not understand the request (%s)%s"),
+                          gateway, reason, advice);
+    case 401:
+      if (failure->anonymous)
+        return g_error_new (domain, TCP_TUNNEL_ERROR_UNAUTHORIZED, _("the gateway %s requires credentials (%s)%s"), gateway,
+                            reason, advice);
+      if (failure->authorized)
+        return g_error_new (domain, TCP_TUNNEL_ERROR_UNAUTHORIZED, _("the gateway %s refused the credentials (%s)%s"),
+                            gateway, reason, advice);
+      return g_error_new (domain, TCP_TUNNEL_ERROR_UNAUTHORIZED, _("the gateway %s refused the token (%s)%s"), gateway,
+                          reason, advice);
+    case 403:
+      return g_error_new (domain, TCP_TUNNEL_ERROR_REJECTED, _("the gateway %s refused access (%s)%s"), gateway, reason,
+                          advice);
+    case 404:
+      return g_error_new (domain, TCP_TUNNEL_ERROR_REJECTED, _("the gateway %s has nothing at this path (%s)%s"), gateway,
+                          reason, advice);
+    case 410:
+      return g_error_new (domain, TCP_TUNNEL_ERROR_REJECTED, _("the gateway %s says that the session is gone (%s)%s"),
+                          gateway, reason, advice);
+    case 429:
+      return g_error_new (domain, TCP_TUNNEL_ERROR_UNREACHABLE, _("the gateway %s has too many requests (%s)%s"), gateway,
+                          reason, advice);
+    case 503:
+      return g_error_new (domain, TCP_TUNNEL_ERROR_UNREACHABLE, _("the gateway %s is not available now (%s)%s"), gateway,
+                          reason, advice);
+    default:
+      break;
+    }
+  if (status >= 500)
+    return g_error_new (domain, TCP_TUNNEL_ERROR_UNREACHABLE, _("the gateway %s failed (%s)%s"), gateway, reason, advice);
+  if (status >= 400)
+    return g_error_new (domain,
+                        tcp_dial_status_is_final (status) ? TCP_TUNNEL_ERROR_REJECTED : TCP_TUNNEL_ERROR_UNREACHABLE,
+                        _("the gateway %s refused the request (%s)%s"), gateway, reason, advice);
+  return g_error_new (domain, status < 300 ? TCP_TUNNEL_ERROR_PROTOCOL : TCP_TUNNEL_ERROR_UNREACHABLE,
+                      _("the gateway %s answered, but not with a WebSocket (%s)%s"), gateway, reason, advice);
 }
 
 static GError *
 status_error (const TcpDialFailure *failure)
 {
-  TcpTunnelError code = TCP_TUNNEL_ERROR_UNREACHABLE;
-  const char *phrase = failure->phrase != NULL ? failure->phrase : "";
   g_autofree char *gateway = name_gateway (failure);
-  g_autofree char *said = tcp_text_from_peer (phrase, strlen (phrase));
-  g_autofree char *server = describe_server (failure);
-  g_autofree char *reason = g_strdup_printf ("%u%s%s%s", failure->status, *said != '\0' ? " " : "", said, server);
+  g_autofree char *reason = describe_answer (failure);
   g_autofree char *advice = NULL;
 
   if (failure->status >= 300 && failure->status < 400)
     return redirect_error (failure, gateway, reason);
 
-  if (failure->status == 401)
-    code = TCP_TUNNEL_ERROR_UNAUTHORIZED;
-  else if (tcp_dial_status_is_final (failure->status))
-    code = TCP_TUNNEL_ERROR_REJECTED;
-  else if (failure->status < 300)
-    code = TCP_TUNNEL_ERROR_PROTOCOL;
   advice = advise_on_status (failure);
-  return g_error_new (TCP_TUNNEL_ERROR, code, "the gateway %s %s (%s)%s", gateway, describe_status (failure),
-                      reason, advice);
+  return describe_status (failure, gateway, reason, advice);
 }
 
 /* TLS failed */
@@ -284,13 +310,13 @@ advise_on_tls (const GError *cause)
   switch (cause->code)
     {
     case G_TLS_ERROR_UNAVAILABLE:
-      return "; install glib-networking";
+      return _("; install glib-networking");
     case G_TLS_ERROR_CERTIFICATE_REQUIRED:
-      return "; the property client-certificate has to be set";
+      return _("; the property client-certificate has to be set");
     case G_TLS_ERROR_NOT_TLS:
     case G_TLS_ERROR_MISC:
     case G_TLS_ERROR_EOF:
-      return "; if the port does not speak TLS, try ws://";
+      return _("; if the port does not speak TLS, try ws://");
     default:
       return "";
     }
@@ -306,7 +332,7 @@ tls_error (const TcpDialFailure *failure)
     reason = tcp_certificate_explain (failure->certificate, failure->certificate_errors, g_uri_get_host (failure->uri));
   else
     reason = g_strconcat (failure->cause->message, advise_on_tls (failure->cause), NULL);
-  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS, "no trusted TLS connection to the gateway %s: %s",
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS, _("no trusted TLS connection to the gateway %s: %s"),
                       gateway, reason);
 }
 
@@ -326,6 +352,7 @@ is_text (const char *data,
 static char *
 describe_received (const TcpDialFailure *failure)
 {
+  g_autofree char *bytes = NULL;
   gsize length = 0;
   GString *text;
 
@@ -339,10 +366,11 @@ describe_received (const TcpDialFailure *failure)
       return g_strdup_printf ("“%s”", line);
     }
 
-  text = g_string_new ("the bytes");
+  text = g_string_new (NULL);
   for (gsize i = 0; i < MIN (failure->n_received, MAX_BINARY); i++)
-    g_string_append_printf (text, " %02x", (guchar) failure->received[i]);
-  return g_string_free (text, FALSE);
+    g_string_append_printf (text, "%s%02x", i > 0 ? " " : "", (guchar) failure->received[i]);
+  bytes = g_string_free (text, FALSE);
+  return g_strdup_printf (_("the bytes %s"), bytes);
 }
 
 static gboolean
@@ -377,33 +405,37 @@ parse_error (const TcpDialFailure *failure)
 
   if (is_tls (failure))
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                        "what answers at %s speaks TLS: try wss:// in place of ws://", gateway);
+                        _("what answers at %s speaks TLS: try wss:// in place of ws://"), gateway);
   if (failure->n_received == 0)
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                        "what answers at %s does not speak HTTP; check host and port of the URL, and if the port "
-                        "expects TLS, try wss://",
+                        _("what answers at %s does not speak HTTP; check host and port of the URL, and if the port "
+                          "expects TLS, try wss://"),
                         gateway);
   if (is_http2 (failure))
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                        "what answers at %s speaks HTTP/2 alone, and this WebSocket needs HTTP/1.1: check host and port of "
-                        "the URL, and a proxy in front of it",
+                        _("what answers at %s speaks HTTP/2 alone, and this WebSocket needs HTTP/1.1: check host and "
+                          "port of the URL, and a proxy in front of it"),
                         gateway);
   if (begins_with (failure, "HTTP/"))
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
-                        "what answers at %s breaks off its HTTP answer, or garbles it: %s (look at a proxy in front of "
-                        "it)",
+                        _("what answers at %s breaks off its HTTP answer, or garbles it: %s (look at a proxy in front "
+                          "of it)"),
                         gateway, failure->cause->message);
   if (begins_with (failure, "GET "))
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                        "what answers at %s sends back what it receives: the URL is to be that of a gateway, not of an "
-                        "echo service",
+                        _("what answers at %s sends back what it receives: the URL is to be that of a gateway, not of "
+                          "an echo service"),
                         gateway);
   received = describe_received (failure);
+  if (begins_with (failure, "SSH-"))
+    return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                        _("what answers at %s does not speak HTTP: its answer begins with %s; the URL is to be that of a "
+                          "gateway, not of the SSH server behind it"),
+                        gateway, received);
   return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                      "what answers at %s does not speak HTTP: its answer begins with %s; the URL is to be that of a "
-                      "gateway, not of %s",
-                      gateway, received,
-                      begins_with (failure, "SSH-") ? "the SSH server behind it" : "the service behind it");
+                      _("what answers at %s does not speak HTTP: its answer begins with %s; the URL is to be that of a "
+                        "gateway, not of the service behind it"),
+                      gateway, received);
 }
 
 /* It cannot be reached */
@@ -414,21 +446,21 @@ advise_on_cause (const TcpDialFailure *failure)
   const GError *cause = failure->cause;
 
   if (failure->proxy != NULL && failure->stage <= TCP_OPENING_PROXY)
-    return "; the proxy is that of the environment or the desktop; no_proxy names hosts to reach without one";
+    return _("; the proxy is that of the environment or the desktop; no_proxy names hosts to reach without one");
   if (cause->domain == G_RESOLVER_ERROR)
     return strstr (cause->message, g_uri_get_host (failure->uri)) != NULL
-               ? "; check the host in the URL, and the network"
-               : "; this is the name of a proxy, from the environment or the desktop";
+               ? _("; check the host in the URL, and the network")
+               : _("; this is the name of a proxy, from the environment or the desktop");
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
-    return "; nothing listens there: check whether the gateway runs, and host and port of the URL";
+    return _("; nothing listens there: check whether the gateway runs, and host and port of the URL");
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_HOST_UNREACHABLE) ||
       g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NETWORK_UNREACHABLE))
-    return "; there is no way to this address: check the host in the URL, the network, and a VPN if it needs one";
+    return _("; there is no way to this address: check the host in the URL, the network, and a VPN if it needs one");
   if (failure->stage == TCP_OPENING_TLS)
-    return "; it ended the connection in place of a TLS handshake; if the port has no TLS, try ws://";
+    return _("; it ended the connection in place of a TLS handshake; if the port has no TLS, try ws://");
   if (failure->stage == TCP_OPENING_HTTP)
-    return is_secure (failure) ? "; it ended the connection without an answer"
-                               : "; it ended the connection without an answer; if the port expects TLS, try wss://";
+    return is_secure (failure) ? _("; it ended the connection without an answer")
+                               : _("; it ended the connection without an answer; if the port expects TLS, try wss://");
   return "";
 }
 
@@ -437,7 +469,8 @@ unreachable_error (const TcpDialFailure *failure)
 {
   g_autofree char *gateway = name_gateway (failure);
 
-  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE, "the gateway %s cannot be reached: %s%s", gateway,
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
+                      _("the gateway %s cannot be reached: %s%s"), gateway,
                       failure->cause->message, advise_on_cause (failure));
 }
 
@@ -461,7 +494,7 @@ tcp_dial_error_new (const TcpDialFailure *failure)
 
   gateway = name_gateway (failure);
   return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                      "what answers at %s is no WebSocket: %s (check host, port and path of the URL, and a proxy in "
-                      "front of it)",
+                      _("what answers at %s is no WebSocket: %s (check host, port and path of the URL, and a proxy in "
+                        "front of it)"),
                       gateway, failure->cause->message);
 }

@@ -4,6 +4,7 @@
 
 #include <libsoup/soup.h>
 #include <string.h>
+#include "base/i18n.h"
 #include "base/text.h"
 #include "io/reactor.h"
 #include "protocol/plain.h"
@@ -369,12 +370,12 @@ dialer_negotiate (TcpDialer          *self,
   if (self->target != NULL)
     {
       result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                                   "the gateway %s cannot be asked for the target %s (it does not speak %s)",
+                                   _("the gateway %s cannot be asked for the target %s (it does not speak %s)"),
                                    self->display, self->target, TCP_RESUMABLE_NAME);
       return FALSE;
     }
   result->error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                               "the gateway %s cannot resume sessions (it does not speak %s), which is required",
+                               _("the gateway %s cannot resume sessions (it does not speak %s), which is required"),
                                self->display, TCP_RESUMABLE_NAME);
   return FALSE;
 }

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "base/i18n.h"
 #include "base/ref-count.h"
 #include "base/tsan.h"
 #include "io/descriptors.h"
@@ -523,7 +524,7 @@ engine_do_cancel (gpointer data)
   if (self->started)
     return;
 
-  error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "the start of the tunnel was cancelled");
+  error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, _("the start of the tunnel was cancelled"));
   engine_fail (self, error);
 }
 
@@ -793,7 +794,7 @@ engine_do_open (gpointer data)
       tcp_links_serve (self->links, opener);
       return;
     }
-  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the tunnel was closed");
+  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, _("the tunnel was closed"));
   opener->class->closed (opener, NULL, error);
 }
 

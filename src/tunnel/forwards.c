@@ -4,6 +4,7 @@
 
 #include "tunnel/tunnel-private.h"
 
+#include "base/i18n.h"
 #include "io/listen.h"
 #include "tunnel/engine.h"
 #include "tunnel/forward.h"
@@ -32,7 +33,7 @@ tcp_tunnel_check_direction (TcpTunnel  *self,
     return TRUE;
 
   g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
-                       "a reverse tunnel opens no connections from this end");
+                       _("a reverse tunnel opens no connections from this end"));
   return FALSE;
 }
 
@@ -118,7 +119,8 @@ tcp_tunnel_add_forward (TcpTunnel   *self,
     return FALSE;
   if (!tcp_forward_claim (forward))
     {
-      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, "the forward has a tunnel already");
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
+                           _("the forward has a tunnel already"));
       return FALSE;
     }
 

@@ -3,6 +3,7 @@
 #include "tunnel/link.h"
 
 #include "base/backoff.h"
+#include "base/i18n.h"
 #include "io/reactor.h"
 #include "tunnel/dial-error.h"
 #include "tunnel/services.h"
@@ -184,8 +185,9 @@ link_exhausted_error (TcpLink      *self,
 
   if (self->backoff.max_attempts == 0)
     return g_error_copy (error);
-  return g_error_new (error->domain, error->code, "gave up after %u attempt%s: %s", attempts,
-                      attempts > 1 ? "s" : "", error->message);
+  return g_error_new (error->domain, error->code,
+                      tcp_ngettext ("gave up after %u attempt: %s", "gave up after %u attempts: %s", attempts), attempts,
+                      error->message);
 }
 
 /* The session is not to be had back, since the gateway has kept it for long enough. Its
@@ -201,10 +203,10 @@ link_expire (TcpLink *self)
     return;
 
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                       "the session with the gateway %s is lost, since the gateway was away for longer than the %u s "
-                       "for which it keeps a session: %s",
+                       _("the session with the gateway %s is lost, since the gateway was away for longer than the %u s "
+                         "for which it keeps a session: %s"),
                        self->display, self->patience,
-                       self->failure != NULL ? self->failure->message : "no attempt came to an end");
+                       self->failure != NULL ? self->failure->message : _("no attempt came to an end"));
   if (tcp_backoff_is_exhausted (&self->backoff) && !self->waiting_for_token)
     {
       /* What ends the tunnel is that it does not reach the gateway. */
@@ -246,7 +248,7 @@ on_expired (gpointer user_data)
 
   /* On which the gateway has not said yet whether it has the session. */
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT,
-                       "the gateway %s said nothing on the WebSocket before the session timed out", self->display);
+                       _("the gateway %s said nothing on the WebSocket before the session timed out"), self->display);
   tcp_channel_abort (channel, error);
 }
 
@@ -412,7 +414,8 @@ link_dial_failed (TcpLink       *self,
       /* Only this session is gone. */
       g_autoptr (GError) error = NULL;
 
-      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "the session is lost: %s", result->error->message);
+      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
+                           _("the session is lost: %s"), result->error->message);
       link_begin_anew (self, error);
       link_name_session (self);
       if (tcp_link_has_use (self))
@@ -446,8 +449,8 @@ link_give_up_many (TcpLink *self)
   g_autoptr (GError) error = NULL;
 
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                       "the session with the gateway %s is lost: it took many connections in one session, and does not "
-                       "any more",
+                       _("the session with the gateway %s is lost: it took many connections in one session, and does "
+                         "not any more"),
                        self->display);
   if (tcp_session_get_channel (self->session) == NULL)
     tcp_session_abandon (self->session, error);
@@ -501,7 +504,7 @@ link_agree (TcpLink       *self,
       g_autoptr (GError) error = NULL;
 
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                           "the session with the gateway %s is lost: it spoke %s, and is to go on in %s",
+                           _("the session with the gateway %s is lost: it spoke %s, and is to go on in %s"),
                            self->display, before->name, protocol->name);
       link_begin_anew (self, error);
       before = NULL;
@@ -1043,7 +1046,7 @@ tcp_link_succeed (TcpLink *self,
     }
 
   self->backoff = former->backoff;
-  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE, "the gateway %s takes no new connections",
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE, _("the gateway %s takes no new connections"),
                        self->display);
   link_retry (self, error, -1);
 }
@@ -1103,14 +1106,14 @@ tcp_link_open (TcpLink    *self,
   if (channel != NULL && tcp_session_is_over (self->session))
     {
       g_autoptr (GError) ended = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                                              "the gateway %s has ended the session", self->display);
+                                              _("the gateway %s has ended the session"), self->display);
 
       tcp_channel_abort (channel, ended);
     }
   if (self->state != TCP_TUNNEL_STATE_CONNECTED && !self->resumable)
     {
       g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
-                           "the tunnel is not connected to the gateway");
+                           _("the tunnel is not connected to the gateway"));
       return NULL;
     }
   if (opener->target != NULL && !self->resumable)
@@ -1122,8 +1125,8 @@ tcp_link_open (TcpLink    *self,
   if (stream == NULL)
     g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
                          self->state == TCP_TUNNEL_STATE_CONNECTED
-                           ? "there are too many (see the property max-connections)"
-                           : "the tunnel is not connected to the gateway");
+                           ? _("there are too many (see the property max-connections)")
+                           : _("the tunnel is not connected to the gateway"));
   return stream;
 }
 
@@ -1206,7 +1209,7 @@ tcp_link_close (TcpLink      *self,
   if (self->closed)
     return;
 
-  closed = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the tunnel was closed");
+  closed = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, _("the tunnel was closed"));
   self->closed = TRUE;
   link_stop_trying (self);
   link_end_outage (self);

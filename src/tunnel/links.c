@@ -2,6 +2,7 @@
 
 #include "tunnel/links.h"
 
+#include "base/i18n.h"
 #include "io/reactor.h"
 #include "tunnel/farewell.h"
 
@@ -9,7 +10,7 @@
  * max-unacknowledged-bytes, and it is the gateway that decides how many there are. */
 #define MAX_DRAINING 16
 
-#define TOO_MANY "there are too many (see the property max-connections)"
+#define TOO_MANY _("there are too many (see the property max-connections)")
 
 struct _TcpLinks
 {
@@ -291,8 +292,8 @@ links_limit_draining (TcpLinks *self,
     return;
 
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                       "the gateway %s takes no new connections in %u sessions that are not over yet, one more than "
-                       "there may be: one of them was given up",
+                       _("the gateway %s takes no new connections in %u sessions that are not over yet, one more than "
+                         "there may be: one of them was given up"),
                        self->settings->display, MAX_DRAINING + 1);
   tcp_log_warn (self->log, "%s", error->message);
   tcp_link_close (link, error);
@@ -354,16 +355,16 @@ links_serve_alone (TcpLinks   *self,
     {
       g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
                            self->settings->mode == TCP_TUNNEL_MODE_SINGLETON
-                             ? "another is connected, and a tunnel in singleton mode serves one at a time; "
-                               "with --mode auto (the property mode) it serves many, if the gateway does"
-                             : "another is connected, and the gateway carries one in a session; with --mode parallel "
-                               "(the property mode) the tunnel serves many, if the gateway does");
+                             ? _("another is connected, and a tunnel in singleton mode serves one at a time; with "
+                                 "--mode auto (the property mode) it serves many, if the gateway does")
+                             : _("another is connected, and the gateway carries one in a session; with --mode parallel "
+                                 "(the property mode) the tunnel serves many, if the gateway does"));
       return NULL;
     }
   if (self->all->len >= self->settings->common.max_connections)
     {
       g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                           "too many former ones are still being delivered");
+                           _("too many former ones are still being delivered"));
       return NULL;
     }
 
@@ -381,7 +382,7 @@ links_serve_together (TcpLinks   *self,
     return tcp_link_open (self->link, opener, error);
 
   g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
-                       "the tunnel is not connected to the gateway");
+                       _("the tunnel is not connected to the gateway"));
   return NULL;
 }
 
@@ -567,7 +568,7 @@ links_close_waiting (TcpLinks     *self,
   g_autoptr (GError) closed = NULL;
   TcpOpener *opener;
 
-  closed = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the tunnel was closed");
+  closed = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, _("the tunnel was closed"));
   while ((opener = g_queue_pop_head (&self->waiting)) != NULL)
     opener->class->closed (opener, NULL, error != NULL ? error : closed);
 }

@@ -3,6 +3,7 @@
 #include "tunnel/pipe-opener.h"
 
 #include <tcptunnel/tcptunnel.h>
+#include "base/i18n.h"
 #include "base/lock.h"
 #include "base/ref-count.h"
 #include "base/tsan.h"
@@ -105,7 +106,7 @@ static void
 opener_give_up (TcpPipeOpener *self)
 {
   g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_RESET,
-                                                  "the application gave up the opening of the stream");
+                                                  _("the application gave up the opening of the stream"));
 
   tcp_stream_mark_left (self->stream);
   tcp_stream_reset (self->stream, error);
@@ -221,7 +222,8 @@ tcp_pipe_opener_unref (TcpPipeOpener *self)
 
   /* What was asked of the I/O thread is not done if the process was forked. */
   if (self->task != NULL)
-    opener_end (self, g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, "the tunnel does not run"));
+    opener_end (self, g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
+                                           _("the tunnel does not run")));
   g_clear_object (&self->pipe);
   g_clear_object (&self->base.connection);
   tcp_pipe_fate_unref (self->fate);
@@ -237,7 +239,8 @@ tcp_pipe_opener_cancel (TcpPipeOpener *self)
   if (self->task == NULL)
     return;
 
-  opener_end (self, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "the opening of the stream was cancelled"));
+  opener_end (self, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                                         _("the opening of the stream was cancelled")));
   self->cancelled = TRUE;
   if (self->stream != NULL)
     opener_give_up (self);

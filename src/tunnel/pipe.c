@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "base/i18n.h"
 #include "base/lock.h"
 #include "base/ref-count.h"
 
@@ -443,7 +444,8 @@ tcp_pipe_new (TcpPipeFate        *fate,
     {
       int code = errno;
 
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "cannot make a pair of sockets: %s", g_strerror (code));
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
+                   _("cannot make a pair of sockets: %s"), g_strerror (code));
       return NULL;
     }
   near = make_socket (fds[0], error);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include <tcptunnel/tcptunnel.h>
+#include "base/i18n.h"
 #include "io/linger.h"
 #include "io/reactor.h"
 
@@ -148,7 +149,7 @@ on_ready (GIOCondition condition,
   if (self->stream != NULL)
     {
       g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_RESET,
-                                                      "the client of the proxy left before it was connected");
+                                                      _("the client of the proxy left before it was connected"));
 
       tcp_stream_mark_left (self->stream);
       tcp_stream_reset (self->stream, error);
@@ -193,7 +194,7 @@ client_connected (TcpOpener *opener,
   if (!client_send (self))
     {
       g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_RESET,
-                                                      "the client of the proxy left before it was connected");
+                                                      _("the client of the proxy left before it was connected"));
 
       g_clear_object (&self->connection);
       tcp_stream_mark_left (stream);

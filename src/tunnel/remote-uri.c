@@ -7,6 +7,7 @@
 
 #include <gio/gio.h>
 #include <string.h>
+#include "base/i18n.h"
 #include "base/invalid.h"
 
 /* Path and query go out as they were given. */
@@ -36,7 +37,7 @@ check_characters (const char  *text,
                   GError     **error)
 {
   if (!g_utf8_validate (text, -1, NULL))
-    return tcp_invalid (error, "the URL of the gateway is not valid: it is not text in UTF-8");
+    return tcp_invalid (error, _("the URL of the gateway is not valid: it is not text in UTF-8"));
 
   for (const char *next = text; *next != '\0'; next = g_utf8_next_char (next))
     {
@@ -44,26 +45,26 @@ check_characters (const char  *text,
 
       if (c == ' ')
         return tcp_invalid (error,
-                            "the URL of the gateway is not valid: it has a space in it; leave it out, or write %%20");
+                            _("the URL of the gateway is not valid: it has a space in it; leave it out, or write %%20"));
       if (g_unichar_iscntrl (c))
         return tcp_invalid (error,
-                            "the URL of the gateway is not valid: it has a line break or another control character in "
-                            "it");
+                            _("the URL of the gateway is not valid: it has a line break or another control character "
+                              "in it"));
       /* Within a URL the single one is allowed. */
       if (is_quotation_mark (c) || (c == '\'' && next == text))
         return tcp_invalid (error,
-                            "the URL of the gateway is not valid: it has a quotation mark or an angle bracket in it; "
-                            "leave it out");
+                            _("the URL of the gateway is not valid: it has a quotation mark or an angle bracket in it; "
+                              "leave it out"));
       if (c == '\\')
-        return tcp_invalid (error, "the URL of the gateway is not valid: it has a backslash in it; write /");
+        return tcp_invalid (error, _("the URL of the gateway is not valid: it has a backslash in it; write /"));
       if (is_dash (c))
         return tcp_invalid (error,
-                            "the URL of the gateway is not valid: the dash U+%04X in it is not the hyphen of the "
-                            "keyboard; write -", c);
+                            _("the URL of the gateway is not valid: the dash U+%04X in it is not the hyphen of the "
+                              "keyboard; write -"), c);
       if (g_unichar_isspace (c) || g_unichar_type (c) == G_UNICODE_FORMAT)
         return tcp_invalid (error,
-                            "the URL of the gateway is not valid: it has the invisible character U+%04X in it; type it "
-                            "anew", c);
+                            _("the URL of the gateway is not valid: it has the invisible character U+%04X in it; type "
+                              "it anew"), c);
     }
   return TRUE;
 }
@@ -112,19 +113,21 @@ check_scheme (const char  *text,
       if (rest == NULL)
         continue;
       if (!g_str_has_prefix (rest, "://"))
-        return tcp_invalid (error, "the URL of the gateway is not valid: it has to begin with %s://", schemes[i]);
+        return tcp_invalid (error, _("the URL of the gateway is not valid: it has to begin with %s://"), schemes[i]);
       *authority = rest + strlen ("://");
       return TRUE;
     }
   for (guint i = 0; i < G_N_ELEMENTS (others); i++)
     if (skip_scheme (text, others[i][0]) != NULL)
-      return tcp_invalid (error, "the URL of the gateway must begin with ws:// or wss://: write %s:// in place of %s://",
+      return tcp_invalid (error, _("the URL of the gateway must begin with ws:// or wss://: write %s:// in place of "
+                                   "%s://"),
                           others[i][1], others[i][0]);
 
   scheme = get_scheme (text);
   if (scheme != NULL)
-    return tcp_invalid (error, "the URL of the gateway must begin with ws:// or wss://, not with %s://", scheme);
-  return tcp_invalid (error, "the URL of the gateway must begin with ws:// or wss://, as wss://example.com/instance does");
+    return tcp_invalid (error, _("the URL of the gateway must begin with ws:// or wss://, not with %s://"), scheme);
+  return tcp_invalid (error, _("the URL of the gateway must begin with ws:// or wss://, as wss://example.com/instance "
+                               "does"));
 }
 
 /* Host and port */
@@ -153,20 +156,21 @@ check_colons (const char  *scheme,
   front = g_strndup (authority, colon - authority);
   if (is_ipv6 (front) && colon[1 + strspn (colon + 1, "0123456789")] == '\0')
     return whole ? tcp_invalid (error,
-                                "the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean "
-                                "%s://[%s]:%s/ or %s://[%s]/?",
+                                _("the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean "
+                                  "%s://[%s]:%s/ or %s://[%s]/?"),
                                 scheme, front, colon + 1, scheme, authority)
                  : tcp_invalid (error,
-                                "the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean "
-                                "%s://[%s]:%s/?",
+                                _("the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean "
+                                  "%s://[%s]:%s/?"),
                                 scheme, front, colon + 1);
   if (whole)
     return tcp_invalid (error,
-                        "the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean %s://[%s]/?",
+                        _("the URL of the gateway is not valid: an IPv6 address goes in brackets; did you mean "
+                          "%s://[%s]/?"),
                         scheme, authority);
   return tcp_invalid (error,
-                      "the URL of the gateway is not valid: there is more than one colon behind the host; an IPv6 "
-                      "address goes in brackets");
+                      _("the URL of the gateway is not valid: there is more than one colon behind the host; an IPv6 "
+                        "address goes in brackets"));
 }
 
 static gboolean
@@ -178,18 +182,18 @@ check_host (const char  *authority,
   g_autofree char *inner = NULL;
 
   if (*host == '\0')
-    return tcp_invalid (error, "the URL of the gateway is not valid: it names no host");
+    return tcp_invalid (error, _("the URL of the gateway is not valid: it names no host"));
   if (*host != '[')
     {
       for (const char *c = host; *c != '\0'; c++)
         if ((guchar) *c < 0x80 && !g_ascii_isalnum (*c) && strchr ("-._", *c) == NULL)
-          return tcp_invalid (error, "the URL of the gateway is not valid: its host has a '%c' in it", *c);
+          return tcp_invalid (error, _("the URL of the gateway is not valid: its host has a '%c' in it"), *c);
       return TRUE;
     }
 
   inner = g_strndup (host + 1, strcspn (host + 1, "%]"));
   if (!g_str_has_suffix (host, "]") || !is_ipv6 (inner))
-    return tcp_invalid (error, "the URL of the gateway is not valid: what stands in brackets is no IPv6 address");
+    return tcp_invalid (error, _("the URL of the gateway is not valid: what stands in brackets is no IPv6 address"));
   return TRUE;
 }
 
@@ -207,8 +211,8 @@ check_parsed_host (const char  *host,
   for (const char *c = name; *c != '\0'; c++)
     if ((guchar) *c < 0x80 && !g_ascii_isalnum (*c) && strchr ("-._", *c) == NULL)
       return tcp_invalid (error,
-                          "the URL of the gateway is not valid: its host, or the scope of its IPv6 address, has a character "
-                          "in it that no host name has");
+                          _("the URL of the gateway is not valid: its host, or the scope of its IPv6 address, has a "
+                            "character in it that no host name has"));
   return TRUE;
 }
 
@@ -225,22 +229,22 @@ check_authority (const char  *scheme,
   /* A password with an @ in it is found, too. */
   if (strchr (authority, '@') != NULL)
     return tcp_invalid (error,
-                        "the URL of the gateway is not valid: it has a user name or a password in it; leave it out, as "
-                        "the token is what authorises");
+                        _("the URL of the gateway is not valid: it has a user name or a password in it; leave it out, "
+                          "as the token is what authorises"));
   if (!check_colons (scheme, authority, error))
     return FALSE;
   if (*authority == '[' && strchr (authority, '%') != NULL && strstr (authority, "%25") == NULL)
     return tcp_invalid (error,
-                        "the URL of the gateway is not valid: in a URL the scope of an IPv6 address follows %%25, as "
-                        "in [fe80::1%%25eth0]");
+                        _("the URL of the gateway is not valid: in a URL the scope of an IPv6 address follows %%25, as "
+                          "in [fe80::1%%25eth0]"));
   if (!check_host (authority, colon != NULL ? (gsize) (colon - authority) : strlen (authority), error))
     return FALSE;
   if (colon != NULL && colon[1] != '\0' && !g_ascii_string_to_unsigned (colon + 1, 10, 1, G_MAXUINT16, &port, NULL))
-    return tcp_invalid (error, "the URL of the gateway is not valid: its port is not a number from 1 to 65535");
+    return tcp_invalid (error, _("the URL of the gateway is not valid: its port is not a number from 1 to 65535"));
   if (colon != NULL && colon[1] == '\0' && g_str_has_prefix (begin + strlen (authority), "//"))
     return tcp_invalid (error,
-                        "the URL of the gateway is not valid: there is a second scheme in it; it begins with %s:// "
-                        "alone", scheme);
+                        _("the URL of the gateway is not valid: there is a second scheme in it; it begins with %s:// "
+                          "alone"), scheme);
   return TRUE;
 }
 
@@ -274,7 +278,7 @@ tcp_remote_uri_parse (const char  *text,
 
   if (text == NULL || *text == '\0')
     {
-      tcp_invalid (error, "no URL of a gateway was given, such as wss://example.com/instance");
+      tcp_invalid (error, _("no URL of a gateway was given, such as wss://example.com/instance"));
       return NULL;
     }
   if (!check_characters (text, error) || !check_scheme (text, &authority, error))
@@ -284,8 +288,8 @@ tcp_remote_uri_parse (const char  *text,
     return NULL;
   if (strchr (authority, '#') != NULL)
     {
-      tcp_invalid (error, "the URL of the gateway is not valid: a # in it would begin a part that is not sent; leave it "
-                          "out, or write %%23");
+      tcp_invalid (error, _("the URL of the gateway is not valid: a # in it would begin a part that is not sent; leave "
+                            "it out, or write %%23"));
       return NULL;
     }
 
@@ -293,8 +297,9 @@ tcp_remote_uri_parse (const char  *text,
   if (uri == NULL)
     {
       /* GLib's message may repeat a part of it. */
-      tcp_invalid (error, "the URL of the gateway is not valid: a %% in it is not followed by two hexadecimal digits, write "
-                          "%%25 for one that stands for itself; or it is not of the form wss://example.com/instance");
+      tcp_invalid (error, _("the URL of the gateway is not valid: a %% in it is not followed by two hexadecimal "
+                            "digits, write %%25 for one that stands for itself; or it is not of the form "
+                            "wss://example.com/instance"));
       return NULL;
     }
   if (!check_parsed_host (g_uri_get_host (uri), error))

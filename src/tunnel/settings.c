@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include "base/host-port.h"
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "base/token.h"
 #include "tunnel/forward-spec.h"
@@ -120,7 +121,7 @@ tcp_service_parse (const char  *text,
 
   *port = 0;
   if (equals == NULL || (strncmp (text, "0=", 2) != 0 && !tcp_port_parse (text, equals - text, port)))
-    return tcp_invalid (error, "“%s” is not of the form PORT=HOST:PORT, such as 8080=127.0.0.1:3000", text);
+    return tcp_invalid (error, _("“%s” is not of the form PORT=HOST:PORT, such as 8080=127.0.0.1:3000"), text);
   if (!tcp_host_port_parse (equals + 1, &parsed, error))
     return FALSE;
 
@@ -159,11 +160,11 @@ check_service (TcpTunnelSettings  *self,
   guint16 port = self->remote_port;
 
   if (self->service == NULL)
-    return tcp_invalid (error, "no service was given to which the connections lead, such as 127.0.0.1:3000");
+    return tcp_invalid (error, _("no service was given to which the connections lead, such as 127.0.0.1:3000"));
   if (!tcp_host_port_parse (self->service, &parsed, error))
     return FALSE;
   if (port == 0 && !get_remote_port (uri, &port))
-    return tcp_invalid (error, "the remotePort in the query of the URI is not a port");
+    return tcp_invalid (error, _("the remotePort in the query of the URI is not a port"));
 
   number = g_strdup_printf ("%u", port);
   self->uri = tcp_uri_add_query (uri, "remotePort", number);
@@ -183,7 +184,8 @@ check_services (TcpTunnelSettings  *self,
     return TRUE;
 
   if (self->mode != TCP_TUNNEL_MODE_MULTIPLEXED || self->common.resumption == TCP_TUNNEL_RESUMPTION_OFF)
-    return tcp_invalid (error, "services for TCP clients of the gateway take a multiplexed tunnel whose sessions can be resumed");
+    return tcp_invalid (error, _("services for TCP clients of the gateway take a multiplexed tunnel whose sessions can "
+                                 "be resumed"));
   for (char **spec = self->reverses; *spec != NULL; spec++)
     {
       guint16 port;
@@ -234,7 +236,8 @@ check_listen (TcpTunnelSettings  *self,
   };
 
   if (self->target != NULL && self->common.resumption == TCP_TUNNEL_RESUMPTION_OFF)
-    return tcp_invalid (error, "the target “%s” cannot be asked for: that takes sessions that can be resumed", self->target);
+    return tcp_invalid (error, _("the target “%s” cannot be asked for: that takes sessions that can be resumed"),
+                        self->target);
   return tcp_forward_spec_check (&spec, error);
 }
 
@@ -258,21 +261,21 @@ check_credentials (TcpTunnelSettings  *self,
 
   if (n == 0 || (n == 1 && self->token != NULL && *self->token == '\0'))
     return tcp_invalid (error,
-                        "no token was given for the gateway %s; the property authorization takes other credentials, and "
-                        "anonymous says that there are none",
+                        _("no token was given for the gateway %s; the property authorization takes other credentials, "
+                          "and anonymous says that there are none"),
                         self->display);
   if (n > 1)
     return tcp_invalid (error,
-                        "more than one of token, authorization and anonymous was given for the gateway %s, and only one of "
-                        "them can be used",
+                        _("more than one of token, authorization and anonymous was given for the gateway %s, and only "
+                          "one of them can be used"),
                         self->display);
   if (self->token != NULL && !tcp_token_is_valid (self->token))
-    return tcp_invalid (error, "the token for the gateway %s has a space or a character that is not ASCII in it",
+    return tcp_invalid (error, _("the token for the gateway %s has a space or a character that is not ASCII in it"),
                         self->display);
   if (self->authorization != NULL && !is_header_value (self->authorization))
     return tcp_invalid (error,
-                        "the authorization for the gateway %s is empty, has a space at its beginning or end, or a character "
-                        "that is not printable ASCII in it",
+                        _("the authorization for the gateway %s is empty, has a space at its beginning or end, or a "
+                          "character that is not printable ASCII in it"),
                         self->display);
   return TRUE;
 }
@@ -284,11 +287,12 @@ check_subprotocols (TcpTunnelSettings  *self,
   for (char **name = self->subprotocols; name != NULL && *name != NULL; name++)
     {
       if (!is_header_name (*name))
-        return tcp_invalid (error, "the subprotocol “%s” is no name: it may have letters, digits and !#$%%&'*+-.^_`|~ in it",
+        return tcp_invalid (error, _("the subprotocol “%s” is no name: it may have letters, digits and "
+                                     "!#$%%&'*+-.^_`|~ in it"),
                             *name);
       for (char **other = self->subprotocols; other < name; other++)
         if (strcmp (*other, *name) == 0)
-          return tcp_invalid (error, "the subprotocol “%s” is given twice", *name);
+          return tcp_invalid (error, _("the subprotocol “%s” is given twice"), *name);
     }
   return TRUE;
 }
@@ -305,11 +309,11 @@ check_connect_to (TcpTunnelSettings  *self,
   if (text == NULL)
     return TRUE;
   if (colon == NULL || !tcp_port_parse (colon + 1, strlen (colon + 1), &self->connect_port))
-    return tcp_invalid (error, "connect-to “%s” is not of the form HOST:PORT, such as 192.0.2.1:443", text);
+    return tcp_invalid (error, _("connect-to “%s” is not of the form HOST:PORT, such as 192.0.2.1:443"), text);
 
   self->connect_host = tcp_host_parse (text, colon - text, &address, error);
   if (self->connect_host == NULL)
-    g_prefix_error (error, "connect-to “%s” cannot be used: ", text);
+    g_prefix_error (error, _("connect-to “%s” cannot be used: "), text);
   return self->connect_host != NULL;
 }
 
@@ -318,7 +322,7 @@ check_headers (TcpTunnelSettings  *self,
                GError            **error)
 {
   if (self->origin != NULL && !is_header_value (self->origin))
-    return tcp_invalid (error, "the origin is empty, or has a character that is not printable ASCII in it");
+    return tcp_invalid (error, _("the origin is empty, or has a character that is not printable ASCII in it"));
 
   for (char **header = self->request_headers; header != NULL && *header != NULL; header++)
     {
@@ -326,16 +330,16 @@ check_headers (TcpTunnelSettings  *self,
       g_autofree char *value = NULL;
 
       if (!tcp_header_split (*header, &name, &value))
-        return tcp_invalid (error, "a request header is not of the form “Name: value”");
+        return tcp_invalid (error, _("a request header is not of the form “Name: value”"));
       if (g_ascii_strcasecmp (name, "Authorization") == 0)
-        return tcp_invalid (error, "the request header Authorization is set by the properties token and authorization");
+        return tcp_invalid (error, _("the request header Authorization is set by the properties token and authorization"));
       if (g_ascii_strcasecmp (name, "Sec-WebSocket-Protocol") == 0)
-        return tcp_invalid (error, "the request header Sec-WebSocket-Protocol is set by the property subprotocols");
+        return tcp_invalid (error, _("the request header Sec-WebSocket-Protocol is set by the property subprotocols"));
       if (g_ascii_strcasecmp (name, "Origin") == 0 && self->origin != NULL)
-        return tcp_invalid (error, "the request header Origin is set by the property origin already");
+        return tcp_invalid (error, _("the request header Origin is set by the property origin already"));
       if (g_ascii_strcasecmp (name, "Host") == 0 || g_ascii_strcasecmp (name, "Connection") == 0 ||
           g_ascii_strcasecmp (name, "Upgrade") == 0 || g_ascii_strncasecmp (name, "Sec-WebSocket-", 14) == 0)
-        return tcp_invalid (error, "the request header %s is set by the tunnel itself", name);
+        return tcp_invalid (error, _("the request header %s is set by the tunnel itself"), name);
     }
   return TRUE;
 }

@@ -2,6 +2,7 @@
 
 #include "tunnel/tunnel-private.h"
 
+#include "base/i18n.h"
 #include "base/token.h"
 #include "tunnel/engine.h"
 #include "tunnel/forward.h"
@@ -213,7 +214,7 @@ tunnel_cancel (gpointer engine,
 }
 
 static const TcpRunnerClass runner_class = {
-  .noun = "the tunnel",
+  .noun = N_("the tunnel"),
   .make = tunnel_make_engine,
   .ref = (gpointer (*) (gpointer)) tcp_engine_ref,
   .unref = (void (*) (gpointer)) tcp_engine_unref,

@@ -96,7 +96,7 @@ static void
 test_refused (void)
 {
   check_refused ("Basic " SECRET, "refused the credentials");
-  check_refused (NULL, "wants credentials");
+  check_refused (NULL, "requires credentials");
 }
 
 /* What is no answer may hold them as well. */

@@ -186,6 +186,25 @@ class Installed(unittest.TestCase):
         for compiler, language, standard in (("cc", "c", "c99"), ("c++", "c++", "c++11")):
             use(compiler, "-x", language, f"-std={standard}", *WARNINGS, "-fsyntax-only", source, *pkg_config("--cflags"))
 
+    def test_translation(self):
+        """The command and the library look for translations in the prefix."""
+        catalogue = prefix / "share/locale/de/LC_MESSAGES/libtcptunnel-1.po"
+        catalogue.parent.mkdir(parents=True)
+        catalogue.write_text('msgid ""\n'
+                             'msgstr "Content-Type: text/plain; charset=UTF-8\\n"\n'
+                             'msgid "Open the tunnels of the config file."\n'
+                             'msgstr "Öffnet die Tunnel der Datei."\n'
+                             'msgid "the URL of the gateway is not valid: it names no host"\n'
+                             'msgstr "Der URL nennt keinen Rechner"\n')
+        run("msgfmt", catalogue, "-o", catalogue.with_suffix(".mo"))
+        self.addCleanup(shutil.rmtree, catalogue.parents[1])
+        german = {**env, "LANGUAGE": "de"}
+        self.assertIn("Öffnet die Tunnel der Datei.", run("tcp-tunnel", "up", "--help", env=german))
+        done = subprocess.run(["tcp-tunnel", "connect", "ws://:80/"], env=german, stdin=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, text=True)
+        self.assertIn("Der URL nennt keinen Rechner", done.stderr)
+        self.assertIn("Open the tunnels", run("tcp-tunnel", "up", "--help", env=env))
+
     def test_exports(self):
         """What the library exports is declared, also for C++, and there."""
         symbols = (SOURCE / "tests/exports/libtcptunnel-1.symbols").read_text().split()

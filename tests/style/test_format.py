@@ -20,8 +20,10 @@ CLANG_FORMAT = sys.argv.pop(1)
 
 
 def words(text):
-    """The code without line breaks and alignment. Of clang-format 14, which calls `f[i] (x)` a cast, that space too."""
-    return re.sub(r"\\\n", "\n", text).replace("](", "] (").split()
+    """The code without line breaks and alignment. Messages are marked as in GLib, with _("…"), and clang-format 14 takes
+    `f[i] (x)` for a cast."""
+    text = re.sub(r"\\\n", "\n", text).replace("](", "] (")
+    return re.sub(r"\b(N?_) \(", r"\1(", text).split()
 
 
 def statements(text):
@@ -30,7 +32,7 @@ def statements(text):
     for number, line in enumerate(text.splitlines(), 1):
         code = line.strip()
         if code and before.endswith((";", "{", "}", "*/")) and not line.endswith("\\") and not code.startswith("#"):
-            yield number, len(line) - len(line.lstrip()), re.sub(r"\s+", " ", code)
+            yield number, len(line) - len(line.lstrip()), " ".join(words(code))
         before = code or before
 
 

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Whether what people read can be translated: what is marked is extracted, and nothing is forgotten."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+MARKED = re.compile(r'\bN?_\("|\b(?:tcp_)?ngettext \("')
+CALLS = re.compile(r"\b(?:g_set_error(?:_literal)?|g_error_new(?:_literal)?|g_prefix_error(?:_literal)?|tcp_invalid) \(")
+LITERAL = re.compile(r'"(?:\\.|[^"\\\n])*"')
+WORDS = re.compile(r"[A-Za-z]{2,}[,;:]* [A-Za-z(“']|%s [a-z]{2,}")
+# Messages that are sent to the peer, which reads them in its own log.
+TO_PEER = {
+    "src/session/session.c": {"more than %", " bytes came for connections whose target was not connected yet, ", "of which this had most",
+                              " bytes came before the target was connected"},
+}
+
+
+def listed():
+    return [line for line in (SOURCE / "po/POTFILES").read_text().splitlines() if line and not line.startswith("#")]
+
+
+def arguments(text, start):
+    """The arguments of the call whose parenthesis opens before start."""
+    depth = 1
+    for match in re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\])*\'|[()]').finditer(text, start):
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if depth == 0:
+            return text[start:match.start()]
+    return text[start:]
+
+
+class Translation(unittest.TestCase):
+    def test_files(self):
+        marked = {str(path.relative_to(SOURCE)) for path in (SOURCE / "src").rglob("*.[ch]")
+                  if path.name not in ("i18n.c", "i18n.h") and MARKED.search(path.read_text())}
+        self.assertEqual(listed(), sorted(marked), "po/POTFILES lists other files than those with messages to translate")
+
+    def test_messages_are_marked(self):
+        bare = []
+        for name in listed():
+            if name.startswith("src/gateway/"):
+                continue
+            text = (SOURCE / name).read_text()
+            for call in CALLS.finditer(text):
+                rest = re.sub(r'(?:_|ngettext )\((?:[^()]|\([^()]*\))*\)', "", arguments(text, call.end()))
+                for literal in LITERAL.findall(rest):
+                    if WORDS.search(literal) and literal[1:-1] not in TO_PEER.get(name, ()):
+                        bare.append(f"{name}:{text[:call.start()].count(chr(10)) + 1}: {literal}")
+        self.assertEqual(bare, [], "these messages are not marked with _()")
+
+    def test_formats(self):
+        """What these macros expand to differs from one machine to the next, and xgettext does not know them."""
+        for name in listed():
+            self.assertNotRegex((SOURCE / name).read_text(), r'\b(?:_|N_|ngettext )\([^;]*?"\s*G_G\w+_FORMAT')
+
+    @unittest.skipUnless(shutil.which("xgettext"), "xgettext is not installed")
+    def test_extraction(self):
+        with tempfile.TemporaryDirectory() as place:
+            template = Path(place) / "messages.pot"
+            subprocess.run(["xgettext", "--from-code=UTF-8", "--keyword=_", "--keyword=N_", "--keyword=ngettext:1,2",
+                            "--keyword=tcp_ngettext:1,2", f"--output={template}", *listed()], cwd=SOURCE, check=True)
+            messages = template.read_text()
+        self.assertGreater(messages.count("\nmsgid "), 300)
+        for message in ("the gateway %s refused the token (%s)%s", "there is no option '%s'%s", "File that holds the token",
+                        "Open the tunnels of the config file.", "gave up after %u attempts: %s"):
+            self.assertIn(f'"{message}"', messages)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -376,7 +376,7 @@ class Good(Case):
         with Config(f'[phone]\nremote-uri={url}\ntoken-file=token\nlisten=unix:s\nmode=singleton\n') as config:
             status, out, err = run('check', 'phone', XDG_CONFIG_HOME=config.home)
         self.assertEqual((status, err), (0, ''), out)
-        self.assertIn('tunnels.conf: [phone]', ' '.join(out.split()))
+        self.assertIn('tunnels.conf:1: [phone]', ' '.join(out.split()))
 
     def test_services(self):
         """What a tunnel of the file is for makes no difference."""

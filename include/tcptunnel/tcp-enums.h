@@ -16,7 +16,7 @@ G_BEGIN_DECLS
  * @TCP_TUNNEL_STATE_RECONNECTING: the WebSocket broke, or could not be opened; the tunnel
  *   waits for the back-off delay to pass before it tries again.
  *
- * Where the WebSocket of a tunnel stands. Where there are several, as in parallel mode, it is the state
+ * The state of the WebSocket of a tunnel. If there are several, as in parallel mode, it is the state
  * of the one that is furthest on: connected, else connecting, else reconnecting.
  *
  * Since: 1.0
@@ -45,7 +45,7 @@ typedef enum
  *   WebSocket as in singleton mode. If the gateway can resume the session, and carry many
  *   connections in it, that session is kept, and serves all connections from then on, as in
  *   multiplexed mode. Otherwise the tunnel serves one connection at a time, as in singleton mode, and
- *   logs a warning that says so. A client that connects while this is still open waits, unread.
+ *   logs a warning. A client that connects while this is still open waits, unread.
  *   If [property@TcpTunnel.Endpoint:resumption] is off, this is the same as singleton mode.
  *
  * How TCP connections map to WebSockets.
@@ -128,12 +128,12 @@ typedef enum
 /**
  * TcpForwardKind:
  * @TCP_FORWARD_KIND_TARGET: each TCP client is connected to one target.
- * @TCP_FORWARD_KIND_SOCKS: each TCP client says what it is to be connected to, by SOCKS5 (RFC 1928): without
+ * @TCP_FORWARD_KIND_SOCKS: each TCP client names its target by SOCKS5 (RFC 1928): without
  *   authentication, and with the command CONNECT only.
- * @TCP_FORWARD_KIND_HTTP_PROXY: each TCP client says what it is to be connected to, by CONNECT of HTTP/1.1. Other
+ * @TCP_FORWARD_KIND_HTTP_PROXY: each TCP client names its target by CONNECT of HTTP/1.1. Other
  *   requests are answered with 405.
  *
- * How a forward knows what its TCP clients are to be connected to.
+ * How the target of a forward's TCP clients is chosen.
  *
  * Names that clients of a proxy ask for are resolved by the gateway, and it is the gateway that decides what it allows.
  * The answer to a client is sent when the gateway has connected, or refused to.

@@ -42,7 +42,7 @@ G_BEGIN_DECLS
  *
  * What can go wrong in a tunnel or a gateway.
  *
- * Every message says what was tried, where, and why it failed. None contains
+ * Every message contains what was tried, where, and why it failed. None contains
  * the token.
  *
  * Since: 1.0

@@ -16,6 +16,9 @@
 /* A shorter one is no secret, and would be found in every text. */
 #define MIN_SECRET 4
 
+/* Of the table in which parts of a text are found. */
+#define BUCKET_BITS 11
+
 #define REDACTED "[token]"
 #define ELLIPSIS "…"
 
@@ -39,6 +42,7 @@ typedef struct
 
 static GMutex mutex;
 static GPtrArray *secrets;
+static guint64 multiplier; /* odd; 0 before there are any */
 
 /* Another thread of the parent may have had it. */
 static void
@@ -107,6 +111,8 @@ tcp_text_add_secret (const char *secret)
   i = find_secret (secret);
   if (secrets == NULL)
     secrets = g_ptr_array_new_with_free_func (secret_free);
+  if (multiplier == 0)
+    multiplier = ((guint64) g_random_int () << 32 | g_random_int ()) | 1;
   if (i == secrets->len)
     {
       Secret *added = g_new0 (Secret, 1);
@@ -137,39 +143,111 @@ tcp_text_remove_secret (const char *secret)
   g_mutex_unlock (&mutex);
 }
 
-/* How much of the beginning of @text is the form, or a part of it that tells too much. Case
- * does not matter: a peer may have changed it. */
-static gsize
-match_form (const char *form,
-            const char *text,
-            gsize       length)
+/* Each part of the text that has the length of MIN_PART, by its bytes, so that those which a secret has as well are
+ * found with one look at each byte of the text and of the secrets. */
+typedef struct
 {
-  gsize size = strlen (form);
-  gsize needed = MIN (size, MIN_PART);
-  gsize longest = 0;
+  const char *text;
+  gsize length;
+  guint64 parts[MAX_READ]; /* by where they begin */
+  guint16 next[MAX_READ];  /* in the same bucket, one more than its index */
+  guint16 buckets[1 << BUCKET_BITS];
+  gboolean hidden[MAX_READ]; /* bytes */
+} Search;
 
-  for (gsize start = 0; start + needed <= size; start++)
-    {
-      gsize n = 0;
+G_STATIC_ASSERT (MIN_PART == sizeof (guint64));
 
-      while (n < length && start + n < size && g_ascii_tolower (form[start + n]) == g_ascii_tolower (text[n]))
-        n++;
-      if (n >= needed)
-        longest = MAX (longest, n);
-    }
-  return longest;
+/* Case does not matter: a peer may have changed it. */
+static guint64
+part_shift (guint64 part,
+            char    next)
+{
+  return part << 8 | (guchar) g_ascii_tolower (next);
 }
 
-static gsize
-match_secret (const char *text,
-              gsize       length)
+/* Which parts share a bucket depends on a number that no peer knows. */
+static guint16 *
+search_get_bucket (Search  *self,
+                   guint64  part)
 {
-  gsize longest = 0;
+  return &self->buckets[part * multiplier >> (64 - BUCKET_BITS)];
+}
 
-  for (guint i = 0; secrets != NULL && i < secrets->len; i++)
-    for (guint j = 0; j < N_FORMS; j++)
-      longest = MAX (longest, match_form (((Secret *) secrets->pdata[i])->forms[j], text, length));
-  return longest;
+static void
+search_init (Search     *self,
+             const char *text,
+             gsize       length)
+{
+  guint64 part = 0;
+
+  self->text = text;
+  self->length = length;
+  memset (self->buckets, 0, sizeof self->buckets);
+  memset (self->hidden, 0, sizeof self->hidden);
+  for (gsize end = 1; end <= length; end++)
+    {
+      gsize start = end - MIN_PART;
+      guint16 *bucket;
+
+      part = part_shift (part, text[end - 1]);
+      if (end < MIN_PART)
+        continue;
+      bucket = search_get_bucket (self, part);
+      self->parts[start] = part;
+      self->next[start] = *bucket;
+      *bucket = start + 1;
+    }
+}
+
+static void
+search_hide (Search *self,
+             gsize   start,
+             gsize   size)
+{
+  for (gsize i = start; i < start + size; i++)
+    self->hidden[i] = TRUE;
+}
+
+/* Wherever it is; it is then not looked for again. */
+static void
+search_hide_part (Search  *self,
+                  guint64  part)
+{
+  guint16 *link = search_get_bucket (self, part);
+
+  while (*link != 0)
+    {
+      gsize start = *link - 1;
+
+      if (self->parts[start] == part)
+        {
+          search_hide (self, start, MIN_PART);
+          *link = self->next[start];
+        }
+      else
+        {
+          link = &self->next[start];
+        }
+    }
+}
+
+/* The form, and each part of it that shows too much. A short one is only looked for as a whole. */
+static void
+search_hide_form (Search     *self,
+                  const char *form)
+{
+  gsize size = strlen (form);
+  guint64 part = 0;
+
+  for (gsize i = 0; i < size; i++)
+    {
+      part = part_shift (part, form[i]);
+      if (i + 1 >= MIN_PART)
+        search_hide_part (self, part);
+    }
+  for (gsize i = 0; size < MIN_PART && i + size <= self->length; i++)
+    if (g_ascii_strncasecmp (self->text + i, form, size) == 0)
+      search_hide (self, i, size);
 }
 
 static GString *
@@ -177,19 +255,25 @@ redact (const char *text,
         gsize       length)
 {
   GString *result = g_string_sized_new (length);
+  Search search;
 
   g_mutex_lock (&mutex);
-  for (gsize i = 0; i < length;)
+  if (secrets == NULL)
     {
-      gsize n = match_secret (text + i, length - i);
-
-      if (n > 0)
-        g_string_append (result, REDACTED);
-      else
-        g_string_append_c (result, text[i]);
-      i += MAX (n, 1);
+      g_mutex_unlock (&mutex);
+      return g_string_append_len (result, text, length);
     }
+  search_init (&search, text, length);
+  for (guint i = 0; i < secrets->len; i++)
+    for (guint j = 0; j < N_FORMS; j++)
+      search_hide_form (&search, ((Secret *) secrets->pdata[i])->forms[j]);
   g_mutex_unlock (&mutex);
+
+  for (gsize i = 0; i < length; i++)
+    if (!search.hidden[i])
+      g_string_append_c (result, text[i]);
+    else if (i == 0 || !search.hidden[i - 1])
+      g_string_append (result, REDACTED);
   return result;
 }
 

@@ -262,8 +262,8 @@ static const TcpSetting rows[] = {
    *
    * Further headers for the request that opens the WebSocket, each as `Name: value`.
    * Those that the tunnel sets itself, such as `Authorization` and `Sec-WebSocket-Protocol`, are
-   * not allowed: they have properties of their own. Values do not show in the log. %NULL, the
-   * default, is for none.
+   * not allowed: they have properties of their own. Values do not show in the log. Together they may
+   * have 64 KiB. %NULL, the default, is for none.
    *
    * Since: 1.0
    */

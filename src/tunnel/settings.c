@@ -10,6 +10,9 @@
 #include "tunnel/forward-spec.h"
 #include "tunnel/remote-uri.h"
 
+/* In bytes. Few servers take half of that. */
+#define MAX_HEADERS (64 * 1024)
+
 TcpTunnelSettings *
 tcp_tunnel_settings_copy (const TcpTunnelSettings *self)
 {
@@ -321,6 +324,8 @@ static gboolean
 check_headers (TcpTunnelSettings  *self,
                GError            **error)
 {
+  gsize size = 0;
+
   if (self->origin != NULL && !is_header_value (self->origin))
     return tcp_invalid (error, _("the origin is empty, or has a character that is not printable ASCII in it"));
 
@@ -340,8 +345,9 @@ check_headers (TcpTunnelSettings  *self,
       if (g_ascii_strcasecmp (name, "Host") == 0 || g_ascii_strcasecmp (name, "Connection") == 0 ||
           g_ascii_strcasecmp (name, "Upgrade") == 0 || g_ascii_strncasecmp (name, "Sec-WebSocket-", 14) == 0)
         return tcp_invalid (error, _("the request header %s is set by the tunnel itself"), name);
+      size += strlen (*header);
     }
-  return TRUE;
+  return size <= MAX_HEADERS || tcp_invalid (error, _("the request headers have more than %d bytes"), MAX_HEADERS);
 }
 
 /* Everything that can be known to be wrong before anything is tried. */

@@ -89,7 +89,7 @@ test_tokens (void)
 {
   tcp_text_add_secret ("s3cret+token/of=them");
   check ("Bearer s3cret+token/of=them is wrong", -1, "Bearer [token] is wrong");
-  check ("s3cret+token/of=thems3cret+token/of=them", -1, "[token][token]");
+  check ("s3cret+token/of=thems3cret+token/of=them", -1, "[token]");
   check ("S3CRET+TOKEN/OF=THEM", -1, "[token]");
   check ("s3cret%2Btoken%2Fof%3Dthem", -1, "[token]");
   check ("s3cret%2btoken%2fof%3dthem", -1, "[token]");
@@ -126,6 +126,43 @@ test_tokens (void)
   tcp_text_remove_secret ("a");
 }
 
+/* A header of many kilobytes, and one that is the same throughout. */
+static void
+test_long_secrets (void)
+{
+  g_autofree char *same = g_strnfill (64 * 1024, 'a');
+  g_autofree char *many = g_strnfill (1024, 'A');
+  GString *digits = g_string_new (NULL);
+
+  for (guint i = 0; i < 16 * 1024; i++)
+    g_string_append_printf (digits, "%u.", i);
+  tcp_text_add_secret (digits->str);
+  tcp_text_add_secret (same);
+
+  check ("(12345.12346.12347.)", -1, "([token])");
+  check ("(0.1.2.3.|16382.16383.)", -1, "([token]|[token])");
+  check ("12346.x12346.", -1, "12346.x12346.");
+  check (many, -1, "[token]");
+  check ("bAAAAAAAb aaaaaaaab", -1, "bAAAAAAAb [token]b");
+
+  tcp_text_remove_secret (same);
+  tcp_text_remove_secret (digits->str);
+  check (many + 1000, -1, many + 1000);
+  g_string_free (digits, TRUE);
+}
+
+/* One that is shorter than the parts that are looked for counts only as a whole. */
+static void
+test_short_secrets (void)
+{
+  tcp_text_add_secret ("pa+s5");
+  check ("it is pa+s5.", -1, "it is [token].");
+  check ("PA+S5PA%2Bs5", -1, "[token]");
+  check ("pa+s, a+s5", -1, "pa+s, a+s5");
+  check ("pa+", -1, "pa+");
+  tcp_text_remove_secret ("pa+s5");
+}
+
 int
 main (int argc,
       char **argv)
@@ -138,6 +175,8 @@ main (int argc,
   g_test_add_func ("/text/not-utf8", test_not_utf8);
   g_test_add_func ("/text/length", test_length);
   g_test_add_func ("/text/tokens", test_tokens);
+  g_test_add_func ("/text/long-secrets", test_long_secrets);
+  g_test_add_func ("/text/short-secrets", test_short_secrets);
 
   return g_test_run ();
 }

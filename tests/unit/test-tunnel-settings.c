@@ -381,6 +381,16 @@ test_headers (void)
       settings->request_headers = g_strdupv ((char **) headers);
       check_bad (settings, "header");
     }
+
+  {
+    g_autofree char *value = g_strnfill (32 * 1024, 'x');
+    g_autofree char *large = g_strconcat ("X-Large: ", value, NULL);
+    const char *const headers[] = { large, large, NULL };
+
+    g_strfreev (settings->request_headers);
+    settings->request_headers = g_strdupv ((char **) headers);
+    check_bad (settings, "the request headers have more than 65536 bytes");
+  }
 }
 
 static void

@@ -3,6 +3,7 @@
 #pragma once
 
 #define TCP_TUNNEL_INSIDE
+#include <tcptunnel/tcp-authentication.h>
 #include <tcptunnel/tcp-connection.h>
 #include <tcptunnel/tcp-endpoint.h>
 #include <tcptunnel/tcp-enums.h>

@@ -53,6 +53,7 @@ typedef struct
 } Row;
 
 static void apply_admin (const GatewayOptions *, const Value *, TcpGateway *, Problems *);
+static void apply_client_ca (const GatewayOptions *, const Value *, TcpGateway *, Problems *);
 static void apply_listen (const GatewayOptions *, const Value *, TcpGateway *, Problems *);
 static void apply_path (const GatewayOptions *, const Value *, TcpGateway *, Problems *);
 static void apply_ready_check (const GatewayOptions *, const Value *, TcpGateway *, Problems *);
@@ -69,6 +70,7 @@ static const Row rows[] = {
 
   { "Authentication:", "token-file", FILE_NAME, "File of the tokens to accept", "FILE", .apply = apply_token },
   { NULL, "token", STRING, "The one token to accept", "TOKEN" },
+  { NULL, "client-ca", FILE_NAME, "PEM file of who issues client certificates", "FILE", .apply = apply_client_ca },
 
   { "Targets:", "target", STRING, "The TCP service to connect to", "HOST:PORT", "target" },
   { NULL, "allow", LIST, "Targets clients may ask for (repeatable)", "HOST:PORT", "allow" },
@@ -321,6 +323,50 @@ apply_tls (const GatewayOptions *self,
     problems_add (problems, value->place, "%s %s, %s %s: %s", value->label, value->text, key->label, key->text, error->message);
 }
 
+/* One without a certificate, which would let nobody in, is a mistake. */
+static GTlsDatabase *
+read_authorities (const char  *file,
+                  GError     **error)
+{
+  g_autofree char *path = g_canonicalize_filename (file, NULL);
+  g_autolist (GTlsCertificate) certificates = g_tls_certificate_list_new_from_file (path, error);
+
+  if (certificates != NULL)
+    return g_tls_file_database_new (path, error);
+  if (*error == NULL)
+    g_set_error_literal (error, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE, "it has no certificate in PEM form");
+  return NULL;
+}
+
+/* The file is read anew each time, so that a reload takes what it has then. */
+static void
+apply_client_ca (const GatewayOptions *self,
+                 const Value          *value,
+                 TcpGateway           *gateway,
+                 Problems             *problems)
+{
+  g_autoptr (GTlsDatabase) database = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (value->text == NULL)
+    {
+      reset (gateway, "client-ca");
+      return;
+    }
+  if (get_value (self, "tls-cert")->text == NULL)
+    {
+      problems_add (problems, value->place, "%s needs %s: without TLS no client shows a certificate", value->label,
+                    get_value (self, "tls-cert")->label);
+      return;
+    }
+
+  database = read_authorities (value->text, &error);
+  if (database != NULL)
+    g_object_set (gateway, "client-ca", database, NULL);
+  else
+    problems_add (problems, value->place, "%s %s: %s", value->label, value->text, error->message);
+}
+
 /* A file of tokens goes to the gateway as it is: it holds the names, too. */
 static void
 apply_token (const GatewayOptions *self,
@@ -343,6 +389,8 @@ apply_token (const GatewayOptions *self,
   token = token_load (given, file, &error);
   if (token != NULL)
     tcp_gateway_set_token (gateway, token);
+  else if (file == NULL && given == NULL && get_value (self, "client-ca")->text != NULL)
+    g_clear_error (&error);
   else
     problems_take (problems, value->place, error);
 }

@@ -442,6 +442,17 @@ tcp_event_queue_push_token_required (TcpEventQueue *self,
   queue_push (self, event);
 }
 
+/* Takes the object. */
+void
+tcp_event_queue_push_authenticate (TcpEventQueue *self,
+                                   GObject       *authentication)
+{
+  TcpEvent *event = event_new (TCP_EVENT_AUTHENTICATE, NULL);
+
+  event->object = authentication;
+  queue_push (self, event);
+}
+
 void
 tcp_event_queue_push_drained (TcpEventQueue *self,
                               guint64        id,

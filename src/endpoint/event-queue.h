@@ -20,6 +20,7 @@ typedef enum
   TCP_EVENT_CONNECTION_OPENED, /* record, object: the address of the client or none */
   TCP_EVENT_CONNECTION_CLOSED, /* record, error or none */
   TCP_EVENT_TOKEN_REQUIRED,    /* id: the number of the token that was refused */
+  TCP_EVENT_AUTHENTICATE,      /* object: of whom the application is asked */
   TCP_EVENT_DRAINED,           /* or not: error, id of the wait that was cancelled */
   TCP_EVENT_FAILED,            /* error; the last event of an engine */
 
@@ -55,7 +56,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEvent, tcp_event_free)
 
 /* An application that never iterates its main context must not make the queue grow. Of connections whose beginning
  * and end are both pending it keeps the last, with so many events, and as many of states and attempts, and the last
- * refusal of a token. All else about connections is kept, so that the application knows each that is open: there are no
+ * refusal of a token. Of authentications whoever pushes them keeps account. All else about connections is kept, so that the application knows each that is open: there are no
  * more such events than open connections, and those that were open when it last looked. */
 #define TCP_EVENT_QUEUE_CAP 1024
 
@@ -89,6 +90,8 @@ void tcp_event_queue_push_closed (TcpEventQueue *self,
                                   const GError  *error);
 void tcp_event_queue_push_token_required (TcpEventQueue *self,
                                           guint          serial);
+void tcp_event_queue_push_authenticate (TcpEventQueue *self,
+                                        GObject       *authentication);
 void tcp_event_queue_push_drained (TcpEventQueue *self,
                                    guint64        id,
                                    const GError  *error);

@@ -5,6 +5,9 @@
 #include "base/secret-hash.h"
 #include "websocket/channel.h"
 
+/* For how many more guests than are left those that have gone are kept. */
+#define SPARE_GUESTS 64
+
 /* How many WebSockets of one principal may be held without a target. A tunnel of limrun's
  * has at most one. */
 #define MAX_HELD 64
@@ -14,9 +17,19 @@ struct _TcpAccess
   TcpAccessLimits limits;
   TcpRoster *roster; /* NULL before there is one */
   GHashTable *accounts; /* name → TcpAccount, of the principals that have been here */
+  guint max_accounts; /* beyond which it is looked which guests have gone */
 };
 
 /* Accounts */
+
+/* Among how many principals everything is divided. The guests, whom nobody can count before, are at least one. */
+static guint
+access_count (TcpAccess *self)
+{
+  guint n = tcp_roster_count (self->roster);
+
+  return tcp_roster_asks (self->roster) ? MAX (n + 1, 2) : n;
+}
 
 /* Of all memory, as a fraction of it, so that it is the same of each kind. */
 static double
@@ -27,7 +40,7 @@ access_get_memory_share (TcpAccess       *self,
 
   if (policy->max_memory > 0)
     return MIN (policy->max_memory / all, 1);
-  return tcp_roster_count (self->roster) > 1 ? 0.75 : 1;
+  return access_count (self) > 1 ? 0.75 : 1;
 }
 
 /* How much a principal may have of a kind. However small its part, a message that is to be whole has to fit into it. */
@@ -48,11 +61,13 @@ access_limit (TcpAccess  *self,
 {
   const TcpAccessLimits *limits = &self->limits;
   TcpPolicy *policy = tcp_roster_get_policy (self->roster, account->name);
-  guint n = tcp_roster_count (self->roster);
+  guint n = access_count (self);
   double share = access_get_memory_share (self, policy);
   guint max_clients = limits->clients->max;
 
   tcp_account_set_policy (account, policy);
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    tcp_budget_pool_set_common (account->memory[i], !tcp_roster_has (self->roster, account->name));
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
     tcp_budget_pool_set_cap (account->memory[i], access_get_memory_cap (self, i, share));
   account->held.max = MAX_HELD;
@@ -66,26 +81,6 @@ access_limit (TcpAccess  *self,
   tcp_rate_set (account->download, policy->download_rate);
 }
 
-/* A reference to the one of that name, which is in the roster. */
-TcpAccount *
-tcp_access_get_account (TcpAccess  *self,
-                        const char *name)
-{
-  TcpAccount *account = g_hash_table_lookup (self->accounts, name);
-
-  if (account == NULL)
-    {
-      account = tcp_account_new (name, tcp_roster_get_policy (self->roster, name));
-      for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
-        account->memory[i] = tcp_budget_pool_new_child (self->limits.memory[i], 0);
-      access_limit (self, account);
-      g_hash_table_insert (self->accounts, account->name, account);
-    }
-  return tcp_account_ref (account);
-}
-
-/* The roster */
-
 /* One that has something still stays, although it is in the roster no more. */
 static gboolean
 is_over (gpointer key,
@@ -97,6 +92,60 @@ is_over (gpointer key,
   return !tcp_roster_has (user_data, account->name) && g_atomic_ref_count_compare (&account->refs, 1);
 }
 
+static void
+access_forget (TcpAccess *self)
+{
+  g_hash_table_foreach_remove (self->accounts, is_over, self->roster);
+  self->max_accounts = 2 * g_hash_table_size (self->accounts) + SPARE_GUESTS;
+}
+
+static void
+account_set_common (TcpAccount *self)
+{
+  TcpQuotaShare *shares[] = {
+    &self->held, &self->clients, &self->connections, &self->reverse_ports, &self->listeners, &self->dials.quota,
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (shares); i++)
+    shares[i]->common = TRUE;
+}
+
+static TcpAccount *
+access_add (TcpAccess  *self,
+            const char *name)
+{
+  TcpAccount *account = tcp_account_new (name, tcp_roster_get_policy (self->roster, name));
+
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    account->memory[i] = tcp_budget_pool_new_child (self->limits.memory[i], 0);
+  /* Nobody else has it yet. */
+  if (!tcp_roster_has (self->roster, name))
+    account_set_common (account);
+  access_limit (self, account);
+  g_hash_table_insert (self->accounts, account->name, account);
+  return account;
+}
+
+/* A reference to the one of that name. If that is not in the roster it is a guest, who has nothing of its own. */
+TcpAccount *
+tcp_access_get_account (TcpAccess  *self,
+                        const char *name)
+{
+  TcpAccount *account = g_hash_table_lookup (self->accounts, name);
+  gboolean is_guest = !tcp_roster_has (self->roster, name);
+
+  if (account == NULL && g_hash_table_size (self->accounts) >= self->max_accounts)
+    access_forget (self);
+  if (account == NULL)
+    account = access_add (self, name);
+  else if (is_guest && !account->is_guest)
+    access_limit (self, account);
+  account->is_guest = is_guest;
+  return tcp_account_ref (account);
+}
+
+/* The roster */
+
 /* Sets aside what each principal of the roster may have in any case. @offset is that of its share. */
 static void
 access_set_aside (TcpAccess *self,
@@ -104,13 +153,29 @@ access_set_aside (TcpAccess *self,
                   gsize      offset)
 {
   g_autoptr (GPtrArray) shares = g_ptr_array_new ();
+  g_autoptr (GPtrArray) others = g_ptr_array_new ();
   GHashTableIter iter;
   gpointer account;
 
   g_hash_table_iter_init (&iter, self->accounts);
   while (g_hash_table_iter_next (&iter, NULL, &account))
-    g_ptr_array_add (shares, G_STRUCT_MEMBER_P (account, offset));
-  tcp_quota_set_aside (quota, tcp_roster_count (self->roster), (TcpQuotaShare *const *) shares->pdata, shares->len);
+    g_ptr_array_add (tcp_roster_has (self->roster, ((TcpAccount *) account)->name) ? shares : others,
+                     G_STRUCT_MEMBER_P (account, offset));
+  g_ptr_array_extend (shares, others, NULL, NULL);
+  tcp_quota_set_aside (quota, access_count (self), (TcpQuotaShare *const *) shares->pdata, shares->len, others->len);
+}
+
+/* Whoever is in the roster no more loses its sessions, and may do nothing else until then. */
+static void
+access_review (TcpAccess  *self,
+               TcpAccount *account)
+{
+  gboolean known = tcp_roster_has (self->roster, account->name);
+
+  if (known)
+    account->is_guest = FALSE;
+  if (known || account->is_guest)
+    access_limit (self, account);
 }
 
 /* From now on it counts, and nothing else. Whoever is here is not affected. */
@@ -125,10 +190,10 @@ tcp_access_set_roster (TcpAccess *self,
   tcp_roster_ref (roster);
   g_clear_pointer (&self->roster, tcp_roster_unref);
   self->roster = roster;
-  g_hash_table_foreach_remove (self->accounts, is_over, roster);
+  access_forget (self);
 
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
-    tcp_budget_pool_set_children (limits->memory[i], tcp_roster_count (roster));
+    tcp_budget_pool_set_children (limits->memory[i], access_count (self));
   access_set_aside (self, limits->held, G_STRUCT_OFFSET (TcpAccount, held));
   access_set_aside (self, limits->clients, G_STRUCT_OFFSET (TcpAccount, clients));
   access_set_aside (self, limits->connections, G_STRUCT_OFFSET (TcpAccount, connections));
@@ -137,20 +202,13 @@ tcp_access_set_roster (TcpAccess *self,
   access_set_aside (self, tcp_dial_queue_get_quota (limits->dials), G_STRUCT_OFFSET (TcpAccount, dials.quota));
   g_hash_table_iter_init (&iter, self->accounts);
   while (g_hash_table_iter_next (&iter, NULL, &account))
-    if (tcp_roster_has (roster, ((TcpAccount *) account)->name))
-      access_limit (self, account);
+    access_review (self, account);
 }
 
 TcpRoster *
 tcp_access_get_roster (TcpAccess *self)
 {
   return self->roster;
-}
-
-TcpTokens *
-tcp_access_get_tokens (TcpAccess *self)
-{
-  return tcp_roster_get_tokens (self->roster);
 }
 
 /* Life */

@@ -30,7 +30,6 @@ void tcp_access_free (TcpAccess *self);
 void tcp_access_set_roster (TcpAccess *self,
                             TcpRoster *roster);
 TcpRoster *tcp_access_get_roster (TcpAccess *self);
-TcpTokens *tcp_access_get_tokens (TcpAccess *self);
 TcpAccount *tcp_access_get_account (TcpAccess  *self,
                                         const char *name);
 

@@ -24,6 +24,7 @@ typedef struct
 {
   gatomicrefcount refs;
   char *name;
+  gboolean is_guest; /* not in the roster: the application has let it in; only touched on the thread of the server */
   GMutex mutex;
   TcpPolicy *policy; /* under the mutex; a reload replaces it */
   TcpQuotaShare held;
@@ -44,6 +45,7 @@ typedef struct
   TcpBudget *memory[TCP_N_MEMORY_KINDS];
   TcpRateLane *upload;
   TcpRateLane *download;
+  guint n_clients; /* that the thread has of it */
 } TcpAccountPart;
 
 TcpAccount *tcp_account_new (const char *name,

@@ -27,6 +27,9 @@
 /* What a listener costs, and each port that is tried for it, in microseconds. */
 #define LISTENER_COST 100
 
+/* How long a client that was asked for another credential keeps its listeners, which accept nothing meanwhile. */
+#define RENEWAL_TIME (10 * G_TIME_SPAN_SECOND)
+
 /* A client that is away that long gives its ports up where others need them, at most, or a part of session-timeout,
  * and looks again so often. */
 #define AWAY_TIMEOUT (30 * G_TIME_SPAN_SECOND)
@@ -66,8 +69,10 @@ struct _TcpClient
   gboolean begun;    /* raw: the target connection was asked for */
   gboolean draining;
   gboolean closed;
-  TcpCredential credential; /* that it has shown last */
-  TcpTimer *renewal;  /* when that expires */
+  TcpProof proof;     /* that it has shown last */
+  gboolean lapsed;    /* it does not hold any more */
+  TcpTimer *renewal;  /* when that expires, or it should have shown another */
+  GCancellable *verification; /* while its certificate is verified again */
   TcpTimer *expiry;   /* while it has no WebSocket, */
   gint64 expires_at;  /* which it may have to do without until then */
   TcpTimer *way;      /* while it has listeners and no WebSocket, */
@@ -543,10 +548,29 @@ on_way_due (gpointer user_data)
   client_await_need (self);
 }
 
+/* A client that is away may have listeners, which others can see. */
+static gboolean
+client_needs_proof (TcpClient *self)
+{
+  return tcp_session_get_channel (self->session) != NULL ||
+         (self->reverse != NULL && !tcp_reverse_is_empty (self->reverse));
+}
+
+/* The clock may be set meanwhile, so that it is looked at again every now and then. */
+static void
+client_await_renewal (TcpClient *self)
+{
+  gint64 left = self->proof.expires - g_get_real_time ();
+
+  if (self->lapsed || self->proof.expires == G_MAXINT64 || !client_needs_proof (self))
+    tcp_timer_set (self->renewal, -1);
+  else
+    tcp_timer_set (self->renewal, tcp_now () + CLAMP (left, 0, G_TIME_SPAN_MINUTE));
+}
+
 static void
 client_go_on (TcpClient *self)
 {
-  tcp_timer_set (self->renewal, -1);
   /* Of what limrun's protocol had there is nothing left; what another session waits for it may have. */
   if (self->is_listener)
     g_clear_pointer (&self->reverse, tcp_reverse_free);
@@ -557,6 +581,7 @@ client_go_on (TcpClient *self)
       tcp_reverse_yield (self->reverse);
       client_await_need (self);
     }
+  client_await_renewal (self);
   if (tcp_session_is_idle (self->session))
     client_end (self);
   else
@@ -584,32 +609,59 @@ static const TcpSessionCallbacks session_callbacks = {
   .unlistened = on_unlistened,
 };
 
-/* The token */
+/* What it has shown */
+
+/* Nobody may come to a listener of a client that is not let in any more. One that is here was asked for another
+ * credential, and may be back in a moment: what connects until then waits. */
+static void
+client_lapse_listeners (TcpClient *self,
+                        gboolean   asked)
+{
+  self->lapsed = TRUE;
+  tcp_timer_set (self->renewal, -1);
+  if (self->reverse == NULL || tcp_reverse_is_empty (self->reverse))
+    return;
+
+  if (asked)
+    {
+      tcp_reverse_set_resting (self->reverse, TRUE);
+      tcp_timer_set (self->renewal, tcp_now () + RENEWAL_TIME);
+      return;
+    }
+  tcp_log_debug (self->log, "the listeners of the client %s end: it has shown nothing that is still valid",
+                 self->principal->name);
+  tcp_reverse_give_up (self->reverse, TCP_RESET_BROKEN, "what the client had shown was not valid any more while it was away");
+}
 
 /* Its session goes on if it comes back with another. */
 static void
 client_renew (TcpClient  *self,
               const char *reason)
 {
-  if (self->closed || tcp_session_get_channel (self->session) == NULL)
+  gboolean is_here = tcp_session_get_channel (self->session) != NULL;
+
+  if (self->closed)
     return;
 
-  tcp_log_info (self->log, "the client %s was asked for another token: %s", self->principal->name, reason);
-  tcp_session_renew (self->session, reason);
-  if (!self->closed)
-    client_go_on (self);
+  if (is_here)
+    {
+      tcp_log_info (self->log, "the client %s was asked for another credential: %s", self->principal->name, reason);
+      tcp_session_renew (self->session, reason);
+      if (self->closed)
+        return;
+      client_go_on (self);
+    }
+  client_lapse_listeners (self, is_here);
 }
 
-/* The clock may be set meanwhile, so that it is looked at again every now and then. */
-static void
-client_await_renewal (TcpClient *self)
+static const char *
+client_describe_expiry (TcpClient *self)
 {
-  gint64 left = self->credential.expires - g_get_real_time ();
-
-  if (self->credential.expires == G_MAXINT64 || tcp_session_get_channel (self->session) == NULL)
-    tcp_timer_set (self->renewal, -1);
-  else
-    tcp_timer_set (self->renewal, tcp_now () + CLAMP (left, 0, G_TIME_SPAN_MINUTE));
+  if (tcp_proof_is_granted (&self->proof))
+    return "the application let it in until now";
+  if (self->proof.has_token && tcp_credential_has_expired (&self->proof.token))
+    return "the token has expired";
+  return "the client certificate has expired";
 }
 
 static void
@@ -617,10 +669,56 @@ on_renewal_due (gpointer user_data)
 {
   TcpClient *self = user_data;
 
-  if (tcp_credential_has_expired (&self->credential))
-    client_renew (self, "the token has expired");
+  if (self->lapsed)
+    client_lapse_listeners (self, FALSE);
+  else if (tcp_proof_has_expired (&self->proof))
+    client_renew (self, client_describe_expiry (self));
   else
     client_await_renewal (self);
+}
+
+static void
+on_verified_again (GObject      *object,
+                   GAsyncResult *result,
+                   gpointer      user_data)
+{
+  TcpClient *self;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TcpClientCertificate) certificate = tcp_client_certificate_verify_finish (result, &error);
+  g_autofree char *reason = NULL;
+
+  /* It may be gone. */
+  if (certificate == NULL)
+    return;
+
+  self = user_data;
+  g_clear_object (&self->verification);
+  tcp_proof_set_certificate (&self->proof, certificate);
+  if (certificate->problem == NULL)
+    {
+      client_await_renewal (self);
+      return;
+    }
+  reason = g_strdup_printf ("the client certificate is not accepted any more: %s", certificate->problem);
+  client_renew (self, reason);
+}
+
+static void
+client_stop_verification (TcpClient *self)
+{
+  if (self->verification != NULL)
+    g_cancellable_cancel (self->verification);
+  g_clear_object (&self->verification);
+}
+
+/* By those that count now. */
+static void
+client_verify_again (TcpClient    *self,
+                     GTlsDatabase *client_ca)
+{
+  client_stop_verification (self);
+  self->verification = g_cancellable_new ();
+  tcp_client_certificate_verify (self->proof.certificate->certificate, client_ca, self->verification, on_verified_again, self);
 }
 
 /* Life */
@@ -720,6 +818,8 @@ void
 tcp_client_free (TcpClient *self)
 {
   tcp_client_close (self);
+  client_stop_verification (self);
+  tcp_proof_clear (&self->proof);
   tcp_timer_clear (&self->renewal);
   tcp_timer_clear (&self->expiry);
   tcp_timer_clear (&self->way);
@@ -777,7 +877,9 @@ tcp_client_attach (TcpClient        *self,
   g_set_object (&self->proxy, request->proxy);
   tcp_timer_set (self->expiry, -1);
   tcp_timer_set (self->way, -1);
-  self->credential = request->credential;
+  client_stop_verification (self);
+  tcp_proof_set (&self->proof, &request->proof);
+  self->lapsed = FALSE;
   tcp_session_attach (self->session, channel);
   if (self->reverse != NULL)
     tcp_reverse_set_resting (self->reverse, FALSE);
@@ -799,6 +901,13 @@ tcp_client_is_resumable (TcpClient *self)
   return tcp_session_get_protocol (self->session)->resumable;
 }
 
+/* Whether it is the application that has let it in. */
+gboolean
+tcp_client_is_granted (TcpClient *self)
+{
+  return tcp_proof_is_granted (&self->proof);
+}
+
 /* It takes no new streams. */
 void
 tcp_client_drain (TcpClient *self)
@@ -806,22 +915,32 @@ tcp_client_drain (TcpClient *self)
   self->draining = TRUE;
   tcp_session_drain (self->session);
   if (self->reverse != NULL)
-    tcp_reverse_drain (self->reverse);
+    tcp_reverse_give_up (self->reverse, TCP_RESET_DRAINING, "the gateway takes no new connections");
 }
 
-/* The tokens have changed, and each principal of a client is still there. */
+/* It is another one, and the principal of the client is still there. */
 void
 tcp_client_review (TcpClient *self,
-                   TcpTokens *tokens)
+                   TcpRoster *roster)
 {
-  const TcpToken *token = tcp_tokens_find_credential (tokens, &self->credential, self->principal->name);
+  TcpProof *proof = &self->proof;
+  const char *name = self->principal->name;
+  GTlsDatabase *client_ca = tcp_roster_get_client_ca (roster);
+  const TcpToken *token = NULL;
 
-  if (token == NULL)
-    {
-      client_renew (self, "the token was revoked");
-      return;
-    }
-  self->credential = token->credential;
+  if (proof->has_token)
+    token = tcp_tokens_find_credential (tcp_roster_get_tokens (roster), &proof->token, name);
+  if (proof->has_token && token == NULL)
+    client_renew (self, "the token was revoked");
+  else if (proof->certificate != NULL && client_ca == NULL)
+    client_renew (self, "client certificates are not accepted any more");
+  if (self->lapsed)
+    return;
+
+  if (token != NULL)
+    tcp_proof_set_token (proof, &token->credential);
+  if (proof->certificate != NULL && proof->certificate->database != client_ca)
+    client_verify_again (self, client_ca);
   client_await_renewal (self);
 }
 

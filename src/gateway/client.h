@@ -45,12 +45,13 @@ const char *tcp_client_get_session_id (TcpClient *self);
 TcpAccount *tcp_client_get_principal (TcpClient *self);
 GSocketAddress *tcp_client_get_proxy (TcpClient *self);
 gboolean tcp_client_is_resumable (TcpClient *self);
+gboolean tcp_client_is_granted (TcpClient *self);
 gboolean tcp_client_has_ended (TcpClient *self);
 void tcp_client_attach (TcpClient        *self,
                         TcpChannel       *channel,
                         const TcpRequest *request);
 void tcp_client_review (TcpClient *self,
-                        TcpTokens *tokens);
+                        TcpRoster *roster);
 void tcp_client_expel (TcpClient *self);
 void tcp_client_drain (TcpClient *self);
 void tcp_client_close (TcpClient *self);

@@ -4,6 +4,7 @@
 
 #include "base/i18n.h"
 #include "base/tsan.h"
+#include "gateway/authentication.h"
 #include "gateway/principal.h"
 #include "gateway/server.h"
 
@@ -42,7 +43,22 @@
  * Since: 1.0
  */
 
+enum
+{
+  AUTHENTICATE,
+  N_SIGNALS
+};
+
+static guint signals[N_SIGNALS];
+
 G_DEFINE_FINAL_TYPE (TcpGateway, tcp_gateway, TCP_TYPE_ENDPOINT)
+
+/* Whether there is somebody to be asked. */
+static gboolean
+gateway_asks (TcpGateway *self)
+{
+  return g_signal_has_handler_pending (self, signals[AUTHENTICATE], 0, TRUE);
+}
 
 /* What the principals say now. The list is the application's, and read without the lock. */
 static GPtrArray *
@@ -87,6 +103,7 @@ gateway_make_server (gpointer        owner,
 {
   TcpEndpoint *self = owner;
 
+  ((TcpGatewaySettings *) self->settings)->asks = gateway_asks (owner);
   if (!tcp_gateway_settings_check (self->settings, error))
     return NULL;
   return tcp_server_new (self->settings, TCP_GATEWAY (self)->principals, self->log, self->status,
@@ -98,8 +115,18 @@ gateway_emit (TcpEndpoint *self,
               gpointer     engine,
               TcpEvent    *event)
 {
-  if (event->type == TCP_EVENT_ADDRESS)
-    g_object_notify (G_OBJECT (self), "uri");
+  switch (event->type)
+    {
+    case TCP_EVENT_ADDRESS:
+      g_object_notify (G_OBJECT (self), "uri");
+      break;
+    case TCP_EVENT_AUTHENTICATE:
+      if (tcp_authentication_put (TCP_AUTHENTICATION (event->object)))
+        g_signal_emit (self, signals[AUTHENTICATE], 0, event->object);
+      break;
+    default:
+      break;
+    }
 }
 
 static void
@@ -378,6 +405,7 @@ gateway_begin_reload (TcpGateway  *self,
   tcp_runner_lock (&endpoint->runner);
   reload->settings = tcp_gateway_settings_copy (endpoint->settings);
   tcp_runner_unlock (&endpoint->runner);
+  reload->settings->asks = gateway_asks (self);
   return reload;
 }
 
@@ -548,6 +576,34 @@ tcp_gateway_class_init (TcpGatewayClass *klass)
   endpoint_class->runner_class = &runner_class;
   endpoint_class->emit = gateway_emit;
   tcp_endpoint_class_install (endpoint_class, &tcp_gateway_settings);
+
+  /**
+   * TcpGateway::authenticate:
+   * @self: the gateway
+   * @authentication: what the client has shown, and how to answer
+   *
+   * Emitted when a client asks for a WebSocket and the gateway does not know who it is: it has shown a token that is
+   * none of the gateway's, or none, and no certificate that names a principal. The application says who it is,
+   * in the handler or later: see [class@TcpTunnel.Authentication]. If no handler keeps @authentication, or
+   * accepts the client, that is rejected.
+   *
+   * A client is not asked about if its token has expired, if its token and its certificate are of two
+   * principals, or if its request is not one for a WebSocket.
+   *
+   * A handler has to be connected when the gateway is started, or when [method@TcpTunnel.Gateway.reload] is called;
+   * otherwise such clients are rejected without a signal. With a handler the gateway needs no token.
+   *
+   * The application has at most 64 clients to decide on at a time, at most 32 of them from one address; further ones
+   * wait for their turn, and are answered 503 when [property@TcpTunnel.Gateway:connect-timeout] is over. A client counts until
+   * the application has answered, or dropped what it was given, or the time for that is over, also if it has left.
+   *
+   * Like all signals it is emitted in the main context that was the thread's default when the gateway was started, and
+   * clients wait for as long as nobody iterates that.
+   *
+   * Since: 1.0
+   */
+  signals[AUTHENTICATE] = g_signal_new ("authenticate", TCP_TYPE_GATEWAY, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                                        G_TYPE_NONE, 1, TCP_TYPE_AUTHENTICATION);
 }
 
 static void

@@ -57,31 +57,157 @@ check_reverse (TcpShared        *shared,
          tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A reverse tunnel needs a remotePort.");
 }
 
-/* What @upgrade asks for. If it cannot have a WebSocket, whatever session it asks for, this is
- * NULL, and @refusal says why. */
-TcpRequest *
-tcp_handshake_examine (TcpShared        *shared,
-                       const TcpUpgrade *upgrade,
-                       TcpRefusal       *refusal)
+/* The first of the names in the certificate that is one of a principal; NULL if there is none. */
+static const char *
+find_name (TcpRoster                  *roster,
+           const TcpClientCertificate *certificate)
 {
-  const TcpGatewaySettings *settings = shared->settings;
-  const char *authorization = soup_message_headers_get_one (upgrade->headers, "Authorization");
-  const TcpToken *token = tcp_tokens_find_header (tcp_access_get_tokens (shared->access), authorization);
-  g_autoptr (TcpRequest) request = NULL;
+  for (char **name = certificate->names; *name != NULL; name++)
+    if (tcp_roster_has (roster, *name))
+      return *name;
+  return NULL;
+}
 
-  /* Before all else, or strangers could find out the path, and guess tokens at another one,
-   * where they would not be slowed. */
-  if (token == NULL)
-    {
-      tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "A valid bearer token is needed.");
-      refusal->guessed = authorization != NULL;
-      return NULL;
-    }
+/* The token, perhaps with a certificate, which is then to be one of the same principal. */
+static const char *
+accept_token (TcpRoster            *roster,
+              const TcpToken       *token,
+              TcpClientCertificate *certificate,
+              TcpProof             *proof,
+              TcpRefusal           *refusal)
+{
   if (tcp_credential_has_expired (&token->credential))
     {
       tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The token has expired.");
       return NULL;
     }
+  if (certificate != NULL && g_strcmp0 (find_name (roster, certificate), token->name) != 0)
+    {
+      tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The token and the client certificate are not of the same principal.");
+      return NULL;
+    }
+
+  tcp_proof_set_token (proof, &token->credential);
+  if (certificate != NULL)
+    tcp_proof_set_certificate (proof, certificate);
+  return token->name;
+}
+
+/* The certificate alone. */
+static const char *
+accept_certificate (TcpRoster            *roster,
+                    TcpClientCertificate *certificate,
+                    TcpProof             *proof,
+                    TcpRefusal           *refusal)
+{
+  const char *name = find_name (roster, certificate);
+
+  if (name == NULL)
+    {
+      tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The client certificate is of nobody who is known here.");
+      refusal->undecided = TRUE;
+      return NULL;
+    }
+
+  tcp_proof_set_certificate (proof, certificate);
+  return name;
+}
+
+static void
+refuse_stranger (const char                 *authorization,
+                 const TcpClientCertificate *certificate,
+                 TcpRefusal                 *refusal)
+{
+  if (authorization == NULL && certificate != NULL)
+    tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The client certificate is not accepted: %s.", certificate->problem);
+  else
+    tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "A valid bearer token is needed.");
+  refusal->guessed = authorization != NULL;
+  refusal->undecided = TRUE;
+}
+
+/* Who it is by what it shows, and the proof of that; NULL and @refusal if that is not known here. */
+static const char *
+identify (TcpRoster            *roster,
+          const char           *authorization,
+          TcpClientCertificate *certificate,
+          TcpProof             *proof,
+          TcpRefusal           *refusal)
+{
+  const TcpToken *token = tcp_tokens_find_header (tcp_roster_get_tokens (roster), authorization);
+  TcpClientCertificate *verified = certificate != NULL && certificate->problem == NULL ? certificate : NULL;
+
+  if (token != NULL)
+    return accept_token (roster, token, verified, proof, refusal);
+  if (authorization == NULL && verified != NULL)
+    return accept_certificate (roster, verified, proof, refusal);
+  refuse_stranger (authorization, certificate, refusal);
+  return NULL;
+}
+
+/* What the application says. */
+static const char *
+take_answer (const TcpAnswer *answer,
+             gboolean         shows_token,
+             TcpProof        *proof,
+             TcpRefusal      *refusal)
+{
+  proof->expires = answer->expires;
+  if (answer->principal != NULL && !tcp_proof_has_expired (proof))
+    return answer->principal;
+
+  tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The client is not let in.");
+  refusal->guessed = shows_token;
+  refusal->detail = g_strdup (answer->principal == NULL ? answer->reason : "the application gave a time that is over");
+  return NULL;
+}
+
+static const char *
+authenticate (TcpRoster            *roster,
+              const TcpUpgrade     *upgrade,
+              TcpClientCertificate *certificate,
+              const TcpAnswer      *answer,
+              TcpProof             *proof,
+              TcpRefusal           *refusal)
+{
+  const char *authorization = soup_message_headers_get_one (upgrade->headers, "Authorization");
+  g_auto (TcpRefusal) malformed = { 0 };
+  const char *name;
+
+  /* It was verified by others than those that count now. */
+  if (certificate != NULL && certificate->database != tcp_roster_get_client_ca (roster))
+    {
+      tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway has got another client-ca meanwhile; try again.");
+      return NULL;
+    }
+  if (answer != NULL)
+    return take_answer (answer, authorization != NULL, proof, refusal);
+
+  name = identify (roster, authorization, certificate, proof, refusal);
+  /* The application is not asked about what will be no WebSocket in any case. */
+  refusal->undecided = refusal->undecided && tcp_roster_asks (roster) && tcp_upgrade_is_wanted (upgrade) &&
+                       tcp_upgrade_check (upgrade, &malformed);
+  return name;
+}
+
+/* What @upgrade asks for. If it cannot have a WebSocket, whatever session it asks for, this is
+ * NULL, and @refusal says why. @certificate is that of the client, if it has one, and @answer is of the application, if it was asked. */
+TcpRequest *
+tcp_handshake_examine (TcpShared            *shared,
+                       const TcpUpgrade     *upgrade,
+                       TcpClientCertificate *certificate,
+                       const TcpAnswer      *answer,
+                       TcpRefusal           *refusal)
+{
+  const TcpGatewaySettings *settings = shared->settings;
+  g_auto (TcpProof) proof = { .expires = G_MAXINT64 };
+  g_autoptr (TcpRequest) request = NULL;
+  /* Before all else, or strangers could find out the path, and guess tokens at another one,
+   * where they would not be slowed. */
+  const char *name = authenticate (tcp_access_get_roster (shared->access), upgrade, certificate, answer, &proof, refusal);
+
+  if (name == NULL)
+    return NULL;
   if (!is_at_path (settings, g_uri_get_path (upgrade->uri)))
     {
       tcp_refuse (refusal, SOUP_STATUS_NOT_FOUND, "There is nothing at this path; this gateway serves %s.",
@@ -97,8 +223,8 @@ tcp_handshake_examine (TcpShared        *shared,
   request = tcp_request_parse (g_uri_get_query (upgrade->uri), refusal);
   if (request == NULL || !check_reverse (shared, request, g_uri_get_path (upgrade->uri), refusal))
     return NULL;
-  request->principal = tcp_access_get_account (shared->access, token->name);
-  request->credential = token->credential;
+  request->principal = tcp_access_get_account (shared->access, name);
+  tcp_proof_set (&request->proof, &proof);
   request->uri = g_uri_ref (upgrade->uri);
   if (!negotiate (settings, request, upgrade->headers, refusal) || !tcp_upgrade_check (upgrade, refusal))
     return NULL;

@@ -9,12 +9,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include "gateway/ask-queue.h"
 #include "gateway/eviction.h"
 #include "gateway/forwarded.h"
 #include "gateway/head.h"
 #include "gateway/origin.h"
 #include "gateway/proxy-header.h"
 #include "gateway/tls-queue.h"
+#include "gateway/tokens.h"
 #include "io/acceptor.h"
 #include "io/descriptors.h"
 #include "io/listen.h"
@@ -55,6 +57,7 @@ struct _TcpListener
   const TcpListenerCallbacks *callbacks;
   gpointer user_data;
   TcpTlsQueue *tls; /* NULL for none */
+  TcpAskQueue *asks;
   guint timeout;    /* ms */
   TcpNetworks *proxies; /* that are trusted */
   TcpLog *log;
@@ -76,6 +79,7 @@ typedef enum
 {
   STAGE_SILENT,  /* no byte was received */
   STAGE_BEGUN,   /* the ClientHello or the head is incomplete, or there is no slot for the TLS handshake */
+  STAGE_ASKED,   /* the application is to say who it is */
   STAGE_REFUSED, /* the answer is on its way, or delayed */
 } Stage;
 
@@ -93,6 +97,8 @@ typedef struct
   GSocket *socket;
   TcpTransport transport; /* its TLS is there once the handshake is through */
   TcpTlsEntry *handshake; /* from the ClientHello until then */
+  TcpClientCertificate *certificate; /* nullable */
+  TcpAsk *ask; /* while the application is asked */
   GByteArray *head;
   char *answer; /* that is delayed */
   gint64 accepted; /* when */
@@ -124,6 +130,8 @@ pending_free (Pending *self)
   g_byte_array_unref (self->head);
   g_free (self->answer);
   g_clear_pointer (&self->handshake, tcp_tls_entry_cancel);
+  g_clear_pointer (&self->ask, tcp_ask_cancel);
+  g_clear_pointer (&self->certificate, tcp_client_certificate_unref);
   tcp_origins_release (listener->origins, self->origin, tcp_now ());
   if (self->client != NULL)
     tcp_origins_release (listener->origins, self->client, tcp_now ());
@@ -215,7 +223,7 @@ listener_find_largest (TcpListener *self)
   return largest;
 }
 
-/* Deadlines */
+/* The answer to a request that is refused */
 
 static void
 on_refusal_over (GIOCondition condition,
@@ -233,21 +241,6 @@ pending_send_answer (Pending *self)
   /* Only now: whoever has closed its sending side may wait for the answer. */
   self->watch = tcp_watch_new (g_socket_get_fd (self->socket), POLLRDHUP, on_refusal_over, self);
   tcp_timer_set (self->deadline, tcp_now () + REFUSAL_TIME);
-}
-
-static void
-on_deadline (gpointer user_data)
-{
-  Pending *self = user_data;
-
-  if (self->answer != NULL)
-    pending_send_answer (self);
-  else if (self->stage == STAGE_REFUSED)
-    pending_end (self);
-  else if (self->stage == STAGE_SILENT)
-    pending_drop (self, "it sent nothing");
-  else
-    pending_drop (self, "it did not ask for a WebSocket within %u ms", self->listener->timeout);
 }
 
 /* Its first byte is there. */
@@ -295,6 +288,13 @@ pending_find_client (Pending          *self,
   return TRUE;
 }
 
+/* The origin of whoever sends the request. */
+static TcpOrigin *
+pending_get_client (Pending *self)
+{
+  return self->client != NULL ? self->client : self->origin;
+}
+
 /* What the client sends meanwhile stays in the kernel, which soon accepts no more of it. Wrong
  * tokens are slowed; a good one of the same address, which may be that of a proxy, is not. */
 static void
@@ -302,11 +302,12 @@ pending_refuse (Pending          *self,
                 const TcpRefusal *refusal)
 {
   gint64 now = tcp_now ();
-  TcpOrigin *origin = self->client != NULL ? self->client : self->origin;
+  TcpOrigin *origin = pending_get_client (self);
   gint64 delay = refusal->guessed && !origin->trusted ? tcp_origin_fail (origin, now) : 0;
 
-  tcp_log_limit_write (self->listener->refusals, "a request from %s was answered %u: %s", origin->name,
-                       refusal->status, refusal->text);
+  tcp_log_limit_write (self->listener->refusals, "a request from %s was answered %u: %s%s%s%s", origin->name,
+                       refusal->status, refusal->text, refusal->detail != NULL ? " (" : "",
+                       refusal->detail != NULL ? refusal->detail : "", refusal->detail != NULL ? ")" : "");
   tcp_counters_add (self->listener->counters, refused_requests);
   if (refusal->status == SOUP_STATUS_UNAUTHORIZED)
     tcp_counters_add (self->listener->counters, authentication_failures);
@@ -323,6 +324,19 @@ pending_refuse (Pending          *self,
     pending_send_answer (self);
 }
 
+/* The application, which might know it, cannot say so. */
+static void
+pending_refuse_undecided (Pending    *self,
+                          const char *text)
+{
+  g_auto (TcpRefusal) refusal = { 0 };
+
+  g_clear_pointer (&self->ask, tcp_ask_cancel);
+  tcp_refuse (&refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "%s", text);
+  refusal.phrase = "Authentication Timed Out";
+  pending_refuse (self, &refusal);
+}
+
 static void
 pending_accept (Pending          *self,
                 const TcpUpgrade *upgrade,
@@ -335,7 +349,7 @@ pending_accept (Pending          *self,
 
   if (transport.buffered != NULL)
     listener->secured--;
-  (self->client != NULL ? self->client : self->origin)->known = TRUE;
+  pending_get_client (self)->known = TRUE;
   request->accepted = self->accepted;
   request->port = self->port;
   request->local = g_socket_get_local_address (self->socket, NULL);
@@ -347,19 +361,103 @@ pending_accept (Pending          *self,
 }
 
 static void
-pending_answer (Pending *self)
+on_asked_left (GIOCondition condition,
+               gpointer     user_data)
+{
+  pending_end (user_data);
+}
+
+/* What it sends meanwhile stays in the kernel. The head stays too, which is what the memory counts. */
+static void
+pending_ask (Pending *self)
+{
+  self->stage = STAGE_ASKED;
+  tcp_watch_clear (&self->watch);
+  self->watch = tcp_watch_new (g_socket_get_fd (self->socket), POLLRDHUP, on_asked_left, self);
+  self->ask = tcp_ask_queue_add (self->listener->asks, pending_get_client (self), self);
+}
+
+/* @answer is NULL if nobody was asked. */
+static void
+pending_answer (Pending         *self,
+                const TcpAnswer *answer)
 {
   TcpListener *listener = self->listener;
   g_auto (TcpRefusal) refusal = { 0 };
   g_autoptr (TcpUpgrade) upgrade = tcp_upgrade_parse ((const char *) self->head->data, self->head->len, &refusal);
   TcpRequest *request = NULL;
 
-  if (upgrade != NULL && pending_find_client (self, upgrade, &refusal))
-    request = listener->callbacks->examine (upgrade, &refusal, listener->user_data);
+  if (upgrade != NULL && (answer != NULL || pending_find_client (self, upgrade, &refusal)))
+    request = listener->callbacks->examine (upgrade, self->certificate, answer, &refusal, listener->user_data);
   if (request != NULL)
     pending_accept (self, upgrade, request);
+  else if (refusal.undecided && answer == NULL)
+    pending_ask (self);
   else
     pending_refuse (self, &refusal);
+}
+
+/* The application */
+
+/* How long it takes from now on is up to the application. */
+static void
+on_ask (TcpQuestion *question,
+        gpointer     user_data)
+{
+  Pending *self = user_data;
+  TcpListener *listener = self->listener;
+  g_auto (TcpRefusal) refusal = { 0 };
+  g_autoptr (TcpUpgrade) upgrade = tcp_upgrade_parse ((const char *) self->head->data, self->head->len, &refusal);
+  g_autofree char *address = self->address != NULL ? g_inet_address_to_string (self->address) : NULL;
+  g_autoptr (GSocketAddress) remote = g_socket_get_remote_address (self->socket, NULL);
+  TcpAuthenticationFacts facts = {
+    .token = tcp_tokens_parse_header (soup_message_headers_get_one (upgrade->headers, "Authorization")),
+    .path = g_uri_get_path (upgrade->uri),
+    .address = address,
+    .port = self->port,
+    .proxy = self->proxied ? remote : NULL,
+    .certificate = self->certificate != NULL && self->certificate->problem == NULL ? self->certificate->certificate : NULL,
+  };
+
+  tcp_timer_set (self->deadline, -1);
+  listener->callbacks->ask (tcp_authentication_new (question, &facts), listener->user_data);
+}
+
+static void
+on_ask_answered (const TcpAnswer *answer,
+                 gpointer         user_data)
+{
+  Pending *self = user_data;
+
+  self->ask = NULL;
+  if (answer != NULL)
+    pending_answer (self, answer);
+  else
+    pending_refuse_undecided (self, "The application did not decide in time who this is; try again later.");
+}
+
+static const TcpAskCallbacks ask_callbacks = {
+  .ask = on_ask,
+  .answered = on_ask_answered,
+};
+
+/* Deadlines */
+
+static void
+on_deadline (gpointer user_data)
+{
+  Pending *self = user_data;
+
+  if (self->answer != NULL)
+    pending_send_answer (self);
+  else if (self->stage == STAGE_REFUSED)
+    pending_end (self);
+  else if (self->stage == STAGE_SILENT)
+    pending_drop (self, "it sent nothing");
+  else if (self->stage == STAGE_ASKED)
+    pending_refuse_undecided (self, "The application is asked about too many clients; try again later.");
+  else
+    pending_drop (self, "it did not ask for a WebSocket within %u ms", self->listener->timeout);
 }
 
 static void
@@ -445,7 +543,7 @@ pending_read_head (Pending *self)
         {
           if ((gsize) n > part)
             self->transport.early = g_byte_array_append (g_byte_array_new (), data + part, n - part);
-          pending_answer (self);
+          pending_answer (self, NULL);
           return;
         }
       if (complete || self->head->len >= TCP_HEAD_MAX_SIZE)
@@ -483,6 +581,7 @@ pending_begin_head (Pending   *self,
 static void
 on_handshake (GIOStream             *stream,
               TcpBufferedConnection *buffered,
+              TcpClientCertificate  *certificate,
               const GError          *error,
               gpointer               user_data)
 {
@@ -499,6 +598,8 @@ on_handshake (GIOStream             *stream,
 
   tcp_counters_add (listener->counters, tls_handshakes);
   self->transport.buffered = g_object_ref (buffered);
+  if (certificate != NULL)
+    self->certificate = tcp_client_certificate_ref (certificate);
   listener->secured++;
   if (listener->secured > MAX (1, MIN (listener->max_pending / 2, listener->max_secured)))
     pending_evict (listener_find_victim (listener, TRUE, self));
@@ -653,33 +754,28 @@ on_accepted (GSocketConnection *connection,
     pending_begin_stream (pending);
 }
 
-/* @certificate may be NULL. @timeout in ms, 0 for the default. Takes @proxies. */
 TcpListener *
-tcp_listener_new (GTlsCertificate            *certificate,
-                  guint                       timeout,
-                  gsize                       memory,
-                  TcpNetworks                *proxies,
-                  TcpChannelGroup            *group,
-                  TcpLog                     *log,
-                  TcpCounters                *counters,
+tcp_listener_new (const TcpListenerOptions   *options,
                   const TcpListenerCallbacks *callbacks,
                   gpointer                    user_data)
 {
   TcpListener *self = g_new0 (TcpListener, 1);
-  gsize heads = MIN (memory / HEADS_PART, MAX_HEAD_BYTES);
+  gsize heads = MIN (options->memory / HEADS_PART, MAX_HEAD_BYTES);
 
   self->max_head_bytes = heads;
-  self->max_secured = MIN ((memory - heads) / SECURED_MEMORY, MAX_SECURED);
+  self->max_secured = MIN ((options->memory - heads) / SECURED_MEMORY, MAX_SECURED);
   self->callbacks = callbacks;
   self->user_data = user_data;
-  self->tls = certificate != NULL ? tcp_tls_queue_new (certificate, group) : NULL;
-  self->timeout = timeout > 0 ? timeout : DEFAULT_TIMEOUT;
-  self->proxies = proxies;
+  if (options->certificate != NULL)
+    self->tls = tcp_tls_queue_new (options->certificate, options->client_ca, options->group);
+  self->timeout = options->timeout > 0 ? options->timeout : DEFAULT_TIMEOUT;
+  self->proxies = options->proxies;
   self->max_pending = CLAMP (tcp_descriptors_get_limit () / 8, 1, MAX_PENDING);
-  self->log = tcp_log_ref (log);
-  self->counters = tcp_counters_ref (counters);
-  self->refusals = tcp_log_limit_new (log, TCP_TUNNEL_LOG_LEVEL_INFO);
+  self->log = tcp_log_ref (options->log);
+  self->refusals = tcp_log_limit_new (options->log, TCP_TUNNEL_LOG_LEVEL_INFO);
+  self->counters = tcp_counters_ref (options->counters);
   self->origins = tcp_origins_new ();
+  self->asks = tcp_ask_queue_new (options->thread, self->origins, self->timeout * G_TIME_SPAN_MILLISECOND, &ask_callbacks);
 
   return self;
 }
@@ -694,12 +790,13 @@ tcp_listener_open (TcpListener *self,
   self->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, self);
 }
 
-/* In place of the one that it has. */
+/* In place of those that it has; it has TLS. */
 void
-tcp_listener_set_certificate (TcpListener     *self,
-                              GTlsCertificate *certificate)
+tcp_listener_set_certificates (TcpListener     *self,
+                               GTlsCertificate *certificate,
+                               GTlsDatabase    *client_ca)
 {
-  tcp_tls_queue_set_certificate (self->tls, certificate);
+  tcp_tls_queue_set_certificates (self->tls, certificate, client_ca);
 }
 
 void
@@ -710,6 +807,7 @@ tcp_listener_free (TcpListener *self)
   while (self->pending.length > 0)
     pending_end (self->pending.head->data);
   g_clear_pointer (&self->tls, tcp_tls_queue_free);
+  tcp_ask_queue_free (self->asks);
   tcp_origins_free (self->origins);
   tcp_networks_free (self->proxies);
   tcp_log_limit_free (self->refusals);

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <gio/gio.h>
+#include "gateway/authentication.h"
+#include "gateway/client-certificate.h"
 #include "gateway/counters.h"
 #include "gateway/networks.h"
 #include "gateway/request.h"
@@ -22,10 +24,16 @@ typedef struct _TcpListener TcpListener;
 
 typedef struct
 {
-  /* A request that is well-formed: what it asks for, or NULL and @refusal. */
-  TcpRequest *(*examine) (TcpUpgrade *upgrade,
-                          TcpRefusal *refusal,
-                          gpointer    user_data);
+  /* A request that is well-formed: what it asks for, or NULL and @refusal. @certificate is that of the client, or NULL.
+   * @answer is NULL unless this was called for it before, nobody had decided, and now the application has. */
+  TcpRequest *(*examine) (TcpUpgrade           *upgrade,
+                          TcpClientCertificate *certificate,
+                          const TcpAnswer      *answer,
+                          TcpRefusal           *refusal,
+                          gpointer              user_data);
+  /* Asks the application. Takes @authentication. */
+  void (*ask) (TcpAuthentication *authentication,
+               gpointer           user_data);
   /* The connection is given away: with @answer, which was not sent, it is a WebSocket. Nothing
    * waits for what follows the request. Takes @request and what is in @transport. */
   void (*accepted) (TcpRequest   *request,
@@ -34,20 +42,28 @@ typedef struct
                     gpointer      user_data);
 } TcpListenerCallbacks;
 
-TcpListener *tcp_listener_new (GTlsCertificate            *certificate,
-                               guint                       timeout,
-                               gsize                       memory,
-                               TcpNetworks                *proxies,
-                               TcpChannelGroup            *group,
-                               TcpLog                     *log,
-                               TcpCounters                *counters,
+typedef struct
+{
+  GTlsCertificate *certificate; /* nullable */
+  GTlsDatabase *client_ca; /* which verifies the certificates of clients; nullable */
+  guint timeout;  /* ms, 0 for the default */
+  gsize memory;   /* bytes, that connections may have */
+  TcpNetworks *proxies; /* that are trusted; the listener takes it */
+  TcpIoThread *thread;  /* the current one */
+  TcpChannelGroup *group;
+  TcpLog *log;
+  TcpCounters *counters;
+} TcpListenerOptions;
+
+TcpListener *tcp_listener_new (const TcpListenerOptions   *options,
                                const TcpListenerCallbacks *callbacks,
                                gpointer                    user_data);
 void tcp_listener_open (TcpListener *self,
                         GPtrArray   *sockets,
                         gboolean     is_local);
-void tcp_listener_set_certificate (TcpListener     *self,
-                                   GTlsCertificate *certificate);
+void tcp_listener_set_certificates (TcpListener     *self,
+                                    GTlsCertificate *certificate,
+                                    GTlsDatabase    *client_ca);
 void tcp_listener_free (TcpListener *self);
 
 G_END_DECLS

@@ -16,6 +16,7 @@ typedef struct
   char *name;
   guint pending;    /* its connections that are no WebSocket yet */
   guint handshakes; /* of them those that are in their TLS handshake */
+  guint asked;      /* its requests about which the application is being asked */
   gboolean known;   /* it has sent a good token */
   gboolean trusted; /* it is a proxy's, by which many come */
 

@@ -196,6 +196,29 @@ static const TcpSetting rows[] = {
   { "tls-certificate", SETTING (OBJECT, tls_certificate), .type = g_tls_certificate_get_type },
 
   /**
+   * TcpGateway:client-ca:
+   *
+   * What verifies the certificates of clients, such as a [iface@Gio.TlsFileDatabase] with those of the authorities that
+   * issue them. %NULL, the default, is for none: then clients are not asked for a certificate. The start fails with
+   * %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if it is set without [property@TcpTunnel.Gateway:tls-certificate].
+   *
+   * A certificate that it verifies names the principal of the client: by the DNS names and the e-mail addresses among
+   * its subject alternative names, or if there are none by the common name of its subject, if it has one and not several. Of
+   * the names the first counts that is one of a principal: it has a token in the
+   * [property@TcpTunnel.Gateway:token-file], or is in [property@TcpTunnel.Gateway:principals]. They are compared letter by
+   * letter. A certificate whose extended key usage does not include clients is not accepted.
+   *
+   * A client with such a certificate needs no token. If it shows one as well, both have to be of the same
+   * principal. A certificate that is not accepted counts as none.
+   *
+   * When the certificate expires, the client is asked for another credential, as when a token expires. A database may ask
+   * others, as for a list of what was revoked; it is called in a thread of GLib's.
+   *
+   * Since: 1.0
+   */
+  { "client-ca", SETTING (OBJECT, client_ca), .type = g_tls_database_get_type },
+
+  /**
    * TcpGateway:connect-timeout:
    *
    * How long the target may take to accept a connection, and a client to ask for its

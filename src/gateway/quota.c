@@ -18,13 +18,15 @@ tcp_quota_clear (TcpQuota *self)
   g_mutex_clear (&self->mutex);
 }
 
-/* There are so many principals from now on. @shares are those of whoever has taken a place already. If there are too
- * many for a quarter each has one place nevertheless, as long as those are no more than half of all. */
+/* There are so many principals from now on. @shares are those of whoever has taken a place already, of which the last
+ * @n_common are not of these principals. If there are too many for a quarter each has one place nevertheless, as long as
+ * those are no more than half of all. */
 void
 tcp_quota_set_aside (TcpQuota             *self,
                      guint                 n_principals,
                      TcpQuotaShare *const *shares,
-                     guint                 n_shares)
+                     guint                 n_shares,
+                     guint                 n_common)
 {
   g_mutex_lock (&self->mutex);
   self->part = n_principals > 1 ? self->max / 4 / n_principals : 0;
@@ -33,7 +35,10 @@ tcp_quota_set_aside (TcpQuota             *self,
   self->shared_max = self->max - self->part * n_principals;
   self->shared_used = 0;
   for (guint i = 0; i < n_shares; i++)
-    self->shared_used += MAX (shares[i]->used, self->part) - self->part;
+    {
+      shares[i]->common = i >= n_shares - n_common;
+      self->shared_used += shares[i]->common ? shares[i]->used : MAX (shares[i]->used, self->part) - self->part;
+    }
   g_mutex_unlock (&self->mutex);
 }
 
@@ -58,7 +63,7 @@ tcp_quota_enter (TcpQuota      *self,
   TcpQuotaResult result = TCP_QUOTA_ENTERED;
 
   g_mutex_lock (&self->mutex);
-  shared = share->used >= self->part;
+  shared = share->common || share->used >= self->part;
   if (self->used >= self->max)
     result = TCP_QUOTA_FULL;
   else if (share->used >= share->max)
@@ -84,7 +89,7 @@ tcp_quota_leave (TcpQuota      *self,
   g_assert (share->used > 0 && self->used > 0);
   share->used--;
   self->used--;
-  self->shared_used -= share->used >= self->part;
+  self->shared_used -= share->common || share->used >= self->part;
   g_mutex_unlock (&self->mutex);
 }
 

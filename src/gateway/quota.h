@@ -12,7 +12,7 @@ G_BEGIN_DECLS
  * Each principal may have so many of them and no more. A quarter of all is set aside in equal parts, one for
  * each principal: however many the others have taken, a principal finds those of its own part free. Where that
  * is none, as there are many principals, it is one for each, of at most half of all. What is beyond its part
- * a principal takes from the rest, which is for all. */
+ * a principal takes from the rest, which is for all, and for principals of which nobody knew before that they would come. */
 typedef struct
 {
   GMutex mutex;
@@ -29,6 +29,7 @@ typedef struct
 typedef struct
 {
   guint used; /* under the mutex of the quota */
+  gboolean common; /* likewise: nothing is set aside for it */
   atomic_uint max; /* whoever has more keeps them */
 } TcpQuotaShare;
 
@@ -45,7 +46,8 @@ void tcp_quota_clear (TcpQuota *self);
 void tcp_quota_set_aside (TcpQuota             *self,
                           guint                 n_principals,
                           TcpQuotaShare *const *shares,
-                          guint                 n_shares);
+                          guint                 n_shares,
+                          guint                 n_common);
 guint tcp_quota_get_share (guint max,
                            guint n_principals,
                            guint wanted);

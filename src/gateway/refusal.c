@@ -10,6 +10,7 @@ void
 tcp_refusal_clear (TcpRefusal *self)
 {
   g_clear_pointer (&self->text, g_free);
+  g_clear_pointer (&self->detail, g_free);
 }
 
 /* Always returns FALSE. */
@@ -22,12 +23,8 @@ tcp_refuse (TcpRefusal *self,
   va_list args;
 
   va_start (args, format);
-  g_free (self->text);
-  self->status = status;
-  self->phrase = NULL;
-  self->text = g_strdup_vprintf (format, args);
-  self->header = NULL;
-  self->guessed = FALSE;
+  tcp_refusal_clear (self);
+  *self = (TcpRefusal) { .status = status, .text = g_strdup_vprintf (format, args) };
   va_end (args);
 
   return FALSE;

@@ -18,7 +18,9 @@ typedef struct
   const char *phrase; /* in place of the usual one of the status; nullable, static. Tunnels show it */
   char *text;
   const char *header; /* "Name: value", beside those that the status requires; nullable, static */
+  char *detail;       /* for the log only; nullable */
   gboolean guessed;   /* the request showed a token that is none */
+  gboolean undecided; /* nobody here knows the client: the application may be asked */
 } TcpRefusal;
 
 void tcp_refusal_clear (TcpRefusal *self);

@@ -4,6 +4,7 @@
 
 #include <gio/gio.h>
 #include "gateway/access.h"
+#include "gateway/proof.h"
 #include "gateway/refusal.h"
 #include "protocol/plain.h"
 #include "protocol/resumable.h"
@@ -22,7 +23,7 @@ typedef struct
   const char *route; /* of the gateway, if it is to come back by that; else NULL */
   char *session_id; /* NULL if it gave none */
   TcpAccount *principal;
-  TcpCredential credential; /* that it has shown */
+  TcpProof proof; /* that it has shown */
   GUri *uri; /* of the WebSocket */
   char *address; /* from where; of a proxy that is trusted that for which it sends the request */
   guint16 port;  /* likewise, 0 if it is not known */

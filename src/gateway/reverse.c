@@ -393,12 +393,14 @@ tcp_reverse_set_resting (TcpReverse *self,
     }
 }
 
-/* Takes no new connections. */
+/* All that it has. */
 void
-tcp_reverse_drain (TcpReverse *self)
+tcp_reverse_give_up (TcpReverse   *self,
+                     TcpResetCode  code,
+                     const char   *why)
 {
   while (self->listeners->len > 0)
-    listener_end (self->listeners->pdata[0], TCP_RESET_DRAINING, "the gateway takes no new connections");
+    listener_end (self->listeners->pdata[0], code, why);
 }
 
 gboolean

@@ -55,6 +55,8 @@ void tcp_reverse_give_way (TcpReverse *self,
                            gint64      since);
 void tcp_reverse_set_resting (TcpReverse *self,
                               gboolean    resting);
-void tcp_reverse_drain (TcpReverse *self);
+void tcp_reverse_give_up (TcpReverse   *self,
+                          TcpResetCode  code,
+                          const char   *why);
 
 G_END_DECLS

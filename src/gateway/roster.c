@@ -12,6 +12,8 @@ struct _TcpRoster
   TcpTokens *tokens;    /* and the names of all principals, also of those without one */
   TcpPolicy *general;   /* of those that have no other */
   GHashTable *policies; /* name → TcpPolicy */
+  GTlsDatabase *client_ca; /* nullable */
+  gboolean asks;
 };
 
 static gboolean
@@ -57,9 +59,21 @@ tcp_roster_load (const TcpGatewaySettings *settings,
   for (guint i = 0; i < principals->len; i++)
     if (!roster_add (self, settings, principals->pdata[i], error))
       return NULL;
-  if (tcp_tokens_count (self->tokens) == 0)
+  g_set_object (&self->client_ca, settings->client_ca);
+  self->asks = settings->asks;
+  if (self->client_ca != NULL && settings->tls_certificate == NULL)
     {
-      tcp_invalid (error, "no token was given that clients could show");
+      tcp_invalid (error, "client-ca needs tls-certificate: without TLS no client shows a certificate");
+      return NULL;
+    }
+  if (tcp_tokens_count (self->tokens) == 0 && self->client_ca == NULL && !self->asks)
+    {
+      tcp_invalid (error, "no token was given that clients could show, nor a client-ca, and “authenticate” has no handler");
+      return NULL;
+    }
+  if (self->client_ca != NULL && tcp_tokens_count_names (self->tokens) == 0 && !self->asks)
+    {
+      tcp_invalid (error, "client-ca is set, but there is no principal that a certificate could name");
       return NULL;
     }
   return g_steal_pointer (&self);
@@ -81,6 +95,7 @@ tcp_roster_unref (TcpRoster *self)
   g_clear_pointer (&self->tokens, tcp_tokens_free);
   g_clear_pointer (&self->general, tcp_policy_unref);
   g_hash_table_unref (self->policies);
+  g_clear_object (&self->client_ca);
   g_free (self);
 }
 
@@ -88,6 +103,20 @@ TcpTokens *
 tcp_roster_get_tokens (TcpRoster *self)
 {
   return self->tokens;
+}
+
+/* What verifies the certificates of clients; NULL if none are asked for. */
+GTlsDatabase *
+tcp_roster_get_client_ca (TcpRoster *self)
+{
+  return self->client_ca;
+}
+
+/* Whether the application is asked about those who show nothing that is known here. */
+gboolean
+tcp_roster_asks (TcpRoster *self)
+{
+  return self->asks;
 }
 
 /* Whether there is a principal of that name, with a token or without. */

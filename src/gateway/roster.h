@@ -19,6 +19,8 @@ TcpRoster *tcp_roster_load (const TcpGatewaySettings *settings,
 TcpRoster *tcp_roster_ref (TcpRoster *self);
 void tcp_roster_unref (TcpRoster *self);
 TcpTokens *tcp_roster_get_tokens (TcpRoster *self);
+GTlsDatabase *tcp_roster_get_client_ca (TcpRoster *self);
+gboolean tcp_roster_asks (TcpRoster *self);
 gboolean tcp_roster_has (TcpRoster  *self,
                          const char *name);
 guint tcp_roster_count (TcpRoster *self);

@@ -94,13 +94,39 @@ server_get_shard (TcpServer  *self,
 /* The listener */
 
 static TcpRequest *
-on_request (TcpUpgrade *upgrade,
-            TcpRefusal *refusal,
-            gpointer    user_data)
+on_request (TcpUpgrade           *upgrade,
+            TcpClientCertificate *certificate,
+            const TcpAnswer      *answer,
+            TcpRefusal           *refusal,
+            gpointer              user_data)
 {
   TcpServer *self = user_data;
 
-  return tcp_handshake_examine (self->shared, upgrade, refusal);
+  return tcp_handshake_examine (self->shared, upgrade, certificate, answer, refusal);
+}
+
+static void
+on_ask (TcpAuthentication *authentication,
+        gpointer           user_data)
+{
+  TcpServer *self = user_data;
+
+  tcp_event_queue_push_authenticate (self->shared->events, G_OBJECT (authentication));
+}
+
+/* Whether it still holds what the client has shown. */
+static gboolean
+server_believes (TcpServer        *self,
+                 const TcpRequest *request)
+{
+  TcpRoster *roster = tcp_access_get_roster (self->shared->access);
+  const TcpProof *proof = &request->proof;
+  const char *name = request->principal->name;
+
+  if (proof->certificate != NULL &&
+      (proof->certificate->database != tcp_roster_get_client_ca (roster) || !tcp_roster_has (roster, name)))
+    return FALSE;
+  return !proof->has_token || tcp_tokens_find_credential (tcp_roster_get_tokens (roster), &proof->token, name) != NULL;
 }
 
 typedef struct
@@ -135,9 +161,8 @@ server_do_admit (gpointer data)
   if (self->closed)
     return;
 
-  /* The tokens may have changed since it was asked for. */
-  if (tcp_tokens_find_credential (tcp_access_get_tokens (self->shared->access), &request->credential,
-                                  request->principal->name) == NULL)
+  /* A reload may have come in between. */
+  if (!server_believes (self, request))
     return;
 
   shard = server_get_shard (self, tcp_request_get_session (request));
@@ -165,6 +190,7 @@ on_accepted (TcpRequest   *request,
 
 static const TcpListenerCallbacks listener_callbacks = {
   .examine = on_request,
+  .ask = on_ask,
   .accepted = on_accepted,
 };
 
@@ -382,17 +408,24 @@ server_do_start (gpointer data)
 {
   TcpServer *self = data;
   const TcpGatewaySettings *settings = self->shared->settings;
-  TcpNetworks *proxies;
+  TcpListenerOptions options;
 
   if (self->closed)
     return;
 
   self->channels = tcp_channel_group_new ();
-  /* They were checked. */
-  proxies = tcp_networks_parse ((const char *const *) settings->trusted_proxies, NULL);
-  self->listener = tcp_listener_new (settings->tls_certificate, settings->common.connect_timeout,
-                                     self->shared->stranger_memory, proxies, self->channels, self->shared->log,
-                                     self->shared->counters, &listener_callbacks, self);
+  options = (TcpListenerOptions) {
+    .certificate = settings->tls_certificate,
+    .client_ca = settings->client_ca,
+    .timeout = settings->common.connect_timeout,
+    .memory = self->shared->stranger_memory,
+    .proxies = tcp_networks_parse ((const char *const *) settings->trusted_proxies, NULL), /* they were checked */
+    .thread = self->thread,
+    .group = self->channels,
+    .log = self->shared->log,
+    .counters = self->shared->counters,
+  };
+  self->listener = tcp_listener_new (&options, &listener_callbacks, self);
   self->drains = g_array_new (FALSE, FALSE, sizeof (guint64));
   self->drain_deadline = tcp_timer_new (on_drain_deadline, self);
 
@@ -580,7 +613,7 @@ server_do_reload (gpointer data)
   reload->former = tcp_roster_ref (tcp_access_get_roster (self->shared->access));
   tcp_access_set_roster (self->shared->access, reload->roster);
   if (reload->certificate != NULL)
-    tcp_listener_set_certificate (self->listener, reload->certificate);
+    tcp_listener_set_certificates (self->listener, reload->certificate, tcp_roster_get_client_ca (reload->roster));
   for (guint i = 0; i < self->n_shards; i++)
     if (self->shards[i] != NULL)
       g_ptr_array_add (reload->shards, tcp_shard_ref (self->shards[i]));
@@ -625,7 +658,7 @@ tcp_server_reload (TcpServer                 *self,
     g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
                          "the gateway was closed before it could take the new tokens");
   for (guint i = 0; i < shards->len; i++)
-    tcp_shard_review (shards->pdata[i], roster);
+    tcp_shard_review (shards->pdata[i], roster, former);
   return reload.taken;
 }
 

@@ -32,6 +32,8 @@ typedef struct
   char **trusted_proxies;
   TcpProxyProtocol proxy_protocol; /* towards targets */
   GTlsCertificate *tls_certificate;
+  GTlsDatabase *client_ca;
+  gboolean asks; /* the application; not a property, but whether “authenticate” has a handler */
   guint session_timeout;    /* ms */
   guint max_dials;
   guint64 max_memory;           /* bytes; 0 for what tcp_gateway_settings_get_max_memory () says */

@@ -82,6 +82,18 @@ shard_get_part (TcpShard   *self,
   return part;
 }
 
+/* There may be any number of principals, and one without a client leaves nothing behind. What is still on its way out
+ * keeps its own. */
+static void
+shard_leave_part (TcpShard   *self,
+                  TcpAccount *account)
+{
+  TcpAccountPart *part = g_hash_table_lookup (self->parts, account);
+
+  if (part != NULL && (part->n_clients == 0 || --part->n_clients == 0))
+    g_hash_table_remove (self->parts, account);
+}
+
 /* Clients */
 
 static void
@@ -145,6 +157,7 @@ on_client_ended (TcpClient *client,
       g_hash_table_remove (self->sessions, id);
     }
   g_hash_table_remove (self->clients, client);
+  shard_leave_part (self, principal);
   tcp_quota_leave (&self->shared->clients, &principal->clients);
 }
 
@@ -165,10 +178,12 @@ static TcpClient *
 shard_add_client (TcpShard         *self,
                   const TcpRequest *request)
 {
-  TcpClient *client = tcp_client_new (self->shared, self->thread, request, shard_get_part (self, request->principal),
-                                      self->lane, self->warnings, &client_callbacks, self);
+  TcpAccountPart *part = shard_get_part (self, request->principal);
+  TcpClient *client = tcp_client_new (self->shared, self->thread, request, part, self->lane, self->warnings,
+                                      &client_callbacks, self);
   const char *id = tcp_client_get_session_id (client);
 
+  part->n_clients++;
   tcp_counters_add (self->shared->counters, total_sessions);
   g_hash_table_add (self->clients, client);
   if (id != NULL)
@@ -486,49 +501,59 @@ part_is_over (gpointer key,
   return !tcp_roster_has (user_data, ((TcpAccount *) key)->name);
 }
 
-static void
-shard_review_clients (TcpShard  *self,
-                      TcpRoster *roster)
+typedef struct
 {
+  TcpShard *shard;
+  TcpRoster *roster;
+  TcpRoster *former; /* that counted before */
+} Review;
+
+/* A guest was in no roster, and goes on until the application's word is over. */
+static gboolean
+review_has_lost (const Review *self,
+                 TcpAccount   *principal,
+                 gboolean      is_granted)
+{
+  return !tcp_roster_has (self->roster, principal->name) && (!is_granted || tcp_roster_has (self->former, principal->name));
+}
+
+static void
+review_clients (const Review *self)
+{
+  TcpShard *shard = self->shard;
   GHashTableIter iter;
   gpointer client;
   guint n_expelled = 0;
 
-  g_hash_table_iter_init (&iter, self->clients);
+  g_hash_table_iter_init (&iter, shard->clients);
   while (g_hash_table_iter_next (&iter, &client, NULL))
-    if (tcp_roster_has (roster, tcp_client_get_principal (client)->name))
-      tcp_client_review (client, tcp_roster_get_tokens (roster));
+    if (!review_has_lost (self, tcp_client_get_principal (client), tcp_client_is_granted (client)))
+      tcp_client_review (client, self->roster);
     else if (!tcp_client_has_ended (client))
       {
         n_expelled++;
         tcp_client_expel (client);
       }
   if (n_expelled > 0)
-    tcp_log_info (self->shared->log, "%u session%s of principals that are not known any more ended", n_expelled,
+    tcp_log_info (shard->shared->log, "%u session%s of principals that are not known any more ended", n_expelled,
                   n_expelled > 1 ? "s" : "");
 }
 
 static void
-shard_review_held (TcpShard  *self,
-                   TcpRoster *roster)
+review_held (const Review *self)
 {
+  TcpShard *shard = self->shard;
   GHashTableIter iter;
   gpointer held;
 
-  g_hash_table_iter_init (&iter, self->held);
+  g_hash_table_iter_init (&iter, shard->held);
   while (g_hash_table_iter_next (&iter, NULL, &held))
-    if (!tcp_roster_has (roster, tcp_held_get_principal (held)->name))
+    if (review_has_lost (self, tcp_held_get_principal (held), TRUE))
       {
-        shard_leave_held (self, tcp_held_get_principal (held));
+        shard_leave_held (shard, tcp_held_get_principal (held));
         g_hash_table_iter_remove (&iter);
       }
 }
-
-typedef struct
-{
-  TcpShard *shard;
-  TcpRoster *roster;
-} Review;
 
 static void
 shard_do_review (gpointer data)
@@ -539,8 +564,8 @@ shard_do_review (gpointer data)
   if (self->closing)
     return;
 
-  shard_review_clients (self, review->roster);
-  shard_review_held (self, review->roster);
+  review_clients (review);
+  review_held (review);
   /* Whoever is still on its way out keeps its own. */
   g_hash_table_foreach_remove (self->parts, part_is_over, review->roster);
 }
@@ -634,12 +659,13 @@ tcp_shard_admit (TcpShard     *self,
   tcp_io_thread_call (self->thread, shard_do_admit, admission, admission_free);
 }
 
-/* From now on @roster counts, and nothing else. Blocks until that is so; also after the end. */
+/* From now on @roster counts, and nothing else, in place of @former. Blocks until that is so; also after the end. */
 void
 tcp_shard_review (TcpShard  *self,
-                  TcpRoster *roster)
+                  TcpRoster *roster,
+                  TcpRoster *former)
 {
-  Review review = { .shard = self, .roster = roster };
+  Review review = { .shard = self, .roster = roster, .former = former };
 
   tcp_io_thread_invoke_sync (self->thread, shard_do_review, &review);
 }

@@ -29,7 +29,8 @@ void tcp_shard_admit (TcpShard     *self,
                       const char   *answer,
                       TcpTransport *transport);
 void tcp_shard_review (TcpShard  *self,
-                       TcpRoster *roster);
+                       TcpRoster *roster,
+                       TcpRoster *former);
 void tcp_shard_drain (TcpShard *self);
 void tcp_shard_close (TcpShard *self);
 void tcp_shard_close_sync (TcpShard *self);

@@ -26,6 +26,7 @@ struct _TcpTlsQueue
 {
   grefcount refs; /* of the owner, and of each entry that a thread has */
   GTlsCertificate *certificate;
+  GTlsDatabase *client_ca; /* which verifies those of clients; NULL if none are asked for */
   TcpChannelGroup *group; /* which those that are running have entered */
   GCancellable *closing;
   GQueue waiting; /* of TcpTlsEntry, the oldest first */
@@ -45,6 +46,8 @@ struct _TcpTlsEntry
   TcpOrigin *origin; /* NULL once cancelled */
   GSocket *socket;
   TcpBufferedConnection *buffered;
+  GTlsDatabase *client_ca; /* of its handshake; nullable */
+  GIOStream *verified; /* TLS, once the handshake is through, while the certificate of the client is verified */
   TcpTlsFunc func;
   gpointer user_data;
   gint64 began; /* to wait for a slot, then in it */
@@ -57,6 +60,7 @@ tls_queue_unref (TcpTlsQueue *self)
     return;
 
   g_object_unref (self->certificate);
+  g_clear_object (&self->client_ca);
   g_object_unref (self->closing);
   g_free (self);
 }
@@ -64,6 +68,8 @@ tls_queue_unref (TcpTlsQueue *self)
 static void
 entry_free (TcpTlsEntry *self)
 {
+  g_clear_object (&self->verified);
+  g_clear_object (&self->client_ca);
   g_object_unref (self->buffered);
   g_object_unref (self->socket);
   g_free (self);
@@ -100,7 +106,8 @@ tls_queue_find_victim (TcpTlsQueue *self)
     {
       TcpTlsEntry *entry = link->data;
 
-      if (entry->origin == NULL)
+      /* It was cancelled, or its peer has done what it had to. */
+      if (entry->origin == NULL || entry->verified != NULL)
         continue;
       entries[n] = entry;
       states[n++] = entry_get_state (entry, now);
@@ -152,29 +159,24 @@ entry_detach (TcpTlsEntry *self)
   self->origin = NULL;
 }
 
+/* Its slot is free. */
 static void
-on_handshake (GObject      *object,
-              GAsyncResult *result,
-              gpointer      user_data)
+entry_finish (TcpTlsEntry          *self,
+              GIOStream            *stream,
+              TcpClientCertificate *certificate,
+              const GError         *error)
 {
-  TcpTlsEntry *self = user_data;
   TcpTlsQueue *queue = self->queue;
   TcpTlsFunc func = self->origin != NULL ? self->func : NULL;
-  g_autoptr (GError) error = NULL;
   TcpChannelGroup *group = queue->group;
-  gboolean done = g_tls_connection_handshake_finish (G_TLS_CONNECTION (object), result, &error);
 
-  tcp_buffered_connection_stop_waiting (self->buffered);
-  tcp_buffered_connection_flush (self->buffered, NULL);
   g_queue_unlink (&queue->running, &self->link);
   if (func != NULL)
     self->origin->handshakes--;
   else
     queue->ending--;
-  if (done)
-    queue->grace = CLAMP ((tcp_now () - self->began) * GRACE_OF_ANSWERS, queue->grace, TCP_MAX_GRACE);
   if (func != NULL)
-    func (done ? G_IO_STREAM (object) : NULL, done ? self->buffered : NULL, error, self->user_data);
+    func (stream, stream != NULL ? self->buffered : NULL, certificate, error, self->user_data);
   entry_free (self);
 
   if (queue->look != NULL)
@@ -183,20 +185,74 @@ on_handshake (GObject      *object,
   tcp_channel_group_leave (group);
 }
 
-/* No client certificate is asked for, and so no database needed to check one. By default a
- * connection loads that of the system: milliseconds, and megabytes. A peer that closes without
- * a goodbye of TLS has said one of WebSocket, or is lost. */
+static void
+on_verified (GObject      *object,
+             GAsyncResult *result,
+             gpointer      user_data)
+{
+  TcpTlsEntry *self = user_data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TcpClientCertificate) certificate = tcp_client_certificate_verify_finish (result, &error);
+
+  entry_finish (self, certificate != NULL ? self->verified : NULL, certificate, error);
+}
+
+static void
+on_handshake (GObject      *object,
+              GAsyncResult *result,
+              gpointer      user_data)
+{
+  TcpTlsEntry *self = user_data;
+  TcpTlsQueue *queue = self->queue;
+  GTlsConnection *connection = G_TLS_CONNECTION (object);
+  g_autoptr (GError) error = NULL;
+  gboolean done = g_tls_connection_handshake_finish (connection, result, &error);
+  GTlsCertificate *certificate = done ? g_tls_connection_get_peer_certificate (connection) : NULL;
+
+  tcp_buffered_connection_stop_waiting (self->buffered);
+  tcp_buffered_connection_flush (self->buffered, NULL);
+  if (done)
+    queue->grace = CLAMP ((tcp_now () - self->began) * GRACE_OF_ANSWERS, queue->grace, TCP_MAX_GRACE);
+  if (certificate == NULL || self->origin == NULL)
+    {
+      entry_finish (self, done ? G_IO_STREAM (connection) : NULL, NULL, error);
+      return;
+    }
+
+  self->verified = G_IO_STREAM (g_object_ref (connection));
+  tcp_client_certificate_verify (certificate, self->client_ca, queue->closing, on_verified, self);
+}
+
+/* Which certificates are good is found later, also where TLS resumes a session and asks nobody: a client with a bad one
+ * gets an answer that says so, or may have a token. */
+static gboolean
+on_accept_certificate (GTlsConnection       *connection,
+                       GTlsCertificate      *certificate,
+                       GTlsCertificateFlags  errors,
+                       gpointer              user_data)
+{
+  return TRUE;
+}
+
+/* By default a connection loads the database of the system: milliseconds, and megabytes. It needs none, as what the client
+ * shows is verified later. A peer that closes without a goodbye of TLS has said one of WebSocket, or is lost. */
 static GIOStream *
 tls_queue_create_stream (TcpTlsQueue            *self,
                          TcpBufferedConnection  *buffered,
                          GError                **error)
 {
-  return g_initable_new (g_tls_backend_get_server_connection_type (g_tls_backend_get_default ()), NULL, error,
-                         "base-io-stream", buffered,
-                         "certificate", self->certificate,
-                         "database", NULL,
-                         "require-close-notify", FALSE,
-                         NULL);
+  GIOStream *stream = g_initable_new (g_tls_backend_get_server_connection_type (g_tls_backend_get_default ()), NULL, error,
+                                      "base-io-stream", buffered,
+                                      "certificate", self->certificate,
+                                      "database", NULL,
+                                      "authentication-mode", self->client_ca != NULL ? G_TLS_AUTHENTICATION_REQUESTED
+                                                                                     : G_TLS_AUTHENTICATION_NONE,
+                                      "require-close-notify", FALSE,
+                                      NULL);
+
+  if (stream != NULL)
+    g_signal_connect (stream, "accept-certificate", G_CALLBACK (on_accept_certificate), NULL);
+  return stream;
 }
 
 static void
@@ -209,12 +265,13 @@ entry_run (TcpTlsEntry *self)
   g_queue_unlink (&queue->waiting, &self->link);
   if (stream == NULL)
     {
-      self->func (NULL, NULL, error, self->user_data);
+      self->func (NULL, NULL, NULL, error, self->user_data);
       entry_free (self);
       return;
     }
 
   self->running = TRUE;
+  g_set_object (&self->client_ca, queue->client_ca);
   self->began = tcp_now ();
   self->origin->handshakes++;
   g_queue_push_tail_link (&queue->running, &self->link);
@@ -234,7 +291,7 @@ tls_queue_preempt (TcpTlsQueue *self,
 
   g_socket_shutdown (victim->socket, TRUE, TRUE, NULL);
   entry_detach (victim);
-  victim->func (NULL, NULL, error, victim->user_data);
+  victim->func (NULL, NULL, NULL, error, victim->user_data);
 }
 
 /* Those that wait for a slot, and come after the newest one when there is one. */
@@ -257,7 +314,7 @@ tls_queue_drop_late (TcpTlsQueue *self)
         continue;
       error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "there are more than can be served");
       g_queue_unlink (&self->waiting, &entry->link);
-      entry->func (NULL, NULL, error, entry->user_data);
+      entry->func (NULL, NULL, NULL, error, entry->user_data);
       entry_free (entry);
     }
 }
@@ -283,15 +340,17 @@ on_look (gpointer user_data)
     tcp_timer_set (self->look, tcp_now () + LOOK_AGAIN);
 }
 
-/* @group has to outlive it. */
+/* @client_ca is NULL for no certificates of clients. @group has to outlive it. */
 TcpTlsQueue *
 tcp_tls_queue_new (GTlsCertificate *certificate,
+                   GTlsDatabase    *client_ca,
                    TcpChannelGroup *group)
 {
   TcpTlsQueue *self = g_new0 (TcpTlsQueue, 1);
 
   g_ref_count_init (&self->refs);
   self->certificate = g_object_ref (certificate);
+  g_set_object (&self->client_ca, client_ca);
   self->group = group;
   self->closing = g_cancellable_new ();
   self->grace = TCP_MAX_GRACE;
@@ -301,10 +360,12 @@ tcp_tls_queue_new (GTlsCertificate *certificate,
 
 /* For handshakes that have not begun yet. */
 void
-tcp_tls_queue_set_certificate (TcpTlsQueue     *self,
-                               GTlsCertificate *certificate)
+tcp_tls_queue_set_certificates (TcpTlsQueue     *self,
+                                GTlsCertificate *certificate,
+                                GTlsDatabase    *client_ca)
 {
   g_set_object (&self->certificate, certificate);
+  g_set_object (&self->client_ca, client_ca);
 }
 
 /* Its entries are to be cancelled before. */

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include "gateway/client-certificate.h"
 #include "gateway/origin.h"
 #include "io/buffered-connection.h"
 #include "websocket/group.h"
@@ -12,20 +13,24 @@ G_BEGIN_DECLS
 /* The TLS handshakes of a gateway. Each blocks a thread of GTask's pool, which the application
  * and the resolver use as well, also while its peer is silent. So there are few slots; when
  * all are taken, and others wait for one, a handshake that has waited long for its peer, or
- * has lasted long, is ended. */
+ * has lasted long, is ended. The certificate of a client is verified in the slot, too. */
 typedef struct _TcpTlsQueue TcpTlsQueue;
 typedef struct _TcpTlsEntry TcpTlsEntry;
 
-/* @stream, and @buffered beneath it, are NULL if it failed. The entry is gone. */
+/* @stream, and @buffered beneath it, are NULL if it failed; @certificate is NULL if the client has shown none. The entry is
+ * gone. */
 typedef void (*TcpTlsFunc) (GIOStream             *stream,
                             TcpBufferedConnection *buffered,
+                            TcpClientCertificate  *certificate,
                             const GError          *error,
                             gpointer               user_data);
 
 TcpTlsQueue *tcp_tls_queue_new (GTlsCertificate *certificate,
+                                GTlsDatabase    *client_ca,
                                 TcpChannelGroup *group);
-void tcp_tls_queue_set_certificate (TcpTlsQueue     *self,
-                                    GTlsCertificate *certificate);
+void tcp_tls_queue_set_certificates (TcpTlsQueue     *self,
+                                     GTlsCertificate *certificate,
+                                     GTlsDatabase    *client_ca);
 void tcp_tls_queue_free (TcpTlsQueue *self);
 TcpTlsEntry *tcp_tls_queue_add (TcpTlsQueue       *self,
                                 GSocketConnection *connection,

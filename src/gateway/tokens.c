@@ -194,6 +194,14 @@ name_is_valid (const char *name)
   return TRUE;
 }
 
+/* Whether a principal can have it: it may also stand before a colon, or in a line of a file. */
+gboolean
+tcp_tokens_is_name (const char *name)
+{
+  return *name != '\0' && strchr (name, ':') == NULL && name_is_valid (name) && !g_ascii_isspace (*name) &&
+         !g_ascii_isspace (name[strlen (name) - 1]);
+}
+
 static gboolean
 parse_expiry (const char *text,
               gint64     *expires)
@@ -251,8 +259,7 @@ tcp_tokens_add_name (TcpTokens   *self,
                      const char  *name,
                      GError     **error)
 {
-  if (*name == '\0' || strchr (name, ':') != NULL || !name_is_valid (name) || g_ascii_isspace (*name) ||
-      g_ascii_isspace (name[strlen (name) - 1]))
+  if (!tcp_tokens_is_name (name))
     {
       g_autofree char *shown = tcp_text_from_peer (name, strlen (name));
 
@@ -378,15 +385,24 @@ tcp_tokens_find (TcpTokens  *self,
   return g_hash_table_lookup (self->tokens, &key);
 }
 
-/* As above, by the value of an Authorization header, which may be NULL. */
-const TcpToken *
-tcp_tokens_find_header (TcpTokens  *self,
-                        const char *authorization)
+/* What the value of an Authorization header, which may be NULL, shows; NULL if that is no bearer token. */
+const char *
+tcp_tokens_parse_header (const char *authorization)
 {
   if (authorization == NULL || g_ascii_strncasecmp (authorization, "Bearer ", 7) != 0)
     return NULL;
 
-  return tcp_tokens_find (self, authorization + 7 + strspn (authorization + 7, " "));
+  return authorization + 7 + strspn (authorization + 7, " ");
+}
+
+/* As tcp_tokens_find(), by the value of an Authorization header, which may be NULL. */
+const TcpToken *
+tcp_tokens_find_header (TcpTokens  *self,
+                        const char *authorization)
+{
+  const char *token = tcp_tokens_parse_header (authorization);
+
+  return token != NULL ? tcp_tokens_find (self, token) : NULL;
 }
 
 /* Reading */

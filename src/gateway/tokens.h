@@ -25,6 +25,8 @@ typedef struct
   const char *name; /* lives as long as the tokens */
 } TcpToken;
 
+gboolean tcp_tokens_is_name (const char *name);
+const char *tcp_tokens_parse_header (const char *authorization);
 TcpTokens *tcp_tokens_new (void);
 void tcp_tokens_free (TcpTokens *self);
 TcpTokens *tcp_tokens_load (const char  *token,

@@ -10,6 +10,7 @@ struct _TcpBudgetPool
   gatomicrefcount refs;
   TcpBudgetPool *parent; /* of which this is a principal's part; NULL for none */
   atomic_uint n_children;
+  atomic_bool common; /* nothing of the parent is set aside for it */
   atomic_size_t cap;
   guint n_threads;
   atomic_size_t used;
@@ -63,6 +64,14 @@ tcp_budget_pool_set_children (TcpBudgetPool *self,
                               guint          n_children)
 {
   self->n_children = n_children;
+}
+
+/* It is none of those among which the quarter is divided. */
+void
+tcp_budget_pool_set_common (TcpBudgetPool *self,
+                            gboolean       common)
+{
+  self->common = common;
 }
 
 /* What is in use beyond it stays so until it is returned. */
@@ -123,13 +132,20 @@ pool_get_child_part (TcpBudgetPool *self)
   return n > 1 ? self->cap / 4 / n : 0;
 }
 
+/* What is set aside of the parent for this one. */
+static gsize
+pool_get_own_part (TcpBudgetPool *self)
+{
+  return self->parent != NULL && !self->common ? pool_get_child_part (self->parent) : 0;
+}
+
 /* Whether to call those that wait. Not for every byte. */
 static gboolean
 pool_has_room (TcpBudgetPool *self)
 {
   if (self->used >= pool_mark (self) - self->cap / 16)
     return FALSE;
-  return self->parent == NULL || pool_has_room (self->parent) || self->used < pool_get_child_part (self->parent) / 4 * 3;
+  return self->parent == NULL || pool_has_room (self->parent) || self->used < pool_get_own_part (self) / 4 * 3;
 }
 
 /* @thread is the current one; it may be NULL if the pool is for one thread only. */
@@ -184,7 +200,7 @@ tcp_budget_get_portion (TcpBudget *self,
 
   all = pool->parent != NULL ? pool->parent : pool;
   common = pool_mark (all) / MAX (least, all->shares);
-  return MAX (common, pool_get_child_part (all) / MAX (least, pool->shares));
+  return MAX (common, pool_get_own_part (pool) / MAX (least, pool->shares));
 }
 
 /* @relieved is called, on the thread of the budget, when there is room again after
@@ -360,7 +376,7 @@ child_has_room (TcpBudgetPool *self,
 
   if (parent->n_children <= 1)
     return used + more <= parent->cap;
-  return used + more <= pool_mark (parent) || self->used + more <= pool_get_child_part (parent);
+  return used + more <= pool_mark (parent) || self->used + more <= pool_get_own_part (self);
 }
 
 static gboolean
@@ -413,7 +429,7 @@ tcp_budget_share_is_overdrawn (TcpBudgetShare *self)
   if (pool == NULL)
     return FALSE;
   return pool->used > pool->cap ||
-         (parent != NULL && parent->used > parent->cap && pool->used > pool_get_child_part (parent));
+         (parent != NULL && parent->used > parent->cap && pool->used > pool_get_own_part (pool));
 }
 
 /* What is left of the first half of @all. */
@@ -443,7 +459,7 @@ tcp_budget_share_get_growth (TcpBudgetShare *self)
   if (pool->parent != NULL)
     {
       gsize common = pool_get_growth (pool->parent, pool->parent->cap);
-      gsize own = pool_get_growth (pool, pool_get_child_part (pool->parent));
+      gsize own = pool_get_growth (pool, pool_get_own_part (pool));
 
       growth = MIN (growth, MAX (common, own));
     }

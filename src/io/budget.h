@@ -43,6 +43,8 @@ TcpBudgetPool *tcp_budget_pool_new_child (TcpBudgetPool *parent,
                                           gsize          cap);
 void tcp_budget_pool_set_children (TcpBudgetPool *self,
                                    guint          n_children);
+void tcp_budget_pool_set_common (TcpBudgetPool *self,
+                                 gboolean       common);
 void tcp_budget_pool_set_cap (TcpBudgetPool *self,
                               gsize          cap);
 gsize tcp_budget_pool_get_cap (TcpBudgetPool *self);

@@ -651,7 +651,8 @@ on_stream_closed (TcpSession   *session,
     link_end (self, NULL);
 }
 
-/* The gateway takes no token any more that it took before. */
+/* The gateway takes no credential any more that it took before. A certificate may be another by now; if it is not, the
+ * answer to the next request says what is wrong with it. */
 static void
 link_renew (TcpLink      *self,
             const GError *error)
@@ -662,7 +663,7 @@ link_renew (TcpLink      *self,
   link_set_state (self, TCP_TUNNEL_STATE_RECONNECTING);
   if (self->renewals > link_get_max_tokens (self))
     link_end (self, g_error_copy (error));
-  else if (self->token_serial != tcp_dialer_get_token_serial (self->dialer))
+  else if (self->settings->token == NULL || self->token_serial != tcp_dialer_get_token_serial (self->dialer))
     link_dial (self);
   else if (!link_ask_for_token (self, error))
     link_end (self, g_error_copy (error));

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What python/gi/overrides adds, without asyncio."""
 
+import datetime
 import gc
 import os
 import pickle
 import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 import unittest.mock
 import weakref
@@ -260,6 +262,55 @@ class Principals(unittest.TestCase):
             store[1].allow = None
             gateway.reload()
             reach("bobs")
+
+
+class Authentications(unittest.TestCase):
+    def setUp(self):
+        self.asked = []
+        self.gateway = TcpTunnel.Gateway("127.0.0.1:9", path=None, log_level="none")
+        self.gateway.connect("authenticate", lambda gateway, authentication: self.asked.append(authentication))
+        self.enterContext(self.gateway)
+
+    def ask(self):
+        client = self.enterContext(socket.create_connection(self.gateway.address, timeout=GENEROUS_S))
+        client.sendall(b"GET /path HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                       b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                       b"Authorization: Bearer unknown\r\n\r\n")
+        while not self.asked:
+            GLib.MainContext.default().iteration(True)
+        return client, self.asked.pop()
+
+    def check(self, client, status):
+        self.assertEqual(int(client.recv(1000).split()[1]), status)
+
+    def test_accept(self):
+        for expires in None, datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=5))) + datetime.timedelta(hours=1), \
+                GLib.DateTime.new_now_utc().add_hours(1):
+            client, authentication = self.ask()
+            self.assertEqual((authentication.dup_token(), authentication.path), ("unknown", "/path"))
+            self.assertEqual(authentication.client_address.get_address().to_string(), "127.0.0.1")
+            self.assertIsNone(authentication.proxy_address)
+            self.assertIsNone(authentication.certificate)
+            self.assertTrue(authentication.accept("alice", expires))
+            self.assertFalse(authentication.accept("bob"))
+            self.check(client, 101)
+
+    def test_times(self):
+        client, authentication = self.ask()
+        with self.assertRaisesRegex(ValueError, "without a zone"):
+            authentication.accept("alice", datetime.datetime.now())
+        now = datetime.datetime.now(datetime.timezone.utc)
+        self.assertTrue(authentication.accept("alice", now - datetime.timedelta(microseconds=1)))
+        self.check(client, 401)
+
+    def test_reject(self):
+        for reject in lambda authentication: authentication.reject(), lambda authentication: authentication.reject("no"), id:
+            client, authentication = self.ask()
+            thread = threading.Thread(target=reject, args=[authentication])
+            thread.start()
+            thread.join()
+            del thread, authentication
+            self.check(client, 401)
 
 
 class Errors(unittest.TestCase):

@@ -35,7 +35,7 @@ class Help(unittest.TestCase):
                         '--ca', '--header', '--log-level', '--json', '--quiet'],
             'up': ['--config', '--wait', '--max-connections', '--log-level', '--json', '--quiet', 'tunnels.conf', 'defaults', 'on-ready'],
             'gateway': ['--target', '--allow', '--listen', '--path', '--route', '--token-file', '--token', 'TCP_TUNNEL_TOKEN',
-                        '--tls-cert', '--tls-key', '--resumption', '--session-timeout',
+                        '--tls-cert', '--tls-key', '--client-ca', '--resumption', '--session-timeout',
                         '--drain-timeout', '500ms', '--trusted-proxy', '--max-connections', '--max-memory', '--max-dials',
                         '--max-principal-sessions', '--max-principal-connections', '--max-principal-dials',
                         '--max-principal-memory', '--max-principal-dial-rate', '--max-principal-upload-rate',
@@ -406,6 +406,71 @@ class RoundTrip(unittest.TestCase):
         self.assertEqual(status, FAILED)
         self.assertIn('certificate', err)
         self.assertNotIn('waiting', err)
+
+    def test_client_certificates(self):
+        openssl = shutil.which('openssl')
+        if openssl is None:
+            skip(self, 'there is no openssl to make a certificate with')
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+
+        def path(name):
+            return os.path.join(directory, name)
+
+        def make(name, subject, *args):
+            subprocess.run([openssl, 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
+                            '-days', '2', '-subj', subject, '-keyout', path(name + '.key'), '-out', path(name + '.pem'), *args],
+                           check=True, capture_output=True)
+
+        # Of whoever signed it itself the certificate is that of its authority.
+        make('server', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1')
+        make('known', '/CN=default')
+        make('unknown', '/CN=mallory')
+        shutil.copy(path('known.pem'), path('ca.pem'))
+        service = self.enterContext(Service())
+        server, url = gateway(service, '--tls-cert', path('server.pem'), '--tls-key', path('server.key'),
+                              '--client-ca', path('ca.pem'))
+        self.enterContext(server)
+
+        def connect(name):
+            return ('connect', url, '--mode', 'multiplexed', '--no-token', '--ca', path('server.pem'),
+                    '--client-cert', path(name + '.pem'), '--client-key', path(name + '.key'))
+
+        tunnel = self.enterContext(Command(*connect('known')))
+        with dial(listening(tunnel)) as connection:
+            self.assertTrue(exchange(connection, noise(1 << 20, 1)))
+        status, _, err = run(*connect('unknown'))
+        self.assertEqual(status, FAILED)
+        self.assertIn('401', err)
+        server.error_line('The client certificate is not accepted: its issuer is none of those of client-ca.')
+
+        # Who resumes its session of TLS shows no certificate again, and is not let in by what it showed before.
+        context = ssl.create_default_context(cafile=path('server.pem'))
+        context.load_cert_chain(path('known.pem'), path('known.key'))
+        address = ('127.0.0.1', int(url.rsplit(':', 1)[1].strip('/')))
+
+        def ask(session):
+            with socket.create_connection(address, timeout=DEADLINE) as connection:
+                with context.wrap_socket(connection, server_hostname='127.0.0.1', session=session) as tls:
+                    tls.sendall(b'GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'
+                                b'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
+                    return int(tls.recv(1000).split()[1]), tls.session
+
+        status, session = ask(None)
+        self.assertEqual(status, 101)
+        self.assertEqual(ask(session)[0], 101)
+        shutil.copy(path('unknown.pem'), path('ca.pem'))
+        server.process.send_signal(signal.SIGHUP)
+        server.error_line('principals are valid now$')
+        self.assertEqual(ask(session)[0], 401)
+        server.error_line('was asked for another credential: the client certificate is not accepted any more')
+        self.assertEqual(tunnel.wait(), FAILED)
+
+        # A bad file changes nothing.
+        with open(path('ca.pem'), 'w'):
+            pass
+        server.process.send_signal(signal.SIGHUP)
+        server.error_line('nothing has changed: --client-ca .*ca.pem: ')
+        self.assertEqual(server.stop(), 0)
 
 
 class Waiting(unittest.TestCase):

@@ -284,6 +284,88 @@ test_away (void)
     client_close (fds[i]);
 }
 
+static void
+rig_reload (Rig        *rig,
+            const char *tokens)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_file_set_contents (rig->token_file, tokens, -1, &error);
+  g_assert_no_error (error);
+  tcp_gateway_reload (rig->gateway, NULL, &error);
+  g_assert_no_error (error);
+}
+
+/* While a client is away its token is revoked, or expires: nobody comes to its port any more. With another token it finds
+ * its session, and asks again. */
+static void
+check_lapsed (gboolean expires)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) peer = NULL;
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  g_autoptr (GDateTime) soon = g_date_time_add (now, G_TIME_SPAN_SECOND);
+  g_autofree char *time = g_date_time_format_iso8601 (soon);
+  g_autofree char *tokens = g_strdup_printf ("alice:" ALICE " expires=%s\nalice:another\n", time);
+  guint before = log_tap_count ("debug", "the listeners of the client alice end");
+
+  if (expires)
+    rig_reload (&rig, tokens);
+  peer = join_and_listen (&rig);
+  resumable_expect_confirmed (peer);
+  resumable_reset (peer);
+  if (!expires)
+    rig_reload (&rig, "alice:another\n");
+  WAIT_UNTIL (log_tap_count ("debug", "the listeners of the client alice end") == before + 1);
+  WAIT_UNTIL (is_refused (rig.reverse_port));
+
+  g_free (peer->token);
+  peer->token = g_strdup ("another");
+  rejoin (peer);
+  expect_unlistened (peer, 1, RESUMABLE_RESET_BROKEN);
+  ask (peer, 2, rig.reverse_port);
+  expect_listening (peer, 2, rig.reverse_port);
+  client_close (client_connect (rig.reverse_port));
+  expect_arrival (peer, 2, 2);
+}
+
+static void
+test_revoked_away (void)
+{
+  check_lapsed (FALSE);
+}
+
+static void
+test_expired_away (void)
+{
+  check_lapsed (TRUE);
+}
+
+/* Who is there is asked for another token, and has the port when it has one: who connects in between waits. */
+static void
+test_renewed (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) peer = join_and_listen (&rig);
+  ResumableFrame frame;
+  int fd;
+
+  resumable_expect_confirmed (peer);
+  rig_reload (&rig, "alice:another\n");
+  frame = resumable_expect (peer, RESUMABLE_GOAWAY, 0);
+  g_assert_cmpuint (resumable_get_u32 (&frame), ==, RESUMABLE_GOAWAY_RENEW);
+  while (resumable_receive (peer, &frame))
+    ;
+  resumable_drop (peer);
+  fd = client_connect (rig.reverse_port);
+
+  g_free (peer->token);
+  peer->token = g_strdup ("another");
+  rejoin (peer);
+  expect_arrival (peer, 2, 1);
+  client_close (fd);
+}
+
 /* The port goes with the session. */
 static void
 test_end (void)
@@ -635,7 +717,7 @@ test_backlog (void)
   int fds[80];
 
   resumable_expect_confirmed (peer);
-  log_tap_install ();
+  log_tap_clear ();
   resumable_reset (peer);
   WAIT_UNTIL (log_tap_count ("", "the WebSocket of the client alice ended") > 0);
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
@@ -676,10 +758,14 @@ main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  log_tap_install ();
   g_test_add_func ("/reverse-gateway/connections", test_connections);
   g_test_add_func ("/reverse-gateway/answers", test_answers);
   g_test_add_func ("/reverse-gateway/not-agreed", test_not_agreed);
   g_test_add_func ("/reverse-gateway/away", test_away);
+  g_test_add_func ("/reverse-gateway/revoked-away", test_revoked_away);
+  g_test_add_func ("/reverse-gateway/expired-away", test_expired_away);
+  g_test_add_func ("/reverse-gateway/renewed", test_renewed);
   g_test_add_func ("/reverse-gateway/end", test_end);
   g_test_add_func ("/reverse-gateway/taken-over", test_taken_over);
   g_test_add_func ("/reverse-gateway/taken-over-anywhere", test_taken_over_anywhere);

@@ -65,7 +65,9 @@ tcp_reverse_set_resting (TcpReverse *self,
 }
 
 void
-tcp_reverse_drain (TcpReverse *self)
+tcp_reverse_give_up (TcpReverse   *self,
+                     TcpResetCode  code,
+                     const char   *why)
 {
   g_assert_not_reached ();
 }

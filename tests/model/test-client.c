@@ -57,7 +57,7 @@ measure (gboolean greeted,
   };
   TcpRequest request = {
     .multiplexed = TRUE, .resumable = TRUE, .session_id = (char *) "session", .principal = principal,
-    .credential = { .expires = G_MAXINT64 }, .address = (char *) "127.0.0.1",
+    .proof = { .expires = G_MAXINT64 }, .address = (char *) "127.0.0.1",
   };
   TcpClientCallbacks callbacks = { .ended = on_ended };
   LinkOptions options = { .capacity = 65536 };

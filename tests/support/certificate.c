@@ -112,11 +112,12 @@ remove_directory (const char *path)
   g_rmdir (path);
 }
 
-/* Of the commands of openssl, only ca takes dates, in all its versions. */
-GTlsCertificate *
-test_certificate_issue (const char *names,
-                        const char *from,
-                        const char *to)
+/* With its key. Of the commands of openssl, only ca takes dates, in all its versions. */
+char *
+test_certificate_issue_pem (const char *subject,
+                            const char *extensions,
+                            const char *from,
+                            const char *to)
 {
   g_autoptr (GError) error = NULL;
   GTlsCertificate *first G_GNUC_UNUSED = test_certificate ();
@@ -126,20 +127,47 @@ test_certificate_issue (const char *names,
   g_autofree char *issued = g_build_filename (place, "certificate.pem", NULL);
   g_autofree char *index = put_file (place, "index", "");
   g_autofree char *text = g_strdup_printf ("[ca]\ndefault_ca = this\n[this]\ndatabase = %s\nnew_certs_dir = %s\n"
-                                           "rand_serial = yes\ndefault_md = sha256\npolicy = any\nx509_extensions = names\n"
-                                           "[any]\ncommonName = supplied\n[names]\n%s%s\n",
-                                           index, place, names != NULL ? "subjectAltName = " : "", names != NULL ? names : "");
+                                           "rand_serial = yes\ndefault_md = sha256\npolicy = any\nx509_extensions = more\n"
+                                           "preserve = yes\n[any]\ncommonName = optional\n[more]\n%s\n",
+                                           index, place, extensions != NULL ? extensions : "");
   g_autofree char *config = put_file (place, "config", text);
-  const char *ask[] = { "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=gateway", "-keyout", key,
-                        "-out", request, NULL };
+  const char *ask[] = { "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", subject, "-utf8", "-multivalue-rdn",
+                        "-keyout", key, "-out", request, NULL };
   const char *sign[] = { "openssl", "ca", "-batch", "-notext", "-config", config, "-in", request, "-out", issued,
                          "-startdate", from, "-enddate", to, "-cert", certificate_path, "-keyfile", key_path, NULL };
-  GTlsCertificate *result;
+  g_autofree char *key_pem = NULL;
+  g_autofree char *certificate_pem = NULL;
 
   run_openssl (ask);
   run_openssl (sign);
-  result = g_tls_certificate_new_from_files (issued, key, &error);
+  g_file_get_contents (key, &key_pem, NULL, &error);
+  g_assert_no_error (error);
+  g_file_get_contents (issued, &certificate_pem, NULL, &error);
   g_assert_no_error (error);
   remove_directory (place);
+  return g_strconcat (certificate_pem, key_pem, NULL);
+}
+
+GTlsCertificate *
+test_certificate_issue_client (const char *subject,
+                               const char *extensions,
+                               const char *from,
+                               const char *to)
+{
+  g_autofree char *pem = test_certificate_issue_pem (subject, extensions, from, to);
+  g_autoptr (GError) error = NULL;
+  GTlsCertificate *result = g_tls_certificate_new_from_pem (pem, -1, &error);
+
+  g_assert_no_error (error);
   return result;
+}
+
+GTlsCertificate *
+test_certificate_issue (const char *names,
+                        const char *from,
+                        const char *to)
+{
+  g_autofree char *line = names != NULL ? g_strconcat ("subjectAltName = ", names, NULL) : NULL;
+
+  return test_certificate_issue_client ("/CN=gateway", line, from, to);
 }

@@ -15,5 +15,21 @@ GTlsDatabase *test_tls_database (void);
 GTlsCertificate *test_certificate_issue (const char *names,
                                          const char *from,
                                          const char *to);
+/* One of a client, likewise, for a subject as openssl writes it, with lines of its configuration for extensions, or NULL
+ * for none. */
+GTlsCertificate *test_certificate_issue_client (const char *subject,
+                                                const char *extensions,
+                                                const char *from,
+                                                const char *to);
+
+/* The same, with its key, as text: also one that GIO refuses. Free it. */
+char *test_certificate_issue_pem (const char *subject,
+                                  const char *extensions,
+                                  const char *from,
+                                  const char *to);
+
+/* What a client certificate is valid from, and to, if that does not matter. */
+#define TEST_CERTIFICATE_FROM "20200101000000Z"
+#define TEST_CERTIFICATE_TO "20991231235959Z"
 
 G_END_DECLS

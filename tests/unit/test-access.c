@@ -2,7 +2,9 @@
 
 #include "gateway/access.h"
 
+#include <string.h>
 #include <tcptunnel/tcptunnel.h>
+#include "certificate.h"
 #include "test-util.h"
 #include "websocket/frame-reader.h"
 
@@ -233,6 +235,86 @@ test_own_limits (void)
   g_assert_cmpuint (after->max_sessions, ==, 0);
 }
 
+/* Guests share what is set aside for nobody, and are forgotten when they have gone. */
+static void
+test_guests (void)
+{
+  g_autoptr (Rig) rig = rig_new ();
+  g_autoptr (TcpAccount) first = NULL;
+  g_autoptr (TcpAccount) second = NULL;
+  g_autoptr (TcpAccount) alice = NULL;
+  guint n = 0;
+
+  rig->settings.asks = TRUE;
+  set_names (rig, NULL);
+  first = tcp_access_get_account (rig->access, "guest");
+  g_assert_true (first->is_guest);
+  g_assert_true (first->clients.common);
+  g_assert_cmpuint (first->clients.max, ==, 75);
+  while (tcp_quota_enter (rig->limits.clients, &first->clients) == TCP_QUOTA_ENTERED)
+    n++;
+  g_assert_cmpuint (n, ==, 75);
+
+  /* A principal comes, and finds its part free. */
+  set_names (rig, "alice", NULL);
+  alice = tcp_access_get_account (rig->access, "alice");
+  g_assert_false (alice->clients.common);
+  second = tcp_access_get_account (rig->access, "another guest");
+  g_assert_cmpint (tcp_quota_enter (rig->limits.clients, &second->clients), ==, TCP_QUOTA_ENTERED);
+  g_assert_cmpint (tcp_quota_enter (rig->limits.clients, &second->clients), ==, TCP_QUOTA_FULL);
+  g_assert_cmpint (tcp_quota_enter (rig->limits.clients, &alice->clients), ==, TCP_QUOTA_ENTERED);
+  tcp_quota_leave (rig->limits.clients, &alice->clients);
+
+  /* The guest becomes a principal, and its policy that of one. */
+  set_names (rig, "alice", "guest", NULL);
+  g_assert_false (first->is_guest);
+  g_assert_false (first->clients.common);
+  while (n-- > 0)
+    tcp_quota_leave (rig->limits.clients, &first->clients);
+  tcp_quota_leave (rig->limits.clients, &second->clients);
+  g_assert_cmpuint (rig->limits.clients->shared_used, ==, 0);
+
+  second->clients.max = 7;
+  g_clear_pointer (&second, tcp_account_unref);
+  second = tcp_access_get_account (rig->access, "another guest");
+  g_assert_cmpuint (second->clients.max, ==, 7);
+  g_clear_pointer (&second, tcp_account_unref);
+  for (guint i = 0; i < 1000; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("guest %u", i);
+
+      tcp_account_unref (tcp_access_get_account (rig->access, name));
+    }
+  second = tcp_access_get_account (rig->access, "another guest");
+  g_assert_cmpuint (second->clients.max, ==, 75);
+}
+
+/* What nobody could come in by is no roster. */
+static void
+test_ways_in (void)
+{
+  g_autoptr (Rig) rig = rig_new ();
+  g_autoptr (GPtrArray) none = g_ptr_array_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (tcp_roster_load (&rig->settings, none, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_nonnull (strstr (error->message, "no token was given"));
+  g_clear_error (&error);
+
+  rig->settings.client_ca = test_tls_database ();
+  g_assert_null (tcp_roster_load (&rig->settings, none, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "client-ca needs tls-certificate"));
+  g_clear_error (&error);
+  rig->settings.tls_certificate = test_certificate ();
+  g_assert_null (tcp_roster_load (&rig->settings, none, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "no principal that a certificate could name"));
+  g_clear_error (&error);
+
+  rig->settings.asks = TRUE;
+  set_principals (rig, none);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -242,5 +324,8 @@ main (int    argc,
   g_test_add_func ("/access/others-come", test_others_come);
   g_test_add_func ("/access/removed", test_removed);
   g_test_add_func ("/access/own-limits", test_own_limits);
+  g_test_add_func ("/access/guests", test_guests);
+  g_test_add_func ("/access/ways-in", test_ways_in);
+
   return g_test_run ();
 }

@@ -145,7 +145,7 @@ do_quotas (gpointer data)
 
   for (guint i = 0; i < 2; i++)
     shares[i].quota.max = tcp_quota_get_share (8, 2, 0);
-  tcp_quota_set_aside (tcp_dial_queue_get_quota (queue), 2, NULL, 0);
+  tcp_quota_set_aside (tcp_dial_queue_get_quota (queue), 2, NULL, 0, 0);
   for (guint i = 0; i < 3; i++)
     tcp_dial_caller_init (&callers[i], &shares[i / 2]);
 

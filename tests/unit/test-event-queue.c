@@ -40,6 +40,8 @@ describe (TcpEvent *event)
       return g_strdup_printf ("closed %" G_GUINT64_FORMAT, event->record->id);
     case TCP_EVENT_TOKEN_REQUIRED:
       return g_strdup_printf ("token required after %" G_GUINT64_FORMAT, event->id);
+    case TCP_EVENT_AUTHENTICATE:
+      return g_strdup ("authenticate");
     case TCP_EVENT_DRAINED:
       return g_strdup_printf (event->error != NULL ? "not drained %" G_GUINT64_FORMAT : "drained %" G_GUINT64_FORMAT,
                               event->id);

@@ -66,7 +66,7 @@ test_set_aside (void)
   TcpQuotaShare shares[5] = { 0 };
 
   tcp_quota_init (&quota, 100);
-  tcp_quota_set_aside (&quota, G_N_ELEMENTS (shares), NULL, 0);
+  tcp_quota_set_aside (&quota, G_N_ELEMENTS (shares), NULL, 0, 0);
   for (guint i = 0; i < G_N_ELEMENTS (shares); i++)
     shares[i].max = tcp_quota_get_share (100, G_N_ELEMENTS (shares), 0);
 
@@ -95,7 +95,7 @@ test_set_aside_for_many (void)
   TcpQuotaShare shares[4] = { { .max = 8 }, { .max = 8 }, { .max = 8 }, { .max = 8 } };
 
   tcp_quota_init (&quota, 8);
-  tcp_quota_set_aside (&quota, 4, NULL, 0);
+  tcp_quota_set_aside (&quota, 4, NULL, 0, 0);
   g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 5);
   for (guint i = 1; i < 4; i++)
     g_assert_cmpuint (take_all (&quota, &shares[i]), ==, 1);
@@ -104,7 +104,7 @@ test_set_aside_for_many (void)
 
   shares[0].used = 0;
   tcp_quota_init (&quota, 8);
-  tcp_quota_set_aside (&quota, 5, NULL, 0);
+  tcp_quota_set_aside (&quota, 5, NULL, 0, 0);
   g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 8);
   tcp_quota_clear (&quota);
 }
@@ -118,12 +118,12 @@ test_set_aside_again (void)
   TcpQuotaShare *both[] = { &shares[0], &shares[1] };
 
   tcp_quota_init (&quota, 100);
-  tcp_quota_set_aside (&quota, 2, NULL, 0);
+  tcp_quota_set_aside (&quota, 2, NULL, 0, 0);
   g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 75);
   g_assert_cmpuint (take_all (&quota, &shares[1]), ==, 25);
 
   /* What is now another's part is in use until it is returned; those who have more find no further place. */
-  tcp_quota_set_aside (&quota, 5, both, 2);
+  tcp_quota_set_aside (&quota, 5, both, 2, 0);
   g_assert_cmpuint (take_all (&quota, &shares[2]), ==, 0);
   for (guint i = 0; i < 10; i++)
     tcp_quota_leave (&quota, &shares[0]);
@@ -137,7 +137,7 @@ test_set_aside_again (void)
       tcp_quota_leave (&quota, &shares[2]);
       tcp_quota_leave (&quota, &shares[3]);
     }
-  tcp_quota_set_aside (&quota, 1, both, 2);
+  tcp_quota_set_aside (&quota, 1, both, 2, 0);
   g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 10);
   while (shares[0].used > 0)
     tcp_quota_leave (&quota, &shares[0]);
@@ -220,6 +220,34 @@ test_threads (void)
   tcp_quota_clear (&places);
 }
 
+/* One of whom nobody knew that it would come has no part of its own, and becomes one of those who have. */
+static void
+test_guests (void)
+{
+  TcpQuota quota;
+  TcpQuotaShare named[2] = { { .max = 75 }, { .max = 75 } };
+  TcpQuotaShare guest = { .max = 90, .common = TRUE };
+  TcpQuotaShare *all[] = { &named[0], &named[1], &guest };
+
+  tcp_quota_init (&quota, 100);
+  tcp_quota_set_aside (&quota, 2, all, 2, 0);
+  g_assert_cmpuint (take_all (&quota, &guest), ==, 76);
+  g_assert_cmpuint (take_all (&quota, &named[0]), ==, 12);
+  g_assert_cmpuint (take_all (&quota, &named[1]), ==, 12);
+
+  tcp_quota_leave (&quota, &guest);
+  g_assert_cmpuint (take_all (&quota, &named[0]), ==, 1);
+  tcp_quota_set_aside (&quota, 2, all, 3, 1);
+  g_assert_true (guest.common);
+  g_assert_cmpuint (take_all (&quota, &guest), ==, 0);
+  tcp_quota_set_aside (&quota, 3, all, 3, 0);
+  g_assert_false (guest.common);
+  while (guest.used > 0)
+    tcp_quota_leave (&quota, &guest);
+  g_assert_cmpuint (take_all (&quota, &guest), ==, 75);
+  tcp_quota_clear (&quota);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -234,5 +262,7 @@ main (int    argc,
   g_test_add_func ("/quota/share", test_share);
   g_test_add_func ("/quota/half-full", test_half_full);
   g_test_add_func ("/quota/threads", test_threads);
+  g_test_add_func ("/quota/guests", test_guests);
+
   return g_test_run ();
 }

@@ -304,7 +304,7 @@ fill (gpointer data)
   give_up (1);
   /* Of what is free one is for the other. */
   tcp_quota_set_aside (tcp_reverse_ports_get_quota (book.ports), 2,
-                       (TcpQuotaShare *[]) { &alice->reverse_ports, &bob->reverse_ports }, 2);
+                       (TcpQuotaShare *[]) { &alice->reverse_ports, &bob->reverse_ports }, 2, 0);
   g_assert_cmpint (claim (1, 10, bob), ==, TCP_REVERSE_GRANTED);
   bob->reverse_ports.max = 4;
   g_assert_cmpint (claim (2, 12, bob), ==, TCP_REVERSE_GRANTED);

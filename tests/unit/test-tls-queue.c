@@ -45,6 +45,7 @@ client_free (gpointer data)
 static void
 on_handshake (GIOStream             *stream,
               TcpBufferedConnection *buffered,
+              TcpClientCertificate  *certificate,
               const GError          *error,
               gpointer               user_data)
 {
@@ -81,7 +82,7 @@ static void
 test_late (void)
 {
   g_autoptr (TcpChannelGroup) group = tcp_channel_group_new ();
-  Crowd crowd = { .queue = tcp_tls_queue_new (test_certificate (), group), .origin = { .name = (char *) "here" } };
+  Crowd crowd = { .queue = tcp_tls_queue_new (test_certificate (), NULL, group), .origin = { .name = (char *) "here" } };
   guint source = g_timeout_add (INTERVAL_MS, on_interval, &crowd);
   const Client *newest;
 

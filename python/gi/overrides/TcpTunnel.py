@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import ctypes
+import datetime
 import operator
 import os
 import socket
@@ -22,7 +23,7 @@ from ..overrides import override
 
 TcpTunnel = get_introspection_module("TcpTunnel")
 
-__all__ = ["Address", "Connection", "Endpoint", "Error", "Forward", "Gateway", "Principal", "ReverseTunnel",
+__all__ = ["Address", "Authentication", "Connection", "Endpoint", "Error", "Forward", "Gateway", "Principal", "ReverseTunnel",
            "Tunnel", "start_reverse_tcp_tunnel", "start_tcp_tunnel"]
 
 
@@ -557,6 +558,27 @@ class Forward(_Checked, TcpTunnel.Forward):
 class Principal(_Checked, TcpTunnel.Principal):
     def __init__(self, name=None, tokens=None, **properties):
         super().__init__(name=name, tokens=tokens, **properties)
+
+
+@override
+@_with_attributes
+class Authentication(_Checked, TcpTunnel.Authentication):
+    def accept(self, principal, expires=None):
+        """Lets the client in, until a time of GLib's or of Python's, which then says its zone."""
+        return super().accept(principal, _date_time(expires))
+
+    def reject(self, reason=None):
+        return super().reject(reason)
+
+
+def _date_time(time):
+    if not isinstance(time, datetime.datetime):
+        return time
+    if time.tzinfo is None:
+        raise ValueError("a time without a zone may be any: %r" % (time,))
+    since = time - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+    seconds, part = divmod(since, datetime.timedelta(seconds=1))
+    return GLib.DateTime.new_from_unix_utc(seconds).add(part.microseconds)
 
 
 @override

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* A certificate that a client has shown, and what became of it. Does not change, and may be used on all threads. */
+typedef struct
+{
+  gatomicrefcount refs;
+  GTlsCertificate *certificate;
+  GTlsDatabase *database; /* by which it was verified */
+  char *problem; /* why it is not believed, for a message; NULL if it is, and only then: */
+  char **names;  /* whom it names */
+  gint64 expires; /* microseconds since 1970, G_MAXINT64 for never */
+} TcpClientCertificate;
+
+TcpClientCertificate *tcp_client_certificate_ref (TcpClientCertificate *self);
+void tcp_client_certificate_unref (TcpClientCertificate *self);
+void tcp_client_certificate_verify (GTlsCertificate     *certificate,
+                                    GTlsDatabase        *database,
+                                    GCancellable        *cancellable,
+                                    GAsyncReadyCallback  callback,
+                                    gpointer             user_data);
+TcpClientCertificate *tcp_client_certificate_verify_finish (GAsyncResult  *result,
+                                                            GError       **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpClientCertificate, tcp_client_certificate_unref)
+
+G_END_DECLS

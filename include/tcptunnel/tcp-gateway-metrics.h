@@ -47,12 +47,15 @@ typedef struct _TcpGatewayMetrics TcpGatewayMetrics;
  * @hits_max_connections: how many sessions and connections were refused because of
  *   [property@TcpTunnel.Endpoint:max-connections]
  * @hits_max_memory: how many sessions were refused because of [property@TcpTunnel.Gateway:max-memory]
- * @hits_max_dials: how many connections had no turn in time because of [property@TcpTunnel.Gateway:max-dials],
- *   [property@TcpTunnel.Gateway:max-principal-dials] or [property@TcpTunnel.Gateway:max-principal-dial-rate]
+ * @hits_max_dials: how many connections had no turn in time because of [property@TcpTunnel.Gateway:max-dials]
  * @hits_max_principal_sessions: how many sessions were refused because of
  *   [property@TcpTunnel.Gateway:max-principal-sessions]
  * @hits_max_principal_connections: how many connections were refused because of
  *   [property@TcpTunnel.Gateway:max-principal-connections]
+ * @hits_max_principal_dials: how many connections had no turn in time because of
+ *   [property@TcpTunnel.Gateway:max-principal-dials]
+ * @hits_max_principal_dial_rate: how many connections had no turn in time because of
+ *   [property@TcpTunnel.Gateway:max-principal-dial-rate]
  * @hits_descriptors: how many sessions and connections were refused since too few file descriptors were left
  * @hits_pending: how many pending connections were closed since there were too many of them
  * @dropped_events: how many connections the application will not see, neither in its signals nor in
@@ -99,6 +102,8 @@ struct _TcpGatewayMetrics
   guint64 hits_max_dials;
   guint64 hits_max_principal_sessions;
   guint64 hits_max_principal_connections;
+  guint64 hits_max_principal_dials;
+  guint64 hits_max_principal_dial_rate;
   guint64 hits_descriptors;
   guint64 hits_pending;
   guint64 dropped_events;

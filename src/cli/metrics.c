@@ -71,6 +71,8 @@ static const Row of_gateway[] = {
   { "limit_hits_total", "limit=\"max-dials\"", COUNTER, NULL, M (hits_max_dials) },
   { "limit_hits_total", "limit=\"max-principal-sessions\"", COUNTER, NULL, M (hits_max_principal_sessions) },
   { "limit_hits_total", "limit=\"max-principal-connections\"", COUNTER, NULL, M (hits_max_principal_connections) },
+  { "limit_hits_total", "limit=\"max-principal-dials\"", COUNTER, NULL, M (hits_max_principal_dials) },
+  { "limit_hits_total", "limit=\"max-principal-dial-rate\"", COUNTER, NULL, M (hits_max_principal_dial_rate) },
   { "limit_hits_total", "limit=\"descriptors\"", COUNTER, NULL, M (hits_descriptors) },
   { "limit_hits_total", "limit=\"pending\"", COUNTER, NULL, M (hits_pending) },
   { "memory_bytes", NULL, GAUGE, "What sessions hold of the memory that they share.", M (memory) },

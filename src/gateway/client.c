@@ -206,6 +206,20 @@ client_refuse (TcpClient    *self,
 }
 
 static void
+client_count_obstacle (TcpClient       *self,
+                       TcpDialObstacle  obstacle)
+{
+  TcpCounters *counters = self->shared->counters;
+
+  if (obstacle == TCP_DIAL_MAX_PRINCIPAL_DIAL_RATE)
+    tcp_counters_add (counters, hits_max_principal_dial_rate);
+  else if (obstacle == TCP_DIAL_MAX_PRINCIPAL_DIALS)
+    tcp_counters_add (counters, hits_max_principal_dials);
+  else
+    tcp_counters_add (counters, hits_max_dials);
+}
+
+static void
 on_dialed (GSocketConnection *connection,
            TcpResetCode       code,
            const char        *why,
@@ -230,7 +244,7 @@ on_dialed (GSocketConnection *connection,
   if (connection != NULL)
     tcp_histogram_add (&self->shared->counters->dials, tcp_now () - dial->began);
   else if (code == TCP_RESET_LIMIT)
-    tcp_counters_add (self->shared->counters, hits_max_dials);
+    client_count_obstacle (self, tcp_dial_get_obstacle (dial->dial));
   unresolved = tcp_dial_is_unresolved (dial->dial);
   g_hash_table_remove (self->dials, stream);
   if (connection != NULL)

@@ -84,6 +84,8 @@ tcp_counters_read (TcpCounters *self)
   READ (hits_max_dials);
   READ (hits_max_principal_sessions);
   READ (hits_max_principal_connections);
+  READ (hits_max_principal_dials);
+  READ (hits_max_principal_dial_rate);
   READ (hits_descriptors);
   READ (hits_pending);
 #undef READ

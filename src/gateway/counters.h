@@ -48,6 +48,8 @@ typedef struct
   atomic_ullong hits_max_dials;
   atomic_ullong hits_max_principal_sessions;
   atomic_ullong hits_max_principal_connections;
+  atomic_ullong hits_max_principal_dials;
+  atomic_ullong hits_max_principal_dial_rate;
   atomic_ullong hits_descriptors;
   atomic_ullong hits_pending;
   TcpHistogram websockets;

@@ -356,7 +356,8 @@ tcp_dial_queue_ask (TcpDialQueue      *self,
 
 /* Why it is not its turn yet: which limit there is, and how much that allows. */
 char *
-tcp_dial_ticket_dup_obstacle (TcpDialTicket *self)
+tcp_dial_ticket_dup_obstacle (TcpDialTicket   *self,
+                              TcpDialObstacle *which)
 {
   TcpDialQueue *queue = self->queue;
   TcpDialShare *share = self->caller->share;
@@ -369,6 +370,7 @@ tcp_dial_ticket_dup_obstacle (TcpDialTicket *self)
   own = caller_is_full (self->caller) || share->quota.used >= max;
   queue_unlock (queue);
 
+  *which = rate > 0 ? TCP_DIAL_MAX_PRINCIPAL_DIAL_RATE : own ? TCP_DIAL_MAX_PRINCIPAL_DIALS : TCP_DIAL_MAX_DIALS;
   if (rate > 0)
     return g_strdup_printf ("the principal may begin %u connections a second (max-principal-dial-rate)", rate);
   if (own)

@@ -41,6 +41,14 @@ typedef struct _TcpDialTicket TcpDialTicket;
 /* It may begin now. On the thread of whoever asked. */
 typedef void (*TcpDialTicketFunc) (gpointer user_data);
 
+/* Which limit keeps one from its turn. */
+typedef enum
+{
+  TCP_DIAL_MAX_DIALS,
+  TCP_DIAL_MAX_PRINCIPAL_DIALS,
+  TCP_DIAL_MAX_PRINCIPAL_DIAL_RATE,
+} TcpDialObstacle;
+
 TcpDialQueue *tcp_dial_queue_new (guint        max,
                                   TcpIoThread *thread);
 void tcp_dial_queue_unref (TcpDialQueue *self);
@@ -59,7 +67,8 @@ TcpDialTicket *tcp_dial_queue_ask (TcpDialQueue      *self,
                                    TcpDialTicketFunc  func,
                                    gpointer           user_data,
                                    gboolean          *granted);
-char *tcp_dial_ticket_dup_obstacle (TcpDialTicket *self);
+char *tcp_dial_ticket_dup_obstacle (TcpDialTicket   *self,
+                                    TcpDialObstacle *which);
 void tcp_dial_ticket_return (TcpDialTicket *self);
 
 G_END_DECLS

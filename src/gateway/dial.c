@@ -20,6 +20,7 @@ struct _TcpDial
   TcpTargetRules *rules;     /* that its address has to keep to; nullable */
   gboolean forbidden;        /* it does not */
   gboolean unresolved;       /* there are no addresses */
+  TcpDialObstacle obstacle;  /* if it had no turn */
   TcpTimer *timer;           /* the deadline */
   guint timeout;             /* ms, for messages */
   TcpDialFunc func;
@@ -120,7 +121,7 @@ on_deadline (gpointer user_data)
     why = g_strdup_printf ("no answer within %u ms", self->timeout);
   else
     {
-      g_autofree char *obstacle = tcp_dial_ticket_dup_obstacle (self->ticket);
+      g_autofree char *obstacle = tcp_dial_ticket_dup_obstacle (self->ticket, &self->obstacle);
 
       code = TCP_RESET_LIMIT;
       why = g_strdup_printf ("it had no turn within %u ms among the connections that are being made: %s", self->timeout,
@@ -169,6 +170,13 @@ gboolean
 tcp_dial_is_unresolved (TcpDial *self)
 {
   return self->unresolved;
+}
+
+/* Which limit it was, if it failed with TCP_RESET_LIMIT. */
+TcpDialObstacle
+tcp_dial_get_obstacle (TcpDial *self)
+{
+  return self->obstacle;
 }
 
 /* Gives it up, if it is under way. */

@@ -38,6 +38,7 @@ TcpDial *tcp_dial_new (TcpDialQueue   *queue,
                        TcpDialFunc     func,
                        gpointer        user_data);
 gboolean tcp_dial_is_unresolved (TcpDial *self);
+TcpDialObstacle tcp_dial_get_obstacle (TcpDial *self);
 void tcp_dial_free (TcpDial *self);
 
 G_END_DECLS

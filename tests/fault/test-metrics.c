@@ -175,6 +175,26 @@ test_limits (void)
   g_assert_cmpuint (figure (gateway, refused_requests), ==, 1);
 }
 
+/* Connections that have no turn in time. */
+static void
+test_dial_limits (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
+  TcpGateway *gateway = fixture->gateway;
+  g_autoptr (ResumablePeer) peer = NULL;
+
+  g_object_set (gateway, "max-principal-dial-rate", 1, "connect-timeout", 50, NULL);
+  fixture_start_gateway (fixture);
+  peer = resumable_client_start (test_port_of (gateway), TEST_TOKEN, TRUE);
+  resumable_open (peer, 1);
+  resumable_send (peer, RESUMABLE_OPEN, 3, NULL, 0);
+  resumable_expect (peer, RESUMABLE_RESET, 3);
+  g_assert_cmpuint (figure (gateway, hits_max_principal_dial_rate), ==, 1);
+  g_assert_cmpuint (figure (gateway, hits_max_dials) + figure (gateway, hits_max_principal_dials), ==, 0);
+  g_assert_cmpuint (figure (gateway, dials_limited), ==, 1);
+}
+
 /* Those without a token, and those that are no client at all. */
 static void
 test_strangers (void)
@@ -253,6 +273,7 @@ main (int argc,
   g_test_add_func ("/metrics/dials", test_dials);
   g_test_add_func ("/metrics/dial-timeout", test_dial_timeout);
   g_test_add_func ("/metrics/limits", test_limits);
+  g_test_add_func ("/metrics/dial-limits", test_dial_limits);
   g_test_add_func ("/metrics/strangers", test_strangers);
   g_test_add_func ("/metrics/tokens", test_tokens);
   g_test_add_func ("/metrics/proxy-address", test_proxy_address);

@@ -88,7 +88,8 @@ static void
 expect_obstacle (Dial       *dial,
                  const char *text)
 {
-  g_autofree char *obstacle = tcp_dial_ticket_dup_obstacle (dial->ticket);
+  TcpDialObstacle which;
+  g_autofree char *obstacle = tcp_dial_ticket_dup_obstacle (dial->ticket, &which);
 
   g_assert_cmpstr (obstacle, ==, text);
 }

@@ -176,6 +176,8 @@ class GatewayMetrics(GObject.GBoxed):
     hits_max_dials: int
     hits_max_principal_sessions: int
     hits_max_principal_connections: int
+    hits_max_principal_dials: int
+    hits_max_principal_dial_rate: int
     hits_descriptors: int
     hits_pending: int
     dropped_events: int

@@ -93,15 +93,17 @@ tcp_quota_leave (TcpQuota      *self,
   g_mutex_unlock (&self->mutex);
 }
 
-guint
-tcp_quota_get_used (TcpQuota *self)
+/* @used may be NULL. */
+void
+tcp_quota_read (TcpQuota *self,
+                guint64  *used,
+                guint64  *max)
 {
-  guint used;
-
   g_mutex_lock (&self->mutex);
-  used = self->used;
+  if (used != NULL)
+    *used = self->used;
+  *max = self->max;
   g_mutex_unlock (&self->mutex);
-  return used;
 }
 
 /* Whether more than half of all places are taken, or of those that this principal may have. */

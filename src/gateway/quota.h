@@ -55,7 +55,9 @@ TcpQuotaResult tcp_quota_enter (TcpQuota      *self,
                                 TcpQuotaShare *share);
 void tcp_quota_leave (TcpQuota      *self,
                       TcpQuotaShare *share);
-guint tcp_quota_get_used (TcpQuota *self);
+void tcp_quota_read (TcpQuota *self,
+                     guint64  *used,
+                     guint64  *max);
 gboolean tcp_quota_is_half_full (TcpQuota      *self,
                                  TcpQuotaShare *share);
 

@@ -725,13 +725,10 @@ tcp_server_measure (TcpServer         *self,
                     TcpGatewayMetrics *metrics)
 {
   TcpShared *shared = self->shared;
-  TcpQuota *dials = tcp_dial_queue_get_quota (shared->dials);
 
-  metrics->open_sessions = tcp_quota_get_used (&shared->clients);
-  metrics->max_sessions = shared->clients.max;
-  metrics->open_dials = tcp_quota_get_used (dials);
-  metrics->max_dials = dials->max;
-  metrics->max_connections = shared->connections.max;
+  tcp_quota_read (&shared->clients, &metrics->open_sessions, &metrics->max_sessions);
+  tcp_quota_read (tcp_dial_queue_get_quota (shared->dials), &metrics->open_dials, &metrics->max_dials);
+  tcp_quota_read (&shared->connections, NULL, &metrics->max_connections);
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
     metrics->memory += tcp_budget_pool_get_used (shared->pools[i]);
   metrics->max_memory = shared->memory;

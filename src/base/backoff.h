@@ -7,7 +7,7 @@
 G_BEGIN_DECLS
 
 /* How long to wait before the next attempt, and how many attempts there are. The count and the
- * delay begin anew separately. Pure: neither clock nor random source is its own. */
+ * delay restart separately. Pure: it has neither a clock nor a random source of its own. */
 typedef struct
 {
   guint delay;        /* ms before the first attempt */

@@ -104,7 +104,7 @@ tcp_buffer_push (TcpBuffer  *self,
 }
 
 /* Gives back what a short read left unused: a queue of small messages must not
- * hold a whole read buffer for each. One that somebody else holds too stays. */
+ * hold a whole read buffer for each. One with further references stays. */
 TcpBuffer *
 tcp_buffer_shrink (TcpBuffer *self)
 {

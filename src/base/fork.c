@@ -25,8 +25,8 @@ tcp_fork_count (void)
   return atomic_load (&count);
 }
 
-/* Calls @in_child in each child, in its only thread, and once, however often this was said. For
- * what is there once in a process. */
+/* Calls @in_child in each child, in its only thread, and once, however often it was registered. For
+ * state that exists once in a process. */
 void
 tcp_fork_watch (void (*in_child) (void))
 {

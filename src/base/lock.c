@@ -5,7 +5,7 @@
 #include "base/fork.h"
 #include "base/tsan.h"
 
-static GMutex renewal; /* one thread of a child begins a lock anew */
+static GMutex renewal; /* held by the thread of a child that initializes a lock again */
 
 /* The lock that this thread waits for, may be about to wait for, or may have just got. For a handler of a signal. */
 static _Thread_local TcpLock *volatile wanted;
@@ -56,7 +56,7 @@ tcp_lock (TcpLock *self)
   wanted = NULL;
 }
 
-/* One that was taken before a fork may be in any state, and begins anew when it is taken again. */
+/* A lock that was taken before a fork may be in any state, and is initialized again when it is next taken. */
 void
 tcp_unlock (TcpLock *self)
 {

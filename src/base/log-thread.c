@@ -17,7 +17,7 @@ static GCond changed;
 static GQueue lines = G_QUEUE_INIT;
 static GThread *thread;  /* NULL until it is first needed */
 static gboolean writing; /* a line is with the reader */
-static gboolean stalled; /* somebody waited for it in vain */
+static gboolean stalled; /* a wait for it has timed out */
 static guint dropped;
 
 static void

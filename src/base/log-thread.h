@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* The thread of the process that writes log lines. Whoever logs hands them over and never waits
+/* The thread of the process that writes log lines. Other threads pass lines to it, and never wait
  * for their reader, be it a pipe or the log writer of the application. If that is slow, lines are
  * dropped, and their number is logged when it goes on. */
 

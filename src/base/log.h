@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* What one tunnel or gateway may say. The level and the name may change at any time,
+/* The log of one tunnel or gateway. The level and the name may change at any time,
  * from any thread. */
 typedef struct _TcpLog TcpLog;
 

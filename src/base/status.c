@@ -39,7 +39,7 @@ tcp_status_unref (TcpStatus *self)
   g_atomic_rc_box_release_full (self, status_clear);
 }
 
-/* What is so at this moment, and is not counted, is over. For an engine that cannot say so itself. */
+/* Resets the current state, but no counters, on behalf of an engine that cannot do so itself. */
 void
 tcp_status_end (TcpStatus *self)
 {

@@ -53,7 +53,7 @@ void tcp_status_set_remote (TcpStatus  *self,
 #define tcp_status_add(self, field, value) atomic_fetch_add_explicit (&(self)->field, value, memory_order_relaxed)
 #define tcp_status_sub(self, field, value) atomic_fetch_sub_explicit (&(self)->field, value, memory_order_relaxed)
 
-/* Counts a connection that was opened, and returns its number, from 1. Whoever reads the open ones first, with
+/* Counts a connection that was opened, and returns its number, from 1. A thread that reads the number of open ones first, with
  * acquire semantics, finds at least as many in total. */
 static inline guint64
 tcp_status_add_connection (TcpStatus *self)

@@ -6,7 +6,7 @@
 #include "base/fork.h"
 #include "base/tsan.h"
 
-/* Of what a peer says, no more than this is read, nor more than that kept. */
+/* Of text from a peer, no more than this is read, and no more than that is kept. */
 #define MAX_READ 1024
 #define MAX_LENGTH 256
 
@@ -31,7 +31,7 @@ enum
   N_FORMS = FORM_BASE64 + 3,
 };
 
-/* The tokens of this process, which a peer may say back: each as it is, and as it may have
+/* The tokens of this process, which a peer may repeat: each as it is, and as it may have
  * been encoded. */
 typedef struct
 {
@@ -286,8 +286,8 @@ is_harmless (gunichar c)
   return g_unichar_isprint (c) && type != G_UNICODE_LINE_SEPARATOR && type != G_UNICODE_PARAGRAPH_SEPARATOR;
 }
 
-/* What the other end has said, for a message: in UTF-8, on one line, without what a terminal
- * or a reader could be deceived by, of which the number is shown, without a token of this
+/* Text from the other end, for a message: in UTF-8, on one line. Characters that could deceive a terminal
+ * or a reader are replaced by their number, without a token of this
  * process, and not long. */
 char *
 tcp_text_from_peer (const char *text,

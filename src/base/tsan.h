@@ -3,8 +3,8 @@
 #pragma once
 
 /* GLib is not built with ThreadSanitizer, which therefore does not see that its
- * sources and queues order what two threads do. These say so at the two places
- * where the threads hand something over. */
+ * sources and queues order what two threads do. These annotate the two places
+ * where data passes from one thread to the other. */
 #if defined(__SANITIZE_THREAD__)
 #define TCP_TSAN 1
 #elif defined(__has_feature)

@@ -16,7 +16,7 @@ enum
 {
   FIRST_DELAY = 1,  /* s before adb is asked to connect again, */
   MAX_DELAY = 30,   /* which doubles up to this */
-  STEADY_AFTER = 10, /* s of a connection that begin the delays anew */
+  STEADY_AFTER = 10, /* s of a connection after which the delays restart */
   PATIENCE = 5,     /* s for adb to disconnect */
 };
 
@@ -54,7 +54,7 @@ adb_check (GError **error)
   return path != NULL;
 }
 
-/* As other programs reach it: an address that stands for all is none to connect to. */
+/* As other programs reach it: the unspecified address is none to connect to. */
 static char *
 find_device (TcpTunnel *tunnel)
 {
@@ -123,7 +123,7 @@ read_output (GSubprocess *process)
   return g_strndup (text, used);
 }
 
-/* The line that says it is connected, or NULL. Its exit status does not tell: that of old versions is 0 in any
+/* The line that reports the connection, or NULL. The exit status of old versions is 0 in any
  * case. */
 static char *
 find_success (const char *output)
@@ -136,7 +136,7 @@ find_success (const char *output)
   return NULL;
 }
 
-/* The last line that says something. */
+/* The last line that is not empty. */
 static char *
 find_reason (const char  *output,
              GSubprocess *process)
@@ -147,7 +147,7 @@ find_reason (const char  *output,
   for (guint i = g_strv_length (lines); i > 0; i--)
     if (*g_strstrip (lines[i - 1]) != '\0')
       return format_foreign (lines[i - 1]);
-  return problem != NULL ? g_steal_pointer (&problem) : g_strdup (_("it does not say why"));
+  return problem != NULL ? g_steal_pointer (&problem) : g_strdup (_("it gives no reason"));
 }
 
 static void
@@ -322,7 +322,7 @@ send_signal (Adb *self,
 /**
  * adb_stop:
  *
- * Runs `adb disconnect`, without which adb would go on to try. Its end is told.
+ * Runs `adb disconnect`, without which adb would go on to try. Its end is reported.
  */
 void
 adb_stop (Adb *self)

@@ -9,7 +9,7 @@
 
 enum
 {
-  COLUMNS = 79, /* of a line, whatever the terminal has: it may be sent to somebody */
+  COLUMNS = 79, /* of a line, whatever the width of the terminal: it may be copied into a report */
   LABEL = 10,   /* of the name of a step */
   INDENT = LABEL + 4,
 };
@@ -300,7 +300,7 @@ check_report_add (CheckReport *self,
  * @url: (nullable): without what may be secret
  * @ok: (out): whether no step failed
  *
- * The steps that nothing was said about were not tried.
+ * The steps without a finding were not tried.
  *
  * Returns: 0, or the errno if stdout cannot be written to
  */

@@ -60,7 +60,7 @@ static const char description[] =
     "  Round trip  how long pings take\n"
     "\n"
     "The options are those of 'tcp-tunnel connect', and so is a NAME. The tunnel is\n"
-    "multiplexed whatever NAME says, so that the gateway does not connect to its\n"
+    "multiplexed whatever its mode is, so that the gateway does not connect to its\n"
     "target, and its session ends with the check.\n"
     "\n"
     "Exit status:\n"
@@ -114,7 +114,7 @@ on_stop (gpointer data)
 
 /* The URL */
 
-/* The tunnel checks it at its start. One in singleton mode dials nobody then. */
+/* The tunnel checks it at its start. One in singleton mode does not connect then. */
 static gboolean
 try_start (TcpTunnel  *tunnel,
            GError    **error)
@@ -342,7 +342,7 @@ check_way (Check *self)
 
 /* HTTP */
 
-/* The answer that stands in the message, such as "404 Not Found from nginx/1.22.1". */
+/* The answer that is part of the message, such as "404 Not Found from nginx/1.22.1". */
 static char *
 find_answer (const GError *error)
 {

@@ -38,7 +38,7 @@ struct _DemoCutter
   GString *states; /* their names */
 };
 
-/* In the thread of whoever received the data. */
+/* In the thread that received the data. */
 static void
 on_part (guint64  bytes,
          gpointer data)

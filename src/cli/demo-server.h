@@ -27,7 +27,7 @@ gboolean demo_server_cut (DemoServer *self);
 DemoServer *demo_relay_new (guint16   port,
                             GError  **error);
 
-/* What the gateway leads to: see demo-service.c for what it understands. */
+/* The target of the gateway: see demo-service.c for its commands. */
 DemoServer *demo_service_new (DemoCount  *arrived,
                               GError    **error);
 

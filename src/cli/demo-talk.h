@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* Somebody who types a line, waits for its echo, and goes on so. */
+/* Sends a line, waits for its echo, and so on, like a person who types. */
 typedef struct _DemoTalk DemoTalk;
 
 DemoTalk *demo_talk_start (guint16 port);

@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* What the running command says about itself to `tcp-tunnel status`: an object for each tunnel and gateway. */
+/* The answer of the running command to `tcp-tunnel status`: an object for each tunnel and gateway. */
 
 void describe_tunnel (JsonBuilder  *builder,
                       const char   *name,

@@ -70,7 +70,7 @@ forwards_wanted (const Settings *settings)
 /**
  * forwards_add:
  *
- * A tunnel that has any does not listen at a port of its own, unless it is told where.
+ * A tunnel that has any does not listen on a port of its own, unless an address for it is given.
  */
 gboolean
 forwards_add (const Settings  *settings,

@@ -30,7 +30,7 @@ struct _Hook
   guint timeout;
   gboolean stopped;
   gboolean exited;
-  gboolean silent; /* nobody is left who could print, or is waited for */
+  gboolean silent; /* no process is left that could print, or that is waited for */
   gboolean over;
   gsize used;
   char line[4096]; /* what it has begun to print */
@@ -72,7 +72,7 @@ print_rest (Hook *self)
   self->used = 0;
 }
 
-/* When the shell is told to end, others that it has started may still be at it. */
+/* When the shell receives a signal to end, processes that it has started may still run. */
 static void
 check_end (Hook *self)
 {
@@ -89,7 +89,7 @@ check_end (Hook *self)
   self->ended (problem, self->data);
 }
 
-/* Reads what is there. What the command prints goes to stderr, and past the live
+/* Reads the available output. It goes to stderr, and past the live
  * lines. */
 static gboolean
 on_output (GObject  *stream,
@@ -250,7 +250,7 @@ hook_stop (Hook *self)
   if (self->stopped)
     return;
   self->stopped = TRUE;
-  /* It has exited, and left nobody who could be told. */
+  /* It has exited, and left no process to signal. */
   if (self->group == 0)
     {
       hook_kill (self);

@@ -19,8 +19,8 @@ find_field (const GLogField *fields,
   return NULL;
 }
 
-/* Errors and warnings share a level of GLib's; the library says in a field of
- * its own which one it means. */
+/* Errors and warnings share a level of GLib's; a field of
+ * the library distinguishes them. */
 static TcpTunnelLogLevel
 find_level (GLogLevelFlags   flags,
             const GLogField *fields,
@@ -77,7 +77,7 @@ print (TcpTunnelLogLevel  level,
 /**
  * log_info:
  *
- * What the command itself has to say, among the messages of the library.
+ * Logs a message of the command itself, among those of the library.
  */
 void
 log_info (const char *format,

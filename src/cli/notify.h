@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* Tells the service manager, if there is one, how things stand: sd_notify(3). */
+/* Reports the state to the service manager, if there is one: sd_notify(3). */
 void notify_init (void);
 guint64 notify_get_watchdog (void);
 void notify_send (const char *format,

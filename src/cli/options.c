@@ -41,8 +41,8 @@ locate_option (const char         *command,
   return g_strdup (_("; 'tcp-tunnel connect' has such an option"));
 }
 
-/* Says which option was meant, but not the value behind =, which may be a token
- * that is to be seen by nobody. */
+/* The message names the option, but not the value behind =, which may be a secret
+ * token. */
 static void
 set_unknown_option (const char          *command,
                     const GOptionEntry  *entries,
@@ -367,7 +367,7 @@ options_read_number (const char  *option,
  * @text: (nullable): the value given; nothing happens without one
  * @unit: how many of the property's units one of the option's is
  *
- * The property itself says what it allows.
+ * The range is that of the property.
  */
 gboolean
 options_read_uint (const char  *option,
@@ -625,7 +625,7 @@ options_read_enum (const char  *option,
 
 /**
  * options_say:
- * @command: the command that says it
+ * @command: the command that prints it
  * @name: (nullable): the tunnel it is about, where there are several
  *
  * Prints an error.
@@ -717,8 +717,8 @@ on_end_signal (gpointer data)
  *
  * Calls @func in the main loop at the first SIGINT, SIGTERM or SIGHUP, and at those
  * that follow for as long as it returns %G_SOURCE_CONTINUE. If @hang_up is not %NULL it
- * is called at each SIGHUP in its place. A signal that whoever
- * started the command has set to be ignored stays ignored.
+ * is called at each SIGHUP in its place. A signal that was set to be
+ * ignored when the command was started stays ignored.
  */
 void
 options_on_signal (GSourceFunc func,

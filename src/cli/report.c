@@ -20,7 +20,7 @@ struct _Report
   gboolean json;
   ReportFunc broken;
   gpointer data;
-  gboolean is_broken; /* stdout, which is told once */
+  gboolean is_broken; /* stdout, which is reported once */
   gboolean listening; /* from the first line on */
   guint timeout;
   guint64 reported; /* the sum of what only grows, at the last statistics event */

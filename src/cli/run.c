@@ -83,7 +83,7 @@ is_served (Run *self)
   return (self->hook != NULL && hook_is_running (self->hook)) || (self->adb != NULL && adb_is_running (self->adb));
 }
 
-/* Closes the tunnel as soon as nobody needs it any more. */
+/* Closes the tunnel as soon as it is not needed any more. */
 static void
 finish (Run *self)
 {
@@ -460,7 +460,7 @@ on_state_changed (TcpTunnel      *tunnel,
       self->retrying = FALSE;
       self->announced = FALSE;
     }
-  /* One that idles will not try again by itself. One that does says so next. */
+  /* An idle one will not try again by itself. One that does reports it next. */
   if (state == TCP_TUNNEL_STATE_CONNECTED || state == TCP_TUNNEL_STATE_DISCONNECTED)
     set_problem (self, NULL, 0);
   self->shared->changed (self, self->shared->data);
@@ -489,7 +489,7 @@ run_new (const Settings   *settings,
     }
   if (shared->options.several)
     g_object_set (tunnel, "name", settings->name, NULL);
-  /* Why it failed is said in the end, and only that. */
+  /* Only the reason of a failure is printed, at the end. */
   if (shared->options.stdio && !settings_has (settings, SETTING_LOG_LEVEL))
     g_object_set (tunnel, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, NULL);
   if (shared->options.quiet)

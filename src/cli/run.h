@@ -22,7 +22,7 @@ typedef enum
 typedef struct
 {
   const char *command;
-  gboolean several; /* so that what is said begins with a name */
+  gboolean several; /* so that messages begin with a name */
   gboolean json;
   gboolean quiet;
   gboolean stdio; /* carried in place of listening */

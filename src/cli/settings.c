@@ -315,7 +315,7 @@ is_given (const Settings *self,
 /**
  * settings_find_credentials:
  *
- * Returns: (nullable): where they come from; %NULL if nothing is said of them, so that the environment counts
+ * Returns: (nullable): where they come from; %NULL if there are none, so that those of the environment count
  */
 const char *
 settings_find_credentials (const Settings *self)
@@ -395,12 +395,12 @@ settings_read_token (const Settings  *self,
 
   if (self->name == NULL)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 _("a token is needed: give --token-file FILE, --token-command CMD or --token TOKEN, or set %s; or say "
+                 _("a token is needed: give --token-file FILE, --token-command CMD or --token TOKEN, or set %s; or give "
                    "--no-token"),
                  TOKEN_VARIABLE);
   else
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 _("%s: a token is needed: give token-file or token-command in [%s], or set %s; or say no-token=yes"),
+                 _("%s: a token is needed: give token-file or token-command in [%s], or set %s; or write no-token=yes"),
                  self->name, self->name, TOKEN_VARIABLE);
   return NULL;
 }
@@ -465,7 +465,7 @@ read_local (const Settings  *self,
  * settings_create_tunnel:
  *
  * A tunnel of the command waits for its gateway, tries for ever, and carries many connections if the
- * gateway does, unless it is told otherwise.
+ * gateway supports that, unless set otherwise.
  *
  * Returns: a tunnel without a token
  */

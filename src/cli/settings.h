@@ -46,11 +46,11 @@ typedef struct
 {
   char *name;                /* in the config file, NULL for one that is not from there */
   char *place;               /* the file and the group, NULL for one that is not from there */
-  char *values[N_SETTINGS];  /* NULL where nothing is said; all but the next two */
+  char *values[N_SETTINGS];  /* NULL if not set; all but the next two */
   char **headers;            /* SETTING_HEADERS */
   char **reverses;           /* SETTING_REVERSE */
   char **forwards;           /* SETTING_FORWARDS */
-  char *sources[N_SETTINGS]; /* where it stands in a file, NULL for the command line */
+  char *sources[N_SETTINGS]; /* its place in a file, NULL for the command line */
 } Settings;
 
 Settings *settings_new (const char *name);

@@ -176,7 +176,7 @@ on_incoming (GSocketService    *service,
 }
 
 /* Its mode is that of the descriptor, from the moment that it has a path; and it has the path that others look for
- * only when somebody listens, or they would take it for left behind. */
+ * only when it listens, or they would consider it left behind. */
 static GSocket *
 make_socket (const char *path)
 {
@@ -200,7 +200,7 @@ make_socket (const char *path)
 /**
  * status_server_new:
  * @command: what runs
- * @describe: says what it does, as often as somebody asks
+ * @describe: returns the description for a client
  *
  * Returns: (nullable): the server, or %NULL where there is no place for its socket. That is no
  *   reason not to run: the process is only missing in what `tcp-tunnel status` shows.

@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* Where `tcp-tunnel status` asks this process what it does: a Unix socket in the user's runtime
- * directory. Whoever connects receives one JSON object, and the end. */
+/* The Unix socket of this process for `tcp-tunnel status`, in the user's runtime
+ * directory. Each client receives one JSON object, and the end. */
 typedef struct _StatusServer StatusServer;
 
 /* Adds members to the object that is open in @builder. */

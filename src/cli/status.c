@@ -146,7 +146,7 @@ make_silent (int         pid,
   return json_builder_get_root (builder);
 }
 
-/* A process that was killed leaves its socket behind, which the next look removes. That nobody listens on it says so,
+/* A process that was killed leaves its socket behind, which the next status removes. The sign for that is that nothing listens on it,
  * and not the process id, which another process may have by now, or which may be one of another namespace. */
 static void
 add_process (JsonArray  *processes,
@@ -243,7 +243,7 @@ add_text_line (GPtrArray *lines,
   g_ptr_array_add (lines, line);
 }
 
-/* What another process of the user says, be it of another version. */
+/* A member of another process's answer, which may be of another version. */
 static const char *
 get_string (JsonObject *object,
             const char *key)
@@ -308,7 +308,7 @@ add_reason (GPtrArray  *lines,
     add_text_line (lines, VIEW_DIM, g_strdup_printf ("    %s", clean));
 }
 
-/* A tunnel without a name has its URL, of which the scheme says least. */
+/* A tunnel without a name has its URL, without the scheme. */
 static const char *
 shorten_uri (const char *name)
 {

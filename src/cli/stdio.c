@@ -37,7 +37,7 @@ struct _Stdio
   gboolean cut_off;    /* the other end did not take all of stdin */
   gboolean closed;     /* and it is known whether all that was sent has arrived */
   GError *closed_error;
-  guint reader_watch;  /* 0 once stdout is closed, or nobody reads it any more */
+  guint reader_watch;  /* 0 once stdout is closed, or its reader is gone */
   gboolean unread;
   gboolean away;       /* the gateway, which is waited for */
 };
@@ -103,7 +103,7 @@ stdio_end_with (Stdio      *self,
   stdio_end (self, error);
 }
 
-/* That both directions have ended says nothing of whether all that was sent has arrived. */
+/* The end of both directions does not mean that all data has arrived. */
 static void
 stdio_check_done (Stdio *self)
 {
@@ -136,7 +136,7 @@ up_finish (Stdio *self)
   stdio_check_done (self);
 }
 
-/* FALSE if the rest has to wait. A connection that broke says why when its input has been read. */
+/* FALSE if the rest has to wait. A connection that broke has its error when its input has been read. */
 static gboolean
 up_write (Stdio *self)
 {
@@ -159,7 +159,7 @@ up_write (Stdio *self)
   return FALSE;
 }
 
-/* Not behind the end of the other direction: what is there then is sent, and what may come is not waited for. */
+/* Not behind the end of the other direction: available input is sent then, and further input is not waited for. */
 static gboolean
 stdin_is_over (Stdio *self)
 {
@@ -332,10 +332,10 @@ down_go_on (Stdio *self)
                     (GSourceFunc) (void (*) (void)) on_readable, self);
 }
 
-/* Nobody reads stdout */
+/* The reader of stdout is gone */
 
 /* While the gateway is there, what stdin holds is carried to the other end, and that ends the
- * connection. But nobody waits for a gateway whose answer nobody reads: the program that
+ * connection. But it does not wait for a gateway when its answer cannot be read: the program that
  * started this one has ended, as ssh when it is killed. */
 static void
 stdio_check_reader (Stdio *self)
@@ -415,7 +415,7 @@ stdio_new (TcpTunnel  *tunnel,
   g_signal_connect (tunnel, "connection-closed", G_CALLBACK (on_closed), self);
   g_signal_connect (tunnel, "retry-scheduled", G_CALLBACK (on_retry_scheduled), self);
   g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), self);
-  /* A pipe or a socket without a reader says so also while nothing is written to it. */
+  /* A pipe or a socket without a reader is reported also while nothing is written to it. */
   self->reader_watch = g_unix_fd_add (self->out, G_IO_ERR | G_IO_HUP, on_reader_gone, self);
   signal (SIGPIPE, SIG_IGN);
   return g_steal_pointer (&self);

@@ -63,7 +63,7 @@ target_check (char   **args,
  * target_read:
  * @text: a URL, or the NAME of a tunnel in the config file
  *
- * Finds out which tunnel is meant, and completes what the command line says of it. Whether a URL is right is for the tunnel to say.
+ * Finds out which tunnel is meant, and completes its settings from the command line. The tunnel checks the URL.
  */
 gboolean
 target_read (const char  *text,

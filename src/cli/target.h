@@ -8,7 +8,7 @@
 
 G_BEGIN_DECLS
 
-/* What the command line says of the one tunnel that a command is about, which the config file completes, and the file
+/* The settings on the command line of the one tunnel that a command is about, which the config file completes, and the file
  * that a NAME is looked up in, NULL for the usual one. A process has one command line. */
 extern Settings target_settings;
 extern char *target_config;

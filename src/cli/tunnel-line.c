@@ -55,7 +55,7 @@ struct _Status
   Meter down;
   guint timeout;
   gulong handler;
-  char *reason; /* why it is not connected, NULL if there is nothing to say */
+  char *reason; /* why it is not connected, NULL if there is none */
   gint64 retry; /* when it tries again */
   gboolean ended;
 };
@@ -280,7 +280,7 @@ format_lead (TunnelLine         *self,
 }
 
 /* The error above the lines has the advice, which follows a semicolon. Where the rest does
- * not fit, the line has the name of the tunnel in place of the URL, and the cause stands at
+ * not fit, the line has the name of the tunnel in place of the URL, and the cause is at
  * the end. */
 static char *
 fit_reason (const char *reason,

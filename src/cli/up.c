@@ -60,7 +60,7 @@ static const char description[] =
     "no other user can read it.\n"
     "\n"
     "A gateway that cannot be reached is tried again without limit, or as often as\n"
-    "max-reconnect-attempts says. --wait=no ends a tunnel that connects at the start\n"
+    "max-reconnect-attempts sets. --wait=no ends a tunnel that connects at the start\n"
     "(mode=multiplexed, reverse, to) if its gateway is not there. Other tunnels dial\n"
     "when the first client connects.\n"
     "\n"

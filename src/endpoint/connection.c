@@ -198,7 +198,7 @@ tcp_connection_get_run (TcpConnection *self)
   return self->run;
 }
 
-/* It is going to end with @error, which may be NULL, whatever is said of it later. */
+/* It is going to end with @error, which may be NULL, whatever is reported later. */
 void
 tcp_connection_settle (TcpConnection *self,
                        const GError  *error)
@@ -425,8 +425,8 @@ tcp_connection_class_init (TcpConnectionClass *klass)
    * It is %NULL if each end of the connection has received all that the other had sent before it ended. Programs often
    * close a connection without reading to its end, which is an error here too and no fault: the code is
    * %TCP_TUNNEL_ERROR_RESET if the TCP client did so, and %TCP_TUNNEL_ERROR_TARGET if the target did.
-   * %TCP_TUNNEL_ERROR_CLOSED stands for an endpoint, or a connection, that was closed by its application.
-   * %TCP_TUNNEL_ERROR_TARGET also stands for a target that could not be reached. Other codes stand for a loss or a
+   * %TCP_TUNNEL_ERROR_CLOSED means an endpoint, or a connection, that was closed by its application.
+   * %TCP_TUNNEL_ERROR_TARGET also means a target that could not be reached. Other codes mean a loss or a
    * limit, and only those, and targets that were not reached, are logged as warnings.
    *
    * Without resumption a connection of a tunnel ends as soon as the client has closed its side. If the client may still

@@ -21,14 +21,14 @@
  * writer, which is called in a thread of its own.
  *
  * Signals are emitted in the main context that was the default of the thread that started the endpoint, and nowhere
- * else; a program that never iterates it gets none, and the properties still say what is. Methods may be called from
+ * else; a program that never iterates it receives none, and the properties are still up to date. Methods may be called from
  * any thread; a property that was set is notified in the thread that sets it. A method that blocks also emits what
  * there is to emit if it is called in the thread to which that context belongs: the one that owned it at the start, or
  * the main thread for the default context. In any other thread it emits nothing, and the last signals may follow after
  * [method@TcpTunnel.Endpoint.close].
  *
- * Properties may be set at any time. They take effect when the endpoint is next started, except for those that say
- * that they do so at once. An endpoint that was closed, or ended by itself, can be started again.
+ * Properties may be set at any time. They take effect when the endpoint is next started, except for those whose
+ * description says that they do so at once. An endpoint that was closed, or ended by itself, can be started again.
  *
  * A child that is forked does not have the I/O threads. An endpoint that ran in the parent can be closed and dropped
  * there. Until it is closed, a start, a drain, a reload and the opening of a stream fail with
@@ -714,7 +714,7 @@ tcp_endpoint_class_init (TcpEndpointClass *klass)
    * @self: the endpoint
    * @connection: the connection
    *
-   * Emitted when a TCP connection has ended, or could not be made: [property@TcpTunnel.Connection:error] says why.
+   * Emitted when a TCP connection has ended, or could not be made: [property@TcpTunnel.Connection:error] is the reason.
    *
    * It is emitted once for each [signal@TcpTunnel.Endpoint::connection-opened], also when the endpoint is closed.
    * [method@TcpTunnel.Endpoint.get_connections] does not have the connection any more.

@@ -27,8 +27,8 @@ struct _TcpEventQueue
   atomic_ullong n_dropped; /* connections */
   guint n_states; /* likewise: how many states and attempts are in it */
   GList *token_required; /* likewise: the last refusal of a token, if it is in it */
-  GMainContext *context; /* which nobody else may hold any more */
-  GThread *home; /* whose the context is even while nobody owns it, or NULL */
+  GMainContext *context; /* which may have no other reference */
+  GThread *home; /* which counts as the owner while no thread owns the context, or NULL */
   GSource *source;
   atomic_bool ready; /* written under the lock: the source is to be dispatched */
   GWeakRef owner;
@@ -488,7 +488,7 @@ tcp_event_queue_claim (TcpEventQueue *self,
 }
 
 /* Whether the calling thread is the one that handles events, which it may then do until
- * tcp_event_queue_leave(): it owns the context. While nobody does, the context is that of the
+ * tcp_event_queue_leave(): it owns the context. While no thread does, the context belongs to the
  * thread that owned it when the queue was made; the default one is also that of the main thread. */
 gboolean
 tcp_event_queue_enter (TcpEventQueue *self)
@@ -656,7 +656,7 @@ tcp_event_queue_close (TcpEventQueue *self,
   g_queue_clear_full (&events, (GDestroyNotify) tcp_event_free);
 }
 
-/* The same, but tells of the end, see tcp_event_queue_finish(). FALSE if that was handled or there is none. */
+/* The same, but reports the end, see tcp_event_queue_finish(). FALSE if that was handled or there is none. */
 gboolean
 tcp_event_queue_close_at_end (TcpEventQueue *self,
                               GQueue        *ends,

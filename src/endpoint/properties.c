@@ -75,7 +75,7 @@ static const TcpSetting rows[] = {
    * TcpEndpoint:port:
    *
    * The TCP port to listen on, from 0 to 65535. With 0, the default, any free one is taken;
-   * [property@TcpTunnel.Endpoint:local-address] says which.
+   * [property@TcpTunnel.Endpoint:local-address] is the address with it.
    *
    * Since: 1.0
    */
@@ -93,8 +93,8 @@ static const TcpSetting rows[] = {
    * fails with %TCP_TUNNEL_ERROR_LISTEN. When the endpoint closes it removes its socket, unless another file has taken
    * the place meanwhile.
    *
-   * All that is said of the TCP clients of a tunnel holds for those of the socket, but for one thing: a Unix socket
-   * cannot be reset at will. A client whose connection broke reads the error `ECONNRESET` if something that it had sent
+   * Clients of the socket are handled like TCP clients of a port, with one exception: a Unix socket
+   * cannot be reset. A client whose connection broke reads the error `ECONNRESET` if something that it had sent
    * was not taken from the socket yet; else it reads what looks like an orderly end. Whether a connection was complete
    * is reported by [signal@TcpTunnel.Endpoint::connection-closed].
    *
@@ -174,7 +174,7 @@ static const TcpSetting rows[] = {
    * How long the other end may stay silent after a ping, in milliseconds, before the endpoint considers the WebSocket
    * broken. 0 is for ever. The default is 10000.
    *
-   * An end that does not read, because nobody takes what it would read, is not silent: its TCP stack still answers, and
+   * An end that does not read, because its data is not taken, is not silent: its TCP stack still answers, and
    * an end of this library sends a sign of life every 3 seconds. So this should be more than that, at both ends.
    *
    * Since: 1.0

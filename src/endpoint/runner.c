@@ -615,7 +615,7 @@ runner_watch_cancellable (TcpRunner    *self,
 }
 
 /* Blocks until the wait is over, or until @deadline. This thread handles all events if they are
- * its own, as nobody else does while it is here. Otherwise it takes only that which ends the wait,
+ * its own, as no other thread does meanwhile. Otherwise it takes only that which ends the wait,
  * unless the thread whose events they are was quicker. */
 static void
 runner_wait_until (TcpRunner *self,

@@ -67,7 +67,7 @@ typedef struct
   gboolean active;       /* from a successful start to the end */
   GSocketAddress *address; /* NULL where it listens nowhere itself */
   char *uri;
-  GSocketAddress *last_address; /* of the last engine, if there is none: whoever got it may use it until the next start */
+  GSocketAddress *last_address; /* of the last engine, if there is none: its borrowers may use it until the next start */
   gboolean starting;
   gboolean closing; /* a thread waits for the engine's end, */
   guint close_fork_count; /* one of this process */

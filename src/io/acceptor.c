@@ -19,7 +19,7 @@ struct _TcpAcceptor
   gboolean accepting; /* on the stack */
   gboolean failing;   /* which was logged */
   gboolean paused;
-  gboolean resting;   /* because the user said so */
+  gboolean resting;   /* requested by the user */
   TcpTimer *timer;    /* the end of a pause, then that of the failure */
 };
 

@@ -50,7 +50,7 @@ on_tell (gpointer user_data)
   self->func (connection, error, self->user_data);
 }
 
-/* Also tells the GSocket that it is connected. */
+/* Also marks the GSocket as connected. */
 static void
 connect_check (TcpConnect *self)
 {
@@ -71,8 +71,8 @@ on_ready (GIOCondition condition,
   on_tell (self);
 }
 
-/* Whether it is known by now how it went. Only once more: a connection within this machine is there
- * already when the first call returns, though that says that it is under way. */
+/* Whether it is known by now how it went. Only once more: a connection within this machine is complete
+ * already when the first call returns, although its result is that it is under way. */
 static gboolean
 connect_try (TcpConnect *self)
 {

@@ -6,9 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* The file descriptors of the process. All tunnels and gateways, and the program itself, take
- * from the same; nobody has a part of it. The kernel gives the lowest number that is free: so
- * that of a new descriptor says how many are open, whoever has opened them.
+/* The file descriptors of the process. All tunnels and gateways, and the program itself, share
+ * them; none has a share of its own. The kernel assigns the lowest free number: so
+ * that of a new descriptor shows how many are open in the whole process.
  *
  * New connections are refused when few are left. The rest is for what those that are there
  * need beside, such as another WebSocket, for what lingers, and for the program. */

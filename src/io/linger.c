@@ -7,7 +7,7 @@
 #include "io/reactor.h"
 
 /* How long a peer may take to close its side after the end was sent to it, and how
- * much it may still say before it is told, by a reset, that nobody listens. */
+ * much it may still send before a reset ends the connection. */
 #define LINGER_SECONDS 10
 #define LINGER_BYTES (64 * 1024)
 

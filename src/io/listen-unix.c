@@ -38,7 +38,7 @@ new_socket (GSocketType   type,
 }
 
 /* Whether a socket is bound to the file. A connection of another type than a stream is
- * refused where nobody is, and a wrong type where a stream socket is: nobody notices. */
+ * refused if no socket is bound, and a wrong type if a stream socket is: its program does not notice. */
 static gboolean
 check_is_stale (GSocketAddress  *address,
                 GError         **error)
@@ -145,7 +145,7 @@ listen_at (const char     *path,
   return g_steal_pointer (&socket);
 }
 
-/* A socket that listens at @path, in place of one that nobody is bound to any more, in an array as tcp_listen() gives
+/* A socket that listens at @path, in place of one to which no program is bound any more, in an array as tcp_listen() gives
  * it. @file is for tcp_socket_file_remove(). The error is one for the application. */
 GPtrArray *
 tcp_listen_unix (const char     *path,

@@ -113,8 +113,8 @@ tcp_resolve_sync (const char  *hostname,
   return found != NULL ? make_addresses (found, port) : NULL;
 }
 
-/* Not g_socket_bind(), whose error does not say which it was: the caller has to tell an
- * address that this machine does not have from one that is in use. @code is an errno. */
+/* Not g_socket_bind(), whose error does not distinguish them: the caller treats an
+ * address that this machine does not have differently from one that is in use. @code is an errno. */
 static GSocket *
 listen_at (GSocketAddress *address,
            gboolean        only_ipv6,
@@ -170,7 +170,7 @@ name_address (GSocketAddress *address)
   return g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (address));
 }
 
-/* One attempt. With port 0 the first address chooses the port of all; @taken tells that it
+/* One attempt. With port 0 the first address chooses the port of all; @taken is set if it
  * is not free at another one, for which there is no error then. */
 static GPtrArray *
 listen_once (GPtrArray  *addresses,
@@ -258,7 +258,7 @@ listen_at_all (GPtrArray  *addresses,
  * one.
  *
  * An address that this machine does not have is left out as long as there is another; one
- * whose port is in use is an error, since whoever connects to the name might reach another
+ * whose port is in use is an error, since a client that connects to the name might reach another
  * program there. Port 0 is the same port at each. */
 GPtrArray *
 tcp_listen (GPtrArray  *addresses,

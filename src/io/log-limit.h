@@ -7,8 +7,8 @@
 G_BEGIN_DECLS
 
 /* The lines of a log that anyone on the network can cause. The first few of each period are
- * written; the others are counted, and one line says at the end of the period how many there
- * were and shows the last of them. Belongs to the thread that made it. */
+ * written; the others are counted, and at the end of the period one line has their number
+ * and the last of them. Belongs to the thread that made it. */
 typedef struct _TcpLogLimit TcpLogLimit;
 
 /* In each period. */

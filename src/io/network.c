@@ -16,7 +16,7 @@
 #include "io/pool.h"
 #include "io/reactor.h"
 
-/* To go from one network to another is a dozen changes: the first is told at once, and
+/* To go from one network to another is a dozen changes: the first is reported at once, and
  * those that follow together. */
 #define TELL_EVERY G_TIME_SPAN_SECOND
 
@@ -28,7 +28,7 @@
  * GNetworkMonitor would not do. The default one speaks in the main context where it was
  * first asked for, and an application need not run that. One of our own would, in GLib
  * 2.74, speak twice of any route that comes or goes, and read the whole routing table in
- * between; in 2.89 it knows only whether there is a default route, and so misses a machine
+ * between; in 2.89 it only detects whether there is a default route, and so misses a machine
  * that goes from one to another. */
 typedef struct
 {
@@ -73,7 +73,7 @@ tcp_network_has_slept (const TcpNetworkClocks *before,
 }
 
 /* Not the life time of an address, which every router advertisement and every
- * DHCP lease sets anew, nor one that leads nowhere (yet). */
+ * DHCP lease renews, nor one that leads nowhere (yet). */
 static gboolean
 is_change_of_address (const struct nlmsghdr *message)
 {
@@ -124,8 +124,8 @@ is_change (const struct nlmsghdr *message)
     }
 }
 
-/* Whether one of the kernel's rtnetlink messages says that this machine is connected
- * in another way than before. */
+/* Whether one of the kernel's rtnetlink messages is about a change of the connectivity
+ * of this machine. */
 gboolean
 tcp_network_is_change (gconstpointer messages,
                        gsize         length)
@@ -212,7 +212,7 @@ on_messages (GIOCondition condition,
     if (tcp_network_is_change (&messages, n))
       monitor_note (self);
 
-  /* Some did not fit into the socket's buffer: who knows what they were. */
+  /* Some did not fit into the socket's buffer, and may have been any. */
   if (n < 0 && errno == ENOBUFS)
     monitor_note (self);
 }
@@ -232,7 +232,7 @@ read_clocks (void)
   return (TcpNetworkClocks) { .monotonic = read_clock (CLOCK_MONOTONIC), .boot = read_clock (CLOCK_BOOTTIME) };
 }
 
-/* The kernel cancels such a timer when somebody sets the clock, and when the machine wakes.
+/* The kernel cancels such a timer when the clock is set, and when the machine wakes.
  * No timer has to look for that, which would keep an idle machine awake. */
 static gboolean
 arm_clock (int fd)

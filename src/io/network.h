@@ -6,9 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* Interest in when connections may have died without a word: the machine got or lost an
- * address or a default route, or has slept. Nothing is told where the kernel does not
- * let itself be asked. All of a process share one watch.
+/* Reports when connections may have died silently: the machine got or lost an
+ * address or a default route, or has slept. It reports nothing where the kernel does not
+ * provide the information. All of a process share one watch.
  *
  * Belongs to one thread. */
 typedef struct _TcpNetwork TcpNetwork;

@@ -58,7 +58,7 @@ struct _TcpWatch
   int fd;
   gboolean rests;         /* what is wanted, */
   GIOCondition condition;
-  gboolean registered;    /* and what the epoll set knows */
+  gboolean registered;    /* with the conditions that the epoll set has */
   GIOCondition known;
   gboolean is_changed;
   GList link;
@@ -449,7 +449,7 @@ reactor_include (Reactor *self,
 
 /* In place of poll() for the context of an I/O thread. That has the epoll set and what wakes
  * the context to wait for, and nothing else unless a connection is being opened: both are in the
- * epoll set then, so that one system call waits and says what is ready. */
+ * epoll set then, so that one system call waits and returns what is ready. */
 int
 tcp_reactor_poll (GPollFD *fds,
                   guint    n_fds,

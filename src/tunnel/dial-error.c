@@ -22,7 +22,7 @@
 #define TLS_HANDSHAKE 0x16
 #define TLS_MAJOR 0x03
 
-/* HTTP 400 to 499 is final but for those that say "later". 401 is too, once the
+/* HTTP 400 to 499 is final except for those that mean "later". 401 is too, once the
  * application has no other token. */
 gboolean
 tcp_dial_status_is_final (guint status)
@@ -52,7 +52,7 @@ explain_timeout (const TcpDialFailure *failure)
   switch (failure->stage)
     {
     case TCP_OPENING_RESOLVE:
-      return _("no name server has said which address its name has");
+      return _("no name server has resolved its name");
     case TCP_OPENING_CONNECT:
       return _("the host or a firewall does not answer at this address and port");
     case TCP_OPENING_PROXY:
@@ -208,7 +208,7 @@ advise_on_proxy (const GError *cause)
     }
 }
 
-/* Whatever it says, the gateway has not said it, and so none of it is final. */
+/* Whatever the answer is, it is not the gateway's, and so none is final. */
 static GError *
 proxy_error (const TcpDialFailure *failure)
 {
@@ -236,7 +236,7 @@ describe_answer (const TcpDialFailure *failure)
   return *name != '\0' ? g_strdup_printf (_("%s from %s"), status, name) : g_steal_pointer (&status);
 }
 
-/* @reason: the status, with what the server says of it; @advice: what to do, or an empty string. */
+/* @reason: the status, with the server's phrase; @advice: what to do, or an empty string. */
 static GError *
 describe_status (const TcpDialFailure *failure,
                  const char           *gateway,
@@ -267,7 +267,7 @@ describe_status (const TcpDialFailure *failure,
       return g_error_new (domain, TCP_TUNNEL_ERROR_REJECTED, _("the gateway %s has nothing at this path (%s)%s"), gateway,
                           reason, advice);
     case 410:
-      return g_error_new (domain, TCP_TUNNEL_ERROR_REJECTED, _("the gateway %s says that the session is gone (%s)%s"),
+      return g_error_new (domain, TCP_TUNNEL_ERROR_REJECTED, _("the gateway %s reports that the session is gone (%s)%s"),
                           gateway, reason, advice);
     case 429:
       return g_error_new (domain, TCP_TUNNEL_ERROR_UNREACHABLE, _("the gateway %s has too many requests (%s)%s"), gateway,

@@ -21,10 +21,10 @@ typedef struct
   /* The answer. */
   guint status; /* 0 if there was none */
   const char *phrase;
-  const char *server; /* what it is, as it says itself */
+  const char *server; /* its name, from its answer */
   const char *location;
   const char *challenge; /* WWW-Authenticate */
-  gint64 retry_after; /* ms, -1 if it does not say */
+  gint64 retry_after; /* ms, -1 if there is none */
 
   /* Otherwise. */
   const GError *cause;

@@ -32,10 +32,10 @@ struct _TcpDialer
 {
   char *token;        /* or */
   char *authorization; /* this; or neither */
-  char *former_token; /* which a gateway may still say back; nullable */
+  char *former_token; /* which a gateway may still repeat; nullable */
   guint token_serial;
   guint failures; /* in a row */
-  gboolean bad_route; /* one was ignored, and the log says so */
+  gboolean bad_route; /* one was ignored, which was logged */
   char **headers;
   char **subprotocols;
   char *origin;
@@ -111,8 +111,8 @@ dialer_add_authorization (TcpDialer  *self,
     }
 }
 
-/* What a server may say back: the credentials without their scheme, and every header of the application, of which
- * nobody knows what it is. */
+/* What a server may repeat: the credentials without their scheme, and every header of the application, whose
+ * meaning is unknown. */
 static void
 dialer_collect_secrets (TcpDialer *self)
 {

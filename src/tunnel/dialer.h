@@ -20,8 +20,8 @@ typedef struct
   gboolean foreign;    /* the gateway did not show that it is of this library */
   GError *error;
   guint status;        /* HTTP status that refused it, 0 if there was none */
-  gint64 retry_after;  /* what a refusal asked to wait, ms, -1 if it did not say */
-  const char *route;   /* resumable: what finds this gateway again; nullable */
+  gint64 retry_after;  /* how long a refusal asked to wait, ms, -1 if it did not */
+  const char *route;   /* resumable: the route to this gateway; nullable */
 } TcpDialResult;
 
 /* Takes what it needs of @result with g_steal_pointer(). Not called after the

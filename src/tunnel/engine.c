@@ -19,7 +19,7 @@
 /* For the request of the client of a proxy, where the timeout is not limited otherwise, in ms. */
 #define REQUEST_TIMEOUT 15000
 
-/* How long nothing is said of TCP clients that are turned away after one was. */
+/* How long refused TCP clients are not logged after one was. */
 #define TURNED_AWAY_INTERVAL (10 * G_TIME_SPAN_SECOND)
 
 typedef struct
@@ -131,7 +131,7 @@ engine_accept (TcpEngine *self)
       tcp_port_accept (self->ports->pdata[i], on_accepted, self);
 }
 
-/* What the links say */
+/* Callbacks of the links */
 
 static void
 on_state_changed (TcpTunnelState state,
@@ -203,7 +203,7 @@ on_gateway_listening (const char *host,
     tcp_status_set_remote (self->status, host, port);
 }
 
-/* All that it sees is a connection that is closed, so that the log has to say why. */
+/* The client only sees a closed connection, so the reason is logged. */
 static void
 engine_log_turned_away (TcpEngine  *self,
                         const char *why)
@@ -241,7 +241,7 @@ on_stream_closed (TcpStream    *stream,
   guint64 id = tcp_stream_get_serial (stream);
   TcpTunnelLogLevel level = tcp_stream_get_severity (stream, error);
 
-  /* Whoever closes the tunnel knows what that ends. */
+  /* The caller that closes the tunnel expects this. */
   if (self->closed)
     level = MAX (level, TCP_TUNNEL_LOG_LEVEL_DEBUG);
   /* Strangers may connect to services of this end, and a gateway may end what it likes. */
@@ -668,7 +668,7 @@ tcp_engine_get_token_serial (TcpEngine *self)
   return atomic_load (&self->token_serial);
 }
 
-/* Tells that a token will come, though not at once. */
+/* Announces that a token will be set, though not at once. */
 void
 tcp_engine_await_token (TcpEngine *self)
 {

@@ -134,7 +134,7 @@ on_dialled (TcpDialResult *result,
       farewell_retry (self, result->error->message);
       return;
     }
-  /* One that speaks another protocol, or knows nothing of the session, does not keep it. */
+  /* A gateway that uses another protocol, or does not have the session, does not keep it. */
   if (channel == NULL || !result->resumable)
     {
       if (channel != NULL)
@@ -176,7 +176,7 @@ tcp_farewells_new (TcpDialer       *dialer,
   return self;
 }
 
-/* What was not said by now is not said any more. */
+/* Goodbyes that were not sent by now are dropped. */
 void
 tcp_farewells_free (TcpFarewells *self)
 {

@@ -11,7 +11,7 @@ G_BEGIN_DECLS
 
 /* Goodbyes of sessions that are over, of which it is not known that the gateway has read them:
  * until it has, it keeps the session for nothing. Each is sent again on a WebSocket of its own, a
- * few times. Nobody waits for that; but it is a member of the channel group for as long. */
+ * few times. Nothing waits for that; but it is a member of the channel group meanwhile. */
 typedef struct _TcpFarewells TcpFarewells;
 
 TcpFarewells *tcp_farewells_new (TcpDialer       *dialer,

@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* Where something listens: said by the I/O thread, for every thread to read. */
+/* Where something listens: set by the I/O thread, for every thread to read. */
 typedef struct _TcpForwardAddress TcpForwardAddress;
 
 TcpForwardAddress *tcp_forward_address_new (void);
@@ -17,7 +17,7 @@ void tcp_forward_address_set (TcpForwardAddress *self,
                               GSocketAddress    *address);
 GSocketAddress *tcp_forward_address_dup (TcpForwardAddress *self);
 
-/* Where a tunnel listens, and what its clients are connected to: what a TcpForward says at some moment. */
+/* Where a tunnel listens, and the target of its clients: a copy of a TcpForward's settings. */
 typedef struct
 {
   gconstpointer id;  /* by which it is found again; NULL for the tunnel's own */

@@ -11,7 +11,7 @@
  *
  * A tunnel has one port of its own, and as many forwards as [method@TcpTunnel.Tunnel.add_forward] adds. All of them share
  * its session with the gateway, its limits and its signals. A forward leads to one target, or is a proxy whose clients
- * say what they want: see [enum@TcpTunnel.ForwardKind].
+ * name their targets: see [enum@TcpTunnel.ForwardKind].
  *
  * The gateway decides which targets it allows: see [property@TcpTunnel.Gateway:allow]. A connection to one that it
  * does not allow ends in a reset with %TCP_TUNNEL_ERROR_FORBIDDEN, and so does, with %TCP_TUNNEL_ERROR_PROTOCOL, one to
@@ -171,7 +171,7 @@ tcp_forward_set_property (GObject      *object,
 
 /* For the tunnel */
 
-/* What it says now. */
+/* A copy of the current settings. */
 TcpForwardSpec *
 tcp_forward_dup_spec (TcpForward *self)
 {
@@ -236,7 +236,7 @@ tcp_forward_new (guint       port,
  * @kind: which protocol its clients speak
  * @port: the TCP port to listen on, or 0 for any that is free
  *
- * Creates a proxy on a port of 127.0.0.1, whose clients say what they want to be connected to.
+ * Creates a proxy on a port of 127.0.0.1, whose clients name their targets.
  *
  * Returns: (transfer full): a new forward
  *
@@ -319,7 +319,7 @@ tcp_forward_class_init (TcpForwardClass *klass)
    * TcpForward:port:
    *
    * The TCP port to listen on, from 0 to 65535. With 0, the default, any free one is taken;
-   * [property@TcpTunnel.Forward:local-address] says which.
+   * [property@TcpTunnel.Forward:local-address] is the address with it.
    *
    * Since: 1.0
    */
@@ -348,8 +348,8 @@ tcp_forward_class_init (TcpForwardClass *klass)
   /**
    * TcpForward:target:
    *
-   * What the gateway is asked to connect each TCP client to, as `host:port`: see [property@TcpTunnel.Tunnel:target],
-   * which is also what %NULL, the default, stands for. Of no meaning to a proxy.
+   * The target to request from the gateway for each TCP client, as `host:port`: see [property@TcpTunnel.Tunnel:target],
+   * which also applies if this is %NULL, the default. A proxy ignores it.
    *
    * Since: 1.0
    */

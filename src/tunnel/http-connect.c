@@ -67,7 +67,7 @@ http_find_end (TcpProxyRequest *self,
 {
   gsize before = self->input->len;
 
-  /* The end may have begun in what is there already. */
+  /* The end may have begun in the bytes that were read before. */
   for (gsize i = 0; i < length; i++)
     {
       char last[4] = { 0 };

@@ -12,8 +12,8 @@
  * gateway that accepts and closes at once is not dialled in a busy loop. */
 #define STEADY_AFTER G_TIME_SPAN_SECOND
 
-/* How long the application may take to come up with another token; and, if at the
- * start it did not look as if it would, to say that it will. */
+/* How long the application may take to set another token; and, if it had no handler at the
+ * start, to announce one. */
 #define TOKEN_TIMEOUT (60 * G_TIME_SPAN_SECOND)
 #define TOKEN_ANSWER_TIMEOUT (2 * G_TIME_SPAN_SECOND)
 
@@ -51,7 +51,7 @@ struct _TcpLink
   guint patience;     /* for how long the gateway keeps that without one, s */
   TcpTimer *expiry;    /* the timer of that, */
   gint64 expires_at;  /* since the last with a HELLO was lost; 0 if there was none */
-  gint64 not_before;  /* the gateway wants no attempt sooner */
+  gint64 not_before;  /* the gateway asked for no attempt sooner */
   gint64 hasty_until; /* what breaks or fails by then does so because the network changed */
   TcpTimer *token_timeout;
   gboolean waiting_for_token;
@@ -62,12 +62,12 @@ struct _TcpLink
   gboolean resumable; /* what the last WebSocket was good for */
   gint64 connected_at;
   GError *refusal; /* of the token, while the application is asked */
-  GError *sent_away;    /* why the gateway wants another WebSocket than the present one */
+  GError *sent_away;    /* why the gateway requires another WebSocket than the present one */
   gint64 restarted_at;  /* when it last did as it was being restarted */
   guint renewals;       /* how often it wanted another token of WebSockets that were new */
 
   gboolean closed;
-  TcpTimer *end; /* says that it ended, from the top of the main loop */
+  TcpTimer *end; /* reports that it ended, from the top of the main loop */
   GError *end_error;
 };
 
@@ -78,7 +78,7 @@ static void
 link_set_state (TcpLink        *self,
                 TcpTunnelState  state)
 {
-  /* What still has to be said of a connection that has ended is nobody's business. */
+  /* The remaining exchange about a connection that has ended does not count. */
   if (self->capacity != TCP_LINK_MANY && tcp_session_get_n_streams (self->session) == 0)
     state = TCP_TUNNEL_STATE_DISCONNECTED;
   if (self->state == state)
@@ -116,7 +116,7 @@ on_end (gpointer user_data)
   self->callbacks.ended (self, self->end_error, self->user_data);
 }
 
-/* Whether nobody will have further use for it than to say how its connections ended. */
+/* Whether its only further use is to report how its connections ended. */
 gboolean
 tcp_link_is_leftover (TcpLink *self)
 {
@@ -216,7 +216,7 @@ link_expire (TcpLink *self)
       return;
     }
 
-  /* Until there is another session nobody has to wait in vain. */
+  /* Until there is another session, clients do not wait in vain. */
   self->resumable = FALSE;
   tcp_session_abandon (self->session, error);
   if (self->closed)
@@ -246,7 +246,7 @@ on_expired (gpointer user_data)
       return;
     }
 
-  /* On which the gateway has not said yet whether it has the session. */
+  /* On which the gateway has not answered yet whether it has the session. */
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT,
                        _("the gateway %s said nothing on the WebSocket before the session timed out"), self->display);
   tcp_channel_abort (channel, error);
@@ -362,7 +362,7 @@ tcp_link_has_use (TcpLink *self)
 /* Its session is lost, and so are the TCP connections that the gateway knew of. A link
  * that is there for no others ends. */
 static void
-link_begin_anew (TcpLink      *self,
+link_restart_session (TcpLink      *self,
                  const GError *error)
 {
   if (self->services != NULL)
@@ -375,7 +375,7 @@ link_begin_anew (TcpLink      *self,
 /* Whether another attempt would end like this one. A multiplexed tunnel that was never
  * connected has nothing to come back to, and ends with its first attempt unless it is to wait
  * for its gateway. After that a certificate may be refused for a while, on a network that
- * wants a login. */
+ * requires a login. */
 static gboolean
 link_failure_is_final (TcpLink             *self,
                        const TcpDialResult *result)
@@ -416,7 +416,7 @@ link_dial_failed (TcpLink       *self,
 
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
                            _("the session is lost: %s"), result->error->message);
-      link_begin_anew (self, error);
+      link_restart_session (self, error);
       link_name_session (self);
       if (tcp_link_has_use (self))
         link_dial (self);
@@ -506,7 +506,7 @@ link_agree (TcpLink       *self,
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
                            _("the session with the gateway %s is lost: it spoke %s, and is to go on in %s"),
                            self->display, before->name, protocol->name);
-      link_begin_anew (self, error);
+      link_restart_session (self, error);
       before = NULL;
     }
   if (!tcp_link_has_use (self))
@@ -549,7 +549,7 @@ on_dialled (TcpDialResult *result,
   self->tokens_asked = 0;
   self->hasty_until = 0;
   self->connected_at = g_get_monotonic_time ();
-  /* Others can say no more than that they are there. */
+  /* With other protocols nothing more is known than that the peer is connected. */
   if (!result->resumable)
     {
       tcp_backoff_restart_count (&self->backoff);
@@ -585,7 +585,7 @@ link_dial (TcpLink *self)
   tcp_dialer_dial (self->dialer, uri, self->dialling, on_dialled, self);
 }
 
-/* What the session says */
+/* Callbacks of the session */
 
 /* If the gateway may not know that the session is over. It may hear that on @channel, which is
  * being closed. */
@@ -643,7 +643,7 @@ on_stream_closed (TcpSession   *session,
   if (self->capacity == TCP_LINK_MANY || self->closed)
     return;
 
-  /* The gateway may still have to hear how it ended. */
+  /* The end may not have been reported to the gateway yet. */
   if (!tcp_session_wants_channel (session))
     link_stop_trying (self);
   link_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
@@ -669,8 +669,8 @@ link_renew (TcpLink      *self,
     link_end (self, g_error_copy (error));
 }
 
-/* One that is restarted every now and then is there again at once. One that says so of every
- * WebSocket is not dialled in a busy loop. */
+/* A gateway that is restarted now and then is connected to at once. One that reports it on every
+ * WebSocket is not connected to in a busy loop. */
 static void
 link_follow_restart (TcpLink      *self,
                      const GError *error)
@@ -747,7 +747,7 @@ on_channel_closed (TcpSession   *session,
       if (tcp_session_is_over (session))
         {
           link_repeat_goodbye (self, NULL);
-          link_begin_anew (self, error);
+          link_restart_session (self, error);
           link_name_session (self);
         }
       if (!tcp_link_has_use (self))
@@ -900,8 +900,7 @@ static const TcpSessionCallbacks session_callbacks = {
   .sent_away = on_sent_away,
 };
 
-/* Gives the session the name by which the gateway knows it, over all WebSockets that it
- * will have. */
+/* Generates the name that identifies the session at the gateway, over all its WebSockets. */
 static void
 link_name_session (TcpLink *self)
 {
@@ -1171,7 +1170,7 @@ link_get_probe_timeout (TcpLink    *self,
   return timeout;
 }
 
-/* What is connected may be dead; and what was tried on another network says nothing of
+/* A connected WebSocket may be dead; and failures on another network are irrelevant for
  * this one. */
 void
 tcp_link_network_changed (TcpLink *self)

@@ -72,7 +72,7 @@ links_shows (TcpLinks *self,
   return !self->closed && (link == self->link || links_are_many (self));
 }
 
-/* What the links say */
+/* Callbacks of the links */
 
 static void
 on_state_changed (TcpLink        *link,
@@ -142,8 +142,8 @@ on_listening (TcpLink    *link,
     self->callbacks.listening (host, port, self->user_data);
 }
 
-/* Others wait for what a link brings whose own client has left. It may have to tell the gateway of that for as long as that
- * takes, of which nobody hears: another is there for them. */
+/* Others wait for what a link brings whose own client has left. It may have to report that to the gateway for as long as that
+ * takes, which is not visible to them: another link serves them. */
 static void
 links_leave_behind (TcpLinks *self,
                     TcpLink  *link)
@@ -510,7 +510,7 @@ tcp_links_get_warnings (TcpLinks *self)
   return self->warnings;
 }
 
-/* After tcp_links_close(), when the channel group is empty: until then goodbyes are said. */
+/* After tcp_links_close(), when the channel group is empty: until then goodbyes are sent. */
 void
 tcp_links_free (TcpLinks *self)
 {

@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* All links of a tunnel: which TCP client goes over which of them, as the mode says, and when
- * there is to be another. Where it is not known yet whether one takes many, further clients wait. */
+/* All links of a tunnel: assigns TCP clients to them according to the mode, and decides when
+ * another is needed. While it is unknown whether one takes many, further clients wait. */
 typedef struct _TcpLinks TcpLinks;
 
 typedef struct
@@ -21,7 +21,7 @@ typedef struct
                            guint         attempt,
                            guint         delay,
                            gpointer      user_data);
-  /* A stream was opened for somebody: see tcp_stream_get_opener(). */
+  /* A stream was opened: see tcp_stream_get_opener(). */
   void (*stream_opened) (TcpStream *stream,
                          gpointer   user_data);
   /* A TCP client of the gateway came, @from there where that is known: there is no opener. */
@@ -32,7 +32,7 @@ typedef struct
   void (*listening) (const char *host,
                      guint16     port,
                      gpointer    user_data);
-  /* It is over. The opener, which may be gone already, is told next. */
+  /* It is over. The opener, which may be gone already, is called next. */
   void (*stream_closed) (TcpStream    *stream,
                          const GError *error,
                          gpointer      user_data);

@@ -22,8 +22,8 @@
  * the same limits, and outlives breaks of its WebSocket where they do. A tunnel that is not connected and could not
  * let it wait refuses it, as does a tunnel in singleton mode while it has another.
  *
- * With a gateway of this library it is there when the gateway has connected to the target, and what goes wrong with
- * that is the error. With others, which cannot say so, it is there when the WebSocket is.
+ * With a gateway of this library it is there when the gateway has connected to the target, and a failure of
+ * that is the error. With other servers, which do not report that, it is available when the WebSocket is.
  *
  * @target is allowed by the gateway or not, as that of [property@TcpTunnel.Tunnel:target] is; with a gateway that is not of
  * this library there can be none.
@@ -71,7 +71,7 @@ tcp_tunnel_open_async (TcpTunnel           *self,
  * It is a [class@Gio.SocketConnection] on a socket of its own, for one thread at a time as all streams of GIO are, and
  * lives on without a reference to the tunnel. To close its output stream alone
  * ends that direction in order, and the other goes on. When the connection breaks, reading and writing fail with the
- * error of the [class@TcpTunnel.Connection]; to read the end means that all has arrived. Whoever
+ * error of the [class@TcpTunnel.Connection]; to read the end means that all has arrived. A program that
  * uses the socket itself finds that error in the property `error` of the stream, behind the end.
  *
  * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the target is malformed, %TCP_TUNNEL_ERROR_WRONG_STATE if the tunnel

@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* Whoever has a stream opened, such as a TCP client, and is told how that goes. Belongs to the I/O thread of the
+/* The part that requests a stream, such as for a TCP client, with the callbacks for its progress. Belongs to the I/O thread of the
  * engine. Each kind of opener begins with this. */
 typedef struct _TcpOpener TcpOpener;
 
@@ -15,10 +15,10 @@ typedef struct
   /* A stream was opened for it, which it may reset. Nullable. */
   void (*opened) (TcpOpener *self,
                   TcpStream *stream);
-  /* The gateway has connected, or cannot say so and there is a WebSocket to it. May reset the stream. Nullable. */
+  /* The gateway has connected, or does not report that and there is a WebSocket to it. May reset the stream. Nullable. */
   void (*connected) (TcpOpener *self,
                      TcpStream *stream);
-  /* It is over, and the last call. @stream is NULL if there was none, as it could not be opened: @error says why. */
+  /* It is over, and the last call. @stream is NULL if there was none, as it could not be opened: @error is the reason. */
   void (*closed) (TcpOpener    *self,
                   TcpStream    *stream,
                   const GError *error);

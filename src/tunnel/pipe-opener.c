@@ -101,7 +101,7 @@ opener_end (TcpPipeOpener *self,
   g_source_attach (source, context);
 }
 
-/* The stream, which nobody wants any more. */
+/* The stream, which is not needed any more. */
 static void
 opener_give_up (TcpPipeOpener *self)
 {
@@ -152,7 +152,7 @@ static const TcpOpenerClass opener_class = {
   .closed = pipe_closed,
 };
 
-/* Its reference is for whoever has it served, and goes with the opener's last call. */
+/* Its reference belongs to the code that serves it, and is dropped with the opener's last call. */
 TcpPipeOpener *
 tcp_pipe_opener_new (GTask       *task,
                      const char  *target,

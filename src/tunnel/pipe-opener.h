@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* An application that wants a stream without a port: a task that ends with a GIOStream when the gateway has connected.
+/* A request of the application for a stream without a port: a task that ends with a GIOStream when the gateway has connected.
  * It begins with a TcpOpener. */
 typedef struct _TcpPipeOpener TcpPipeOpener;
 

@@ -18,7 +18,7 @@ void tcp_pipe_fate_decide (TcpPipeFate  *self,
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpPipeFate, tcp_pipe_fate_unref)
 
-/* The application's end of a stream that has no port: a socket whose streams fail with what the tunnel says about a
+/* The application's end of a stream that has no port: a socket whose streams fail with the tunnel's error of a
  * connection that broke, where the socket itself has no more than an end, and of which the output is closed in order
  * by closing it alone. */
 #define TCP_TYPE_PIPE (tcp_pipe_get_type ())

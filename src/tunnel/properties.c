@@ -68,7 +68,7 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:anonymous:
    *
-   * Whether the tunnel sends no header `Authorization`: for a server that wants none, or other
+   * Whether the tunnel sends no header `Authorization`: for a server that requires none, or other
    * credentials, such as a [property@TcpTunnel.Tunnel:client-certificate] or
    * [property@TcpTunnel.Tunnel:request-headers]. The default is %FALSE, so that a token is not
    * forgotten unnoticed.
@@ -180,8 +180,8 @@ static const TcpSetting rows[] = {
    * error. With 0 it never tries again, and with %TCP_TUNNEL_UNLIMITED_ATTEMPTS, -1, it
    * never gives up. The default is 6.
    *
-   * The count begins anew when a WebSocket is open again; in a session that is resumed, when
-   * the gateway has said on it that the session goes on.
+   * The count restarts when a WebSocket is open again; in a session that is resumed, when
+   * the gateway has confirmed on it that the session goes on.
    *
    * For a session that can be resumed the tunnel tries, unless this is 0, for as long as the
    * gateway keeps the session, counted from the loss of the WebSocket. After that the
@@ -305,7 +305,7 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:state:
    *
-   * Where the WebSocket stands at this moment.
+   * The current state of the WebSocket.
    *
    * It is notified before each [signal@TcpTunnel.Tunnel::state-changed], in the main context in which signals are
    * emitted.

@@ -9,7 +9,7 @@
 #include "io/linger.h"
 #include "io/reactor.h"
 
-/* What is looked at in one go. */
+/* Bytes that are checked at a time. */
 #define PEEK_SIZE 4096
 
 struct _TcpProxyClient
@@ -36,7 +36,7 @@ client_end (TcpProxyClient *self)
   self->callbacks.ended (self, self->user_data);
 }
 
-/* What there is to be said. FALSE if it did not fit into the socket's buffer, which was empty, or the client has
+/* Sends the answer. FALSE if it did not fit into the socket's buffer, which was empty, or the client has
  * gone. */
 static gboolean
 client_send (TcpProxyClient *self)
@@ -57,7 +57,7 @@ client_send (TcpProxyClient *self)
   return TRUE;
 }
 
-/* Behind what there is to be said, which the client is to see. */
+/* Behind the answer, which the client should receive. */
 static void
 client_close (TcpProxyClient *self)
 {

@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* A TCP client that says what it wants to be connected to: reads its request, has a stream opened for it, and answers.
+/* A TCP client of a proxy, which names its target: reads its request, has a stream opened for it, and answers.
  * Nothing behind the request is read before the gateway has connected. It begins with a TcpOpener. */
 typedef struct _TcpProxyClient TcpProxyClient;
 

@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* What the client of a proxy asks for: takes its bytes, and says what to send to it. No I/O, and no clock. Each
+/* The request of a proxy's client: parses its bytes, and generates the answer. No I/O, and no clock. Each
  * protocol of proxies is a class. */
 typedef struct _TcpProxyRequest TcpProxyRequest;
 typedef struct _TcpProxyClass TcpProxyClass;
@@ -49,7 +49,7 @@ struct _TcpProxyRequest
   const TcpProxyClass *class;
   guint state;        /* of the class */
   GByteArray *input;  /* what is not complete yet */
-  GByteArray *output; /* to be sent, by whoever empties it then */
+  GByteArray *output; /* to be sent by the caller, which then empties it */
   char *target;       /* `host:port`, once it is known */
   char *problem;      /* a clause about a client that sent something bad */
 };

@@ -10,13 +10,13 @@
  * The gateway at [property@TcpTunnel.Tunnel:remote-uri] listens on a port, and each TCP connection to that port is
  * connected to [property@TcpTunnel.ReverseTunnel:target], which is a service that this end can reach. All connections
  * share one WebSocket, which is opened at the start. The tunnel has started once the gateway listens, and
- * [property@TcpTunnel.ReverseTunnel:remote-address] says where.
+ * [property@TcpTunnel.ReverseTunnel:remote-address] is the address.
  *
  * With a gateway of this library nothing is lost when the WebSocket breaks, each side of a connection ends by itself, and
  * services that speak first work: see [property@TcpTunnel.Endpoint:resumption]. With a server that speaks
  * limrun's protocol for reverse tunnels a break resets the connections, and a service has to wait for the first bytes of its
- * client. In both cases the tunnel connects again. If the gateway then says that the port is in use, which may be by
- * what this tunnel was before the break, it is asked for again for two minutes.
+ * client. In both cases the tunnel connects again. If the gateway then answers that the port is in use, possibly by
+ * this tunnel's connection before the break, the request is repeated for two minutes.
  *
  * It listens nowhere itself: [property@TcpTunnel.Endpoint:hostname], [property@TcpTunnel.Endpoint:port],
  * [property@TcpTunnel.Endpoint:socket-path], [property@TcpTunnel.Tunnel:mode] and [property@TcpTunnel.Tunnel:reverses]
@@ -63,7 +63,7 @@ static const TcpSetting rows[] = {
    * TcpReverseTunnel:target:
    *
    * The TCP service of this end that connections lead to, as `host:port`, with an IPv6 address in
-   * brackets. It is connected to anew for every connection. The host is a name in ASCII, or an
+   * brackets. It is connected to for every connection. The host is a name in ASCII, or an
    * address in its usual form. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT otherwise, and
    * with %NULL, the default.
    *

@@ -238,7 +238,7 @@ tcp_services_lost (TcpServices *self)
     ((Service *) self->all->pdata[i])->listening = FALSE;
 }
 
-/* What the session says */
+/* Callbacks of the session */
 
 static GSocketAddress *
 parse_address (const char *text)

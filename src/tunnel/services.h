@@ -22,7 +22,7 @@ typedef struct
   void (*failed) (TcpServices  *services,
                   const GError *error,
                   gpointer      user_data);
-  /* A TCP client came; @from says whence, and is NULL where that is not known. */
+  /* A TCP client has connected; @from is its address, or NULL if that is not known. */
   void (*stream_opened) (TcpServices    *services,
                          TcpStream      *stream,
                          GSocketAddress *from,

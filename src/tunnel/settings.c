@@ -79,7 +79,7 @@ uri_with_query (GUri       *uri,
 }
 
 /* Sets @name in the query, as a browser's URLSearchParams.set() would: the first
- * of that name is replaced where it stands, others go. All else stays as it is, since it may be
+ * of that name is replaced in its place, others are removed. Everything else stays as it is, since it may be
  * signed. */
 GUri *
 tcp_uri_add_query (GUri       *uri,
@@ -265,7 +265,7 @@ check_credentials (TcpTunnelSettings  *self,
   if (n == 0 || (n == 1 && self->token != NULL && *self->token == '\0'))
     return tcp_invalid (error,
                         _("no token was given for the gateway %s; the property authorization takes other credentials, "
-                          "and anonymous says that there are none"),
+                          "and anonymous means none"),
                         self->display);
   if (n > 1)
     return tcp_invalid (error,

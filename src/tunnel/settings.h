@@ -34,7 +34,7 @@ typedef struct
   GProxyResolver *proxy_resolver;
   GTlsDatabase *tls_database;
   GTlsCertificate *client_certificate;
-  gboolean asks_for_token; /* somebody listened to token-required at the start */
+  gboolean asks_for_token; /* token-required had a handler at the start */
 
   /* From the above, by tcp_tunnel_settings_check() */
   GUri *uri;     /* with what the mode adds to the query */

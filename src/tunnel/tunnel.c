@@ -228,7 +228,7 @@ static const TcpRunnerClass runner_class = {
  * tcp_tunnel_get_state:
  * @self: a tunnel
  *
- * Gets where the WebSocket stands at this moment.
+ * Gets the current state of the WebSocket.
  *
  * Returns: the state
  *
@@ -370,7 +370,7 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    * Emitted when the tunnel has no WebSocket and is going to try again.
    *
    * It follows the [signal@TcpTunnel.Tunnel::state-changed] to
-   * %TCP_TUNNEL_STATE_RECONNECTING. The tunnel may try sooner than it says, for one when
+   * %TCP_TUNNEL_STATE_RECONNECTING. The tunnel may try sooner, for example when
    * the network has changed; the state is %TCP_TUNNEL_STATE_CONNECTING then. A start that
    * blocks emits it too. A program that does not handle its events gets at most the last
    * 1024.
@@ -389,7 +389,7 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    *
    * The tunnel then waits up to a minute for [method@TcpTunnel.Tunnel.set_token], which
    * may be called from the handler or later. It asks as often in a row as it tries to
-   * reconnect, but at least once. If nobody listens to this signal, the tunnel ends.
+   * reconnect, but at least once. If the signal has no handler, the tunnel ends.
    *
    * A token that was set after the refused one was sent is tried first, without this
    * signal.

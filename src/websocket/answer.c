@@ -44,7 +44,7 @@ answer_find_end (TcpAnswer *self)
     {
       const guint8 *next = line + 1;
 
-      /* What this line is followed by is looked at once it is there. */
+      /* The line behind it is checked once it has arrived. */
       self->searched = line - data;
       if (next < end && *next == '\r')
         next++;
@@ -143,7 +143,7 @@ no_websocket (GError     **error,
   return FALSE;
 }
 
-/* What a server says to a request with this key; RFC 6455, section 4.2.2. */
+/* What a server answers to a request with this key; RFC 6455, section 4.2.2. */
 char *
 tcp_answer_make_accept (const char *key)
 {

@@ -7,7 +7,7 @@
 G_BEGIN_DECLS
 
 /* The head of a server's answer to the request for a WebSocket, as a client reads it. Pure: it
- * neither reads nor waits. What follows the head, a body or frames, is not looked at. */
+ * neither reads nor waits. It ignores what follows the head, a body or frames. */
 
 /* All heads together, those of informational answers included. */
 #define TCP_ANSWER_MAX_SIZE (64 * 1024)

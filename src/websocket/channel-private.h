@@ -20,7 +20,7 @@ typedef enum
 {
   TCP_CHANNEL_OPEN,
   TCP_CHANNEL_CLOSING, /* tcp_channel_close() was called, or the peer closed */
-  TCP_CHANNEL_CLOSED,  /* nothing is left but the reference of somebody */
+  TCP_CHANNEL_CLOSED,  /* only references are left */
 } TcpChannelPhase;
 
 struct _TcpChannel
@@ -32,7 +32,7 @@ struct _TcpChannel
   gboolean plain;
   TcpLog *log;
   TcpStatus *status;
-  TcpStatus *counter; /* counts it; NULL if nobody does */
+  TcpStatus *counter; /* counts it; may be NULL */
   TcpChannelGroup *group;
 
   GIOStream *stream;
@@ -46,7 +46,7 @@ struct _TcpChannel
 
   /* Input */
   TcpFrameReader reader;
-  TcpTimer *wakeup; /* set when there is something to be done that no event tells of; NULL
+  TcpTimer *wakeup; /* set when there is work that no event will trigger; NULL
                      * once nothing is read any more */
   gboolean paused;
   TcpTurn turn;
@@ -65,7 +65,7 @@ struct _TcpChannel
 
   /* Output */
   TcpFrameQueue queue;
-  gboolean watched; /* somebody waits until it can send, or for what leaves */
+  gboolean watched; /* the user waits until it can send, or until data has left */
   gboolean output_failed;
   gint64 last_progress; /* monotonic, microseconds */
 
@@ -74,7 +74,7 @@ struct _TcpChannel
   gboolean reported;
   guint close_code; /* ours, waiting for the queue to empty; 0 if none */
   char *close_reason;
-  gboolean close_stream; /* libsoup wants the stream closed */
+  gboolean close_stream; /* libsoup requires the stream to be closed */
   TcpTimer *deadline;
   GError *error;
 };

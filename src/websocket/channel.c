@@ -61,7 +61,7 @@ channel_set_interest (TcpChannel   *self,
 /* What a control frame costs that waits to be sent. */
 #define CONTROL_MEMORY (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_FRAME_MAX_CONTROL)
 
-/* Tells the budget what is held here. What is to be sent is in the session's books, until the session has
+/* Updates the budget with the memory held here. Data to be sent is accounted by the session, until the session has
  * closed the channel. */
 static void
 channel_account (TcpChannel *self)
@@ -127,7 +127,7 @@ on_patience_lost (gpointer user_data)
   gboolean has_room = tcp_budget_share_has_room (&self->share, TCP_FRAME_READER_SIZE);
   g_autoptr (GError) error = NULL;
 
-  /* What is paused is not waited for; it begins anew. */
+  /* While it is paused nothing is due; the time restarts afterwards. */
   if (self->paused)
     self->incomplete_since = 0;
   if (self->incomplete_since == 0)
@@ -398,7 +398,7 @@ channel_flush (TcpChannel *self)
   channel_set_interest (self, G_IO_OUT, result == G_POLLABLE_RETURN_WOULD_BLOCK);
   if (result == G_POLLABLE_RETURN_FAILED)
     {
-      /* The peer may have said why before it went: read on to the end. */
+      /* The peer may have sent a reason before it closed: read to the end. */
       tcp_log_debug (self->log, "writing to the WebSocket failed: %s", error->message);
       channel_stop_output (self);
       if (self->error == NULL)
@@ -438,7 +438,7 @@ channel_queue_control (TcpChannel   *self,
     channel_flush (self);
 }
 
-/* Whether another message is welcome. If not, the drained callback says when. */
+/* Whether another message is accepted. If not, the drained callback is called when it is. */
 gboolean
 tcp_channel_can_send (TcpChannel *self)
 {
@@ -518,7 +518,7 @@ tcp_channel_drop_unsent (TcpChannel *self)
   tcp_frame_queue_drop_unsent (&self->queue);
 }
 
-/* Payload bytes that were sent and of which no pong says that they arrived. */
+/* Payload bytes that were sent and not yet confirmed by a pong. */
 guint64
 tcp_channel_get_unconfirmed (TcpChannel *self)
 {
@@ -551,8 +551,8 @@ channel_handle_close (TcpChannel     *self,
     {
       guint sent = frame->payload[0] << 8 | frame->payload[1];
 
-      /* There are none below 1000 (0 is ours for "no closing handshake"), and 1005 stands
-       * for a frame without a code, so that none may contain it. */
+      /* There are none below 1000 (0 is ours for "no closing handshake"), and 1005 means
+       * a frame without a code, so that none may contain it. */
       if (sent >= TCP_CLOSE_NORMAL && sent != TCP_CLOSE_NO_CODE)
         code = sent;
       reason = tcp_text_from_peer ((const char *) frame->payload + 2, frame->length - 2);
@@ -591,7 +591,7 @@ channel_handle_end (TcpChannel *self)
   /* A peer that ends without a closing frame does not read any more either. */
   if (self->phase == TCP_CHANNEL_OPEN)
     channel_stop_output (self);
-  /* libsoup knows whether this end was due. */
+  /* libsoup decides whether this end was expected. */
   tcp_control_end (self->control, self->end_error);
   /* What cannot be written is not waited for. */
   channel_start_deadline (self);
@@ -660,7 +660,7 @@ channel_process (TcpChannel *self)
     channel_handle_end (self);
 }
 
-/* Whether more may be there, of which the socket says nothing. */
+/* Whether more may be available that does not make the socket readable. */
 static gboolean
 channel_fill (TcpChannel *self)
 {
@@ -790,7 +790,7 @@ tcp_channel_resume (TcpChannel *self)
   self->paused = FALSE;
   if (!self->starved)
     tcp_keepalive_resume (&self->keepalive);
-  /* In the next iteration: whoever resumes need not be ready for messages yet. */
+  /* In the next iteration: the caller need not be ready for messages yet. */
   if (self->wakeup != NULL)
     tcp_timer_set (self->wakeup, self->next_turn);
 }
@@ -840,8 +840,8 @@ on_keepalive_send (TcpFrameOpcode opcode,
   TcpChannel *self = user_data;
   g_autoptr (TcpBuffer) buffer = NULL;
 
-  /* Those that do not get away are not to pile up: the last ping says what the others
-   * would have, and any frame is a sign of life. */
+  /* Unsent pings must not accumulate: the last ping has the information of the others,
+   * and any frame is a sign of life. */
   if (opcode == TCP_FRAME_PING)
     tcp_frame_queue_drop_pings (&self->queue);
   else if (self->queue.controls > 0)
@@ -943,7 +943,7 @@ tcp_channel_new (GIOStream               *stream,
   if (!options->brief)
     bound_input (self->socket);
 
-  self->paused = TRUE; /* until there is somebody to take the messages */
+  self->paused = TRUE; /* until the user takes the messages */
   tcp_frame_reader_init (&self->reader, !self->client);
   tcp_budget_share_init (&self->share, options->budget, on_relieved, self);
   self->message_timeout = options->message_timeout;
@@ -966,7 +966,7 @@ tcp_channel_new (GIOStream               *stream,
   if (options->late_ping)
     tcp_keepalive_defer (&self->keepalive);
 
-  /* Lives until it is closed, whoever still holds it. */
+  /* It exists until it is closed, whatever other references there are. */
   return tcp_channel_ref (self);
 }
 

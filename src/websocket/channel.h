@@ -34,7 +34,7 @@ typedef struct _TcpChannel TcpChannel;
 
 typedef struct
 {
-  /* How many bytes may be read before the messages in them are looked at; NULL if it does not matter. */
+  /* How many bytes may be read before the messages in them are handled; NULL for no limit. */
   gsize (*may_read) (TcpChannel *channel,
                      gpointer    user_data);
   /* A message, or a piece of one that is larger than TCP_CHANNEL_MAX_WHOLE. @data stay until
@@ -52,7 +52,7 @@ typedef struct
   void (*drained) (TcpChannel *channel,
                    gpointer    user_data);
   /* The end, called once. @code is what the peer closed with, TCP_CLOSE_NO_CODE if it
-   * gave no code, or 0 if there was no closing handshake; then @error says why. */
+   * gave no code, or 0 if there was no closing handshake; then @error is the reason. */
   void (*closed) (TcpChannel   *channel,
                   guint         code,
                   const char   *reason,

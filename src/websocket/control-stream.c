@@ -339,7 +339,7 @@ tcp_control_stream_feed (TcpControlStream *self,
   control_input_wake (self->input);
 }
 
-/* Tells libsoup that the connection ended, or broke with @error. */
+/* Reports to libsoup that the connection ended, or broke with @error. */
 void
 tcp_control_stream_end (TcpControlStream *self,
                         const GError     *error)

@@ -46,7 +46,7 @@ shared_free_list (gpointer data)
   g_slist_free_full (data, shared_free);
 }
 
-/* Those of this thread, of which one stays: connections that follow one another would make it anew each time. */
+/* Those of this thread, of which one stays: successive connections would create it again each time. */
 static GPrivate all_shared = G_PRIVATE_INIT (shared_free_list);
 
 /* The sources of libsoup have no descriptors. */
@@ -275,7 +275,7 @@ tcp_control_feed (TcpControl   *self,
   control_leave (self);
 }
 
-/* Tells libsoup that the connection ended, or broke with @error. */
+/* Reports to libsoup that the connection ended, or broke with @error. */
 void
 tcp_control_end (TcpControl   *self,
                  const GError *error)

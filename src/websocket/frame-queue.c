@@ -66,7 +66,7 @@ tcp_frame_queue_push_control (TcpFrameQueue *self,
   self->controls++;
 }
 
-/* Pings that have not left yet say no more than the next. */
+/* Pings that have not left yet are superseded by the next. */
 void
 tcp_frame_queue_drop_pings (TcpFrameQueue *self)
 {

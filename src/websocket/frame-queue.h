@@ -7,8 +7,8 @@
 
 G_BEGIN_DECLS
 
-/* Frames on their way into a WebSocket. Control frames overtake the data that did not
- * begin to leave. Pure: somebody else writes. */
+/* Frames on their way into a WebSocket. Control frames overtake data of which nothing has
+ * left yet. Pure: the caller writes. */
 typedef struct
 {
   GQueue frames;         /* of TcpBuffer */

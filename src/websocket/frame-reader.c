@@ -106,7 +106,7 @@ tcp_frame_reader_add (TcpFrameReader *self,
     tcp_frame_reader_clear (self);
 }
 
-/* Nobody looks at what was given any more: a buffer in which nothing waits can go, and a large one
+/* The returned data is no longer used: a buffer in which nothing waits can go, and a large one
  * in which little does. */
 void
 tcp_frame_reader_trim (TcpFrameReader *self)
@@ -199,7 +199,7 @@ next_data (TcpFrameReader       *self,
   return TRUE;
 }
 
-/* Gives the next frame, or of a large one what is there of it. FALSE and no error: more
+/* Returns the next frame, or the part of a large one that has arrived. FALSE and no error: more
  * has to be read first. */
 gboolean
 tcp_frame_reader_next (TcpFrameReader  *self,

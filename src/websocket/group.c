@@ -12,7 +12,7 @@ struct _TcpChannelGroup
 {
   grefcount refs;
   guint members;
-  TcpTimer *timer; /* once somebody waits */
+  TcpTimer *timer; /* set while an engine waits */
   TcpChannelGroupFunc func;
   gpointer user_data;
 };

@@ -6,9 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* The channels of one engine that are not quite gone yet, or not quite there. An engine
- * that ends waits for their closing handshakes, which go on when nobody else knows them
- * any more. Each that has entered the group keeps it until it leaves. */
+/* The channels of one engine that are being closed or opened. An engine
+ * that ends waits for their closing handshakes, which go on when there is no other
+ * reference to them. Each that has entered the group keeps it until it leaves. */
 typedef struct _TcpChannelGroup TcpChannelGroup;
 
 typedef void (*TcpChannelGroupFunc) (gpointer user_data);

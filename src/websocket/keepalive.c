@@ -10,7 +10,7 @@
 #include <tcptunnel/tcptunnel.h>
 
 /* While this end does not read, and so sees no ping, an unsolicited pong (RFC
- * 6455, section 5.5.3) tells the peer this often that it is alive. */
+ * 6455, section 5.5.3) shows the peer this often that it is alive. */
 #define HEARTBEAT (3 * G_TIME_SPAN_SECOND)
 
 /* How soon after data was sent a ping follows it, to learn that it arrived: what is not
@@ -22,13 +22,13 @@
 
 #define NEVER G_MAXINT64
 
-/* The kernel tells times in ticks of up to 10 ms, and rounds both ends: what is closer to
+/* The kernel reports times in ticks of up to 10 ms, and rounds both ends: what is closer to
  * the question than this may have been before it. */
 #define TICKS (20 * G_TIME_SPAN_MILLISECOND)
 
 /* A ping waits behind the data before it: a peer that does not read, because its own
  * TCP connection is not read, does not see it, and on a slow path it is not there yet.
- * The kernel knows better: as long as something waits, a path that is alive brings
+ * The kernel has better information: as long as something waits, a path that is alive brings
  * acknowledgements, or answers the probes of a window that is closed.
  *
  * Only what came since it was asked counts: not what was acknowledged before, nor what
@@ -92,7 +92,7 @@ ask (TcpKeepalive *self,
     }
   else if (timeout > 0)
     {
-      /* There was none yet. Whoever asks again and again does not put it off. */
+      /* There was none yet. Repeated requests do not postpone it. */
       self->deadline = MIN (self->deadline, now + timeout);
     }
   self->ping_time = now;
@@ -202,8 +202,8 @@ tcp_keepalive_resume (TcpKeepalive *self)
   self->paused = FALSE;
 }
 
-/* @interval and @timeout are in ms, 0 for none. If it is @brief it may have ended before anybody
- * wants to know the round trip. */
+/* @interval and @timeout are in ms, 0 for none. If it is @brief it may have ended before the
+ * round trip is needed. */
 void
 tcp_keepalive_start (TcpKeepalive                *self,
                      GSocket                     *socket,
@@ -223,7 +223,7 @@ tcp_keepalive_start (TcpKeepalive                *self,
   self->last_received = now;
   self->interval = interval * G_TIME_SPAN_MILLISECOND;
   self->timeout = timeout * G_TIME_SPAN_MILLISECOND;
-  /* The first at once, or nearly: it tells the round trip. */
+  /* The first at once, or nearly: it measures the round trip. */
   self->next_ping = interval > 0 ? now + (brief ? BRIEF : 0) : NEVER;
   self->timer = tcp_timer_new (on_timer, self);
   set_due (self, MIN (self->next_ping, now + HEARTBEAT));

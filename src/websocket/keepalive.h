@@ -8,7 +8,7 @@
 
 G_BEGIN_DECLS
 
-/* Pings, and what their answers say: that the peer is alive, how long the round trip is, and
+/* Pings, and the conclusions from their answers: that the peer is alive, how long the round trip is, and
  * how much of what was sent has arrived. */
 
 typedef struct

@@ -316,7 +316,7 @@ opening_ask (Opening *self)
 
 /* TLS */
 
-/* Nothing is accepted here; the error that follows does not say what was wrong. */
+/* Nothing is accepted here; the error that follows does not contain the reason. */
 static gboolean
 on_accept_certificate (GTlsConnection       *tls,
                        GTlsCertificate      *certificate,
@@ -348,7 +348,7 @@ on_handshake (GObject      *object,
     opening_finish (self, g_steal_pointer (&error));
 }
 
-/* An address is verified, but not sent: SNI knows names only. */
+/* An address is verified, but not sent: SNI is for names only. */
 static GSocketConnectable *
 opening_make_identity (Opening *self)
 {
@@ -373,7 +373,7 @@ opening_begin_tls (Opening           *self,
   self->stage = TCP_OPENING_TLS;
   self->buffered = tcp_buffered_connection_new (connection);
   database = self->tls_database != NULL ? g_object_ref (self->tls_database) : g_tls_backend_get_default_database (backend);
-  /* A peer that closes without a goodbye of TLS has said one of WebSocket, or is lost. */
+  /* A peer that closes without close_notify has sent a WebSocket close frame, or is lost. */
   tls = g_initable_new (g_tls_backend_get_client_connection_type (backend), self->cancellable, &error,
                         "base-io-stream", self->buffered,
                         "server-identity", identity,

@@ -10,11 +10,11 @@ G_BEGIN_DECLS
 typedef struct
 {
   gint64 round_trip;
-  gint64 response_time; /* until something that was said has its effect here */
+  gint64 response_time; /* until the effect of a frame that was sent arrives here */
 } TcpPath;
 
-/* What the kernel knows of the path of a TCP connection, which is looked at once a round
- * trip at the most. Times are monotonic microseconds. */
+/* The kernel's figures about the path of a TCP connection, which are read at most once a round
+ * trip. Times are monotonic microseconds. */
 typedef struct
 {
   gint64 next_look;

@@ -179,7 +179,7 @@ test_stages (void)
     const char *url;
     const char *why;
   } cases[] = {
-    { TCP_OPENING_RESOLVE, "ws://h/", "no name server has said which address its name has" },
+    { TCP_OPENING_RESOLVE, "ws://h/", "no name server has resolved its name" },
     { TCP_OPENING_CONNECT, "ws://h/", "the host or a firewall does not answer at this address and port" },
     { TCP_OPENING_PROXY, "wss://h/", "the proxy has not connected to it" },
     { TCP_OPENING_TLS, "wss://h/", "TCP is connected, but no TLS handshake came (if the port has no TLS, try ws://)" },

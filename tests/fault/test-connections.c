@@ -397,13 +397,15 @@ on_active (TcpEndpoint *endpoint,
 static void
 test_restart_in_handler (void)
 {
+  Restarter restarter = { .fd = -1 }; /* longer than the tunnel */
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
   g_auto (Seen) seen = { 0 };
-  Restarter restarter = { .fixture = fixture, .seen = &seen, .fd = -1 };
   g_autoptr (GError) error = NULL;
   int fds[3];
 
+  restarter.fixture = fixture;
+  restarter.seen = &seen;
   watch (fixture->tunnel, &seen);
   fixture_start (fixture);
   g_signal_connect (fixture->tunnel, "notify::active", G_CALLBACK (on_active), &restarter);

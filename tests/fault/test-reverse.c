@@ -110,8 +110,8 @@ on_notify (GObject    *object,
 static void
 test_address (void)
 {
+  guint notified = 0; /* longer than the tunnel */
   g_auto (Rig) rig = rig_new (target_new_echo ());
-  guint notified = 0;
 
   g_signal_connect (rig.fixture->tunnel, "notify::remote-address", G_CALLBACK (on_notify), &notified);
   expect_remote_address (&rig, NULL);

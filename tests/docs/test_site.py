@@ -3,7 +3,9 @@
 and follows every link of every page."""
 
 import html.parser
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -46,8 +48,26 @@ class Site(unittest.TestCase):
         self.assertGreater(len(PAGES), 5)
         for name in PAGES:
             name = name.replace(".md", ".html")
-            self.assertIn(f'href="{name}"', index)
+            self.assertIn('href="index.html"' if name == "overview.html" else f'href="{name}"', index)
             self.assertNotIn("Unknown document", (self.root / name).read_text(encoding="utf-8"))
+
+    def test_front_page(self):
+        """The guide is the front page, and leads to the reference; the search finds both."""
+        index = (self.root / "index.html").read_text(encoding="utf-8")
+        self.assertIn("<title>libtcptunnel</title>", index)
+        self.assertIn('href="reference.html"', index)
+        self.assertIn('id="classes"', (self.root / "reference.html").read_text(encoding="utf-8"))
+        found = {symbol["href"] for symbol in json.loads((self.root / "index.json").read_text())["symbols"] if "href" in symbol}
+        self.assertLessEqual({name.replace(".md", ".html") for name in PAGES}, found)
+
+    def test_symbols_lead_to_the_guide(self):
+        guide = {name.replace(".md", ".html") for name in PAGES} - {"overview.html"} | {"index.html"}
+        symbols = [name for name in self.pages if re.match(r"(class|ctor|method|property|signal|enum|error|struct|func)\.", name)]
+        self.assertGreater(len(symbols), 100)
+        for name in symbols:
+            text = (self.root / name).read_text(encoding="utf-8")
+            part = re.search('<h4 id="guide">.*?</section>', text, re.DOTALL)[0]
+            self.assertTrue(set(re.findall('href="([^"]+)"', part)) & guide, name)
 
     def test_links(self):
         broken = []

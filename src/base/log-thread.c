@@ -45,7 +45,7 @@ line_write (const TcpLogLine *line)
 static void
 write_dropped (guint n)
 {
-  g_autofree char *message = g_strdup_printf ("%u log lines were dropped, since whoever reads the log is slow", n);
+  g_autofree char *message = g_strdup_printf ("%u log lines were dropped, since the reader of the log is slow", n);
 
   line_write (&(TcpLogLine) { G_LOG_LEVEL_MESSAGE, "warn", "4", NULL, message });
 }

@@ -56,8 +56,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEvent, tcp_event_free)
 
 /* An application that never iterates its main context must not make the queue grow. Of connections whose beginning
  * and end are both pending it keeps the last, with so many events, and as many of states and attempts, and the last
- * refusal of a token. Of authentications whoever pushes them keeps account. All else about connections is kept, so that the application knows each that is open: there are no
- * more such events than open connections, and those that were open when it last looked. */
+ * refusal of a token. Of authentications whoever pushes them keeps account. Everything else about connections is kept, so that the application's list has each open one: there are no
+ * more such events than connections that are open, or were when the application last handled events. */
 #define TCP_EVENT_QUEUE_CAP 1024
 
 typedef struct _TcpEventQueue TcpEventQueue;

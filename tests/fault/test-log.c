@@ -70,7 +70,7 @@ test_stuck (void)
   g_assert_cmpuint (written->len, ==, 0);
   release = TRUE;
   monitor_changed (&monitor);
-  while (strstr (written->str, " log lines were dropped, since whoever reads the log is slow\n") == NULL)
+  while (strstr (written->str, " log lines were dropped, since the reader of the log is slow\n") == NULL)
     g_assert_true (monitor_wait (&monitor, test_deadline ()));
   monitor_leave (&monitor);
 }

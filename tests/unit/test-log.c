@@ -325,7 +325,7 @@ test_stuck (void)
   g_assert_nonnull (strstr (text, "line 0 "));
   g_assert_nonnull (strstr (text, "line " G_STRINGIFY (TCP_LOG_CAP) " "));
   g_assert_null (strstr (text, "line 1025 "));
-  g_assert_nonnull (strstr (text, "MESSAGE=50 log lines were dropped, since whoever reads the log is slow"));
+  g_assert_nonnull (strstr (text, "MESSAGE=50 log lines were dropped, since the reader of the log is slow"));
   tcp_log_info (log, "goes on");
   g_free (text);
   text = take_log ();

@@ -166,6 +166,25 @@ tcp_host_port_parse (const char  *text,
   return target->host != NULL;
 }
 
+/* A name that a gateway may give to a target. It is also a piece of a path, and no HOST:PORT. */
+gboolean
+tcp_target_name_is_valid (const char *text)
+{
+  static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+
+  return g_ascii_isalnum (*text) && strspn (text, letters) == strlen (text) && strlen (text) <= TCP_TARGET_NAME_MAX_LENGTH;
+}
+
+/* Whether a client may ask a gateway for it: HOST:PORT, or a name. */
+gboolean
+tcp_target_check (const char  *text,
+                  GError     **error)
+{
+  g_auto (TcpHostPort) parsed = { 0 };
+
+  return tcp_target_name_is_valid (text) || tcp_host_port_parse (text, &parsed, error);
+}
+
 void
 tcp_host_port_clear (TcpHostPort *target)
 {

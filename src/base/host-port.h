@@ -10,6 +10,7 @@ G_BEGIN_DECLS
  * address is taken, so that no rule about it can be got around with another. Pure. */
 
 #define TCP_HOST_PORT_MAX_LENGTH 512
+#define TCP_TARGET_NAME_MAX_LENGTH 63
 
 typedef struct
 {
@@ -25,6 +26,9 @@ char *tcp_host_parse (const char *text,
                       gsize       length,
                       gboolean   *address,
                       GError    **error);
+gboolean tcp_target_name_is_valid (const char *text);
+gboolean tcp_target_check (const char  *text,
+                           GError     **error);
 gboolean tcp_host_is_harmless (const char *text);
 gboolean tcp_port_parse (const char *text,
                          gsize       length,

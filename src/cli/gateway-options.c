@@ -73,6 +73,7 @@ static const Row rows[] = {
   { NULL, "client-ca", FILE_NAME, "PEM file of who issues client certificates", "FILE", .apply = apply_client_ca },
 
   { "Targets:", "target", STRING, "The TCP service to connect to", "HOST:PORT", "target" },
+  { NULL, "named-target", LIST, "A target with a name (repeatable)", "NAME=HOST:PORT", "targets" },
   { NULL, "allow", LIST, "Targets clients may ask for (repeatable)", "HOST:PORT", "allow" },
   { NULL, "reverse-ports", LIST, "Ports for reverse tunnels (repeatable)", "PORTS", "reverse-ports" },
   { NULL, "proxy-protocol", CHOICE, "Header to targets: v2 or none (default)", "VERSION", "proxy-protocol" },

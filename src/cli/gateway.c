@@ -43,7 +43,9 @@ static const char description[] =
     "--allow has to permit: a name, *.NAME, an address, a network or *, and a port, a\n"
     "range of ports or *, as in --allow '*.lab:5432' --allow '10.0.0.0/8:8000-8099'.\n"
     "Addresses of this machine and its link are reached only if a pattern names them\n"
-    "or their network.\n"
+    "or their network. A target may have a name instead, as in\n"
+    "--named-target db=10.0.0.5:5432 --allow db, by which clients request it, or by\n"
+    "the path of the URL, as /db.\n"
     "\n"
     "With --reverse-ports 57090-57099 clients may show services of their own here:\n"
     "the gateway listens on these ports of 127.0.0.1, or of the address in\n"
@@ -80,7 +82,7 @@ apply_options (const GatewayOptions *options,
                TcpGateway           *gateway,
                Problems             *problems)
 {
-  if (gateway_options_get (options, "target") == NULL)
+  if (gateway_options_get (options, "target") == NULL && gateway_options_get_list (options, "named-target") == NULL)
     problems_add (problems, (Place) { NULL, 0 }, "--target HOST:PORT is missing, the TCP service to connect to");
   gateway_options_apply (options, gateway, problems);
   return !problems_have_errors (problems);

@@ -47,7 +47,9 @@ struct _TcpClient
   const TcpGatewaySettings *settings;
   gboolean raw;
   char *session_id;
+  char *target;    /* the name of what the path of its WebSockets leads to; nullable */
   TcpAccount *principal;
+  TcpPolicy *reviewed; /* with which its connections go together */
   GSocketAddress *address; /* from where the last WebSocket came, NULL if that is not known, */
   GSocketAddress *local;   /* and to which of this end; likewise */
   GSocketAddress *proxy;   /* through which; NULL if no proxy has named the address */
@@ -128,8 +130,8 @@ client_log_expiry (TcpClient *self)
     tcp_log_debug (self->log, "the client %s did not come back to its empty session", self->principal->name);
   else if (tcp_session_is_finishing (self->session))
     tcp_log_limit_write (self->warnings,
-                         "the target %s did not take within %u ms what the client %s had sent before it left",
-                         self->settings->target, self->settings->session_timeout, self->principal->name);
+                         "the target did not take within %u ms what the client %s had sent before it left",
+                         self->settings->session_timeout, self->principal->name);
   else
     tcp_log_limit_write (self->warnings, "the client %s did not come back within %u ms", self->principal->name,
                          self->settings->session_timeout);
@@ -253,14 +255,17 @@ on_dialed (GSocketConnection *connection,
     client_refuse (self, stream, code, unresolved, error);
 }
 
+/* @target is what the client knows it by. An address that is not @is_configured has to keep to the rules. */
 static void
-client_dial (TcpClient      *self,
-             TcpStream      *stream,
-             const char     *target,
-             TcpTargetRules *rules)
+client_dial (TcpClient       *self,
+             TcpStream       *stream,
+             const char      *target,
+             const char      *address,
+             gboolean         is_configured,
+             const TcpPolicy *policy)
 {
   guint16 port;
-  g_autoptr (TcpTarget) where = tcp_target_book_get (self->shared->target_book, target, &port);
+  g_autoptr (TcpTarget) where = tcp_target_book_get (self->shared->target_book, address, is_configured, &port);
   TcpChannel *channel = tcp_session_get_channel (self->session);
   Dial *dial = g_new0 (Dial, 1);
 
@@ -268,7 +273,8 @@ client_dial (TcpClient      *self,
   dial->stream = tcp_stream_ref (stream);
   dial->target = g_strdup (target);
   dial->began = tcp_now ();
-  dial->dial = tcp_dial_new (self->shared->dials, self->lane, &self->in_turns, where, port, rules, self->thread,
+  dial->dial = tcp_dial_new (self->shared->dials, self->lane, &self->in_turns, where, port,
+                             is_configured ? NULL : policy->rules, self->thread,
                              self->settings->common.connect_timeout, on_dialed, dial);
   g_hash_table_insert (self->dials, stream, dial);
   if (channel != NULL)
@@ -311,6 +317,26 @@ client_count_stream (TcpClient *self,
   tcp_stream_set_rates (stream, self->download, self->upload);
 }
 
+/* What to call it, also if that is not UTF-8; NULL for a target that the gateway does not have. */
+static char *
+client_show_target (const TcpPolicy *policy,
+                    const char      *asked)
+{
+  const char *target = asked != NULL ? asked : tcp_targets_get_own (policy->targets);
+
+  return target != NULL ? tcp_text_from_peer (target, strlen (target)) : NULL;
+}
+
+static GError *
+client_forbidden_error (const char *target,
+                        const char *since)
+{
+  if (target == NULL)
+    return g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_FORBIDDEN,
+                                "the gateway has no target for those that ask for none");
+  return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_FORBIDDEN, "the gateway does not allow the target %s%s", target, since);
+}
+
 static void
 on_stream_opened (TcpSession *session,
                   TcpStream  *stream,
@@ -318,10 +344,12 @@ on_stream_opened (TcpSession *session,
                   gpointer    user_data)
 {
   TcpClient *self = user_data;
-  const char *where = target != NULL ? target : self->settings->target;
-  g_autofree char *name = tcp_text_from_peer (where, strlen (where));
   g_autoptr (TcpPolicy) policy = tcp_account_ref_policy (self->principal);
+  const char *asked = target != NULL ? target : self->target;
+  g_autofree char *name = client_show_target (policy, asked);
   g_autoptr (GError) error = NULL;
+  gboolean is_configured;
+  const char *address;
 
   self->callbacks.stream_opened (self, stream, self->address, name, self->user_data);
   if (!client_enter_connection (self, &error))
@@ -344,17 +372,57 @@ on_stream_opened (TcpSession *session,
       client_refuse (self, stream, TCP_RESET_DRAINING, FALSE, error);
       return;
     }
-  if (target != NULL && strcmp (target, self->settings->target) == 0)
-    target = NULL;
-  if (target != NULL ? !tcp_target_rules_allow (policy->rules, target) : !policy->allows_own)
+  tcp_stream_set_target (stream, asked);
+  address = tcp_policy_find_target (policy, asked, &is_configured);
+  if (address == NULL)
     {
-      error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_FORBIDDEN, "the gateway does not allow the target %s", name);
+      error = client_forbidden_error (name, "");
       client_refuse (self, stream, TCP_RESET_FORBIDDEN, FALSE, error);
       return;
     }
-  tcp_stream_set_target (stream, target);
-  client_dial (self, stream, target != NULL ? target : self->settings->target,
-               target != NULL ? policy->rules : NULL);
+  client_dial (self, stream, name, address, is_configured, policy);
+}
+
+/* Whether what the stream is connected to, or is to be, is allowed. */
+static gboolean
+client_review_stream (TcpClient       *self,
+                      TcpStream       *stream,
+                      const TcpPolicy *policy)
+{
+  Dial *dial = g_hash_table_lookup (self->dials, stream);
+  GSocketConnection *connection = tcp_stream_get_connection (stream);
+  gboolean is_configured;
+
+  if (tcp_policy_find_target (policy, tcp_stream_get_target (stream), &is_configured) == NULL)
+    return FALSE;
+  if (dial != NULL)
+    tcp_dial_set_rules (dial->dial, is_configured ? NULL : policy->rules);
+  return is_configured || connection == NULL || tcp_target_rules_allow_connection (policy->rules, connection);
+}
+
+/* Another policy counts: what it does not allow ends. */
+static void
+client_review_streams (TcpClient *self)
+{
+  g_autoptr (TcpPolicy) policy = tcp_account_ref_policy (self->principal);
+  g_autoptr (GPtrArray) streams = NULL;
+
+  if (!tcp_policy_has_same_targets (self->reviewed, policy))
+    streams = tcp_session_list_streams (self->session);
+  for (guint i = 0; streams != NULL && i < streams->len; i++)
+    {
+      TcpStream *stream = streams->pdata[i];
+      g_autofree char *name = NULL;
+      g_autoptr (GError) error = NULL;
+
+      if (tcp_stream_is_accepted (stream) || client_review_stream (self, stream, policy))
+        continue;
+      name = client_show_target (policy, tcp_stream_get_target (stream));
+      error = client_forbidden_error (name, " any more");
+      client_refuse (self, stream, TCP_RESET_FORBIDDEN, FALSE, error);
+    }
+  tcp_policy_unref (self->reviewed);
+  self->reviewed = g_steal_pointer (&policy);
 }
 
 /* Listeners */
@@ -774,6 +842,7 @@ tcp_client_new (TcpShared                *shared,
   const TcpGatewaySettings *settings = shared->settings;
   TcpClient *self = g_new0 (TcpClient, 1);
   g_autofree char *peer = g_strdup_printf ("the client %s", request->principal->name);
+  g_autoptr (TcpPolicy) policy = tcp_account_ref_policy (request->principal);
   gboolean many = request->multiplexed || request->resumable;
   TcpSessionOptions options = {
     .protocol = tcp_request_get_protocol (request),
@@ -793,7 +862,7 @@ tcp_client_new (TcpShared                *shared,
     .queue_budget = part->memory[TCP_MEMORY_QUEUES],
     .reset_on_loss = settings->common.reset_on_loss,
     .peer = peer,
-    .target = settings->target,
+    .target = request->target != NULL ? request->target : tcp_targets_get_own (policy->targets),
     .log = shared->log,
     .warnings = warnings,
     .status = shared->status,
@@ -803,7 +872,9 @@ tcp_client_new (TcpShared                *shared,
   self->settings = settings;
   self->raw = options.protocol == &tcp_protocol_raw;
   self->session_id = g_strdup (tcp_request_get_session (request));
+  self->target = g_strdup (request->target);
   self->principal = tcp_account_ref (request->principal);
+  self->reviewed = tcp_policy_ref (policy);
   self->log = shared->log;
   self->warnings = warnings;
   self->callbacks = *callbacks;
@@ -848,6 +919,8 @@ tcp_client_free (TcpClient *self)
   g_clear_object (&self->local);
   g_clear_object (&self->proxy);
   g_free (self->session_id);
+  g_free (self->target);
+  tcp_policy_unref (self->reviewed);
   g_free (self);
 }
 
@@ -868,6 +941,13 @@ GSocketAddress *
 tcp_client_get_proxy (TcpClient *self)
 {
   return self->proxy;
+}
+
+/* The name of what the path of its WebSockets leads to, or NULL. */
+const char *
+tcp_client_get_target (TcpClient *self)
+{
+  return self->target;
 }
 
 /* Whether it must get no further WebSocket: the ended callback is due, or all that is
@@ -932,7 +1012,7 @@ tcp_client_drain (TcpClient *self)
     tcp_reverse_give_up (self->reverse, TCP_RESET_DRAINING, "the gateway takes no new connections");
 }
 
-/* It is another one, and the principal of the client is still there. */
+/* The roster is another one, and the principal of the client is still there. */
 void
 tcp_client_review (TcpClient *self,
                    TcpRoster *roster)
@@ -942,6 +1022,7 @@ tcp_client_review (TcpClient *self,
   GTlsDatabase *client_ca = tcp_roster_get_client_ca (roster);
   const TcpToken *token = NULL;
 
+  client_review_streams (self);
   if (proof->has_token)
     token = tcp_tokens_find_credential (tcp_roster_get_tokens (roster), &proof->token, name);
   if (proof->has_token && token == NULL)

@@ -44,6 +44,7 @@ void tcp_client_free (TcpClient *self);
 const char *tcp_client_get_session_id (TcpClient *self);
 TcpAccount *tcp_client_get_principal (TcpClient *self);
 GSocketAddress *tcp_client_get_proxy (TcpClient *self);
+const char *tcp_client_get_target (TcpClient *self);
 gboolean tcp_client_is_resumable (TcpClient *self);
 gboolean tcp_client_is_granted (TcpClient *self);
 gboolean tcp_client_has_ended (TcpClient *self);

@@ -6,6 +6,8 @@
 #include "io/connect.h"
 #include "io/reactor.h"
 
+#define INNER "it is at an address of this machine or its link, which no pattern names"
+
 struct _TcpDial
 {
   TcpDialTicket *ticket;
@@ -35,6 +37,12 @@ on_connected (GSocketConnection *connection,
   TcpDial *self = user_data;
   gboolean refused = g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
 
+  /* The rules may have changed meanwhile. */
+  if (connection != NULL && self->rules != NULL && !tcp_target_rules_allow_connection (self->rules, connection))
+    {
+      self->func (NULL, TCP_RESET_FORBIDDEN, INNER, self->user_data);
+      return;
+    }
   self->func (connection, refused ? TCP_RESET_REFUSED : TCP_RESET_UNREACHABLE, error != NULL ? error->message : NULL,
               self->user_data);
 }
@@ -110,8 +118,7 @@ on_deadline (gpointer user_data)
 
   if (self->forbidden)
     {
-      self->func (NULL, TCP_RESET_FORBIDDEN, "it is at an address of this machine or its link, which no pattern names",
-                  self->user_data);
+      self->func (NULL, TCP_RESET_FORBIDDEN, INNER, self->user_data);
       return;
     }
   self->unresolved = self->wait != NULL;
@@ -177,6 +184,17 @@ TcpDialObstacle
 tcp_dial_get_obstacle (TcpDial *self)
 {
   return self->obstacle;
+}
+
+/* Other ones, of which @rules may be NULL as well. */
+void
+tcp_dial_set_rules (TcpDial        *self,
+                    TcpTargetRules *rules)
+{
+  TcpTargetRules *former = self->rules;
+
+  self->rules = rules != NULL ? tcp_target_rules_ref (rules) : NULL;
+  g_clear_pointer (&former, tcp_target_rules_unref);
 }
 
 /* Gives it up, if it is under way. */

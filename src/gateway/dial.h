@@ -39,6 +39,8 @@ TcpDial *tcp_dial_new (TcpDialQueue   *queue,
                        gpointer        user_data);
 gboolean tcp_dial_is_unresolved (TcpDial *self);
 TcpDialObstacle tcp_dial_get_obstacle (TcpDial *self);
+void tcp_dial_set_rules (TcpDial        *self,
+                         TcpTargetRules *rules);
 void tcp_dial_free (TcpDial *self);
 
 G_END_DECLS

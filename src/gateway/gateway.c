@@ -502,13 +502,15 @@ tcp_gateway_reload_finish (TcpGateway    *self,
  *
  * What counts from then on is [property@TcpTunnel.Gateway:token], the content of
  * [property@TcpTunnel.Gateway:token-file], [property@TcpTunnel.Gateway:principals] with what each of them says,
- * [property@TcpTunnel.Gateway:allow], the limits for each principal such as
+ * [property@TcpTunnel.Gateway:target], [property@TcpTunnel.Gateway:targets], [property@TcpTunnel.Gateway:allow], the limits for each principal such as
  * [property@TcpTunnel.Gateway:max-principal-connections], and [property@TcpTunnel.Gateway:tls-certificate]; a
  * change of any other property still waits for the next start. If this fails nothing has changed.
  *
  * Sessions go on, and their connections with them, except that
  *
  * - the sessions of a principal that is not known any more end, and their connections in a reset;
+ * - connections to targets that are not allowed any more end in a reset with %TCP_TUNNEL_ERROR_FORBIDDEN, and their sessions
+ *   go on; one to a target that was asked for by a name stays where it is if the name leads elsewhere now;
  * - a client whose token has gone while its principal has another is asked for a fresh one: its WebSocket
  *   is closed, and its session waits for [property@TcpTunnel.Gateway:session-timeout], as after
  *   any break. The same happens when a token expires.

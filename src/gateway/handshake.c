@@ -28,33 +28,65 @@ negotiate (const TcpGatewaySettings *settings,
   return TRUE;
 }
 
-/* Reverse tunnels are also served below the path, where limrun's client asks for them. */
-static gboolean
-is_at_path (const TcpGatewaySettings *settings,
+/* What a path leads to. */
+typedef enum
+{
+  NOTHING,
+  ROOT,
+  TARGET,  /* of the name behind the last slash */
+  REVERSE, /* for limrun's client, which asks there for reverse tunnels */
+} Place;
+
+/* The path is compared as it came, without another spelling of a slash, or of any other character. */
+static Place
+find_place (const TcpGatewaySettings *settings,
+            TcpTargets               *targets,
             const char               *path)
 {
-  gsize length;
+  const char *base = settings->path != NULL ? settings->path : "/";
+  gsize length = strlen (base);
 
-  if (settings->path == NULL || strcmp (path, settings->path) == 0)
-    return TRUE;
-  length = strlen (settings->path);
-  if (g_str_has_suffix (settings->path, "/"))
+  if (g_str_has_suffix (base, "/"))
     length--;
-  return strncmp (path, settings->path, length) == 0 && strcmp (path + length, TCP_REVERSE_PATH) == 0;
+  if (strncmp (path, base, length) == 0 && path[length] == '/' && tcp_targets_find (targets, path + length + 1) != NULL)
+    return TARGET;
+  if (settings->path == NULL || strcmp (path, base) == 0)
+    return ROOT;
+  if (strncmp (path, base, length) == 0 && strcmp (path + length, TCP_REVERSE_PATH) == 0)
+    return REVERSE;
+  return NOTHING;
 }
 
 static gboolean
 check_reverse (TcpShared        *shared,
                const TcpRequest *request,
-               const char       *path,
+               Place             place,
                TcpRefusal       *refusal)
 {
-  gboolean elsewhere = shared->settings->path != NULL && strcmp (path, shared->settings->path) != 0;
-
   if (request->reverse && tcp_reverse_ports_is_empty (shared->reverse_ports))
     return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "Reverse tunnels (remotePort) are not served here.");
-  return request->reverse || !elsewhere ||
+  if (request->reverse && place == TARGET)
+    return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A reverse tunnel (remotePort) is not asked for at the path of a target.");
+  return request->reverse || place != REVERSE ||
          tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A reverse tunnel needs a remotePort.");
+}
+
+/* In a session that can be resumed a target may still be named, unless the path has. */
+static gboolean
+check_target (const TcpRequest *request,
+              TcpRefusal       *refusal)
+{
+  g_autoptr (TcpPolicy) policy = tcp_account_ref_policy (request->principal);
+  gboolean is_configured;
+  const char *own = tcp_targets_get_own (policy->targets);
+
+  if (request->reverse || (request->resumable && request->target == NULL) ||
+      tcp_policy_find_target (policy, request->target, &is_configured) != NULL)
+    return TRUE;
+  if (request->target == NULL && own == NULL)
+    return tcp_refuse (refusal, SOUP_STATUS_NOT_FOUND, "There is no target at this path; ask for one by its name.");
+  return tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The gateway does not allow %s the target %s.", request->principal->name,
+                     request->target != NULL ? request->target : own);
 }
 
 /* The first of the names in the certificate that is one of a principal; NULL if there is none. */
@@ -201,14 +233,17 @@ tcp_handshake_examine (TcpShared            *shared,
 {
   const TcpGatewaySettings *settings = shared->settings;
   g_auto (TcpProof) proof = { .expires = G_MAXINT64 };
+  const char *path = g_uri_get_path (upgrade->uri);
   g_autoptr (TcpRequest) request = NULL;
+  Place place;
   /* Before all else, or strangers could find out the path, and guess tokens at another one,
    * where they would not be slowed. */
   const char *name = authenticate (tcp_access_get_roster (shared->access), upgrade, certificate, answer, &proof, refusal);
 
   if (name == NULL)
     return NULL;
-  if (!is_at_path (settings, g_uri_get_path (upgrade->uri)))
+  place = find_place (settings, tcp_roster_get_targets (tcp_access_get_roster (shared->access)), path);
+  if (place == NOTHING)
     {
       tcp_refuse (refusal, SOUP_STATUS_NOT_FOUND, "There is nothing at this path; this gateway serves %s.",
                   settings->path);
@@ -221,12 +256,15 @@ tcp_handshake_examine (TcpShared            *shared,
     }
 
   request = tcp_request_parse (g_uri_get_query (upgrade->uri), refusal);
-  if (request == NULL || !check_reverse (shared, request, g_uri_get_path (upgrade->uri), refusal))
+  if (request == NULL || !check_reverse (shared, request, place, refusal))
     return NULL;
   request->principal = tcp_access_get_account (shared->access, name);
   tcp_proof_set (&request->proof, &proof);
+  if (place == TARGET)
+    request->target = g_strdup (strrchr (path, '/') + 1);
   request->uri = g_uri_ref (upgrade->uri);
-  if (!negotiate (settings, request, upgrade->headers, refusal) || !tcp_upgrade_check (upgrade, refusal))
+  if (!negotiate (settings, request, upgrade->headers, refusal) || !tcp_upgrade_check (upgrade, refusal) ||
+      !check_target (request, refusal))
     return NULL;
 
   return g_steal_pointer (&request);

@@ -2,6 +2,8 @@
 
 #include "gateway/policy.h"
 
+#include "base/host-port.h"
+#include "base/invalid.h"
 #include "base/ref-count.h"
 
 static TcpPolicy *
@@ -13,6 +15,21 @@ policy_new (void)
   return self;
 }
 
+/* @allow are patterns; names in it have to be there. */
+static TcpTargetRules *
+make_rules (TcpTargets   *targets,
+            char        **allow,
+            GError      **error)
+{
+  for (char **pattern = allow; pattern != NULL && *pattern != NULL; pattern++)
+    if (tcp_target_name_is_valid (*pattern) && tcp_targets_find (targets, *pattern) == NULL)
+      {
+        tcp_invalid (error, "“%s” is neither of the form HOST:PORT nor the name of a target", *pattern);
+        return NULL;
+      }
+  return tcp_target_rules_new ((const char *const *) allow, error);
+}
+
 /* That of all that have no other. */
 TcpPolicy *
 tcp_policy_new (const TcpGatewaySettings *settings,
@@ -20,13 +37,16 @@ tcp_policy_new (const TcpGatewaySettings *settings,
 {
   g_autoptr (TcpPolicy) self = policy_new ();
 
-  self->rules = tcp_target_rules_new ((const char *const *) settings->allow, error);
+  self->targets = tcp_targets_new (settings->target, (const char *const *) settings->targets, error);
+  if (self->targets == NULL)
+    return NULL;
+  self->rules = make_rules (self->targets, settings->allow, error);
   if (self->rules == NULL)
     {
       g_prefix_error (error, "the targets to be allowed: ");
       return NULL;
     }
-  self->allows_own = TRUE;
+  self->allows_own = settings->target != NULL;
   self->max_sessions = settings->max_principal_sessions;
   self->max_connections = settings->max_principal_connections;
   self->max_dials = settings->max_principal_dials;
@@ -39,23 +59,21 @@ tcp_policy_new (const TcpGatewaySettings *settings,
 
 /* What @spec says, and @general where it says nothing. */
 TcpPolicy *
-tcp_policy_new_for (TcpPolicy                *general,
-                    const TcpGatewaySettings *settings,
-                    const TcpPrincipalSpec   *spec,
-                    GError                  **error)
+tcp_policy_new_for (TcpPolicy               *general,
+                    const TcpPrincipalSpec  *spec,
+                    GError                 **error)
 {
   g_autoptr (TcpPolicy) self = policy_new ();
+  const char *own = tcp_targets_get_own (general->targets);
 
-  if (spec->allow != NULL)
-    self->rules = tcp_target_rules_new ((const char *const *) spec->allow, error);
-  else
-    self->rules = tcp_target_rules_ref (general->rules);
+  self->targets = tcp_targets_ref (general->targets);
+  self->rules = spec->allow != NULL ? make_rules (self->targets, spec->allow, error) : tcp_target_rules_ref (general->rules);
   if (self->rules == NULL)
     {
       g_prefix_error (error, "the targets to be allowed to “%s”: ", spec->name);
       return NULL;
     }
-  self->allows_own = spec->allow != NULL ? tcp_target_rules_allow (self->rules, settings->target) : general->allows_own;
+  self->allows_own = spec->allow == NULL ? general->allows_own : own != NULL && tcp_target_rules_allow (self->rules, own);
   self->max_sessions = spec->max_sessions > 0 ? spec->max_sessions : general->max_sessions;
   self->max_connections = spec->max_connections > 0 ? spec->max_connections : general->max_connections;
   self->max_dials = spec->max_dials > 0 ? spec->max_dials : general->max_dials;
@@ -64,6 +82,41 @@ tcp_policy_new_for (TcpPolicy                *general,
   self->upload_rate = spec->upload_rate > 0 ? spec->upload_rate : general->upload_rate;
   self->download_rate = spec->download_rate > 0 ? spec->download_rate : general->download_rate;
   return g_steal_pointer (&self);
+}
+
+/* HOST:PORT of what a client asks for, which may be NULL; NULL if it may not be connected to that. @is_configured says
+ * that it is where whoever configures the gateway has said; other addresses are to be checked once they are known. */
+const char *
+tcp_policy_find_target (const TcpPolicy *self,
+                        const char      *asked,
+                        gboolean        *is_configured)
+{
+  const char *own = tcp_targets_get_own (self->targets);
+  const char *address = asked;
+
+  *is_configured = TRUE;
+  if (asked == NULL || g_strcmp0 (asked, own) == 0)
+    {
+      if (!self->allows_own)
+        return NULL;
+      address = own;
+    }
+  else if (!tcp_target_rules_allow (self->rules, asked))
+    return NULL;
+
+  if (tcp_target_name_is_valid (address))
+    return tcp_targets_find (self->targets, address);
+  *is_configured = address == own;
+  return address;
+}
+
+/* Whether the same is allowed, and leads to the same. */
+gboolean
+tcp_policy_has_same_targets (const TcpPolicy *self,
+                             const TcpPolicy *other)
+{
+  return self->allows_own == other->allows_own && tcp_target_rules_equal (self->rules, other->rules) &&
+         tcp_targets_equal (self->targets, other->targets);
 }
 
 TcpPolicy *
@@ -79,6 +132,7 @@ tcp_policy_unref (TcpPolicy *self)
   if (!tcp_ref_count_dec (&self->refs))
     return;
 
+  g_clear_pointer (&self->targets, tcp_targets_unref);
   g_clear_pointer (&self->rules, tcp_target_rules_unref);
   g_free (self);
 }

@@ -5,6 +5,7 @@
 #include "gateway/principal-spec.h"
 #include "gateway/settings.h"
 #include "gateway/target-rules.h"
+#include "gateway/targets.h"
 
 G_BEGIN_DECLS
 
@@ -12,8 +13,9 @@ G_BEGIN_DECLS
 typedef struct
 {
   gatomicrefcount refs;
-  TcpTargetRules *rules;  /* of the targets that its clients may ask for, */
-  gboolean allows_own;    /* and whether that of the gateway is one */
+  TcpTargets *targets;    /* that the gateway knows, */
+  TcpTargetRules *rules;  /* which of these and of others its clients may ask for, */
+  gboolean allows_own;    /* and whether they may ask for nothing, which is for that of the gateway */
   guint max_sessions;     /* of these, 0 is for what access.c gives each principal */
   guint max_connections;
   guint max_dials;
@@ -25,10 +27,14 @@ typedef struct
 
 TcpPolicy *tcp_policy_new (const TcpGatewaySettings *settings,
                            GError                  **error);
-TcpPolicy *tcp_policy_new_for (TcpPolicy                *general,
-                               const TcpGatewaySettings *settings,
-                               const TcpPrincipalSpec   *spec,
-                               GError                  **error);
+TcpPolicy *tcp_policy_new_for (TcpPolicy               *general,
+                               const TcpPrincipalSpec  *spec,
+                               GError                 **error);
+const char *tcp_policy_find_target (const TcpPolicy *self,
+                                    const char      *asked,
+                                    gboolean        *is_configured);
+gboolean tcp_policy_has_same_targets (const TcpPolicy *self,
+                                      const TcpPolicy *other);
 TcpPolicy *tcp_policy_ref (TcpPolicy *self);
 void tcp_policy_unref (TcpPolicy *self);
 

@@ -18,19 +18,42 @@ static const TcpSetting rows[] = {
   /**
    * TcpGateway:target:
    *
-   * The TCP service that clients are connected to, as `host:port`, an IPv6 address in
-   * brackets. It is connected to anew for every connection. The start
-   * fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if it is %NULL, the default, or of another form.
+   * The TCP service that clients are connected to which ask for no other, as `host:port`, an IPv6 address in
+   * brackets, or the name of one of [property@TcpTunnel.Gateway:targets]. It is connected to anew for every connection. The
+   * start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if it is of another form, or if it is %NULL, the default, and
+   * there are no other targets. Where it is %NULL, clients that ask for none are refused.
    *
    * Since: 1.0
    */
   { "target", SETTING (STRING, target) },
 
   /**
+   * TcpGateway:targets:
+   *
+   * Targets that have a name, each as `name=host:port`. %NULL, the default, is for none.
+   *
+   * A name has at most 63 letters, digits, `-`, `_` and `.`, of which the first is a letter or a digit; upper and lower case
+   * differ, and `reverse-tunnel` is not one. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if an item has
+   * another form, or a name is there twice.
+   *
+   * A client asks for a target by its name, as [property@TcpTunnel.Tunnel:target] of a session that can be resumed, or in
+   * every protocol by the path of the URL: below [property@TcpTunnel.Gateway:path], as `/db` if that is `/`, or
+   * `/instance/db` if it is `/instance`. Where that property is %NULL, the path is `/db` too.
+   *
+   * Only those are connected that [property@TcpTunnel.Gateway:allow] or [property@TcpTunnel.Principal:allow] allows the
+   * name. Addresses are not checked, so that they may be those of this machine. At the path of a target that is not allowed
+   * the answer is 403.
+   *
+   * Since: 1.0
+   */
+  { "targets", SETTING (STRV, targets) },
+
+  /**
    * TcpGateway:path:
    *
-   * The path of the URL at which clients are served; others are answered 404 if the
-   * token is valid, else 401. %NULL serves them at any path. The default is `/`.
+   * The path of the URL at which clients are served, and below which there are the paths of
+   * [property@TcpTunnel.Gateway:targets]; others are answered 404 if the token is valid, else 401. %NULL serves clients at any
+   * path. The default is `/`. Paths are compared as they come: another spelling, such as `/%64b` or `//db`, is another path.
    *
    * Since: 1.0
    */
@@ -55,12 +78,14 @@ static const TcpSetting rows[] = {
    * TcpGateway:allow:
    *
    * Patterns of further targets that clients may ask for. %NULL, the default, allows
-   * nothing but [property@TcpTunnel.Gateway:target], which needs no pattern.
+   * nothing but [property@TcpTunnel.Gateway:target], which needs no pattern. What the clients of one name may ask for can be
+   * something else: see [property@TcpTunnel.Principal:allow].
    *
    * A pattern has the form `HOST:PORT`. `HOST` is a name; `*.` and a name, for every name
    * below that one; an address, with an IPv6 address in brackets; a network, such as `10.0.0.0/8`
    * or `[fd00::/8]`; or `*` for every host.
-   * `PORT` is a number from 1 to 65535, a range such as `8000-8099`, or `*`. The start
+   * `PORT` is a number from 1 to 65535, a range such as `8000-8099`, or `*`. In place of all that a pattern may be
+   * the name of one of [property@TcpTunnel.Gateway:targets]: no other pattern allows that name. The start
    * fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if one of them has another form.
    *
    * Names are compared as the client writes them, without regard to case: a pattern with

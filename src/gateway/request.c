@@ -13,6 +13,7 @@ tcp_request_free (TcpRequest *self)
   g_clear_pointer (&self->principal, tcp_account_unref);
   tcp_proof_clear (&self->proof);
   g_free (self->session_id);
+  g_free (self->target);
   g_clear_object (&self->local);
   g_clear_object (&self->proxy);
   g_free (self->address);

@@ -22,6 +22,7 @@ typedef struct
   gboolean held;      /* there will be no session: it has ended */
   const char *route; /* of the gateway, if it is to come back by that; else NULL */
   char *session_id; /* NULL if it gave none */
+  char *target;     /* the name of one, at the path of which it came; nullable */
   TcpAccount *principal;
   TcpProof proof; /* that it has shown */
   GUri *uri; /* of the WebSocket */

@@ -17,10 +17,9 @@ struct _TcpRoster
 };
 
 static gboolean
-roster_add (TcpRoster                 *self,
-            const TcpGatewaySettings  *settings,
-            const TcpPrincipalSpec    *spec,
-            GError                   **error)
+roster_add (TcpRoster               *self,
+            const TcpPrincipalSpec  *spec,
+            GError                 **error)
 {
   TcpPolicy *policy;
 
@@ -32,14 +31,37 @@ roster_add (TcpRoster                 *self,
     if (!tcp_tokens_add_text (self->tokens, spec->name, *token, error))
       return FALSE;
 
-  policy = tcp_policy_new_for (self->general, settings, spec, error);
+  policy = tcp_policy_new_for (self->general, spec, error);
   if (policy == NULL)
     return FALSE;
   g_hash_table_insert (self->policies, g_strdup (spec->name), policy);
   return TRUE;
 }
 
-/* @principals are TcpPrincipalSpec; @log may be NULL if there is no token file. Blocks. */
+/* What nobody can be connected to may be missing in a list. */
+static void
+roster_warn_of_targets (TcpRoster *self,
+                        TcpLog    *log)
+{
+  g_autoptr (GPtrArray) names = tcp_targets_get_names (self->general->targets);
+
+  for (guint i = 0; i < names->len; i++)
+    {
+      GHashTableIter iter;
+      gpointer policy = self->general;
+      gboolean is_used = g_strcmp0 (tcp_targets_get_own (self->general->targets), names->pdata[i]) == 0;
+
+      g_hash_table_iter_init (&iter, self->policies);
+      do
+        is_used = is_used || tcp_target_rules_allow (((TcpPolicy *) policy)->rules, names->pdata[i]);
+      while (!is_used && g_hash_table_iter_next (&iter, NULL, &policy));
+      if (!is_used)
+        tcp_log_warn (log, "nobody may be connected to the target “%s”: no list of targets to be allowed has the name",
+                      (const char *) names->pdata[i]);
+    }
+}
+
+/* @principals are TcpPrincipalSpec; @log may be NULL if there is neither a token file nor a target with a name. Blocks. */
 TcpRoster *
 tcp_roster_load (const TcpGatewaySettings *settings,
                  GPtrArray                *principals,
@@ -57,7 +79,7 @@ tcp_roster_load (const TcpGatewaySettings *settings,
   if (self->tokens == NULL)
     return NULL;
   for (guint i = 0; i < principals->len; i++)
-    if (!roster_add (self, settings, principals->pdata[i], error))
+    if (!roster_add (self, principals->pdata[i], error))
       return NULL;
   g_set_object (&self->client_ca, settings->client_ca);
   self->asks = settings->asks;
@@ -76,6 +98,7 @@ tcp_roster_load (const TcpGatewaySettings *settings,
       tcp_invalid (error, "client-ca is set, but there is no principal that a certificate could name");
       return NULL;
     }
+  roster_warn_of_targets (self, log);
   return g_steal_pointer (&self);
 }
 
@@ -125,6 +148,12 @@ tcp_roster_has (TcpRoster  *self,
                 const char *name)
 {
   return tcp_tokens_have_name (self->tokens, name);
+}
+
+TcpTargets *
+tcp_roster_get_targets (TcpRoster *self)
+{
+  return self->general->targets;
 }
 
 guint

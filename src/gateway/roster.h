@@ -23,6 +23,7 @@ GTlsDatabase *tcp_roster_get_client_ca (TcpRoster *self);
 gboolean tcp_roster_asks (TcpRoster *self);
 gboolean tcp_roster_has (TcpRoster  *self,
                          const char *name);
+TcpTargets *tcp_roster_get_targets (TcpRoster *self);
 guint tcp_roster_count (TcpRoster *self);
 TcpPolicy *tcp_roster_get_policy (TcpRoster  *self,
                                   const char *name);

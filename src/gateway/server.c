@@ -612,6 +612,7 @@ server_do_reload (gpointer data)
   reload->taken = TRUE;
   reload->former = tcp_roster_ref (tcp_access_get_roster (self->shared->access));
   tcp_access_set_roster (self->shared->access, reload->roster);
+  tcp_target_book_forget (self->shared->target_book);
   if (reload->certificate != NULL)
     tcp_listener_set_certificates (self->listener, reload->certificate, tcp_roster_get_client_ca (reload->roster));
   for (guint i = 0; i < self->n_shards; i++)
@@ -637,6 +638,8 @@ tcp_server_reload (TcpServer                 *self,
 
   if ((settings->tls_certificate != NULL) != (self->shared->settings->tls_certificate != NULL))
     return tcp_invalid (error, "a gateway that runs goes on with TLS, or without, as it was started");
+  if (!tcp_gateway_settings_check (settings, error))
+    return FALSE;
   roster = tcp_roster_load (settings, principals, self->shared->log, error);
   if (roster == NULL)
     return FALSE;

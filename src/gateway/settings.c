@@ -4,8 +4,8 @@
 
 #include "base/invalid.h"
 #include "gateway/networks.h"
+#include "gateway/policy.h"
 #include "gateway/reverse-ports.h"
-#include "gateway/target-rules.h"
 #include "io/listen.h"
 #include "protocol/resumable-frame.h"
 
@@ -37,22 +37,15 @@ tcp_gateway_settings_get_max_memory (const TcpGatewaySettings *self)
 }
 
 gboolean
-tcp_gateway_settings_check (TcpGatewaySettings  *self,
-                            GError             **error)
+tcp_gateway_settings_check (const TcpGatewaySettings  *self,
+                            GError                   **error)
 {
-  g_autoptr (GSocketConnectable) target = NULL;
+  g_autoptr (TcpPolicy) policy = tcp_policy_new (self, error);
   g_autoptr (TcpNetworks) proxies = NULL;
-  g_autoptr (TcpTargetRules) rules = NULL;
   g_autoptr (TcpReversePorts) reverse_ports = NULL;
-  guint16 port = 0;
 
-  if (self->target != NULL)
-    target = g_network_address_parse (self->target, 0, NULL);
-  if (target != NULL && *g_network_address_get_hostname (G_NETWORK_ADDRESS (target)) != '\0')
-    port = g_network_address_get_port (G_NETWORK_ADDRESS (target));
-  if (port == 0)
-    return tcp_invalid (error, "the target “%s” is not of the form HOST:PORT, such as 127.0.0.1:22 or [::1]:22",
-                        self->target != NULL ? self->target : "");
+  if (policy == NULL)
+    return FALSE;
   if (!tcp_listen_check (self->common.hostname, self->common.socket_path, self->common.socket, error))
     return FALSE;
   if (self->path != NULL && *self->path != '/')
@@ -65,13 +58,6 @@ tcp_gateway_settings_check (TcpGatewaySettings  *self,
   proxies = tcp_networks_parse ((const char *const *) self->trusted_proxies, error);
   if (proxies == NULL)
     return FALSE;
-
-  rules = tcp_target_rules_new ((const char *const *) self->allow, error);
-  if (rules == NULL)
-    {
-      g_prefix_error (error, "the targets to be allowed: ");
-      return FALSE;
-    }
 
   reverse_ports = tcp_reverse_ports_new ((const char *const *) self->reverse_ports, error);
   if (reverse_ports == NULL)

@@ -24,6 +24,7 @@ typedef struct
   char *target;
   char *path;
   char *route; /* nullable */
+  char **targets; /* that have names; see targets.h */
   char **allow; /* patterns of targets; see target-rules.h */
   char **reverse_ports; /* on which it may listen for clients; see reverse-ports.h */
   char *token;
@@ -51,8 +52,8 @@ extern const TcpSettings tcp_gateway_settings;
 TcpGatewaySettings *tcp_gateway_settings_copy (const TcpGatewaySettings *self);
 guint64 tcp_gateway_settings_get_max_memory (const TcpGatewaySettings *self);
 void tcp_gateway_settings_free (TcpGatewaySettings *self);
-gboolean tcp_gateway_settings_check (TcpGatewaySettings  *self,
-                                     GError             **error);
+gboolean tcp_gateway_settings_check (const TcpGatewaySettings  *self,
+                                     GError                   **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpGatewaySettings, tcp_gateway_settings_free)
 

@@ -298,6 +298,8 @@ check_return (TcpClient        *client,
 {
   if (tcp_client_get_principal (client) != request->principal)
     return tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
+  if (g_strcmp0 (tcp_client_get_target (client), request->target) != 0)
+    return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session cannot go on at the path of another target.");
   if (tcp_client_is_resumable (client) != request->resumable)
     return tcp_refuse (refusal, SOUP_STATUS_GONE, "The session cannot go on in another protocol.");
   return TRUE;

@@ -81,7 +81,7 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   tcp_quota_init (&self->held, MAX (1, settings->common.max_connections / 2));
   tcp_quota_init (&self->listeners, MAX (1, tcp_descriptors_get_limit () / LISTENERS_PART));
   self->dials = tcp_dial_queue_new (settings->max_dials, thread);
-  self->target_book = tcp_target_book_new (settings->target, settings->common.connect_timeout);
+  self->target_book = tcp_target_book_new (settings->common.connect_timeout);
   shared_make_access (self);
 
   return self;

@@ -11,6 +11,7 @@
 
 typedef struct
 {
+  char *name;       /* of a target of the gateway; then there is nothing else */
   char *host;       /* NULL for any */
   gboolean below;   /* names below it, and not itself */
   gboolean address; /* of which no name is one */
@@ -22,6 +23,7 @@ typedef struct
 struct _TcpTargetRules
 {
   gatomicrefcount refs;
+  char **patterns; /* of which they are; nullable */
   GArray *rules;
 };
 
@@ -30,6 +32,7 @@ rule_clear (gpointer data)
 {
   Rule *rule = data;
 
+  g_free (rule->name);
   g_free (rule->host);
   g_clear_object (&rule->network);
 }
@@ -71,6 +74,11 @@ rule_parse (Rule        *self,
 {
   const char *colon = strrchr (pattern, ':');
 
+  if (tcp_target_name_is_valid (pattern))
+    {
+      self->name = g_strdup (pattern);
+      return TRUE;
+    }
   if (colon == NULL || !rule_parse_ports (self, colon + 1))
     return tcp_invalid (error, "“%s” is not of the form HOST:PORT, where PORT is a number from 1 to 65535, "
                         "a range such as 8000-8099, or *", pattern);
@@ -97,6 +105,7 @@ tcp_target_rules_new (const char *const  *patterns,
   g_autoptr (TcpTargetRules) self = g_new0 (TcpTargetRules, 1);
 
   g_atomic_ref_count_init (&self->refs);
+  self->patterns = g_strdupv ((char **) patterns);
   self->rules = g_array_new (FALSE, TRUE, sizeof (Rule));
   g_array_set_clear_func (self->rules, rule_clear);
   for (; patterns != NULL && *patterns != NULL; patterns++)
@@ -113,6 +122,16 @@ tcp_target_rules_new (const char *const  *patterns,
   return g_steal_pointer (&self);
 }
 
+/* Whether they are of the same patterns. */
+gboolean
+tcp_target_rules_equal (TcpTargetRules *self,
+                        TcpTargetRules *other)
+{
+  if (self->patterns == NULL || other->patterns == NULL)
+    return self->patterns == other->patterns;
+  return g_strv_equal ((const char *const *) self->patterns, (const char *const *) other->patterns);
+}
+
 TcpTargetRules *
 tcp_target_rules_ref (TcpTargetRules *self)
 {
@@ -127,6 +146,7 @@ tcp_target_rules_unref (TcpTargetRules *self)
     return;
 
   g_array_unref (self->rules);
+  g_strfreev (self->patterns);
   g_free (self);
 }
 
@@ -138,7 +158,7 @@ rule_names (const Rule   *self,
 {
   g_autoptr (GInetAddress) own = NULL;
 
-  if (port < self->first || port > self->last)
+  if (self->name != NULL || port < self->first || port > self->last)
     return FALSE;
   if (self->network != NULL)
     return g_inet_address_mask_matches (self->network, address);
@@ -154,7 +174,7 @@ rule_allows (const Rule      *self,
 {
   gsize rest;
 
-  if (target->port < self->first || target->port > self->last)
+  if (self->name != NULL || target->port < self->first || target->port > self->last)
     return FALSE;
   if (self->network != NULL)
     {
@@ -175,13 +195,25 @@ rule_allows (const Rule      *self,
   return target->host[rest - 1] == '.' && strcmp (target->host + rest, self->host) == 0;
 }
 
-/* Not if it is malformed, either. */
+static gboolean
+rules_allow_name (TcpTargetRules *self,
+                  const char     *name)
+{
+  for (guint i = 0; i < self->rules->len; i++)
+    if (g_strcmp0 (g_array_index (self->rules, Rule, i).name, name) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* @target is HOST:PORT or a name. Not if it is malformed, either. */
 gboolean
 tcp_target_rules_allow (TcpTargetRules *self,
                         const char     *target)
 {
   g_auto (TcpHostPort) parsed = { 0 };
 
+  if (tcp_target_name_is_valid (target))
+    return rules_allow_name (self, target);
   if (!tcp_host_port_parse (target, &parsed, NULL))
     return FALSE;
   for (guint i = 0; i < self->rules->len; i++)
@@ -216,4 +248,20 @@ tcp_target_rules_allow_address (TcpTargetRules *self,
     if (rule_names (&g_array_index (self->rules, Rule, i), normal, port))
       return TRUE;
   return FALSE;
+}
+
+/* The same, of what was connected to. */
+gboolean
+tcp_target_rules_allow_connection (TcpTargetRules    *self,
+                                   GSocketConnection *connection)
+{
+  g_autoptr (GSocketAddress) remote = g_socket_connection_get_remote_address (connection, NULL);
+  GInetSocketAddress *address;
+
+  /* It has broken already. */
+  if (!G_IS_INET_SOCKET_ADDRESS (remote))
+    return TRUE;
+  address = G_INET_SOCKET_ADDRESS (remote);
+  return tcp_target_rules_allow_address (self, g_inet_socket_address_get_address (address),
+                                         g_inet_socket_address_get_port (address));
 }

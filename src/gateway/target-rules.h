@@ -11,6 +11,8 @@ typedef struct _TcpTargetRules TcpTargetRules;
 
 TcpTargetRules *tcp_target_rules_new (const char *const  *patterns,
                                       GError            **error);
+gboolean tcp_target_rules_equal (TcpTargetRules *self,
+                                 TcpTargetRules *other);
 TcpTargetRules *tcp_target_rules_ref (TcpTargetRules *self);
 void tcp_target_rules_unref (TcpTargetRules *self);
 gboolean tcp_target_rules_allow (TcpTargetRules *self,
@@ -19,6 +21,8 @@ gboolean tcp_target_rules_allow (TcpTargetRules *self,
 gboolean tcp_target_rules_allow_address (TcpTargetRules *self,
                                          GInetAddress   *address,
                                          guint16         port);
+gboolean tcp_target_rules_allow_connection (TcpTargetRules    *self,
+                                            GSocketConnection *connection);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpTargetRules, tcp_target_rules_unref)
 

@@ -27,21 +27,21 @@ struct _TcpTargetBook
 {
   gatomicrefcount refs; /* each target has one */
   gint64 timeout;       /* after which another lookup of a name may begin, in microseconds */
-  TcpTarget *own;       /* that of the gateway, which is never forgotten */
 
   GMutex mutex;
   /* Under the mutex, as well as what its targets say of it */
-  GHashTable *targets; /* host → TcpTarget, of the others */
+  GHashTable *configured; /* host → TcpTarget, of those that the gateway was configured with */
+  GHashTable *targets;    /* and of the others */
   GQueue recent;       /* of these, by their links: the one that nobody has asked for the longest is first */
   GQueue queued;       /* of TcpTarget, those that are to be looked up, the next first */
-  guint n_lookups;     /* of others than its own */
+  guint n_lookups;     /* of others than those that are configured */
 };
 
 struct _TcpTarget
 {
   gatomicrefcount refs; /* each lookup has one */
   TcpTargetBook *book;
-  gboolean is_own; /* of the gateway */
+  gboolean is_configured;
   char *hostname;  /* in lower case, if it is a name */
   GList recent;
 
@@ -153,8 +153,8 @@ target_enqueue (TcpTarget *self)
     return;
 
   self->link.data = self;
-  /* That of the gateway does not wait for others. */
-  if (self->is_own)
+  /* One that is configured does not wait for others. */
+  if (self->is_configured)
     g_queue_push_head_link (&self->book->queued, &self->link);
   else
     g_queue_push_tail_link (&self->book->queued, &self->link);
@@ -199,13 +199,13 @@ book_next (TcpTargetBook *self)
 {
   TcpTarget *target = g_queue_peek_head (&self->queued);
 
-  if (target == NULL || (!target->is_own && self->n_lookups >= MAX_FOREIGN_LOOKUPS))
+  if (target == NULL || (!target->is_configured && self->n_lookups >= MAX_FOREIGN_LOOKUPS))
     return NULL;
 
   target_dequeue (target);
   target->n_lookups++;
   target->latest_lookup = g_get_monotonic_time ();
-  self->n_lookups += !target->is_own;
+  self->n_lookups += !target->is_configured;
   return tcp_target_ref (target);
 }
 
@@ -225,7 +225,7 @@ on_looked_up (GObject      *object,
 
   g_mutex_lock (&book->mutex);
   self->n_lookups--;
-  book->n_lookups -= !self->is_own;
+  book->n_lookups -= !self->is_configured;
   if (addresses != NULL)
     {
       g_clear_pointer (&self->known, g_resolver_free_addresses);
@@ -335,22 +335,17 @@ parse_host (const char *host_and_port,
   return strchr (host, ':') != NULL ? g_strdup (host) : g_ascii_strdown (host, -1);
 }
 
-/* @own is the target of the gateway; @timeout is for how long anybody waits, in milliseconds, and 0 is for ever. */
+/* @timeout is for how long anybody waits, in milliseconds, and 0 is for ever. */
 TcpTargetBook *
-tcp_target_book_new (const char *own,
-                     guint       timeout)
+tcp_target_book_new (guint timeout)
 {
   TcpTargetBook *self = g_new0 (TcpTargetBook, 1);
-  g_autofree char *host = NULL;
-  guint16 port;
 
   g_atomic_ref_count_init (&self->refs);
   g_mutex_init (&self->mutex);
   self->timeout = timeout > 0 ? timeout * G_TIME_SPAN_MILLISECOND : G_MAXINT64;
+  self->configured = g_hash_table_new_full (tcp_secret_hash, g_str_equal, NULL, (GDestroyNotify) tcp_target_unref);
   self->targets = g_hash_table_new_full (tcp_secret_hash, g_str_equal, NULL, (GDestroyNotify) tcp_target_unref);
-  host = parse_host (own, &port);
-  self->own = target_new (self, host);
-  self->own->is_own = TRUE;
   return self;
 }
 
@@ -358,9 +353,22 @@ tcp_target_book_new (const char *own,
 void
 tcp_target_book_free (TcpTargetBook *self)
 {
-  g_clear_pointer (&self->own, tcp_target_unref);
+  g_clear_pointer (&self->configured, g_hash_table_unref);
   g_clear_pointer (&self->targets, g_hash_table_unref);
   book_unref (self);
+}
+
+/* The gateway is configured anew. */
+void
+tcp_target_book_forget (TcpTargetBook *self)
+{
+  GHashTable *former;
+
+  g_mutex_lock (&self->mutex);
+  former = self->configured;
+  self->configured = g_hash_table_new_full (tcp_secret_hash, g_str_equal, NULL, (GDestroyNotify) tcp_target_unref);
+  g_mutex_unlock (&self->mutex);
+  g_hash_table_unref (former);
 }
 
 /* With the mutex: makes room for one more. Those that somebody uses stay, or they would be looked up again beside what
@@ -379,20 +387,30 @@ book_make_room (TcpTargetBook *self)
     }
 }
 
-/* A reference to it; and which of its ports that is. */
-TcpTarget *
-tcp_target_book_get (TcpTargetBook *self,
-                     const char    *host_and_port,
-                     guint16       *port)
+/* With the mutex. */
+static TcpTarget *
+book_get_configured (TcpTargetBook *self,
+                     const char    *host,
+                     gboolean       add)
 {
-  g_autofree char *host = parse_host (host_and_port, port);
-  TcpTarget *target;
+  TcpTarget *target = g_hash_table_lookup (self->configured, host);
 
-  if (strcmp (host, self->own->hostname) == 0)
-    return tcp_target_ref (self->own);
+  if (target == NULL && add)
+    {
+      target = target_new (self, host);
+      target->is_configured = TRUE;
+      g_hash_table_insert (self->configured, target->hostname, target);
+    }
+  return target;
+}
 
-  g_mutex_lock (&self->mutex);
-  target = g_hash_table_lookup (self->targets, host);
+/* Likewise. */
+static TcpTarget *
+book_get_other (TcpTargetBook *self,
+                const char    *host)
+{
+  TcpTarget *target = g_hash_table_lookup (self->targets, host);
+
   if (target == NULL)
     {
       book_make_room (self);
@@ -404,6 +422,24 @@ tcp_target_book_get (TcpTargetBook *self,
       g_queue_unlink (&self->recent, &target->recent);
     }
   g_queue_push_tail_link (&self->recent, &target->recent);
+  return target;
+}
+
+/* A reference to it; and which of its ports that is. One that the gateway @is_configured with is never forgotten, and
+ * is the same for whoever asks for its host. */
+TcpTarget *
+tcp_target_book_get (TcpTargetBook *self,
+                     const char    *host_and_port,
+                     gboolean       is_configured,
+                     guint16       *port)
+{
+  g_autofree char *host = parse_host (host_and_port, port);
+  TcpTarget *target;
+
+  g_mutex_lock (&self->mutex);
+  target = book_get_configured (self, host, is_configured);
+  if (target == NULL)
+    target = book_get_other (self, host);
   tcp_target_ref (target);
   g_mutex_unlock (&self->mutex);
   return target;

@@ -11,7 +11,7 @@ G_BEGIN_DECLS
  * are, and whichever port they want: a lookup takes a thread of the pool that GIO also uses for other things, and a name server may be slow.
  * Whoever asks while a lookup is under way has its result, which also serves those that come a few seconds
  * later. An address is not looked up. However many names clients choose, only so many of them are looked up at
- * once, and others have their turn; the gateway's own target does not wait for them.
+ * once, and others have their turn; those that the gateway was configured with do not wait for them.
  *
  * Safe on all threads. */
 typedef struct _TcpTarget TcpTarget;
@@ -35,15 +35,16 @@ TcpTargetWait *tcp_target_wait (TcpTarget     *self,
                                 gpointer       user_data);
 void tcp_target_wait_free (TcpTargetWait *self);
 
-/* The target of a gateway, and those that clients asked for of late. */
+/* The targets that the gateway was configured with, and those that clients asked for of late. */
 typedef struct _TcpTargetBook TcpTargetBook;
 
-TcpTargetBook *tcp_target_book_new (const char *own,
-                                    guint       timeout);
+TcpTargetBook *tcp_target_book_new (guint timeout);
 void tcp_target_book_free (TcpTargetBook *self);
 TcpTarget *tcp_target_book_get (TcpTargetBook *self,
                                 const char    *host_and_port,
+                                gboolean       is_configured,
                                 guint16       *port);
+void tcp_target_book_forget (TcpTargetBook *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpTarget, tcp_target_unref)
 

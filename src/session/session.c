@@ -1068,6 +1068,17 @@ tcp_session_get_channel (TcpSession *self)
   return self->channel;
 }
 
+/* A reference to each that is there, the oldest first. */
+GPtrArray *
+tcp_session_list_streams (TcpSession *self)
+{
+  GPtrArray *streams = list_streams (self->streams);
+  g_autoptr (GPtrArray) finishing = list_streams (self->finishing);
+
+  g_ptr_array_extend_and_steal (streams, g_steal_pointer (&finishing));
+  return streams;
+}
+
 /* Those that the peer knows of: not the ones that only have to empty their queue. */
 guint
 tcp_session_get_n_streams (TcpSession *self)

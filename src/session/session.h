@@ -162,6 +162,7 @@ void tcp_session_refuse (TcpSession   *self,
                          const GError *error);
 void tcp_session_drain (TcpSession *self);
 guint tcp_session_get_n_streams (TcpSession *self);
+GPtrArray *tcp_session_list_streams (TcpSession *self);
 gboolean tcp_session_is_idle (TcpSession *self);
 gboolean tcp_session_is_finishing (TcpSession *self);
 gboolean tcp_session_is_empty (TcpSession *self);

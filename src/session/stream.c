@@ -351,6 +351,13 @@ tcp_stream_is_attached (TcpStream *self)
   return self->socket != NULL;
 }
 
+/* NULL if there is none yet, or any more. */
+GSocketConnection *
+tcp_stream_get_connection (TcpStream *self)
+{
+  return self->connection;
+}
+
 /* Gives it the TCP connection, to which all goes that was written so far. */
 void
 tcp_stream_attach (TcpStream         *self,

@@ -80,6 +80,7 @@ void tcp_stream_set_counted (TcpStream *self);
 gboolean tcp_stream_is_counted (TcpStream *self);
 gsize tcp_stream_get_queued (TcpStream *self);
 gboolean tcp_stream_is_attached (TcpStream *self);
+GSocketConnection *tcp_stream_get_connection (TcpStream *self);
 void tcp_stream_attach (TcpStream         *self,
                         GSocketConnection *connection);
 gboolean tcp_stream_peer_has_left (TcpStream *self);

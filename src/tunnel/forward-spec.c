@@ -97,11 +97,9 @@ gboolean
 tcp_forward_spec_check (const TcpForwardSpec  *self,
                         GError               **error)
 {
-  g_auto (TcpHostPort) target = { 0 };
-
   if (!tcp_listen_check (self->hostname, self->socket_path, self->socket, error))
     return FALSE;
   if (self->kind != TCP_FORWARD_KIND_TARGET || self->target == NULL)
     return TRUE;
-  return tcp_host_port_parse (self->target, &target, error);
+  return tcp_target_check (self->target, error);
 }

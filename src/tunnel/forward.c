@@ -348,7 +348,7 @@ tcp_forward_class_init (TcpForwardClass *klass)
   /**
    * TcpForward:target:
    *
-   * The target to request from the gateway for each TCP client, as `host:port`: see [property@TcpTunnel.Tunnel:target],
+   * The target to request from the gateway for each TCP client, as `host:port` or a name: see [property@TcpTunnel.Tunnel:target],
    * which also applies if this is %NULL, the default. A proxy ignores it.
    *
    * Since: 1.0

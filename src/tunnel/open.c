@@ -41,7 +41,6 @@ tcp_tunnel_open_async (TcpTunnel           *self,
                        gpointer             user_data)
 {
   g_autoptr (GTask) task = NULL;
-  g_auto (TcpHostPort) parsed = { 0 };
   g_autoptr (TcpEngine) engine = NULL;
   GError *error = NULL;
 
@@ -52,7 +51,7 @@ tcp_tunnel_open_async (TcpTunnel           *self,
   g_task_set_source_tag (task, tcp_tunnel_open_async);
   /* The engine answers a cancellation. */
   g_task_set_check_cancellable (task, FALSE);
-  if (tcp_tunnel_check_direction (self, &error) && (target == NULL || tcp_host_port_parse (target, &parsed, &error)))
+  if (tcp_tunnel_check_direction (self, &error) && (target == NULL || tcp_target_check (target, &error)))
     engine = tcp_runner_ref_engine (&self->parent_instance.runner, &error);
   if (engine != NULL)
     tcp_engine_open (engine, target, task);

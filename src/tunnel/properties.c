@@ -122,7 +122,8 @@ static const TcpSetting rows[] = {
    * of at most 512 bytes, with an IPv6 address in brackets; %NULL, the default, for the
    * gateway's own target. The host is a name in ASCII, which the gateway resolves, or an
    * address in its usual form: neither in other bases than ten nor as an IPv4 address within
-   * IPv6. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT otherwise, and if
+   * IPv6. A name without a port is one that the gateway gives to a target: see
+   * [property@TcpTunnel.Gateway:targets]. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT otherwise, and if
    * [property@TcpTunnel.Endpoint:resumption] is off.
    *
    * The gateway decides whether it allows the target: see

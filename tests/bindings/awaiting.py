@@ -158,7 +158,7 @@ class Awaiting:
             with self.assertRaises(TcpTunnel.WrongStateError):
                 await tunnel.open_connection()
             with self.assertRaises(TcpTunnel.InvalidArgumentError):
-                await tunnel.open_connection("db.lab")
+                await tunnel.open_connection("db.lab:")
             await tunnel.start()
             with self.assertRaises(TcpTunnel.ForbiddenError):
                 await tunnel.open_connection("db.lab:5432")

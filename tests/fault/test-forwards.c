@@ -249,7 +249,7 @@ test_failures (void)
   g_autoptr (Target) own = target_new_echo ();
   g_autoptr (Fixture) fixture = resume_new (own, TCP_TUNNEL_MODE_MULTIPLEXED);
   g_autoptr (TcpTunnel) another = tcp_tunnel_new (NULL, NULL);
-  g_autoptr (TcpForward) forward = tcp_forward_new (0, "db.lab");
+  g_autoptr (TcpForward) forward = tcp_forward_new (0, "db.lab:");
   g_autoptr (GPtrArray) forwards = NULL;
   g_autoptr (GError) error = NULL;
 

@@ -233,7 +233,8 @@ test_refused (TcpTunnelMode mode)
 
   expect_refused (fixture->tunnel, NULL, TCP_TUNNEL_ERROR_TARGET);
   expect_refused (fixture->tunnel, "db.lab:5432", TCP_TUNNEL_ERROR_FORBIDDEN);
-  expect_refused (fixture->tunnel, "db.lab", TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  expect_refused (fixture->tunnel, "db.lab", TCP_TUNNEL_ERROR_FORBIDDEN);
+  expect_refused (fixture->tunnel, "db.lab:", TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
   expect_refused (fixture->tunnel, "127.1:80", TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
   tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
   expect_refused (fixture->tunnel, NULL, TCP_TUNNEL_ERROR_WRONG_STATE);

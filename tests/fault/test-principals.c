@@ -133,6 +133,256 @@ test_allow (void)
   expect_forbidden (dave, 5, other_address);
 }
 
+static void
+set_strv (gpointer object,
+          const char *property,
+          const char *first,
+          ...)
+{
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+  g_auto (GStrv) strv = NULL;
+  va_list rest;
+
+  va_start (rest, first);
+  for (; first != NULL; first = va_arg (rest, const char *))
+    g_strv_builder_add (builder, first);
+  va_end (rest);
+  strv = g_strv_builder_end (builder);
+  g_object_set (object, property, strv, NULL);
+}
+
+/* That of a gateway, where "db" is another target, and "ci" one that nobody listens at. */
+static void
+name_targets (Rig *rig,
+              Target *other)
+{
+  g_autofree char *address = target_get_address (other);
+  g_autofree char *db = g_strconcat ("db=", address, NULL);
+
+  set_strv (rig->fixture->gateway, "targets", db, "ci=127.0.0.1:1", NULL);
+}
+
+/* A target with a name is for those that are allowed the name, and is asked for by it, or by the path. */
+static void
+test_names (void)
+{
+  g_autoptr (Target) own = target_new_echo ();
+  g_autoptr (Target) other = target_new_echo ();
+  g_autofree char *other_address = target_get_address (other);
+  g_auto (Rig) rig = { 0 };
+  g_autoptr (ResumablePeer) alice = NULL;
+  g_autoptr (ResumablePeer) bob = NULL;
+  g_autoptr (ResumablePeer) at_path = NULL;
+
+  rig_init (&rig, own);
+  name_targets (&rig, other);
+  allow (add (&rig, "alice", "alices"), "db");
+  allow (add (&rig, "bob", "bobs"), other_address);
+  fixture_start_gateway (rig.fixture);
+
+  alice = connect_as (&rig, "alices");
+  expect_opened (alice, 1, "db");
+  g_assert_cmpuint (target_get_counters (other).accepted, ==, 1);
+  expect_forbidden (alice, 3, "ci");
+  expect_forbidden (alice, 5, other_address);
+  expect_forbidden (alice, 7, "DB");
+  expect_forbidden (alice, 9, "");
+  bob = connect_as (&rig, "bobs");
+  expect_opened (bob, 1, other_address);
+  expect_forbidden (bob, 3, "db");
+
+  at_path = resumable_client_new (fixture_get_gateway_port (rig.fixture), "alices", TRUE);
+  g_free (at_path->query);
+  at_path->query = g_strdup ("/db?mode=multiplexed&sessionId=one");
+  resumable_client_connect (at_path);
+  resumable_say_hello (at_path);
+  expect_opened (at_path, 1, "");
+  g_assert_cmpuint (target_get_counters (other).accepted, ==, 3);
+  expect_forbidden (at_path, 3, "ci");
+  /* Its session is one of that path. */
+  resumable_reset (at_path);
+  g_free (at_path->query);
+  at_path->query = g_strdup ("/?mode=multiplexed&sessionId=one");
+  g_assert_cmpuint (resumable_client_try (at_path, NULL), ==, 410);
+  g_assert_cmpuint (target_get_counters (own).accepted, ==, 0);
+}
+
+static void
+expect_message (int fd)
+{
+  guint opcode;
+  g_autoptr (GBytes) message = ws_receive (fd, &opcode);
+
+  g_assert_nonnull (message);
+  g_assert_cmpuint (opcode, ==, WS_BINARY);
+}
+
+static guint
+try_path (Rig *rig,
+          const char *path,
+          const char *token)
+{
+  g_autofree char *headers = g_strdup_printf (WS_UPGRADE "Authorization: Bearer %s\r\n", token);
+
+  return http_get (fixture_get_gateway_port (rig->fixture), path, headers, NULL, NULL);
+}
+
+/* In protocols in which none can be named the path does it. */
+static void
+test_paths (void)
+{
+  g_autoptr (Target) own = target_new_echo ();
+  g_autoptr (Target) other = target_new_echo ();
+  g_auto (Rig) rig = { 0 };
+  guint16 port;
+  int fd;
+
+  rig_init (&rig, own);
+  name_targets (&rig, other);
+  allow (rig.fixture->gateway, "db");
+  g_object_set (rig.fixture->gateway, "path", "/instance", NULL);
+  allow (add (&rig, "bob", "bobs"), "ci");
+  fixture_start_gateway (rig.fixture);
+  port = fixture_get_gateway_port (rig.fixture);
+
+  fd = ws_connect (port, "/instance/db", TEST_TOKEN);
+  ws_send (fd, WS_BINARY, "raw", 3);
+  ws_expect (fd, "raw");
+  client_close (fd);
+  fd = ws_connect (port, "/instance/db?mode=multiplexed", TEST_TOKEN);
+  ws_send (fd, WS_BINARY, "\0\0\0\1tag", 7);
+  expect_message (fd);
+  client_close (fd);
+  g_assert_cmpuint (target_get_counters (other).accepted, ==, 2);
+  fd = ws_connect (port, "/instance", TEST_TOKEN);
+  ws_send (fd, WS_BINARY, "own", 3);
+  ws_expect (fd, "own");
+  client_close (fd);
+  g_assert_cmpuint (target_get_counters (own).accepted, ==, 1);
+
+  g_assert_cmpuint (try_path (&rig, "/instance/ci", TEST_TOKEN), ==, 403);
+  g_assert_cmpuint (try_path (&rig, "/instance/db", "bobs"), ==, 403);
+  g_assert_cmpuint (try_path (&rig, "/instance", "bobs"), ==, 403);
+  g_assert_cmpuint (try_path (&rig, "/db", TEST_TOKEN), ==, 404);
+  g_assert_cmpuint (try_path (&rig, "/instance/db?remotePort=0", TEST_TOKEN), ==, 400);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->gateway));
+
+  /* At any path, and without a target for those that ask for none. */
+  g_object_set (rig.fixture->gateway, "path", NULL, "target", NULL, NULL);
+  fixture_start_gateway (rig.fixture);
+  port = fixture_get_gateway_port (rig.fixture);
+  fd = ws_connect (port, "/db", TEST_TOKEN);
+  ws_send (fd, WS_BINARY, "raw", 3);
+  ws_expect (fd, "raw");
+  client_close (fd);
+  g_assert_cmpuint (try_path (&rig, "/elsewhere", TEST_TOKEN), ==, 404);
+  g_assert_cmpuint (target_get_counters (own).accepted, ==, 1);
+  tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->gateway));
+
+  /* One with a name may be that of those that ask for none. */
+  g_object_set (rig.fixture->gateway, "target", "db", NULL);
+  fixture_start_gateway (rig.fixture);
+  fd = ws_connect (fixture_get_gateway_port (rig.fixture), "/", TEST_TOKEN);
+  ws_send (fd, WS_BINARY, "raw", 3);
+  ws_expect (fd, "raw");
+  client_close (fd);
+}
+
+/* Of this library's tunnel. */
+static void
+test_tunnel_names (TcpTunnelMode mode)
+{
+  g_autoptr (Target) own = target_new_echo ();
+  g_autoptr (Target) other = target_new_echo ();
+  g_autoptr (Fixture) fixture = resume_new (own, mode);
+  g_autofree char *address = target_get_address (other);
+  g_autofree char *db = g_strconcat ("db=", address, NULL);
+  int fd;
+
+  set_strv (fixture->gateway, "targets", db, NULL);
+  set_strv (fixture->gateway, "allow", "db", NULL);
+  g_object_set (fixture->tunnel, "target", "db", NULL);
+  fixture_start (fixture);
+  fd = fixture_connect (fixture);
+  client_round_trip (fd, "there");
+  client_close (fd);
+  g_assert_cmpuint (target_get_counters (own).accepted, ==, 0);
+  g_assert_cmpuint (target_get_counters (other).accepted, ==, 1);
+}
+
+/* Streams to what is not allowed any more are reset, those to what is go on, and so does the session. */
+static void
+test_forbidden_later (void)
+{
+  g_autoptr (Target) own = target_new_echo ();
+  g_autoptr (Target) other = target_new_echo ();
+  g_autofree char *own_address = target_get_address (own);
+  g_autofree char *other_address = target_get_address (other);
+  g_autofree char *by_name = g_strdup_printf ("localhost:%u", target_get_port (other));
+  g_auto (Rig) rig = { 0 };
+  g_autoptr (ResumablePeer) alice = NULL;
+  TcpPrincipal *principal;
+  int raw, tagged;
+
+  rig_init (&rig, own);
+  name_targets (&rig, other);
+  principal = add (&rig, "alice", "alices");
+  set_strv (principal, "allow", own_address, other_address, "db", by_name, "127.0.0.0/8:*", NULL);
+  fixture_start_gateway (rig.fixture);
+  alice = connect_as (&rig, "alices");
+  expect_opened (alice, 1, "");
+  expect_opened (alice, 3, own_address);
+  expect_opened (alice, 5, other_address);
+  expect_opened (alice, 7, "db");
+  expect_opened (alice, 9, by_name);
+  raw = ws_connect (fixture_get_gateway_port (rig.fixture), "/db", "alices");
+  ws_send (raw, WS_BINARY, "raw", 3);
+  ws_expect (raw, "raw");
+  tagged = ws_connect (fixture_get_gateway_port (rig.fixture), "/?mode=multiplexed", "alices");
+  ws_send (tagged, WS_BINARY, "\0\0\0\1tag", 7);
+  expect_message (tagged);
+
+  /* The name is, but not any more what it leads to; and one was only so within a network. */
+  set_strv (principal, "allow", own_address, "db", by_name, NULL);
+  reload (&rig);
+  resumable_expect_reset (alice, 5, RESUMABLE_RESET_FORBIDDEN);
+  resumable_expect_reset (alice, 9, RESUMABLE_RESET_FORBIDDEN);
+  resumable_round_trip (alice, 1, "on");
+  resumable_round_trip (alice, 3, "on");
+  resumable_round_trip (alice, 7, "on");
+  expect_forbidden (alice, 11, other_address);
+
+  set_strv (principal, "allow", own_address, NULL);
+  reload (&rig);
+  resumable_expect_reset (alice, 7, RESUMABLE_RESET_FORBIDDEN);
+  resumable_round_trip (alice, 1, "on");
+  ws_expect_close (raw, 1011);
+  client_close (raw);
+  g_assert_true (target_wait_open (other, 0));
+
+  set_strv (principal, "allow", "db", NULL);
+  reload (&rig);
+  resumable_expect_reset (alice, 1, RESUMABLE_RESET_FORBIDDEN);
+  resumable_expect_reset (alice, 3, RESUMABLE_RESET_FORBIDDEN);
+  ws_send (tagged, WS_BINARY, "\0\0\0\2tag", 7);
+  expect_message (tagged);
+  client_close (tagged);
+  expect_opened (alice, 13, "db");
+  g_assert_true (target_wait_open (own, 0));
+
+  /* A name that leads elsewhere does so from now on. */
+  set_strv (rig.fixture->gateway, "targets", "db=127.0.0.1:1", NULL);
+  reload (&rig);
+  resumable_round_trip (alice, 13, "on");
+  resumable_send_text (alice, RESUMABLE_OPEN, 15, "db");
+  resumable_expect_reset (alice, 15, RESUMABLE_RESET_REFUSED);
+  set_strv (principal, "allow", own_address, NULL);
+  set_strv (rig.fixture->gateway, "targets", NULL);
+  reload (&rig);
+  resumable_expect_reset (alice, 13, RESUMABLE_RESET_FORBIDDEN);
+  expect_opened (alice, 17, "");
+}
+
 /* What one may have, beside what others may. */
 static void
 test_limits (void)
@@ -246,6 +496,8 @@ test_bad (void)
   check_bad (&rig, "“alice” and “bob” have the same token");
   allow (add (&rig, "alice", "alices"), "10.0.0.1/8:22");
   check_bad (&rig, "the targets to be allowed to “alice”: “10.0.0.1/8”");
+  allow (add (&rig, "alice", "alices"), "db");
+  check_bad (&rig, "the targets to be allowed to “alice”: “db” is neither of the form HOST:PORT nor the name of a target");
   g_list_store_append (others, other);
   g_object_set (rig.fixture->gateway, "principals", others, NULL);
   check_bad (&rig, "something else in it");
@@ -260,6 +512,46 @@ test_bad (void)
   resumable_peer_free (connect_as (&rig, "alices"));
   g_assert_cmpuint (http_get (fixture_get_gateway_port (rig.fixture), "/", WS_UPGRADE "Authorization: Bearer bobs\r\n", NULL, NULL),
                     ==, 401);
+}
+
+static void
+test_bad_names (void)
+{
+  static const struct
+  {
+    const char *target;
+    const char *text;
+  } bad[] = {
+    { "db", "not of the form NAME=HOST:PORT" }, { "db=", "not of the form" }, { "db=10.0.0.5", "not of the form" },
+    { "db=:5432", "not of the form" }, { "db=10.0.0.5:0", "not of the form" }, { "=10.0.0.5:1", "cannot be the name" },
+    { "..=10.0.0.5:1", "cannot be the name" }, { ".=10.0.0.5:1", "cannot be the name" }, { "a/b=10.0.0.5:1", "cannot be the name" },
+    { "a:1=10.0.0.5:1", "cannot be the name" }, { "-a=10.0.0.5:1", "cannot be the name" }, { "a b=10.0.0.5:1", "cannot be the name" },
+    { "%64b=10.0.0.5:1", "cannot be the name" }, { "reverse-tunnel=10.0.0.5:1", "cannot be the name" },
+    { "\xc3\xbc=10.0.0.5:1", "cannot be the name" },
+    { "0123456789012345678901234567890123456789012345678901234567890123=10.0.0.5:1", "cannot be the name" },
+    { "ok=10.0.0.5:1", "two targets of the name “ok”" },
+  };
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  rig_init (&rig, target);
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      set_strv (rig.fixture->gateway, "targets", "ok=127.0.0.1:1", bad[i].target, NULL);
+      check_bad (&rig, bad[i].text);
+    }
+  set_strv (rig.fixture->gateway, "targets", "ok=127.0.0.1:1", NULL);
+  g_object_set (rig.fixture->gateway, "target", "ok.not", NULL);
+  check_bad (&rig, "the target “ok.not” is not of the form HOST:PORT");
+  g_object_set (rig.fixture->gateway, "target", "ok", NULL);
+  fixture_start_gateway (rig.fixture);
+
+  /* Nor at a reload, which then changes nothing. */
+  set_strv (rig.fixture->gateway, "allow", "db", NULL);
+  g_assert_false (tcp_gateway_reload (rig.fixture->gateway, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_nonnull (strstr (error->message, "“db”"));
 }
 
 /* A token in any of its forms; one that has expired does not count. */
@@ -336,6 +628,11 @@ main (int argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/principals/allow", test_allow);
+  g_test_add_func ("/principals/names", test_names);
+  g_test_add_func ("/principals/paths", test_paths);
+  add_mode_test ("/principals/tunnel-names", test_tunnel_names);
+  g_test_add_func ("/principals/forbidden-later", test_forbidden_later);
+  g_test_add_func ("/principals/bad-names", test_bad_names);
   g_test_add_func ("/principals/limits", test_limits);
   g_test_add_func ("/principals/reload", test_reload);
   g_test_add_func ("/principals/bad", test_bad);

@@ -244,7 +244,7 @@ check_invalid (TcpTunnel *tunnel)
 static void
 test_invalid (void)
 {
-  static const char *const targets[] = { "", "db.lab", "db.lab:0", "db.lab:65536", "0x7f.1:22", "[::ffff:10.0.0.1]:22", "b\303\274cher:22" };
+  static const char *const targets[] = { "", "db lab", "-db", "db.lab:0", "db.lab:65536", "0x7f.1:22", "[::ffff:10.0.0.1]:22", "b\303\274cher:22" };
   g_autoptr (Target) own = target_new_echo ();
   g_autoptr (Fixture) fixture = resume_new (own, TCP_TUNNEL_MODE_SINGLETON);
   g_autoptr (GError) error = NULL;

@@ -183,6 +183,13 @@ tcp_stream_is_attached (TcpStream *self)
   return self->peer != NULL;
 }
 
+/* Nothing here has a socket. */
+GSocketConnection *
+tcp_stream_get_connection (TcpStream *self)
+{
+  return NULL;
+}
+
 void
 tcp_stream_set_counted (TcpStream *self)
 {

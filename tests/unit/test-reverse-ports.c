@@ -329,7 +329,7 @@ int
 main (int    argc,
       char **argv)
 {
-  TcpGatewaySettings settings = { 0 };
+  TcpGatewaySettings settings = { .target = (char *) "127.0.0.1:9" };
   g_autoptr (TcpPolicy) policy = tcp_policy_new (&settings, NULL);
   int result;
 

@@ -280,6 +280,7 @@ class _ReverseTunnelProperties(_TunnelProperties):
 class _GatewayProperties(_Properties):
     target: str | None
     token: _Token
+    targets: list[str] | None
     allow: list[str] | None
     reverse_ports: list[str] | None
     proxy_protocol: _Enum[ProxyProtocol, _ProxyProtocolName]
@@ -350,6 +351,7 @@ class _ReverseTunnelSettings(_DiallingSettings, total=False):
     max_pending_bytes: int
 
 class _GatewaySettings(_Settings, total=False):
+    targets: Sequence[str] | None
     allow: Sequence[str] | None
     reverse_ports: Sequence[str] | None
     proxy_protocol: ProxyProtocol | _ProxyProtocolName

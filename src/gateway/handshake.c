@@ -37,7 +37,7 @@ typedef enum
   REVERSE, /* for limrun's client, which asks there for reverse tunnels */
 } Place;
 
-/* The path is compared as it came, without another spelling of a slash, or of any other character. */
+/* @path was normalized with its URI: what is left in it has no other meaning. */
 static Place
 find_place (const TcpGatewaySettings *settings,
             TcpTargets               *targets,

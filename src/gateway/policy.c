@@ -57,6 +57,21 @@ tcp_policy_new (const TcpGatewaySettings *settings,
   return g_steal_pointer (&self);
 }
 
+/* Whether a list has that of the gateway, as if a client had asked for it. */
+static gboolean
+rules_allow_own (TcpTargetRules *rules,
+                 const char     *own)
+{
+  g_auto (TcpHostPort) parsed = { 0 };
+  g_autoptr (GInetAddress) address = NULL;
+
+  if (own == NULL || !tcp_target_rules_allow (rules, own))
+    return FALSE;
+  if (tcp_host_port_parse (own, &parsed, NULL) && parsed.address)
+    address = g_inet_address_new_from_string (parsed.host);
+  return address == NULL || tcp_target_rules_allow_address (rules, address, parsed.port);
+}
+
 /* What @spec says, and @general where it says nothing. */
 TcpPolicy *
 tcp_policy_new_for (TcpPolicy               *general,
@@ -73,7 +88,8 @@ tcp_policy_new_for (TcpPolicy               *general,
       g_prefix_error (error, "the targets to be allowed to “%s”: ", spec->name);
       return NULL;
     }
-  self->allows_own = spec->allow == NULL ? general->allows_own : own != NULL && tcp_target_rules_allow (self->rules, own);
+  self->checks_own = spec->allow != NULL;
+  self->allows_own = spec->allow != NULL ? rules_allow_own (self->rules, own) : general->allows_own;
   self->max_sessions = spec->max_sessions > 0 ? spec->max_sessions : general->max_sessions;
   self->max_connections = spec->max_connections > 0 ? spec->max_connections : general->max_connections;
   self->max_dials = spec->max_dials > 0 ? spec->max_dials : general->max_dials;
@@ -106,7 +122,7 @@ tcp_policy_find_target (const TcpPolicy *self,
 
   if (tcp_target_name_is_valid (address))
     return tcp_targets_find (self->targets, address);
-  *is_configured = address == own;
+  *is_configured = address == own && !self->checks_own;
   return address;
 }
 
@@ -115,7 +131,7 @@ gboolean
 tcp_policy_has_same_targets (const TcpPolicy *self,
                              const TcpPolicy *other)
 {
-  return self->allows_own == other->allows_own && tcp_target_rules_equal (self->rules, other->rules) &&
+  return self->allows_own == other->allows_own && self->checks_own == other->checks_own && tcp_target_rules_equal (self->rules, other->rules) &&
          tcp_targets_equal (self->targets, other->targets);
 }
 

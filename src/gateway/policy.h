@@ -15,7 +15,8 @@ typedef struct
   gatomicrefcount refs;
   TcpTargets *targets;    /* that the gateway knows, */
   TcpTargetRules *rules;  /* which of these and of others its clients may ask for, */
-  gboolean allows_own;    /* and whether they may ask for nothing, which is for that of the gateway */
+  gboolean allows_own;    /* and whether they may ask for nothing, which is for that of the gateway, */
+  gboolean checks_own;    /* of which the address is checked as well, since it is only in a list */
   guint max_sessions;     /* of these, 0 is for what access.c gives each principal */
   guint max_connections;
   guint max_dials;

@@ -28,7 +28,8 @@ static const TcpSetting rows[] = {
    * its [property@TcpTunnel.Gateway:target], and what its [property@TcpTunnel.Gateway:allow] says.
    *
    * Otherwise these targets are allowed and no others, so that an empty list allows none. The target of the
-   * gateway then has to be among them too.
+   * gateway then has to be among them too, with its address if that is one of this machine; or it has a name
+   * (see [property@TcpTunnel.Gateway:targets]), and this is among them.
    *
    * Since: 1.0
    */

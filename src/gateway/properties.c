@@ -53,7 +53,7 @@ static const TcpSetting rows[] = {
    *
    * The path of the URL at which clients are served, and below which there are the paths of
    * [property@TcpTunnel.Gateway:targets]; others are answered 404 if the token is valid, else 401. %NULL serves clients at any
-   * path. The default is `/`. Paths are compared as they come: another spelling, such as `/%64b` or `//db`, is another path.
+   * path. The default is `/`. Paths are compared as RFC 3986 normalizes them: `/x/../db` is `/db`, and `//db` is not.
    *
    * Since: 1.0
    */

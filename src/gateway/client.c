@@ -1023,6 +1023,8 @@ tcp_client_review (TcpClient *self,
   const TcpToken *token = NULL;
 
   client_review_streams (self);
+  while (self->reverse != NULL && tcp_reverse_end_revoked (self->reverse))
+    ;
   if (proof->has_token)
     token = tcp_tokens_find_credential (tcp_roster_get_tokens (roster), &proof->token, name);
   if (proof->has_token && token == NULL)

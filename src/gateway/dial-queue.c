@@ -307,6 +307,15 @@ queue_unlock (TcpDialQueue *self)
   g_mutex_unlock (&self->mutex);
 }
 
+/* There may be room for more, as the quota has changed. */
+void
+tcp_dial_queue_review (TcpDialQueue *self)
+{
+  g_mutex_lock (&self->mutex);
+  queue_serve (self);
+  queue_unlock (self);
+}
+
 /* For those who ask */
 
 /* How many connections of a principal may begin in a second; 0 is for any number. */

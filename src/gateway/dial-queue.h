@@ -53,6 +53,7 @@ TcpDialQueue *tcp_dial_queue_new (guint        max,
                                   TcpIoThread *thread);
 void tcp_dial_queue_unref (TcpDialQueue *self);
 TcpQuota *tcp_dial_queue_get_quota (TcpDialQueue *self);
+void tcp_dial_queue_review (TcpDialQueue *self);
 
 void tcp_dial_queue_set_rate (TcpDialQueue *self,
                               TcpDialShare *share,

@@ -431,10 +431,10 @@ reload_run (GTask        *task,
  * tcp_gateway_reload_async:
  * @self: a gateway that runs
  * @cancellable: (nullable): to give up, if it is not too late
- * @callback: (scope async): called when the new tokens and certificate count, or nothing has changed
+ * @callback: (scope async): called when the changes count, or nothing has changed
  * @user_data: for @callback
  *
- * Reads the tokens again, and takes them and the certificate that is set now.
+ * Takes over what has changed in the properties, and in the files that they name, while the gateway runs.
  *
  * See [method@TcpTunnel.Gateway.reload].
  *
@@ -476,7 +476,7 @@ tcp_gateway_reload_async (TcpGateway          *self,
  *
  * The errors are those of [method@TcpTunnel.Gateway.reload].
  *
- * Returns: whether the new tokens and the certificate count
+ * Returns: whether the changes count
  *
  * Since: 1.0
  */
@@ -498,19 +498,28 @@ tcp_gateway_reload_finish (TcpGateway    *self,
  * @cancellable: (nullable): to give up, from another thread, if it is not too late
  * @error: return location for an error
  *
- * Reads the tokens and the principals again, and takes them and the certificate that is set now. Blocks until that is done.
+ * Takes over what has changed in the properties, and in the files that they name, while the gateway runs. Blocks until
+ * that is done.
  *
- * What counts from then on is [property@TcpTunnel.Gateway:token], the content of
- * [property@TcpTunnel.Gateway:token-file], [property@TcpTunnel.Gateway:principals] with what each of them says,
- * [property@TcpTunnel.Gateway:target], [property@TcpTunnel.Gateway:targets], [property@TcpTunnel.Gateway:allow], the limits for each principal such as
- * [property@TcpTunnel.Gateway:max-principal-connections], and [property@TcpTunnel.Gateway:tls-certificate]; a
- * change of any other property still waits for the next start. If this fails nothing has changed.
+ * What counts from then on is
+ *
+ * - who may come: [property@TcpTunnel.Gateway:token], the content of [property@TcpTunnel.Gateway:token-file],
+ *   [property@TcpTunnel.Gateway:principals] with what each of them says, and [property@TcpTunnel.Gateway:client-ca];
+ * - where they may go: [property@TcpTunnel.Gateway:target], [property@TcpTunnel.Gateway:targets],
+ *   [property@TcpTunnel.Gateway:allow] and [property@TcpTunnel.Gateway:reverse-ports];
+ * - how much they may have: [property@TcpTunnel.Gateway:max-dials], [property@TcpTunnel.Endpoint:max-connections], except
+ *   that there are no more sessions, nor connections in one session, than at the start, and the limits of each principal
+ *   such as [property@TcpTunnel.Gateway:max-principal-connections]; whoever has more keeps it;
+ * - [property@TcpTunnel.Gateway:tls-certificate].
+ *
+ * A change of any other property waits for the next start. If this fails nothing has changed.
  *
  * Sessions go on, and their connections with them, except that
  *
  * - the sessions of a principal that is not known any more end, and their connections in a reset;
  * - connections to targets that are not allowed any more end in a reset with %TCP_TUNNEL_ERROR_FORBIDDEN, and their sessions
  *   go on; one to a target that was asked for by a name stays where it is if the name leads elsewhere now;
+ * - ports for reverse tunnels that are not allowed any more are given up, and what came to them before goes on;
  * - a client whose token has gone while its principal has another is asked for a fresh one: its WebSocket
  *   is closed, and its session waits for [property@TcpTunnel.Gateway:session-timeout], as after
  *   any break. The same happens when a token expires.
@@ -522,7 +531,7 @@ tcp_gateway_reload_finish (TcpGateway    *self,
  * another certificate; with %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway does not run, is closed meanwhile, or was
  * started before a fork of which this process is the child; or with %G_IO_ERROR_CANCELLED.
  *
- * Returns: whether the new tokens and the certificate count
+ * Returns: whether the changes count
  *
  * Since: 1.0
  */

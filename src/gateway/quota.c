@@ -18,6 +18,18 @@ tcp_quota_clear (TcpQuota *self)
   g_mutex_clear (&self->mutex);
 }
 
+/* Whoever has more keeps them. tcp_quota_set_aside () is to follow. */
+void
+tcp_quota_set_max (TcpQuota *self,
+                   guint     max)
+{
+  g_mutex_lock (&self->mutex);
+  self->max = self->shared_max = max;
+  self->part = 0;
+  self->shared_used = self->used;
+  g_mutex_unlock (&self->mutex);
+}
+
 /* There are so many principals from now on. @shares are those of whoever has taken a place already, of which the last
  * @n_common are not of these principals. If there are too many for a quarter each has one place nevertheless, as long as
  * those are no more than half of all. */

@@ -19,7 +19,7 @@ typedef struct
 
   /* Under the mutex */
   guint used;
-  guint max;
+  atomic_uint max;   /* may be read without it */
   guint part;        /* of each principal, set aside */
   guint shared_max;  /* what is left of all beside the parts, */
   guint shared_used; /* and how many of these are taken */
@@ -43,6 +43,8 @@ typedef enum
 void tcp_quota_init (TcpQuota *self,
                      guint     max);
 void tcp_quota_clear (TcpQuota *self);
+void tcp_quota_set_max (TcpQuota *self,
+                        guint     max);
 void tcp_quota_set_aside (TcpQuota             *self,
                           guint                 n_principals,
                           TcpQuotaShare *const *shares,

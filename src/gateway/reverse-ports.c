@@ -34,12 +34,13 @@ typedef struct
 
 struct _TcpReversePorts
 {
-  GArray *ranges; /* of Range, the lowest first; they do not overlap */
-  GPtrArray *pools;
   TcpQuota quota; /* of the ports that all may have */
 
   GMutex mutex;
-  GHashTable *claims; /* under the mutex: port → GQueue of TcpReverseClaim, of which the first has it */
+  char **patterns;    /* under the mutex, like all below; nullable */
+  GArray *ranges;     /* of Range, the lowest first; they do not overlap */
+  GPtrArray *pools;
+  GHashTable *claims; /* port → GQueue of TcpReverseClaim, of which the first has it */
 };
 
 struct _TcpReverseClaim
@@ -47,7 +48,8 @@ struct _TcpReverseClaim
   gatomicrefcount refs; /* one is that of a call that is on its way to its thread */
   TcpReversePorts *ports;
   guint16 port;
-  Pool *pool;
+  GInetAddress *address;
+  Pool *pool; /* under the mutex; NULL if the port may not be had any more */
   TcpReverseClaimant claimant;
   gboolean telling;  /* under the mutex: it is on its way to be told that it is wanted */
   gint64 missed_at;  /* under the mutex: when another owner asked for its port, 0 if none did */
@@ -166,6 +168,7 @@ tcp_reverse_ports_new (const char *const *patterns,
 
   g_mutex_init (&self->mutex);
   tcp_quota_init (&self->quota, 0);
+  self->patterns = g_strdupv ((char **) patterns);
   self->claims = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_queue_free);
   self->pools = g_ptr_array_new_with_free_func (pool_free);
   self->ranges = g_array_new (FALSE, TRUE, sizeof (Range));
@@ -207,6 +210,7 @@ tcp_reverse_ports_free (TcpReversePorts *self)
   g_assert (g_hash_table_size (self->claims) == 0);
 
   g_hash_table_unref (self->claims);
+  g_strfreev (self->patterns);
   g_array_unref (self->ranges);
   g_ptr_array_unref (self->pools);
   tcp_quota_clear (&self->quota);
@@ -217,7 +221,12 @@ tcp_reverse_ports_free (TcpReversePorts *self)
 gboolean
 tcp_reverse_ports_is_empty (TcpReversePorts *self)
 {
-  return self->ranges->len == 0;
+  gboolean is_empty;
+
+  g_mutex_lock (&self->mutex);
+  is_empty = self->ranges->len == 0;
+  g_mutex_unlock (&self->mutex);
+  return is_empty;
 }
 
 TcpQuota *
@@ -226,6 +235,7 @@ tcp_reverse_ports_get_quota (TcpReversePorts *self)
   return &self->quota;
 }
 
+/* With the mutex. */
 static const Range *
 ports_find (TcpReversePorts *self,
             guint16          port)
@@ -240,14 +250,6 @@ ports_find (TcpReversePorts *self,
   return NULL;
 }
 
-/* Of a port that may be used. */
-GSocketAddress *
-tcp_reverse_ports_get_address (TcpReversePorts *self,
-                               guint16          port)
-{
-  return g_inet_socket_address_new (ports_find (self, port)->address, port);
-}
-
 /* Claims */
 
 static void
@@ -255,8 +257,11 @@ claim_unref (gpointer data)
 {
   TcpReverseClaim *self = data;
 
-  if (tcp_ref_count_dec (&self->refs))
-    g_free (self);
+  if (!tcp_ref_count_dec (&self->refs))
+    return;
+
+  g_object_unref (self->address);
+  g_free (self);
 }
 
 /* With the mutex. */
@@ -317,12 +322,14 @@ claim_new (TcpReversePorts          *self,
            const TcpReverseClaimant *claimant)
 {
   TcpReverseClaim *claim = g_new0 (TcpReverseClaim, 1);
+  const Range *range = ports_find (self, port);
   GQueue *queue = ports_get_queue (self, port);
 
   g_atomic_ref_count_init (&claim->refs);
   claim->ports = self;
   claim->port = port;
-  claim->pool = ports_find (self, port)->pool;
+  claim->address = g_object_ref (range->address);
+  claim->pool = range->pool;
   claim->claimant = *claimant;
   if (queue == NULL)
     {
@@ -368,7 +375,7 @@ queue_takes (GQueue                   *self,
 {
   TcpReverseClaim *holder = g_queue_peek_head (self);
 
-  if (holder->claimant.owner != claimant->owner || g_queue_get_length (self) > MAX_WAITING)
+  if (holder->pool == NULL || holder->claimant.owner != claimant->owner || g_queue_get_length (self) > MAX_WAITING)
     return FALSE;
   for (GList *l = self->head; l != NULL; l = l->next)
     if (((TcpReverseClaim *) l->data)->claimant.session == claimant->session)
@@ -397,17 +404,19 @@ tcp_reverse_ports_claim (TcpReversePorts          *self,
                          const TcpReverseClaimant *claimant,
                          TcpReverseResult         *result)
 {
-  const Range *range = ports_find (self, port);
+  const Range *range;
   TcpReverseClaim *claim = NULL;
   GQueue *queue;
 
-  *result = TCP_REVERSE_FORBIDDEN;
-  if (range == NULL || !pool_is_for (range->pool, claimant->owner))
-    return NULL;
-
   g_mutex_lock (&self->mutex);
+  range = ports_find (self, port);
   queue = ports_get_queue (self, port);
-  if (queue == NULL)
+  if (range == NULL || !pool_is_for (range->pool, claimant->owner))
+    {
+      *result = TCP_REVERSE_FORBIDDEN;
+      queue = NULL;
+    }
+  else if (queue == NULL)
     *result = pool_enter (range->pool, self, claimant->owner);
   else
     *result = queue_takes (queue, claimant) ? TCP_REVERSE_WAITING : TCP_REVERSE_IN_USE;
@@ -428,11 +437,13 @@ tcp_reverse_ports_claim_any (TcpReversePorts          *self,
                              const TcpReverseClaimant *claimant,
                              TcpReverseResult         *result)
 {
-  Pool *pools[] = { ports_find_pool (self, claimant->owner->name), ports_find_pool (self, NULL) };
+  Pool *pools[2];
   TcpReverseClaim *claim = NULL;
 
   *result = TCP_REVERSE_IN_USE;
   g_mutex_lock (&self->mutex);
+  pools[0] = ports_find_pool (self, claimant->owner->name);
+  pools[1] = ports_find_pool (self, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (pools) && *result == TCP_REVERSE_IN_USE; i++)
     {
       if (pools[i] == NULL || g_queue_is_empty (&pools[i]->free))
@@ -476,6 +487,25 @@ tcp_reverse_claim_get_port (TcpReverseClaim *self)
   return self->port;
 }
 
+/* Where to listen. */
+GSocketAddress *
+tcp_reverse_claim_get_address (TcpReverseClaim *self)
+{
+  return g_inet_socket_address_new (self->address, self->port);
+}
+
+/* Whether its owner may not have the port any more. */
+gboolean
+tcp_reverse_claim_is_revoked (TcpReverseClaim *self)
+{
+  gboolean is_revoked;
+
+  g_mutex_lock (&self->ports->mutex);
+  is_revoked = self->pool == NULL;
+  g_mutex_unlock (&self->ports->mutex);
+  return is_revoked;
+}
+
 /* By another session of its owner. */
 gboolean
 tcp_reverse_claim_is_wanted (TcpReverseClaim *self)
@@ -496,7 +526,7 @@ tcp_reverse_claim_is_missed (TcpReverseClaim *self,
   gboolean missed;
 
   g_mutex_lock (&self->ports->mutex);
-  missed = MAX (self->missed_at, self->pool->missed_at) >= since;
+  missed = MAX (self->missed_at, self->pool != NULL ? self->pool->missed_at : 0) >= since;
   g_mutex_unlock (&self->ports->mutex);
   return missed;
 }
@@ -506,6 +536,7 @@ void
 tcp_reverse_claim_free (TcpReverseClaim *self)
 {
   TcpReversePorts *ports = self->ports;
+  const Range *range;
   TcpReverseClaim *next;
   GQueue *queue;
 
@@ -520,11 +551,82 @@ tcp_reverse_claim_free (TcpReverseClaim *self)
     {
       g_hash_table_remove (ports->claims, GUINT_TO_POINTER (self->port));
       /* Those that waited are of the same owner. */
-      if (self->pool->name == NULL)
+      if (self->pool != NULL && self->pool->name == NULL)
         tcp_quota_leave (&ports->quota, &self->claimant.owner->reverse_ports);
       /* The last to be taken again: somebody may still connect to it for what was there. */
-      g_queue_push_tail_link (&self->pool->free, ports_get_link (ports, self->port));
+      range = ports_find (ports, self->port);
+      if (range != NULL)
+        g_queue_push_tail_link (&range->pool->free, &range->links[self->port - range->first]);
     }
   g_mutex_unlock (&ports->mutex);
   claim_unref (self);
+}
+
+/* Other ports */
+
+/* Whether whoever has the port may go on having it, which is counted then. It stays at its address. */
+static gboolean
+ports_keep (TcpReversePorts *self,
+            TcpReverseClaim *claim,
+            const Range     *range)
+{
+  TcpAccount *owner = claim->claimant.owner;
+  gboolean was_counted = claim->pool != NULL && claim->pool->name == NULL;
+  gboolean is_allowed = claim->pool != NULL && range != NULL && pool_is_for (range->pool, owner) &&
+                        g_inet_address_equal (range->address, claim->address);
+
+  if (was_counted && (!is_allowed || range->pool->name != NULL))
+    tcp_quota_leave (&self->quota, &owner->reverse_ports);
+  if (is_allowed && !was_counted && range->pool->name == NULL)
+    is_allowed = tcp_quota_enter (&self->quota, &owner->reverse_ports) == TCP_QUOTA_ENTERED;
+  return is_allowed;
+}
+
+/* All claims of one port are of one owner. */
+static void
+ports_rebind (TcpReversePorts *self,
+              guint16          port,
+              GQueue          *queue)
+{
+  const Range *range = ports_find (self, port);
+  gboolean is_kept = ports_keep (self, g_queue_peek_head (queue), range);
+
+  if (range != NULL)
+    g_queue_unlink (&range->pool->free, &range->links[port - range->first]);
+  for (GList *l = queue->head; l != NULL; l = l->next)
+    ((TcpReverseClaim *) l->data)->pool = is_kept ? range->pool : NULL;
+}
+
+static gboolean
+ports_equal (TcpReversePorts *self,
+             TcpReversePorts *other)
+{
+  if (self->patterns == NULL || other->patterns == NULL)
+    return self->patterns == other->patterns;
+  return g_strv_equal ((const char *const *) self->patterns, (const char *const *) other->patterns);
+}
+
+#define SWAP(type, a, b) G_STMT_START { type swapped_ = a; a = b; b = swapped_; } G_STMT_END
+
+/* From now on the ports are those of @other, which nobody uses, and gets what they were. Claims to what may not be had any
+ * more are revoked: they are to be freed. */
+void
+tcp_reverse_ports_replace (TcpReversePorts *self,
+                           TcpReversePorts *other)
+{
+  GHashTableIter iter;
+  gpointer port, queue;
+
+  g_mutex_lock (&self->mutex);
+  if (!ports_equal (self, other))
+    {
+      SWAP (char **, self->patterns, other->patterns);
+      SWAP (GArray *, self->ranges, other->ranges);
+      SWAP (GPtrArray *, self->pools, other->pools);
+      tcp_quota_set_max (&self->quota, other->quota.max);
+      g_hash_table_iter_init (&iter, self->claims);
+      while (g_hash_table_iter_next (&iter, &port, &queue))
+        ports_rebind (self, GPOINTER_TO_UINT (port), queue);
+    }
+  g_mutex_unlock (&self->mutex);
 }

@@ -52,10 +52,10 @@ typedef enum
 TcpReversePorts *tcp_reverse_ports_new (const char *const *patterns,
                                         GError           **error);
 void tcp_reverse_ports_free (TcpReversePorts *self);
+void tcp_reverse_ports_replace (TcpReversePorts *self,
+                                TcpReversePorts *other);
 gboolean tcp_reverse_ports_is_empty (TcpReversePorts *self);
 TcpQuota *tcp_reverse_ports_get_quota (TcpReversePorts *self);
-GSocketAddress *tcp_reverse_ports_get_address (TcpReversePorts *self,
-                                               guint16          port);
 TcpReverseClaim *tcp_reverse_ports_claim (TcpReversePorts          *self,
                                           guint16                   port,
                                           const TcpReverseClaimant *claimant,
@@ -66,6 +66,8 @@ TcpReverseClaim *tcp_reverse_ports_claim_any (TcpReversePorts          *self,
 TcpReverseClaim *tcp_reverse_ports_await_any (TcpReversePorts          *self,
                                               const TcpReverseClaimant *claimant);
 guint16 tcp_reverse_claim_get_port (TcpReverseClaim *self);
+GSocketAddress *tcp_reverse_claim_get_address (TcpReverseClaim *self);
+gboolean tcp_reverse_claim_is_revoked (TcpReverseClaim *self);
 gboolean tcp_reverse_claim_is_wanted (TcpReverseClaim *self);
 gboolean tcp_reverse_claim_is_missed (TcpReverseClaim *self,
                                       gint64           since);

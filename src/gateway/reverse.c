@@ -123,7 +123,7 @@ listener_open (Listener  *self,
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES, TCP_DESCRIPTORS_ADVICE);
       return FALSE;
     }
-  g_ptr_array_add (addresses, tcp_reverse_ports_get_address (reverse->ports, self->port));
+  g_ptr_array_add (addresses, tcp_reverse_claim_get_address (self->claim));
   sockets = tcp_listen (addresses, reverse->log, error);
   if (sockets == NULL)
     return FALSE;
@@ -137,7 +137,7 @@ static void
 listener_report (Listener *self)
 {
   TcpReverse *reverse = self->reverse;
-  g_autoptr (GSocketAddress) address = tcp_reverse_ports_get_address (reverse->ports, self->port);
+  g_autoptr (GSocketAddress) address = tcp_reverse_claim_get_address (self->claim);
   g_autofree char *host = g_inet_address_to_string (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address)));
 
   reverse->callbacks.listening (self->id, host, self->port, reverse->user_data);
@@ -376,6 +376,35 @@ tcp_reverse_give_way (TcpReverse *self,
 
   while ((listener = reverse_find_missed (self, since)) != NULL)
     listener_end (listener, TCP_RESET_IN_USE, "another client needed the port while this one was away");
+}
+
+static Listener *
+reverse_find_revoked (TcpReverse *self)
+{
+  for (guint i = 0; i < self->listeners->len; i++)
+    {
+      Listener *listener = self->listeners->pdata[i];
+
+      if (listener->claim != NULL && tcp_reverse_claim_is_revoked (listener->claim))
+        return listener;
+    }
+  return NULL;
+}
+
+/* The ports may have changed: gives up one that is not allowed any more. FALSE if there is none. */
+gboolean
+tcp_reverse_end_revoked (TcpReverse *self)
+{
+  Listener *listener = reverse_find_revoked (self);
+  g_autofree char *why = NULL;
+
+  if (listener == NULL)
+    return FALSE;
+
+  why = g_strdup_printf ("port %u is not one of those for reverse tunnels of this client any more (reverse-ports)",
+                         listener->port);
+  listener_end (listener, TCP_RESET_FORBIDDEN, why);
+  return TRUE;
 }
 
 /* While it rests nothing is accepted: what connects waits. */

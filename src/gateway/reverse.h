@@ -55,6 +55,7 @@ void tcp_reverse_give_way (TcpReverse *self,
                            gint64      since);
 void tcp_reverse_set_resting (TcpReverse *self,
                               gboolean    resting);
+gboolean tcp_reverse_end_revoked (TcpReverse *self);
 void tcp_reverse_give_up (TcpReverse   *self,
                           TcpResetCode  code,
                           const char   *why);

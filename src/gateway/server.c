@@ -592,7 +592,9 @@ tcp_server_prepare (TcpServer  *self,
 typedef struct
 {
   TcpServer *server;
+  const TcpGatewaySettings *settings;
   TcpRoster *roster;
+  TcpReversePorts *reverse_ports;
   GTlsCertificate *certificate; /* nullable */
   TcpRoster *former;            /* which is not to be freed on an I/O thread */
   GPtrArray *shards;            /* to be reviewed */
@@ -611,8 +613,7 @@ server_do_reload (gpointer data)
 
   reload->taken = TRUE;
   reload->former = tcp_roster_ref (tcp_access_get_roster (self->shared->access));
-  tcp_access_set_roster (self->shared->access, reload->roster);
-  tcp_target_book_forget (self->shared->target_book);
+  tcp_shared_reconfigure (self->shared, reload->settings, reload->reverse_ports, reload->roster);
   if (reload->certificate != NULL)
     tcp_listener_set_certificates (self->listener, reload->certificate, tcp_roster_get_client_ca (reload->roster));
   for (guint i = 0; i < self->n_shards; i++)
@@ -622,7 +623,7 @@ server_do_reload (gpointer data)
                 tcp_roster_count (reload->roster));
 }
 
-/* Reads the tokens of @settings again, and takes these, @principals, which are TcpPrincipalSpec, and its certificate; or
+/* Reads the tokens again, and takes over what may change, as @settings and @principals say, which are TcpPrincipalSpec; or
  * changes nothing. Blocks. */
 gboolean
 tcp_server_reload (TcpServer                 *self,
@@ -633,8 +634,9 @@ tcp_server_reload (TcpServer                 *self,
 {
   g_autoptr (TcpRoster) roster = NULL;
   g_autoptr (TcpRoster) former = NULL;
+  g_autoptr (TcpReversePorts) reverse_ports = NULL;
   g_autoptr (GPtrArray) shards = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_shard_unref);
-  Reload reload = { .server = self, .certificate = settings->tls_certificate, .shards = shards };
+  Reload reload = { .server = self, .settings = settings, .certificate = settings->tls_certificate, .shards = shards };
 
   if ((settings->tls_certificate != NULL) != (self->shared->settings->tls_certificate != NULL))
     return tcp_invalid (error, "a gateway that runs goes on with TLS, or without, as it was started");
@@ -654,12 +656,15 @@ tcp_server_reload (TcpServer                 *self,
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
     return FALSE;
 
+  /* They were checked. */
+  reverse_ports = tcp_reverse_ports_new ((const char *const *) settings->reverse_ports, NULL);
+  reload.reverse_ports = reverse_ports;
   reload.roster = roster;
   tcp_io_thread_invoke_sync (self->thread, server_do_reload, &reload);
   former = reload.former;
   if (!reload.taken)
     g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
-                         "the gateway was closed before it could take the new tokens");
+                         "the gateway was closed before it could take over what has changed");
   for (guint i = 0; i < shards->len; i++)
     tcp_shard_review (shards->pdata[i], roster, former);
   return reload.taken;

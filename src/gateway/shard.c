@@ -315,7 +315,7 @@ shard_check_new (TcpShard         *self,
   TcpQuota *all = &self->shared->clients;
   TcpQuotaShare *own = &request->principal->clients;
   TcpCounters *counters = self->shared->counters;
-  gboolean by_memory = all->max < self->shared->settings->common.max_connections;
+  gboolean by_memory = all->max < self->shared->connections.max;
   g_autofree char *text = NULL;
 
   if (self->drained)

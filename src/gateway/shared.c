@@ -23,13 +23,12 @@ shared_divide_memory (TcpShared *self)
 {
   gsize memory = MIN (tcp_gateway_settings_get_max_memory (self->settings), G_MAXSIZE);
   gsize own = (gsize) self->settings->common.max_connections * TCP_GATEWAY_MEMORY_OF_CLIENT;
-  guint max_clients;
 
   self->stranger_memory = MIN (memory / 4, STRANGERS_MEMORY);
   memory -= self->stranger_memory;
   own = MIN (own, MAX (memory / 2, memory - MIN (memory, COMMON_MEMORY)));
   self->memory = memory - own;
-  max_clients = own / TCP_GATEWAY_MEMORY_OF_CLIENT;
+  self->most_clients = own / TCP_GATEWAY_MEMORY_OF_CLIENT;
 
   /* Of the third, three quarters are what as many connections as are usual begin with: see
    * client.c. So these never have to wait for each other. */
@@ -37,7 +36,7 @@ shared_divide_memory (TcpShared *self)
   self->pools[TCP_MEMORY_QUEUES] = tcp_budget_pool_new (self->memory / 3, tcp_io_thread_count ());
   self->pools[TCP_MEMORY_INPUT] = tcp_budget_pool_new (MAX (self->memory / 6, TCP_CHANNEL_MIN_MEMORY),
                                                        tcp_io_thread_count ());
-  tcp_quota_init (&self->clients, max_clients);
+  tcp_quota_init (&self->clients, self->most_clients);
 }
 
 static void
@@ -56,6 +55,12 @@ shared_make_access (TcpShared *self)
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
     limits.memory[i] = self->pools[i];
   self->access = tcp_access_new (&limits);
+}
+
+static guint
+get_max_held (const TcpGatewaySettings *settings)
+{
+  return MAX (1, settings->common.max_connections / 2);
 }
 
 /* @thread is that of the server. */
@@ -78,13 +83,31 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   self->events = tcp_event_queue_ref (events);
   shared_divide_memory (self);
   tcp_quota_init (&self->connections, settings->common.max_connections);
-  tcp_quota_init (&self->held, MAX (1, settings->common.max_connections / 2));
+  tcp_quota_init (&self->held, get_max_held (settings));
   tcp_quota_init (&self->listeners, MAX (1, tcp_descriptors_get_limit () / LISTENERS_PART));
   self->dials = tcp_dial_queue_new (settings->max_dials, thread);
   self->target_book = tcp_target_book_new (settings->common.connect_timeout);
   shared_make_access (self);
 
   return self;
+}
+
+/* What may change while the gateway runs is from now on as @settings say, to which the others belong; @reverse_ports are
+ * taken from. On the thread of the server. */
+void
+tcp_shared_reconfigure (TcpShared                *self,
+                        const TcpGatewaySettings *settings,
+                        TcpReversePorts          *reverse_ports,
+                        TcpRoster                *roster)
+{
+  tcp_quota_set_max (&self->clients, MIN (self->most_clients, (guint) settings->common.max_connections));
+  tcp_quota_set_max (&self->connections, settings->common.max_connections);
+  tcp_quota_set_max (&self->held, get_max_held (settings));
+  tcp_quota_set_max (tcp_dial_queue_get_quota (self->dials), settings->max_dials);
+  tcp_reverse_ports_replace (self->reverse_ports, reverse_ports);
+  tcp_access_set_roster (self->access, roster);
+  tcp_dial_queue_review (self->dials);
+  tcp_target_book_forget (self->target_book);
 }
 
 TcpShared *

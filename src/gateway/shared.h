@@ -32,6 +32,7 @@ typedef struct
   /* What is not acknowledged, and windows that have grown; what waits in the windows with which connections
    * begin; messages that were received in part, and what WebSockets have that no session has. */
   TcpBudgetPool *pools[TCP_N_MEMORY_KINDS];
+  guint most_clients; /* for which memory is set aside */
   TcpQuota clients;
   TcpQuota connections;
   TcpQuota held; /* WebSockets without a target */
@@ -46,6 +47,10 @@ TcpShared *tcp_shared_new (const TcpGatewaySettings *settings,
                            TcpStatus                *status,
                            TcpCounters              *counters,
                            TcpEventQueue            *events);
+void tcp_shared_reconfigure (TcpShared                *self,
+                             const TcpGatewaySettings *settings,
+                             TcpReversePorts          *reverse_ports,
+                             TcpRoster                *roster);
 TcpShared *tcp_shared_ref (TcpShared *self);
 void tcp_shared_unref (TcpShared *self);
 

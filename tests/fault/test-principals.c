@@ -451,6 +451,45 @@ test_reload (void)
   g_assert_cmpuint (resumable_get_u32 (&frame), ==, RESUMABLE_GOAWAY_UNAUTHORISED);
 }
 
+/* Limits of all, and of each that has no other: whoever has more keeps it. */
+static void
+test_reload_limits (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = { 0 };
+  g_autoptr (ResumablePeer) peer = NULL;
+  g_autoptr (ResumablePeer) next = NULL;
+  g_autofree char *body = NULL;
+
+  rig_init (&rig, target);
+  g_object_set (rig.fixture->gateway, "max-connections", 3, NULL);
+  fixture_start_gateway (rig.fixture);
+  peer = connect_as (&rig, TEST_TOKEN);
+  expect_opened (peer, 1, "");
+  expect_opened (peer, 3, "");
+  expect_opened (peer, 5, "");
+  next = connect_as (&rig, TEST_TOKEN);
+  resumable_send_text (next, RESUMABLE_OPEN, 1, "");
+  resumable_expect_reset (next, 1, RESUMABLE_RESET_LIMIT);
+
+  g_object_set (rig.fixture->gateway, "max-connections", 4, NULL);
+  reload (&rig);
+  expect_opened (next, 3, "");
+  resumable_send_text (next, RESUMABLE_OPEN, 5, "");
+  resumable_expect_reset (next, 5, RESUMABLE_RESET_LIMIT);
+
+  g_object_set (rig.fixture->gateway, "max-principal-connections", 1, "max-principal-sessions", 1, NULL);
+  reload (&rig);
+  resumable_round_trip (peer, 1, "still");
+  resumable_round_trip (next, 3, "still");
+  resumable_send_text (next, RESUMABLE_OPEN, 7, "");
+  resumable_expect_reset (next, 7, RESUMABLE_RESET_LIMIT);
+  resumable_peer_free (g_steal_pointer (&next));
+  next = resumable_client_new (fixture_get_gateway_port (rig.fixture), TEST_TOKEN, TRUE);
+  g_assert_cmpuint (resumable_client_try (next, &body), ==, 503);
+  g_assert_nonnull (strstr (body, "(1, max-principal-sessions)"));
+}
+
 /* A bad list changes nothing, and it is said why. */
 static void
 check_bad (Rig *rig,
@@ -635,6 +674,7 @@ main (int argc,
   g_test_add_func ("/principals/bad-names", test_bad_names);
   g_test_add_func ("/principals/limits", test_limits);
   g_test_add_func ("/principals/reload", test_reload);
+  g_test_add_func ("/principals/reload-limits", test_reload_limits);
   g_test_add_func ("/principals/bad", test_bad);
   g_test_add_func ("/principals/tokens", test_tokens);
   g_test_add_func ("/principals/threads", test_threads);

@@ -753,6 +753,75 @@ test_waits_once (void)
   expect_listening (peer, 1, rig.reverse_port);
 }
 
+static void
+reload_ports (Rig           *rig,
+              const guint16 *ports,
+              guint          n_ports)
+{
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+  g_auto (GStrv) items = NULL;
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < n_ports; i++)
+    {
+      g_autofree char *text = g_strdup_printf ("%u", ports[i]);
+
+      g_strv_builder_add (builder, text);
+    }
+  items = g_strv_builder_end (builder);
+  g_object_set (rig->gateway, "reverse-ports", items, NULL);
+  tcp_gateway_reload (rig->gateway, NULL, &error);
+  g_assert_no_error (error);
+}
+
+/* Other ports while it runs: what is still allowed goes on, the rest ends, and what is new may be had. */
+static void
+test_reloaded (void)
+{
+  g_auto (Rig) rig = rig_new ();
+  g_autoptr (ResumablePeer) peer = join_and_listen (&rig);
+  g_autoptr (ResumablePeer) bob = NULL;
+  guint16 ports[] = { rig.reverse_port, socket_find_port () };
+  g_autoptr (GError) error = NULL;
+  int fd;
+
+  reload_ports (&rig, ports, 2);
+  fd = client_connect (ports[0]);
+  expect_arrival (peer, 2, 1);
+  ask (peer, 2, ports[1]);
+  expect_listening (peer, 2, ports[1]);
+
+  reload_ports (&rig, ports + 1, 1);
+  expect_unlistened (peer, 1, RESUMABLE_RESET_FORBIDDEN);
+  g_assert_true (is_refused (ports[0]));
+  resumable_send (peer, RESUMABLE_OPENED, 2, NULL, 0);
+  client_write (fd, "on", 2);
+  resumable_expect_data (peer, 2, "on");
+  ask (peer, 3, ports[0]);
+  expect_unlistened (peer, 3, RESUMABLE_RESET_FORBIDDEN);
+
+  /* A bad one changes nothing. */
+  g_object_set (rig.gateway, "reverse-ports", (const char *[]) { "0", NULL }, NULL);
+  g_assert_false (tcp_gateway_reload (rig.gateway, NULL, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_false (is_refused (ports[1]));
+  expect_arrival (peer, 4, 2);
+  resumable_expect (peer, RESUMABLE_FIN, 4);
+
+  reload_ports (&rig, NULL, 0);
+  expect_unlistened (peer, 2, RESUMABLE_RESET_FORBIDDEN);
+  g_assert_true (is_refused (ports[1]));
+
+  /* They may come back, to another one too. */
+  reload_ports (&rig, ports, 2);
+  bob = join_as (&rig, BOB);
+  ask (bob, 1, ports[0]);
+  expect_listening (bob, 1, ports[0]);
+  ask (peer, 4, ports[1]);
+  expect_listening (peer, 4, ports[1]);
+  client_close (fd);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -776,6 +845,7 @@ main (int    argc,
   g_test_add_func ("/reverse-gateway/many-taken", test_many_taken);
   g_test_add_func ("/reverse-gateway/quota", test_quota);
   g_test_add_func ("/reverse-gateway/needed", test_needed);
+  g_test_add_func ("/reverse-gateway/reloaded", test_reloaded);
   g_test_add_func ("/reverse-gateway/arrivals", test_arrivals);
   g_test_add_func ("/reverse-gateway/backlog", test_backlog);
   g_test_add_func ("/reverse-gateway/waits-once", test_waits_once);

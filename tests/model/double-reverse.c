@@ -64,6 +64,12 @@ tcp_reverse_set_resting (TcpReverse *self,
   g_assert_not_reached ();
 }
 
+gboolean
+tcp_reverse_end_revoked (TcpReverse *self)
+{
+  return FALSE;
+}
+
 void
 tcp_reverse_give_up (TcpReverse   *self,
                      TcpResetCode  code,

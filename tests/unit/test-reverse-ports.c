@@ -58,11 +58,10 @@ claims_new (void)
 }
 
 static void
-assert_listens_at (TcpReversePorts *ports,
-                   guint16          port,
+assert_listens_at (TcpReverseClaim *claim,
                    const char      *wanted)
 {
-  g_autoptr (GSocketAddress) address = tcp_reverse_ports_get_address (ports, port);
+  g_autoptr (GSocketAddress) address = tcp_reverse_claim_get_address (claim);
   g_autofree char *text = g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (address));
 
   g_assert_cmpstr (text, ==, wanted);
@@ -88,10 +87,10 @@ test_parse (void)
   g_ptr_array_remove_index (claims, 0);
   assert_next (ports, bob, 8000, claims);
   assert_next (ports, bob, 22, claims);
-  assert_listens_at (ports, 22, "0.0.0.0:22");
-  assert_listens_at (ports, 8001, "[::]:8001");
-  assert_listens_at (last, 65535, "127.0.0.1:65535");
-  assert_listens_at (last, 7, "[::1]:7");
+  assert_listens_at (claims->pdata[0], "[::]:8001");
+  assert_listens_at (claims->pdata[2], "0.0.0.0:22");
+  assert_next (last, bob, 65535, claims);
+  assert_listens_at (claims->pdata[3], "127.0.0.1:65535");
 }
 
 /* Some are for one name, which takes those first. */
@@ -325,6 +324,53 @@ test_shares (void)
   tcp_reverse_ports_free (book.ports);
 }
 
+/* Whoever has one of other ports keeps what is allowed still, and may take of those that are new. */
+static void
+test_replaced (void)
+{
+  g_autoptr (TcpReversePorts) ports = parse ("10-13", "alice@20");
+  g_autoptr (TcpReversePorts) same = parse ("10-13", "alice@20");
+  g_autoptr (TcpReversePorts) next = parse ("11-12", "0.0.0.0:20");
+  g_autoptr (TcpReversePorts) named = parse ("alice@11", "bob@12");
+  g_autoptr (GPtrArray) claims = claims_new ();
+  g_autoptr (GPtrArray) others = claims_new ();
+  TcpReverseClaim *first, *second, *third;
+
+  assert_next (ports, alice, 20, claims);
+  assert_next (ports, alice, 10, claims);
+  assert_next (ports, alice, 11, claims);
+  first = claims->pdata[0];
+  second = claims->pdata[1];
+  third = claims->pdata[2];
+  g_assert_cmpuint (alice->reverse_ports.used, ==, 2);
+  tcp_reverse_ports_replace (ports, same);
+  g_assert_false (tcp_reverse_claim_is_revoked (first));
+
+  /* One is gone, and one is at another address. */
+  tcp_reverse_ports_replace (ports, next);
+  g_assert_true (tcp_reverse_claim_is_revoked (first));
+  g_assert_true (tcp_reverse_claim_is_revoked (second));
+  g_assert_false (tcp_reverse_claim_is_revoked (third));
+  g_assert_cmpuint (alice->reverse_ports.used, ==, 1);
+  assert_next (ports, bob, 12, others);
+  assert_next (ports, bob, 0, others);
+  g_ptr_array_remove (claims, first);
+  g_ptr_array_remove (claims, second);
+  assert_next (ports, bob, 20, others);
+  assert_listens_at (others->pdata[1], "0.0.0.0:20");
+
+  /* For one name: it is not counted any more. */
+  tcp_reverse_ports_replace (ports, named);
+  g_assert_false (tcp_reverse_claim_is_revoked (third));
+  g_assert_false (tcp_reverse_claim_is_revoked (others->pdata[0]));
+  g_assert_true (tcp_reverse_claim_is_revoked (others->pdata[1]));
+  g_assert_cmpuint (alice->reverse_ports.used + bob->reverse_ports.used, ==, 0);
+  g_ptr_array_set_size (others, 0);
+  g_ptr_array_set_size (claims, 0);
+  assert_next (ports, alice, 11, claims);
+  assert_next (ports, alice, 0, claims);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -342,6 +388,7 @@ main (int    argc,
   g_test_add_func ("/reverse-ports/refused", test_refused);
   g_test_add_func ("/reverse-ports/names", test_names);
   g_test_add_func ("/reverse-ports/missed", test_missed);
+  g_test_add_func ("/reverse-ports/replaced", test_replaced);
   g_test_add_func ("/reverse-ports/claims", test_claims);
   g_test_add_func ("/reverse-ports/shares", test_shares);
   result = g_test_run ();

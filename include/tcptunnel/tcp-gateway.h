@@ -55,5 +55,23 @@ TCP_TUNNEL_AVAILABLE_IN_1_0
 gboolean tcp_gateway_reload (TcpGateway *self,
                              GCancellable *cancellable,
                              GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_suspend_async (TcpGateway *self,
+                                GCancellable *cancellable,
+                                GAsyncReadyCallback callback,
+                                gpointer user_data);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+int tcp_gateway_suspend_finish (TcpGateway *self,
+                                GAsyncResult *result,
+                                GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+void tcp_gateway_resume (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+gboolean tcp_gateway_hand_over (TcpGateway *self,
+                                GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
+gboolean tcp_gateway_adopt (TcpGateway *self,
+                            int fd,
+                            GError **error);
 
 G_END_DECLS

@@ -76,6 +76,22 @@ tcp_byte_queue_drop (TcpByteQueue *self,
     }
 }
 
+/* Puts all of it behind what is in @copy. */
+void
+tcp_byte_queue_copy (TcpByteQueue *self,
+                     GByteArray   *copy)
+{
+  gsize skipped = self->head;
+
+  for (GList *l = self->blocks.head; l != NULL; l = l->next)
+    {
+      Block *block = l->data;
+
+      g_byte_array_append (copy, block->data + skipped, block->used - skipped);
+      skipped = 0;
+    }
+}
+
 void
 tcp_byte_queue_clear (TcpByteQueue *self)
 {

@@ -22,6 +22,8 @@ const guint8 *tcp_byte_queue_peek (TcpByteQueue *self,
                                    gsize        *length);
 void tcp_byte_queue_drop (TcpByteQueue *self,
                           gsize         length);
+void tcp_byte_queue_copy (TcpByteQueue *self,
+                          GByteArray   *copy);
 void tcp_byte_queue_clear (TcpByteQueue *self);
 
 G_END_DECLS

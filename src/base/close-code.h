@@ -10,5 +10,6 @@
 #define TCP_CLOSE_NO_CODE 1005 /* never sent: what a close frame without a code counts as */
 #define TCP_CLOSE_POLICY_VIOLATION 1008
 #define TCP_CLOSE_SERVER_ERROR 1011
+#define TCP_CLOSE_RESTARTING 1012
 #define TCP_CLOSE_SUPERSEDED 4001
 #define TCP_CLOSE_RESET 4002 /* the TCP connection of this end broke, or was never made */

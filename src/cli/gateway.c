@@ -3,6 +3,7 @@
 #include <glib-unix.h>
 #include <stdlib.h>
 #include <tcptunnel/tcptunnel.h>
+#include <unistd.h>
 
 #include "cli/access-log.h"
 #include "cli/activation.h"
@@ -15,6 +16,8 @@
 #include "cli/notify.h"
 #include "cli/options.h"
 #include "cli/process.h"
+#include "cli/replace.h"
+#include "cli/restart.h"
 #include "cli/status-server.h"
 #include "cli/token.h"
 #include "cli/view.h"
@@ -61,7 +64,8 @@ static const char description[] =
     "After SIGINT or SIGTERM the gateway drains: it takes no new connections, and\n"
     "open ones may go on for --drain-timeout. A second signal ends them. At SIGHUP it\n"
     "reads its token file, its certificate and its key again, and sessions go on. At\n"
-    "SIGUSR1 it opens its access log again.\n"
+    "SIGUSR1 it opens its access log again. At SIGUSR2 the program that is in its file\n"
+    "now takes its place, such as a newer version, and connections go on.\n"
     "\n"
     "With --admin 127.0.0.1:9090 a status page is at http://127.0.0.1:9090/, and what\n"
     "Prometheus reads at /metrics; /healthz and /readyz are for probes.\n"
@@ -102,9 +106,13 @@ typedef struct
   gboolean has_terminal; /* at the start */
   AccessLog *log;        /* nullable */
   Admin *admin;          /* nullable */
+  Restart *restart;
+  gboolean restart_next; /* when it has started, or reloaded */
+  StatusServer *server;
 } Gateway;
 
 static void gateway_reload (Gateway *self);
+static void gateway_restart (Gateway *self);
 
 static void
 on_started (GObject      *object,
@@ -127,6 +135,20 @@ on_drained (GObject      *object,
   self->over = TRUE;
 }
 
+static void
+gateway_end (Gateway *self)
+{
+  /* The file of the tokens may be a pipe that nobody writes to. */
+  if (self->starting != NULL)
+    g_cancellable_cancel (self->starting);
+  else if (restart_is_under_way (self->restart))
+    restart_cancel (self->restart);
+  else if (self->quits > 1 || self->drain_timeout == 0)
+    self->over = TRUE;
+  else
+    tcp_gateway_drain_async (self->gateway, self->drain_timeout, NULL, on_drained, self);
+}
+
 static gboolean
 on_quit (gpointer data)
 {
@@ -136,13 +158,7 @@ on_quit (gpointer data)
   self->quits++;
   if (self->admin != NULL)
     admin_set_state (self->admin, ADMIN_DRAINING);
-  /* The file of the tokens may be a pipe that nobody writes to. */
-  if (self->starting != NULL)
-    g_cancellable_cancel (self->starting);
-  else if (self->quits > 1 || self->drain_timeout == 0)
-    self->over = TRUE;
-  else
-    tcp_gateway_drain_async (self->gateway, self->drain_timeout, NULL, on_drained, self);
+  gateway_end (self);
   return G_SOURCE_CONTINUE;
 }
 
@@ -158,6 +174,22 @@ describe (JsonBuilder *builder,
   json_builder_end_array (builder);
 }
 
+static gboolean
+gateway_is_busy (Gateway *self)
+{
+  return self->starting != NULL || self->reloading || restart_is_under_way (self->restart);
+}
+
+/* What was asked for while it was busy. */
+static void
+gateway_do_next (Gateway *self)
+{
+  if (self->reload_again && self->quits == 0)
+    gateway_reload (self);
+  if (self->restart_next && self->quits == 0 && !gateway_is_busy (self))
+    gateway_restart (self);
+}
+
 static void
 on_reloaded (GObject      *object,
              GAsyncResult *result,
@@ -171,8 +203,7 @@ on_reloaded (GObject      *object,
     log_warn ("nothing has changed: %s", error->message);
   if (!self->over && self->quits == 0)
     notify_send ("READY=1");
-  if (self->reload_again)
-    gateway_reload (self);
+  gateway_do_next (self);
 }
 
 static void
@@ -214,10 +245,96 @@ on_hang_up (gpointer data)
     return on_quit (data);
   if (self->quits > 0)
     return G_SOURCE_CONTINUE;
-  if (self->starting != NULL || self->reloading)
+  if (gateway_is_busy (self))
     self->reload_again = TRUE;
   else
     gateway_reload (self);
+  return G_SOURCE_CONTINUE;
+}
+
+/* What others can see of it. */
+static gboolean
+gateway_show (Gateway  *self,
+              GError  **error)
+{
+  const char *path = gateway_options_get (self->options, "access-log");
+  AdminOptions shown = {
+    .listen = gateway_options_get (self->options, "admin"),
+    .hosts = gateway_options_get_list (self->options, "admin-host"),
+    .check_target = g_strcmp0 (gateway_options_get (self->options, "ready-check"), "none") != 0,
+  };
+
+  if (path != NULL && (self->log = access_log_open (path, self->gateway, error)) == NULL)
+    return FALSE;
+  shown.log = self->log;
+  if (shown.listen != NULL && (self->admin = admin_new (self->gateway, &shown, error)) == NULL)
+    return FALSE;
+  return TRUE;
+}
+
+static void
+gateway_hide (Gateway *self)
+{
+  g_clear_pointer (&self->server, status_server_free);
+  g_clear_pointer (&self->admin, admin_free);
+  g_clear_pointer (&self->log, access_log_close);
+}
+
+/* Restarting */
+
+static gboolean
+on_leave (gpointer data)
+{
+  Gateway *self = data;
+
+  if (self->quits > 0)
+    return FALSE;
+  gateway_hide (self);
+  return TRUE;
+}
+
+static void
+on_stayed (gpointer data)
+{
+  Gateway *self = data;
+  g_autoptr (GError) error = NULL;
+
+  if (self->server == NULL)
+    {
+      self->server = status_server_new ("gateway", describe, self);
+      if (!gateway_show (self, &error))
+        log_warn ("%s", error->message);
+      if (self->admin != NULL)
+        admin_set_state (self->admin, ADMIN_SERVING);
+    }
+  if (self->quits > 0)
+    {
+      gateway_end (self);
+      return;
+    }
+  notify_send ("READY=1");
+  gateway_do_next (self);
+}
+
+static void
+gateway_restart (Gateway *self)
+{
+  self->restart_next = FALSE;
+  notify_send ("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time ());
+  restart_begin (self->restart);
+}
+
+static gboolean
+on_replace (gpointer data)
+{
+  Gateway *self = data;
+
+  if (self->quits > 0 || restart_is_under_way (self->restart))
+    return G_SOURCE_CONTINUE;
+  if (gateway_is_busy (self))
+    self->restart_next = TRUE;
+  else
+    gateway_restart (self);
   return G_SOURCE_CONTINUE;
 }
 
@@ -239,28 +356,14 @@ on_user_signal (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* What others can see of it. @log and @admin are nullable. */
-static gboolean
-gateway_show (Gateway    *self,
-              AccessLog **log,
-              Admin     **admin,
-              GError    **error)
+static void
+gateway_clear (Gateway *self)
 {
-  const char *path = gateway_options_get (self->options, "access-log");
-  AdminOptions shown = {
-    .listen = gateway_options_get (self->options, "admin"),
-    .hosts = gateway_options_get_list (self->options, "admin-host"),
-    .check_target = g_strcmp0 (gateway_options_get (self->options, "ready-check"), "none") != 0,
-  };
-
-  if (path != NULL && (*log = access_log_open (path, self->gateway, error)) == NULL)
-    return FALSE;
-  shown.log = self->log = *log;
-  if (shown.listen != NULL && (*admin = admin_new (self->gateway, &shown, error)) == NULL)
-    return FALSE;
-  self->admin = *admin;
-  return TRUE;
+  gateway_hide (self);
+  g_clear_pointer (&self->restart, restart_free);
 }
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Gateway, gateway_clear)
 
 int
 gateway_main (char ***args)
@@ -268,17 +371,19 @@ gateway_main (char ***args)
   g_autoptr (TcpGateway) gateway = tcp_gateway_new (NULL);
   g_autoptr (GatewayOptions) options = gateway_options_new ();
   g_autofree GOptionEntry *entries = gateway_options_make_entries (options);
-  Gateway self = { .gateway = gateway, .options = options, .drain_timeout = DRAIN_TIMEOUT };
+  g_auto (Gateway) self = { .gateway = gateway, .options = options, .drain_timeout = DRAIN_TIMEOUT };
   g_autoptr (Problems) problems = problems_new ();
   g_autoptr (GError) error = NULL;
   g_autofree char *uri = NULL;
-  g_autoptr (StatusServer) server = NULL;
-  g_autoptr (AccessLog) log = NULL;
-  g_autoptr (Admin) admin = NULL;
+  static const RestartCallbacks callbacks = { .leave = on_leave, .stayed = on_stayed };
   TcpTunnelLogLevel level;
+  gboolean dry_run;
+  int state;
   int code;
 
-  if (!options_parse_sections ("gateway", "Accept WebSockets and connect those with a valid token to a TCP service.",
+  self.restart = restart_new (gateway, &callbacks, &self);
+  if (!replace_take_arguments (args, &state, &dry_run, &error) ||
+      !options_parse_sections ("gateway", "Accept WebSockets and connect those with a valid token to a TCP service.",
                                description, entries, gateway_options_get_sections (), args, &error))
     return options_usage ("gateway", error);
   if (!apply_options (options, gateway, problems))
@@ -290,7 +395,17 @@ gateway_main (char ***args)
 
   g_object_get (gateway, "log-level", &level, NULL);
   log_init (level);
-  if (!gateway_options_take_socket (options, gateway, &error))
+  if (state >= 0 && !tcp_gateway_adopt (gateway, state, &error))
+    {
+      options_say ("gateway", NULL, error->message);
+      return EXIT_FAILED;
+    }
+  if (state >= 0)
+    close (state);
+  if (dry_run)
+    return EXIT_SUCCESS;
+  /* The program before may have taken one. */
+  if (state < 0 && !gateway_options_take_socket (options, gateway, &error))
     return options_usage ("gateway", error);
   activation_warn_of_rest ();
   gateway_options_read_duration (options, "drain-timeout", &self.drain_timeout);
@@ -298,8 +413,15 @@ gateway_main (char ***args)
   options_on_signal (on_quit, on_hang_up, &self);
   watchdog_start (TCP_ENDPOINT (gateway));
   g_unix_signal_add (SIGUSR1, on_user_signal, &self);
-  if (!gateway_show (&self, &log, &admin, &error))
-    return options_failure ("gateway", error);
+  replace_on_signal (on_replace, &self);
+  if (!gateway_show (&self, &error))
+    {
+      /* Connections are not to end for that. */
+      if (state < 0)
+        return options_failure ("gateway", error);
+      log_warn ("%s", error->message);
+      g_clear_error (&error);
+    }
   self.starting = g_cancellable_new ();
   tcp_endpoint_start_async (TCP_ENDPOINT (gateway), self.starting, on_started, &self);
   while (self.starting != NULL)
@@ -320,19 +442,19 @@ gateway_main (char ***args)
       tcp_endpoint_close (TCP_ENDPOINT (gateway));
       return EXIT_SUCCESS;
     }
-  if (admin != NULL)
-    admin_set_state (admin, ADMIN_SERVING);
-  server = status_server_new ("gateway", describe, &self);
+  if (self.admin != NULL)
+    admin_set_state (self.admin, ADMIN_SERVING);
+  self.server = status_server_new ("gateway", describe, &self);
   uri = format_gateway (gateway);
-  code = view_print (stdout, "listening on %s\n", uri);
+  /* The program before has said so. */
+  code = state < 0 ? view_print (stdout, "listening on %s\n", uri) : 0;
   if (code != 0)
     {
       error = options_stdout_error (code);
       return options_failure ("gateway", error);
     }
   notify_send ("READY=1\nSTATUS=listening on %s", uri);
-  if (self.reload_again)
-    gateway_reload (&self);
+  gateway_do_next (&self);
   while (!self.over)
     g_main_context_iteration (NULL, TRUE);
   tcp_endpoint_close (TCP_ENDPOINT (gateway));

@@ -13,6 +13,7 @@
 #include "cli/notify.h"
 #include "cli/options.h"
 #include "cli/process.h"
+#include "cli/replace.h"
 #include "cli/suggest.h"
 #include "cli/token.h"
 #include "cli/view.h"
@@ -142,6 +143,7 @@ main (int    argc,
   process_open_standard_files ();
   set_locale ();
   process_raise_file_limit ();
+  replace_init (args);
   notify_init ();
   activation_init ();
   status = run (&args);

@@ -10,6 +10,7 @@
 #include "gateway/proxy-header.h"
 #include "gateway/reverse.h"
 #include "io/descriptors.h"
+#include "io/heritage.h"
 #include "io/linger.h"
 #include "io/reactor.h"
 #include "protocol/windows.h"
@@ -66,6 +67,7 @@ struct _TcpClient
   TcpRateLane *download; /* likewise */
   TcpDialClient in_turns;
   TcpReverse *reverse;  /* NULL where it has no listeners */
+  guint flags;          /* of TcpClientFlags: what it asked for */
   gboolean is_listener; /* limrun's: its WebSocket is one, */
   guint16 remote_port;  /* on this port */
   gboolean begun;    /* raw: the target connection was asked for */
@@ -73,8 +75,10 @@ struct _TcpClient
   gboolean closed;
   TcpProof proof;     /* that it has shown last */
   gboolean lapsed;    /* it does not hold any more */
+  gboolean unproven;  /* it was shown to another process */
   TcpTimer *renewal;  /* when that expires, or it should have shown another */
   GCancellable *verification; /* while its certificate is verified again */
+  gboolean sent_away; /* for another process */
   TcpTimer *expiry;   /* while it has no WebSocket, */
   gint64 expires_at;  /* which it may have to do without until then */
   TcpTimer *way;      /* while it has listeners and no WebSocket, */
@@ -88,7 +92,10 @@ typedef struct
   TcpClient *client;
   TcpStream *stream;
   char *target;
-  TcpDial *dial;
+  char *address;
+  gboolean is_configured;
+  TcpTargetRules *rules; /* nullable */
+  TcpDial *dial;         /* NULL while it is suspended */
   gint64 began;
 } Dial;
 
@@ -161,7 +168,9 @@ dial_free (gpointer data)
 {
   Dial *dial = data;
 
-  tcp_dial_free (dial->dial);
+  g_clear_pointer (&dial->dial, tcp_dial_free);
+  g_clear_pointer (&dial->rules, tcp_target_rules_unref);
+  g_free (dial->address);
   tcp_stream_unref (dial->stream);
   g_free (dial->target);
   g_free (dial);
@@ -255,6 +264,17 @@ on_dialed (GSocketConnection *connection,
     client_refuse (self, stream, code, unresolved, error);
 }
 
+static void
+dial_begin (Dial *self)
+{
+  TcpClient *client = self->client;
+  guint16 port;
+  g_autoptr (TcpTarget) where = tcp_target_book_get (client->shared->target_book, self->address, self->is_configured, &port);
+
+  self->dial = tcp_dial_new (client->shared->dials, client->lane, &client->in_turns, where, port, self->rules,
+                             client->thread, client->settings->common.connect_timeout, on_dialed, self);
+}
+
 /* @target is what the client knows it by. An address that is not @is_configured has to keep to the rules. */
 static void
 client_dial (TcpClient       *self,
@@ -264,8 +284,6 @@ client_dial (TcpClient       *self,
              gboolean         is_configured,
              const TcpPolicy *policy)
 {
-  guint16 port;
-  g_autoptr (TcpTarget) where = tcp_target_book_get (self->shared->target_book, address, is_configured, &port);
   TcpChannel *channel = tcp_session_get_channel (self->session);
   Dial *dial = g_new0 (Dial, 1);
 
@@ -273,9 +291,10 @@ client_dial (TcpClient       *self,
   dial->stream = tcp_stream_ref (stream);
   dial->target = g_strdup (target);
   dial->began = tcp_now ();
-  dial->dial = tcp_dial_new (self->shared->dials, self->lane, &self->in_turns, where, port,
-                             is_configured ? NULL : policy->rules, self->thread,
-                             self->settings->common.connect_timeout, on_dialed, dial);
+  dial->address = g_strdup (address);
+  dial->is_configured = is_configured;
+  dial->rules = is_configured ? NULL : tcp_target_rules_ref (policy->rules);
+  dial_begin (dial);
   g_hash_table_insert (self->dials, stream, dial);
   if (channel != NULL)
     tcp_channel_charge (channel, CONNECTION_COST);
@@ -728,7 +747,7 @@ client_renew (TcpClient  *self,
   if (is_here)
     {
       tcp_log_info (self->log, "the client %s was asked for another credential: %s", self->principal->name, reason);
-      tcp_session_renew (self->session, reason);
+      tcp_session_send_away (self->session, TRUE, reason);
       if (self->closed)
         return;
       client_go_on (self);
@@ -848,7 +867,7 @@ tcp_client_new (TcpShared                *shared,
     .protocol = tcp_request_get_protocol (request),
     .single = !request->multiplexed,
     .lifts_single = !request->multiplexed && request->resumable,
-    .listens = request->resumable && !tcp_reverse_ports_is_empty (shared->reverse_ports),
+    .listens = request->resumable && (request->restored || !tcp_reverse_ports_is_empty (shared->reverse_ports)),
     .foreign = request->foreign,
     .nameless = request->session_id == NULL,
     .max_buffered_bytes = client_get_max_queued (shared, request->principal),
@@ -873,6 +892,7 @@ tcp_client_new (TcpShared                *shared,
   self->raw = options.protocol == &tcp_protocol_raw;
   self->session_id = g_strdup (tcp_request_get_session (request));
   self->target = g_strdup (request->target);
+  self->flags = (request->multiplexed ? TCP_CLIENT_MULTIPLEXED : 0) | (request->foreign ? TCP_CLIENT_FOREIGN : 0);
   self->principal = tcp_account_ref (request->principal);
   self->reviewed = tcp_policy_ref (policy);
   self->log = shared->log;
@@ -973,7 +993,7 @@ tcp_client_attach (TcpClient        *self,
   tcp_timer_set (self->way, -1);
   client_stop_verification (self);
   tcp_proof_set (&self->proof, &request->proof);
-  self->lapsed = FALSE;
+  self->lapsed = self->unproven = FALSE;
   tcp_session_attach (self->session, channel);
   if (self->reverse != NULL)
     tcp_reverse_set_resting (self->reverse, FALSE);
@@ -999,7 +1019,7 @@ tcp_client_is_resumable (TcpClient *self)
 gboolean
 tcp_client_is_granted (TcpClient *self)
 {
-  return tcp_proof_is_granted (&self->proof);
+  return !self->unproven && tcp_proof_is_granted (&self->proof);
 }
 
 /* It takes no new streams. */
@@ -1072,4 +1092,173 @@ void
 tcp_client_close (TcpClient *self)
 {
   client_shut (self, TCP_CLOSE_GOING_AWAY, TCP_TUNNEL_ERROR_CLOSED, "the gateway ended the session");
+}
+
+/* Another process goes on with it. */
+
+/* Nothing of it changes, or is seen, until it is resumed. The reactor of its thread is suspended. */
+void
+tcp_client_suspend (TcpClient *self)
+{
+  GHashTableIter iter;
+  Dial *dial;
+
+  g_hash_table_iter_init (&iter, self->dials);
+  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &dial))
+    g_clear_pointer (&dial->dial, tcp_dial_free);
+  tcp_session_set_suspended (self->session, TRUE);
+}
+
+/* What was being dialled is dialled anew. */
+void
+tcp_client_resume (TcpClient *self)
+{
+  GHashTableIter iter;
+  Dial *dial;
+
+  tcp_session_set_suspended (self->session, FALSE);
+  g_hash_table_iter_init (&iter, self->dials);
+  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &dial))
+    dial_begin (dial);
+  /* It comes back to this process after all. */
+  if (self->sent_away)
+    client_go_on (self);
+  self->sent_away = FALSE;
+}
+
+/* Has the client come back, if it knows how. It is suspended, and another process has its state. */
+void
+tcp_client_send_away (TcpClient *self)
+{
+  if (self->closed || !tcp_client_is_resumable (self) || tcp_session_get_channel (self->session) == NULL)
+    return;
+
+  tcp_session_set_suspended (self->session, FALSE);
+  tcp_session_send_away (self->session, FALSE, "another program goes on with it");
+  self->sent_away = TRUE;
+}
+
+static guint
+client_get_timeout (TcpClient *self)
+{
+  gint64 left = self->expires_at - tcp_now ();
+
+  if (tcp_session_get_channel (self->session) != NULL)
+    return self->settings->session_timeout;
+  return CLAMP (left / G_TIME_SPAN_MILLISECOND, 0, G_MAXUINT);
+}
+
+/* NULL if there is nothing for another process. It is suspended. Whoever frees what is returned does so before it goes
+ * on, in this thread. */
+GVariant *
+tcp_client_save (TcpClient *self)
+{
+  gboolean listens = self->reverse != NULL && !self->is_listener;
+  g_autoptr (GVariant) session = NULL;
+  TcpClientState state = {
+    .session_id = self->session_id,
+    .principal = self->principal->name,
+    .target = self->target,
+    .flags = self->flags | (self->begun ? TCP_CLIENT_BEGUN : 0) |
+             (tcp_client_is_granted (self) ? TCP_CLIENT_GRANTED : 0),
+    .expires = self->proof.expires,
+    .timeout = client_get_timeout (self),
+    .protocol = tcp_session_get_protocol (self->session),
+    .address = self->address,
+    .proxy = self->proxy,
+    .local = self->local,
+  };
+
+  if (self->closed || tcp_timer_get (self->end) >= 0 || !tcp_session_can_be_saved (self->session))
+    return NULL;
+
+  state.listeners = listens ? tcp_reverse_save (self->reverse)
+                            : g_variant_new_array (G_VARIANT_TYPE (TCP_LISTENER_STATE_TYPE), NULL, 0);
+  state.session = session = tcp_session_save (self->session);
+  return tcp_client_state_write (&state);
+}
+
+/* The sockets, of int, of its connections that cannot go on in another process. */
+void
+tcp_client_list_lost (TcpClient *self,
+                      GArray    *descriptors)
+{
+  tcp_session_list_lost (self->session, descriptors);
+}
+
+/* One that has its TCP connection, which another process had. */
+static void
+client_restore_connected (TcpClient *self,
+                          TcpStream *stream,
+                          GVariant  *state)
+{
+  gboolean accepted = tcp_stream_is_accepted (stream);
+  g_autoptr (TcpPolicy) policy = tcp_account_ref_policy (self->principal);
+  guint64 inode;
+  int fd = tcp_stream_state_get_socket (state, &inode);
+  g_autoptr (GSocket) socket = tcp_socket_inherit (fd, inode);
+  g_autoptr (GSocketConnection) connection = NULL;
+  g_autoptr (GSocketAddress) peer = NULL;
+  g_autofree char *name = accepted ? NULL : client_show_target (policy, tcp_stream_get_target (stream));
+  g_autoptr (GError) error = NULL;
+
+  if (socket != NULL)
+    connection = g_socket_connection_factory_create_connection (socket);
+  if (connection != NULL && accepted)
+    peer = g_socket_connection_get_remote_address (connection, NULL);
+  self->callbacks.stream_opened (self, stream, accepted ? peer : self->address, name, self->user_data);
+  if (connection == NULL)
+    {
+      error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "its socket was lost in the restart of the gateway");
+      tcp_stream_reset (stream, error);
+      return;
+    }
+  if (!(accepted ? client_enter_arrival (self, &error) : client_enter_connection (self, &error)))
+    {
+      tcp_socket_close_with_reset (socket);
+      tcp_session_refuse (self->session, stream, TCP_RESET_LIMIT, error);
+      return;
+    }
+  client_count_stream (self, stream);
+  tcp_stream_attach (stream, connection);
+}
+
+/* It is new, and goes on with what another process has written down. */
+void
+tcp_client_restore (TcpClient            *self,
+                    const TcpClientState *state)
+{
+  g_autoptr (GVariant) states = g_variant_get_child_value (state->session, 1);
+  g_autoptr (GPtrArray) streams = tcp_session_restore (self->session, state->session);
+
+  self->begun = (state->flags & TCP_CLIENT_BEGUN) != 0;
+  g_set_object (&self->address, state->address);
+  g_set_object (&self->proxy, state->proxy);
+  g_set_object (&self->local, state->local);
+  /* What it has shown it shows again. */
+  self->proof.expires = state->expires;
+  self->unproven = (state->flags & TCP_CLIENT_GRANTED) == 0;
+  self->expires_at = tcp_now () + state->timeout * G_TIME_SPAN_MILLISECOND;
+  tcp_timer_set (self->expiry, MIN (self->expires_at, tcp_now () + SPARE_TIMEOUT));
+  for (guint i = 0; i < streams->len; i++)
+    {
+      g_autoptr (GVariant) one = g_variant_get_child_value (states, i);
+      TcpStream *stream = streams->pdata[i];
+      g_autofree char *target = g_strdup (tcp_stream_get_target (stream));
+
+      if (tcp_stream_state_get_socket (one, NULL) >= 0)
+        client_restore_connected (self, stream, one);
+      else
+        on_stream_opened (self->session, stream, target, self);
+    }
+  if (self->reverse != NULL)
+    {
+      tcp_reverse_restore (self->reverse, state->listeners);
+      self->away_since = tcp_now ();
+      client_await_need (self);
+    }
+  client_await_renewal (self);
+  tcp_session_begin_restored (self->session, state->session);
+  if (tcp_session_is_idle (self->session))
+    client_end (self);
 }

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "gateway/client-state.h"
 #include "gateway/dial-lane.h"
 #include "gateway/request.h"
 #include "gateway/shared.h"
@@ -56,5 +57,13 @@ void tcp_client_review (TcpClient *self,
 void tcp_client_expel (TcpClient *self);
 void tcp_client_drain (TcpClient *self);
 void tcp_client_close (TcpClient *self);
+void tcp_client_suspend (TcpClient *self);
+void tcp_client_resume (TcpClient *self);
+void tcp_client_send_away (TcpClient *self);
+GVariant *tcp_client_save (TcpClient *self);
+void tcp_client_list_lost (TcpClient *self,
+                           GArray    *descriptors);
+void tcp_client_restore (TcpClient            *self,
+                         const TcpClientState *state);
 
 G_END_DECLS

@@ -5,6 +5,7 @@
 #include "endpoint/endpoint-private.h"
 #include "gateway/counters.h"
 #include "gateway/settings.h"
+#include "gateway/snapshot.h"
 
 G_BEGIN_DECLS
 
@@ -13,6 +14,7 @@ struct _TcpGateway
   TcpEndpoint parent_instance;
   TcpCounters *counters;
   GPtrArray *principals; /* of TcpPrincipalSpec, for the start that is under way; under the lock of the runner */
+  TcpHeritage *heritage; /* under the lock of the runner: what the next start goes on with; nullable */
 };
 
 struct _TcpGatewayClass

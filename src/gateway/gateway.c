@@ -102,12 +102,18 @@ gateway_make_server (gpointer        owner,
                      GError        **error)
 {
   TcpEndpoint *self = owner;
+  g_autoptr (TcpHeritage) heritage = NULL;
+  TcpServer *server;
 
   ((TcpGatewaySettings *) self->settings)->asks = gateway_asks (owner);
   if (!tcp_gateway_settings_check (self->settings, error))
     return NULL;
-  return tcp_server_new (self->settings, TCP_GATEWAY (self)->principals, self->log, self->status,
-                         TCP_GATEWAY (self)->counters, events, error);
+  server = tcp_server_new (self->settings, TCP_GATEWAY (self)->principals, self->log, self->status,
+                           TCP_GATEWAY (self)->counters, events, error);
+  heritage = server != NULL ? g_steal_pointer (&TCP_GATEWAY (self)->heritage) : NULL;
+  if (heritage != NULL)
+    tcp_server_inherit (server, heritage);
+  return server;
 }
 
 static void
@@ -573,6 +579,7 @@ tcp_gateway_finalize (GObject *object)
   TcpCounters *counters = TCP_GATEWAY (object)->counters;
 
   g_clear_pointer (&TCP_GATEWAY (object)->principals, g_ptr_array_unref);
+  g_clear_pointer (&TCP_GATEWAY (object)->heritage, tcp_heritage_unref);
   G_OBJECT_CLASS (tcp_gateway_parent_class)->finalize (object);
   tcp_counters_unref (counters);
 }

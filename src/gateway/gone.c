@@ -100,6 +100,21 @@ tcp_gone_add (TcpGone      *self,
   g_hash_table_insert (self->ids, gone->id, gone);
 }
 
+/* Of each owner the oldest first. */
+void
+tcp_gone_foreach (TcpGone     *self,
+                  TcpGoneFunc  func,
+                  gpointer     user_data)
+{
+  GHashTableIter iter;
+  gpointer order;
+
+  g_hash_table_iter_init (&iter, self->orders);
+  while (g_hash_table_iter_next (&iter, NULL, &order))
+    for (GList *l = ((GQueue *) order)->head; l != NULL; l = l->next)
+      func (((Gone *) l->data)->owner, ((Gone *) l->data)->id, user_data);
+}
+
 gboolean
 tcp_gone_contains (TcpGone    *self,
                    const char *id)

@@ -11,11 +11,18 @@ G_BEGIN_DECLS
  * that has more than they. Knows owners as mere pointers. */
 typedef struct _TcpGone TcpGone;
 
+typedef void (*TcpGoneFunc) (gconstpointer owner,
+                             const char   *id,
+                             gpointer      user_data);
+
 TcpGone *tcp_gone_new (guint max);
 void tcp_gone_free (TcpGone *self);
 void tcp_gone_add (TcpGone      *self,
                    gconstpointer owner,
                    const char   *id);
+void tcp_gone_foreach (TcpGone     *self,
+                       TcpGoneFunc  func,
+                       gpointer     user_data);
 gboolean tcp_gone_contains (TcpGone    *self,
                             const char *id);
 

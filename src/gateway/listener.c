@@ -790,6 +790,33 @@ tcp_listener_open (TcpListener *self,
   self->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, self);
 }
 
+/* While it rests, what connects waits in the backlog. */
+void
+tcp_listener_set_resting (TcpListener *self,
+                          gboolean     resting)
+{
+  if (self->acceptor != NULL)
+    tcp_acceptor_set_resting (self->acceptor, resting);
+}
+
+/* Whether a connection may yet become a WebSocket. */
+gboolean
+tcp_listener_has_pending (TcpListener *self)
+{
+  for (GList *l = self->pending.head; l != NULL; l = l->next)
+    if (((Pending *) l->data)->stage != STAGE_REFUSED)
+      return TRUE;
+  return FALSE;
+}
+
+/* Of its sockets, from 0; -1 beyond the last. */
+int
+tcp_listener_get_descriptor (TcpListener *self,
+                             guint        index)
+{
+  return self->acceptor != NULL ? tcp_acceptor_get_descriptor (self->acceptor, index) : -1;
+}
+
 /* In place of those that it has; it has TLS. */
 void
 tcp_listener_set_certificates (TcpListener     *self,

@@ -64,6 +64,11 @@ void tcp_listener_open (TcpListener *self,
 void tcp_listener_set_certificates (TcpListener     *self,
                                     GTlsCertificate *certificate,
                                     GTlsDatabase    *client_ca);
+void tcp_listener_set_resting (TcpListener *self,
+                               gboolean     resting);
+gboolean tcp_listener_has_pending (TcpListener *self);
+int tcp_listener_get_descriptor (TcpListener *self,
+                                 guint        index);
 void tcp_listener_free (TcpListener *self);
 
 G_END_DECLS

@@ -21,6 +21,7 @@ typedef struct
   gboolean foreign;   /* which do not show that it is of this library */
   gboolean held;      /* there will be no session: it has ended */
   const char *route; /* of the gateway, if it is to come back by that; else NULL */
+  gboolean restored;  /* another process had the session */
   char *session_id; /* NULL if it gave none */
   char *target;     /* the name of one, at the path of which it came; nullable */
   TcpAccount *principal;

@@ -3,8 +3,10 @@
 #include "gateway/reverse.h"
 
 #include <tcptunnel/tcptunnel.h>
+#include "gateway/client-state.h"
 #include "io/acceptor.h"
 #include "io/descriptors.h"
+#include "io/heritage.h"
 #include "io/listen.h"
 #include "io/reactor.h"
 
@@ -298,11 +300,9 @@ listener_begin_at (Listener *self,
     }
 }
 
-/* @port is 0 for any. */
-void
-tcp_reverse_listen (TcpReverse *self,
-                    guint32     id,
-                    guint16     port)
+static Listener *
+reverse_add_listener (TcpReverse *self,
+                      guint32     id)
 {
   Listener *listener = g_new0 (Listener, 1);
 
@@ -310,6 +310,17 @@ tcp_reverse_listen (TcpReverse *self,
   listener->id = id;
   listener->patience = tcp_timer_new (on_patience, listener);
   g_ptr_array_add (self->listeners, listener);
+  return listener;
+}
+
+/* @port is 0 for any. */
+void
+tcp_reverse_listen (TcpReverse *self,
+                    guint32     id,
+                    guint16     port)
+{
+  Listener *listener = reverse_add_listener (self, id);
+
   if (port != 0)
     listener_begin_at (listener, port);
   else
@@ -430,6 +441,77 @@ tcp_reverse_give_up (TcpReverse   *self,
 {
   while (self->listeners->len > 0)
     listener_end (self->listeners->pdata[0], code, why);
+}
+
+/* For another process, which inherits the sockets. */
+GVariant *
+tcp_reverse_save (TcpReverse *self)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a" TCP_LISTENER_STATE_TYPE));
+  for (guint i = 0; i < self->listeners->len; i++)
+    {
+      Listener *listener = self->listeners->pdata[i];
+      int fd = listener->acceptor != NULL ? tcp_acceptor_get_descriptor (listener->acceptor, 0) : -1;
+
+      g_variant_builder_add (&builder, TCP_LISTENER_STATE_TYPE, listener->id, listener->port, fd,
+                             fd >= 0 ? tcp_socket_get_inode (fd) : 0);
+    }
+  return g_variant_builder_end (&builder);
+}
+
+/* One that listens already, if its client may still have the port. */
+static void
+reverse_restore_listener (TcpReverse *self,
+                          guint32     id,
+                          guint16     port,
+                          GSocket    *socket)
+{
+  Listener *listener = reverse_add_listener (self, id);
+  TcpReverseClaimant claimant = listener_get_claimant (listener);
+  g_autoptr (GPtrArray) sockets = g_ptr_array_new ();
+  g_autoptr (GError) error = NULL;
+  TcpReverseResult result;
+
+  listener->port = port;
+  listener->claim = tcp_reverse_ports_claim (self->ports, port, &claimant, &result);
+  if (result != TCP_REVERSE_GRANTED)
+    {
+      g_socket_close (socket, NULL);
+      listener_end (listener, TCP_RESET_FORBIDDEN, "the client may not have the port any more");
+      return;
+    }
+  if (!listener_enter (listener, &error))
+    {
+      g_socket_close (socket, NULL);
+      listener_end_failed (listener, error);
+      return;
+    }
+  g_ptr_array_add (sockets, socket);
+  listener->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, listener);
+}
+
+/* Those of another process. */
+void
+tcp_reverse_restore (TcpReverse *self,
+                     GVariant   *listeners)
+{
+  for (gsize i = 0; i < g_variant_n_children (listeners); i++)
+    {
+      g_autoptr (GSocket) socket = NULL;
+      guint32 id;
+      guint16 port;
+      guint64 inode;
+      int fd;
+
+      g_variant_get_child (listeners, i, TCP_LISTENER_STATE_TYPE, &id, &port, &fd, &inode);
+      socket = tcp_socket_inherit (fd, inode);
+      if (socket != NULL)
+        reverse_restore_listener (self, id, port, socket);
+      else
+        tcp_reverse_listen (self, id, port);
+    }
 }
 
 gboolean

@@ -59,5 +59,8 @@ gboolean tcp_reverse_end_revoked (TcpReverse *self);
 void tcp_reverse_give_up (TcpReverse   *self,
                           TcpResetCode  code,
                           const char   *why);
+GVariant *tcp_reverse_save (TcpReverse *self);
+void tcp_reverse_restore (TcpReverse *self,
+                          GVariant   *listeners);
 
 G_END_DECLS

@@ -11,6 +11,7 @@
 #include "gateway/handshake.h"
 #include "gateway/listener.h"
 #include "gateway/shard.h"
+#include "io/heritage.h"
 #include "io/listen.h"
 #include "io/listen-socket.h"
 #include "io/listen-unix.h"
@@ -37,6 +38,11 @@ struct _TcpServer
   TcpTimer *drain_deadline;
   gboolean closed;
   gboolean drained; /* which is to be reported once no connection is left */
+  TcpHeritage *heritage;    /* of another process; nullable */
+  TcpSnapshot *snapshot;    /* while it is suspended, or is about to be, */
+  gboolean suspended;       /* from when on nothing happens, */
+  gboolean saved;           /* and all is in the snapshot */
+  GQueue arrivals;          /* of Arrival: those that wait until it goes on */
 };
 
 /* Shards */
@@ -185,7 +191,10 @@ on_accepted (TcpRequest   *request,
   arrival->answer = g_strdup (answer);
   arrival->transport = *transport;
   *transport = (TcpTransport) { 0 };
-  tcp_io_thread_call (self->thread, server_do_admit, arrival, arrival_free);
+  if (self->suspended)
+    g_queue_push_tail (&self->arrivals, arrival);
+  else
+    tcp_io_thread_call (self->thread, server_do_admit, arrival, arrival_free);
 }
 
 static const TcpListenerCallbacks listener_callbacks = {
@@ -233,12 +242,37 @@ on_goodbyes_said (gpointer user_data)
   tcp_server_unref (self);
 }
 
+/* What it had suspended goes on, or does not stop. */
+static void
+server_go_on (TcpServer *self)
+{
+  Arrival *arrival;
+
+  if (self->snapshot == NULL)
+    return;
+
+  tcp_snapshot_set_leaving (self->snapshot, FALSE);
+  g_clear_pointer (&self->snapshot, tcp_snapshot_unref);
+  tcp_listener_set_resting (self->listener, FALSE);
+  if (!self->suspended)
+    return;
+
+  self->suspended = self->saved = FALSE;
+  tcp_reactor_resume ();
+  for (guint i = 0; i < self->n_shards; i++)
+    if (self->shards[i] != NULL)
+      tcp_shard_take_step (self->shards[i], TCP_SHARD_RESUME, NULL, NULL, NULL);
+  while ((arrival = g_queue_pop_head (&self->arrivals)) != NULL)
+    tcp_io_thread_invoke (self->thread, server_do_admit, arrival, arrival_free);
+}
+
 static void
 server_shut_down (TcpServer *self)
 {
   if (self->closed)
     return;
 
+  server_go_on (self);
   self->closed = TRUE;
   /* It was closed before it started. */
   if (self->channels == NULL)
@@ -346,6 +380,140 @@ server_listen_unix (TcpServer *self)
   server_report_started (self, address, error);
 }
 
+/* Another process had it */
+
+/* A reference to one that may still have sessions. Of those that the application has let in the gateway knows nothing. */
+static TcpAccount *
+server_find_account (TcpServer  *self,
+                     const char *name,
+                     gboolean    granted)
+{
+  TcpAccess *access = self->shared->access;
+
+  return granted || tcp_roster_has (tcp_access_get_roster (access), name) ? tcp_access_get_account (access, name) : NULL;
+}
+
+static GPtrArray *
+server_inherit_listeners (TcpServer *self)
+{
+  g_autoptr (GVariant) listeners = g_variant_get_child_value (self->heritage->gateway, 0);
+  g_autoptr (GPtrArray) sockets = g_ptr_array_new_with_free_func (g_object_unref);
+
+  for (gsize i = 0; i < g_variant_n_children (listeners); i++)
+    {
+      GSocket *socket;
+      guint64 inode;
+      int fd;
+
+      g_variant_get_child (listeners, i, "(it)", &fd, &inode);
+      socket = tcp_socket_inherit (fd, inode);
+      if (socket == NULL)
+        return NULL;
+      g_ptr_array_add (sockets, socket);
+    }
+  return sockets->len > 0 ? g_steal_pointer (&sockets) : NULL;
+}
+
+static void
+server_restore_own (TcpServer *self)
+{
+  TcpStatus *status = self->shared->status;
+  g_autoptr (GVariant) file = NULL;
+  g_autoptr (GVariant) parts = NULL;
+  guint64 connections;
+  guint64 sent;
+  guint64 received;
+  guint64 resumes;
+  guint64 replayed;
+
+  g_variant_get (self->heritage->gateway, "(@a(it)@m(stt)ttttt)", NULL, &file, &connections, &sent, &received, &resumes,
+                 &replayed);
+  parts = g_variant_get_maybe (file);
+  if (parts != NULL)
+    g_variant_get (parts, "(stt)", &self->socket_file.path, &self->socket_file.device, &self->socket_file.inode);
+  tcp_status_add (status, total_connections, connections);
+  tcp_status_add (status, bytes_sent, sent);
+  tcp_status_add (status, bytes_received, received);
+  tcp_status_add (status, resumes, resumes);
+  tcp_status_add (status, bytes_replayed, replayed);
+}
+
+/* Those that still have a token, before any of them can come back. */
+static void
+server_restore_clients (TcpServer *self)
+{
+  guint restored = 0;
+
+  for (guint i = 0; i < self->heritage->clients->len; i++)
+    {
+      GVariant *state = self->heritage->clients->pdata[i];
+      g_autofree char *session_id = NULL;
+      const char *name;
+      guint32 flags;
+      g_autoptr (TcpAccount) principal = NULL;
+
+      g_variant_get_child (state, 0, "ms", &session_id);
+      g_variant_get_child (state, 2, "&s", &name);
+      g_variant_get_child (state, 3, "u", &flags);
+      principal = server_find_account (self, name, (flags & TCP_CLIENT_GRANTED) != 0);
+      if (principal == NULL)
+        {
+          tcp_log_warn (self->shared->log, "a session of %s did not survive the restart: that has no token any more", name);
+          tcp_heritage_reset_client (state);
+          continue;
+        }
+      tcp_shard_restore (server_get_shard (self, session_id), principal, state);
+      restored++;
+    }
+  tcp_log_info (self->shared->log, "sessions that go on after the restart: %u", restored);
+}
+
+static void
+server_restore_gone (TcpServer *self)
+{
+  for (guint i = 0; i < self->heritage->gone->len; i++)
+    {
+      GVariantIter iter;
+      const char *name;
+      const char *session_id;
+
+      g_variant_iter_init (&iter, self->heritage->gone->pdata[i]);
+      while (g_variant_iter_next (&iter, "(&s&s)", &name, &session_id))
+        {
+          g_autoptr (TcpAccount) principal = server_find_account (self, name, FALSE);
+
+          if (principal != NULL)
+            tcp_shard_restore_gone (server_get_shard (self, session_id), principal, session_id);
+        }
+    }
+}
+
+static void
+server_restore (TcpServer *self)
+{
+  g_autoptr (GPtrArray) sockets = server_inherit_listeners (self);
+  g_autoptr (GSocketAddress) address = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (sockets != NULL)
+    address = g_socket_get_local_address (sockets->pdata[0], NULL);
+  if (address == NULL)
+    {
+      server_shut_down (self);
+      error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN,
+                                   "the sockets of the gateway before are not there any more");
+      server_report_started (self, NULL, error);
+      return;
+    }
+
+  server_restore_own (self);
+  server_report_started (self, address, NULL);
+  server_restore_gone (self);
+  server_restore_clients (self);
+  tcp_listener_open (self->listener, sockets, G_IS_UNIX_SOCKET_ADDRESS (address));
+  g_clear_pointer (&self->heritage, tcp_heritage_unref);
+}
+
 static void
 server_listen_socket (TcpServer *self)
 {
@@ -371,7 +539,9 @@ server_listen (TcpServer *self)
 {
   const TcpEndpointSettings *settings = &self->shared->settings->common;
 
-  if (settings->socket != NULL)
+  if (self->heritage != NULL)
+    server_restore (self);
+  else if (settings->socket != NULL)
     server_listen_socket (self);
   else if (settings->socket_path != NULL)
     server_listen_unix (self);
@@ -475,6 +645,7 @@ server_do_drain (gpointer data)
   if (self->closed)
     return;
 
+  server_go_on (self);
   if (open > 0)
     tcp_log_info (self->shared->log, "no new connections are taken; %u may go on for %u ms", open, call->timeout);
   else
@@ -520,6 +691,207 @@ server_do_cancel (gpointer data)
   error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "the start of the gateway was cancelled");
   server_shut_down (self);
   server_report_started (self, NULL, error);
+}
+
+/* Another process is to go on with it */
+
+/* For so long connections that were accepted may become a WebSocket, which is looked at so often. */
+#define PENDING_TIME (250 * G_TIME_SPAN_MILLISECOND)
+#define PENDING_STEP (5 * G_TIME_SPAN_MILLISECOND)
+
+/* A call of the application, and how far it has come. */
+typedef struct
+{
+  TcpServer *server;
+  TcpSnapshot *snapshot; /* another, or none, has taken its place in the server if that did not wait for this */
+  TcpTimer *timer;       /* for pending connections, */
+  gint64 deadline;       /* for which it waits until then */
+  TcpShardStep step;
+  atomic_uint pending; /* shards that have not taken it, and one more */
+  TcpServerFunc func;
+  gpointer user_data;
+} Suspension;
+
+static void suspension_take_step (Suspension *self);
+
+static void
+suspension_end (Suspension *self,
+                int         fd,
+                GError     *error)
+{
+  TcpServer *server = self->server;
+
+  if (fd < 0 && self->snapshot != NULL && self->snapshot == server->snapshot)
+    server_go_on (server);
+  self->func (fd, error, self->user_data);
+  tcp_timer_clear (&self->timer);
+  g_clear_pointer (&self->snapshot, tcp_snapshot_unref);
+  tcp_server_unref (server);
+  g_free (self);
+}
+
+/* FALSE if it has ended since the gateway goes on. */
+static gboolean
+suspension_is_wanted (Suspension *self)
+{
+  if (self->server->snapshot == self->snapshot)
+    return TRUE;
+  suspension_end (self, -1, g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED,
+                                                 "the gateway was resumed, drained or closed meanwhile"));
+  return FALSE;
+}
+
+static void
+server_save (TcpServer *self)
+{
+  TcpStatus *status = self->shared->status;
+  const TcpSocketFile *file = &self->socket_file;
+  g_autoptr (GVariant) record = NULL;
+  GVariantBuilder listeners;
+  GVariant *parts = file->path != NULL ? g_variant_new ("(stt)", file->path, file->device, file->inode) : NULL;
+  int fd;
+
+  g_variant_builder_init (&listeners, G_VARIANT_TYPE ("a(it)"));
+  for (guint i = 0; (fd = tcp_listener_get_descriptor (self->listener, i)) >= 0; i++)
+    {
+      g_variant_builder_add (&listeners, "(it)", fd, tcp_socket_get_inode (fd));
+      tcp_snapshot_add_socket (self->snapshot, fd, TRUE, TRUE);
+    }
+  record = g_variant_ref_sink (g_variant_new ("(a(it)@m(stt)ttttt)", &listeners,
+                                              g_variant_new_maybe (G_VARIANT_TYPE ("(stt)"), parts),
+                                              (guint64) tcp_status_get (status, total_connections),
+                                              (guint64) tcp_status_get (status, bytes_sent),
+                                              (guint64) tcp_status_get (status, bytes_received),
+                                              (guint64) tcp_status_get (status, resumes),
+                                              (guint64) tcp_status_get (status, bytes_replayed)));
+  tcp_snapshot_add (self->snapshot, TCP_SNAPSHOT_GATEWAY, record);
+}
+
+static void
+suspension_do_next (gpointer data)
+{
+  Suspension *self = data;
+  TcpServer *server = self->server;
+  GError *error = NULL;
+  int fd;
+
+  if (!suspension_is_wanted (self))
+    return;
+  if (self->step < TCP_SHARD_SAVE)
+    {
+      self->step++;
+      suspension_take_step (self);
+      return;
+    }
+
+  server_save (server);
+  fd = tcp_snapshot_finish (server->snapshot, &error);
+  server->saved = fd >= 0;
+  suspension_end (self, fd, error);
+}
+
+/* On any thread. */
+static void
+on_step_taken (gpointer user_data)
+{
+  Suspension *self = user_data;
+
+  if (atomic_fetch_sub (&self->pending, 1) == 1)
+    tcp_io_thread_invoke (self->server->thread, suspension_do_next, self, NULL);
+}
+
+static void
+suspension_take_step (Suspension *self)
+{
+  TcpServer *server = self->server;
+
+  self->pending = 1;
+  for (guint i = 0; i < server->n_shards; i++)
+    if (server->shards[i] != NULL)
+      {
+        atomic_fetch_add (&self->pending, 1);
+        tcp_shard_take_step (server->shards[i], self->step, self->snapshot, on_step_taken, self);
+      }
+  on_step_taken (self);
+}
+
+/* Connections that are about to become a WebSocket do so: their clients could not know why they broke. */
+static void
+suspension_do_stop (gpointer data)
+{
+  Suspension *self = data;
+  TcpServer *server = self->server;
+  gint64 now = tcp_now ();
+
+  if (!suspension_is_wanted (self))
+    return;
+  if (now < self->deadline && tcp_listener_has_pending (server->listener))
+    {
+      tcp_timer_set (self->timer, now + PENDING_STEP);
+      return;
+    }
+
+  server->suspended = TRUE;
+  tcp_reactor_suspend ();
+  self->step = TCP_SHARD_STOP;
+  suspension_take_step (self);
+}
+
+/* From within the reactor it could not be suspended. */
+static void
+on_pending_due (gpointer user_data)
+{
+  Suspension *self = user_data;
+
+  tcp_io_thread_invoke (self->server->thread, suspension_do_stop, self, NULL);
+}
+
+static void
+server_do_suspend (gpointer data)
+{
+  Suspension *self = data;
+  TcpServer *server = self->server;
+  GError *error = NULL;
+
+  if (server->closed || server->draining || server->snapshot != NULL)
+    g_set_error_literal (&error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
+                         "a gateway that is suspended, drains, or is closed cannot be suspended");
+  else
+    server->snapshot = tcp_snapshot_new (&error);
+  if (error != NULL)
+    {
+      suspension_end (self, -1, error);
+      return;
+    }
+
+  self->snapshot = tcp_snapshot_ref (server->snapshot);
+  self->timer = tcp_timer_new (on_pending_due, self);
+  self->deadline = tcp_now () + PENDING_TIME;
+  tcp_listener_set_resting (server->listener, TRUE);
+  suspension_do_stop (self);
+}
+
+typedef struct
+{
+  TcpServer *server;
+  gboolean done;
+} HandOver;
+
+static void
+server_do_hand_over (gpointer data)
+{
+  HandOver *call = data;
+  TcpServer *self = call->server;
+
+  call->done = self->saved;
+  if (self->saved)
+    tcp_snapshot_set_leaving (self->snapshot, TRUE);
+}
+
+static void
+server_do_resume (gpointer data)
+{
+  server_go_on (data);
 }
 
 /* For the public object */
@@ -571,6 +943,12 @@ tcp_server_unref (TcpServer *self)
   g_clear_pointer (&self->drains, g_array_unref);
   g_clear_pointer (&self->principals, g_ptr_array_unref);
   g_clear_object (&self->resolving);
+  /* It did not come as far as to start. */
+  if (self->heritage != NULL)
+    tcp_heritage_reset (self->heritage);
+  g_clear_pointer (&self->heritage, tcp_heritage_unref);
+  g_clear_pointer (&self->snapshot, tcp_snapshot_unref);
+  g_queue_clear_full (&self->arrivals, arrival_free);
   tcp_shared_unref (self->shared);
   tcp_io_thread_release (self->thread);
   g_free (self);
@@ -668,6 +1046,49 @@ tcp_server_reload (TcpServer                 *self,
   for (guint i = 0; i < shards->len; i++)
     tcp_shard_review (shards->pdata[i], roster, former);
   return reload.taken;
+}
+
+/* What another process had, before it starts. */
+void
+tcp_server_inherit (TcpServer   *self,
+                    TcpHeritage *heritage)
+{
+  self->heritage = tcp_heritage_ref (heritage);
+}
+
+/* Nothing is read or written from here on. @func is called on an I/O thread, with a descriptor of the state, which is
+ * its to close, or -1 and an error, which is its to free. */
+void
+tcp_server_suspend (TcpServer     *self,
+                    TcpServerFunc  func,
+                    gpointer       user_data)
+{
+  Suspension *suspension = g_new0 (Suspension, 1);
+
+  suspension->server = tcp_server_ref (self);
+  suspension->func = func;
+  suspension->user_data = user_data;
+  tcp_io_thread_invoke (self->thread, server_do_suspend, suspension, NULL);
+}
+
+/* It goes on, if it is suspended. */
+void
+tcp_server_resume (TcpServer *self)
+{
+  tcp_io_thread_invoke (self->thread, server_do_resume, tcp_server_ref (self), (GDestroyNotify) tcp_server_unref);
+}
+
+/* Another program takes the place of this one next. FALSE if it is not suspended. Blocks. */
+gboolean
+tcp_server_hand_over (TcpServer *self)
+{
+  HandOver call = { .server = self };
+
+  tcp_io_thread_invoke_sync (self->thread, server_do_hand_over, &call);
+  for (guint i = 0; i < self->n_shards && call.done; i++)
+    if (self->shards[i] != NULL)
+      tcp_shard_take_step_sync (self->shards[i], TCP_SHARD_SEND_AWAY);
+  return call.done;
 }
 
 /* Answered by TCP_EVENT_STARTED. */

@@ -7,12 +7,17 @@
 #include "endpoint/event-queue.h"
 #include "gateway/counters.h"
 #include "gateway/settings.h"
+#include "gateway/snapshot.h"
 
 G_BEGIN_DECLS
 
 /* The part of a gateway that lives on the I/O thread: the listener and the clients.
  * What is here is for the public object, and safe to call from its thread. */
 typedef struct _TcpServer TcpServer;
+
+typedef void (*TcpServerFunc) (int       fd,
+                               GError   *error,
+                               gpointer  user_data);
 
 TcpServer *tcp_server_new (const TcpGatewaySettings *settings,
                            GPtrArray                *principals,
@@ -25,6 +30,8 @@ TcpServer *tcp_server_ref (TcpServer *self);
 void tcp_server_unref (TcpServer *self);
 gboolean tcp_server_prepare (TcpServer  *self,
                              GError    **error);
+void tcp_server_inherit (TcpServer   *self,
+                         TcpHeritage *heritage);
 void tcp_server_start (TcpServer *self);
 gboolean tcp_server_reload (TcpServer                 *self,
                             const TcpGatewaySettings  *settings,
@@ -37,6 +44,11 @@ void tcp_server_drain (TcpServer *self,
                        guint      timeout);
 void tcp_server_cancel_drain (TcpServer *self,
                               guint64    id);
+void tcp_server_suspend (TcpServer     *self,
+                         TcpServerFunc  func,
+                         gpointer       user_data);
+void tcp_server_resume (TcpServer *self);
+gboolean tcp_server_hand_over (TcpServer *self);
 void tcp_server_close (TcpServer *self);
 void tcp_server_measure (TcpServer         *self,
                          TcpGatewayMetrics *metrics);

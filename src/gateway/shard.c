@@ -46,6 +46,7 @@ struct _TcpShard
   TcpGone *gone;        /* ids of the principals */
   GHashTable *held;     /* id → TcpHeld */
   gboolean closing;
+  gboolean suspended;
 };
 
 TcpShard *
@@ -110,6 +111,7 @@ on_client_stream_opened (TcpClient      *client,
   GSocketAddress *proxy = tcp_stream_is_accepted (stream) ? NULL : tcp_client_get_proxy (client);
   g_autoptr (TcpRecord) record = tcp_record_new (id, target, principal, proxy, self->thread);
 
+  tcp_stream_restore_record (stream, record);
   tcp_log_debug (shared->log, "connection %" G_GUINT64_FORMAT " was opened by %s", id, principal);
   tcp_stream_set_record (stream, record);
   tcp_event_queue_push_opened (shared->events, record, address);
@@ -572,6 +574,215 @@ shard_do_review (gpointer data)
   g_hash_table_foreach_remove (self->parts, part_is_over, review->roster);
 }
 
+/* Another process goes on with it */
+
+static void
+shard_stop (TcpShard *self)
+{
+  GHashTableIter iter;
+  gpointer client;
+
+  self->suspended = TRUE;
+  tcp_reactor_suspend ();
+  g_hash_table_iter_init (&iter, self->clients);
+  while (g_hash_table_iter_next (&iter, &client, NULL))
+    tcp_client_suspend (client);
+}
+
+static void
+shard_go_on (TcpShard *self)
+{
+  GHashTableIter iter;
+  gpointer client;
+
+  if (!self->suspended)
+    return;
+
+  self->suspended = FALSE;
+  tcp_reactor_resume ();
+  g_hash_table_iter_init (&iter, self->clients);
+  while (g_hash_table_iter_next (&iter, &client, NULL))
+    tcp_client_resume (client);
+}
+
+static void
+shard_send_away (TcpShard *self)
+{
+  GHashTableIter iter;
+  gpointer client;
+
+  g_hash_table_iter_init (&iter, self->clients);
+  while (g_hash_table_iter_next (&iter, &client, NULL))
+    tcp_client_send_away (client);
+}
+
+static void
+add_gone (gconstpointer owner,
+          const char   *id,
+          gpointer      user_data)
+{
+  g_variant_builder_add (user_data, "(ss)", ((const TcpAccount *) owner)->name, id);
+}
+
+static void
+add_socket (int      fd,
+            guint64  inode,
+            gboolean listens,
+            gpointer user_data)
+{
+  tcp_snapshot_add_socket (user_data, fd, listens, TRUE);
+}
+
+/* FALSE if there is nothing of it for another process. */
+static gboolean
+save_client (TcpClient   *client,
+             TcpSnapshot *snapshot)
+{
+  g_autoptr (GVariant) record = tcp_client_save (client);
+  g_autoptr (GArray) lost = g_array_new (FALSE, FALSE, sizeof (int));
+
+  tcp_client_list_lost (client, lost);
+  for (guint i = 0; i < lost->len; i++)
+    tcp_snapshot_add_socket (snapshot, g_array_index (lost, int, i), FALSE, FALSE);
+  if (record == NULL)
+    return FALSE;
+
+  tcp_snapshot_add (snapshot, TCP_SNAPSHOT_CLIENT, record);
+  tcp_client_state_foreach_socket (record, add_socket, snapshot);
+  return TRUE;
+}
+
+/* One client after the other, as there may be much of each. */
+static void
+shard_save (TcpShard    *self,
+            TcpSnapshot *snapshot)
+{
+  g_autoptr (GVariant) gone = NULL;
+  GVariantBuilder builder;
+  GHashTableIter iter;
+  gpointer client;
+  gpointer held;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE (TCP_GONE_STATE_TYPE));
+  tcp_gone_foreach (self->gone, add_gone, &builder);
+  /* Its client dials again. */
+  g_hash_table_iter_init (&iter, self->held);
+  while (g_hash_table_iter_next (&iter, NULL, &held))
+    add_gone (tcp_held_get_principal (held), tcp_held_get_session_id (held), &builder);
+  g_hash_table_iter_init (&iter, self->clients);
+  while (g_hash_table_iter_next (&iter, &client, NULL))
+    if (!save_client (client, snapshot) && tcp_client_get_session_id (client) != NULL)
+      add_gone (tcp_client_get_principal (client), tcp_client_get_session_id (client), &builder);
+
+  gone = g_variant_ref_sink (g_variant_builder_end (&builder));
+  tcp_snapshot_add (snapshot, TCP_SNAPSHOT_GONE, gone);
+}
+
+typedef struct
+{
+  TcpShard *shard;
+  TcpShardStep step;
+  TcpSnapshot *snapshot; /* nullable */
+  TcpShardFunc func;     /* nullable */
+  gpointer user_data;
+} Step;
+
+static void
+step_free (gpointer data)
+{
+  Step *step = data;
+
+  tcp_shard_unref (step->shard);
+  g_clear_pointer (&step->snapshot, tcp_snapshot_unref);
+  g_free (step);
+}
+
+static void
+shard_do_step (gpointer data)
+{
+  Step *step = data;
+  TcpShard *self = step->shard;
+
+  if (!self->closing)
+    switch (step->step)
+      {
+      case TCP_SHARD_STOP:
+        shard_stop (self);
+        break;
+      case TCP_SHARD_SETTLE:
+        break;
+      case TCP_SHARD_SAVE:
+        shard_save (self, step->snapshot);
+        break;
+      case TCP_SHARD_SEND_AWAY:
+        shard_send_away (self);
+        break;
+      case TCP_SHARD_RESUME:
+        shard_go_on (self);
+        break;
+      }
+  if (step->func != NULL)
+    step->func (step->user_data);
+}
+
+typedef struct
+{
+  TcpShard *shard;
+  TcpAccount *principal;
+  GVariant *state;  /* nullable, */
+  char *session_id; /* and this */
+} Restoration;
+
+static void
+restoration_free (gpointer data)
+{
+  Restoration *self = data;
+
+  tcp_shard_unref (self->shard);
+  tcp_account_unref (self->principal);
+  g_clear_pointer (&self->state, g_variant_unref);
+  g_free (self->session_id);
+  g_free (self);
+}
+
+static void
+shard_do_restore (gpointer data)
+{
+  Restoration *restoration = data;
+  TcpShard *self = restoration->shard;
+  g_auto (TcpClientState) state = { 0 };
+  TcpRequest request = { .restored = TRUE, .principal = restoration->principal };
+  TcpClient *client;
+
+  if (self->closing || !tcp_client_state_read (&state, restoration->state, NULL))
+    return;
+  if (tcp_quota_enter (&self->shared->clients, &restoration->principal->clients) != TCP_QUOTA_ENTERED)
+    {
+      tcp_log_limit_write (self->warnings, "a session of %s did not survive the restart: there are too many",
+                           restoration->principal->name);
+      tcp_heritage_reset_client (restoration->state);
+      return;
+    }
+
+  request.multiplexed = (state.flags & TCP_CLIENT_MULTIPLEXED) != 0;
+  request.foreign = (state.flags & TCP_CLIENT_FOREIGN) != 0;
+  request.resumable = state.protocol->resumable;
+  request.reverse = state.protocol == &tcp_protocol_reverse;
+  request.session_id = state.session_id;
+  request.target = state.target;
+  client = shard_add_client (self, &request);
+  tcp_client_restore (client, &state);
+}
+
+static void
+shard_do_restore_gone (gpointer data)
+{
+  Restoration *restoration = data;
+
+  if (!restoration->shard->closing)
+    tcp_gone_add (restoration->shard->gone, restoration->principal, restoration->session_id);
+}
+
 static void
 on_goodbyes_said (gpointer user_data)
 {
@@ -591,6 +802,7 @@ shard_do_close (gpointer data)
   if (self->closing)
     return;
 
+  shard_go_on (self);
   self->closing = TRUE;
   g_hash_table_iter_init (&iter, self->clients);
   while (g_hash_table_iter_next (&iter, &client, NULL))
@@ -659,6 +871,62 @@ tcp_shard_admit (TcpShard     *self,
   admission->transport = *transport;
   *transport = (TcpTransport) { 0 };
   tcp_io_thread_call (self->thread, shard_do_admit, admission, admission_free);
+}
+
+/* @func is called on its thread. @snapshot is for saving, and else NULL. */
+void
+tcp_shard_take_step (TcpShard     *self,
+                     TcpShardStep  step,
+                     TcpSnapshot  *snapshot,
+                     TcpShardFunc  func,
+                     gpointer      user_data)
+{
+  Step *call = g_new0 (Step, 1);
+
+  call->shard = tcp_shard_ref (self);
+  call->step = step;
+  call->snapshot = snapshot != NULL ? tcp_snapshot_ref (snapshot) : NULL;
+  call->func = func;
+  call->user_data = user_data;
+  tcp_io_thread_invoke (self->thread, shard_do_step, call, step_free);
+}
+
+/* The same, and waits for it. */
+void
+tcp_shard_take_step_sync (TcpShard     *self,
+                          TcpShardStep  step)
+{
+  Step call = { .shard = self, .step = step };
+
+  tcp_io_thread_invoke_sync (self->thread, shard_do_step, &call);
+}
+
+/* One of another process, before it could come back. @client was checked. */
+void
+tcp_shard_restore (TcpShard     *self,
+                   TcpAccount *principal,
+                   GVariant     *client)
+{
+  Restoration *restoration = g_new0 (Restoration, 1);
+
+  restoration->shard = tcp_shard_ref (self);
+  restoration->principal = tcp_account_ref (principal);
+  restoration->state = g_variant_ref (client);
+  tcp_io_thread_invoke (self->thread, shard_do_restore, restoration, restoration_free);
+}
+
+/* The session of another process has ended there. */
+void
+tcp_shard_restore_gone (TcpShard     *self,
+                        TcpAccount *principal,
+                        const char   *session_id)
+{
+  Restoration *restoration = g_new0 (Restoration, 1);
+
+  restoration->shard = tcp_shard_ref (self);
+  restoration->principal = tcp_account_ref (principal);
+  restoration->session_id = g_strdup (session_id);
+  tcp_io_thread_invoke (self->thread, shard_do_restore_gone, restoration, restoration_free);
 }
 
 /* From now on @roster counts, and nothing else, in place of @former. Blocks until that is so; also after the end. */

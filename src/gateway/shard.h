@@ -4,6 +4,7 @@
 
 #include "gateway/request.h"
 #include "gateway/shared.h"
+#include "gateway/snapshot.h"
 #include "gateway/transport.h"
 
 G_BEGIN_DECLS
@@ -34,6 +35,30 @@ void tcp_shard_review (TcpShard  *self,
 void tcp_shard_drain (TcpShard *self);
 void tcp_shard_close (TcpShard *self);
 void tcp_shard_close_sync (TcpShard *self);
+
+/* Another process goes on with it. The first to the third follow each other once the one before is done on all shards. */
+typedef enum
+{
+  TCP_SHARD_STOP,      /* nothing is read, written or called any more */
+  TCP_SHARD_SETTLE,    /* what was on its way from one thread to another has arrived */
+  TCP_SHARD_SAVE,      /* all is in the snapshot */
+  TCP_SHARD_SEND_AWAY, /* those clients that can come back were asked to */
+  TCP_SHARD_RESUME,    /* all goes on here */
+} TcpShardStep;
+
+void tcp_shard_take_step (TcpShard     *self,
+                          TcpShardStep  step,
+                          TcpSnapshot  *snapshot,
+                          TcpShardFunc  func,
+                          gpointer      user_data);
+void tcp_shard_take_step_sync (TcpShard     *self,
+                               TcpShardStep  step);
+void tcp_shard_restore (TcpShard     *self,
+                        TcpAccount   *principal,
+                        GVariant     *client);
+void tcp_shard_restore_gone (TcpShard     *self,
+                             TcpAccount *principal,
+                             const char   *session_id);
 gboolean tcp_shard_has_drained (TcpShard *self);
 gboolean tcp_shard_has_closed (TcpShard *self);
 

@@ -162,6 +162,14 @@ tcp_acceptor_set_resting (TcpAcceptor *self,
   acceptor_update (self);
 }
 
+/* Of its sockets, from 0; -1 beyond the last. */
+int
+tcp_acceptor_get_descriptor (TcpAcceptor *self,
+                             guint        index)
+{
+  return index < self->listeners->len ? g_socket_get_fd (g_array_index (self->listeners, Listener, index).socket) : -1;
+}
+
 /* The ports are free when it returns. */
 void
 tcp_acceptor_free (TcpAcceptor *self)

@@ -29,6 +29,8 @@ TcpAcceptor *tcp_acceptor_new (GPtrArray     *sockets,
                                gpointer       user_data);
 void tcp_acceptor_set_resting (TcpAcceptor *self,
                                gboolean     resting);
+int tcp_acceptor_get_descriptor (TcpAcceptor *self,
+                                 guint        index);
 void tcp_acceptor_free (TcpAcceptor *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpAcceptor, tcp_acceptor_free)

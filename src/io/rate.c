@@ -209,6 +209,12 @@ lane_arm (TcpRateLane *self)
   TcpBucket *bucket = &self->rate->bucket;
   gsize need;
 
+  /* Those that another lane has served. */
+  if (!g_queue_is_empty (&self->turns))
+    {
+      tcp_timer_set (self->timer, 0);
+      return;
+    }
   if (self->waiting == 0)
     {
       if (self->timer != NULL)
@@ -273,6 +279,7 @@ lane_run (TcpRateLane *self)
   tcp_rate_lane_unref (self);
 }
 
+/* By the timer, as what is called moves bytes: nothing may while the reactor is suspended. */
 static void
 lane_invoked (gpointer data)
 {
@@ -281,7 +288,8 @@ lane_invoked (gpointer data)
   g_mutex_lock (&self->rate->mutex);
   self->called = FALSE;
   g_mutex_unlock (&self->rate->mutex);
-  lane_run (self);
+  if (self->timer != NULL)
+    tcp_timer_set (self->timer, 0);
 }
 
 static void

@@ -33,6 +33,7 @@ struct _TcpReactor
   guint64 round;       /* those that were due before this round in this one */
   GQueue changed;      /* of TcpWatch, by their links: the epoll set is to be told */
   guint dispatching;   /* how deep */
+  guint suspended;     /* how often: nothing is called */
   GQueue cleared;      /* of TcpWatch, by their links: to be freed once no event refers to them */
 };
 
@@ -214,8 +215,10 @@ reactor_prepare (GSource *source,
   Reactor *self = (Reactor *) source;
   gint64 left;
 
-  reactor_apply_changes (self);
   *timeout = -1;
+  if (self->suspended > 0)
+    return FALSE;
+  reactor_apply_changes (self);
   if (!g_queue_is_empty (&self->due))
     {
       *timeout = 0;
@@ -234,6 +237,8 @@ reactor_check (GSource *source)
 {
   Reactor *self = (Reactor *) source;
 
+  if (self->suspended > 0)
+    return FALSE;
   return g_source_query_unix_fd (source, self->tag) != 0 || !g_queue_is_empty (&self->due) ||
          (self->heap->len > 0 && ((TcpTimer *) self->heap->pdata[0])->when <= tcp_now ());
 }
@@ -420,7 +425,49 @@ reactor_release (Reactor *self)
   tcp_reactor_free (self);
 }
 
-/* Waiting */
+/* Nothing that is registered with the reactor of this thread is called until it is resumed as often as it was suspended;
+ * all that came is there then. To be called by a source of its context, which is that of an I/O thread. */
+void
+tcp_reactor_suspend (void)
+{
+  Reactor *self = reactor_acquire ();
+
+  g_assert (self->dispatching == 0);
+
+  self->suspended++;
+  /* What was found is found again. */
+  self->n_events = -1;
+  reactor_free_cleared (self);
+  reactor_release (self);
+}
+
+void
+tcp_reactor_resume (void)
+{
+  Reactor *self = reactor_acquire ();
+
+  g_assert (self->suspended > 0);
+
+  self->suspended--;
+  reactor_release (self);
+}
+
+/* Without the epoll set, in which may be what is ready and is not to be looked at. */
+static int
+poll_suspended (GPollFD *fds,
+                guint    n_fds,
+                guint    index,
+                int      timeout)
+{
+  int epoll = fds[index].fd;
+  int n;
+
+  fds[index].fd = -1;
+  n = g_poll (fds, n_fds, timeout);
+  fds[index].fd = epoll;
+  fds[index].revents = 0;
+  return n;
+}
 
 /* The reactor whose epoll set is one of two descriptors, and which of them that is. */
 static Reactor *
@@ -460,6 +507,10 @@ tcp_reactor_poll (GPollFD *fds,
   GPollFD *wakeup;
   int n;
 
+  for (GSList *l = g_private_get (&reactors); l != NULL; l = l->next)
+    for (guint i = 0; ((Reactor *) l->data)->suspended > 0 && i < n_fds; i++)
+      if (fds[i].fd == ((Reactor *) l->data)->epoll)
+        return poll_suspended (fds, n_fds, i, timeout);
   if (self == NULL || self->dispatching > 0 || fds[!index].events != G_IO_IN || !reactor_include (self, fds[!index].fd))
     return g_poll (fds, n_fds, timeout);
 

@@ -30,6 +30,9 @@ TcpReactor *tcp_reactor_new (GMainContext  *context,
 void tcp_reactor_enter (TcpReactor *self);
 void tcp_reactor_free (TcpReactor *self);
 
+void tcp_reactor_suspend (void);
+void tcp_reactor_resume (void);
+
 /* Monotonic, in microseconds. */
 gint64 tcp_now (void);
 

@@ -767,6 +767,80 @@ reverse_receive (TcpProtocol  *base,
     reverse_break (self, "data before it said where it listens");
 }
 
+/* Writing it down, for another process. */
+
+/* What did not leave the transport whole comes first. */
+static GVariant *
+raw_save_frames (TcpPlain *self,
+                 GQueue   *unsent)
+{
+  GQueue *queues[] = { unsent, &self->queue };
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("aay"));
+  for (guint i = 0; i < G_N_ELEMENTS (queues); i++)
+    for (GList *l = queues[i]->head; l != NULL; l = l->next)
+      {
+        TcpBuffer *frame = l->data;
+
+        g_variant_builder_add_value (&builder, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, frame->payload,
+                                                                          frame->length, 1));
+      }
+  return g_variant_builder_end (&builder);
+}
+
+/* A gateway's end as it is when its transport is gone, in which are @unsent, of TcpBuffer, and of which @unconfirmed
+ * bytes may not have arrived. */
+GVariant *
+tcp_raw_save (TcpProtocol *base,
+              GQueue      *unsent,
+              guint64      unconfirmed)
+{
+  TcpPlain *self = (TcpPlain *) base;
+
+  return g_variant_ref_sink (g_variant_new ("(but@aay)", self->ending, (guint32) self->end_code, unconfirmed,
+                                            raw_save_frames (self, unsent)));
+}
+
+/* @base is new, and has a stream if one goes on. Whoever calls it has it lose its transport next, with the bytes that it
+ * gets in @unconfirmed. Returns what makes no sense in @state, or NULL; if anything does not nothing has changed. */
+const char *
+tcp_raw_load (TcpProtocol *base,
+              GVariant    *state,
+              guint64     *unconfirmed)
+{
+  TcpPlain *self = (TcpPlain *) base;
+  g_autoptr (GVariant) frames = NULL;
+  gboolean valid = g_variant_is_of_type (state, G_VARIANT_TYPE (TCP_RAW_STATE_TYPE)) && g_variant_is_normal_form (state);
+  gboolean ending = FALSE;
+  guint32 end_code = 0;
+
+  if (valid)
+    g_variant_get (state, "(but@aay)", &ending, &end_code, unconfirmed, &frames);
+  valid &= end_code == 0 ? !ending : end_code >= TCP_CLOSE_NORMAL && end_code <= G_MAXUINT16;
+  for (gsize i = 0; valid && i < g_variant_n_children (frames); i++)
+    {
+      g_autoptr (GVariant) frame = g_variant_get_child_value (frames, i);
+
+      valid = g_variant_get_size (frame) > 0;
+    }
+  if (!valid)
+    return "its messages are malformed";
+
+  self->ending = ending;
+  self->end_code = end_code;
+  for (gsize i = 0; i < g_variant_n_children (frames); i++)
+    {
+      g_autoptr (GVariant) frame = g_variant_get_child_value (frames, i);
+      TcpBuffer *buffer = tcp_buffer_new (g_variant_get_size (frame));
+
+      buffer->length = g_variant_get_size (frame);
+      memcpy (buffer->payload, g_variant_get_data (frame), buffer->length);
+      g_queue_push_tail (&self->queue, buffer);
+    }
+  return NULL;
+}
+
 #define PLAIN_CLASS                                                             \
   .size = sizeof (TcpPlain),                                                    \
   .stream_size = sizeof (TcpProtocolStream),                                    \

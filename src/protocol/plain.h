@@ -13,4 +13,14 @@ extern const TcpProtocolClass tcp_protocol_raw;
 extern const TcpProtocolClass tcp_protocol_tagged;
 extern const TcpProtocolClass tcp_protocol_reverse;
 
+/* Raw, for another process to go on with. */
+#define TCP_RAW_STATE_TYPE "(butaay)"
+
+GVariant *tcp_raw_save (TcpProtocol *base,
+                        GQueue      *unsent,
+                        guint64      unconfirmed);
+const char *tcp_raw_load (TcpProtocol *base,
+                          GVariant    *state,
+                          guint64     *unconfirmed);
+
 G_END_DECLS

@@ -287,9 +287,10 @@ struct _TcpProtocolClass
    * where streams can wait. Calls back. */
   void (*lose) (TcpProtocol  *self,
                 const GError *error);
-  /* The peer is to come back with another token, on another transport. NULL where that cannot be said. */
-  void (*renew) (TcpProtocol *self,
-                 const char  *reason);
+  /* The peer is to come back on another transport, with another token if @renew. NULL where that cannot be said. */
+  void (*send_away) (TcpProtocol *self,
+                     gboolean     renew,
+                     const char  *reason);
   /* This end ends it, and resets all streams next; @unauthorized if that is since the peer has no token any more. */
   void (*leave) (TcpProtocol *self,
                  const char  *reason,

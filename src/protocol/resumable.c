@@ -394,11 +394,12 @@ resumable_finish_if_idle (TcpResumable *self)
 }
 
 static void
-resumable_renew (TcpProtocol *base,
-                 const char  *reason)
+resumable_send_away (TcpProtocol *base,
+                     gboolean     renew,
+                     const char  *reason)
 {
   if (!base->over)
-    resumable_send_goaway ((TcpResumable *) base, TCP_GOAWAY_RENEW, reason);
+    resumable_send_goaway ((TcpResumable *) base, renew ? TCP_GOAWAY_RENEW : TCP_GOAWAY_RESTARTING, reason);
 }
 
 static void
@@ -1582,6 +1583,6 @@ const TcpProtocolClass tcp_protocol_resumable = {
   .unlisten = resumable_unlisten,
   .drain = resumable_drain,
   .lose = resumable_lose,
-  .renew = resumable_renew,
+  .send_away = resumable_send_away,
   .leave = resumable_leave,
 };

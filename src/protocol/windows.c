@@ -92,6 +92,17 @@ tcp_windows_add (TcpWindows *self,
   windows_change (self, 0, self->first);
 }
 
+/* One goes on whose window has become this. */
+void
+tcp_windows_restore (TcpWindows *self,
+                     TcpFlow    *flow,
+                     guint32     window)
+{
+  flow->window = window;
+  self->streams++;
+  windows_change (self, 0, window);
+}
+
 /* How much credit the peer gets for this stream now, if any. Windows grow by no more than @growth. */
 guint32
 tcp_windows_give (TcpWindows *self,

@@ -26,6 +26,9 @@ void tcp_windows_init (TcpWindows *self,
                        guint       max_streams);
 void tcp_windows_add (TcpWindows *self,
                       TcpFlow    *flow);
+void tcp_windows_restore (TcpWindows *self,
+                          TcpFlow    *flow,
+                          guint32     window);
 guint32 tcp_windows_give (TcpWindows *self,
                           TcpFlow    *flow,
                           gsize       queued,

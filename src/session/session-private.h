@@ -8,7 +8,7 @@
 
 G_BEGIN_DECLS
 
-/* For session.c, and for the tests, which look at the books. */
+/* For the files of the session, and for the tests, which look at the books. */
 struct _TcpSession
 {
   grefcount refs;
@@ -48,5 +48,7 @@ struct _TcpSession
   TcpTimer *timeout;     /* of the protocol, */
   gint64 timeout_at;     /* and when it is due; -1 for never */
 };
+
+TcpStream *tcp_session_new_stream (TcpSession *self);
 
 G_END_DECLS

@@ -518,10 +518,17 @@ static const TcpStreamCallbacks stream_callbacks = {
   .closed = on_stream_closed,
 };
 
+/* One that is in no table, and is not counted. */
+TcpStream *
+tcp_session_new_stream (TcpSession *self)
+{
+  return tcp_stream_new (&self->queued, &stream_callbacks, self);
+}
+
 static TcpStream *
 session_add_stream (TcpSession *self)
 {
-  TcpStream *stream = tcp_stream_new (&self->queued, &stream_callbacks, self);
+  TcpStream *stream = tcp_session_new_stream (self);
 
   g_hash_table_add (self->streams, stream);
   tcp_stream_set_serial (stream, tcp_status_add_connection (self->status));
@@ -789,7 +796,9 @@ on_take_back (GQueue   *frames,
 {
   TcpSession *self = user_data;
 
-  tcp_channel_steal_unsent (self->detaching, frames);
+  /* Another process may have had it. */
+  if (self->detaching != NULL)
+    tcp_channel_steal_unsent (self->detaching, frames);
 }
 
 static void
@@ -1622,11 +1631,12 @@ tcp_session_attach (TcpSession *self,
     session_tell_all_connected (self);
 }
 
-/* Has the peer come back with another token, if there is a channel, which is closed. The callback for that is not
- * called. */
+/* Has the peer come back on another channel, with another token if @renew, if there is a channel, which is closed. The
+ * callback for that is not called. */
 void
-tcp_session_renew (TcpSession *self,
-                   const char *reason)
+tcp_session_send_away (TcpSession *self,
+                       gboolean    renew,
+                       const char *reason)
 {
   g_autoptr (TcpSession) kept G_GNUC_UNUSED = tcp_session_ref (self);
   g_autoptr (GError) error = NULL;
@@ -1634,15 +1644,15 @@ tcp_session_renew (TcpSession *self,
   if (self->channel == NULL)
     return;
 
-  error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED, reason);
+  error = g_error_new_literal (TCP_TUNNEL_ERROR, renew ? TCP_TUNNEL_ERROR_UNAUTHORIZED : TCP_TUNNEL_ERROR_LOST, reason);
   session_write_gathered (self);
   /* All of that is sent again. */
   if (session_has_credit (self))
     tcp_channel_drop_unsent (self->channel);
-  if (self->protocol->class->renew != NULL)
-    self->protocol->class->renew (self->protocol, reason);
+  if (self->protocol->class->send_away != NULL)
+    self->protocol->class->send_away (self->protocol, renew, reason);
   session_flush (self, self->channel);
-  session_part (self, TCP_CLOSE_POLICY_VIOLATION, 0, error);
+  session_part (self, renew ? TCP_CLOSE_POLICY_VIOLATION : TCP_CLOSE_RESTARTING, 0, error);
 }
 
 /* Ends everything: every connection in a reset, then the channel. */

@@ -174,8 +174,9 @@ gboolean tcp_session_take_progress (TcpSession *self);
 void tcp_session_take_goodbye (TcpSession *self,
                                GQueue     *frames);
 guint tcp_session_get_peer_timeout (TcpSession *self);
-void tcp_session_renew (TcpSession *self,
-                        const char *reason);
+void tcp_session_send_away (TcpSession *self,
+                            gboolean    renew,
+                            const char *reason);
 void tcp_session_close (TcpSession   *self,
                         guint         code,
                         const char   *reason,

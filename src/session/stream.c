@@ -12,6 +12,7 @@
 #include <tcptunnel/tcptunnel.h>
 #include "base/byte-queue.h"
 #include "base/i18n.h"
+#include "io/heritage.h"
 #include "io/linger.h"
 #include "io/reactor.h"
 #include "io/socket-diag.h"
@@ -51,6 +52,7 @@ struct _TcpStream
   gboolean closed;
   gboolean counted;       /* in a quota of whoever has the session */
   gboolean accepted;      /* from a TCP client, and not made to a target */
+  GVariant *past;         /* what another process has written down of it; nullable */
 };
 
 static void stream_flush (TcpStream *self);
@@ -163,6 +165,7 @@ tcp_stream_unref (TcpStream *self)
   tcp_byte_queue_clear (&self->queue);
   g_clear_pointer (&self->gathered, g_array_unref);
   g_clear_object (&self->connection);
+  g_clear_pointer (&self->past, g_variant_unref);
   tcp_stream_set_record (self, NULL);
   g_free (self->target);
   g_free (self);
@@ -358,6 +361,13 @@ tcp_stream_get_connection (TcpStream *self)
   return self->connection;
 }
 
+/* Of its socket; it is attached. */
+int
+tcp_stream_get_descriptor (TcpStream *self)
+{
+  return g_socket_get_fd (self->socket);
+}
+
 /* Gives it the TCP connection, to which all goes that was written so far. */
 void
 tcp_stream_attach (TcpStream         *self,
@@ -374,7 +384,7 @@ tcp_stream_attach (TcpStream         *self,
   if (!self->is_unix)
     g_socket_set_option (socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
 
-  self->interest = G_IO_IN;
+  self->interest = self->input_ended ? 0 : G_IO_IN;
   self->watch = tcp_watch_new (g_socket_get_fd (socket), self->interest, on_ready, self);
 
   if (self->queue.length > 0 || self->output_ending || self->finishing)
@@ -755,6 +765,136 @@ gboolean
 tcp_stream_output_has_ended (TcpStream *self)
 {
   return self->output_ended;
+}
+
+/* Writing it down */
+
+typedef enum
+{
+  INPUT_ENDED = 1 << 0,
+  OUTPUT_ENDING = 1 << 1,
+  OUTPUT_ENDED = 1 << 2,
+  FINISHING = 1 << 3,
+  LEFT = 1 << 4,
+  ACCEPTED = 1 << 5,
+  ALL_FLAGS = (1 << 6) - 1,
+  FINISH_SHIFT = 8, /* from here on how it finishes */
+} StateFlags;
+
+static GVariant *
+stream_save_queue (TcpStream *self)
+{
+  g_autoptr (GByteArray) bytes = g_byte_array_sized_new (self->queue.length);
+
+  tcp_byte_queue_copy (&self->queue, bytes);
+  return g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes->data, bytes->len, 1);
+}
+
+/* Between two turns. The descriptor stays its own. */
+GVariant *
+tcp_stream_save (TcpStream *self)
+{
+  int fd = self->socket != NULL ? g_socket_get_fd (self->socket) : -1;
+  guint32 flags = (self->input_ended ? INPUT_ENDED : 0) | (self->output_ending ? OUTPUT_ENDING : 0) |
+                  (self->output_ended ? OUTPUT_ENDED : 0) | (self->finishing ? FINISHING : 0) | (self->left ? LEFT : 0) |
+                  (self->accepted ? ACCEPTED : 0) | self->finish << FINISH_SHIFT;
+  TcpRecord *record = self->record;
+
+  g_assert (self->gathered == NULL);
+
+  return g_variant_new ("(tumsxxtttitu@ay)", self->serial,
+                        self->protocol != NULL && self->protocol->active ? self->protocol->id : 0, self->target,
+                        record != NULL ? record->opened : 0, record != NULL ? record->began : 0,
+                        record != NULL ? tcp_record_get (record, bytes_sent) : 0,
+                        record != NULL ? tcp_record_get (record, bytes_received) : 0,
+                        record != NULL ? tcp_record_get (record, resumes) : 0, fd, fd >= 0 ? tcp_socket_get_inode (fd) : 0, flags, stream_save_queue (self));
+}
+
+/* What makes no sense in it; NULL if all does. */
+const char *
+tcp_stream_check_state (GVariant *state)
+{
+  guint32 id;
+  guint32 flags;
+  guint64 inode;
+  int fd;
+
+  g_variant_get (state, "(tu@msxxtttitu@ay)", NULL, &id, NULL, NULL, NULL, NULL, NULL, NULL, &fd, &inode, &flags, NULL);
+  if ((flags & ((1 << FINISH_SHIFT) - 1) & ~ALL_FLAGS) != 0 || flags >> FINISH_SHIFT > TCP_FINISH_UNANSWERED)
+    return "a connection has flags that are unknown";
+  if (fd < -1 || (fd < 0 && (inode != 0 || (flags & (INPUT_ENDED | OUTPUT_ENDED | ACCEPTED)) != 0)))
+    return "a connection has no socket";
+  if ((flags & OUTPUT_ENDED) != 0 && (flags & OUTPUT_ENDING) == 0)
+    return "the end of a connection makes no sense";
+  if ((id == 0) != ((flags & FINISHING) != 0))
+    return "a connection that is not known does not end";
+  return NULL;
+}
+
+/* The id by which the protocol knows it, or 0, and what waits for its socket. @queued is nullable. */
+guint32
+tcp_stream_state_get_id (GVariant *state,
+                         gsize    *queued)
+{
+  g_autoptr (GVariant) queue = NULL;
+  guint32 id;
+
+  g_variant_get (state, "(tu@msxxtttitu@ay)", NULL, &id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, &queue);
+  if (queued != NULL)
+    *queued = g_variant_get_size (queue);
+  return id;
+}
+
+/* Its descriptor, or -1. */
+int
+tcp_stream_state_get_socket (GVariant *state,
+                             guint64  *inode)
+{
+  int fd;
+
+  g_variant_get (state, "(tu@msxxtttitu@ay)", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, &fd, inode, NULL, NULL);
+  return fd;
+}
+
+/* It is new, and gets its connection next, where there is one. */
+void
+tcp_stream_restore (TcpStream *self,
+                    GVariant  *state)
+{
+  g_autoptr (GVariant) queue = NULL;
+  guint32 flags;
+
+  g_variant_get (state, "(tumsxxtttitu@ay)", &self->serial, NULL, &self->target, NULL, NULL, NULL, NULL,
+                 NULL, NULL, NULL, &flags, &queue);
+  self->past = g_variant_ref (state);
+  self->input_ended = (flags & INPUT_ENDED) != 0;
+  self->output_ending = (flags & OUTPUT_ENDING) != 0;
+  self->output_ended = (flags & OUTPUT_ENDED) != 0;
+  self->finishing = (flags & FINISHING) != 0;
+  self->left = (flags & LEFT) != 0;
+  self->accepted = (flags & ACCEPTED) != 0;
+  self->finish = flags >> FINISH_SHIFT;
+  tcp_byte_queue_append (&self->queue, g_variant_get_data (queue), g_variant_get_size (queue));
+  *self->total += self->queue.length;
+}
+
+/* What is known of it from before. */
+void
+tcp_stream_restore_record (TcpStream *self,
+                           TcpRecord *record)
+{
+  guint64 sent;
+  guint64 received;
+  guint64 resumes;
+
+  if (self->past == NULL)
+    return;
+  g_variant_get (self->past, "(tu@msxxtttitu@ay)", NULL, NULL, NULL, &record->opened, &record->began, &sent,
+                 &received, &resumes, NULL, NULL, NULL, NULL);
+  tcp_record_add (record, bytes_sent, sent);
+  tcp_record_add (record, bytes_received, received);
+  tcp_record_add (record, resumes, resumes);
+  g_clear_pointer (&self->past, g_variant_unref);
 }
 
 /* At which level to log that it closed, with the error that the application gets. Programs

@@ -81,6 +81,7 @@ gboolean tcp_stream_is_counted (TcpStream *self);
 gsize tcp_stream_get_queued (TcpStream *self);
 gboolean tcp_stream_is_attached (TcpStream *self);
 GSocketConnection *tcp_stream_get_connection (TcpStream *self);
+int tcp_stream_get_descriptor (TcpStream *self);
 void tcp_stream_attach (TcpStream         *self,
                         GSocketConnection *connection);
 gboolean tcp_stream_peer_has_left (TcpStream *self);
@@ -105,6 +106,21 @@ void tcp_stream_reset (TcpStream    *self,
 void tcp_stream_mark_left (TcpStream *self);
 gboolean tcp_stream_has_ended (TcpStream *self);
 gboolean tcp_stream_output_has_ended (TcpStream *self);
+
+/* Writing it down, for another process, which inherits its socket. */
+#define TCP_STREAM_STATE_TYPE "(tumsxxtttituay)"
+
+GVariant *tcp_stream_save (TcpStream *self);
+const char *tcp_stream_check_state (GVariant *state);
+guint32 tcp_stream_state_get_id (GVariant *state,
+                                 gsize    *queued);
+int tcp_stream_state_get_socket (GVariant *state,
+                                 guint64  *inode);
+void tcp_stream_restore (TcpStream *self,
+                         GVariant  *state);
+void tcp_stream_restore_record (TcpStream *self,
+                                TcpRecord *record);
+
 TcpTunnelLogLevel tcp_stream_get_severity (TcpStream    *self,
                                            const GError *error);
 

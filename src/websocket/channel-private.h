@@ -67,6 +67,7 @@ struct _TcpChannel
   TcpFrameQueue queue;
   gboolean watched; /* the user waits until it can send, or until data has left */
   gboolean output_failed;
+  gboolean held;    /* nothing is written */
   gint64 last_progress; /* monotonic, microseconds */
 
   /* Closing */

@@ -385,7 +385,7 @@ channel_flush (TcpChannel *self)
   g_autoptr (GError) error = NULL;
   GPollableReturn result;
 
-  if (self->output_failed)
+  if (self->output_failed || self->held)
     return;
 
   result = channel_write (self, &error);
@@ -516,6 +516,25 @@ void
 tcp_channel_drop_unsent (TcpChannel *self)
 {
   tcp_frame_queue_drop_unsent (&self->queue);
+}
+
+/* The messages that did not leave whole, as they were given: of TcpBuffer, which stay where they are. */
+void
+tcp_channel_list_unsent (TcpChannel *self,
+                         GQueue     *unsent)
+{
+  for (GList *l = self->queue.frames.head; l != NULL; l = l->next)
+    if (!((TcpBuffer *) l->data)->control)
+      g_queue_push_tail (unsent, l->data);
+}
+
+/* Until it is not held any more nothing goes out, whatever is sent. What waits is flushed by the next
+ * tcp_channel_flush(). */
+void
+tcp_channel_set_held (TcpChannel *self,
+                      gboolean    held)
+{
+  self->held = held;
 }
 
 /* Payload bytes that were sent and not yet confirmed by a pong. */

@@ -96,6 +96,10 @@ void tcp_channel_flush (TcpChannel *self);
 gsize tcp_channel_get_pending (TcpChannel *self);
 void tcp_channel_steal_unsent (TcpChannel *self,
                                GQueue     *unsent);
+void tcp_channel_list_unsent (TcpChannel *self,
+                              GQueue     *unsent);
+void tcp_channel_set_held (TcpChannel *self,
+                           gboolean    held);
 guint64 tcp_channel_get_unconfirmed (TcpChannel *self);
 guint tcp_channel_get_probe_timeout (TcpChannel *self);
 void tcp_channel_measure_path (TcpChannel *self,

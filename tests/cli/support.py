@@ -70,8 +70,8 @@ class Command:
     """The command while it runs. Lines of stdout and stderr come as they are
     written; all of them are kept in `output`."""
 
-    def __init__(self, *args, cwd=None, **extra):
-        self.process = subprocess.Popen([BINARY, *args], env=environment(**extra), cwd=cwd,
+    def __init__(self, *args, cwd=None, binary=BINARY, **extra):
+        self.process = subprocess.Popen([binary, *args], env=environment(**extra), cwd=cwd,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True)
         self.stdout = queue.Queue()

@@ -12,7 +12,7 @@
 #include <tcptunnel/tcptunnel.h>
 #include "base/close-code.h"
 #include "protocol/plain.h"
-#include "protocol/resumable.h"
+#include "protocol/resumable-state.h"
 #include "test-util.h"
 
 #define MAX_STREAMS 6
@@ -865,6 +865,46 @@ world_restart (World *self)
   end_make (gateway);
 }
 
+/* The gateway's program is replaced by another, which goes on with what it has written down. */
+static void
+world_replace (World *self)
+{
+  End *gateway = &self->ends[GATEWAY];
+  TcpProtocol *former = gateway->protocol;
+  GHashTable *listeners = gateway->listeners;
+  g_autoptr (GVariant) state = NULL;
+  g_autoptr (GVariant) again = NULL;
+
+  if (former->over)
+    return;
+
+  state = tcp_resumable_save (former);
+  world_break (self);
+  end_make (gateway);
+  g_hash_table_unref (gateway->listeners);
+  gateway->listeners = listeners;
+  g_assert_null (tcp_resumable_load (gateway->protocol, state));
+  again = tcp_resumable_save (gateway->protocol);
+  g_assert_true (g_variant_equal (state, again));
+
+  for (guint i = 0; i < self->pairs->len; i++)
+    {
+      Pair *pair = self->pairs->pdata[i];
+      Half *half = &pair->halves[GATEWAY];
+      TcpProtocolStream *known = half->known;
+
+      if (known == NULL)
+        continue;
+      half->known = known->active ? tcp_protocol_lookup (gateway->protocol, known->id) : NULL;
+      if (half->known != NULL)
+        half->known->user_data = pair;
+      else
+        half_is_over (half, half->clean);
+      tcp_protocol_release (former, known);
+    }
+  tcp_protocol_free (former);
+}
+
 /* Checks */
 
 static void
@@ -935,6 +975,8 @@ world_step (World *self)
         world_restart (self);
       else if (self->class->resumable && chance (self, 10))
         world_send_away (self);
+      else if (self->class->resumable && chance (self, 10))
+        world_replace (self);
       else if (self->class->resumable && chance (self, 2) && !end->protocol->over)
         end_say_more (end);
     }

@@ -1,0 +1,611 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The gateway's command is replaced by SIGUSR2, and no connection ends."""
+
+import contextlib
+import os
+import random
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+from support import BINARY, DEADLINE, Command, RUNTIME, TOKEN, dial, environment, free_port, listening, receive, run, skip
+
+RESTARTS = int(os.environ.get('RESTARTS', 20))
+PATTERN = random.Random(7).randbytes(1 << 20)
+
+# What becomes of the gateway in the file: each is a script that gets what the command would.
+BROKEN = '#!/bin/sh\necho "no such library" >&2\nexit 127\n'
+HANGS = '#!/bin/sh\nexec sleep 600\n'
+FAILS_LATER = '#!/bin/sh\ncase "$*" in *--dry-run*) exec "$REAL" "$@";; esac\nexit 1\n'
+KILLED_LATER = '#!/bin/sh\ncase "$*" in *--dry-run*) exec "$REAL" "$@";; esac\nkill -9 $$\n'
+# That of a later version, for which this one is the program before.
+OTHER_VERSION = f'''#!{sys.executable}
+import fcntl, os, sys
+at = sys.argv.index("--adopt") + 1
+data = bytearray(os.pread(int(sys.argv[at]), 1 << 20, 0))
+data[12] += 1
+fd = os.memfd_create("other", os.MFD_ALLOW_SEALING)
+os.write(fd, data)
+fcntl.fcntl(fd, fcntl.F_ADD_SEALS, 15)
+os.set_inheritable(fd, True)
+sys.argv[at] = str(fd)
+os.execv(os.environ["REAL"], sys.argv)
+'''
+
+
+class Target:
+    """Sends back what it gets, and remembers how each connection ended."""
+
+    def __init__(self):
+        self.listener = socket.create_server(('127.0.0.1', 0), backlog=500)
+        self.port = self.listener.getsockname()[1]
+        self.condition = threading.Condition()
+        self.accepted = 0
+        self.ends = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                with self.condition:
+                    self.accepted += 1
+                    self.condition.notify_all()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        end = 'in order'
+        with connection:
+            try:
+                while data := connection.recv(1 << 16):
+                    connection.sendall(data)
+                connection.shutdown(socket.SHUT_WR)
+            except OSError:
+                end = 'reset'
+        with self.condition:
+            self.ends.append(end)
+            self.condition.notify_all()
+
+    def wait_for(self, condition):
+        with self.condition:
+            if not self.condition.wait_for(condition, DEADLINE):
+                raise AssertionError(f'{self.accepted} connections, of which these ended: {self.ends}')
+
+    def wait_ends(self, ends):
+        self.wait_for(lambda: len(self.ends) >= len(ends))
+        if self.ends != ends:
+            raise AssertionError(f'the connections ended so: {self.ends}')
+
+
+class Program:
+    """The command in a file that can be replaced."""
+
+    def __init__(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.directory.name, 'tcp-tunnel')
+        self.restore()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.directory.cleanup()
+
+    def _rename(self, path):
+        os.rename(path, self.path)
+
+    def restore(self):
+        os.symlink(BINARY, self.path + '.new')
+        self._rename(self.path + '.new')
+
+    def replace(self, script):
+        with open(self.path + '.new', 'w', encoding='utf-8') as file:
+            file.write(script)
+            os.fchmod(file.fileno(), 0o755)
+        self._rename(self.path + '.new')
+
+
+class Gateway(Command):
+    def __init__(self, target, *args, program=BINARY, **extra):
+        extra = {'TCP_TUNNEL_TOKEN': TOKEN, 'REAL': BINARY, **extra}
+        super().__init__('gateway', '--target', f'127.0.0.1:{target.port}', *args, binary=program, **extra)
+        self.url = re.fullmatch(r'listening on (wss?://127\.0\.0\.1:\d+/.*|unix:.*)', self.line())[1]
+
+    def restart(self):
+        """Until the next program serves its clients."""
+        self.process.send_signal(signal.SIGUSR2)
+        return self.error_line('go on after the restart')
+
+
+class Load(threading.Thread):
+    """A connection that sends, and checks what comes back, until it is stopped. `pieces` are on their way at a time."""
+
+    def __init__(self, address, seed, pieces=1):
+        super().__init__(daemon=True)
+        self.random = random.Random(seed)
+        self.pieces = pieces
+        self.stopping = False
+        self.problem = None
+        self.bytes = 0
+        self.stall = 0
+        self.connection = dial(address)
+        self.start()
+
+    def run(self):
+        try:
+            self._run()
+        except Exception as problem:  # pylint: disable=broad-except
+            self.problem = problem
+
+    def _run(self):
+        waiting = []
+        last = time.monotonic()
+        while not self.stopping or waiting:
+            while not self.stopping and len(waiting) < self.pieces:
+                length = self.random.randrange(1, 8192)
+                at = self.random.randrange(len(PATTERN) - length)
+                piece = PATTERN[at:at + length]
+                self.connection.sendall(piece)
+                waiting.append(piece)
+            piece = waiting.pop(0)
+            if receive(self.connection, len(piece)) != piece:
+                raise AssertionError('other bytes came back')
+            self.bytes += len(piece)
+            now = time.monotonic()
+            self.stall = max(self.stall, now - last)
+            last = now
+        self.connection.shutdown(socket.SHUT_WR)
+        if self.connection.recv(1) != b'':
+            raise AssertionError('something came behind the end')
+        self.connection.close()
+
+    def wait_begun(self):
+        """Connections that are still being made are made anew."""
+        end = time.monotonic() + DEADLINE
+        while self.bytes == 0 and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def stop(self):
+        self.stopping = True
+        self.join(DEADLINE)
+        if self.is_alive():
+            raise AssertionError('a connection does not go on')
+        if self.problem is not None:
+            raise self.problem
+
+
+class Restart(unittest.TestCase):
+    def setUp(self):
+        self.target = self.enterContext(Target())
+
+    def gateway(self, *args, **extra):
+        return self.enterContext(Gateway(self.target, *args, **extra))
+
+    def tunnel(self, url, *args, command='connect', **extra):
+        return self.enterContext(Command(command, url, *args, TCP_TUNNEL_TOKEN=TOKEN, **extra))
+
+    def connect(self, url, *args):
+        """A connection through a tunnel, over which bytes have gone both ways."""
+        tunnel = self.tunnel(url, *args)
+        connection = self.enterContext(dial(listening(tunnel)))
+        self.check(connection)
+        return tunnel, connection
+
+    def check(self, connection, data=b'something'):
+        connection.sendall(data)
+        self.assertEqual(receive(connection, len(data)), data)
+
+    def check_end(self, connection):
+        connection.shutdown(socket.SHUT_WR)
+        self.assertEqual(connection.recv(1), b'')
+
+    def assert_reset(self, connection):
+        with self.assertRaises(ConnectionError):
+            while connection.recv(1 << 16):
+                pass
+            raise AssertionError('it ended in order')
+
+
+class Load64(Restart):
+    def wait_progress(self, loads, before):
+        """Until each has sent and received since."""
+        end = time.monotonic() + DEADLINE
+        while any(load.bytes < least + 20000 and load.is_alive() for load, least in zip(loads, before)):
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+
+    def test_many(self):
+        """All bytes arrive, and no connection ends, however often the gateway is replaced."""
+        gateway = self.gateway()
+        addresses = [listening(self.tunnel(gateway.url)) for _ in range(2)] * 13
+        addresses += [listening(self.tunnel(gateway.url, '--mode', 'multiplexed')) for _ in range(2)] * 13
+        addresses += [listening(self.tunnel(gateway.url, '--mode', 'singleton')) for _ in range(12)]
+        loads = [Load(address, seed, 1 + seed % 8) for seed, address in enumerate(addresses)]
+        self.assertEqual(len(loads), 64)
+        pid = gateway.process.pid
+        # Connections that are being made are made anew.
+        self.target.wait_for(lambda: self.target.accepted == len(loads))
+        self.wait_progress(loads, [0] * len(loads))
+        for _ in range(RESTARTS):
+            before = [load.bytes for load in loads]
+            gateway.restart()
+            # Its client may come back at once again then.
+            time.sleep(1.2)
+            self.wait_progress(loads, before)
+        for load in loads:
+            load.stop()
+        self.assertEqual(gateway.process.pid, pid)
+        self.assertEqual(self.target.accepted, len(loads))
+        self.target.wait_ends(['in order'] * len(loads))
+        stall = max(load.stall for load in loads)
+        print(f'# {RESTARTS} restarts, {sum(load.bytes for load in loads) >> 20} MiB, longest stall {stall:.3f} s',
+              file=sys.stderr)
+        self.assertLess(stall, 20)
+        self.assertEqual(gateway.stop(), 0)
+
+
+class Kinds(Restart):
+    """What a restart means for each kind of connection."""
+
+    def test_idle_and_half_closed(self):
+        gateway = self.gateway()
+        _, idle = self.connect(gateway.url)
+        tunnel = self.tunnel(gateway.url)
+        with socket.create_server(('127.0.0.1', 0)) as _:
+            half = self.enterContext(dial(listening(tunnel)))
+        self.check(half)
+        for _ in range(3):
+            gateway.restart()
+        self.check(idle)
+        self.check_end(half)
+        self.check_end(idle)
+        self.target.wait_ends(['in order'] * 2)
+
+    def test_raw(self):
+        """The target connection stays. What was on its way may be lost, so nothing is."""
+        gateway = self.gateway('--resumption', 'off')
+        _, connection = self.connect(gateway.url, '--mode', 'singleton')
+        gateway.restart()
+        gateway.error_line('is connected from')
+        self.check(connection)
+        self.assertEqual(self.target.accepted, 1)
+
+    def test_tagged(self):
+        gateway = self.gateway('--resumption', 'off')
+        tunnel, connection = self.connect(gateway.url, '--mode', 'multiplexed')
+        gateway.restart()
+        self.assert_reset(connection)
+        self.target.wait_ends(['reset'])
+        tunnel.error_line('connected|reconnect')
+        self.assertEqual(gateway.stop(), 0)
+
+    def test_tls(self):
+        if subprocess.run(['which', 'openssl'], stdout=subprocess.DEVNULL, check=False).returncode != 0:
+            skip(self, 'there is no openssl')
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        cert, key = (os.path.join(directory, name) for name in ('cert.pem', 'key.pem'))
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert, '-days',
+                        '1', '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'], check=True,
+                       stderr=subprocess.DEVNULL)
+        gateway = self.gateway('--tls-cert', cert, '--tls-key', key)
+        load = Load(listening(self.tunnel(gateway.url, '--ca', cert)), 1, 8)
+        load.wait_begun()
+        for _ in range(3):
+            gateway.restart()
+            gateway.error_line('is connected from')
+        load.stop()
+        self.target.wait_ends(['in order'])
+
+    def test_unix(self):
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        path = os.path.join(directory, 'gateway')
+        gateway = self.gateway('--listen', f'unix:{path}')
+        gateway.restart()
+        gateway.restart()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            client.sendall(b'GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+            self.assertIn(b'HTTP/1.1 4', client.recv(1000))
+        self.assertEqual(gateway.stop(), 0)
+        self.assertFalse(os.path.exists(path))
+
+    def test_dial(self):
+        """The target does not answer before the restart, and does behind it."""
+        full = self.enterContext(socket.create_server(('127.0.0.1', 0), backlog=0))
+        address = full.getsockname()
+        fillers = []
+        while True:
+            filler = self.enterContext(socket.socket())
+            filler.settimeout(0.2)
+            try:
+                filler.connect(address)
+            except TimeoutError:
+                break
+            fillers.append(filler)
+        gateway = self.gateway('--allow', f'127.0.0.1:{address[1]}', '--log-level', 'debug')
+        tunnel = self.tunnel(gateway.url, '--target', f'127.0.0.1:{address[1]}')
+        connection = self.enterContext(dial(listening(tunnel)))
+        connection.sendall(b'hello')
+        gateway.error_line('was opened')
+        gateway.restart()
+        full.settimeout(DEADLINE)
+        while True:
+            accepted = self.enterContext(full.accept()[0])
+            accepted.settimeout(0.5)
+            try:
+                data = accepted.recv(5)
+            except TimeoutError:
+                continue
+            if data:
+                break
+        self.assertEqual(data, b'hello')
+        accepted.sendall(b'world')
+        self.assertEqual(receive(connection, 5), b'world')
+
+    def test_reverse(self):
+        port = free_port()
+        gateway = self.gateway('--reverse-ports', f'{port}')
+        tunnel = self.tunnel(gateway.url, '--to', str(self.target.port), '--remote-port', str(port), command='reverse')
+        self.assertIn(str(port), tunnel.line())
+        load = Load(('127.0.0.1', port), 2, 4)
+        load.wait_begun()
+        for _ in range(3):
+            gateway.process.send_signal(signal.SIGUSR2)
+            # It waits in the backlog, whatever the gateway does meanwhile.
+            with dial(('127.0.0.1', port)) as connection:
+                self.check(connection)
+                self.check_end(connection)
+            gateway.error_line('go on after the restart')
+        load.stop()
+        self.assertEqual(self.target.accepted, 4)
+        self.target.wait_ends(['in order'] * 4)
+
+    def test_client_that_is_away(self):
+        """Its WebSocket breaks in the very moment."""
+        gateway = self.gateway()
+        tunnel, connection = self.connect(gateway.url)
+        tunnel.process.send_signal(signal.SIGSTOP)
+        gateway.restart()
+        gateway.restart()
+        tunnel.process.send_signal(signal.SIGCONT)
+        self.check(connection)
+        self.check_end(connection)
+
+    def test_newcomers(self):
+        """Who connects meanwhile is served by one program or the other."""
+        gateway = self.gateway()
+        address = '127.0.0.1', int(re.search(r':(\d+)/', gateway.url)[1])
+        request = ('GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+                   'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n'
+                   f'Authorization: Bearer {TOKEN}\r\n\r\n').encode()
+        stopping = threading.Event()
+        answers = []
+
+        def come():
+            while not stopping.is_set():
+                try:
+                    with dial(address) as client:
+                        client.sendall(request)
+                        answers.append(client.recv(1000)[:12])
+                except OSError as problem:
+                    answers.append(problem)
+
+        threads = [threading.Thread(target=come) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(6):
+            gateway.restart()
+        stopping.set()
+        for thread in threads:
+            thread.join()
+        self.assertGreater(len(answers), 6)
+        self.assertEqual(set(answers), {b'HTTP/1.1 101'})
+
+    def test_principal_that_is_gone(self):
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        tokens = os.path.join(directory, 'tokens')
+        with open(tokens, 'w', encoding='utf-8') as file:
+            file.write(f'ann:{TOKEN}\nbob:other\n')
+        gateway = self.gateway('--token-file', tokens, TCP_TUNNEL_TOKEN=None)
+        _, connection = self.connect(gateway.url)
+        with open(tokens, 'w', encoding='utf-8') as file:
+            file.write('bob:other\n')
+        gateway.process.send_signal(signal.SIGUSR2)
+        gateway.error_line('a session of ann did not survive')
+        self.target.wait_ends(['reset'])
+
+
+class Program_(Restart):
+    """Which program goes on, and whether."""
+
+    def setUp(self):
+        super().setUp()
+        self.program = self.enterContext(Program())
+        self.running = self.gateway(program=self.program.path)
+
+    def check_stays(self, message):
+        tunnel, connection = self.connect(self.running.url)
+        self.running.process.send_signal(signal.SIGUSR2)
+        self.running.error_line(f'goes on as it is: .*{message}')
+        self.check(connection)
+        self.program.restore()
+        self.running.restart()
+        self.check(connection)
+        self.check_end(connection)
+        self.assertEqual(self.target.accepted, 1)
+        self.assertEqual(tunnel.stop(), 0)
+
+    def test_broken(self):
+        self.program.replace(BROKEN)
+        self.check_stays('cannot go on: no such library')
+
+    def test_missing(self):
+        os.unlink(self.program.path)
+        self.check_stays('No such file')
+
+    def test_other_version(self):
+        self.program.replace(OTHER_VERSION)
+        self.check_stays('of version 2, and this program knows version 1')
+
+    def test_runs_the_file(self):
+        """What is in the file now, not what was."""
+        marker = os.path.join(self.program.directory.name, 'marker')
+        self.program.replace(f'#!/bin/sh\necho "$@" >>{marker}\nexec "$REAL" "$@"\n')
+        _, connection = self.connect(self.running.url)
+        self.running.restart()
+        self.check(connection)
+        with open(marker, encoding='utf-8') as file:
+            lines = file.read().splitlines()
+        self.assertEqual(len(lines), 2)
+        self.assertRegex(lines[0], r'^gateway --adopt \d+ --dry-run --target')
+        self.assertRegex(lines[1], r'^gateway --adopt \d+ --target')
+
+    def test_fails_later(self):
+        """The connections are reset, and do not look as if they had ended in order."""
+        for script in FAILS_LATER, KILLED_LATER:
+            with self.subTest(script=script):
+                self.program.restore()
+                target = self.enterContext(Target())
+                gateway = self.enterContext(Gateway(target, program=self.program.path))
+                self.connect(gateway.url)
+                self.program.replace(script)
+                gateway.process.send_signal(signal.SIGUSR2)
+                self.assertNotEqual(gateway.wait(), 0)
+                target.wait_ends(['reset'])
+
+    def test_ends_meanwhile(self):
+        """A signal to end comes before the other program has said whether it can go on."""
+        self.program.replace(HANGS)
+        _, connection = self.connect(self.running.url)
+        self.running.process.send_signal(signal.SIGUSR2)
+        while not children(self.running.process.pid):
+            time.sleep(0.01)
+        self.running.process.send_signal(signal.SIGTERM)
+        self.running.error_line('no new connections are taken')
+        self.check(connection)
+        self.check_end(connection)
+        self.assertEqual(self.running.wait(), 0)
+
+    def test_twice(self):
+        _, connection = self.connect(self.running.url)
+        for _ in range(3):
+            for _ in range(5):
+                self.running.process.send_signal(signal.SIGUSR2)
+            self.running.error_line('go on after the restart')
+            self.check(connection)
+        self.check_end(connection)
+
+    def test_ends_at_once_behind(self):
+        """The next program gets the signal that came while there was none."""
+        for delay in range(0, 100, 5):
+            with self.subTest(delay=delay), Gateway(self.target) as gateway:
+                gateway.process.send_signal(signal.SIGUSR2)
+                time.sleep(delay / 1000)
+                self.assertEqual(gateway.stop(), 0)
+
+
+# Passes the socket that it has as 3, as systemd does.
+LAUNCHER = '''
+import os, sys
+os.dup2(int(os.environ["SOCKET"]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="web")
+os.execv(sys.argv[1], sys.argv[1:])
+'''
+
+
+class Manager(Restart):
+    def test_activation(self):
+        """The socket that the service manager has passed goes on, too."""
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            os.set_inheritable(listener.fileno(), True)
+            process = self.enterContext(subprocess.Popen(
+                [sys.executable, '-c', LAUNCHER, BINARY, 'gateway', '--target', f'127.0.0.1:{self.target.port}', '--listen',
+                 'systemd:web'], env=environment(TCP_TUNNEL_TOKEN=TOKEN, SOCKET=str(listener.fileno())), close_fds=False,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+            url = 'ws://127.0.0.1:%d/' % listener.getsockname()[1]
+        self.addCleanup(process.kill)
+        _, connection = self.connect(url)
+        for _ in range(2):
+            process.send_signal(signal.SIGUSR2)
+            while 'go on after the restart: 1' not in process.stderr.readline():
+                self.assertIsNone(process.poll())
+            self.check(connection)
+        self.connect(url)
+        process.terminate()
+        process.stderr.read()
+
+    def test_notifications(self):
+        """What systemd sees: one process that reloads."""
+        path = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), 'notify')
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            manager.settimeout(DEADLINE)
+            gateway = self.gateway(NOTIFY_SOCKET=path)
+            self.assertIn(b'READY=1', manager.recv(1000))
+            for _ in range(2):
+                gateway.restart()
+                self.assertRegex(manager.recv(1000), rb'^RELOADING=1\nMONOTONIC_USEC=\d+$')
+                self.assertIn(b'READY=1', manager.recv(1000))
+            self.assertEqual(gateway.stop(), 0)
+            self.assertEqual(manager.recv(1000), b'STOPPING=1')
+
+    def test_status(self):
+        gateway = self.gateway()
+        _, connection = self.connect(gateway.url)
+        gateway.restart()
+        self.check(connection)
+        while True:
+            status, output, _ = run('status')
+            if 'gateway' in output:
+                break
+        self.assertEqual(status, 0)
+        sockets = [name for name in os.listdir(os.path.join(RUNTIME.name, 'tcp-tunnel'))
+                   if name.startswith(f'{gateway.process.pid}-')]
+        self.assertEqual(len(sockets), 1)
+
+    def test_by_hand(self):
+        """The options are for the command itself."""
+        for args in (['--adopt'], ['--adopt', 'x'], ['--adopt', '1']):
+            status, _, output = run('gateway', *args, TCP_TUNNEL_TOKEN=TOKEN)
+            self.assertEqual(status, 2, output)
+        with tempfile.TemporaryFile() as file:
+            done = subprocess.run([BINARY, 'gateway', '--adopt', str(file.fileno()), '--target', '127.0.0.1:1'],
+                                  env=environment(TCP_TUNNEL_TOKEN=TOKEN), pass_fds=[file.fileno()], capture_output=True,
+                                  text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('is not that of the state of a gateway', done.stderr)
+
+    def test_descriptors(self):
+        """None is left over, however often it is restarted."""
+        gateway = self.gateway()
+        _, connection = self.connect(gateway.url)
+        counts = set()
+        for _ in range(6):
+            gateway.restart()
+            self.check(connection)
+            counts.add(len(os.listdir(f'/proc/{gateway.process.pid}/fd')))
+        self.assertLessEqual(max(counts) - min(counts), 3)
+        self.check_end(connection)
+
+
+def children(pid):
+    with open(f'/proc/{pid}/task/{pid}/children', encoding='utf-8') as file:
+        return file.read().split()
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A gateway that stands still, writes itself down, and goes on. That another process goes on with it is what the tests of
+ * the command are for. */
+
+#include "resume-rig.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+static void
+on_result (GObject *object,
+           GAsyncResult *result,
+           gpointer user_data)
+{
+  *(GAsyncResult **) user_data = g_object_ref (result);
+}
+
+static int
+try_suspend (TcpGateway *gateway,
+             GCancellable *cancellable,
+             GError **error)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+
+  tcp_gateway_suspend_async (gateway, cancellable, on_result, &result);
+  while (result == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  return tcp_gateway_suspend_finish (gateway, result, error);
+}
+
+static int
+suspend (TcpGateway *gateway)
+{
+  g_autoptr (GError) error = NULL;
+  int fd = try_suspend (gateway, NULL, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpint (fd, >, STDERR_FILENO);
+  g_assert_cmpint (fcntl (fd, F_GETFD), ==, FD_CLOEXEC);
+  g_assert_cmpint (fcntl (fd, F_GET_SEALS), ==, SEALS);
+  return fd;
+}
+
+static GByteArray *
+read_state (int fd)
+{
+  GByteArray *state = g_byte_array_new ();
+  struct stat info;
+
+  g_assert_cmpint (fstat (fd, &info), ==, 0);
+  g_byte_array_set_size (state, info.st_size);
+  g_assert_cmpint (pread (fd, state->data, state->len, 0), ==, (gssize) state->len);
+  return state;
+}
+
+static int
+write_state (const guint8 *data,
+             gsize length,
+             int seals)
+{
+  int fd = memfd_create ("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_cmpint (write (fd, data, length), ==, (gssize) length);
+  g_assert_cmpint (fcntl (fd, F_ADD_SEALS, seals), ==, 0);
+  return fd;
+}
+
+/* As another program does, which only wants to see whether it could go on. */
+static gboolean
+try_adopt (int fd,
+           GError **error)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:1");
+
+  tcp_gateway_set_token (gateway, "any");
+  return tcp_gateway_adopt (gateway, fd, error);
+}
+
+static void
+assert_refused (const guint8 *data,
+                gsize length,
+                int seals,
+                const char *message)
+{
+  g_autoptr (GError) error = NULL;
+  int fd = write_state (data, length, seals);
+
+  g_assert_false (try_adopt (fd, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  g_assert_nonnull (strstr (error->message, message));
+  client_close (fd);
+}
+
+/* Whether the descriptor of the target's connection, which the process has, is inherited, and is closed with a reset. */
+static gboolean
+is_left (guint16 port,
+         gboolean *reset)
+{
+  for (int fd = STDERR_FILENO + 1; fd < 200; fd++)
+    {
+      struct sockaddr_in address = { 0 };
+      socklen_t size = sizeof address;
+      struct linger linger = { 0 };
+      socklen_t linger_size = sizeof linger;
+
+      if (getpeername (fd, (struct sockaddr *) &address, &size) < 0 || address.sin_port != htons (port))
+        continue;
+      g_assert_cmpint (getsockopt (fd, SOL_SOCKET, SO_LINGER, &linger, &linger_size), ==, 0);
+      *reset = linger.l_onoff && linger.l_linger == 0;
+      return (fcntl (fd, F_GETFD) & FD_CLOEXEC) == 0;
+    }
+  g_assert_not_reached ();
+}
+
+/* What was sent meanwhile. */
+static void
+pair_expect (Pair *pair)
+{
+  char up[2];
+  char down[4];
+
+  client_read (pair->target, up, sizeof up);
+  g_assert_cmpmem (up, sizeof up, "up", 2);
+  client_read (pair->client, down, sizeof down);
+  g_assert_cmpmem (down, sizeof down, "down", 4);
+}
+
+/* Nobody notices. */
+static void
+test_resume (TcpTunnelMode mode)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, mode);
+  g_autoptr (GError) error = NULL;
+  g_auto (Pair) pair = { -1, -1 };
+
+  fixture_start (fixture);
+  pair = pair_open (fixture, target);
+  pair_round_trip (&pair);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (GByteArray) state = NULL;
+      int fd = suspend (fixture->gateway);
+
+      client_write (pair.client, "up", 2);
+      client_write (pair.target, "down", 4);
+      g_assert_cmpint (try_suspend (fixture->gateway, NULL, &error), ==, -1);
+      g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+      g_clear_error (&error);
+
+      state = read_state (fd);
+      g_assert_cmpuint (state->len, <, 64 * 1024);
+      g_assert_null (memmem (state->data, state->len, TEST_TOKEN, strlen (TEST_TOKEN)));
+      g_assert_true (try_adopt (fd, &error));
+      g_assert_no_error (error);
+      client_close (fd);
+
+      tcp_gateway_resume (fixture->gateway);
+      tcp_gateway_resume (fixture->gateway);
+      pair_expect (&pair);
+      pair_round_trip (&pair);
+    }
+  g_assert_cmpuint (test_figure (fixture->tunnel, reconnects), ==, 0);
+}
+
+/* How often nothing could be sent, in a row. */
+static guint
+pair_fill (Pair *pair,
+           guint *stuck)
+{
+  static const guint8 block[64 * 1024];
+  gssize up = send (pair->client, block, sizeof block, MSG_DONTWAIT);
+  gssize down = send (pair->target, block, sizeof block, MSG_DONTWAIT);
+
+  *stuck = up > 0 || down > 0 ? 0 : *stuck + 1;
+  return *stuck;
+}
+
+/* What waits is in the state, and no more than there may be. */
+static void
+test_bound (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_MULTIPLEXED);
+  guint64 max_memory = 16 * 1024 * 1024;
+  g_auto (Pair) pair = { -1, -1 };
+  struct stat info;
+  guint stuck = 0;
+  int fd;
+
+  g_object_set (fixture->gateway, "max-memory", max_memory, NULL);
+  fixture_start (fixture);
+  pair = pair_open (fixture, target);
+  /* Neither end reads. */
+  WAIT_UNTIL (pair_fill (&pair, &stuck) > 50);
+  fd = suspend (fixture->gateway);
+  g_assert_cmpint (fstat (fd, &info), ==, 0);
+  g_test_message ("the state has %" G_GINT64_FORMAT " bytes", (gint64) info.st_size);
+  g_assert_cmpuint (info.st_size, >, 16 * 1024);
+  g_assert_cmpuint (info.st_size, <, max_memory);
+  client_close (fd);
+  tcp_gateway_resume (fixture->gateway);
+}
+
+/* It came as far as to leave, and then stays. */
+static void
+test_hand_over (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_SINGLETON);
+  g_autoptr (GError) error = NULL;
+  g_auto (Pair) pair = { -1, -1 };
+  guint16 port = target_get_port (target);
+  gboolean reset;
+
+  g_assert_false (tcp_gateway_hand_over (fixture->gateway, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+  g_clear_error (&error);
+  fixture_start (fixture);
+  g_assert_false (tcp_gateway_hand_over (fixture->gateway, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+  g_clear_error (&error);
+
+  pair = pair_open (fixture, target);
+  pair_round_trip (&pair);
+  client_close (suspend (fixture->gateway));
+  g_assert_false (is_left (port, &reset));
+  g_assert_false (reset);
+  g_assert_true (tcp_gateway_hand_over (fixture->gateway, &error));
+  g_assert_no_error (error);
+  g_assert_true (is_left (port, &reset));
+  g_assert_true (reset);
+
+  tcp_gateway_resume (fixture->gateway);
+  resume_expect (fixture, 1);
+  pair_round_trip (&pair);
+  g_assert_false (is_left (port, &reset));
+  g_assert_false (reset);
+}
+
+static void
+test_states (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_SINGLETON);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+  g_auto (Pair) pair = { -1, -1 };
+
+  tcp_gateway_resume (fixture->gateway);
+  g_assert_cmpint (try_suspend (fixture->gateway, NULL, &error), ==, -1);
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+  g_clear_error (&error);
+
+  fixture_start (fixture);
+  pair = pair_open (fixture, target);
+  pair_round_trip (&pair);
+  g_cancellable_cancel (cancellable);
+  g_assert_cmpint (try_suspend (fixture->gateway, cancellable, &error), ==, -1);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  pair_round_trip (&pair);
+
+  /* To be closed it need not go on before. */
+  client_close (suspend (fixture->gateway));
+  tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
+  client_expect_reset (pair.target);
+  client_expect_reset (pair.client);
+}
+
+static void
+on_drained (GObject *object,
+            GAsyncResult *result,
+            gpointer user_data)
+{
+  tcp_gateway_drain_finish (TCP_GATEWAY (object), result, NULL);
+  *(gboolean *) user_data = TRUE;
+}
+
+/* To be drained it goes on, and is not suspended any more. */
+static void
+test_drain (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_SINGLETON);
+  g_autoptr (GError) error = NULL;
+  g_auto (Pair) pair = { -1, -1 };
+  gboolean drained = FALSE;
+
+  fixture_start (fixture);
+  pair = pair_open (fixture, target);
+  pair_round_trip (&pair);
+  client_close (suspend (fixture->gateway));
+  tcp_gateway_drain_async (fixture->gateway, 60000, NULL, on_drained, &drained);
+  pair_round_trip (&pair);
+  g_assert_false (tcp_gateway_hand_over (fixture->gateway, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+  g_clear_error (&error);
+  g_assert_cmpint (try_suspend (fixture->gateway, NULL, &error), ==, -1);
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+  client_close (pair.client);
+  client_close (pair.target);
+  pair = (Pair) { -1, -1 };
+  WAIT_UNTIL (drained);
+}
+
+/* Whatever is not a state, or has become another, is refused, and breaks nothing. */
+static void
+test_malformed (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autoptr (GRand) rand = g_rand_new_with_seed (5);
+  g_autoptr (GByteArray) state = NULL;
+  g_auto (Pair) pair = { -1, -1 };
+  g_autoptr (GError) error = NULL;
+  int fd;
+
+  fixture_start (fixture);
+  pair = pair_open (fixture, target);
+  pair_round_trip (&pair);
+  client_write (pair.client, "waits", 5);
+  fd = suspend (fixture->gateway);
+  state = read_state (fd);
+  client_close (fd);
+  tcp_gateway_resume (fixture->gateway);
+
+  g_assert_false (try_adopt (-1, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  assert_refused (state->data, state->len, 0, "is not that of the state of a gateway");
+  assert_refused (state->data, state->len, SEALS & ~F_SEAL_WRITE, "is not that of the state of a gateway");
+  assert_refused (state->data, 20, SEALS, "malformed");
+  assert_refused (state->data, state->len - 8, SEALS, "malformed");
+  state->data[12]++;
+  assert_refused (state->data, state->len, SEALS, "is of version 2, and this program knows version 1");
+  state->data[12]--;
+  for (guint i = 0; i < 2000; i++)
+    {
+      g_autofree guint8 *copy = g_memdup2 (state->data, state->len);
+
+      for (guint n = g_rand_int_range (rand, 1, 4); n > 0; n--)
+        copy[g_rand_int_range (rand, 0, state->len)] ^= 1 << g_rand_int_range (rand, 0, 8);
+      fd = write_state (copy, state->len, SEALS);
+      try_adopt (fd, NULL);
+      client_close (fd);
+    }
+}
+
+static void
+test_resume_singleton (void)
+{
+  test_resume (TCP_TUNNEL_MODE_SINGLETON);
+}
+
+static void
+test_resume_multiplexed (void)
+{
+  test_resume (TCP_TUNNEL_MODE_MULTIPLEXED);
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/restart/resume/singleton", test_resume_singleton);
+  g_test_add_func ("/restart/resume/multiplexed", test_resume_multiplexed);
+  g_test_add_func ("/restart/bound", test_bound);
+  g_test_add_func ("/restart/hand-over", test_hand_over);
+  g_test_add_func ("/restart/states", test_states);
+  g_test_add_func ("/restart/drain", test_drain);
+  g_test_add_func ("/restart/malformed", test_malformed);
+
+  return g_test_run ();
+}

@@ -43,6 +43,10 @@ gboolean tcp_gateway_drain_step (TcpGateway *self,
                                  GCancellable *cancellable,
                                  GError **error);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+char **tcp_gateway_check (TcpGateway *self,
+                          GCancellable *cancellable,
+                          GError **error);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_reload_async (TcpGateway *self,
                                GCancellable *cancellable,
                                GAsyncReadyCallback callback,

@@ -16,6 +16,7 @@ struct _TcpLog
   atomic_int level;
   TcpLock lock;
   char *name; /* under the lock; NULL for none */
+  GPtrArray *collected; /* what is in it is under the lock; NULL if the lines are written */
 };
 
 TcpLog *
@@ -36,6 +37,38 @@ tcp_log_ref (TcpLog *self)
   return g_atomic_rc_box_acquire (self);
 }
 
+/* One that writes nothing, and keeps what is a warning at least. */
+TcpLog *
+tcp_log_new_collector (void)
+{
+  TcpLog *self = tcp_log_new (NULL, TCP_TUNNEL_LOG_LEVEL_WARN);
+
+  self->collected = g_ptr_array_new_with_free_func (g_free);
+  return self;
+}
+
+/* The messages, without a name before them. */
+char **
+tcp_log_end_collection (TcpLog *self)
+{
+  char **lines;
+
+  tcp_lock (&self->lock);
+  g_ptr_array_add (self->collected, NULL);
+  lines = (char **) g_ptr_array_steal (self->collected, NULL);
+  tcp_unlock (&self->lock);
+  return lines;
+}
+
+static void
+log_collect (TcpLog *self,
+             char   *text)
+{
+  tcp_lock (&self->lock);
+  g_ptr_array_add (self->collected, text);
+  tcp_unlock (&self->lock);
+}
+
 static void
 log_clear (gpointer data)
 {
@@ -44,6 +77,7 @@ log_clear (gpointer data)
   tcp_tsan_acquire (self);
   tcp_lock_clear (&self->lock);
   g_free (self->name);
+  g_clear_pointer (&self->collected, g_ptr_array_unref);
 }
 
 void
@@ -107,7 +141,7 @@ tcp_log_write (TcpLog            *self,
     [TCP_TUNNEL_LOG_LEVEL_INFO] = { G_LOG_LEVEL_INFO, "info", "6" },
     [TCP_TUNNEL_LOG_LEVEL_DEBUG] = { G_LOG_LEVEL_DEBUG, "debug", "7" },
   };
-  TcpLogLine *line = g_new (TcpLogLine, 1);
+  TcpLogLine *line;
   g_autofree char *text = NULL;
   va_list args;
 
@@ -115,6 +149,12 @@ tcp_log_write (TcpLog            *self,
   text = g_strdup_vprintf (format, args);
   va_end (args);
 
+  if (self->collected != NULL)
+    {
+      log_collect (self, g_steal_pointer (&text));
+      return;
+    }
+  line = g_new (TcpLogLine, 1);
   line->flags = levels[level].flags;
   line->nick = levels[level].nick;
   line->priority = levels[level].priority;

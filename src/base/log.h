@@ -13,6 +13,8 @@ typedef struct _TcpLog TcpLog;
 
 TcpLog *tcp_log_new (const char        *kind,
                      TcpTunnelLogLevel  level);
+TcpLog *tcp_log_new_collector (void);
+char **tcp_log_end_collection (TcpLog *self);
 TcpLog *tcp_log_ref (TcpLog *self);
 void tcp_log_unref (TcpLog *self);
 void tcp_log_set_name (TcpLog     *self,

@@ -373,6 +373,51 @@ tcp_gateway_drain_step (TcpGateway    *self,
   return tcp_runner_drain_step (&TCP_ENDPOINT (self)->runner, timeout, wait, cancellable, error);
 }
 
+/**
+ * tcp_gateway_check:
+ * @self: a gateway
+ * @cancellable: (nullable): to give up, from another thread
+ * @error: return location for an error
+ *
+ * Finds out whether the gateway could be started with its present properties, as far as that can be known without
+ * listening. Reads the [property@TcpTunnel.Gateway:token-file], and blocks meanwhile. Nothing is logged, and nothing
+ * changes; a gateway that runs goes on with what it has.
+ *
+ * The errors are those of a start: %TCP_TUNNEL_ERROR_INVALID_ARGUMENT for a property, the token file or a principal
+ * that is wrong, where the message has a line for each line of the token file that is; %TCP_TUNNEL_ERROR_TLS for
+ * a certificate that cannot be used; or %G_IO_ERROR_CANCELLED.
+ *
+ * Returns: (transfer full) (array zero-terminated=1): what a start would log as a warning, such as that the
+ *   certificate has expired; %NULL with @error set if the gateway could not be started
+ *
+ * Since: 1.0
+ */
+char **
+tcp_gateway_check (TcpGateway    *self,
+                   GCancellable  *cancellable,
+                   GError       **error)
+{
+  TcpEndpoint *endpoint = TCP_ENDPOINT (self);
+  g_autoptr (TcpGatewaySettings) settings = NULL;
+  g_autoptr (GPtrArray) principals = NULL;
+  g_autoptr (TcpLog) log = tcp_log_new_collector ();
+  g_autoptr (TcpRoster) roster = NULL;
+
+  g_return_val_if_fail (TCP_IS_GATEWAY (self), NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  principals = gateway_collect_principals (self, error);
+  if (principals == NULL)
+    return NULL;
+  tcp_runner_lock (&endpoint->runner);
+  settings = tcp_gateway_settings_copy (endpoint->settings);
+  tcp_runner_unlock (&endpoint->runner);
+  if (!tcp_server_check (settings, principals, log, cancellable, &roster, error))
+    return NULL;
+  return tcp_log_end_collection (log);
+}
+
 /* What a reload needs, which may take place in another thread. */
 typedef struct
 {

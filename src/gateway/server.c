@@ -1001,6 +1001,36 @@ server_do_reload (gpointer data)
                 tcp_roster_count (reload->roster));
 }
 
+/* Whether all is right; reads the tokens, and tries the certificate. Blocks. */
+gboolean
+tcp_server_check (const TcpGatewaySettings  *settings,
+                  GPtrArray                 *principals,
+                  TcpLog                    *log,
+                  GCancellable              *cancellable,
+                  TcpRoster                **roster,
+                  GError                   **error)
+{
+  g_autoptr (TcpRoster) loaded = NULL;
+
+  if (!tcp_gateway_settings_check (settings, error))
+    return FALSE;
+  loaded = tcp_roster_load (settings, principals, log, error);
+  if (loaded == NULL)
+    return FALSE;
+  if (settings->tls_certificate != NULL)
+    {
+      g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+
+      if (!tcp_certificate_try_sync (settings->tls_certificate, cancellable, error))
+        return FALSE;
+      tcp_certificate_warn (settings->tls_certificate, now, log);
+    }
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return FALSE;
+  *roster = g_steal_pointer (&loaded);
+  return TRUE;
+}
+
 /* Reads the tokens again, and takes over what may change, as @settings and @principals say, which are TcpPrincipalSpec; or
  * changes nothing. Blocks. */
 gboolean
@@ -1018,20 +1048,7 @@ tcp_server_reload (TcpServer                 *self,
 
   if ((settings->tls_certificate != NULL) != (self->shared->settings->tls_certificate != NULL))
     return tcp_invalid (error, "a gateway that runs goes on with TLS, or without, as it was started");
-  if (!tcp_gateway_settings_check (settings, error))
-    return FALSE;
-  roster = tcp_roster_load (settings, principals, self->shared->log, error);
-  if (roster == NULL)
-    return FALSE;
-  if (reload.certificate != NULL)
-    {
-      g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
-
-      if (!tcp_certificate_try_sync (reload.certificate, cancellable, error))
-        return FALSE;
-      tcp_certificate_warn (reload.certificate, now, self->shared->log);
-    }
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+  if (!tcp_server_check (settings, principals, self->shared->log, cancellable, &roster, error))
     return FALSE;
 
   /* They were checked. */

@@ -6,7 +6,7 @@
 #include "base/status.h"
 #include "endpoint/event-queue.h"
 #include "gateway/counters.h"
-#include "gateway/settings.h"
+#include "gateway/roster.h"
 #include "gateway/snapshot.h"
 
 G_BEGIN_DECLS
@@ -26,6 +26,12 @@ TcpServer *tcp_server_new (const TcpGatewaySettings *settings,
                            TcpCounters              *counters,
                            TcpEventQueue            *events,
                            GError                  **error);
+gboolean tcp_server_check (const TcpGatewaySettings  *settings,
+                           GPtrArray                 *principals,
+                           TcpLog                    *log,
+                           GCancellable              *cancellable,
+                           TcpRoster                **roster,
+                           GError                   **error);
 TcpServer *tcp_server_ref (TcpServer *self);
 void tcp_server_unref (TcpServer *self);
 gboolean tcp_server_prepare (TcpServer  *self,

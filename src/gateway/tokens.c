@@ -13,6 +13,8 @@
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 /* In bytes; some 100,000 tokens have a tenth of that. */
 #define MAX_TOKEN_FILE (64u * 1024 * 1024)
+/* Of a file; others are only counted in an error. */
+#define MAX_WRONG_LINES 20
 
 #define HASHED "sha256:"
 #define EXPIRES "expires="
@@ -320,7 +322,8 @@ count_lines (const char *text,
 }
 
 /* Lines of "NAME:TOKEN", or "NAME:sha256:HASH", each perhaps followed by attributes. Empty ones, and those that begin
- * with #, are skipped. A zero byte follows @text, as with g_file_get_contents(). */
+ * with #, are skipped. A zero byte follows @text, as with g_file_get_contents(). The error has a line for each that is
+ * wrong. */
 gboolean
 tcp_tokens_add_lines (TcpTokens   *self,
                       const char  *text,
@@ -329,10 +332,12 @@ tcp_tokens_add_lines (TcpTokens   *self,
                       GError     **error)
 {
   const char *nul = memchr (text, '\0', length);
+  g_autoptr (GString) wrong = g_string_new (NULL);
+  guint n_wrong = 0;
 
   /* What is behind it would be ignored without a word. */
   if (nul != NULL)
-    return tcp_invalid (error, "%s, line %u: there is a zero byte in it; it is not a text file", origin,
+    return tcp_invalid (error, "%s:%u: there is a zero byte in it; it is not a text file", origin,
                         count_lines (text, nul));
 
   /* Some editors begin a file so. */
@@ -343,15 +348,15 @@ tcp_tokens_add_lines (TcpTokens   *self,
       gsize size = strcspn (text, "\n");
       g_autofree char *copy = g_strndup (text, size);
       char *line = g_strstrip (copy);
+      g_autoptr (GError) local = NULL;
 
-      if (*line != '\0' && *line != '#' && !tokens_add_line (self, line, error))
-        {
-          g_prefix_error (error, "%s, line %u: ", origin, number);
-          return FALSE;
-        }
+      if (*line != '\0' && *line != '#' && !tokens_add_line (self, line, &local) && n_wrong++ < MAX_WRONG_LINES)
+        g_string_append_printf (wrong, "%s%s:%u: %s", n_wrong > 1 ? "\n" : "", origin, number, local->message);
       text += text[size] == '\n' ? size + 1 : size;
     }
-  return TRUE;
+  if (n_wrong > MAX_WRONG_LINES)
+    g_string_append_printf (wrong, "\n%s: %u more lines are wrong", origin, n_wrong - MAX_WRONG_LINES);
+  return n_wrong == 0 || tcp_invalid (error, "%s", wrong->str);
 }
 
 /* Finding */
@@ -452,6 +457,7 @@ read_token_file (const char  *file,
 static void
 tokens_warn_of_expired (TcpTokens  *self,
                         const char *file,
+                        guint       n_others,
                         TcpLog     *log)
 {
   GHashTableIter iter;
@@ -462,7 +468,7 @@ tokens_warn_of_expired (TcpTokens  *self,
   while (g_hash_table_iter_next (&iter, &token, NULL))
     n += tcp_credential_has_expired (&((TcpToken *) token)->credential);
   if (n > 0)
-    tcp_log_warn (log, "%u of the %u tokens in %s %s expired", n, tcp_tokens_count (self), file, n > 1 ? "have" : "has");
+    tcp_log_warn (log, "%u of the %u tokens in %s %s expired", n, tcp_tokens_count (self) - n_others, file, n > 1 ? "have" : "has");
 }
 
 /* Those of the file and @token, which belongs to “default”; each may be NULL. Blocks. */
@@ -493,7 +499,7 @@ tcp_tokens_load (const char  *token,
         return NULL;
       if (is_public)
         tcp_log_warn (log, "every user of this machine may read the tokens in %s; 'chmod o-r %s' prevents that", file, file);
-      tokens_warn_of_expired (self, file, log);
+      tokens_warn_of_expired (self, file, token != NULL ? 1 : 0, log);
     }
 
   return g_steal_pointer (&self);

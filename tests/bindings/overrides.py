@@ -434,6 +434,25 @@ class Running(unittest.TestCase):
         self.assertIs(gateway.drain(GENEROUS_S * 1000), True)
         self.assertTrue(is_refused(port))
 
+    def test_check(self):
+        """Whether it could be started; nothing happens."""
+        with tempfile.NamedTemporaryFile("w") as tokens:
+            tokens.write(f"alice:{TOKEN}\nbob:other expires=2020-01-01T00:00:00Z\n")
+            tokens.flush()
+            gateway = TcpTunnel.Gateway(self.echo.address, token_file=tokens.name)
+            self.assertEqual(gateway.check(), [f"1 of the 2 tokens in {tokens.name} has expired"])
+            self.assertFalse(gateway.active)
+            tokens.write("carol\ndave:d\nerin\n")
+            tokens.flush()
+            with self.assertRaises(GLib.Error) as caught:
+                gateway.check()
+        self.assertTrue(caught.exception.matches(TcpTunnel.TunnelError.quark(), TcpTunnel.TunnelError.INVALID_ARGUMENT))
+        self.assertEqual([line.partition(": ")[0] for line in caught.exception.message.splitlines()],
+                         [f"{tokens.name}:3", f"{tokens.name}:5"])
+        for wrong in {"target": "nowhere"}, {"allow": ["a"]}, {"trusted_proxies": ["a"]}, {"principals": [TcpTunnel.Principal(name="a:b")]}:
+            with self.subTest(wrong), self.assertRaises(GLib.Error):
+                TcpTunnel.Gateway(**{"target": self.echo.address, "token": TOKEN, **wrong}).check()
+
     def test_ipv6(self):
         tunnel = self.create(hostname="::1")
         try:

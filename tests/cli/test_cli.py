@@ -1019,7 +1019,7 @@ class Drain(unittest.TestCase):
                     self.assertTrue(exchange(connection, noise(1000, 1)))
                     write(f'bob:other\nalice:{TOKEN} expires=tomorrow\n')
                     server.process.send_signal(signal.SIGHUP)
-                    server.error_line(f'nothing has changed: {file.name}, line 2: the time behind expires= ')
+                    server.error_line(f'nothing has changed: {file.name}:2: the time behind expires= ')
                     write(f'bob:other\nalice:{TOKEN}\n')
                     server.process.send_signal(signal.SIGHUP)
                     server.error_line('2 tokens of 2 principals are valid now$')

@@ -133,7 +133,7 @@ test_bad (void)
   write_tokens (&rig, "carol:carols\n\nalice:first expires=soon\n");
   g_assert_false (tcp_gateway_reload (rig.fixture->gateway, NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
-  g_assert_nonnull (strstr (error->message, ", line 3: "));
+  g_assert_nonnull (strstr (error->message, ":3: "));
   g_clear_error (&error);
   write_tokens (&rig, "# nobody\n");
   g_assert_false (tcp_gateway_reload (rig.fixture->gateway, NULL, &error));

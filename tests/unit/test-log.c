@@ -115,6 +115,27 @@ test_change_of_level (void)
   g_assert_cmpuint (evaluated, ==, 1);
 }
 
+/* What a check finds is returned, and written nowhere. */
+static void
+test_collector (void)
+{
+  g_autoptr (TcpLog) log = tcp_log_new_collector ();
+  g_autofree char *text = NULL;
+  g_auto (GStrv) lines = NULL;
+  g_auto (GStrv) more = NULL;
+
+  g_free (take_log ());
+  tcp_log_warn (log, "first");
+  tcp_log_info (log, "not wanted");
+  tcp_log_error (log, "second");
+  lines = tcp_log_end_collection (log);
+  more = tcp_log_end_collection (log);
+  text = take_log ();
+  g_assert_cmpstr (text, ==, "");
+  g_assert_cmpstrv (lines, ((const char *[]) { "first", "second", NULL }));
+  g_assert_cmpstrv (more, ((const char *[]) { NULL }));
+}
+
 static void
 test_name (void)
 {
@@ -343,6 +364,7 @@ main (int    argc,
   g_log_set_default_handler (handle_log, NULL);
   g_test_add_func ("/log/levels", test_levels);
   g_test_add_func ("/log/change-of-level", test_change_of_level);
+  g_test_add_func ("/log/collector", test_collector);
   g_test_add_func ("/log/name", test_name);
   g_test_add_func ("/log/never-fatal", test_never_fatal);
   g_test_add_func ("/log/status", test_status);

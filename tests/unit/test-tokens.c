@@ -65,16 +65,40 @@ check_bad_line (const char *text,
 static void
 test_bad_lines (void)
 {
-  check_bad_line ("s3cret", "line 1:");
-  check_bad_line ("alice:fine\n\n:s3cret\n", "line 3:");
-  check_bad_line ("alice:fine\n  :s3cret\n", "line 2:");
-  check_bad_line ("alice:\n", "line 1:");
-  check_bad_line ("alice:s3cret s3cret\n", "line 1:");
-  check_bad_line ("alice:s3cret\ts3cret\n", "line 1:");
-  check_bad_line ("alice:s3cret\xc3\xa9\n", "line 1:");
-  check_bad_line ("alice:s3cret\x01\n", "line 1:");
-  check_bad_line ("alice:fine\nbob:s3cret\xff\n", "line 2:");
-  check_bad_line ("alice:s3cret\nbob:s3cret\n", "line 2:");
+  check_bad_line ("s3cret", "/the/file:1: ");
+  check_bad_line ("alice:fine\n\n:s3cret\n", "/the/file:3: ");
+  check_bad_line ("alice:fine\n  :s3cret\n", "/the/file:2: ");
+  check_bad_line ("alice:\n", "/the/file:1: ");
+  check_bad_line ("alice:s3cret s3cret\n", "/the/file:1: ");
+  check_bad_line ("alice:s3cret\ts3cret\n", "/the/file:1: ");
+  check_bad_line ("alice:s3cret\xc3\xa9\n", "/the/file:1: ");
+  check_bad_line ("alice:s3cret\x01\n", "/the/file:1: ");
+  check_bad_line ("alice:fine\nbob:s3cret\xff\n", "/the/file:2: ");
+  check_bad_line ("alice:s3cret\nbob:s3cret\n", "/the/file:2: ");
+}
+
+/* All are found, as long as they are few. */
+static void
+test_many_bad_lines (void)
+{
+  g_autoptr (TcpTokens) tokens = tcp_tokens_new ();
+  g_autoptr (GString) text = g_string_new ("alice:fine\n");
+  g_autoptr (GError) error = NULL;
+  g_auto (GStrv) lines = NULL;
+
+  for (guint i = 0; i < 25; i++)
+    g_string_append_printf (text, "s3cret%u\nalice:fine%u\n", i, i);
+  g_assert_false (tcp_tokens_add_lines (tokens, text->str, text->len, "/the/file", &error));
+  lines = g_strsplit (error->message, "\n", -1);
+  g_assert_cmpuint (g_strv_length (lines), ==, 21);
+  for (guint i = 0; i < 20; i++)
+    {
+      g_autofree char *place = g_strdup_printf ("/the/file:%u: ", 2 * i + 2);
+
+      g_assert_true (g_str_has_prefix (lines[i], place));
+    }
+  g_assert_cmpstr (lines[20], ==, "/the/file: 5 more lines are wrong");
+  g_assert_null (strstr (error->message, "s3cret"));
 }
 
 /* Some editors begin a file with a byte order mark, which is not of the first name. */
@@ -91,7 +115,7 @@ test_byte_order_mark (void)
   check_lines ("\xef\xbb\xbf", 0);
   check_lines ("\xef\xbb\xbf#\n", 0);
   /* Elsewhere it is a character. */
-  check_bad_line ("alice:first\nbob:\xef\xbb\xbfs3cret\n", "line 2:");
+  check_bad_line ("alice:first\nbob:\xef\xbb\xbfs3cret\n", "/the/file:2: ");
 }
 
 /* The lines behind it would else be ignored without a word. */
@@ -104,7 +128,7 @@ test_zero_byte (void)
 
   g_assert_false (tcp_tokens_add_lines (tokens, text, sizeof text - 1, "/the/file", &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
-  g_assert_nonnull (strstr (error->message, "/the/file, line 2:"));
+  g_assert_nonnull (strstr (error->message, "/the/file:2:"));
   g_assert_null (strstr (error->message, "s3cret"));
 }
 
@@ -158,13 +182,13 @@ test_hashed (void)
   g_assert_null (tcp_tokens_find (tokens, "sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90"));
   g_assert_null (tcp_tokens_find (tokens, "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90"));
 
-  check_bad_line ("alice:sha256:s3cret\n", "line 1:");
-  check_bad_line ("alice:sha256:\n", "line 1:");
-  check_bad_line ("alice:sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e9\n", "line 1:");
-  check_bad_line ("alice:sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e900\n", "line 1:");
-  check_bad_line ("alice:sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e9g\n", "line 1:");
+  check_bad_line ("alice:sha256:s3cret\n", "/the/file:1: ");
+  check_bad_line ("alice:sha256:\n", "/the/file:1: ");
+  check_bad_line ("alice:sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e9\n", "/the/file:1: ");
+  check_bad_line ("alice:sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e900\n", "/the/file:1: ");
+  check_bad_line ("alice:sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e9g\n", "/the/file:1: ");
   /* The same token, once itself and once hashed. */
-  check_bad_line ("alice:bob\nbob:sha256:81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9\n", "line 2:");
+  check_bad_line ("alice:bob\nbob:sha256:81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9\n", "/the/file:2: ");
 }
 
 static gint64
@@ -197,13 +221,13 @@ test_expiry (void)
   g_assert_true (tcp_credential_has_expired (&tcp_tokens_find (tokens, "past")->credential));
   g_assert_false (tcp_credential_has_expired (&tcp_tokens_find (tokens, "endless")->credential));
 
-  check_bad_line ("alice:first expires=s3cret\n", "line 1:");
-  check_bad_line ("alice:first expires=\n", "line 1:");
-  check_bad_line ("alice:first expires=2027-13-31T00:00:00Z\n", "line 1:");
-  check_bad_line ("alice:first expires=2027-01-31\n", "line 1:");
-  check_bad_line ("alice:first expires=2027-01-31T00:00:00Z expires=2028-01-31T00:00:00Z\n", "line 1:");
-  check_bad_line ("alice:first expired=2027-01-31T00:00:00Z\n", "line 1:");
-  check_bad_line ("alice:first\nalice:first expires=2027-01-31T00:00:00Z\n", "line 2:");
+  check_bad_line ("alice:first expires=s3cret\n", "/the/file:1: ");
+  check_bad_line ("alice:first expires=\n", "/the/file:1: ");
+  check_bad_line ("alice:first expires=2027-13-31T00:00:00Z\n", "/the/file:1: ");
+  check_bad_line ("alice:first expires=2027-01-31\n", "/the/file:1: ");
+  check_bad_line ("alice:first expires=2027-01-31T00:00:00Z expires=2028-01-31T00:00:00Z\n", "/the/file:1: ");
+  check_bad_line ("alice:first expired=2027-01-31T00:00:00Z\n", "/the/file:1: ");
+  check_bad_line ("alice:first\nalice:first expires=2027-01-31T00:00:00Z\n", "/the/file:2: ");
 }
 
 static void
@@ -220,8 +244,8 @@ test_names (void)
   g_assert_false (tcp_tokens_have_name (tokens, "first"));
 
   /* Names are shown. */
-  check_bad_line ("\xff:first\n", "line 1:");
-  check_bad_line ("a\x1b[31m:first\n", "line 1:");
+  check_bad_line ("\xff:first\n", "/the/file:1: ");
+  check_bad_line ("a\x1b[31m:first\n", "/the/file:1: ");
 }
 
 static void
@@ -316,6 +340,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/tokens/lines", test_lines);
   g_test_add_func ("/tokens/bad-lines", test_bad_lines);
+  g_test_add_func ("/tokens/many-bad-lines", test_many_bad_lines);
   g_test_add_func ("/tokens/byte-order-mark", test_byte_order_mark);
   g_test_add_func ("/tokens/zero-byte", test_zero_byte);
   g_test_add_func ("/tokens/many", test_many);

@@ -48,7 +48,7 @@ _tcp_tunnel ()
       --mode) values='auto singleton parallel multiplexed' ;;
       --resumption) values='auto required off' ;;
       --proxy-protocol) values='none v2' ;;
-      --wait) values='yes no' ;;
+      --wait | --watch) values='yes no' ;;
       --max-reconnect-attempts) values='unlimited' ;;
       --log-level) values='none error warn info debug' ;;
     esac

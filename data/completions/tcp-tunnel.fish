@@ -30,7 +30,7 @@ function __tcp_tunnel_options -a command
                 complete $option -x -a 'auto required off'
             case 'proxy-protocol/*'
                 complete $option -x -a 'none v2'
-            case 'wait/*'
+            case 'wait/*' 'watch/*'
                 complete $option -x -a 'yes no'
             case 'max-reconnect-attempts/*'
                 complete $option -x -a unlimited

@@ -44,7 +44,7 @@ config_load (const char  *path,
 
   if (found == NULL)
     return NULL;
-  if (problems_have_errors (problems))
+  if (problems_count_errors (problems) > 0)
     {
       g_propagate_error (error, problems_get_error (problems));
       return NULL;

@@ -10,7 +10,9 @@
 #include "cli/admin.h"
 #include "cli/commands.h"
 #include "cli/describe.h"
+#include "cli/file-watch.h"
 #include "cli/format.h"
+#include "cli/gateway-config.h"
 #include "cli/gateway-options.h"
 #include "cli/log.h"
 #include "cli/notify.h"
@@ -62,45 +64,41 @@ static const char description[] =
     "WebSocket breaks. With --resumption required, other clients are refused.\n"
     "\n"
     "After SIGINT or SIGTERM the gateway drains: it takes no new connections, and\n"
-    "open ones may go on for --drain-timeout. A second signal ends them. At SIGHUP it\n"
-    "reads its token file, its certificate and its key again, and sessions go on. At\n"
-    "SIGUSR1 it opens its access log again. At SIGUSR2 the program that is in its file\n"
-    "now takes its place, such as a newer version, and connections go on.\n"
+    "open ones may go on for --drain-timeout. A second signal ends them. At SIGUSR1\n"
+    "it opens its access log again. At SIGUSR2 the program that is in its file now\n"
+    "takes its place, such as a newer version, and connections go on.\n"
     "\n"
     "With --admin 127.0.0.1:9090 a status page is at http://127.0.0.1:9090/, and what\n"
     "Prometheus reads at /metrics; /healthz and /readyz are for probes.\n"
     "\n"
+    "Each option is also a key of the group [gateway] in the file of --config, which\n"
+    "options override. A group [principal NAME] says what is different for clients of\n"
+    "that name. Without --config and --target the file is tcp-tunnel/gateway.conf in\n"
+    "~/.config, /etc/xdg or /etc. At SIGHUP, and when one of them changes, the file,\n"
+    "the tokens and the certificate are read again, and sessions go on. If something\n"
+    "is wrong with them, nothing changes.\n"
+    "\n"
     "A TIME has a unit, as in 500ms, 10s, 2min or 1h; without one it is in seconds.\n"
     "\n"
     "Exit status:\n"
-    "  0  closed by SIGINT or SIGTERM\n"
-    "  1  could not start\n"
-    "  2  wrong usage\n"
+    "  0  closed by SIGINT or SIGTERM; with --check, nothing is wrong\n"
+    "  1  could not start; with --check, something is wrong\n"
+    "  2  wrong usage, or something is wrong in the file\n"
     "\n"
     "Example:\n"
     "  tcp-tunnel gateway --target 127.0.0.1:22 --token-file tokens --listen 8080\n";
 
-/* Sets the properties of the gateway, or finds all that is wrong. */
-static gboolean
-apply_options (const GatewayOptions *options,
-               TcpGateway           *gateway,
-               Problems             *problems)
-{
-  if (gateway_options_get (options, "target") == NULL && gateway_options_get_list (options, "named-target") == NULL)
-    problems_add (problems, (Place) { NULL, 0 }, "--target HOST:PORT is missing, the TCP service to connect to");
-  gateway_options_apply (options, gateway, problems);
-  return !problems_have_errors (problems);
-}
-
 typedef struct
 {
   TcpGateway *gateway;
-  const GatewayOptions *options;
+  const OptionSet *given; /* on the command line */
+  GatewayConfig *config;
+  GatewayConfig *next;    /* that it is about to take over, or NULL */
+  FileWatch *watch;
   GCancellable *starting; /* NULL once it runs */
   GError *error;          /* of the start */
   guint drain_timeout;    /* ms */
   guint quits;            /* signals to end */
-  gboolean reloading;
   gboolean reload_again;  /* when it has started, or reloaded */
   gboolean over;
   gboolean has_terminal; /* at the start */
@@ -177,7 +175,7 @@ describe (JsonBuilder *builder,
 static gboolean
 gateway_is_busy (Gateway *self)
 {
-  return self->starting != NULL || self->reloading || restart_is_under_way (self->restart);
+  return self->starting != NULL || self->next != NULL || restart_is_under_way (self->restart);
 }
 
 /* What was asked for while it was busy. */
@@ -190,20 +188,38 @@ gateway_do_next (Gateway *self)
     gateway_restart (self);
 }
 
-static void
-on_reloaded (GObject      *object,
-             GAsyncResult *result,
-             gpointer      data)
-{
-  Gateway *self = data;
-  g_autoptr (GError) error = NULL;
+/* Reloading */
 
-  self->reloading = FALSE;
-  if (!tcp_gateway_reload_finish (TCP_GATEWAY (object), result, &error))
-    log_warn ("nothing has changed: %s", error->message);
-  if (!self->over && self->quits == 0)
-    notify_send ("READY=1");
-  gateway_do_next (self);
+static const char *const no_files[] = { NULL };
+
+/* What the command itself does with it. */
+static void
+gateway_take_config (Gateway       *self,
+                     GatewayConfig *config)
+{
+  const OptionSet *options = gateway_config_get_options (config);
+  g_auto (GStrv) files = gateway_config_list_files (config);
+  gboolean watch = option_set_get_boolean (options, "watch", TRUE);
+  TcpTunnelLogLevel level;
+
+  g_object_get (self->gateway, "log-level", &level, NULL);
+  log_set_level (level);
+  self->drain_timeout = DRAIN_TIMEOUT;
+  option_set_get_duration (options, "drain-timeout", &self->drain_timeout);
+  file_watch_set_files (self->watch, watch ? (const char *const *) files : no_files);
+  g_clear_pointer (&self->config, gateway_config_free);
+  self->config = config;
+}
+
+static void
+warn_of_waiting (const OptionSet *options,
+                 const OptionSet *former)
+{
+  g_auto (GStrv) names = option_set_list_waiting (options, former);
+  g_autofree char *list = g_strjoinv (", ", names);
+
+  if (*names != NULL)
+    log_warn ("changed, but not before the gateway is started again: %s", list);
 }
 
 static void
@@ -217,24 +233,105 @@ warn_of_problem (const char *text,
     log_warn ("nothing has changed: %s", text);
 }
 
+/* Sets the properties of the gateway, or finds all that is wrong. */
+static GatewayConfig *
+load_config (const OptionSet *given,
+             TcpGateway      *gateway,
+             Problems        *problems)
+{
+  GatewayConfig *config = gateway_config_load (given, problems);
+
+  if (config == NULL)
+    return NULL;
+  gateway_config_apply (config, gateway, problems);
+  if (problems_count_errors (problems) > 0)
+    gateway_config_explain (config, NULL, problems);
+  return config;
+}
+
+/* Whether the library found a mistake in what it was told. */
+static gboolean
+is_mistake (const GError *error)
+{
+  return g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT) ||
+         g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
+}
+
+static void
+explain (GatewayConfig *config,
+         GError        *error,
+         Problems      *problems)
+{
+  if (is_mistake (error))
+    gateway_config_explain (config, error, problems);
+  else
+    problems_take (problems, (Place) { NULL, 0 }, error);
+}
+
+static void
+gateway_end_reload (Gateway  *self,
+                    Problems *problems)
+{
+  problems_foreach (problems, warn_of_problem, NULL);
+  g_clear_pointer (&self->next, gateway_config_free);
+  if (!self->over && self->quits == 0)
+    notify_send ("READY=1");
+  gateway_do_next (self);
+}
+
+static void
+on_reloaded (GObject      *object,
+             GAsyncResult *result,
+             gpointer      data)
+{
+  Gateway *self = data;
+  g_autoptr (Problems) problems = problems_new ();
+  GError *error = NULL;
+
+  if (tcp_gateway_reload_finish (self->gateway, result, &error))
+    {
+      warn_of_waiting (gateway_config_get_options (self->next), gateway_config_get_options (self->config));
+      gateway_take_config (self, g_steal_pointer (&self->next));
+    }
+  else
+    {
+      explain (self->next, error, problems);
+    }
+  gateway_end_reload (self, problems);
+}
+
 static void
 gateway_reload (Gateway *self)
 {
   g_autoptr (Problems) problems = problems_new ();
+  g_autoptr (TcpGateway) scratch = tcp_gateway_new (NULL);
 
   self->reload_again = FALSE;
   notify_send ("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time ());
-  if (!apply_options (self->options, self->gateway, problems))
+  self->next = load_config (self->given, scratch, problems);
+  if (problems_count_errors (problems) > 0)
     {
-      problems_foreach (problems, warn_of_problem, NULL);
-      notify_send ("READY=1");
+      gateway_end_reload (self, problems);
       return;
     }
-  self->reloading = TRUE;
+  gateway_config_apply (self->next, self->gateway, problems);
   tcp_gateway_reload_async (self->gateway, NULL, on_reloaded, self);
 }
 
 /* One that has begun may have read a file before it was changed again. */
+static void
+on_file_changed (gpointer data)
+{
+  Gateway *self = data;
+
+  if (self->quits > 0)
+    return;
+  if (gateway_is_busy (self))
+    self->reload_again = TRUE;
+  else
+    gateway_reload (self);
+}
+
 static gboolean
 on_hang_up (gpointer data)
 {
@@ -243,12 +340,7 @@ on_hang_up (gpointer data)
   /* Its terminal was closed. */
   if (self->has_terminal && !process_has_terminal ())
     return on_quit (data);
-  if (self->quits > 0)
-    return G_SOURCE_CONTINUE;
-  if (gateway_is_busy (self))
-    self->reload_again = TRUE;
-  else
-    gateway_reload (self);
+  on_file_changed (self);
   return G_SOURCE_CONTINUE;
 }
 
@@ -257,19 +349,26 @@ static gboolean
 gateway_show (Gateway  *self,
               GError  **error)
 {
-  const char *path = gateway_options_get (self->options, "access-log");
+  const OptionSet *options = gateway_config_get_options (self->config);
+  const char *path = option_set_get_text (options, "access-log");
   AdminOptions shown = {
-    .listen = gateway_options_get (self->options, "admin"),
-    .hosts = gateway_options_get_list (self->options, "admin-host"),
-    .check_target = g_strcmp0 (gateway_options_get (self->options, "ready-check"), "none") != 0,
+    .listen = option_set_get_text (options, "admin"),
+    .hosts = (const char *const *) option_set_get (options, "admin-host")->list,
+    .check_target = g_strcmp0 (option_set_get_text (options, "ready-check"), "none") != 0,
   };
 
   if (path != NULL && (self->log = access_log_open (path, self->gateway, error)) == NULL)
     return FALSE;
   shown.log = self->log;
-  if (shown.listen != NULL && (self->admin = admin_new (self->gateway, &shown, error)) == NULL)
-    return FALSE;
-  return TRUE;
+  return shown.listen == NULL || (self->admin = admin_new (self->gateway, &shown, error)) != NULL;
+}
+
+static void
+say_problem (const char *text,
+             gboolean    is_warning,
+             gpointer    data)
+{
+  options_say ("gateway", NULL, text);
 }
 
 static void
@@ -338,14 +437,6 @@ on_replace (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-static void
-say_problem (const char *text,
-             gboolean    is_warning,
-             gpointer    data)
-{
-  options_say ("gateway", NULL, text);
-}
-
 static gboolean
 on_user_signal (gpointer data)
 {
@@ -356,107 +447,154 @@ on_user_signal (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-static void
-gateway_clear (Gateway *self)
-{
-  gateway_hide (self);
-  g_clear_pointer (&self->restart, restart_free);
-}
+/* Starting */
 
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Gateway, gateway_clear)
-
-int
-gateway_main (char ***args)
+/* @state is what the program before has left, or -1; it is closed. Returns the exit status, 0 for one that listens or whose start was
+ * given up. */
+static int
+gateway_start (Gateway  *self,
+               int       state,
+               gboolean  dry_run)
 {
-  g_autoptr (TcpGateway) gateway = tcp_gateway_new (NULL);
-  g_autoptr (GatewayOptions) options = gateway_options_new ();
-  g_autofree GOptionEntry *entries = gateway_options_make_entries (options);
-  g_auto (Gateway) self = { .gateway = gateway, .options = options, .drain_timeout = DRAIN_TIMEOUT };
   g_autoptr (Problems) problems = problems_new ();
   g_autoptr (GError) error = NULL;
+  GatewayConfig *config = load_config (self->given, self->gateway, problems);
+  int status = EXIT_USAGE;
+
+  /* The program before may have taken one. */
+  if (problems_count_errors (problems) == 0 && state < 0)
+    gateway_options_take_socket (gateway_config_get_options (config), self->gateway, problems);
+  if (problems_count_errors (problems) == 0)
+    {
+      log_init (TCP_TUNNEL_LOG_LEVEL_INFO);
+      if (state >= 0 && !tcp_gateway_adopt (self->gateway, state, &error))
+        {
+          options_say ("gateway", NULL, error->message);
+          return EXIT_FAILED;
+        }
+      if (state >= 0)
+        close (state);
+      if (dry_run)
+        {
+          gateway_config_free (config);
+          return EXIT_SUCCESS;
+        }
+      activation_warn_of_rest ();
+      gateway_take_config (self, config);
+      options_on_signal (on_quit, on_hang_up, self);
+      watchdog_start (TCP_ENDPOINT (self->gateway));
+      g_unix_signal_add (SIGUSR1, on_user_signal, self);
+      replace_on_signal (on_replace, self);
+      if (!gateway_show (self, &error))
+        {
+          /* Connections are not to end for that. */
+          if (state < 0)
+            return options_failure ("gateway", error);
+          log_warn ("%s", error->message);
+        }
+      self->starting = g_cancellable_new ();
+      tcp_endpoint_start_async (TCP_ENDPOINT (self->gateway), self->starting, on_started, self);
+      while (self->starting != NULL)
+        g_main_context_iteration (NULL, TRUE);
+      if (self->error == NULL || g_error_matches (self->error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        return EXIT_SUCCESS;
+      if (!g_error_matches (self->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT))
+        status = EXIT_FAILED;
+      explain (config, g_error_copy (self->error), problems);
+    }
+  problems_foreach (problems, say_problem, NULL);
+  if (status == EXIT_USAGE)
+    options_hint ("gateway");
+  return status;
+}
+
+/* Until it is told to end. Returns the exit status. */
+static int
+gateway_run (Gateway  *self,
+             gboolean  adopted)
+{
+  g_autoptr (GError) error = NULL;
   g_autofree char *uri = NULL;
-  static const RestartCallbacks callbacks = { .leave = on_leave, .stayed = on_stayed };
-  TcpTunnelLogLevel level;
-  gboolean dry_run;
-  int state;
   int code;
 
-  self.restart = restart_new (gateway, &callbacks, &self);
-  if (!replace_take_arguments (args, &state, &dry_run, &error) ||
-      !options_parse_sections ("gateway", "Accept WebSockets and connect those with a valid token to a TCP service.",
-                               description, entries, gateway_options_get_sections (), args, &error))
-    return options_usage ("gateway", error);
-  if (!apply_options (options, gateway, problems))
-    {
-      problems_foreach (problems, say_problem, NULL);
-      options_hint ("gateway");
-      return EXIT_USAGE;
-    }
-
-  g_object_get (gateway, "log-level", &level, NULL);
-  log_init (level);
-  if (state >= 0 && !tcp_gateway_adopt (gateway, state, &error))
-    {
-      options_say ("gateway", NULL, error->message);
-      return EXIT_FAILED;
-    }
-  if (state >= 0)
-    close (state);
-  if (dry_run)
-    return EXIT_SUCCESS;
-  /* The program before may have taken one. */
-  if (state < 0 && !gateway_options_take_socket (options, gateway, &error))
-    return options_usage ("gateway", error);
-  activation_warn_of_rest ();
-  gateway_options_read_duration (options, "drain-timeout", &self.drain_timeout);
-  self.has_terminal = process_has_terminal ();
-  options_on_signal (on_quit, on_hang_up, &self);
-  watchdog_start (TCP_ENDPOINT (gateway));
-  g_unix_signal_add (SIGUSR1, on_user_signal, &self);
-  replace_on_signal (on_replace, &self);
-  if (!gateway_show (&self, &error))
-    {
-      /* Connections are not to end for that. */
-      if (state < 0)
-        return options_failure ("gateway", error);
-      log_warn ("%s", error->message);
-      g_clear_error (&error);
-    }
-  self.starting = g_cancellable_new ();
-  tcp_endpoint_start_async (TCP_ENDPOINT (gateway), self.starting, on_started, &self);
-  while (self.starting != NULL)
-    g_main_context_iteration (NULL, TRUE);
-  error = self.error;
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    return EXIT_SUCCESS;
-  if (error != NULL)
-    {
-      if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS))
-        g_prefix_error (&error, "--tls-cert %s, --tls-key %s: ", gateway_options_get (options, "tls-cert"),
-                        gateway_options_get (options, "tls-key"));
-      return options_failure ("gateway", error);
-    }
-  /* The signal may have come when the start could not be cancelled any more. */
-  if (self.quits > 0)
-    {
-      tcp_endpoint_close (TCP_ENDPOINT (gateway));
-      return EXIT_SUCCESS;
-    }
-  if (self.admin != NULL)
-    admin_set_state (self.admin, ADMIN_SERVING);
-  self.server = status_server_new ("gateway", describe, &self);
-  uri = format_gateway (gateway);
+  if (self->admin != NULL)
+    admin_set_state (self->admin, ADMIN_SERVING);
+  self->server = status_server_new ("gateway", describe, self);
+  uri = format_gateway (self->gateway);
   /* The program before has said so. */
-  code = state < 0 ? view_print (stdout, "listening on %s\n", uri) : 0;
+  code = adopted ? 0 : view_print (stdout, "listening on %s\n", uri);
   if (code != 0)
     {
       error = options_stdout_error (code);
       return options_failure ("gateway", error);
     }
   notify_send ("READY=1\nSTATUS=listening on %s", uri);
-  gateway_do_next (&self);
-  while (!self.over)
+  gateway_do_next (self);
+  while (!self->over)
     g_main_context_iteration (NULL, TRUE);
-  tcp_endpoint_close (TCP_ENDPOINT (gateway));
   return EXIT_SUCCESS;
+}
+
+static void
+print_problem (const char *text,
+               gboolean    is_warning,
+               gpointer    data)
+{
+  view_print (stdout, "%s\n", text);
+}
+
+static int
+check (const OptionSet *given)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new (NULL);
+  g_autoptr (Problems) problems = problems_new ();
+  g_autoptr (GatewayConfig) config = load_config (given, gateway, problems);
+
+  if (problems_count_errors (problems) == 0)
+    gateway_config_explain (config, NULL, problems);
+  problems_foreach (problems, print_problem, NULL);
+  if (problems_count_errors (problems) > 0)
+    return EXIT_FAILED;
+  if (problems_count (problems) == 0)
+    view_print (stdout, "nothing is wrong\n");
+  return EXIT_SUCCESS;
+}
+
+int
+gateway_main (char ***args)
+{
+  g_autoptr (TcpGateway) gateway = tcp_gateway_new (NULL);
+  g_autoptr (OptionSet) given = gateway_options_new ();
+  g_autofree GOptionEntry *entries = option_set_make_entries (given);
+  g_autofree OptionsSection *sections = option_set_make_sections (given);
+  g_autoptr (GError) error = NULL;
+  static const RestartCallbacks callbacks = { .leave = on_leave, .stayed = on_stayed };
+  Gateway self = { .gateway = gateway, .given = given };
+  gboolean dry_run;
+  int state;
+  int status;
+
+  if (!replace_take_arguments (args, &state, &dry_run, &error) ||
+      !options_parse_sections ("gateway", "Accept WebSockets and connect those with a valid token to a TCP service.",
+                               description, entries, sections, args, &error))
+    return options_usage ("gateway", error);
+  if (option_set_get (given, "check")->flag)
+    return check (given);
+
+  self.has_terminal = process_has_terminal ();
+  self.watch = file_watch_new (on_file_changed, &self);
+  self.restart = restart_new (gateway, &callbacks, &self);
+  status = gateway_start (&self, state, dry_run);
+  /* The signal may have come when the start could not be cancelled any more. */
+  if (status == EXIT_SUCCESS && !dry_run && self.error == NULL && self.quits == 0)
+    status = gateway_run (&self, state >= 0);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
+
+  gateway_hide (&self);
+  g_clear_pointer (&self.restart, restart_free);
+  g_clear_pointer (&self.watch, file_watch_free);
+  g_clear_pointer (&self.next, gateway_config_free);
+  g_clear_pointer (&self.config, gateway_config_free);
+  g_clear_error (&self.error);
+  return status;
 }

@@ -2,11 +2,13 @@
 
 #include "cli/key-file.h"
 
+#include <glib/gi18n.h>
 #include <gio/gio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define DIRECTORY "tcp-tunnel"
+#define SYSTEM_DIRECTORY "/etc"
 #define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors begin a file so */
 
 enum
@@ -19,7 +21,7 @@ struct _KeyFile
   char *path;
   GKeyFile *file;
   GHashTable *lines; /* of "[group]" and "[group]key", from 1 */
-  gboolean is_private; /* nobody else may read it */
+  guint mode;
 };
 
 /**
@@ -34,24 +36,27 @@ key_file_find (const char  *name,
                GError     **error)
 {
   g_autoptr (GString) tried = g_string_new (NULL);
-  const char *const *dirs = g_get_system_config_dirs ();
-  const char *dir = g_get_user_config_dir ();
+  g_autoptr (GPtrArray) dirs = g_ptr_array_new ();
 
-  for (; dir != NULL; dir = *dirs++)
+  g_ptr_array_add (dirs, (char *) g_get_user_config_dir ());
+  for (const char *const *dir = g_get_system_config_dirs (); *dir != NULL; dir++)
+    g_ptr_array_add (dirs, (char *) *dir);
+  g_ptr_array_add (dirs, (char *) SYSTEM_DIRECTORY);
+  for (guint i = 0; i < dirs->len; i++)
     {
-      g_autofree char *path = g_build_filename (dir, DIRECTORY, name, NULL);
+      g_autofree char *path = g_build_filename (dirs->pdata[i], DIRECTORY, name, NULL);
 
       if (g_file_test (path, G_FILE_TEST_EXISTS))
         return g_steal_pointer (&path);
       g_string_append_printf (tried, "%s%s", tried->len > 0 ? " or " : "", path);
     }
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "there is no config file %s", tried->str);
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, _("there is no config file %s"), tried->str);
   return NULL;
 }
 
 static char *
 read_text (const char  *path,
-           gboolean    *is_private,
+           guint       *mode,
            GError     **error)
 {
   g_autoptr (GFile) file = g_file_new_for_path (path);
@@ -65,7 +70,7 @@ read_text (const char  *path,
   info = g_file_input_stream_query_info (stream, G_FILE_ATTRIBUTE_UNIX_MODE, NULL, error);
   if (info == NULL)
     return NULL;
-  *is_private = (g_file_info_get_attribute_uint32 (info, G_FILE_ATTRIBUTE_UNIX_MODE) & (S_IRWXG | S_IRWXO)) == 0;
+  *mode = g_file_info_get_attribute_uint32 (info, G_FILE_ATTRIBUTE_UNIX_MODE);
 
   do
     {
@@ -77,7 +82,7 @@ read_text (const char  *path,
       /* It may be a device, which never ends. */
       if (text->len > MAX_SIZE)
         {
-          g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "it has more than %d bytes", MAX_SIZE);
+          g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("it has more than %d bytes"), MAX_SIZE);
           return NULL;
         }
     }
@@ -85,7 +90,7 @@ read_text (const char  *path,
 
   if (!g_utf8_validate ((char *) text->data, text->len, NULL))
     {
-      g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "it is not text in UTF-8");
+      g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("it is not text in UTF-8"));
       return NULL;
     }
   g_byte_array_append (text, (const guint8 *) "", 1);
@@ -118,7 +123,7 @@ note_line (KeyFile    *self,
       g_hash_table_insert (self->lines, g_steal_pointer (&name), GUINT_TO_POINTER (line));
       return TRUE;
     }
-  problems_add (problems, (Place) { self->path, line }, "the line repeats the %s of line %u", key == NULL ? "[NAME]" : "KEY", first);
+  problems_add (problems, (Place) { self->path, line }, _("the line repeats the %s of line %u"), key == NULL ? "[NAME]" : "KEY", first);
   return FALSE;
 }
 
@@ -155,12 +160,12 @@ scan (KeyFile    *self,
         continue;
       if (!is_valid && !is_valid_line (line))
         {
-          problems_add (problems, place, "the line is none of [NAME], KEY=VALUE and # comment");
+          problems_add (problems, place, _("the line is none of [NAME], KEY=VALUE and # comment"));
           continue;
         }
       if (*line != '[' && group == NULL)
         {
-          problems_add (problems, place, "the line stands before the first [NAME]");
+          problems_add (problems, place, _("the line stands before the first [NAME]"));
           continue;
         }
       if (!is_valid)
@@ -214,10 +219,10 @@ key_file_load (const char *path,
   self->file = g_key_file_new ();
   self->lines = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->path = g_canonicalize_filename (path, NULL);
-  text = read_text (self->path, &self->is_private, &error);
+  text = read_text (self->path, &self->mode, &error);
   if (text == NULL)
     {
-      problems_add (problems, (Place) { NULL, 0 }, "the config file %s cannot be read: %s", self->path, error->message);
+      problems_add (problems, (Place) { NULL, 0 }, _("the config file %s cannot be read: %s"), self->path, error->message);
       return NULL;
     }
   parse (self, text + (g_str_has_prefix (text, BYTE_ORDER_MARK) ? strlen (BYTE_ORDER_MARK) : 0), problems);
@@ -241,11 +246,18 @@ key_file_get_path (KeyFile *self)
   return self->path;
 }
 
-/* Whether it may hold secrets. */
+/* Whether nobody else may read it. */
 gboolean
 key_file_is_private (KeyFile *self)
 {
-  return self->is_private;
+  return (self->mode & (S_IRWXG | S_IRWXO)) == 0;
+}
+
+/* Whether everybody may read it. */
+gboolean
+key_file_is_public (KeyFile *self)
+{
+  return (self->mode & S_IROTH) != 0;
 }
 
 /* As they follow each other in the file. */
@@ -294,7 +306,7 @@ key_file_get_string (KeyFile     *self,
 
   if (local_error == NULL)
     return g_strchomp (g_steal_pointer (&value));
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "in a value, \\ stands only before s, n, t, r and \\");
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("in a value, \\ stands only before s, n, t, r and \\"));
   return NULL;
 }
 
@@ -310,7 +322,7 @@ key_file_get_list (KeyFile     *self,
 
   if (local_error == NULL)
     return g_steal_pointer (&list);
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "in a value, \\ stands only before s, n, t, r, ; and \\");
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("in a value, \\ stands only before s, n, t, r, ; and \\"));
   return NULL;
 }
 

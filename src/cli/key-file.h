@@ -17,6 +17,7 @@ void key_file_free (KeyFile *self);
 
 const char *key_file_get_path (KeyFile *self);
 gboolean key_file_is_private (KeyFile *self);
+gboolean key_file_is_public (KeyFile *self);
 char **key_file_get_groups (KeyFile *self);
 char **key_file_get_keys (KeyFile    *self,
                           const char *group);

@@ -6,7 +6,7 @@
 
 #include "cli/view.h"
 
-static TcpTunnelLogLevel max_level = TCP_TUNNEL_LOG_LEVEL_INFO;
+static int max_level = TCP_TUNNEL_LOG_LEVEL_INFO; /* atomic */
 
 static const char *
 find_field (const GLogField *fields,
@@ -68,7 +68,7 @@ print (TcpTunnelLogLevel  level,
 {
   g_autofree char *message = NULL;
 
-  if (max_level < level)
+  if (g_atomic_int_get (&max_level) < (int) level)
     return;
   message = g_strdup_vprintf (format, args);
   print_message (level, message);
@@ -120,9 +120,19 @@ write_log (GLogLevelFlags   flags,
     return g_log_writer_default (flags, fields, n_fields, data);
 
   level = find_level (flags, fields, n_fields);
-  if (level <= max_level)
+  if ((int) level <= g_atomic_int_get (&max_level))
     print_message (level, message);
   return G_LOG_WRITER_HANDLED;
+}
+
+/**
+ * log_set_level:
+ * @level: the most that is shown, also after log_init ()
+ */
+void
+log_set_level (TcpTunnelLogLevel level)
+{
+  g_atomic_int_set (&max_level, level);
 }
 
 /**
@@ -135,7 +145,7 @@ write_log (GLogLevelFlags   flags,
 void
 log_init (TcpTunnelLogLevel level)
 {
-  max_level = level;
+  log_set_level (level);
   g_log_writer_default_set_use_stderr (TRUE);
   g_log_set_writer_func (write_log, NULL, NULL);
 }

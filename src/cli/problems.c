@@ -92,14 +92,17 @@ problems_add (Problems   *self,
 
 /**
  * problems_take:
- * @error: (transfer full): what is wrong
+ * @error: (transfer full): what is wrong, perhaps in several lines
  */
 void
 problems_take (Problems *self,
                Place     place,
                GError   *error)
 {
-  add (self, place, FALSE, error->message);
+  g_auto (GStrv) messages = g_strsplit (error->message, "\n", -1);
+
+  for (char **message = messages; *message != NULL; message++)
+    add (self, place, FALSE, *message);
   g_error_free (error);
 }
 
@@ -119,10 +122,17 @@ problems_warn (Problems   *self,
   add (self, place, TRUE, message);
 }
 
-gboolean
-problems_have_errors (Problems *self)
+guint
+problems_count (Problems *self)
 {
-  return self->n_errors > 0;
+  return self->problems->len;
+}
+
+/* Without warnings. */
+guint
+problems_count_errors (Problems *self)
+{
+  return self->n_errors;
 }
 
 static int

@@ -29,7 +29,8 @@ void problems_warn (Problems   *self,
                     Place       place,
                     const char *format,
                     ...) G_GNUC_PRINTF (3, 4);
-gboolean problems_have_errors (Problems *self);
+guint problems_count (Problems *self);
+guint problems_count_errors (Problems *self);
 GError *problems_get_error (Problems *self);
 void problems_foreach (Problems *self,
                        void    (*func) (const char *text,

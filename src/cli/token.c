@@ -133,39 +133,6 @@ token_read_file (const char  *source,
 }
 
 /**
- * token_load:
- * @token: (nullable): value of --token
- * @file: (nullable): value of --token-file
- *
- * An option goes before the environment; two options are one too many.
- */
-char *
-token_load (const char  *token,
-            const char  *file,
-            GError     **error)
-{
-  const char *variable = g_getenv (TOKEN_VARIABLE);
-
-  if (token != NULL && file != NULL)
-    {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                   _("--token and --token-file exclude each other"));
-      return NULL;
-    }
-  if (file != NULL)
-    return token_read_file ("--token-file", file, error);
-  if (token != NULL)
-    return token_check (token, "--token", error);
-  if (variable != NULL)
-    return token_check (variable, TOKEN_VARIABLE, error);
-
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-               _("a token is needed: give --token-file FILE or --token TOKEN, or set %s"),
-               TOKEN_VARIABLE);
-  return NULL;
-}
-
-/**
  * token_hint:
  * @token: one that a gateway has refused
  *

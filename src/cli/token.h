@@ -10,9 +10,6 @@ G_BEGIN_DECLS
 
 char **token_take_argv (int    argc,
                         char **argv);
-char *token_load (const char  *token,
-                  const char  *file,
-                  GError     **error);
 char *token_read_file (const char  *source,
                        const char  *file,
                        GError     **error);

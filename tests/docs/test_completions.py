@@ -142,6 +142,7 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.offered("tcp-tunnel connect --mode "), {"auto", "singleton", "parallel", "multiplexed"})
         self.assertEqual(self.offered("tcp-tunnel connect --mode=m"), {"multiplexed"})
         self.assertEqual(self.offered("tcp-tunnel up --wait "), {"yes", "no"})
+        self.assertEqual(self.offered("tcp-tunnel gateway --watch "), {"yes", "no"})
         self.assertEqual(self.offered("tcp-tunnel connect --max-reconnect-attempts "), {"unlimited"})
         self.assertEqual(self.offered("tcp-tunnel gateway --resumption r"), {"required"})
         self.assertEqual(self.offered("tcp-tunnel demo --log-level "), {"none", "error", "warn", "info", "debug"})

@@ -60,6 +60,15 @@ class Manual(unittest.TestCase):
         self.assertGreater(len(keys), 10)
         self.assertEqual({key for entry in entries for key in re.findall(r"\*\*([a-z-]+)\*\*", entry)}, keys)
 
+    def test_keys_of_principals(self):
+        """Those of a gateway's file; the others are options."""
+        source = (ROOT / "src" / "cli" / "gateway-options.c").read_text(encoding="utf-8")
+        table = re.search(r"principal_rows\[\] = \{(.*?)\};", source, re.DOTALL)[1]
+        keys = set(re.findall(r'\.name = "([a-z-]+)"', table))
+        entries = re.findall(r"^\*\*[a-z].*", self.sections["GATEWAY CONFIGURATION FILE"], re.MULTILINE)
+        self.assertGreater(len(keys), 5)
+        self.assertEqual({key for entry in entries for key in re.findall(r"\*\*([a-z-]+)\*\*", entry)}, keys)
+
     def test_events(self):
         """Those of --json, and their members."""
         sources = "".join((ROOT / "src" / "cli" / name).read_text(encoding="utf-8") for name in ("json.c", "report.c"))

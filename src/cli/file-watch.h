@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* Notices that one of some files is another, or has been written to: also if it was replaced by a new one of its name, and if a
+ * symbolic link on the way to it leads elsewhere now. */
+typedef struct _FileWatch FileWatch;
+
+FileWatch *file_watch_new (void   (*changed) (gpointer user_data),
+                           gpointer user_data);
+void file_watch_free (FileWatch *self);
+void file_watch_set_files (FileWatch         *self,
+                           const char *const *files);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (FileWatch, file_watch_free)
+
+G_END_DECLS

@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The configuration file of a gateway: what it says, what is found wrong with it, and how it is read again."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from support import DEADLINE, TOKEN, Command, Service, dial, exchange, listening, noise, receive, run, skip
+
+FAILED = 1
+USAGE = 2
+OTHER = 'another-token-nobody-may-see'
+
+
+class Directory(unittest.TestCase):
+    """With a directory for the files of a gateway."""
+
+    def setUp(self):
+        self.directory = os.path.realpath(self.enterContext(tempfile.TemporaryDirectory()))
+        self.conf = os.path.join(self.directory, 'gateway.conf')
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def write(self, name, text, mode=0o600):
+        """Writes to the file that there is."""
+        with open(self.path(name), 'wb', opener=lambda path, flags: os.open(path, flags, mode)) as file:
+            file.write(text if isinstance(text, bytes) else text.encode())
+        os.chmod(self.path(name), mode)
+
+    def replace(self, name, text):
+        """As an editor does: the name gets another file."""
+        self.write(f'.{name}.new', text)
+        os.rename(self.path(f'.{name}.new'), self.path(name))
+
+    def certify(self, name='gateway', *args):
+        """A certificate, NAME.pem, with its key, NAME.key."""
+        if shutil.which('openssl') is None:
+            skip(self, 'there is no openssl to make a certificate with')
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
+                        '-subj', f'/CN={name}', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2', *args,
+                        '-keyout', f'{name}.key', '-out', f'{name}.pem'], cwd=self.directory, check=True, capture_output=True)
+
+    def expire(self, name):
+        """A certificate that was valid once."""
+        self.certify(name)
+        subprocess.run(['openssl', 'req', '-new', '-key', f'{name}.key', '-subj', f'/CN={name}', '-out', f'{name}.csr'],
+                       cwd=self.directory, check=True, capture_output=True)
+        self.write('index', '')
+        self.write('ca.conf', '[ca]\ndefault_ca=x\n[x]\ndatabase=index\nnew_certs_dir=.\npolicy=p\ndefault_md=sha256\n'
+                              'rand_serial=yes\n[p]\ncommonName=supplied\n')
+        subprocess.run(['openssl', 'ca', '-batch', '-notext', '-config', 'ca.conf', '-selfsign', '-keyfile', f'{name}.key', '-in',
+                        f'{name}.csr', '-startdate', '20200101000000Z', '-enddate', '20210101000000Z', '-out', f'{name}.pem'],
+                       cwd=self.directory, check=True, capture_output=True)
+
+
+class Check(Directory):
+    def check(self, *expected, status=FAILED, args=(), **extra):
+        """All that is said, line by line; {} is the directory."""
+        found, out, err = run('gateway', '--check', '--config', self.conf, *args, **extra)
+        lines = [line.replace(self.directory, '{}') for line in out.splitlines()]
+        self.assertEqual((found, err), (status, ''), out)
+        self.assertEqual(len(lines), len(expected), out)
+        for line, pattern in zip(lines, expected):
+            self.assertRegex(line, f'^{pattern}')
+        self.assertNotIn(TOKEN, out)
+        return lines
+
+    def good(self, text, *args, warnings=(), **extra):
+        self.write('gateway.conf', text)
+        self.check(*(warnings or ['nothing is wrong$']), status=0, args=args, **extra)
+
+    def test_good(self):
+        self.certify()
+        self.write('tokens', f'alice:{TOKEN}\n')
+        self.good('# all of it\n[gateway]\ntarget=127.0.0.1:22\nlisten=0.0.0.0:8443\ntoken-file=tokens\ntls-cert=gateway.pem\n'
+                  'tls-key=gateway.key\nallow=*.lab:5432;10.0.0.0/8:8000-8099\ntrusted-proxy=127.0.0.1;\nmax-dials=8\n'
+                  'session-timeout=2min\nresumption=required\nwatch=no\nlog-level=warn\npath=*\nreverse-ports=57090-57099;\n'
+                  '[principal alice]\nallow=\nmax-sessions=3\n[principal bob]\n'
+                  f'token={OTHER};sha256:{"0" * 64} expires=2099-01-01T00:00:00Z;\nreverse-ports=57100\n')
+
+    def test_all_is_found(self):
+        """Not only the first: every line that is wrong, in order, and what the library alone knows."""
+        self.certify()
+        self.certify('other')
+        self.write('tokens', f'alice:{TOKEN}\nbob {TOKEN}\n# fine\ncarol:c expires=tomorrow\n')
+        self.write('gateway.conf', f'target=early\n[gateway]\ntarget=127.0.0.1\nlisten=nowhere\ntokenfile=x\n{TOKEN}\n{TOKEN}9==\n'
+                   'token-file=tokens\ntls-cert=gateway.pem\ntls-key=other.key\nallow=10.0.0.0/8:443;10.0.0.1/8:22;*:*;b\n'
+                   'max-dials=0\ntrusted-proxy=proxy.example\nlog-level=loud\ndrain-timeout=long\nwatch=perhaps\nmax-dials=0\n'
+                   '[gatewya]\n[other]\n[principal alice]\nallow=c\nmax-sessions=70000\nmax-session=1\n'
+                   f'token=sha256:0\n[principal a:b]\n[principal bob]\nreverse-ports=1-0\n', mode=0o644)
+        self.check(
+            '{}/gateway.conf:1: the line stands before the first ',
+            r'{}/gateway.conf:3: target: the target “127.0.0.1” is not of the form HOST:PORT',
+            "{}/gateway.conf:4: listen must be .*, not 'nowhere'",
+            r"{}/gateway.conf:5: \[gateway\] has an unknown key 'tokenfile'; did you mean 'token-file'\?",
+            r'{}/gateway.conf:6: the line is none of \[NAME\], KEY=VALUE and # comment',
+            r'{}/gateway.conf:7: \[gateway\] has a key with others than a to z and - in it',
+            '{}/gateway.conf:9: tls-cert {}/gateway.pem, tls-key {}/other.key: the certificate cannot be used',
+            '{}/gateway.conf:11: allow: .*“10.0.0.1/8” is no network',
+            '{}/gateway.conf:11: allow: .*“b” is neither of the form HOST:PORT',
+            "{}/gateway.conf:12: max-dials must be a whole number from 1 to 65535, not '0'",
+            '{}/gateway.conf:13: trusted-proxy: .*“proxy.example”',
+            '{}/gateway.conf:14: log-level must be one of',
+            '{}/gateway.conf:15: drain-timeout must be a duration',
+            "{}/gateway.conf:16: watch must be yes or no, not 'perhaps'",
+            '{}/gateway.conf:17: the line repeats the KEY of line 12',
+            r"{}/gateway.conf:18: there is no group \[gatewya\]; did you mean 'gateway'\?",
+            r'{}/gateway.conf:19: there is no group \[other\]; there are \[gateway\]',
+            '{}/gateway.conf:21: allow: .*“c” is neither of the form HOST:PORT',
+            '{}/gateway.conf:22: max-sessions must be a whole number from 0 to 65535',
+            r"{}/gateway.conf:23: \[principal alice\] has an unknown key 'max-session'; did you mean 'max-sessions'\?",
+            '{}/gateway.conf:24: token: .*sha256: and 64 hexadecimal digits',
+            '{}/gateway.conf:25: “a:b” is not the name of a principal',
+            '{}/gateway.conf:27: the ports for reverse tunnels: “bob@1-0” is not a port',
+            '{}/tokens:2: not of the form NAME:TOKEN',
+            '{}/tokens:4: the time behind expires= is not of the form')
+
+
+    def test_targets(self):
+        """They have names, by which principals may have them."""
+        self.write('tokens', f'alice:{TOKEN}\n')
+        self.good('[gateway]\ntoken-file=tokens\nallow=db\nnamed-target=web=10.0.0.6:80\n[targets]\ndb=10.0.0.5:5432\n'
+                  '[principal alice]\nallow=db;web\n')
+        self.write('gateway.conf', '[gateway]\ntoken-file=tokens\n[targets]\ndb=nowhere\n-x=10.0.0.5:5432\n'
+                   '[principal alice]\nallow=*:80\n')
+        self.check('{}/gateway.conf:4: .*db=nowhere', '{}/gateway.conf:5: “-x” cannot be')
+
+    def test_files(self):
+        for key, name in (('token-file', 'none'), ('token-file', '.')):
+            with self.subTest(key, name=name):
+                self.write('gateway.conf', f'[gateway]\ntarget=127.0.0.1:22\n{key}={name}\n')
+                self.check('the token file cannot be read: .*')
+        self.write('tokens', f'alice:{TOKEN}\n')
+        for cert, key, said in (('none', 'none', 'No such file'), ('tokens', 'tokens', 'PEM')):
+            with self.subTest(cert):
+                self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\ntoken-file=tokens\n'
+                           f'tls-cert={cert}\ntls-key={key}\n')
+                self.check(f'{{}}/gateway.conf:4: tls-cert {{}}/{cert}, tls-key {{}}/{key}: .*{said}')
+        self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\ntoken-file=tokens\ntls-key=a\n')
+        self.check('{}/gateway.conf:4: tls-cert and tls-key go together|--tls-cert and tls-key go together')
+
+    def test_conf_itself(self):
+        self.check('the config file {}/gateway.conf cannot be read: .*')
+        self.write('gateway.conf', b'[gateway]\ntarget=\xff\n')
+        self.check('the config file {}/gateway.conf cannot be read: it is not text in UTF-8')
+        self.write('gateway.conf', '')
+        self.check('{}/gateway.conf: .*no target', 'a token is needed', status=FAILED)
+
+    def test_warnings(self):
+        """These do not count as errors."""
+        self.expire('gateway')
+        self.write('tokens', f'alice:{TOKEN} expires=2020-01-01T00:00:00Z\nbob:{OTHER}\n', mode=0o644)
+        self.good('[gateway]\ntarget=127.0.0.1:22\ntls-cert=gateway.pem\ntls-key=gateway.key\ntoken-file=tokens\n',
+                  warnings=['{}/gateway.conf:3: warning: .*the certificate expired on 2021-01-01',
+                            'warning: every user of this machine may read the tokens in {}/tokens',
+                            'warning: 1 of the 2 tokens in {}/tokens has expired'])
+
+    def test_together(self):
+        """What is right alone need not be so with the rest."""
+        self.write('tokens', f'alice:{TOKEN}\n')
+        self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\ntoken-file=tokens\nallow=b\n'
+                   f'[principal bob]\ntoken={TOKEN}\n')
+        self.check('{}/gateway.conf:4: allow: ', '.*“alice” and “bob” have the same token')
+
+    def test_secrets(self):
+        """What everybody may read holds no token, except as a hash."""
+        text = f'[gateway]\ntarget=127.0.0.1:22\ntoken={OTHER}\n[principal alice]\ntoken={TOKEN}\n'
+        self.write('gateway.conf', text, mode=0o644)
+        self.check("{}/gateway.conf:3: token: every user of this machine may read it; 'chmod o-r {}/gateway.conf'",
+                   '{}/gateway.conf:5: token: every user')
+        self.write('gateway.conf', text, mode=0o640)
+        self.check('nothing is wrong', status=0)
+        self.write('gateway.conf', f'[gateway]\ntarget=127.0.0.1:22\n[principal alice]\ntoken=sha256:{"0" * 64}\n', mode=0o644)
+        self.check('nothing is wrong', status=0)
+
+    def test_command_line(self):
+        """It overrides the file, and is checked with it, or alone."""
+        self.write('tokens', f'alice:{TOKEN}\n')
+        self.write('gateway.conf', '[gateway]\ntarget=nowhere\nmax-dials=0\ntoken-file=none\nallow=b\n')
+        target = ['--target', '127.0.0.1:22']
+        self.check('nothing is wrong', status=0,
+                   args=[*target, '--max-dials', '3', '--token-file', self.path('tokens'), '--allow', '*:*'])
+        self.check('nothing is wrong', status=0, args=[*target, '--max-dials', '3', '--token', 'x', '--allow', '*:*'])
+        self.check("--max-dials must be .*, not '0'", '--allow: .*“c”', 'the token file cannot be read',
+                   '{}/gateway.conf:2: target: ', args=['--max-dials', '0', '--allow', 'c'])
+        found, out, _ = run('gateway', '--check', '--target', 'nowhere', '--token', 'x')
+        self.assertEqual((found, out.count('\n')), (FAILED, 1))
+        self.assertIn('--target: ', out)
+        self.assertEqual(run('gateway', '--check', '--targt', 'x')[0], USAGE)
+
+    def test_places(self):
+        """Where the file is looked for, if nothing says where the gateway leads to."""
+        os.mkdir(self.path('tcp-tunnel'))
+        self.write('tcp-tunnel/tokens', f'alice:{TOKEN}\n')
+        self.write('tcp-tunnel/gateway.conf', '[gateway]\ntarget=127.0.0.1:22\ntoken-file=tokens\nmax-dials=x\n')
+        for variable in 'XDG_CONFIG_HOME', 'XDG_CONFIG_DIRS':
+            found, out, _ = run('gateway', '--check', **{variable: self.directory})
+            self.assertEqual((found, out), (FAILED, f'{self.directory}/tcp-tunnel/gateway.conf:4: max-dials must be a whole number '
+                                                    "from 1 to 65535, not 'x'\n"))
+            found, out, _ = run('gateway', '--check', '--target', '127.0.0.1:1', '--token', 'x', **{variable: self.directory})
+            self.assertEqual((found, out), (0, 'nothing is wrong\n'))
+        found, _, err = run('gateway', '--token', 'x', XDG_CONFIG_HOME='/none/a', XDG_CONFIG_DIRS='/none/b')
+        self.assertEqual(found, USAGE)
+        for part in '--target', '/none/a/tcp-tunnel/gateway.conf', '/none/b/tcp-tunnel/gateway.conf', '/etc/tcp-tunnel/gateway.conf':
+            self.assertIn(part, err)
+
+
+class Running(Directory):
+    """A gateway with a file, and how it takes over what is changed."""
+
+    def setUp(self):
+        super().setUp()
+        self.service = self.enterContext(Service())
+
+    def configure(self, more='', gateway=''):
+        return (f'[gateway]\ntarget=127.0.0.1:{self.service.port}\ntoken-file=tokens\n{gateway}\n{more}')
+
+    def start(self, *args, **extra):
+        self.gateway = self.enterContext(Command('gateway', '--config', self.conf, *args, **extra))
+        self.url = re.fullmatch(r'listening on (wss?://127\.0\.0\.1:\d+/\S*)', self.gateway.line())[1]
+        return self.gateway
+
+    def tunnel(self, token, *args):
+        return self.enterContext(Command('connect', self.url, '--wait=no', '--mode=multiplexed', *args, TCP_TUNNEL_TOKEN=token))
+
+    def served(self, token, *args):
+        """A connection through a tunnel, which works."""
+        connection = self.enterContext(dial(listening(self.tunnel(token, *args))))
+        self.assertTrue(exchange(connection, noise(1000, 1)))
+        return connection
+
+    def refused(self, token):
+        self.assertEqual(self.tunnel(token).wait(), FAILED)
+
+    def cut(self, connection):
+        with self.assertRaises((ConnectionError, EOFError)):
+            receive(connection, 1)
+
+    def test_serves(self):
+        self.write('tokens', f'alice:{TOKEN}\n')
+        self.write('gateway.conf', self.configure(f'[principal bob]\ntoken={OTHER}\nmax-connections=1\nallow=127.0.0.1:*\n',
+                                                  'path=/v1'))
+        self.start()
+        self.assertTrue(self.url.endswith('/v1'))
+        self.served(TOKEN)
+        first = self.served(OTHER)
+        with Service() as another:
+            # To where alice may not.
+            first.close()
+            self.served(OTHER, '--target', f'127.0.0.1:{another.port}')
+        self.assertEqual(self.gateway.stop(), 0)
+
+    def test_no_other_tokens(self):
+        """Principals may have them all."""
+        self.write('gateway.conf', f'[gateway]\ntarget=127.0.0.1:{self.service.port}\n[principal alice]\ntoken={TOKEN}\n')
+        self.start(TCP_TUNNEL_TOKEN='wrong')
+        self.served(TOKEN)
+        self.refused('wrong')
+
+    def test_ports(self):
+        """The ports of a principal are its own."""
+        self.write('tokens', f'alice:{TOKEN}\nbob:{OTHER}\n')
+        self.write('gateway.conf', self.configure('[principal alice]\nreverse-ports=20000-29999\n'))
+        self.start()
+        good = self.enterContext(Command('reverse', self.url, '--to', str(self.service.port), TCP_TUNNEL_TOKEN=TOKEN))
+        port = re.search(r':(\d+) of the gateway', good.line())[1]
+        with dial(('127.0.0.1', int(port))) as connection:
+            self.assertTrue(exchange(connection, noise(1000, 1)))
+        bad = self.enterContext(Command('reverse', self.url, '--to', str(self.service.port), '--wait=no', TCP_TUNNEL_TOKEN=OTHER))
+        self.assertEqual(bad.wait(), FAILED)
+
+    def test_bad(self):
+        """It does not start, and says all that is wrong."""
+        self.write('tokens', 'alice\n')
+        self.write('gateway.conf', self.configure(gateway='max-dials=0\nallow=b'))
+        status, out, err = run('gateway', '--config', self.conf)
+        self.assertEqual((status, out), (USAGE, ''))
+        for part in f'{self.conf}:4: max-dials ', f'{self.conf}:5: allow: ', f'{self.directory}/tokens:1: not of the form':
+            self.assertIn(f'tcp-tunnel gateway: {part}', err)
+
+    def reload_all(self, change, success):
+        """What a reload changes: @change writes a file and has it read, and @success waits for it."""
+        self.write('tokens', f'alice:{TOKEN}\n')
+        self.write('gateway.conf', self.configure())
+        connection = self.served_by_start()
+
+        # A principal and its token, and what it may do.
+        change('gateway.conf', self.configure(f'[principal bob]\ntoken={OTHER}\nallow=127.0.0.1:*\n'))
+        success('2 tokens of 2 principals are valid now$')
+        with Service() as another:
+            self.served(OTHER, '--target', f'127.0.0.1:{another.port}')
+        of_bob = self.served(OTHER)
+
+        # Nothing of what is wrong in part.
+        change('gateway.conf', self.configure('[principal bob]\nallow=b\n', 'max-dials=0'))
+        success(f'nothing has changed: {self.conf}:4: max-dials must be')
+        success(f'nothing has changed: {self.conf}:6: allow: ')
+        self.assertTrue(exchange(of_bob, noise(1000, 2)))
+        change('tokens', 'alice\nbob\n')
+        success(f'nothing has changed: {self.conf}:4: max-dials must be')
+        change('gateway.conf', self.configure())
+        success(f'nothing has changed: {self.directory}/tokens:1: ')
+        success(f'nothing has changed: {self.directory}/tokens:2: ')
+
+        # Whoever is not there any more loses the session, and nobody else.
+        change('tokens', f'alice:{TOKEN}\n')
+        success('1 tokens of 1 principals are valid now$')
+        self.cut(of_bob)
+        self.refused(OTHER)
+        self.assertTrue(exchange(connection, noise(1000, 2)))
+
+    def served_by_start(self, *args):
+        self.start(*args)
+        return self.served(TOKEN)
+
+    def test_hang_up(self):
+        def change(name, text):
+            self.write(name, text)
+            self.gateway.process.send_signal(signal.SIGHUP)
+
+        self.served_by_start = lambda: Running.served_by_start(self, '--watch=no')
+        self.reload_all(change, lambda pattern: self.gateway.error_line(pattern))
+
+    def test_watch(self):
+        """A change of a file is as good as the signal: of its content, or of what its name stands for."""
+        for change in self.write, self.replace:
+            with self.subTest(change.__name__):
+                self.reload_all(change, lambda pattern: self.gateway.error_line(pattern))
+                self.assertEqual(self.gateway.stop(), 0)
+
+    def test_watch_links(self):
+        """As Kubernetes mounts it: each file is a link into ..data, which is a link that is replaced."""
+        def provide(version, **files):
+            os.mkdir(self.path(f'..{version}'))
+            for name, text in files.items():
+                self.write(f'..{version}/{name}', text)
+            os.symlink(f'..{version}', self.path('..data_tmp'))
+            os.rename(self.path('..data_tmp'), self.path('..data'))
+
+        os.symlink('..data/tokens', self.path('tokens'))
+        self.write('gateway.conf', self.configure())
+        provide(1, tokens=f'alice:{TOKEN}\n')
+        connection = self.served_by_start()
+        for version in 2, 3:
+            provide(version, tokens=f'alice:{TOKEN}\n' + ''.join(f'bob{i}:{OTHER}{i}\n' for i in range(version)))
+            self.gateway.error_line(f'{version + 1} tokens of {version + 1} principals are valid now$')
+            shutil.rmtree(self.path(f'..{version - 1}'))
+        self.served(f'{OTHER}2')
+        self.assertTrue(exchange(connection, noise(1000, 2)))
+
+    def test_certificate(self):
+        """New handshakes get the new certificate once both of its files are there."""
+        self.certify('old')
+        self.certify('new')
+        for name in 'pem', 'key':
+            shutil.copy(self.path(f'old.{name}'), self.path(f'live.{name}'))
+        self.write('tokens', f'alice:{TOKEN}\n')
+        self.write('gateway.conf', self.configure(gateway='tls-cert=live.pem\ntls-key=live.key'))
+        self.start()
+        connection = self.served(TOKEN, '--ca', self.path('old.pem'))
+        shutil.copy(self.path('new.pem'), self.path('live.pem'))
+        self.gateway.error_line('nothing has changed: .*gateway.conf:4: .*the private key does not belong to it')
+        shutil.copy(self.path('new.key'), self.path('live.key'))
+        self.gateway.error_line('1 tokens of 1 principals are valid now$')
+        self.served(TOKEN, '--ca', self.path('new.pem'))
+        self.assertTrue(exchange(connection, noise(1000, 2)))
+
+    def test_waiting(self):
+        """What a reload cannot change is said; what the command does itself is changed."""
+        self.write('tokens', f'alice:{TOKEN}\n')
+        self.write('gateway.conf', self.configure())
+        connection = self.served_by_start()
+        self.replace('gateway.conf', self.configure(gateway='listen=127.0.0.1:1\nmax-connections=5\ndrain-timeout=600'))
+        self.gateway.error_line('changed, but not before the gateway is started again: listen, max-connections$')
+        self.gateway.process.send_signal(signal.SIGTERM)
+        self.gateway.error_line('1 may go on for 600000 ms$')
+        connection.close()
+        self.assertEqual(self.gateway.wait(), 0)
+
+    def test_notifies(self):
+        """The service manager is told of each reload, good or bad."""
+        path = self.path('notify')
+        manager = self.enterContext(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        manager.bind(path)
+        manager.settimeout(DEADLINE)
+        self.write('tokens', f'alice:{TOKEN}\n')
+        self.write('gateway.conf', self.configure())
+        self.start('--watch', 'no', NOTIFY_SOCKET=path)
+        self.assertIn(b'READY=1', manager.recv(1000))
+        for text in self.configure(), 'bad', self.configure(gateway='token=x'):
+            self.write('gateway.conf', text)
+            self.gateway.process.send_signal(signal.SIGHUP)
+            self.assertRegex(manager.recv(1000), rb'^RELOADING=1\nMONOTONIC_USEC=\d+$')
+            self.assertEqual(manager.recv(1000), b'READY=1')
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)

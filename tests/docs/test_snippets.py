@@ -153,10 +153,10 @@ class Commands(unittest.TestCase):
         lines = 0
         for page in GUIDE:
             with self.subTest(page.name):
-                lines += self.run_page("".join(snippets(page, "sh")), "".join(snippets(page, "ini")))
+                lines += self.run_page("".join(snippets(page, "sh")), "".join(snippets(page, "ini")), "".join(snippets(page, "conf")))
         self.assertGreater(lines, 5)
 
-    def run_page(self, commands, settings):
+    def run_page(self, commands, settings, configuration):
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory)
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GIO_USE_PROXY_RESOLVER": "dummy",
@@ -173,7 +173,7 @@ class Commands(unittest.TestCase):
             free = str(free_port())
             text = re.sub(rf"\b{port}\b", free, text)
             settings = re.sub(rf"\b{port}\b", free, settings)
-        self.provide(directory, settings)
+        self.provide(directory, settings, configuration)
         listening = {}
         for line in text.splitlines():
             # One that is shown with another option takes the place of the former.
@@ -190,8 +190,9 @@ class Commands(unittest.TestCase):
         return len(lines)
 
     @staticmethod
-    def provide(directory, settings):
-        """What the pages take as given: files of tokens and of tunnels, and a certificate."""
+    def provide(directory, settings, configuration):
+        """What the pages take as given: files of tokens, of tunnels and of a gateway, and a certificate."""
+        Path(directory, "gateway.conf").write_text(configuration)
         Path(directory, "tcp-tunnel").mkdir()
         Path(directory, "tcp-tunnel", "tunnels.conf").write_text(settings)
         for name in "token", "tcp-tunnel/token":

@@ -415,8 +415,29 @@ client_review_stream (TcpClient       *self,
   if (tcp_policy_find_target (policy, tcp_stream_get_target (stream), &is_configured) == NULL)
     return FALSE;
   if (dial != NULL)
-    tcp_dial_set_rules (dial->dial, is_configured ? NULL : policy->rules);
+    {
+      g_clear_pointer (&dial->rules, tcp_target_rules_unref);
+      dial->rules = is_configured ? NULL : tcp_target_rules_ref (policy->rules);
+    }
+  if (dial != NULL && dial->dial != NULL)
+    tcp_dial_set_rules (dial->dial, dial->rules);
   return is_configured || connection == NULL || tcp_target_rules_allow_connection (policy->rules, connection);
+}
+
+/* It ends if it is not. */
+static void
+client_check_stream (TcpClient       *self,
+                     TcpStream       *stream,
+                     const TcpPolicy *policy)
+{
+  g_autofree char *name = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (tcp_stream_is_accepted (stream) || client_review_stream (self, stream, policy))
+    return;
+  name = client_show_target (policy, tcp_stream_get_target (stream));
+  error = client_forbidden_error (name, " any more");
+  client_refuse (self, stream, TCP_RESET_FORBIDDEN, FALSE, error);
 }
 
 /* Another policy counts: what it does not allow ends. */
@@ -429,17 +450,7 @@ client_review_streams (TcpClient *self)
   if (!tcp_policy_has_same_targets (self->reviewed, policy))
     streams = tcp_session_list_streams (self->session);
   for (guint i = 0; streams != NULL && i < streams->len; i++)
-    {
-      TcpStream *stream = streams->pdata[i];
-      g_autofree char *name = NULL;
-      g_autoptr (GError) error = NULL;
-
-      if (tcp_stream_is_accepted (stream) || client_review_stream (self, stream, policy))
-        continue;
-      name = client_show_target (policy, tcp_stream_get_target (stream));
-      error = client_forbidden_error (name, " any more");
-      client_refuse (self, stream, TCP_RESET_FORBIDDEN, FALSE, error);
-    }
+    client_check_stream (self, streams->pdata[i], policy);
   tcp_policy_unref (self->reviewed);
   self->reviewed = g_steal_pointer (&policy);
 }
@@ -1221,6 +1232,7 @@ client_restore_connected (TcpClient *self,
     }
   client_count_stream (self, stream);
   tcp_stream_attach (stream, connection);
+  client_check_stream (self, stream, policy);
 }
 
 /* It is new, and goes on with what another process has written down. */

@@ -415,6 +415,21 @@ class Kinds(Restart):
         self.assertGreater(len(answers), 6)
         self.assertEqual(set(answers), {b'HTTP/1.1 101'})
 
+    def test_target_that_is_forbidden(self):
+        """The program that goes on has other rules."""
+        allow = f'127.0.0.1:{self.target.port}'
+        program = self.enterContext(Program())
+        other = self.enterContext(Target())
+        gateway = self.enterContext(Gateway(other, '--allow', allow, program=program.path))
+        _, connection = self.connect(gateway.url, '--target', allow)
+        _, own = self.connect(gateway.url)
+        program.replace(f'#!{sys.executable}\nimport os, sys\nat = sys.argv.index("--allow")\n'
+                        'del sys.argv[at:at + 2]\nos.execv(os.environ["REAL"], sys.argv)\n')
+        gateway.restart()
+        self.check(own)
+        self.assert_reset(connection)
+        self.target.wait_ends(['reset'])
+
     def test_principal_that_is_gone(self):
         directory = self.enterContext(tempfile.TemporaryDirectory())
         tokens = os.path.join(directory, 'tokens')

@@ -2,6 +2,8 @@
 
 #include "cli/ready.h"
 
+#include <string.h>
+
 enum
 {
   FRESH = 10,  /* s, for which an answer is good */
@@ -85,6 +87,24 @@ ready_free (Ready *self)
   g_free (self);
 }
 
+/* Where it is, also if it is the name of one of those that have one. NULL if there is none. */
+static char *
+ready_find_target (Ready *self)
+{
+  g_autofree char *target = NULL;
+  g_auto (GStrv) named = NULL;
+
+  g_object_get (self->gateway, "target", &target, "targets", &named, NULL);
+  for (char **one = named; target != NULL && one != NULL && *one != NULL; one++)
+    {
+      const char *equals = strchr (*one, '=');
+
+      if (equals != NULL && strncmp (*one, target, equals - *one) == 0 && target[equals - *one] == '\0')
+        return g_strdup (equals + 1);
+    }
+  return g_steal_pointer (&target);
+}
+
 /**
  * ready_ask:
  * @func: called once, maybe at once, with why the target cannot be reached, or %NULL
@@ -94,11 +114,10 @@ ready_ask (Ready     *self,
            ReadyFunc  func,
            gpointer   data)
 {
-  g_autofree char *target = NULL;
+  g_autofree char *target = ready_find_target (self);
   gboolean is_fresh;
   Question *question;
 
-  g_object_get (self->gateway, "target", &target, NULL);
   is_fresh = self->tried > 0 && g_get_monotonic_time () - self->tried < FRESH * G_TIME_SPAN_SECOND &&
              g_strcmp0 (target, self->target) == 0;
   if (target == NULL || (is_fresh && self->trying == NULL))

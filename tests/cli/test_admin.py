@@ -108,6 +108,11 @@ class Health(AdminTest):
         self.assertRegex(text, 'the target cannot be reached: .*Connection refused')
         self.assertEqual(self.get('/healthz'), 'ok\n')
 
+    def test_named_target(self):
+        """That of the gateway may be one of those that have names."""
+        self.serve('--named-target', f'db=127.0.0.1:{self.service.port}', target='db')
+        self.assertEqual(self.get('/readyz'), 'ok\n')
+
     def test_no_check(self):
         self.serve('--ready-check', 'none', target=f'127.0.0.1:{free_port()}')
         self.assertEqual(self.get('/readyz'), 'ok\n')

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/json.h"
@@ -179,13 +180,25 @@ add_histograms (GString                 *text,
 
 /* What each process of Prometheus' client libraries says of itself. */
 
-static gint64
+/* Of what stands in /proc/self/stat behind the name, as proc(5) has it. */
+#define START_TICKS 19
+
+/* In seconds since 1970. Found once, or it would change with the clock; 0 if it cannot be found. */
+static double
 get_start_time (void)
 {
-  static gint64 started;
+  static double started;
+  g_autofree char *text = NULL;
+  g_auto (GStrv) fields = NULL;
+  struct timespec up;
 
-  if (started == 0)
-    started = g_get_real_time ();
+  if (started != 0 || !g_file_get_contents ("/proc/self/stat", &text, NULL, NULL) || strrchr (text, ')') == NULL)
+    return started;
+
+  fields = g_strsplit (strrchr (text, ')') + 2, " ", -1);
+  if (g_strv_length (fields) > START_TICKS && clock_gettime (CLOCK_BOOTTIME, &up) == 0)
+    started = g_get_real_time () / (double) G_USEC_PER_SEC - up.tv_sec - up.tv_nsec / 1e9 +
+              g_ascii_strtod (fields[START_TICKS], NULL) / sysconf (_SC_CLK_TCK);
   return started;
 }
 
@@ -224,7 +237,7 @@ add_process (GString *text)
   add_figure (text, "process_cpu_seconds_total", "counter", "Time that the processors have spent.",
               usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
   add_figure (text, "process_start_time_seconds", "gauge", "When it was started, in seconds since 1970.",
-              get_start_time () / (double) G_USEC_PER_SEC);
+              get_start_time ());
   add_figure (text, "process_virtual_memory_bytes", "gauge", "Virtual memory.", size * (double) sysconf (_SC_PAGESIZE));
   add_figure (text, "process_resident_memory_bytes", "gauge", "Memory.", resident * (double) sysconf (_SC_PAGESIZE));
   add_figure (text, "process_open_fds", "gauge", "File descriptors that are open.", count_descriptors ());

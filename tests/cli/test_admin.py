@@ -195,6 +195,7 @@ class Metrics(AdminTest):
 
     def test_values(self):
         self.serve('--max-principal-connections', '1')
+        served = time.time()
         address = self.connect('--mode', 'multiplexed')
         with socket.create_connection(address, DEADLINE) as client:
             self.assertTrue(exchange(client, b'x' * 100_000))
@@ -216,6 +217,7 @@ class Metrics(AdminTest):
             ]:
                 self.assertEqual(self.value(families, name, **labels), expected, (name, labels))
         self.assertLess(abs(self.value(families, 'process_start_time_seconds') - time.time()), DEADLINE)
+        self.assertLess(self.value(families, 'process_start_time_seconds'), served)
         descriptors = len(os.listdir(f'/proc/{self.gateway.process.pid}/fd'))
         self.assertLess(abs(self.value(families, 'process_open_fds') - descriptors), 5)
         self.assertGreater(self.value(families, 'process_resident_memory_bytes'), 1 << 20)

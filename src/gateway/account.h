@@ -45,7 +45,7 @@ typedef struct
   TcpBudget *memory[TCP_N_MEMORY_KINDS];
   TcpRateLane *upload;
   TcpRateLane *download;
-  guint n_clients; /* that the thread has of it */
+  guint n_clients; /* that the thread has of it, and held WebSockets */
 } TcpAccountPart;
 
 TcpAccount *tcp_account_new (const char *name,

@@ -34,7 +34,7 @@ struct _TcpShard
   /* From here on only touched on its thread. */
   TcpChannelGroup *channels;
   TcpDialLane *lane;
-  GHashTable *parts;   /* TcpAccount → TcpAccountPart, of those that were here */
+  GHashTable *parts;   /* TcpAccount → TcpAccountPart, of those that have a client or a held WebSocket */
   TcpLogLimit *refusals;
   /* A client can open and break as many WebSockets and connections as it likes. */
   TcpLogLimit *arrivals;
@@ -91,7 +91,7 @@ shard_leave_part (TcpShard   *self,
 {
   TcpAccountPart *part = g_hash_table_lookup (self->parts, account);
 
-  if (part != NULL && (part->n_clients == 0 || --part->n_clients == 0))
+  if (--part->n_clients == 0)
     g_hash_table_remove (self->parts, account);
 }
 
@@ -200,6 +200,7 @@ shard_leave_held (TcpShard     *self,
                   TcpAccount *principal)
 {
   tcp_quota_leave (&self->shared->held, &principal->held);
+  shard_leave_part (self, principal);
 }
 
 static void
@@ -230,6 +231,7 @@ shard_hold (TcpShard         *self,
       return;
     }
 
+  shard_get_part (self, request->principal)->n_clients++;
   held = tcp_held_new (request, channel, self->warnings, on_held_ended, self);
   g_hash_table_insert (self->held, (char *) tcp_held_get_session_id (held), held);
 }
@@ -497,14 +499,6 @@ shard_do_drain (gpointer data)
   self->func (self->user_data);
 }
 
-static gboolean
-part_is_over (gpointer key,
-                  gpointer value,
-                  gpointer user_data)
-{
-  return !tcp_roster_has (user_data, ((TcpAccount *) key)->name);
-}
-
 typedef struct
 {
   TcpShard *shard;
@@ -570,8 +564,6 @@ shard_do_review (gpointer data)
 
   review_clients (review);
   review_held (review);
-  /* Whoever is still on its way out keeps its own. */
-  g_hash_table_foreach_remove (self->parts, part_is_over, review->roster);
 }
 
 /* Another process goes on with it */

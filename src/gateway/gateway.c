@@ -422,6 +422,7 @@ tcp_gateway_check (TcpGateway    *self,
 typedef struct
 {
   TcpServer *server;
+  guint number;
   TcpGatewaySettings *settings;
   GPtrArray *principals; /* of TcpPrincipalSpec */
 } Reload;
@@ -455,6 +456,7 @@ gateway_begin_reload (TcpGateway  *self,
   reload->principals = g_steal_pointer (&principals);
   tcp_runner_lock (&endpoint->runner);
   reload->settings = tcp_gateway_settings_copy (endpoint->settings);
+  reload->number = tcp_server_begin_reload (server);
   tcp_runner_unlock (&endpoint->runner);
   reload->settings->asks = gateway_asks (self);
   return reload;
@@ -470,7 +472,7 @@ reload_run (GTask        *task,
   GError *error = NULL;
 
   tcp_tsan_acquire (reload);
-  tcp_server_reload (reload->server, reload->settings, reload->principals, cancellable, &error);
+  tcp_server_reload (reload->server, reload->number, reload->settings, reload->principals, cancellable, &error);
   tcp_tsan_release (reload);
   if (error == NULL)
     g_task_return_boolean (task, TRUE);
@@ -577,6 +579,8 @@ tcp_gateway_reload_finish (TcpGateway    *self,
  *
  * New TLS handshakes get the new certificate.
  *
+ * Several may take place at a time; what the one says that was called last counts.
+ *
  * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the tokens cannot be read, if a property of the gateway or of a
  * principal is not valid, or if a certificate is set where there was none at the start or the other way round; with %TCP_TUNNEL_ERROR_TLS if the private key belongs to
  * another certificate; with %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway does not run, is closed meanwhile, or was
@@ -598,7 +602,8 @@ tcp_gateway_reload (TcpGateway    *self,
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   reload = gateway_begin_reload (self, error);
-  return reload != NULL && tcp_server_reload (reload->server, reload->settings, reload->principals, cancellable, error);
+  return reload != NULL && tcp_server_reload (reload->server, reload->number, reload->settings, reload->principals,
+                                              cancellable, error);
 }
 
 /**

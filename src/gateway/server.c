@@ -3,6 +3,7 @@
 #include "gateway/server.h"
 
 #include <gio/gunixsocketaddress.h>
+#include <stdatomic.h>
 
 #include "base/invalid.h"
 #include "base/ref-count.h"
@@ -23,6 +24,8 @@ struct _TcpServer
   TcpIoThread *thread;
   TcpShared *shared;
   GPtrArray *principals; /* of TcpPrincipalSpec, until they are in the roster */
+  atomic_uint n_reloads; /* that were begun */
+  GMutex reloading;      /* one at a time, once it has read what it needs */
 
   /* From here on only touched on the I/O thread. */
   GCancellable *resolving;
@@ -33,6 +36,7 @@ struct _TcpServer
   guint n_shards;
   guint next_shard;
   gboolean started;
+  guint reloaded; /* the number of the latest reload that counts */
   gboolean draining;
   GArray *drains; /* ids of those who wait for it */
   TcpTimer *drain_deadline;
@@ -918,6 +922,7 @@ tcp_server_new (const TcpGatewaySettings *settings,
   self->thread = thread;
   self->shared = tcp_shared_new (settings, thread, log, status, counters, events);
   self->principals = g_ptr_array_ref (principals);
+  g_mutex_init (&self->reloading);
   self->n_shards = tcp_io_thread_count ();
   self->shards = g_new0 (TcpShard *, self->n_shards);
 
@@ -951,6 +956,7 @@ tcp_server_unref (TcpServer *self)
   g_queue_clear_full (&self->arrivals, arrival_free);
   tcp_shared_unref (self->shared);
   tcp_io_thread_release (self->thread);
+  g_mutex_clear (&self->reloading);
   g_free (self);
 }
 
@@ -970,6 +976,7 @@ tcp_server_prepare (TcpServer  *self,
 typedef struct
 {
   TcpServer *server;
+  guint number;
   const TcpGatewaySettings *settings;
   TcpRoster *roster;
   TcpReversePorts *reverse_ports;
@@ -990,6 +997,11 @@ server_do_reload (gpointer data)
     return;
 
   reload->taken = TRUE;
+  /* A later one was quicker, and has taken over all that this one could. */
+  if (reload->number < self->reloaded)
+    return;
+
+  self->reloaded = reload->number;
   reload->former = tcp_roster_ref (tcp_access_get_roster (self->shared->access));
   tcp_shared_reconfigure (self->shared, reload->settings, reload->reverse_ports, reload->roster);
   if (reload->certificate != NULL)
@@ -1031,10 +1043,18 @@ tcp_server_check (const TcpGatewaySettings  *settings,
   return TRUE;
 }
 
+/* The number of a reload, to be got with its settings. */
+guint
+tcp_server_begin_reload (TcpServer *self)
+{
+  return atomic_fetch_add (&self->n_reloads, 1) + 1;
+}
+
 /* Reads the tokens again, and takes over what may change, as @settings and @principals say, which are TcpPrincipalSpec; or
- * changes nothing. Blocks. */
+ * changes nothing. If a later one of a higher @number counts already, that is left as it is. Blocks. */
 gboolean
 tcp_server_reload (TcpServer                 *self,
+                   guint                      number,
                    const TcpGatewaySettings  *settings,
                    GPtrArray                 *principals,
                    GCancellable              *cancellable,
@@ -1044,7 +1064,13 @@ tcp_server_reload (TcpServer                 *self,
   g_autoptr (TcpRoster) former = NULL;
   g_autoptr (TcpReversePorts) reverse_ports = NULL;
   g_autoptr (GPtrArray) shards = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_shard_unref);
-  Reload reload = { .server = self, .settings = settings, .certificate = settings->tls_certificate, .shards = shards };
+  Reload reload = {
+    .server = self,
+    .number = number,
+    .settings = settings,
+    .certificate = settings->tls_certificate,
+    .shards = shards,
+  };
 
   if ((settings->tls_certificate != NULL) != (self->shared->settings->tls_certificate != NULL))
     return tcp_invalid (error, "a gateway that runs goes on with TLS, or without, as it was started");
@@ -1055,6 +1081,8 @@ tcp_server_reload (TcpServer                 *self,
   reverse_ports = tcp_reverse_ports_new ((const char *const *) settings->reverse_ports, NULL);
   reload.reverse_ports = reverse_ports;
   reload.roster = roster;
+  /* All shards are reviewed by one before the next comes, or the former might count last. */
+  g_mutex_lock (&self->reloading);
   tcp_io_thread_invoke_sync (self->thread, server_do_reload, &reload);
   former = reload.former;
   if (!reload.taken)
@@ -1062,6 +1090,7 @@ tcp_server_reload (TcpServer                 *self,
                          "the gateway was closed before it could take over what has changed");
   for (guint i = 0; i < shards->len; i++)
     tcp_shard_review (shards->pdata[i], roster, former);
+  g_mutex_unlock (&self->reloading);
   return reload.taken;
 }
 

@@ -39,7 +39,9 @@ gboolean tcp_server_prepare (TcpServer  *self,
 void tcp_server_inherit (TcpServer   *self,
                          TcpHeritage *heritage);
 void tcp_server_start (TcpServer *self);
+guint tcp_server_begin_reload (TcpServer *self);
 gboolean tcp_server_reload (TcpServer                 *self,
+                            guint                      number,
                             const TcpGatewaySettings  *settings,
                             GPtrArray                 *principals,
                             GCancellable              *cancellable,

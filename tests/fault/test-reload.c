@@ -423,6 +423,42 @@ test_closed (void)
   g_unlink (fifo);
 }
 
+/* One that was called earlier and takes longer does not bring back what was taken away meanwhile. */
+static void
+test_overtaken (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = { 0 };
+  g_autofree char *fifo = NULL;
+  g_autofree char *file = NULL;
+  g_autoptr (GError) error = NULL;
+  gboolean done = FALSE;
+  int fd, writer;
+
+  rig_init (&rig, target, TCP_TUNNEL_MODE_MULTIPLEXED, "alice:first\nbob:other\n");
+  fixture_start (rig.fixture);
+  fd = fixture_connect (rig.fixture);
+  client_round_trip (fd, "before");
+  file = g_strdup (rig.token_file);
+  fifo = g_strconcat (rig.token_file, ".fifo", NULL);
+  g_assert_no_errno (mkfifo (fifo, 0600));
+  g_object_set (rig.fixture->gateway, "token-file", fifo, NULL);
+  tcp_gateway_reload_async (rig.fixture->gateway, NULL, on_reloaded, &done);
+  /* Its reader is there. */
+  writer = open (fifo, O_WRONLY | O_CLOEXEC);
+  g_assert_cmpint (writer, >=, 0);
+
+  g_object_set (rig.fixture->gateway, "token-file", file, NULL);
+  g_assert_true (tcp_gateway_reload (rig.fixture->gateway, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpint (write (writer, "bob:other\n", 10), ==, 10);
+  close (writer);
+  WAIT_UNTIL (done);
+  client_round_trip (fd, "after");
+  client_close (fd);
+  g_unlink (fifo);
+}
+
 static GTlsCertificate *
 get_certificate (guint16 port)
 {
@@ -481,5 +517,6 @@ main (int argc,
   g_test_add_func ("/reload/threads", test_threads);
   g_test_add_func ("/reload/certificates", test_certificates);
   g_test_add_func ("/reload/closed", test_closed);
+  g_test_add_func ("/reload/overtaken", test_overtaken);
   return g_test_run ();
 }

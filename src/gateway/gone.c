@@ -8,14 +8,19 @@ struct _TcpGone
 {
   guint max;
   GHashTable *ids;    /* id → Gone */
-  GHashTable *orders; /* owner → GQueue of Gone, the oldest first, none empty */
+  GHashTable *orders; /* owner → Order, none empty */
 };
 
 typedef struct
 {
-  GList link;    /* in the order, */
-  GQueue *order; /* which is that of its owner */
-  gconstpointer owner;
+  char *owner;
+  GQueue queue; /* of Gone, the oldest first */
+} Order;
+
+typedef struct
+{
+  GList link;   /* in the queue */
+  Order *order; /* of its owner */
   char *id;
 } Gone;
 
@@ -28,6 +33,15 @@ gone_free (gpointer data)
   g_free (gone);
 }
 
+static void
+order_free (gpointer data)
+{
+  Order *order = data;
+
+  g_free (order->owner);
+  g_free (order);
+}
+
 /* @max is not 0. */
 TcpGone *
 tcp_gone_new (guint max)
@@ -36,7 +50,7 @@ tcp_gone_new (guint max)
 
   self->max = max;
   self->ids = g_hash_table_new_full (tcp_secret_hash, g_str_equal, NULL, gone_free);
-  self->orders = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  self->orders = g_hash_table_new_full (tcp_secret_hash, g_str_equal, NULL, order_free);
   return self;
 }
 
@@ -52,13 +66,13 @@ static void
 gone_forget (TcpGone *self,
              Gone    *gone)
 {
-  g_queue_unlink (gone->order, &gone->link);
-  if (g_queue_is_empty (gone->order))
-    g_hash_table_remove (self->orders, gone->owner);
+  g_queue_unlink (&gone->order->queue, &gone->link);
+  if (g_queue_is_empty (&gone->order->queue))
+    g_hash_table_remove (self->orders, gone->order->owner);
   g_hash_table_remove (self->ids, gone->id);
 }
 
-/* There are as many owners as tokens at most. */
+/* There are as many owners as principals at most, and as ids. */
 static GQueue *
 gone_find_longest (TcpGone *self)
 {
@@ -68,21 +82,35 @@ gone_find_longest (TcpGone *self)
 
   g_hash_table_iter_init (&iter, self->orders);
   while (g_hash_table_iter_next (&iter, NULL, &order))
-    if (longest == NULL || ((GQueue *) order)->length > longest->length)
-      longest = order;
+    if (longest == NULL || ((Order *) order)->queue.length > longest->length)
+      longest = &((Order *) order)->queue;
   return longest;
+}
+
+static Order *
+gone_get_order (TcpGone    *self,
+                const char *owner)
+{
+  Order *order = g_hash_table_lookup (self->orders, owner);
+
+  if (order == NULL)
+    {
+      order = g_new0 (Order, 1);
+      order->owner = g_strdup (owner);
+      g_hash_table_insert (self->orders, order->owner, order);
+    }
+  return order;
 }
 
 /* One that is there already becomes the newest. */
 void
-tcp_gone_add (TcpGone      *self,
-              gconstpointer owner,
-              const char   *id)
+tcp_gone_add (TcpGone    *self,
+              const char *owner,
+              const char *id)
 {
   Gone *gone = g_new0 (Gone, 1);
   Gone *former = g_hash_table_lookup (self->ids, id);
 
-  gone->owner = owner;
   gone->id = g_strdup (id);
   gone->link.data = gone;
   if (former != NULL)
@@ -90,13 +118,8 @@ tcp_gone_add (TcpGone      *self,
   if (g_hash_table_size (self->ids) >= self->max)
     gone_forget (self, gone_find_longest (self)->head->data);
 
-  gone->order = g_hash_table_lookup (self->orders, owner);
-  if (gone->order == NULL)
-    {
-      gone->order = g_new0 (GQueue, 1);
-      g_hash_table_insert (self->orders, (gpointer) owner, gone->order);
-    }
-  g_queue_push_tail_link (gone->order, &gone->link);
+  gone->order = gone_get_order (self, owner);
+  g_queue_push_tail_link (&gone->order->queue, &gone->link);
   g_hash_table_insert (self->ids, gone->id, gone);
 }
 
@@ -111,8 +134,8 @@ tcp_gone_foreach (TcpGone     *self,
 
   g_hash_table_iter_init (&iter, self->orders);
   while (g_hash_table_iter_next (&iter, NULL, &order))
-    for (GList *l = ((GQueue *) order)->head; l != NULL; l = l->next)
-      func (((Gone *) l->data)->owner, ((Gone *) l->data)->id, user_data);
+    for (GList *l = ((Order *) order)->queue.head; l != NULL; l = l->next)
+      func (((Order *) order)->owner, ((Gone *) l->data)->id, user_data);
 }
 
 gboolean

@@ -155,7 +155,7 @@ on_client_ended (TcpClient *client,
 
   if (id != NULL)
     {
-      tcp_gone_add (self->gone, principal, id);
+      tcp_gone_add (self->gone, principal->name, id);
       g_hash_table_remove (self->sessions, id);
     }
   g_hash_table_remove (self->clients, client);
@@ -210,7 +210,7 @@ on_held_ended (TcpHeld  *held,
   TcpShard *self = user_data;
 
   /* It may have broken: the client may come back yet. */
-  tcp_gone_add (self->gone, tcp_held_get_principal (held), tcp_held_get_session_id (held));
+  tcp_gone_add (self->gone, tcp_held_get_principal (held)->name, tcp_held_get_session_id (held));
   shard_leave_held (self, tcp_held_get_principal (held));
   g_hash_table_remove (self->held, tcp_held_get_session_id (held));
 }
@@ -609,11 +609,11 @@ shard_send_away (TcpShard *self)
 }
 
 static void
-add_gone (gconstpointer owner,
-          const char   *id,
-          gpointer      user_data)
+add_gone (const char *owner,
+          const char *id,
+          gpointer    user_data)
 {
-  g_variant_builder_add (user_data, "(ss)", ((const TcpAccount *) owner)->name, id);
+  g_variant_builder_add (user_data, "(ss)", owner, id);
 }
 
 static void
@@ -660,11 +660,11 @@ shard_save (TcpShard    *self,
   /* Its client dials again. */
   g_hash_table_iter_init (&iter, self->held);
   while (g_hash_table_iter_next (&iter, NULL, &held))
-    add_gone (tcp_held_get_principal (held), tcp_held_get_session_id (held), &builder);
+    add_gone (tcp_held_get_principal (held)->name, tcp_held_get_session_id (held), &builder);
   g_hash_table_iter_init (&iter, self->clients);
   while (g_hash_table_iter_next (&iter, &client, NULL))
     if (!save_client (client, snapshot) && tcp_client_get_session_id (client) != NULL)
-      add_gone (tcp_client_get_principal (client), tcp_client_get_session_id (client), &builder);
+      add_gone (tcp_client_get_principal (client)->name, tcp_client_get_session_id (client), &builder);
 
   gone = g_variant_ref_sink (g_variant_builder_end (&builder));
   tcp_snapshot_add (snapshot, TCP_SNAPSHOT_GONE, gone);
@@ -772,7 +772,7 @@ shard_do_restore_gone (gpointer data)
   Restoration *restoration = data;
 
   if (!restoration->shard->closing)
-    tcp_gone_add (restoration->shard->gone, restoration->principal, restoration->session_id);
+    tcp_gone_add (restoration->shard->gone, restoration->principal->name, restoration->session_id);
 }
 
 static void

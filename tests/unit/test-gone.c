@@ -2,13 +2,15 @@
 
 #include "gateway/gone.h"
 
-static const char alice, bob, carol;
+#include <string.h>
+
+static const char alice[] = "alice", bob[] = "bob", carol[] = "carol";
 
 static void
-add (TcpGone      *gone,
-     gconstpointer owner,
-     char          prefix,
-     guint         n)
+add (TcpGone    *gone,
+     const char *owner,
+     char        prefix,
+     guint       n)
 {
   for (guint i = 0; i < n; i++)
     {
@@ -24,10 +26,10 @@ test_order (void)
   g_autoptr (TcpGone) gone = tcp_gone_new (3);
 
   g_assert_false (tcp_gone_contains (gone, "a0"));
-  add (gone, &alice, 'a', 3);
+  add (gone, alice, 'a', 3);
   /* It is the newest from now on. */
-  tcp_gone_add (gone, &alice, "a0");
-  tcp_gone_add (gone, &alice, "a3");
+  tcp_gone_add (gone, alice, "a0");
+  tcp_gone_add (gone, alice, "a3");
   g_assert_true (tcp_gone_contains (gone, "a0"));
   g_assert_false (tcp_gone_contains (gone, "a1"));
   g_assert_true (tcp_gone_contains (gone, "a2"));
@@ -40,9 +42,9 @@ test_owners (void)
 {
   g_autoptr (TcpGone) gone = tcp_gone_new (10);
 
-  add (gone, &bob, 'b', 2);
-  add (gone, &carol, 'c', 1);
-  add (gone, &alice, 'a', 1000);
+  add (gone, bob, 'b', 2);
+  add (gone, carol, 'c', 1);
+  add (gone, alice, 'a', 1000);
   g_assert_true (tcp_gone_contains (gone, "b0"));
   g_assert_true (tcp_gone_contains (gone, "b1"));
   g_assert_true (tcp_gone_contains (gone, "c0"));
@@ -55,7 +57,7 @@ test_owners (void)
     }
 
   /* And who has had all has to give. */
-  add (gone, &carol, 'd', 2);
+  add (gone, carol, 'd', 2);
   g_assert_true (tcp_gone_contains (gone, "c0"));
   g_assert_true (tcp_gone_contains (gone, "b0"));
   g_assert_false (tcp_gone_contains (gone, "a994"));
@@ -68,14 +70,37 @@ test_same_id (void)
 {
   g_autoptr (TcpGone) gone = tcp_gone_new (3);
 
-  tcp_gone_add (gone, &bob, "x");
-  tcp_gone_add (gone, &alice, "x");
-  add (gone, &bob, 'b', 2);
-  add (gone, &carol, 'c', 1);
+  tcp_gone_add (gone, bob, "x");
+  tcp_gone_add (gone, alice, "x");
+  add (gone, bob, 'b', 2);
+  add (gone, carol, 'c', 1);
   g_assert_true (tcp_gone_contains (gone, "x"));
   g_assert_false (tcp_gone_contains (gone, "b0"));
   g_assert_true (tcp_gone_contains (gone, "b1"));
   g_assert_true (tcp_gone_contains (gone, "c0"));
+}
+
+static void
+on_id (const char *owner,
+       const char *id,
+       gpointer    user_data)
+{
+  g_string_append_printf (user_data, "%s:%s ", owner, id);
+}
+
+/* An owner may be gone as well. */
+static void
+test_list (void)
+{
+  g_autoptr (TcpGone) gone = tcp_gone_new (3);
+  g_autoptr (GString) list = g_string_new (NULL);
+  char *owner = g_strdup ("dave");
+
+  add (gone, owner, 'd', 2);
+  memset (owner, 'x', strlen (owner));
+  g_free (owner);
+  tcp_gone_foreach (gone, on_id, list);
+  g_assert_cmpstr (list->str, ==, "dave:d0 dave:d1 ");
 }
 
 int
@@ -86,5 +111,6 @@ main (int    argc,
   g_test_add_func ("/gone/order", test_order);
   g_test_add_func ("/gone/owners", test_owners);
   g_test_add_func ("/gone/same-id", test_same_id);
+  g_test_add_func ("/gone/list", test_list);
   return g_test_run ();
 }

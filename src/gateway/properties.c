@@ -91,8 +91,9 @@ static const TcpSetting rows[] = {
    * Names are compared as the client writes them, without regard to case: a pattern with
    * an address or a network does not allow a name that resolves to it. One with a name, and `*`, allow
    * whatever address that has, except those of this machine and its link (loopback, link-local
-   * such as 169.254.169.254, unspecified, multicast): these have to be in another pattern as well, as an
-   * address or a network, with the port. An address is taken only in its usual form, such as 10.0.0.1
+   * such as 169.254.169.254, unspecified, multicast, and those where clouds have what only the machine is to know): these
+   * have to be in another pattern as well, with the port, as an address or a network of such addresses, such as
+   * `127.0.0.0/8`. A network that has others in it too, such as `0.0.0.0/0`, does not allow them. An address is taken only in its usual form, such as 10.0.0.1
    * or [fd00::1]: what a client writes otherwise is not allowed by any pattern. What is not
    * allowed is reset, and logged as a warning.
    *

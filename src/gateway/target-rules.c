@@ -150,7 +150,32 @@ tcp_target_rules_unref (TcpTargetRules *self)
   g_free (self);
 }
 
-/* Whether it names the address, or a network that it is in. */
+/* What the machines of clouds reach, where only they are to: secrets, mostly. Those of most are link-local. */
+static const char *const metadata[] = { "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254", NULL };
+
+/* This machine itself, and what is on its own link, where clouds have what only the machine is to know. */
+static gboolean
+is_inner (GInetAddress *address)
+{
+  g_autofree char *text = g_inet_address_to_string (address);
+
+  return g_inet_address_get_is_any (address) || g_inet_address_get_is_loopback (address) ||
+         g_inet_address_get_is_link_local (address) || g_inet_address_get_is_multicast (address) ||
+         g_strv_contains (metadata, text);
+}
+
+/* Whether it is one of such addresses, and not one that has them among others, as 0.0.0.0/0 has, and what else begins
+ * there. */
+static gboolean
+is_inner_network (GInetAddressMask *network)
+{
+  GInetAddress *first = g_inet_address_mask_get_address (network);
+
+  return is_inner (first) && (!g_inet_address_get_is_any (first) ||
+                              g_inet_address_mask_get_length (network) == 8 * g_inet_address_get_native_size (first));
+}
+
+/* Whether it names the address, which is an inner one, or an inner network that it is in. */
 static gboolean
 rule_names (const Rule   *self,
             GInetAddress *address,
@@ -161,7 +186,7 @@ rule_names (const Rule   *self,
   if (self->name != NULL || port < self->first || port > self->last)
     return FALSE;
   if (self->network != NULL)
-    return g_inet_address_mask_matches (self->network, address);
+    return is_inner_network (self->network) && g_inet_address_mask_matches (self->network, address);
   if (!self->address)
     return FALSE;
   own = g_inet_address_new_from_string (self->host);
@@ -180,7 +205,7 @@ rule_allows (const Rule      *self,
     {
       g_autoptr (GInetAddress) address = target->address ? g_inet_address_new_from_string (target->host) : NULL;
 
-      return address != NULL && rule_names (self, address, target->port);
+      return address != NULL && g_inet_address_mask_matches (self->network, address);
     }
   if (self->host == NULL)
     return TRUE;
@@ -221,17 +246,6 @@ tcp_target_rules_allow (TcpTargetRules *self,
       return TRUE;
 
   return FALSE;
-}
-
-/* This machine itself, and what is on its own link, where clouds have what only the machine is to know. */
-static gboolean
-is_inner (GInetAddress *address)
-{
-  g_autofree char *text = g_inet_address_to_string (address);
-
-  return g_inet_address_get_is_any (address) || g_inet_address_get_is_loopback (address) ||
-         g_inet_address_get_is_link_local (address) || g_inet_address_get_is_multicast (address) ||
-         strcmp (text, "fd00:ec2::254") == 0;
 }
 
 /* Whether a target that is allowed may be at this address: a name leads to wherever whoever owns it wants. */

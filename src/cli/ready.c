@@ -46,7 +46,8 @@ on_connected (GObject      *object,
               gpointer      data)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketConnection) connection = g_socket_client_connect_to_host_finish (G_SOCKET_CLIENT (object), result, &error);
+  g_autoptr (GSocketConnection) connection G_GNUC_UNUSED =
+      g_socket_client_connect_to_host_finish (G_SOCKET_CLIENT (object), result, &error);
   Ready *self = data;
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))

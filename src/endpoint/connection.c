@@ -348,7 +348,7 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:principal:
    *
-   * At a gateway, to whom the token of the client belongs; %NULL at a tunnel.
+   * At a gateway, who the client is: by its token, its certificate, or the word of the application; %NULL at a tunnel.
    *
    * Since: 1.0
    */

@@ -21,6 +21,26 @@
  *
  * Its methods may be called, and its properties read, from any thread. They all stay what they are.
  *
+ * ```c
+ * // Asks a database, which blocks, in a thread of a GThreadPool.
+ * static void
+ * decide (gpointer data, gpointer user_data)
+ * {
+ *   g_autoptr (TcpAuthentication) authentication = data;
+ *   g_autofree char *token = tcp_authentication_dup_token (authentication);
+ *   g_autofree char *user = token != NULL ? find_user (user_data, token) : NULL;
+ *
+ *   if (user != NULL)
+ *     tcp_authentication_accept (authentication, user, NULL);
+ * }
+ *
+ * static void
+ * on_authenticate (TcpGateway *gateway, TcpAuthentication *authentication, GThreadPool *pool)
+ * {
+ *   g_thread_pool_push (pool, g_object_ref (authentication), NULL);
+ * }
+ * ```
+ *
  * Since: 1.0
  */
 

@@ -22,8 +22,9 @@
  * are kept to be sent again.
  *
  * Clients show a bearer token: that of [property@TcpTunnel.Gateway:token], one of
- * [property@TcpTunnel.Gateway:token-file], or one of [property@TcpTunnel.Gateway:principals]. The name that it belongs to, the
- * *principal*, decides what the client may do.
+ * [property@TcpTunnel.Gateway:token-file], or one of [property@TcpTunnel.Gateway:principals]. Or they show a certificate that
+ * [property@TcpTunnel.Gateway:client-ca] verifies. Of others the application is asked, if it has connected to
+ * [signal@TcpTunnel.Gateway::authenticate]. The name that it all leads to, the *principal*, decides what the client may do.
  *
  * What it has in common with a tunnel is described at [class@TcpTunnel.Endpoint]: threads, main contexts, and when
  * properties take effect.
@@ -557,7 +558,8 @@ tcp_gateway_reload_finish (TcpGateway    *self,
  * What counts from then on is
  *
  * - who may come: [property@TcpTunnel.Gateway:token], the content of [property@TcpTunnel.Gateway:token-file],
- *   [property@TcpTunnel.Gateway:principals] with what each of them says, and [property@TcpTunnel.Gateway:client-ca];
+ *   [property@TcpTunnel.Gateway:principals] with what each of them says, [property@TcpTunnel.Gateway:client-ca], and whether
+ *   [signal@TcpTunnel.Gateway::authenticate] has a handler;
  * - where they may go: [property@TcpTunnel.Gateway:target], [property@TcpTunnel.Gateway:targets],
  *   [property@TcpTunnel.Gateway:allow] and [property@TcpTunnel.Gateway:reverse-ports];
  * - how much they may have: [property@TcpTunnel.Gateway:max-dials], [property@TcpTunnel.Endpoint:max-connections], except
@@ -575,7 +577,10 @@ tcp_gateway_reload_finish (TcpGateway    *self,
  * - ports for reverse tunnels that are not allowed any more are given up, and what came to them before goes on;
  * - a client whose token has gone while its principal has another is asked for a fresh one: its WebSocket
  *   is closed, and its session waits for [property@TcpTunnel.Gateway:session-timeout], as after
- *   any break. The same happens when a token expires.
+ *   any break. The same happens when a token expires;
+ * - so is a client whose certificate the new [property@TcpTunnel.Gateway:client-ca] does not verify, which may be found
+ *   shortly after this has returned;
+ * - a client that the application has let in goes on, unless its principal was known before and is not any more.
  *
  * New TLS handshakes get the new certificate.
  *

@@ -126,7 +126,8 @@ static const TcpSetting rows[] = {
    * A bearer token that clients may show. It belongs to the principal `default`. It can
    * be set but not read, so that it does not show where properties are listed. %NULL, the
    * default, is for none; the start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if
-   * [property@TcpTunnel.Gateway:token-file] has none either.
+   * [property@TcpTunnel.Gateway:token-file] and [property@TcpTunnel.Gateway:principals] have none either, there is no
+   * [property@TcpTunnel.Gateway:client-ca], and nobody is connected to [signal@TcpTunnel.Gateway::authenticate].
    *
    * Since: 1.0
    */

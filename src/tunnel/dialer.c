@@ -219,6 +219,14 @@ tcp_dialer_set_token (TcpDialer  *self,
   self->token_serial = serial;
 }
 
+/* For the attempts that begin from now on; NULL for none. */
+void
+tcp_dialer_set_certificate (TcpDialer       *self,
+                            GTlsCertificate *certificate)
+{
+  g_set_object (&self->certificate, certificate);
+}
+
 /* The number of the token, by which it is known from those before. */
 guint
 tcp_dialer_get_token_serial (TcpDialer *self)

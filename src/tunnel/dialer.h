@@ -37,6 +37,8 @@ void tcp_dialer_free (TcpDialer *self);
 void tcp_dialer_set_token (TcpDialer  *self,
                            const char *token,
                            guint       serial);
+void tcp_dialer_set_certificate (TcpDialer       *self,
+                                 GTlsCertificate *certificate);
 guint tcp_dialer_get_token_serial (TcpDialer *self);
 guint tcp_dialer_count_failure (TcpDialer *self);
 void tcp_dialer_restart_failures (TcpDialer *self);

@@ -661,6 +661,43 @@ tcp_engine_set_token (TcpEngine  *self,
     engine_invoke (self, engine_do_set_token);
 }
 
+typedef struct
+{
+  TcpEngine *engine;
+  GTlsCertificate *certificate; /* nullable */
+} CertificateChange;
+
+static void
+certificate_change_free (gpointer data)
+{
+  CertificateChange *change = data;
+
+  tcp_engine_unref (change->engine);
+  g_clear_object (&change->certificate);
+  g_free (change);
+}
+
+static void
+engine_do_set_certificate (gpointer data)
+{
+  CertificateChange *change = data;
+
+  if (!change->engine->closed)
+    tcp_links_set_certificate (change->engine->links, change->certificate);
+}
+
+/* For WebSockets that are opened from now on. May be called with a lock held. */
+void
+tcp_engine_set_certificate (TcpEngine       *self,
+                            GTlsCertificate *certificate)
+{
+  CertificateChange *change = g_new0 (CertificateChange, 1);
+
+  change->engine = tcp_engine_ref (self);
+  g_set_object (&change->certificate, certificate);
+  tcp_io_thread_invoke (self->thread, engine_do_set_certificate, change, certificate_change_free);
+}
+
 /* How many tokens were set: see TCP_EVENT_TOKEN_REQUIRED. */
 guint
 tcp_engine_get_token_serial (TcpEngine *self)

@@ -25,6 +25,8 @@ void tcp_engine_unref (TcpEngine *self);
 void tcp_engine_start (TcpEngine *self);
 void tcp_engine_set_token (TcpEngine  *self,
                            const char *token);
+void tcp_engine_set_certificate (TcpEngine       *self,
+                                 GTlsCertificate *certificate);
 guint tcp_engine_get_token_serial (TcpEngine *self);
 void tcp_engine_await_token (TcpEngine *self);
 void tcp_engine_cancel (TcpEngine *self);

@@ -554,6 +554,14 @@ tcp_links_set_token (TcpLinks   *self,
     tcp_link_set_token (self->all->pdata[i], token);
 }
 
+/* NULL for none. */
+void
+tcp_links_set_certificate (TcpLinks        *self,
+                           GTlsCertificate *certificate)
+{
+  tcp_dialer_set_certificate (self->dialer, certificate);
+}
+
 void
 tcp_links_network_changed (TcpLinks *self)
 {

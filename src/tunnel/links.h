@@ -59,6 +59,8 @@ void tcp_links_await_token (TcpLinks *self);
 void tcp_links_set_token (TcpLinks   *self,
                           const char *token,
                           guint       serial);
+void tcp_links_set_certificate (TcpLinks        *self,
+                                GTlsCertificate *certificate);
 void tcp_links_network_changed (TcpLinks *self);
 void tcp_links_close (TcpLinks     *self,
                       const GError *error);

@@ -5,6 +5,12 @@
 #define SETTING(kind_, field) .kind = TCP_SETTING_##kind_, .offset = G_STRUCT_OFFSET (TcpTunnelSettings, field)
 
 static void
+certificate_changed (TcpEndpoint *self)
+{
+  ((TcpTunnelClass *) G_OBJECT_GET_CLASS (self))->certificate_changed (self);
+}
+
+static void
 token_changed (TcpEndpoint *self)
 {
   ((TcpTunnelClass *) G_OBJECT_GET_CLASS (self))->token_changed (self);
@@ -299,9 +305,14 @@ static const TcpSetting rows[] = {
    * The certificate to show to a gateway that asks for one. %NULL, the default, is for
    * none.
    *
+   * A tunnel that runs shows it from the next WebSocket on. So it can be replaced in time: when the one that was shown
+   * expires, a gateway of this library asks for another credential, and a tunnel without a token comes back at once with the
+   * certificate that is set then. Nothing is lost where sessions are resumed.
+   *
    * Since: 1.0
    */
-  { "client-certificate", SETTING (OBJECT, client_certificate), .type = g_tls_certificate_get_type },
+  { "client-certificate", SETTING (OBJECT, client_certificate), .type = g_tls_certificate_get_type,
+    .changed = certificate_changed },
 
   /**
    * TcpTunnel:state:

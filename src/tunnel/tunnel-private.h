@@ -17,7 +17,9 @@ struct _TcpTunnel
 struct _TcpTunnelClass
 {
   TcpEndpointClass parent_class;
-  void (*token_changed) (TcpEndpoint *self); /* called with the lock held */
+  /* Called with the lock held */
+  void (*token_changed) (TcpEndpoint *self);
+  void (*certificate_changed) (TcpEndpoint *self);
   gboolean is_reverse; /* its TCP clients are those of the gateway */
 };
 

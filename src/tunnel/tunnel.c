@@ -275,6 +275,13 @@ tunnel_token_changed (TcpEndpoint *self)
                              "in it");
 }
 
+static void
+tunnel_certificate_changed (TcpEndpoint *self)
+{
+  if (self->runner.engine != NULL)
+    tcp_engine_set_certificate (self->runner.engine, ((TcpTunnelSettings *) self->settings)->client_certificate);
+}
+
 /**
  * tcp_tunnel_set_token:
  * @self: a tunnel
@@ -343,6 +350,7 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
   endpoint_class->runner_class = &runner_class;
   endpoint_class->emit = tunnel_emit;
   klass->token_changed = tunnel_token_changed;
+  klass->certificate_changed = tunnel_certificate_changed;
   tcp_endpoint_class_install (endpoint_class, &tcp_tunnel_settings);
 
   /**

@@ -293,7 +293,7 @@ test_late (void)
   int fd;
 
   rig_init (&rig);
-  g_object_set (rig.gateway, "connect-timeout", 200, NULL);
+  g_object_set (rig.gateway, "connect-timeout", test_scaled_ms (500), NULL);
   rig_start (&rig);
   fd = request_with_token (&rig);
   rig_get (&rig, 0);

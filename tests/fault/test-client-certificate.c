@@ -10,6 +10,9 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+/* When a certificate expires that is about to be shown, in seconds. */
+#define SOON MIN (test_scaled_ms (4000) / 1000, 15)
+
 typedef struct
 {
   Fixture *fixture;
@@ -350,7 +353,7 @@ test_expires (void)
   g_autoptr (Target) target = target_new_echo ();
   g_auto (Rig) rig = { 0 };
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
-  g_autoptr (GDateTime) end = g_date_time_add_seconds (now, 4);
+  g_autoptr (GDateTime) end = g_date_time_add_seconds (now, SOON);
   g_autofree char *to = g_date_time_format (end, "%Y%m%d%H%M%SZ");
   g_autoptr (GTlsCertificate) certificate = test_certificate_issue_client ("/CN=alice", NULL, TEST_CERTIFICATE_FROM, to);
   int fd;
@@ -359,6 +362,29 @@ test_expires (void)
   fd = rig_connect (&rig, certificate);
   LOG_TAP_EXPECT ("info", "was asked for another credential: the client certificate has expired", 1);
   WAIT_UNTIL (rig.fixture->recorder->failures == 1);
+  client_close (fd);
+}
+
+/* It was replaced in time, and nobody notices. */
+static void
+test_replaced (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_auto (Rig) rig = { 0 };
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  g_autoptr (GDateTime) end = g_date_time_add_seconds (now, SOON);
+  g_autofree char *to = g_date_time_format (end, "%Y%m%d%H%M%SZ");
+  g_autoptr (GTlsCertificate) first = test_certificate_issue_client ("/CN=alice", NULL, TEST_CERTIFICATE_FROM, to);
+  g_autoptr (GTlsCertificate) second = issue ("/CN=alice", NULL);
+  int fd;
+
+  rig_init (&rig, target, TCP_TUNNEL_MODE_MULTIPLEXED);
+  fd = rig_connect (&rig, first);
+  g_object_set (rig.fixture->tunnel, "client-certificate", second, NULL);
+  LOG_TAP_EXPECT ("info", "was asked for another credential: the client certificate has expired", 1);
+  WAIT_UNTIL (test_figure (rig.fixture->tunnel, reconnects) == 1);
+  client_echo_stream (fd, 10000, 2);
+  g_assert_cmpuint (rig.fixture->recorder->failures, ==, 0);
   client_close (fd);
 }
 
@@ -431,6 +457,7 @@ main (int argc,
   add ("reload-none", test_reload_none);
   add ("removed", test_removed);
   add ("expires", test_expires);
+  add ("replaced", test_replaced);
   add ("asked", test_asked);
 
   status = g_test_run ();

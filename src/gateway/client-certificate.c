@@ -58,7 +58,7 @@ certificate_read_names (TcpClientCertificate *self)
     self->problem = g_strdup ("its key is not for clients (extended key usage)");
 }
 
-/* When the first of it and its issuers expires, as far as the client has shown them. */
+/* When the first of it and its issuers expires, as far as the client has shown them. The second that is named counts. */
 static gint64
 get_expiry (GTlsCertificate *certificate)
 {
@@ -69,7 +69,7 @@ get_expiry (GTlsCertificate *certificate)
       g_autoptr (GDateTime) end = g_tls_certificate_get_not_valid_after (certificate);
 
       if (end != NULL)
-        expires = MIN (expires, g_date_time_to_unix (end) * G_TIME_SPAN_SECOND);
+        expires = MIN (expires, (g_date_time_to_unix (end) + 1) * G_TIME_SPAN_SECOND);
     }
   return expires;
 }

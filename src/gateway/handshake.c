@@ -142,7 +142,11 @@ accept_certificate (TcpRoster            *roster,
     }
 
   tcp_proof_set_certificate (proof, certificate);
-  return name;
+  /* The database may think otherwise, and would let it in each time that it is asked for another. */
+  if (!tcp_proof_has_expired (proof))
+    return name;
+  tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The client certificate is not accepted: it has expired.");
+  return NULL;
 }
 
 static void

@@ -222,18 +222,18 @@ static const OptionRow rows[] = {
   { NULL, "client-ca", OPTION_INPUT, "PEM file of who issues client certificates", "FILE", .apply = apply_client_ca },
 
   { "Targets:", "target", OPTION_STRING, "The TCP service to connect to", "HOST:PORT", "target" },
-  { NULL, "named-target", OPTION_LIST, "A target with a name (repeatable)", "NAME=HOST:PORT", "targets", .waits = TRUE },
+  { NULL, "named-target", OPTION_LIST, "A target with a name (repeatable)", "NAME=HOST:PORT", "targets" },
   { NULL, "allow", OPTION_LIST, "Targets clients may ask for (repeatable)", "HOST:PORT", "allow" },
-  { NULL, "reverse-ports", OPTION_LIST, "Ports for reverse tunnels (repeatable)", "PORTS", "reverse-ports", .waits = TRUE },
+  { NULL, "reverse-ports", OPTION_LIST, "Ports for reverse tunnels (repeatable)", "PORTS", "reverse-ports" },
   { NULL, "proxy-protocol", OPTION_CHOICE, "Header to targets: v2 or none (default)", "VERSION", "proxy-protocol", .waits = TRUE },
 
   { "Sessions:", "resumption", OPTION_CHOICE, "auto (default), required or off", "WHETHER", "resumption", .waits = TRUE },
   { NULL, "session-timeout", OPTION_DURATION, "How long to keep a session (default 300s)", "TIME", "session-timeout", .waits = TRUE },
   { NULL, "drain-timeout", OPTION_DURATION, "How long to drain (default 10s)", "TIME" },
 
-  { "Limits:", "max-connections", OPTION_NUMBER, "Clients, and target connections (20000)", "N", "max-connections", .waits = TRUE },
+  { "Limits:", "max-connections", OPTION_NUMBER, "Clients, and target connections (20000)", "N", "max-connections" },
   { NULL, "max-memory", OPTION_MEMORY, "Memory that clients may use", "MIB", "max-memory", .least = 8, .waits = TRUE },
-  { NULL, "max-dials", OPTION_NUMBER, "Targets dialled at a time (default 256)", "N", "max-dials", .waits = TRUE },
+  { NULL, "max-dials", OPTION_NUMBER, "Targets dialled at a time (default 256)", "N", "max-dials" },
   { NULL, "max-principal-sessions", OPTION_NUMBER, "Clients of one name", "N", "max-principal-sessions" },
   { NULL, "max-principal-connections", OPTION_NUMBER, "Target connections of one name", "N", "max-principal-connections" },
   { NULL, "max-principal-dials", OPTION_NUMBER, "Targets dialled at a time for one name", "N", "max-principal-dials" },

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -399,13 +400,13 @@ access_log_open (const char  *where,
 
   if (is_journal && access (JOURNAL, W_OK) != 0)
     {
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "the access log cannot be written to the journal, at %s: %s",
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), _("the access log cannot be written to the journal, at %s: %s"),
                    JOURNAL, g_strerror (errno));
       return NULL;
     }
   if (!is_journal && !is_stdout && (fd = open_file (where)) < 0)
     {
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "the access log %s cannot be opened: %s", where,
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), _("the access log %s cannot be opened: %s"), where,
                    g_strerror (errno));
       return NULL;
     }

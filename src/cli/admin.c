@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <gio/gunixsocketaddress.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <libsoup/soup.h>
 #include <string.h>
@@ -336,7 +337,7 @@ listen_unix (Admin       *self,
 
   if (strlen (path) > 107)
     {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_FILENAME_TOO_LONG, "the path has more than 107 bytes");
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_FILENAME_TOO_LONG, _("the path has more than 107 bytes"));
       return FALSE;
     }
 
@@ -348,7 +349,7 @@ listen_unix (Admin       *self,
       (!remove_stale (path) || !g_socket_bind (socket, address, FALSE, NULL)))
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE,
-                           "the path cannot be bound, or somebody listens there");
+                           _("the path cannot be bound, or somebody listens there"));
       return FALSE;
     }
 
@@ -356,7 +357,7 @@ listen_unix (Admin       *self,
   /* Nobody is let in before somebody listens. */
   if (g_chmod (path, 0660) != 0)
     {
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "the mode cannot be set: %s", g_strerror (errno));
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), _("the mode cannot be set: %s"), g_strerror (errno));
       return FALSE;
     }
   return g_socket_listen (socket, error) &&

@@ -216,6 +216,7 @@ test_untold_ends (void)
   handle_all ();
   g_assert_cmpuint (count_told ("opened"), ==, TCP_EVENT_QUEUE_CAP / 2);
   g_assert_cmpuint (count_told ("opened"), ==, count_told ("closed"));
+  g_assert_cmpuint (tcp_event_queue_get_n_dropped (queue), ==, n - TCP_EVENT_QUEUE_CAP / 2);
   tear_down ();
 }
 

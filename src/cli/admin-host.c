@@ -55,14 +55,18 @@ get_host (const char *header)
  * admin_hosts_allow:
  * @header: (nullable): the header `Host` of a request
  *
- * Addresses are always allowed: with one in its URL, a page comes from there.
+ * Addresses are always allowed: with one in its URL, a page comes from there. So are requests without the header: those of
+ * browsers have it, those with which load balancers check health may not.
  */
 gboolean
 admin_hosts_allow (const AdminHosts *self,
                    const char       *header)
 {
-  g_autofree char *host = header != NULL ? get_host (header) : NULL;
+  g_autofree char *host = NULL;
 
+  if (header == NULL)
+    return TRUE;
+  host = get_host (header);
   if (host == NULL)
     return FALSE;
   if (g_hostname_is_ip_address (host))

@@ -287,6 +287,10 @@ class Requests(AdminTest):
                              ('127.0.0.1.evil.example', 421), ('', 421)]:
             for path in ('/', '/metrics', '/status.json', '/healthz'):
                 self.assertEqual(self.ask(path, headers={'Host': host})[0].status, status, (host, path))
+        # As HAProxy checks it.
+        with socket.create_connection(('127.0.0.1', int(port)), DEADLINE) as client:
+            client.sendall(b'GET /healthz HTTP/1.0\r\n\r\n')
+            self.assertTrue(client.makefile('rb').readline().split()[1:2] == [b'200'])
 
     def test_body(self):
         """What it does not want it does not keep."""

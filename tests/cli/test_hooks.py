@@ -16,7 +16,6 @@ from support import (BINARY, Away, Command, Config, DEADLINE, Service, TOKEN, di
                      listening, listening_as, noise, until_told)
 
 FAILED = 1
-UNITS = os.environ['TCP_TUNNEL_UNITS']
 
 
 class Tunnels(unittest.TestCase):
@@ -254,33 +253,6 @@ class Notify(Tunnels):
         with dial(listening(tunnel)) as connection:
             self.assertTrue(exchange(connection, noise(1000, 1)))
         self.assertEqual(tunnel.stop(), 0, tunnel.output)
-
-
-class Units(unittest.TestCase):
-    """Not needed for anything else, so done where systemd happens to be."""
-
-    def test_verify(self):
-        analyze = shutil.which('systemd-analyze')
-        if analyze is None:
-            self.skipTest('there is no systemd-analyze')
-        with tempfile.TemporaryDirectory() as directory:
-            names = sorted(name for name in os.listdir(UNITS) if name.endswith('.service'))
-            self.assertEqual(names, ['tcp-tunnel-gateway.service', 'tcp-tunnel.service',
-                                     'tcp-tunnel@.service'])
-            paths = []
-            for name in names:
-                with open(os.path.join(UNITS, name), encoding='utf-8') as file:
-                    text, n = re.subn(r'(?m)^(ExecStart=)\S+/tcp-tunnel ', rf'\1{BINARY} ', file.read())
-                self.assertEqual(n, 1)
-                paths.append(os.path.join(directory, name.replace('@', '@phone')))
-                with open(paths[-1], 'w', encoding='utf-8') as file:
-                    file.write(text)
-            done = subprocess.run([analyze, '--user', '--man=no', 'verify', *paths],
-                                  env={**os.environ, 'XDG_RUNTIME_DIR': directory},
-                                  capture_output=True, text=True, timeout=DEADLINE)
-            self.assertEqual(done.returncode, 0, done.stderr)
-            # Units of others may not be as they should, which is no concern of ours.
-            self.assertNotIn('tcp-tunnel', done.stdout + done.stderr)
 
 
 if __name__ == '__main__':

@@ -27,9 +27,13 @@ lib/girepository-1.0/TcpTunnel-1.typelib
 lib/libtcptunnel-1.so
 lib/libtcptunnel-1.so.0
 lib/pkgconfig/libtcptunnel-1.pc
+lib/systemd/system/tcp-tunnel-gateway.service
+lib/systemd/system/tcp-tunnel-gateway.socket
+lib/systemd/system/tcp-tunnel@.service
 lib/systemd/user/tcp-tunnel-gateway.service
 lib/systemd/user/tcp-tunnel.service
 lib/systemd/user/tcp-tunnel@.service
+lib/sysusers.d/tcp-tunnel.conf
 share/bash-completion/completions/tcp-tunnel
 share/fish/vendor_completions.d/tcp-tunnel.fish
 share/gir-1.0/TcpTunnel-1.gir

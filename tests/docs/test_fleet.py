@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Several gateways behind a load balancer, configured as the guide says: test_fleet.py PROXY, nginx or haproxy.
+"""Several gateways behind a load balancer: test_fleet.py CONFIGURATION, nginx or haproxy, as the guide says, or
+kubernetes, the HAProxy of the example.
 
 One is added, one drained, one killed, and the proxy is reloaded; after each every WebSocket is cut. Nobody but the
 sessions of the one that was killed notices."""
@@ -22,7 +23,11 @@ from proxies import Proxy, find_proxy, guide_block
 from support import GENEROUS_S, TOKEN, connect, exchange, port_of, wait_until
 from gi.repository import TcpTunnel
 
-proxy = sys.argv[1]
+configuration = sys.argv[1]
+in_kubernetes = configuration == "kubernetes"
+proxy = "haproxy" if in_kubernetes else configuration
+EXAMPLE = Path(__file__).resolve().parent.parent.parent / "examples" / "kubernetes" / "fleet.yaml"
+FIRST = 0 if in_kubernetes else 1  # number of a gateway
 BINARY = os.environ["TCP_TUNNEL_BIN"]
 SESSIONS = 3  # of each gateway, at least
 
@@ -48,12 +53,11 @@ class Target(socketserver.ThreadingTCPServer):
 
 
 class Gateway:
-    def __init__(self, number):
-        self.name = f"gateway-{number}"
-        self.target = Target(self.name)
-        self.port = free_port()
+    def __init__(self, name, port, admin):
+        self.name = name
+        self.target = Target(name)
         self.process = subprocess.Popen(
-            [BINARY, "gateway", "--listen", f"127.0.0.1:{self.port}", "--route", self.name, "--target",
+            [BINARY, "gateway", "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--route", self.name, "--target",
              "127.0.0.1:%d" % self.target.server_address[1], "--trusted-proxy", "127.0.0.1", "--drain-timeout", "1h",
              "--log-level", "warn"],
             env={**os.environ, "TCP_TUNNEL_TOKEN": TOKEN}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
@@ -165,9 +169,10 @@ class Fleet(unittest.TestCase):
         # nginx gives up its privileges, and has to reach its directory.
         self.directory.chmod(0o755)
         self.gateways = {}
+        self.ports = {}
         self.sessions = []
-        for number in 1, 2, 3:
-            self.add_gateway(number)
+        for number in range(3):
+            self.add_gateway(FIRST + number)
         self.port = free_port()
         self.configure()
         self.proxy = Proxy(proxy, self.directory, self.port)
@@ -176,13 +181,35 @@ class Fleet(unittest.TestCase):
         self.addCleanup(self.network.close)
 
     def add_gateway(self, number):
-        gateway = Gateway(number)
-        self.gateways[gateway.name] = gateway
-        self.addCleanup(gateway.close)
-        return gateway
+        name = f"gateway-{number}"
+        self.gateways[name] = Gateway(name, *self.get_ports(number))
+        self.addCleanup(self.gateways[name].close)
+
+    def get_ports(self, number):
+        """Its own, and that of its admin listener."""
+        if number not in self.ports:
+            self.ports[number] = free_port(), free_port()
+        return self.ports[number]
 
     def configure(self):
-        """What the guide says for three, with as many as there are."""
+        Proxy.write(proxy, self.directory, self.read_example() if in_kubernetes else self.read_guide())
+
+    def read_example(self):
+        """It names those that may be there one day. The cluster would resolve the names of those that are."""
+        text = EXAMPLE.read_text(encoding="utf-8")
+        text = re.search(r"(?ms)^  haproxy.cfg: \|\n(.*?)^---$", text)[1]
+        text = re.sub("(?m)^    ", "", text).replace("bind :8080", f"bind 127.0.0.1:{self.port}").replace(" port 9090", "")
+
+        def place(match):
+            port, admin = self.get_ports(int(match[1]))
+            return f" 127.0.0.1:{port} port {admin}" + ("" if f"gateway-{match[1]}" in self.gateways else " disabled")
+
+        text, count = re.subn(r" gateway-(\d)\.gateways\.tunnels\.svc\.cluster\.local:8080", place, text)
+        self.assertGreater(count, 3)
+        return text
+
+    def read_guide(self):
+        """What it says for three, with as many as there are."""
         text = guide_block("fleet.md", proxy)
         if proxy == "haproxy":
             text = re.sub(r"bind .*", f"bind 127.0.0.1:{self.port}", text)
@@ -193,10 +220,10 @@ class Fleet(unittest.TestCase):
         for number in range(1, len(self.gateways) + 1):
             address = f"10.0.0.{number}:8080"
             self.assertIn(address, text)
-            text = text.replace(address, f"127.0.0.1:{self.gateways[f'gateway-{number}'].port}")
+            text = text.replace(address, f"127.0.0.1:{self.get_ports(number)[0]}")
         self.assertNotIn("10.0.0", text)
         self.assertNotIn("/etc/", text)
-        Proxy.write(proxy, self.directory, text)
+        return text
 
     @staticmethod
     def write_one_more(text, number):
@@ -235,19 +262,20 @@ class Fleet(unittest.TestCase):
         return [session for session in self.sessions if session.gateway == name]
 
     def test_fleet(self):
-        self.begin_sessions(["gateway-1", "gateway-2", "gateway-3"])
+        names = [f"gateway-{FIRST + number}" for number in range(4)]
+        self.begin_sessions(names[:3])
         self.cut()
 
         with self.subTest("one is added"):
-            self.add_gateway(4)
+            self.add_gateway(FIRST + 3)
             self.configure()
             self.proxy.reload()
             self.cut()
-            self.begin_sessions(["gateway-4"])
+            self.begin_sessions(names[3:])
             self.cut()
 
         with self.subTest("one is drained"):
-            drained = self.gateways["gateway-1"]
+            drained = self.gateways[names[0]]
             sessions = self.of(drained.name)
             drained.process.send_signal(signal.SIGTERM)
             self.cut()
@@ -276,7 +304,7 @@ class Fleet(unittest.TestCase):
                 self.assertEqual(session.errors, [None])
 
         with self.subTest("one is killed"):
-            killed = self.gateways["gateway-2"]
+            killed = self.gateways[names[1]]
             sessions = self.of(killed.name)
             self.sessions = [session for session in self.sessions if session not in sessions]
             killed.process.kill()

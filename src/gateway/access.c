@@ -54,6 +54,22 @@ access_get_memory_cap (TcpAccess     *self,
   return kind == TCP_MEMORY_INPUT ? MAX (cap, TCP_CHANNEL_MIN_MEMORY) : cap;
 }
 
+/* What messages say of a part of all memory. */
+static const char *
+access_format_memory (TcpAccess  *self,
+                      const char *property,
+                      double      share)
+{
+  g_autofree char *text = g_strdup_printf ("%s: %.0f", property,
+                                           tcp_gateway_settings_get_max_memory (self->limits.settings) * share);
+
+  return g_intern_string (text);
+}
+
+/* The property that says how much a principal may have: one of its own, if that is not the same as for others. */
+#define NAME(field, noun) \
+  (policy->field != general->field ? "max-" noun " of the principal" : "max-principal-" noun)
+
 /* What one principal may do, and how much of everything it may have, as the roster says. */
 static void
 access_limit (TcpAccess  *self,
@@ -61,22 +77,36 @@ access_limit (TcpAccess  *self,
 {
   const TcpAccessLimits *limits = &self->limits;
   TcpPolicy *policy = tcp_roster_get_policy (self->roster, account->name);
+  TcpPolicy *general = tcp_roster_get_general_policy (self->roster);
   guint n = access_count (self);
   double share = access_get_memory_share (self, policy);
+  TcpQuota *dials = tcp_dial_queue_get_quota (limits->dials);
   guint max_clients = limits->clients->max;
+  const char *memory = access_format_memory (self, NAME (max_memory, "memory"), share);
+  guint max_sessions = tcp_quota_get_share (max_clients, n, policy->max_sessions);
 
   tcp_account_set_policy (account, policy);
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
     tcp_budget_pool_set_common (account->memory[i], !tcp_roster_has (self->roster, account->name));
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
-    tcp_budget_pool_set_cap (account->memory[i], access_get_memory_cap (self, i, share));
-  account->held.max = MAX_HELD;
-  account->clients.max = MIN (tcp_quota_get_share (max_clients, n, policy->max_sessions), MAX (max_clients * share, 1));
-  account->connections.max = tcp_quota_get_share (limits->connections->max, n, policy->max_connections);
-  account->reverse_ports.max = tcp_quota_get_share (limits->reverse_ports->max, n, 0);
-  account->listeners.max = tcp_quota_get_share (limits->listeners->max, n, 0);
-  account->dials.quota.max = tcp_quota_get_share (tcp_dial_queue_get_quota (limits->dials)->max, n, policy->max_dials);
-  tcp_dial_queue_set_rate (limits->dials, &account->dials, policy->dial_rate);
+    {
+      tcp_budget_pool_set_cap (account->memory[i], access_get_memory_cap (self, i, share));
+      tcp_budget_pool_set_limit (account->memory[i], memory);
+    }
+  tcp_quota_share_limit (&account->held, MAX_HELD, NULL);
+  if (max_clients * share < max_sessions)
+    tcp_quota_share_limit (&account->clients, MAX (max_clients * share, 1), NAME (max_memory, "memory"));
+  else
+    tcp_quota_share_limit (&account->clients, max_sessions, NAME (max_sessions, "sessions"));
+  tcp_quota_share_limit (&account->connections,
+                         tcp_quota_get_share (limits->connections->max, n, policy->max_connections),
+                         NAME (max_connections, "connections"));
+  tcp_quota_share_limit (&account->reverse_ports, tcp_quota_get_share (limits->reverse_ports->max, n, 0), "reverse-ports");
+  tcp_quota_share_limit (&account->listeners, tcp_quota_get_share (limits->listeners->max, n, 0), "ulimit -n");
+  tcp_quota_share_limit (&account->dials.quota, tcp_quota_get_share (dials->max, n, policy->max_dials),
+                         NAME (max_dials, "dials"));
+  tcp_dial_queue_set_rate (limits->dials, &account->dials, policy->dial_rate,
+                           policy->dial_rate != general->dial_rate ? "dial-rate of the principal" : "max-principal-dial-rate");
   tcp_rate_set (account->upload, policy->upload_rate);
   tcp_rate_set (account->download, policy->download_rate);
 }

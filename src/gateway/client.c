@@ -315,14 +315,12 @@ client_enter_connection (TcpClient  *self,
     case TCP_QUOTA_OWN_FULL:
       tcp_counters_add (self->shared->counters, hits_max_principal_connections);
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                   "%s has %u connections already, as many as one may (max-principal-connections)",
-                   self->principal->name, own->max);
+                   "%s has %u connections already, as many as it may (%s)", self->principal->name, own->max, own->property);
       return FALSE;
     default:
       tcp_counters_add (self->shared->counters, hits_max_connections);
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                   "the gateway has %u connections already (max-connections)",
-                   self->shared->connections.max);
+                   "the gateway has no place for another connection (max-connections: %u)", self->shared->connections.max);
       return FALSE;
     }
 }
@@ -379,7 +377,7 @@ on_stream_opened (TcpSession *session,
   client_count_stream (self, stream);
   if (!tcp_descriptors_are_left ())
     {
-      error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, TCP_DESCRIPTORS_ADVICE);
+      error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, tcp_descriptors_get_advice ());
       tcp_counters_add (self->shared->counters, hits_descriptors);
       client_refuse (self, stream, TCP_RESET_LIMIT, FALSE, error);
       return;
@@ -522,8 +520,8 @@ client_enter_arrival (TcpClient  *self,
     {
       tcp_counters_add (self->shared->counters, hits_max_principal_connections);
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                   "%s has %u connections already that came to its listeners, half of what it may have (max-principal-connections)",
-                   principal->name, max);
+                   "%s has %u connections already that came to its listeners, half of what it may have (%s)",
+                   principal->name, max, principal->connections.property);
     }
   else if (client_enter_connection (self, error))
     return TRUE;
@@ -553,7 +551,7 @@ client_open_from (TcpClient          *self,
   if (!tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (connection))))
     {
       tcp_counters_add (self->shared->counters, hits_descriptors);
-      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, TCP_DESCRIPTORS_ADVICE);
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, tcp_descriptors_get_advice ());
       return NULL;
     }
   if (!client_enter_arrival (self, error))
@@ -562,7 +560,9 @@ client_open_from (TcpClient          *self,
   if (stream == NULL)
     {
       client_leave_connection (self, TRUE);
-      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "there are too many in this session");
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                   "the client takes no more connections in this session (max-connections: %u at most)",
+                   self->settings->common.max_connections);
       return NULL;
     }
   client_count_stream (self, stream);

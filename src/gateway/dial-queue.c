@@ -318,13 +318,15 @@ tcp_dial_queue_review (TcpDialQueue *self)
 
 /* For those who ask */
 
-/* How many connections of a principal may begin in a second; 0 is for any number. */
+/* How many connections of a principal may begin in a second; 0 is for any number. @property is static. */
 void
 tcp_dial_queue_set_rate (TcpDialQueue *self,
                          TcpDialShare *share,
-                         guint         per_second)
+                         guint         per_second,
+                         const char   *property)
 {
   g_mutex_lock (&self->mutex);
+  share->rate_property = property;
   if (share->rate.rate != per_second)
     {
       tcp_bucket_set_rate (&share->rate, per_second, tcp_now ());
@@ -371,19 +373,22 @@ tcp_dial_ticket_dup_obstacle (TcpDialTicket   *self,
   TcpDialQueue *queue = self->queue;
   TcpDialShare *share = self->caller->share;
   guint max = share->quota.max;
+  const char *property = share->quota.property;
   guint rate;
   gboolean own;
 
   g_mutex_lock (&queue->mutex);
   rate = share->rate.rate > 0 && tcp_bucket_fill (&share->rate, tcp_now ()) == 0 ? share->rate.rate : 0;
   own = caller_is_full (self->caller) || share->quota.used >= max;
+  if (rate > 0)
+    property = share->rate_property;
   queue_unlock (queue);
 
   *which = rate > 0 ? TCP_DIAL_MAX_PRINCIPAL_DIAL_RATE : own ? TCP_DIAL_MAX_PRINCIPAL_DIALS : TCP_DIAL_MAX_DIALS;
   if (rate > 0)
-    return g_strdup_printf ("the principal may begin %u connections a second (max-principal-dial-rate)", rate);
+    return g_strdup_printf ("the principal may begin %u connections a second (%s)", rate, property);
   if (own)
-    return g_strdup_printf ("the principal may have %u under way, and each client half of that (max-principal-dials)", max);
+    return g_strdup_printf ("the principal may have %u under way, and each client half of that (%s)", max, property);
   return g_strdup_printf ("the gateway may have %u under way (max-dials)", queue->quota.max);
 }
 

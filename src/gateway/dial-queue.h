@@ -21,7 +21,8 @@ typedef struct _TcpDialQueue TcpDialQueue;
 typedef struct
 {
   TcpQuotaShare quota;
-  TcpBucket rate; /* under the mutex of the queue: how many may begin */
+  TcpBucket rate; /* under the mutex of the queue: how many may begin, */
+  const char *rate_property; /* likewise: and which property says so, for messages */
   GQueue callers; /* likewise: of TcpDialCaller, those that wait */
   GList link;     /* among the principals that wait, if there are any */
 } TcpDialShare;
@@ -57,7 +58,8 @@ void tcp_dial_queue_review (TcpDialQueue *self);
 
 void tcp_dial_queue_set_rate (TcpDialQueue *self,
                               TcpDialShare *share,
-                              guint         per_second);
+                              guint         per_second,
+                              const char   *property);
 
 void tcp_dial_caller_init (TcpDialCaller *self,
                            TcpDialShare  *share);

@@ -205,11 +205,14 @@ listener_find_victim (TcpListener *self,
   return candidates[tcp_eviction_choose_pending (states, n)];
 }
 
+/* There are more than @max. @limits are the properties that this comes from. */
 static void
-pending_evict (Pending *self)
+pending_evict (Pending    *self,
+               guint       max,
+               const char *limits)
 {
   tcp_counters_add (self->listener->counters, hits_pending);
-  pending_drop (self, "there are too many connections that are no WebSocket yet, and it was the oldest");
+  pending_drop (self, "more than %u connections are no WebSocket yet, and it was the oldest (%s)", max, limits);
 }
 
 static Pending *
@@ -557,7 +560,9 @@ pending_read_head (Pending *self)
     }
 
   if (listener->head_bytes > listener->max_head_bytes)
-    pending_drop (listener_find_largest (listener), "the requests that are incomplete are too large together, and its was the largest");
+    pending_drop (listener_find_largest (listener),
+                  "the requests that are incomplete have more than %" G_GSIZE_FORMAT " bytes together, and its had most (max-memory)",
+                  listener->max_head_bytes);
 }
 
 static void
@@ -587,6 +592,7 @@ on_handshake (GIOStream             *stream,
 {
   Pending *self = user_data;
   TcpListener *listener = self->listener;
+  guint max = MAX (1, MIN (listener->max_pending / 2, listener->max_secured));
 
   self->handshake = NULL;
   if (stream == NULL)
@@ -601,8 +607,8 @@ on_handshake (GIOStream             *stream,
   if (certificate != NULL)
     self->certificate = tcp_client_certificate_ref (certificate);
   listener->secured++;
-  if (listener->secured > MAX (1, MIN (listener->max_pending / 2, listener->max_secured)))
-    pending_evict (listener_find_victim (listener, TRUE, self));
+  if (listener->secured > max)
+    pending_evict (listener_find_victim (listener, TRUE, self), max, "with TLS: max-memory, ulimit -n");
   pending_begin_head (self, stream);
 }
 
@@ -739,12 +745,12 @@ on_accepted (GSocketConnection *connection,
   g_socket_set_option (pending->socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
   if (self->pending.length > self->max_pending)
     {
-      pending_evict (listener_find_victim (self, FALSE, pending));
+      pending_evict (listener_find_victim (self, FALSE, pending), self->max_pending, "ulimit -n");
     }
   else if (!tcp_descriptors_suffice (g_socket_get_fd (pending->socket)) && self->pending.length > 1)
     {
       tcp_counters_add (self->counters, hits_descriptors);
-      pending_drop (listener_find_victim (self, FALSE, pending), TCP_DESCRIPTORS_ADVICE);
+      pending_drop (listener_find_victim (self, FALSE, pending), "%s", tcp_descriptors_get_advice ());
     }
 
   /* Anybody else could name any address. */

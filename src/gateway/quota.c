@@ -66,6 +66,16 @@ tcp_quota_get_share (guint max,
   return n_principals > 1 ? MAX (max - max / 4, 1) : max;
 }
 
+/* @property is static. */
+void
+tcp_quota_share_limit (TcpQuotaShare *self,
+                       guint          max,
+                       const char    *property)
+{
+  self->max = max;
+  self->property = property;
+}
+
 /* One that is refused takes no place, or others would be refused beside it although there is room. */
 TcpQuotaResult
 tcp_quota_enter (TcpQuota      *self,

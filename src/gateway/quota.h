@@ -31,6 +31,7 @@ typedef struct
   guint used; /* under the mutex of the quota */
   gboolean common; /* likewise: nothing is set aside for it */
   atomic_uint max; /* whoever has more keeps them */
+  const char *_Atomic property; /* that says so, for messages; NULL before it is limited */
 } TcpQuotaShare;
 
 typedef enum
@@ -55,6 +56,9 @@ guint tcp_quota_get_share (guint max,
                            guint wanted);
 TcpQuotaResult tcp_quota_enter (TcpQuota      *self,
                                 TcpQuotaShare *share);
+void tcp_quota_share_limit (TcpQuotaShare *self,
+                            guint          max,
+                            const char    *property);
 void tcp_quota_leave (TcpQuota      *self,
                       TcpQuotaShare *share);
 void tcp_quota_read (TcpQuota *self,

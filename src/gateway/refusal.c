@@ -9,6 +9,7 @@
 void
 tcp_refusal_clear (TcpRefusal *self)
 {
+  g_clear_pointer (&self->limit, g_free);
   g_clear_pointer (&self->text, g_free);
   g_clear_pointer (&self->detail, g_free);
 }
@@ -80,8 +81,10 @@ tcp_refusal_format (const TcpRefusal *self)
 {
   GString *answer = g_string_new (NULL);
 
-  g_string_printf (answer, "HTTP/1.1 %u %s\r\nServer: libtcptunnel/" TCP_TUNNEL_VERSION "\r\n", self->status,
-                   get_phrase (self));
+  g_string_printf (answer, "HTTP/1.1 %u %s", self->status, get_phrase (self));
+  if (self->limit != NULL)
+    g_string_append_printf (answer, " (%s)", self->limit);
+  g_string_append (answer, "\r\nServer: libtcptunnel/" TCP_TUNNEL_VERSION "\r\n");
   add_header (answer, get_header (self->status));
   add_header (answer, self->header);
   g_string_append_printf (answer,

@@ -16,6 +16,7 @@ typedef struct
 {
   guint status;
   const char *phrase; /* in place of the usual one of the status; nullable, static. Tunnels show it */
+  char *limit; /* for want of which quota, as "PROPERTY: VALUE"; nullable. Tunnels show that too */
   char *text;
   const char *header; /* "Name: value", beside those that the status requires; nullable, static */
   char *detail;       /* for the log only; nullable */

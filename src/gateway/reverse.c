@@ -98,12 +98,14 @@ listener_enter (Listener  *self,
       self->counted = TRUE;
       return TRUE;
     case TCP_QUOTA_OWN_FULL:
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, "%s has %u listeners already, as many as one may",
-                   reverse->owner->name, own->max);
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                   "%s has %u listeners already, as many as it may (ulimit -n: %u)", reverse->owner->name, own->max,
+                   tcp_descriptors_get_limit ());
       return FALSE;
     default:
-      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                           "the gateway has too many listeners already (see ulimit -n)");
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
+                   "the gateway has no place for another listener, of which there may be %u (ulimit -n: %u)",
+                   reverse->quota->max, tcp_descriptors_get_limit ());
       return FALSE;
     }
 }
@@ -122,7 +124,7 @@ listener_open (Listener  *self,
     return FALSE;
   if (!tcp_descriptors_are_left ())
     {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES, TCP_DESCRIPTORS_ADVICE);
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES, tcp_descriptors_get_advice ());
       return FALSE;
     }
   g_ptr_array_add (addresses, tcp_reverse_claim_get_address (self->claim));
@@ -216,10 +218,15 @@ static void
 listener_end_full (Listener         *self,
                    TcpReverseResult  result)
 {
-  listener_end (self, TCP_RESET_LIMIT,
-                result == TCP_REVERSE_OWN_FULL
-                  ? "the client has as many ports for reverse tunnels already as one may have"
-                  : "the ports for reverse tunnels that are free are set aside for other clients");
+  g_autofree char *why = NULL;
+
+  if (result == TCP_REVERSE_OWN_FULL)
+    why = g_strdup_printf ("the client has %u ports for reverse tunnels already, as many as it may (reverse-ports)",
+                           self->reverse->owner->reverse_ports.max);
+  else
+    why = g_strdup_printf ("the ports for reverse tunnels that are free, of %u, are set aside for other clients (reverse-ports)",
+                           tcp_reverse_ports_get_quota (self->reverse->ports)->max);
+  listener_end (self, TCP_RESET_LIMIT, why);
 }
 
 /* One that nobody has, or that another session of the same owner has, which may be dead. Those that another program has

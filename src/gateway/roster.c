@@ -162,6 +162,13 @@ tcp_roster_count (TcpRoster *self)
   return tcp_tokens_count_names (self->tokens);
 }
 
+/* That of those that have no other. */
+TcpPolicy *
+tcp_roster_get_general_policy (TcpRoster *self)
+{
+  return self->general;
+}
+
 TcpPolicy *
 tcp_roster_get_policy (TcpRoster  *self,
                        const char *name)

@@ -25,6 +25,7 @@ gboolean tcp_roster_has (TcpRoster  *self,
                          const char *name);
 TcpTargets *tcp_roster_get_targets (TcpRoster *self);
 guint tcp_roster_count (TcpRoster *self);
+TcpPolicy *tcp_roster_get_general_policy (TcpRoster *self);
 TcpPolicy *tcp_roster_get_policy (TcpRoster  *self,
                                   const char *name);
 

@@ -253,19 +253,27 @@ shard_drop_all_held (TcpShard *self)
 /* Admission */
 
 static gboolean
-refuse_for_now (TcpRefusal *refusal,
-                const char *phrase,
-                const char *text)
+refuse_while_draining (TcpRefusal *refusal)
 {
-  tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "%s; try again later.", text);
-  refusal->phrase = phrase;
+  tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway is shutting down; try again later.");
+  refusal->phrase = "Shutting Down";
   return FALSE;
 }
 
+/* For want of a quota. @property says how much there is, @value. */
 static gboolean
-refuse_while_draining (TcpRefusal *refusal)
+refuse_for_now (TcpRefusal *refusal,
+                const char *phrase,
+                const char *text,
+                const char *property,
+                guint64     value)
 {
-  return refuse_for_now (refusal, "Shutting Down", "The gateway is shutting down");
+  g_autofree char *limit = g_strdup_printf ("%s: %" G_GUINT64_FORMAT, property, value);
+
+  tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "%s (%s); try again later.", text, limit);
+  refusal->phrase = phrase;
+  refusal->limit = g_steal_pointer (&limit);
+  return FALSE;
 }
 
 /* What a client is answered that comes back for a session that has ended. 410 ends a whole
@@ -276,6 +284,8 @@ shard_check_ended (TcpShard   *self,
                    TcpRequest *request,
                    TcpRefusal *refusal)
 {
+  TcpQuota *all = &self->shared->held;
+  TcpQuotaShare *own = &request->principal->held;
   TcpHeld *held;
 
   if (!request->foreign || tcp_request_get_protocol (request) != &tcp_protocol_raw)
@@ -286,9 +296,20 @@ shard_check_ended (TcpShard   *self,
   if (self->drained)
     return refuse_while_draining (refusal);
   /* One of the same session is replaced. */
-  if (held == NULL && tcp_quota_enter (&self->shared->held, &request->principal->held) != TCP_QUOTA_ENTERED)
-    return refuse_for_now (refusal, "Too Many Ended Sessions",
-                           "The session has ended, and too many clients wait here after the end of theirs");
+  if (held == NULL)
+    switch (tcp_quota_enter (all, own))
+      {
+      case TCP_QUOTA_ENTERED:
+        break;
+      case TCP_QUOTA_OWN_FULL:
+        return refuse_for_now (refusal, "Too Many Ended Sessions",
+                               "The session has ended, and too many of the same principal wait here after the end of theirs",
+                               "WebSockets of ended sessions", own->max);
+      default:
+        return refuse_for_now (refusal, "Too Many Ended Sessions",
+                               "The session has ended, and too many clients wait here after the end of theirs",
+                               "half of max-connections", all->max);
+      }
 
   request->held = TRUE;
   return TRUE;
@@ -320,6 +341,7 @@ shard_check_new (TcpShard         *self,
   TcpQuotaShare *own = &request->principal->clients;
   TcpCounters *counters = self->shared->counters;
   gboolean by_memory = all->max < self->shared->connections.max;
+  const TcpGatewaySettings *settings = self->shared->settings;
   g_autofree char *text = NULL;
 
   if (self->drained)
@@ -328,7 +350,8 @@ shard_check_new (TcpShard         *self,
     {
       tcp_counters_add (counters, hits_descriptors);
       return refuse_for_now (refusal, "Too Few File Descriptors",
-                             "The process has too few file descriptors left for another session (see ulimit -n)");
+                             "The process has too few file descriptors left for another session",
+                             "ulimit -n", tcp_descriptors_get_limit ());
     }
 
   switch (tcp_quota_enter (all, own))
@@ -337,18 +360,22 @@ shard_check_new (TcpShard         *self,
       return TRUE;
     case TCP_QUOTA_OWN_FULL:
       tcp_counters_add (counters, hits_max_principal_sessions);
-      text = g_strdup_printf ("The client %s has as many sessions as one may have (%u, max-principal-sessions)",
-                              request->principal->name, own->max);
-      break;
+      text = g_strdup_printf ("The client %s has as many sessions as it may have", request->principal->name);
+      return refuse_for_now (refusal, "Too Many Sessions", text, own->property, own->max);
     default:
-      if (by_memory)
-        tcp_counters_add (counters, hits_max_memory);
-      else
-        tcp_counters_add (counters, hits_max_connections);
-      text = g_strdup_printf ("The gateway has as many sessions as it may have (%u, %s)", all->max,
-                              by_memory ? "max-memory" : "max-connections");
+      break;
     }
-  return refuse_for_now (refusal, "Too Many Sessions", text);
+
+  /* Some may be left, which are set aside for others. */
+  if (!by_memory)
+    {
+      tcp_counters_add (counters, hits_max_connections);
+      return refuse_for_now (refusal, "Too Many Sessions", "The gateway has no place for another session",
+                             "max-connections", all->max);
+    }
+  tcp_counters_add (counters, hits_max_memory);
+  return refuse_for_now (refusal, "Too Many Sessions", "The gateway has no memory for another session", "max-memory",
+                         tcp_gateway_settings_get_max_memory (settings));
 }
 
 static gboolean

@@ -23,6 +23,7 @@ shared_divide_memory (TcpShared *self)
 {
   gsize memory = MIN (tcp_gateway_settings_get_max_memory (self->settings), G_MAXSIZE);
   gsize own = (gsize) self->settings->common.max_connections * TCP_GATEWAY_MEMORY_OF_CLIENT;
+  g_autofree char *limit = g_strdup_printf ("max-memory: %" G_GSIZE_FORMAT, memory);
 
   self->stranger_memory = MIN (memory / 4, STRANGERS_MEMORY);
   memory -= self->stranger_memory;
@@ -36,6 +37,8 @@ shared_divide_memory (TcpShared *self)
   self->pools[TCP_MEMORY_QUEUES] = tcp_budget_pool_new (self->memory / 3, tcp_io_thread_count ());
   self->pools[TCP_MEMORY_INPUT] = tcp_budget_pool_new (MAX (self->memory / 6, TCP_CHANNEL_MIN_MEMORY),
                                                        tcp_io_thread_count ());
+  for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
+    tcp_budget_pool_set_limit (self->pools[i], g_intern_string (limit));
   tcp_quota_init (&self->clients, self->most_clients);
 }
 

@@ -12,6 +12,7 @@ struct _TcpBudgetPool
   atomic_uint n_children;
   atomic_bool common; /* nothing of the parent is set aside for it */
   atomic_size_t cap;
+  const char *_Atomic limit; /* what says so, for messages; NULL for none */
   guint n_threads;
   atomic_size_t used;
   atomic_uint shares;
@@ -80,6 +81,14 @@ tcp_budget_pool_set_cap (TcpBudgetPool *self,
                          gsize          cap)
 {
   self->cap = self->parent != NULL ? MIN (cap, self->parent->cap) : cap;
+}
+
+/* What a message says where there is not enough: a property, and its value. @limit is static, or interned. */
+void
+tcp_budget_pool_set_limit (TcpBudgetPool *self,
+                           const char    *limit)
+{
+  self->limit = limit;
 }
 
 gsize
@@ -430,6 +439,20 @@ tcp_budget_share_is_overdrawn (TcpBudgetShare *self)
     return FALSE;
   return pool->used > pool->cap ||
          (parent != NULL && parent->used > parent->cap && pool->used > pool_get_own_part (pool));
+}
+
+/* Which limit that is, or where memory is short, will be next: that of the principal, or that of all. */
+const char *
+tcp_budget_share_get_limit (TcpBudgetShare *self)
+{
+  TcpBudgetPool *pool = self->budget != NULL ? self->budget->pool : NULL;
+  TcpBudgetPool *parent = pool != NULL ? pool->parent : NULL;
+  const char *limit;
+
+  if (parent != NULL && (pool->cap >= parent->cap || (double) pool->used / pool->cap < (double) parent->used / parent->cap))
+    pool = parent;
+  limit = pool != NULL ? pool->limit : NULL;
+  return limit != NULL ? limit : "memory";
 }
 
 /* What is left of the first half of @all. */

@@ -48,6 +48,8 @@ void tcp_budget_pool_set_common (TcpBudgetPool *self,
 void tcp_budget_pool_set_cap (TcpBudgetPool *self,
                               gsize          cap);
 gsize tcp_budget_pool_get_cap (TcpBudgetPool *self);
+void tcp_budget_pool_set_limit (TcpBudgetPool *self,
+                                const char    *limit);
 gsize tcp_budget_pool_get_used (TcpBudgetPool *self);
 TcpBudgetPool *tcp_budget_pool_ref (TcpBudgetPool *self);
 void tcp_budget_pool_unref (TcpBudgetPool *self);
@@ -72,6 +74,7 @@ gboolean tcp_budget_share_has_room (TcpBudgetShare *self,
 gboolean tcp_budget_share_allows (TcpBudgetShare *self,
                                   gsize           more);
 gboolean tcp_budget_share_is_overdrawn (TcpBudgetShare *self);
+const char *tcp_budget_share_get_limit (TcpBudgetShare *self);
 gsize tcp_budget_share_get_growth (TcpBudgetShare *self);
 gsize tcp_budget_share_get_part (TcpBudgetShare *self);
 

@@ -26,6 +26,17 @@ tcp_descriptors_get_limit (void)
   return limit.rlim_cur;
 }
 
+/* What to say where another is not to be opened. */
+const char *
+tcp_descriptors_get_advice (void)
+{
+  g_autofree char *text = g_strdup_printf ("the process has too few file descriptors left for another (ulimit -n: %u)",
+                                           tcp_descriptors_get_limit ());
+
+  /* There are few limits in the life of a process. */
+  return g_intern_string (text);
+}
+
 /* Whether @fd, which was just opened, may be a connection's. */
 gboolean
 tcp_descriptors_suffice (int fd)

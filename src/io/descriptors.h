@@ -13,9 +13,8 @@ G_BEGIN_DECLS
  * New connections are refused when few are left. The rest is for what those that are there
  * need beside, such as another WebSocket, for what lingers, and for the program. */
 
-#define TCP_DESCRIPTORS_ADVICE "the process has too few file descriptors left for another (see ulimit -n)"
-
 guint tcp_descriptors_get_limit (void);
+const char *tcp_descriptors_get_advice (void);
 gboolean tcp_descriptors_suffice (int fd);
 gboolean tcp_descriptors_try (guint    n,
                               GError **error);

@@ -672,7 +672,7 @@ plain_peer_opens (TcpPlain *self,
     }
   if (plain_is_crowded (base))
     {
-      tcp_log_debug (base->options.log, "%s opened more than %u connections: one was refused", base->options.peer,
+      tcp_log_debug (base->options.log, "%s opened more than %u connections (max-connections): one was refused", base->options.peer,
                      base->options.max_streams);
       plain_remember_closed (self, id);
       tagged_send_end (self, id);

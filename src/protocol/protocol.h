@@ -129,9 +129,10 @@ typedef struct
   void (*look_out) (gint64              now,
                     TcpProtocolOutlook *outlook,
                     gpointer            user_data);
-  /* Whether the sessions of one principal, or all together, hold more than they may: what they cannot wait with.
+  /* Whether the sessions of one principal, or all together, hold more than they may: what they cannot wait with. Gives
+   * the limit, for a message, or NULL.
    * That there is memory is taken for granted by who has no more than is set aside for it. */
-  gboolean (*overdrawn) (gpointer user_data);
+  const char *(*overdrawn) (gpointer user_data);
   /* There is something to be done that was caused by no call of receive () or wake (): the
    * latter is to be called, and next_frame (), but not from within. */
   void (*wakeup) (gpointer user_data);

@@ -359,16 +359,36 @@ resumable_is_single (TcpResumable *self)
   return self->base.options.single && !self->base.many;
 }
 
-/* Whether that which is not data has become more than an honest peer leaves unacknowledged, or
+/* There is no memory for what the peer makes this end keep. */
+static void
+resumable_fail_for_memory (TcpResumable *self,
+                           const char   *what,
+                           const char   *limit)
+{
+  g_autofree char *text = g_strdup_printf ("%s, for which there is no memory (%s)", what, limit);
+
+  resumable_fail (self, text);
+}
+
+/* Ends it if that which is not data has become more than an honest peer leaves unacknowledged, or
  * than there is memory for. */
 static gboolean
-resumable_is_overrun (TcpResumable *self)
+resumable_check_overrun (TcpResumable *self)
 {
   gsize spare = TCP_RESUMABLE_SPARE_ROOM + (gsize) self->peak_streams * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM;
+  const char *limit;
 
   if (self->sent.dataless <= TCP_RESUMABLE_LEAST_SPARE_ROOM)
-    return FALSE;
-  return self->sent.dataless > spare || self->base.callbacks.overdrawn (self->base.user_data);
+    return TRUE;
+  if (self->sent.dataless > spare)
+    {
+      resumable_fail (self, "it acknowledges too little");
+      return FALSE;
+    }
+  limit = self->base.callbacks.overdrawn (self->base.user_data);
+  if (limit != NULL)
+    resumable_fail_for_memory (self, "it acknowledges too little", limit);
+  return limit == NULL;
 }
 
 /* Draws the conclusions, where nobody counts on a stream to be still there: ends a session
@@ -379,11 +399,8 @@ resumable_finish_if_idle (TcpResumable *self)
 {
   TcpProtocol *base = &self->base;
 
-  if (resumable_is_overrun (self))
-    {
-      resumable_fail (self, "it acknowledges too little");
-      return;
-    }
+  if (!resumable_check_overrun (self))
+    return;
   if (!base->options.client || !(resumable_is_single (self) || self->last) || !self->ready || base->over)
     return;
   if (g_hash_table_size (base->streams) > 0 || !g_queue_is_empty (&self->sent.frames))
@@ -1057,12 +1074,18 @@ may_accept (TcpResumable *self,
             TcpResetCode  code,
             const char   *why)
 {
+  g_autofree char *crowded = NULL;
+
+  if (wanted && resumable_is_crowded (self))
+    crowded = g_strdup_printf ("the session has %u connections already (max-connections: %u)",
+                               self->base.n_streams - self->n_through, self->base.options.max_streams);
+
   if (!wanted)
     refuse_open (self, id, code, why);
   else if (self->draining)
     refuse_open (self, id, TCP_RESET_DRAINING, "the gateway takes no new connections");
-  else if (resumable_is_crowded (self))
-    refuse_open (self, id, TCP_RESET_LIMIT, "there are too many connections");
+  else if (crowded != NULL)
+    refuse_open (self, id, TCP_RESET_LIMIT, crowded);
   else
     return TRUE;
   return FALSE;
@@ -1162,7 +1185,12 @@ handle_listen (TcpResumable             *self,
   if (self->draining)
     resumable_unlisten (base, frame->id, TCP_RESET_DRAINING, "the gateway takes no new connections");
   else if (self->listeners->len > TCP_RESUMABLE_MAX_LISTENERS)
-    resumable_unlisten (base, frame->id, TCP_RESET_LIMIT, "there are too many listeners in this session");
+    {
+      g_autofree char *why = g_strdup_printf ("there are %u listeners in this session already, as many as there may be",
+                                              TCP_RESUMABLE_MAX_LISTENERS);
+
+      resumable_unlisten (base, frame->id, TCP_RESET_LIMIT, why);
+    }
   else
     base->callbacks.listen (frame->id, frame->number, name, base->user_data);
   return TRUE;
@@ -1497,6 +1525,7 @@ resumable_add_piece (TcpResumable *self,
                      gsize         length)
 {
   TcpProtocol *base = &self->base;
+  const char *limit = NULL;
 
   if (self->pieces->len + length > TCP_RESUMABLE_HEADER_SIZE + TCP_RESUMABLE_MAX_PAYLOAD)
     {
@@ -1506,12 +1535,11 @@ resumable_add_piece (TcpResumable *self,
 
   g_byte_array_append (self->pieces, data, length);
   base->figures.remembered = self->pieces->len;
-  if (self->pieces->len > TCP_RESUMABLE_LEAST_SPARE_ROOM && base->callbacks.overdrawn (base->user_data))
-    {
-      resumable_fail (self, "it sends a message in pieces, for which there is no memory");
-      return FALSE;
-    }
-  return TRUE;
+  if (self->pieces->len > TCP_RESUMABLE_LEAST_SPARE_ROOM)
+    limit = base->callbacks.overdrawn (base->user_data);
+  if (limit != NULL)
+    resumable_fail_for_memory (self, "it sends a message in pieces", limit);
+  return limit == NULL;
 }
 
 static void

@@ -817,13 +817,13 @@ on_look_out (gint64              now,
   outlook->growth = session_has_orphans (self) ? 0 : tcp_budget_share_get_growth (&self->share);
 }
 
-static gboolean
+static const char *
 on_overdrawn (gpointer user_data)
 {
   TcpSession *self = user_data;
 
   session_account (self);
-  return tcp_budget_share_is_overdrawn (&self->share);
+  return tcp_budget_share_is_overdrawn (&self->share) ? tcp_budget_share_get_limit (&self->share) : NULL;
 }
 
 static const TcpProtocolCallbacks protocol_callbacks = {
@@ -1454,7 +1454,7 @@ session_limit_pending (TcpSession *self)
       if (tcp_stream_is_attached (streams->pdata[i]) || tcp_stream_get_queued (streams->pdata[i]) <= self->max_pending)
         continue;
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                           "more than %" G_GSIZE_FORMAT " bytes came before the target was connected",
+                           "more than %" G_GSIZE_FORMAT " bytes came before the target was connected (max-pending-bytes)",
                            self->max_pending);
       tcp_session_refuse (self, streams->pdata[i], TCP_RESET_LIMIT, error);
     }

@@ -395,7 +395,7 @@ on_accepted (TcpPort           *port,
   const char *target = spec->target != NULL ? spec->target : self->settings->target;
 
   if (!tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (connection))))
-    engine_turn_away (self, connection, TCP_DESCRIPTORS_ADVICE);
+    engine_turn_away (self, connection, tcp_descriptors_get_advice ());
   else if (spec->kind == TCP_FORWARD_KIND_SOCKS)
     engine_serve_proxy_client (self, &tcp_proxy_socks, connection, peer);
   else if (spec->kind == TCP_FORWARD_KIND_HTTP_PROXY)

@@ -174,7 +174,7 @@ tcp_pipe_opener_new (GTask       *task,
     }
   if (!tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (self->base.connection))))
     {
-      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, TCP_DESCRIPTORS_ADVICE);
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, tcp_descriptors_get_advice ());
       return NULL;
     }
 

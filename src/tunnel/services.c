@@ -266,7 +266,7 @@ tcp_services_arrived (TcpServices *self,
   if (service == NULL)
     error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "there is no such listener any more");
   else if (!tcp_descriptors_are_left ())
-    error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, TCP_DESCRIPTORS_ADVICE);
+    error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, tcp_descriptors_get_advice ());
 
   if (error != NULL)
     tcp_session_refuse (self->session, stream, service != NULL ? TCP_RESET_LIMIT : TCP_RESET_CLOSED, error);

@@ -142,8 +142,8 @@ on_patience_lost (gpointer user_data)
     }
 
   g_set_error (&error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-               "a message was not complete after %u ms, and there is no memory to keep it (max-memory)",
-               self->message_timeout);
+               "a message was not complete after %u ms, and there is no memory to keep it (%s)", self->message_timeout,
+               tcp_budget_share_get_limit (&self->share));
   tcp_channel_abort (self, error);
 }
 

@@ -16,7 +16,7 @@ WORDS = re.compile(r"[A-Za-z]{2,}[,;:]* [A-Za-z(“']|%s [a-z]{2,}")
 # Messages that are sent to the peer, which reads them in its own log.
 TO_PEER = {
     "src/session/session.c": {"more than %", " bytes came for connections whose target was not connected yet, ", "of which this had most",
-                              " bytes came before the target was connected"},
+                              " bytes came before the target was connected (max-pending-bytes)"},
 }
 
 

@@ -107,7 +107,7 @@ rig_new (void)
   g_list_store_append (principals, alice);
   /* Everybody else may. */
   g_object_set (rig.fixture->gateway, "principals", principals, "targets", targets,
-                "allow", (const char *const[]){ "secret", "127.0.0.0/8:*", NULL }, NULL);
+                "allow", (const char *const[]) { "secret", "127.0.0.0/8:*", NULL }, NULL);
   fixture_start_gateway (rig.fixture);
   log_tap_clear ();
   return rig;

@@ -157,7 +157,7 @@ test_max_connections (void)
   ws_send (fd, WS_BINARY, "in", 2);
   ws_expect (fd, "in");
   g_assert_cmpuint (http_get (port, "/", WS_UPGRADE AUTHORIZED, &body, NULL), ==, 503);
-  g_assert_cmpstr (body, ==, "The gateway has as many sessions as it may have (1, max-connections); try again later.\n");
+  g_assert_cmpstr (body, ==, "The gateway has no place for another session (max-connections: 1); try again later.\n");
 
   /* Which of its limits it was is shown at the other end, too. */
   uri = tcp_gateway_dup_uri (gateway);
@@ -165,7 +165,7 @@ test_max_connections (void)
                 TCP_TUNNEL_MODE_MULTIPLEXED, "wait-for-gateway", FALSE, NULL);
   g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE);
-  g_assert_nonnull (strstr (error->message, "is not available now (503 Too Many Sessions from libtcptunnel/"));
+  g_assert_nonnull (strstr (error->message, "is not available now (503 Too Many Sessions (max-connections: 1) from libtcptunnel/"));
   ws_send (fd, WS_BINARY, "still in", 8);
   ws_expect (fd, "still in");
   client_close (fd);

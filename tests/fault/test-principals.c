@@ -407,7 +407,7 @@ test_limits (void)
   resumable_expect_reset (alice, 5, RESUMABLE_RESET_LIMIT);
   again = resumable_client_new (fixture_get_gateway_port (rig.fixture), "alices", TRUE);
   g_assert_cmpuint (resumable_client_try (again, &body), ==, 503);
-  g_assert_nonnull (strstr (body, "(1, max-principal-sessions)"));
+  g_assert_nonnull (strstr (body, "(max-sessions of the principal: 1)"));
 
   bob = connect_as (&rig, "bobs");
   expect_opened (bob, 1, "");

@@ -723,7 +723,7 @@ test_quota_of_clients (void)
   for (guint i = 0; i < 3; i++)
     g_assert_cmpuint (ask_for_session (port, i, "alices-token", NULL, &fds[i]), ==, 101);
   g_assert_cmpuint (ask_for_session (port, 3, "alices-token", &body, NULL), ==, 503);
-  g_assert_cmpstr (body, ==, "The client alice has as many sessions as one may have (3, max-principal-sessions); try again later.\n");
+  g_assert_cmpstr (body, ==, "The client alice has as many sessions as it may have (max-principal-sessions: 3); try again later.\n");
   g_assert_cmpuint (ask_for_session (port, 4, "bobs-token", NULL, &fds[3]), ==, 101);
   ws_round_trip (fds[3], "there is room for others");
 

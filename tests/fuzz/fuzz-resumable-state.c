@@ -99,10 +99,10 @@ on_look_out (gint64              now,
   outlook->growth = G_MAXSIZE;
 }
 
-static gboolean
+static const char *
 on_overdrawn (gpointer user_data)
 {
-  return FALSE;
+  return NULL;
 }
 
 /* A transport on which the client comes back, and sends what @data says. */

@@ -103,7 +103,7 @@ set_up (Fixture       *self,
   self->began = tcp_now ();
   self->queue = tcp_dial_queue_new (1000, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (self->shares); i++)
-    self->shares[i].quota.max = 1000;
+    tcp_quota_share_limit (&self->shares[i].quota, 1000, "max-principal-dials");
   for (guint i = 0; i < G_N_ELEMENTS (self->callers); i++)
     tcp_dial_caller_init (&self->callers[i], &self->shares[i / 2]);
 }
@@ -128,7 +128,7 @@ static void
 test_pace (Fixture       *self,
            gconstpointer  data)
 {
-  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 10);
+  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 10, "max-principal-dial-rate");
   ask (self, 0, 30);
   ask (self, 2, 50);
   g_assert_cmpuint (count (self, 0), ==, 10);
@@ -149,7 +149,7 @@ static void
 test_clients (Fixture       *self,
               gconstpointer  data)
 {
-  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 10);
+  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 10, "max-principal-dial-rate");
   ask (self, 0, 60);
   ask (self, 1, 10);
   run (G_TIME_SPAN_SECOND);
@@ -164,7 +164,7 @@ test_places (Fixture       *self,
              gconstpointer  data)
 {
   self->shares[0].quota.max = 2;
-  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 3);
+  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 3, "max-principal-dial-rate");
   ask (self, 0, 4);
   ask (self, 1, 4);
   g_assert_cmpuint (count (self, 0) + count (self, 1), ==, 2);
@@ -208,15 +208,15 @@ static void
 test_change (Fixture       *self,
              gconstpointer  data)
 {
-  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 1);
+  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 1, "max-principal-dial-rate");
   ask (self, 0, 100);
   run (3 * G_TIME_SPAN_SECOND);
   g_assert_cmpuint (count (self, 0), ==, 4);
-  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 20);
+  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 20, "max-principal-dial-rate");
   run (G_TIME_SPAN_SECOND);
   g_assert_cmpuint (count (self, 0), >=, 4 + 19);
   g_assert_cmpuint (count (self, 0), <=, 4 + 21);
-  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 0);
+  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 0, "max-principal-dial-rate");
   settle ();
   g_assert_cmpuint (count (self, 0), ==, 100);
 }
@@ -226,7 +226,7 @@ static void
 test_given_up (Fixture       *self,
                gconstpointer  data)
 {
-  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 2);
+  tcp_dial_queue_set_rate (self->queue, &self->shares[0], 2, "max-principal-dial-rate");
   ask (self, 0, 50);
   for (guint i = 2; i < 49; i++)
     give_back (&self->dials[0][i]);

@@ -587,6 +587,7 @@ make_end_with_budget (RawEnd         **raw,
   ChannelEndOptions options = { .budget = budget, .message_timeout = message_timeout, .as_tls = as_tls };
   int fds[2];
 
+  tcp_budget_pool_set_limit (pool, "max-memory: 5");
   tcp_budget_share_init (other, budget, on_other_relieved, NULL);
   tcp_budget_share_set (other, used);
   loopback_pair (fds, 0);
@@ -643,7 +644,7 @@ test_incomplete (void)
   tcp_budget_share_set (&other, MEMORY - TCP_FRAME_READER_SIZE);
   WAIT_UNTIL (end->closed == 1);
   g_assert_error (end->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT);
-  g_assert_nonnull (strstr (end->error->message, "max-memory"));
+  g_assert_nonnull (strstr (end->error->message, "(max-memory: 5)"));
   tcp_budget_share_clear (&other);
 }
 
@@ -661,7 +662,7 @@ test_starved_for_good (void)
   raw_end_send (raw, PIECE | LAST, TRUE, data, length);
   WAIT_UNTIL (end->closed == 1);
   g_assert_error (end->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT);
-  g_assert_nonnull (strstr (end->error->message, "max-memory"));
+  g_assert_nonnull (strstr (end->error->message, "(max-memory: 5)"));
   tcp_budget_share_clear (&other);
 }
 

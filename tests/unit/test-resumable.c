@@ -193,10 +193,10 @@ on_warn (const char *message,
   ((End *) user_data)->warnings++;
 }
 
-static gboolean
+static const char *
 on_overdrawn (gpointer user_data)
 {
-  return ((End *) user_data)->overdrawn;
+  return ((End *) user_data)->overdrawn ? "max-memory: 5" : NULL;
 }
 
 static void

@@ -55,8 +55,14 @@ warn_of_mode (GSocketAddress *address,
   g_autofree char *name = NULL;
   GStatBuf info;
 
-  if (g_unix_socket_address_get_address_type (local) != G_UNIX_SOCKET_ADDRESS_PATH ||
-      g_stat (g_unix_socket_address_get_path (local), &info) < 0 || (info.st_mode & 0002) == 0)
+  /* One that is abstract has no mode. */
+  if (g_unix_socket_address_get_address_type (local) != G_UNIX_SOCKET_ADDRESS_PATH)
+    {
+      tcp_log_warn (log, "every user of this machine may connect to the Unix socket, which is abstract; one with a path and "
+                    "SocketMode=0660 in its unit prevents that");
+      return;
+    }
+  if (g_stat (g_unix_socket_address_get_path (local), &info) < 0 || (info.st_mode & 0002) == 0)
     return;
   name = g_filename_display_name (g_unix_socket_address_get_path (local));
   tcp_log_warn (log, "every user of this machine may connect to the Unix socket %s; SocketMode=0660 in its unit prevents "

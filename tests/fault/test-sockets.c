@@ -115,7 +115,9 @@ static int
 listen_unix (const char *path,
              mode_t      mode)
 {
-  g_autoptr (GSocketAddress) address = g_unix_socket_address_new (path);
+  gboolean is_file = *path == '/';
+  g_autoptr (GSocketAddress) address =
+      g_unix_socket_address_new_with_type (path, -1, is_file ? G_UNIX_SOCKET_ADDRESS_PATH : G_UNIX_SOCKET_ADDRESS_ABSTRACT);
   g_autoptr (GError) error = NULL;
   g_autoptr (GSocket) socket = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, &error);
   int fd;
@@ -125,7 +127,8 @@ listen_unix (const char *path,
   g_assert_no_error (error);
   g_socket_listen (socket, &error);
   g_assert_no_error (error);
-  g_assert_no_errno (g_chmod (path, mode));
+  if (is_file)
+    g_assert_no_errno (g_chmod (path, mode));
   fd = fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, 0);
   g_assert_no_errno (fd);
   return fd;
@@ -138,7 +141,9 @@ test_unix (void)
   g_autoptr (TcpGateway) gateway = new_gateway (target);
   g_autofree char *directory = g_dir_make_tmp ("tcp-tunnel-test-XXXXXX", NULL);
   g_autofree char *path = g_build_filename (directory, "socket", NULL);
+  g_autofree char *name = g_strdup_printf ("tcp-tunnel-test-%d", getpid ());
   g_autoptr (GSocket) socket = wrap (listen_unix (path, 0660));
+  g_autoptr (GSocket) abstract = wrap (listen_unix (name, 0));
   GSocketAddress *address;
 
   log_tap_install ();
@@ -156,6 +161,11 @@ test_unix (void)
   start (gateway);
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
   LOG_TAP_EXPECT ("warn", "every user of this machine", 1);
+
+  g_object_set (gateway, "socket", abstract, NULL);
+  start (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (gateway));
+  LOG_TAP_EXPECT ("warn", "every user of this machine", 2);
   log_tap_clear ();
 
   g_assert_no_errno (g_unlink (path));

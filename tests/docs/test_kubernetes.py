@@ -70,8 +70,6 @@ class Kubernetes(unittest.TestCase):
 
     def test_gateway(self):
         """The command takes its file, and ends in time."""
-        if "--config" not in subprocess.run([BINARY, "gateway", "--help"], capture_output=True, text=True).stdout:
-            self.skipTest("the gateway has no --config yet")
         text = self.by_name["ConfigMap", "gateway"]["data"]["gateway.conf"]
         directory = self.enterContext(tempfile.TemporaryDirectory())
         tokens = Path(directory, "tokens")

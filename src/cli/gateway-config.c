@@ -512,7 +512,8 @@ gateway_config_explain (GatewayConfig *self,
   warnings = tcp_gateway_check (gateway, NULL, &other);
   if (other != NULL)
     problems_take (problems, nowhere, g_steal_pointer (&other));
-  for (char **warning = warnings; warning != NULL && *warning != NULL; warning++)
+  /* What is dropped may be what it is about. */
+  for (char **warning = warnings; warning != NULL && *warning != NULL && problems_count_errors (problems) == 0; warning++)
     if (!g_hash_table_contains (known, *warning))
       problems_warn (problems, nowhere, "%s", *warning);
 

@@ -2,6 +2,8 @@
 
 #include "gateway/roster.h"
 
+#include <string.h>
+
 #include "base/invalid.h"
 #include "base/ref-count.h"
 #include "base/secret-hash.h"
@@ -16,13 +18,20 @@ struct _TcpRoster
   gboolean asks;
 };
 
+/* How many names a warning has. */
+#define MAX_NAMES 5
+
+/* @bare is given its name if it has no token. */
 static gboolean
 roster_add (TcpRoster               *self,
             const TcpPrincipalSpec  *spec,
+            GPtrArray               *bare,
             GError                 **error)
 {
   TcpPolicy *policy;
 
+  if (spec->name != NULL && !tcp_tokens_have_name (self->tokens, spec->name) && (spec->tokens == NULL || *spec->tokens == NULL))
+    g_ptr_array_add (bare, spec->name);
   if (!tcp_tokens_add_name (self->tokens, spec->name != NULL ? spec->name : "", error))
     return FALSE;
   if (g_hash_table_contains (self->policies, spec->name))
@@ -61,7 +70,56 @@ roster_warn_of_targets (TcpRoster *self,
     }
 }
 
-/* @principals are TcpPrincipalSpec; @log may be NULL if there is neither a token file nor a target with a name. Blocks. */
+static char *
+join_names (GPtrArray *names)
+{
+  GString *text = g_string_new (NULL);
+
+  for (guint i = 0; i < names->len && i < MAX_NAMES; i++)
+    g_string_append_printf (text, "%s“%s”", i > 0 ? ", " : "", (const char *) names->pdata[i]);
+  if (names->len > MAX_NAMES)
+    g_string_append_printf (text, " and %u more", names->len - MAX_NAMES);
+  return g_string_free (text, FALSE);
+}
+
+/* Those in @bare have no token. An application that is asked may accept a client as anybody. */
+static void
+roster_warn_of_principals (TcpRoster *self,
+                           GPtrArray *bare,
+                           TcpLog    *log)
+{
+  g_autofree char *names = join_names (bare);
+
+  if (bare->len > 0 && self->client_ca == NULL && !self->asks)
+    tcp_log_warn (log, "no client can be %s: there is neither a token for that nor a client-ca", names);
+}
+
+/* @patterns have been checked. */
+static void
+roster_warn_of_ports (TcpRoster          *self,
+                      const char *const  *patterns,
+                      TcpLog             *log)
+{
+  g_autoptr (GHashTable) seen = g_hash_table_new_full (tcp_secret_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GPtrArray) unknown = g_ptr_array_new ();
+  g_autofree char *names = NULL;
+
+  for (; patterns != NULL && *patterns != NULL; patterns++)
+    {
+      const char *at = strrchr (*patterns, '@');
+      g_autofree char *name = at != NULL ? g_strndup (*patterns, at - *patterns) : NULL;
+
+      if (name == NULL || tcp_tokens_have_name (self->tokens, name) || g_hash_table_contains (seen, name))
+        continue;
+      g_ptr_array_add (unknown, name);
+      g_hash_table_add (seen, g_steal_pointer (&name));
+    }
+  names = join_names (unknown);
+  if (unknown->len > 0 && !self->asks)
+    tcp_log_warn (log, "ports for reverse tunnels are reserved for %s, but there is no such principal", names);
+}
+
+/* @principals are TcpPrincipalSpec; @log may be NULL if there is nothing to warn of. Blocks. */
 TcpRoster *
 tcp_roster_load (const TcpGatewaySettings *settings,
                  GPtrArray                *principals,
@@ -69,6 +127,7 @@ tcp_roster_load (const TcpGatewaySettings *settings,
                  GError                  **error)
 {
   g_autoptr (TcpRoster) self = g_new0 (TcpRoster, 1);
+  g_autoptr (GPtrArray) bare = g_ptr_array_new ();
 
   g_atomic_ref_count_init (&self->refs);
   self->policies = g_hash_table_new_full (tcp_secret_hash, g_str_equal, g_free, (GDestroyNotify) tcp_policy_unref);
@@ -79,7 +138,7 @@ tcp_roster_load (const TcpGatewaySettings *settings,
   if (self->tokens == NULL)
     return NULL;
   for (guint i = 0; i < principals->len; i++)
-    if (!roster_add (self, principals->pdata[i], error))
+    if (!roster_add (self, principals->pdata[i], bare, error))
       return NULL;
   g_set_object (&self->client_ca, settings->client_ca);
   self->asks = settings->asks;
@@ -99,6 +158,8 @@ tcp_roster_load (const TcpGatewaySettings *settings,
       return NULL;
     }
   roster_warn_of_targets (self, log);
+  roster_warn_of_principals (self, bare, log);
+  roster_warn_of_ports (self, (const char *const *) settings->reverse_ports, log);
   return g_steal_pointer (&self);
 }
 

@@ -161,6 +161,21 @@ class Check(Directory):
                             'warning: every user of this machine may read the tokens in {}/tokens',
                             'warning: 1 of the 2 tokens in {}/tokens has expired'])
 
+    def test_names_of_nobody(self):
+        """Principals that no client can be, and ports for those that there are not."""
+        self.certify()
+        self.write('tokens', f'alice:{TOKEN}\n')
+        text = ('[gateway]\ntarget=127.0.0.1:22\ntoken-file=tokens\nreverse-ports=alice@57090;carol@57091;carol@57092\n%s'
+                '[principal alice]\nmax-sessions=3\n[principal dave]\n'
+                '[principal erin]\nreverse-ports=57093\n'
+                f'[principal bob]\ntoken={OTHER}\nreverse-ports=57094\n')
+        ports = 'warning: ports for reverse tunnels are reserved for “carol”, but there is no such principal$'
+        self.good(text % '', warnings=['warning: no client can be “dave”, “erin”: there is neither a token for that nor a client-ca$', ports])
+        # By certificates they can.
+        self.good(text % 'tls-cert=gateway.pem\ntls-key=gateway.key\nclient-ca=gateway.pem\n', warnings=[ports])
+        self.good('[gateway]\ntarget=127.0.0.1:22\ntoken-file=tokens\n' + ''.join(f'[principal p{i}]\n' for i in range(7)),
+                  warnings=['warning: no client can be “p0”, “p1”, “p2”, “p3”, “p4” and 2 more: '])
+
     def test_together(self):
         """What is right alone need not be so with the rest."""
         self.write('tokens', f'alice:{TOKEN}\n')

@@ -96,7 +96,7 @@ advise_on_challenge (const TcpDialFailure *failure)
   if (failure->anonymous || failure->authorized)
     return g_strdup ("");
   return g_strdup (_("; of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', the tunnel needs the TOKEN "
-                     "alone, and the gateway reads that file when it starts"));
+                     "alone, and the gateway reads that file again when it changes, or at SIGHUP"));
 }
 
 /* What to do, or an empty string. */

@@ -102,13 +102,13 @@ test_statuses (void)
       "the gateway wss://h/ does not understand the request (400); check the query of the URL" },
     { { .status = 401, .phrase = "Un\033[1m" }, "ws://h/", TCP_TUNNEL_ERROR_UNAUTHORIZED,
       "the gateway ws://h/ refused the token (401 Un\\x1b[1m); of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', "
-      "the tunnel needs the TOKEN alone, and the gateway reads that file when it starts" },
+      "the tunnel needs the TOKEN alone, and the gateway reads that file again when it changes, or at SIGHUP" },
     { { .status = 401, .challenge = "bearer" }, "ws://h/", TCP_TUNNEL_ERROR_UNAUTHORIZED,
       "the gateway ws://h/ refused the token (401); of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', "
-      "the tunnel needs the TOKEN alone, and the gateway reads that file when it starts" },
+      "the tunnel needs the TOKEN alone, and the gateway reads that file again when it changes, or at SIGHUP" },
     { { .status = 401, .challenge = "Basic realm=\"x\", Bearer" }, "ws://h/", TCP_TUNNEL_ERROR_UNAUTHORIZED,
       "the gateway ws://h/ refused the token (401); of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', "
-      "the tunnel needs the TOKEN alone, and the gateway reads that file when it starts" },
+      "the tunnel needs the TOKEN alone, and the gateway reads that file again when it changes, or at SIGHUP" },
     { { .status = 401, .challenge = "Basic realm=\"s3cret\"" }, "ws://h/", TCP_TUNNEL_ERROR_UNAUTHORIZED,
       "the gateway ws://h/ refused the token (401); it asks for a password in its place (Basic), as a web server or a "
       "proxy does, not a gateway" },

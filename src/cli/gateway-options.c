@@ -207,7 +207,7 @@ apply_ready_check (const OptionSet   *options,
  * and the key in the file come from the row. See option-set.h for its members. */
 static const OptionRow rows[] = {
   { "Configuration:", "config", OPTION_INPUT, "File of options, and of rules for clients", "FILE", .only_option = TRUE },
-  { NULL, "check", OPTION_FLAG, "Only list what is wrong with it all", .only_option = TRUE },
+  { NULL, "check", OPTION_FLAG, "Check the options and files; do not start", .only_option = TRUE },
   { NULL, "watch", OPTION_BOOLEAN, "Reload changed files: yes (default) or no", "WHETHER" },
 
   { "Listening:", "listen", OPTION_LISTEN, "Where to listen or unix:PATH (127.0.0.1:0)", "HOST:PORT", .apply = apply_listen, .waits = TRUE },
@@ -219,7 +219,7 @@ static const OptionRow rows[] = {
 
   { "Authentication:", "token-file", OPTION_INPUT, "File of the tokens to accept", "FILE", .apply = apply_token },
   { NULL, "token", OPTION_STRING, "The one token to accept", "TOKEN", .is_secret = TRUE },
-  { NULL, "client-ca", OPTION_INPUT, "PEM file of who issues client certificates", "FILE", .apply = apply_client_ca },
+  { NULL, "client-ca", OPTION_INPUT, "PEM file of authorities for client certs", "FILE", .apply = apply_client_ca },
 
   { "Targets:", "target", OPTION_STRING, "The TCP service to connect to", "HOST:PORT", "target" },
   { NULL, "named-target", OPTION_LIST, "A target with a name (repeatable)", "NAME=HOST:PORT", "targets" },
@@ -241,13 +241,13 @@ static const OptionRow rows[] = {
   { NULL, "max-principal-dial-rate", OPTION_NUMBER, "Targets dialled a second for one name", "N", "max-principal-dial-rate" },
   { NULL, "max-principal-upload-rate", OPTION_RATE, "Bytes a second, from clients of one name", "N", "max-principal-upload-rate",
     .least = 1024 },
-  { NULL, "max-principal-download-rate", OPTION_RATE, "And to them, such as 500K, 10M or 1G", "N", "max-principal-download-rate",
+  { NULL, "max-principal-download-rate", OPTION_RATE, "Bytes a second, to them; 500K, 10M or 1G", "N", "max-principal-download-rate",
     .least = 1024 },
 
   { "Logging and monitoring:", "log-level", OPTION_CHOICE, "none, error, warn, info (default) or debug", "LEVEL", "log-level" },
   { NULL, "access-log", OPTION_OUTPUT, "A line a connection: FILE, journal or -", "FILE", .waits = TRUE },
   { NULL, "admin", OPTION_LISTEN, "Where to show status and metrics", "HOST:PORT", .apply = apply_admin, .waits = TRUE },
-  { NULL, "admin-host", OPTION_LIST, "A name of that place (repeatable)", "NAME", .waits = TRUE },
+  { NULL, "admin-host", OPTION_LIST, "Host name for --admin (repeatable)", "NAME", .waits = TRUE },
   { NULL, "ready-check", OPTION_STRING, "For /readyz: target (default) or none", "WHAT", .apply = apply_ready_check, .waits = TRUE },
   { 0 },
 };

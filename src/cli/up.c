@@ -40,7 +40,7 @@ static const char description[] =
     "others; its line stays, with the reason.\n"
     "\n"
     "The file is tcp-tunnel/tunnels.conf in ~/.config ($XDG_CONFIG_HOME), or else\n"
-    "in /etc/xdg ($XDG_CONFIG_DIRS). Each tunnel is a group of it:\n"
+    "in /etc/xdg ($XDG_CONFIG_DIRS) or /etc. Each tunnel is a group of it:\n"
     "\n"
     "  [phone]\n"
     "  remote-uri=wss://example.org/phone\n"

@@ -342,11 +342,11 @@ check_way (Check *self)
 
 /* HTTP */
 
-/* The answer that is part of the message, such as "404 Not Found from nginx/1.22.1". */
+/* The answer that is part of the message, such as "404 Not Found from nginx/1.22.1". The phrase may have parentheses. */
 static char *
 find_answer (const GError *error)
 {
-  g_autoptr (GRegex) regex = g_regex_new ("\\(([1-5][0-9][0-9]( [^()]*)?)\\)", 0, 0, NULL);
+  g_autoptr (GRegex) regex = g_regex_new ("\\(([1-5][0-9][0-9]( [^()]*(\\([^()]*\\)[^()]*)*)?)\\)", 0, 0, NULL);
   g_autoptr (GMatchInfo) match = NULL;
 
   return g_regex_match (regex, error->message, 0, &match) ? g_match_info_fetch (match, 1) : NULL;

@@ -89,11 +89,12 @@ class File(AccessLogTest):
         """Those that are not let in, or do not get there, have a line as well."""
         self.serve(self.path, '--allow', '*.invalid:*')
         for target in ('gone.invalid:1', '192.0.2.1:1'):
-            with socket.create_connection(self.connect('--target', target), DEADLINE) as client:
-                try:
+            address = self.connect('--target', target)
+            try:
+                with socket.create_connection(address, DEADLINE) as client:
                     self.assertEqual(client.recv(1), b'')
-                except ConnectionError:
-                    pass
+            except ConnectionError:
+                pass
         self.wait_for('lines_total', 2)
         lines = self.read(self.path)
         self.assertEqual([line['end'] for line in lines], ['target', 'forbidden'])

@@ -198,7 +198,7 @@ class Ports(ForwardsTest):
             (['--forward', '=db:1'], "not '=db:1'"),
             (['--forward', '5432='], "not '5432='"),
             (['--forward', '70000=db:1'], '--forward'),
-            (['--forward', '5432=db'], 'is not of the form HOST:PORT'),
+            (['--forward', '5432=db:x'], 'is not of the form HOST:PORT'),
             (['--socks', 'db'], '--socks'),
             (['--http-proxy', '-1'], '--http-proxy'),
             (['--socks', '1080', '--stdio'], '--stdio and --socks exclude each other'),

@@ -226,8 +226,12 @@ check_read_token (Check *self)
 static const char *
 find_token_source (void)
 {
-  const char *source = settings_find_credentials (&target_settings);
+  const Settings *settings = &target_settings;
+  const char *source = settings_find_credentials (settings);
 
+  /* Without a token it is the certificate that was accepted or refused. */
+  if (!settings_wants_token (settings) && settings_has (settings, SETTING_NO_TOKEN) && settings_has (settings, SETTING_CLIENT_CERT))
+    return settings_source (settings, SETTING_CLIENT_CERT);
   return source != NULL ? source : TOKEN_VARIABLE;
 }
 

@@ -431,13 +431,19 @@ class RoundTrip(unittest.TestCase):
                               '--client-ca', path('ca.pem'))
         self.enterContext(server)
 
-        def connect(name):
-            return ('connect', url, '--mode', 'multiplexed', '--no-token', '--ca', path('server.pem'),
+        def way(name):
+            return (url, '--no-token', '--ca', path('server.pem'),
                     '--client-cert', path(name + '.pem'), '--client-key', path(name + '.key'))
+
+        def connect(name):
+            return ('connect', *way(name), '--mode', 'multiplexed')
 
         tunnel = self.enterContext(Command(*connect('known')))
         with dial(listening(tunnel)) as connection:
             self.assertTrue(exchange(connection, noise(1 << 20, 1)))
+        status, out, _ = run('check', *way('known'))
+        self.assertEqual(status, 0)
+        self.assertRegex(out, '(?m)Token +accepted, from --client-cert$')
         status, _, err = run(*connect('unknown'))
         self.assertEqual(status, FAILED)
         self.assertIn('401', err)

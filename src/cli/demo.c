@@ -41,9 +41,9 @@ static struct
 
 static const GOptionEntry entries[] = {
   { "size", 0, 0, G_OPTION_ARG_STRING, &options.size,
-    N_("Send so much each way (default: for 1.5 s)"), "MIB" },
+    N_("Data to send each way (default: for 1.5 s)"), "MIB" },
   { "keep", 0, 0, G_OPTION_ARG_NONE, &options.keep,
-    N_("Run on afterwards, to be tried by hand"), NULL },
+    N_("Keep tunnels and gateway running afterwards"), NULL },
   { "log-level", 0, 0, G_OPTION_ARG_STRING, &options.log_level,
     N_("none, error (default), warn, info or debug"), "LEVEL" },
   G_OPTION_ENTRY_NULL,
@@ -55,8 +55,8 @@ static const char description[] =
     "The receiving end compares every byte.\n"
     "\n"
     "Exit status:\n"
-    "  0  all held\n"
-    "  1  something did not hold, or the demo was stopped before its end\n"
+    "  0  every part succeeded\n"
+    "  1  a part failed, or the demo was stopped before its end\n"
     "  2  wrong usage\n");
 
 /* A line of the summary. */

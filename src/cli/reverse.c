@@ -72,7 +72,7 @@ reverse_main (char ***args)
   g_autoptr (GPtrArray) all = g_ptr_array_new ();
   g_autoptr (GError) error = NULL;
 
-  if (!options_parse ("reverse", "URL|NAME", N_("Show a TCP service of this machine at the gateway at URL."), description,
+  if (!options_parse ("reverse", "URL|NAME", N_("Make a TCP service of this machine available at the gateway."), description,
                       entries, args, &error) ||
       !target_check (*args, &error) || !target_read ((*args)[1], &error) ||
       !check_service (&error))

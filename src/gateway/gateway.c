@@ -555,16 +555,16 @@ tcp_gateway_reload_finish (TcpGateway    *self,
  * Takes over what has changed in the properties, and in the files that they name, while the gateway runs. Blocks until
  * that is done.
  *
- * What counts from then on is
+ * These settings take effect:
  *
- * - who may come: [property@TcpTunnel.Gateway:token], the content of [property@TcpTunnel.Gateway:token-file],
+ * - authentication: [property@TcpTunnel.Gateway:token], the content of [property@TcpTunnel.Gateway:token-file],
  *   [property@TcpTunnel.Gateway:principals] with what each of them says, [property@TcpTunnel.Gateway:client-ca], and whether
  *   [signal@TcpTunnel.Gateway::authenticate] has a handler;
- * - where they may go: [property@TcpTunnel.Gateway:target], [property@TcpTunnel.Gateway:targets],
+ * - targets: [property@TcpTunnel.Gateway:target], [property@TcpTunnel.Gateway:targets],
  *   [property@TcpTunnel.Gateway:allow] and [property@TcpTunnel.Gateway:reverse-ports];
- * - how much they may have: [property@TcpTunnel.Gateway:max-dials], [property@TcpTunnel.Endpoint:max-connections], except
+ * - limits: [property@TcpTunnel.Gateway:max-dials], [property@TcpTunnel.Endpoint:max-connections], except
  *   that there are no more sessions, nor connections in one session, than at the start, and the limits of each principal
- *   such as [property@TcpTunnel.Gateway:max-principal-connections]; whoever has more keeps it;
+ *   such as [property@TcpTunnel.Gateway:max-principal-connections]. A principal above a new limit keeps what it has;
  * - [property@TcpTunnel.Gateway:tls-certificate].
  *
  * A change of any other property waits for the next start. If this fails nothing has changed.
@@ -573,8 +573,8 @@ tcp_gateway_reload_finish (TcpGateway    *self,
  *
  * - the sessions of a principal that is not known any more end, and their connections in a reset;
  * - connections to targets that are not allowed any more end in a reset with %TCP_TUNNEL_ERROR_FORBIDDEN, and their sessions
- *   go on; one to a target that was asked for by a name stays where it is if the name leads elsewhere now;
- * - ports for reverse tunnels that are not allowed any more are given up, and what came to them before goes on;
+ *   go on; a connection to a named target goes on if the name leads to another address now;
+ * - the gateway stops listening on ports for reverse tunnels that are not allowed any more, and their connections go on;
  * - a client whose token has gone while its principal has another is asked for a fresh one: its WebSocket
  *   is closed, and its session waits for [property@TcpTunnel.Gateway:session-timeout], as after
  *   any break. The same happens when a token expires;
@@ -584,12 +584,13 @@ tcp_gateway_reload_finish (TcpGateway    *self,
  *
  * New TLS handshakes get the new certificate.
  *
- * Several may take place at a time; what the one says that was called last counts.
+ * Several reloads may be under way at a time; the settings of the one that was called last take effect.
  *
  * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the tokens cannot be read, if a property of the gateway or of a
- * principal is not valid, or if a certificate is set where there was none at the start or the other way round; with %TCP_TUNNEL_ERROR_TLS if the private key belongs to
- * another certificate; with %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway does not run, is closed meanwhile, or was
- * started before a fork of which this process is the child; or with %G_IO_ERROR_CANCELLED.
+ * principal is not valid, or if a certificate is set where there was none at the start or the other way round; with
+ * %TCP_TUNNEL_ERROR_TLS if the private key belongs to another certificate; with %TCP_TUNNEL_ERROR_WRONG_STATE if the
+ * gateway does not run, is closed meanwhile, or was started before a fork of which this process is the child; or with
+ * %G_IO_ERROR_CANCELLED.
  *
  * Returns: whether the changes count
  *

@@ -173,6 +173,7 @@ class Commands(unittest.TestCase):
             free = str(free_port())
             text = re.sub(rf"\b{port}\b", free, text)
             settings = re.sub(rf"\b{port}\b", free, settings)
+            configuration = re.sub(rf"\b{port}\b", free, configuration)
         self.provide(directory, settings, configuration)
         listening = {}
         for line in text.splitlines():

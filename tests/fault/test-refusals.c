@@ -319,7 +319,6 @@ static void
 test_kept (void)
 {
   g_auto (Rig) rig = rig_new (target_new_refusing ());
-  g_autoptr (ResumablePeer) alice = NULL;
   g_autoptr (GPtrArray) peers = g_ptr_array_new_with_free_func ((GDestroyNotify) resumable_peer_free);
   const char *limit = "it acknowledges too little, for which there is no memory (max-memory of the principal: 4194304)";
 

@@ -52,6 +52,15 @@ loopback_pair (int fds[2],
     }
 }
 
+void
+unix_pair (int fds[2],
+           int buffer)
+{
+  g_assert_no_errno (socketpair (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds));
+  for (guint i = 0; i < 2; i++)
+    g_assert_no_errno (setsockopt (fds[i], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof (buffer)));
+}
+
 GSocketConnection *
 loopback_connection (int fd)
 {

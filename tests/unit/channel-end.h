@@ -15,6 +15,8 @@ void unit_test_init (int    *argc,
  * is not 0. */
 void loopback_pair (int fds[2],
                     int buffer);
+void unix_pair (int fds[2],
+                int buffer);
 GSocketConnection *loopback_connection (int fd);
 /* Until the end that the other side has sent is there, and so all that came before. */
 void wait_for_hang_up (int fd);

@@ -83,6 +83,7 @@ session_end_new (const SessionEndOptions *end_options)
 
   self->client = end_options->client;
   self->buffer = end_options->buffer;
+  self->is_unix = end_options->is_unix;
   self->group = tcp_channel_group_new ();
   self->status = options.status = tcp_status_new ();
   self->opened = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_stream_unref);
@@ -126,7 +127,10 @@ session_end_connect (SessionEnd *self)
 {
   int fds[2];
 
-  loopback_pair (fds, self->buffer);
+  if (self->is_unix)
+    unix_pair (fds, self->buffer);
+  else
+    loopback_pair (fds, self->buffer);
   session_end_attach (self, fds[0]);
   return raw_end_new (fds[1]);
 }

@@ -15,6 +15,7 @@ typedef struct
   TcpChannelGroup *group;
   gboolean client;
   int buffer;
+  gboolean is_unix;
   GPtrArray *opened; /* of TcpStream: what the peer opened */
   GPtrArray *peers;  /* of RawEnd: the far ends of those */
   guint streams_closed;
@@ -32,6 +33,7 @@ typedef struct
   guint max_streams;
   gboolean reset_on_loss;
   int buffer;       /* of the TCP connections, see loopback_pair () */
+  gboolean is_unix; /* the WebSocket is on Unix sockets: no segment of many tiny messages is dropped and sent again */
   TcpBudget *budget;
 } SessionEndOptions;
 

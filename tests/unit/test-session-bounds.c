@@ -395,6 +395,7 @@ test_refusals (void)
 {
   SessionEndOptions options = {
     .protocol = &tcp_protocol_tagged, .accepts = TRUE, .max_buffered_bytes = CAP, .max_streams = 1, .buffer = 20000,
+    .is_unix = TRUE,
   };
   guint opens = test_count (200000, 120000);
   g_autoptr (SessionEnd) end = session_end_new (&options);

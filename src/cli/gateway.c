@@ -103,6 +103,7 @@ typedef struct
   gboolean reload_again;  /* when it has started, or reloaded */
   gboolean over;
   gboolean has_terminal; /* at the start */
+  gboolean adopted;      /* it goes on with what the program before has left */
   AccessLog *log;        /* nullable */
   Admin *admin;          /* nullable */
   Restart *restart;
@@ -137,7 +138,9 @@ on_drained (GObject      *object,
 static void
 gateway_end (Gateway *self)
 {
-  /* The file of the tokens may be a pipe that nobody writes to. */
+  /* The file of the tokens may be a pipe that nobody writes to. But connections of the program before are to drain. */
+  if (self->starting != NULL && self->adopted && self->quits == 1)
+    return;
   if (self->starting != NULL)
     g_cancellable_cancel (self->starting);
   else if (restart_is_under_way (self->restart))
@@ -511,26 +514,32 @@ gateway_start (Gateway  *self,
 
 /* Until it is told to end. Returns the exit status. */
 static int
-gateway_run (Gateway  *self,
-             gboolean  adopted)
+gateway_run (Gateway *self)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *uri = NULL;
   int code;
 
-  if (self->admin != NULL)
+  if (self->admin != NULL && self->quits == 0)
     admin_set_state (self->admin, ADMIN_SERVING);
   self->server = status_server_new ("gateway", describe, self);
   uri = format_gateway (self->gateway);
   /* The program before has said so. */
-  code = adopted ? 0 : view_print (stdout, "listening on %s\n", uri);
+  code = self->adopted ? 0 : view_print (stdout, "listening on %s\n", uri);
   if (code != 0)
     {
       error = options_stdout_error (code);
       return options_failure ("gateway", error);
     }
-  notify_send ("READY=1\nSTATUS=listening on %s", uri);
-  gateway_do_next (self);
+  if (self->quits == 0)
+    {
+      notify_send ("READY=1\nSTATUS=listening on %s", uri);
+      gateway_do_next (self);
+    }
+  else
+    {
+      gateway_end (self);
+    }
   while (!self->over)
     g_main_context_iteration (NULL, TRUE);
   return EXIT_SUCCESS;
@@ -582,13 +591,14 @@ gateway_main (char ***args)
   if (option_set_get (given, "check")->flag)
     return check (given);
 
+  self.adopted = state >= 0;
   self.has_terminal = process_has_terminal ();
   self.watch = file_watch_new (on_file_changed, &self);
   self.restart = restart_new (gateway, &callbacks, &self);
   status = gateway_start (&self, state, dry_run);
   /* The signal may have come when the start could not be cancelled any more. */
-  if (status == EXIT_SUCCESS && !dry_run && self.error == NULL && self.quits == 0)
-    status = gateway_run (&self, state >= 0);
+  if (status == EXIT_SUCCESS && !dry_run && self.error == NULL && (self.quits == 0 || self.adopted))
+    status = gateway_run (&self);
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 
   gateway_hide (&self);

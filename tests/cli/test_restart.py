@@ -25,6 +25,13 @@ BROKEN = '#!/bin/sh\necho "no such library" >&2\nexit 127\n'
 HANGS = '#!/bin/sh\nexec sleep 600\n'
 FAILS_LATER = '#!/bin/sh\ncase "$*" in *--dry-run*) exec "$REAL" "$@";; esac\nexit 1\n'
 KILLED_LATER = '#!/bin/sh\ncase "$*" in *--dry-run*) exec "$REAL" "$@";; esac\nkill -9 $$\n'
+# It gets a signal to end before it can handle that.
+ENDS_LATER = f'''#!{sys.executable}
+import os, signal, sys
+if "--dry-run" not in sys.argv:
+    os.kill(os.getpid(), signal.SIGTERM)
+os.execv(os.environ["REAL"], sys.argv)
+'''
 # That of a later version, for which this one is the program before.
 OTHER_VERSION = f'''#!{sys.executable}
 import fcntl, os, sys
@@ -514,6 +521,17 @@ class Program_(Restart):
         self.check(connection)
         self.check_end(connection)
         self.assertEqual(self.running.wait(), 0)
+
+    def test_ends_behind(self):
+        """A signal to end that the next program gets has that drain, and connections go on."""
+        _, connection = self.connect(self.running.url)
+        self.program.replace(ENDS_LATER)
+        self.running.process.send_signal(signal.SIGUSR2)
+        self.running.error_line('no new connections are taken')
+        self.check(connection)
+        self.check_end(connection)
+        self.assertEqual(self.running.wait(), 0)
+        self.target.wait_ends(['in order'])
 
     def test_twice(self):
         _, connection = self.connect(self.running.url)

@@ -2,6 +2,7 @@
 
 #include "gateway/gateway-private.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "gateway/certificate.h"
@@ -180,14 +181,27 @@ tcp_gateway_hand_over (TcpGateway  *self,
   return done;
 }
 
-/* A start that fails would cost all connections. What can be read only once, such as a pipe, is left to it. */
+/* The program before has read it, and what came out of a pipe comes only once. */
+static gboolean
+can_read_again (const char  *path,
+                GError     **error)
+{
+  struct stat info;
+
+  if (path == NULL || stat (path, &info) < 0 || !(S_ISFIFO (info.st_mode) || S_ISSOCK (info.st_mode)))
+    return TRUE;
+  g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
+               "the tokens are in the pipe %s, which cannot be read again", path);
+  return FALSE;
+}
+
+/* A start that fails would cost all connections. */
 static gboolean
 can_start (TcpGatewaySettings  *settings,
            GError             **error)
 {
   /* The start warns of what is to be warned of. */
   g_autoptr (TcpLog) log = tcp_log_new ("gateway", TCP_TUNNEL_LOG_LEVEL_NONE);
-  gboolean is_file = settings->token_file == NULL || g_file_test (settings->token_file, G_FILE_TEST_IS_REGULAR);
   g_autoptr (GPtrArray) principals = NULL;
   g_autoptr (TcpRoster) roster = NULL;
 
@@ -195,8 +209,8 @@ can_start (TcpGatewaySettings  *settings,
     return FALSE;
   if (settings->tls_certificate != NULL && !tcp_certificate_try_sync (settings->tls_certificate, NULL, error))
     return FALSE;
-  if (!is_file)
-    return TRUE;
+  if (!can_read_again (settings->token_file, error))
+    return FALSE;
   principals = tcp_principals_get_specs (settings->principals, error);
   roster = principals != NULL ? tcp_roster_load (settings, principals, log, error) : NULL;
   return roster != NULL;
@@ -220,8 +234,8 @@ can_start (TcpGatewaySettings  *settings,
  * start fails every connection in the state is reset.
  *
  * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the descriptor is none of a state, or that is of a version that this library does not
- * know, or makes no sense; or with the error of a start that would fail. The program should exit then, which resets the
- * connections.
+ * know, or makes no sense, or if the token file is a pipe, which could not be read again; or with the error of a start that
+ * would fail. The program should exit then, which resets the connections.
  *
  * Returns: whether the state is one to go on with
  *

@@ -437,6 +437,19 @@ class Kinds(Restart):
         self.assert_reset(connection)
         self.target.wait_ends(['reset'])
 
+    def test_tokens_from_a_pipe(self):
+        """What the next program could not read again."""
+        path = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), 'tokens')
+        os.mkfifo(path)
+        writer = threading.Thread(target=write_file, args=(path, f'ann:{TOKEN}\n'))
+        writer.start()
+        gateway = self.gateway('--token-file', path, TCP_TUNNEL_TOKEN=None)
+        writer.join()
+        _, connection = self.connect(gateway.url)
+        gateway.process.send_signal(signal.SIGUSR2)
+        gateway.error_line('goes on as it is: .* cannot be read again')
+        self.check(connection)
+
     def test_principal_that_is_gone(self):
         directory = self.enterContext(tempfile.TemporaryDirectory())
         tokens = os.path.join(directory, 'tokens')
@@ -633,6 +646,11 @@ class Manager(Restart):
             counts.add(len(os.listdir(f'/proc/{gateway.process.pid}/fd')))
         self.assertLessEqual(max(counts) - min(counts), 3)
         self.check_end(connection)
+
+
+def write_file(path, text):
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(text)
 
 
 def children(pid):

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ enum
 {
   TRY_TIMEOUT = 10, /* s, for the other program to look at the state; meanwhile nothing goes on */
   TRY_FD = 3,       /* the descriptor of the state there */
+  MAX_SAID = 16384, /* bytes of what it says that are kept */
 };
 
 /* Those that the command handles. */
@@ -125,6 +127,7 @@ make_arguments (int      fd,
 typedef struct
 {
   GSubprocess *process;
+  int said; /* a descriptor of what it says */
   guint deadline;
   gboolean late;
   struct stat file; /* as it was before */
@@ -137,6 +140,8 @@ trial_free (gpointer data)
 
   if (self->deadline != 0)
     g_source_remove (self->deadline);
+  if (self->said >= 0)
+    close (self->said);
   g_clear_object (&self->process);
   g_free (self);
 }
@@ -152,11 +157,30 @@ on_deadline (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* What it says goes into this, which does not grow: the program may be a wrong one, that says any amount. */
+static int
+open_said (GError **error)
+{
+  int fd = memfd_create ("tcp-tunnel-says", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  int code;
+
+  if (fd >= 0 && ftruncate (fd, MAX_SAID) == 0 && fcntl (fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) == 0)
+    return fd;
+  code = errno;
+  if (fd >= 0)
+    close (fd);
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "there is no room for what %s may say: %s", path,
+               g_strerror (code));
+  return -1;
+}
+
 /* What it was: the last line, before which there may be warnings, and behind which a hint at the help. */
 static char *
-find_reason (const char *said)
+find_reason (int fd)
 {
-  g_auto (GStrv) lines = g_strsplit (said != NULL ? said : "", "\n", -1);
+  char said[MAX_SAID + 1] = { 0 };
+  g_autofree char *text = pread (fd, said, MAX_SAID, 0) > 0 ? g_utf8_make_valid (said, -1) : g_strdup ("");
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
 
   for (guint i = g_strv_length (lines); i-- > 0;)
     if (*g_strstrip (lines[i]) != '\0' && !g_str_has_prefix (lines[i], "Try '"))
@@ -172,11 +196,10 @@ on_tried (GObject      *object,
   g_autoptr (GTask) task = data;
   Trial *self = g_task_get_task_data (task);
   GSubprocess *process = G_SUBPROCESS (object);
-  g_autofree char *said = NULL;
   g_autofree char *reason = NULL;
   GError *error = NULL;
 
-  if (!g_subprocess_communicate_utf8_finish (process, result, NULL, &said, &error))
+  if (!g_subprocess_wait_finish (process, result, &error))
     {
       g_subprocess_force_exit (process);
       g_task_return_error (task, error);
@@ -186,7 +209,7 @@ on_tried (GObject      *object,
   else if (self->late)
     g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "%s did not say within %d s whether it can go on",
                              path, TRY_TIMEOUT);
-  else if ((reason = find_reason (said)) != NULL)
+  else if ((reason = find_reason (self->said)) != NULL)
     g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, "%s cannot go on: %s", path, reason);
   else if (g_subprocess_get_if_signaled (process))
     g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, "%s cannot go on: it was ended by signal %d", path,
@@ -216,7 +239,14 @@ replace_try_async (int                  fd,
   GError *error = NULL;
 
   g_task_set_task_data (task, self, trial_free);
-  launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+  self->said = open_said (&error);
+  if (self->said < 0)
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+  launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDOUT_SILENCE);
+  g_subprocess_launcher_take_stderr_fd (launcher, fcntl (self->said, F_DUPFD_CLOEXEC, TRY_FD + 1));
   g_subprocess_launcher_set_environ (launcher, environ_of_trial);
   g_subprocess_launcher_take_fd (launcher, fcntl (fd, F_DUPFD_CLOEXEC, TRY_FD + 1), TRY_FD);
   g_free (args[0]);
@@ -229,7 +259,7 @@ replace_try_async (int                  fd,
       return;
     }
   self->deadline = g_timeout_add_seconds (TRY_TIMEOUT, on_deadline, self);
-  g_subprocess_communicate_utf8_async (self->process, NULL, cancellable, on_tried, g_steal_pointer (&task));
+  g_subprocess_wait_async (self->process, cancellable, on_tried, g_steal_pointer (&task));
 }
 
 /**

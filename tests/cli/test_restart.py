@@ -22,6 +22,7 @@ PATTERN = random.Random(7).randbytes(1 << 20)
 
 # What becomes of the gateway in the file: each is a script that gets what the command would.
 BROKEN = '#!/bin/sh\necho "no such library" >&2\nexit 127\n'
+CHATS = '#!/bin/sh\nexec yes no such library >&2\n'
 HANGS = '#!/bin/sh\nexec sleep 600\n'
 FAILS_LATER = '#!/bin/sh\ncase "$*" in *--dry-run*) exec "$REAL" "$@";; esac\nexit 1\n'
 KILLED_LATER = '#!/bin/sh\ncase "$*" in *--dry-run*) exec "$REAL" "$@";; esac\nkill -9 $$\n'
@@ -488,6 +489,13 @@ class Program_(Restart):
         self.program.replace(BROKEN)
         self.check_stays('cannot go on: no such library')
 
+    def test_chats(self):
+        """One that says more than anybody wants to know takes no memory for that."""
+        self.program.replace(CHATS)
+        before = memory(self.running.process.pid)
+        self.check_stays('cannot go on: no such library')
+        self.assertLess(memory(self.running.process.pid) - before, 50000)
+
     def test_missing(self):
         os.unlink(self.program.path)
         self.check_stays('No such file')
@@ -651,6 +659,12 @@ class Manager(Restart):
 def write_file(path, text):
     with open(path, 'w', encoding='utf-8') as file:
         file.write(text)
+
+
+def memory(pid):
+    """The most that it had, in KiB."""
+    with open(f'/proc/{pid}/status', encoding='utf-8') as file:
+        return int(re.search(r'^VmHWM:\s+(\d+)', file.read(), re.M)[1])
 
 
 def children(pid):

@@ -595,14 +595,16 @@ shard_do_review (gpointer data)
 
 /* Another process goes on with it */
 
+/* Once more for clients that were on their way to it, and for a shard that is there only since they came. */
 static void
 shard_stop (TcpShard *self)
 {
   GHashTableIter iter;
   gpointer client;
 
+  if (!self->suspended)
+    tcp_reactor_suspend ();
   self->suspended = TRUE;
-  tcp_reactor_suspend ();
   g_hash_table_iter_init (&iter, self->clients);
   while (g_hash_table_iter_next (&iter, &client, NULL))
     tcp_client_suspend (client);
@@ -726,9 +728,8 @@ shard_do_step (gpointer data)
     switch (step->step)
       {
       case TCP_SHARD_STOP:
-        shard_stop (self);
-        break;
       case TCP_SHARD_SETTLE:
+        shard_stop (self);
         break;
       case TCP_SHARD_SAVE:
         shard_save (self, step->snapshot);

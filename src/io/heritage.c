@@ -55,9 +55,13 @@ tcp_socket_inherit (int     fd,
   if (!is_same (fd, inode))
     return NULL;
   tcp_socket_set_inherited (fd, inode, FALSE);
-  tcp_socket_set_doomed (fd, inode, FALSE);
   socket = g_socket_new_from_fd (fd, NULL);
-  if (socket != NULL)
-    g_socket_set_blocking (socket, FALSE);
+  if (socket == NULL)
+    {
+      close (fd);
+      return NULL;
+    }
+  tcp_socket_set_doomed (fd, inode, FALSE);
+  g_socket_set_blocking (socket, FALSE);
   return socket;
 }

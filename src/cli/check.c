@@ -230,7 +230,8 @@ find_token_source (void)
   const char *source = settings_find_credentials (settings);
 
   /* Without a token it is the certificate that was accepted or refused. */
-  if (!settings_wants_token (settings) && settings_has (settings, SETTING_NO_TOKEN) && settings_has (settings, SETTING_CLIENT_CERT))
+  if (!settings_wants_token (settings) && settings_has (settings, SETTING_NO_TOKEN) &&
+      settings_has (settings, SETTING_CLIENT_CERT))
     return settings_source (settings, SETTING_CLIENT_CERT);
   return source != NULL ? source : TOKEN_VARIABLE;
 }

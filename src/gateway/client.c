@@ -585,7 +585,7 @@ on_reverse_accepted (guint32            listener,
     tcp_reverse_set_resting (self->reverse, TRUE);
   if (stream == NULL)
     {
-      tcp_log_limit_write (self->warnings, "a TCP connection for the client %s was turned away: %s", self->principal->name,
+      tcp_log_limit_write (self->warnings, "a TCP connection for the client %s was refused: %s", self->principal->name,
                            error->message);
       tcp_socket_close_with_reset (g_socket_connection_get_socket (connection));
       return;
@@ -770,7 +770,7 @@ static const char *
 client_describe_expiry (TcpClient *self)
 {
   if (tcp_proof_is_granted (&self->proof))
-    return "the application let it in until now";
+    return "the time until which the application accepted it has passed";
   if (self->proof.has_token && tcp_credential_has_expired (&self->proof.token))
     return "the token has expired";
   return "the client certificate has expired";

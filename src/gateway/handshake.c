@@ -136,7 +136,7 @@ accept_certificate (TcpRoster            *roster,
 
   if (name == NULL)
     {
-      tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The client certificate is of nobody who is known here.");
+      tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The client certificate names no known principal.");
       refusal->undecided = TRUE;
       return NULL;
     }
@@ -192,7 +192,7 @@ take_answer (const TcpAnswer *answer,
   if (answer->principal != NULL && !tcp_proof_has_expired (proof))
     return answer->principal;
 
-  tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The client is not let in.");
+  tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The application rejected the client.");
   refusal->guessed = shows_token;
   refusal->detail = g_strdup (answer->principal == NULL ? answer->reason : "the application gave a time that is over");
   return NULL;

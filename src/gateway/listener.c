@@ -436,7 +436,7 @@ on_ask_answered (const TcpAnswer *answer,
   if (answer != NULL)
     pending_answer (self, answer);
   else
-    pending_refuse_undecided (self, "The application did not decide in time who this is; try again later.");
+    pending_refuse_undecided (self, "The application did not decide in time about this client; try again later.");
 }
 
 static const TcpAskCallbacks ask_callbacks = {

@@ -204,7 +204,7 @@ tcp_session_check_state (GVariant                *state,
   const char *problem = check_state (state, trial);
 
   free_trial (trial);
-  return problem == NULL || tcp_invalid (error, "the state of a session makes no sense: %s", problem);
+  return problem == NULL || tcp_invalid (error, "the state of a session is inconsistent: %s", problem);
 }
 
 /* Restoring */

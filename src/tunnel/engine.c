@@ -212,11 +212,11 @@ engine_log_turned_away (TcpEngine  *self,
   gboolean quiet = now < self->quiet_until;
 
   if (quiet)
-    tcp_log_debug (self->log, "a TCP client was turned away: %s", why);
+    tcp_log_debug (self->log, "a TCP client was refused: %s", why);
   else if (self->turned_away > 0)
-    tcp_log_warn (self->log, "a TCP client was turned away, and %u before it: %s", self->turned_away, why);
+    tcp_log_warn (self->log, "a TCP client was refused, and %u before it: %s", self->turned_away, why);
   else
-    tcp_log_warn (self->log, "a TCP client was turned away: %s", why);
+    tcp_log_warn (self->log, "a TCP client was refused: %s", why);
 
   self->turned_away = quiet ? self->turned_away + 1 : 0;
   if (!quiet)

@@ -212,7 +212,7 @@ test_rejected (void)
     }
   g_assert_true (tcp_authentication_reject (rig_get (&rig, 0), "the account is closed"));
   expect_status (fds[0], 401);
-  LOG_TAP_EXPECT ("info", "The client is not let in. (the account is closed)", 1);
+  LOG_TAP_EXPECT ("info", "The application rejected the client. (the account is closed)", 1);
   g_assert_true (tcp_authentication_accept (rig_get (&rig, 1), "alice", past));
   expect_status (fds[1], 401);
   LOG_TAP_EXPECT ("info", "(the application gave a time that is over)", 1);
@@ -483,7 +483,7 @@ test_expires (void)
   fd = client_connect (fixture_get_port (fixture));
   client_echo_stream (fd, 100000, 1);
   rig.expires = NULL;
-  LOG_TAP_EXPECT ("info", "was asked for another credential: the application let it in until now", 1);
+  LOG_TAP_EXPECT ("info", "was asked for another credential: the time until which the application accepted it has passed", 1);
   WAIT_UNTIL (rig.calls == 2);
   WAIT_UNTIL (fixture->recorder->last_state == TCP_TUNNEL_STATE_CONNECTED);
   client_echo_stream (fd, 100000, 2);

@@ -286,8 +286,8 @@ test_turned_away (void)
       client_expect_end (other);
       client_close (other);
     }
-  LOG_TAP_EXPECT ("", "turned away", 5);
-  LOG_TAP_EXPECT ("warn", "turned away", 1);
+  LOG_TAP_EXPECT ("", "a TCP client was refused", 5);
+  LOG_TAP_EXPECT ("warn", "a TCP client was refused", 1);
   LOG_TAP_EXPECT ("warn", "--mode auto", 1);
   client_round_trip (fd, "the first goes on");
   client_close (fd);

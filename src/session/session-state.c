@@ -237,12 +237,15 @@ tcp_session_restore (TcpSession *self,
   GPtrArray *restored = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_stream_unref);
   g_autoptr (GVariant) protocol = NULL;
   g_autoptr (GVariant) streams = NULL;
+  const char *problem = NULL;
 
   g_variant_get (state, "(v@a" TCP_STREAM_STATE_TYPE ")", &protocol, &streams);
   if (g_variant_is_of_type (protocol, G_VARIANT_TYPE (TCP_RESUMABLE_STATE_TYPE)))
-    g_assert (tcp_resumable_load (self->protocol, protocol) == NULL);
+    problem = tcp_resumable_load (self->protocol, protocol);
   else if (g_variant_is_of_type (protocol, G_VARIANT_TYPE (OVER_STATE_TYPE)))
     self->protocol->over = TRUE;
+  /* It was checked. */
+  g_assert (problem == NULL);
 
   for (gsize i = 0; i < g_variant_n_children (streams); i++)
     {
@@ -262,10 +265,12 @@ tcp_session_begin_restored (TcpSession *self,
   g_autoptr (GVariant) inner = g_variant_get_variant (protocol);
   g_autoptr (GError) error = NULL;
   TcpProtocolLoss loss = { .now = tcp_now () };
+  const char *problem G_GNUC_UNUSED;
 
   if (g_variant_is_of_type (inner, G_VARIANT_TYPE (TCP_RAW_STATE_TYPE)))
     {
-      g_assert (tcp_raw_load (self->protocol, inner, &loss.unconfirmed) == NULL);
+      problem = tcp_raw_load (self->protocol, inner, &loss.unconfirmed);
+      g_assert (problem == NULL);
       error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "the gateway was restarted");
       loss.error = error;
       self->protocol->class->detached (self->protocol, &loss);

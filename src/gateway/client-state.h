@@ -18,7 +18,8 @@ typedef enum
   TCP_CLIENT_FOREIGN = 1 << 1,
   TCP_CLIENT_BEGUN = 1 << 2,
   TCP_CLIENT_GRANTED = 1 << 3, /* the application has let it in */
-  TCP_CLIENT_ALL_FLAGS = (1 << 4) - 1,
+  TCP_CLIENT_LAPSED = 1 << 4,  /* what it has shown does not hold any more */
+  TCP_CLIENT_ALL_FLAGS = (1 << 5) - 1,
 } TcpClientFlags;
 
 typedef struct

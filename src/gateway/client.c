@@ -1171,7 +1171,7 @@ tcp_client_save (TcpClient *self)
     .principal = self->principal->name,
     .target = self->target,
     .flags = self->flags | (self->begun ? TCP_CLIENT_BEGUN : 0) |
-             (tcp_client_is_granted (self) ? TCP_CLIENT_GRANTED : 0),
+             (tcp_client_is_granted (self) ? TCP_CLIENT_GRANTED : 0) | (self->lapsed ? TCP_CLIENT_LAPSED : 0),
     .expires = self->proof.expires,
     .timeout = client_get_timeout (self),
     .protocol = tcp_session_get_protocol (self->session),
@@ -1269,7 +1269,10 @@ tcp_client_restore (TcpClient            *self,
       self->away_since = tcp_now ();
       client_await_need (self);
     }
-  client_await_renewal (self);
+  if ((state->flags & TCP_CLIENT_LAPSED) != 0)
+    client_lapse_listeners (self, TRUE);
+  else
+    client_await_renewal (self);
   tcp_session_begin_restored (self->session, state->session);
   if (tcp_session_is_idle (self->session))
     client_end (self);

@@ -382,6 +382,27 @@ class Kinds(Restart):
         self.assertEqual(self.target.accepted, 4)
         self.target.wait_ends(['in order'] * 4)
 
+    def test_reverse_after_revocation(self):
+        """Nobody comes to a listener of a client whose token is not valid any more, however often it is restarted."""
+        tokens = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), 'tokens')
+        write_file(tokens, f'ann:{TOKEN}\n')
+        port = free_port()
+        gateway = self.gateway('--reverse-ports', f'{port}', '--token-file', tokens, TCP_TUNNEL_TOKEN=None)
+        tunnel = self.tunnel(gateway.url, '--to', str(self.target.port), '--remote-port', str(port), command='reverse')
+        tunnel.line()
+        tunnel.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(tunnel.process.send_signal, signal.SIGCONT)
+        write_file(tokens, 'ann:other\n')
+        gateway.process.send_signal(signal.SIGHUP)
+        gateway.error_line('was asked for another credential')
+        gateway.restart()
+        end = time.monotonic() + DEADLINE
+        with contextlib.suppress(ConnectionRefusedError):
+            while time.monotonic() < end:
+                socket.create_connection(('127.0.0.1', port)).close()
+                time.sleep(0.5)
+            raise AssertionError('it still listens')
+
     def test_client_that_is_away(self):
         """Its WebSocket breaks in the very moment."""
         gateway = self.gateway()

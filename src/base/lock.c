@@ -41,6 +41,8 @@ tcp_lock_init (TcpLock *self)
 void
 tcp_lock_clear (TcpLock *self)
 {
+  /* The reference that goes last may be one of GLib's, which ThreadSanitizer does not see. */
+  tcp_tsan_acquire (&self->mutex);
   /* GLib ends a program that clears a mutex which is held. */
   if (atomic_load (&self->fork_count) == tcp_fork_count ())
     g_mutex_clear (&self->mutex);

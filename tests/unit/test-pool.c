@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "base/tsan.h"
 #include "io/pool.h"
 #include "io/reactor.h"
 #include "test-util.h"

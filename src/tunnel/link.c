@@ -1196,6 +1196,14 @@ tcp_link_network_changed (TcpLink *self)
     tcp_timer_set (self->retry, self->not_before);
 }
 
+/* Whether the gateway, or what is in front of it, does not let this tunnel in, so that a goodbye would be refused as well. */
+static gboolean
+is_refused (const GError *error)
+{
+  return g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED) ||
+         g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_REJECTED);
+}
+
 /* Ends all of it; the ended callback is not called any more. */
 void
 tcp_link_close (TcpLink      *self,
@@ -1219,5 +1227,6 @@ tcp_link_close (TcpLink      *self,
   /* A raw connection that is cut off must not look complete at the far end. */
   tcp_session_close (self->session, busy ? tcp_session_get_reset_code (self->session) : TCP_CLOSE_NORMAL,
                      "the tunnel was closed", error != NULL ? error : closed);
-  link_repeat_goodbye (self, channel);
+  if (!is_refused (error))
+    link_repeat_goodbye (self, channel);
 }

@@ -142,6 +142,8 @@ test_static_token (TcpTunnelMode mode)
   client_close (fd);
   WAIT_UNTIL (rig.fixture->recorder->failures == 1);
   g_assert_error (rig.fixture->recorder->failure, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED);
+  /* Not even to say goodbye: that would be refused as well. */
+  tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->tunnel));
   g_assert_cmpuint (http_stub_get_requests (rig.refusing), ==, 1);
 }
 

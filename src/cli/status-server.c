@@ -2,7 +2,6 @@
 
 #include "cli/status-server.h"
 
-#include <errno.h>
 #include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
 #include <string.h>
@@ -86,7 +85,7 @@ prepare_directory (const char *path)
 {
   struct stat info;
 
-  return (g_mkdir (path, 0700) == 0 || errno == EEXIST) && lstat (path, &info) == 0 && S_ISDIR (info.st_mode) &&
+  return g_mkdir_with_parents (path, 0700) == 0 && lstat (path, &info) == 0 && S_ISDIR (info.st_mode) &&
          info.st_uid == geteuid () && (info.st_mode & 022) == 0;
 }
 

@@ -20,7 +20,8 @@ enum
   ANSWER_TIMEOUT = 2000,            /* ms, for the whole answer: a process may be stopped */
   MAX_ANSWER = 1024 * 1024,         /* bytes */
   MAX_DEPTH = 16,                   /* of arrays and objects within each other */
-  MAX_PROCESSES = 256,              /* of a directory */
+  MAX_PROCESSES = 256,              /* that are asked, all directories together */
+  MAX_SOCKETS = 65536,              /* of a directory, most of which may be left behind */
   MAX_NAME = 24,                    /* columns */
   WATCH_INTERVAL = 1000,            /* ms */
 };
@@ -187,10 +188,10 @@ add_directory (JsonArray  *processes,
   if (directory == NULL)
     return;
   while ((name = g_dir_read_name (directory)) != NULL)
-    if (names->len < MAX_PROCESSES && status_server_parse_name (name, &pid))
+    if (names->len < MAX_SOCKETS && status_server_parse_name (name, &pid))
       g_ptr_array_add (names, g_strdup (name));
   g_ptr_array_sort (names, compare_names);
-  for (guint i = 0; i < names->len; i++)
+  for (guint i = 0; i < names->len && json_array_get_length (processes) < MAX_PROCESSES; i++)
     {
       g_autofree char *full = g_build_filename (path, names->pdata[i], NULL);
 

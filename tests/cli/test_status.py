@@ -122,6 +122,22 @@ class Status(unittest.TestCase):
         self.assertEqual(self.processes(), [])
         self.assertFalse(os.path.exists(path))
 
+    def test_many_left_behind(self):
+        """However many are left behind, those that run are found."""
+        os.mkdir(self.sockets)
+        for number in range(1, 1001):
+            with socket.socket(socket.AF_UNIX) as left:
+                left.bind(os.path.join(self.sockets, f'{number}-00000000.sock'))
+        self.gateway()
+        self.assertEqual(len(self.processes()), 1)
+        self.assertEqual(len(os.listdir(self.sockets)), 1)
+
+    def test_no_directory(self):
+        """The directories above its own may have to be made, too."""
+        os.rmdir(self.runtime.name)
+        self.gateway()
+        self.assertEqual(len(self.processes()), 1)
+
     def test_idle(self):
         """A tunnel whose client has left idles until the next one comes, and has no problem."""
         with Away() as away, Command('connect', away.url, '--mode', 'singleton', '--reconnect-delay', '1h',

@@ -147,6 +147,49 @@ on_reloaded (GObject      *object,
   g_assert_false (tcp_gateway_reload_finish (TCP_GATEWAY (object), result, user_data));
 }
 
+static void
+on_suspended (GObject      *object,
+              GAsyncResult *result,
+              gpointer      user_data)
+{
+  g_assert_cmpint (tcp_gateway_suspend_finish (TCP_GATEWAY (object), result, user_data), ==, -1);
+}
+
+/* What the parent's I/O threads do goes on there, and is only looked at here. */
+static void
+suspend_inherited (TcpGateway *gateway)
+{
+  g_autoptr (TcpGatewayMetrics) metrics = tcp_gateway_get_metrics (gateway);
+  g_autoptr (GError) suspend_error = NULL;
+  g_autoptr (GError) hand_over_error = NULL;
+
+  g_assert_cmpuint (metrics->total_websockets, ==, 1);
+  g_assert_cmpuint (metrics->dials_connected, ==, 1);
+  tcp_gateway_suspend_async (gateway, NULL, on_suspended, &suspend_error);
+  WAIT_UNTIL (suspend_error != NULL);
+  assert_forked (suspend_error);
+  g_assert_false (tcp_gateway_hand_over (gateway, &hand_over_error));
+  assert_forked (hand_over_error);
+  tcp_gateway_resume (gateway);
+}
+
+/* A principal is of whoever has it. */
+static void
+change_principal (TcpGateway *gateway)
+{
+  g_autoptr (GListModel) principals = NULL;
+  g_autoptr (TcpPrincipal) principal = NULL;
+  guint max;
+
+  g_object_get (gateway, "principals", &principals, NULL);
+  principal = g_list_model_get_item (principals, 0);
+  g_object_get (principal, "max-connections", &max, NULL);
+  g_assert_cmpuint (max, ==, 5);
+  g_object_set (principal, "max-connections", 6, NULL);
+  g_object_get (principal, "max-connections", &max, NULL);
+  g_assert_cmpuint (max, ==, 6);
+}
+
 /* Streams and tokens are those of the parent, and it stays as it is. */
 static void
 ask_inherited (Fixture *fixture)
@@ -228,6 +271,8 @@ use_inherited (gpointer data)
 
   tcp_tunnel_set_token (fixture->tunnel, "another");
   ask_inherited (fixture);
+  suspend_inherited (fixture->gateway);
+  change_principal (fixture->gateway);
   change_forwards (fixture->tunnel);
   while (g_main_context_iteration (NULL, FALSE))
     ;
@@ -459,9 +504,14 @@ test_meanwhile (void)
   g_autoptr (Target) target = target_new_echo ();
   Fixture *fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
   g_autoptr (TcpForward) forward = tcp_forward_new (0, NULL);
+  g_autoptr (GListStore) principals = g_list_store_new (TCP_TYPE_PRINCIPAL);
+  g_autoptr (TcpPrincipal) principal = tcp_principal_new ("default");
   g_autoptr (GSocketAddress) address = NULL;
   int fd;
 
+  g_object_set (principal, "max-connections", 5, NULL);
+  g_list_store_append (principals, principal);
+  g_object_set (fixture->gateway, "principals", principals, NULL);
   g_assert_true (tcp_tunnel_add_forward (fixture->tunnel, forward, NULL));
   fixture_start (fixture);
   address = tcp_forward_dup_local_address (forward);
@@ -482,6 +532,45 @@ test_meanwhile (void)
   client_round_trip (fd, "afterwards");
   client_close (fd);
   fixture_free (fixture);
+}
+
+static void
+on_authenticate (TcpGateway         *gateway,
+                 TcpAuthentication  *authentication,
+                 TcpAuthentication **asked)
+{
+  g_set_object (asked, authentication);
+}
+
+/* Nobody here waits for that. */
+static void
+answer_inherited (gpointer data)
+{
+  g_autofree char *token = tcp_authentication_dup_token (data);
+
+  g_assert_cmpstr (token, ==, TEST_TOKEN);
+  g_assert_false (tcp_authentication_accept (data, "alice", NULL));
+  g_assert_false (tcp_authentication_reject (data, NULL));
+}
+
+/* A client that the application is asked about is the parent's. */
+static void
+test_authentication (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
+  g_autoptr (TcpAuthentication) asked = NULL;
+  gboolean started;
+
+  tcp_gateway_set_token (fixture->gateway, NULL);
+  g_signal_connect (fixture->gateway, "authenticate", G_CALLBACK (on_authenticate), &asked);
+  fixture_start_gateway (fixture);
+  test_tunnel_begin_start (fixture->tunnel, &started);
+  WAIT_UNTIL (asked != NULL);
+  in_child (answer_inherited, asked);
+  g_assert_true (tcp_authentication_accept (asked, "alice", NULL));
+  WAIT_UNTIL (started);
+  round_trip (fixture);
 }
 
 static void
@@ -559,6 +648,7 @@ main (int    argc,
   /* First: a child cannot use the thread pools of GLib once the parent has. */
   g_test_add_func ("/fork/before", test_before);
   g_test_add_func ("/fork/meanwhile", test_meanwhile);
+  g_test_add_func ("/fork/authentication", test_authentication);
   g_test_add_func ("/fork/reverse", test_reverse);
   g_test_add_func ("/fork/port", test_port);
   g_test_add_func ("/fork/closing", test_closing);

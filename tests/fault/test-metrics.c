@@ -263,6 +263,64 @@ test_proxy_address (void)
   client_close (fd);
 }
 
+/* Read by threads at once while the gateway closes and starts again, with a session each time. What is counted only grows. */
+
+#define N_THREADS 4
+
+typedef struct
+{
+  TcpGateway *gateway;
+  int stop; /* atomic */
+} Reader;
+
+static gpointer
+run_reads (gpointer data)
+{
+  Reader *reader = data;
+  guint64 sessions = 0, accepted = 0;
+
+  while (!g_atomic_int_get (&reader->stop))
+    {
+      g_autoptr (TcpGatewayMetrics) metrics = tcp_gateway_get_metrics (reader->gateway);
+
+      g_assert_cmpuint (metrics->total_sessions, >=, sessions);
+      g_assert_cmpuint (metrics->total_sessions, >=, metrics->open_sessions);
+      g_assert_cmpuint (metrics->open_sessions, <=, 1);
+      g_assert_cmpuint (metrics->accepted_connections, >=, accepted);
+      sessions = metrics->total_sessions;
+      accepted = metrics->accepted_connections;
+    }
+  return NULL;
+}
+
+static void
+test_threads (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
+  Reader reader = { .gateway = fixture->gateway };
+  GThread *threads[N_THREADS];
+  guint rounds = test_count (50, 20);
+
+  for (guint i = 0; i < N_THREADS; i++)
+    threads[i] = g_thread_new ("reads", run_reads, &reader);
+  for (guint i = 0; i < rounds; i++)
+    {
+      int fd;
+
+      fixture_start (fixture);
+      fd = client_connect (fixture_get_port (fixture));
+      client_round_trip (fd, "hello");
+      client_close (fd);
+      tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
+      tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
+    }
+  g_atomic_int_set (&reader.stop, TRUE);
+  for (guint i = 0; i < N_THREADS; i++)
+    g_thread_join (threads[i]);
+  g_assert_cmpuint (figure (fixture->gateway, total_sessions), ==, rounds);
+}
+
 int
 main (int argc,
       char **argv)
@@ -277,6 +335,7 @@ main (int argc,
   g_test_add_func ("/metrics/strangers", test_strangers);
   g_test_add_func ("/metrics/tokens", test_tokens);
   g_test_add_func ("/metrics/proxy-address", test_proxy_address);
+  g_test_add_func ("/metrics/threads", test_threads);
 
   return g_test_run ();
 }

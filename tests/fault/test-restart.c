@@ -4,6 +4,7 @@
  * the command are for. */
 
 #include "resume-rig.h"
+#include "resumable-peer.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -24,16 +25,25 @@ on_result (GObject *object,
 }
 
 static int
-try_suspend (TcpGateway *gateway,
-             GCancellable *cancellable,
-             GError **error)
+try_suspend_in (GMainContext *context,
+                TcpGateway *gateway,
+                GCancellable *cancellable,
+                GError **error)
 {
   g_autoptr (GAsyncResult) result = NULL;
 
   tcp_gateway_suspend_async (gateway, cancellable, on_result, &result);
   while (result == NULL)
-    g_main_context_iteration (NULL, TRUE);
+    g_main_context_iteration (context, TRUE);
   return tcp_gateway_suspend_finish (gateway, result, error);
+}
+
+static int
+try_suspend (TcpGateway *gateway,
+             GCancellable *cancellable,
+             GError **error)
+{
+  return try_suspend_in (NULL, gateway, cancellable, error);
 }
 
 static int
@@ -355,6 +365,87 @@ test_malformed (void)
     }
 }
 
+/* By threads at once, with contexts of their own. One at a time succeeds, and any may have it go on. */
+
+#define N_THREADS 4
+
+static gpointer
+run_suspends (gpointer gateway)
+{
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  guint rounds = test_count (200, 50);
+
+  g_main_context_push_thread_default (context);
+  for (guint i = 0; i < rounds; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      int fd = try_suspend_in (context, gateway, NULL, &error);
+
+      if (fd >= 0)
+        client_close (fd);
+      else if (!g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED))
+        g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
+      tcp_gateway_resume (gateway);
+    }
+  g_main_context_pop_thread_default (context);
+  return NULL;
+}
+
+static void
+test_threads (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_MULTIPLEXED);
+  GThread *threads[N_THREADS];
+  g_auto (Pair) pair = { -1, -1 };
+
+  fixture_start (fixture);
+  pair = pair_open (fixture, target);
+  for (guint i = 0; i < N_THREADS; i++)
+    threads[i] = g_thread_new ("suspends", run_suspends, fixture->gateway);
+  for (guint i = 0; i < 50; i++)
+    pair_round_trip (&pair);
+  for (guint i = 0; i < N_THREADS; i++)
+    g_thread_join (threads[i]);
+  pair_round_trip (&pair);
+  g_assert_cmpuint (test_figure (fixture->tunnel, reconnects), ==, 0);
+}
+
+/* Many connections that are idle: each is written down, the metrics say how many there are, and each goes on. */
+static void
+test_idle (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
+  g_autoptr (ResumablePeer) peer = NULL;
+  g_autoptr (TcpGatewayMetrics) metrics = NULL;
+  g_autoptr (GError) error = NULL;
+  guint n = test_count (4000, 2000);
+  gint64 began;
+  int fd;
+
+  test_need_descriptors (3 * n);
+  g_object_set (fixture->gateway, "max-connections", n, "max-memory", (guint64) 1024 * 1024 * 1024, NULL);
+  fixture_start_gateway (fixture);
+  peer = resumable_client_start (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
+  for (guint i = 0; i < n; i++)
+    resumable_open (peer, 1 + 2 * i);
+
+  began = g_get_monotonic_time ();
+  fd = suspend (fixture->gateway);
+  g_test_message ("%u connections were written down in %" G_GINT64_FORMAT " us", n, g_get_monotonic_time () - began);
+  g_assert_true (try_adopt (fd, &error));
+  g_assert_no_error (error);
+  metrics = tcp_gateway_get_metrics (fixture->gateway);
+  g_assert_cmpuint (metrics->dials_connected, ==, n);
+  g_assert_cmpuint (test_figure (fixture->gateway, open_connections), ==, n);
+  client_close (fd);
+  tcp_gateway_resume (fixture->gateway);
+  for (guint i = 0; i < n; i++)
+    resumable_round_trip (peer, 1 + 2 * i, "on");
+  g_assert_cmpuint (target_get_counters (target).accepted, ==, n);
+}
+
 static void
 test_resume_singleton (void)
 {
@@ -380,6 +471,8 @@ main (int argc,
   g_test_add_func ("/restart/states", test_states);
   g_test_add_func ("/restart/drain", test_drain);
   g_test_add_func ("/restart/malformed", test_malformed);
+  g_test_add_func ("/restart/threads", test_threads);
+  g_test_add_func ("/restart/idle", test_idle);
 
   return g_test_run ();
 }

@@ -49,62 +49,13 @@ struct _TcpRateLane
   gboolean called;  /* by another thread */
 };
 
-/* The heap. All of what follows here is done under the mutex. */
-
-static gint64
-heap_get_used (GPtrArray *heap,
-               guint      index)
-{
-  return ((TcpRateShare *) heap->pdata[index - 1])->used;
-}
-
-static void
-heap_put (GPtrArray    *heap,
-          guint         index,
-          TcpRateShare *share)
-{
-  heap->pdata[index - 1] = share;
-  share->index = index;
-}
-
-static void
-heap_rise (GPtrArray    *heap,
-           TcpRateShare *share)
-{
-  guint index = share->index;
-
-  for (; index > 1 && heap_get_used (heap, index / 2) > share->used; index /= 2)
-    heap_put (heap, index, heap->pdata[index / 2 - 1]);
-  heap_put (heap, index, share);
-}
-
-static void
-heap_sink (GPtrArray    *heap,
-           TcpRateShare *share)
-{
-  guint index = share->index;
-
-  while (index * 2 <= heap->len)
-    {
-      guint child = index * 2;
-
-      if (child < heap->len && heap_get_used (heap, child + 1) < heap_get_used (heap, child))
-        child++;
-      if (share->used <= heap_get_used (heap, child))
-        break;
-      heap_put (heap, index, heap->pdata[child - 1]);
-      index = child;
-    }
-  heap_put (heap, index, share);
-}
+/* Those that wait. All of what follows here is done under the mutex. */
 
 static void
 rate_add (TcpRate      *self,
           TcpRateShare *share)
 {
-  g_ptr_array_add (self->heap, share);
-  share->index = self->heap->len;
-  heap_rise (self->heap, share);
+  tcp_heap_place (self->heap, &share->used);
   share->lane->waiting++;
 }
 
@@ -112,19 +63,8 @@ static void
 rate_remove (TcpRate      *self,
              TcpRateShare *share)
 {
-  GPtrArray *heap = self->heap;
-  TcpRateShare *last = heap->pdata[heap->len - 1];
-  guint index = share->index;
-
-  g_ptr_array_set_size (heap, heap->len - 1);
-  share->index = 0;
+  tcp_heap_remove (self->heap, &share->used);
   share->lane->waiting--;
-  if (last == share)
-    return;
-
-  heap_put (heap, index, last);
-  heap_rise (heap, last);
-  heap_sink (heap, last);
 }
 
 /* Turns */
@@ -154,8 +94,8 @@ rate_spend (TcpRate      *self,
             gsize         n)
 {
   tcp_bucket_take (&self->bucket, n);
-  self->reached = MAX (self->reached, share->used);
-  share->used += n;
+  self->reached = MAX (self->reached, share->used.key);
+  share->used.key += n;
 }
 
 static void
@@ -164,7 +104,7 @@ rate_return (TcpRate      *self,
              gsize         n)
 {
   tcp_bucket_give_back (&self->bucket, n);
-  share->used -= n;
+  share->used.key -= n;
 }
 
 static void
@@ -238,7 +178,7 @@ share_leave (TcpRateShare *self)
     return;
 
   self->waiting = FALSE;
-  if (self->index > 0)
+  if (self->used.index > 0)
     {
       rate_remove (rate, self);
       return;
@@ -347,7 +287,7 @@ tcp_rate_set (TcpRate *self,
       TcpRateShare *share = self->heap->pdata[i];
 
       /* What was a moment at the former rate may be long now. */
-      share->used = self->reached;
+      share->used.key = self->reached;
       lane_call (share->lane);
     }
   g_mutex_unlock (&self->mutex);
@@ -441,11 +381,11 @@ share_take_now (TcpRateShare *self,
   gsize quantum = rate_get_quantum (rate, rate->heap->len + 1);
   gsize n = MIN (wanted, quantum);
 
-  self->used = CLAMP (self->used, rate->reached - TURNS_AHEAD * (gint64) quantum, rate->reached + (gint64) quantum);
+  self->used.key = CLAMP (self->used.key, rate->reached - TURNS_AHEAD * (gint64) quantum, rate->reached + (gint64) quantum);
   if (rate->heap->len == 0 && level > rate->bucket.rate / 4)
     n = MIN (wanted, MAX (quantum, level / 4));
-  else if (self->used > rate->reached - (gint64) quantum ||
-           (rate->heap->len > 0 && heap_get_used (rate->heap, 1) <= self->used))
+  else if (self->used.key > rate->reached - (gint64) quantum ||
+           (rate->heap->len > 0 && ((TcpRateShare *) rate->heap->pdata[0])->used.key <= self->used.key))
     return 0;
   if (level < n)
     return 0;

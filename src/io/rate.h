@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "base/heap.h"
 #include "io/pool.h"
 
 G_BEGIN_DECLS
@@ -24,6 +25,10 @@ typedef void (*TcpRateFunc) (gpointer user_data);
 /* One connection's part. */
 typedef struct
 {
+  /* Among those that wait, by the bytes that it has used, counted from where others were when it began. Under the mutex
+   * of the rate. */
+  TcpHeapNode used;
+
   TcpRateLane *lane; /* NULL: without limit */
   TcpRateFunc func;
   gpointer user_data;
@@ -31,11 +36,9 @@ typedef struct
   gsize lease;       /* what it may take in its turn */
 
   /* Under the mutex of the rate */
-  gint64 used;       /* bytes, counted from where others were when it began */
   gsize wanted;
   gsize granted;
-  guint index;       /* among those that wait, from 1; 0 if it is not there, */
-  GList link;        /* but among those that its lane is to call */
+  GList link;        /* among those that its lane is to call */
 } TcpRateShare;
 
 TcpRate *tcp_rate_new (void);

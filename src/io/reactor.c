@@ -11,6 +11,7 @@
 #include <gio/gio.h>
 
 #include "base/fork.h"
+#include "base/heap.h"
 #include "base/i18n.h"
 
 /* How many descriptors one look at the epoll set brings. Others that are ready come with
@@ -41,11 +42,10 @@ typedef struct _TcpReactor Reactor;
 
 struct _TcpTimer
 {
+  TcpHeapNode when; /* of the heap of its reactor */
   Reactor *reactor;
   TcpTimerFunc func;
   gpointer user_data;
-  gint64 when;
-  guint index; /* in the heap, from 1; 0 if it is not there */
   guint64 round;
   gboolean is_due;
   GList link;
@@ -111,73 +111,6 @@ tcp_now (void)
   return g_get_monotonic_time ();
 }
 
-/* The heap */
-
-static void
-heap_put (GPtrArray *heap,
-          guint      index,
-          TcpTimer  *timer)
-{
-  heap->pdata[index - 1] = timer;
-  timer->index = index;
-}
-
-static void
-heap_rise (GPtrArray *heap,
-           TcpTimer  *timer)
-{
-  guint index = timer->index;
-
-  while (index > 1)
-    {
-      TcpTimer *parent = heap->pdata[index / 2 - 1];
-
-      if (parent->when <= timer->when)
-        break;
-      heap_put (heap, index, parent);
-      index /= 2;
-    }
-  heap_put (heap, index, timer);
-}
-
-static void
-heap_sink (GPtrArray *heap,
-           TcpTimer  *timer)
-{
-  guint index = timer->index;
-
-  while (index * 2 <= heap->len)
-    {
-      guint child = index * 2;
-
-      if (child < heap->len &&
-          ((TcpTimer *) heap->pdata[child])->when < ((TcpTimer *) heap->pdata[child - 1])->when)
-        child++;
-      if (timer->when <= ((TcpTimer *) heap->pdata[child - 1])->when)
-        break;
-      heap_put (heap, index, heap->pdata[child - 1]);
-      index = child;
-    }
-  heap_put (heap, index, timer);
-}
-
-static void
-heap_remove (GPtrArray *heap,
-             TcpTimer  *timer)
-{
-  guint index = timer->index;
-  TcpTimer *last = heap->pdata[heap->len - 1];
-
-  g_ptr_array_set_size (heap, heap->len - 1);
-  timer->index = 0;
-  if (last == timer)
-    return;
-
-  heap_put (heap, index, last);
-  heap_rise (heap, last);
-  heap_sink (heap, last);
-}
-
 /* The source */
 
 /* An interest that was taken back before anybody waited is never told. */
@@ -227,7 +160,7 @@ reactor_prepare (GSource *source,
   if (self->heap->len == 0)
     return FALSE;
 
-  left = ((TcpTimer *) self->heap->pdata[0])->when - tcp_now ();
+  left = ((TcpTimer *) self->heap->pdata[0])->when.key - tcp_now ();
   *timeout = left > 0 ? MIN ((left + 999) / 1000, G_MAXINT) : 0;
   return left <= 0;
 }
@@ -240,7 +173,7 @@ reactor_check (GSource *source)
   if (self->suspended > 0)
     return FALSE;
   return g_source_query_unix_fd (source, self->tag) != 0 || !g_queue_is_empty (&self->due) ||
-         (self->heap->len > 0 && ((TcpTimer *) self->heap->pdata[0])->when <= tcp_now ());
+         (self->heap->len > 0 && ((TcpTimer *) self->heap->pdata[0])->when.key <= tcp_now ());
 }
 
 /* What is ready: what was found while waiting, or a look. */
@@ -284,7 +217,7 @@ reactor_dispatch_timers (Reactor *self)
   gint64 now = self->heap->len > 0 ? tcp_now () : 0;
   TcpTimer *timer;
 
-  while (self->heap->len > 0 && (timer = self->heap->pdata[0])->when <= now)
+  while (self->heap->len > 0 && (timer = self->heap->pdata[0])->when.key <= now)
     tcp_timer_set (timer, 0);
 
   /* Those that are set to be called at once by what is called now wait until the descriptors
@@ -563,8 +496,7 @@ tcp_timer_set (TcpTimer *self,
 
   if (when <= 0)
     {
-      if (self->index > 0)
-        heap_remove (reactor->heap, self);
+      tcp_heap_remove (reactor->heap, &self->when);
       if (when < 0)
         return;
       self->round = reactor->round;
@@ -573,14 +505,8 @@ tcp_timer_set (TcpTimer *self,
       return;
     }
 
-  self->when = when;
-  if (self->index == 0)
-    {
-      g_ptr_array_add (reactor->heap, self);
-      self->index = reactor->heap->len;
-    }
-  heap_rise (reactor->heap, self);
-  heap_sink (reactor->heap, self);
+  self->when.key = when;
+  tcp_heap_place (reactor->heap, &self->when);
 }
 
 /* As it was set; -1 while it rests. */
@@ -589,7 +515,7 @@ tcp_timer_get (TcpTimer *self)
 {
   if (self->is_due)
     return 0;
-  return self->index > 0 ? self->when : -1;
+  return self->when.index > 0 ? self->when.key : -1;
 }
 
 void

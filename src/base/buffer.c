@@ -12,7 +12,6 @@
 #else
 #define MAX_SPARE 16
 #endif
-#define BLOCK_SIZE (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE)
 
 typedef struct
 {
@@ -37,7 +36,7 @@ block_new (void)
 {
   Spare *self = g_private_get (&spare);
 
-  return self != NULL && self->n > 0 ? self->blocks[--self->n] : g_malloc (BLOCK_SIZE);
+  return self != NULL && self->n > 0 ? self->blocks[--self->n] : g_malloc (TCP_BUFFER_MEMORY);
 }
 
 static void

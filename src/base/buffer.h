@@ -36,6 +36,9 @@ typedef struct
   guint8 data[];
 } TcpBuffer;
 
+/* What one takes that is for as much as is read at once. */
+#define TCP_BUFFER_MEMORY (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE)
+
 TcpBuffer *tcp_buffer_new (gsize capacity);
 TcpBuffer *tcp_buffer_ref (TcpBuffer *self);
 void tcp_buffer_unref (TcpBuffer *self);

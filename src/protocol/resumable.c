@@ -8,9 +8,6 @@
 #include "base/host-port.h"
 #include "base/text.h"
 
-/* What a frame with as much data as there may be takes. */
-#define FULL_FRAME (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE)
-
 /* Life */
 
 static void
@@ -216,7 +213,7 @@ resumable_takes_data (TcpProtocol *base)
   TcpResumable *self = (TcpResumable *) base;
 
   return self->ready && !base->over &&
-         (self->sent.bytes == 0 || self->sent.bytes + FULL_FRAME <= base->options.max_unacknowledged);
+         (self->sent.bytes == 0 || self->sent.bytes + TCP_BUFFER_MEMORY <= base->options.max_unacknowledged);
 }
 
 static gsize
@@ -239,7 +236,7 @@ resumable_get_n_frames (TcpProtocol       *base,
   gsize room = resumable_get_room (base, stream);
   gsize spare = base->options.max_unacknowledged - MIN (self->sent.bytes, base->options.max_unacknowledged);
 
-  return CLAMP (MIN (((TcpResumableStream *) stream)->flow.credit / room, spare / FULL_FRAME), 1, max);
+  return CLAMP (MIN (((TcpResumableStream *) stream)->flow.credit / room, spare / TCP_BUFFER_MEMORY), 1, max);
 }
 
 static TcpBuffer *

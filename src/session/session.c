@@ -25,9 +25,6 @@
 /* What a session without credit may hold of answers and ids whatever others hold. */
 #define OWN_MEMORY (16 * 1024)
 
-/* What a piece of a stream takes, that is read from TCP. */
-#define PIECE_MEMORY (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE)
-
 /* What is read from TCP when there is no memory for more, so that no session stops. */
 #define SMALL_PIECE (8 * 1024)
 
@@ -268,7 +265,7 @@ session_takes_data (TcpSession *self)
     return FALSE;
   kept = session_has_credit (self) ? session_get_kept (self) : session_get_pending (self);
   return kept == 0 || (session_has_credit (self) && kept <= TCP_RESUMABLE_LEAST_SPARE_ROOM / 2) ||
-         tcp_budget_share_allows (&self->share, PIECE_MEMORY);
+         tcp_budget_share_allows (&self->share, TCP_BUFFER_MEMORY);
 }
 
 /* Bytes of payload, for all together and for the one. */
@@ -293,9 +290,9 @@ session_get_n_pieces (TcpSession *self,
   guint n = 1;
 
   if (tcp_stream_has_plenty (stream) && pending < TCP_CHANNEL_MAX_PENDING)
-    n = MIN (1 + (TCP_CHANNEL_MAX_PENDING - pending) / PIECE_MEMORY, TCP_STREAM_MAX_BUFFERS);
+    n = MIN (1 + (TCP_CHANNEL_MAX_PENDING - pending) / TCP_BUFFER_MEMORY, TCP_STREAM_MAX_BUFFERS);
   n = self->protocol->class->get_n_frames (self->protocol, tcp_stream_get_protocol (stream), n);
-  while (n > 1 && !tcp_budget_share_has_room (&self->share, n * PIECE_MEMORY))
+  while (n > 1 && !tcp_budget_share_has_room (&self->share, n * TCP_BUFFER_MEMORY))
     n--;
   return n;
 }
@@ -330,7 +327,7 @@ session_forward (TcpSession *self)
   room = protocol->class->get_room (protocol, known);
   if (room == 0)
     return;
-  if (!tcp_budget_share_has_room (&self->share, PIECE_MEMORY))
+  if (!tcp_budget_share_has_room (&self->share, TCP_BUFFER_MEMORY))
     room = MIN (room, SMALL_PIECE);
 
   n_pieces = session_get_n_pieces (self, stream);

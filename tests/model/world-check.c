@@ -24,7 +24,7 @@ session_get_spare (TcpSession *session)
       if (frame->payload[0] != TCP_RESUMABLE_DATA)
         control += sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + frame->capacity;
     }
-  return control + sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE;
+  return control + TCP_BUFFER_MEMORY;
 }
 
 /* All that is held at the gateway is within the budget, but for a message each and the

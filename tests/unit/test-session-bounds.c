@@ -227,7 +227,7 @@ test_up (void)
 
 #define N_PEERS 16
 #define BUDGET ((gsize) 200000)
-#define PIECE (TCP_BUFFER_SIZE + TCP_BUFFER_HEADROOM + sizeof (TcpBuffer))
+#define PIECE TCP_BUFFER_MEMORY
 
 /* Peers that do not read their WebSockets: what waits for all of them is within the budget, but for
  * a piece each, with which every one of them goes on. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/describe.h"
 #include "cli/format.h"
 #include "cli/json.h"
 #include "cli/log.h"
@@ -213,87 +214,29 @@ writer_run (gpointer data)
 
 /* Entries */
 
-static char *
-get_peer (TcpConnection *connection,
-          const char    *property)
-{
-  g_autoptr (GSocketAddress) address = NULL;
-
-  g_object_get (connection, property, &address, NULL);
-  return address != NULL ? format_peer (address) : NULL;
-}
-
 /* How it ended: `closed`, or the code of the error. */
 static const char *
 get_end (const GError *error)
 {
-  g_autoptr (GEnumClass) codes = g_type_class_ref (TCP_TYPE_TUNNEL_ERROR);
-  const GEnumValue *code = error != NULL ? g_enum_get_value (codes, error->code) : NULL;
-
-  return error == NULL ? "closed" : code != NULL ? code->value_nick : "failed";
+  return error != NULL ? format_error_code (error) : "closed";
 }
-
-typedef struct
-{
-  char *time;
-  char *client;
-  char *proxy;
-  char *target;
-  char *principal;
-  guint64 id;
-  guint64 to_client;
-  guint64 to_target;
-  guint64 duration;
-  guint64 resumes;
-  GError *error;
-} Entry;
-
-static void
-entry_init (Entry         *self,
-            TcpConnection *connection)
-{
-  g_autoptr (GDateTime) opened = NULL;
-
-  g_object_get (connection, "id", &self->id, "opened", &opened, "target", &self->target, "principal", &self->principal,
-                "bytes-sent", &self->to_client, "bytes-received", &self->to_target, "duration", &self->duration,
-                "resumes", &self->resumes, "error", &self->error, NULL);
-  self->time = g_date_time_format_iso8601 (opened);
-  self->client = get_peer (connection, "client-address");
-  self->proxy = get_peer (connection, "proxy-address");
-}
-
-static void
-entry_clear (Entry *self)
-{
-  g_free (self->time);
-  g_free (self->client);
-  g_free (self->proxy);
-  g_free (self->target);
-  g_free (self->principal);
-  g_clear_error (&self->error);
-}
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Entry, entry_clear)
 
 static char *
-entry_format_line (const Entry *self)
+format_line (TcpConnection *connection)
 {
   g_autoptr (JsonBuilder) builder = json_builder_new ();
   g_autoptr (JsonNode) root = NULL;
+  g_autoptr (GDateTime) opened = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *time = NULL;
 
+  g_object_get (connection, "opened", &opened, "error", &error, NULL);
+  time = g_date_time_format_iso8601 (opened);
   json_builder_begin_object (builder);
-  event_add_string (builder, "time", self->time);
-  event_add_int (builder, "id", self->id);
-  event_add_string (builder, "principal", self->principal);
-  event_add_string (builder, "client", self->client);
-  event_add_string (builder, "proxy", self->proxy);
-  event_add_string (builder, "target", self->target);
-  event_add_int (builder, "bytes_to_target", self->to_target);
-  event_add_int (builder, "bytes_to_client", self->to_client);
-  event_add_int (builder, "duration_ms", self->duration);
-  event_add_int (builder, "resumes", self->resumes);
-  event_add_string (builder, "end", get_end (self->error));
-  event_add_string (builder, "error", self->error != NULL ? self->error->message : NULL);
+  event_add_string (builder, "time", time);
+  describe_connection (builder, connection);
+  event_add_string (builder, "end", get_end (error));
+  event_add_string (builder, "error", error != NULL ? error->message : NULL);
   json_builder_end_object (builder);
   root = json_builder_get_root (builder);
   return json_to_string (root, FALSE);
@@ -322,29 +265,39 @@ add_number (GPtrArray  *fields,
 }
 
 static void
-entry_make_fields (const Entry *self,
-                   Item        *item)
+add_fields (TcpConnection *connection,
+            Item          *item)
 {
+  g_autofree char *client = format_peer (connection, "client-address");
+  g_autofree char *proxy = format_peer (connection, "proxy-address");
+  g_autofree char *principal = NULL;
+  g_autofree char *target = NULL;
+  g_autofree char *time = NULL;
+  g_autoptr (GDateTime) opened = NULL;
+  g_autoptr (GError) error = NULL;
+  guint64 id, to_client, to_target, duration, resumes;
   GPtrArray *fields = g_ptr_array_new_with_free_func (g_free);
 
-  add_number (fields, "CONNECTION", self->id);
-  add_field (fields, "PRINCIPAL", self->principal);
-  add_field (fields, "CLIENT", self->client);
-  add_field (fields, "PROXY", self->proxy);
-  add_field (fields, "TARGET", self->target);
-  add_field (fields, "OPENED", self->time);
-  add_number (fields, "BYTES_TO_TARGET", self->to_target);
-  add_number (fields, "BYTES_TO_CLIENT", self->to_client);
-  add_number (fields, "DURATION_MS", self->duration);
-  add_number (fields, "RESUMES", self->resumes);
-  add_field (fields, "END", get_end (self->error));
-  add_field (fields, "ERROR", self->error != NULL ? self->error->message : NULL);
+  g_object_get (connection, "id", &id, "opened", &opened, "target", &target, "principal", &principal, "bytes-sent", &to_client,
+                "bytes-received", &to_target, "duration", &duration, "resumes", &resumes, "error", &error, NULL);
+  time = g_date_time_format_iso8601 (opened);
+  add_number (fields, "CONNECTION", id);
+  add_field (fields, "PRINCIPAL", principal);
+  add_field (fields, "CLIENT", client);
+  add_field (fields, "PROXY", proxy);
+  add_field (fields, "TARGET", target);
+  add_field (fields, "OPENED", time);
+  add_number (fields, "BYTES_TO_TARGET", to_target);
+  add_number (fields, "BYTES_TO_CLIENT", to_client);
+  add_number (fields, "DURATION_MS", duration);
+  add_number (fields, "RESUMES", resumes);
+  add_field (fields, "END", get_end (error));
+  add_field (fields, "ERROR", error != NULL ? error->message : NULL);
   item->fields = fields;
   item->text = g_strdup_printf ("connection %" G_GUINT64_FORMAT " of %s from %s to %s: %s, %" G_GUINT64_FORMAT
                                 " bytes to the target, %" G_GUINT64_FORMAT " to the client",
-                                self->id, self->principal, self->client != NULL ? self->client : "somewhere",
-                                self->target != NULL ? self->target : "the client", get_end (self->error),
-                                self->to_target, self->to_client);
+                                id, principal, client != NULL ? client : "somewhere", target != NULL ? target : "the client",
+                                get_end (error), to_target, to_client);
 }
 
 static void
@@ -352,7 +305,6 @@ on_connection_closed (TcpEndpoint   *endpoint,
                       TcpConnection *connection,
                       AccessLog     *self)
 {
-  g_auto (Entry) entry = { 0 };
   Item *item;
 
   /* Before it is made, which takes longer. */
@@ -363,12 +315,11 @@ on_connection_closed (TcpEndpoint   *endpoint,
       return;
     }
 
-  entry_init (&entry, connection);
   item = g_new0 (Item, 1);
   if (self->is_journal)
-    entry_make_fields (&entry, item);
+    add_fields (connection, item);
   else
-    item->text = entry_format_line (&entry);
+    item->text = format_line (connection);
   g_async_queue_push (self->queue, item);
 }
 

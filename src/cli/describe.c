@@ -82,3 +82,41 @@ describe_gateway (JsonBuilder *builder,
   add_statistics (builder, TCP_ENDPOINT (gateway));
   json_builder_end_object (builder);
 }
+
+static void
+add_peer (JsonBuilder   *builder,
+          const char    *key,
+          TcpConnection *connection,
+          const char    *property)
+{
+  g_autofree char *text = format_peer (connection, property);
+
+  event_add_string (builder, key, text);
+}
+
+/**
+ * describe_connection:
+ * @builder: with an object that is open
+ *
+ * Adds what a gateway knows of one of its connections.
+ */
+void
+describe_connection (JsonBuilder   *builder,
+                     TcpConnection *connection)
+{
+  g_autofree char *principal = NULL;
+  g_autofree char *target = NULL;
+  guint64 id, sent, received, duration, resumes;
+
+  g_object_get (connection, "id", &id, "principal", &principal, "target", &target, "bytes-sent", &sent,
+                "bytes-received", &received, "duration", &duration, "resumes", &resumes, NULL);
+  event_add_int (builder, "id", id);
+  event_add_string (builder, "principal", principal);
+  add_peer (builder, "client", connection, "client-address");
+  add_peer (builder, "proxy", connection, "proxy-address");
+  event_add_string (builder, "target", target);
+  event_add_int (builder, "bytes_to_target", received);
+  event_add_int (builder, "bytes_to_client", sent);
+  event_add_int (builder, "duration_ms", duration);
+  event_add_int (builder, "resumes", resumes);
+}

@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* The answer of the running command to `tcp-tunnel status`: an object for each tunnel and gateway. */
+/* What a running command answers to `tcp-tunnel status` and at --admin: an object for each tunnel and gateway. */
 
 void describe_tunnel (JsonBuilder  *builder,
                       const char   *name,
@@ -18,5 +18,7 @@ void describe_tunnel (JsonBuilder  *builder,
 void describe_gateway (JsonBuilder *builder,
                        TcpGateway  *gateway,
                        gboolean     draining);
+void describe_connection (JsonBuilder   *builder,
+                          TcpConnection *connection);
 
 G_END_DECLS

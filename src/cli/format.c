@@ -67,12 +67,17 @@ format_address (GSocketAddress *address)
                           g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
 }
 
-/* Of a client, whose port may not be known: then without one. */
+/* The address in a property. The port may not be known: then without one. NULL if there is no address. */
 char *
-format_peer (GSocketAddress *address)
+format_peer (TcpConnection *connection,
+             const char    *property)
 {
+  g_autoptr (GSocketAddress) address = NULL;
   g_autofree char *host = NULL;
 
+  g_object_get (connection, property, &address, NULL);
+  if (address == NULL)
+    return NULL;
   if (G_IS_UNIX_SOCKET_ADDRESS (address) && g_unix_socket_address_get_path_len (G_UNIX_SOCKET_ADDRESS (address)) == 0)
     return g_strdup ("unix:");
   return split_address (address, &host) == 0 && host != NULL ? g_steal_pointer (&host) : format_address (address);
@@ -93,6 +98,16 @@ char *
 format_uri (GUri *uri)
 {
   return g_uri_to_string_partial (uri, G_URI_HIDE_USERINFO | G_URI_HIDE_QUERY | G_URI_HIDE_FRAGMENT);
+}
+
+/* Of one of the library's. */
+const char *
+format_error_code (const GError *error)
+{
+  g_autoptr (GEnumClass) codes = g_type_class_ref (TCP_TYPE_TUNNEL_ERROR);
+  const GEnumValue *code = g_enum_get_value (codes, error->code);
+
+  return code != NULL ? code->value_nick : "failed";
 }
 
 const char *

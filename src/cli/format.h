@@ -10,7 +10,9 @@ char *format_size (double bytes);
 char *format_time (gint64 microseconds);
 char *format_short_time (gint64 microseconds);
 char *format_address (GSocketAddress *address);
-char *format_peer (GSocketAddress *address);
+char *format_peer (TcpConnection *connection,
+                   const char    *property);
+const char *format_error_code (const GError *error);
 char *format_gateway (TcpGateway *gateway);
 char *format_uri (GUri *uri);
 const char *format_state (TcpTunnelState state);

@@ -4,6 +4,7 @@
 
 #include <tcptunnel/tcptunnel.h>
 
+#include "cli/format.h"
 #include "cli/view.h"
 
 JsonBuilder *
@@ -60,12 +61,7 @@ event_add_error (JsonBuilder  *event,
 
   json_builder_begin_object (event);
   if (error->domain == TCP_TUNNEL_ERROR)
-    {
-      g_autoptr (GEnumClass) codes = g_type_class_ref (TCP_TYPE_TUNNEL_ERROR);
-      GEnumValue *code = g_enum_get_value (codes, error->code);
-
-      event_add_string (event, "code", code != NULL ? code->value_nick : "failed");
-    }
+    event_add_string (event, "code", format_error_code (error));
   event_add_string (event, "message", error->message);
   json_builder_end_object (event);
 }

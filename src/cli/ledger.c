@@ -2,7 +2,7 @@
 
 #include "cli/ledger.h"
 
-#include "cli/format.h"
+#include "cli/describe.h"
 #include "cli/json.h"
 
 enum
@@ -141,43 +141,6 @@ ledger_free (Ledger *self)
 }
 
 static void
-add_peer (JsonBuilder   *builder,
-          const char    *key,
-          TcpConnection *connection,
-          const char    *property)
-{
-  g_autoptr (GSocketAddress) address = NULL;
-  g_autofree char *text = NULL;
-
-  g_object_get (connection, property, &address, NULL);
-  text = address != NULL ? format_peer (address) : NULL;
-  event_add_string (builder, key, text);
-}
-
-static void
-add_connection (JsonBuilder   *builder,
-                TcpConnection *connection)
-{
-  g_autofree char *principal = NULL;
-  g_autofree char *target = NULL;
-  guint64 id, sent, received, duration, resumes;
-
-  g_object_get (connection, "id", &id, "principal", &principal, "target", &target, "bytes-sent", &sent,
-                "bytes-received", &received, "duration", &duration, "resumes", &resumes, NULL);
-  json_builder_begin_object (builder);
-  event_add_int (builder, "id", id);
-  event_add_string (builder, "principal", principal);
-  add_peer (builder, "client", connection, "client-address");
-  add_peer (builder, "proxy", connection, "proxy-address");
-  event_add_string (builder, "target", target);
-  event_add_int (builder, "bytes_to_target", received);
-  event_add_int (builder, "bytes_to_client", sent);
-  event_add_int (builder, "duration_ms", duration);
-  event_add_int (builder, "resumes", resumes);
-  json_builder_end_object (builder);
-}
-
-static void
 add_connections (Ledger      *self,
                  guint        max,
                  JsonBuilder *builder)
@@ -191,7 +154,9 @@ add_connections (Ledger      *self,
     {
       g_autoptr (TcpConnection) connection = g_list_model_get_item (list, n - 1 - i);
 
-      add_connection (builder, connection);
+      json_builder_begin_object (builder);
+      describe_connection (builder, connection);
+      json_builder_end_object (builder);
     }
   json_builder_end_array (builder);
 }

@@ -224,8 +224,7 @@ get_end (const GError *error)
 static char *
 format_line (TcpConnection *connection)
 {
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
-  g_autoptr (JsonNode) root = NULL;
+  JsonBuilder *builder = json_builder_new ();
   g_autoptr (GDateTime) opened = NULL;
   g_autoptr (GError) error = NULL;
   g_autofree char *time = NULL;
@@ -237,9 +236,7 @@ format_line (TcpConnection *connection)
   describe_connection (builder, connection);
   event_add_string (builder, "end", get_end (error));
   event_add_string (builder, "error", error != NULL ? error->message : NULL);
-  json_builder_end_object (builder);
-  root = json_builder_get_root (builder);
-  return json_to_string (root, FALSE);
+  return event_end_text (builder);
 }
 
 static void

@@ -132,8 +132,7 @@ answer_status (Admin             *self,
 {
   const char *wanted = query != NULL ? g_hash_table_lookup (query, "connections") : NULL;
   guint64 n = SHOWN_CONNECTIONS;
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
-  g_autoptr (JsonNode) root = NULL;
+  JsonBuilder *builder;
   g_autofree char *started = g_date_time_format_iso8601 (self->started);
   g_autofree char *text = NULL;
 
@@ -143,6 +142,7 @@ answer_status (Admin             *self,
       return;
     }
 
+  builder = json_builder_new ();
   json_builder_begin_object (builder);
   event_add_string (builder, "version", TCP_TUNNEL_VERSION_S);
   event_add_int (builder, "pid", getpid ());
@@ -155,9 +155,7 @@ answer_status (Admin             *self,
   metrics_describe (self->gateway, builder);
   json_builder_end_object (builder);
   ledger_describe (self->ledger, n, builder);
-  json_builder_end_object (builder);
-  root = json_builder_get_root (builder);
-  text = json_to_string (root, FALSE);
+  text = event_end_text (builder);
   answer (message, SOUP_STATUS_OK, "application/json", text);
 }
 

@@ -80,17 +80,22 @@ event_add_statistics (JsonBuilder         *event,
   event_add_int (event, "bytes_replayed", statistics->bytes_replayed);
 }
 
-int
-event_end (JsonBuilder *event)
+/* Of the outermost object, which is released. */
+char *
+event_end_text (JsonBuilder *event)
 {
   g_autoptr (JsonBuilder) builder = event;
-  g_autoptr (JsonGenerator) generator = json_generator_new ();
   g_autoptr (JsonNode) root = NULL;
-  g_autofree char *line = NULL;
 
   json_builder_end_object (builder);
   root = json_builder_get_root (builder);
-  json_generator_set_root (generator, root);
-  line = json_generator_to_data (generator, NULL);
+  return json_to_string (root, FALSE);
+}
+
+int
+event_end (JsonBuilder *event)
+{
+  g_autofree char *line = event_end_text (event);
+
   return view_print (stdout, "%s\n", line);
 }

@@ -8,7 +8,7 @@
 G_BEGIN_DECLS
 
 /* One event: begin, add members, end. The end prints it as a line of stdout, and gives 0
- * or the errno of what went wrong. */
+ * or the errno of what went wrong. Other objects have the same members, and end as a text. */
 JsonBuilder *event_begin (const char *name);
 void event_add_string (JsonBuilder *event,
                        const char  *key,
@@ -23,6 +23,7 @@ void event_add_error (JsonBuilder  *event,
                       const GError *error);
 void event_add_statistics (JsonBuilder         *event,
                            const TcpStatistics *statistics);
+char *event_end_text (JsonBuilder *event);
 int event_end (JsonBuilder *event);
 
 G_END_DECLS

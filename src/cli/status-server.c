@@ -9,6 +9,8 @@
 #include <tcptunnel/tcptunnel.h>
 #include <unistd.h>
 
+#include "cli/json.h"
+
 enum
 {
   MAX_ANSWERS = 16,   /* under way at a time; more are closed unanswered */
@@ -103,25 +105,16 @@ choose_directory (void)
 static char *
 make_document (StatusServer *self)
 {
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
-  g_autoptr (JsonGenerator) generator = json_generator_new ();
-  g_autoptr (JsonNode) root = NULL;
+  JsonBuilder *builder = json_builder_new ();
   g_autofree char *started = g_date_time_format_iso8601 (self->started);
 
   json_builder_begin_object (builder);
-  json_builder_set_member_name (builder, "command");
-  json_builder_add_string_value (builder, self->command);
-  json_builder_set_member_name (builder, "pid");
-  json_builder_add_int_value (builder, getpid ());
-  json_builder_set_member_name (builder, "version");
-  json_builder_add_string_value (builder, TCP_TUNNEL_VERSION_S);
-  json_builder_set_member_name (builder, "started");
-  json_builder_add_string_value (builder, started);
+  event_add_string (builder, "command", self->command);
+  event_add_int (builder, "pid", getpid ());
+  event_add_string (builder, "version", TCP_TUNNEL_VERSION_S);
+  event_add_string (builder, "started", started);
   self->describe (builder, self->data);
-  json_builder_end_object (builder);
-  root = json_builder_get_root (builder);
-  json_generator_set_root (generator, root);
-  return json_generator_to_data (generator, NULL);
+  return event_end_text (builder);
 }
 
 /* Answers that are under way keep it. */

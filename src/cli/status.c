@@ -139,10 +139,8 @@ make_silent (int         pid,
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
   json_builder_begin_object (builder);
-  json_builder_set_member_name (builder, "pid");
-  json_builder_add_int_value (builder, pid);
-  json_builder_set_member_name (builder, "problem");
-  json_builder_add_string_value (builder, problem);
+  event_add_int (builder, "pid", pid);
+  event_add_string (builder, "problem", problem);
   json_builder_end_object (builder);
   return json_builder_get_root (builder);
 }

@@ -222,17 +222,13 @@ find_key (Config      *self,
 {
   const char *const *keys = settings_keys ();
   Place place = key_file_get_place (self->file, group, key);
-  g_autofree char *hint = NULL;
+  g_autofree char *problem = NULL;
 
   for (guint i = 0; i < N_SETTINGS; i++)
     if (strcmp (keys[i], key) == 0)
       return i;
-  /* A token that ends in = looks like a key, too. */
-  hint = suggest (key, keys, "");
-  if (*hint != '\0' || key[strspn (key, "abcdefghijklmnopqrstuvwxyz-")] == '\0')
-    fail (error, "%s:%u: [%s] has an unknown key '%s'%s", place.path, place.line, group, key, hint);
-  else
-    fail (error, "%s:%u: [%s] has a key with others than a to z and - in it", place.path, place.line, group);
+  problem = key_file_explain_key (group, key, keys);
+  fail (error, "%s:%u: %s", place.path, place.line, problem);
   return N_SETTINGS;
 }
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/suggest.h"
+
 #define DIRECTORY "tcp-tunnel"
 #define SYSTEM_DIRECTORY "/etc"
 #define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors begin a file so */
@@ -293,6 +295,24 @@ key_file_get_place (KeyFile    *self,
   g_autofree char *name = make_name (group, key);
 
   return (Place) { self->path, GPOINTER_TO_UINT (g_hash_table_lookup (self->lines, name)) };
+}
+
+/**
+ * key_file_explain_key:
+ * @known: those that there are
+ *
+ * Returns: what is wrong with a key that there is not. A token that ends in = looks like a key, too, and is not repeated.
+ */
+char *
+key_file_explain_key (const char        *group,
+                      const char        *key,
+                      const char *const *known)
+{
+  g_autofree char *hint = suggest (key, known, "");
+
+  if (*hint != '\0' || key[strspn (key, "abcdefghijklmnopqrstuvwxyz-")] == '\0')
+    return g_strdup_printf (_("[%s] has an unknown key '%s'%s"), group, key, hint);
+  return g_strdup_printf (_("[%s] has a key with others than a to z and - in it"), group);
 }
 
 char *

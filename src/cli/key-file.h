@@ -24,6 +24,9 @@ char **key_file_get_keys (KeyFile    *self,
 Place key_file_get_place (KeyFile    *self,
                           const char *group,
                           const char *key);
+char *key_file_explain_key (const char        *group,
+                            const char        *key,
+                            const char *const *known);
 char *key_file_get_string (KeyFile     *self,
                            const char  *group,
                            const char  *key,

@@ -5,8 +5,6 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
-#include "cli/suggest.h"
-
 struct _OptionSet
 {
   const OptionRow *rows;
@@ -213,19 +211,6 @@ option_set_list_waiting (const OptionSet *self,
 
 /* The file */
 
-static char *
-make_hint (const OptionSet *self,
-           const char      *key)
-{
-  g_autoptr (GPtrArray) keys = g_ptr_array_new ();
-
-  for (guint i = 0; i < self->n_rows; i++)
-    if (!self->rows[i].only_option)
-      g_ptr_array_add (keys, (char *) self->rows[i].name);
-  g_ptr_array_add (keys, NULL);
-  return suggest (key, (const char *const *) keys->pdata, "");
-}
-
 static void
 add_unknown_key (const OptionSet *self,
                  const char      *group,
@@ -233,13 +218,15 @@ add_unknown_key (const OptionSet *self,
                  Place            place,
                  Problems        *problems)
 {
-  g_autofree char *hint = make_hint (self, key);
+  g_autoptr (GPtrArray) known = g_ptr_array_new ();
+  g_autofree char *problem = NULL;
 
-  /* A token that ends in = looks like a key, too. */
-  if (*hint != '\0' || key[strspn (key, "abcdefghijklmnopqrstuvwxyz-")] == '\0')
-    problems_add (problems, place, _("[%s] has an unknown key '%s'%s"), group, key, hint);
-  else
-    problems_add (problems, place, _("[%s] has a key with others than a to z and - in it"), group);
+  for (guint i = 0; i < self->n_rows; i++)
+    if (!self->rows[i].only_option)
+      g_ptr_array_add (known, (char *) self->rows[i].name);
+  g_ptr_array_add (known, NULL);
+  problem = key_file_explain_key (group, key, (const char *const *) known->pdata);
+  problems_add (problems, place, "%s", problem);
 }
 
 /* Empty parts, as between the last ; and the end of the line, are none. */

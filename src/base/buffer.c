@@ -129,3 +129,26 @@ tcp_buffer_shrink (TcpBuffer *self)
   block_free (self);
   return small;
 }
+
+/* The payload, which is not copied: there may be much of it. What is returned holds a reference, and is freed in the
+ * buffer's thread. */
+GVariant *
+tcp_buffer_save (TcpBuffer *self)
+{
+  g_autoptr (GBytes) bytes = g_bytes_new_with_free_func (self->payload, self->length,
+                                                         (GDestroyNotify) tcp_buffer_unref, tcp_buffer_ref (self));
+
+  return g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE);
+}
+
+/* A new one with that payload. */
+TcpBuffer *
+tcp_buffer_load (GVariant *bytes)
+{
+  gsize length = g_variant_get_size (bytes);
+  TcpBuffer *self = tcp_buffer_new (length);
+
+  memcpy (self->payload, g_variant_get_data (bytes), length);
+  self->length = length;
+  return self;
+}

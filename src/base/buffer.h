@@ -46,6 +46,8 @@ void tcp_buffer_push (TcpBuffer  *self,
                       const void *data,
                       gsize       length);
 TcpBuffer *tcp_buffer_shrink (TcpBuffer *self);
+GVariant *tcp_buffer_save (TcpBuffer *self);
+TcpBuffer *tcp_buffer_load (GVariant *bytes);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpBuffer, tcp_buffer_unref)
 

@@ -780,12 +780,7 @@ raw_save_frames (TcpPlain *self,
   g_variant_builder_init (&builder, G_VARIANT_TYPE ("aay"));
   for (guint i = 0; i < G_N_ELEMENTS (queues); i++)
     for (GList *l = queues[i]->head; l != NULL; l = l->next)
-      {
-        TcpBuffer *frame = l->data;
-
-        g_variant_builder_add_value (&builder, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, frame->payload,
-                                                                          frame->length, 1));
-      }
+      g_variant_builder_add_value (&builder, tcp_buffer_save (l->data));
   return g_variant_builder_end (&builder);
 }
 
@@ -832,11 +827,8 @@ tcp_raw_load (TcpProtocol *base,
   for (gsize i = 0; i < g_variant_n_children (frames); i++)
     {
       g_autoptr (GVariant) frame = g_variant_get_child_value (frames, i);
-      TcpBuffer *buffer = tcp_buffer_new (g_variant_get_size (frame));
 
-      buffer->length = g_variant_get_size (frame);
-      memcpy (buffer->payload, g_variant_get_data (frame), buffer->length);
-      g_queue_push_tail (&self->queue, buffer);
+      g_queue_push_tail (&self->queue, tcp_buffer_load (frame));
     }
   return NULL;
 }

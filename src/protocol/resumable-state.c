@@ -2,8 +2,6 @@
 
 #include "protocol/resumable-state.h"
 
-#include <string.h>
-
 #define FRAMES_TYPE "aay"
 #define STREAM_TYPE "(uuuuutu)"
 #define LISTENER_TYPE "(uqs)"
@@ -76,7 +74,6 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (State, state_clear)
 
 /* Saving */
 
-/* The frames are not copied: there may be much of them. */
 static GVariant *
 save_frames (TcpUnacknowledged *sent)
 {
@@ -84,13 +81,7 @@ save_frames (TcpUnacknowledged *sent)
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE (FRAMES_TYPE));
   for (GList *l = sent->frames.head; l != NULL; l = l->next)
-    {
-      TcpBuffer *frame = tcp_buffer_ref (l->data);
-      g_autoptr (GBytes) bytes = g_bytes_new_with_free_func (frame->payload, frame->length,
-                                                             (GDestroyNotify) tcp_buffer_unref, frame);
-
-      g_variant_builder_add_value (&builder, g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE));
-    }
+    g_variant_builder_add_value (&builder, tcp_buffer_save (l->data));
   return g_variant_builder_end (&builder);
 }
 
@@ -319,13 +310,9 @@ load_frames (TcpResumable *self,
   while ((value = g_variant_iter_next_value (&iter)) != NULL)
     {
       g_autoptr (GVariant) frame = value;
-      gsize length;
-      const guint8 *data = g_variant_get_fixed_array (frame, &length, 1);
-      TcpBuffer *buffer = tcp_buffer_new (length);
+      TcpBuffer *buffer = tcp_buffer_load (frame);
 
-      memcpy (buffer->payload, data, length);
-      buffer->length = length;
-      buffer->dataless = data[0] != TCP_RESUMABLE_DATA;
+      buffer->dataless = buffer->payload[0] != TCP_RESUMABLE_DATA;
       tcp_unacknowledged_add (&self->sent, buffer);
     }
   self->sent.carried = state->carried;

@@ -784,10 +784,12 @@ typedef enum
 static GVariant *
 stream_save_queue (TcpStream *self)
 {
-  g_autoptr (GByteArray) bytes = g_byte_array_sized_new (self->queue.length);
+  GByteArray *copy = g_byte_array_sized_new (self->queue.length);
+  g_autoptr (GBytes) bytes = NULL;
 
-  tcp_byte_queue_copy (&self->queue, bytes);
-  return g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes->data, bytes->len, 1);
+  tcp_byte_queue_copy (&self->queue, copy);
+  bytes = g_byte_array_free_to_bytes (copy);
+  return g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE);
 }
 
 /* Between two turns. The descriptor stays its own. */
@@ -807,7 +809,8 @@ tcp_stream_save (TcpStream *self)
                         record != NULL ? record->opened : 0, record != NULL ? record->began : 0,
                         record != NULL ? tcp_record_get (record, bytes_sent) : 0,
                         record != NULL ? tcp_record_get (record, bytes_received) : 0,
-                        record != NULL ? tcp_record_get (record, resumes) : 0, fd, fd >= 0 ? tcp_socket_get_inode (fd) : 0, flags, stream_save_queue (self));
+                        record != NULL ? tcp_record_get (record, resumes) : 0, fd,
+                        fd >= 0 ? tcp_socket_get_inode (fd) : 0, flags, stream_save_queue (self));
 }
 
 /* What makes no sense in it; NULL if all does. */

@@ -213,6 +213,12 @@ tcp_snapshot_set_leaving (TcpSnapshot *self,
 
 /* Reading. Nothing is believed. */
 
+static gboolean
+malformed (GError **error)
+{
+  return tcp_invalid (error, "the state of the gateway is malformed");
+}
+
 static GBytes *
 map_state (int      fd,
            GError **error)
@@ -238,15 +244,23 @@ check_header (GBytes   *bytes,
   gconstpointer data = g_bytes_get_data (bytes, &size);
 
   if (size < sizeof *header)
-    return tcp_invalid (error, "the state of the gateway is malformed");
+    return malformed (error);
   memcpy (header, data, sizeof *header);
   if (memcmp (header->magic, MAGIC, sizeof header->magic) != 0 || header->byte_order != BYTE_ORDER_MARK)
-    return tcp_invalid (error, "the state of the gateway is malformed");
+    return malformed (error);
   if (header->version != TCP_SNAPSHOT_VERSION)
     return tcp_invalid (error, "the state of the gateway is of version %u, and this program knows version %u",
                         header->version, TCP_SNAPSHOT_VERSION);
-  return header->size == size || tcp_invalid (error, "the state of the gateway is malformed");
+  return header->size == size || malformed (error);
 }
+
+/* What must not be there twice: two connections with one socket would mix their bytes. */
+typedef struct
+{
+  GHashTable *descriptors;
+  GHashTable *session_ids;
+  gboolean twice;
+} Seen;
 
 static void
 note_socket (int      fd,
@@ -254,35 +268,10 @@ note_socket (int      fd,
              gboolean listens,
              gpointer user_data)
 {
-  GArray *descriptors = user_data;
+  Seen *seen = user_data;
 
-  g_array_append_val (descriptors, fd);
+  seen->twice |= !g_hash_table_add (seen->descriptors, GINT_TO_POINTER (fd));
 }
-
-static int
-compare_descriptors (gconstpointer a,
-                     gconstpointer b)
-{
-  return *(const int *) a < *(const int *) b ? -1 : *(const int *) a > *(const int *) b;
-}
-
-/* Two connections with one socket would mix their bytes. */
-static gboolean
-all_differ (GArray *descriptors)
-{
-  g_array_sort (descriptors, compare_descriptors);
-  for (guint i = 1; i < descriptors->len; i++)
-    if (g_array_index (descriptors, int, i) == g_array_index (descriptors, int, i - 1))
-      return FALSE;
-  return TRUE;
-}
-
-/* What must not be there twice. */
-typedef struct
-{
-  GArray *descriptors; /* of int */
-  GHashTable *session_ids;
-} Seen;
 
 static gboolean
 heritage_add (TcpHeritage  *self,
@@ -300,11 +289,11 @@ heritage_add (TcpHeritage  *self,
   g_auto (TcpClientState) client = { 0 };
 
   if (kind < TCP_SNAPSHOT_GATEWAY || kind > TCP_SNAPSHOT_GONE)
-    return tcp_invalid (error, "the state of the gateway is malformed");
+    return malformed (error);
 
   record = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (types[kind]), bytes, FALSE));
   if (!g_variant_is_normal_form (record) || (kind == TCP_SNAPSHOT_GATEWAY && self->gateway != NULL))
-    return tcp_invalid (error, "the state of the gateway is malformed");
+    return malformed (error);
   switch (kind)
     {
     case TCP_SNAPSHOT_GATEWAY:
@@ -316,9 +305,9 @@ heritage_add (TcpHeritage  *self,
     default:
       if (!tcp_client_state_read (&client, record, error))
         return FALSE;
-      if (client.session_id != NULL && !g_hash_table_add (seen->session_ids, g_steal_pointer (&client.session_id)))
-        return tcp_invalid (error, "the state of the gateway is malformed");
-      tcp_client_state_foreach_socket (record, note_socket, seen->descriptors);
+      if (client.session_id != NULL)
+        seen->twice |= !g_hash_table_add (seen->session_ids, g_steal_pointer (&client.session_id));
+      tcp_client_state_foreach_socket (record, note_socket, seen);
       g_ptr_array_add (self->clients, g_steal_pointer (&record));
     }
   return TRUE;
@@ -340,17 +329,17 @@ heritage_read_records (TcpHeritage   *self,
       RecordHeader record;
 
       if (header->size - at < sizeof record)
-        return tcp_invalid (error, "the state of the gateway is malformed");
+        return malformed (error);
       memcpy (&record, data + at, sizeof record);
       at += sizeof record;
       if (record.length > header->size - at || round_up (record.length) > header->size - at)
-        return tcp_invalid (error, "the state of the gateway is malformed");
+        return malformed (error);
       part = g_bytes_new_from_bytes (bytes, at, record.length);
       at += round_up (record.length);
       if (!heritage_add (self, record.kind, part, seen, error))
         return FALSE;
     }
-  return (at == header->size && self->gateway != NULL) || tcp_invalid (error, "the state of the gateway is malformed");
+  return (at == header->size && self->gateway != NULL) || malformed (error);
 }
 
 static void
@@ -376,7 +365,7 @@ tcp_heritage_read (int      fd,
                    GError **error)
 {
   g_autoptr (TcpHeritage) self = g_new0 (TcpHeritage, 1);
-  g_autoptr (GArray) descriptors = g_array_new (FALSE, FALSE, sizeof (int));
+  g_autoptr (GHashTable) descriptors = g_hash_table_new (NULL, NULL);
   g_autoptr (GHashTable) session_ids = g_hash_table_new_full (tcp_secret_hash, g_str_equal, g_free, NULL);
   Seen seen = { .descriptors = descriptors, .session_ids = session_ids };
   g_autoptr (GBytes) bytes = map_state (fd, error);
@@ -389,10 +378,10 @@ tcp_heritage_read (int      fd,
       !heritage_read_records (self, bytes, &header, &seen, error))
     return NULL;
 
-  list_own_sockets (self, note_socket, descriptors);
-  if (!all_differ (descriptors))
+  list_own_sockets (self, note_socket, &seen);
+  if (seen.twice)
     {
-      tcp_invalid (error, "the state of the gateway is malformed");
+      malformed (error);
       return NULL;
     }
   return g_steal_pointer (&self);

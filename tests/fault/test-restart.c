@@ -16,6 +16,13 @@
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
+/* See gateway/snapshot.c. */
+#define HEADER_SIZE 32
+#define SIZE_AT 16
+#define RECORDS_AT 24
+#define RECORD_HEADER_SIZE 16
+#define CLIENT_KIND 2
+
 static void
 on_result (GObject *object,
            GAsyncResult *result,
@@ -221,6 +228,34 @@ test_bound (void)
   tcp_gateway_resume (fixture->gateway);
 }
 
+/* Each session adds little to that. */
+static void
+test_many (void)
+{
+  enum { N = 40 };
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_PARALLEL);
+  Pair pairs[N];
+  struct stat info;
+  int fd;
+
+  fixture_start (fixture);
+  for (guint i = 0; i < N; i++)
+    pairs[i] = pair_open (fixture, target);
+  fd = suspend (fixture->gateway);
+  g_assert_cmpint (fstat (fd, &info), ==, 0);
+  g_test_message ("the state of %d sessions has %" G_GINT64_FORMAT " bytes", N, (gint64) info.st_size);
+  g_assert_cmpuint (info.st_size, >, N * 100);
+  g_assert_cmpuint (info.st_size, <, 1024 + N * 1024);
+  client_close (fd);
+  tcp_gateway_resume (fixture->gateway);
+  for (guint i = 0; i < N; i++)
+    {
+      pair_round_trip (&pairs[i]);
+      pair_clear (&pairs[i]);
+    }
+}
+
 /* It came as far as to leave, and then stays. */
 static void
 test_hand_over (void)
@@ -321,6 +356,64 @@ test_drain (void)
   client_close (pair.target);
   pair = (Pair) { -1, -1 };
   WAIT_UNTIL (drained);
+}
+
+/* Puts the last client of it behind all else once more. Returns where that is. */
+static guint8 *
+state_repeat_client (GByteArray *state)
+{
+  guint64 at = HEADER_SIZE;
+  guint64 end = state->len;
+  guint64 from = 0, size = 0;
+
+  while (at < end)
+    {
+      guint64 length = *(guint64 *) (state->data + at);
+      guint64 whole = RECORD_HEADER_SIZE + (length + 7) / 8 * 8;
+
+      if (*(guint32 *) (state->data + at + sizeof length) == CLIENT_KIND)
+        {
+          from = at;
+          size = whole;
+        }
+      at += whole;
+    }
+  g_assert_cmpuint (at, ==, end);
+  g_assert_cmpuint (from, >, 0);
+
+  g_byte_array_set_size (state, end + size);
+  memcpy (state->data + end, state->data + from, size);
+  *(guint64 *) (state->data + SIZE_AT) += size;
+  *(guint64 *) (state->data + RECORDS_AT) += 1;
+  return state->data + end + RECORD_HEADER_SIZE;
+}
+
+/* Two connections with one socket would mix their bytes. */
+static void
+test_twice (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autoptr (GByteArray) state = NULL;
+  g_auto (Pair) pair = { -1, -1 };
+  g_autoptr (GError) error = NULL;
+  guint8 *session_id;
+  int fd;
+
+  fixture_start (fixture);
+  pair = pair_open (fixture, target);
+  fd = suspend (fixture->gateway);
+  state = read_state (fd);
+  try_adopt (fd, &error);
+  g_assert_no_error (error);
+  client_close (fd);
+  tcp_gateway_resume (fixture->gateway);
+
+  session_id = state_repeat_client (state);
+  assert_refused (state->data, state->len, SEALS, "malformed");
+  /* Now the sessions differ, and their sockets do not. */
+  session_id[0] ^= 1;
+  assert_refused (state->data, state->len, SEALS, "malformed");
 }
 
 /* Whatever is not a state, or has become another, is refused, and breaks nothing. */
@@ -467,9 +560,11 @@ main (int argc,
   g_test_add_func ("/restart/resume/singleton", test_resume_singleton);
   g_test_add_func ("/restart/resume/multiplexed", test_resume_multiplexed);
   g_test_add_func ("/restart/bound", test_bound);
+  g_test_add_func ("/restart/many", test_many);
   g_test_add_func ("/restart/hand-over", test_hand_over);
   g_test_add_func ("/restart/states", test_states);
   g_test_add_func ("/restart/drain", test_drain);
+  g_test_add_func ("/restart/twice", test_twice);
   g_test_add_func ("/restart/malformed", test_malformed);
   g_test_add_func ("/restart/threads", test_threads);
   g_test_add_func ("/restart/idle", test_idle);

@@ -212,9 +212,11 @@ class Service:
     """A TCP server on loopback that takes a length and so many bytes, and
     answers with their SHA-256 and then the bytes themselves."""
 
+    backlog = None
+
     def __init__(self, handler=None):
         self.handler = handler or self.echo
-        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.listener = socket.create_server(('127.0.0.1', 0), backlog=self.backlog)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -15,7 +15,8 @@ import threading
 import time
 import unittest
 
-from support import BINARY, DEADLINE, Command, RUNTIME, TOKEN, dial, environment, free_port, listening, receive, run, skip
+from support import (BINARY, DEADLINE, Command, RUNTIME, Service, TOKEN, dial, environment, free_port, listening, receive, run,
+                     skip)
 
 RESTARTS = int(os.environ.get('RESTARTS', 20))
 PATTERN = random.Random(7).randbytes(1 << 20)
@@ -48,34 +49,21 @@ os.execv(os.environ["REAL"], sys.argv)
 '''
 
 
-class Target:
+class Target(Service):
     """Sends back what it gets, and remembers how each connection ended."""
 
+    backlog = 500
+
     def __init__(self):
-        self.listener = socket.create_server(('127.0.0.1', 0), backlog=500)
-        self.port = self.listener.getsockname()[1]
         self.condition = threading.Condition()
         self.accepted = 0
         self.ends = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self.listener.accept()
-                with self.condition:
-                    self.accepted += 1
-                    self.condition.notify_all()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        super().__init__()
 
     def _serve(self, connection):
+        with self.condition:
+            self.accepted += 1
+            self.condition.notify_all()
         end = 'in order'
         with connection:
             try:

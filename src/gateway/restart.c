@@ -44,8 +44,9 @@ on_suspended (int      fd,
  *
  * 1. After this call nothing is read, written, accepted or timed any more, and the WebSockets stay open. The result
  *    is the descriptor of a sealed memfd: the listeners, the sessions, their connections with what waits in them, and what
- *    was counted. Tokens are not in it. It is no larger than [property@TcpTunnel.Gateway:max-memory], and is read by
- *    the same version of this library, and by later ones that know its format.
+ *    was counted. Tokens are not in it. What waits in it is no more than [property@TcpTunnel.Gateway:max-memory]; each session,
+ *    each connection, and each id of a session that has ended adds some hundred bytes. It is read by the same version of
+ *    this library, and by later ones that know its format.
  * 2. The program makes sure that the new one can read it: it runs that with the descriptor, has it call
  *    [method@TcpTunnel.Gateway.adopt], and waits for its exit status. If it cannot, [method@TcpTunnel.Gateway.resume] goes on
  *    as if nothing had happened.

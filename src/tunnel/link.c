@@ -363,7 +363,7 @@ tcp_link_has_use (TcpLink *self)
  * that is there for no others ends. */
 static void
 link_restart_session (TcpLink      *self,
-                 const GError *error)
+                      const GError *error)
 {
   if (self->services != NULL)
     tcp_services_lost (self->services);

@@ -453,8 +453,44 @@ on_user_signal (gpointer data)
 
 /* Starting */
 
-/* @state is what the program before has left, or -1; it is closed. Returns the exit status, 0 for one that listens or whose start was
- * given up. */
+/* What is wrong at the start. Returns @status. */
+static int
+say_problems (Problems *problems,
+              int       status)
+{
+  problems_foreach (problems, say_problem, NULL);
+  if (status == EXIT_USAGE)
+    options_hint ("gateway");
+  return status;
+}
+
+static void
+gateway_heed_signals (Gateway *self)
+{
+  options_on_signal (on_quit, on_hang_up, self);
+  g_unix_signal_add (SIGUSR1, on_user_signal, self);
+  replace_on_signal (on_replace, self);
+}
+
+/* Returns the exit status, 0 if it listens or the start was given up. */
+static int
+gateway_listen (Gateway *self)
+{
+  g_autoptr (Problems) problems = problems_new ();
+
+  self->starting = g_cancellable_new ();
+  tcp_endpoint_start_async (TCP_ENDPOINT (self->gateway), self->starting, on_started, self);
+  while (self->starting != NULL)
+    g_main_context_iteration (NULL, TRUE);
+  if (self->error == NULL || g_error_matches (self->error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return EXIT_SUCCESS;
+  explain (self->config, g_error_copy (self->error), problems);
+  return say_problems (problems, g_error_matches (self->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT)
+                                     ? EXIT_USAGE
+                                     : EXIT_FAILED);
+}
+
+/* @state is what the program before has left, or -1; it is closed. Returns the exit status, as above. */
 static int
 gateway_start (Gateway  *self,
                int       state,
@@ -462,54 +498,37 @@ gateway_start (Gateway  *self,
 {
   g_autoptr (Problems) problems = problems_new ();
   g_autoptr (GError) error = NULL;
-  GatewayConfig *config = load_config (self->given, self->gateway, problems);
-  int status = EXIT_USAGE;
+  g_autoptr (GatewayConfig) config = load_config (self->given, self->gateway, problems);
 
   /* The program before may have taken one. */
   if (problems_count_errors (problems) == 0 && state < 0)
     gateway_options_take_socket (gateway_config_get_options (config), self->gateway, problems);
-  if (problems_count_errors (problems) == 0)
+  if (problems_count_errors (problems) > 0)
+    return say_problems (problems, EXIT_USAGE);
+
+  log_init (TCP_TUNNEL_LOG_LEVEL_INFO);
+  if (state >= 0 && !tcp_gateway_adopt (self->gateway, state, &error))
     {
-      log_init (TCP_TUNNEL_LOG_LEVEL_INFO);
-      if (state >= 0 && !tcp_gateway_adopt (self->gateway, state, &error))
-        {
-          options_say ("gateway", NULL, error->message);
-          return EXIT_FAILED;
-        }
-      if (state >= 0)
-        close (state);
-      if (dry_run)
-        {
-          gateway_config_free (config);
-          return EXIT_SUCCESS;
-        }
-      activation_warn_of_rest ();
-      gateway_take_config (self, config);
-      options_on_signal (on_quit, on_hang_up, self);
-      watchdog_start (TCP_ENDPOINT (self->gateway));
-      g_unix_signal_add (SIGUSR1, on_user_signal, self);
-      replace_on_signal (on_replace, self);
-      if (!gateway_show (self, &error))
-        {
-          /* Connections are not to end for that. */
-          if (state < 0)
-            return options_failure ("gateway", error);
-          log_warn ("%s", error->message);
-        }
-      self->starting = g_cancellable_new ();
-      tcp_endpoint_start_async (TCP_ENDPOINT (self->gateway), self->starting, on_started, self);
-      while (self->starting != NULL)
-        g_main_context_iteration (NULL, TRUE);
-      if (self->error == NULL || g_error_matches (self->error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-        return EXIT_SUCCESS;
-      if (!g_error_matches (self->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT))
-        status = EXIT_FAILED;
-      explain (config, g_error_copy (self->error), problems);
+      options_say ("gateway", NULL, error->message);
+      return EXIT_FAILED;
     }
-  problems_foreach (problems, say_problem, NULL);
-  if (status == EXIT_USAGE)
-    options_hint ("gateway");
-  return status;
+  if (state >= 0)
+    close (state);
+  if (dry_run)
+    return EXIT_SUCCESS;
+
+  activation_warn_of_rest ();
+  gateway_take_config (self, g_steal_pointer (&config));
+  gateway_heed_signals (self);
+  watchdog_start (TCP_ENDPOINT (self->gateway));
+  if (!gateway_show (self, &error))
+    {
+      /* Connections are not to end for that. */
+      if (state < 0)
+        return options_failure ("gateway", error);
+      log_warn ("%s", error->message);
+    }
+  return gateway_listen (self);
 }
 
 /* Until it is told to end. Returns the exit status. */

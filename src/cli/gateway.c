@@ -313,12 +313,14 @@ gateway_reload (Gateway *self)
   self->reload_again = FALSE;
   notify_send ("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time ());
   self->next = load_config (self->given, scratch, problems);
+  /* This reads some of the files once more, and they may have changed. */
+  if (problems_count_errors (problems) == 0)
+    gateway_config_apply (self->next, self->gateway, problems);
   if (problems_count_errors (problems) > 0)
     {
       gateway_end_reload (self, problems);
       return;
     }
-  gateway_config_apply (self->next, self->gateway, problems);
   tcp_gateway_reload_async (self->gateway, NULL, on_reloaded, self);
 }
 

@@ -386,6 +386,27 @@ class Running(Directory):
         self.served(TOKEN, '--ca', self.path('new.pem'))
         self.assertTrue(exchange(connection, noise(1000, 2)))
 
+    def test_changes_meanwhile(self):
+        """A file that is another when it is read once more is no less wrong."""
+        self.certify('live')
+        self.write('tokens', f'alice:{TOKEN}\n')
+        self.write('gateway.conf', self.configure(gateway='tls-cert=live.pem\ntls-key=live.key'))
+        self.start('--watch=no')
+        with open(self.path('live.pem')) as file:
+            certificate = file.read()
+        os.mkfifo(self.path('pipe'))
+        os.rename(self.path('pipe'), self.path('live.pem'))
+        self.gateway.process.send_signal(signal.SIGHUP)
+        with open(self.path('live.pem'), 'w') as pipe:
+            self.replace('live.pem', 'none')
+            pipe.write(certificate)
+        self.gateway.error_line('nothing has changed: .*gateway.conf:4: tls-cert .*live.pem')
+
+        self.replace('live.pem', certificate)
+        self.gateway.process.send_signal(signal.SIGHUP)
+        self.gateway.error_line('1 tokens of 1 principals are valid now$')
+        self.served(TOKEN, '--ca', self.path('live.pem'))
+
     def test_waiting(self):
         """What a reload cannot change is said; what the command does itself is changed."""
         self.write('tokens', f'alice:{TOKEN}\n')

@@ -11,7 +11,6 @@
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -313,7 +312,7 @@ static void
 test_failed_handshakes (void)
 {
   g_autoptr (TcpGateway) gateway = new_gateway (9);
-  struct rlimit limit, low;
+  guint64 before;
   guint16 port;
   int first;
 
@@ -321,11 +320,9 @@ test_failed_handshakes (void)
   witnessed = g_ptr_array_new_with_free_func (g_object_unref);
   atomic_store (&witnessing, TRUE);
   g_object_set (gateway, "tls-certificate", test_certificate (), "connect-timeout", 600000, NULL);
-  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
-  low = (struct rlimit) { .rlim_cur = 8 * N_PENDING, .rlim_max = limit.rlim_max };
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &low));
+  before = test_set_descriptors (8 * N_PENDING);
   port = start_gateway (gateway);
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+  test_set_descriptors (before);
 
   first = client_connect (port);
   for (guint i = 0; i < 3 * N_PENDING; i++)

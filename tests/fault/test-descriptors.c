@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -164,16 +163,6 @@ tell (Order order,
 
 static guint gateway_port, target_port;
 
-static void
-set_limit (guint descriptors)
-{
-  struct rlimit limit;
-
-  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
-  limit.rlim_cur = MIN (limit.rlim_max, descriptors);
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
-}
-
 /* How a start with so many descriptors goes. Before there are threads, as it is a child's. */
 
 #define STARTED 100 /* in place of an error code */
@@ -195,7 +184,7 @@ try_start (gboolean is_gateway,
       gboolean started;
 
       tcp_gateway_set_token (gateway, TEST_TOKEN);
-      set_limit (G_N_ELEMENTS (held));
+      test_set_descriptors (G_N_ELEMENTS (held));
       while ((held[n] = open ("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
         n++;
       while (n_free-- > 0)
@@ -322,10 +311,10 @@ test_tunnels (void)
   Tunnels tunnels;
 
   tunnels_start (&tunnels, N_TUNNELS);
-  set_limit (64);
+  test_set_descriptors (64);
   check_crowd (&tunnels);
   tunnels_check (&tunnels);
-  set_limit (1024);
+  test_set_descriptors (1024);
   tunnels_close (&tunnels);
 }
 
@@ -337,14 +326,14 @@ test_program (void)
   int held[150];
 
   tunnels_start (&tunnels, 1);
-  set_limit (200);
+  test_set_descriptors (200);
   for (guint i = 0; i < G_N_ELEMENTS (held); i++)
     held[i] = open ("/dev/null", O_RDONLY | O_CLOEXEC);
   check_crowd (&tunnels);
   for (guint i = 0; i < G_N_ELEMENTS (held); i++)
     close (held[i]);
   tunnels_check (&tunnels);
-  set_limit (1024);
+  test_set_descriptors (1024);
   tunnels_close (&tunnels);
 }
 
@@ -360,7 +349,7 @@ test_none (void)
 
   tunnels_start (&tunnels, N_TUNNELS);
   tunnels_check (&tunnels);
-  set_limit (100);
+  test_set_descriptors (100);
   while ((fd = open ("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
     g_array_append_val (held, fd);
   count_from_zero ();
@@ -380,7 +369,7 @@ test_none (void)
   WAIT_UNTIL (lines == 2 * N_TUNNELS);
   tell (DROP, 0, 0);
   tunnels_check (&tunnels);
-  set_limit (1024);
+  test_set_descriptors (1024);
   tunnels_close (&tunnels);
 }
 
@@ -399,7 +388,7 @@ test_gateway (void)
   tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
   port = test_port_of (gateway);
-  set_limit (64);
+  test_set_descriptors (64);
 
   for (guint i = 0; i < 2; i++)
     {
@@ -423,7 +412,7 @@ test_gateway (void)
       g_assert_no_error (error);
       port = test_port_of (gateway);
     }
-  set_limit (1024);
+  test_set_descriptors (1024);
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
@@ -445,7 +434,7 @@ main (int argc,
     {
       close (to_other[1]);
       close (from_other[0]);
-      set_limit (G_MAXUINT);
+      test_set_descriptors (G_MAXUINT);
       run_other (to_other[0], from_other[1]);
       _exit (0);
     }

@@ -9,7 +9,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
@@ -218,16 +217,14 @@ test_places (void)
   };
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (TcpGateway) gateway = new_gateway (target, "127.0.0.2");
-  struct rlimit limit, low;
+  guint64 before;
   guint16 port;
   int proxied[PROXIED], flood[PLACES];
 
   /* An eighth of the descriptors is for pending connections. */
-  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
-  low = (struct rlimit) { .rlim_cur = 8 * PLACES, .rlim_max = limit.rlim_max };
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &low));
+  before = test_set_descriptors (8 * PLACES);
   port = start_gateway (gateway);
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+  test_set_descriptors (before);
 
   for (guint i = 0; i < PROXIED; i++)
     proxied[i] = connect_from (port, PROXY);

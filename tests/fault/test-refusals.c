@@ -10,7 +10,6 @@
 
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -216,30 +215,17 @@ test_dials (void)
   expect_logged ("the principal may begin 3 connections a second (dial-rate of the principal)");
 }
 
-static guint
-set_limit (guint n)
-{
-  struct rlimit limit;
-  guint before;
-
-  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
-  before = limit.rlim_cur;
-  limit.rlim_cur = n;
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
-  return before;
-}
-
 static void
 test_descriptors (void)
 {
   g_auto (Rig) rig = rig_new (target_new_echo ());
   g_autoptr (ResumablePeer) alice = NULL;
   g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
-  guint before;
+  guint64 before;
 
   fixture_start_gateway (rig.fixture);
   alice = join (&rig, ALICE);
-  before = set_limit (256);
+  before = test_set_descriptors (256);
   while (fds->len == 0 || g_array_index (fds, int, fds->len - 1) < 236)
     {
       int fd = dup (STDERR_FILENO);
@@ -251,7 +237,7 @@ test_descriptors (void)
   expect_no_session (&rig, ALICE, "few file descriptors left for another session (ulimit -n: 256)");
   for (guint i = 0; i < fds->len; i++)
     close (g_array_index (fds, int, i));
-  set_limit (before);
+  test_set_descriptors (before);
 }
 
 static void
@@ -262,10 +248,11 @@ test_listeners (void)
   g_auto (Rig) rig = rig_new (target_new_echo ());
   g_autoptr (ResumablePeer) alice = NULL;
   ResumableFrame frame;
-  guint before, n;
+  guint64 before;
+  guint n;
 
   /* All listeners are a sixteenth of the file descriptors, and three quarters of that are for one. */
-  before = set_limit (512);
+  before = test_set_descriptors (512);
   g_object_set (rig.fixture->gateway, "reverse-ports", ports, NULL);
   fixture_start_gateway (rig.fixture);
   alice = resumable_client_new (fixture_get_gateway_port (rig.fixture), ALICE, TRUE);
@@ -278,7 +265,7 @@ test_listeners (void)
     g_assert_true (resumable_receive (alice, &frame));
   expect_logged ("alice has 24 listeners already, as many as it may (ulimit -n: 512)");
   tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->gateway));
-  set_limit (before);
+  test_set_descriptors (before);
 
   g_object_set (rig.fixture->gateway, "reverse-ports", few, NULL);
   fixture_start_gateway (rig.fixture);
@@ -298,10 +285,10 @@ test_strangers (void)
 {
   g_auto (Rig) rig = rig_new (target_new_echo ());
   g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
-  guint before = set_limit (256);
+  guint64 before = test_set_descriptors (256);
 
   fixture_start_gateway (rig.fixture);
-  set_limit (before);
+  test_set_descriptors (before);
   for (guint i = 0; i < 34; i++)
     {
       int fd = client_connect_at (G_STRLOC, fixture_get_gateway_port (rig.fixture));

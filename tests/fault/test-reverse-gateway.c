@@ -14,7 +14,6 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <tcptunnel/tcptunnel.h>
 #include <unistd.h>
 
@@ -620,13 +619,9 @@ test_quota (void)
   g_auto (Rig) rig = rig_prepare ();
   g_autoptr (ResumablePeer) peer = NULL;
   g_autoptr (ResumablePeer) bob = NULL;
-  struct rlimit before;
-  struct rlimit few;
+  guint64 before = test_set_descriptors (512);
   guint n = 0;
 
-  g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &before), ==, 0);
-  few = (struct rlimit) { .rlim_cur = 512, .rlim_max = before.rlim_max };
-  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &few), ==, 0);
   g_object_set (rig.gateway, "reverse-ports", (const char *[]) { "20000-29999", NULL }, NULL);
   rig_start (&rig);
   peer = join (&rig);
@@ -639,7 +634,7 @@ test_quota (void)
   g_assert_cmpuint (ask_any (peer, 41), ==, 0);
   bob = join_as (&rig, BOB);
   g_assert_cmpuint (ask_any (bob, 1), ==, 0);
-  setrlimit (RLIMIT_NOFILE, &before);
+  test_set_descriptors (before);
 }
 
 /* One whose client is away is given to another who asks, and the client hears of it. */

@@ -11,7 +11,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
@@ -52,15 +51,13 @@ static guint16
 start_with_places (TcpGateway *gateway,
                    guint places)
 {
-  struct rlimit limit, low;
+  guint64 before;
   guint16 port;
 
   test_need_descriptors (8 * places);
-  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
-  low = (struct rlimit) { .rlim_cur = 8 * places, .rlim_max = limit.rlim_max };
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &low));
+  before = test_set_descriptors (8 * places);
   port = start_gateway (gateway);
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+  test_set_descriptors (before);
   return port;
 }
 

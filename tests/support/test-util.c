@@ -164,8 +164,20 @@ test_need_descriptors (guint count)
   if (limit.rlim_max < count)
     test_fail (G_STRLOC, "%u file descriptors are needed, and the hard limit is %" G_GUINT64_FORMAT, count,
                (guint64) limit.rlim_max);
-  limit.rlim_cur = count;
+  test_set_descriptors (count);
+}
+
+guint64
+test_set_descriptors (guint64 count)
+{
+  struct rlimit limit;
+  guint64 before;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  before = limit.rlim_cur;
+  limit.rlim_cur = MIN (limit.rlim_max, count);
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+  return before;
 }
 
 guint64

@@ -49,6 +49,8 @@ char *test_own_address (void);
 
 /* Has the process have so many file descriptors at least: by default it often may have 1024. */
 void test_need_descriptors (guint count);
+/* Has it have so many, or as many as it may; returns how many it had, to give them back. */
+guint64 test_set_descriptors (guint64 count);
 
 /* Memory of this process in bytes; @field is VmRSS or VmHWM. */
 guint64 test_memory (const char *field);

@@ -6,7 +6,6 @@
 #include "test-util.h"
 
 #include <stdatomic.h>
-#include <sys/resource.h>
 #include <tcptunnel/tcptunnel.h>
 
 #define N_CALLS 5000
@@ -285,26 +284,14 @@ test_many_threads (void)
   end (&fixture);
 }
 
-static void
-set_limit (rlim_t descriptors)
-{
-  struct rlimit limit;
-
-  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
-  limit.rlim_cur = descriptors;
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
-}
-
 /* Without descriptors no thread starts, which is an error; once there is one, it does for all. */
 static void
 test_no_descriptors (void)
 {
   g_autoptr (GError) error = NULL;
-  struct rlimit limit;
+  guint64 before = test_set_descriptors (0);
   TcpIoThread *thread;
 
-  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
-  set_limit (0);
   g_assert_null (tcp_io_thread_acquire (&error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT);
   g_clear_error (&error);
@@ -312,18 +299,18 @@ test_no_descriptors (void)
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT);
   g_clear_error (&error);
 
-  set_limit (limit.rlim_cur);
+  test_set_descriptors (before);
   thread = tcp_io_thread_acquire (&error);
   g_assert_no_error (error);
   /* It has all that it needs only when it runs. */
   tcp_io_thread_invoke_sync (thread, nothing, NULL);
-  set_limit (0);
+  test_set_descriptors (0);
   for (guint i = 0; i < tcp_io_thread_count (); i++)
     {
       g_assert_true (tcp_io_thread_acquire_at (i, NULL) == thread);
       g_assert_true (tcp_io_thread_acquire (NULL) == thread);
     }
-  set_limit (limit.rlim_cur);
+  test_set_descriptors (before);
   tcp_io_thread_invoke_sync (thread, nothing, NULL);
   for (guint i = 0; i < 2 * tcp_io_thread_count () + 1; i++)
     tcp_io_thread_release (thread);

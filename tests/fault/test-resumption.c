@@ -203,7 +203,7 @@ ask (guint16 port,
     client_read (fd, *body, atoi (length));
   client_close (fd);
 
-  return g_ascii_strtoull (head + strlen ("HTTP/1.1 "), NULL, 10);
+  return http_head_get_status (head);
 }
 
 static void

@@ -72,6 +72,12 @@ http_head_get (const char *head,
 }
 
 guint
+http_head_get_status (const char *head)
+{
+  return g_ascii_strtoull (head + strlen ("HTTP/1.1 "), NULL, 10);
+}
+
+guint
 http_get (guint16 port,
           const char *target,
           const char *headers,
@@ -89,7 +95,7 @@ http_get (guint16 port,
   head = http_read_head (socket_fd);
   if (head == NULL)
     test_fail (G_STRLOC, "no answer to GET %s", target);
-  status = g_ascii_strtoull (head + strlen ("HTTP/1.1 "), NULL, 10);
+  status = http_head_get_status (head);
 
   if (body != NULL)
     {

@@ -25,6 +25,7 @@ G_BEGIN_DECLS
 char *http_read_head (int fd);
 char *http_head_get (const char *head,
                      const char *name);
+guint http_head_get_status (const char *head);
 /* A GET with these headers (complete lines); returns the status and keeps the connection open
  * in @fd if that is asked for. */
 guint http_get (guint16 port,

@@ -105,7 +105,7 @@ read_status (int fd)
   g_autofree char *head = http_read_head (fd);
 
   g_assert_nonnull (head);
-  return g_ascii_strtoull (head + strlen ("HTTP/1.1 "), NULL, 10);
+  return http_head_get_status (head);
 }
 
 static void
@@ -436,8 +436,7 @@ test_handlers (void)
   g_signal_connect (rig.gateway, "authenticate", G_CALLBACK (on_authenticate), &rig);
   g_assert_cmpuint (http_get (rig.port, "/", WS_UPGRADE, NULL, NULL), ==, 401);
   tcp_gateway_set_token (rig.gateway, NULL);
-  tcp_gateway_reload (rig.gateway, NULL, &error);
-  g_assert_no_error (error);
+  test_reload_gateway (rig.gateway);
   fd = request_with_token (&rig);
   rig_get (&rig, 0);
   client_close (fd);
@@ -447,8 +446,7 @@ test_handlers (void)
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
   g_clear_error (&error);
   tcp_gateway_set_token (rig.gateway, TEST_TOKEN);
-  tcp_gateway_reload (rig.gateway, NULL, &error);
-  g_assert_no_error (error);
+  test_reload_gateway (rig.gateway);
   g_assert_cmpuint (http_get (rig.port, "/", WS_UPGRADE, NULL, NULL), ==, 401);
 }
 
@@ -496,12 +494,10 @@ test_reload (void)
 {
   g_auto (Rig) rig = { 0 };
   g_autoptr (GListStore) principals = g_list_store_new (TCP_TYPE_PRINCIPAL);
-  g_autoptr (TcpPrincipal) alice = tcp_principal_new ("alice");
-  g_autoptr (GError) error = NULL;
   int fds[2];
 
   rig_init (&rig);
-  g_list_store_append (principals, alice);
+  test_add_principal (principals, "alice", NULL);
   g_object_set (rig.gateway, "principals", principals, NULL);
   rig_start (&rig);
   for (guint i = 0; i < 2; i++)
@@ -512,8 +508,7 @@ test_reload (void)
       expect_echo (fds[i]);
     }
   g_list_store_remove_all (principals);
-  tcp_gateway_reload (rig.gateway, NULL, &error);
-  g_assert_no_error (error);
+  test_reload_gateway (rig.gateway);
   ws_expect_close (fds[0], 1008);
   expect_echo (fds[1]);
   for (guint i = 0; i < 2; i++)

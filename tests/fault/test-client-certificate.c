@@ -232,11 +232,8 @@ static void
 rig_reload (Rig          *rig,
             GTlsDatabase *client_ca)
 {
-  g_autoptr (GError) error = NULL;
-
   g_object_set (rig->fixture->gateway, "client-ca", client_ca, NULL);
-  tcp_gateway_reload (rig->fixture->gateway, NULL, &error);
-  g_assert_no_error (error);
+  test_reload_gateway (rig->fixture->gateway);
 }
 
 /* Verifies as that of the test does, and counts. */

@@ -94,17 +94,14 @@ static Rig
 rig_new (void)
 {
   static const char *const patterns[] = { "*:*", "*.lab:*", "localhost:*", "db", NULL };
-  static const char *const tokens[] = { "alices", NULL };
   Rig rig = { .own = target_new_echo (), .secret = target_new_echo () };
   g_autofree char *address = target_get_address (rig.secret);
   g_autofree char *secret = g_strconcat ("secret=", address, NULL);
   const char *const targets[] = { secret, "db=127.0.0.1:1", NULL };
   g_autoptr (GListStore) principals = g_list_store_new (TCP_TYPE_PRINCIPAL);
-  g_autoptr (TcpPrincipal) alice = tcp_principal_new ("alice");
 
   rig.fixture = fixture_new (rig.own, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
-  g_object_set (alice, "allow", patterns, "tokens", tokens, NULL);
-  g_list_store_append (principals, alice);
+  g_object_set (test_add_principal (principals, "alice", "alices"), "allow", patterns, NULL);
   /* Everybody else may. */
   g_object_set (rig.fixture->gateway, "principals", principals, "targets", targets,
                 "allow", (const char *const[]) { "secret", "127.0.0.0/8:*", NULL }, NULL);

@@ -37,12 +37,7 @@ add (Rig *rig,
      const char *name,
      const char *token)
 {
-  const char *const tokens[] = { token, NULL };
-  g_autoptr (TcpPrincipal) principal = tcp_principal_new (name);
-
-  g_object_set (principal, "tokens", token != NULL ? tokens : NULL, NULL);
-  g_list_store_append (rig->principals, principal);
-  return principal;
+  return test_add_principal (rig->principals, name, token);
 }
 
 static void
@@ -81,12 +76,11 @@ expect_forbidden (ResumablePeer *peer,
 }
 
 static void
-reload (Rig *rig)
+expect_limit (ResumablePeer *peer,
+              guint32 id)
 {
-  g_autoptr (GError) error = NULL;
-
-  tcp_gateway_reload (rig->fixture->gateway, NULL, &error);
-  g_assert_no_error (error);
+  resumable_send_text (peer, RESUMABLE_OPEN, id, "");
+  resumable_expect_reset (peer, id, RESUMABLE_RESET_LIMIT);
 }
 
 /* Each has the targets of its own list, and what the gateway allows only if it has no list. */
@@ -217,6 +211,18 @@ expect_message (int fd)
   g_assert_cmpuint (opcode, ==, WS_BINARY);
 }
 
+/* In the singleton mode. */
+static void
+expect_path (Rig *rig,
+             const char *path)
+{
+  int fd = ws_connect (fixture_get_gateway_port (rig->fixture), path, TEST_TOKEN);
+
+  ws_send (fd, WS_BINARY, "raw", 3);
+  ws_expect (fd, "raw");
+  client_close (fd);
+}
+
 static guint
 try_path (Rig *rig,
           const char *path,
@@ -234,7 +240,6 @@ test_paths (void)
   g_autoptr (Target) own = target_new_echo ();
   g_autoptr (Target) other = target_new_echo ();
   g_auto (Rig) rig = { 0 };
-  guint16 port;
   int fd;
 
   rig_init (&rig, own);
@@ -243,21 +248,14 @@ test_paths (void)
   g_object_set (rig.fixture->gateway, "path", "/instance", NULL);
   allow (add (&rig, "bob", "bobs"), "ci");
   fixture_start_gateway (rig.fixture);
-  port = fixture_get_gateway_port (rig.fixture);
 
-  fd = ws_connect (port, "/instance/db", TEST_TOKEN);
-  ws_send (fd, WS_BINARY, "raw", 3);
-  ws_expect (fd, "raw");
-  client_close (fd);
-  fd = ws_connect (port, "/instance/db?mode=multiplexed", TEST_TOKEN);
+  expect_path (&rig, "/instance/db");
+  fd = ws_connect (fixture_get_gateway_port (rig.fixture), "/instance/db?mode=multiplexed", TEST_TOKEN);
   ws_send (fd, WS_BINARY, "\0\0\0\1tag", 7);
   expect_message (fd);
   client_close (fd);
   g_assert_cmpuint (target_get_counters (other).accepted, ==, 2);
-  fd = ws_connect (port, "/instance", TEST_TOKEN);
-  ws_send (fd, WS_BINARY, "own", 3);
-  ws_expect (fd, "own");
-  client_close (fd);
+  expect_path (&rig, "/instance");
   g_assert_cmpuint (target_get_counters (own).accepted, ==, 1);
 
   g_assert_cmpuint (try_path (&rig, "/instance/ci", TEST_TOKEN), ==, 403);
@@ -270,11 +268,7 @@ test_paths (void)
   /* At any path, and without a target for those that ask for none. */
   g_object_set (rig.fixture->gateway, "path", NULL, "target", NULL, NULL);
   fixture_start_gateway (rig.fixture);
-  port = fixture_get_gateway_port (rig.fixture);
-  fd = ws_connect (port, "/db", TEST_TOKEN);
-  ws_send (fd, WS_BINARY, "raw", 3);
-  ws_expect (fd, "raw");
-  client_close (fd);
+  expect_path (&rig, "/db");
   g_assert_cmpuint (try_path (&rig, "/elsewhere", TEST_TOKEN), ==, 404);
   g_assert_cmpuint (target_get_counters (own).accepted, ==, 1);
   tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->gateway));
@@ -282,10 +276,7 @@ test_paths (void)
   /* One with a name may be that of those that ask for none. */
   g_object_set (rig.fixture->gateway, "target", "db", NULL);
   fixture_start_gateway (rig.fixture);
-  fd = ws_connect (fixture_get_gateway_port (rig.fixture), "/", TEST_TOKEN);
-  ws_send (fd, WS_BINARY, "raw", 3);
-  ws_expect (fd, "raw");
-  client_close (fd);
+  expect_path (&rig, "/");
 }
 
 /* Of this library's tunnel. */
@@ -344,7 +335,7 @@ test_forbidden_later (void)
 
   /* The name is, but not any more what it leads to; and one was only so within a network. */
   set_strv (principal, "allow", own_address, "db", by_name, NULL);
-  reload (&rig);
+  test_reload_gateway (rig.fixture->gateway);
   resumable_expect_reset (alice, 5, RESUMABLE_RESET_FORBIDDEN);
   resumable_expect_reset (alice, 9, RESUMABLE_RESET_FORBIDDEN);
   resumable_round_trip (alice, 1, "on");
@@ -353,7 +344,7 @@ test_forbidden_later (void)
   expect_forbidden (alice, 11, other_address);
 
   set_strv (principal, "allow", own_address, NULL);
-  reload (&rig);
+  test_reload_gateway (rig.fixture->gateway);
   resumable_expect_reset (alice, 7, RESUMABLE_RESET_FORBIDDEN);
   resumable_round_trip (alice, 1, "on");
   ws_expect_close (raw, 1011);
@@ -361,7 +352,7 @@ test_forbidden_later (void)
   g_assert_true (target_wait_open (other, 0));
 
   set_strv (principal, "allow", "db", NULL);
-  reload (&rig);
+  test_reload_gateway (rig.fixture->gateway);
   resumable_expect_reset (alice, 1, RESUMABLE_RESET_FORBIDDEN);
   resumable_expect_reset (alice, 3, RESUMABLE_RESET_FORBIDDEN);
   ws_send (tagged, WS_BINARY, "\0\0\0\2tag", 7);
@@ -372,13 +363,13 @@ test_forbidden_later (void)
 
   /* A name that leads elsewhere does so from now on. */
   set_strv (rig.fixture->gateway, "targets", "db=127.0.0.1:1", NULL);
-  reload (&rig);
+  test_reload_gateway (rig.fixture->gateway);
   resumable_round_trip (alice, 13, "on");
   resumable_send_text (alice, RESUMABLE_OPEN, 15, "db");
   resumable_expect_reset (alice, 15, RESUMABLE_RESET_REFUSED);
   set_strv (principal, "allow", own_address, NULL);
   set_strv (rig.fixture->gateway, "targets", NULL);
-  reload (&rig);
+  test_reload_gateway (rig.fixture->gateway);
   resumable_expect_reset (alice, 13, RESUMABLE_RESET_FORBIDDEN);
   expect_opened (alice, 17, "");
 }
@@ -403,16 +394,14 @@ test_limits (void)
   alice = connect_as (&rig, "alices");
   expect_opened (alice, 1, "");
   expect_opened (alice, 3, "");
-  resumable_send_text (alice, RESUMABLE_OPEN, 5, "");
-  resumable_expect_reset (alice, 5, RESUMABLE_RESET_LIMIT);
+  expect_limit (alice, 5);
   again = resumable_client_new (fixture_get_gateway_port (rig.fixture), "alices", TRUE);
   g_assert_cmpuint (resumable_client_try (again, &body), ==, 503);
   g_assert_nonnull (strstr (body, "(max-sessions of the principal: 1)"));
 
   bob = connect_as (&rig, "bobs");
   expect_opened (bob, 1, "");
-  resumable_send_text (bob, RESUMABLE_OPEN, 3, "");
-  resumable_expect_reset (bob, 3, RESUMABLE_RESET_LIMIT);
+  expect_limit (bob, 3);
 }
 
 /* They are what they were at the start, until a reload. */
@@ -437,12 +426,11 @@ test_reload (void)
   bob = connect_as (&rig, "bobs");
   expect_opened (alice, 1, "");
   expect_opened (bob, 1, "");
-  resumable_send_text (alice, RESUMABLE_OPEN, 3, "");
-  resumable_expect_reset (alice, 3, RESUMABLE_RESET_LIMIT);
+  expect_limit (alice, 3);
 
   g_list_store_remove (rig.principals, 1);
   add (&rig, "carol", "carols");
-  reload (&rig);
+  test_reload_gateway (rig.fixture->gateway);
   expect_opened (alice, 5, "");
   resumable_round_trip (alice, 1, "still");
   carol = connect_as (&rig, "carols");
@@ -469,21 +457,18 @@ test_reload_limits (void)
   expect_opened (peer, 3, "");
   expect_opened (peer, 5, "");
   next = connect_as (&rig, TEST_TOKEN);
-  resumable_send_text (next, RESUMABLE_OPEN, 1, "");
-  resumable_expect_reset (next, 1, RESUMABLE_RESET_LIMIT);
+  expect_limit (next, 1);
 
   g_object_set (rig.fixture->gateway, "max-connections", 4, NULL);
-  reload (&rig);
+  test_reload_gateway (rig.fixture->gateway);
   expect_opened (next, 3, "");
-  resumable_send_text (next, RESUMABLE_OPEN, 5, "");
-  resumable_expect_reset (next, 5, RESUMABLE_RESET_LIMIT);
+  expect_limit (next, 5);
 
   g_object_set (rig.fixture->gateway, "max-principal-connections", 1, "max-principal-sessions", 1, NULL);
-  reload (&rig);
+  test_reload_gateway (rig.fixture->gateway);
   resumable_round_trip (peer, 1, "still");
   resumable_round_trip (next, 3, "still");
-  resumable_send_text (next, RESUMABLE_OPEN, 7, "");
-  resumable_expect_reset (next, 7, RESUMABLE_RESET_LIMIT);
+  expect_limit (next, 7);
   resumable_peer_free (g_steal_pointer (&next));
   next = resumable_client_new (fixture_get_gateway_port (rig.fixture), TEST_TOKEN, TRUE);
   g_assert_cmpuint (resumable_client_try (next, &body), ==, 503);
@@ -549,8 +534,7 @@ test_bad (void)
   g_assert_false (tcp_gateway_reload (rig.fixture->gateway, NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
   resumable_peer_free (connect_as (&rig, "alices"));
-  g_assert_cmpuint (http_get (fixture_get_gateway_port (rig.fixture), "/", WS_UPGRADE "Authorization: Bearer bobs\r\n", NULL, NULL),
-                    ==, 401);
+  g_assert_cmpuint (try_path (&rig, "/", "bobs"), ==, 401);
 }
 
 static void
@@ -611,8 +595,7 @@ test_tokens (void)
   resumable_peer_free (connect_as (&rig, "first"));
   resumable_peer_free (connect_as (&rig, "x"));
   resumable_peer_free (connect_as (&rig, "new"));
-  g_assert_cmpuint (http_get (fixture_get_gateway_port (rig.fixture), "/", WS_UPGRADE "Authorization: Bearer old\r\n", NULL, NULL),
-                    ==, 401);
+  g_assert_cmpuint (try_path (&rig, "/", "old"), ==, 401);
 }
 
 /* From threads at once, while the gateway reads them. */
@@ -654,10 +637,10 @@ test_threads (void)
   for (guint i = 0; i < N_THREADS; i++)
     threads[i] = g_thread_new ("changes", run_changes, principal);
   for (guint i = 0; i < 50; i++)
-    reload (&rig);
+    test_reload_gateway (rig.fixture->gateway);
   for (guint i = 0; i < N_THREADS; i++)
     g_thread_join (threads[i]);
-  reload (&rig);
+  test_reload_gateway (rig.fixture->gateway);
   resumable_peer_free (connect_as (&rig, "alices"));
 }
 

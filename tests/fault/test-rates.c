@@ -41,15 +41,6 @@ set_rate (gpointer object,
   g_object_set (object, property, rate, NULL);
 }
 
-static void
-reload (Fixture *fixture)
-{
-  g_autoptr (GError) error = NULL;
-
-  tcp_gateway_reload (fixture->gateway, NULL, &error);
-  g_assert_no_error (error);
-}
-
 /* So much takes so long, of which a second is free. */
 static void
 expect_slow (gint64 began,
@@ -260,7 +251,7 @@ test_interactive (gconstpointer data)
   g_assert_cmpuint (target_get_counters (target).open, ==, 0);
   g_assert_cmpint (g_get_monotonic_time () - began, <, 5 * G_TIME_SPAN_SECOND);
   set_rate (fixture->gateway, property, 0);
-  reload (fixture);
+  test_reload_gateway (fixture->gateway);
   g_thread_join (thread);
   client_close (client);
   client_close (server);
@@ -276,7 +267,7 @@ test_reload (gconstpointer data)
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = fixture_new (target, protocol->mode, protocol->flags);
   g_autoptr (GListStore) principals = g_list_store_new (TCP_TYPE_PRINCIPAL);
-  g_autoptr (TcpPrincipal) principal = tcp_principal_new ("default");
+  TcpPrincipal *principal;
   gint64 began = g_get_monotonic_time ();
   int fd;
 
@@ -289,24 +280,24 @@ test_reload (gconstpointer data)
   expect_slow (began, 1500, 1024);
 
   /* What its own says overrides that of all, */
-  g_list_store_append (principals, principal);
+  principal = test_add_principal (principals, "default", NULL);
   set_rate (principal, "upload-rate", 100 * RATE);
   set_rate (principal, "download-rate", 100 * RATE);
   g_object_set (fixture->gateway, "principals", principals, NULL);
-  reload (fixture);
+  test_reload_gateway (fixture->gateway);
   client_read_stream (fd, 50000 - 1500, 5, 1500);
 
   /* until it says nothing any more. */
   began = g_get_monotonic_time ();
   set_rate (principal, "upload-rate", 0);
   set_rate (principal, "download-rate", 0);
-  reload (fixture);
+  test_reload_gateway (fixture->gateway);
   client_send_stream (fd, 20000, 6, 0);
   client_read_stream (fd, 1500, 6, 0);
   expect_slow (began, 1500, 1024);
   set_rate (fixture->gateway, "max-principal-upload-rate", 0);
   set_rate (fixture->gateway, "max-principal-download-rate", 0);
-  reload (fixture);
+  test_reload_gateway (fixture->gateway);
   client_read_stream (fd, 20000 - 1500, 6, 1500);
   g_assert_cmpuint (test_figure (fixture->gateway, total_connections), ==, 1);
   g_assert_cmpuint (test_figure (fixture->gateway, resumes), ==, 0);
@@ -335,7 +326,7 @@ test_ends (void)
   for (guint i = 1; i < G_N_ELEMENTS (fds); i += 2)
     client_finish (fds[i]);
   set_rate (fixture->gateway, "max-principal-upload-rate", 0);
-  reload (fixture);
+  test_reload_gateway (fixture->gateway);
   for (guint i = 1; i < G_N_ELEMENTS (fds); i += 2)
     {
       client_expect_eof_at (G_STRLOC, fds[i]);
@@ -482,14 +473,11 @@ test_dials (void)
 {
   g_auto (LimitsRig) rig = limits_rig_new (target_new_echo ());
   g_autoptr (GListStore) principals = g_list_store_new (TCP_TYPE_PRINCIPAL);
-  g_autoptr (TcpPrincipal) other = tcp_principal_new ("other");
-  const char *const tokens[] = { "others", NULL };
   g_autoptr (ResumablePeer) peer = NULL;
   g_autoptr (ResumablePeer) second = NULL;
   guint opened = 0, refused = 0;
 
-  g_object_set (other, "tokens", tokens, "dial-rate", 1000, NULL);
-  g_list_store_append (principals, other);
+  g_object_set (test_add_principal (principals, "other", "others"), "dial-rate", 1000, NULL);
   g_object_set (rig.fixture->gateway, "principals", principals, "max-principal-dial-rate", 3, "connect-timeout", 700,
                 NULL);
   fixture_start_gateway (rig.fixture);

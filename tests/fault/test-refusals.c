@@ -20,22 +20,19 @@ typedef struct
   Target *target;
   Fixture *fixture;
   GListStore *principals;
-  TcpPrincipal *alice;
+  TcpPrincipal *alice; /* the list's */
 } Rig;
 
 /* Not started. Beside alice there is the principal of the only token. */
 static Rig
 rig_new (Target *target)
 {
-  const char *const tokens[] = { ALICE, NULL };
   Rig rig = { .target = target };
 
   log_tap_clear ();
   rig.fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
   rig.principals = g_list_store_new (TCP_TYPE_PRINCIPAL);
-  rig.alice = tcp_principal_new ("alice");
-  g_object_set (rig.alice, "tokens", tokens, NULL);
-  g_list_store_append (rig.principals, rig.alice);
+  rig.alice = test_add_principal (rig.principals, "alice", ALICE);
   g_object_set (rig.fixture->gateway, "principals", rig.principals, "keepalive-interval", 0, NULL);
   return rig;
 }
@@ -44,7 +41,6 @@ static void
 rig_clear (Rig *rig)
 {
   fixture_free (rig->fixture);
-  g_object_unref (rig->alice);
   g_object_unref (rig->principals);
   target_free (rig->target);
 }
@@ -123,7 +119,7 @@ test_sessions (void)
 
   g_object_set (rig.alice, "max-sessions", 5, NULL);
   g_object_set (rig.fixture->gateway, "max-principal-sessions", 5, NULL);
-  g_assert_true (tcp_gateway_reload (rig.fixture->gateway, NULL, NULL));
+  test_reload_gateway (rig.fixture->gateway);
   last = join (&rig, ALICE);
   expect_no_session (&rig, ALICE, "(max-connections: 4)");
 }
@@ -188,7 +184,7 @@ test_connections (void)
 
   g_object_set (rig.fixture->gateway, "max-principal-connections", 4, NULL);
   g_object_set (rig.alice, "max-connections", 3, NULL);
-  g_assert_true (tcp_gateway_reload (rig.fixture->gateway, NULL, NULL));
+  test_reload_gateway (rig.fixture->gateway);
   resumable_open (alice, 7);
   expect_no_connection (other, 5, "the gateway has no place for another connection (max-connections: 4)");
 }

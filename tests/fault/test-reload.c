@@ -72,11 +72,8 @@ static void
 reload (Rig *rig,
         const char *tokens)
 {
-  g_autoptr (GError) error = NULL;
-
   write_tokens (rig, tokens);
-  tcp_gateway_reload (rig->fixture->gateway, NULL, &error);
-  g_assert_no_error (error);
+  test_reload_gateway (rig->fixture->gateway);
 }
 
 static guint
@@ -374,7 +371,6 @@ test_threads (void)
   g_assert_cmpuint (try_token (&rig, "carols"), ==, 404);
 }
 
-/* New handshakes get the new certificate; what is there goes on. */
 static void
 on_reloaded (GObject *object,
              GAsyncResult *result,
@@ -431,7 +427,6 @@ test_overtaken (void)
   g_auto (Rig) rig = { 0 };
   g_autofree char *fifo = NULL;
   g_autofree char *file = NULL;
-  g_autoptr (GError) error = NULL;
   gboolean done = FALSE;
   int fd, writer;
 
@@ -449,8 +444,7 @@ test_overtaken (void)
   g_assert_cmpint (writer, >=, 0);
 
   g_object_set (rig.fixture->gateway, "token-file", file, NULL);
-  g_assert_true (tcp_gateway_reload (rig.fixture->gateway, NULL, &error));
-  g_assert_no_error (error);
+  test_reload_gateway (rig.fixture->gateway);
   g_assert_cmpint (write (writer, "bob:other\n", 10), ==, 10);
   close (writer);
   WAIT_UNTIL (done);
@@ -474,6 +468,7 @@ get_certificate (guint16 port)
   return g_object_ref (g_tls_connection_get_peer_certificate (G_TLS_CONNECTION (tls)));
 }
 
+/* New handshakes get the new certificate; what is there goes on. */
 static void
 test_certificates (void)
 {

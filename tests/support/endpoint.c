@@ -25,6 +25,28 @@ test_port_of (gpointer endpoint)
   return g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (tcp_endpoint_get_local_address (endpoint)));
 }
 
+void
+test_reload_gateway (TcpGateway *gateway)
+{
+  g_autoptr (GError) error = NULL;
+
+  tcp_gateway_reload (gateway, NULL, &error);
+  g_assert_no_error (error);
+}
+
+TcpPrincipal *
+test_add_principal (GListStore *principals,
+                    const char *name,
+                    const char *token)
+{
+  const char *const tokens[] = { token, NULL };
+  g_autoptr (TcpPrincipal) principal = tcp_principal_new (name);
+
+  g_object_set (principal, "tokens", token != NULL ? tokens : NULL, NULL);
+  g_list_store_append (principals, principal);
+  return principal;
+}
+
 char *
 test_dup_string (gpointer    object,
                  const char *property)

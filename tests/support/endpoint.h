@@ -18,6 +18,14 @@ double test_ping_time (TcpTunnel *tunnel);
 /* The port that an endpoint listens on. */
 guint16 test_port_of (gpointer endpoint);
 
+/* A reload that is to succeed. */
+void test_reload_gateway (TcpGateway *gateway);
+
+/* A client of a gateway with this token, nullable; it belongs to the list. */
+TcpPrincipal *test_add_principal (GListStore *principals,
+                                  const char *name,
+                                  const char *token);
+
 /* A property. */
 char *test_dup_string (gpointer    object,
                        const char *property);

@@ -4,6 +4,7 @@
 
 #include "base/tsan.h"
 #include "gateway/tokens.h"
+#include "io/record.h"
 
 /**
  * TcpAuthentication:
@@ -292,7 +293,7 @@ tcp_authentication_new (TcpQuestion                  *question,
   self->path = g_strdup (facts->path);
   if (facts->address != NULL)
     self->client_address = g_inet_socket_address_new_from_string (facts->address, facts->port);
-  g_set_object (&self->proxy_address, facts->proxy);
+  self->proxy_address = tcp_record_copy_address (facts->proxy);
   if (facts->certificate != NULL)
     self->certificate = copy_certificate (facts->certificate);
   tcp_tsan_release (self);

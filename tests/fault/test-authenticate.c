@@ -190,6 +190,8 @@ test_behind_proxy (void)
   g_object_get (authentication, "proxy-address", &proxy, "path", &path, NULL);
   g_assert_true (g_inet_address_get_is_loopback (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (proxy))));
   g_assert_cmpstr (path, ==, "/a%20b");
+  /* No I/O thread has it, which would wait for what a language binding attaches. */
+  g_assert_cmpuint (g_atomic_int_get (&G_OBJECT (proxy)->ref_count), ==, 2);
 
   /* Only who was let in learns which paths there are. */
   tcp_authentication_accept (authentication, "alice", NULL);

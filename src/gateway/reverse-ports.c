@@ -342,7 +342,7 @@ claim_new (TcpReversePorts          *self,
 }
 
 static gboolean
-pool_is_for (Pool               *self,
+pool_is_for (Pool             *self,
              const TcpAccount *owner)
 {
   return self->name == NULL || strcmp (self->name, owner->name) == 0;
@@ -352,7 +352,7 @@ pool_is_for (Pool               *self,
 static TcpReverseResult
 pool_enter (Pool            *self,
             TcpReversePorts *ports,
-            TcpAccount    *owner)
+            TcpAccount      *owner)
 {
   if (self->name != NULL)
     return TCP_REVERSE_GRANTED;

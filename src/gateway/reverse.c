@@ -531,7 +531,7 @@ tcp_reverse_is_empty (TcpReverse *self)
 TcpReverse *
 tcp_reverse_new (TcpReversePorts           *ports,
                  TcpQuota                  *quota,
-                 TcpAccount              *owner,
+                 TcpAccount                *owner,
                  TcpIoThread               *thread,
                  TcpLog                    *log,
                  const TcpReverseCallbacks *callbacks,

@@ -38,7 +38,7 @@ typedef struct
 
 TcpReverse *tcp_reverse_new (TcpReversePorts           *ports,
                              TcpQuota                  *quota,
-                             TcpAccount              *owner,
+                             TcpAccount                *owner,
                              TcpIoThread               *thread,
                              TcpLog                    *log,
                              const TcpReverseCallbacks *callbacks,

@@ -1151,10 +1151,10 @@ tcp_server_cancel (TcpServer *self)
 }
 
 static void
-server_invoke_drain (TcpServer     *self,
+server_invoke_drain (TcpServer *self,
                      TcpIoFunc  func,
-                     guint64        id,
-                     guint          timeout)
+                     guint64    id,
+                     guint      timeout)
 {
   DrainCall *call = g_new0 (DrainCall, 1);
 

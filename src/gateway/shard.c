@@ -196,7 +196,7 @@ shard_add_client (TcpShard         *self,
 /* WebSockets that are held */
 
 static void
-shard_leave_held (TcpShard     *self,
+shard_leave_held (TcpShard   *self,
                   TcpAccount *principal)
 {
   tcp_quota_leave (&self->shared->held, &principal->held);
@@ -923,9 +923,9 @@ tcp_shard_take_step_sync (TcpShard     *self,
 
 /* One of another process, before it could come back. @client was checked. */
 void
-tcp_shard_restore (TcpShard     *self,
+tcp_shard_restore (TcpShard   *self,
                    TcpAccount *principal,
-                   GVariant     *client)
+                   GVariant   *client)
 {
   Restoration *restoration = g_new0 (Restoration, 1);
 
@@ -937,9 +937,9 @@ tcp_shard_restore (TcpShard     *self,
 
 /* The session of another process has ended there. */
 void
-tcp_shard_restore_gone (TcpShard     *self,
+tcp_shard_restore_gone (TcpShard   *self,
                         TcpAccount *principal,
-                        const char   *session_id)
+                        const char *session_id)
 {
   Restoration *restoration = g_new0 (Restoration, 1);
 

@@ -53,12 +53,12 @@ void tcp_shard_take_step (TcpShard     *self,
                           gpointer      user_data);
 void tcp_shard_take_step_sync (TcpShard     *self,
                                TcpShardStep  step);
-void tcp_shard_restore (TcpShard     *self,
-                        TcpAccount   *principal,
-                        GVariant     *client);
-void tcp_shard_restore_gone (TcpShard     *self,
+void tcp_shard_restore (TcpShard   *self,
+                        TcpAccount *principal,
+                        GVariant   *client);
+void tcp_shard_restore_gone (TcpShard   *self,
                              TcpAccount *principal,
-                             const char   *session_id);
+                             const char *session_id);
 gboolean tcp_shard_has_drained (TcpShard *self);
 gboolean tcp_shard_has_closed (TcpShard *self);
 

@@ -22,4 +22,9 @@ struct _TcpGatewayClass
   TcpEndpointClass parent_class;
 };
 
+gboolean tcp_gateway_try (TcpGateway    *self,
+                          TcpLog        *log,
+                          GCancellable  *cancellable,
+                          GError       **error);
+
 G_END_DECLS

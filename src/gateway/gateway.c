@@ -75,6 +75,37 @@ gateway_collect_principals (TcpGateway  *self,
   return tcp_principals_get_specs (list, error);
 }
 
+/* To be called with the lock held. What a start would take now, but for the principals. */
+static TcpGatewaySettings *
+gateway_copy_settings (TcpGateway *self)
+{
+  TcpGatewaySettings *settings = tcp_gateway_settings_copy (TCP_ENDPOINT (self)->settings);
+
+  settings->asks = gateway_asks (self);
+  return settings;
+}
+
+/* Whether it could be started now, as far as that can be known without listening. What a start would warn of is
+ * written to @log. Blocks. */
+gboolean
+tcp_gateway_try (TcpGateway    *self,
+                 TcpLog        *log,
+                 GCancellable  *cancellable,
+                 GError       **error)
+{
+  TcpEndpoint *endpoint = TCP_ENDPOINT (self);
+  g_autoptr (GPtrArray) principals = gateway_collect_principals (self, error);
+  g_autoptr (TcpGatewaySettings) settings = NULL;
+  g_autoptr (TcpRoster) roster = NULL;
+
+  if (principals == NULL)
+    return FALSE;
+  tcp_runner_lock (&endpoint->runner);
+  settings = gateway_copy_settings (self);
+  tcp_runner_unlock (&endpoint->runner);
+  return tcp_server_check (settings, principals, log, cancellable, &roster, error);
+}
+
 /* For the runner */
 
 static gboolean
@@ -398,25 +429,13 @@ tcp_gateway_check (TcpGateway    *self,
                    GCancellable  *cancellable,
                    GError       **error)
 {
-  TcpEndpoint *endpoint = TCP_ENDPOINT (self);
-  g_autoptr (TcpGatewaySettings) settings = NULL;
-  g_autoptr (GPtrArray) principals = NULL;
   g_autoptr (TcpLog) log = tcp_log_new_collector ();
-  g_autoptr (TcpRoster) roster = NULL;
 
   g_return_val_if_fail (TCP_IS_GATEWAY (self), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  principals = gateway_collect_principals (self, error);
-  if (principals == NULL)
-    return NULL;
-  tcp_runner_lock (&endpoint->runner);
-  settings = tcp_gateway_settings_copy (endpoint->settings);
-  tcp_runner_unlock (&endpoint->runner);
-  if (!tcp_server_check (settings, principals, log, cancellable, &roster, error))
-    return NULL;
-  return tcp_log_end_collection (log);
+  return tcp_gateway_try (self, log, cancellable, error) ? tcp_log_end_collection (log) : NULL;
 }
 
 /* What a reload needs, which may take place in another thread. */
@@ -456,10 +475,9 @@ gateway_begin_reload (TcpGateway  *self,
   reload->server = server;
   reload->principals = g_steal_pointer (&principals);
   tcp_runner_lock (&endpoint->runner);
-  reload->settings = tcp_gateway_settings_copy (endpoint->settings);
+  reload->settings = gateway_copy_settings (self);
   reload->number = tcp_server_begin_reload (server);
   tcp_runner_unlock (&endpoint->runner);
-  reload->settings->asks = gateway_asks (self);
   return reload;
 }
 

@@ -162,7 +162,7 @@ static const TcpSetting rows[] = {
    * pattern or a token has not the right form, or if the list has something else in it.
    *
    * The gateway reads the list, in the thread of the call, when it is started and when
-   * [method@TcpTunnel.Gateway.reload] is called.
+   * [method@TcpTunnel.Gateway.reload], [method@TcpTunnel.Gateway.check] or [method@TcpTunnel.Gateway.adopt] is called.
    *
    * Since: 1.0
    */

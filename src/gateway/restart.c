@@ -5,9 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "gateway/certificate.h"
-#include "gateway/principal.h"
-#include "gateway/roster.h"
 #include "gateway/server.h"
 
 /* On an I/O thread. */
@@ -198,23 +195,18 @@ can_read_again (const char  *path,
 
 /* A start that fails would cost all connections. */
 static gboolean
-can_start (TcpGatewaySettings  *settings,
-           GError             **error)
+gateway_can_start (TcpGateway  *self,
+                   GError     **error)
 {
+  TcpEndpoint *endpoint = TCP_ENDPOINT (self);
   /* The start warns of what is to be warned of. */
   g_autoptr (TcpLog) log = tcp_log_new ("gateway", TCP_TUNNEL_LOG_LEVEL_NONE);
-  g_autoptr (GPtrArray) principals = NULL;
-  g_autoptr (TcpRoster) roster = NULL;
+  g_autofree char *token_file = NULL;
 
-  if (!tcp_gateway_settings_check (settings, error))
-    return FALSE;
-  if (settings->tls_certificate != NULL && !tcp_certificate_try_sync (settings->tls_certificate, NULL, error))
-    return FALSE;
-  if (!can_read_again (settings->token_file, error))
-    return FALSE;
-  principals = tcp_principals_get_specs (settings->principals, error);
-  roster = principals != NULL ? tcp_roster_load (settings, principals, log, error) : NULL;
-  return roster != NULL;
+  tcp_runner_lock (&endpoint->runner);
+  token_file = g_strdup (((TcpGatewaySettings *) endpoint->settings)->token_file);
+  tcp_runner_unlock (&endpoint->runner);
+  return can_read_again (token_file, error) && tcp_gateway_try (self, log, NULL, error);
 }
 
 /**
@@ -248,18 +240,13 @@ tcp_gateway_adopt (TcpGateway  *self,
                    GError     **error)
 {
   TcpEndpoint *endpoint;
-  TcpGatewaySettings *settings;
   TcpHeritage *heritage;
 
   g_return_val_if_fail (TCP_IS_GATEWAY (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   endpoint = TCP_ENDPOINT (self);
-  tcp_runner_lock (&endpoint->runner);
-  settings = tcp_gateway_settings_copy (endpoint->settings);
-  tcp_runner_unlock (&endpoint->runner);
-  heritage = can_start (settings, error) ? tcp_heritage_read (fd, error) : NULL;
-  tcp_gateway_settings_free (settings);
+  heritage = gateway_can_start (self, error) ? tcp_heritage_read (fd, error) : NULL;
   if (heritage == NULL)
     return FALSE;
 

@@ -458,6 +458,56 @@ test_malformed (void)
     }
 }
 
+static void
+assert_adopts (TcpGateway *gateway,
+               int fd)
+{
+  g_autoptr (GError) error = NULL;
+  g_auto (GStrv) warnings = tcp_gateway_check (gateway, NULL, &error);
+
+  g_assert_no_error (error);
+  g_assert_nonnull (warnings);
+  tcp_gateway_adopt (gateway, fd, &error);
+  g_assert_no_error (error);
+}
+
+static void
+on_authenticate (TcpGateway *gateway,
+                 TcpAuthentication *authentication,
+                 gpointer user_data)
+{
+}
+
+/* There may be no token but that of a principal, or none where the application is asked. */
+static void
+test_ways_in (void)
+{
+  g_autoptr (Target) target = target_new_manual ();
+  g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_MULTIPLEXED);
+  g_autoptr (TcpGateway) knows = tcp_gateway_new ("127.0.0.1:1");
+  g_autoptr (TcpGateway) asks = tcp_gateway_new ("127.0.0.1:1");
+  g_autoptr (GListStore) principals = g_list_store_new (TCP_TYPE_PRINCIPAL);
+  g_autoptr (TcpPrincipal) alice = tcp_principal_new ("alice");
+  const char *tokens[] = { TEST_TOKEN, NULL };
+  const char *wrong[] = { "nowhere", NULL };
+  g_autoptr (GError) error = NULL;
+  int fd;
+
+  g_object_set (alice, "tokens", tokens, NULL);
+  g_list_store_append (principals, alice);
+  g_object_set (knows, "principals", principals, NULL);
+  g_signal_connect (asks, "authenticate", G_CALLBACK (on_authenticate), NULL);
+  fixture_start (fixture);
+  fd = suspend (fixture->gateway);
+  assert_adopts (knows, fd);
+  assert_adopts (asks, fd);
+
+  g_object_set (alice, "allow", wrong, NULL);
+  g_assert_false (tcp_gateway_adopt (knows, fd, &error));
+  g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
+  client_close (fd);
+}
+
 /* By threads at once, with contexts of their own. One at a time succeeds, and any may have it go on. */
 
 #define N_THREADS 4
@@ -566,6 +616,7 @@ main (int argc,
   g_test_add_func ("/restart/drain", test_drain);
   g_test_add_func ("/restart/twice", test_twice);
   g_test_add_func ("/restart/malformed", test_malformed);
+  g_test_add_func ("/restart/ways-in", test_ways_in);
   g_test_add_func ("/restart/threads", test_threads);
   g_test_add_func ("/restart/idle", test_idle);
 

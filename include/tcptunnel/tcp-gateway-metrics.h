@@ -25,7 +25,8 @@ typedef struct _TcpGatewayMetrics TcpGatewayMetrics;
  * @dropped_connections: how many of these were closed without an answer: they were silent, malformed or too
  *   many, or their TLS handshake failed
  * @refused_requests: how many requests for a WebSocket were refused, for whatever reason
- * @authentication_failures: how many of these had no token that is valid (401)
+ * @authentication_failures: how many of these showed neither a token nor a certificate that is valid, and were not
+ *   accepted by the application either (401)
  * @tls_handshakes: how many TLS handshakes were successful
  * @tls_failures: how many TLS handshakes failed
  * @open_dials: how many connections to targets are being made
@@ -49,7 +50,8 @@ typedef struct _TcpGatewayMetrics TcpGatewayMetrics;
  * @hits_max_memory: how many sessions were refused because of [property@TcpTunnel.Gateway:max-memory]
  * @hits_max_dials: how many connections had no turn in time because of [property@TcpTunnel.Gateway:max-dials]
  * @hits_max_principal_sessions: how many sessions were refused because of
- *   [property@TcpTunnel.Gateway:max-principal-sessions]
+ *   [property@TcpTunnel.Gateway:max-principal-sessions], or of [property@TcpTunnel.Gateway:max-principal-memory] if
+ *   there is memory for fewer; here and in the next three a [class@TcpTunnel.Principal] may have another limit
  * @hits_max_principal_connections: how many connections were refused because of
  *   [property@TcpTunnel.Gateway:max-principal-connections]
  * @hits_max_principal_dials: how many connections had no turn in time because of

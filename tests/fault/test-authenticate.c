@@ -548,6 +548,47 @@ test_flood (void)
     expect_status (fds[i], 101);
 }
 
+static void
+on_suspended (GObject      *gateway,
+              GAsyncResult *result,
+              gpointer      user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  *(int *) user_data = tcp_gateway_suspend_finish (TCP_GATEWAY (gateway), result, &error);
+  g_assert_no_error (error);
+}
+
+/* As many as may be decided on at a time are let in while the gateway stands still, and have to wait until it goes on. */
+static void
+test_suspended (void)
+{
+  enum { N = 32 };
+  g_auto (Rig) rig = { 0 };
+  g_autoptr (TcpGatewayMetrics) metrics = NULL;
+  int fds[N];
+  int state = -1;
+
+  rig_init (&rig);
+  rig_start (&rig);
+  for (guint i = 0; i < N; i++)
+    fds[i] = request_with_token (&rig);
+  WAIT_UNTIL (rig.calls == N);
+  tcp_gateway_suspend_async (rig.gateway, NULL, on_suspended, &state);
+  WAIT_UNTIL (state >= 0);
+  client_close (state);
+
+  for (guint i = 0; i < N; i++)
+    g_assert_true (tcp_authentication_accept (rig_get (&rig, i), "alice", NULL));
+  g_assert_true (tcp_gateway_hand_over (rig.gateway, NULL));
+  metrics = tcp_gateway_get_metrics (rig.gateway);
+  g_assert_cmpuint (metrics->pending_connections, ==, 0);
+  g_assert_cmpuint (metrics->open_sessions, ==, 0);
+  tcp_gateway_resume (rig.gateway);
+  for (guint i = 0; i < N; i++)
+    expect_status (fds[i], 101);
+}
+
 int
 main (int argc,
       char **argv)
@@ -570,6 +611,7 @@ main (int argc,
   g_test_add_func ("/authenticate/expires", test_expires);
   g_test_add_func ("/authenticate/reload", test_reload);
   g_test_add_func ("/authenticate/flood", test_flood);
+  g_test_add_func ("/authenticate/suspended", test_suspended);
 
   status = g_test_run ();
   log_tap_clear ();

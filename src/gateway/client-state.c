@@ -89,28 +89,37 @@ listeners_make_sense (GVariant *listeners)
   return TRUE;
 }
 
-/* Nothing in it is believed. If it fails there is nothing to be cleared. */
+/* Of @state, which is of the type. */
+void
+tcp_client_state_get (TcpClientState *self,
+                      GVariant       *state)
+{
+  g_autoptr (GVariant) address = NULL;
+  g_autoptr (GVariant) proxy = NULL;
+  g_autoptr (GVariant) local = NULL;
+  const char *protocol;
+
+  g_variant_get (state, "(msmssuu&sx@m(sq)@m(sq)@m(sq)@a" TCP_LISTENER_STATE_TYPE "@" TCP_SESSION_STATE_TYPE ")",
+                 &self->session_id, &self->target, &self->principal, &self->flags, &self->timeout, &protocol,
+                 &self->expires, &address, &proxy, &local, &self->listeners, &self->session);
+  self->protocol = find_protocol (protocol);
+  self->address = read_address (address);
+  self->proxy = read_address (proxy);
+  self->local = read_address (local);
+}
+
+/* The same, of what may be anything. Nothing in it is believed. If it fails there is nothing to be cleared. */
 gboolean
 tcp_client_state_read (TcpClientState  *self,
                        GVariant        *state,
                        GError         **error)
 {
   g_auto (TcpClientState) read = { 0 };
-  g_autoptr (GVariant) address = NULL;
-  g_autoptr (GVariant) proxy = NULL;
-  g_autoptr (GVariant) local = NULL;
-  const char *protocol;
 
   if (!g_variant_is_of_type (state, G_VARIANT_TYPE (TCP_CLIENT_STATE_TYPE)) || !g_variant_is_normal_form (state))
     return tcp_invalid (error, "the state of a client is malformed");
 
-  g_variant_get (state, "(msmssuu&sx@m(sq)@m(sq)@m(sq)@a" TCP_LISTENER_STATE_TYPE "@" TCP_SESSION_STATE_TYPE ")", &read.session_id,
-                 &read.target, &read.principal, &read.flags, &read.timeout, &protocol, &read.expires, &address, &proxy, &local,
-                 &read.listeners, &read.session);
-  read.protocol = find_protocol (protocol);
-  read.address = read_address (address);
-  read.proxy = read_address (proxy);
-  read.local = read_address (local);
+  tcp_client_state_get (&read, state);
   if (read.protocol == NULL || (read.flags & ~TCP_CLIENT_ALL_FLAGS) != 0 || !listeners_make_sense (read.listeners) ||
       (read.protocol->resumable && read.session_id == NULL))
     return tcp_invalid (error, "the state of a client is malformed");

@@ -46,6 +46,8 @@ typedef void (*TcpStateSocketFunc) (int      fd,
 
 void tcp_client_state_clear (TcpClientState *self);
 GVariant *tcp_client_state_write (const TcpClientState *self);
+void tcp_client_state_get (TcpClientState *self,
+                           GVariant       *state);
 gboolean tcp_client_state_read (TcpClientState  *self,
                                 GVariant        *state,
                                 GError         **error);

@@ -774,7 +774,7 @@ shard_do_restore (gpointer data)
   TcpRequest request = { .restored = TRUE, .principal = restoration->principal };
   TcpClient *client;
 
-  if (self->closing || !tcp_client_state_read (&state, restoration->state, NULL))
+  if (self->closing)
     return;
   if (tcp_quota_enter (&self->shared->clients, &restoration->principal->clients) != TCP_QUOTA_ENTERED)
     {
@@ -784,6 +784,8 @@ shard_do_restore (gpointer data)
       return;
     }
 
+  /* It was checked. */
+  tcp_client_state_get (&state, restoration->state);
   request.multiplexed = (state.flags & TCP_CLIENT_MULTIPLEXED) != 0;
   request.foreign = (state.flags & TCP_CLIENT_FOREIGN) != 0;
   request.resumable = state.protocol->resumable;

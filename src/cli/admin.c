@@ -413,6 +413,13 @@ read_listen (const char  *option,
 {
   g_autoptr (TcpGateway) place = tcp_gateway_new (NULL);
 
+  /* It would be taken as often as this is read. */
+  if (options_is_activated (text))
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   _("%s must be HOST:PORT, [IPV6]:PORT, PORT (0 to 65535) or unix:PATH, not '%s'"), option, text);
+      return NULL;
+    }
   g_object_set (place, "hostname", "127.0.0.1", NULL);
   return options_read_listen (option, text, G_OBJECT (place), error) ? g_steal_pointer (&place) : NULL;
 }

@@ -362,6 +362,7 @@ class Listening(AdminTest):
 
     def test_usage(self):
         for option, value, words in [('--admin', 'localhost', 'HOST:PORT'), ('--admin', '127.0.0.1:70000', 'PORT'),
+                                     ('--admin', 'systemd', 'HOST:PORT'), ('--admin', 'systemd:admin', "not 'systemd:admin'"),
                                      ('--ready-check', 'always', 'target or none')]:
             status, _, stderr = run('gateway', '--target', 'localhost:1', option, value, TCP_TUNNEL_TOKEN=TOKEN)
             self.assertEqual(status, 2, stderr)

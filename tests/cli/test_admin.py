@@ -255,6 +255,36 @@ class Status(AdminTest):
             self.assertEqual(self.ask('/status.json?connections=' + wrong)[0].status, 400, wrong)
 
 
+    def test_bounds(self):
+        """However many clients there were, the status keeps a row for some, and the latest of what has failed."""
+        with tempfile.NamedTemporaryFile('w') as tokens:
+            tokens.writelines(f'user-{i}:{TOKEN}-{i}\n' for i in range(300))
+            tokens.flush()
+            self.serve('--token-file', tokens.name, target=f'127.0.0.1:{free_port()}')
+            for i in range(300):
+                self.fail_as(f'{TOKEN}-{i}')
+        status = self.until('/status.json', lambda status: sum(one['failed_connections'] for one in status['principals']) == 300)
+        rows = {one['name']: one['total_connections'] for one in status['principals']}
+        self.assertEqual((len(rows), rows.pop('(others)'), set(rows.values())), (257, 44, {1}))
+        self.assertEqual(len(status['failures']), 20)
+        self.assertEqual([failure['time'] for failure in status['failures']],
+                         sorted((failure['time'] for failure in status['failures']), reverse=True))
+        self.assertNotIn(TOKEN, json.dumps(status))
+
+    def fail_as(self, token):
+        """A connection of the simplest client there is, to a target that refuses it."""
+        connection = http.client.HTTPConnection(re.search('//(.*)/', self.url)[1], timeout=DEADLINE)
+        connection.request('GET', '/', headers={'Connection': 'Upgrade', 'Upgrade': 'websocket', 'Sec-WebSocket-Version': '13',
+                                                'Sec-WebSocket-Key': base64.b64encode(bytes(16)).decode(),
+                                                'Authorization': f'Bearer {token}'})
+        # The answer, and the frame that says why it ends.
+        received = b''
+        while b'\r\n\r\n\x88' not in received:
+            received += (more := connection.sock.recv(65536))
+            self.assertTrue(more, received)
+        connection.close()
+
+
 class Requests(AdminTest):
     def test_headers(self):
         self.serve()

@@ -180,6 +180,7 @@ GATEWAY = [
     usage('a target that is a URL', 'gateway --target http://localhost:80/', 'is not of the form HOST:PORT'),
     usage('an IPv6 target without brackets', 'gateway --target ::1:22', 'such as 127.0.0.1:22 or [::1]:22'),
     usage('the URL that clients use', 'gateway ws://127.0.0.1:8080/ --target 127.0.0.1:1', 'is one argument too many; there are only options'),
+    usage('a file that has no end', 'gateway --config /dev/zero', 'the config file /dev/zero cannot be read: it has more than 67108864 bytes'),
     usage('a certificate without a key', 'gateway --target 127.0.0.1:1 --tls-cert {ca}', '--tls-cert and --tls-key go together'),
     usage('a certificate for a key', 'gateway --target 127.0.0.1:1 --tls-cert {ca} --tls-key {ca}', 'private key'),
     row('a certificate with the key of another', 'gateway --target 127.0.0.1:1 --tls-cert {own_cert} --tls-key {other_key}',

@@ -56,14 +56,16 @@ find_file (Problems   *self,
   return self->files->len - 1;
 }
 
-static void
+static void G_GNUC_PRINTF (4, 0)
 add (Problems   *self,
      Place       place,
      gboolean    is_warning,
-     const char *message)
+     const char *format,
+     va_list     args)
 {
   Problem problem = { .file = find_file (self, place.path != NULL ? place.path : ""), .line = place.line, .is_warning = is_warning };
   const char *kind = is_warning ? "warning: " : "";
+  g_autofree char *message = g_strdup_vprintf (format, args);
 
   if (place.path == NULL)
     problem.text = g_strconcat (kind, message, NULL);
@@ -81,13 +83,11 @@ problems_add (Problems   *self,
               const char *format,
               ...)
 {
-  g_autofree char *message = NULL;
   va_list args;
 
   va_start (args, format);
-  message = g_strdup_vprintf (format, args);
+  add (self, place, FALSE, format, args);
   va_end (args);
-  add (self, place, FALSE, message);
 }
 
 /**
@@ -102,7 +102,7 @@ problems_take (Problems *self,
   g_auto (GStrv) messages = g_strsplit (error->message, "\n", -1);
 
   for (char **message = messages; *message != NULL; message++)
-    add (self, place, FALSE, *message);
+    problems_add (self, place, "%s", *message);
   g_error_free (error);
 }
 
@@ -113,13 +113,11 @@ problems_warn (Problems   *self,
                const char *format,
                ...)
 {
-  g_autofree char *message = NULL;
   va_list args;
 
   va_start (args, format);
-  message = g_strdup_vprintf (format, args);
+  add (self, place, TRUE, format, args);
   va_end (args);
-  add (self, place, TRUE, message);
 }
 
 guint

@@ -43,6 +43,7 @@ struct _AccessLog
   char *path; /* NULL for stdout and for the journal */
   gboolean is_journal;
   GAsyncQueue *queue;
+  atomic_bool reopens; /* it is in the queue */
   atomic_ullong written;
   atomic_ullong dropped;
   atomic_ullong failed;
@@ -198,7 +199,10 @@ writer_run (gpointer data)
       if (item->what == ENTRY)
         write_item (self, item);
       else if (item->what == REOPEN)
-        reopen (self);
+        {
+          atomic_store (&self->reopens, FALSE);
+          reopen (self);
+        }
       else
         over = TRUE;
       item_free (item);
@@ -377,12 +381,14 @@ access_log_open (const char  *where,
 /**
  * access_log_reopen:
  *
- * Opens the file anew, behind what waits to be written: it may have been moved away.
+ * Opens the file anew, behind what waits to be written: it may have been moved away. Asked for again before it has done so,
+ * it does that once, and the queue stays as short.
  */
 void
 access_log_reopen (AccessLog *self)
 {
-  push (self, REOPEN);
+  if (!atomic_exchange (&self->reopens, TRUE))
+    push (self, REOPEN);
 }
 
 void

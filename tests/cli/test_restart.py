@@ -473,6 +473,18 @@ class Kinds(Restart):
         gateway.error_line('a session of ann did not survive')
         self.target.wait_ends(['reset'])
 
+    def test_principal_of_the_config_file(self):
+        """Nobody else has a token."""
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        config = os.path.join(directory, 'gateway.conf')
+        with open(config, 'w', encoding='utf-8') as file:
+            os.chmod(config, 0o600)
+            file.write(f'[gateway]\n[principal ann]\ntoken={TOKEN}\n')
+        gateway = self.gateway('--config', config, TCP_TUNNEL_TOKEN=None)
+        _, connection = self.connect(gateway.url)
+        gateway.restart()
+        self.check(connection)
+
 
 class Program_(Restart):
     """Which program goes on, and whether."""

@@ -9,6 +9,7 @@ import pty
 import queue
 import random
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -71,9 +72,9 @@ class Command:
     written; all of them are kept in `output`."""
 
     def __init__(self, *args, cwd=None, binary=BINARY, **extra):
-        self.process = subprocess.Popen([binary, *args], env=environment(**extra), cwd=cwd,
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True)
+        self.process = self._spawn([binary, *args], env=environment(**extra), cwd=cwd,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
         self.stdout = queue.Queue()
         self.stderr = queue.Queue()
         self.output = []
@@ -82,6 +83,9 @@ class Command:
             reader = threading.Thread(target=self._read, args=(stream, lines), daemon=True)
             reader.start()
             self.readers.append(reader)
+
+    def _spawn(self, command, **how):
+        return subprocess.Popen(command, **how)
 
     def _read(self, stream, lines):
         for line in stream:
@@ -129,10 +133,66 @@ class Command:
         return self.wait()
 
 
+# Passes its descriptors from 3 on, and says for whom they are, as the service manager does.
+LAUNCHER = '''
+import os, sys
+os.environ['LISTEN_PID'] = os.environ.pop('PID', str(os.getpid()))
+os.execv(sys.argv[1], sys.argv[1:])
+'''
+
+
+class Activated(Command):
+    """The command with sockets that it was passed. `names` is None where they have none."""
+
+    def __init__(self, sockets, names, *args, **extra):
+        self.sockets = sockets
+        super().__init__(*args, **{'LISTEN_FDS': str(len(sockets)),
+                                   **({} if names is None else {'LISTEN_FDNAMES': ':'.join(names)}), **extra})
+
+    def _spawn(self, command, **how):
+        # From a number on that none of them has, so that none is in the way of another.
+        high = [os.dup2(one.fileno(), 900 + i) for i, one in enumerate(self.sockets)]
+
+        def place():
+            for i, fd in enumerate(high):
+                os.dup2(fd, 3 + i)
+
+        try:
+            return super()._spawn([sys.executable, '-c', LAUNCHER, *command], preexec_fn=place, close_fds=False, **how)
+        finally:
+            for fd in high:
+                os.close(fd)
+
+
 def listening(command):
     """The address in the first line of a `connect`, as (host, port)."""
     match = re.fullmatch(r'listening on (?:\[(::1)\]|(127\.0\.0\.1)):(\d+)', command.line())
     return match[1] or match[2], int(match[3])
+
+
+def peak_memory(pid):
+    """The most that a process had, in bytes."""
+    with open(f'/proc/{pid}/status', encoding='utf-8') as file:
+        return int(re.search(r'^VmHWM:\s+(\d+) kB', file.read(), re.M)[1]) * 1024
+
+
+def wait_until(condition, what):
+    """For what nothing tells of. Gives the value of the condition; `what` says what did not come true."""
+    end = time.monotonic() + DEADLINE
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(what())
+        time.sleep(0.01)
+    return value
+
+
+def certify(test, directory, name, *args):
+    """A certificate for 127.0.0.1, NAME.pem, with its key, NAME.key."""
+    if shutil.which('openssl') is None:
+        skip(test, 'there is no openssl to make a certificate with')
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
+                    '-subj', f'/CN={name}', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2', *args,
+                    '-keyout', f'{name}.key', '-out', f'{name}.pem'], cwd=directory, check=True, capture_output=True)
 
 
 def listening_as(command, names):

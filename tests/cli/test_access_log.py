@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
-from support import BINARY, DEADLINE, TOKEN, Command, Relay, Service, environment, exchange, listening, run, skip
+from support import BINARY, DEADLINE, TOKEN, Command, Relay, Service, environment, exchange, listening, run, skip, wait_until
 
 
 class AccessLogTest(unittest.TestCase):
@@ -46,10 +46,7 @@ class AccessLogTest(unittest.TestCase):
             return int(float(re.search(rf'(?m)^tcptunnel_access_log_{re.escape(name)} (.*)$', response.read().decode())[1]))
 
     def wait_for(self, name, value):
-        end = time.monotonic() + DEADLINE
-        while (found := self.metric(name)) < value:
-            self.assertLess(time.monotonic(), end, f'{name} is {found}, not {value}')
-            time.sleep(0.01)
+        wait_until(lambda: self.metric(name) >= value, lambda: f'{name} is {self.metric(name)}, not {value}')
 
     @staticmethod
     def read(path):

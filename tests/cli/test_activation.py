@@ -2,61 +2,22 @@
 """What a service manager passes to the command: sockets, and what it expects of a service that it watches."""
 
 import contextlib
-import json
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 
-from support import (BINARY, DEADLINE, TOKEN, Command, Config, Service, check_glib, dial, environment, exchange, free_port,
-                     gateway, noise, skip)
+from support import (BINARY, DEADLINE, TOKEN, Activated, Command, Config, Service, check_glib, dial, environment, exchange,
+                     free_port, gateway, noise, skip)
 
 USAGE = 2
 
-# Passes its descriptors from 3 on, and says for whom they are, as the service manager does.
-LAUNCHER = '''
-import os, sys
-os.environ['LISTEN_PID'] = os.environ.pop('PID', str(os.getpid()))
-os.execv(sys.argv[1], sys.argv[1:])
-'''
-
-
 def tcp():
     return socket.create_server(('127.0.0.1', 0))
-
-
-class Activated(Command):
-    """The command with sockets that it was passed. `names` is None where they have none."""
-
-    def __init__(self, sockets, names, *args, **extra):
-        super_popen = subprocess.Popen
-
-        def popen(command, **how):
-            # From a number on that none of them has, so that none is in the way of another.
-            high = [os.dup2(one.fileno(), 900 + i) for i, one in enumerate(sockets)]
-
-            def place():
-                for i, fd in enumerate(high):
-                    os.dup2(fd, 3 + i)
-
-            try:
-                return super_popen([sys.executable, '-c', LAUNCHER, *command], preexec_fn=place, close_fds=False, **how)
-            finally:
-                for fd in high:
-                    os.close(fd)
-
-        extra = {'LISTEN_FDS': str(len(sockets)), **({} if names is None else {'LISTEN_FDNAMES': ':'.join(names)}), **extra}
-        subprocess.Popen = popen
-        try:
-            super().__init__(*args, **extra)
-        finally:
-            subprocess.Popen = super_popen
 
 
 class Sockets(unittest.TestCase):

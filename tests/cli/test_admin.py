@@ -16,7 +16,8 @@ import time
 import unittest
 from pathlib import Path
 
-from support import DEADLINE, TOKEN, Command, Service, environment, exchange, free_port, listening, run, skip
+from support import (DEADLINE, TOKEN, Command, Service, environment, exchange, free_port, listening, peak_memory, run, skip,
+                     wait_until)
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -65,9 +66,13 @@ class AdminTest(unittest.TestCase):
             pass
 
     def until(self, path, condition):
-        end = time.monotonic() + DEADLINE
-        while not condition(found := json.loads(self.get(path))):
-            self.assertLess(time.monotonic(), end, f'it never came to that: {found}')
+        found = {}
+
+        def is_so():
+            found.update(json.loads(self.get(path)))
+            return condition(found)
+
+        wait_until(is_so, lambda: f'it never came to that: {found}')
         return found
 
 
@@ -325,13 +330,10 @@ class Requests(AdminTest):
     def test_body(self):
         """What it does not want it does not keep."""
         self.serve()
-        before = self.memory()
+        before = peak_memory(self.gateway.process.pid)
         response, _ = self.ask('/status.json', 'POST', b'x' * (64 << 20))
         self.assertEqual(response.status, 405)
-        self.assertLess(self.memory() - before, 16 << 20)
-
-    def memory(self):
-        return int(re.search(r'VmHWM:\s*(\d+) kB', Path(f'/proc/{self.gateway.process.pid}/status').read_text())[1]) * 1024
+        self.assertLess(peak_memory(self.gateway.process.pid) - before, 16 << 20)
 
     def test_many(self):
         """Whoever holds many connections keeps nobody out, and takes no more than a few descriptors."""

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
-from support import DEADLINE, TOKEN, Command, Service, dial, exchange, listening, noise, receive, run, skip
+from support import DEADLINE, TOKEN, Command, Service, certify, dial, exchange, listening, noise, receive, run
 
 FAILED = 1
 USAGE = 2
@@ -40,11 +40,7 @@ class Directory(unittest.TestCase):
 
     def certify(self, name='gateway', *args):
         """A certificate, NAME.pem, with its key, NAME.key."""
-        if shutil.which('openssl') is None:
-            skip(self, 'there is no openssl to make a certificate with')
-        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
-                        '-subj', f'/CN={name}', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2', *args,
-                        '-keyout', f'{name}.key', '-out', f'{name}.pem'], cwd=self.directory, check=True, capture_output=True)
+        certify(self, self.directory, name, *args)
 
     def expire(self, name):
         """A certificate that was valid once."""

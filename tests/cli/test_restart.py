@@ -7,7 +7,6 @@ import random
 import re
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -15,8 +14,8 @@ import threading
 import time
 import unittest
 
-from support import (BINARY, DEADLINE, Command, RUNTIME, Service, TOKEN, dial, environment, free_port, listening, receive, run,
-                     skip)
+from support import (BINARY, DEADLINE, RUNTIME, TOKEN, Activated, Command, Service, certify, dial, environment, free_port,
+                     listening, peak_memory, receive, run, wait_until)
 
 RESTARTS = int(os.environ.get('RESTARTS', 20))
 PATTERN = random.Random(7).randbytes(1 << 20)
@@ -171,9 +170,7 @@ class Load(threading.Thread):
 
     def wait_begun(self):
         """Connections that are still being made are made anew."""
-        end = time.monotonic() + DEADLINE
-        while self.bytes == 0 and time.monotonic() < end:
-            time.sleep(0.01)
+        wait_until(lambda: self.bytes > 0, lambda: 'a connection does not begin')
 
     def stop(self):
         self.stopping = True
@@ -219,10 +216,8 @@ class Restart(unittest.TestCase):
 class Load64(Restart):
     def wait_progress(self, loads, before):
         """Until each has sent and received since."""
-        end = time.monotonic() + DEADLINE
-        while any(load.bytes < least + 20000 and load.is_alive() for load, least in zip(loads, before)):
-            self.assertLess(time.monotonic(), end)
-            time.sleep(0.05)
+        wait_until(lambda: all(load.bytes >= least + 20000 or not load.is_alive() for load, least in zip(loads, before)),
+                   lambda: 'a connection does not go on')
 
     def test_many(self):
         """All bytes arrive, and no connection ends, however often the gateway is replaced."""
@@ -290,13 +285,9 @@ class Kinds(Restart):
         self.assertEqual(gateway.stop(), 0)
 
     def test_tls(self):
-        if subprocess.run(['which', 'openssl'], stdout=subprocess.DEVNULL, check=False).returncode != 0:
-            skip(self, 'there is no openssl')
         directory = self.enterContext(tempfile.TemporaryDirectory())
-        cert, key = (os.path.join(directory, name) for name in ('cert.pem', 'key.pem'))
-        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert, '-days',
-                        '1', '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'], check=True,
-                       stderr=subprocess.DEVNULL)
+        certify(self, directory, 'gateway')
+        cert, key = (os.path.join(directory, name) for name in ('gateway.pem', 'gateway.key'))
         gateway = self.gateway('--tls-cert', cert, '--tls-key', key)
         load = Load(listening(self.tunnel(gateway.url, '--ca', cert)), 1, 8)
         load.wait_begun()
@@ -463,12 +454,10 @@ class Kinds(Restart):
     def test_principal_that_is_gone(self):
         directory = self.enterContext(tempfile.TemporaryDirectory())
         tokens = os.path.join(directory, 'tokens')
-        with open(tokens, 'w', encoding='utf-8') as file:
-            file.write(f'ann:{TOKEN}\nbob:other\n')
+        write_file(tokens, f'ann:{TOKEN}\nbob:other\n')
         gateway = self.gateway('--token-file', tokens, TCP_TUNNEL_TOKEN=None)
         _, connection = self.connect(gateway.url)
-        with open(tokens, 'w', encoding='utf-8') as file:
-            file.write('bob:other\n')
+        write_file(tokens, 'bob:other\n')
         gateway.process.send_signal(signal.SIGUSR2)
         gateway.error_line('a session of ann did not survive')
         self.target.wait_ends(['reset'])
@@ -513,9 +502,9 @@ class Program_(Restart):
     def test_chats(self):
         """One that says more than anybody wants to know takes no memory for that."""
         self.program.replace(CHATS)
-        before = memory(self.running.process.pid)
+        before = peak_memory(self.running.process.pid)
         self.check_stays('cannot go on: no such library')
-        self.assertLess(memory(self.running.process.pid) - before, 50000)
+        self.assertLess(peak_memory(self.running.process.pid) - before, 50000 * 1024)
 
     def test_missing(self):
         os.unlink(self.program.path)
@@ -556,8 +545,7 @@ class Program_(Restart):
         self.program.replace(HANGS)
         _, connection = self.connect(self.running.url)
         self.running.process.send_signal(signal.SIGUSR2)
-        while not children(self.running.process.pid):
-            time.sleep(0.01)
+        wait_until(lambda: children(self.running.process.pid), lambda: 'no other program is tried')
         self.running.process.send_signal(signal.SIGTERM)
         self.running.error_line('no new connections are taken')
         self.check(connection)
@@ -593,35 +581,20 @@ class Program_(Restart):
                 self.assertEqual(gateway.stop(), 0)
 
 
-# Passes the socket that it has as 3, as systemd does.
-LAUNCHER = '''
-import os, sys
-os.dup2(int(os.environ["SOCKET"]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="web")
-os.execv(sys.argv[1], sys.argv[1:])
-'''
-
-
 class Manager(Restart):
     def test_activation(self):
         """The socket that the service manager has passed goes on, too."""
         with socket.create_server(('127.0.0.1', 0)) as listener:
-            os.set_inheritable(listener.fileno(), True)
-            process = self.enterContext(subprocess.Popen(
-                [sys.executable, '-c', LAUNCHER, BINARY, 'gateway', '--target', f'127.0.0.1:{self.target.port}', '--listen',
-                 'systemd:web'], env=environment(TCP_TUNNEL_TOKEN=TOKEN, SOCKET=str(listener.fileno())), close_fds=False,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+            gateway = self.enterContext(Activated([listener], ['web'], 'gateway', '--target', f'127.0.0.1:{self.target.port}',
+                                                  '--listen', 'systemd:web', '--drain-timeout', '0', TCP_TUNNEL_TOKEN=TOKEN))
             url = 'ws://127.0.0.1:%d/' % listener.getsockname()[1]
-        self.addCleanup(process.kill)
         _, connection = self.connect(url)
         for _ in range(2):
-            process.send_signal(signal.SIGUSR2)
-            while 'go on after the restart: 1' not in process.stderr.readline():
-                self.assertIsNone(process.poll())
+            gateway.process.send_signal(signal.SIGUSR2)
+            gateway.error_line('go on after the restart: 1')
             self.check(connection)
         self.connect(url)
-        process.terminate()
-        process.stderr.read()
+        self.assertEqual(gateway.stop(), 0)
 
     def test_notifications(self):
         """What systemd sees: one process that reloads."""
@@ -680,12 +653,6 @@ class Manager(Restart):
 def write_file(path, text):
     with open(path, 'w', encoding='utf-8') as file:
         file.write(text)
-
-
-def memory(pid):
-    """The most that it had, in KiB."""
-    with open(f'/proc/{pid}/status', encoding='utf-8') as file:
-        return int(re.search(r'^VmHWM:\s+(\d+)', file.read(), re.M)[1])
 
 
 def children(pid):

@@ -252,19 +252,39 @@ class Load64(Restart):
 class Kinds(Restart):
     """What a restart means for each kind of connection."""
 
-    def test_idle_and_half_closed(self):
+    def test_idle(self):
         gateway = self.gateway()
         _, idle = self.connect(gateway.url)
-        tunnel = self.tunnel(gateway.url)
-        with socket.create_server(('127.0.0.1', 0)) as _:
-            half = self.enterContext(dial(listening(tunnel)))
-        self.check(half)
+        _, other = self.connect(gateway.url)
         for _ in range(3):
             gateway.restart()
         self.check(idle)
-        self.check_end(half)
+        self.check_end(other)
         self.check_end(idle)
         self.target.wait_ends(['in order'] * 2)
+
+    def test_half_closed(self):
+        """One direction has ended before, and the other goes on."""
+        ended, restarted = threading.Event(), threading.Event()
+
+        def answer(connection):
+            question = b''
+            while data := connection.recv(1 << 16):
+                question += data
+            ended.set()
+            restarted.wait(DEADLINE)
+            connection.sendall(question.upper())
+
+        gateway = self.enterContext(Gateway(self.enterContext(Service(answer))))
+        half = self.enterContext(dial(listening(self.tunnel(gateway.url))))
+        half.sendall(b'question')
+        half.shutdown(socket.SHUT_WR)
+        self.assertTrue(ended.wait(DEADLINE))
+        for _ in range(3):
+            gateway.restart()
+        restarted.set()
+        self.assertEqual(receive(half, 8), b'QUESTION')
+        self.assertEqual(half.recv(1), b'')
 
     def test_raw(self):
         """The target connection stays. What was on its way may be lost, so nothing is."""

@@ -206,7 +206,8 @@ tcp_authentication_dup_path (TcpAuthentication *self)
  * beginning or end: with another one the client is rejected, and the log says so.
  *
  * At @expires the session is asked for a fresh credential, as when a token expires. The application is then asked again.
- * With %NULL it is asked again whenever the client opens another WebSocket.
+ * With %NULL it is asked again whenever the client opens another WebSocket. If @expires is over already, the client is
+ * rejected.
  *
  * Returns: whether the answer counts: the client still waits, nobody has answered before, and the name may be one
  *

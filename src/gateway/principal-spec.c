@@ -14,7 +14,9 @@ static const TcpSetting rows[] = {
    * TcpPrincipal:name:
    *
    * The name, as it stands before a colon in a [property@TcpTunnel.Gateway:token-file]: of printable
-   * characters, without a colon, and without a space at its beginning or end.
+   * characters, without a colon, and without a space at its beginning or end. It can only be set when the
+   * principal is created. A gateway does not start with a principal of another name, or of none (%NULL, the
+   * default): see [property@TcpTunnel.Gateway:principals].
    *
    * Since: 1.0
    */

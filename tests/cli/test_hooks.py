@@ -4,15 +4,13 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import unittest
 
-from support import (BINARY, Away, Command, Config, DEADLINE, Service, TOKEN, dial, exchange, gateway, knock,
+from support import (Away, Command, Config, DEADLINE, Service, TOKEN, dial, exchange, gateway, knock,
                      listening, listening_as, noise, until_told)
 
 FAILED = 1

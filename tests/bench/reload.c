@@ -4,8 +4,9 @@
  * bench-reload [PRINCIPALS [CERTIFICATE KEY]]. The connections send pings through a tunnel to an echo, each the next when it
  * has the answer to the last; what counts is the longest time that any of them had to wait for one. */
 
+#include "bench-util.h"
+
 #include <glib/gstdio.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -50,7 +51,7 @@ run_echo (gpointer data)
     {
       poll (fds, n, 100);
       if ((fds[0].revents & POLLIN) && n <= N_CONNECTIONS)
-        fds[n++] = (struct pollfd) { accept (fds[0].fd, NULL, NULL), POLLIN, 0 };
+        fds[n++] = (struct pollfd) { bench_accept (fds[0].fd), POLLIN, 0 };
       for (guint i = 1; i < n; i++)
         if (fds[i].revents != 0)
           {
@@ -66,7 +67,6 @@ run_echo (gpointer data)
 static gpointer
 run_load (gpointer data)
 {
-  struct sockaddr *address = data;
   struct pollfd fds[N_CONNECTIONS];
   gint64 since[N_CONNECTIONS];
   guint got[N_CONNECTIONS] = { 0 };
@@ -74,8 +74,8 @@ run_load (gpointer data)
 
   for (guint i = 0; i < N_CONNECTIONS; i++)
     {
-      fds[i] = (struct pollfd) { socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), POLLIN, 0 };
-      check (connect (fds[i].fd, address, sizeof (struct sockaddr_in)) == 0, NULL);
+      fds[i] = (struct pollfd) { bench_connect (GPOINTER_TO_UINT (data)), POLLIN, 0 };
+      check (fds[i].fd >= 0, NULL);
       since[i] = g_get_monotonic_time ();
       check (send (fds[i].fd, ping, PING, MSG_NOSIGNAL) == PING, NULL);
     }
@@ -278,20 +278,16 @@ main (int    argc,
 {
   g_autofree char *target = NULL;
   g_autofree char *uri = NULL;
-  g_autoptr (GSocketAddress) address = NULL;
+  GSocketAddress *address;
   g_autoptr (GError) error = NULL;
-  struct sockaddr_in own = { .sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
-  struct sockaddr_in local;
-  socklen_t length = sizeof own;
-  int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  guint16 port;
+  int fd = bench_listen (&port);
   GThread *echo, *load;
   gint64 since;
 
   if (argc > 1)
     n_principals = atoi (argv[1]);
-  check (bind (fd, (struct sockaddr *) &own, sizeof own) == 0 && listen (fd, N_CONNECTIONS) == 0, NULL);
-  getsockname (fd, (struct sockaddr *) &own, &length);
-  target = g_strdup_printf ("127.0.0.1:%u", ntohs (own.sin_port));
+  target = g_strdup_printf ("127.0.0.1:%u", port);
   gateway = tcp_gateway_new (target);
   principals = g_list_store_new (TCP_TYPE_PRINCIPAL);
   close (g_file_open_tmp ("bench-reload-XXXXXX", &token_file, &error));
@@ -326,9 +322,9 @@ main (int    argc,
     g_object_set (tunnel, "tls-database", g_tls_file_database_new (argv[2], &error), NULL);
   start (tunnel);
   address = tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel));
-  check (g_socket_address_to_native (address, &local, sizeof local, &error), error);
+  port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address));
   echo = g_thread_new ("echo", run_echo, GINT_TO_POINTER (fd));
-  load = g_thread_new ("load", run_load, &local);
+  load = g_thread_new ("load", run_load, GUINT_TO_POINTER (port));
   g_usleep (G_USEC_PER_SEC);
 
   g_print ("\n%-34s %12s %12s\n", "Reloads with busy connections", "longest", "stall");

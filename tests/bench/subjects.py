@@ -24,6 +24,11 @@ class BenchError(Exception):
     pass
 
 
+def cpu_seconds(pid):
+    """The processor time of a process."""
+    return time.clock_gettime((~pid << 3) | CPUCLOCK_SCHED)
+
+
 def die_with_parent():
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -84,7 +89,7 @@ class Process:
         return 0
 
     def cpu_seconds(self):
-        return time.clock_gettime((~self.pid << 3) | CPUCLOCK_SCHED)
+        return cpu_seconds(self.pid)
 
     def stop(self):
         self.popen.kill()

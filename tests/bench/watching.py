@@ -19,7 +19,8 @@ import threading
 import time
 from pathlib import Path
 
-CPUCLOCK_SCHED = 2
+from subjects import cpu_seconds, die_with_parent
+
 ECHO, BLAST, READY = b"E", b"B", b"R"
 SCRAPES = 200
 SECONDS = 6
@@ -29,7 +30,7 @@ MESSAGE = b"x" * 64
 def start(argv, patterns, **environment):
     """The process, and what the first lines that it prints say."""
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                               env={**os.environ, **environment}, stdin=subprocess.DEVNULL)
+                               env={**os.environ, **environment}, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
     found = {}
     for line in process.stdout:
         for name, pattern in patterns.items():
@@ -39,10 +40,6 @@ def start(argv, patterns, **environment):
             threading.Thread(target=process.stdout.read, daemon=True).start()
             return process, found
     sys.exit(f"{argv[0]} did not start")
-
-
-def processor_time(process):
-    return time.clock_gettime((~process.pid << 3) | CPUCLOCK_SCHED)
 
 
 def open_flow(port, command):
@@ -76,9 +73,9 @@ def load(gateway, flows, blast):
     for thread in threads:
         thread.start()
     time.sleep(1)
-    began, before = time.monotonic(), processor_time(gateway)
+    began, before = time.monotonic(), cpu_seconds(gateway.pid)
     time.sleep(SECONDS)
-    spent = (processor_time(gateway) - before) / (time.monotonic() - began)
+    spent = (cpu_seconds(gateway.pid) - before) / (time.monotonic() - began)
     over.set()
     for thread in threads:
         thread.join(15)
@@ -87,12 +84,12 @@ def load(gateway, flows, blast):
 
 def read(gateway, admin, path):
     """Processor time of the gateway for each, and how much it sends."""
-    before = processor_time(gateway)
+    before = cpu_seconds(gateway.pid)
     for _ in range(SCRAPES):
         connection = http.client.HTTPConnection(admin, timeout=15)
         connection.request("GET", path)
         size = len(connection.getresponse().read())
-    return (processor_time(gateway) - before) / SCRAPES, size
+    return (cpu_seconds(gateway.pid) - before) / SCRAPES, size
 
 
 def main():

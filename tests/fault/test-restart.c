@@ -402,6 +402,8 @@ test_twice (void)
 
   fixture_start (fixture);
   pair = pair_open (fixture, target);
+  /* Only once the dial has ended does the gateway have a socket of the target. */
+  pair_round_trip (&pair);
   fd = suspend (fixture->gateway);
   state = read_state (fd);
   try_adopt (fd, &error);

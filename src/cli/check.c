@@ -550,7 +550,7 @@ check_prepare (Check   *self,
   TcpTunnelLogLevel level = TCP_TUNNEL_LOG_LEVEL_NONE;
 
   self->timeout = DEFAULT_TIMEOUT;
-  if (!options_read_duration ("--timeout", options.timeout, 1, MAX_TIMEOUT, &self->timeout, error))
+  if (!options_read_duration ("--timeout", options.timeout, MAX_TIMEOUT, &self->timeout, error))
     return FALSE;
   self->tunnel = settings_create_tunnel (&target_settings, error);
   if (self->tunnel == NULL)

@@ -228,7 +228,7 @@ static const OptionRow rows[] = {
   { NULL, "proxy-protocol", OPTION_CHOICE, "Header to targets: v2 or none (default)", "VERSION", "proxy-protocol", .waits = TRUE },
 
   { "Sessions:", "resumption", OPTION_CHOICE, "auto (default), required or off", "WHETHER", "resumption", .waits = TRUE },
-  { NULL, "session-timeout", OPTION_DURATION, "How long to keep a session (default 300s)", "TIME", "session-timeout", .waits = TRUE },
+  { NULL, "session-timeout", OPTION_DURATION, "How long to keep a session (default 5min)", "TIME", "session-timeout", .waits = TRUE },
   { NULL, "drain-timeout", OPTION_DURATION, "How long to drain (default 10s)", "TIME" },
 
   { "Limits:", "max-connections", OPTION_NUMBER, "Clients, and target connections (20000)", "N", "max-connections" },

@@ -160,7 +160,7 @@ option_set_get_duration (const OptionSet *self,
 {
   const OptionValue *given = option_set_get (self, name);
 
-  options_read_duration (given->label, given->text, 1000, G_MAXUINT, value, NULL);
+  options_read_duration (given->label, given->text, G_MAXUINT, value, NULL);
 }
 
 gboolean
@@ -369,7 +369,7 @@ check_value (const OptionRow    *row,
   switch (row->kind)
     {
     case OPTION_DURATION:
-      return options_read_duration (value->label, value->text, 1000, G_MAXUINT, &number, error);
+      return options_read_duration (value->label, value->text, G_MAXUINT, &number, error);
     case OPTION_BOOLEAN:
       return options_read_boolean (value->label, value->text, &flag, error);
     default:
@@ -407,7 +407,7 @@ set_property (const OptionRow    *row,
     case OPTION_RATE:
       return options_read_rate (value->label, value->text, row->least, object, row->property, error);
     case OPTION_DURATION:
-      return options_read_duration_property (value->label, value->text, 1000, object, row->property, error);
+      return options_read_duration_property (value->label, value->text, object, row->property, error);
     case OPTION_CHOICE:
       return set_choice (value, object, row->property, error);
     case OPTION_LIST:

@@ -506,10 +506,9 @@ options_read_boolean (const char  *option,
   return TRUE;
 }
 
-/* A whole number and perhaps a unit behind it, in milliseconds. */
+/* A whole number of seconds, or with a unit behind it; @value is in milliseconds. */
 static gboolean
 parse_duration (const char *text,
-                guint       plain_unit,
                 guint       max,
                 guint      *value)
 {
@@ -521,7 +520,7 @@ parse_duration (const char *text,
   gsize n_digits = strspn (text, "0123456789");
   g_autofree char *digits = g_strndup (text, n_digits);
   const char *name = text + n_digits;
-  guint unit = *name == '\0' ? plain_unit : 0;
+  guint unit = *name == '\0' ? 1000 : 0;
   guint64 number;
 
   /* "10 s" is as clear as "10s". */
@@ -537,30 +536,22 @@ parse_duration (const char *text,
 
 /**
  * options_read_duration:
- * @text: (nullable): the value given, such as `500ms`, `10s`, `2min` or `1h`; without
+ * @text: (nullable): the value given, such as `500ms`, `10s`, `2min` or `1h`, or a number of seconds; without
  *   one @value stays
- * @plain_unit: that of a number without a unit, in milliseconds: 1 or 1000
  * @value: in milliseconds
  */
 gboolean
 options_read_duration (const char  *option,
                        const char  *text,
-                       guint        plain_unit,
                        guint        max,
                        guint       *value,
                        GError     **error)
 {
-  guint hours = max / (60 * 60 * 1000);
-
-  if (text == NULL || parse_duration (text, plain_unit, max, value))
+  if (text == NULL || parse_duration (text, max, value))
     return TRUE;
-  if (plain_unit == 1)
-    return bad_value (error, _("%s must be a duration such as 500ms, 10s, 2min or 1h, of at most %u h (a number alone is in "
-                               "milliseconds), not '%s'"),
-                      option, hours, text);
   return bad_value (error, _("%s must be a duration such as 500ms, 10s, 2min or 1h, of at most %u h (a number alone is in "
                              "seconds), not '%s'"),
-                    option, hours, text);
+                    option, max / (60 * 60 * 1000), text);
 }
 
 /**
@@ -571,7 +562,6 @@ options_read_duration (const char  *option,
 gboolean
 options_read_duration_property (const char  *option,
                                 const char  *text,
-                                guint        plain_unit,
                                 GObject     *object,
                                 const char  *property,
                                 GError     **error)
@@ -582,7 +572,7 @@ options_read_duration_property (const char  *option,
 
   if (text == NULL)
     return TRUE;
-  if (!options_read_duration (option, text, plain_unit, spec->maximum, &value, error))
+  if (!options_read_duration (option, text, spec->maximum, &value, error))
     return FALSE;
   g_object_set (object, property, value, NULL);
   return TRUE;

@@ -75,13 +75,11 @@ gboolean options_read_boolean (const char  *option,
                                GError     **error);
 gboolean options_read_duration (const char  *option,
                                 const char  *text,
-                                guint        plain_unit,
                                 guint        max,
                                 guint       *value,
                                 GError     **error);
 gboolean options_read_duration_property (const char  *option,
                                          const char  *text,
-                                         guint        plain_unit,
                                          GObject     *object,
                                          const char  *property,
                                          GError     **error);

@@ -135,7 +135,7 @@ read_duration (const Settings  *self,
                TcpTunnel       *tunnel,
                GError         **error)
 {
-  return options_read_duration_property (settings_source (self, setting), self->values[setting], 1,
+  return options_read_duration_property (settings_source (self, setting), self->values[setting],
                                          G_OBJECT (tunnel), keys[setting], error);
 }
 

@@ -86,7 +86,7 @@ class Ssh(unittest.TestCase):
             f'  IdentityAgent none\n  UserKnownHostsFile {self.directory}/known_hosts\n'
             '  StrictHostKeyChecking yes\n  LogLevel ERROR\n  BatchMode yes\n'
             f'  ProxyCommand {BINARY} connect {url or self.relay.url} --mode {self.mode} '
-            f'--token-file {self.directory}/token --reconnect-delay 10 --stdio\n')
+            f'--token-file {self.directory}/token --reconnect-delay 10ms --stdio\n')
 
     def client(self, *args, program='ssh', **options):
         return subprocess.run([program, '-F', self.config, *args], env=environment(), capture_output=True,

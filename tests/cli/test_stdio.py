@@ -139,7 +139,7 @@ class Ends(StdioTest):
             connection.recv(1)
 
         url = self.serve(handler, '--session-timeout', '1s')
-        with Stdio(url, '--max-reconnect-attempts', '1', '--reconnect-delay', '10') as command:
+        with Stdio(url, '--max-reconnect-attempts', '1', '--reconnect-delay', '10ms') as command:
             command.expect(b'x' * MIB)
             self.gateway.process.kill()
             self.assertEqual(command.stdout.read(), b'')
@@ -371,7 +371,7 @@ class Data(StdioTest):
         """Both ways at once, through cuts."""
         data = noise(24 * MIB, 1)
         relay = self.enter(Relay(self.serve(echo)))
-        with Stdio(relay.url, '--reconnect-delay', '10') as command:
+        with Stdio(relay.url, '--reconnect-delay', '10ms') as command:
             def write():
                 for i in range(0, len(data), 4 * MIB):
                     relay.cut()

@@ -65,7 +65,7 @@ class OnTerminal(unittest.TestCase):
     def test_resumption(self):
         """A wide terminal has room for it."""
         relay = self.enterContext(Relay(self.url))
-        with Terminal('connect', relay.url, '--reconnect-delay', '10', columns=200,
+        with Terminal('connect', relay.url, '--reconnect-delay', '10ms', columns=200,
                       TCP_TUNNEL_TOKEN=TOKEN) as terminal:
             port = int(terminal.expect(r'listening on 127\.0\.0\.1:(\d+)\r')[1])
             with dial(('127.0.0.1', port)) as connection:

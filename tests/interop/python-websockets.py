@@ -72,7 +72,7 @@ class Tunnel:
         self.token_file = file.name
         self.process = await asyncio.create_subprocess_exec(
             os.environ["TCP_TUNNEL_BIN"], "connect", self.url, "--token-file", self.token_file,
-            "--json", "--reconnect-delay", "20", *self.options, stdout=asyncio.subprocess.PIPE)
+            "--json", "--reconnect-delay", "20ms", *self.options, stdout=asyncio.subprocess.PIPE)
         self.port = json.loads(await self.process.stdout.readline())["port"]
         self.reading = asyncio.create_task(self.read_events())
         return self

@@ -413,5 +413,5 @@ export async function startTunnel(t, url, ...options) {
 }
 
 export function tunnelArguments(t, url, ...options) {
-  return ['connect', url, '--token-file', secretFile(t, TOKEN), '--json', '--reconnect-delay', '20', ...options];
+  return ['connect', url, '--token-file', secretFile(t, TOKEN), '--json', '--reconnect-delay', '20ms', ...options];
 }

@@ -14,7 +14,7 @@ const READY = JSON.stringify({ type: 'ready', remoteHost: '10.1.2.3', remotePort
 const REFUSED = JSON.stringify({ type: 'error', message: 'port 57090 is already in use' });
 
 const reverseArguments = (t, url, to, ...options) => [
-  'reverse', url, '--to', `127.0.0.1:${to}`, '--token-file', secretFile(t, TOKEN), '--json', '--reconnect-delay', '20',
+  'reverse', url, '--to', `127.0.0.1:${to}`, '--token-file', secretFile(t, TOKEN), '--json', '--reconnect-delay', '20ms',
   '--wait=no', ...options,
 ];
 

@@ -102,7 +102,7 @@ class Roaming(unittest.TestCase):
 
     def test_waiting(self):
         """One that waits for its next attempt does not, when there is a network."""
-        connection = self.connect('--reconnect-delay=60000', '--max-reconnect-delay=60000', delay=20)
+        connection = self.connect('--reconnect-delay=60s', '--max-reconnect-delay=60s', delay=20)
         self.path.near.ip('addr', 'del', '10.77.0.1/24', 'dev', 'path0')
         self.tunnel.expect(r'the WebSocket is dead.*follows in 0 ms')
         self.tunnel.expect(r'follows in \d{4} ms')

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <errno.h>
 #include <glib/gi18n.h>
 #include <stdlib.h>
+#include <string.h>
 #include <tcptunnel/tcptunnel.h>
 #include <unistd.h>
 
@@ -401,17 +403,28 @@ print_summary (Demo *self)
   return all;
 }
 
+/* What runs this command from the same place: one that is not installed is not in PATH. */
+static const char *
+command_name (void)
+{
+  return strchr (program_invocation_name, '/') != NULL ? program_invocation_name : "tcp-tunnel";
+}
+
 static void
 print_next (void)
 {
+  const char *command = command_name ();
+
   print_title ("Next");
   view_print (stdout,
-              _("  tcp-tunnel demo --keep\n"
+              _("  %s demo --keep\n"
                 "      the same, and tunnels and gateway run on, to be tried with nc and curl\n"
-                "  tcp-tunnel gateway --target 127.0.0.1:22 --listen 8080\n"
-                "  tcp-tunnel connect ws://127.0.0.1:8080/ --listen 2222\n"
-                "      a gateway and a tunnel to it, both with TCP_TUNNEL_TOKEN set to the same\n"
-                "      secret; then: ssh -p 2222 127.0.0.1\n"));
+                "  TCP_TUNNEL_TOKEN=secret %s gateway --target 127.0.0.1:22 --listen 8080\n"
+                "  TCP_TUNNEL_TOKEN=secret %s connect ws://127.0.0.1:8080/ --listen 2222\n"
+                "      in two terminals: a gateway to the SSH server here, and a tunnel to it\n"
+                "  ssh -p 2222 127.0.0.1\n"
+                "      in a third one: a connection through both\n"),
+              command, command, command);
 }
 
 /* Enter on the terminal. */
@@ -455,10 +468,10 @@ keep (Demo *self)
                 "      each line that you type comes back\n"
                 "  curl -o /dev/null http://127.0.0.1:%u/1024\n"
                 "      1024 MiB through the multiplexed tunnel, any number at a time\n"
-                "  TCP_TUNNEL_TOKEN=" DEMO_TOKEN " tcp-tunnel connect %s\n"
+                "  TCP_TUNNEL_TOKEN=" DEMO_TOKEN " %s connect %s\n"
                 "      a tunnel of your own to the same gateway\n"
                 "\n"),
-              single, many, uri);
+              single, many, command_name (), uri);
   if (isatty (STDIN_FILENO))
     {
       view_print (stdout, _("Press Enter to cut the WebSockets, Ctrl-C to end.\n"));

@@ -276,7 +276,7 @@ class Demo(unittest.TestCase):
             'lines typed beside it', 'same connection after a break']
 
     def check_text(self, text):
-        self.assertLessEqual(max(map(len, text)), 80)
+        self.check_width(text)
         whole = '\n'.join(text)
         self.assertRegex(whole, r'(?m)^  cut 1 at \d+ %  disconnected, reconnecting, connecting, connected in ')
         self.assertRegex(whole, r'(?m)^  cut 1 at \d+ %  reconnecting, connecting, connected in ')
@@ -291,6 +291,11 @@ class Demo(unittest.TestCase):
         self.assertEqual(len(re.findall(r'/s   every byte arrived, in order$', whole, re.MULTILINE)), 5)
         self.assertIn('All held.', text)
         self.assertIn('Next', text)
+        self.assertIn(f'  {BINARY} demo --keep', text)
+
+    def check_width(self, text):
+        """What is to be pasted begins with a path, which may be of any length."""
+        self.assertLessEqual(max(len(line.replace(BINARY, 'tcp-tunnel')) for line in text), 80)
 
     def test_piped(self):
         status, out, err = run('demo', '--size', '8')
@@ -303,7 +308,7 @@ class Demo(unittest.TestCase):
     def test_terminal(self):
         with Terminal('demo', '--size', '64') as terminal:
             self.assertEqual(terminal.wait(), 0, terminal.data)
-        self.assertLessEqual(max(map(len, terminal.drawn())), 80)
+        self.check_width(terminal.drawn())
         self.check_text(terminal.screen())
         self.assertRegex(terminal.data, r'█.* \d+ %  ')
         self.assertNotIn('░', '\n'.join(terminal.screen()))
@@ -325,7 +330,7 @@ class Demo(unittest.TestCase):
                 self.assertTrue(head.startswith(b'HTTP/1.1 200 OK\r\n'))
                 self.assertEqual(len(set(body)), 256)
             demo.line()
-            url = re.search(r'TCP_TUNNEL_TOKEN=demo tcp-tunnel connect (\S+)$', demo.line())[1]
+            url = re.search(rf'TCP_TUNNEL_TOKEN=demo {re.escape(BINARY)} connect (\S+)$', demo.line())[1]
             with Command('connect', url, TCP_TUNNEL_TOKEN='demo') as tunnel:
                 with dial(listening(tunnel)) as connection:
                     connection.sendall(b'hello\n')

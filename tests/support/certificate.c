@@ -11,7 +11,7 @@ static char *certificate_path;
 static GTlsCertificate *certificate;
 static GTlsDatabase *database;
 
-/* Not before the end: the database reads its file again for each use. */
+/* Not earlier, since the database reads its file again for each use. */
 static void
 clean_up (void)
 {
@@ -112,7 +112,7 @@ remove_directory (const char *path)
   g_rmdir (path);
 }
 
-/* With its key. Of the commands of openssl, only ca takes dates, in all its versions. */
+/* The result contains the key too. Of the commands of openssl, only "ca" accepts dates in all versions. */
 char *
 test_certificate_issue_pem (const char *subject,
                             const char *extensions,

@@ -58,7 +58,7 @@ client_try_connect (guint16 port,
   return code;
 }
 
-/* One that was reset. */
+/* A socket that was reset after it was connected. */
 static int
 connect_and_reset (void)
 {
@@ -78,8 +78,8 @@ client_connect_at (const char *where,
   int fd;
   int code = client_try_connect (port, &fd);
 
-  /* It was connected, and then reset before we had asked how it went. A socket tells that once
-   * only, and the caller has to hear it too. */
+  /* The connection succeeded, and was reset before SO_ERROR was read. A socket reports the reset only once, and the
+   * caller has to see it as well. */
   if (code == ECONNRESET)
     return connect_and_reset ();
   if (code != 0)
@@ -165,7 +165,7 @@ client_round_trip_at (const char *where,
     test_fail (where, "sent “%s”, got “%s”", text, answer);
 }
 
-/* 0 for an orderly end, else the errno. */
+/* Returns 0 after an orderly end, otherwise the errno. */
 static int
 drain (const char *where,
        int fd)

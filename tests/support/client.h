@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* A blocking TCP client on 127.0.0.1. Everything has a deadline; what fails ends the test and
- * names the line of the caller. */
+/* A blocking TCP client on 127.0.0.1. Every function has a deadline. A failure ends the test and names the line of
+ * the caller. */
 
 #define client_connect(port) client_connect_at (G_STRLOC, port)
 #define client_write(fd, data, length) client_write_at (G_STRLOC, fd, data, length)
@@ -23,7 +23,7 @@ G_BEGIN_DECLS
 
 int client_connect_at (const char *where,
                        guint16 port);
-/* 0, or the errno; the descriptor is then -1. */
+/* Returns 0, or the errno; @fd is then -1. */
 int client_try_connect (guint16 port,
                         int *fd);
 
@@ -39,17 +39,17 @@ void client_round_trip_at (const char *where,
                            int fd,
                            const char *text);
 
-/* Drop what still comes, then want an orderly end, a reset, or either of them. */
+/* Discard what still arrives, and require an orderly end, a reset, or either of them. */
 void client_expect_eof_at (const char *where,
                            int fd);
 void client_expect_reset_at (const char *where,
                              int fd);
 void client_expect_end_at (const char *where,
                            int fd);
-/* TRUE if the other end has sent its end or a reset, without waiting or reading. */
+/* Returns TRUE if the other end has sent a FIN or a reset. Does not wait, and reads nothing. */
 gboolean client_has_ended (int fd);
 
-/* Pieces of the stream of test_fill (). */
+/* Write or read the bytes of test_fill (@seed) from @offset on. */
 void client_send_stream_at (const char *where,
                             int fd,
                             guint64 size,
@@ -60,25 +60,26 @@ void client_read_stream_at (const char *where,
                             guint64 size,
                             guint32 seed,
                             guint64 offset);
-/* Writing at one end of a way and reading at the other at once. */
+/* Writes to @from and reads from @to at the same time. */
 void client_pass_stream_at (const char *where,
                             int from,
                             int to,
                             guint64 size,
                             guint32 seed,
                             guint64 offset);
-/* The same against an echo. */
+/* The same with an echo at the other end. */
 void client_echo_stream_at (const char *where,
                             int fd,
                             guint64 size,
                             guint32 seed);
 
-/* Writes until nothing is taken for @quiet_ms or @limit bytes were; tells how many were. */
+/* Writes until the socket accepts nothing for @quiet_ms, or @limit bytes are written. Returns the number of bytes
+ * written. */
 guint64 client_blast (int fd,
                       guint64 limit,
                       guint quiet_ms);
 
-/* The same with these bytes. */
+/* The same with the bytes of @data. */
 gsize client_push (int fd,
                    const void *data,
                    gsize length,

@@ -57,7 +57,7 @@ test_dup_string (gpointer    object,
   return value;
 }
 
-/* Or a boolean, or a value of an enum. */
+/* Also gets a boolean, or a value of an enum. */
 int
 test_get_int (gpointer    object,
               const char *property)

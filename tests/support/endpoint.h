@@ -6,27 +6,27 @@
 
 G_BEGIN_DECLS
 
-/* A field of the statistics of an endpoint, but neither the round trip nor the protocol. */
+/* A field of an endpoint's statistics, other than the round trip and the protocol. */
 #define test_figure(endpoint, field) \
   test_figure_at (TCP_ENDPOINT (endpoint), G_STRUCT_OFFSET (TcpStatistics, field))
 guint64 test_figure_at (TcpEndpoint *endpoint,
                         gsize        offset);
 
-/* How long the last ping of a tunnel took, in ms. */
+/* The duration of a tunnel's last ping, in ms. */
 double test_ping_time (TcpTunnel *tunnel);
 
 /* The port that an endpoint listens on. */
 guint16 test_port_of (gpointer endpoint);
 
-/* A reload that is to succeed. */
+/* Reloads the gateway and asserts that this succeeds. */
 void test_reload_gateway (TcpGateway *gateway);
 
-/* A client of a gateway with this token, nullable; it belongs to the list. */
+/* Adds a principal, with a token unless that is NULL. The list owns the result. */
 TcpPrincipal *test_add_principal (GListStore *principals,
                                   const char *name,
                                   const char *token);
 
-/* A property. */
+/* The value of a property. */
 char *test_dup_string (gpointer    object,
                        const char *property);
 int test_get_int (gpointer    object,

@@ -71,8 +71,8 @@ fault_link_reset (FaultLink *link)
     }
 }
 
-/* Closing a socket with unread bytes would send a reset, so the end is sent first and whatever
- * comes until the peer closes too is dropped. */
+/* Closing a socket with unread bytes would send a reset. Therefore the end is sent first, and input is discarded
+ * until the peer closes too. */
 void
 fault_link_cut (FaultLink *link)
 {
@@ -169,7 +169,7 @@ take_in (FaultRules *rules,
   pipe->length += length;
 }
 
-/* The end or a reset from one side. In a black hole the other never hears of it. */
+/* One side has sent its end or a reset. During a black hole, this is not passed on to the other side. */
 static void
 source_gone (FaultRules *rules,
              FaultLink *link,

@@ -6,11 +6,11 @@
 
 G_BEGIN_DECLS
 
-/* One connection through the fault proxy; only the proxy's thread touches it. */
+/* One connection through the fault proxy. Only the thread of the proxy uses it. */
 
 #define FAULT_BUFFER_SIZE 65536
 
-/* What is being done to all links, indexed by FaultDirection. */
+/* The faults that apply to all connections, indexed by FaultDirection. */
 typedef struct
 {
   gboolean black_hole;
@@ -18,11 +18,11 @@ typedef struct
   guint rate[2];
   double allowance[2];
   guint delay_ms[2];
-  guint64 cut_after[2]; /* 0 = not armed */
+  guint64 cut_after[2]; /* in bytes, 0 for never */
   guint64 bytes[2];
 } FaultRules;
 
-/* Bytes that may go on once @due has come. */
+/* Bytes that may be passed on from @due on. */
 typedef struct
 {
   gint64 due;
@@ -35,7 +35,7 @@ typedef struct
   gsize length;
   GQueue chunks;
   gboolean ended;  /* the source sent its end */
-  gboolean passed; /* and the destination was told */
+  gboolean passed; /* and this was passed on */
 } FaultPipe;
 
 /* Direction d reads fds[d] and writes fds[!d]: FAULT_UP comes from FAULT_TUNNEL_SIDE. */
@@ -43,10 +43,10 @@ typedef struct
 {
   int fds[2];
   FaultPipe pipes[2];
-  gboolean swallow;    /* what still comes is dropped: one side is gone, or both were told so */
-  gboolean closing;    /* both sides were told the end: no longer counted */
-  gboolean lost_bytes; /* in a black hole */
-  gboolean cut_behind; /* end it when the buffers are empty */
+  gboolean swallow;    /* discard what arrives: one side is closed, or both have been sent the end */
+  gboolean closing;    /* both sides have been sent the end: not counted as open any more */
+  gboolean lost_bytes; /* during a black hole */
+  gboolean cut_behind; /* end the connection as soon as the buffers are empty */
 } FaultLink;
 
 FaultLink *fault_link_new (int tunnel_fd,
@@ -59,12 +59,12 @@ void fault_link_cut (FaultLink *link);
 void fault_link_half_open (FaultLink *link,
                            FaultSide closed_side);
 
-/* Moves what can be moved now. */
+/* Reads and writes what is possible without waiting. */
 void fault_link_serve (FaultLink *link,
                        FaultRules *rules,
                        gint64 now);
 
-/* The poll events that one side waits for; lowers *@next to the time when a chunk falls due. */
+/* Returns the poll events to wait for on one side. Lowers *@next to the time at which a chunk is due. */
 short fault_link_wishes (FaultLink *link,
                          FaultRules *rules,
                          FaultSide side,

@@ -19,12 +19,12 @@ struct _FaultProxy
   GThread *thread;
   Monitor monitor;
   int wake_fd;
-  int holder_fd; /* keeps the port while nobody listens */
+  int holder_fd; /* keeps the port while the proxy does not listen */
   int listen_fd;
   guint16 port;
   guint16 gateway_port;
 
-  /* Under the lock; an order is carried out once served reaches its ticket. */
+  /* Protected by the lock. A request has taken effect when @served has reached its number. */
   guint64 ordered;
   guint64 served;
   gboolean quit;
@@ -35,7 +35,7 @@ struct _FaultProxy
   gboolean accept_then_close;
   gint64 refilled;
   FaultRules rules;
-  FaultCounters counters; /* its bytes are in the rules */
+  FaultCounters counters; /* the counts of bytes are in @rules */
   GPtrArray *links;
 };
 
@@ -128,7 +128,7 @@ static struct pollfd
 watch (int fd,
        short events)
 {
-  /* Without a wish a hang-up would be reported over and over. */
+  /* poll () reports a hang-up even if no events are requested, and would return at once forever. */
   return (struct pollfd) { .fd = events != 0 ? fd : -1, .events = events };
 }
 
@@ -214,7 +214,7 @@ fault_proxy_new (void)
   return proxy;
 }
 
-/* Waits, with the lock held, until the thread has seen what the caller changed. */
+/* Waits, with the lock held, until the thread has applied the change of the caller. */
 static void
 order (FaultProxy *proxy)
 {

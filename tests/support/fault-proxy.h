@@ -6,9 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* A TCP proxy between a tunnel and its gateway that does to their links what bad networks do.
- * It runs on a thread of its own. Every control may be called from any thread and has taken
- * effect when it returns. */
+/* A TCP proxy between a tunnel and its gateway which does to their connections what bad networks do. It has a thread
+ * of its own. All functions may be called from any thread, and have taken effect when they return. */
 typedef struct _FaultProxy FaultProxy;
 
 /* FAULT_UP is from the tunnel to the gateway. */
@@ -34,15 +33,16 @@ typedef struct
 FaultProxy *fault_proxy_new (void);
 void fault_proxy_free (FaultProxy *proxy);
 guint16 fault_proxy_get_port (FaultProxy *proxy);
-/* Where new links lead; whoever keeps the port may restart behind the proxy or move. */
+/* Sets the port to which new connections lead. A gateway may thus restart or move while the port of the proxy stays
+ * the same. */
 void fault_proxy_set_gateway (FaultProxy *proxy,
                               guint16 port);
 
-/* Ends all current links: in order, or with a reset. */
+/* End all current connections, in order or with a reset. */
 void fault_proxy_cut (FaultProxy *proxy);
 void fault_proxy_reset (FaultProxy *proxy);
 
-/* A stalled direction is no longer read, so that its sender feels the back-pressure. */
+/* A stalled direction is not read any more, so that its sender is blocked by back-pressure. */
 void fault_proxy_stall (FaultProxy *proxy,
                         FaultDirection direction,
                         gboolean stall);
@@ -53,22 +53,22 @@ void fault_proxy_delay (FaultProxy *proxy,
                         FaultDirection direction,
                         guint milliseconds);
 
-/* Swallows whatever comes, even the end of a link, and tells nobody. Links that lost bytes this
- * way are reset when it ends. */
+/* Discards all input, including the end of a connection, without a notice to either side. When the black hole ends,
+ * the connections that lost bytes in it are reset. */
 void fault_proxy_black_hole (FaultProxy *proxy,
                              gboolean black_hole);
 
-/* Stops listening, so that connects are refused; FALSE listens on the same port again. */
+/* TRUE stops listening, so that new connections are refused; FALSE listens on the same port again. */
 void fault_proxy_refuse (FaultProxy *proxy,
                          gboolean refuse);
 void fault_proxy_accept_then_close (FaultProxy *proxy,
                                     gboolean close_at_once);
 
-/* Closes one side of all current links. The other stays open, and nothing comes from it. */
+/* Closes one side of all current connections. The other side stays open, and receives nothing more. */
 void fault_proxy_half_open (FaultProxy *proxy,
                             FaultSide closed_side);
 
-/* Cuts the link that carries the last of the next @bytes in a direction, right behind it. */
+/* Cuts a connection right after the last of the next @bytes in a direction. */
 void fault_proxy_cut_after (FaultProxy *proxy,
                             FaultDirection direction,
                             guint64 bytes);

@@ -86,7 +86,7 @@ fixture_new (Target *target,
   return fixture;
 }
 
-/* The tunnel goes first: it must not see its gateway vanish. */
+/* The tunnel is closed first, so that it does not lose its gateway. */
 void
 fixture_free (Fixture *fixture)
 {

@@ -18,9 +18,9 @@ G_BEGIN_DECLS
 
 #define TEST_TOKEN "correct-horse-battery-staple"
 
-/* A gateway, a fault proxy if wanted, and a tunnel. Between fixture_new () and fixture_start ()
- * any property of theirs may be set; reconnects are quick unless that says otherwise. They speak
- * raw or tagged, or, if that is asked for, resumable/1, and then the tunnel never gives up. */
+/* A gateway, a tunnel, and with FIXTURE_PROXY a fault proxy between them. Any property may be set between fixture_new
+ * () and fixture_start (). The delays between reconnects are short by default. The protocol is raw or tagged. With
+ * FIXTURE_RESUMABLE, it is resumable/1, and the tunnel does not give up reconnecting. */
 typedef struct
 {
   TcpGateway *gateway;
@@ -37,7 +37,7 @@ typedef enum
   FIXTURE_RESUMABLE = 1 << 2,
 } FixtureFlags;
 
-/* The target stays the caller's and has to outlive the fixture. */
+/* The caller keeps the target, which has to outlive the fixture. */
 Fixture *fixture_new (Target *target,
                       TcpTunnelMode mode,
                       FixtureFlags flags);
@@ -48,19 +48,19 @@ void fixture_start (Fixture *fixture);
 guint16 fixture_get_port (Fixture *fixture);
 guint16 fixture_get_gateway_port (Fixture *fixture);
 
-/* A client on a singleton tunnel whose WebSocket is open on return. */
+/* Connects a client to a singleton tunnel, and returns when the WebSocket is open. */
 int fixture_connect (Fixture *fixture);
 
-/* A tunnel alone, as for the HTTP stub. */
+/* A tunnel without a gateway, for example for the HTTP stub. */
 TcpTunnel *test_tunnel_new (const char *uri,
                             TcpTunnelMode mode);
 void test_tunnel_start (TcpTunnel *tunnel);
-/* The same without waiting: @started becomes TRUE. */
+/* The same without waiting: @started becomes TRUE later. */
 void test_tunnel_begin_start (TcpTunnel *tunnel,
                               gboolean *started);
 guint16 test_tunnel_get_port (TcpTunnel *tunnel);
 
-/* The last strong reference must have gone; waits for engines that still hold one. */
+/* Drops a reference that has to be the last one, and waits for I/O threads that still hold the object. */
 #define test_assert_finalized(object) \
   G_STMT_START \
   { \

@@ -104,7 +104,7 @@ answer_upgrade (int fd,
   send (fd, entry->bytes->str, entry->bytes->len, MSG_NOSIGNAL);
 }
 
-/* Called with the lock held; the entry to answer with stays in the list while it is the last. */
+/* Called with the lock held. The last entry stays in the list and is used again. */
 static Entry *
 next_entry (HttpStub *stub,
             gboolean *owned)
@@ -113,7 +113,7 @@ next_entry (HttpStub *stub,
   return *owned ? g_queue_pop_head (&stub->entries) : g_queue_peek_head (&stub->entries);
 }
 
-/* TRUE if the connection is to be held. */
+/* Returns TRUE if the connection has to stay open. */
 static gboolean
 serve (HttpStub *stub,
        int fd)

@@ -6,9 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* A server that answers upgrade requests with what was put on its list, one entry a request; the
- * last entry is used again and again. It records what it was asked. It runs on its own thread;
- * the list is filled before the first request, or between two of them. */
+/* A server that answers each upgrade request with the next entry of a list, and all further requests with the last
+ * entry. It records the requests. It has a thread of its own. Entries are added before the first request or between two
+ * requests. */
 typedef struct _HttpStub HttpStub;
 
 HttpStub *http_stub_new (void);
@@ -21,24 +21,24 @@ void http_stub_push_answer (HttpStub *stub,
                             guint status,
                             const char *headers,
                             const char *body);
-/* 101, then @frames; then the end of the connection, or with @hold none until the peer ends it. */
+/* Answers 101, then sends @frames. Then it ends the connection, or with @hold waits until the peer ends it. */
 void http_stub_push_upgrade (HttpStub *stub,
                              const char *headers,
                              const void *frames,
                              gsize length,
                              gboolean hold);
-/* These bytes instead of an answer, then the end: garbage, half an answer, nothing at all. */
+/* Sends @bytes in place of an answer, then ends the connection: garbage, half an answer, nothing at all. */
 void http_stub_push_raw (HttpStub *stub,
                          const char *bytes);
-/* These without an end. */
+/* The same without ending the connection. */
 void http_stub_push_open_end (HttpStub *stub,
                               const void *bytes,
                               gsize length);
 void http_stub_push_silence (HttpStub *stub);
-/* 101 with a wrong Sec-WebSocket-Accept. */
+/* Answers 101 with a wrong Sec-WebSocket-Accept. */
 void http_stub_push_wrong_accept (HttpStub *stub);
 
-/* Ends the connections held. */
+/* Ends the connections that were kept open. */
 void http_stub_drop_held (HttpStub *stub);
 
 gboolean http_stub_wait_requests (HttpStub *stub,
@@ -46,8 +46,8 @@ gboolean http_stub_wait_requests (HttpStub *stub,
 gboolean http_stub_wait_held (HttpStub *stub,
                               guint count);
 guint http_stub_get_requests (HttpStub *stub);
-/* Of the request number @index: the path with the query, one header or parameter of the query
- * (NULL if it has none), and when it came. */
+/* About request number @index: the path with the query, a header or a parameter of the query (NULL if there is none),
+ * and the time at which it was read. */
 char *http_stub_get_target (HttpStub *stub,
                             guint index);
 char *http_stub_get_header (HttpStub *stub,

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static Monitor monitor;
-static GPtrArray *lines; /* under the monitor */
+static GPtrArray *lines; /* protected by the monitor */
 
 static GLogWriterOutput
 write_log (GLogLevelFlags flags,

@@ -6,13 +6,13 @@
 
 G_BEGIN_DECLS
 
-/* What the library logs, each message as "LEVEL message". It is written by a thread of its own, which may be later
- * than what the message is about: wait for it. */
+/* The log lines of the library, as "LEVEL message". They are written by a thread of their own, possibly later than
+ * the event that they report: wait for them. */
 
-/* Before anything is logged. The rest of the log goes where it went. */
+/* To be called before anything is logged. Other log messages are written as before. */
 void log_tap_install (void);
 void log_tap_clear (void);
-/* How many there are that begin so and contain the text. */
+/* Returns the number of lines that begin with @begin and contain @text. */
 guint log_tap_count (const char *begin,
                      const char *text);
 GStrv log_tap_get (const char *begin);

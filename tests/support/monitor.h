@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* A lock with a condition. Not GLib's, because ThreadSanitizer does not see those at work. */
+/* A lock with a condition. It does not use those of GLib, since ThreadSanitizer does not detect them. */
 typedef struct
 {
   pthread_mutex_t mutex;
@@ -18,12 +18,12 @@ void monitor_init (Monitor *monitor);
 void monitor_clear (Monitor *monitor);
 void monitor_enter (Monitor *monitor);
 void monitor_leave (Monitor *monitor);
-/* To be called inside. The wait is FALSE when the deadline (monotonic, µs) passed. */
+/* To be called while the lock is held. The wait returns FALSE when the deadline (monotonic, in µs) has passed. */
 void monitor_changed (Monitor *monitor);
 gboolean monitor_wait (Monitor *monitor,
                        gint64 deadline);
 
-/* Enters, waits until @expression holds, leaves, and tells whether it held in time. */
+/* Takes the lock, waits until @expression holds, and releases the lock. Returns whether it held in time. */
 #define MONITOR_WAIT_FOR(monitor, deadline, expression) \
   ({ \
     gint64 monitor_deadline_ = (deadline); \

@@ -60,10 +60,10 @@ on_opened (TcpTunnel *tunnel,
   g_autofree char *path = test_dup_string (tunnel, "socket-path");
   guint64 id = tcp_connection_get_id (connection);
 
-  /* A stream without a port has no client. */
+  /* A tunnel with a socket path has no clients with an address. */
   g_assert_true (path == NULL || !G_IS_INET_SOCKET_ADDRESS (tcp_connection_get_client_address (connection)));
   g_assert_false (tcp_connection_get_closed (connection));
-  /* An id is told once, and before its end. */
+  /* Each id is signalled once, and before its end. */
   g_assert_true (g_hash_table_add (recorder->open_ids, g_memdup2 (&id, sizeof id)));
   recorder->opened++;
   recorder->last_id = id;

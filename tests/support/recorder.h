@@ -6,15 +6,15 @@
 
 G_BEGIN_DECLS
 
-/* Writes down the signals of a tunnel. It lives in the thread of the main context and does not
- * keep the tunnel alive. */
+/* Records the signals of a tunnel. It is used in the thread of the main context, and does not keep the tunnel
+ * alive. */
 typedef struct
 {
   TcpTunnel *tunnel; /* weak */
   GString *states; /* "connecting connected …" */
-  GArray *delays; /* guint: what retry-scheduled said, in ms, */
+  GArray *delays; /* guint, in ms: the delays of retry-scheduled, */
   guint last_attempt;
-  GError *retry_error; /* and last of all */
+  GError *retry_error; /* and its last error */
   guint opened;
   guint closed;
   guint64 last_id;
@@ -29,7 +29,7 @@ Recorder *recorder_new (TcpTunnel *tunnel);
 void recorder_free (Recorder *recorder);
 void recorder_clear_states (Recorder *recorder);
 
-/* Waits until that many states were seen, then compares. */
+/* Waits until that many states have been signalled, then compares them. */
 void recorder_expect_states (Recorder *recorder,
                              const char *states);
 

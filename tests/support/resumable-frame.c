@@ -151,7 +151,7 @@ resumable_send_stream (ResumablePeer *peer,
   resumable_send (peer, RESUMABLE_DATA, id, payload, size);
 }
 
-/* One of each type that the other end does not know, but has to put up with. */
+/* Sends one frame of each type that the other end does not know but has to ignore. */
 void
 resumable_send_later (ResumablePeer *peer)
 {
@@ -292,7 +292,7 @@ resumable_hear_hello_at (const char *where,
     .session_timeout = get (payload + 32, 4),
     .reserved = get (payload + 36, 4),
   };
-  /* It keeps nothing: what the other end has not taken in counts as never sent. */
+  /* This peer keeps no unacknowledged frames: those that the other end has not received count as never sent. */
   peer->sent = peer->confirmed = peer->heard.received;
 }
 

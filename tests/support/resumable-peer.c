@@ -49,7 +49,7 @@ resumable_reset (ResumablePeer *peer)
   peer->fd = -1;
 }
 
-/* Closing a socket with unread bytes would send a reset. */
+/* Closing the socket with unread bytes would send a reset. */
 void
 resumable_drop (ResumablePeer *peer)
 {
@@ -105,7 +105,7 @@ resumable_client_connect_at (const char *where,
 
   if (status != 101)
     test_fail (where, "wanted 101, got %u", status);
-  /* Its own HELLO names the instance that it knew before it read that of the gateway. */
+  /* The HELLO of the peer contains the instance that was known before the gateway's HELLO was read. */
   peer->hello.instance = peer->heard.instance;
   resumable_hear_hello_at (where, peer);
 }
@@ -122,8 +122,8 @@ resumable_client_start (guint16 port,
   return peer;
 }
 
-/* Its port is taken until the process ends: a tunnel repeats a goodbye for seconds after its test, and must not
- * find the server of the next one there. */
+/* The port stays bound until the process ends: a tunnel repeats its goodbye for seconds after a test, and must not
+ * reach the server of the next test. */
 ResumablePeer *
 resumable_server_new (void)
 {

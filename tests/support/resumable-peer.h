@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* One end of resumable/1 by hand, for what a proper one would not do: the client of a gateway, or
- * the server of a tunnel. It keeps and acknowledges nothing by itself; it only counts. */
+/* One end of resumable/1 that is operated by the test, for behaviour that a proper end would not show: the client of
+ * a gateway, or the server of a tunnel. It neither resends nor acknowledges anything; it only counts frames. */
 
 #define RESUMABLE_HEADER "Tcp-Tunnel-Protocol"
 #define RESUMABLE_NAME "resumable/1"
@@ -67,68 +67,68 @@ typedef struct
   guint32 max_streams;
   guint32 session_timeout;
   guint32 reserved;
-  guint n_later; /* bytes behind it, as of a later end; only when it is sent */
+  guint n_later; /* the number of bytes to append, as a later version of the protocol may; only used for sending */
 } ResumableHello;
 
 typedef struct
 {
   guint8 type;
   guint32 id;
-  const guint8 *payload; /* until the next frame is received */
+  const guint8 *payload; /* valid until the next frame is received */
   gsize length;
 } ResumableFrame;
 
 typedef struct
 {
-  gboolean server; /* which end it is */
+  gboolean server; /* which end this is */
   guint16 port;    /* the gateway's, or its own */
   int listen_fd;
-  int fd;          /* of the WebSocket; -1 = none */
+  int fd;          /* of the WebSocket; -1 for none */
   char *query;     /* of the client's request */
-  char *token;     /* and what it shows */
+  char *token;     /* and its token */
   const char *headers; /* further lines of a server's answer; nullable */
-  gboolean deaf;   /* a client that answers no ping */
-  GBytes *message; /* the last received */
+  gboolean deaf;   /* a client that answers no pings */
+  GBytes *message; /* the last one received */
 
-  ResumableHello hello; /* what it says of itself; received is filled in */
-  ResumableHello heard; /* the last of the other end */
-  guint64 taken;        /* sequenced frames that came */
-  guint64 sent;         /* and went */
-  guint64 confirmed;    /* of those, as far as the other end has said so */
-  guint16 close_code;   /* of the close frame that came; 0 = none */
+  ResumableHello hello; /* the HELLO to send; its field received is filled in */
+  ResumableHello heard; /* the last HELLO of the other end */
+  guint64 taken;        /* the number of sequenced frames received */
+  guint64 sent;         /* the number of sequenced frames sent */
+  guint64 confirmed;    /* the number of these that the other end has acknowledged */
+  guint16 close_code;   /* of the close frame received; 0 for none */
 } ResumablePeer;
 
-/* A client whose session is new, without a WebSocket; and one that has said its HELLO. */
+/* A client with a new session and no WebSocket; and one that has sent its HELLO. */
 ResumablePeer *resumable_client_new (guint16 port,
                                      const char *token,
                                      gboolean multiplexed);
 ResumablePeer *resumable_client_start (guint16 port,
                                        const char *token,
                                        gboolean multiplexed);
-/* Opens a WebSocket and reads the gateway's HELLO; then its own is due. */
+/* Opens a WebSocket and reads the gateway's HELLO. The caller has to send its own next. */
 #define resumable_client_connect(peer) resumable_client_connect_at (G_STRLOC, peer)
 void resumable_client_connect_at (const char *where,
                                   ResumablePeer *peer);
-/* The same without wanting anything: the status of the answer. */
+/* The same without requiring success; returns the status of the answer. */
 guint resumable_client_try (ResumablePeer *peer,
                             char **body);
 
-/* A server that listens. Its instance is 1. */
+/* A server that listens. The instance in its HELLO is 1. */
 ResumablePeer *resumable_server_new (void);
 char *resumable_server_get_uri (ResumablePeer *peer);
-/* The next request gets its 101; the HELLOs are due. */
+/* Answers the next request with 101. The HELLOs have to follow. */
 #define resumable_server_accept(peer) resumable_server_accept_at (G_STRLOC, peer)
 void resumable_server_accept_at (const char *where,
                                  ResumablePeer *peer);
-/* And both HELLOs are exchanged. */
+/* The same, and exchanges the HELLOs. */
 void resumable_server_welcome (ResumablePeer *peer);
 
 void resumable_peer_free (ResumablePeer *peer);
-/* Drops the WebSocket: with a reset, or in order but without a closing handshake. */
+/* End the WebSocket without a closing handshake: with a reset, or in order. */
 void resumable_reset (ResumablePeer *peer);
 void resumable_drop (ResumablePeer *peer);
 
-/* Its own HELLO, with what was received filled in; or any other. */
+/* Sends the peer's own HELLO, with the count of received frames filled in; below, any other HELLO. */
 void resumable_say_hello (ResumablePeer *peer);
 void resumable_send_later (ResumablePeer *peer);
 void resumable_send_hello (ResumablePeer *peer,
@@ -137,7 +137,7 @@ void resumable_send_hello (ResumablePeer *peer,
 void resumable_hear_hello_at (const char *where,
                               ResumablePeer *peer);
 
-/* Any message; any frame; those whose payload is simple. */
+/* Send any message; any frame; and frames with a simple payload. */
 void resumable_send_message (ResumablePeer *peer,
                              const void *message,
                              gsize length);
@@ -165,17 +165,17 @@ void resumable_send_port (ResumablePeer *peer,
                           const char *text);
 void resumable_send_ack (ResumablePeer *peer,
                          guint64 received);
-/* @size bytes of test_fill (@seed) from @offset on in one frame. */
+/* Sends @size bytes of test_fill (@seed) from @offset on in one frame. */
 void resumable_send_stream (ResumablePeer *peer,
                             guint32 id,
                             gsize size,
                             guint32 seed,
                             guint64 offset);
 
-/* The next frame, whatever it is; FALSE at the end of the WebSocket. */
+/* Receives the next frame of any type. Returns FALSE at the end of the WebSocket. */
 gboolean resumable_receive (ResumablePeer *peer,
                             ResumableFrame *frame);
-/* The next but ACK and WINDOW. */
+/* Receives the next frame that is neither ACK nor WINDOW, and requires it to be of this type and stream. */
 #define resumable_expect(peer, type, id) resumable_expect_at (G_STRLOC, peer, type, id)
 ResumableFrame resumable_expect_at (const char *where,
                                     ResumablePeer *peer,
@@ -191,7 +191,7 @@ void resumable_expect_reset_at (const char *where,
                                 ResumablePeer *peer,
                                 guint32 id,
                                 guint32 code);
-/* Drops frames until a GOAWAY with this code, then wants the WebSocket closed. */
+/* Discards frames until a GOAWAY, requires this code, then requires the WebSocket to be closed. */
 #define resumable_expect_goaway(peer, code, close_code) resumable_expect_goaway_at (G_STRLOC, peer, code, close_code)
 void resumable_expect_goaway_at (const char *where,
                                  ResumablePeer *peer,
@@ -201,7 +201,7 @@ void resumable_expect_goaway_at (const char *where,
 #define resumable_expect_confirmed(peer) resumable_expect_confirmed_at (G_STRLOC, peer)
 void resumable_expect_confirmed_at (const char *where,
                                     ResumablePeer *peer);
-/* A stream to the gateway's target; and a piece of text that an echo sends back on it. */
+/* Opens a stream to the gateway's target; and sends a text that an echo returns on it. */
 #define resumable_open(peer, id) resumable_open_at (G_STRLOC, peer, id)
 void resumable_open_at (const char *where,
                         ResumablePeer *peer,

@@ -58,7 +58,7 @@ socket_listen (guint16 port,
   return fd;
 }
 
-/* One that is free, and that the system gives to nobody who does not ask for it. */
+/* Returns a free port outside the range from which the system assigns ports. */
 guint16
 socket_find_port (void)
 {
@@ -81,7 +81,7 @@ socket_start_connect (guint16 port)
   struct sockaddr_in address = loopback (port);
   int fd = new_socket (SOCK_NONBLOCK);
 
-  /* A refusal shows when the socket is used. */
+  /* A refusal is reported when the socket is used. */
   connect (fd, (struct sockaddr *) &address, sizeof address);
   return fd;
 }

@@ -15,7 +15,7 @@
 
 #define CHUNK 65536
 
-/* Small, so that a peer that does not read is felt after little. */
+/* Small, so that back-pressure of a peer that does not read begins early. */
 #define SOCKET_BUFFER 65536
 
 typedef struct _Peer Peer;
@@ -31,7 +31,7 @@ struct _Target
   guint16 port;
   int listen_fd;
   int quit_fd;
-  int waiting[8]; /* in the queue of one that does not answer */
+  int waiting[8]; /* connections that fill the queue of a target that does not answer */
   GThread *thread;
 
   Monitor monitor;
@@ -45,7 +45,7 @@ struct _Peer
   Target *target;
   GThread *thread;
   int fd;
-  gboolean reset; /* how it is to end */
+  gboolean reset; /* close the connection with a reset */
   gboolean done;
 };
 
@@ -170,7 +170,7 @@ behave_as_source (Peer *peer)
   if (!write_stream (peer))
     return;
 
-  /* Closing with unread bytes would reset the connection and lose what is under way. */
+  /* Closing the socket with unread bytes would reset the connection and lose bytes in transit. */
   shutdown (peer->fd, SHUT_WR);
   read_to_end (peer);
 }
@@ -187,7 +187,7 @@ behave_as_mute (Peer *peer)
 {
   struct pollfd poll_fd = { .fd = peer->fd, .events = 0 };
 
-  /* Only a reset or our own shutdown wakes this. */
+  /* Only a reset or a shutdown by target_free () ends this. */
   while (poll (&poll_fd, 1, -1) < 0 && errno == EINTR)
     ;
 }
@@ -308,7 +308,7 @@ target_new (Behaviour behaviour)
   return target;
 }
 
-/* The thread reads what makes one target different from another, so it starts last. */
+/* The thread reads the fields that distinguish the targets, so that it is started last. */
 static Target *
 target_run (Target *target)
 {
@@ -490,8 +490,8 @@ target_reset_all (Target *target)
 
       if (peer->done)
         continue;
-      /* The peer's thread wakes, and its close () becomes the reset. Shutting down only what is
-       * read tells the other side nothing before that. */
+      /* The thread of the peer wakes up, and its close () sends the reset. Shutting down only the reading side sends
+       * nothing before that. */
       setsockopt (peer->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
       peer->reset = TRUE;
       shutdown (peer->fd, SHUT_RD);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The tools of the other tests, tried on each other: a test double that lies makes every test
- * that uses it worthless. */
+/* Tests of the tools that the other tests use: with a test double that does not work, a test shows nothing. */
 
 #include "fixture.h"
 #include "resumable-peer.h"
@@ -108,7 +107,7 @@ test_proxy_throttle (void)
   fault_proxy_throttle (rig.proxy, FAULT_DOWN, 1000000);
   began = g_get_monotonic_time ();
   client_echo_stream (rig.fd, 300000, 2);
-  /* A tenth of a second may be saved up. */
+  /* A tenth of a second of the allowance may have accumulated. */
   g_assert_cmpint (g_get_monotonic_time () - began, >=, 190000);
 }
 
@@ -329,7 +328,7 @@ test_http_stub (void)
   g_assert_cmpstr (body, ==, "slowly");
   g_assert_cmpuint (http_get (port, "/", "", NULL, NULL), ==, 503);
 
-  /* The last entry serves all that follow. */
+  /* The last entry serves all further requests. */
   for (guint i = 0; i < 2; i++)
     {
       fd = ws_connect (port, "/", NULL);
@@ -354,7 +353,7 @@ welcome (gpointer user_data)
   return NULL;
 }
 
-/* Both of them with each other. */
+/* Both ends of ResumablePeer connected to each other. */
 static void
 test_resumable_peers (void)
 {

@@ -7,12 +7,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Conditions that other threads change do not wake the main context: look again this often. */
+/* A condition that another thread changes does not wake the main context: it is checked again this often. */
 #define TICK_MS 5
 
 #define SLOW_FACTOR 4
 
-/* Under a sanitizer or valgrind everything is slow, and what the process holds says nothing. */
+/* Under sanitizers and valgrind, everything is slow, and the memory of the process is not meaningful. */
 static gboolean
 is_instrumented (void)
 {
@@ -194,7 +194,7 @@ test_memory (const char *field)
   return g_ascii_strtoull (line + strlen (key), NULL, 10) * 1024;
 }
 
-/* Sanitizers and valgrind keep freed memory, and shadow the rest. */
+/* Sanitizers and valgrind keep freed memory, and need shadow memory. */
 gboolean
 test_memory_is_meaningful (void)
 {

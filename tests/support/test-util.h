@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* Deadlines are generous and only ever reached by a test that fails. The environment's
- * TEST_TIMEOUT_MULTIPLIER stretches them, for sanitizers and valgrind. */
+/* Only a test that fails reaches its deadline. The environment variable TEST_TIMEOUT_MULTIPLIER extends the deadlines
+ * for sanitizers and valgrind. */
 #define TEST_DEADLINE_MS 30000
 
 guint test_scaled_ms (guint milliseconds);
@@ -21,7 +21,7 @@ void test_fail (const char *where,
                 const char *format,
                 ...) G_GNUC_PRINTF (2, 3) G_GNUC_NORETURN;
 
-/* Iterates the main context until @cond holds. It may be changed by another thread. */
+/* Iterates the main context until @cond holds. Another thread may change it. */
 #define WAIT_UNTIL(cond) \
   G_STMT_START \
   { \
@@ -35,7 +35,7 @@ void test_iterate (gint64 deadline,
                    const char *condition,
                    const char *where);
 
-/* A pseudo-random byte stream that depends on nothing but the seed and the offset. */
+/* A pseudo-random byte stream that depends only on the seed and the offset. */
 void test_fill (guint8 *data,
                 gsize length,
                 guint32 seed,
@@ -43,16 +43,17 @@ void test_fill (guint8 *data,
 char *test_digest (guint64 size,
                    guint32 seed);
 
-/* An address of 127.0.0.0/8 that no other process has, for those that use up so many ports that one of them was
- * another's before: its clients may still come to it at 127.0.0.1. Free it. */
+/* An address of 127.0.0.0/8 that no other process uses, for tests that use so many ports that one of them was that of
+ * another test before: clients of that test may still connect to it at 127.0.0.1. Free the result. */
 char *test_own_address (void);
 
-/* Has the process have so many file descriptors at least: by default it often may have 1024. */
+/* Raises the limit of file descriptors to at least @count: the default is often 1024. */
 void test_need_descriptors (guint count);
-/* Has it have so many, or as many as it may; returns how many it had, to give them back. */
+/* Sets the limit of file descriptors to @count, or to the hard limit if that is lower. Returns the previous limit, to
+ * restore it. */
 guint64 test_set_descriptors (guint64 count);
 
-/* Memory of this process in bytes; @field is VmRSS or VmHWM. */
+/* The memory of this process in bytes. @field is VmRSS or VmHWM. */
 guint64 test_memory (const char *field);
 gboolean test_memory_is_meaningful (void);
 

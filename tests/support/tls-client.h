@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* TLS on a connected descriptor, which is the stream's from then on, with the handshake done. Only
+/* Starts TLS on a connected descriptor, which the stream owns from then on, and completes the handshake. Only
  * test_certificate () is trusted. Reads and writes have a deadline. */
 GIOStream *tls_client_new (int fd);
 

@@ -12,7 +12,7 @@
 
 #define WS_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-/* FALSE at the end of the connection; fails when nothing comes. */
+/* Returns FALSE at the end of the connection; fails if nothing arrives in time. */
 static gboolean
 read_exactly (int fd,
               void *data,
@@ -46,7 +46,7 @@ http_read_head (int fd)
   g_autoptr (GString) head = g_string_new (NULL);
   char byte;
 
-  /* Byte by byte, so that nothing behind the head is taken. */
+  /* Byte by byte, so that no byte after the head is consumed. */
   while (!g_str_has_suffix (head->str, "\r\n\r\n"))
     {
       if (!read_exactly (fd, &byte, 1))
@@ -200,7 +200,7 @@ ws_send (int fd,
          const void *data,
          gsize length)
 {
-  static const guint8 mask[4] = { 0 }; /* a valid key like any other, and it changes nothing */
+  static const guint8 mask[4] = { 0 }; /* a valid key, which leaves the bytes unchanged */
   g_autoptr (GByteArray) frame = frame_head (opcode, length, 0x80);
 
   g_byte_array_append (frame, mask, sizeof mask);

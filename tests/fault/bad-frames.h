@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* Messages that are a protocol error in whichever direction they go: in a session whose stream 1 is
- * open, and in which the other end has sent one frame. */
+/* Messages that are a protocol error in either direction, in a session whose stream 1 is open and in which the other
+ * end has sent one frame. */
 typedef struct
 {
   const char *what;

@@ -17,7 +17,7 @@ struct _Front
   guint16 port;
   GCancellable *end;
   GThread *thread;
-  GPtrArray *visits; /* of GThread: what that thread has begun */
+  GPtrArray *visits; /* of GThread, one for each connection accepted */
 
   Monitor monitor;
   guint led;
@@ -48,7 +48,7 @@ write_all (GIOStream *stream,
   return g_output_stream_write_all (g_io_stream_get_output_stream (stream), data, length, NULL, NULL, NULL);
 }
 
-/* Takes @asked. */
+/* Takes ownership of @asked. */
 static void
 note (Front *front,
       char *asked)
@@ -70,7 +70,7 @@ is_the_certificate (GTlsConnection *connection,
   return g_tls_certificate_is_same (certificate, user_data);
 }
 
-/* The stream to talk on; NULL if TLS fails. */
+/* Returns the stream to communicate on, or NULL if the TLS handshake fails. */
 static GIOStream *
 receive (Front *front,
          GSocketConnection *connection)
@@ -96,7 +96,7 @@ receive (Front *front,
   return g_steal_pointer (&stream);
 }
 
-/* What proxies are asked for */
+/* Requests to proxies */
 
 static char *
 read_head (GIOStream *stream)
@@ -219,13 +219,13 @@ agree (Front *front,
     }
 }
 
-/* Both directions at once, a thread each */
+/* Both directions at the same time, each in its own thread */
 
 typedef struct
 {
   GIOStream *from;
   GIOStream *to;
-  GSocketConnection *to_socket; /* beneath @to */
+  GSocketConnection *to_socket; /* below @to */
 } Way;
 
 static gpointer
@@ -235,7 +235,7 @@ run_way (gpointer user_data)
 
   g_output_stream_splice (g_io_stream_get_output_stream (way->to), g_io_stream_get_input_stream (way->from),
                           G_OUTPUT_STREAM_SPLICE_NONE, NULL, NULL);
-  /* That is the end of the other one too: WebSocket has its own word for the end of one. */
+  /* This ends the other direction as well: WebSocket has close frames for ending one. */
   g_socket_shutdown (g_socket_connection_get_socket (way->to_socket), TRUE, FALSE, NULL);
   return NULL;
 }
@@ -264,7 +264,7 @@ lead_on (Front *front,
   g_thread_join (thread);
 }
 
-/* Threads and life */
+/* Threads, creation and destruction */
 
 static gpointer
 run_visit (gpointer user_data)
@@ -275,7 +275,7 @@ run_visit (gpointer user_data)
 
   if (stream != NULL && agree (visit->front, stream))
     lead_on (visit->front, connection, stream);
-  /* With what TLS has to say about it. */
+  /* This sends the closing alert of TLS. */
   if (stream != NULL)
     g_io_stream_close (stream, NULL, NULL);
   return NULL;

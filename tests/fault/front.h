@@ -6,9 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* What a tunnel may have to come to terms with before it reaches its gateway: TLS that ends before
- * it, a proxy. It listens on 127.0.0.1, on threads of its own, and whatever it is asked for, it
- * leads to one port. */
+/* A server in front of the gateway: a TLS terminator or a proxy. It listens on 127.0.0.1 with threads of its own, and
+ * connects to one port, whatever is requested of it. */
 typedef struct _Front Front;
 
 typedef enum
@@ -21,24 +20,24 @@ typedef enum
 typedef struct
 {
   FrontKind kind;
-  GTlsCertificate *certificate;        /* if its clients have to come with TLS */
-  GTlsCertificate *client_certificate; /* the one that they have to present */
-  guint refusal;                       /* an HTTP status or a SOCKS5 reply; 0 = none */
-  const char *credentials;             /* USER:PASSWORD that HTTP clients have to give; nullable */
+  GTlsCertificate *certificate;        /* if set, clients have to use TLS */
+  GTlsCertificate *client_certificate; /* if set, the one that they have to present */
+  guint refusal;                       /* an HTTP status or a SOCKS5 reply; 0 for none */
+  const char *credentials;             /* USER:PASSWORD that HTTP clients have to send; nullable */
 } FrontOptions;
 
-/* The certificates stay the caller's. */
+/* The caller keeps the certificates. */
 Front *front_new (const FrontOptions *options,
                   guint16 onward_port);
-/* Its clients have to be gone: it waits until it has taken leave of them. */
+/* All clients must have disconnected: this waits for the threads that serve them. */
 void front_free (Front *front);
 guint16 front_get_port (Front *front);
-/* What it does from here on, in place of what its options say. */
+/* Replaces the refusal of the options. */
 void front_set_refusal (Front *front,
                         guint refusal);
-/* How many connections were led on. */
+/* Returns the number of connections that were passed on. */
 guint front_get_led (Front *front);
-/* What was asked for last: the method and its argument, or HOST:PORT; NULL if nothing was. */
+/* Returns the last request: the method and its argument, or HOST:PORT; NULL if there was none. */
 char *front_get_asked (Front *front);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Front, front_free)

@@ -7,8 +7,8 @@
 
 G_BEGIN_DECLS
 
-/* A gateway and its hand-made clients. Beside the one that misbehaves there is always one that does
- * not, with a stream 1 to the target. */
+/* A gateway and clients that the test operates. Besides the client that misbehaves there is always one that does not,
+ * with a stream 1 to the target. */
 typedef struct
 {
   Target *target;
@@ -16,8 +16,8 @@ typedef struct
   ResumablePeer *innocent;
 } LimitsRig;
 
-/* Takes the target. Properties of the gateway may be set before it starts; an echo is the rig's own
- * choice. */
+/* Takes ownership of the target. Properties of the gateway may be set before it starts. limits_rig_new_started ()
+ * uses an echo. */
 LimitsRig limits_rig_new (Target *target);
 void limits_rig_start (LimitsRig *rig);
 LimitsRig limits_rig_new_started (void);
@@ -25,7 +25,8 @@ void limits_rig_clear (LimitsRig *rig);
 
 ResumablePeer *limits_rig_join (LimitsRig *rig);
 
-/* The session is over: the client is told so, nothing of it is kept, and the innocent goes on. */
+/* Requires that the session of @peer has ended with a protocol error, that the gateway keeps nothing of it, and that
+ * the other client is unaffected. */
 #define limits_rig_expect_error(rig, peer) limits_rig_expect_error_at (G_STRLOC, rig, peer)
 void limits_rig_expect_error_at (const char *where,
                                  LimitsRig *rig,

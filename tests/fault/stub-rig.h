@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* A tunnel whose gateway is a server that answers what it is told to. */
+/* A tunnel whose gateway is an HttpStub. */
 typedef struct
 {
   HttpStub *stub;

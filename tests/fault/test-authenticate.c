@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Clients of which the application is asked who they are. */
+/* Clients that the application has to authenticate. */
 
 #include "client.h"
 #include "endpoint.h"
@@ -19,10 +19,10 @@ typedef struct
   TcpGateway *gateway;
   Target *target;
   guint16 port;
-  GPtrArray *asked; /* of TcpAuthentication, in their order; NULL to drop them */
+  GPtrArray *asked; /* of TcpAuthentication, in the order of the requests; NULL to drop them */
   guint calls;
-  const char *principal; /* to be accepted at once; nullable */
-  GDateTime *expires;    /* until then; nullable */
+  const char *principal; /* as which to accept at once; nullable */
+  GDateTime *expires;    /* until when to accept; nullable */
 } Rig;
 
 static void
@@ -37,7 +37,7 @@ on_authenticate (TcpGateway        *gateway,
     g_ptr_array_add (rig->asked, g_object_ref (authentication));
 }
 
-/* Not started, and without a token. */
+/* The gateway is not started, and has no token. */
 static void
 rig_init (Rig *rig)
 {
@@ -80,7 +80,7 @@ rig_get (Rig   *rig,
   return rig->asked->pdata[i];
 }
 
-/* The answer is for later. */
+/* Sends the request without waiting for the answer. */
 static int
 request (Rig        *rig,
          const char *target,
@@ -123,7 +123,8 @@ expect_echo (int fd)
   ws_expect (fd, "hello");
 }
 
-/* What was asked, and who it is then. */
+/* The application receives the properties of the request, and the name that it gives is the principal of the
+ * connection. */
 static void
 test_accepted (void)
 {
@@ -164,7 +165,7 @@ test_accepted (void)
   client_close (fd);
 }
 
-/* What a proxy says, and without a token. */
+/* The properties of a request that came by way of a proxy and has no token. */
 static void
 test_behind_proxy (void)
 {
@@ -190,10 +191,10 @@ test_behind_proxy (void)
   g_object_get (authentication, "proxy-address", &proxy, "path", &path, NULL);
   g_assert_true (g_inet_address_get_is_loopback (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (proxy))));
   g_assert_cmpstr (path, ==, "/a%20b");
-  /* No I/O thread has it, which would wait for what a language binding attaches. */
+  /* No I/O thread holds a reference, since it would have to wait for data that a language binding attaches. */
   g_assert_cmpuint (g_atomic_int_get (&G_OBJECT (proxy)->ref_count), ==, 2);
 
-  /* Only who was let in learns which paths there are. */
+  /* Only an authenticated client may find out which paths exist. */
   tcp_authentication_accept (authentication, "alice", NULL);
   expect_status (fd, 404);
 }
@@ -221,12 +222,12 @@ test_rejected (void)
   g_assert_false (tcp_authentication_accept (rig_get (&rig, 2), "al\nice", NULL));
   expect_status (fds[2], 401);
   LOG_TAP_EXPECT ("info", "name of the principal", 1);
-  /* Dropped. */
+  /* An authentication that is dropped without a decision. */
   g_ptr_array_set_size (rig.asked, 0);
   expect_status (fds[3], 401);
   LOG_TAP_EXPECT ("info", "(the application did not decide)", 1);
 
-  /* A handler that keeps nothing. */
+  /* A handler that keeps no reference. */
   g_clear_pointer (&rig.asked, g_ptr_array_unref);
   fds[0] = request_with_token (&rig);
   WAIT_UNTIL (rig.calls == 5);
@@ -258,7 +259,8 @@ answer (gpointer data)
   return GINT_TO_POINTER (counts && self->number % 2 == 0);
 }
 
-/* Whoever of several threads answers first, of each client one. The last reference goes in one of them. */
+/* If several threads answer, the first answer counts, and only that. The last reference is dropped in one of the
+ * threads. */
 static void
 test_threads (void)
 {
@@ -287,7 +289,7 @@ test_threads (void)
     }
 }
 
-/* The application is slow, and nothing else is. */
+/* If the application does not answer in time, the client gets 503, and later answers have no effect. */
 static void
 test_late (void)
 {
@@ -304,7 +306,8 @@ test_late (void)
   g_assert_false (tcp_authentication_reject (rig_get (&rig, 0), NULL));
 }
 
-/* The gateway has seen that it left before it asks about the next. */
+/* If the client has left, an answer has no effect. The gateway has noticed that before it asks about the next
+ * client. */
 static void
 test_leaves (void)
 {
@@ -323,7 +326,7 @@ test_leaves (void)
   expect_status (fd, 101);
 }
 
-/* Nobody is there any more who would let it in. */
+/* A close ends pending requests; an answer has no effect any more. */
 static void
 test_closed (void)
 {
@@ -339,7 +342,7 @@ test_closed (void)
   client_close (fd);
   g_assert_false (tcp_authentication_accept (rig_get (&rig, 0), "alice", NULL));
 
-  /* And the next start knows nothing of it. */
+  /* Nor does the old authentication have an effect after the next start. */
   rig_start (&rig);
   fd = request_with_token (&rig);
   rig_get (&rig, 1);
@@ -360,7 +363,7 @@ on_drained (GObject      *object,
   *(gboolean *) user_data = TRUE;
 }
 
-/* A client with a session of its own may come back during a drain, a new one may not. */
+/* During a drain, a client may return to its session, and a new client may not connect. */
 static void
 test_draining (void)
 {
@@ -390,7 +393,7 @@ test_draining (void)
   client_close (open);
 }
 
-/* The application is asked only about those who could be let in, and of whom nothing is known. */
+/* The application is asked only about valid requests with a credential that the gateway does not know. */
 static void
 test_not_asked (void)
 {
@@ -418,7 +421,8 @@ test_not_asked (void)
   g_assert_cmpuint (rig.calls, ==, 0);
 }
 
-/* There has to be somebody who could say yes; and a reload looks again. */
+/* A start and a reload fail without a handler and a token. A handler that is connected later counts from the next
+ * reload. */
 static void
 test_handlers (void)
 {
@@ -459,8 +463,8 @@ on_token_required (TcpTunnel *tunnel,
   tcp_tunnel_set_token (tunnel, UNKNOWN);
 }
 
-/* When what the application said is over the client is asked for another credential, and then the application again. The
- * session goes on without a loss. */
+/* When the time that the application gave has passed, the client is asked for another credential, and the application
+ * is asked again. The session continues without a loss. */
 static void
 test_expires (void)
 {
@@ -490,7 +494,7 @@ test_expires (void)
   client_close (fd);
 }
 
-/* A session that the application let in goes on over a reload, unless it is that of a principal who is gone. */
+/* After a reload, a session that the application accepted continues, unless its principal has been removed. */
 static void
 test_reload (void)
 {
@@ -517,8 +521,8 @@ test_reload (void)
     client_close (fds[i]);
 }
 
-/* Strangers come in crowds, and the application looks at nothing. Whoever has a token does not notice; the application
- * finds no more than it may have, and each of the crowd is answered. */
+/* Many clients with unknown tokens arrive while the application handles no events. A client with a known token is not
+ * delayed, the application gets no more than 32 authentications at a time, and each client is answered. */
 static void
 test_flood (void)
 {
@@ -539,7 +543,7 @@ test_flood (void)
   while (g_main_context_iteration (NULL, FALSE))
     ;
   g_assert_cmpuint (rig.calls, ==, 32);
-  /* The others have their turn as these are decided on. */
+  /* The others follow as these are decided. */
   rig.principal = "alice";
   for (guint i = 0; i < 32; i++)
     tcp_authentication_accept (rig_get (&rig, i), "alice", NULL);
@@ -559,7 +563,8 @@ on_suspended (GObject      *gateway,
   g_assert_no_error (error);
 }
 
-/* As many as may be decided on at a time are let in while the gateway stands still, and have to wait until it goes on. */
+/* As many clients as may be pending at a time are accepted while the gateway is suspended. They are answered when it
+ * resumes. */
 static void
 test_suspended (void)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Somebody does not read, somebody else writes as fast as they can: the writer must come to a
- * halt, and what is held meanwhile must stay under its cap. */
+/* One end does not read while the other writes as fast as it can: the writer has to be blocked, and the buffered data
+ * must stay below its limit. */
 
 #include "fixture.h"
 
 #define MIB (1 << 20)
 
-/* Several sockets in a row each hold up to some megabytes in the kernel. */
+/* Each of several sockets in a row holds up to some megabytes in the kernel. */
 #define ENOUGH (256ull * MIB)
 #define MAX_GROWTH (8ull * MIB)
 #define QUIET_MS 300
@@ -29,7 +29,7 @@ stop (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-/* Until the target has been unable to write for a while. */
+/* Waits until the target has been unable to write for a while. Returns the number of bytes written. */
 static guint64
 wait_for_halt (Target *target)
 {
@@ -61,7 +61,7 @@ start_fixture (Target *target,
   return fixture;
 }
 
-/* Memory that the first connection takes for good is no growth. */
+/* Memory that the first connection allocates permanently is not counted as growth. */
 static void
 warm_up (Fixture *fixture,
          Target *target)
@@ -71,7 +71,7 @@ warm_up (Fixture *fixture,
   client_write (fd, "warm", 4);
   g_assert_true (target_wait_accepted (target, 1));
   client_reset (fd);
-  /* A close is all that the tagged dialect tells the target's side, and a source would not heed it. */
+  /* In tagged, the target's side receives only a close, which a source ignores. */
   target_reset_all (target);
   WAIT_UNTIL (fixture->recorder->closed == 1);
 }
@@ -97,7 +97,7 @@ check_client_never_reads (TcpTunnelMode mode,
   g_assert_cmpuint (wait_for_halt (target), >, written);
   check_growth (before);
 
-  /* It was only waiting. */
+  /* The connection is only blocked, and continues when the client reads. */
   client_read_stream (fd, 32 * MIB, 0, 0);
   client_reset (fd);
 }
@@ -145,7 +145,7 @@ test_target_never_reads_tls (void)
   check_target_never_reads (TCP_TUNNEL_MODE_SINGLETON, FIXTURE_TLS);
 }
 
-/* The link itself stands still, so that nothing leaves the tunnel, and later the gateway. */
+/* The link between tunnel and gateway stalls, so that nothing leaves the tunnel. */
 static void
 check_remote_never_reads (TcpTunnelMode mode)
 {
@@ -200,7 +200,7 @@ test_tunnel_never_reads (void)
   client_reset (fd);
 }
 
-/* No WebSocket at all for a while: the target's data waits at the gateway, under a cap. */
+/* Without a WebSocket, the gateway buffers the data of the target up to a limit. */
 static void
 test_nobody_there (void)
 {
@@ -222,7 +222,7 @@ test_nobody_there (void)
   client_reset (fd);
 }
 
-/* The small caps count too, and each side keeps to its own. */
+/* Data passes small limits as well, and each side keeps to its own. */
 static void
 test_small_caps (void)
 {

@@ -25,7 +25,7 @@ start_gateway (Target  *target,
   return gateway;
 }
 
-/* Counts what is emitted in this thread; any other would be wrong. */
+/* Counts the signals emitted in this thread; one in another thread fails the test. */
 typedef struct
 {
   GThread *thread;
@@ -48,7 +48,7 @@ listen_to (gpointer    object,
   g_signal_connect_swapped (object, signal, G_CALLBACK (on_heard), heard);
 }
 
-static int drainers; /* atomic: how many wait */
+static int drainers; /* atomic: how many have begun the drain */
 
 static gpointer
 drain_gateway (gpointer data)
@@ -64,7 +64,7 @@ drain_gateway (gpointer data)
   return NULL;
 }
 
-/* In one call, with a deadline that cuts the connection. */
+/* Drains in one call, with a deadline that cuts the connection. */
 static gpointer
 drain_gateway_at_once (gpointer data)
 {
@@ -82,8 +82,8 @@ handle_all (void)
     ;
 }
 
-/* Nobody iterates the context of the gateway: both threads return, and nothing is emitted in them. It
- * comes when somebody does. */
+/* No thread iterates the context of the gateway: both threads return, and no signal is emitted in them. The signals
+ * are emitted once the context is iterated. */
 static void
 check_drain (GThreadFunc drain)
 {
@@ -181,7 +181,7 @@ test_start_and_close (void)
   g_assert_cmpuint (address.count, ==, 2);
   g_assert_cmpuint (states.count, ==, 3);
 
-  /* What was not emitted by the next start is not kept for ever. */
+  /* Signals of former starts that were not emitted do not accumulate. */
   for (guint i = 0; i < 3; i++)
     {
       g_thread_join (g_thread_new ("starter", start_tunnel, tunnel));
@@ -294,7 +294,7 @@ test_start_async (void)
     }
 }
 
-/* The application is asked for a token in one thread while another closes the tunnel. */
+/* One thread closes the tunnel while another handles token-required. */
 typedef struct
 {
   TcpTunnel *tunnel;
@@ -380,7 +380,7 @@ drop_when_heard (gpointer data)
   return NULL;
 }
 
-/* The last reference goes while events are handled, of which there are many. */
+/* The last reference is dropped while many events are handled. */
 static void
 test_drop (void)
 {
@@ -442,7 +442,8 @@ test_drop_tunnel (void)
     }
 }
 
-/* Everybody starts and closes; one succeeds, and none waits for ever. */
+/* Several threads start and close the tunnel at the same time. A start succeeds or fails with an error, and no thread
+ * waits for ever. */
 static gpointer
 start_or_close (gpointer data)
 {
@@ -474,7 +475,7 @@ test_all_at_once (void)
   g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
 }
 
-/* One thread sets and gets what another starts with. */
+/* One thread sets and gets properties while another starts the tunnel. */
 static gpointer
 set_and_get (gpointer data)
 {
@@ -534,8 +535,8 @@ start_with_gateway (Target     *target,
   return gateway;
 }
 
-/* A close here after one in another thread: what that left to this thread comes from within the call, and nothing
- * afterwards. */
+/* A close after one in another thread emits the signals that the other close left to this thread, and afterwards
+ * there are none. */
 static void
 test_close_after_another (void)
 {
@@ -560,7 +561,7 @@ test_close_after_another (void)
       tcp_endpoint_close (TCP_ENDPOINT (tunnel));
       g_assert_cmpuint (state.count, ==, 1);
       g_assert_cmpuint (address.count, ==, 1);
-      /* The address, the state, and that it is not active. */
+      /* The notifications of local-address, state and active. */
       g_assert_cmpuint (all.count, ==, 3);
       handle_all ();
       tcp_endpoint_close (TCP_ENDPOINT (tunnel));
@@ -568,7 +569,7 @@ test_close_after_another (void)
       g_assert_cmpuint (all.count, ==, 3);
     }
 
-  /* Nor is it told when the object is dropped. */
+  /* Nor is one emitted when the object is dropped. */
   test_tunnel_start (tunnel);
   handle_all ();
   state.count = all.count = 0;
@@ -578,7 +579,7 @@ test_close_after_another (void)
   g_assert_cmpuint (state.count + all.count, ==, 0);
 }
 
-/* While it waits for the other, which is not over. */
+/* A close in this thread while the close in another thread is still in progress. */
 static gpointer
 close_when_told (gpointer data)
 {
@@ -620,7 +621,7 @@ test_close_amid_another (void)
     }
 }
 
-/* What the application gave a tunnel calls it when it goes. */
+/* An object that was given to an endpoint calls it when it is freed: this must not deadlock. */
 static void
 on_gone (gpointer data)
 {
@@ -669,7 +670,7 @@ test_replaced_objects (void)
   check_replaced (G_OBJECT (tunnel), "client-certificate", new_certificate ());
   check_replaced (G_OBJECT (gateway), "tls-certificate", new_certificate ());
 
-  /* An address goes with the close after that of its tunnel. */
+  /* The address is freed by the close that follows the one of its own start. */
   test_tunnel_start (tunnel);
   watch (&dropper, tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
   tcp_endpoint_close (TCP_ENDPOINT (tunnel));
@@ -679,7 +680,7 @@ test_replaced_objects (void)
   g_assert_cmpint (dropper.heard, ==, 1);
 }
 
-/* What was got is the caller's, whatever is set after it. */
+/* A value that was got belongs to the caller, and does not change with the property. */
 static void
 test_own_values (void)
 {

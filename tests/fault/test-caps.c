@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What is kept of clients that have gone, or that will not go, and how much of it at the most. */
+/* Limits of what is kept of clients that have left or that do not leave. */
 
 #include "fixture.h"
 #include "monitor.h"
@@ -16,7 +16,7 @@
 
 #define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
 
-/* The caps of the library; the first is that of an I/O thread, of which there is one here. */
+/* The limits of the library. The first one is that of an I/O thread, of which there is one here. */
 #define MAX_GONE 4096
 #define MAX_LINGERING 64
 
@@ -53,7 +53,7 @@ new_gateway (guint16 target_port)
   return gateway;
 }
 
-/* A session whose target refuses it: it ends as soon as it has begun. */
+/* A session whose target refuses the connection ends as soon as it has begun. */
 static void
 end_session (guint16 port,
              guint number)
@@ -65,7 +65,7 @@ end_session (guint16 port,
   client_close (fd);
 }
 
-/* If it is not, it begins anew, and ends as soon. */
+/* Returns whether the id is that of an ended session. If it is not, a new session begins, and ends at once. */
 static gboolean
 is_gone (guint16 port,
          guint number)
@@ -78,7 +78,7 @@ is_gone (guint16 port,
   return status == 410;
 }
 
-/* Those that ended last are remembered, the others are forgotten. */
+/* The ids of the sessions that ended last are kept, those of earlier ones are dropped. */
 static void
 test_gone_sessions (void)
 {
@@ -105,7 +105,7 @@ test_gone_sessions (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* To clients that have been told the end, and do not close their side. */
+/* The number of connections is limited that wait for a client to close its side after the end of the stream. */
 static void
 test_lingering (void)
 {
@@ -124,7 +124,7 @@ test_lingering (void)
       if (i > 0)
         continue;
 
-      /* The first takes what is taken for good. */
+      /* The first connection allocates descriptors that stay open. */
       client_close (fds[i]);
       WAIT_UNTIL (fixture->recorder->closed == 1);
       WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
@@ -157,7 +157,7 @@ get_port (int fd,
   return ntohs (address.sin_port);
 }
 
-/* The other end of a connection, which is in this process as well. */
+/* Returns the other end of a connection, which is in this process as well. */
 static int
 find_other_end (int fd)
 {
@@ -169,7 +169,7 @@ find_other_end (int fd)
   g_assert_not_reached ();
 }
 
-/* A target that holds little in its kernel, and reads nothing. */
+/* Accepts a connection of which the kernel buffers little, and which is not read. */
 static int
 accept_at_target (int listener)
 {
@@ -196,11 +196,11 @@ check_finishing_expires (gboolean multiplexed)
   g_assert_no_errno (setsockopt (listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size));
   g_object_set (gateway, "session-timeout", 100, NULL);
   fd = ws_connect (start_gateway (gateway), path, TEST_TOKEN);
-  message[3] = 1; /* the id */
+  message[3] = 1; /* the id of the connection */
   ws_send (fd, WS_BINARY, message, header + 1);
   target = accept_at_target (listener);
 
-  /* More than the kernel holds, and less than makes the gateway stop reading. */
+  /* More than the kernel buffers, and less than makes the gateway stop reading. */
   for (guint i = 0; i < 8; i++)
     ws_send (fd, WS_BINARY, message, 65536);
   if (multiplexed)
@@ -216,8 +216,8 @@ check_finishing_expires (gboolean multiplexed)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* All that is left of a client is on its way to a target that never reads it: that too has the
- * session's time, and no more. */
+/* A client has ended with data left for a target that never reads it. The gateway tries to deliver it for the session
+ * timeout only. */
 static void
 test_finishing_expires (void)
 {
@@ -225,12 +225,12 @@ test_finishing_expires (void)
   check_finishing_expires (TRUE);
 }
 
-/* Connections that are no WebSocket yet */
+/* Connections that are not yet WebSockets */
 
 #define HALF_A_REQUEST "GET / HTTP/1.1\r\nHost: gateway\r\n"
 #define N_PENDING 8
 
-/* Goes as far as @step on the way to a WebSocket. */
+/* Connects and goes @step steps towards a WebSocket. */
 static int
 connect_pending (guint16 port,
                  guint step,
@@ -248,7 +248,7 @@ connect_pending (guint16 port,
   return fd;
 }
 
-/* The gateway closes under them. */
+/* The gateway is closed while such connections are pending. */
 static void
 check_pending (TcpGateway *gateway,
                guint steps)
@@ -285,12 +285,12 @@ test_pending_at_close (void)
   WAIT_UNTIL (count_fds () <= before);
 }
 
-/* Somebody else may still know a connection, such as a thread of TLS. */
+/* Other code, such as a thread of TLS, may still hold a reference to a connection. */
 static atomic_bool witnessing;
-static Monitor monitor; /* of the next */
+static Monitor monitor; /* protects the next one */
 static GPtrArray *witnessed;
 
-/* In place of GIO's. */
+/* Replaces the function of GIO. */
 GSocketConnection *
 g_socket_connection_factory_create_connection (GSocket *socket)
 {
@@ -306,8 +306,8 @@ g_socket_connection_factory_create_connection (GSocket *socket)
   return connection;
 }
 
-/* A handshake that fails is the end of a pending connection, on the gateway's own thread: its place is free, so that
- * the oldest is not evicted. */
+/* After a failed handshake, a connection is not counted as pending any more, even if a reference to it is left.
+ * Otherwise the oldest pending connection would be evicted. */
 static void
 test_failed_handshakes (void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Clients that are known by their certificates. */
+/* Clients that authenticate with certificates. */
 
 #include "resume-rig.h"
 
@@ -10,18 +10,19 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-/* When a certificate expires that is about to be shown, in seconds. */
+/* The time in seconds until a certificate expires in the tests of its expiry. */
 #define SOON MIN (test_scaled_ms (4000) / 1000, 15)
 
 typedef struct
 {
   Fixture *fixture;
   char *token_file;
-  char *ca_file; /* of an authority that has issued nothing */
+  char *ca_file; /* of an authority that has issued no certificates */
   GTlsDatabase *other_ca;
 } Rig;
 
-/* alice, bob and laptop.example.com may come in, each also with a token. The tunnel shows none. */
+/* The principals are alice, bob, laptop.example.com and alice@example.com, each with a token as well. The tunnel has
+ * no token. */
 static void
 rig_init (Rig           *rig,
           Target        *target,
@@ -84,7 +85,7 @@ rig_get_other_ca (Rig *rig)
   return rig->other_ca;
 }
 
-/* The principal as which the tunnel comes in with it and @token, or NULL. */
+/* Returns the principal of the tunnel with this certificate and @token, or NULL if it is refused. */
 static char *
 try_certificate (Rig             *rig,
                  GTlsCertificate *certificate,
@@ -132,7 +133,7 @@ check (Rig        *rig,
   g_assert_cmpstr (found, ==, principal);
 }
 
-/* By the names in it; a name that is not known is nobody's. */
+/* The names in a certificate select the principal; unknown names are refused. */
 static void
 test_names (void)
 {
@@ -157,7 +158,7 @@ test_names (void)
   LOG_TAP_EXPECT ("info", "its key is not for clients", 1);
 }
 
-/* Both have to be of the same, and one that is not accepted is as none. */
+/* A token and a certificate have to belong to the same principal. A certificate that is not accepted is ignored. */
 static void
 test_tokens (void)
 {
@@ -194,7 +195,7 @@ test_not_valid (void)
   g_assert_null (try_certificate (&rig, good, NULL));
   LOG_TAP_EXPECT ("info", "The client certificate is not accepted: its issuer is none of those of client-ca.", 1);
 
-  /* Without, none is asked for. */
+  /* Without client-ca, the gateway does not ask for certificates. */
   tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->gateway));
   g_object_set (rig.fixture->gateway, "client-ca", NULL, NULL);
   g_assert_null (try_certificate (&rig, good, NULL));
@@ -214,7 +215,7 @@ test_settings (void)
   g_assert_nonnull (strstr (error->message, "client-ca needs tls-certificate"));
 }
 
-/* A connection that goes on, of a client with a certificate of alice's. */
+/* Connects with a certificate, and returns a client whose connection works. */
 static int
 rig_connect (Rig             *rig,
              GTlsCertificate *certificate)
@@ -236,7 +237,7 @@ rig_reload (Rig          *rig,
   test_reload_gateway (rig->fixture->gateway);
 }
 
-/* Verifies as that of the test does, and counts. */
+/* Verifies like the database of the tests, and counts the calls. */
 #define TEST_TYPE_DATABASE (test_database_get_type ())
 G_DECLARE_FINAL_TYPE (TestDatabase, test_database, TEST, DATABASE, GTlsDatabase)
 
@@ -276,8 +277,8 @@ test_database_init (TestDatabase *self)
 {
 }
 
-/* Authorities come, and clients of those that stay notice nothing. Then theirs goes: they are asked for another credential,
- * and this one has none. */
+/* A reload with the same authority does not disturb its clients. After a reload without it, they are asked for
+ * another credential, and this tunnel has none. */
 static void
 test_reload (void)
 {
@@ -303,7 +304,7 @@ test_reload (void)
   client_close (fd);
 }
 
-/* No more certificates. */
+/* After a reload without client-ca, a client with a certificate is refused. */
 static void
 test_reload_none (void)
 {
@@ -320,7 +321,7 @@ test_reload_none (void)
   client_close (fd);
 }
 
-/* The principal of a certificate goes, and its sessions with it. */
+/* When its principal is removed, the session of a certificate ends. */
 static void
 test_removed (void)
 {
@@ -332,7 +333,7 @@ test_removed (void)
 
   rig_init (&rig, target, TCP_TUNNEL_MODE_MULTIPLEXED);
   fd = rig_connect (&rig, certificate);
-  /* The token does not matter to who has not shown it. */
+  /* The token of the principal does not matter for a client that has not used it. */
   g_file_set_contents (rig.token_file, "alice:another\nbob:bobs\n", -1, &error);
   rig_reload (&rig, test_tls_database ());
   client_echo_stream (fd, 10000, 2);
@@ -343,7 +344,7 @@ test_removed (void)
   client_close (fd);
 }
 
-/* A certificate expires while its session goes on. */
+/* A certificate expires during its session: the client is asked for another credential, and this tunnel has none. */
 static void
 test_expires (void)
 {
@@ -362,7 +363,7 @@ test_expires (void)
   client_close (fd);
 }
 
-/* It was replaced in time, and nobody notices. */
+/* A certificate that expires was replaced before: the session continues. */
 static void
 test_replaced (void)
 {
@@ -393,7 +394,7 @@ on_authenticate (TcpGateway         *gateway,
   g_set_object (kept, authentication);
 }
 
-/* The application sees who it is of whom the gateway knows nothing, and only what was verified. */
+/* The application is asked about an unknown certificate, and receives only a verified one. */
 static void
 test_asked (void)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What an application sees of the TCP connections of its endpoints, and does to them. */
+/* The TcpConnection objects of an endpoint: their properties, their signals, and closing them. */
 
 #include "resume-rig.h"
 
 typedef struct
 {
-  TcpConnection *first; /* of those that were opened */
+  TcpConnection *first; /* the first one that was opened */
   guint opened;
   guint closed;
   guint notified;
@@ -106,7 +106,7 @@ get_bytes (TcpConnection *connection,
   return bytes;
 }
 
-/* What is known of one, at both ends. */
+/* The properties of a connection at both ends. */
 static void
 test_properties (TcpTunnelMode mode)
 {
@@ -146,7 +146,7 @@ test_properties (TcpTunnelMode mode)
   client = g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (tcp_connection_get_client_address (far.first)));
   g_assert_true (g_str_has_prefix (client, "127.0.0.1:"));
 
-  /* They count while it is open. */
+  /* The counters change while it is open. */
   client_echo_stream (fd, MIB, 4);
   WAIT_UNTIL (get_bytes (near.first, "bytes-sent") == MIB + 5);
   WAIT_UNTIL (get_bytes (near.first, "bytes-received") == MIB + 5);
@@ -168,7 +168,7 @@ close_connection (gpointer data)
   return NULL;
 }
 
-/* Whoever is done with it last frees it. */
+/* The thread that drops the last reference frees the connection. */
 static gpointer
 use_connection (gpointer data)
 {
@@ -187,7 +187,7 @@ use_connection (gpointer data)
   return NULL;
 }
 
-/* In another thread, while the connection ends. */
+/* Another thread uses the connection while it ends. */
 static void
 test_thread (void)
 {
@@ -220,7 +220,7 @@ test_thread (void)
     }
 }
 
-/* Also in another thread, and when it is over. The others go on. */
+/* A connection may be closed from another thread, and after its end. Other connections continue. */
 static void
 check_close (gboolean at_gateway)
 {
@@ -251,7 +251,7 @@ check_close (gboolean at_gateway)
   client_close (second);
   WAIT_UNTIL (seen.closed == 2);
 
-  /* Nor does it matter that the endpoint is gone. */
+  /* Nor does it matter that the endpoint is closed. */
   tcp_endpoint_close (endpoint);
   tcp_connection_close (seen.first);
 }
@@ -263,7 +263,7 @@ test_close (void)
   check_close (TRUE);
 }
 
-/* What is open when the endpoint is closed ends with it: from within the call, if that is where signals belong. */
+/* When an endpoint is closed, its open connections end. The signals are emitted within the call. */
 static void
 test_close_endpoint (void)
 {
@@ -301,7 +301,7 @@ open_one (TcpTunnel *tunnel,
   return fd;
 }
 
-/* Until so many are open, while nobody handles what happens. */
+/* Waits until at most @open connections are open, without iterating the main context. */
 static void
 wait_open (TcpTunnel *tunnel,
            guint open)
@@ -312,7 +312,7 @@ wait_open (TcpTunnel *tunnel,
     g_assert_cmpint (test_remaining_ms (deadline), >, 0);
 }
 
-/* One that was open, and has ended in order since, which nobody has handled yet. */
+/* Opens a connection that then ends in order. The event of its end is still pending. */
 static void
 open_and_finish (TcpTunnel *tunnel,
                  Seen *seen)
@@ -343,7 +343,7 @@ restart (gpointer data)
   return NULL;
 }
 
-/* A close does not make it seem that a connection broke which had ended in order, whoever closes. */
+/* A connection that has ended in order has no error after a close, whichever thread closes the tunnel. */
 static void
 test_close_late (void)
 {
@@ -378,7 +378,7 @@ typedef struct
   int fd;
 } Restarter;
 
-/* Starts it again, and handles what happens to that. */
+/* Starts the tunnel again, and handles the events of this start. */
 static void
 on_active (TcpEndpoint *endpoint,
            GParamSpec *pspec,
@@ -393,11 +393,12 @@ on_active (TcpEndpoint *endpoint,
   WAIT_UNTIL (restarter->seen->opened == 4);
 }
 
-/* A handler of the end starts it again: those connections end that were open before, as they would without it. */
+/* A handler starts the tunnel again during a close: the connections that were open before end as they would without
+ * it. */
 static void
 test_restart_in_handler (void)
 {
-  Restarter restarter = { .fd = -1 }; /* longer than the tunnel */
+  Restarter restarter = { .fd = -1 }; /* outlives the tunnel */
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
   g_auto (Seen) seen = { 0 };
@@ -433,7 +434,7 @@ test_restart_in_handler (void)
   client_close (fds[2]);
 }
 
-/* Another thread closes and starts it again, in the same context, before that hears of it. */
+/* Another thread closes and starts the tunnel, with the same context, before the context handles the close. */
 static void
 test_restart_elsewhere (void)
 {
@@ -459,7 +460,7 @@ test_restart_elsewhere (void)
   WAIT_UNTIL (seen.closed == 2);
 }
 
-/* An application that is busy finds what is open, however many came and went. */
+/* An application that handles events late gets the open connections, and not all that came and went. */
 static void
 test_late (void)
 {
@@ -493,7 +494,7 @@ test_late (void)
   g_assert_cmpuint (list_length (fixture->tunnel), ==, 0);
 }
 
-/* The object outlives its endpoint, and the list too. */
+/* A connection and the list may outlive their endpoint. */
 static void
 check_outlive (gboolean is_over)
 {

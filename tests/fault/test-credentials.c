@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a server is shown: credentials of every kind, and none of them anywhere else. */
+/* The credentials that a tunnel sends to a server, and that they appear nowhere else. */
 
 #include "log-tap.h"
 #include "stub-rig.h"
@@ -19,7 +19,7 @@ expect_header (StubRig *rig,
   g_assert_cmpstr (shown, ==, value);
 }
 
-/* Its only client is connected. */
+/* Starts the tunnel and connects its only client. */
 static int
 connect_with (StubRig *rig,
               const char *answer)
@@ -71,7 +71,7 @@ test_exactly_one (void)
   g_assert_error (none, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
 }
 
-/* Another token would help as little: nobody is asked for one. */
+/* A refused credential is final: token-required is not emitted, since another token would not help. */
 static void
 check_refused (const char *authorization,
                const char *message)
@@ -99,7 +99,7 @@ test_refused (void)
   check_refused (NULL, "requires credentials");
 }
 
-/* What is no answer may hold them as well. */
+/* A malformed answer may contain the credentials as well. */
 static void
 test_echo (void)
 {
@@ -140,7 +140,8 @@ test_wrong_subprotocol (void)
   g_assert_nonnull (strstr (rig.recorder->failure->message, "a subprotocol that was not offered"));
 }
 
-/* The server is another than that of the URL, and hears nothing of it. */
+/* With connect-to, the tunnel connects to another server than that of the URL, and the request does not mention
+ * it. */
 static void
 test_connect_to (void)
 {
@@ -153,7 +154,7 @@ test_connect_to (void)
   client_close (connect_with (&rig, NULL));
   expect_header (&rig, "Host", "gateway.invalid:8080");
 
-  /* The second is known not to be behind a proxy, and dialled another way. */
+  /* For the second, it is known that there is no proxy, and another code path connects. */
   WAIT_UNTIL (rig.recorder->closed == 1);
   client_close (client_connect (test_tunnel_get_port (rig.tunnel)));
   g_assert_true (http_stub_wait_requests (rig.stub, 2));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* With few file descriptors: no busy loop, no flood of messages, and all goes on when there are more again. Those of this
- * process are limited; what is at the other end of its connections is another process. */
+/* With few file descriptors there is no busy loop and no flood of messages, and everything works again when there are
+ * more. The descriptors of this process are limited; the other ends of its connections are in another process. */
 
 #include "fixture.h"
 #include "socket-util.h"
@@ -18,7 +18,7 @@
 #define N_CLIENTS 160
 #define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
 
-/* What the library does here */
+/* Counts what the library does in this process */
 
 static atomic_uint accepts, failures, lines;
 
@@ -55,15 +55,15 @@ count_from_zero (void)
   accepts = failures = lines = 0;
 }
 
-/* The other process: a gateway with its target, and clients. */
+/* The other process: a gateway with its target, and clients */
 
 typedef enum
 {
-  CONNECT,    /* clients to this port, */
-  COUNT_ENDS, /* how many of them were ended */
-  ADMIT,      /* WebSockets, by how many were accepted */
-  DROP,       /* all of them */
-  ROUND_TRIP, /* one client, which is left */
+  CONNECT,    /* n clients to this port */
+  COUNT_ENDS, /* how many of them were closed */
+  ADMIT,      /* n WebSockets; the answer is how many were accepted */
+  DROP,       /* close all of them */
+  ROUND_TRIP, /* a round trip of one client, which then closes */
 } Order;
 
 typedef struct
@@ -163,7 +163,7 @@ tell (Order order,
 
 static guint gateway_port, target_port;
 
-/* How a start with so many descriptors goes. Before there are threads, as it is a child's. */
+/* Starts an endpoint with @n_free descriptors, in a child. To be called before there are threads, since it forks. */
 
 #define STARTED 100 /* in place of an error code */
 
@@ -193,7 +193,7 @@ try_start (gboolean is_gateway,
       if (started)
         _exit (STARTED);
       g_assert_cmpuint (error->domain, ==, TCP_TUNNEL_ERROR);
-      /* It can be tried again. */
+      /* It can be started again. */
       while (n > 0)
         close (held[--n]);
       started = tcp_endpoint_start (is_gateway ? TCP_ENDPOINT (gateway) : TCP_ENDPOINT (tunnel), NULL, NULL);
@@ -204,7 +204,7 @@ try_start (gboolean is_gateway,
   return WEXITSTATUS (status);
 }
 
-/* It works, or it fails, but it never ends the program. */
+/* A start succeeds or fails, but it never ends the program. */
 static void
 test_start (void)
 {
@@ -265,7 +265,7 @@ tunnels_connect (Tunnels *self)
     tell (CONNECT, test_tunnel_get_port (self->tunnels[i]), N_CLIENTS / self->n);
 }
 
-/* Each of them serves. */
+/* Requires that each of them works. */
 static void
 tunnels_check (Tunnels *self)
 {
@@ -284,7 +284,7 @@ tunnels_close (Tunnels *self)
     }
 }
 
-/* Those for which there is room are served, the others closed, and neither takes anything of note. */
+/* Clients are served as far as there are descriptors, and the others are closed. Neither costs much. */
 static void
 check_crowd (Tunnels *tunnels)
 {
@@ -298,7 +298,7 @@ check_crowd (Tunnels *tunnels)
   g_assert_cmpuint (open, >, 0);
   g_assert_cmpuint (open, <, N_CLIENTS);
   g_assert_cmpuint (failures, ==, 0);
-  /* One that finds nothing may follow each. */
+  /* Each accept may be followed by one that finds no connection. */
   g_assert_cmpuint (accepts, <=, 2 * N_CLIENTS);
   g_assert_cmpuint (lines, <=, tunnels->n);
 
@@ -318,7 +318,7 @@ test_tunnels (void)
   tunnels_close (&tunnels);
 }
 
-/* What others hold is not there to be had. */
+/* Descriptors that the program itself uses count as well. */
 static void
 test_program (void)
 {
@@ -337,7 +337,7 @@ test_program (void)
   tunnels_close (&tunnels);
 }
 
-/* Nothing at all is left: connections wait until there is. */
+/* If no descriptor is left, connections wait until there are some. */
 static void
 test_none (void)
 {
@@ -373,7 +373,7 @@ test_none (void)
   tunnels_close (&tunnels);
 }
 
-/* A gateway refuses clients, and connections of those that it has. */
+/* A gateway refuses clients, and further connections of those that it has. */
 static void
 test_gateway (void)
 {
@@ -406,7 +406,7 @@ test_gateway (void)
       tell (DROP, 0, 0);
       WAIT_UNTIL (tell (ADMIT, port, 1) == 1);
       tell (DROP, 0, 0);
-      /* The sessions of those that have gone wait for them. */
+      /* The sessions of the clients that left still wait for them. */
       tcp_endpoint_close (TCP_ENDPOINT (gateway));
       tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
       g_assert_no_error (error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Targets whose name is slow to resolve, or never is: who waits for that, and who does not. */
+/* Targets whose name is resolved slowly or never: which connections wait for it, and which do not. */
 
 #include "limits-rig.h"
 
@@ -8,7 +8,7 @@
 
 #define STREAMS 300
 
-/* A resolver that answers when it is told to, or never. */
+/* A resolver that answers when the test asks it to, or never. */
 
 #define SLOW_DOMAIN ".example"
 #define SLOW_NAME "slow" SLOW_DOMAIN
@@ -19,8 +19,8 @@ G_DECLARE_FINAL_TYPE (SlowResolver, slow_resolver, SLOW, RESOLVER, GResolver)
 struct _SlowResolver
 {
   GResolver parent_instance;
-  pthread_mutex_t mutex; /* one that ThreadSanitizer sees */
-  GPtrArray *tasks; /* under the mutex: those that wait */
+  pthread_mutex_t mutex; /* ThreadSanitizer detects this one */
+  GPtrArray *tasks; /* protected by the mutex: the pending ones */
   guint lookups;
 };
 
@@ -110,7 +110,7 @@ free_addresses (gpointer data)
   g_resolver_free_addresses (data);
 }
 
-/* Answers all that wait: with the address of this machine, or an error. */
+/* Answers all pending lookups: with addresses, or with an error. */
 static void
 slow_resolver_answer (SlowResolver *self,
                       gboolean      known)
@@ -123,7 +123,7 @@ slow_resolver_answer (SlowResolver *self,
   pthread_mutex_unlock (&self->mutex);
   for (guint i = 0; i < tasks->len; i++)
     if (known)
-      /* Nobody listens at the first. */
+      /* No server listens at the first one. */
       g_task_return_pointer (tasks->pdata[i],
                              g_list_append (g_list_append (NULL, g_inet_address_new_from_string ("127.99.99.99")),
                                             g_inet_address_new_from_string ("127.0.0.1")),
@@ -132,7 +132,7 @@ slow_resolver_answer (SlowResolver *self,
       g_task_return_new_error (tasks->pdata[i], G_RESOLVER_ERROR, G_RESOLVER_ERROR_NOT_FOUND, "no such name");
 }
 
-/* A gateway with a name for its target, and another with an address. */
+/* A gateway with a name as its target, and another one with an address. */
 
 typedef struct
 {
@@ -212,8 +212,8 @@ expect_opened (ResumablePeer *peer,
     }
 }
 
-/* All wait for one lookup, whatever their number; somebody else's connection does not, nor does what comes
- * when the name is known. */
+/* Any number of connections wait for one lookup. A connection to another target does not wait, nor do later
+ * connections, once the name is resolved. */
 static void
 test_one_lookup (void)
 {
@@ -244,15 +244,15 @@ test_unknown_name (void)
   WAIT_UNTIL (slow_resolver_get_lookups (rig.resolver) == 1);
   slow_resolver_answer (rig.resolver, FALSE);
   resumable_expect_reset (peer, 1, RESUMABLE_RESET_UNREACHABLE);
-  /* The next may have better luck. */
+  /* The next connection starts another lookup. */
   open_many (peer, 3, 1);
   WAIT_UNTIL (slow_resolver_get_lookups (rig.resolver) == 2);
   slow_resolver_answer (rig.resolver, TRUE);
   expect_opened (peer, 1);
 }
 
-/* Who waits in vain is told so. What never ends takes two lookups, and no more; and those that come when there
- * is an answer are served. */
+/* A connection that waits for too long is refused. A name that is never resolved causes at most two lookups, and
+ * connections that begin after the answer are served. */
 static void
 test_never_answers (void)
 {
@@ -270,7 +270,7 @@ test_never_answers (void)
   resumable_round_trip (peer, 11, "at last");
 }
 
-/* A client that goes leaves nothing behind, and its lookup serves the next. */
+/* A client whose streams are reset leaves nothing behind, and its lookup serves the next client. */
 static void
 test_gone (void)
 {
@@ -291,8 +291,8 @@ test_gone (void)
   g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, 1);
 }
 
-/* However many names a client chooses, so many of them are looked up at once, and the others when there is an
- * answer; the gateway's own is looked up at once. One for which nobody waits any more is not looked up. */
+/* The names that a client chooses are looked up 16 at a time. The gateway's own target is looked up at once. A name
+ * for which no stream waits any more is not looked up. */
 static void
 test_many_names (void)
 {
@@ -322,7 +322,7 @@ test_many_names (void)
   g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, NAMES);
 }
 
-/* Nor does another spelling of a name make another lookup, or another port. */
+/* Neither another spelling of a name nor another port causes another lookup. */
 static void
 test_spellings (void)
 {
@@ -343,11 +343,11 @@ test_spellings (void)
   expect_opened (peer, 6);
   g_assert_cmpuint (slow_resolver_get_lookups (rig.resolver), ==, 1);
   g_assert_true (target_wait_accepted (rig.target, 3));
-  /* The other is that of somebody else as well. */
+  /* The other target has a connection of the other client as well. */
   g_assert_true (target_wait_accepted (rig.quick.target, 3 + 1));
 }
 
-/* It closes while many wait. */
+/* The gateway is closed while many streams wait. */
 static void
 test_close (void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A gateway that is to be closed without harm. */
+/* Draining a gateway: it closes when its connections have ended. */
 
 #include "fixture.h"
 
@@ -14,7 +14,7 @@
 #define MULTIPLEXED "/?mode=multiplexed"
 #define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
 
-/* Never passes in a test that does not fail. */
+/* Longer than any test that does not fail. */
 #define LONG_MS (10 * TEST_DEADLINE_MS)
 
 typedef struct
@@ -74,7 +74,7 @@ assert_closed (TcpGateway *gateway,
   close (socket_listen (port, NULL));
 }
 
-/* When a new client is turned away. Those that are not leave no session behind. */
+/* Waits until new clients are refused. Those that are not refused leave no session behind. */
 static void
 wait_draining (guint16 port)
 {
@@ -100,7 +100,7 @@ count (TcpGateway    *gateway,
   (*counter)++;
 }
 
-/* A client that has no connection may stay for ever: it is not waited for. */
+/* A client without a connection does not delay the drain, since it may stay for ever. */
 static void
 test_idle (void)
 {
@@ -133,7 +133,7 @@ test_not_running (void)
   expect_drained (&drained);
 }
 
-/* The connections that are there go on, also over another WebSocket, until they end. */
+/* The open connections continue until they end, also over another WebSocket. */
 static void
 test_connections_go_on (void)
 {
@@ -161,7 +161,7 @@ test_connections_go_on (void)
   client_close (first);
   client_close (second);
 
-  /* And again. */
+  /* The gateway can be started again. */
   tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
   port = test_port_of (gateway);
@@ -171,7 +171,7 @@ test_connections_go_on (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* A tagged client cannot be told before it opens a connection. */
+/* A tagged client learns of the drain only when it opens a connection, which is refused. */
 static void
 test_tagged (void)
 {
@@ -235,7 +235,8 @@ test_answer (void)
   g_clear_error (&drained.error);
 }
 
-/* What does not end in time is cut, also while nobody handles events, and told. */
+/* Connections that have not ended at the deadline are cut, even if no thread handles events, and this is
+ * signalled. */
 static void
 test_deadline_passes (void)
 {
@@ -278,7 +279,7 @@ test_twice (void)
   client_close (fd);
 }
 
-/* A deadline that nobody waits for any more closes nothing. */
+/* The deadline of a drain that was cancelled closes nothing. */
 static void
 test_cancelled (void)
 {
@@ -338,7 +339,7 @@ typedef struct
   GCancellable *cancellable;
 } Helper;
 
-/* Sees that the gateway is draining; then ends the connection, or the wait. */
+/* Waits until the gateway is draining; then ends the connection, or cancels the drain. */
 static gpointer
 help (gpointer data)
 {
@@ -353,7 +354,7 @@ help (gpointer data)
   return NULL;
 }
 
-/* Signals are not kept back by the call that blocks: after it there are none. */
+/* The blocking call emits the signals: there are none left after it. */
 static void
 test_blocking (void)
 {
@@ -385,7 +386,7 @@ test_blocking (void)
   client_close (helper.fd);
 }
 
-/* By a handler, which the call that blocks runs. */
+/* A handler that the blocking call runs closes the gateway. */
 static void
 test_blocking_and_closed (void)
 {
@@ -422,7 +423,7 @@ run_loop (gpointer data)
   return NULL;
 }
 
-/* Of a thread that does not run the main loop. */
+/* The blocking call in a thread that does not run the main loop. */
 static void
 test_blocking_beside_a_loop (void)
 {
@@ -453,8 +454,7 @@ test_blocking_beside_a_loop (void)
   client_close (helper.fd);
 }
 
-/* Several short calls, which a cancellation ends, and a gateway that goes while one of them
- * is to follow. */
+/* Several short calls: a cancellation ends the drain; the gateway is freed while a further call is due. */
 static void
 test_steps (void)
 {
@@ -492,7 +492,7 @@ test_steps (void)
   assert_closed (gateway, port);
   client_close (fd);
 
-  /* The same cancellable serves for another one, which is left alone. */
+  /* The same cancellable is used for another drain, which is abandoned. */
   tcp_endpoint_start (TCP_ENDPOINT (gateway), NULL, &error);
   g_assert_no_error (error);
   port = test_port_of (gateway);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the log has of ends: a warning for a loss, none for what programs do with connections
- * every day; and nothing that a peer has made up. */
+/* What is logged at the end of connections: a warning for a loss, none for ends that happen every day, and nothing
+ * that a peer could forge. */
 
 #include "limits-rig.h"
 #include "log-tap.h"
@@ -16,7 +16,7 @@
 
 /* The log */
 
-/* None of the level, or of a graver one. */
+/* Requires that no end was logged at this level or a more severe one. */
 static void
 expect_quiet (const char *level)
 {
@@ -43,8 +43,7 @@ count_ends (const char *who)
   return log_tap_count ("", text) - log_tap_count ("", "was opened") / 2;
 }
 
-/* Both ends have logged that as many connections ended, each after both have logged that it
- * was opened. */
+/* Waits until both ends have logged the end of @n connections. Each also logs that a connection was opened. */
 static void
 wait_for_ends (guint n)
 {
@@ -63,7 +62,7 @@ start (Target *target,
   return fixture;
 }
 
-/* Tagged opens nothing before the client has said something. */
+/* With tagged, the connection to the target is opened only when the client has sent data. */
 static Pair
 begin (Fixture *fixture,
        Target *target)
@@ -80,7 +79,8 @@ begin (Fixture *fixture,
 
 /* Ordinary ends */
 
-/* pgbench -C, over TLS: the client says goodbye and goes; the server says so too, to nobody. */
+/* As with pgbench -C over TLS: the client sends its goodbye and closes; the server sends one too, which nobody
+ * reads. */
 static void
 check_goodbyes (TcpTunnelMode mode,
                 FixtureFlags flags)
@@ -112,7 +112,7 @@ test_goodbyes (TcpTunnelMode mode)
   check_goodbyes (mode, RAW_AND_TAGGED);
 }
 
-/* One that leaves does not read the rest. */
+/* A client that closes does not read the remaining data. */
 static void
 check_leaves (TcpTunnelMode mode,
               FixtureFlags flags,
@@ -139,7 +139,7 @@ test_client_leaves (TcpTunnelMode mode)
   check_leaves (mode, RAW_AND_TAGGED, client_reset);
 }
 
-/* The target closes what it has not read. Before the client has ended, that may be news. */
+/* The target closes with unread data. This is only reported if the client has not ended before. */
 static void
 test_target_leaves (TcpTunnelMode mode)
 {
@@ -166,7 +166,7 @@ test_target_leaves (TcpTunnelMode mode)
   LOG_TAP_EXPECT ("info", "broke", 2);
 }
 
-/* Whoever closes the tunnel knows that its connections end. */
+/* Connections that end because the tunnel is closed are not reported at its end. */
 static void
 check_closed (TcpTunnelMode mode,
               FixtureFlags flags)
@@ -198,14 +198,14 @@ check_unreachable (TcpTunnelMode mode,
   g_autoptr (Fixture) fixture = start (target, mode, flags);
   int fd = fixture_connect (fixture);
 
-  /* It may be reset by then, as only tagged waits for it. */
+  /* The connection may be reset already, since only tagged waits for data. */
   (void) !send (fd, "question", 8, MSG_NOSIGNAL);
   client_expect_end (fd);
   client_close (fd);
   WAIT_UNTIL (fixture->recorder->closed == 1);
   wait_for_ends (1);
   LOG_TAP_EXPECT ("warn gateway", "cannot be reached", 1);
-  /* Tagged cannot say it. */
+  /* Tagged cannot transmit this. */
   if (mode != TCP_TUNNEL_MODE_MULTIPLEXED || flags & FIXTURE_RESUMABLE)
     LOG_TAP_EXPECT ("warn tunnel", "cannot be reached", 1);
 }
@@ -217,7 +217,7 @@ test_unreachable (TcpTunnelMode mode)
   check_unreachable (mode, RAW_AND_TAGGED);
 }
 
-/* Raw and tagged have no half-close: what the client waits for does not come. */
+/* Raw and tagged have no half-close: the client does not get the answer that it waits for. */
 static void
 test_missed_answer (TcpTunnelMode mode)
 {
@@ -236,7 +236,7 @@ test_missed_answer (TcpTunnelMode mode)
   LOG_TAP_EXPECT ("warn tunnel", "no half-close", 1);
   g_assert_cmpuint (log_tap_count ("warn gateway", ""), ==, 0);
 
-  /* One that has closed both directions waits for nothing. */
+  /* A client that has closed both directions waits for nothing. */
   fd = fixture_connect (fixture);
   client_write (fd, "message", 7);
   far = target_accept (target);
@@ -247,7 +247,7 @@ test_missed_answer (TcpTunnelMode mode)
   LOG_TAP_EXPECT ("warn", "", 1);
 }
 
-/* In order, but for a target that reads on after its end, as nginx does. */
+/* The end is orderly, except for a target that reads on after its own end, as nginx does. */
 static void
 test_target_half_closes (TcpTunnelMode mode)
 {
@@ -270,7 +270,7 @@ test_target_half_closes (TcpTunnelMode mode)
   expect_quiet ("info");
 }
 
-/* Clients that are turned away */
+/* Clients that are refused */
 
 static void
 test_turned_away (void)
@@ -293,9 +293,9 @@ test_turned_away (void)
   client_close (fd);
 }
 
-/* What peers say */
+/* Text from peers */
 
-/* A line that looks like one of ours, a colour, a line break and a turn of Unicode. */
+/* A line like one of the log, a colour, a line break and a direction override of Unicode. */
 #define FORGED "x\ngateway: all is well\033[2J\342\200\250y\342\200\256z"
 #define SHOWN "x\\x0agateway: all is well\\x1b[2J\\u2028y\\u202ez"
 
@@ -332,7 +332,7 @@ test_forged_target (void)
   expect_clean_log ("does not allow the target " SHOWN ":1");
 }
 
-/* The reasons of resets and of goodbyes, in both directions. */
+/* The reasons of resets and of GOAWAY, in both directions. */
 static void
 test_forged_reset (void)
 {
@@ -406,7 +406,7 @@ test_echoed_token (void)
     }
 }
 
-/* An outage that lasts */
+/* Long outages */
 
 #define FAILURE "follows in "
 #define BREAK "WebSocket ended without a closing handshake"
@@ -417,7 +417,7 @@ set_short_delays (TcpTunnel *tunnel)
   g_object_set (tunnel, "reconnect-delay", 1, "max-reconnect-delay", 1, "max-reconnect-attempts", -1, NULL);
 }
 
-/* The first failures in a row are warnings, and later ever fewer. */
+/* The first failures in a row are logged as warnings, later ones ever more rarely. */
 static void
 expect_few_warnings (void)
 {
@@ -447,7 +447,7 @@ test_outage (void)
   log_tap_clear ();
   test_tunnel_start (rig.tunnel);
 
-  /* Clients that give up and come again change nothing. */
+  /* Clients that give up and come again do not change this. */
   for (guint i = 1; i <= 3; i++)
     {
       int fd = client_connect (test_tunnel_get_port (rig.tunnel));
@@ -460,7 +460,7 @@ test_outage (void)
           client_read (fd, &byte, 1);
           expect_few_warnings ();
           WAIT_UNTIL (log_tap_count ("", FAILURE) > 50);
-          /* What breaks after it was of use is news again. */
+          /* A break of a WebSocket that was useful is logged as a warning again. */
           log_tap_clear ();
           http_stub_drop_held (rig.stub);
           WAIT_UNTIL (log_tap_count ("", FAILURE) > 6);
@@ -472,7 +472,7 @@ test_outage (void)
     }
 }
 
-/* A gateway, or a proxy in front of one, that accepts every WebSocket and ends it. */
+/* A gateway, or a proxy in front of one, that accepts each WebSocket and ends it. */
 static void
 test_useless_websockets (void)
 {
@@ -485,7 +485,7 @@ test_useless_websockets (void)
   g_assert_true (http_stub_wait_requests (rig.stub, 60));
   tcp_endpoint_close (TCP_ENDPOINT (rig.tunnel));
   WAIT_UNTIL (log_tap_count ("", FAILURE) > 50);
-  /* On a slow machine one or another may last for long enough to be of use. */
+  /* On a slow machine, some WebSockets may last long enough to count as useful. */
   g_assert_cmpuint (log_tap_count ("warn", FAILURE), <, 30);
 }
 

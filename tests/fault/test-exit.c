@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A program that ends while its tunnel and its gateway run, and bytes are on their way. Sanitizers must
- * have nothing to say of it. */
+/* A program exits while its tunnel and its gateway run and transfer data. Sanitizers must not report anything. */
 
 #include "fixture.h"
 

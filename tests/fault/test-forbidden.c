@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Ways to get at a target that is not allowed. Each is refused, and logged once. */
+/* Attempts to reach a target that is not allowed. Each is refused and logged once. */
 
 #include "log-tap.h"
 #include "resume-rig.h"
@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-/* A resolver that others than the gateway have control of: whoever owns a name has it lead where they like. */
+/* A resolver under the control of others: the owner of a name can make it point to any address. */
 
 #define TYPE_HOSTILE_RESOLVER (hostile_resolver_get_type ())
 G_DECLARE_FINAL_TYPE (HostileResolver, hostile_resolver, HOSTILE, RESOLVER, GResolver)
@@ -53,7 +53,7 @@ hostile_resolver_lookup (GResolver *resolver,
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     for (guint k = 0; strcmp (hostname, names[i].name) == 0 && names[i].addresses[k] != NULL; k++)
       addresses = g_list_append (addresses, g_inet_address_new_from_string (names[i].addresses[k]));
-  /* All others as well, or a way would be refused for want of a name. */
+  /* All other names have an address too, so that no attempt fails only because a name is unknown. */
   if (addresses == NULL)
     addresses = g_list_append (NULL, g_inet_address_new_from_string ("127.0.0.1"));
   g_task_return_pointer (task, addresses, free_addresses);
@@ -88,8 +88,8 @@ typedef struct
   Fixture *fixture;
 } Rig;
 
-/* Its own target, and one with the name "secret", are for others than alice, who may ask for any host by a pattern, but
- * not for this machine, and for one target by its name. */
+/* The gateway's own target and the one named "secret" are for other principals than alice. She may use any host by a
+ * pattern, except for this machine, and one target by its name. */
 static Rig
 rig_new (void)
 {
@@ -102,7 +102,7 @@ rig_new (void)
 
   rig.fixture = fixture_new (rig.own, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
   g_object_set (test_add_principal (principals, "alice", "alices"), "allow", patterns, NULL);
-  /* Everybody else may. */
+  /* All other principals may use them. */
   g_object_set (rig.fixture->gateway, "principals", principals, "targets", targets,
                 "allow", (const char *const[]) { "secret", "127.0.0.0/8:*", NULL }, NULL);
   fixture_start_gateway (rig.fixture);
@@ -122,7 +122,7 @@ rig_clear (Rig *rig)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Rig, rig_clear)
 
-/* After the end nothing follows that might say it again. */
+/* After the close, no further line can follow. */
 static void
 expect_logged_once (Rig *rig,
                     const char *what)
@@ -133,7 +133,7 @@ expect_logged_once (Rig *rig,
   g_assert_cmpuint (log_tap_count ("warn", "") + log_tap_count ("error", ""), <=, 1);
 }
 
-/* By what a session asks for; %u is for the port of the target. */
+/* The target in an OPEN; %u stands for the port of the target. */
 static void
 test_opens (void)
 {
@@ -162,7 +162,7 @@ test_opens (void)
     }
 }
 
-/* By the path, in each protocol. */
+/* The path of the request, in each protocol. */
 static void
 test_paths (void)
 {
@@ -196,7 +196,7 @@ test_paths (void)
     }
 }
 
-/* Where no target can be named, that of the gateway itself is not allowed either. */
+/* Without a name of a target, the gateway's own target is not allowed either. */
 static void
 test_own (void)
 {

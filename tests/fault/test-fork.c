@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Programs that fork: before they start anything, and while something runs. */
+/* Programs that fork: before they start anything, and while endpoints run. */
 
 #include "fixture.h"
 
@@ -21,7 +21,7 @@
 
 static gboolean is_child;
 
-/* What only threads of the parent know of is no leak. */
+/* Memory to which only threads of the parent refer is not a leak in the child. */
 int __lsan_is_turned_off (void);
 int
 __lsan_is_turned_off (void)
@@ -58,9 +58,9 @@ in_child (void     (*check) (gpointer data),
   g_assert_cmpint (WEXITSTATUS (status), ==, 0);
 }
 
-/* An I/O thread that accepts a client is busy while this lasts. */
+/* The I/O thread that accepts a client is blocked while this is set. */
 static Monitor monitor;
-static gboolean hold_accept; /* under the monitor, as the next */
+static gboolean hold_accept; /* both protected by the monitor */
 static gboolean is_held;
 
 int
@@ -101,7 +101,7 @@ round_trip (Fixture *fixture)
   client_close (fd);
 }
 
-/* As the workers of a server do: the objects are the parent's, and nothing has run yet. */
+/* As in the workers of a server: the parent has created the objects, and nothing has been started yet. */
 static void
 start_here (gpointer data)
 {
@@ -155,7 +155,7 @@ on_suspended (GObject      *object,
   g_assert_cmpint (tcp_gateway_suspend_finish (TCP_GATEWAY (object), result, user_data), ==, -1);
 }
 
-/* What the parent's I/O threads do goes on there, and is only looked at here. */
+/* The I/O threads of the parent continue there; the child can only read the statistics. */
 static void
 suspend_inherited (TcpGateway *gateway)
 {
@@ -173,7 +173,7 @@ suspend_inherited (TcpGateway *gateway)
   tcp_gateway_resume (gateway);
 }
 
-/* A principal is of whoever has it. */
+/* A principal belongs to the application, in the child as well. */
 static void
 change_principal (TcpGateway *gateway)
 {
@@ -190,7 +190,7 @@ change_principal (TcpGateway *gateway)
   g_assert_cmpuint (max, ==, 6);
 }
 
-/* Streams and tokens are those of the parent, and it stays as it is. */
+/* Streams and tokens belong to the parent: these calls fail, and change nothing there. */
 static void
 ask_inherited (Fixture *fixture)
 {
@@ -214,7 +214,7 @@ count_notify (guint *count)
   (*count)++;
 }
 
-/* The tunnel takes them as one that does not run. */
+/* The tunnel accepts forwards as a tunnel that is not active. */
 static void
 change_forwards (TcpTunnel *tunnel)
 {
@@ -234,7 +234,7 @@ change_forwards (TcpTunnel *tunnel)
   tcp_tunnel_remove_forward (tunnel, forwards->pdata[0]);
 }
 
-/* It goes on in the parent, and here it ends with the tunnel. */
+/* The connection continues in the parent; in the child, it ends with the tunnel. */
 static void
 close_connection (TcpTunnel *tunnel)
 {
@@ -283,7 +283,7 @@ use_inherited (gpointer data)
   g_assert_finalize_object (g_steal_pointer (&fixture->gateway));
 }
 
-/* What is so at this moment is not so of what was closed. */
+/* The statistics of the present state are 0 after a close. */
 static void
 assert_at_rest (Fixture *fixture)
 {
@@ -318,7 +318,7 @@ close_both (gpointer data)
   return NULL;
 }
 
-/* The child does not wait for the end of a close that another thread of the parent is at. */
+/* A close in the child does not wait for the end of a close that another thread of the parent has begun. */
 static void
 test_closing (void)
 {
@@ -350,7 +350,7 @@ test_closing (void)
   fixture_free (fixture);
 }
 
-/* A start that waits when its process forks fails in the child: at its next step, */
+/* A start that is waiting when its process forks fails in the child, at its next step */
 static void
 step_on (gpointer data)
 {
@@ -395,7 +395,7 @@ test_step (void)
   close (listener);
 }
 
-/* and where it blocks, if a handler of a signal has forked. */
+/* or in the blocking call, if a signal handler has forked. */
 
 static atomic_int forked; /* the child */
 
@@ -420,7 +420,7 @@ typedef struct
   int status;
 } Interruption;
 
-/* Whether the first thread of this process sleeps. */
+/* Returns whether the first thread of this process sleeps. */
 static gboolean
 is_asleep (void)
 {
@@ -479,7 +479,7 @@ test_handler (void)
   close (self.listener);
 }
 
-/* The port of the parent can be used again although the child lives. */
+/* The child closes what it inherited; the parent still listens on its port. */
 static void
 close_inherited (gpointer data)
 {
@@ -489,7 +489,7 @@ close_inherited (gpointer data)
   tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
   tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
   g_assert_cmpint (kill (getppid (), 0), ==, 0);
-  /* The parent listens there, and nobody else does. */
+  /* Only the parent listens there. */
   client_close (client_connect (port));
 }
 
@@ -542,7 +542,7 @@ on_authenticate (TcpGateway         *gateway,
   g_set_object (asked, authentication);
 }
 
-/* Nobody here waits for that. */
+/* An answer in the child has no effect, since the gateway belongs to the parent. */
 static void
 answer_inherited (gpointer data)
 {
@@ -553,7 +553,7 @@ answer_inherited (gpointer data)
   g_assert_false (tcp_authentication_reject (data, NULL));
 }
 
-/* A client that the application is asked about is the parent's. */
+/* A client that waits for the application's answer belongs to the parent. */
 static void
 test_authentication (void)
 {
@@ -580,7 +580,7 @@ close_reverse (gpointer data)
   g_assert_null (tcp_reverse_tunnel_dup_remote_address (data));
 }
 
-/* The gateway listens for the parent, and not for the child that has closed the tunnel. */
+/* The gateway still listens for the parent when the child has closed the tunnel. */
 static void
 test_reverse (void)
 {
@@ -604,7 +604,7 @@ test_reverse (void)
   client_close (fd);
 }
 
-/* A child that has closed what it inherited does not keep its port from the parent. */
+/* A child that has closed what it inherited does not keep the port of the parent in use. */
 static void
 test_port (void)
 {
@@ -645,7 +645,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   monitor_init (&monitor);
 
-  /* First: a child cannot use the thread pools of GLib once the parent has. */
+  /* This is the first test, since a child cannot use the thread pools of GLib once the parent has used them. */
   g_test_add_func ("/fork/before", test_before);
   g_test_add_func ("/fork/meanwhile", test_meanwhile);
   g_test_add_func ("/fork/authentication", test_authentication);

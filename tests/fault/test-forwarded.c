@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Clients that come by way of a proxy, and those that only say so. */
+/* Clients that connect by way of a proxy, and clients that only claim so. */
 
 #include "fixture.h"
 #include "monitor.h"
@@ -14,10 +14,10 @@
 #define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
 #define WRONG "Authorization: Bearer wrong\r\n"
 
-/* So many wrong tokens of one address that the answer to the last takes a second. */
+/* After this many wrong tokens from one address, the last answer is delayed by a second. */
 #define GUESSES 45
 
-/* How many pending connections the gateway has room for, where there are few. */
+/* The number of pending connections that the gateway accepts in the tests that limit it. */
 #define PLACES 40
 
 static TcpGateway *
@@ -28,7 +28,7 @@ new_gateway (Target *target,
   const char *const trusted[] = { "2001:db8::/32", proxies, NULL };
   TcpGateway *gateway = tcp_gateway_new (address);
 
-  /* Its deadline for pending connections is no help. */
+  /* The deadline for pending connections must not interfere. */
   g_object_set (gateway, "token", TEST_TOKEN, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, "connect-timeout", 600000,
                 "trusted-proxies", trusted, NULL);
   return gateway;
@@ -67,7 +67,7 @@ expect_status (int fd,
   client_close (fd);
 }
 
-/* @format has one %u. */
+/* @format contains one %u. */
 static void G_GNUC_PRINTF (3, 4)
 guess (guint16 port,
        int *fd,
@@ -99,7 +99,7 @@ expect_refusals (const int *fds,
     expect_status (fds[i], 401);
 }
 
-/* Anybody could write the header. */
+/* Any client could send the header, so that it is ignored if the proxy is not trusted. */
 static void
 test_not_trusted (void)
 {
@@ -116,7 +116,7 @@ test_not_trusted (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* Those of one client, whatever it writes itself, do not make others wait that come by way of the same proxy. */
+/* The wrong tokens of one client, whatever header it adds itself, do not delay others that use the same proxy. */
 static void
 test_trusted (void)
 {
@@ -144,14 +144,14 @@ check_at_once (TcpGateway *gateway,
 
   for (guint i = 0; i < GUESSES; i++)
     guess (port, &guesses[i], "%s", headers[i % n]);
-  /* They are accepted and answered in turn. */
+  /* Requests are accepted and answered in order. */
   expect_status (send_request (port, AUTHORIZED), 101);
   for (guint i = 0; i < GUESSES; i++)
     g_assert_true (is_answered (guesses[i]));
   expect_refusals (guesses, GUESSES);
 }
 
-/* Where the proxy does not name the client the proxy itself is not slowed. */
+/* If the proxy does not name the client, the proxy itself is not delayed. */
 static void
 test_nameless (void)
 {
@@ -170,7 +170,7 @@ test_nameless (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* One of them is the client's own. */
+/* Of two contradictory headers, one may come from the client. */
 static void
 test_conflict (void)
 {
@@ -185,7 +185,7 @@ test_conflict (void)
   tcp_endpoint_close (TCP_ENDPOINT (other));
 }
 
-/* Places */
+/* Pending connections */
 
 static int
 connect_from (guint16 port,
@@ -204,8 +204,8 @@ connect_from (guint16 port,
   return fd;
 }
 
-/* What comes by way of the proxy is many clients', so that others who take too many places lose these, although they have
- * fewer. */
+/* The connections of a proxy belong to many clients: another address that opens too many connections loses some of
+ * its own, although the proxy has more. */
 static void
 test_places (void)
 {
@@ -245,7 +245,7 @@ test_places (void)
 /* The log */
 
 static Monitor monitor;
-static GString *logged; /* under the monitor */
+static GString *logged; /* protected by the monitor */
 
 static GLogWriterOutput
 write_log (GLogLevelFlags level,
@@ -298,7 +298,7 @@ test_log (void)
   monitor_leave (&monitor);
 }
 
-/* Refused by the session, on another thread. */
+/* The session refuses the request, on another thread. */
 static void
 test_log_of_session (void)
 {
@@ -320,7 +320,7 @@ test_log_of_session (void)
 static const char proxied[] = "\r\n\r\n\0\r\nQUIT\n" "\x21\x11\0\x0c" "\xc0\0\2\7" "\x7f\0\0\1" "\x12\x34" "\x56\x78";
 static const char local[] = "\r\n\r\n\0\r\nQUIT\n" "\x20\0\0\0";
 
-/* In pieces of @step bytes. */
+/* Sends the header and a request in pieces of @step bytes. */
 static int
 send_proxied (guint16 port,
               const char *header,
@@ -339,7 +339,7 @@ send_proxied (guint16 port,
   return fd;
 }
 
-/* Of a proxy that is trusted it names the client, of others it is no request. */
+/* The header of a trusted proxy names the client; from others it is an invalid request. */
 static void
 test_proxy_protocol (void)
 {
@@ -358,7 +358,7 @@ test_proxy_protocol (void)
   forget_lines ();
   expect_status (send_proxied (port, local, sizeof local - 1, 1, AUTHORIZED), 101);
   wait_for_line ("the client default is connected from 127.0.0.1 ");
-  /* What stands in its headers then is the client's own word. */
+  /* With this header, the HTTP headers come from the client and are ignored. */
   expect_status (send_proxied (port, proxied, sizeof proxied - 1, G_MAXUINT16, AUTHORIZED "X-Forwarded-For: 192.0.2.9\r\n"), 101);
   wait_for_line ("the client default is connected from 192.0.2.7 ");
   client_expect_end (send_proxied (port, "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\0", 16, G_MAXUINT16, AUTHORIZED));
@@ -384,7 +384,7 @@ expect_header (Target *target,
   client_close (fd);
 }
 
-/* What a target is told first: from where, and to where. */
+/* The target first receives the addresses of the client and of the gateway. */
 static void
 test_proxy_protocol_to_target (void)
 {
@@ -402,7 +402,7 @@ test_proxy_protocol_to_target (void)
   expect_status (send_proxied (port, proxied, sizeof proxied - 1, G_MAXUINT16, AUTHORIZED), 101);
   expect_header (target, expected->str, expected->len);
 
-  /* Of a client that is named by HTTP the port is not known. */
+  /* The port of a client that HTTP headers name is not known. */
   memset (expected->str + 24, 0, 2);
   expect_status (send_request (port, AUTHORIZED "X-Forwarded-For: 192.0.2.7\r\n"), 101);
   expect_header (target, expected->str, expected->len);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Further ports of a tunnel, each with a target of its own. */
+/* Additional ports of a tunnel, each with its own target. */
 
 #include "resume-rig.h"
 #include "socket-util.h"
@@ -63,7 +63,7 @@ count (guint *counter)
   ++*counter;
 }
 
-/* Whether they are added before or after the start. */
+/* Forwards work if they are added before or after the start. */
 static void
 test_many (gconstpointer late)
 {
@@ -99,7 +99,7 @@ test_many (gconstpointer late)
   g_assert_cmpuint (target_get_counters (other).accepted, ==, 1);
   g_assert_cmpuint (fault_proxy_get_counters (fixture->proxy).links_accepted, ==, 1);
 
-  /* One that is removed leaves its connections. */
+  /* Removing a forward does not end its connections. */
   port = get_port (first);
   tcp_tunnel_remove_forward (fixture->tunnel, first);
   check_refused (port);
@@ -109,7 +109,7 @@ test_many (gconstpointer late)
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
     client_close (fds[i]);
 
-  /* The end of the tunnel is that of all. */
+  /* Closing the tunnel closes all ports. */
   port = get_port (second);
   tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
   check_refused (port);
@@ -164,7 +164,7 @@ test_forbidden (TcpTunnelMode mode)
   g_assert_cmpuint (target_get_counters (other).accepted, ==, 0);
 }
 
-/* By another that is known before the gateway is. Nothing of its client reaches the gateway's own target. */
+/* A protocol in which the tunnel cannot name the target: nothing of the client reaches the gateway's own target. */
 static void
 test_unnameable (TcpTunnelMode mode)
 {
@@ -183,7 +183,7 @@ test_unnameable (TcpTunnelMode mode)
   g_assert_cmpuint (target_get_counters (own).bytes_in, ==, 4);
 }
 
-/* One client at a time, wherever it comes from. */
+/* One client at a time, on whichever port. */
 static void
 test_singleton (void)
 {
@@ -264,7 +264,7 @@ test_failures (void)
   forwards = tcp_tunnel_get_forwards (fixture->tunnel);
   g_assert_cmpuint (forwards->len, ==, 0);
 
-  /* It may be added again, once; and a start fails where it would have. */
+  /* The forward may be added again, but not twice. A start fails as adding it did. */
   g_object_set (forward, "hostname", "127.0.0.1", NULL);
   tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
   g_assert_true (tcp_tunnel_add_forward (fixture->tunnel, forward, &error));
@@ -278,7 +278,7 @@ test_failures (void)
   client_close (client_connect (get_port (forward)));
 }
 
-/* From threads at once, while the tunnel starts and closes. */
+/* Several threads add and remove forwards while the tunnel starts and closes. */
 
 #define N_THREADS 4
 

@@ -21,7 +21,7 @@ push_frames (StubRig *rig,
   http_stub_push_upgrade (rig->stub, NULL, frames->data, frames->len, TRUE);
 }
 
-/* All that came before the end, and then the end. */
+/* All data before the end is delivered, and then the end. */
 static void
 check_end (const char *close,
            gsize length)
@@ -54,7 +54,7 @@ test_normal_close (void)
   check_end ("\x88\2\x03\xe8", 4);
 }
 
-/* As browsers, ws and websocat close when they are done. */
+/* Browsers, ws and websocat close like this when they are finished. */
 static void
 test_close_without_code (void)
 {
@@ -76,7 +76,7 @@ test_target_broken (void)
   g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 1);
 }
 
-/* Anything else is a break like others. 1005 is too, as no server may send it. */
+/* Any other close code counts as a break. So does 1005, which a server must not send. */
 static void
 test_other_closes (void)
 {
@@ -102,7 +102,7 @@ test_other_closes (void)
     }
 }
 
-/* Frames that no server may send: nothing of them reaches the TCP client. */
+/* Invalid frames: none of their data reaches the TCP client. */
 static void
 test_bad_frames (void)
 {
@@ -141,8 +141,8 @@ test_bad_frames (void)
     }
 }
 
-/* A connection that breaks inside a frame: what is there of the message is not passed on,
- * since a peer that keeps its unsent messages sends that one again. */
+/* If a connection breaks within a frame, the part of the message is not passed on, since a peer that keeps unsent
+ * messages sends this one again. */
 static void
 test_cut_in_frame (void)
 {
@@ -159,7 +159,7 @@ test_cut_in_frame (void)
   client_close (fd);
 }
 
-/* Pieces, empty messages and control frames between them. */
+/* Fragments, empty messages and control frames between them. */
 static void
 test_odd_but_valid (void)
 {
@@ -177,7 +177,7 @@ test_odd_but_valid (void)
   g_assert_cmpuint (test_figure (rig.tunnel, reconnects), ==, 0);
 }
 
-/* The messages of a remote about ids that nobody gave it. */
+/* Messages with ids that were never assigned. */
 static void
 test_tagged_strangers (void)
 {
@@ -187,7 +187,7 @@ test_tagged_strangers (void)
   http_stub_push_upgrade (rig.stub, NULL, frames, sizeof frames - 1, TRUE);
   http_stub_push_upgrade (rig.stub, NULL, NULL, 0, TRUE);
   test_tunnel_start (rig.tunnel);
-  /* The close behind them came through, so they were all read. */
+  /* The close after them was received, so that all of them were read. */
   WAIT_UNTIL (test_figure (rig.tunnel, reconnects) == 1);
   g_assert_cmpuint (test_figure (rig.tunnel, total_connections), ==, 0);
   g_assert_cmpuint (test_figure (rig.tunnel, bytes_received), ==, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the gateway answers to whom, and its own life. */
+/* The answers of a gateway to requests, its start and its restart. */
 
 #include "fixture.h"
 
@@ -43,7 +43,7 @@ expect_answer (guint16 port,
 
   g_test_message ("%s → %u", target, status);
   g_assert_cmpuint (http_get (port, target, headers, &body, NULL), ==, status);
-  /* Something for people to read, with no secret in it. */
+  /* A text for people, without a secret. */
   g_assert_cmpuint (strlen (body), >, 5);
   g_assert_true (g_utf8_validate (body, -1, NULL));
   g_assert_null (strstr (body, TEST_TOKEN));
@@ -68,7 +68,7 @@ test_answers (void)
   expect_answer (port, "/tunnel?" SESSION, WS_UPGRADE "Authorization: Basic " TEST_TOKEN "\r\n", 401);
   expect_answer (port, "/?" SESSION, WS_UPGRADE AUTHORIZED, 404);
   expect_answer (port, "/tunnel/further?" SESSION, WS_UPGRADE AUTHORIZED, 404);
-  /* Whoever has a token is told the path. A stranger cannot find it out. */
+  /* Only an answer to a valid token contains the path. Without one, it cannot be found out. */
   http_get (port, "/", WS_UPGRADE AUTHORIZED, &hint, NULL);
   g_assert_nonnull (strstr (hint, "serves /tunnel."));
   g_clear_pointer (&hint, g_free);
@@ -86,7 +86,7 @@ test_answers (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* NULL if the answer has none. */
+/* Returns NULL if the answer contains no route. */
 static char *
 get_route (guint16 port,
            const char *query,
@@ -104,7 +104,7 @@ get_route (guint16 port,
   return http_head_get (head, "Tcp-Tunnel-Route");
 }
 
-/* Only those whose session can be resumed come back to it. */
+/* Only the answers of sessions that can be resumed contain the route. */
 static void
 test_route (void)
 {
@@ -159,7 +159,7 @@ test_max_connections (void)
   g_assert_cmpuint (http_get (port, "/", WS_UPGRADE AUTHORIZED, &body, NULL), ==, 503);
   g_assert_cmpstr (body, ==, "The gateway has no place for another session (max-connections: 1); try again later.\n");
 
-  /* Which of its limits it was is shown at the other end, too. */
+  /* The error at the other end also names the limit. */
   uri = tcp_gateway_dup_uri (gateway);
   g_object_set (tunnel, "remote-uri", uri, "token", TEST_TOKEN, "mode",
                 TCP_TUNNEL_MODE_MULTIPLEXED, "wait-for-gateway", FALSE, NULL);
@@ -172,7 +172,7 @@ test_max_connections (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* Whoever does not ask for a WebSocket, or not to the end, is not waited for. */
+/* Connections that send no request, or only a part of one, are closed after a while. */
 static void
 check_silent_connections (guint timeout)
 {
@@ -197,7 +197,7 @@ static void
 test_silent_connections (void)
 {
   check_silent_connections (100);
-  /* Without a timeout for the target there still is one for them, of 10 s. */
+  /* Without a timeout for the target, there still is one for requests, of 10 s. */
   if (!test_is_quick ())
     check_silent_connections (0);
 }
@@ -242,7 +242,7 @@ test_start_errors (void)
   close (socket_listen (port, NULL));
 }
 
-/* Which tokens of a file are good, as they are shown. */
+/* Tokens of a file are accepted in their plain form, unless they have expired. */
 static void
 test_token_file (void)
 {
@@ -288,7 +288,7 @@ test_bad_token_file (void)
   g_assert_nonnull (strstr (error->message, "/nonexistent/tokens"));
 }
 
-/* Everyone may come in at once, in both modes. */
+/* Many tunnels of both modes are served at the same time. */
 static void
 test_several_tunnels (void)
 {
@@ -365,7 +365,7 @@ test_signals (void)
   g_free (seen.principal);
 }
 
-/* A gateway that restarts on its port is found again. */
+/* A tunnel reconnects to a gateway that was restarted. */
 static void
 test_restart (void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a tunnel does for a gateway to learn that a session is over, when the WebSocket on which it
- * said so broke. */
+/* If the WebSocket breaks on which a tunnel has sent the end of its session, it sends the goodbye again on another
+ * WebSocket. */
 
 #include "monitor.h"
 #include "resume-rig.h"
@@ -12,7 +12,7 @@
 
 #define MAX_ATTEMPTS 4
 
-/* How many goodbyes were given up, as the log says. */
+/* The number of goodbyes that were given up, from the log. */
 
 static Monitor monitor;
 static guint given_up;
@@ -45,7 +45,7 @@ get_given_up (void)
   return n;
 }
 
-/* The tunnel has said it, and the server goes away without an answer. */
+/* The tunnel has sent its goodbye, and the server leaves without an answer. */
 static void
 lose_goodbye (TunnelRig *rig)
 {
@@ -53,7 +53,7 @@ lose_goodbye (TunnelRig *rig)
   resumable_reset (rig->server);
 }
 
-/* It comes once more, for the same session, on a WebSocket that is there for nothing else. */
+/* The goodbye is repeated for the same session, on a WebSocket that is opened only for it. */
 static void
 expect_goodbye_again (TunnelRig *rig,
                       const char *query)
@@ -77,7 +77,7 @@ answer_close (TunnelRig *rig)
   rig->server->fd = -1;
 }
 
-/* What the session has to do is done, and its last WebSocket breaks. */
+/* All of the session is finished when its last WebSocket breaks. */
 static void
 test_done (void)
 {
@@ -106,14 +106,14 @@ test_done (void)
   resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_DONE, 1000);
   answer_close (&rig);
 
-  /* That was all: the next is another session. */
+  /* The goodbye is not repeated any more: the next client gets another session. */
   fd = client_connect (test_tunnel_get_port (rig.tunnel));
   resumable_server_accept (rig.server);
   g_assert_cmpstr (rig.server->query, !=, query);
   client_close (fd);
 }
 
-/* The application closes the tunnel, and does not wait for that. */
+/* The application closes the tunnel; the call does not wait for the goodbye. */
 static void
 test_closed (TcpTunnelMode mode)
 {
@@ -130,7 +130,7 @@ test_closed (TcpTunnelMode mode)
   answer_close (&rig);
 }
 
-/* It ends, too, where nobody answers. */
+/* If no server answers, the goodbye is given up after some attempts. */
 static void
 test_bounded (void)
 {
@@ -152,8 +152,8 @@ test_bounded (void)
   WAIT_UNTIL (get_given_up () > before);
 }
 
-/* The gateway ends the connections at once, and not after the timeout of the session, although the
- * tunnel was closed while it had no WebSocket. */
+/* The gateway ends the connections of a tunnel that was closed without a WebSocket as soon as the goodbye arrives,
+ * and not only after the session timeout. */
 static void
 test_gateway (TcpTunnelMode mode)
 {

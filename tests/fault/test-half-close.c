@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* An end in one direction leaves the other as it was. */
+/* The end of one direction does not affect the other. */
 
 #include "resume-rig.h"
 
@@ -10,7 +10,7 @@ get_size (void)
   return test_count (16, 2) * MIB;
 }
 
-/* printf … | nc -N: says all it has to say, and reads the answer. */
+/* As with printf … | nc -N: the client sends all that it has, and reads the answer. */
 static void
 test_ask_and_finish (TcpTunnelMode mode)
 {
@@ -35,7 +35,7 @@ test_ask_and_finish (TcpTunnelMode mode)
   g_assert_cmpuint (target_get_counters (target).resets, ==, 0);
 }
 
-/* Only an end, with nothing before it. */
+/* A connection that transfers only a FIN in each direction. */
 static void
 test_nothing_but_ends (TcpTunnelMode mode)
 {
@@ -50,7 +50,7 @@ test_nothing_but_ends (TcpTunnelMode mode)
   expect_closed (fixture, 1, -1);
 }
 
-/* HTTP/1.0: the end of the answer is the end of the connection. */
+/* As in HTTP/1.0: the target closes after its answer. */
 static void
 test_http_1_0 (TcpTunnelMode mode)
 {
@@ -133,7 +133,7 @@ test_download_after_end (TcpTunnelMode mode)
   check_download_after_end (mode, MIB + 123);
 }
 
-/* rsync and git: each side goes on for a while after the other has ended, in turn. */
+/* As with rsync and git: one side continues after the other has ended. */
 static void
 check_ends_and_cuts (TcpTunnelMode mode,
                      FaultDirection direction)
@@ -142,7 +142,7 @@ check_ends_and_cuts (TcpTunnelMode mode,
   g_autoptr (Fixture) fixture = resume_start (target, mode);
   guint closed = 0;
 
-  /* A connection says little more than its ends: they are cut at every byte. */
+  /* A connection transfers little more than its ends: it is cut at every byte. */
   for (guint offset = 1; offset < 80; offset += test_count (1, 9))
     {
       g_auto (Pair) pair = pair_open (fixture, target);
@@ -173,7 +173,7 @@ test_ends_and_cuts (TcpTunnelMode mode)
   check_ends_and_cuts (mode, FAULT_DOWN);
 }
 
-/* The other end broke after one direction had ended in order. */
+/* A side resets the connection after the other has ended its direction in order. */
 static void
 test_reset_after_end (TcpTunnelMode mode)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Signal handlers may do what they like: close the tunnel, drop the last reference, start another.
- * And an application may never listen at all. */
+/* Signal handlers may close the tunnel, drop its last reference, or start another tunnel. An application may also
+ * never handle events. */
 
 #include "fixture.h"
 
@@ -180,7 +180,7 @@ mark (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-/* Signals come in the context that was the thread's default at the start, and in no other. */
+/* Signals are emitted only in the context that was the thread's default at the start. */
 static void
 test_context (void)
 {
@@ -215,7 +215,7 @@ count_event (guint *events)
   (*events)++;
 }
 
-/* The tunnel must work without a main loop, and must not hoard what nobody collects. */
+/* A tunnel works without a main loop, and pending events do not accumulate. */
 static void
 test_no_main_loop (void)
 {
@@ -235,7 +235,7 @@ test_no_main_loop (void)
 
       client_round_trip (fd, "ping");
       client_close (fd);
-      /* The first connections bring what stays: threads, arenas, tables. */
+      /* The first connections allocate what stays: threads, arenas, tables. */
       if (i == connections / 5)
         before = test_memory ("VmRSS");
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Starting, closing, and everything that can be wrong with either. */
+/* Starting and closing a tunnel, and their errors. */
 
 #include "fixture.h"
 
@@ -107,7 +107,7 @@ check_start_after_close (TcpTunnelMode mode)
       g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (fixture->tunnel)));
       g_assert_false (tcp_endpoint_get_active (TCP_ENDPOINT (fixture->tunnel)));
       g_assert_cmpint (tcp_tunnel_get_state (fixture->tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
-      /* The port is free at once. */
+      /* The port is available at once. */
       close (socket_listen (port, NULL));
     }
   WAIT_UNTIL (fixture->recorder->last_state == TCP_TUNNEL_STATE_DISCONNECTED);
@@ -177,7 +177,7 @@ test_cancel_start (void)
   g_cancellable_cancel (cancellable);
   WAIT_UNTIL (start.done);
   g_assert_error (start.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-  /* Nothing of it is left behind. */
+  /* The start leaves nothing behind. */
   g_assert_true (http_stub_wait_held (stub, 0));
   g_assert_null (tcp_endpoint_get_local_address (TCP_ENDPOINT (tunnel)));
 
@@ -222,7 +222,7 @@ test_close_while_connecting (void)
   client_close (fd);
   g_assert_true (http_stub_wait_held (stub, 0));
   g_assert_cmpint (tcp_tunnel_get_state (tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
-  /* That was told from within, and nothing follows, not even of what happened before. */
+  /* The close emitted the change of state, and nothing follows, not even earlier changes. */
   while (g_main_context_iteration (NULL, FALSE))
     ;
   g_assert_cmpstr (recorder->states->str, ==, "disconnected");
@@ -233,7 +233,7 @@ typedef struct
 {
   gboolean over;
   gboolean closed;
-  GString *changes; /* of what is active, in order */
+  GString *changes; /* of the property active, in order */
 } Close;
 
 static void
@@ -258,7 +258,7 @@ on_active_changed (TcpEndpoint *endpoint,
   g_string_append_c (changes, tcp_endpoint_get_active (endpoint) ? '+' : '-');
 }
 
-/* The last signals come before the callback. */
+/* The last signals are emitted before the callback is called. */
 static void
 test_close_async (void)
 {
@@ -288,7 +288,7 @@ test_close_async (void)
           g_assert_cmpint (fixture->recorder->last_state, ==, TCP_TUNNEL_STATE_DISCONNECTED);
           g_assert_cmpstr (changes->str, ==, "+-");
         }
-      /* Also if nobody waits for it any more. */
+      /* The close continues even if it was cancelled. */
       client_expect_reset (fd);
       client_close (fd);
       tcp_endpoint_close (tunnel);
@@ -325,8 +325,8 @@ on_over (TcpEndpoint *endpoint,
   g_assert_no_error (error);
 }
 
-/* It closes what ran when it was called, and nothing that was started since: by a handler that is told of the end, or
- * before the close has begun. */
+/* An asynchronous close ends only the start that it was called for, and not a later one: neither one by a handler of
+ * the end, nor one before the close has begun. */
 static void
 test_close_async_and_start (void)
 {
@@ -357,7 +357,7 @@ test_close_async_and_start (void)
     }
 }
 
-/* The last reference may go while it is closed. */
+/* The last reference may be dropped during a close. */
 static void
 test_close_async_and_drop (void)
 {
@@ -377,7 +377,7 @@ test_close_async_and_drop (void)
     }
 }
 
-/* One that ends by itself does not run any more, even before that was delivered. */
+/* A tunnel that has failed is not active, even before its end was delivered. */
 static void
 test_active_at_end (void)
 {
@@ -402,7 +402,7 @@ test_active_at_end (void)
   client_close (fd);
 }
 
-/* The client goes away while the WebSocket is still being opened. */
+/* The client leaves while the WebSocket is being opened. */
 static void
 test_client_leaves_while_connecting (void)
 {
@@ -439,7 +439,7 @@ check_close_under_load (TcpTunnelMode mode)
           client_round_trip (fds[i], "hello");
           client_blast (fds[i], 2 << 20, 20);
         }
-      /* Either end may go first. */
+      /* Either end may be closed first. */
       if (round % 2 == 0)
         tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
       tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
@@ -503,7 +503,7 @@ test_bad_hosts (void)
 {
   g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
 
-  /* An address of nobody here, and not an address at all. */
+  /* An address that is not of this machine, and a name that does not exist. */
   g_object_set (tunnel, "hostname", "192.0.2.1", NULL);
   expect_start_error (tunnel, TCP_TUNNEL_ERROR_LISTEN);
   g_object_set (tunnel, "hostname", "no.such.host.invalid", NULL);
@@ -575,7 +575,7 @@ test_tls_refused (void)
   g_assert_cmpuint (target_get_counters (target).accepted, ==, 0);
 }
 
-/* A certificate does not get better by waiting: a singleton tunnel does not retry it for long. */
+/* A certificate that is refused will be refused again: a singleton tunnel fails without many attempts. */
 static void
 test_tls_refused_singleton (void)
 {

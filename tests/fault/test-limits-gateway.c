@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A client of resumable/1 whose frames are not what they should be: its session ends, and nobody
- * else's. */
+/* A client of resumable/1 that sends invalid frames loses its session, and other sessions are not affected. */
 
 #include "bad-frames.h"
 #include "limits-rig.h"
@@ -20,14 +19,14 @@ test_bad_frames (void)
       g_autoptr (ResumablePeer) peer = limits_rig_join (&rig);
 
       g_test_message ("%s", bad_frames[i].what);
-      /* OPENED is all that the gateway has sent. */
+      /* OPENED is the only frame that the gateway has sent. */
       resumable_open (peer, 1);
       resumable_send_message (peer, bad_frames[i].bytes, bad_frames[i].length);
       limits_rig_expect_error (&rig, peer);
     }
 }
 
-/* Those of the gateway are even. */
+/* Even ids belong to the gateway. */
 static void
 test_parity (void)
 {
@@ -43,7 +42,7 @@ test_parity (void)
     }
 }
 
-/* Behind its FIN a stream has nothing more to say. */
+/* No frame may follow the FIN of a stream. */
 static void
 test_after_fin (void)
 {
@@ -95,7 +94,7 @@ test_oversized (void)
   check_oversized (&rig, RESUMABLE_DATA, 1, 4 * MIB);
 }
 
-/* What is at its limit is no error. */
+/* A frame of the maximum size is valid. */
 static void
 test_largest (void)
 {
@@ -117,14 +116,14 @@ test_largest (void)
   resumable_round_trip (peer, 3, "fine");
 }
 
-/* A connection that is refused takes no place, nor does it leave one. */
+/* A connection that is refused neither counts against max-connections nor frees a place. */
 static void
 test_places (void)
 {
   g_auto (LimitsRig) rig = limits_rig_new (target_new_echo ());
   g_autoptr (ResumablePeer) other = NULL;
 
-  /* The innocent client has one connection. */
+  /* The client that behaves has one connection. */
   g_object_set (rig.fixture->gateway, "max-connections", 3, NULL);
   limits_rig_start (&rig);
   other = limits_rig_join (&rig);
@@ -187,7 +186,7 @@ test_bad_hello (void)
 #undef CHECK
 }
 
-/* The first frame is a HELLO, and a whole one. */
+/* The first frame has to be a HELLO of the right size. */
 static void
 check_first_frame (LimitsRig *rig,
                    const char *what,
@@ -228,7 +227,7 @@ test_hello_order (void)
   g_assert_cmpuint (target_get_counters (rig.target).accepted, ==, 2);
 }
 
-/* Who opens a WebSocket and says nothing is not waited for for ever. */
+/* A client that opens a WebSocket and sends no HELLO is disconnected after a while. */
 static void
 test_silent_client (void)
 {
@@ -243,7 +242,8 @@ test_silent_client (void)
   resumable_round_trip (rig.innocent, 1, "unharmed");
 }
 
-/* A session with a history: three frames each way, of which the client has acknowledged two. */
+/* Returns a client of a session with three frames in each direction, of which the client has acknowledged two. It has
+ * to send its HELLO. */
 static ResumablePeer *
 make_history (LimitsRig *rig)
 {
@@ -254,7 +254,7 @@ make_history (LimitsRig *rig)
   resumable_round_trip (peer, 1, "two");
   g_assert_cmpuint (peer->taken, ==, 3);
   resumable_send_ack (peer, 2);
-  /* A frame behind the ACK that comes back: the ACK was read. */
+  /* The answer to a frame after the ACK shows that the ACK was read. */
   resumable_round_trip (peer, 1, "three");
   resumable_reset (peer);
   resumable_client_connect (peer);
@@ -297,7 +297,7 @@ test_lying_hello (void)
   check_lying_hello (&rig, "of none, and nothing", FALSE, TRUE, 0);
 }
 
-/* The truth beside those lies. */
+/* Valid values in place of the invalid ones above. */
 static void
 test_honest_hello (void)
 {
@@ -317,7 +317,7 @@ test_honest_hello (void)
     }
 }
 
-/* A client that comes from another life has to learn that from the gateway's instance. */
+/* A client that knows another instance of the session gets a new session, as the gateway's instance shows. */
 static void
 test_other_instance_at_first (void)
 {

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A client of resumable/1 that wants more than it may have: more streams, more credit, more of what
- * the gateway keeps for it, other targets. */
+/* A client of resumable/1 that exceeds its limits: of streams, of credit, of unacknowledged bytes, of targets. */
 
 #include "limits-rig.h"
 
 #define KIB 1024
 #define MIB (1 << 20)
 
-/* All of the credit is fine, and a byte more is not. The target does not take the connection, so
- * that no credit comes back. */
+/* A client may use all of its credit, but not a byte more. The target does not accept the connection, so that the
+ * gateway grants no more credit. */
 static void
 test_credit_overrun (void)
 {
@@ -38,7 +37,7 @@ test_credit_overrun (void)
 
   resumable_send_text (peer, RESUMABLE_DATA, 1, "x");
   resumable_expect_reset (peer, 1, RESUMABLE_RESET_FLOW_CONTROL);
-  /* What was on its way is dropped; the other stream waits on. */
+  /* Data that was in transit is discarded; the other stream still waits. */
   resumable_send_text (peer, RESUMABLE_DATA, 1, "x");
   resumable_expect_confirmed (peer);
   WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 1);
@@ -62,7 +61,7 @@ test_forbidden_target (void)
   g_assert_cmpuint (target_get_counters (rig.target).accepted, ==, 2);
 }
 
-/* Ids may be used again, in any order, once they are free. */
+/* Ids may be used again in any order as soon as they are free. */
 static void
 test_ids (void)
 {
@@ -103,7 +102,7 @@ test_too_many_streams (void)
   resumable_round_trip (rig.innocent, 1, "unharmed");
 }
 
-/* A client frame whose mask is zero. */
+/* A client frame with a mask of zeros. */
 #define OPEN_SIZE 14
 
 static GByteArray *
@@ -135,7 +134,7 @@ check_growth (guint64 before,
 
 #define SLOTS 10
 
-/* Each is answered: the first few are taken, the others refused; and all may be done once more. */
+/* Each OPEN is answered: the first ones are accepted, the others are refused, and memory does not grow with them. */
 static void
 test_many_opens (void)
 {
@@ -175,7 +174,7 @@ test_many_opens (void)
   resumable_round_trip (rig.innocent, 1, "unharmed");
 }
 
-/* Nobody acknowledges the refusals, nor even reads them: what they take is bounded. */
+/* The client neither reads nor acknowledges the refusals: the memory for them is bounded. */
 static void
 test_many_opens_unread (void)
 {
@@ -195,7 +194,7 @@ test_many_opens_unread (void)
   check_growth (before, 24 * MIB);
 }
 
-/* Reads all answers and acknowledges none. FALSE if the gateway ended the session. */
+/* Reads all answers and acknowledges none. Returns FALSE if the gateway ended the session. */
 static gboolean
 push_unacknowledged (ResumablePeer *peer,
                      GByteArray    *opens)
@@ -217,8 +216,8 @@ push_unacknowledged (ResumablePeer *peer,
   return frame.type != RESUMABLE_GOAWAY;
 }
 
-/* Somebody who reads the refusals and never acknowledges one loses the session, however much data
- * might be kept. */
+/* A client that reads the refusals but never acknowledges them loses its session, even if much more data may be
+ * buffered. */
 static void
 test_many_opens_unacknowledged (void)
 {
@@ -233,7 +232,7 @@ test_many_opens_unacknowledged (void)
   resumable_round_trip (rig.innocent, 1, "unharmed");
 }
 
-/* Nor can several of them, each with less than is too much for one, keep more than all may. */
+/* Nor can several clients, each below its own limit, exceed the limit for all of them. */
 static void
 test_many_opens_in_many_sessions (void)
 {
@@ -242,7 +241,7 @@ test_many_opens_in_many_sessions (void)
   g_autoptr (GByteArray) opens = make_opens (5000);
   const gsize cap = 8 * MIB;
   const gsize shared = cap / 2;
-  /* A quarter is for strangers, and of the rest each client has some of its own. */
+  /* A quarter is for clients without a token, and of the rest each client has a part of its own. */
   const guint64 memory = (cap + SLOTS * 40 * KIB) / 3 * 4;
   guint64 kept = 0;
   guint ended = 0;
@@ -262,8 +261,8 @@ test_many_opens_in_many_sessions (void)
   resumable_round_trip (rig.innocent, 1, "unharmed");
 }
 
-/* A target that sends without end, and a client that acknowledges only when next to nothing more may
- * be kept: it is never more than may be, and each acknowledgement makes room. */
+/* The target sends without end, and the client acknowledges only when the limit is almost reached: the limit is never
+ * exceeded, and each acknowledgement makes the stream continue. */
 static void
 test_never_acknowledges (void)
 {
@@ -283,7 +282,7 @@ test_never_acknowledges (void)
 
   for (guint round = 1; round <= 10; round++)
     {
-      /* How many bytes fit depends on how long the frames are: half of it always do. */
+      /* The number of bytes that fit depends on the size of the frames: half of the limit always does. */
       guint64 due = (guint64) round * (cap / 2);
 
       while (received < due || test_figure (rig.fixture->gateway, unacknowledged_bytes) <= cap - 128 * KIB)
@@ -300,7 +299,7 @@ test_never_acknowledges (void)
     }
 }
 
-/* A singleton session has one stream. */
+/* A singleton session has only one stream. */
 static void
 test_second_stream_of_singleton (void)
 {
@@ -310,13 +309,13 @@ test_second_stream_of_singleton (void)
 
   resumable_open (peer, 1);
   resumable_send (peer, RESUMABLE_OPEN, 3, NULL, 0);
-  /* A refusal, or the end of the session; in no case a second connection. */
+  /* The second stream is refused, or the session ends; there is no second connection in either case. */
   while (resumable_receive (peer, &frame) && frame.type == RESUMABLE_ACK)
     ;
   if (peer->close_code == 0)
     g_assert_true (frame.type == RESUMABLE_GOAWAY || (frame.type == RESUMABLE_RESET && frame.id == 3));
   resumable_round_trip (rig.innocent, 1, "unharmed");
-  /* The kernel may have taken a connection before the target does. */
+  /* The kernel may complete a connection before the target accepts it. */
   g_assert_true (target_wait_accepted (rig.target, 2));
   g_assert_cmpuint (target_get_counters (rig.target).accepted, ==, 2);
 }

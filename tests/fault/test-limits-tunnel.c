@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A gateway of resumable/1 that does not keep to it: the tunnel says so and gives the session up, and
- * its TCP clients are told the truth. */
+/* A gateway that violates resumable/1: the tunnel sends a GOAWAY and gives up the session, and its TCP clients are
+ * reset. */
 
 #include "bad-frames.h"
 #include "resume-rig.h"
@@ -62,7 +62,7 @@ test_more_frames (TcpTunnelMode mode)
   check_frame (mode, "much data", RESUMABLE_DATA, 1, 16 * MIB);
 }
 
-/* Behind its FIN a stream has nothing more to say. */
+/* No frame may follow the FIN of a stream. */
 static void
 test_after_fin (TcpTunnelMode mode)
 {
@@ -155,7 +155,7 @@ test_no_hello (TcpTunnelMode mode)
     }
 }
 
-/* Four frames were sent, of which two are acknowledged. */
+/* The tunnel has sent four frames, of which two are acknowledged. */
 static void
 check_lying_hello (TcpTunnelMode mode,
                    guint64 received)
@@ -184,7 +184,7 @@ test_lying_hello (TcpTunnelMode mode)
   check_lying_hello (mode, G_MAXUINT64);
 }
 
-/* A server that upgrades and says nothing more is not waited for for ever. */
+/* A server that opens the WebSocket and sends no HELLO is given up after a while. */
 static void
 test_silent_server (TcpTunnelMode mode)
 {
@@ -203,7 +203,8 @@ test_silent_server (TcpTunnelMode mode)
 
 /* Streams */
 
-/* Whatever the tunnel has said, and without waiting for it: the reset has to come before this ends. */
+/* The gateway ignores the credit that the tunnel grants, and does not wait for it: the tunnel has to reset the stream
+ * before the loop gives up. */
 static void
 test_credit_overrun (void)
 {
@@ -237,7 +238,7 @@ test_credit_overrun (void)
   client_close (other);
 }
 
-/* A gateway that acknowledges nothing: no more is kept for it than may be. */
+/* A gateway that acknowledges nothing: the tunnel does not buffer more than the limit. */
 static void
 test_never_acknowledges (TcpTunnelMode mode)
 {
@@ -260,7 +261,7 @@ test_never_acknowledges (TcpTunnelMode mode)
       g_assert_cmpmem (frame.payload, frame.length, expected, frame.length);
       received += frame.length;
       g_assert_cmpuint (test_figure (rig.tunnel, unacknowledged_bytes), <=, cap + KIB);
-      /* It waits for this alone. */
+      /* The tunnel waits only for this. */
       if (received % (512 * KIB) < frame.length)
         resumable_send_ack (rig.server, rig.server->taken);
     }
@@ -269,7 +270,7 @@ test_never_acknowledges (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* 100,000 OPENs that nobody wants. */
+/* Each of 100,000 OPENs from the gateway is refused. */
 static void
 test_many_opens (void)
 {
@@ -292,11 +293,11 @@ test_many_opens (void)
   client_close (fd);
 }
 
-/* As tunnel/engine.c has it. */
+/* As in tunnel/links.c. */
 #define MAX_DRAINING 16
 
-/* A gateway that takes no new connections in one session after the other, and never lets one come to its end. The
- * session that is given up is the oldest, or @idle, of which only the end of its connection is not acknowledged. */
+/* A gateway drains one session after the other, and never lets one end. The session that is given up is the oldest,
+ * or @idle, of which only the end of its connection is not acknowledged. */
 static void
 check_draining (int idle)
 {

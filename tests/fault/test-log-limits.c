@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a client with a token can make a gateway warn of, as often as it likes, and what a gateway or who is behind it can
- * make a tunnel warn of. */
+/* The warnings that a client with a token can cause at a gateway as often as it likes, and those that a gateway can
+ * cause at a tunnel, are limited. */
 
 #include "fixture.h"
 #include "monitor.h"
@@ -10,13 +10,13 @@
 
 #include <string.h>
 
-/* As io/log-limit.h has it. */
+/* As in io/log-limit.h. */
 #define MAX_LINES 20
 
 #define N (MAX_LINES + 10)
 
 static Monitor monitor;
-static GPtrArray *logged; /* under the monitor */
+static GPtrArray *logged; /* protected by the monitor */
 
 static GLogWriterOutput
 write_log (GLogLevelFlags level,
@@ -73,7 +73,7 @@ connect_session (guint16 port,
   return ws_connect (port, path, TEST_TOKEN);
 }
 
-/* Of @n warnings of @who, the last of which ends so. */
+/* Requires @n warnings of @who, of which the last ends with @end. */
 static void
 expect_limit_of (const char *who,
                  guint n,
@@ -82,7 +82,7 @@ expect_limit_of (const char *who,
   g_autofree char *summary = NULL;
 
   summary = g_strdup_printf ("%s: messages of this kind that were not logged: %u; the last of them: ", who, n - MAX_LINES);
-  /* It is written last, by a thread of the log. */
+  /* The summary is written last, by the thread of the log. */
   WAIT_UNTIL (count_logged (summary, end) == 1);
   g_assert_cmpuint (count_logged ("", end), <=, 1 + MAX_LINES);
 }
@@ -94,7 +94,7 @@ expect_limit (guint n,
   expect_limit_of ("gateway", n, end);
 }
 
-/* Sessions that are left: one warning for the WebSocket, and one for the session. */
+/* Abandoned sessions: one warning for the WebSocket, and one for the session. */
 static void
 test_expiries (void)
 {
@@ -115,7 +115,7 @@ test_expiries (void)
   expect_limit (2 * N, "did not come back within 1 ms");
 }
 
-/* It is the client that is gone where the target has all, or wants no more. */
+/* A client that does not return is also logged if its target has received everything, or has ended. */
 static void
 test_unconfirmed (void)
 {
@@ -132,7 +132,7 @@ test_unconfirmed (void)
   WAIT_UNTIL (count_logged ("", "did not come back within 50 ms") == 1);
 }
 
-/* Bytes for connections that have ended. */
+/* Data for connections that have ended. */
 static void
 test_losses (void)
 {
@@ -158,7 +158,8 @@ test_losses (void)
   expect_limit (N, "sent after the end of its connection were discarded");
 }
 
-/* Connections that the client says its application has closed, which is less than a warning. */
+/* Connections that the application of the client has closed, according to the client. They are logged below the level
+ * of warnings. */
 static void
 test_closed_by_client (void)
 {
@@ -181,7 +182,7 @@ test_closed_by_client (void)
   resumable_peer_free (peer);
 }
 
-/* Connections that a tunnel has lost, as often as its gateway ends them. */
+/* Connections that a tunnel has lost because its gateway ended them. */
 static void
 test_broken_connections (void)
 {
@@ -193,7 +194,7 @@ test_broken_connections (void)
   g_autoptr (GError) error = NULL;
 
   g_object_set (gateway, "log-level", TCP_TUNNEL_LOG_LEVEL_NONE, NULL);
-  /* The gateway refuses what it does not allow. */
+  /* The gateway refuses this target. */
   g_object_set (tunnel, "target", "not.allowed:1", "log-level", TCP_TUNNEL_LOG_LEVEL_WARN,
                 NULL);
   tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error);
@@ -215,7 +216,7 @@ int
 main (int argc,
       char **argv)
 {
-  /* Each thread has limits of its own. */
+  /* Each I/O thread has its own limits. */
   g_setenv ("TCP_TUNNEL_IO_THREADS", "1", TRUE);
   g_test_init (&argc, &argv, NULL);
   monitor_init (&monitor);

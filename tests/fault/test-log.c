@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A log writer that does not return until the test is over. */
+/* A log writer that blocks until the end of the test. */
 
 #include "fixture.h"
 
@@ -9,9 +9,9 @@
 #include <string.h>
 
 static Monitor monitor;
-static gboolean stuck;   /* under the monitor: the writer waits */
-static gboolean release; /* likewise: it goes on */
-static GString *written; /* likewise */
+static gboolean stuck;   /* protected by the monitor: the writer is waiting */
+static gboolean release; /* protected as well: the writer may continue */
+static GString *written; /* protected as well */
 
 static GLogWriterOutput
 write_log (GLogLevelFlags   level,
@@ -41,7 +41,7 @@ write_log (GLogLevelFlags   level,
   return G_LOG_WRITER_HANDLED;
 }
 
-/* Data and pings go on, and a close returns. What was not kept is counted. */
+/* Data and pings are still transferred, and a close returns. The dropped lines are counted. */
 static void
 test_stuck (void)
 {
@@ -51,7 +51,7 @@ test_stuck (void)
 
   g_object_set (fixture->tunnel, "keepalive-interval", 100, NULL);
   fixture_start (fixture);
-  /* Four lines for each connection, which is more than are kept. */
+  /* Each connection causes four lines, which together are more than are kept. */
   for (guint i = 0; i < n; i++)
     {
       int fd = client_connect (fixture_get_port (fixture));

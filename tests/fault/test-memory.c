@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* max-memory of a gateway: what clients make it keep stays below, whichever kind it is, and others are
- * served meanwhile. The clients are bare sockets, so that the heap that grows is the gateway's. */
+/* With max-memory, the memory that clients make a gateway use stays below the limit, whatever it is used for, and
+ * other clients are still served. The clients are plain sockets, so that only the gateway's heap grows. */
 
 #include <malloc.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #define KIB 1024
 #define MIB (1024 * 1024)
 
-/* What a client needs itself, and what is in the kernel's place here: the address, the log. */
+/* The memory that a client needs in any case, including its address and the log. */
 #define FIXED (24 * KIB)
 
 typedef struct
@@ -73,7 +73,7 @@ rig_add (Rig        *rig,
   return fd;
 }
 
-/* By how much the heap has grown, but for what the clients need themselves. */
+/* Checks the growth of the heap, less what the clients need in any case. */
 static void
 rig_check (Rig        *rig,
            const char *what,
@@ -89,7 +89,7 @@ rig_check (Rig        *rig,
     g_assert_cmpuint (grown, <=, rig->max + rig->max / 10 + fixed);
 }
 
-/* The header of a masked message, with a mask of zeros. */
+/* Sends the header of a message with a mask of zeros. */
 static void
 begin_message (int   fd,
                gsize length)
@@ -101,7 +101,7 @@ begin_message (int   fd,
   client_write (fd, header, sizeof header);
 }
 
-/* As much as the socket takes, of @length bytes. */
+/* Writes as many of the @length bytes as the socket accepts. */
 static gsize
 write_some (int           fd,
             const guint8 *data,
@@ -135,7 +135,7 @@ test_incomplete (void)
       int fd = rig_add (&rig, "/?mode=multiplexed");
 
       begin_message (fd, size);
-      /* The first four bytes are the id, which is not 0. */
+      /* The first four bytes are the id, which must not be 0. */
       data[3] = 1;
       written[i] = write_some (fd, data, size - 1);
       sent += written[i];
@@ -146,7 +146,7 @@ test_incomplete (void)
     resumable_round_trip (rig.limits.innocent, 1, "not held up");
   rig_check (&rig, "incomplete messages", sent);
 
-  /* Those that go make room for the others: the last can say all it has. */
+  /* Clients that leave free memory for the others: the last one can send its whole message. */
   for (guint i = 0; i < n - 1; i++)
     {
       client_reset (GPOINTER_TO_INT (rig.fds->pdata[0]));
@@ -156,8 +156,8 @@ test_incomplete (void)
   g_assert_true (target_wait_bytes_in (rig.limits.target, size - 4));
 }
 
-/* Heads that are too large take nothing any more once they were refused, while the clients, which do not close,
- * still have the time to read that. No token is needed for it. */
+/* Request heads that are too large use no memory after they were refused, although the clients do not close, and
+ * still have time to read the answer. This needs no token. */
 static void
 test_refused_heads (void)
 {
@@ -186,7 +186,8 @@ test_refused_heads (void)
     g_assert_cmpuint (grown, <, n * FIXED);
 }
 
-/* As many ids as it takes, of connections that are refused, which tagged has to remember for a while. */
+/* Opens as many connections as the socket accepts, each of which is refused. A tagged session keeps their ids for a
+ * while. */
 static gsize
 flood_ids (int     fd,
            guint32 count)
@@ -229,7 +230,7 @@ test_ids (void)
   rig_check (&rig, "ids", sent);
 }
 
-/* Nobody reads what the target has to say. */
+/* The clients do not read the data of the target. */
 static void
 test_unread (void)
 {
@@ -237,7 +238,7 @@ test_unread (void)
   g_auto (Rig) rig = rig_new (target_new_source (64 * MIB, 1), 48 * MIB);
   guint64 before;
 
-  /* The innocent has one as well, and does not give credit for more. */
+  /* The client that behaves has a connection too, but grants no more credit. */
   for (guint i = 0; i < n; i++)
     {
       int fd = rig_add (&rig, "/?mode=multiplexed");
@@ -259,7 +260,7 @@ test_unread (void)
   rig_check (&rig, "what is not read", before);
 }
 
-/* One that has as little memory as there may be gets a message through that has to be whole. */
+/* With the smallest possible memory, a message that has to be buffered as a whole still passes. */
 static void
 test_least (void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a gateway counts beside its statistics. */
+/* TcpGatewayMetrics: what a gateway counts in addition to its statistics. */
 
 #include "resume-rig.h"
 #include "resumable-peer.h"
@@ -33,7 +33,7 @@ sum (TcpGatewayMetrics *metrics,
   return total;
 }
 
-/* Sessions, WebSockets and how long they took; and what a connection knows of its resumes. */
+/* Sessions, WebSockets and the time to open them; and the resumes and the duration of a connection. */
 static void
 test_sessions (void)
 {
@@ -89,7 +89,7 @@ test_sessions (void)
       g_assert_cmpuint (later, ==, duration);
     }
 
-  /* What is counted goes on; what is so at a moment is over. */
+  /* Totals remain after a close; values of the present state are 0. */
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
   g_assert_cmpuint (figure (gateway, open_sessions), ==, 0);
   g_assert_cmpuint (figure (gateway, max_sessions), ==, 0);
@@ -97,7 +97,7 @@ test_sessions (void)
   g_assert_cmpuint (figure (gateway, total_websockets), ==, 3);
 }
 
-/* A connection that fails is counted by its reason. */
+/* Connections to a target that fail are counted by their reason. */
 static void
 dial (TcpGateway *gateway,
       const char *where,
@@ -145,7 +145,7 @@ test_dial_timeout (void)
   g_assert_cmpuint (figure (fixture->gateway, dials_timed_out), ==, 1);
 }
 
-/* Which limit it was. */
+/* The limit that was hit is counted. */
 static void
 test_limits (void)
 {
@@ -171,7 +171,7 @@ test_limits (void)
   g_assert_cmpuint (figure (gateway, refused_requests), ==, 1);
 }
 
-/* Connections that have no turn in time. */
+/* Connections that wait too long because of the rate. */
 static void
 test_dial_limits (void)
 {
@@ -191,7 +191,7 @@ test_dial_limits (void)
   g_assert_cmpuint (figure (gateway, dials_limited), ==, 1);
 }
 
-/* Those without a token, and those that are no client at all. */
+/* TLS handshakes, and connections that are dropped before they send a whole request. */
 static void
 test_strangers (void)
 {
@@ -231,7 +231,7 @@ test_tokens (void)
   g_assert_cmpuint (figure (fixture->gateway, refused_requests), ==, 3);
 }
 
-/* One that comes through a proxy has two addresses. */
+/* A connection by way of a proxy has two addresses. */
 static void
 test_proxy_address (void)
 {
@@ -259,7 +259,8 @@ test_proxy_address (void)
   client_close (fd);
 }
 
-/* Read by threads at once while the gateway closes and starts again, with a session each time. What is counted only grows. */
+/* Several threads read the metrics while the gateway is closed and started again, with one session each time. Totals
+ * never decrease. */
 
 #define N_THREADS 4
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Many TCP connections without mode=multiplexed: each with a session of its own, or in one session if the gateway can
- * do that. What is true of every mode is tested with the rest. */
+/* Many TCP connections without mode=multiplexed: each with its own session, or all in one session if the gateway
+ * supports that. The tests of other subjects run in every mode. */
 
 #include "log-tap.h"
 #include "resume-rig.h"
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The nth client's, so that none can have another's bytes. */
+/* Each client has its own seed, so that bytes of another client are detected. */
 typedef struct
 {
   int fd;
@@ -26,13 +26,13 @@ run_talk (gpointer data)
 
   client_echo_stream (talk->fd, MIB / 2, talk->seed);
   client_finish (talk->fd);
-  /* raw cannot say that one direction goes on. */
+  /* raw has no half-close. */
   client_expect_end (talk->fd);
   client_close (talk->fd);
   return NULL;
 }
 
-/* Each of them moves its own bytes, and sees its own end. */
+/* Each connection transfers its own bytes, and ends in order. */
 static void
 check_many (TcpTunnelMode mode,
             FixtureFlags flags,
@@ -75,7 +75,7 @@ test_auto_many (void)
   check_many (TCP_TUNNEL_MODE_AUTO, FIXTURE_RESUMABLE, 40, 1);
 }
 
-/* The session that one connection began stays for the others. */
+/* The session that the first connection has begun stays for the others. */
 static void
 test_auto_first_leaves (void)
 {
@@ -100,7 +100,7 @@ test_auto_first_leaves (void)
   g_assert_cmpuint (fault_proxy_get_counters (fixture->proxy).links_accepted, ==, 1);
 }
 
-/* Until it is known whether the gateway takes many, clients wait, and no more of them than there may be. */
+/* Until it is known whether the gateway accepts many connections in a session, clients wait, up to the limit. */
 static void
 test_auto_waiting (void)
 {
@@ -136,7 +136,7 @@ test_auto_waiting (void)
     client_close (fds[i]);
 }
 
-/* If the first goes before that, the next is the first. */
+/* If the first client leaves before that, the next client takes its place. */
 static void
 test_auto_first_gives_up (void)
 {
@@ -157,7 +157,7 @@ test_auto_first_gives_up (void)
   client_close (second);
 }
 
-/* Nor does the next wait where that has to tell the gateway. */
+/* Nor does the next client wait until the gateway knows that the first has left. */
 static void
 test_auto_first_left (void)
 {
@@ -178,7 +178,7 @@ test_auto_first_left (void)
   resumable_expect_data (rig.server, 1, "kept");
   first = tunnel_rig_connect (&rig, 3);
 
-  /* The one before has one connection, also if this gateway says that there may be many. */
+  /* The session before has one connection, even if this gateway accepts many. */
   later = rig.server->fd;
   rig.server->fd = websocket;
   rig.server->taken = rig.server->sent = rig.server->confirmed = 0;
@@ -193,7 +193,7 @@ test_auto_first_left (void)
   client_close (second);
 }
 
-/* Where the gateway does not take many, there is one at a time, and the log says so. */
+/* If the gateway does not accept many connections, there is one at a time, and this is logged. */
 static void
 test_auto_foreign (void)
 {
@@ -214,7 +214,7 @@ test_auto_foreign (void)
   g_assert_false (client_has_ended (first));
   client_close (first);
 
-  /* It asks again with the next, which waits until the first is through. */
+  /* The next client causes another request, which has to wait until the first client has finished. */
   WAIT_UNTIL (rig.recorder->closed == 1);
   first = client_connect (test_tunnel_get_port (rig.tunnel));
   g_assert_true (http_stub_wait_requests (rig.stub, 2));
@@ -223,7 +223,7 @@ test_auto_foreign (void)
   g_assert_cmpuint (rig.recorder->failures, ==, 0);
 }
 
-/* It speaks resumable/1, but takes one. */
+/* The gateway supports resumable/1, but only one connection for each session. */
 static void
 test_auto_one (void)
 {
@@ -240,7 +240,7 @@ test_auto_one (void)
   client_close (fd);
 }
 
-/* A gateway that takes many comes into the place of one that did not: the session keeps to what it said. */
+/* A gateway that accepts many connections replaces one that did not: the session still has one. */
 static void
 test_auto_one_stays_one (void)
 {
@@ -276,7 +276,7 @@ expect_both_lost (TunnelRig *rig,
   g_assert_cmpuint (rig->recorder->failures, ==, 0);
 }
 
-/* The gateway was replaced by one that takes one. */
+/* The gateway was replaced by one that accepts only one connection for each session. */
 static void
 test_auto_no_more_many (void)
 {
@@ -308,7 +308,7 @@ test_auto_no_more_many (void)
   client_close (first);
 }
 
-/* Or by one that knows nothing of resumable/1. */
+/* The gateway was replaced by one that does not support resumable/1. */
 static void
 test_auto_becomes_foreign (void)
 {
@@ -342,7 +342,7 @@ test_auto_becomes_foreign (void)
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 
-/* Nothing that could be resumed is asked for, so that nothing has to be waited for. */
+/* Without resumption, the tunnel does not ask for resumable/1, and no client waits for it. */
 static void
 test_auto_off (void)
 {
@@ -361,7 +361,7 @@ test_auto_off (void)
   g_assert_cmpuint (log_tap_count ("warn", "one TCP client at a time"), ==, 0);
 }
 
-/* The gateway ended the session, and each of those that come before there is another waits for that. */
+/* The gateway has ended the session: clients that come before there is a new one wait for it. */
 static void
 test_auto_waiting_again (void)
 {
@@ -394,11 +394,11 @@ test_auto_waiting_again (void)
     }
 }
 
-/* A client that does not reach the gateway, as another would not either. */
+/* Connects a client that does not reach the gateway. */
 static void
 expect_one_to_fail (Fixture *fixture)
 {
-  /* It is turned away as long as the one before counts as present. */
+  /* Clients are refused as long as the one before counts as open. */
   while (test_figure (fixture->tunnel, total_connections) < 2)
     {
       int fd = client_connect (fixture_get_port (fixture));
@@ -420,7 +420,7 @@ expect_to_live (Fixture *fixture,
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 
-/* In an outage a new client is given up after few attempts, and one that can be resumed is not. */
+/* During an outage, a new client is given up after a few attempts, and a session that can be resumed is not. */
 static void
 test_parallel_outage (void)
 {
@@ -438,7 +438,7 @@ test_parallel_outage (void)
   expect_to_live (fixture, &first);
 }
 
-/* Nor is one that has left while what it sent is not delivered yet. */
+/* Nor is a session given up whose client has left while its data is not yet delivered. */
 static void
 test_singleton_outage (void)
 {
@@ -463,7 +463,7 @@ test_singleton_outage (void)
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 
-/* Nor are those of a gateway that takes no new ones. */
+/* Nor are the sessions of a gateway that is draining. */
 static void
 test_auto_draining (void)
 {
@@ -487,7 +487,7 @@ test_auto_draining (void)
   client_close (fd);
 }
 
-/* Of those that drain no more are left than there may be, whatever others there are. */
+/* The number of draining sessions is limited, whatever other sessions there are. */
 static void
 test_auto_too_many_draining (void)
 {
@@ -496,7 +496,7 @@ test_auto_too_many_draining (void)
   int websockets[18];
 
   log_tap_clear ();
-  /* That of a client that has left, of which the gateway has yet to take something. */
+  /* The session of a client that has left, which the gateway has not acknowledged completely. */
   client_close (tunnel_rig_start (&rig));
   resumable_expect (rig.server, RESUMABLE_FIN, 1);
   rig.server->hello.flags = RESUMABLE_MANY;
@@ -512,12 +512,12 @@ test_auto_too_many_draining (void)
       resumable_send_code (rig.server, RESUMABLE_GOAWAY, 0, RESUMABLE_GOAWAY_DRAINING, "draining");
       tunnel_rig_round_trip (&rig, clients[i], 1, "behind that");
     }
-  /* And of its connection. */
+  /* One warning for the session, and one for its connection. */
   LOG_TAP_EXPECT ("warn", "one more than there may be", 2);
   tunnel_rig_expect_closed (&rig, 1, TCP_TUNNEL_ERROR_LOST);
   client_expect_reset (clients[0]);
 
-  /* The one that does not drain was none of them. */
+  /* The session that does not drain was not one of them. */
   websockets[17] = rig.server->fd;
   rig.server->fd = websockets[0];
   rig.server->taken = 2;
@@ -588,7 +588,7 @@ test_parallel_max (void)
   pair_clear (&pairs[1]);
 }
 
-/* What the gateway does to one is nothing to another; but where there is no other, it ends the tunnel. */
+/* A refusal of one connection does not affect another; but if there is no other, it ends the tunnel. */
 static void
 test_parallel_refused (void)
 {
@@ -617,7 +617,8 @@ test_parallel_refused (void)
   stub_rig_expect_failure (&rig, TCP_TUNNEL_ERROR_REJECTED);
 }
 
-/* Another WebSocket would lead to another connection of the target: no byte of one may come behind those of the other. */
+/* Another WebSocket would lead to another connection of the target: no byte of one may follow the bytes of the
+ * other. */
 static void
 test_parallel_breaks (void)
 {
@@ -654,7 +655,8 @@ on_token_required (TcpTunnel *tunnel,
   asked++;
 }
 
-/* Whose token is refused at the same time ask for another once, and all have it. */
+/* If the token of several connections is refused at the same time, token-required is emitted once, and the new token
+ * is used for all. */
 static void
 test_parallel_token (void)
 {

@@ -46,7 +46,7 @@ test_many_at_once (void)
 
   for (guint i = 0; i < clients; i++)
     fds[i] = client_connect (fixture_get_port (fixture));
-  /* Each has a stream of its own, and none is read before all were written. */
+  /* Each client has a stream of its own, and none is read before all were written. */
   for (guint i = 0; i < clients; i++)
     client_send_stream (fds[i], size, i, 0);
   for (guint i = clients; i > 0; i--)
@@ -113,7 +113,7 @@ test_drop_resets_all (void)
   g_assert_error (fixture->recorder->closed_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST);
   g_assert_true (target_wait_open (target, 0));
 
-  /* Turned away one way or the other until there is a WebSocket again. */
+  /* Clients are refused in one way or another until there is a WebSocket again. */
   if (client_try_connect (fixture_get_port (fixture), &refused) == 0)
     {
       client_expect_end (refused);
@@ -150,7 +150,7 @@ test_pong_deadline (void)
   client_close (fd);
 }
 
-/* The gateway finds out by its own keep-alive that the tunnel is gone. */
+/* The gateway detects by its own keep-alive that the tunnel has gone. */
 static void
 test_gateway_pong_deadline (void)
 {
@@ -180,7 +180,8 @@ test_slow_reader_gets_all (void)
 
   client_set_receive_buffer (fd, 16384);
   client_write (fd, "go", 2);
-  /* The target waits for an answer to its end, so all of it is under way when the reading begins. */
+  /* The target keeps its connection open after its FIN, so that all of its data is in transit when the client begins
+   * to read. */
   g_assert_true (target_wait_accepted (target, 1));
   while (read < size)
     {
@@ -196,7 +197,7 @@ test_slow_reader_gets_all (void)
   g_assert_no_error (fixture->recorder->closed_error);
 }
 
-/* The other way: all that the client wrote before it left arrives. */
+/* In the other direction, all that the client wrote before it closed arrives. */
 static void
 test_upload_then_close (void)
 {
@@ -233,7 +234,7 @@ test_client_resets (void)
   client_close (other);
 }
 
-/* The tagged dialect has but one way to say that a connection is over. */
+/* The protocol tagged has only one message for the end of a connection. */
 static void
 test_target_resets (void)
 {
@@ -270,7 +271,7 @@ test_target_refused (void)
   g_assert_cmpint (tcp_tunnel_get_state (fixture->tunnel), ==, TCP_TUNNEL_STATE_CONNECTED);
 }
 
-/* Nothing is said of a client that never spoke, so nothing must wait for its end either. */
+/* A client that sends nothing is not announced to the gateway, so that its end waits for nothing either. */
 static void
 test_silent_clients (void)
 {

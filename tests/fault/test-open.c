@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Streams through a tunnel that no port leads to. */
+/* tcp_tunnel_open_async (): streams through a tunnel without a local port. */
 
 #include "endpoint.h"
 #include "resume-rig.h"
@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-/* What an opening has come to. It belongs to the thread that asked. */
+/* The result of an opening. It belongs to the thread that called it. */
 typedef struct
 {
   GMainContext *context;
@@ -141,7 +141,7 @@ stream_expect_end (GIOStream *stream)
   g_assert_no_error (error);
 }
 
-/* Both directions fail with it, however often they are tried. */
+/* Both directions fail with this error, however often they are tried. */
 static void
 stream_expect_broken (GIOStream *stream,
                       TcpTunnelError code)
@@ -159,7 +159,7 @@ stream_expect_broken (GIOStream *stream,
     }
 }
 
-/* As with a client of a port: the same signals, the same counts. */
+/* The same signals and statistics as for a client of a port. */
 static void
 test_open (TcpTunnelMode mode,
            FixtureFlags flags)
@@ -198,7 +198,7 @@ test_open_resumable (TcpTunnelMode mode)
   test_open (mode, FIXTURE_RESUMABLE);
 }
 
-/* It is there when the gateway has connected, and not before. */
+/* The stream is returned when the gateway has connected to the target, and not before. */
 static void
 test_opened (TcpTunnelMode mode)
 {
@@ -240,7 +240,7 @@ test_refused (TcpTunnelMode mode)
   expect_refused (fixture->tunnel, NULL, TCP_TUNNEL_ERROR_WRONG_STATE);
 }
 
-/* A target cannot be named: another than was asked for is never reached. */
+/* The protocol cannot name a target: the call fails, and does not connect to the gateway's own target. */
 static void
 test_unnameable (TcpTunnelMode mode)
 {
@@ -271,7 +271,7 @@ test_too_many (void)
   check_open (fixture->tunnel);
 }
 
-/* Each of the directions ends on its own. */
+/* Each direction ends on its own. */
 static void
 test_half_close (TcpTunnelMode mode)
 {
@@ -298,7 +298,7 @@ test_half_close (TcpTunnelMode mode)
   stream_expect_end (stream);
 }
 
-/* What arrived before is still to be read; then comes the reason. */
+/* Data that arrived before the break can still be read; then the error is returned. */
 static void
 test_broken (TcpTunnelMode mode)
 {
@@ -324,7 +324,7 @@ test_broken (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* An end in order stays one, whatever becomes of the other direction. */
+/* An orderly end of one direction remains, even if the other breaks. */
 static void
 test_broken_behind_end (TcpTunnelMode mode)
 {
@@ -358,7 +358,7 @@ run_echo (gpointer data)
   return NULL;
 }
 
-/* Breaks of the WebSocket are not seen. */
+/* Breaks of the WebSocket do not affect the stream. */
 static void
 test_cuts (TcpTunnelMode mode)
 {
@@ -381,7 +381,7 @@ test_cuts (TcpTunnelMode mode)
   g_assert_cmpuint (test_figure (fixture->tunnel, resumes), >=, 1);
 }
 
-/* While the gateway has yet to connect, and before it was asked. */
+/* A call is cancelled before the gateway was asked, and while it connects to the target. */
 static void
 test_cancelled (TcpTunnelMode mode)
 {
@@ -423,7 +423,7 @@ test_closed (TcpTunnelMode mode)
   g_assert_cmpuint (late->error->domain, ==, TCP_TUNNEL_ERROR);
 }
 
-/* It needs neither the tunnel nor the thread that asked. */
+/* A stream outlives the tunnel, and needs no thread of its own. */
 static void
 test_outlives_reference (void)
 {
@@ -442,7 +442,7 @@ test_outlives_reference (void)
   stream_expect_broken (opening->stream, TCP_TUNNEL_ERROR_CLOSED);
 }
 
-/* From threads of all kinds at once, with contexts of their own. */
+/* Several threads open streams at the same time, with contexts of their own. */
 
 #define N_THREADS 8
 
@@ -489,7 +489,7 @@ test_threads (void)
   WAIT_UNTIL (test_figure (fixture->tunnel, open_connections) == 0);
 }
 
-/* Asynchronous reading and writing, which needs no thread. */
+/* Asynchronous reading and writing. */
 
 static void
 on_result (GObject *object,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a server may answer to the request for a WebSocket, and what it was asked. */
+/* The request for a WebSocket, and the answers that a server may give to it. */
 
 #include "fixture.h"
 #include "socket-util.h"
@@ -11,9 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LONG 600000 /* ms: nothing is waited for so long */
+#define LONG 600000 /* ms: longer than any test */
 
-/* The message when a multiplexed tunnel is started. */
+/* Returns the error message of the start of a multiplexed tunnel. */
 static char *
 get_refusal (HttpStub *stub,
              TcpTunnelError code)
@@ -29,7 +29,7 @@ get_refusal (HttpStub *stub,
   return g_strdup (error->message);
 }
 
-/* What is known at the head of an answer does not wait for its body. */
+/* Errors that the head of an answer shows do not wait for its body. */
 static void
 test_endless_bodies (void)
 {
@@ -59,7 +59,7 @@ test_endless_bodies (void)
       message = get_refusal (stub, cases[i].code);
       g_test_message ("%s", message);
       g_assert_nonnull (strstr (message, cases[i].says));
-      /* It is not kept open either. */
+      /* The connection is closed as well. */
       g_assert_true (http_stub_wait_held (stub, 0));
     }
 }
@@ -106,7 +106,7 @@ test_endless_heads (void)
     }
 }
 
-/* Informational answers, then no other: the time of the connection is up. */
+/* Only informational answers arrive until the timeout. */
 static void
 test_timeout (void)
 {
@@ -131,7 +131,7 @@ on_started (GObject *source,
   tcp_endpoint_start_finish (TCP_ENDPOINT (source), result, error);
 }
 
-/* A close waits for none of that. */
+/* A close waits for neither. */
 static void
 test_close (void)
 {
@@ -149,7 +149,7 @@ test_close (void)
   g_assert_true (http_stub_wait_held (rig.stub, 0));
 }
 
-/* As limrun's client does. */
+/* The client of limrun does the same. */
 static void
 test_redirect_in_singleton (void)
 {
@@ -165,7 +165,7 @@ test_redirect_in_singleton (void)
   client_close (fd);
 }
 
-/* A URL that is signed stays as it is. */
+/* The path and the query are not normalized, since a URL may be signed. */
 static void
 test_target (void)
 {
@@ -211,7 +211,7 @@ test_target (void)
     }
 }
 
-/* The application's headers are sent, and not in place of ours. */
+/* The headers of the application are sent, and do not replace those of the library. */
 static void
 test_headers (void)
 {
@@ -234,7 +234,7 @@ test_headers (void)
   g_assert_cmpstr (authorization, ==, "Bearer " TEST_TOKEN);
 }
 
-/* A name with two addresses, at the first of which nothing answers. */
+/* A name with two addresses, of which the first does not answer. */
 
 #define TEST_TYPE_RESOLVER (test_resolver_get_type ())
 G_DECLARE_FINAL_TYPE (TestResolver, test_resolver, TEST, RESOLVER, GResolver)
@@ -295,7 +295,7 @@ get_port (const char *uri)
   return g_uri_get_port (parsed);
 }
 
-/* A listener at 127.0.0.2 whose queue is full, so that it does not answer any more. Fills @fds. */
+/* Returns a listener at 127.0.0.2 that does not answer, since its queue is full. Fills @fds. */
 static int
 listen_deaf (guint16 port,
              int fds[4])
@@ -330,7 +330,7 @@ test_dead_address (void)
 
   g_resolver_set_default (resolver);
   http_stub_push_answer (stub, 404, NULL, NULL);
-  /* The kernel gives the first address up after two minutes. */
+  /* The kernel gives up the first address after two minutes. */
   g_object_set (tunnel, "connect-timeout", LONG, NULL);
   before_ms = g_get_monotonic_time () / 1000;
   g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (tunnel), NULL, &error));
@@ -344,7 +344,7 @@ test_dead_address (void)
   close (listener);
 }
 
-/* SNI names a host, never an address. */
+/* SNI contains the name of a host, never an address. */
 
 static gpointer
 read_client_hello (gpointer data)
@@ -362,7 +362,7 @@ read_client_hello (gpointer data)
   return hello;
 }
 
-/* Of the extension @type. NULL if there is none. */
+/* Returns the extension @type, or NULL if there is none. */
 static const guint8 *
 find_extension (GByteArray *hello,
                 guint type)
@@ -405,8 +405,8 @@ test_sni (void)
     }
 }
 
-/* The 101 in single bytes, and after informational answers; what comes behind it in the same segment
- * is part of the WebSocket. */
+/* The 101 arrives in single bytes, or after informational answers. Bytes after it in the same segment belong to the
+ * WebSocket. */
 
 typedef struct
 {
@@ -444,7 +444,7 @@ serve_slowly (gpointer data)
       client_write (fd, answer->str + i, 1);
   else
     client_write (fd, answer->str, answer->len);
-  /* The server closes first, or the tunnel would wait for that. */
+  /* The tunnel would wait if the server did not close first. */
   reply = ws_server_receive (fd, &opcode);
   g_assert_nonnull (reply);
   g_assert_cmpuint (opcode, ==, WS_CLOSE);

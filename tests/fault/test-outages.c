@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* How long a tunnel tries to come back, and how much it hurries. What is asserted are the delays
- * that it chose, not the time that went by. */
+/* How long a tunnel tries to reconnect, and with which delays. The tests check the delays that it announces, not the
+ * time that passes. */
 
 #include "resume-rig.h"
 #include "tunnel-rig.h"
 
 #include <string.h>
 
-/* As base/backoff.h has it. */
+/* As in base/backoff.h. */
 #define FIRST_DELAY 50
 
 static guint
@@ -27,7 +27,7 @@ expect_quick (Recorder *recorder,
     g_assert_cmpuint (g_array_index (recorder->delays, guint, i), <=, FIRST_DELAY);
 }
 
-/* More cuts than attempts, and nothing to send: each time the session was resumed. */
+/* More cuts than attempts, and no data: each time the session was resumed, so that the count begins again. */
 static void
 test_idle_cuts (TcpTunnelMode mode)
 {
@@ -47,7 +47,7 @@ test_idle_cuts (TcpTunnelMode mode)
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 
-/* Other peers cannot say that a session goes on, but that they are there. */
+/* Other protocols do not confirm that a session continues, but only that the peer answers. */
 static void
 test_plain_cuts (TcpTunnelMode mode)
 {
@@ -57,7 +57,7 @@ test_plain_cuts (TcpTunnelMode mode)
 
   g_object_set (fixture->tunnel, "max-reconnect-attempts", 2, NULL);
   fd = resume_begin (fixture);
-  /* In parallel mode the other end may be a bridge, for which another WebSocket is another connection. */
+  /* In parallel mode, the other end may be a bridge, which opens another connection for another WebSocket. */
   if (mode == TCP_TUNNEL_MODE_PARALLEL)
     fault_proxy_reset (fixture->proxy);
   for (guint i = 1; mode != TCP_TUNNEL_MODE_PARALLEL && i <= 8; i++)
@@ -74,7 +74,7 @@ test_plain_cuts (TcpTunnelMode mode)
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 
-/* The gateway keeps the session for longer than there are attempts. */
+/* A tunnel reconnects for as long as the gateway keeps the session, even with few attempts. */
 static void
 test_long (TcpTunnelMode mode)
 {
@@ -95,8 +95,8 @@ test_long (TcpTunnelMode mode)
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 
-/* But not for ever: its connections end, and the tunnel goes on if it may. Nobody waits for a
- * session of which nobody knows when it will be there. */
+/* When the gateway has dropped the session, its connections end, and the tunnel goes on with another. New clients are
+ * refused while no session is expected soon. */
 static void
 test_too_long (TcpTunnelMode mode)
 {
@@ -141,7 +141,7 @@ test_too_long (TcpTunnelMode mode)
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 
-/* Nor does the tunnel, if it has used up what it has. */
+/* The tunnel fails if its attempts are used up by then. */
 static void
 test_too_long_limited (TcpTunnelMode mode)
 {
@@ -162,7 +162,7 @@ test_too_long_limited (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* Whoever wants no attempt gets none. */
+/* With 0 attempts, there is none. */
 static void
 test_none (TcpTunnelMode mode)
 {
@@ -179,7 +179,7 @@ test_none (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* A server that opens the WebSocket and says nothing on it prolongs nothing. */
+/* A server that opens the WebSocket and sends nothing does not extend the time. */
 static void
 test_silent_server (TcpTunnelMode mode)
 {
@@ -199,7 +199,7 @@ test_silent_server (TcpTunnelMode mode)
   g_assert_cmpuint (rig.recorder->failures, ==, 0);
 }
 
-/* A cut is felt as little as possible, and as often as there are cuts, whatever the delay. */
+/* After a cut with progress, the first delay is short, whatever delay is set, and after any number of cuts. */
 static void
 test_quick (TcpTunnelMode mode)
 {
@@ -216,8 +216,8 @@ test_quick (TcpTunnelMode mode)
   expect_quick (fixture->recorder, 12);
 }
 
-/* Each WebSocket breaks before anything comes back but the HELLO, and that says that what was sent
- * over the one before has arrived. */
+/* Each WebSocket breaks before anything but a HELLO arrives, which acknowledges what was sent over the one before:
+ * this counts as progress. */
 static void
 test_progress_by_hello (TcpTunnelMode mode)
 {
@@ -238,7 +238,7 @@ test_progress_by_hello (TcpTunnelMode mode)
   expect_quick (rig.recorder, 10);
 }
 
-/* A server that says HELLO and goes is not dialled in a loop, though it is not given up either. */
+/* A server that only sends a HELLO and leaves is not reconnected to in a loop; but it is not given up either. */
 static void
 test_no_progress (TcpTunnelMode mode)
 {

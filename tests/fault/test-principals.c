@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a gateway lets the clients of one name do, and others not. */
+/* What a gateway permits the clients of a principal. */
 
 #include "resume-rig.h"
 #include "resumable-peer.h"
@@ -31,7 +31,7 @@ rig_clear (Rig *rig)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Rig, rig_clear)
 
-/* One with this token; it belongs to the list. */
+/* Adds a principal with this token; the list owns it. */
 static TcpPrincipal *
 add (Rig *rig,
      const char *name,
@@ -83,7 +83,7 @@ expect_limit (ResumablePeer *peer,
   resumable_expect_reset (peer, id, RESUMABLE_RESET_LIMIT);
 }
 
-/* Each has the targets of its own list, and what the gateway allows only if it has no list. */
+/* A principal may use the targets of its own list, and those of the gateway only if it has no list. */
 static void
 test_allow (void)
 {
@@ -145,7 +145,7 @@ set_strv (gpointer object,
   g_object_set (object, property, strv, NULL);
 }
 
-/* That of a gateway, where "db" is another target, and "ci" one that nobody listens at. */
+/* The names of the gateway: "db" is another target, and at "ci" no server listens. */
 static void
 name_targets (Rig *rig,
               Target *other)
@@ -156,7 +156,7 @@ name_targets (Rig *rig,
   set_strv (rig->fixture->gateway, "targets", db, "ci=127.0.0.1:1", NULL);
 }
 
-/* A target with a name is for those that are allowed the name, and is asked for by it, or by the path. */
+/* A named target may be used by those that are allowed the name. It is selected by the name, or by the path. */
 static void
 test_names (void)
 {
@@ -193,7 +193,7 @@ test_names (void)
   expect_opened (at_path, 1, "");
   g_assert_cmpuint (target_get_counters (other).accepted, ==, 3);
   expect_forbidden (at_path, 3, "ci");
-  /* Its session is one of that path. */
+  /* The session belongs to that path. */
   resumable_reset (at_path);
   g_free (at_path->query);
   at_path->query = g_strdup ("/?mode=multiplexed&sessionId=one");
@@ -211,7 +211,7 @@ expect_message (int fd)
   g_assert_cmpuint (opcode, ==, WS_BINARY);
 }
 
-/* In the singleton mode. */
+/* Requests this path in singleton mode. */
 static void
 expect_path (Rig *rig,
              const char *path)
@@ -233,7 +233,7 @@ try_path (Rig *rig,
   return http_get (fixture_get_gateway_port (rig->fixture), path, headers, NULL, NULL);
 }
 
-/* In protocols in which none can be named the path does it. */
+/* In protocols without a name of the target, the path selects it. */
 static void
 test_paths (void)
 {
@@ -265,7 +265,7 @@ test_paths (void)
   g_assert_cmpuint (try_path (&rig, "/instance/db?remotePort=0", TEST_TOKEN), ==, 400);
   tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->gateway));
 
-  /* At any path, and without a target for those that ask for none. */
+  /* At any path, and without a target for requests that name none. */
   g_object_set (rig.fixture->gateway, "path", NULL, "target", NULL, NULL);
   fixture_start_gateway (rig.fixture);
   expect_path (&rig, "/db");
@@ -273,13 +273,13 @@ test_paths (void)
   g_assert_cmpuint (target_get_counters (own).accepted, ==, 1);
   tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->gateway));
 
-  /* One with a name may be that of those that ask for none. */
+  /* A named target may be the default. */
   g_object_set (rig.fixture->gateway, "target", "db", NULL);
   fixture_start_gateway (rig.fixture);
   expect_path (&rig, "/");
 }
 
-/* Of this library's tunnel. */
+/* A tunnel of this library names the target. */
 static void
 test_tunnel_names (TcpTunnelMode mode)
 {
@@ -301,7 +301,8 @@ test_tunnel_names (TcpTunnelMode mode)
   g_assert_cmpuint (target_get_counters (other).accepted, ==, 1);
 }
 
-/* Streams to what is not allowed any more are reset, those to what is go on, and so does the session. */
+/* After a reload, streams to targets that are not allowed any more are reset. Other streams and the session
+ * continue. */
 static void
 test_forbidden_later (void)
 {
@@ -333,7 +334,8 @@ test_forbidden_later (void)
   ws_send (tagged, WS_BINARY, "\0\0\0\1tag", 7);
   expect_message (tagged);
 
-  /* The name is, but not any more what it leads to; and one was only so within a network. */
+  /* The name is still allowed, but not the address that it leads to; another target was only allowed by its
+   * network. */
   set_strv (principal, "allow", own_address, "db", by_name, NULL);
   test_reload_gateway (rig.fixture->gateway);
   resumable_expect_reset (alice, 5, RESUMABLE_RESET_FORBIDDEN);
@@ -361,7 +363,7 @@ test_forbidden_later (void)
   expect_opened (alice, 13, "db");
   g_assert_true (target_wait_open (own, 0));
 
-  /* A name that leads elsewhere does so from now on. */
+  /* A name that now leads elsewhere does so for new connections. */
   set_strv (rig.fixture->gateway, "targets", "db=127.0.0.1:1", NULL);
   test_reload_gateway (rig.fixture->gateway);
   resumable_round_trip (alice, 13, "on");
@@ -374,7 +376,7 @@ test_forbidden_later (void)
   expect_opened (alice, 17, "");
 }
 
-/* What one may have, beside what others may. */
+/* A principal has limits of its own. */
 static void
 test_limits (void)
 {
@@ -404,7 +406,7 @@ test_limits (void)
   expect_limit (bob, 3);
 }
 
-/* They are what they were at the start, until a reload. */
+/* Changes of a principal take effect with a reload. */
 static void
 test_reload (void)
 {
@@ -439,7 +441,8 @@ test_reload (void)
   g_assert_cmpuint (resumable_get_u32 (&frame), ==, RESUMABLE_GOAWAY_UNAUTHORISED);
 }
 
-/* Limits of all, and of each that has no other: whoever has more keeps it. */
+/* The limits of the gateway and the default limits of principals change with a reload. Those that have more keep
+ * it. */
 static void
 test_reload_limits (void)
 {
@@ -475,7 +478,7 @@ test_reload_limits (void)
   g_assert_nonnull (strstr (body, "(max-principal-sessions: 1)"));
 }
 
-/* A bad list changes nothing, and it is said why. */
+/* An invalid list changes nothing, and the error has the reason. */
 static void
 check_bad (Rig *rig,
            const char *text)
@@ -570,14 +573,14 @@ test_bad_names (void)
   g_object_set (rig.fixture->gateway, "target", "ok", NULL);
   fixture_start_gateway (rig.fixture);
 
-  /* Nor at a reload, which then changes nothing. */
+  /* The same is true of a reload, which then changes nothing. */
   set_strv (rig.fixture->gateway, "allow", "db", NULL);
   g_assert_false (tcp_gateway_reload (rig.fixture->gateway, NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
   g_assert_nonnull (strstr (error->message, "“db”"));
 }
 
-/* A token in any of its forms; one that has expired does not count. */
+/* Tokens in each of their forms; one that has expired is not accepted. */
 static void
 test_tokens (void)
 {
@@ -598,7 +601,7 @@ test_tokens (void)
   g_assert_cmpuint (try_path (&rig, "/", "old"), ==, 401);
 }
 
-/* From threads at once, while the gateway reads them. */
+/* Several threads change a principal while the gateway reads it. */
 
 #define N_THREADS 4
 

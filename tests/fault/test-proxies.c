@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Clients that say what they want to be connected to, by SOCKS5 and HTTP CONNECT. */
+/* Clients that name their target, by SOCKS5 and HTTP CONNECT. */
 
 #include "endpoint.h"
 #include "log-tap.h"
@@ -24,7 +24,7 @@ static const Case cases[] = {
   { TCP_FORWARD_KIND_HTTP_PROXY, TCP_TUNNEL_MODE_SINGLETON },
 };
 
-/* What became of it, as the protocol says it. */
+/* The result in either protocol. */
 typedef struct
 {
   guint8 socks;
@@ -58,7 +58,7 @@ get_port (TcpForward *forward)
   return g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address));
 }
 
-/* Everything that the client has to say before it is answered, and then some, in one piece. */
+/* Sends all that the client has to send before it is answered, and data after it, in one piece. */
 static void
 proxy_ask (int fd,
            TcpForwardKind kind,
@@ -119,7 +119,7 @@ proxy_expect (int fd,
     }
 }
 
-/* The answer, and with it the end; nothing is cut off by a reset. */
+/* The client receives the answer and then the end; no reset cuts it off. */
 static void
 check_refusal (guint16 proxy,
                TcpForwardKind kind,
@@ -188,7 +188,7 @@ test_connected (gconstpointer data)
   g_assert_cmpuint (target_get_counters (other).accepted, ==, 3);
 }
 
-/* A client that dribbles is as good as another. */
+/* Requests may arrive byte by byte. */
 static void
 test_pieces (gconstpointer data)
 {
@@ -272,7 +272,7 @@ test_bad_requests (gconstpointer data)
   g_assert_cmpuint (test_figure (fixture->tunnel, total_connections), ==, 0);
 }
 
-/* One that sends nothing, or not all. */
+/* A client that sends nothing, or only a part of its request. */
 static void
 test_silent (gconstpointer data)
 {
@@ -295,7 +295,7 @@ test_silent (gconstpointer data)
   client_close (halfway);
 }
 
-/* Those that have not asked yet count as well. */
+/* Clients that have not yet sent a request count as well. */
 static void
 test_too_many (gconstpointer data)
 {
@@ -324,7 +324,7 @@ test_too_many (gconstpointer data)
     client_close (fds[i]);
 }
 
-/* The answer waits for the gateway's, and a client that leaves meanwhile is not waited for. */
+/* The answer waits for that of the gateway. A client that leaves meanwhile is not waited for. */
 static void
 test_patience (gconstpointer data)
 {
@@ -361,7 +361,7 @@ test_patience (gconstpointer data)
   client_close (fd);
 }
 
-/* A gateway that cannot be asked. */
+/* The gateway supports no named targets. */
 static void
 test_unavailable (gconstpointer data)
 {
@@ -375,7 +375,7 @@ test_unavailable (gconstpointer data)
   g_assert_cmpuint (target_get_counters (own).bytes_in, ==, 0);
 }
 
-/* What is under way when the tunnel is closed. */
+/* The tunnel is closed while requests are pending. */
 static void
 test_closed (gconstpointer data)
 {
@@ -399,7 +399,7 @@ test_closed (gconstpointer data)
   client_close (waiting);
 }
 
-/* Pages: many at once, over a WebSocket that breaks again and again */
+/* Pages: many at the same time, over a WebSocket that breaks again and again */
 
 #define N_BROWSERS 8
 #define PAGE_SIZE 40000
@@ -451,7 +451,7 @@ test_pages (gconstpointer data)
   guint cutter;
 
   fixture_start (fixture);
-  /* As slow as it takes for a good many cuts. */
+  /* Slow enough for several cuts. */
   fault_proxy_throttle (fixture->proxy, FAULT_DOWN, 4000000);
   cutter = g_timeout_add (CUT_MS, on_cut, fixture->proxy);
   for (guint i = 0; i < N_BROWSERS; i++)

@@ -35,7 +35,7 @@ use_proxy (TcpTunnel *tunnel,
   g_object_set (tunnel, "proxy-resolver", resolver, NULL);
 }
 
-/* The proxy leads to the gateway of @fixture, which nobody else would find at its address. */
+/* The proxy connects to the gateway of @fixture, which cannot be reached at the address that the tunnel is given. */
 static Front *
 start_proxy (Fixture *fixture,
              const Proxy *proxy,
@@ -71,7 +71,7 @@ check_proxy (const Proxy *proxy,
   g_autofree char *asked = NULL;
 
   test_tunnel_start (fixture->tunnel);
-  /* In singleton mode on a WebSocket each. */
+  /* In singleton mode, each connection has its own WebSocket. */
   for (guint i = 1; i <= 2; i++)
     {
       int fd = client_connect (fixture_get_port (fixture));
@@ -126,7 +126,7 @@ check_refusal (const Proxy *proxy,
   g_assert_cmpuint (front_get_led (front), ==, 0);
 }
 
-/* Its answer is not taken for one of the gateway. */
+/* The answer of a proxy is not mistaken for one of the gateway. */
 static void
 test_refused (void)
 {
@@ -150,7 +150,7 @@ test_refused (void)
     }
 }
 
-/* It ends nothing that the gateway has begun. */
+/* If the proxy refuses a reconnect, the session continues later. */
 static void
 test_refused_later (void)
 {
@@ -223,7 +223,7 @@ test_credentials (void)
   check_credentials ("me:wr0ng", "me:secret", FALSE);
 }
 
-/* Also for a gateway without TLS, as RFC 6455 says. */
+/* CONNECT is used for a gateway without TLS as well, as RFC 6455 requires. */
 static void
 test_connect (void)
 {
@@ -242,7 +242,7 @@ test_connect (void)
     }
 }
 
-/* Nobody listens there. */
+/* No proxy listens there. */
 static void
 test_absent (void)
 {
@@ -256,7 +256,7 @@ test_absent (void)
     }
 }
 
-/* One that says nothing is not waited for. */
+/* A proxy that does not answer is not waited for. */
 static void
 test_silent (void)
 {
@@ -283,7 +283,7 @@ main (int argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  /* GLib asks no other about a proxy. */
+  /* GLib has no other way to trust the certificate of a proxy. */
   g_tls_backend_set_default_database (g_tls_backend_get_default (), test_tls_database ());
 
   for (guint i = 0; i < G_N_ELEMENTS (proxies); i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* How much the clients of a principal may move in a second, and how many connections they may begin: what is above
- * that waits, or is refused, and nothing is lost. */
+/* The limits of bytes and of new connections per second of a principal: what exceeds them waits or is refused, and no
+ * byte is lost. */
 
 #include "limits-rig.h"
 
@@ -16,7 +16,7 @@
 #define KIB 1024
 #define MIB (1024 * 1024)
 
-/* Bytes a second. */
+/* in bytes per second */
 #define RATE 1000000
 
 typedef struct
@@ -41,7 +41,7 @@ set_rate (gpointer object,
   g_object_set (object, property, rate, NULL);
 }
 
-/* So much takes so long, of which a second is free. */
+/* Requires that @bytes took as long as they have to, where the bytes of one second are free. */
 static void
 expect_slow (gint64 began,
              guint64 bytes,
@@ -53,7 +53,7 @@ expect_slow (gint64 began,
   g_assert_cmpint (elapsed, >=, (gint64) ((bytes - rate) * G_TIME_SPAN_SECOND / rate));
 }
 
-/* No more than what may, and all of it in the end. */
+/* The data takes the time that the limit requires, and all of it arrives. */
 
 static void
 test_upload (gconstpointer data)
@@ -67,7 +67,7 @@ test_upload (gconstpointer data)
   int fd;
 
   set_rate (fixture->gateway, "max-principal-upload-rate", RATE);
-  /* It is for one direction only. */
+  /* The limit is for one direction only. */
   set_rate (fixture->gateway, "max-principal-download-rate", 0);
   fixture_start (fixture);
   began = g_get_monotonic_time ();
@@ -95,15 +95,15 @@ test_download (gconstpointer data)
   fixture_start (fixture);
   began = g_get_monotonic_time ();
   fd = client_connect_at (G_STRLOC, fixture_get_port (fixture));
-  /* A target that speaks first needs more than tagged has. */
+  /* In tagged, the connection begins with data of the client. */
   client_write_at (G_STRLOC, fd, "x", 1);
   client_read_stream (fd, RATE * 3 / 2, 2, 0);
   expect_slow (began, RATE * 3 / 2, RATE);
   client_close (fd);
 }
 
-/* Connections of several sessions, and several of one session, which are on different threads where there are any.
- * Each has as much as the others. */
+/* Several sessions with one connection each, and one session with several, possibly on different threads: each
+ * connection has the same share. */
 
 enum
 {
@@ -178,7 +178,7 @@ test_fair (void)
   for (guint i = 0; i < N_TAGGED; i++)
     ws_send (fds[N_RAW], WS_BINARY, (guint8[]) { 0, 0, 0, i + 1, 'x' }, 5);
 
-  /* What was saved up goes to those that come first. */
+  /* The accumulated bytes go to those that come first. */
   count_until (fds, counts, 5 * RATE / 2);
   count_until (fds, counts, 2 * RATE);
   for (guint i = 0; i < N_ALL; i++)
@@ -191,7 +191,7 @@ test_fair (void)
     client_close (fds[i]);
 }
 
-/* One that wants little beside one that wants all: it is through long before that. */
+/* A connection that transfers little is not delayed by one that transfers as much as it may. */
 
 typedef struct
 {
@@ -232,7 +232,7 @@ test_interactive (gconstpointer data)
   began = g_get_monotonic_time ();
   thread = g_thread_new ("bulk", pass_bulk, &bulk);
 
-  /* It has used up what was saved. */
+  /* By now, the accumulated bytes are used up. */
   WAIT_UNTIL (g_get_monotonic_time () > began + G_TIME_SPAN_SECOND / 4);
   for (guint i = 0; i < 40; i++)
     {
@@ -247,7 +247,7 @@ test_interactive (gconstpointer data)
       longest = MAX (longest, g_get_monotonic_time () - now);
     }
   g_test_message ("a round trip took %" G_GINT64_FORMAT " ms at most", longest / 1000);
-  /* Five seconds are left for that, if it has a thousandth of them each. */
+  /* The bulk still takes some seconds. */
   g_assert_cmpuint (target_get_counters (target).open, ==, 0);
   g_assert_cmpint (g_get_monotonic_time () - began, <, 5 * G_TIME_SPAN_SECOND);
   set_rate (fixture->gateway, property, 0);
@@ -259,7 +259,7 @@ test_interactive (gconstpointer data)
   client_close (bulk_server);
 }
 
-/* A change counts at once for what is under way, and the session knows nothing of it. */
+/* A change of the limit takes effect at once for open connections, and does not affect the session otherwise. */
 static void
 test_reload (gconstpointer data)
 {
@@ -279,7 +279,7 @@ test_reload (gconstpointer data)
   client_read_stream (fd, 1500, 5, 0);
   expect_slow (began, 1500, 1024);
 
-  /* What its own says overrides that of all, */
+  /* The limit of a principal overrides the default, */
   principal = test_add_principal (principals, "default", NULL);
   set_rate (principal, "upload-rate", 100 * RATE);
   set_rate (principal, "download-rate", 100 * RATE);
@@ -287,7 +287,7 @@ test_reload (gconstpointer data)
   test_reload_gateway (fixture->gateway);
   client_read_stream (fd, 50000 - 1500, 5, 1500);
 
-  /* until it says nothing any more. */
+  /* unless it is 0. */
   began = g_get_monotonic_time ();
   set_rate (principal, "upload-rate", 0);
   set_rate (principal, "download-rate", 0);
@@ -304,7 +304,7 @@ test_reload (gconstpointer data)
   client_close (fd);
 }
 
-/* Connections end while they wait: in order behind what waits, or at once. */
+/* Connections end while their data waits: in order after that data, or at once with a reset. */
 static void
 test_ends (void)
 {
@@ -337,7 +337,7 @@ test_ends (void)
   g_assert_cmpuint (target_get_counters (target).resets, ==, G_N_ELEMENTS (fds) / 2);
 }
 
-/* The gateway closes while many wait. */
+/* The gateway is closed while many connections wait. */
 static void
 test_close (void)
 {
@@ -362,7 +362,7 @@ test_close (void)
     client_close (fds[i]);
 }
 
-/* What many send that have to wait stays with them, but for a little each. */
+/* If many clients exceed the limit, their data stays with them, except for a little of each. */
 
 static gsize
 get_heap (void)
@@ -395,7 +395,7 @@ test_memory_raw (void)
     }
   g_assert_true (target_wait_accepted (rig.target, CROWD));
   before = get_heap ();
-  /* Each fills what the kernel has for it. */
+  /* Each client fills its buffers in the kernel. */
   for (guint round = 0; round < 4; round++)
     for (guint i = 0; i < CROWD; i++)
       {
@@ -417,7 +417,7 @@ test_memory_raw (void)
     client_close (fds[i]);
 }
 
-/* Here it is the credit that ends: the gateway gives back only what has gone on. */
+/* In resumable/1, the credit ends: the gateway grants more only for data that it has passed on. */
 static void
 test_memory_resumable (void)
 {
@@ -454,7 +454,7 @@ test_memory_resumable (void)
   if (test_memory_is_meaningful ())
     g_assert_cmpuint (grown, <=, sent + CROWD * 16 * KIB);
 
-  /* Some of it comes back in time. */
+  /* Some credit is granted in time. */
   while (given == 0)
     {
       g_assert_true (resumable_receive (peer, &frame));
@@ -467,7 +467,8 @@ test_memory_resumable (void)
                     50000 + 50000 * (guint64) (g_get_monotonic_time () - began) / G_TIME_SPAN_SECOND);
 }
 
-/* Connections above the rate wait, and those of others do not; what has had no turn in time is refused, and learns why. */
+/* Connections above the rate wait, and those of others do not. A connection that has waited too long is refused, with
+ * the reason. */
 static void
 test_dials (void)
 {
@@ -502,7 +503,7 @@ test_dials (void)
       g_assert_nonnull (g_strstr_len ((const char *) frame.payload + 4, frame.length - 4,
                                       "3 connections a second (max-principal-dial-rate)"));
     }
-  /* Three at once and two or three in time. */
+  /* Three at once, and two or three in time. */
   g_assert_cmpuint (opened, >=, 4);
   g_assert_cmpuint (opened, <=, 6);
   WAIT_UNTIL (log_tap_count ("warn gateway", "may begin 3 connections a second (max-principal-dial-rate)") > 0);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* When the tunnel tries again, how long it waits before that, and when it gives up; seen from a
- * server that answers what it is told to. */
+/* When a tunnel reconnects, which delays it chooses, and when it gives up, with an HttpStub as its gateway. */
 
 #include "stub-rig.h"
 
@@ -26,7 +25,7 @@ test_back_off (void)
   g_assert_true (g_str_has_prefix (rig.recorder->failure->message, "gave up after 4 attempts: the gateway "));
   g_assert_nonnull (strstr (rig.recorder->failure->message, "503"));
 
-  /* A delay doubles up to its limit and is shortened by a fifth at the most. */
+  /* The delay doubles up to its maximum, minus up to 20 % jitter. */
   g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 1 + attempts);
   for (guint i = 0; i < attempts; i++)
     {
@@ -44,7 +43,7 @@ test_back_off (void)
   g_assert_cmpuint (reconnecting, ==, attempts);
   g_assert_true (g_str_has_prefix (rig.recorder->states->str, "connecting disconnected reconnecting connecting "));
 
-  /* The tunnel closed with its last attempt, and the client must not take that for a clean end. */
+  /* The tunnel closes with its last attempt, and the client must not mistake that for an orderly end. */
   client_expect_reset (fd);
   client_close (fd);
   g_assert_cmpint (client_try_connect (port, &refused), !=, 0);
@@ -66,7 +65,7 @@ test_no_attempts (void)
   client_close (fd);
 }
 
-/* A failure that may pass: the next attempt gets its 101. */
+/* After an error that may be temporary, the next attempt succeeds. */
 static void
 expect_retried (HttpStub *stub,
                 StubRig *rig)
@@ -102,7 +101,7 @@ test_retried_statuses (void)
 static void
 test_final_statuses (void)
 {
-  /* Not 421, which libsoup itself tries once more on another connection. */
+  /* Except for 421, which libsoup itself retries on another connection. */
   const guint statuses[] = {
     400, 402, 403, 404, 405, 406, 407, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418, 422, 423, 424, 426, 428, 431, 451, 499,
   };
@@ -125,7 +124,7 @@ test_final_statuses (void)
     }
 }
 
-/* What a server says does not get at a terminal, or into the next line of a log. */
+/* Control characters in the answer of a server appear neither in the error nor in the log. */
 static void
 test_reason_phrase (void)
 {
@@ -208,7 +207,7 @@ check_retry_after_date (void)
   g_autoptr (GDateTime) then = g_date_time_add_seconds (now, 3);
   g_autofree char *date = g_date_time_format (then, "%a, %d %b %Y %H:%M:%S GMT");
 
-  /* A date is whole seconds, and some time may have gone by. */
+  /* A date has a resolution of one second, and some time may have passed. */
   check_retry_after (503, date, G_USEC_PER_SEC / 2);
 }
 
@@ -218,7 +217,7 @@ test_retry_after (void)
   check_retry_after (429, "1", G_USEC_PER_SEC);
   check_retry_after (503, "1", G_USEC_PER_SEC);
   check_retry_after_date ();
-  /* Nonsense asks for nothing. */
+  /* Invalid values are ignored. */
   check_retry_after (503, "soon", 0);
   check_retry_after (503, "-5", 0);
 }
@@ -262,7 +261,7 @@ waiting_rig_new (void)
   return rig;
 }
 
-/* The start waits for a gateway that is not there yet, and says so. */
+/* The start waits for a gateway that is not available yet, and signals its attempts. */
 static void
 test_wait_for_gateway (void)
 {
@@ -291,7 +290,7 @@ test_wait_for_gateway (void)
   g_assert_cmpuint (rig.recorder->failures, ==, 0);
 }
 
-/* A start that blocks tells of its attempts as well. */
+/* A blocking start signals its attempts as well. */
 static void
 test_wait_gives_up (void)
 {
@@ -308,7 +307,7 @@ test_wait_gives_up (void)
   g_assert_cmpint (tcp_tunnel_get_state (rig.tunnel), ==, TCP_TUNNEL_STATE_DISCONNECTED);
 }
 
-/* What does not pass is not waited for. */
+/* An error that is not temporary ends the start at once. */
 static void
 test_wait_is_of_no_use (void)
 {
@@ -356,7 +355,7 @@ on_not_started (GObject *object,
   start->done = TRUE;
 }
 
-/* Who waits can be stopped, also while it does nothing but wait. */
+/* A waiting start can be cancelled, and be ended by a close, even during a delay. */
 static void
 test_wait_is_ended (void)
 {
@@ -481,8 +480,8 @@ test_request_headers (void)
   client_close (fd);
 }
 
-/* A server that upgrades is there, so that the count begins anew; but one that goes away again at
- * once is left alone for longer and longer. */
+/* A server that opens the WebSocket is available, so that the count of attempts begins again. If it ends the
+ * WebSocket at once, the delays still grow. */
 static void
 test_flapping (void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What is refused for want of a quota names the limit and its value: in the answer to a request, in the reset of a
- * connection, in the error of a tunnel, and in the log. */
+/* Whatever is refused because of a limit names the limit and its value: the answer to a request, the reset of a
+ * connection, the error of a tunnel, and the log. */
 
 #include "log-tap.h"
 #include "resume-rig.h"
@@ -20,10 +20,10 @@ typedef struct
   Target *target;
   Fixture *fixture;
   GListStore *principals;
-  TcpPrincipal *alice; /* the list's */
+  TcpPrincipal *alice; /* owned by the list */
 } Rig;
 
-/* Not started. Beside alice there is the principal of the only token. */
+/* The gateway is not started. Besides alice there is the principal of the only token. */
 static Rig
 rig_new (Target *target)
 {
@@ -68,7 +68,7 @@ expect_logged (const char *limit)
   WAIT_UNTIL (log_tap_count ("", limit) > 0);
 }
 
-/* Another session is answered 503. */
+/* Requires that another session is refused with 503. */
 static void
 expect_no_session (Rig *rig,
                    const char *token,
@@ -82,7 +82,7 @@ expect_no_session (Rig *rig,
   expect_logged (limit);
 }
 
-/* Or another connection is reset. */
+/* Requires that another connection is refused with a reset. */
 static void
 expect_no_connection (ResumablePeer *peer,
                       guint32 id,
@@ -124,7 +124,7 @@ test_sessions (void)
   expect_no_session (&rig, ALICE, "(max-connections: 4)");
 }
 
-/* A tunnel shows it, although it reads no more than the first line. */
+/* The error of a tunnel names the limit, although the tunnel reads only the first line of the answer. */
 static void
 test_tunnel (void)
 {
@@ -149,7 +149,7 @@ test_sessions_by_memory (void)
   g_autoptr (GPtrArray) peers = g_ptr_array_new_with_free_func ((GDestroyNotify) resumable_peer_free);
   ResumablePeer *peer = NULL;
 
-  /* Of which a part is for what each client has of its own. */
+  /* A part of the memory is reserved for the sessions. */
   g_object_set (rig.fixture->gateway, "max-memory", (guint64) 8 * MIB, "max-connections", 1000, NULL);
   g_object_set (rig.alice, "max-memory", (guint64) 4 * MIB, NULL);
   fixture_start_gateway (rig.fixture);
@@ -189,7 +189,7 @@ test_connections (void)
   expect_no_connection (other, 5, "the gateway has no place for another connection (max-connections: 4)");
 }
 
-/* Dials that take for ever. */
+/* Connections to a target that does not answer. */
 static void
 test_dials (void)
 {
@@ -201,7 +201,7 @@ test_dials (void)
   g_object_set (rig.alice, "max-dials", 64, "dial-rate", 3, NULL);
   fixture_start_gateway (rig.fixture);
   other = join (&rig, TEST_TOKEN);
-  /* One begins. When its time is over that of the others is as well, of which not all have their turn before. */
+  /* One begins. When its time is over, so is that of the others, some of which have not had their turn. */
   for (guint i = 0; i < 8; i++)
     resumable_send (other, RESUMABLE_OPEN, 1 + 2 * i, NULL, 0);
   expect_logged ("the principal may have 2 under way, and each client half of that (max-principal-dials)");
@@ -247,7 +247,7 @@ test_listeners (void)
   guint64 before;
   guint n;
 
-  /* All listeners are a sixteenth of the file descriptors, and three quarters of that are for one. */
+  /* All listeners together may use a sixteenth of the file descriptors, and one client three quarters of that. */
   before = test_set_descriptors (512);
   g_object_set (rig.fixture->gateway, "reverse-ports", ports, NULL);
   fixture_start_gateway (rig.fixture);
@@ -275,7 +275,7 @@ test_listeners (void)
   expect_logged ("the client has 3 ports for reverse tunnels already, as many as it may (reverse-ports)");
 }
 
-/* Connections without a token. What there is at the most needs many descriptors: here there are few. */
+/* Connections without a token. Their limit depends on the descriptors, of which there are few here. */
 static void
 test_strangers (void)
 {
@@ -296,7 +296,7 @@ test_strangers (void)
     client_close (g_array_index (fds, int, i));
 }
 
-/* A client that makes the gateway keep what it never acknowledges, where others have all the memory. */
+/* A client makes the gateway keep refusals that it never acknowledges, and exceeds the memory of its principal. */
 static void
 test_kept (void)
 {
@@ -312,7 +312,7 @@ test_kept (void)
       ResumablePeer *peer = join (&rig, ALICE);
 
       g_ptr_array_add (peers, peer);
-      /* Each is refused, with a text that waits for its acknowledgement. */
+      /* Each connection is refused, with a text that waits for its acknowledgement. */
       for (guint j = 0; j < 2000; j++)
         resumable_send (peer, RESUMABLE_OPEN, 1 + 2 * j, NULL, 0);
     }

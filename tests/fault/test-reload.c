@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Tokens and certificates that change while sessions are going on. */
+/* Tokens and certificates that change during sessions. */
 
 #include "resume-rig.h"
 
@@ -17,7 +17,7 @@ typedef struct
 {
   Fixture *fixture;
   char *token_file;
-  const char *next; /* token that the application has when it is asked; nullable */
+  const char *next; /* the token that the application sets when it is asked; nullable */
   guint calls;
 } Rig;
 
@@ -40,7 +40,7 @@ on_token_required (TcpTunnel *tunnel,
     tcp_tunnel_set_token (tunnel, rig->next);
 }
 
-/* A gateway with @tokens, and a tunnel that shows "first". */
+/* A gateway with @tokens, and a tunnel with the token "first". */
 static void
 rig_init (Rig *rig,
           Target *target,
@@ -85,7 +85,8 @@ try_token (Rig *rig,
   return http_get (fixture_get_gateway_port (rig->fixture), "/elsewhere", headers, NULL, NULL);
 }
 
-/* Who still has a token notices nothing; others are let in, or not any more. */
+/* A reload does not affect the session of a token that is still valid. New tokens are accepted, and removed ones are
+ * not. */
 static void
 test_goes_on (TcpTunnelMode mode)
 {
@@ -113,7 +114,7 @@ test_goes_on (TcpTunnelMode mode)
   g_assert_cmpuint (rig.calls, ==, 0);
 }
 
-/* A bad file changes nothing, and the error says where it is bad. */
+/* An invalid file changes nothing, and the error names the line. */
 static void
 test_bad (void)
 {
@@ -144,7 +145,7 @@ test_bad (void)
   g_assert_cmpuint (try_token (&rig, "carols"), ==, 401);
 }
 
-/* Those of one that was removed end, and of no other. */
+/* The sessions of a principal that was removed end, and no others. */
 static void
 test_removed (TcpTunnelMode mode)
 {
@@ -180,7 +181,7 @@ test_removed (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* A client is asked for another token, and goes on without a loss if there is one. */
+/* A client whose token is not valid any more is asked for another, and continues without a loss if it has one. */
 static void
 check_renewed (TcpTunnelMode mode,
                gboolean      expires)
@@ -224,7 +225,7 @@ test_expired (TcpTunnelMode mode)
   check_renewed (mode, TRUE);
 }
 
-/* Its session does not wait longer than others do. */
+/* A client that does not renew its token loses its session after the session timeout. */
 static void
 test_never_renewed (void)
 {
@@ -252,7 +253,7 @@ test_never_renewed (void)
   client_close (fd);
 }
 
-/* One that cannot be asked loses its WebSocket, and what it could not come back to. */
+/* A client that cannot be asked for another token loses its WebSocket, and its session unless it can return to it. */
 static void
 test_foreign (const char *query,
               gboolean comes_back)
@@ -304,7 +305,7 @@ test_tagged (void)
   test_foreign ("/?mode=multiplexed", FALSE);
 }
 
-/* From threads at once, with contexts of their own, while the gateway closes and starts again. */
+/* Several threads reload the gateway, with contexts of their own, while it is closed and started again. */
 
 #define N_THREADS 4
 
@@ -391,7 +392,7 @@ on_reload_failed (GObject *object,
   g_assert_false (tcp_gateway_reload_finish (TCP_GATEWAY (object), result, user_data));
 }
 
-/* While the tokens are read the gateway is closed: that they count is not said. */
+/* The gateway is closed while the tokens are read: the reload fails. */
 static void
 test_closed (void)
 {
@@ -419,7 +420,7 @@ test_closed (void)
   g_unlink (fifo);
 }
 
-/* One that was called earlier and takes longer does not bring back what was taken away meanwhile. */
+/* A reload that was called earlier and takes longer does not restore what a later one has removed. */
 static void
 test_overtaken (void)
 {
@@ -439,7 +440,7 @@ test_overtaken (void)
   g_assert_no_errno (mkfifo (fifo, 0600));
   g_object_set (rig.fixture->gateway, "token-file", fifo, NULL);
   tcp_gateway_reload_async (rig.fixture->gateway, NULL, on_reloaded, &done);
-  /* Its reader is there. */
+  /* This returns when the reload has opened the file. */
   writer = open (fifo, O_WRONLY | O_CLOEXEC);
   g_assert_cmpint (writer, >=, 0);
 
@@ -468,7 +469,7 @@ get_certificate (guint16 port)
   return g_object_ref (g_tls_connection_get_peer_certificate (G_TLS_CONNECTION (tls)));
 }
 
-/* New handshakes get the new certificate; what is there goes on. */
+/* New handshakes use the new certificate, and open connections continue. */
 static void
 test_certificates (void)
 {

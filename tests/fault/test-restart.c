@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A gateway that stands still, writes itself down, and goes on. That another process goes on with it is what the tests of
- * the command are for. */
+/* Suspending a gateway, its state, and resuming it in the same process. The tests of the command test that another
+ * process adopts the state. */
 
 #include "resume-rig.h"
 #include "resumable-peer.h"
@@ -91,7 +91,7 @@ write_state (const guint8 *data,
   return fd;
 }
 
-/* As another program does, which only wants to see whether it could go on. */
+/* Checks the state as another program does before it takes over. */
 static gboolean
 try_adopt (int fd,
            GError **error)
@@ -117,7 +117,8 @@ assert_refused (const guint8 *data,
   client_close (fd);
 }
 
-/* Whether the descriptor of the target's connection, which the process has, is inherited, and is closed with a reset. */
+/* Returns whether the descriptor of the connection to the target, which is in this process, is inherited by a new
+ * program. @reset becomes TRUE if it is closed with a reset. */
 static gboolean
 is_left (guint16 port,
          gboolean *reset)
@@ -138,7 +139,7 @@ is_left (guint16 port,
   g_assert_not_reached ();
 }
 
-/* What was sent meanwhile. */
+/* Reads what was sent while the gateway was suspended. */
 static void
 pair_expect (Pair *pair)
 {
@@ -151,7 +152,7 @@ pair_expect (Pair *pair)
   g_assert_cmpmem (down, sizeof down, "down", 4);
 }
 
-/* Nobody notices. */
+/* A gateway that is suspended and resumed loses no byte, and no WebSocket breaks. */
 static void
 test_resume (TcpTunnelMode mode)
 {
@@ -189,7 +190,7 @@ test_resume (TcpTunnelMode mode)
   g_assert_cmpuint (test_figure (fixture->tunnel, reconnects), ==, 0);
 }
 
-/* How often nothing could be sent, in a row. */
+/* Sends in both directions. Returns how many times in a row nothing could be sent. */
 static guint
 pair_fill (Pair *pair,
            guint *stuck)
@@ -202,7 +203,7 @@ pair_fill (Pair *pair,
   return *stuck;
 }
 
-/* What waits is in the state, and no more than there may be. */
+/* Buffered data is part of the state, which does not exceed max-memory. */
 static void
 test_bound (void)
 {
@@ -228,7 +229,7 @@ test_bound (void)
   tcp_gateway_resume (fixture->gateway);
 }
 
-/* Each session adds little to that. */
+/* Each session adds only little to the state. */
 static void
 test_many (void)
 {
@@ -256,7 +257,7 @@ test_many (void)
     }
 }
 
-/* It came as far as to leave, and then stays. */
+/* A gateway that was handed over may be resumed. */
 static void
 test_hand_over (void)
 {
@@ -315,7 +316,7 @@ test_states (void)
   g_clear_error (&error);
   pair_round_trip (&pair);
 
-  /* To be closed it need not go on before. */
+  /* A suspended gateway can be closed without being resumed. */
   client_close (suspend (fixture->gateway));
   tcp_endpoint_close (TCP_ENDPOINT (fixture->gateway));
   client_expect_reset (pair.target);
@@ -331,7 +332,7 @@ on_drained (GObject *object,
   *(gboolean *) user_data = TRUE;
 }
 
-/* To be drained it goes on, and is not suspended any more. */
+/* A drain resumes a suspended gateway. */
 static void
 test_drain (void)
 {
@@ -358,7 +359,7 @@ test_drain (void)
   WAIT_UNTIL (drained);
 }
 
-/* Puts the last client of it behind all else once more. Returns where that is. */
+/* Repeats the last client of the state at its end. Returns the position of the copy. */
 static guint8 *
 state_repeat_client (GByteArray *state)
 {
@@ -388,7 +389,7 @@ state_repeat_client (GByteArray *state)
   return state->data + end + RECORD_HEADER_SIZE;
 }
 
-/* Two connections with one socket would mix their bytes. */
+/* A state in which two connections have the same socket is refused, since their bytes would mix. */
 static void
 test_twice (void)
 {
@@ -402,7 +403,7 @@ test_twice (void)
 
   fixture_start (fixture);
   pair = pair_open (fixture, target);
-  /* Only once the dial has ended does the gateway have a socket of the target. */
+  /* The gateway has a socket of the target only when the dial has ended. */
   pair_round_trip (&pair);
   fd = suspend (fixture->gateway);
   state = read_state (fd);
@@ -413,12 +414,12 @@ test_twice (void)
 
   session_id = state_repeat_client (state);
   assert_refused (state->data, state->len, SEALS, "malformed");
-  /* Now the sessions differ, and their sockets do not. */
+  /* Now the sessions differ, but not their sockets. */
   session_id[0] ^= 1;
   assert_refused (state->data, state->len, SEALS, "malformed");
 }
 
-/* Whatever is not a state, or has become another, is refused, and breaks nothing. */
+/* A state that is invalid or was changed is refused, and causes no other harm. */
 static void
 test_malformed (void)
 {
@@ -480,7 +481,7 @@ on_authenticate (TcpGateway *gateway,
 {
 }
 
-/* There may be no token but that of a principal, or none where the application is asked. */
+/* A gateway may adopt a state if it has only the token of a principal, or only a handler of authenticate. */
 static void
 test_ways_in (void)
 {
@@ -510,7 +511,8 @@ test_ways_in (void)
   client_close (fd);
 }
 
-/* By threads at once, with contexts of their own. One at a time succeeds, and any may have it go on. */
+/* Several threads suspend the gateway, with contexts of their own. One at a time succeeds, and any of them may resume
+ * it. */
 
 #define N_THREADS 4
 
@@ -556,7 +558,7 @@ test_threads (void)
   g_assert_cmpuint (test_figure (fixture->tunnel, reconnects), ==, 0);
 }
 
-/* Many connections that are idle: each is written down, the metrics say how many there are, and each goes on. */
+/* With many idle connections, each is part of the state, is counted in the metrics, and continues. */
 static void
 test_idle (void)
 {

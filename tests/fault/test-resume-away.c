@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What TCP connections do while there is no WebSocket is passed on when there is one again. */
+/* What TCP connections do while there is no WebSocket is passed on as soon as there is one again. */
 
 #include "resume-rig.h"
 
-/* Each test is done with a gateway that knows of the break, and with one that does not. */
+/* Each test runs with a gateway that has noticed the break, and with one that has not. */
 static void (*const go_away[]) (Fixture *) = { resume_go_away, resume_go_away_unheard };
 
 typedef void (*AwayTest) (Fixture *fixture,
@@ -154,7 +154,7 @@ test_target_resets (TcpTunnelMode mode)
   check_away (mode, target_resets, TCP_TUNNEL_ERROR_TARGET);
 }
 
-/* One side has ended, and the other goes on as if nothing had been. */
+/* One side ends, and the other continues. */
 static void
 client_finishes (Fixture *fixture,
                  Pair *pair)
@@ -197,7 +197,7 @@ test_target_finishes (TcpTunnelMode mode)
   check_away (mode, target_finishes, -1);
 }
 
-/* Both ends broke it, and neither heard of the other. */
+/* Both ends reset the connection, and neither learns of the other's reset. */
 static void
 both_reset (Fixture *fixture,
             Pair *pair)
@@ -217,7 +217,7 @@ test_both_reset (TcpTunnelMode mode)
   check_away (mode, both_reset, TCP_TUNNEL_ERROR_RESET);
 }
 
-/* While the first waits for its WebSocket the singleton tunnel takes no second. */
+/* While the first client waits for its WebSocket, a singleton tunnel refuses a second one. */
 static void
 test_second_client (void)
 {
@@ -237,7 +237,7 @@ test_second_client (void)
   client_close (first);
 }
 
-/* The one before has left, but nobody could tell the gateway so far. */
+/* The client before has left, but the gateway could not be informed yet: the next one is accepted. */
 static void
 test_next_client (void)
 {

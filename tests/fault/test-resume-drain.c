@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Orderly ends of a tunnel and of a gateway that speak resumable/1. */
+/* Draining a gateway and closing a tunnel with resumable/1. */
 
 #include "resumable-peer.h"
 #include "resume-rig.h"
@@ -26,7 +26,7 @@ on_drained (GObject *object,
   drained->done = TRUE;
 }
 
-/* close () frees what the target holds at once, however long the gateway would wait. */
+/* Closing the tunnel ends the connections to the target at once, however long the session timeout is. */
 static void
 test_tunnel_closes (TcpTunnelMode mode)
 {
@@ -47,7 +47,7 @@ test_tunnel_closes (TcpTunnelMode mode)
   WAIT_UNTIL (test_figure (fixture->gateway, unacknowledged_bytes) == 0);
 }
 
-/* What was said before an orderly end of the client arrives, though the tunnel closes then. */
+/* All data before an orderly end of the client arrives, although the tunnel is closed then. */
 static void
 test_close_after_end (TcpTunnelMode mode)
 {
@@ -69,7 +69,7 @@ test_close_after_end (TcpTunnelMode mode)
   g_assert_cmpstr (digest, ==, expected);
 }
 
-/* By hand: what it says, and whom it lets in. */
+/* The frames and answers of a gateway that is draining. */
 static void
 test_what_is_said (void)
 {
@@ -97,7 +97,7 @@ test_what_is_said (void)
   resumable_send (peer, RESUMABLE_OPEN, 3, NULL, 0);
   resumable_expect_reset (peer, 3, RESUMABLE_RESET_DRAINING);
 
-  /* What was there goes on, over another WebSocket as well, where it is said again. */
+  /* Open streams continue, over another WebSocket as well, on which the GOAWAY is repeated. */
   resumable_reset (peer);
   resumable_client_connect (peer);
   resumable_say_hello (peer);
@@ -119,7 +119,7 @@ test_what_is_said (void)
     ;
 }
 
-/* A tunnel with connections under way: they finish, also the long ones, also over a break. */
+/* The open connections of a tunnel continue until they end, also over a break. */
 static void
 test_connections_finish (TcpTunnelMode mode)
 {
@@ -146,7 +146,7 @@ test_connections_finish (TcpTunnelMode mode)
   g_assert_cmpuint (target_get_counters (target).resets, ==, 0);
 }
 
-/* The time is up: what is left is reset. */
+/* After the deadline, the remaining connections are reset. */
 static void
 test_time_is_up (TcpTunnelMode mode)
 {
@@ -166,7 +166,7 @@ test_time_is_up (TcpTunnelMode mode)
   g_assert_nonnull (fixture->recorder->closed_error);
 }
 
-/* The tunnel takes its new clients elsewhere while the old finish with the gateway that drains. */
+/* New clients of the tunnel use another gateway, while the old ones finish with the one that is draining. */
 static void
 test_moves_on (void)
 {

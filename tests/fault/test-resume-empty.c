@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A session in which nothing is on its way can be given up: its tunnel begins another, of which
- * nobody hears. */
+/* The gateway may give up a session in which no data is in transit: the tunnel begins another, without a warning. */
 
 #include "monitor.h"
 #include "resume-rig.h"
@@ -10,7 +9,7 @@
 
 static Monitor monitor;
 static gboolean gave_up;
-static guint told; /* of a session that is lost */
+static guint told; /* the number of messages above debug about a lost session */
 
 static GLogWriterOutput
 write_log (GLogLevelFlags level,

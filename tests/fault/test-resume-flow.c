@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Somebody does not read: that stops their own connection, and nothing else; and what is held
- * meanwhile is bounded, for one and for all. */
+/* A client that does not read blocks its own connection only, and the buffered data is bounded, for one connection
+ * and for all of them. */
 
 #include "resume-rig.h"
 
@@ -11,7 +11,7 @@
 
 #define KIB 1024
 
-/* A window may have grown to 16 MiB, and the kernel takes some MiB a socket. */
+/* A window may have grown to 16 MiB, and the kernel buffers some MiB for each socket. */
 #define ENOUGH (64ull * MIB)
 #define QUIET_MS 200
 
@@ -34,7 +34,7 @@ pass_both_ways (Pair *pair,
   client_pass_stream (pair->target, pair->client, size, 2, 0);
 }
 
-/* Several stalled ones, in both directions, beside one that moves bytes. */
+/* Several stalled connections, in both directions, besides one that transfers data. */
 static void
 test_stalled_streams (void)
 {
@@ -53,13 +53,13 @@ test_stalled_streams (void)
       g_assert_cmpuint (down[i], <, ENOUGH);
     }
 
-  /* More than any window: credit comes and goes for it all the while. */
+  /* More than any window: credit is granted all the time. */
   pass_both_ways (&busy, test_count (64, 20) * MIB);
   fault_proxy_reset (fixture->proxy);
   pass_both_ways (&busy, 4 * MIB);
   resume_expect (fixture, 1);
 
-  /* And nothing that waited is lost. */
+  /* The data of the stalled connections is not lost. */
   for (guint i = 0; i < G_N_ELEMENTS (stalled); i++)
     {
       client_read_stream (stalled[i].target, up[i], 0, 0);
@@ -70,7 +70,7 @@ test_stalled_streams (void)
   pair_clear (&busy);
 }
 
-/* A client that takes very little at a time. */
+/* A client that reads very little at a time. */
 static void
 test_slow_reader (TcpTunnelMode mode)
 {
@@ -104,7 +104,7 @@ start_small (Target *target,
   return fixture;
 }
 
-/* The smallest caps: they are kept to, and everything gets through. */
+/* The smallest limits are kept, and all data arrives. */
 static void
 test_small_caps (TcpTunnelMode mode)
 {
@@ -119,7 +119,7 @@ test_small_caps (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* No WebSocket for a while, and both ends write what they can. */
+/* Both ends write as much as they can while there is no WebSocket. */
 static void
 test_bounded_while_away (TcpTunnelMode mode)
 {
@@ -144,7 +144,7 @@ test_bounded_while_away (TcpTunnelMode mode)
   pair_round_trip (&pair);
 }
 
-/* Beside it everybody else may be served: a window that is never used up is not taken from others. */
+/* Windows are counted while their connections are open, and credit that is never used does not accumulate. */
 static void
 test_windows_are_counted (void)
 {
@@ -170,11 +170,11 @@ test_windows_are_counted (void)
   WAIT_UNTIL (test_figure (fixture->gateway, send_window) == 0);
 }
 
-/* The gateway's budget. Each session could keep 16 MiB, all together may not. */
+/* The memory limit of the gateway. Each session may buffer 16 MiB, but not all of them together. */
 #define SESSIONS 40
 #define BUDGET (8 * MIB)
-/* A quarter of it is for strangers, half of the rest for what each client has of its own. Of what is left
- * half is for what is not acknowledged: two thirds of the budget. */
+/* A quarter of it is for clients without a token, half of the rest for what each client has of its own. Of the
+ * remaining part, half is for unacknowledged data: two thirds of the budget. */
 #define MEMORY (BUDGET / 9 * 32)
 
 static Fixture *
@@ -183,7 +183,7 @@ start_budget (Target *target)
   Fixture *fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
 
   g_object_set (fixture->gateway, "max-memory", (guint64) MEMORY, "keepalive-interval", 0,
-                /* No target that takes nothing makes room by that. */
+                /* so that no target that times out frees memory */
                 "connect-timeout", 600000, NULL);
   fixture_start_gateway (fixture);
   return fixture;
@@ -200,7 +200,8 @@ start_tunnel (Fixture *fixture)
   return tunnel;
 }
 
-/* Acknowledges what comes after the first frame: with something unacknowledged a session has to wait for room. */
+/* Acknowledges what arrives after the first frame: with something unacknowledged, a session has to wait for
+ * memory. */
 static void
 expect_stream (ResumablePeer *peer,
                guint64 *received,
@@ -240,7 +241,7 @@ test_budget_down (void)
       resumable_open (peers[i], 1);
       resumable_send_ack (peers[i], peers[i]->taken);
     }
-  /* One for which nothing is kept may always begin, with as much as its target has sent. */
+  /* A session without unacknowledged data may always send what its target has sent. */
   for (guint i = 0; i < SESSIONS; i++)
     {
       expect_stream (peers[i], &received[i], 1);
@@ -248,7 +249,7 @@ test_budget_down (void)
     }
   check_growth (before, 3 * BUDGET);
 
-  /* All flow again, and in turn, as soon as they are acknowledged. */
+  /* All of them continue in turn as soon as they acknowledge. */
   for (guint round = 0; round < 10; round++)
     for (guint i = 0; i < SESSIONS; i++)
       {
@@ -264,7 +265,7 @@ test_budget_down (void)
     resumable_peer_free (peers[i]);
 }
 
-/* Clients that use all of their credit toward targets that do not answer; then those do. */
+/* Clients use all of their credit while their targets do not read; then the targets read. */
 static void
 test_budget_up (void)
 {
@@ -310,7 +311,7 @@ test_budget_up (void)
     }
 }
 
-/* A client whose path seems to be long: it answers no pings. Its window grows as it uses it up. */
+/* A client that answers no pings, so that its path seems to be long: its window grows as it uses it. */
 static ResumablePeer *
 join_and_grow (Fixture *fixture,
                Target *target,
@@ -347,7 +348,7 @@ join_and_grow (Fixture *fixture,
   return peer;
 }
 
-/* WebSocket frames for all that there is credit for. */
+/* WebSocket frames with data for all of the credit. */
 static GByteArray *
 make_data (guint64 offset,
            guint64 end)
@@ -365,8 +366,8 @@ make_data (guint64 offset,
   return frames;
 }
 
-/* Windows that grew on the way to targets which read well; then none of those reads any more, and
- * all of the credit is used. What the gateway does not take waits at the client, and is not lost. */
+/* Windows have grown while the targets read; then the targets stop reading, and all of the credit is used. What the
+ * gateway does not buffer stays at the client, and is not lost. */
 static void
 test_budget_after_growth (void)
 {
@@ -404,7 +405,7 @@ test_budget_after_growth (void)
     }
 }
 
-/* Real tunnels: those that stall do not starve one that does not. */
+/* Tunnels that stall do not block another one. */
 static void
 test_budget_is_shared (void)
 {
@@ -439,11 +440,11 @@ test_budget_is_shared (void)
   pair_clear (&busy);
 }
 
-/* What connections begin with. */
+/* The first windows of connections. */
 #define STUCK_SESSIONS 4
 #define STUCK_STREAMS 200
 
-/* A frame of DATA, in a message that is masked with zeros. */
+/* Appends a DATA frame in a message with a mask of zeros. */
 static void
 add_data (GByteArray *out,
           guint32 id,
@@ -467,7 +468,7 @@ stop (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-/* How much credit is left once no more of it is used. */
+/* Returns the remaining credit, once no more of it is used. */
 static guint64
 wait_for_credit (Fixture *fixture)
 {
@@ -485,8 +486,8 @@ wait_for_credit (Fixture *fixture)
   return now;
 }
 
-/* So many that what they begin with is more than the gateway may hold, and all of it is used. Those that do so have to
- * wait then; others do not. */
+/* With many connections, their first windows together exceed the memory of the gateway, and all of them are used.
+ * These connections have to wait; others do not. */
 static void
 test_many_windows (void)
 {
@@ -516,7 +517,7 @@ test_many_windows (void)
       taken += client_push (peers[i]->fd, frames->data, frames->len, QUIET_MS);
     }
   g_assert_cmpuint (taken, >, BUDGET);
-  /* The targets take nothing, so that it all waits. */
+  /* The targets accept nothing, so that all of the data is buffered. */
   waiting = potential - wait_for_credit (fixture);
   g_test_message ("%" G_GUINT64_FORMAT " KiB of %" G_GUINT64_FORMAT " wait", waiting / KIB, potential / KIB);
   g_assert_cmpuint (waiting, >, BUDGET / 8);
@@ -536,8 +537,8 @@ test_many_windows (void)
     }
 }
 
-/* So many sessions that less is left for each than the window of one connection, which each has in any case. With that,
- * and with what is read before it is known to be too much, all keep to the limit. */
+/* With many sessions, the share of each is smaller than the window of one connection, which each has in any case.
+ * Together they keep to the limit, plus these windows and what is read before the excess is noticed. */
 #define STUCK_MANY 200
 #define STUCK_FEW_STREAMS 6
 
@@ -574,7 +575,7 @@ test_many_sessions (void)
   g_assert_cmpuint (waiting, <, allowed);
   g_assert_cmpuint (waiting, >, BUDGET / 8);
 
-  /* A single connection that is stuck stops nobody. */
+  /* A single stalled connection does not block others. */
   other = resumable_client_start (fixture_get_gateway_port (fixture), TEST_TOKEN, TRUE);
   resumable_send (other, RESUMABLE_OPEN, 1, NULL, 0);
   resumable_send_stream (other, 1, window, 0, 0);
@@ -589,7 +590,7 @@ test_many_sessions (void)
     }
 }
 
-/* A connection begins with less where there are more clients than there are usually connections. */
+/* A connection begins with a smaller window if there are more clients than usual. */
 static void
 test_first_windows (void)
 {

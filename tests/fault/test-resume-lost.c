@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What cannot go on ends in a reset and an error that says why, and the tunnel goes on. */
+/* What cannot continue ends with a reset and an error with the reason, and the tunnel goes on. */
 
 #include "resume-rig.h"
 
@@ -29,7 +29,7 @@ expect_new_session (Fixture *fixture)
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 
-/* While nobody was looking: not even a GOAWAY was said. */
+/* The gateway was restarted while there was no WebSocket, so that it sent no GOAWAY either. */
 static void
 check_gateway_restarted (TcpTunnelMode mode,
                          guint clients)
@@ -67,7 +67,7 @@ test_gateway_restarted (TcpTunnelMode mode)
     check_gateway_restarted (mode, 20);
 }
 
-/* Nobody had anything in it: nobody hears of it. */
+/* Losing a session without connections is not reported. */
 static void
 test_idle_session_lost (void)
 {
@@ -81,7 +81,7 @@ test_idle_session_lost (void)
   expect_new_session (fixture);
 }
 
-/* Who came meanwhile is either reset, or served by the new session; but it does not hang. */
+/* A client that connects meanwhile is either reset or served by the new session, but it does not hang. */
 static void
 test_waiting_client_of_lost_session (void)
 {
@@ -103,7 +103,7 @@ test_waiting_client_of_lost_session (void)
   expect_new_session (fixture);
 }
 
-/* The gateway has waited long enough. */
+/* The gateway drops the session after the session timeout. */
 static void
 test_session_timeout (TcpTunnelMode mode)
 {
@@ -118,7 +118,7 @@ test_session_timeout (TcpTunnelMode mode)
       fd = fixture_connect (fixture);
       client_round_trip (fd, "before");
       resume_go_away (fixture);
-      /* The target sees it before anyone comes back, and not as an orderly end. */
+      /* The target's connection ends before the tunnel returns, and not in order. */
       g_assert_true (target_wait_open (target, 0));
       g_assert_cmpuint (target_get_counters (target).resets, ==, i);
       resume_come_back (fixture);
@@ -131,7 +131,7 @@ test_session_timeout (TcpTunnelMode mode)
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 
-/* In use, or back in time: no time-out. */
+/* The session does not time out in use, or if the tunnel returns in time. */
 static void
 test_back_in_time (TcpTunnelMode mode)
 {
@@ -147,7 +147,7 @@ test_back_in_time (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* A gateway that is closed says so, and what it had ends at once. */
+/* A gateway that is closed sends a GOAWAY, and its connections end at once. */
 static void
 test_gateway_closes (TcpTunnelMode mode)
 {
@@ -165,8 +165,7 @@ test_gateway_closes (TcpTunnelMode mode)
   expect_new_session (fixture);
 }
 
-/* A session that goes on takes the counter of attempts back. A gateway that says nothing of it
- * does not. */
+/* A session that continues resets the count of attempts. A gateway that does not confirm it does not. */
 static void
 test_attempts (TcpTunnelMode mode)
 {
@@ -229,7 +228,7 @@ test_target_unreachable (TcpTunnelMode mode)
 {
   g_autoptr (Target) unused = target_new_refusing ();
 
-  /* No TCP connection is made to such an address; no packet leaves for it. */
+  /* No TCP connection can be made to such an address, and no packet is sent. */
   check_target_fails (mode, unused, "255.255.255.255:9", 0);
 }
 
@@ -241,7 +240,7 @@ test_target_silent (TcpTunnelMode mode)
   check_target_fails (mode, target, NULL, test_scaled_ms (100));
 }
 
-/* A client that left while the target was being dialled does not leave that behind. */
+/* If a client leaves while the target is being connected to, the gateway gives up that connection. */
 static void
 test_client_leaves_silent_target (TcpTunnelMode mode)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Many TCP connections over one session, and the breaks of its WebSocket. */
+/* Many TCP connections over one session, and breaks of its WebSocket. */
 
 #include "resume-rig.h"
 
@@ -40,7 +40,7 @@ finish_all (int *fds,
     }
 }
 
-/* Every one of them has bytes under way in both directions when it breaks. */
+/* Each of them has data in transit in both directions when the WebSocket breaks. */
 static void
 test_hundreds (void)
 {
@@ -68,7 +68,7 @@ test_hundreds (void)
   expect_all_gone (fixture, target, clients);
 }
 
-/* Those who come while there is no WebSocket wait for it, whatever they do meanwhile. */
+/* Clients that connect while there is no WebSocket wait for it, whatever they do meanwhile. */
 static void
 test_clients_while_away (void)
 {
@@ -114,7 +114,7 @@ test_banners_while_away (void)
   expect_all_gone (fixture, target, G_N_ELEMENTS (fds));
 }
 
-/* Came and went: its connection is told nothing wrong, and the others are unharmed. */
+/* Clients connect and leave while there is no WebSocket: their connections end, and the others are unaffected. */
 static void
 test_brief_clients_while_away (void)
 {
@@ -130,7 +130,7 @@ test_brief_clients_while_away (void)
       int fd = client_connect (fixture_get_port (fixture));
 
       client_write (fd, "bye", 3);
-      /* One that broke before it was accepted never was there. */
+      /* One that breaks before it was accepted is not counted. */
       WAIT_UNTIL (fixture->recorder->opened == 2 + i);
       if (i % 2 == 0)
         client_reset (fd);
@@ -146,7 +146,7 @@ test_brief_clients_while_away (void)
   WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 }
 
-/* As many as there may be, also those that wait. */
+/* The limit of connections includes those that wait. */
 static void
 test_limit_while_away (void)
 {
@@ -170,7 +170,7 @@ test_limit_while_away (void)
   expect_all_gone (fixture, target, G_N_ELEMENTS (fds));
 }
 
-/* All that can happen to one of many, at once, while nobody is there. */
+/* Many connections end in every possible way while there is no WebSocket. */
 static void
 test_mixed_ends (void)
 {
@@ -221,7 +221,7 @@ test_mixed_ends (void)
   WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 }
 
-/* Short ones, while it breaks under them again and again. */
+/* Short connections, with many breaks of the WebSocket. */
 static void
 test_short_connections (void)
 {

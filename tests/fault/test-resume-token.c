@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A token that expires while a session is going on, and whose session it is. */
+/* A token that expires during a session, and the principal to which a session belongs. */
 
 #include "resume-rig.h"
 
@@ -9,8 +9,8 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-/* The tunnel begins as Alice with a token of hers. When the WebSocket breaks, a server that refuses
- * that token answers in the place of the gateway, until the tunnel has another. */
+/* The tunnel begins with a token of alice. When the WebSocket breaks, a server that refuses that token replaces the
+ * gateway, until the tunnel has another token. */
 typedef struct
 {
   Fixture *fixture;
@@ -73,7 +73,7 @@ renew (Rig *rig,
   tcp_tunnel_set_token (rig->fixture->tunnel, token);
 }
 
-/* The session and all in it waits until the application has another token. */
+/* The session waits until the application has another token. */
 static void
 test_same_principal (TcpTunnelMode mode)
 {
@@ -101,7 +101,7 @@ test_same_principal (TcpTunnelMode mode)
   g_assert_cmpuint (rig.fixture->recorder->failures, ==, 0);
 }
 
-/* Bob must not get at what is Alice's. */
+/* The token of another principal does not give access to the session. */
 static void
 test_other_principal (TcpTunnelMode mode)
 {
@@ -122,7 +122,7 @@ test_other_principal (TcpTunnelMode mode)
   g_assert_error (rig.fixture->recorder->failure, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_REJECTED);
   g_assert_nonnull (strstr (rig.fixture->recorder->failure->message, "403"));
   g_assert_null (strstr (rig.fixture->recorder->failure->message, "bobs"));
-  /* It is still Alice's. */
+  /* The session still exists, and belongs to alice. */
   g_assert_cmpuint (test_figure (rig.fixture->gateway, open_connections), ==, 1);
 }
 
@@ -142,12 +142,12 @@ test_static_token (TcpTunnelMode mode)
   client_close (fd);
   WAIT_UNTIL (rig.fixture->recorder->failures == 1);
   g_assert_error (rig.fixture->recorder->failure, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED);
-  /* Not even to say goodbye: that would be refused as well. */
+  /* The tunnel does not repeat its goodbye either, since it would be refused as well. */
   tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->tunnel));
   g_assert_cmpuint (http_stub_get_requests (rig.refusing), ==, 1);
 }
 
-/* By hand: a resumable session, live or waiting, is its principal's. */
+/* A resumable session belongs to its principal, with or without a WebSocket. */
 static void
 test_whose_session (TcpTunnelMode mode)
 {

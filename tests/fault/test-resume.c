@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The WebSocket breaks, in every way and at every place: each TCP connection goes on, each byte
- * once and in order. */
+/* However and wherever the WebSocket breaks, each TCP connection continues, and each byte arrives once and in
+ * order. */
 
 #include "resume-rig.h"
 
@@ -75,14 +75,14 @@ half_open_at_tunnel (FaultProxy *proxy)
   fault_proxy_half_open (proxy, FAULT_TUNNEL_SIDE);
 }
 
-/* The gateway still has the old WebSocket when the new one comes. */
+/* The gateway still has the old WebSocket when the new one arrives. */
 static void
 test_survives_half_open (TcpTunnelMode mode)
 {
   check_survives (mode, half_open_at_tunnel);
 }
 
-/* Only a missing pong tells; the gateway keeps the old WebSocket until the new one supersedes it. */
+/* Only a missing pong shows the break; the gateway keeps the old WebSocket until the new one replaces it. */
 static void
 test_black_hole (TcpTunnelMode mode)
 {
@@ -101,7 +101,7 @@ test_black_hole (TcpTunnelMode mode)
 
       fault_proxy_black_hole (fixture->proxy, TRUE);
       client_write (fd, "kept", 4);
-      /* An attempt or two disappear in it as well. */
+      /* At least one attempt is lost in the black hole as well. */
       g_assert_true (fault_proxy_wait_accepted (fixture->proxy, links + 2, TEST_DEADLINE_MS));
       fault_proxy_black_hole (fixture->proxy, FALSE);
       client_read (fd, kept, sizeof kept);
@@ -128,7 +128,7 @@ test_silent_link (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* Much is under way, and in every buffer there is, when the link breaks. */
+/* All buffers are full when the WebSocket breaks. */
 static void
 test_stall_up (TcpTunnelMode mode)
 {
@@ -175,7 +175,7 @@ test_stall_down (TcpTunnelMode mode)
   g_assert_cmpuint (test_figure (fixture->gateway, bytes_replayed), >, 0);
 }
 
-/* Everything that happens in the middle of something happens here. */
+/* The WebSocket breaks at each of many offsets in the data. */
 static void
 check_cut_at_offsets (TcpTunnelMode mode,
                       FaultDirection direction)
@@ -209,7 +209,7 @@ test_cut_at_offsets (TcpTunnelMode mode)
   check_cut_at_offsets (mode, FAULT_DOWN);
 }
 
-/* The next WebSocket breaks as well, before or while it gets to its first frames. */
+/* The next WebSocket breaks as well, during its opening or its first frames. */
 static void
 check_cut_in_handshake (TcpTunnelMode mode,
                         FaultDirection direction)
@@ -240,8 +240,7 @@ test_cut_in_handshake (TcpTunnelMode mode)
   check_cut_in_handshake (mode, FAULT_DOWN);
 }
 
-/* A link that breaks for the first time while the connection is being opened, with a server that
- * does not wait to be asked. */
+/* The WebSocket breaks while a connection is being opened, with a target that sends first. */
 static void
 check_server_speaks_first (TcpTunnelMode mode,
                            FaultDirection direction)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Which dialect the two ends agree on, and that each insists on what it was told to. */
+/* The protocol that the two ends agree on, and the property resumption of each. */
 
 #include "resume-rig.h"
 #include "stub-rig.h"
@@ -48,7 +48,7 @@ push_text (HttpStub *stub,
   http_stub_push_upgrade (stub, headers, g_bytes_get_data (frame, NULL), g_bytes_get_size (frame), TRUE);
 }
 
-/* Servers that know nothing of it, or answer with something else. */
+/* Servers that do not know resumable/1, or answer with another value. */
 static void
 test_auto_falls_back_to_raw (void)
 {
@@ -98,7 +98,7 @@ test_auto_falls_back_to_tagged (void)
   client_close (fd);
 }
 
-/* It only says what it speaks, by which a gateway of this library knows it. */
+/* The tunnel only sends the name of its protocol, by which a gateway of this library recognizes it. */
 static void
 test_off_does_not_offer (void)
 {
@@ -107,7 +107,7 @@ test_off_does_not_offer (void)
   int fd;
 
   g_object_set (rig.tunnel, "resumption", TCP_TUNNEL_RESUMPTION_OFF, NULL);
-  /* An answer to what was not asked. */
+  /* The server accepts a protocol that was not offered. */
   push_text (rig.stub, OFFER, "raw", 3);
   fd = stub_rig_connect (&rig);
   client_read (fd, data, sizeof data);
@@ -145,9 +145,9 @@ test_required_refuses_tagged (void)
   g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 1);
 }
 
-/* One gateway of many is older than the others: a session cannot go on in another dialect. */
+/* The gateway is replaced by an older one: a session cannot continue with another protocol. */
 static void
-test_dialect_changes (TcpTunnelMode mode)
+test_protocol_changes (TcpTunnelMode mode)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = resume_new (target, mode);
@@ -235,7 +235,7 @@ test_gateway_auto (void)
 
   expect_answer (port, AUTHORIZED OFFER, 101, RESUMABLE_NAME);
   expect_answer (port, AUTHORIZED, 101, NULL);
-  /* A list, of which later versions may be members. */
+  /* The header is a list, which may contain later versions. */
   expect_answer (port, AUTHORIZED RESUMABLE_HEADER ": resumable/2, resumable/1\r\n", 101, RESUMABLE_NAME);
   expect_answer (port, AUTHORIZED RESUMABLE_HEADER ": resumable/2,resumable/1,x\r\n", 101, RESUMABLE_NAME);
   expect_answer (port, AUTHORIZED RESUMABLE_HEADER ": resumable/2\r\n", 101, "raw");
@@ -257,10 +257,10 @@ test_gateway_required (void)
   expect_answer (port, AUTHORIZED OFFER, 101, RESUMABLE_NAME);
   expect_answer (port, AUTHORIZED, 426, NULL);
   expect_answer (port, AUTHORIZED RESUMABLE_HEADER ": resumable/2\r\n", 426, NULL);
-  /* Strangers are not told what is spoken here. */
+  /* Without a valid token, the answer does not name the protocol. */
   expect_answer (port, "", 401, NULL);
 
-  /* The fixture's tunnel does not offer it. */
+  /* The tunnel of the fixture does not offer it. */
   test_tunnel_start (fixture->tunnel);
   fd = client_connect (fixture_get_port (fixture));
   WAIT_UNTIL (fixture->recorder->failures == 1);
@@ -292,7 +292,7 @@ test_gateway_off (TcpTunnelMode mode)
     }
 }
 
-/* A resumable session has to have a name. */
+/* A resumable session needs an id. */
 static void
 test_gateway_without_session_id (void)
 {
@@ -305,7 +305,7 @@ test_gateway_without_session_id (void)
   g_assert_cmpuint (strlen (body), >, 5);
 }
 
-/* By themselves they speak it, over TLS too. */
+/* By default, both ends use resumable/1, over TLS as well. */
 static void
 test_by_default (TcpTunnelMode mode)
 {
@@ -342,7 +342,7 @@ main (int argc,
   g_test_add_func ("/resumption/off-does-not-offer", test_off_does_not_offer);
   g_test_add_func ("/resumption/required-refuses-raw", test_required_refuses_raw);
   g_test_add_func ("/resumption/required-refuses-tagged", test_required_refuses_tagged);
-  add_mode_test ("/resumption/dialect-changes", test_dialect_changes);
+  add_mode_test ("/resumption/protocol-changes", test_protocol_changes);
   g_test_add_func ("/resumption/gateway-auto", test_gateway_auto);
   g_test_add_func ("/resumption/gateway-required", test_gateway_required);
   add_mode_test ("/resumption/gateway-off", test_gateway_off);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A gateway that listens for its clients, which are made by hand: what it answers, what becomes of the port, and the
- * TCP clients that come there. */
+/* A gateway that listens for its clients, which the test operates: its answers, the state of the port, and the TCP
+ * clients that connect there. */
 
 #include "client.h"
 #include "endpoint.h"
@@ -26,11 +26,11 @@ typedef struct
   char *token_file;
   guint16 port;
   guint16 reverse_port; /* on which it may listen, */
-  guint16 taken_port;   /* and this as well, which another program has */
+  guint16 taken_port;   /* and this one as well, which is in use */
   int taken;
 } Rig;
 
-/* Not started, and without ports to listen on. */
+/* The gateway is not started, and has no ports to listen on. */
 static Rig
 rig_prepare (void)
 {
@@ -134,7 +134,7 @@ ask (ResumablePeer *peer,
   resumable_send_port (peer, RESUMABLE_LISTEN, listener, port, "a service");
 }
 
-/* A client that has the port. */
+/* Returns a client for which the gateway listens on the port. */
 static ResumablePeer *
 join_and_listen (Rig *rig)
 {
@@ -180,7 +180,7 @@ is_refused (guint16 port)
   return code != 0;
 }
 
-/* The service speaks first, both directions are used, and each ends by itself. */
+/* The service sends first, both directions transfer data, and each ends on its own. */
 static void
 test_connections (void)
 {
@@ -230,7 +230,7 @@ test_answers (void)
   expect_listening (peer, 5, rig.reverse_port);
   ask (peer, 6, 0);
   expect_unlistened (peer, 6, RESUMABLE_RESET_IN_USE);
-  /* Of another it is not even waited for. */
+  /* The request of another principal does not even wait for the port. */
   ask (bob, 1, rig.reverse_port);
   expect_unlistened (bob, 1, RESUMABLE_RESET_IN_USE);
   ask (bob, 2, 0);
@@ -244,7 +244,7 @@ test_answers (void)
   expect_listening (bob, 3, rig.reverse_port);
 }
 
-/* One that has not said that it knows of listeners has none. */
+/* A client that has not announced listeners in its HELLO cannot have any. */
 static void
 test_not_agreed (void)
 {
@@ -256,7 +256,7 @@ test_not_agreed (void)
   g_assert_true (is_refused (rig.reverse_port));
 }
 
-/* TCP clients that come while there is no WebSocket wait for the next. */
+/* TCP clients that connect while there is no WebSocket wait for the next one. */
 static void
 test_away (void)
 {
@@ -294,8 +294,8 @@ rig_reload (Rig        *rig,
   test_reload_gateway (rig->gateway);
 }
 
-/* While a client is away its token is revoked, or expires: nobody comes to its port any more. With another token it finds
- * its session, and asks again. */
+/* While a client has no WebSocket, its token is revoked or expires: the gateway does not listen for it any more. With
+ * another token, the client resumes its session and asks again. */
 static void
 check_lapsed (gboolean expires)
 {
@@ -339,7 +339,8 @@ test_expired_away (void)
   check_lapsed (TRUE);
 }
 
-/* Who is there is asked for another token, and has the port when it has one: who connects in between waits. */
+/* A client with a WebSocket is asked for another token, and keeps the port: TCP clients that connect meanwhile
+ * wait. */
 static void
 test_renewed (void)
 {
@@ -364,7 +365,7 @@ test_renewed (void)
   client_close (fd);
 }
 
-/* The port goes with the session. */
+/* The port is released at the end of the session. */
 static void
 test_end (void)
 {
@@ -382,8 +383,8 @@ test_end (void)
   expect_listening (bob, 1, rig.reverse_port);
 }
 
-/* A program that ended without a word gets its port again, and if its former session comes back after all, that
- * hears what has become of the port. */
+/* A program that was killed gets its port again in a new session. If its former session is resumed after all, it is
+ * informed about the port. */
 static void
 test_taken_over (void)
 {
@@ -403,7 +404,7 @@ test_taken_over (void)
   expect_unlistened (former, 1, RESUMABLE_RESET_CLOSED);
 }
 
-/* Also if it leaves the port to the gateway, which has no other. */
+/* The same if it leaves the choice of the port to the gateway, which has no other. */
 static void
 test_taken_over_anywhere (void)
 {
@@ -418,7 +419,7 @@ test_taken_over_anywhere (void)
   expect_listening (peer, 1, rig.reverse_port);
 }
 
-/* The same where the gateway has yet to notice that the former WebSocket is dead. */
+/* The same if the gateway has not noticed yet that the former WebSocket is dead. */
 static void
 test_dead (void)
 {
@@ -466,7 +467,7 @@ on_drained (GObject      *object,
   *(gboolean *) user_data = TRUE;
 }
 
-/* Nothing new comes, and what is there goes on. */
+/* During a drain, no new TCP clients are accepted, and open connections continue. */
 static void
 test_drain (void)
 {
@@ -489,7 +490,7 @@ test_drain (void)
   WAIT_UNTIL (drained);
 }
 
-/* limrun's protocol, where the id is ours to choose. */
+/* The protocol of limrun, in which the gateway chooses the ids. */
 static void
 test_limrun (void)
 {
@@ -512,7 +513,7 @@ test_limrun (void)
   data = ws_receive (ws, &opcode);
   g_assert_cmpuint (opcode, ==, WS_BINARY);
   g_assert_cmpmem (g_bytes_get_data (data, NULL), g_bytes_get_size (data), "\0\0\0\1ping", 8);
-  /* Ignored are: text, what is too short, and an id that is not known. */
+  /* Text messages, short messages and unknown ids are ignored. */
   ws_send (ws, WS_TEXT, "{\"type\":\"ready\"}", 16);
   ws_send (ws, WS_BINARY, "\0\0\1", 3);
   ws_send (ws, WS_BINARY, "\0\0\0\7what", 8);
@@ -542,7 +543,7 @@ test_limrun_refused (void)
   client_close (ws);
 }
 
-/* What a LISTEN for any port is answered: 0, or the code. */
+/* Sends a LISTEN for any port. Returns 0, or the code of the refusal. */
 static guint
 ask_any (ResumablePeer *peer,
          guint32        listener)
@@ -562,7 +563,7 @@ ask_any (ResumablePeer *peer,
   g_assert_not_reached ();
 }
 
-/* Some ports are for one name only. */
+/* Ports that are reserved for one principal. */
 static void
 test_names (void)
 {
@@ -581,7 +582,7 @@ test_names (void)
   g_assert_nonnull (peer);
 }
 
-/* Ports that other programs have are tried a few at a time, and not the same ones again. */
+/* Ports that other programs use are tried a few at a time, and not the same ones again. */
 static void
 test_many_taken (void)
 {
@@ -611,7 +612,7 @@ test_many_taken (void)
     close (fds[i]);
 }
 
-/* All listeners together are few of the file descriptors, and one client leaves some for others. */
+/* The listeners are limited to a part of the file descriptors, and those of one client to a part of that. */
 static void
 test_quota (void)
 {
@@ -626,7 +627,7 @@ test_quota (void)
   peer = join (&rig);
   while (n < 32 && ask_any (peer, n + 1) == 0)
     n++;
-  /* Of 32 a quarter is set aside. */
+  /* Of 32, a quarter is reserved. */
   g_assert_cmpuint (n, ==, 24);
   g_assert_cmpuint (ask_any (peer, 40), ==, RESUMABLE_RESET_LIMIT);
   resumable_send_code (peer, RESUMABLE_UNLISTEN, 1, RESUMABLE_RESET_CLOSED, "enough");
@@ -636,7 +637,7 @@ test_quota (void)
   test_set_descriptors (before);
 }
 
-/* One whose client is away is given to another who asks, and the client hears of it. */
+/* The port of a client without a WebSocket is given to another client that asks for it, and the first is informed. */
 static void
 test_needed (void)
 {
@@ -662,7 +663,7 @@ test_needed (void)
   expect_unlistened (peer, 1, RESUMABLE_RESET_IN_USE);
 }
 
-/* Strangers leave half of the connections of the client for its own. */
+/* TCP clients at the gateway use at most half of the connections of the client. */
 static void
 test_arrivals (void)
 {
@@ -702,7 +703,7 @@ count_connections (Rig *rig)
   return statistics->total_connections;
 }
 
-/* Without a WebSocket a few are accepted, and the others wait until there is one. */
+/* Without a WebSocket, a few TCP clients are accepted, and the others wait until there is one. */
 static void
 test_backlog (void)
 {
@@ -730,7 +731,7 @@ test_backlog (void)
     client_close (fds[i]);
 }
 
-/* A session does not wait for itself, nor for a port for which it waits already. */
+/* A session waits neither for its own port nor for a port for which it already waits. */
 static void
 test_waits_once (void)
 {
@@ -766,7 +767,7 @@ reload_ports (Rig           *rig,
   test_reload_gateway (rig->gateway);
 }
 
-/* Other ports while it runs: what is still allowed goes on, the rest ends, and what is new may be had. */
+/* After a reload, listeners on ports that are still allowed continue, the others end, and new ports may be used. */
 static void
 test_reloaded (void)
 {
@@ -792,7 +793,7 @@ test_reloaded (void)
   ask (peer, 3, ports[0]);
   expect_unlistened (peer, 3, RESUMABLE_RESET_FORBIDDEN);
 
-  /* A bad one changes nothing. */
+  /* An invalid value changes nothing. */
   g_object_set (rig.gateway, "reverse-ports", (const char *[]) { "0", NULL }, NULL);
   g_assert_false (tcp_gateway_reload (rig.gateway, NULL, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
@@ -804,7 +805,7 @@ test_reloaded (void)
   expect_unlistened (peer, 2, RESUMABLE_RESET_FORBIDDEN);
   g_assert_true (is_refused (ports[1]));
 
-  /* They may come back, to another one too. */
+  /* Ports may be allowed again, and used by another client. */
   reload_ports (&rig, ports, 2);
   bob = join_as (&rig, BOB);
   ask (bob, 1, ports[0]);

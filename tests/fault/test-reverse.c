@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Reverse tunnels between two ends of this library: the TCP clients are at the gateway, the service is behind the
- * tunnel. Whatever the network between them does, no byte is lost. */
+/* Reverse tunnels between two ends of this library: the TCP clients connect to the gateway, and the service is behind
+ * the tunnel. No byte is lost, whatever the network does. */
 
 #include "resume-rig.h"
 #include "socket-util.h"
@@ -29,7 +29,7 @@ set_ports (Rig *rig)
   g_object_set (rig->fixture->gateway, "reverse-ports", (const char *[]) { ports, NULL }, NULL);
 }
 
-/* Takes @service. */
+/* Takes ownership of @service. */
 static Rig
 rig_new (Target *service)
 {
@@ -85,7 +85,7 @@ expect_remote_address (Rig        *rig,
   g_assert_cmpstr (address, ==, wanted);
 }
 
-/* A start that fails. */
+/* Requires that the start fails. */
 static void
 expect_failure (Rig            *rig,
                 TcpTunnelError  code,
@@ -110,7 +110,7 @@ on_notify (GObject    *object,
 static void
 test_address (void)
 {
-  guint notified = 0; /* longer than the tunnel */
+  guint notified = 0; /* outlives the tunnel */
   g_auto (Rig) rig = rig_new (target_new_echo ());
 
   g_signal_connect (rig.fixture->tunnel, "notify::remote-address", G_CALLBACK (on_notify), &notified);
@@ -123,13 +123,13 @@ test_address (void)
   tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->tunnel));
   expect_remote_address (&rig, NULL);
 
-  /* The URL says it as well, or the gateway chooses. */
+  /* The gateway chooses the port. */
   g_object_set (rig.fixture->tunnel, "remote-port", 0, NULL);
   test_tunnel_start (rig.fixture->tunnel);
   expect_remote_address (&rig, "127.0.0.1");
 }
 
-/* The service speaks first, and its client may end before it does. */
+/* The service sends first, and its client ends its direction before the service does. */
 static void
 test_banner (void)
 {
@@ -147,7 +147,7 @@ test_banner (void)
   expect_closed (rig.fixture, 1, -1);
 }
 
-/* Many at once, and the WebSocket is cut at every so many bytes, in either direction. */
+/* Many connections, while the WebSocket is cut again and again, in either direction. */
 static void
 test_lossless (void)
 {
@@ -179,7 +179,7 @@ test_lossless (void)
   g_assert_cmpuint (target_get_counters (rig.service).resets, ==, 0);
 }
 
-/* Those that come while there is no WebSocket wait for the next. */
+/* Clients that connect while there is no WebSocket wait for the next one. */
 static void
 test_away (void)
 {
@@ -201,7 +201,7 @@ test_away (void)
     }
 }
 
-/* A gateway that knows nothing any more is asked again. */
+/* A restarted gateway is asked to listen again. */
 static void
 test_restart (void)
 {
@@ -232,13 +232,13 @@ welcome_listener (TunnelRig *rig,
   resumable_server_accept (rig->server);
   resumable_say_hello (rig->server);
   resumable_hear_hello (rig->server);
-  /* It has heard of the former instance. */
+  /* The former instance has confirmed more. */
   rig->server->confirmed = 0;
   resumable_expect (rig->server, RESUMABLE_LISTEN, listener);
 }
 
-/* One that has lost the session and cannot listen at the moment, though the port is free, is asked again; and that the
- * tunnel is not connected is seen. */
+/* A gateway that has lost the session and cannot listen at the moment is asked again. The state of the tunnel shows
+ * that it is not connected. */
 static void
 test_broken (void)
 {
@@ -285,7 +285,7 @@ test_refused (void)
   g_assert_cmpint (tcp_tunnel_get_state (rig.fixture->tunnel), ==, TCP_TUNNEL_STATE_CONNECTED);
 }
 
-/* A service that accepts nothing, within the time that it has. */
+/* A service that does not accept the connection within connect-timeout. */
 static void
 test_silent (void)
 {
@@ -350,7 +350,7 @@ test_no_ports (void)
   expect_failure (&rig, TCP_TUNNEL_ERROR_REJECTED, "400");
 }
 
-/* Two of one principal, for one port: the first stays. */
+/* Of two tunnels of one principal for the same port, the first keeps it. */
 static void
 test_second (void)
 {
@@ -367,7 +367,7 @@ test_second (void)
   client_round_trip (fd, "still the first");
   client_close (fd);
 
-  /* And one that has lost its WebSocket loses the port as well. */
+  /* But a tunnel that has lost its WebSocket loses the port to the other. */
   resume_go_away (rig.fixture);
   g_clear_error (&error);
   g_free (uri);
@@ -381,7 +381,7 @@ test_second (void)
   tcp_endpoint_close (TCP_ENDPOINT (second));
 }
 
-/* On the session of a tunnel that has connections of its own. */
+/* Reverse tunnels in the session of a tunnel that has connections of its own. */
 static void
 test_beside_others (void)
 {
@@ -444,7 +444,7 @@ test_beside_refused (void)
   {
     g_autoptr (GError) error = NULL;
 
-    /* This gateway has no ports. */
+    /* This gateway has no ports for reverse tunnels. */
     g_object_set (fixture->tunnel, "reverses", (const char *[]) { "1=127.0.0.1:1", NULL }, NULL);
     g_assert_false (tcp_endpoint_start (TCP_ENDPOINT (fixture->tunnel), NULL, &error));
     g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_FORBIDDEN);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a tunnel does when its gateway wants it to come back: with another token, at once, or by the
- * same route. The gateway is made by hand. */
+/* A gateway asks the tunnel to return: with another token, at once, or by the same route. The test operates the
+ * gateway. */
 
 #include "resume-rig.h"
 #include "tunnel-rig.h"
@@ -11,7 +11,7 @@
 #define DELAY 400
 #define N_RESTARTS 4
 
-/* A type of a later end, that counts. */
+/* A frame type of a later version, which is sequenced. */
 #define LATER_SEQUENCED 0x43
 
 static char *
@@ -31,7 +31,7 @@ send_away (TunnelRig *rig,
   resumable_send_code (rig->server, RESUMABLE_GOAWAY, 0, code, "come back");
 }
 
-/* The tunnel does not wait for this end to close. */
+/* The tunnel does not wait until this end closes. */
 static void
 expect_left (TunnelRig *rig)
 {
@@ -54,7 +54,7 @@ on_token_required (TcpTunnel *tunnel,
   tcp_tunnel_set_token (tunnel, token);
 }
 
-/* What did not arrive before arrives with the next token. */
+/* What did not arrive before arrives after the tunnel has returned with the next token. */
 static void
 test_renew (TcpTunnelMode mode)
 {
@@ -87,7 +87,7 @@ test_renew (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* A token that was set since the WebSocket was opened is tried without a question. */
+/* A token that was set after the WebSocket was opened is used without asking the application. */
 static void
 test_renewed_before (TcpTunnelMode mode)
 {
@@ -108,7 +108,7 @@ test_renewed_before (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* With nobody to ask the tunnel ends, as with a token that is refused. */
+/* Without a handler of token-required, the tunnel fails as with a refused token. */
 static void
 test_no_token (TcpTunnelMode mode)
 {
@@ -123,7 +123,7 @@ test_no_token (TcpTunnelMode mode)
   g_assert_nonnull (strstr (rig.recorder->failure->message, "requires another token: come back"));
 }
 
-/* A gateway that is content with no token does not have the application asked for ever. */
+/* If the gateway never accepts a token, the application is not asked for ever. */
 static void
 test_never_content (TcpTunnelMode mode)
 {
@@ -157,8 +157,8 @@ get_delay (TunnelRig *rig,
   return g_array_index (rig->recorder->delays, guint, index);
 }
 
-/* At once, but not again and again without a pause; not even if something comes before each time, with which
- * the gateway could keep the tunnel busy. */
+/* The tunnel returns at once, but not repeatedly without a delay; not even if a frame arrives each time before, since
+ * the gateway could keep the tunnel busy with it. */
 static void
 check_restarting (TcpTunnelMode mode,
                   gboolean progress)
@@ -213,7 +213,7 @@ come_back_by (TunnelRig *rig,
   g_assert_cmpstr (given, ==, route);
 }
 
-/* The last answer counts; what is no route is ignored, and a new session has none. */
+/* The route of the last answer is used; invalid routes are ignored, and a new session has none. */
 static void
 test_route (TcpTunnelMode mode)
 {

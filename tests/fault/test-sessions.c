@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The gateway's side of the wire, spoken to by hand. */
+/* Sessions of a gateway in the protocols raw and tagged. The test operates the client. */
 
 #include "fixture.h"
 
@@ -85,7 +85,7 @@ test_kept_across_reconnect (void)
 
 #define ALICE "Authorization: Bearer alices-token\r\n"
 
-/* A WebSocket that is held: it answers pings, and neither data nor an end comes from it. */
+/* Requires that the WebSocket is held: it answers pings, and neither data nor a close frame arrives. */
 static void
 expect_held (int fd)
 {
@@ -106,15 +106,15 @@ expect_held (int fd)
   while (opcode != WS_PONG);
 }
 
-/* A stream that was cut must not go on with another connection to the target. A client of this
- * library is told so, any other is held. */
+/* A stream that was cut must not continue with another connection to the target. A client of this library gets an
+ * error, and the WebSocket of any other client is held. */
 static void
 expect_gone (guint16 port)
 {
   g_autofree char *body = NULL;
   int fd;
 
-  /* A request that comes while it ends may still be let in, and is closed then. */
+  /* A request that arrives while the session ends may be accepted, and is closed then. */
   WAIT_UNTIL ((g_free (body), http_get (port, SESSION_1, WS_UPGRADE WS_OURS ALICE, &body, NULL)) == 410);
   g_assert_cmpuint (strlen (body), >, 0);
   fd = ws_connect (port, SESSION_1, "alices-token");
@@ -122,7 +122,7 @@ expect_gone (guint16 port)
   client_close (fd);
 }
 
-/* 0: a close frame without a code. */
+/* With code 0, sends a close frame without a code. */
 static void
 send_close (int fd,
             guint16 code)
@@ -133,7 +133,7 @@ send_close (int fd,
     ws_send (fd, WS_CLOSE, NULL, 0);
 }
 
-/* An orderly end, however much there is to be delivered before it. */
+/* The session ends in order after all data was delivered. */
 static void
 check_end (const char *path_and_query,
            guint16 code)
@@ -169,7 +169,7 @@ test_end_of_session (void)
   check_end (SESSION_1, 0);
 }
 
-/* A client that gave its session no name cannot come back, so that no close is a break. */
+/* A client whose session has no id cannot return, so that every close frame is an orderly end. */
 static void
 test_end_without_name (void)
 {
@@ -190,7 +190,7 @@ on_connection_closed (TcpGateway *gateway,
   *last = tcp_connection_dup_error (connection);
 }
 
-/* Nor is a break anything but the end, which is no orderly one. */
+/* Without an id, a break ends the connection with an error. */
 static void
 test_break_without_name (void)
 {
@@ -211,7 +211,7 @@ test_break_without_name (void)
   WAIT_UNTIL (test_figure (rig.gateway, open_connections) == 0);
 }
 
-/* With a name it can come back, after any close but those that are an end. */
+/* With an id, a client may return after any close code other than those for an end. */
 static void
 test_close_with_name (void)
 {
@@ -250,7 +250,7 @@ test_expires (void)
   expect_gone (port);
 }
 
-/* The clock of a session runs only while it has no WebSocket. */
+/* A session expires only while it has no WebSocket. */
 static void
 test_does_not_expire_in_use (void)
 {
@@ -267,7 +267,7 @@ test_does_not_expire_in_use (void)
   kept = ws_connect (port, SESSION_1, "alices-token");
   ws_round_trip (kept, "again");
 
-  /* When a later session has expired, so would have this one. */
+  /* By the time that a later session has expired, this one would have, too. */
   lost = ws_connect (port, SESSION_2, "alices-token");
   ws_round_trip (lost, "hello");
   client_close (lost);
@@ -291,7 +291,7 @@ test_other_principal (void)
   ws_round_trip (fd, "unharmed");
   client_reset (fd);
 
-  /* Nor while nobody is there. */
+  /* Nor while the session has no WebSocket. */
   g_assert_cmpuint (http_get (port, SESSION_1, WS_UPGRADE "Authorization: Bearer bobs-token\r\n", NULL, NULL), ==, 403);
   fd = ws_connect (port, SESSION_1, "alices-token");
   ws_round_trip (fd, "back");
@@ -330,8 +330,8 @@ test_target_ends (void)
   g_assert_true (target_wait_open (target, 0));
 }
 
-/* The target has ended, but the client never heard of it: its link is dead at that moment. What it
- * finds when it comes back must not be silence. */
+/* The target has ended, but the WebSocket of the client breaks at that moment. When the client returns, it must
+ * receive an answer. */
 static void
 test_target_ended_unheard (void)
 {
@@ -344,7 +344,7 @@ test_target_ended_unheard (void)
 
   ws_expect_close (first, 1000);
   status = http_get (port, SESSION_1, WS_UPGRADE WS_OURS ALICE, NULL, &second);
-  /* No pong says that all of it arrived, so that the end is not to look orderly. */
+  /* No pong confirms that all data arrived, so that the end must not look orderly. */
   if (status == 101)
     ws_expect_close (second, 4002);
   else
@@ -353,8 +353,8 @@ test_target_ended_unheard (void)
   client_close (first);
 }
 
-/* That the target broke, or cannot be reached, must not look like an orderly end, which 1000 is.
- * 4002 says so to those that know it. */
+/* If the target resets the connection, or cannot be reached, the close code must not be 1000, which is an orderly
+ * end. Clients that know it receive 4002. */
 static void
 test_target_broken (void)
 {
@@ -398,8 +398,8 @@ request_status (guint16 port,
   return http_get (port, path_and_query, all, NULL, NULL);
 }
 
-/* However often the client comes back for what has ended: nothing reaches the target, and the
- * WebSocket stays until the client closes it. */
+/* However often a client returns to a session that has ended, nothing reaches the target, and the WebSocket stays
+ * open until the client closes it. */
 static void
 test_held (void)
 {
@@ -422,7 +422,7 @@ test_held (void)
       client_reset (fd);
     }
 
-  /* The newest of a session is the one that counts, unless it is somebody else's. */
+  /* A newer WebSocket of the session replaces it, unless it is that of another principal. */
   fd = ws_connect (port, SESSION_1, "alices-token");
   g_assert_cmpuint (request_status (port, SESSION_1, "Authorization: Bearer bobs-token\r\n"), ==, 403);
   expect_held (fd);
@@ -441,7 +441,7 @@ test_held (void)
   client_close (fd);
 }
 
-/* Somebody else does not learn in which protocol a session is. */
+/* Another principal does not learn the protocol of a session. */
 static void
 test_other_protocol (void)
 {
@@ -470,8 +470,8 @@ count_fds (void)
   return count;
 }
 
-/* A client that comes back again and again, and answers no closing handshake, does not make
- * its former WebSockets pile up in the gateway. */
+/* If a client returns again and again and answers no closing handshake, its former WebSockets do not accumulate at
+ * the gateway. */
 static void
 test_held_again_and_again (void)
 {
@@ -494,13 +494,13 @@ test_held_again_and_again (void)
       fds[i] = ws_connect (port, SESSION_1, "alices-token");
       expect_held (fds[i]);
     }
-  /* The client has its end of each in this process. */
+  /* The client's ends are in this process as well. */
   g_assert_cmpuint (count_fds (), <=, before + n + 8);
   for (guint i = 0; i < n; i++)
     client_close (fds[i]);
 }
 
-/* One WebSocket for each session that never reached its target. */
+/* Returns a WebSocket of a session that has ended because its target refused the connection. */
 static int
 hold (guint16 port,
       guint number,
@@ -519,7 +519,7 @@ hold (guint16 port,
   return fd;
 }
 
-/* One principal can have only so many of them held. */
+/* The number of held WebSockets of a principal is limited. */
 static void
 test_held_cap (void)
 {
@@ -553,7 +553,7 @@ test_held_cap (void)
     }
 }
 
-/* They do not keep a gateway from ending. */
+/* Held WebSockets do not delay a drain or a close. */
 static void
 test_held_at_the_end (void)
 {
@@ -580,7 +580,7 @@ test_held_at_the_end (void)
   client_close (fd);
 }
 
-/* A reverse tunnel is not to be taken for a connection to the target. */
+/* A request for a reverse tunnel must not be treated as one for a connection to the target. */
 static void
 test_reverse (void)
 {
@@ -650,7 +650,7 @@ check_tagged (const char *path_and_query)
   guint16 port = start (&rig);
   int fd = ws_connect (port, path_and_query, "alices-token");
 
-  /* What means nothing: too short, closes of ids that nobody opened, twice. */
+  /* Invalid messages: one that is too short, and closes of unknown ids, twice. */
   ws_send (fd, WS_BINARY, "\0\0\1", 3);
   send_tagged (fd, 7, "");
   send_tagged (fd, 7, "");
@@ -661,7 +661,7 @@ check_tagged (const char *path_and_query)
   expect_tagged (fd, 4294967295u, "last");
   g_assert_cmpuint (target_get_counters (target).accepted, ==, 2);
 
-  /* Closed here, closed there; a second close and late data do no harm and open nothing. */
+  /* Each end closes a connection. A second close and late data have no effect and open nothing. */
   send_tagged (fd, 1, "");
   send_tagged (fd, 1, "");
   g_assert_true (target_wait_open (target, 1));
@@ -693,7 +693,7 @@ test_tagged (void)
   check_tagged ("/?port=5555");
 }
 
-/* Places */
+/* Limits */
 
 static guint
 ask_for_session (guint16 port,
@@ -708,7 +708,7 @@ ask_for_session (guint16 port,
   return http_get (port, path, headers, body, fd);
 }
 
-/* One principal cannot take all clients' places, */
+/* A principal cannot have all sessions of the gateway, */
 static void
 test_quota_of_clients (void)
 {
@@ -727,7 +727,7 @@ test_quota_of_clients (void)
   g_assert_cmpuint (ask_for_session (port, 4, "bobs-token", NULL, &fds[3]), ==, 101);
   ws_round_trip (fds[3], "there is room for others");
 
-  /* And gets those back that it gave up. */
+  /* Sessions that have ended do not count any more. */
   send_close (fds[0], 1000);
   WAIT_UNTIL (test_figure (rig.gateway, open_connections) == 3);
   WAIT_UNTIL (request_status (port, "/?sessionId=session-5", ALICE) == 101);
@@ -761,7 +761,7 @@ test_quota_of_connections (void)
   client_close (bob);
 }
 
-/* Those that take all they can leave some for a third that has taken nothing yet. */
+/* Principals that use as much as they can leave a part for another one. */
 static void
 test_set_aside (void)
 {
@@ -785,7 +785,7 @@ test_set_aside (void)
         g_ptr_array_add (fds, GINT_TO_POINTER (fd));
       client_close (fd);
     }
-  /* Two of six are those of the third. */
+  /* Two of six are reserved for the third. */
   g_assert_cmpuint (fds->len, ==, 22);
   g_assert_cmpuint (http_get (port, "/?sessionId=more", WS_UPGRADE WS_OURS ALICE, &body, NULL), ==, 503);
   g_assert_nonnull (strstr (body, "max-principal-sessions"));
@@ -800,7 +800,7 @@ test_set_aside (void)
   g_ptr_array_unref (fds);
   tcp_endpoint_close (TCP_ENDPOINT (rig.gateway));
 
-  /* Nor are connections all taken, nor more than one is meant to have. */
+  /* Nor can they use all connections, or more than one of them is allowed. */
   g_object_set (rig.gateway, "max-principal-connections", 15, "max-principal-sessions", 1, NULL);
   port = start (&rig);
   alice = ws_connect (port, "/?mode=multiplexed", "alices-token");

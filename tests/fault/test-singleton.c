@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One TCP connection at a time, through everything that happens to its WebSocket. */
+/* A singleton tunnel in the protocol raw, and what may happen to its WebSocket. */
 
 #include "fixture.h"
 
@@ -63,7 +63,7 @@ test_upload (void)
   g_assert_cmpstr (digest, ==, expected);
 }
 
-/* The end of what the target sends is the end of what the client reads, and nothing is missing. */
+/* The client reads all data of the target, and then the end. */
 static void
 test_download (void)
 {
@@ -178,14 +178,14 @@ half_open_at_tunnel (FaultProxy *proxy)
   fault_proxy_half_open (proxy, FAULT_TUNNEL_SIDE);
 }
 
-/* The gateway still has the old WebSocket when the new one comes. */
+/* The gateway still has the old WebSocket when the new one arrives. */
 static void
 test_survives_half_open (void)
 {
   check_survives (half_open_at_tunnel);
 }
 
-/* The tunnel hears nothing of the end and finds out by its keep-alive. */
+/* The tunnel receives no end, and detects the break by its keep-alive. */
 static void
 test_pong_deadline_half_open (void)
 {
@@ -218,7 +218,7 @@ test_pong_deadline_black_hole (void)
   fd = fixture_connect (fixture);
   client_round_trip (fd, "before");
   fault_proxy_black_hole (fixture->proxy, TRUE);
-  /* More than one attempt disappears in it. */
+  /* More than one attempt is lost in the black hole. */
   g_assert_true (fault_proxy_wait_accepted (fixture->proxy, 3, TEST_DEADLINE_MS));
   fault_proxy_black_hole (fixture->proxy, FALSE);
   expect_reconnected (fixture, 1);
@@ -226,7 +226,7 @@ test_pong_deadline_black_hole (void)
   client_close (fd);
 }
 
-/* Pongs come, so the deadline must not strike however slow the link is. */
+/* Pongs arrive, so that the tunnel keeps a slow link. */
 static void
 test_slow_link_is_alive (void)
 {
@@ -236,7 +236,7 @@ test_slow_link_is_alive (void)
 
   g_object_set (fixture->tunnel, "keepalive-interval", 50, "keepalive-timeout", test_scaled_ms (2000), NULL);
   fixture_start (fixture);
-  /* Before the first ping, which follows the handshake at once. */
+  /* This precedes the first ping, which follows the handshake at once. */
   fault_proxy_throttle (fixture->proxy, FAULT_DOWN, 1000000);
   fault_proxy_delay (fixture->proxy, FAULT_UP, 20);
   fault_proxy_delay (fixture->proxy, FAULT_DOWN, 20);
@@ -273,7 +273,7 @@ test_gateway_comes_back (void)
   client_close (fd);
 }
 
-/* What the client wrote while the WebSocket was away waits for the next one. */
+/* Data that the client writes while there is no WebSocket waits for the next one. */
 static void
 test_waits_while_away (void)
 {
@@ -296,7 +296,7 @@ test_waits_while_away (void)
   client_close (fd);
 }
 
-/* Away for too long: the TCP connection is lost, and only that. */
+/* After the session timeout, the TCP connection is lost, and the tunnel continues. */
 static void
 test_session_expired (void)
 {
@@ -371,7 +371,7 @@ test_target_refused (void)
   g_assert_error (fixture->recorder->closed_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TARGET);
 }
 
-/* Bytes that were under way in a link that broke cannot be known to have arrived. */
+/* With reset-on-loss, the connection is reset if data was in transit when the WebSocket broke. */
 static void
 test_reset_on_loss (void)
 {
@@ -380,7 +380,7 @@ test_reset_on_loss (void)
   int fd;
 
   g_object_set (fixture->tunnel, "reset-on-loss", TRUE, NULL);
-  /* The gateway is not told; its session waits in vain for a while. */
+  /* The gateway is not informed; its session expires. */
   g_object_set (fixture->gateway, "session-timeout", 100, NULL);
   fixture_start (fixture);
   fd = fixture_connect (fixture);
@@ -394,7 +394,7 @@ test_reset_on_loss (void)
   g_assert_true (target_wait_open (target, 0));
 }
 
-/* An idle link has nothing to lose. */
+/* If no data was in transit, the connection continues. */
 static void
 test_reset_on_loss_idle (void)
 {
@@ -412,8 +412,8 @@ test_reset_on_loss_idle (void)
   client_close (fd);
 }
 
-/* In the middle of a message of the other direction: what the client has read is right, and it
- * does not take that for all. */
+/* The WebSocket breaks within a message of the other direction: the data that the client has read is correct, and it
+ * gets a reset. */
 static void
 test_reset_on_loss_down (void)
 {
@@ -447,7 +447,7 @@ test_loss_goes_on (void)
   expect_reconnected (fixture, 1);
   client_close (fd);
   g_assert_true (target_wait_open (target, 0));
-  /* Some is lost, what never left the queue is not, and nothing comes twice. */
+  /* Some data is lost, but none that was still queued, and no byte arrives twice. */
   g_assert_cmpuint (target_get_counters (target).bytes_in, >, 0);
   g_assert_cmpuint (target_get_counters (target).bytes_in, <=, sent);
 }

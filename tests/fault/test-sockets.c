@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Endpoints that are given a socket that listens, as by a service manager. */
+/* Endpoints that are given a listening socket, as by a service manager. */
 
 #include "fixture.h"
 #include "log-tap.h"
@@ -44,7 +44,7 @@ start (gpointer endpoint)
   g_assert_no_error (error);
 }
 
-/* Both ends, and a forward; the sockets outlive them. */
+/* A gateway, a tunnel and a forward use their sockets, which outlive them. */
 static void
 test_round_trip (void)
 {
@@ -71,7 +71,7 @@ test_round_trip (void)
   g_object_set (forward, "socket", sockets->pdata[2], "socket-path", "/nonexistent/socket", NULL);
   g_assert_true (tcp_tunnel_add_forward (tunnel, forward, &error));
   g_assert_no_error (error);
-  /* It waits for the start. */
+  /* The connection waits until the tunnel is started. */
   waiting = client_connect (ports[1]);
   start (tunnel);
   client_round_trip (waiting, "before the start");
@@ -92,7 +92,7 @@ test_round_trip (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* It may be closed once the endpoint has started, which then is what keeps the port. */
+/* The socket may be closed after the start: the endpoint keeps the port until it is closed. */
 static void
 test_closed_after_the_start (void)
 {
@@ -155,7 +155,7 @@ test_unix (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
   g_assert_cmpuint (log_tap_count ("warn", "every user of this machine"), ==, 0);
 
-  /* Its file belongs to whoever made it. */
+  /* The file of the socket belongs to the application. */
   g_assert_true (g_file_test (path, G_FILE_TEST_EXISTS));
   g_assert_no_errno (g_chmod (path, 0666));
   start (gateway);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Starts that something happens to: another thread's main loop, a cancellation, a close from a
- * handler. */
+/* Starts that are affected by the main loop of another thread, by a cancellation, or by a close in a handler. */
 
 #include "fixture.h"
 
@@ -46,7 +45,7 @@ on_gateway_started (GObject *source,
   start->done = TRUE;
 }
 
-/* It does not connect while it has no client. */
+/* The tunnel does not connect as long as it has no client. */
 static TcpTunnel *
 new_idle_tunnel (void)
 {
@@ -73,8 +72,8 @@ start_and_close (gpointer user_data)
   return NULL;
 }
 
-/* A thread without a context of its own starts in the default one, which another thread
- * iterates: that one must not take the news that the first waits for. */
+/* A thread without a context of its own starts endpoints in the default context while another thread iterates it,
+ * which must not take the event that the first one waits for. */
 static void
 test_beside_main_loop (void)
 {
@@ -85,7 +84,7 @@ test_beside_main_loop (void)
   g_thread_join (thread);
 }
 
-/* The application's handler may run before the tunnel's own, or after it. */
+/* The application's handler of cancelled may run before that of the tunnel, or after it. */
 static void
 check_tunnel_cancelled (gboolean before)
 {
@@ -137,7 +136,7 @@ test_close_when_cancelled (void)
     }
 }
 
-/* Closed on hearing that it has started, which has not been returned yet. */
+/* The handler that is notified of the local address closes the endpoint before the start has returned. */
 static void
 test_close_in_notify (void)
 {
@@ -182,8 +181,8 @@ close_tunnel (TcpTunnel *tunnel,
   *closed = TRUE;
 }
 
-/* A thread waits for its start, and the handler that closes the tunnel is called in another one,
- * which iterates the main context. */
+/* One thread waits for its start, and the handler that closes the tunnel runs in another thread, which iterates the
+ * main context. */
 static void
 test_close_from_main_loop (void)
 {
@@ -212,7 +211,7 @@ test_close_from_main_loop (void)
   g_main_context_release (NULL);
 }
 
-/* Calls until the start is over; each call has a moment only. */
+/* Calls step after step until the start ends; each call waits for 1 ms only. */
 static gboolean
 take_steps (TcpTunnel *tunnel,
             GCancellable *cancellable,
@@ -244,7 +243,7 @@ begin_in_steps (TcpTunnel *tunnel,
   g_assert_no_error (error);
 }
 
-/* A start that is cancelled, closed, or fails between two of its steps. */
+/* A start is cancelled, closed, or fails between two of its steps. */
 static void
 test_steps (void)
 {
@@ -258,7 +257,7 @@ test_steps (void)
   g_autoptr (GError) error = NULL;
 
   begin_in_steps (tunnel, stub, first);
-  /* Another start is another one. */
+  /* A step with another cancellable is another start. */
   g_assert_false (tcp_endpoint_start_step (TCP_ENDPOINT (tunnel), 0, second, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE);
   g_clear_error (&error);
@@ -271,7 +270,7 @@ test_steps (void)
   begin_in_steps (tunnel, stub, second);
   tcp_endpoint_close (TCP_ENDPOINT (tunnel));
   g_assert_true (http_stub_wait_held (stub, 0));
-  /* It does not start again, though nothing is under way. */
+  /* This step does not start the tunnel again, although it is not active. */
   g_assert_false (tcp_endpoint_start_step (TCP_ENDPOINT (tunnel), 0, second, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
   g_clear_error (&error);
@@ -289,7 +288,7 @@ test_steps (void)
   tcp_endpoint_close (TCP_ENDPOINT (tunnel));
 }
 
-/* Nobody waits for it any more. */
+/* A start is abandoned between two of its steps. */
 static void
 test_steps_left_alone (void)
 {
@@ -304,7 +303,7 @@ test_steps_left_alone (void)
   g_assert_finalize_object (g_steal_pointer (&cancellable));
 }
 
-/* How many files there are in a directory of /proc/self about which @is_one says so. */
+/* Returns the number of files in a directory of /proc/self for which @is_one returns TRUE. */
 static guint
 count_in_proc (const char *directory,
                gboolean (*is_one) (const char *name))
@@ -337,8 +336,7 @@ is_netlink (const char *name)
   return getsockopt (atoi (name), SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_NETLINK;
 }
 
-/* However many tunnels there are, they share the I/O threads of the process, and one watch
- * over its network. */
+/* All tunnels share the I/O threads of the process and one network monitor. */
 static void
 test_many (void)
 {
@@ -365,7 +363,7 @@ is_any (const char *name)
   return name[0] != '.';
 }
 
-/* Nothing is left of what was started and closed. */
+/* Starting and closing repeatedly leaks nothing. */
 static void
 test_again_and_again (void)
 {
@@ -392,7 +390,7 @@ test_again_and_again (void)
       threads = count_in_proc ("task", is_any);
       memory = test_memory ("VmRSS");
     }
-  /* The watch over the network is not the only one to end behind our back. */
+  /* The network monitor is not the only thing that is closed in the background. */
   WAIT_UNTIL (count_in_proc ("fd", is_any) <= descriptors);
   WAIT_UNTIL (count_in_proc ("task", is_any) <= threads);
   g_test_message ("memory: %" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT " bytes", memory, test_memory ("VmRSS"));

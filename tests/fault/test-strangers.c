@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Clients that have shown no token: what they cost, and that they keep nobody else out. */
+/* Clients without a valid token: what they cost, and that they keep no other client out. */
 
 #include "fixture.h"
 #include "monitor.h"
@@ -17,10 +17,10 @@
 #define HALF_A_REQUEST "GET / HTTP/1.1\r\nHost: gateway\r\n"
 #define MIB (1024 * 1024)
 
-/* How many pending connections the gateways here have room for; more than TLS handshakes. */
+/* The number of pending connections that the gateways in this test accept; more than concurrent TLS handshakes. */
 #define PLACES 40
 
-/* As gateway/listener.c and gateway/head.h have them. */
+/* As in gateway/listener.c and gateway/head.h. */
 #define MAX_SECURED 256
 #define MAX_HEAD_BYTES (8 * MIB)
 #define MAX_HEAD 65536
@@ -35,7 +35,7 @@ start_gateway (TcpGateway *gateway)
   return test_port_of (gateway);
 }
 
-/* Its deadline for pending connections is no help. */
+/* The deadline for pending connections must not interfere. */
 static TcpGateway *
 new_gateway (Target *target)
 {
@@ -61,7 +61,7 @@ start_with_places (TcpGateway *gateway,
   return port;
 }
 
-/* The least that begins a TLS handshake: the server answers, and waits. */
+/* Sends the smallest ClientHello: the server answers, and waits. */
 static void
 send_client_hello (int fd)
 {
@@ -103,7 +103,7 @@ connect_stranger (guint16 port,
   return fd;
 }
 
-/* The oldest stranger goes, the newest stays, and whoever has a token gets in. */
+/* The oldest pending connection is closed, the newest stays, and a client with a token is accepted. */
 static void
 check_full (gboolean tls,
             Behaviour behaviour)
@@ -113,7 +113,7 @@ check_full (gboolean tls,
   guint16 port;
   int strangers[2 * PLACES];
   g_autofree char *uri = NULL;
-  /* A handshake that is under way stays, unless others wait for its place. */
+  /* A handshake in progress stays, unless others wait for its place. */
   guint oldest = behaviour == CLIENT_HELLO ? PLACES / 2 : 0;
   int fd;
 
@@ -133,7 +133,7 @@ check_full (gboolean tls,
   if (behaviour != CLIENT_HELLO)
     g_assert_false (client_has_ended (strangers[G_N_ELEMENTS (strangers) - 1]));
 
-  /* What was let in is no stranger, however many come after it. */
+  /* A client that was accepted is not affected by the ones that follow. */
   for (guint i = 0; i < G_N_ELEMENTS (strangers); i++)
     {
       client_close (strangers[i]);
@@ -159,15 +159,15 @@ test_half_a_request (void)
   check_full (FALSE, HALF_REQUEST);
 }
 
-/* Each holds a thread. */
+/* Each of these connections occupies a thread. */
 static void
 test_client_hello (void)
 {
   check_full (TRUE, CLIENT_HELLO);
 }
 
-/* Those that have their TLS need memory: they are half of the pending connections, and no more than 256. The
- * oldest of them makes room for the next. */
+/* Pending connections that have completed their TLS handshake need memory: at most half of all pending connections
+ * may be of that kind, and no more than 256. The oldest of them is closed for the next one. */
 static void
 check_secured (guint places,
                guint cap)
@@ -201,7 +201,7 @@ test_secured (void)
     check_secured (2 * MAX_SECURED + 2, MAX_SECURED);
 }
 
-/* With half a request, from 127.0.0.0/8. */
+/* Connects from an address of 127.0.0.0/8 and sends half a request. */
 static int
 connect_stranger_from (guint16 port,
                        guint host)
@@ -231,7 +231,7 @@ finish_request (int fd)
   client_close (fd);
 }
 
-/* A flood from one address does not end what comes from another, though that is the oldest. */
+/* Many connections from one address do not displace one from another address, although that is the oldest. */
 static void
 test_other_address (void)
 {
@@ -251,7 +251,7 @@ test_other_address (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* Nor does one from many addresses end what comes from one that has sent a good token before. */
+/* Nor do connections from many addresses displace one from an address that has sent a valid token before. */
 static void
 test_known_address (void)
 {
@@ -276,7 +276,7 @@ test_known_address (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* What they cost */
+/* Cost */
 
 static void
 expect_growth (guint64 before,
@@ -303,7 +303,7 @@ check_upload (guint16 port,
   int fd = client_connect (port);
 
   client_write (fd, head, strlen (head));
-  /* The kernel takes some. */
+  /* The kernel accepts some data. */
   while (sent < 64 && client_push (fd, block, MIB, 100) == MIB)
     sent++;
   g_assert_cmpuint (sent, <, 64);
@@ -349,7 +349,7 @@ send_large_request (guint16 port,
   client_close (fd);
 }
 
-/* No kind of refusal leaves anything behind. */
+/* No kind of refusal leaks memory. */
 static void
 test_refusals (void)
 {
@@ -385,7 +385,7 @@ test_refusals (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* A head has an end. */
+/* The size of a request head is limited. */
 static void
 test_endless_head (void)
 {
@@ -416,7 +416,7 @@ expect_status (int fd,
   client_close (fd);
 }
 
-/* @length bytes that begin a request, and end it if asked for. */
+/* Returns the first @length bytes of a request, or with @complete a request of that length. */
 static char *
 make_head (guint length,
            gboolean complete)
@@ -436,14 +436,14 @@ test_largest_head (void)
   guint16 port = start_gateway (gateway);
 
   for (guint excess = 0; excess <= 1; excess++)
-    /* Before the last piece of it nothing tells that it will be too large. */
+    /* Until the last part arrives, the gateway cannot know that the head is too large. */
     for (guint last = 1; last <= 2000; last += 1999)
       {
         g_autofree char *head = make_head (MAX_HEAD + excess, TRUE);
         int fd = client_connect (port);
 
         client_write (fd, head, strlen (head) - last);
-        /* Which is read before the rest comes: others are served meanwhile. */
+        /* The first part is read before the rest arrives: others are served meanwhile. */
         for (guint i = 0; i < 5; i++)
           g_assert_cmpuint (http_get (port, "/", "", NULL, NULL), >=, 400);
         client_write (fd, head + strlen (head) - last, last);
@@ -452,7 +452,7 @@ test_largest_head (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* Together the heads that are incomplete may be so large; then the largest goes. */
+/* All incomplete heads together are limited; the largest one is dropped. */
 static void
 check_head_bytes (guint64 max_memory,
                   guint max_head_bytes)
@@ -477,7 +477,7 @@ check_head_bytes (guint64 max_memory,
       left -= strlen (head);
     }
   g_assert_cmpuint (left, ==, 0);
-  /* Another is served meanwhile, so that the gateway has had its turns. */
+  /* Others are served meanwhile, so that the gateway has read the heads. */
   for (guint i = 0; i < 10; i++)
     g_assert_cmpuint (http_get (port, "/", "", NULL, NULL), >=, 400);
   for (guint i = 0; i < n; i++)
@@ -496,7 +496,7 @@ static void
 test_head_bytes (void)
 {
   check_head_bytes (0, MAX_HEAD_BYTES);
-  /* Of a quarter of the memory they may have a sixth. */
+  /* They may use a sixth of a quarter of the memory. */
   check_head_bytes (24 * MIB, MIB);
 }
 
@@ -518,7 +518,7 @@ check_tls_memory (Behaviour behaviour,
       guint8 type;
 
       fds[i] = connect_stranger (port, behaviour);
-      /* The first few are answered; more have no thread. */
+      /* The first few are answered; there are no threads for more. */
       if (behaviour == CLIENT_HELLO && i < 10)
         {
           client_read (fds[i], &type, 1);
@@ -555,8 +555,8 @@ send_request (guint16 port,
   return fd;
 }
 
-/* Whoever guesses waits for the answer, and gets it, also with nothing more to say; a good token of the same
- * address does not wait. */
+/* The answer to a wrong token is delayed and then sent, even if the client has sent a FIN. A valid token from the
+ * same address is not delayed. */
 static void
 check_guesses (const char *path)
 {
@@ -611,18 +611,19 @@ write_log (GLogLevelFlags level,
   return G_LOG_WRITER_HANDLED;
 }
 
-/* As io/log-limit.c has it: so many lines of a kind, and one that counts the others, in each period. */
+/* As in io/log-limit.h: in each period, so many lines of a kind are logged, and one line with the number of the
+ * others. */
 #define LOGGED 20
 #define LOG_PERIOD (10 * G_TIME_SPAN_SECOND)
 
-/* How many lines there may be of what began at @began. */
+/* Returns the maximum number of lines since @began. */
 static guint
 get_log_bound (gint64 began)
 {
   return (LOGGED + 1) * (1 + (g_get_monotonic_time () - began) / LOG_PERIOD);
 }
 
-/* Each is logged with its address and its reason, until there are too many; then they are counted. */
+/* Refusals are logged with their address and their reason; if there are too many, only their number is. */
 static void
 test_log (void)
 {
@@ -651,7 +652,7 @@ test_log (void)
   monitor_leave (&monitor);
 }
 
-/* Those that are refused by a header, too. */
+/* Requests that are refused because of a header are logged, too. */
 static void
 test_log_of_headers (void)
 {
@@ -701,7 +702,7 @@ test_log_of_headers (void)
     }
 }
 
-/* Neither can those that have a token fill the log. */
+/* The lines that a client with a token can cause are limited as well. */
 static void
 test_log_of_broken (void)
 {
@@ -735,7 +736,7 @@ test_log_of_broken (void)
     logged++;
   g_assert_nonnull (strstr (all->str, "not logged"));
   monitor_leave (&monitor);
-  /* 20 and one that counts, in each ten seconds. */
+  /* 20, and one with the number of the others, every ten seconds. */
   g_assert_cmpuint (logged, >=, 21);
   g_assert_cmpuint (logged, <, count);
 }
@@ -751,7 +752,7 @@ count_in (const char *text,
   return n;
 }
 
-/* Whether they come in peace or not. */
+/* The lines about clients that connect and about protocol errors are limited. */
 static void
 test_log_of_clients (void)
 {
@@ -782,7 +783,7 @@ test_log_of_clients (void)
   g_assert_cmpuint (count_in (all->str, "not logged"), >=, 2);
   monitor_leave (&monitor);
   g_test_message ("%u connected, %u broke the protocol", connected, broke);
-  /* 20 and one that counts, on each thread, in each ten seconds. */
+  /* 20, and one with the number of the others, on each thread, every ten seconds. */
   g_assert_cmpuint (connected, >=, 21);
   g_assert_cmpuint (connected, <, count);
   g_assert_cmpuint (broke, >=, 21);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Targets that a tunnel asks its gateway for, and what the gateway allows. */
+/* The targets that a tunnel asks for, and those that the gateway allows. */
 
 #include "resume-rig.h"
 #include "resumable-peer.h"
@@ -24,7 +24,7 @@ get_pattern (Target *target)
   return g_strdup_printf ("127.0.0.1:%u", target_get_port (target));
 }
 
-/* It leads to the one that was asked for, and to its own for who asks for none. */
+/* The connection leads to the target that was asked for. Without one, it leads to the gateway's own. */
 static void
 test_allowed (TcpTunnelMode mode)
 {
@@ -50,7 +50,7 @@ test_allowed (TcpTunnelMode mode)
   g_assert_cmpuint (target_get_counters (own).accepted, ==, 1);
 }
 
-/* A target of the gateway's own needs no rule. */
+/* The gateway's own target needs no rule. */
 static void
 test_own (TcpTunnelMode mode)
 {
@@ -66,7 +66,7 @@ test_own (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* Each connection is refused, and the tunnel goes on. */
+/* Each connection to a forbidden target is refused, and the tunnel continues. */
 static void
 test_forbidden (TcpTunnelMode mode)
 {
@@ -93,7 +93,7 @@ test_forbidden (TcpTunnelMode mode)
   g_assert_cmpuint (fixture->recorder->failures, ==, 0);
 }
 
-/* Other spellings of an address that is allowed, and of one that is not. */
+/* Other spellings of an allowed address, and of one that is not allowed. */
 static void
 test_hostile (void)
 {
@@ -129,7 +129,7 @@ test_hostile (void)
   g_assert_cmpuint (target_get_counters (own).accepted, ==, 0);
 }
 
-/* Where every host is allowed, this machine and its link are not, by whichever name. */
+/* If every host is allowed, this machine and its link are not, under any name. */
 static void
 test_inner (void)
 {
@@ -161,7 +161,7 @@ test_inner (void)
   g_assert_cmpuint (target_get_counters (other).accepted, ==, 0);
 }
 
-/* A pattern that names the network opens it. */
+/* A pattern that names the network allows them. */
 static void
 test_inner_allowed (void)
 {
@@ -181,7 +181,7 @@ test_inner_allowed (void)
   g_assert_cmpuint (target_get_counters (other).accepted, ==, 1);
 }
 
-/* Also after the session was lost, in which nobody knew of it yet. */
+/* The OPEN names the target, also after the session was lost before the OPEN was sent. */
 static void
 test_open_names_it (TcpTunnelMode mode)
 {
@@ -203,7 +203,7 @@ test_open_names_it (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* A server of limrun's protocols would lead somewhere else. */
+/* A server of limrun's protocols would connect to another target. */
 static void
 test_foreign (TcpTunnelMode mode)
 {

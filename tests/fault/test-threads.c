@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The sessions of one gateway on several I/O threads: each stays on one, and together they keep what is promised of
- * the gateway. */
+/* The sessions of one gateway on several I/O threads: each stays on one thread, and together they observe the limits
+ * of the gateway. */
 
 #include "fixture.h"
 #include "monitor.h"
@@ -18,10 +18,10 @@
 #define AUTHORIZED "Authorization: Bearer " TEST_TOKEN "\r\n"
 #define LONG_MS (10 * TEST_DEADLINE_MS)
 
-/* Which threads have connected to the target. */
+/* The threads that have connected to the target. */
 static Monitor monitor;
 static atomic_uint watched_port;
-static GHashTable *threads; /* under the monitor */
+static GHashTable *threads; /* protected by the monitor */
 
 int
 connect (int fd,
@@ -39,9 +39,9 @@ connect (int fd,
   return real (fd, address, length);
 }
 
-/* Holds the thread of a session just before its WebSocket is there. */
-static gboolean held;   /* the next one is to wait; under the monitor, as the next */
-static gboolean waits;  /* one does */
+/* Blocks the thread of a session just before its WebSocket is opened. */
+static gboolean held;   /* the next one has to wait; both are protected by the monitor */
+static gboolean waits;  /* one is waiting */
 
 ssize_t
 send (int fd,
@@ -144,7 +144,7 @@ round_trip (int fd,
   ws_expect (fd, text);
 }
 
-/* However often a WebSocket comes, its session is found: there is no second connection to the target. */
+/* However often a client reconnects, its session is found: there is no second connection to the target. */
 static void
 test_sessions (void)
 {
@@ -161,14 +161,14 @@ test_sessions (void)
     }
   g_assert_cmpuint (count_threads (), ==, N_THREADS);
 
-  /* In another order each time. */
+  /* In a different order in each round. */
   for (guint round = 0; round < 4; round++)
     for (guint k = 0; k < G_N_ELEMENTS (fds); k++)
       {
         guint i = (k + round + 1) % G_N_ELEMENTS (fds);
         int former = fds[i];
 
-        /* While the one before it is there, is just closed, or has long been noticed to be gone. */
+        /* The former WebSocket is still open, was just reset, or has been closed by the gateway. */
         if (round == 1)
           client_reset (former);
         if (round == 2)
@@ -188,7 +188,7 @@ test_sessions (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* Those without a name live on all of them. */
+/* Sessions without an id are distributed over all threads. */
 static void
 test_nameless (void)
 {
@@ -210,7 +210,8 @@ test_nameless (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* The way from one thread to another loses nothing, of TLS neither: what the client sends at once goes with it. */
+/* No data is lost when a connection is passed to another thread, with TLS neither: the client's first data is passed
+ * along. */
 static void
 check_streams (FixtureFlags flags)
 {
@@ -251,7 +252,7 @@ test_streams_tls (void)
 typedef struct
 {
   guint16 port;
-  guint first; /* session */
+  guint first; /* the number of its first session */
   int fds[16];
   guint admitted;
   guint refused;
@@ -288,7 +289,7 @@ flood_streams (gpointer data)
 
       ws_send (fd, WS_BINARY, message, sizeof message);
     }
-  /* Those that are there are echoed, the others closed. */
+  /* Accepted connections return an echo, the others are closed. */
   for (guint i = 0; i < G_N_ELEMENTS (self->fds); i++)
     {
       guint opcode;
@@ -353,7 +354,7 @@ test_connections_are_limited (void)
   guint16 port;
   g_autoptr (TcpGateway) gateway = start_gateway (target, NULL, MAX_CONNECTIONS, &port);
 
-  /* Those that have gone leave room, all of it. */
+  /* Connections that have ended do not count any more. */
   for (guint i = 0; i < 3; i++)
     {
       Flooder flooders[N_FLOODERS];
@@ -362,7 +363,7 @@ test_connections_are_limited (void)
       flood (flood_streams, port, flooders, &admitted, &refused);
       g_assert_cmpuint (admitted, ==, MAX_CONNECTIONS);
       g_assert_cmpuint (refused, ==, N_FLOODERS * G_N_ELEMENTS (flooders[0].fds) - MAX_CONNECTIONS);
-      /* The last that was refused is counted until its thread is through with it. */
+      /* The last one that was refused is counted until its thread has finished. */
       WAIT_UNTIL (test_figure (gateway, open_connections) == MAX_CONNECTIONS);
       g_assert_true (target_wait_accepted (target, (i + 1) * MAX_CONNECTIONS));
 
@@ -374,7 +375,7 @@ test_connections_are_limited (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* The end */
+/* Drain, close and restart */
 
 static void
 count (guint *counter)
@@ -426,7 +427,7 @@ test_drain (void)
   idle = ws_connect (port, "/?mode=multiplexed", TEST_TOKEN);
   tcp_gateway_drain_async (gateway, LONG_MS, NULL, on_drained, &drained);
 
-  /* No thread takes others, */
+  /* No thread accepts other clients, */
   for (guint i = 0; i < 2 * N_THREADS; i++)
     g_assert_cmpuint (http_get (port, "/", WS_UPGRADE AUTHORIZED, NULL, NULL), ==, 503);
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
@@ -435,7 +436,7 @@ test_drain (void)
 
       g_assert_cmpuint (http_get (port, path, WS_UPGRADE AUTHORIZED, NULL, NULL), ==, 503);
     }
-  /* and each one's sessions go on, until the last has ended. */
+  /* and the sessions of each thread continue until the last one has ended. */
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
     {
       client_reset (fds[i]);
@@ -454,8 +455,8 @@ test_drain (void)
   g_assert_cmpuint (closed, ==, G_N_ELEMENTS (fds));
 }
 
-/* Sends the request for the WebSocket of a session, and returns when its thread is held there. Sessions without a name
- * take turns on the threads. */
+/* Sends the request for a WebSocket, and returns when its thread is blocked before the answer. Sessions without an id
+ * are assigned to the threads in turn. */
 static int
 connect_held (guint16 port)
 {
@@ -468,7 +469,7 @@ connect_held (guint16 port)
   return fd;
 }
 
-/* It counts although it has no connection yet, and its thread does not know of the drain. */
+/* The drain waits for a session that has no connection yet, and whose thread does not know of the drain. */
 static void
 test_drain_waits_for_threads (void)
 {
@@ -483,7 +484,7 @@ test_drain_waits_for_threads (void)
   round_trip (first, "hello");
   second = connect_held (port);
   tcp_gateway_drain_async (gateway, LONG_MS, NULL, on_drained, &drained);
-  /* The other threads have nothing left, and say so. */
+  /* The other threads have no sessions any more, and have reported that. */
   ws_send_close (first, 1000);
   ws_expect_close (first, 1000);
   client_close (first);
@@ -506,7 +507,7 @@ test_drain_waits_for_threads (void)
   g_assert_true (drained.closed);
 }
 
-/* Whoever has drained it finds nothing left of it. */
+/* When the drain has ended, no thread has anything left of the gateway. */
 static void
 test_drain_ends_on_all_threads (void)
 {
@@ -520,7 +521,7 @@ test_drain_ends_on_all_threads (void)
   round_trip (first, "hello");
   second = connect_held (port);
   tcp_gateway_drain_async (gateway, 0, NULL, on_drained, &drained);
-  /* Its thread, which is that of the port as well, is through. */
+  /* The thread of this session, which is also that of the listener, has finished. */
   ws_expect_close (first, 1001);
   client_close (first);
   deliver_events ();
@@ -532,7 +533,7 @@ test_drain_ends_on_all_threads (void)
   client_close (second);
 }
 
-/* Connects until it is told to stop, or nothing answers. */
+/* Connects until @stop is set. */
 typedef struct
 {
   atomic_bool stop;
@@ -562,8 +563,8 @@ keep_connecting (gpointer data)
   return NULL;
 }
 
-/* Whatever is on its way to another thread at this moment: when close () returns nothing is left of the gateway, and it
- * can be started again. */
+/* A close returns only when nothing is left of the gateway, even of connections that are being passed to another
+ * thread. The gateway can be started again. */
 static void
 test_close_amid (void)
 {
@@ -591,7 +592,7 @@ test_close_amid (void)
     }
 }
 
-/* The same object again. */
+/* The same gateway is started again. */
 static void
 test_restart (void)
 {

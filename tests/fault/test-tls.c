@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* TLS to the gateway, and who is who. */
+/* TLS to the gateway, and the certificates of both ends. */
 
 #include "fixture.h"
 #include "front.h"
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* A gateway behind something that ends TLS and wants to see a certificate. */
+/* Starts a gateway behind a TLS terminator that requires a client certificate. */
 static Front *
 start_demanding_front (Fixture *fixture)
 {
@@ -35,7 +35,7 @@ check_client_certificate (TcpTunnelMode mode)
 
   g_object_set (fixture->tunnel, "client-certificate", test_certificate (), NULL);
   test_tunnel_start (fixture->tunnel);
-  /* In singleton mode on a WebSocket each. */
+  /* In singleton mode, each connection has its own WebSocket. */
   for (guint i = 1; i <= 3; i++)
     {
       int fd = client_connect (fixture_get_port (fixture));
@@ -55,8 +55,8 @@ test_client_certificate (void)
   check_client_certificate (TCP_TUNNEL_MODE_MULTIPLEXED);
 }
 
-/* To a client TLS 1.3 is ready before the server has seen its certificate. So it cannot tell for sure
- * whether TLS failed, or what came after. */
+/* In TLS 1.3, the handshake of the client ends before the server has seen its certificate. The client therefore
+ * cannot distinguish a failure of TLS from a later one. */
 static void
 test_no_client_certificate (void)
 {
@@ -73,7 +73,7 @@ test_no_client_certificate (void)
   g_assert_cmpuint (front_get_led (front), ==, 0);
 }
 
-/* The gateway sends it away at once: no time is up before that of this test. */
+/* The gateway refuses the TLS handshake at once, without a timeout. */
 static void
 test_no_tls_there (void)
 {
@@ -104,7 +104,7 @@ test_no_tls_there (void)
   tcp_endpoint_close (TCP_ENDPOINT (fixture->tunnel));
 }
 
-/* Trusts what the database of the test does, and finds further faults. */
+/* Trusts every certificate, except for the given faults. */
 #define TEST_TYPE_STRICT_DATABASE (test_strict_database_get_type ())
 G_DECLARE_FINAL_TYPE (TestStrictDatabase, test_strict_database, TEST, STRICT_DATABASE, GTlsDatabase)
 
@@ -149,7 +149,7 @@ strict_database_new (GTlsCertificateFlags faults)
   return G_TLS_DATABASE (self);
 }
 
-/* The message when a gateway presents @certificate, and what follows “the certificate ” in it. */
+/* Returns the part after “the certificate ” of the error for a gateway that presents @certificate. */
 static char *
 get_refusal (GTlsCertificate *certificate,
              GTlsDatabase *database,
@@ -214,7 +214,7 @@ test_refused_certificate (void)
     }
 }
 
-/* One that nobody has issued; and a name, which says more than its address. */
+/* A self-signed certificate, for a gateway that is given by its name. */
 static void
 test_self_signed (void)
 {
@@ -224,7 +224,7 @@ test_self_signed (void)
                                 "; to trust it, give it with --ca FILE, or set the property tls-database");
 }
 
-/* What GLib's own database does not look for. */
+/* Faults that GLib's own database does not check. */
 static void
 test_other_faults (void)
 {
@@ -249,7 +249,7 @@ test_other_faults (void)
     }
 }
 
-/* A WebSocket that is wanted without TLS, where there is some. */
+/* A URL without TLS for a port with TLS. */
 static void
 test_tls_there (void)
 {
@@ -265,7 +265,7 @@ test_tls_there (void)
   g_assert_nonnull (strstr (error->message, "try wss://"));
 }
 
-/* One that waits for more than TLS sends at first. */
+/* A server that waits for more than a TLS client sends first. */
 static void
 test_no_handshake (void)
 {
@@ -285,7 +285,7 @@ test_no_handshake (void)
   client_close (listener);
 }
 
-/* Another certificate does not come by waiting, but a gateway behind a proxy may. */
+/* A wrong certificate is final, but a gateway behind a proxy may become available later. */
 static void
 test_wait_for_gateway (void)
 {
@@ -322,9 +322,8 @@ test_wait_for_gateway (void)
     }
 }
 
-/* A client that says all it has to say, ends, and is gone, while the target reads slowly: nothing
- * is lost, and the end is one in order. It is one message, as a session may pause after each piece
- * of it. */
+/* A client sends all its data and a close frame, and leaves, while the target reads slowly: nothing is lost, and the
+ * end is orderly. The data is one message, since a session may pause after each fragment of it. */
 
 #define PIECE 16000
 
@@ -384,7 +383,7 @@ hasty_send (Hasty *self,
   g_byte_array_append (wire, end, sizeof end);
   g_output_stream_write_all (g_io_stream_get_output_stream (self->tls), wire->data, wire->len, NULL, NULL, &error);
   g_assert_no_error (error);
-  /* Not the other direction: what is not read in there would turn the end into a reset. */
+  /* Only this direction is closed: unread data in the other one would turn the end into a reset. */
   g_output_stream_close (g_io_stream_get_output_stream (self->tls), NULL, &error);
   g_assert_no_error (error);
   g_socket_shutdown (self->socket, FALSE, TRUE, &error);
@@ -402,7 +401,7 @@ test_slow_target (void)
   guint16 port;
   int small = 1460;
 
-  /* The kernel takes little: what does not fit waits in the gateway, which pauses the WebSocket. */
+  /* The kernel buffers little: the gateway keeps the rest, and pauses the WebSocket. */
   g_assert_no_errno (setsockopt (listener, IPPROTO_TCP, TCP_MAXSEG, &small, sizeof small));
   client_set_receive_buffer (listener, 8192);
   tcp_gateway_set_token (gateway, TEST_TOKEN);
@@ -411,7 +410,7 @@ test_slow_target (void)
   g_assert_no_error (error);
   port = test_port_of (gateway);
 
-  /* Where in what is read last the gateway pauses depends on the length. */
+  /* The length determines where in the last data the gateway pauses. */
   for (guint pieces = 84; pieces < 140; pieces += 4)
     {
       Hasty hasty;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A gateway that refuses the token, and the application that is asked for another. */
+/* A gateway that refuses the token, and the signal token-required. */
 
 #include "client.h"
 #include "monitor.h"
@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 static Monitor monitor;
-static guint refusals; /* under the monitor: how often the I/O thread wanted another token */
+static guint refusals; /* protected by the monitor: how many times the I/O thread asked for another token */
 
-/* The I/O thread is busy with a client while this lasts. */
-static gboolean hold_accept; /* under the monitor, as the next */
+/* While this is set, the I/O thread that accepts a client is blocked. */
+static gboolean hold_accept; /* both protected by the monitor */
 static gboolean is_held;
 
 int
@@ -38,7 +38,7 @@ accept4 (int fd,
   return result;
 }
 
-/* What this thread hands over to others. */
+/* The number of sources that this thread has attached. */
 static __thread guint handed_over;
 
 guint
@@ -68,7 +68,7 @@ count_refusals (GLogLevelFlags level,
   return g_log_writer_default (level, fields, n_fields, user_data);
 }
 
-/* Without iterating the main context, so that what the I/O thread emits waits. */
+/* Does not iterate the main context, so that events of the I/O thread stay pending. */
 static void
 wait_for_refusals (guint count)
 {
@@ -126,7 +126,7 @@ test_without_handler (void)
   client_close (fd);
 }
 
-/* The application may take its time: what it says after the signal counts too. */
+/* The application may set the token later than in the handler. */
 static void
 test_later (void)
 {
@@ -160,7 +160,7 @@ test_give_up (void)
   client_close (fd);
 }
 
-/* Nothing is ever good enough: it ends all the same. */
+/* If every token is refused, the tunnel fails after the maximum number of attempts. */
 static void
 test_always_refused (void)
 {
@@ -207,7 +207,7 @@ test_at_start (void)
   g_assert_cmpstr (second, ==, "Bearer fresh");
 }
 
-/* A token that expired shows when the WebSocket is opened again. */
+/* An expired token is detected when the WebSocket is opened again. */
 static void
 test_on_reconnect (void)
 {
@@ -259,8 +259,8 @@ handle_pending_events (void)
     ;
 }
 
-/* A token that was set after the refused one was sent is tried, and the application is not
- * asked. @asking is whether the I/O thread already wants to ask when the token is set. */
+/* A token that was set after the refused one was sent is tried without asking the application. With @asking, the I/O
+ * thread has already emitted the signal when the token is set. */
 static void
 test_replaced_meanwhile (gconstpointer asking)
 {
@@ -276,7 +276,7 @@ test_replaced_meanwhile (gconstpointer asking)
   monitor_enter (&monitor);
   refusals = 0;
   monitor_leave (&monitor);
-  /* The application is asked once, which is not used up by what it was not asked. */
+  /* The application may be asked once, and a signal that is dropped does not count. */
   g_object_set (tunnel, "max-reconnect-attempts", 1, "log-level", TCP_TUNNEL_LOG_LEVEL_DEBUG, NULL);
   g_signal_connect_swapped (tunnel, "token-required", G_CALLBACK (count_call), &calls);
   test_tunnel_start (tunnel);
@@ -299,7 +299,7 @@ test_replaced_meanwhile (gconstpointer asking)
   handle_pending_events ();
   g_assert_cmpuint (calls, ==, 0);
 
-  /* It is asked when that one is refused as well. */
+  /* The application is asked when this token is refused as well. */
   refuse (fd);
   WAIT_UNTIL (calls > 0);
   handle_pending_events ();
@@ -309,7 +309,7 @@ test_replaced_meanwhile (gconstpointer asking)
   client_close (client);
 }
 
-/* They are not queued: the I/O thread takes one call, and finds the last in it. */
+/* Tokens are not queued: the I/O thread receives one call, and uses the last token. */
 static void
 test_many (void)
 {
@@ -343,7 +343,7 @@ test_many (void)
   monitor_changed (&monitor);
   monitor_leave (&monitor);
 
-  /* It is known from those before, too: when it is refused, the application is asked. */
+  /* The last token replaces the ones before: when it is refused, the application is asked. */
   WAIT_UNTIL (calls == 2);
   g_assert_cmpuint (http_stub_get_requests (rig.stub), ==, 2);
   sent = http_stub_get_header (rig.stub, 1, "Authorization");

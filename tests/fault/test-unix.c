@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A tunnel that listens on a Unix socket: the file, and what differs from TCP behind it. */
+/* A tunnel that listens on a Unix socket: its file, and how connections differ from TCP. */
 
 #include "resume-rig.h"
 
@@ -64,7 +64,7 @@ socket_at (const char *path,
   return fd;
 }
 
-/* Not blocking, as the functions of client.h want it. */
+/* The socket is non-blocking, as the functions of client.h require. */
 static int
 unix_dial (const char *path)
 {
@@ -119,7 +119,7 @@ check_address (gpointer endpoint)
   g_assert_cmpstr (g_unix_socket_address_get_path (G_UNIX_SOCKET_ADDRESS (address)), ==, path);
 }
 
-/* What goes through */
+/* Connections */
 
 static void
 test_round_trip (TcpTunnelMode mode)
@@ -171,7 +171,7 @@ test_cut (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* It says much more than the tunnel can take at the time, and has gone before that is read. */
+/* A client writes much more than the tunnel can accept at the time, and closes before that is read. */
 static void
 test_says_and_goes (TcpTunnelMode mode)
 {
@@ -187,7 +187,7 @@ test_says_and_goes (TcpTunnelMode mode)
   fd = unix_connect (&self);
   g_assert_true (target_wait_accepted (target, 1));
   resume_go_away (self.fixture);
-  /* Until the tunnel holds all that it may, and so does the socket. */
+  /* Until the buffers of the tunnel and of the socket are full. */
   size = client_blast (fd, 64 * MIB, 500);
   g_assert_cmpuint (size, <, 64 * MIB);
   client_close (fd);
@@ -200,7 +200,7 @@ test_says_and_goes (TcpTunnelMode mode)
   g_assert_cmpstr (digest, ==, expected);
 }
 
-/* It has gone and cannot be told anything: the far end has to hear of it. */
+/* The client has left, so that data for it cannot be delivered: the far end gets a reset. */
 static void
 test_goes_without_reading (TcpTunnelMode mode)
 {
@@ -217,7 +217,7 @@ test_goes_without_reading (TcpTunnelMode mode)
   client_expect_eof (far);
   client_write (far, "anybody there?", 14);
   expect_closed (self.fixture, 1, TCP_TUNNEL_ERROR_RESET);
-  /* Behind the end that came before, the reset shows as this. */
+  /* After the FIN that came before, the reset is reported as EPIPE. */
   poll_fd.fd = far;
   g_assert_cmpint (poll (&poll_fd, 1, test_remaining_ms (test_deadline ())), ==, 1);
   g_assert_no_errno (getsockopt (far, SOL_SOCKET, SO_ERROR, &code, &length));
@@ -225,7 +225,7 @@ test_goes_without_reading (TcpTunnelMode mode)
   client_close (far);
 }
 
-/* The far end breaks: with something unread in the socket the client sees that as well. */
+/* The far end resets the connection: the client gets a reset if the socket has unread data. */
 static void
 test_reset (TcpTunnelMode mode)
 {
@@ -261,7 +261,7 @@ test_reset_with_unread (TcpTunnelMode mode)
   expect_closed (self.fixture, 1, TCP_TUNNEL_ERROR_TARGET);
 }
 
-/* Without a half-close the answer is lost. TCP would see a reset; here the signal tells. */
+/* Without a half-close, the answer is lost. A TCP client would get a reset; here only the signal shows it. */
 static void
 test_no_half_close (TcpTunnelMode mode)
 {
@@ -279,7 +279,7 @@ test_no_half_close (TcpTunnelMode mode)
   client_close (fd);
   client_close (far);
 
-  /* One that has closed both directions wants no answer. */
+  /* A client that has closed both directions expects no answer. */
   fd = unix_connect (&self);
   client_write (fd, "message", 7);
   far = target_accept (target);
@@ -324,7 +324,7 @@ test_stale (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* A live socket stays what it was, and its owner notices nothing. */
+/* A socket in use is not replaced, and its owner is not affected. */
 static void
 test_in_use (void)
 {
@@ -395,7 +395,7 @@ test_length (void)
   g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
 }
 
-/* What came in its place is not removed. */
+/* A file that has replaced the socket is not removed. */
 static void
 test_replaced (void)
 {
@@ -426,7 +426,7 @@ test_relative (void)
   g_assert_false (g_file_test (self.path, G_FILE_TEST_EXISTS));
 }
 
-/* A start that fails later takes the file with it. */
+/* A start that fails later removes the file. */
 static void
 test_failed_start (void)
 {
@@ -441,7 +441,7 @@ test_failed_start (void)
   g_assert_false (g_file_test (self.path, G_FILE_TEST_EXISTS));
 }
 
-/* A gateway: its clients are those of a proxy, which is trusted. */
+/* A gateway on a Unix socket trusts its clients as proxies. */
 static void
 test_gateway (void)
 {

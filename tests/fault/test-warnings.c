@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a gateway finds out about its settings before its clients do. */
+/* Warnings and errors about the settings of a gateway at its start. */
 
 #include "fixture.h"
 #include "log-tap.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Starts and closes it, with this warning or with none. */
+/* Starts and closes the gateway, and requires this warning, or none if it is NULL. */
 static void
 expect_warning (TcpGateway *gateway,
                 const char *warning)
@@ -58,7 +58,7 @@ test_public_tokens (void)
   g_unlink (path);
 }
 
-/* It may be anything that was named by mistake. */
+/* The file may be of any kind if its name was a mistake. */
 static void
 test_endless_tokens (void)
 {
@@ -88,7 +88,7 @@ test_dates (void)
   expect_warning (gateway, NULL);
 }
 
-/* The certificate of one with the key of another; NULL for none. */
+/* Returns a certificate with the key of another one, or with none if @key is NULL. */
 static GTlsCertificate *
 mix (GTlsCertificate *certificate,
      GTlsCertificate *key)
@@ -122,7 +122,7 @@ check_mix (GTlsCertificate *certificate,
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS);
   g_assert_nonnull (strstr (error->message, "private key"));
 
-  /* It can be mended. */
+  /* The gateway can be started with a valid certificate. */
   g_object_set (gateway, "tls-certificate", test_certificate (), NULL);
   expect_warning (gateway, NULL);
 }
@@ -153,7 +153,7 @@ on_closed_start (GObject *object,
   ++*closed;
 }
 
-/* The trial of the certificate goes on in threads; whoever starts does not wait for it. */
+/* The certificate is checked in other threads, which a close does not wait for. */
 static void
 test_close_at_once (void)
 {

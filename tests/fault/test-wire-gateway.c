@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a gateway says and does in resumable/1, frame by frame; its client is made by hand. */
+/* The frames of a gateway in resumable/1. The test operates the client. */
 
 #include "fixture.h"
 #include "resumable-peer.h"
@@ -49,7 +49,7 @@ test_hello (void)
   g_assert_cmpuint (first->heard.instance, !=, second->heard.instance);
 }
 
-/* Before the client's HELLO was read nothing else is sent, and then the same history goes on. */
+/* The gateway sends nothing else before it has read the client's HELLO; then the session continues. */
 static void
 test_instance_stays (void)
 {
@@ -70,7 +70,7 @@ test_instance_stays (void)
   g_assert_cmpuint (target_get_counters (target).accepted, ==, 1);
 }
 
-/* What was not acknowledged comes again: that, in the same order, and nothing else. */
+/* Exactly the unacknowledged frames are sent again, in order. */
 static void
 test_replay (void)
 {
@@ -89,7 +89,7 @@ test_replay (void)
       resumable_expect_data (peer, 1, text);
     }
 
-  /* OPENED, 1 and 2 are known to be here; the others are as if they had never come. */
+  /* OPENED, 1 and 2 have been acknowledged; the others count as lost. */
   peer->taken = 3;
   resumable_reset (peer);
   client_write (fd, "6", 1);
@@ -101,7 +101,7 @@ test_replay (void)
       resumable_expect_data (peer, 1, text);
     }
 
-  /* And a part of it was acknowledged meanwhile. */
+  /* Some of these are acknowledged meanwhile. */
   resumable_send_ack (peer, 5);
   peer->taken = 5;
   resumable_reset (peer);
@@ -112,7 +112,7 @@ test_replay (void)
   resumable_expect (peer, RESUMABLE_FIN, 1);
 }
 
-/* A client of a later version: what the gateway does not know counts, and does nothing. */
+/* A client of a later version: unknown frames are counted and ignored. */
 static void
 test_later (void)
 {
@@ -139,7 +139,7 @@ test_later (void)
   g_assert_cmpuint (peer->confirmed, ==, 1 + 2 * 29 + 1);
 }
 
-/* Without a mode in the query there are many streams if both ends say so, and else one. */
+/* Without a mode in the query, a session may have many streams if both ends announce that, and otherwise one. */
 static void
 check_many (guint16 flags,
             gboolean many)
@@ -179,7 +179,7 @@ test_many (void)
   check_many (0xffff, TRUE);
 }
 
-/* A frame that came twice would be a byte twice; one that was cut off comes again. */
+/* Each frame counts once: a duplicate would duplicate its bytes. A frame that was cut is sent again. */
 static void
 test_received_is_exact (void)
 {
@@ -194,7 +194,7 @@ test_received_is_exact (void)
   resumable_send_text (peer, RESUMABLE_DATA, 1, "whole");
   client_read (fd, data, 5);
   g_assert_cmpmem (data, 5, "whole", 5);
-  /* The head of a masked WebSocket frame of 11 bytes, and some of those. */
+  /* The head of a masked WebSocket frame of 11 bytes, and some of these. */
   client_write (peer->fd, "\x82\x8b\0\0\0\0\3\0\0\0\0\0\0\1ha", 16);
   resumable_drop (peer);
   rejoin (peer);
@@ -225,7 +225,7 @@ test_superseded (void)
   g_assert_cmpuint (target_get_counters (target).accepted, ==, 1);
 }
 
-/* A few frames are acknowledged soon, many at once, and everything before a FIN. */
+/* A few frames are acknowledged after a while, many at once, and all of them before a FIN. */
 static void
 test_acknowledgements (void)
 {
@@ -251,7 +251,7 @@ test_acknowledgements (void)
   g_assert_cmpuint (peer->confirmed, ==, peer->sent);
 }
 
-/* On each WebSocket there is one, even if all was known already. */
+/* Each WebSocket begins with an ACK, even if everything was acknowledged before. */
 static void
 test_acknowledged_on_every_websocket (void)
 {
@@ -273,7 +273,7 @@ test_acknowledged_on_every_websocket (void)
     }
 }
 
-/* The FIN of the client waits until it has acknowledged that of the target. */
+/* The client's FIN is passed on only when the client has acknowledged that of the target. */
 static void
 test_fin_is_kept_back (void)
 {
@@ -297,12 +297,12 @@ test_fin_is_kept_back (void)
   client_close (fd);
   WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 
-  /* The id is free again. */
+  /* The id may be used again. */
   resumable_send (peer, RESUMABLE_OPEN, 1, NULL, 0);
   resumable_expect (peer, RESUMABLE_OPENED, 1);
 }
 
-/* Both have said FIN: whether they know of each other's or not, the id is free. */
+/* When both ends have sent their FIN, the id may be used again at once. */
 static void
 test_id_is_free_at_once (void)
 {
@@ -325,7 +325,7 @@ test_id_is_free_at_once (void)
   client_close (second);
 }
 
-/* An intermediary may take messages apart. */
+/* An intermediary may fragment messages. */
 static void
 test_fragments (void)
 {
@@ -348,7 +348,7 @@ test_fragments (void)
     }
 }
 
-/* One that is cut off between its pieces leaves nothing behind. */
+/* A message that is cut between two fragments leaves nothing behind. */
 static void
 test_fragments_and_break (void)
 {
@@ -383,7 +383,7 @@ test_resets (void)
   client_reset (fd);
   resumable_expect_reset (peer, 3, RESUMABLE_RESET_BROKEN);
 
-  /* An unknown code is a reset like others. */
+  /* An unknown code is treated as a reset. */
   resumable_open (peer, 5);
   fd = target_accept (target);
   resumable_send_code (peer, RESUMABLE_RESET, 5, 4711, "");
@@ -391,7 +391,7 @@ test_resets (void)
   client_close (fd);
 }
 
-/* What crosses a reset on its way is taken in, and changes nothing. */
+/* Frames of unknown streams, as may be in transit after a reset, are counted and ignored. */
 static void
 test_frames_of_strangers (void)
 {
@@ -426,7 +426,7 @@ test_text_messages (void)
   resumable_expect_data (peer, 1, "text");
 }
 
-/* GOAWAY ends it all at once, however long the gateway would have waited. */
+/* GOAWAY ends the session at once, whatever the session timeout is. */
 static void
 test_goaway (void)
 {
@@ -455,7 +455,7 @@ test_goaway (void)
   g_assert_cmpuint (resumable_client_try (peer, NULL), ==, 410);
 }
 
-/* A close without GOAWAY may be an intermediary's: the session goes on. */
+/* A close frame without GOAWAY may come from an intermediary: the session continues. */
 static void
 test_close_is_no_goaway (void)
 {
@@ -480,7 +480,7 @@ test_close_is_no_goaway (void)
   g_assert_cmpuint (target_get_counters (target).accepted, ==, 1);
 }
 
-/* One who was killed frees what they had at the target, after the time-out and not before. */
+/* The connections of a client that was killed end after the session timeout. */
 static void
 test_killed_client (void)
 {

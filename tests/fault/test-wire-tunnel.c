@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a tunnel says and does in resumable/1, frame by frame; its gateway is made by hand. */
+/* The frames of a tunnel in resumable/1. The test operates the gateway. */
 
 #include "resume-rig.h"
 #include "tunnel-rig.h"
@@ -43,7 +43,7 @@ expect_open (ResumablePeer *server)
   return frame.id;
 }
 
-/* All that was sent is acknowledged, and no other frame comes before that. */
+/* Receives ACK frames until all that was sent is acknowledged, and requires that no other frame precedes. */
 static void
 expect_only_acknowledgements (ResumablePeer *server)
 {
@@ -92,7 +92,7 @@ test_hello (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* Its HELLO does not wait for that of the gateway; all else does. */
+/* The tunnel's HELLO does not wait for that of the gateway; all other frames do. */
 static void
 test_hello_comes_first (TcpTunnelMode mode)
 {
@@ -103,7 +103,7 @@ test_hello_comes_first (TcpTunnelMode mode)
   if (fd < 0)
     fd = client_connect (test_tunnel_get_port (rig.tunnel));
   client_write (fd, "early", 5);
-  /* If anything came before it, it would be found in the place of the OPEN. */
+  /* A frame before that would be received in place of the OPEN. */
   WAIT_UNTIL (rig.recorder->opened == 1);
   resumable_say_hello (rig.server);
   resumable_expect (rig.server, RESUMABLE_OPEN, 1);
@@ -111,7 +111,7 @@ test_hello_comes_first (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* Ids go upward, a target is not named, and data does not wait for the OPENED. */
+/* Ids increase, no target is named, and data does not wait for OPENED. */
 static void
 test_streams (void)
 {
@@ -168,8 +168,8 @@ test_replay (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* The gateway is of a later version: it says more than the tunnel knows, also among what it sends
- * again. All of that counts, and does nothing. */
+/* A gateway of a later version sends unknown frames, also among those that it sends again. They are counted and
+ * ignored. */
 static void
 test_later (TcpTunnelMode mode)
 {
@@ -198,7 +198,7 @@ test_later (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* Nothing arrived, not even the OPEN. */
+/* No frame arrived, not even the OPEN. */
 static void
 test_replay_of_everything (TcpTunnelMode mode)
 {
@@ -218,7 +218,7 @@ test_replay_of_everything (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* Another instance: all of it is lost, and a new history begins without another HELLO. */
+/* A new instance: the session is lost, and a new one begins without another HELLO. */
 static void
 test_lost (TcpTunnelMode mode)
 {
@@ -239,7 +239,7 @@ test_lost (TcpTunnelMode mode)
 
   if (mode == TCP_TUNNEL_MODE_MULTIPLEXED)
     {
-      /* It counts from 0 again. */
+      /* The frames are counted from 0 again. */
       resumable_hear_hello (rig.server);
       rig.server->sent = rig.server->confirmed = 0;
       fd = client_connect (test_tunnel_get_port (rig.tunnel));
@@ -250,7 +250,7 @@ test_lost (TcpTunnelMode mode)
     }
 }
 
-/* Credit is kept to the byte, payloads to their limit. */
+/* The tunnel uses exactly the credit, and no payload exceeds the limit. */
 static void
 test_credit (TcpTunnelMode mode)
 {
@@ -275,7 +275,7 @@ test_credit (TcpTunnelMode mode)
           received += frame.length;
         }
       g_assert_cmpuint (received, ==, credit);
-      /* Anything more would come before the answer to this. */
+      /* Any further data would arrive before the answer to this. */
       resumable_send_text (rig.server, RESUMABLE_DATA, 1, "x");
       expect_only_acknowledgements (rig.server);
       credit += round + 1;
@@ -284,7 +284,7 @@ test_credit (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* The FIN of the gateway is kept from TCP until it is known that the client's arrived. */
+/* The gateway's FIN is passed on only when it is known that the client's FIN arrived. */
 static void
 test_fin_is_kept_back (TcpTunnelMode mode)
 {
@@ -302,7 +302,7 @@ test_fin_is_kept_back (TcpTunnelMode mode)
   resumable_expect_confirmed (rig.server);
   g_assert_false (client_has_ended (fd));
 
-  /* A HELLO is not enough: the RESET of a target that did not get it may be on its way behind that. */
+  /* A HELLO does not suffice: the RESET of a target that did not receive the FIN may follow it. */
   resumable_reset (rig.server);
   come_back (&rig);
   WAIT_UNTIL (test_figure (rig.tunnel, resumes) == 1);
@@ -351,7 +351,7 @@ test_resets (void)
   resumable_expect_reset (rig.server, 1, RESUMABLE_RESET_BROKEN);
 }
 
-/* close () says that the session is over. */
+/* A close of the tunnel sends GOAWAY. */
 static void
 test_close (TcpTunnelMode mode)
 {
@@ -365,7 +365,7 @@ test_close (TcpTunnelMode mode)
   client_close (fd);
 }
 
-/* The gateway has ended the session: what was in it is reset, and the tunnel begins another. */
+/* The gateway has ended the session: its connections are reset, and the tunnel begins another one. */
 static void
 check_goaway (TcpTunnelMode mode,
               guint32 code)
@@ -384,7 +384,7 @@ check_goaway (TcpTunnelMode mode,
   client_close (fd);
   WAIT_UNTIL (rig.recorder->closed == 1);
   g_assert_nonnull (rig.recorder->closed_error);
-  /* It is one line of text, whatever was sent. */
+  /* The message is one line of text, whatever was sent. */
   g_assert_nonnull (strstr (rig.recorder->closed_error->message, "that\\x0ais \\x1b[0mall"));
   while (resumable_receive (rig.server, &frame))
     ;
@@ -402,7 +402,7 @@ check_goaway (TcpTunnelMode mode,
     fd = client_connect (test_tunnel_get_port (rig.tunnel));
   second_id = get_session_id (rig.server);
   if (g_str_equal (first_id, second_id))
-    /* Then it has to be a session that the gateway can tell from the old one. */
+    /* Then the gateway has to be able to distinguish the new session from the old one. */
     g_assert_cmpuint (rig.server->heard.instance, !=, rig.server->hello.instance);
   id = expect_open (rig.server);
   tunnel_rig_round_trip (&rig, fd, id, "after");
@@ -413,11 +413,11 @@ static void
 test_goaway (TcpTunnelMode mode)
 {
   check_goaway (mode, RESUMABLE_GOAWAY_DONE);
-  /* An unknown code is taken for that. */
+  /* An unknown code is treated as the end. */
   check_goaway (mode, 4711);
 }
 
-/* A draining gateway: what is there goes on, also over another WebSocket. */
+/* A gateway is draining: the open connections continue. */
 static void
 test_draining (TcpTunnelMode mode)
 {
@@ -434,11 +434,11 @@ test_draining (TcpTunnelMode mode)
   resumable_send (rig.server, RESUMABLE_FIN, 1, NULL, 0);
   client_expect_eof (fd);
   client_close (fd);
-  /* That was the last in it. */
+  /* That was the last connection of the session. */
   resumable_expect_goaway (rig.server, RESUMABLE_GOAWAY_DONE, 1000);
 }
 
-/* New clients are served over another session at once. */
+/* New clients are served by another session at once. */
 static void
 test_draining_and_new_clients (void)
 {
@@ -453,7 +453,7 @@ test_draining_and_new_clients (void)
 
   first_id = get_session_id (rig.server);
   resumable_send_code (rig.server, RESUMABLE_GOAWAY, 0, RESUMABLE_GOAWAY_DRAINING, "soon");
-  /* Both are the same port. */
+  /* Both listen on the same port. */
   close (next->listen_fd);
   next->listen_fd = dup (rig.server->listen_fd);
   resumable_server_welcome (next);
@@ -470,7 +470,7 @@ test_draining_and_new_clients (void)
   client_close (old);
 }
 
-/* Nobody connects from that side. */
+/* The gateway cannot open connections through a tunnel that does not listen. */
 static void
 test_gateway_opens (TcpTunnelMode mode)
 {

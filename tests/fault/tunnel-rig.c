@@ -16,7 +16,7 @@ tunnel_rig_new (TcpTunnelMode mode)
   return rig;
 }
 
-/* Without a server it must not wait for a closing handshake. */
+/* The server is freed first, so that the tunnel does not wait for a closing handshake. */
 void
 tunnel_rig_clear (TunnelRig *rig)
 {

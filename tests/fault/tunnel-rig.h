@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* A tunnel whose gateway is made by hand. */
+/* A tunnel whose gateway is operated by the test. */
 typedef struct
 {
   ResumablePeer *server;
@@ -15,19 +15,20 @@ typedef struct
   Recorder *recorder;
 } TunnelRig;
 
-/* Properties may be set before it starts. Then the WebSocket is open and the HELLOs are said, and
- * one TCP client is connected, with the stream 1; its descriptor is returned. */
+/* Properties may be set before the start. tunnel_rig_start () opens the WebSocket, exchanges the HELLOs, and connects
+ * one TCP client with stream 1, whose descriptor it returns. */
 TunnelRig tunnel_rig_new (TcpTunnelMode mode);
 int tunnel_rig_start (TunnelRig *rig);
 void tunnel_rig_clear (TunnelRig *rig);
 
-/* The same up to the answer of the server, whose HELLO is due; no client yet in multiplexed mode. */
+/* The same up to the 101 of the server, which has to send its HELLO next. In multiplexed mode, there is no client
+ * yet. */
 int tunnel_rig_begin (TunnelRig *rig);
 
-/* A further client, whose OPEN is read. */
+/* Connects another client, and reads its OPEN. */
 int tunnel_rig_connect (TunnelRig *rig,
                         guint32 id);
-/* An echo by hand: from the client to the server and back. */
+/* Transfers a text from the client to the server and back. */
 void tunnel_rig_round_trip (TunnelRig *rig,
                             int fd,
                             guint32 id,

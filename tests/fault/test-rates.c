@@ -197,6 +197,7 @@ typedef struct
 {
   int from;
   int to;
+  gint done; /* atomic */
 } Pipe;
 
 #define BULK (6 * RATE)
@@ -207,6 +208,7 @@ pass_bulk (gpointer data)
   Pipe *bulk = data;
 
   client_pass_stream (bulk->from, bulk->to, BULK, 4, 0);
+  g_atomic_int_set (&bulk->done, TRUE);
   return NULL;
 }
 
@@ -228,7 +230,7 @@ test_interactive (gconstpointer data)
   bulk_server = target_accept (target);
   client = client_connect_at (G_STRLOC, fixture_get_port (fixture));
   server = target_accept (target);
-  bulk = upload ? (Pipe) { bulk_client, bulk_server } : (Pipe) { bulk_server, bulk_client };
+  bulk = upload ? (Pipe) { bulk_client, bulk_server, FALSE } : (Pipe) { bulk_server, bulk_client, FALSE };
   began = g_get_monotonic_time ();
   thread = g_thread_new ("bulk", pass_bulk, &bulk);
 
@@ -247,9 +249,8 @@ test_interactive (gconstpointer data)
       longest = MAX (longest, g_get_monotonic_time () - now);
     }
   g_test_message ("a round trip took %" G_GINT64_FORMAT " ms at most", longest / 1000);
-  /* The bulk still takes some seconds. */
-  g_assert_cmpuint (target_get_counters (target).open, ==, 0);
-  g_assert_cmpint (g_get_monotonic_time () - began, <, 5 * G_TIME_SPAN_SECOND);
+  /* The bulk takes five seconds. */
+  g_assert_false (g_atomic_int_get (&bulk.done));
   set_rate (fixture->gateway, property, 0);
   test_reload_gateway (fixture->gateway);
   g_thread_join (thread);

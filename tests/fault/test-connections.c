@@ -480,7 +480,11 @@ test_late (void)
       if (i % (many / G_N_ELEMENTS (fds)) == 0)
         fds[i / (many / G_N_ELEMENTS (fds))] = fd;
       else
-        client_finish (fd);
+        {
+          client_finish (fd);
+          client_expect_eof (fd);
+          client_close (fd);
+        }
     }
   g_assert_cmpuint (seen.opened, ==, 0);
   WAIT_UNTIL (test_figure (fixture->tunnel, open_connections) == G_N_ELEMENTS (fds));

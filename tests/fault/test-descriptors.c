@@ -344,7 +344,7 @@ test_none (void)
   Tunnels tunnels;
   GArray *held = g_array_new (FALSE, FALSE, sizeof (int));
   gint64 began;
-  guint pauses;
+  guint counted, pauses;
   int fd;
 
   tunnels_start (&tunnels, N_TUNNELS);
@@ -357,8 +357,9 @@ test_none (void)
   for (guint i = 0; i < N_TUNNELS; i++)
     tell (CONNECT, test_tunnel_get_port (tunnels.tunnels[i]), 1);
   WAIT_UNTIL (failures >= 3 * N_TUNNELS);
+  counted = accepts;
   pauses = (g_get_monotonic_time () - began) / (100 * G_TIME_SPAN_MILLISECOND);
-  g_assert_cmpuint (accepts, <=, N_TUNNELS * (pauses + 1));
+  g_assert_cmpuint (counted, <=, N_TUNNELS * (pauses + 1));
   WAIT_UNTIL (lines >= N_TUNNELS);
   g_assert_cmpuint (lines, ==, N_TUNNELS);
 

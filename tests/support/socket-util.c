@@ -58,21 +58,37 @@ socket_listen (guint16 port,
   return fd;
 }
 
-/* Returns a free port outside the range from which the system assigns ports. */
+static gboolean
+is_free (guint16 port)
+{
+  struct sockaddr_in address = loopback (port);
+  int fd = new_socket (0);
+  int result = bind (fd, (struct sockaddr *) &address, sizeof address);
+
+  close (fd);
+  return result == 0;
+}
+
+/* Returns the first of @n free ports in a row, outside the range from which the system assigns ports. */
 guint16
-socket_find_port (void)
+socket_find_ports (guint n)
 {
   for (;;)
     {
-      guint16 port = g_random_int_range (10000, 30000);
-      struct sockaddr_in address = loopback (port);
-      int fd = new_socket (0);
-      int result = bind (fd, (struct sockaddr *) &address, sizeof address);
+      guint16 first = g_random_int_range (10000, 30000 - n);
+      guint i = 0;
 
-      close (fd);
-      if (result == 0)
-        return port;
+      while (i < n && is_free (first + i))
+        i++;
+      if (i == n)
+        return first;
     }
+}
+
+guint16
+socket_find_port (void)
+{
+  return socket_find_ports (1);
 }
 
 int

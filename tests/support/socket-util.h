@@ -15,6 +15,7 @@ int socket_bind (guint16 port,
 int socket_listen (guint16 port,
                    guint16 *bound_port);
 guint16 socket_find_port (void);
+guint16 socket_find_ports (guint n);
 int socket_start_connect (guint16 port);
 void socket_set_blocking (int fd,
                           gboolean blocking);

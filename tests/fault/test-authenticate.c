@@ -471,7 +471,7 @@ test_expires (void)
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_RESUMABLE);
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
-  g_autoptr (GDateTime) soon = g_date_time_add (now, G_TIME_SPAN_SECOND);
+  g_autoptr (GDateTime) soon = g_date_time_add (now, test_scaled_ms (1000) * G_TIME_SPAN_MILLISECOND);
   Rig rig = { .principal = "alice", .expires = soon };
   gboolean started;
   int fd;

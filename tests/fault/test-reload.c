@@ -188,7 +188,7 @@ check_renewed (TcpTunnelMode mode,
 {
   g_autoptr (Target) target = target_new_manual ();
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
-  g_autoptr (GDateTime) soon = g_date_time_add (now, 800 * G_TIME_SPAN_MILLISECOND);
+  g_autoptr (GDateTime) soon = g_date_time_add (now, test_scaled_ms (800) * G_TIME_SPAN_MILLISECOND);
   g_autofree char *time = g_date_time_format_iso8601 (soon);
   g_autofree char *tokens = g_strdup_printf ("alice:first%s%s\nalice:second\n", expires ? " expires=" : "", expires ? time : "");
   g_auto (Rig) rig = { .next = "second" };

@@ -302,7 +302,7 @@ check_lapsed (gboolean expires)
   g_auto (Rig) rig = rig_new ();
   g_autoptr (ResumablePeer) peer = NULL;
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
-  g_autoptr (GDateTime) soon = g_date_time_add (now, G_TIME_SPAN_SECOND);
+  g_autoptr (GDateTime) soon = g_date_time_add (now, test_scaled_ms (1000) * G_TIME_SPAN_MILLISECOND);
   g_autofree char *time = g_date_time_format_iso8601 (soon);
   g_autofree char *tokens = g_strdup_printf ("alice:" ALICE " expires=%s\nalice:another\n", time);
   guint before = log_tap_count ("debug", "the listeners of the client alice end");

@@ -137,14 +137,14 @@ test_pong_deadline (void)
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PROXY);
   int fd;
 
-  g_object_set (fixture->tunnel, "keepalive-interval", 50, "keepalive-timeout", test_scaled_ms (200), NULL);
+  g_object_set (fixture->tunnel, "keepalive-interval", 50, "keepalive-timeout", test_scaled_ms (500), NULL);
   fixture_start (fixture);
   fd = client_connect (fixture_get_port (fixture));
   client_round_trip (fd, "before");
   fault_proxy_half_open (fixture->proxy, FAULT_GATEWAY_SIDE);
   client_expect_reset (fd);
   client_close (fd);
-  WAIT_UNTIL (test_figure (fixture->tunnel, reconnects) == 1);
+  WAIT_UNTIL (test_figure (fixture->tunnel, reconnects) >= 1);
   fd = client_connect (fixture_get_port (fixture));
   client_round_trip (fd, "after");
   client_close (fd);
@@ -158,7 +158,7 @@ test_gateway_pong_deadline (void)
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PROXY);
   int fd;
 
-  g_object_set (fixture->gateway, "keepalive-interval", 50, "keepalive-timeout", test_scaled_ms (200), NULL);
+  g_object_set (fixture->gateway, "keepalive-interval", 50, "keepalive-timeout", test_scaled_ms (500), NULL);
   fixture_start (fixture);
   fd = client_connect (fixture_get_port (fixture));
   client_round_trip (fd, "before");

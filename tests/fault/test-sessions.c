@@ -259,7 +259,7 @@ test_does_not_expire_in_use (void)
   guint16 port;
   int kept, lost;
 
-  g_object_set (rig.gateway, "session-timeout", test_scaled_ms (200), NULL);
+  g_object_set (rig.gateway, "session-timeout", test_scaled_ms (500), NULL);
   port = start (&rig);
   kept = ws_connect (port, SESSION_1, "alices-token");
   ws_round_trip (kept, "hello");

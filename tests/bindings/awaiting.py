@@ -291,6 +291,38 @@ class Awaiting:
 
         self.run_on_loop(check())
 
+    def test_reload(self):
+        """While the loop goes on, and wherever the gateway was started."""
+
+        async def check():
+            for gateway in self.gateway, TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="warn"):
+                if not gateway.active:
+                    await gateway.start()
+                self.assertIs(await gateway.reload(), True)
+            gateway.close()
+
+        self.run_on_loop(check())
+
+    def test_reload_fails(self):
+        async def check():
+            gateway = TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="none")
+            with self.assertRaises(TcpTunnel.WrongStateError):
+                await gateway.reload()
+            await gateway.start()
+            gateway.allow = ["a"]
+            with self.assertRaises(TcpTunnel.InvalidArgumentError):
+                await gateway.reload()
+            gateway.allow = ["db.lab:5432"]
+            cancellable = Gio.Cancellable()
+            cancellable.cancel()
+            with self.assertRaises(GLib.Error) as caught:
+                await gateway.reload(cancellable)
+            self.assertTrue(caught.exception.matches(Gio.io_error_quark(), Gio.IOErrorEnum.CANCELLED))
+            await asyncio.gather(gateway.reload(), gateway.reload())
+            gateway.close()
+
+        self.run_on_loop(check())
+
     def test_drain_with(self):
         """Started by a call that blocks, but in the loop."""
 
@@ -360,6 +392,8 @@ class Awaiting:
                 (self.create().start(), "Tunnel.start"),
                 (self.gateway.start(), "Gateway.start"),
                 (self.gateway.drain(0), "Gateway.drain"),
+                (self.gateway.reload(), "Gateway.reload"),
+                (self.create().open_connection(), "Tunnel.open_connection"),
             ):
                 self.assertEqual(call.__qualname__, name)
                 call.close()

@@ -78,5 +78,6 @@ async def check_asyncio() -> None:
     async with TcpTunnel.Gateway("127.0.0.1:22", "token", path="/ssh") as gateway:
         assert_type(gateway, TcpTunnel.Gateway)
         assert_type(gateway.uri, str | None)
+        await gateway.reload()
         await gateway.drain(1000)
         await gateway.drain()  # error

@@ -601,6 +601,13 @@ class Gateway(TcpTunnel.Gateway):
             store.append(principal)
         return store
 
+    def reload(self, cancellable=None):
+        """Blocks until it has read everything again, or is to be awaited, as `start()`."""
+        if _running_loop() is None:
+            return super().reload(cancellable)
+        call = _call(self.reload_async, self.reload_finish, cancellable)
+        return _named(type(self).__name__ + ".reload", call)
+
     def drain(self, timeout, cancellable=None):
         """Blocks until it is drained, or is to be awaited, as `start()`."""
         timeout = _integer("timeout", timeout, 0, GLib.MAXUINT)

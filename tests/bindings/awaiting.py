@@ -182,6 +182,10 @@ class Awaiting:
 
         self.run_on_loop(check())
 
+    def test_open_connection_without_loop(self):
+        with self.assertRaisesRegex(RuntimeError, "no asyncio loop runs in this thread: call it in a coroutine"):
+            self.create().open_connection()
+
     def test_open_connection_cancelled(self):
         async def check():
             async with SilentServer() as server:

@@ -488,8 +488,15 @@ class Tunnel(TcpTunnel.Tunnel):
 
         return unregister
 
-    async def open_connection(self, target=None, limit=2**16):
+    def open_connection(self, target=None, limit=2**16):
         """A reader and a writer for a stream through the tunnel, as `asyncio.open_connection()` has them."""
+        if _running_loop() is None:
+            raise RuntimeError("open_connection() has to be awaited, and no asyncio loop runs in this thread: call it in a "
+                               "coroutine, such as that of asyncio.run(). Without asyncio, connect a socket to "
+                               "tunnel.address, or call open_async() with a GLib main loop")
+        return _named(type(self).__name__ + ".open_connection", self._open_connection(target, limit))
+
+    async def _open_connection(self, target, limit):
         loop = asyncio.get_running_loop()
 
         def begin(*rest):

@@ -288,7 +288,8 @@ class Authentications(unittest.TestCase):
                 GLib.DateTime.new_now_utc().add_hours(1):
             client, authentication = self.ask()
             self.assertEqual((authentication.dup_token(), authentication.path), ("unknown", "/path"))
-            self.assertEqual(authentication.client_address.get_address().to_string(), "127.0.0.1")
+            self.assertEqual(authentication.client_address, client.getsockname())
+            self.assertEqual(authentication.get_client_address().get_port(), client.getsockname()[1])
             self.assertIsNone(authentication.proxy_address)
             self.assertIsNone(authentication.certificate)
             self.assertTrue(authentication.accept("alice", expires))
@@ -362,8 +363,9 @@ class Running(unittest.TestCase):
     def test_with(self):
         with self.create() as tunnel:
             address = tunnel.address
-            self.assertEqual(address.address, "127.0.0.1")
+            self.assertEqual(address.host, "127.0.0.1")
             self.assertEqual(address.port, tunnel.get_local_address().get_port())
+            self.assertEqual(tunnel.local_address, address)
             self.assertEqual(str(address), "127.0.0.1:%d" % address.port)
             with socket.create_connection(tunnel.address, timeout=GENEROUS_S) as client:
                 exchange(client)
@@ -399,12 +401,23 @@ class Running(unittest.TestCase):
             # Runs already.
             with tunnel:
                 self.assertTrue(tunnel.active)
-                self.assertEqual(tunnel.local_address.get_path(), path)
-                self.check_no_address(tunnel, "the tunnel listens on the Unix socket %s, and has no TCP address" % path)
-                with socket.socket(socket.AF_UNIX) as client:
-                    client.settimeout(GENEROUS_S)
-                    client.connect(path)
-                    exchange(client)
+                self.assertEqual(tunnel.local_address, path)
+                self.assertEqual(tunnel.props.local_address.get_path(), path)
+                self.check_no_address(tunnel, "the tunnel listens on the Unix socket %s, and has no TCP address: use "
+                                              "local_address, as for asyncio.open_unix_connection()" % path)
+                clients = []
+                tunnel.connect("connection-opened", lambda tunnel, connection: clients.append(connection.client_address))
+                own = os.path.join(directory, "client")
+                for name in "", own, "\0" + own:
+                    with socket.socket(socket.AF_UNIX) as client:
+                        client.settimeout(GENEROUS_S)
+                        if name:
+                            client.bind(name)
+                        client.connect(path)
+                        exchange(client)
+                os.unlink(own)
+                wait_until(lambda: len(clients) == 3, "the clients")
+                self.assertEqual(clients, ["", own, "\0" + own])
             self.assertEqual(os.listdir(directory), [])
 
             with open(path, "w"), self.assertRaises(GLib.Error) as caught:
@@ -460,7 +473,7 @@ class Running(unittest.TestCase):
         except GLib.Error:
             self.assertFalse(has_ipv6())
             return
-        self.assertEqual(tunnel.address.address, "::1")
+        self.assertEqual(tunnel.address.host, "::1")
         self.assertEqual(str(tunnel.address), "[::1]:%d" % tunnel.address.port)
         tunnel.close()
 

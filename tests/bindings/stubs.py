@@ -47,6 +47,18 @@ def class_names(name):
     return defined
 
 
+def props_names(name):
+    """What the Props of a class have, with those of the parent class."""
+    [props] = class_names(name)["Props"]
+    defined = set(names(props.body))
+    for base in props.bases:
+        if isinstance(base, ast.Name):
+            defined |= class_names(base.id).keys()
+        elif isinstance(base.value, ast.Name) and base.value.id in MODULE:
+            defined |= props_names(base.value.id)
+    return defined
+
+
 def parameters(function):
     """Names, and whether they may be left out, without self and cls."""
     arguments = function.args.posonlyargs + function.args.args
@@ -171,9 +183,8 @@ class Stubs(unittest.TestCase):
 
     def test_props(self):
         for name, _, type_ in self.classes():
-            [props] = class_names(name)["Props"]
             self.assertEqual(
-                set(class_names(props.bases[0].id)),
+                props_names(name),
                 {spec.name.replace("-", "_") for spec in GObject.list_properties(type_)})
 
     def test_settings(self):

@@ -27,7 +27,9 @@ def check_tunnel() -> None:
     assert_type(tunnel.props.state, TcpTunnel.TunnelState)
     assert_type(tunnel.get_local_address(), Gio.SocketAddress | None)
     assert_type(tunnel.last_error, GLib.Error | None)
-    assert_type(tunnel.address.address, str)
+    assert_type(tunnel.local_address, TcpTunnel.Address | str | None)
+    assert_type(tunnel.props.local_address, Gio.SocketAddress | None)
+    assert_type(tunnel.address.host, str)
     assert_type(tunnel.address.port, int)
 
     tunnel.start()
@@ -49,6 +51,8 @@ def on_state(state: TcpTunnel.TunnelState) -> None:
 def on_closed(tunnel: TcpTunnel.Endpoint, connection: TcpTunnel.Connection) -> None:
     assert_type(connection.id, int)
     assert_type(connection.error, GLib.Error | None)
+    assert_type(connection.client_address, TcpTunnel.Address | str | None)
+    assert_type(connection.props.client_address, Gio.SocketAddress | None)
     connection.id = 1  # error
 
 

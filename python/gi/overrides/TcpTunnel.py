@@ -300,9 +300,36 @@ def _boolean(name, value):
     return value
 
 
+class Address(typing.NamedTuple):
+    """Where something listens or a client is, as the pair that `socket` and asyncio require."""
+
+    host: str
+    port: int
+
+    def __str__(self):
+        return ("[%s]:%d" if ":" in self.host else "%s:%d") % self
+
+
+def _from_gio(address):
+    """An address as `socket` has it: a pair, or for a Unix socket its path, which is empty if it has no name."""
+    if isinstance(address, Gio.InetSocketAddress):
+        return Address(address.get_address().to_string(), address.get_port())
+    if isinstance(address, Gio.UnixSocketAddress):
+        is_abstract = address.get_address_type() in (Gio.UnixSocketAddressType.ABSTRACT, Gio.UnixSocketAddressType.ABSTRACT_PADDED)
+        return ("\0" if is_abstract else "") + (address.get_path() or "")
+    return address
+
+
+def _from_text(text):
+    """An address of the form HOST:PORT or [HOST]:PORT."""
+    host, _, port = text.rpartition(":")
+    return Address(host.strip("[]"), int(port))
+
+
 def _attribute(spec):
     def get(self):
-        return self.get_property(spec.name)
+        value = self.get_property(spec.name)
+        return _from_gio(value) if isinstance(value, Gio.SocketAddress) else value
 
     def set(self, value):
         self.set_property(spec.name, value)
@@ -326,23 +353,15 @@ class Connection(TcpTunnel.Connection):
     pass
 
 
-class Address(typing.NamedTuple):
-    """Where something listens. As a pair it is what `socket` wants."""
-
-    address: str
-    port: int
-
-    def __str__(self):
-        return ("[%s]:%d" if ":" in self.address else "%s:%d") % self
-
-
-def _address_of(local, noun):
-    """The address of what listens, or None does."""
+def _tcp_address(local, noun):
+    """The address of what listens; there is none if that is None, or a Unix socket."""
     if local is None:
         raise WrongStateError(noun + " does not run, and has no address")
-    if not isinstance(local, Gio.InetSocketAddress):
-        raise WrongStateError("%s listens on the Unix socket %s, and has no TCP address" % (noun, local.get_path()))
-    return Address(local.get_address().to_string(), local.get_port())
+    address = _from_gio(local)
+    if not isinstance(address, Address):
+        raise WrongStateError("%s listens on the Unix socket %s, and has no TCP address: use local_address, as for "
+                              "asyncio.open_unix_connection()" % (noun, address))
+    return address
 
 
 class _Connection(asyncio.StreamReaderProtocol):
@@ -402,8 +421,8 @@ class Endpoint(_Checked, TcpTunnel.Endpoint):
 
     @property
     def address(self):
-        """Where it listens; a GLib.Error if it does not run."""
-        return _address_of(self.get_local_address(), self._noun)
+        """Where it listens, by TCP; a GLib.Error if it does not."""
+        return _tcp_address(self.get_local_address(), self._noun)
 
     def start(self, cancellable=None):
         """Blocks until it has started. Where an asyncio loop runs it is to be awaited instead;
@@ -535,12 +554,18 @@ class ReverseTunnel(TcpTunnel.ReverseTunnel):
         super().__init__(remote_uri, token, target=_service(target), **properties)
 
     @property
+    def remote_address(self):
+        """Where the gateway listens, or None if it does not."""
+        text = self.dup_remote_address()
+        return None if text is None else _from_text(text)
+
+    @property
     def address(self):
-        """Where the gateway listens; a GLib.Error if it does not."""
-        if self.remote_address is None:
+        """As `remote_address`; a GLib.Error if the gateway does not listen."""
+        address = self.remote_address
+        if address is None:
             raise WrongStateError("the gateway does not listen, and there is no address")
-        host, _, port = self.remote_address.rpartition(":")
-        return Address(host.strip("[]"), int(port))
+        return address
 
 
 def _service(target):
@@ -556,8 +581,8 @@ class Forward(_Checked, TcpTunnel.Forward):
 
     @property
     def address(self):
-        """Where it listens; a GLib.Error if its tunnel does not run."""
-        return _address_of(self.dup_local_address(), "the forward")
+        """Where it listens, by TCP; a GLib.Error if it does not."""
+        return _tcp_address(self.dup_local_address(), "the forward")
 
 
 @override

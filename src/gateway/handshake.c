@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include "protocol/resumable.h"
+#include "protocol/reverse-message.h"
 
 /* Below the path of the gateway. */
 #define TCP_REVERSE_PATH "/reverse-tunnel"
@@ -64,7 +65,11 @@ check_reverse (TcpShared        *shared,
                TcpRefusal       *refusal)
 {
   if (request->reverse && tcp_reverse_ports_is_empty (shared->reverse_ports))
-    return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "Reverse tunnels (remotePort) are not served here.");
+    {
+      tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "The gateway offers no ports for reverse tunnels (remotePort).");
+      refusal->phrase = TCP_REVERSE_NO_PORTS;
+      return FALSE;
+    }
   if (request->reverse && place == TARGET)
     return tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A reverse tunnel (remotePort) is not asked for at the path of a target.");
   return request->reverse || place != REVERSE ||

@@ -11,6 +11,9 @@ G_BEGIN_DECLS
 
 #define TCP_REVERSE_MAX_MESSAGE (64 * 1024)
 
+/* The reason phrase of the 400 with which a gateway without reverse-ports answers a request with a remotePort. */
+#define TCP_REVERSE_NO_PORTS "No Ports for Reverse Tunnels"
+
 typedef struct
 {
   char *host; /* of the address, and NULL if it does not listen, */

@@ -10,6 +10,7 @@
 
 #include "base/i18n.h"
 #include "base/text.h"
+#include "protocol/reverse-message.h"
 #include "tunnel/certificate.h"
 
 #define MAX_LOCATION 200 /* bytes of a redirect's URL that a message shows */
@@ -99,6 +100,12 @@ advise_on_challenge (const TcpDialFailure *failure)
                      "alone, and the gateway reads that file again when it changes, or at SIGHUP"));
 }
 
+static gboolean
+has_no_reverse_ports (const TcpDialFailure *failure)
+{
+  return failure->status == 400 && g_strcmp0 (failure->phrase, TCP_REVERSE_NO_PORTS) == 0;
+}
+
 /* What to do, or an empty string. */
 static char *
 advise_on_status (const TcpDialFailure *failure)
@@ -106,6 +113,8 @@ advise_on_status (const TcpDialFailure *failure)
   switch (failure->status)
     {
     case 400:
+      if (has_no_reverse_ports (failure))
+        return g_strdup (_("; the option --reverse-ports of 'tcp-tunnel gateway', or the property reverse-ports, sets them"));
       return g_strdup (is_secure (failure) ? _("; check the query of the URL")
                                            : _("; if this port expects TLS, try wss://, else check the query of the URL"));
     case 401:
@@ -249,6 +258,9 @@ describe_status (const TcpDialFailure *failure,
   switch (status)
     {
     case 400:
+      if (has_no_reverse_ports (failure))
+        return g_error_new (domain, TCP_TUNNEL_ERROR_REJECTED,
+                            _("the gateway %s does not offer ports for reverse tunnels (%s)%s"), gateway, reason, advice);
       return g_error_new (domain, TCP_TUNNEL_ERROR_REJECTED, _("the gateway %s does not understand the request (%s)%s"),
                           gateway, reason, advice);
     case 401:

@@ -79,6 +79,17 @@ class Reverse(unittest.TestCase):
         self.assertEqual((status, out), (1, ''))
         self.assertIn('port 1 is not one of those for reverse tunnels', err)
 
+    def test_no_ports(self):
+        """A gateway without --reverse-ports."""
+        command, url = gateway(self.service)
+        self.enterContext(command)
+        for args, message in ((('reverse', url, '--to', '1'), 'does not offer ports for reverse tunnels'),
+                              (('connect', url, '--reverse', '0=127.0.0.1:1'), 'does not listen for its clients')):
+            status, out, err = run(*args, TCP_TUNNEL_TOKEN=TOKEN)
+            self.assertEqual((status, out), (1, ''))
+            self.assertIn(message, err)
+            self.assertIn('reverse-ports', err)
+
     def test_wrong_usage(self):
         def check(*args):
             status, out, err = run(*args, TCP_TUNNEL_TOKEN=TOKEN)

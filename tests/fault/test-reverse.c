@@ -347,7 +347,7 @@ test_no_ports (void)
   tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->gateway));
   g_object_set (rig.fixture->gateway, "reverse-ports", NULL, NULL);
   fixture_start_gateway (rig.fixture);
-  expect_failure (&rig, TCP_TUNNEL_ERROR_REJECTED, "400");
+  expect_failure (&rig, TCP_TUNNEL_ERROR_REJECTED, "does not offer ports for reverse tunnels (400");
 }
 
 /* Of two tunnels of one principal for the same port, the first keeps it. */

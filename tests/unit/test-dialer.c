@@ -100,6 +100,9 @@ test_statuses (void)
       "query of the URL" },
     { { .status = 400 }, "wss://h/", TCP_TUNNEL_ERROR_REJECTED,
       "the gateway wss://h/ does not understand the request (400); check the query of the URL" },
+    { { .status = 400, .phrase = "No Ports for Reverse Tunnels" }, "ws://h/", TCP_TUNNEL_ERROR_REJECTED,
+      "the gateway ws://h/ does not offer ports for reverse tunnels (400 No Ports for Reverse Tunnels); the option "
+      "--reverse-ports of 'tcp-tunnel gateway', or the property reverse-ports, sets them" },
     { { .status = 401, .phrase = "Un\033[1m" }, "ws://h/", TCP_TUNNEL_ERROR_UNAUTHORIZED,
       "the gateway ws://h/ refused the token (401 Un\\x1b[1m); of a line NAME:TOKEN in the token file of 'tcp-tunnel gateway', "
       "the tunnel needs the TOKEN alone, and the gateway reads that file again when it changes, or at SIGHUP" },

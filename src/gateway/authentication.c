@@ -9,18 +9,18 @@
 /**
  * TcpAuthentication:
  *
- * A client of a gateway of which the application is asked who it is.
+ * A client of a gateway that the application identifies and admits, or rejects.
  *
- * A gateway gives it with its signal [signal@TcpTunnel.Gateway::authenticate]. The application answers with
- * [method@TcpTunnel.Authentication.accept] or [method@TcpTunnel.Authentication.reject], in the handler or later, when it
- * has asked a database for example, and from any thread. Only the first answer counts. If the last reference is dropped
+ * A gateway passes it to its signal [signal@TcpTunnel.Gateway::authenticate]. The application answers with
+ * [method@TcpTunnel.Authentication.accept] or [method@TcpTunnel.Authentication.reject], from any thread, in the handler
+ * or later, for example after a query to a database. Only the first answer counts. If the last reference is dropped
  * without an answer, the client is rejected.
  *
- * The client waits meanwhile, for as long as [property@TcpTunnel.Gateway:connect-timeout] says, or 10 seconds if that is
- * 0. It may also leave, and the gateway may be closed. The methods that answer then return %FALSE, and nothing else
- * happens.
+ * The client waits for an answer for the time that [property@TcpTunnel.Gateway:connect-timeout] sets, or 10 seconds if
+ * that is 0. Meanwhile it may leave, and the gateway may be closed. The methods that answer then return %FALSE and have
+ * no effect.
  *
- * Its methods may be called, and its properties read, from any thread. They all stay what they are.
+ * Its methods may be called, and its properties read, from any thread. The properties do not change.
  *
  * ```c
  * // Asks a database, which blocks, in a thread of a GThreadPool.
@@ -79,12 +79,12 @@ G_DEFINE_FINAL_TYPE (TcpAuthentication, tcp_authentication, G_TYPE_OBJECT)
  * tcp_authentication_dup_token:
  * @self: an authentication
  *
- * Gets the bearer token that the client has shown, which the gateway does not know.
+ * Gets the bearer token that the client has sent, which is not one of the tokens of the gateway.
  *
- * It is a secret, or may be one with a typing error: do not log it. No property has it, so that it does not show where
- * properties are listed.
+ * The token is a secret, or may be one with a typing error: do not log it. It is not a property, so that it does not
+ * appear where properties are listed.
  *
- * Returns: (transfer full) (nullable): the token, or %NULL if the client has shown none
+ * Returns: (transfer full) (nullable): the token, or %NULL if the client has sent none
  *
  * Since: 1.0
  */
@@ -128,7 +128,7 @@ tcp_authentication_get_certificate (TcpAuthentication *self)
  * tcp_authentication_get_client_address:
  * @self: an authentication
  *
- * Gets where the client is: see [property@TcpTunnel.Authentication:client-address].
+ * Gets the address of the client: see [property@TcpTunnel.Authentication:client-address].
  *
  * Returns: (transfer none) (nullable): the address, or %NULL if it is not known
  *
@@ -151,9 +151,10 @@ tcp_authentication_get_client_address (TcpAuthentication *self)
  * tcp_authentication_get_proxy_address:
  * @self: an authentication
  *
- * Gets where the proxy is by which the client comes: see [property@TcpTunnel.Authentication:proxy-address].
+ * Gets the address of the proxy through which the client connects: see
+ * [property@TcpTunnel.Authentication:proxy-address].
  *
- * Returns: (transfer none) (nullable): the address, or %NULL if the client comes by none that is trusted
+ * Returns: (transfer none) (nullable): the address, or %NULL if no trusted proxy has named the client
  *
  * Since: 1.0
  */
@@ -174,7 +175,7 @@ tcp_authentication_get_proxy_address (TcpAuthentication *self)
  * tcp_authentication_dup_path:
  * @self: an authentication
  *
- * Gets the path that the client asks for: see [property@TcpTunnel.Authentication:path].
+ * Gets the path that the client requests: see [property@TcpTunnel.Authentication:path].
  *
  * Returns: (transfer full): the path
  *
@@ -196,20 +197,20 @@ tcp_authentication_dup_path (TcpAuthentication *self)
 /**
  * tcp_authentication_accept:
  * @self: an authentication
- * @principal: the name of the principal that the client is
- * @expires: (nullable): until when that is so, or %NULL for as long as the session lasts
+ * @principal: the name of the principal to which the client belongs
+ * @expires: (nullable): when this ends, or %NULL for the end of the session
  *
- * Lets the client in.
+ * Admits the client.
  *
- * It is then a client of the principal @principal, as if it had shown a token of that name. The gateway need not know the
- * name from elsewhere. The name is not empty, has neither a colon nor control characters in it, and no space at its
- * beginning or end: with another one the client is rejected, and the log says so.
+ * It is then a client of the principal @principal, as if it had sent a token with that name. The gateway need not have
+ * the name in its settings. The name must not be empty, must not contain a colon or control characters, and must not
+ * begin or end with a space: with any other name the client is rejected, and the reason is logged.
  *
- * At @expires the session is asked for a fresh credential, as when a token expires. The application is then asked again.
- * With %NULL it is asked again whenever the client opens another WebSocket. If @expires is over already, the client is
- * rejected.
+ * At @expires the gateway requires a new credential from the client, as when a token expires. The application is then
+ * asked again. With %NULL it is asked again whenever the client opens another WebSocket. If @expires is in the past,
+ * the client is rejected.
  *
- * Returns: whether the answer counts: the client still waits, nobody has answered before, and the name may be one
+ * Returns: whether the answer counts: the client still waits, there was no answer before, and the name is valid
  *
  * Since: 1.0
  */
@@ -243,14 +244,14 @@ tcp_authentication_accept (TcpAuthentication *self,
 /**
  * tcp_authentication_reject:
  * @self: an authentication
- * @reason: (nullable): why, for the log of the gateway
+ * @reason: (nullable): the reason, for the log of the gateway
  *
- * Does not let the client in: it is answered 401. The client does not see @reason.
+ * Rejects the client: the answer is 401. The client does not receive @reason.
  *
- * If the client has shown a token, this counts as a wrong one: the answers to an address from which many of them come are
- * delayed.
+ * If the client has sent a token, this counts as a wrong token: the gateway delays its answers to an address from which
+ * many wrong tokens come.
  *
- * Returns: whether the answer counts: the client still waits, and nobody has answered before
+ * Returns: whether the answer counts: the client still waits, and there was no answer before
  *
  * Since: 1.0
  */
@@ -268,8 +269,8 @@ tcp_authentication_reject (TcpAuthentication *self,
   return counts;
 }
 
-/* The application gets one of its own. What a language binding attaches to an object it frees with its interpreter's lock
- * held, for which no I/O thread may wait. */
+/* The application gets a copy. A language binding frees the data that it attaches to an object while it holds the lock
+ * of its interpreter, and no I/O thread may wait for that lock. */
 static GTlsCertificate *
 copy_certificate (GTlsCertificate *original)
 {
@@ -282,7 +283,7 @@ copy_certificate (GTlsCertificate *original)
                          "certificate", der, "issuer", issuer_copy, NULL);
 }
 
-/* On an I/O thread, which then hands it over and keeps no reference. */
+/* Called on an I/O thread, which passes the object on and keeps no reference. */
 TcpAuthentication *
 tcp_authentication_new (TcpQuestion                  *question,
                         const TcpAuthenticationFacts *facts)
@@ -301,7 +302,8 @@ tcp_authentication_new (TcpQuestion                  *question,
   return self;
 }
 
-/* Before the application sees it: FALSE if it is not to, since nobody waits any more. */
+/* Called before the object is passed to the application. FALSE if it must not be, since the client does not wait any
+ * more. */
 gboolean
 tcp_authentication_put (TcpAuthentication *self)
 {
@@ -347,7 +349,7 @@ tcp_authentication_finalize (GObject *object)
 {
   TcpAuthentication *self = TCP_AUTHENTICATION (object);
 
-  /* Of other threads that have dropped it. */
+  /* For writes of other threads that have dropped their references. */
   tcp_tsan_acquire (self);
   tcp_question_reject (self->question, "the application did not decide");
   tcp_question_unref (self->question);
@@ -372,8 +374,8 @@ tcp_authentication_class_init (TcpAuthenticationClass *klass)
   /**
    * TcpAuthentication:certificate:
    *
-   * The certificate of the client, if [property@TcpTunnel.Gateway:client-ca] has verified it; else %NULL. The gateway knows
-   * none of the names in it.
+   * The certificate of the client, if [property@TcpTunnel.Gateway:client-ca] has verified it; otherwise %NULL. None of
+   * the names in it is a principal of the gateway.
    *
    * Since: 1.0
    */
@@ -382,8 +384,9 @@ tcp_authentication_class_init (TcpAuthenticationClass *klass)
   /**
    * TcpAuthentication:client-address:
    *
-   * Where the client is. If it comes by a proxy of [property@TcpTunnel.Gateway:trusted-proxies], that is what the proxy says,
-   * with port 0 if that names only an address. %NULL if it is not known, as behind a Unix socket.
+   * The address of the client. If the client connects through a proxy of [property@TcpTunnel.Gateway:trusted-proxies],
+   * this is the address that the proxy reports, with port 0 if the proxy reports no port. %NULL if it is not known, for
+   * example behind a Unix socket.
    *
    * Since: 1.0
    */
@@ -392,7 +395,8 @@ tcp_authentication_class_init (TcpAuthenticationClass *klass)
   /**
    * TcpAuthentication:proxy-address:
    *
-   * Where the proxy of [property@TcpTunnel.Gateway:trusted-proxies] is that has named the client; %NULL if none has.
+   * The address of the proxy of [property@TcpTunnel.Gateway:trusted-proxies] that has named the client; %NULL if none
+   * has.
    *
    * Since: 1.0
    */
@@ -401,8 +405,8 @@ tcp_authentication_class_init (TcpAuthenticationClass *klass)
   /**
    * TcpAuthentication:path:
    *
-   * The path of the URL that the client asks for, as it has sent it: with percent escapes. The gateway may not serve it:
-   * that shows only to a client that was let in.
+   * The path of the URL that the client requests, as it was sent, with percent escapes. The gateway may not serve this
+   * path: only a client that is admitted receives that answer.
    *
    * Since: 1.0
    */

@@ -11,22 +11,23 @@
 /**
  * TcpGateway:
  *
- * The far end of tunnels: accepts authenticated WebSockets, and connects what comes
- * through them to a TCP service, the target.
+ * Accepts the WebSockets of tunnels, authenticates them, and connects each of their connections to a TCP service, the
+ * target.
  *
- * A gateway serves many clients at once, each with one connection or with many, as the URL of the client asks. When
- * the WebSocket of a client breaks, its target connections are kept for
+ * A gateway serves many clients at once, each with one connection or with many, as the URL that the client requests
+ * specifies. When the WebSocket of a client breaks, its target connections are kept for
  * [property@TcpTunnel.Gateway:session-timeout] if the session can be resumed. If it cannot, the target connection is
- * kept only of a client that has one, and that gave a `sessionId` by which it can come back. What the targets send
- * meanwhile waits in their sockets; up to [property@TcpTunnel.Endpoint:max-unacknowledged-bytes] that were sent before
- * are kept to be sent again.
+ * kept only if the client has one connection, and sent a `sessionId` with which it can come back. Data that the targets
+ * send meanwhile waits in their sockets; up to [property@TcpTunnel.Endpoint:max-unacknowledged-bytes] of data sent
+ * before are kept to be sent again.
  *
  * Clients show a bearer token: that of [property@TcpTunnel.Gateway:token], one of
- * [property@TcpTunnel.Gateway:token-file], or one of [property@TcpTunnel.Gateway:principals]. Or they show a certificate that
- * [property@TcpTunnel.Gateway:client-ca] verifies. Of others the application is asked, if it has connected to
- * [signal@TcpTunnel.Gateway::authenticate]. The name that it all leads to, the *principal*, decides what the client may do.
+ * [property@TcpTunnel.Gateway:token-file], or one of [property@TcpTunnel.Gateway:principals]. Or they show a
+ * certificate that [property@TcpTunnel.Gateway:client-ca] verifies. About other clients the gateway asks the
+ * application, if that has connected to [signal@TcpTunnel.Gateway::authenticate]. Each of these leads to a name, the
+ * *principal*, which decides what the client may do.
  *
- * What it has in common with a tunnel is described at [class@TcpTunnel.Endpoint]: threads, main contexts, and when
+ * [class@TcpTunnel.Endpoint] describes what a gateway has in common with a tunnel: threads, main contexts, and when
  * properties take effect.
  *
  * ```c
@@ -54,14 +55,14 @@ static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (TcpGateway, tcp_gateway, TCP_TYPE_ENDPOINT)
 
-/* Whether there is somebody to be asked. */
+/* Whether a handler for the signal authenticate is connected. */
 static gboolean
 gateway_asks (TcpGateway *self)
 {
   return g_signal_has_handler_pending (self, signals[AUTHENTICATE], 0, TRUE);
 }
 
-/* What the principals say now. The list is the application's, and read without the lock. */
+/* Reads the settings of all principals now. The list belongs to the application, and is read without the lock. */
 static GPtrArray *
 gateway_collect_principals (TcpGateway  *self,
                             GError     **error)
@@ -75,7 +76,7 @@ gateway_collect_principals (TcpGateway  *self,
   return tcp_principals_get_specs (list, error);
 }
 
-/* To be called with the lock held. What a start would take now, but for the principals. */
+/* Copies the settings that a start would use now, except the principals. Called with the lock held. */
 static TcpGatewaySettings *
 gateway_copy_settings (TcpGateway *self)
 {
@@ -85,7 +86,7 @@ gateway_copy_settings (TcpGateway *self)
   return settings;
 }
 
-/* Whether it could be started now, as far as that can be known without listening. What a start would warn of is
+/* Whether the gateway could be started now, as far as that can be found out without listening. Warnings of a start are
  * written to @log. Blocks. */
 gboolean
 tcp_gateway_try (TcpGateway    *self,
@@ -216,11 +217,11 @@ tcp_gateway_dup_uri (TcpGateway *self)
  * tcp_gateway_get_metrics:
  * @self: a gateway
  *
- * Gets what the gateway has done, and does at this moment, beside what
- * [method@TcpTunnel.Endpoint.get_statistics] says.
+ * Gets the counters and the current state of the gateway, in addition to those of
+ * [method@TcpTunnel.Endpoint.get_statistics].
  *
- * May be called from any thread, also while the gateway does not run: what is counted goes on from one start to the
- * next. No connection waits for it; the figures are of one moment but for what changes meanwhile.
+ * May be called from any thread, also while the gateway does not run: the counters continue from one start to the next.
+ * It does not delay any connection; the figures are of one moment, except for changes during the call.
  *
  * Returns: (transfer full): the metrics
  *
@@ -248,7 +249,7 @@ tcp_gateway_get_metrics (TcpGateway *self)
     {
       metrics->pending_connections = 0;
     }
-  /* These are counted a moment later. */
+  /* The sessions and WebSockets are counted slightly later than the totals. */
   metrics->total_sessions = MAX (metrics->total_sessions, metrics->open_sessions);
   metrics->total_websockets = MAX (metrics->total_websockets, metrics->open_websockets);
   return metrics;
@@ -257,7 +258,7 @@ tcp_gateway_get_metrics (TcpGateway *self)
 /**
  * tcp_gateway_set_token:
  * @self: a gateway
- * @token: (nullable): a bearer token that clients may show
+ * @token: (nullable): a bearer token that clients may use
  *
  * Sets a token: see [property@TcpTunnel.Gateway:token]. Takes effect when the gateway is next started.
  *
@@ -276,17 +277,17 @@ tcp_gateway_set_token (TcpGateway *self,
  * tcp_gateway_drain_async:
  * @self: a gateway
  * @timeout: how long to wait, in milliseconds
- * @cancellable: (nullable): to wait no longer
+ * @cancellable: (nullable): a cancellable to stop waiting
  * @callback: (scope async): called when the gateway is closed
- * @user_data: for @callback
+ * @user_data: data for @callback
  *
  * Closes the gateway once its connections have ended.
  *
  * See [method@TcpTunnel.Gateway.drain].
  *
- * The end is handled, as all events are, in the main context that was the thread's default
- * when the gateway was started; @callback is then called in that of this call. As long as
- * nobody iterates the first, @callback is not called, even if @cancellable is cancelled.
+ * The end is handled, as all events are, in the main context that was the thread's default when the gateway was
+ * started; @callback is then called in the context of this call. As long as no thread iterates the first context,
+ * @callback is not called, even if @cancellable is cancelled.
  *
  * Since: 1.0
  */
@@ -307,7 +308,7 @@ tcp_gateway_drain_async (TcpGateway          *self,
 /**
  * tcp_gateway_drain_finish:
  * @self: a gateway
- * @result: what the callback was given
+ * @result: the result that the callback received
  * @error: return location for an error
  *
  * Gets the result of [method@TcpTunnel.Gateway.drain_async].
@@ -334,23 +335,21 @@ tcp_gateway_drain_finish (TcpGateway    *self,
  * tcp_gateway_drain:
  * @self: a gateway
  * @timeout: how long to wait, in milliseconds
- * @cancellable: (nullable): to wait no longer, from another thread
+ * @cancellable: (nullable): a cancellable to stop waiting, from another thread
  * @error: return location for an error
  *
  * Closes the gateway once its connections have ended, and blocks until then.
  *
- * From now on no new connections are taken: clients that ask for a session are answered
- * 503, those that have one are asked to use another. Connections that are there go on,
- * also over further WebSockets, until they have ended or @timeout has passed. Then the
- * gateway is closed, as by [method@TcpTunnel.Endpoint.close].
+ * The gateway accepts no new connections from now on: clients that request a session are answered 503, and clients that
+ * have one are asked to use another gateway. Existing connections continue, also over further WebSockets, until they
+ * have ended or @timeout has passed. Then the gateway is closed, as by [method@TcpTunnel.Endpoint.close].
  *
- * When this is called again meanwhile, the last @timeout counts for all who wait.
+ * If this is called again meanwhile, the last @timeout applies to all calls.
  *
- * Fails with %TCP_TUNNEL_ERROR_CLOSED if the application closes the gateway meanwhile,
- * with %TCP_TUNNEL_ERROR_WRONG_STATE if it was started before a fork of which this process is the
- * child, or with %G_IO_ERROR_CANCELLED, which leaves the gateway as it is: running, without
- * taking new connections. A gateway that does not run has nothing to wait for, and one that is
- * being started is closed.
+ * Fails with %TCP_TUNNEL_ERROR_CLOSED if the application closes the gateway meanwhile, with
+ * %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway was started before a fork and this process is the child, or with
+ * %G_IO_ERROR_CANCELLED, after which the gateway still runs, but accepts no new connections. If the gateway does not
+ * run, this returns at once; a gateway that is being started is closed.
  *
  * Returns: whether the gateway is closed
  *
@@ -372,8 +371,8 @@ tcp_gateway_drain (TcpGateway    *self,
 /**
  * tcp_gateway_drain_step:
  * @self: a gateway
- * @timeout: how long the connections may go on, in milliseconds
- * @wait: how long this call blocks at most, in milliseconds
+ * @timeout: how long the connections may continue, in milliseconds
+ * @wait: how long this call may block, in milliseconds
  * @cancellable: (not nullable): one that is used for this drain only
  * @error: return location for an error
  *
@@ -387,7 +386,7 @@ tcp_gateway_drain (TcpGateway    *self,
  * The errors are those of [method@TcpTunnel.Gateway.drain].
  *
  * Returns: %TRUE if the gateway is closed, %FALSE with @error set if it will not be, and
- *   %FALSE without an error if the drain is still under way
+ *   %FALSE without an error if the drain is still in progress
  *
  * Since: 1.0
  */
@@ -408,18 +407,18 @@ tcp_gateway_drain_step (TcpGateway    *self,
 /**
  * tcp_gateway_check:
  * @self: a gateway
- * @cancellable: (nullable): to give up, from another thread
+ * @cancellable: (nullable): a cancellable to give up, from another thread
  * @error: return location for an error
  *
- * Finds out whether the gateway could be started with its present properties, as far as that can be known without
+ * Checks whether the gateway could be started with its current properties, as far as that can be found out without
  * listening. Reads the [property@TcpTunnel.Gateway:token-file], and blocks meanwhile. Nothing is logged, and nothing
- * changes; a gateway that runs goes on with what it has.
+ * changes; a running gateway keeps its settings.
  *
- * The errors are those of a start: %TCP_TUNNEL_ERROR_INVALID_ARGUMENT for a property, the token file or a principal
- * that is wrong, where the message has a line for each line of the token file that is; %TCP_TUNNEL_ERROR_TLS for
- * a certificate that cannot be used; or %G_IO_ERROR_CANCELLED.
+ * The errors are those of a start: %TCP_TUNNEL_ERROR_INVALID_ARGUMENT for an invalid property, token file or principal,
+ * with one line in the message for each invalid line of the token file; %TCP_TUNNEL_ERROR_TLS for a certificate that
+ * cannot be used; or %G_IO_ERROR_CANCELLED.
  *
- * Returns: (transfer full) (array zero-terminated=1): what a start would log as a warning, such as that the
+ * Returns: (transfer full) (array zero-terminated=1): the warnings that a start would log, for example that the
  *   certificate has expired; %NULL with @error set if the gateway could not be started
  *
  * Since: 1.0
@@ -438,7 +437,7 @@ tcp_gateway_check (TcpGateway    *self,
   return tcp_gateway_try (self, log, cancellable, error) ? tcp_log_end_collection (log) : NULL;
 }
 
-/* What a reload needs, which may take place in another thread. */
+/* The data of a reload, which may run in another thread. */
 typedef struct
 {
   TcpServer *server;
@@ -501,12 +500,12 @@ reload_run (GTask        *task,
 
 /**
  * tcp_gateway_reload_async:
- * @self: a gateway that runs
- * @cancellable: (nullable): to give up, if it is not too late
- * @callback: (scope async): called when the changes count, or nothing has changed
- * @user_data: for @callback
+ * @self: a running gateway
+ * @cancellable: (nullable): a cancellable to give up, until the changes take effect
+ * @callback: (scope async): called when the changes have taken effect, or nothing has changed
+ * @user_data: data for @callback
  *
- * Takes over what has changed in the properties, and in the files that they name, while the gateway runs.
+ * Applies changes of the properties, and of the files that they name, while the gateway runs.
  *
  * See [method@TcpTunnel.Gateway.reload].
  *
@@ -541,14 +540,14 @@ tcp_gateway_reload_async (TcpGateway          *self,
 /**
  * tcp_gateway_reload_finish:
  * @self: a gateway
- * @result: what the callback was given
+ * @result: the result that the callback received
  * @error: return location for an error
  *
  * Gets the result of [method@TcpTunnel.Gateway.reload_async].
  *
  * The errors are those of [method@TcpTunnel.Gateway.reload].
  *
- * Returns: whether the changes count
+ * Returns: whether the changes have taken effect
  *
  * Since: 1.0
  */
@@ -566,17 +565,17 @@ tcp_gateway_reload_finish (TcpGateway    *self,
 
 /**
  * tcp_gateway_reload:
- * @self: a gateway that runs
- * @cancellable: (nullable): to give up, from another thread, if it is not too late
+ * @self: a running gateway
+ * @cancellable: (nullable): a cancellable to give up, from another thread, until the changes take effect
  * @error: return location for an error
  *
- * Takes over what has changed in the properties, and in the files that they name, while the gateway runs. Blocks until
- * that is done.
+ * Applies changes of the properties, and of the files that they name, while the gateway runs. Blocks until that is
+ * done.
  *
  * These settings take effect:
  *
  * - authentication: [property@TcpTunnel.Gateway:token], the content of [property@TcpTunnel.Gateway:token-file],
- *   [property@TcpTunnel.Gateway:principals] with what each of them says, [property@TcpTunnel.Gateway:client-ca], and whether
+ *   [property@TcpTunnel.Gateway:principals] with their settings, [property@TcpTunnel.Gateway:client-ca], and whether
  *   [signal@TcpTunnel.Gateway::authenticate] has a handler;
  * - targets: [property@TcpTunnel.Gateway:target], [property@TcpTunnel.Gateway:targets],
  *   [property@TcpTunnel.Gateway:allow] and [property@TcpTunnel.Gateway:reverse-ports];
@@ -585,32 +584,33 @@ tcp_gateway_reload_finish (TcpGateway    *self,
  *   such as [property@TcpTunnel.Gateway:max-principal-connections]. A principal above a new limit keeps what it has;
  * - [property@TcpTunnel.Gateway:tls-certificate].
  *
- * A change of any other property waits for the next start. If this fails nothing has changed.
+ * A change of any other property takes effect at the next start. If the reload fails, nothing has changed.
  *
- * Sessions go on, and their connections with them, except that
+ * Sessions and their connections continue, except that
  *
- * - the sessions of a principal that is not known any more end, and their connections in a reset;
- * - connections to targets that are not allowed any more end in a reset with %TCP_TUNNEL_ERROR_FORBIDDEN, and their sessions
- *   go on; a connection to a named target goes on if the name leads to another address now;
- * - the gateway stops listening on ports for reverse tunnels that are not allowed any more, and their connections go on;
- * - a client whose token has gone while its principal has another is asked for a fresh one: its WebSocket
+ * - the sessions of a principal that is no longer known end, and their connections are reset;
+ * - connections to targets that are no longer allowed are reset with %TCP_TUNNEL_ERROR_FORBIDDEN, and their sessions
+ *   continue; a connection to a named target continues if the name has another address now;
+ * - the gateway stops listening on ports for reverse tunnels that are no longer allowed, and their connections
+ * continue;
+ * - a client whose token was removed while its principal has another is asked for a new one: its WebSocket
  *   is closed, and its session waits for [property@TcpTunnel.Gateway:session-timeout], as after
  *   any break. The same happens when a token expires;
- * - so is a client whose certificate the new [property@TcpTunnel.Gateway:client-ca] does not verify, which may be found
- *   shortly after this has returned;
- * - a client that the application has let in goes on, unless its principal was known before and is not any more.
+ * - so is a client whose certificate the new [property@TcpTunnel.Gateway:client-ca] does not verify, which may happen
+ *   shortly after this function has returned;
+ * - a client that the application has admitted continues, unless its principal was known before and no longer is.
  *
- * New TLS handshakes get the new certificate.
+ * New TLS handshakes use the new certificate.
  *
- * Several reloads may be under way at a time; the settings of the one that was called last take effect.
+ * Several reloads may be in progress at a time; the settings of the last call take effect.
  *
  * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the tokens cannot be read, if a property of the gateway or of a
- * principal is not valid, or if a certificate is set where there was none at the start or the other way round; with
+ * principal is invalid, or if a certificate is set but there was none at the start, or the other way round; with
  * %TCP_TUNNEL_ERROR_TLS if the private key belongs to another certificate; with %TCP_TUNNEL_ERROR_WRONG_STATE if the
- * gateway does not run, is closed meanwhile, or was started before a fork of which this process is the child; or with
+ * gateway does not run, is closed meanwhile, or was started before a fork and this process is the child; or with
  * %G_IO_ERROR_CANCELLED.
  *
- * Returns: whether the changes count
+ * Returns: whether the changes have taken effect
  *
  * Since: 1.0
  */
@@ -634,8 +634,8 @@ tcp_gateway_reload (TcpGateway    *self,
  * tcp_gateway_new:
  * @target: (nullable): the TCP service, as `host:port`
  *
- * Creates a gateway to a TCP service. It does nothing before it is started; the target
- * can be set later, and is checked then.
+ * Creates a gateway to a TCP service. It does nothing until it is started; the target can be set later, and is checked
+ * at the start.
  *
  * Returns: (transfer full): a new gateway
  *
@@ -672,25 +672,26 @@ tcp_gateway_class_init (TcpGatewayClass *klass)
   /**
    * TcpGateway::authenticate:
    * @self: the gateway
-   * @authentication: what the client has shown, and how to answer
+   * @authentication: the client's credentials, and the methods to answer
    *
-   * Emitted when a client asks for a WebSocket and the gateway does not know who it is: it has shown a token that is
-   * none of the gateway's, or none, and no certificate that names a principal. The application says who it is,
-   * in the handler or later: see [class@TcpTunnel.Authentication]. If no handler keeps @authentication, or
-   * accepts the client, that is rejected.
+   * Emitted when a client requests a WebSocket and the gateway cannot identify it: it sent no token, or one that is not
+   * a token of the gateway, and no certificate that names a principal. The application identifies the client, in the
+   * handler or later: see [class@TcpTunnel.Authentication]. If no handler keeps @authentication, or accepts the client,
+   * the client is rejected.
    *
-   * A client is not asked about if its token has expired, if its token and its certificate are of two
-   * principals, or if its request is not one for a WebSocket.
+   * The signal is not emitted for a client whose token has expired, whose token and certificate belong to two
+   * principals, or whose request is not one for a WebSocket.
    *
    * A handler has to be connected when the gateway is started, or when [method@TcpTunnel.Gateway.reload] is called;
    * otherwise such clients are rejected without a signal. With a handler the gateway needs no token.
    *
-   * The application has at most 64 clients to decide on at a time, at most 32 of them from one address; further ones
-   * wait for their turn, and are answered 503 when [property@TcpTunnel.Gateway:connect-timeout] is over. A client counts until
-   * the application has answered, or dropped what it was given, or the time for that is over, also if it has left.
+   * The application may have at most 64 clients to decide on at a time, at most 32 of them from one address; further
+   * clients wait for their turn, and are answered 503 after [property@TcpTunnel.Gateway:connect-timeout]. A client
+   * counts until the application has answered or dropped its object, or the time to answer is over, even if the client
+   * has left.
    *
    * Like all signals it is emitted in the main context that was the thread's default when the gateway was started, and
-   * clients wait for as long as nobody iterates that.
+   * clients wait as long as no thread iterates that context.
    *
    * Since: 1.0
    */

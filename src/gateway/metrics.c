@@ -2,7 +2,7 @@
 
 #include "gateway/counters.h"
 
-/* Nothing in it is owned. */
+/* The struct owns no memory. */
 G_DEFINE_BOXED_TYPE (TcpGatewayMetrics, tcp_gateway_metrics, tcp_gateway_metrics_copy, tcp_gateway_metrics_free)
 
 /**
@@ -40,10 +40,10 @@ tcp_gateway_metrics_free (TcpGatewayMetrics *self)
 /**
  * tcp_gateway_metrics_get_bounds:
  * @self: metrics
- * @n_bounds: (out): how many there are
+ * @n_bounds: (out): the number of bounds
  *
  * Gets the upper bounds of the buckets into which durations are counted, in milliseconds and in ascending order. A
- * duration that is equal to a bound is in its bucket. One more bucket has all that took longer.
+ * duration that is equal to a bound is in the bucket of that bound. One more bucket has all longer durations.
  *
  * Returns: (array length=n_bounds) (transfer none): the bounds
  *
@@ -63,11 +63,12 @@ tcp_gateway_metrics_get_bounds (const TcpGatewayMetrics *self,
 /**
  * tcp_gateway_metrics_get_websocket_buckets:
  * @self: metrics
- * @n_buckets: (out): how many buckets there are, one more than there are bounds
+ * @n_buckets: (out): the number of buckets, one more than there are bounds
  *
- * Gets how long WebSockets took, from the accepted TCP connection to the answer to the request.
+ * Gets the distribution of the time that WebSockets took, from the accepted TCP connection to the answer to the
+ * request.
  *
- * Each item is the number of those that took longer than the bound before and no longer than the bound of the item: see
+ * Each item is the number of durations longer than the bound before and no longer than the bound of the item: see
  * [method@TcpTunnel.GatewayMetrics.get_bounds].
  *
  * Returns: (array length=n_buckets) (transfer none): the buckets
@@ -88,11 +89,11 @@ tcp_gateway_metrics_get_websocket_buckets (const TcpGatewayMetrics *self,
 /**
  * tcp_gateway_metrics_get_dial_buckets:
  * @self: metrics
- * @n_buckets: (out): how many buckets there are, one more than there are bounds
+ * @n_buckets: (out): the number of buckets, one more than there are bounds
  *
- * Gets how long connections to targets took that were made, from the request of the client.
+ * Gets the distribution of the time that successful connections to targets took, from the request of the client.
  *
- * Each item is the number of those that took longer than the bound before and no longer than the bound of the item: see
+ * Each item is the number of durations longer than the bound before and no longer than the bound of the item: see
  * [method@TcpTunnel.GatewayMetrics.get_bounds].
  *
  * Returns: (array length=n_buckets) (transfer none): the buckets

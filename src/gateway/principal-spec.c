@@ -8,15 +8,16 @@
 
 #define SETTING(kind_, field) .kind = TCP_SETTING_##kind_, .offset = G_STRUCT_OFFSET (TcpPrincipalSpec, field)
 
-/* To add one: a field to the struct, a row here, and what tcp_policy_new() makes of it; and as endpoint/setting.h says. */
+/* To add a property: add a field to the struct, a row here, and its use in tcp_policy_new (); see also
+ * endpoint/setting.h. */
 static const TcpSetting rows[] = {
   /**
    * TcpPrincipal:name:
    *
-   * The name, as it stands before a colon in a [property@TcpTunnel.Gateway:token-file]: of printable
-   * characters, without a colon, and without a space at its beginning or end. It can only be set when the
-   * principal is created. A gateway does not start with a principal of another name, or of none (%NULL, the
-   * default): see [property@TcpTunnel.Gateway:principals].
+   * The name, as before the colon in a [property@TcpTunnel.Gateway:token-file]: printable characters, without a colon,
+   * and without a space at its beginning or end. It can only be set when the principal is created. A gateway does not
+   * start with a principal that has an invalid name, or none (%NULL, the default): see
+   * [property@TcpTunnel.Gateway:principals].
    *
    * Since: 1.0
    */
@@ -25,13 +26,13 @@ static const TcpSetting rows[] = {
   /**
    * TcpPrincipal:allow:
    *
-   * The targets that clients of this name may ask for, as patterns of the form that
-   * [property@TcpTunnel.Gateway:allow] describes. %NULL, the default, is for what the gateway allows all:
-   * its [property@TcpTunnel.Gateway:target], and what its [property@TcpTunnel.Gateway:allow] says.
+   * The targets that clients of this name may request, as patterns of the form that [property@TcpTunnel.Gateway:allow]
+   * describes. With %NULL, the default, these clients may request the same targets as all others: the gateway's
+   * [property@TcpTunnel.Gateway:target], and those that its [property@TcpTunnel.Gateway:allow] allows.
    *
-   * Otherwise these targets are allowed and no others, so that an empty list allows none. The target of the
-   * gateway then has to be among them too, with its address if that is one of this machine; or it has a name
-   * (see [property@TcpTunnel.Gateway:targets]), and this is among them.
+   * Otherwise only these targets are allowed, so that an empty list allows none. They must include the target of the
+   * gateway as well, with its address if that is an address of this machine; or that target has a name (see
+   * [property@TcpTunnel.Gateway:targets]), and the list includes the name.
    *
    * Since: 1.0
    */
@@ -40,9 +41,9 @@ static const TcpSetting rows[] = {
   /**
    * TcpPrincipal:tokens:
    *
-   * Tokens of this name, beside those that a [property@TcpTunnel.Gateway:token-file] has, each in the form in
-   * which it stands there behind the name: a token, or `sha256:` and 64 hexadecimal digits, and behind a space
-   * perhaps `expires=` and a time. They can be set but not read. %NULL, the default, is for none.
+   * Tokens of this name, in addition to those in a [property@TcpTunnel.Gateway:token-file]. Each has the form that it
+   * has there after the name: a token, or `sha256:` and 64 hexadecimal digits, optionally followed by a space,
+   * `expires=` and a time. They can be set but not read. %NULL, the default, is for none.
    *
    * Since: 1.0
    */
@@ -51,8 +52,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpPrincipal:max-sessions:
    *
-   * How many sessions clients of this name may have at once, up to 65535. 0, the default, is for what
-   * [property@TcpTunnel.Gateway:max-principal-sessions] says.
+   * The number of sessions that clients of this name may have at once, up to 65535. With 0, the default,
+   * [property@TcpTunnel.Gateway:max-principal-sessions] applies.
    *
    * Since: 1.0
    */
@@ -61,8 +62,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpPrincipal:max-connections:
    *
-   * How many connections clients of this name may have at once, up to 65535. 0, the default, is for what
-   * [property@TcpTunnel.Gateway:max-principal-connections] says.
+   * The number of connections that clients of this name may have at once, up to 65535. With 0, the default,
+   * [property@TcpTunnel.Gateway:max-principal-connections] applies.
    *
    * Since: 1.0
    */
@@ -71,8 +72,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpPrincipal:max-dials:
    *
-   * How many connections to targets may be under way at once for clients of this name, up to 65535. 0, the
-   * default, is for what [property@TcpTunnel.Gateway:max-principal-dials] says.
+   * The number of connections to targets that may be in the process of being opened at once for clients of this name,
+   * up to 65535. With 0, the default, [property@TcpTunnel.Gateway:max-principal-dials] applies.
    *
    * Since: 1.0
    */
@@ -81,8 +82,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpPrincipal:max-memory:
    *
-   * How many bytes of [property@TcpTunnel.Gateway:max-memory] clients of this name may use, at least 4 MiB. 0,
-   * the default, is for what [property@TcpTunnel.Gateway:max-principal-memory] says.
+   * The number of bytes of [property@TcpTunnel.Gateway:max-memory] that clients of this name may use, at least 4 MiB.
+   * With 0, the default, [property@TcpTunnel.Gateway:max-principal-memory] applies.
    *
    * Since: 1.0
    */
@@ -91,8 +92,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpPrincipal:dial-rate:
    *
-   * How many connections to targets may begin in a second for clients of this name, up to 1000000. 0, the
-   * default, is for what [property@TcpTunnel.Gateway:max-principal-dial-rate] says.
+   * The number of connections to targets that may begin per second for clients of this name, up to 1000000. With 0, the
+   * default, [property@TcpTunnel.Gateway:max-principal-dial-rate] applies.
    *
    * Since: 1.0
    */
@@ -101,8 +102,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpPrincipal:upload-rate:
    *
-   * How many bytes a second clients of this name may send, all together, at least 1 KiB and up to 10¹². 0, the
-   * default, is for what [property@TcpTunnel.Gateway:max-principal-upload-rate] says.
+   * The number of bytes per second that clients of this name may send in total, at least 1 KiB and up to 10¹². With 0,
+   * the default, [property@TcpTunnel.Gateway:max-principal-upload-rate] applies.
    *
    * Since: 1.0
    */
@@ -111,8 +112,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpPrincipal:download-rate:
    *
-   * How many bytes a second clients of this name may receive, all together, at least 1 KiB and up to 10¹². 0,
-   * the default, is for what [property@TcpTunnel.Gateway:max-principal-download-rate] says.
+   * The number of bytes per second that clients of this name may receive in total, at least 1 KiB and up to 10¹². With
+   * 0, the default, [property@TcpTunnel.Gateway:max-principal-download-rate] applies.
    *
    * Since: 1.0
    */
@@ -148,7 +149,7 @@ tcp_principal_spec_unref (TcpPrincipalSpec *self)
     tcp_settings_free (&tcp_principal_spec_settings, self);
 }
 
-/* Takes the reference, and gives one that nobody else has, so that it may be changed. */
+/* Takes ownership of the reference, and returns one that is not shared, so that the caller may change it. */
 TcpPrincipalSpec *
 tcp_principal_spec_make_own (TcpPrincipalSpec *self)
 {

@@ -8,15 +8,15 @@
 /**
  * TcpPrincipal:
  *
- * What a gateway lets the clients of one name do.
+ * The settings of a gateway for the clients of one name.
  *
- * A gateway knows its clients by names, each of which is a *principal*: those in its
- * [property@TcpTunnel.Gateway:token-file], and those in [property@TcpTunnel.Gateway:principals]. A name that has tokens
- * and no such object has what the properties of the gateway give to all. An object says what is different for its name;
- * it may have further tokens, or the only ones.
+ * A gateway identifies its clients by names, each of which is a *principal*: those in its
+ * [property@TcpTunnel.Gateway:token-file], and those in [property@TcpTunnel.Gateway:principals]. For a name that has
+ * tokens but no such object, the properties of the gateway apply. An object contains the settings that differ for its
+ * name; it may have further tokens, or the only ones.
  *
- * It is plain data. Properties may be set at any time, and from any thread; the gateway takes what they are when it
- * starts, and when [method@TcpTunnel.Gateway.reload] is called.
+ * The object only holds data. Its properties may be set at any time, and from any thread; the gateway reads them when
+ * it starts, and when [method@TcpTunnel.Gateway.reload] is called.
  *
  * ```c
  * g_autoptr (GListStore) principals = g_list_store_new (TCP_TYPE_PRINCIPAL);
@@ -36,7 +36,7 @@ struct _TcpPrincipal
 {
   GObject parent_instance;
   TcpLock lock;
-  TcpPrincipalSpec *spec; /* under it */
+  TcpPrincipalSpec *spec; /* under the lock */
 };
 
 G_DEFINE_FINAL_TYPE (TcpPrincipal, tcp_principal, G_TYPE_OBJECT)
@@ -45,7 +45,7 @@ G_DEFINE_FINAL_TYPE (TcpPrincipal, tcp_principal, G_TYPE_OBJECT)
  * tcp_principal_new:
  * @name: the name
  *
- * Creates a principal, which differs in nothing from others yet, and has no token.
+ * Creates a principal that has no settings of its own yet, and no token.
  *
  * Returns: (transfer full): a new principal
  *
@@ -59,7 +59,7 @@ tcp_principal_new (const char *name)
   return g_object_new (TCP_TYPE_PRINCIPAL, "name", name, NULL);
 }
 
-/* What each of @list, which may be NULL, says now. */
+/* Returns the current settings of each principal in @list, which may be NULL. */
 GPtrArray *
 tcp_principals_get_specs (GListModel  *list,
                           GError     **error)

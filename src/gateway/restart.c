@@ -7,7 +7,7 @@
 
 #include "gateway/server.h"
 
-/* On an I/O thread. */
+/* Called on an I/O thread. */
 static void
 on_suspended (int      fd,
               GError  *error,
@@ -29,38 +29,42 @@ on_suspended (int      fd,
 
 /**
  * tcp_gateway_suspend_async:
- * @self: a gateway that runs
- * @cancellable: (nullable): to give up, if it is not too late
- * @callback: (scope async): called when the state is written down, or the gateway goes on
- * @user_data: for @callback
+ * @self: a running gateway
+ * @cancellable: (nullable): a cancellable to give up, while that is possible
+ * @callback: (scope async): called when the state is saved, or the gateway has resumed
+ * @user_data: data for @callback
  *
- * Stops the gateway at once, and writes its state down, so that another program in this process can go on with it.
+ * Stops the gateway at once, and saves its state, so that another program in this process can continue it.
  *
- * This is the first of three calls by which a program replaces itself, for instance by a newer version, and no
- * connection ends:
+ * This is the first of three calls by which a program replaces itself, for example with a newer version, without ending
+ * any connection:
  *
- * 1. After this call nothing is read, written, accepted or timed any more, and the WebSockets stay open. The result
- *    is the descriptor of a sealed memfd: the listeners, the sessions, their connections with what waits in them, and what
- *    was counted. Tokens are not in it. What waits in it is no more than [property@TcpTunnel.Gateway:max-memory]; each session,
- *    each connection, and each id of a session that has ended adds some hundred bytes. It is read by the same version of
- *    this library, and by later ones that know its format.
- * 2. The program makes sure that the new one can read it: it runs that with the descriptor, has it call
- *    [method@TcpTunnel.Gateway.adopt], and waits for its exit status. If it cannot, [method@TcpTunnel.Gateway.resume] goes on
- *    as if nothing had happened.
- * 3. [method@TcpTunnel.Gateway.hand_over] asks the clients to come back, and marks the sockets as inherited. `execve ()` follows,
- *    and [method@TcpTunnel.Gateway.adopt] in the new program, with the descriptor, before it starts its gateway.
+ * 1. After this call nothing is read, written or accepted, no timer runs, and the WebSockets stay open. The result
+ *    is the descriptor of a sealed memfd: the listeners, the sessions, their connections with the data that waits in
+ *    them, and the counters. It contains no tokens. The data that waits takes no more than
+ *    [property@TcpTunnel.Gateway:max-memory]; each session, each connection, and each id of an ended session adds some
+ *    hundred bytes. The state can be read by the same version of this library, and by later ones that know its format.
+ * 2. The program makes sure that the new program can read it: it runs that program with the descriptor, has it call
+ *    [method@TcpTunnel.Gateway.adopt], and waits for its exit status. If it fails, [method@TcpTunnel.Gateway.resume]
+ *    continues as if nothing had happened.
+ * 3. [method@TcpTunnel.Gateway.hand_over] asks the clients to return, and marks the sockets to be inherited. `execve
+ * ()`
+ *    follows, and [method@TcpTunnel.Gateway.adopt] in the new program, with the descriptor, before it starts its
+ * gateway.
  *
- * The connections of clients that speak resumable/1 lose nothing. A client that speaks the protocol of limrun's singleton mode keeps its
- * target connection; what was on its way may be lost, as whenever its WebSocket breaks. Connections of the multiplexed mode and of
- * reverse tunnels of limrun's protocol are reset. Connections to targets that are being made are made anew.
+ * The connections of clients that use resumable/1 lose nothing. A client that uses the protocol of limrun's singleton
+ * mode keeps its target connection; data on its way may be lost, as whenever its WebSocket breaks. Connections of the
+ * multiplexed mode and of reverse tunnels of limrun's protocol are reset. Connections to targets that are being opened
+ * are opened anew.
  *
- * Draining or closing the gateway meanwhile has it go on. Everything that uses the same I/O threads stands still as well: all gateways and tunnels of the process, which end
- * with the program. What the application does to the gateway meanwhile, such as closing a connection, is lost if another
- * program goes on.
+ * If the gateway is drained or closed meanwhile, it resumes. All gateways and tunnels of the process that use the same
+ * I/O threads stop as well, and end with the program. If another program continues the state, changes that the
+ * application makes meanwhile, such as closing a connection, are lost.
  *
- * Fails with %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway does not run, is suspended already, drains, or was
- * started before a fork of which this process is the child; with %TCP_TUNNEL_ERROR_CLOSED if it is resumed, drained or closed meanwhile; with
- * %G_IO_ERROR_CANCELLED; or with another error of `GIOErrorEnum` if there is no memory for the state. It goes on then.
+ * Fails with %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway does not run, is suspended already, drains, or was started
+ * before a fork and this process is the child; with %TCP_TUNNEL_ERROR_CLOSED if it is resumed, drained or closed
+ * meanwhile; with %G_IO_ERROR_CANCELLED; or with another error of `GIOErrorEnum` if there is no memory for the state.
+ * The gateway has then resumed.
  *
  * Since: 1.0
  */
@@ -93,7 +97,7 @@ tcp_gateway_suspend_async (TcpGateway          *self,
 /**
  * tcp_gateway_suspend_finish:
  * @self: a gateway
- * @result: what the callback was given
+ * @result: the result that the callback received
  * @error: return location for an error
  *
  * Gets the result of [method@TcpTunnel.Gateway.suspend_async], where its errors are described.
@@ -118,11 +122,11 @@ tcp_gateway_suspend_finish (TcpGateway    *self,
  * tcp_gateway_resume:
  * @self: a gateway
  *
- * Goes on after [method@TcpTunnel.Gateway.suspend_async], where no other program did.
+ * Resumes the gateway after [method@TcpTunnel.Gateway.suspend_async], if no other program has continued its state.
  *
- * Nothing was lost, unless [method@TcpTunnel.Gateway.hand_over] was called: then the clients that were asked to come back do so.
- * The descriptor of the state is of no use any more. Does nothing if the gateway is not suspended. Closing the gateway has it go on
- * as well, and end in order.
+ * Nothing was lost, unless [method@TcpTunnel.Gateway.hand_over] was called: then the clients that were asked to return
+ * do so. The descriptor of the state is no longer of use. Does nothing if the gateway is not suspended. Closing the
+ * gateway resumes it as well, and then ends it in order.
  *
  * Since: 1.0
  */
@@ -143,19 +147,19 @@ tcp_gateway_resume (TcpGateway *self)
 
 /**
  * tcp_gateway_hand_over:
- * @self: a gateway that is suspended
+ * @self: a suspended gateway
  * @error: return location for an error
  *
- * Prepares the process for another program that goes on with the state of the gateway.
+ * Prepares the process for another program that continues the state of the gateway.
  *
- * The clients that can come back are asked to. The sockets in the state lose their close-on-exec flag, and no others; what
- * closes one of them from here on, be it the end of the process, has its peer see a reset, so that nobody takes for an
- * end in order what is none. The flag of the descriptor of the state itself is the caller's to clear. `execve ()` is to
- * follow; if it fails, call [method@TcpTunnel.Gateway.resume].
+ * Clients that can return are asked to do so. The close-on-exec flag of the sockets in the state is cleared, and of no
+ * others. From here on each of these sockets is closed with a reset, even by the end of the process, so that its peer
+ * does not mistake that for an orderly end. The caller must clear the flag of the descriptor of the state itself.
+ * `execve ()` follows; if it fails, call [method@TcpTunnel.Gateway.resume].
  *
  * Fails with %TCP_TUNNEL_ERROR_WRONG_STATE if the gateway is not suspended.
  *
- * Returns: whether all is prepared
+ * Returns: whether the process is prepared
  *
  * Since: 1.0
  */
@@ -179,7 +183,7 @@ tcp_gateway_hand_over (TcpGateway  *self,
   return done;
 }
 
-/* The program before has read it, and what came out of a pipe comes only once. */
+/* The previous program has read the pipe, whose data comes only once. */
 static gboolean
 can_read_again (const char  *path,
                 GError     **error)
@@ -193,13 +197,13 @@ can_read_again (const char  *path,
   return FALSE;
 }
 
-/* A start that fails would cost all connections. */
+/* Checked in advance, since a start that fails would end all connections. */
 static gboolean
 gateway_can_start (TcpGateway  *self,
                    GError     **error)
 {
   TcpEndpoint *endpoint = TCP_ENDPOINT (self);
-  /* The start warns of what is to be warned of. */
+  /* The start itself logs the warnings. */
   g_autoptr (TcpLog) log = tcp_log_new ("gateway", TCP_TUNNEL_LOG_LEVEL_NONE);
   g_autofree char *token_file = NULL;
 
@@ -212,25 +216,25 @@ gateway_can_start (TcpGateway  *self,
 /**
  * tcp_gateway_adopt:
  * @self: a gateway that does not run
- * @fd: the descriptor of the state of another, which stays open
+ * @fd: the descriptor of the state of another gateway, which stays open
  * @error: return location for an error
  *
- * Has the next start of the gateway go on with the state of another, which a program that was replaced by this one has written
- * down with [method@TcpTunnel.Gateway.suspend_async].
+ * Makes the next start of the gateway continue the state of another one, which the program that was replaced by this
+ * one has saved with [method@TcpTunnel.Gateway.suspend_async].
  *
- * The whole state is checked, but the sockets in it are only looked at by the start; and the properties are, the tokens and
- * the certificate too, as the start would do. A program can therefore call this to see whether it could go on with a
- * state, and exit.
+ * The whole state is checked, except the sockets in it, which only the start uses. The properties are checked as well,
+ * with the tokens and the certificate, as a start would do. A program can therefore call this to find out whether it
+ * could continue a state, and exit.
  *
- * The gateway goes on with the listeners in the state, whatever its properties say. Sessions of principals that have no
- * token any more are reset, and so are connections beyond what the properties allow. Each connection is reported as opened again. If the
- * start fails every connection in the state is reset.
+ * The gateway continues the listeners in the state, whatever its properties specify. Sessions of principals that have
+ * no token any more are reset, and so are connections beyond the limits of the properties. Each connection is reported
+ * as opened again. If the start fails, every connection in the state is reset.
  *
- * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the descriptor is none of a state, or that is of a version that this library does not
- * know, or makes no sense, or if the token file is a pipe, which could not be read again; or with the error of a start that
- * would fail. The program should exit then, which resets the connections.
+ * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the descriptor is not that of a state, if the state is malformed or
+ * has a version that this library does not know, or if the token file is a pipe, which cannot be read again; or with
+ * the error with which a start would fail. The program should exit then, which resets the connections.
  *
- * Returns: whether the state is one to go on with
+ * Returns: whether the state can be continued
  *
  * Since: 1.0
  */

@@ -5,24 +5,24 @@
 #include "base/secret-hash.h"
 #include "websocket/channel.h"
 
-/* For how many more guests than are left those that have gone are kept. */
+/* How many accounts of guests that have left are kept, beyond as many as are in use. */
 #define SPARE_GUESTS 64
 
-/* How many WebSockets of one principal may be held without a target. A tunnel of limrun's
- * has at most one. */
+/* The limit on WebSockets of one principal that are held without a target. A tunnel of limrun's has at most one. */
 #define MAX_HELD 64
 
 struct _TcpAccess
 {
   TcpAccessLimits limits;
-  TcpRoster *roster; /* NULL before there is one */
-  GHashTable *accounts; /* name → TcpAccount, of the principals that have been here */
-  guint max_accounts; /* beyond which it is looked which guests have gone */
+  TcpRoster *roster; /* NULL before the first */
+  GHashTable *accounts; /* name → TcpAccount, of the principals that have connected */
+  guint max_accounts; /* when it is reached, unused accounts of guests are removed */
 };
 
 /* Accounts */
 
-/* Among how many principals everything is divided. The guests, whom nobody can count before, are at least one. */
+/* The number of principals that share the limits. All guests together count as one, since their number is not known in
+ * advance. */
 static guint
 access_count (TcpAccess *self)
 {
@@ -31,7 +31,7 @@ access_count (TcpAccess *self)
   return tcp_roster_asks (self->roster) ? MAX (n + 1, 2) : n;
 }
 
-/* Of all memory, as a fraction of it, so that it is the same of each kind. */
+/* The share is a fraction of all memory, so that it applies to each kind of memory alike. */
 static double
 access_get_memory_share (TcpAccess       *self,
                          const TcpPolicy *policy)
@@ -43,7 +43,7 @@ access_get_memory_share (TcpAccess       *self,
   return access_count (self) > 1 ? 0.75 : 1;
 }
 
-/* How much a principal may have of a kind. However small its part, a message that is to be whole has to fit into it. */
+/* The memory of a kind that a principal may use. A small share still has room for one message that must be complete. */
 static gsize
 access_get_memory_cap (TcpAccess     *self,
                        TcpMemoryKind  kind,
@@ -54,7 +54,7 @@ access_get_memory_cap (TcpAccess     *self,
   return kind == TCP_MEMORY_INPUT ? MAX (cap, TCP_CHANNEL_MIN_MEMORY) : cap;
 }
 
-/* What messages say of a part of all memory. */
+/* Formats the property and its value, for messages about a part of all memory. */
 static const char *
 access_format_memory (TcpAccess  *self,
                       const char *property,
@@ -66,11 +66,11 @@ access_format_memory (TcpAccess  *self,
   return g_intern_string (text);
 }
 
-/* The property that says how much a principal may have: one of its own, if that is not the same as for others. */
+/* The property that sets the limit of a principal: its own, if that differs from the general one. */
 #define NAME(field, noun) \
   (policy->field != general->field ? "max-" noun " of the principal" : "max-principal-" noun)
 
-/* What one principal may do, and how much of everything it may have, as the roster says. */
+/* Sets what a principal may do, and its limits, according to the roster. */
 static void
 access_limit (TcpAccess  *self,
               TcpAccount *account)
@@ -111,7 +111,7 @@ access_limit (TcpAccess  *self,
   tcp_rate_set (account->download, policy->download_rate);
 }
 
-/* One that has something still stays, although it is in the roster no more. */
+/* An account that is still in use is kept, even if it is no longer in the roster. */
 static gboolean
 is_over (gpointer key,
          gpointer value,
@@ -148,7 +148,7 @@ access_add (TcpAccess  *self,
 
   for (guint i = 0; i < TCP_N_MEMORY_KINDS; i++)
     account->memory[i] = tcp_budget_pool_new_child (self->limits.memory[i], 0);
-  /* Nobody else has it yet. */
+  /* No other code refers to the account yet. */
   if (!tcp_roster_has (self->roster, name))
     account_set_common (account);
   access_limit (self, account);
@@ -156,7 +156,8 @@ access_add (TcpAccess  *self,
   return account;
 }
 
-/* A reference to the one of that name. If that is not in the roster it is a guest, who has nothing of its own. */
+/* Returns a reference to the account of that name. If the name is not in the roster, it is a guest, for which nothing
+ * is set aside. */
 TcpAccount *
 tcp_access_get_account (TcpAccess  *self,
                         const char *name)
@@ -176,7 +177,7 @@ tcp_access_get_account (TcpAccess  *self,
 
 /* The roster */
 
-/* Sets aside what each principal of the roster may have in any case. @offset is that of its share. */
+/* Sets aside the guaranteed part of each principal of the roster. @offset is the offset of the share in TcpAccount. */
 static void
 access_set_aside (TcpAccess *self,
                   TcpQuota  *quota,
@@ -195,7 +196,7 @@ access_set_aside (TcpAccess *self,
   tcp_quota_set_aside (quota, access_count (self), (TcpQuotaShare *const *) shares->pdata, shares->len, others->len);
 }
 
-/* Whoever is in the roster no more loses its sessions, and may do nothing else until then. */
+/* A principal that is no longer in the roster loses its sessions, and cannot do anything else until then. */
 static void
 access_review (TcpAccess  *self,
                TcpAccount *account)
@@ -208,7 +209,7 @@ access_review (TcpAccess  *self,
     access_limit (self, account);
 }
 
-/* From now on it counts, and nothing else. Whoever is here is not affected. */
+/* The roster replaces the former one. Clients that are connected are not affected here. */
 void
 tcp_access_set_roster (TcpAccess *self,
                        TcpRoster *roster)
@@ -241,9 +242,9 @@ tcp_access_get_roster (TcpAccess *self)
   return self->roster;
 }
 
-/* Life */
+/* Creation and destruction */
 
-/* What the limits refer to has to outlive it, and its accounts. */
+/* The objects that the limits refer to must outlive the access and its accounts. */
 TcpAccess *
 tcp_access_new (const TcpAccessLimits *limits)
 {

@@ -8,11 +8,11 @@
 
 G_BEGIN_DECLS
 
-/* Who may use a gateway: its roster, and the principals of it that have been here. Belongs to one thread; an account may
- * be used on all. */
+/* Who may use a gateway: the roster, and the accounts of the principals that have connected. It belongs to one thread;
+ * an account may be used on all. */
 typedef struct _TcpAccess TcpAccess;
 
-/* What there is for all principals together. */
+/* The limits that all principals share. */
 typedef struct
 {
   const TcpGatewaySettings *settings;
@@ -20,7 +20,7 @@ typedef struct
   TcpQuota *clients;
   TcpQuota *connections;
   TcpQuota *listeners; /* for reverse tunnels */
-  TcpDialQueue *dials; /* connections that are under way */
+  TcpDialQueue *dials; /* connections that are being opened */
   TcpQuota *reverse_ports;
   TcpBudgetPool *memory[TCP_N_MEMORY_KINDS];
 } TcpAccessLimits;

@@ -4,7 +4,7 @@
 
 #include "base/ref-count.h"
 
-/* Without limits yet. */
+/* The account has no limits yet. */
 TcpAccount *
 tcp_account_new (const char *name,
                  TcpPolicy  *policy)
@@ -43,7 +43,7 @@ tcp_account_unref (TcpAccount *self)
   g_free (self);
 }
 
-/* A reference to what it may do now. */
+/* Returns a reference to the current policy. */
 TcpPolicy *
 tcp_account_ref_policy (TcpAccount *self)
 {
@@ -83,7 +83,7 @@ tcp_account_part_new (TcpAccount  *account,
   return self;
 }
 
-/* Clients that are left keep what they use of it. */
+/* Clients that are left keep their own references to what they use of it. */
 void
 tcp_account_part_free (TcpAccountPart *self)
 {

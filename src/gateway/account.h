@@ -10,7 +10,7 @@
 
 G_BEGIN_DECLS
 
-/* What clients hold: see shared.h. */
+/* The kinds of memory that clients use: see shared.h. */
 typedef enum
 {
   TCP_MEMORY_DATA,
@@ -19,33 +19,33 @@ typedef enum
   TCP_N_MEMORY_KINDS,
 } TcpMemoryKind;
 
-/* A principal whose clients are here, or were: what it may do, and what it has of the limits. */
+/* A principal that has or had clients here: its policy, and its share of the limits. */
 typedef struct
 {
   gatomicrefcount refs;
   char *name;
-  gboolean is_guest; /* not in the roster: the application has let it in; only touched on the thread of the server */
+  gboolean is_guest; /* not in the roster: admitted by the application; only used on the thread of the server */
   GMutex mutex;
   TcpPolicy *policy; /* under the mutex; a reload replaces it */
   TcpQuotaShare held;
   TcpQuotaShare clients;
   TcpQuotaShare connections;
   TcpQuotaShare reverse_ports;
-  atomic_uint arrivals; /* of the connections, those that came to its listeners */
+  atomic_uint arrivals; /* the connections among them that were accepted by listeners of its clients */
   TcpQuotaShare listeners;
   TcpDialShare dials;
   TcpBudgetPool *memory[TCP_N_MEMORY_KINDS]; /* nullable */
-  TcpRate *upload;   /* from its clients, */
-  TcpRate *download; /* and to them */
+  TcpRate *upload;   /* from its clients */
+  TcpRate *download; /* to its clients */
 } TcpAccount;
 
-/* What it has of that on one thread. */
+/* The part of an account that one thread uses. */
 typedef struct
 {
   TcpBudget *memory[TCP_N_MEMORY_KINDS];
   TcpRateLane *upload;
   TcpRateLane *download;
-  guint n_clients; /* that the thread has of it, and held WebSockets */
+  guint n_clients; /* the clients and held WebSockets of the principal on this thread */
 } TcpAccountPart;
 
 TcpAccount *tcp_account_new (const char *name,

@@ -104,7 +104,7 @@ tcp_addresses_init (TcpAddresses *self)
   self->addresses = g_ptr_array_new_with_free_func (g_object_unref);
 }
 
-/* The next of @list that is of this family, which it gives. */
+/* Finds the next address of this family in @list, starting with @list itself. */
 static GList *
 find_family (GList         *list,
              GSocketFamily  family)
@@ -114,8 +114,8 @@ find_family (GList         *list,
   return list;
 }
 
-/* @addresses, of GInetAddress, in their order, but one of each family in turn: where all of one family are
- * out of reach, those of the other are not to wait for all of them. */
+/* Makes a list of @addresses, of GInetAddress, in their order but with the families alternating: if all addresses of
+ * one family are unreachable, the client does not have to try all of them before the first of the other. */
 GSocketConnectable *
 tcp_addresses_new (GList   *addresses,
                    guint16  port)
@@ -139,7 +139,7 @@ tcp_addresses_new (GList   *addresses,
   return G_SOCKET_CONNECTABLE (self);
 }
 
-/* Of @where, which is an address or several, those that @func allows; NULL if it allows none. */
+/* Returns those addresses of @where, which is one address or several, that @func allows; NULL if it allows none. */
 GSocketConnectable *
 tcp_addresses_filter (GSocketConnectable *where,
                       TcpAddressFunc      func,

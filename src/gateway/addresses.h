@@ -6,15 +6,15 @@
 
 G_BEGIN_DECLS
 
-/* The addresses of a name that was looked up, with a port: where GSocketClient may connect to, trying one after
- * the other. It does not change. */
+/* The addresses to which a name was resolved, with a port. GSocketClient tries them one after the other. The object
+ * does not change. */
 #define TCP_TYPE_ADDRESSES (tcp_addresses_get_type ())
 G_DECLARE_FINAL_TYPE (TcpAddresses, tcp_addresses, TCP, ADDRESSES, GObject)
 
 GSocketConnectable *tcp_addresses_new (GList   *addresses,
                                        guint16  port);
 
-/* Whether it may be connected to. */
+/* Whether a connection to this address is allowed. */
 typedef gboolean (*TcpAddressFunc) (GInetAddress *address,
                                     guint16       port,
                                     gpointer      user_data);

@@ -10,20 +10,20 @@ struct _TcpAskQueue
   TcpOrigins *origins;
   gint64 timeout;
   const TcpAskCallbacks *callbacks;
-  GQueue waiting; /* of TcpAsk, the oldest first */
-  GQueue asked;   /* likewise; the first is due first */
-  TcpTimer *look; /* who has the next turn, and whose time is over */
+  GQueue waiting; /* of TcpAsk, oldest first */
+  GQueue asked;   /* of TcpAsk, in the order in which they are due */
+  TcpTimer *look; /* gives the next turn, and ends requests that are due */
 };
 
 struct _TcpAsk
 {
   TcpAskQueue *queue;
-  GList link; /* in one of its lists */
+  GList link; /* in one of the lists of the queue */
   TcpOrigin *origin;
   gboolean cancelled;    /* the client has left */
-  gpointer user_data;    /* until then */
+  gpointer user_data;    /* invalid once cancelled */
   TcpQuestion *question; /* NULL while it waits */
-  gint64 due;            /* for an answer */
+  gint64 due;            /* when the time to answer is over */
 };
 
 static void
@@ -32,7 +32,7 @@ queue_look_again (TcpAskQueue *self)
   tcp_timer_set (self->look, 0);
 }
 
-/* It may have been the last that needed its origin. */
+/* The origin may be freed with its last request. */
 static void
 ask_free (TcpAsk *self)
 {
@@ -76,7 +76,7 @@ on_answered (TcpQuestion     *question,
   ask_finish (user_data, answer);
 }
 
-/* Behind a proxy that is trusted everybody has the same address if it does not name its clients. */
+/* Behind a trusted proxy that does not name its clients, all of them have the same address. */
 static gboolean
 origin_may_ask (const TcpOrigin *origin)
 {
@@ -92,7 +92,7 @@ origin_goes_before (const TcpOrigin *self,
   return self->known && !other->known;
 }
 
-/* The newest of its address, whose client will most likely stay until it is answered. */
+/* The newest request of its address: its client is the most likely to stay until the answer. */
 static TcpAsk *
 queue_find_next (TcpAskQueue *self)
 {
@@ -124,7 +124,8 @@ queue_give_turn (TcpAskQueue *self,
   self->callbacks->ask (question, ask->user_data);
 }
 
-/* One that the application has not seen yet is in its queue, and keeps its place, or what is there would grow. */
+/* A question that is still in the event queue of the application keeps its place. Otherwise that queue could grow
+ * without bound. */
 static void
 queue_end_due (TcpAskQueue *self)
 {
@@ -165,7 +166,8 @@ on_look (gpointer user_data)
     tcp_timer_set (self->look, ((TcpAsk *) self->asked.head->data)->due);
 }
 
-/* @thread is the current one; @timeout, in µs, is what the application has for an answer. The others have to outlive it. */
+/* @thread is the current one; @timeout, in µs, is the time that the application has for an answer. The other arguments
+ * must outlive the queue. */
 TcpAskQueue *
 tcp_ask_queue_new (TcpIoThread           *thread,
                    TcpOrigins            *origins,
@@ -182,7 +184,7 @@ tcp_ask_queue_new (TcpIoThread           *thread,
   return self;
 }
 
-/* All are to be cancelled before. */
+/* All requests must be cancelled before. */
 void
 tcp_ask_queue_free (TcpAskQueue *self)
 {
@@ -192,7 +194,7 @@ tcp_ask_queue_free (TcpAskQueue *self)
   g_free (self);
 }
 
-/* The callbacks are called from the top of the main loop, with @user_data. */
+/* The callbacks are called from the main loop, with @user_data. */
 TcpAsk *
 tcp_ask_queue_add (TcpAskQueue *self,
                    TcpOrigin   *origin,
@@ -209,8 +211,9 @@ tcp_ask_queue_add (TcpAskQueue *self,
   return ask;
 }
 
-/* The client has left: the callbacks are not called any more. A question keeps its place, and its origin, until the
- * application is done with it: else who asks and leaves could make it do any amount of work. */
+/* The client has left: the callbacks are not called any more. A question keeps its place and its origin until the
+ * application has finished with it: otherwise a client could make the application do any amount of work by asking and
+ * leaving. */
 void
 tcp_ask_cancel (TcpAsk *self)
 {

@@ -7,23 +7,23 @@
 
 G_BEGIN_DECLS
 
-/* The requests about which the application is asked whose they are. Only so many questions are with it at a time, each
- * until it was answered, dropped, or its time is over, also if the client has left: the others wait for their turn. That
- * comes to the address that has fewest of them. So neither a flood of requests nor an application that is slow makes
- * anything grow, and no address keeps others from their turn. */
+/* The requests about which the application is asked. The number of questions at a time is limited; each counts until it
+ * is answered, dropped, or its time is over, even if the client has left. The other requests wait for their turn, which
+ * goes to the address with the fewest questions. So neither a flood of requests nor a slow application makes anything
+ * grow without bound, and no address keeps others from their turn. */
 typedef struct _TcpAskQueue TcpAskQueue;
 typedef struct _TcpAsk TcpAsk;
 
-/* How many questions the application has at most, and how many for clients of one address. */
+/* The limits on pending questions: of all, and of one address. */
 #define TCP_ASK_MAX 64
 #define TCP_ASK_MAX_OF_ORIGIN 32
 
 typedef struct
 {
-  /* It has its turn: the question is to be handed over. */
+  /* The request has its turn: the callback passes the question to the application. */
   void (*ask) (TcpQuestion *question,
                gpointer     user_data);
-  /* The ask is gone. @answer is NULL if none came in time. */
+  /* The request is finished, and freed. @answer is NULL if none came in time. */
   void (*answered) (const TcpAnswer *answer,
                     gpointer         user_data);
 } TcpAskCallbacks;

@@ -7,13 +7,13 @@
 
 G_BEGIN_DECLS
 
-/* What a client has shown. The object keeps copies. */
+/* What a client has sent. The object keeps copies. */
 typedef struct
 {
   const char *token; /* nullable */
   const char *path;
   const char *address; /* of the client; nullable */
-  guint16 port;        /* likewise, 0 if it is not known */
+  guint16 port;        /* 0 if it is not known */
   GSocketAddress *proxy; /* nullable */
   GTlsCertificate *certificate; /* nullable */
 } TcpAuthenticationFacts;

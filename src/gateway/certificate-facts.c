@@ -4,9 +4,8 @@
 
 #include <string.h>
 
-/* GIO knows the names of hosts in a certificate, but neither its e-mail addresses nor the parts of its subject. So much of
- * RFC 5280 is read here as leads to them, and nothing is believed of it: whether the certificate is good is for a
- * GTlsDatabase to say. */
+/* GIO returns the host names of a certificate, but neither its e-mail addresses nor the parts of its subject. This file
+ * reads only the part of RFC 5280 that leads to them, and verifies nothing: that is up to a GTlsDatabase. */
 
 enum
 {
@@ -20,13 +19,13 @@ enum
   TAG_SEQUENCE = 0x30,
   TAG_SET = 0x31,
 
-  /* Of the certificate */
+  /* of the certificate */
   TAG_VERSION = 0xa0,
   TAG_ISSUER_ID = 0x81,
   TAG_SUBJECT_ID = 0x82,
   TAG_EXTENSIONS = 0xa3,
 
-  /* Of a subject alternative name */
+  /* of a subject alternative name */
   TAG_MAIL = 0x81,
   TAG_DNS = 0x82,
 };
@@ -37,7 +36,7 @@ static const guint8 oid_key_usage[] = { 0x55, 0x1d, 0x25 };
 static const guint8 oid_any_usage[] = { 0x55, 0x1d, 0x25, 0x00 };
 static const guint8 oid_usage_of_clients[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02 };
 
-/* What is left of the content of an element. */
+/* The rest of the content of an element. */
 typedef struct
 {
   const guint8 *data;
@@ -69,7 +68,7 @@ der_read_length (Der   *self,
   if (*length < 0x80)
     return TRUE;
 
-  /* 0x80 would be a length that is not known. */
+  /* 0x80 is the indefinite length, which DER does not have. */
   n = *length & 0x7f;
   if (n == 0 || n > 4 || n > self->left)
     return FALSE;
@@ -79,7 +78,7 @@ der_read_length (Der   *self,
   return der_skip (self, n);
 }
 
-/* The next element. Tags of several bytes do not occur. */
+/* Reads the next element. Tags of several bytes do not occur. */
 static gboolean
 der_next (Der    *self,
           guint8 *tag,
@@ -114,7 +113,7 @@ der_is_at (const Der *self,
   return self->left > 0 && *self->data == tag;
 }
 
-/* Whether it is not there, or was left behind. */
+/* Skips an element that is optional. FALSE only if it is malformed. */
 static gboolean
 der_pass (Der    *self,
           guint8  tag)
@@ -126,7 +125,7 @@ der_pass (Der    *self,
 
 #define der_equals(self, bytes) ((self)->left == sizeof (bytes) && memcmp ((self)->data, bytes, sizeof (bytes)) == 0)
 
-/* A text that nobody could have as a name is left out: one with a zero byte, behind which others may read no further. */
+/* A text that cannot be a name is left out, such as one with a zero byte: other code may read only as far as that. */
 static void
 add_name (GPtrArray *names,
           const Der *text)
@@ -135,7 +134,7 @@ add_name (GPtrArray *names,
     g_ptr_array_add (names, g_strndup ((const char *) text->data, text->left));
 }
 
-/* With several nobody could say which one counts. */
+/* If there are several common names, none is used, since it is not defined which one counts. */
 static gboolean
 read_subject (Der        subject,
               GPtrArray *names)
@@ -206,7 +205,7 @@ read_key_usage (Der       value,
   return TRUE;
 }
 
-/* None occurs twice. */
+/* Each of these extensions may occur only once. */
 static gboolean
 read_extensions (Der        wrapper,
                  GPtrArray *names,
@@ -232,7 +231,7 @@ read_extensions (Der        wrapper,
   return TRUE;
 }
 
-/* FALSE if it is malformed. */
+/* FALSE if the certificate is malformed. */
 gboolean
 tcp_certificate_read_facts (const guint8        *der,
                             gsize                length,

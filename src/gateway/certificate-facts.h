@@ -6,11 +6,12 @@
 
 G_BEGIN_DECLS
 
-/* What a certificate says, true or not. */
+/* The contents of a certificate, which are not verified. */
 typedef struct
 {
-  char **names; /* hosts and e-mail addresses of its alternative names, in their order; or the one common name of its subject */
-  gboolean is_for_clients; /* its key may be used for them */
+  char **names; /* hosts and e-mail addresses of its alternative names, in their order; or the one common name of its
+                 * subject */
+  gboolean is_for_clients; /* its key may be used by clients */
 } TcpCertificateFacts;
 
 gboolean tcp_certificate_read_facts (const guint8        *der,

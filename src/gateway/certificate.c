@@ -7,14 +7,14 @@
 #include <tcptunnel/tcptunnel.h>
 #include "base/text.h"
 
-/* A TLS handshake within the process. GLib does not compare a certificate with its key; a
- * client does. */
+/* A TLS handshake within the process. GLib does not check that a private key belongs to its certificate; a client does.
+ * */
 typedef struct
 {
   GSocket *sockets[2];
   GIOStream *tls[2];
   guint running;
-  GError *error; /* the first */
+  GError *error; /* the first one */
 } Trial;
 
 static void
@@ -53,7 +53,7 @@ on_handshake (GObject      *object,
     {
       if (self->error == NULL)
         self->error = g_steal_pointer (&error);
-      /* The other end may not have noticed. */
+      /* The other end may still wait for this one. */
       for (guint i = 0; i < 2; i++)
         g_socket_shutdown (self->sockets[i], TRUE, TRUE, NULL);
     }
@@ -70,7 +70,7 @@ on_handshake (GObject      *object,
                              self->error->message);
 }
 
-/* GnuTLS would crash without one. */
+/* GnuTLS would crash without a private key. */
 static gboolean
 has_private_key (GTlsCertificate *certificate)
 {
@@ -119,8 +119,8 @@ trial_prepare (Trial            *self,
   return TRUE;
 }
 
-/* Fails with TCP_TUNNEL_ERROR_TLS if the private key does not belong to the certificate, or
- * there is another reason why no client could connect. */
+/* Fails with TCP_TUNNEL_ERROR_TLS if the private key does not belong to the certificate, or if no client could connect
+ * for another reason. */
 void
 tcp_certificate_try (GTlsCertificate     *certificate,
                      GCancellable        *cancellable,
@@ -160,7 +160,7 @@ on_tried (GObject      *object,
   *(GAsyncResult **) user_data = g_object_ref (result);
 }
 
-/* Blocks. */
+/* Blocks until the handshake is over. */
 gboolean
 tcp_certificate_try_sync (GTlsCertificate  *certificate,
                           GCancellable     *cancellable,
@@ -177,7 +177,7 @@ tcp_certificate_try_sync (GTlsCertificate  *certificate,
   return tcp_certificate_try_finish (result, error);
 }
 
-/* Of what a client objects to, that which can be known here. */
+/* Warns about those problems, among all that make clients reject a certificate, that can be found here. */
 void
 tcp_certificate_warn (GTlsCertificate *certificate,
                       GDateTime       *now,

@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* Whether a certificate will do for a gateway, before its clients find out. */
+/* Checks whether a gateway can use a certificate, before clients connect. */
 void tcp_certificate_try (GTlsCertificate     *certificate,
                           GCancellable        *cancellable,
                           GAsyncReadyCallback  callback,

@@ -58,7 +58,7 @@ certificate_read_names (TcpClientCertificate *self)
     self->problem = g_strdup ("its key is not for clients (extended key usage)");
 }
 
-/* When the first of it and its issuers expires, as far as the client has shown them. The second that is named counts. */
+/* When the first certificate of the chain expires, as far as the client has sent it. G_MAXINT64 if none does. */
 static gint64
 get_expiry (GTlsCertificate *certificate)
 {
@@ -106,7 +106,7 @@ run (GTask        *task,
   g_task_return_pointer (task, tcp_client_certificate_ref (self), (GDestroyNotify) tcp_client_certificate_unref);
 }
 
-/* In a thread of GTask's pool: the database may read a file, and ask somebody. */
+/* Runs in a thread of GTask's pool, since the database may block: it may read a file, or ask a server. */
 void
 tcp_client_certificate_verify (GTlsCertificate     *certificate,
                                GTlsDatabase        *database,

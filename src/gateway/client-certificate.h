@@ -6,15 +6,16 @@
 
 G_BEGIN_DECLS
 
-/* A certificate that a client has shown, and what became of it. Does not change, and may be used on all threads. */
+/* A certificate that a client has shown, and the result of its verification. It does not change, and may be used on all
+ * threads. */
 typedef struct
 {
   gatomicrefcount refs;
   GTlsCertificate *certificate;
-  GTlsDatabase *database; /* by which it was verified */
-  char *problem; /* why it is not believed, for a message; NULL if it is, and only then: */
-  char **names;  /* whom it names */
-  gint64 expires; /* microseconds since 1970, G_MAXINT64 for never */
+  GTlsDatabase *database; /* with which it was verified */
+  char *problem; /* why it is not valid, for a message; NULL if it is valid */
+  char **names;  /* the names in it; only if it is valid */
+  gint64 expires; /* microseconds since 1970, G_MAXINT64 for never; only if it is valid */
 } TcpClientCertificate;
 
 TcpClientCertificate *tcp_client_certificate_ref (TcpClientCertificate *self);

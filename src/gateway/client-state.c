@@ -7,7 +7,7 @@
 #include "base/invalid.h"
 #include "gateway/networks.h"
 
-/* Where these are in it. */
+/* The indices of these children in a state. */
 enum
 {
   LISTENERS = 10,
@@ -89,7 +89,7 @@ listeners_make_sense (GVariant *listeners)
   return TRUE;
 }
 
-/* Of @state, which is of the type. */
+/* Reads @state, which has the right type. */
 void
 tcp_client_state_get (TcpClientState *self,
                       GVariant       *state)
@@ -108,7 +108,8 @@ tcp_client_state_get (TcpClientState *self,
   self->local = read_address (local);
 }
 
-/* The same, of what may be anything. Nothing in it is believed. If it fails there is nothing to be cleared. */
+/* As tcp_client_state_get (), but for a state that may contain anything: all of it is checked. If it fails, there is
+ * nothing to clear. */
 gboolean
 tcp_client_state_read (TcpClientState  *self,
                        GVariant        *state,
@@ -131,7 +132,7 @@ tcp_client_state_read (TcpClientState  *self,
   return TRUE;
 }
 
-/* @state is of the type. */
+/* @state has the right type. */
 void
 tcp_client_state_foreach_socket (GVariant           *state,
                                  TcpStateSocketFunc  func,

@@ -6,9 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* What is written down of a client of the gateway. Pure. */
+/* The saved state of a client of the gateway. Without I/O. */
 
-/* One of the ports on which the gateway listens for it: the id, the port, and the descriptor with its inode, or -1. */
+/* A port on which the gateway listens for the client: the id, the port, and the descriptor with its inode, or -1. */
 #define TCP_LISTENER_STATE_TYPE "(uqit)"
 #define TCP_CLIENT_STATE_TYPE "(msmssuusxm(sq)m(sq)m(sq)a" TCP_LISTENER_STATE_TYPE TCP_SESSION_STATE_TYPE ")"
 
@@ -17,20 +17,20 @@ typedef enum
   TCP_CLIENT_MULTIPLEXED = 1 << 0,
   TCP_CLIENT_FOREIGN = 1 << 1,
   TCP_CLIENT_BEGUN = 1 << 2,
-  TCP_CLIENT_GRANTED = 1 << 3, /* the application has let it in */
-  TCP_CLIENT_LAPSED = 1 << 4,  /* what it has shown does not hold any more */
+  TCP_CLIENT_GRANTED = 1 << 3, /* the application has admitted it */
+  TCP_CLIENT_LAPSED = 1 << 4,  /* its proof is no longer valid */
   TCP_CLIENT_ALL_FLAGS = (1 << 5) - 1,
 } TcpClientFlags;
 
 typedef struct
 {
   char *session_id; /* nullable */
-  char *target;     /* that it has asked for in its URL; nullable */
-  char *principal;  /* its name */
+  char *target;     /* the name that its URL selects; nullable */
+  char *principal;  /* the name */
   guint32 flags;
-  guint32 timeout;  /* ms for which its session is kept without a WebSocket */
+  guint32 timeout;  /* the time in ms for which its session is kept without a WebSocket */
   const TcpProtocolClass *protocol;
-  gint64 expires;   /* what it has shown does; microseconds since 1970, G_MAXINT64 for never */
+  gint64 expires;   /* when its proof expires; microseconds since 1970, G_MAXINT64 for never */
   GSocketAddress *address; /* nullable, as are the next two */
   GSocketAddress *proxy;
   GSocketAddress *local;
@@ -38,7 +38,7 @@ typedef struct
   GVariant *session;
 } TcpClientState;
 
-/* What it calls with each socket that is in a state. */
+/* Called for each socket in a state. */
 typedef void (*TcpStateSocketFunc) (int      fd,
                                     guint64  inode,
                                     gboolean listens,

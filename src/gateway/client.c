@@ -15,45 +15,45 @@
 #include "io/reactor.h"
 #include "protocol/windows.h"
 
-/* How much of one client may wait for its targets in raw and tagged. */
+/* The limit and the lower bound of the data of one client that may wait for its targets in raw and tagged. */
 #define MAX_QUEUED (1024 * 1024)
 #define MIN_QUEUED (64 * 1024)
 
-/* What a connection costs that was asked for, in microseconds, beside beginning it. */
+/* The time that a requested connection is charged for, in microseconds, in addition to the time to begin it. */
 #define CONNECTION_COST 50
 
-/* For how long one with nothing to lose keeps its place where places are scarce. */
+/* For how long a client with an empty session is kept if places are scarce. */
 #define SPARE_TIMEOUT (10 * G_TIME_SPAN_SECOND)
 
-/* What a listener costs, and each port that is tried for it, in microseconds. */
+/* The time that a listener, and each port tried for it, is charged for, in microseconds. */
 #define LISTENER_COST 100
 
 /* How long a client that was asked for another credential keeps its listeners, which accept nothing meanwhile. */
 #define RENEWAL_TIME (10 * G_TIME_SPAN_SECOND)
 
-/* A client that is away that long gives its ports up where others need them, at most, or a part of session-timeout,
- * and looks again so often. */
+/* After this time, or a tenth of session-timeout if that is shorter, a client without a WebSocket gives up those of its
+ * ports that other clients need. It is checked again at this interval. */
 #define AWAY_TIMEOUT (30 * G_TIME_SPAN_SECOND)
 #define AWAY_PART 10
 
 /* How many connections are accepted for a client without a WebSocket. */
 #define MAX_ARRIVALS_AWAY 64
 
-/* The id of the listener where the protocol has none. */
+/* The id of the only listener, if the protocol has no ids. */
 #define ONLY_LISTENER 1
 
 struct _TcpClient
 {
-  TcpShared *shared; /* with its settings and log; the shard keeps it */
+  TcpShared *shared; /* with its settings and log; the shard keeps it alive */
   const TcpGatewaySettings *settings;
   gboolean raw;
   char *session_id;
-  char *target;    /* the name of what the path of its WebSockets leads to; nullable */
+  char *target;    /* the name of the target that the path of its WebSockets selects; nullable */
   TcpAccount *principal;
-  TcpPolicy *reviewed; /* with which its connections go together */
-  GSocketAddress *address; /* from where the last WebSocket came, NULL if that is not known, */
-  GSocketAddress *local;   /* and to which of this end; likewise */
-  GSocketAddress *proxy;   /* through which; NULL if no proxy has named the address */
+  TcpPolicy *reviewed; /* the policy that its connections were last checked against */
+  GSocketAddress *address; /* the origin of the last WebSocket; NULL if it is not known */
+  GSocketAddress *local;   /* the local address of the last WebSocket; likewise */
+  GSocketAddress *proxy;   /* the proxy that has named the address; NULL if none has */
   TcpLog *log;
   TcpLogLimit *warnings;
   TcpClientCallbacks callbacks;
@@ -61,30 +61,30 @@ struct _TcpClient
 
   TcpSession *session;
   TcpIoThread *thread;
-  GHashTable *dials; /* TcpStream → Dial, those under way */
-  TcpDialLane *lane; /* of the thread; the shard keeps it */
-  TcpRateLane *upload;   /* of the principal, on the thread; */
+  GHashTable *dials; /* TcpStream → Dial, those in progress */
+  TcpDialLane *lane; /* of the thread; the shard keeps it alive */
+  TcpRateLane *upload;   /* of the principal, on the thread */
   TcpRateLane *download; /* likewise */
   TcpDialClient in_turns;
-  TcpReverse *reverse;  /* NULL where it has no listeners */
-  guint flags;          /* of TcpClientFlags: what it asked for */
-  gboolean is_listener; /* limrun's: its WebSocket is one, */
-  guint16 remote_port;  /* on this port */
-  gboolean begun;    /* raw: the target connection was asked for */
+  TcpReverse *reverse;  /* NULL if it has no listeners */
+  guint flags;          /* of TcpClientFlags: what it requested */
+  gboolean is_listener; /* limrun's protocol: its WebSocket is a listener */
+  guint16 remote_port;  /* the port of that listener */
+  gboolean begun;    /* raw: the target connection was requested */
   gboolean draining;
   gboolean closed;
-  TcpProof proof;     /* that it has shown last */
-  gboolean lapsed;    /* it does not hold any more */
-  gboolean unproven;  /* it was shown to another process */
-  TcpTimer *renewal;  /* when that expires, or it should have shown another */
+  TcpProof proof;     /* the latest */
+  gboolean lapsed;    /* the proof is no longer valid */
+  gboolean unproven;  /* the proof was shown to another process */
+  TcpTimer *renewal;  /* when the proof expires, or another one should have been shown */
   GCancellable *verification; /* while its certificate is verified again */
-  gboolean sent_away; /* for another process */
-  TcpTimer *expiry;   /* while it has no WebSocket, */
-  gint64 expires_at;  /* which it may have to do without until then */
-  TcpTimer *way;      /* while it has listeners and no WebSocket, */
-  gint64 away_since;  /* since then, */
-  guint n_arrivals;   /* and so many connections were accepted */
-  TcpTimer *end;      /* says that it ended, from the top of the main loop */
+  gboolean sent_away; /* was asked to connect again, to another process */
+  TcpTimer *expiry;   /* while it has no WebSocket */
+  gint64 expires_at;  /* when its session ends unless it has a WebSocket by then */
+  TcpTimer *way;      /* while it has listeners and no WebSocket */
+  gint64 away_since;  /* since when it has no WebSocket */
+  guint n_arrivals;   /* how many connections were accepted since then */
+  TcpTimer *end;      /* calls the callback ended from the main loop */
 };
 
 typedef struct
@@ -95,7 +95,7 @@ typedef struct
   char *address;
   gboolean is_configured;
   TcpTargetRules *rules; /* nullable */
-  TcpDial *dial;         /* NULL while it is suspended */
+  TcpDial *dial;         /* NULL while the client is suspended */
   gint64 began;
 } Dial;
 
@@ -113,9 +113,8 @@ on_end (gpointer user_data)
   self->callbacks.ended (self, self->user_data);
 }
 
-/* Another gets the places of those that nobody would miss. But while there are enough of them these
- * are kept as well: something for one may have been sent when the path was silent already, and
- * be on its way once more. */
+/* A client with an empty session gives its place to another if more than half of the places are taken. Otherwise it is
+ * kept: it may have been sent something that the network lost, and that will be sent again. */
 static gboolean
 client_is_in_the_way (TcpClient *self)
 {
@@ -176,7 +175,7 @@ dial_free (gpointer data)
   g_free (dial);
 }
 
-/* Before anything else. So few bytes always fit in. */
+/* The header goes before all other data. It is so small that a new socket has room for all of it. */
 static gboolean
 client_write_header (TcpClient         *self,
                      GSocketConnection *connection)
@@ -275,7 +274,7 @@ dial_begin (Dial *self)
                              client->thread, client->settings->common.connect_timeout, on_dialed, self);
 }
 
-/* @target is what the client knows it by. An address that is not @is_configured has to keep to the rules. */
+/* @target is the name that the client uses. An address that is not @is_configured must comply with the rules. */
 static void
 client_dial (TcpClient       *self,
              TcpStream       *stream,
@@ -325,7 +324,7 @@ client_enter_connection (TcpClient  *self,
     }
 }
 
-/* It has a place, and shares what all of the principal may move. */
+/* The stream has a place among the connections, and a share of the rates of the principal. */
 static void
 client_count_stream (TcpClient *self,
                      TcpStream *stream)
@@ -334,7 +333,7 @@ client_count_stream (TcpClient *self,
   tcp_stream_set_rates (stream, self->download, self->upload);
 }
 
-/* What to call it, also if that is not UTF-8; NULL for a target that the gateway does not have. */
+/* The name for messages, valid UTF-8 in any case; NULL if the gateway has no such target. */
 static char *
 client_show_target (const TcpPolicy *policy,
                     const char      *asked)
@@ -382,7 +381,7 @@ on_stream_opened (TcpSession *session,
       client_refuse (self, stream, TCP_RESET_LIMIT, FALSE, error);
       return;
     }
-  /* Tagged, which cannot say so beforehand. */
+  /* Only the protocol tagged opens streams during a drain, since it cannot announce one. */
   if (self->draining)
     {
       error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, "the gateway takes no new connections");
@@ -400,7 +399,7 @@ on_stream_opened (TcpSession *session,
   client_dial (self, stream, name, address, is_configured, policy);
 }
 
-/* Whether what the stream is connected to, or is to be, is allowed. */
+/* Whether the target of the stream, connected or not, is allowed. */
 static gboolean
 client_review_stream (TcpClient       *self,
                       TcpStream       *stream,
@@ -422,7 +421,7 @@ client_review_stream (TcpClient       *self,
   return is_configured || connection == NULL || tcp_target_rules_allow_connection (policy->rules, connection);
 }
 
-/* It ends if it is not. */
+/* Ends the stream if its target is not allowed any more. */
 static void
 client_check_stream (TcpClient       *self,
                      TcpStream       *stream,
@@ -438,7 +437,7 @@ client_check_stream (TcpClient       *self,
   client_refuse (self, stream, TCP_RESET_FORBIDDEN, FALSE, error);
 }
 
-/* Another policy counts: what it does not allow ends. */
+/* The policy has changed: connections that it does not allow end. */
 static void
 client_review_streams (TcpClient *self)
 {
@@ -502,13 +501,13 @@ on_reverse_unlistened (guint32       listener,
   TcpClient *self = user_data;
 
   tcp_log_debug (self->log, "not listening for the client %s: %s", self->principal->name, why);
-  /* To say so would end the connections that go on. */
+  /* A message about it would end the connections that go on. */
   if (self->is_listener && code == TCP_RESET_DRAINING)
     return;
   tcp_session_unlisten (self->session, listener, code, why);
 }
 
-/* Strangers, who need no token, get no more than half of what the client may have. */
+/* TCP clients of a listener need no token. They get at most half of the connections that the principal may have. */
 static gboolean
 client_enter_arrival (TcpClient  *self,
                       GError    **error)
@@ -569,7 +568,7 @@ client_open_from (TcpClient          *self,
   return stream;
 }
 
-/* A TCP client for the service of this one. */
+/* A TCP client has connected to a listener of this client. */
 static void
 on_reverse_accepted (guint32            listener,
                      GSocketConnection *connection,
@@ -580,7 +579,7 @@ on_reverse_accepted (guint32            listener,
   g_autoptr (GError) error = NULL;
   TcpStream *stream = client_open_from (self, listener, peer, connection, &error);
 
-  /* What has left before the client could hear of it is to cost little. */
+  /* TCP clients that leave before the client has a WebSocket again must not cost much. */
   if (tcp_session_get_channel (self->session) == NULL && ++self->n_arrivals >= MAX_ARRIVALS_AWAY && self->reverse != NULL)
     tcp_reverse_set_resting (self->reverse, TRUE);
   if (stream == NULL)
@@ -641,7 +640,7 @@ on_stream_closed (TcpSession   *session,
     client_end (self);
 }
 
-/* It has no WebSocket. */
+/* Called when the client has lost its WebSocket. */
 static void
 client_await_need (TcpClient *self)
 {
@@ -660,7 +659,7 @@ on_way_due (gpointer user_data)
   client_await_need (self);
 }
 
-/* A client that is away may have listeners, which others can see. */
+/* A client without a WebSocket may have listeners that accept connections. */
 static gboolean
 client_needs_proof (TcpClient *self)
 {
@@ -668,7 +667,7 @@ client_needs_proof (TcpClient *self)
          (self->reverse != NULL && !tcp_reverse_is_empty (self->reverse));
 }
 
-/* The clock may be set meanwhile, so that it is looked at again every now and then. */
+/* The system clock may be set meanwhile, so it is checked again at least once a minute. */
 static void
 client_await_renewal (TcpClient *self)
 {
@@ -683,7 +682,7 @@ client_await_renewal (TcpClient *self)
 static void
 client_go_on (TcpClient *self)
 {
-  /* Of what limrun's protocol had there is nothing left; what another session waits for it may have. */
+  /* A listener of limrun's protocol ends with its WebSocket. A port that another session waits for is given up. */
   if (self->is_listener)
     g_clear_pointer (&self->reverse, tcp_reverse_free);
   else if (self->reverse != NULL)
@@ -697,7 +696,7 @@ client_go_on (TcpClient *self)
   if (tcp_session_is_idle (self->session))
     client_end (self);
   else
-    /* It may come back; or what is left is for a target that may never read it. */
+    /* The client may come back. Or the data that is left is for a target that may never read it. */
     client_await_return (self);
 }
 
@@ -721,10 +720,10 @@ static const TcpSessionCallbacks session_callbacks = {
   .unlistened = on_unlistened,
 };
 
-/* What it has shown */
+/* The proof */
 
-/* Nobody may come to a listener of a client that is not let in any more. One that is here was asked for another
- * credential, and may be back in a moment: what connects until then waits. */
+/* A client whose proof is not valid any more must not accept connections. One that has a WebSocket was asked for
+ * another credential, and may return at once: until then its new connections wait. */
 static void
 client_lapse_listeners (TcpClient *self,
                         gboolean   asked)
@@ -745,7 +744,7 @@ client_lapse_listeners (TcpClient *self,
   tcp_reverse_give_up (self->reverse, TCP_RESET_BROKEN, "what the client had shown was not valid any more while it was away");
 }
 
-/* Its session goes on if it comes back with another. */
+/* The session goes on if the client returns with another credential. */
 static void
 client_renew (TcpClient  *self,
               const char *reason)
@@ -799,7 +798,7 @@ on_verified_again (GObject      *object,
   g_autoptr (TcpClientCertificate) certificate = tcp_client_certificate_verify_finish (result, &error);
   g_autofree char *reason = NULL;
 
-  /* It may be gone. */
+  /* The client may have been freed. */
   if (certificate == NULL)
     return;
 
@@ -823,7 +822,7 @@ client_stop_verification (TcpClient *self)
   g_clear_object (&self->verification);
 }
 
-/* By those that count now. */
+/* Verifies the certificate again, with the current authorities. */
 static void
 client_verify_again (TcpClient    *self,
                      GTlsDatabase *client_ca)
@@ -833,11 +832,10 @@ client_verify_again (TcpClient    *self,
   tcp_client_certificate_verify (self->proof.certificate->certificate, client_ca, self->verification, on_verified_again, self);
 }
 
-/* Life */
+/* Creation and destruction */
 
-/* As many connections as are usual may use all of it at once; but there may be more clients, each of
- * which may use it for one at least. Those of other principals do not make it less than what is set aside for
- * this one gives. */
+/* The usual number of connections may use the whole window at once; but there may be more clients, each of which can
+ * use it for at least one. Clients of other principals do not reduce it below what is set aside for this principal. */
 static gsize
 client_get_first_window (TcpShared *shared,
                          TcpBudget *queue_budget)
@@ -846,8 +844,8 @@ client_get_first_window (TcpShared *shared,
                                  MIN (shared->settings->common.max_connections, TCP_WINDOWS_USUAL_STREAMS));
 }
 
-/* What may wait of one that may not send on all at once is what it may in a second: less waits for less long when the
- * client has gone. */
+/* If the upload of a principal is limited, its targets' queues hold what it may send in a second: a shorter queue is
+ * sent sooner after the client has left. */
 static gsize
 client_get_max_queued (TcpShared  *shared,
                        TcpAccount *principal)
@@ -858,7 +856,7 @@ client_get_max_queued (TcpShared  *shared,
   return rate > 0 ? MIN (max, MAX (rate, MIN_QUEUED)) : max;
 }
 
-/* On @thread. @shared, @lane and @warnings have to outlive it; @part is that of its principal. */
+/* Called on @thread. @shared, @lane and @warnings must outlive the client; @part is that of its principal. */
 TcpClient *
 tcp_client_new (TcpShared                *shared,
                 TcpIoThread              *thread,
@@ -967,22 +965,21 @@ tcp_client_get_principal (TcpClient *self)
   return self->principal;
 }
 
-/* Through which its last WebSocket came; NULL for none. */
+/* The proxy that has named the address of its last WebSocket; NULL if none has. */
 GSocketAddress *
 tcp_client_get_proxy (TcpClient *self)
 {
   return self->proxy;
 }
 
-/* The name of what the path of its WebSockets leads to, or NULL. */
+/* The name of the target that the path of its WebSockets selects, or NULL. */
 const char *
 tcp_client_get_target (TcpClient *self)
 {
   return self->target;
 }
 
-/* Whether it must get no further WebSocket: the ended callback is due, or all that is
- * left of its connection is on its way to the target. */
+/* Whether it must get no further WebSocket: its end is due, or all that is left is data on its way to the target. */
 gboolean
 tcp_client_has_ended (TcpClient *self)
 {
@@ -990,7 +987,7 @@ tcp_client_has_ended (TcpClient *self)
          (self->begun && !tcp_session_is_idle (self->session) && tcp_session_get_n_streams (self->session) == 0);
 }
 
-/* Its first WebSocket, or the next, which it got for @request. */
+/* Attaches its first WebSocket, or the next one, which was requested with @request. */
 void
 tcp_client_attach (TcpClient        *self,
                    TcpChannel       *channel,
@@ -1019,21 +1016,21 @@ tcp_client_attach (TcpClient        *self,
     }
 }
 
-/* Whether its session goes on over another WebSocket without loss. */
+/* Whether its session continues over another WebSocket without loss. */
 gboolean
 tcp_client_is_resumable (TcpClient *self)
 {
   return tcp_session_get_protocol (self->session)->resumable;
 }
 
-/* Whether it is the application that has let it in. */
+/* Whether the application has admitted it. */
 gboolean
 tcp_client_is_granted (TcpClient *self)
 {
   return !self->unproven && tcp_proof_is_granted (&self->proof);
 }
 
-/* It takes no new streams. */
+/* Refuses new streams from now on. */
 void
 tcp_client_drain (TcpClient *self)
 {
@@ -1043,7 +1040,7 @@ tcp_client_drain (TcpClient *self)
     tcp_reverse_give_up (self->reverse, TCP_RESET_DRAINING, "the gateway takes no new connections");
 }
 
-/* The roster is another one, and the principal of the client is still there. */
+/* The roster has changed, and still contains the principal of the client. */
 void
 tcp_client_review (TcpClient *self,
                    TcpRoster *roster)
@@ -1090,7 +1087,7 @@ client_shut (TcpClient *self,
   tcp_session_close (self->session, code, reason, error);
 }
 
-/* Its principal is not there any more. */
+/* Its principal is no longer in the roster. */
 void
 tcp_client_expel (TcpClient *self)
 {
@@ -1098,16 +1095,16 @@ tcp_client_expel (TcpClient *self)
   client_end (self);
 }
 
-/* Ends it; the ended callback is not called for that. */
+/* Ends the client; the callback ended is not called. */
 void
 tcp_client_close (TcpClient *self)
 {
   client_shut (self, TCP_CLOSE_GOING_AWAY, TCP_TUNNEL_ERROR_CLOSED, "the gateway ended the session");
 }
 
-/* Another process goes on with it. */
+/* Restart: another process continues the sessions */
 
-/* Nothing of it changes, or is seen, until it is resumed. The reactor of its thread is suspended. */
+/* Nothing changes, or is sent, until the client is resumed. The reactor of its thread is suspended. */
 void
 tcp_client_suspend (TcpClient *self)
 {
@@ -1120,7 +1117,7 @@ tcp_client_suspend (TcpClient *self)
   tcp_session_set_suspended (self->session, TRUE);
 }
 
-/* What was being dialled is dialled anew. */
+/* Connections that were being opened are opened anew. */
 void
 tcp_client_resume (TcpClient *self)
 {
@@ -1131,13 +1128,14 @@ tcp_client_resume (TcpClient *self)
   g_hash_table_iter_init (&iter, self->dials);
   while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &dial))
     dial_begin (dial);
-  /* It comes back to this process after all. */
+  /* The client comes back to this process after all. */
   if (self->sent_away)
     client_go_on (self);
   self->sent_away = FALSE;
 }
 
-/* Has the client come back, if it knows how. It is suspended, and another process has its state. */
+/* Asks the client to connect again, if its protocol has a message for that. The client is suspended, and another
+ * process has its state. */
 void
 tcp_client_send_away (TcpClient *self)
 {
@@ -1159,8 +1157,8 @@ client_get_timeout (TcpClient *self)
   return CLAMP (left / G_TIME_SPAN_MILLISECOND, 0, G_MAXUINT);
 }
 
-/* NULL if there is nothing for another process. It is suspended. Whoever frees what is returned does so before it goes
- * on, in this thread. */
+/* NULL if there is nothing to save. The client is suspended. The caller frees the result before the client is resumed,
+ * in this thread. */
 GVariant *
 tcp_client_save (TcpClient *self)
 {
@@ -1189,7 +1187,7 @@ tcp_client_save (TcpClient *self)
   return tcp_client_state_write (&state);
 }
 
-/* The sockets, of int, of its connections that cannot go on in another process. */
+/* Lists the sockets, of int, of those connections that another process cannot continue. */
 void
 tcp_client_list_lost (TcpClient *self,
                       GArray    *descriptors)
@@ -1197,7 +1195,7 @@ tcp_client_list_lost (TcpClient *self,
   tcp_session_list_lost (self->session, descriptors);
 }
 
-/* One that has its TCP connection, which another process had. */
+/* Restores a stream whose TCP connection another process had. */
 static void
 client_restore_connected (TcpClient *self,
                           TcpStream *stream,
@@ -1235,7 +1233,7 @@ client_restore_connected (TcpClient *self,
   client_check_stream (self, stream, policy);
 }
 
-/* It is new, and goes on with what another process has written down. */
+/* The client is new, and continues the state that another process has saved. */
 void
 tcp_client_restore (TcpClient            *self,
                     const TcpClientState *state)
@@ -1247,7 +1245,7 @@ tcp_client_restore (TcpClient            *self,
   g_set_object (&self->address, state->address);
   g_set_object (&self->proxy, state->proxy);
   g_set_object (&self->local, state->local);
-  /* What it has shown it shows again. */
+  /* The proof is not part of the state: the client shows it again. */
   self->proof.expires = state->expires;
   self->unproven = (state->flags & TCP_CLIENT_GRANTED) == 0;
   self->expires_at = tcp_now () + state->timeout * G_TIME_SPAN_MILLISECOND;

@@ -11,13 +11,13 @@
 
 G_BEGIN_DECLS
 
-/* A client of the gateway: its session, and the target connections of that. */
+/* A client of the gateway: its session, and the connections of that to targets. */
 typedef struct _TcpClient TcpClient;
 
 typedef struct
 {
-  /* @address is that of the client, or for one that is served by a reverse tunnel that of the TCP client; NULL if it is
-   * not known. @target is what it is to be connected to; NULL for what the client of the gateway knows. */
+  /* @address is that of the client, or for a stream of a listener that of the TCP client; NULL if it is not known.
+   * @target is the target of the stream; NULL for the service of a reverse tunnel. */
   void (*stream_opened) (TcpClient      *client,
                          TcpStream      *stream,
                          GSocketAddress *address,
@@ -27,8 +27,8 @@ typedef struct
                          TcpStream    *stream,
                          const GError *error,
                          gpointer      user_data);
-  /* It can be forgotten, but for its id: a client that comes back for it must not
-   * get a fresh target connection in the middle of its stream. */
+  /* The client can be freed, but its session id must be remembered: a client that returns must not get a new target
+   * connection in the middle of its stream. */
   void (*ended) (TcpClient *client,
                  gpointer  user_data);
 } TcpClientCallbacks;

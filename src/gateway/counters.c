@@ -27,7 +27,7 @@ tcp_counters_unref (TcpCounters *self)
   g_atomic_rc_box_release (self);
 }
 
-/* The bucket of the least bound that is not below @time, in microseconds. */
+/* Counts @time, in microseconds, in the bucket with the smallest bound that is not below it. */
 void
 tcp_histogram_add (TcpHistogram *self,
                    gint64        time)
@@ -40,7 +40,7 @@ tcp_histogram_add (TcpHistogram *self,
   atomic_fetch_add_explicit (&self->sum, MAX (time, 0), memory_order_relaxed);
 }
 
-/* The number of all, and how long they took, in milliseconds. */
+/* Returns the number of all, and sets @sum to their time, in milliseconds. */
 static guint64
 histogram_read (TcpHistogram *self,
                 guint64      *buckets,
@@ -57,7 +57,7 @@ histogram_read (TcpHistogram *self,
   return n;
 }
 
-/* For tcp_gateway_metrics_free (). */
+/* The result is freed with tcp_gateway_metrics_free (). */
 TcpMetrics *
 tcp_counters_read (TcpCounters *self)
 {

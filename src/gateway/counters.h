@@ -7,17 +7,17 @@
 
 G_BEGIN_DECLS
 
-/* Of the bounds, and what is above. */
+/* One for each bound, and one for everything above. */
 #define TCP_N_BUCKETS 14
 
-/* How long something took, in microseconds. */
+/* The distribution of durations, in microseconds. */
 typedef struct
 {
   atomic_ullong buckets[TCP_N_BUCKETS];
   atomic_ullong sum;
 } TcpHistogram;
 
-/* All of what the application has. */
+/* All metrics that the application receives. */
 typedef struct
 {
   TcpGatewayMetrics figures;
@@ -25,7 +25,7 @@ typedef struct
   guint64 dial_buckets[TCP_N_BUCKETS];
 } TcpMetrics;
 
-/* What a gateway counts beside TcpStatus, on any thread, from one start to the next. The names are those of
+/* What a gateway counts in addition to TcpStatus, on any thread, across starts. The names are those of
  * TcpGatewayMetrics. */
 typedef struct
 {
@@ -61,7 +61,7 @@ TcpCounters *tcp_counters_ref (TcpCounters *self);
 void tcp_counters_unref (TcpCounters *self);
 TcpMetrics *tcp_counters_read (TcpCounters *self);
 
-/* In milliseconds. */
+/* in milliseconds */
 extern const double tcp_histogram_bounds[TCP_N_BUCKETS - 1];
 
 void tcp_histogram_add (TcpHistogram *self,

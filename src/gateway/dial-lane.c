@@ -5,7 +5,7 @@
 #include "io/reactor.h"
 #include "websocket/channel.h"
 
-/* How many begin in a turn, and for how long they then rest if other WebSockets use the thread, in microseconds. */
+/* How many connections begin in a turn, and the pause after it if other WebSockets use the thread, in microseconds. */
 #define TURN 2
 #define REST 1000
 
@@ -13,10 +13,10 @@ struct _TcpDialLane
 {
   GQueue callers; /* of TcpDialLaneCaller; the next first */
   TcpTimer *timer;
-  gint64 next;    /* turn: not before */
+  gint64 next;    /* the earliest time of the next turn */
 };
 
-/* Also when it was the turn of @place, whose caller goes to the end. */
+/* Also called when it is the turn of @place, whose caller then moves to the end. */
 void
 tcp_dial_lane_leave (TcpDialLane  *self,
                      TcpDialPlace *place)
@@ -54,7 +54,7 @@ on_turn (gpointer user_data)
     tcp_timer_set (self->timer, self->next);
 }
 
-/* For the thread that this is. */
+/* The lane belongs to the current thread. */
 TcpDialLane *
 tcp_dial_lane_new (void)
 {
@@ -64,7 +64,7 @@ tcp_dial_lane_new (void)
   return self;
 }
 
-/* All have left. */
+/* All connections must have left. */
 void
 tcp_dial_lane_free (TcpDialLane *self)
 {
@@ -74,8 +74,8 @@ tcp_dial_lane_free (TcpDialLane *self)
   g_free (self);
 }
 
-/* Calls @func when it is the turn of @place, which has left then; not before this has returned. @caller, which was
- * zero before its first, has to stay until all have left. */
+/* Calls @func when it is the turn of @place, which has left by then, but not before this function returns. @caller,
+ * which must be zero before its first place enters, must stay valid until all its places have left. */
 void
 tcp_dial_lane_enter (TcpDialLane       *self,
                      TcpDialLaneCaller *caller,

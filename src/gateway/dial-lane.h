@@ -6,21 +6,21 @@
 
 G_BEGIN_DECLS
 
-/* Connections to targets that had to wait, and may begin now on one thread. There may be many at once, each of which
- * costs far more than the frame that asked for it: a few begin, then others use the thread. Callers take turns, so that
- * one that has many does not delay another. */
+/* Connections to targets that had to wait, and may now begin on one thread. There may be many at once, each of which
+ * costs far more than the frame that requested it: a few begin, then others use the thread. Callers take turns, so that
+ * a caller with many connections does not delay another. */
 typedef struct _TcpDialLane TcpDialLane;
 
-/* One of those that take turns. */
+/* One of the callers that take turns. */
 typedef struct
 {
   GQueue places;
-  GList link; /* among the callers that wait, if there are any places */
+  GList link; /* among the callers that wait, if it has any places */
 } TcpDialLaneCaller;
 
 typedef void (*TcpDialLaneFunc) (gpointer user_data);
 
-/* Of one connection. It has to stay until it has left, or @func is called. */
+/* The place of one connection. It must stay valid until it has left, or @func is called. */
 typedef struct
 {
   TcpDialLaneCaller *caller; /* NULL if it does not wait */

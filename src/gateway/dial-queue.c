@@ -13,29 +13,29 @@ struct _TcpDialQueue
   GMutex mutex;
   TcpQuota quota;
 
-  /* Under the mutex */
-  GQueue shares; /* of TcpDialShare, those of which a caller waits; the next first */
-  gint64 due;    /* when the thread is to serve them, 0 for never, */
-  gint64 known;  /* as far as it knows */
+  /* under the mutex */
+  GQueue shares; /* of TcpDialShare, those with waiting callers; the next one first */
+  gint64 due;    /* when the thread must serve them, 0 for never */
+  gint64 known;  /* the value of due that was last passed to the thread */
 
-  TcpTimer *timer; /* only touched on the thread; NULL if none waits for that */
+  TcpTimer *timer; /* only used on the thread; NULL if no call waits for a point in time */
 };
 
 struct _TcpDialTicket
 {
-  gatomicrefcount refs; /* one is that of a call that is on its way to its thread */
+  gatomicrefcount refs; /* a call that is being passed to its thread holds one */
   TcpDialQueue *queue;
   TcpDialCaller *caller;
   TcpIoThread *thread;
-  TcpDialTicketFunc func; /* only touched on the thread of whoever asked */
+  TcpDialTicketFunc func; /* only used on the thread of the caller */
   gpointer user_data;
 
-  /* Under the mutex of the queue */
+  /* under the mutex of the queue */
   gboolean granted;
-  GList link; /* among those of its caller that wait */
+  GList link; /* among the waiting tickets of its caller */
 };
 
-/* @thread is that which sees to those that wait for a moment to come. */
+/* The timer of @thread serves the callers that wait for a point in time. */
 TcpDialQueue *
 tcp_dial_queue_new (guint        max,
                     TcpIoThread *thread)
@@ -56,7 +56,7 @@ queue_ref (TcpDialQueue *self)
   return self;
 }
 
-/* Whoever has it has returned all tickets. */
+/* All tickets must have been returned. */
 void
 tcp_dial_queue_unref (TcpDialQueue *self)
 {
@@ -70,14 +70,14 @@ tcp_dial_queue_unref (TcpDialQueue *self)
   g_free (self);
 }
 
-/* How many may be under way. */
+/* The limit on connections that are being opened. */
 TcpQuota *
 tcp_dial_queue_get_quota (TcpDialQueue *self)
 {
   return &self->quota;
 }
 
-/* It has to stay until all its tickets were returned. */
+/* The caller must stay valid until all its tickets were returned. */
 void
 tcp_dial_caller_init (TcpDialCaller *self,
                       TcpDialShare  *share)
@@ -95,7 +95,7 @@ ticket_unref (gpointer data)
     g_free (self);
 }
 
-/* All of the following hold the mutex. */
+/* All of the following functions are called with the mutex held. */
 
 static void
 share_add (TcpDialQueue  *self,
@@ -144,14 +144,14 @@ caller_remove (TcpDialQueue  *self,
     share_remove (self, caller);
 }
 
-/* Whether it has as many as one caller may have, which is half of those of its principal. */
+/* Whether it has as many as one caller may have, which is half of the limit of its principal. */
 static gboolean
 caller_is_full (TcpDialCaller *self)
 {
   return self->used >= (self->share->quota.max + 1) / 2;
 }
 
-/* Whether one more may begin now. */
+/* Whether the rate allows one more now. */
 static gboolean
 share_has_time (TcpDialQueue *self,
                 TcpDialShare *share)
@@ -180,7 +180,7 @@ caller_enter (TcpDialQueue  *self,
   return TRUE;
 }
 
-/* Those up to @link have had their turn. */
+/* Moves the callers up to @link, which have had their turn, to the end. */
 static void
 share_rotate (TcpDialShare *self,
               GList        *link)
@@ -195,9 +195,9 @@ share_rotate (TcpDialShare *self,
   while (head != link);
 }
 
-/* The first of the caller whose turn it is, of those that may have one more. At most three are looked at, however
- * many wait: no more than two can have half of what there is, and what the quota or the rate refuses to one it refuses
- * to all. */
+/* Returns the first ticket of the next caller that may have one more. It checks at most three callers, however many
+ * wait: no more than two can have half of the limit, and what the quota or the rate refuses to one caller it refuses to
+ * all. */
 static TcpDialTicket *
 share_next (TcpDialQueue *self,
             TcpDialShare *share)
@@ -236,7 +236,7 @@ ticket_call (gpointer data)
   TcpDialTicket *self = data;
 
   tcp_tsan_acquire (self);
-  /* It may have been returned meanwhile. */
+  /* The ticket may have been returned meanwhile. */
   if (self->func != NULL)
     self->func (self->user_data);
 }
@@ -256,12 +256,12 @@ queue_serve (TcpDialQueue *self)
     }
 }
 
-/* The time. All but the last is done on the thread, and none with the mutex. */
+/* The timer. All of this but the last function runs on the thread, without the mutex. */
 
 static void
 on_due (gpointer user_data);
 
-/* Sets the timer, or drops it, with the reference that it has. */
+/* Sets or drops the timer, and the reference that it holds. */
 static void
 queue_update_timer (gpointer data)
 {
@@ -297,7 +297,7 @@ on_due (gpointer user_data)
   queue_update_timer (self);
 }
 
-/* Unlocks it, and has the timer set for those that wait for a moment to come. */
+/* Unlocks the queue, and has the timer set if the time at which it is due has changed. */
 static void
 queue_unlock (TcpDialQueue *self)
 {
@@ -307,7 +307,7 @@ queue_unlock (TcpDialQueue *self)
   g_mutex_unlock (&self->mutex);
 }
 
-/* There may be room for more, as the quota has changed. */
+/* The quota has changed, so that there may be room for more. */
 void
 tcp_dial_queue_review (TcpDialQueue *self)
 {
@@ -316,9 +316,9 @@ tcp_dial_queue_review (TcpDialQueue *self)
   queue_unlock (self);
 }
 
-/* For those who ask */
+/* For callers */
 
-/* How many connections of a principal may begin in a second; 0 is for any number. @property is static. */
+/* Sets how many connections of a principal may begin per second; 0 is unlimited. @property is static. */
 void
 tcp_dial_queue_set_rate (TcpDialQueue *self,
                          TcpDialShare *share,
@@ -335,8 +335,8 @@ tcp_dial_queue_set_rate (TcpDialQueue *self,
   queue_unlock (self);
 }
 
-/* The ticket may be granted at once, which @granted says; if not, @func is called on @thread, the current one,
- * when it is. */
+/* The ticket may be granted at once, which sets @granted; otherwise @func is called on @thread, the current one, when
+ * it is granted. */
 TcpDialTicket *
 tcp_dial_queue_ask (TcpDialQueue      *self,
                     TcpDialCaller     *caller,
@@ -356,7 +356,7 @@ tcp_dial_queue_ask (TcpDialQueue      *self,
   ticket->link.data = ticket;
 
   g_mutex_lock (&self->mutex);
-  /* Not before those that wait already. */
+  /* Tickets of the caller that wait already go first. */
   ticket->granted = g_queue_is_empty (&caller->tickets) && !caller_is_full (caller) && caller_enter (self, caller);
   *granted = ticket->granted;
   if (!ticket->granted)
@@ -365,7 +365,7 @@ tcp_dial_queue_ask (TcpDialQueue      *self,
   return ticket;
 }
 
-/* Why it is not its turn yet: which limit there is, and how much that allows. */
+/* The reason for which the ticket waits: the limit, and its value. */
 char *
 tcp_dial_ticket_dup_obstacle (TcpDialTicket   *self,
                               TcpDialObstacle *which)
@@ -392,7 +392,7 @@ tcp_dial_ticket_dup_obstacle (TcpDialTicket   *self,
   return g_strdup_printf ("the gateway may have %u under way (max-dials)", queue->quota.max);
 }
 
-/* Frees it, on the thread of whoever asked; another may have its place. */
+/* Frees the ticket, on the thread of its caller; another one may take its place. */
 void
 tcp_dial_ticket_return (TcpDialTicket *self)
 {

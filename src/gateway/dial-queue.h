@@ -8,23 +8,23 @@
 
 G_BEGIN_DECLS
 
-/* So many connections to the target may be under way at once, of all clients together. Those beyond
- * that wait, and have their turn principal by principal, and client by client of each principal, so that
- * nobody is delayed by how many others ask. A principal may have as many as its quota allows, and a client
- * half of that; and it may begin so many in a second. How many wait is bounded by the connections that clients may
- * have.
+/* Limits the number of connections to targets that are being opened at once, for all clients together. Those beyond the
+ * limit wait, and take turns by principal, and by client of each principal, so that the number of requests of one does
+ * not delay another. A principal may have as many as its quota allows, and a client half of that; the number that a
+ * principal may begin per second is limited as well. The number that wait is bounded by the connections that clients
+ * may have.
  *
  * Safe on all threads. */
 typedef struct _TcpDialQueue TcpDialQueue;
 
-/* What a principal has of it. */
+/* The share of a principal. */
 typedef struct
 {
   TcpQuotaShare quota;
-  TcpBucket rate; /* under the mutex of the queue: how many may begin, */
-  const char *rate_property; /* likewise: and which property says so, for messages */
+  TcpBucket rate; /* under the mutex of the queue: how many may begin */
+  const char *rate_property; /* likewise: the property that sets the rate, for messages */
   GQueue callers; /* likewise: of TcpDialCaller, those that wait */
-  GList link;     /* among the principals that wait, if there are any */
+  GList link;     /* among the principals that wait, if it has any callers */
 } TcpDialShare;
 
 /* A client. */
@@ -33,16 +33,16 @@ typedef struct
   TcpDialShare *share;
   guint used;     /* under the mutex of the queue */
   GQueue tickets; /* of TcpDialTicket, those that wait */
-  GList link;     /* among the callers that wait, if there are any */
+  GList link;     /* among the callers that wait, if it has any tickets */
 } TcpDialCaller;
 
-/* The right to have one connection under way, or to wait for it. */
+/* The right to open one connection, or to wait for that right. */
 typedef struct _TcpDialTicket TcpDialTicket;
 
-/* It may begin now. On the thread of whoever asked. */
+/* The connection may begin now. Called on the thread of the caller. */
 typedef void (*TcpDialTicketFunc) (gpointer user_data);
 
-/* Which limit keeps one from its turn. */
+/* The limit that makes a ticket wait. */
 typedef enum
 {
   TCP_DIAL_MAX_DIALS,

@@ -17,14 +17,14 @@ struct _TcpDial
   TcpTarget *target;
   guint16 port;
   TcpIoThread *thread;
-  TcpTargetWait *wait;       /* for its addresses, */
-  TcpConnect *connect;       /* to one of these */
-  TcpTargetRules *rules;     /* that its address has to keep to; nullable */
-  gboolean forbidden;        /* it does not */
-  gboolean unresolved;       /* there are no addresses */
-  TcpDialObstacle obstacle;  /* if it had no turn */
+  TcpTargetWait *wait;       /* for the addresses of the target */
+  TcpConnect *connect;       /* to one of these addresses */
+  TcpTargetRules *rules;     /* with which the address must comply; nullable */
+  gboolean forbidden;        /* no address complies with the rules */
+  gboolean unresolved;       /* the target has no addresses */
+  TcpDialObstacle obstacle;  /* if there was no turn for it in time */
   TcpTimer *timer;           /* the deadline */
-  guint timeout;             /* ms, for messages */
+  guint timeout;             /* in ms, for messages */
   TcpDialFunc func;
   gpointer user_data;
 };
@@ -88,7 +88,7 @@ on_looked_up (GSocketConnectable *where,
     }
 }
 
-/* It is its turn, on this thread as well. */
+/* It is the turn of this connection, also in the lane of this thread. */
 static void
 on_turn (gpointer user_data)
 {
@@ -137,8 +137,8 @@ on_deadline (gpointer user_data)
   self->func (NULL, code, why, self->user_data);
 }
 
-/* All that is given but @target and @rules has to stay until it is freed. @thread is the current one; @timeout is in milliseconds,
- * and 0 is for ever. @func is not called before this returns. */
+/* All arguments but @target and @rules must stay valid until the dial is freed. @thread is the current one; @timeout is
+ * in milliseconds, 0 for none. @func is not called before this function returns. */
 TcpDial *
 tcp_dial_new (TcpDialQueue   *queue,
               TcpDialLane    *lane,
@@ -172,7 +172,7 @@ tcp_dial_new (TcpDialQueue   *queue,
   return self;
 }
 
-/* Whether it failed since its target has no addresses, or they did not come in time. */
+/* Whether it failed because its target has no addresses, or they were not resolved in time. */
 gboolean
 tcp_dial_is_unresolved (TcpDial *self)
 {
@@ -186,7 +186,7 @@ tcp_dial_get_obstacle (TcpDial *self)
   return self->obstacle;
 }
 
-/* Other ones, of which @rules may be NULL as well. */
+/* Replaces the rules; @rules may be NULL. */
 void
 tcp_dial_set_rules (TcpDial        *self,
                     TcpTargetRules *rules)
@@ -197,7 +197,7 @@ tcp_dial_set_rules (TcpDial        *self,
   g_clear_pointer (&former, tcp_target_rules_unref);
 }
 
-/* Gives it up, if it is under way. */
+/* Gives the connection up, if it is being opened. */
 void
 tcp_dial_free (TcpDial *self)
 {

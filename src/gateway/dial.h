@@ -10,18 +10,18 @@
 
 G_BEGIN_DECLS
 
-/* A connection to the target that is being made: it waits for its turn, for the addresses, and for the
- * target. Belongs to one thread. */
+/* A connection to a target that is being opened: it waits for its turn, for the addresses, and for the target. It
+ * belongs to one thread. */
 typedef struct _TcpDial TcpDial;
 
-/* A client, in the turns that there are. */
+/* A client in the queue and in the lane. */
 typedef struct
 {
   TcpDialCaller in_queue;
   TcpDialLaneCaller in_lane;
 } TcpDialClient;
 
-/* Called once: with the connection, or NULL, and then why. May free the dial, which is not done otherwise. */
+/* Called once: with the connection, or with NULL and the reason. May free the dial, which is not freed otherwise. */
 typedef void (*TcpDialFunc) (GSocketConnection *connection,
                              TcpResetCode       code,
                              const char        *why,

@@ -2,20 +2,20 @@
 
 #include "gateway/eviction.h"
 
-/* Until then a connection is not evicted for its silence: its first byte may be on its way. */
+/* Before this time a connection is not evicted for its silence: its first byte may be on its way. */
 #define SILENCE (500 * G_TIME_SPAN_MILLISECOND)
 
-/* A TLS handshake that has a slot may wait for its peer for some round trips and the time that the
- * peer may need, but only so long, if it is the only one of its address. */
+/* A TLS handshake that has a slot, and is the only one of its address, may wait for its peer for some round trips and
+ * the time that the peer may need, but not longer than this. */
 #define ROUND_TRIPS 3
 #define TIME_OF_PEER (30 * G_TIME_SPAN_MILLISECOND)
 #define MAX_ROUND_TRIPS (250 * G_TIME_SPAN_MILLISECOND)
 
-/* Whoever has a slot for so long loses it to others that wait. */
+/* A handshake that has had its slot for this long loses it to others that wait. */
 #define MAX_HANDSHAKE G_TIME_SPAN_SECOND
 
-/* A TLS handshake that has waited for a slot for so long will hardly get one, unless nobody came
- * in this time, or those in the slots get on with theirs. */
+/* A TLS handshake that has waited this long for a slot is unlikely to get one, unless no other connection came during
+ * the lull, or the handshakes in the slots make progress. */
 #define MAX_WAIT (150 * G_TIME_SPAN_MILLISECOND)
 #define LULL (50 * G_TIME_SPAN_MILLISECOND)
 #define SHORT_GRACE (2 * TCP_MIN_GRACE)
@@ -25,7 +25,7 @@ typedef enum
   RANK_REFUSED,
   RANK_SILENT,
   RANK_UNKNOWN,
-  RANK_KNOWN, /* its address has sent a good token before */
+  RANK_KNOWN, /* its address has sent a valid token before */
   RANK_ANSWERS,
 } Rank;
 
@@ -41,7 +41,7 @@ get_rank (const TcpPendingState *pending)
   return pending->origin->known ? RANK_KNOWN : RANK_UNKNOWN;
 }
 
-/* Of @n connections of an address those that count: a proxy that is trusted has them of many. */
+/* How many of @n connections of an address count: a trusted proxy has those of many clients. */
 static guint
 get_share (const TcpOrigin *origin,
            guint            n)
@@ -49,9 +49,9 @@ get_share (const TcpOrigin *origin,
   return origin->trusted ? MIN (n, 1) : n;
 }
 
-/* Whether @self has to go before @other, which is older. Those that answer go last, or a flood
- * from many addresses, which costs whoever sends it nothing, would end clients in the middle of
- * their TLS handshake. Then the address that has most counts, and the rank after that. */
+/* Whether @self is evicted before @other, which is older. Connections that answer go last: otherwise a flood from many
+ * addresses, which costs its sender nothing, would end clients in the middle of their TLS handshake. Then the number of
+ * connections of the address counts, and after that the rank. */
 static gboolean
 goes_before (const TcpPendingState *self,
              const TcpPendingState *other)
@@ -68,7 +68,7 @@ goes_before (const TcpPendingState *self,
   return rank < other_rank;
 }
 
-/* Of at least one, the oldest first. */
+/* There is at least one; the oldest is first. */
 guint
 tcp_eviction_choose_pending (const TcpPendingState *pending,
                              guint                  n)
@@ -81,8 +81,8 @@ tcp_eviction_choose_pending (const TcpPendingState *pending,
   return victim;
 }
 
-/* Positive if the TLS handshakes of @a are to take place before those of @b: it has fewer of
- * them under way, or as many, and has sent a good token before. */
+/* Positive if the TLS handshakes of @a go before those of @b: it has fewer of them in progress, or as many, and has
+ * sent a valid token before. */
 int
 tcp_eviction_compare_origins (const TcpOrigin *a,
                               const TcpOrigin *b)
@@ -95,16 +95,16 @@ tcp_eviction_compare_origins (const TcpOrigin *a,
   return (int) a->known - (int) b->known;
 }
 
-/* A handshake as old as that waits for its peer whatever that sends, or a byte now and then
- * would keep its slot. */
+/* A handshake of that age counts as waiting for its peer whatever the peer sends. Otherwise a peer could keep its slot
+ * by sending a byte now and then. */
 static gint64
 get_wait (const TcpHandshakeState *handshake)
 {
   return handshake->age >= MAX_HANDSHAKE ? handshake->age : handshake->wait;
 }
 
-/* How long it may wait before others get its slot: until it is old, unless its address is the
- * one that comes last. */
+/* How long a handshake may wait for its peer before another one gets its slot: until it is old, unless its address
+ * comes last. */
 static gint64
 get_grace (const TcpHandshakeState *handshake,
            const TcpOrigin         *last,
@@ -117,8 +117,8 @@ get_grace (const TcpHandshakeState *handshake,
   return MAX (grace, MIN (ROUND_TRIPS * handshake->round_trip + TIME_OF_PEER, MAX_ROUND_TRIPS));
 }
 
-/* Of those of the address that comes last, that which has waited longest for its peer; -1 if
- * none has for as long as @grace. What another address has goes only if it is old. */
+/* Chooses, among the handshakes of the address that comes last, the one that has waited longest for its peer; -1 if
+ * none has waited as long as @grace. A handshake of another address is chosen only if it is old. */
 int
 tcp_eviction_choose_handshake (const TcpHandshakeState *handshakes,
                                guint                    n,
@@ -145,10 +145,10 @@ tcp_eviction_choose_handshake (const TcpHandshakeState *handshakes,
   return victim;
 }
 
-/* Whether a handshake is to be given up that has waited for a slot for @wait, where the last that
- * came has waited for @lull. The newest is served first, so that in a flood those that are left
- * wait until their deadline. One that is ended at once can try again, and is the newest then.
- * Clients that come together finish their handshakes, which keeps the grace long, and may wait. */
+/* Whether to give up a handshake that has waited for a slot for @wait, while the newest one has waited for @lull. The
+ * newest is served first, so that in a flood the others wait until their deadline. A client whose handshake is ended at
+ * once can try again, and is then the newest. Clients that come at the same time finish their handshakes, which keeps
+ * the grace long, and may wait. */
 gboolean
 tcp_eviction_is_late (gint64 wait,
                       gint64 lull,
@@ -157,9 +157,8 @@ tcp_eviction_is_late (gint64 wait,
   return wait >= MAX_WAIT && lull < LULL && grace <= SHORT_GRACE;
 }
 
-/* The grace for the next while, by how many wait and how many of them came in the last one. It
- * becomes shorter only while more come. The newest is served first, so that those who wait and
- * never answer do not take time from a client that does. */
+/* Adapts the grace, by how many handshakes wait and how many were added since. It becomes shorter only while more are
+ * added. The newest is served first, so that peers that never answer do not take time from a client that does. */
 gint64
 tcp_eviction_adapt_grace (gint64 grace,
                           guint  waiting,

@@ -6,19 +6,19 @@
 
 G_BEGIN_DECLS
 
-/* Which connection ends where there are too many. Nothing here looks at a clock or a socket. */
+/* Chooses the connection to close when there are too many. No function here uses a clock or a socket. */
 
 /* How long the peer of a TLS handshake may take to answer before another gets its slot. */
 #define TCP_MIN_GRACE (5 * G_TIME_SPAN_MILLISECOND)
 #define TCP_MAX_GRACE (1 * G_TIME_SPAN_SECOND)
 
-/* A connection that is no WebSocket yet. */
+/* A connection that is not a WebSocket yet. */
 typedef struct
 {
   const TcpOrigin *origin;
   gint64 age;       /* in µs */
   gboolean silent;  /* no byte was received */
-  gboolean answers; /* its TLS handshake is under way or done */
+  gboolean answers; /* its TLS handshake is in progress or finished */
   gboolean refused; /* the answer is on its way, or delayed */
 } TcpPendingState;
 
@@ -26,7 +26,7 @@ typedef struct
 typedef struct
 {
   const TcpOrigin *origin;
-  gint64 age;  /* since it has the slot, in µs */
+  gint64 age;  /* since it has had the slot, in µs */
   gint64 wait; /* how long it has waited for its peer, at most @age; -1 if its peer waits for it */
   gint64 round_trip; /* of its path, in µs */
 } TcpHandshakeState;

@@ -4,16 +4,16 @@
 
 #include <string.h>
 
-/* No more entries are looked at. */
+/* Entries beyond this number are ignored. */
 #define MAX_HOPS 32
 
-/* One way through the proxies, from the gateway outward. */
+/* The path through the proxies, from the gateway outward. */
 typedef struct
 {
   const TcpNetworks *trusted;
-  GInetAddress *client; /* the farthest that is known; nullable */
+  GInetAddress *client; /* the farthest address known so far; nullable */
   guint hops;
-  gboolean over; /* whatever stands left of it may be anybody's */
+  gboolean over; /* the entries left of this one cannot be trusted */
 } Walk;
 
 static char *
@@ -31,9 +31,9 @@ is_port (const char *text)
   return length > 0 && text[length] == '\0';
 }
 
-/* An address, perhaps with a port: `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]:80`, and of IPv6
- * also without brackets, as it stands in X-Forwarded-For. NULL for `unknown`, for a name that
- * hides the address, and for what is neither. */
+/* Parses an address, perhaps with a port: `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]:80`, and IPv6 without brackets as
+ * well, which X-Forwarded-For may contain. NULL for `unknown`, for a name that hides the address, and for anything
+ * else. */
 static GInetAddress *
 parse_node (const char *text)
 {
@@ -59,7 +59,7 @@ parse_node (const char *text)
   return tcp_address_normalize (address);
 }
 
-/* One entry more; @node is NULL if it names nobody. */
+/* Adds one entry; @node is NULL if it has no address. */
 static void
 walk_on (Walk       *self,
          const char *node)
@@ -85,7 +85,7 @@ walk_addresses (Walk       *self,
       const char *begin = comma != NULL ? comma + 1 : line;
       g_autofree char *node = copy_stripped (begin, end - begin);
 
-      /* Empty elements of a list are none. */
+      /* Empty elements of a list do not count. */
       if (*node != '\0')
         walk_on (self, node);
       if (comma == NULL)
@@ -102,7 +102,7 @@ skip_spaces (const char *text)
   return text + strspn (text, " \t");
 }
 
-/* What stands behind a `=`. Gives where it ends, NULL if it is malformed. */
+/* Reads the value behind a `=`. Returns its end, NULL if it is malformed. */
 static const char *
 read_value (const char *text,
             GString    *value)
@@ -126,8 +126,8 @@ read_value (const char *text,
   return text + 1;
 }
 
-/* One element, as `for=192.0.2.1;proto=https`. Gives where it ends, at a comma or at the end of
- * the line, NULL if it is malformed. @node is NULL if it does not say whom it is for. */
+/* Reads one element, such as `for=192.0.2.1;proto=https`. Returns its end, at a comma or at the end of the line, NULL
+ * if it is malformed. @node is NULL if the element has no `for`. */
 static const char *
 read_element (const char  *text,
               char       **node)
@@ -161,7 +161,7 @@ read_element (const char  *text,
     }
 }
 
-/* Gives the nodes of @line, "" for an element without one; NULL if any of it is malformed. */
+/* Returns the nodes of @line, "" for an element without one; NULL if any element is malformed. */
 static GPtrArray *
 read_elements (const char *line)
 {
@@ -192,8 +192,8 @@ walk_elements (Walk       *self,
 
   if (nodes == NULL)
     {
-      /* Somebody has sent a quote without its end, so that what the proxy has appended seems to
-       * be a part of it. The last element stands behind the last comma all the same. */
+      /* A client has sent a quote without its end, so that the element that the proxy has appended seems to be part of
+       * the quoted text. The last element follows the last comma in any case. */
       comma = strrchr (line, ',');
       nodes = comma != NULL ? read_elements (comma + 1) : NULL;
       if (nodes != NULL && nodes->len > 0)
@@ -205,7 +205,7 @@ walk_elements (Walk       *self,
     walk_on (self, nodes->pdata[i - 1]);
 }
 
-/* Both */
+/* Both headers */
 
 static GInetAddress *
 find_in (SoupMessageHeaders *headers,
@@ -227,9 +227,9 @@ find_in (SoupMessageHeaders *headers,
   return walk.client;
 }
 
-/* For whom a proxy that is trusted sends a request with @headers: NULL if these do not say so.
- * FALSE if one header names another client than the other one. A proxy writes one of them, and
- * may pass on the other as its client has sent it; nobody can tell which is which. */
+/* Finds the client for which a trusted proxy sends a request with @headers: NULL if they name none. FALSE if the two
+ * headers name different clients. A proxy writes one of them, and may pass on the other as its client has sent it; it
+ * is not possible to find out which is which. */
 gboolean
 tcp_forwarded_find (SoupMessageHeaders  *headers,
                     const TcpNetworks   *trusted,

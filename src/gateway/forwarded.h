@@ -7,9 +7,9 @@
 
 G_BEGIN_DECLS
 
-/* Whom a proxy that is trusted forwards a request for: Forwarded, of RFC 7239, and
- * X-Forwarded-For. A proxy appends the address that it was connected to from, so that an entry
- * is as good as those right of it, and the client is the rightmost that is not trusted. */
+/* Finds the client for which a trusted proxy forwards a request: from Forwarded, of RFC 7239, or X-Forwarded-For. A
+ * proxy appends the address of its peer, so that an entry can be trusted as far as those right of it, and the client is
+ * the rightmost address that is not trusted. */
 
 gboolean tcp_forwarded_find (SoupMessageHeaders  *headers,
                              const TcpNetworks   *trusted,

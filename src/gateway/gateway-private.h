@@ -13,8 +13,8 @@ struct _TcpGateway
 {
   TcpEndpoint parent_instance;
   TcpCounters *counters;
-  GPtrArray *principals; /* of TcpPrincipalSpec, for the start that is under way; under the lock of the runner */
-  TcpHeritage *heritage; /* under the lock of the runner: what the next start goes on with; nullable */
+  GPtrArray *principals; /* of TcpPrincipalSpec, for the start in progress; under the lock of the runner */
+  TcpHeritage *heritage; /* under the lock of the runner: the state that the next start continues; nullable */
 };
 
 struct _TcpGatewayClass

@@ -8,19 +8,19 @@ struct _TcpGone
 {
   guint max;
   GHashTable *ids;    /* id → Gone */
-  GHashTable *orders; /* owner → Order, none empty */
+  GHashTable *orders; /* owner → Order, none of them empty */
 };
 
 typedef struct
 {
   char *owner;
-  GQueue queue; /* of Gone, the oldest first */
+  GQueue queue; /* of Gone, oldest first */
 } Order;
 
 typedef struct
 {
   GList link;   /* in the queue */
-  Order *order; /* of its owner */
+  Order *order; /* that of its owner */
   char *id;
 } Gone;
 
@@ -72,7 +72,7 @@ gone_forget (TcpGone *self,
   g_hash_table_remove (self->ids, gone->id);
 }
 
-/* There are as many owners as principals at most, and as ids. */
+/* There are at most as many owners as principals, and as ids. */
 static GQueue *
 gone_find_longest (TcpGone *self)
 {
@@ -102,7 +102,7 @@ gone_get_order (TcpGone    *self,
   return order;
 }
 
-/* One that is there already becomes the newest. */
+/* An id that is already there becomes the newest. */
 void
 tcp_gone_add (TcpGone    *self,
               const char *owner,
@@ -123,7 +123,7 @@ tcp_gone_add (TcpGone    *self,
   g_hash_table_insert (self->ids, gone->id, gone);
 }
 
-/* Of each owner the oldest first. */
+/* Calls @func for the ids of each owner, oldest first. */
 void
 tcp_gone_foreach (TcpGone     *self,
                   TcpGoneFunc  func,

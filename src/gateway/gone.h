@@ -6,9 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* The ids of sessions that have ended, to tell clients that come back for one, up to a number. Beyond that
- * the oldest is forgotten of the owner that has most, so that none can make the ids of others be forgotten
- * that has more than they. Owners are names, as a principal may be forgotten before the ids of its sessions. */
+/* The ids of sessions that have ended, so that a client that returns for one gets the right error. Their number is
+ * limited. Beyond it, the oldest id of the owner with the most ids is removed, so that no owner can displace the ids of
+ * owners with fewer. Owners are names, as a principal may be freed before the ids of its sessions. */
 typedef struct _TcpGone TcpGone;
 
 typedef void (*TcpGoneFunc) (const char *owner,

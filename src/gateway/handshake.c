@@ -6,7 +6,7 @@
 #include "protocol/resumable.h"
 #include "protocol/reverse-message.h"
 
-/* Below the path of the gateway. */
+/* below the path of the gateway */
 #define TCP_REVERSE_PATH "/reverse-tunnel"
 
 static gboolean
@@ -29,16 +29,16 @@ negotiate (const TcpGatewaySettings *settings,
   return TRUE;
 }
 
-/* What a path leads to. */
+/* What a path selects. */
 typedef enum
 {
   NOTHING,
   ROOT,
-  TARGET,  /* of the name behind the last slash */
-  REVERSE, /* for limrun's client, which asks there for reverse tunnels */
+  TARGET,  /* with the name behind the last slash */
+  REVERSE, /* where limrun's client requests reverse tunnels */
 } Place;
 
-/* @path was normalized with its URI: what is left in it has no other meaning. */
+/* @path was normalized with its URI: escapes that are left in it have no other meaning. */
 static Place
 find_place (const TcpGatewaySettings *settings,
             TcpTargets               *targets,
@@ -76,7 +76,7 @@ check_reverse (TcpShared        *shared,
          tcp_refuse (refusal, SOUP_STATUS_BAD_REQUEST, "A reverse tunnel needs a remotePort.");
 }
 
-/* In a session that can be resumed a target may still be named, unless the path has. */
+/* In a resumable session each stream may name a target, unless the path has named one. */
 static gboolean
 check_target (const TcpRequest *request,
               TcpRefusal       *refusal)
@@ -94,7 +94,7 @@ check_target (const TcpRequest *request,
                      request->target != NULL ? request->target : own);
 }
 
-/* The first of the names in the certificate that is one of a principal; NULL if there is none. */
+/* The first name in the certificate that is a principal; NULL if there is none. */
 static const char *
 find_name (TcpRoster                  *roster,
            const TcpClientCertificate *certificate)
@@ -105,7 +105,7 @@ find_name (TcpRoster                  *roster,
   return NULL;
 }
 
-/* The token, perhaps with a certificate, which is then to be one of the same principal. */
+/* Accepts a token, perhaps with a certificate, which must then belong to the same principal. */
 static const char *
 accept_token (TcpRoster            *roster,
               const TcpToken       *token,
@@ -130,7 +130,7 @@ accept_token (TcpRoster            *roster,
   return token->name;
 }
 
-/* The certificate alone. */
+/* Accepts a certificate alone. */
 static const char *
 accept_certificate (TcpRoster            *roster,
                     TcpClientCertificate *certificate,
@@ -147,7 +147,8 @@ accept_certificate (TcpRoster            *roster,
     }
 
   tcp_proof_set_certificate (proof, certificate);
-  /* The database may think otherwise, and would let it in each time that it is asked for another. */
+  /* The database may accept an expired certificate; the client would then be admitted each time that it is asked for
+   * another credential. */
   if (!tcp_proof_has_expired (proof))
     return name;
   tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The client certificate is not accepted: it has expired.");
@@ -167,7 +168,7 @@ refuse_stranger (const char                 *authorization,
   refusal->undecided = TRUE;
 }
 
-/* Who it is by what it shows, and the proof of that; NULL and @refusal if that is not known here. */
+/* Identifies the client by its credentials, and sets the proof; NULL, with @refusal set, if it is not known here. */
 static const char *
 identify (TcpRoster            *roster,
           const char           *authorization,
@@ -186,7 +187,7 @@ identify (TcpRoster            *roster,
   return NULL;
 }
 
-/* What the application says. */
+/* Uses the answer of the application. */
 static const char *
 take_answer (const TcpAnswer *answer,
              gboolean         shows_token,
@@ -215,7 +216,7 @@ authenticate (TcpRoster            *roster,
   g_auto (TcpRefusal) malformed = { 0 };
   const char *name;
 
-  /* It was verified by others than those that count now. */
+  /* The certificate was verified with authorities that were replaced meanwhile. */
   if (certificate != NULL && certificate->database != tcp_roster_get_client_ca (roster))
     {
       tcp_refuse (refusal, SOUP_STATUS_SERVICE_UNAVAILABLE, "The gateway has got another client-ca meanwhile; try again.");
@@ -225,14 +226,15 @@ authenticate (TcpRoster            *roster,
     return take_answer (answer, authorization != NULL, proof, refusal);
 
   name = identify (roster, authorization, certificate, proof, refusal);
-  /* The application is not asked about what will be no WebSocket in any case. */
+  /* The application is not asked about a request that cannot become a WebSocket. */
   refusal->undecided = refusal->undecided && tcp_roster_asks (roster) && tcp_upgrade_is_wanted (upgrade) &&
                        tcp_upgrade_check (upgrade, &malformed);
   return name;
 }
 
-/* What @upgrade asks for. If it cannot have a WebSocket, whatever session it asks for, this is
- * NULL, and @refusal says why. @certificate is that of the client, if it has one, and @answer is of the application, if it was asked. */
+/* Examines what @upgrade requests. If it cannot have a WebSocket, whatever its session, this returns NULL, and @refusal
+ * contains the reason. @certificate is that of the client, if it has one, and @answer that of the application, if it
+ * was asked. */
 TcpRequest *
 tcp_handshake_examine (TcpShared            *shared,
                        const TcpUpgrade     *upgrade,
@@ -245,8 +247,8 @@ tcp_handshake_examine (TcpShared            *shared,
   const char *path = g_uri_get_path (upgrade->uri);
   g_autoptr (TcpRequest) request = NULL;
   Place place;
-  /* Before all else, or strangers could find out the path, and guess tokens at another one,
-   * where they would not be slowed. */
+  /* The client is authenticated first: otherwise clients without a token could find out the path, and guess tokens at
+   * another path, where their attempts are not delayed. */
   const char *name = authenticate (tcp_access_get_roster (shared->access), upgrade, certificate, answer, &proof, refusal);
 
   if (name == NULL)

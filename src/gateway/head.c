@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* The fields that decide who the client is and what it asks for. A second one is an attempt
- * to make two programs read one request differently. */
+/* The fields that determine the client and its request. A second one is an attempt to make two programs read one
+ * request differently. */
 static const char *const singles[] = {
   "Host", "Authorization", "Content-Length", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version",
 };
@@ -18,9 +18,9 @@ tcp_head_is_complete (const char *head,
   return length >= 4 && memcmp (head + length - 4, "\r\n\r\n", 4) == 0;
 }
 
-/* How many of the @n bytes of @data, which follow @length bytes of an incomplete head, still
- * belong to it: those up to the end of the blank line, or all. Each byte is looked at once,
- * however often the beginning of a blank line occurs. */
+/* Returns how many of the @n bytes of @data, which follow @length bytes of an incomplete head, still belong to it:
+ * those up to the end of the blank line, or all. Each byte is examined once, however often the beginning of a blank
+ * line occurs. */
 gsize
 tcp_head_get_part (const char *head,
                    gsize       length,
@@ -33,7 +33,7 @@ tcp_head_get_part (const char *head,
   char seam[6];
   const char *found;
 
-  /* What is empty may be NULL. */
+  /* Empty buffers may be NULL. */
   if (before > 0)
     memcpy (seam, head + length - before, before);
   if (behind > 0)
@@ -55,7 +55,7 @@ is_token (const char *text,
   return length > 0;
 }
 
-/* Without NUL, CR, LF and the other control characters. */
+/* Whether it contains neither NUL, CR, LF nor other control characters. */
 static gboolean
 is_text (const char *text,
          gsize       length)
@@ -88,8 +88,8 @@ check_request_line (const char  *line,
       memchr (version + 1, ' ', end - version - 1) != NULL || !is_text (line, length) ||
       end - version - 1 < 5 || memcmp (version + 1, "HTTP/", 5) != 0)
     return refuse (400, "The request line is malformed.", reason);
-  /* Not HTTP/1.0 either: there the parser removes what the Connection header names, such as the headers
-   * in which a proxy names the client. */
+  /* HTTP/1.0 is refused as well: for that version the parser removes the headers that the Connection header names, such
+   * as those in which a proxy names the client. */
   if (end - version - 1 != 8 || memcmp (version + 1, "HTTP/1.1", 8) != 0)
     return refuse (505, "A WebSocket requires HTTP/1.1; a proxy on the way may have to be configured for it.", reason);
   if (target - line != 3 || memcmp (line, "GET", 3) != 0)
@@ -148,8 +148,8 @@ check_field (const char  *line,
   return 0;
 }
 
-/* @head with its blank line. Returns 0, or the HTTP status to refuse the request with and
- * the reason, which repeats nothing of the request. */
+/* @head includes its blank line. Returns 0, or the HTTP status with which to refuse the request, and the reason, which
+ * repeats nothing of the request. */
 guint
 tcp_head_check (const char  *head,
                 gsize        length,

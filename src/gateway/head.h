@@ -6,11 +6,11 @@
 
 G_BEGIN_DECLS
 
-/* The head of an HTTP request, as bytes: whether it is complete, and whether it may go to
- * libsoup. libsoup's parser ignores much that is malformed, keeps a request body in memory
- * and, before 3.6, leaks a request whose transfer coding it does not know. */
+/* The head of an HTTP request, as bytes: whether it is complete, and whether it may be passed to libsoup. libsoup's
+ * parser ignores many malformed parts, keeps a request body in memory and, before 3.6, leaks a request with an unknown
+ * transfer coding. */
 
-/* The blank line included. */
+/* with the blank line */
 #define TCP_HEAD_MAX_SIZE (64 * 1024)
 
 gboolean tcp_head_is_complete (const char *head,

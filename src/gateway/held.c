@@ -7,14 +7,14 @@ struct _TcpHeld
   char *session_id;
   TcpAccount *principal;
   TcpChannel *channel;  /* NULL once it is closed */
-  TcpChannel *replaced; /* the last that was, which may still wait for its peer to close */
+  TcpChannel *replaced; /* the previous one, which may still wait for its peer to close */
   guint64 discarded;    /* bytes */
   TcpLogLimit *warnings;
   TcpHeldFunc ended;
   gpointer user_data;
 };
 
-/* The channel goes on to answer pings, and keeps nothing. */
+/* The channel still answers pings, and keeps no data. */
 static void
 on_message (TcpChannel   *channel,
             const guint8 *data,
@@ -65,7 +65,7 @@ held_close (TcpHeld *self)
   tcp_channel_close (self->channel, TCP_CLOSE_GOING_AWAY, "the session has ended");
 }
 
-/* @warnings has to outlive it. */
+/* @warnings must outlive it. */
 TcpHeld *
 tcp_held_new (const TcpRequest *request,
               TcpChannel       *channel,
@@ -85,13 +85,13 @@ tcp_held_new (const TcpRequest *request,
   return self;
 }
 
-/* Holds @channel in place of the one so far, which is closed. */
+/* Holds @channel instead of the previous one, which is closed. */
 void
 tcp_held_replace (TcpHeld    *self,
                   TcpChannel *channel)
 {
   held_close (self);
-  /* A client that never answers must not make those that wait for it pile up. */
+  /* If a client never answers the close, at most one closing channel of it is kept. */
   if (self->replaced != NULL)
     tcp_channel_abort (self->replaced, NULL);
   g_clear_pointer (&self->replaced, tcp_channel_unref);

@@ -8,13 +8,12 @@
 
 G_BEGIN_DECLS
 
-/* A WebSocket that is held without a target, because its raw session has ended. limrun's
- * client dials again after every close of a WebSocket, for as long as its TCP client stays,
- * and has no way to learn of an end: a refusal with 410 would end the whole tunnel, and a
- * WebSocket that is closed at once would be followed by another, without end. */
+/* A WebSocket that is held without a target, because its raw session has ended. limrun's client connects again after
+ * every close of a WebSocket, for as long as its TCP client stays, and cannot be informed of an end: a refusal with 410
+ * would end the whole tunnel, and after a WebSocket that is closed at once it would open another, without end. */
 typedef struct _TcpHeld TcpHeld;
 
-/* The client has closed it, or it broke. May free it. */
+/* The client has closed the WebSocket, or it broke. The callback may free the object. */
 typedef void (*TcpHeldFunc) (TcpHeld  *held,
                              gpointer  user_data);
 

@@ -22,32 +22,31 @@
 #include "io/listen.h"
 #include "io/reactor.h"
 
-/* How long a connection may take to become a WebSocket, if nothing else was said, and at most
- * until its first byte. */
+/* The time for a connection to become a WebSocket, by default, and the time until its first byte, in ms. */
 #define DEFAULT_TIMEOUT 10000
 #define FIRST_BYTE_TIMEOUT 5000
 
-/* How long the answer to a request that is refused may take to arrive. Closing at once, with
- * a body unread, would make the kernel send a reset, which may overtake the answer. */
+/* How long the answer to a refused request may take to arrive. If the socket were closed at once, with unread data, the
+ * kernel would send a reset, which may overtake the answer. */
 #define REFUSAL_TIME G_TIME_SPAN_SECOND
 
-/* Beyond the limit on pending connections one of so many goes that are the oldest. */
+/* Above the limit on pending connections, one of this many oldest ones is closed. */
 #define CANDIDATES 512
 
-/* How many may have their TLS, which is what needs memory. */
+/* The number of pending connections that may have TLS, which needs memory. */
 #define MAX_SECURED 256
 
-/* How much of incomplete heads is kept, of all pending connections together. */
+/* The size of all incomplete heads together. */
 #define MAX_HEAD_BYTES (8 * 1024 * 1024)
 
-/* How much of the memory heads may take, and what a pending connection needs that has its TLS. */
+/* Heads may take one part in HEADS_PART of the memory; a pending connection with TLS needs SECURED_MEMORY. */
 #define HEADS_PART 6
 #define SECURED_MEMORY (160 * 1024)
 
-/* How many may be pending, if the process may have eight times as many descriptors. */
+/* The number of pending connections, if the process may open eight times as many descriptors. */
 #define MAX_PENDING 4096
 
-/* What TLS begins with, and HTTP never does: the type of a record, its version, its length. */
+/* The beginning of TLS, which differs from that of any HTTP request: the type of a record, its version, its length. */
 #define TLS_HANDSHAKE 0x16
 #define RECORD_HEADER 5
 #define RECORD_MAX_SIZE (16384 + 256)
@@ -56,22 +55,22 @@ struct _TcpListener
 {
   const TcpListenerCallbacks *callbacks;
   gpointer user_data;
-  TcpTlsQueue *tls; /* NULL for none */
+  TcpTlsQueue *tls; /* NULL without TLS */
   TcpAskQueue *asks;
-  guint timeout;    /* ms */
-  TcpNetworks *proxies; /* that are trusted */
+  guint timeout;    /* in ms */
+  TcpNetworks *proxies; /* the trusted proxies */
   TcpLog *log;
   TcpLogLimit *refusals;
   TcpCounters *counters;
   TcpAcceptor *acceptor;
   gboolean is_local;
 
-  GQueue pending; /* of Pending, the oldest first */
+  GQueue pending; /* of Pending, oldest first */
   guint max_pending;
   guint max_secured;
   gsize max_head_bytes;
-  guint secured;    /* that have their TLS */
-  gsize head_bytes; /* that they have sent */
+  guint secured;    /* the number of pending connections that have TLS */
+  gsize head_bytes; /* the size of the heads of pending connections */
   TcpOrigins *origins;
 };
 
@@ -79,34 +78,34 @@ typedef enum
 {
   STAGE_SILENT,  /* no byte was received */
   STAGE_BEGUN,   /* the ClientHello or the head is incomplete, or there is no slot for the TLS handshake */
-  STAGE_ASKED,   /* the application is to say who it is */
-  STAGE_REFUSED, /* the answer is on its way, or delayed */
+  STAGE_ASKED,   /* the application is asked to identify the client */
+  STAGE_REFUSED, /* the answer is being sent, or delayed */
 } Stage;
 
-/* A connection that is no WebSocket yet. */
+/* A connection that is not a WebSocket yet. */
 typedef struct
 {
   TcpListener *listener;
   GList link;
   TcpOrigin *origin;
-  TcpOrigin *client; /* for which the proxy sends the request; nullable */
-  GInetAddress *address; /* of the client, else of the origin */
-  guint16 port; /* likewise, 0 if it is not known */
-  gboolean proxied; /* that is what a proxy has said */
+  TcpOrigin *client; /* for which a proxy sends the request; nullable */
+  GInetAddress *address; /* of the client, or else of the origin */
+  guint16 port; /* likewise; 0 if it is not known */
+  gboolean proxied; /* a proxy has reported the address */
   Stage stage;
   GSocket *socket;
-  TcpTransport transport; /* its TLS is there once the handshake is through */
-  TcpTlsEntry *handshake; /* from the ClientHello until then */
+  TcpTransport transport; /* has TLS after the handshake */
+  TcpTlsEntry *handshake; /* from the ClientHello to the end of the handshake */
   TcpClientCertificate *certificate; /* nullable */
   TcpAsk *ask; /* while the application is asked */
   GByteArray *head;
-  char *answer; /* that is delayed */
-  gint64 accepted; /* when */
+  char *answer; /* the answer, while it is delayed */
+  gint64 accepted; /* the time at which it was accepted */
   TcpTimer *deadline;
-  TcpWatch *watch; /* of the stage */
+  TcpWatch *watch; /* for the current stage */
 } Pending;
 
-/* The life of a pending connection */
+/* Lifetime of a pending connection */
 
 static void
 pending_set_head_size (Pending *self,
@@ -145,7 +144,7 @@ pending_free (Pending *self)
 static void
 pending_end (Pending *self)
 {
-  /* Closing may have to wait for a thread that has it. */
+  /* The socket may be closed later, if another thread still uses it. */
   g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
   pending_free (self);
 }
@@ -182,7 +181,7 @@ pending_get_state (Pending *self,
   };
 }
 
-/* Of all, or of those that have their TLS; there is one besides @spared. */
+/* Chooses among all, or among those that have TLS; there must be one besides @spared. */
 static Pending *
 listener_find_victim (TcpListener *self,
                       gboolean     secured,
@@ -205,7 +204,7 @@ listener_find_victim (TcpListener *self,
   return candidates[tcp_eviction_choose_pending (states, n)];
 }
 
-/* There are more than @max. @limits are the properties that this comes from. */
+/* There are more than @max. @limits are the properties from which that limit follows. */
 static void
 pending_evict (Pending    *self,
                guint       max,
@@ -241,12 +240,12 @@ pending_send_answer (Pending *self)
   tcp_transport_write (&self->transport, self->answer);
   g_clear_pointer (&self->answer, g_free);
   g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
-  /* Only now: whoever has closed its sending side may wait for the answer. */
+  /* The watch is set only now: a client that has shut down its sending side may still wait for the answer. */
   self->watch = tcp_watch_new (g_socket_get_fd (self->socket), POLLRDHUP, on_refusal_over, self);
   tcp_timer_set (self->deadline, tcp_now () + REFUSAL_TIME);
 }
 
-/* Its first byte is there. */
+/* The first byte has arrived. */
 static void
 pending_begin (Pending *self)
 {
@@ -256,7 +255,7 @@ pending_begin (Pending *self)
 
 /* The request */
 
-/* @address is NULL for one that is not known, such as that of a Unix socket. */
+/* @address is NULL if it is not known, for example that of a Unix socket. */
 static TcpOrigin *
 listener_get_origin (TcpListener  *self,
                      GInetAddress *address)
@@ -266,7 +265,7 @@ listener_get_origin (TcpListener  *self,
   return tcp_origins_get (self->origins, address, trusted);
 }
 
-/* Behind a proxy that is trusted the client is known by its header. */
+/* The header of a trusted proxy identifies the client. */
 static gboolean
 pending_find_client (Pending          *self,
                      const TcpUpgrade *upgrade,
@@ -291,15 +290,15 @@ pending_find_client (Pending          *self,
   return TRUE;
 }
 
-/* The origin of whoever sends the request. */
+/* The origin of the client that sends the request. */
 static TcpOrigin *
 pending_get_client (Pending *self)
 {
   return self->client != NULL ? self->client : self->origin;
 }
 
-/* What the client sends meanwhile stays in the kernel, which soon accepts no more of it. Wrong
- * tokens are slowed; a good one of the same address, which may be that of a proxy, is not. */
+/* Data that the client sends meanwhile stays in the kernel, whose buffers are soon full. Answers to wrong tokens are
+ * delayed; the answer to a valid token from the same address, which may be that of a proxy, is not. */
 static void
 pending_refuse (Pending          *self,
                 const TcpRefusal *refusal)
@@ -317,7 +316,7 @@ pending_refuse (Pending          *self,
   self->stage = STAGE_REFUSED;
   self->answer = tcp_refusal_format (refusal);
   pending_set_head_size (self, 0);
-  /* A new one, as the old would keep its memory until the answer is through, of which nobody would know. */
+  /* A new array, since the old one would keep its memory, which is no longer counted, until the answer is sent. */
   g_byte_array_unref (self->head);
   self->head = g_byte_array_new ();
   tcp_watch_clear (&self->watch);
@@ -327,7 +326,7 @@ pending_refuse (Pending          *self,
     pending_send_answer (self);
 }
 
-/* The application, which might know it, cannot say so. */
+/* The client is unknown here, and the application does not answer. */
 static void
 pending_refuse_undecided (Pending    *self,
                           const char *text)
@@ -370,7 +369,7 @@ on_asked_left (GIOCondition condition,
   pending_end (user_data);
 }
 
-/* What it sends meanwhile stays in the kernel. The head stays too, which is what the memory counts. */
+/* Data that the client sends meanwhile stays in the kernel. The head is kept, and counts for the limit on heads. */
 static void
 pending_ask (Pending *self)
 {
@@ -380,7 +379,7 @@ pending_ask (Pending *self)
   self->ask = tcp_ask_queue_add (self->listener->asks, pending_get_client (self), self);
 }
 
-/* @answer is NULL if nobody was asked. */
+/* @answer is NULL if the application was not asked. */
 static void
 pending_answer (Pending         *self,
                 const TcpAnswer *answer)
@@ -402,7 +401,7 @@ pending_answer (Pending         *self,
 
 /* The application */
 
-/* How long it takes from now on is up to the application. */
+/* From now on the application determines how long it takes. */
 static void
 on_ask (TcpQuestion *question,
         gpointer     user_data)
@@ -470,7 +469,7 @@ pending_wait_for (Pending *self,
   setsockopt (g_socket_get_fd (self->socket), SOL_SOCKET, SO_RCVLOWAT, &size, sizeof size);
 }
 
-/* Some bytes of so many are there. If no more can come it ends. */
+/* A part of @size bytes has arrived. Ends the connection if no more can come. */
 static void
 pending_wait_for_more (Pending     *self,
                        GIOCondition condition,
@@ -482,7 +481,7 @@ pending_wait_for_more (Pending     *self,
     pending_wait_for (self, size);
 }
 
-/* What is there, which is left there. 0 if that is nothing yet, or it has ended. */
+/* Reads data without removing it. Returns 0 if there is none yet, or if the connection has ended. */
 static gsize
 pending_peek (Pending *self,
               guint8  *data,
@@ -503,7 +502,8 @@ pending_peek (Pending *self,
   return n;
 }
 
-/* Until the stream has no more: TLS reports nothing of what it has decrypted already. */
+/* Reads until the stream has no more data: the socket does not become readable for data that TLS has decrypted
+ * already. */
 static void
 pending_read_head (Pending *self)
 {
@@ -612,8 +612,8 @@ on_handshake (GIOStream             *stream,
   pending_begin_head (self, stream);
 }
 
-/* A handshake begins only when the ClientHello is there, so that it holds no thread, and no
- * memory, for a client that is silent. */
+/* A handshake begins only when the ClientHello has arrived, so that a silent client takes neither a thread nor
+ * memory. */
 static void
 on_hello_readable (GIOCondition condition,
                    gpointer     user_data)
@@ -661,7 +661,7 @@ pending_begin_stream (Pending *self)
 
 /* The header of the PROXY protocol */
 
-/* As if the client that it names had connected itself. */
+/* The client that the header names counts as if it had connected itself. */
 static void
 pending_set_source (Pending        *self,
                     GSocketAddress *source)
@@ -676,7 +676,7 @@ pending_set_source (Pending        *self,
   tcp_origins_release (self->listener->origins, proxy, tcp_now ());
 }
 
-/* It is looked at until all of it is there, so that nothing behind it is taken away. */
+/* The header is only peeked at until it is complete, so that no data behind it is removed. */
 static void
 on_proxy_readable (GIOCondition condition,
                    gpointer     user_data)
@@ -741,7 +741,7 @@ on_accepted (GSocketConnection *connection,
   g_queue_push_tail_link (&self->pending, &pending->link);
   tcp_counters_add (self->counters, accepted_connections);
   tcp_counters_add (self->counters, pending_connections);
-  /* Else an answer may wait for the client's delayed ACK of what TLS has sent before. */
+  /* Otherwise an answer may wait for the client's delayed ACK of TLS messages that were sent before. */
   g_socket_set_option (pending->socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
   if (self->pending.length > self->max_pending)
     {
@@ -753,7 +753,7 @@ on_accepted (GSocketConnection *connection,
       pending_drop (listener_find_victim (self, FALSE, pending), "%s", tcp_descriptors_get_advice ());
     }
 
-  /* Anybody else could name any address. */
+  /* The header is accepted only from trusted proxies, since a client could name any address. */
   if (pending->origin->trusted)
     pending->watch = tcp_watch_new (g_socket_get_fd (pending->socket), G_IO_IN | POLLRDHUP, on_proxy_readable, pending);
   else
@@ -796,7 +796,7 @@ tcp_listener_open (TcpListener *self,
   self->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, self);
 }
 
-/* While it rests, what connects waits in the backlog. */
+/* While it rests, new connections wait in the backlog. */
 void
 tcp_listener_set_resting (TcpListener *self,
                           gboolean     resting)
@@ -805,7 +805,7 @@ tcp_listener_set_resting (TcpListener *self,
     tcp_acceptor_set_resting (self->acceptor, resting);
 }
 
-/* Whether a connection may yet become a WebSocket. */
+/* Whether there is a connection that may still become a WebSocket. */
 gboolean
 tcp_listener_has_pending (TcpListener *self)
 {
@@ -815,7 +815,7 @@ tcp_listener_has_pending (TcpListener *self)
   return FALSE;
 }
 
-/* Of its sockets, from 0; -1 beyond the last. */
+/* Returns the descriptor of a socket, by its index from 0; -1 beyond the last. */
 int
 tcp_listener_get_descriptor (TcpListener *self,
                              guint        index)
@@ -823,7 +823,7 @@ tcp_listener_get_descriptor (TcpListener *self,
   return self->acceptor != NULL ? tcp_acceptor_get_descriptor (self->acceptor, index) : -1;
 }
 
-/* In place of those that it has; it has TLS. */
+/* Replaces the certificates of a listener with TLS. */
 void
 tcp_listener_set_certificates (TcpListener     *self,
                                GTlsCertificate *certificate,

@@ -16,26 +16,26 @@
 
 G_BEGIN_DECLS
 
-/* The port of a gateway. It accepts TCP connections, speaks TLS if there is a certificate,
- * reads the head of the request and answers it. A pending connection, one that is no WebSocket
- * yet, has a deadline, and there are only so many: beyond that each new one evicts another.
- * Nobody has to wait since others are silent. */
+/* The port of a gateway. It accepts TCP connections, handles TLS if there is a certificate, reads the head of the
+ * request and answers it. A pending connection, one that is not a WebSocket yet, has a deadline, and their number is
+ * limited: beyond that, each new one evicts another. So silent connections do not make others wait. */
 typedef struct _TcpListener TcpListener;
 
 typedef struct
 {
-  /* A request that is well-formed: what it asks for, or NULL and @refusal. @certificate is that of the client, or NULL.
-   * @answer is NULL unless this was called for it before, nobody had decided, and now the application has. */
+  /* Examines a well-formed request. Returns what it requests, or NULL and @refusal. @certificate is that of the client,
+   * or NULL. @answer is NULL, unless this was called before for the same request, left it undecided, and the
+   * application has now answered. */
   TcpRequest *(*examine) (TcpUpgrade           *upgrade,
                           TcpClientCertificate *certificate,
                           const TcpAnswer      *answer,
                           TcpRefusal           *refusal,
                           gpointer              user_data);
-  /* Asks the application. Takes @authentication. */
+  /* Asks the application. Takes ownership of @authentication. */
   void (*ask) (TcpAuthentication *authentication,
                gpointer           user_data);
-  /* The connection is given away: with @answer, which was not sent, it is a WebSocket. Nothing
-   * waits for what follows the request. Takes @request and what is in @transport. */
+  /* The connection is passed on: with @answer, which was not sent yet, it is a WebSocket. Data behind the request is
+   * not waited for. Takes ownership of @request and of the contents of @transport. */
   void (*accepted) (TcpRequest   *request,
                     const char   *answer,
                     TcpTransport *transport,
@@ -45,10 +45,10 @@ typedef struct
 typedef struct
 {
   GTlsCertificate *certificate; /* nullable */
-  GTlsDatabase *client_ca; /* which verifies the certificates of clients; nullable */
-  guint timeout;  /* ms, 0 for the default */
-  gsize memory;   /* bytes, that connections may have */
-  TcpNetworks *proxies; /* that are trusted; the listener takes it */
+  GTlsDatabase *client_ca; /* verifies the certificates of clients; nullable */
+  guint timeout;  /* in ms, 0 for the default */
+  gsize memory;   /* in bytes, that pending connections may use */
+  TcpNetworks *proxies; /* the trusted proxies; the listener takes ownership */
   TcpIoThread *thread;  /* the current one */
   TcpChannelGroup *group;
   TcpLog *log;

@@ -10,7 +10,7 @@ struct _TcpNetworks
   GPtrArray *masks; /* of GInetAddressMask */
 };
 
-/* What came over IPv4 to a socket of IPv6 counts as IPv4. */
+/* An IPv4 address that an IPv6 socket reports (::ffff:…) becomes an address of the family IPv4. */
 GInetAddress *
 tcp_address_normalize (GInetAddress *address)
 {
@@ -22,7 +22,7 @@ tcp_address_normalize (GInetAddress *address)
   return g_object_ref (address);
 }
 
-/* NULL if it is none of IP. */
+/* NULL if it is not an IP address. */
 GInetAddress *
 tcp_address_get (GSocketAddress *address)
 {
@@ -31,14 +31,14 @@ tcp_address_get (GSocketAddress *address)
              : NULL;
 }
 
-/* 0 if it is none of IP. */
+/* 0 if it is not an IP address. */
 guint16
 tcp_address_get_port (GSocketAddress *address)
 {
   return G_IS_INET_SOCKET_ADDRESS (address) ? g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)) : 0;
 }
 
-/* NULL if it is none. GLib warns of a prefix that is far too long. */
+/* NULL if it is not valid. The length is checked first, since GLib warns about one that is out of range. */
 GInetAddressMask *
 tcp_network_parse (const char *text)
 {
@@ -86,7 +86,7 @@ tcp_networks_free (TcpNetworks *self)
   g_free (self);
 }
 
-/* @address as tcp_address_normalize () gives it. */
+/* @address is a result of tcp_address_normalize (). */
 gboolean
 tcp_networks_contain (const TcpNetworks *self,
                       GInetAddress      *address)

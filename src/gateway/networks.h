@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* IP addresses and networks, such as those of proxies that are trusted. They do not change. */
+/* IP addresses and networks, such as those of trusted proxies. The object does not change. */
 typedef struct _TcpNetworks TcpNetworks;
 
 TcpNetworks *tcp_networks_parse (const char *const  *texts,

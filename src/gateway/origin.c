@@ -5,26 +5,26 @@
 #include <string.h>
 #include "base/secret-hash.h"
 
-/* An origin may fail so often at once before its answers are delayed, by one step more each
- * time. One failure is forgiven in each period. */
+/* The number of failures of an origin for which the answers are not delayed. Each one beyond them adds a step to the
+ * delay. One failure is forgiven in each period. */
 #define FREE_FAILURES 20
 #define DELAY_STEP (50 * G_TIME_SPAN_MILLISECOND)
 #define MAX_DELAY G_TIME_SPAN_SECOND
 #define FORGIVE_TIME G_TIME_SPAN_SECOND
 #define MAX_FAILURES (FREE_FAILURES + MAX_DELAY / DELAY_STEP)
 
-/* How many are remembered of a kind. */
+/* How many origins without a connection are remembered, of each kind. */
 #define MAX_REMEMBERED 1024
 
 struct _TcpOrigins
 {
   GHashTable *table; /* name → TcpOrigin */
-  GQueue known;      /* without a connection; the head is forgotten first */
+  GQueue known;      /* without a connection; the head is removed first */
   GQueue failed;
 };
 
-/* Of an IPv6 address that is not @trusted the /64, since a host may have all of that. Others in the
- * network of a proxy are not trusted with it. */
+/* The name is the /64 network for an IPv6 address that is not @trusted, since a host may have all of its addresses.
+ * Other addresses in the network of a trusted proxy are not trusted. */
 static char *
 make_name (GInetAddress *address,
            gboolean      trusted)
@@ -69,8 +69,8 @@ tcp_origins_free (TcpOrigins *self)
   g_free (self);
 }
 
-/* For one connection more. @address as tcp_address_normalize () gives it, or NULL. @trusted is the
- * same each time for one address. */
+/* Returns the origin for one more connection. @address is a result of tcp_address_normalize (), or NULL. @trusted is
+ * always the same for one address. */
 TcpOrigin *
 tcp_origins_get (TcpOrigins   *self,
                  GInetAddress *address,
@@ -102,7 +102,7 @@ origins_forget_first (TcpOrigins *self,
   g_hash_table_remove (self->table, origin->name);
 }
 
-/* With one connection less. */
+/* The origin has one connection less. */
 void
 tcp_origins_release (TcpOrigins *self,
                      TcpOrigin  *origin,
@@ -134,7 +134,7 @@ tcp_origins_get_size (TcpOrigins *self)
   return g_hash_table_size (self->table);
 }
 
-/* It has sent a wrong token. Gives how long the answer has to be delayed, in µs. */
+/* The origin has sent a wrong token. Returns how long to delay the answer, in µs. */
 gint64
 tcp_origin_fail (TcpOrigin *self,
                  gint64     now)

@@ -6,24 +6,24 @@
 
 G_BEGIN_DECLS
 
-/* Where pending connections come from: an IPv4 address, an IPv6 network, or the IPv6 address of
- * a proxy that is trusted, and what is known of it. One is forgotten with its last connection, unless it has sent a good token, or wrong
- * ones that are not forgiven yet. Of either kind only so many are remembered. */
+/* The origins of pending connections: an IPv4 address, an IPv6 network, or the IPv6 address of a trusted proxy. An
+ * origin is removed with its last connection, unless it has sent a valid token, or wrong tokens that are not forgiven
+ * yet. Of either kind a limited number is remembered. */
 typedef struct _TcpOrigins TcpOrigins;
 
 typedef struct
 {
   char *name;
-  guint pending;    /* its connections that are no WebSocket yet */
-  guint handshakes; /* of them those that are in their TLS handshake */
+  guint pending;    /* its connections that are not a WebSocket yet */
+  guint handshakes; /* those of them that are in their TLS handshake */
   guint asked;      /* its requests about which the application is being asked */
-  gboolean known;   /* it has sent a good token */
-  gboolean trusted; /* it is a proxy's, by which many come */
+  gboolean known;   /* it has sent a valid token */
+  gboolean trusted; /* it is that of a proxy, which many clients use */
 
-  /* Private */
+  /* private */
   GList link;         /* among those without a connection */
-  GQueue *remembered; /* in which it is; nullable */
-  gint64 forgiven_at; /* when all its failures are, in µs of tcp_now() */
+  GQueue *remembered; /* the queue that contains it; nullable */
+  gint64 forgiven_at; /* when all its failures are forgiven, in µs of tcp_now () */
 } TcpOrigin;
 
 TcpOrigins *tcp_origins_new (void);

@@ -15,7 +15,7 @@ policy_new (void)
   return self;
 }
 
-/* @allow are patterns; names in it have to be there. */
+/* @allow are patterns; a name of a target in it must exist. */
 static TcpTargetRules *
 make_rules (TcpTargets   *targets,
             char        **allow,
@@ -30,7 +30,7 @@ make_rules (TcpTargets   *targets,
   return tcp_target_rules_new ((const char *const *) allow, error);
 }
 
-/* That of all that have no other. */
+/* The policy for all principals that have no settings of their own. */
 TcpPolicy *
 tcp_policy_new (const TcpGatewaySettings *settings,
                 GError                  **error)
@@ -57,7 +57,7 @@ tcp_policy_new (const TcpGatewaySettings *settings,
   return g_steal_pointer (&self);
 }
 
-/* Whether a list has that of the gateway, as if a client had asked for it. */
+/* Whether a list allows the gateway's own target, as if a client had requested it. */
 static gboolean
 rules_allow_own (TcpTargetRules *rules,
                  const char     *own)
@@ -72,7 +72,7 @@ rules_allow_own (TcpTargetRules *rules,
   return address == NULL || tcp_target_rules_allow_address (rules, address, parsed.port);
 }
 
-/* What @spec says, and @general where it says nothing. */
+/* Uses the settings of @spec, and those of @general where @spec has none. */
 TcpPolicy *
 tcp_policy_new_for (TcpPolicy               *general,
                     const TcpPrincipalSpec  *spec,
@@ -100,8 +100,9 @@ tcp_policy_new_for (TcpPolicy               *general,
   return g_steal_pointer (&self);
 }
 
-/* HOST:PORT of what a client asks for, which may be NULL; NULL if it may not be connected to that. @is_configured says
- * that it is where whoever configures the gateway has said; other addresses are to be checked once they are known. */
+/* Returns HOST:PORT for the target that a client requests, which may be NULL; NULL if it is not allowed.
+ * @is_configured: the address comes from the configuration of the gateway; other addresses must be checked once they
+ * are resolved. */
 const char *
 tcp_policy_find_target (const TcpPolicy *self,
                         const char      *asked,
@@ -126,7 +127,7 @@ tcp_policy_find_target (const TcpPolicy *self,
   return address;
 }
 
-/* Whether the same is allowed, and leads to the same. */
+/* Whether the same targets are allowed, with the same addresses. */
 gboolean
 tcp_policy_has_same_targets (const TcpPolicy *self,
                              const TcpPolicy *other)

@@ -9,20 +9,20 @@
 
 G_BEGIN_DECLS
 
-/* What a gateway lets a principal do. It does not change, and may be used on all threads; a reload makes others. */
+/* What a principal may do at a gateway. It does not change, and may be used on all threads; a reload makes new ones. */
 typedef struct
 {
   gatomicrefcount refs;
-  TcpTargets *targets;    /* that the gateway knows, */
-  TcpTargetRules *rules;  /* which of these and of others its clients may ask for, */
-  gboolean allows_own;    /* and whether they may ask for nothing, which is for that of the gateway, */
-  gboolean checks_own;    /* of which the address is checked as well, since it is only in a list */
-  guint max_sessions;     /* of these, 0 is for what access.c gives each principal */
+  TcpTargets *targets;    /* the named targets of the gateway */
+  TcpTargetRules *rules;  /* which of these, and which other targets, its clients may request */
+  gboolean allows_own;    /* whether they may request none, and so get the gateway's own target */
+  gboolean checks_own;    /* the address of that target is checked as well, since only a list allows it */
+  guint max_sessions;     /* this and the next three: 0 for the share that access.c computes */
   guint max_connections;
   guint max_dials;
-  guint64 max_memory;     /* bytes */
-  guint dial_rate;        /* a second, as what follows; 0: without limit */
-  guint64 upload_rate;    /* bytes */
+  guint64 max_memory;     /* in bytes */
+  guint dial_rate;        /* per second, as the next two; 0 for no limit */
+  guint64 upload_rate;    /* in bytes */
   guint64 download_rate;
 } TcpPolicy;
 

@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* What a TcpPrincipal says at some moment. It does not change while several have it. See principal-spec.c for what the
- * fields mean. */
+/* The settings of a TcpPrincipal at one time. They do not change while several references exist. principal-spec.c
+ * describes the fields. */
 typedef struct
 {
   gatomicrefcount refs;
@@ -17,9 +17,9 @@ typedef struct
   guint max_sessions;
   guint max_connections;
   guint max_dials;
-  guint64 max_memory; /* bytes */
-  guint dial_rate;    /* a second, as what follows */
-  guint64 upload_rate; /* bytes */
+  guint64 max_memory; /* in bytes */
+  guint dial_rate;    /* per second, as the next two */
+  guint64 upload_rate; /* in bytes */
   guint64 download_rate;
 } TcpPrincipalSpec;
 

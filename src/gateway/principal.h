@@ -12,7 +12,7 @@ struct _TcpPrincipalClass
   GObjectClass parent_class;
 };
 
-/* For the gateway. Any thread, but for the list, which belongs to the application. */
+/* For the gateway. May be called on any thread, as far as the list allows it, which belongs to the application. */
 GPtrArray *tcp_principals_get_specs (GListModel  *list,
                                      GError     **error);
 

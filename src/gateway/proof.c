@@ -9,7 +9,7 @@ tcp_proof_clear (TcpProof *self)
   *self = (TcpProof) { .expires = G_MAXINT64 };
 }
 
-/* One that is clear, in place of what it has. */
+/* Replaces the proof with a copy of @proof. */
 void
 tcp_proof_set (TcpProof       *self,
                const TcpProof *proof)
@@ -48,7 +48,7 @@ tcp_proof_set_certificate (TcpProof             *self,
   proof_set_expiry (self);
 }
 
-/* Whether it is the word of the application. */
+/* Whether the client was admitted by the application. */
 gboolean
 tcp_proof_is_granted (const TcpProof *self)
 {

@@ -7,13 +7,14 @@
 
 G_BEGIN_DECLS
 
-/* By what a client was let in. All of it has to go on to hold. */
+/* The credentials with which a client was admitted. All of them must remain valid. */
 typedef struct
 {
   gboolean has_token;
   TcpCredential token;
   TcpClientCertificate *certificate; /* nullable */
-  gint64 expires; /* when the first of it does, or as the application said: microseconds since 1970, G_MAXINT64 for never */
+  gint64 expires; /* when the first of them expires, or as the application set it: microseconds since 1970, G_MAXINT64
+                   * for never */
 } TcpProof;
 
 void tcp_proof_clear (TcpProof *self);

@@ -14,7 +14,7 @@
 #define TCP_OVER_IPV4 0x11
 #define TCP_OVER_IPV6 0x21
 
-/* An address of IPv4 as one of IPv6, since both ends have to be of one family. */
+/* Writes an IPv4 address as an IPv6 one if needed, since both ends must have the same family. */
 static void
 write_address (guint8       *data,
                GInetAddress *address,
@@ -38,8 +38,8 @@ write_port (guint8         *data,
   data[1] = port;
 }
 
-/* From where the client came, and to which address. If one of them is not known, or not of IP, both are left out, and
- * the connection is said to be the proxy's own (LOCAL). Gives the size. */
+/* Writes the address of the client, and the address at which it was accepted. If one of them is not known, or not an IP
+ * address, both are left out, and the header reports a connection of the proxy itself (LOCAL). Returns the size. */
 gsize
 tcp_proxy_header_write (guint8          data[static TCP_PROXY_HEADER_SIZE],
                         GSocketAddress *source,
@@ -79,8 +79,8 @@ read_source (const guint8  *data,
   return g_inet_socket_address_new (address, data[2 * size] << 8 | data[2 * size + 1]);
 }
 
-/* Whether these are the first bytes of a header. @source, which is set if it is complete, is NULL if it names no
- * client: the connection is the proxy's own, or not over TCP. */
+/* Parses the beginning of a connection. If the header is complete, @source is set; it is NULL if the header names no
+ * client, because the connection is the proxy's own, or does not use TCP. */
 TcpProxyHeaderResult
 tcp_proxy_header_parse (const guint8    *data,
                         gsize            length,
@@ -91,7 +91,7 @@ tcp_proxy_header_parse (const guint8    *data,
 
   *source = NULL;
   *size = FIXED_SIZE;
-  /* There may be no data to compare. */
+  /* @data may be NULL then. */
   if (length == 0)
     return TCP_PROXY_HEADER_INCOMPLETE;
   if (memcmp (data, SIGNATURE, MIN (length, SIGNATURE_SIZE)) != 0)

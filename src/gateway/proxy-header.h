@@ -6,19 +6,19 @@
 
 G_BEGIN_DECLS
 
-/* The header of the PROXY protocol, version 2: what stands before the first byte of a connection, and names the client
- * for which a proxy has made it. Pure. */
+/* The header of the PROXY protocol, version 2: it precedes the first byte of a connection, and names the client for
+ * which a proxy has made the connection. Without I/O. */
 
-/* What tcp_proxy_header_write () writes at most, and what is taken from others, which may add more, in bytes. */
+/* The maximum that tcp_proxy_header_write () writes, and that is accepted from others, which may add more, in bytes. */
 #define TCP_PROXY_HEADER_SIZE 52
 #define TCP_PROXY_HEADER_MAX_SIZE 2048
 
 typedef enum
 {
-  TCP_PROXY_HEADER_NONE,       /* it is something else */
-  TCP_PROXY_HEADER_INCOMPLETE, /* there have to be so many bytes to know more */
+  TCP_PROXY_HEADER_NONE,       /* the data is something else */
+  TCP_PROXY_HEADER_INCOMPLETE, /* @size bytes are needed to go on */
   TCP_PROXY_HEADER_BAD,
-  TCP_PROXY_HEADER_COMPLETE,   /* so many bytes are the header */
+  TCP_PROXY_HEADER_COMPLETE,   /* the first @size bytes are the header */
 } TcpProxyHeaderResult;
 
 gsize tcp_proxy_header_write (guint8          data[static TCP_PROXY_HEADER_SIZE],

@@ -8,26 +8,26 @@
 typedef enum
 {
   STATE_OPEN,
-  STATE_WITHDRAWN, /* nobody wants to know any more */
-  STATE_ANSWERED,  /* the application is done with it */
+  STATE_WITHDRAWN, /* the answer is no longer needed */
+  STATE_ANSWERED,  /* the application has answered */
 } State;
 
 struct _TcpQuestion
 {
   gatomicrefcount refs;
-  guint fork_count; /* of the process whose I/O thread has asked */
+  guint fork_count; /* that of the process whose I/O thread has asked */
   atomic_int state;
-  atomic_bool put;  /* the application has seen it */
+  atomic_bool put;  /* the question was passed to the application */
   TcpIoThread *thread;
-  TcpAnswer answer; /* written by whoever answers, and then read on the I/O thread */
-  gboolean withdrawn; /* before the answer; likewise */
+  TcpAnswer answer; /* written by the thread that answers, then read on the I/O thread */
+  gboolean withdrawn; /* it was withdrawn before the answer; likewise */
 
-  /* Only touched on the I/O thread */
-  TcpQuestionFunc func; /* NULL once nobody is there to be called */
+  /* only used on the I/O thread */
+  TcpQuestionFunc func; /* NULL once it must not be called any more */
   gpointer user_data;
 };
 
-/* On the I/O thread, to which @thread belongs. */
+/* Called on the I/O thread @thread. */
 TcpQuestion *
 tcp_question_new (TcpIoThread     *thread,
                   TcpQuestionFunc  func,
@@ -61,7 +61,7 @@ tcp_question_unref (TcpQuestion *self)
   g_free (self);
 }
 
-/* An answer that comes from now on has no effect. */
+/* An answer that comes later has no effect. */
 void
 tcp_question_withdraw (TcpQuestion *self)
 {
@@ -70,7 +70,7 @@ tcp_question_withdraw (TcpQuestion *self)
   atomic_compare_exchange_strong (&self->state, &expected, STATE_WITHDRAWN);
 }
 
-/* Withdraws it, and the function is not called any more. */
+/* Withdraws the question; its function is not called any more. */
 void
 tcp_question_forget (TcpQuestion *self)
 {
@@ -78,14 +78,14 @@ tcp_question_forget (TcpQuestion *self)
   self->func = NULL;
 }
 
-/* Whether the application has seen it, or is about to. */
+/* Whether the question was passed to the application, or is about to be. */
 gboolean
 tcp_question_was_put (TcpQuestion *self)
 {
   return atomic_load (&self->put);
 }
 
-/* Before the application sees it: FALSE if it is not to see it any more. */
+/* Called before the question is passed to the application: FALSE if it was withdrawn or answered. */
 gboolean
 tcp_question_put (TcpQuestion *self)
 {
@@ -102,7 +102,7 @@ question_do_finish (gpointer data)
     self->func (self, self->withdrawn ? NULL : &self->answer, self->user_data);
 }
 
-/* FALSE if it was answered, or withdrawn. In a child nobody is there who has asked. */
+/* FALSE if it was answered or withdrawn before. In a forked child there is no I/O thread to receive the answer. */
 static gboolean
 question_finish (TcpQuestion *self,
                  const char  *principal,

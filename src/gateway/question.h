@@ -8,19 +8,19 @@
 
 G_BEGIN_DECLS
 
-/* What an I/O thread asks the application, which answers from any thread, once, later or never. No side waits for the
- * other, and each may be gone when the other has something to say. */
+/* A question of an I/O thread to the application, which answers from any thread, once, later or never. Neither side
+ * waits for the other, and each may drop its reference at any time. */
 typedef struct _TcpQuestion TcpQuestion;
 
 typedef struct
 {
-  char *principal; /* NULL if it was rejected, */
-  char *reason;    /* for this reason; nullable */
+  char *principal; /* NULL if the client was rejected */
+  char *reason;    /* the reason for that; nullable */
   gint64 expires;  /* microseconds since 1970, G_MAXINT64 for never */
 } TcpAnswer;
 
-/* On the I/O thread: the application is done with it, and nothing more comes. @answer is NULL if the question was
- * withdrawn before. */
+/* Called on the I/O thread, once, when the application has answered. @answer is NULL if the question was withdrawn
+ * before. */
 typedef void (*TcpQuestionFunc) (TcpQuestion     *question,
                                  const TcpAnswer *answer,
                                  gpointer         user_data);
@@ -31,12 +31,12 @@ TcpQuestion *tcp_question_new (TcpIoThread     *thread,
 TcpQuestion *tcp_question_ref (TcpQuestion *self);
 void tcp_question_unref (TcpQuestion *self);
 
-/* On the I/O thread */
+/* on the I/O thread */
 void tcp_question_withdraw (TcpQuestion *self);
 gboolean tcp_question_was_put (TcpQuestion *self);
 void tcp_question_forget (TcpQuestion *self);
 
-/* On any thread */
+/* on any thread */
 gboolean tcp_question_put (TcpQuestion *self);
 gboolean tcp_question_accept (TcpQuestion *self,
                               const char  *principal,

@@ -18,7 +18,7 @@ tcp_quota_clear (TcpQuota *self)
   g_mutex_clear (&self->mutex);
 }
 
-/* Whoever has more keeps them. tcp_quota_set_aside () is to follow. */
+/* Principals that have more keep them. The caller must call tcp_quota_set_aside () next. */
 void
 tcp_quota_set_max (TcpQuota *self,
                    guint     max)
@@ -30,9 +30,9 @@ tcp_quota_set_max (TcpQuota *self,
   g_mutex_unlock (&self->mutex);
 }
 
-/* There are so many principals from now on. @shares are those of whoever has taken a place already, of which the last
- * @n_common are not of these principals. If there are too many for a quarter each has one place nevertheless, as long as
- * those are no more than half of all. */
+/* Sets the number of principals. @shares are those of all principals that have taken places, of which nothing is set
+ * aside for the last @n_common. If the quarter of the places is too small for one each, each principal still has one,
+ * as long as that is no more than half of all places. */
 void
 tcp_quota_set_aside (TcpQuota             *self,
                      guint                 n_principals,
@@ -54,8 +54,8 @@ tcp_quota_set_aside (TcpQuota             *self,
   g_mutex_unlock (&self->mutex);
 }
 
-/* How many places each of so many principals may have: @wanted, or if that is 0 three quarters, so that no
- * one has all. One that is alone may. */
+/* The number of places that each of @n_principals may have: @wanted, or if that is 0 three quarters, so that no
+ * principal can take all. If there is only one, it may. */
 guint
 tcp_quota_get_share (guint max,
                      guint n_principals,
@@ -76,7 +76,7 @@ tcp_quota_share_limit (TcpQuotaShare *self,
   self->property = property;
 }
 
-/* One that is refused takes no place, or others would be refused beside it although there is room. */
+/* A refused call takes no place, not even for a moment: other calls could be refused although there is room. */
 TcpQuotaResult
 tcp_quota_enter (TcpQuota      *self,
                  TcpQuotaShare *share)

@@ -7,38 +7,38 @@
 
 G_BEGIN_DECLS
 
-/* So many places of something, for all principals together, on whichever threads they are taken.
+/* A limited number of places, for all principals together, which may be taken on any thread.
  *
- * Each principal may have so many of them and no more. A quarter of all is set aside in equal parts, one for
- * each principal: however many the others have taken, a principal finds those of its own part free. Where that
- * is none, as there are many principals, it is one for each, of at most half of all. What is beyond its part
- * a principal takes from the rest, which is for all, and for principals of which nobody knew before that they would come. */
+ * The number for each principal is limited as well. A quarter of all places is set aside in equal parts, one for each
+ * principal: however many the others have taken, a principal finds its own part free. If that part would be zero, since
+ * there are many principals, it is one place for each, of at most half of all. Beyond its part a principal takes places
+ * from the rest, which is shared by all, including principals that were not known in advance. */
 typedef struct
 {
   GMutex mutex;
 
-  /* Under the mutex */
+  /* under the mutex */
   guint used;
   atomic_uint max;   /* may be read without it */
-  guint part;        /* of each principal, set aside */
-  guint shared_max;  /* what is left of all beside the parts, */
-  guint shared_used; /* and how many of these are taken */
+  guint part;        /* the number set aside for each principal */
+  guint shared_max;  /* the rest, without these parts */
+  guint shared_used; /* how many places of the rest are taken */
 } TcpQuota;
 
-/* What one principal has of it. */
+/* The places of one principal. */
 typedef struct
 {
   guint used; /* under the mutex of the quota */
   gboolean common; /* likewise: nothing is set aside for it */
-  atomic_uint max; /* whoever has more keeps them */
-  const char *_Atomic property; /* that says so, for messages; NULL before it is limited */
+  atomic_uint max; /* a principal that has more keeps them */
+  const char *_Atomic property; /* the property that sets max, for messages; NULL before it is set */
 } TcpQuotaShare;
 
 typedef enum
 {
   TCP_QUOTA_ENTERED,
-  TCP_QUOTA_FULL,     /* there is no place left that is not set aside for others */
-  TCP_QUOTA_OWN_FULL, /* this principal has as many as one may have */
+  TCP_QUOTA_FULL,     /* no place is left that is not set aside for others */
+  TCP_QUOTA_OWN_FULL, /* this principal has its maximum */
 } TcpQuotaResult;
 
 void tcp_quota_init (TcpQuota *self,

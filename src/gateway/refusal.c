@@ -47,7 +47,7 @@ get_phrase (const TcpRefusal *self)
     }
 }
 
-/* What an answer of this status has to say beside its text. */
+/* The header that an answer with this status must have. */
 static const char *
 get_header (guint status)
 {
@@ -74,8 +74,8 @@ add_header (GString    *answer,
     g_string_append_printf (answer, "%s\r\n", header);
 }
 
-/* The whole answer. It is the last of its connection: what a client sends behind its request
- * was not examined. */
+/* Formats the whole answer. The connection ends after it, since data that the client sent behind its request was not
+ * examined. */
 char *
 tcp_refusal_format (const TcpRefusal *self)
 {

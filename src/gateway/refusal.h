@@ -6,22 +6,21 @@
 
 G_BEGIN_DECLS
 
-/* Statuses of HTTP that libsoup has no name for. */
+/* Statuses of HTTP that libsoup does not define. */
 #define TCP_STATUS_UPGRADE_REQUIRED 426
 #define TCP_STATUS_HEAD_TOO_LARGE 431
 
-/* The answer to a request that does not become a WebSocket. Its text repeats nothing of the
- * request. */
+/* The answer to a request that does not become a WebSocket. Its text repeats nothing of the request. */
 typedef struct
 {
   guint status;
-  const char *phrase; /* in place of the usual one of the status; nullable, static. Tunnels show it */
-  char *limit; /* for want of which quota, as "PROPERTY: VALUE"; nullable. Tunnels show that too */
+  const char *phrase; /* instead of the usual one of the status; nullable, static. Tunnels show it */
+  char *limit; /* the quota that was exceeded, as "PROPERTY: VALUE"; nullable. Tunnels show it too */
   char *text;
-  const char *header; /* "Name: value", beside those that the status requires; nullable, static */
+  const char *header; /* "Name: value", in addition to those that the status requires; nullable, static */
   char *detail;       /* for the log only; nullable */
-  gboolean guessed;   /* the request showed a token that is none */
-  gboolean undecided; /* nobody here knows the client: the application may be asked */
+  gboolean guessed;   /* the request had an invalid token */
+  gboolean undecided; /* the client is not known here: the application may be asked */
 } TcpRefusal;
 
 void tcp_refusal_clear (TcpRefusal *self);

@@ -49,8 +49,8 @@ parse_mode (TcpRequest *self,
   return TRUE;
 }
 
-/* limrun's Go client names the port that it wants, and speaks multiplexed. There is
- * one target here, whatever it says. */
+/* limrun's Go client names a port, and uses the multiplexed mode. The port is ignored, since this gateway has one
+ * target for it. */
 static gboolean
 parse_port (TcpRequest *self,
             const char *port,
@@ -65,7 +65,7 @@ parse_port (TcpRequest *self,
   return TRUE;
 }
 
-/* A name without "=" is in no form that libsoup decodes. */
+/* libsoup's decoder ignores a name without "=". */
 static gboolean
 is_bare_name (const char *query,
               const char *wanted)
@@ -82,8 +82,8 @@ is_bare_name (const char *query,
   return FALSE;
 }
 
-/* It is how limrun's client asks for a reverse tunnel, in which this end listens. To take it for
- * raw would connect to the target instead. */
+/* limrun's client requests a reverse tunnel, in which this end listens, with this parameter. If it were ignored, the
+ * gateway would connect to the target instead. */
 static gboolean
 parse_remote_port (TcpRequest *self,
                    const char *query,
@@ -103,7 +103,7 @@ parse_remote_port (TcpRequest *self,
   return TRUE;
 }
 
-/* @query may be NULL. Returns NULL and fills in @refusal if it makes no sense. */
+/* @query may be NULL. Returns NULL, and sets @refusal, if it is invalid. */
 TcpRequest *
 tcp_request_parse (const char *query,
                    TcpRefusal *refusal)
@@ -141,8 +141,7 @@ tcp_request_get_protocol (const TcpRequest *self)
   return self->multiplexed ? &tcp_protocol_tagged : &tcp_protocol_raw;
 }
 
-/* What a session can come back for. limrun's multiplexed connections do not outlive
- * their WebSocket. */
+/* The id with which a client can return to its session. limrun's multiplexed connections end with their WebSocket. */
 const char *
 tcp_request_get_session (const TcpRequest *self)
 {

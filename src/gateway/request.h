@@ -11,27 +11,27 @@
 
 G_BEGIN_DECLS
 
-/* What a client asks for in its query. */
+/* What a client requests in its query. */
 typedef struct
 {
   gboolean multiplexed;
-  gboolean reverse;     /* the gateway is to listen, */
-  guint16 remote_port;  /* there; 0 for any port */
-  gboolean resumable; /* of its headers, */
-  gboolean foreign;   /* which do not show that it is of this library */
-  gboolean held;      /* there will be no session: it has ended */
-  const char *route; /* of the gateway, if it is to come back by that; else NULL */
-  gboolean restored;  /* another process had the session */
-  char *session_id; /* NULL if it gave none */
-  char *target;     /* the name of one, at the path of which it came; nullable */
+  gboolean reverse;     /* requests the gateway to listen */
+  guint16 remote_port;  /* on this port; 0 for any port */
+  gboolean resumable; /* from its headers */
+  gboolean foreign;   /* its headers do not show that it uses this library */
+  gboolean held;      /* gets no session: that has ended */
+  const char *route; /* the name of the gateway, if the client must return with it; otherwise NULL */
+  gboolean restored;  /* the session comes from another process */
+  char *session_id; /* NULL if it sent none */
+  char *target;     /* the name of the target that its path selects; nullable */
   TcpAccount *principal;
-  TcpProof proof; /* that it has shown */
-  GUri *uri; /* of the WebSocket */
-  char *address; /* from where; of a proxy that is trusted that for which it sends the request */
-  guint16 port;  /* likewise, 0 if it is not known */
-  GSocketAddress *local; /* to where */
-  GSocketAddress *proxy; /* that has named the address; NULL for none */
-  gint64 accepted; /* when its TCP connection was */
+  TcpProof proof; /* of its credentials */
+  GUri *uri; /* that of the WebSocket */
+  char *address; /* of the client, also behind a trusted proxy */
+  guint16 port;  /* likewise; 0 if it is not known */
+  GSocketAddress *local; /* the local address of the WebSocket */
+  GSocketAddress *proxy; /* the proxy that has named the address; NULL for none */
+  gint64 accepted; /* when its TCP connection was accepted */
 } TcpRequest;
 
 void tcp_request_free (TcpRequest *self);

@@ -8,18 +8,18 @@
 #include "base/ref-count.h"
 #include "base/tsan.h"
 
-/* Where a range does not say on which address. What listens there has no token to ask for. */
+/* The address for ranges that name none. Connections to it need no token. */
 #define DEFAULT_ADDRESS "127.0.0.1"
 
-/* How many may wait for one port. */
+/* The number of claims that may wait for one port. */
 #define MAX_WAITING 8
 
-/* The ports that one principal may have, or that all may have. */
+/* The ports for one principal, or for all. */
 typedef struct
 {
   char *name;  /* of the principal, NULL for all */
-  GQueue free; /* under the mutex: the ports that nobody has, of which the first is taken next */
-  gint64 missed_at; /* under the mutex: when somebody asked for one of them and there was none */
+  GQueue free; /* under the mutex: the ports that are not taken, of which the first is taken next */
+  gint64 missed_at; /* under the mutex: when one of them was last requested but all were taken */
 } Pool;
 
 typedef struct
@@ -29,31 +29,32 @@ typedef struct
   GInetAddress *address;
   char *name;
   Pool *pool;
-  GList *links; /* of each port, in the pool while nobody has it */
+  GList *links; /* one for each port, in the pool while the port is not taken */
 } Range;
 
 struct _TcpReversePorts
 {
-  TcpQuota quota; /* of the ports that all may have */
+  TcpQuota quota; /* of the ports for all principals */
 
   GMutex mutex;
-  char **patterns;    /* under the mutex, like all below; nullable */
+  char **patterns;    /* under the mutex, as is everything below; nullable */
   GArray *ranges;     /* of Range, the lowest first; they do not overlap */
   GPtrArray *pools;
-  GHashTable *claims; /* port → GQueue of TcpReverseClaim, of which the first has it */
+  GHashTable *claims; /* port → GQueue of TcpReverseClaim, of which the first has the port */
 };
 
 struct _TcpReverseClaim
 {
-  gatomicrefcount refs; /* one is that of a call that is on its way to its thread */
+  gatomicrefcount refs; /* a call that is being passed to its thread holds one */
   TcpReversePorts *ports;
   guint16 port;
   GInetAddress *address;
-  Pool *pool; /* under the mutex; NULL if the port may not be had any more */
+  Pool *pool; /* under the mutex; NULL if the port is no longer allowed */
   TcpReverseClaimant claimant;
-  gboolean telling;  /* under the mutex: it is on its way to be told that it is wanted */
-  gint64 missed_at;  /* under the mutex: when another owner asked for its port, 0 if none did */
-  gboolean freed; /* only touched on its thread */
+  gboolean telling;  /* under the mutex: a call that reports the wish of another session is being passed to its
+                      * thread */
+  gint64 missed_at;  /* under the mutex: when another owner requested its port, 0 if none did */
+  gboolean freed; /* only used on its thread */
 };
 
 static void
@@ -121,7 +122,7 @@ compare_ranges (gconstpointer a,
   return ((const Range *) a)->first - ((const Range *) b)->first;
 }
 
-/* @name is NULL for the one of all. NULL if there is none. */
+/* @name is NULL for the pool of all principals. NULL if there is no such pool. */
 static Pool *
 ports_find_pool (TcpReversePorts *self,
                  const char      *name)
@@ -203,7 +204,7 @@ tcp_reverse_ports_new (const char *const *patterns,
   return g_steal_pointer (&self);
 }
 
-/* No claim is left. */
+/* No claim must be left. */
 void
 tcp_reverse_ports_free (TcpReversePorts *self)
 {
@@ -235,7 +236,7 @@ tcp_reverse_ports_get_quota (TcpReversePorts *self)
   return &self->quota;
 }
 
-/* With the mutex. */
+/* Called with the mutex held. */
 static const Range *
 ports_find (TcpReversePorts *self,
             guint16          port)
@@ -264,7 +265,7 @@ claim_unref (gpointer data)
   g_free (self);
 }
 
-/* With the mutex. */
+/* Called with the mutex held. */
 static void
 claim_invoke (TcpReverseClaim *self,
               TcpIoFunc        func)
@@ -299,7 +300,7 @@ claim_do_want (gpointer data)
   self->claimant.callbacks->wanted (self, self->claimant.user_data);
 }
 
-/* With the mutex, as all of these. NULL if nobody has the port. */
+/* These functions are called with the mutex held. NULL if the port is not taken. */
 static GQueue *
 ports_get_queue (TcpReversePorts *self,
                  guint16          port)
@@ -348,7 +349,7 @@ pool_is_for (Pool             *self,
   return self->name == NULL || strcmp (self->name, owner->name) == 0;
 }
 
-/* Whether another port of it may go to the owner. Those of its own are not counted. */
+/* Whether the owner may take another port of the pool. Ports in a pool of its own are not counted. */
 static TcpReverseResult
 pool_enter (Pool            *self,
             TcpReversePorts *ports,
@@ -368,7 +369,7 @@ pool_enter (Pool            *self,
     }
 }
 
-/* Whether the session may wait for what is claimed here: another of the same owner has it, and few wait. */
+/* Whether the session may wait for this port: another session of the same owner has it, and only few wait. */
 static gboolean
 queue_takes (GQueue                   *self,
              const TcpReverseClaimant *claimant)
@@ -383,7 +384,7 @@ queue_takes (GQueue                   *self,
   return TRUE;
 }
 
-/* Asks whoever has it for it. */
+/* Asks the session that has the port to give it up. */
 static void
 queue_want (GQueue *self)
 {
@@ -396,8 +397,8 @@ queue_want (GQueue *self)
   claim_invoke (holder, claim_do_want);
 }
 
-/* What is claimed of a port that another session of @owner has is granted later, when that gives it up. NULL if it
- * is neither granted nor waits; it does not wait for itself. */
+/* If another session of @owner has the port, the claim is granted later, when that session gives it up. NULL if the
+ * claim is neither granted nor waits; a session does not wait for itself. */
 TcpReverseClaim *
 tcp_reverse_ports_claim (TcpReversePorts          *self,
                          guint16                   port,
@@ -431,7 +432,7 @@ tcp_reverse_ports_claim (TcpReversePorts          *self,
   return claim;
 }
 
-/* One that nobody has, of those of its own first. NULL if there is none. */
+/* Claims a port that is not taken, first one of the owner's own. NULL if there is none. */
 TcpReverseClaim *
 tcp_reverse_ports_claim_any (TcpReversePorts          *self,
                              const TcpReverseClaimant *claimant,
@@ -459,7 +460,7 @@ tcp_reverse_ports_claim_any (TcpReversePorts          *self,
   return claim;
 }
 
-/* One that another session of the same owner has, for which it waits. NULL if there is none. */
+/* Claims a port that another session of the same owner has, and waits for it. NULL if there is none. */
 TcpReverseClaim *
 tcp_reverse_ports_await_any (TcpReversePorts          *self,
                              const TcpReverseClaimant *claimant)
@@ -487,14 +488,14 @@ tcp_reverse_claim_get_port (TcpReverseClaim *self)
   return self->port;
 }
 
-/* Where to listen. */
+/* The address on which to listen. */
 GSocketAddress *
 tcp_reverse_claim_get_address (TcpReverseClaim *self)
 {
   return g_inet_socket_address_new (self->address, self->port);
 }
 
-/* Whether its owner may not have the port any more. */
+/* Whether the port is no longer allowed for its owner. */
 gboolean
 tcp_reverse_claim_is_revoked (TcpReverseClaim *self)
 {
@@ -506,7 +507,7 @@ tcp_reverse_claim_is_revoked (TcpReverseClaim *self)
   return is_revoked;
 }
 
-/* By another session of its owner. */
+/* Whether another session of its owner waits for the port. */
 gboolean
 tcp_reverse_claim_is_wanted (TcpReverseClaim *self)
 {
@@ -518,7 +519,7 @@ tcp_reverse_claim_is_wanted (TcpReverseClaim *self)
   return wanted;
 }
 
-/* Whether another owner, or one that takes any port, had to do without since then. */
+/* Whether a request of another owner, or for any port, has failed since then for lack of this port. */
 gboolean
 tcp_reverse_claim_is_missed (TcpReverseClaim *self,
                              gint64           since)
@@ -531,7 +532,7 @@ tcp_reverse_claim_is_missed (TcpReverseClaim *self,
   return missed;
 }
 
-/* Gives the port up, or waits no more. */
+/* Gives the port up, or stops waiting for it. */
 void
 tcp_reverse_claim_free (TcpReverseClaim *self)
 {
@@ -550,10 +551,10 @@ tcp_reverse_claim_free (TcpReverseClaim *self)
   if (g_queue_is_empty (queue))
     {
       g_hash_table_remove (ports->claims, GUINT_TO_POINTER (self->port));
-      /* Those that waited are of the same owner. */
+      /* The claims that waited have the same owner. */
       if (self->pool != NULL && self->pool->name == NULL)
         tcp_quota_leave (&ports->quota, &self->claimant.owner->reverse_ports);
-      /* The last to be taken again: somebody may still connect to it for what was there. */
+      /* The port is appended, so that it is taken last: clients may still connect to it for the former service. */
       range = ports_find (ports, self->port);
       if (range != NULL)
         g_queue_push_tail_link (&range->pool->free, &range->links[self->port - range->first]);
@@ -562,9 +563,9 @@ tcp_reverse_claim_free (TcpReverseClaim *self)
   claim_unref (self);
 }
 
-/* Other ports */
+/* Replacing the ports */
 
-/* Whether whoever has the port may go on having it, which is counted then. It stays at its address. */
+/* Whether the port may stay with its owner, which is counted if so. It keeps its address. */
 static gboolean
 ports_keep (TcpReversePorts *self,
             TcpReverseClaim *claim,
@@ -582,7 +583,7 @@ ports_keep (TcpReversePorts *self,
   return is_allowed;
 }
 
-/* All claims of one port are of one owner. */
+/* All claims of one port have the same owner. */
 static void
 ports_rebind (TcpReversePorts *self,
               guint16          port,
@@ -608,8 +609,8 @@ ports_equal (TcpReversePorts *self,
 
 #define SWAP(type, a, b) G_STMT_START { type swapped_ = a; a = b; b = swapped_; } G_STMT_END
 
-/* From now on the ports are those of @other, which nobody uses, and gets what they were. Claims to what may not be had any
- * more are revoked: they are to be freed. */
+/* Replaces the ports with those of @other, which is not in use, and receives the former ones. Claims to ports that are
+ * no longer allowed are revoked: their owners must free them. */
 void
 tcp_reverse_ports_replace (TcpReversePorts *self,
                            TcpReversePorts *other)

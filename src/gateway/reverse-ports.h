@@ -8,32 +8,32 @@
 
 G_BEGIN_DECLS
 
-/* The ports on which a gateway may listen for its clients, and which sessions have them.
+/* The ports on which a gateway may listen for its clients, and the sessions that have them.
  *
- * Some are for one principal only, by its name. A port that another session of the same owner has may be waited for:
- * that session is told, and keeps it or not.
+ * Some are for one principal only, by its name. A claim may wait for a port that another session of the same owner has:
+ * that session is notified, and may give it up.
  *
  * Safe on all threads. */
 typedef struct _TcpReversePorts TcpReversePorts;
 
-/* A port that a session has, or waits for. Belongs to one thread. */
+/* A port that a session has, or waits for. It belongs to one thread. */
 typedef struct _TcpReverseClaim TcpReverseClaim;
 
 typedef struct
 {
-  /* It has the port now, for which it has waited. */
+  /* The claim has waited for the port, and has it now. */
   void (*granted) (TcpReverseClaim *claim,
                    gpointer         user_data);
-  /* Another session waits for it. */
+  /* Another session waits for the port. */
   void (*wanted) (TcpReverseClaim *claim,
                   gpointer         user_data);
 } TcpReverseClaimCallbacks;
 
-/* Who asks for a port. */
+/* The session that claims a port. */
 typedef struct
 {
   TcpAccount *owner;
-  gconstpointer session; /* of the owner; compared only */
+  gconstpointer session; /* of the owner; only compared */
   TcpIoThread *thread;   /* the current one */
   const TcpReverseClaimCallbacks *callbacks;
   gpointer user_data;
@@ -45,8 +45,8 @@ typedef enum
   TCP_REVERSE_WAITING,
   TCP_REVERSE_IN_USE,
   TCP_REVERSE_FORBIDDEN,
-  TCP_REVERSE_SET_ASIDE, /* what is free is for other owners */
-  TCP_REVERSE_OWN_FULL,  /* the owner has as many as one may */
+  TCP_REVERSE_SET_ASIDE, /* the free ports are reserved for other owners */
+  TCP_REVERSE_OWN_FULL,  /* the owner has its maximum */
 } TcpReverseResult;
 
 TcpReversePorts *tcp_reverse_ports_new (const char *const *patterns,

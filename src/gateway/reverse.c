@@ -10,7 +10,7 @@
 #include "io/listen.h"
 #include "io/reactor.h"
 
-/* So many ports are tried where any will do, as other programs may have those. */
+/* The number of ports that are tried if any will do, since other programs may use some. */
 #define MAX_TRIED 16
 
 struct _TcpReverse
@@ -22,7 +22,7 @@ struct _TcpReverse
   TcpLog *log;
   TcpReverseCallbacks callbacks;
   gpointer user_data;
-  gboolean resting; /* nothing is accepted */
+  gboolean resting; /* accepts no connections */
   GPtrArray *listeners; /* of Listener */
 };
 
@@ -33,7 +33,7 @@ typedef struct
   guint16 port;
   TcpReverseClaim *claim;
   gboolean counted;      /* by the quota */
-  TcpTimer *patience;    /* set while it waits for the port */
+  TcpTimer *patience;    /* limits the wait for the port */
   TcpAcceptor *acceptor; /* NULL until it listens */
 } Listener;
 
@@ -50,7 +50,7 @@ listener_free (gpointer data)
   g_free (self);
 }
 
-/* It is freed, and the port is free for others. */
+/* Frees the listener, and its port. */
 static void
 listener_end (Listener     *self,
               TcpResetCode  code,
@@ -110,7 +110,7 @@ listener_enter (Listener  *self,
     }
 }
 
-/* The port is claimed. */
+/* The port has been claimed. */
 static gboolean
 listener_open (Listener  *self,
                GError   **error)
@@ -147,7 +147,7 @@ listener_report (Listener *self)
   reverse->callbacks.listening (self->id, host, self->port, reverse->user_data);
 }
 
-/* It could not be opened. */
+/* The port could not be opened. */
 static void
 listener_end_failed (Listener     *self,
                      const GError *error)
@@ -213,7 +213,7 @@ listener_get_claimant (Listener *self)
   };
 }
 
-/* It got no port, for a reason that is the same for all that are free. */
+/* It got no port, for a reason that applies to all free ports. */
 static void
 listener_end_full (Listener         *self,
                    TcpReverseResult  result)
@@ -229,8 +229,8 @@ listener_end_full (Listener         *self,
   listener_end (self, TCP_RESET_LIMIT, why);
 }
 
-/* One that nobody has, or that another session of the same owner has, which may be dead. Those that another program has
- * are kept until the end, so that each is tried once. */
+/* Claims a port that is not taken, or one that another session of the same owner has, whose client may be gone. Claims
+ * to ports that other programs use are kept until the end, so that each port is tried once. */
 static void
 listener_begin_anywhere (Listener *self)
 {
@@ -334,7 +334,7 @@ tcp_reverse_listen (TcpReverse *self,
     listener_begin_anywhere (listener);
 }
 
-/* The client has no more use for it. */
+/* The client does not need the listener any more. */
 void
 tcp_reverse_unlisten (TcpReverse *self,
                       guint32     id)
@@ -347,7 +347,7 @@ tcp_reverse_unlisten (TcpReverse *self,
       }
 }
 
-/* One of those that others wait for; NULL if there is none. */
+/* Returns a listener whose port another session waits for; NULL if there is none. */
 static Listener *
 reverse_find_wanted (TcpReverse *self)
 {
@@ -361,7 +361,7 @@ reverse_find_wanted (TcpReverse *self)
   return NULL;
 }
 
-/* Gives up what other sessions of the same owner wait for. */
+/* Gives up the ports that other sessions of the same owner wait for. */
 void
 tcp_reverse_yield (TcpReverse *self)
 {
@@ -385,7 +385,7 @@ reverse_find_missed (TcpReverse *self,
   return NULL;
 }
 
-/* Gives up what others had to do without since then. The client may ask for it again. */
+/* Gives up the ports that were requested by others since then. The client may claim them again. */
 void
 tcp_reverse_give_way (TcpReverse *self,
                       gint64      since)
@@ -409,7 +409,7 @@ reverse_find_revoked (TcpReverse *self)
   return NULL;
 }
 
-/* The ports may have changed: gives up one that is not allowed any more. FALSE if there is none. */
+/* The allowed ports may have changed: gives up one port that is no longer allowed. FALSE if there is none. */
 gboolean
 tcp_reverse_end_revoked (TcpReverse *self)
 {
@@ -425,7 +425,7 @@ tcp_reverse_end_revoked (TcpReverse *self)
   return TRUE;
 }
 
-/* While it rests nothing is accepted: what connects waits. */
+/* While it rests, new connections wait in the backlog. */
 void
 tcp_reverse_set_resting (TcpReverse *self,
                          gboolean    resting)
@@ -440,7 +440,7 @@ tcp_reverse_set_resting (TcpReverse *self,
     }
 }
 
-/* All that it has. */
+/* Ends all listeners. */
 void
 tcp_reverse_give_up (TcpReverse   *self,
                      TcpResetCode  code,
@@ -468,7 +468,7 @@ tcp_reverse_save (TcpReverse *self)
   return g_variant_builder_end (&builder);
 }
 
-/* One that listens already, if its client may still have the port. */
+/* Restores a listener whose socket already listens, if its client may still use the port. */
 static void
 reverse_restore_listener (TcpReverse *self,
                           guint32     id,
@@ -499,7 +499,7 @@ reverse_restore_listener (TcpReverse *self,
   listener->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, listener);
 }
 
-/* Those of another process. */
+/* Restores the listeners of another process. */
 void
 tcp_reverse_restore (TcpReverse *self,
                      GVariant   *listeners)
@@ -527,7 +527,7 @@ tcp_reverse_is_empty (TcpReverse *self)
   return self->listeners->len == 0;
 }
 
-/* @thread is the current one. The others have to outlive it. */
+/* @thread is the current one. The other arguments must outlive the object. */
 TcpReverse *
 tcp_reverse_new (TcpReversePorts           *ports,
                  TcpQuota                  *quota,

@@ -9,7 +9,7 @@
 
 G_BEGIN_DECLS
 
-/* The ports on which a gateway listens for one client. Belongs to one thread. */
+/* The ports on which a gateway listens for one client. The object belongs to one thread. */
 typedef struct _TcpReverse TcpReverse;
 
 typedef struct
@@ -18,7 +18,7 @@ typedef struct
                      const char *host,
                      guint16     port,
                      gpointer    user_data);
-  /* It does not, or no more. May free all of it. */
+  /* The listener has ended, or could not be opened. May free the whole object. */
   void (*unlistened) (guint32       listener,
                       TcpResetCode  code,
                       const char   *why,
@@ -27,13 +27,13 @@ typedef struct
                     GSocketConnection *connection,
                     GSocketAddress    *peer,
                     gpointer           user_data);
-  /* It is about to take a port of the system, or to try. */
+  /* It is about to open a socket, or to try. */
   void (*opening) (gpointer user_data);
-  /* Another session of the same owner waits for a port: tcp_reverse_yield() if nobody uses this one. */
+  /* Another session of the same owner waits for a port: call tcp_reverse_yield () if this session is not in use. */
   void (*wanted) (gpointer user_data);
 } TcpReverseCallbacks;
 
-/* How long a session waits for a port that another of the same owner has, whose WebSocket may be dead. */
+/* How long a session waits for a port of another session of the same owner, whose WebSocket may be dead. */
 #define TCP_REVERSE_PATIENCE (3 * G_TIME_SPAN_SECOND)
 
 TcpReverse *tcp_reverse_new (TcpReversePorts           *ports,

@@ -11,17 +11,17 @@
 struct _TcpRoster
 {
   gatomicrefcount refs;
-  TcpTokens *tokens;    /* and the names of all principals, also of those without one */
-  TcpPolicy *general;   /* of those that have no other */
+  TcpTokens *tokens;    /* and the names of all principals, including those without a token */
+  TcpPolicy *general;   /* of the principals that have no other */
   GHashTable *policies; /* name → TcpPolicy */
   GTlsDatabase *client_ca; /* nullable */
   gboolean asks;
 };
 
-/* How many names a warning has. */
+/* The number of names in a warning. */
 #define MAX_NAMES 5
 
-/* @bare is given its name if it has no token. */
+/* Adds the name to @bare if it has no token. */
 static gboolean
 roster_add (TcpRoster               *self,
             const TcpPrincipalSpec  *spec,
@@ -47,7 +47,7 @@ roster_add (TcpRoster               *self,
   return TRUE;
 }
 
-/* What nobody can be connected to may be missing in a list. */
+/* Warns about targets that no client may use: they may be missing in an allow list. */
 static void
 roster_warn_of_targets (TcpRoster *self,
                         TcpLog    *log)
@@ -82,7 +82,7 @@ join_names (GPtrArray *names)
   return g_string_free (text, FALSE);
 }
 
-/* Those in @bare have no token. An application that is asked may accept a client as anybody. */
+/* The principals in @bare have no token. If the application is asked, it may admit clients with any name. */
 static void
 roster_warn_of_principals (TcpRoster *self,
                            GPtrArray *bare,
@@ -119,7 +119,7 @@ roster_warn_of_ports (TcpRoster          *self,
     tcp_log_warn (log, "ports for reverse tunnels are reserved for %s, but there is no such principal", names);
 }
 
-/* @principals are TcpPrincipalSpec; @log may be NULL if there is nothing to warn of. Blocks. */
+/* @principals are TcpPrincipalSpec; @log may be NULL to omit warnings. Blocks. */
 TcpRoster *
 tcp_roster_load (const TcpGatewaySettings *settings,
                  GPtrArray                *principals,
@@ -189,21 +189,21 @@ tcp_roster_get_tokens (TcpRoster *self)
   return self->tokens;
 }
 
-/* What verifies the certificates of clients; NULL if none are asked for. */
+/* The database that verifies the certificates of clients; NULL if no certificates are requested. */
 GTlsDatabase *
 tcp_roster_get_client_ca (TcpRoster *self)
 {
   return self->client_ca;
 }
 
-/* Whether the application is asked about those who show nothing that is known here. */
+/* Whether the application is asked about clients with unknown credentials, or none. */
 gboolean
 tcp_roster_asks (TcpRoster *self)
 {
   return self->asks;
 }
 
-/* Whether there is a principal of that name, with a token or without. */
+/* Whether there is a principal of that name, with or without a token. */
 gboolean
 tcp_roster_has (TcpRoster  *self,
                 const char *name)
@@ -223,7 +223,7 @@ tcp_roster_count (TcpRoster *self)
   return tcp_tokens_count_names (self->tokens);
 }
 
-/* That of those that have no other. */
+/* The policy of principals that have no other. */
 TcpPolicy *
 tcp_roster_get_general_policy (TcpRoster *self)
 {

@@ -7,9 +7,9 @@
 
 G_BEGIN_DECLS
 
-/* Who may use a gateway, and what each may do: what its settings, its token file and its principals say together. It
- * does not change, and may be used on all threads; a reload makes another. It may be large: the last reference is not
- * to go on an I/O thread. */
+/* Who may use a gateway, and what each may do, according to its settings, its token file and its principals. It does
+ * not change, and may be used on all threads; a reload makes another. It may be large: the last reference must not be
+ * dropped on an I/O thread. */
 typedef struct _TcpRoster TcpRoster;
 
 TcpRoster *tcp_roster_load (const TcpGatewaySettings *settings,

@@ -24,29 +24,29 @@ struct _TcpServer
   TcpIoThread *thread;
   TcpShared *shared;
   GPtrArray *principals; /* of TcpPrincipalSpec, until they are in the roster */
-  atomic_uint n_reloads; /* that were begun */
-  GMutex reloading;      /* one at a time, once it has read what it needs */
+  atomic_uint n_reloads; /* the number of reloads that have begun */
+  GMutex reloading;      /* held while a reload takes effect, after it has read its files */
 
-  /* From here on only touched on the I/O thread. */
+  /* from here on only used on the I/O thread */
   GCancellable *resolving;
   TcpListener *listener;
   TcpSocketFile socket_file; /* of a Unix socket */
-  TcpChannelGroup *channels; /* of the TLS handshakes */
-  TcpShard **shards;         /* NULL where none was needed yet; closed by others, too */
+  TcpChannelGroup *channels; /* for the TLS handshakes */
+  TcpShard **shards;         /* NULL until needed; also closed by other threads */
   guint n_shards;
   guint next_shard;
   gboolean started;
-  guint reloaded; /* the number of the latest reload that counts */
+  guint reloaded; /* the number of the latest reload that took effect */
   gboolean draining;
-  GArray *drains; /* ids of those who wait for it */
+  GArray *drains; /* ids of the calls that wait for the drain */
   TcpTimer *drain_deadline;
   gboolean closed;
-  gboolean drained; /* which is to be reported once no connection is left */
+  gboolean drained; /* to be reported once no connection is left */
   TcpHeritage *heritage;    /* of another process; nullable */
-  TcpSnapshot *snapshot;    /* while it is suspended, or is about to be, */
-  gboolean suspended;       /* from when on nothing happens, */
-  gboolean saved;           /* and all is in the snapshot */
-  GQueue arrivals;          /* of Arrival: those that wait until it goes on */
+  TcpSnapshot *snapshot;    /* from when it begins to suspend */
+  gboolean suspended;       /* nothing happens any more */
+  gboolean saved;           /* the snapshot is complete */
+  GQueue arrivals;          /* of Arrival: those that wait until it resumes */
 };
 
 /* Shards */
@@ -61,7 +61,7 @@ server_all_shards (TcpServer *self,
   return TRUE;
 }
 
-/* How far have they come? A client without a connection, which may stay for ever, is not
+/* Checks whether the drain or the close is complete. A client without a connection, which may stay forever, is not
  * waited for. */
 static void
 server_do_check (gpointer data)
@@ -80,7 +80,7 @@ server_do_check (gpointer data)
     }
 }
 
-/* On the thread of the shard. */
+/* Called on the thread of the shard. */
 static void
 on_shard_changed (gpointer user_data)
 {
@@ -89,7 +89,7 @@ on_shard_changed (gpointer user_data)
   tcp_io_thread_invoke (self->thread, server_do_check, tcp_server_ref (self), (GDestroyNotify) tcp_server_unref);
 }
 
-/* That of the session: its WebSockets all come to the same. */
+/* Returns the shard of the session: all its WebSockets go to the same one. */
 static TcpShard *
 server_get_shard (TcpServer  *self,
                   const char *session)
@@ -124,7 +124,7 @@ on_ask (TcpAuthentication *authentication,
   tcp_event_queue_push_authenticate (self->shared->events, G_OBJECT (authentication));
 }
 
-/* Whether it still holds what the client has shown. */
+/* Whether the client's credentials are still valid. */
 static gboolean
 server_believes (TcpServer        *self,
                  const TcpRequest *request)
@@ -167,11 +167,11 @@ server_do_admit (gpointer data)
   const TcpRequest *request = arrival->request;
   TcpShard *shard;
 
-  /* What is left of it is closed. */
+  /* The rest of the connection is closed. */
   if (self->closed)
     return;
 
-  /* A reload may have come in between. */
+  /* A reload may have taken effect meanwhile. */
   if (!server_believes (self, request))
     return;
 
@@ -179,8 +179,8 @@ server_do_admit (gpointer data)
   tcp_shard_admit (shard, g_steal_pointer (&arrival->request), arrival->answer, &arrival->transport);
 }
 
-/* Behind a drain that was asked for before, which is to be known to all shards: one may be answered while
- * the listener still accepts, and the drain that follows may wait when the next is accepted. */
+/* Queued behind a drain that was requested before, so that all shards have processed the drain first: a request may be
+ * answered while the listener still accepts, and the drain may be processed before the next one is accepted. */
 static void
 on_accepted (TcpRequest   *request,
              const char   *answer,
@@ -246,7 +246,7 @@ on_goodbyes_said (gpointer user_data)
   tcp_server_unref (self);
 }
 
-/* What it had suspended goes on, or does not stop. */
+/* Resumes what it had suspended, or gives up suspending. */
 static void
 server_go_on (TcpServer *self)
 {
@@ -308,7 +308,7 @@ on_drain_deadline (gpointer user_data)
   tcp_server_unref (self);
 }
 
-/* Whether everybody on the way can read what goes there, which is logged. */
+/* Whether data to this address can be read on the way, which is logged as a warning. */
 static gboolean
 server_warn_of_address (TcpServer      *self,
                         GSocketAddress *address)
@@ -384,9 +384,10 @@ server_listen_unix (TcpServer *self)
   server_report_started (self, address, error);
 }
 
-/* Another process had it */
+/* State of another process */
 
-/* A reference to one that may still have sessions. Of those that the application has let in the gateway knows nothing. */
+/* Returns a reference to the account of a principal that may still have sessions. One that the application has admitted
+ * need not be in the roster. */
 static TcpAccount *
 server_find_account (TcpServer  *self,
                      const char *name,
@@ -442,7 +443,7 @@ server_restore_own (TcpServer *self)
   tcp_status_add (status, bytes_replayed, replayed);
 }
 
-/* Those that still have a token, before any of them can come back. */
+/* Restores the clients that still have a token, before any of them can return. */
 static void
 server_restore_clients (TcpServer *self)
 {
@@ -697,21 +698,21 @@ server_do_cancel (gpointer data)
   server_report_started (self, NULL, error);
 }
 
-/* Another process is to go on with it */
+/* Suspending, so that another process can continue */
 
-/* For so long connections that were accepted may become a WebSocket, which is looked at so often. */
+/* How long accepted connections may take to become a WebSocket, and the interval at which that is checked. */
 #define PENDING_TIME (250 * G_TIME_SPAN_MILLISECOND)
 #define PENDING_STEP (5 * G_TIME_SPAN_MILLISECOND)
 
-/* A call of the application, and how far it has come. */
+/* A call of the application, and its progress. */
 typedef struct
 {
   TcpServer *server;
-  TcpSnapshot *snapshot; /* another, or none, has taken its place in the server if that did not wait for this */
-  TcpTimer *timer;       /* for pending connections, */
-  gint64 deadline;       /* for which it waits until then */
+  TcpSnapshot *snapshot; /* the server has another one, or none, if it resumed before this was finished */
+  TcpTimer *timer;       /* for pending connections */
+  gint64 deadline;       /* how long it waits for them */
   TcpShardStep step;
-  atomic_uint pending; /* shards that have not taken it, and one more */
+  atomic_uint pending; /* the number of shards that have not taken the step, plus one */
   TcpServerFunc func;
   gpointer user_data;
 } Suspension;
@@ -734,7 +735,7 @@ suspension_end (Suspension *self,
   g_free (self);
 }
 
-/* FALSE if it has ended since the gateway goes on. */
+/* FALSE if it has ended because the gateway has resumed. */
 static gboolean
 suspension_is_wanted (Suspension *self)
 {
@@ -794,7 +795,7 @@ suspension_do_next (gpointer data)
   suspension_end (self, fd, error);
 }
 
-/* On any thread. */
+/* Called on any thread. */
 static void
 on_step_taken (gpointer user_data)
 {
@@ -819,7 +820,7 @@ suspension_take_step (Suspension *self)
   on_step_taken (self);
 }
 
-/* Connections that are about to become a WebSocket do so: their clients could not know why they broke. */
+/* Connections that are about to become a WebSocket may do so: their clients would not know why they broke. */
 static void
 suspension_do_stop (gpointer data)
 {
@@ -841,7 +842,7 @@ suspension_do_stop (gpointer data)
   suspension_take_step (self);
 }
 
-/* From within the reactor it could not be suspended. */
+/* Invoked from outside the reactor, which cannot be suspended from within. */
 static void
 on_pending_due (gpointer user_data)
 {
@@ -948,7 +949,7 @@ tcp_server_unref (TcpServer *self)
   g_clear_pointer (&self->drains, g_array_unref);
   g_clear_pointer (&self->principals, g_ptr_array_unref);
   g_clear_object (&self->resolving);
-  /* It did not come as far as to start. */
+  /* It was not started. */
   if (self->heritage != NULL)
     tcp_heritage_reset (self->heritage);
   g_clear_pointer (&self->heritage, tcp_heritage_unref);
@@ -960,7 +961,7 @@ tcp_server_unref (TcpServer *self)
   g_free (self);
 }
 
-/* Reads the tokens. The first call; blocks. */
+/* Reads the tokens. Must be the first call; blocks. */
 gboolean
 tcp_server_prepare (TcpServer  *self,
                     GError    **error)
@@ -981,7 +982,7 @@ typedef struct
   TcpRoster *roster;
   TcpReversePorts *reverse_ports;
   GTlsCertificate *certificate; /* nullable */
-  TcpRoster *former;            /* which is not to be freed on an I/O thread */
+  TcpRoster *former;            /* kept, since it must not be freed on an I/O thread */
   GPtrArray *shards;            /* to be reviewed */
   gboolean taken;
 } Reload;
@@ -997,7 +998,7 @@ server_do_reload (gpointer data)
     return;
 
   reload->taken = TRUE;
-  /* A later one was quicker, and has taken over all that this one could. */
+  /* A later reload was faster, and its settings remain. */
   if (reload->number < self->reloaded)
     return;
 
@@ -1013,7 +1014,7 @@ server_do_reload (gpointer data)
                 tcp_roster_count (reload->roster));
 }
 
-/* Whether all is right; reads the tokens, and tries the certificate. Blocks. */
+/* Checks the settings: reads the tokens, and tries the certificate. Blocks. */
 gboolean
 tcp_server_check (const TcpGatewaySettings  *settings,
                   GPtrArray                 *principals,
@@ -1043,15 +1044,15 @@ tcp_server_check (const TcpGatewaySettings  *settings,
   return TRUE;
 }
 
-/* The number of a reload, to be got with its settings. */
+/* Returns the number of a reload, which must be taken together with its settings. */
 guint
 tcp_server_begin_reload (TcpServer *self)
 {
   return atomic_fetch_add (&self->n_reloads, 1) + 1;
 }
 
-/* Reads the tokens again, and takes over what may change, as @settings and @principals say, which are TcpPrincipalSpec; or
- * changes nothing. If a later one of a higher @number counts already, that is left as it is. Blocks. */
+/* Reads the tokens again, and applies @settings and @principals, which are TcpPrincipalSpec, as far as they may change;
+ * or changes nothing. If a reload with a higher @number has taken effect already, its settings remain. Blocks. */
 gboolean
 tcp_server_reload (TcpServer                 *self,
                    guint                      number,
@@ -1077,11 +1078,11 @@ tcp_server_reload (TcpServer                 *self,
   if (!tcp_server_check (settings, principals, self->shared->log, cancellable, &roster, error))
     return FALSE;
 
-  /* They were checked. */
+  /* The patterns were checked. */
   reverse_ports = tcp_reverse_ports_new ((const char *const *) settings->reverse_ports, NULL);
   reload.reverse_ports = reverse_ports;
   reload.roster = roster;
-  /* All shards are reviewed by one before the next comes, or the former might count last. */
+  /* One reload must review all shards before the next one begins, or the former settings could be applied last. */
   g_mutex_lock (&self->reloading);
   tcp_io_thread_invoke_sync (self->thread, server_do_reload, &reload);
   former = reload.former;
@@ -1094,7 +1095,7 @@ tcp_server_reload (TcpServer                 *self,
   return reload.taken;
 }
 
-/* What another process had, before it starts. */
+/* Sets the state of another process, before the start. */
 void
 tcp_server_inherit (TcpServer   *self,
                     TcpHeritage *heritage)
@@ -1102,8 +1103,8 @@ tcp_server_inherit (TcpServer   *self,
   self->heritage = tcp_heritage_ref (heritage);
 }
 
-/* Nothing is read or written from here on. @func is called on an I/O thread, with a descriptor of the state, which is
- * its to close, or -1 and an error, which is its to free. */
+/* From here on nothing is read or written. @func is called on an I/O thread, with a descriptor of the state, which it
+ * must close, or with -1 and an error, which it must free. */
 void
 tcp_server_suspend (TcpServer     *self,
                     TcpServerFunc  func,
@@ -1117,14 +1118,14 @@ tcp_server_suspend (TcpServer     *self,
   tcp_io_thread_invoke (self->thread, server_do_suspend, suspension, NULL);
 }
 
-/* It goes on, if it is suspended. */
+/* Resumes the server, if it is suspended. */
 void
 tcp_server_resume (TcpServer *self)
 {
   tcp_io_thread_invoke (self->thread, server_do_resume, tcp_server_ref (self), (GDestroyNotify) tcp_server_unref);
 }
 
-/* Another program takes the place of this one next. FALSE if it is not suspended. Blocks. */
+/* Another program replaces this one next. FALSE if the server is not suspended. Blocks. */
 gboolean
 tcp_server_hand_over (TcpServer *self)
 {
@@ -1164,8 +1165,8 @@ server_invoke_drain (TcpServer *self,
   tcp_io_thread_invoke (self->thread, func, call, drain_call_free);
 }
 
-/* Takes no new connections. Ends itself when the last is gone, or at the timeout, which is
- * told by TCP_EVENT_DRAINED. */
+/* Accepts no new connections from now on. The server ends when the last connection has ended, or at the timeout, which
+ * is reported with TCP_EVENT_DRAINED. */
 void
 tcp_server_drain (TcpServer *self,
                   guint64    id,
@@ -1174,8 +1175,8 @@ tcp_server_drain (TcpServer *self,
   server_invoke_drain (self, server_do_drain, id, timeout);
 }
 
-/* If nobody waits any more it does not end. Answered by TCP_EVENT_DRAINED with an error,
- * if it was not too late. */
+/* Withdraws a call of tcp_server_drain (); without one the server does not end by itself. Answered by TCP_EVENT_DRAINED
+ * with an error, unless the drain had already ended. */
 void
 tcp_server_cancel_drain (TcpServer *self,
                          guint64    id)
@@ -1183,12 +1184,12 @@ tcp_server_cancel_drain (TcpServer *self,
   server_invoke_drain (self, server_do_cancel_drain, id, 0);
 }
 
-/* Returns when the port is free and no connection is left. The last call. */
+/* Returns when the port is free and no connection is left. Must be the last call. */
 void
 tcp_server_close (TcpServer *self)
 {
   tcp_io_thread_invoke_sync (self->thread, server_do_close, self);
-  /* From now on there are no others. */
+  /* No shards are added from now on. */
   for (guint i = 0; i < self->n_shards; i++)
     if (self->shards[i] != NULL)
       tcp_shard_close_sync (self->shards[i]);

@@ -11,8 +11,8 @@
 
 G_BEGIN_DECLS
 
-/* The part of a gateway that lives on the I/O thread: the listener and the clients.
- * What is here is for the public object, and safe to call from its thread. */
+/* The part of a gateway on the I/O thread: the listener and the clients. The functions here are for the public object,
+ * and may be called from its thread. */
 typedef struct _TcpServer TcpServer;
 
 typedef void (*TcpServerFunc) (int       fd,

@@ -9,7 +9,7 @@
 #include "io/listen.h"
 #include "protocol/resumable-frame.h"
 
-/* In bytes, beside what there is for each client. */
+/* in bytes, in addition to the memory of each client */
 #define DEFAULT_MEMORY (304 * 1024 * 1024)
 
 TcpGatewaySettings *
@@ -27,7 +27,7 @@ tcp_gateway_settings_free (TcpGatewaySettings *self)
   tcp_settings_free (&tcp_gateway_settings, self);
 }
 
-/* In bytes. By default there is some for each client. */
+/* In bytes. The default includes some memory for each client. */
 guint64
 tcp_gateway_settings_get_max_memory (const TcpGatewaySettings *self)
 {

@@ -6,44 +6,44 @@
 
 G_BEGIN_DECLS
 
-/* In bytes. With less hardly a client could be served. */
+/* in bytes; less would hardly suffice for one client */
 #define TCP_GATEWAY_LEAST_MEMORY (8 * 1024 * 1024)
 #define TCP_GATEWAY_LEAST_PRINCIPAL_MEMORY (4 * 1024 * 1024)
 
-/* In bytes a second. With less a connection could hardly be used. */
+/* in bytes per second; a connection with less would hardly be usable */
 #define TCP_GATEWAY_LEAST_RATE 1024
 
-/* What a client may have of it however much others have: a message of some size that is not complete, what one
- * connection begins with, and a piece of what goes the other way. */
+/* The memory that a client can always use, however much others use: for an incomplete message of some size, the initial
+ * window of one connection, and a part of the data in the other direction. */
 #define TCP_GATEWAY_MEMORY_OF_CLIENT (40 * 1024)
 
-/* What the application asked of a gateway. See properties.c for what they mean. */
+/* The settings of the application for a gateway. properties.c describes them. */
 typedef struct
 {
   TcpEndpointSettings common;
   char *target;
   char *path;
   char *route; /* nullable */
-  char **targets; /* that have names; see targets.h */
+  char **targets; /* those with names; see targets.h */
   char **allow; /* patterns of targets; see target-rules.h */
   char **reverse_ports; /* on which it may listen for clients; see reverse-ports.h */
   char *token;
   char *token_file;
-  GListModel *principals; /* of TcpPrincipal; NULL in copies, since it is the application's */
+  GListModel *principals; /* of TcpPrincipal; NULL in copies, since it belongs to the application */
   char **trusted_proxies;
   TcpProxyProtocol proxy_protocol; /* towards targets */
   GTlsCertificate *tls_certificate;
   GTlsDatabase *client_ca;
-  gboolean asks; /* the application; not a property, but whether “authenticate” has a handler */
-  guint session_timeout;    /* ms */
+  gboolean asks; /* whether the signal “authenticate” has a handler; not a property */
+  guint session_timeout;    /* in ms */
   guint max_dials;
-  guint64 max_memory;           /* bytes; 0 for what tcp_gateway_settings_get_max_memory () says */
-  guint max_principal_sessions; /* of these, 0 is for what access.c gives each principal */
+  guint64 max_memory;           /* in bytes; 0 for the default of tcp_gateway_settings_get_max_memory () */
+  guint max_principal_sessions; /* this and the next two: 0 for the share that access.c computes */
   guint max_principal_connections;
   guint max_principal_dials;
-  guint64 max_principal_memory; /* bytes */
-  guint max_principal_dial_rate; /* a second, as what follows; 0: without limit */
-  guint64 max_principal_upload_rate; /* bytes */
+  guint64 max_principal_memory; /* in bytes */
+  guint max_principal_dial_rate; /* per second, as the next two; 0 for no limit */
+  guint64 max_principal_upload_rate; /* in bytes */
   guint64 max_principal_download_rate;
 } TcpGatewaySettings;
 

@@ -13,37 +13,37 @@
 #include "io/reactor.h"
 #include "websocket/group.h"
 
-/* How many sessions that have ended are remembered, to tell clients that come back. */
+/* The number of ended sessions whose ids are kept, so that a client that returns gets the right error. */
 #define MAX_GONE 4096
 
-/* For how long a message may be incomplete when memory is short, in milliseconds. */
+/* How long a message may be incomplete when memory is short, in milliseconds. */
 #define MESSAGE_TIMEOUT 30000
 
 #define BROKE "connection %" G_GUINT64_FORMAT " of %s broke: %s"
 
 struct _TcpShard
 {
-  gatomicrefcount refs; /* one is its own, until the closing handshakes are through */
+  gatomicrefcount refs; /* the shard holds one reference to itself until all closing handshakes have ended */
   TcpShared *shared;
   TcpIoThread *thread;
   TcpShardFunc func;
   gpointer user_data;
-  atomic_bool drained; /* it takes no new connections, */
-  atomic_bool closed;  /* and has none, and calls nobody any more */
+  atomic_bool drained; /* takes no new connections */
+  atomic_bool closed;  /* has no clients left, and calls no callbacks any more */
 
-  /* From here on only touched on its thread. */
+  /* from here on only used on its thread */
   TcpChannelGroup *channels;
   TcpDialLane *lane;
   GHashTable *parts;   /* TcpAccount → TcpAccountPart, of those that have a client or a held WebSocket */
   TcpLogLimit *refusals;
-  /* A client can open and break as many WebSockets and connections as it likes. */
+  /* Limited, since a client can open and break any number of WebSockets and connections. */
   TcpLogLimit *arrivals;
-  TcpLogLimit *broken;   /* connections, */
-  TcpLogLimit *ended;    /* and those with less to worry about */
+  TcpLogLimit *broken;   /* of connections, as warnings */
+  TcpLogLimit *ended;    /* of connections, as information */
   TcpLogLimit *warnings; /* of sessions */
   GHashTable *clients;  /* set of TcpClient */
   GHashTable *sessions; /* id → TcpClient, of those that have an id */
-  TcpGone *gone;        /* ids of the principals */
+  TcpGone *gone;        /* ids with the names of their principals */
   GHashTable *held;     /* id → TcpHeld */
   gboolean closing;
   gboolean suspended;
@@ -83,8 +83,8 @@ shard_get_part (TcpShard   *self,
   return part;
 }
 
-/* There may be any number of principals, and one without a client leaves nothing behind. What is still on its way out
- * keeps its own. */
+/* The number of principals is not bounded, so a principal without clients must not leave anything. A client that is
+ * being closed keeps its own reference to the part. */
 static void
 shard_leave_part (TcpShard   *self,
                   TcpAccount *account)
@@ -128,7 +128,7 @@ on_client_stream_closed (TcpClient    *client,
   guint64 id = tcp_stream_get_serial (stream);
   TcpTunnelLogLevel level = tcp_stream_get_severity (stream, error);
 
-  /* Whoever closes the gateway knows what that ends. */
+  /* The application expects the end of connections when it closes the gateway. */
   if (self->closing)
     level = MAX (level, TCP_TUNNEL_LOG_LEVEL_DEBUG);
   if (error != NULL && level == TCP_TUNNEL_LOG_LEVEL_WARN)
@@ -193,7 +193,7 @@ shard_add_client (TcpShard         *self,
   return client;
 }
 
-/* WebSockets that are held */
+/* Held WebSockets */
 
 static void
 shard_leave_held (TcpShard   *self,
@@ -209,7 +209,7 @@ on_held_ended (TcpHeld  *held,
 {
   TcpShard *self = user_data;
 
-  /* It may have broken: the client may come back yet. */
+  /* It may have broken: the client may return. */
   tcp_gone_add (self->gone, tcp_held_get_principal (held)->name, tcp_held_get_session_id (held));
   shard_leave_held (self, tcp_held_get_principal (held));
   g_hash_table_remove (self->held, tcp_held_get_session_id (held));
@@ -260,7 +260,7 @@ refuse_while_draining (TcpRefusal *refusal)
   return FALSE;
 }
 
-/* For want of a quota. @property says how much there is, @value. */
+/* Refuses a request for lack of a quota. @property and @value are that limit. */
 static gboolean
 refuse_for_now (TcpRefusal *refusal,
                 const char *phrase,
@@ -276,9 +276,9 @@ refuse_for_now (TcpRefusal *refusal,
   return FALSE;
 }
 
-/* What a client is answered that comes back for a session that has ended. 410 ends a whole
- * tunnel of limrun's, where only a connection has ended, so that a raw client that has not
- * shown that it expects this is held. */
+/* Determines the answer to a client that returns for an ended session. The status 410 ends a whole tunnel of limrun's
+ * client, although only one connection has ended; therefore a raw client that does not show that it supports this
+ * status is held. */
 static gboolean
 shard_check_ended (TcpShard   *self,
                    TcpRequest *request,
@@ -295,7 +295,7 @@ shard_check_ended (TcpShard   *self,
     return tcp_refuse (refusal, SOUP_STATUS_FORBIDDEN, "The session belongs to somebody else.");
   if (self->drained)
     return refuse_while_draining (refusal);
-  /* One of the same session is replaced. */
+  /* A held WebSocket of the same session is replaced. */
   if (held == NULL)
     switch (tcp_quota_enter (all, own))
       {
@@ -315,7 +315,7 @@ shard_check_ended (TcpShard   *self,
   return TRUE;
 }
 
-/* Another WebSocket of a session that goes on. */
+/* Another WebSocket of an existing session. */
 static gboolean
 check_return (TcpClient        *client,
               const TcpRequest *request,
@@ -330,7 +330,7 @@ check_return (TcpClient        *client,
   return TRUE;
 }
 
-/* If it may begin, it is counted. @fd is the connection's. */
+/* Counts the session if it may begin. @fd is the descriptor of the connection. */
 static gboolean
 shard_check_new (TcpShard         *self,
                  const TcpRequest *request,
@@ -366,7 +366,7 @@ shard_check_new (TcpShard         *self,
       break;
     }
 
-  /* Some may be left, which are set aside for others. */
+  /* Some places may be left, which are set aside for others. */
   if (!by_memory)
     {
       tcp_counters_add (counters, hits_max_connections);
@@ -414,8 +414,8 @@ admission_free (gpointer data)
   g_free (self);
 }
 
-/* What the client sends behind its request would turn the end into a reset, which may overtake
- * the answer; but before it was answered it has nothing to send. */
+/* Data that the client sends behind its request would turn the end into a reset, which may overtake the answer; but a
+ * client has nothing to send before it gets an answer. */
 static void
 admission_refuse (Admission        *self,
                   const TcpRefusal *refusal)
@@ -450,7 +450,7 @@ admission_open (Admission *self)
     .message_timeout = MESSAGE_TIMEOUT,
   };
 
-  /* If it has broken already the channel sees that. */
+  /* If the connection has broken already, the channel detects that. */
   if (!tcp_transport_write (&self->transport, self->answer))
     g_socket_shutdown (options.socket, TRUE, TRUE, NULL);
   return tcp_channel_new (self->transport.stream, &options);
@@ -530,10 +530,10 @@ typedef struct
 {
   TcpShard *shard;
   TcpRoster *roster;
-  TcpRoster *former; /* that counted before */
+  TcpRoster *former; /* the previous one */
 } Review;
 
-/* A guest was in no roster, and goes on until the application's word is over. */
+/* A guest was not in the former roster, and continues until the decision of the application expires. */
 static gboolean
 review_has_lost (const Review *self,
                  TcpAccount   *principal,
@@ -593,9 +593,9 @@ shard_do_review (gpointer data)
   review_held (review);
 }
 
-/* Another process goes on with it */
+/* Restart: another process continues the sessions */
 
-/* Once more for clients that were on their way to it, and for a shard that is there only since they came. */
+/* Repeated for clients that were being passed to this shard, and for a shard that was created for them. */
 static void
 shard_stop (TcpShard *self)
 {
@@ -654,7 +654,7 @@ add_socket (int      fd,
   tcp_snapshot_add_socket (user_data, fd, listens, TRUE);
 }
 
-/* FALSE if there is nothing of it for another process. */
+/* FALSE if there is nothing to save. */
 static gboolean
 save_client (TcpClient   *client,
              TcpSnapshot *snapshot)
@@ -673,7 +673,7 @@ save_client (TcpClient   *client,
   return TRUE;
 }
 
-/* One client after the other, as there may be much of each. */
+/* The clients are saved one after the other, since each may have much data. */
 static void
 shard_save (TcpShard    *self,
             TcpSnapshot *snapshot)
@@ -686,7 +686,7 @@ shard_save (TcpShard    *self,
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE (TCP_GONE_STATE_TYPE));
   tcp_gone_foreach (self->gone, add_gone, &builder);
-  /* Its client dials again. */
+  /* The client of a held WebSocket connects again. */
   g_hash_table_iter_init (&iter, self->held);
   while (g_hash_table_iter_next (&iter, NULL, &held))
     add_gone (tcp_held_get_principal (held)->name, tcp_held_get_session_id (held), &builder);
@@ -749,8 +749,8 @@ typedef struct
 {
   TcpShard *shard;
   TcpAccount *principal;
-  GVariant *state;  /* nullable, */
-  char *session_id; /* and this */
+  GVariant *state;  /* nullable */
+  char *session_id; /* likewise */
 } Restoration;
 
 static void
@@ -784,7 +784,7 @@ shard_do_restore (gpointer data)
       return;
     }
 
-  /* It was checked. */
+  /* The state was checked. */
   tcp_client_state_get (&state, restoration->state);
   request.multiplexed = (state.flags & TCP_CLIENT_MULTIPLEXED) != 0;
   request.foreign = (state.flags & TCP_CLIENT_FOREIGN) != 0;
@@ -856,7 +856,7 @@ shard_invoke (TcpShard  *self,
   tcp_io_thread_invoke (self->thread, func, tcp_shard_ref (self), (GDestroyNotify) tcp_shard_unref);
 }
 
-/* On the I/O thread of that index. It has to be closed. */
+/* The shard runs on the I/O thread with that index. It must be closed. */
 TcpShard *
 tcp_shard_new (TcpShared    *shared,
                guint         index,
@@ -868,7 +868,7 @@ tcp_shard_new (TcpShared    *shared,
 
   g_atomic_ref_count_init (&self->refs);
   self->shared = tcp_shared_ref (shared);
-  self->thread = tcp_io_thread_acquire_at (index, NULL); /* that of the server runs */
+  self->thread = tcp_io_thread_acquire_at (index, NULL); /* cannot fail, since the thread of the server runs */
   self->func = func;
   self->user_data = user_data;
   self->drained = draining;
@@ -877,8 +877,8 @@ tcp_shard_new (TcpShared    *shared,
   return self;
 }
 
-/* Takes @request and what @transport has, which nothing watches. The session decides whether
- * @answer, which makes it a WebSocket, is sent, or a refusal. */
+/* Takes ownership of @request and of the contents of @transport, which no source watches. The session determines
+ * whether @answer, which makes the connection a WebSocket, is sent, or a refusal. */
 void
 tcp_shard_admit (TcpShard     *self,
                  TcpRequest   *request,
@@ -895,7 +895,7 @@ tcp_shard_admit (TcpShard     *self,
   tcp_io_thread_call (self->thread, shard_do_admit, admission, admission_free);
 }
 
-/* @func is called on its thread. @snapshot is for saving, and else NULL. */
+/* @func is called on the thread of the shard. @snapshot is for TCP_SHARD_SAVE, otherwise NULL. */
 void
 tcp_shard_take_step (TcpShard     *self,
                      TcpShardStep  step,
@@ -913,7 +913,7 @@ tcp_shard_take_step (TcpShard     *self,
   tcp_io_thread_invoke (self->thread, shard_do_step, call, step_free);
 }
 
-/* The same, and waits for it. */
+/* The same, but waits for the end of the step. */
 void
 tcp_shard_take_step_sync (TcpShard     *self,
                           TcpShardStep  step)
@@ -923,7 +923,7 @@ tcp_shard_take_step_sync (TcpShard     *self,
   tcp_io_thread_invoke_sync (self->thread, shard_do_step, &call);
 }
 
-/* One of another process, before it could come back. @client was checked. */
+/* Restores a client of another process, before it can return. @client was checked. */
 void
 tcp_shard_restore (TcpShard   *self,
                    TcpAccount *principal,
@@ -951,7 +951,7 @@ tcp_shard_restore_gone (TcpShard   *self,
   tcp_io_thread_invoke (self->thread, shard_do_restore_gone, restoration, restoration_free);
 }
 
-/* From now on @roster counts, and nothing else, in place of @former. Blocks until that is so; also after the end. */
+/* @roster replaces @former. Blocks until that is done; may be called after the close. */
 void
 tcp_shard_review (TcpShard  *self,
                   TcpRoster *roster,
@@ -962,21 +962,21 @@ tcp_shard_review (TcpShard  *self,
   tcp_io_thread_invoke_sync (self->thread, shard_do_review, &review);
 }
 
-/* Takes no new connections from now on. */
+/* Accepts no new connections from now on. */
 void
 tcp_shard_drain (TcpShard *self)
 {
   shard_invoke (self, shard_do_drain);
 }
 
-/* No call of the above but a review may follow. */
+/* After this, only a review may be called of the functions above. */
 void
 tcp_shard_close (TcpShard *self)
 {
   shard_invoke (self, shard_do_close);
 }
 
-/* The same, and waits until no connection is left. */
+/* The same, but waits until no connection is left. */
 void
 tcp_shard_close_sync (TcpShard *self)
 {

@@ -9,13 +9,12 @@
 
 G_BEGIN_DECLS
 
-/* The clients of a gateway that live on one I/O thread, with their sessions, the ids of those
- * that have ended, and the WebSockets that are held. All of that is only touched on this
- * thread; the functions here are for other threads. */
+/* The clients of a gateway on one I/O thread, with their sessions, the ids of ended ones, and the held WebSockets. All
+ * of this is only used on this thread; the functions here are for other threads. */
 typedef struct _TcpShard TcpShard;
 
-/* It has drained, or closed, or its drained gateway has no connection any more. On its thread;
- * never after tcp_shard_close_sync() has returned. */
+/* The shard has drained or closed, or the drained gateway has no connection on it any more. Called on its thread; never
+ * after tcp_shard_close_sync () has returned. */
 typedef void (*TcpShardFunc) (gpointer user_data);
 
 TcpShard *tcp_shard_new (TcpShared    *shared,
@@ -36,14 +35,14 @@ void tcp_shard_drain (TcpShard *self);
 void tcp_shard_close (TcpShard *self);
 void tcp_shard_close_sync (TcpShard *self);
 
-/* Another process goes on with it. The first to the third follow each other once the one before is done on all shards. */
+/* The steps of a restart. Each of the first three begins when all shards have completed the one before. */
 typedef enum
 {
   TCP_SHARD_STOP,      /* nothing is read, written or called any more */
-  TCP_SHARD_SETTLE,    /* what was on its way from one thread to another has arrived */
-  TCP_SHARD_SAVE,      /* all is in the snapshot */
-  TCP_SHARD_SEND_AWAY, /* those clients that can come back were asked to */
-  TCP_SHARD_RESUME,    /* all goes on here */
+  TCP_SHARD_SETTLE,    /* calls from one thread to another have arrived */
+  TCP_SHARD_SAVE,      /* the snapshot is complete */
+  TCP_SHARD_SEND_AWAY, /* clients that can return were asked to */
+  TCP_SHARD_RESUME,    /* everything continues in this process */
 } TcpShardStep;
 
 void tcp_shard_take_step (TcpShard     *self,

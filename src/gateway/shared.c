@@ -7,17 +7,17 @@
 #include "io/pool.h"
 #include "websocket/channel.h"
 
-/* What connections may have that are not a WebSocket yet, at most. */
+/* The maximum for connections that are not a WebSocket yet. */
 #define STRANGERS_MEMORY (48 * 1024 * 1024)
 
-/* What part of the file descriptors may be listeners. */
+/* One file descriptor in this many may be a listener. */
 #define LISTENERS_PART 16
 
-/* What is left for whoever needs it, if there is so much. */
+/* The memory for all clients together, if there is so much. */
 #define COMMON_MEMORY (256 * 1024 * 1024)
 
-/* Divides the memory. What each client may have in any case is set aside for all of them, or there may be
- * fewer clients. */
+/* Divides the memory. The memory that each client can always use is set aside for all of them; if there is less, there
+ * may be fewer clients. */
 static void
 shared_divide_memory (TcpShared *self)
 {
@@ -31,8 +31,8 @@ shared_divide_memory (TcpShared *self)
   self->memory = memory - own;
   self->most_clients = own / TCP_GATEWAY_MEMORY_OF_CLIENT;
 
-  /* Of the third, three quarters are what as many connections as are usual begin with: see
-   * client.c. So these never have to wait for each other. */
+  /* Of the third, three quarters are the initial windows of the usual number of connections (see client.c), so that
+   * these never have to wait for each other. */
   self->pools[TCP_MEMORY_DATA] = tcp_budget_pool_new (self->memory / 2, tcp_io_thread_count ());
   self->pools[TCP_MEMORY_QUEUES] = tcp_budget_pool_new (self->memory / 3, tcp_io_thread_count ());
   self->pools[TCP_MEMORY_INPUT] = tcp_budget_pool_new (MAX (self->memory / 6, TCP_CHANNEL_MIN_MEMORY),
@@ -95,8 +95,8 @@ tcp_shared_new (const TcpGatewaySettings *settings,
   return self;
 }
 
-/* What may change while the gateway runs is from now on as @settings say, to which the others belong; @reverse_ports are
- * taken from. On the thread of the server. */
+/* Applies those settings that may change while the gateway runs. @reverse_ports and @roster belong to @settings; the
+ * ports are taken out of @reverse_ports. Called on the thread of the server. */
 void
 tcp_shared_reconfigure (TcpShared                *self,
                         const TcpGatewaySettings *settings,

@@ -15,24 +15,25 @@
 
 G_BEGIN_DECLS
 
-/* What the I/O threads of a gateway share: what does not change while it runs, what is safe
- * to use from any thread, and numbers that are atomic. */
+/* The data that the I/O threads of a gateway share: what does not change while it runs, what is safe to use from any
+ * thread, and atomic numbers. */
 
 typedef struct
 {
   TcpGatewaySettings *settings;
-  TcpAccess *access; /* only touched on the thread of the server */
+  TcpAccess *access; /* only used on the thread of the server */
   TcpReversePorts *reverse_ports;
   TcpLog *log;
   TcpStatus *status;
   TcpCounters *counters;
   TcpEventQueue *events;
-  gsize memory; /* bytes, of max-memory: what is neither set aside for each client nor for strangers */
-  gsize stranger_memory; /* what connections that are not a WebSocket yet may have */
-  /* What is not acknowledged, and windows that have grown; what waits in the windows with which connections
-   * begin; messages that were received in part, and what WebSockets have that no session has. */
+  gsize memory; /* in bytes: the part of max-memory that is set aside neither for each client nor for pending
+                 * connections */
+  gsize stranger_memory; /* for connections that are not a WebSocket yet */
+  /* For data that is not acknowledged, and windows that have grown; for data in the initial windows of connections; and
+   * for messages that were received in part, and WebSockets that belong to no session any more. */
   TcpBudgetPool *pools[TCP_N_MEMORY_KINDS];
-  guint most_clients; /* for which memory is set aside */
+  guint most_clients; /* the number for which memory is set aside */
   TcpQuota clients;
   TcpQuota connections;
   TcpQuota held; /* WebSockets without a target */

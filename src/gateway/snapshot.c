@@ -26,13 +26,13 @@ typedef struct
   char magic[8];
   guint32 byte_order;
   guint32 version;
-  guint64 size; /* of all, */
+  guint64 size; /* of the whole state */
   guint64 records;
 } Header;
 
 typedef struct
 {
-  guint64 length; /* without this, and without what is put behind it for the alignment */
+  guint64 length; /* without this header and the padding behind the record */
   guint32 kind;
   guint32 reserved;
 } RecordHeader;
@@ -53,7 +53,7 @@ struct _TcpSnapshot
   atomic_ullong records;
 
   GMutex mutex;
-  int code;        /* under the mutex: an errno, of what could not be written */
+  int code;        /* under the mutex: the errno of a failed write */
   GArray *sockets; /* under the mutex: of Socket */
 };
 
@@ -135,7 +135,7 @@ round_up (guint64 length)
   return (length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* From any thread. */
+/* May be called on any thread. */
 void
 tcp_snapshot_add (TcpSnapshot     *self,
                   TcpSnapshotKind  kind,
@@ -149,7 +149,7 @@ tcp_snapshot_add (TcpSnapshot     *self,
   snapshot_write (self, g_variant_get_data (record), header.length, at + sizeof header);
 }
 
-/* One that is in the state, if it is @inherited; or else is reset. From any thread. */
+/* Adds a socket that is in the state, if it is @inherited; otherwise it is reset. May be called on any thread. */
 void
 tcp_snapshot_add_socket (TcpSnapshot *self,
                          int          fd,
@@ -163,7 +163,7 @@ tcp_snapshot_add_socket (TcpSnapshot *self,
   g_mutex_unlock (&self->mutex);
 }
 
-/* When nobody writes any more: nothing of it can change from now on. Returns another descriptor of it, or -1. */
+/* Called when all threads have finished writing; seals the state. Returns another descriptor of it, or -1. */
 int
 tcp_snapshot_finish (TcpSnapshot  *self,
                      GError      **error)
@@ -182,7 +182,7 @@ tcp_snapshot_finish (TcpSnapshot  *self,
   g_mutex_lock (&self->mutex);
   code = self->code;
   g_mutex_unlock (&self->mutex);
-  /* What was put behind the last record for the alignment. */
+  /* The padding behind the last record may be missing. */
   if (code == 0 && (ftruncate (self->fd, header.size) < 0 || fcntl (self->fd, F_ADD_SEALS, SEALS) < 0 ||
                     (fd = fcntl (self->fd, F_DUPFD_CLOEXEC, 3)) < 0))
     code = errno;
@@ -192,8 +192,8 @@ tcp_snapshot_finish (TcpSnapshot  *self,
   return fd;
 }
 
-/* From here on the sockets stay open when another program takes the place of this one, and what breaks before that has them
- * goes on is a reset for their peers; or not any more. */
+/* If @leaving, the sockets stay open when another program replaces this one, and a failure before that program uses
+ * them resets their connections. Otherwise that is undone. */
 void
 tcp_snapshot_set_leaving (TcpSnapshot *self,
                           gboolean     leaving)
@@ -211,7 +211,7 @@ tcp_snapshot_set_leaving (TcpSnapshot *self,
   g_mutex_unlock (&self->mutex);
 }
 
-/* Reading. Nothing is believed. */
+/* Reading. The state may contain anything, and all of it is checked. */
 
 static gboolean
 malformed (GError **error)
@@ -254,7 +254,7 @@ check_header (GBytes   *bytes,
   return header->size == size || malformed (error);
 }
 
-/* What must not be there twice: two connections with one socket would mix their bytes. */
+/* Detects duplicates: two connections with one socket would mix their bytes. */
 typedef struct
 {
   GHashTable *descriptors;
@@ -359,7 +359,7 @@ list_own_sockets (TcpHeritage        *self,
     }
 }
 
-/* All of it is checked but whether the sockets are there. */
+/* Checks everything but whether the sockets exist. */
 TcpHeritage *
 tcp_heritage_read (int      fd,
                    GError **error)
@@ -406,7 +406,7 @@ tcp_heritage_unref (TcpHeritage *self)
   g_free (self);
 }
 
-/* Of a client that does not go on. */
+/* For a client that does not continue. */
 static void
 reset_socket (int      fd,
               guint64  inode,
@@ -425,7 +425,7 @@ tcp_heritage_reset_client (GVariant *state)
   tcp_client_state_foreach_socket (state, reset_socket, NULL);
 }
 
-/* Nobody goes on with any of it. */
+/* Resets everything in the state, which is not continued. */
 void
 tcp_heritage_reset (TcpHeritage *self)
 {

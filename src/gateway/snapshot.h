@@ -8,26 +8,26 @@
 
 G_BEGIN_DECLS
 
-/* The state of a gateway, written down in memory that another program inherits: a sealed memfd with a header, and records
- * of which each is a GVariant. Tokens are not in it. */
+/* The state of a gateway, saved in memory that another program inherits: a sealed memfd with a header and records, each
+ * of which is a GVariant. It contains no tokens. */
 
-/* Of what is in the records, and how. */
+/* The version of the records and their format. */
 #define TCP_SNAPSHOT_VERSION 1
 
-/* The sockets that listen, as descriptor and inode; the file of a Unix socket with its device and inode; what was counted:
+/* The listening sockets, as descriptor and inode; the file of a Unix socket with its device and inode; the counters:
  * connections, bytes sent and received, resumes, bytes replayed. */
 #define TCP_GATEWAY_STATE_TYPE "(a(it)m(stt)ttttt)"
-/* Ids of sessions that have ended, with the names of their principals, the oldest first. */
+/* Ids of ended sessions, with the names of their principals, oldest first. */
 #define TCP_GONE_STATE_TYPE "a(ss)"
 
 typedef enum
 {
-  TCP_SNAPSHOT_GATEWAY = 1, /* one, the first */
+  TCP_SNAPSHOT_GATEWAY = 1, /* exactly one, the first record */
   TCP_SNAPSHOT_CLIENT,
   TCP_SNAPSHOT_GONE,
 } TcpSnapshotKind;
 
-/* One that is being written, by several threads. */
+/* A snapshot that is being written, by several threads. */
 typedef struct _TcpSnapshot TcpSnapshot;
 
 TcpSnapshot *tcp_snapshot_new (GError **error);
@@ -47,7 +47,7 @@ void tcp_snapshot_set_leaving (TcpSnapshot *self,
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpSnapshot, tcp_snapshot_unref)
 
-/* One that was read, of which all makes sense. */
+/* A snapshot that was read, and is valid. */
 typedef struct
 {
   gatomicrefcount refs;

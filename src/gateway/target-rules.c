@@ -11,19 +11,19 @@
 
 typedef struct
 {
-  char *name;       /* of a target of the gateway; then there is nothing else */
+  char *name;       /* that of a target of the gateway; the other fields are then unset */
   char *host;       /* NULL for any */
-  gboolean below;   /* names below it, and not itself */
-  gboolean address; /* of which no name is one */
-  GInetAddressMask *network; /* in place of the host; nullable */
-  guint16 first;    /* ports */
+  gboolean below;   /* names below it, but not the host itself */
+  gboolean address; /* the host is an address, which no name matches */
+  GInetAddressMask *network; /* instead of the host; nullable */
+  guint16 first;    /* the range of ports */
   guint16 last;
 } Rule;
 
 struct _TcpTargetRules
 {
   gatomicrefcount refs;
-  char **patterns; /* of which they are; nullable */
+  char **patterns; /* from which the rules were made; nullable */
   GArray *rules;
 };
 
@@ -50,7 +50,7 @@ rule_parse_ports (Rule       *self,
   return tcp_port_range_parse (text, &self->first, &self->last) && self->first <= self->last;
 }
 
-/* Such as 10.0.0.0/8 or [fd00::/8]. */
+/* Parses a network such as 10.0.0.0/8 or [fd00::/8]. */
 static gboolean
 rule_parse_network (Rule        *self,
                     const char  *text,
@@ -122,7 +122,7 @@ tcp_target_rules_new (const char *const  *patterns,
   return g_steal_pointer (&self);
 }
 
-/* Whether they are of the same patterns. */
+/* Whether both were made from the same patterns. */
 gboolean
 tcp_target_rules_equal (TcpTargetRules *self,
                         TcpTargetRules *other)
@@ -150,10 +150,11 @@ tcp_target_rules_unref (TcpTargetRules *self)
   g_free (self);
 }
 
-/* What the machines of clouds reach, where only they are to: secrets, mostly. Those of most are link-local. */
+/* Addresses of cloud services that only the machines of the cloud should reach: mostly metadata with secrets. Most
+ * clouds use link-local addresses instead. */
 static const char *const metadata[] = { "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254", NULL };
 
-/* This machine itself, and what is on its own link, where clouds have what only the machine is to know. */
+/* Whether it is an address of this machine or on its link, where clouds provide data for this machine only. */
 static gboolean
 is_inner (GInetAddress *address)
 {
@@ -164,8 +165,8 @@ is_inner (GInetAddress *address)
          g_strv_contains (metadata, text);
 }
 
-/* Whether it is one of such addresses, and not one that has them among others, as 0.0.0.0/0 has, and what else begins
- * there. */
+/* Whether all addresses in the network are inner ones. That is false for 0.0.0.0/0 and other networks that begin there,
+ * which include others. */
 static gboolean
 is_inner_network (GInetAddressMask *network)
 {
@@ -175,7 +176,7 @@ is_inner_network (GInetAddressMask *network)
                               g_inet_address_mask_get_length (network) == 8 * g_inet_address_get_native_size (first));
 }
 
-/* Whether it names the address, which is an inner one, or an inner network that it is in. */
+/* Whether the rule has the address itself, which is an inner one, or an inner network that contains it. */
 static gboolean
 rule_names (const Rule   *self,
             GInetAddress *address,
@@ -230,7 +231,7 @@ rules_allow_name (TcpTargetRules *self,
   return FALSE;
 }
 
-/* @target is HOST:PORT or a name. Not if it is malformed, either. */
+/* @target is HOST:PORT or a name. FALSE as well if it is malformed. */
 gboolean
 tcp_target_rules_allow (TcpTargetRules *self,
                         const char     *target)
@@ -248,7 +249,7 @@ tcp_target_rules_allow (TcpTargetRules *self,
   return FALSE;
 }
 
-/* Whether a target that is allowed may be at this address: a name leads to wherever whoever owns it wants. */
+/* Whether a target that is allowed may have this address: the owner of a name can let it resolve to any address. */
 gboolean
 tcp_target_rules_allow_address (TcpTargetRules *self,
                                 GInetAddress   *address,
@@ -264,7 +265,7 @@ tcp_target_rules_allow_address (TcpTargetRules *self,
   return FALSE;
 }
 
-/* The same, of what was connected to. */
+/* The same for an existing connection. */
 gboolean
 tcp_target_rules_allow_connection (TcpTargetRules    *self,
                                    GSocketConnection *connection)
@@ -272,7 +273,7 @@ tcp_target_rules_allow_connection (TcpTargetRules    *self,
   g_autoptr (GSocketAddress) remote = g_socket_connection_get_remote_address (connection, NULL);
   GInetSocketAddress *address;
 
-  /* It has broken already. */
+  /* The connection has broken already. */
   if (!G_IS_INET_SOCKET_ADDRESS (remote))
     return TRUE;
   address = G_INET_SOCKET_ADDRESS (remote);

@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* Which targets clients may ask for. Pure; it does not change, and may be used on all threads. */
+/* The targets that clients may request. Without I/O; it does not change, and may be used on all threads. */
 typedef struct _TcpTargetRules TcpTargetRules;
 
 TcpTargetRules *tcp_target_rules_new (const char *const  *patterns,

@@ -9,62 +9,62 @@
 #include "gateway/addresses.h"
 #include "io/connect.h"
 
-/* For how long the addresses of a name are used, in microseconds. */
+/* How long the addresses of a name are used, in microseconds. */
 #define FRESH (5 * G_TIME_SPAN_SECOND)
 
-/* How many lookups of a name there may be at once. There is more than one only if the others have taken longer than
- * anybody waits, so that they may never end. */
+/* The number of lookups of one name at once. Another one begins only if the first has taken longer than any connection
+ * waits, since it may never end. */
 #define MAX_LOOKUPS 2
 
-/* Of how many names that clients choose there may be lookups at once: each takes a thread of the pool that GIO also
- * uses for other things. Those of the gateway's own target come beside them. */
+/* The number of names chosen by clients that are looked up at once: each lookup takes a thread of the pool that GIO
+ * also uses for other things. Names of the configuration are not counted. */
 #define MAX_FOREIGN_LOOKUPS 16
 
-/* How many names are remembered, beside those that somebody uses. */
+/* The number of names that are kept, in addition to those in use. */
 #define MAX_TARGETS 256
 
 struct _TcpTargetBook
 {
-  gatomicrefcount refs; /* each target has one */
+  gatomicrefcount refs; /* each target holds one */
   gint64 timeout;       /* after which another lookup of a name may begin, in microseconds */
 
   GMutex mutex;
-  /* Under the mutex, as well as what its targets say of it */
-  GHashTable *configured; /* host → TcpTarget, of those that the gateway was configured with */
-  GHashTable *targets;    /* and of the others */
-  GQueue recent;       /* of these, by their links: the one that nobody has asked for the longest is first */
+  /* under the mutex, as are the fields of its targets that say so */
+  GHashTable *configured; /* host → TcpTarget, from the configuration of the gateway */
+  GHashTable *targets;    /* likewise, requested by clients */
+  GQueue recent;       /* of these, by their links: the least recently used is first */
   GQueue queued;       /* of TcpTarget, those that are to be looked up, the next first */
-  guint n_lookups;     /* of others than those that are configured */
+  guint n_lookups;     /* without those from the configuration */
 };
 
 struct _TcpTarget
 {
-  gatomicrefcount refs; /* each lookup has one */
+  gatomicrefcount refs; /* each lookup holds one */
   TcpTargetBook *book;
   gboolean is_configured;
   char *hostname;  /* in lower case, if it is a name */
   GList recent;
 
-  /* Under the mutex of the book */
-  GQueue waits; /* of TcpTargetWait (owned by those who wait), the oldest first */
-  GList link;   /* with data while it is among those that are to be looked up; then somebody waits for it */
+  /* under the mutex of the book */
+  GQueue waits; /* of TcpTargetWait (owned by the callers), oldest first */
+  GList link;   /* has data while it is in the queue of the book; then there are waits */
   guint n_lookups;
-  gint64 latest_lookup;      /* when it began, of those that are under way */
-  GList *known;              /* of GInetAddress: the result of the last, or NULL, */
+  gint64 latest_lookup;      /* when the latest of the current lookups began */
+  GList *known;              /* of GInetAddress: the latest result, or NULL */
   gint64 known_since;
 };
 
 struct _TcpTargetWait
 {
-  gatomicrefcount refs; /* one is that of a call that is on its way to its thread */
-  TcpTarget *target;    /* only touched on the thread of whoever waits, like the rest but for the link */
+  gatomicrefcount refs; /* a call that is being passed to its thread holds one */
+  TcpTarget *target;    /* only used on the thread of the caller, as the rest except the link */
   TcpIoThread *thread;
   guint16 port;
   TcpTargetFunc func;
   gpointer user_data;
   GSocketConnectable *where;
   GError *error;
-  GList link; /* under the mutex of the book; with data while it is among those that wait */
+  GList link; /* under the mutex of the book; has data while it waits */
 };
 
 static TcpTargetBook *
@@ -144,7 +144,7 @@ wait_call (gpointer data)
     self->func (self->where, self->error, self->user_data);
 }
 
-/* The following hold the mutex. */
+/* These functions are called with the mutex held. */
 
 static void
 target_enqueue (TcpTarget *self)
@@ -153,7 +153,7 @@ target_enqueue (TcpTarget *self)
     return;
 
   self->link.data = self;
-  /* One that is configured does not wait for others. */
+  /* A configured target does not wait for others. */
   if (self->is_configured)
     g_queue_push_head_link (&self->book->queued, &self->link);
   else
@@ -170,7 +170,7 @@ target_dequeue (TcpTarget *self)
   self->link.data = NULL;
 }
 
-/* All that wait have the result of whichever lookup ends first. */
+/* All waits get the result of the lookup that ends first. */
 static void
 target_answer (TcpTarget    *self,
                const GError *error)
@@ -193,7 +193,7 @@ target_answer (TcpTarget    *self,
   target_dequeue (self);
 }
 
-/* A reference to the next that may be looked up now, which is counted already; or NULL. */
+/* Returns a reference to the next target that may be looked up now, after counting the lookup; or NULL. */
 static TcpTarget *
 book_next (TcpTargetBook *self)
 {
@@ -209,7 +209,7 @@ book_next (TcpTargetBook *self)
   return tcp_target_ref (target);
 }
 
-/* Without it. */
+/* These functions are called without the mutex. */
 
 static void book_look_up (TcpTargetBook *self);
 
@@ -239,7 +239,7 @@ on_looked_up (GObject      *object,
   book_look_up (book);
 }
 
-/* Not cancelled: its thread goes on until the name server has answered, and is to be counted until then. */
+/* The lookup is not cancelled: its thread continues until the name server has answered, and counts until then. */
 static void
 book_look_up (TcpTargetBook *self)
 {
@@ -257,7 +257,7 @@ book_look_up (TcpTargetBook *self)
   while (target != NULL);
 }
 
-/* This port of its addresses, if they are known; else NULL. */
+/* Returns the addresses with this port, if they are known; otherwise NULL. */
 GSocketConnectable *
 tcp_target_get (TcpTarget *self,
                 guint16    port)
@@ -266,7 +266,7 @@ tcp_target_get (TcpTarget *self,
 
   if (known != NULL)
     return known;
-  /* An address with a zone, as in fe80::1%eth0. */
+  /* An address with a zone, such as fe80::1%eth0. */
   if (strchr (self->hostname, ':') != NULL)
     return g_network_address_new (self->hostname, port);
 
@@ -305,7 +305,7 @@ tcp_target_wait (TcpTarget     *self,
   return wait;
 }
 
-/* Also before it was called. */
+/* May be called before the callback as well. */
 void
 tcp_target_wait_free (TcpTargetWait *self)
 {
@@ -316,14 +316,14 @@ tcp_target_wait_free (TcpTargetWait *self)
   g_mutex_lock (&book->mutex);
   if (self->link.data != NULL)
     g_queue_unlink (&target->waits, &self->link);
-  /* What nobody waits for has not to be looked up. */
+  /* A target without waits need not be looked up. */
   if (g_queue_is_empty (&target->waits))
     target_dequeue (target);
   g_mutex_unlock (&book->mutex);
   wait_unref (self);
 }
 
-/* A name in lower case, so that it is not looked up in many spellings; the zone of an address stays as it is. */
+/* A name is converted to lower case, so that it is looked up in one spelling only; the zone of an address is kept. */
 static char *
 parse_host (const char *host_and_port,
             guint16    *port)
@@ -335,7 +335,7 @@ parse_host (const char *host_and_port,
   return strchr (host, ':') != NULL ? g_strdup (host) : g_ascii_strdown (host, -1);
 }
 
-/* @timeout is for how long anybody waits, in milliseconds, and 0 is for ever. */
+/* @timeout is how long a caller waits, in milliseconds, 0 for no limit. */
 TcpTargetBook *
 tcp_target_book_new (guint timeout)
 {
@@ -349,7 +349,7 @@ tcp_target_book_new (guint timeout)
   return self;
 }
 
-/* Nobody waits any more; lookups may be under way. */
+/* There must be no waits; lookups may be in progress. */
 void
 tcp_target_book_free (TcpTargetBook *self)
 {
@@ -358,7 +358,7 @@ tcp_target_book_free (TcpTargetBook *self)
   book_unref (self);
 }
 
-/* The gateway is configured anew. */
+/* The configuration of the gateway has changed. */
 void
 tcp_target_book_forget (TcpTargetBook *self)
 {
@@ -371,8 +371,8 @@ tcp_target_book_forget (TcpTargetBook *self)
   g_hash_table_unref (former);
 }
 
-/* With the mutex: makes room for one more. Those that somebody uses stay, or they would be looked up again beside what
- * is under way; of these there are not more than connections that are being made. */
+/* Called with the mutex held: makes room for one more. Targets in use are kept, or they would be looked up again beside
+ * the current lookup; there are no more of these than connections that are being opened. */
 static void
 book_make_room (TcpTargetBook *self)
 {
@@ -387,7 +387,7 @@ book_make_room (TcpTargetBook *self)
     }
 }
 
-/* With the mutex. */
+/* Called with the mutex held. */
 static TcpTarget *
 book_get_configured (TcpTargetBook *self,
                      const char    *host,
@@ -425,8 +425,8 @@ book_get_other (TcpTargetBook *self,
   return target;
 }
 
-/* A reference to it; and which of its ports that is. One that the gateway @is_configured with is never forgotten, and
- * is the same for whoever asks for its host. */
+/* Returns a reference to the target, and sets @port. A target from the configuration (@is_configured) is never removed,
+ * and is the same for every request for its host. */
 TcpTarget *
 tcp_target_book_get (TcpTargetBook *self,
                      const char    *host_and_port,

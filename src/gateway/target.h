@@ -7,19 +7,19 @@
 
 G_BEGIN_DECLS
 
-/* Where targets of a gateway are, on one host. Its name is looked up once for all that wait for it, however many these
- * are, and whichever port they want: a lookup takes a thread of the pool that GIO also uses for other things, and a name server may be slow.
- * Whoever asks while a lookup is under way has its result, which also serves those that come a few seconds
- * later. An address is not looked up. However many names clients choose, only so many of them are looked up at
- * once, and others have their turn; those that the gateway was configured with do not wait for them.
+/* The addresses of a target of a gateway, on one host. A name is looked up once for all connections that wait for it,
+ * whatever their number and their ports: a lookup takes a thread of the pool that GIO also uses for other things, and a
+ * name server may be slow. Requests during a lookup get its result, and so do those within a few seconds after it. An
+ * address is not looked up. The number of names chosen by clients that are looked up at once is limited, and others
+ * take turns; names of the configuration do not wait for them.
  *
  * Safe on all threads. */
 typedef struct _TcpTarget TcpTarget;
 
-/* Somebody who waits for the addresses. */
+/* A call that waits for the addresses. */
 typedef struct _TcpTargetWait TcpTargetWait;
 
-/* On the thread of whoever waits, who has to free the wait. Either @where or @error is NULL. */
+/* Called on the thread of the caller, which must free the wait. Either @where or @error is NULL. */
 typedef void (*TcpTargetFunc) (GSocketConnectable *where,
                                const GError       *error,
                                gpointer            user_data);
@@ -35,7 +35,7 @@ TcpTargetWait *tcp_target_wait (TcpTarget     *self,
                                 gpointer       user_data);
 void tcp_target_wait_free (TcpTargetWait *self);
 
-/* The targets that the gateway was configured with, and those that clients asked for of late. */
+/* The targets of the configuration, and those that clients have recently requested. */
 typedef struct _TcpTargetBook TcpTargetBook;
 
 TcpTargetBook *tcp_target_book_new (guint timeout);

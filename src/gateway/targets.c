@@ -9,17 +9,17 @@
 #include "base/ref-count.h"
 #include "base/secret-hash.h"
 
-/* limrun's client asks for a reverse tunnel at this path, where a target of the name would be. */
+/* limrun's client requests reverse tunnels at this path, where a target of the name would be. */
 #define RESERVED "reverse-tunnel"
 
 struct _TcpTargets
 {
   gatomicrefcount refs;
-  char *own;         /* as it was given; nullable */
+  char *own;         /* as configured; nullable */
   GHashTable *named; /* name → HOST:PORT */
 };
 
-/* Any host that can be resolved, also an address with a zone. */
+/* Any host that can be resolved, and any address, also one with a zone. */
 static gboolean
 is_address (const char *text)
 {
@@ -49,7 +49,7 @@ targets_add (TcpTargets  *self,
   return TRUE;
 }
 
-/* @own is HOST:PORT or one of the names, and may be NULL if there are names; each of @named, which may be NULL, is
+/* @own is HOST:PORT or one of the names, and may be NULL if there are names; each item of @named, which may be NULL, is
  * NAME=HOST:PORT. */
 TcpTargets *
 tcp_targets_new (const char         *own,
@@ -91,14 +91,14 @@ tcp_targets_unref (TcpTargets *self)
   g_free (self);
 }
 
-/* What clients are connected to that ask for nothing else, as it was given; NULL if there is none. */
+/* Returns the target for clients that request no other, as configured; NULL if there is none. */
 const char *
 tcp_targets_get_own (TcpTargets *self)
 {
   return self->own;
 }
 
-/* HOST:PORT of that name, or NULL. */
+/* Returns the HOST:PORT of that name, or NULL. */
 const char *
 tcp_targets_find (TcpTargets *self,
                   const char *name)
@@ -106,7 +106,7 @@ tcp_targets_find (TcpTargets *self,
   return g_hash_table_lookup (self->named, name);
 }
 
-/* They belong to it. */
+/* The names belong to @self. */
 GPtrArray *
 tcp_targets_get_names (TcpTargets *self)
 {

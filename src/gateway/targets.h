@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* Where the targets of a gateway are: its own, and those that have a name. Whoever configures the gateway has said so, so
- * that their addresses are not checked. Pure; it does not change, and may be used on all threads. */
+/* The targets of a gateway: its own, and the named ones. They come from the configuration, so that their addresses are
+ * not checked. Without I/O; it does not change, and may be used on all threads. */
 typedef struct _TcpTargets TcpTargets;
 
 TcpTargets *tcp_targets_new (const char         *own,

@@ -9,48 +9,48 @@
 #include "gateway/eviction.h"
 #include "io/reactor.h"
 
-/* GTask's pool begins with ten threads, and soon returns to them: those that are left are for
- * others. */
+/* GTask's pool begins with ten threads, and soon shrinks to that number again: the remaining ones are for other
+ * tasks. */
 #define SLOTS 8
 
-/* The grace is at least this multiple of what those take that do answer. */
+/* The grace is at least this multiple of the time that answering peers take. */
 #define GRACE_OF_ANSWERS 3
 
-/* How often it is looked whose grace is over, while connections wait. */
+/* The interval at which the grace of each handshake is checked, while connections wait. */
 #define LOOK_AGAIN (5 * G_TIME_SPAN_MILLISECOND)
 
-/* It is not adapted more often. */
+/* The shortest interval at which the grace is adapted. */
 #define PERIOD (10 * G_TIME_SPAN_MILLISECOND)
 
 struct _TcpTlsQueue
 {
-  grefcount refs; /* of the owner, and of each entry that a thread has */
+  grefcount refs; /* of the owner, and of each entry that a thread uses */
   GTlsCertificate *certificate;
-  GTlsDatabase *client_ca; /* which verifies those of clients; NULL if none are asked for */
-  TcpChannelGroup *group; /* which those that are running have entered */
+  GTlsDatabase *client_ca; /* verifies the certificates of clients; NULL if none are requested */
+  TcpChannelGroup *group; /* entered by each running handshake */
   GCancellable *closing;
-  GQueue waiting; /* of TcpTlsEntry, the oldest first */
+  GQueue waiting; /* of TcpTlsEntry, oldest first */
   GQueue running;
-  guint ending;   /* of those that are running: cancelled, but a thread still has them */
+  guint ending;   /* the number of running ones that are cancelled, but still used by a thread */
   gint64 grace;
-  gint64 adapted; /* when */
-  guint added;    /* since then */
+  gint64 adapted; /* when the grace was last adapted */
+  guint added;    /* the number of connections added since then */
   TcpTimer *look;
 };
 
 struct _TcpTlsEntry
 {
   TcpTlsQueue *queue;
-  GList link; /* in one of its lists */
+  GList link; /* in one of the lists of the queue */
   gboolean running;
   TcpOrigin *origin; /* NULL once cancelled */
   GSocket *socket;
   TcpBufferedConnection *buffered;
-  GTlsDatabase *client_ca; /* of its handshake; nullable */
-  GIOStream *verified; /* TLS, once the handshake is through, while the certificate of the client is verified */
+  GTlsDatabase *client_ca; /* for its handshake; nullable */
+  GIOStream *verified; /* TLS, after the handshake, while the certificate of the client is verified */
   TcpTlsFunc func;
   gpointer user_data;
-  gint64 began; /* to wait for a slot, then in it */
+  gint64 began; /* when it began to wait for a slot, then when it got one */
 };
 
 static void
@@ -106,7 +106,7 @@ tls_queue_find_victim (TcpTlsQueue *self)
     {
       TcpTlsEntry *entry = link->data;
 
-      /* It was cancelled, or its peer has done what it had to. */
+      /* It was cancelled, or its peer has done its part. */
       if (entry->origin == NULL || entry->verified != NULL)
         continue;
       entries[n] = entry;
@@ -116,8 +116,8 @@ tls_queue_find_victim (TcpTlsQueue *self)
   return victim >= 0 ? entries[victim] : NULL;
 }
 
-/* The newest of the address that comes first: its client has waited least, and will most likely
- * wait until it is done. */
+/* Returns the newest entry of the address that comes first: its client has waited least, and is the most likely to wait
+ * until the end. */
 static TcpTlsEntry *
 tls_queue_find_next (TcpTlsQueue *self)
 {
@@ -147,7 +147,7 @@ tls_queue_adapt_grace (TcpTlsQueue *self,
   self->added = 0;
 }
 
-/* It no longer counts, and its function is not called. */
+/* The entry no longer counts, and its function is not called. */
 static void
 entry_detach (TcpTlsEntry *self)
 {
@@ -159,7 +159,7 @@ entry_detach (TcpTlsEntry *self)
   self->origin = NULL;
 }
 
-/* Its slot is free. */
+/* Frees the slot of the entry. */
 static void
 entry_finish (TcpTlsEntry          *self,
               GIOStream            *stream,
@@ -223,8 +223,8 @@ on_handshake (GObject      *object,
   tcp_client_certificate_verify (certificate, self->client_ca, queue->closing, on_verified, self);
 }
 
-/* Which certificates are good is found later, also where TLS resumes a session and asks nobody: a client with a bad one
- * gets an answer that says so, or may have a token. */
+/* Client certificates are verified later, even if TLS resumes a session without verifying one: a client with an invalid
+ * certificate gets an answer that says so, or may have a token. */
 static gboolean
 on_accept_certificate (GTlsConnection       *connection,
                        GTlsCertificate      *certificate,
@@ -234,8 +234,9 @@ on_accept_certificate (GTlsConnection       *connection,
   return TRUE;
 }
 
-/* By default a connection loads the database of the system: milliseconds, and megabytes. It needs none, as what the client
- * shows is verified later. A peer that closes without a goodbye of TLS has said one of WebSocket, or is lost. */
+/* By default a connection would load the database of the system, which takes milliseconds and megabytes. It needs none,
+ * since client certificates are verified later. A peer that ends TLS without close_notify has closed the WebSocket
+ * before, or is lost. */
 static GIOStream *
 tls_queue_create_stream (TcpTlsQueue            *self,
                          TcpBufferedConnection  *buffered,
@@ -275,10 +276,10 @@ entry_run (TcpTlsEntry *self)
   self->began = tcp_now ();
   self->origin->handshakes++;
   g_queue_push_tail_link (&queue->running, &self->link);
-  /* The gateway ends only when the thread has let go of it. */
+  /* The gateway must not end before the thread has finished. */
   tcp_channel_group_enter (queue->group);
   g_ref_count_inc (&queue->refs);
-  /* Of low priority, so that they do not keep the resolver from the threads. */
+  /* The low priority keeps threads available for the resolver. */
   g_tls_connection_handshake_async (G_TLS_CONNECTION (stream), G_PRIORITY_LOW, queue->closing, on_handshake, self);
 }
 
@@ -294,7 +295,7 @@ tls_queue_preempt (TcpTlsQueue *self,
   victim->func (NULL, NULL, NULL, error, victim->user_data);
 }
 
-/* Those that wait for a slot, and come after the newest one when there is one. */
+/* Ends those handshakes that have waited too long for a slot, and would come after the newest one. */
 static void
 tls_queue_drop_late (TcpTlsQueue *self)
 {
@@ -319,8 +320,7 @@ tls_queue_drop_late (TcpTlsQueue *self)
     }
 }
 
-/* When a connection was added or a handshake ended, and from time to time while connections
- * wait. */
+/* Called when a connection was added or a handshake has ended, and regularly while connections wait. */
 static void
 on_look (gpointer user_data)
 {
@@ -340,7 +340,7 @@ on_look (gpointer user_data)
     tcp_timer_set (self->look, tcp_now () + LOOK_AGAIN);
 }
 
-/* @client_ca is NULL for no certificates of clients. @group has to outlive it. */
+/* @client_ca is NULL to request no certificates from clients. @group must outlive the queue. */
 TcpTlsQueue *
 tcp_tls_queue_new (GTlsCertificate *certificate,
                    GTlsDatabase    *client_ca,
@@ -358,7 +358,7 @@ tcp_tls_queue_new (GTlsCertificate *certificate,
   return self;
 }
 
-/* For handshakes that have not begun yet. */
+/* Applies to handshakes that have not begun yet. */
 void
 tcp_tls_queue_set_certificates (TcpTlsQueue     *self,
                                 GTlsCertificate *certificate,
@@ -368,7 +368,7 @@ tcp_tls_queue_set_certificates (TcpTlsQueue     *self,
   g_set_object (&self->client_ca, client_ca);
 }
 
-/* Its entries are to be cancelled before. */
+/* All entries must be cancelled before. */
 void
 tcp_tls_queue_free (TcpTlsQueue *self)
 {
@@ -377,7 +377,7 @@ tcp_tls_queue_free (TcpTlsQueue *self)
   tls_queue_unref (self);
 }
 
-/* @func is called from the top of the main loop. */
+/* @func is called from the main loop. */
 TcpTlsEntry *
 tcp_tls_queue_add (TcpTlsQueue       *self,
                    GSocketConnection *connection,
@@ -401,14 +401,14 @@ tcp_tls_queue_add (TcpTlsQueue       *self,
   return entry;
 }
 
-/* Whether a thread has it. */
+/* Whether a thread uses it. */
 gboolean
 tcp_tls_entry_is_running (TcpTlsEntry *self)
 {
   return self->running;
 }
 
-/* The function is not called any more. Whoever has the connection sees its end. */
+/* The function is not called any more. Other users of the socket see its end. */
 void
 tcp_tls_entry_cancel (TcpTlsEntry *self)
 {

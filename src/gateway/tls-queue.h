@@ -10,15 +10,15 @@
 
 G_BEGIN_DECLS
 
-/* The TLS handshakes of a gateway. Each blocks a thread of GTask's pool, which the application
- * and the resolver use as well, also while its peer is silent. So there are few slots; when
- * all are taken, and others wait for one, a handshake that has waited long for its peer, or
- * has lasted long, is ended. The certificate of a client is verified in the slot, too. */
+/* The TLS handshakes of a gateway. Each blocks a thread of GTask's pool, which the application and the resolver use as
+ * well, even while its peer is silent. So there are few slots; when all are taken, and other handshakes wait, one that
+ * has waited long for its peer, or has lasted long, is ended. The certificate of a client is verified in the slot as
+ * well. */
 typedef struct _TcpTlsQueue TcpTlsQueue;
 typedef struct _TcpTlsEntry TcpTlsEntry;
 
-/* @stream, and @buffered beneath it, are NULL if it failed; @certificate is NULL if the client has shown none. The entry is
- * gone. */
+/* @stream, and @buffered below it, are NULL if the handshake failed; @certificate is NULL if the client has sent none.
+ * The entry has been freed. */
 typedef void (*TcpTlsFunc) (GIOStream             *stream,
                             TcpBufferedConnection *buffered,
                             TcpClientCertificate  *certificate,

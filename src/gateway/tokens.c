@@ -11,17 +11,17 @@
 #include "base/token.h"
 
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
-/* In bytes; some 100,000 tokens have a tenth of that. */
+/* in bytes; 100,000 tokens take about a tenth of it */
 #define MAX_TOKEN_FILE (64u * 1024 * 1024)
-/* Of a file; others are only counted in an error. */
+/* in the error for a file; further lines are only counted */
 #define MAX_WRONG_LINES 20
 
 #define HASHED "sha256:"
 #define EXPIRES "expires="
 #define SPACES " \t"
 
-/* Digests are looked up, not tokens, in a table whose order depends on a secret of this process: how long a lookup
- * takes, and where two digests differ, says nothing about a token. */
+/* The table contains digests, not tokens, and its order depends on a secret of this process: the duration of a lookup,
+ * and the place where two digests differ, reveal nothing about a token. */
 struct _TcpTokens
 {
   GHashTable *tokens; /* set of TcpToken, by the digest */
@@ -122,7 +122,7 @@ tokens_intern (TcpTokens  *self,
   return known;
 }
 
-/* A name may stand there before; a token may if it is that of the same name, until the same time. */
+/* A name may occur repeatedly; a token may if the name and the expiry are the same. */
 static gboolean
 tokens_insert (TcpTokens       *self,
                const char      *name,
@@ -158,7 +158,7 @@ credential_set_token (TcpCredential  *self,
   return TRUE;
 }
 
-/* @token as it stands in a file: itself, or its hash. */
+/* @token has the form of a token file: the token itself, or its hash. */
 static gboolean
 credential_parse (TcpCredential  *self,
                   const char     *name,
@@ -171,7 +171,7 @@ credential_parse (TcpCredential  *self,
   return credential_set_token (self, name, token, error);
 }
 
-/* One that never expires. */
+/* Adds a token that never expires. */
 gboolean
 tcp_tokens_add (TcpTokens   *self,
                 const char  *name,
@@ -196,7 +196,7 @@ name_is_valid (const char *name)
   return TRUE;
 }
 
-/* Whether a principal can have it: it may also stand before a colon, or in a line of a file. */
+/* Whether a principal can have this name: it must be possible before a colon, in a line of a file. */
 gboolean
 tcp_tokens_is_name (const char *name)
 {
@@ -217,7 +217,7 @@ parse_expiry (const char *text,
   return TRUE;
 }
 
-/* What stands behind the token, of which nothing is shown: it may be a piece of it. */
+/* Parses the text behind the token. Errors do not quote it, since it may be a part of the token. */
 static gboolean
 credential_parse_attributes (TcpCredential  *self,
                              char           *text,
@@ -238,7 +238,7 @@ credential_parse_attributes (TcpCredential  *self,
   return TRUE;
 }
 
-/* @text is what stands behind the name, without spaces around it; it is changed. */
+/* @text is the text behind the name, without spaces around it; it is modified. */
 static gboolean
 tokens_parse (TcpTokens   *self,
               const char  *name,
@@ -255,7 +255,7 @@ tokens_parse (TcpTokens   *self,
          tokens_insert (self, name, &token, error);
 }
 
-/* A principal that may have no token. */
+/* Adds a principal, which may have no token. */
 gboolean
 tcp_tokens_add_name (TcpTokens   *self,
                      const char  *name,
@@ -273,7 +273,7 @@ tcp_tokens_add_name (TcpTokens   *self,
   return TRUE;
 }
 
-/* A token of that name, as it stands in a file behind it. */
+/* Adds a token of that name, in the form that follows the name in a file. */
 gboolean
 tcp_tokens_add_text (TcpTokens   *self,
                      const char  *name,
@@ -288,7 +288,7 @@ tcp_tokens_add_text (TcpTokens   *self,
   return FALSE;
 }
 
-/* The line is not shown in an error: it may be nothing but a token. */
+/* Errors do not quote the line, since it may consist of a token only. */
 static gboolean
 tokens_add_line (TcpTokens  *self,
                  char       *line,
@@ -321,9 +321,9 @@ count_lines (const char *text,
   return count;
 }
 
-/* Lines of "NAME:TOKEN", or "NAME:sha256:HASH", each perhaps followed by attributes. Empty ones, and those that begin
- * with #, are skipped. A zero byte follows @text, as with g_file_get_contents(). The error has a line for each that is
- * wrong. */
+/* Adds lines of the form "NAME:TOKEN" or "NAME:sha256:HASH", each optionally followed by attributes. Empty lines, and
+ * those that begin with #, are skipped. A zero byte follows @text, as with g_file_get_contents (). The error has a line
+ * for each invalid one. */
 gboolean
 tcp_tokens_add_lines (TcpTokens   *self,
                       const char  *text,
@@ -335,12 +335,12 @@ tcp_tokens_add_lines (TcpTokens   *self,
   g_autoptr (GString) wrong = g_string_new (NULL);
   guint n_wrong = 0;
 
-  /* What is behind it would be ignored without a word. */
+  /* Otherwise everything behind the zero byte would be ignored silently. */
   if (nul != NULL)
     return tcp_invalid (error, "%s:%u: there is a zero byte in it; it is not a text file", origin,
                         count_lines (text, nul));
 
-  /* Some editors begin a file so. */
+  /* Some editors write a byte order mark. */
   if (g_str_has_prefix (text, BYTE_ORDER_MARK))
     text += strlen (BYTE_ORDER_MARK);
   for (guint number = 1; *text != '\0'; number++)
@@ -367,7 +367,7 @@ tcp_credential_has_expired (const TcpCredential *self)
   return self->expires <= g_get_real_time ();
 }
 
-/* Whether there is such a token of that name still; it may expire at another time. */
+/* Whether the token still exists with that name; its expiry may have changed. */
 const TcpToken *
 tcp_tokens_find_credential (TcpTokens           *self,
                             const TcpCredential *credential,
@@ -390,7 +390,7 @@ tcp_tokens_find (TcpTokens  *self,
   return g_hash_table_lookup (self->tokens, &key);
 }
 
-/* What the value of an Authorization header, which may be NULL, shows; NULL if that is no bearer token. */
+/* Returns the token in the value of an Authorization header, which may be NULL; NULL if it has no bearer token. */
 const char *
 tcp_tokens_parse_header (const char *authorization)
 {
@@ -400,7 +400,7 @@ tcp_tokens_parse_header (const char *authorization)
   return authorization + 7 + strspn (authorization + 7, " ");
 }
 
-/* As tcp_tokens_find(), by the value of an Authorization header, which may be NULL. */
+/* As tcp_tokens_find (), but with the value of an Authorization header, which may be NULL. */
 const TcpToken *
 tcp_tokens_find_header (TcpTokens  *self,
                         const char *authorization)
@@ -412,7 +412,7 @@ tcp_tokens_find_header (TcpTokens  *self,
 
 /* Reading */
 
-/* With a zero byte behind it. */
+/* The result ends with a zero byte. */
 static char *
 read_token_file (const char  *file,
                  gsize       *length,
@@ -440,7 +440,7 @@ read_token_file (const char  *file,
       if (!g_input_stream_read_all (G_INPUT_STREAM (stream), block, sizeof block, &n, NULL, error))
         return NULL;
       g_byte_array_append (text, block, n);
-      /* It may be a device, which never ends. */
+      /* The file may be a device that never ends. */
       if (text->len > MAX_TOKEN_FILE)
         {
           tcp_invalid (error, "%s has more than %u bytes", file, MAX_TOKEN_FILE);
@@ -471,7 +471,7 @@ tokens_warn_of_expired (TcpTokens  *self,
     tcp_log_warn (log, "%u of the %u tokens in %s %s expired", n, tcp_tokens_count (self) - n_others, file, n > 1 ? "have" : "has");
 }
 
-/* Those of the file and @token, which belongs to “default”; each may be NULL. Blocks. */
+/* Loads the tokens of the file, and @token, which belongs to “default”; each may be NULL. Blocks. */
 TcpTokens *
 tcp_tokens_load (const char  *token,
                  const char  *file,

@@ -6,13 +6,13 @@
 
 G_BEGIN_DECLS
 
-/* The tokens that clients may show, and the names of those that they belong to. Does not change once it is complete,
+/* The tokens that clients may use, and the names that they belong to. The object does not change once it is complete,
  * and may then be used on all threads. */
 typedef struct _TcpTokens TcpTokens;
 
 #define TCP_TOKEN_DIGEST_SIZE 32 /* bytes, of SHA-256 */
 
-/* What is kept of a token that somebody has shown. Two are the same if their digests are. */
+/* What is kept of a token that a client has sent. Two tokens are equal if their digests are. */
 typedef struct
 {
   guint8 digest[TCP_TOKEN_DIGEST_SIZE];
@@ -22,7 +22,7 @@ typedef struct
 typedef struct
 {
   TcpCredential credential;
-  const char *name; /* lives as long as the tokens */
+  const char *name; /* valid as long as the tokens */
 } TcpToken;
 
 gboolean tcp_tokens_is_name (const char *name);

@@ -10,8 +10,7 @@ tcp_transport_get_socket (const TcpTransport *self)
   return g_socket_connection_get_socket (self->connection);
 }
 
-/* Only an answer, which is short: so few bytes always have room in a socket that has sent next
- * to nothing yet. */
+/* Only for answers, which are short: a socket that has sent next to nothing yet has room for all of it. */
 gboolean
 tcp_transport_write (const TcpTransport *self,
                      const char         *text)

@@ -10,9 +10,9 @@ G_BEGIN_DECLS
 typedef struct
 {
   GSocketConnection *connection;
-  TcpBufferedConnection *buffered; /* with TLS: on the connection, */
-  GIOStream *stream;               /* and TLS on that; without, the connection */
-  GByteArray *early;               /* what was read along with the request; nullable */
+  TcpBufferedConnection *buffered; /* with TLS: on the connection */
+  GIOStream *stream;               /* TLS on that; without TLS, the connection */
+  GByteArray *early;               /* bytes that were read together with the request; nullable */
 } TcpTransport;
 
 GSocket *tcp_transport_get_socket (const TcpTransport *self);

@@ -8,7 +8,7 @@
 #include "protocol/resumable-frame.h"
 #include "websocket/answer.h"
 
-/* Of the nonce, in base64: 16 bytes. */
+/* The size of the nonce, in base64 and in bytes. */
 #define KEY_LENGTH 24
 #define KEY_BYTES 16
 
@@ -20,8 +20,7 @@ tcp_upgrade_free (TcpUpgrade *self)
   g_free (self);
 }
 
-/* A target without a host is completed by the Host header, which must not reach into its
- * path. */
+/* A target without a host is completed with the Host header, which must not contain parts of a path. */
 static GUri *
 parse_target (const char *target,
               const char *host)
@@ -37,7 +36,7 @@ parse_target (const char *target,
   return whole != NULL ? g_uri_parse (whole, SOUP_HTTP_URI_FLAGS, NULL) : NULL;
 }
 
-/* @head with its blank line. Gives NULL and fills in @refusal if it is no proper request. */
+/* @head includes its blank line. Returns NULL, and sets @refusal, if it is not a valid request. */
 TcpUpgrade *
 tcp_upgrade_parse (const char *head,
                    gsize       length,
@@ -58,7 +57,7 @@ tcp_upgrade_parse (const char *head,
 
   self = g_new0 (TcpUpgrade, 1);
   self->headers = soup_message_headers_new (SOUP_MESSAGE_HEADERS_REQUEST);
-  /* The parser looks for the zero byte, and wants no blank line. */
+  /* The parser needs the zero byte, and does not accept the blank line. */
   text = g_strndup (head, length - 2);
   status = soup_headers_parse_request (text, length - 2, self->headers, NULL, &target, NULL);
   host = soup_message_headers_get_one (self->headers, "Host");
@@ -95,7 +94,7 @@ tcp_upgrade_is_wanted (const TcpUpgrade *self)
   return soup_message_headers_header_contains (self->headers, "Upgrade", "websocket");
 }
 
-/* Whether what it wants can be done. */
+/* Whether the request can be accepted. */
 gboolean
 tcp_upgrade_check (const TcpUpgrade *self,
                    TcpRefusal       *refusal)
@@ -116,9 +115,9 @@ tcp_upgrade_check (const TcpUpgrade *self,
   return TRUE;
 }
 
-/* The answer to a request that was checked. No subprotocol and no extension is offered;
- * @protocol is that of the tunnel, for a client that has listed those that it knows, or
- * NULL, and @route that by which the client comes back, or NULL. */
+/* Formats the answer to a request that was checked. It contains no subprotocol and no extension; @protocol is that of
+ * the tunnel, for a client that has listed its protocols, or NULL, and @route the name with which the client must
+ * return, or NULL. */
 char *
 tcp_upgrade_accept (const TcpUpgrade *self,
                     const char       *protocol,

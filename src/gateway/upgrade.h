@@ -7,10 +7,10 @@
 
 G_BEGIN_DECLS
 
-/* A request for a WebSocket, read and answered as RFC 6455 4.2 says. Knows no socket. */
+/* A request for a WebSocket, parsed and answered according to RFC 6455 4.2. Uses no socket. */
 typedef struct
 {
-  GUri *uri; /* its path and its query as they came */
+  GUri *uri; /* with its path and query as received */
   SoupMessageHeaders *headers;
 } TcpUpgrade;
 

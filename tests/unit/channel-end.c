@@ -24,8 +24,8 @@ void
 unit_test_init (int    *argc,
                 char ***argv)
 {
-  /* The tests are on loopback; and libproxy throws exceptions in a thread, which not
-   * every sanitizer takes well. */
+  /* The tests use loopback only and need no proxy resolver. libproxy throws exceptions in a thread, which some
+   * sanitizers do not support. */
   g_setenv ("GIO_USE_PROXY_RESOLVER", "dummy", TRUE);
   g_test_init (argc, argv, NULL);
   g_log_set_handler ("libsoup", G_LOG_LEVEL_DEBUG, ignore_log, NULL);

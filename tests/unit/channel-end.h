@@ -6,19 +6,17 @@
 
 G_BEGIN_DECLS
 
-/* For g_test_init (): without what libsoup says for debugging, which need not even be
- * UTF-8, as TAP has to be. */
+/* Calls g_test_init (), and drops the debug messages of libsoup: they need not be UTF-8, which TAP has to be. */
 void unit_test_init (int    *argc,
                      char ***argv);
 
-/* Two connected sockets on loopback, with kernel buffers of about @buffer bytes if that
- * is not 0. */
+/* Makes two connected sockets on loopback. If @buffer is not 0, the kernel buffers have about @buffer bytes. */
 void loopback_pair (int fds[2],
                     int buffer);
 void unix_pair (int fds[2],
                 int buffer);
 GSocketConnection *loopback_connection (int fd);
-/* Until the end that the other side has sent is there, and so all that came before. */
+/* Waits until the other side's FIN has arrived, and so all data before it. */
 void wait_for_hang_up (int fd);
 
 typedef struct
@@ -27,28 +25,28 @@ typedef struct
   guint timeout;
   TcpStatus *status;
   gboolean brief;
-  gboolean as_tls; /* read as TLS is, again and again until nothing is there */
+  gboolean as_tls; /* read as a TLS stream is: repeatedly, until nothing is left */
   TcpBudget *budget;
   guint message_timeout;
 } ChannelEndOptions;
 
-/* Takes @fd. @options may be NULL. */
+/* Takes ownership of @fd. @options may be NULL. */
 TcpChannel *loopback_channel (int                      fd,
                               gboolean                 client,
                               const ChannelEndOptions *options,
                               TcpChannelGroup         *group);
-/* Waits until no channel is left. */
+/* Waits until the group has no channel left. */
 void wait_for_group (TcpChannelGroup *group);
 
-/* A channel on its end of a connection, without the handshake, and what it has said. */
+/* A channel on its end of a connection, without the opening handshake, and what its callbacks have reported. */
 typedef struct
 {
   TcpChannel *channel;
   TcpChannelGroup *group;
   GPtrArray *messages; /* of GByteArray */
-  GArray *pieces;      /* of gsize: how long each piece was */
+  GArray *pieces;      /* of gsize: the length of each piece */
   gboolean in_message;
-  gboolean pauses; /* after each piece */
+  gboolean pauses; /* the channel is paused after each piece */
   guint drained;
   guint closed;
   guint code;
@@ -56,34 +54,34 @@ typedef struct
   GError *error;
 } ChannelEnd;
 
-/* Takes @fd. The channel is resumed. */
+/* Takes ownership of @fd. The channel is resumed. */
 ChannelEnd *channel_end_new (int                      fd,
                              gboolean                 client,
                              const ChannelEndOptions *options);
 /* Waits until nothing is left of the channel. */
 void channel_end_free (ChannelEnd *end);
-/* The bytes of test_fill (). */
+/* Sends a message with the bytes of test_fill (). */
 void channel_end_send (ChannelEnd *end,
                        guint32     seed,
                        gsize       length);
 TcpBuffer *channel_end_make_message (guint32 seed,
                                      gsize   length);
-/* Makes the keep-alive's time come, and waits until it was there. Where it goes next
- * lies ahead, or it would be back at once, again and again. */
+/* Makes the keep-alive timer expire, and waits until its callback has run. The callback has to set the timer to a
+ * time in the future: otherwise it would run again and again. */
 void channel_end_keep_alive (ChannelEnd *end);
 
-/* The other end, by hand. */
+/* The other end, whose frames the test writes and reads itself. */
 typedef struct
 {
   int fd;
   GByteArray *in;
-  gboolean eof;   /* it ended, */
-  gboolean reset; /* and not in order */
+  gboolean eof;   /* the connection has ended */
+  gboolean reset; /* it ended with an error, not with a FIN */
 } RawEnd;
 
 RawEnd *raw_end_new (int fd);
 void raw_end_free (RawEnd *raw);
-/* Writes all of it, and lets the main context run meanwhile if need be. */
+/* Writes all of @data, and runs the main context meanwhile if necessary. */
 void raw_end_write (RawEnd       *raw,
                     gconstpointer data,
                     gsize         length);
@@ -98,17 +96,17 @@ void raw_end_send (RawEnd       *raw,
                    gboolean      masked,
                    gconstpointer data,
                    gsize         length);
-/* Reads what is there, at most up to @limit bytes in all. */
+/* Reads the available bytes, until at most @limit have been read in all. */
 void raw_end_read (RawEnd *raw,
                    gsize   limit);
-/* The first frame of what was read, unmasked, or NULL if it is not whole. */
+/* Returns the first frame of what was read, unmasked, or NULL if it is not complete yet. */
 GBytes *raw_end_take_frame (RawEnd *raw,
                             guint  *opcode);
-/* Waits for one that is not a pong, unless @pongs. NULL at the end of the connection. */
+/* Waits for a frame, and skips pongs unless @pongs is set. Returns NULL at the end of the connection. */
 GBytes *raw_end_wait_frame (RawEnd   *raw,
                             guint    *opcode,
                             gboolean  pongs);
-/* Replaces @ping by the next one, and skips what is before it. */
+/* Replaces @ping by the next ping, and skips the frames before it. */
 void raw_end_wait_ping (RawEnd  *raw,
                         GBytes **ping);
 void raw_end_answer_ping (RawEnd   *raw,

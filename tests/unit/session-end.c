@@ -4,7 +4,7 @@
 
 #include "test-util.h"
 
-/* The far end of a new connection of the stream. */
+/* Makes a new connection of a stream, and returns its far end. */
 static RawEnd *
 session_end_make_peer (SessionEnd         *self,
                        GSocketConnection **connection)
@@ -93,7 +93,7 @@ session_end_new (const SessionEndOptions *end_options)
   return self;
 }
 
-/* The other end of the channel has to be gone, or it waits for that. */
+/* The other end of the channel has to be closed already, else this waits until it is. */
 void
 session_end_free (SessionEnd *self)
 {

@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* A session, and what it has said. */
+/* A session, and what its callbacks have reported. */
 typedef struct
 {
   TcpSession *session;
@@ -16,10 +16,10 @@ typedef struct
   gboolean client;
   int buffer;
   gboolean is_unix;
-  GPtrArray *opened; /* of TcpStream: what the peer opened */
-  GPtrArray *peers;  /* of RawEnd: the far ends of those */
+  GPtrArray *opened; /* of TcpStream: the streams that the peer opened */
+  GPtrArray *peers;  /* of RawEnd: the far ends of their connections */
   guint streams_closed;
-  GError *stream_error; /* of the last */
+  GError *stream_error; /* of the stream that closed last */
   guint channels_closed;
   GError *channel_error;
 } SessionEnd;
@@ -39,11 +39,11 @@ typedef struct
 
 SessionEnd *session_end_new (const SessionEndOptions *options);
 void session_end_free (SessionEnd *end);
-/* Gives it a channel whose other end is by hand. */
+/* Attaches a channel to the session, and returns the channel's other end. */
 RawEnd *session_end_connect (SessionEnd *end);
 void session_end_attach (SessionEnd *end,
                          int         fd);
-/* Opens a connection from this end, whose far end is returned. */
+/* Opens a connection from this end, and returns the connection's far end. */
 RawEnd *session_end_open (SessionEnd *end,
                           TcpStream **stream);
 

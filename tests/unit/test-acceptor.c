@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What connects is accepted; what cannot be accepted makes neither a busy loop nor a flood of messages. */
+/* An acceptor accepts all connections at its addresses; an accept () that fails causes neither a busy loop nor a
+ * flood of messages. */
 
 #include "io/acceptor.h"
 
@@ -15,7 +16,7 @@
 #include "socket-util.h"
 #include "test-util.h"
 
-/* In place of the one of libc, for what is linked statically. */
+/* Replaces accept4 () of libc for the statically linked library. */
 static int failure; /* an errno, or 0 */
 static guint calls;
 
@@ -70,7 +71,7 @@ typedef struct
   TcpAcceptor *acceptor;
   guint16 ports[2];
   guint accepted;
-  guint free_after; /* so many, or 0 for never */
+  guint free_after; /* the callback frees the acceptor at this connection; 0 for never */
 } Rig;
 
 static void
@@ -133,7 +134,7 @@ test_accepts (void)
   tcp_acceptor_free (rig.acceptor);
 }
 
-/* The callback may free it, however many wait. */
+/* The callback may free the acceptor, however many connections wait. */
 static void
 test_freed_within (void)
 {
@@ -146,7 +147,7 @@ test_freed_within (void)
   rig_connect (&rig, 1, fds + 20, 20);
   WAIT_UNTIL (rig.acceptor == NULL);
   g_assert_cmpuint (rig.accepted, ==, 3);
-  /* Its ports are free. */
+  /* The ports are free again. */
   for (guint i = 0; i < G_N_ELEMENTS (rig.ports); i++)
     close (socket_listen (rig.ports[i], &port));
 
@@ -167,7 +168,7 @@ test_failure (gconstpointer data)
   rig_connect (&rig, 1, fds + 1, 1);
   WAIT_UNTIL (calls >= 4);
   pauses = (g_get_monotonic_time () - began) / TCP_ACCEPTOR_PAUSE;
-  /* Two sockets may each have had their turn before the first pause, and again after each. */
+  /* Each of the two sockets may have had a turn before the first pause, and one more after each pause. */
   g_assert_cmpint (calls, <=, 2 * (pauses + 1));
   g_assert_cmpint (pauses, >=, 1);
   tcp_log_thread_flush (TEST_DEADLINE_MS);
@@ -183,7 +184,7 @@ test_failure (gconstpointer data)
   tcp_acceptor_free (rig.acceptor);
 }
 
-/* Closed while it pauses. */
+/* An acceptor may be freed while it pauses. */
 static void
 test_freed_in_pause (void)
 {

@@ -59,7 +59,7 @@ rig_free (Rig *rig)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Rig, rig_free)
 
-/* It has a token. */
+/* The principal has a token. */
 static TcpPrincipalSpec *
 spec_new (const char *name)
 {
@@ -82,7 +82,7 @@ set_principals (Rig       *rig,
   tcp_access_set_roster (rig->access, roster);
 }
 
-/* Each has a token; NULL ends them. */
+/* Sets the principals of these names, up to a NULL; each has a token. */
 static void
 set_names (Rig        *rig,
            const char *name,
@@ -98,7 +98,7 @@ set_names (Rig        *rig,
   set_principals (rig, principals);
 }
 
-/* However small the part of one is, it can receive a whole message. */
+/* However small the part of a principal is, it can receive a whole message. */
 static void
 test_small_part (void)
 {
@@ -118,7 +118,7 @@ test_small_part (void)
   tcp_budget_share_clear (&share);
 }
 
-/* Who is there keeps what it has when others come, and has as much as they from then on. */
+/* A principal keeps what it has when others come, but may have no more than each of the others from then on. */
 static void
 test_others_come (void)
 {
@@ -156,7 +156,7 @@ test_others_come (void)
   g_assert_cmpuint (tcp_budget_pool_get_cap (alice->memory[TCP_MEMORY_DATA]), ==, all);
 }
 
-/* One that is removed is forgotten when nothing of it is left. */
+/* The account of a principal that was removed is dropped when nothing refers to it any more. */
 static void
 test_removed (void)
 {
@@ -182,7 +182,7 @@ test_removed (void)
   tcp_account_unref (again);
 }
 
-/* What one of them may have may be another figure than that of the others, and change while it is there. */
+/* A principal may have limits of its own, which may also change while it is connected. */
 static void
 test_own_limits (void)
 {
@@ -235,7 +235,7 @@ test_own_limits (void)
   g_assert_cmpuint (after->max_sessions, ==, 0);
 }
 
-/* Guests share what is set aside for nobody, and are forgotten when they have gone. */
+/* Guests share the part that is not reserved for principals, and their accounts are dropped when they have left. */
 static void
 test_guests (void)
 {
@@ -255,7 +255,7 @@ test_guests (void)
     n++;
   g_assert_cmpuint (n, ==, 75);
 
-  /* A principal comes, and finds its part free. */
+  /* A principal that is added finds its reserved part free. */
   set_names (rig, "alice", NULL);
   alice = tcp_access_get_account (rig->access, "alice");
   g_assert_false (alice->clients.common);
@@ -265,7 +265,7 @@ test_guests (void)
   g_assert_cmpint (tcp_quota_enter (rig->limits.clients, &alice->clients), ==, TCP_QUOTA_ENTERED);
   tcp_quota_leave (rig->limits.clients, &alice->clients);
 
-  /* The guest becomes a principal, and its policy that of one. */
+  /* A guest becomes a principal, and gets the policy of one. */
   set_names (rig, "alice", "guest", NULL);
   g_assert_false (first->is_guest);
   g_assert_false (first->clients.common);
@@ -289,7 +289,7 @@ test_guests (void)
   g_assert_cmpuint (second->clients.max, ==, 75);
 }
 
-/* What nobody could come in by is no roster. */
+/* A roster that would let nobody in is refused. */
 static void
 test_ways_in (void)
 {

@@ -13,7 +13,7 @@
 #define LINE "HTTP/1.1 101 Switching Protocols\r\n"
 #define OPENED LINE UPGRADE "Sec-WebSocket-Accept: " ACCEPT "\r\n\r\n"
 
-/* All of @text in pieces of @step bytes. */
+/* Adds all of @text in pieces of @step bytes. */
 static gboolean
 add (TcpAnswer   *answer,
      const char  *text,
@@ -42,7 +42,7 @@ add (TcpAnswer   *answer,
   return FALSE;
 }
 
-/* Its status, and @rest behind it, however it is cut. */
+/* The answer has @status, and is followed by @rest, however it is cut into pieces. */
 static void
 expect_status (const char *text,
                guint       status,
@@ -85,11 +85,11 @@ test_heads (void)
   expect_status (OPENED "\n\n\r\n", 101, "\n\n\r\n");
   expect_status ("HTTP/1.1 401 No\r\n\r\nbody", 401, "body");
   expect_status ("HTTP/1.0 200\r\nContent-Length: 99999999999\r\n\r\n", 200, "");
-  /* Lines that end with LF alone, some or all */
+  /* Some or all lines end with LF alone. */
   expect_status ("HTTP/1.1 503 Later\nRetry-After: 7\n\nbody", 503, "body");
   expect_status ("HTTP/1.1 503 Later\r\nRetry-After: 7\n\r\nbody", 503, "body");
   expect_status ("HTTP/1.1 503 Later\nRetry-After: 7\r\n\nbody", 503, "body");
-  /* Informational answers before */
+  /* Informational answers come before the final one. */
   expect_status ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OPENED "rest", 101, "rest");
 }
 
@@ -122,7 +122,7 @@ test_malformed (void)
   expect_malformed (nul, sizeof nul - 1, "its head contains a NUL");
 }
 
-/* A head of @size bytes. */
+/* Makes a head of @size bytes. */
 static char *
 make_head (gsize size)
 {
@@ -142,7 +142,7 @@ test_bounds (void)
   g_assert_cmpuint (strlen (largest), ==, TCP_ANSWER_MAX_SIZE);
   expect_status (largest, 200, "");
   expect_malformed (too_large, strlen (too_large), "its head is too large");
-  /* No end */
+  /* A head without an end */
   expect_malformed (too_large, TCP_ANSWER_MAX_SIZE + 1, "its head is too large");
 
   for (guint i = 0; i < TCP_ANSWER_MAX_INFORMATIONAL; i++)
@@ -210,7 +210,8 @@ test_check (void)
     }
 }
 
-/* RFC 6455, section 4.1: one of those that were offered, as it was, or none. */
+/* RFC 6455, section 4.1: the server chooses one of the subprotocols that were offered, spelled in the same way, or
+ * none. */
 static void
 test_subprotocols (void)
 {

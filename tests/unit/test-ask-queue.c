@@ -7,7 +7,7 @@
 
 #define TIMEOUT (10 * G_TIME_SPAN_SECOND)
 
-/* What the queue takes for the time runs ahead by so much. */
+/* The queue's clock is ahead of the real one by this much. */
 static gint64 ahead;
 
 gint64 __real_tcp_now (void);
@@ -19,7 +19,7 @@ __wrap_tcp_now (void)
   return __real_tcp_now () + ahead;
 }
 
-/* All is done on the one thread of this program, where it is kept until settle (). */
+/* All calls are made on the single thread of this program: they are kept until settle (). */
 void __wrap_tcp_io_thread_invoke (TcpIoThread    *self,
                                   TcpIoFunc       func,
                                   gpointer        data,
@@ -65,8 +65,8 @@ settle (void)
 typedef struct
 {
   TcpAsk *ask;
-  TcpQuestion *question; /* as the application has it */
-  guint turn;            /* 0 before it has had one */
+  TcpQuestion *question; /* the application's reference */
+  guint turn;            /* counted from 1; 0 before its turn */
   gboolean answered;
   gboolean in_time;
   char *principal;
@@ -156,7 +156,7 @@ rig_add (Rig       *rig,
   client->ask = tcp_ask_queue_add (rig->queue, origin, client);
 }
 
-/* The connection of the client is gone. */
+/* The connection of the client has ended. */
 static void
 rig_release (Rig       *rig,
              TcpOrigin *origin)
@@ -164,7 +164,7 @@ rig_release (Rig       *rig,
   tcp_origins_release (rig->origins, origin, tcp_now ());
 }
 
-/* Lets the time of all questions run out. */
+/* Makes all questions time out. */
 static void
 rig_time_out (Rig *rig)
 {
@@ -172,7 +172,7 @@ rig_time_out (Rig *rig)
   TcpOrigin *origin = rig_get_origin (rig, "203.0.113.1");
 
   ahead += TIMEOUT + G_TIME_SPAN_SECOND;
-  /* It looks when somebody comes. */
+  /* The queue checks the timeouts whenever a client is added. */
   rig_add (rig, &client, origin);
   client_clear (&client);
   settle ();
@@ -197,7 +197,7 @@ test_answers (void)
 
   g_assert_true (tcp_question_put (accepted.question));
   g_assert_true (tcp_question_accept (accepted.question, "alice", 42));
-  /* Only the first counts. */
+  /* Only the first answer counts. */
   g_assert_false (tcp_question_accept (accepted.question, "bob", 43));
   g_assert_false (tcp_question_reject (accepted.question, "no"));
   g_assert_true (tcp_question_reject (rejected.question, "not you"));
@@ -218,7 +218,8 @@ test_answers (void)
   rig_clear (&rig);
 }
 
-/* Who leaves keeps the application busy, and is not asked about if it was not its turn. */
+/* A client that leaves while the application looks at its question still counts as asked; a client that leaves before
+ * its turn is never asked about. */
 static void
 test_leaving (void)
 {
@@ -277,7 +278,7 @@ test_late (void)
   rig_clear (&rig);
 }
 
-/* While the application looks at nothing, nobody else has a turn, however many come and go. */
+/* While the application looks at none of the questions, no other client has a turn, however many come and go. */
 static void
 test_stuck (void)
 {
@@ -313,7 +314,7 @@ test_stuck (void)
         g_assert_cmpint (clients[i].answered, ==, i % 2 == 1);
     }
 
-  /* It looks at last, finds that nobody waits, and drops what it has. */
+  /* At last the application looks at the questions, finds that their clients are gone, and drops them. */
   for (guint i = 0; i < TCP_ASK_MAX; i++)
     {
       g_autofree char *text = g_strdup_printf ("192.0.2.%u", i);
@@ -337,8 +338,8 @@ test_stuck (void)
   rig_clear (&rig);
 }
 
-/* One address has all that there is for one, and hundreds more wait. Another has its turn at once, and next where all
- * places are taken. */
+/* One address uses all places that one address may have, and hundreds more of its clients wait. A client of another
+ * address has its turn at once, or if all places are taken, when the next one becomes free. */
 static void
 test_flood (void)
 {
@@ -384,7 +385,8 @@ test_flood (void)
   rig_clear (&rig);
 }
 
-/* Of many that wait an address that has sent a good token before comes first, and of one address the newest. */
+/* Among those that wait, the address that has sent a valid token before comes first, and among the clients of one
+ * address the newest. */
 static void
 test_order (void)
 {

@@ -28,7 +28,7 @@ test_sequence (void)
   g_assert_true (tcp_backoff_is_exhausted (&backoff));
 }
 
-/* There may be attempts again, and yet no reason to hurry. */
+/* The count of attempts may begin again while the delay continues to grow. */
 static void
 test_restart (void)
 {
@@ -45,7 +45,8 @@ test_restart (void)
   g_assert_true (tcp_backoff_is_exhausted (&backoff));
 }
 
-/* A session that can be resumed: at once, then as others, but for the cap. */
+/* The first attempt to resume a session is made at once; the delays of the others grow as usual, but have a smaller
+ * maximum. */
 static void
 test_resume (void)
 {
@@ -59,10 +60,10 @@ test_resume (void)
   g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0), ==, 5000);
   g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0.999), <, 2510);
   g_assert_true (tcp_backoff_is_exhausted (&backoff));
-  /* The session is worth more of them. */
+  /* More attempts than the configured number may be made to resume a session. */
   g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0), ==, 5000);
 
-  /* It is over, and the tunnel goes on as it would have without. */
+  /* The session is over, and the delays are those that they would have been without it. */
   tcp_backoff_restart_count (&backoff);
   g_assert_cmpuint (next (&backoff, 0), ==, 30000);
 
@@ -74,8 +75,8 @@ test_resume (void)
   g_assert_cmpuint (tcp_backoff_next_resume (&backoff, 0), ==, 10);
 }
 
-/* Two thousand sessions that lost one gateway at the same moment. Of the attempts with the same
- * number, never more than so many come within a tenth of a second. */
+/* Two thousand sessions lose their gateway at the same moment. Of their n-th attempts, no more than a bounded number
+ * falls into one tenth of a second. */
 static void
 test_many_sessions (void)
 {
@@ -120,7 +121,7 @@ test_jitter (void)
         {
           guint delay = next (&backoff, randoms[i]);
 
-          /* A fifth at most is taken off, and never is anything added. */
+          /* At most a fifth of the delay is taken off, and nothing is ever added. */
           g_assert_cmpuint (delay, <=, full);
           g_assert_cmpuint (delay, >=, full * 4 / 5);
           g_assert_cmpfloat_with_epsilon (delay, full * (1 - 0.2 * randoms[i]), 1);
@@ -151,7 +152,7 @@ test_unlimited (void)
   g_assert_cmpuint (backoff.attempt, ==, G_MAXUINT);
 }
 
-/* A delay of 0 must not make a busy loop of attempts without an end. */
+/* A delay of 0 must not cause a busy loop of endless attempts. */
 static void
 test_floor (void)
 {
@@ -177,7 +178,7 @@ test_extremes (void)
 {
   TcpBackoff backoff;
 
-  /* Far beyond the width of any shift. */
+  /* The number of attempts is far beyond the width of any shift. */
   tcp_backoff_init (&backoff, 1, G_MAXUINT, 100);
   for (guint n = 0; n < 100; n++)
     g_assert_cmpuint (next (&backoff, 0), ==, n < 31 ? 1u << n : 1u << 31);
@@ -186,7 +187,7 @@ test_extremes (void)
   for (guint n = 0; n < 40; n++)
     g_assert_cmpuint (next (&backoff, 0), ==, G_MAXUINT);
 
-  /* The cap also holds for the first. */
+  /* The maximum also holds for the first delay. */
   tcp_backoff_init (&backoff, 5000, 100, 3);
   g_assert_cmpuint (next (&backoff, 0), ==, 100);
   g_assert_cmpuint (next (&backoff, 0), ==, 100);

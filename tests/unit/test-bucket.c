@@ -5,7 +5,7 @@
 #define SECOND G_TIME_SPAN_SECOND
 #define START (1000 * SECOND)
 
-/* Takes what there is, in pieces, as often as @every. */
+/* Takes all that is available, once every @every microseconds. */
 static guint64
 drain (TcpBucket *bucket,
        gint64     from,
@@ -24,7 +24,7 @@ drain (TcpBucket *bucket,
   return taken;
 }
 
-/* It begins full, and fills no further than that. */
+/* A bucket is full at first, and never holds more than that. */
 static void
 test_burst (void)
 {
@@ -39,7 +39,7 @@ test_burst (void)
   g_assert_cmpuint (tcp_bucket_fill (&bucket, START + 3600 * SECOND), ==, 1000);
 }
 
-/* Nothing is lost to rounding, however often one looks. */
+/* Nothing is lost to rounding, however often the bucket is filled. */
 static void
 test_exact (void)
 {
@@ -71,7 +71,7 @@ test_due (void)
   g_assert_cmpint (tcp_bucket_get_due (&bucket, 1), ==, START + 333334);
   g_assert_cmpuint (tcp_bucket_fill (&bucket, START + 333333), ==, 0);
   g_assert_cmpuint (tcp_bucket_fill (&bucket, START + 333334), ==, 1);
-  /* It never holds more. */
+  /* The bucket never holds more than 3. */
   g_assert_cmpint (tcp_bucket_get_due (&bucket, 100), ==, START + SECOND);
   g_assert_cmpuint (tcp_bucket_fill (&bucket, START + SECOND), ==, 3);
 }
@@ -89,7 +89,7 @@ test_give_back (void)
   g_assert_cmpuint (tcp_bucket_fill (&bucket, START), ==, 10);
 }
 
-/* What there is stays, as far as it fits. */
+/* When the rate changes, the bucket keeps its content as far as it fits. */
 static void
 test_change (void)
 {
@@ -112,7 +112,7 @@ test_change (void)
   g_assert_cmpuint (tcp_bucket_fill (&bucket, START + SECOND), ==, TCP_BUCKET_MAX_RATE);
 }
 
-/* A clock that goes back neither gives nor takes anything. */
+/* A clock that goes back neither adds to the bucket nor takes from it. */
 static void
 test_clock (void)
 {

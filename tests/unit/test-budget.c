@@ -7,13 +7,13 @@
 
 #define CAP 1600
 #define MARK 1200 /* three quarters */
-#define CALM 1100 /* a sixteenth less: there is room again */
+#define CALM 1100 /* a sixteenth less: below this there is room again */
 
 typedef struct
 {
   TcpBudgetShare share;
   guint relieved;
-  gsize wants; /* asks for it again when it is relieved */
+  gsize wants; /* asks for this much again when it is relieved */
 } User;
 
 static void
@@ -26,7 +26,7 @@ on_relieved (gpointer user_data)
     tcp_budget_share_allows (&self->share, self->wants);
 }
 
-/* On this thread only. */
+/* A budget that is used on this thread only. */
 static TcpBudget *
 new_budget (void)
 {
@@ -73,7 +73,7 @@ test_used (void)
   g_assert_cmpuint (tcp_budget_get_used (budget), ==, 0);
 }
 
-/* The last quarter is for all in equal parts. */
+/* The last quarter is divided into equal parts. */
 static void
 test_fair (void)
 {
@@ -95,7 +95,7 @@ test_fair (void)
   end (users, 4);
 }
 
-/* Whoever comes, there is never more of it than all. */
+/* However many shares there are, they never get more than the budget in all. */
 static void
 test_cap (void)
 {
@@ -111,13 +111,13 @@ test_cap (void)
     }
   g_assert_cmpuint (tcp_budget_get_used (budget), ==, CAP);
   g_assert_false (tcp_budget_share_is_overdrawn (&users[0].share));
-  /* But of what cannot wait. */
+  /* Only what cannot wait may exceed it. */
   tcp_budget_share_set (&users[1].share, users[1].share.held + 1);
   g_assert_true (tcp_budget_share_is_overdrawn (&users[0].share));
   end (users, G_N_ELEMENTS (users));
 }
 
-/* Who was told to wait is told when to go on, once, and when that is worth it. */
+/* A share that was refused is called once when it may continue, and only when enough has become free. */
 static void
 test_relief (void)
 {
@@ -138,7 +138,7 @@ test_relief (void)
   end (users, 3);
 }
 
-/* One that wants more than there is keeps nobody from getting theirs. */
+/* A share that wants more than there is does not keep the others from what they want. */
 static void
 test_relief_in_turn (void)
 {
@@ -154,7 +154,7 @@ test_relief_in_turn (void)
   g_assert_cmpuint (users[1].relieved, ==, 1);
   g_assert_cmpuint (users[2].relieved, ==, 1);
 
-  /* It waits again, and may leave meanwhile. */
+  /* It waits again, and may be cleared meanwhile. */
   tcp_budget_share_set (&users[0].share, 100);
   g_assert_cmpuint (users[1].relieved, ==, 2);
   end (users + 1, 1);
@@ -218,7 +218,7 @@ family_end (Family *family)
   tcp_budget_pool_unref (family->parent);
 }
 
-/* Each keeps to its own limit, and together they keep to that of all. */
+/* Each principal keeps to its own limit, and all together keep to the common one. */
 static void
 test_principals (void)
 {
@@ -232,18 +232,19 @@ test_principals (void)
   tcp_budget_share_set (&family.users[0][1].share, 1);
   g_assert_true (tcp_budget_share_is_overdrawn (&family.users[0][0].share));
   g_assert_false (tcp_budget_share_is_overdrawn (&family.users[1][0].share));
-  /* Nor does it keep the windows of the other from growing. */
+  /* Nor does it keep the windows of the other principal from growing. */
   g_assert_cmpuint (tcp_budget_share_get_growth (&family.users[0][0].share), ==, 0);
   g_assert_cmpuint (tcp_budget_share_get_growth (&family.users[1][0].share), ==, CAP / 4 / N_CHILDREN / 2);
   tcp_budget_share_set (&family.users[0][1].share, 0);
 
-  /* The other finds what is set aside for it, and no more. */
+  /* The other principal has what is reserved for it, and no more. */
   g_assert_true (tcp_budget_share_has_room (&family.users[1][0].share, CAP / 4 / N_CHILDREN));
   g_assert_false (tcp_budget_share_has_room (&family.users[1][0].share, CAP / 4 / N_CHILDREN + 1));
   family_end (&family);
 }
 
-/* One that holds more than there is, of what nobody was asked for, does not do so at the expense of the other. */
+/* A principal that holds more than its limit, in memory that nobody was asked for, does not reduce what the other may
+ * have. */
 static void
 test_overdrawn_principal (void)
 {
@@ -264,8 +265,8 @@ test_overdrawn_principal (void)
   family_end (&family);
 }
 
-/* Whoever frees calls those that may have it: of its own principal, and of others unless these have too much
- * themselves. */
+/* A share that frees memory calls those that may now have it: those of its own principal, and those of other
+ * principals unless these hold too much themselves. */
 static void
 test_relief_of_principals (void)
 {
@@ -279,7 +280,7 @@ test_relief_of_principals (void)
   g_assert_false (tcp_budget_share_allows (&family.users[0][1].share, part));
   g_assert_false (tcp_budget_share_allows (&family.users[1][1].share, part));
 
-  /* While all hold as much as before. */
+  /* The other principal still holds as much as before. */
   tcp_budget_share_set (&family.users[1][0].share, 0);
   g_assert_cmpuint (family.users[1][1].relieved, ==, 1);
   g_assert_cmpuint (family.users[0][1].relieved, ==, 0);
@@ -290,7 +291,7 @@ test_relief_of_principals (void)
   family_end (&family);
 }
 
-/* One that is alone has all. */
+/* A single principal may have all. */
 static void
 test_single_principal (void)
 {
@@ -389,7 +390,7 @@ sides_close (Side *sides)
   tcp_budget_pool_unref (sides[0].pool);
 }
 
-/* What one thread holds another cannot have; and a share that waits is called on its own thread. */
+/* Memory that one thread holds is not available to another; and a share that waits is called on its own thread. */
 static void
 test_threads (void)
 {
@@ -406,14 +407,15 @@ test_threads (void)
   side_do (&sides[0], side_set, MARK);
   side_do (&sides[1], side_ask, CAP);
   side_do (&sides[0], side_set, CALM - 1);
-  /* It was called before this. */
+  /* The share was called before this. */
   side_do (&sides[1], side_ask, MARK - CALM + 1);
   g_assert_true (sides[1].allowed);
   g_assert_cmpuint (sides[1].user.relieved, ==, 1);
   sides_close (sides);
 }
 
-/* Each thread waits for what the other holds, and gives up what it has when it has got it. No call may get lost. */
+/* Each thread waits for what the other holds, and frees what it has as soon as it has got it. No call may get
+ * lost. */
 #define TURNS 2000
 
 typedef struct
@@ -484,7 +486,7 @@ test_no_call_is_lost (void)
   tcp_budget_pool_unref (pool);
 }
 
-/* Both may grow at the same moment. */
+/* Both threads may let a window grow at the same moment. */
 static void
 test_growth_of_threads (void)
 {
@@ -499,7 +501,8 @@ test_growth_of_threads (void)
   end (&user, 1);
 }
 
-/* Another thread changes what is in use while this one asks. Only one of many millions of looks meets that. */
+/* Another thread changes what is in use while this one computes a growth. Only one of many millions of calls meets
+ * such a change. */
 
 typedef struct
 {
@@ -542,7 +545,7 @@ test_growth_meanwhile (void)
   end (&user, 1);
 }
 
-/* With so much each, whatever others hold, all together have no more than the last quarter. */
+/* If each share keeps to this part, all together use no more than the last quarter, whatever others hold. */
 static void
 test_part (void)
 {
@@ -559,7 +562,7 @@ test_part (void)
   end (users, 1);
 }
 
-/* What all begin with, and whom many others leave how much of it. */
+/* The amount that each begins with, and how shares of other principals reduce it. */
 static void
 test_portion (void)
 {

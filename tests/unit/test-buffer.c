@@ -18,11 +18,11 @@ test_new (void)
   g_assert_false (buffer->masked);
   g_assert_cmpuint (buffer->sent, ==, 0);
 
-  /* All of it is there. */
+  /* The whole capacity may be written. */
   memset (buffer->payload, 0xff, buffer->capacity);
 }
 
-/* Those that bulk data is read into are used again. */
+/* Buffers that bulk data is read into are used again. */
 static void
 test_again (void)
 {
@@ -33,7 +33,7 @@ test_again (void)
     {
       for (guint i = 0; i < N; i++)
         {
-          /* Of different sizes, of which all may be used. */
+          /* The sizes differ, and the whole capacity of each may be used. */
           buffers[i] = tcp_buffer_new (TCP_BUFFER_SIZE - i * 400);
           g_assert_cmpuint (buffers[i]->refs, ==, 1);
           g_assert_cmpuint (buffers[i]->length, ==, 0);
@@ -56,7 +56,7 @@ test_again (void)
     }
 }
 
-/* What came and went last is what comes next, without the allocator. */
+/* The buffer that was released last is reused next, without a call of the allocator. */
 static void
 test_spare (void)
 {
@@ -134,7 +134,7 @@ test_shrink (void)
   check_shrink (TCP_BUFFER_SIZE, 0, TRUE);
   check_shrink (TCP_BUFFER_SIZE, 1, TRUE);
   check_shrink (TCP_BUFFER_SIZE, 1000, TRUE);
-  /* It would not be worth a copy. */
+  /* The gain would not be worth a copy. */
   check_shrink (TCP_BUFFER_SIZE, TCP_BUFFER_SIZE - 100, FALSE);
   check_shrink (TCP_BUFFER_SIZE, TCP_BUFFER_SIZE, FALSE);
   check_shrink (0, 0, FALSE);

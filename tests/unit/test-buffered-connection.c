@@ -19,9 +19,9 @@
 #define MAX_RECORD 16384
 #define RESUMPTION "--resumption"
 
-static GTlsDatabase *database; /* in place of that of the tests */
+static GTlsDatabase *database; /* replaces that of the tests */
 
-/* A connection whose output breaks when the test wants it. */
+/* A connection whose output breaks when the test wants it to. */
 
 #define TEST_TYPE_OUTPUT (test_output_get_type ())
 G_DECLARE_FINAL_TYPE (TestOutput, test_output, TEST, OUTPUT, GFilterOutputStream)
@@ -40,8 +40,8 @@ struct _TestConnection
   GOutputStream *output;
 };
 
-static gboolean output_blocks; /* takes nothing; */
-static gssize output_left = -1; /* or that much, and then never again anything; -1 for all */
+static gboolean output_blocks; /* the output takes nothing */
+static gssize output_left = -1; /* the output takes this many bytes and then breaks for good; -1: it takes all */
 
 static void test_output_pollable_init (GPollableOutputStreamInterface *iface);
 
@@ -141,7 +141,7 @@ on_handshake (GObject      *object,
   self->is_ready = TRUE;
 }
 
-/* Takes @fd, and begins the handshake. */
+/* Takes ownership of @fd, and begins the handshake. */
 static void
 tls_end_begin (TlsEnd   *self,
                int       fd,
@@ -180,7 +180,7 @@ tls_end_clear (TlsEnd *self)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TlsEnd, tls_end_clear)
 
-/* Both of one connection. */
+/* Makes both ends of one connection. */
 static void
 tls_pair_init (TlsEnd *client,
                TlsEnd *server,
@@ -212,7 +212,7 @@ tls_end_write (TlsEnd *self,
   return n;
 }
 
-/* -1 if nothing is there. */
+/* Returns -1 if nothing is there. */
 static gssize
 tls_end_read (TlsEnd  *self,
               guint8  *data,
@@ -235,7 +235,7 @@ count_received (GSocket *socket)
   return n;
 }
 
-/* What the server says after the handshake, such as tickets. */
+/* Reads what the server sends after the handshake, such as tickets. */
 static void
 drain (TlsEnd *self)
 {
@@ -245,7 +245,7 @@ drain (TlsEnd *self)
     ;
 }
 
-/* Records wait for each other, and go and come with one system call. */
+/* Records are collected, and are written and read with one system call. */
 static void
 test_gather (void)
 {
@@ -273,7 +273,7 @@ test_gather (void)
   g_assert_cmpint (tls_end_read (&server, data, sizeof data), ==, -1);
 }
 
-/* What was written goes before the answer to it is waited for. */
+/* Collected output is written before the answer to it is waited for. */
 static void
 test_flush_before_read (void)
 {
@@ -297,7 +297,7 @@ test_flush_before_read (void)
   WAIT_UNTIL (count_received (client.socket) > 2 * RECORD);
 }
 
-/* It takes no more than it says, and a record that it took need not be given again. */
+/* The connection takes no more than it announces, and a record that it has taken need not be written again. */
 static void
 test_full (void)
 {
@@ -367,7 +367,7 @@ check_end (gboolean close_in_order)
     g_assert_error (error, G_TLS_ERROR, G_TLS_ERROR_EOF);
 }
 
-/* An end that TLS did not announce is not taken for one that it did. */
+/* An end of the connection that TLS did not announce is distinguished from one that it announced. */
 static void
 test_end (void)
 {
@@ -375,7 +375,7 @@ test_end (void)
   check_end (FALSE);
 }
 
-/* A peer that reads nothing does not keep it open. */
+/* A peer that reads nothing does not keep the connection from being closed. */
 static void
 test_close_full (void)
 {
@@ -389,14 +389,14 @@ test_close_full (void)
   g_assert_true (g_socket_is_closed (client.socket));
 }
 
-/* Frames that TLS, or the buffer beneath, holds are delivered though the socket has no more. */
+/* Frames that TLS or the buffer below it holds are delivered although the socket has no more data. */
 
 #define LONG 300 /* so long that a turn has one frame */
 
 typedef struct
 {
   TcpChannel *channel;
-  gint64 cost; /* of a message, in microseconds */
+  gint64 cost; /* of one message, in microseconds */
   guint messages;
   gsize bytes;
 } Receiver;
@@ -460,7 +460,7 @@ check_turns (const gsize *lengths,
       tcp_channel_flush (sender);
       sent += lengths[i % 3];
     }
-  /* All is there before anything is read. */
+  /* All data is there before anything is read. */
   WAIT_UNTIL (tcp_channel_get_pending (sender) == 0 && !(sender->interest & G_IO_OUT));
   tcp_channel_resume (receiver.channel);
 
@@ -477,7 +477,7 @@ test_turns (void)
 {
   static const gsize small[] = { 1, 1, 1 };
   static const gsize records[] = { MAX_RECORD - 1, MAX_RECORD, MAX_RECORD + 1 };
-  /* The last system call brings more than there is room for. */
+  /* The last system call reads more than there is room for. */
   static const gsize large[] = { 200000, 200000, 110000 };
 
   for (gint64 cost = 0; cost <= LONG; cost += LONG)
@@ -488,7 +488,7 @@ test_turns (void)
     }
 }
 
-/* What breaks when a part of the buffer has just left ends the output, with one error. */
+/* An output that breaks just after a part of the buffer has been written ends with exactly one error. */
 static void
 test_break (void)
 {
@@ -516,9 +516,9 @@ test_break (void)
   wait_for_group (group);
 }
 
-/* GLib's own server lets none of its sessions be resumed, and its client resumes none within
- * g_test_init(). So the server is that of OpenSSL, which says whether it did, and the client
- * another process. */
+/* GLib's own server does not allow the resumption of sessions, and its client does not resume any within g_test_init
+ * (). So the server is that of OpenSSL, which reports whether a session was resumed, and the client is another
+ * process. */
 
 static gboolean
 read_answer (TlsEnd  *client,

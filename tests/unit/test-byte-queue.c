@@ -14,7 +14,7 @@ append (TcpByteQueue *queue,
   tcp_byte_queue_append (queue, data, length);
 }
 
-/* Takes @length bytes in steps of at most @step, which have to be those of the stream. */
+/* Takes @length bytes in steps of at most @step, and checks that they are those of the stream. */
 static void
 take (TcpByteQueue *queue,
       gsize         length,
@@ -72,7 +72,7 @@ test_sizes (void)
       }
 }
 
-/* Both ends move, in steps that never fit the blocks. */
+/* Both ends move, in steps that never match the size of the blocks. */
 static void
 test_interleaved (void)
 {
@@ -107,7 +107,7 @@ test_clear (void)
   g_assert_cmpuint (queue.length, ==, 0);
   g_assert_null (tcp_byte_queue_peek (&queue, &length));
 
-  /* It is as good as new. */
+  /* A cleared queue is as good as a new one. */
   append (&queue, 3000, 0);
   take (&queue, 3000, 100, 0);
 }

@@ -41,15 +41,15 @@ test_names (void)
   check ("/CN=alice", NULL, "alice", TRUE);
   check ("/O=Example/CN=Jörg M.", NULL, "Jörg M.", TRUE);
   check ("/O=Example", NULL, "", TRUE);
-  /* Nobody could say which of two counts. */
+  /* It is ambiguous which of the two counts. */
   check ("/CN=alice/CN=root", NULL, "", TRUE);
   check ("/CN=alice+CN=root", NULL, "", TRUE);
 
   check ("/CN=root", "subjectAltName = DNS:laptop.example.com", "laptop.example.com", TRUE);
   check ("/CN=root", "subjectAltName = email:alice@example.com, URI:https://e/, DNS:b, IP:10.0.0.1", "alice@example.com|b", TRUE);
-  /* An address of another kind names nobody, and takes nothing away. */
+  /* Names of other kinds name nobody, and do not hide the subject. */
   check ("/CN=alice", "subjectAltName = IP:10.0.0.1, URI:https://e/", "alice", TRUE);
-  /* The subject counts only if there is no such name, also if nobody could have it. */
+  /* The subject counts only if there is no such name at all, even if that name is one that nobody can have. */
   check ("/CN=root", "subjectAltName = DER:30:05:82:03:61:00:62", "", TRUE);
   check ("/CN=root", "subjectAltName = DER:30:02:82:00", "", TRUE);
   check ("/CN=root", "subjectAltName = DER:30:03:82:01:ff", "", TRUE);
@@ -65,7 +65,8 @@ test_usage (void)
   check ("/CN=alice", "extendedKeyUsage = critical, emailProtection", "alice", FALSE);
 }
 
-/* What cannot be read names nobody: each beginning, and each length in it that is wrong. */
+/* A certificate that cannot be read names nobody: each truncated one, and several with wrong lengths. One with a
+ * flipped bit does no harm. */
 static void
 test_malformed (void)
 {

@@ -33,7 +33,7 @@ pair_clear (Pair *pair)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Pair, pair_clear)
 
-/* Waits for a close frame; everything else before it is dropped. */
+/* Waits for a close frame, and drops all frames before it. */
 static guint
 wait_close (RawEnd  *raw,
             GBytes **payload)
@@ -89,7 +89,7 @@ check_handshake (gboolean    by_client,
   closer = channel_end_new (fds[0], by_client, NULL);
   other = channel_end_new (fds[1], !by_client, NULL);
   tcp_channel_close (closer->channel, code, reason);
-  /* Once is enough. */
+  /* Only the first close counts. */
   tcp_channel_close (closer->channel, 1001, "again");
   g_assert_cmpuint (closer->closed, ==, 0);
   WAIT_UNTIL (closer->closed == 1 && other->closed == 1);
@@ -113,7 +113,7 @@ test_handshake (void)
     }
 }
 
-/* The close goes behind all data, however much waits. */
+/* The close frame is sent behind all data, however much waits. */
 static void
 check_data_first (gboolean client)
 {
@@ -128,7 +128,7 @@ check_data_first (gboolean client)
     channel_end_send (closer, i, 50000);
   tcp_channel_close (closer->channel, TCP_CLOSE_NORMAL, NULL);
   g_assert_false (tcp_channel_can_send (closer->channel));
-  /* Too late. */
+  /* This is too late. */
   channel_end_send (closer, 99, 10);
   WAIT_UNTIL (closer->closed == 1 && other->closed == 1);
   g_assert_cmpuint (other->code, ==, TCP_CLOSE_NORMAL);
@@ -166,7 +166,7 @@ test_both_at_once (void)
   g_assert_cmpuint (server->code, ==, 1000);
 }
 
-/* Against an end by hand */
+/* Against a raw end */
 
 static void
 check_reason (const char *character)
@@ -190,7 +190,7 @@ check_reason (const char *character)
   send_close (&pair, 1000, "");
 }
 
-/* As much of it as fits, and whole characters only. */
+/* The reason is cut to the size that fits, at the end of a character. */
 static void
 test_long_reason (void)
 {
@@ -229,7 +229,8 @@ test_peer_closes_without_a_code (void)
   wait_end (pair.raw);
 }
 
-/* 0 and 1005 above all must not be taken for what they mean within the library. */
+/* Codes that a peer must not send are protocol errors; 0 and 1005 above all, as these have a meaning of their own
+ * within the library. */
 static void
 test_codes_that_are_none (void)
 {
@@ -257,7 +258,7 @@ test_reason_that_is_not_utf8 (void)
   wait_end (pair.raw);
 }
 
-/* Nothing that follows a close is data. */
+/* What follows a close frame is not delivered. */
 static void
 test_data_after_close (void)
 {
@@ -307,12 +308,12 @@ test_protocol_errors (void)
     BROKEN ("\xc2\x81\0\0\0\0x"),                         /* reserved bit */
     BROKEN ("\x83\x80\0\0\0\0"),                          /* unknown opcode */
     BROKEN ("\x8b\x80\0\0\0\0"),
-    BROKEN ("\x09\x80\0\0\0\0"),                          /* control frame in pieces */
-    BROKEN ("\x89\xfe\0\x7e\0\0\0\0"),                    /* and one too large */
-    BROKEN ("\x80\x81\0\0\0\0x"),                         /* nothing to be continued */
+    BROKEN ("\x09\x80\0\0\0\0"),                          /* fragmented control frame */
+    BROKEN ("\x89\xfe\0\x7e\0\0\0\0"),                    /* control frame that is too large */
+    BROKEN ("\x80\x81\0\0\0\0x"),                         /* continuation of no message */
     BROKEN ("\x02\x81\0\0\0\0x\x82\x81\0\0\0\0y"),        /* a message within another */
     BROKEN ("\x82\xfe\0\x05\0\0\0\0hello"),               /* length in too long a form */
-    BROKEN ("\x82\xff\xff\0\0\0\0\0\0\0\0\0\0\0"),        /* or beyond all bounds */
+    BROKEN ("\x82\xff\xff\0\0\0\0\0\0\0\0\0\0\0"),        /* length beyond all bounds */
   };
   static const Broken to_client[] = {
     BROKEN ("\x82\x81\0\0\0\0x"),
@@ -343,8 +344,8 @@ test_connection_ends (void)
     }
 }
 
-/* All that came before the end is delivered first, at the pace of whoever takes it, also if both
- * were read at once. */
+/* All messages before the end are delivered first, at the pace at which the channel is resumed, even if they were
+ * read together with the end. */
 static void
 check_pauses_before_end (gboolean as_tls,
                          gboolean closed)
@@ -394,7 +395,7 @@ test_abort (void)
   tcp_channel_abort (pair.end->channel, error);
   g_assert_cmpuint (pair.end->closed, ==, 1);
   g_assert_error (pair.end->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED);
-  /* What is called on a channel that is gone does no harm. */
+  /* Calls on a channel that has ended do no harm. */
   tcp_channel_close (pair.end->channel, 1000, NULL);
   tcp_channel_pause (pair.end->channel);
   tcp_channel_resume (pair.end->channel);
@@ -421,7 +422,7 @@ test_ping_flood (void)
       g_assert_cmpuint (g_queue_get_length (&channel->queue.frames), <=, 64);
     }
 
-  /* And it still works. */
+  /* The channel still works. */
   raw_end_send (pair.raw, 0x82, TRUE, "alive", 5);
   WAIT_UNTIL (pair.end->messages->len == 1);
   channel_end_send (pair.end, 0, 100);
@@ -430,7 +431,7 @@ test_ping_flood (void)
   g_bytes_unref (frame);
 }
 
-/* This one and the next have to wait: what makes no progress is given up after 5 s. */
+/* This test and the next have to wait: a channel that makes no progress is given up after 5 s. */
 static void
 test_end_while_blocked (void)
 {
@@ -455,7 +456,7 @@ test_end_while_blocked (void)
   g_assert_nonnull (end->error);
 }
 
-/* The closing handshake. */
+/* A peer that does not answer a close frame. */
 static void
 test_no_answer (void)
 {
@@ -479,8 +480,8 @@ test_no_answer (void)
   wait_end (two.raw);
 }
 
-/* Nor does it help the peer to send on instead of an answer, data or pings: neither is progress of
- * what this end has to say, which all left before. */
+/* A peer that sends data or pings instead of an answer does not delay the end: neither counts as progress of the
+ * output, all of which has been sent. */
 static void
 check_goes_on_without_answer (gboolean client)
 {

@@ -69,7 +69,7 @@ test_messages (void)
   g_assert_cmpuint (client->closed + server->closed, ==, 0);
 }
 
-/* Writes @step bytes at a time, each of which is seen to before the next. */
+/* Writes @step bytes at a time, each of which is handled before the next is written. */
 static void
 write_in_steps (RawEnd     *raw,
                 GByteArray *wire,
@@ -137,7 +137,7 @@ test_fragments (void)
   check_fragments (TRUE, 4096);
 }
 
-/* Fragments that are larger than what is waited for, cut where no mask begins. */
+/* Fragments that are larger than what the channel collects, cut at offsets that are no multiple of the mask. */
 static void
 test_large_fragments (void)
 {
@@ -177,10 +177,10 @@ test_large_fragments (void)
 #define ENOUGH (64u << 20)
 #define MESSAGE 5000
 
-/* What one message more may take. */
+/* The most that one further message may take. */
 #define SLACK (MESSAGE + sizeof (TcpBuffer))
 
-/* Sends for as long as it is welcome, and until nothing has moved for a while. */
+/* Sends while the channel takes more, until nothing has moved for a while. */
 static guint
 send_until_full (ChannelEnd *end,
                  guint       first)
@@ -224,7 +224,7 @@ check_pause (gboolean client)
   drained = from->drained;
 
   tcp_channel_resume (to->channel);
-  /* Nothing is said from within the call. */
+  /* Nothing is delivered from within the call. */
   g_assert_cmpuint (to->messages->len, ==, 0);
   WAIT_UNTIL (has_messages (to, sent));
   WAIT_UNTIL (from->drained > drained);
@@ -243,7 +243,7 @@ test_pause (void)
   check_pause (FALSE);
 }
 
-/* After a pause not even what was read already is delivered. */
+/* After a pause, not even messages that were read already are delivered. */
 static void
 test_pause_from_a_handler (void)
 {
@@ -267,7 +267,7 @@ test_pause_from_a_handler (void)
     }
 }
 
-/* Takes the messages of @raw, which have to be those from @first on; tells how many. */
+/* Takes the messages of @raw, which have to be those from @first on, and returns their number. */
 static guint
 take_messages (RawEnd *raw,
                guint   first)
@@ -288,7 +288,7 @@ take_messages (RawEnd *raw,
   return count;
 }
 
-/* What left whole and what is had back are all messages, each once. */
+/* The messages that were sent completely and those that are taken back are all messages, each of them once. */
 static void
 check_steal (gboolean client)
 {
@@ -363,12 +363,11 @@ test_control_overtakes (void)
       else
         before++;
     }
-  /* What waited here and was not begun. */
+  /* At least the messages that waited in the channel, of which none was begun. */
   g_assert_cmpuint (after, >, TCP_CHANNEL_MAX_PENDING / 4 / MESSAGE);
 }
 
-/* What a client draws for its mask a server, which masks nothing, does not: neither for data nor for
- * pings. */
+/* A client draws a random mask for data and pings; a server, which masks nothing, draws none. */
 static void
 check_random (gboolean client)
 {
@@ -402,8 +401,8 @@ test_random (void)
   check_random (FALSE);
 }
 
-/* A peer that sends thousands of tiny messages at once is in the way of others for a turn, or two
- * if it comes first, but not until all of them were delivered. */
+/* A peer that sends thousands of tiny messages at once delays the others by one turn, or two if it comes first, but
+ * not until all its messages have been delivered. */
 static void
 check_turns (gboolean as_tls,
              gboolean ended)
@@ -447,7 +446,7 @@ test_turns (void)
     check_turns (i % 2, i >= 2);
 }
 
-/* As if its frames had cost much, while another channel uses the thread. */
+/* Pretends that its frames had cost much, while another channel uses the thread. */
 static gboolean
 rests (ChannelEnd *flooded,
        RawEnd     *raw)
@@ -460,8 +459,8 @@ rests (ChannelEnd *flooded,
   return FALSE;
 }
 
-/* One whose frames cost much rests until its time has come: neither what its socket has nor who
- * resumes it changes that. Then it goes on, and all of them arrive. */
+/* A channel whose frames cost much rests until its time has come, even if more data arrives or the channel is
+ * resumed. Then it continues, and all messages arrive. */
 static void
 check_rest (gboolean as_tls)
 {
@@ -524,8 +523,8 @@ get_input_buffer (int fd)
   return size;
 }
 
-/* On a short path the kernel keeps no more than is of use; a buffer that was chosen stays, as does that of a
- * single connection. */
+/* On a short path the channel bounds the receive buffer of the kernel; it changes neither a buffer that was set
+ * before nor that of a single connection. */
 static void
 test_input_bound (void)
 {
@@ -542,7 +541,7 @@ test_input_bound (void)
   before = get_input_buffer (fds[0]);
   g_assert_no_errno (getsockopt (fds[0], IPPROTO_TCP, TCP_INFO, &info, &length));
   end = channel_end_new (fds[0], TRUE, NULL);
-  /* Where the machine is so busy that the path looked long, it stays with the kernel. */
+  /* Where the machine is so busy that the path looked long, the kernel's own size stays. */
   if (info.tcpi_rtt > 1000)
     g_assert_cmpint (get_input_buffer (fds[0]), ==, before);
   else
@@ -573,7 +572,7 @@ on_other_relieved (gpointer user_data)
 {
 }
 
-/* A server's end with a budget that another has used up, if that is so. */
+/* Makes a server's end whose budget another share uses by @used. */
 static ChannelEnd *
 make_end_with_budget (RawEnd         **raw,
                       TcpBudgetShare  *other,
@@ -595,7 +594,7 @@ make_end_with_budget (RawEnd         **raw,
   return channel_end_new (fds[0], FALSE, &options);
 }
 
-/* When memory is short small messages still come, and larger ones when there is room again. */
+/* When memory is short, small messages still arrive, and larger ones when there is room again. */
 static void
 test_starved (void)
 {
@@ -623,7 +622,8 @@ test_starved (void)
   tcp_budget_share_clear (&other);
 }
 
-/* What a message takes that is not complete is counted. When memory is short it must not stay so for ever. */
+/* The memory of an incomplete message is counted. When memory is short, the message must not stay incomplete for
+ * ever. */
 static void
 test_incomplete (void)
 {
@@ -648,7 +648,8 @@ test_incomplete (void)
   tcp_budget_share_clear (&other);
 }
 
-/* One that has waited in vain for room ends as well: what TLS has of it may be what others wait for. */
+/* A channel that has waited in vain for room ends as well: others may wait for the part of the message that TLS
+ * holds. */
 static void
 test_starved_for_good (void)
 {
@@ -666,7 +667,7 @@ test_starved_for_good (void)
   tcp_budget_share_clear (&other);
 }
 
-/* There may be room for it, but not so much more that the budget would call. */
+/* There may be room for the message, but not so much that the budget would call the channel. */
 static void
 test_starved_at_the_mark (void)
 {
@@ -679,7 +680,7 @@ test_starved_at_the_mark (void)
   TcpBudgetShare other, more;
 
   end = make_end_with_budget (&raw, &other, memory, mark - 1000, 600000, FALSE);
-  /* So that its part of the last quarter does not do. */
+  /* Makes the channel's part of the last quarter too small. */
   tcp_budget_share_init (&more, other.budget, on_other_relieved, NULL);
   tcp_budget_share_set (&more, memory - mark);
   test_fill (data, length, 5, 0);
@@ -697,7 +698,7 @@ test_starved_at_the_mark (void)
   tcp_budget_share_clear (&other);
 }
 
-/* With TLS the buffer is filled before anybody looks at what is in it; that is not a message without room. */
+/* With TLS the buffer is filled before any message in it is looked at; that is not a message that lacks room. */
 static void
 test_full_of_messages (void)
 {

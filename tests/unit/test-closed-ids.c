@@ -20,12 +20,12 @@ test_span (void)
   g_assert_true (tcp_closed_ids_contains (ids, 8, now + 40 * SECOND - 1));
   g_assert_false (tcp_closed_ids_contains (ids, 8, now + 40 * SECOND));
 
-  /* And closed once more it is remembered once more. */
+  /* An id that is closed once more is kept for the whole time again. */
   tcp_closed_ids_add (ids, 7, now + 50 * SECOND);
   g_assert_true (tcp_closed_ids_contains (ids, 7, now + 80 * SECOND - 1));
 }
 
-/* They go also if nobody asks for them. */
+/* The ids are removed even if nobody looks them up. */
 static void
 test_timeout (void)
 {
@@ -88,7 +88,7 @@ test_cap (void)
       g_assert_cmpuint (tcp_closed_ids_get_size (ids), ==, MIN (id + 1, TCP_CLOSED_IDS_CAP) * one);
     }
 
-  /* The oldest went. */
+  /* The oldest were removed. */
   g_assert_false (tcp_closed_ids_contains (ids, 1, TCP_CLOSED_IDS_CAP));
   g_assert_false (tcp_closed_ids_contains (ids, 1000, TCP_CLOSED_IDS_CAP));
   g_assert_true (tcp_closed_ids_contains (ids, 1001, TCP_CLOSED_IDS_CAP));

@@ -26,7 +26,7 @@ on_connected (GSocketConnection *connection,
     self->connection = g_object_ref (connection);
   else
     self->error = g_error_copy (error);
-  /* The usual place to free it. */
+  /* The callback is the usual place to free it. */
   g_clear_pointer (&self->connect, tcp_connect_free);
 }
 
@@ -39,7 +39,7 @@ clear (Fixture *self)
   self->calls = 0;
 }
 
-/* A socket of this host with a port of its own, and its address. */
+/* Binds a socket of @host to a free port, and returns its address. */
 static GSocket *
 bind_socket (const char      *host,
              GSocketAddress **address)
@@ -93,11 +93,11 @@ test_connects (gconstpointer host)
     }
   g_assert_true (g_socket_listen (listener, &error));
   fixture.connect = tcp_connect_new (G_SOCKET_CONNECTABLE (address), on_connected, &fixture);
-  /* Never before it has returned. */
+  /* The callback is never called before tcp_connect_new () has returned. */
   g_assert_cmpuint (fixture.calls, ==, 0);
   WAIT_UNTIL (fixture.calls > 0);
   g_assert_no_error (fixture.error);
-  /* TLS asks for it, and for a connection that it does not think to be connected there is none. */
+  /* TLS asks for this, and refuses a connection that is not marked as connected. */
   g_assert_true (g_socket_connection_is_connected (fixture.connection));
   remote = g_socket_connection_get_remote_address (fixture.connection, &error);
   g_assert_no_error (error);
@@ -115,12 +115,12 @@ test_connects (gconstpointer host)
   clear (&fixture);
 }
 
-/* In the words of GSocketClient, which the messages of tunnel and gateway contain. */
+/* The error has the message that GSocketClient would give, which is part of the messages of tunnel and gateway. */
 static void
 test_refused (void)
 {
   g_autoptr (GSocketAddress) address = NULL;
-  g_autoptr (GSocket) taken G_GNUC_UNUSED = bind_socket ("127.0.0.1", &address); /* and does not listen */
+  g_autoptr (GSocket) taken G_GNUC_UNUSED = bind_socket ("127.0.0.1", &address); /* does not listen */
   g_autoptr (GSocketClient) client = g_socket_client_new ();
   g_autoptr (GError) expected = NULL;
   Fixture fixture = { 0 };
@@ -136,7 +136,7 @@ test_refused (void)
   clear (&fixture);
 }
 
-/* By a name, which is for a GSocketClient. This one is looked up without a resolver. */
+/* A connection by name uses a GSocketClient. This name is looked up without a resolver. */
 static void
 test_name (void)
 {
@@ -176,7 +176,7 @@ count_end (gpointer  data,
   (*ends)++;
 }
 
-/* Gives up what a GSocketClient is about to do, which ends without a word. */
+/* Freeing a connect that uses a GSocketClient cancels it without a callback. */
 static void
 test_free_name (void)
 {
@@ -199,7 +199,7 @@ test_free_name (void)
   g_assert_cmpuint (fixture.calls, ==, 0);
 }
 
-/* Gives it up, whether it was about to tell or not. */
+/* A connect that is freed is cancelled without a callback. */
 static void
 test_free (void)
 {
@@ -216,7 +216,8 @@ test_free (void)
   g_assert_cmpuint (fixture.calls, ==, 0);
 }
 
-/* A connection that takes its time: the kernel accepts no more for this listener until it does. */
+/* A connection that takes its time: the kernel accepts no more connections for this listener until one is
+ * accepted. */
 static void
 test_waits (void)
 {

@@ -5,7 +5,7 @@
 #include "io/reactor.h"
 #include "websocket/channel.h"
 
-/* What the lane finds, by --wrap. */
+/* Functions that the lane calls, replaced by --wrap. */
 gboolean __wrap_tcp_channel_thread_is_shared (void);
 gint64 __real_tcp_now (void);
 gint64 __wrap_tcp_now (void);
@@ -19,7 +19,7 @@ __wrap_tcp_channel_thread_is_shared (void)
   return shared;
 }
 
-/* Its rests are over only when the test says so. */
+/* The rests of the lane end only when the test wants it. */
 gint64
 __wrap_tcp_now (void)
 {
@@ -48,7 +48,7 @@ enter (TcpDialLane       *lane,
   tcp_dial_lane_enter (lane, caller, &dial->place, on_turn, dial);
 }
 
-/* All that is ready has its turn once. */
+/* Iterates once: these dials begin. */
 static void
 expect_turn (const char *names)
 {
@@ -57,7 +57,7 @@ expect_turn (const char *names)
   g_string_truncate (begun, 0);
 }
 
-/* A few at a time, and callers in turn. */
+/* A few dials begin in each turn, and callers alternate. */
 static void
 test_in_turn (void)
 {
@@ -77,7 +77,7 @@ test_in_turn (void)
   tcp_dial_lane_free (lane);
 }
 
-/* What was given up does not begin, and is in nobody's way. */
+/* A dial that was given up does not begin, and does not delay others. */
 static void
 test_leave (void)
 {
@@ -90,7 +90,7 @@ test_leave (void)
   for (guint i = 0; i < 3; i++)
     tcp_dial_lane_leave (lane, &dials[i].place);
   expect_turn ("de");
-  /* Those that began have left. */
+  /* Dials that have begun have already left. */
   tcp_dial_lane_leave (lane, &dials[3].place);
 
   enter (lane, &callers[0], &dials[0], 'a');
@@ -99,7 +99,7 @@ test_leave (void)
   tcp_dial_lane_free (lane);
 }
 
-/* Others find the thread idle between them, also when there was nothing to begin meanwhile. */
+/* The lane leaves the thread idle for others between its turns, also when nothing was left to begin meanwhile. */
 static void
 test_rest (void)
 {

@@ -9,9 +9,9 @@ typedef struct
   gboolean granted; /* at once, or by a call */
 } Dial;
 
-/* All happens on one I/O thread, for which the test waits. */
+/* All calls are made on one I/O thread, for which the test waits. */
 static TcpIoThread *thread;
-static GString *called; /* who was called, in order */
+static GString *called; /* the names of the dials that were called, in order */
 
 static void
 on_granted (gpointer user_data)
@@ -38,7 +38,7 @@ give_back (Dial *dial)
   g_clear_pointer (&dial->ticket, tcp_dial_ticket_return);
 }
 
-/* What was invoked by the call before. */
+/* Runs what the previous call has invoked. */
 static void
 settle (void)
 {
@@ -56,7 +56,7 @@ expect_called (const char *names)
   g_string_truncate (called, 0);
 }
 
-/* Each principal has its turn, and each client of it, whatever the number that one asks for. */
+/* Principals take turns, and so do the clients of each, whatever number of dials one asks for. */
 static void
 do_in_turn (gpointer data)
 {
@@ -96,7 +96,7 @@ do_in_turn (gpointer data)
   give_back (&last[1]);
   expect_called ("q");
   give_back (&other[1]);
-  /* Half of what the principal may have. */
+  /* This is half of what the principal may have. */
   expect_called ("");
   for (guint i = 1; i < G_N_ELEMENTS (many); i++)
     {
@@ -111,7 +111,7 @@ do_in_turn (gpointer data)
   tcp_dial_queue_unref (queue);
 }
 
-/* One that waits may go, and so may one of which its thread does not know yet that it is its turn. */
+/* A dial may be given up while it waits, and also when it is its turn but its thread does not know yet. */
 static void
 do_given_up (gpointer data)
 {
@@ -133,7 +133,7 @@ do_given_up (gpointer data)
   tcp_dial_queue_unref (queue);
 }
 
-/* However many dials of one hang, the others have some. */
+/* However many dials of one principal hang, the others still get some. */
 static void
 do_quotas (gpointer data)
 {
@@ -189,7 +189,7 @@ __wrap_tcp_quota_enter (TcpQuota      *quota,
   return __real_tcp_quota_enter (quota, share);
 }
 
-/* When one ends it is not the work of all that wait. */
+/* The end of one dial does not cause work for each one that waits. */
 static void
 do_many (gpointer data)
 {
@@ -210,7 +210,7 @@ do_many (gpointer data)
       asked = 0;
       give_back (&dials[i]);
       settle ();
-      /* One for that which is next, and one to find that there is no place for another. */
+      /* One call for the dial that is next, and one that finds no place for another. */
       g_assert_cmpuint (asked, <=, 2);
       if (i + 4 < CALLERS)
         g_assert_true (dials[i + 4].granted);

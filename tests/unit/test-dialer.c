@@ -45,7 +45,7 @@ test_retry_after_date (void)
 {
   g_assert_cmpint (parse ("Sat, 01 Jun 2030 12:00:30 GMT"), ==, 30000);
   g_assert_cmpint (parse ("Sat, 01 Jun 2030 12:00:00 GMT"), ==, 0);
-  /* It is over. */
+  /* The time is in the past. */
   g_assert_cmpint (parse ("Sat, 01 Jun 2030 11:00:00 GMT"), ==, 0);
   g_assert_cmpint (parse ("Sun, 06 Nov 1994 08:49:37 GMT"), ==, 0);
   g_assert_cmpint (parse ("Tue, 01 Jan 2999 00:00:00 GMT"), ==, MAX_WAIT);
@@ -63,7 +63,7 @@ test_retry_after_garbage (void)
     g_assert_cmpint (parse (garbage[i]), ==, -1);
 }
 
-/* The message of @failure, in which the gateway is at @url. */
+/* Makes the message of @failure for a gateway at @url. */
 static char *
 explain (TcpDialFailure *failure,
          const char     *url,
@@ -202,7 +202,7 @@ test_stages (void)
     }
 }
 
-/* What a server that speaks no HTTP says tells what it is. */
+/* The first bytes of a server that does not speak HTTP show what it is. */
 static void
 test_received (void)
 {
@@ -248,7 +248,7 @@ test_received (void)
     }
 }
 
-/* Nor does it tell the token, which it has received. */
+/* The message does not contain the token, even if the server sends it back. */
 static void
 test_echoes (void)
 {
@@ -323,7 +323,8 @@ test_causes (void)
     }
 }
 
-/* Its own name is not looked up where a proxy leads to it. */
+/* The gateway's name is not looked up here if the connection goes through a proxy: the name that was not found is the
+ * proxy's. */
 static void
 test_name_of_a_proxy (void)
 {

@@ -10,9 +10,9 @@
 #include <tcptunnel/tcptunnel.h>
 #include <unistd.h>
 
-#define CHILD_SECONDS 60 /* of one that hangs */
+#define CHILD_SECONDS 60 /* the most that a child runs, should it hang */
 
-/* What was handled, as text: "state 2", "opened 7", "closed 7", … */
+/* The events that were handled, as text: "state 2", "opened 7", "closed 7", … */
 typedef struct
 {
   GPtrArray *told;
@@ -57,7 +57,7 @@ describe (TcpEvent *event)
   g_assert_not_reached ();
 }
 
-/* Of connections that are open; under no lock, as one thread at a time opens and closes them. */
+/* The records of open connections; without a lock, as only one thread at a time opens and closes them. */
 static GHashTable *records;
 
 static void
@@ -163,14 +163,14 @@ test_order (void)
   assert_told ("started, state 1, opened 1, state 2, token required after 0, closed 1, failed");
   g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 0);
 
-  /* And it wakes up again. */
+  /* The queue wakes the main context again. */
   tcp_event_queue_push_state (queue, 3);
   handle_all ();
   g_assert_cmpuint (count_told ("state 3"), ==, 1);
   tear_down ();
 }
 
-/* Connections that open and close while nobody listens are told whole, or not at all. */
+/* Of a connection that opens and closes while nobody handles events, either both events are delivered or neither. */
 static void
 test_pairs_stay_together (void)
 {
@@ -198,7 +198,7 @@ test_pairs_stay_together (void)
   tear_down ();
 }
 
-/* All that are open are told, however many there are; when they end, the last are. */
+/* All open connections are delivered, however many there are; of those that have closed, only the last are. */
 static void
 test_untold_ends (void)
 {
@@ -220,7 +220,7 @@ test_untold_ends (void)
   tear_down ();
 }
 
-/* The end of a connection whose beginning was told is told whatever comes after. */
+/* If the opening of a connection was delivered, so is its end, whatever comes after it. */
 static void
 test_told_connections_end (void)
 {
@@ -271,7 +271,7 @@ test_what_is_never_dropped (void)
   tear_down ();
 }
 
-/* Of refusals of a token only the last matters. */
+/* Of several refusals of a token only the last is delivered. */
 static void
 test_token_required (void)
 {
@@ -293,7 +293,7 @@ test_token_required (void)
   tear_down ();
 }
 
-/* Of too many states the oldest go: the last is what holds now. */
+/* Of too many states the oldest are dropped: the last is the current one. */
 static void
 test_states (void)
 {
@@ -308,7 +308,8 @@ test_states (void)
   tear_down ();
 }
 
-/* So do attempts, which come with states and without end where there is no limit to them. */
+/* So are the oldest retries, which come together with states, and endlessly if the number of attempts is not
+ * limited. */
 static void
 test_retries (void)
 {
@@ -454,7 +455,7 @@ test_close_while_pushing (void)
     }
 }
 
-static atomic_bool never; /* over */
+static atomic_bool never; /* stays FALSE */
 
 static gpointer
 push_start (gpointer data)
@@ -486,7 +487,7 @@ test_wait (void)
   tear_down ();
 }
 
-/* The one about the start overtakes; the others stay for the main context. */
+/* The event of the start is returned before earlier ones, which stay for the main context. */
 static void
 test_wait_for_the_start (void)
 {
@@ -512,14 +513,14 @@ test_wait_in_vain (void)
   g_assert_null (tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), &never, 0));
   g_assert_null (tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), &never, g_get_monotonic_time () + 1000));
 
-  /* What is there needs no time. */
+  /* An event that is already there is returned at once. */
   event = tcp_event_queue_wait (queue, TCP_EVENT_ANY, &never, 0);
   g_assert_cmpint (event->type, ==, TCP_EVENT_STATE);
   tcp_event_free (event);
   tear_down ();
 }
 
-/* A claimed type is not handled by the main context. */
+/* An event of a claimed type is not handled by the main context. */
 static void
 test_claim (void)
 {
@@ -546,7 +547,7 @@ wait_until_over (gpointer data)
   return tcp_event_queue_wait (fixture.queue, TCP_EVENT_MASK (TCP_EVENT_DRAINED), over, G_MAXINT64);
 }
 
-/* All who wait, whoever took the event. */
+/* A wake-up reaches all threads that wait. */
 static void
 test_wake (void)
 {
@@ -582,7 +583,8 @@ test_finish (void)
     }
 }
 
-/* One whose beginning was handled, one that both began and ended since, and one that began. */
+/* Leaves the queue with one connection whose opening was handled and which has closed since, one that has both opened
+ * and closed since, and one that has only opened. */
 static TcpEventQueue *
 set_up_ends (void)
 {
@@ -597,7 +599,7 @@ set_up_ends (void)
   return queue;
 }
 
-/* At an end that drops the rest, those connections have theirs that were told of before. */
+/* A finish that drops the pending events keeps the ends of those connections whose opening was delivered. */
 static void
 test_ends_are_kept (void)
 {
@@ -637,7 +639,7 @@ test_adopt (void)
   tear_down ();
 }
 
-/* A close tells of the end that nobody has handled. */
+/* A close returns the end if it was not handled yet. */
 static void
 test_close_at_end (void)
 {
@@ -662,9 +664,9 @@ test_close_at_end (void)
     }
 }
 
-/* A thread of the parent holds the lock when it forks. */
+/* A thread of the parent holds the lock of the queue when the parent forks. */
 static Monitor monitor;
-static GThread *holder; /* under the monitor: stays where it wakes those who wait */
+static GThread *holder; /* under the monitor: this thread stops where it wakes the waiting threads */
 static gboolean is_held;
 
 void
@@ -722,7 +724,7 @@ test_fork (void)
       if (tcp_event_queue_close_at_end (queue, NULL, &had_address, &state) || had_address)
         _exit (1);
       tcp_event_queue_close (queue, NULL);
-      /* An exit would have valgrind look for leaks, where a thread is missing. */
+      /* After an exit () valgrind would look for leaks, although threads are missing. */
       execl ("/bin/true", "true", NULL);
       _exit (1);
     }
@@ -740,7 +742,7 @@ test_fork (void)
   tear_down ();
 }
 
-/* Whoever has handled all that there is goes back to sleep, and is not woken by having done so. */
+/* A main context that has handled all events goes back to sleep, and is not woken because it has handled them. */
 static void
 test_sleep (void)
 {
@@ -754,7 +756,7 @@ test_sleep (void)
   assert_told ("state 1, state 2");
   g_assert_false (g_main_context_pending (NULL));
 
-  /* Nor by an event that somebody waits for. */
+  /* Nor is it woken by an event that another thread waits for. */
   tcp_event_queue_claim (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED));
   tcp_event_queue_push_started (queue, NULL, NULL, NULL);
   g_main_context_iteration (NULL, FALSE);
@@ -766,7 +768,7 @@ test_sleep (void)
   tear_down ();
 }
 
-/* It is called for an owner only, and does not keep it. */
+/* Events are delivered only while the owner lives, and the queue does not keep the owner alive. */
 static void
 test_owner (void)
 {

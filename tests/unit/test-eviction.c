@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Which connections end where there are too many. All of them are named by their place. */
+/* Which connections are ended when there are too many. The tests identify a connection by its index. */
 
 #include "gateway/eviction.h"
 
@@ -24,7 +24,7 @@ static TcpOrigin known_many = { .name = (char *) "known, many", .pending = 10, .
 #define ANSWERS(origin_) { .origin = &(origin_), .age = 1000 * MS, .answers = TRUE }
 #define REFUSED(origin_) { .origin = &(origin_), .age = 1000 * MS, .refused = TRUE }
 
-/* Alike, the oldest goes. */
+/* Among equal connections the oldest is chosen. */
 static void
 test_oldest (void)
 {
@@ -34,19 +34,19 @@ test_oldest (void)
   ASSERT_GOES (1, ANSWERS (few), BEGUN (few), BEGUN (few));
 }
 
-/* For so long the first byte may be on its way. */
+/* The first byte may take 500 ms to arrive. */
 static void
 test_silence (void)
 {
   ASSERT_GOES (1, BEGUN (few), SILENT (few, 500 * MS));
   ASSERT_GOES (0, BEGUN (few), SILENT (few, 500 * MS - 1));
   ASSERT_GOES (0, SILENT (few, 500 * MS - 1), BEGUN (few));
-  /* Even that of an address which is known. */
+  /* This holds even for an address that is known. */
   ASSERT_GOES (1, BEGUN (few), SILENT (known, 500 * MS));
   ASSERT_GOES (1, SILENT (known, 500 * MS - 1), BEGUN (few));
 }
 
-/* In the order of their ranks, of addresses that have as many. */
+/* Connections of addresses with the same number are chosen by their ranks. */
 static void
 test_ranks (void)
 {
@@ -57,7 +57,7 @@ test_ranks (void)
   ASSERT_GOES (0, REFUSED (known), BEGUN (few));
 }
 
-/* The address that has most goes before any rank but that of those which answer. */
+/* A connection of the address that has most is chosen before any rank but those that are being answered. */
 static void
 test_addresses (void)
 {
@@ -69,7 +69,7 @@ test_addresses (void)
   ASSERT_GOES (1, ANSWERS (few), ANSWERS (known_many), ANSWERS (many));
 }
 
-/* A proxy that is trusted has as many as one that has one, however many come by way of it. */
+/* A trusted proxy counts like an address with a single connection, however many come through it. */
 static void
 test_trusted (void)
 {
@@ -100,14 +100,14 @@ static TcpOrigin known_one = { .handshakes = 1, .known = TRUE };
   }                                                                                                             \
   G_STMT_END
 
-/* Far away, unless said otherwise. */
+/* The peer is far away unless stated otherwise. */
 #define FROM(origin_, round_trip_, age_, wait_) \
   { .origin = &(origin_), .round_trip = (round_trip_), .age = (age_), .wait = (wait_) }
 #define WAITS(origin_, wait_) FROM (origin_, 100 * MS, MAX (wait_, 0), wait_)
 #define NEAR(origin_, wait_) FROM (origin_, 2 * MS, MAX (wait_, 0), wait_)
 #define OLD(origin_, age_, wait_) FROM (origin_, 100 * MS, age_, wait_)
 
-/* Whoever has waited longest for its peer, and for as long as the grace. */
+/* The handshake that has waited longest for its peer is chosen, if it has waited for at least the grace. */
 static void
 test_waits (void)
 {
@@ -116,12 +116,13 @@ test_waits (void)
   ASSERT_PREEMPTED (0, 5 * MS, WAITS (three, 5 * MS), WAITS (three, 0), WAITS (three, 0));
   ASSERT_PREEMPTED (1, 5 * MS, WAITS (three, 6 * MS), WAITS (three, 8 * MS), WAITS (three, 7 * MS));
   ASSERT_PREEMPTED (0, 5 * MS, WAITS (three, 6 * MS), WAITS (three, 6 * MS), WAITS (three, 6 * MS));
-  /* For these the peer waits. */
+  /* These do not wait for their peers. */
   ASSERT_PREEMPTED (-1, 5 * MS, WAITS (three, -1), WAITS (three, -1), WAITS (three, -1));
   ASSERT_PREEMPTED (1, 5 * MS, WAITS (three, -1), WAITS (three, 5 * MS), WAITS (three, -1));
 }
 
-/* The only one of its address has time for some round trips of its path, within bounds, however short the grace is. */
+/* The only handshake of its address has time for some round trips of its path, within bounds, however short the grace
+ * is. */
 static void
 test_round_trip (void)
 {
@@ -132,11 +133,12 @@ test_round_trip (void)
   ASSERT_PREEMPTED (-1, 5 * MS, NEAR (one, 36 * MS - 1), WAITS (another, 249 * MS));
   ASSERT_PREEMPTED (0, 5 * MS, NEAR (one, 36 * MS), WAITS (another, 249 * MS));
   ASSERT_PREEMPTED (1, 5 * MS, NEAR (one, 35 * MS), NEAR (another, 36 * MS));
-  /* Not so one of many. */
+  /* This does not hold for one of many. */
   ASSERT_PREEMPTED (0, 5 * MS, WAITS (three, 5 * MS), WAITS (three, 0), WAITS (three, -1));
 }
 
-/* Only the address that comes last loses one by the grace, though none of its waits. */
+/* Only the address with the lowest rank loses a handshake by the grace, though possibly none of its handshakes
+ * waits. */
 static void
 test_handshakes_of_addresses (void)
 {
@@ -148,8 +150,8 @@ test_handshakes_of_addresses (void)
   ASSERT_PREEMPTED (-1, 5 * MS, WAITS (three, 900 * MS), WAITS (six, 4 * MS), WAITS (six, 0), WAITS (six, -1));
 }
 
-/* An old one is waiting, whatever its peer sends. Those of the address that comes last still go
- * first. */
+/* An old handshake counts as waiting, whatever its peer sends. Those of the address with the lowest rank are still
+ * chosen first. */
 static void
 test_old (void)
 {
@@ -162,7 +164,7 @@ test_old (void)
   ASSERT_PREEMPTED (-1, 5 * MS, OLD (one, 1000 * MS - 1, 0), OLD (six, 4 * MS, 4 * MS));
 }
 
-/* Which gets a slot that is free. */
+/* The address that gets a free slot. */
 static void
 test_next (void)
 {
@@ -173,7 +175,7 @@ test_next (void)
   g_assert_cmpint (tcp_eviction_compare_origins (&one, &one), ==, 0);
 }
 
-/* Whoever waits for a slot is to try again while more keep coming, but not when many came at once. */
+/* A connection that waits for a slot is told to try again while more keep coming, but not when many came at once. */
 static void
 test_late (void)
 {
@@ -181,11 +183,11 @@ test_late (void)
   g_assert_true (tcp_eviction_is_late (150 * MS, 0, 5 * MS));
   g_assert_true (tcp_eviction_is_late (5000 * MS, 49 * MS, 10 * MS));
   g_assert_false (tcp_eviction_is_late (5000 * MS, 50 * MS, 5 * MS));
-  /* Those in the slots finish. */
+  /* The handshakes in the slots finish. */
   g_assert_false (tcp_eviction_is_late (5000 * MS, 0, 11 * MS));
 }
 
-/* A crowd that only waits does not shorten the time of whoever comes after it. */
+/* A crowd that only waits does not shorten the time of those that come after it. */
 static void
 test_grace (void)
 {

@@ -2,9 +2,10 @@
 
 #include "tunnel/farewell.h"
 
-/* Of one more than there may be each keeps a reference. The clock stands still: nothing is dialled. */
+/* Adds two more farewells than the maximum, each of which keeps a reference to its frame. The clock stands still:
+ * nothing is dialled. */
 static void
-test_most (void)
+test_maximum (void)
 {
   TcpChannelGroup *group = tcp_channel_group_new ();
   g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_NONE);
@@ -20,7 +21,7 @@ test_most (void)
       g_queue_push_tail (&queue, tcp_buffer_ref (frames[i]));
       tcp_farewells_add (farewells, uri, &queue, NULL, 3600);
       g_assert_true (g_queue_is_empty (&queue));
-      /* The oldest goes first. */
+      /* The oldest are dropped first. */
       for (guint j = 0; j <= i; j++)
         g_assert_cmpuint (frames[j]->refs, ==, j + TCP_FAREWELLS_MAX > i ? 2 : 1);
     }
@@ -39,6 +40,6 @@ main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/farewell/most", test_most);
+  g_test_add_func ("/farewell/maximum", test_maximum);
   return g_test_run ();
 }

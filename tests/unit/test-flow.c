@@ -42,11 +42,11 @@ test_receive (void)
   g_assert_true (tcp_flow_receive (&flow, WINDOW - 1, START + 7));
   g_assert_cmpuint (flow.granted, ==, 0);
   g_assert_false (tcp_flow_receive (&flow, 1, START + 7));
-  /* The clock starts with the first of it. */
+  /* The epoch starts with the first byte. */
   g_assert_cmpint (flow.epoch, ==, START);
 }
 
-/* With a quarter of the window at TCP, and not before. */
+/* Credit is due when TCP has taken a quarter of the window, and not before. */
 static void
 test_due (void)
 {
@@ -58,17 +58,17 @@ test_due (void)
   g_assert_false (tcp_flow_is_due (&flow, WINDOW - WINDOW / 4 + 1));
   g_assert_true (tcp_flow_is_due (&flow, WINDOW - WINDOW / 4));
 
-  /* Nobody sends behind a FIN. */
+  /* No data follows a FIN. */
   flow.fin_received = TRUE;
   g_assert_false (tcp_flow_is_due (&flow, 0));
 
-  /* Of a large one, much before a quarter. */
+  /* With a large window, credit is due much before a quarter. */
   flow = (TcpFlow) { .window = 1 << 24, .granted = 0 };
   g_assert_false (tcp_flow_is_due (&flow, (1 << 24) - (1 << 18) + 1));
   g_assert_true (tcp_flow_is_due (&flow, (1 << 24) - (1 << 18)));
 }
 
-/* A window of a byte or none comes to nothing else. */
+/* A window of one byte, or of none, causes no division by zero and no endless credit. */
 static void
 test_tiny (void)
 {
@@ -83,7 +83,7 @@ test_tiny (void)
   g_assert_false (tcp_flow_is_due (&flow, 0));
 }
 
-/* What was slow gets back what it used. */
+/* A slow connection gets back exactly what it used. */
 static void
 test_slow (void)
 {
@@ -99,7 +99,7 @@ test_slow (void)
   g_assert_cmpuint (flow.window, ==, WINDOW);
 }
 
-/* The window becomes twice what came in a round trip. */
+/* The window becomes twice what arrived within a round trip. */
 static void
 test_fast (void)
 {
@@ -116,7 +116,7 @@ test_fast (void)
   g_assert_cmpuint (flow.granted, ==, 1500);
   g_assert_cmpint (flow.epoch, ==, START + ROUND_TRIP);
 
-  /* Half the pace before, and the same as before */
+  /* Half the previous rate, and the same rate */
   g_assert_true (tcp_flow_receive (&flow, 700, flow.epoch));
   g_assert_cmpuint (give (&flow, 0, 2 * ROUND_TRIP), ==, 800);
   g_assert_true (tcp_flow_receive (&flow, 800, flow.epoch));
@@ -124,7 +124,7 @@ test_fast (void)
   g_assert_cmpuint (flow.window, ==, 1600);
 }
 
-/* No more than fourfold at a time. */
+/* The window becomes at most four times as large in one step. */
 static void
 test_faster (void)
 {
@@ -140,7 +140,7 @@ test_faster (void)
   g_assert_cmpuint (flow.window, ==, 4 * WINDOW);
 }
 
-/* Where packets are lost, credit takes longer to have its effect than a round trip. */
+/* Where packets are lost, credit takes longer than a round trip to have its effect. */
 static void
 test_losing (void)
 {
@@ -151,7 +151,7 @@ test_losing (void)
   g_assert_cmpuint (flow.window, ==, 3600);
 }
 
-/* On a path that is known, it is at once what others needed. */
+/* On a known path, the window is at once as large as other connections needed. */
 static void
 test_head_start (void)
 {
@@ -161,10 +161,10 @@ test_head_start (void)
   bounds.head_start = little.head_start = 9000;
   little.growth = 7000;
   g_assert_true (tcp_flow_receive (&flow, 300, START));
-  /* Not where TCP does not take it, */
+  /* Not where TCP does not take the data, */
   g_assert_cmpuint (give_within (&flow, 1, bounds, 0), ==, 299);
   g_assert_cmpuint (flow.window, ==, WINDOW);
-  /* nor more than there is to give. */
+  /* nor more than the growth that the bounds allow. */
   g_assert_cmpuint (give_within (&flow, 0, little, ROUND_TRIP - 1), ==, 1 + 7000);
   g_assert_cmpuint (give_within (&flow, 0, bounds, ROUND_TRIP - 1), ==, 1000);
   bounds.head_start = 100;
@@ -172,7 +172,7 @@ test_head_start (void)
   g_assert_cmpuint (flow.window, ==, 9000);
   g_assert_cmpuint (flow.granted, ==, 9000);
 
-  /* One that is slow does not need it. */
+  /* A slow connection does not need it. */
   flow = make_flow ();
   bounds.head_start = 9000;
   g_assert_true (tcp_flow_receive (&flow, 300, START));
@@ -192,7 +192,7 @@ test_growth (void)
   g_assert_cmpuint (flow.window, ==, WINDOW + 30);
   g_assert_cmpuint (flow.granted, ==, WINDOW + 30);
 
-  /* Not beyond the most: what is granted already is the peer's, and of what was used nothing comes back. */
+  /* Not beyond bounds.most: credit that was granted stays granted, and what was used is not given back. */
   bounds.growth = G_MAXUINT32;
   bounds.most = WINDOW + 50;
   g_assert_true (tcp_flow_receive (&flow, WINDOW, flow.epoch));
@@ -209,7 +209,7 @@ test_growth (void)
   g_assert_cmpuint (flow.granted, ==, WINDOW / 2);
 }
 
-/* One whose TCP connection does not keep up is left with what it needs, or the least. */
+/* A connection whose TCP side does not keep up is reduced to what it needs, or to bounds.least. */
 static void
 test_shrink (void)
 {
@@ -221,7 +221,7 @@ test_shrink (void)
   g_assert_true (tcp_flow_receive (&flow, 300, START));
   g_assert_cmpuint (give_within (&flow, 0, bounds, 10 * ROUND_TRIP), ==, 300);
   g_assert_cmpuint (flow.window, ==, WINDOW);
-  /* nor before it is known, */
+  /* nor before its rate is known, */
   g_assert_true (tcp_flow_receive (&flow, 400, flow.epoch));
   g_assert_cmpuint (give_within (&flow, 100, bounds, ROUND_TRIP - 1), ==, 300);
   /* nor one that needs as much. */

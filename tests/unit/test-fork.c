@@ -30,7 +30,7 @@ watch (gpointer data)
   return NULL;
 }
 
-/* More often than there are places, and in several threads. */
+/* Callbacks that are registered more often than there are places, and from several threads, are each called once. */
 static void
 test_once (void)
 {

@@ -15,7 +15,7 @@
 /* The events that were handled, as text: "state 2", "opened 7", "closed 7", … */
 typedef struct
 {
-  GPtrArray *told;
+  GPtrArray *delivered;
   GObject *owner;
   TcpEventQueue *queue;
   void (*handler) (TcpEvent *event);
@@ -86,7 +86,7 @@ on_event (TcpEventQueue *queue,
           TcpEvent      *event,
           gpointer       user_data)
 {
-  g_ptr_array_add (fixture.told, describe (event));
+  g_ptr_array_add (fixture.delivered, describe (event));
   if (fixture.handler != NULL)
     fixture.handler (event);
 }
@@ -94,7 +94,7 @@ on_event (TcpEventQueue *queue,
 static TcpEventQueue *
 set_up (void (*handler) (TcpEvent *event))
 {
-  fixture.told = g_ptr_array_new_with_free_func (g_free);
+  fixture.delivered = g_ptr_array_new_with_free_func (g_free);
   fixture.handler = handler;
   fixture.owner = g_object_new (G_TYPE_OBJECT, NULL);
   fixture.queue = tcp_event_queue_new (NULL, fixture.owner, on_event, NULL);
@@ -107,7 +107,7 @@ tear_down (void)
   tcp_event_queue_close (fixture.queue, NULL);
   tcp_event_queue_unref (fixture.queue);
   g_object_unref (fixture.owner);
-  g_ptr_array_unref (fixture.told);
+  g_ptr_array_unref (fixture.delivered);
   fixture = (Fixture) { 0 };
 }
 
@@ -119,28 +119,28 @@ handle_all (void)
 }
 
 static char *
-told (void)
+delivered (void)
 {
-  g_ptr_array_add (fixture.told, NULL);
-  g_ptr_array_set_size (fixture.told, fixture.told->len - 1);
-  return fixture.told->len > 0 ? g_strjoinv (", ", (char **) fixture.told->pdata) : g_strdup ("");
+  g_ptr_array_add (fixture.delivered, NULL);
+  g_ptr_array_set_size (fixture.delivered, fixture.delivered->len - 1);
+  return fixture.delivered->len > 0 ? g_strjoinv (", ", (char **) fixture.delivered->pdata) : g_strdup ("");
 }
 
 static void
-assert_told (const char *wanted)
+assert_delivered (const char *wanted)
 {
-  g_autofree char *got = told ();
+  g_autofree char *got = delivered ();
 
   g_assert_cmpstr (got, ==, wanted);
 }
 
 static guint
-count_told (const char *prefix)
+count_delivered (const char *prefix)
 {
   guint count = 0;
 
-  for (guint i = 0; i < fixture.told->len; i++)
-    count += g_str_has_prefix (fixture.told->pdata[i], prefix);
+  for (guint i = 0; i < fixture.delivered->len; i++)
+    count += g_str_has_prefix (fixture.delivered->pdata[i], prefix);
   return count;
 }
 
@@ -158,15 +158,15 @@ test_order (void)
   push_closed (queue, 1, error);
   tcp_event_queue_push_failed (queue, error);
   g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 7);
-  assert_told ("");
+  assert_delivered ("");
   handle_all ();
-  assert_told ("started, state 1, opened 1, state 2, token required after 0, closed 1, failed");
+  assert_delivered ("started, state 1, opened 1, state 2, token required after 0, closed 1, failed");
   g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 0);
 
   /* The queue wakes the main context again. */
   tcp_event_queue_push_state (queue, 3);
   handle_all ();
-  g_assert_cmpuint (count_told ("state 3"), ==, 1);
+  g_assert_cmpuint (count_delivered ("state 3"), ==, 1);
   tear_down ();
 }
 
@@ -185,22 +185,22 @@ test_pairs_stay_together (void)
     }
   handle_all ();
 
-  g_assert_cmpuint (fixture.told->len, ==, TCP_EVENT_QUEUE_CAP);
-  g_assert_cmpuint (count_told ("opened"), ==, count_told ("closed"));
-  for (guint i = 0; i < fixture.told->len; i += 2)
+  g_assert_cmpuint (fixture.delivered->len, ==, TCP_EVENT_QUEUE_CAP);
+  g_assert_cmpuint (count_delivered ("opened"), ==, count_delivered ("closed"));
+  for (guint i = 0; i < fixture.delivered->len; i += 2)
     {
-      g_autofree char *closed = g_strconcat ("closed", (char *) fixture.told->pdata[i] + strlen ("opened"), NULL);
+      g_autofree char *closed = g_strconcat ("closed", (char *) fixture.delivered->pdata[i] + strlen ("opened"), NULL);
 
-      g_assert_true (g_str_has_prefix (fixture.told->pdata[i], "opened"));
-      g_assert_cmpstr (fixture.told->pdata[i + 1], ==, closed);
+      g_assert_true (g_str_has_prefix (fixture.delivered->pdata[i], "opened"));
+      g_assert_cmpstr (fixture.delivered->pdata[i + 1], ==, closed);
     }
-  g_assert_cmpstr (fixture.told->pdata[fixture.told->len - 1], ==, "closed 3072");
+  g_assert_cmpstr (fixture.delivered->pdata[fixture.delivered->len - 1], ==, "closed 3072");
   tear_down ();
 }
 
 /* All open connections are delivered, however many there are; of those that have closed, only the last are. */
 static void
-test_untold_ends (void)
+test_pending_ends (void)
 {
   TcpEventQueue *queue = set_up (NULL);
   guint64 n = 2 * TCP_EVENT_QUEUE_CAP;
@@ -214,15 +214,15 @@ test_untold_ends (void)
     }
   g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, TCP_EVENT_QUEUE_CAP);
   handle_all ();
-  g_assert_cmpuint (count_told ("opened"), ==, TCP_EVENT_QUEUE_CAP / 2);
-  g_assert_cmpuint (count_told ("opened"), ==, count_told ("closed"));
+  g_assert_cmpuint (count_delivered ("opened"), ==, TCP_EVENT_QUEUE_CAP / 2);
+  g_assert_cmpuint (count_delivered ("opened"), ==, count_delivered ("closed"));
   g_assert_cmpuint (tcp_event_queue_get_n_dropped (queue), ==, n - TCP_EVENT_QUEUE_CAP / 2);
   tear_down ();
 }
 
 /* If the opening of a connection was delivered, so is its end, whatever comes after it. */
 static void
-test_told_connections_end (void)
+test_delivered_connections_end (void)
 {
   TcpEventQueue *queue = set_up (NULL);
 
@@ -241,9 +241,9 @@ test_told_connections_end (void)
     {
       g_autofree char *closed = g_strdup_printf ("closed %" G_GUINT64_FORMAT, id);
 
-      g_assert_true (g_ptr_array_find_with_equal_func (fixture.told, closed, g_str_equal, NULL));
+      g_assert_true (g_ptr_array_find_with_equal_func (fixture.delivered, closed, g_str_equal, NULL));
     }
-  g_assert_cmpuint (count_told ("opened"), ==, count_told ("closed"));
+  g_assert_cmpuint (count_delivered ("opened"), ==, count_delivered ("closed"));
   tear_down ();
 }
 
@@ -263,11 +263,11 @@ test_what_is_never_dropped (void)
 
   g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 3 * TCP_EVENT_QUEUE_CAP + 3);
   handle_all ();
-  g_assert_cmpuint (count_told ("opened"), ==, 2 * TCP_EVENT_QUEUE_CAP);
-  g_assert_cmpuint (count_told ("state"), ==, TCP_EVENT_QUEUE_CAP);
-  g_assert_cmpuint (count_told ("started"), ==, 1);
-  g_assert_cmpuint (count_told ("failed"), ==, 1);
-  g_assert_cmpuint (count_told ("token required"), ==, 1);
+  g_assert_cmpuint (count_delivered ("opened"), ==, 2 * TCP_EVENT_QUEUE_CAP);
+  g_assert_cmpuint (count_delivered ("state"), ==, TCP_EVENT_QUEUE_CAP);
+  g_assert_cmpuint (count_delivered ("started"), ==, 1);
+  g_assert_cmpuint (count_delivered ("failed"), ==, 1);
+  g_assert_cmpuint (count_delivered ("token required"), ==, 1);
   tear_down ();
 }
 
@@ -289,7 +289,7 @@ test_token_required (void)
   tcp_event_queue_push_token_required (queue, 5);
   tcp_event_queue_finish (queue, TRUE, FALSE, 6);
   handle_all ();
-  assert_told ("state 1, state 2, state 3, token required after 3, token required after 4, closed in state 6");
+  assert_delivered ("state 1, state 2, state 3, token required after 3, token required after 4, closed in state 6");
   tear_down ();
 }
 
@@ -303,8 +303,8 @@ test_states (void)
     tcp_event_queue_push_state (queue, i);
   g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, TCP_EVENT_QUEUE_CAP);
   handle_all ();
-  g_assert_cmpstr (fixture.told->pdata[0], ==, "state 11");
-  g_assert_cmpstr (fixture.told->pdata[fixture.told->len - 1], ==, "state 1034");
+  g_assert_cmpstr (fixture.delivered->pdata[0], ==, "state 11");
+  g_assert_cmpstr (fixture.delivered->pdata[fixture.delivered->len - 1], ==, "state 1034");
   tear_down ();
 }
 
@@ -325,10 +325,10 @@ test_retries (void)
     }
   g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, TCP_EVENT_QUEUE_CAP + 1);
   handle_all ();
-  g_assert_cmpstr (fixture.told->pdata[0], ==, "started");
-  g_assert_cmpuint (count_told ("retry"), ==, TCP_EVENT_QUEUE_CAP / 3 + 1);
-  g_assert_cmpstr (fixture.told->pdata[fixture.told->len - 2], ==, "state 3");
-  g_assert_cmpstr (fixture.told->pdata[fixture.told->len - 1], ==, "retry 1024 in 5000");
+  g_assert_cmpstr (fixture.delivered->pdata[0], ==, "started");
+  g_assert_cmpuint (count_delivered ("retry"), ==, TCP_EVENT_QUEUE_CAP / 3 + 1);
+  g_assert_cmpstr (fixture.delivered->pdata[fixture.delivered->len - 2], ==, "state 3");
+  g_assert_cmpstr (fixture.delivered->pdata[fixture.delivered->len - 1], ==, "retry 1024 in 5000");
   tear_down ();
 }
 
@@ -348,7 +348,7 @@ test_close_from_a_handler (void)
   handle_all ();
   tcp_event_queue_push_state (queue, 3);
   handle_all ();
-  assert_told ("state 1");
+  assert_delivered ("state 1");
   g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 0);
   tear_down ();
 }
@@ -368,7 +368,7 @@ test_drop_from_a_handler (void)
   tcp_event_queue_push_state (queue, 1);
   tcp_event_queue_push_state (queue, 2);
   handle_all ();
-  assert_told ("state 1");
+  assert_delivered ("state 1");
   fixture.queue = tcp_event_queue_new (NULL, fixture.owner, on_event, NULL);
   tear_down ();
 }
@@ -379,7 +379,7 @@ iterate_inside (TcpEvent *event)
   if (event->type == TCP_EVENT_STATE && event->value == 1)
     {
       handle_all ();
-      assert_told ("state 1, state 2, state 3");
+      assert_delivered ("state 1, state 2, state 3");
     }
 }
 
@@ -392,7 +392,7 @@ test_nested_loop (void)
   tcp_event_queue_push_state (queue, 2);
   tcp_event_queue_push_state (queue, 3);
   handle_all ();
-  assert_told ("state 1, state 2, state 3");
+  assert_delivered ("state 1, state 2, state 3");
   tear_down ();
 }
 
@@ -418,10 +418,10 @@ test_thread (void)
   TcpEventQueue *queue = set_up (NULL);
   GThread *thread = g_thread_new ("pusher", push_many, queue);
 
-  WAIT_UNTIL (count_told ("failed") == 1);
+  WAIT_UNTIL (count_delivered ("failed") == 1);
   g_thread_join (thread);
-  g_assert_cmpuint (count_told ("opened"), ==, count_told ("closed"));
-  g_assert_cmpstr (fixture.told->pdata[fixture.told->len - 1], ==, "failed");
+  g_assert_cmpuint (count_delivered ("opened"), ==, count_delivered ("closed"));
+  g_assert_cmpstr (fixture.delivered->pdata[fixture.delivered->len - 1], ==, "failed");
   tear_down ();
 }
 
@@ -446,10 +446,10 @@ test_close_while_pushing (void)
 
       g_main_context_iteration (NULL, FALSE);
       tcp_event_queue_close (queue, NULL);
-      length = fixture.told->len;
+      length = fixture.delivered->len;
       g_thread_join (thread);
       handle_all ();
-      g_assert_cmpuint (fixture.told->len, ==, length);
+      g_assert_cmpuint (fixture.delivered->len, ==, length);
       g_assert_cmpuint (tcp_event_queue_get_length (queue), ==, 0);
       tear_down ();
     }
@@ -483,7 +483,7 @@ test_wait (void)
   tcp_event_free (event);
   g_thread_join (thread);
   handle_all ();
-  assert_told ("state 2");
+  assert_delivered ("state 2");
   tear_down ();
 }
 
@@ -499,7 +499,7 @@ test_wait_for_the_start (void)
   tcp_event_free (event);
   g_thread_join (thread);
   handle_all ();
-  assert_told ("state 1, state 2");
+  assert_delivered ("state 1, state 2");
   tear_down ();
 }
 
@@ -531,7 +531,7 @@ test_claim (void)
   tcp_event_queue_push_started (queue, NULL, "ws://here/", NULL);
   tcp_event_queue_push_state (queue, 2);
   handle_all ();
-  assert_told ("state 2");
+  assert_delivered ("state 2");
 
   event = tcp_event_queue_wait (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED), &never, G_MAXINT64);
   g_assert_cmpstr (event->text, ==, "ws://here/");
@@ -578,7 +578,7 @@ test_finish (void)
       tcp_event_queue_push_state (queue, 3);
       tcp_event_queue_finish (queue, drop, TRUE, 4);
       handle_all ();
-      assert_told (drop ? "address, closed in state 2" : "state 1, address, closed in state 2");
+      assert_delivered (drop ? "address, closed in state 2" : "state 1, address, closed in state 2");
       tear_down ();
     }
 }
@@ -609,7 +609,7 @@ test_ends_are_kept (void)
 
   tcp_event_queue_finish (queue, TRUE, TRUE, 2);
   handle_all ();
-  assert_told ("opened 1, closed 1, address, closed in state 2");
+  assert_delivered ("opened 1, closed 1, address, closed in state 2");
   tear_down ();
 
   queue = set_up_ends ();
@@ -619,7 +619,7 @@ test_ends_are_kept (void)
   g_assert_cmpint (end->type, ==, TCP_EVENT_CONNECTION_CLOSED);
   g_assert_cmpuint (end->record->id, ==, 1);
   handle_all ();
-  assert_told ("opened 1");
+  assert_delivered ("opened 1");
   tear_down ();
 }
 
@@ -635,7 +635,7 @@ test_adopt (void)
   tcp_event_queue_close (former, NULL);
   tcp_event_queue_push_state (queue, 3);
   handle_all ();
-  assert_told ("opened 1, closed 1, state 3");
+  assert_delivered ("opened 1, closed 1, state 3");
   tear_down ();
 }
 
@@ -659,7 +659,7 @@ test_close_at_end (void)
       g_assert_cmpint (had_address, ==, handled < 1);
       g_assert_cmpint (state, ==, has_end ? 2 : 0);
       handle_all ();
-      assert_told ((const char *[]) { "", "address", "address, closed in state 2", "state 1" }[handled]);
+      assert_delivered ((const char *[]) { "", "address", "address, closed in state 2", "state 1" }[handled]);
       tear_down ();
     }
 }
@@ -738,7 +738,7 @@ test_fork (void)
   monitor_leave (&monitor);
   g_thread_join (thread);
   handle_all ();
-  assert_told ("state 1");
+  assert_delivered ("state 1");
   tear_down ();
 }
 
@@ -753,18 +753,18 @@ test_sleep (void)
   tcp_event_queue_push_state (queue, 2);
   g_assert_true (g_main_context_iteration (NULL, FALSE));
   g_assert_true (g_main_context_iteration (NULL, FALSE));
-  assert_told ("state 1, state 2");
+  assert_delivered ("state 1, state 2");
   g_assert_false (g_main_context_pending (NULL));
 
   /* Nor is it woken by an event that another thread waits for. */
   tcp_event_queue_claim (queue, TCP_EVENT_MASK (TCP_EVENT_STARTED));
   tcp_event_queue_push_started (queue, NULL, NULL, NULL);
   g_main_context_iteration (NULL, FALSE);
-  assert_told ("state 1, state 2");
+  assert_delivered ("state 1, state 2");
   g_assert_false (g_main_context_pending (NULL));
   tcp_event_queue_push_state (queue, 3);
   handle_all ();
-  assert_told ("state 1, state 2, state 3");
+  assert_delivered ("state 1, state 2, state 3");
   tear_down ();
 }
 
@@ -779,7 +779,7 @@ test_owner (void)
   tcp_event_queue_push_state (queue, 2);
   g_assert_finalize_object (g_steal_pointer (&fixture.owner));
   handle_all ();
-  assert_told ("state 1");
+  assert_delivered ("state 1");
   fixture.owner = g_object_new (G_TYPE_OBJECT, NULL);
   tear_down ();
 }
@@ -792,8 +792,8 @@ main (int    argc,
   monitor_init (&monitor);
   g_test_add_func ("/event-queue/order", test_order);
   g_test_add_func ("/event-queue/pairs-stay-together", test_pairs_stay_together);
-  g_test_add_func ("/event-queue/untold-ends", test_untold_ends);
-  g_test_add_func ("/event-queue/told-connections-end", test_told_connections_end);
+  g_test_add_func ("/event-queue/pending-ends", test_pending_ends);
+  g_test_add_func ("/event-queue/delivered-connections-end", test_delivered_connections_end);
   g_test_add_func ("/event-queue/what-is-never-dropped", test_what_is_never_dropped);
   g_test_add_func ("/event-queue/token-required", test_token_required);
   g_test_add_func ("/event-queue/states", test_states);

@@ -5,13 +5,13 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
-/* The proxies that are trusted here. */
+/* The trusted proxies of these tests. */
 static const char *const proxies[] = { "127.0.0.1", "10.0.0.0/8", "2001:db8:ffff::/48", NULL };
 
 #define F "Forwarded: "
 #define X "X-Forwarded-For: "
 
-/* Each is one header line, in the order in which they stand in the request. */
+/* Each line is one header, in the order of the request. */
 typedef struct
 {
   const char *client; /* nullable */
@@ -19,7 +19,7 @@ typedef struct
 } Row;
 
 static const Row rows[] = {
-  /* No header, and those that say nothing. */
+  /* No header, and headers without an address. */
   { NULL, { "Host: gateway" } },
   { NULL, { F "" } },
   { NULL, { X "" } },
@@ -46,17 +46,17 @@ static const Row rows[] = {
   { "192.0.2.1", { F "proto=https ; for=192.0.2.1;; by=\"x;y,z\" ; host=\"a\\\"b\"" } },
   { "192.0.2.1", { F "  FOR=192.0.2.1  ,  " } },
 
-  /* The rightmost that is not trusted, whatever others have written left of it. */
+  /* The rightmost address that is not trusted, whatever others have written to the left of it. */
   { "192.0.2.1", { X "198.51.100.1, 192.0.2.1" } },
   { "192.0.2.1", { X "198.51.100.1, 192.0.2.1, 10.1.2.3, 127.0.0.1" } },
   { "192.0.2.1", { X "198.51.100.1", X "192.0.2.1, 10.1.2.3", X "10.0.0.1" } },
   { "192.0.2.1", { F "for=198.51.100.1, for=192.0.2.1, for=10.1.2.3" } },
   { "192.0.2.1", { F "for=198.51.100.1", F "for=192.0.2.1", "x-other: 1", F "for=\"[2001:db8:ffff::1]:80\"" } },
   { "192.0.2.1", { X "for=1.2.3.4, ,192.0.2.1,," } },
-  /* All of them are: the farthest. */
+  /* All are trusted: the farthest. */
   { "10.9.9.9", { X "10.9.9.9, 10.1.2.3" } },
 
-  /* Where the address is hidden, what stands left of it is nobody's word. */
+  /* Where the address is hidden, what is to the left of it is not trustworthy. */
   { NULL, { F "for=unknown" } },
   { NULL, { F "for=198.51.100.1, for=unknown" } },
   { NULL, { F "for=198.51.100.1, for=_hidden" } },
@@ -65,7 +65,7 @@ static const Row rows[] = {
   { NULL, { X "198.51.100.1, unknown" } },
   { "10.1.2.3", { F "for=198.51.100.1, for=_hidden, for=10.1.2.3" } },
 
-  /* Malformed. */
+  /* Malformed headers. */
   { NULL, { F "for" } },
   { NULL, { F "for=" } },
   { NULL, { F "for=;proto=https" } },
@@ -88,13 +88,13 @@ static const Row rows[] = {
   { NULL, { X "198.51.100.1, 192.0.2.1 198.51.100.2" } },
   { NULL, { X "\xff\xfe" } },
 
-  /* A client has sent a quote without its end, and the proxy appends to that. */
+  /* A client sent a quote without its end, and the proxy appended its element to that. */
   { "192.0.2.1", { F "for=198.51.100.1;host=\", for=192.0.2.1" } },
   { "192.0.2.1", { F "for=198.51.100.1;host=\", for=192.0.2.1;by=\"_x\"" } },
   { "2001:db8::1", { F "for=198.51.100.1, for=\", for=\"[2001:db8::1]\"" } },
   { "10.1.2.3", { F "for=198.51.100.1, \", for=10.1.2.3" } },
   { "192.0.2.1", { F "for=\"", F "for=192.0.2.1" } },
-  /* And one that stands in a quote is not the proxy's. */
+  /* An element within quotes is not the proxy's. */
   { "192.0.2.1", { F "for=192.0.2.1;host=\"a, for=198.51.100.1\"" } },
   { NULL, { F "for=192.0.2.1;host=\"a, for=198.51.100.1;x=\\\"b\"" " c" } },
 
@@ -148,7 +148,7 @@ test_headers (void)
     }
 }
 
-/* One of the two comes from whoever has sent the request to the proxy. */
+/* If the two headers disagree, one of them comes from the client that sent the request to the proxy. */
 static void
 test_conflict (void)
 {
@@ -162,7 +162,7 @@ test_conflict (void)
   soup_message_headers_unref (headers);
 }
 
-/* However long the chain is. */
+/* A chain may be of any length. */
 static void
 test_long (void)
 {
@@ -176,7 +176,7 @@ test_long (void)
     g_string_append_printf (chain, ", 10.0.%u.%u", i / 250, i % 250);
   soup_message_headers_append (headers, "X-Forwarded-For", chain->str);
   g_assert_true (tcp_forwarded_find (headers, trusted, &client));
-  /* It is not followed to its end. */
+  /* A long chain is not followed to its end. */
   text = g_inet_address_to_string (client);
   g_assert_true (g_str_has_prefix (text, "10.0."));
   soup_message_headers_unref (headers);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
-/* The bytes of a header, and what they say. */
+/* The bytes of a header, and their meaning. */
 typedef struct
 {
   guint8 bytes[14];
@@ -45,7 +45,7 @@ test_parse (void)
       TcpFrameHeader header;
       g_autoptr (GError) error = NULL;
 
-      /* Too few bytes to tell are no error. */
+      /* A header that is not complete yet is no error. */
       for (guint n = 0; n < good->length; n++)
         {
           g_autofree guint8 *part = g_memdup2 (good->bytes, n);
@@ -105,7 +105,7 @@ test_control_rules (void)
 {
   for (guint opcode = 8; opcode <= 10; opcode++)
     {
-      check_bad ((guint8[]) { opcode, 0 }, 2); /* in pieces */
+      check_bad ((guint8[]) { opcode, 0 }, 2); /* fragmented */
       check_bad ((guint8[]) { 0x80 | opcode, 126 }, 2);
       check_bad ((guint8[]) { 0x80 | opcode, 126, 0, 126 }, 4);
       check_bad ((guint8[]) { 0x80 | opcode, 127 }, 2);
@@ -130,7 +130,7 @@ test_out_of_range (void)
   check_bad ((guint8[]) { 0x82, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, 10);
 }
 
-/* Byte by byte, as the RFC writes it. */
+/* Masks byte by byte, as the RFC specifies it. */
 static void
 plain_mask (guint8       *data,
             gsize         length,
@@ -204,7 +204,7 @@ check_round_trip (gsize    length,
   g_assert_false (buffer->started);
   g_assert_false (buffer->masked);
 
-  /* And out again, through other WebSockets. */
+  /* The frame is wrapped again for other WebSockets. */
   tcp_frame_wrap (buffer, TCP_FRAME_BINARY, masked, mask);
   buffer->sent = 3;
   tcp_frame_wrap (buffer, TCP_FRAME_BINARY, !masked, ~mask);

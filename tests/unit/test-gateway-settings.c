@@ -113,7 +113,7 @@ count_notify (guint *count)
   (*count)++;
 }
 
-/* 0 is for the default, and what is too little is raised. */
+/* 0 means the default, and a value that is too small is raised. */
 static void
 test_memory (void)
 {

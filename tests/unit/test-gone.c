@@ -27,7 +27,7 @@ test_order (void)
 
   g_assert_false (tcp_gone_contains (gone, "a0"));
   add (gone, alice, 'a', 3);
-  /* It is the newest from now on. */
+  /* The id is the newest from now on. */
   tcp_gone_add (gone, alice, "a0");
   tcp_gone_add (gone, alice, "a3");
   g_assert_true (tcp_gone_contains (gone, "a0"));
@@ -36,7 +36,7 @@ test_order (void)
   g_assert_true (tcp_gone_contains (gone, "a3"));
 }
 
-/* However many one has, those of the others stay. */
+/* However many ids one owner has, those of the others are kept. */
 static void
 test_owners (void)
 {
@@ -56,7 +56,7 @@ test_owners (void)
       g_assert_true (tcp_gone_contains (gone, id));
     }
 
-  /* And who has had all has to give. */
+  /* An owner that used all places has to give some to the others. */
   add (gone, carol, 'd', 2);
   g_assert_true (tcp_gone_contains (gone, "c0"));
   g_assert_true (tcp_gone_contains (gone, "b0"));
@@ -64,7 +64,7 @@ test_owners (void)
   g_assert_true (tcp_gone_contains (gone, "a995"));
 }
 
-/* The same id belongs to whose session it was last. */
+/* An id that was added by two owners belongs to the last one. */
 static void
 test_same_id (void)
 {
@@ -88,7 +88,7 @@ on_id (const char *owner,
   g_string_append_printf (user_data, "%s:%s ", owner, id);
 }
 
-/* An owner may be gone as well. */
+/* The list keeps the name of an owner that has been freed. */
 static void
 test_list (void)
 {

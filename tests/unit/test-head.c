@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-/* Where a head ends */
+/* The end of a head */
 
-/* However it is cut. */
+/* The end is found however the text is cut. */
 static void
 check_part (const char *text,
             gsize       end)
@@ -41,8 +41,8 @@ test_part (void)
     }
 }
 
-/* Each part of a head is looked at once: in steps of what is missing at least, a head of
- * nothing but beginnings of blank lines would keep the gateway busy for long. */
+/* Each part of a head is examined once. Were it examined in steps of at least the number of missing bytes, a head
+ * that consists only of incomplete blank lines would keep the gateway busy for long. */
 static void
 test_part_of_beginnings (void)
 {
@@ -53,7 +53,7 @@ test_part_of_beginnings (void)
   g_assert_cmpuint (tcp_head_get_part (text->str, 100, text->str + 100, text->len - 100), ==, text->len - 100);
 }
 
-/* What may pass */
+/* Heads that are accepted */
 
 #define check_head(text, status) check_bytes (text, sizeof (text) - 1, status)
 
@@ -66,7 +66,7 @@ check_bytes (const char *text,
   guint status;
 
   g_test_message ("%s → %u", text, wanted);
-  /* Not a byte behind it is looked at. */
+  /* The check does not read beyond the end. */
   g_autofree char *exact = g_memdup2 (text, length);
 
   status = tcp_head_check (exact, length, &reason);
@@ -110,7 +110,7 @@ test_bodies (void)
   check_head (LINE "Expect: 100-continue\r\n\r\n", 417);
 }
 
-/* What programs read in different ways. */
+/* Heads that different programs would interpret in different ways. */
 static void
 test_malformed (void)
 {

@@ -5,7 +5,7 @@
 #define N_NODES 200
 #define N_STEPS 20000
 
-/* The first is always one with the least key, whatever was put there, moved and removed. */
+/* The first node is always one with the smallest key, whatever nodes were added, moved and removed. */
 static void
 test_random (void)
 {

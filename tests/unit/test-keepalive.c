@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Far off: no deadline passes on its own in a test that does not want it to. */
+/* Far in the future: no deadline passes unless the test causes it. */
 #define LONG 60000
 
 static void
@@ -26,17 +26,17 @@ test_round_trip (void)
   channel_end_send (end, 0, 100);
   g_assert_cmpuint (tcp_channel_get_unconfirmed (end->channel), ==, 100);
 
-  /* The first comes at once. */
+  /* The first ping is sent at once. */
   raw_end_wait_ping (raw, &ping);
 
-  /* An answer to something else is none. */
+  /* A pong that does not match the ping is not an answer to it. */
   raw_end_send (raw, 0x8a, TRUE, "", 0);
   raw_end_send (raw, 0x8a, TRUE, "12345678", 8);
   raw_end_send (raw, 0x82, TRUE, "x", 1);
   WAIT_UNTIL (end->messages->len == 1);
   g_assert_cmpint (end->channel->keepalive.round_trip, ==, -1);
 
-  /* What was sent before the ping has arrived when its answer is there. */
+  /* When a pong has arrived, so has all data that was sent before its ping. */
   channel_end_send (end, 0, 50);
   raw_end_answer_ping (raw, TRUE, ping);
   WAIT_UNTIL (end->channel->keepalive.round_trip >= 0);
@@ -45,7 +45,7 @@ test_round_trip (void)
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
-/* A ping that took longer than those before it tells nothing about the path, but is the last one. */
+/* The round trip of the channel stays that of the shortest ping, but the status shows that of the last one. */
 static void
 test_last_round_trip (void)
 {
@@ -76,7 +76,7 @@ test_last_round_trip (void)
   g_assert_cmpint (end->channel->keepalive.round_trip, ==, shortest);
 }
 
-/* One that may be for a moment only is not pinged yet when it is over. */
+/* A channel that may be brief is not pinged at once, as it may be over before. */
 static void
 test_brief (void)
 {
@@ -92,12 +92,12 @@ test_brief (void)
   raw = raw_end_new (fds[1]);
   raw_end_wait_ping (raw, &ping);
   g_assert_cmpint (tcp_now () - before, >=, 20 * G_TIME_SPAN_MILLISECOND);
-  /* And from then on all is as usual. */
+  /* From then on the channel is kept alive as usual. */
   raw_end_answer_ping (raw, TRUE, ping);
   WAIT_UNTIL (end->channel->keepalive.round_trip >= 0);
 }
 
-/* Whoever takes bytes and says nothing is dead. */
+/* A peer that takes bytes and sends none is considered dead. */
 static void
 check_dead (gboolean client)
 {
@@ -144,7 +144,7 @@ test_many_pings (void)
   g_assert_cmpuint (client->closed + server->closed, ==, 0);
 }
 
-/* None at all if it is switched off. */
+/* There are no pings if they are switched off. */
 static void
 test_off (void)
 {
@@ -164,7 +164,7 @@ test_off (void)
   tcp_timer_set (end->channel->keepalive.timer, 0);
   WAIT_UNTIL (tcp_timer_get (end->channel->keepalive.timer) == -1);
 
-  /* A ping would have gone before this. */
+  /* A ping would have been sent before this. */
   channel_end_send (end, 1, 10);
   for (guint i = 0; i < 2; i++)
     {
@@ -175,7 +175,7 @@ test_off (void)
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
-/* An end that does not read says that it is alive, and does not judge the other. */
+/* A channel that does not read sends pongs to show that it is alive, and does not consider its peer dead. */
 static void
 check_paused (guint interval)
 {
@@ -194,7 +194,7 @@ check_paused (guint interval)
     {
       g_autoptr (GBytes) pong = NULL;
 
-      /* Its time has come. */
+      /* The keep-alive timer expires. */
       tcp_timer_set (end->channel->keepalive.timer, 0);
       pong = raw_end_wait_frame (raw, &opcode, TRUE);
       g_assert_cmpuint (opcode, ==, TCP_FRAME_PONG);
@@ -210,7 +210,7 @@ test_paused (void)
   check_paused (0);
 }
 
-/* While nothing can be written, one control frame waits and no more. */
+/* While nothing can be written, at most one control frame waits. */
 static void
 check_blocked (gboolean paused)
 {
@@ -236,7 +236,7 @@ check_blocked (gboolean paused)
     }
   g_assert_cmpuint (end->channel->queue.controls, ==, 1);
 
-  /* It goes when there is room. */
+  /* It is sent when there is room. */
   do
     {
       g_clear_pointer (&frame, g_bytes_unref);
@@ -247,7 +247,7 @@ check_blocked (gboolean paused)
   WAIT_UNTIL (end->channel->queue.controls == 0);
   g_assert_cmpuint (end->closed, ==, 0);
 
-  /* And it is the last one, whose answer is waited for. */
+  /* The frame is the last ping, for whose answer the channel waits. */
   if (!paused)
     {
       raw_end_answer_ping (raw, FALSE, frame);
@@ -262,7 +262,7 @@ test_blocked (void)
   check_blocked (FALSE);
 }
 
-/* Without a timeout pings go on, though none was ever answered. */
+/* Without a timeout pings continue although none is answered. */
 static void
 test_no_timeout (void)
 {
@@ -288,7 +288,7 @@ test_no_timeout (void)
         }
       while (opcode != TCP_FRAME_PING);
 
-      /* Data that is unconfirmed for long does not make it spin. */
+      /* Data that stays unconfirmed for long does not make the timer expire again and again. */
       channel_end_send (end, i, 100);
       g_assert_cmpint (end->channel->keepalive.unconfirmed_since, !=, 0);
       end->channel->keepalive.unconfirmed_since = 1;
@@ -300,7 +300,7 @@ test_no_timeout (void)
   g_assert_cmpuint (end->closed, ==, 0);
 }
 
-/* Another control frame that waits does not do for a ping. */
+/* Another control frame that waits does not replace a ping. */
 static void
 test_blocked_pong (void)
 {

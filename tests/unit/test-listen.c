@@ -14,7 +14,7 @@
 #define ABSENT "192.0.2.1"
 #define ABSENT_IPV6 "2001:db8::1"
 
-/* A resolver that knows one name. */
+/* A resolver with one name. */
 
 typedef struct
 {
@@ -183,7 +183,8 @@ test_all_absent (void)
   g_assert_cmpuint (port, ==, 0);
 }
 
-/* Whoever connects to the name may reach the program that has the port. */
+/* If a port is taken at one of the addresses, listening fails: a client that connects to the name might reach the
+ * program that has the port. */
 static void
 test_one_is_taken (void)
 {
@@ -197,7 +198,7 @@ test_one_is_taken (void)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE);
   g_assert_nonnull (strstr (error->message, "127.0.0.1"));
   g_assert_cmpuint (port, ==, 0);
-  /* Nothing is left behind. */
+  /* The other address was closed again. */
   g_assert_false (accepts ("127.0.0.2", taken));
   close (fd);
 }

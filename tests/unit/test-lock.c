@@ -14,7 +14,7 @@
 typedef struct
 {
   TcpLock lock;
-  guint n; /* under it */
+  guint n; /* under the lock */
 } Counter;
 
 static gpointer
@@ -56,14 +56,14 @@ test_threads (void)
   tcp_lock_clear (&counter.lock);
 }
 
-/* It was held at the fork, by who is not there. */
+/* At the fork the lock was held by a thread that the child does not have. */
 static void
 check_child (gpointer data)
 {
   Counter *counters = data;
 
   alarm (CHILD_SECONDS);
-  /* Several threads may be the first to find it so. */
+  /* Several threads may be the first to find the lock in this state. */
   run_threads (&counters[0]);
   tcp_lock_clear (&counters[0].lock);
   tcp_lock_clear (&counters[1].lock);
@@ -105,7 +105,7 @@ test_held (void)
     }
 }
 
-/* Whoever forks may hold it as well, as the child then does. */
+/* The thread that forks may hold the lock as well, and then holds it in the child. */
 static void
 release (gpointer data)
 {
@@ -130,8 +130,8 @@ test_released (void)
 }
 
 #ifndef TCP_TSAN
-/* A handler of a signal forks while its thread waits for a lock that another holds. ThreadSanitizer puts off the
- * handler until the thread has it. */
+/* A signal handler forks while its thread waits for a lock that another thread holds. ThreadSanitizer delays the
+ * handler until the thread has the lock. */
 
 typedef struct
 {
@@ -158,7 +158,7 @@ on_signal (int number)
     }
 }
 
-/* Whether the first thread of this process sleeps. */
+/* Returns whether the first thread of this process sleeps. */
 static gboolean
 is_asleep (void)
 {
@@ -171,7 +171,7 @@ is_asleep (void)
   return end != NULL && end[2] == 'S';
 }
 
-/* With the lock held. */
+/* Called with the lock held. */
 static void
 interrupt (Wait *self)
 {
@@ -224,7 +224,7 @@ static void
 wait_end (Wait    *self,
           GThread *thread)
 {
-  /* What it has may have been taken in the parent. */
+  /* In the child, the thread holds the lock as if it had taken it in the parent. */
   tcp_unlock (&self->lock);
   if (is_child)
     {

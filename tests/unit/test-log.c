@@ -16,11 +16,11 @@
 
 #define SECRET "s3cret"
 
-/* Whatever is logged, by any thread. */
+/* Everything that any thread logs. */
 static Monitor monitor;
 static GString *logged;
 static gboolean is_stuck;  /* under the monitor: the writer does not return */
-static gboolean in_writer; /* likewise: it was called */
+static gboolean in_writer; /* under the monitor: the writer was called */
 
 static GLogWriterOutput
 write_log (GLogLevelFlags   level,
@@ -44,7 +44,7 @@ write_log (GLogLevelFlags   level,
   return G_LOG_WRITER_HANDLED;
 }
 
-/* And by those that use the older interface. */
+/* Receives the messages of the older interface. */
 static void
 handle_log (const char     *domain,
             GLogLevelFlags  level,
@@ -115,7 +115,7 @@ test_change_of_level (void)
   g_assert_cmpuint (evaluated, ==, 1);
 }
 
-/* What a check finds is returned, and written nowhere. */
+/* The messages of a check are returned, and not logged. */
 static void
 test_collector (void)
 {
@@ -150,7 +150,7 @@ test_name (void)
   g_assert_nonnull (strstr (unnamed, "MESSAGE=test: first "));
   g_assert_null (strstr (unnamed, "TCP_TUNNEL_NAME"));
 
-  /* It may come from elsewhere, and cannot forge a line. */
+  /* The name may come from elsewhere, and must not forge a line. */
   tcp_log_set_name (log, "a name\nfrom afar\033");
   tcp_log_info (log, "second");
   named = take_log ();
@@ -163,7 +163,7 @@ test_name (void)
   g_assert_nonnull (strstr (unnamed_again, "MESSAGE=test: third "));
 }
 
-/* A warning would end a program that makes warnings fatal. */
+/* The library never logs a warning or an error of GLib, which would end a program that makes them fatal. */
 static void
 test_never_fatal (void)
 {
@@ -239,7 +239,7 @@ test_status_from_threads (void)
   g_assert_cmpuint (tcp_status_get (status, reconnects), ==, N_ROUNDS * G_N_ELEMENTS (threads));
 }
 
-/* All that can be read of the object, but for what the application put there itself. */
+/* No readable property contains the secret, except for those in which the application set it itself. */
 static void
 check_properties (GObject *object)
 {
@@ -296,7 +296,7 @@ test_secrets (void)
   g_assert_null (strstr (last->message, SECRET));
   check_properties (G_OBJECT (tunnel));
 
-  /* The same for one that has started. */
+  /* The same holds for an endpoint that has started. */
   g_clear_error (&error);
   g_object_set (tunnel, "mode", TCP_TUNNEL_MODE_SINGLETON, "max-reconnect-attempts", 0, NULL);
   g_signal_connect (tunnel, "failed", G_CALLBACK (on_failed), &failure);
@@ -319,8 +319,8 @@ test_secrets (void)
   close (fd);
 }
 
-/* Lines are kept up to a limit while the writer is stuck, and nobody waits for it. Those that were
- * dropped are counted. */
+/* While the writer is stuck, up to a limit lines are kept and no thread waits for it. The lines that were dropped are
+ * counted. */
 static void
 test_stuck (void)
 {

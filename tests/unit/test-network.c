@@ -37,9 +37,9 @@ test_slept (void)
     { 5 * G_TIME_SPAN_SECOND, 7 * G_TIME_SPAN_SECOND, FALSE },
     { 5 * G_TIME_SPAN_SECOND, 7 * G_TIME_SPAN_SECOND + 1, TRUE },
     { 5 * G_TIME_SPAN_SECOND, 30 * G_TIME_SPAN_DAY, TRUE },
-    /* A process that was stopped, or had no time to look, has not slept. */
+    /* A process that was stopped, or was too busy to check the clocks, has not slept. */
     { G_TIME_SPAN_DAY, G_TIME_SPAN_DAY, FALSE },
-    /* The clocks are not read at the same time. */
+    /* The clocks are not read at the same instant. */
     { 5 * G_TIME_SPAN_SECOND + 500, 5 * G_TIME_SPAN_SECOND, FALSE },
   };
 
@@ -106,8 +106,7 @@ append_route (GByteArray *messages,
   append_message (messages, type, body);
 }
 
-/* Takes nothing but what it is given: each length is looked at in memory that has no
- * byte more. */
+/* Copies the messages to a block of exactly @length bytes, so that a sanitizer finds any access beyond them. */
 static gboolean
 is_change (GByteArray *messages,
            gsize       length)
@@ -142,7 +141,7 @@ test_messages (void)
   append_route (messages, RTM_DELROUTE, 0, RTN_UNICAST);
   check_message (messages, TRUE);
 
-  /* Not of this machine's connection, */
+  /* Not an address or route that leads out of this machine, */
   append_address (messages, RTM_NEWADDR, RT_SCOPE_LINK, 0, 0);
   check_message (messages, FALSE);
   append_address (messages, RTM_DELADDR, RT_SCOPE_HOST, 0, 0);
@@ -151,7 +150,7 @@ test_messages (void)
   check_message (messages, FALSE);
   append_route (messages, RTM_NEWROUTE, 0, RTN_UNREACHABLE);
   check_message (messages, FALSE);
-  /* or not new. */
+  /* or not a new one. */
   append_address (messages, RTM_NEWADDR, RT_SCOPE_UNIVERSE, 0, 1);
   check_message (messages, FALSE);
   append_address (messages, RTM_NEWADDR, RT_SCOPE_UNIVERSE, IFA_F_TENTATIVE, 0);
@@ -159,13 +158,13 @@ test_messages (void)
   append_address (messages, RTM_NEWADDR, RT_SCOPE_UNIVERSE, IFA_F_DEPRECATED, 0);
   check_message (messages, FALSE);
 
-  /* One of several is enough. */
+  /* One change among several messages is enough. */
   append_route (messages, RTM_NEWROUTE, 8, RTN_UNICAST);
   append_address (messages, RTM_NEWADDR, RT_SCOPE_LINK, 0, 0);
   append_route (messages, RTM_DELROUTE, 0, RTN_UNICAST);
   check_message (messages, TRUE);
 
-  /* A length of 0 leads nowhere. */
+  /* A length of 0 does not cause an endless loop. */
   memset (garbage, 0, sizeof (garbage));
   g_assert_false (tcp_network_is_change (garbage, sizeof (garbage)));
   for (guint i = 0; i < 100000; i++)
@@ -204,7 +203,7 @@ on_changed_free (gpointer user_data)
   g_clear_pointer (&watch->network, tcp_network_free);
 }
 
-/* Gives the loopback interface of our namespace an address, and takes the last. */
+/* Gives the loopback interface of our namespace an address, which replaces the previous one. */
 static void
 set_address (guint8 last)
 {
@@ -235,7 +234,8 @@ test_addresses (void)
   set_address (2);
   WAIT_UNTIL (watch.calls == 1);
 
-  /* Many are one; and the last is told, though it comes too soon after the first. */
+  /* Many changes at once cause one call; and the last one is reported, even if it follows too soon after the
+   * first. */
   for (guint8 i = 3; i < 50; i++)
     set_address (i);
   WAIT_UNTIL (watch.calls == 2);
@@ -260,7 +260,7 @@ test_free (void)
   WAIT_UNTIL (watch.calls == 1);
   g_assert_null (watch.network);
 
-  /* Nor is anything left of one that has something to tell. */
+  /* A call that was due is not made after the free. */
   watch.network = tcp_network_new (log, on_changed_free, &watch);
   set_address (61);
   tcp_network_free (watch.network);
@@ -303,7 +303,7 @@ leave_reactor (gpointer data)
   tcp_timer_clear (data);
 }
 
-/* Where it cannot be had, it is not there. */
+/* Where changes cannot be watched, the object works without any. */
 static void
 test_none (void)
 {
@@ -318,7 +318,7 @@ test_none (void)
   guint n_threads = tcp_io_thread_count ();
 
   g_log_set_writer_func (count_message, &messages, NULL);
-  /* They take descriptors of their own, without which there is nothing. */
+  /* These need descriptors of their own, and have to exist before. */
   g_main_context_default ();
   g_assert_cmpuint (n_threads, <=, G_N_ELEMENTS (timers));
   for (guint i = 0; i < n_threads; i++)
@@ -328,8 +328,8 @@ test_none (void)
       tcp_io_thread_release (thread);
     }
   g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &before));
-  /* There is none above the usual three. A lower limit would also make poll () fail, in another
-   * thread of the process. */
+  /* Leaves no descriptor beyond the standard three. A lower limit would also make poll () fail in another thread of
+   * the process. */
   none = before;
   none.rlim_cur = STDERR_FILENO + 1;
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &none));
@@ -355,7 +355,7 @@ int
 main (int    argc,
       char **argv)
 {
-  /* Before there is any thread. */
+  /* This has to happen before there is another thread. */
   alone = unshare (geteuid () == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) == 0;
   g_test_init (&argc, &argv, NULL);
 

@@ -5,10 +5,10 @@
 
 #define SECOND G_TIME_SPAN_SECOND
 
-/* So many failures at once have no consequence. */
+/* This many failures at once have no consequence. */
 #define FREE 20
 
-/* So many addresses are remembered for their failures. */
+/* This many addresses are kept for their failures. */
 #define REMEMBERED 1024
 
 static TcpOrigin *
@@ -58,13 +58,13 @@ test_failures (void)
     g_assert_cmpint (tcp_origin_fail (origin, SECOND), <=, SECOND);
   g_assert_cmpint (tcp_origin_fail (origin, SECOND), ==, SECOND);
 
-  /* One is forgiven each second, however many there were. */
+  /* One failure per second is forgiven, however many there were. */
   g_assert_cmpint (tcp_origin_fail (origin, 11 * SECOND), <, SECOND);
   g_assert_cmpint (tcp_origin_fail (origin, 100 * SECOND), ==, 0);
   tcp_origins_free (origins);
 }
 
-/* To come back on another connection helps nobody. */
+/* A new connection does not reset the failures. */
 static void
 test_memory (void)
 {
@@ -78,7 +78,7 @@ test_memory (void)
   g_assert_cmpint (tcp_origin_fail (origin, 0), >, 0);
   tcp_origins_release (origins, origin, 0);
 
-  /* Until it is forgiven. */
+  /* An address is dropped once its failures are forgiven. */
   tcp_origins_release (origins, get (origins, 2), 100 * SECOND);
   g_assert_cmpuint (tcp_origins_get_size (origins), ==, 0);
   tcp_origins_free (origins);
@@ -99,7 +99,7 @@ fill (TcpOrigins *origins,
     }
 }
 
-/* Those with wrong tokens do not make it forget those with good ones. */
+/* Addresses with wrong tokens do not displace those with valid ones. */
 static void
 test_bound (void)
 {
@@ -116,7 +116,7 @@ test_bound (void)
   tcp_origins_free (origins);
 }
 
-/* A good token is remembered without an end. */
+/* An address that has sent a valid token is kept without a time limit. */
 static void
 test_known (void)
 {
@@ -166,7 +166,7 @@ get_by_text (TcpOrigins *origins,
   return tcp_origins_get (origins, address, trusted);
 }
 
-/* A proxy is trusted, and its neighbours in the network are not, whoever came first or last. */
+/* A trusted proxy does not make its neighbours in the network trusted, whichever of them came first. */
 static void
 test_trusted (void)
 {
@@ -181,7 +181,7 @@ test_trusted (void)
   g_assert_true (get_by_text (origins, "2001:db8::1", TRUE) == proxy);
   g_assert_cmpuint (proxy->pending, ==, 2);
 
-  /* It is again when it comes back. */
+  /* It is trusted again when it returns. */
   tcp_origins_release (origins, proxy, 0);
   tcp_origins_release (origins, proxy, 0);
   g_assert_cmpuint (tcp_origins_get_size (origins), ==, 1);

@@ -89,13 +89,13 @@ test_tagged_short (void)
     {
       g_assert_cmpint (decode (&tagged, "\1\2\3", length, TRUE, TRUE), ==, TCP_PLAIN_NOTHING);
       g_assert_nonnull (tagged.frame.reason);
-      /* What is missing is not taken from the next message. */
+      /* The missing bytes are not taken from the next message. */
       decode (&tagged, "\0\0\0\5z", 5, TRUE, TRUE);
       assert_data (&tagged, 5, "z", 1);
     }
 }
 
-/* Every way to cut a message into three, empty pieces among them. */
+/* Tries every way to cut a message into three pieces, some of which are empty. */
 static void
 check_pieces (const char *message,
               gsize       length)

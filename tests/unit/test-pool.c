@@ -14,8 +14,8 @@
 typedef struct
 {
   TcpIoThread *io;
-  GThread *thread;     /* the I/O thread, as the calls saw it */
-  guint expected;      /* of the I/O thread */
+  GThread *thread;     /* the I/O thread that the calls ran on */
+  guint expected;      /* on the I/O thread: the number of the next call */
   gboolean in_order;
   TcpTimer *timer;
   atomic_uint destroyed;
@@ -76,7 +76,7 @@ call_count (Fixture *fixture,
   tcp_io_thread_call (fixture->io, count, call, call_free);
 }
 
-/* What was asked for before is still done. */
+/* Releases the thread; a call that was invoked before is still made. */
 static void
 end (Fixture *fixture)
 {
@@ -97,7 +97,7 @@ test_order (void)
   for (guint i = 0; i < N_CALLS; i++)
     invoke_count (&fixture, i);
 
-  /* A synchronous call waits for those before it as well. */
+  /* A synchronous call also waits for the earlier ones. */
   tcp_io_thread_invoke_sync (fixture.io, nothing, NULL);
   g_assert_cmpuint (fixture.expected, ==, N_CALLS);
   g_assert_true (fixture.in_order);
@@ -111,7 +111,7 @@ nested (gpointer data)
 {
   Fixture *fixture = data;
 
-  /* Not within this call. */
+  /* Not made within this call. */
   invoke_count (fixture, 0);
   g_assert_cmpuint (fixture->expected, ==, 0);
 }
@@ -132,7 +132,7 @@ call_at_once (gpointer data)
 {
   Fixture *fixture = data;
 
-  /* Nothing waits, not even this call, which is a call as well: so that has to be over. */
+  /* No earlier call waits, but this one is a call itself, and has to end first. */
   invoke_count (fixture, 0);
   call_count (fixture, 1);
   g_assert_cmpuint (fixture->expected, ==, 0);
@@ -143,11 +143,11 @@ on_at_once (gpointer user_data)
 {
   Fixture *fixture = user_data;
 
-  /* From a callback of the reactor, where nothing waits. */
+  /* A call from a callback of the reactor is made at once, as nothing waits. */
   call_count (fixture, 2);
   g_assert_cmpuint (fixture->expected, ==, 3);
   g_assert_cmpuint (atomic_load (&fixture->destroyed), ==, 3);
-  /* But it does not overtake what was asked for before. */
+  /* But it does not overtake a call that was invoked before. */
   invoke_count (fixture, 3);
   call_count (fixture, 4);
   g_assert_cmpuint (fixture->expected, ==, 3);
@@ -173,7 +173,7 @@ test_call (void)
   g_assert_cmpuint (fixture.expected, ==, 2);
   tcp_io_thread_invoke_sync (fixture.io, set_timer, &fixture);
   WAIT_UNTIL (atomic_load (&fixture.destroyed) == 5);
-  /* From another thread it is like any other. */
+  /* From another thread it is like any other call. */
   call_count (&fixture, 5);
   tcp_io_thread_invoke_sync (fixture.io, nothing, NULL);
   g_assert_cmpuint (fixture.expected, ==, 6);
@@ -199,8 +199,8 @@ test_context (void)
   end (&fixture);
 }
 
-/* Those who ask are spread over the threads, of which there are as many as was said, and
- * a thread that was let go of is the first to be had again. */
+/* Acquisitions are spread over the configured number of threads, and a thread that was released is the first to be
+ * acquired again. */
 static void
 test_spread (void)
 {
@@ -223,7 +223,7 @@ test_spread (void)
     tcp_io_thread_release (first[i]);
 }
 
-/* The index of a thread is the same at all times, whoever else uses it. */
+/* An index always means the same thread, whoever else uses it. */
 static void
 test_by_index (void)
 {
@@ -249,7 +249,7 @@ test_by_index (void)
 typedef struct
 {
   TcpIoThread *io;
-  guint *counter; /* only touched on the I/O thread */
+  guint *counter; /* only accessed on the I/O thread */
 } Caller;
 
 static void
@@ -284,7 +284,7 @@ test_many_threads (void)
   end (&fixture);
 }
 
-/* Without descriptors no thread starts, which is an error; once there is one, it does for all. */
+/* Without descriptors no thread starts, which is an error; once one runs, it is used in place of all others. */
 static void
 test_no_descriptors (void)
 {
@@ -302,7 +302,7 @@ test_no_descriptors (void)
   test_set_descriptors (before);
   thread = tcp_io_thread_acquire (&error);
   g_assert_no_error (error);
-  /* It has all that it needs only when it runs. */
+  /* The thread has opened all its descriptors only when it runs. */
   tcp_io_thread_invoke_sync (thread, nothing, NULL);
   test_set_descriptors (0);
   for (guint i = 0; i < tcp_io_thread_count (); i++)
@@ -394,7 +394,7 @@ test_probe (void)
   g_mutex_unlock (&state.mutex);
   WAIT_UNTIL (third.over);
   g_assert_no_error (third.error);
-  /* What the second left behind. */
+  /* Lets the cancelled probe end completely. */
   tcp_io_thread_invoke_sync (two, nothing, NULL);
   while (g_main_context_iteration (NULL, FALSE))
     ;
@@ -409,7 +409,7 @@ main (int    argc,
 {
   g_setenv ("TCP_TUNNEL_IO_THREADS", G_STRINGIFY (N_THREADS), TRUE);
   g_test_init (&argc, &argv, NULL);
-  /* First, while there are no threads. */
+  /* This has to be the first, as there must be no threads yet. */
   g_test_add_func ("/pool/no-descriptors", test_no_descriptors);
   g_test_add_func ("/pool/order", test_order);
   g_test_add_func ("/pool/from-the-io-thread", test_from_the_io_thread);

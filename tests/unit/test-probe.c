@@ -8,10 +8,10 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-/* Far off: no deadline passes on its own in a test that does not want it to. */
+/* Far in the future: no deadline passes unless the test causes it. */
 #define LONG 60000
 
-/* Asks where nothing else does, and is content with an answer. */
+/* A probe sends a ping where there are none otherwise, and ends with the pong. */
 static void
 test_answered (void)
 {
@@ -57,7 +57,7 @@ check_dead (guint interval,
   g_assert_error (end->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT);
 }
 
-/* Where it takes long, more time is given than where it does not, or is not known. */
+/* On a path with a long round trip, a probe has more time than on one with a short or an unknown one. */
 static void
 test_timeout (void)
 {
@@ -76,7 +76,8 @@ test_timeout (void)
   g_assert_cmpuint (tcp_channel_get_probe_timeout (end->channel), ==, 6000);
 }
 
-/* Nobody answers: whether or not a ping was under way, and however long that had. */
+/* A peer that does not answer a probe is considered dead, whether or not a ping was under way, and whatever its
+ * timeout. */
 static void
 test_dead (void)
 {
@@ -88,7 +89,7 @@ test_dead (void)
   check_dead (LONG, 50, LONG);
 }
 
-/* Without any timeout it is but a ping. */
+/* Without any timeout a probe is only a ping. */
 static void
 test_for_ever (void)
 {
@@ -108,7 +109,7 @@ test_for_ever (void)
   g_assert_cmpint (tcp_timer_get (end->channel->keepalive.timer), ==, -1);
 }
 
-/* Who asks again does not put the verdict off; who asks for an earlier one gets it. */
+/* A later probe does not postpone the deadline of an earlier one, but may bring it forward. */
 static void
 test_again (void)
 {
@@ -136,13 +137,13 @@ test_again (void)
   g_assert_cmpint (end->channel->keepalive.asked, ==, asked);
   raw_end_wait_ping (raw, &ping);
 
-  /* The last one's answer will do. */
+  /* The answer to the last ping is enough. */
   raw_end_answer_ping (raw, TRUE, ping);
   WAIT_UNTIL (end->channel->keepalive.round_trip >= 0);
   g_assert_cmpint (end->channel->keepalive.deadline, ==, 0);
 }
 
-/* An end that does not read would see no answer: it asks when it reads again. */
+/* A paused channel would not see the answer: it probes when it is resumed. */
 static void
 check_paused (gboolean before)
 {
@@ -182,7 +183,7 @@ test_paused (void)
   check_paused (FALSE);
 }
 
-/* From here on nothing arrives at this end: its kernel drops it, and acknowledges nothing. */
+/* From now on nothing arrives at @fd: its kernel drops all packets, and acknowledges none. */
 static void
 go_deaf (int fd)
 {
@@ -192,7 +193,8 @@ go_deaf (int fd)
   g_assert_no_errno (setsockopt (fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof (program)));
 }
 
-/* Until the kernel would not take what came last for anything newer. */
+/* Waits so long that the times of the last data and of the last acknowledgement cannot count as newer than a
+ * probe. */
 static void
 wait_for_quiet (ChannelEnd *end)
 {
@@ -208,7 +210,8 @@ wait_for_quiet (ChannelEnd *end)
     }
 }
 
-/* What was acknowledged before, or had arrived and is only read now, is no sign of life. */
+/* Data that was acknowledged before, or that had arrived and is only read now, does not show that the peer is
+ * alive. */
 static void
 check_cut (gboolean unread)
 {
@@ -243,7 +246,7 @@ test_cut (void)
   check_cut (TRUE);
 }
 
-/* A sign of life is not yet an answer, without which it goes on to be asked as often. */
+/* Data shows that the peer is alive, but is not an answer: without one, the channel probes again. */
 static void
 test_cut_later (void)
 {
@@ -272,7 +275,7 @@ test_cut_later (void)
   g_assert_error (end->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT);
 }
 
-/* One that is merely slow, or does not read for now, lives. */
+/* A peer that is merely slow, or does not read for some time, is not considered dead. */
 static void
 check_slow (gsize step)
 {
@@ -303,7 +306,7 @@ test_slow (void)
   check_slow (5000);
 }
 
-/* An orderly end is not hurried. */
+/* A channel that is being closed is not probed. */
 static void
 test_closing (void)
 {

@@ -19,7 +19,7 @@ check_written (const char *source,
   g_assert_cmpmem (data, tcp_proxy_header_write (data, from, to), expected, length);
 }
 
-/* By the bytes of the specification (proxy-protocol.txt of HAProxy, section 2.2). */
+/* The bytes follow the specification (proxy-protocol.txt of HAProxy, section 2.2). */
 static void
 test_write (void)
 {
@@ -39,7 +39,7 @@ test_write (void)
   check_written ("192.0.2.1", NULL, local, sizeof local - 1);
 }
 
-/* Each piece of it needs more; all of it says who it is, and where what follows begins. */
+/* Each incomplete header needs more bytes; a complete one yields the source, and where the data after it begins. */
 static void
 check_read (const char *data,
             gsize       length,
@@ -99,7 +99,7 @@ test_bad (void)
   g_assert_cmpint (parse ("\x16\x03\x01", 3), ==, TCP_PROXY_HEADER_NONE);
   g_assert_cmpint (parse ("\r\n\r\n\r", 5), ==, TCP_PROXY_HEADER_NONE);
   g_assert_cmpint (parse ("PROXY TCP4 192.0.2.1 ", 21), ==, TCP_PROXY_HEADER_NONE);
-  /* Another version, another command, addresses that are cut off, and far too much. */
+  /* Another version, another command, addresses that are cut off, and a length that is far too large. */
   g_assert_cmpint (parse (SIGNATURE "\x11\x11\x00\x0c", 16), ==, TCP_PROXY_HEADER_BAD);
   g_assert_cmpint (parse (SIGNATURE "\x22\x11\x00\x0c", 16), ==, TCP_PROXY_HEADER_BAD);
   g_assert_cmpint (parse (SIGNATURE "\x21\x11\x00\x0b", 16), ==, TCP_PROXY_HEADER_BAD);

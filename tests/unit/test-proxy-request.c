@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* What one request led to. */
+/* The result of one request. */
 typedef struct
 {
   TcpProxyStep step;
@@ -24,7 +24,7 @@ outcome_clear (Outcome *self)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Outcome, outcome_clear)
 
-/* In pieces of @piece bytes. */
+/* Feeds the request in pieces of @piece bytes. */
 static Outcome
 ask (const TcpProxyClass *class,
      const guint8        *data,
@@ -54,7 +54,7 @@ ask (const TcpProxyClass *class,
   return outcome;
 }
 
-/* However it is cut, and whatever follows. */
+/* Checks a request however it is cut into pieces, with data behind it. */
 static void
 check (const TcpProxyClass *class,
        const void          *data,
@@ -113,7 +113,7 @@ test_socks (void)
   /* An IPv4 address within IPv6. */
   check_socks (TCP_PROXY_ASKED, "10.0.0.1:80", WELCOME,
                5, 1, 0, 5, 1, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1, 0, 80);
-  /* A name that is not in ASCII. */
+  /* A name that is not ASCII. */
   check_socks (TCP_PROXY_ASKED, "xn--bcher-kva:80", WELCOME, 5, 1, 0, 5, 1, 0, 3, 7, 'b', 0xc3, 0xbc, 'c', 'h', 'e', 'r', 0, 80);
   check_socks (TCP_PROXY_MORE, NULL, WELCOME, 5, 1, 0, 5, 1, 0, 1, 10, 0, 0, 1, 0);
   check_socks (TCP_PROXY_MORE, NULL, "", 5, 2, 0);
@@ -122,19 +122,19 @@ test_socks (void)
 static void
 test_socks_refusals (void)
 {
-  /* Of methods and versions. */
+  /* Wrong methods and versions. */
   check_socks (TCP_PROXY_BAD, NULL, "\x05\xff", 5, 1, 2);
   check_socks (TCP_PROXY_BAD, NULL, "\x05\xff", 5, 0);
   check_socks (TCP_PROXY_BAD, NULL, "\x00\x5b\x00\x00\x00\x00\x00\x00", 4, 1, 0, 80, 10, 0, 0, 1, 0);
   check_socks (TCP_PROXY_BAD, NULL, "", 'G', 'E', 'T', ' ');
   check_socks (TCP_PROXY_BAD, NULL, "", 0x16, 3, 1);
-  /* Of requests. */
+  /* Wrong requests. */
   check_socks (TCP_PROXY_BAD, NULL, WELCOME REPLY ("\x01"), 5, 1, 0, 4, 1, 0, 1, 10, 0, 0, 1, 0, 80);
   check_socks (TCP_PROXY_BAD, NULL, WELCOME REPLY ("\x01"), 5, 1, 0, 5, 1, 1, 1, 10, 0, 0, 1, 0, 80);
   check_socks (TCP_PROXY_BAD, NULL, WELCOME REPLY ("\x07"), 5, 1, 0, 5, 2, 0, 1, 10, 0, 0, 1, 0, 80);
   check_socks (TCP_PROXY_BAD, NULL, WELCOME REPLY ("\x07"), 5, 1, 0, 5, 3, 0, 1, 10, 0, 0, 1, 0, 80);
   check_socks (TCP_PROXY_BAD, NULL, WELCOME REPLY ("\x08"), 5, 1, 0, 5, 1, 0, 2);
-  /* Of targets that there cannot be. */
+  /* Impossible targets. */
   check_socks (TCP_PROXY_BAD, NULL, WELCOME REPLY ("\x04"), 5, 1, 0, 5, 1, 0, 1, 10, 0, 0, 1, 0, 0);
   check_socks (TCP_PROXY_BAD, NULL, WELCOME REPLY ("\x04"), 5, 1, 0, 5, 1, 0, 3, 0, 0, 80);
   check_socks (TCP_PROXY_BAD, NULL, WELCOME REPLY ("\x04"), 5, 1, 0, 5, 1, 0, 3, 3, 'd', 0, 'b', 0, 80);
@@ -215,7 +215,7 @@ test_http_refusals (void)
   check_bad ("connect web:443 HTTP/1.1\r\n\r\n", "405 Method Not Allowed");
 }
 
-/* One that never ends is not kept. */
+/* A head that never ends is not kept. */
 static void
 test_http_endless (void)
 {

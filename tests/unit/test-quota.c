@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-/* Those that are refused take no place: one that is freed is there for the next. */
+/* Those that are refused take no place: a place that is freed is available to the next. */
 static void
 test_refused (void)
 {
@@ -58,7 +58,7 @@ take_all (TcpQuota      *quota,
   return share->used - before;
 }
 
-/* However much the first take, each of the others finds its part, also after some have left. */
+/* However many places the first ones take, each of the others finds its reserved part, also after some have left. */
 static void
 test_set_aside (void)
 {
@@ -87,7 +87,7 @@ test_set_aside (void)
   tcp_quota_clear (&quota);
 }
 
-/* A quarter is not enough for one each, but half is; with still more principals nothing is set aside. */
+/* A quarter is not enough for one place each, but half is; with still more principals no places are reserved. */
 static void
 test_set_aside_for_many (void)
 {
@@ -109,7 +109,7 @@ test_set_aside_for_many (void)
   tcp_quota_clear (&quota);
 }
 
-/* Principals come and go while places are taken. */
+/* Principals are added and removed while places are taken. */
 static void
 test_set_aside_again (void)
 {
@@ -122,7 +122,8 @@ test_set_aside_again (void)
   g_assert_cmpuint (take_all (&quota, &shares[0]), ==, 75);
   g_assert_cmpuint (take_all (&quota, &shares[1]), ==, 25);
 
-  /* What is now another's part is in use until it is returned; those who have more find no further place. */
+  /* A part that is now reserved for others stays in use until it is returned; those who have more than their share
+   * get no further place. */
   tcp_quota_set_aside (&quota, 5, both, 2, 0);
   g_assert_cmpuint (take_all (&quota, &shares[2]), ==, 0);
   for (guint i = 0; i < 10; i++)
@@ -176,7 +177,7 @@ test_half_full (void)
   tcp_quota_clear (&quota);
 }
 
-/* Each thread has at most one, and there is one for each, though others are refused beside them. */
+/* Each thread takes at most one place, and there is one for each, even while others are refused at the same time. */
 
 #define THREADS 3
 #define TURNS 200000
@@ -220,7 +221,7 @@ test_threads (void)
   tcp_quota_clear (&places);
 }
 
-/* One of whom nobody knew that it would come has no part of its own, and becomes one of those who have. */
+/* A share of a guest has no reserved part, and gets one when the guest becomes a principal. */
 static void
 test_guests (void)
 {

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Runs the reactor until there is nothing left that is due. */
+/* Runs the reactor until nothing is due any more. */
 static void
 run (void)
 {
@@ -59,7 +59,7 @@ test_timer (void)
   g_assert_cmpint (tcp_timer_get (timed.timer), ==, timed.when);
   WAIT_UNTIL (timed.calls == 2);
 
-  /* Set again, taken back, and both. */
+  /* A timer is set again, cancelled, and both. */
   tcp_timer_set (timed.timer, tcp_now () + G_TIME_SPAN_HOUR);
   timed.when = 0;
   tcp_timer_set (timed.timer, 0);
@@ -76,7 +76,7 @@ test_timer (void)
   g_assert_null (timed.timer);
 }
 
-/* However they are set, moved and taken back, they come in the order of their times. */
+/* However the timers are set, moved and cancelled, they expire in the order of their times. */
 static void
 test_timer_order (void)
 {
@@ -147,7 +147,7 @@ on_watched (GIOCondition condition,
   self->watched++;
 }
 
-/* One that sets itself, to be called at once, keeps nothing else from being called. */
+/* A timer that sets itself to expire at once does not keep other callbacks from being called. */
 static void
 test_timer_again (void)
 {
@@ -176,7 +176,7 @@ on_clear_all (gpointer user_data)
   tcp_timer_clear (&self->other);
 }
 
-/* A callback may free its own timer, and others that are due too. */
+/* A callback may free its own timer, and others that are due as well. */
 static void
 test_timer_clear (void)
 {
@@ -253,7 +253,7 @@ test_watch (void)
   g_main_context_iteration (NULL, FALSE);
   g_assert_cmpuint (pair.calls, ==, 1);
   g_assert_cmpuint (pair.condition, ==, G_IO_IN);
-  /* As long as it holds. */
+  /* It is called as long as the condition holds. */
   g_main_context_iteration (NULL, FALSE);
   g_assert_cmpuint (pair.calls, ==, 2);
 
@@ -272,7 +272,7 @@ test_watch (void)
   pair_close (&pair);
 }
 
-/* A hang-up is told whatever was asked for, but not while the watch rests. */
+/* A hang-up is reported whatever the condition of the watch, but not while the watch rests. */
 static void
 test_watch_rest (void)
 {
@@ -295,8 +295,8 @@ test_watch_rest (void)
   pair_close (&pair);
 }
 
-/* One that is cleared by the callback of another is not called any more, though it was
- * ready; nor does another take its place by the number of its descriptor. */
+/* A watch that is cleared by the callback of another is not called any more, although it was ready; nor is another
+ * that gets the same descriptor number. */
 static void
 test_watch_clear (void)
 {
@@ -317,7 +317,7 @@ test_watch_clear (void)
     }
 }
 
-/* What is idle costs the main context nothing: it knows of one descriptor. */
+/* Idle watches cost the main context nothing: it has a single descriptor for all of them. */
 static void
 test_idle (void)
 {
@@ -338,7 +338,7 @@ test_idle (void)
   g_assert_cmpint (g_main_context_query (g_main_context_default (), G_MAXINT, &timeout, fds, G_N_ELEMENTS (fds)), ==, before);
   g_main_context_release (NULL);
 
-  /* Yet each is heard. */
+  /* Yet each watch is called. */
   for (guint i = 0; i < N; i++)
     g_assert_cmpint (write (pairs[i].fds[1], "a", 1), ==, 1);
   for (guint i = 0; i < N; i++)
@@ -347,7 +347,7 @@ test_idle (void)
     pair_close (&pairs[i]);
 }
 
-/* Each context has one of its own, also within a thread. */
+/* Each context has a reactor of its own, also within one thread. */
 static void
 test_contexts (void)
 {
@@ -395,7 +395,7 @@ clear_watch (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-/* What comes before the reactor clears a watch whose event was found already. */
+/* A source that is dispatched before the reactor clears a watch whose event was found already. */
 static void
 test_polled_clear (void)
 {
@@ -433,7 +433,8 @@ call_from_thread (gpointer user_data)
   return NULL;
 }
 
-/* A call of another thread ends the wait, again and again, though the context knows of nothing but the reactor. */
+/* A call from another thread ends the wait, again and again, although the context has no descriptor but the
+ * reactor's. */
 static void
 test_polled_wakeup (void)
 {
@@ -451,7 +452,7 @@ test_polled_wakeup (void)
       g_thread_join (thread);
     }
   g_assert_cmpuint (pair.calls, ==, 0);
-  /* Nothing is left of them that would end it at once. */
+  /* None of the calls has left anything that would end the next wait at once. */
   g_assert_false (g_main_context_pending (NULL));
 
   g_assert_cmpint (write (pair.fds[1], "a", 1), ==, 1);
@@ -470,7 +471,7 @@ on_other_readable (int          fd,
   return G_SOURCE_REMOVE;
 }
 
-/* A source of GIO with a descriptor of its own is heard as well, and the reactor beside it. */
+/* A GIO source with a descriptor of its own is dispatched as well, beside the reactor. */
 static void
 test_polled_beside (void)
 {

@@ -28,7 +28,7 @@ check_bad (const char *query)
   g_assert_null (request);
   g_assert_cmpuint (refusal.status, ==, 400);
   g_assert_nonnull (refusal.text);
-  /* A stranger's words are not said back. */
+  /* Text of a stranger is not repeated. */
   g_assert_null (strstr (refusal.text, "bogus"));
 }
 

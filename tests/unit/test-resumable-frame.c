@@ -6,7 +6,7 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
-/* As docs/resumable.md has it, byte by byte. */
+/* The bytes follow docs/resumable.md. */
 #define HELLO                                                                            \
   "\x10\0\0\0" "\0\0\0\0" "\0\1" "\0\0" "\x11\x22\x33\x44\x55\x66\x77\x88" "\0\0\0\0\0\0\1\7" \
   "\0\4\0\0" "\0\1\0\0" "\0\0\0\x64" "\0\0\0\x1e" "\0\0\0\0"
@@ -45,7 +45,7 @@ assert_refused (const guint8 *data,
   g_test_message ("%s", what);
   g_assert_false (tcp_resumable_decode (data, length, &frame, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL);
-  /* Also if nobody wants to know why. */
+  /* This also works without a GError. */
   g_assert_false (tcp_resumable_decode (data, length, &frame, NULL));
 }
 
@@ -98,7 +98,7 @@ test_decode (void)
   g_assert_cmpmem (frame.payload, frame.length, "taken", 5);
 }
 
-/* The OPEN of a gateway names a listener. */
+/* The OPEN of a gateway contains the id of a listener. */
 static void
 test_arrival (void)
 {
@@ -148,7 +148,7 @@ test_hello (void)
   g_assert_cmpmem (again->payload, again->length, HELLO, sizeof (HELLO) - 1);
 }
 
-/* Of which byte, and what it becomes. */
+/* The byte that is changed, and its new value. */
 static void
 test_hello_refused (void)
 {
@@ -159,7 +159,7 @@ test_hello_refused (void)
   } changes[] = {
     { 9, 2 },     /* version */
     { 8, 1 },     /* version, the upper byte */
-    { 28, 0x80 }, /* more credit than there may be */
+    { 28, 0x80 }, /* more credit than allowed */
   };
   guint8 data[] = HELLO;
   TcpResumableFrame frame;
@@ -177,7 +177,7 @@ test_hello_refused (void)
       data[changes[i].at] = before;
     }
 
-  /* A payload of nothing at all, and one that would take a frame for every few bytes. */
+  /* A maximum payload of 0, and one that would need a frame for every few bytes. */
   memset (data + 32, 0, 4);
   g_assert_true (tcp_resumable_decode (data, sizeof (data) - 1, &frame, NULL));
   g_assert_false (tcp_resumable_decode_hello (&frame, &hello, NULL));
@@ -188,7 +188,7 @@ test_hello_refused (void)
   g_assert_cmpuint (hello.max_payload, ==, 1024);
 }
 
-/* A client would keep what is lost, and wait, for as long. */
+/* The timeout is bounded: a client would keep unacknowledged data, and wait, for that long. */
 static void
 test_hello_timeout (void)
 {
@@ -205,7 +205,7 @@ test_hello_timeout (void)
   g_assert_cmpuint (hello.session_timeout, ==, 86400);
 }
 
-/* From an end that knows more: what this one knows of it is what it was. */
+/* A HELLO of a later version is longer; the fields that this version knows keep their meaning. */
 static void
 test_later_hello (void)
 {
@@ -227,7 +227,7 @@ test_later_hello (void)
   assert_refused (data, sizeof data, "HELLO that is longer than any may be");
 }
 
-/* Whatever their flags, ids and payloads. */
+/* Frames of later types are accepted, whatever their flags, ids and payloads. */
 static void
 test_later_types (void)
 {
@@ -292,7 +292,7 @@ test_refused (void)
   assert_refused ((const guint8 *) HELLO, sizeof (HELLO) - 2, "HELLO that is short");
 }
 
-/* One byte more than there may be, and that many. */
+/* The maximum length is accepted, and one byte more is not. */
 static void
 test_sizes (void)
 {
@@ -343,14 +343,14 @@ test_encode (void)
   ASSERT_FRAME (tcp_resumable_encode_window (5, 0x10203), "\6\0\0\0\0\0\0\5\0\1\2\3");
   ASSERT_FRAME (tcp_resumable_encode_ack (0x102030405060708), "\x11\0\0\0\0\0\0\0\1\2\3\4\5\6\7\x08");
 
-  /* In front of what was read into place. */
+  /* The header is put in front of data that was read into place. */
   memcpy (data->payload, "xyz", 3);
   data->length = 3;
   tcp_resumable_push_header (data, TCP_RESUMABLE_DATA, 1);
   ASSERT_FRAME (data, "\3\0\0\0\0\0\0\1xyz");
 }
 
-/* A reason that is too long is cut, and not within a character. */
+/* A reason that is too long is cut at the end of a character. */
 static void
 test_long_text (void)
 {

@@ -6,25 +6,25 @@
 #include <tcptunnel/tcptunnel.h>
 #include "base/close-code.h"
 
-/* One end of resumable/1 without a transport, whose peer is by hand: what it costs if that peer
- * means harm. */
+/* One end of resumable/1 without a transport, whose peer's frames the test makes itself: the cost that a malicious
+ * peer can cause is bounded. */
 
 #define GATEWAY_INSTANCE 5
 
 typedef struct
 {
   TcpProtocol *protocol;
-  GPtrArray *streams;    /* of TcpProtocolStream: what the peer opened, and has not ended */
-  GArray *finished;      /* of guint32: ids in the order in which they were */
+  GPtrArray *streams;    /* of TcpProtocolStream: the streams that the peer opened and that have not ended */
+  GArray *finished;      /* of guint32: the ids of the finished streams, in order */
   guint draining;
-  guint sent_away;       /* how often, */
-  int sent_away_code;    /* and what for */
+  guint sent_away;       /* the number of calls */
+  int sent_away_code;    /* the error code of the last one */
   guint aborted;
   guint warnings;
   guint close_code;
-  gboolean overdrawn;    /* for it to be told */
-  guint peer_flags;      /* of the peer's HELLO */
-  GString *listeners;    /* what was said of those */
+  gboolean overdrawn;    /* the answer of the overdrawn callback */
+  guint peer_flags;      /* the flags of the peer's HELLO */
+  GString *listeners;    /* the callbacks about listeners, as text */
 } End;
 
 static void
@@ -215,7 +215,7 @@ end_receive_kind (End              *self,
   end_receive (self, tcp_resumable_encode (type, id, NULL, 0));
 }
 
-/* Lets go out what can; the number of frames. */
+/* Takes all frames that may be sent, and returns their number. */
 static guint
 end_send_all (End *self)
 {
@@ -311,7 +311,7 @@ end_new_full (gboolean client,
   self->finished = g_array_new (FALSE, FALSE, sizeof (guint32));
   self->peer_flags = peer_flags;
   self->listeners = g_string_new (NULL);
-  /* One that has none is done at once. */
+  /* A session with a single stream ends at once if it has none. */
   if (client && single)
     g_ptr_array_add (self->streams, self->protocol->class->open (self->protocol, NULL, NULL));
   end_attach (self, 0);
@@ -358,8 +358,7 @@ end_stream (End   *self,
   self->protocol->class->end (self->protocol, self->streams->pdata[index], 1);
 }
 
-/* Whatever the order in which the peer ends them, the ACK finishes those whose FIN it covers,
- * and looks at no others. */
+/* In whatever order the peer ends its streams, an ACK finishes those whose FIN it covers, and examines no others. */
 static void
 test_ends_in_order (void)
 {
@@ -381,7 +380,7 @@ test_ends_in_order (void)
   for (guint i = 0; i < 3; i++)
     g_assert_cmpuint (((TcpResumableStream *) g_queue_peek_nth (&resumable->fins, i))->base.id, ==, 1 + 2 * i);
 
-  /* Nothing new. */
+  /* It acknowledges nothing new. */
   end_receive (end, tcp_resumable_encode_ack (first_fin));
   g_assert_cmpuint (resumable->fins.length, ==, 3);
   end_receive (end, tcp_resumable_encode_ack (first_fin + 2));
@@ -391,13 +390,14 @@ test_ends_in_order (void)
   assert_finished (end, 2, 5);
   g_assert_cmpuint (resumable->n_through, ==, 0);
 
-  /* Of this one it is known already that the peer has heard it. */
+  /* The FIN of this stream was acknowledged before. */
   end_receive_kind (end, TCP_RESUMABLE_FIN, 1);
   assert_finished (end, 3, 1);
   g_assert_cmpuint (end->streams->len, ==, 1);
 }
 
-/* Those that are through take nobody's place, unless they have something left for TCP. */
+/* Streams that have ended in both directions do not count against the maximum, unless they still have data for
+ * TCP. */
 static void
 test_ending_is_no_crowd (void)
 {
@@ -426,7 +426,7 @@ test_ending_is_no_crowd (void)
   g_assert_cmpuint (end->streams->len, ==, 2);
 }
 
-/* Many streams where there was to be one */
+/* Many streams in a session that would have a single one */
 
 static void
 end_detach (End   *self,
@@ -466,7 +466,7 @@ test_many_client (void)
   g_autoptr (End) agreed = end_new_full (TRUE, FALSE, TRUE, 3, TCP_RESUMABLE_MANY | 0xf000);
   g_autoptr (End) refused = end_new_full (TRUE, FALSE, TRUE, 3, 0xf000);
 
-  /* Each stream has an id of its own, and the session stays when none is left. */
+  /* Each stream has an id of its own, and the session continues when none is left. */
   for (guint32 id = 3; id <= 5; id += 2)
     g_assert_cmpuint (open_stream (agreed)->id, ==, id);
   g_assert_null (open_stream (agreed));
@@ -480,7 +480,7 @@ test_many_client (void)
   finish_first (refused);
   g_assert_cmpuint (refused->close_code, ==, TCP_CLOSE_NORMAL);
 
-  /* As many may wait until the next peer has said otherwise. */
+  /* As many streams may be opened until the next peer announces otherwise. */
   end_detach (agreed, 0);
   agreed->protocol->class->lose (agreed->protocol, &(GError) { .message = (char *) "it was restarted" });
   g_assert_true (agreed->protocol->many);
@@ -508,7 +508,7 @@ test_many_gateway (void)
   check_many_gateway (TCP_RESUMABLE_MANY, 3);
 }
 
-/* Frames that may come again */
+/* Frames that are repeated */
 
 static void
 check_draining (gboolean client)
@@ -546,7 +546,7 @@ count_goodbye (gboolean client,
   return end->protocol->goodbye.length;
 }
 
-/* A client keeps it until it knows that it has arrived. */
+/* A client keeps its last frames until it knows that they have arrived. */
 static void
 test_goodbye (void)
 {
@@ -565,8 +565,8 @@ next_frame (End *self)
   return self->protocol->class->next_frame (self->protocol, TRUE, 1);
 }
 
-/* A stream has ended in order at the client, and the gateway, which has yet to know that, does so from
- * the goodbye that is said again. */
+/* A stream has ended in order at the client; the gateway, which does not know this yet, learns it when the goodbye is
+ * sent again. */
 static void
 test_goodbye_in_order (void)
 {
@@ -597,8 +597,8 @@ test_goodbye_in_order (void)
   g_assert_cmpuint (gateway->close_code, ==, TCP_CLOSE_NORMAL);
 }
 
-/* The gateway was restarted, and takes the goodbye that is said again for one of a new session, in
- * which it has nothing to acknowledge. */
+/* The gateway was restarted, and takes the goodbye that is sent again as that of a new session, in which there is
+ * nothing to acknowledge. */
 static void
 test_goodbye_to_stranger (void)
 {
@@ -635,7 +635,7 @@ attach_by_instance (End     *gateway,
   end_receive (gateway, tcp_resumable_encode_hello (&hello));
 }
 
-/* Who goes on in the new session is taken at its word in that. */
+/* If the peer continues with the new session, its acknowledgements are checked there. */
 static void
 test_stranger_stays (void)
 {
@@ -654,7 +654,7 @@ test_stranger_stays (void)
   g_assert_cmpuint (gateway->warnings, ==, 1);
 }
 
-/* That is so for one transport. */
+/* That exception holds for one transport only. */
 static void
 test_stranger_no_more (void)
 {
@@ -667,7 +667,7 @@ test_stranger_no_more (void)
   g_assert_cmpuint (gateway->warnings, ==, 1);
 }
 
-/* The session goes on, with all in it, over the next transport. */
+/* The session continues, with all its streams, over the next transport. */
 static void
 check_sent_away (TcpGoawayCode  code,
                  TcpTunnelError error)
@@ -699,7 +699,7 @@ test_sent_away (void)
   check_sent_away (TCP_GOAWAY_RENEW, TCP_TUNNEL_ERROR_UNAUTHORIZED);
   check_sent_away (TCP_GOAWAY_RESTARTING, TCP_TUNNEL_ERROR_UNREACHABLE);
 
-  /* It is no client's to say. */
+  /* A client must not send this. */
   end_receive (gateway, tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, TCP_GOAWAY_RENEW, "you do"));
   g_assert_cmpuint (gateway->sent_away, ==, 0);
   g_assert_true (gateway->protocol->over);
@@ -707,8 +707,8 @@ test_sent_away (void)
 
 /* Answers that are not acknowledged */
 
-/* How many OPENs it answers, each in its turn, until it ends the session; with the most that
- * it has kept by then. */
+/* Returns the number of OPENs that the end answers, each as it arrives, until it ends the session. Sets @kept to the
+ * maximum that it kept until then. */
 static guint
 count_answers (End   *end,
                gsize *kept)
@@ -730,7 +730,7 @@ count_answers (End   *end,
   return n;
 }
 
-/* However many streams there might be. */
+/* The amount is bounded, however many streams are allowed. */
 static void
 test_unacknowledged (void)
 {
@@ -741,7 +741,7 @@ test_unacknowledged (void)
   g_assert_cmpuint (kept, <=, TCP_RESUMABLE_SPARE_ROOM);
 }
 
-/* Streams that are through, but for an acknowledgement, do not make room for more of them. */
+/* Streams that wait for an acknowledgement only do not make room for more of them. */
 static void
 test_unacknowledged_ends (void)
 {
@@ -761,7 +761,7 @@ test_unacknowledged_ends (void)
   g_assert_cmpuint (end->streams->len, ==, 0);
 }
 
-/* With no memory left there is less room, but what an honest peer may not have acknowledged yet. */
+/* With no memory left there is less room, but enough for what a well-behaved peer may not have acknowledged yet. */
 static void
 test_overdrawn (void)
 {
@@ -782,14 +782,15 @@ end_receive_piece (End      *self,
   TcpBuffer *frame = tcp_resumable_encode (TCP_RESUMABLE_LATER_UNSEQUENCED, 0, NULL, 0);
   g_autofree guint8 *data = g_malloc0 (length);
 
-  /* A frame of a later version, whatever is in it. */
+  /* A frame of a later version, whatever its content. */
   if (first)
     memcpy (data, frame->payload, frame->length);
   self->protocol->class->receive (self->protocol, data, length, first, last, 1);
   tcp_buffer_unref (frame);
 }
 
-/* What comes of a message in pieces counts, and no room is kept for it when it is complete, or will never be. */
+/* The received part of a fragmented message is counted, and its memory is freed when it is complete, or can no longer
+ * be completed. */
 static void
 test_pieces (void)
 {
@@ -811,7 +812,7 @@ test_pieces (void)
       else
         end->protocol->class->detached (end->protocol, &loss);
       g_assert_cmpuint (end->protocol->figures.remembered, ==, 0);
-      /* Not even an empty array that was long has kept its memory. */
+      /* Not even an empty array has kept the memory of its former length. */
       g_assert_null (resumable->pieces->data);
     }
   g_assert_cmpuint (end->close_code, ==, 0);
@@ -832,7 +833,7 @@ test_pieces_overdrawn (void)
 
 #define MANY 5000
 
-/* A target dies that had thousands of connections, and this while there is no transport. */
+/* A target with thousands of connections fails while there is no transport. */
 static void
 test_many_resets (void)
 {
@@ -877,7 +878,7 @@ assert_said (End        *end,
   g_string_truncate (end->listeners, 0);
 }
 
-/* The next frame that is not an ACK. */
+/* Returns the next frame that is not an ACK. */
 static TcpResumableFrame
 end_next (End        *end,
           TcpBuffer **buffer)
@@ -912,8 +913,8 @@ end_expect (End              *end,
     g_assert_cmpmem (frame.payload, frame.length, text, strlen (text));
 }
 
-/* What a client asks for before there is a session, and later; it asks again when the session is lost, in the same
- * order. */
+/* A client asks for listeners before there is a session, and later; it asks again when the session is lost, in the
+ * same order. */
 static void
 test_listen_client (void)
 {
@@ -935,7 +936,7 @@ test_listen_client (void)
   end_receive (end, tcp_resumable_encode_text (TCP_RESUMABLE_UNLISTEN, 1, TCP_RESET_IN_USE, "taken"));
   assert_said (end, "listening 4 127.0.0.1 57091;unlistened 1 10 the peer does not listen: taken;");
 
-  /* Of the other nothing is known any more. */
+  /* The other listener is unknown by now. */
   end_receive (end, tcp_resumable_encode_arrival (2, 4, "192.0.2.1:7"));
   end_receive (end, tcp_resumable_encode_arrival (4, 1, "192.0.2.1:7"));
   assert_said (end, "arrived 4 192.0.2.1:7;");
@@ -947,7 +948,7 @@ test_listen_client (void)
   class->detached (end->protocol, &loss);
   class->attached (end->protocol, TCP_CLOSE_RESET, 1);
   end_receive (end, tcp_resumable_encode_hello (&hello));
-  /* The stream was of the session that is gone. */
+  /* The stream belonged to the session that was lost. */
   g_assert_cmpuint (end->streams->len, ==, 0);
   end_expect (end, TCP_RESUMABLE_HELLO, 0, 0, NULL);
   end_expect (end, TCP_RESUMABLE_LISTEN, 4, 0, "");
@@ -961,7 +962,7 @@ test_listen_client (void)
   g_assert_cmpuint (end->close_code, ==, 0);
 }
 
-/* One that is asked for what it does not know says so itself. */
+/* If the peer does not support listeners, the end reports this itself. */
 static void
 test_listen_alone (void)
 {
@@ -997,7 +998,7 @@ test_listen_gateway (void)
   end_receive (end, tcp_resumable_encode_text (TCP_RESUMABLE_UNLISTEN, 3, TCP_RESET_CLOSED, "enough"));
   end_receive (end, tcp_resumable_encode_text (TCP_RESUMABLE_UNLISTEN, 3, TCP_RESET_CLOSED, "enough"));
   assert_said (end, "unlistened 3 8 the peer does not listen: enough;");
-  /* The answer to what was revoked is not said. */
+  /* The answer about a listener that was revoked is not sent. */
   class->listening (end->protocol, 3, "::1", 57090);
   class->unlisten (end->protocol, 3, TCP_RESET_IN_USE, "taken");
   g_assert_cmpuint (end_send_all (end), ==, 0);
@@ -1051,7 +1052,7 @@ test_listen_broken (void)
   assert_broken (TRUE, tcp_resumable_encode_arrival (3, 1, ""));
 }
 
-/* What was said once holds for the whole session. */
+/* A flag that was announced holds for the whole session. */
 static void
 test_taken_back (void)
 {

@@ -26,7 +26,7 @@ on_nothing (TcpReverseClaim *claim,
 {
 }
 
-/* One that hears of nothing. */
+/* A claimant whose callbacks do nothing. */
 static TcpReverseClaimant
 claimant (TcpAccount *owner)
 {
@@ -35,7 +35,7 @@ claimant (TcpAccount *owner)
   return (TcpReverseClaimant) { .owner = owner, .thread = thread, .callbacks = &callbacks };
 }
 
-/* Claims any, and says which. */
+/* Claims any port, and checks which one it is. */
 static void
 assert_next (TcpReversePorts *ports,
              TcpAccount    *owner,
@@ -82,7 +82,7 @@ test_parse (void)
   assert_next (ports, alice, 8000, claims);
   assert_next (ports, bob, 8001, claims);
   assert_next (ports, alice, 0, claims);
-  /* Of those that come back the one that was away longest is the first. */
+  /* Of the ports that were returned, the one that has been free for longest is the first. */
   g_ptr_array_remove_index (claims, 1);
   g_ptr_array_remove_index (claims, 0);
   assert_next (ports, bob, 8000, claims);
@@ -93,7 +93,7 @@ test_parse (void)
   assert_listens_at (claims->pdata[3], "127.0.0.1:65535");
 }
 
-/* Some are for one name, which takes those first. */
+/* Some ports are reserved for one name, which gets these first. */
 static void
 test_names (void)
 {
@@ -113,7 +113,7 @@ test_names (void)
   assert_next (ports, alice, 0, claims);
 }
 
-/* Who had to do without, and of what. */
+/* A claim that was refused is recorded, with the ports that it wanted. */
 static void
 test_missed (void)
 {
@@ -158,7 +158,7 @@ test_refused (void)
     }
 }
 
-/* Claims: of two owners, all on one thread. */
+/* Claims of two owners, all on one thread. */
 
 typedef struct
 {
@@ -223,7 +223,7 @@ begin_claims (gpointer data)
   g_assert_cmpint (claim (3, 11, bob), ==, TCP_REVERSE_GRANTED);
 }
 
-/* One that waited gives up, and the next has it. */
+/* A claim that waited gives up, and the next one gets the port. */
 static void
 hand_over (gpointer data)
 {
@@ -241,7 +241,7 @@ hand_over_in_vain (gpointer data)
   g_assert_cmpuint (book.granted[2], ==, 1);
   g_assert_cmpint (claim (1, 10, alice), ==, TCP_REVERSE_WAITING);
   give_up (2);
-  /* Before it could be told. */
+  /* Before it could be called. */
   give_up (1);
   give_up (3);
 }
@@ -254,7 +254,7 @@ check_nothing_left (gpointer data)
   give_up (0);
 }
 
-/* No more than 8 wait. */
+/* At most 8 claims wait. */
 static void
 check_crowd (gpointer data)
 {
@@ -270,7 +270,7 @@ static void
 test_claims (void)
 {
   book.ports = parse ("10-11", NULL);
-  /* Each behind what the one before has caused. */
+  /* Each call runs after the callbacks that the previous one has caused. */
   tcp_io_thread_invoke_sync (thread, begin_claims, NULL);
   tcp_io_thread_invoke_sync (thread, hand_over, NULL);
   tcp_io_thread_invoke_sync (thread, hand_over_in_vain, NULL);
@@ -279,7 +279,8 @@ test_claims (void)
   tcp_reverse_ports_free (book.ports);
 }
 
-/* None of two owners has all. One that waits takes no place, and whoever has waited has that of the one before. */
+/* Neither of two owners gets all ports. A claim that waits takes no place, and one that has waited takes the place of
+ * its predecessor. */
 static void
 fill (gpointer data)
 {
@@ -301,14 +302,14 @@ fill (gpointer data)
   g_assert_cmpint (claim (3, 10, bob), ==, TCP_REVERSE_OWN_FULL);
   give_up (2);
   give_up (1);
-  /* Of what is free one is for the other. */
+  /* One of the free ports is reserved for the other. */
   tcp_quota_set_aside (tcp_reverse_ports_get_quota (book.ports), 2,
                        (TcpQuotaShare *[]) { &alice->reverse_ports, &bob->reverse_ports }, 2, 0);
   g_assert_cmpint (claim (1, 10, bob), ==, TCP_REVERSE_GRANTED);
   bob->reverse_ports.max = 4;
   g_assert_cmpint (claim (2, 12, bob), ==, TCP_REVERSE_GRANTED);
   g_assert_cmpint (claim (3, 13, bob), ==, TCP_REVERSE_SET_ASIDE);
-  /* Those of its own are not counted. */
+  /* Ports of its own are not counted. */
   g_assert_cmpint (claim (4, 20, bob), ==, TCP_REVERSE_GRANTED);
   g_assert_cmpint (claim (3, 13, alice), ==, TCP_REVERSE_GRANTED);
   for (guint i = 0; i < G_N_ELEMENTS (book.claims); i++)
@@ -324,7 +325,7 @@ test_shares (void)
   tcp_reverse_ports_free (book.ports);
 }
 
-/* Whoever has one of other ports keeps what is allowed still, and may take of those that are new. */
+/* When the ports are replaced, the owner of a claim keeps it if it is still allowed, and may claim new ports. */
 static void
 test_replaced (void)
 {
@@ -346,7 +347,7 @@ test_replaced (void)
   tcp_reverse_ports_replace (ports, same);
   g_assert_false (tcp_reverse_claim_is_revoked (first));
 
-  /* One is gone, and one is at another address. */
+  /* One port is gone, and one is at another address. */
   tcp_reverse_ports_replace (ports, next);
   g_assert_true (tcp_reverse_claim_is_revoked (first));
   g_assert_true (tcp_reverse_claim_is_revoked (second));
@@ -359,7 +360,7 @@ test_replaced (void)
   assert_next (ports, bob, 20, others);
   assert_listens_at (others->pdata[1], "0.0.0.0:20");
 
-  /* For one name: it is not counted any more. */
+  /* A port that is reserved for the owner is not counted any more. */
   tcp_reverse_ports_replace (ports, named);
   g_assert_false (tcp_reverse_claim_is_revoked (third));
   g_assert_false (tcp_reverse_claim_is_revoked (others->pdata[0]));

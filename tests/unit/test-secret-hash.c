@@ -2,7 +2,7 @@
 
 #include "base/secret-hash.h"
 
-/* Of the paper by Aumasson and Bernstein, and of their program. */
+/* From the paper by Aumasson and Bernstein, and from their program. */
 static void
 test_vectors (void)
 {
@@ -15,7 +15,7 @@ test_vectors (void)
   g_assert_cmphex (tcp_siphash (bytes, bytes, 15), ==, G_GUINT64_CONSTANT (0xa129ca6149be45e5));
 }
 
-/* Strings of which all have the same g_str_hash(). */
+/* The hashes of strings that all have the same g_str_hash () differ. */
 static void
 test_chosen (void)
 {

@@ -11,11 +11,11 @@
 #define CAP (512 * 1024)
 #define TOTAL ((gsize) test_count (8 << 20, 3 << 20))
 
-/* Nothing moves any more after so many iterations. */
+/* After this many iterations without any progress, nothing moves any more. */
 #define IDLE 300
 
-/* For a transfer as a whole no time is set, as a busy machine may take any time for it, but
- * something has to move before the deadline. */
+/* A transfer as a whole has no time limit, as a busy machine may take any time for it, but some progress has to be
+ * made before the deadline. */
 static void
 check_progress (gint64   *deadline,
                 gboolean  moved)
@@ -25,7 +25,7 @@ check_progress (gint64   *deadline,
   g_assert_cmpint (g_get_monotonic_time (), <, *deadline);
 }
 
-/* Iterates once, and looks. */
+/* Iterates once, and checks the bounds. */
 static void
 step (SessionEnd *end)
 {
@@ -37,7 +37,7 @@ step (SessionEnd *end)
                     TCP_CHANNEL_MAX_PENDING + TCP_BUFFER_SIZE + sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM);
 }
 
-/* Writes what is taken; tells how much that was. */
+/* Writes what the socket takes, and returns its length. */
 static gsize
 write_some (RawEnd       *raw,
             const guint8 *data,
@@ -55,8 +55,8 @@ is_holding (SessionEnd *end)
   return end->session->queued > 0 || tcp_channel_get_pending (tcp_session_get_channel (end->session)) > 0;
 }
 
-/* Until nothing is taken any more, and the session has some of it: a busy system may take its time to
- * hand on what was written. */
+/* Writes until nothing is taken any more and the session holds some of it: a busy system may take its time to deliver
+ * what was written. */
 static gsize
 write_until_stuck (SessionEnd   *end,
                    RawEnd       *raw,
@@ -71,7 +71,7 @@ write_until_stuck (SessionEnd   *end,
       gsize n = write_some (raw, data + written, length - written);
 
       written += n;
-      /* Frames that wait for their turn are still worked off. */
+      /* Frames that wait for their turn are still being handled. */
       if (n > 0 || tcp_session_get_channel (end->session)->turn_over || !is_holding (end))
         idle = 0;
       step (end);
@@ -162,7 +162,7 @@ test_down (void)
     }
 }
 
-/* Takes the frames of @raw off their wire. */
+/* Removes the frames of @raw from its input. */
 static void
 take_frames (RawEnd     *raw,
              GByteArray *stream,
@@ -175,7 +175,7 @@ take_frames (RawEnd     *raw,
     {
       const guint8 *data = g_bytes_get_data (frame, NULL);
 
-      /* Where it takes long, an end that does not read says that it is alive. */
+      /* If it takes long, an end that does not read sends pongs to show that it is alive. */
       if (opcode != TCP_FRAME_PONG)
         {
           g_assert_cmpuint (opcode, ==, TCP_FRAME_BINARY);
@@ -229,8 +229,8 @@ test_up (void)
 #define BUDGET ((gsize) 200000)
 #define PIECE TCP_BUFFER_MEMORY
 
-/* Peers that do not read their WebSockets: what waits for all of them is within the budget, but for
- * a piece each, with which every one of them goes on. */
+/* Peers that do not read their WebSockets: the data that waits for all of them is within the budget, except for one
+ * piece each, with which each of them continues. */
 static void
 check_budget (const TcpProtocolClass *protocol)
 {
@@ -282,9 +282,9 @@ check_budget (const TcpProtocolClass *protocol)
         }
       g_assert_cmpmem (got->data, got->len, stream, written[i]);
     }
-  /* Nothing more happens to these sessions, and nothing is left on the books. */
+  /* Nothing more happens to these sessions, and none of the budget is in use any more. */
   WAIT_UNTIL (tcp_budget_get_used (budget) == 0);
-  /* The other end of a channel goes before it. */
+  /* The other end of a channel has to be freed before it. */
   g_ptr_array_set_size (raws, 0);
 }
 
@@ -295,7 +295,7 @@ test_budget (void)
   check_budget (&tcp_protocol_tagged);
 }
 
-/* While one connection has much to say, another with little does not wait for it. */
+/* While one connection has much data, another with little does not wait for it. */
 static void
 test_turns (void)
 {
@@ -327,7 +327,7 @@ test_turns (void)
 
 #define N_BUSY 8
 
-/* Of connections that have much to say each gets a large turn; one with little waits for no more than one of these. */
+/* Each connection that has much data gets a large turn; one with little waits for no more than one of these. */
 static void
 test_sparse_first (void)
 {
@@ -372,7 +372,7 @@ test_sparse_first (void)
   g_assert_cmpuint (before - sent, <=, TCP_STREAM_MAX_BUFFERS * TCP_BUFFER_SIZE);
 }
 
-/* Counts the refusals that have come, little by little. */
+/* Reads a little, and returns the number of refusals in it. */
 static guint
 take_refusals (RawEnd *raw)
 {
@@ -389,7 +389,7 @@ take_refusals (RawEnd *raw)
   return n;
 }
 
-/* A peer that opens ever more connections and does not read that they are refused. */
+/* A peer that opens more and more connections and does not read that they are refused. */
 static void
 test_refusals (void)
 {
@@ -441,7 +441,7 @@ test_refusals (void)
     }
   g_assert_false (channel->paused);
 
-  /* The one that was not refused was none the worse for it. */
+  /* The connection that was not refused is not affected. */
   g_assert_cmpuint (end->peers->len, ==, 1);
   peer = end->peers->pdata[0];
   raw_end_send (raw, 0x82, TRUE, "\0\0\0\1y", 5);
@@ -449,13 +449,13 @@ test_refusals (void)
   g_assert_cmpmem (peer->in->data, 2, "xy", 2);
 }
 
-/* A pause that has two reasons, of which the first passes while the second comes */
+/* A pause that has two reasons, of which the first ends while the second begins */
 
 #define MESSAGE 65536
 #define IDLE_STREAMS 24000 /* their ends are more than the kernel and half of ANSWERS hold */
 #define ANSWERS (1024 * 1024)
 
-/* Keeps those that the peer opens, without a TCP connection. */
+/* Keeps the streams that the peer opens, without a TCP connection. */
 static void
 keep_opened (TcpSession *session,
              TcpStream  *stream,
@@ -523,7 +523,7 @@ test_pause_again (void)
 
   /* The TCP peer does not read, */
   WAIT_UNTIL ((written += write_some (raw, wire->data + written, wire->len - written), channel->paused));
-  /* and then the WebSocket's does not read what there is to be said, */
+  /* and then the WebSocket's peer does not read the answers, */
   for (guint i = 1; i < end->opened->len; i++)
     tcp_stream_reset (end->opened->pdata[i], NULL);
   g_assert_cmpuint (tcp_channel_get_pending (channel), >, ANSWERS / 2);
@@ -532,7 +532,7 @@ test_pause_again (void)
   g_assert_true (channel->paused);
   WAIT_UNTIL ((raw_end_read (raw, G_MAXUINT), !channel->paused));
 
-  /* And once more. */
+  /* The same once more. */
   WAIT_UNTIL ((written += write_some (raw, wire->data + written, wire->len - written), channel->paused));
   WAIT_UNTIL ((written += write_some (raw, wire->data + written, wire->len - written), raw_end_read (peer, G_MAXUINT), peer->in->len == size));
   assert_stream (peer->in->data, peer->in->len, 1);

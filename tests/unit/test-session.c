@@ -35,7 +35,7 @@ get_id (GBytes *message)
   return (guint32) data[0] << 24 | data[1] << 16 | data[2] << 8 | data[3];
 }
 
-/* A tagged message from the end by hand. */
+/* Sends a tagged message from the raw end. */
 static void
 send_tagged (RawEnd     *raw,
              gboolean    masked,
@@ -50,7 +50,7 @@ send_tagged (RawEnd     *raw,
   raw_end_send (raw, 0x82, masked, message->data, message->len);
 }
 
-/* The next message: its id, and whether it is an end. */
+/* Returns the id of the next message, and whether that is an end. */
 static guint32
 receive_tagged (RawEnd   *raw,
                 gboolean *is_end)
@@ -81,7 +81,7 @@ test_ids_wrap (void)
   g_assert_cmpuint (ids[0], ==, 1);
   g_assert_cmpuint (ids[1], ==, 2);
   g_assert_cmpuint (ids[2], ==, G_MAXUINT32);
-  /* Neither 0, which is none, nor those that are in use. */
+  /* Neither 0, which is not an id, nor those that are in use. */
   g_assert_cmpuint (ids[3], ==, 3);
   g_assert_cmpuint (ids[4], ==, 4);
   end->session->protocol->next_id = 1;
@@ -139,25 +139,25 @@ test_unknown (void)
   g_autoptr (GBytes) pong = NULL;
   guint opcode;
 
-  /* A client is not opened to. */
+  /* A client does not accept connections. */
   send_tagged (to_client, FALSE, 5, "hello");
   send_tagged (to_client, FALSE, 5, "");
   raw_end_send (to_client, 0x89, FALSE, "", 0);
-  /* The id 0 is none, an end opens nothing, and less than an id is nothing. */
+  /* The id 0 is invalid, an end opens nothing, and a message that is shorter than an id is ignored. */
   send_tagged (to_server, TRUE, 0, "hello");
   send_tagged (to_server, TRUE, 7, "");
   raw_end_send (to_server, 0x82, TRUE, "\0\0\1", 3);
   send_tagged (to_server, TRUE, 8, "hello");
   WAIT_UNTIL (server->opened->len == 1);
   g_assert_cmpuint (tcp_stream_get_protocol (server->opened->pdata[0])->id, ==, 8);
-  /* Its answer comes behind whatever the client has to say to the rest. */
+  /* The pong comes behind all that the client would send about the rest. */
   pong = raw_end_wait_frame (to_client, &opcode, TRUE);
   g_assert_cmpuint (opcode, ==, TCP_FRAME_PONG);
   g_assert_cmpuint (tcp_session_get_n_streams (client->session), ==, 0);
   g_assert_cmpuint (client->channels_closed + server->channels_closed, ==, 0);
 }
 
-/* What was on its way when a connection ended does not open it again. */
+/* Data that was under way when a connection ended does not open it again. */
 static void
 test_closed_ids (void)
 {
@@ -180,7 +180,8 @@ test_closed_ids (void)
   }
 }
 
-/* Nor are their ids kept for longer than they may be of use, or beyond what all may hold. */
+/* Ids of closed connections are dropped when they cannot be of use any more, and count towards the memory of the
+ * session. */
 static void
 test_closed_ids_are_forgotten (void)
 {
@@ -204,7 +205,7 @@ test_closed_ids_are_forgotten (void)
   g_assert_cmpint (session->protocol->class->next_timeout (session->protocol), ==, -1);
 }
 
-/* A reader that is slow gets all that came before the end, and then the end. */
+/* A slow reader gets all data before the end, and then the end. */
 static void
 test_end_waits_for_the_reader (void)
 {
@@ -233,8 +234,8 @@ test_end_waits_for_the_reader (void)
   g_assert_true (tcp_session_is_idle (end->session));
 }
 
-/* What only has to empty its queue counts also where the session goes on in another protocol,
- * which does not know of it. */
+/* A stream that only has to empty its queue still counts when the session continues with another protocol, which does
+ * not know of it. */
 static void
 test_leftovers (void)
 {
@@ -276,8 +277,8 @@ send_resumable (RawEnd    *raw,
   tcp_buffer_unref (frame);
 }
 
-/* A peer that does not read, and then breaks the protocol: what was for it takes no memory until it has gone. Of what
- * a session keeps the others have to do without no more than is not set aside for it. */
+/* A peer does not read, and then breaks the protocol: what waits for it takes no memory until it has gone. The memory
+ * that a session keeps counts only as far as it exceeds what is reserved for it. */
 static void
 test_over_and_unread (void)
 {
@@ -309,8 +310,8 @@ test_over_and_unread (void)
   g_assert_cmpuint (tcp_budget_get_used (budget), ==, 0);
 }
 
-/* A session that is lost has nothing to tell the next gateway of a connection that none ever
- * knew of: nobody reconnects only to say that it came and went. */
+/* If a session is lost, a connection that no gateway ever knew of is not reported to the next one: it is no reason to
+ * reconnect. */
 static void
 test_lost_and_gone (void)
 {
@@ -378,7 +379,7 @@ test_channel_breaks (void)
 
 #define MEBIBYTE (1 << 20)
 
-/* Three connections at once through two sessions, both ways. */
+/* Three connections at once through two sessions, in both directions. */
 static void
 test_two_sessions (void)
 {
@@ -421,7 +422,7 @@ test_two_sessions (void)
 
 /* Raw */
 
-/* 0: a close frame without a code. */
+/* A @code of 0 means a close frame without a code. */
 static void
 check_raw_end (guint16  code,
                gboolean reset)
@@ -447,7 +448,7 @@ test_raw_ends (void)
   check_raw_end (TCP_CLOSE_RESET, TRUE);
 }
 
-/* How the peer learns that the TCP connection of this end broke. */
+/* The close code that the peer gets when the TCP connection of this end breaks. */
 static void
 check_raw_reset (gboolean client,
                  gboolean foreign,
@@ -488,7 +489,7 @@ test_raw_resets (void)
   check_raw_reset (FALSE, TRUE, 1011);
 }
 
-/* Takes the messages of a raw session; tells whether its close frame came. */
+/* Takes the messages of a raw session. */
 static void
 take_raw (RawEnd     *raw,
           GByteArray *stream)
@@ -505,8 +506,8 @@ take_raw (RawEnd     *raw,
     }
 }
 
-/* A WebSocket is followed by another: nothing that could be known to be missing is, and
- * nothing comes twice. */
+/* A WebSocket is followed by another: all that can be known to be missing is sent again, and nothing is sent
+ * twice. */
 static void
 check_next_channel (gboolean superseded)
 {
@@ -547,7 +548,7 @@ test_raw_next_channel (void)
   check_next_channel (TRUE);
 }
 
-/* Those that were superseded wait for their peers to close, but only the last of them. */
+/* Of several channels that were superseded, only the last one waits for its peer to close. */
 static void
 test_raw_superseded_often (void)
 {
@@ -592,8 +593,7 @@ test_raw_reset_on_loss (void)
   WAIT_UNTIL ((raw_end_read (peer, G_MAXUINT), peer->reset));
 }
 
-/* The end was on its way behind data that is now lost: it does not look orderly to the
- * next WebSocket. */
+/* The end was under way behind data that is now lost: the next WebSocket does not get it as an orderly end. */
 static void
 test_raw_superseded_while_ending (void)
 {
@@ -606,7 +606,7 @@ test_raw_superseded_while_ending (void)
   const guint8 *code;
   guint opcode;
 
-  /* Of this it is not known that it arrived, the rest is not sent yet. */
+  /* Whether this has arrived is unknown, and the rest is not sent yet. */
   raw_end_write (peer, "hello", 5);
   WAIT_UNTIL ((raw_end_read (old, G_MAXUINT), old->in->len > 0));
   raw_end_write (peer, data, 100000);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Half-close, on real sockets. What a session makes of it is elsewhere. */
+/* Half-close, on real sockets. The part of the session is tested elsewhere. */
 
 typedef struct
 {
@@ -111,7 +111,7 @@ read_some (Fixture *self)
   return n;
 }
 
-/* One buffer is filled after the other, and the stream says whether there may be more. */
+/* One buffer is filled after the other, and the stream reports whether there may be more data. */
 static void
 test_read (Fixture       *self,
            gconstpointer  data)
@@ -149,7 +149,7 @@ test_read (Fixture       *self,
     tcp_buffer_unref (buffers[i]);
 }
 
-/* The end comes behind all that was written, and the other direction goes on. */
+/* The end comes behind all that was written, and the other direction continues. */
 static void
 test_end (Fixture       *self,
           gconstpointer  data)
@@ -158,7 +158,7 @@ test_end (Fixture       *self,
   write_some (self, 1000000);
   g_assert_cmpuint (self->total, >, 0);
   tcp_stream_end (self->stream);
-  /* What comes later is too late. */
+  /* This is written too late. */
   write_some (self, 1);
   wait_for_end (self);
   g_assert_false (self->peer->reset);
@@ -172,7 +172,7 @@ test_end (Fixture       *self,
   g_assert_cmpint (read_some (self), ==, 5);
 }
 
-/* The same for what was said before there was a connection. */
+/* The same for data that was written before there was a connection. */
 static void
 test_end_before (Fixture       *self,
                  gconstpointer  data)
@@ -187,7 +187,7 @@ test_end_before (Fixture       *self,
   g_assert_cmpuint (self->closed, ==, 0);
 }
 
-/* Ended by its peer, it can be written to. */
+/* A stream whose peer has ended its direction can still be written to. */
 static void
 test_peer_ends (Fixture       *self,
                 gconstpointer  data)
@@ -209,7 +209,7 @@ test_peer_ends (Fixture       *self,
   g_assert_no_error (self->error);
 }
 
-/* Both directions have ended, which is a state to stay in, and no reason to be busy. */
+/* When both directions have ended, the stream stays in this state, and causes no busy loop. */
 static void
 test_both_end (Fixture       *self,
                gconstpointer  data)
@@ -221,7 +221,7 @@ test_both_end (Fixture       *self,
   g_assert_cmpint (shutdown (self->peer->fd, SHUT_WR), ==, 0);
   WAIT_UNTIL (self->readable == 1);
 
-  /* All events that there are: it rests. */
+  /* Dispatches all events: there are no more. */
   while (g_main_context_iteration (NULL, FALSE))
     ;
   g_assert_cmpuint (self->readable, ==, 1);
@@ -236,7 +236,7 @@ test_both_end (Fixture       *self,
   g_assert_no_error (self->error);
 }
 
-/* A peer that breaks is noticed though nobody reads. */
+/* A broken peer is detected even if nothing is read. */
 static void
 test_peer_breaks (Fixture       *self,
                   gconstpointer  data)
@@ -254,7 +254,7 @@ test_peer_breaks (Fixture       *self,
   g_assert_nonnull (self->error);
 }
 
-/* An end that is not to look like one. */
+/* An end that must not look like an orderly one. */
 static void
 test_finish_broken (Fixture       *self,
                     gconstpointer  data)
@@ -267,18 +267,18 @@ test_finish_broken (Fixture       *self,
   g_assert_true (self->peer->reset);
 }
 
-/* With a rate. It is so low that none comes while a test runs, unless the test has it come. */
+/* With a rate. It is so low that no more becomes available while a test runs, unless the test causes it. */
 
 typedef struct
 {
   Fixture base;
   TcpRate *input;
   TcpRate *output;
-  gsize read; /* by itself, when it is readable */
+  gsize read; /* by the callback, when the stream is readable */
   gboolean ended;
 } Limited;
 
-/* All is in the thread of the test. */
+/* Makes all calls on the thread of the test. */
 void __wrap_tcp_io_thread_invoke (TcpIoThread    *thread,
                                   TcpIoFunc       func,
                                   gpointer        data,
@@ -325,7 +325,7 @@ on_limited_readable (TcpStream *stream,
     tcp_stream_watch (stream);
 }
 
-/* All events that there are, but for those of time. */
+/* Dispatches all events that are not timed. */
 static guint
 dispatch_all (void)
 {
@@ -376,7 +376,8 @@ tear_down_limited (Limited       *self,
   tcp_rate_unref (self->output);
 }
 
-/* It is read as fast as it may, then it rests until there is more; and the end comes behind all. */
+/* The stream is read as fast as the rate allows, then it rests until there is more; and the end comes behind all
+ * data. */
 static void
 test_rate_read (Limited       *self,
                 gconstpointer  data)
@@ -398,7 +399,7 @@ test_rate_read (Limited       *self,
   g_assert_cmpuint (self->base.closed, ==, 0);
 }
 
-/* What may not be written yet waits, and counts as such; it all arrives before the end. */
+/* Data that may not be written yet waits, and is counted; all of it arrives before the end. */
 static void
 test_rate_write (Limited       *self,
                  gconstpointer  data)
@@ -421,7 +422,7 @@ test_rate_write (Limited       *self,
   g_assert_no_error (self->base.error);
 }
 
-/* Of several pieces at once, the border may be in the midst of one. */
+/* If several pieces are written at once, the limit may be within one of them. */
 static void
 test_rate_gather (Limited       *self,
                   gconstpointer  data)
@@ -441,7 +442,7 @@ test_rate_gather (Limited       *self,
   assert_stream (self->base.peer->in->data, self->base.peer->in->len, 7);
 }
 
-/* A peer that goes is noticed while all waits, and that is no reason to be busy. */
+/* A peer that leaves is detected while all data waits, and causes no busy loop. */
 static void
 test_rate_peer_leaves (Limited       *self,
                        gconstpointer  data)
@@ -452,14 +453,14 @@ test_rate_peer_leaves (Limited       *self,
   write_some (&self->base, 30000);
   raw_end_write (self->base.peer, "something that is more than it may read", 39);
   WAIT_UNTIL (self->read >= 20);
-  /* On TCP that is a reset, as it has not read all. */
+  /* On TCP this is a reset, as the peer has not read everything. */
   g_assert_cmpint (close (self->base.peer->fd), ==, 0);
   self->base.peer->fd = -1;
   WAIT_UNTIL (self->base.closed == 1);
   g_assert_nonnull (self->base.error);
 }
 
-/* One that is reset gives its place in line to others. */
+/* A stream that is reset gives its place in the queue to others. */
 static void
 test_rate_reset (Limited       *self,
                  gconstpointer  data)

@@ -96,7 +96,7 @@ test_table (void)
     { "[fd00::a]:5432", "[FD00::A]:5432", FALSE },
     { "[fd00::a]:5432", "[fd00:0::a]:5432", FALSE },
     { "[fd00::a]:5432", "[fd00::a]5432", FALSE },
-    /* Any host, of those that are well-formed */
+    /* Any host, if it is well-formed */
     { "*:22", "db.lab:22", TRUE },
     { "*:22", "10.0.0.1:22", TRUE },
     { "*:22", "[::1]:22", TRUE },
@@ -126,7 +126,7 @@ test_table (void)
       g_autoptr (TcpTargetRules) rules = tcp_target_rules_new (patterns, &error);
 
       g_test_message ("%s %s", cases[i].pattern, cases[i].target);
-      /* A pattern that cannot be is not worse than one that does not match. */
+      /* A pattern that is invalid allows nothing either. */
       if (strcmp (cases[i].pattern, "*.1:22") == 0)
         {
           g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
@@ -152,7 +152,7 @@ test_several (void)
   g_assert_false (tcp_target_rules_allow (none, "a:1"));
 }
 
-/* Where a name may lead. */
+/* The addresses that a name may lead to. */
 static void
 test_addresses (void)
 {

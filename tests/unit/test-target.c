@@ -2,12 +2,12 @@
 
 #include "gateway/target.h"
 
-/* Which names a gateway remembers. Nothing is looked up here. */
+/* The targets that a gateway keeps. No name is resolved here. */
 
 #define OWN "own.example:1"
 #define REMEMBERED 256
 
-/* Leaves it unused, like one of which the connections were made long ago. */
+/* Looks up a target and leaves it unused, like one whose connections were made long ago. */
 static TcpTarget *
 look_at (TcpTargetBook *book,
          const char    *text)
@@ -28,7 +28,7 @@ look_at_number (TcpTargetBook *book,
   return look_at (book, text);
 }
 
-/* One name is one target, in whatever spelling and with whatever port it is asked for. */
+/* One name is one target, in whatever spelling and with whatever port it is requested. */
 static void
 test_one_host (void)
 {
@@ -53,7 +53,7 @@ test_one_host (void)
   tcp_target_book_free (book);
 }
 
-/* An address in brackets is one as well, and is not to be looked up. */
+/* An address in brackets is one as well, and is not resolved. */
 static void
 test_address (void)
 {
@@ -68,7 +68,7 @@ test_address (void)
   tcp_target_book_free (book);
 }
 
-/* The one of which nobody has asked for the longest makes room for a new one, and no other. */
+/* The target that was not requested for the longest time makes room for a new one, and no other does. */
 static void
 test_oldest_goes (void)
 {
@@ -88,7 +88,7 @@ test_oldest_goes (void)
   tcp_target_book_free (book);
 }
 
-/* Nor does one that somebody uses, however many others come. */
+/* A target in use is kept, however many others are requested. */
 static void
 test_used_stay (void)
 {

@@ -22,7 +22,7 @@ test_harmless (void)
   check ("nicht möglich, 不可能, 🙂", -1, "nicht möglich, 不可能, 🙂");
 }
 
-/* A line of its own, colours, the title of a terminal. */
+/* Line breaks, colours, the title of a terminal. */
 static void
 test_controls (void)
 {
@@ -70,7 +70,7 @@ test_length (void)
   GString *many = g_string_new ("x");
 
   check (fits, -1, fits);
-  /* Cut between characters. */
+  /* The text is cut between characters. */
   for (guint i = 0; i < 100; i++)
     g_string_append (many, "不");
   wide = g_string_free (many, FALSE);
@@ -94,16 +94,17 @@ test_tokens (void)
   check ("s3cret%2Btoken%2Fof%3Dthem", -1, "[token]");
   check ("s3cret%2btoken%2fof%3dthem", -1, "[token]");
   check ("czNjcmV0K3Rva2VuL29mPXRoZW0=", -1, "[token]=");
-  /* All of it escaped, and the base64 of "Bearer s3cret+token/of=them" and of ":s3cret+token/of=them:!". */
+  /* The token with all characters escaped, and the base64 of "Bearer s3cret+token/of=them" and of
+   * ":s3cret+token/of=them:!". */
   check ("%73%33%63%72%65%74%2B%74%6F%6B%65%6E%2F%6F%66%3D%74%68%65%6D", -1, "[token]");
   check ("QmVhcmVyIHMzY3JldCt0b2tlbi9vZj10aGVt", -1, "QmVhcmVyIH[token]");
   check ("eHk6czNjcmV0K3Rva2VuL29mPXRoZW0=", -1, "eHk6[token]=");
   check ("dTpzM2NyZXQrdG9rZW4vb2Y9dGhlbQ==", -1, "dTp[token]==");
-  /* Its beginning, its end, its middle; but not every few characters. */
+  /* The beginning, the end and the middle of the token; but not every few characters. */
   check ("s3cret+to…", -1, "[token]…");
   check ("ken/of=them", -1, "[token]");
   check ("token", -1, "token");
-  /* Where it would be cut. */
+  /* A token where the text is cut. */
   {
     g_autofree char *filler = g_strnfill (250, '.');
     g_autofree char *said = g_strconcat (filler, "s3cret+token/of=them", NULL);
@@ -112,7 +113,7 @@ test_tokens (void)
     g_assert_null (strstr (text, "s3"));
   }
 
-  /* Two tunnels have it, then one, then none. */
+  /* Two tunnels have the token, then one, then none. */
   tcp_text_add_secret ("s3cret+token/of=them");
   tcp_text_remove_secret ("s3cret+token/of=them");
   check ("s3cret+token/of=them", -1, "[token]");
@@ -120,13 +121,13 @@ test_tokens (void)
   check ("s3cret+token/of=them", -1, "s3cret+token/of=them");
   tcp_text_remove_secret ("s3cret+token/of=them");
 
-  /* So short is no secret, and would make every text unreadable. */
+  /* A token this short is not hidden, as that would make every text unreadable. */
   tcp_text_add_secret ("a");
   check ("a path", -1, "a path");
   tcp_text_remove_secret ("a");
 }
 
-/* A header of many kilobytes, and one that is the same throughout. */
+/* A secret of many kilobytes, and one that consists of the same character throughout. */
 static void
 test_long_secrets (void)
 {
@@ -151,7 +152,7 @@ test_long_secrets (void)
   g_string_free (digits, TRUE);
 }
 
-/* One that is shorter than the parts that are looked for counts only as a whole. */
+/* A secret that is shorter than the parts that are searched for is hidden only as a whole. */
 static void
 test_short_secrets (void)
 {

@@ -8,10 +8,10 @@
 #include "channel-end.h"
 #include "test-util.h"
 
-/* So many handshakes take place at once. */
+/* The number of handshakes that may run at once. */
 #define SLOTS 8
 
-/* As often as that one more comes. */
+/* The interval at which one more client comes. */
 #define INTERVAL_MS 5
 
 typedef struct
@@ -22,11 +22,11 @@ typedef struct
   guint late;
 } Crowd;
 
-/* Silent, so that a handshake lasts. */
+/* A client that sends nothing, so that its handshake lasts. */
 typedef struct
 {
   Crowd *crowd;
-  TcpTlsEntry *entry; /* NULL once it was given up */
+  TcpTlsEntry *entry; /* NULL once the handshake has been given up */
   GSocketConnection *connection;
   GSocket *peer;
 } Client;
@@ -76,8 +76,8 @@ on_interval (gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-/* While more keep coming, and nobody in a slot gets on, the oldest of those that wait is given up, not
- * the newest. */
+/* While more clients keep coming, and no handshake in a slot makes progress, the oldest of those that wait is given
+ * up, not the newest. */
 static void
 test_late (void)
 {

@@ -47,7 +47,7 @@ test_lines (void)
   check_lines ("a:b", 1);
 }
 
-/* The message names the line, not what is in it. */
+/* The message names the line, not its content. */
 static void
 check_bad_line (const char *text,
                 const char *where)
@@ -77,7 +77,7 @@ test_bad_lines (void)
   check_bad_line ("alice:s3cret\nbob:s3cret\n", "/the/file:2: ");
 }
 
-/* All are found, as long as they are few. */
+/* All errors are reported, as long as they are few. */
 static void
 test_many_bad_lines (void)
 {
@@ -101,7 +101,7 @@ test_many_bad_lines (void)
   g_assert_null (strstr (error->message, "s3cret"));
 }
 
-/* Some editors begin a file with a byte order mark, which is not of the first name. */
+/* Some editors begin a file with a byte order mark, which is not part of the first name. */
 static void
 test_byte_order_mark (void)
 {
@@ -118,7 +118,7 @@ test_byte_order_mark (void)
   check_bad_line ("alice:first\nbob:\xef\xbb\xbfs3cret\n", "/the/file:2: ");
 }
 
-/* The lines behind it would else be ignored without a word. */
+/* A NUL is an error: otherwise the lines behind it would be ignored silently. */
 static void
 test_zero_byte (void)
 {
@@ -132,8 +132,7 @@ test_zero_byte (void)
   g_assert_null (strstr (error->message, "s3cret"));
 }
 
-/* With a search through all for each it would take minutes, which is more than the suite's
- * timeout. */
+/* If each token needed a search through all, this would take minutes, which is more than the timeout of the suite. */
 static void
 test_many (void)
 {
@@ -160,7 +159,7 @@ test_many (void)
   g_assert_null (tcp_tokens_find (tokens, "token-x-of-many"));
 }
 
-/* A token that stands there as its hash is shown as itself. */
+/* A token of which the file has only the hash is accepted. */
 static void
 test_hashed (void)
 {
@@ -178,7 +177,7 @@ test_hashed (void)
   g_assert_cmpstr (tcp_tokens_find (tokens, "alice")->name, ==, "alice");
   g_assert_cmpstr (tcp_tokens_find (tokens, "bob")->name, ==, "bob");
   g_assert_cmpstr (tcp_tokens_find (tokens, "plain")->name, ==, "alice");
-  /* Whoever has read the file has no token. */
+  /* The hash itself is not a valid token. */
   g_assert_null (tcp_tokens_find (tokens, "sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90"));
   g_assert_null (tcp_tokens_find (tokens, "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90"));
 
@@ -187,7 +186,7 @@ test_hashed (void)
   check_bad_line ("alice:sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e9\n", "/the/file:1: ");
   check_bad_line ("alice:sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e900\n", "/the/file:1: ");
   check_bad_line ("alice:sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e9g\n", "/the/file:1: ");
-  /* The same token, once itself and once hashed. */
+  /* The same token, once plain and once hashed. */
   check_bad_line ("alice:bob\nbob:sha256:81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9\n", "/the/file:2: ");
 }
 
@@ -243,7 +242,7 @@ test_names (void)
   g_assert_true (tcp_tokens_have_name (tokens, "alice"));
   g_assert_false (tcp_tokens_have_name (tokens, "first"));
 
-  /* Names are shown. */
+  /* Names are shown in messages. */
   check_bad_line ("\xff:first\n", "/the/file:1: ");
   check_bad_line ("a\x1b[31m:first\n", "/the/file:1: ");
 }
@@ -255,7 +254,7 @@ test_same_token (void)
   g_autoptr (GError) error = NULL;
 
   g_assert_true (tcp_tokens_add (tokens, "alice", "s3cret", &error));
-  /* Rotating tokens may leave one twice. */
+  /* When tokens are rotated, one may appear twice. */
   g_assert_true (tcp_tokens_add (tokens, "alice", "s3cret", &error));
   g_assert_no_error (error);
   g_assert_false (tcp_tokens_add (tokens, "bob", "s3cret", &error));
@@ -289,7 +288,8 @@ test_find (void)
   g_assert_null (tcp_tokens_find (tokens, "tokeo"));
 }
 
-/* Whether who has shown a token may go on, with other tokens than it was found among. */
+/* A credential that was found among former tokens is still valid only if the new tokens have it with the same
+ * name. */
 static void
 test_find_credential (void)
 {

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "tunnel/tunnel-private.h"
 
-/* In whatever must never be shown. */
+/* Part of all texts that must never be shown. */
 #define SECRET "s3cret"
 
 static TcpTunnelSettings *
@@ -18,7 +18,7 @@ make (const char *uri)
   return settings;
 }
 
-/* What the URI becomes, and how it is shown. */
+/* Checks the URI that results, and how it is shown. */
 static void
 check_uri (const char    *uri,
            TcpTunnelMode  mode,
@@ -84,7 +84,7 @@ test_bad_uri (void)
   check_bad_uri ("wss://:80/a", "names no host");
 }
 
-/* Each with what is wrong, or what to write. */
+/* Each with the error, or the correction. */
 static void
 test_mistakes (void)
 {
@@ -159,7 +159,7 @@ test_mistakes (void)
     }
 }
 
-/* User and password may be anywhere that a parser would not look for them. */
+/* User and password may be where a parser would not look for them. */
 static void
 test_userinfo (void)
 {
@@ -188,7 +188,7 @@ check_query (const char *query,
   g_assert_cmpstr (g_uri_get_query (uri), ==, query);
 }
 
-/* As URLSearchParams.set() has it. */
+/* The result is that of URLSearchParams.set (). */
 static void
 test_query (void)
 {
@@ -207,7 +207,7 @@ test_query (void)
   check_uri ("ws://h/?mode=x", TCP_TUNNEL_MODE_SINGLETON, "ws://h/?mode=x", "ws://h/");
 }
 
-/* Exactly one kind of credentials. */
+/* Exactly one kind of credentials is allowed. */
 static void
 test_credentials (void)
 {
@@ -441,7 +441,7 @@ test_reconnecting (void)
   g_assert_cmpint (attempts, ==, -1);
 }
 
-/* Each kind of value: it is copied, given back, and notified if it is another. */
+/* A value of each type is copied, returned, and notified if it differs. */
 static void
 test_values (void)
 {
@@ -474,7 +474,7 @@ test_values (void)
   g_assert_null (got_resolver);
 }
 
-/* Each is of its own counter. */
+/* Each value comes from its own counter. */
 static void
 test_statistics (void)
 {

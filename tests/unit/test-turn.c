@@ -6,7 +6,7 @@
 
 #define NOON (12 * G_TIME_SPAN_HOUR)
 
-/* A turn with so many frames of so many bytes, which takes so long and is not the last. */
+/* Takes a turn with @frames frames of @bytes bytes each, which lasts for @took and is interrupted. */
 static gint64
 take_turn (TcpTurn  *turn,
            guint     frames,
@@ -30,7 +30,7 @@ test_frames (void)
 {
   TcpTurn turn = { 0 };
 
-  /* Also the next begins anew. */
+  /* The next turn begins anew. */
   for (guint n = 0; n < 2; n++)
     {
       tcp_turn_begin (&turn, NOON);
@@ -49,14 +49,14 @@ test_time (void)
   TcpTurn turn = { 0 };
 
   tcp_turn_begin (&turn, NOON);
-  /* There is one frame in any case. */
+  /* A turn has at least one frame. */
   g_assert_false (tcp_turn_is_over (&turn, NOON + G_TIME_SPAN_SECOND));
   tcp_turn_add (&turn, 1);
   g_assert_false (tcp_turn_is_over (&turn, NOON + TCP_TURN_TIME - 1));
   g_assert_true (tcp_turn_is_over (&turn, NOON + TCP_TURN_TIME));
 }
 
-/* What takes its time rests, and then has as much time again. */
+/* A channel that takes much time rests, and then has as much time again. */
 static void
 test_rest (void)
 {
@@ -70,7 +70,7 @@ test_rest (void)
     }
 }
 
-/* Frames that cost little add up. */
+/* The time of cheap frames adds up. */
 static void
 test_cheap_frames (void)
 {
@@ -82,7 +82,7 @@ test_cheap_frames (void)
   g_assert_cmpuint (n, ==, TCP_TURN_ALLOWANCE / 10);
 }
 
-/* One that has handled all that was there keeps nobody waiting. */
+/* A channel that has handled all its frames delays no others. */
 static void
 test_complete (void)
 {
@@ -97,7 +97,7 @@ test_complete (void)
     }
 }
 
-/* Nobody is in its way. */
+/* There is no other channel to delay. */
 static void
 test_alone (void)
 {
@@ -109,7 +109,7 @@ test_alone (void)
   g_assert_cmpint (take_turn (&turn, 3, 1, TCP_TURN_TIME, TRUE), >, NOON);
 }
 
-/* Its bytes may take their time: 1 GB/s here. */
+/* The bytes of a transfer may take their time: 1 GB/s here. */
 static void
 test_bulk (void)
 {
@@ -119,12 +119,12 @@ test_bulk (void)
     {
       g_assert_cmpint (take_turn (&turn, 4, 64 * 1024, 256, TRUE), ==, 0);
       g_assert_cmpint (take_turn (&turn, 1, 256 * 1024, 256, TRUE), ==, 0);
-      /* Not either if another process had the processor meanwhile. */
+      /* Nor does it matter if another process had the processor meanwhile. */
       g_assert_cmpint (take_turn (&turn, 4, 64 * 1024, 10000, TRUE), ==, 0);
     }
 }
 
-/* What its frames lead to later counts as well, and does not spoil the next turn. */
+/* Work that the frames cause later counts as well, and does not affect the turn after that. */
 static void
 test_charge (void)
 {
@@ -147,7 +147,7 @@ test_charge (void)
   g_assert_cmpint (tcp_turn_interrupt (&turn, &turns, &turn, NOON + 10), ==, 0);
 }
 
-/* However many rest, only a few have their turn at a time. */
+/* However many channels rest, only a few have their turn at a time. */
 static void
 test_many_rest (void)
 {

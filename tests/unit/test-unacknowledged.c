@@ -24,7 +24,7 @@ add (TcpUnacknowledged *sent,
     }
 }
 
-/* Sends those with the numbers from @first to before @end. */
+/* Checks that the frames with the numbers from @first up to, but without, @end are sent. */
 static void
 assert_sends (TcpUnacknowledged *sent,
               guint        first,
@@ -74,13 +74,13 @@ test_acknowledge (void)
   add (&sent, 4);
   assert_sends (&sent, 0, 3);
 
-  /* Nobody has what did not go out. */
+  /* A frame that was not sent cannot be acknowledged. */
   g_assert_false (tcp_unacknowledged_acknowledge (&sent, 4));
   g_assert_true (tcp_unacknowledged_acknowledge (&sent, 0));
   g_assert_cmpuint (sent.bytes, ==, 5 * each);
   g_assert_true (tcp_unacknowledged_acknowledge (&sent, 2));
   g_assert_cmpuint (sent.bytes, ==, 3 * each);
-  /* Nor goes it backward. */
+  /* Nor do acknowledgements go backward. */
   g_assert_false (tcp_unacknowledged_acknowledge (&sent, 1));
   g_assert_true (tcp_unacknowledged_acknowledge (&sent, 2));
   g_assert_cmpuint (sent.first, ==, 2);
@@ -103,14 +103,14 @@ test_rewind (void)
   g_assert_true (tcp_unacknowledged_acknowledge (&sent, 2));
   tcp_unacknowledged_rewind (&sent);
   g_assert_cmpuint (sent.sent, ==, 2);
-  /* That which another channel has carried counts for more than it does for this one. */
+  /* A frame that another channel has carried may be acknowledged, although it was not sent over this one. */
   g_assert_cmpuint (sent.carried, ==, 4);
   assert_sends (&sent, 2, 5);
   assert_all_sent (&sent);
 
   tcp_unacknowledged_rewind (&sent);
   assert_sends (&sent, 2, 3);
-  /* What was carried before need not go out again. */
+  /* A frame that was carried and acknowledged need not be sent again. */
   g_assert_true (tcp_unacknowledged_acknowledge (&sent, 4));
   g_assert_cmpuint (sent.sent, ==, 4);
   assert_sends (&sent, 4, 5);
@@ -119,7 +119,7 @@ test_rewind (void)
   g_assert_cmpuint (sent.next, ==, 0);
 }
 
-/* A channel may hold what was acknowledged. */
+/* A channel may hold a frame that was acknowledged. */
 static void
 test_reference (void)
 {

@@ -10,7 +10,7 @@
 #define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 #define UPGRADE "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 
-/* The whole way that a request takes; 101 if it ends well. */
+/* Checks a request completely; returns 101 if it is accepted. */
 static guint
 run (const char *head,
      TcpRefusal *refusal)
@@ -101,7 +101,7 @@ test_handshake (void)
   check (GET ("/", WS_UPGRADE "Transfer-Encoding: zz\r\n"), 501);
 }
 
-/* Before anybody looks at the headers, from which the parser removes those that Connection names. */
+/* The version is checked before the headers, from which the parser removes those that Connection names. */
 static void
 test_old (void)
 {
@@ -124,7 +124,7 @@ test_wanted (void)
   g_assert_false (tcp_upgrade_is_wanted (without));
 }
 
-/* The version that is spoken here is named, and only where that is the reason. */
+/* The answer names the supported version, but only if the version is the reason. */
 static void
 test_version (void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* How the credit of a session is shared by its streams. */
+/* How the streams of a session share its credit. */
 
 #include "protocol/windows.h"
 
@@ -19,7 +19,7 @@ get_first (gsize max,
   return windows.first;
 }
 
-/* However many streams are allowed, it is for as many as are usual. */
+/* The first window is made for the usual number of streams, however many are allowed. */
 static void
 test_first (void)
 {
@@ -37,13 +37,13 @@ use (TcpWindows *windows,
      gsize       queued,
      gint64      elapsed)
 {
-  /* All of it has come, and all but so much of it has reached TCP. */
+  /* All of the window has arrived, and all but @queued bytes of it have reached TCP. */
   flow->granted = 0;
   flow->epoch = 1;
   return tcp_windows_give (windows, flow, queued, G_MAXSIZE, 1000, 1000, 1 + elapsed);
 }
 
-/* As far as it may. */
+/* Lets the window grow as far as it may. */
 static guint32
 grow (TcpWindows *windows,
       TcpFlow    *flow)
@@ -55,7 +55,7 @@ grow (TcpWindows *windows,
   return flow->window - before;
 }
 
-/* What has grown is counted until it goes. */
+/* Credit by which a window has grown is counted until the stream is removed. */
 static void
 test_growth (void)
 {
@@ -72,7 +72,7 @@ test_growth (void)
   g_assert_cmpuint (windows.grown, ==, grown);
   g_assert_cmpuint (windows.given, ==, windows.first + grown);
 
-  /* Of what others leave half is left again. */
+  /* A stream may take half of what the others leave. */
   tcp_windows_add (&windows, &flows[1]);
   g_assert_cmpuint (grow (&windows, &flows[1]), ==, (LIMIT - 2 * windows.first - grown) / 2);
   tcp_windows_add (&windows, &flows[2]);
@@ -94,7 +94,7 @@ add_many (TcpWindows *windows,
     tcp_windows_add (windows, &flows[i]);
 }
 
-/* However many are idle, half of all is for those that use theirs. */
+/* However many streams are idle, half of the credit is for those that use theirs. */
 static void
 test_idle (void)
 {
@@ -108,10 +108,10 @@ test_idle (void)
   g_assert_cmpuint (grow (&windows, &busy[0]), ==, LIMIT / 4);
   g_assert_cmpuint (grow (&windows, &busy[1]), ==, LIMIT / 8);
 
-  /* They go on as long as they are used, */
+  /* They keep it as long as they use it, */
   use (&windows, &busy[0], 0, 1000);
   g_assert_cmpuint (busy[0].window, >=, LIMIT / 8);
-  /* and come to the same. */
+  /* and reach the same size. */
   for (guint i = 0; i < 20; i++)
     for (guint j = 0; j < G_N_ELEMENTS (busy); j++)
       use (&windows, &busy[j], 0, 1000);
@@ -119,7 +119,7 @@ test_idle (void)
     g_assert_cmpint (ABS ((int) (busy[j].window - windows.first) - LIMIT / 2 / 4), <, 64 * KIB);
 }
 
-/* With more first windows than there is memory for, those get less that wait for TCP, until it is enough. */
+/* If there are more first windows than memory, those of streams that wait for TCP shrink, until there is enough. */
 static void
 test_shrink (void)
 {
@@ -142,7 +142,7 @@ test_shrink (void)
   g_assert_cmpuint (windows.given, <=, LIMIT / 2);
   g_assert_cmpuint (windows.grown, ==, 0);
 
-  /* One that comes to need more has it again. */
+  /* A stream that needs more again gets it. */
   grow (&windows, &flows[0]);
   g_assert_cmpuint (windows.grown, >=, LIMIT / 4);
 }

@@ -108,7 +108,7 @@ apply_client_ca (const OptionSet   *options,
     }
   if (certificate->text == NULL)
     {
-      problems_add (problems, value->place, _("%s needs %s: without TLS no client shows a certificate"), value->label,
+      problems_add (problems, value->place, _("%s needs %s: clients send a certificate over TLS only"), value->label,
                     certificate->label);
       return;
     }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include <tcptunnel/tcptunnel.h>
+#include "base/i18n.h"
 #include "base/text.h"
 
 /* A TLS handshake within the process. GLib does not check that a private key belongs to its certificate; a client does.
@@ -66,7 +67,7 @@ on_handshake (GObject      *object,
     g_task_return_error (task, g_steal_pointer (&self->error));
   else
     g_task_return_new_error (task, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS,
-                             "the certificate cannot be used, most likely since the private key does not belong to it: %s",
+                             _("the certificate cannot be used, probably because the private key does not match it: %s"),
                              self->error->message);
 }
 
@@ -92,12 +93,12 @@ trial_prepare (Trial            *self,
 
   if (!has_private_key (certificate))
     {
-      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS, "the certificate has no private key");
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TLS, _("the certificate has no private key"));
       return FALSE;
     }
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
     {
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "no pair of sockets: %s", g_strerror (errno));
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), _("cannot create a pair of sockets: %s"), g_strerror (errno));
       return FALSE;
     }
 

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "gateway/networks.h"
 
@@ -118,12 +119,12 @@ tcp_client_state_read (TcpClientState  *self,
   g_auto (TcpClientState) read = { 0 };
 
   if (!g_variant_is_of_type (state, G_VARIANT_TYPE (TCP_CLIENT_STATE_TYPE)) || !g_variant_is_normal_form (state))
-    return tcp_invalid (error, "the state of a client is malformed");
+    return tcp_invalid (error, _("the state of a client is malformed"));
 
   tcp_client_state_get (&read, state);
   if (read.protocol == NULL || (read.flags & ~TCP_CLIENT_ALL_FLAGS) != 0 || !listeners_make_sense (read.listeners) ||
       (read.protocol->resumable && read.session_id == NULL))
-    return tcp_invalid (error, "the state of a client is malformed");
+    return tcp_invalid (error, _("the state of a client is malformed"));
   if (!tcp_session_check_state (read.session, read.protocol, error))
     return FALSE;
 

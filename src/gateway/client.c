@@ -314,7 +314,7 @@ client_enter_connection (TcpClient  *self,
     case TCP_QUOTA_OWN_FULL:
       tcp_counters_add (self->shared->counters, hits_max_principal_connections);
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                   "%s has %u connections already, as many as it may (%s)", self->principal->name, own->max, own->property);
+                   "%s has as many connections as it may: %u (%s)", self->principal->name, own->max, own->property);
       return FALSE;
     default:
       tcp_counters_add (self->shared->counters, hits_max_connections);
@@ -519,7 +519,7 @@ client_enter_arrival (TcpClient  *self,
     {
       tcp_counters_add (self->shared->counters, hits_max_principal_connections);
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                   "%s has %u connections already that came to its listeners, half of what it may have (%s)",
+                   "%s has as many connections to its listeners as it may: %u, half of its limit (%s)",
                    principal->name, max, principal->connections.property);
     }
   else if (client_enter_connection (self, error))

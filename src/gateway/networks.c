@@ -3,6 +3,7 @@
 #include "gateway/networks.h"
 
 #include <string.h>
+#include "base/i18n.h"
 #include "base/invalid.h"
 
 struct _TcpNetworks
@@ -70,8 +71,8 @@ tcp_networks_parse (const char *const  *texts,
       if (mask == NULL)
         {
           tcp_invalid (error,
-                       "the trusted proxy “%s” is neither an IP address nor a network such as 10.0.0.0/8 or fd00::/8, of "
-                       "which the bits behind the prefix are 0", texts[i]);
+                       _("the trusted proxy “%s” is neither an IP address nor a network such as 10.0.0.0/8 or fd00::/8, "
+                         "whose bits after the prefix are 0"), texts[i]);
           return NULL;
         }
       g_ptr_array_add (self->masks, mask);

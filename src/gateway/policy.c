@@ -3,6 +3,7 @@
 #include "gateway/policy.h"
 
 #include "base/host-port.h"
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "base/ref-count.h"
 
@@ -24,7 +25,7 @@ make_rules (TcpTargets   *targets,
   for (char **pattern = allow; pattern != NULL && *pattern != NULL; pattern++)
     if (tcp_target_name_is_valid (*pattern) && tcp_targets_find (targets, *pattern) == NULL)
       {
-        tcp_invalid (error, "“%s” is neither of the form HOST:PORT nor the name of a target", *pattern);
+        tcp_invalid (error, _("“%s” is neither of the form HOST:PORT nor the name of a target"), *pattern);
         return NULL;
       }
   return tcp_target_rules_new ((const char *const *) allow, error);
@@ -43,7 +44,7 @@ tcp_policy_new (const TcpGatewaySettings *settings,
   self->rules = make_rules (self->targets, settings->allow, error);
   if (self->rules == NULL)
     {
-      g_prefix_error (error, "the targets to be allowed: ");
+      g_prefix_error (error, _("the targets to be allowed: "));
       return NULL;
     }
   self->allows_own = settings->target != NULL;
@@ -85,7 +86,7 @@ tcp_policy_new_for (TcpPolicy               *general,
   self->rules = spec->allow != NULL ? make_rules (self->targets, spec->allow, error) : tcp_target_rules_ref (general->rules);
   if (self->rules == NULL)
     {
-      g_prefix_error (error, "the targets to be allowed to “%s”: ", spec->name);
+      g_prefix_error (error, _("the targets to be allowed to “%s”: "), spec->name);
       return NULL;
     }
   self->checks_own = spec->allow != NULL;

@@ -2,6 +2,7 @@
 
 #include "gateway/principal.h"
 
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "base/lock.h"
 
@@ -74,7 +75,7 @@ tcp_principals_get_specs (GListModel  *list,
 
       if (!TCP_IS_PRINCIPAL (item))
         {
-          tcp_invalid (error, "the list of principals has something else in it");
+          tcp_invalid (error, _("the list of principals contains an object that is not a principal"));
           return NULL;
         }
       self = TCP_PRINCIPAL (item);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/i18n.h"
 #include "gateway/server.h"
 
 /* Called on an I/O thread. */
@@ -179,7 +180,7 @@ tcp_gateway_hand_over (TcpGateway  *self,
   done = tcp_server_hand_over (server);
   tcp_server_unref (server);
   if (!done)
-    g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, "the gateway is not suspended");
+    g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE, _("the gateway is not suspended"));
   return done;
 }
 
@@ -193,7 +194,7 @@ can_read_again (const char  *path,
   if (path == NULL || stat (path, &info) < 0 || !(S_ISFIFO (info.st_mode) || S_ISSOCK (info.st_mode)))
     return TRUE;
   g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT,
-               "the tokens are in the pipe %s, which cannot be read again", path);
+               _("the tokens are in the pipe %s, which cannot be read again"), path);
   return FALSE;
 }
 

@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include "base/host-port.h"
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "base/ref-count.h"
 #include "base/tsan.h"
@@ -88,7 +89,7 @@ range_parse_address (Range       *self,
     return FALSE;
   if (is_address)
     self->address = g_inet_address_new_from_string (host);
-  return self->address != NULL || tcp_invalid (error, "“%s” is not an address, such as 0.0.0.0 or [::]", host);
+  return self->address != NULL || tcp_invalid (error, _("“%s” is not an address, such as 0.0.0.0 or [::]"), host);
 }
 
 static gboolean
@@ -102,7 +103,7 @@ range_parse (Range       *self,
   const char *ports = colon != NULL ? colon + 1 : where;
 
   if (at == pattern)
-    return tcp_invalid (error, "“%s” has no name before the @", pattern);
+    return tcp_invalid (error, _("“%s” has no name before the @"), pattern);
   if (at != NULL)
     self->name = g_strndup (pattern, at - pattern);
   if (colon != NULL && !range_parse_address (self, where, colon - where, error))
@@ -110,9 +111,9 @@ range_parse (Range       *self,
   if (colon == NULL)
     self->address = g_inet_address_new_from_string (DEFAULT_ADDRESS);
   if (!tcp_port_range_parse (ports, &self->first, &self->last))
-    return tcp_invalid (error, "“%s” is not a port or a range such as 57090-57099, with or without an address before it "
-                        "such as 0.0.0.0:57090-57099, or a name such as alice@57090-57099", pattern);
-  return self->first <= self->last || tcp_invalid (error, "“%s” ends before it begins", pattern);
+    return tcp_invalid (error, _("“%s” is not a port or a range such as 57090-57099, perhaps after an address, as in "
+                                 "0.0.0.0:57090-57099, or a name, as in alice@57090-57099"), pattern);
+  return self->first <= self->last || tcp_invalid (error, _("the range “%s” ends before it begins"), pattern);
 }
 
 static int
@@ -193,7 +194,7 @@ tcp_reverse_ports_new (const char *const *patterns,
 
       if (first <= g_array_index (self->ranges, Range, i - 1).last)
         {
-          tcp_invalid (error, "the port %u is given twice", first);
+          tcp_invalid (error, _("the port %u is given twice"), first);
           return NULL;
         }
     }

@@ -99,12 +99,12 @@ listener_enter (Listener  *self,
       return TRUE;
     case TCP_QUOTA_OWN_FULL:
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                   "%s has %u listeners already, as many as it may (ulimit -n: %u)", reverse->owner->name, own->max,
+                   "%s has as many listeners as it may: %u (ulimit -n: %u)", reverse->owner->name, own->max,
                    tcp_descriptors_get_limit ());
       return FALSE;
     default:
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                   "the gateway has no place for another listener, of which there may be %u (ulimit -n: %u)",
+                   "the gateway has as many listeners as it may: %u (ulimit -n: %u)",
                    reverse->quota->max, tcp_descriptors_get_limit ());
       return FALSE;
     }
@@ -221,10 +221,10 @@ listener_end_full (Listener         *self,
   g_autofree char *why = NULL;
 
   if (result == TCP_REVERSE_OWN_FULL)
-    why = g_strdup_printf ("the client has %u ports for reverse tunnels already, as many as it may (reverse-ports)",
+    why = g_strdup_printf ("the client has as many ports for reverse tunnels as it may: %u (reverse-ports)",
                            self->reverse->owner->reverse_ports.max);
   else
-    why = g_strdup_printf ("the ports for reverse tunnels that are free, of %u, are set aside for other clients (reverse-ports)",
+    why = g_strdup_printf ("the free ports for reverse tunnels, of %u in all, are reserved for other clients (reverse-ports)",
                            tcp_reverse_ports_get_quota (self->reverse->ports)->max);
   listener_end (self, TCP_RESET_LIMIT, why);
 }

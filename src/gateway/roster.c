@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "base/ref-count.h"
 #include "base/secret-hash.h"
@@ -35,7 +36,7 @@ roster_add (TcpRoster               *self,
   if (!tcp_tokens_add_name (self->tokens, spec->name != NULL ? spec->name : "", error))
     return FALSE;
   if (g_hash_table_contains (self->policies, spec->name))
-    return tcp_invalid (error, "there are two principals of the name “%s”", spec->name);
+    return tcp_invalid (error, _("two principals have the name “%s”"), spec->name);
   for (char **token = spec->tokens; token != NULL && *token != NULL; token++)
     if (!tcp_tokens_add_text (self->tokens, spec->name, *token, error))
       return FALSE;
@@ -144,17 +145,17 @@ tcp_roster_load (const TcpGatewaySettings *settings,
   self->asks = settings->asks;
   if (self->client_ca != NULL && settings->tls_certificate == NULL)
     {
-      tcp_invalid (error, "client-ca needs tls-certificate: without TLS no client shows a certificate");
+      tcp_invalid (error, _("client-ca needs tls-certificate: clients send a certificate over TLS only"));
       return NULL;
     }
   if (tcp_tokens_count (self->tokens) == 0 && self->client_ca == NULL && !self->asks)
     {
-      tcp_invalid (error, "no token was given that clients could show, nor a client-ca, and “authenticate” has no handler");
+      tcp_invalid (error, _("the gateway needs a token, a client-ca or a handler of “authenticate” to accept clients"));
       return NULL;
     }
   if (self->client_ca != NULL && tcp_tokens_count_names (self->tokens) == 0 && !self->asks)
     {
-      tcp_invalid (error, "client-ca is set, but there is no principal that a certificate could name");
+      tcp_invalid (error, _("client-ca is set, but no principal is known that a certificate could name"));
       return NULL;
     }
   roster_warn_of_targets (self, log);

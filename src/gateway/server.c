@@ -5,6 +5,7 @@
 #include <gio/gunixsocketaddress.h>
 #include <stdatomic.h>
 
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "base/ref-count.h"
 #include "base/secret-hash.h"
@@ -506,7 +507,7 @@ server_restore (TcpServer *self)
     {
       server_shut_down (self);
       error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN,
-                                   "the sockets of the gateway before are not there any more");
+                                   _("the sockets of the former gateway process no longer exist"));
       server_report_started (self, NULL, error);
       return;
     }
@@ -672,7 +673,7 @@ server_do_cancel_drain (gpointer data)
   TcpServer *self = call->server;
   g_autoptr (GError) error = NULL;
 
-  error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "the wait for the gateway was cancelled");
+  error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, _("the wait for the gateway was cancelled"));
   for (guint i = 0; i < self->drains->len; i++)
     if (g_array_index (self->drains, guint64, i) == call->id)
       {
@@ -693,7 +694,7 @@ server_do_cancel (gpointer data)
   if (self->started)
     return;
 
-  error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "the start of the gateway was cancelled");
+  error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, _("the start of the gateway was cancelled"));
   server_shut_down (self);
   server_report_started (self, NULL, error);
 }
@@ -742,7 +743,7 @@ suspension_is_wanted (Suspension *self)
   if (self->server->snapshot == self->snapshot)
     return TRUE;
   suspension_end (self, -1, g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED,
-                                                 "the gateway was resumed, drained or closed meanwhile"));
+                                                 _("the gateway was resumed, drained or closed meanwhile")));
   return FALSE;
 }
 
@@ -860,7 +861,7 @@ server_do_suspend (gpointer data)
 
   if (server->closed || server->draining || server->snapshot != NULL)
     g_set_error_literal (&error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
-                         "a gateway that is suspended, drains, or is closed cannot be suspended");
+                         _("the gateway cannot be suspended, since it is already suspended, draining or closed"));
   else
     server->snapshot = tcp_snapshot_new (&error);
   if (error != NULL)
@@ -1010,8 +1011,8 @@ server_do_reload (gpointer data)
   for (guint i = 0; i < self->n_shards; i++)
     if (self->shards[i] != NULL)
       g_ptr_array_add (reload->shards, tcp_shard_ref (self->shards[i]));
-  tcp_log_info (self->shared->log, "%u tokens of %u principals are valid now", tcp_tokens_count (tokens),
-                tcp_roster_count (reload->roster));
+  tcp_log_info (self->shared->log, "the configuration was reloaded (tokens: %u, principals: %u)",
+                tcp_tokens_count (tokens), tcp_roster_count (reload->roster));
 }
 
 /* Checks the settings: reads the tokens, and tries the certificate. Blocks. */
@@ -1074,7 +1075,7 @@ tcp_server_reload (TcpServer                 *self,
   };
 
   if ((settings->tls_certificate != NULL) != (self->shared->settings->tls_certificate != NULL))
-    return tcp_invalid (error, "a gateway that runs goes on with TLS, or without, as it was started");
+    return tcp_invalid (error, _("TLS cannot be enabled or disabled while the gateway runs"));
   if (!tcp_server_check (settings, principals, self->shared->log, cancellable, &roster, error))
     return FALSE;
 
@@ -1088,7 +1089,7 @@ tcp_server_reload (TcpServer                 *self,
   former = reload.former;
   if (!reload.taken)
     g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
-                         "the gateway was closed before it could take over what has changed");
+                         _("the gateway was closed before the changes took effect"));
   for (guint i = 0; i < shards->len; i++)
     tcp_shard_review (shards->pdata[i], roster, former);
   g_mutex_unlock (&self->reloading);

@@ -2,6 +2,7 @@
 
 #include "gateway/settings.h"
 
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "gateway/networks.h"
 #include "gateway/policy.h"
@@ -49,10 +50,10 @@ tcp_gateway_settings_check (const TcpGatewaySettings  *self,
   if (!tcp_listen_check (self->common.hostname, self->common.socket_path, self->common.socket, error))
     return FALSE;
   if (self->path != NULL && *self->path != '/')
-    return tcp_invalid (error, "the path “%s” does not begin with a slash", self->path);
+    return tcp_invalid (error, _("the path “%s” does not begin with a slash"), self->path);
 
   if (self->route != NULL && !tcp_resumable_route_is_valid (self->route))
-    return tcp_invalid (error, "the route “%s” is not 1 to %d letters, digits, dashes, dots, underscores and tildes",
+    return tcp_invalid (error, _("the route “%s” must be 1 to %d letters, digits, dashes, dots, underscores and tildes"),
                         self->route, TCP_RESUMABLE_MAX_ROUTE);
 
   proxies = tcp_networks_parse ((const char *const *) self->trusted_proxies, error);
@@ -61,6 +62,6 @@ tcp_gateway_settings_check (const TcpGatewaySettings  *self,
 
   reverse_ports = tcp_reverse_ports_new ((const char *const *) self->reverse_ports, error);
   if (reverse_ports == NULL)
-    g_prefix_error (error, "the ports for reverse tunnels: ");
+    g_prefix_error (error, _("the ports for reverse tunnels: "));
   return reverse_ports != NULL;
 }

@@ -560,8 +560,7 @@ review_clients (const Review *self)
         tcp_client_expel (client);
       }
   if (n_expelled > 0)
-    tcp_log_info (shard->shared->log, "%u session%s of principals that are not known any more ended", n_expelled,
-                  n_expelled > 1 ? "s" : "");
+    tcp_log_info (shard->shared->log, "sessions that ended, since their principals are no longer known: %u", n_expelled);
 }
 
 static void

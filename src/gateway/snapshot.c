@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "base/ref-count.h"
 #include "base/secret-hash.h"
@@ -69,7 +70,7 @@ tcp_snapshot_new (GError **error)
   if (fd < 0)
     {
       g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-                   "the state of the gateway cannot be written down: %s", g_strerror (code));
+                   _("the state of the gateway cannot be saved: %s"), g_strerror (code));
       return NULL;
     }
 
@@ -187,7 +188,7 @@ tcp_snapshot_finish (TcpSnapshot  *self,
                     (fd = fcntl (self->fd, F_DUPFD_CLOEXEC, 3)) < 0))
     code = errno;
   if (code != 0)
-    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "the state of the gateway cannot be written down: %s",
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), _("the state of the gateway cannot be saved: %s"),
                  g_strerror (code));
   return fd;
 }
@@ -216,7 +217,7 @@ tcp_snapshot_set_leaving (TcpSnapshot *self,
 static gboolean
 malformed (GError **error)
 {
-  return tcp_invalid (error, "the state of the gateway is malformed");
+  return tcp_invalid (error, _("the state of the gateway is malformed"));
 }
 
 static GBytes *
@@ -228,7 +229,7 @@ map_state (int      fd,
 
   if (seals < 0 || (seals & SEALS) != SEALS)
     {
-      tcp_invalid (error, "the descriptor %d is not that of the state of a gateway", fd);
+      tcp_invalid (error, _("the descriptor %d does not hold the state of a gateway"), fd);
       return NULL;
     }
   file = g_mapped_file_new_from_fd (fd, FALSE, error);
@@ -249,7 +250,7 @@ check_header (GBytes   *bytes,
   if (memcmp (header->magic, MAGIC, sizeof header->magic) != 0 || header->byte_order != BYTE_ORDER_MARK)
     return malformed (error);
   if (header->version != TCP_SNAPSHOT_VERSION)
-    return tcp_invalid (error, "the state of the gateway is of version %u, and this program knows version %u",
+    return tcp_invalid (error, _("the state of the gateway has version %u, but this program reads version %u"),
                         header->version, TCP_SNAPSHOT_VERSION);
   return header->size == size || malformed (error);
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "base/host-port.h"
 #include "base/ref-count.h"
@@ -63,7 +64,7 @@ rule_parse_network (Rule        *self,
   if (brackets == (strchr (whole, ':') != NULL))
     self->network = tcp_network_parse (whole);
   return self->network != NULL ||
-         tcp_invalid (error, "“%.*s” is no network such as 10.0.0.0/8 or [fd00::/8], of which the bits behind the prefix are 0",
+         tcp_invalid (error, _("“%.*s” is not a network such as 10.0.0.0/8 or [fd00::/8], whose bits after the prefix are 0"),
                       (int) length, text);
 }
 
@@ -80,8 +81,8 @@ rule_parse (Rule        *self,
       return TRUE;
     }
   if (colon == NULL || !rule_parse_ports (self, colon + 1))
-    return tcp_invalid (error, "“%s” is not of the form HOST:PORT, where PORT is a number from 1 to 65535, "
-                        "a range such as 8000-8099, or *", pattern);
+    return tcp_invalid (error, _("“%s” is not of the form HOST:PORT, where PORT is a number from 1 to 65535, "
+                                 "a range such as 8000-8099, or *"), pattern);
   if (colon - pattern == 1 && *pattern == '*')
     return TRUE;
 
@@ -93,7 +94,7 @@ rule_parse (Rule        *self,
     pattern += 2;
   self->host = tcp_host_parse (pattern, colon - pattern, &self->address, error);
   if (self->host != NULL && self->below && self->address)
-    return tcp_invalid (error, "“*.%s”: nothing is below an address", self->host);
+    return tcp_invalid (error, _("“*.%s” is invalid, since an address has no subdomains"), self->host);
   return self->host != NULL;
 }
 

@@ -5,6 +5,7 @@
 #include <gio/gio.h>
 #include <string.h>
 #include "base/host-port.h"
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "base/ref-count.h"
 #include "base/secret-hash.h"
@@ -38,12 +39,13 @@ targets_add (TcpTargets  *self,
   g_autofree char *name = equals != NULL ? g_strndup (text, equals - text) : NULL;
 
   if (name == NULL || !is_address (equals + 1))
-    return tcp_invalid (error, "“%s” is not of the form NAME=HOST:PORT, such as db=10.0.0.5:5432", text);
+    return tcp_invalid (error, _("“%s” is not of the form NAME=HOST:PORT, such as db=10.0.0.5:5432"), text);
   if (!tcp_target_name_is_valid (name) || strcmp (name, RESERVED) == 0)
-    return tcp_invalid (error, "“%s” cannot be the name of a target: that has at most %d letters, digits, dashes, dots and "
-                        "underscores, begins with a letter or a digit, and is not " RESERVED, name, TCP_TARGET_NAME_MAX_LENGTH);
+    return tcp_invalid (error, _("“%s” cannot be the name of a target: a name has at most %d letters, digits, dashes, dots and "
+                                 "underscores, begins with a letter or a digit, and is not %s"),
+                        name, TCP_TARGET_NAME_MAX_LENGTH, RESERVED);
   if (g_hash_table_contains (self->named, name))
-    return tcp_invalid (error, "there are two targets of the name “%s”", name);
+    return tcp_invalid (error, _("two targets have the name “%s”"), name);
 
   g_hash_table_insert (self->named, g_steal_pointer (&name), g_strdup (equals + 1));
   return TRUE;
@@ -66,7 +68,7 @@ tcp_targets_new (const char         *own,
       return NULL;
   if (own == NULL ? g_hash_table_size (self->named) == 0 : tcp_targets_find (self, own) == NULL && !is_address (own))
     {
-      tcp_invalid (error, "the target “%s” is not of the form HOST:PORT, such as 127.0.0.1:22 or [::1]:22",
+      tcp_invalid (error, _("the target “%s” is not of the form HOST:PORT, such as 127.0.0.1:22 or [::1]:22"),
                    own != NULL ? own : "");
       return NULL;
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <gio/gio.h>
 #include <sys/stat.h>
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "base/secret-hash.h"
 #include "base/text.h"
@@ -133,9 +134,9 @@ tokens_insert (TcpTokens       *self,
   TcpToken *added;
 
   if (former != NULL && strcmp (former->name, name) != 0)
-    return tcp_invalid (error, "“%s” and “%s” have the same token", former->name, name);
+    return tcp_invalid (error, _("“%s” and “%s” have the same token"), former->name, name);
   if (former != NULL && former->credential.expires != token->credential.expires)
-    return tcp_invalid (error, "the same token of “%s” stands there twice, and each time expires at another time", name);
+    return tcp_invalid (error, _("the same token of “%s” is given twice, with different times of expiry"), name);
   if (former != NULL)
     return TRUE;
 
@@ -152,7 +153,7 @@ credential_set_token (TcpCredential  *self,
                       GError        **error)
 {
   if (!tcp_token_is_valid (token))
-    return tcp_invalid (error, "the token of “%s” is empty, or has a space or a character that is not ASCII in it", name);
+    return tcp_invalid (error, _("the token of “%s” is empty, or contains a space or a character that is not ASCII"), name);
 
   digest_token (token, self->digest);
   return TRUE;
@@ -167,7 +168,7 @@ credential_parse (TcpCredential  *self,
 {
   if (g_str_has_prefix (token, HASHED))
     return parse_digest (token + strlen (HASHED), self->digest) ||
-           tcp_invalid (error, "the hash of a token of “%s” is not sha256: and 64 hexadecimal digits", name);
+           tcp_invalid (error, _("the hash of a token of “%s” is not sha256: and 64 hexadecimal digits"), name);
   return credential_set_token (self, name, token, error);
 }
 
@@ -229,11 +230,11 @@ credential_parse_attributes (TcpCredential  *self,
   for (const char *word = strtok_r (text, SPACES, &rest); word != NULL; word = strtok_r (NULL, SPACES, &rest))
     {
       if (!g_str_has_prefix (word, EXPIRES))
-        return tcp_invalid (error, "behind the token there is something other than expires=TIME; a token has no spaces in it");
+        return tcp_invalid (error, _("only expires=TIME may follow the token; a token contains no spaces"));
       if (self->expires != G_MAXINT64)
-        return tcp_invalid (error, "the token expires twice");
+        return tcp_invalid (error, _("the token expires twice"));
       if (!parse_expiry (word + strlen (EXPIRES), &self->expires))
-        return tcp_invalid (error, "the time behind expires= is not of the form 2027-01-31T00:00:00Z");
+        return tcp_invalid (error, _("the time after expires= is not of the form 2027-01-31T00:00:00Z"));
     }
   return TRUE;
 }
@@ -265,8 +266,8 @@ tcp_tokens_add_name (TcpTokens   *self,
     {
       g_autofree char *shown = tcp_text_from_peer (name, strlen (name));
 
-      return tcp_invalid (error, "“%s” is not the name of a principal, which is of printable characters without a colon, "
-                          "and has no space at its beginning or end", shown);
+      return tcp_invalid (error, _("“%s” cannot be the name of a principal: a name has printable characters other than a colon, "
+                                   "and no space at its beginning or end"), shown);
     }
 
   tokens_intern (self, name);
@@ -284,7 +285,7 @@ tcp_tokens_add_text (TcpTokens   *self,
 
   if (tokens_parse (self, name, g_strstrip (copy), error))
     return TRUE;
-  g_prefix_error (error, "the tokens of “%s”: ", name);
+  g_prefix_error (error, _("the tokens of “%s”: "), name);
   return FALSE;
 }
 
@@ -298,11 +299,11 @@ tokens_add_line (TcpTokens  *self,
   const char *name;
 
   if (colon == NULL || colon == line)
-    return tcp_invalid (error, "not of the form NAME:TOKEN; put a name and a colon before the token");
+    return tcp_invalid (error, _("not of the form NAME:TOKEN; put a name and a colon before the token"));
   *colon = '\0';
   name = g_strchomp (line);
   if (!name_is_valid (name))
-    return tcp_invalid (error, "the name is not UTF-8, or has a control character in it");
+    return tcp_invalid (error, _("the name is not UTF-8, or contains a control character"));
 
   return tokens_parse (self, name, colon + 1 + strspn (colon + 1, SPACES), error);
 }
@@ -337,7 +338,7 @@ tcp_tokens_add_lines (TcpTokens   *self,
 
   /* Otherwise everything behind the zero byte would be ignored silently. */
   if (nul != NULL)
-    return tcp_invalid (error, "%s:%u: there is a zero byte in it; it is not a text file", origin,
+    return tcp_invalid (error, _("%s:%u: the line contains a zero byte; the file is not a text file"), origin,
                         count_lines (text, nul));
 
   /* Some editors write a byte order mark. */
@@ -355,7 +356,12 @@ tcp_tokens_add_lines (TcpTokens   *self,
       text += text[size] == '\n' ? size + 1 : size;
     }
   if (n_wrong > MAX_WRONG_LINES)
-    g_string_append_printf (wrong, "\n%s: %u more lines are wrong", origin, n_wrong - MAX_WRONG_LINES);
+    {
+      guint n = n_wrong - MAX_WRONG_LINES;
+
+      g_string_append_c (wrong, '\n');
+      g_string_append_printf (wrong, tcp_ngettext ("%s: %u more line is wrong", "%s: %u more lines are wrong", n), origin, n);
+    }
   return n_wrong == 0 || tcp_invalid (error, "%s", wrong->str);
 }
 
@@ -443,7 +449,7 @@ read_token_file (const char  *file,
       /* The file may be a device that never ends. */
       if (text->len > MAX_TOKEN_FILE)
         {
-          tcp_invalid (error, "%s has more than %u bytes", file, MAX_TOKEN_FILE);
+          tcp_invalid (error, _("%s has more than %u bytes"), file, MAX_TOKEN_FILE);
           return NULL;
         }
     }
@@ -468,7 +474,7 @@ tokens_warn_of_expired (TcpTokens  *self,
   while (g_hash_table_iter_next (&iter, &token, NULL))
     n += tcp_credential_has_expired (&((TcpToken *) token)->credential);
   if (n > 0)
-    tcp_log_warn (log, "%u of the %u tokens in %s %s expired", n, tcp_tokens_count (self) - n_others, file, n > 1 ? "have" : "has");
+    tcp_log_warn (log, "expired tokens in %s: %u of %u", file, n, tcp_tokens_count (self) - n_others);
 }
 
 /* Loads the tokens of the file, and @token, which belongs to “default”; each may be NULL. Blocks. */
@@ -492,7 +498,7 @@ tcp_tokens_load (const char  *token,
 
       if (text == NULL)
         {
-          tcp_invalid (error, "the token file cannot be read: %s", local->message);
+          tcp_invalid (error, _("the token file cannot be read: %s"), local->message);
           return NULL;
         }
       if (!tcp_tokens_add_lines (self, text, length, file, error))

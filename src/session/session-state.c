@@ -2,6 +2,7 @@
 
 #include "session/session-state.h"
 
+#include "base/i18n.h"
 #include "base/invalid.h"
 #include "protocol/plain-frame.h"
 #include "protocol/resumable-state.h"
@@ -204,7 +205,7 @@ tcp_session_check_state (GVariant                *state,
   const char *problem = check_state (state, trial);
 
   free_trial (trial);
-  return problem == NULL || tcp_invalid (error, "the state of a session is inconsistent: %s", problem);
+  return problem == NULL || tcp_invalid (error, _("the state of a session is inconsistent: %s"), problem);
 }
 
 /* Restoring */

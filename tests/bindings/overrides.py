@@ -248,7 +248,7 @@ class Principals(unittest.TestCase):
                 reach("bobs")
             store.append(TcpTunnel.Principal("bob", ["bobs"]))
             store.append(TcpTunnel.Principal("bob"))
-            with self.assertRaisesRegex(TcpTunnel.InvalidArgumentError, "two principals of the name “bob”"):
+            with self.assertRaisesRegex(TcpTunnel.InvalidArgumentError, "two principals have the name “bob”"):
                 gateway.reload()
             store.remove(2)
             gateway.reload()
@@ -453,7 +453,7 @@ class Running(unittest.TestCase):
             tokens.write(f"alice:{TOKEN}\nbob:other expires=2020-01-01T00:00:00Z\n")
             tokens.flush()
             gateway = TcpTunnel.Gateway(self.echo.address, token_file=tokens.name)
-            self.assertEqual(gateway.check(), [f"1 of the 2 tokens in {tokens.name} has expired"])
+            self.assertEqual(gateway.check(), [f"expired tokens in {tokens.name}: 1 of 2"])
             self.assertFalse(gateway.active)
             tokens.write("carol\ndave:d\nerin\n")
             tokens.flush()

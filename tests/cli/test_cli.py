@@ -466,7 +466,7 @@ class RoundTrip(unittest.TestCase):
         self.assertEqual(ask(session)[0], 101)
         shutil.copy(path('unknown.pem'), path('ca.pem'))
         server.process.send_signal(signal.SIGHUP)
-        server.error_line('principals are valid now$')
+        server.error_line('the configuration was reloaded')
         self.assertEqual(ask(session)[0], 401)
         server.error_line('was asked for another credential: the client certificate is not accepted any more')
         self.assertEqual(tunnel.wait(), FAILED)
@@ -1027,10 +1027,10 @@ class Drain(unittest.TestCase):
                     self.assertTrue(exchange(connection, noise(1000, 1)))
                     write(f'bob:other\nalice:{TOKEN} expires=tomorrow\n')
                     server.process.send_signal(signal.SIGHUP)
-                    server.error_line(f'nothing has changed: {file.name}:2: the time behind expires= ')
+                    server.error_line(f'nothing has changed: {file.name}:2: the time after expires= ')
                     write(f'bob:other\nalice:{TOKEN}\n')
                     server.process.send_signal(signal.SIGHUP)
-                    server.error_line('2 tokens of 2 principals are valid now$')
+                    server.error_line(r'the configuration was reloaded \(tokens: 2, principals: 2\)$')
                     self.assertTrue(exchange(connection, noise(1000, 2)))
                     with Command('connect', url, '--wait=no', TCP_TUNNEL_TOKEN='other') as other:
                         with dial(listening(other)) as another:

@@ -98,7 +98,7 @@ class Check(Directory):
             r'{}/gateway.conf:6: the line is none of \[NAME\], KEY=VALUE and # comment',
             r'{}/gateway.conf:7: \[gateway\] has a key with others than a to z and - in it',
             '{}/gateway.conf:9: tls-cert {}/gateway.pem, tls-key {}/other.key: the certificate cannot be used',
-            '{}/gateway.conf:11: allow: .*“10.0.0.1/8” is no network',
+            '{}/gateway.conf:11: allow: .*“10.0.0.1/8” is not a network',
             '{}/gateway.conf:11: allow: .*“b” is neither of the form HOST:PORT',
             "{}/gateway.conf:12: max-dials must be a whole number from 1 to 65535, not '0'",
             '{}/gateway.conf:13: trusted-proxy: .*“proxy.example”',
@@ -112,10 +112,10 @@ class Check(Directory):
             '{}/gateway.conf:22: max-sessions must be a whole number from 0 to 65535',
             r"{}/gateway.conf:23: \[principal alice\] has an unknown key 'max-session'; did you mean 'max-sessions'\?",
             '{}/gateway.conf:24: token: .*sha256: and 64 hexadecimal digits',
-            '{}/gateway.conf:25: “a:b” is not the name of a principal',
+            '{}/gateway.conf:25: “a:b” cannot be the name of a principal',
             '{}/gateway.conf:27: the ports for reverse tunnels: “bob@1-0” is not a port',
             '{}/tokens:2: not of the form NAME:TOKEN',
-            '{}/tokens:4: the time behind expires= is not of the form')
+            '{}/tokens:4: the time after expires= is not of the form')
 
 
     def test_targets(self):
@@ -155,7 +155,7 @@ class Check(Directory):
         self.good('[gateway]\ntarget=127.0.0.1:22\ntls-cert=gateway.pem\ntls-key=gateway.key\ntoken-file=tokens\n',
                   warnings=['{}/gateway.conf:3: warning: .*the certificate expired on 2021-01-01',
                             'warning: every user of this machine may read the tokens in {}/tokens',
-                            'warning: 1 of the 2 tokens in {}/tokens has expired'])
+                            'warning: expired tokens in {}/tokens: 1 of 2'])
 
     def test_names_of_nobody(self):
         """Principals that no client can be, and ports for those that there are not."""
@@ -303,7 +303,7 @@ class Running(Directory):
 
         # A principal and its token, and what it may do.
         change('gateway.conf', self.configure(f'[principal bob]\ntoken={OTHER}\nallow=127.0.0.1:*\n'))
-        success('2 tokens of 2 principals are valid now$')
+        success(r'the configuration was reloaded \(tokens: 2, principals: 2\)$')
         with Service() as another:
             self.served(OTHER, '--target', f'127.0.0.1:{another.port}')
         of_bob = self.served(OTHER)
@@ -321,7 +321,7 @@ class Running(Directory):
 
         # Whoever is not there any more loses the session, and nobody else.
         change('tokens', f'alice:{TOKEN}\n')
-        success('1 tokens of 1 principals are valid now$')
+        success(r'the configuration was reloaded \(tokens: 1, principals: 1\)$')
         self.cut(of_bob)
         self.refused(OTHER)
         self.assertTrue(exchange(connection, noise(1000, 2)))
@@ -360,7 +360,7 @@ class Running(Directory):
         connection = self.served_by_start()
         for version in 2, 3:
             provide(version, tokens=f'alice:{TOKEN}\n' + ''.join(f'bob{i}:{OTHER}{i}\n' for i in range(version)))
-            self.gateway.error_line(f'{version + 1} tokens of {version + 1} principals are valid now$')
+            self.gateway.error_line(rf'the configuration was reloaded \(tokens: {version + 1}, principals: {version + 1}\)$')
             shutil.rmtree(self.path(f'..{version - 1}'))
         self.served(f'{OTHER}2')
         self.assertTrue(exchange(connection, noise(1000, 2)))
@@ -376,9 +376,9 @@ class Running(Directory):
         self.start()
         connection = self.served(TOKEN, '--ca', self.path('old.pem'))
         shutil.copy(self.path('new.pem'), self.path('live.pem'))
-        self.gateway.error_line('nothing has changed: .*gateway.conf:4: .*the private key does not belong to it')
+        self.gateway.error_line('nothing has changed: .*gateway.conf:4: .*the private key does not match it')
         shutil.copy(self.path('new.key'), self.path('live.key'))
-        self.gateway.error_line('1 tokens of 1 principals are valid now$')
+        self.gateway.error_line(r'the configuration was reloaded \(tokens: 1, principals: 1\)$')
         self.served(TOKEN, '--ca', self.path('new.pem'))
         self.assertTrue(exchange(connection, noise(1000, 2)))
 
@@ -400,7 +400,7 @@ class Running(Directory):
 
         self.replace('live.pem', certificate)
         self.gateway.process.send_signal(signal.SIGHUP)
-        self.gateway.error_line('1 tokens of 1 principals are valid now$')
+        self.gateway.error_line(r'the configuration was reloaded \(tokens: 1, principals: 1\)$')
         self.served(TOKEN, '--ca', self.path('live.pem'))
 
     def test_waiting(self):

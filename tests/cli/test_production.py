@@ -80,7 +80,7 @@ class Page(unittest.TestCase):
             self.assertEqual(self.gateway.stop(), 0)
         elif verb == 'reload':
             self.shell(self.get_setting(unit, 'ExecReload'), MAINPID=str(self.gateway.process.pid))
-            self.gateway.error_line('principals are valid now')
+            self.gateway.error_line('the configuration was reloaded')
         elif verb == 'kill':
             self.assertEqual(options, ['--kill-whom=main', '--signal=SIGUSR2'])
             self.gateway.process.send_signal(signal.SIGUSR2)
@@ -105,7 +105,7 @@ class Page(unittest.TestCase):
         elif program not in FOREIGN:
             self.shell(line)
         if program == 'install' and self.gateway is not None:
-            self.gateway.error_line('principals are valid now')
+            self.gateway.error_line('the configuration was reloaded')
 
     def follow_user(self, text):
         """The last command of a gateway goes on while those behind it run."""

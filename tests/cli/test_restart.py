@@ -532,7 +532,7 @@ class Program_(Restart):
 
     def test_other_version(self):
         self.program.replace(OTHER_VERSION)
-        self.check_stays('of version 2, and this program knows version 1')
+        self.check_stays('has version 2, but this program reads version 1')
 
     def test_runs_the_file(self):
         """What is in the file now, not what was."""
@@ -655,7 +655,7 @@ class Manager(Restart):
                                   env=environment(TCP_TUNNEL_TOKEN=TOKEN), pass_fds=[file.fileno()], capture_output=True,
                                   text=True, check=False)
         self.assertEqual(done.returncode, 1)
-        self.assertIn('is not that of the state of a gateway', done.stderr)
+        self.assertIn('does not hold the state of a gateway', done.stderr)
 
     def test_descriptors(self):
         """None is left over, however often it is restarted."""

@@ -57,7 +57,7 @@ class OnTerminal(unittest.TestCase):
         while b'listening on' not in data:
             data += os.read(master, 4096)
         os.kill(pid, signal.SIGHUP)
-        while b'valid now' not in data:
+        while b'was reloaded' not in data:
             data += os.read(master, 4096)
         os.close(master)
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)

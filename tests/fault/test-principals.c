@@ -507,13 +507,13 @@ test_bad (void)
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {
       add (&rig, names[i], "s3cret");
-      check_bad (&rig, "is not the name of a principal");
+      check_bad (&rig, "cannot be the name of a principal: ");
     }
   g_list_store_append (rig.principals, nobody);
-  check_bad (&rig, "“” is not the name of a principal");
+  check_bad (&rig, "“” cannot be the name of a principal");
   add (&rig, "alice", "first");
   add (&rig, "alice", "second");
-  check_bad (&rig, "two principals of the name “alice”");
+  check_bad (&rig, "two principals have the name “alice”");
   add (&rig, "alice", "with space");
   check_bad (&rig, "the tokens of “alice”");
   add (&rig, "alice", "sha256:abc");
@@ -527,7 +527,7 @@ test_bad (void)
   check_bad (&rig, "the targets to be allowed to “alice”: “db” is neither of the form HOST:PORT nor the name of a target");
   g_list_store_append (others, other);
   g_object_set (rig.fixture->gateway, "principals", others, NULL);
-  check_bad (&rig, "something else in it");
+  check_bad (&rig, "an object that is not a principal");
 
   g_object_set (rig.fixture->gateway, "principals", rig.principals, NULL);
   add (&rig, "alice", "alices");
@@ -555,7 +555,7 @@ test_bad_names (void)
     { "%64b=10.0.0.5:1", "cannot be the name" }, { "reverse-tunnel=10.0.0.5:1", "cannot be the name" },
     { "\xc3\xbc=10.0.0.5:1", "cannot be the name" },
     { "0123456789012345678901234567890123456789012345678901234567890123=10.0.0.5:1", "cannot be the name" },
-    { "ok=10.0.0.5:1", "two targets of the name “ok”" },
+    { "ok=10.0.0.5:1", "two targets have the name “ok”" },
   };
   g_autoptr (Target) target = target_new_echo ();
   g_auto (Rig) rig = { 0 };

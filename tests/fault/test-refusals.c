@@ -177,10 +177,10 @@ test_connections (void)
   alice = join (&rig, ALICE);
   other = join (&rig, TEST_TOKEN);
   resumable_open (other, 1);
-  expect_no_connection (other, 3, "default has 1 connections already, as many as it may (max-principal-connections)");
+  expect_no_connection (other, 3, "default has as many connections as it may: 1 (max-principal-connections)");
   resumable_open (alice, 1);
   resumable_open (alice, 3);
-  expect_no_connection (alice, 5, "alice has 2 connections already, as many as it may (max-connections of the principal)");
+  expect_no_connection (alice, 5, "alice has as many connections as it may: 2 (max-connections of the principal)");
 
   g_object_set (rig.fixture->gateway, "max-principal-connections", 4, NULL);
   g_object_set (rig.alice, "max-connections", 3, NULL);
@@ -261,7 +261,7 @@ test_listeners (void)
     resumable_send_port (alice, RESUMABLE_LISTEN, n, 0, "service");
   for (frame = (ResumableFrame) { 0 }; frame.type != RESUMABLE_UNLISTEN;)
     g_assert_true (resumable_receive (alice, &frame));
-  expect_logged ("alice has 24 listeners already, as many as it may (ulimit -n: 512)");
+  expect_logged ("alice has as many listeners as it may: 24 (ulimit -n: 512)");
   tcp_endpoint_close (TCP_ENDPOINT (rig.fixture->gateway));
   test_set_descriptors (before);
 
@@ -274,7 +274,7 @@ test_listeners (void)
   resumable_say_hello (alice);
   for (n = 1; n <= 4; n++)
     resumable_send_port (alice, RESUMABLE_LISTEN, n, 0, "service");
-  expect_logged ("the client has 3 ports for reverse tunnels already, as many as it may (reverse-ports)");
+  expect_logged ("the client has as many ports for reverse tunnels as it may: 3 (reverse-ports)");
 }
 
 /* Connections without a token. Their limit depends on the descriptors, of which there are few here. */

@@ -446,12 +446,12 @@ test_malformed (void)
 
   g_assert_false (try_adopt (-1, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
-  assert_refused (state->data, state->len, 0, "is not that of the state of a gateway");
-  assert_refused (state->data, state->len, SEALS & ~F_SEAL_WRITE, "is not that of the state of a gateway");
+  assert_refused (state->data, state->len, 0, "does not hold the state of a gateway");
+  assert_refused (state->data, state->len, SEALS & ~F_SEAL_WRITE, "does not hold the state of a gateway");
   assert_refused (state->data, 20, SEALS, "malformed");
   assert_refused (state->data, state->len - 8, SEALS, "malformed");
   state->data[12]++;
-  assert_refused (state->data, state->len, SEALS, "is of version 2, and this program knows version 1");
+  assert_refused (state->data, state->len, SEALS, "has version 2, but this program reads version 1");
   state->data[12]--;
   for (guint i = 0; i < 2000; i++)
     {

@@ -8,8 +8,7 @@
 #include "base/i18n.h"
 #include "base/text.h"
 
-/* A TLS handshake within the process. GLib does not check that a private key belongs to its certificate; a client does.
- * */
+/* A TLS handshake within the process. GLib does not compare a private key with its certificate; a client does. */
 typedef struct
 {
   GSocket *sockets[2];

@@ -1196,7 +1196,7 @@ tcp_server_close (TcpServer *self)
       tcp_shard_close_sync (self->shards[i]);
 }
 
-/* What is so at this moment. Also when it is closed. */
+/* Sets the current values, also after the server was closed. */
 void
 tcp_server_measure (TcpServer         *self,
                     TcpGatewayMetrics *metrics)

@@ -10,7 +10,7 @@ typedef struct
 
 struct _TcpClosedIds
 {
-  GQueue queue; /* of ClosedId, the oldest first */
+  GQueue queue; /* of ClosedId, oldest first */
   GHashTable *ids;
 };
 
@@ -73,7 +73,7 @@ tcp_closed_ids_contains (TcpClosedIds *self,
   return g_hash_table_contains (self->ids, GUINT_TO_POINTER (id));
 }
 
-/* When the last of them is forgotten, if no other comes before; -1 if there is none. */
+/* When the last id expires, if no other is added before; -1 if there is none. */
 gint64
 tcp_closed_ids_next_timeout (TcpClosedIds *self)
 {
@@ -82,7 +82,7 @@ tcp_closed_ids_next_timeout (TcpClosedIds *self)
   return newest != NULL ? newest->time + TCP_CLOSED_IDS_SPAN : -1;
 }
 
-/* About how many bytes of memory they take up. */
+/* The approximate memory that the ids take, in bytes. */
 gsize
 tcp_closed_ids_get_size (TcpClosedIds *self)
 {

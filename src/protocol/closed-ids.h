@@ -6,8 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* The ids that were closed a moment ago. Data that was under way for them must
- * not open them again. */
+/* The ids of recently closed streams. Data that was on its way for them must not open them again. */
 #define TCP_CLOSED_IDS_SPAN (30 * G_TIME_SPAN_SECOND)
 #define TCP_CLOSED_IDS_CAP 4096
 

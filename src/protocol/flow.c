@@ -2,10 +2,10 @@
 
 #include "protocol/flow.h"
 
-/* Credit that is held back although it could be given, at most. */
+/* The maximum of credit that is not returned yet although it could be, in bytes. */
 #define MAX_HELD (256 * 1024)
 
-/* FALSE if there was no credit for as much. */
+/* FALSE if there was not enough credit. */
 gboolean
 tcp_flow_receive (TcpFlow *self,
                   gsize    length,
@@ -20,7 +20,7 @@ tcp_flow_receive (TcpFlow *self,
   return TRUE;
 }
 
-/* What reached TCP of the window, and was not given back. */
+/* The part of the window that was passed to TCP, and not returned yet. */
 static guint32
 flow_used (TcpFlow *self,
            gsize    queued)
@@ -28,8 +28,8 @@ flow_used (TcpFlow *self,
   return self->window - self->granted - queued;
 }
 
-/* Whether there is enough to give back: a part of the window that keeps the rest of it
- * under way. @queued bytes wait for TCP. */
+/* Whether there is enough to return: a part of the window small enough that the rest of it keeps the path busy. @queued
+ * bytes wait for TCP. */
 gboolean
 tcp_flow_is_due (TcpFlow *self,
                  gsize    queued)
@@ -37,7 +37,7 @@ tcp_flow_is_due (TcpFlow *self,
   return !self->fin_received && flow_used (self, queued) >= CLAMP (self->window / 4, 1, MAX_HELD);
 }
 
-/* Makes the window as small as @window, as far as what was used of it can be kept back. */
+/* Reduces the window to @window, as far as used credit can be withheld. */
 static void
 flow_shrink (TcpFlow *self,
              gsize    queued,
@@ -47,11 +47,11 @@ flow_shrink (TcpFlow *self,
     self->window -= MIN (self->window - window, flow_used (self, queued));
 }
 
-/* How much credit the peer gets: what it has used, and what the window grows by. To the head start
- * it grows if what the window began with was gone as soon as an answer could come; and once a round
- * trip to twice what comes at that pace until more credit has its effect, so that the path is full
- * and no more than as much can pile up on the way. To that it also shrinks if bytes wait for TCP, but
- * not below the least; and by what is beyond the most in any case. */
+/* Returns how much credit the peer gets: what it has used, and the growth of the window. The window grows to the head
+ * start if the initial window was used up as soon as an answer could arrive; and once per round trip to twice the
+ * amount that arrives at this pace until more credit has its effect, so that the path is full, but no more than as much
+ * can accumulate on the way. It also shrinks to that value if bytes wait for TCP, but not below the least; and to the
+ * most in any case. */
 guint32
 tcp_flow_give (TcpFlow             *self,
                gsize                queued,

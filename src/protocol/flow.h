@@ -6,32 +6,32 @@
 
 G_BEGIN_DECLS
 
-/* The credit of one stream, both ways, and how far each way has come to its end. Pure. */
+/* The credit of one stream in both directions, and how far each direction has ended. Without I/O. */
 
 typedef struct
 {
-  /* Toward the peer */
-  gboolean begun;    /* the first credit is known */
-  guint32 credit;    /* bytes that we may still send */
+  /* toward the peer */
+  gboolean begun;    /* the initial credit is known */
+  guint32 credit;    /* bytes that this end may still send */
   gboolean blocked;  /* there is something to read, but no credit for it */
   gboolean fin_sent;
 
-  /* From the peer */
-  guint32 window;  /* what it may have in flight and in our queue */
-  guint32 granted; /* what of that it has not used */
+  /* from the peer */
+  guint32 window;  /* the maximum on the way and in the queue of this end */
+  guint32 granted; /* the part of it that the peer has not used */
   gint64 epoch;    /* since when the pace is measured, 0 before the first data */
-  gint64 taken;    /* bytes that were given back since then */
-  gboolean owes;   /* is in line to give credit back */
+  gint64 taken;    /* bytes that were returned since then */
+  gboolean owes;   /* is in the queue of streams to return credit for */
   gboolean fin_received;
 } TcpFlow;
 
-/* What of the windows of a session there is for one. */
+/* The limits of the session for the window of one stream. */
 typedef struct
 {
-  guint32 least;      /* what it is left with, if it does not need more */
-  guint32 most;       /* how large it may be, */
-  guint32 growth;     /* by how much it may become larger now, */
-  guint32 head_start; /* and what it may grow to without a need that was measured */
+  guint32 least;      /* it shrinks no further, unless it needs less */
+  guint32 most;       /* the maximum size */
+  guint32 growth;     /* the maximum growth at this moment */
+  guint32 head_start; /* the size to which it may grow without a measured need */
 } TcpFlowBounds;
 
 gboolean tcp_flow_receive (TcpFlow *self,

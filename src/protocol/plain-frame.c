@@ -6,7 +6,7 @@
 
 #define TAG_SIZE 4
 
-/* @frame points into @data, which may be a piece of a message. */
+/* @frame points into @data, which may be a part of a message. */
 void
 tcp_raw_decode (const guint8  *data,
                 gsize          length,
@@ -59,7 +59,7 @@ tcp_tagged_decode (TcpTagDecoder *decoder,
     }
 }
 
-/* Makes a message of a piece of the stream. */
+/* Makes a message of data of the stream. */
 void
 tcp_tagged_push_tag (TcpBuffer *buffer,
                      guint32    id)

@@ -6,15 +6,15 @@
 
 G_BEGIN_DECLS
 
-/* How raw and tagged write connections into messages: the first as they are, the second with
- * an id before each piece, and an id alone for the end. Pure. */
+/* The frames of raw and tagged: raw sends the bytes of its connection as they are, tagged sends an id before each piece
+ * of data, and an id alone for the end. Without I/O. */
 
 /* The id of the only connection of raw. */
 #define TCP_RAW_ID 1
 
 typedef enum
 {
-  TCP_PLAIN_NOTHING, /* to be ignored; the reason says why */
+  TCP_PLAIN_NOTHING, /* ignored; the reason says why */
   TCP_PLAIN_DATA,
   TCP_PLAIN_END,
 } TcpPlainKind;
@@ -28,12 +28,12 @@ typedef struct
   const char *reason; /* static */
 } TcpPlainFrame;
 
-/* What has to be remembered between the pieces of one message. */
+/* The state between the parts of one message. */
 typedef struct
 {
   guint8 tag[4];
   guint have;       /* bytes of the tag */
-  gboolean payload; /* something followed it */
+  gboolean payload; /* data has followed the tag */
 } TcpTagDecoder;
 
 void tcp_raw_decode (const guint8  *data,

@@ -15,22 +15,22 @@ typedef struct
   TcpProtocol base;
   gboolean attached;
   guint reset_code;
-  gint64 now;              /* when it was last told */
-  GQueue queue;            /* of TcpBuffer, to be sent before any data */
+  gint64 now;              /* the time of the last call that passed it */
+  GQueue queue;            /* of TcpBuffer, sent before any data */
 
   /* tagged */
   TcpTagDecoder decoder;
   TcpClosedIds *closed_ids;
 
   /* reverse */
-  guint32 listener;        /* 0 until it was asked for */
-  gboolean listening;      /* the gateway has said that it does, */
-  gint64 listen_deadline;  /* or has to by then; 0 for never */
-  GString *control;        /* what has come of a text message */
+  guint32 listener;        /* 0 until requested */
+  gboolean listening;      /* the gateway has reported that it listens */
+  gint64 listen_deadline;  /* when it must have done so; 0 for never */
+  GString *control;        /* the part of a text message received so far */
 
   /* raw */
-  gboolean ending;         /* the closing of the transport says what happened, */
-  guint end_code;          /* and if it broke before, that of the next */
+  gboolean ending;         /* the result is the close code of the transport */
+  guint end_code;          /* the code for the next transport, if this one broke before */
 } TcpPlain;
 
 static void
@@ -100,7 +100,7 @@ raw_keep (TcpPlain              *self,
   if (loss->unconfirmed == 0)
     return;
 
-  /* The end must not seem an orderly one. */
+  /* The end must not look like an orderly one. */
   if (base->options.reset_on_loss || self->ending)
     {
       g_autoptr (GError) error = NULL;
@@ -109,7 +109,7 @@ raw_keep (TcpPlain              *self,
                            "the WebSocket to %s broke with up to %" G_GUINT64_FORMAT " bytes on their way (%s), "
                            "so the TCP connection was reset",
                            base->options.peer, loss->unconfirmed, loss->error->message);
-      /* Nothing comes behind what is missing. */
+      /* No data may follow the missing part. */
       plain_clear_queue (self);
       self->end_code = self->reset_code;
       tcp_protocol_reset (base, stream, error, FALSE);
@@ -122,9 +122,8 @@ raw_keep (TcpPlain              *self,
   base->callbacks.warn (warning, base->user_data);
 }
 
-/* Whether the peer said with this code that its stream is complete. Browsers, ws and websocat
- * give none when they are done. A peer that cannot come back has no other use for a closing
- * handshake, whatever its code. */
+/* Whether this code means that the stream of the peer is complete. Browsers, ws and websocat send no code when they
+ * have finished. A peer that cannot come back has no other use for a closing handshake, whatever its code. */
 static gboolean
 raw_is_end (TcpPlain *self,
             guint     code)
@@ -145,7 +144,7 @@ raw_detached (TcpProtocol           *base,
 
   if (loss->code == TCP_CLOSE_RESET)
     {
-      /* From the gateway it may also be that the target was never reached. */
+      /* A code from the gateway may also mean that the target was never reached. */
       tcp_protocol_reset (base, stream, loss->error, !base->options.client || self->ending);
       return;
     }
@@ -165,7 +164,7 @@ raw_detached (TcpProtocol           *base,
     }
 
   raw_keep (self, stream, loss);
-  /* The end of this side was all that was left to say, and it was said. */
+  /* Only the end of this side was left to send, and it was sent. */
   stream = tcp_protocol_lookup (base, TCP_RAW_ID);
   if (loss->code != TCP_CLOSE_SUPERSEDED && self->ending && g_queue_is_empty (&self->queue) && stream != NULL)
     tcp_protocol_finish (base, stream, FALSE);
@@ -180,7 +179,7 @@ tagged_detached (TcpProtocol           *base,
   self->attached = FALSE;
   self->now = loss->now;
   plain_clear_queue (self);
-  /* A client that says goodbye has no more use for its connections. */
+  /* A client that closes in order does not need its connections any more. */
   tcp_protocol_reset_all (base, loss->error, !base->options.client && loss->code != 0);
 }
 
@@ -218,7 +217,7 @@ reverse_detached (TcpProtocol           *base,
   self->listener = 0;
   g_string_truncate (self->control, 0);
   tagged_detached (base, loss);
-  /* Those of the next transport are the gateway's to choose. */
+  /* The gateway chooses the ids of the next transport anew. */
   plain_forget_closed (self);
   if (!unanswered)
     return;
@@ -401,8 +400,8 @@ tagged_make_frame (TcpProtocol       *base,
   return data;
 }
 
-/* The TCP peer has no more to say. Neither protocol has a half-close: that ends the
- * connection, and as the far end may have had more to say, TCP sees a reset. */
+/* The TCP peer sends no more. Neither protocol has a half-close: the connection ends, and as the other end may have had
+ * more to send, TCP is reset. */
 
 static void
 raw_end (TcpProtocol       *base,
@@ -411,7 +410,7 @@ raw_end (TcpProtocol       *base,
 {
   TcpPlain *self = (TcpPlain *) base;
 
-  /* What still comes before the answer is passed on. */
+  /* Data that arrives before the answer is still passed on. */
   self->ending = TRUE;
   self->end_code = TCP_CLOSE_NORMAL;
   plain_close (self, "end of stream");
@@ -489,7 +488,7 @@ plain_released (TcpProtocol       *base,
 {
 }
 
-/* The listener of reverse, of which there is one: to have the transport is to ask for it. */
+/* The only listener of reverse. Opening the transport is the request for it. */
 
 static void
 reverse_listen (TcpProtocol *base,
@@ -509,7 +508,7 @@ reverse_open_from (TcpProtocol *base,
   return tagged_open (base, NULL, user_data);
 }
 
-/* Takes @text. */
+/* Takes ownership of @text. */
 static void
 reverse_send_control (TcpPlain *self,
                       char     *text)
@@ -535,7 +534,7 @@ reverse_listening (TcpProtocol *base,
   ((TcpPlain *) base)->listening = TRUE;
 }
 
-/* limrun's client has no word for it once it listens. */
+/* limrun's protocol has no message for it once the gateway listens. */
 static void
 reverse_unlisten (TcpProtocol  *base,
                   guint32       listener,
@@ -550,7 +549,7 @@ reverse_unlisten (TcpProtocol  *base,
   base->callbacks.close (TCP_CLOSE_NORMAL, reason, base->user_data);
 }
 
-/* The gateway has not come as far as to listen, or does not keep to the protocol. */
+/* The gateway has not begun to listen, or has violated the protocol. */
 static void
 reverse_fail (TcpPlain     *self,
               TcpResetCode  code,
@@ -577,7 +576,7 @@ reverse_break (TcpPlain   *self,
   reverse_fail (self, TCP_RESET_BROKEN, error);
 }
 
-/* What a gateway of limrun's says where the port is taken, also by the connection that broke a moment ago. */
+/* A limrun gateway refuses with this text if the port is taken, even by the connection that has just broken. */
 static gboolean
 is_in_use (const char *refusal)
 {
@@ -646,7 +645,8 @@ reverse_take_text (TcpPlain     *self,
 
 /* Receiving */
 
-/* Whether the peer may open a stream with this id. In reverse only the gateway opens any, with ids of its choice. */
+/* Whether the peer may open a stream with this id. In reverse only the gateway opens streams, with ids of its
+ * choice. */
 static gboolean
 plain_peer_may_open (TcpPlain *self,
                      guint32   id)
@@ -684,7 +684,7 @@ plain_peer_opens (TcpPlain *self,
     base->callbacks.arrived (stream, self->listener, NULL, base->user_data);
   else
     base->callbacks.opened (stream, NULL, base->user_data);
-  /* It may have been refused on the spot. */
+  /* The callback may have refused it. */
   return tcp_protocol_lookup (base, id);
 }
 
@@ -767,9 +767,9 @@ reverse_receive (TcpProtocol  *base,
     reverse_break (self, "data before it said where it listens");
 }
 
-/* Writing it down, for another process. */
+/* Saving, for another process */
 
-/* What did not leave the transport whole comes first. */
+/* Frames that were not completely sent come first. */
 static GVariant *
 raw_save_frames (TcpPlain *self,
                  GQueue   *unsent)
@@ -784,8 +784,8 @@ raw_save_frames (TcpPlain *self,
   return g_variant_builder_end (&builder);
 }
 
-/* A gateway's end as it is when its transport is gone, in which are @unsent, of TcpBuffer, and of which @unconfirmed
- * bytes may not have arrived. */
+/* Saves a gateway's end as it is without its transport. @unsent, of TcpBuffer, are frames of that transport, and
+ * @unconfirmed is the number of bytes that may not have arrived. */
 GVariant *
 tcp_raw_save (TcpProtocol *base,
               GQueue      *unsent,
@@ -797,8 +797,8 @@ tcp_raw_save (TcpProtocol *base,
                                             raw_save_frames (self, unsent)));
 }
 
-/* @base is new, and has a stream if one goes on. Whoever calls it has it lose its transport next, with the bytes that it
- * gets in @unconfirmed. Returns what makes no sense in @state, or NULL; if anything does not nothing has changed. */
+/* @base is new, and has a stream if one continues. The caller must let it lose its transport next, with @unconfirmed
+ * bytes. Returns what is invalid in @state, or NULL; if it is not NULL, nothing has changed. */
 const char *
 tcp_raw_load (TcpProtocol *base,
               GVariant    *state,

@@ -6,14 +6,14 @@
 
 G_BEGIN_DECLS
 
-/* limrun's protocols: raw, where the messages are the byte stream of the only connection; tagged; and
- * reverse, which is tagged where the gateway has the TCP clients: the transport is one listener of it. What
- * a transport had on its way when it broke is gone. */
+/* limrun's protocols: raw, in which the messages are the byte stream of the only connection; tagged; and reverse, which
+ * is tagged with the TCP clients at the gateway: each transport is one listener. Data that is on its way when a
+ * transport breaks is lost. */
 extern const TcpProtocolClass tcp_protocol_raw;
 extern const TcpProtocolClass tcp_protocol_tagged;
 extern const TcpProtocolClass tcp_protocol_reverse;
 
-/* Raw, for another process to go on with. */
+/* The state of raw, which another process can continue. */
 #define TCP_RAW_STATE_TYPE "(butaay)"
 
 GVariant *tcp_raw_save (TcpProtocol *base,

@@ -2,7 +2,7 @@
 
 #include "protocol/protocol.h"
 
-/* The table of streams, which all protocols have. */
+/* The table of streams, which all protocols use */
 
 TcpProtocol *
 tcp_protocol_new (const TcpProtocolClass     *class,
@@ -24,7 +24,7 @@ tcp_protocol_new (const TcpProtocolClass     *class,
   return self;
 }
 
-/* All streams were released. */
+/* All streams must have been released. */
 void
 tcp_protocol_free (TcpProtocol *self)
 {
@@ -75,8 +75,7 @@ tcp_protocol_add (TcpProtocol *self,
   return stream;
 }
 
-/* Its user has no more use for the stream, which is not active, or will never be known to
- * the peer. */
+/* The user does not need the stream any more, which is inactive, or will never be known to the peer. */
 void
 tcp_protocol_release (TcpProtocol       *self,
                       TcpProtocolStream *stream)

@@ -6,7 +6,7 @@
 #define ACK_BYTES (256 * 1024)
 #define ACK_DELAY (50 * G_TIME_SPAN_MILLISECOND)
 
-/* A frame was taken in. */
+/* Counts a received frame. */
 void
 tcp_receipts_count (TcpReceipts *self,
                     gsize        length,
@@ -31,7 +31,7 @@ tcp_receipts_check (TcpReceipts *self,
   self->due |= self->received > self->acknowledged;
 }
 
-/* The number to tell the peer, which is about to be told. */
+/* Returns the number to send to the peer in an acknowledgement. */
 guint64
 tcp_receipts_take (TcpReceipts *self)
 {
@@ -41,7 +41,7 @@ tcp_receipts_take (TcpReceipts *self)
   return self->received;
 }
 
-/* There is nobody to be told. */
+/* There is no transport for an acknowledgement. */
 void
 tcp_receipts_stop (TcpReceipts *self)
 {

@@ -6,12 +6,12 @@
 
 G_BEGIN_DECLS
 
-/* How many sequenced frames were taken in, and when the peer is to be told. Pure. */
+/* Counts received sequenced frames, and decides when to acknowledge them. Without I/O. */
 typedef struct
 {
   guint64 received;
-  guint64 acknowledged;  /* of them */
-  gsize unacknowledged;  /* bytes of the others */
+  guint64 acknowledged;  /* the number of them that were acknowledged */
+  gsize unacknowledged;  /* the bytes of the others */
   gboolean due;
   gint64 deadline;       /* when it becomes due at the latest, 0 for never */
 } TcpReceipts;

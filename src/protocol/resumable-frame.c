@@ -5,12 +5,12 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 
-/* What a frame of a type has to look like. */
+/* The form of a type of frame. */
 typedef struct
 {
   const char *name;
   gboolean of_stream; /* has an id */
-  guint min;          /* payload, bytes */
+  guint min;          /* of the payload, in bytes */
   guint max;
 } Shape;
 
@@ -35,14 +35,14 @@ shape_of (guint type)
   return type < G_N_ELEMENTS (shapes) && shapes[type].name != NULL ? &shapes[type] : NULL;
 }
 
-/* Whether this end does not know the type, but has to put up with it. */
+/* Whether the type is not known to this end, but must be ignored. */
 static gboolean
 is_later (guint type)
 {
   return type >= TCP_RESUMABLE_LATER_SEQUENCED && type < TCP_RESUMABLE_LATER_END;
 }
 
-/* The numbers within a payload. */
+/* Numbers in a payload */
 
 static guint16
 get_u16 (const guint8 *data)
@@ -118,7 +118,7 @@ tcp_resumable_decode (const guint8       *data,
     .payload = data + TCP_RESUMABLE_HEADER_SIZE,
     .length = length - TCP_RESUMABLE_HEADER_SIZE,
   };
-  /* What the rest of the header means is for the later end to say. */
+  /* Only the later version knows the meaning of the rest of the header. */
   shape = shape_of (data[0]);
   if (shape == NULL && is_later (data[0]))
     return frame->length <= TCP_RESUMABLE_MAX_PAYLOAD ||
@@ -174,7 +174,7 @@ tcp_resumable_decode_hello (const TcpResumableFrame  *frame,
   if (get_u32 (data) >> 16 != TCP_RESUMABLE_VERSION)
     return tcp_resumable_refuse_frame (error, "a HELLO of version %u", get_u32 (data) >> 16);
 
-  /* What else there is, and its flags, are of later ends. */
+  /* The rest, and unknown flags, belong to later versions. */
   *hello = (TcpResumableHello) {
     .flags = get_u32 (data) & 0xffff,
     .instance = get_u64 (data + 4),
@@ -218,7 +218,7 @@ tcp_resumable_encode (TcpResumableType  type,
   return buffer;
 }
 
-/* A number and the text behind it, or as much of that as there is room for. */
+/* Encodes a number, and after it as much of the text as there is room for. */
 static TcpBuffer *
 encode_numbered (TcpResumableType  type,
                  guint32           id,
@@ -230,7 +230,7 @@ encode_numbered (TcpResumableType  type,
   guint8 payload[4 + TCP_RESUMABLE_MAX_TEXT];
   gsize length = MIN (strlen (text), max);
 
-  /* Not in the middle of a character. */
+  /* The text is not cut within a character. */
   while (length > 0 && (text[length] & 0xc0) == 0x80)
     length--;
   memcpy (payload, number, size);
@@ -251,7 +251,7 @@ tcp_resumable_encode_text (TcpResumableType  type,
   return encode_numbered (type, id, number, sizeof (number), text, TCP_RESUMABLE_MAX_TEXT);
 }
 
-/* LISTEN and LISTENING. */
+/* For LISTEN and LISTENING. */
 TcpBuffer *
 tcp_resumable_encode_port (TcpResumableType  type,
                            guint32           id,
@@ -275,7 +275,7 @@ tcp_resumable_encode_arrival (guint32     id,
   return encode_numbered (TCP_RESUMABLE_OPEN, id, number, sizeof (number), client, TCP_RESUMABLE_MAX_TEXT - 4);
 }
 
-/* @client is NULL if it does not say. */
+/* @client is NULL if the frame does not contain it. */
 gboolean
 tcp_resumable_decode_arrival (const TcpResumableFrame  *frame,
                               guint32                  *listener,
@@ -329,7 +329,7 @@ tcp_resumable_encode_hello (const TcpResumableHello *hello)
   return tcp_resumable_encode (TCP_RESUMABLE_HELLO, 0, payload, sizeof (payload));
 }
 
-/* Whether the header, a list or NULL, has this version. */
+/* Whether the header, a list or NULL, contains this version. */
 gboolean
 tcp_resumable_is_offered (const char *header)
 {
@@ -342,7 +342,7 @@ tcp_resumable_is_offered (const char *header)
   return FALSE;
 }
 
-/* Whether it can go back as the value of a query parameter: RFC 3986, section 2.3. */
+/* Whether it can be the value of a query parameter without escapes: RFC 3986, section 2.3. */
 gboolean
 tcp_resumable_route_is_valid (const char *route)
 {

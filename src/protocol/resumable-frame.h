@@ -7,13 +7,13 @@
 
 G_BEGIN_DECLS
 
-/* The frames of resumable/1, as docs/resumable.md has them. Pure. */
+/* The frames of resumable/1, as described in docs/resumable.md. Without I/O. */
 
 #define TCP_RESUMABLE_NAME "resumable/1"
 #define TCP_RESUMABLE_HEADER "Tcp-Tunnel-Protocol"
 #define TCP_RESUMABLE_VERSION 1
 
-/* By which a load balancer finds the gateway that has the session. */
+/* With this header a load balancer finds the gateway that has the session. */
 #define TCP_RESUMABLE_ROUTE_HEADER "Tcp-Tunnel-Route"
 #define TCP_RESUMABLE_MAX_ROUTE 128
 
@@ -23,7 +23,7 @@ G_BEGIN_DECLS
 #define TCP_RESUMABLE_MAX_TEXT 512
 #define TCP_RESUMABLE_MAX_PAYLOAD (64 * 1024)
 
-/* What the peer may make this end do for it: a frame for each so many bytes, and wait for so many seconds. */
+/* The limits on what a peer may request: the size of frames, in bytes, and a timeout, in seconds. */
 #define TCP_RESUMABLE_MIN_PAYLOAD 1024
 #define TCP_RESUMABLE_MAX_TIMEOUT (24 * 60 * 60)
 
@@ -43,7 +43,7 @@ typedef enum
   TCP_RESUMABLE_LISTEN = 0x40,
   TCP_RESUMABLE_LISTENING = 0x41,
   TCP_RESUMABLE_UNLISTEN = 0x42,
-  /* Where the types begin, and end, that later ends may send to one that does not know them. */
+  /* The range of types that later versions may send to an end that does not know them. */
   TCP_RESUMABLE_LATER_SEQUENCED = 0x43,
   TCP_RESUMABLE_LATER_UNSEQUENCED = 0x60,
   TCP_RESUMABLE_LATER_END = 0x80,
@@ -63,28 +63,28 @@ typedef struct
 {
   TcpResumableType type;
   guint32 id;
-  const guint8 *payload; /* of DATA the bytes, else text: of OPEN the target, of LISTEN the name, of LISTENING the host,
-                          * or a reason */
+  const guint8 *payload; /* of DATA the bytes; otherwise text: of OPEN the target, of LISTEN the name, of LISTENING the
+                          * host, or a reason */
   gsize length;
-  guint64 number; /* WINDOW: credit; ACK: received; LISTEN, LISTENING: port; else a code */
+  guint64 number; /* WINDOW: credit; ACK: received; LISTEN, LISTENING: port; otherwise a code */
 } TcpResumableFrame;
 
 /* Capabilities, as flags of HELLO. */
 typedef enum
 {
-  TCP_RESUMABLE_MANY = 1 << 0, /* many streams in a session that was to have one */
+  TCP_RESUMABLE_MANY = 1 << 0, /* many streams in a session that was requested for one */
   TCP_RESUMABLE_LISTENERS = 1 << 1, /* the gateway listens for the client */
 } TcpResumableFlags;
 
 typedef struct
 {
-  guint flags; /* of TcpResumableFlags, and those of later ends */
+  guint flags; /* of TcpResumableFlags, and those of later versions */
   guint64 instance;
   guint64 received;
   guint32 window;
   guint32 max_payload;
   guint32 max_streams;
-  guint32 session_timeout; /* s */
+  guint32 session_timeout; /* in s */
 } TcpResumableHello;
 
 gboolean tcp_resumable_decode (const guint8       *data,

@@ -6,10 +6,10 @@
 #define STREAM_TYPE "(uuuuutu)"
 #define LISTENER_TYPE "(uqs)"
 
-/* More streams than a process has descriptors are none that a gateway has written. */
+/* A gateway cannot have written more streams than a process has descriptors. */
 #define MAX_STREAMS (1024 * 1024)
 
-/* Of the session */
+/* of the session */
 typedef enum
 {
   BEGUN = 1 << 0,
@@ -21,7 +21,7 @@ typedef enum
   ALL_FLAGS = (1 << 6) - 1,
 } Flags;
 
-/* Of a stream */
+/* of a stream */
 typedef enum
 {
   FIN_SENT = 1 << 0,
@@ -30,7 +30,7 @@ typedef enum
   ALL_STREAM_FLAGS = (1 << 3) - 1,
 } StreamFlags;
 
-/* All of it but the frames. */
+/* The whole state except the frames. */
 typedef struct
 {
   guint64 instance;
@@ -155,7 +155,7 @@ tcp_resumable_save (TcpProtocol *base)
                                             save_streams (base->streams), save_listeners (self->listeners)));
 }
 
-/* Loading. Nothing is believed: all is looked at before anything is taken over. */
+/* Loading. The state may contain anything: all of it is checked before any of it is used. */
 
 static const char *
 check_frames (const State *state)
@@ -268,7 +268,7 @@ check_listeners (const State *state)
   return NULL;
 }
 
-/* What makes no sense in it; NULL if all does. */
+/* Returns what is invalid, or NULL. */
 static const char *
 check_state (const State *state)
 {
@@ -282,7 +282,7 @@ check_state (const State *state)
     return "the listeners of the session make no sense";
   if (state->first > G_MAXUINT64 - n_frames || state->carried < state->first || state->carried - state->first > n_frames)
     return "the numbers of the frames make no sense";
-  /* A gateway has nothing to say before its client has. */
+  /* A gateway sends no sequenced frames before its client has. */
   if (state->received == 0 && state->first + n_frames > 0)
     return "there are frames for a client that has sent none";
   if (!begun && state->received > 0)
@@ -416,7 +416,7 @@ tcp_resumable_load (TcpProtocol *base,
   self->peer_window = state.peer_window;
   self->peer_payload = state.peer_payload;
   self->peer_streams = state.peer_streams;
-  /* What was said in a HELLO is said in each. */
+  /* The values of the first HELLO are repeated in each. */
   self->windows.first = base->figures.first_window = state.window;
   base->options.max_streams = state.max_streams;
   base->options.lifts_single = (state.flags & LIFTS_SINGLE) != 0;

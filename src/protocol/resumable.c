@@ -8,7 +8,7 @@
 #include "base/host-port.h"
 #include "base/text.h"
 
-/* Life */
+/* Creation and destruction */
 
 static void
 listener_free (gpointer data)
@@ -29,9 +29,9 @@ resumable_init (TcpProtocol *base)
   base->figures.first_window = self->windows.first;
   self->pieces = g_byte_array_new ();
   self->listeners = g_ptr_array_new_with_free_func (listener_free);
-  /* The odd ids are the client's. */
+  /* The client uses the odd ids. */
   base->next_id = base->options.client ? 1 : 2;
-  /* A gateway draws the name of this history of the session. */
+  /* A gateway chooses a random id for this history of the session. */
   while (!base->options.client && self->instance == 0)
     self->instance = (guint64) g_random_int () << 32 | g_random_int ();
 }
@@ -49,7 +49,7 @@ resumable_update_figures (TcpResumable *self)
   self->base.figures.grown = self->windows.grown;
 }
 
-/* What an intermediary needed to fragment one message is not kept for the next. */
+/* The buffer for a message that an intermediary has fragmented is freed after it. */
 static void
 resumable_drop_pieces (TcpResumable *self)
 {
@@ -67,8 +67,8 @@ resumable_forget_history (TcpResumable *self)
   tcp_unacknowledged_clear (&self->sent);
   self->receipts = (TcpReceipts) { 0 };
   self->confirmed = 0;
-  /* What streams begin with is said anew. Whether there may be many is as well, but until then as many may wait as
-   * there were. */
+  /* The HELLOs announce the initial windows anew. They also negotiate whether there may be many streams, but until then
+   * as many as before may wait. */
   self->begun = self->listeners_agreed = FALSE;
   self->base.peer_timeout = 0;
   resumable_update_figures (self);
@@ -88,7 +88,7 @@ resumable_clear (TcpProtocol *base)
 
 /* Sending */
 
-/* Puts a sequenced frame in line. */
+/* Queues a sequenced frame. */
 static void
 resumable_queue (TcpResumable *self,
                  TcpBuffer    *frame)
@@ -105,7 +105,7 @@ resumable_queue (TcpResumable *self,
   self->base.callbacks.wakeup (self->base.user_data);
 }
 
-/* One that is not sequenced, and waits for nothing. */
+/* Queues a frame that is not sequenced, and is sent at once. */
 static void
 resumable_send_urgent (TcpResumable *self,
                        TcpBuffer    *frame)
@@ -114,8 +114,8 @@ resumable_send_urgent (TcpResumable *self,
   g_queue_push_tail (&self->urgent, frame);
 }
 
-/* Also if there is nothing new, and not before frames that wait: a RESET must not be overtaken
- * by the word that bytes arrived which it made us drop. */
+/* Also sent if there is nothing new, but not before frames that wait: an acknowledgement of bytes that were dropped
+ * because of a RESET must not overtake that RESET. */
 static void
 resumable_send_ack (TcpResumable *self)
 {
@@ -174,7 +174,7 @@ stream_stop_owing (TcpResumable       *self,
   stream->flow.owes = FALSE;
 }
 
-/* Gives credit back to the next stream to which it is due. */
+/* Returns credit to the next stream for which it is due. */
 static void
 resumable_pay_back (TcpResumable *self,
                     gint64        now)
@@ -200,7 +200,7 @@ resumable_next_frame (TcpProtocol *base,
 
   if (self->sent.unsent == NULL && self->receipts.due)
     return tcp_resumable_encode_ack (tcp_receipts_take (&self->receipts));
-  /* Credit comes before data, as the peer waits for it. */
+  /* Credit goes before data, since the peer waits for it. */
   while (self->sent.unsent == NULL && !g_queue_is_empty (&self->owing))
     resumable_pay_back (self, now);
 
@@ -258,8 +258,8 @@ resumable_make_frame (TcpProtocol       *base,
 
 /* The end */
 
-/* A gateway that does not read it keeps the session until its timeout. A client that does not is
- * refused when it comes back. */
+/* Without reading the goodbye, a gateway keeps the session until its timeout. A client that does not read it is refused
+ * when it comes back. */
 static void
 resumable_keep_goodbye (TcpResumable  *self,
                         TcpGoawayCode  code,
@@ -271,7 +271,7 @@ resumable_keep_goodbye (TcpResumable  *self,
     return;
 
   g_queue_push_tail (goodbye, resumable_make_hello (self));
-  /* Else an end that the peer has yet to see confirmed would count as a reset. */
+  /* Otherwise an end that the peer has not seen confirmed would count as a reset. */
   if (code == TCP_GOAWAY_DONE)
     g_queue_push_tail (goodbye, tcp_resumable_encode_ack (self->receipts.received));
   g_queue_push_tail (goodbye, tcp_resumable_encode_text (TCP_RESUMABLE_GOAWAY, 0, code, reason));
@@ -293,13 +293,13 @@ resumable_say_goodbye (TcpResumable  *self,
   if (!self->attached)
     return;
 
-  /* What did arrive is not to count as lost. */
+  /* Data that has arrived must not count as lost. */
   if (code == TCP_GOAWAY_DONE && self->ready)
     resumable_send_ack (self);
   resumable_send_goaway (self, code, reason);
 }
 
-/* All of them are over. */
+/* All listeners end. */
 static void
 resumable_drop_listeners (TcpResumable *self,
                           TcpResetCode  code,
@@ -324,14 +324,14 @@ resumable_end (TcpResumable *self,
 
   resumable_forget_history (self);
   resumable_drop_pieces (self);
-  /* A client asks for them again in its next session. */
+  /* A client requests its listeners again in its next session. */
   if (!base->options.client)
     resumable_drop_listeners (self, TCP_RESET_CLOSED, error);
   tcp_protocol_reset_all (base, error, FALSE);
   base->callbacks.close (close_code, error->message, base->user_data);
 }
 
-/* The peer does not keep to the protocol, so that nothing it says can be relied on. */
+/* The peer violates the protocol, so that nothing that it sends can be relied on. */
 static void
 resumable_fail (TcpResumable *self,
                 const char   *what)
@@ -349,7 +349,7 @@ resumable_fail (TcpResumable *self,
   resumable_end (self, TCP_CLOSE_PROTOCOL_ERROR, error);
 }
 
-/* Whether there is one stream, after which all is over. */
+/* Whether the session has one stream, and ends with it. */
 static gboolean
 resumable_is_single (TcpResumable *self)
 {
@@ -367,8 +367,8 @@ resumable_fail_for_memory (TcpResumable *self,
   resumable_fail (self, text);
 }
 
-/* Ends it if that which is not data has become more than an honest peer leaves unacknowledged, or
- * than there is memory for. */
+/* Ends the session if the size of frames without data exceeds what a well-behaved peer leaves unacknowledged, or the
+ * memory available. */
 static gboolean
 resumable_check_overrun (TcpResumable *self)
 {
@@ -388,9 +388,8 @@ resumable_check_overrun (TcpResumable *self)
   return limit == NULL;
 }
 
-/* Draws the conclusions, where nobody counts on a stream to be still there: ends a session
- * whose peer acknowledges too little, or one for which this end has no further use when the peer
- * has all. */
+/* Called when no caller relies on a stream any more: ends a session whose peer acknowledges too little, or one that
+ * this end does not need any more, when the peer has everything. */
 static void
 resumable_finish_if_idle (TcpResumable *self)
 {
@@ -441,8 +440,8 @@ resumable_drain (TcpProtocol *base)
 
 /* Streams */
 
-/* Those are not counted that are through, and of which we wait to hear that they are over: the
- * peer may know it by now. Those are that only have to empty their queue: it may be long. */
+/* Streams that have ended except for a confirmation are not counted: the peer may have it already. Streams that only
+ * have to empty their queue are, since that may take long. */
 static gboolean
 resumable_is_crowded (TcpResumable *self)
 {
@@ -451,7 +450,7 @@ resumable_is_crowded (TcpResumable *self)
   return self->base.n_streams - self->n_through >= max_streams;
 }
 
-/* Not if that which former streams have left to be said does not get away. */
+/* FALSE if frames of former streams cannot be sent. */
 static gboolean
 resumable_may_open (TcpProtocol *base)
 {
@@ -542,7 +541,7 @@ stream_unblock (TcpResumable       *self,
   self->base.callbacks.writable (&stream->base, self->base.user_data);
 }
 
-/* The peer has said with how much credit streams begin. */
+/* The peer has announced the initial credit of streams. */
 static void
 resumable_begin_streams (TcpResumable *self)
 {
@@ -584,7 +583,7 @@ resumable_forgotten (TcpProtocol       *base,
                      TcpProtocolStream *stream)
 {
   stream_take_off_books ((TcpResumable *) base, (TcpResumableStream *) stream);
-  /* The goodbye of a session is not said from within. */
+  /* The goodbye of a session is not sent from within this call. */
   base->callbacks.wakeup (base->user_data);
 }
 
@@ -617,7 +616,7 @@ resumable_reset (TcpProtocol       *base,
                  gint64             now)
 {
   tcp_protocol_forget (base, stream);
-  /* Those of a session that was lost are not known to the next. */
+  /* Streams of a lost session are not known to the next one. */
   if (((TcpResumableStream *) stream)->lost)
     return;
 
@@ -626,8 +625,8 @@ resumable_reset (TcpProtocol       *base,
                                               error != NULL ? error->message : "the TCP connection broke"));
 }
 
-/* Counts it when both ends have said that they are through, and nothing waits for TCP: what is
- * left is to see that the peer has heard it from us. */
+/* Counts the stream when both ends have sent FIN, and nothing waits for TCP: only the confirmation of our FIN is
+ * left. */
 static void
 stream_check_through (TcpResumable       *self,
                       TcpResumableStream *stream)
@@ -639,7 +638,7 @@ stream_check_through (TcpResumable       *self,
   self->n_through++;
 }
 
-/* One end, or the other, has said that it is through. */
+/* One end or the other has sent FIN. */
 static void
 stream_await_end (TcpResumable       *self,
                   TcpResumableStream *stream)
@@ -658,7 +657,7 @@ resumable_stream_end (TcpProtocol       *base,
   TcpResumable *self = (TcpResumable *) base;
   TcpResumableStream *ending = (TcpResumableStream *) stream;
 
-  /* Whoever sees the end knows then that all it sent has arrived. */
+  /* An end that receives the FIN then knows that all its data has arrived. */
   if (self->receipts.received > self->receipts.acknowledged)
     resumable_send_ack (self);
   ending->flow.fin_sent = TRUE;
@@ -693,7 +692,7 @@ resumable_flushed (TcpProtocol       *base,
   stream_check_through ((TcpResumable *) base, (TcpResumableStream *) stream);
 }
 
-/* The peer has said how many of our frames it has. */
+/* The peer has confirmed the number of our frames that it has. */
 static void
 resumable_confirm (TcpResumable *self,
                    guint64       received)
@@ -701,7 +700,7 @@ resumable_confirm (TcpResumable *self,
   TcpResumableStream *stream;
 
   self->confirmed = received;
-  /* Somebody who hears that one has ended may end the others. */
+  /* The callback about one end may end other streams. */
   while ((stream = g_queue_peek_head (&self->fins)) != NULL && stream->fin_number < self->confirmed)
     {
       stream_stop_awaiting_fin (self, stream);
@@ -736,8 +735,8 @@ resumable_add_listener (TcpResumable *self,
   return listener;
 }
 
-/* When the gateway's HELLO was read. Asks for those for which it has not. If the gateway does not know what that is,
- * they are over. */
+/* Called when the gateway's HELLO was read: requests those listeners that it has not requested yet. They end if the
+ * gateway does not support listeners. */
 static void
 resumable_ask_to_listen (TcpResumable *self)
 {
@@ -803,16 +802,16 @@ resumable_unlisten (TcpProtocol  *base,
   if (listener == NULL)
     return;
 
-  /* The client need not, if it has never asked for it. */
+  /* Only if the client has sent a request for it. */
   if (listener->asked)
     resumable_queue (self, tcp_resumable_encode_text (TCP_RESUMABLE_UNLISTEN, id, code, reason));
   g_ptr_array_remove (self->listeners, listener);
 }
 
-/* Whose history it is */
+/* Histories of a session */
 
-/* The peer does not know the session any more: what was on its way is lost. Streams of which
- * it has never heard stay, and are opened anew. */
+/* The peer no longer has the session: data on its way is lost. Streams that the peer does not know are kept, and opened
+ * again. */
 static void
 resumable_lose (TcpProtocol  *base,
                 const GError *error)
@@ -835,7 +834,7 @@ resumable_lose (TcpProtocol  *base,
     {
       gboolean blocked = stream->flow.blocked;
 
-      /* Of those that the gateway opened, it knows nothing either. */
+      /* A peer without the session does not know the streams that the gateway opened either. */
       if (stream->base.id % 2 == 0 || stream->open_number < carried)
         {
           stream->lost = TRUE;
@@ -846,13 +845,13 @@ resumable_lose (TcpProtocol  *base,
       tcp_windows_remove (&self->windows, &stream->flow);
       stream->flow = (TcpFlow) { 0 };
       stream_open (self, stream);
-      /* Whoever goes on with it does not know that it waits. */
+      /* The user of the stream does not know that it waits. */
       if (blocked)
         base->callbacks.writable (&stream->base, base->user_data);
     }
   resumable_update_figures (self);
 
-  /* With an empty one nothing is lost. */
+  /* Without streams nothing is lost. */
   tcp_log (base->options.log, lost->len > 0 ? TCP_TUNNEL_LOG_LEVEL_WARN : TCP_TUNNEL_LOG_LEVEL_DEBUG, "%s",
            error->message);
   for (guint i = 0; i < lost->len; i++)
@@ -897,7 +896,7 @@ resumable_compare_instance (TcpResumable       *self,
     }
   if (!base->options.client && self->sent.carried == 0 && self->receipts.received == 0)
     {
-      /* It has yet to learn that its session is gone, and counts on in that. */
+      /* The client does not know yet that its session is gone, and continues its numbers. */
       self->misled = hello->instance != 0;
       if (self->misled)
         hello->received = 0;
@@ -933,7 +932,7 @@ handle_hello (TcpResumable            *self,
 
   if (!tcp_resumable_decode_hello (frame, &hello, error) || !resumable_compare_instance (self, &hello, error))
     return FALSE;
-  /* Somebody who heard of a loss may have closed it. */
+  /* The callback about a loss may have closed the session. */
   if (base->over)
     return TRUE;
   before = self->sent.first;
@@ -955,15 +954,14 @@ handle_hello (TcpResumable            *self,
   self->peer_payload = hello.max_payload;
   self->peer_streams = hello.max_streams;
   base->peer_timeout = hello.session_timeout;
-  /* HELLO says what was taken in, and only ACK that nothing which it made us say comes
-   * behind it. */
+  /* HELLO contains the number of received frames; only an ACK means that no frame caused by them follows. */
   self->receipts.due = TRUE;
   if (self->draining)
     resumable_send_goaway (self, TCP_GOAWAY_DRAINING, "draining");
   base->callbacks.hello (base->user_data);
   resumable_begin_streams (self);
   resumable_update_figures (self);
-  /* What was called may have ended it. */
+  /* A callback may have ended the session. */
   if (base->options.client && self->ready)
     resumable_ask_to_listen (self);
   return TRUE;
@@ -992,11 +990,11 @@ resumable_detached (TcpProtocol           *base,
   TcpResumable *self = (TcpResumable *) base;
   GQueue unsent = G_QUEUE_INIT;
 
-  /* All that counts is kept here. */
+  /* The frames that matter are kept here. */
   base->callbacks.take_back (&unsent, base->user_data);
   g_queue_clear_full (&unsent, (GDestroyNotify) tcp_buffer_unref);
   resumable_clear_urgent (self);
-  /* The peer answers the closing handshake when it has read what came before that. */
+  /* The peer answers the closing handshake after it has read all frames before it. */
   if (loss->code == TCP_CLOSE_NORMAL || loss->code == TCP_CLOSE_PROTOCOL_ERROR)
     resumable_forget_goodbye (self);
   resumable_drop_pieces (self);
@@ -1020,7 +1018,7 @@ resumable_next_timeout (TcpProtocol *base)
   return MIN (ack, hello);
 }
 
-/* A transport on which nothing is said may be answered by something in between. */
+/* A transport without any frame may have been accepted by an intermediary. */
 static void
 resumable_check_hello (TcpResumable *self,
                        gint64        now)
@@ -1098,7 +1096,7 @@ resumable_accept (TcpResumable *self,
   return stream;
 }
 
-/* The client of a gateway asks for a connection. */
+/* The client of a gateway requests a connection. */
 static gboolean
 handle_request (TcpResumable             *self,
                 const TcpResumableFrame  *frame,
@@ -1118,7 +1116,7 @@ handle_request (TcpResumable             *self,
   return TRUE;
 }
 
-/* A connection came to a listener at the gateway. */
+/* A connection was made to a listener at the gateway. */
 static gboolean
 handle_arrival (TcpResumable             *self,
                 const TcpResumableFrame  *frame,
@@ -1135,7 +1133,7 @@ handle_arrival (TcpResumable             *self,
     }
   if (!tcp_resumable_decode_arrival (frame, &listener, &client, error))
     return FALSE;
-  /* It crossed with the word that this end has no more use for it. */
+  /* The frame may have crossed with an UNLISTEN of this end. */
   if (may_accept (self, frame->id, resumable_find_listener (self, listener) != NULL, TCP_RESET_CLOSED,
                   "there is no such listener any more"))
     base->callbacks.arrived (resumable_accept (self, frame->id), listener, client, base->user_data);
@@ -1150,7 +1148,7 @@ handle_open (TcpResumable             *self,
   TcpProtocol *base = &self->base;
   TcpResumableStream *stream = (TcpResumableStream *) tcp_protocol_lookup (base, frame->id);
 
-  /* The peer may know by now that such a stream is over, where we wait to hear that. */
+  /* The peer may know already that this stream has ended, while we wait for its confirmation. */
   if (stream != NULL && stream->flow.fin_sent && stream->flow.fin_received)
     tcp_protocol_finish (base, &stream->base, TRUE);
   else if (stream != NULL)
@@ -1161,7 +1159,7 @@ handle_open (TcpResumable             *self,
   return base->options.client ? handle_arrival (self, frame, error) : handle_request (self, frame, error);
 }
 
-/* What the client asks of the gateway. */
+/* A client requests a listener. */
 static gboolean
 handle_listen (TcpResumable             *self,
                const TcpResumableFrame  *frame,
@@ -1205,7 +1203,7 @@ handle_listening (TcpResumable             *self,
     return tcp_resumable_refuse_frame (error, "a LISTENING that makes no sense");
 
   host = g_strndup ((const char *) frame->payload, frame->length);
-  /* Programs of the user may be given it. A string in C ends sooner if there is a 0 in it. */
+  /* The host may be passed to programs of the user. A C string would end early if it contained a 0. */
   if (strlen (host) != frame->length || !tcp_host_is_harmless (host))
     return tcp_resumable_refuse_frame (error, "a LISTENING whose host is neither an address nor a name");
   if (resumable_find_listener (self, frame->id) != NULL)
@@ -1226,7 +1224,7 @@ error_of_listener (guint64 code)
     }
 }
 
-/* Both ends say that; it may cross with the same from this one. */
+/* Both ends send UNLISTEN; it may cross with one from this end. */
 static void
 handle_unlisten (TcpResumable            *self,
                  const TcpResumableFrame *frame)
@@ -1250,7 +1248,7 @@ handle_listeners (TcpResumable             *self,
                   const TcpResumableFrame  *frame,
                   GError                  **error)
 {
-  /* As one that does not know these types. */
+  /* Ignored, as by an end that does not know these types. */
   if (!self->listeners_agreed)
     return TRUE;
 
@@ -1307,20 +1305,20 @@ handle_fin (TcpResumable        *self,
     return tcp_resumable_refuse_frame (error, "a second FIN");
 
   stream->flow.fin_received = TRUE;
-  /* If this is the second, TCP hears of it when ours has arrived, and the peer waits to
-   * hear the same of its own. */
+  /* If this is the second FIN, TCP is closed when ours was confirmed, and the peer waits for the same confirmation of
+   * its own. */
   if (stream->flow.fin_sent)
     self->receipts.due = TRUE;
   else
     base->callbacks.half_closed (&stream->base, base->user_data);
-  /* That may have broken it. */
+  /* The callback may have reset the stream. */
   stream = (TcpResumableStream *) tcp_protocol_lookup (base, id);
   if (stream != NULL)
     stream_await_end (self, stream);
   return TRUE;
 }
 
-/* What the code says of the TCP connection at the far end. */
+/* The error for a code about the TCP connection at the other end. */
 static TcpTunnelError
 error_of_reset (TcpResumable      *self,
                 TcpProtocolStream *stream,
@@ -1338,7 +1336,7 @@ error_of_reset (TcpResumable      *self,
     case TCP_RESET_DRAINING: return TCP_TUNNEL_ERROR_CLOSED;
     default: break;
     }
-  /* Whoever opens a stream has the TCP client. */
+  /* The end that opened a stream has the TCP client. */
   return self->base.options.client == (stream->id % 2 == 1) ? TCP_TUNNEL_ERROR_TARGET : TCP_TUNNEL_ERROR_RESET;
 }
 
@@ -1388,7 +1386,7 @@ handle_sequenced (TcpResumable             *self,
   if (frame->type == TCP_RESUMABLE_OPEN)
     return handle_open (self, frame, error);
   stream = (TcpResumableStream *) tcp_protocol_lookup (&self->base, frame->id);
-  /* It crossed with our reset. */
+  /* The frame crossed with our RESET. */
   if (stream == NULL)
     return TRUE;
 
@@ -1416,8 +1414,8 @@ handle_ack (TcpResumable             *self,
 {
   guint64 before = self->sent.first;
 
-  /* A goodbye that is said again has an ACK, and is said without reading our HELLO. Frames that it
-   * could acknowledge in this session are sent to none that has opened nothing in it. */
+  /* A repeated goodbye contains an ACK, and is sent without reading our HELLO. A client that has opened nothing in this
+   * session has received no frames that it could acknowledge. */
   if (self->misled && self->receipts.received == 0)
     return TRUE;
   if (frame->number > self->sent.sent || !tcp_unacknowledged_acknowledge (&self->sent, frame->number))
@@ -1430,8 +1428,8 @@ handle_ack (TcpResumable             *self,
   return TRUE;
 }
 
-/* The session goes on, but not on this transport, on which the peer says nothing more. All that was
- * under way is sent again on the next. */
+/* The session continues, but not on this transport, on which the peer sends nothing more. Frames that were on their way
+ * are sent again on the next one. */
 static void
 resumable_leave_transport (TcpResumable *self,
                            gboolean      renew,
@@ -1459,7 +1457,7 @@ handle_goaway (TcpResumable            *self,
   TcpTunnelError code = TCP_TUNNEL_ERROR_CLOSED;
   g_autoptr (GError) error = NULL;
 
-  /* It may be repeated, as on each transport; what it leads to happens once. */
+  /* GOAWAY may be repeated, for example on each transport; it takes effect once. */
   if (frame->number == TCP_GOAWAY_DRAINING && self->last)
     return;
   if (frame->number == TCP_GOAWAY_DRAINING)
@@ -1471,7 +1469,7 @@ handle_goaway (TcpResumable            *self,
       return;
     }
 
-  /* Those that only a gateway says. */
+  /* Only a gateway sends these. */
   if (base->options.client && (frame->number == TCP_GOAWAY_RENEW || frame->number == TCP_GOAWAY_RESTARTING))
     {
       resumable_leave_transport (self, frame->number == TCP_GOAWAY_RENEW, reason);
@@ -1515,7 +1513,7 @@ resumable_handle (TcpResumable  *self,
     }
 }
 
-/* FALSE if that was the end of the session. */
+/* FALSE if the session has ended. */
 static gboolean
 resumable_add_piece (TcpResumable *self,
                      const guint8 *data,
@@ -1554,14 +1552,14 @@ resumable_receive (TcpProtocol  *base,
   if (base->over)
     return;
 
-  /* An intermediary may have fragmented it. */
+  /* An intermediary may have fragmented the message. */
   if (first)
     resumable_drop_pieces (self);
   if (!first || !last)
     {
       if (!resumable_add_piece (self, data, length) || !last)
         return;
-      /* What it leads to may end the transport. */
+      /* A callback may end the transport. */
       pieces = g_byte_array_ref (self->pieces);
       resumable_drop_pieces (self);
       data = pieces->data;

@@ -7,12 +7,12 @@
 #include "base/host-port.h"
 #include "base/text.h"
 
-/* As deep as the values of members may be nested that nobody asks for. */
+/* The maximum depth of values that are skipped. */
 #define MAX_DEPTH 16
 
 #define QUOTE '\x22'
 
-/* JSON, of which only the members of the outermost object matter. */
+/* JSON, of which only the members of the outermost object are used. */
 typedef struct
 {
   const char *at; /* ends with 0 */
@@ -53,7 +53,7 @@ scan_space (Scanner *self)
   self->at += strspn (self->at, " \t\r\n");
 }
 
-/* Also what follows it that has no meaning. */
+/* Also skips the space behind it. */
 static gboolean
 scan_character (Scanner *self,
                 char     wanted)
@@ -80,7 +80,7 @@ scan_hex (Scanner *self,
   return TRUE;
 }
 
-/* Behind the backslash. Halves of a character that stand alone, and 0, which would end the string, are replaced. */
+/* Called behind the backslash. Unpaired surrogates, and 0, which would end the string, are replaced. */
 static gboolean
 scan_escape (Scanner *self,
              GString *string)
@@ -140,7 +140,7 @@ scan_string (Scanner *self)
   return g_string_free (g_steal_pointer (&string), FALSE);
 }
 
-/* Not all that strtod() takes is a number of JSON. */
+/* Checked first, since strtod () accepts more than the numbers of JSON. */
 static gboolean
 scan_number (Scanner *self,
              double  *number)
@@ -198,7 +198,7 @@ scan_value (Scanner *self,
     }
 }
 
-/* What is between the brackets. @members, of char * and Value *, may be NULL. */
+/* Scans the content of brackets. @members, of char * and Value *, may be NULL. */
 static gboolean
 scan_members (Scanner    *self,
               guint       depth,
@@ -251,7 +251,7 @@ get_string (GHashTable *members,
   return value != NULL && value->kind == VALUE_STRING ? value->string : NULL;
 }
 
-/* 0 if it is none. */
+/* 0 if there is no valid port. */
 static guint16
 get_port (GHashTable *members,
           const char *name)
@@ -276,7 +276,7 @@ refuse (GError     **error,
   return FALSE;
 }
 
-/* FALSE if it is neither of the two. */
+/* FALSE if it is neither of the two messages. */
 gboolean
 tcp_reverse_message_parse (const char         *text,
                            gsize               length,
@@ -289,7 +289,7 @@ tcp_reverse_message_parse (const char         *text,
   const char *host;
 
   *message = (TcpReverseMessage) { 0 };
-  /* A string in C ends sooner if there is a 0 in it. */
+  /* A C string would end early if the text contained a 0. */
   if (strlen (copy) == length && g_utf8_validate_len (copy, length, NULL))
     members = parse_object (copy);
   if (members == NULL)
@@ -312,7 +312,7 @@ tcp_reverse_message_parse (const char         *text,
 
   host = get_string (members, "remoteHost");
   message->port = get_port (members, "remotePort");
-  /* Programs of the user may be given it. */
+  /* The host may be passed to programs of the user. */
   if (host == NULL || !tcp_host_is_harmless (host) || message->port == 0)
     return refuse (error, "a ready message without a valid remoteHost and remotePort", text, length);
   message->host = g_strdup (host);

@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* What the gateway of a reverse tunnel of limrun's says before all else, in a text message of JSON: the address on which
- * it listens, or why it does not. Pure. */
+/* The first message of the gateway of a limrun reverse tunnel, a text message of JSON: the address on which it listens,
+ * or the reason why it does not. Without I/O. */
 
 #define TCP_REVERSE_MAX_MESSAGE (64 * 1024)
 
@@ -16,9 +16,9 @@ G_BEGIN_DECLS
 
 typedef struct
 {
-  char *host; /* of the address, and NULL if it does not listen, */
+  char *host; /* of the address, NULL if it does not listen */
   guint16 port;
-  char *refusal; /* which is why */
+  char *refusal; /* the reason why it does not listen */
 } TcpReverseMessage;
 
 gboolean tcp_reverse_message_parse (const char         *text,

@@ -8,7 +8,7 @@ frame_size (TcpBuffer *frame)
   return sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + frame->capacity;
 }
 
-/* Takes the frame; returns its number. */
+/* Takes ownership of the frame; returns its number. */
 guint64
 tcp_unacknowledged_add (TcpUnacknowledged *self,
                         TcpBuffer         *frame)
@@ -23,7 +23,7 @@ tcp_unacknowledged_add (TcpUnacknowledged *self,
   return self->next++;
 }
 
-/* The next that is to go out, with a reference for the transport; NULL if there is none. */
+/* Returns the next frame to send, with a reference for the transport; NULL if there is none. */
 TcpBuffer *
 tcp_unacknowledged_send (TcpUnacknowledged *self)
 {
@@ -40,7 +40,7 @@ tcp_unacknowledged_send (TcpUnacknowledged *self)
   return tcp_buffer_ref (frame);
 }
 
-/* The peer has all below @received. FALSE if it cannot have. */
+/* The peer has all frames below @received. FALSE if that is impossible. */
 gboolean
 tcp_unacknowledged_acknowledge (TcpUnacknowledged *self,
                                 guint64            received)
@@ -52,7 +52,7 @@ tcp_unacknowledged_acknowledge (TcpUnacknowledged *self,
     {
       TcpBuffer *frame;
 
-      /* One that a former transport has carried, and this one need not. */
+      /* A frame that a former transport has sent, and that need not be sent again. */
       if (self->unsent == self->frames.head)
         {
           self->unsent = self->unsent->next;
@@ -69,8 +69,8 @@ tcp_unacknowledged_acknowledge (TcpUnacknowledged *self,
   return TRUE;
 }
 
-/* There is another transport, and all goes out again. The former one has given back
- * what it held. */
+/* There is another transport, and all frames are sent again. The former transport has returned those that it had
+ * queued. */
 void
 tcp_unacknowledged_rewind (TcpUnacknowledged *self)
 {

@@ -6,18 +6,18 @@
 
 G_BEGIN_DECLS
 
-/* The numbered frames of one direction, from the first that the peer may not have to
- * the last that is still to go out. Pure: who sends them is not its business. */
+/* The numbered frames of one direction, from the first that the peer may not have to the last that was not sent yet.
+ * Without I/O. */
 typedef struct
 {
   GQueue frames;  /* of TcpBuffer */
-  GList *unsent;  /* the first that this transport has not carried; NULL if all were */
-  guint64 first;  /* number of the first of the frames */
-  guint64 next;   /* number of the next to be made */
-  guint64 sent;   /* number of the first unsent */
-  guint64 carried; /* how many were ever given to a transport */
-  gsize bytes;    /* that the frames take up in memory, */
-  gsize dataless; /* and of them those without data */
+  GList *unsent;  /* the first that this transport has not sent; NULL if it has sent all */
+  guint64 first;  /* the number of the first of the frames */
+  guint64 next;   /* the number of the next new frame */
+  guint64 sent;   /* the number of the first unsent frame */
+  guint64 carried; /* how many were ever passed to a transport */
+  gsize bytes;    /* the memory that the frames take */
+  gsize dataless; /* the part of it for frames without data */
 } TcpUnacknowledged;
 
 guint64 tcp_unacknowledged_add (TcpUnacknowledged *self,

@@ -5,15 +5,15 @@
 #define WINDOW_MIN (16 * 1024)
 #define WINDOW_FIRST (256 * 1024)
 
-/* To how much one grows. */
+/* The maximum of a window that has grown. */
 #define WINDOW_MOST (64 * 1024 * 1024)
 
-/* To how little one shrinks where there are very many. */
+/* The minimum of a window that shrinks because there are very many. */
 #define WINDOW_LEAST (4 * 1024)
 
-/* A stream begins with so much that as many streams as are usual take up half of the window of
- * the session; the other half is for those that can use more. Where there are more streams, the
- * first windows of those that are idle are more than half, but do not count as more. */
+/* The initial window is such that the usual number of streams take half of the window of the session; the other half is
+ * for those that can use more. If there are more streams, the initial windows of idle ones exceed that half, but do not
+ * count as more. */
 void
 tcp_windows_init (TcpWindows *self,
                   gsize       max,
@@ -24,7 +24,7 @@ tcp_windows_init (TcpWindows *self,
   self->first = CLAMP (MIN (max / 2 / MIN (max_streams, TCP_WINDOWS_USUAL_STREAMS), max_first), WINDOW_MIN, WINDOW_FIRST);
 }
 
-/* What of a window is beyond the first. */
+/* The part of a window beyond the initial one. */
 static guint32
 windows_get_growth (TcpWindows *self,
                     guint32     window)
@@ -32,7 +32,7 @@ windows_get_growth (TcpWindows *self,
   return window - MIN (window, self->first);
 }
 
-/* That of a stream. */
+/* The window of a stream has changed. */
 static void
 windows_change (TcpWindows *self,
                 guint32     before,
@@ -42,7 +42,7 @@ windows_change (TcpWindows *self,
   self->grown = self->grown - windows_get_growth (self, before) + windows_get_growth (self, after);
 }
 
-/* What is left for growth, and would be if @flow had its first window. */
+/* What is left for growth, if @flow had its initial window. */
 static gsize
 windows_get_rest (TcpWindows *self,
                   TcpFlow    *flow)
@@ -53,8 +53,7 @@ windows_get_rest (TcpWindows *self,
   return self->max - MIN (others, self->max);
 }
 
-/* How large the window of @flow may be: half of the rest is left to others, whether this one is idle
- * later or not. */
+/* The maximum window of @flow: half of the rest is left to others, in case this stream becomes idle later. */
 static guint32
 windows_get_most (TcpWindows *self,
                   TcpFlow    *flow)
@@ -62,7 +61,7 @@ windows_get_most (TcpWindows *self,
   return MIN (self->first + windows_get_rest (self, flow) / 2, WINDOW_MOST);
 }
 
-/* What one keeps whose TCP connection does not keep up: all of it, unless there are too many. */
+/* The window that a stream keeps if its TCP connection is slow: all of it, unless there are too many streams. */
 static guint32
 windows_get_least (TcpWindows *self)
 {
@@ -71,8 +70,8 @@ windows_get_least (TcpWindows *self)
   return MAX (self->max / 2 / self->streams, WINDOW_LEAST);
 }
 
-/* What a stream may begin with where others have come to need more than the first window, for
- * as long as half of what windows may grow is left to those that show such a need. */
+/* The window to which a new stream may grow at once if others have needed more than the initial window, as long as half
+ * of the room for growth is left to streams with a measured need. */
 static guint32
 windows_get_head_start (TcpWindows *self,
                         gsize       rest)
@@ -92,7 +91,7 @@ tcp_windows_add (TcpWindows *self,
   windows_change (self, 0, self->first);
 }
 
-/* One goes on whose window has become this. */
+/* Adds a restored stream with its window. */
 void
 tcp_windows_restore (TcpWindows *self,
                      TcpFlow    *flow,
@@ -103,7 +102,7 @@ tcp_windows_restore (TcpWindows *self,
   windows_change (self, 0, window);
 }
 
-/* How much credit the peer gets for this stream now, if any. Windows grow by no more than @growth. */
+/* Returns how much credit the peer gets for this stream now, if any. Windows grow by no more than @growth. */
 guint32
 tcp_windows_give (TcpWindows *self,
                   TcpFlow    *flow,

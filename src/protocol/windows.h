@@ -9,15 +9,15 @@ G_BEGIN_DECLS
 /* Sessions rarely have more streams than this at a time. */
 #define TCP_WINDOWS_USUAL_STREAMS 1000
 
-/* What the streams of a session share: the credit that there is to give. Pure. */
+/* The credit that the streams of a session share. Without I/O. */
 typedef struct
 {
-  gsize max;          /* that they grow to, all together, where those that have not grown count as half of it at most */
-  guint32 first;      /* with which one begins */
-  guint streams;      /* that have a window, */
-  gsize given;        /* and these all together; */
-  gsize grown;        /* of that, what is beyond the first of each */
-  guint32 path_window; /* the largest that this transport's path was seen to need */
+  gsize max;          /* the maximum in total; initial windows count for at most half of it */
+  guint32 first;      /* the initial window */
+  guint streams;      /* the number of streams that have a window */
+  gsize given;        /* the windows of all streams in total */
+  gsize grown;        /* the part of it beyond the initial windows */
+  guint32 path_window; /* the largest window that the path of this transport has needed so far */
 } TcpWindows;
 
 void tcp_windows_init (TcpWindows *self,

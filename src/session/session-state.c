@@ -8,7 +8,7 @@
 #include "protocol/resumable-state.h"
 #include "session/session-private.h"
 
-/* A session that is over has no protocol that could go on. */
+/* A session that is over has no protocol to continue. */
 #define OVER_STATE_TYPE "()"
 
 /* Suspending */
@@ -27,14 +27,14 @@ tcp_session_set_suspended (TcpSession *self,
 
 /* Saving */
 
-/* Whether its streams go on without its channel, and on another. */
+/* Whether its streams continue without this channel, and on another. */
 static gboolean
 session_goes_on (TcpSession *self)
 {
   return self->protocol->class->outlives_transport && !self->options.nameless && !tcp_session_is_over (self);
 }
 
-/* Whether there would be anything in it. */
+/* Whether the saved state would contain anything. */
 gboolean
 tcp_session_can_be_saved (TcpSession *self)
 {
@@ -88,7 +88,7 @@ tcp_session_save (TcpSession *self)
   return g_variant_ref_sink (g_variant_new ("(v@a" TCP_STREAM_STATE_TYPE ")", protocol, g_variant_builder_end (&builder)));
 }
 
-/* The sockets, of int, of the streams that cannot go on. */
+/* Lists the sockets, of int, of the streams that cannot continue. */
 void
 tcp_session_list_lost (TcpSession *self,
                        GArray     *descriptors)
@@ -116,7 +116,7 @@ on_wakeup (gpointer user_data)
 {
 }
 
-/* One that serves only to see whether it can be made of the state. */
+/* Makes a protocol that is only used to find out whether it can load the state. */
 static TcpProtocol *
 make_trial (const TcpProtocolClass *class)
 {
@@ -145,8 +145,8 @@ free_trial (TcpProtocol *self)
   tcp_protocol_free (self);
 }
 
-/* Each stream that the protocol knows is there once, with what waits for its TCP connection, and no other says that it
- * is known. */
+/* Checks that each stream of the protocol occurs once, with the right number of bytes that wait, and that no other
+ * stream has an id. */
 static const char *
 check_streams (GVariant    *streams,
                TcpProtocol *protocol)
@@ -245,7 +245,7 @@ tcp_session_restore (TcpSession *self,
     problem = tcp_resumable_load (self->protocol, protocol);
   else if (g_variant_is_of_type (protocol, G_VARIANT_TYPE (OVER_STATE_TYPE)))
     self->protocol->over = TRUE;
-  /* It was checked. */
+  /* The state was checked. */
   g_assert (problem == NULL);
 
   for (gsize i = 0; i < g_variant_n_children (streams); i++)

@@ -4,33 +4,33 @@
 
 #include "base/i18n.h"
 
-/* How many frames in one go, before other sources get their turn, about as much as the other
- * direction takes in one. They leave in one system call. */
+/* How many frames are sent in one turn, about as much as the other direction receives in one. They leave in one system
+ * call. */
 #define PUMP_BUDGET 8
 
-/* How many streams that have little to send have their turn before one that has much. */
+/* How many streams that have little to send get a turn before one that has much. */
 #define MAX_SPARSE 8
 
-/* Without credit: what may wait for all connections that are not there yet. */
+/* Without credit: the maximum of data that waits for all connections that are not open yet. */
 #define MAX_ALL_PENDING ((gsize) 64 * 1024 * 1024)
 
-/* What the peer makes us say, such as that connections are refused, is said however
- * much waits; with this much waiting it is not listened to. */
+/* Answers that the peer causes, such as refusals of connections, are sent however much waits; above this amount nothing
+ * is received. */
 #define MAX_ANSWERS (1024 * 1024)
 
-/* What may wait for TCP of a session with credit, where its part of the budget is as much: a stream or
- * two that are stuck must not stop the others. */
+/* The maximum of data that waits for TCP in a session with credit, if its part of the budget allows as much: one or two
+ * blocked streams must not stop the others. */
 #define QUEUE_ALLOWANCE (128 * 1024)
 
-/* What a session without credit may hold of answers and ids whatever others hold. */
+/* The answers and ids that a session without credit may keep whatever others use. */
 #define OWN_MEMORY (16 * 1024)
 
-/* What is read from TCP when there is no memory for more, so that no session stops. */
+/* The amount that is read from TCP when there is no memory for more, so that no session stops. */
 #define SMALL_PIECE (8 * 1024)
 
-/* Books and bounds */
+/* Accounting and limits */
 
-/* For each of its connections. */
+/* Counted for each of its connections. */
 static void
 session_count_resumes (TcpSession *self,
                        guint64     n)
@@ -76,28 +76,28 @@ session_has_credit (TcpSession *self)
   return self->protocol != NULL && self->protocol->class->resumable;
 }
 
-/* What waits for the kernel on its way to the peer. */
+/* The bytes that wait for the kernel on their way to the peer. */
 static gsize
 session_get_pending (TcpSession *self)
 {
   return self->channel != NULL ? tcp_channel_get_pending (self->channel) : 0;
 }
 
-/* What waits for TCP, where there is credit, and is not counted as what that has grown by. */
+/* With credit: the bytes that wait for TCP and are not covered by the growth of windows. */
 static gsize
 session_get_excess (TcpSession *self)
 {
   return session_has_credit (self) ? self->queued - MIN (self->queued, self->reported.grown) : 0;
 }
 
-/* Where there is credit: what the peer has not acknowledged, and what has come of a frame. */
+/* With credit: the memory for unacknowledged data, and for a frame that was received in part. */
 static gsize
 session_get_kept (TcpSession *self)
 {
   return self->protocol->figures.unacknowledged + self->protocol->figures.remembered;
 }
 
-/* Tells the budget, and the application, what is held here. */
+/* Reports the memory that is used here to the budget and to the application. */
 static void
 session_account (TcpSession *self)
 {
@@ -106,8 +106,8 @@ session_account (TcpSession *self)
   if (self->protocol != NULL)
     session_report (self, &self->protocol->figures);
   held = self->queued + self->pending + session_get_pending (self) + self->reported.remembered;
-  /* Where there is credit the queues count by what the windows allow, and what waits for the
-   * kernel is among what is not acknowledged. What is set aside for each is nobody else's. */
+  /* With credit the queues are covered by what the windows allow, and data that waits for the kernel is part of the
+   * unacknowledged data. The part that is set aside for each session is not counted. */
   if (session_has_credit (self))
     {
       gsize kept = session_get_kept (self);
@@ -120,9 +120,9 @@ session_account (TcpSession *self)
     tcp_budget_share_set (&self->queue_share, session_get_excess (self));
 }
 
-/* What may wait whatever other sessions hold. Where there are many that gets less, but not so little
- * that a single stream could stop its session: whoever is at the other end of that may not read
- * before it is read itself, which takes the acknowledgements. */
+/* The amount that may wait whatever other sessions use. It is lower if there are many, but not so low that a single
+ * stream could stop its session: the program at its other end may not read before its own data is read, which requires
+ * the acknowledgements. */
 static gsize
 session_get_allowance (TcpSession *self)
 {
@@ -131,9 +131,8 @@ session_get_allowance (TcpSession *self)
   return MAX (MIN (part, QUEUE_ALLOWANCE), self->protocol->figures.first_window);
 }
 
-/* Where there is credit that sees to it, stream by stream; not to read the channel would keep
- * the acknowledgements out that make room. But there may be more streams than there is memory
- * for the first windows of all, of which all are stuck. */
+/* With credit, each stream is limited, and not reading the channel would keep out the acknowledgements that make room.
+ * But there may be more blocked streams than there is memory for their initial windows. */
 static gboolean
 session_is_swamped (TcpSession *self,
                     gsize       limit)
@@ -144,16 +143,15 @@ session_is_swamped (TcpSession *self,
          (excess > limit || !tcp_budget_share_allows (&self->queue_share, TCP_CHANNEL_MAX_WHOLE));
 }
 
-/* Without credit: whether it holds anything that others might need more. A message for TCP is something, the
- * answers and ids that the peer makes us keep are if there are many. */
+/* Without credit: whether it uses memory that others might need more. A message for TCP counts; answers and ids that
+ * the peer causes count if there are many. */
 static gboolean
 session_has_plenty (TcpSession *self)
 {
   return self->queued > 0 || session_get_pending (self) + self->reported.remembered > OWN_MEMORY;
 }
 
-/* Whether as much waits for TCP as may. The room that is kept free is what one more
- * message may bring. */
+/* Whether the maximum of data waits for TCP. Room for one more message is kept free. */
 static gboolean
 session_is_full (TcpSession *self)
 {
@@ -195,12 +193,12 @@ session_update_pause (TcpSession *self)
       tcp_channel_resume (self->channel);
     }
 
-  /* Asks to be told when there is room, and when others may have what is not taken any more. */
+  /* The watch reports when there is room, and when others may use memory that is no longer needed. */
   if (self->channel_paused || (self->share.budget != NULL && !session_has_credit (self) && session_get_pending (self) > 0))
     tcp_channel_watch (self->channel);
 }
 
-/* Draws the conclusions from whatever has happened. */
+/* Updates the timer, the accounting and the pause after any change. */
 static void
 session_update (TcpSession *self)
 {
@@ -215,15 +213,14 @@ session_update (TcpSession *self)
   session_update_pause (self);
 }
 
-/* Also those that only have to empty their queue: it may be long. */
+/* Includes streams that only have to empty their queue, since that may take long. */
 static guint
 session_count (TcpSession *self)
 {
   return g_hash_table_size (self->streams) + g_hash_table_size (self->finishing);
 }
 
-/* Whether there are some that a former protocol has left, of which the present one, which counts
- * its own, does not know. */
+/* Whether there are streams of a former protocol, which the current one, which counts its own, does not know. */
 static gboolean
 session_has_orphans (TcpSession *self)
 {
@@ -232,7 +229,7 @@ session_has_orphans (TcpSession *self)
 
 /* From TCP into the channel */
 
-/* Puts it in line to be read. */
+/* Queues the stream to be read. */
 static void
 session_make_ready (TcpSession *self,
                     TcpStream  *stream)
@@ -240,8 +237,8 @@ session_make_ready (TcpSession *self,
   g_queue_push_tail (tcp_stream_has_plenty (stream) ? &self->bulk : &self->sparse, tcp_stream_ref (stream));
 }
 
-/* The stream whose turn it is; owned. What has little to send does not wait for all that has much, nor does that wait
- * for good where many have little. */
+/* Returns the stream whose turn it is; owned. A stream with little data does not wait for all that have much, and a
+ * stream with much data does not wait forever if many have little. */
 static TcpStream *
 session_take_ready (TcpSession *self)
 {
@@ -268,7 +265,7 @@ session_takes_data (TcpSession *self)
          tcp_budget_share_allows (&self->share, TCP_BUFFER_MEMORY);
 }
 
-/* Bytes of payload, for all together and for the one. */
+/* Counts bytes of payload, in total and for the stream. */
 #define session_count_bytes(self, stream, field, n)                 \
   G_STMT_START                                                      \
   {                                                                 \
@@ -280,8 +277,8 @@ session_takes_data (TcpSession *self)
   }                                                                 \
   G_STMT_END
 
-/* How many pieces of a stream are read at once. To read much at a time wakes its sender less often. Whatever they bring,
- * no more than one of them is beyond what may wait for the kernel. */
+/* How many pieces of a stream to read at once. Reading much at a time wakes its sender less often. However much is
+ * read, at most one of the pieces exceeds the limit on data that waits for the kernel. */
 static guint
 session_get_n_pieces (TcpSession *self,
                       TcpStream  *stream)
@@ -309,7 +306,7 @@ session_send_piece (TcpSession *self,
   session_account (self);
 }
 
-/* Some pieces of the stream whose turn it is. */
+/* Forwards some pieces of the stream whose turn it is. */
 static void
 session_forward (TcpSession *self)
 {
@@ -350,9 +347,8 @@ session_forward (TcpSession *self)
     tcp_stream_watch (stream);
 }
 
-/* Gives the channel what there is for it, for as long as it takes it: first what the protocol
- * has to say, then a piece each from the streams in turn, so that a bulk transfer does not
- * delay a keystroke. */
+/* Sends as much to the channel as it accepts: first the frames of the protocol, then a piece of each stream in turn, so
+ * that a bulk transfer does not delay a keystroke. */
 static void
 session_pump (TcpSession *self)
 {
@@ -381,14 +377,14 @@ session_pump (TcpSession *self)
     }
   if (self->channel != NULL)
     tcp_channel_flush (self->channel);
-  /* It was full, or what it held too much, only until it was flushed. */
+  /* The channel, or the memory, was full only until the flush. */
   if (self->channel != NULL && tcp_channel_can_send (self->channel) && (!room || session_takes_data (self)))
     tcp_timer_set (self->pump, 0);
   session_update (self);
   tcp_session_unref (self);
 }
 
-/* Gives it what does not wait for room. */
+/* Sends the frames that do not wait for room. */
 static void
 session_flush (TcpSession *self,
                TcpChannel *channel)
@@ -420,7 +416,7 @@ on_timeout (gpointer user_data)
   on_pump (self);
 }
 
-/* Other sessions of the gateway have made room, or the protocol has something to do. */
+/* Other sessions of the gateway have freed memory, or the protocol has work to do. */
 static void
 on_wakeup (gpointer user_data)
 {
@@ -515,7 +511,7 @@ static const TcpStreamCallbacks stream_callbacks = {
   .closed = on_stream_closed,
 };
 
-/* One that is in no table, and is not counted. */
+/* Makes a stream that is in no table, and is not counted. */
 TcpStream *
 tcp_session_new_stream (TcpSession *self)
 {
@@ -543,7 +539,7 @@ compare_serials (gconstpointer a,
   return (first > second) - (first < second);
 }
 
-/* All in one of the tables, as callbacks change that; the oldest first. */
+/* Returns all streams of a table, oldest first; callbacks may change the table. */
 static GPtrArray *
 list_streams (GHashTable *set)
 {
@@ -569,7 +565,7 @@ reset_streams (GHashTable   *set,
     tcp_stream_reset (streams->pdata[i], error);
 }
 
-/* What the protocol has to say */
+/* Callbacks of the protocol */
 
 static void
 on_opened (TcpProtocolStream *known,
@@ -616,7 +612,7 @@ on_arrived (TcpProtocolStream *known,
 
   known->user_data = stream;
   tcp_stream_set_protocol (stream, known);
-  /* What waits for one connection is not to stop the others. */
+  /* Data that waits for one connection must not stop the others. */
   if (!session_has_credit (self) && self->max_pending > 0)
     tcp_stream_set_total (stream, &self->pending);
   self->callbacks.arrived (self, stream, listener, client, self->user_data);
@@ -767,12 +763,12 @@ on_close (guint       code,
   if (self->channel == NULL)
     return;
 
-  /* Nobody needs what is left of it, which the peer may never read. */
+  /* The rest of the data is not needed, and the peer may never read it. */
   if (code == TCP_CLOSE_PROTOCOL_ERROR || (session_has_credit (self) && self->protocol->over))
     tcp_channel_drop_unsent (self->channel);
   session_flush (self, self->channel);
   tcp_channel_close (self->channel, code, reason);
-  /* The answer is to be seen, when nothing is passed on that comes before it. */
+  /* The answer must be received, even if the data before it is discarded. */
   if (self->protocol->over)
     tcp_channel_resume (self->channel);
 }
@@ -793,7 +789,7 @@ on_take_back (GQueue   *frames,
 {
   TcpSession *self = user_data;
 
-  /* Another process may have had it. */
+  /* If another process had the channel, there is none to take frames from. */
   if (self->detaching != NULL)
     tcp_channel_steal_unsent (self->detaching, frames);
 }
@@ -810,7 +806,7 @@ on_look_out (gint64              now,
   tcp_channel_measure_path (self->channel, now, &path);
   outlook->round_trip = path.round_trip;
   outlook->response_time = path.response_time;
-  /* What is left of a former protocol is not in the books of this one. */
+  /* Streams of a former protocol are not accounted for in this one. */
   outlook->growth = session_has_orphans (self) ? 0 : tcp_budget_share_get_growth (&self->share);
 }
 
@@ -847,7 +843,7 @@ static const TcpProtocolCallbacks protocol_callbacks = {
   .wakeup = on_wakeup,
 };
 
-/* Life */
+/* Creation and destruction */
 
 TcpSession *
 tcp_session_new (const TcpSessionOptions   *options,
@@ -920,7 +916,7 @@ session_drop_protocol (TcpSession *self)
   g_clear_pointer (&self->protocol, tcp_protocol_free);
 }
 
-/* Where the protocol turns out to be one that cannot name a target, those that have one would lead to another. */
+/* If the protocol cannot name a target, streams with a target would be connected to the wrong one. */
 static void
 session_reset_targeted (TcpSession *self,
                         GPtrArray  *streams)
@@ -937,8 +933,7 @@ session_reset_targeted (TcpSession *self,
     }
 }
 
-/* Before the first channel, and after tcp_session_restart (). Streams that were opened until
- * then only wait. */
+/* Called before the first channel, and after tcp_session_restart (). Streams that were opened before that only wait. */
 void
 tcp_session_set_protocol (TcpSession             *self,
                          const TcpProtocolClass *class)
@@ -954,7 +949,7 @@ tcp_session_set_protocol (TcpSession             *self,
 
   session_drop_protocol (self);
   self->protocol = tcp_protocol_new (class, &self->options, &protocol_callbacks, self);
-  /* Ids are not used again, though where the protocol was another they may have been even. */
+  /* Ids are not reused, although a former protocol may have used even ones. */
   if (self->options.client)
     self->protocol->next_id = next_id | 1;
   streams = list_streams (self->streams);
@@ -965,7 +960,7 @@ tcp_session_set_protocol (TcpSession             *self,
     session_reset_targeted (self, streams);
 }
 
-/* Whether the peer has yet to show that it knows the close codes of this library. */
+/* Whether the peer has yet to show that it uses the close codes of this library. */
 void
 tcp_session_set_foreign (TcpSession *self,
                          gboolean    foreign)
@@ -973,9 +968,8 @@ tcp_session_set_foreign (TcpSession *self,
   self->foreign = foreign;
 }
 
-/* The code with which raw passes on that the TCP connection of this end broke. A foreign
- * client must not take it for an orderly end, which 1000 is. A foreign server expects what
- * limrun's client sends, which is 1000 in every case. */
+/* Returns the code with which raw reports that the TCP connection of this end broke. A foreign client must not mistake
+ * it for an orderly end, which is 1000. A foreign server expects the code of limrun's client, which is always 1000. */
 guint
 tcp_session_get_reset_code (TcpSession *self)
 {
@@ -984,8 +978,8 @@ tcp_session_get_reset_code (TcpSession *self)
   return self->options.client ? TCP_CLOSE_NORMAL : TCP_CLOSE_SERVER_ERROR;
 }
 
-/* The peer does not know the session any more, or ended it: what it knew of is lost. The
- * session begins anew with the next channel, for which the protocol is still to be set. */
+/* The peer no longer has the session, or has ended it: everything that it knew is lost. The session begins anew with
+ * the next channel, for which the protocol must be set. */
 void
 tcp_session_restart (TcpSession   *self,
                      const GError *error)
@@ -1004,7 +998,7 @@ tcp_session_restart (TcpSession   *self,
   tcp_session_unref (self);
 }
 
-/* The same where nothing waits any longer: streams of which the peer never knew end as well. */
+/* The same, but streams that the peer never knew end as well. */
 void
 tcp_session_abandon (TcpSession   *self,
                      const GError *error)
@@ -1017,7 +1011,7 @@ tcp_session_abandon (TcpSession   *self,
   tcp_session_unref (self);
 }
 
-/* What to say where @target cannot be asked for. */
+/* The error if @target cannot be requested. */
 GError *
 tcp_session_target_error (TcpSession *self,
                           const char *target)
@@ -1027,7 +1021,7 @@ tcp_session_target_error (TcpSession *self,
                       tcp_protocol_resumable.name);
 }
 
-/* NULL if it was not negotiated yet. */
+/* NULL if it is not negotiated yet. */
 const TcpProtocolClass *
 tcp_session_get_protocol (TcpSession *self)
 {
@@ -1041,7 +1035,7 @@ tcp_session_ref (TcpSession *self)
   return self;
 }
 
-/* The owner has closed it before it drops its reference. */
+/* The owner must close the session before it drops its reference. */
 void
 tcp_session_unref (TcpSession *self)
 {
@@ -1074,7 +1068,7 @@ tcp_session_get_channel (TcpSession *self)
   return self->channel;
 }
 
-/* A reference to each that is there, the oldest first. */
+/* Returns a reference to each stream, oldest first. */
 GPtrArray *
 tcp_session_list_streams (TcpSession *self)
 {
@@ -1085,15 +1079,15 @@ tcp_session_list_streams (TcpSession *self)
   return streams;
 }
 
-/* Those that the peer knows of: not the ones that only have to empty their queue. */
+/* The number of streams that the peer knows, without those that only have to empty their queue. */
 guint
 tcp_session_get_n_streams (TcpSession *self)
 {
   return g_hash_table_size (self->streams);
 }
 
-/* Whether it can be forgotten: nothing is left of any connection, and none can come
- * over another channel. */
+/* Whether the session can be freed: nothing is left of any connection, and no connection can come over another
+ * channel. */
 gboolean
 tcp_session_is_idle (TcpSession *self)
 {
@@ -1103,29 +1097,29 @@ tcp_session_is_idle (TcpSession *self)
          (class == NULL || !class->resumable || tcp_session_is_over (self));
 }
 
-/* Whether the peer is through with all that is left, which only has to empty its queue. */
+/* Whether the peer has finished all streams that are left, which only have to empty their queue. */
 gboolean
 tcp_session_is_finishing (TcpSession *self)
 {
   return session_count (self) > 0 && g_hash_table_size (self->streams) == 0;
 }
 
-/* Whether nothing is lost with it but what the peer may have sent into the void. */
+/* Whether its end loses nothing, except data of the peer that never arrived. */
 gboolean
 tcp_session_is_empty (TcpSession *self)
 {
   return session_count (self) == 0 && (self->protocol == NULL || self->protocol->figures.unacknowledged == 0);
 }
 
-/* Whether it was ended, by this end or the other, so that no channel can revive it. */
+/* Whether it was ended, by this end or the other, so that no channel can continue it. */
 gboolean
 tcp_session_is_over (TcpSession *self)
 {
   return self->closing || (self->protocol != NULL && self->protocol->over);
 }
 
-/* Whether there is something left to do that takes a channel. A multiplexed session
- * also has use of one for what may still come. */
+/* Whether there is something left to do that requires a channel. A multiplexed session can use one for later
+ * connections as well. */
 gboolean
 tcp_session_wants_channel (TcpSession *self)
 {
@@ -1135,25 +1129,25 @@ tcp_session_wants_channel (TcpSession *self)
          (self->protocol != NULL && !self->lost && self->protocol->figures.unacknowledged > 0);
 }
 
-/* Whether it goes on after its first stream, with as many as there may be: known when the peer's HELLO was read. */
+/* Whether it continues after its first stream, with many streams: known after the peer's HELLO. */
 gboolean
 tcp_session_takes_many (TcpSession *self)
 {
   return !self->options.single || (self->protocol != NULL && self->protocol->many);
 }
 
-/* It has one stream from here on, whatever the peer may be capable of later. */
+/* The session has one stream from here on, even if the peer supports many. */
 void
 tcp_session_stay_single (TcpSession *self)
 {
   self->options.lifts_single = FALSE;
-  /* The present one goes on to say what it said. */
+  /* The current protocol continues to announce what it did before. */
   if (self->protocol != NULL)
     self->protocol->stays_single = TRUE;
 }
 
-/* Whether any byte has come, or frame was acknowledged, since it was last asked: reconnecting
- * is of use then, however short-lived the channels are. */
+/* Whether data has arrived, or a frame was acknowledged, since the last call: then it makes sense to connect again,
+ * however short-lived the channels are. */
 gboolean
 tcp_session_take_progress (TcpSession *self)
 {
@@ -1164,8 +1158,8 @@ tcp_session_take_progress (TcpSession *self)
   return progress;
 }
 
-/* The frames, of TcpBuffer, that say on a channel of their own that it is over, if the peer may not
- * have read that; none otherwise. */
+/* Returns the frames, of TcpBuffer, that end the session on a channel of their own, if the peer may not have read them;
+ * none otherwise. */
 void
 tcp_session_take_goodbye (TcpSession *self,
                           GQueue     *frames)
@@ -1178,8 +1172,7 @@ tcp_session_take_goodbye (TcpSession *self,
   g_queue_init (&self->protocol->goodbye);
 }
 
-/* For how many seconds the peer keeps the session without a channel; 0 if there is none that
- * could be resumed. */
+/* For how many seconds the peer keeps the session without a channel; 0 if there is none to resume. */
 guint
 tcp_session_get_peer_timeout (TcpSession *self)
 {
@@ -1188,7 +1181,7 @@ tcp_session_get_peer_timeout (TcpSession *self)
 
 /* Opening */
 
-/* Not if there are too many, nor if what former ones have left to be said does not get away. */
+/* FALSE if there are too many streams, or if frames of former ones cannot be sent. */
 static gboolean
 session_takes_streams (TcpSession *self)
 {
@@ -1212,9 +1205,8 @@ session_open (TcpSession        *self,
   return stream;
 }
 
-/* Opens a connection from this end, to @target, or what the peer leads to if that is NULL; only
- * resumable/1 can name one. @connection may be NULL: it is attached later.
- * Returns NULL if there are too many. */
+/* Opens a connection from this end, to @target, or to the default target of the peer if that is NULL; only resumable/1
+ * can name one. @connection may be NULL, to be attached later. Returns NULL if there are too many. */
 TcpStream *
 tcp_session_open (TcpSession        *self,
                   const char        *target,
@@ -1236,7 +1228,7 @@ tcp_session_open (TcpSession        *self,
   return stream;
 }
 
-/* The same for one that @client made to a listener for the peer. */
+/* The same for a connection that @client made to a listener for the peer. */
 TcpStream *
 tcp_session_open_from (TcpSession        *self,
                        guint32            listener,
@@ -1254,8 +1246,8 @@ tcp_session_open_from (TcpSession        *self,
   return stream;
 }
 
-/* Asks the gateway to listen on the port, or on any for 0. Ids of listeners rise. FALSE if the protocol has no word
- * for that. */
+/* Asks the gateway to listen on the port, or on any for 0. Ids of listeners ascend. FALSE if the protocol has no
+ * listeners. */
 gboolean
 tcp_session_listen (TcpSession *self,
                     guint32     listener,
@@ -1270,7 +1262,7 @@ tcp_session_listen (TcpSession *self,
   return TRUE;
 }
 
-/* What to say then. */
+/* The error for that case. */
 GError *
 tcp_session_listen_error (TcpSession *self)
 {
@@ -1279,7 +1271,7 @@ tcp_session_listen_error (TcpSession *self)
                       self->options.peer, tcp_protocol_resumable.name);
 }
 
-/* The gateway does, at this address. */
+/* The gateway listens for its client at this address. */
 void
 tcp_session_listening (TcpSession *self,
                        guint32     listener,
@@ -1290,7 +1282,7 @@ tcp_session_listening (TcpSession *self,
   session_pump (self);
 }
 
-/* The gateway does not, or no more, or the client has no more use for it. */
+/* The gateway does not listen, or not any more, or the client does not need its listener any more. */
 void
 tcp_session_unlisten (TcpSession   *self,
                       guint32       listener,
@@ -1306,7 +1298,7 @@ tcp_session_unlisten (TcpSession   *self,
   session_pump (self);
 }
 
-/* The connection that the peer opened is there. */
+/* The connection that the peer has opened is established. */
 void
 tcp_session_connected (TcpSession        *self,
                        TcpStream         *stream,
@@ -1323,7 +1315,7 @@ tcp_session_connected (TcpSession        *self,
   tcp_session_unref (self);
 }
 
-/* The connection that the peer opened is not to be. */
+/* The connection that the peer has opened is refused. */
 void
 tcp_session_refuse (TcpSession   *self,
                     TcpStream    *stream,
@@ -1337,7 +1329,7 @@ tcp_session_refuse (TcpSession   *self,
   tcp_stream_reset (stream, error);
 }
 
-/* Takes no new streams from the peer, if the protocol can say that. */
+/* Accepts no new streams from the peer, if the protocol can announce that. */
 void
 tcp_session_drain (TcpSession *self)
 {
@@ -1375,7 +1367,7 @@ session_closed_error (TcpSession   *self,
                       error->message);
 }
 
-/* What came in this turn, for TCP. */
+/* Passes on the data of this turn to TCP. */
 static void
 session_write_gathered (TcpSession *self)
 {
@@ -1391,14 +1383,14 @@ session_write_gathered (TcpSession *self)
     }
 }
 
-/* What may wait for all connections together that are not there yet, unless a single one may have more. */
+/* The maximum for all connections together that are not open yet, unless a single one may have more. */
 static gsize
 session_get_max_all_pending (TcpSession *self)
 {
   return MAX (self->max_pending, MAX_ALL_PENDING);
 }
 
-/* Among those that the peer has ended as well. NULL if there is none. */
+/* Includes streams that the peer has ended. NULL if there is none. */
 static TcpStream *
 session_find_longest_pending (TcpSession *self)
 {
@@ -1419,7 +1411,7 @@ session_find_longest_pending (TcpSession *self)
   return longest;
 }
 
-/* Refuses that for which most has come, until what has come for all is no more than may wait. */
+/* Refuses the connection with the most data until the data of all is within the limit. */
 static void
 session_limit_all_pending (TcpSession *self)
 {
@@ -1438,7 +1430,7 @@ session_limit_all_pending (TcpSession *self)
     }
 }
 
-/* Refuses those for which more has come than may wait until they are connected. */
+/* Refuses connections with more data than may wait until they are open. */
 static void
 session_limit_pending (TcpSession *self)
 {
@@ -1498,7 +1490,7 @@ on_channel_closed (TcpChannel   *channel,
   self->callbacks.channel_closed (self, why, self->user_data);
 }
 
-/* When the budget is short, no more than a piece, or what is read at once would be far beyond it. */
+/* If the budget is short, only a piece is read, or one read could exceed it by far. */
 static gsize
 on_channel_may_read (TcpChannel *channel,
                      gpointer    user_data)
@@ -1556,7 +1548,7 @@ static const TcpChannelCallbacks channel_callbacks = {
   .closed = on_channel_closed,
 };
 
-/* Goes on without its channel, which is closed with @code. @loss is what the protocol takes that for. */
+/* Detaches the channel, and closes it with @code. @loss is the code that the protocol gets. */
 static void
 session_part (TcpSession   *self,
               guint         code,
@@ -1568,7 +1560,7 @@ session_part (TcpSession   *self,
   tcp_channel_set_callbacks (old, NULL, NULL);
   session_detach (self, old, loss, error);
   tcp_channel_close (old, code, error->message);
-  /* Its answer is to be seen, but those that wait for theirs are not to pile up. */
+  /* Its answer must be received, but at most one closing channel is kept. */
   tcp_channel_resume (old);
   if (self->superseded != NULL)
     tcp_channel_abort (self->superseded, NULL);
@@ -1586,7 +1578,7 @@ session_supersede (TcpSession *self)
   session_part (self, TCP_CLOSE_SUPERSEDED, TCP_CLOSE_SUPERSEDED, error);
 }
 
-/* Those whose peer will not say that it has connected them have at least a channel now. */
+/* Streams that the peer never reports as connected at least have a channel now. */
 static void
 session_tell_all_connected (TcpSession *self)
 {
@@ -1600,7 +1592,7 @@ session_tell_all_connected (TcpSession *self)
     session_tell_connected (self, streams->pdata[i]);
 }
 
-/* Goes on with this channel. One that is still there is superseded. */
+/* Continues with this channel. A former one is superseded. */
 void
 tcp_session_attach (TcpSession *self,
                     TcpChannel *channel)
@@ -1609,7 +1601,7 @@ tcp_session_attach (TcpSession *self,
 
   if (self->channel != NULL)
     session_supersede (self);
-  /* Somebody who heard what that cost may have closed it. */
+  /* A callback about lost connections may have closed the session. */
   if (self->closing)
     {
       tcp_channel_close (channel, TCP_CLOSE_GOING_AWAY, NULL);
@@ -1628,8 +1620,8 @@ tcp_session_attach (TcpSession *self,
     session_tell_all_connected (self);
 }
 
-/* Has the peer come back on another channel, with another token if @renew, if there is a channel, which is closed. The
- * callback for that is not called. */
+/* Asks the peer to return on another channel, with another token if @renew, if there is a channel, and closes it. The
+ * callback channel_closed is not called. */
 void
 tcp_session_send_away (TcpSession *self,
                        gboolean    renew,
@@ -1643,7 +1635,7 @@ tcp_session_send_away (TcpSession *self,
 
   error = g_error_new_literal (TCP_TUNNEL_ERROR, renew ? TCP_TUNNEL_ERROR_UNAUTHORIZED : TCP_TUNNEL_ERROR_LOST, reason);
   session_write_gathered (self);
-  /* All of that is sent again. */
+  /* All of these frames are sent again. */
   if (session_has_credit (self))
     tcp_channel_drop_unsent (self->channel);
   if (self->protocol->class->send_away != NULL)
@@ -1652,7 +1644,7 @@ tcp_session_send_away (TcpSession *self,
   session_part (self, renew ? TCP_CLOSE_POLICY_VIOLATION : TCP_CLOSE_RESTARTING, 0, error);
 }
 
-/* Ends everything: every connection in a reset, then the channel. */
+/* Ends the session: resets every connection, and closes the channel. */
 void
 tcp_session_close (TcpSession   *self,
                    guint         code,
@@ -1677,7 +1669,7 @@ tcp_session_close (TcpSession   *self,
       if (self->protocol != NULL)
         session_flush (self, channel);
       tcp_channel_close (channel, code, reason);
-      /* Unread messages must not keep the answer from being seen. */
+      /* Unread messages must not keep the answer from being received. */
       tcp_channel_resume (channel);
     }
 }

@@ -15,71 +15,68 @@
 
 G_BEGIN_DECLS
 
-/* TCP connections over one channel at a time, the same at both ends. The tunnel
- * dials the channel and accepts connections, the gateway the other way about;
- * everything between is here. This is where the channel, the streams and a protocol meet: what
- * goes over the channel is the protocol's business alone.
+/* TCP connections over one channel at a time, the same at both ends. The tunnel opens the channel and accepts
+ * connections; the gateway accepts the channel and opens connections. The session connects the channel, the streams and
+ * a protocol; only the protocol determines what is sent over the channel.
  *
- * Belongs to one thread. The callbacks may do anything, also drop the session. */
+ * Belongs to one thread. The callbacks may do anything, including dropping the session. */
 typedef struct _TcpSession TcpSession;
 
 typedef struct
 {
-  /* The peer opened a connection: dial, then tcp_session_connected(), or
-   * tcp_session_refuse(). NULL refuses whatever the peer opens. @target is what it
-   * wants, or NULL. */
+  /* The peer opened a connection: connect, and call tcp_session_connected () or tcp_session_refuse (). If the callback
+   * is NULL, every connection is refused. @target is the requested target, or NULL. */
   void (*opened) (TcpSession *session,
                   TcpStream  *stream,
                   const char *target,
                   gpointer    user_data);
-  /* The peer has connected the one that this end opened, or, where a protocol cannot say so, there is
-   * a channel for it. Nullable. */
+  /* The peer has connected a stream that this end opened; if the protocol does not report that, there is a channel for
+   * it. Nullable. */
   void (*connected) (TcpSession *session,
                      TcpStream  *stream,
                      gpointer    user_data);
-  /* The same, for a connection that came to a listener of this end at the peer, from @client where that is
-   * known. This and the next three are of those that listen for the peer, or have it listen. */
+  /* As opened, for a connection to a port on which the peer listens for this end, from @client if that is known. This
+   * and the next three callbacks are for sessions with listeners. */
   void (*arrived) (TcpSession *session,
                    TcpStream  *stream,
                    guint32     listener,
                    const char *client,
                    gpointer    user_data);
-  /* The peer asks for a listener: tcp_session_listening(), or tcp_session_unlisten(), is to follow. */
+  /* The peer requests a listener: tcp_session_listening () or tcp_session_unlisten () must follow. */
   void (*listen) (TcpSession *session,
                   guint32     listener,
                   guint16     port,
                   const char *name,
                   gpointer    user_data);
-  /* The peer listens. It may say so more than once. */
+  /* The peer listens. May be called more than once. */
   void (*listening) (TcpSession *session,
                      guint32     listener,
                      const char *host,
                      guint16     port,
                      gpointer    user_data);
-  /* The peer does not, or has no more use for a listener of this end. */
+  /* The peer does not listen, or does not need a listener of this end any more. */
   void (*unlistened) (TcpSession   *session,
                       guint32       listener,
                       TcpResetCode  code,
                       const GError *error,
                       gpointer      user_data);
-  /* A connection is gone; @error tells why if it was not in order. */
+  /* A connection has ended; @error is the reason if it did not end in order. */
   void (*stream_closed) (TcpSession   *session,
                          TcpStream    *stream,
                          const GError *error,
                          gpointer      user_data);
-  /* The channel is gone. Streams that live on wait for another. */
+  /* The channel is lost. Streams that survive wait for another. */
   void (*channel_closed) (TcpSession   *session,
                           const GError *error,
                           gpointer      user_data);
-  /* The peer's HELLO was read on this channel: a session that can be resumed goes on, or
-   * begins. Nullable. */
+  /* The peer's HELLO was read on this channel: a resumable session continues, or begins. Nullable. */
   void (*hello) (TcpSession *session,
                  gpointer    user_data);
-  /* The peer takes no new streams. Nullable. */
+  /* The peer accepts no new streams. Nullable. */
   void (*draining) (TcpSession *session,
                     gpointer    user_data);
-  /* The peer wants another channel in the place of this one, which is closed next: opened with
-   * another token, if @error is TCP_TUNNEL_ERROR_UNAUTHORIZED, or else at once. Nullable. */
+  /* The peer requests another channel in place of this one, which is closed next: with another token, if @error is
+   * TCP_TUNNEL_ERROR_UNAUTHORIZED, otherwise at once. Nullable. */
   void (*sent_away) (TcpSession   *session,
                      const GError *error,
                      gpointer      user_data);
@@ -87,29 +84,28 @@ typedef struct
 
 typedef struct
 {
-  const TcpProtocolClass *protocol; /* NULL if that is still to be negotiated */
+  const TcpProtocolClass *protocol; /* NULL if it is negotiated later */
   gboolean client;          /* this end opens the WebSocket */
-  gboolean single;          /* one stream, and then the session is over, */
-  gboolean lifts_single;    /* resumable: unless the peer can do with many as well */
+  gboolean single;          /* the session has one stream, and ends with it */
+  gboolean lifts_single;    /* resumable: unless the peer supports many as well */
   gboolean listens;         /* resumable: the gateway listens for its client */
   gboolean foreign;         /* raw: see tcp_session_set_foreign () */
-  gboolean nameless;        /* raw: the peer gave the session no name, so that it cannot
-                             * come back with another WebSocket */
+  gboolean nameless;        /* raw: the peer sent no session id, so that it cannot come back with another WebSocket */
   guint max_buffered_bytes; /* raw, tagged: toward TCP, all streams together */
-  gsize max_pending_bytes;  /* reverse: what may wait for one connection that is not there yet */
-  guint max_unacknowledged_bytes; /* resumable: sent and not acknowledged */
-  guint max_window_bytes;   /* resumable: credit, all streams together, */
-  guint max_first_window;   /* and that with which one begins; 0: no further limit */
+  gsize max_pending_bytes;  /* reverse: the maximum that waits for one connection that is not open yet */
+  guint max_unacknowledged_bytes; /* resumable: sent but not acknowledged */
+  guint max_window_bytes;   /* resumable: the credit of all streams together */
+  guint max_first_window;   /* the initial credit of one stream; 0: no further limit */
   guint max_streams;
-  guint session_timeout;    /* s, to be told to the peer */
-  guint hello_timeout;      /* ms, resumable: for the peer's HELLO; 0 for none */
-  TcpBudget *budget;        /* of all sessions of this gateway; nullable, */
-  TcpBudget *queue_budget;  /* as that for what waits in the first windows */
+  guint session_timeout;    /* in s, announced to the peer */
+  guint hello_timeout;      /* resumable: in ms, for the peer's HELLO; 0 for none */
+  TcpBudget *budget;        /* of all sessions of this gateway; nullable */
+  TcpBudget *queue_budget;  /* likewise, for data in the initial windows */
   gboolean reset_on_loss;
-  const char *peer;     /* what is at the far end, for messages */
-  const char *target;   /* and what this end's TCP connections lead to that the peer asked for */
+  const char *peer;     /* the name of the other end, for messages */
+  const char *target;   /* the name of the target of connections that the peer requests */
   TcpLog *log;
-  TcpLogLimit *warnings; /* that the peer can cause, and that outlives the session; NULL: they go to @log */
+  TcpLogLimit *warnings; /* limits warnings that the peer can cause; outlives the session; NULL: not limited */
   TcpStatus *status;
 } TcpSessionOptions;
 

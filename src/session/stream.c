@@ -20,39 +20,39 @@
 struct _TcpStream
 {
   grefcount refs;
-  TcpProtocolStream *protocol; /* what the session's protocol knows it by */
+  TcpProtocolStream *protocol; /* the stream in the session's protocol */
   guint64 serial;
-  TcpRecord *record;  /* NULL if the application does not know it */
+  TcpRecord *record;  /* NULL if the application does not know the stream */
   char *target;
-  gpointer opener;    /* of whoever has the session: on whose behalf it was opened */
-  guint peer_code;    /* with which the peer has reset it */
-  gboolean connected; /* the peer has connected what this end opened */
+  gpointer opener;    /* set by the user of the session: what the stream was opened for */
+  guint peer_code;    /* the code with which the peer has reset it */
+  gboolean connected; /* the peer has connected the stream that this end opened */
   TcpStreamCallbacks callbacks;
   gpointer user_data;
 
   GSocketConnection *connection;
-  GSocket *socket; /* of the connection */
+  GSocket *socket; /* that of the connection */
   TcpWatch *watch; /* of the socket */
   GIOCondition interest;
   gboolean is_unix;
-  TcpRateShare input_rate;  /* what may be read from the socket, */
-  TcpRateShare output_rate; /* and written to it */
+  TcpRateShare input_rate;  /* for reading from the socket */
+  TcpRateShare output_rate; /* for writing to it */
 
   TcpByteQueue queue;
-  GArray *gathered;       /* of struct iovec: what is to be written before all else; or NULL */
+  GArray *gathered;       /* of struct iovec: data to be written first; or NULL */
   gsize gathered_bytes;
-  gsize *total;           /* what waits in all streams of the session */
-  gboolean has_plenty;    /* the last read filled what there was room for */
-  gboolean input_ended;   /* the peer has closed its side, and all was read */
-  gboolean output_ending; /* our side is closed when the queue is empty, */
-  gboolean output_ended;  /* and now it is */
-  gboolean finishing;     /* all is closed when the queue is empty, */
-  TcpFinish finish;       /* in this way */
-  gboolean left;          /* a program at one of the ends broke it, as programs do */
+  gsize *total;           /* the number of bytes that wait in all streams of the session */
+  gboolean has_plenty;    /* the last read filled all buffers */
+  gboolean input_ended;   /* the peer has closed its side, and everything was read */
+  gboolean output_ending; /* our side is closed when the queue is empty */
+  gboolean output_ended;  /* our side is closed */
+  gboolean finishing;     /* the connection is closed when the queue is empty */
+  TcpFinish finish;       /* how it is closed then */
+  gboolean left;          /* a program at one of the ends broke it, which is common */
   gboolean closed;
-  gboolean counted;       /* in a quota of whoever has the session */
-  gboolean accepted;      /* from a TCP client, and not made to a target */
-  GVariant *past;         /* what another process has written down of it; nullable */
+  gboolean counted;       /* in a quota of the user of the session */
+  gboolean accepted;      /* from a TCP client, not opened to a target */
+  GVariant *past;         /* the state saved by another process; nullable */
 };
 
 static void stream_flush (TcpStream *self);
@@ -68,7 +68,7 @@ stream_set_interest (TcpStream    *self,
   tcp_watch_set (self->watch, interest);
 }
 
-/* What the socket broke with, if it did. */
+/* Returns the error of the socket, if it has one. */
 static GError *
 stream_take_socket_error (TcpStream *self)
 {
@@ -79,14 +79,14 @@ stream_take_socket_error (TcpStream *self)
   return error;
 }
 
-/* The socket says so while it is not being read, and nobody else would notice. */
+/* The socket reports a hang-up while it is not being read; no other code would detect it. */
 static void
 stream_hung_up (TcpStream *self)
 {
   g_autoptr (GError) error = stream_take_socket_error (self);
 
-  /* A hang-up alone says only that both directions are closed. On a Unix socket it is
-   * the peer that has closed them, at once, though there may be bytes to be read. */
+  /* A hang-up only means that both directions are closed. On a Unix socket the peer closes both at once, although there
+   * may be bytes to read. */
   if (error == NULL && !self->output_ended && !self->is_unix)
     g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, _("the TCP connection was closed"));
 
@@ -94,12 +94,12 @@ stream_hung_up (TcpStream *self)
     tcp_stream_reset (self, error);
   else if (self->queue.length > 0)
     {
-      /* In vain, so that it need not wait. */
+      /* The write will fail, so it need not wait for its rate. */
       tcp_rate_share_clear (&self->output_rate);
       stream_flush (self);
     }
   else
-    tcp_watch_rest (self->watch); /* it would say so for ever; what was not read waits for tcp_stream_watch() */
+    tcp_watch_rest (self->watch); /* the condition persists; unread data waits for tcp_stream_watch () */
 }
 
 static void
@@ -187,7 +187,7 @@ on_output_turn (gpointer user_data)
   stream_flush (self);
 }
 
-/* How fast it may be read and written, together with others. Before it is attached. */
+/* Sets the rates for reading and writing, which are shared with other streams. Called before it is attached. */
 void
 tcp_stream_set_rates (TcpStream   *self,
                       TcpRateLane *input,
@@ -204,14 +204,14 @@ tcp_stream_set_protocol (TcpStream         *self,
   self->protocol = protocol;
 }
 
-/* NULL before there is a protocol, and when that has nothing to do with it any more. */
+/* NULL before there is a protocol, and when the protocol does not use the stream any more. */
 TcpProtocolStream *
 tcp_stream_get_protocol (TcpStream *self)
 {
   return self->protocol;
 }
 
-/* The number under which the application knows it. */
+/* The id of the connection for the application. */
 void
 tcp_stream_set_serial (TcpStream *self,
                        guint64    serial)
@@ -225,7 +225,7 @@ tcp_stream_get_serial (TcpStream *self)
   return self->serial;
 }
 
-/* By which the application knows it, from before its first byte on. */
+/* The record of the connection for the application, set before the first byte. */
 void
 tcp_stream_set_record (TcpStream *self,
                        TcpRecord *record)
@@ -249,7 +249,7 @@ tcp_stream_get_record (TcpStream *self)
   return self->record;
 }
 
-/* What the end that opened it asked the other for; NULL for what that leads to. */
+/* The target that the end that opened the stream requested; NULL for the default target. */
 void
 tcp_stream_set_target (TcpStream  *self,
                        const char *target)
@@ -264,7 +264,7 @@ tcp_stream_get_target (TcpStream *self)
   return self->target;
 }
 
-/* Whoever has the session knows by this on whose behalf it was opened; NULL if that does not matter. */
+/* Set by the user of the session: what the stream was opened for; NULL if that does not matter. */
 void
 tcp_stream_set_opener (TcpStream *self,
                        gpointer   opener)
@@ -278,7 +278,7 @@ tcp_stream_get_opener (TcpStream *self)
   return self->opener;
 }
 
-/* The peer has connected what this end opened. */
+/* The peer has connected the stream that this end opened. */
 void
 tcp_stream_set_connected (TcpStream *self)
 {
@@ -305,7 +305,7 @@ tcp_stream_get_peer_code (TcpStream *self)
   return self->peer_code;
 }
 
-/* Its TCP connection is that of a client. */
+/* Its TCP connection comes from a client. */
 void
 tcp_stream_set_accepted (TcpStream *self)
 {
@@ -318,7 +318,7 @@ tcp_stream_is_accepted (TcpStream *self)
   return self->accepted;
 }
 
-/* Where what waits for it counts from now on. */
+/* Sets the counter of the bytes that wait in this stream. */
 void
 tcp_stream_set_total (TcpStream *self,
                       gsize     *total)
@@ -328,7 +328,7 @@ tcp_stream_set_total (TcpStream *self,
   *self->total += self->queue.length;
 }
 
-/* Whoever has the session counts it among those that have a place. */
+/* The user of the session counts it in a quota. */
 void
 tcp_stream_set_counted (TcpStream *self)
 {
@@ -341,7 +341,7 @@ tcp_stream_is_counted (TcpStream *self)
   return self->counted;
 }
 
-/* Bytes that wait for the socket. */
+/* The number of bytes that wait for the socket. */
 gsize
 tcp_stream_get_queued (TcpStream *self)
 {
@@ -354,21 +354,21 @@ tcp_stream_is_attached (TcpStream *self)
   return self->socket != NULL;
 }
 
-/* NULL if there is none yet, or any more. */
+/* NULL if there is none yet, or not any more. */
 GSocketConnection *
 tcp_stream_get_connection (TcpStream *self)
 {
   return self->connection;
 }
 
-/* Of its socket; it is attached. */
+/* The descriptor of its socket; the stream must be attached. */
 int
 tcp_stream_get_descriptor (TcpStream *self)
 {
   return g_socket_get_fd (self->socket);
 }
 
-/* Gives it the TCP connection, to which all goes that was written so far. */
+/* Attaches the TCP connection, to which all data written so far is sent. */
 void
 tcp_stream_attach (TcpStream         *self,
                    GSocketConnection *connection)
@@ -391,8 +391,7 @@ tcp_stream_attach (TcpStream         *self,
     stream_flush (self);
 }
 
-/* Whether the peer has closed its side, though there may be bytes before that
- * which were not read yet. */
+/* Whether the peer has closed its side, although there may be unread bytes before the end. */
 gboolean
 tcp_stream_peer_has_left (TcpStream *self)
 {
@@ -405,15 +404,15 @@ tcp_stream_peer_has_left (TcpStream *self)
   return poll (&pollfd, 1, 0) == 1 && pollfd.revents != 0;
 }
 
-/* Whether there was so much to read the last time that it filled what it was read into. */
+/* Whether the last read filled all buffers. */
 gboolean
 tcp_stream_has_plenty (TcpStream *self)
 {
   return self->has_plenty;
 }
 
-/* Reads what is there into one buffer after the other, at most what fits: 0 at the end, -1 and no error if there
- * is nothing for now, or it has to wait for others. */
+/* Reads available data into the buffers, one after the other, at most what fits: returns 0 at the end, -1 without an
+ * error if there is nothing now, or the rate does not allow it. */
 gssize
 tcp_stream_read (TcpStream  *self,
                  TcpBuffer **buffers,
@@ -438,7 +437,7 @@ tcp_stream_read (TcpStream  *self,
       left -= vectors[i].iov_len;
       message.msg_iovlen++;
     }
-  /* Not g_socket_receive_message(), which makes an error of "nothing for now". */
+  /* g_socket_receive_message () would return an error if there is no data. */
   do
     n = recvmsg (g_socket_get_fd (self->socket), &message, 0);
   while (n < 0 && errno == EINTR);
@@ -460,7 +459,7 @@ tcp_stream_read (TcpStream  *self,
   return n;
 }
 
-/* Says when there is something to read, from now on. */
+/* Reports when there is something to read, from now on. */
 void
 tcp_stream_watch (TcpStream *self)
 {
@@ -468,7 +467,7 @@ tcp_stream_watch (TcpStream *self)
     stream_set_interest (self, self->interest | G_IO_IN);
 }
 
-/* What the socket takes of it. */
+/* Sends what the socket accepts. */
 static gssize
 stream_send_vectors (TcpStream    *self,
                      struct iovec *vectors,
@@ -488,7 +487,7 @@ stream_send_vectors (TcpStream    *self,
   return -1;
 }
 
-/* The same, of no more than @allowed bytes, which is not 0. */
+/* The same, for at most @allowed bytes, which must not be 0. */
 static gssize
 stream_send_part (TcpStream    *self,
                   struct iovec *vectors,
@@ -518,7 +517,7 @@ stream_send (TcpStream    *self,
   return stream_send_vectors (self, &vector, 1);
 }
 
-/* @reset: so that its peer sees that. Whoever is told comes first, to have the reason ready for an application that
+/* @reset: the peer must see a reset. The callback comes first, so that the reason is available to an application that
  * is the peer itself. */
 static void
 stream_close (TcpStream    *self,
@@ -540,8 +539,7 @@ stream_close (TcpStream    *self,
     tcp_socket_close_with_reset (g_socket_connection_get_socket (connection));
 }
 
-/* Breaks the connection, in a way that its peer sees: nobody must take what
- * arrived for all there was. */
+/* Breaks the connection so that its peer sees a reset: it must not mistake the data that has arrived for all data. */
 void
 tcp_stream_reset (TcpStream    *self,
                   const GError *error)
@@ -551,7 +549,7 @@ tcp_stream_reset (TcpStream    *self,
   if (self->closed)
     return;
 
-  /* ECONNRESET or EPIPE. A path that broke has other errors. */
+  /* The error is ECONNRESET or EPIPE. A broken path causes other errors. */
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
     self->left = TRUE;
   stream_close (self, copy, TRUE);
@@ -567,8 +565,8 @@ stream_diagnose_peer (TcpStream *self)
   return poll (&pollfd, 1, 0) == 1 && pollfd.revents & POLLHUP ? TCP_PEER_GONE : TCP_PEER_READS;
 }
 
-/* A client that has only closed its side may still wait for an answer, which the reset
- * cuts off. On a Unix socket it even takes that for an orderly end. */
+/* A client that has only closed its side may still wait for an answer, which the reset cuts off. On a Unix socket a
+ * reset even looks like an orderly end. */
 static GError *
 stream_missed_answer (TcpStream *self)
 {
@@ -576,7 +574,7 @@ stream_missed_answer (TcpStream *self)
 
   if (peer == TCP_PEER_GONE)
     return NULL;
-  /* A client on another machine, which most likely has gone. */
+  /* A client on another machine, which has most likely exited. */
   if (peer == TCP_PEER_UNKNOWN)
     self->left = TRUE;
   return g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
@@ -584,7 +582,7 @@ stream_missed_answer (TcpStream *self)
                                 "half-close: the far end may have had more to say"));
 }
 
-/* The last byte has left. */
+/* The last byte was sent. */
 static void
 stream_complete (TcpStream *self)
 {
@@ -653,7 +651,7 @@ stream_flush (TcpStream *self)
     self->callbacks.flushed (self, self->user_data);
 }
 
-/* For tcp_stream_write_gathered(), until which @data must stay. Whether it is the first. */
+/* Adds data for tcp_stream_write_gathered (); @data must stay valid until then. Returns whether it is the first. */
 gboolean
 tcp_stream_gather (TcpStream    *self,
                    const guint8 *data,
@@ -671,8 +669,8 @@ tcp_stream_gather (TcpStream    *self,
   return self->gathered->len == 1;
 }
 
-/* Writes to the socket, in one system call; what it does not take, or all if there is none yet,
- * waits. The caller watches the total. */
+/* Writes the gathered data to the socket, in one system call; what the socket does not accept is queued, or all if
+ * there is no socket yet. The caller limits the total. */
 void
 tcp_stream_write_gathered (TcpStream *self)
 {
@@ -688,7 +686,7 @@ tcp_stream_write_gathered (TcpStream *self)
   self->gathered_bytes = 0;
   if (allowed > 0)
     sent = stream_send_part (self, (struct iovec *) gathered->data, MIN (gathered->len, IOV_MAX), allowed);
-  /* An error is found again, and told, when the rest is tried. */
+  /* An error occurs again, and is reported, when the rest is sent. */
   sent = MAX (sent, 0);
   tcp_rate_share_give_back (&self->output_rate, allowed - sent);
 
@@ -716,7 +714,7 @@ tcp_stream_write (TcpStream    *self,
   tcp_stream_write_gathered (self);
 }
 
-/* Closes our side behind what waits; the other may go on. */
+/* Closes our side after the queued data; the other direction may continue. */
 void
 tcp_stream_end (TcpStream *self)
 {
@@ -729,7 +727,7 @@ tcp_stream_end (TcpStream *self)
     stream_flush (self);
 }
 
-/* Ends the connection behind what waits. Nothing is read any more. */
+/* Ends the connection after the queued data. Nothing is read any more. */
 void
 tcp_stream_finish (TcpStream *self,
                    TcpFinish  how)
@@ -746,7 +744,7 @@ tcp_stream_finish (TcpStream *self,
     stream_flush (self);
 }
 
-/* It is about to break since a program at one of its ends wanted that, or has gone. */
+/* The connection is about to break because a program at one of its ends requested that, or has exited. */
 void
 tcp_stream_mark_left (TcpStream *self)
 {
@@ -760,14 +758,14 @@ tcp_stream_has_ended (TcpStream *self)
   return self->input_ended || self->output_ending || self->finishing;
 }
 
-/* Whether the peer of this end has been sent the end, behind all that there was for it. */
+/* Whether the end was sent to the peer, after all data for it. */
 gboolean
 tcp_stream_output_has_ended (TcpStream *self)
 {
   return self->output_ended;
 }
 
-/* Writing it down */
+/* Saving */
 
 typedef enum
 {
@@ -778,7 +776,7 @@ typedef enum
   LEFT = 1 << 4,
   ACCEPTED = 1 << 5,
   ALL_FLAGS = (1 << 6) - 1,
-  FINISH_SHIFT = 8, /* from here on how it finishes */
+  FINISH_SHIFT = 8, /* the bits from here on are a TcpFinish */
 } StateFlags;
 
 static GVariant *
@@ -792,7 +790,7 @@ stream_save_queue (TcpStream *self)
   return g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE);
 }
 
-/* Between two turns. The descriptor stays its own. */
+/* Called between two turns. The descriptor still belongs to the stream. */
 GVariant *
 tcp_stream_save (TcpStream *self)
 {
@@ -813,7 +811,7 @@ tcp_stream_save (TcpStream *self)
                         fd >= 0 ? tcp_socket_get_inode (fd) : 0, flags, stream_save_queue (self));
 }
 
-/* What makes no sense in it; NULL if all does. */
+/* Returns what is invalid, or NULL. */
 const char *
 tcp_stream_check_state (GVariant *state)
 {
@@ -834,7 +832,8 @@ tcp_stream_check_state (GVariant *state)
   return NULL;
 }
 
-/* The id by which the protocol knows it, or 0, and what waits for its socket. @queued is nullable. */
+/* Returns the id of the stream in the protocol, or 0, and sets the number of bytes that wait for its socket. @queued is
+ * nullable. */
 guint32
 tcp_stream_state_get_id (GVariant *state,
                          gsize    *queued)
@@ -848,7 +847,7 @@ tcp_stream_state_get_id (GVariant *state,
   return id;
 }
 
-/* Its descriptor, or -1. */
+/* Returns its descriptor, or -1. */
 int
 tcp_stream_state_get_socket (GVariant *state,
                              guint64  *inode)
@@ -859,7 +858,7 @@ tcp_stream_state_get_socket (GVariant *state,
   return fd;
 }
 
-/* It is new, and gets its connection next, where there is one. */
+/* The stream is new, and gets its connection next, if there is one. */
 void
 tcp_stream_restore (TcpStream *self,
                     GVariant  *state)
@@ -881,7 +880,7 @@ tcp_stream_restore (TcpStream *self,
   *self->total += self->queue.length;
 }
 
-/* What is known of it from before. */
+/* Adds the values of the former process. */
 void
 tcp_stream_restore_record (TcpStream *self,
                            TcpRecord *record)
@@ -900,20 +899,20 @@ tcp_stream_restore_record (TcpStream *self,
   g_clear_pointer (&self->past, g_variant_unref);
 }
 
-/* At which level to log that it closed, with the error that the application gets. Programs
- * close connections without having read all: most of that is no news. */
+/* Returns the level at which to log that it was closed, with the error for the application. Programs often close
+ * connections without reading everything, which is rarely of interest. */
 TcpTunnelLogLevel
 tcp_stream_get_severity (TcpStream    *self,
                          const GError *error)
 {
   if (error == NULL)
     return TCP_TUNNEL_LOG_LEVEL_DEBUG;
-  /* An end of the tunnel was closed. */
+  /* One end of the tunnel was closed. */
   if (error->code == TCP_TUNNEL_ERROR_CLOSED)
     return TCP_TUNNEL_LOG_LEVEL_INFO;
   if (!self->left)
     return TCP_TUNNEL_LOG_LEVEL_WARN;
-  /* The client did it, or had closed its side before. */
+  /* The client broke it, or had closed its side before. */
   if (error->code == TCP_TUNNEL_ERROR_RESET || (error->code == TCP_TUNNEL_ERROR_TARGET && tcp_stream_has_ended (self)))
     return TCP_TUNNEL_LOG_LEVEL_DEBUG;
   return TCP_TUNNEL_LOG_LEVEL_INFO;

@@ -11,37 +11,35 @@
 
 G_BEGIN_DECLS
 
-/* One TCP connection of a session. It knows its socket and what waits for that;
- * when to read, and where the bytes go, is the session's business.
+/* One TCP connection of a session. The stream has the socket and the data that waits for it; the session decides when
+ * to read, and where the data goes.
  *
- *     attach ──▶ readable/read ... write ... ──▶ finish or reset ──▶ closed
- */
+ *     attach ──▶ readable/read ... write ... ──▶ finish or reset ──▶ closed */
 typedef struct _TcpStream TcpStream;
 
-/* Into how many buffers it is read at once. */
+/* The number of buffers for one read. */
 #define TCP_STREAM_MAX_BUFFERS 8
 
 typedef struct
 {
-  /* There is something to read, or the end. Said once: the stream looks again
-   * after tcp_stream_watch(). */
+  /* There is something to read, or the end. Called once: again after tcp_stream_watch (). */
   void (*readable) (TcpStream *stream,
                     gpointer   user_data);
-  /* Bytes that waited for the socket went there. */
+  /* Bytes that waited were sent to the socket. */
   void (*flushed) (TcpStream *stream,
                    gpointer   user_data);
-  /* The last word: nothing waits any more, or it never will get there. */
+  /* The last callback: nothing waits any more, or it can never be sent. */
   void (*closed) (TcpStream    *stream,
                   const GError *error,
                   gpointer      user_data);
 } TcpStreamCallbacks;
 
-/* How a connection ends behind what waits for it. */
+/* How a connection ends after the data that waits for it. */
 typedef enum
 {
   TCP_FINISH_IN_ORDER,
-  TCP_FINISH_RESET,      /* the peer might miss something */
-  TCP_FINISH_UNANSWERED, /* the same, and what it might miss is an answer: an error, if it still reads */
+  TCP_FINISH_RESET,      /* the peer might miss some data */
+  TCP_FINISH_UNANSWERED, /* likewise, and that data would be an answer: an error, if the peer still reads */
 } TcpFinish;
 
 TcpStream *tcp_stream_new (gsize                    *total,
@@ -107,7 +105,7 @@ void tcp_stream_mark_left (TcpStream *self);
 gboolean tcp_stream_has_ended (TcpStream *self);
 gboolean tcp_stream_output_has_ended (TcpStream *self);
 
-/* Writing it down, for another process, which inherits its socket. */
+/* Saving, for another process, which inherits the socket. */
 #define TCP_STREAM_STATE_TYPE "(tumsxxtttituay)"
 
 GVariant *tcp_stream_save (TcpStream *self);

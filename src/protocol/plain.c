@@ -82,8 +82,8 @@ plain_attached (TcpProtocol *base,
     plain_close (self, "the connection has ended");
 }
 
-/* The raw connection when its transport broke: it waits for the next. What was on its way
- * then is gone, in the other direction without a trace. */
+/* Keeps the raw connection, after its transport broke, for the next one. Data that was on its way is lost; for the
+ * other direction this end cannot even find out how much. */
 static void
 raw_keep (TcpPlain              *self,
           TcpProtocolStream     *stream,

@@ -61,7 +61,8 @@ typedef struct
   /* The peer has connected a stream that this end opened. Only with protocols that name targets. */
   void (*connected) (TcpProtocolStream *stream,
                      gpointer           user_data);
-  /* As opened (), for a TCP connection to a listener of the peer, from @client if that is known. */
+  /* As opened (), for a TCP connection to a port on which the peer listens for this end, from @client if that is
+   * known. */
   void (*arrived) (TcpProtocolStream *stream,
                    guint32            listener,
                    const char        *client,
@@ -221,7 +222,7 @@ struct _TcpProtocolClass
   TcpProtocolStream *(*open) (TcpProtocol *self,
                               const char  *target,
                               gpointer     user_data);
-  /* The same for a TCP connection to a listener of this end, from @client. */
+  /* The same for a TCP connection from @client to a port on which this end listens for the peer. */
   TcpProtocolStream *(*open_from) (TcpProtocol *self,
                                    guint32      listener,
                                    const char  *client,
@@ -259,7 +260,7 @@ struct _TcpProtocolClass
   /* The stream is no longer active. */
   void (*forgotten) (TcpProtocol       *self,
                      TcpProtocolStream *stream);
-  /* The stream is about to be freed. */
+  /* The stream was released, and is freed next. */
   void (*released) (TcpProtocol       *self,
                     TcpProtocolStream *stream);
 

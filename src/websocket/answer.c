@@ -31,8 +31,8 @@ malformed (GError     **error,
   return FALSE;
 }
 
-/* The length of the head with its blank line, 0 if it is not complete. A line may end with LF
- * alone, as RFC 9112 lets a client accept. */
+/* The length of the head with its blank line, 0 if it is not complete. A line may end with LF alone, which RFC 9112
+ * allows a client to accept. */
 static gsize
 answer_find_end (TcpAnswer *self)
 {
@@ -44,7 +44,7 @@ answer_find_end (TcpAnswer *self)
     {
       const guint8 *next = line + 1;
 
-      /* The line behind it is checked once it has arrived. */
+      /* The line behind it is checked when it has arrived. */
       self->searched = line - data;
       if (next < end && *next == '\r')
         next++;
@@ -66,7 +66,7 @@ answer_parse (TcpAnswer  *self,
   g_autofree char *head = NULL;
   SoupHTTPVersion version;
 
-  /* libsoup's parser takes it for a string in places. */
+  /* libsoup's parser treats the head as a string in some places. */
   if (memchr (self->data->data, '\0', length) != NULL)
     return malformed (error, "its head contains a NUL");
 
@@ -74,7 +74,7 @@ answer_parse (TcpAnswer  *self,
   g_clear_pointer (&self->phrase, g_free);
   g_clear_pointer (&self->headers, soup_message_headers_unref);
   self->headers = soup_message_headers_new (SOUP_MESSAGE_HEADERS_RESPONSE);
-  /* Without the blank line. */
+  /* without the blank line */
   length -= head[length - 2] == '\r' ? 2 : 1;
   if (!soup_headers_parse_response (head, length, self->headers, &version, &self->status, &self->phrase))
     {
@@ -84,8 +84,8 @@ answer_parse (TcpAnswer  *self,
   return TRUE;
 }
 
-/* Takes what was received. TRUE once the head of the answer proper is complete: then
- * self->data is what came behind it. FALSE and no error: more is needed. */
+/* Adds received data. TRUE once the head of the final answer is complete: self->data then contains the data behind it.
+ * FALSE without an error: more data is needed. */
 gboolean
 tcp_answer_add (TcpAnswer     *self,
                 const guint8  *data,
@@ -122,7 +122,7 @@ tcp_answer_add (TcpAnswer     *self,
   return TRUE;
 }
 
-/* What is wrong when the connection ends before the head is complete. */
+/* Sets the error for a connection that ends before the head is complete. */
 void
 tcp_answer_end (TcpAnswer  *self,
                 GError    **error)
@@ -143,7 +143,7 @@ no_websocket (GError     **error,
   return FALSE;
 }
 
-/* What a server answers to a request with this key; RFC 6455, section 4.2.2. */
+/* The value with which a server answers a request with this key; RFC 6455, section 4.2.2. */
 char *
 tcp_answer_make_accept (const char *key)
 {
@@ -166,8 +166,8 @@ has_field (TcpAnswer  *self,
   return value != NULL && *value != '\0';
 }
 
-/* Whether the answer, whose status is 101, makes the connection a WebSocket: RFC 6455, section
- * 4.1. @subprotocols, which may be NULL, were offered, of which it may choose one; no extension was. */
+/* Whether the answer, whose status is 101, makes the connection a WebSocket: RFC 6455, section 4.1. @subprotocols,
+ * which may be NULL, were offered, and the server may choose one; no extension was offered. */
 gboolean
 tcp_answer_check (TcpAnswer          *self,
                   const char         *key,

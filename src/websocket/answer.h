@@ -6,21 +6,21 @@
 
 G_BEGIN_DECLS
 
-/* The head of a server's answer to the request for a WebSocket, as a client reads it. Pure: it
- * neither reads nor waits. It ignores what follows the head, a body or frames. */
+/* The head of a server's answer to the request for a WebSocket, as a client parses it. Without I/O. Data behind the
+ * head, a body or frames, is ignored. */
 
-/* All heads together, those of informational answers included. */
+/* of all heads together, including those of informational answers */
 #define TCP_ANSWER_MAX_SIZE (64 * 1024)
 #define TCP_ANSWER_MAX_INFORMATIONAL 10
 
 typedef struct
 {
-  GByteArray *data; /* what has come, without the heads that are complete */
-  gsize searched;   /* of it no blank line ends before this */
-  gsize size;       /* of the heads that are complete */
+  GByteArray *data; /* received data, without complete heads */
+  gsize searched;   /* no blank line ends before this offset */
+  gsize size;       /* of the complete heads */
   guint n_informational;
 
-  /* Once it is complete. */
+  /* valid once it is complete */
   guint status; /* 0 before */
   char *phrase;
   SoupMessageHeaders *headers;

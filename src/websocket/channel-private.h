@@ -12,14 +12,13 @@
 
 G_BEGIN_DECLS
 
-/* How long the output may make no progress while the channel is being closed, in
- * microseconds. */
+/* How long the output may make no progress while the channel is being closed, in microseconds. */
 #define TCP_CHANNEL_CLOSE_TIMEOUT (5 * G_TIME_SPAN_SECOND)
 
 typedef enum
 {
   TCP_CHANNEL_OPEN,
-  TCP_CHANNEL_CLOSING, /* tcp_channel_close() was called, or the peer closed */
+  TCP_CHANNEL_CLOSING, /* tcp_channel_close () was called, or the peer closed */
   TCP_CHANNEL_CLOSED,  /* only references are left */
 } TcpChannelPhase;
 
@@ -32,11 +31,11 @@ struct _TcpChannel
   gboolean plain;
   TcpLog *log;
   TcpStatus *status;
-  TcpStatus *counter; /* counts it; may be NULL */
+  TcpStatus *counter; /* counts the channel; nullable */
   TcpChannelGroup *group;
 
   GIOStream *stream;
-  TcpBufferedConnection *buffered; /* beneath the stream, if that is TLS */
+  TcpBufferedConnection *buffered; /* below the stream, if that is TLS */
   GSocket *socket;
   TcpWatch *watch; /* of the socket */
   GIOCondition interest;
@@ -44,36 +43,35 @@ struct _TcpChannel
   TcpKeepalive keepalive;
   TcpPathGauge path;
 
-  /* Input */
+  /* input */
   TcpFrameReader reader;
-  TcpTimer *wakeup; /* set when there is work that no event will trigger; NULL
-                     * once nothing is read any more */
+  TcpTimer *wakeup; /* set when there is work that no event will trigger; NULL once nothing is read any more */
   gboolean paused;
   TcpTurn turn;
-  gboolean turn_over;   /* frames wait in the reader for the next turn, */
-  gint64 next_turn;     /* which comes then; 0 for as soon as others had theirs */
+  gboolean turn_over;   /* frames wait in the reader for the next turn */
+  gint64 next_turn;     /* the time of that turn; 0 for as soon as other channels had theirs */
   gboolean starved;     /* there is no memory for the message that was received in part */
   TcpBudgetShare share;
   guint message_timeout;
-  TcpTimer *patience;   /* set when it is looked whether there is room for such a message, and whether it, or
-                         * a large one, should be complete, */
-  gint64 incomplete_since; /* as it began then; 0 if there is none */
-  gboolean is_text;     /* the message that is being received */
-  gboolean ignore_data; /* the peer has closed, or broke the rules */
-  gboolean ended;       /* the connection: nothing follows what is in the reader */
+  TcpTimer *patience;   /* set to check whether there is room for such a message, and whether it, or a large one, should
+                         * be complete by now */
+  gint64 incomplete_since; /* when that message began; 0 if there is none */
+  gboolean is_text;     /* the message that is being received is a text message */
+  gboolean ignore_data; /* the peer has closed, or violated the protocol */
+  gboolean ended;       /* the connection has ended: nothing follows the data in the reader */
   GError *end_error;    /* NULL if it ended in order */
 
-  /* Output */
+  /* output */
   TcpFrameQueue queue;
-  gboolean watched; /* the user waits until it can send, or until data has left */
+  gboolean watched; /* the user waits until it can send, or until data was sent */
   gboolean output_failed;
   gboolean held;    /* nothing is written */
-  gint64 last_progress; /* monotonic, microseconds */
+  gint64 last_progress; /* monotonic, in microseconds */
 
-  /* Closing */
+  /* closing */
   TcpChannelPhase phase;
   gboolean reported;
-  guint close_code; /* ours, waiting for the queue to empty; 0 if none */
+  guint close_code; /* our code, until the queue is empty; 0 if none */
   char *close_reason;
   gboolean close_stream; /* libsoup requires the stream to be closed */
   TcpTimer *deadline;

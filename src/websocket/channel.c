@@ -8,37 +8,36 @@
 #include <sys/socket.h>
 #include "base/text.h"
 
-/* With this many control frames waiting to be sent pings are skipped: RFC 6455 lets an end
- * answer only the most recent, and a flood must not make anything grow. */
+/* With this many control frames in the queue, pings are ignored: RFC 6455 allows an end to answer only the most recent
+ * one, and a flood must not make the queue grow. */
 #define MAX_QUEUED_CONTROLS 32
 
-/* How many frames leave in one system call. */
+/* The maximum number of frames in one system call. */
 #define MAX_VECTORS 16
 
-/* Data beyond this that the kernel has not sent yet stays in our queue, where a
- * control frame can still overtake it. */
+/* Data beyond this amount that the kernel has not sent yet stays in our queue, where a control frame can still overtake
+ * it. */
 #define NOT_SENT_LOW_WATER (128 * 1024)
 
-/* What has arrived and was not read delays all that follows, and the kernel would let that grow to
- * many MiB. A path as short as this, in microseconds, is kept full by so much, of which the kernel makes twice. */
+/* Unread data delays everything behind it, and the kernel would let it grow to many MiB. A path with a round trip of at
+ * most SHORT_PATH microseconds is kept full by this amount, which the kernel doubles. */
 #define SHORT_PATH 1000
 #define SHORT_PATH_BUFFER (256 * 1024)
 
-/* A buffer that is smaller than any by default was made so. */
+/* A buffer smaller than any default was configured to be so. */
 #define MADE_SMALL (64 * 1024)
 
 /* RFC 6455 allows 125 bytes, of which the code takes two. */
 #define MAX_REASON 120
 
-/* For how long it may be silent when asked for a sign of life, in ms, if that many round trips are not more. */
+/* How long the peer may be silent after a probe, in ms, or this many round trips if those are longer. */
 #define PROBE_TIMEOUT 2000
 #define PROBE_ROUND_TRIPS 4
 
-/* The channels of this thread. */
+/* the channels of this thread */
 static _Thread_local TcpTurns turns;
 
-/* TLS included: once the handshake is through, it has to wait for nothing but what the
- * socket waits for. */
+/* Applies to TLS as well: after the handshake, it only waits for what the socket waits for. */
 static void
 channel_set_interest (TcpChannel   *self,
                       GIOCondition  condition,
@@ -58,11 +57,11 @@ channel_set_interest (TcpChannel   *self,
 
 /* Memory */
 
-/* What a control frame costs that waits to be sent. */
+/* The memory for a control frame in the queue. */
 #define CONTROL_MEMORY (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_FRAME_MAX_CONTROL)
 
-/* Updates the budget with the memory held here. Data to be sent is accounted by the session, until the session has
- * closed the channel. */
+/* Updates the budget with the memory held here. The session accounts for data to be sent, until it has closed the
+ * channel. */
 static void
 channel_account (TcpChannel *self)
 {
@@ -80,7 +79,7 @@ channel_account (TcpChannel *self)
     tcp_budget_share_set (&self->share, held);
 }
 
-/* Others have made room. */
+/* Others have freed memory. */
 static void
 on_relieved (gpointer user_data)
 {
@@ -96,7 +95,7 @@ on_relieved (gpointer user_data)
     tcp_timer_set (self->wakeup, self->next_turn);
 }
 
-/* A message was received in part, and there is no room for the rest of it. */
+/* A message was received in part, and there is no memory for the rest of it. */
 static void
 channel_starve (TcpChannel *self)
 {
@@ -105,8 +104,8 @@ channel_starve (TcpChannel *self)
   tcp_keepalive_pause (&self->keepalive);
 }
 
-/* One that is starved looks at times whether there is room for it: the budget calls only when there is much more
- * room than before, so as not to call for every byte. */
+/* A starved channel checks regularly whether there is room: the budget only calls when there is much more room than
+ * before, so that it need not call for every byte. */
 static void
 channel_set_patience (TcpChannel *self)
 {
@@ -147,13 +146,13 @@ on_patience_lost (gpointer user_data)
   tcp_channel_abort (self, error);
 }
 
-/* A turn is over, in which there were messages or not. While memory is short a peer that begins large messages
- * without ending them must not keep it from others. */
+/* Called after a turn; @progress: messages were complete in it. While memory is short, a peer that begins large
+ * messages without completing them must not keep that memory. */
 static void
 channel_watch_message (TcpChannel *self,
                        gboolean    progress)
 {
-  /* One that is starved may hold a part of the memory as well, as bytes that TLS has not taken. */
+  /* A starved channel may use memory as well, for bytes that TLS has not processed. */
   gboolean incomplete = self->share.budget != NULL && !self->paused && self->phase == TCP_CHANNEL_OPEN &&
                         (self->starved || tcp_frame_reader_get_memory (&self->reader) > 0);
 
@@ -186,7 +185,7 @@ on_deadline (gpointer user_data)
   tcp_channel_abort (self, NULL);
 }
 
-/* From here on the channel ends, if need be without its peer. */
+/* From here on the channel ends, if necessary without its peer. */
 static void
 channel_start_deadline (TcpChannel *self)
 {
@@ -232,7 +231,7 @@ channel_report (TcpChannel   *self,
     callbacks.closed (self, code, reason, error, user_data);
 }
 
-/* The one end of every channel. */
+/* Every channel ends here. */
 static void
 channel_finish (TcpChannel *self)
 {
@@ -249,7 +248,7 @@ channel_finish (TcpChannel *self)
   tcp_budget_share_clear (&self->share);
 
   g_clear_pointer (&self->control, tcp_control_free);
-  /* TLS would wait for the peer to read its goodbye, unless that goes into a buffer. */
+  /* TLS would wait for the peer to read its close_notify, unless that goes into a buffer. */
   if (self->buffered == NULL)
     g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
   g_io_stream_close (self->stream, NULL, NULL);
@@ -268,7 +267,7 @@ channel_finish (TcpChannel *self)
   tcp_channel_unref (self);
 }
 
-/* Something left the queue, or never will: what was waiting for that? */
+/* Data was sent, or never will be: continues what was waiting for that. */
 static void
 channel_flushed (TcpChannel *self)
 {
@@ -295,7 +294,7 @@ channel_flushed (TcpChannel *self)
     }
 }
 
-/* Closes in order, behind all that was sent. The closed callback follows. */
+/* Closes the channel in order, after all queued messages. The callback closed follows. */
 void
 tcp_channel_close (TcpChannel *self,
                    guint       code,
@@ -310,7 +309,7 @@ tcp_channel_close (TcpChannel *self,
   self->close_code = code;
   if (reason != NULL)
     {
-      /* Not in the middle of a character. */
+      /* The reason is not cut within a character. */
       end = reason + MIN (strlen (reason), MAX_REASON);
       if (*end != '\0')
         end = g_utf8_find_prev_char (reason, end);
@@ -321,15 +320,15 @@ tcp_channel_close (TcpChannel *self,
   channel_flushed (self);
 }
 
-/* Whether the closed callback was due, and does not follow any more. */
+/* Whether the callback closed was due, and does not follow any more. */
 gboolean
 tcp_channel_has_ended (TcpChannel *self)
 {
   return self->reported;
 }
 
-/* Ends it at once, without a handshake. @error is what the closed callback gets,
- * or NULL for that which is known. */
+/* Ends the channel at once, without a handshake. @error is passed to the callback closed, or NULL for the error that is
+ * known. */
 void
 tcp_channel_abort (TcpChannel   *self,
                    const GError *error)
@@ -345,7 +344,7 @@ tcp_channel_abort (TcpChannel   *self,
 
 /* Output */
 
-/* Of the frame queue to the kernel, or to TLS, which encrypts it into the buffer beneath. */
+/* Writes the frame queue to the kernel, or to TLS, which encrypts it into the buffer below. */
 static GPollableReturn
 channel_write (TcpChannel *self,
                GError    **error)
@@ -389,8 +388,8 @@ channel_flush (TcpChannel *self)
     return;
 
   result = channel_write (self, &error);
-  /* Where nothing waited nothing can leave: a peer that goes on sending is not to put off
-   * the deadline of the closing handshake. */
+  /* If nothing was waiting, there is no progress: a peer that continues to send must not postpone the deadline of the
+   * closing handshake. */
   if (waits)
     self->last_progress = tcp_now ();
   if (has_data)
@@ -398,7 +397,7 @@ channel_flush (TcpChannel *self)
   channel_set_interest (self, G_IO_OUT, result == G_POLLABLE_RETURN_WOULD_BLOCK);
   if (result == G_POLLABLE_RETURN_FAILED)
     {
-      /* The peer may have sent a reason before it closed: read to the end. */
+      /* The peer may have sent a reason before it closed: the input is read to its end. */
       tcp_log_debug (self->log, "writing to the WebSocket failed: %s", error->message);
       channel_stop_output (self);
       if (self->error == NULL)
@@ -407,7 +406,7 @@ channel_flush (TcpChannel *self)
     }
 }
 
-/* What TLS has to send on its own. */
+/* Sends what TLS has to send by itself. */
 static void
 channel_flush_tls (TcpChannel *self)
 {
@@ -416,7 +415,7 @@ channel_flush_tls (TcpChannel *self)
     channel_set_interest (self, G_IO_OUT, TRUE);
 }
 
-/* Only a client masks what it sends. */
+/* Only a client masks its frames. */
 static void
 channel_wrap (TcpChannel     *self,
               TcpBuffer      *buffer,
@@ -438,29 +437,28 @@ channel_queue_control (TcpChannel   *self,
     channel_flush (self);
 }
 
-/* Whether another message is accepted. If not, the drained callback is called when it is. */
+/* Whether another message is accepted. If not, the callback drained is called when it is. */
 gboolean
 tcp_channel_can_send (TcpChannel *self)
 {
   if (self->phase != TCP_CHANNEL_OPEN || self->output_failed)
     return FALSE;
 
-  /* Much leaves in one system call, though what waits for a slow path delays all that follows. */
+  /* Much data is sent in one system call, but data that waits for a slow path delays everything behind it. */
   self->watched = self->queue.pending >=
                   (self->interest & G_IO_OUT ? TCP_CHANNEL_MAX_PENDING / 2 : TCP_CHANNEL_MAX_PENDING);
   return !self->watched;
 }
 
-/* Asks for the drained callback when something has left and it can send, even if it can now. */
+/* Requests the callback drained for when data was sent and the channel can send, even if it can now. */
 void
 tcp_channel_watch (TcpChannel *self)
 {
   self->watched = TRUE;
 }
 
-/* Sends a message, whose header of the protocol is already in place, with the next
- * tcp_channel_flush(). Takes the buffer. What is not on the wire when the channel ends can be had
- * back. */
+/* Sends a message, whose protocol header is already in place, with the next tcp_channel_flush (). Takes ownership of
+ * the buffer. Messages that were not sent completely when the channel ends can be taken back. */
 void
 tcp_channel_send (TcpChannel *self,
                   TcpBuffer  *buffer)
@@ -473,13 +471,13 @@ tcp_channel_send (TcpChannel *self,
       return;
     }
 
-  /* What has to wait must not hold more memory than it needs. */
+  /* A message that waits must not hold more memory than it needs. */
   buffer = tcp_buffer_shrink (buffer);
   channel_wrap (self, buffer, buffer->text ? TCP_FRAME_TEXT : TCP_FRAME_BINARY);
   tcp_frame_queue_push (&self->queue, buffer);
 }
 
-/* Gives the kernel what was sent, in as few system calls as it takes. */
+/* Writes queued messages to the kernel, in as few system calls as possible. */
 void
 tcp_channel_flush (TcpChannel *self)
 {
@@ -487,15 +485,15 @@ tcp_channel_flush (TcpChannel *self)
     channel_flush (self);
 }
 
-/* Bytes that wait here for the kernel. */
+/* The number of bytes that wait here for the kernel. */
 gsize
 tcp_channel_get_pending (TcpChannel *self)
 {
   return self->queue.pending;
 }
 
-/* Moves the messages that did not leave whole to @unsent, as they were given. If one was
- * under way, nothing is written any more. */
+/* Moves the messages that were not sent completely to @unsent, in their original form. If one was sent in part, nothing
+ * more is written. */
 void
 tcp_channel_steal_unsent (TcpChannel *self,
                           GQueue     *unsent)
@@ -504,21 +502,21 @@ tcp_channel_steal_unsent (TcpChannel *self,
     channel_stop_output (self);
 }
 
-/* Whether the message that is being received is one of text. */
+/* Whether the message that is being received is a text message. */
 gboolean
 tcp_channel_is_text (TcpChannel *self)
 {
   return self->is_text;
 }
 
-/* Drops the messages of which nothing has left yet, but for those about the session, which is over. */
+/* Drops unsent messages, except those about the session, which is over. */
 void
 tcp_channel_drop_unsent (TcpChannel *self)
 {
   tcp_frame_queue_drop_unsent (&self->queue);
 }
 
-/* The messages that did not leave whole, as they were given: of TcpBuffer, which stay where they are. */
+/* Lists the messages that were not sent completely, in their original form: of TcpBuffer, which stay in the queue. */
 void
 tcp_channel_list_unsent (TcpChannel *self,
                          GQueue     *unsent)
@@ -528,8 +526,7 @@ tcp_channel_list_unsent (TcpChannel *self,
       g_queue_push_tail (unsent, l->data);
 }
 
-/* Until it is not held any more nothing goes out, whatever is sent. What waits is flushed by the next
- * tcp_channel_flush(). */
+/* While the channel is held, nothing is written. The next tcp_channel_flush () after that writes what waits. */
 void
 tcp_channel_set_held (TcpChannel *self,
                       gboolean    held)
@@ -537,7 +534,7 @@ tcp_channel_set_held (TcpChannel *self,
   self->held = held;
 }
 
-/* Payload bytes that were sent and not yet confirmed by a pong. */
+/* Payload bytes that were sent and are not confirmed by a pong yet. */
 guint64
 tcp_channel_get_unconfirmed (TcpChannel *self)
 {
@@ -570,8 +567,8 @@ channel_handle_close (TcpChannel     *self,
     {
       guint sent = frame->payload[0] << 8 | frame->payload[1];
 
-      /* There are none below 1000 (0 is ours for "no closing handshake"), and 1005 means
-       * a frame without a code, so that none may contain it. */
+      /* There are no codes below 1000 (0 means "no closing handshake" here), and 1005 means a frame without a code, so
+       * that no frame may contain it. */
       if (sent >= TCP_CLOSE_NORMAL && sent != TCP_CLOSE_NO_CODE)
         code = sent;
       reason = tcp_text_from_peer ((const char *) frame->payload + 2, frame->length - 2);
@@ -602,7 +599,7 @@ channel_handle_control (TcpChannel     *self,
     channel_handle_close (self, frame);
 }
 
-/* The connection has ended, and all that came before was delivered. */
+/* The connection has ended, and all data before the end was delivered. */
 static void
 channel_handle_end (TcpChannel *self)
 {
@@ -612,12 +609,12 @@ channel_handle_end (TcpChannel *self)
     channel_stop_output (self);
   /* libsoup decides whether this end was expected. */
   tcp_control_end (self->control, self->end_error);
-  /* What cannot be written is not waited for. */
+  /* Data that cannot be written is not waited for. */
   channel_start_deadline (self);
 }
 
-/* Those that make much work for this thread rest while others use it as well: these find it idle
- * most of the time then, and not in the midst of another turn. */
+/* Channels that cause much work for this thread pause while others use it as well: these then find the thread idle most
+ * of the time, and not within another turn. */
 static void
 channel_end_turn (TcpChannel *self)
 {
@@ -679,7 +676,7 @@ channel_process (TcpChannel *self)
     channel_handle_end (self);
 }
 
-/* Whether more may be available that does not make the socket readable. */
+/* Whether there may be more data that does not make the socket readable. */
 static gboolean
 channel_fill (TcpChannel *self)
 {
@@ -689,14 +686,14 @@ channel_fill (TcpChannel *self)
   gboolean any = FALSE;
   gssize n;
 
-  /* TLS gives a record at a time, and keeps others in a buffer of its own. */
+  /* TLS returns one record at a time, and keeps others in a buffer of its own. */
   do
     {
       gsize size;
       gboolean large = tcp_budget_share_has_room (&self->share, TCP_FRAME_READER_SIZE);
       guint8 *room = tcp_frame_reader_get_room (&self->reader, large, &size);
 
-      /* What was read just now may be whole messages, which make room. */
+      /* Data that was read just now may be complete messages, which make room. */
       if (size == 0 && !large && !any && !tcp_budget_share_allows (&self->share, TCP_FRAME_READER_SIZE))
         {
           channel_starve (self);
@@ -717,7 +714,7 @@ channel_fill (TcpChannel *self)
 
   if (n == 0 || (n < 0 && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)))
     {
-      /* It comes behind what was read, which may have to wait for its turn, or a pause. */
+      /* The end follows the data that was read, which may have to wait for its turn, or for the end of a pause. */
       self->ended = TRUE;
       self->end_error = g_steal_pointer (&error);
       channel_set_interest (self, G_IO_IN, FALSE);
@@ -747,8 +744,8 @@ on_wakeup (gpointer user_data)
   channel_process (self);
   if (!self->paused && !self->turn_over && !self->ended && !self->starved && self->wakeup != NULL)
     {
-      /* What was read along with the HTTP head is in the stream and in no socket, so
-       * look before waiting. */
+      /* Data that was read together with the HTTP head is in the stream, not in the socket, so the stream is read
+       * before waiting. */
       channel_set_interest (self, G_IO_IN, TRUE);
       channel_read (self);
     }
@@ -761,7 +758,7 @@ on_ready (GIOCondition condition,
 {
   TcpChannel *self = tcp_channel_ref (user_data);
 
-  /* An error or a hang-up is found by whatever is tried. */
+  /* Reading or writing detects an error or a hang-up. */
   if (self->interest & G_IO_OUT && condition & ~G_IO_IN)
     {
       channel_flush (self);
@@ -772,8 +769,7 @@ on_ready (GIOCondition condition,
   tcp_channel_unref (self);
 }
 
-/* What the message that is being handled leads to will take so many microseconds of this thread, which count as those
- * of its turn. */
+/* The message that is being handled will take this many microseconds of this thread later, which count for its turn. */
 void
 tcp_channel_charge (TcpChannel *self,
                     gint64      time)
@@ -781,14 +777,14 @@ tcp_channel_charge (TcpChannel *self,
   tcp_turn_charge (&self->turn, time);
 }
 
-/* Whether several channels of this thread had data a moment ago. */
+/* Whether several channels of this thread had data recently. */
 gboolean
 tcp_channel_thread_is_shared (void)
 {
   return tcp_turns_are_shared (&turns, tcp_now ());
 }
 
-/* No message is delivered until tcp_channel_resume(). */
+/* No message is delivered until tcp_channel_resume (). */
 void
 tcp_channel_pause (TcpChannel *self)
 {
@@ -809,12 +805,12 @@ tcp_channel_resume (TcpChannel *self)
   self->paused = FALSE;
   if (!self->starved)
     tcp_keepalive_resume (&self->keepalive);
-  /* In the next iteration: the caller need not be ready for messages yet. */
+  /* In the next iteration, since the caller may not be ready for messages yet. */
   if (self->wakeup != NULL)
     tcp_timer_set (self->wakeup, self->next_turn);
 }
 
-/* What goes on beside the messages */
+/* Control frames and keep-alive */
 
 static void
 on_control_write (gconstpointer frame,
@@ -859,8 +855,8 @@ on_keepalive_send (TcpFrameOpcode opcode,
   TcpChannel *self = user_data;
   g_autoptr (TcpBuffer) buffer = NULL;
 
-  /* Unsent pings must not accumulate: the last ping has the information of the others,
-   * and any frame is a sign of life. */
+  /* Unsent pings must not accumulate: the last ping has the information of the others, and any frame is a sign of
+   * life. */
   if (opcode == TCP_FRAME_PING)
     tcp_frame_queue_drop_pings (&self->queue);
   else if (self->queue.controls > 0)
@@ -885,8 +881,8 @@ static const TcpKeepaliveCallbacks keepalive_callbacks = {
   .dead = on_keepalive_dead,
 };
 
-/* Pings at once, also where there is no keep-alive. If nothing comes for @timeout ms, or
- * the keep-alive's timeout if that is 0, the channel ends. */
+/* Sends a ping at once, even without keep-alive. If nothing arrives for @timeout ms, or the keep-alive's timeout if
+ * that is 0, the channel ends. */
 void
 tcp_channel_probe (TcpChannel *self,
                    guint       timeout)
@@ -895,14 +891,14 @@ tcp_channel_probe (TcpChannel *self,
     tcp_keepalive_probe (&self->keepalive, timeout);
 }
 
-/* For how long it may be silent where something suggests that it is dead, and a false alarm costs little; in ms. */
+/* How long the peer may be silent when it may be dead, and a false alarm costs little; in ms. */
 guint
 tcp_channel_get_probe_timeout (TcpChannel *self)
 {
   return MAX (PROBE_TIMEOUT, PROBE_ROUND_TRIPS * self->keepalive.round_trip / G_TIME_SPAN_MILLISECOND);
 }
 
-/* What is known of the path by now. */
+/* Returns what is known about the path. */
 void
 tcp_channel_measure_path (TcpChannel *self,
                           gint64      now,
@@ -911,7 +907,7 @@ tcp_channel_measure_path (TcpChannel *self,
   tcp_path_gauge_measure (&self->path, self->socket, self->keepalive.round_trip, now, path);
 }
 
-/* Life */
+/* Creation and destruction */
 
 static void
 bound_input (GSocket *socket)
@@ -934,8 +930,8 @@ configure_socket (GSocket *socket)
   g_socket_set_option (socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOT_SENT_LOW_WATER, NULL);
 }
 
-/* Takes over @stream, on which the WebSocket handshake was completed. Messages
- * come after tcp_channel_resume(). The owner has to close or abort it. */
+/* Takes over @stream, on which the WebSocket handshake was completed. Messages are delivered after tcp_channel_resume
+ * (). The owner must close or abort the channel. */
 TcpChannel *
 tcp_channel_new (GIOStream               *stream,
                  const TcpChannelOptions *options)
@@ -958,11 +954,11 @@ tcp_channel_new (GIOStream               *stream,
     self->buffered = g_object_ref (options->buffered);
   self->socket = g_object_ref (options->socket);
   configure_socket (self->socket);
-  /* Where there is one connection nothing is in its way. */
+  /* With a single connection, nothing else is delayed. */
   if (!options->brief)
     bound_input (self->socket);
 
-  self->paused = TRUE; /* until the user takes the messages */
+  self->paused = TRUE; /* until the user accepts messages */
   tcp_frame_reader_init (&self->reader, !self->client);
   tcp_budget_share_init (&self->share, options->budget, on_relieved, self);
   self->message_timeout = options->message_timeout;
@@ -985,7 +981,7 @@ tcp_channel_new (GIOStream               *stream,
   if (options->late_ping)
     tcp_keepalive_defer (&self->keepalive);
 
-  /* It exists until it is closed, whatever other references there are. */
+  /* The channel exists until it is closed, independently of other references. */
   return tcp_channel_ref (self);
 }
 

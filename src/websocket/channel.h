@@ -15,44 +15,44 @@
 
 G_BEGIN_DECLS
 
-/* One WebSocket as a message pipe with back-pressure. libsoup speaks its control frames
- * and the closing handshake; data frames pass here without a copy, in both directions.
+/* One WebSocket as a message pipe with back-pressure. libsoup handles its control frames and the closing handshake;
+ * data frames pass without a copy, in both directions.
  *
- * Belongs to one thread. The callbacks may do anything, also drop the channel. */
+ * Belongs to one thread. The callbacks may do anything, including dropping the channel. */
 typedef struct _TcpChannel TcpChannel;
 
-/* Room for what is on its way into the WebSocket; with less than this waiting, or half of it
- * when the kernel takes no more, it takes another message. */
+/* The limit on data that waits to be sent; another message is accepted below this, or below half of it if the kernel
+ * accepts no more. */
 #define TCP_CHANNEL_MAX_PENDING (512 * 1024)
 
 /* A message up to this size arrives as one piece. */
 #define TCP_CHANNEL_MAX_WHOLE TCP_FRAME_MAX_WHOLE
 
-/* The least that a pool for channels may have: with less no message would ever be received that does not fit into
- * a small buffer, since a share may have three quarters of it at once. */
+/* The minimum for a pool of channels: with less, a message that does not fit into a small buffer would never be
+ * received, since a share may have three quarters of the pool at once. */
 #define TCP_CHANNEL_MIN_MEMORY (2 * TCP_FRAME_READER_SIZE)
 
 typedef struct
 {
-  /* How many bytes may be read before the messages in them are handled; NULL for no limit. */
+  /* The number of bytes that may be read before the messages in them are handled; NULL for no limit. */
   gsize (*may_read) (TcpChannel *channel,
                      gpointer    user_data);
-  /* A message, or a piece of one that is larger than TCP_CHANNEL_MAX_WHOLE. @data stay until
-   * turn_over() has returned, or closed(). */
+  /* A message, or a part of one that is larger than TCP_CHANNEL_MAX_WHOLE. @data is valid until turn_over () or closed
+   * () has returned. */
   void (*message) (TcpChannel   *channel,
                    const guint8 *data,
                    gsize         length,
                    gboolean      first,
                    gboolean      last,
                    gpointer      user_data);
-  /* Others have their turn now. Comes after messages. */
+  /* Other channels get their turn now. Follows messages. */
   void (*turn_over) (TcpChannel *channel,
                      gpointer    user_data);
-  /* After tcp_channel_can_send() was false, it is true again; or tcp_channel_watch(). */
+  /* tcp_channel_can_send () has returned FALSE, and would now return TRUE; or tcp_channel_watch () was called. */
   void (*drained) (TcpChannel *channel,
                    gpointer    user_data);
-  /* The end, called once. @code is what the peer closed with, TCP_CLOSE_NO_CODE if it
-   * gave no code, or 0 if there was no closing handshake; then @error is the reason. */
+  /* The end, called once. @code is the close code of the peer, TCP_CLOSE_NO_CODE if it sent none, or 0 if there was no
+   * closing handshake; then @error is the reason. */
   void (*closed) (TcpChannel   *channel,
                   guint         code,
                   const char   *reason,
@@ -64,21 +64,22 @@ typedef struct
 {
   gboolean client;          /* which end of the WebSocket this is */
   GUri *uri;
-  GSocket *socket;          /* beneath the stream; not owned */
-  gboolean plain;           /* nothing but TCP is beneath the stream, no TLS */
-  TcpBufferedConnection *buffered; /* beneath TLS; nullable */
-  const GByteArray *early;  /* what was read along with the HTTP head; nullable */
-  guint keepalive_interval; /* ms, 0 for none */
-  guint keepalive_timeout;  /* ms, 0 for none */
-  gboolean brief;           /* for one TCP connection, which may be over in a moment, see tcp_keepalive_start() */
-  gboolean late_ping;       /* the peer may close its socket without reading, as bridges do: a ping that it has not read
-                             * would then be answered by a reset, which takes with it what it has sent */
+  GSocket *socket;          /* below the stream; not owned */
+  gboolean plain;           /* the stream is plain TCP, without TLS */
+  TcpBufferedConnection *buffered; /* below TLS; nullable */
+  const GByteArray *early;  /* bytes that were read together with the HTTP head; nullable */
+  guint keepalive_interval; /* in ms, 0 for none */
+  guint keepalive_timeout;  /* in ms, 0 for none */
+  gboolean brief;           /* for one TCP connection, which may end soon, see tcp_keepalive_start () */
+  gboolean late_ping;       /* the peer may close its socket without reading, as bridges do: an unread ping would then
+                             * cause a reset, which discards the data that the peer has sent */
   TcpLog *log;
-  TcpStatus *status;        /* to be told the round trip; nullable */
-  TcpStatus *counter;       /* counts it while it is open; nullable */
+  TcpStatus *status;        /* receives the round trip; nullable */
+  TcpStatus *counter;       /* counts the channel while it is open; nullable */
   TcpChannelGroup *group;
-  TcpBudget *budget;        /* of what is read before it is a message, and what no session has; nullable */
-  guint message_timeout;    /* ms: for how long a message may be incomplete when memory is short */
+  TcpBudget *budget;        /* for data that is not a complete message yet, and data that belongs to no session;
+                             * nullable */
+  guint message_timeout;    /* in ms: how long a message may be incomplete when memory is short */
 } TcpChannelOptions;
 
 TcpChannel *tcp_channel_new (GIOStream               *stream,

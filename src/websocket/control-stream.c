@@ -16,7 +16,7 @@ struct _TcpControlInput
   GByteArray *inbox;
   gboolean eof;
   GError *error;
-  GSource *source; /* that libsoup waits with, if any; it has a reference to us */
+  GSource *source; /* with which libsoup waits, if any; it has a reference to this stream */
   gboolean detached;
 };
 
@@ -170,8 +170,8 @@ control_output_write_nonblocking (GPollableOutputStream *stream,
       return -1;
     }
 
-  /* libsoup writes a whole frame at a time, and all of it is taken: its queue
-   * stays empty, and the bound is the channel's. */
+  /* libsoup writes a whole frame at a time, and all of it is accepted: its queue stays empty, and the channel limits
+   * the number of frames. */
   self->callbacks.write (buffer, count, self->user_data);
   return count;
 }
@@ -213,7 +213,7 @@ tcp_control_output_init (TcpControlOutput *self)
 {
 }
 
-/* Both */
+/* Both directions */
 
 static GInputStream *
 control_stream_get_input_stream (GIOStream *stream)
@@ -318,7 +318,7 @@ tcp_control_stream_new (const TcpControlStreamCallbacks *callbacks,
   return self;
 }
 
-/* No callback is called any more; a close that waits is done. */
+/* No callback is called any more; a pending close is completed. */
 void
 tcp_control_stream_detach (TcpControlStream *self)
 {
@@ -329,7 +329,7 @@ tcp_control_stream_detach (TcpControlStream *self)
     tcp_control_stream_close_done (self);
 }
 
-/* Hands libsoup a whole control frame. */
+/* Passes a complete control frame to libsoup. */
 void
 tcp_control_stream_feed (TcpControlStream *self,
                          const guint8     *data,
@@ -350,7 +350,7 @@ tcp_control_stream_end (TcpControlStream *self,
   control_input_wake (self->input);
 }
 
-/* Answers the close callback: the connection is closed. */
+/* Completes the close: the connection is closed. */
 void
 tcp_control_stream_close_done (TcpControlStream *self)
 {

@@ -6,9 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* What a SoupWebsocketConnection takes for its socket. Only control frames pass
- * here: those that the channel feeds to libsoup, and libsoup's own, which the
- * channel puts in line. Data frames never do, so nothing piles up in libsoup. */
+/* The stream that a SoupWebsocketConnection uses as its connection. Only control frames pass through it: those that the
+ * channel passes to libsoup, and libsoup's own, which the channel queues. Data frames do not, so that nothing
+ * accumulates in libsoup. */
 #define TCP_TYPE_CONTROL_STREAM (tcp_control_stream_get_type ())
 G_DECLARE_FINAL_TYPE (TcpControlStream, tcp_control_stream, TCP, CONTROL_STREAM, GIOStream)
 

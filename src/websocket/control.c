@@ -5,7 +5,7 @@
 #include "io/reactor.h"
 #include "websocket/control-stream.h"
 
-/* How many share a context, which costs a file descriptor. */
+/* The number of connections that share a context, which takes a file descriptor. */
 #define MAX_MEMBERS 64
 
 typedef struct
@@ -23,7 +23,7 @@ struct _TcpControl
   TcpControlStream *stream;
   SoupWebsocketConnection *soup; /* NULL once freed */
 
-  /* What libsoup has done in its context, and has to be told in the thread's */
+  /* what libsoup has done in its context, to be reported in that of the thread */
   TcpTimer *tell;
   GQueue frames; /* of GBytes, to be written */
   gboolean wants_close;
@@ -46,7 +46,7 @@ shared_free_list (gpointer data)
   g_slist_free_full (data, shared_free);
 }
 
-/* Those of this thread, of which one stays: successive connections would create it again each time. */
+/* The contexts of this thread. One is kept, so that successive connections need not create it each time. */
 static GPrivate all_shared = G_PRIVATE_INIT (shared_free_list);
 
 /* The sources of libsoup have no descriptors. */
@@ -110,7 +110,7 @@ control_unref (TcpControl *self)
     g_free (self);
 }
 
-/* FALSE if it was freed meanwhile. */
+/* FALSE if the object was freed meanwhile. */
 static gboolean
 control_write_frames (TcpControl *self)
 {
@@ -128,8 +128,8 @@ control_write_frames (TcpControl *self)
   return lives;
 }
 
-/* libsoup gives the peer 5 s to close the connection. The channel does that better, since it
- * sees what still arrives; and a libsoup whose time is up forgets to free the source. */
+/* libsoup gives the peer 5 s to close the connection. The channel has a better deadline, since it knows what still
+ * arrives; and after this timeout libsoup would not free the source. */
 static void
 control_disarm (TcpControl *self)
 {
@@ -145,7 +145,7 @@ control_disarm (TcpControl *self)
 static void
 control_leave (TcpControl *self)
 {
-  /* libsoup goes on from sources, which this runs; those of others too, if they have any. */
+  /* libsoup continues in sources, which this loop runs. */
   while (g_main_context_iteration (self->shared->context, FALSE))
     ;
   control_disarm (self);
@@ -168,7 +168,7 @@ on_tell (gpointer user_data)
     self->callbacks.close_stream (self->user_data);
 }
 
-/* From libsoup */
+/* Callbacks from libsoup */
 
 static void
 on_write (gconstpointer data,
@@ -211,7 +211,7 @@ on_soup_closed (SoupWebsocketConnection *soup,
   tcp_timer_set (self->tell, 0);
 }
 
-/* Life */
+/* Creation and destruction */
 
 TcpControl *
 tcp_control_new (GUri                      *uri,
@@ -264,7 +264,7 @@ tcp_control_free (TcpControl *self)
   control_unref (self);
 }
 
-/* Hands libsoup a control frame of the peer. Its answer is written before this returns. */
+/* Passes a control frame of the peer to libsoup. Its answer is written before this returns. */
 void
 tcp_control_feed (TcpControl   *self,
                   const guint8 *frame,
@@ -285,7 +285,7 @@ tcp_control_end (TcpControl   *self,
   control_leave (self);
 }
 
-/* Begins the closing handshake, if none was begun. */
+/* Begins the closing handshake, if that has not begun. */
 void
 tcp_control_close (TcpControl *self,
                    guint       code,

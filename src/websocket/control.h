@@ -6,26 +6,25 @@
 
 G_BEGIN_DECLS
 
-/* The control frames and the closing handshake of one WebSocket, which libsoup speaks.
+/* The control frames and the closing handshake of one WebSocket, which libsoup handles.
  *
- * A SoupWebsocketConnection keeps a GSource in its main context for life. So that thousands
- * of them do not slow down the thread, it lives in a private context, which some dozens
- * share and which is only iterated when there is something to be done. libsoup's own
- * timeouts never fire there: keep-alive and deadlines are the channel's.
+ * A SoupWebsocketConnection keeps a GSource in its main context until it is freed. So that thousands of them do not
+ * slow down the thread, it uses a private context, which some dozens share, and which is only iterated when there is
+ * work. libsoup's own timeouts never expire there: the channel is responsible for keep-alive and deadlines.
  *
- * The callbacks come in the thread's own context. */
+ * The callbacks are called in the thread's own context. */
 typedef struct _TcpControl TcpControl;
 
 typedef struct
 {
-  /* A whole control frame, to be sent. */
+  /* A complete control frame to send. */
   void (*write) (gconstpointer frame,
                  gsize         length,
                  gpointer      user_data);
-  /* The closing handshake is over: the connection is to be closed once all is sent, and
-   * tcp_control_stream_closed() answers. From the top of the main loop, as the next is. */
+  /* The closing handshake is over: the connection must be closed when everything is sent, and then
+   * tcp_control_stream_closed () called. Called from the main loop, as is the next. */
   void (*close_stream) (gpointer user_data);
-  /* libsoup is through. @error is what it found wrong, or NULL. */
+  /* libsoup has finished. @error is the error that it has found, or NULL. */
   void (*closed) (const GError *error,
                   gpointer      user_data);
 } TcpControlCallbacks;

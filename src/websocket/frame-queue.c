@@ -2,7 +2,7 @@
 
 #include "websocket/frame-queue.h"
 
-/* What a queued message costs beside its bytes, so that many small ones count. */
+/* The memory for a queued message in addition to its bytes, so that many small ones count. */
 #define MESSAGE_OVERHEAD sizeof (TcpBuffer)
 
 static gsize
@@ -25,7 +25,7 @@ tcp_frame_queue_is_empty (TcpFrameQueue *self)
   return g_queue_is_empty (&self->frames);
 }
 
-/* Takes @buffer, a message in its frame. */
+/* Takes ownership of @buffer, a message in its frame. */
 void
 tcp_frame_queue_push (TcpFrameQueue *self,
                       TcpBuffer     *buffer)
@@ -40,8 +40,8 @@ goes_first (TcpBuffer *buffer)
   return buffer->control || buffer->started || buffer->sent > 0;
 }
 
-/* A control frame that is whole and ready to be sent: behind what is under way and other
- * control frames, before all data; a close goes last. */
+/* Queues a complete control frame: behind a frame that was sent in part and other control frames, before all data. A
+ * close frame is the last. */
 void
 tcp_frame_queue_push_control (TcpFrameQueue *self,
                               gconstpointer  frame,
@@ -66,7 +66,7 @@ tcp_frame_queue_push_control (TcpFrameQueue *self,
   self->controls++;
 }
 
-/* Pings that have not left yet are superseded by the next. */
+/* Drops unsent pings, which the next one supersedes. */
 void
 tcp_frame_queue_drop_pings (TcpFrameQueue *self)
 {
@@ -86,7 +86,7 @@ tcp_frame_queue_drop_pings (TcpFrameQueue *self)
     }
 }
 
-/* Of a session that is over: messages that did not begin to leave, but for those about the session. */
+/* The session is over: drops unsent messages, except those about the session. */
 void
 tcp_frame_queue_drop_unsent (TcpFrameQueue *self)
 {
@@ -105,7 +105,7 @@ tcp_frame_queue_drop_unsent (TcpFrameQueue *self)
     }
 }
 
-/* What to write next; gives the number of vectors. */
+/* Sets the vectors to write next; returns their number. */
 guint
 tcp_frame_queue_get_vectors (TcpFrameQueue *self,
                              GOutputVector *vectors,
@@ -124,15 +124,15 @@ tcp_frame_queue_get_vectors (TcpFrameQueue *self,
   return n;
 }
 
-/* The first frame was given to TLS, which insists that a write that would block is tried
- * again unchanged: nothing may come before it any more, and it has to stay where it is. */
+/* The first frame was passed to TLS, which requires that a write that would block is repeated unchanged: no frame may
+ * be inserted before it, and it must not move. */
 void
 tcp_frame_queue_start (TcpFrameQueue *self)
 {
   ((TcpBuffer *) self->frames.head->data)->started = TRUE;
 }
 
-/* @length bytes were written. Whether a message left whole. */
+/* @length bytes were written. Returns whether a message was sent completely. */
 gboolean
 tcp_frame_queue_advance (TcpFrameQueue *self,
                          gsize          length)
@@ -165,9 +165,8 @@ tcp_frame_queue_advance (TcpFrameQueue *self,
   return sent;
 }
 
-/* Moves the messages that did not leave whole to @unsent, as they were before they were
- * framed: a peer drops a message of which only a part arrived. TRUE if one was under way, so that
- * nothing can follow what was written. */
+/* Moves the messages that were not sent completely to @unsent, without their frames: a peer drops a message that
+ * arrives in part. TRUE if one was sent in part, so that nothing can follow. */
 gboolean
 tcp_frame_queue_steal_unsent (TcpFrameQueue *self,
                               GQueue        *unsent)

@@ -7,15 +7,14 @@
 
 G_BEGIN_DECLS
 
-/* Frames on their way into a WebSocket. Control frames overtake data of which nothing has
- * left yet. Pure: the caller writes. */
+/* Frames to be sent over a WebSocket. Control frames overtake unsent data. Without I/O: the caller writes. */
 typedef struct
 {
   GQueue frames;         /* of TcpBuffer */
-  gsize pending;         /* bytes of the messages, and what they cost beside */
-  guint controls;        /* how many are control frames */
+  gsize pending;         /* bytes of the messages, with their overhead */
+  guint controls;        /* the number of control frames */
   gboolean close_queued; /* nothing may follow */
-  guint64 sent;          /* payload bytes of messages that left */
+  guint64 sent;          /* payload bytes of messages that were sent */
 } TcpFrameQueue;
 
 void tcp_frame_queue_clear (TcpFrameQueue *self);

@@ -7,8 +7,8 @@
 
 #define SMALL_SIZE (TCP_FRAME_SMALL + TCP_BUFFER_HEADROOM)
 
-/* The large buffer of the last turn of this thread, for the next: the allocator might give it back to the
- * kernel in between. A sanitizer is to see who uses it after its end. */
+/* The large buffer of the last turn of this thread is kept for the next one: otherwise the allocator might return it to
+ * the kernel in between. With a sanitizer it is not kept, so that a use after free is found. */
 static GPrivate spare = G_PRIVATE_INIT (g_free);
 
 static guint8 *
@@ -51,7 +51,7 @@ tcp_frame_reader_clear (TcpFrameReader *self)
   self->start = self->end = 0;
 }
 
-/* Moves what waits to the beginning, of a buffer of this size. */
+/* Moves the data to the beginning of a buffer of this size. */
 static void
 reader_move (TcpFrameReader *self,
              gsize           capacity)
@@ -76,15 +76,15 @@ reader_move (TcpFrameReader *self,
   self->end = length;
 }
 
-/* How many bytes it has beyond what a small buffer takes. */
+/* The memory in addition to a small buffer. */
 gsize
 tcp_frame_reader_get_memory (TcpFrameReader *self)
 {
   return self->capacity > SMALL_SIZE ? self->capacity : 0;
 }
 
-/* Where more bytes may be put, to be followed by tcp_frame_reader_add(). There is always
- * some room unless whole frames wait, or, without @large, a part of one that is not small. */
+/* Returns where to put more bytes; tcp_frame_reader_add () must follow. There is always some room unless complete
+ * frames wait, or, without @large, a part of one that does not fit into a small buffer. */
 guint8 *
 tcp_frame_reader_get_room (TcpFrameReader *self,
                            gboolean        large,
@@ -106,8 +106,7 @@ tcp_frame_reader_add (TcpFrameReader *self,
     tcp_frame_reader_clear (self);
 }
 
-/* The returned data is no longer used: a buffer in which nothing waits can go, and a large one
- * in which little does. */
+/* Returned data is not used any more: frees an empty buffer, and replaces a large one that contains little. */
 void
 tcp_frame_reader_trim (TcpFrameReader *self)
 {
@@ -117,7 +116,7 @@ tcp_frame_reader_trim (TcpFrameReader *self)
     reader_move (self, SMALL_SIZE);
 }
 
-/* The rest of a frame that is larger than the buffer, as it comes. */
+/* Returns what has arrived of a frame that is larger than the buffer. */
 static void
 next_of_large_frame (TcpFrameReader *self,
                      TcpFrame       *frame)
@@ -128,7 +127,7 @@ next_of_large_frame (TcpFrameReader *self,
   if (self->frame_mask != 0)
     {
       tcp_frame_mask (data, n, self->frame_mask);
-      /* The next piece begins where the mask is then. */
+      /* The next part begins at this byte of the mask. */
       if (n % 4 != 0)
         {
           guint8 mask[8];
@@ -175,14 +174,14 @@ next_data (TcpFrameReader       *self,
   gboolean large = header->payload > TCP_FRAME_MAX_WHOLE;
   gsize n = MIN (available - header->header, header->payload);
 
-  /* Whole if it can be: a peer that lost the connection in the middle of a message sends
-   * all of it again. A protocol finds its own header in the first piece. */
+  /* Frames are returned whole if possible: a peer that lost the connection within a message sends all of it again. The
+   * first part contains at least the header of the protocol. */
   if (large ? n < TCP_BUFFER_HEADROOM : n < header->payload)
     return FALSE;
 
   if (large)
     {
-      n -= n % 4; /* keeps the mask in step */
+      n -= n % 4; /* keeps the mask aligned */
       self->frame_left = header->payload - n;
       self->frame_final = header->fin;
       self->frame_mask = header->mask;
@@ -199,8 +198,7 @@ next_data (TcpFrameReader       *self,
   return TRUE;
 }
 
-/* Returns the next frame, or the part of a large one that has arrived. FALSE and no error: more
- * has to be read first. */
+/* Returns the next frame, or the part of a large one that has arrived. FALSE without an error: more data is needed. */
 gboolean
 tcp_frame_reader_next (TcpFrameReader  *self,
                        TcpFrame        *frame,

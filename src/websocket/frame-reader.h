@@ -6,28 +6,28 @@
 
 G_BEGIN_DECLS
 
-/* A data frame with a payload up to this size is given in one piece. */
+/* A data frame with a payload up to this size is returned in one piece. */
 #define TCP_FRAME_MAX_WHOLE (256 * 1024)
 
-/* How large a buffer is that takes such a frame. */
+/* The size of a buffer for such a frame. */
 #define TCP_FRAME_READER_SIZE (TCP_FRAME_MAX_WHOLE + TCP_FRAME_MAX_HEADER)
 
-/* A frame of up to this size always fits into a small buffer, with what a protocol adds to it. */
+/* A frame of up to this size always fits into a small buffer, with the header of a protocol. */
 #define TCP_FRAME_SMALL (16 * 1024)
 
-/* Takes the bytes of a WebSocket apart into frames. Pure: it neither reads nor waits.
+/* Splits the bytes of a WebSocket into frames. Without I/O.
  *
- * There is a buffer only while bytes wait in it, so that an idle WebSocket has none. It is small, or large
- * enough for a frame that is given in one piece. */
+ * There is a buffer only while it contains data, so that an idle WebSocket has none. It is small, or large enough for a
+ * frame that is returned in one piece. */
 typedef struct
 {
-  gboolean masked; /* what the peer has to do */
+  gboolean masked; /* whether the peer must mask */
   guint8 *buffer;
   gsize capacity; /* of the buffer */
   gsize start;
   gsize end;
   gboolean in_message; /* the last data frame was not final */
-  guint64 frame_left;  /* of a frame too large to wait for */
+  guint64 frame_left;  /* of a frame that is returned in parts */
   gboolean frame_final;
   guint32 frame_mask;
 } TcpFrameReader;
@@ -35,12 +35,13 @@ typedef struct
 typedef struct
 {
   TcpFrameOpcode opcode;
-  guint8 *payload; /* unmasked; until tcp_frame_reader_trim() or get_room(), of a control frame the next call */
+  guint8 *payload; /* unmasked; valid until tcp_frame_reader_trim () or get_room (), for a control frame until the next
+                    * call */
   gsize length;
-  /* Of data: it may be a piece of a message. */
+  /* of data, which may be a part of a message */
   gboolean first;
   gboolean last;
-  /* Of a control frame, as it came. */
+  /* of a control frame, as received */
   const guint8 *frame;
   gsize frame_length;
   guint8 control[TCP_FRAME_MAX_CONTROL + 1];

@@ -16,8 +16,7 @@ frame_error (GError    **error,
   return -1;
 }
 
-/* Gives the length of the header, 0 if there are too few bytes to tell, -1 if
- * the frame breaks the rules. */
+/* Returns the length of the header, 0 if more bytes are needed, -1 if the frame is invalid. */
 gssize
 tcp_frame_header_parse (TcpFrameHeader *self,
                         const guint8   *data,
@@ -83,7 +82,7 @@ tcp_frame_header_parse (TcpFrameHeader *self,
   return at;
 }
 
-/* Registers as wide as there are, whatever the compiler makes of loops. */
+/* Uses the widest registers, whatever the compiler does with loops. */
 static inline __attribute__ ((always_inline)) gsize
 mask_blocks (guint8  *data,
              gsize    length,
@@ -104,7 +103,7 @@ mask_blocks (guint8  *data,
 }
 
 #ifdef __x86_64__
-/* The processors of the last ten years, though not what the compiler aims at. */
+/* For processors of the last ten years; the compiler targets older ones as well. */
 __attribute__ ((target ("avx2"))) static gsize
 mask_blocks_avx2 (guint8  *data,
                   gsize    length,
@@ -114,7 +113,7 @@ mask_blocks_avx2 (guint8  *data,
 }
 #endif
 
-/* XORs with the mask, whose first byte in memory goes with the first of @data. */
+/* XORs @data with the mask, whose first byte in memory belongs to the first byte of @data. */
 void
 tcp_frame_mask (guint8  *data,
                 gsize    length,
@@ -142,7 +141,7 @@ tcp_frame_mask (guint8  *data,
     data[at] ^= ((const guint8 *) &mask)[at & 3];
 }
 
-/* Undoes what tcp_frame_wrap () did. */
+/* Reverts tcp_frame_wrap (). */
 void
 tcp_frame_unwrap (TcpBuffer *buffer)
 {
@@ -154,9 +153,8 @@ tcp_frame_unwrap (TcpBuffer *buffer)
   buffer->started = FALSE;
 }
 
-/* Writes the header of an unfragmented frame before the payload, in the
- * head-room, and masks the payload where it is. What another WebSocket has put around it
- * comes off before. */
+/* Writes the header of an unfragmented frame before the payload, in the head-room, and masks the payload in place. A
+ * frame from another WebSocket is removed before. */
 void
 tcp_frame_wrap (TcpBuffer      *buffer,
                 TcpFrameOpcode  opcode,

@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* WebSocket frames (RFC 6455, section 5). Pure: bytes in, bytes out. */
+/* WebSocket frames (RFC 6455, section 5). Without I/O. */
 
 #define TCP_FRAME_MAX_HEADER 14
 #define TCP_FRAME_MAX_CONTROL 125

@@ -4,8 +4,7 @@
 
 #include "io/reactor.h"
 
-/* Every channel keeps a deadline of its own; this is for one whose stream does not
- * close. */
+/* Every channel has a deadline of its own; this one is for a channel whose stream does not close. */
 #define PATIENCE (15 * G_TIME_SPAN_SECOND)
 
 struct _TcpChannelGroup
@@ -43,7 +42,7 @@ tcp_channel_group_unref (TcpChannelGroup *self)
   g_free (self);
 }
 
-/* Gives @self. */
+/* Returns @self. */
 TcpChannelGroup *
 tcp_channel_group_enter (TcpChannelGroup *self)
 {

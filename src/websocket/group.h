@@ -6,9 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* The channels of one engine that are being closed or opened. An engine
- * that ends waits for their closing handshakes, which go on when there is no other
- * reference to them. Each that has entered the group keeps it until it leaves. */
+/* The channels of one engine that are being opened or closed. An engine that ends waits for their closing handshakes,
+ * which continue without other references. Each member of the group holds a reference to it. */
 typedef struct _TcpChannelGroup TcpChannelGroup;
 
 typedef void (*TcpChannelGroupFunc) (gpointer user_data);

@@ -9,30 +9,29 @@
 #include <linux/sockios.h>
 #include <tcptunnel/tcptunnel.h>
 
-/* While this end does not read, and so sees no ping, an unsolicited pong (RFC
- * 6455, section 5.5.3) shows the peer this often that it is alive. */
+/* While this end does not read, and so receives no pings, it sends an unsolicited pong (RFC 6455, section 5.5.3) at
+ * this interval, so that the peer does not consider it dead. */
 #define HEARTBEAT (3 * G_TIME_SPAN_SECOND)
 
-/* How soon after data was sent a ping follows it, to learn that it arrived: what is not
- * known to have arrived counts as lost if the WebSocket breaks. */
+/* The time after data was sent when a ping confirms that it arrived: unconfirmed data counts as lost if the WebSocket
+ * breaks. */
 #define CONFIRM_AFTER G_TIME_SPAN_SECOND
 
-/* For how long one that may be brief is not pinged at first. */
+/* How long a WebSocket that may be brief is not pinged at first. */
 #define BRIEF (20 * G_TIME_SPAN_MILLISECOND)
 
 #define NEVER G_MAXINT64
 
-/* The kernel reports times in ticks of up to 10 ms, and rounds both ends: what is closer to
- * the question than this may have been before it. */
+/* The kernel reports times in ticks of up to 10 ms, and rounds both ends: an event within this time after the ping may
+ * have been before it. */
 #define TICKS (20 * G_TIME_SPAN_MILLISECOND)
 
-/* A ping waits behind the data before it: a peer that does not read, because its own
- * TCP connection is not read, does not see it, and on a slow path it is not there yet.
- * The kernel has better information: as long as something waits, a path that is alive brings
- * acknowledgements, or answers the probes of a window that is closed.
+/* A ping waits behind the data before it: a peer that does not read, because its own TCP connection is not read, does
+ * not see it, and on a slow path it has not arrived yet. The kernel has better information: as long as data waits, a
+ * working path brings acknowledgements, or answers to the probes of a closed window.
  *
- * Only what came since it was asked counts: not what was acknowledged before, nor what
- * had arrived before and was merely read since. */
+ * Only events after the ping count: neither earlier acknowledgements, nor data that had arrived before and was only
+ * read since. */
 static gboolean
 has_sign_of_life (TcpKeepalive *self,
                   gint64        now)
@@ -78,8 +77,8 @@ schedule (TcpKeepalive *self,
     set_due (self, self->next_ping);
 }
 
-/* Is anybody there? @timeout is how long there may be no answer, 0 for ever. The last that is
- * done: what cannot be sent may end everything. */
+/* Sends a ping. @timeout is how long there may be no answer, 0 for no limit. This must be the caller's last action: a
+ * failure to send may end the channel. */
 static void
 ask (TcpKeepalive *self,
      gint64        now,
@@ -92,7 +91,7 @@ ask (TcpKeepalive *self,
     }
   else if (timeout > 0)
     {
-      /* There was none yet. Repeated requests do not postpone it. */
+      /* There was no answer yet. Repeated requests do not postpone the deadline. */
       self->deadline = MIN (self->deadline, now + timeout);
     }
   self->ping_time = now;
@@ -127,7 +126,7 @@ on_timer (gpointer user_data)
           self->callbacks->dead (error, self->user_data);
           return;
         }
-      /* The kernel may not have noticed yet. */
+      /* The kernel may not have detected the loss yet. */
       if (self->probe != 0)
         {
           self->asked = now;
@@ -155,15 +154,14 @@ on_timer (gpointer user_data)
     schedule (self, now);
 }
 
-/* Something of the peer's was read. */
+/* Data of the peer was read. */
 void
 tcp_keepalive_received (TcpKeepalive *self)
 {
   self->last_received = g_get_monotonic_time ();
 }
 
-/* Messages left; so many bytes have by now. This is called often, so it does little but note
- * it. */
+/* Messages were sent; @sent is the total of bytes. This is called often, so it does little else. */
 void
 tcp_keepalive_sent (TcpKeepalive *self,
                     guint64       sent)
@@ -177,15 +175,15 @@ tcp_keepalive_sent (TcpKeepalive *self,
     set_due (self, self->unconfirmed_since + CONFIRM_AFTER);
 }
 
-/* Nothing is read for now. This happens often, so it sets no timer in vain. */
+/* Nothing is read for now. This is called often, so it sets the timer only if needed. */
 void
 tcp_keepalive_pause (TcpKeepalive *self)
 {
   gint64 now = g_get_monotonic_time ();
 
   self->paused = TRUE;
-  /* The answer to a ping may lie unread in the buffers: no deadline for that one, but
-   * another when there is reading again. */
+  /* The answer to a ping may be unread in the buffers: its deadline is dropped, and another ping follows when reading
+   * resumes. */
   if (self->deadline != 0)
     self->next_ping = now;
   self->ping_time = 0;
@@ -195,15 +193,14 @@ tcp_keepalive_pause (TcpKeepalive *self)
     set_due (self, now + HEARTBEAT);
 }
 
-/* The timer fires soon enough. */
+/* The timer expires soon enough. */
 void
 tcp_keepalive_resume (TcpKeepalive *self)
 {
   self->paused = FALSE;
 }
 
-/* @interval and @timeout are in ms, 0 for none. If it is @brief it may have ended before the
- * round trip is needed. */
+/* @interval and @timeout are in ms, 0 for none. If it is @brief it may end before the round trip is needed. */
 void
 tcp_keepalive_start (TcpKeepalive                *self,
                      GSocket                     *socket,
@@ -223,13 +220,13 @@ tcp_keepalive_start (TcpKeepalive                *self,
   self->last_received = now;
   self->interval = interval * G_TIME_SPAN_MILLISECOND;
   self->timeout = timeout * G_TIME_SPAN_MILLISECOND;
-  /* The first at once, or nearly: it measures the round trip. */
+  /* The first ping is sent at once, or nearly: it measures the round trip. */
   self->next_ping = interval > 0 ? now + (brief ? BRIEF : 0) : NEVER;
   self->timer = tcp_timer_new (on_timer, self);
   set_due (self, MIN (self->next_ping, now + HEARTBEAT));
 }
 
-/* Does not ask for the round trip at first: the first ping comes when one is due. */
+/* Does not measure the round trip at first: the first ping is sent when one is due. */
 void
 tcp_keepalive_defer (TcpKeepalive *self)
 {
@@ -243,9 +240,8 @@ tcp_keepalive_stop (TcpKeepalive *self)
   tcp_timer_clear (&self->timer);
 }
 
-/* Pings at once, also where there is no keep-alive. If nothing comes for @timeout ms, or
- * the keep-alive's timeout if that is 0, the peer is dead; until the answer is there, that is
- * asked every @timeout ms. */
+/* Sends a ping at once, even without keep-alive. If nothing arrives for @timeout ms, or the keep-alive's timeout if
+ * that is 0, the peer is dead. Until the answer arrives, this is checked every @timeout ms. */
 void
 tcp_keepalive_probe (TcpKeepalive *self,
                      guint         timeout)
@@ -258,12 +254,12 @@ tcp_keepalive_probe (TcpKeepalive *self,
       ask (self, now, self->probe);
       return;
     }
-  /* When it reads again: now it would not see an answer. */
+  /* Sent when reading resumes: now the answer would not be read. */
   self->next_ping = now;
   schedule (self, now);
 }
 
-/* Whether it answers the ping that is under way. */
+/* Whether this answers the current ping. */
 gboolean
 tcp_keepalive_pong (TcpKeepalive *self,
                     const guint8 *payload,
@@ -279,7 +275,7 @@ tcp_keepalive_pong (TcpKeepalive *self,
     return FALSE;
 
   self->last_round_trip = now - sent;
-  /* The shortest is that of the path, and not of what waited in queues. */
+  /* The shortest round trip is that of the path, without delays in queues. */
   if (self->round_trip < 0 || self->last_round_trip < self->round_trip)
     self->round_trip = self->last_round_trip;
   self->confirmed = self->ping_sent;

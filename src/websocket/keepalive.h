@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* Pings, and the conclusions from their answers: that the peer is alive, how long the round trip is, and
- * how much of what was sent has arrived. */
+/* Sends pings, and derives from the answers whether the peer is alive, how long the round trip is, and how much of the
+ * data sent has arrived. */
 
 typedef struct
 {
@@ -21,29 +21,29 @@ typedef struct
                 gpointer      user_data);
 } TcpKeepaliveCallbacks;
 
-/* Times are monotonic microseconds. */
+/* Times are in monotonic microseconds. */
 typedef struct
 {
   const TcpKeepaliveCallbacks *callbacks;
   gpointer user_data;
   GSocket *socket; /* not owned */
   TcpTimer *timer; /* NULL once stopped */
-  gboolean paused; /* the peer's frames are not read */
+  gboolean paused; /* frames of the peer are not read */
   gint64 interval;
   gint64 timeout;
   gint64 next_ping;
-  gint64 next_due;  /* when the timer fires */
-  gint64 ping_time; /* of the ping under way, 0 if none */
+  gint64 next_due;  /* when the timer expires */
+  gint64 ping_time; /* of the current ping, 0 if none */
   guint64 ping_sent;
-  gint64 asked;    /* signs of life count from here on, */
+  gint64 asked;    /* signs of life count from here on */
   gint64 deadline; /* until then; 0 if there is none */
-  gint64 probe;    /* for how long at a time an answer is waited for, 0 if any sign of life will do */
+  gint64 probe;    /* how long to wait for an answer at a time, 0 if any sign of life suffices */
   gint64 last_received;
-  guint64 sent;             /* payload bytes of messages, */
-  guint64 confirmed;        /* and how many of them are known to have arrived */
+  guint64 sent;             /* payload bytes of messages */
+  guint64 confirmed;        /* the number of them that are known to have arrived */
   gint64 unconfirmed_since; /* the first message after the last ping, 0 if none */
-  gint64 round_trip;        /* the shortest, -1 if none is known, */
-  gint64 last_round_trip;   /* and that of the last ping that was answered */
+  gint64 round_trip;        /* the shortest, -1 if none is known */
+  gint64 last_round_trip;   /* of the last ping that was answered */
 } TcpKeepalive;
 
 void tcp_keepalive_start (TcpKeepalive                *self,

@@ -23,18 +23,18 @@ typedef struct
   gboolean secure;
   GTlsDatabase *tls_database;
   GTlsCertificate *certificate;
-  GCancellable *cancellable; /* ours: the caller's, or the time is up */
+  GCancellable *cancellable; /* our own: cancelled with the caller's, or at the timeout */
   GCancellable *caller;
   gulong caller_id;
   TcpTimer *timeout;
 
   GSocketClient *client;
-  TcpConnect *connect; /* or this, to an address */
+  TcpConnect *connect; /* used instead, to connect to an address */
   GSocket *socket;
-  GIOStream *stream; /* NULL while it belongs to a thread */
+  GIOStream *stream; /* NULL while a thread uses it */
   TcpBufferedConnection *buffered;
   gboolean plain;
-  TcpWatch *watch; /* once the request is under way */
+  TcpWatch *watch; /* from the request on */
   GString *request;
   gsize written;
   char key[32];
@@ -43,7 +43,7 @@ typedef struct
   gboolean timed_out;
   TcpOpeningStage stage;
   char *proxy;
-  gboolean proxied; /* one was tried */
+  gboolean proxied; /* a proxy was tried */
   GTlsCertificate *refused;
   GTlsCertificateFlags refused_for;
   char received[TCP_OPENING_MAX_SHOWN];
@@ -82,7 +82,7 @@ opening_free (Opening *self)
   g_free (self);
 }
 
-/* Does not wait: a TLS that is not on our buffer finds its socket shut. */
+/* Does not wait: TLS without our buffer finds that its socket was shut down. */
 static void
 opening_close (Opening *self)
 {
@@ -94,7 +94,7 @@ opening_close (Opening *self)
   g_io_stream_close (self->stream, NULL, NULL);
 }
 
-/* Takes @error. Without, it is a WebSocket, or was refused by the status. */
+/* Takes ownership of @error. If that is NULL, the result is a WebSocket, or a refusal by the status. */
 static void
 opening_finish (Opening *self,
                 GError  *error)
@@ -127,7 +127,7 @@ opening_finish (Opening *self,
   opening_free (self);
 }
 
-/* What runs in threads, or with sources of its own, ends by itself once it is cancelled. */
+/* Operations in threads, or with sources of their own, end by themselves once they are cancelled. */
 static void
 on_timeout (gpointer user_data)
 {
@@ -150,7 +150,7 @@ on_caller_cancelled (GCancellable *caller,
 
 /* The request */
 
-/* What the URL has is sent as it is, but for what HTTP forbids. */
+/* The URL is sent unchanged, except for characters that HTTP forbids. */
 static void
 append_escaped (GString    *request,
                 const char *text)
@@ -171,7 +171,7 @@ append_host (Opening *self,
   if (strchr (self->host, ':') == NULL)
     g_string_append (request, self->host);
   else
-    /* The scope of an address is nothing to the other side. */
+    /* The scope of an address has no meaning for the peer. */
     g_string_append_printf (request, "[%.*s]", (int) strcspn (self->host, "%"), self->host);
   if (port > 0 && port != (self->secure ? 443 : 80))
     g_string_append_printf (request, ":%d", port);
@@ -242,8 +242,8 @@ opening_write (Opening  *self,
 
 /* The answer */
 
-/* Until the stream has no more: TLS reports nothing of what it has decrypted already. FALSE
- * with an error, or because more has to come. */
+/* Reads until the stream has no more data: the socket does not become readable for data that TLS has decrypted already.
+ * FALSE with an error, or because more data is needed. */
 static gboolean
 opening_read (Opening  *self,
               GError  **error)
@@ -316,7 +316,7 @@ opening_ask (Opening *self)
 
 /* TLS */
 
-/* Nothing is accepted here; the error that follows does not contain the reason. */
+/* No certificate is accepted here; the error that follows does not contain the reason. */
 static gboolean
 on_accept_certificate (GTlsConnection       *tls,
                        GTlsCertificate      *certificate,
@@ -441,19 +441,19 @@ static void
 opening_begin (Opening           *self,
                GSocketConnection *connection)
 {
-  /* Else the request may wait for the server's delayed ACK of what TLS has sent before. */
+  /* Otherwise the request may wait for the server's delayed ACK of TLS messages that were sent before. */
   g_socket_set_option (self->socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
   if (self->secure)
     {
       opening_begin_tls (self, connection);
       return;
     }
-  /* A proxy with TLS of its own wraps it. */
+  /* A connection to a proxy over TLS is wrapped. */
   self->plain = !G_IS_TCP_WRAPPER_CONNECTION (connection);
   opening_ask (self);
 }
 
-/* Takes what is given. */
+/* Takes ownership of the arguments. */
 static void
 opening_connected (Opening           *self,
                    GSocketConnection *connection,
@@ -495,8 +495,8 @@ on_address_connected (GSocketConnection *connection,
                      error != NULL ? g_error_copy (error) : NULL);
 }
 
-/* By all addresses that it has, and by way of a proxy if need be. Proxies are configured for http
- * and https. As nothing here speaks HTTP to a proxy, it is asked to connect for both. */
+/* Tries all addresses, through a proxy if one is configured. Proxies are configured for http and https. As nothing here
+ * speaks HTTP to a proxy, the method CONNECT is used for both. */
 static void
 opening_connect_to_name (Opening        *self,
                          const char     *host,

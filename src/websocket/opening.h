@@ -8,10 +8,9 @@
 
 G_BEGIN_DECLS
 
-/* Opens a WebSocket as a client: TCP, perhaps through a proxy, TLS, the request, and the head
- * of the answer. */
+/* Opens a WebSocket as a client: TCP, perhaps through a proxy, TLS, the request, and the head of the answer. */
 
-/* How far it has come. */
+/* The progress of an opening. */
 typedef enum
 {
   TCP_OPENING_RESOLVE,
@@ -21,42 +20,42 @@ typedef enum
   TCP_OPENING_HTTP,
 } TcpOpeningStage;
 
-/* How much is known of an answer that is not understood. */
+/* The number of bytes that are kept of an invalid answer. */
 #define TCP_OPENING_MAX_SHOWN 64
 
 typedef struct
 {
   GUri *uri;                      /* ws or wss */
-  const char *connect_host;       /* what to connect to in place of its host and port; nullable */
+  const char *connect_host;       /* connect to this instead of its host and port; nullable */
   guint16 connect_port;
   const char *headers;            /* lines of the request, each with its CR and LF */
-  const char *const *subprotocols; /* those that are offered in them; nullable */
+  const char *const *subprotocols; /* those that the headers offer; nullable */
   GProxyResolver *proxy_resolver; /* NULL for that of the system */
   GTlsDatabase *tls_database;     /* NULL for that of the system */
   GTlsCertificate *certificate;   /* of the client; nullable */
-  guint timeout;                  /* ms, 0 for none */
-  gboolean direct;                /* it is known that no proxy leads to this server */
-  TcpChannelGroup *group;         /* it is a member until it is over, also when cancelled */
+  guint timeout;                  /* in ms, 0 for none */
+  gboolean direct;                /* it is known that no proxy is needed for this server */
+  TcpChannelGroup *group;         /* the opening is a member until it ends, even if it is cancelled */
 } TcpOpeningOptions;
 
-/* All of it is the opening's. */
+/* Everything belongs to the opening. */
 typedef struct
 {
-  /* If it is a WebSocket. */
+  /* for a WebSocket */
   GIOStream *stream;
   GSocket *socket;
-  TcpBufferedConnection *buffered; /* beneath TLS to the server, or NULL */
-  gboolean plain;                  /* nothing but TCP is beneath the stream */
-  GByteArray *early;               /* what came behind the head */
+  TcpBufferedConnection *buffered; /* below TLS to the server, or NULL */
+  gboolean plain;                  /* the stream is plain TCP */
+  GByteArray *early;               /* bytes that were read behind the head */
 
-  GError *error; /* if not; NULL too if it was refused by the status of the answer */
+  GError *error; /* otherwise; NULL as well if the status of the answer is a refusal */
   gboolean timed_out;
   TcpOpeningStage stage;
-  gboolean direct;          /* the server's address was reached without a proxy, after one was asked for */
-  const char *proxy;        /* its URL, without what is secret; nullable */
-  GTlsCertificate *refused; /* the server's, nullable, */
+  gboolean direct;          /* the server was reached without a proxy, after the proxy resolver was asked */
+  const char *proxy;        /* its URL, without secrets; nullable */
+  GTlsCertificate *refused; /* the server's certificate; nullable */
   GTlsCertificateFlags refused_for;
-  char received[TCP_OPENING_MAX_SHOWN]; /* the first bytes of what came in place of an answer */
+  char received[TCP_OPENING_MAX_SHOWN]; /* the first bytes received, if they are not an HTTP answer */
   gsize n_received;
 
   TcpAnswer *answer; /* its status is 0 if there was none */

@@ -5,14 +5,14 @@
 #include <netinet/in.h>
 #include <linux/tcp.h>
 
-/* As long as nothing is known. */
+/* used until a value is known */
 #define ROUND_TRIP_GUESS (50 * G_TIME_SPAN_MILLISECOND)
 
-/* For how long a path that has lost something is taken for one that goes on to. */
+/* How long a path is considered lossy after a loss. */
 #define LOSSES_LAST (10 * G_TIME_SPAN_SECOND)
 
-/* What comes behind a loss waits until that was sent again: a round trip at the least, and
- * another where so much is under way that some is lost a second time. */
+/* Data behind a loss waits until that was sent again: at least one round trip, and another one if so much is on its way
+ * that some is lost a second time. */
 #define ROUND_TRIPS_OF_LOSS 3
 
 static void
@@ -33,8 +33,7 @@ look (TcpPathGauge *self,
   self->reordered = info.tcpi_rcv_ooopack;
 }
 
-/* @round_trip is that which pings tell, and which counts what is behind a proxy too; -1 if
- * none was answered yet. */
+/* @round_trip is measured with pings, and includes the path behind a proxy; -1 if no ping was answered yet. */
 void
 tcp_path_gauge_measure (TcpPathGauge *self,
                         GSocket      *socket,

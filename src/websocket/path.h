@@ -6,20 +6,20 @@
 
 G_BEGIN_DECLS
 
-/* In microseconds. */
+/* in microseconds */
 typedef struct
 {
   gint64 round_trip;
   gint64 response_time; /* until the effect of a frame that was sent arrives here */
 } TcpPath;
 
-/* The kernel's figures about the path of a TCP connection, which are read at most once a round
- * trip. Times are monotonic microseconds. */
+/* The kernel's figures about the path of a TCP connection, which are read at most once per round trip. Times are in
+ * monotonic microseconds. */
 typedef struct
 {
   gint64 next_look;
-  gint64 round_trip; /* 0 if the kernel does not tell */
-  guint32 reordered; /* packets that came out of order, as others were lost */
+  gint64 round_trip; /* 0 if the kernel does not report it */
+  guint32 reordered; /* packets that arrived out of order, because others were lost */
   gint64 losing_until;
 } TcpPathGauge;
 

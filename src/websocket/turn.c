@@ -2,11 +2,11 @@
 
 #include "websocket/turn.h"
 
-/* As many bytes a microsecond are free of charge: a bulk transfer takes long since it is large, and
- * is not to be slowed down. */
+/* This many bytes per microsecond are not charged: a bulk transfer takes long because it is large, and must not be
+ * slowed down. */
 #define BYTES_PER_MICROSECOND 500
 
-/* No turn counts for more, as the kernel may have had the processor do something else meanwhile. */
+/* The maximum that is charged for a turn, since the kernel may have run another thread meanwhile. */
 #define MAX_CHARGE (2 * TCP_TURN_TIME)
 
 /* The channel has data to send or to receive. */
@@ -23,7 +23,7 @@ tcp_turns_note (TcpTurns      *self,
   self->latest_at = now;
 }
 
-/* Whether a channel other than this one had data a moment ago. */
+/* Whether a channel other than this one had data recently. */
 gboolean
 tcp_turns_have_others (TcpTurns      *self,
                        gconstpointer  channel,
@@ -34,7 +34,7 @@ tcp_turns_have_others (TcpTurns      *self,
   return at > 0 && now - at < TCP_TURN_COMPANY;
 }
 
-/* Whether more than one had. */
+/* Whether more than one channel had data recently. */
 gboolean
 tcp_turns_are_shared (TcpTurns *self,
                       gint64    now)
@@ -52,7 +52,7 @@ tcp_turn_begin (TcpTurn *self,
   self->charged = 0;
 }
 
-/* Whether others come first. There is always one frame in a turn. */
+/* Whether other channels come first. Each turn has at least one frame. */
 gboolean
 tcp_turn_is_over (TcpTurn *self,
                   gint64   now)
@@ -60,7 +60,7 @@ tcp_turn_is_over (TcpTurn *self,
   return self->frames == TCP_TURN_FRAMES || (self->frames > 0 && now - self->began + self->charged >= TCP_TURN_TIME);
 }
 
-/* A frame with so many bytes. */
+/* Counts a frame of this size. */
 void
 tcp_turn_add (TcpTurn *self,
               gsize    bytes)
@@ -69,7 +69,7 @@ tcp_turn_add (TcpTurn *self,
   self->bytes += bytes;
 }
 
-/* What this turn has led to takes so long, later. */
+/* This turn has caused work that takes this time later. */
 void
 tcp_turn_charge (TcpTurn *self,
                  gint64   time)
@@ -77,15 +77,15 @@ tcp_turn_charge (TcpTurn *self,
   self->charged += time;
 }
 
-/* All that was there was handled. */
+/* All available data was handled. */
 void
 tcp_turn_complete (TcpTurn *self)
 {
   self->spent = 0;
 }
 
-/* Others come first. Gives when to go on: 0 for as soon as they had their turn. Those that rest do not
- * all go on at once. */
+/* Other channels come first. Returns when to continue: 0 for as soon as they had their turn. Pausing channels do not
+ * all continue at once. */
 gint64
 tcp_turn_interrupt (TcpTurn       *self,
                     TcpTurns      *turns,

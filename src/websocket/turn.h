@@ -6,30 +6,31 @@
 
 G_BEGIN_DECLS
 
-/* How much of its input a channel handles before the others on its thread have their turn, and
- * whether it then rests for a while. Pure. All times are monotonic microseconds. */
+/* Decides how much of its input a channel handles before the others on its thread get their turn, and whether it then
+ * pauses. Without I/O. All times are monotonic microseconds. */
 
-/* How many frames a turn has, and for how long it may go on. The second is for frames that cost
- * more than they weigh, such as those that open connections. */
+/* The maximum of a turn: its number of frames, and its time. The time is for frames that cost more than their size
+ * suggests, such as those that open connections. */
 #define TCP_TURN_FRAMES 256
 #define TCP_TURN_TIME 100
 
-/* What a channel may spend on such frames, in turns that follow one another, until it rests, */
+/* The time that a channel may spend on such frames in consecutive turns before it pauses. */
 #define TCP_TURN_ALLOWANCE 200
-/* for how long it does, and how many may end their rest within as long. */
+
+/* The time of the pause, and the number of channels whose pause may end within that time. */
 #define TCP_TURN_REST 1000
 #define TCP_TURN_RESTED 3
 
-/* For how long a thread counts as one that others use as well. */
+/* How long a thread is considered shared after a channel had data. */
 #define TCP_TURN_COMPANY G_TIME_SPAN_SECOND
 
-/* Which channels use a thread. */
+/* The channels that use a thread. */
 typedef struct
 {
-  gconstpointer latest; /* the last that had data to send or to receive, */
-  gint64 latest_at;     /* when it had, */
-  gint64 before_at;     /* and when another had */
-  gint64 rested_at;     /* when the last of those that rest goes on */
+  gconstpointer latest; /* the last one that had data to send or to receive */
+  gint64 latest_at;     /* when it had */
+  gint64 before_at;     /* when another one had before */
+  gint64 rested_at;     /* when the last of the pausing channels continues */
 } TcpTurns;
 
 /* The turns of one channel. */
@@ -38,8 +39,8 @@ typedef struct
   gint64 began;
   guint frames;
   gsize bytes;
-  gint64 charged; /* for what its frames cost later */
-  gint64 spent; /* in turns that ended before there was nothing left to do */
+  gint64 charged; /* for work that its frames cause later */
+  gint64 spent; /* in turns that ended before all data was handled */
 } TcpTurn;
 
 void tcp_turns_note (TcpTurns      *self,

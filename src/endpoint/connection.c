@@ -11,14 +11,14 @@
  *
  * A TCP connection that goes through a tunnel or a gateway.
  *
- * An endpoint gives it with its signals [signal@TcpTunnel.Endpoint::connection-opened] and
- * [signal@TcpTunnel.Endpoint::connection-closed], and those that are open in
- * [method@TcpTunnel.Endpoint.get_connections]. It may be kept when the connection is over.
+ * An endpoint passes it to its signals [signal@TcpTunnel.Endpoint::connection-opened] and
+ * [signal@TcpTunnel.Endpoint::connection-closed]; those that are open are in
+ * [method@TcpTunnel.Endpoint.get_connections]. The object may be kept after the connection has ended.
  *
- * Its methods may be called, and its properties read, from any thread. All properties but
+ * Its methods may be called, and its properties read, from any thread. The properties do not change, except
  * [property@TcpTunnel.Connection:bytes-sent], [property@TcpTunnel.Connection:bytes-received],
  * [property@TcpTunnel.Connection:resumes], [property@TcpTunnel.Connection:duration],
- * [property@TcpTunnel.Connection:closed] and [property@TcpTunnel.Connection:error] stay what they are.
+ * [property@TcpTunnel.Connection:closed] and [property@TcpTunnel.Connection:error].
  *
  * Since: 1.0
  */
@@ -30,8 +30,8 @@ struct _TcpConnection
   GSocketAddress *client_address;
   GSocketAddress *proxy_address;
   guint run;          /* of the endpoint */
-  gboolean settled;   /* it is known with which error it ends, or with none */
-  GError *error;      /* does not change once that is known */
+  gboolean settled;   /* the error with which it ends is known, or that it ends without one */
+  GError *error;      /* does not change once settled */
   atomic_bool closed;
 };
 
@@ -89,7 +89,7 @@ tcp_connection_get_id (TcpConnection *self)
  * tcp_connection_get_client_address:
  * @self: a connection
  *
- * Gets where the client is: see [property@TcpTunnel.Connection:client-address].
+ * Gets the address of the client: see [property@TcpTunnel.Connection:client-address].
  *
  * Returns: (transfer none) (nullable): the address, or %NULL if it is not known
  *
@@ -112,9 +112,9 @@ tcp_connection_get_client_address (TcpConnection *self)
  * tcp_connection_get_closed:
  * @self: a connection
  *
- * Gets whether the connection is over: see [property@TcpTunnel.Connection:closed].
+ * Gets whether the connection has ended: see [property@TcpTunnel.Connection:closed].
  *
- * Returns: whether it is
+ * Returns: whether the connection has ended
  *
  * Since: 1.0
  */
@@ -134,7 +134,7 @@ tcp_connection_get_closed (TcpConnection *self)
  * tcp_connection_dup_error:
  * @self: a connection
  *
- * Gets why the connection broke: see [property@TcpTunnel.Connection:error].
+ * Gets the reason for which the connection broke: see [property@TcpTunnel.Connection:error].
  *
  * Returns: (transfer full) (nullable): the error, or %NULL if there is none
  *
@@ -157,11 +157,11 @@ tcp_connection_dup_error (TcpConnection *self)
  * tcp_connection_close:
  * @self: a connection
  *
- * Closes the connection: it ends in a reset at both ends, and its error is %TCP_TUNNEL_ERROR_CLOSED at this one. What is
- * on its way is lost.
+ * Closes the connection: it is reset at both ends, and its error is %TCP_TUNNEL_ERROR_CLOSED at this one. Data on its
+ * way is lost.
  *
- * This returns at once; [property@TcpTunnel.Connection:closed] is notified when it is done. It does nothing if the
- * connection is over, and in a child that was forked.
+ * This returns at once; [property@TcpTunnel.Connection:closed] is notified when the connection has ended. It does
+ * nothing if the connection has ended already, and in a forked child.
  *
  * Since: 1.0
  */
@@ -175,8 +175,9 @@ tcp_connection_close (TcpConnection *self)
   tcp_tsan_release (self);
 }
 
-/* In the context of the endpoint. Takes no reference to the I/O thread's objects but the record, as a language binding
- * may free what it has attached to an object with a lock for which no I/O thread waits. */
+/* Called in the context of the endpoint. Takes no reference to objects of the I/O thread except the record, since a
+ * language binding may free the data attached to an object while it holds a lock, and no I/O thread may wait for that
+ * lock. */
 TcpConnection *
 tcp_connection_new (TcpRecord      *record,
                     GSocketAddress *client_address,
@@ -198,7 +199,7 @@ tcp_connection_get_run (TcpConnection *self)
   return self->run;
 }
 
-/* It is going to end with @error, which may be NULL, whatever is reported later. */
+/* The connection will end with @error, which may be NULL, whatever is reported later. */
 void
 tcp_connection_settle (TcpConnection *self,
                        const GError  *error)
@@ -210,7 +211,7 @@ tcp_connection_settle (TcpConnection *self,
   self->error = error != NULL ? g_error_copy (error) : NULL;
 }
 
-/* It is over; @error may be NULL. The caller notifies. */
+/* The connection has ended; @error may be NULL. The caller emits the notification. */
 void
 tcp_connection_end (TcpConnection *self,
                     const GError  *error)
@@ -284,7 +285,7 @@ tcp_connection_finalize (GObject *object)
 {
   TcpConnection *self = TCP_CONNECTION (object);
 
-  /* Of other threads that have dropped it. */
+  /* For writes of other threads that have dropped their references. */
   tcp_tsan_acquire (self);
   g_clear_pointer (&self->record, tcp_record_unref);
   g_clear_object (&self->client_address);
@@ -306,7 +307,7 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:id:
    *
-   * The number of the connection, from 1. No other connection of the endpoint has it, also after another start.
+   * The number of the connection, from 1. It is unique among the connections of the endpoint, also after another start.
    *
    * Since: 1.0
    */
@@ -315,9 +316,9 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:client-address:
    *
-   * Where the TCP client is, at a tunnel. At a gateway it is where the tunnel is from which the connection comes,
-   * with port 0 if only its address is known. That of a Unix socket has an address without a name, as a rule. %NULL if
-   * it is not known, or the connection is a stream that the program has opened without a port.
+   * At a tunnel, the address of the TCP client. At a gateway, the address of the tunnel from which the connection
+   * comes, with port 0 if only its address is known. The address of a client of a Unix socket usually has no name.
+   * %NULL if it is not known, or if the connection is a stream that the program has opened without a port.
    *
    * Since: 1.0
    */
@@ -327,9 +328,9 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:proxy-address:
    *
-   * At a gateway, the address of the proxy that has named [property@TcpTunnel.Connection:client-address], by a header of
-   * HTTP or by the PROXY protocol: the one of [property@TcpTunnel.Gateway:trusted-proxies] from which the WebSocket
-   * came. %NULL if the client was connected itself, and at a tunnel.
+   * At a gateway, the address of the proxy that has named [property@TcpTunnel.Connection:client-address], in an HTTP
+   * header or with the PROXY protocol: the one of [property@TcpTunnel.Gateway:trusted-proxies] from which the WebSocket
+   * came. %NULL if no proxy has named the client, and at a tunnel.
    *
    * Since: 1.0
    */
@@ -339,7 +340,7 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:target:
    *
-   * The TCP service that it leads to, as `host:port`. At a tunnel it is %NULL if that is the gateway's own.
+   * The TCP service at the other end, as `host:port`. At a tunnel it is %NULL for the gateway's own target.
    *
    * Since: 1.0
    */
@@ -348,7 +349,8 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:principal:
    *
-   * At a gateway, who the client is: by its token, its certificate, or the word of the application; %NULL at a tunnel.
+   * At a gateway, the principal of the client, according to its token, its certificate, or the application; %NULL at a
+   * tunnel.
    *
    * Since: 1.0
    */
@@ -357,7 +359,7 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:opened:
    *
-   * When it was opened, in UTC.
+   * When the connection was opened, in UTC.
    *
    * Since: 1.0
    */
@@ -366,7 +368,7 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:bytes-sent:
    *
-   * How many bytes went from TCP into the WebSocket until now.
+   * The number of bytes that were read from TCP and sent over the WebSocket so far.
    *
    * No notification is emitted when it changes.
    *
@@ -377,7 +379,7 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:bytes-received:
    *
-   * How many bytes came from the WebSocket for TCP until now.
+   * The number of bytes that were received over the WebSocket for TCP so far.
    *
    * No notification is emitted when it changes.
    *
@@ -388,7 +390,7 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:resumes:
    *
-   * How often the connection went on over another WebSocket until now, with nothing lost.
+   * How often the connection has continued over another WebSocket so far, without loss.
    *
    * No notification is emitted when it changes.
    *
@@ -399,7 +401,8 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:duration:
    *
-   * For how long it was open, in milliseconds; until now, while it is open. A clock that is set does not change it.
+   * How long the connection was open, in milliseconds; until now, while it is open. Setting the system clock does not
+   * change it.
    *
    * No notification is emitted when it changes.
    *
@@ -410,8 +413,8 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:closed:
    *
-   * Whether the connection is over. It is notified in the main context in which the endpoint emits its signals, before
-   * [signal@TcpTunnel.Endpoint::connection-closed].
+   * Whether the connection has ended. It is notified in the main context in which the endpoint emits its signals,
+   * before [signal@TcpTunnel.Endpoint::connection-closed].
    *
    * Since: 1.0
    */
@@ -420,20 +423,20 @@ tcp_connection_class_init (TcpConnectionClass *klass)
   /**
    * TcpConnection:error:
    *
-   * Why the connection broke; %NULL if it ended in order, and while it is open.
+   * The reason for which the connection broke; %NULL if it ended in order, and while it is open.
    *
-   * It is %NULL if each end of the connection has received all that the other had sent before it ended. Programs often
-   * close a connection without reading to its end, which is an error here too and no fault: the code is
+   * It is %NULL if each end of the connection has received all data that the other had sent before it ended. Programs
+   * often close a connection without reading to its end, which is an error here but not a fault: the code is
    * %TCP_TUNNEL_ERROR_RESET if the TCP client did so, and %TCP_TUNNEL_ERROR_TARGET if the target did.
-   * %TCP_TUNNEL_ERROR_CLOSED means an endpoint, or a connection, that was closed by its application.
-   * %TCP_TUNNEL_ERROR_TARGET also means a target that could not be reached. Other codes mean a loss or a
-   * limit, and only those, and targets that were not reached, are logged as warnings.
+   * %TCP_TUNNEL_ERROR_CLOSED means that the application has closed the endpoint or the connection.
+   * %TCP_TUNNEL_ERROR_TARGET also means that the target could not be reached. Other codes mean a loss or a limit; only
+   * these, and targets that could not be reached, are logged as warnings.
    *
-   * Without resumption a connection of a tunnel ends as soon as the client has closed its side. If the client may still
-   * wait for an answer, it sees a reset, and the code is %TCP_TUNNEL_ERROR_LOST. The tunnel cannot tell that of a client
-   * on another machine or in another network namespace, and then reports what it would report if the client waited.
+   * Without resumption, a connection of a tunnel ends as soon as the client has closed its side. If the client may
+   * still wait for an answer, it is reset, and the code is %TCP_TUNNEL_ERROR_LOST. The tunnel cannot find out whether a
+   * client on another machine or in another network namespace waits, and then assumes that it does.
    *
-   * It is set with [property@TcpTunnel.Connection:closed], whose notification counts for both.
+   * It is set together with [property@TcpTunnel.Connection:closed], whose notification applies to both.
    *
    * Since: 1.0
    */

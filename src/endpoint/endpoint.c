@@ -11,29 +11,29 @@
 /**
  * TcpEndpoint:
  *
- * What both ends of a tunnel have in common: where they listen, their limits, and how they are started and closed.
+ * The common part of both ends of a tunnel: where they listen, their limits, and how they are started and closed.
  *
  * An endpoint is a [class@TcpTunnel.Tunnel] or a [class@TcpTunnel.Gateway]. Applications cannot derive other classes
  * from it.
  *
- * All the work is done on I/O threads, which the endpoints of a process share, so that a program may block, or be
- * busy, and its endpoint goes on. No I/O thread waits for the program: neither for its signal handlers nor for its log
+ * All work is done on I/O threads, which the endpoints of a process share, so that an endpoint continues while the
+ * program blocks or is busy. No I/O thread waits for the program: neither for its signal handlers nor for its log
  * writer, which is called in a thread of its own.
  *
- * Signals are emitted in the main context that was the default of the thread that started the endpoint, and nowhere
- * else; a program that never iterates it receives none, and the properties are still up to date. Methods may be called from
- * any thread; a property that was set is notified in the thread that sets it. A method that blocks also emits what
- * there is to emit if it is called in the thread to which that context belongs: the one that owned it at the start, or
- * the main thread for the default context. In any other thread it emits nothing, and the last signals may follow after
+ * Signals are only emitted in the main context that was the default of the thread that started the endpoint. A program
+ * that never iterates it receives none, but the properties are still up to date. Methods may be called from any thread;
+ * a property that was set is notified in the thread that sets it. A method that blocks also emits pending signals if it
+ * is called in the thread to which that context belongs: the one that owned it at the start, or the main thread for the
+ * default context. In any other thread it emits nothing, and the last signals may follow after
  * [method@TcpTunnel.Endpoint.close].
  *
- * Properties may be set at any time. They take effect when the endpoint is next started, except for those whose
- * description says that they do so at once. An endpoint that was closed, or ended by itself, can be started again.
+ * Properties may be set at any time. They take effect when the endpoint is next started, except those whose description
+ * says otherwise. An endpoint that was closed, or ended by itself, can be started again.
  *
- * A child that is forked does not have the I/O threads. An endpoint that ran in the parent can be closed and dropped
- * there. Until it is closed, a start, a drain, a reload and the opening of a stream fail with
- * %TCP_TUNNEL_ERROR_WRONG_STATE. A child may start endpoints of its own, if the parent
- * has not used the thread pools of GLib.
+ * A forked child does not have the I/O threads. An endpoint that ran in the parent can be closed and dropped in the
+ * child. Until it is closed, a start, a drain, a reload and the opening of a stream fail with
+ * %TCP_TUNNEL_ERROR_WRONG_STATE. A child may start endpoints of its own, if the parent has not used the thread pools of
+ * GLib.
  *
  * Since: 1.0
  */
@@ -57,7 +57,7 @@ endpoint_closed_error (TcpEndpoint *self)
   return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED, _("%s was closed"), _(self->runner.klass->noun));
 }
 
-/* Those that are open of this run and of those before. A handler may start the endpoint again, and open others. */
+/* Ends the open connections of this run and of former ones. A handler may start the endpoint again, and open others. */
 static void
 endpoint_end_connections (TcpEndpoint *self,
                           guint        run)
@@ -72,7 +72,7 @@ endpoint_end_connections (TcpEndpoint *self,
     }
 }
 
-/* Of a run before there may be connections whose end was dropped. Whether the run goes on. */
+/* Ends connections of a former run whose end was dropped. Returns whether the run has not ended. */
 static gboolean
 endpoint_enter_run (TcpEndpoint *self,
                     guint        run)
@@ -85,7 +85,7 @@ endpoint_enter_run (TcpEndpoint *self,
   return self->run == run && self->over != run;
 }
 
-/* Before there is anything else to be heard of the end, as a handler may start the endpoint again. */
+/* Called before anything else about the end is emitted, since a handler may start the endpoint again. */
 static void
 endpoint_end_run (TcpEndpoint    *self,
                   const TcpEvent *event)
@@ -102,7 +102,7 @@ endpoint_end_run (TcpEndpoint    *self,
   tcp_connections_settle_run (self->connections, event->run, event->error != NULL ? event->error : closed);
 }
 
-/* For the runner. */
+/* Called by the runner. */
 void
 tcp_endpoint_emit (gpointer  owner,
                    gpointer  engine,
@@ -146,7 +146,7 @@ tcp_endpoint_emit (gpointer  owner,
 
     case TCP_EVENT_CLOSED:
       endpoint_end_connections (self, event->run);
-      /* It is not the last state if a handler has started it again. */
+      /* If a handler has started the endpoint again, this is not the latest state. */
       if (self->run <= event->run)
         klass->emit (self, engine, event);
       break;
@@ -185,7 +185,7 @@ tcp_endpoint_get_active (TcpEndpoint *self)
  * tcp_endpoint_get_local_address:
  * @self: an endpoint
  *
- * Gets where the endpoint listens: see [property@TcpTunnel.Endpoint:local-address].
+ * Gets the address on which the endpoint listens: see [property@TcpTunnel.Endpoint:local-address].
  *
  * The address stays valid until the endpoint is started again.
  *
@@ -210,13 +210,13 @@ tcp_endpoint_get_local_address (TcpEndpoint *self)
  * tcp_endpoint_get_connections:
  * @self: an endpoint
  *
- * Gets the TCP connections that are open, as a list that follows them.
+ * Gets the open TCP connections, as a list that is kept up to date.
  *
- * Its items are [class@TcpTunnel.Connection], in the order of their ids. It is the same list for as long as the
- * endpoint exists, and is empty while that does not run. It changes only in the main context in which the signals are
- * emitted, and is to be used only there: it has those connections for which
- * [signal@TcpTunnel.Endpoint::connection-opened] was emitted and [signal@TcpTunnel.Endpoint::connection-closed] was not.
- * However late a program iterates the context, it finds there what is open then.
+ * Its items are [class@TcpTunnel.Connection], in the order of their ids. It is the same list as long as the endpoint
+ * exists, and is empty while the endpoint does not run. It changes only in the main context in which the signals are
+ * emitted, and may only be used there: it contains those connections for which
+ * [signal@TcpTunnel.Endpoint::connection-opened] was emitted and [signal@TcpTunnel.Endpoint::connection-closed] was
+ * not. However late a program iterates the context, the list then contains the connections that are open.
  *
  * Returns: (transfer none): a list of connections
  *
@@ -234,17 +234,17 @@ tcp_endpoint_get_connections (TcpEndpoint *self)
  * tcp_endpoint_start_async:
  * @self: an endpoint
  * @cancellable: (nullable): to give up the start
- * @callback: (scope async): called when the endpoint has started, or failed to
- * @user_data: for @callback
+ * @callback: (scope async): called when the endpoint has started, or has failed to start
+ * @user_data: data for @callback
  *
  * Starts the endpoint.
  *
  * An endpoint has started once it listens. A multiplexed tunnel also waits for its WebSocket, which it tries to open
- * once, or again and again if [property@TcpTunnel.Tunnel:wait-for-gateway] is set. So does a
+ * once, or repeatedly if [property@TcpTunnel.Tunnel:wait-for-gateway] is set. So does a
  * [class@TcpTunnel.ReverseTunnel], which has started once its gateway listens.
  *
- * @callback is called in the main context that is the thread's default, to which the signals belong from then on. A
- * gateway reads its [property@TcpTunnel.Gateway:token-file] in a thread of GLib's.
+ * @callback is called in the main context that is the thread's default, in which the signals are emitted from then on.
+ * A gateway reads its [property@TcpTunnel.Gateway:token-file] in a thread of GLib's.
  *
  * Since: 1.0
  */
@@ -263,7 +263,7 @@ tcp_endpoint_start_async (TcpEndpoint         *self,
 /**
  * tcp_endpoint_start_finish:
  * @self: an endpoint
- * @result: what the callback was given
+ * @result: the result that the callback received
  * @error: return location for an error
  *
  * Gets the result of [method@TcpTunnel.Endpoint.start_async].
@@ -294,17 +294,17 @@ tcp_endpoint_start_finish (TcpEndpoint   *self,
  *
  * Starts the endpoint, and blocks until it has started.
  *
- * Signals of the start are emitted from within the call, if it is made in the thread to which they belong: see
- * [class@TcpTunnel.Endpoint]. No main loop is needed for the endpoint to work afterwards.
+ * Signals of the start are emitted from within the call, if it is made in the thread to which the context belongs: see
+ * [class@TcpTunnel.Endpoint]. The endpoint needs no main loop to work afterwards.
  *
- * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if a property has a value that cannot work or there is no token,
- * %TCP_TUNNEL_ERROR_WRONG_STATE if the endpoint runs already, is being started or drained, or was started before a
- * fork of which this process is the child, %TCP_TUNNEL_ERROR_LIMIT if the process has too few file descriptors left,
+ * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if a property has an invalid value or there is no token,
+ * %TCP_TUNNEL_ERROR_WRONG_STATE if the endpoint runs already, is being started or drained, or was started before a fork
+ * and this process is the child, %TCP_TUNNEL_ERROR_LIMIT if the process has too few file descriptors left,
  * %TCP_TUNNEL_ERROR_LISTEN if it cannot listen, %TCP_TUNNEL_ERROR_CLOSED if it was closed meanwhile, or
  * %G_IO_ERROR_CANCELLED.
  *
- * A gateway fails with %TCP_TUNNEL_ERROR_TLS if its certificate cannot be used, such as one whose private key belongs
- * to another. A multiplexed or reverse tunnel fails with all that can go wrong on the way to the gateway:
+ * A gateway fails with %TCP_TUNNEL_ERROR_TLS if its certificate cannot be used, for example because the private key
+ * belongs to another. A multiplexed or reverse tunnel fails with any error of a connection to the gateway:
  * %TCP_TUNNEL_ERROR_UNREACHABLE, %TCP_TUNNEL_ERROR_TLS, %TCP_TUNNEL_ERROR_TIMED_OUT, %TCP_TUNNEL_ERROR_UNAUTHORIZED,
  * %TCP_TUNNEL_ERROR_REJECTED and %TCP_TUNNEL_ERROR_PROTOCOL.
  *
@@ -327,21 +327,22 @@ tcp_endpoint_start (TcpEndpoint   *self,
 /**
  * tcp_endpoint_start_step:
  * @self: an endpoint
- * @wait: how long this call blocks at most, in milliseconds
+ * @wait: how long this call may block, in milliseconds
  * @cancellable: (not nullable): one that is used for this start only
  * @error: return location for an error
  *
  * Starts the endpoint, as [method@TcpTunnel.Endpoint.start] does, in several calls that each block for a short time.
  *
- * This is for language bindings whose programs handle signals between two calls, as Python's do: a single call that
- * blocks for long would keep Ctrl-C waiting. The first call with a @cancellable begins the start. Call it again with
- * the same @cancellable until it returns %TRUE or fails. To give up, close the endpoint, or cancel @cancellable and go
- * on calling.
+ * This is for language bindings whose programs handle signals between two calls, such as Python's: a single call that
+ * blocks for long would delay Ctrl-C. The first call with a @cancellable begins the start. Call it again with the same
+ * @cancellable until it returns %TRUE or fails. To give up, close the endpoint, or cancel @cancellable and continue
+ * calling.
  *
  * The errors are those of [method@TcpTunnel.Endpoint.start].
  *
- * Returns: %TRUE if the endpoint has started, %FALSE with @error set if it failed to, and %FALSE without an error if
- *   the start is still under way
+ * Returns: %TRUE if the endpoint has started, %FALSE with @error set if it has failed to start, and %FALSE without an
+ * error
+ *   if the start is still in progress
  *
  * Since: 1.0
  */
@@ -362,12 +363,12 @@ tcp_endpoint_start_step (TcpEndpoint   *self,
  * tcp_endpoint_close:
  * @self: an endpoint
  *
- * Closes the endpoint: its listener, every WebSocket, and every TCP connection, which ends in a reset.
+ * Closes the endpoint: its listener, every WebSocket, and every TCP connection, which is reset.
  *
- * When this returns the port is free, and no signal follows: the last are emitted from within the call. Called in a
- * thread to which the signals do not belong, it leaves those to their context, or to a close there, whichever comes
- * first. A start or a drain that is under way fails with %TCP_TUNNEL_ERROR_CLOSED. Closing an endpoint that does not
- * run does nothing, unless another thread has closed it and left its last signals to this one.
+ * When this returns the port is free, and no signal follows: the last ones are emitted from within the call. In a
+ * thread to which the context of the signals does not belong, it leaves them to that context, or to a close there,
+ * whichever comes first. A start or a drain in progress fails with %TCP_TUNNEL_ERROR_CLOSED. Closing an endpoint that
+ * does not run does nothing, unless another thread has closed it and left its last signals to this one.
  *
  * See [method@TcpTunnel.Gateway.drain] for a gentler way to close a gateway.
  *
@@ -410,7 +411,7 @@ on_closed (GObject      *object,
       g_task_return_error (task, g_steal_pointer (&error));
       return;
     }
-  /* What the thread could not emit. */
+  /* The signals that the thread could not emit. */
   tcp_runner_close_run (&self->runner, GPOINTER_TO_UINT (g_task_get_task_data (G_TASK (result))));
   g_task_return_boolean (task, TRUE);
 }
@@ -418,15 +419,15 @@ on_closed (GObject      *object,
 /**
  * tcp_endpoint_close_async:
  * @self: an endpoint
- * @cancellable: (nullable): to wait no longer; the endpoint is closed all the same
+ * @cancellable: (nullable): a cancellable to stop waiting; the endpoint is closed nevertheless
  * @callback: (nullable) (scope async): called when the endpoint is closed
- * @user_data: for @callback
+ * @user_data: data for @callback
  *
  * Closes the endpoint, as [method@TcpTunnel.Endpoint.close] does, without blocking.
  *
- * A close takes as long as the I/O threads need to end what is open. It does not concern the endpoint if that is started
- * again meanwhile, such as by a handler of one of the last signals. @callback is called in the main context that is
- * the thread's default. If the signals belong to that context, the last of them are emitted before.
+ * A close takes as long as the I/O threads need to end all connections. It does not affect the endpoint if that is
+ * started again meanwhile, for example by a handler of one of the last signals. @callback is called in the main context
+ * that is the thread's default. If the signals belong to that context, the last ones are emitted before.
  *
  * Since: 1.0
  */
@@ -466,7 +467,7 @@ tcp_endpoint_close_async (TcpEndpoint         *self,
 /**
  * tcp_endpoint_close_finish:
  * @self: an endpoint
- * @result: what the callback was given
+ * @result: the result that the callback received
  * @error: return location for an error
  *
  * Gets the result of [method@TcpTunnel.Endpoint.close_async].
@@ -489,7 +490,7 @@ tcp_endpoint_close_finish (TcpEndpoint   *self,
   return g_task_propagate_boolean (G_TASK (result), error);
 }
 
-/* In the context of the call, like on_probe_cancelled (). */
+/* Called in the context of the call, as is on_probe_cancelled (). */
 static void
 on_probed (GObject      *object,
            GAsyncResult *result,
@@ -518,15 +519,15 @@ on_probe_cancelled (GCancellable *cancellable,
 /**
  * tcp_endpoint_probe_async:
  * @self: an endpoint
- * @cancellable: (nullable): to wait no longer
+ * @cancellable: (nullable): a cancellable to stop waiting
  * @callback: (scope async): called when the I/O threads have responded
- * @user_data: for @callback
+ * @user_data: data for @callback
  *
- * Asks the I/O threads of the process for a sign of life.
+ * Checks whether the I/O threads of the process respond.
  *
- * @callback is called once each I/O thread that has started has come round, which takes well below a second unless one
- * hangs. A service that is watched, as systemd does with `WatchdogSec=`, sends its own sign of life then: so neither its
- * main context nor an I/O thread can hang unnoticed. Whether the endpoint runs makes no difference.
+ * @callback is called once each running I/O thread has responded, which takes well below a second unless one hangs. A
+ * service with a watchdog, such as systemd's `WatchdogSec=`, notifies the watchdog then: so neither its main context
+ * nor an I/O thread can hang unnoticed. The endpoint need not run.
  *
  * May be called from any thread; @callback is called in the main context that is the thread's default.
  *
@@ -545,7 +546,7 @@ tcp_endpoint_probe_async (TcpEndpoint         *self,
 
   task = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, tcp_endpoint_probe_async);
-  /* A thread that hangs never comes round. */
+  /* A thread that hangs never responds. */
   if (cancellable != NULL)
     {
       GSource *source = g_cancellable_source_new (cancellable);
@@ -559,7 +560,7 @@ tcp_endpoint_probe_async (TcpEndpoint         *self,
 /**
  * tcp_endpoint_probe_finish:
  * @self: an endpoint
- * @result: what the callback was given
+ * @result: the result that the callback received
  * @error: return location for an error
  *
  * Gets the result of [method@TcpTunnel.Endpoint.probe_async].
@@ -621,7 +622,7 @@ tcp_endpoint_set_property (GObject      *object,
     g_object_notify_by_pspec (object, pspec);
 }
 
-/* GObject does not inherit what sets and gets. */
+/* GObject does not inherit these functions. */
 void
 tcp_endpoint_class_install (TcpEndpointClass  *klass,
                             const TcpSettings *settings)
@@ -634,7 +635,7 @@ tcp_endpoint_class_install (TcpEndpointClass  *klass,
   tcp_settings_install (settings, object_class);
 }
 
-/* Its class is not known before. */
+/* The class is not known in tcp_endpoint_init (). */
 static void
 tcp_endpoint_constructed (GObject *object)
 {
@@ -654,7 +655,7 @@ tcp_endpoint_dispose (GObject *object)
   TcpEndpoint *self = TCP_ENDPOINT (object);
 
   tcp_runner_dispose (&self->runner);
-  /* Of this nothing is emitted. */
+  /* No signals are emitted for this. */
   tcp_tsan_acquire (self);
   for (guint i = 0; i < g_list_model_get_n_items (G_LIST_MODEL (self->connections)); i++)
     {
@@ -691,7 +692,7 @@ tcp_endpoint_class_init (TcpEndpointClass *klass)
   object_class->dispose = tcp_endpoint_dispose;
   object_class->finalize = tcp_endpoint_finalize;
   tcp_endpoint_class_install (klass, &tcp_endpoint_settings);
-  /* Before there is another thread. */
+  /* Registered before there are other threads. */
   (void) tcp_tunnel_error_quark ();
 
   /**
@@ -699,10 +700,11 @@ tcp_endpoint_class_init (TcpEndpointClass *klass)
    * @self: the endpoint
    * @connection: the connection
    *
-   * Emitted when a tunnel has accepted a TCP client, or a client has asked a gateway for a connection to a target.
+   * Emitted when a tunnel has accepted a TCP client, or a client has requested a connection to a target from a gateway.
    *
-   * [method@TcpTunnel.Endpoint.get_connections] has the connection already. A program that does not handle its events
-   * gets, of connections that were opened and closed meanwhile, at most the last 512, and all that are open.
+   * [method@TcpTunnel.Endpoint.get_connections] contains the connection already. If a program does not handle its
+   * events for some time, it receives at most the last 512 of those connections that were opened and closed meanwhile,
+   * and all that are open.
    *
    * Since: 1.0
    */
@@ -714,10 +716,11 @@ tcp_endpoint_class_init (TcpEndpointClass *klass)
    * @self: the endpoint
    * @connection: the connection
    *
-   * Emitted when a TCP connection has ended, or could not be made: [property@TcpTunnel.Connection:error] is the reason.
+   * Emitted when a TCP connection has ended, or could not be opened: [property@TcpTunnel.Connection:error] is the
+   * reason.
    *
    * It is emitted once for each [signal@TcpTunnel.Endpoint::connection-opened], also when the endpoint is closed.
-   * [method@TcpTunnel.Endpoint.get_connections] does not have the connection any more.
+   * [method@TcpTunnel.Endpoint.get_connections] does not contain the connection any more.
    *
    * Since: 1.0
    */

@@ -30,14 +30,14 @@ get_local_address (TcpEndpoint *self,
   g_value_set_object (value, self->runner.address);
 }
 
-/* See endpoint/setting.h for how to add one. */
+/* endpoint/setting.h describes how to add a property. */
 static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:name:
    *
-   * What the log calls the endpoint. Its messages begin with the name and a colon, in place of `tunnel:` or
-   * `gateway:`, and have it in the field `TCP_TUNNEL_NAME`, so that a program with several endpoints can tell them
-   * apart. Characters that cannot be printed are shown by number there. The default is %NULL, for no name.
+   * The name of the endpoint in the log. Its messages begin with the name and a colon, instead of `tunnel:` or
+   * `gateway:`, and have it in the field `TCP_TUNNEL_NAME`, so that the messages of several endpoints of a program can
+   * be distinguished. Characters that cannot be printed are shown as numbers. The default is %NULL, for no name.
    *
    * Takes effect at once.
    *
@@ -48,7 +48,7 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:log-level:
    *
-   * How much is logged. See [enum@TcpTunnel.TunnelLogLevel] for where it goes. The default is
+   * How much is logged. [enum@TcpTunnel.TunnelLogLevel] describes where it is logged. The default is
    * %TCP_TUNNEL_LOG_LEVEL_INFO.
    *
    * Takes effect at once.
@@ -62,10 +62,10 @@ static const TcpSetting rows[] = {
    * TcpEndpoint:hostname:
    *
    * The address to listen on: IPv4, IPv6, or a name. The endpoint listens on every address of the name, up to 16, with
-   * one port: on `localhost` it is 127.0.0.1 and, where the machine has IPv6, ::1. An address that the machine does
-   * not have is left out; if another program uses the port at one of them, the start fails. An address other than that
-   * of the loopback lets other machines in. The default is 127.0.0.1. The start
-   * fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if it is %NULL or empty where it is needed.
+   * one port: for `localhost` on 127.0.0.1 and, if the machine has IPv6, on ::1. An address that the machine does not
+   * have is skipped; if another program uses the port at one of them, the start fails. With an address other than that
+   * of the loopback, other machines can connect. The default is 127.0.0.1. The start fails with
+   * %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if it is %NULL or empty but needed.
    *
    * Since: 1.0
    */
@@ -74,8 +74,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:port:
    *
-   * The TCP port to listen on, from 0 to 65535. With 0, the default, any free one is taken;
-   * [property@TcpTunnel.Endpoint:local-address] is the address with it.
+   * The TCP port to listen on, from 0 to 65535. With 0, the default, a free port is chosen;
+   * [property@TcpTunnel.Endpoint:local-address] contains it.
    *
    * Since: 1.0
    */
@@ -84,21 +84,21 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:socket-path:
    *
-   * The path of a Unix stream socket to listen on, in place of [property@TcpTunnel.Endpoint:hostname] and
-   * [property@TcpTunnel.Endpoint:port]; %NULL, the default, to listen on those. The longest path has 107 bytes. A path
-   * that is not absolute is taken from the working directory that the process has at the start.
+   * The path of a Unix stream socket to listen on, instead of [property@TcpTunnel.Endpoint:hostname] and
+   * [property@TcpTunnel.Endpoint:port]; %NULL, the default, to listen on those. The longest path has 107 bytes. A
+   * relative path is resolved from the working directory of the process at the start.
    *
-   * Only the user of the process may connect: the socket has the mode 0600 from the moment that it is there. A socket
-   * that no program is bound to any more is replaced; where a program listens, or a file of another kind is, the start
-   * fails with %TCP_TUNNEL_ERROR_LISTEN. When the endpoint closes it removes its socket, unless another file has taken
-   * the place meanwhile.
+   * Only the user of the process may connect: the socket has the mode 0600 from its creation. A socket to which no
+   * program is bound any more is replaced; if a program listens on it, or if there is a file of another kind, the start
+   * fails with %TCP_TUNNEL_ERROR_LISTEN. When the endpoint closes it removes its socket, unless that was replaced by
+   * another file meanwhile.
    *
-   * Clients of the socket are handled like TCP clients of a port, with one exception: a Unix socket
-   * cannot be reset. A client whose connection broke reads the error `ECONNRESET` if something that it had sent
-   * was not taken from the socket yet; else it reads what looks like an orderly end. Whether a connection was complete
-   * is reported by [signal@TcpTunnel.Endpoint::connection-closed].
+   * Clients of the socket are handled like TCP clients of a port, with one exception: a Unix socket cannot be reset. A
+   * client whose connection broke reads the error `ECONNRESET` if some of its data was not read from the socket yet;
+   * otherwise it reads what looks like an orderly end. [signal@TcpTunnel.Endpoint::connection-closed] reports whether a
+   * connection was complete.
    *
-   * A gateway on a Unix socket is for a reverse proxy on the same machine. It trusts the socket's clients as it trusts
+   * A gateway on a Unix socket is for a reverse proxy on the same machine. It trusts the socket's clients like those of
    * [property@TcpTunnel.Gateway:trusted-proxies], and has no [property@TcpTunnel.Gateway:uri].
    *
    * Since: 1.0
@@ -108,18 +108,18 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:socket:
    *
-   * A socket that listens already, in place of [property@TcpTunnel.Endpoint:hostname],
+   * A socket that listens already, instead of [property@TcpTunnel.Endpoint:hostname],
    * [property@TcpTunnel.Endpoint:port] and [property@TcpTunnel.Endpoint:socket-path]; %NULL, the default, to listen on
-   * those. With it a program takes the sockets that a service manager passes to it (socket activation), or has bound
-   * one before it gave up its privileges.
+   * those. A program can use it for sockets that a service manager passes to it (socket activation), or for a socket
+   * that it has bound before it gave up its privileges.
    *
-   * It has to be a stream socket of TCP, over IPv4 or IPv6, or a Unix socket, on which listen() was called; else the
+   * It must be a stream socket of TCP, over IPv4 or IPv6, or a Unix socket, on which listen() was called; otherwise the
    * start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT. The endpoint uses a duplicate of its file descriptor: it does
-   * not close the socket, which the program may close once the endpoint has started. Clients that connect to a
-   * socket while no endpoint uses it wait until one does.
+   * not close the socket, which the program may close once the endpoint has started. Clients that connect to a socket
+   * while no endpoint uses it wait until one does.
    *
-   * A gateway trusts whoever may connect to a Unix socket as it trusts
-   * [property@TcpTunnel.Gateway:trusted-proxies]. If every user of the machine may, it logs a warning.
+   * A gateway trusts the clients of a Unix socket like [property@TcpTunnel.Gateway:trusted-proxies]. If every user of
+   * the machine may connect to it, it logs a warning.
    *
    * ```c
    * // systemd passes the first at file descriptor 3: sd_listen_fds(3).
@@ -135,7 +135,7 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:resumption:
    *
-   * Whether TCP connections go on, with nothing lost, when their WebSocket breaks. The default is
+   * Whether TCP connections continue without loss when their WebSocket breaks. The default is
    * %TCP_TUNNEL_RESUMPTION_AUTO.
    *
    * With %TCP_TUNNEL_RESUMPTION_REQUIRED a tunnel ends with %TCP_TUNNEL_ERROR_PROTOCOL if the gateway cannot resume
@@ -149,10 +149,10 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:connect-timeout:
    *
-   * How long a connection may take, in milliseconds. 0 is for ever.
+   * How long a connection may take to be opened, in milliseconds. 0 is for no limit.
    *
-   * For a tunnel it is the opening of a WebSocket, with all that belongs to it: name, TCP, proxy, TLS and HTTP. The
-   * default is 15000. For a gateway see [property@TcpTunnel.Gateway:connect-timeout].
+   * For a tunnel this is the opening of a WebSocket, including name resolution, TCP, proxy, TLS and HTTP. The default
+   * is 15000. For a gateway see [property@TcpTunnel.Gateway:connect-timeout].
    *
    * Since: 1.0
    */
@@ -161,8 +161,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:keepalive-interval:
    *
-   * How often the endpoint sends a ping over each WebSocket, in milliseconds. It keeps proxies from closing the
-   * WebSocket, and measures the round trip. 0 turns it off. The default is 30000.
+   * The interval at which the endpoint sends a ping over each WebSocket, in milliseconds. Pings keep proxies from
+   * closing the WebSocket, and measure the round trip. 0 disables them. The default is 30000.
    *
    * Since: 1.0
    */
@@ -172,10 +172,11 @@ static const TcpSetting rows[] = {
    * TcpEndpoint:keepalive-timeout:
    *
    * How long the other end may stay silent after a ping, in milliseconds, before the endpoint considers the WebSocket
-   * broken. 0 is for ever. The default is 10000.
+   * broken. 0 is for no limit. The default is 10000.
    *
-   * An end that does not read, because its data is not taken, is not silent: its TCP stack still answers, and
-   * an end of this library sends a sign of life every 3 seconds. So this should be more than that, at both ends.
+   * An end that does not read, because its TCP connection is not read, is not silent: its TCP stack still answers, and
+   * an end of this library sends a sign of life every 3 seconds. The timeout should therefore be longer than that, at
+   * both ends.
    *
    * Since: 1.0
    */
@@ -184,17 +185,17 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:max-connections:
    *
-   * How many TCP connections may be open at once. From 1 to 65535; the default is 20000.
+   * The number of TCP connections that may be open at once. From 1 to 65535; the default is 20000.
    *
-   * For a tunnel they are its TCP clients, of which it has one at a time in singleton mode. It closes the connections
-   * of further clients; likewise when the process has few file descriptors left.
+   * For a tunnel these are its TCP clients, of which it has one at a time in singleton mode. It closes the connections
+   * of further clients, also when the process has few file descriptors left.
    *
-   * For a gateway they are the connections to targets, of all clients together; as many clients may have a session at
-   * once. A client above that is answered 503, a connection is ended; likewise when the process has few file
-   * descriptors left. If there are tokens of several principals, a quarter is set aside in equal parts, one for each of
-   * them, but at least one for each as long as these are no more than half of all: a principal finds those of its part
-   * free whatever the others have. See also [property@TcpTunnel.Gateway:max-principal-sessions] and
-   * [property@TcpTunnel.Gateway:max-principal-connections].
+   * For a gateway these are the connections to targets, of all clients together; the number of clients with a session
+   * is limited to the same number. Above the limit, or when the process has few file descriptors left, a client is
+   * answered 503, and a connection is refused. If there are tokens of several principals, a quarter is set aside in
+   * equal parts, one for each of them, but at least one for each as long as these are no more than half of all: a
+   * principal finds its own part free, however much the others use. See also
+   * [property@TcpTunnel.Gateway:max-principal-sessions] and [property@TcpTunnel.Gateway:max-principal-connections].
    *
    * Since: 1.0
    */
@@ -203,9 +204,9 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:max-unacknowledged-bytes:
    *
-   * How many bytes that were sent may be kept until the other end has acknowledged them, in each session that is
-   * resumed. When that many are kept, the TCP clients of a tunnel, or the targets of a gateway, are not read. At least
-   * 1 MiB; the default is 64 MiB.
+   * The number of sent bytes that may be kept until the other end has acknowledged them, in each resumable session. At
+   * this limit, the TCP clients of a tunnel, or the targets of a gateway, are not read. At least 1 MiB; the default is
+   * 64 MiB.
    *
    * Since: 1.0
    */
@@ -215,9 +216,9 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:max-window-bytes:
    *
-   * How many bytes the other end may send before the TCP clients of a tunnel, or the targets of a gateway, have taken
-   * them, all together, in each session that is resumed. Each connection may have up to half of it, but not more than
-   * 64 MiB, if its path is that fast and that long. At least 1 MiB; the default is 128 MiB.
+   * The number of bytes that the other end may send before the TCP clients of a tunnel, or the targets of a gateway,
+   * have read them, in total, in each resumable session. Each connection may have up to half of it, but not more than
+   * 64 MiB, if its path is fast and long enough. At least 1 MiB; the default is 128 MiB.
    *
    * Since: 1.0
    */
@@ -227,10 +228,10 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:reset-on-loss:
    *
-   * Whether a TCP connection in singleton mode ends in a reset if its WebSocket breaks while bytes are on their way
-   * that may be lost. Otherwise it goes on, with a warning in the log. The default is %FALSE.
+   * Whether a TCP connection in singleton mode is reset if its WebSocket breaks while bytes are on their way that may
+   * be lost. Otherwise it continues, and a warning is logged. The default is %FALSE.
    *
-   * Applies where sessions are not resumed.
+   * Applies to sessions that cannot be resumed.
    *
    * Since: 1.0
    */
@@ -239,11 +240,11 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:active:
    *
-   * Whether the endpoint runs: from a successful start until it was closed, was drained, or has ended by itself.
+   * Whether the endpoint runs: from a successful start until it was closed or drained, or has ended by itself.
    *
-   * It is notified in the main context in which signals are emitted. When the endpoint ends by itself, this is %FALSE
-   * from then on, which may be before it is notified. In a child that was forked it is %FALSE for an endpoint that runs
-   * in the parent.
+   * It is notified in the main context in which signals are emitted. When the endpoint ends by itself, the value is
+   * %FALSE at once, perhaps before the notification. In a forked child it is %FALSE for an endpoint that runs in the
+   * parent.
    *
    * Since: 1.0
    */
@@ -252,12 +253,12 @@ static const TcpSetting rows[] = {
   /**
    * TcpEndpoint:local-address:
    *
-   * Where the endpoint listens: a [class@Gio.InetSocketAddress] with the port that was opened, a
+   * The address on which the endpoint listens: a [class@Gio.InetSocketAddress] with the actual port, a
    * [class@Gio.UnixSocketAddress] if it listens on a Unix socket, or %NULL while it does not run.
    *
-   * Of a [property@TcpTunnel.Endpoint:hostname] with several addresses it is the first that the endpoint listens on;
-   * the others have the same port. When the endpoint ends by itself, the address stays until that is notified in the main
-   * context in which signals are emitted.
+   * For a [property@TcpTunnel.Endpoint:hostname] with several addresses it is the first one on which the endpoint
+   * listens; the others have the same port. When the endpoint ends by itself, the address stays until its change is
+   * notified in the main context in which signals are emitted.
    *
    * Since: 1.0
    */

@@ -2,7 +2,7 @@
 
 #include "endpoint/endpoint-private.h"
 
-/* Nothing in it is owned. */
+/* The struct owns no memory. */
 G_DEFINE_BOXED_TYPE (TcpStatistics, tcp_statistics, tcp_statistics_copy, tcp_statistics_free)
 
 /**
@@ -41,11 +41,11 @@ tcp_statistics_free (TcpStatistics *self)
  * tcp_endpoint_get_statistics:
  * @self: an endpoint
  *
- * Gets what the endpoint has done, and does at this moment.
+ * Gets the counters and the current state of the endpoint.
  *
- * May be called from any thread, also while the endpoint does not run: what is counted goes on from one start to the
- * next. The other threads do not wait for it, so that the figures are of one moment but for what changes meanwhile;
- * there are never more connections open than there were in total.
+ * May be called from any thread, also while the endpoint does not run: the counters continue from one start to the
+ * next. Other threads do not wait for it, so that the figures are of one moment, except for changes during the call;
+ * the number of open connections is never above the total.
  *
  * Returns: (transfer full): the statistics
  *
@@ -63,7 +63,7 @@ tcp_endpoint_get_statistics (TcpEndpoint *self)
   status = self->status;
   round_trip = tcp_status_get (status, round_trip);
   statistics = g_new0 (TcpStatistics, 1);
-  /* In this order; see tcp_status_add_connection(). */
+  /* The order matters; see tcp_status_add_connection (). */
   statistics->open_connections = atomic_load_explicit (&status->open_connections, memory_order_acquire);
   statistics->total_connections = tcp_status_get (status, total_connections);
   statistics->bytes_sent = tcp_status_get (status, bytes_sent);

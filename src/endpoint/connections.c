@@ -10,7 +10,7 @@ tcp_connections_new (void)
   return g_list_store_new (TCP_TYPE_CONNECTION);
 }
 
-/* The position of the first that has this id or a higher one. */
+/* Returns the position of the first connection with this id or a higher one. */
 static guint
 connections_find (GListStore *self,
                   guint64     id)
@@ -31,7 +31,7 @@ connections_find (GListStore *self,
   return low;
 }
 
-/* The caller owns what it gets. */
+/* The caller owns the result. */
 TcpConnection *
 tcp_connections_add (GListStore     *self,
                      TcpRecord      *record,
@@ -44,7 +44,7 @@ tcp_connections_add (GListStore     *self,
   return connection;
 }
 
-/* The caller owns what it gets: NULL if there is none of that id. */
+/* The caller owns the result: NULL if there is no connection with that id. */
 static TcpConnection *
 connections_get (GListStore *self,
                  guint64     id,
@@ -68,7 +68,8 @@ connections_end_at (GListStore    *self,
   g_object_notify (G_OBJECT (connection), "closed");
 }
 
-/* Takes it out. The caller owns what it gets: NULL if there is none of that id. */
+/* Ends the connection, and removes it from the list. The caller owns the result: NULL if there is no connection with
+ * that id. */
 TcpConnection *
 tcp_connections_end (GListStore   *self,
                      guint64       id,
@@ -82,7 +83,7 @@ tcp_connections_end (GListStore   *self,
   return connection;
 }
 
-/* The same for the first of them, if it was opened in @run or before. Ids grow from run to run. */
+/* The same for the first connection, if it was opened in @run or before. Ids increase from run to run. */
 TcpConnection *
 tcp_connections_end_first (GListStore   *self,
                            guint         run,
@@ -96,7 +97,7 @@ tcp_connections_end_first (GListStore   *self,
   return g_steal_pointer (&connection);
 }
 
-/* With this it is going to end. */
+/* Sets the error with which the connection will end. */
 void
 tcp_connections_settle (GListStore   *self,
                         guint64       id,
@@ -109,7 +110,7 @@ tcp_connections_settle (GListStore   *self,
     tcp_connection_settle (connection, error);
 }
 
-/* The same for all that were opened in @run, except for those of which that is known. */
+/* The same for all connections that were opened in @run, except those for which that is known. */
 void
 tcp_connections_settle_run (GListStore   *self,
                             guint         run,

@@ -7,8 +7,8 @@
 
 G_BEGIN_DECLS
 
-/* The open connections of an endpoint as the application sees them: those whose beginning was delivered and whose end
- * was not. A list model of TcpConnection, by their ids. Only touched in the context of the endpoint. */
+/* The open connections of an endpoint, as delivered to the application: those whose beginning was delivered and whose
+ * end was not. A list model of TcpConnection, sorted by id. Only used in the context of the endpoint. */
 GListStore *tcp_connections_new (void);
 TcpConnection *tcp_connections_add (GListStore     *self,
                                     TcpRecord      *record,

@@ -18,19 +18,19 @@ struct _TcpEndpoint
   TcpRunner runner;
   gpointer settings; /* those of the class; under the lock of the runner */
 
-  /* Only touched in the context of the events. */
+  /* only used in the context of the events */
   GListStore *connections;
-  guint run;  /* the last of the runner of which something was emitted, other than its end */
-  guint over; /* the last that is over */
+  guint run;  /* the last run of the runner of which an event was emitted, other than its end */
+  guint over; /* the last run that has ended */
 };
 
 struct _TcpEndpointClass
 {
   GObjectClass parent_class;
-  const char *kind; /* what the log calls an endpoint without a name */
+  const char *kind; /* the name in the log of an endpoint without one */
   const TcpSettings *settings;
-  const TcpRunnerClass *runner_class; /* the owner is the endpoint, and its `emit` is tcp_endpoint_emit() */
-  void (*emit) (TcpEndpoint *self, /* the other events; the engine is NULL if it is gone */
+  const TcpRunnerClass *runner_class; /* the owner is the endpoint, and its `emit` is tcp_endpoint_emit () */
+  void (*emit) (TcpEndpoint *self, /* handles the other events; the engine is NULL if it is gone */
                 gpointer     engine,
                 TcpEvent    *event);
 };

@@ -15,22 +15,22 @@
 struct _TcpEventQueue
 {
   gatomicrefcount refs;
-  guint fork_count; /* of the process that it is of */
+  guint fork_count; /* of the process that has made the queue */
   TcpLock lock;
   GCond cond;
   GQueue events;   /* under the lock */
   gboolean closed; /* likewise */
-  gboolean finished; /* likewise: what is in it is all that comes */
+  gboolean finished; /* likewise: no more events are added */
   guint claimed; /* likewise: the types that a thread waits for */
-  GHashTable *opened; /* likewise: of the records of connections, to their beginnings that are in it */
-  GQueue complete; /* likewise: those beginnings whose end is in it too, by the order of their ends */
+  GHashTable *opened; /* likewise: records of connections → events of their opening that are queued */
+  GQueue complete; /* likewise: those events whose closing is queued too, in the order of the closings */
   atomic_ullong n_dropped; /* connections */
-  guint n_states; /* likewise: how many states and attempts are in it */
-  GList *token_required; /* likewise: the last refusal of a token, if it is in it */
-  GMainContext *context; /* which may have no other reference */
-  GThread *home; /* which counts as the owner while no thread owns the context, or NULL */
+  guint n_states; /* likewise: the number of queued states and attempts */
+  GList *token_required; /* likewise: the last refusal of a token, if it is queued */
+  GMainContext *context; /* may have no other reference */
+  GThread *home; /* counts as the owner while no thread owns the context; nullable */
   GSource *source;
-  atomic_bool ready; /* written under the lock: the source is to be dispatched */
+  atomic_bool ready; /* written under the lock: the source must be dispatched */
   GWeakRef owner;
   TcpEventFunc func;
   gpointer user_data;
@@ -52,7 +52,8 @@ tcp_event_free (TcpEvent *event)
   g_free (event);
 }
 
-/* Whether it is that of an engine in the parent: then nothing comes any more, and it may have been changing. */
+/* Whether the engine belongs to the parent process: then no events follow, and the queue may be in an inconsistent
+ * state. */
 gboolean
 tcp_event_queue_is_inherited (TcpEventQueue *self)
 {
@@ -65,7 +66,7 @@ event_is_state (const TcpEvent *event)
   return event->type == TCP_EVENT_STATE || event->type == TCP_EVENT_RETRY;
 }
 
-/* Takes the event out. To be called with the lock held. */
+/* Removes and returns the event. Called with the lock held. */
 static TcpEvent *
 queue_remove (TcpEventQueue *self,
               GList         *link)
@@ -85,7 +86,7 @@ queue_remove (TcpEventQueue *self,
   return event;
 }
 
-/* All of them. To be called with the lock held. */
+/* Removes and returns all events. Called with the lock held. */
 static GQueue
 queue_remove_all (TcpEventQueue *self)
 {
@@ -99,8 +100,8 @@ queue_remove_all (TcpEventQueue *self)
   return events;
 }
 
-/* Takes out the ends of connections whose beginning was handled: without them it would seem that those broke. To be
- * called with the lock held. */
+/* Removes the closings of connections whose opening was handled: without them these connections would seem to have
+ * broken. Called with the lock held. */
 static void
 queue_take_ends (TcpEventQueue *self,
                  GQueue        *ends)
@@ -115,7 +116,7 @@ queue_take_ends (TcpEventQueue *self,
     }
 }
 
-/* The first event of these types. To be called with the lock held. */
+/* Returns the first event of these types. Called with the lock held. */
 static TcpEvent *
 queue_pop_locked (TcpEventQueue *self,
                   guint          types)
@@ -131,7 +132,7 @@ queue_pop_locked (TcpEventQueue *self,
   return NULL;
 }
 
-/* Not by its ready time: each change of that would wake the context, also in its own thread. */
+/* Uses no ready time: each change of that would wake the context, even in its own thread. */
 static gboolean
 queue_source_prepare (GSource *source,
                       int     *timeout)
@@ -174,15 +175,15 @@ queue_source_dispatch (GSource     *source,
 
   owner = g_weak_ref_get (&self->owner);
 
-  /* Its last reference was dropped in another thread, which closes the queue next. */
+  /* Another thread has dropped the last reference, and closes the queue next. */
   if (owner == NULL)
     {
       atomic_store (&self->ready, FALSE);
       return G_SOURCE_CONTINUE;
     }
 
-  /* One at a time: a handler may run the loop, close the tunnel or drop it, and
-   * the application's other sources want their turn as well. */
+  /* One event at a time: a handler may iterate the loop, or close or drop the tunnel, and the application's other
+   * sources must get their turn. */
   tcp_lock (&self->lock);
   if (!self->closed)
     {
@@ -218,8 +219,8 @@ static GSourceFuncs queue_source_funcs = {
   .finalize = queue_source_finalize,
 };
 
-/* @func is called in @context, until the queue is closed, and @owner, of which @user_data may be
- * a part, is held meanwhile. The queue itself does not keep it alive. */
+/* @func is called in @context, until the queue is closed; @owner, of which @user_data may be a part, is referenced
+ * during the call. The queue itself does not keep the owner alive. */
 TcpEventQueue *
 tcp_event_queue_new (GMainContext *context,
                      GObject      *owner,
@@ -242,7 +243,7 @@ tcp_event_queue_new (GMainContext *context,
   self->source = g_source_new (&queue_source_funcs, sizeof (QueueSource));
   ((QueueSource *) self->source)->queue = tcp_event_queue_ref (self);
   g_source_set_static_name (self->source, "[tcptunnel] events");
-  /* A handler may iterate the context, as a dialog does. */
+  /* A handler may iterate the context, for example for a dialog. */
   g_source_set_can_recurse (self->source, TRUE);
   tcp_tsan_release (self->source);
   g_source_attach (self->source, self->context);
@@ -274,7 +275,7 @@ tcp_event_queue_unref (TcpEventQueue *self)
   g_free (self);
 }
 
-/* To be called with the lock held; takes out what has no room any more. */
+/* Removes events that exceed the limits. Called with the lock held. */
 static void
 queue_make_room (TcpEventQueue *self,
                  GQueue        *dropped)
@@ -295,7 +296,7 @@ queue_make_room (TcpEventQueue *self,
       }
 }
 
-/* To be called with the lock held, when it is in the queue. */
+/* Called with the lock held, when the event is queued. */
 static void
 queue_enlist (TcpEventQueue *self,
               TcpEvent      *event)
@@ -332,8 +333,8 @@ event_new (TcpEventType  type,
   return event;
 }
 
-/* To be called with the lock held. Takes the event. Whether the context is to be woken, without the
- * lock, for which the thread that wakes up would have to wait. */
+/* Takes ownership of the event. Called with the lock held. Returns whether to wake the context, which the caller does
+ * without the lock, since the thread that wakes up would have to wait for it. */
 static gboolean
 queue_append_locked (TcpEventQueue *self,
                      TcpEvent      *event)
@@ -345,7 +346,7 @@ queue_append_locked (TcpEventQueue *self,
   return !atomic_exchange (&self->ready, TRUE);
 }
 
-/* Takes the event. */
+/* Takes ownership of the event. */
 static void
 queue_push (TcpEventQueue *self,
             TcpEvent      *event)
@@ -442,7 +443,7 @@ tcp_event_queue_push_token_required (TcpEventQueue *self,
   queue_push (self, event);
 }
 
-/* Takes the object. */
+/* Takes ownership of the object. */
 void
 tcp_event_queue_push_authenticate (TcpEventQueue *self,
                                    GObject       *authentication)
@@ -477,7 +478,7 @@ tcp_event_queue_push_address (TcpEventQueue *self)
   queue_push (self, event_new (TCP_EVENT_ADDRESS, NULL));
 }
 
-/* Events of these types are left to tcp_event_queue_wait(). */
+/* Leaves events of these types to tcp_event_queue_wait (). */
 void
 tcp_event_queue_claim (TcpEventQueue *self,
                        guint          types)
@@ -487,9 +488,9 @@ tcp_event_queue_claim (TcpEventQueue *self,
   tcp_unlock (&self->lock);
 }
 
-/* Whether the calling thread is the one that handles events, which it may then do until
- * tcp_event_queue_leave(): it owns the context. While no thread does, the context belongs to the
- * thread that owned it when the queue was made; the default one is also that of the main thread. */
+/* Whether the calling thread handles the events, and may do so until tcp_event_queue_leave (): it owns the context.
+ * While no thread does, the context belongs to the thread that owned it when the queue was made; the default context
+ * also belongs to the main thread. */
 gboolean
 tcp_event_queue_enter (TcpEventQueue *self)
 {
@@ -505,9 +506,9 @@ tcp_event_queue_leave (TcpEventQueue *self)
   g_main_context_release (self->context);
 }
 
-/* Blocks until there is an event of these types, which then overtakes others. NULL if @over
- * has become true, see tcp_event_queue_wake(), or @deadline has passed, in monotonic time, or
- * a handler of a signal has forked meanwhile and this is the child. */
+/* Blocks until there is an event of these types, which then overtakes others. NULL if @over has become TRUE, see
+ * tcp_event_queue_wake (), or @deadline, in monotonic time, has passed, or a signal handler has forked meanwhile and
+ * this is the child. */
 TcpEvent *
 tcp_event_queue_wait (TcpEventQueue *self,
                       guint          types,
@@ -529,7 +530,7 @@ tcp_event_queue_wait (TcpEventQueue *self,
   return event;
 }
 
-/* Has all who wait look again whether their wait is over. */
+/* Makes all threads that wait check whether their wait is over. */
 void
 tcp_event_queue_wake (TcpEventQueue *self)
 {
@@ -541,8 +542,8 @@ tcp_event_queue_wake (TcpEventQueue *self)
   tcp_unlock (&self->lock);
 }
 
-/* Takes no further events. What is in it, of which only the ends of connections are left if the rest is to be dropped,
- * is still handled in the main context, and then the end. */
+/* Accepts no more events. Queued events, of which only closings are left if the rest is dropped (@drop), are still
+ * handled in the main context, followed by the end. */
 void
 tcp_event_queue_finish (TcpEventQueue *self,
                         gboolean       drop,
@@ -588,7 +589,7 @@ tcp_event_queue_finish (TcpEventQueue *self,
   g_queue_clear_full (&dropped, (GDestroyNotify) tcp_event_free);
 }
 
-/* The ends of connections that @former has left are handled here, if it is not closed yet. */
+/* Closings that @former has left are handled in this queue, if it is not closed yet. */
 void
 tcp_event_queue_adopt (TcpEventQueue *self,
                        TcpEventQueue *former)
@@ -612,8 +613,8 @@ tcp_event_queue_adopt (TcpEventQueue *self,
     g_main_context_wakeup (self->context);
 }
 
-/* After this no event is handled any more; those that wait are left to the caller, in @ends, unless that is NULL, the
- * ends of connections whose beginning was handled. */
+/* After this no event is handled any more. Queued events are moved to @events, except closings of connections whose
+ * opening was handled: these are moved to @ends, unless that is NULL. */
 static void
 queue_close (TcpEventQueue *self,
              GQueue        *ends,
@@ -645,7 +646,7 @@ queue_close (TcpEventQueue *self,
     }
 }
 
-/* Drops those that wait, but leaves @ends to the caller, unless that is NULL: see queue_close(). */
+/* Drops queued events, except those that are moved to @ends, unless that is NULL: see queue_close (). */
 void
 tcp_event_queue_close (TcpEventQueue *self,
                        GQueue        *ends)
@@ -656,7 +657,8 @@ tcp_event_queue_close (TcpEventQueue *self,
   g_queue_clear_full (&events, (GDestroyNotify) tcp_event_free);
 }
 
-/* The same, but reports the end, see tcp_event_queue_finish(). FALSE if that was handled or there is none. */
+/* The same, but returns the values of the end, see tcp_event_queue_finish (). FALSE if the end was handled or there is
+ * none. */
 gboolean
 tcp_event_queue_close_at_end (TcpEventQueue *self,
                               GQueue        *ends,
@@ -698,7 +700,7 @@ tcp_event_queue_get_length (TcpEventQueue *self)
   return length;
 }
 
-/* How many connections the application will not see, as it was too slow. */
+/* The number of connections that are not delivered, since the application was too slow. */
 guint64
 tcp_event_queue_get_n_dropped (TcpEventQueue *self)
 {

@@ -10,27 +10,27 @@
 
 G_BEGIN_DECLS
 
-/* What an engine reports to the public object. Events are handled in the main context of the
- * application, or by a blocking call that waits for them. */
+/* The events that an engine reports to the public object. They are handled in the main context of the application, or
+ * by a blocking call that waits for them. */
 typedef enum
 {
-  TCP_EVENT_STARTED,           /* error if it did not; object: the address, text: the URI */
+  TCP_EVENT_STARTED,           /* error if it failed; object: the address, text: the URI */
   TCP_EVENT_STATE,             /* value */
   TCP_EVENT_RETRY,             /* error, value: the attempt, id: ms until then */
-  TCP_EVENT_CONNECTION_OPENED, /* record, object: the address of the client or none */
-  TCP_EVENT_CONNECTION_CLOSED, /* record, error or none */
+  TCP_EVENT_CONNECTION_OPENED, /* record, object: the address of the client or NULL */
+  TCP_EVENT_CONNECTION_CLOSED, /* record, error or NULL */
   TCP_EVENT_TOKEN_REQUIRED,    /* id: the number of the token that was refused */
-  TCP_EVENT_AUTHENTICATE,      /* object: of whom the application is asked */
+  TCP_EVENT_AUTHENTICATE,      /* object: the TcpAuthentication */
   TCP_EVENT_DRAINED,           /* or not: error, id of the wait that was cancelled */
   TCP_EVENT_FAILED,            /* error; the last event of an engine */
 
-  /* These are the runner's own. */
-  TCP_EVENT_OVER,    /* error or none for a close, ends: nothing is emitted, but the rest of the run is its end */
-  TCP_EVENT_ADDRESS, /* the address is another, or there is none any more */
+  /* made by the runner itself */
+  TCP_EVENT_OVER,    /* error, or NULL for a close, ends: not emitted; only the end of the run follows */
+  TCP_EVENT_ADDRESS, /* the address has changed, or there is none any more */
   TCP_EVENT_CLOSED,  /* value: the last state before; the last event of a queue */
 } TcpEventType;
 
-/* Several types at once. */
+/* Masks for several types. */
 #define TCP_EVENT_MASK(type) (1u << (type))
 #define TCP_EVENT_ANY (~0u)
 
@@ -38,26 +38,27 @@ typedef struct
 {
   TcpEventType type;
   int value;
-  guint run; /* of the runner; set when it is emitted */
+  guint run; /* of the runner; set when the event is emitted */
   guint64 id;
   GObject *object;
   char *text;
   GError *error;
   TcpRecord *record;
-  GQueue *ends; /* of connections: of TcpEvent; not owned */
+  GQueue *ends; /* closings of connections: of TcpEvent; not owned */
   GList *link; /* in the queue */
-  GList *closed; /* the end of the connection that this is the beginning of, if both are in the queue; and there it is: */
-  GList *complete;
+  GList *closed; /* of an opening: the closing of that connection, if both are queued */
+  GList *complete; /* then the link of this opening in the queue of complete ones */
 } TcpEvent;
 
 void tcp_event_free (TcpEvent *event);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpEvent, tcp_event_free)
 
-/* An application that never iterates its main context must not make the queue grow. Of connections whose beginning
- * and end are both pending it keeps the last, with so many events, and as many of states and attempts, and the last
- * refusal of a token. Of authentications whoever pushes them keeps account. Everything else about connections is kept, so that the application's list has each open one: there are no
- * more such events than connections that are open, or were when the application last handled events. */
+/* An application that never iterates its main context must not make the queue grow without bound. Of connections whose
+ * opening and closing are both queued, the last ones are kept, with at most this many events; the same number of states
+ * and attempts is kept, and the last refusal of a token. The number of authentications is limited by the code that
+ * pushes them. All other events of connections are kept, so that the application's list contains each open one: there
+ * are no more of them than connections that are open, or were when the application last handled events. */
 #define TCP_EVENT_QUEUE_CAP 1024
 
 typedef struct _TcpEventQueue TcpEventQueue;

@@ -10,21 +10,21 @@
 
 #include <tcptunnel/tcptunnel.h>
 
-/* How many descriptors a start takes, or holds for a moment. */
+/* The number of descriptors that a start uses, some of them only for a moment. */
 #define START_DESCRIPTORS 10
 
-/* What an end takes away from the runner, under the lock; the rest is done without it. */
+/* The parts that an end takes from the runner, under the lock; the rest of the end is done without it. */
 typedef struct
 {
   gpointer engine;
   gboolean is_inherited; /* from the parent of this process */
   guint run;
   TcpEventQueue *events;
-  GQueue ends; /* of connections, on their way: of TcpEvent */
+  GQueue ends; /* closings of connections that are queued: of TcpEvent */
   GQueue waits;
   gboolean was_active;
-  int state; /* the last before the end */
-  GSocketAddress *former_address; /* of the engine before; the application may have put code of its own on it */
+  int state; /* the last one before the end */
+  GSocketAddress *former_address; /* of the former engine; freeing it may run code that the application has attached */
 } Remains;
 
 void
@@ -62,36 +62,36 @@ tcp_runner_unlock (TcpRunner *self)
 
 /* Ends */
 
-/* Whether the engine runs in a process that this one was forked from. */
+/* Whether the engine runs in the process that has forked this one. */
 static gboolean
 runner_is_inherited (TcpRunner *self)
 {
   return self->fork_count != tcp_fork_count ();
 }
 
-/* To be called with the lock held. Whether there is an engine of this process that has not ended. */
+/* Whether there is an engine of this process that has not ended. Called with the lock held. */
 gboolean
 tcp_runner_has_engine (TcpRunner *self)
 {
   return self->engine != NULL && !runner_is_inherited (self) && !tcp_status_get (self->status, ended);
 }
 
-/* To be called with the lock held. From a successful start until the end. */
+/* TRUE from a successful start until the end. Called with the lock held. */
 gboolean
 tcp_runner_is_active (TcpRunner *self)
 {
   return self->active && tcp_runner_has_engine (self);
 }
 
-/* To be called with the lock held. Whether a close has no other thread to wait for. */
+/* Whether a close has no other thread to wait for. Called with the lock held. */
 gboolean
 tcp_runner_can_close_at_once (TcpRunner *self)
 {
   return !self->closing && (self->engine == NULL || runner_is_inherited (self));
 }
 
-/* To be called with the lock held, while the engine runs or is started. Until the end, see
- * runner_end(), starts and other closes wait. */
+/* Called with the lock held, while the engine runs or is being started. Until the end, see runner_end (), starts and
+ * other closes wait. */
 static Remains
 runner_take (TcpRunner *self)
 {
@@ -118,8 +118,8 @@ runner_take (TcpRunner *self)
   return remains;
 }
 
-/* Not g_cancellable_disconnect(), which waits for handlers that run: one of them may be the
- * application's that has called us. To be called when the wait is not in the list any more. */
+/* g_cancellable_disconnect () would wait for running handlers: one of them may be the application's that has called us.
+ * Called when the wait is not in the list any more. */
 static void
 wait_forget_cancellable (TcpWait *wait)
 {
@@ -165,7 +165,7 @@ runner_end_waits (TcpRunner    *self,
     }
 }
 
-/* Whether this thread may emit: see tcp_event_queue_enter(). */
+/* Whether this thread may emit signals: see tcp_event_queue_enter (). */
 static gboolean
 events_are_here (TcpEventQueue *events)
 {
@@ -185,7 +185,7 @@ runner_emit_here (TcpRunner *self,
   self->klass->emit (self->owner, engine, event);
 }
 
-/* @quiet: only what is not heard. */
+/* @quiet: updates the state only, without signals. */
 static void
 runner_emit_end (TcpRunner *self,
                  Remains   *remains,
@@ -214,8 +214,8 @@ runner_set_fork_error (TcpRunner  *self,
                _(self->klass->noun));
 }
 
-/* To be called with the lock held. A close that was under way in another thread of the parent does not end here:
- * what it left is done with. */
+/* Called with the lock held. A close in another thread of the parent does not end in a forked child: the state that it
+ * left is cleared. */
 static void
 runner_wait_for_close (TcpRunner *self)
 {
@@ -228,13 +228,13 @@ runner_wait_for_close (TcpRunner *self)
   tcp_status_end (self->status);
 }
 
-/* The threads of an engine that was inherited are not here, and what they were at may be half done.
- * It is left as it is; its descriptors were closed at the fork. */
+/* The threads of an inherited engine do not exist here, and its state may be inconsistent. It is left as it is; its
+ * descriptors were closed at the fork. */
 static void
 runner_abandon (TcpRunner *self,
                 gpointer   engine)
 {
-  static GSList *abandoned = NULL; /* so that leak checkers find them. Without a lock, which a fork might find held. */
+  static GSList *abandoned = NULL; /* lets leak checkers find them; without a lock, which could be held at a fork */
   GSList *link = g_slist_prepend (NULL, engine);
 
   do
@@ -243,9 +243,9 @@ runner_abandon (TcpRunner *self,
   tcp_status_end (self->status);
 }
 
-/* Closes the engine, ends all waits and emits the end. @in_order: the waits end with @error or none; else
- * they end with %TCP_TUNNEL_ERROR_CLOSED, and pending events are dropped. @event is the last to be
- * emitted, NULL for that of a close; if nothing is to be emitted any more, @quiet is set. */
+/* Closes the engine, ends all waits and emits the end. @in_order: the waits end with @error or without one; otherwise
+ * they end with %TCP_TUNNEL_ERROR_CLOSED, and pending events are dropped. @event is the last to be emitted, NULL for
+ * that of a close; if nothing may be emitted any more, @quiet is set. */
 static void
 runner_end (TcpRunner    *self,
             Remains      *remains,
@@ -290,8 +290,8 @@ runner_end (TcpRunner    *self,
   g_clear_object (&remains->former_address);
 }
 
-/* To be called with the lock held, while there is no engine; releases it. A close in another thread has left its end
- * to this one, in which nothing is emitted any more once its own close has returned. */
+/* Called with the lock held, while there is no engine; releases the lock. A close in another thread has left its end to
+ * this one, in which nothing is emitted any more once its own close has returned. */
 static void
 runner_close_rest (TcpRunner *self,
                    gboolean   quiet)
@@ -314,7 +314,7 @@ runner_close_rest (TcpRunner *self,
   g_queue_clear_full (&remains.ends, (GDestroyNotify) tcp_event_free);
 }
 
-/* @run: the one that is to be closed, or 0 for any. */
+/* @run: the one to close, or 0 for any. */
 static void
 runner_close (TcpRunner *self,
               guint      run,
@@ -348,7 +348,7 @@ tcp_runner_close (TcpRunner *self)
   runner_close (self, 0, FALSE);
 }
 
-/* Does nothing if it was started again since. */
+/* Does nothing if the owner was started again since. */
 void
 tcp_runner_close_run (TcpRunner *self,
                       guint      run)
@@ -358,7 +358,7 @@ tcp_runner_close_run (TcpRunner *self,
   runner_close (self, run, FALSE);
 }
 
-/* As a close of which nothing is emitted. */
+/* Like a close, but emits nothing. */
 void
 tcp_runner_dispose (TcpRunner *self)
 {
@@ -367,7 +367,7 @@ tcp_runner_dispose (TcpRunner *self)
 
 /* Events */
 
-/* To be called with the lock held. The caller owns what it returns, or NULL. */
+/* The caller owns the result, which may be NULL. Called with the lock held. */
 static TcpWait *
 runner_take_wait (TcpRunner *self,
                   guint64    id)
@@ -385,8 +385,7 @@ runner_take_wait (TcpRunner *self,
   return NULL;
 }
 
-/* @here: the address is emitted before the wait for the start ends, so that a handler can
- * still make it fail. */
+/* @here: the address is emitted before the wait for the start ends, so that a handler can still make it fail. */
 static void
 runner_handle_started (TcpRunner     *self,
                        TcpEventQueue *events,
@@ -421,7 +420,7 @@ runner_handle_started (TcpRunner     *self,
   else
     tcp_event_queue_push_address (events);
 
-  /* It may have been closed, and even started again. */
+  /* The owner may have been closed, and even started again. */
   tcp_runner_lock (self);
   if (self->events == events && self->starting)
     {
@@ -485,7 +484,7 @@ runner_handle_failed (TcpRunner     *self,
   runner_end (self, &remains, TRUE, event->error, event, FALSE);
 }
 
-/* Only in the context of the events. One of a former engine is dropped. */
+/* Called in the context of the events. An event of a former engine is dropped. */
 static void
 runner_emit (TcpRunner     *self,
              TcpEventQueue *events,
@@ -515,7 +514,7 @@ runner_emit (TcpRunner     *self,
     self->klass->unref (engine);
 }
 
-/* @here: this is the thread that may emit. */
+/* @here: this thread may emit signals. */
 static void
 runner_handle (TcpRunner     *self,
                TcpEventQueue *events,
@@ -558,7 +557,7 @@ cancel_data_free (gpointer user_data)
   g_free (data);
 }
 
-/* In any thread. */
+/* Called in any thread. */
 static void
 on_cancelled (GCancellable *cancellable,
               gpointer      user_data)
@@ -569,7 +568,7 @@ on_cancelled (GCancellable *cancellable,
   data->klass->cancel (data->engine, data->wait);
 }
 
-/* To be called with the lock held. */
+/* Called with the lock held. */
 static void
 runner_add_wait (TcpRunner *self,
                  TcpWait   *wait,
@@ -580,7 +579,7 @@ runner_add_wait (TcpRunner *self,
   g_queue_push_tail (&self->waits, tcp_wait_ref (wait));
 }
 
-/* When the engine can answer a cancellation. The wait may be over already. */
+/* Called when the engine can answer a cancellation. The wait may be over already. */
 static void
 runner_watch_cancellable (TcpRunner    *self,
                           gpointer      engine,
@@ -614,9 +613,9 @@ runner_watch_cancellable (TcpRunner    *self,
     g_signal_handler_disconnect (cancellable, id);
 }
 
-/* Blocks until the wait is over, or until @deadline. This thread handles all events if they are
- * its own, as no other thread does meanwhile. Otherwise it takes only that which ends the wait,
- * unless the thread whose events they are was quicker. */
+/* Blocks until the wait is over, or until @deadline. If the events belong to this thread, it handles all of them, since
+ * no other thread does meanwhile. Otherwise it only takes the event that ends the wait, unless the thread to which the
+ * events belong was faster. */
 static void
 runner_wait_until (TcpRunner *self,
                    TcpWait   *wait,
@@ -634,7 +633,7 @@ runner_wait_until (TcpRunner *self,
           tcp_log_thread_settle ();
           runner_handle (self, wait->events, event, here);
         }
-      /* However many there are. */
+      /* Checked after each event, however many there are. */
       if (g_get_monotonic_time () >= deadline)
         break;
     }
@@ -656,9 +655,8 @@ runner_wait (TcpRunner  *self,
   return tcp_wait_report (wait, error);
 }
 
-/* Blocks for @timeout milliseconds at most. FALSE without an error if there is more to do. An
- * error is left to the next step, which does not block: PyGObject cannot make an exception
- * of it while a signal waits for its handler. */
+/* Blocks for at most @timeout milliseconds. FALSE without an error if the wait is not over. An error is left to the
+ * next step, which does not block: PyGObject cannot raise it as an exception while a signal waits for its handler. */
 static gboolean
 runner_wait_step (TcpRunner     *self,
                   TcpWait       *wait,
@@ -685,8 +683,8 @@ runner_wait_step (TcpRunner     *self,
 
 /* Start */
 
-/* To be called with the lock held, which it lets go of for a while if an engine has to be
- * closed that ended by itself, of which a program without a main loop was not notified. */
+/* Called with the lock held, which it releases for a while if it has to close an engine that has ended by itself, which
+ * a program without a main loop was not notified of. */
 static gboolean
 runner_may_start (TcpRunner     *self,
                   GCancellable  *cancellable,
@@ -764,7 +762,7 @@ launch_run (GTask        *task,
   tcp_tsan_release (self);
 }
 
-/* In a thread of GLib's, as the caller does not want to block. */
+/* Runs in a thread of GLib's, since the caller must not block. */
 static void
 launch_in_thread (const TcpRunnerClass *klass,
                   gpointer              engine,
@@ -781,7 +779,7 @@ launch_in_thread (const TcpRunnerClass *klass,
   g_task_run_in_thread (task, launch_run);
 }
 
-/* Makes an engine and starts it, which @wait reports, unless this fails. */
+/* Makes an engine and starts it, which @wait reports, unless this function fails. */
 static gboolean
 runner_begin_start (TcpRunner     *self,
                     TcpWait       *wait,
@@ -794,8 +792,8 @@ runner_begin_start (TcpRunner     *self,
   g_autoptr (GError) why = NULL;
   gpointer engine = NULL;
 
-  /* GLib ends a program that has none left for one of its contexts, and a start makes several, some of them
-   * on threads that could not report it. */
+  /* GLib aborts a program that has no descriptor left for a context, and a start makes several contexts, some of them
+   * on threads that could not report an error. */
   if (!tcp_descriptors_try (START_DESCRIPTORS, &why))
     {
       g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
@@ -859,7 +857,7 @@ tcp_runner_start_async (TcpRunner           *self,
   GError *error = NULL;
 
   g_task_set_source_tag (task, source_tag);
-  /* The engine answers a cancellation, once it has cleaned up. */
+  /* The engine answers a cancellation, after it has cleaned up. */
   g_task_set_check_cancellable (task, FALSE);
   if (!runner_begin_start (self, wait, cancellable, &error))
     g_task_return_error (task, error);
@@ -876,7 +874,7 @@ tcp_runner_start (TcpRunner     *self,
   return runner_begin_start (self, wait, cancellable, error) && runner_wait (self, wait, error);
 }
 
-/* The same in steps that block for @timeout milliseconds at most. */
+/* The same in steps that block for at most @timeout milliseconds. */
 gboolean
 tcp_runner_start_step (TcpRunner     *self,
                        guint          timeout,
@@ -897,7 +895,7 @@ tcp_runner_start_step (TcpRunner     *self,
   return runner_wait_step (self, wait, timeout, cancellable, error);
 }
 
-/* A reference to the engine, if it runs. It may be closed by the time that it is used. */
+/* Returns a reference to the engine, if it runs. It may be closed by the time that it is used. */
 gpointer
 tcp_runner_ref_engine (TcpRunner  *self,
                        GError    **error)
@@ -917,7 +915,7 @@ tcp_runner_ref_engine (TcpRunner  *self,
 
 /* Drain */
 
-/* FALSE without an error if there is nothing to wait for: then it is closed. */
+/* FALSE without an error if there is nothing to wait for, and the owner is closed. */
 static gboolean
 runner_begin_drain (TcpRunner     *self,
                     TcpWait       *wait,

@@ -9,41 +9,41 @@
 
 G_BEGIN_DECLS
 
-/* What tunnel and gateway have in common: to start an engine, blocking or not, to pass on
- * its events, to drain it, and to close it. */
+/* The common part of tunnel and gateway: starts an engine, blocking or not, passes on its events, drains it, and closes
+ * it. */
 typedef struct
 {
   const char *noun; /* "the tunnel" */
 
-  /* NULL, or what has to be asked of the application first. */
+  /* Collects data from the application; nullable. */
   gboolean (*collect) (gpointer   owner,
                        GError   **error);
   /* Checks the settings and makes an engine. Called with the lock held. */
   gpointer (*make) (gpointer        owner,
                     TcpEventQueue  *events,
                     GError        **error);
-  /* NULL, or what has to be done before the start and may block. */
+  /* Does the part of the start that may block; nullable. */
   gboolean (*prepare) (gpointer   engine,
                        GError   **error);
   gpointer (*ref) (gpointer engine);
   void (*unref) (gpointer engine);
 
-  /* These are called from any thread, also after the close. */
+  /* The following are called from any thread, even after the close. */
 
-  /* Answered by TCP_EVENT_STARTED. It comes first, unless there is something to prepare. */
+  /* Answered by TCP_EVENT_STARTED. The first call, except prepare (). */
   void (*start) (gpointer engine);
-  /* Answered by TCP_EVENT_DRAINED; NULL if it cannot be drained. */
+  /* Answered by TCP_EVENT_DRAINED; NULL for an engine that cannot be drained. */
   void (*drain) (gpointer engine,
                  guint64  wait,
                  guint    timeout);
-  /* Makes a start fail that is under way, or ends the wait for a drain. */
+  /* Makes a start in progress fail, or ends the wait for a drain. */
   void (*cancel) (gpointer engine,
                   guint64  wait);
   /* Returns when the port is free. Called once. */
   void (*close) (gpointer engine);
 
-  /* Emits what the event is about. Only in the context that was the default of the thread
-   * that started. @engine is NULL for one that is gone. */
+  /* Emits the signals of an event. Only called in the context that was the default of the thread of the start. @engine
+   * is NULL if the engine is gone. */
   void (*emit) (gpointer  owner,
                 gpointer  engine,
                 TcpEvent *event);
@@ -55,23 +55,24 @@ typedef struct
   GObject *owner; /* not counted: the runner is a part of it */
   TcpStatus *status;
 
-  /* Under it are the fields below, and those of the owner that more than one thread uses.
-   * Neither the application nor anything that blocks is called with it. */
+  /* Protects the fields below, and those of the owner that several threads use. No code calls the application, or
+   * blocks, while it holds the lock. */
   TcpLock lock;
   GCond cond;
 
   gpointer engine;
-  guint run;             /* how many engines there were, with this one */
-  guint fork_count;      /* of the process that the last engine was started in */
-  TcpEventQueue *events; /* of the engine, or of a former one if there is something to emit */
+  guint run;             /* the number of engines so far, including this one */
+  guint fork_count;      /* of the process in which the last engine was started */
+  TcpEventQueue *events; /* of the engine, or of a former one with pending events */
   gboolean active;       /* from a successful start to the end */
-  GSocketAddress *address; /* NULL where it listens nowhere itself */
+  GSocketAddress *address; /* NULL if it does not listen itself */
   char *uri;
-  GSocketAddress *last_address; /* of the last engine, if there is none: its borrowers may use it until the next start */
+  GSocketAddress *last_address; /* of the last engine, if there is none now: callers that have borrowed it may use it
+                                 * until the next start */
   gboolean starting;
-  gboolean closing; /* a thread waits for the engine's end, */
-  guint close_fork_count; /* one of this process */
-  gboolean draining; /* new connections are not taken any more */
+  gboolean closing; /* a thread waits for the end of the engine */
+  guint close_fork_count; /* that of this thread's process */
+  gboolean draining; /* no new connections are accepted */
   GQueue waits;     /* of TcpWait */
   guint64 last_wait;
 } TcpRunner;

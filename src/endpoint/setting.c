@@ -66,7 +66,7 @@ tcp_setting_of (GParamSpec *pspec)
   return g_param_spec_get_qdata (pspec, setting_quark ());
 }
 
-/* What is kept by a pointer that is copied and freed. */
+/* Whether the value is a pointer that is copied and freed. */
 static gboolean
 setting_is_pointer (const TcpSetting *self)
 {
@@ -110,7 +110,7 @@ tcp_setting_discard (const TcpSetting *self,
     g_free (pointer);
 }
 
-/* All values are those by default. */
+/* Sets all values to their defaults. */
 static void
 settings_reset (const TcpSettings *self,
                 gpointer           values)
@@ -141,7 +141,7 @@ tcp_settings_new (const TcpSettings *self)
   return values;
 }
 
-/* Copies what their rows know of. */
+/* Copies the fields that have rows. */
 gpointer
 tcp_settings_copy (const TcpSettings *self,
                    gconstpointer      values)
@@ -203,7 +203,7 @@ tcp_setting_get (const TcpSetting *self,
     }
 }
 
-/* What tcp_setting_set() takes of a value that is kept by a pointer. It is made before the lock is taken. */
+/* Copies a value that is a pointer, for tcp_setting_set (). Called before the lock is taken. */
 gpointer
 tcp_setting_prepare (const TcpSetting *self,
                      const GValue     *value)
@@ -236,8 +236,9 @@ setting_set_uint64 (const TcpSetting *self,
   return is_new;
 }
 
-/* Whether it is another than before. @pointer is that of tcp_setting_prepare(); afterwards it is one to be given to
- * tcp_setting_discard() once the lock was released, as the last reference to an object runs the application's code. */
+/* Returns whether the value has changed. @pointer is the result of tcp_setting_prepare (); afterwards the caller passes
+ * it to tcp_setting_discard () without the lock, since dropping the last reference to an object may run the
+ * application's code. */
 gboolean
 tcp_setting_set (const TcpSetting *self,
                  gpointer          values,

@@ -35,16 +35,16 @@ typedef struct
   TcpSettingKind kind;
   gsize offset;          /* of the field in the settings */
   GType (*type) (void);  /* of an enum, an object or a boxed value */
-  gint64 minimum;        /* of a number, like the next two */
+  gint64 minimum;        /* of a number, as are the next two */
   gint64 maximum;
-  gint64 initial;        /* the default; of an enum and a boolean too */
+  gint64 initial;        /* the default; also of an enum and a boolean */
   const char *text;      /* the default of a string */
-  guint64 least;         /* a number of 64 bits that is less, but not 0, is raised to it */
+  guint64 least;         /* a smaller 64-bit number other than 0 is raised to this */
   gboolean is_secret;    /* it can be set but not read */
   gboolean is_construct_only;
 
-  /* These are called with the endpoint's lock held. */
-  void (*changed) (TcpEndpoint *endpoint); /* each time that it was set, also to what it was */
+  /* called with the lock of the endpoint held */
+  void (*changed) (TcpEndpoint *endpoint); /* called each time that it is set, even to the same value */
   void (*get) (TcpEndpoint *endpoint,
                GValue      *value);
 } TcpSetting;

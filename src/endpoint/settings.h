@@ -6,20 +6,20 @@
 
 G_BEGIN_DECLS
 
-/* What the application asks of every endpoint; the settings of a class begin with it. The public object changes its
- * own; each engine has a copy of what held when it was started. See properties.c for what they mean. */
+/* The settings of every endpoint; those of a class begin with it. The public object changes its own; each engine has a
+ * copy of the values at its start. properties.c describes them. */
 typedef struct
 {
   char *name;
   TcpTunnelLogLevel log_level;
   char *hostname;
   guint port;
-  char *socket_path; /* in place of the two */
-  GSocket *socket;   /* in place of all three */
+  char *socket_path; /* instead of hostname and port */
+  GSocket *socket;   /* instead of all three */
   TcpTunnelResumption resumption;
-  guint connect_timeout;    /* ms */
-  guint keepalive_interval; /* ms */
-  guint keepalive_timeout;  /* ms */
+  guint connect_timeout;    /* in ms */
+  guint keepalive_interval; /* in ms */
+  guint keepalive_timeout;  /* in ms */
   guint max_connections;
   guint max_unacknowledged_bytes;
   guint max_window_bytes;

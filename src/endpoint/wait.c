@@ -4,7 +4,7 @@
 
 #include "base/ref-count.h"
 
-/* G_DEFINE_QUARK keeps it in a variable that threads race for. */
+/* G_DEFINE_QUARK would keep the quark in a variable without synchronization. */
 static GQuark
 wait_quark (void)
 {
@@ -42,7 +42,7 @@ tcp_wait_unref (TcpWait *self)
   g_free (self);
 }
 
-/* The one whose earlier steps had this cancellable, or NULL. */
+/* Returns the wait whose earlier steps had this cancellable, or NULL. */
 TcpWait *
 tcp_wait_find (GCancellable *cancellable)
 {
@@ -51,7 +51,7 @@ tcp_wait_find (GCancellable *cancellable)
   return self != NULL ? tcp_wait_ref (self) : NULL;
 }
 
-/* The next steps find it, until its result was reported. */
+/* The next steps find the wait, until its result was reported. */
 void
 tcp_wait_attach (TcpWait      *self,
                  GCancellable *cancellable)
@@ -59,14 +59,14 @@ tcp_wait_attach (TcpWait      *self,
   g_object_set_qdata_full (G_OBJECT (cancellable), wait_quark (), tcp_wait_ref (self), (GDestroyNotify) tcp_wait_unref);
 }
 
-/* For the steps to come there is no such wait any more. */
+/* Further steps do not find the wait any more. */
 void
 tcp_wait_detach (GCancellable *cancellable)
 {
   g_object_set_qdata (G_OBJECT (cancellable), wait_quark (), NULL);
 }
 
-/* Takes @error. To be called once, from any thread. */
+/* Takes ownership of @error. Called once, from any thread. */
 void
 tcp_wait_end (TcpWait *self,
               GError  *error)
@@ -93,7 +93,7 @@ tcp_wait_is_over (TcpWait *self)
   return atomic_load (&self->over);
 }
 
-/* What the call returns once it is over. */
+/* Returns the result of the call, once it is over. */
 gboolean
 tcp_wait_report (TcpWait  *self,
                  GError  **error)

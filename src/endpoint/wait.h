@@ -8,21 +8,21 @@
 
 G_BEGIN_DECLS
 
-/* A start or a drain that a caller waits for: with a task, in one blocking call, or in
- * several short ones, which belong together because they are given the same cancellable. */
+/* A start or a drain that a caller waits for: with a task, in one blocking call, or in several short ones, which are
+ * identified by their cancellable. */
 typedef struct
 {
-  gatomicrefcount refs; /* the last to let go may be a collector in another thread */
+  gatomicrefcount refs; /* the last reference may be dropped by a garbage collector in another thread */
   guint64 id;           /* 0 for the start, from 1 for drains */
   GTask *task;          /* NULL if a thread blocks */
-  TcpEventQueue *events; /* whose waiters are woken at the end; NULL until it has begun */
+  TcpEventQueue *events; /* those whose waiters are woken at the end; NULL until it has begun */
 
-  /* Under the lock of the runner. */
+  /* under the lock of the runner */
   GCancellable *cancellable;
   gulong cancelled_id;
 
   atomic_bool over;
-  GError *error; /* of a call that blocks, once it is over */
+  GError *error; /* for a call that blocks, once it is over */
 } TcpWait;
 
 TcpWait *tcp_wait_new (GTask *task);

@@ -417,7 +417,7 @@ access_log_close (AccessLog *self)
   while (!self->has_ended && g_cond_wait_until (&self->cond, &self->mutex, deadline))
     ;
   if (!self->has_ended)
-    log_warn ("the access log was not written in time; %d lines are lost", MAX (g_async_queue_length (self->queue) - 1, 0));
+    log_warn ("the access log was not written in time, and lines are lost: %d", MAX (g_async_queue_length (self->queue) - 1, 0));
   g_mutex_unlock (&self->mutex);
   log_unref (self);
 }

@@ -3,6 +3,7 @@
 #include "cli/activation.h"
 
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -138,7 +139,7 @@ activation_take (const char  *name,
     {
       socket = g_socket_new_from_fd (one->fd, error);
       if (socket == NULL)
-        g_prefix_error (error, "the socket “%s” that the service manager has passed: ", one->name);
+        g_prefix_error (error, _("the socket “%s” that the service manager has passed: "), one->name);
       else
         one->fd = -1;
       return socket;
@@ -146,19 +147,19 @@ activation_take (const char  *name,
 
   if (!activation_has_sockets ())
     g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                         "the service manager has passed no socket (LISTEN_FDS); a .socket unit does that");
+                         _("the service manager has passed no socket (LISTEN_FDS); a .socket unit does that"));
   else if (rest == NULL)
     g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                         "each socket that the service manager has passed is used elsewhere");
+                         _("each socket that the service manager has passed is used elsewhere"));
   else if (n == 0)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 "the service manager has passed no socket of the name “%s” that is not used elsewhere, but: %s", name, rest);
+                 _("the service manager has passed no socket of the name “%s” that is not used elsewhere, but: %s"), name, rest);
   else if (name == NULL)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 "the service manager has passed several sockets; name one of them, as in systemd:%s: %s", one->name, rest);
+                 _("the service manager has passed several sockets; name one of them, as in systemd:%s: %s"), one->name, rest);
   else
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 "the service manager has passed %u sockets of the name “%s”, and one is needed; ListenStream=PORT alone is "
-                 "one for IPv4 and IPv6", n, name);
+                 _("the service manager has passed several sockets of the name “%s”, and one is needed; ListenStream=PORT "
+                   "alone is one for IPv4 and IPv6"), name);
   return NULL;
 }

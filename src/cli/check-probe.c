@@ -486,7 +486,7 @@ probe_connect (Probe   *self,
       g_ptr_array_set_size (finding->notes, 0);
       return;
     }
-  finding_set (finding, connected > 0 ? FINDING_OK : FINDING_FAILED, _("%u of %u addresses connected"), connected,
+  finding_set (finding, connected > 0 ? FINDING_OK : FINDING_FAILED, ngettext ("%u of %u address connected", "%u of %u addresses connected", attempts->len), connected,
                attempts->len);
 }
 
@@ -593,7 +593,7 @@ add_hosts (Finding    *finding,
         g_string_append_printf (line, "%s%s", i > 0 ? ", " : "", (char *) hosts->pdata[i]);
     }
   if (hosts->len > MAX_NAMES)
-    g_string_append_printf (line, ", %u more", hosts->len - MAX_NAMES);
+    g_string_append_printf (line, _(", %u more"), hosts->len - MAX_NAMES);
   json_object_set_array_member (object, "hosts", array);
   if (hosts->len > 0)
     finding_add_note (finding, _("  for %s"), line->str);

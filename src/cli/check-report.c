@@ -30,14 +30,14 @@ static const struct
   const char *nick; /* in JSON */
 } steps[N_STEPS] = {
   [STEP_URL] = { "URL", "url" },
-  [STEP_NAME] = { "Name", "name" },
-  [STEP_PROXY] = { "Proxy", "proxy" },
+  [STEP_NAME] = { N_("Name"), "name" },
+  [STEP_PROXY] = { N_("Proxy"), "proxy" },
   [STEP_TCP] = { "TCP", "tcp" },
   [STEP_TLS] = { "TLS", "tls" },
   [STEP_HTTP] = { "HTTP", "http" },
-  [STEP_TOKEN] = { "Token", "token" },
-  [STEP_PROTOCOL] = { "Protocol", "protocol" },
-  [STEP_ROUND_TRIP] = { "Round trip", "round-trip" },
+  [STEP_TOKEN] = { N_("Token"), "token" },
+  [STEP_PROTOCOL] = { N_("Protocol"), "protocol" },
+  [STEP_ROUND_TRIP] = { N_("Round trip"), "round-trip" },
 };
 
 static const struct
@@ -143,10 +143,11 @@ static char *
 format_finding (const Finding *finding)
 {
   const char *mark = view_is_unicode () ? results[finding->result].mark : results[finding->result].ascii_mark;
+  g_autofree char *label = view_pad (_(steps[finding->step].label), LABEL);
   GString *lines = g_string_new (NULL);
 
-  g_string_append_printf (lines, "%s%s%s %-*s  ", view_style (stdout, results[finding->result].style), mark,
-                          view_style (stdout, VIEW_PLAIN), LABEL, steps[finding->step].label);
+  g_string_append_printf (lines, "%s%s%s %s  ", view_style (stdout, results[finding->result].style), mark,
+                          view_style (stdout, VIEW_PLAIN), label);
   append_wrapped (lines, finding->detail, INDENT);
   for (guint i = 0; i < finding->notes->len; i++)
     {
@@ -234,7 +235,8 @@ void
 check_report_begin (CheckReport *self,
                     Step         step)
 {
-  g_autofree char *lead = g_strdup_printf ("%s %-*s", view_is_unicode () ? "…" : ".", LABEL, steps[step].label);
+  g_autofree char *label = view_pad (_(steps[step].label), LABEL);
+  g_autofree char *lead = g_strdup_printf ("%s %s", view_is_unicode () ? "…" : ".", label);
 
   if (!view_is_live ())
     return;

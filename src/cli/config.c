@@ -102,11 +102,11 @@ check_value (Config     *self,
   /* The value may hold a secret of its own. */
   if (setting == SETTING_REMOTE_URI && !g_str_has_prefix (value, "ws://") &&
       !g_str_has_prefix (value, "wss://"))
-    return fail (error, "%s must begin with ws:// or wss://", source);
+    return fail (error, _("%s must begin with ws:// or wss://"), source);
   if (setting == SETTING_TOKEN && !key_file_is_private (self->file))
     return fail (error,
-                 "%s: others may read the file; use token-file or token-command, "
-                 "or 'chmod 600 %s'",
+                 _("%s: others may read the file; use token-file or token-command, "
+                   "or 'chmod 600 %s'"),
                  source, config_get_path (self));
   return TRUE;
 }
@@ -144,7 +144,7 @@ read_headers (Config      *self,
                    source);
   for (char **header = headers; *header != NULL; header++)
     if (!key_file_is_private (self->file) && g_ascii_strncasecmp (*header, "Authorization:", strlen ("Authorization:")) == 0)
-      return fail (error, "%s: others may read the file, and it holds credentials; 'chmod 600 %s'", source, config_get_path (self));
+      return fail (error, _("%s: others may read the file, and it holds credentials; 'chmod 600 %s'"), source, config_get_path (self));
   settings->headers = g_steal_pointer (&headers);
   return TRUE;
 }
@@ -281,12 +281,12 @@ check_name (Config      *self,
   if (g_strv_contains ((const char *const *) names, name))
     return TRUE;
   if (*names == NULL)
-    return fail (error, "%s has no tunnel '%s', nor any other", config_get_path (self), name);
+    return fail (error, _("%s has no tunnel '%s', nor any other"), config_get_path (self), name);
   hint = suggest (name, (const char *const *) names, "");
   if (*hint != '\0')
-    return fail (error, "%s has no tunnel '%s'%s", config_get_path (self), name, hint);
+    return fail (error, _("%s has no tunnel '%s'%s"), config_get_path (self), name, hint);
   list = g_strjoinv (", ", names);
-  return fail (error, "%s has no tunnel '%s', only %s", config_get_path (self), name, list);
+  return fail (error, _("%s has no tunnel '%s', only %s"), config_get_path (self), name, list);
 }
 
 /**
@@ -309,6 +309,6 @@ config_read (Config    *self,
   place = key_file_get_place (self->file, settings->name, NULL);
   settings->place = g_strdup_printf ("%s:%u: [%s]", place.path, place.line, settings->name);
   if (!settings_has (settings, SETTING_REMOTE_URI))
-    return fail (error, "%s has no remote-uri, the URL of the gateway", settings->place);
+    return fail (error, _("%s has no remote-uri, the URL of the gateway"), settings->place);
   return TRUE;
 }

@@ -68,7 +68,7 @@ wait_until (gboolean (*condition) (gpointer data),
   g_source_remove (timeout);
   if (expired)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _("the tunnel is still %s after %d s"),
-                 format_state (tcp_tunnel_get_state (tunnel)), DEADLINE);
+                 format_state_name (format_state (tcp_tunnel_get_state (tunnel))), DEADLINE);
   return !expired;
 }
 
@@ -103,7 +103,7 @@ on_state_changed (TcpTunnel      *tunnel,
     return;
   self->broken = self->broken || state != TCP_TUNNEL_STATE_CONNECTED;
   self->back = self->broken && state == TCP_TUNNEL_STATE_CONNECTED;
-  print_moment (self, format_state (state));
+  print_moment (self, format_state_name (format_state (state)));
 }
 
 /* Sends a line and expects it back, with the numbers the service counts. */
@@ -118,7 +118,7 @@ say (GSocketConnection     *connection,
   g_autofree char *expected = g_strdup_printf (", line %u: %s", number, line);
   g_autofree char *answer = NULL;
 
-  view_print (stdout, "  %8s   %s\n", "sent", line);
+  view_print (stdout, "  %8s   %s\n", _("sent"), line);
   if (!demo_data_write_line (out, error, "%s", line))
     return FALSE;
   answer = demo_data_read_line (in, error);
@@ -128,7 +128,7 @@ say (GSocketConnection     *connection,
         g_set_error (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, _("the connection ended"));
       return FALSE;
     }
-  view_print (stdout, "  %8s   %s\n", "back", answer);
+  view_print (stdout, "  %8s   %s\n", _("back"), answer);
   if (!g_str_has_suffix (answer, expected))
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
@@ -159,7 +159,7 @@ break_and_go_on (Break       *self,
     ;
   self->start = g_get_monotonic_time ();
   demo_server_cut (relay);
-  print_moment (self, "the WebSocket is cut");
+  print_moment (self, _("the WebSocket is cut"));
   if (!wait_until (is_back, self, self->tunnel, error))
     return FALSE;
   *away = g_get_monotonic_time () - self->start;

@@ -128,7 +128,7 @@ on_state_changed (TcpTunnel      *tunnel,
   /* A cut may have hit an attempt, too. */
   if ((self->seen & (1u << state)) == 0)
     g_string_append_printf (self->states, "%s%s", self->seen != 0 ? ", " : "",
-                            format_state (state));
+                            format_state_name (format_state (state)));
   self->seen |= 1u << state;
   if (state == TCP_TUNNEL_STATE_CONNECTED)
     {
@@ -180,7 +180,7 @@ demo_cutter_end (DemoCutter  *self,
 
   self->arrived.part = 0;
   g_signal_handler_disconnect (self->tunnel, self->handler);
-  view_print (stdout, _("         %u cuts, resumed %u times, %s sent again\n"),
+  view_print (stdout, _("         cuts: %u, resumptions: %u, sent again: %s\n"),
               self->n_cuts, (guint) resumes, replayed);
   if (self->n_cuts > 0 && resumes > 0)
     return TRUE;

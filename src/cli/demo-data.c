@@ -105,13 +105,15 @@ demo_data_receive (GInputStream  *in,
       if (n == 0)
         {
           g_set_error (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
-                       _("the data ended %ju bytes too early"), (uintmax_t) bytes);
+                       ngettext ("the data ended %ju byte too early", "the data ended %ju bytes too early", bytes), (uintmax_t) bytes);
           return FALSE;
         }
       if (memcmp (chunk, pattern + offset, n) != 0)
         {
           g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                       _("the data differs from what was sent, within the last %ju bytes"), (uintmax_t) bytes);
+                       ngettext ("the data differs from what was sent, in the last byte (%ju)",
+                                 "the data differs from what was sent, within the last %ju bytes", bytes),
+                       (uintmax_t) bytes);
           return FALSE;
         }
       bytes -= n;

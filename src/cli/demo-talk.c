@@ -38,7 +38,7 @@ check_echo (DemoTalk   *self,
     {
       if (self->error == NULL)
         g_set_error (&self->error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED,
-                     _("the connection ended after %u lines"), number - 1);
+                     ngettext ("the connection ended after %u line", "the connection ended after %u lines", number - 1), number - 1);
       return FALSE;
     }
   if (self->who == NULL)
@@ -170,7 +170,8 @@ demo_talk_end (DemoTalk  *self,
       *worst = g_array_index (self->times, gint64, n - 1);
       median_text = format_time (*median);
       worst_text = format_time (*worst);
-      view_print (stdout, _("  typing  %u lines, each came back: half within %s, all within %s\n"),
+      view_print (stdout, ngettext ("  typing  %u line, which came back: half within %s, all within %s\n",
+                                    "  typing  %u lines, each came back: half within %s, all within %s\n", n),
                   n, median_text, worst_text);
     }
   else

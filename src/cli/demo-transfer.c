@@ -103,7 +103,7 @@ draw_bar (gpointer data)
   const char *empty = view_is_unicode () ? "░" : "-";
   guint64 done = bar->arrived->bytes;
   g_autofree char *rate = format_size (meter_update (&bar->meter, done));
-  g_autofree char *lead = g_strdup_printf ("  %-6s  ", bar->name);
+  g_autofree char *lead = g_strdup_printf ("  %-6s  ", _(bar->name));
   g_autoptr (GString) rest = g_string_new (NULL);
 
   for (guint i = 1; i <= BAR_WIDTH; i++)
@@ -142,7 +142,7 @@ print_result (DemoTransfer *self)
   g_autofree char *size = format_size (n * self->bytes);
   g_autofree char *rate = format_size (self->rate);
 
-  view_print (stdout, _("  %-6s %8s in %5.2f s  %9s/s   every byte arrived, in order\n"), self->name, size,
+  view_print (stdout, _("  %-6s %8s in %5.2f s  %9s/s   every byte arrived, in order\n"), _(self->name), size,
               self->elapsed / 1e6, rate);
 }
 

@@ -284,8 +284,8 @@ add_transfer (Demo               *self,
       add_result (self, what, g_strdup_printf ("%s/s", rate), TRUE);
       return;
     }
-  view_print (stdout, _("  %-6s failed: %s\n"), transfer->name, error->message);
-  add_result (self, what, g_strdup ("failed"), FALSE);
+  view_print (stdout, _("  %-6s failed: %s\n"), _(transfer->name), error->message);
+  add_result (self, what, g_strdup (_("failed")), FALSE);
 }
 
 static void
@@ -310,11 +310,13 @@ run_cut_transfer (Demo         *self,
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *title = NULL;
+  guint n;
 
   transfer->bytes = self->bytes / MAX (transfer->n_up, transfer->n_down);
   transfer_and_cut (self, tunnel, relay, transfer, &error);
   choose_bytes (self, transfer);
-  title = g_strdup_printf ("%s, %u cuts", what, demo_cutter_get_cuts (self->cutter));
+  n = demo_cutter_get_cuts (self->cutter);
+  title = g_strdup_printf (ngettext ("%s, %u cut", "%s, %u cuts", n), what, n);
   add_transfer (self, transfer, title, error);
 }
 
@@ -322,7 +324,7 @@ static void
 end_talk (Demo     *self,
           DemoTalk *talk)
 {
-  const char *what = "lines typed beside it";
+  const char *what = _("lines typed beside it");
   g_autoptr (GError) error = NULL;
   gint64 median, worst;
 
@@ -335,34 +337,34 @@ end_talk (Demo     *self,
       return;
     }
   view_print (stdout, _("  typing failed: %s\n"), error->message);
-  add_result (self, what, g_strdup ("failed"), FALSE);
+  add_result (self, what, g_strdup (_("failed")), FALSE);
 }
 
 static void
 run_transfers (Demo *self)
 {
   DemoTransfer warm_up = { .n_up = 1, .bytes = WARM_UP << 20 };
-  DemoTransfer up = { .name = "up", .n_up = 1 };
-  DemoTransfer down = { .name = "down", .n_down = 1 };
+  DemoTransfer up = { .name = N_("up"), .n_up = 1 };
+  DemoTransfer down = { .name = N_("down"), .n_down = 1 };
   DemoTransfer cut_up = up;
   DemoTransfer cut_down = down;
-  DemoTransfer both = { .name = "both", .n_up = MANY / 2, .n_down = MANY / 2 };
+  DemoTransfer both = { .name = N_("both"), .n_up = MANY / 2, .n_down = MANY / 2 };
   DemoTalk *talk;
 
   print_title (_("How fast: one connection through the tunnel"));
   /* If it fails, so do the others, which show why. */
   if (options.size == NULL && transfer_directly (self, &warm_up, NULL))
     choose_bytes (self, &warm_up);
-  run_direct_transfer (self, &up, "data up");
-  run_direct_transfer (self, &down, "data down");
+  run_direct_transfer (self, &up, _("data up"));
+  run_direct_transfer (self, &down, _("data down"));
 
   print_title (_("The same, while its WebSocket is cut again and again"));
-  run_cut_transfer (self, self->single, self->single_relay, &cut_up, "data up");
-  run_cut_transfer (self, self->single, self->single_relay, &cut_down, "data down");
+  run_cut_transfer (self, self->single, self->single_relay, &cut_up, _("data up"));
+  run_cut_transfer (self, self->single, self->single_relay, &cut_down, _("data down"));
 
   print_title (_("Eight connections both ways, and lines typed beside them, over one WebSocket"));
   talk = demo_talk_start (tunnel_port (self->many));
-  run_cut_transfer (self, self->many, self->many_relay, &both, "data both ways");
+  run_cut_transfer (self, self->many, self->many_relay, &both, _("data both ways"));
   end_talk (self, talk);
 }
 
@@ -381,7 +383,7 @@ run_break (Demo *self)
       return;
     }
   view_print (stdout, _("  failed: %s\n"), error->message);
-  add_result (self, _("same connection after a break"), g_strdup ("failed"), FALSE);
+  add_result (self, _("same connection after a break"), g_strdup (_("failed")), FALSE);
 }
 
 static gboolean
@@ -389,7 +391,7 @@ print_summary (Demo *self)
 {
   gboolean all = TRUE;
 
-  print_title ("Summary");
+  print_title (_("Summary"));
   for (guint i = 0; i < self->results->len; i++)
     {
       Result *result = self->results->pdata[i];
@@ -397,7 +399,7 @@ print_summary (Demo *self)
       all = all && result->held;
       view_print (stdout, "  %-32s %-30s %s%s%s\n", result->what, result->measured,
                   view_style (stdout, result->held ? VIEW_GREEN : VIEW_RED),
-                  result->held ? "held" : _("DID NOT HOLD"), view_style (stdout, VIEW_PLAIN));
+                  result->held ? _("held") : _("DID NOT HOLD"), view_style (stdout, VIEW_PLAIN));
     }
   view_print (stdout, "\n%s\n", all ? _("All held.") : _("Not all held."));
   return all;
@@ -450,7 +452,7 @@ on_state_changed (TcpTunnel      *tunnel,
                   TcpTunnelState  state,
                   gpointer        data)
 {
-  view_print (stdout, "  %s\n", format_state (state));
+  view_print (stdout, "  %s\n", format_state_name (format_state (state)));
 }
 
 static void

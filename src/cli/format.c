@@ -3,6 +3,8 @@
 #include "cli/format.h"
 
 #include <gio/gunixsocketaddress.h>
+#include <glib/gi18n.h>
+#include <string.h>
 
 /* Three digits, so that columns of numbers keep their width. */
 static char *
@@ -116,6 +118,20 @@ format_state (TcpTunnelState state)
   g_autoptr (GEnumClass) states = g_type_class_ref (TCP_TYPE_TUNNEL_STATE);
 
   return g_enum_get_value (states, state)->value_nick;
+}
+
+/* For people; one that is not known, which another version may have, stays as it is. */
+const char *
+format_state_name (const char *state)
+{
+  static const char *const names[] = {
+    N_("disconnected"), N_("connecting"), N_("connected"), N_("reconnecting"), N_("ended"), N_("listening"), N_("draining"),
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    if (strcmp (state, names[i]) == 0)
+      return _(names[i]);
+  return state;
 }
 
 /* The port; of a Unix socket 0, and @host is NULL. */

@@ -16,6 +16,7 @@ const char *format_error_code (const GError *error);
 char *format_gateway (TcpGateway *gateway);
 char *format_uri (GUri *uri);
 const char *format_state (TcpTunnelState state);
+const char *format_state_name (const char *state);
 guint split_address (GSocketAddress  *address,
                      char           **host);
 char *format_place (TcpTunnel *tunnel,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <glib-unix.h>
+#include <glib/gi18n.h>
 #include <stdlib.h>
 #include <tcptunnel/tcptunnel.h>
 #include <unistd.h>
@@ -31,14 +32,14 @@ enum
 };
 
 static const char description[] =
-    "The first line on stdout is 'listening on ws://HOST:PORT/'. Logs go to stderr.\n"
+    N_("The first line on stdout is 'listening on ws://HOST:PORT/'. Logs go to stderr.\n"
     "To be reached from other machines, listen on 0.0.0.0:PORT or [::]:PORT. With\n"
     "--listen systemd:NAME, or systemd alone, it takes a socket that systemd passes.\n"
     "\n"
     "A token file has lines of the form NAME:TOKEN or NAME:sha256:HASH, which may end\n"
     "in expires=2027-01-31T00:00:00Z; one that begins with # is a comment. The one\n"
     "token of --token, which other users may see for a moment, or of the environment\n"
-    "variable " TOKEN_VARIABLE " serves in place of a file.\n"
+    "variable TCP_TUNNEL_TOKEN serves in place of a file.\n"
     "\n"
     "--trusted-proxy gives the address of a reverse proxy in front of the gateway, or\n"
     "a network, as 10.0.0.0/8. Its X-Forwarded-For or Forwarded header, or the header\n"
@@ -87,7 +88,7 @@ static const char description[] =
     "  2  wrong usage, or something is wrong in the file\n"
     "\n"
     "Example:\n"
-    "  tcp-tunnel gateway --target 127.0.0.1:22 --token-file tokens --listen 8080\n";
+    "  tcp-tunnel gateway --target 127.0.0.1:22 --token-file tokens --listen 8080\n");
 
 typedef struct
 {
@@ -587,7 +588,7 @@ check (const OptionSet *given)
   if (problems_count_errors (problems) > 0)
     return EXIT_FAILED;
   if (problems_count (problems) == 0)
-    view_print (stdout, "nothing is wrong\n");
+    view_print (stdout, _("nothing is wrong\n"));
   return EXIT_SUCCESS;
 }
 
@@ -606,7 +607,7 @@ gateway_main (char ***args)
   int status;
 
   if (!replace_take_arguments (args, &state, &dry_run, &error) ||
-      !options_parse_sections ("gateway", "Accept WebSockets and connect those with a valid token to a TCP service.",
+      !options_parse_sections ("gateway", N_("Accept WebSockets and connect those with a valid token to a TCP service."),
                                description, entries, sections, args, &error))
     return options_usage ("gateway", error);
   if (option_set_get (given, "check")->flag)

@@ -2,6 +2,8 @@
 
 #include "cli/problems.h"
 
+#include <glib/gi18n.h>
+
 typedef struct
 {
   guint file; /* in the order in which they were mentioned */
@@ -64,7 +66,7 @@ add (Problems   *self,
      va_list     args)
 {
   Problem problem = { .file = find_file (self, place.path != NULL ? place.path : ""), .line = place.line, .is_warning = is_warning };
-  const char *kind = is_warning ? "warning: " : "";
+  const char *kind = is_warning ? _("warning: ") : "";
   g_autofree char *message = g_strdup_vprintf (format, args);
 
   if (place.path == NULL)

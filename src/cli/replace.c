@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <glib/gi18n.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -91,7 +92,7 @@ replace_take_arguments (char    ***args,
       fcntl (number, F_SETFD, FD_CLOEXEC) < 0)
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                   ADOPT " is for the command itself, when it is restarted by SIGUSR2");
+                   _("%s is for the command itself, when it is restarted by SIGUSR2"), ADOPT);
       return FALSE;
     }
 
@@ -169,7 +170,7 @@ open_said (GError **error)
   code = errno;
   if (fd >= 0)
     close (fd);
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "there is no room for what %s may say: %s", path,
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), _("there is no room for what %s may print: %s"), path,
                g_strerror (code));
   return -1;
 }
@@ -181,9 +182,10 @@ find_reason (int fd)
   char said[MAX_SAID + 1] = { 0 };
   g_autofree char *text = pread (fd, said, MAX_SAID, 0) > 0 ? g_utf8_make_valid (said, -1) : g_strdup ("");
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  g_autofree char *hint = g_strdup_printf (_("Try 'tcp-tunnel %s --help'.\n"), "gateway");
 
   for (guint i = g_strv_length (lines); i-- > 0;)
-    if (*g_strstrip (lines[i]) != '\0' && !g_str_has_prefix (lines[i], "Try '"))
+    if (*g_strstrip (lines[i]) != '\0' && !g_str_has_prefix (hint, lines[i]))
       return g_strdup (lines[i]);
   return NULL;
 }
@@ -207,15 +209,15 @@ on_tried (GObject      *object,
   else if (g_subprocess_get_successful (process))
     g_task_return_boolean (task, TRUE);
   else if (self->late)
-    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "%s did not say within %d s whether it can go on",
+    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _("%s did not report within %d s whether it can go on"),
                              path, TRY_TIMEOUT);
   else if ((reason = find_reason (self->said)) != NULL)
-    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, "%s cannot go on: %s", path, reason);
+    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, _("%s cannot go on: %s"), path, reason);
   else if (g_subprocess_get_if_signaled (process))
-    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, "%s cannot go on: it was ended by signal %d", path,
+    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, _("%s cannot go on: it was ended by signal %d"), path,
                              g_subprocess_get_term_sig (process));
   else
-    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, "%s cannot go on: it ended with exit status %d", path,
+    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, _("%s cannot go on: it ended with exit status %d"), path,
                              g_subprocess_get_exit_status (process));
 }
 
@@ -388,5 +390,5 @@ replace_execute (int      fd,
   execve (path, args, environment);
   code = errno;
   fcntl (fd, F_SETFD, FD_CLOEXEC);
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "%s cannot be run: %s", path, g_strerror (code));
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), _("%s cannot be run: %s"), path, g_strerror (code));
 }

@@ -279,7 +279,7 @@ format_figures (JsonObject *object)
   g_autofree char *received = format_size (get_number (object, "bytes_received", 0));
   double round_trip = get_number (object, "round_trip_ms", -1);
 
-  g_string_printf (text, "  %.0f open  up %s  down %s", get_number (object, "open_connections", 0), sent, received);
+  g_string_printf (text, _("  %.0f open  up %s  down %s"), get_number (object, "open_connections", 0), sent, received);
   if (round_trip >= 0)
     {
       g_autofree char *time = format_time (round_trip * 1000);
@@ -328,8 +328,8 @@ add_object (GPtrArray  *lines,
 
   line->name = view_shorten (clean, MAX_NAME);
   line->address = format_foreign (address != NULL ? address : "-");
-  line->state = format_foreign (state != NULL ? state : "-");
-  line->style = get_style (line->state);
+  line->state = format_foreign (state != NULL ? format_state_name (state) : "-");
+  line->style = get_style (state != NULL ? state : "-");
   line->figures = format_figures (object);
   g_ptr_array_add (lines, line);
   add_reason (lines, object);
@@ -351,7 +351,7 @@ format_age (const char *started)
     return g_strdup_printf (_(", for %d min"), (int) seconds / 60);
   if (seconds < 48 * 60 * 60)
     return g_strdup_printf (_(", for %d h %d min"), (int) seconds / 3600, (int) seconds / 60 % 60);
-  return g_strdup_printf (_(", for %d days"), (int) (seconds / 86400));
+  return g_strdup_printf (ngettext (", for %d day", ", for %d days", seconds / 86400), (int) (seconds / 86400));
 }
 
 static void
@@ -362,7 +362,7 @@ add_process_lines (GPtrArray  *lines,
   const char *command = get_string (process, "command");
   const char *problem = get_string (process, "problem");
   g_autofree char *age = format_age (get_string (process, "started"));
-  g_autofree char *clean = format_foreign (command != NULL ? command : "process");
+  g_autofree char *clean = format_foreign (command != NULL ? command : _("process"));
 
   add_text_line (lines, VIEW_BOLD, g_strdup_printf (_("%s, process %.0f%s"),
                                                     clean, get_number (process, "pid", 0), age));

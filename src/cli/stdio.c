@@ -110,7 +110,7 @@ stdio_check_done (Stdio *self)
   if (!self->up.done || !self->down.done)
     return;
   if (self->cut_off)
-    stdio_end_with (self, "the connection ended before all of stdin was sent", NULL);
+    stdio_end_with (self, _("the connection ended before all of stdin was sent"), NULL);
   else if (self->closed)
     stdio_end (self, self->closed_error);
 }
@@ -178,7 +178,7 @@ on_stdin (int          fd,
 
   if (n < 0 && errno != EINTR && errno != EAGAIN)
     {
-      stdio_end_with (self, "cannot read stdin", g_strerror (errno));
+      stdio_end_with (self, _("cannot read stdin"), g_strerror (errno));
       return G_SOURCE_REMOVE;
     }
   self->up.start = 0;
@@ -253,7 +253,7 @@ stdout_close (Stdio *self)
 static void
 stdout_fail (Stdio *self)
 {
-  stdio_end_with (self, "cannot write to stdout", g_strerror (errno));
+  stdio_end_with (self, _("cannot write to stdout"), g_strerror (errno));
 }
 
 static void
@@ -341,7 +341,7 @@ static void
 stdio_check_reader (Stdio *self)
 {
   if (self->unread && self->away)
-    stdio_end_with (self, "cannot write to stdout", g_strerror (EPIPE));
+    stdio_end_with (self, _("cannot write to stdout"), g_strerror (EPIPE));
 }
 
 static gboolean

@@ -2,6 +2,8 @@
 
 #include "cli/tunnel-line.h"
 
+#include <glib/gi18n.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "cli/format.h"
@@ -34,14 +36,14 @@ static const struct
   guint width;
   gboolean last; /* the columns up to here may be all that are shown */
 } columns[N_COLUMNS] = {
-  [COLUMN_OPEN] = { "OPEN", 5, TRUE },
-  [COLUMN_UP] = { "UP", 8, FALSE },
-  [COLUMN_DOWN] = { "DOWN", 8, TRUE },
-  [COLUMN_UP_RATE] = { "UP/s", 8, FALSE },
-  [COLUMN_DOWN_RATE] = { "DOWN/s", 8, TRUE },
-  [COLUMN_ROUND_TRIP] = { "RTT", 6, TRUE },
-  [COLUMN_RESUMES] = { "RESUMED", 7, TRUE },
-  [COLUMN_HELD] = { "HELD", 8, TRUE },
+  [COLUMN_OPEN] = { N_("OPEN"), 5, TRUE },
+  [COLUMN_UP] = { N_("UP"), 8, FALSE },
+  [COLUMN_DOWN] = { N_("DOWN"), 8, TRUE },
+  [COLUMN_UP_RATE] = { N_("UP/s"), 8, FALSE },
+  [COLUMN_DOWN_RATE] = { N_("DOWN/s"), 8, TRUE },
+  [COLUMN_ROUND_TRIP] = { N_("RTT"), 6, TRUE },
+  [COLUMN_RESUMES] = { N_("RESUMED"), 7, TRUE },
+  [COLUMN_HELD] = { N_("HELD"), 8, TRUE },
 };
 
 struct _Status
@@ -155,9 +157,10 @@ format_columns (TunnelLine              *self,
 
   for (guint i = 0; i < n; i++)
     {
-      g_autofree char *text = figures != NULL ? format_column (self, figures, i) : g_strdup (columns[i].title);
+      g_autofree char *text = figures != NULL ? format_column (self, figures, i) : g_strdup (_(columns[i].title));
+      gsize width = view_width (text);
 
-      g_string_append_printf (line, "  %*s", (int) columns[i].width, text);
+      g_string_append_printf (line, "  %*s%s", (int) (columns[i].width - MIN (width, columns[i].width)), "", text);
     }
   return g_string_free (g_steal_pointer (&line), FALSE);
 }
@@ -202,7 +205,7 @@ append_resumption (GString             *line,
     {
       g_autofree char *replayed = format_size (figures->bytes_replayed);
 
-      g_string_append_printf (line, "  resumed %" G_GUINT64_FORMAT "x, replayed %s", figures->resumes, replayed);
+      g_string_append_printf (line, _("  resumed %jux, replayed %s"), (uintmax_t) figures->resumes, replayed);
     }
   if (detail >= DETAIL_UNACKNOWLEDGED && figures->receive_window + figures->send_window > 0)
     {
@@ -210,7 +213,7 @@ append_resumption (GString             *line,
       g_autofree char *out = format_size (figures->send_window);
       g_autofree char *in = format_size (figures->receive_window);
 
-      g_string_append_printf (line, "  unacknowledged %s  windows %s up, %s down", unacknowledged, out, in);
+      g_string_append_printf (line, _("  unacknowledged %s  windows %s up, %s down"), unacknowledged, out, in);
     }
 }
 
@@ -228,17 +231,17 @@ format_details (TunnelLine              *self,
     {
       g_autoptr (GString) line = g_string_new (NULL);
 
-      g_string_printf (line, "  %" G_GUINT64_FORMAT " open", figures->open_connections);
+      g_string_printf (line, _("  %ju open"), (uintmax_t) figures->open_connections);
       if (detail >= DETAIL_TOTALS)
         {
-          append_direction (line, "up", figures->bytes_sent, up, detail);
-          append_direction (line, "down", figures->bytes_received, down, detail);
+          append_direction (line, _("up"), figures->bytes_sent, up, detail);
+          append_direction (line, _("down"), figures->bytes_received, down, detail);
         }
       if (detail >= DETAIL_ROUND_TRIP && figures->round_trip >= 0 && connected)
         {
           g_autofree char *time = format_round_trip (figures->round_trip);
 
-          g_string_append_printf (line, "  rtt %s", time);
+          g_string_append_printf (line, _("  rtt %s"), time);
         }
       append_resumption (line, figures, detail);
       if (view_width (line->str) <= width)
@@ -252,9 +255,10 @@ format_details (TunnelLine              *self,
 static void
 show_titles (TunnelLine *self)
 {
-  g_autofree char *before = format_name (self, "NAME");
+  g_autofree char *before = format_name (self, _("NAME"));
   g_autofree char *rest = format_columns (self, NULL);
-  g_autofree char *lead = g_strdup_printf ("%s%-*s%s", before, STATE_WIDTH, "STATE", rest);
+  g_autofree char *state = view_pad (_("STATE"), STATE_WIDTH);
+  g_autofree char *lead = g_strconcat (before, state, rest, NULL);
 
   view_row_set (self->row, "", VIEW_DIM, lead, "");
 }
@@ -269,13 +273,13 @@ format_lead (TunnelLine         *self,
   g_autoptr (GString) text = g_string_new (NULL);
 
   if (self->ended)
-    return g_strdup ("ended");
+    return g_strdup (_("ended"));
   if (state == TCP_TUNNEL_STATE_RECONNECTING && wait > 0)
-    g_string_printf (text, "retrying in %" G_GINT64_FORMAT " s", (wait + G_TIME_SPAN_SECOND - 1) / G_TIME_SPAN_SECOND);
+    g_string_printf (text, _("retrying in %jd s"), (intmax_t) (wait + G_TIME_SPAN_SECOND - 1) / G_TIME_SPAN_SECOND);
   else
-    g_string_assign (text, format_state (state));
+    g_string_assign (text, format_state_name (format_state (state)));
   if (open > 0)
-    g_string_append_printf (text, ", %" G_GUINT64_FORMAT " open", open);
+    g_string_append_printf (text, _(", %ju open"), (uintmax_t) open);
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
@@ -331,12 +335,12 @@ update (gpointer data)
     }
   else if (self->name != NULL)
     {
-      lead = g_strdup_printf ("%-*s", STATE_WIDTH, format_state (state));
+      lead = view_pad (format_state_name (format_state (state)), STATE_WIDTH);
       rest = format_columns (self, figures);
     }
   else
     {
-      lead = g_strdup (format_state (state));
+      lead = g_strdup (format_state_name (format_state (state)));
       used = view_width (before) + view_width (lead);
       rest = format_details (self, figures, state == TCP_TUNNEL_STATE_CONNECTED,
                              view_columns () - MIN (used, view_columns ()));

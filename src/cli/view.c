@@ -206,6 +206,16 @@ view_width (const char *text)
   return width;
 }
 
+/* With spaces behind it, up to that width. */
+char *
+view_pad (const char *text,
+          gsize       columns)
+{
+  gsize width = view_width (text);
+
+  return g_strdup_printf ("%s%*s", text, (int) (columns - MIN (width, columns)), "");
+}
+
 /* The bytes at the beginning that fit. */
 gsize
 view_fit (const char *text,

@@ -30,6 +30,8 @@ gboolean view_is_live (void);
 gboolean view_is_unicode (void);
 gsize view_width (const char *text);
 gsize view_columns (void);
+char *view_pad (const char *text,
+                gsize       columns);
 gsize view_fit (const char *text,
                 gsize       columns);
 char *view_shorten (const char *text,

@@ -59,8 +59,8 @@ tcp_descriptors_try (guint    n,
     i++;
   code = i < n ? errno : 0;
   if (i < n)
-    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), _("%u more file descriptors cannot be opened: %s"), n,
-                 g_strerror (code));
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), _("more file descriptors cannot be opened (%u are needed): %s"),
+                 n, g_strerror (code));
   while (i-- > 0)
     close (fds[i]);
   return code == 0;

@@ -249,8 +249,7 @@ listen_at_all (GPtrArray  *addresses,
         return sockets;
     }
 
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE, _("in %d attempts no port was free at all %u addresses"),
-               MAX_ATTEMPTS, addresses->len);
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE, _("no port was found in %d attempts that is free at all addresses"), MAX_ATTEMPTS);
   return NULL;
 }
 

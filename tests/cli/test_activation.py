@@ -83,7 +83,7 @@ class Sockets(unittest.TestCase):
             command.stop()
             self.check_usage(self.serve([one, two], ['one', 'two']), "several sockets; name one of them, as in systemd:two: one, two")
             self.check_usage(self.serve([one, two], None), 'several sockets')
-            self.check_usage(self.serve([one, two], ['same', 'same'], '--listen', 'systemd:same'), '2 sockets of the name “same”')
+            self.check_usage(self.serve([one, two], ['same', 'same'], '--listen', 'systemd:same'), 'several sockets of the name “same”')
             self.check_usage(self.serve([one], ['one'], '--listen', 'systemd:other'), 'no socket of the name “other”.*but: one')
             # Some of them have none.
             command = self.serve([one, two], ['', 'two'], '--listen', 'systemd:unknown')

@@ -280,7 +280,7 @@ class Demo(unittest.TestCase):
         whole = '\n'.join(text)
         self.assertRegex(whole, r'(?m)^  cut 1 at \d+ %  disconnected, reconnecting, connecting, connected in ')
         self.assertRegex(whole, r'(?m)^  cut 1 at \d+ %  reconnecting, connecting, connected in ')
-        counts = re.findall(r'(?m)^ +(\d+) cuts, resumed (\d+) times, .* sent again$', whole)
+        counts = re.findall(r'(?m)^ +cuts: (\d+), resumptions: (\d+), sent again: ', whole)
         self.assertEqual(len(counts), 3)
         for cuts, resumes in counts:
             self.assertGreater(int(cuts), 0)

@@ -81,7 +81,7 @@ class Manual(unittest.TestCase):
         sources = "".join((ROOT / "src" / "cli" / name).read_text(encoding="utf-8")
                           for name in ("check.c", "check-probe.c", "check-report.c"))
         names = set(re.findall(r'(?:json_object_set_\w+_member|set_date) \([\w>-]+, "([a-z_]+)"', sources))
-        nicks = set(re.findall(r'\[STEP_\w+\] = \{ "[\w ]+", "([a-z-]+)" \}', sources))
+        nicks = set(re.findall(r'\[STEP_\w+\] = \{ (?:N_\()?"[\w ]+"\)?, "([a-z-]+)" \}', sources))
         self.assertGreater(len(names), 20)
         self.assertGreater(len(nicks), 8)
         self.assertEqual([name for name in sorted(names | nicks) if f"**{name}**" not in self.sections["CHECK"]], [])

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What clients without a token, and one that has a token, can do to a gateway and to the program that it is in:
- * attack [--seconds N] [--sockets N] [--clients N] [--limit MS]. The gateway is in this process;
- * those who attack it and those who use it are processes of their own. The figures are printed. */
+/* Measures what clients without a token, and one with a token, can do to a gateway and to the program that contains
+ * it: attack [--seconds N] [--sockets N] [--clients N] [--limit MS]. The gateway is in this process; attackers and users
+ * are processes of their own. The results are printed. */
 
 #include "fixture.h"
 
@@ -21,17 +21,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* New connections of a flood, a second. Each ClientHello costs the gateway a signature. */
+/* New connections of a flood, per second. Each ClientHello costs the gateway a signature. */
 #define RATE 2000
 #define HELLO_RATE 500
 
 #define MAX_GROWTH (64u << 20)
 
-/* An eighth is for pending connections, which the clients are first. */
+/* An eighth is for pending connections, which all clients are at first. */
 #define DESCRIPTORS 20000
 
-/* Of a gateway with two principals: places for sessions and for connections, those of them that one may have, and
- * memory. Beside it each session and each connection may cost some 20 and 2 KiB. */
+/* For a gateway with two principals: places for sessions and for connections, how many of these one principal may
+ * have, and the memory. Beside it each session may cost some 20 KiB and each connection some 2 KiB. */
 #define PLACES 300
 #define PLACES_OF_ONE (PLACES - PLACES / 4)
 #define MEMORY (32u << 20)
@@ -82,7 +82,7 @@ static int limit = 1000;
 static int return_limit = 5000;
 static const char *program;
 
-/* The gateway, and what the program around it notices */
+/* The gateway, and the effect on the program around it */
 
 typedef struct
 {
@@ -130,7 +130,7 @@ rig_clear (Rig *self)
   g_clear_pointer (&self->target, target_free);
 }
 
-/* A task of the application, begun whenever the one before has ended. */
+/* A task of the application, which starts again whenever the previous one has ended. */
 typedef struct
 {
   gint64 began;
@@ -216,7 +216,8 @@ on_output (GObject *object,
   g_assert_no_error (error);
 }
 
-/* In ms: how long the slowest of the clients took, and 99 of 100 round trips, if they make any. */
+/* In milliseconds: the time of the slowest client, and the 99th percentile of round trips, if the clients make
+ * any. */
 typedef struct
 {
   double longest;
@@ -255,14 +256,14 @@ wait_for_line (GSubprocess *process)
   g_autoptr (GDataInputStream) lines = g_data_input_stream_new (g_subprocess_get_stdout_pipe (process));
   char *line;
 
-  /* A process that writes more later must not be ended by that. */
+  /* If the pipe were closed, a process that writes more later would be ended by that. */
   g_filter_input_stream_set_close_base_stream (G_FILTER_INPUT_STREAM (lines), FALSE);
   line = g_data_input_stream_read_line (lines, NULL, NULL, NULL);
   g_assert_nonnull (line);
   return line;
 }
 
-/* It has not ended by itself. */
+/* Stops a process, and checks that it has not ended by itself. */
 static void
 stop (GSubprocess *process)
 {
@@ -285,7 +286,8 @@ static void
 test_flood (gconstpointer data)
 {
   const Case *test = data;
-  /* Who shares an address with more ClientHellos than the processor can answer gets in by chance; others do get in. */
+  /* With more ClientHellos from one address than the processor can answer, clients of the same address get in by
+   * chance; those of others do get in. */
   const char *from = test->kind == FLOOD_HELLO && !test->many ? "elsewhere" : "here";
   g_autoptr (GSubprocess) flood = NULL;
   g_autofree char *ready = NULL;
@@ -306,8 +308,8 @@ test_flood (gconstpointer data)
   rig_clear (&rig);
 }
 
-/* A gateway with two principals, Mallory and one with TEST_TOKEN. The target is another process, so that memory and
- * processor of this one are those of the gateway. */
+/* Makes a gateway with two principals: Mallory, and one with TEST_TOKEN. The target is another process, so that
+ * memory and processor time of this one are those of the gateway. */
 static GSubprocess *
 rig_init_principals (Rig *self)
 {
@@ -331,7 +333,7 @@ rig_init_principals (Rig *self)
   return g_steal_pointer (&target);
 }
 
-/* What the flood counted by the time that it was on. */
+/* Checks what the flood reports once it is under way. */
 static void
 check_bite (InsiderKind kind,
             const char *line)
@@ -345,13 +347,13 @@ check_bite (InsiderKind kind,
     {
     case INSIDER_SILENT:
     case INSIDER_CONNECTIONS:
-      /* It had all that one may have, and was refused beyond. */
+      /* It got as many as one principal may have, and was refused more. */
       g_assert_cmpuint (got, >=, PLACES_OF_ONE);
       g_assert_cmpuint (held, <=, PLACES_OF_ONE);
       g_assert_cmpuint (refused, >, 0);
       break;
     case INSIDER_INCOMPLETE:
-      /* More than there is memory for, so that it has to be held back. */
+      /* This is more than the memory, so the gateway has to delay it. */
       g_assert_cmpuint (got, >, MEMORY + BESIDE);
       break;
     case INSIDER_OPEN_RESET:
@@ -363,7 +365,7 @@ check_bite (InsiderKind kind,
     }
 }
 
-/* The time of round trips is printed, not asserted: other processes share the processors. */
+/* The time of round trips is printed, but not asserted: other processes share the processors. */
 static void
 test_insider (gconstpointer data)
 {
@@ -377,7 +379,7 @@ test_insider (gconstpointer data)
 
   target = rig_init_principals (&rig);
   idle = use (&rig, "talks", 1, "here", NULL);
-  /* What the cases before have left free would not count. */
+  /* Memory that earlier cases have freed would not be counted. */
   malloc_trim (0);
   rig.memory = test_memory ("VmRSS");
   flood = spawn (&rig, "insider", test->kind, "here");
@@ -393,7 +395,7 @@ test_insider (gconstpointer data)
   stop (target);
 }
 
-/* As after a restart. */
+/* All clients return at once, as after a restart. */
 static void
 test_return (gconstpointer data)
 {
@@ -433,7 +435,7 @@ echo_run (void)
 {
   g_autoptr (GSocketService) service = g_threaded_socket_service_new (2 * PLACES);
 
-  /* A connection that finds no place there is tried again by the kernel after a second. */
+  /* The kernel would try a connection that does not fit into the backlog again only after a second. */
   g_socket_listener_set_backlog (G_SOCKET_LISTENER (service), SOMAXCONN);
   g_signal_connect (service, "run", G_CALLBACK (on_connection), NULL);
   g_print ("%u\n", g_socket_listener_add_any_inet_port (G_SOCKET_LISTENER (service), NULL, NULL));

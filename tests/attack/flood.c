@@ -12,11 +12,11 @@
 
 #define HALF_A_REQUEST "GET / HTTP/1.1\r\nHost: gateway\r\n"
 
-/* How often connections are opened and bytes are sent. */
+/* The interval at which connections are opened and bytes are sent. */
 #define TICK_MS 10
 #define TICKS_A_SECOND (1000 / TICK_MS)
 
-/* The least that begins a TLS handshake: the server answers, and waits. */
+/* The smallest beginning of a TLS handshake: the server answers it, and waits. */
 static const guint8 client_hello[] = {
   0x16, 3, 1, 0, 77,               /* a handshake record, its length */
   1, 0, 0, 73, 3, 3,               /* a ClientHello, its length; TLS 1.2 */
@@ -54,7 +54,7 @@ flood_close (Flood *self,
 {
   struct linger at_once = { .l_onoff = 1 };
 
-  /* Or the ports would be used up. */
+  /* Otherwise the ports would be used up. */
   setsockopt (self->fds[i], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   close (self->fds[i]);
   self->fds[i] = -1;
@@ -100,7 +100,7 @@ flood_send (Flood *self,
     flood_close (self, i);
 }
 
-/* It is connected. */
+/* Called when the connection is established. */
 static void
 flood_begin (Flood *self,
              guint i)

@@ -6,12 +6,12 @@
 
 G_BEGIN_DECLS
 
-/* Many connections to one port that never become a WebSocket. Each that ends is renewed. */
+/* Many connections to one port that never become a WebSocket. Each that ends is replaced by a new one. */
 
 typedef enum
 {
   FLOOD_SILENT,  /* no byte */
-  FLOOD_TRICKLE, /* a byte of a request each second */
+  FLOOD_TRICKLE, /* one byte of a request per second */
   FLOOD_HELLO,   /* a ClientHello, then nothing */
   FLOOD_HALF,    /* half a request, then nothing */
 } FloodKind;
@@ -22,10 +22,10 @@ typedef struct
   FloodKind kind;
   gboolean many;  /* from many addresses of 127.0.0.0/8, else from one */
   guint sockets;
-  guint rate;     /* new connections a second, at most */
+  guint rate;     /* the maximum of new connections per second */
 } FloodOptions;
 
-/* Never returns. A line on stdout when the first of them have been opened. */
+/* Never returns. Writes a line to stdout when @sockets connections have been opened. */
 void flood_run (const FloodOptions *options) G_GNUC_NORETURN;
 
 G_END_DECLS

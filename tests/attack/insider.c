@@ -12,14 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Frames that the gateway has handled on each WebSocket before the flood is on. A connection takes two. */
+/* The number of frames that the gateway has handled on each WebSocket when the flood counts as started. A connection
+ * takes two. */
 #define STREAM_FRAMES 20000
 #define ID_FRAMES (2 * test_count (66000, 10000))
 #define MANY 16
 #define FRAMES_OF_MANY (2 * 2048)
 
 #define REFUSALS 100
-/* Together more than the memory of the gateway. */
+/* Together these are more than the memory of the gateway. */
 #define INCOMPLETE 200
 #define MESSAGE (256 * 1024)
 #define QUIET_MS 20
@@ -33,7 +34,7 @@ report (guint64 got,
   fflush (stdout);
 }
 
-/* As fast as they are taken */
+/* Frames, as fast as the gateway takes them */
 
 static gpointer
 run_flood (gpointer data)
@@ -66,7 +67,7 @@ send_frames (const InsiderOptions *options,
     pause ();
 }
 
-/* What is held */
+/* Sessions, connections and messages that are held */
 
 static void
 drop_ended (GArray *fds)
@@ -117,7 +118,7 @@ send_tagged (int fd,
   ws_send (fd, WS_BINARY, message, 4 + length);
 }
 
-/* Whether the gateway connected this id to the target, which is an echo. */
+/* Returns whether the gateway connected this id to the target, which is an echo. */
 static gboolean
 open_tagged (int fd,
              guint32 id)

@@ -9,10 +9,10 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-/* As one that is silent would be of no use. */
+/* A longer wait would be as bad as none at all. */
 #define PATIENCE_S 60
 
-/* More TLS handshakes than that would wait for each other in this process. */
+/* More TLS handshakes than this would wait for each other in this process. */
 #define TLS_AT_ONCE 32
 
 #define ROUND_TRIPS 50
@@ -55,7 +55,7 @@ wrap (const ValidOptions *options,
   if (!options->tls)
     return G_IO_STREAM (g_object_ref (connection));
 
-  /* That of the system would be loaded for each. */
+  /* Otherwise the system's database would be loaded for each connection. */
   tls = g_initable_new (g_tls_backend_get_client_connection_type (g_tls_backend_get_default ()), NULL, NULL,
                         "base-io-stream", connection, "database", NULL, NULL);
   g_signal_connect (tls, "accept-certificate", G_CALLBACK (accept_any), NULL);
@@ -75,7 +75,7 @@ is_accepted (const char *answer)
   return g_str_has_prefix (answer, "HTTP/1.1 101 ");
 }
 
-/* One after the other */
+/* One client after the other */
 
 static gboolean
 try_once (const ValidOptions *options,
@@ -130,7 +130,7 @@ valid_run_one (const ValidOptions *options,
   g_print ("%u %u %.1f\n", count, attempts, longest / 1000.0);
 }
 
-/* One after the other, with a connection each */
+/* One client after the other, each with a connection */
 
 static int
 compare_times (gconstpointer a,
@@ -141,7 +141,8 @@ compare_times (gconstpointer a,
   return (first > second) - (first < second);
 }
 
-/* Adds its round trips to @times. The longest of these, or what its session and its connection took together. */
+/* Adds the round trips of one client to @times. Returns the longest of these, or the time for its session and
+ * connection together if that is longer. */
 static gint64
 talk (const ValidOptions *options,
       GArray *times,

@@ -6,8 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* Clients with a token. Each asks for a WebSocket, and tries again at once when its connection
- * ends without one. */
+/* Clients with a token. Each requests a WebSocket, and tries again at once when its connection ends without one. */
 
 typedef struct
 {
@@ -17,16 +16,16 @@ typedef struct
   const char *token;
 } ValidOptions;
 
-/* One after the other for this long. Prints on stdout how many there were, and the longest that
- * one had to wait for its 101, in ms. */
+/* Runs one client after the other for this time. Prints to stdout their number, and the longest time until the 101,
+ * in milliseconds. */
 void valid_run_one (const ValidOptions *options,
                     guint seconds);
-/* One after the other for this long, each with a session of its own in which it opens a connection to an echo and makes
- * round trips. Prints how many there were, how many attempts they made, the longest that one
- * waited for its session with its connection or for a round trip, and within what time 99 of 100 round trips were made, in ms. */
+/* Runs one client after the other for this time, each with a session of its own in which it opens a connection to an
+ * echo and makes round trips. Prints their number, the number of their attempts, the longest wait for a session with its
+ * connection or for a round trip, and the 99th percentile of the round trips, in milliseconds. */
 void valid_run_talks (const ValidOptions *options,
                       guint seconds);
-/* So many at once. Prints how many there were, and when the last had its 101. */
+/* Runs @count clients at once. Prints their number, and the time until the last one had its 101. */
 void valid_run_all (const ValidOptions *options,
                     guint count);
 

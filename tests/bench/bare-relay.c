@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The least that a relay of TCP connections can do, as the measure of what a tunnel adds: recv
- * and send through a 64 KiB buffer, one thread for each direction of a connection. */
+/* The minimal relay of TCP connections, as the baseline for the overhead of a tunnel: recv () and send () through a
+ * buffer of 64 KiB, with one thread for each direction of a connection. */
 
 #include "bench-util.h"
 

@@ -188,7 +188,7 @@ bench_recv (int fd,
   return received > 0 ? received : -1;
 }
 
-/* Takes bytes off the socket without copying them: the cheapest reader there is. */
+/* Removes bytes from the socket without copying them: this is the cheapest way to read. */
 gssize
 bench_drop (int fd,
             gsize length)

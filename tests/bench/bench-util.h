@@ -6,19 +6,19 @@
 
 G_BEGIN_DECLS
 
-/* The size of a write, of a read and of a message in every bulk transfer. */
+/* The size of each write, read and message in every bulk transfer. */
 #define BENCH_BLOCK (64 * 1024)
 #define BENCH_PING 64
 
-/* The first byte of a connection tells the peer what to do with it. The peer answers that byte
- * with one of its own, so that a load starts its clock on a path that is open to the end. */
+/* The first byte of a connection is a command for the peer. The peer answers it with one byte, so that a load starts
+ * its clock on a path that is completely open. */
 #define BENCH_DISCARD 'D'
-#define BENCH_BLAST 'B' /* and discard what comes */
+#define BENCH_BLAST 'B' /* and discard what arrives */
 #define BENCH_ECHO 'E'
 #define BENCH_READY 'R'
 
-/* What the peer tells the load through a shared file. A sender's own count would include what
- * the subject has merely swallowed. */
+/* The counters that the peer shares with the load through a file. A count of the sender would include data that the
+ * subject has merely buffered. */
 typedef struct
 {
   guint64 discarded;
@@ -33,11 +33,11 @@ guint64 bench_stats_read (BenchStats *stats);
 int bench_listen (guint16 *port);
 guint16 bench_parse_port (const char *text);
 
-/* For the two ends of a measurement, the load and the peer: keeps little unsent data in the kernel.
- * Otherwise most of it leaves as the subject's acknowledgements come in, on the subject's time. */
+/* For the two ends of a measurement, the load and the peer: keeps little unsent data in the kernel. Otherwise most of
+ * it would be sent when the subject's acknowledgements arrive, in the subject's CPU time. */
 void bench_send_from_own_time (int fd);
 
-/* All return -1 or FALSE when the connection is over. */
+/* These return -1 or FALSE when the connection has ended. */
 int bench_connect (guint16 port);
 int bench_accept (int listener);
 gboolean bench_send_all (int fd,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Our ends, each kind in a process of its own, so that its cost can be told from the rest. Prints
- * where they listen. */
+/* Tunnels or gateways in a process of their own, so that their cost can be distinguished from the rest. Prints the
+ * ports that they listen on. */
 
 #include "bench-util.h"
 

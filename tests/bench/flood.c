@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* flood PORT open-reset|open-close|single-bytes: until it is stopped. */
+/* flood PORT open-reset|open-close|single-bytes: runs until it is stopped. */
 
 #include "bench-util.h"
 #include "frame-flood.h"

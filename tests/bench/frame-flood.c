@@ -21,15 +21,15 @@ struct _FrameFlood
   FrameFloodKind kind;
   int fd;
   guint64 written; /* frames */
-  /* Of the following. ThreadSanitizer does not see those of GLib. */
+  /* Protects the following members. GLib's own locks are invisible to ThreadSanitizer. */
   pthread_mutex_t lock;
   pthread_cond_t acknowledged;
-  guint64 handled;  /* of those, according to the pongs */
-  guint64 received; /* frames that are to be acknowledged, */
-  guint64 arrived;  /* and those of ours that were */
+  guint64 handled;  /* of the written frames, according to the pongs */
+  guint64 received; /* frames that have to be acknowledged */
+  guint64 arrived;  /* our frames that were acknowledged */
 };
 
-/* Masked with zeros, which is allowed and costs nothing. */
+/* Masks with zeros, which is allowed and costs nothing. */
 static gsize
 put_frame (guint8 *to,
            guint8 first,
@@ -83,7 +83,7 @@ flood_write (FrameFlood *self,
     }
 }
 
-/* Behind them is a ping, whose pong tells that they were handled: sockets hold a lot. */
+/* A ping follows the frames, whose pong shows that they were handled: sockets hold a lot. */
 static void
 flood_write_frames (FrameFlood *self,
                     gconstpointer data,
@@ -133,7 +133,8 @@ say_hello (FrameFlood *self)
   flood_write (self, frame, put_resumable (frame, 0x10, 0, hello, sizeof hello));
 }
 
-/* When not too much is under way; there are @sent frames in all. Among the others, so that it is not late. */
+/* Waits until not too much of the @sent frames is under way. The acknowledgement is put among the other frames, so
+ * that it is not late. */
 static gsize
 put_acknowledgement (FrameFlood *self,
                      guint64 sent,
@@ -205,7 +206,7 @@ read_answers (gpointer data)
   exit (EXIT_FAILURE);
 }
 
-/* A stream is gone as soon as it is there. */
+/* Each stream is reset as soon as it is open. */
 G_GNUC_NORETURN static void
 open_and_reset (FrameFlood *self)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The other end of every measurement, meant to be cheaper than any subject: it discards, blasts or
- * echoes, as the first byte of a connection says. A connection that begins with an HTTP request
- * becomes a WebSocket, raw or tagged as its URL says; any other is plain TCP. */
+/* The other end of every measurement, meant to be cheaper than any subject: it discards, blasts or echoes, depending
+ * on the first byte of a connection. A connection that begins with an HTTP request becomes a WebSocket, raw or tagged
+ * depending on its URL; any other is plain TCP. */
 
 #include "bench-util.h"
 #include "peer-link.h"
@@ -14,9 +14,9 @@
 typedef struct
 {
   Link *link;
-  GHashTable *commands; /* id → command; only the reading thread uses it */
+  GHashTable *commands; /* id → command; only used by the reading thread */
 
-  /* The blaster serves these ids a block each. Both fields belong to whoever has the turn. */
+  /* The blaster sends a block to each of these ids in turn. Both members belong to the thread that has the turn. */
   GArray *blasting;
   gboolean running;
   GThread *blaster;
@@ -255,7 +255,7 @@ main (int argc,
   int listener;
 
   g_set_prgname ("ideal-peer");
-  /* sendfile() has no MSG_NOSIGNAL. */
+  /* sendfile () has no MSG_NOSIGNAL. */
   signal (SIGPIPE, SIG_IGN);
   if (argc != 2)
     {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Runs loads through a subject, one after the other, and prints what each has measured as one line
- * of JSON. */
+/* Runs loads through a subject, one after the other, and prints the results of each as one line of JSON. */
 
 #include "bench-util.h"
 
@@ -24,7 +23,7 @@ typedef struct
   double cpu[8];
 } Reading;
 
-static char **ports; /* connections take them in turn */
+static char **ports; /* used in turn by the connections */
 static int seconds_ms = 1000;
 static int warm_up_ms = 200;
 static char *idle_text;
@@ -60,7 +59,7 @@ set_timeout (int fd)
   setsockopt (fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
 }
 
-/* A singleton tunnel may still be busy with the connection before and turn this one away. */
+/* A singleton tunnel may still be busy with the previous connection and refuse this one. */
 static int
 open_flow (guint8 command)
 {
@@ -90,7 +89,8 @@ open_flow (guint8 command)
   exit (EXIT_FAILURE);
 }
 
-/* They stay until the process ends. Several threads open them, since each waits for an answer. */
+/* The idle connections stay open until the process ends. Several threads open them, since each waits for an
+ * answer. */
 static gpointer
 open_idle_flows (gpointer data)
 {
@@ -159,7 +159,7 @@ take_reading (Reading *reading)
     {
       clockid_t clock;
 
-      /* All threads of that process, those that ended included, to the nanosecond. */
+      /* The CPU time of all threads of that process, including those that have ended, in nanoseconds. */
       reading->cpu[i] = clock_getcpuclockid (atoi (pids[i]), &clock) == 0 ? read_cpu (clock) : 0;
     }
 }
@@ -217,7 +217,7 @@ compare_samples (const void *a,
   return (difference > 0) - (difference < 0);
 }
 
-/* A ping that gets no answer counts with the time it was waited for, and is the last one. */
+/* A ping that gets no answer counts with the time that was spent waiting, and is the last one. */
 static guint
 collect_pings (int fd,
                gint64 *samples)
@@ -253,7 +253,8 @@ measure_pings (guint8 bulk_command)
   guint count;
   int fd;
 
-  /* Before the second connection: a reader that waits for that one would hold it up. */
+  /* Started before the second connection is opened: otherwise a subject that waits for a reader of the bulk data
+   * would delay it. */
   if (bulk >= 0)
     thread = g_thread_new ("bulk", bulk_command == BENCH_BLAST ? download : upload, GINT_TO_POINTER (bulk));
   fd = open_flow (BENCH_ECHO);
@@ -279,7 +280,7 @@ measure_pings (guint8 bulk_command)
   close (fd);
 }
 
-/* A connection counts once a byte has come back from the far end. */
+/* A connection counts when a byte has come back from the far end. */
 static void
 measure_connections (void)
 {
@@ -299,7 +300,7 @@ measure_connections (void)
   printf (", \"connections\": %u", count);
 }
 
-/* Reads nothing for as long as asked, then a second of what comes: the connection must still live. */
+/* Reads nothing for the whole time, and then for a second: the connection must still work. */
 static void
 measure_stall (void)
 {

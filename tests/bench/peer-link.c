@@ -53,13 +53,13 @@ void
 link_end_turn (Link *link)
 {
   g_mutex_lock (&link->lock);
-  /* GLib makes a system call of a broadcast even if nobody waits. */
+  /* GLib makes a system call for each broadcast, even if nobody waits. */
   if (++link->current_turn != link->next_turn)
     g_cond_broadcast (&link->turn);
   g_mutex_unlock (&link->lock);
 }
 
-/* A thread inside recv() is also woken whenever the socket takes more to send; poll() sleeps on. */
+/* A thread within recv () is also woken whenever the socket can send more; one within poll () is not. */
 static void
 wait_for_input (Link *link)
 {
@@ -133,7 +133,7 @@ link_write (Link *link,
   if (sent < 0)
     return FALSE;
 
-  /* A blocking socket takes all unless a signal comes between. */
+  /* A blocking socket takes everything unless a signal interrupts it. */
   for (guint i = 0; i < 2; i++)
     {
       gsize done = MIN ((gsize) sent, parts[i].iov_len);
@@ -146,8 +146,8 @@ link_write (Link *link,
   return TRUE;
 }
 
-/* As link_write(), with a payload of zeros from a file in memory, whose pages the kernel sends as they
- * are: what blasts must cost less than what it blasts at. */
+/* Like link_write (), with a payload of zeros from a file in memory, whose pages the kernel sends without copying
+ * them: the sender has to cost less than the subject. */
 gboolean
 link_write_zeros (Link *link,
                   guint32 id,
@@ -202,7 +202,7 @@ link_fill (Link *link,
   link->start = 0;
   while (link->end < length)
     {
-      /* Not more than a few small frames: what follows a header is better dropped than copied. */
+      /* At most a few small frames: data that follows a header is better dropped than copied. */
       gssize received;
 
       wait_for_input (link);

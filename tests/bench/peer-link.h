@@ -20,13 +20,13 @@ typedef enum
 typedef struct
 {
   guint8 opcode;
-  guint64 length;  /* of what is left of the payload */
+  guint64 length;  /* the length of the rest of the payload */
   guint8 mask[4];
   gsize mask_offset;
 } Frame;
 
-/* One accepted socket. Bytes leave in turns, in the order in which the threads asked for them: a
- * plain mutex would let the thread that blasts starve the one that echoes. */
+/* One accepted socket. Threads write in turns, in the order in which they asked for them: with a plain mutex, the
+ * thread that blasts could starve the one that echoes. */
 typedef struct
 {
   int fd;
@@ -50,7 +50,7 @@ void link_free (Link *link);
 void link_begin_turn (Link *link);
 void link_end_turn (Link *link);
 
-/* Needs a turn. Without a WebSocket this sends the bare payload. */
+/* The caller needs a turn. Without a WebSocket this sends the payload alone. */
 gboolean link_write (Link *link,
                      Opcode opcode,
                      guint32 id,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* How long a gateway takes to load and to reload many principals, and for how long connections stand still meanwhile:
- * bench-reload [PRINCIPALS [CERTIFICATE KEY]]. The connections send pings through a tunnel to an echo, each the next when it
- * has the answer to the last; what counts is the longest time that any of them had to wait for one. */
+/* Measures how long a gateway takes to load and to reload many principals, and for how long connections stand still
+ * meanwhile: bench-reload [PRINCIPALS [CERTIFICATE KEY]]. The connections send pings through a tunnel to an echo, each
+ * the next one after the answer to the previous one; the result is the longest time that any of them waited for an
+ * answer. */
 
 #include "bench-util.h"
 
@@ -29,7 +30,7 @@ static guint n_principals = 100000;
 /* The load */
 
 static atomic_bool finished;
-static atomic_uint longest; /* µs, since it was taken */
+static atomic_uint longest; /* in microseconds, since it was reset */
 static atomic_uint pings;
 
 static void
@@ -89,7 +90,7 @@ run_load (gpointer data)
         {
           guint gap = now - since[i];
 
-          /* Whoever waits still counts, too. */
+          /* A ping that still waits counts, too. */
           if (gap > longest)
             longest = gap;
           if (fds[i].revents == 0)
@@ -138,7 +139,7 @@ make_principals (guint n)
   g_list_store_splice (principals, 0, g_list_model_get_n_items (G_LIST_MODEL (principals)), all->pdata, all->len);
 }
 
-/* Of all threads of the process. */
+/* Returns the CPU time of all threads of the process. */
 static double
 get_cpu_ms (void)
 {
@@ -170,7 +171,7 @@ reload (void)
   check (tcp_gateway_reload (gateway, NULL, &error), error);
 }
 
-/* What changes between two reloads of a kind. */
+/* Makes the change before a reload. */
 typedef void (*ChangeFunc) (guint round);
 
 static void
@@ -186,7 +187,7 @@ measure (const char *what,
 
       if (change != NULL)
         change (round);
-      /* What the change itself costs is not the gateway's. */
+      /* The cost of the change itself is not part of the reload. */
       g_usleep (100000);
       longest = 0;
       since = g_get_monotonic_time ();

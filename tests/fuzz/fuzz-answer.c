@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* What a server answers, in pieces of the size that the first byte says: it makes no difference. */
+/* An answer of a server is parsed in pieces, whose size depends on the first byte: the size makes no difference. */
 
 static gboolean
 add_all (TcpAnswer    *answer,

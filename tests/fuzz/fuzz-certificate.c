@@ -9,7 +9,7 @@ int
 LLVMFuzzerTestOneInput (const guint8 *data,
                         gsize         size)
 {
-  /* So that a sanitizer sees what is behind it. */
+  /* A sanitizer detects any access beyond the end of this copy. */
   g_autofree guint8 *copy = g_memdup2 (data, size);
   TcpCertificateFacts facts;
 

@@ -7,10 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What a peer may send over a WebSocket: once read in one go and once in small steps,
- * which must come to the same. */
+/* The bytes of a WebSocket, read once as a whole and once in small steps: the results have to be the same. */
 
-/* A memory stream that gives at most so many bytes at a time. */
+/* A memory stream that returns at most @step bytes at a time. */
 #define FUZZ_TYPE_INPUT (fuzz_input_get_type ())
 G_DECLARE_FINAL_TYPE (FuzzInput, fuzz_input, FUZZ, INPUT, GMemoryInputStream)
 
@@ -50,7 +49,7 @@ fuzz_input_init (FuzzInput *self)
 {
 }
 
-/* What a channel made of it. */
+/* The callbacks that a channel made. */
 typedef struct
 {
   GByteArray *data; /* all payloads */
@@ -94,7 +93,7 @@ on_closed (TcpChannel   *channel,
   self->error_code = error != NULL ? error->code : -1;
 }
 
-/* One that has always something to say, which makes the channel read its stream. */
+/* Makes a socket that is always readable, so that the channel reads its stream. */
 static GSocket *
 make_ready_socket (void)
 {
@@ -134,7 +133,7 @@ run (Result       *result,
     .client = client,
     .uri = uri,
     .socket = socket,
-    .plain = step != G_MAXSSIZE, /* with TLS all is read that there is */
+    .plain = step != G_MAXSSIZE, /* with TLS the channel reads until nothing is left */
     .log = log,
     .group = group,
   };
@@ -163,7 +162,7 @@ run (Result       *result,
 
   g_assert_cmpuint (result->closed, ==, 1);
   g_assert_cmpuint (result->data->len, <=, size);
-  /* An answer is no longer than what it answers, but for a mask and our close. */
+  /* An answer is not longer than the frame that it answers, except for a mask and our close frame. */
   g_assert_cmpuint (g_memory_output_stream_get_data_size (G_MEMORY_OUTPUT_STREAM (output)), <=, 3 * size + 200);
 }
 
@@ -185,7 +184,7 @@ fuzz_header (const guint8 *data,
     g_assert_true (header.fin && header.payload <= TCP_FRAME_MAX_CONTROL);
 }
 
-/* The first byte says how much is read at a time, and by which end. */
+/* The first byte contains the size of the steps, and which end reads. */
 int
 LLVMFuzzerTestOneInput (const guint8 *data,
                         gsize         size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Runs a fuzz target without a fuzzer: on every file of the directory given, on those
- * with a part cut off or a byte changed, and on noise. The same inputs every time. */
+/* Runs a fuzz target without a fuzzer: on every file of the given directory, on these files with a part cut off or a
+ * byte changed, and on noise. The inputs are the same every time. */
 
 #include "fuzz.h"
 
@@ -16,7 +16,7 @@ static void
 run (const guint8 *data,
      gsize         length)
 {
-  /* Of its own, so that a sanitizer sees a step beyond the end. */
+  /* A sanitizer detects any access beyond the end of this copy. */
   g_autofree guint8 *copy = g_memdup2 (data, length);
 
   LLVMFuzzerTestOneInput (copy, length);

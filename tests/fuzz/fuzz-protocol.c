@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A protocol object of raw, tagged or reverse, of either end: the input says what its peer sends, in
- * which pieces, and what else happens. Whatever that is, it knows of no more streams than it may,
- * each of them begins and ends once, and nothing comes for one that has ended. */
+/* A protocol object of raw, tagged or reverse, of either end: the input consists of what its peer sends, in which
+ * pieces, and other events. Whatever these are, the object has no more streams than allowed, each stream begins and ends
+ * once, and none gets data after its end. */
 
 #include "fuzz.h"
 
@@ -19,8 +19,8 @@ typedef struct
   const guint8 *data;
   gsize left;
   TcpProtocol *protocol;
-  GPtrArray *streams; /* of TcpProtocolStream, all that were not released */
-  GQueue frames;      /* of TcpBuffer: what a transport might give back */
+  GPtrArray *streams; /* of TcpProtocolStream: all that were not released */
+  GQueue frames;      /* of TcpBuffer: frames that a transport might give back */
   gboolean attached;
   gint64 now;
 } Fuzz;
@@ -43,7 +43,7 @@ release (Fuzz              *self,
   tcp_protocol_release (self->protocol, stream);
 }
 
-/* What it says */
+/* Callbacks */
 
 static void
 on_opened (TcpProtocolStream *stream,
@@ -54,7 +54,7 @@ on_opened (TcpProtocolStream *stream,
 
   g_assert_null (target);
   g_ptr_array_add (self->streams, stream);
-  /* It may be refused on the spot. */
+  /* A stream may be refused at once. */
   if (take_u8 (self) % 4 == 0)
     {
       self->protocol->class->reset (self->protocol, stream, NULL, self->now);
@@ -88,7 +88,7 @@ on_listening (guint32     listener,
 {
   g_assert_cmpuint (listener, ==, 1);
   g_assert_cmpuint (port, !=, 0);
-  /* It is given to programs of the user. */
+  /* The host is passed to programs of the user. */
   g_assert_cmpint (*host, !=, '-');
   g_assert_cmpint (*host, !=, '\0');
   for (; *host != '\0'; host++)
@@ -193,7 +193,7 @@ on_wakeup (gpointer user_data)
 {
 }
 
-/* What happens */
+/* Steps */
 
 static void
 step_receive (Fuzz *self)
@@ -201,7 +201,7 @@ step_receive (Fuzz *self)
   guint8 how = take_u8 (self);
   gsize wanted = take_u8 (self) % MAX_PIECE;
   gsize length = MIN (wanted, self->left);
-  /* Of its own, so that a sanitizer sees a step beyond the end. */
+  /* A sanitizer detects any access beyond the end of this copy. */
   g_autofree guint8 *piece = g_memdup2 (self->data, length);
 
   self->data += length;
@@ -243,7 +243,7 @@ step_open (Fuzz *self)
 {
   TcpProtocol *protocol = self->protocol;
 
-  /* Raw has one, which is opened once. */
+  /* Raw has a single stream, which is opened once. */
   if (!protocol->class->may_open (protocol) || (!protocol->class->multiplexed && self->streams->len > 0))
     return;
   if (protocol->class == &tcp_protocol_reverse)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Whatever a proxy says first, the header has an end within its bounds, and names the same client if it is written again. */
+/* Whatever a proxy sends first, the end of the header is within its bounds, and the header names the same client when
+ * it is written again. */
 
 #include "fuzz.h"
 
@@ -10,7 +11,7 @@ int
 LLVMFuzzerTestOneInput (const guint8 *data,
                         gsize size)
 {
-  g_autofree guint8 *copy = g_memdup2 (data, size); /* so that a sanitizer sees what is behind it */
+  g_autofree guint8 *copy = g_memdup2 (data, size); /* a sanitizer detects any access beyond its end */
   g_autoptr (GSocketAddress) source = NULL;
   g_autoptr (GSocketAddress) again = NULL;
   guint8 written[TCP_PROXY_HEADER_SIZE];

@@ -3,7 +3,7 @@
 #include "fuzz.h"
 #include "protocol/plain-frame.h"
 
-/* A message in pieces: each begins with a byte for its length, and the rest is the last. */
+/* A message in pieces: each begins with a byte for its length; the last one is the rest. */
 int
 LLVMFuzzerTestOneInput (const guint8 *data,
                         gsize         size)

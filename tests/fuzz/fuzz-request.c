@@ -11,7 +11,7 @@
 #include <libsoup/soup.h>
 #include <string.h>
 
-/* Words of strangers: the query of a request, a URL, a header, a token file, the head of a request. */
+/* Text from strangers: the query of a request, a URL, a header, a token file, the head of a request. */
 
 static void
 fuzz_query (const char *text)
@@ -48,7 +48,7 @@ fuzz_settings (const char *text)
   g_assert_null (g_uri_get_userinfo (settings->uri));
   g_assert_null (strchr (settings->display, '?'));
   g_assert_true (g_str_has_prefix (settings->display, "ws://") || g_str_has_prefix (settings->display, "wss://"));
-  /* No user before the host. */
+  /* The host does not contain a user name. */
   host = strstr (settings->display, "//") + 2;
   g_assert_null (memchr (host, '@', strcspn (host, "/")));
 }
@@ -85,7 +85,7 @@ fuzz_tokens (const char *text)
   tcp_tokens_find_header (tokens, text);
 }
 
-/* The answer is one of HTTP, and the last of its connection. */
+/* The answer is a valid HTTP answer, and the last one of its connection. */
 static void
 check_refusal (const TcpRefusal *refusal)
 {
@@ -113,8 +113,8 @@ check_accept (const TcpUpgrade *upgrade,
   g_assert_true (g_utf8_validate (answer, -1, NULL));
 }
 
-/* What passes is a GET without a body to libsoup's parser, too, and says nothing twice that
- * decides. */
+/* A head that is accepted is a GET without a body for libsoup's parser as well, and contains each of the headers that
+ * matter at most once. */
 static void
 check_headers (const TcpUpgrade *upgrade)
 {
@@ -138,7 +138,7 @@ check_headers (const TcpUpgrade *upgrade)
   g_assert_true (g_str_has_prefix (g_uri_get_path (upgrade->uri), "/"));
 }
 
-/* As the gateway reads, checks and answers. */
+/* Reads, checks and answers a head as the gateway does. */
 static void
 fuzz_head (const char *data,
            gsize       size)
@@ -153,7 +153,7 @@ fuzz_head (const char *data,
   if (!tcp_head_is_complete (data, length))
     return;
 
-  /* So that a sanitizer sees what is behind it. */
+  /* A sanitizer detects any access beyond the end of this copy. */
   head = g_memdup2 (data, length);
   upgrade = tcp_upgrade_parse (head, length, &refusal);
   if (upgrade != NULL)
@@ -168,7 +168,7 @@ fuzz_head (const char *data,
     check_refusal (&refusal);
 }
 
-/* The first byte says which of them it is. */
+/* The first byte selects the kind of text. */
 int
 LLVMFuzzerTestOneInput (const guint8 *data,
                         gsize         size)

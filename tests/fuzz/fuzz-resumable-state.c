@@ -3,7 +3,7 @@
 #include "fuzz.h"
 #include "protocol/resumable-state.h"
 
-/* What is taken over is all that there is, and a client can go on with it. */
+/* A state that is accepted is loaded completely, and a client can continue with it. */
 
 static gsize
 on_data (TcpProtocolStream *stream,
@@ -105,7 +105,7 @@ on_overdrawn (gpointer user_data)
   return NULL;
 }
 
-/* A transport on which the client comes back, and sends what @data says. */
+/* Attaches a transport over which the client returns. */
 static void
 go_on (TcpProtocol *protocol)
 {
@@ -201,7 +201,7 @@ LLVMFuzzerTestOneInput (const guint8 *data,
 
   state = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (TCP_RESUMABLE_STATE_TYPE), bytes, FALSE));
   try_state (state);
-  /* Most of what a fuzzer makes is not in the normal form, which is refused at once. */
+  /* Most inputs of a fuzzer are not in the normal form, and are refused at once. */
   normal = g_variant_get_normal_form (state);
   try_state (normal);
 

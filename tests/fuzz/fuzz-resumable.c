@@ -3,7 +3,7 @@
 #include "fuzz.h"
 #include "protocol/resumable-frame.h"
 
-/* What was understood says the same when it is written again; of a HELLO that is all there is to know. */
+/* A decoded frame means the same when it is encoded again; of a HELLO, only the decoded values are compared. */
 static void
 check_hello (const TcpResumableHello *hello)
 {
@@ -82,7 +82,7 @@ check_frame (const guint8            *data,
   g_assert_cmpint (frame->id != 0, ==, frame->type < TCP_RESUMABLE_HELLO || frame->type >= TCP_RESUMABLE_LISTEN);
   if (frame->type == TCP_RESUMABLE_OPEN)
     check_arrival (frame);
-  /* A text is written up to the first 0, and to the last whole character. */
+  /* A text is encoded up to the first NUL, and to the last complete character. */
   again = encode_again (frame);
   if (frame->type == TCP_RESUMABLE_RESET || frame->type == TCP_RESUMABLE_GOAWAY || frame->type >= TCP_RESUMABLE_LISTEN)
     g_assert_cmpmem (again->payload, again->length, data, again->length);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the gateway of a reverse tunnel says first: it is understood as one of two, or there is an error; and what this
- * library writes says what it was made of. */
+/* The first message of the gateway of a reverse tunnel is parsed as one of two kinds, or there is an error; a message
+ * that this library formats is parsed to the same values. */
 
 #include "fuzz.h"
 
 #include <string.h>
 #include "protocol/reverse-message.h"
 
-/* It is given to programs of the user. */
+/* The host is passed to programs of the user. */
 static void
 check_host (const char *host)
 {
@@ -47,7 +47,7 @@ LLVMFuzzerTestOneInput (const guint8 *data,
   g_assert_true ((message.host != NULL) != (message.refusal != NULL));
   if (message.host != NULL)
     check_host (message.host);
-  /* One that was cut ends with a character of its own. */
+  /* A text that was cut has an additional character at its end. */
   if (size < 200)
     check_again (&message);
   return 0;

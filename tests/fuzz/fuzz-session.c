@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A resumable session, of either end, on the doubles of the model. The input says what
- * its peer sends, and what else happens: WebSockets, TCP connections, time. Whatever that
- * is, its books are right, and its bounds hold. */
+/* A resumable session, of either end, on the test doubles of the model. The input consists of what its peer sends,
+ * and of other events: WebSockets, TCP connections, time. Whatever these are, the invariants of the session hold. */
 
 #include "fuzz.h"
 
@@ -27,7 +26,7 @@ typedef struct
   TcpLog *log;
   TcpStatus *status;
   TcpSession *session;
-  GPtrArray *links; /* of Link, the last is the current */
+  GPtrArray *links; /* of Link; the last is the current one */
   GPtrArray *peers; /* of Peer */
   GPtrArray *dials; /* of TcpStream */
 } Fuzz;
@@ -55,7 +54,7 @@ take_number (Fuzz  *self,
   return value;
 }
 
-/* Small ones, and large ones. */
+/* Takes a small or a large number. */
 static gsize
 take_size (Fuzz  *self,
            gsize  most)
@@ -121,7 +120,7 @@ step_dial (Fuzz *self)
 
   if (self->side == CLIENT)
     {
-      /* One that is single does it once. */
+      /* A session with a single stream opens it once. */
       if (!self->single || self->peers->len == 0)
         stream = tcp_session_open (self->session, NULL, NULL);
       if (stream != NULL)
@@ -279,7 +278,7 @@ step_attach (Fuzz *self)
   Link *link = link_new (&options, self->rand);
 
   g_ptr_array_add (self->links, link);
-  /* As both ends do with one that is over. */
+  /* Like both ends do with a session that is over. */
   if (self->side == GATEWAY && tcp_session_is_over (self->session))
     {
       drop_session (self);
@@ -299,7 +298,7 @@ step_attach (Fuzz *self)
   tcp_session_attach (self->session, link_get_channel (link, self->side));
 }
 
-/* What the peer sends */
+/* Frames of the peer */
 
 static TcpResumable *
 get_protocol (Fuzz *self)
@@ -400,7 +399,7 @@ feed (Fuzz         *self,
       gsize         cut)
 {
   Link *link = get_link (self);
-  /* Of its own, so that a sanitizer sees a step beyond the end. */
+  /* A sanitizer detects any access beyond the end of this copy. */
   g_autofree guint8 *copy = g_memdup2 (data, length);
 
   if (link == NULL)
@@ -420,7 +419,7 @@ step_message (Fuzz   *self,
 {
   g_autoptr (TcpBuffer) frame = make_frame (self);
 
-  /* One byte of it is another. */
+  /* Changes one byte of the frame. */
   if (how & 32)
     frame->payload[take_u8 (self) % frame->length] = take_u8 (self);
   feed (self, frame->payload, frame->length, how & 64 ? take_u8 (self) : 0);
@@ -446,7 +445,7 @@ step_time (Fuzz *self)
     i++;
 }
 
-/* What it sends is read, or stays where it is. */
+/* Reads some of what the session sends, or leaves it. */
 static void
 step_read (Fuzz *self)
 {

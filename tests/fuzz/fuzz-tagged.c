@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* What a message came to, in whatever pieces. */
+/* The result of decoding a message, in whatever pieces. */
 typedef struct
 {
   GByteArray *payload;
@@ -81,8 +81,7 @@ check_encode (const guint8 *message,
   g_assert_cmpmem (buffer->payload, buffer->length, message, size);
 }
 
-/* The first 8 bytes say where to cut; the rest are two messages, for one decoder, with
- * their bound in the middle. */
+/* The first 8 bytes are the lengths of pieces; the rest are two messages of half its length each, for one decoder. */
 int
 LLVMFuzzerTestOneInput (const guint8 *data,
                         gsize         size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Whatever a peer says, a message shows it in UTF-8, on one line, bounded, and without the token. */
+/* Whatever a peer sends, a message shows it in UTF-8, on one line, with a bounded length, and without the token. */
 
 #include "fuzz.h"
 

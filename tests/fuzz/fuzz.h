@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* What every target defines; the name is libFuzzer's. */
+/* Every target defines this function, whose name libFuzzer requires. */
 int LLVMFuzzerTestOneInput (const guint8 *data,
                             gsize         size);
 

@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* What the client of a proxy sends, in pieces of the size that the first byte says: it makes no difference, and what is
- * behind a request is left. */
+/* The bytes of a client of a proxy, in pieces whose size depends on the first byte: the size makes no difference, and
+ * data behind a request is left. */
 
 static inline TcpProxyStep
 proxy_request_add_all (TcpProxyRequest *request,

@@ -81,7 +81,7 @@ channel_report (TcpChannel   *self,
     callbacks.closed (self, code, reason, error, user_data);
 }
 
-/* The link keeps the reference by which a channel keeps itself. */
+/* The link holds the reference that a real channel holds to itself. */
 void
 channel_finish (TcpChannel *self)
 {
@@ -109,7 +109,7 @@ channel_sent (TcpChannel *self)
   tcp_buffer_unref (head);
 }
 
-/* As much as the wire takes. */
+/* Writes as much as the wire takes. */
 static gsize
 channel_write (TcpChannel   *self,
                const guint8 *data,
@@ -129,7 +129,7 @@ channel_write (TcpChannel   *self,
   return length;
 }
 
-/* FALSE if it made no difference. */
+/* Returns FALSE if nothing was written. */
 gboolean
 channel_flush (TcpChannel *self)
 {
@@ -420,7 +420,7 @@ channel_read_close (TcpChannel   *self,
   channel_flushed (self);
 }
 
-/* FALSE if there is no whole one. */
+/* Returns FALSE if there is no complete frame. */
 static gboolean
 channel_process_frame (TcpChannel *self)
 {

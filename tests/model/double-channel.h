@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* What the two ends of a link know of each other. */
+/* The state that the two ends of a link see of each other. */
 
 typedef enum
 {
@@ -34,13 +34,13 @@ struct _TcpChannel
   char *close_reason;
   gboolean close_queued;
   gboolean close_read;
-  gsize swallowed; /* by a link that is cut */
+  gsize swallowed; /* bytes that were written to a link that is cut */
   guint64 written;
 
   gboolean paused;
   TcpByteQueue wire; /* toward this end */
   GByteArray *input;
-  gsize start;       /* of what was not looked at yet */
+  gsize start;       /* of the part that was not parsed yet */
 };
 
 struct _Link

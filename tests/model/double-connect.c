@@ -2,7 +2,7 @@
 
 #include "io/connect.h"
 
-/* Every target is a name here, to which nothing is connected in the time of the model. */
+/* Every target is a name here, and no connection is made while the model runs. */
 
 GSocketAddress *
 tcp_connect_get_literal (const char *host,

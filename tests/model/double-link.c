@@ -132,7 +132,7 @@ link_is_closed (Link *self,
   return self->ends[side]->phase == CLOSED;
 }
 
-/* What is on its way in both directions, whole or not. */
+/* Whether nothing is under way in either direction, complete or not. */
 gboolean
 link_is_empty (Link *self)
 {

@@ -39,7 +39,7 @@ void
 clock_reset (void)
 {
   g_assert_true (g_queue_is_empty (&timers));
-  /* Not 0, which a timer takes for "at once". */
+  /* Not 0, which means "at once" for a timer. */
   now = G_TIME_SPAN_DAY;
 }
 
@@ -79,7 +79,7 @@ clock_fire (void)
   if (due == NULL)
     return FALSE;
 
-  /* Behind the others. */
+  /* Puts it behind the others. */
   g_queue_unlink (&timers, &due->link);
   g_queue_push_tail_link (&timers, &due->link);
   due->when = -1;

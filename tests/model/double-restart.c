@@ -4,7 +4,7 @@
 #include "gateway/client-state.h"
 #include "io/heritage.h"
 
-/* In place of what a restart needs, which is not among what is done here. */
+/* Replaces the functions for a restart, which the model does not use. */
 
 void
 tcp_session_set_suspended (TcpSession *self,

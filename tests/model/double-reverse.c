@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* For a gateway that listens for nobody. */
+/* For a gateway without reverse listeners. */
 
 #include "gateway/reverse.h"
 #include "io/linger.h"

@@ -4,7 +4,7 @@
 #include "doubles.h"
 #include "test-util.h"
 
-/* What is compared at a time. */
+/* Data is compared in pieces of this size. */
 #define PIECE 1024
 
 struct _TcpStream
@@ -22,11 +22,11 @@ struct _TcpStream
 
   Peer *peer;
   GIOCondition interest;
-  gboolean resting; /* see stream_rest() in the real one */
+  gboolean resting; /* see stream_rest () of the real one */
 
   TcpByteQueue queue;
   gsize *total;
-  guint64 accepted; /* by tcp_stream_write() */
+  guint64 accepted; /* by tcp_stream_write () */
   gboolean has_plenty;
   gboolean input_ended;
   gboolean output_ending;
@@ -183,7 +183,7 @@ tcp_stream_is_attached (TcpStream *self)
   return self->peer != NULL;
 }
 
-/* Nothing here has a socket. */
+/* The streams here have no sockets. */
 GSocketConnection *
 tcp_stream_get_connection (TcpStream *self)
 {
@@ -317,7 +317,7 @@ tcp_stream_read (TcpStream  *self,
 
 /* Writing */
 
-/* Each byte has to be the one that is next. */
+/* Checks that each byte is the next one of the pattern. */
 static gssize
 stream_send (TcpStream    *self,
              const guint8 *data,
@@ -473,7 +473,7 @@ tcp_stream_finish (TcpStream *self,
     stream_flush (self);
 }
 
-/* For the log, of which there is none here. */
+/* The real one needs this for the log, which does not exist here. */
 
 void
 tcp_stream_mark_left (TcpStream *self)
@@ -504,7 +504,7 @@ peer_condition (Peer *self)
   return condition;
 }
 
-/* As the source of a stream does. */
+/* Dispatches events as the source of a stream does. */
 static void
 stream_dispatch (TcpStream    *self,
                  GIOCondition  condition)
@@ -572,7 +572,7 @@ peer_end (Peer *self)
   return TRUE;
 }
 
-/* What it has sent may get lost. */
+/* Data that the peer has sent may get lost. */
 void
 peer_break (Peer     *self,
             gboolean  with_loss)

@@ -7,26 +7,25 @@
 
 G_BEGIN_DECLS
 
-/* What the session layer stands on, without sockets, threads and time: the functions of
- * io/reactor.h, websocket/channel.h and session/stream.h, and the strings to pull. They
- * do what the real ones do, when they are told to, and in the order they are told. */
+/* Test doubles of the layers below the session, without sockets, threads and time: they implement the functions of
+ * io/reactor.h, websocket/channel.h and session/stream.h, and add functions that control them. They behave like the real
+ * ones, but only when and in the order in which they are told to. */
 
 /* The clock: double-reactor.c */
 void clock_reset (void);
 void clock_advance (gint64 by);
-/* Fires the timer that is due for the longest time; FALSE if none is. */
+/* Calls the timer that has been due for longest. Returns FALSE if none is due. */
 gboolean clock_fire (void);
-/* How long until the next is due; -1 if none ever will be. */
+/* Returns the time until the next timer is due; -1 if no timer is set. */
 gint64 clock_next (void);
 guint clock_get_timers (void);
 
-/* What one thread asks of another, for programs that wrap tcp_io_thread_invoke(): double-calls.c. Makes the oldest of
- * these calls; FALSE if there is none. */
+/* Calls between threads, for programs that wrap tcp_io_thread_invoke (): double-calls.c. Makes the oldest call;
+ * returns FALSE if there is none. */
 gboolean calls_make (void);
 
-/* A WebSocket, as a TCP connection with a channel at each end: double-channel.c. Bytes
- * go from the queue of a channel into the wire, which holds as many as a kernel would,
- * and from there into the other channel. */
+/* A WebSocket, as a TCP connection with a channel at each end: double-channel.c. Bytes go from the queue of a channel
+ * into the wire, which has the capacity of a kernel's buffers, and from there into the other channel. */
 typedef struct _Link Link;
 
 typedef enum
@@ -39,53 +38,53 @@ typedef enum
 
 typedef struct
 {
-  gsize capacity;     /* of the wire, each way */
-  gboolean tls;       /* what was tried once is tried again unchanged */
-  gboolean fragments; /* messages arrive in pieces */
+  gsize capacity;     /* of the wire, in each direction */
+  gboolean tls;       /* a write that was tried once is repeated unchanged */
+  gboolean fragments; /* messages arrive in fragments */
 } LinkOptions;
 
 Link *link_new (const LinkOptions *options,
                 GRand             *rand);
-/* Both ends are through with it. */
+/* Both ends have to be closed. */
 void link_free (Link *self);
 TcpChannel *link_get_channel (Link *self,
                               Side  side);
-/* The channel goes on writing, as after a poll that said so. FALSE if nothing waits. */
+/* Lets the channel continue to write, as after a poll () that reported room. Returns FALSE if nothing waits. */
 gboolean link_push (Link *self,
                     Side  side);
-/* Gives its channel at most so many bytes. FALSE if it takes none, or there are none. */
+/* Gives the channel at most @most bytes. Returns FALSE if it takes none, or there are none. */
 gboolean link_pull (Link *self,
                     Side  side,
                     gsize most);
-/* The channel gets a message, or a piece of one, of which its peer knows nothing. FALSE
- * if it takes none. */
+/* Gives the channel a message, or a fragment of one, that its peer has not sent. Returns FALSE if the channel takes
+ * none. */
 gboolean link_feed (Link         *self,
                     Side          side,
                     const guint8 *data,
                     gsize         length,
                     gboolean      first,
                     gboolean      last);
-/* No byte passes any more, and what is on its way is lost. */
+/* From now on no byte passes, and what is under way is lost. */
 void link_cut (Link *self);
-/* The same, but something between says so to one end, by closing the WebSocket. FALSE
- * if that cannot be, in the middle of a frame. */
+/* The same, but one end gets a close frame from an intermediary. Returns FALSE if this is impossible, in the middle
+ * of a frame. */
 gboolean link_cut_with_close (Link *self,
                               Side  side,
                               guint code);
 gboolean link_is_cut (Link *self);
-/* Its end learns that there is nobody any more. */
+/* This end learns that its peer is gone. */
 void link_break (Link *self,
                  Side  side);
 gboolean link_is_closed (Link *self,
                          Side  side);
-/* Nothing is on its way. */
+/* Whether nothing is under way. */
 gboolean link_is_empty (Link *self);
 guint channel_get_alive (void);
 
 /* A TCP connection, from its far end: double-stream.c. */
 typedef struct
 {
-  /* What it sends: so many bytes of a pattern, and the end */
+  /* The data that it sends: @to_send bytes of a pattern, and the end */
   guint32 pattern;
   guint64 to_send;
   guint64 sent;      /* into the buffer of the socket */
@@ -95,11 +94,11 @@ typedef struct
   gboolean ending_taken; /* the stream has read the end */
   gboolean broken;       /* it has sent a reset */
 
-  /* And what it is sent */
+  /* The data that it is sent */
   guint32 wanted;
-  gboolean careless; /* takes anything */
+  gboolean careless; /* does not check what it gets */
   guint64 written;   /* by the stream, into the buffer of the socket */
-  guint64 accepted;  /* by the stream, whether the socket had room or not */
+  guint64 accepted;  /* by the stream, whether or not the socket had room */
   guint64 consumed;
   gsize receive_buffer;
   gboolean write_ended;
@@ -108,15 +107,15 @@ typedef struct
   TcpStream *stream; /* NULL before and after */
 } Peer;
 
-/* What takes the place of a GSocketConnection. */
+/* Is used in place of a GSocketConnection. */
 #define PEER_CONNECTION(peer) ((GSocketConnection *) (peer))
 
-/* Its stream sees to what there is at its socket. This and the others: FALSE if there is
- * nothing to do. */
+/* Lets the stream handle the events of its socket. This and the following functions return FALSE if there is nothing
+ * to do. */
 gboolean peer_poll (Peer *self);
 gboolean peer_send (Peer    *self,
                     guint64  n);
-/* It closes its side, once all is sent. */
+/* Ends the peer's direction once it has sent all its data. */
 gboolean peer_end (Peer *self);
 gboolean peer_consume (Peer    *self,
                        guint64  n);

@@ -4,9 +4,9 @@
 
 #include "doubles.h"
 
-/* What has to hold in a session at any time, whatever its peer does. */
+/* The invariants of a session, which hold at any time, whatever its peer does. */
 
-/* Answers that the session does not wait with, beyond what the channel likes. */
+/* Answers that the session sends without waiting, although the channel is full. */
 #define SPARE_PENDING 4096
 
 TcpResumable *
@@ -51,7 +51,7 @@ check_unacknowledged (TcpResumable *protocol)
                                (protocol->peak_streams + 1) * TCP_RESUMABLE_SPARE_ROOM_PER_STREAM);
 }
 
-/* NULL if the protocol knows nothing of it (any more). */
+/* Returns NULL if the protocol does not know the stream, or no longer. */
 static TcpFlow *
 get_flow (gpointer stream)
 {
@@ -60,7 +60,8 @@ get_flow (gpointer stream)
   return known != NULL ? &known->flow : NULL;
 }
 
-/* What windows have grown by is on the books, none takes all, and what waits beyond that is bounded. */
+/* The growth of the windows is accounted for, no window takes everything, and what waits beyond the windows is
+ * bounded. */
 static void
 check_windows (TcpSession   *session,
                TcpResumable *protocol,
@@ -95,7 +96,7 @@ check_windows (TcpSession   *session,
     {
       TcpFlow *flow = get_flow (stream);
 
-      /* One of another protocol that was spoken before. */
+      /* A stream of another protocol that was used before. */
       if (flow == NULL)
         continue;
       given += flow->window;
@@ -110,7 +111,7 @@ check_windows (TcpSession   *session,
   g_assert_cmpuint (g_hash_table_size (session->streams), ==, g_hash_table_size (protocol->base.streams));
 }
 
-/* There may be @n_ending more, of which this end waits to hear that they are over. */
+/* There may be @n_ending more streams, for whose acknowledged end this side waits. */
 static void
 check_streams (TcpSession *session,
                guint       n_ending,

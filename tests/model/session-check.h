@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* The sums over the sessions of one end, which are what the application is told. */
+/* The sums over the sessions of one end, which the application sees as statistics. */
 typedef struct
 {
   gsize connections;
@@ -15,11 +15,11 @@ typedef struct
   gsize send_window;
 } Sums;
 
-/* Streams of which both ends are through, where this one waits to hear that the peer knows it. */
+/* The number of streams that have ended in both directions, and for whose acknowledgement this end waits. */
 guint count_ending (TcpResumable *protocol);
-/* NULL if it speaks another protocol, or none. */
+/* Returns NULL if the session uses another protocol, or none yet. */
 TcpResumable *session_get_resumable (TcpSession *session);
-/* Fails if one of its bounds does not hold, or its books are wrong. Adds to @sums. */
+/* Fails if an invariant does not hold. Adds the session's numbers to @sums. */
 void check_session (TcpSession *session,
                     Sums       *sums);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* How long a gateway keeps the place of a client that has gone, and would lose nothing. */
+/* How long a gateway keeps the place of a client that has gone, and how that depends on the number of free places. */
 
 #include "doubles.h"
 #include "gateway/client.h"
@@ -36,8 +36,8 @@ fire_all (void)
     ;
 }
 
-/* How many seconds it is kept without a WebSocket, where so many places are taken, and so many of them by its
- * principal, which may have as many as there are. */
+/* Returns the number of seconds for which a session without a WebSocket is kept if @taken places are taken, @own of
+ * them by its principal, which may have all. */
 static guint
 measure (gboolean greeted,
          guint    taken,
@@ -103,7 +103,8 @@ measure (gboolean greeted,
   return seconds;
 }
 
-/* Who asks for a WebSocket, and again under another name, takes no place for long. */
+/* A client that requests a WebSocket, and then another one with another session id, does not take a place for
+ * long. */
 static void
 test_scarce (void)
 {
@@ -112,11 +113,11 @@ test_scarce (void)
       g_assert_cmpuint (measure (FALSE, taken, 1), ==, 10);
       g_assert_cmpuint (measure (TRUE, taken, 1), ==, 10);
     }
-  /* Nor are those of its own. */
+  /* The same holds if the principal has used much of its own places. */
   g_assert_cmpuint (measure (TRUE, PLACES, PLACES / 2 + 1), ==, 10);
 }
 
-/* What was sent into the void finds its session again. */
+/* A session is kept if there are places left, so that lost data can be sent again. */
 static void
 test_plenty (void)
 {

@@ -4,7 +4,7 @@
 #include "gateway/dial-queue.h"
 #include "io/reactor.h"
 
-/* How many connections to targets begin in a second, by a clock that the tests turn. */
+/* The number of connections to targets that begin per second, with a clock that the tests control. */
 
 #define MILLISECOND G_TIME_SPAN_MILLISECOND
 #define N_DIALS 100
@@ -19,8 +19,8 @@ typedef struct
 typedef struct
 {
   TcpDialQueue *queue;
-  TcpDialShare shares[2]; /* of principals, */
-  TcpDialCaller callers[3]; /* of which the first has two clients */
+  TcpDialShare shares[2]; /* of two principals */
+  TcpDialCaller callers[3]; /* the first principal has two clients */
   Dial dials[3][N_DIALS];
   guint n_asked[3];
   gint64 began;
@@ -117,13 +117,13 @@ tear_down (Fixture       *self,
       if (self->dials[i][j].ticket != NULL)
         give_back (&self->dials[i][j]);
   tcp_dial_queue_unref (self->queue);
-  /* It outlives that for as long as its timer is set. */
+  /* The queue lives on for as long as its timer is set. */
   run (2 * G_TIME_SPAN_SECOND);
   g_assert_cmpuint (clock_get_timers (), ==, 0);
 }
 
-/* So many at once, then one when its time has come, in the order in which they were asked for. Another principal is not
- * concerned. */
+/* A full bucket begins at once, then one dial whenever its time has come, in the order in which they were asked for.
+ * Another principal is not affected. */
 static void
 test_pace (Fixture       *self,
            gconstpointer  data)
@@ -144,7 +144,7 @@ test_pace (Fixture       *self,
     }
 }
 
-/* Its clients take turns. */
+/* The clients of a principal take turns. */
 static void
 test_clients (Fixture       *self,
               gconstpointer  data)
@@ -157,8 +157,8 @@ test_clients (Fixture       *self,
   g_assert_cmpuint (count (self, 1), ==, 5);
 }
 
-/* One that waited for its rate and has its turn still needs a place, and the other way about; how many are under way
- * does not count for how many may begin. */
+/* A dial that has waited for the rate still needs a place, and the other way round; the number of dials under way
+ * does not affect how many may begin. */
 static void
 test_places (Fixture       *self,
              gconstpointer  data)
@@ -172,7 +172,7 @@ test_places (Fixture       *self,
                                        "(max-principal-dials)");
   run (10 * G_TIME_SPAN_SECOND);
   g_assert_cmpuint (count (self, 0) + count (self, 1), ==, 2);
-  /* Nobody waits for a moment to come. */
+  /* No timer is set. */
   g_assert_cmpint (clock_next (), ==, -1);
 
   for (guint i = 0; i < 3; i++)
@@ -203,7 +203,7 @@ test_all (Fixture       *self,
   expect_obstacle (&self->dials[2][0], "the gateway may have 5 under way (max-dials)");
 }
 
-/* Another rate counts at once, also for those that wait. */
+/* A new rate takes effect at once, also for dials that wait. */
 static void
 test_change (Fixture       *self,
              gconstpointer  data)
@@ -221,7 +221,7 @@ test_change (Fixture       *self,
   g_assert_cmpuint (count (self, 0), ==, 100);
 }
 
-/* Those that gave up have not begun. */
+/* Dials that were given up do not count as begun. */
 static void
 test_given_up (Fixture       *self,
                gconstpointer  data)

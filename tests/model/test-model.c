@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Runs the session layer of both ends against each other under schedules that are drawn
- * at random, thousands of them. What a run does depends on its seed alone: a failure
- * names it, and "model PROFILE SEED" runs that one again. */
+/* Runs the session layers of both ends against each other under thousands of random schedules. A run depends on its
+ * seed alone: a failure names the seed, and "model PROFILE SEED" repeats that run. */
 
 #include <signal.h>
 #include <stdlib.h>
@@ -27,7 +26,7 @@ static const Profile profiles[] = {
     .switches = TRUE },
 };
 
-/* What is told when it crashes. */
+/* The message that is printed after a crash. */
 static char epitaph[100];
 
 static void
@@ -39,7 +38,7 @@ on_crash (int number)
   raise (number);
 }
 
-/* So that a sanitizer that finds something comes by there. */
+/* Make a sanitizer that finds an error abort, so that the signal handler runs. */
 const char *__asan_default_options (void);
 const char *__ubsan_default_options (void);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Two protocol objects back to back, and between them a transport that does its worst: cuts
- * messages into pieces, holds them back, loses them with the transport at one end before the
- * other, and has one end forget all. Whatever is drawn, each byte arrives once and in order, and
- * an end that looks orderly is one. "protocol PROTOCOL SEED" runs one seed again. */
+/* Connects two protocol objects by a transport that misbehaves: it cuts messages into fragments, delays them, loses
+ * them together with the transport, at one end before the other, and makes one end lose its state. Under each random
+ * schedule, every byte arrives once and in order, and an end that looks orderly is one. "protocol PROTOCOL SEED" repeats
+ * one seed. */
 
 #include <signal.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 #define MAX_STREAMS 6
 #define MAX_PAIRS 20
 #define STEPS 1500
-#define IN_TRANSPORT 8 /* frames that the transport takes before it is full */
+#define IN_TRANSPORT 8 /* the number of frames that fill the transport */
 
 typedef struct _World World;
 
@@ -28,16 +28,16 @@ typedef struct
   gboolean text;
 } Message;
 
-/* One end of a TCP connection through it. */
+/* One end of a TCP connection through the tunnel. */
 typedef struct
 {
-  TcpProtocolStream *known; /* NULL when nothing is left of it */
+  TcpProtocolStream *known; /* NULL when the protocol has released it */
   guint64 to_send;
   guint64 sent;
-  guint64 received;  /* from the protocol, */
-  guint64 queued;    /* of which so many wait for TCP */
-  gboolean ended;    /* this end has said that it is through */
-  gboolean end_seen; /* and this has heard it from the other */
+  guint64 received;  /* from the protocol */
+  guint64 queued;    /* the part of it that waits for TCP */
+  gboolean ended;    /* this end has ended its direction */
+  gboolean end_seen; /* this end has received the end of the other direction */
   gboolean over;
   gboolean clean;    /* in order */
   gboolean finishing;
@@ -48,10 +48,10 @@ typedef struct
   guint32 id;
   Half halves[2];
   guint opener;     /* side */
-  guint32 listener; /* to which it came, if that is the gateway */
-  gboolean opened;  /* the other knows of it */
+  guint32 listener; /* the listener that it came to, if the gateway opened it */
+  gboolean opened;  /* the other end has opened it as well */
   gboolean has_target;
-  gboolean excused; /* something was done to it on purpose */
+  gboolean excused; /* it was disturbed on purpose */
 } Pair;
 
 typedef struct
@@ -60,13 +60,13 @@ typedef struct
   guint side;
   TcpProtocol *protocol;
   gboolean attached;
-  gboolean closed; /* the protocol has closed its transport, */
-  guint code;      /* with this, behind what is in the wire */
-  GQueue wire;     /* of Message: on their way to the other end */
-  GHashTable *listeners; /* set of ids: of the gateway those that it has, of the client those of which it knows that */
-  GQueue unsent;   /* of TcpBuffer: those that have not left this one */
+  gboolean closed; /* the protocol has closed its transport */
+  guint code;      /* the close code, sent behind the content of the wire */
+  GQueue wire;     /* of Message: under way to the other end */
+  GHashTable *listeners; /* set of ids: the gateway's listeners, or those that the client knows of */
+  GQueue unsent;   /* of TcpBuffer: those that have not been sent yet */
   gboolean wakeup;
-  gboolean sent_away; /* this transport is no good any more */
+  gboolean sent_away; /* this transport is to be replaced */
 } End;
 
 struct _World
@@ -78,8 +78,8 @@ struct _World
   End ends[2];
   GPtrArray *pairs;
   gboolean single;          /* resumable: one stream, */
-  gboolean lifts_single[2]; /* unless both ends take many */
-  gboolean listens;         /* resumable: the gateway opens streams, too */
+  gboolean lifts_single[2]; /* unless both ends accept many */
+  gboolean listens;         /* resumable: the gateway opens streams as well */
   guint32 last_listener;
   gboolean healing;
 };
@@ -112,14 +112,14 @@ message_free (gpointer data)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Message, message_free)
 
-/* Whether it has ids, and is not resumable. */
+/* Whether the protocol has ids, and is not resumable. */
 static gboolean
 world_is_tagged (World *self)
 {
   return self->class->multiplexed && !self->class->resumable;
 }
 
-/* What a protocol says */
+/* Callbacks of the protocol */
 
 static Half *
 get_half (TcpProtocolStream *stream,
@@ -185,7 +185,7 @@ on_arrived (TcpProtocolStream *stream,
   End *self = user_data;
   char wanted[32];
 
-  /* The latest: a gateway that has lost all uses its ids again. */
+  /* The latest pair: a gateway that has lost its state uses ids again. */
   for (guint i = self->world->pairs->len; i-- > 0;)
     {
       Pair *pair = self->world->pairs->pdata[i];
@@ -293,12 +293,12 @@ on_finished (TcpProtocolStream *stream,
   Half *half = get_half (stream, self);
 
   g_assert_false (stream->active);
-  /* One that was refused, as those count that only empty their queue. */
+  /* A stream that was refused because streams that only empty their queues count as well. */
   ((Pair *) stream->user_data)->excused |= !((Pair *) stream->user_data)->opened;
-  /* Tagged has one word for an end of any kind. */
+  /* Tagged has a single message for ends of all kinds. */
   if (complete && !(world_is_tagged (self->world) && ((Pair *) stream->user_data)->excused))
     check_complete (stream->user_data, self->side);
-  /* Who sees an orderly end can rely on it. */
+  /* An orderly end is reliable. */
   if (complete && self->world->class->resumable)
     check_complete (stream->user_data, !self->side);
   half->finishing = TRUE;
@@ -489,15 +489,15 @@ end_detach (End   *self,
 static void
 world_break (World *self)
 {
-  /* One may be told long before the other, which goes on to send into nothing; but what it
-   * sends then is not delivered. */
+  /* One end may learn of it long before the other, which continues to send; but what it sends then is not
+   * delivered. */
   guint first = g_rand_int_range (self->rand, 0, 2);
 
   end_detach (&self->ends[first], 0);
   end_detach (&self->ends[!first], 0);
 }
 
-/* The client says again that all is over, if that may have been lost with the transport. */
+/* The client sends its last frames again if they may have been lost with the transport. */
 static void
 world_say_goodbye (World *self)
 {
@@ -547,7 +547,7 @@ end_give (End       *self,
   g_queue_push_tail (&self->unsent, frame);
 }
 
-/* From its queue into the wire: from then on it counts as sent. */
+/* Moves a frame from the queue into the wire: from then on it counts as sent. */
 static void
 end_push (End *self)
 {
@@ -574,7 +574,7 @@ end_deliver (End *self)
 
   if (message == NULL)
     {
-      /* The closing handshake comes behind all. */
+      /* The closing handshake comes behind all frames. */
       if (self->closed && g_queue_is_empty (&self->unsent))
         {
           guint code = self->code;
@@ -597,7 +597,7 @@ end_deliver (End *self)
                                      cut < length ? length - cut : length, cut == length, TRUE, self->world->now);
 }
 
-/* It says something that the other does not know, which has to go again like all else. */
+/* Sends a frame of a later version, which has to be sent again like any other after a loss. */
 static void
 end_say_more (End *self)
 {
@@ -614,7 +614,7 @@ end_say_more (End *self)
         tcp_buffer_unref (frame);
       return;
     }
-  /* A gateway has nothing to say before its client has. */
+  /* A gateway sends nothing before its client does. */
   if (self->side == GATEWAY && resumable->receipts.received == 0)
     {
       tcp_buffer_unref (frame);
@@ -679,7 +679,7 @@ half_send (End  *end,
   g_assert_cmpuint (n, >=, 1);
   for (guint i = 0; i < n && half->sent < half->to_send; i++)
     {
-      /* Those that are taken in a row are full but for the last. */
+      /* Frames that are taken in a row are full, except for the last one. */
       gsize size = i + 1 < n ? room : 1 + g_rand_int (end->world->rand) % room;
 
       g_assert_true (protocol->class->takes_data (protocol));
@@ -711,7 +711,7 @@ end_pump (End *self)
     }
 }
 
-/* TCP takes some of what waits for it. */
+/* TCP takes some of the data that waits for it. */
 static void
 half_consume (End  *end,
               Half *half)
@@ -752,14 +752,14 @@ world_add_pair (World *self,
 
   g_ptr_array_add (self->pairs, pair);
   for (guint side = CLIENT; side <= GATEWAY; side++)
-    /* Tagged opens with the first data, and has no half-close. */
+    /* Tagged opens a stream with its first data, and has no half-close. */
     pair->halves[side].to_send = 1 + g_rand_int_range (self->rand, 0, 400000);
   pair->opener = opener;
   pair->has_target = chance (self, 2);
   return pair;
 }
 
-/* One of those that the end knows of; 0 if there is none. */
+/* Returns one of the listeners that the end knows; 0 if there is none. */
 static guint32
 draw_listener (End *end)
 {
@@ -769,7 +769,7 @@ draw_listener (End *end)
   return n > 0 ? GPOINTER_TO_UINT (ids[g_rand_int_range (end->world->rand, 0, n)]) : 0;
 }
 
-/* A TCP client comes to a listener of the gateway. */
+/* A TCP client connects to a listener of the gateway. */
 static void
 world_open_from (World *self)
 {
@@ -791,7 +791,7 @@ world_open_from (World *self)
   pair->id = pair->halves[GATEWAY].known->id;
 }
 
-/* The client wants another, or one end has no more use for one. */
+/* The client asks for another listener, or one end revokes one. */
 static void
 world_change_listeners (World *self)
 {
@@ -835,7 +835,7 @@ world_open (World *self)
     }
 }
 
-/* The gateway is another, which knows nothing. */
+/* The gateway is replaced by one that has no state. */
 static void
 world_restart (World *self)
 {
@@ -854,7 +854,7 @@ world_restart (World *self)
           half_is_over (&pair->halves[GATEWAY], FALSE);
           release (gateway, &pair->halves[GATEWAY]);
         }
-      /* Its OPEN may be on its way, or lost. */
+      /* Its OPEN may be under way, or lost. */
       if (pair->halves[CLIENT].known != NULL && pair->opener == CLIENT &&
           ((TcpResumableStream *) pair->halves[CLIENT].known)->open_number <
             ((TcpResumable *) self->ends[CLIENT].protocol)->sent.carried)
@@ -865,7 +865,7 @@ world_restart (World *self)
   end_make (gateway);
 }
 
-/* The gateway's program is replaced by another, which goes on with what it has written down. */
+/* The program of the gateway is replaced by another, which continues with the saved state. */
 static void
 world_replace (World *self)
 {
@@ -990,7 +990,7 @@ pair_is_over (Pair *self)
   return self->halves[self->opener].over && (self->halves[!self->opener].over || !self->opened);
 }
 
-/* Both ends know of the same listeners. */
+/* Whether both ends have the same listeners. */
 static gboolean
 world_agrees_on_listeners (World *self)
 {

@@ -4,27 +4,27 @@
 #include "io/rate.h"
 #include "io/reactor.h"
 
-/* How connections share a rate, by a clock that the tests turn. */
+/* How connections share a rate, with a clock that the tests control. */
 
 #define MILLISECOND G_TIME_SPAN_MILLISECOND
 #define MAX_USERS 64
 #define PIECE (64 * 1024)
 
-/* How often a socket is looked at in a millisecond. */
+/* The number of times per millisecond at which each socket is checked. */
 #define LOOKS 8
 
 /* A connection. */
 typedef struct
 {
   TcpRateShare share;
-  gint64 every;      /* has something to move each so often; 0: always, */
-  gsize size;        /* as much; 0: all that it may */
+  gint64 every;      /* has data at this interval; 0: always */
+  gsize size;        /* the amount of data; 0: as much as it may move */
   gint64 next;
   gsize left;
-  gboolean asked;    /* waits for its turn since then */
+  gboolean asked;    /* has waited for its turn since asked_at */
   gint64 asked_at;
   guint64 moved;
-  gint64 longest;    /* that it has waited */
+  gint64 longest;    /* the longest time that it has waited */
   guint turns;
 } User;
 
@@ -40,7 +40,7 @@ static void
 user_move (User *self)
 {
   gsize wanted = self->size > 0 ? self->left : PIECE;
-  /* What it can move it learns only when it tries, as one that reads from a socket. */
+  /* Like a connection that reads from a socket, it learns the amount only when it tries. */
   gsize n = tcp_rate_share_take (&self->share, PIECE);
 
   if (n > wanted)
@@ -64,7 +64,7 @@ on_turn (gpointer user_data)
   user_move (self);
 }
 
-/* As when its socket is looked at. */
+/* Called when its socket is checked. */
 static void
 user_look (User *self)
 {
@@ -137,7 +137,7 @@ forget (Fixture *self)
     self->users[i].moved = self->users[i].longest = 0;
 }
 
-/* @value is @wanted, up to so many percent. */
+/* Checks that @value differs from @wanted by at most @percent percent. */
 static void
 expect_about (guint64 value,
               guint64 wanted,
@@ -153,7 +153,7 @@ set_up (Fixture       *self,
 {
   clock_reset ();
   self->rate = tcp_rate_new ();
-  /* They are never looked into. */
+  /* The threads are never accessed. */
   for (guint i = 0; i < 2; i++)
     self->lanes[i] = tcp_rate_lane_new (self->rate, (TcpIoThread *) &self->lanes[i]);
 }
@@ -172,7 +172,7 @@ tear_down (Fixture       *self,
   g_assert_cmpuint (clock_get_timers (), ==, 0);
 }
 
-/* Nobody waits, and there is no timer. */
+/* Without a limit nothing waits, and no timer is set. */
 static void
 test_unlimited (Fixture       *self,
                 gconstpointer  data)
@@ -183,7 +183,7 @@ test_unlimited (Fixture       *self,
   g_assert_cmpuint (clock_get_timers (), ==, 0);
 }
 
-/* One alone gets all, and N get 1/N each, whatever the rate. */
+/* A single connection gets the whole rate, and N connections get 1/N each, at any rate. */
 static void
 test_equal (Fixture       *self,
             gconstpointer  data)
@@ -196,13 +196,13 @@ test_equal (Fixture       *self,
       add_bulk (self, more[i], 0);
       for (guint j = 0; j < G_N_ELEMENTS (rates); j++)
         {
-          /* What was saved up goes first. */
+          /* The initial content of the bucket is used up first. */
           tcp_rate_set (self->rate, rates[j]);
           run (self, 1500 * MILLISECOND);
           forget (self);
           run (self, G_TIME_SPAN_SECOND);
           expect_about (total (self), rates[j], 2);
-          /* Where that is little: one piece more or less. */
+          /* At low rates, one piece more or less is tolerated. */
           for (guint k = 0; k < self->n_users; k++)
             expect_about (self->users[k].moved, rates[j] / self->n_users,
                           5 + 100 * 512 * self->n_users / rates[j]);
@@ -210,7 +210,7 @@ test_equal (Fixture       *self,
     }
 }
 
-/* The same where they are on different threads. */
+/* The same holds for connections on different threads. */
 static void
 test_lanes (Fixture       *self,
             gconstpointer  data)
@@ -226,7 +226,7 @@ test_lanes (Fixture       *self,
     expect_about (self->users[i].moved, 500 * 1000, 5);
 }
 
-/* One that wants little does not wait for many that want all. */
+/* A connection with little data does not wait for many that have much. */
 static void
 test_interactive (Fixture       *self,
                   gconstpointer  data)
@@ -244,7 +244,8 @@ test_interactive (Fixture       *self,
   expect_about (total (self), 10 * 1000 * 1000, 2);
 }
 
-/* One that pauses between its pieces, and so is often the one that waits for nobody, has no more than others. */
+/* A connection that pauses between its pieces, and is therefore often ahead of the queue, gets no more than the
+ * others. */
 static void
 test_pauses (Fixture       *self,
              gconstpointer  data)
@@ -261,7 +262,7 @@ test_pauses (Fixture       *self,
   expect_about (total (self), 4 * 1000 * 1000, 2);
 }
 
-/* What it did not use it cannot make up for at the cost of others. */
+/* A connection that was idle cannot make up for that at the expense of others. */
 static void
 test_idle (Fixture       *self,
            gconstpointer  data)
@@ -278,7 +279,7 @@ test_idle (Fixture       *self,
   expect_about (user->moved, 250 * 1000, 7);
 }
 
-/* After a pause of all there is what comes in a second, and never more. */
+/* After all were idle, as much may be moved as the rate allows in a second, and never more. */
 static void
 test_burst (Fixture       *self,
             gconstpointer  data)
@@ -294,7 +295,7 @@ test_burst (Fixture       *self,
   expect_about (total (self), 2000 * 1000, 2);
 }
 
-/* Those that wait go on at another rate at once, */
+/* Connections that wait continue at once when the rate changes, */
 static void
 test_change (Fixture       *self,
              gconstpointer  data)
@@ -316,7 +317,7 @@ test_change (Fixture       *self,
   run (self, G_TIME_SPAN_SECOND);
   expect_about (total (self), 80 * 1000, 3);
 
-  /* or without limit. */
+  /* also when it becomes unlimited. */
   tcp_rate_set (self->rate, 0);
   run (self, 20 * MILLISECOND);
   forget (self);
@@ -324,7 +325,7 @@ test_change (Fixture       *self,
   g_assert_cmpuint (total (self), ==, 4 * 10 * LOOKS * PIECE);
 }
 
-/* There may be less than what is the least otherwise. */
+/* A rate may be smaller than the usual minimum of a turn. */
 static void
 test_trickle (Fixture       *self,
               gconstpointer  data)
@@ -336,7 +337,7 @@ test_trickle (Fixture       *self,
   g_assert_cmpuint (total (self), <=, 110);
 }
 
-/* What one takes and does not move is there for others. */
+/* What a connection takes and does not move is available to others. */
 static void
 test_given_back (Fixture       *self,
                  gconstpointer  data)
@@ -353,7 +354,7 @@ test_given_back (Fixture       *self,
     expect_about (self->users[i].moved, 10 * 1000, 5);
 }
 
-/* One may end while it waits, while its turn is on its way to it, and in its turn. */
+/* A connection may end while it waits, while the call for its turn is under way, and within its turn. */
 
 static void
 on_last_turn (gpointer user_data)
@@ -380,7 +381,7 @@ test_end (Fixture       *self,
   self->users[4].share.func = on_last_turn;
   self->users[1].turns = self->users[4].turns = 0;
 
-  /* Whichever lane has its turn calls the other. */
+  /* Either lane calls the other one when it has had its turn. */
   clock_advance (100 * MILLISECOND);
   while (clock_fire ())
     ;
@@ -392,7 +393,7 @@ test_end (Fixture       *self,
   g_assert_cmpuint (self->users[1].turns, ==, 1);
   g_assert_cmpuint (self->users[4].turns, ==, 1);
 
-  /* Nothing of the rate went with them. They have no limit. */
+  /* Those that ended have taken nothing of the rate with them, and are not limited any more. */
   self->users[0].size = self->users[1].size = self->users[4].size = self->users[5].size = 1;
   self->users[2].size = self->users[7].size = 1;
   forget (self);

@@ -3,12 +3,12 @@
 #include "session-check.h"
 #include "world.h"
 
-/* What has to hold after each step. */
+/* The invariants that hold after each step. */
 
-/* Of raw and tagged, which are small and do not wait for room. */
+/* For raw and tagged: their answers are small, and are not delayed. */
 #define SPARE_ANSWERS 4096
 
-/* What it takes beyond the budget that its client can cause, whatever others do. */
+/* The memory beyond the budget that a session's client can cause, whatever others do. */
 static gsize
 session_get_spare (TcpSession *session)
 {
@@ -27,8 +27,7 @@ session_get_spare (TcpSession *session)
   return control + TCP_BUFFER_MEMORY;
 }
 
-/* All that is held at the gateway is within the budget, but for a message each and the
- * frames without data. */
+/* All that the gateway holds is within the budget, except for one message per session and the frames without data. */
 static void
 check_budget (World *self)
 {
@@ -50,7 +49,7 @@ check_budget (World *self)
   g_assert_cmpuint (tcp_budget_get_used (self->budget), <=, most);
 }
 
-/* What it is through with takes up room of which the client does not know. */
+/* Streams that are ending at the gateway take places, which the client does not know. */
 static void
 check_crowd (Guest *guest)
 {
@@ -62,7 +61,7 @@ check_crowd (Guest *guest)
     guest->client->crowded = TRUE;
 }
 
-/* The credit of one end is what the other has granted, if nothing is on its way. */
+/* The credit of one end is what the other has granted, if nothing is under way. */
 static void
 check_credit (TcpResumable *sender,
               TcpResumable *receiver)
@@ -78,13 +77,13 @@ check_credit (TcpResumable *sender,
 
       if (other != NULL && flow->begun)
         g_assert_cmpuint (flow->credit, ==, other->flow.granted);
-      /* Only one that waits to hear that the other is through may be alone. */
+      /* Only a stream that waits for the other end's acknowledgement may exist at one end alone. */
       if (other == NULL)
         g_assert_true (flow->fin_sent && flow->fin_received);
     }
 }
 
-/* Whether both ends go on with the same history. */
+/* Whether both ends continue the same session. */
 static gboolean
 have_one_history (Client *client)
 {
@@ -105,7 +104,7 @@ check_both (Client *client)
     return;
   theirs = session_get_resumable (client->guest->session);
 
-  /* What was acknowledged has arrived, and what has arrived was sent. */
+  /* All that was acknowledged has arrived, and all that has arrived was sent. */
   g_assert_cmpuint (ours->sent.first, <=, theirs->receipts.received);
   g_assert_cmpuint (theirs->receipts.received, <=, ours->sent.carried);
   g_assert_cmpuint (theirs->sent.first, <=, ours->receipts.received);
@@ -138,7 +137,7 @@ check_left (Client *client,
     pair->left = stream->open_number < protocol->sent.carried;
 }
 
-/* The end is seen behind all that was sent, and only then. */
+/* The end is delivered behind all data, and only then. */
 static void
 check_pair (Pair *pair)
 {
@@ -156,7 +155,7 @@ check_pair (Pair *pair)
           g_assert_true (other->ending_taken);
           g_assert_cmpuint (peer->written, ==, other->to_send);
         }
-      /* Whoever sees it can rely on it, whatever the other TCP end did. */
+      /* An end that is reported as orderly is reliable, whatever the other TCP end did. */
       if (pair->clean[side])
         {
           g_assert_cmpuint (other->accepted, ==, peer->to_send);
@@ -193,7 +192,7 @@ world_check (World *self)
     check_budget (self);
 }
 
-/* All has arrived, and both ends were told so by an ACK, on which ends wait. */
+/* All has arrived, and both ends have had an ACK for it. */
 static void
 check_quiet (Client *client)
 {
@@ -208,7 +207,7 @@ check_quiet (Client *client)
   g_assert_cmpuint (theirs->confirmed, ==, ours->receipts.received);
 }
 
-/* When all is quiet: @with_stuck if the TCP peers that did not read do so now. */
+/* Called when nothing is under way any more. @with_stuck means that the TCP peers that did not read do so now. */
 void
 world_check_end (World    *self,
                  gboolean  with_stuck)

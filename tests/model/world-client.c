@@ -75,7 +75,7 @@ client_forget_guest (Client *self)
   self->gone = FALSE;
 }
 
-/* The rest of the pairs is for a history that begins. */
+/* The streams that are left become part of the new session. */
 static void
 client_begin_anew (Client       *self,
                    const GError *error)
@@ -108,7 +108,8 @@ client_begin_plain (Client *self)
     }
 }
 
-/* What the session says. Those that are closed by client_renew() have another owner. */
+/* The owner of the callbacks of a session. A session that client_renew () closes has another owner than the next
+ * one. */
 
 typedef struct
 {
@@ -134,13 +135,13 @@ on_stream_closed (TcpSession   *session,
   pair->clean[CLIENT] = error == NULL;
   if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST))
     {
-      /* One that never left does not suffer. */
+      /* A connection whose OPEN was never sent is not lost. */
       g_assert_true (pair->left || pair->plain);
       pair->excused = TRUE;
     }
   if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT) && (pair->early || self->crowded))
     pair->excused = TRUE;
-  /* So ended the gateway's application the session, or it drains. */
+  /* The gateway's application has ended the session, or drains it. */
   if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_CLOSED) && self->world->profile->ends)
     pair->excused = TRUE;
   g_assert_true (stream_is_closed (stream));
@@ -238,7 +239,7 @@ pair_make_peer (World *world,
   if (!world->profile->stuck || !world_chance (world, 3))
     return;
 
-  /* There is enough for it to hold all that it may. */
+  /* It sends enough to fill all buffers. */
   pair->stuck[side] = TRUE;
   pair->appetite[side] = world_size (world, 300000);
   pair->peers[OTHER (side)].to_send = 1000000;
@@ -256,14 +257,14 @@ pair_consume (Pair    *self,
   return peer_consume (peer, n);
 }
 
-/* The session is for those connections only that it has. */
+/* Whether the session is only for the connections that it already has. */
 static gboolean
 client_is_last (Client *self)
 {
   return self->single || (session_get_resumable (self->session) != NULL && session_get_resumable (self->session)->last);
 }
 
-/* Whether the session can have another connection, or has given way to one that can. */
+/* Whether the session can have another connection, or was replaced by one that can. */
 static gboolean
 client_is_fresh (Client *self)
 {
@@ -316,7 +317,7 @@ client_dial_fails (Client *self)
 
   link_cut (link);
   link_break (link, CLIENT);
-  /* Otherwise the gateway has yet to notice. */
+  /* Otherwise the gateway has not noticed it yet. */
   if (!self->accepted)
     link_break (link, GATEWAY);
 }
@@ -334,7 +335,7 @@ client_negotiate (Client *self)
       if (pair_get_stream (pair) != NULL)
         pair->id = pair_get_stream (pair)->id;
     }
-  /* None is used twice in a generation, or pairs could not be told apart. */
+  /* No id may be used twice in a session, as the pairs could not be distinguished. */
   if (first && self->session->protocol->next_id == 1 && world_chance (self->world, 4))
     self->session->protocol->next_id = G_MAXUINT32 - 2 * world_size (self->world, 4);
 }
@@ -369,7 +370,7 @@ client_accepted (Client *self)
   tcp_session_attach (session, channel);
 }
 
-/* 410 */
+/* The gateway answered 410. */
 static void
 client_is_refused (Client *self)
 {
@@ -383,7 +384,7 @@ client_is_refused (Client *self)
   client_begin_anew (self, error);
 }
 
-/* At the gateway. */
+/* The request arrives at the gateway. */
 static void
 client_knock (Client *self)
 {
@@ -399,7 +400,7 @@ client_knock (Client *self)
   self->accepted = TRUE;
   self->protocol = tcp_session_get_protocol (self->guest->session);
   guest_attach (self->guest, link_get_channel (self->dialling, GATEWAY));
-  /* Nobody can come back to a session of tagged. */
+  /* A session of tagged cannot be resumed. */
   if (self->protocol == &tcp_protocol_tagged)
     client_forget_guest (self);
 }

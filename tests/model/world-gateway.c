@@ -36,8 +36,8 @@ pair_is_untouched (Pair *self)
   return self->plain && self->closed[GATEWAY] && self->peers[CLIENT].accepted == 0;
 }
 
-/* A raw gateway connects before its client knows that it is one, and may be gone again
- * by then. */
+/* A raw gateway connects before its client knows that the protocol is raw, and its connection may have ended again by
+ * then. */
 static void
 pair_reopen (Pair *self)
 {
@@ -151,7 +151,7 @@ guest_new (Client *client)
   return self;
 }
 
-/* It is gone with the next turn, as its session may be in the middle of something. */
+/* The guest is freed in the next turn, as its session may be in the middle of a callback. */
 static void
 guest_end (Guest *self)
 {
@@ -175,7 +175,7 @@ guest_attach (Guest      *self,
 
   self->begun = TRUE;
   pair = client_find (self->client, self->generation, TCP_RAW_ID);
-  /* The client has yet to learn that it is another gateway. */
+  /* The client has not learnt yet that the gateway is another one. */
   if (pair->opened && (!pair_is_untouched (pair) || pair->peers[CLIENT].taken > 0))
     {
       guest_end (self);
@@ -208,7 +208,7 @@ guest_close (Guest *self)
   guest_end (self);
 }
 
-/* The WebSocket is gone first, so that the client hears nothing of it. */
+/* The WebSocket breaks first, so that the client gets no message about it. */
 void
 guest_lose (Guest *self)
 {

@@ -2,7 +2,7 @@
 
 #include "world.h"
 
-/* How many rounds it may take until all is quiet. */
+/* The maximum number of rounds until nothing is under way. */
 #define MAX_ROUNDS 100000
 
 static void
@@ -18,8 +18,8 @@ world_forget_link (World *self,
     }
 }
 
-/* The turn of the main loop in which a gateway drops what has ended, and what nobody
- * holds any more is freed. FALSE if there is nothing. */
+/* Does the work of a turn of the main loop: the gateway frees what has ended, and links that are closed are freed.
+ * Returns FALSE if there was nothing to free. */
 static gboolean
 world_sweep (World *self)
 {
@@ -49,7 +49,7 @@ world_sweep (World *self)
   return progress;
 }
 
-/* Steps, at random */
+/* Random steps */
 
 static void
 step_link (World *self)
@@ -82,18 +82,18 @@ step_break (World *self)
     }
   switch (g_rand_int_range (self->rand, 0, 6))
     {
-    case 0: /* one end goes, and the other will see that */
+    case 0: /* one end closes, which the other will notice */
       link_break (link, side);
       break;
     case 1:
       link_cut_with_close (link, side, world_chance (self, 2) ? TCP_CLOSE_NORMAL : TCP_CLOSE_GOING_AWAY);
       break;
-    case 2: /* both notice */
+    case 2: /* both ends notice */
       link_cut (link);
       link_break (link, side);
       link_break (link, OTHER (side));
       break;
-    default: /* one notices, or nobody for now */
+    default: /* one end notices, or none for now */
       link_cut (link);
       if (world_chance (self, 2))
         link_break (link, side);
@@ -148,7 +148,7 @@ step_pair (World  *self,
     return;
 
   pair = client->pairs->pdata[g_rand_int_range (self->rand, 0, client->pairs->len)];
-  /* Behind its end it takes others by surprise. */
+  /* A reset is more interesting after the end. */
   if (self->profile->resets && world_chance (self, pair->peers[CLIENT].ending_taken ? 15 : 100))
     step_reset (self, pair);
   else if (pair->dial != NULL && self->profile->resets && world_chance (self, 8))
@@ -178,7 +178,7 @@ step_client (World  *self,
     client_dial (client);
 }
 
-/* The gateway is started again with another mind. */
+/* The gateway is started again with another choice of protocols. */
 static void
 step_switch (World *self)
 {
@@ -245,7 +245,7 @@ world_step (World *self)
     world_sweep (self);
 }
 
-/* Until all is quiet */
+/* Running until nothing is under way */
 
 static gboolean
 settle_pair (World *self,
@@ -262,7 +262,7 @@ settle_pair (World *self,
     {
       Peer *peer = &pair->peers[side];
 
-      /* The buffers of its socket may be small ones. */
+      /* The buffers of its socket may be small. */
       while (peer_send (peer, G_MAXUINT64) | peer_end (peer) |
              pair_consume (pair, side, G_MAXUINT64) | peer_poll (peer))
         progress = TRUE;
@@ -291,7 +291,7 @@ settle_links (World *self)
       {
         Link *link = self->links->pdata[i];
 
-        /* The wire may be a narrow one. */
+        /* The capacity of the wire may be small. */
         while (link_push (link, OTHER (side)) | link_pull (link, side, G_MAXSIZE))
           progress = TRUE;
       }
@@ -319,7 +319,7 @@ link_is_current (World *self,
   return used[CLIENT] && used[GATEWAY] && !link_is_cut (link);
 }
 
-/* What keep-alive, deadlines and the session timeout come to. */
+/* Simulates keep-alive, deadlines and the session timeout. */
 static gboolean
 settle_by_time (World *self)
 {

@@ -28,7 +28,7 @@ world_new (const Profile *profile,
   guint n = 1;
 
   clock_reset ();
-  /* Instances come from there. */
+  /* The instances of sessions come from this generator. */
   g_random_set_seed (seed);
   self->profile = profile;
   self->rand = g_rand_new_with_seed (seed);
@@ -39,7 +39,7 @@ world_new (const Profile *profile,
       self->status[side] = tcp_status_new ();
       self->max_retained[side] = 80000 + world_size (self, 1 << 20);
       self->max_streams[side] = 1 + g_rand_int_range (self->rand, 0, world_chance (self, 2) ? 200 : 10);
-      /* With less, streams that are stuck could be in the way of others. */
+      /* With less, streams that are stuck could block others. */
       self->max_window[side] = MAX (1 << 20, self->max_streams[side] * 2 * 16384) + world_size (self, 1 << 19);
     }
   self->most_pairs = g_rand_int_range (self->rand, 1, 13);
@@ -79,7 +79,7 @@ world_close (World *self)
     }
 }
 
-/* Everything is to come to nothing. */
+/* Closes everything, and checks that nothing is left. */
 void
 world_free (World *self)
 {
@@ -106,7 +106,7 @@ world_free (World *self)
   g_assert_cmpuint (channel_get_alive (), ==, 0);
   g_assert_cmpuint (stream_get_alive (), ==, 0);
   g_assert_cmpuint (clock_get_timers (), ==, 0);
-  /* It asserts that nothing of it is in use. */
+  /* This asserts that nothing of it is in use. */
   g_clear_pointer (&self->budget, tcp_budget_unref);
 
   g_ptr_array_unref (self->clients);

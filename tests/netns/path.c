@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A network path between two network namespaces that it makes itself: packets that leave
- * the interface path0 of one arrive at that of the other, after they went through a line
- * of a given speed with a buffer before it, of which some are lost, and took their time.
- * It is all gone when this process is.
- *
- * What tc's netem does, for kernels that have none; and packets stay as large as the
- * kernel makes them (segmentation offload), so that a line of 1 Gbit/s leaves the
- * processor to those who are measured. Each is still sent, lost and counted in segments
- * of the size that a line would carry. */
+/* A network path between two network namespaces that this program makes itself: packets that leave the interface
+ * path0 of one arrive at that of the other after they have passed a line of a given speed with a buffer before it; some
+ * of them are lost, and all are delayed. Everything ends with this process. It does what netem of tc does, for kernels
+ * without that; and packets stay as large as the kernel makes them (segmentation offload), so that a line of 1 Gbit/s
+ * leaves the processor to the programs that are measured. Each packet is still sent, lost and counted in segments of the
+ * size that a line would carry. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +25,7 @@
 #include <unistd.h>
 
 #define MAX_PACKET (65536 + 128)
-#define FRAME 38 /* what Ethernet adds to each segment, between the frames too */
+#define FRAME 38 /* the overhead of Ethernet for each segment, including the gap between frames */
 #define NANOSECOND 1000000000
 
 typedef struct
@@ -44,7 +41,7 @@ typedef struct
   int from;
   int to;
   GQueue packets;
-  gint64 line_free; /* when the last bit of what was sent is on the line */
+  gint64 line_free; /* the time when the last bit of all that was sent is on the line */
   guint64 segments;
   guint64 bytes;
   guint64 lost;
@@ -52,7 +49,7 @@ typedef struct
   gint64 latest;
 } Direction;
 
-/* A packet as it was read, and where its parts are. */
+/* A packet as it was read, and pointers to its parts. */
 typedef struct
 {
   struct virtio_net_hdr *virtio;
@@ -97,7 +94,7 @@ get_time (void)
   return (gint64) now.tv_sec * NANOSECOND + now.tv_nsec;
 }
 
-/* Another namespace for this process, with the interface in it. */
+/* Makes another namespace for this process, with the interface in it. */
 static int
 make_end (int *namespace)
 {
@@ -155,7 +152,7 @@ direction_push (Direction    *self,
   g_queue_push_tail (&self->packets, packet);
 }
 
-/* Whether the next segment gets on the line, and when it has. */
+/* Returns whether the next segment is transmitted; sets the time when the line is free again. */
 static gboolean
 direction_transmit (Direction *self,
                     gint64     now,
@@ -169,7 +166,7 @@ direction_transmit (Direction *self,
     }
 
   self->line_free = MAX (self->line_free, now) + get_transmission_time (bytes + FRAME);
-  /* What is lost is so on the line. */
+  /* A packet that is lost uses the line as well. */
   if (g_rand_double_range (chance, 0, 100) < loss_percent)
     {
       self->lost++;
@@ -180,7 +177,7 @@ direction_transmit (Direction *self,
   return TRUE;
 }
 
-/* Sends the segments from @first up to @end as a packet of their own. */
+/* Sends the segments from @first up to @end as a separate packet. */
 static void
 push_segments (Direction      *self,
                const Segments *all,
@@ -211,12 +208,12 @@ push_segments (Direction      *self,
   tcp->seq = htonl (ntohl (tcp->seq) + offset);
   if (offset + length < all->length)
     tcp->fin = tcp->psh = 0;
-  /* The rest of the sum is made where it arrives. */
+  /* The receiver computes the rest of the checksum. */
   tcp->check = htons (fold (sum_words (&ip->saddr, 8) + IPPROTO_TCP + all->headers - ip->ihl * 4 + length));
   direction_push (self, data, before + length);
 }
 
-/* FALSE if the packet is but one segment. */
+/* Returns FALSE if the packet is a single segment. */
 static gboolean
 find_segments (guint8   *data,
                gsize     length,
@@ -275,7 +272,7 @@ direction_take (Direction *self,
     push_segments (self, &all, first, n);
 }
 
-/* Not without end: others are due. */
+/* The number of reads is bounded, as other events may be due. */
 static void
 direction_read (Direction *self)
 {
@@ -291,7 +288,7 @@ direction_read (Direction *self)
     }
 }
 
-/* Delivers what is due; says when there is more. */
+/* Delivers the packets that are due, and returns the time of the next one. */
 static gint64
 direction_deliver (Direction *self)
 {
@@ -326,8 +323,8 @@ print_statistics (Direction directions[2])
   fflush (stdout);
 }
 
-/* For each line of input says what happened so far, and how late a packet was at the most
- * since the last time, and ends with it. */
+/* For each line of input, prints the statistics so far and the maximum lateness of a packet since the last time.
+ * Returns FALSE at the end of the input. */
 static gboolean
 answer (Direction directions[2])
 {
@@ -385,7 +382,7 @@ main (int argc,
 
   chance = g_rand_new_with_seed (seed);
   prctl (PR_SET_TIMERSLACK, 1);
-  /* A line does not wait for those who use it, if that can be had. */
+  /* A real line does not wait for the programs that use it; this needs a permission. */
   (void) sched_setscheduler (0, SCHED_RR, &priority);
   for (guint i = 0; i < 2; i++)
     {

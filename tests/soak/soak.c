@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Much data in bad weather: soak [--seed N] [--bytes N[K|M|G]]. The same seed gives the same weather
- * and the same data. */
+/* Transfers much data while connections fail: soak [--seed N] [--bytes N[K|M|G]]. The same seed causes the same
+ * failures and the same data. */
 
 #include "fixture.h"
 
@@ -13,14 +13,14 @@
 
 #define STREAMS 64
 
-/* One after the other, as there can be but one at a time. */
+/* One connection after the other, as there can be only one at a time. */
 #define SINGLETON_TURNS 4
 
-/* So much of the weather is to be seen, however little is carried through it. */
+/* The transfer is slowed down so that it lasts for this long, however little data there is. */
 #define SECONDS 15
 #define MIN_RATE (2u << 20)
 
-/* What the allocator may keep, beside what it kept after the first test. */
+/* The memory that the allocator may keep beyond that after the first test. */
 #define MAX_GROWTH (16u << 20)
 
 typedef struct
@@ -67,7 +67,7 @@ count_sockets (void)
   return count;
 }
 
-/* Those of tunnels and gateways; GLib keeps some of its own for a while. */
+/* Counts the threads of tunnels and gateways; GLib keeps some of its own for a while. */
 static guint
 count_threads (void)
 {
@@ -81,7 +81,7 @@ count_threads (void)
       g_autofree char *path = g_build_filename ("/proc/self/task", id, "comm", NULL);
       g_autofree char *name = NULL;
 
-      /* One that ends meanwhile has none. */
+      /* A thread that ends meanwhile has none. */
       if (g_file_get_contents (path, &name, NULL, NULL))
         count += g_str_has_prefix (name, "tcp-");
     }
@@ -97,16 +97,16 @@ start (const Case *test,
   g_autofree char *address = traffic_server_get_address (server);
   Fixture *fixture = fixture_new (unused, test->mode, test->flags | FIXTURE_PROXY | FIXTURE_RESUMABLE);
 
-  /* What is silent is to be noticed soon, and whatever breaks to be tried again at once. */
+  /* A silent peer is detected soon, and what breaks is tried again at once. */
   g_object_set (fixture->gateway,
                 "target", address,
                 "keepalive-interval", 100, "keepalive-timeout", test_scaled_ms (500),
-                /* The goodbye of a session can be lost too, and then only time ends it. */
+                /* The goodbye of a session can be lost too, and then only the timeout ends it. */
                 "session-timeout", test_scaled_ms (10000),
                 "log-level", TCP_TUNNEL_LOG_LEVEL_ERROR, NULL);
   g_object_set (fixture->tunnel,
                 "keepalive-interval", 100, "keepalive-timeout", test_scaled_ms (300),
-                /* A handshake that was struck must not take as long as the session is kept. */
+                /* A handshake that was hit must not take as long as the session is kept. */
                 "connect-timeout", test_scaled_ms (1000), "reconnect-delay", 5, "max-reconnect-delay", 50,
                 "log-level", TCP_TUNNEL_LOG_LEVEL_ERROR, NULL);
   fixture_start (fixture);
@@ -132,16 +132,16 @@ carry (Fixture *fixture,
   guint expected = fixture->recorder->closed + streams;
   g_autoptr (TrafficRun) run = traffic_run_new (fixture_get_port (fixture), streams, up, down, seed);
 
-  /* There is no deadline for all of it: as long as anything moves, it goes on. */
+  /* There is no deadline for the whole transfer: it continues as long as anything moves. */
   while (!traffic_run_is_done (run))
     test_iterate (G_MAXINT64, "the traffic", G_STRLOC);
   WAIT_UNTIL (fixture->recorder->closed == expected);
   g_assert_no_error (fixture->recorder->closed_error);
-  /* The target may hear of an end a moment later. */
+  /* The target may receive an end a moment later. */
   WAIT_UNTIL (test_figure (fixture->gateway, open_connections) == 0);
 }
 
-/* What the libraries keep for good they have after this. */
+/* Makes the libraries allocate what they keep for good. */
 static void
 settle (void)
 {
@@ -190,7 +190,7 @@ soak (const Case *test)
   g_assert_cmpuint (test_figure (fixture->tunnel, send_window), ==, 0);
 }
 
-/* Nothing is left behind: no socket, no thread, no memory to speak of. */
+/* No socket, no thread and no noticeable amount of memory is left. */
 static void
 check_no_leak (void)
 {
@@ -217,7 +217,7 @@ run_case (gconstpointer user_data)
   check_no_leak ();
 }
 
-/* Of GIO and libsoup, who have something to say about each of thousands of connections. */
+/* Drops the messages of GIO and libsoup, which log each of thousands of connections. */
 static void
 drop_chatter (const char *domain,
               GLogLevelFlags level,
@@ -262,7 +262,7 @@ main (int argc,
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
   g_autoptr (GError) error = NULL;
 
-  /* Before g_test_init (), which has a --seed of its own, and leaves the rest to that. */
+  /* Before g_test_init (), which has a --seed of its own; the other options are left to that. */
   g_option_context_add_main_entries (context, options, NULL);
   g_option_context_set_ignore_unknown_options (context, TRUE);
   if (!g_option_context_parse (context, &argc, &argv, &error))

@@ -19,7 +19,7 @@
 /* A seed, and the sizes of the streams up and down. */
 #define WISH_SIZE 20
 
-/* Nothing at all moving for so long is a hang. */
+/* If nothing moves for this long, the transfer hangs. */
 #define IDLE_MS 60000
 
 typedef struct
@@ -27,14 +27,14 @@ typedef struct
   gboolean server;
   int fd;
   guint8 wish[WISH_SIZE];
-  gsize wished; /* bytes of it that were sent or came */
-  guint32 seed; /* of what is sent; what is received has the next */
+  gsize wished; /* the number of its bytes that were sent or received */
+  guint32 seed; /* of the data that is sent; the received data has the next one */
   guint64 to_send;
   guint64 sent;
   guint64 to_receive;
   guint64 received;
-  gboolean finished; /* has said its end */
-  gboolean ended;    /* and heard the other */
+  gboolean finished; /* has sent its end */
+  gboolean ended;    /* has received the end of the other */
 } Flow;
 
 static void
@@ -119,7 +119,7 @@ flow_is_over (Flow *flow)
   return flow->finished && flow->ended;
 }
 
-/* Only the head of the stream from the client. */
+/* Reads the head of the stream from the client, and no more. */
 static void
 flow_take_wish (Flow *flow)
 {
@@ -208,7 +208,7 @@ flow_serve (Flow *flow,
     }
 }
 
-/* Serves them once; those that are over go. */
+/* Handles each flow once, and removes those that have ended. */
 static void
 serve_flows (GPtrArray *flows,
              GArray *polls,
@@ -239,7 +239,7 @@ watch_flows (GPtrArray *flows,
         poll_fd.events |= POLLIN;
       if (flow_wants_out (flow))
         poll_fd.events |= POLLOUT;
-      /* A hang-up would be reported over and over. */
+      /* A hang-up would be reported again and again. */
       if (poll_fd.events == 0)
         poll_fd.fd = -1;
       g_array_append_val (polls, poll_fd);

@@ -6,18 +6,18 @@
 
 G_BEGIN_DECLS
 
-/* Many TCP connections that carry a stream of test_fill () in each direction; both ends check every
- * byte, and that nothing follows. Whatever is wrong ends the process. */
+/* Many TCP connections that carry a stream of test_fill () in each direction; both ends check every byte, and that
+ * nothing follows. Any error ends the process. */
 
-/* The far end: each connection says in its first bytes what it wants. */
+/* The far end: the first bytes of each connection contain what the client wants. */
 typedef struct _TrafficServer TrafficServer;
 
 TrafficServer *traffic_server_new (void);
 void traffic_server_free (TrafficServer *server);
 char *traffic_server_get_address (TrafficServer *server);
 
-/* The near end, on a thread of its own: @streams connections to @port at once, which send and want
- * so many bytes each. */
+/* The near end, on a thread of its own: @streams connections to @port at once, each of which sends @up and requests
+ * @down bytes. */
 typedef struct _TrafficRun TrafficRun;
 
 TrafficRun *traffic_run_new (guint16 port,

@@ -9,7 +9,7 @@
 #define MAX_PAUSE_MS 300
 #define MAX_OFFSET (1 << 20)
 
-/* After so many blows in a row that the tunnel had not recovered from it gets time to do so. */
+/* After this many failures from which the tunnel has not recovered, it gets time to do so. */
 #define MAX_BLOWS 3
 
 typedef enum
@@ -49,7 +49,7 @@ struct _Weather
   guint counts[N_KINDS];
 };
 
-/* FALSE if it is to end. */
+/* Returns FALSE if the thread has to end. */
 static gboolean
 wait_for (Weather *weather,
           guint milliseconds)
@@ -75,7 +75,7 @@ draw_kind (GRand *rand)
   return kind;
 }
 
-/* Most of what a WebSocket carries is large, and most places where something can go wrong small. */
+/* Most of what a WebSocket carries is large, but most places where something can go wrong are small. */
 static guint64
 draw_offset (GRand *rand)
 {

@@ -27,12 +27,12 @@ static const Profile profiles[] = {
 };
 
 /* The message that is printed after a crash. */
-static char epitaph[100];
+static char crash_message[100];
 
 static void
 on_crash (int number)
 {
-  G_GNUC_UNUSED gssize n = write (STDERR_FILENO, epitaph, strlen (epitaph));
+  G_GNUC_UNUSED gssize n = write (STDERR_FILENO, crash_message, strlen (crash_message));
 
   signal (number, SIG_DFL);
   raise (number);
@@ -61,7 +61,7 @@ run (const Profile *profile,
   World *world;
   guint steps;
 
-  g_snprintf (epitaph, sizeof (epitaph), "# to see it again: model %s %u\n", profile->name, seed);
+  g_snprintf (crash_message, sizeof (crash_message), "# repeat it with: model %s %u\n", profile->name, seed);
   world = world_new (profile, seed);
   steps = g_rand_int_range (world->rand, MIN_STEPS, MAX_STEPS);
   while (steps-- > 0)

@@ -86,7 +86,7 @@ struct _World
 
 enum { CLIENT, GATEWAY };
 
-static char epitaph[100];
+static char crash_message[100];
 
 static gboolean
 chance (World *self,
@@ -1040,7 +1040,7 @@ run (const TcpProtocolClass *class,
 {
   World self = { .class = class, .rand = g_rand_new_with_seed (seed), .now = G_TIME_SPAN_DAY };
 
-  g_snprintf (epitaph, sizeof (epitaph), "# to see it again: protocol %s %u\n", class->name, seed);
+  g_snprintf (crash_message, sizeof (crash_message), "# repeat it with: protocol %s %u\n", class->name, seed);
   if (class->resumable && chance (&self, 3))
     {
       self.single = TRUE;
@@ -1086,7 +1086,7 @@ run (const TcpProtocolClass *class,
 static void
 on_crash (int number)
 {
-  G_GNUC_UNUSED gssize n = write (STDERR_FILENO, epitaph, strlen (epitaph));
+  G_GNUC_UNUSED gssize n = write (STDERR_FILENO, crash_message, strlen (crash_message));
 
   signal (number, SIG_DFL);
   raise (number);

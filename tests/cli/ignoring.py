@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs a test as nohup and the & of a shell do, with signals ignored: it has to pass so too."""
+"""Runs a test with signals ignored, as nohup and the & of a shell do: it has to pass in the same way."""
 
 import os
 import signal

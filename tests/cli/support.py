@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the tests of the command share: the command itself, as a process whose
-output can be waited for, a TCP service behind a gateway, and a terminal."""
+"""Shared parts of the command's tests: the command as a process whose output can be waited for, a TCP service behind
+a gateway, and a terminal."""
 
 import fcntl
 import hashlib
@@ -23,11 +23,11 @@ import time
 BINARY = os.environ['TCP_TUNNEL_BIN']
 DEADLINE = 60
 TOKEN = 'a-token-nobody-may-see'
-# Not that of the user, whose own commands it shows.
+# Not the user's own directory, where the commands of the user are listed.
 RUNTIME = tempfile.TemporaryDirectory()
 
-# Who starts the tests may ignore signals, as nohup and the & of a shell do. The programs that
-# the tests start do not inherit that.
+# The tests may have been started with signals ignored, as nohup and the & of a shell do. The programs that the tests
+# start do not inherit that.
 for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -46,21 +46,21 @@ def environment(**extra):
 
 
 def skip(test, reason):
-    """Where everything has to be tested, what is missing is a failure."""
+    """Skips the test, but fails in CI, where everything has to be tested."""
     if os.environ.get('CI') == 'true':
         test.fail(reason)
     test.skipTest(reason)
 
 
 def check_glib(output):
-    """A warning of GLib is a mistake of the command, whatever its exit status is."""
+    """A warning of GLib is an error of the command, whatever its exit status is."""
     found = re.search(r'.*-(?:CRITICAL|WARNING|ERROR) \*\*.*', output)
     if found:
         raise AssertionError(f'the command printed {found[0]!r}')
 
 
 def run(*args, cwd=None, **extra):
-    """Runs the command to its end; gives (status, stdout, stderr)."""
+    """Runs the command to its end, and returns (status, stdout, stderr)."""
     done = subprocess.run([BINARY, *args], env=environment(**extra), cwd=cwd, stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=DEADLINE)
     check_glib(done.stderr)
@@ -68,8 +68,8 @@ def run(*args, cwd=None, **extra):
 
 
 class Command:
-    """The command while it runs. Lines of stdout and stderr come as they are
-    written; all of them are kept in `output`."""
+    """The command while it runs. Lines of stdout and stderr can be read as they are written; `output` keeps all of
+    them."""
 
     def __init__(self, *args, cwd=None, binary=BINARY, **extra):
         self.process = self._spawn([binary, *args], env=environment(**extra), cwd=cwd,
@@ -102,14 +102,14 @@ class Command:
         self.wait()
 
     def line(self):
-        """The next line of stdout."""
+        """Returns the next line of stdout."""
         line = self.stdout.get(timeout=DEADLINE)
         if line is None:
             raise AssertionError(f'stdout ended; all there was: {self.output}')
         return line
 
     def error_line(self, pattern):
-        """The next line of stderr that matches."""
+        """Returns the next line of stderr that matches."""
         end = time.monotonic() + DEADLINE
         while True:
             line = self.stderr.get(timeout=max(0, end - time.monotonic()))
@@ -119,7 +119,7 @@ class Command:
                 return line
 
     def wait(self):
-        """Waits for the end, and gives the status."""
+        """Waits for the end, and returns the status."""
         status = self.process.wait(timeout=DEADLINE)
         for reader in self.readers:
             reader.join()
@@ -133,7 +133,7 @@ class Command:
         return self.wait()
 
 
-# Passes its descriptors from 3 on, and says for whom they are, as the service manager does.
+# Passes its descriptors from 3 on together with the process id that they are for, as a service manager does.
 LAUNCHER = '''
 import os, sys
 os.environ['LISTEN_PID'] = os.environ.pop('PID', str(os.getpid()))
@@ -142,7 +142,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 class Activated(Command):
-    """The command with sockets that it was passed. `names` is None where they have none."""
+    """The command with inherited sockets. `names` is None if they have no names."""
 
     def __init__(self, sockets, names, *args, **extra):
         self.sockets = sockets
@@ -150,7 +150,7 @@ class Activated(Command):
                                    **({} if names is None else {'LISTEN_FDNAMES': ':'.join(names)}), **extra})
 
     def _spawn(self, command, **how):
-        # From a number on that none of them has, so that none is in the way of another.
+        # Numbers that none of the descriptors has, so that none overwrites another.
         high = [os.dup2(one.fileno(), 900 + i) for i, one in enumerate(self.sockets)]
 
         def place():
@@ -165,19 +165,20 @@ class Activated(Command):
 
 
 def listening(command):
-    """The address in the first line of a `connect`, as (host, port)."""
+    """Returns the address in the first line of a `connect`, as (host, port)."""
     match = re.fullmatch(r'listening on (?:\[(::1)\]|(127\.0\.0\.1)):(\d+)', command.line())
     return match[1] or match[2], int(match[3])
 
 
 def peak_memory(pid):
-    """The most that a process had, in bytes."""
+    """Returns the maximum memory that a process has used, in bytes."""
     with open(f'/proc/{pid}/status', encoding='utf-8') as file:
         return int(re.search(r'^VmHWM:\s+(\d+) kB', file.read(), re.M)[1]) * 1024
 
 
 def wait_until(condition, what):
-    """For what nothing tells of. Gives the value of the condition; `what` says what did not come true."""
+    """Polls a condition that no event reports, and returns its value; `what` makes the message for the case that it
+    does not become true."""
     end = time.monotonic() + DEADLINE
     while not (value := condition()):
         if time.monotonic() > end:
@@ -187,7 +188,7 @@ def wait_until(condition, what):
 
 
 def certify(test, directory, name, *args):
-    """A certificate for 127.0.0.1, NAME.pem, with its key, NAME.key."""
+    """Makes a certificate for 127.0.0.1, NAME.pem, with its key, NAME.key."""
     if shutil.which('openssl') is None:
         skip(test, 'there is no openssl to make a certificate with')
     subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
@@ -196,7 +197,7 @@ def certify(test, directory, name, *args):
 
 
 def listening_as(command, names):
-    """The addresses in the first lines of an `up`, by name."""
+    """Returns the addresses in the first lines of an `up`, by name."""
     addresses = {}
     for _ in names:
         match = re.fullmatch(r'(.*): listening on (127\.0\.0\.1):(\d+)', command.line())
@@ -207,14 +208,14 @@ def listening_as(command, names):
 
 
 def until_told(then=''):
-    """A command that says when it is there and when it was told to end, by SIGTERM."""
+    """Returns a command that prints a line when it runs and another one when it gets SIGTERM."""
     return (f"exec {sys.executable} -c '"
             'import signal; term = [signal.SIGTERM]; signal.pthread_sigmask(signal.SIG_BLOCK, term); '
             f'print("here", flush=True); signal.sigwait(term); print("bye", flush=True); {then}\'')
 
 
 class Config:
-    """A directory of the user's with a config file in it."""
+    """A user's directory with a config file in it."""
 
     def __init__(self, text='', mode=0o600):
         self.directory = tempfile.TemporaryDirectory()
@@ -239,14 +240,14 @@ class Config:
 
 
 def gateway(service, *args, token=TOKEN):
-    """A running gateway, and its URL."""
+    """Starts a gateway, and returns it with its URL."""
     command = Command('gateway', '--target', f'127.0.0.1:{service.port}', *args,
                       TCP_TUNNEL_TOKEN=token)
     return command, re.fullmatch(r'listening on (wss?://127\.0\.0\.1:\d+/)', command.line())[1]
 
 
 class Away:
-    """A gateway that is not there yet: its port is taken, and refuses connections."""
+    """A gateway that does not run yet: its port is taken, and refuses connections."""
 
     def __init__(self):
         self.socket = socket.socket()
@@ -269,8 +270,8 @@ class Away:
 
 
 class Service:
-    """A TCP server on loopback that takes a length and so many bytes, and
-    answers with their SHA-256 and then the bytes themselves."""
+    """A TCP server on loopback that reads a length and that many bytes, and answers with their SHA-256 and then the
+    bytes themselves."""
 
     backlog = None
 
@@ -373,7 +374,8 @@ class Relay:
 
 
 def free_port():
-    """One that the system does not give away by itself, so that it is still free a moment later."""
+    """Returns a port outside the range from which the system assigns ports, so that it is still free a moment later.
+    """
     while True:
         try:
             with socket.create_server(('127.0.0.1', random.randrange(10000, 30000))) as listener:
@@ -393,8 +395,8 @@ def receive(connection, length):
 
 
 def exchange(connection, data):
-    """Sends the data through a tunnel to a Service and back; true if both the
-    service and this end got what was sent."""
+    """Sends the data through a tunnel to a Service and back; returns whether both the service and this end got what
+    was sent."""
     writer = threading.Thread(target=connection.sendall,
                               args=(struct.pack('>I', len(data)) + data,))
     writer.start()
@@ -413,7 +415,7 @@ def dial(address):
 
 
 def knock(address):
-    """A TCP client that the tunnel turns away, perhaps before it knows that it is connected."""
+    """Connects a TCP client that the tunnel closes, perhaps before the client's connect returns."""
     client = socket.socket()
     client.settimeout(DEADLINE)
     try:
@@ -464,11 +466,11 @@ class Terminal:
         os.close(self.master)
 
     def plain(self):
-        """What was written, without the escape codes."""
+        """Returns what was written, without the escape codes."""
         return re.sub(r'\x1b\[[0-9;]*[A-Za-z]', '', self.data)
 
     def expect(self, pattern):
-        """Waits until the plain text has the pattern in it."""
+        """Waits until the plain text contains the pattern."""
         with self.condition:
             self.condition.wait_for(lambda: re.search(pattern, self.plain()) or self.ended, DEADLINE)
             match = re.search(pattern, self.plain())
@@ -483,11 +485,11 @@ class Terminal:
         return status
 
     def drawn(self):
-        """All that was ever drawn on one row in one go."""
+        """Returns all pieces that were drawn on one row without a break."""
         return [piece for piece in re.split(r'[\r\n]', self.plain()) if piece]
 
     def screen(self):
-        """The rows as a person sees them in the end, scrolled back."""
+        """Returns the rows that a user sees in the end, including those that have scrolled away."""
         rows = ['']
         row = column = 0
         for token in re.findall(r'\x1b\[[0-9;]*[A-Za-z]|.', self.data, re.DOTALL):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The access log of a gateway: a line for each connection, wherever it goes and however slow that is."""
+"""The access log of a gateway: one line for each connection, whatever the log is written to and however slow that is.
+"""
 
 import json
 import os
@@ -83,7 +84,7 @@ class File(AccessLogTest):
         self.assertEqual((line['resumes'], line['bytes_to_target'], line['end']), (3, 4016, 'closed'))
 
     def test_errors(self):
-        """Those that are not let in, or do not get there, have a line as well."""
+        """Connections that are not allowed, or fail, have a line as well."""
         self.serve(self.path, '--allow', '*.invalid:*')
         for target in ('gone.invalid:1', '192.0.2.1:1'):
             address = self.connect('--target', target)
@@ -99,7 +100,7 @@ class File(AccessLogTest):
         self.assertEqual(lines[1]['target'], '192.0.2.1:1')
 
     def test_end(self):
-        """What ends with the gateway is there when it has ended."""
+        """The lines of connections that end together with the gateway are written before it exits."""
         self.serve(self.path, '--drain-timeout', '0')
         address = self.connect()
         clients = [self.enterContext(socket.create_connection(address, DEADLINE)) for _ in range(20)]
@@ -131,7 +132,7 @@ class File(AccessLogTest):
         self.assertEqual(self.gateway.stop(), 0)
 
     def test_reopen_fails(self):
-        """Then it goes on where it was."""
+        """If the file cannot be opened again, the gateway continues to write the old one."""
         self.serve(self.path)
         address = self.connect()
         os.rename(self.path, self.path + '.1')
@@ -149,7 +150,7 @@ class File(AccessLogTest):
             self.assertEqual(gateway.stop(), 0)
 
     def test_full(self):
-        """A disk without room: that is said once and counted, and nobody is kept waiting."""
+        """A disk without room is reported once and counted, and no connection waits for it."""
         self.serve('/dev/full')
         address = self.connect()
         for _ in range(5):
@@ -174,7 +175,8 @@ class File(AccessLogTest):
 
 class Slow(AccessLogTest):
     def test_slow(self):
-        """A pipe that is not read: connections go on, what has no room is dropped and counted, and the end does not wait."""
+        """A pipe that nothing reads: connections continue, lines without room are dropped and counted, and the exit
+        does not wait."""
         os.mkfifo(self.path)
         reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         self.addCleanup(os.close, reader)
@@ -187,7 +189,7 @@ class Slow(AccessLogTest):
             list(pool.map(use_many, range(8)))
         self.wait_for('lost_total{reason="slow"}', 1)
         self.gateway.error_line('written too slowly')
-        # What is in the pipe is whole lines, but for the last.
+        # The pipe contains complete lines, except for the last one.
         data = b''
         while data.count(b'\n') < 1000:
             try:
@@ -217,7 +219,8 @@ sys.exit(gateway.wait())
 
 class Journal(AccessLogTest):
     def test_journal(self):
-        """With fields. The socket has one place only, which a mount namespace gives us."""
+        """The entries of the journal have fields. Its socket has a fixed path, which the test replaces within a mount
+        namespace."""
         namespace = ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', 'mount -t tmpfs none /run && exec "$@"', 'sh']
         if shutil.which('unshare') is None or subprocess.run([*namespace, 'true'], capture_output=True).returncode != 0:
             skip(self, 'there are no mount namespaces')

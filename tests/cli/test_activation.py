@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What a service manager passes to the command: sockets, and what it expects of a service that it watches."""
+"""What a service manager provides: sockets, and the protocol for services that it watches."""
 
 import contextlib
 import os
@@ -43,7 +43,8 @@ class Sockets(unittest.TestCase):
         self.assertEqual(command.wait(), USAGE)
 
     def test_gateway(self):
-        """With one socket it needs no option; the port belongs to whoever passed it."""
+        """With a single socket no option is needed. The port belongs to the process that passed the socket, and stays
+        open."""
         for args in ((), ('--listen', 'systemd'), ('--listen', 'systemd:web')):
             with self.subTest(args), tcp() as listener:
                 command = self.serve([listener], ['web'], *args)
@@ -54,7 +55,7 @@ class Sockets(unittest.TestCase):
                 dial((host, port)).close()
 
     def test_first_client(self):
-        """It connects before there is a gateway, as it does where the service is started for it."""
+        """A client may connect before there is a gateway, as it does when the service is started on demand."""
         with tcp() as listener, Command('connect', 'ws://%s:%d/' % listener.getsockname(), TCP_TUNNEL_TOKEN=TOKEN,
                                         G_DEBUG=None) as tunnel:
             with dial(('127.0.0.1', int(tunnel.line().rpartition(':')[2]))) as client:
@@ -75,7 +76,7 @@ class Sockets(unittest.TestCase):
             self.assertTrue(os.path.exists(path))
 
     def test_names(self):
-        """One is chosen of several, and the others are not forgotten."""
+        """One of several sockets is chosen, and the others are reported as unused."""
         with tcp() as one, tcp() as two, tcp() as three:
             command = self.serve([one, two, three], ['one', 'two', 'three'], '--listen', 'systemd:two')
             self.assertEqual(command.line(), 'listening on ws://%s:%d/' % two.getsockname())
@@ -85,12 +86,12 @@ class Sockets(unittest.TestCase):
             self.check_usage(self.serve([one, two], None), 'several sockets')
             self.check_usage(self.serve([one, two], ['same', 'same'], '--listen', 'systemd:same'), 'several sockets of the name “same”')
             self.check_usage(self.serve([one], ['one'], '--listen', 'systemd:other'), 'no socket of the name “other”.*but: one')
-            # Some of them have none.
+            # Some sockets have no name.
             command = self.serve([one, two], ['', 'two'], '--listen', 'systemd:unknown')
             self.assertEqual(command.line(), 'listening on ws://%s:%d/' % one.getsockname())
 
     def test_for_others(self):
-        """Those that are meant for another process are left alone."""
+        """Sockets for another process are ignored."""
         with tcp() as listener:
             self.check_usage(self.serve([listener], None, '--listen', 'systemd', PID='1'), 'has passed no socket')
             for extra in {'LISTEN_FDS': 'many'}, {'LISTEN_FDS': '0'}, {'LISTEN_FDS': '-1'}, {'PID': ''}, {'PID': '0'}:
@@ -109,7 +110,8 @@ class Sockets(unittest.TestCase):
                 self.check_usage(self.serve([pipe], ['pipe']), 'the socket “pipe” that the service manager has passed')
 
     def test_tunnels(self):
-        """Several in one process, a forward too; what they start has neither the variables nor the descriptors."""
+        """Several sockets in one process, one of them for a forward; commands that it starts inherit neither the
+        variables nor the descriptors."""
         with contextlib.ExitStack() as stack:
             command, url = gateway(self.service)
             stack.enter_context(command)
@@ -128,13 +130,13 @@ class Sockets(unittest.TestCase):
                 with stack.enter_context(dial(listener.getsockname())) as client:
                     self.assertTrue(exchange(client, noise(1000, 2)))
             self.assertEqual(up.stop(), 0)
-            # Each once.
+            # Each socket may be used only once.
             config.write(f'[defaults]\nremote-uri={url}\ntoken-file=token\nlisten=systemd:one\n[a]\n[b]\n')
             self.check_usage(stack.enter_context(Activated([one], ['one'], 'up', XDG_CONFIG_HOME=config.home)),
                              r'\[defaults\] listen: each socket that the service manager has passed is used elsewhere')
 
     def test_check(self):
-        """It looks at the way to the gateway, and is no service."""
+        """`check` examines the path to the gateway, and needs no sockets."""
         with contextlib.ExitStack() as stack:
             command, url = gateway(self.service)
             stack.enter_context(command)
@@ -144,7 +146,7 @@ class Sockets(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
 
     def test_systemd(self):
-        """The real thing, which starts the command when the first client connects."""
+        """systemd's own tool starts the command when the first client connects."""
         program = shutil.which('systemd-socket-activate')
         if program is None:
             skip(self, 'there is no systemd-socket-activate')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""`--adb`, with an adb that is a script: it writes down what it is told, and keeps a connection as adb's server does."""
+"""`--adb`, with a script as adb: it logs its arguments, and keeps a connection like adb's server."""
 
 import json
 import os
@@ -44,13 +44,13 @@ if wanted(command + '-hangs'):
         file.write('x')
     signal.pause()
 if command == 'connect' and wanted('refuse'):
-    # As old versions do, with success.
+    # Old versions fail with a success status.
     with open(home + '/refuse') as file:
         print(f"failed to connect to '{device}': {file.read() or 'Connection refused'}")
 elif command == 'connect':
     print('* daemon started successfully', flush=True)
     reader, writer = os.pipe()
-    # It keeps the output open.
+    # The server keeps the output open.
     holder = subprocess.Popen([sys.executable, __file__, 'hold', device, str(writer)], pass_fds=[writer],
                               start_new_session=True)
     os.close(writer)
@@ -119,7 +119,7 @@ class Adb(unittest.TestCase):
                 os.unlink(self.file('log'))
 
     def test_every_address(self):
-        """Is none to connect to."""
+        """An address that means all interfaces is replaced by one that can be connected to."""
         tunnel = self.connect('--listen', '0.0.0.0:0')
         port = tunnel.line().split(':')[-1]
         tunnel.error_line(f'^adb: connected to 127.0.0.1:{port}$')
@@ -148,7 +148,7 @@ class Adb(unittest.TestCase):
             json.loads(line)
 
     def test_strange_reason(self):
-        """What adb says stays on its line."""
+        """Output of adb stays on one line."""
         with open(self.file('refuse'), 'w', encoding='utf-8') as file:
             file.write('a\u2028b\u2029c\x85d\x1b[1me\u202ef')
         self.connect().error_line('failed to connect to \'.*\': a\ufffdb\ufffdc\ufffdd\ufffd\\[1me\ufffdf; it is run again in 1 s$')
@@ -181,7 +181,7 @@ class Adb(unittest.TestCase):
         self.assertEqual(tunnel.stop(), 0)
 
     def test_ends_at_once_while_it_connects(self):
-        """Nothing is run any more that nobody waits for."""
+        """When the tunnel ends while adb connects, no further command is run."""
         self.touch('connect-hangs')
         self.touch('stubborn')
         tunnel = self.connect()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the gateway of the command shows of itself: health, readiness, metrics, and the page for people."""
+"""The admin interface of the command's gateway: health, readiness, metrics, and the status page."""
 
 import base64
 import http.client
@@ -83,7 +83,7 @@ class Health(AdminTest):
         self.assertEqual(self.get('/readyz'), 'ok\n')
 
     def test_draining(self):
-        """It stays alive, but takes nobody any more."""
+        """A draining gateway is alive, but not ready for new connections."""
         self.serve()
         with socket.create_connection(self.connect(), DEADLINE) as client:
             self.assertTrue(exchange(client, b'here'))
@@ -96,7 +96,7 @@ class Health(AdminTest):
         self.assertEqual(self.gateway.wait(), 0)
 
     def test_target(self):
-        """It is looked at once, however often anybody asks, and not at all before."""
+        """The target is checked once, however often /readyz is requested, and not before the first request."""
         seen = []
         with Service(lambda connection: seen.append(connection)) as target:
             self.serve(target=f'127.0.0.1:{target.port}')
@@ -114,7 +114,7 @@ class Health(AdminTest):
         self.assertEqual(self.get('/healthz'), 'ok\n')
 
     def test_named_target(self):
-        """That of the gateway may be one of those that have names."""
+        """The gateway's target may be a named one."""
         self.serve('--named-target', f'db=127.0.0.1:{self.service.port}', target='db')
         self.assertEqual(self.get('/readyz'), 'ok\n')
 
@@ -123,7 +123,7 @@ class Health(AdminTest):
         self.assertEqual(self.get('/readyz'), 'ok\n')
 
     def test_reload(self):
-        """SIGHUP changes nothing of it."""
+        """SIGHUP does not affect the readiness."""
         self.serve()
         self.gateway.process.send_signal(signal.SIGHUP)
         self.gateway.error_line('tokens of')
@@ -169,7 +169,7 @@ class Metrics(AdminTest):
         self.assertFalse([name for name in families if re.search('millisecond|_ms$|kib|mib', name)])
 
     def test_guide(self):
-        """What the guide has Prometheus ask for is there."""
+        """All metrics that the guide uses in Prometheus exist."""
         page = (Path(__file__).parent.parent.parent / 'docs' / 'guide' / 'watching.md').read_text()
         self.serve('--access-log', '/dev/null')
         families = self.families()
@@ -186,7 +186,7 @@ class Metrics(AdminTest):
         self.check_rules(page)
 
     def check_rules(self, page):
-        """By Prometheus' own program, where that is installed."""
+        """Checks them with Prometheus' own program, if that is installed."""
         promtool = shutil.which('promtool')
         if promtool is None:
             return
@@ -261,7 +261,7 @@ class Status(AdminTest):
 
 
     def test_bounds(self):
-        """However many clients there were, the status keeps a row for some, and the latest of what has failed."""
+        """However many clients there were, the status has a bounded number of rows, and the latest failures."""
         with tempfile.NamedTemporaryFile('w') as tokens:
             tokens.writelines(f'user-{i}:{TOKEN}-{i}\n' for i in range(300))
             tokens.flush()
@@ -277,12 +277,12 @@ class Status(AdminTest):
         self.assertNotIn(TOKEN, json.dumps(status))
 
     def fail_as(self, token):
-        """A connection of the simplest client there is, to a target that refuses it."""
+        """Makes a connection with a minimal client to a target that refuses it."""
         connection = http.client.HTTPConnection(re.search('//(.*)/', self.url)[1], timeout=DEADLINE)
         connection.request('GET', '/', headers={'Connection': 'Upgrade', 'Upgrade': 'websocket', 'Sec-WebSocket-Version': '13',
                                                 'Sec-WebSocket-Key': base64.b64encode(bytes(16)).decode(),
                                                 'Authorization': f'Bearer {token}'})
-        # The answer, and the frame that says why it ends.
+        # The answer, and the close frame.
         received = b''
         while b'\r\n\r\n\x88' not in received:
             received += (more := connection.sock.recv(65536))
@@ -313,7 +313,7 @@ class Requests(AdminTest):
         self.assertGreater(int(response.getheader('Content-Length')), 1000)
 
     def test_hosts(self):
-        """A page of somebody else cannot read it by a name that leads here."""
+        """A foreign page cannot read the interface by a name that resolves to this address."""
         self.serve('--admin-host', 'gateway.lab')
         port = self.admin[1].rsplit(':', 1)[1]
         for host, status in [('127.0.0.1', 200), (f'127.0.0.1:{port}', 200), ('localhost:1', 200), ('LOCALHOST', 200),
@@ -322,13 +322,13 @@ class Requests(AdminTest):
                              ('127.0.0.1.evil.example', 421), ('', 421)]:
             for path in ('/', '/metrics', '/status.json', '/healthz'):
                 self.assertEqual(self.ask(path, headers={'Host': host})[0].status, status, (host, path))
-        # As HAProxy checks it.
+        # The way in which HAProxy checks it.
         with socket.create_connection(('127.0.0.1', int(port)), DEADLINE) as client:
             client.sendall(b'GET /healthz HTTP/1.0\r\n\r\n')
             self.assertTrue(client.makefile('rb').readline().split()[1:2] == [b'200'])
 
     def test_body(self):
-        """What it does not want it does not keep."""
+        """The body of a request that is refused is not kept in memory."""
         self.serve()
         before = peak_memory(self.gateway.process.pid)
         response, _ = self.ask('/status.json', 'POST', b'x' * (64 << 20))
@@ -336,7 +336,7 @@ class Requests(AdminTest):
         self.assertLess(peak_memory(self.gateway.process.pid) - before, 16 << 20)
 
     def test_many(self):
-        """Whoever holds many connections keeps nobody out, and takes no more than a few descriptors."""
+        """A client that holds many connections does not lock out others, and uses only a few descriptors."""
         self.serve()
         host, port = self.admin[1].rsplit(':', 1)
         held = [socket.create_connection((host, port), DEADLINE) for _ in range(200)]
@@ -348,7 +348,7 @@ class Requests(AdminTest):
             client.close()
 
     def test_close(self):
-        """A connection is for one request, and its client knows that."""
+        """A connection is for a single request, which its client is told."""
         self.serve()
         connection = http.client.HTTPConnection(self.admin[1], timeout=DEADLINE)
         for _ in range(5):
@@ -371,7 +371,7 @@ class Listening(AdminTest):
                 self.assertEqual(status, 1)
                 self.assertIn(f'--admin unix:{path}: the path cannot be bound, or somebody listens there', stderr)
                 self.assertEqual(self.get('/healthz'), 'ok\n')
-                # What a gateway has left behind that was killed is in nobody's way.
+                # A socket file that a killed gateway has left is replaced.
                 self.gateway.process.kill()
                 self.gateway.wait()
                 self.assertTrue(os.path.exists(path))
@@ -403,7 +403,7 @@ class Listening(AdminTest):
 
 
 class Chromium:
-    """A browser without a window, by its DevTools protocol over a pipe."""
+    """A browser without a window, controlled by its DevTools protocol over a pipe."""
 
     def __init__(self, program):
         self.directory = tempfile.TemporaryDirectory()
@@ -411,7 +411,7 @@ class Chromium:
         self.from_, to_write = os.pipe()
 
         def use_pipes():
-            # They are to be 3 and 4.
+            # The descriptors have to be 3 and 4.
             read, write = os.dup(to_read), os.dup(to_write)
             os.dup2(read, 3)
             os.dup2(write, 4)
@@ -529,7 +529,7 @@ class Page(AdminTest):
         for words in ('alice', 'build-farm', 'gone.invalid:5432', f'{self.url} → 127.0.0.1:{self.service.port}', '195 KiB'):
             self.assertIn(words, text)
         self.assertEqual(browser.evaluate("document.querySelectorAll('#connection-rows tr').length"), len(clients))
-        # It is live, and has rates.
+        # The page is updated, and shows rates.
         self.assertTrue(exchange(clients[0], b'x' * 3_000_000))
         browser.until("document.querySelector('#to-target').textContent.match(/MiB.s|KiB.s/)")
         browser.screenshot(os.path.join(directory, 'status-light.png'))
@@ -538,7 +538,7 @@ class Page(AdminTest):
         browser.screenshot(os.path.join(directory, 'status-dark.png'))
         dark = browser.evaluate('getComputedStyle(document.body).backgroundColor')
         self.assertEqual((light, dark), ('rgb(255, 255, 255)', 'rgb(22, 24, 28)'))
-        # Wide tables scroll by themselves, and not the page.
+        # Wide tables scroll, but the page does not.
         browser.show(400, 1600, 'light')
         browser.screenshot(os.path.join(directory, 'status-narrow.png'))
         self.assertEqual(browser.evaluate('document.documentElement.scrollWidth'), 400)
@@ -556,7 +556,7 @@ class Page(AdminTest):
             "[...document.querySelectorAll('th')].filter(cell => !['row', 'col'].includes(cell.scope)).length"), 0)
 
     def use_keys(self, browser):
-        """Everything can be reached, and the button is one."""
+        """Everything can be reached by keyboard, and the button works."""
         reached = []
         for _ in range(7):
             browser.press('Tab', 9)
@@ -573,7 +573,7 @@ class Page(AdminTest):
         browser.until("document.querySelector('#state').textContent === 'listening'")
 
     def lose(self, browser):
-        """Nobody takes old figures for new ones."""
+        """When the gateway is gone, the page shows that its numbers are old."""
         self.gateway.process.kill()
         self.gateway.process.wait()
         browser.until("document.querySelector('#state').textContent === 'no answer' && !document.querySelector('#problem').hidden")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""`tcp-tunnel check`: each typical mistake at the step where it is made, with the words of `connect`."""
+"""`tcp-tunnel check` reports each typical mistake at the step to which it belongs, with the message of `connect`."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ from test_mistakes import FAILED, REACHING, TLS, TOKENS, URLS, USAGE, Places, he
 STEPS = ['url', 'name', 'proxy', 'tcp', 'tls', 'http', 'token', 'protocol', 'round-trip']
 LABELS = ['URL', 'Name', 'Proxy', 'TCP', 'TLS', 'HTTP', 'Token', 'Protocol', 'Round trip']
 
-# Where a mistake in reaching the gateway shows, if it is not in the answer to the request.
+# The steps that fail for mistakes in reaching the gateway, except for those that the answer to the request shows.
 PLACES = {
     'a gateway that does not run': 'tcp',
     'a typing error in the name': 'name',
@@ -36,10 +36,10 @@ PLACES = {
     'no TLS to a gateway with': 'http',
 }
 
-# What is usage, here as there.
+# Mistakes that are usage errors, as for `connect`.
 AMBIGUOUS = {'two sources', 'a file of authorities that is not there', 'a key for an authority'}
 
-# What each step tells a program, if it was tried; in brackets what only some have.
+# The JSON members of each step that was tried; those in brackets are not always present.
 VALUES = {
     'url': set(),
     'name': {'host': str, '[addresses]': list, '[time_us]': int},
@@ -54,7 +54,7 @@ VALUES = {
 
 
 class ConnectProxy(Service):
-    """An HTTP proxy that connects to one place, whatever it is asked for, and notes that."""
+    """An HTTP proxy that connects to one address, whatever is requested, and records the requests."""
 
     def __init__(self, port):
         super().__init__(self.connect)
@@ -79,7 +79,7 @@ class ConnectProxy(Service):
 
 
 def silent(connection):
-    """A WebSocket that nothing comes from."""
+    """A WebSocket that sends nothing."""
     key = re.search(rb'Sec-WebSocket-Key: (\S+)', head(connection))[1]
     accept = base64.b64encode(hashlib.sha1(key + b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest())
     connection.sendall(b'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
@@ -107,7 +107,7 @@ class Case(unittest.TestCase):
         return env
 
     def check(self, text, status, **env):
-        """Checks, for a program; gives the steps by their names."""
+        """Runs `check --json`, and returns the steps by their names."""
         words = shlex.split(text.format_map(self.places))
         done, out, err = run('check', *words, '--json', **self.environment(env))
         self.assertEqual((done, err), (status, ''), out)
@@ -137,7 +137,7 @@ class Case(unittest.TestCase):
                 self.assertGreaterEqual(value, 0)
 
     def read(self, text, **env):
-        """The same for a person: what is said of each step, by its label."""
+        """Runs `check` without --json, and returns the text of each step by its label."""
         words = shlex.split(text.format_map(self.places))
         _, out, err = run('check', *words, **self.environment(env))
         self.assertEqual(err, '')
@@ -152,7 +152,7 @@ class Mistakes(Case):
     def check_mistake(self, mistake, place):
         words = mistake.args.split(' ', 1)[1]
         if place == 'token':
-            # These rows have a URL that leads nowhere.
+            # The URL of these rows has no server.
             words = words.replace('ws://127.0.0.1:1/', '{gateway}')
         if mistake.did in AMBIGUOUS:
             status, out, err = run('check', *shlex.split(words.format_map(self.places)), **self.environment(mistake.env))
@@ -191,7 +191,7 @@ class Mistakes(Case):
         self.check_rows(TLS, 'tls')
 
     def test_table(self):
-        """No place is named for a mistake that nobody makes."""
+        """PLACES contains only mistakes that the tables have."""
         self.assertLessEqual(set(PLACES), {each.did for each in [*REACHING, *TLS]})
 
     def test_refused(self):
@@ -200,7 +200,8 @@ class Mistakes(Case):
         self.assertEqual(steps['token']['detail'], 'refused, from --token')
 
     def test_no_token(self):
-        """It is needed for the request, but not for what comes before it, and is missing whatever that says."""
+        """A token is needed for the request, but not for the steps before it, and its lack is reported whatever their
+        result."""
         steps = self.check('{gateway}', FAILED, TCP_TUNNEL_TOKEN=None)
         self.assertEqual([steps[step]['result'] for step in ('tcp', 'http', 'token')], ['ok', 'skipped', 'failed'])
         steps = self.check('ws://{refused}/', FAILED, TCP_TUNNEL_TOKEN=None)
@@ -335,7 +336,7 @@ class Good(Case):
                                          r'from 2000-01-01 to 2099-01-01, \d+ days left for 127\.0\.0\.1')
 
     def test_untrusted(self):
-        """What is known of the certificate is told all the same."""
+        """What is known of an untrusted certificate is reported as well."""
         steps = self.check('wss://{tls_worst}/', FAILED)
         self.assertEqual(set(steps['tls']['certificate_errors']) & {'unknown-ca', 'bad-identity', 'expired'} != set(), True)
         self.assertEqual(steps['tls']['chain'][0]['hosts'], ['example.org'])
@@ -362,7 +363,7 @@ class Good(Case):
         self.assertEqual(said['Proxy'][1], 'none for this host, although http_proxy is set')
 
     def test_nothing_is_left(self):
-        """A session that stays would take the place of the next one."""
+        """A check leaves no session, which would take the place of the next one."""
         url = self.start('--max-connections', '1')
         for _ in range(3):
             self.check(url, 0)
@@ -379,7 +380,7 @@ class Good(Case):
         self.assertIn('tunnels.conf:1: [phone]', ' '.join(out.split()))
 
     def test_services(self):
-        """What a tunnel of the file is for makes no difference."""
+        """The purpose of a tunnel in the file makes no difference."""
         url = self.start()
         for keys in ('to=127.0.0.1:9\nremote-port=9000\n', 'reverse=0=127.0.0.1:9\n', 'forwards=0=db:1\nsocks=0\nhttp-proxy=0\n'):
             with self.subTest(keys), Config(f'[phone]\nremote-uri={url}\ntoken-file=token\n{keys}') as config:
@@ -421,7 +422,7 @@ class Output(Case):
         self.assertIn('cannot write to stdout: No space left on device', done.stderr)
 
     def test_signal(self):
-        """It ends at once, and in order."""
+        """A signal ends the command at once and properly."""
         asked = threading.Event()
 
         def wait(connection):

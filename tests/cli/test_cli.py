@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The command, as its users meet it: through its arguments, its output, its
-exit status and its ports."""
+"""The command as a user sees it: its arguments, output, exit status and ports."""
 
 import contextlib
 import fcntl
@@ -56,7 +55,7 @@ class Help(unittest.TestCase):
 
 
 class Usage(unittest.TestCase):
-    """Each mistake is named, and what is allowed with it."""
+    """The message for each mistake names the mistake and the allowed values."""
 
     URL = 'ws://127.0.0.1:1/'
 
@@ -107,7 +106,7 @@ class Usage(unittest.TestCase):
         self.check(self.connect('--wait', 'maybe'), "--wait must be yes or no, not 'maybe'")
         self.check(self.connect('--max-reconnect-delay', '1 day'), '--max-reconnect-delay', "'1 day'")
         self.check(self.connect('--frobnicate'), '--frobnicate')
-        # A secret with a colon forgotten is not repeated.
+        # A secret whose colon is missing is not repeated.
         for wrong in (TOKEN, f'Authorization {TOKEN}', f'Key {TOKEN}: 1', f': {TOKEN}', ''):
             self.check(self.connect('--header', 'X-One: 1', '--header', wrong),
                        "--header must be 'NAME: VALUE', but number 2 is not")
@@ -118,7 +117,7 @@ class Usage(unittest.TestCase):
         self.check(['conect'], "did you mean 'connect'?")
         self.check(['gatewya'], "did you mean 'gateway'?")
         self.check(['frobnicate'], "'frobnicate'\n")
-        # What follows may be a secret.
+        # The part behind the option may be a secret.
         self.check(self.connect(f'--tokn-file={TOKEN}'), "'--tokn-file'", "did you mean '--token-file'?")
         self.check(self.connect('-quiet'), "did you mean '--quiet'?")
         self.check(self.connect('--max-attempts', '3'), "no option '--max-attempts'\n")
@@ -128,7 +127,7 @@ class Usage(unittest.TestCase):
         self.check(['gateway', '--targt', 'a:1'], "did you mean '--target'?")
         self.check(['up', '--jsn'], "did you mean '--json'?")
         self.check(['demo', '--kep'], "did you mean '--keep'?")
-        # Behind -- there are no options.
+        # What follows -- is not an option.
         self.check(['connect', '--', '--frobnicate'], "'--frobnicate' is no URL")
         self.check(['connect', '--token', TOKEN, '--', 'http://127.0.0.1/'], 'http', 'ws')
 
@@ -180,7 +179,7 @@ class Usage(unittest.TestCase):
 
 
 class Token(unittest.TestCase):
-    """Wherever the token comes from it works, and shows up nowhere."""
+    """Wherever the token comes from, it works, and is not shown anywhere."""
 
     def check(self, args, **extra):
         with Service() as service:
@@ -205,7 +204,7 @@ class Token(unittest.TestCase):
             with tempfile.NamedTemporaryFile('w', newline='', encoding='utf-8') as file:
                 file.write(begin + TOKEN + end)
                 file.flush()
-                # The option wins over the environment.
+                # The option overrides the environment.
                 self.check(['--token-file', file.name], TCP_TUNNEL_TOKEN='another')
 
     def test_file_for_everybody(self):
@@ -258,7 +257,7 @@ class RoundTrip(unittest.TestCase):
         self.assertEqual(self.server.stop(), 0)
 
     def check_limit(self, tunnel, address=None):
-        """Two may connect at a time, a third is closed."""
+        """Two clients may be connected at a time, a third one is closed."""
         address = address or listening(tunnel)
         first, second = self.enterContext(dial(address)), self.enterContext(dial(address))
         self.assertTrue(exchange(first, b'one') and exchange(second, b'two'))
@@ -283,7 +282,7 @@ class RoundTrip(unittest.TestCase):
             self.check_limit(tunnel)
 
     def test_rates(self):
-        """So many bytes take so long, of which a second is free."""
+        """The transfer takes at least the time that the rate implies, minus the initial second."""
         for option in ('--max-principal-upload-rate', '--max-principal-download-rate'):
             server, self.url = gateway(self.enterContext(Service()), option, '1M')
             with server, self.connect('--mode', 'multiplexed') as tunnel:
@@ -310,7 +309,7 @@ class RoundTrip(unittest.TestCase):
             self.assertEqual(tunnel.stop(), 0)
 
     def test_target(self):
-        """Another service than the gateway's own, as far as the gateway allows it; also from the config file."""
+        """Another service than the gateway's own, if the gateway allows it; also from the config file."""
         def hello(connection):
             connection.sendall(b'other')
 
@@ -368,7 +367,7 @@ class RoundTrip(unittest.TestCase):
             self.assertNotIn('\x1b', ''.join(tunnel.output))
 
     def test_nobody_reads_the_log(self):
-        """What is logged fills a pipe, and more; data goes on."""
+        """Log output fills a pipe that nothing reads; data continues to flow."""
         reader, writer = os.pipe()
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
         with subprocess.Popen([BINARY, 'connect', self.url, '--mode', 'multiplexed', '--log-level', 'debug'],
@@ -421,7 +420,7 @@ class RoundTrip(unittest.TestCase):
                             '-days', '2', '-subj', subject, '-keyout', path(name + '.key'), '-out', path(name + '.pem'), *args],
                            check=True, capture_output=True)
 
-        # Of whoever signed it itself the certificate is that of its authority.
+        # A self-signed certificate is its own authority.
         make('server', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1')
         make('known', '/CN=default')
         make('unknown', '/CN=mallory')
@@ -449,7 +448,8 @@ class RoundTrip(unittest.TestCase):
         self.assertIn('401', err)
         server.error_line('The client certificate is not accepted: its issuer is none of those of client-ca.')
 
-        # Who resumes its session of TLS shows no certificate again, and is not let in by what it showed before.
+        # A client that resumes a TLS session does not send its certificate again, and is not accepted for the
+        # certificate of the earlier session.
         context = ssl.create_default_context(cafile=path('server.pem'))
         context.load_cert_chain(path('known.pem'), path('known.key'))
         address = ('127.0.0.1', int(url.rsplit(':', 1)[1].strip('/')))
@@ -480,7 +480,7 @@ class RoundTrip(unittest.TestCase):
 
 
 class Waiting(unittest.TestCase):
-    """For a gateway that is not there yet."""
+    """A gateway that does not run yet."""
 
     SOON = ('--mode', 'multiplexed', '--reconnect-delay', '1ms', '--max-reconnect-delay', '20ms')
 
@@ -505,7 +505,7 @@ class Waiting(unittest.TestCase):
                 tunnel = self.connect(*args)
                 tunnel.error_line(r'^[\d:]+ warn  tunnel: .* cannot be reached: .*refused.*; attempt 1 follows in \d+ ms$')
                 tunnel.error_line('^tcp-tunnel connect: waiting for the gateway$')
-                # More than the library would try.
+                # This is more than the library's own default.
                 tunnel.error_line('; attempt 8 follows')
                 self.assertTrue(tunnel.stdout.empty())
                 self.arrive()
@@ -514,7 +514,7 @@ class Waiting(unittest.TestCase):
                 self.assertEqual(''.join(tunnel.output).count('waiting for the gateway'), 1)
 
     def test_few_warnings(self):
-        """A gateway that stays away all night does not fill the log."""
+        """A gateway that is away for hours does not fill the log."""
         tunnel = self.connect('--log-level', 'warn')
         tunnel.error_line('; attempt 64 follows')
         self.assertEqual(tunnel.stop(), 0)
@@ -526,7 +526,7 @@ class Waiting(unittest.TestCase):
         self.assertEqual(attempts, wanted[:len(attempts)])
 
     def test_one_line(self):
-        """With its reason, where the log does not say it."""
+        """The line contains the reason if the log does not have it."""
         for args in (('--quiet',), ('--log-level', 'error'), ('--log-level', 'none')):
             with self.subTest(args), Away() as self.away:
                 tunnel = self.connect(*args)
@@ -539,7 +539,7 @@ class Waiting(unittest.TestCase):
                 self.assertEqual(len(tunnel.output), 2, tunnel.output)
 
     def test_on_ready(self):
-        """Its command runs when there is a gateway."""
+        """The command runs when the gateway is there."""
         tunnel = self.connect('--on-ready', 'echo ready')
         tunnel.error_line('waiting for the gateway')
         self.assertNotIn('ready\n', tunnel.output)
@@ -583,7 +583,7 @@ class Waiting(unittest.TestCase):
             self.assertEqual(tunnel.stop(), 0)
 
     def test_up(self):
-        """Each for its own, and those that are there are not held up."""
+        """Each tunnel waits for its own gateway, and does not delay those whose gateways are there."""
         server, url = gateway(self.service)
         self.enterContext(server)
         self.config.write(f'[defaults]\ntoken-file=token\nmode=multiplexed\nreconnect-delay=1ms\n'
@@ -599,7 +599,7 @@ class Waiting(unittest.TestCase):
         self.assertEqual(tunnels.stop(), 0)
 
     def test_final_answers(self):
-        """What will not change by itself is not waited for."""
+        """A failure that is final is not waited for."""
         def answer(status):
             def handler(connection):
                 data = b''
@@ -617,7 +617,7 @@ class Waiting(unittest.TestCase):
                 self.assertNotIn('follows', err)
 
     def test_answers_that_pass(self):
-        """A proxy whose gateway is down."""
+        """A proxy whose gateway does not run."""
         answers = iter(['502 Bad Gateway', '503 Service Unavailable', '403 Forbidden'])
 
         def handler(connection):
@@ -633,7 +633,7 @@ class Waiting(unittest.TestCase):
             self.assertIn(text, err)
 
     def test_tls_session_resumed(self):
-        """A tunnel that dials again needs no second look at the certificate."""
+        """A tunnel that connects again resumes the TLS session."""
         directory = self.enterContext(tempfile.TemporaryDirectory())
         certificate, key = os.path.join(directory, 'certificate.pem'), os.path.join(directory, 'key.pem')
         subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=gateway',
@@ -685,7 +685,7 @@ class Waiting(unittest.TestCase):
 
 class Json(unittest.TestCase):
     def events(self, tunnel):
-        """All that is still to come."""
+        """Returns all remaining events."""
         lines = iter(tunnel.stdout.get, None)
         return [json.loads(line) for line in lines]
 
@@ -765,7 +765,7 @@ class Json(unittest.TestCase):
 
 
 class Failure(unittest.TestCase):
-    """A tunnel that ends by itself says why and exits with 1."""
+    """A tunnel that ends by itself prints the reason and exits with 1."""
 
     def setUp(self):
         self.service = self.enterContext(Service())
@@ -814,7 +814,7 @@ class Failure(unittest.TestCase):
         self.assertRegex(tunnel.output[1], r'^\d\d:\d\d:\d\d error .*401')
 
     def test_new_token_in_file(self):
-        """A token that expired may have been replaced in its file meanwhile."""
+        """A token that has expired may have been replaced in its file meanwhile."""
         with tempfile.NamedTemporaryFile('w+') as file:
             def write(token):
                 file.seek(0)
@@ -836,7 +836,7 @@ class Failure(unittest.TestCase):
                 self.check(tunnel, '401', self.url)
             self.assertNotIn('colon', ''.join(tunnel.output))
 
-            # What is for a gateway.
+            # A line of a gateway's token file.
             write('alice:' + TOKEN)
             tunnel = self.connect('--token-file', file.name)
             with knock(listening(tunnel)):
@@ -844,7 +844,7 @@ class Failure(unittest.TestCase):
             self.assertRegex(''.join(tunnel.output), '(?m)^tcp-tunnel connect: there is a colon in the token: ')
 
     def test_token_from_a_pipe(self):
-        """It is read once: another would not come."""
+        """A pipe is read once, as it would not provide another token."""
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, 'token')
             os.mkfifo(path)
@@ -856,7 +856,7 @@ class Failure(unittest.TestCase):
                 self.check(tunnel, '401', self.url)
 
     def test_stdout_is_broken(self):
-        """The first line is promised, as are the events."""
+        """The first line of stdout has to be written, and so do the events."""
         def start(*args, **kwargs):
             process = subprocess.Popen([BINARY, *args], env=environment(TCP_TUNNEL_TOKEN=TOKEN),
                                        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **kwargs)
@@ -882,7 +882,7 @@ class Failure(unittest.TestCase):
         try:
             knock(('127.0.0.1', port)).close()
         except ConnectionRefusedError:
-            pass  # the second line has told already
+            pass  # the failure to write the second line was noticed already
         check(tunnel, 'Broken pipe')
 
     def test_port_in_use(self):
@@ -917,7 +917,7 @@ class Failure(unittest.TestCase):
         self.assertRegex(lines[0], r'^get /t\?a=1&')
 
     def test_signal_while_starting(self):
-        """Nobody answers the dial, and still the command can be stopped."""
+        """While the gateway does not answer, a signal still ends the command."""
         asked = threading.Event()
         done = threading.Event()
 
@@ -935,7 +935,7 @@ class Failure(unittest.TestCase):
 
 
 class Resumption(unittest.TestCase):
-    """Who insists on it speaks only with those that can do it."""
+    """An end that requires resumption refuses ends without it."""
 
     def start(self, *args):
         server, url = gateway(self.enterContext(Service()), *args)
@@ -977,7 +977,7 @@ class Resumption(unittest.TestCase):
 
 
 class Drain(unittest.TestCase):
-    """A gateway that is told to end lets its connections finish, for a while."""
+    """A gateway that is told to end lets its connections finish, for some time."""
 
     def start(self, *args):
         server, url = gateway(self.enterContext(Service()), *args)
@@ -1012,7 +1012,7 @@ class Drain(unittest.TestCase):
                 self.assertEqual(server.wait(), 0)
 
     def test_reloads(self):
-        """SIGHUP: a bad file changes nothing, and says why; a good one counts."""
+        """SIGHUP: a bad file changes nothing and is reported; a good one takes effect."""
         with Service() as service, tempfile.NamedTemporaryFile('w') as file:
             def write(text):
                 file.seek(0)
@@ -1040,19 +1040,19 @@ class Drain(unittest.TestCase):
                 self.assertEqual(server.stop(), 0)
 
     def test_while_it_starts(self):
-        """The tokens may come from a pipe that nobody writes to."""
+        """A signal ends a gateway that waits for its tokens from a pipe without a writer."""
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, 'tokens')
             os.mkfifo(path)
             server = self.enterContext(Command('gateway', '--target', '127.0.0.1:1', '--token-file', path))
-            # Returns when the gateway has opened it, and so waits.
+            # This returns when the gateway has opened the pipe, and so waits.
             writer = os.open(path, os.O_WRONLY)
             self.addCleanup(os.close, writer)
             self.assertEqual(server.stop(), 0)
             self.assertEqual(server.output, [])
 
     def test_as_it_starts(self):
-        """Whichever comes first, the signal or the end of the start."""
+        """A signal may come at any moment of the start."""
         with tempfile.TemporaryDirectory() as directory:
             for i in range(60):
                 path = os.path.join(directory, f'tokens-{i}')

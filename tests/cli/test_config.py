@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Tunnels that have names: the config file, `connect NAME` and `up`."""
+"""Tunnels with names: the config file, `connect NAME` and `up`."""
 
 import json
 import os
@@ -16,7 +16,7 @@ USAGE = 2
 
 
 class Mistakes(unittest.TestCase):
-    """Each is found before anything starts, and named with its place."""
+    """Each mistake is found before anything starts, and is reported with its place."""
 
     URI = 'remote-uri=ws://127.0.0.1:1/\n'
 
@@ -84,22 +84,22 @@ class Mistakes(unittest.TestCase):
         self.check(f'[phone]\n{self.URI}[defaults]\non-ready=true\n', '--stdio and', '[defaults] on-ready exclude each other',
                    args=('connect', 'phone', '--stdio'))
         check('token-file=a\ntoken-command=b', 'token-file and', 'token-command exclude each other')
-        # An address may hold a secret of its own.
+        # An address may contain a secret.
         err = self.check(f'[phone]\nremote-uri="wss://{TOKEN}@example.org/"\n',
                          '[phone] remote-uri must begin with ws:// or wss://')
         self.assertNotIn('example', err)
 
     def test_value_that_the_tunnel_refuses(self):
-        """Only it knows, when it starts."""
+        """Some values are only refused by the tunnel, when it starts."""
         for args in (['connect', 'phone'], ['up']):
             self.check('[phone]\nremote-uri=ws://\n', f'{self.config.path}:1: [phone]: ', args=args)
 
     def test_harmless(self):
-        """The mistake that is found is the one behind it."""
+        """A byte order mark and empty values are accepted; the reported mistake is the one behind them."""
         self.check(b'\xef\xbb\xbf[phone]\nca=\ntoken-file=\nmode=singleton\n', '[phone] has no remote-uri')
 
     def test_lines(self):
-        """What is in a bad line is not repeated: it may be a token."""
+        """A bad line is not repeated in the message: it may be a token."""
         self.check(f'# a comment\n\n[phone]\n{self.URI}{TOKEN}\nmode=singleton\n',
                    f'{self.config.path}:5: the line is none of')
         self.check(f'[phone\n{self.URI}', ':1: ')
@@ -132,7 +132,7 @@ class Mistakes(unittest.TestCase):
 
 
 class Named(unittest.TestCase):
-    """`connect NAME`, and where its settings come from."""
+    """`connect NAME`, and the sources of its settings."""
 
     def setUp(self):
         service = self.enterContext(Service())
@@ -158,20 +158,20 @@ class Named(unittest.TestCase):
         self.check(f'{phone}token-file=~/tcp-tunnel/token\n', HOME=self.config.home)
         self.check(f'{phone}token-command=cat {self.config.token}\n')
         self.check(f'{phone}token-command=printenv PHONE\n', PHONE=TOKEN)
-        # The nearest of them counts, whatever kind it is of.
+        # The nearest source of the token is used, whatever its kind.
         self.check(f'{phone}token-file=token\n[defaults]\ntoken=wrong\ntoken-command=false\n')
         self.check(f'{phone}token-file=/none\n', 'phone', '--token', TOKEN)
 
     def test_places(self):
         phone = f'[phone]\nremote-uri={self.url}\ntoken-file=token\n'
         other = self.enterContext(Config('[phone]\nremote-uri=ws://127.0.0.1:1/\n'))
-        # The user's goes before the system's.
+        # The user's file is used before the system's.
         self.check(phone, XDG_CONFIG_DIRS=other.home)
         self.check(phone, XDG_CONFIG_HOME='/none', XDG_CONFIG_DIRS=f'/none:{self.config.home}')
         self.check(phone, 'phone', '--config', self.config.path, XDG_CONFIG_HOME=other.home)
 
     def test_relative(self):
-        """The files that it names are meant from where the file is, however that is given."""
+        """File names in the config file are relative to its directory, however its path is given."""
         self.config.write(f'[phone]\nremote-uri={self.url}\ntoken-file=token\n')
         directory, name = os.path.split(self.config.path)
         for cwd, path in ((directory, name), (directory, f'./{name}'), (self.config.home, f'tcp-tunnel/{name}')):
@@ -197,7 +197,7 @@ class Named(unittest.TestCase):
                         with self.assertRaises((ConnectionError, EOFError)):
                             receive(two, 1)
                 self.assertEqual(tunnel.stop(), 0)
-                # The level of the log is that of the group.
+                # The log level is that of the group.
                 tunnel.error_line(' debug ')
 
     def test_headers(self):
@@ -219,7 +219,7 @@ class Named(unittest.TestCase):
         self.assertIn('x-two: a;b', requests[0])
 
     def test_credentials(self):
-        """Those of a group count, whatever kind [defaults] has; and none is sent but those."""
+        """The credentials of a group are used, whatever kind [defaults] has, and no others are sent."""
         requests = []
 
         def answer(connection):
@@ -281,7 +281,7 @@ class TokenCommand(unittest.TestCase):
         self.assertEqual(tunnel.stop(), 0)
 
     def test_asked_again(self):
-        """The second one is right; it is asked for when the first is refused."""
+        """The token command runs again when its first token is refused."""
         tunnel = self.connect(f'cat {self.config.token}; echo asked >&2')
         address = listening(tunnel)
         tunnel.error_line('asked')
@@ -299,7 +299,7 @@ class TokenCommand(unittest.TestCase):
                 self.assertEqual(tunnel.stop(), 0)
 
     def test_asked_once_at_a_time(self):
-        """A second connection is refused while the command runs for the first."""
+        """While the command runs for one connection, a second connection is refused."""
         answer = os.path.join(self.config.home, 'answer')
         os.mkfifo(answer)
         command = (f'cd {self.config.home}; echo asked >&2; mkdir busy 2>/dev/null || echo at once >&2; '
@@ -349,7 +349,7 @@ class Up(unittest.TestCase):
         self.assertEqual(tunnels.stop(signal.SIGINT), 0)
 
     def test_log(self):
-        """Each line says which tunnel it is about."""
+        """Each log line names its tunnel."""
         tunnels = self.up()
         addresses = listening_as(tunnels, ['zebra', 'phone', 'data base'])
         tunnels.error_line(r'^\d\d:\d\d:\d\d info  phone: connected to ')
@@ -368,7 +368,7 @@ class Up(unittest.TestCase):
         self.assertEqual(tunnels.stdout.get(), None)
 
     def test_unix(self):
-        """Where it is, a command of --on-ready is told, too."""
+        """A Unix socket is also reported to the command of --on-ready."""
         with open(self.config.path, 'a', encoding='utf-8') as file:
             file.write('[unix]\nlisten=unix:socket\n'
                        'on-ready=echo "at=$TCP_TUNNEL_SOCKET host=$TCP_TUNNEL_HOST port=$TCP_TUNNEL_PORT"\n')
@@ -390,7 +390,7 @@ class Up(unittest.TestCase):
         self.assertEqual(len(tunnels.output), 1)
 
     def test_json(self):
-        """Every event has its name; the last are those of the ends, in order."""
+        """Every event has the name of its tunnel; the last events are the ends, in order."""
         tunnels = self.up('--json')
         events = []
         while sum(event['event'] == 'listening' for event in events) < 3:
@@ -402,7 +402,7 @@ class Up(unittest.TestCase):
         self.assertTrue(all('name' in event for event in events))
 
     def test_one_fails(self):
-        """The others go on; in the end it counts."""
+        """When one tunnel fails, the others continue; the exit status shows the failure."""
         self.break_one()
         tunnels = self.up()
         addresses = listening_as(tunnels, ['zebra', 'phone', 'data base'])

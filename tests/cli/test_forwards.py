@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Further ports of `connect`, proxies among them, with the programs that people use them with."""
+"""Further ports of `connect`, including proxies, with common programs as clients."""
 
 import http.server
 import json
@@ -58,7 +58,7 @@ class Pages(http.server.ThreadingHTTPServer):
         return self.server_address[1]
 
     def index(self, hosts):
-        """Loads what is there at each of the hosts, and says how much of it came."""
+        """Makes a page that loads others from each host, and shows how much was loaded."""
         return ("""<body>loading<script>
             const urls = [];
             for (const host of %s)
@@ -78,7 +78,7 @@ class ForwardsTest(unittest.TestCase):
         return value
 
     def serve(self, *allowed):
-        """A gateway with a target of its own; gives its URL."""
+        """Starts a gateway with a target of its own, and returns its URL."""
         self.own = self.enter(Service())
         command, url = gateway(self.own, *[option for pattern in allowed for option in ('--allow', pattern)])
         self.enter(command)
@@ -88,7 +88,7 @@ class ForwardsTest(unittest.TestCase):
         return self.enter(Command('connect', url, '--mode', mode, *args, TCP_TUNNEL_TOKEN=TOKEN, **extra))
 
     def proxies(self, url, *args):
-        """Ports of a SOCKS5 and an HTTP proxy."""
+        """Starts a SOCKS5 and an HTTP proxy, and returns their ports."""
         command = self.connect(url, '--socks', '0', '--http-proxy', '0', *args)
         socks = re.fullmatch(r'listening on 127\.0\.0\.1:(\d+) as a SOCKS5 proxy', command.line())
         web = re.fullmatch(r'listening on 127\.0\.0\.1:(\d+) as an HTTP proxy', command.line())
@@ -135,7 +135,7 @@ class Ports(ForwardsTest):
         self.assertEqual(command.stop(), 0)
 
     def test_no_other_port(self):
-        """Without --listen there are these alone."""
+        """Without --listen there are no other ports."""
         other = self.enter(Service())
         target = f'127.0.0.1:{other.port}'
         with tempfile.TemporaryDirectory() as directory:
@@ -229,7 +229,7 @@ class Curl(ForwardsTest):
                               timeout=DEADLINE)
 
     def test_curl(self):
-        """The name is resolved by the gateway, and name and address are allowed, or not."""
+        """The gateway resolves the name; both the name and the address have to be allowed."""
         socks, web = self.proxies(self.serve(f'localhost:{self.pages.port}', f'127.0.0.1:{self.pages.port}'))
         socks, web = f'127.0.0.1:{socks}', f'http://127.0.0.1:{web}'
         for done in self.fetch('--socks5-hostname', socks), self.fetch('--proxytunnel', '-x', web):
@@ -242,13 +242,13 @@ class Curl(ForwardsTest):
         self.assertEqual(self.fetch('-x', web).stdout, '405 000')
 
     def test_cuts(self):
-        """A hundred pages at once and in turn, through a WebSocket that is cut every 300 ms: none fails."""
+        """A hundred pages over a WebSocket that is cut every 300 ms: none fails."""
         relay = self.enter(Relay(self.serve('*:*', '127.0.0.0/8:*')))
         socks, web = self.proxies(relay.url, '--reconnect-delay', '10ms')
         ways = [('--socks5-hostname', f'127.0.0.1:{socks}'), ('--proxytunnel', '-x', f'http://127.0.0.1:{web}')]
         with Cutter(relay), ThreadPoolExecutor(8) as pool:
             fetched = list(pool.map(lambda i: self.fetch(*ways[i % 2]), range(100)))
-            # However quick that was.
+            # There are several cuts, however fast that was.
             while relay.accepted < 4:
                 fetched.append(self.fetch(*ways[0]))
         self.assertEqual([done.stderr for done in fetched if done.returncode != 0 or not done.stdout.startswith('200')], [])
@@ -284,7 +284,7 @@ class Browser(ForwardsTest):
 
 
 class Ssh(ForwardsTest):
-    """By way of the SOCKS5 client that OpenBSD's nc is."""
+    """ssh over the SOCKS5 proxy, with OpenBSD's nc as the client."""
 
     def test_ssh(self):
         if SSHD is None or shutil.which('ssh') is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The configuration file of a gateway: what it says, what is found wrong with it, and how it is read again."""
+"""The configuration file of a gateway: its content, the mistakes in it, and how it is reloaded."""
 
 import os
 import re
@@ -18,7 +18,7 @@ OTHER = 'another-token-nobody-may-see'
 
 
 class Directory(unittest.TestCase):
-    """With a directory for the files of a gateway."""
+    """Tests with a directory for the files of a gateway."""
 
     def setUp(self):
         self.directory = os.path.realpath(self.enterContext(tempfile.TemporaryDirectory()))
@@ -28,22 +28,22 @@ class Directory(unittest.TestCase):
         return os.path.join(self.directory, name)
 
     def write(self, name, text, mode=0o600):
-        """Writes to the file that there is."""
+        """Writes to the existing file."""
         with open(self.path(name), 'wb', opener=lambda path, flags: os.open(path, flags, mode)) as file:
             file.write(text if isinstance(text, bytes) else text.encode())
         os.chmod(self.path(name), mode)
 
     def replace(self, name, text):
-        """As an editor does: the name gets another file."""
+        """Replaces the file by a new one with the same name, as an editor does."""
         self.write(f'.{name}.new', text)
         os.rename(self.path(f'.{name}.new'), self.path(name))
 
     def certify(self, name='gateway', *args):
-        """A certificate, NAME.pem, with its key, NAME.key."""
+        """Makes a certificate, NAME.pem, with its key, NAME.key."""
         certify(self, self.directory, name, *args)
 
     def expire(self, name):
-        """A certificate that was valid once."""
+        """Makes a certificate that has expired."""
         self.certify(name)
         subprocess.run(['openssl', 'req', '-new', '-key', f'{name}.key', '-subj', f'/CN={name}', '-out', f'{name}.csr'],
                        cwd=self.directory, check=True, capture_output=True)
@@ -57,7 +57,7 @@ class Directory(unittest.TestCase):
 
 class Check(Directory):
     def check(self, *expected, status=FAILED, args=(), **extra):
-        """All that is said, line by line; {} is the directory."""
+        """Checks all lines of the output; {} stands for the directory."""
         found, out, err = run('gateway', '--check', '--config', self.conf, *args, **extra)
         lines = [line.replace(self.directory, '{}') for line in out.splitlines()]
         self.assertEqual((found, err), (status, ''), out)
@@ -81,7 +81,7 @@ class Check(Directory):
                   f'token={OTHER};sha256:{"0" * 64} expires=2099-01-01T00:00:00Z;\nreverse-ports=57100\n')
 
     def test_all_is_found(self):
-        """Not only the first: every line that is wrong, in order, and what the library alone knows."""
+        """All mistakes are found: every bad line, in order, and those that only the library detects."""
         self.certify()
         self.certify('other')
         self.write('tokens', f'alice:{TOKEN}\nbob {TOKEN}\n# fine\ncarol:c expires=tomorrow\n')
@@ -119,7 +119,7 @@ class Check(Directory):
 
 
     def test_targets(self):
-        """They have names, by which principals may have them."""
+        """Targets have names, with which principals may be allowed to use them."""
         self.write('tokens', f'alice:{TOKEN}\n')
         self.good('[gateway]\ntoken-file=tokens\nallow=db\nnamed-target=web=10.0.0.6:80\n[targets]\ndb=10.0.0.5:5432\n'
                   '[principal alice]\nallow=db;web\n')
@@ -149,7 +149,7 @@ class Check(Directory):
         self.check('{}/gateway.conf: .*no target', 'a token is needed', status=FAILED)
 
     def test_warnings(self):
-        """These do not count as errors."""
+        """Warnings do not count as errors."""
         self.expire('gateway')
         self.write('tokens', f'alice:{TOKEN} expires=2020-01-01T00:00:00Z\nbob:{OTHER}\n', mode=0o644)
         self.good('[gateway]\ntarget=127.0.0.1:22\ntls-cert=gateway.pem\ntls-key=gateway.key\ntoken-file=tokens\n',
@@ -158,7 +158,7 @@ class Check(Directory):
                             'warning: expired tokens in {}/tokens: 1 of 2'])
 
     def test_names_of_nobody(self):
-        """Principals that no client can be, and ports for those that there are not."""
+        """Principals that no client can be, and ports that are reserved for unknown principals."""
         self.certify()
         self.write('tokens', f'alice:{TOKEN}\n')
         text = ('[gateway]\ntarget=127.0.0.1:22\ntoken-file=tokens\nreverse-ports=alice@57090;carol@57091;carol@57092\n%s'
@@ -167,20 +167,20 @@ class Check(Directory):
                 f'[principal bob]\ntoken={OTHER}\nreverse-ports=57094\n')
         ports = 'warning: ports for reverse tunnels are reserved for “carol”, but there is no such principal$'
         self.good(text % '', warnings=['warning: no client can be “dave”, “erin”: there is neither a token for that nor a client-ca$', ports])
-        # By certificates they can.
+        # With client certificates, these names are possible.
         self.good(text % 'tls-cert=gateway.pem\ntls-key=gateway.key\nclient-ca=gateway.pem\n', warnings=[ports])
         self.good('[gateway]\ntarget=127.0.0.1:22\ntoken-file=tokens\n' + ''.join(f'[principal p{i}]\n' for i in range(7)),
                   warnings=['warning: no client can be “p0”, “p1”, “p2”, “p3”, “p4” and 2 more: '])
 
     def test_together(self):
-        """What is right alone need not be so with the rest."""
+        """Values that are valid alone may contradict others."""
         self.write('tokens', f'alice:{TOKEN}\n')
         self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\ntoken-file=tokens\nallow=b\n'
                    f'[principal bob]\ntoken={TOKEN}\n')
         self.check('{}/gateway.conf:4: allow: ', '.*“alice” and “bob” have the same token')
 
     def test_secrets(self):
-        """What everybody may read holds no token, except as a hash."""
+        """A file that everybody may read must not contain tokens, except as hashes."""
         text = f'[gateway]\ntarget=127.0.0.1:22\ntoken={OTHER}\n[principal alice]\ntoken={TOKEN}\n'
         self.write('gateway.conf', text, mode=0o644)
         self.check("{}/gateway.conf:3: token: every user of this machine may read it; 'chmod o-r {}/gateway.conf'",
@@ -191,7 +191,7 @@ class Check(Directory):
         self.check('nothing is wrong', status=0)
 
     def test_command_line(self):
-        """It overrides the file, and is checked with it, or alone."""
+        """The command line overrides the file, and is checked together with it, or alone."""
         self.write('tokens', f'alice:{TOKEN}\n')
         self.write('gateway.conf', '[gateway]\ntarget=nowhere\nmax-dials=0\ntoken-file=none\nallow=b\n')
         target = ['--target', '127.0.0.1:22']
@@ -206,7 +206,7 @@ class Check(Directory):
         self.assertEqual(run('gateway', '--check', '--targt', 'x')[0], USAGE)
 
     def test_places(self):
-        """Where the file is looked for, if nothing says where the gateway leads to."""
+        """The places of the file, if the command line names no target."""
         os.mkdir(self.path('tcp-tunnel'))
         self.write('tcp-tunnel/tokens', f'alice:{TOKEN}\n')
         self.write('tcp-tunnel/gateway.conf', '[gateway]\ntarget=127.0.0.1:22\ntoken-file=tokens\nmax-dials=x\n')
@@ -223,7 +223,7 @@ class Check(Directory):
 
 
 class Running(Directory):
-    """A gateway with a file, and how it takes over what is changed."""
+    """A gateway with a file, and the effect of changes."""
 
     def setUp(self):
         super().setUp()
@@ -241,7 +241,7 @@ class Running(Directory):
         return self.enterContext(Command('connect', self.url, '--wait=no', '--mode=multiplexed', *args, TCP_TUNNEL_TOKEN=token))
 
     def served(self, token, *args):
-        """A connection through a tunnel, which works."""
+        """Makes a connection through a tunnel, and checks that it works."""
         connection = self.enterContext(dial(listening(self.tunnel(token, *args))))
         self.assertTrue(exchange(connection, noise(1000, 1)))
         return connection
@@ -262,20 +262,20 @@ class Running(Directory):
         self.served(TOKEN)
         first = self.served(OTHER)
         with Service() as another:
-            # To where alice may not.
+            # alice may not use this target.
             first.close()
             self.served(OTHER, '--target', f'127.0.0.1:{another.port}')
         self.assertEqual(self.gateway.stop(), 0)
 
     def test_no_other_tokens(self):
-        """Principals may have them all."""
+        """The principals may have all the tokens."""
         self.write('gateway.conf', f'[gateway]\ntarget=127.0.0.1:{self.service.port}\n[principal alice]\ntoken={TOKEN}\n')
         self.start(TCP_TUNNEL_TOKEN='wrong')
         self.served(TOKEN)
         self.refused('wrong')
 
     def test_ports(self):
-        """The ports of a principal are its own."""
+        """The reverse ports of a principal are for this principal only."""
         self.write('tokens', f'alice:{TOKEN}\nbob:{OTHER}\n')
         self.write('gateway.conf', self.configure('[principal alice]\nreverse-ports=20000-29999\n'))
         self.start()
@@ -287,7 +287,7 @@ class Running(Directory):
         self.assertEqual(bad.wait(), FAILED)
 
     def test_bad(self):
-        """It does not start, and says all that is wrong."""
+        """A gateway with a bad file does not start, and reports all mistakes."""
         self.write('tokens', 'alice\n')
         self.write('gateway.conf', self.configure(gateway='max-dials=0\nallow=b'))
         status, out, err = run('gateway', '--config', self.conf)
@@ -296,19 +296,19 @@ class Running(Directory):
             self.assertIn(f'tcp-tunnel gateway: {part}', err)
 
     def reload_all(self, change, success):
-        """What a reload changes: @change writes a file and has it read, and @success waits for it."""
+        """Checks the effects of a reload: @change writes a file and causes a reload, and @success waits for that."""
         self.write('tokens', f'alice:{TOKEN}\n')
         self.write('gateway.conf', self.configure())
         connection = self.served_by_start()
 
-        # A principal and its token, and what it may do.
+        # A principal is added with its token and its rules.
         change('gateway.conf', self.configure(f'[principal bob]\ntoken={OTHER}\nallow=127.0.0.1:*\n'))
         success(r'the configuration was reloaded \(tokens: 2, principals: 2\)$')
         with Service() as another:
             self.served(OTHER, '--target', f'127.0.0.1:{another.port}')
         of_bob = self.served(OTHER)
 
-        # Nothing of what is wrong in part.
+        # If a part is wrong, nothing of the file takes effect.
         change('gateway.conf', self.configure('[principal bob]\nallow=b\n', 'max-dials=0'))
         success(f'nothing has changed: {self.conf}:4: max-dials must be')
         success(f'nothing has changed: {self.conf}:6: allow: ')
@@ -319,7 +319,7 @@ class Running(Directory):
         success(f'nothing has changed: {self.directory}/tokens:1: ')
         success(f'nothing has changed: {self.directory}/tokens:2: ')
 
-        # Whoever is not there any more loses the session, and nobody else.
+        # A principal that was removed loses its session, and no other does.
         change('tokens', f'alice:{TOKEN}\n')
         success(r'the configuration was reloaded \(tokens: 1, principals: 1\)$')
         self.cut(of_bob)
@@ -339,14 +339,14 @@ class Running(Directory):
         self.reload_all(change, lambda pattern: self.gateway.error_line(pattern))
 
     def test_watch(self):
-        """A change of a file is as good as the signal: of its content, or of what its name stands for."""
+        """A change of a file, of its content or by another file with its name, has the effect of the signal."""
         for change in self.write, self.replace:
             with self.subTest(change.__name__):
                 self.reload_all(change, lambda pattern: self.gateway.error_line(pattern))
                 self.assertEqual(self.gateway.stop(), 0)
 
     def test_watch_links(self):
-        """As Kubernetes mounts it: each file is a link into ..data, which is a link that is replaced."""
+        """In a Kubernetes mount, each file is a link into ..data, which is a link that is replaced."""
         def provide(version, **files):
             os.mkdir(self.path(f'..{version}'))
             for name, text in files.items():
@@ -366,7 +366,7 @@ class Running(Directory):
         self.assertTrue(exchange(connection, noise(1000, 2)))
 
     def test_certificate(self):
-        """New handshakes get the new certificate once both of its files are there."""
+        """New handshakes use the new certificate once both of its files are there."""
         self.certify('old')
         self.certify('new')
         for name in 'pem', 'key':
@@ -383,7 +383,7 @@ class Running(Directory):
         self.assertTrue(exchange(connection, noise(1000, 2)))
 
     def test_changes_meanwhile(self):
-        """A file that is another when it is read once more is no less wrong."""
+        """A file that changes between two reads of a reload is detected as bad."""
         self.certify('live')
         self.write('tokens', f'alice:{TOKEN}\n')
         self.write('gateway.conf', self.configure(gateway='tls-cert=live.pem\ntls-key=live.key'))
@@ -404,7 +404,7 @@ class Running(Directory):
         self.served(TOKEN, '--ca', self.path('live.pem'))
 
     def test_waiting(self):
-        """What a reload cannot change is said; what the command does itself is changed."""
+        """A change that a reload cannot apply is reported; settings of the command itself are applied."""
         self.write('tokens', f'alice:{TOKEN}\n')
         self.write('gateway.conf', self.configure())
         connection = self.served_by_start()
@@ -416,7 +416,7 @@ class Running(Directory):
         self.assertEqual(self.gateway.wait(), 0)
 
     def test_notifies(self):
-        """The service manager is told of each reload, good or bad."""
+        """The service manager is notified of each reload, good or bad."""
         path = self.path('notify')
         manager = self.enterContext(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         manager.bind(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What a tunnel tells others: the command of --on-ready, and the service manager."""
+"""Notifications of a tunnel: the command of --on-ready, and the service manager."""
 
 import json
 import os
@@ -52,7 +52,7 @@ class OnReady(Tunnels):
         self.assertEqual(tunnels.stop(), 0)
 
     def test_failures(self):
-        """It is said, and the tunnel goes on."""
+        """A failure of the command is reported, and the tunnel continues."""
         for command, expected in (('exit 3', '--on-ready: the command ended with exit status 3'),
                                   ('kill -9 $$', '--on-ready: the command was ended by signal 9'),
                                   ('/nonexistent/command', '--on-ready: the command ended with exit status 127')):
@@ -65,7 +65,7 @@ class OnReady(Tunnels):
                 self.assertEqual(tunnel.stop(), 0)
 
     def test_output(self):
-        """It does not mix with ours, and has no end of its own."""
+        """Output of the command does not mix with ours, even without a line end, and it has no input."""
         tunnel = self.connect('--json', '--on-ready',
                               'cat; echo out; echo err >&2; printf %9000d 0; printf "\\nlast"')
         for expected in ('^out$', '^err$', '^ {4096}$', '^ {4096}$', '^ {807}0$', '^last$'):
@@ -75,7 +75,7 @@ class OnReady(Tunnels):
             json.loads(line)
 
     def test_ends_before_the_tunnel(self):
-        """Who is told to end may still use the tunnel for it."""
+        """The command may still use the tunnel after it was told to end."""
         script = ('import os, signal, socket, sys\n'
                   'signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n'
                   'print("waiting", flush=True)\n'
@@ -87,7 +87,7 @@ class OnReady(Tunnels):
         with tempfile.NamedTemporaryFile('w', suffix='.py') as file:
             file.write(script)
             file.flush()
-            # The shell between is there, too, and is ended with it.
+            # The shell between them exists as well, and ends with the command.
             tunnel = self.connect('--on-ready', f'{sys.executable} {file.name}; echo over')
             listening(tunnel)
             tunnel.error_line('^waiting$')
@@ -95,7 +95,7 @@ class OnReady(Tunnels):
             tunnel.error_line('^got 33$')
 
     def test_ends_although_stopped(self):
-        """As it is when it has asked for something at the terminal, from the background."""
+        """A stopped command is ended, too, as it is when it has read from the terminal in the background."""
         tunnel = self.connect('--on-ready', "trap 'echo bye; exit' TERM; echo here; kill -STOP $$; wait")
         listening(tunnel)
         tunnel.error_line('^here$')
@@ -109,7 +109,7 @@ class OnReady(Tunnels):
         self.assertEqual(tunnel.stop(), 0)
 
     def test_ends_at_the_second_signal(self):
-        """No command is left behind, whatever it does not hear."""
+        """No command is left behind, even if it ignores the signal."""
         with tempfile.TemporaryDirectory() as directory:
             alive = os.path.join(directory, 'alive')
             os.mkfifo(alive)
@@ -122,7 +122,7 @@ class OnReady(Tunnels):
                 self.assertEqual(file.read(), '')
 
     def test_breaks_meanwhile(self):
-        """What happens to a tunnel that was told to end is no failure."""
+        """A tunnel that was told to end does not fail if it breaks meanwhile."""
         with tempfile.TemporaryDirectory() as directory:
             go_on = os.path.join(directory, 'go-on')
             os.mkfifo(go_on)
@@ -140,7 +140,7 @@ class OnReady(Tunnels):
             self.assertNotIn('"failed"', ''.join(tunnel.output))
 
     def test_ends_with_a_failure(self):
-        """A tunnel that ends by itself takes it along."""
+        """A tunnel that ends by itself ends its command as well."""
         tunnel = self.connect('--on-ready', 'echo here; exec sleep 600', '--max-reconnect-attempts', '0',
                               TCP_TUNNEL_TOKEN='wrong')
         address = listening(tunnel)
@@ -151,7 +151,7 @@ class OnReady(Tunnels):
 
 
 class Notify(Tunnels):
-    """A service manager of our own."""
+    """A service manager of the test."""
 
     def setUp(self):
         super().setUp()
@@ -162,7 +162,7 @@ class Notify(Tunnels):
         self.manager.bind(self.path)
 
     def expect(self, wanted):
-        """Receives until this line comes; gives the others."""
+        """Receives until this line arrives, and returns the others."""
         told = []
         while wanted not in told:
             told += self.manager.recv(4096).decode().splitlines()
@@ -191,7 +191,7 @@ class Notify(Tunnels):
             self.assertEqual(tunnel.stop(), 0)
 
     def test_up(self):
-        """What has failed does not keep the others from being ready."""
+        """A tunnel that has failed does not keep the others from being ready."""
         config = self.enterContext(Config(
             f'[defaults]\nremote-uri={self.url}\ntoken-file=token\nmode=multiplexed\n'
             '[one]\n[two]\n[broken]\ntoken-command=echo wrong\n'))
@@ -203,7 +203,7 @@ class Notify(Tunnels):
         self.expect('STOPPING=1')
 
     def test_waiting(self):
-        """The service manager would end it if the gateway took longer than its patience."""
+        """A tunnel that waits for its gateway is ready: the service manager would end it after its own timeout."""
         with Service() as service, Away() as away:
             tunnel = self.enterContext(Command('connect', away.url, '--mode', 'multiplexed', '--reconnect-delay', '1ms',
                                                '--max-reconnect-delay', '20ms', TCP_TUNNEL_TOKEN=TOKEN,
@@ -229,7 +229,8 @@ class Notify(Tunnels):
             self.expect('STOPPING=1')
 
     def test_watchdog(self):
-        """It sends signs of life, several within the time; not what it starts, and not on behalf of another process."""
+        """The command notifies the watchdog several times within the interval; commands that it starts do not, and
+        neither does it for another process."""
         environment = {'NOTIFY_SOCKET': self.path, 'WATCHDOG_USEC': '300000'}
         for start in (lambda **extra: self.connect('--on-ready', 'env | grep WATCHDOG_; echo ran', **environment, **extra),
                       lambda **extra: self.enterContext(Command('gateway', '--target', '127.0.0.1:1', TCP_TUNNEL_TOKEN=TOKEN,
@@ -240,7 +241,7 @@ class Notify(Tunnels):
             command.stop()
             self.expect('STOPPING=1')
             self.assertFalse([line for line in command.output if 'WATCHDOG_' in line])
-            # The gateway starts nothing; of a tunnel the hook has ended before it.
+            # The gateway starts no command; that of a tunnel has ended before it.
             command = start(WATCHDOG_PID=str(os.getpid()))
             self.expect('READY=1')
             command.stop()

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Typical mistakes, each with what the command has to say about it.
+"""Typical mistakes, each with the message of the command.
 
-A row is what the user did, the arguments, a piece of the message that has to be there word by word,
-and the exit status. In both, {names} stand for servers on loopback and for files, see Places. 'dial URL'
-is 'connect URL' in multiplexed mode, which fails with the first attempt."""
+A row consists of what the user did, the arguments, a part of the message that has to appear word by word, and the
+exit status. In both texts, {names} stand for servers on loopback and for files, see Places. 'dial URL' is 'connect
+URL' in multiplexed mode, which fails with the first attempt.
+"""
 
 import collections
 import os
@@ -326,7 +327,7 @@ FILES = {
     'twice': '[a]\nremote-uri=ws://127.0.0.1:1/\n[a]\n',
 }
 
-# From and to, and the subjectAltName. That of 'below' is issued by 'authority', the others by the CA.
+# Begin and end, and the subjectAltName. The certificate 'below' is issued by 'authority', the others by the CA.
 CERTIFICATES = {
     'authority': ('20000101000000Z', '20010203040500Z', 'DNS:authority'),
     'below': ('20000101000000Z', '20990101000000Z', 'IP:127.0.0.1'),
@@ -364,7 +365,7 @@ def head(connection):
 
 
 def answer(data):
-    """A server that answers a request with this."""
+    """Makes a server that answers a request with @data."""
     def serve(connection):
         head(connection)
         connection.sendall(data)
@@ -372,7 +373,7 @@ def answer(data):
 
 
 def greet(data):
-    """A server that speaks first, and then hears what its client has to say."""
+    """Makes a server that speaks first, and then reads what its client sends."""
     def serve(connection):
         connection.sendall(data)
         while connection.recv(4096):
@@ -381,7 +382,7 @@ def greet(data):
 
 
 def refuse(connection):
-    """A server that takes whatever comes first for a bad request."""
+    """A server that takes whatever it gets for a bad request."""
     connection.recv(4096)
     connection.sendall(b'HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
 
@@ -407,7 +408,7 @@ SERVERS = {
 
 
 class Places(dict):
-    """What rows name: each is made when it is first asked for."""
+    """The {names} of the rows: each is made when it is first used."""
 
     def __init__(self, test):
         super().__init__()
@@ -452,7 +453,7 @@ class Places(dict):
         return bound
 
     def refused(self):
-        """A port that nobody else gets, and where nobody listens."""
+        """Returns an address at which nothing listens, and whose port no other process gets."""
         return '127.0.0.1:%d' % self.bind().getsockname()[1]
 
     def taken(self):
@@ -585,7 +586,7 @@ class Mistakes(unittest.TestCase):
         self.check(CONFIG)
 
     def test_privileged_port(self):
-        """Also root has no such port without the capability."""
+        """Even root cannot bind this port without the capability."""
         with open('/proc/sys/net/ipv4/ip_unprivileged_port_start', encoding='utf-8') as file:
             if int(file.read()) <= 1:
                 skip(self, 'every port may be opened by everybody here')
@@ -598,7 +599,7 @@ class Mistakes(unittest.TestCase):
 
 
 class Running(unittest.TestCase):
-    """Mistakes that show when there is a TCP client, or while the tunnel runs."""
+    """Mistakes that show when a TCP client connects, or while the tunnel runs."""
 
     def test_target_refuses(self):
         for mode in ('singleton', 'multiplexed'):

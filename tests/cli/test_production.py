@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The guide's way to a gateway for others, followed from top to bottom: each command in its order. What belongs to the
-system is replaced: its packages, /etc and systemd, of which the test does what the units say."""
+"""Follows the guide's page about a gateway for others from top to bottom, with each command in its order. Parts of
+the system are replaced: its packages, /etc and systemd, for which the test does what the units specify."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ from support import BINARY, DEADLINE, Command, Service, dial, environment, excha
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / 'docs/guide/production.md').read_text(encoding='utf-8')
 UNITS = Path(os.environ['TCP_TUNNEL_UNITS']) / 'system'
-# Of the system, and tested elsewhere if at all.
+# Programs of the system, which are not tested here.
 FOREIGN = 'apt', 'journalctl', 'systemd-sysusers'
 
 
@@ -37,7 +37,7 @@ class Page(unittest.TestCase):
         self.done = []
 
     def localize(self, text):
-        """What can be run here by anybody."""
+        """Adapts a command so that any user can run it here."""
         text = re.sub(r'\b(?:5432|8000|8443|9090)\b', lambda match: str(self.ports[match[0]]), text)
         return text.replace(' -g tcp-tunnel', '').replace('/etc/tcp-tunnel', str(self.etc))
 
@@ -54,7 +54,7 @@ class Page(unittest.TestCase):
         return gateway
 
     def connect(self):
-        """As alice does; the connection has to outlive all that follows."""
+        """Connects as alice does; the connection has to outlast all later steps."""
         tunnel = self.enterContext(Command('connect', f'wss://localhost:{self.ports["8443"]}/db', '--ca', 'cert.pem', '--mode',
                                            'multiplexed', '--token-file', 'alice.token', cwd=self.home))
         return self.enterContext(dial(listening(tunnel)))
@@ -89,10 +89,10 @@ class Page(unittest.TestCase):
             self.assertIn(verb, ('edit', 'status'))
         self.done.append(verb)
 
-    # What the page has
+    # The content of the page
 
     def follow_system(self, line):
-        # What changes from here on may not end it.
+        # Changes from here on must not end the connection.
         if self.gateway is not None and self.connection is None and 'readyz' in line:
             self.connection = self.connect()
         self.assertNotIn('sudo', line[5:])
@@ -108,7 +108,7 @@ class Page(unittest.TestCase):
             self.gateway.error_line('the configuration was reloaded')
 
     def follow_user(self, text):
-        """The last command of a gateway goes on while those behind it run."""
+        """Runs the commands; the last gateway among them keeps running for the commands behind it."""
         gateway = None
         for line in text.splitlines():
             words = shlex.split(self.localize(line))
@@ -120,7 +120,7 @@ class Page(unittest.TestCase):
             self.assertEqual(gateway.stop(), 0)
 
     def renew(self, script):
-        """The script for certbot. What it has to do with is in another directory."""
+        """Runs the script for certbot, with a directory of its own for the certificates."""
         lineage = self.home / 'lineage'
         lineage.mkdir()
         for name, copy in ('cert.pem', 'fullchain.pem'), ('key.pem', 'privkey.pem'):
@@ -148,7 +148,7 @@ class Page(unittest.TestCase):
                     self.assertTrue(exchange(self.connection, noise(100000, 1)))
         self.assertEqual([verb for verb in self.done if verb in ('reload', 'kill')], ['reload', 'kill'])
 
-        # Only the new token of alice counts.
+        # Only the new token of alice is valid.
         lines = [line for line in (self.etc / 'tokens').read_text(encoding='utf-8').splitlines() if line.startswith('alice:')]
         token = (self.home / 'alice.token').read_bytes().strip()
         self.assertEqual(lines, [f'alice:sha256:{hashlib.sha256(token).hexdigest()}'])

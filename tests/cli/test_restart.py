@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The gateway's command is replaced by SIGUSR2, and no connection ends."""
+"""The gateway's program is replaced by SIGUSR2, and no connection ends."""
 
 import contextlib
 import os
@@ -20,20 +20,20 @@ from support import (BINARY, DEADLINE, RUNTIME, TOKEN, Activated, Command, Servi
 RESTARTS = int(os.environ.get('RESTARTS', 20))
 PATTERN = random.Random(7).randbytes(1 << 20)
 
-# What becomes of the gateway in the file: each is a script that gets what the command would.
+# Replacements of the gateway's program: scripts that get the command's arguments.
 BROKEN = '#!/bin/sh\necho "no such library" >&2\nexit 127\n'
 CHATS = '#!/bin/sh\nexec yes no such library >&2\n'
 HANGS = '#!/bin/sh\nexec sleep 600\n'
 FAILS_LATER = '#!/bin/sh\ncase "$*" in *--dry-run*) exec "$REAL" "$@";; esac\nexit 1\n'
 KILLED_LATER = '#!/bin/sh\ncase "$*" in *--dry-run*) exec "$REAL" "$@";; esac\nkill -9 $$\n'
-# It gets a signal to end before it can handle that.
+# It gets a signal to end before it can handle it.
 ENDS_LATER = f'''#!{sys.executable}
 import os, signal, sys
 if "--dry-run" not in sys.argv:
     os.kill(os.getpid(), signal.SIGTERM)
 os.execv(os.environ["REAL"], sys.argv)
 '''
-# That of a later version, for which this one is the program before.
+# A later version, for which this one wrote the state.
 OTHER_VERSION = f'''#!{sys.executable}
 import fcntl, os, sys
 at = sys.argv.index("--adopt") + 1
@@ -49,7 +49,7 @@ os.execv(os.environ["REAL"], sys.argv)
 
 
 class Target(Service):
-    """Sends back what it gets, and remembers how each connection ended."""
+    """Sends back what it gets, and records how each connection ended."""
 
     backlog = 500
 
@@ -121,13 +121,14 @@ class Gateway(Command):
         self.url = re.fullmatch(r'listening on (wss?://127\.0\.0\.1:\d+/.*|unix:.*)', self.line())[1]
 
     def restart(self):
-        """Until the next program serves its clients."""
+        """Restarts the gateway, and waits until the next program serves its clients."""
         self.process.send_signal(signal.SIGUSR2)
         return self.error_line('go on after the restart')
 
 
 class Load(threading.Thread):
-    """A connection that sends, and checks what comes back, until it is stopped. `pieces` are on their way at a time."""
+    """A connection that sends data, and checks what comes back, until it is stopped. `pieces` is the number of pieces
+    under way."""
 
     def __init__(self, address, seed, pieces=1):
         super().__init__(daemon=True)
@@ -169,7 +170,7 @@ class Load(threading.Thread):
         self.connection.close()
 
     def wait_begun(self):
-        """Connections that are still being made are made anew."""
+        """Waits until data flows, as connections that are still being made at a restart are made anew."""
         wait_until(lambda: self.bytes > 0, lambda: 'a connection does not begin')
 
     def stop(self):
@@ -192,7 +193,7 @@ class Restart(unittest.TestCase):
         return self.enterContext(Command(command, url, *args, TCP_TUNNEL_TOKEN=TOKEN, **extra))
 
     def connect(self, url, *args):
-        """A connection through a tunnel, over which bytes have gone both ways."""
+        """Makes a connection through a tunnel, over which bytes have passed in both directions."""
         tunnel = self.tunnel(url, *args)
         connection = self.enterContext(dial(listening(tunnel)))
         self.check(connection)
@@ -215,7 +216,7 @@ class Restart(unittest.TestCase):
 
 class Load64(Restart):
     def wait_progress(self, loads, before):
-        """Until each has sent and received since."""
+        """Waits until each load has made progress."""
         wait_until(lambda: all(load.bytes >= least + 20000 or not load.is_alive() for load, least in zip(loads, before)),
                    lambda: 'a connection does not go on')
 
@@ -228,13 +229,13 @@ class Load64(Restart):
         loads = [Load(address, seed, 1 + seed % 8) for seed, address in enumerate(addresses)]
         self.assertEqual(len(loads), 64)
         pid = gateway.process.pid
-        # Connections that are being made are made anew.
+        # Connections that are still being made would be made anew.
         self.target.wait_for(lambda: self.target.accepted == len(loads))
         self.wait_progress(loads, [0] * len(loads))
         for _ in range(RESTARTS):
             before = [load.bytes for load in loads]
             gateway.restart()
-            # Its client may come back at once again then.
+            # Its client may return at once again then.
             time.sleep(1.2)
             self.wait_progress(loads, before)
         for load in loads:
@@ -250,7 +251,7 @@ class Load64(Restart):
 
 
 class Kinds(Restart):
-    """What a restart means for each kind of connection."""
+    """The effect of a restart on each kind of connection."""
 
     def test_idle(self):
         gateway = self.gateway()
@@ -264,7 +265,7 @@ class Kinds(Restart):
         self.target.wait_ends(['in order'] * 2)
 
     def test_half_closed(self):
-        """One direction has ended before, and the other goes on."""
+        """One direction has ended before the restart, and the other continues."""
         ended, restarted = threading.Event(), threading.Event()
 
         def answer(connection):
@@ -287,7 +288,7 @@ class Kinds(Restart):
         self.assertEqual(half.recv(1), b'')
 
     def test_raw(self):
-        """The target connection stays. What was on its way may be lost, so nothing is."""
+        """The target connection is kept. As bytes that were under way may be lost, none are under way here."""
         gateway = self.gateway('--resumption', 'off')
         _, connection = self.connect(gateway.url, '--mode', 'singleton')
         gateway.restart()
@@ -331,7 +332,7 @@ class Kinds(Restart):
         self.assertFalse(os.path.exists(path))
 
     def test_dial(self):
-        """The target does not answer before the restart, and does behind it."""
+        """The target does not answer before the restart, but after it."""
         full = self.enterContext(socket.create_server(('127.0.0.1', 0), backlog=0))
         address = full.getsockname()
         fillers = []
@@ -372,7 +373,7 @@ class Kinds(Restart):
         load.wait_begun()
         for _ in range(3):
             gateway.process.send_signal(signal.SIGUSR2)
-            # It waits in the backlog, whatever the gateway does meanwhile.
+            # The connection waits in the backlog, whatever the gateway does meanwhile.
             with dial(('127.0.0.1', port)) as connection:
                 self.check(connection)
                 self.check_end(connection)
@@ -382,7 +383,8 @@ class Kinds(Restart):
         self.target.wait_ends(['in order'] * 4)
 
     def test_reverse_after_revocation(self):
-        """Nobody comes to a listener of a client whose token is not valid any more, however often it is restarted."""
+        """A listener of a client whose token is not valid any more is closed, however often the gateway is restarted.
+        """
         tokens = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), 'tokens')
         write_file(tokens, f'ann:{TOKEN}\n')
         port = free_port()
@@ -403,7 +405,7 @@ class Kinds(Restart):
             raise AssertionError('it still listens')
 
     def test_client_that_is_away(self):
-        """Its WebSocket breaks in the very moment."""
+        """The client's WebSocket breaks at the same moment."""
         gateway = self.gateway()
         tunnel, connection = self.connect(gateway.url)
         tunnel.process.send_signal(signal.SIGSTOP)
@@ -414,7 +416,7 @@ class Kinds(Restart):
         self.check_end(connection)
 
     def test_newcomers(self):
-        """Who connects meanwhile is served by one program or the other."""
+        """Clients that connect during restarts are served by one program or the other."""
         gateway = self.gateway()
         address = '127.0.0.1', int(re.search(r':(\d+)/', gateway.url)[1])
         request = ('GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
@@ -444,7 +446,7 @@ class Kinds(Restart):
         self.assertEqual(set(answers), {b'HTTP/1.1 101'})
 
     def test_target_that_is_forbidden(self):
-        """The program that goes on has other rules."""
+        """The next program has other rules."""
         allow = f'127.0.0.1:{self.target.port}'
         program = self.enterContext(Program())
         other = self.enterContext(Target())
@@ -459,7 +461,7 @@ class Kinds(Restart):
         self.target.wait_ends(['reset'])
 
     def test_tokens_from_a_pipe(self):
-        """What the next program could not read again."""
+        """The next program could not read the tokens again."""
         path = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), 'tokens')
         os.mkfifo(path)
         writer = threading.Thread(target=write_file, args=(path, f'ann:{TOKEN}\n'))
@@ -483,7 +485,7 @@ class Kinds(Restart):
         self.target.wait_ends(['reset'])
 
     def test_principal_of_the_config_file(self):
-        """Nobody else has a token."""
+        """The only token is in the config file."""
         directory = self.enterContext(tempfile.TemporaryDirectory())
         config = os.path.join(directory, 'gateway.conf')
         with open(config, 'w', encoding='utf-8') as file:
@@ -496,7 +498,7 @@ class Kinds(Restart):
 
 
 class Program_(Restart):
-    """Which program goes on, and whether."""
+    """Which program takes over, and whether it does."""
 
     def setUp(self):
         super().setUp()
@@ -520,7 +522,7 @@ class Program_(Restart):
         self.check_stays('cannot go on: no such library')
 
     def test_chats(self):
-        """One that says more than anybody wants to know takes no memory for that."""
+        """A program that prints endlessly does not use up memory."""
         self.program.replace(CHATS)
         before = peak_memory(self.running.process.pid)
         self.check_stays('cannot go on: no such library')
@@ -535,7 +537,7 @@ class Program_(Restart):
         self.check_stays('has version 2, but this program reads version 1')
 
     def test_runs_the_file(self):
-        """What is in the file now, not what was."""
+        """The program that is started is the current content of the file."""
         marker = os.path.join(self.program.directory.name, 'marker')
         self.program.replace(f'#!/bin/sh\necho "$@" >>{marker}\nexec "$REAL" "$@"\n')
         _, connection = self.connect(self.running.url)
@@ -548,7 +550,7 @@ class Program_(Restart):
         self.assertRegex(lines[1], r'^gateway --adopt \d+ --target')
 
     def test_fails_later(self):
-        """The connections are reset, and do not look as if they had ended in order."""
+        """If the next program fails, the connections are reset, and do not look as if they had ended in order."""
         for script in FAILS_LATER, KILLED_LATER:
             with self.subTest(script=script):
                 self.program.restore()
@@ -561,7 +563,7 @@ class Program_(Restart):
                 target.wait_ends(['reset'])
 
     def test_ends_meanwhile(self):
-        """A signal to end comes before the other program has said whether it can go on."""
+        """A signal to end arrives before the next program has reported whether it can take over."""
         self.program.replace(HANGS)
         _, connection = self.connect(self.running.url)
         self.running.process.send_signal(signal.SIGUSR2)
@@ -573,7 +575,7 @@ class Program_(Restart):
         self.assertEqual(self.running.wait(), 0)
 
     def test_ends_behind(self):
-        """A signal to end that the next program gets has that drain, and connections go on."""
+        """If the next program gets a signal to end, it drains, and connections continue."""
         _, connection = self.connect(self.running.url)
         self.program.replace(ENDS_LATER)
         self.running.process.send_signal(signal.SIGUSR2)
@@ -593,7 +595,7 @@ class Program_(Restart):
         self.check_end(connection)
 
     def test_ends_at_once_behind(self):
-        """The next program gets the signal that came while there was none."""
+        """The next program gets a signal that arrived while it was being started."""
         for delay in range(0, 100, 5):
             with self.subTest(delay=delay), Gateway(self.target) as gateway:
                 gateway.process.send_signal(signal.SIGUSR2)
@@ -603,7 +605,7 @@ class Program_(Restart):
 
 class Manager(Restart):
     def test_activation(self):
-        """The socket that the service manager has passed goes on, too."""
+        """The next program also gets the socket that the service manager has passed."""
         with socket.create_server(('127.0.0.1', 0)) as listener:
             gateway = self.enterContext(Activated([listener], ['web'], 'gateway', '--target', f'127.0.0.1:{self.target.port}',
                                                   '--listen', 'systemd:web', '--drain-timeout', '0', TCP_TUNNEL_TOKEN=TOKEN))
@@ -617,7 +619,7 @@ class Manager(Restart):
         self.assertEqual(gateway.stop(), 0)
 
     def test_notifications(self):
-        """What systemd sees: one process that reloads."""
+        """systemd sees a single process that reloads."""
         path = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), 'notify')
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(path)
@@ -646,7 +648,7 @@ class Manager(Restart):
         self.assertEqual(len(sockets), 1)
 
     def test_by_hand(self):
-        """The options are for the command itself."""
+        """The internal options report wrong use."""
         for args in (['--adopt'], ['--adopt', 'x'], ['--adopt', '1']):
             status, _, output = run('gateway', *args, TCP_TUNNEL_TOKEN=TOKEN)
             self.assertEqual(status, 2, output)
@@ -658,7 +660,7 @@ class Manager(Restart):
         self.assertIn('does not hold the state of a gateway', done.stderr)
 
     def test_descriptors(self):
-        """None is left over, however often it is restarted."""
+        """No descriptor is left over, however often the gateway is restarted."""
         gateway = self.gateway()
         _, connection = self.connect(gateway.url)
         counts = set()

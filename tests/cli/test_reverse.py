@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Services of this machine that are shown at a gateway: `reverse`, `connect --reverse`, and the keys of the config
-file."""
+"""Services of this machine that are reachable at a gateway: `reverse`, `connect --reverse`, and the keys of the
+config file."""
 
 import json
 import unittest

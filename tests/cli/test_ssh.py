@@ -20,7 +20,7 @@ SSHD = shutil.which('sshd', path=os.environ['PATH'] + ':/usr/sbin:/usr/local/sbi
 
 
 class Daemon:
-    """An sshd of our own, on loopback, for the user that runs the tests."""
+    """An sshd on loopback, for the user that runs the tests."""
 
     def __init__(self, directory):
         self.directory = Path(directory)
@@ -30,7 +30,7 @@ class Daemon:
         if os.getuid() == 0:
             os.makedirs('/run/sshd', mode=0o755, exist_ok=True)
         self.log = self.directory / 'log'
-        # Another may take the port meanwhile.
+        # Another process may take the port meanwhile.
         while not self.start():
             pass
 
@@ -97,7 +97,7 @@ class Ssh(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout, done.stderr), (7, b'through stdin', b'to stderr\n'))
 
     def test_data(self):
-        """Both ways at once, with the WebSocket cut in the middle of it, again and again."""
+        """Data in both directions at once, while the WebSocket is cut again and again."""
         data = noise(32 * MIB, 1)
         process = subprocess.Popen(['ssh', '-F', self.config, 'behind', 'cat'], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, env=environment())
@@ -129,7 +129,7 @@ class Ssh(unittest.TestCase):
         self.assertTrue((self.directory / 'back').read_bytes() == data)
 
     def test_terminal(self):
-        """A shell at work on a terminal, which outlives its WebSocket."""
+        """An interactive shell on a terminal survives the loss of its WebSocket."""
         pid, terminal = pty.fork()
         if pid == 0:
             os.execvpe('ssh', ['ssh', '-F', self.config, '-tt', 'behind', 'exec /bin/sh'], environment(TERM='dumb'))
@@ -149,7 +149,7 @@ class Ssh(unittest.TestCase):
         os.write(terminal, b"test -t 0 && echo a te''rminal\n")
         expect(rb'\na terminal\r\nprompt> ')
         self.relay.wait_accepted(accepted + 1)
-        # What was typed comes twice, so that the program runs that Ctrl-C is to end.
+        # When the typed text has come back twice, the program runs that Ctrl-C has to end.
         os.write(terminal, b'cat\n')
         os.write(terminal, b'twice\n')
         expect(rb'twice\r\n(.*\n)?twice\r')
@@ -165,7 +165,7 @@ class Ssh(unittest.TestCase):
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 5)
 
     def test_away(self):
-        """ssh shows what it waits for, and goes on when the gateway is there."""
+        """ssh shows that the gateway is waited for, and continues when it is there."""
         with Away() as away:
             self.write_config(away.url)
             with subprocess.Popen(['ssh', '-F', self.config, 'behind', 'exit 7'], stdin=subprocess.DEVNULL,
@@ -176,7 +176,7 @@ class Ssh(unittest.TestCase):
                     self.assertEqual(client.wait(DEADLINE), 7)
 
     def test_lost_session(self):
-        """ssh shows why the connection ended, although it hangs up on its ProxyCommand when it reads the end."""
+        """ssh shows why the connection ended, although it closes its ProxyCommand's pipes when it reads the end."""
         with Away() as away:
             self.write_config(away.url)
             with away.arrive(self.daemon) as before, \

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""`tcp-tunnel status`: what the running commands of a user do, as a person and as a program see it."""
+"""`tcp-tunnel status`: the state of a user's running commands, for people and for programs."""
 
 import json
 import os
@@ -38,7 +38,7 @@ class Status(unittest.TestCase):
         return shown['processes']
 
     def until(self, condition):
-        """The processes, once they are as they should be."""
+        """Waits until the condition holds for the processes, and returns them."""
         end = time.monotonic() + DEADLINE
         while True:
             processes = self.processes()
@@ -58,7 +58,7 @@ class Status(unittest.TestCase):
         self.assertIn("'phone'", stderr)
 
     def test_all(self):
-        """A gateway, a tunnel of its own and two of the file, of which one has no gateway."""
+        """A gateway, a single tunnel, and two tunnels of the file, one of which has no gateway."""
         far, url = self.gateway()
         with Away() as away, Config() as config, \
                 Command('connect', url + '?key=secret', TCP_TUNNEL_TOKEN=TOKEN) as near:
@@ -101,7 +101,7 @@ class Status(unittest.TestCase):
         self.assertEqual(os.listdir(self.sockets), [])
 
     def test_left_behind(self):
-        """A process that is killed leaves its socket, which the next look removes."""
+        """A process that is killed leaves its socket, which the next status removes."""
         far, _ = self.gateway()
         self.assertEqual(len(self.processes()), 1)
         path, = (os.path.join(self.sockets, name) for name in os.listdir(self.sockets))
@@ -114,7 +114,7 @@ class Status(unittest.TestCase):
         self.assertEqual(os.listdir(self.sockets), [])
 
     def test_left_behind_by_another(self):
-        """Its number may be that of another process by now."""
+        """The process id may be that of another process by now."""
         path = os.path.join(self.runtime.name, 'tcp-tunnel', '1-00000000.sock')
         os.mkdir(self.sockets)
         with socket.socket(socket.AF_UNIX) as left:
@@ -123,7 +123,7 @@ class Status(unittest.TestCase):
         self.assertFalse(os.path.exists(path))
 
     def test_many_left_behind(self):
-        """However many are left behind, those that run are found."""
+        """However many sockets are left behind, the running processes are found."""
         os.mkdir(self.sockets)
         for number in range(1, 1001):
             with socket.socket(socket.AF_UNIX) as left:
@@ -133,13 +133,13 @@ class Status(unittest.TestCase):
         self.assertEqual(len(os.listdir(self.sockets)), 1)
 
     def test_no_directory(self):
-        """The directories above its own may have to be made, too."""
+        """Parent directories that are missing are made as well."""
         os.rmdir(self.runtime.name)
         self.gateway()
         self.assertEqual(len(self.processes()), 1)
 
     def test_idle(self):
-        """A tunnel whose client has left idles until the next one comes, and has no problem."""
+        """A tunnel whose client has left is idle until the next one comes, and shows no problem."""
         with Away() as away, Command('connect', away.url, '--mode', 'singleton', '--reconnect-delay', '1h',
                                      TCP_TUNNEL_TOKEN=TOKEN) as command:
             client = socket.create_connection(listening(command), DEADLINE)
@@ -152,7 +152,7 @@ class Status(unittest.TestCase):
             self.assertNotIn('error', shown['tunnels'][0])
 
     def answering(self, answer, pause=0):
-        """A socket of another process, which answers whatever it likes, piece by piece."""
+        """A socket of another process, which sends any answer, piece by piece."""
         os.mkdir(self.sockets)
         listener = self.enterContext(socket.socket(socket.AF_UNIX))
         listener.bind(os.path.join(self.sockets, f'{os.getpid()}-00000000.sock'))
@@ -178,7 +178,7 @@ class Status(unittest.TestCase):
         threading.Thread(target=serve, daemon=True).start()
 
     def test_nested_answer(self):
-        """It is refused, as the parser would use up its stack."""
+        """The answer is refused, as the parser would use up its stack."""
         self.answering(b'{"a":' + b'[' * 100_000)
         self.assertIn('problem', self.processes()[0])
 
@@ -201,7 +201,7 @@ class Status(unittest.TestCase):
             self.assertEqual(shown['gateways'][0]['address'], f'unix:{path}')
 
     def test_stopped(self):
-        """One that does not answer is shown as such, and keeps nobody waiting for long."""
+        """A process that does not answer is shown as such, and delays the output only briefly."""
         far, _ = self.gateway()
         self.gateway()
         far.process.send_signal(signal.SIGSTOP)
@@ -213,7 +213,7 @@ class Status(unittest.TestCase):
         self.assertEqual(sorted('problem' in process for process in processes), [False, True])
 
     def test_silent_readers(self):
-        """Those that connect and do not read do not keep the command from its work, nor others out for good."""
+        """Clients that connect and do not read do not disturb the command, nor lock out others for good."""
         self.gateway()
         path, = (os.path.join(self.sockets, name) for name in os.listdir(self.sockets))
         silent = [socket.socket(socket.AF_UNIX) for _ in range(64)]
@@ -224,7 +224,7 @@ class Status(unittest.TestCase):
             reader.close()
 
     def test_no_place(self):
-        """A directory that others can write to, or none, is no reason not to run."""
+        """A directory that others can write to, or a missing one, does not keep the command from running."""
         os.mkdir(self.sockets)
         os.chmod(self.sockets, 0o777)
         command, _ = self.gateway()

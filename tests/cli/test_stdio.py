@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""`connect --stdio`: stdin and stdout as one connection, with an end for each direction."""
+"""`connect --stdio`: stdin and stdout as one connection, with a separate end for each direction."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ def echo(connection):
 
 
 def digest(connection):
-    """Answers behind the end."""
+    """Answers after the end of the input."""
     sha = hashlib.sha256()
     while data := connection.recv(1 << 16):
         sha.update(data)
@@ -36,7 +36,7 @@ def reset(connection):
 
 
 class Stdio(subprocess.Popen):
-    """The command, with pipes unless something else is given."""
+    """The command, with pipes unless stdin and stdout are given."""
 
     def __init__(self, url, *args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, token=TOKEN, **extra):
         super().__init__([BINARY, 'connect', url, '--stdio', *args], stdin=stdin, stdout=stdout,
@@ -48,13 +48,13 @@ class Stdio(subprocess.Popen):
         super().__exit__(*exception)
 
     def finish(self, data=None):
-        """Writes it all and reads it all; gives (status, stdout, stderr)."""
+        """Writes all data and reads all output; returns (status, stdout, stderr)."""
         out, err = self.communicate(data, timeout=DEADLINE)
         check_glib(err.decode())
         return self.returncode, out, err.decode()
 
     def expect(self, data):
-        """Reads so many bytes, which have to be those."""
+        """Reads the given data, and fails if the output differs."""
         seen = self.stdout.read(len(data))
         if seen != data:
             raise AssertionError(f'{seen[:80]!r} in place of {data[:80]!r}')
@@ -62,7 +62,7 @@ class Stdio(subprocess.Popen):
 
 class StdioTest(unittest.TestCase):
     def serve(self, handler, *args):
-        """A service behind a gateway; gives the URL."""
+        """Starts a service behind a gateway, and returns the URL."""
         service = self.enter(Service(handler))
         command, url = gateway(service, *args)
         self.enter(command)
@@ -96,7 +96,7 @@ class Ends(StdioTest):
         self.check(Stdio(self.serve(echo), stdin=subprocess.DEVNULL), 0, b'')
 
     def test_remote_end(self):
-        """It ends though stdin stays open."""
+        """The command ends although stdin stays open."""
         def handler(connection):
             connection.sendall(connection.recv(5))
 
@@ -107,7 +107,7 @@ class Ends(StdioTest):
             self.assertEqual(command.wait(DEADLINE), 0)
 
     def test_remote_end_first(self):
-        """What stdin holds at that time is still sent."""
+        """Data that is in stdin at that time is still sent."""
         seen = queue.Queue()
 
         def handler(connection):
@@ -123,7 +123,7 @@ class Ends(StdioTest):
         self.assertEqual(seen.get(timeout=DEADLINE), 50000)
 
     def test_break(self):
-        """Part of a stream is not taken for the whole."""
+        """Part of a stream is not mistaken for the whole."""
         def handler(connection):
             connection.sendall(b'half of ')
             connection.recv(1)
@@ -147,7 +147,7 @@ class Ends(StdioTest):
             self.assertRegex(command.stderr.read().decode(), 'cannot be reached|could not be reached|gave up|failed')
 
     def test_stdin_is_left_over(self):
-        """The service goes in the middle of what is written to it."""
+        """The service closes the connection while the command still writes to it."""
         def handler(connection):
             connection.recv(1000)
             reset(connection)
@@ -168,7 +168,7 @@ class Ends(StdioTest):
             self.assertRegex(command.stderr.read().decode(), '^tcp-tunnel connect: cannot write to stdout: Broken pipe')
 
     def leave(self, command):
-        """The program that started it ends: it writes no more to stdin, and reads no more of stdout."""
+        """The program that started the command ends: it closes its ends of stdin and stdout."""
         command.stdin.close()
         command.stdout.close()
         self.assertEqual(command.wait(DEADLINE), 1)
@@ -177,7 +177,8 @@ class Ends(StdioTest):
         self.assertRegex(error, r'(^|\n)tcp-tunnel connect: cannot write to stdout: Broken pipe\n$')
 
     def test_reader_goes_before_gateway_comes(self):
-        """It waits for the gateway for nobody. The end of stdin alone does not end that: see test_gateway_comes."""
+        """Without a reader the command does not wait for the gateway. The end of stdin alone does not make it give
+        up: see test_gateway_comes."""
         away = self.enter(Away())
         for args in ((), ('--mode', 'multiplexed')):
             with self.subTest(args), Stdio(away.url, '--reconnect-delay', '1h', '--max-reconnect-delay', '1h',
@@ -188,7 +189,7 @@ class Ends(StdioTest):
                 self.leave(command)
 
     def test_no_reader_from_the_start(self):
-        """With a gateway that is there what stdin holds is carried all the same."""
+        """If the gateway is there, data from stdin is still sent."""
         seen = queue.Queue()
 
         def handler(connection):
@@ -220,7 +221,7 @@ class Ends(StdioTest):
             first.wait()
 
     def test_socket_goes(self):
-        """A socket has one end for both, of which the peer may close its half."""
+        """A socket is one descriptor for both directions, of which the peer may close one."""
         away = self.enter(Away())
         near, far = socket.socketpair()
         with near, Stdio(away.url, '--reconnect-delay', '1ms', '--max-reconnect-delay', '10ms', stdin=far,
@@ -247,7 +248,7 @@ class Ends(StdioTest):
             self.check(Stdio(url, stdout=full), 1, None, 'cannot write to stdout: No space left', b'data')
 
     def test_no_half_close(self):
-        """A gateway that cannot pass on the end of stdin cuts the answer, maybe."""
+        """A gateway that cannot pass on the end of stdin may cut the answer."""
         url = self.serve(digest)
         for mode in ('singleton', 'multiplexed'):
             self.check(Stdio(url, '--mode', mode, '--resumption', 'off'), 1, None, 'half-close', b'question')
@@ -255,7 +256,7 @@ class Ends(StdioTest):
         def handler(connection):
             connection.sendall(connection.recv(1))
 
-        # But where the service ends first, nothing is missing.
+        # If the service ends first, nothing is lost.
         for mode in ('singleton', 'multiplexed'):
             with Stdio(self.serve(handler), '--mode', mode, '--resumption', 'off') as command:
                 command.stdin.write(b'.')
@@ -264,7 +265,7 @@ class Ends(StdioTest):
                 self.assertEqual(command.wait(DEADLINE), 0)
 
     def test_signals(self):
-        """It is not done: no success."""
+        """A command that is ended by a signal has not succeeded."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             ended = threading.Event()
 
@@ -283,7 +284,7 @@ class Ends(StdioTest):
 
 
     def test_closed_from_the_start(self):
-        """No other file is taken for stdin or stdout."""
+        """No other file is used as stdin or stdout."""
         url = self.serve(echo)
         for shell, status, message in (('exec "$@" <&-', 0, '^$'),
                                        ('exec "$@" >&-', 1, 'cannot write to stdout: Bad file descriptor'),
@@ -316,7 +317,7 @@ class Refused(StdioTest):
         self.check(Stdio(url, '--max-reconnect-attempts', '0', stdin=subprocess.DEVNULL), 1, b'', 'onnect')
 
     def test_gateway_comes(self):
-        """One line tells what it waits for."""
+        """A single line reports that the command waits for the gateway."""
         service = self.enter(Service(echo))
         for args in ((), ('--mode', 'multiplexed')):
             away = self.enter(Away())
@@ -339,7 +340,7 @@ class Refused(StdioTest):
                        r'tcp-tunnel connect: gave up after 1 attempt: .*refused.*\n$')
 
     def test_gateway_goes(self):
-        """A break that is over at once is not worth a line in the middle of a session, one that is not is."""
+        """A short outage is not reported in the middle of a session, a longer one is."""
         server = self.enter(Away())
         service = self.enter(Service(echo))
         first = self.enter(server.arrive(service))
@@ -368,7 +369,7 @@ class Refused(StdioTest):
 
 class Data(StdioTest):
     def test_pipes(self):
-        """Both ways at once, through cuts."""
+        """Data in both directions at once, while the connection is cut."""
         data = noise(24 * MIB, 1)
         relay = self.enter(Relay(self.serve(echo)))
         with Stdio(relay.url, '--reconnect-delay', '10ms') as command:
@@ -397,7 +398,7 @@ class Data(StdioTest):
             self.assertTrue(sink.read() == data)
 
     def test_sockets(self):
-        """One socket for both, as inetd has it, that does not block."""
+        """A single non-blocking socket for both directions, as with inetd."""
         data = noise(8 * MIB, 3)
         near, far = socket.socketpair()
         far.setblocking(False)
@@ -415,7 +416,7 @@ class Data(StdioTest):
     def test_terminal(self):
         url = self.serve(echo)
         with Terminal('connect', url, '--stdio', TCP_TUNNEL_TOKEN=TOKEN) as terminal:
-            # Not its own echo.
+            # Switches off the terminal's own echo.
             settings = termios.tcgetattr(terminal.master)
             settings[3] &= ~termios.ECHO
             termios.tcsetattr(terminal.master, termios.TCSANOW, settings)
@@ -429,7 +430,7 @@ class Data(StdioTest):
         self.check(Stdio(self.serve(echo), '--log-level', 'debug'), 0, b'data', 'debug', b'data')
 
     def test_back_pressure(self):
-        """What nobody reads is not read from the service without end, and none of it is lost."""
+        """Data that is not read from stdout is not read from the service without a limit, and none of it is lost."""
         block = noise(MIB, 4)
         progress = threading.Condition()
         sent = [0]
@@ -453,7 +454,7 @@ class Data(StdioTest):
             self.assertEqual(command.wait(DEADLINE), 0)
 
     def test_slow_sides_apart(self):
-        """A stdout that is not read does not hold up stdin."""
+        """A stdout that is not read does not delay stdin."""
         got = threading.Event()
 
         def handler(connection):
@@ -487,7 +488,7 @@ class Traces(StdioTest):
             self.assertEqual(os.listdir(directory), [])
 
     def test_hang_up_while_it_starts(self):
-        """As ssh does when it is interrupted; the gateway does not answer."""
+        """SIGHUP ends a command whose gateway does not answer, as when ssh is interrupted."""
         with socket.create_server(('127.0.0.1', 0)) as silent, tempfile.TemporaryDirectory() as directory:
             url = 'ws://127.0.0.1:%d/' % silent.getsockname()[1]
             with Stdio(url, '--mode', 'multiplexed', TMPDIR=directory) as command:
@@ -518,7 +519,7 @@ class Listen(StdioTest):
             self.assertEqual(os.listdir(directory), [])
 
     def test_hang_up(self):
-        """The terminal is closed; the command of the tunnel ends with it, and nothing is left."""
+        """When the terminal is closed, the command of the tunnel ends as well, and nothing is left."""
         url = self.serve(echo)
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, 'socket')
@@ -530,7 +531,8 @@ class Listen(StdioTest):
             self.assertEqual(os.listdir(directory), [])
 
     def test_ignored_signals(self):
-        """As nohup has it for SIGHUP, and a script's shell for SIGINT to what it starts with &."""
+        """Ignored signals stay ignored: nohup ignores SIGHUP, and the shell of a script ignores SIGINT for commands
+        that it starts with &."""
         url = self.serve(echo)
         for ignored, other in ((signal.SIGHUP, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM),
                                (signal.SIGTERM, signal.SIGINT)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What a person sees: the status line of a tunnel, and the demo."""
+"""Output on a terminal: the status line of a tunnel, and the demo."""
 
 import os
 import pty
@@ -21,7 +21,7 @@ class OnTerminal(unittest.TestCase):
         self.enterContext(server)
 
     def watch(self, columns, rest='', **extra):
-        """A connection on a terminal; gives the terminal after the end."""
+        """Makes a connection while the command runs on a terminal; returns the terminal after the end."""
         with Terminal('connect', self.url, columns=columns, TCP_TUNNEL_TOKEN=TOKEN,
                       **extra) as terminal:
             port = int(terminal.expect(r'listening on 127\.0\.0\.1:(\d+)\r')[1])
@@ -43,12 +43,12 @@ class OnTerminal(unittest.TestCase):
                             r'down [\d.]+ [KM]?i?B/s [\d.]+ [KM]?i?B')
         self.assertTrue(any(status.match(piece) for piece in terminal.drawn()))
 
-        # What remains is whole lines: the port, the log, and no status.
+        # Complete lines remain: the port and the log, but no status.
         for row in filter(None, terminal.screen()):
             self.assertRegex(row, r'^(listening on 127\.0\.0\.1:\d+$|\d\d:\d\d:\d\d (info |warn ) )')
 
     def test_closed_terminal(self):
-        """A gateway ends with its terminal, though SIGHUP has it read its files again."""
+        """A gateway ends when its terminal is closed, although SIGHUP otherwise makes it reload its files."""
         pid, master = pty.fork()
         if pid == 0:
             os.execve(BINARY, [BINARY, 'gateway', '--target', '127.0.0.1:9', '--drain-timeout', '0'],
@@ -63,7 +63,7 @@ class OnTerminal(unittest.TestCase):
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
 
     def test_resumption(self):
-        """A wide terminal has room for it."""
+        """A wide terminal also shows the resumption."""
         relay = self.enterContext(Relay(self.url))
         with Terminal('connect', relay.url, '--reconnect-delay', '10ms', columns=200,
                       TCP_TUNNEL_TOKEN=TOKEN) as terminal:
@@ -86,7 +86,7 @@ class OnTerminal(unittest.TestCase):
         self.assertLess(max(map(len, pieces)), 30)
 
     def test_less_narrow(self):
-        """Rates go before totals, and both directions together."""
+        """Rates are left out before totals, and both directions together."""
         terminal = self.watch(52, r'  up 1\.00 MiB  down 1\.00 MiB')
         self.assertFalse([piece for piece in terminal.drawn() if 'MiB' in piece and '/s' in piece])
 
@@ -103,7 +103,7 @@ class OnTerminal(unittest.TestCase):
         self.assertIn(self.ERASE, terminal.data)
 
     def test_dumb(self):
-        """Neither colours nor a status line."""
+        """A dumb terminal gets neither colours nor a status line."""
         with Terminal('connect', self.url, TERM='dumb', TCP_TUNNEL_TOKEN=TOKEN) as terminal:
             port = int(terminal.expect(r'listening on 127\.0\.0\.1:(\d+)\r')[1])
             with dial(('127.0.0.1', port)) as connection:
@@ -114,7 +114,7 @@ class OnTerminal(unittest.TestCase):
         self.assertNotIn(' open', terminal.data)
 
     def test_token_command_asks(self):
-        """No status line gets between the question and the answer."""
+        """No status line is drawn between the question and the answer."""
         command = f'printf "password? " >&2; read answer <&2; echo {TOKEN}'
         with Terminal('connect', self.url, '--token-command', command) as terminal:
             terminal.expect(r'password\? ')
@@ -125,7 +125,7 @@ class OnTerminal(unittest.TestCase):
         self.assertRegex(terminal.data, r'(\A|\x1b\[K)password\? yes\r\n')
 
     def test_errors(self):
-        """Red where that is wanted."""
+        """Errors are red if colours are wanted."""
         for extra, colored in (({}, True), ({'NO_COLOR': '1'}, False), ({'TERM': 'dumb'}, False)):
             for args in (['conect'], ['connect'], ['connect', '--frobnicate', self.url]):
                 with self.subTest(args=args, **extra), Terminal(*args, **extra) as terminal:
@@ -154,7 +154,7 @@ class Several(unittest.TestCase):
         return self.enterContext(Terminal('up', *args, XDG_CONFIG_HOME=self.config.home, **extra))
 
     def shown(self, terminal, *patterns):
-        """Waits until the last rows are these."""
+        """Waits until the last rows match the patterns."""
         def fits():
             rows = terminal.screen()[-len(patterns):]
             return len(rows) == len(patterns) and all(map(re.match, patterns, rows))
@@ -171,7 +171,7 @@ class Several(unittest.TestCase):
                 for name in ('one', 'another')}
 
     def test_status_lines(self):
-        """A line for each, in the order of the file, below titles, and whole lines above."""
+        """Each tunnel has a line, in the order of the file, below titles; complete lines are printed above."""
         terminal = self.up('--log-level', 'error')
         ports = self.ports(terminal)
         self.shown(terminal, r'NAME     STATE          OPEN        UP      DOWN      UP/s    DOWN/s     RTT$',
@@ -189,7 +189,7 @@ class Several(unittest.TestCase):
                          sorted(f'{name}: listening on 127.0.0.1:{port}' for name, port in ports.items()))
 
     def test_one_ends(self):
-        """Its line stays, and says what was wrong, as does the error above the lines."""
+        """The line of a tunnel that has ended stays, and shows the error, as does the message above the lines."""
         self.add('[broken]\ntoken-command=echo wrong\n')
         terminal = self.up('--log-level', 'error', NO_COLOR='1')
         self.ports(terminal)
@@ -203,7 +203,7 @@ class Several(unittest.TestCase):
         self.assertEqual(len(rows), 3, rows)
 
     def test_countdown(self):
-        """To the next attempt, with the reason of the last, until there is a gateway."""
+        """A countdown to the next attempt, with the reason of the last failure, until the gateway is there."""
         with Service() as service, Away() as away:
             self.add(f'[away]\nremote-uri={away.url}\nreconnect-delay=5s\nmax-reconnect-delay=5s\n')
             terminal = self.up('--log-level', 'error')
@@ -215,7 +215,7 @@ class Several(unittest.TestCase):
                 self.end(terminal)
 
     def test_wide_names(self):
-        """An ideograph takes two columns, and a terminal has a certain number of them."""
+        """An ideograph takes two columns of the terminal."""
         self.add('[\u96a7\u9053]\nmode=singleton\n')
         terminal = self.up('--log-level', 'error', columns=40)
         self.shown(terminal, 'one      connected         0$', 'another  connected         0$',
@@ -226,7 +226,7 @@ class Several(unittest.TestCase):
         self.assertLess(max(map(len, pieces)) + 2, 40)
 
     def test_long_names(self):
-        """Both ends of a name stay, and the figures of all stand below each other."""
+        """A long name keeps both its ends, and the numbers of all tunnels are aligned."""
         for i in (1, 2):
             self.add(f'[a-long-name-of-a-tunnel-in-the-north-{i}]\n')
         self.add('[' + '\u96a7' * 30 + ']\n')
@@ -237,7 +237,7 @@ class Several(unittest.TestCase):
         self.end(terminal)
 
     def test_whole_columns(self):
-        """Both directions or none; there is nothing that is cut in the middle of a number."""
+        """Both directions are shown or none, and no number is cut."""
         for columns, titles in ((34, ['OPEN']), (48, ['OPEN']), (49, ['OPEN', 'UP', 'DOWN']),
                                 (68, ['OPEN', 'UP', 'DOWN']), (69, ['OPEN', 'UP', 'DOWN', 'UP/s', 'DOWN/s']),
                                 (76, ['OPEN', 'UP', 'DOWN', 'UP/s', 'DOWN/s']),
@@ -294,7 +294,7 @@ class Demo(unittest.TestCase):
         self.assertIn(f'  {BINARY} demo --keep', text)
 
     def check_width(self, text):
-        """What is to be pasted begins with a path, which may be of any length."""
+        """The lines for pasting begin with a path of any length."""
         self.assertLessEqual(max(len(line.replace(BINARY, 'tcp-tunnel')) for line in text), 80)
 
     def test_piped(self):

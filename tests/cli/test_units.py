@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The units of systemd, as far as that can be tried without it: what they say, and what the command does when it is
-started as they say."""
+"""The systemd units, as far as they can be tested without systemd: their content, and the command when it is started
+as they specify."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def find(test, program):
 
 
 def settings(unit):
-    """Of a unit, as (key, value) in their order."""
+    """Returns the settings of a unit as (key, value), in their order."""
     return re.findall(r'(?m)^([A-Za-z]+)=(.*)$', (UNITS / unit).read_text(encoding='utf-8'))
 
 
@@ -37,7 +37,7 @@ class Files(unittest.TestCase):
         self.directory = Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def copy(self, folder, name):
-        """With the command that was built, and the name of an instance."""
+        """Copies a unit, with the command that was built and the name of an instance."""
         text = (UNITS / folder / name).read_text(encoding='utf-8')
         text, n = re.subn(r'(?m)^(ExecStart=)\S+/tcp-tunnel ', rf'\1{BINARY} ', text)
         self.assertEqual(n, name.endswith('.service'))
@@ -52,7 +52,7 @@ class Files(unittest.TestCase):
                               env={**os.environ, 'XDG_RUNTIME_DIR': self.directory},
                               capture_output=True, text=True, timeout=DEADLINE)
         self.assertEqual(done.returncode, 0, done.stderr)
-        # Units of others may not be as they should, which is no concern of ours.
+        # Other units may have problems of their own.
         self.assertNotIn('tcp-tunnel', done.stdout + done.stderr)
 
     def test_user(self):
@@ -72,7 +72,7 @@ class Files(unittest.TestCase):
         self.assertEqual((done.returncode, 'tcp-tunnel' in done.stderr), (0, False), done.stderr)
 
     def test_exposure(self):
-        """Below 2.0 of 10, as systemd rates it."""
+        """systemd rates the exposure below 2.0 of 10."""
         for name in SYSTEM:
             if name.endswith('.service'):
                 done = subprocess.run([find(self, 'systemd-analyze'), 'security', '--no-pager', '--offline=true', '--threshold=19',
@@ -81,7 +81,7 @@ class Files(unittest.TestCase):
                 self.assertRegex(done.stdout, r'Overall exposure level for \S+: [01]\.\d ')
 
     def test_user_of_the_system(self):
-        """systemd-sysusers makes it, and the units name it."""
+        """systemd-sysusers creates the user that the units name."""
         (self.directory / 'etc').mkdir()
         program = find(self, 'systemd-sysusers')
         done = subprocess.run([program, f'--root={self.directory}', UNITS / 'system/tcp-tunnel.conf'], capture_output=True, text=True,
@@ -96,7 +96,7 @@ class Files(unittest.TestCase):
 
 
 class Services(unittest.TestCase):
-    """A service manager of our own, which does what the unit says."""
+    """A service manager of the test that does what the unit specifies."""
 
     def setUp(self):
         self.etc = Path(self.enterContext(tempfile.TemporaryDirectory()))

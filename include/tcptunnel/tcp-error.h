@@ -19,18 +19,18 @@ G_BEGIN_DECLS
 
 /**
  * TcpTunnelError:
- * @TCP_TUNNEL_ERROR_INVALID_ARGUMENT: a property has a value that cannot work,
+ * @TCP_TUNNEL_ERROR_INVALID_ARGUMENT: a property has an invalid value,
  *   such as a URI whose scheme is neither `ws` nor `wss`
- * @TCP_TUNNEL_ERROR_WRONG_STATE: started already, or being closed
+ * @TCP_TUNNEL_ERROR_WRONG_STATE: the endpoint runs already, or is being closed
  * @TCP_TUNNEL_ERROR_LISTEN: the local port cannot be opened
  * @TCP_TUNNEL_ERROR_UNREACHABLE: the gateway cannot be reached, or answered with
- *   a failure that may pass
+ *   a temporary failure
  * @TCP_TUNNEL_ERROR_TLS: the certificate of the gateway was refused, or TLS failed
  * @TCP_TUNNEL_ERROR_UNAUTHORIZED: the gateway refused the token (401)
- * @TCP_TUNNEL_ERROR_REJECTED: the gateway refused the request for good
+ * @TCP_TUNNEL_ERROR_REJECTED: the gateway refused the request permanently
  *   (another status from 400 to 499)
- * @TCP_TUNNEL_ERROR_TIMED_OUT: something took longer than it is allowed to
- * @TCP_TUNNEL_ERROR_PROTOCOL: the other end does not keep to the protocol
+ * @TCP_TUNNEL_ERROR_TIMED_OUT: an operation took longer than allowed
+ * @TCP_TUNNEL_ERROR_PROTOCOL: the other end violates the protocol
  * @TCP_TUNNEL_ERROR_LOST: data may have been lost: the WebSocket broke, or a TCP client that
  *   had closed its side was cut off from the answer
  * @TCP_TUNNEL_ERROR_TARGET: the gateway could not reach its target, or the target
@@ -38,9 +38,9 @@ G_BEGIN_DECLS
  * @TCP_TUNNEL_ERROR_RESET: the TCP peer broke the connection
  * @TCP_TUNNEL_ERROR_CLOSED: the tunnel or gateway was closed meanwhile
  * @TCP_TUNNEL_ERROR_LIMIT: a limit, such as that on connections, was reached
- * @TCP_TUNNEL_ERROR_FORBIDDEN: the gateway does not allow the target that it was asked for
+ * @TCP_TUNNEL_ERROR_FORBIDDEN: the gateway does not allow the requested target
  *
- * What can go wrong in a tunnel or a gateway.
+ * The errors of tunnels and gateways.
  *
  * Every message contains what was tried, where, and why it failed. None contains
  * the token.

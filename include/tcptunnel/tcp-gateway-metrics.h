@@ -13,61 +13,62 @@ typedef struct _TcpGatewayMetrics TcpGatewayMetrics;
 
 /**
  * TcpGatewayMetrics:
- * @open_sessions: how many sessions there are, with those that wait for their client to come back
- * @max_sessions: how many there may be; 0 while the gateway does not run
- * @total_sessions: how many sessions there were, with those that are open
- * @open_websockets: how many WebSockets are open
- * @total_websockets: how many WebSockets there were, with those that are open
- * @websocket_time: how long all of these together took from the accepted TCP connection to the answer to the request, in
+ * @open_sessions: the number of sessions, including those that wait for their client to return
+ * @max_sessions: the maximum number of sessions; 0 while the gateway does not run
+ * @total_sessions: the number of sessions so far, including those that are open
+ * @open_websockets: the number of open WebSockets
+ * @total_websockets: the number of WebSockets so far, including those that are open
+ * @websocket_time: the total time of these from the accepted TCP connection to the answer to the request, in
  *   milliseconds with a fraction; see [method@TcpTunnel.GatewayMetrics.get_websocket_buckets]
- * @pending_connections: how many connections that were accepted are not a WebSocket yet
- * @accepted_connections: how many TCP connections the listener has accepted
- * @dropped_connections: how many of these were closed without an answer: they were silent, malformed or too
+ * @pending_connections: the number of accepted connections that are not a WebSocket yet
+ * @accepted_connections: the number of TCP connections that the listener has accepted
+ * @dropped_connections: the number of these that were closed without an answer: they were silent, malformed or too
  *   many, or their TLS handshake failed
- * @refused_requests: how many requests for a WebSocket were refused, for whatever reason
- * @authentication_failures: how many of these showed neither a token nor a certificate that is valid, and were not
+ * @refused_requests: the number of requests for a WebSocket that were refused, for any reason
+ * @authentication_failures: the number of these that had neither a valid token nor a valid certificate, and were not
  *   accepted by the application either (401)
- * @tls_handshakes: how many TLS handshakes were successful
- * @tls_failures: how many TLS handshakes failed
- * @open_dials: how many connections to targets are being made
- * @max_dials: how many may be made at a time, [property@TcpTunnel.Gateway:max-dials]; 0 while the gateway does not run
- * @dials_connected: how many connections to targets were made
- * @dial_time: how long all of these together took, in milliseconds with a fraction, with the time for which they waited
+ * @tls_handshakes: the number of successful TLS handshakes
+ * @tls_failures: the number of failed TLS handshakes
+ * @open_dials: the number of connections to targets that are being opened
+ * @max_dials: the maximum of these, [property@TcpTunnel.Gateway:max-dials]; 0 while the gateway does not run
+ * @dials_connected: the number of connections to targets that were opened
+ * @dial_time: the total time that these took, in milliseconds with a fraction, including the time for which they waited
  *   for their turn; see [method@TcpTunnel.GatewayMetrics.get_dial_buckets]
- * @dials_refused: how many were refused by the target
- * @dials_unreachable: how many failed since the target could not be reached
- * @dials_timed_out: how many were not answered in time
- * @dials_unresolved: how many failed since the name of the target could not be resolved
- * @dials_forbidden: how many were not tried since the client may not have the target
- * @dials_limited: how many were not tried because of a limit
- * @max_connections: how many connections to targets there may be, [property@TcpTunnel.Endpoint:max-connections]; 0
+ * @dials_refused: the number that the target has refused
+ * @dials_unreachable: the number that failed because the target could not be reached
+ * @dials_timed_out: the number that were not answered in time
+ * @dials_unresolved: the number that failed because the name of the target could not be resolved
+ * @dials_forbidden: the number that were not tried because the client may not use the target
+ * @dials_limited: the number that were not tried because of a limit
+ * @max_connections: the maximum number of connections to targets, [property@TcpTunnel.Endpoint:max-connections]; 0
  *   while the gateway does not run
- * @memory: how many bytes the sessions hold, of what they share
- * @max_memory: how many bytes they may hold: what [property@TcpTunnel.Gateway:max-memory] leaves beside that
- *   which is set aside for each session and for pending connections; 0 while the gateway does not run
- * @hits_max_connections: how many sessions and connections were refused because of
+ * @memory: the number of bytes that sessions use of the memory that they share
+ * @max_memory: the maximum of that: the part of [property@TcpTunnel.Gateway:max-memory] that is set aside neither
+ *   for each session nor for pending connections; 0 while the gateway does not run
+ * @hits_max_connections: the number of sessions and connections that were refused because of
  *   [property@TcpTunnel.Endpoint:max-connections]
- * @hits_max_memory: how many sessions were refused because of [property@TcpTunnel.Gateway:max-memory]
- * @hits_max_dials: how many connections had no turn in time because of [property@TcpTunnel.Gateway:max-dials]
- * @hits_max_principal_sessions: how many sessions were refused because of
+ * @hits_max_memory: the number of sessions that were refused because of [property@TcpTunnel.Gateway:max-memory]
+ * @hits_max_dials: the number of connections that had no turn in time because of [property@TcpTunnel.Gateway:max-dials]
+ * @hits_max_principal_sessions: the number of sessions that were refused because of
  *   [property@TcpTunnel.Gateway:max-principal-sessions], or of [property@TcpTunnel.Gateway:max-principal-memory] if
  *   there is memory for fewer; here and in the next three a [class@TcpTunnel.Principal] may have another limit
- * @hits_max_principal_connections: how many connections were refused because of
+ * @hits_max_principal_connections: the number of connections that were refused because of
  *   [property@TcpTunnel.Gateway:max-principal-connections]
- * @hits_max_principal_dials: how many connections had no turn in time because of
+ * @hits_max_principal_dials: the number of connections that had no turn in time because of
  *   [property@TcpTunnel.Gateway:max-principal-dials]
- * @hits_max_principal_dial_rate: how many connections had no turn in time because of
+ * @hits_max_principal_dial_rate: the number of connections that had no turn in time because of
  *   [property@TcpTunnel.Gateway:max-principal-dial-rate]
- * @hits_descriptors: how many sessions and connections were refused since too few file descriptors were left
- * @hits_pending: how many pending connections were closed since there were too many of them
- * @dropped_events: how many connections the application will not see, neither in its signals nor in
+ * @hits_descriptors: the number of sessions and connections that were refused because too few file descriptors were
+ * left
+ * @hits_pending: the number of pending connections that were closed because there were too many
+ * @dropped_events: the number of connections that are not delivered to the application, neither in signals nor in
  *   [method@TcpTunnel.Endpoint.get_connections], because it handles events too slowly; counted since the
  *   gateway was last started
  *
- * What there is to know of a gateway beside [struct@TcpTunnel.Statistics].
+ * The metrics of a gateway, in addition to [struct@TcpTunnel.Statistics].
  *
- * Get it with [method@TcpTunnel.Gateway.get_metrics]. What is counted is counted since the gateway was created. Later
- * versions may have more fields, so that only the library can make one.
+ * Returned by [method@TcpTunnel.Gateway.get_metrics]. The counters begin when the gateway is created. Later versions
+ * may have more fields, so that only the library can allocate one.
  *
  * Since: 1.0
  */

@@ -13,29 +13,29 @@ typedef struct _TcpStatistics TcpStatistics;
 
 /**
  * TcpStatistics:
- * @bytes_sent: how many bytes went from TCP connections into WebSockets since the endpoint was created
- * @bytes_received: how many bytes came from WebSockets for TCP connections since the endpoint was created
- * @open_connections: how many TCP connections are open
- * @total_connections: how many TCP connections there were since the endpoint was created, with those that are open
- * @reconnects: how often a WebSocket of a tunnel was replaced by another since the tunnel was created; 0 of a gateway
- * @resumes: how often a session went on over another WebSocket since the endpoint was created, with all its connections
- *   and nothing lost
- * @bytes_replayed: how many bytes were sent again when sessions were resumed, since the endpoint was created
- * @unacknowledged_bytes: how many bytes are kept because the other end has not acknowledged them yet, in sessions that
- *   are resumed
- * @receive_window: how many bytes the other end may send at this moment, in sessions that are resumed: the credit that
- *   it was given and has not used, of all connections together
- * @send_window: how many bytes may be sent to the other end at this moment, in sessions that are resumed: the credit
- *   that it gave and that was not used, of all connections together
- * @round_trip: how long the last ping of a tunnel took to be answered, in milliseconds with a fraction; -1 if none was
- *   yet, and of a gateway
- * @protocol: (nullable): what the tunnel and its gateway speak over the last WebSocket that was opened: `resumable/1`,
- *   `tagged` or `raw`; %NULL if there was none yet, and of a gateway. It is never freed
+ * @bytes_sent: the number of bytes read from TCP connections and sent over WebSockets since the endpoint was created
+ * @bytes_received: the number of bytes received over WebSockets for TCP connections since the endpoint was created
+ * @open_connections: the number of open TCP connections
+ * @total_connections: the number of TCP connections since the endpoint was created, including those that are open
+ * @reconnects: how often a WebSocket of a tunnel was replaced by another since the tunnel was created; 0 for a gateway
+ * @resumes: how often a session has continued over another WebSocket since the endpoint was created, with all its
+ *   connections and without loss
+ * @bytes_replayed: the number of bytes sent again when sessions were resumed, since the endpoint was created
+ * @unacknowledged_bytes: the number of bytes that are kept because the other end has not acknowledged them yet, in
+ *   resumable sessions
+ * @receive_window: the number of bytes that the other end may send at this moment, in resumable sessions: the credit
+ *   that it was given and has not used, for all connections together
+ * @send_window: the number of bytes that may be sent to the other end at this moment, in resumable sessions: the credit
+ *   that it has given and that was not used, for all connections together
+ * @round_trip: the time until the last ping of a tunnel was answered, in milliseconds with a fraction; -1 before the
+ *   first answer, and for a gateway
+ * @protocol: (nullable): the protocol of the last WebSocket of a tunnel: `resumable/1`, `tagged` or `raw`; %NULL before
+ *   the first WebSocket, and for a gateway. The string is static
  *
- * What an endpoint has done, and does at this moment.
+ * The counters and the current state of an endpoint.
  *
- * Get it with [method@TcpTunnel.Endpoint.get_statistics]. Later versions may have more fields, so that only the
- * library can make one.
+ * Returned by [method@TcpTunnel.Endpoint.get_statistics]. Later versions may have more fields, so that only the library
+ * can allocate one.
  *
  * Since: 1.0
  */

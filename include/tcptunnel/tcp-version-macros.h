@@ -15,13 +15,13 @@
 /**
  * TCP_TUNNEL_AVAILABLE_IN_1_0: (skip)
  *
- * Marks a symbol that exists since version 1.0.
+ * Marks a symbol that was added in version 1.0.
  *
  * Since: 1.0
  */
 #define TCP_TUNNEL_AVAILABLE_IN_1_0 _TCP_TUNNEL_EXTERN
 
-/* Declares a class that only the library derives others from: its structs are hidden. */
+/* Declares a class whose structs are hidden, so that only the library can derive classes from it. */
 #define _TCP_TUNNEL_DECLARE_CLASS(Name, name, MODULE, NAME, Parent)                 \
   GType name##_get_type (void) G_GNUC_CONST;                                        \
   G_GNUC_BEGIN_IGNORE_DEPRECATIONS                                                  \

@@ -7,15 +7,15 @@
 /**
  * TcpForward:
  *
- * A further place where a tunnel listens, and what its TCP clients there are connected to.
+ * A further port on which a tunnel listens, and the target of its TCP clients.
  *
- * A tunnel has one port of its own, and as many forwards as [method@TcpTunnel.Tunnel.add_forward] adds. All of them share
- * its session with the gateway, its limits and its signals. A forward leads to one target, or is a proxy whose clients
- * name their targets: see [enum@TcpTunnel.ForwardKind].
+ * A tunnel has one port of its own, and any number of forwards, which are added with
+ * [method@TcpTunnel.Tunnel.add_forward]. All of them share its session with the gateway, its limits and its signals. A
+ * forward has one target, or is a proxy whose clients name their targets: see [enum@TcpTunnel.ForwardKind].
  *
- * The gateway decides which targets it allows: see [property@TcpTunnel.Gateway:allow]. A connection to one that it
- * does not allow ends in a reset with %TCP_TUNNEL_ERROR_FORBIDDEN, and so does, with %TCP_TUNNEL_ERROR_PROTOCOL, one to
- * any target where the gateway speaks one of limrun's protocols, in which none can be named.
+ * The gateway decides which targets it allows: see [property@TcpTunnel.Gateway:allow]. A connection to a target that it
+ * does not allow is reset with %TCP_TUNNEL_ERROR_FORBIDDEN. If the gateway uses one of limrun's protocols, which cannot
+ * name a target, a connection to any target is reset with %TCP_TUNNEL_ERROR_PROTOCOL.
  *
  * Properties may be set at any time, and from any thread. They take effect when the tunnel is next started, or the
  * forward is added to it.
@@ -215,8 +215,8 @@ tcp_forward_notify_address (TcpForward *self)
 
 /**
  * tcp_forward_new:
- * @port: the TCP port to listen on, or 0 for any that is free
- * @target: (nullable): what the gateway is asked for, as `host:port`, or %NULL for what the tunnel asks for
+ * @port: the TCP port to listen on, or 0 for any free port
+ * @target: (nullable): the target to request from the gateway, as `host:port`, or %NULL for the target of the tunnel
  *
  * Creates a forward from a port of 127.0.0.1 to a target.
  *
@@ -233,8 +233,8 @@ tcp_forward_new (guint       port,
 
 /**
  * tcp_forward_new_proxy:
- * @kind: which protocol its clients speak
- * @port: the TCP port to listen on, or 0 for any that is free
+ * @kind: the protocol of its clients
+ * @port: the TCP port to listen on, or 0 for any free port
  *
  * Creates a proxy on a port of 127.0.0.1, whose clients name their targets.
  *
@@ -253,7 +253,7 @@ tcp_forward_new_proxy (TcpForwardKind kind,
  * tcp_forward_dup_local_address:
  * @self: a forward
  *
- * Gets where it listens: see [property@TcpTunnel.Forward:local-address].
+ * Gets the address on which it listens: see [property@TcpTunnel.Forward:local-address].
  *
  * May be called from any thread.
  *
@@ -298,7 +298,7 @@ tcp_forward_class_init (TcpForwardClass *klass)
   /**
    * TcpForward:kind:
    *
-   * How it is known what TCP clients are to be connected to. The default is %TCP_FORWARD_KIND_TARGET.
+   * How the target of its TCP clients is determined. The default is %TCP_FORWARD_KIND_TARGET.
    *
    * Since: 1.0
    */
@@ -308,8 +308,9 @@ tcp_forward_class_init (TcpForwardClass *klass)
   /**
    * TcpForward:hostname:
    *
-   * The address to listen on, as that of [property@TcpTunnel.Endpoint:hostname]: an address other than that of the
-   * loopback lets other machines in, which a proxy connects to whatever the gateway allows. The default is 127.0.0.1.
+   * The address to listen on, as [property@TcpTunnel.Endpoint:hostname]: with an address other than that of the
+   * loopback, other machines can connect, and use a proxy for all targets that the gateway allows. The default is
+   * 127.0.0.1.
    *
    * Since: 1.0
    */
@@ -318,8 +319,8 @@ tcp_forward_class_init (TcpForwardClass *klass)
   /**
    * TcpForward:port:
    *
-   * The TCP port to listen on, from 0 to 65535. With 0, the default, any free one is taken;
-   * [property@TcpTunnel.Forward:local-address] is the address with it.
+   * The TCP port to listen on, from 0 to 65535. With 0, the default, a free port is chosen;
+   * [property@TcpTunnel.Forward:local-address] contains it.
    *
    * Since: 1.0
    */
@@ -328,7 +329,7 @@ tcp_forward_class_init (TcpForwardClass *klass)
   /**
    * TcpForward:socket-path:
    *
-   * The path of a Unix socket to listen on, in place of hostname and port: see
+   * The path of a Unix socket to listen on, instead of hostname and port: see
    * [property@TcpTunnel.Endpoint:socket-path]. The default is %NULL, for none.
    *
    * Since: 1.0
@@ -338,7 +339,7 @@ tcp_forward_class_init (TcpForwardClass *klass)
   /**
    * TcpForward:socket:
    *
-   * A socket that listens already, in place of hostname, port and the path of a Unix socket: see
+   * A socket that listens already, instead of hostname, port and the path of a Unix socket: see
    * [property@TcpTunnel.Endpoint:socket]. The default is %NULL, for none.
    *
    * Since: 1.0
@@ -348,8 +349,8 @@ tcp_forward_class_init (TcpForwardClass *klass)
   /**
    * TcpForward:target:
    *
-   * The target to request from the gateway for each TCP client, as `host:port` or a name: see [property@TcpTunnel.Tunnel:target],
-   * which also applies if this is %NULL, the default. A proxy ignores it.
+   * The target to request from the gateway for each TCP client, as `host:port` or a name. With %NULL, the default,
+   * [property@TcpTunnel.Tunnel:target] applies, which describes the form as well. A proxy ignores this property.
    *
    * Since: 1.0
    */
@@ -358,8 +359,9 @@ tcp_forward_class_init (TcpForwardClass *klass)
   /**
    * TcpForward:local-address:
    *
-   * Where it listens, or %NULL while it does not, as in a child that was forked. It is notified when the tunnel has started and ends, in the
-   * context of the tunnel's signals, and in the thread that adds it to a tunnel that runs or removes it.
+   * The address on which it listens, or %NULL while it does not, as in a forked child. It is notified when the tunnel
+   * has started and when it ends, in the context of the tunnel's signals, and in the thread that adds it to a running
+   * tunnel or removes it.
    *
    * Since: 1.0
    */

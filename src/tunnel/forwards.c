@@ -81,22 +81,22 @@ engine_add (TcpEngine             *engine,
 /**
  * tcp_tunnel_add_forward:
  * @self: a tunnel
- * @forward: a forward that has no tunnel
+ * @forward: a forward that belongs to no tunnel
  * @error: return location for an error
  *
- * Adds a further place where the tunnel listens.
+ * Adds a further port on which the tunnel listens.
  *
- * A tunnel that runs listens there when this returns. It blocks for no longer than it takes to resolve the hostname, if
- * that is no address. Another tunnel does so when it starts, and its start fails if it cannot. In a child that was forked,
- * a tunnel that runs in the parent is such another.
+ * A running tunnel listens there when this returns. It blocks only as long as it takes to resolve the hostname, if that
+ * is not an address. A tunnel that does not run listens when it starts, and its start fails if it cannot. In a forked
+ * child, a tunnel that runs in the parent counts as one that does not run.
  *
- * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if a property of the forward has a value that cannot work,
- * %TCP_TUNNEL_ERROR_WRONG_STATE if the forward has a tunnel already or this is a reverse tunnel, and %TCP_TUNNEL_ERROR_LISTEN if the tunnel runs and
- * cannot listen there. The forward is not added then.
+ * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if a property of the forward has an invalid value,
+ * %TCP_TUNNEL_ERROR_WRONG_STATE if the forward belongs to a tunnel already or this is a reverse tunnel, and
+ * %TCP_TUNNEL_ERROR_LISTEN if the tunnel runs and cannot listen there. The forward is not added then.
  *
  * May be called from any thread.
  *
- * Returns: whether it was added
+ * Returns: whether the forward was added
  *
  * Since: 1.0
  */
@@ -146,9 +146,9 @@ tcp_tunnel_add_forward (TcpTunnel   *self,
  * @self: a tunnel
  * @forward: one of its forwards
  *
- * Removes a forward. When this returns, the tunnel does not listen there any more; connections that were made go on.
+ * Removes a forward. When this returns, the tunnel does not listen there any more; existing connections continue.
  *
- * A forward that is not one of the tunnel's is left alone. May be called from any thread.
+ * A forward of another tunnel, or of none, is ignored. May be called from any thread.
  *
  * Since: 1.0
  */

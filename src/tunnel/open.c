@@ -10,26 +10,26 @@
 /**
  * tcp_tunnel_open_async:
  * @self: a tunnel
- * @target: (nullable): what the gateway is asked for, as `host:port`, or %NULL for
+ * @target: (nullable): the target to request from the gateway, as `host:port`, or %NULL for
  *   [property@TcpTunnel.Tunnel:target]
- * @cancellable: (nullable): to give up the opening
- * @callback: (scope async): called when the stream is there, or cannot be had
- * @user_data: for @callback
+ * @cancellable: (nullable): a cancellable to give up the opening
+ * @callback: (scope async): called when the stream is open, or could not be opened
+ * @user_data: data for @callback
  *
  * Opens a stream through the tunnel, without a port.
  *
- * The stream is a connection like those of the tunnel's TCP clients: it counts among them, is subject to
- * the same limits, and outlives breaks of its WebSocket where they do. A tunnel that is not connected and could not
- * let it wait refuses it, as does a tunnel in singleton mode while it has another.
+ * The stream is a connection like those of the tunnel's TCP clients: it counts among them, is subject to the same
+ * limits, and survives breaks of its WebSocket if they do. A tunnel refuses it if it is not connected and the stream
+ * could not wait, and in singleton mode while it has another connection.
  *
- * With a gateway of this library it is there when the gateway has connected to the target, and a failure of
- * that is the error. With other servers, which do not report that, it is available when the WebSocket is.
+ * With a gateway of this library it is open when the gateway has connected to the target, and a failure to connect is
+ * the error. With other servers, which do not report that, it is open when the WebSocket is.
  *
- * @target is allowed by the gateway or not, as that of [property@TcpTunnel.Tunnel:target] is; with a gateway that is not of
- * this library there can be none.
+ * The gateway decides whether it allows @target, as for [property@TcpTunnel.Tunnel:target]; with a gateway that does
+ * not use this library, @target must be %NULL.
  *
  * May be called from any thread, once the tunnel has started. @callback is called in the main context that is the
- * thread's default, and has to be iterated for that.
+ * thread's default, which must be iterated.
  *
  * Since: 1.0
  */
@@ -62,23 +62,23 @@ tcp_tunnel_open_async (TcpTunnel           *self,
 /**
  * tcp_tunnel_open_finish:
  * @self: a tunnel
- * @result: what the callback was given
+ * @result: the result that the callback received
  * @error: return location for an error
  *
  * Gets the stream that [method@TcpTunnel.Tunnel.open_async] has opened.
  *
- * It is a [class@Gio.SocketConnection] on a socket of its own, for one thread at a time as all streams of GIO are, and
- * lives on without a reference to the tunnel. To close its output stream alone
- * ends that direction in order, and the other goes on. When the connection breaks, reading and writing fail with the
- * error of the [class@TcpTunnel.Connection]; to read the end means that all has arrived. A program that
- * uses the socket itself finds that error in the property `error` of the stream, behind the end.
+ * It is a [class@Gio.SocketConnection] on a socket of its own, for one thread at a time like all streams of GIO, and
+ * needs no reference to the tunnel. Closing only its output stream ends that direction in order, and the other
+ * continues. When the connection breaks, reading and writing fail with the error of the [class@TcpTunnel.Connection];
+ * the end of the stream means that all data has arrived. A program that uses the socket itself finds that error in the
+ * property `error` of the stream, after it has read the end.
  *
  * Fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the target is malformed, %TCP_TUNNEL_ERROR_WRONG_STATE if the tunnel
- * does not run, or is a reverse tunnel, %TCP_TUNNEL_ERROR_LIMIT if there are too many connections, or file descriptors,
- * %TCP_TUNNEL_ERROR_UNREACHABLE if the tunnel is not connected, %TCP_TUNNEL_ERROR_FORBIDDEN if the gateway does not
- * allow the target, %TCP_TUNNEL_ERROR_TARGET if it cannot connect to it, %TCP_TUNNEL_ERROR_PROTOCOL if it cannot
- * be asked for one, %TCP_TUNNEL_ERROR_LOST if the session was lost, %TCP_TUNNEL_ERROR_CLOSED if the tunnel was closed, and
- * %G_IO_ERROR_CANCELLED.
+ * does not run, or is a reverse tunnel, %TCP_TUNNEL_ERROR_LIMIT if there are too many connections, or too few file
+ * descriptors, %TCP_TUNNEL_ERROR_UNREACHABLE if the tunnel is not connected, %TCP_TUNNEL_ERROR_FORBIDDEN if the gateway
+ * does not allow the target, %TCP_TUNNEL_ERROR_TARGET if it cannot connect to it, %TCP_TUNNEL_ERROR_PROTOCOL if no
+ * target can be requested from it, %TCP_TUNNEL_ERROR_LOST if the session was lost, %TCP_TUNNEL_ERROR_CLOSED if the
+ * tunnel was closed, and %G_IO_ERROR_CANCELLED.
  *
  * Returns: (transfer full): a stream
  *

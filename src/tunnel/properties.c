@@ -35,9 +35,9 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:remote-uri:
    *
-   * The URL of the gateway, `ws://` or `wss://`. Its query is kept, and added to. The start
-   * fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if it is %NULL, the default, or not valid, or if
-   * it has a user name, a password or a fragment in it.
+   * The URL of the gateway, `ws://` or `wss://`. Its query is kept, and the tunnel adds parameters to it. The start fails
+   * with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the URL is %NULL, the default, or invalid, or if it contains a user name,
+   * a password or a fragment.
    *
    * Since: 1.0
    */
@@ -46,8 +46,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:token:
    *
-   * The bearer token that authorises the tunnel at the gateway. It can be set but not
-   * read, so that it does not show where properties are listed. %NULL, the default, is for none.
+   * The bearer token that authorises the tunnel at the gateway. It can be set but not read, so that it does not appear
+   * where properties are listed. %NULL, the default, is for none.
    *
    * The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT unless exactly one of this,
    * [property@TcpTunnel.Tunnel:authorization] and [property@TcpTunnel.Tunnel:anonymous] is set.
@@ -60,12 +60,11 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:authorization:
    *
-   * The value of the header `Authorization`, as a whole, in place of a token: for example
-   * `Basic …`, or `token …` for Jupyter. It can be set but not read.
+   * The whole value of the header `Authorization`, instead of a token: for example `Basic …`, or `token …` for Jupyter.
+   * It can be set but not read.
    *
-   * It is of printable ASCII characters, with no space at its beginning or end. A server that
-   * refuses it (401) ends the tunnel: [signal@TcpTunnel.Tunnel::token-required] is not emitted.
-   * %NULL, the default, is for none.
+   * It consists of printable ASCII characters, with no space at its beginning or end. If a server refuses it (401), the
+   * tunnel ends: [signal@TcpTunnel.Tunnel::token-required] is not emitted. %NULL, the default, is for none.
    *
    * Since: 1.0
    */
@@ -74,10 +73,9 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:anonymous:
    *
-   * Whether the tunnel sends no header `Authorization`: for a server that requires none, or other
-   * credentials, such as a [property@TcpTunnel.Tunnel:client-certificate] or
-   * [property@TcpTunnel.Tunnel:request-headers]. The default is %FALSE, so that a token is not
-   * forgotten unnoticed.
+   * Whether the tunnel sends no header `Authorization`: for a server that requires none, or other credentials, such as
+   * a [property@TcpTunnel.Tunnel:client-certificate] or [property@TcpTunnel.Tunnel:request-headers]. The default is
+   * %FALSE, so that a missing token is an error.
    *
    * Since: 1.0
    */
@@ -89,9 +87,9 @@ static const TcpSetting rows[] = {
    * The WebSocket subprotocols that are offered to the server, the preferred one first: for
    * example `binary` for websockify. %NULL, the default, is for none.
    *
-   * They change nothing in what the tunnel sends. The server may choose one of them, or none; if
-   * it chooses another, the attempt fails with %TCP_TUNNEL_ERROR_PROTOCOL, as RFC 6455 requires. The start fails with
-   * %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if one is given twice, or is no name.
+   * They do not affect the data that the tunnel sends. The server may choose one of them, or none; if it chooses
+   * another, the attempt fails with %TCP_TUNNEL_ERROR_PROTOCOL, as RFC 6455 requires. The start fails with
+   * %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if one occurs twice, or is not a valid name.
    *
    * Since: 1.0
    */
@@ -100,8 +98,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:origin:
    *
-   * The value of the header `Origin`, as browsers send it: for a server that takes requests from
-   * its own pages only, for example `https://example.com`. %NULL, the default, is for none.
+   * The value of the header `Origin`, which browsers send: for a server that only accepts requests from its own pages,
+   * for example `https://example.com`. %NULL, the default, is for none.
    *
    * Since: 1.0
    */
@@ -110,12 +108,11 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:connect-to:
    *
-   * Where to connect to in place of the host and port of [property@TcpTunnel.Tunnel:remote-uri],
-   * as `host:port`, with an IPv6 address in brackets. %NULL, the default, is for those of the URL.
+   * The host and port to connect to instead of those of [property@TcpTunnel.Tunnel:remote-uri], as `host:port`, with an
+   * IPv6 address in brackets. With %NULL, the default, the tunnel connects to those of the URL.
    *
-   * What is sent stays the same: the `Host` header, the name for TLS, and the name that the certificate
-   * has to be for are those of the URL. This is for a server of which the name leads
-   * elsewhere, as for one of several behind a load balancer.
+   * The `Host` header, the name for TLS, and the name that the certificate must contain are still those of the URL.
+   * This is for a server whose name resolves to another address, such as one of several behind a load balancer.
    *
    * Since: 1.0
    */
@@ -124,18 +121,16 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:target:
    *
-   * The TCP service that the gateway is asked to connect each TCP client to, as `host:port`
-   * of at most 512 bytes, with an IPv6 address in brackets; %NULL, the default, for the
-   * gateway's own target. The host is a name in ASCII, which the gateway resolves, or an
-   * address in its usual form: neither in other bases than ten nor as an IPv4 address within
-   * IPv6. A name without a port is one that the gateway gives to a target: see
-   * [property@TcpTunnel.Gateway:targets]. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT otherwise, and if
-   * [property@TcpTunnel.Endpoint:resumption] is off.
+   * The TCP service to request from the gateway for each TCP client, as `host:port` of at most 512 bytes, with an IPv6
+   * address in brackets; %NULL, the default, for the gateway's own target. The host is a name in ASCII, which the
+   * gateway resolves, or an address in its usual form: neither in bases other than ten nor as an IPv4 address within
+   * IPv6. A name without a port is that of a named target of the gateway: see [property@TcpTunnel.Gateway:targets]. The
+   * start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT otherwise, and if [property@TcpTunnel.Endpoint:resumption] is
+   * off.
    *
-   * The gateway decides whether it allows the target: see
-   * [property@TcpTunnel.Gateway:allow]. A connection to one that it does not allow ends in a
-   * reset with %TCP_TUNNEL_ERROR_FORBIDDEN. If the gateway speaks one of limrun's protocols,
-   * in which a target cannot be named, the tunnel ends with %TCP_TUNNEL_ERROR_PROTOCOL.
+   * The gateway decides whether it allows the target: see [property@TcpTunnel.Gateway:allow]. A connection to a target
+   * that it does not allow is reset with %TCP_TUNNEL_ERROR_FORBIDDEN. If the gateway uses one of limrun's protocols,
+   * which cannot name a target, the tunnel ends with %TCP_TUNNEL_ERROR_PROTOCOL.
    *
    * Since: 1.0
    */
@@ -147,8 +142,8 @@ static const TcpSetting rows[] = {
    * Whether the tunnel has a port of its own, at [property@TcpTunnel.Endpoint:hostname] and
    * [property@TcpTunnel.Endpoint:port], or [property@TcpTunnel.Endpoint:socket-path]. The default is %TRUE.
    *
-   * A tunnel without one serves its forwards ([method@TcpTunnel.Tunnel.add_forward]), and the streams that the program
-   * opens ([method@TcpTunnel.Tunnel.open_async]). Its [property@TcpTunnel.Endpoint:local-address] is %NULL.
+   * Without a port, a tunnel serves its forwards ([method@TcpTunnel.Tunnel.add_forward]), and the streams that the
+   * program opens ([method@TcpTunnel.Tunnel.open_async]). Its [property@TcpTunnel.Endpoint:local-address] is %NULL.
    *
    * Since: 1.0
    */
@@ -167,14 +162,14 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:reverses:
    *
-   * TCP services of this end that are shown at the gateway, each as `PORT=HOST:PORT`: the gateway
-   * listens on the first port, or on any for 0, and what connects there is connected to the
-   * service behind the equals sign. %NULL, the default, is for none.
+   * TCP services of this end that clients of the gateway can reach, each as `PORT=HOST:PORT`: the gateway listens on
+   * the first port, or on any for 0, and each connection to it is connected to the service behind the equals sign.
+   * %NULL, the default, is for none.
    *
-   * That takes a multiplexed tunnel whose sessions can be resumed; the start fails with
-   * %TCP_TUNNEL_ERROR_INVALID_ARGUMENT otherwise, and with the error of the gateway if it does not
-   * listen. The gateway has to allow the port: see [property@TcpTunnel.Gateway:reverse-ports]. For a
-   * tunnel that has nothing else to do there is [class@TcpTunnel.ReverseTunnel].
+   * This requires a multiplexed tunnel with resumable sessions; otherwise the start fails with
+   * %TCP_TUNNEL_ERROR_INVALID_ARGUMENT. If the gateway does not listen, the start fails with its error. The gateway
+   * must allow the port: see [property@TcpTunnel.Gateway:reverse-ports]. A tunnel that only serves such connections is
+   * a [class@TcpTunnel.ReverseTunnel].
    *
    * Since: 1.0
    */
@@ -183,17 +178,15 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:max-reconnect-attempts:
    *
-   * How often in a row the tunnel tries to open a WebSocket again before it ends with an
-   * error. With 0 it never tries again, and with %TCP_TUNNEL_UNLIMITED_ATTEMPTS, -1, it
-   * never gives up. The default is 6.
+   * The number of consecutive attempts to open a WebSocket again before the tunnel ends with an error. With 0 it does
+   * not try again, and with %TCP_TUNNEL_UNLIMITED_ATTEMPTS, -1, the number is unlimited. The default is 6.
    *
-   * The count restarts when a WebSocket is open again; in a session that is resumed, when
-   * the gateway has confirmed on it that the session goes on.
+   * The count restarts when a WebSocket is open again; in a resumable session, when the gateway has confirmed on it
+   * that the session continues.
    *
-   * For a session that can be resumed the tunnel tries, unless this is 0, for as long as the
-   * gateway keeps the session, counted from the loss of the WebSocket. After that the
-   * connections end in a reset with %TCP_TUNNEL_ERROR_LOST. A tunnel that has made this many
-   * attempts by then ends, and another one goes on without a session.
+   * For a resumable session the tunnel tries, unless this is 0, for as long as the gateway keeps the session, counted
+   * from the loss of the WebSocket. After that the connections are reset with %TCP_TUNNEL_ERROR_LOST. If the tunnel has
+   * made this many attempts by then, it ends; otherwise it continues without a session.
    *
    * Since: 1.0
    */
@@ -203,19 +196,16 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:wait-for-gateway:
    *
-   * Whether a multiplexed tunnel tries again when its very first attempt to reach the
-   * gateway fails for a reason that may pass: the gateway does not answer, its name is not
-   * found, it breaks the TLS handshake off, or it answers 408, 425, 429, or 500 and more.
-   * The default is %FALSE: the start fails.
+   * Whether a multiplexed tunnel tries again when its very first attempt to reach the gateway fails for a temporary
+   * reason: the gateway does not answer, its name is not found, it breaks off the TLS handshake, or it answers 408,
+   * 425, 429, or 500 and above. The default is %FALSE: the start fails.
    *
-   * The tunnel tries again as after a break, up to
-   * [property@TcpTunnel.Tunnel:max-reconnect-attempts] times, and emits
-   * [signal@TcpTunnel.Tunnel::retry-scheduled] before each of these attempts. The start
-   * succeeds when the tunnel is connected, and fails when it gives up. Until then TCP
-   * clients are turned away.
+   * The tunnel tries again as after a break, up to [property@TcpTunnel.Tunnel:max-reconnect-attempts] times, and emits
+   * [signal@TcpTunnel.Tunnel::retry-scheduled] before each of these attempts. The start succeeds when the tunnel is
+   * connected, and fails when it gives up. Until then it refuses TCP clients.
    *
-   * Without a gateway a tunnel in any other mode starts as well. It dials when a TCP client connects,
-   * and tries again in any case. A [class@TcpTunnel.ReverseTunnel] counts as multiplexed.
+   * A tunnel in any other mode starts without a gateway as well. It connects when a TCP client does, and always tries
+   * again. A [class@TcpTunnel.ReverseTunnel] counts as multiplexed.
    *
    * Since: 1.0
    */
@@ -224,16 +214,13 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:reconnect-delay:
    *
-   * How long the tunnel waits before it first tries again, in milliseconds. Each further
-   * wait is twice as long, up to [property@TcpTunnel.Tunnel:max-reconnect-delay], and
-   * all are shortened by up to a fifth at random. A gateway may ask for more,
-   * up to 10 minutes. The default is 1000.
+   * The delay before the first reconnect, in milliseconds. Each further delay is twice as long, up to
+   * [property@TcpTunnel.Tunnel:max-reconnect-delay], minus up to 20 % jitter. A gateway may request a longer delay, up
+   * to 10 minutes. The default is 1000.
    *
-   * The wait begins with this again when a WebSocket has held for a second, or data came
-   * over it. For a session that can be resumed the tunnel tries for the first time after 0 to
-   * 50 milliseconds, at random; then it waits this long, and at most 5 seconds, and
-   * each wait is shortened by up to a half. After ten attempts in a row no wait is shorter
-   * than 20 milliseconds.
+   * The delay is reset to this value when a WebSocket was open for a second, or data was received over it. For a
+   * resumable session the first attempt follows after a random 0 to 50 milliseconds; then the delay is this one, but at
+   * most 5 seconds, minus up to 50 % jitter. After ten consecutive attempts no delay is shorter than 20 milliseconds.
    *
    * Since: 1.0
    */
@@ -242,7 +229,7 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:max-reconnect-delay:
    *
-   * The longest wait between two attempts, in milliseconds. The default is 30000.
+   * The longest delay between two attempts, in milliseconds. The default is 30000.
    *
    * Since: 1.0
    */
@@ -251,13 +238,12 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:max-buffered-bytes:
    *
-   * How many bytes may wait in memory for TCP clients that do not read, all together, in
-   * sessions that are not resumed. When that many wait, the WebSocket is not read either,
-   * so that the gateway has to wait. In the other direction at most 256 KiB wait for the
-   * WebSocket. At least 512 KiB; the default is 1 MiB.
+   * The number of bytes that may wait in memory for TCP clients that do not read, in total, in sessions that are not
+   * resumable. At this limit, the WebSocket is not read either, so that the gateway has to wait. In the other direction
+   * at most 256 KiB wait for the WebSocket. At least 512 KiB; the default is 1 MiB.
    *
-   * In sessions that are resumed [property@TcpTunnel.Endpoint:max-unacknowledged-bytes] and
-   * [property@TcpTunnel.Endpoint:max-window-bytes] hold in its place.
+   * In resumable sessions [property@TcpTunnel.Endpoint:max-unacknowledged-bytes] and
+   * [property@TcpTunnel.Endpoint:max-window-bytes] apply instead.
    *
    * Since: 1.0
    */
@@ -267,10 +253,9 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:request-headers:
    *
-   * Further headers for the request that opens the WebSocket, each as `Name: value`.
-   * Those that the tunnel sets itself, such as `Authorization` and `Sec-WebSocket-Protocol`, are
-   * not allowed: they have properties of their own. Values do not show in the log. Together they may
-   * have 64 KiB. %NULL, the default, is for none.
+   * Further headers for the request that opens the WebSocket, each as `Name: value`. Headers that the tunnel sets
+   * itself, such as `Authorization` and `Sec-WebSocket-Protocol`, are not allowed: they have properties of their own.
+   * The values do not appear in the log. Their total size may be up to 64 KiB. %NULL, the default, is for none.
    *
    * Since: 1.0
    */
@@ -279,11 +264,11 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:proxy-resolver:
    *
-   * What finds the proxy to use. %NULL, the default, is that of the system.
+   * The resolver that finds the proxy to use. %NULL, the default, is that of the system.
    *
-   * It is asked for the proxy of an `http` URL for `ws`, and of an `https` URL for `wss`. An HTTP proxy has to
-   * allow CONNECT to the port of the gateway, in both cases. User name and password of a proxy are part of its
-   * URL, where `%40` stands for `@`, `%3A` for `:` and `%25` for `%`.
+   * The resolver is asked for the proxy of an `http` URL for `ws`, and of an `https` URL for `wss`. An HTTP proxy must
+   * allow CONNECT to the port of the gateway in both cases. User name and password of a proxy are part of its URL,
+   * where `%40` stands for `@`, `%3A` for `:` and `%25` for `%`.
    *
    * Since: 1.0
    */
@@ -292,8 +277,7 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:tls-database:
    *
-   * The authorities that certificates of gateways are checked against. %NULL, the
-   * default, is those of the system.
+   * The authorities with which certificates of gateways are verified. %NULL, the default, is for those of the system.
    *
    * Since: 1.0
    */
@@ -302,12 +286,11 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:client-certificate:
    *
-   * The certificate to show to a gateway that asks for one. %NULL, the default, is for
-   * none.
+   * The certificate for gateways that request one. %NULL, the default, is for none.
    *
-   * A tunnel that runs shows it from the next WebSocket on. So it can be replaced in time: when the one that was shown
-   * expires, a gateway of this library asks for another credential, and a tunnel without a token comes back at once with the
-   * certificate that is set then. Nothing is lost where sessions are resumed.
+   * A running tunnel uses a new certificate from the next WebSocket on. It can therefore be replaced in time: when a
+   * certificate expires, a gateway of this library requires another credential, and a tunnel without a token reconnects
+   * at once with the certificate that is set then. Nothing is lost in resumable sessions.
    *
    * Since: 1.0
    */
@@ -330,9 +313,9 @@ static const TcpSetting rows[] = {
   /**
    * TcpTunnel:last-error:
    *
-   * What last went wrong with the tunnel or one of its connections since it was started; %NULL if nothing did.
-   * It is also set when the tunnel ends by itself. It is not set by a connection that a TCP
-   * client or the target closed before it had read all.
+   * The last error of the tunnel or of one of its connections since it was started; %NULL if there was none. It is also
+   * set when the tunnel ends by itself. It is not set by a connection that the TCP client or the target closed before
+   * it had read all data.
    *
    * No notification is emitted when it changes.
    *

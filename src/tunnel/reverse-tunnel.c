@@ -5,22 +5,22 @@
 /**
  * TcpReverseTunnel:
  *
- * A TCP service of this end that is shown at the gateway.
+ * A tunnel that makes a TCP service of this end available at the gateway.
  *
  * The gateway at [property@TcpTunnel.Tunnel:remote-uri] listens on a port, and each TCP connection to that port is
- * connected to [property@TcpTunnel.ReverseTunnel:target], which is a service that this end can reach. All connections
- * share one WebSocket, which is opened at the start. The tunnel has started once the gateway listens, and
+ * connected to [property@TcpTunnel.ReverseTunnel:target], a service that this end can reach. All connections share one
+ * WebSocket, which is opened at the start. The tunnel has started once the gateway listens;
  * [property@TcpTunnel.ReverseTunnel:remote-address] is the address.
  *
- * With a gateway of this library nothing is lost when the WebSocket breaks, each side of a connection ends by itself, and
- * services that speak first work: see [property@TcpTunnel.Endpoint:resumption]. With a server that speaks
- * limrun's protocol for reverse tunnels a break resets the connections, and a service has to wait for the first bytes of its
- * client. In both cases the tunnel connects again. If the gateway then answers that the port is in use, possibly by
+ * With a gateway of this library nothing is lost when the WebSocket breaks, each direction of a connection ends
+ * separately, and services may send first: see [property@TcpTunnel.Endpoint:resumption]. With a server that uses
+ * limrun's protocol for reverse tunnels, a break resets the connections, and a service must wait for the first bytes of
+ * its client. In both cases the tunnel connects again. If the gateway then answers that the port is in use, possibly by
  * this tunnel's connection before the break, the request is repeated for two minutes.
  *
- * It listens nowhere itself: [property@TcpTunnel.Endpoint:hostname], [property@TcpTunnel.Endpoint:port],
+ * It does not listen itself: [property@TcpTunnel.Endpoint:hostname], [property@TcpTunnel.Endpoint:port],
  * [property@TcpTunnel.Endpoint:socket-path], [property@TcpTunnel.Tunnel:mode] and [property@TcpTunnel.Tunnel:reverses]
- * mean nothing to it, and [property@TcpTunnel.Endpoint:local-address] stays %NULL.
+ * have no effect, and [property@TcpTunnel.Endpoint:local-address] stays %NULL.
  *
  * ```c
  * g_autoptr (TcpReverseTunnel) tunnel = tcp_reverse_tunnel_new ("wss://example.com/instance", token, "127.0.0.1:3000");
@@ -62,10 +62,9 @@ static const TcpSetting rows[] = {
   /**
    * TcpReverseTunnel:target:
    *
-   * The TCP service of this end that connections lead to, as `host:port`, with an IPv6 address in
-   * brackets. It is connected to for every connection. The host is a name in ASCII, or an
-   * address in its usual form. The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT otherwise, and
-   * with %NULL, the default.
+   * The TCP service of this end, as `host:port`, with an IPv6 address in brackets. The tunnel opens a new connection to
+   * it for each connection. The host is a name in ASCII, or an address in its usual form. The start fails with
+   * %TCP_TUNNEL_ERROR_INVALID_ARGUMENT otherwise, and with %NULL, the default.
    *
    * Since: 1.0
    */
@@ -74,9 +73,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpReverseTunnel:remote-port:
    *
-   * The port that the gateway is to listen on, from 1 to 65535. 0, the default, is for that which
-   * the query of [property@TcpTunnel.Tunnel:remote-uri] names (`remotePort`), or else for any that the
-   * gateway chooses.
+   * The port for the gateway to listen on, from 1 to 65535. With 0, the default, it is the one in the query of
+   * [property@TcpTunnel.Tunnel:remote-uri] (`remotePort`), or otherwise any port that the gateway chooses.
    *
    * Since: 1.0
    */
@@ -85,9 +83,9 @@ static const TcpSetting rows[] = {
   /**
    * TcpReverseTunnel:remote-address:
    *
-   * Where the gateway listens, as `host:port`, with an IPv6 address in brackets; %NULL before it
-   * does, and when the tunnel does not run. It stays the same while the tunnel connects again. It is notified
-   * with [property@TcpTunnel.Tunnel:state].
+   * The address on which the gateway listens, as `host:port`, with an IPv6 address in brackets; %NULL before it
+   * listens, and while the tunnel does not run. It stays the same while the tunnel reconnects. It is notified with
+   * [property@TcpTunnel.Tunnel:state].
    *
    * Since: 1.0
    */
@@ -96,8 +94,7 @@ static const TcpSetting rows[] = {
   /**
    * TcpReverseTunnel:max-connections:
    *
-   * How many connections there may be at a time, from 1 to 65535. More are refused. The default
-   * is 64.
+   * The number of connections that may be open at once, from 1 to 65535. Further ones are refused. The default is 64.
    *
    * Since: 1.0
    */
@@ -106,9 +103,9 @@ static const TcpSetting rows[] = {
   /**
    * TcpReverseTunnel:max-buffered-bytes:
    *
-   * How many bytes may wait in memory for services that do not read, all together, in sessions
-   * that are not resumed. When that many wait, the WebSocket is not read either, so that the
-   * gateway has to wait. At least 512 KiB; the default is 4 MiB.
+   * The number of bytes that may wait in memory for services that do not read, in total, in sessions that are not
+   * resumable. At this limit, the WebSocket is not read either, so that the gateway has to wait. At least 512 KiB; the
+   * default is 4 MiB.
    *
    * Since: 1.0
    */
@@ -118,10 +115,10 @@ static const TcpSetting rows[] = {
   /**
    * TcpReverseTunnel:max-pending-bytes:
    *
-   * How many bytes may wait in memory for each connection while its service has yet to accept it,
-   * in sessions that are not resumed. A connection for which more come is ended. For all together it
-   * is no more than 64 MiB, or this if it is more: beyond that the one for which most waits is ended. At least 64 KiB;
-   * the default is 16 MiB.
+   * The number of bytes that may wait in memory for each connection while its service has not accepted it yet, in
+   * sessions that are not resumable. A connection that receives more is ended. The total is limited to 64 MiB, or to
+   * this value if it is larger: above that the connection with the most data is ended. At least 64 KiB; the default is
+   * 16 MiB.
    *
    * Since: 1.0
    */
@@ -131,9 +128,8 @@ static const TcpSetting rows[] = {
   /**
    * TcpReverseTunnel:connect-timeout:
    *
-   * How long the opening of a WebSocket may take, and then the answer of the gateway, and how
-   * long the service may take to accept a connection, in milliseconds each. 0 is for ever. The
-   * default is 10000.
+   * The time for opening a WebSocket, for the answer of the gateway after that, and for the service to accept a
+   * connection, in milliseconds each. 0 is for no limit. The default is 10000.
    *
    * Since: 1.0
    */
@@ -151,7 +147,7 @@ static const TcpSettings reverse_tunnel_settings = {
  * tcp_reverse_tunnel_dup_remote_address:
  * @self: a reverse tunnel
  *
- * Gets where the gateway listens: see [property@TcpTunnel.ReverseTunnel:remote-address].
+ * Gets the address on which the gateway listens: see [property@TcpTunnel.ReverseTunnel:remote-address].
  *
  * Returns: (nullable) (transfer full): the address, as `host:port`, or %NULL if the gateway does not listen yet
  *
@@ -171,8 +167,8 @@ tcp_reverse_tunnel_dup_remote_address (TcpReverseTunnel *self)
  * @token: (nullable): the bearer token
  * @target: (nullable): the TCP service of this end, as `host:port`
  *
- * Creates a tunnel that shows a service of this end at a gateway. It does nothing before it is
- * started; all arguments can be set later, and are checked then.
+ * Creates a tunnel that makes a service of this end available at a gateway. It does nothing until it is started; all
+ * arguments can be set later, and are checked at the start.
  *
  * Returns: (transfer full): a new reverse tunnel
  *

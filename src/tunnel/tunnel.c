@@ -10,22 +10,19 @@
 /**
  * TcpTunnel:
  *
- * A local TCP port whose connections travel through an authenticated WebSocket.
+ * A local TCP port whose connections are carried over an authenticated WebSocket.
  *
- * A tunnel listens on [property@TcpTunnel.Endpoint:hostname] and
- * [property@TcpTunnel.Endpoint:port] and carries what connects there to the gateway
- * at [property@TcpTunnel.Tunnel:remote-uri]. In singleton mode it serves one TCP
- * connection at a time, each with a WebSocket of its own that is opened when the
- * client connects. In multiplexed mode it carries many over one WebSocket, which is
- * opened at the start. [enum@TcpTunnel.TunnelMode] has the other modes.
+ * A tunnel listens on [property@TcpTunnel.Endpoint:hostname] and [property@TcpTunnel.Endpoint:port], and carries the
+ * connections to the gateway at [property@TcpTunnel.Tunnel:remote-uri]. In singleton mode it serves one TCP connection
+ * at a time, each with a WebSocket of its own that is opened when the client connects. In multiplexed mode it carries
+ * many over one WebSocket, which is opened at the start. [enum@TcpTunnel.TunnelMode] describes the other modes.
  *
- * TCP connections outlive breaks of their WebSocket, in every mode and with nothing
- * lost, if the gateway is of this library too. With others they do so only in singleton
- * mode, and in auto mode, which is then the same; bytes that were on their way may be lost.
- * See [property@TcpTunnel.Endpoint:resumption].
+ * If the gateway uses this library too, TCP connections survive breaks of their WebSocket, in every mode and without
+ * loss. With other gateways they do so only in singleton mode, and in auto mode, which is then the same; bytes on their
+ * way may be lost. See [property@TcpTunnel.Endpoint:resumption].
  *
- * What it has in common with a gateway is described at [class@TcpTunnel.Endpoint]: threads, main contexts, and
- * when properties take effect.
+ * [class@TcpTunnel.Endpoint] describes what a tunnel has in common with a gateway: threads, main contexts, and when
+ * properties take effect.
  *
  * ```c
  * g_autoptr (TcpTunnel) tunnel = tcp_tunnel_new ("wss://example.com/instance", token);
@@ -246,9 +243,9 @@ tcp_tunnel_get_state (TcpTunnel *self)
  * tcp_tunnel_dup_last_error:
  * @self: a tunnel
  *
- * Gets what last went wrong since the tunnel was started: see [property@TcpTunnel.Tunnel:last-error].
+ * Gets the last error since the tunnel was started: see [property@TcpTunnel.Tunnel:last-error].
  *
- * Returns: (nullable) (transfer full): an error, or %NULL if nothing did
+ * Returns: (nullable) (transfer full): an error, or %NULL if there was none
  *
  * Since: 1.0
  */
@@ -289,11 +286,10 @@ tunnel_certificate_changed (TcpEndpoint *self)
  *
  * Sets the bearer token that authorises the tunnel at the gateway.
  *
- * A tunnel that runs uses it from the next WebSocket on; of several that are set one after
- * another, it may use the last only. After [signal@TcpTunnel.Tunnel::token-required], this makes
- * it try again at once, or with %NULL give up. Otherwise a tunnel that runs keeps the token that
- * it has when this is %NULL. A token that is empty, or has a space or a character that is not
- * ASCII in it, counts as %NULL to a tunnel that runs, which logs a warning; a start fails with it.
+ * A running tunnel uses it from the next WebSocket on; if several are set one after another, it may use only the last
+ * one. After [signal@TcpTunnel.Tunnel::token-required], this makes the tunnel try again at once, or give up if it is
+ * %NULL. Otherwise a running tunnel keeps its token if this is %NULL. A token that is empty, or contains a space or a
+ * character that is not ASCII, counts as %NULL for a running tunnel, which logs a warning; a start fails with it.
  *
  * Since: 1.0
  */
@@ -311,8 +307,8 @@ tcp_tunnel_set_token (TcpTunnel  *self,
  * @remote_uri: (nullable): the URL of the gateway, `ws://` or `wss://`
  * @token: (nullable): the bearer token
  *
- * Creates a tunnel to a gateway, in singleton mode. It does nothing before it is
- * started; both arguments can be set later, and are checked then.
+ * Creates a tunnel to a gateway, in singleton mode. It does nothing until it is started; both arguments can be set
+ * later, and are checked at the start.
  *
  * Returns: (transfer full): a new tunnel
  *
@@ -360,8 +356,7 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    *
    * Emitted for every change of the state, in order.
    *
-   * [property@TcpTunnel.Tunnel:state] is the state of this moment, which may be a
-   * later one.
+   * [property@TcpTunnel.Tunnel:state] is the current state, which may be a later one.
    *
    * Since: 1.0
    */
@@ -371,17 +366,15 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
   /**
    * TcpTunnel::retry-scheduled:
    * @self: the tunnel
-   * @error: why the WebSocket broke, or why an attempt to open one failed
-   * @attempt: the number of the attempt that follows, from 1, in a row of attempts
-   * @delay: how long the tunnel waits before that attempt, in milliseconds
+   * @error: the reason for which the WebSocket broke, or an attempt to open one failed
+   * @attempt: the number of the next attempt, from 1, in a series of attempts
+   * @delay: the delay before that attempt, in milliseconds
    *
    * Emitted when the tunnel has no WebSocket and is going to try again.
    *
-   * It follows the [signal@TcpTunnel.Tunnel::state-changed] to
-   * %TCP_TUNNEL_STATE_RECONNECTING. The tunnel may try sooner, for example when
-   * the network has changed; the state is %TCP_TUNNEL_STATE_CONNECTING then. A start that
-   * blocks emits it too. A program that does not handle its events gets at most the last
-   * 1024.
+   * It follows the [signal@TcpTunnel.Tunnel::state-changed] to %TCP_TUNNEL_STATE_RECONNECTING. The tunnel may try
+   * sooner, for example when the network has changed; the state is %TCP_TUNNEL_STATE_CONNECTING then. A blocking start
+   * emits it too. A program that does not handle its events receives at most the last 1024.
    *
    * Since: 1.0
    */
@@ -392,12 +385,11 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
    * TcpTunnel::token-required:
    * @self: the tunnel
    *
-   * Emitted when the gateway refused the token (401), or takes it no longer in a session that goes
-   * on with another.
+   * Emitted when the gateway refused the token (401), or requires another one to continue the session.
    *
-   * The tunnel then waits up to a minute for [method@TcpTunnel.Tunnel.set_token], which
-   * may be called from the handler or later. It asks as often in a row as it tries to
-   * reconnect, but at least once. If the signal has no handler, the tunnel ends.
+   * The tunnel then waits up to a minute for [method@TcpTunnel.Tunnel.set_token], which may be called from the handler
+   * or later. The signal is emitted up to [property@TcpTunnel.Tunnel:max-reconnect-attempts] times in a row, or 6 times
+   * if their number is unlimited, but at least once. If it has no handler, the tunnel ends.
    *
    * A token that was set after the refused one was sent is tried first, without this
    * signal.
@@ -410,12 +402,12 @@ tcp_tunnel_class_init (TcpTunnelClass *klass)
   /**
    * TcpTunnel::failed:
    * @self: the tunnel
-   * @error: why
+   * @error: the reason
    *
-   * Emitted when a tunnel that had started ended by itself: the gateway refused it for
-   * good, or could not be reached in as many attempts as are allowed.
+   * Emitted when a tunnel that had started ended by itself: the gateway refused it permanently, or could not be reached
+   * in the allowed number of attempts.
    *
-   * Its port is closed then, and it may be started again.
+   * Its port is closed by then, and it may be started again.
    *
    * Since: 1.0
    */

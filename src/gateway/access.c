@@ -5,8 +5,8 @@
 #include "base/secret-hash.h"
 #include "websocket/channel.h"
 
-/* How many accounts of guests that have left are kept, beyond as many as are in use. */
-#define SPARE_GUESTS 64
+/* How many unused accounts of unlisted principals are kept, beyond as many accounts as are in use. */
+#define SPARE_ACCOUNTS 64
 
 /* The limit on WebSockets of one principal that are held without a target. A tunnel of limrun's has at most one. */
 #define MAX_HELD 64
@@ -16,13 +16,13 @@ struct _TcpAccess
   TcpAccessLimits limits;
   TcpRoster *roster; /* NULL before the first */
   GHashTable *accounts; /* name → TcpAccount, of the principals that have connected */
-  guint max_accounts; /* when it is reached, unused accounts of guests are removed */
+  guint max_accounts; /* at this number, unused accounts of unlisted principals are removed */
 };
 
 /* Accounts */
 
-/* The number of principals that share the limits. All guests together count as one, since their number is not known in
- * advance. */
+/* The number of principals that share the limits. All unlisted ones together count as one, since their number is not
+ * known in advance. */
 static guint
 access_count (TcpAccess *self)
 {
@@ -126,7 +126,7 @@ static void
 access_forget (TcpAccess *self)
 {
   g_hash_table_foreach_remove (self->accounts, is_over, self->roster);
-  self->max_accounts = 2 * g_hash_table_size (self->accounts) + SPARE_GUESTS;
+  self->max_accounts = 2 * g_hash_table_size (self->accounts) + SPARE_ACCOUNTS;
 }
 
 static void
@@ -156,22 +156,21 @@ access_add (TcpAccess  *self,
   return account;
 }
 
-/* Returns a reference to the account of that name. If the name is not in the roster, it is a guest, for which nothing
- * is set aside. */
+/* Returns a reference to the account of that name. If the name is not in the roster, nothing is set aside for it. */
 TcpAccount *
 tcp_access_get_account (TcpAccess  *self,
                         const char *name)
 {
   TcpAccount *account = g_hash_table_lookup (self->accounts, name);
-  gboolean is_guest = !tcp_roster_has (self->roster, name);
+  gboolean is_unlisted = !tcp_roster_has (self->roster, name);
 
   if (account == NULL && g_hash_table_size (self->accounts) >= self->max_accounts)
     access_forget (self);
   if (account == NULL)
     account = access_add (self, name);
-  else if (is_guest && !account->is_guest)
+  else if (is_unlisted && !account->is_unlisted)
     access_limit (self, account);
-  account->is_guest = is_guest;
+  account->is_unlisted = is_unlisted;
   return tcp_account_ref (account);
 }
 
@@ -204,8 +203,8 @@ access_review (TcpAccess  *self,
   gboolean known = tcp_roster_has (self->roster, account->name);
 
   if (known)
-    account->is_guest = FALSE;
-  if (known || account->is_guest)
+    account->is_unlisted = FALSE;
+  if (known || account->is_unlisted)
     access_limit (self, account);
 }
 

@@ -24,7 +24,7 @@ typedef struct
 {
   gatomicrefcount refs;
   char *name;
-  gboolean is_guest; /* not in the roster: admitted by the application; only used on the thread of the server */
+  gboolean is_unlisted; /* not in the roster; only used on the thread of the server */
   GMutex mutex;
   TcpPolicy *policy; /* under the mutex; a reload replaces it */
   TcpQuotaShare held;

@@ -12,7 +12,7 @@ struct _TcpAskQueue
   const TcpAskCallbacks *callbacks;
   GQueue waiting; /* of TcpAsk, oldest first */
   GQueue asked;   /* of TcpAsk, in the order in which they are due */
-  TcpTimer *look; /* gives the next turn, and ends requests that are due */
+  TcpTimer *timer; /* gives the next turn, and ends requests that are due */
 };
 
 struct _TcpAsk
@@ -27,9 +27,9 @@ struct _TcpAsk
 };
 
 static void
-queue_look_again (TcpAskQueue *self)
+queue_reschedule (TcpAskQueue *self)
 {
-  tcp_timer_set (self->look, 0);
+  tcp_timer_set (self->timer, 0);
 }
 
 /* The origin may be freed with its last request. */
@@ -44,7 +44,7 @@ ask_free (TcpAsk *self)
       self->origin->asked--;
       tcp_question_forget (self->question);
       tcp_question_unref (self->question);
-      queue_look_again (queue);
+      queue_reschedule (queue);
     }
   else
     {
@@ -154,7 +154,7 @@ queue_end_due (TcpAskQueue *self)
 }
 
 static void
-on_look (gpointer user_data)
+on_timer (gpointer user_data)
 {
   TcpAskQueue *self = user_data;
   TcpAsk *ask;
@@ -163,7 +163,7 @@ on_look (gpointer user_data)
   while ((ask = queue_find_next (self)) != NULL)
     queue_give_turn (self, ask);
   if (self->asked.length > 0)
-    tcp_timer_set (self->look, ((TcpAsk *) self->asked.head->data)->due);
+    tcp_timer_set (self->timer, ((TcpAsk *) self->asked.head->data)->due);
 }
 
 /* @thread is the current one; @timeout, in µs, is the time that the application has for an answer. The other arguments
@@ -180,7 +180,7 @@ tcp_ask_queue_new (TcpIoThread           *thread,
   self->origins = origins;
   self->timeout = timeout;
   self->callbacks = callbacks;
-  self->look = tcp_timer_new (on_look, self);
+  self->timer = tcp_timer_new (on_timer, self);
   return self;
 }
 
@@ -190,7 +190,7 @@ tcp_ask_queue_free (TcpAskQueue *self)
 {
   while (self->asked.length > 0)
     ask_free (self->asked.head->data);
-  tcp_timer_clear (&self->look);
+  tcp_timer_clear (&self->timer);
   g_free (self);
 }
 
@@ -207,7 +207,7 @@ tcp_ask_queue_add (TcpAskQueue *self,
   ask->origin = origin;
   ask->user_data = user_data;
   g_queue_push_tail_link (&self->waiting, &ask->link);
-  queue_look_again (self);
+  queue_reschedule (self);
   return ask;
 }
 

@@ -51,7 +51,7 @@ struct _TcpClient
   char *target;    /* the name of the target that the path of its WebSockets selects; nullable */
   TcpAccount *principal;
   TcpPolicy *reviewed; /* the policy that its connections were last checked against */
-  GSocketAddress *address; /* the origin of the last WebSocket; NULL if it is not known */
+  GSocketAddress *address; /* of the client of the last WebSocket; NULL if it is not known */
   GSocketAddress *local;   /* the local address of the last WebSocket; likewise */
   GSocketAddress *proxy;   /* the proxy that has named the address; NULL if none has */
   TcpLog *log;
@@ -81,7 +81,7 @@ struct _TcpClient
   gboolean sent_away; /* was asked to connect again, to another process */
   TcpTimer *expiry;   /* while it has no WebSocket */
   gint64 expires_at;  /* when its session ends unless it has a WebSocket by then */
-  TcpTimer *way;      /* while it has listeners and no WebSocket */
+  TcpTimer *away;     /* while it has listeners and no WebSocket */
   gint64 away_since;  /* since when it has no WebSocket */
   guint n_arrivals;   /* how many connections were accepted since then */
   TcpTimer *end;      /* calls the callback ended from the main loop */
@@ -116,7 +116,7 @@ on_end (gpointer user_data)
 /* A client with an empty session gives its place to another if more than half of the places are taken. Otherwise it is
  * kept: it may have been sent something that the network lost, and that will be sent again. */
 static gboolean
-client_is_in_the_way (TcpClient *self)
+client_is_dispensable (TcpClient *self)
 {
   return tcp_session_is_empty (self->session) && (self->reverse == NULL || tcp_reverse_is_empty (self->reverse)) &&
          tcp_quota_is_half_full (&self->shared->clients, &self->principal->clients);
@@ -149,7 +149,7 @@ on_expired (gpointer user_data)
   TcpClient *self = user_data;
   gint64 now = tcp_now ();
 
-  if (now < self->expires_at && !client_is_in_the_way (self))
+  if (now < self->expires_at && !client_is_dispensable (self))
     {
       tcp_timer_set (self->expiry, MIN (self->expires_at, now + SPARE_TIMEOUT));
       return;
@@ -647,11 +647,11 @@ client_await_need (TcpClient *self)
   gint64 timeout = self->settings->session_timeout * G_TIME_SPAN_MILLISECOND / AWAY_PART;
 
   if (!tcp_reverse_is_empty (self->reverse))
-    tcp_timer_set (self->way, tcp_now () + CLAMP (timeout, G_TIME_SPAN_MILLISECOND, AWAY_TIMEOUT));
+    tcp_timer_set (self->away, tcp_now () + CLAMP (timeout, G_TIME_SPAN_MILLISECOND, AWAY_TIMEOUT));
 }
 
 static void
-on_way_due (gpointer user_data)
+on_away_due (gpointer user_data)
 {
   TcpClient *self = user_data;
 
@@ -922,7 +922,7 @@ tcp_client_new (TcpShared                *shared,
                                      &reverse_callbacks, self);
   self->renewal = tcp_timer_new (on_renewal_due, self);
   self->expiry = tcp_timer_new (on_expired, self);
-  self->way = tcp_timer_new (on_way_due, self);
+  self->away = tcp_timer_new (on_away_due, self);
   self->end = tcp_timer_new (on_end, self);
 
   return self;
@@ -936,7 +936,7 @@ tcp_client_free (TcpClient *self)
   tcp_proof_clear (&self->proof);
   tcp_timer_clear (&self->renewal);
   tcp_timer_clear (&self->expiry);
-  tcp_timer_clear (&self->way);
+  tcp_timer_clear (&self->away);
   tcp_timer_clear (&self->end);
   tcp_session_unref (self->session);
   g_clear_pointer (&self->reverse, tcp_reverse_free);
@@ -998,7 +998,7 @@ tcp_client_attach (TcpClient        *self,
   g_set_object (&self->local, request->local);
   g_set_object (&self->proxy, request->proxy);
   tcp_timer_set (self->expiry, -1);
-  tcp_timer_set (self->way, -1);
+  tcp_timer_set (self->away, -1);
   client_stop_verification (self);
   tcp_proof_set (&self->proof, &request->proof);
   self->lapsed = self->unproven = FALSE;
@@ -1081,7 +1081,7 @@ client_shut (TcpClient *self,
     return;
 
   self->closed = TRUE;
-  tcp_timer_set (self->way, -1);
+  tcp_timer_set (self->away, -1);
   g_clear_pointer (&self->reverse, tcp_reverse_free);
   error = g_error_new_literal (TCP_TUNNEL_ERROR, error_code, reason);
   tcp_session_close (self->session, code, reason, error);

@@ -156,7 +156,7 @@ accept_certificate (TcpRoster            *roster,
 }
 
 static void
-refuse_stranger (const char                 *authorization,
+refuse_unknown (const char                 *authorization,
                  const TcpClientCertificate *certificate,
                  TcpRefusal                 *refusal)
 {
@@ -183,7 +183,7 @@ identify (TcpRoster            *roster,
     return accept_token (roster, token, verified, proof, refusal);
   if (authorization == NULL && verified != NULL)
     return accept_certificate (roster, verified, proof, refusal);
-  refuse_stranger (authorization, certificate, refusal);
+  refuse_unknown (authorization, certificate, refusal);
   return NULL;
 }
 

@@ -52,7 +52,7 @@ struct _TcpReverseClaim
   GInetAddress *address;
   Pool *pool; /* under the mutex; NULL if the port is no longer allowed */
   TcpReverseClaimant claimant;
-  gboolean telling;  /* under the mutex: a call that reports the wish of another session is being passed to its
+  gboolean notifying;  /* under the mutex: a call that reports the wish of another session is being passed to its
                       * thread */
   gint64 missed_at;  /* under the mutex: when another owner requested its port, 0 if none did */
   gboolean freed; /* only used on its thread */
@@ -296,7 +296,7 @@ claim_do_want (gpointer data)
     return;
 
   g_mutex_lock (&self->ports->mutex);
-  self->telling = FALSE;
+  self->notifying = FALSE;
   g_mutex_unlock (&self->ports->mutex);
   self->claimant.callbacks->wanted (self, self->claimant.user_data);
 }
@@ -391,10 +391,10 @@ queue_want (GQueue *self)
 {
   TcpReverseClaim *holder = g_queue_peek_head (self);
 
-  if (holder->telling)
+  if (holder->notifying)
     return;
 
-  holder->telling = TRUE;
+  holder->notifying = TRUE;
   claim_invoke (holder, claim_do_want);
 }
 

@@ -127,7 +127,7 @@ on_ask (TcpAuthentication *authentication,
 
 /* Whether the client's credentials are still valid. */
 static gboolean
-server_believes (TcpServer        *self,
+server_accepts_proof (TcpServer        *self,
                  const TcpRequest *request)
 {
   TcpRoster *roster = tcp_access_get_roster (self->shared->access);
@@ -173,7 +173,7 @@ server_do_admit (gpointer data)
     return;
 
   /* A reload may have taken effect meanwhile. */
-  if (!server_believes (self, request))
+  if (!server_accepts_proof (self, request))
     return;
 
   shard = server_get_shard (self, tcp_request_get_session (request));
@@ -594,7 +594,7 @@ server_do_start (gpointer data)
     .certificate = settings->tls_certificate,
     .client_ca = settings->client_ca,
     .timeout = settings->common.connect_timeout,
-    .memory = self->shared->stranger_memory,
+    .memory = self->shared->pending_memory,
     .proxies = tcp_networks_parse ((const char *const *) settings->trusted_proxies, NULL), /* they were checked */
     .thread = self->thread,
     .group = self->channels,

@@ -533,7 +533,7 @@ typedef struct
   TcpRoster *former; /* the previous one */
 } Review;
 
-/* A guest was not in the former roster, and continues until the decision of the application expires. */
+/* A principal that only the application has admitted continues until the decision of the application expires. */
 static gboolean
 review_has_lost (const Review *self,
                  TcpAccount   *principal,

@@ -8,7 +8,7 @@
 #include "websocket/channel.h"
 
 /* The maximum for connections that are not a WebSocket yet. */
-#define STRANGERS_MEMORY (48 * 1024 * 1024)
+#define PENDING_MEMORY (48 * 1024 * 1024)
 
 /* One file descriptor in this many may be a listener. */
 #define LISTENERS_PART 16
@@ -25,8 +25,8 @@ shared_divide_memory (TcpShared *self)
   gsize own = (gsize) self->settings->common.max_connections * TCP_GATEWAY_MEMORY_OF_CLIENT;
   g_autofree char *limit = g_strdup_printf ("max-memory: %" G_GSIZE_FORMAT, memory);
 
-  self->stranger_memory = MIN (memory / 4, STRANGERS_MEMORY);
-  memory -= self->stranger_memory;
+  self->pending_memory = MIN (memory / 4, PENDING_MEMORY);
+  memory -= self->pending_memory;
   own = MIN (own, MAX (memory / 2, memory - MIN (memory, COMMON_MEMORY)));
   self->memory = memory - own;
   self->most_clients = own / TCP_GATEWAY_MEMORY_OF_CLIENT;

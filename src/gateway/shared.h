@@ -29,7 +29,7 @@ typedef struct
   TcpEventQueue *events;
   gsize memory; /* in bytes: the part of max-memory that is set aside neither for each client nor for pending
                  * connections */
-  gsize stranger_memory; /* for connections that are not a WebSocket yet */
+  gsize pending_memory; /* for connections that are not a WebSocket yet */
   /* For data that is not acknowledged, and windows that have grown; for data in the initial windows of connections; and
    * for messages that were received in part, and WebSockets that belong to no session any more. */
   TcpBudgetPool *pools[TCP_N_MEMORY_KINDS];

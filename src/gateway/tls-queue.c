@@ -17,7 +17,7 @@
 #define GRACE_OF_ANSWERS 3
 
 /* The interval at which the grace of each handshake is checked, while connections wait. */
-#define LOOK_AGAIN (5 * G_TIME_SPAN_MILLISECOND)
+#define CHECK_INTERVAL (5 * G_TIME_SPAN_MILLISECOND)
 
 /* The shortest interval at which the grace is adapted. */
 #define PERIOD (10 * G_TIME_SPAN_MILLISECOND)
@@ -35,7 +35,7 @@ struct _TcpTlsQueue
   gint64 grace;
   gint64 adapted; /* when the grace was last adapted */
   guint added;    /* the number of connections added since then */
-  TcpTimer *look;
+  TcpTimer *timer;
 };
 
 struct _TcpTlsEntry
@@ -179,8 +179,8 @@ entry_finish (TcpTlsEntry          *self,
     func (stream, stream != NULL ? self->buffered : NULL, certificate, error, self->user_data);
   entry_free (self);
 
-  if (queue->look != NULL)
-    tcp_timer_set (queue->look, 0);
+  if (queue->timer != NULL)
+    tcp_timer_set (queue->timer, 0);
   tls_queue_unref (queue);
   tcp_channel_group_leave (group);
 }
@@ -322,7 +322,7 @@ tls_queue_drop_late (TcpTlsQueue *self)
 
 /* Called when a connection was added or a handshake has ended, and regularly while connections wait. */
 static void
-on_look (gpointer user_data)
+on_timer (gpointer user_data)
 {
   TcpTlsQueue *self = user_data;
   TcpTlsEntry *victim;
@@ -337,7 +337,7 @@ on_look (gpointer user_data)
   waiting = self->waiting.length > self->ending ? self->waiting.length - self->ending : 0;
   tls_queue_adapt_grace (self, waiting);
   if (waiting > 0)
-    tcp_timer_set (self->look, tcp_now () + LOOK_AGAIN);
+    tcp_timer_set (self->timer, tcp_now () + CHECK_INTERVAL);
 }
 
 /* @client_ca is NULL to request no certificates from clients. @group must outlive the queue. */
@@ -354,7 +354,7 @@ tcp_tls_queue_new (GTlsCertificate *certificate,
   self->group = group;
   self->closing = g_cancellable_new ();
   self->grace = TCP_MAX_GRACE;
-  self->look = tcp_timer_new (on_look, self);
+  self->timer = tcp_timer_new (on_timer, self);
   return self;
 }
 
@@ -372,7 +372,7 @@ tcp_tls_queue_set_certificates (TcpTlsQueue     *self,
 void
 tcp_tls_queue_free (TcpTlsQueue *self)
 {
-  tcp_timer_clear (&self->look);
+  tcp_timer_clear (&self->timer);
   g_cancellable_cancel (self->closing);
   tls_queue_unref (self);
 }
@@ -397,7 +397,7 @@ tcp_tls_queue_add (TcpTlsQueue       *self,
   entry->began = tcp_now ();
   g_queue_push_tail_link (&self->waiting, &entry->link);
   self->added++;
-  tcp_timer_set (self->look, 0);
+  tcp_timer_set (self->timer, 0);
   return entry;
 }
 

@@ -581,7 +581,7 @@ on_opened (TcpProtocolStream *known,
 }
 
 static void
-session_tell_connected (TcpSession *self,
+session_report_connected (TcpSession *self,
                         TcpStream  *stream)
 {
   if (tcp_stream_is_connected (stream))
@@ -598,7 +598,7 @@ on_connected (TcpProtocolStream *known,
 {
   g_autoptr (TcpStream) stream = tcp_stream_ref (known->user_data);
 
-  session_tell_connected (user_data, stream);
+  session_report_connected (user_data, stream);
 }
 
 static void
@@ -1580,7 +1580,7 @@ session_supersede (TcpSession *self)
 
 /* Streams that the peer never reports as connected at least have a channel now. */
 static void
-session_tell_all_connected (TcpSession *self)
+session_report_all_connected (TcpSession *self)
 {
   g_autoptr (GPtrArray) streams = NULL;
 
@@ -1589,7 +1589,7 @@ session_tell_all_connected (TcpSession *self)
 
   streams = list_streams (self->streams);
   for (guint i = 0; i < streams->len; i++)
-    session_tell_connected (self, streams->pdata[i]);
+    session_report_connected (self, streams->pdata[i]);
 }
 
 /* Continues with this channel. A former one is superseded. */
@@ -1617,7 +1617,7 @@ tcp_session_attach (TcpSession *self,
   tcp_channel_resume (channel);
   session_pump (self);
   if (self->channel != NULL)
-    session_tell_all_connected (self);
+    session_report_all_connected (self);
 }
 
 /* Asks the peer to return on another channel, with another token if @renew, if there is a channel, and closes it. The

@@ -24,7 +24,7 @@ struct _TcpControl
   SoupWebsocketConnection *soup; /* NULL once freed */
 
   /* what libsoup has done in its context, to be reported in that of the thread */
-  TcpTimer *tell;
+  TcpTimer *report;
   GQueue frames; /* of GBytes, to be written */
   gboolean wants_close;
   gboolean is_closed;
@@ -154,7 +154,7 @@ control_leave (TcpControl *self)
 }
 
 static void
-on_tell (gpointer user_data)
+on_report (gpointer user_data)
 {
   TcpControl *self = user_data;
   gboolean wants_close = self->wants_close;
@@ -178,7 +178,7 @@ on_write (gconstpointer data,
   TcpControl *self = user_data;
 
   g_queue_push_tail (&self->frames, g_bytes_new (data, length));
-  tcp_timer_set (self->tell, 0);
+  tcp_timer_set (self->report, 0);
 }
 
 static void
@@ -187,7 +187,7 @@ on_close_stream (gpointer user_data)
   TcpControl *self = user_data;
 
   self->wants_close = TRUE;
-  tcp_timer_set (self->tell, 0);
+  tcp_timer_set (self->report, 0);
 }
 
 static void
@@ -208,7 +208,7 @@ on_soup_closed (SoupWebsocketConnection *soup,
   TcpControl *self = user_data;
 
   self->is_closed = TRUE;
-  tcp_timer_set (self->tell, 0);
+  tcp_timer_set (self->report, 0);
 }
 
 /* Creation and destruction */
@@ -229,7 +229,7 @@ tcp_control_new (GUri                      *uri,
   self->callbacks = *callbacks;
   self->user_data = user_data;
   self->shared = shared_acquire ();
-  self->tell = tcp_timer_new (on_tell, self);
+  self->report = tcp_timer_new (on_report, self);
   self->stream = tcp_control_stream_new (&stream_callbacks, self);
 
   control_enter (self);
@@ -258,7 +258,7 @@ tcp_control_free (TcpControl *self)
   g_main_context_pop_thread_default (self->shared->context);
 
   g_queue_clear_full (&self->frames, (GDestroyNotify) g_bytes_unref);
-  tcp_timer_clear (&self->tell);
+  tcp_timer_clear (&self->report);
   shared_release (self->shared);
   g_clear_error (&self->error);
   control_unref (self);

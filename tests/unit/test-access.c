@@ -248,7 +248,7 @@ test_guests (void)
   rig->settings.asks = TRUE;
   set_names (rig, NULL);
   first = tcp_access_get_account (rig->access, "guest");
-  g_assert_true (first->is_guest);
+  g_assert_true (first->is_unlisted);
   g_assert_true (first->clients.common);
   g_assert_cmpuint (first->clients.max, ==, 75);
   while (tcp_quota_enter (rig->limits.clients, &first->clients) == TCP_QUOTA_ENTERED)
@@ -267,7 +267,7 @@ test_guests (void)
 
   /* A guest becomes a principal, and gets the policy of one. */
   set_names (rig, "alice", "guest", NULL);
-  g_assert_false (first->is_guest);
+  g_assert_false (first->is_unlisted);
   g_assert_false (first->clients.common);
   while (n-- > 0)
     tcp_quota_leave (rig->limits.clients, &first->clients);

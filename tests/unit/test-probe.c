@@ -3,6 +3,7 @@
 #include "channel-end.h"
 #include "test-util.h"
 
+#include <errno.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -183,14 +184,19 @@ test_paused (void)
   check_paused (FALSE);
 }
 
-/* From now on nothing arrives at @fd: its kernel drops all packets, and acknowledges none. */
-static void
+/* From now on nothing arrives at @fd: its kernel drops all packets, and acknowledges none. A hardened kernel permits
+ * that only to root. */
+static gboolean
 go_deaf (int fd)
 {
   struct sock_filter drop = BPF_STMT (BPF_RET | BPF_K, 0);
   struct sock_fprog program = { .len = 1, .filter = &drop };
+  int result = setsockopt (fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof (program));
 
-  g_assert_no_errno (setsockopt (fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof (program)));
+  if (result < 0 && errno == EPERM)
+    return FALSE;
+  g_assert_no_errno (result);
+  return TRUE;
 }
 
 /* Waits so long that the times of the last data and of the last acknowledgement cannot count as newer than a
@@ -230,7 +236,11 @@ check_cut (gboolean unread)
   if (!unread)
     WAIT_UNTIL (end->messages->len == 1);
 
-  go_deaf (fds[1]);
+  if (!go_deaf (fds[1]))
+    {
+      g_test_skip ("a filter of a socket is not permitted");
+      return;
+    }
   wait_for_quiet (end);
   channel_end_send (end, 1, 1000);
   tcp_channel_probe (end->channel, 200);

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""As much of adb's protocol as it takes to run a command on a device, and such a device.
+"""The part of adb's protocol that is needed to run a command on a device, and a device for it.
 
-A message is a header of six little-endian numbers, command, two arguments, length and sum of
-the data, and the command inverted, and then the data.
+A message has a header of six little-endian numbers: command, two arguments, length and sum of the data, and the
+inverted command. The data follows.
 """
 
 import socketserver

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Tunnels in asyncio: on its own loop, and on that of PyGObject 3.50 and later."""
+"""Tunnels in asyncio: with its own loop, and with that of PyGObject 3.50 and later."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ DISCONNECTED = TcpTunnel.TunnelState.DISCONNECTED
 
 
 class SilentServer:
-    """Accepts TCP connections and says nothing."""
+    """Accepts TCP connections and sends nothing."""
 
     async def __aenter__(self):
         self.pending = asyncio.Queue()
@@ -46,7 +46,7 @@ class SilentServer:
 
 
 class Watch:
-    """The states of a tunnel, and where they were told."""
+    """The states of a tunnel, and the threads and loops in which they were reported."""
 
     def __init__(self, tunnel):
         self.states = []
@@ -75,7 +75,7 @@ async def exchange_by_streams(address, size=MIB):
 
 
 async def come_to_rest():
-    """Lets the loop do all that it need not wait for."""
+    """Lets the loop do everything that needs no waiting."""
     for _ in range(1000):
         await asyncio.sleep(0)
 
@@ -168,7 +168,7 @@ class Awaiting:
         self.run_on_loop(check())
 
     def test_open_connection_breaks(self):
-        """The reason is told, where a socket has an end."""
+        """The reason of a break is raised where a socket would have an end."""
         async def check():
             tunnel = self.create(mode="multiplexed", listen=False)
             await tunnel.start()
@@ -298,7 +298,7 @@ class Awaiting:
         self.run_on_loop(check())
 
     def test_reload(self):
-        """While the loop goes on, and wherever the gateway was started."""
+        """A gateway can be reloaded while the loop runs, however it was started."""
 
         async def check():
             for gateway in self.gateway, TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="warn"):
@@ -330,7 +330,7 @@ class Awaiting:
         self.run_on_loop(check())
 
     def test_drain_with(self):
-        """Started by a call that blocks, but in the loop."""
+        """A gateway that a blocking call has started can be drained in the loop."""
 
         async def check():
             with TcpTunnel.Gateway(self.echo.address, TOKEN, log_level="warn") as gateway:
@@ -347,7 +347,7 @@ class Awaiting:
         self.run_on_loop(check())
 
     def test_with_failed(self):
-        """One that has ended while no loop ran, and was not told so."""
+        """A tunnel that has ended while no loop ran, so that this was not reported."""
         tunnel = self.create()
         tunnel.token = "wrong"
         tunnel.start()
@@ -379,7 +379,7 @@ class Awaiting:
         self.run_on_loop(check())
 
     def test_never_answered(self):
-        """Whoever waits gets out."""
+        """A task that waits can be cancelled even if no answer comes."""
 
         async def check():
             begun = asyncio.Event()
@@ -446,7 +446,7 @@ class Awaiting:
                     await asyncio.wait([start])
                     self.assertTrue(start.cancelled())
                     self.assertIsNone(tunnel.local_address)
-                # The gateway is told at once, not when the tunnel goes.
+                # The connection is closed at once, not when the tunnel is freed.
                 for connection in pending:
                     await connection.read()
 
@@ -509,7 +509,7 @@ class Awaiting:
             failure = asyncio.get_running_loop().create_future()
             tunnel.connect("failed", lambda tunnel, error: failure.set_result(error))
             async with tunnel:
-                # The reset may come before it is known that the connection was accepted.
+                # The reset may come before the client notices that its connection was accepted.
                 with contextlib.suppress(ConnectionError):
                     _, writer = await asyncio.open_connection(*tunnel.address)
                     writer.close()
@@ -575,7 +575,7 @@ class OnAsyncio(Awaiting, unittest.TestCase):
         for gateway in self.start_gateway(), self.run_on_loop(start()):
             self.run_on_loop(check())
             port = gateway.address.port
-            # It blocks, and is told wherever it is.
+            # A blocking call is possible in both cases.
             self.assertIs(gateway.drain(GENEROUS_S * 1000), True)
             self.assertTrue(is_refused(port))
 
@@ -599,7 +599,7 @@ class OnAsyncio(Awaiting, unittest.TestCase):
 
     @contextlib.contextmanager
     def counted_turns(self):
-        """What the loop did for GLib."""
+        """Counts the iterations of the loop for GLib."""
         turns = []
 
         class Counting(overrides._Pump):
@@ -611,7 +611,7 @@ class OnAsyncio(Awaiting, unittest.TestCase):
             yield turns
 
     async def check_idle(self, turns):
-        # There may be an event or two that were not waited for.
+        # There may be one or two events that were not waited for.
         turns.clear()
         await come_to_rest()
         self.assertLess(len(turns), 10)
@@ -628,7 +628,7 @@ class OnAsyncio(Awaiting, unittest.TestCase):
             self.run_on_loop(check())
 
     def test_sources(self):
-        """The context that handlers find takes timeouts and file descriptors too."""
+        """The context within handlers supports timeouts and file descriptors as well."""
 
         class Watcher(GLib.Source):
             def __init__(self, fd, condition, done):
@@ -655,7 +655,7 @@ class OnAsyncio(Awaiting, unittest.TestCase):
                     far.send(bytes(MIB))
             events = {name: asyncio.Event() for name in ("timeout", "idle", "read", "write")}
             sources = [
-                # Late enough for nothing else to wake the loop.
+                # Late enough, so that nothing else wakes the loop.
                 GLib.timeout_source_new(200),
                 GLib.idle_source_new(),
                 Watcher(far.fileno(), GLib.IOCondition.IN, events["read"]),
@@ -705,7 +705,7 @@ if GLibEventLoop is not None:
                 return loop.run_until_complete(asyncio.wait_for(coroutine, GENEROUS_S))
 
         def test_drain_started_before(self):
-            """It is the loop of the thread, whether it runs or not."""
+            """The loop is that of the thread, whether it runs or not."""
             gateway = self.start_gateway()
             port = gateway.address.port
 

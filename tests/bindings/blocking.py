@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A script of blocking calls in one thread, which never runs a main loop."""
+"""A script of blocking calls in a single thread that never runs a main loop."""
 
 import socket
 

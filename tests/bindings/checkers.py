@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What mypy and pyright say to the examples, and to uses that are wrong."""
+"""Results of mypy and pyright for the examples, and for wrong uses."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 EXAMPLES = sorted((ROOT / "examples" / "python").glob("*.py"))
-# Checkers look for it beside PyGObject-stubs.
+# Type checkers search for the stub beside PyGObject-stubs.
 STUB = Path(sysconfig.get_path("purelib"), "gi-stubs", "repository", "TcpTunnel.pyi")
 
 
@@ -32,7 +32,7 @@ class Checkers(unittest.TestCase):
                               env=self.environment, stdout=subprocess.PIPE, text=True)
 
     def mypy(self, path):
-        """Line numbers of errors, and what was said."""
+        """Returns the line numbers of errors, and the output."""
         result = self.run_checker("mypy", "--strict", path)
         self.assertIn(result.returncode, (0, 1), result.stdout)
         lines = {int(line) for line in re.findall(r"^.*?:(\d+): error:", result.stdout, re.MULTILINE)}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A program that ends while its tunnel and its gateway run, at the end of the script or before.
+// A program that exits while its tunnel and its gateway run, either at the end of the script or before.
 
 import TcpTunnel from 'gi://TcpTunnel?version=1';
 import System from 'system';

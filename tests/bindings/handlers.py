@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Signal handlers may do what they like."""
+"""Signal handlers may make any calls."""
 
 import unittest
 import weakref

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Signals that come while a call blocks. Each scenario is a program of its own that interrupts
-itself, and tells what happened line by line. The gateway that it waits for never answers, so
-that a call that does not heed the signal hangs, and the test with it."""
+"""Signals that arrive during a blocking call. Each scenario is a program of its own that interrupts itself, and
+prints a line for each event. The gateway that it waits for never answers, so that a call which ignores the signal
+hangs, and the test with it."""
 
 import asyncio
 import contextlib
@@ -20,13 +20,12 @@ FOR_EVER_MS = 3_600_000
 
 
 def tell(event):
-    # In one piece, whatever other threads print.
+    # In a single write, so that lines of several threads do not mix.
     os.write(1, (event + "\n").encode())
 
 
 class SilentServer:
-    """Accepts a connection, calls a function then, and answers nothing. It tells when the other end
-    has closed."""
+    """Accepts a connection, calls a function then, and sends nothing. It reports when the other end has closed."""
 
     def __init__(self, on_accepted):
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -51,7 +50,7 @@ class SilentServer:
 
 
 class Relay:
-    """Leads to a gateway, but keeps the first connection waiting until it is released."""
+    """Connects to a gateway, but lets the first connection wait until it is released."""
 
     def __init__(self, gateway, on_accepted):
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -98,7 +97,7 @@ def running_gateway():
 
 
 def check_usable(tunnel):
-    """It is closed, and can be started again."""
+    """Checks that the tunnel is closed, and can be started again."""
     assert tunnel.state == TcpTunnel.TunnelState.DISCONNECTED, tunnel.state
     assert tunnel.local_address is None
     with running_gateway() as gateway:
@@ -127,7 +126,7 @@ def scenario_start():
 
 
 def scenario_start_twice():
-    """No trace is left of the first, also if it had a cancellable."""
+    """The first call leaves no trace, even if it had a cancellable."""
     server = SilentServer(interrupt)
     tunnel = create(server.uri)
     cancellable = Gio.Cancellable()
@@ -155,7 +154,7 @@ def scenario_uncaught():
 
 
 def scenario_freed():
-    """The tunnel that nobody refers to any more has not left anything behind."""
+    """The tunnel is freed when nothing refers to it any more."""
     import gc
     import weakref
 
@@ -174,7 +173,7 @@ def scenario_freed():
 
 
 def scenario_handler():
-    """A handler that raises nothing: the start goes on."""
+    """After a handler that does not raise an exception, the start continues."""
     with running_gateway() as gateway:
         relay = Relay(gateway, interrupt)
 
@@ -225,7 +224,7 @@ def scenario_handler_closes():
 
 
 def scenario_thread():
-    """No signal is handled in another thread, whose start goes on."""
+    """Another thread does not handle the signal, and its start continues."""
     with running_gateway() as gateway:
         relay = Relay(gateway, interrupt)
         tunnel = create(relay.uri)
@@ -246,7 +245,7 @@ def scenario_thread():
 
 
 def scenario_loop_elsewhere():
-    """Another thread runs the main loop meanwhile: that one emits the signals."""
+    """Another thread runs the main loop meanwhile, and emits the signals."""
     places = set()
     loop = GLib.MainLoop()
     thread = threading.Thread(target=loop.run)
@@ -261,7 +260,7 @@ def scenario_loop_elsewhere():
 
 
 def scenario_in_the_loop():
-    """From a callback of a main loop, which ends too."""
+    """A call within a callback of a main loop, which ends too."""
     server = SilentServer(interrupt)
     tunnel = create(server.uri)
 
@@ -283,7 +282,7 @@ def scenario_in_the_loop():
 
 
 def scenario_loop_goes_on():
-    """Other sources of the main context are not dispatched by a call that blocks."""
+    """A blocking call does not dispatch other sources of the main context."""
     server = SilentServer(interrupt)
     tunnel = create(server.uri)
     GLib.idle_add(tell, "dispatched")
@@ -314,7 +313,7 @@ def scenario_await():
 
 @contextlib.contextmanager
 def connected():
-    """A gateway with a connection through it that stays."""
+    """A gateway with a connection through it that stays open."""
     echo = Echo()
     with TcpTunnel.Gateway(echo.address, TOKEN, log_level="none") as gateway:
         with create(gateway.uri) as tunnel, connect(tunnel.address.port) as client:
@@ -325,7 +324,7 @@ def connected():
 
 
 def when_draining(gateway, function):
-    """Calls it once a drain has begun: new clients are refused from then on."""
+    """Calls the function when a drain has begun: new clients are refused from then on."""
 
     def wait():
         address = gateway.address
@@ -349,7 +348,7 @@ def scenario_drain():
             gateway.drain(FOR_EVER_MS)
         except KeyboardInterrupt:
             tell("KeyboardInterrupt")
-        # As after a drain that was cancelled.
+        # The same state as after a drain that was cancelled.
         exchange(client)
         tell("the connection goes on")
         assert gateway.address.port == port
@@ -379,7 +378,7 @@ def scenario_drain_in_with():
 
 
 def scenario_drain_again():
-    """A handler that is impatient: it drains as well, and both calls end."""
+    """A handler that drains as well: both calls end."""
     with connected() as (gateway, tunnel, client):
         def handle(number, frame):
             assert gateway.drain(0) is True
@@ -392,7 +391,7 @@ def scenario_drain_again():
 
 
 def scenario_drain_cancelled():
-    """By another thread, as ever."""
+    """The drain is cancelled by another thread."""
     with connected() as (gateway, tunnel, client):
         cancellable = Gio.Cancellable()
         when_draining(gateway, cancellable.cancel)
@@ -422,7 +421,7 @@ class Interrupts(unittest.TestCase):
     def check(self, name, *events):
         status, output, errors = self.run_scenario(name)
         self.assertEqual((status, errors), (0, ""), output)
-        # Whoever comes first says so first.
+        # This line may come at any position.
         self.assertEqual([line for line in output if line != "the peer sees the end"],
                          [line for line in events if line != "the peer sees the end"])
         self.assertEqual(output.count("the peer sees the end"), events.count("the peer sees the end"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What python/gi/overrides adds, without asyncio."""
+"""The additions of python/gi/overrides, without asyncio."""
 
 import datetime
 import gc
@@ -107,7 +107,7 @@ class Names(unittest.TestCase):
 
 
 class Numbers(unittest.TestCase):
-    """Of which PyGObject itself takes too many."""
+    """PyGObject itself accepts numbers that are out of range."""
 
     def test_out_of_range(self):
         for type_, name, values in (
@@ -253,7 +253,7 @@ class Principals(unittest.TestCase):
             store.remove(2)
             gateway.reload()
             reach("bobs")
-            # No list is something else than an empty one.
+            # None is different from an empty list.
             store[1].allow = []
             gateway.reload()
             with TcpTunnel.Tunnel(gateway.uri, "bobs", mode="multiplexed", log_level="none") as tunnel:
@@ -382,7 +382,7 @@ class Running(unittest.TestCase):
         self.assertTrue(is_refused(port))
 
     def test_with_failed(self):
-        """One that has ended while no loop ran, and was not told so."""
+        """A tunnel that has ended while no loop ran, so that this was not reported."""
         tunnel = self.create()
         tunnel.token = "wrong"
         tunnel.start()
@@ -398,7 +398,7 @@ class Running(unittest.TestCase):
             tunnel = self.create(socket_path=path)
             self.assertEqual(tunnel.socket_path, path)
             tunnel.start()
-            # Runs already.
+            # The tunnel runs already.
             with tunnel:
                 self.assertTrue(tunnel.active)
                 self.assertEqual(tunnel.local_address, path)
@@ -448,7 +448,7 @@ class Running(unittest.TestCase):
         self.assertTrue(is_refused(port))
 
     def test_check(self):
-        """Whether it could be started; nothing happens."""
+        """check() reports whether the gateway could be started, and starts nothing."""
         with tempfile.NamedTemporaryFile("w") as tokens:
             tokens.write(f"alice:{TOKEN}\nbob:other expires=2020-01-01T00:00:00Z\n")
             tokens.flush()
@@ -568,7 +568,7 @@ class Running(unittest.TestCase):
         self.assertEqual(second, [*first, TcpTunnel.TunnelState.DISCONNECTED])
 
     def adb(self, script):
-        """Such a program; what it was told goes to a file."""
+        """Makes an adb program, which logs its arguments to a file."""
         directory = self.enterContext(tempfile.TemporaryDirectory())
         path = os.path.join(directory, "adb")
         with open(path, "w", encoding="utf-8") as file:

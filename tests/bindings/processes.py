@@ -28,7 +28,7 @@ BUSY = """
     threading.Thread(target=client.sendall, args=(b"x" * 8 * MIB,), daemon=True).start()
 """
 
-# A child that ends as Python programs do must not get further than this.
+# A child that ends in the way of Python programs must not run the code behind this.
 FORK = """
     child = os.fork()
     if child == 0:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs the examples that bring other programs along, with stand-ins for those that are
-missing."""
+"""Runs the examples that use other programs, with stand-ins for programs that are missing."""
 
 import getpass
 import os
@@ -68,7 +67,7 @@ class Usage(Recipe):
             with self.subTest(name):
                 self.check(usage, name)
                 self.check(usage, name, "--help")
-        # All examples that there are.
+        # These are all examples.
         self.assertEqual(len(list(EXAMPLES.glob("*.py"))), 4)
 
     def test_no_token(self):
@@ -88,7 +87,7 @@ class Adb(Recipe):
             self.use_stand_ins()
             return
 
-        # A server of its own, which keeps its keys in a directory of its own.
+        # An adb server of the test, which keeps its keys in the test's directory.
         with socketserver.TCPServer(("127.0.0.1", 0), None) as probe:
             self.environment["ANDROID_ADB_SERVER_PORT"] = str(probe.server_address[1])
         self.environment["HOME"] = str(self.directory)
@@ -108,7 +107,7 @@ class Adb(Recipe):
 
 
 class LineShell(socketserver.StreamRequestHandler):
-    """What the stand-in for ssh talks to."""
+    """The server for the stand-in of ssh."""
 
     def handle(self):
         result = subprocess.run(self.rfile.readline(), shell=True, stdout=subprocess.PIPE)
@@ -131,7 +130,7 @@ class Ssh(Recipe):
 
     def make_sshd(self):
         if os.geteuid() == 0:
-            # Where nobody has started it yet, it has no place for its unprivileged part.
+            # sshd needs this directory, which does not exist where sshd was never started.
             os.makedirs("/run/sshd", exist_ok=True)
         known_hosts = self.directory / "known_hosts"
         known_hosts.write_text("127.0.0.1 " + self.make_key("host"))
@@ -170,7 +169,7 @@ class Service(Recipe):
         return process
 
     def read_until(self, process, *words):
-        """The lines up to the one that has the last of these words."""
+        """Returns the lines up to the one that contains the last of these words."""
         lines = []
         wanted = set(words)
         while wanted:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The library as JavaScript programs see it.
+// The library in JavaScript programs.
 
 import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
@@ -29,7 +29,7 @@ function assertSame(seen, wanted) {
     assert(a === b, `${a} is not ${b}`);
 }
 
-/** Waits for a signal after which the condition holds. */
+/** Waits until the condition holds, which is checked after each of these signals. */
 function waitFor(object, signal, condition) {
     if (condition())
         return Promise.resolve();
@@ -47,7 +47,7 @@ function waitFor(object, signal, condition) {
     });
 }
 
-/** A TCP service that sends back what it gets. */
+/** A TCP service that sends back what it receives. */
 function startEcho() {
     const service = new Gio.SocketService();
     service.connect('incoming', (_service, connection) => {
@@ -95,7 +95,7 @@ async function exchange(connection, size = MIB) {
 const connect = tunnel =>
     new Gio.SocketClient().connect_to_host_async('127.0.0.1', tunnel.local_address.port, null);
 
-/** A tunnel with a log of its signals. */
+/** A tunnel with a record of its signals. */
 function createTunnel(properties) {
     const tunnel = new TcpTunnel.Tunnel({
         token: TOKEN,
@@ -130,7 +130,7 @@ const tests = {
         assertSame(tunnel.local_address, null);
     },
 
-    // GJS would take it for 0.
+    // GJS would convert the string to 0.
     async 'a string for an enum'() {
         const tunnel = new TcpTunnel.Tunnel({ mode: MULTIPLEXED });
         for (const [use, message] of [
@@ -211,7 +211,7 @@ const tests = {
     },
 
     async 'a handler that throws'() {
-        // GJS reports what is thrown as critical.
+        // GJS reports the exception as a critical message.
         GLib.log_set_always_fatal(GLib.LogLevelFlags.LEVEL_ERROR);
         const [tunnel, seen] = createTunnel({ remote_uri: gateway.uri });
         tunnel.connect('state-changed', () => {
@@ -246,7 +246,7 @@ async function run() {
     return status;
 }
 
-// Not awaited out here, where GJS 1.74 would poll for it.
+// This is not awaited at the top level, where GJS 1.74 would poll for it.
 const loop = new GLib.MainLoop(null, false);
 let status = 1;
 run().then(result => {

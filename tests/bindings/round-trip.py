@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The library as Python programs see it."""
+"""The library in Python programs."""
 
 import unittest
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The library as Vala programs see it.
+// The library in Vala programs.
 
 const string TOKEN = "bindings-0123456789";
 const int MIB = 1024 * 1024;
 const uint GENEROUS_S = 30;
 
-/** A TCP service that sends back what it gets. */
+/** A TCP service that sends back what it receives. */
 class Echo : SocketService {
     public uint16 port { get; private set; }
 

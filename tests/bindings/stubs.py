@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Compares what type checkers are told with what there is: neither more nor less."""
+"""Compares the stubs for type checkers with the library: they contain neither more nor less."""
 
 import ast
 import inspect
 import unittest
 from pathlib import Path
 
-import support  # the version
+import support  # requires the version
 from gi import _gi
 from gi.repository import GObject, TcpTunnel
 from gi.overrides import TcpTunnel as overrides
@@ -17,7 +17,7 @@ INFOS = {info.get_name(): info for info in _gi.Repository.get_default().get_info
 
 
 def names(nodes):
-    """What is defined there, and by which nodes."""
+    """Returns the names that the nodes define, with their nodes."""
     defined = {}
     for node in nodes:
         if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
@@ -37,7 +37,7 @@ def is_public(name):
 
 
 def class_names(name):
-    """What a class and those that it is made of define."""
+    """Returns the names that a class and its base classes define."""
     [node] = MODULE[name]
     defined = {}
     for base in node.bases:
@@ -48,7 +48,7 @@ def class_names(name):
 
 
 def props_names(name):
-    """What the Props of a class have, with those of the parent class."""
+    """Returns the names in the Props of a class, with those of the parent class."""
     [props] = class_names(name)["Props"]
     defined = set(names(props.body))
     for base in props.bases:
@@ -60,7 +60,7 @@ def props_names(name):
 
 
 def parameters(function):
-    """Names, and whether they may be left out, without self and cls."""
+    """Returns the names of the parameters, and whether each is optional, without self and cls."""
     arguments = function.args.posonlyargs + function.args.args
     required = len(arguments) - len(function.args.defaults)
     given = [(argument.arg, index >= required) for index, argument in enumerate(arguments)]
@@ -73,7 +73,7 @@ def parameters(function):
 def runtime_parameters(function):
     if isinstance(function, (_gi.FunctionInfo, _gi.VFuncInfo)):
         arguments = [(argument.get_name(), argument.may_be_null()) for argument in function.get_arguments()]
-        # Those at the end that may be NULL may be left out.
+        # Parameters at the end that may be NULL are optional.
         for index in reversed(range(len(arguments))):
             if not arguments[index][1]:
                 return [(name, position > index) for position, (name, _) in enumerate(arguments)]
@@ -86,21 +86,21 @@ def runtime_parameters(function):
 
 
 def methods(info):
-    """With those of the parent classes, unless they are of another library."""
+    """Yields the methods, with those of the parent classes in this library."""
     while info is not None and info.get_namespace() == "TcpTunnel":
         yield from info.get_methods()
         info = info.get_parent()
 
 
 def signals(type_):
-    """With those of the parent classes, unless they are of another library."""
+    """Yields the signals, with those of the parent classes in this library."""
     for base in type_.__mro__:
         if base.__module__.endswith("TcpTunnel") and hasattr(base, "__gtype__"):
             yield from GObject.signal_list_names(base)
 
 
 def settings(name):
-    """What the keywords of a constructor are, with those of a TypedDict."""
+    """Returns the keywords of a constructor, with those of a TypedDict."""
     if "__init__" not in class_names(name):
         return set()
     [node] = class_names(name)["__init__"]
@@ -109,13 +109,13 @@ def settings(name):
 
 
 def literals(name):
-    """The strings of a Literal."""
+    """Returns the strings of a Literal."""
     [node] = MODULE[name]
     return {element.value for element in node.value.slice.elts}
 
 
 def signals_of(connect):
-    """Those for which this connect() is; none for that of any other."""
+    """Returns the signals of this overload of connect(); none for the overload of all others."""
     annotation = connect.args.posonlyargs[1].annotation
     if not isinstance(annotation, ast.Subscript):
         return []
@@ -171,7 +171,7 @@ class Stubs(unittest.TestCase):
                 if is_public(member)
             }
             public = {member for member in class_names(name) if is_public(member)}
-            # Of these the stub says more than that they are there.
+            # The stub has more details of these than their names.
             self.assertEqual(public, (properties | own | added | {"Props", "props", "connect"}) - {"set_property"})
 
     def test_properties(self):

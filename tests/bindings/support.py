@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the Python tests share."""
+"""Shared parts of the Python tests."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ import socketserver
 import sys
 import threading
 
-# Without what python/ adds, wherever that is installed.
+# Tests without the overrides of python/, wherever these are installed.
 if "TCP_TUNNEL_RAW" in os.environ:
     sys.modules["gi.overrides.TcpTunnel"] = None
 
@@ -23,8 +23,8 @@ TOKEN = "bindings-0123456789"
 MIB = 1024 * 1024
 GENEROUS_S = 30
 
-# Who starts the tests may ignore signals, as nohup and the & of a shell do. The programs that
-# the tests start do not inherit that.
+# The tests may have been started with signals ignored, as nohup and the & of a shell do. The programs that the tests
+# start do not inherit that.
 for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -67,7 +67,7 @@ def connect(port):
 
 
 def exchange(client, size=MIB):
-    """Random bytes to an echo and back, with a checksum."""
+    """Sends random bytes to an echo, and compares what comes back."""
     data = os.urandom(size)
     sender = threading.Thread(target=client.sendall, args=(data,))
     sender.start()
@@ -89,7 +89,8 @@ def is_refused(port):
 
 
 def let_end_untold(tunnel):
-    """A client ends a tunnel whose token is wrong. No loop runs to tell it, but the log does."""
+    """Makes a tunnel with a wrong token end because of a client. No main loop runs that would report it; the log
+    shows the end."""
     reader, writer = os.pipe()
     stderr = os.dup(2)
     os.dup2(writer, 2)
@@ -118,7 +119,7 @@ def wait_until(condition, what):
 
 
 class Watch:
-    """The signals of a tunnel, in the order they came."""
+    """The signals of a tunnel, in the order in which they came."""
 
     def __init__(self, tunnel):
         self.states = []

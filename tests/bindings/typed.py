@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""For type checkers, not to be run. They must find an error in each line that says so, and in
-no other."""
+"""A program for type checkers, which is not run. They must find an error in each line that is marked, and in no
+other."""
 
 import asyncio
 from typing import assert_type

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The wheel, in environments that have PyGObject from PyPI, from the system, or not at all."""
+"""The wheel, in environments with PyGObject from PyPI, from the system, or without it."""
 
 import os
 import shutil
@@ -32,12 +32,12 @@ class Wheel(unittest.TestCase):
     def setUpClass(cls):
         cls.directory = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.directory.cleanup)
-        # Hatchling leaves out what git ignores, and looks for that above the project.
+        # Hatchling leaves out files that git ignores, and looks for ignore rules above the project.
         source = Path(cls.directory.name, "python")
         shutil.copytree(ROOT / "python", source, ignore=shutil.ignore_patterns("__pycache__"))
         cls.pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", cls.directory.name, source)
         cls.wheel, = Path(cls.directory.name).glob("*.whl")
-        # Beside what requirements.txt names, which is left as it is.
+        # Installed separately, so that the packages of requirements.txt are left unchanged.
         cls.beside = Path(cls.directory.name, "beside")
         cls.pip(sys.executable, "install", "--no-deps", "--target", cls.beside, cls.wheel)
 
@@ -49,7 +49,7 @@ class Wheel(unittest.TestCase):
     def environment(self, *, system):
         path = Path(self.directory.name, "system" if system else "bare")
         if not path.exists():
-            # The Python of the distribution, not that of an environment in which this runs.
+            # The Python of the distribution, not that of an environment in which this test runs.
             python = os.path.realpath(sys.executable)
             subprocess.run([python, "-m", "venv", *(["--system-site-packages"] if system else []), path], check=True)
             self.pip(path / "bin" / "python", "install", "--no-deps", self.wheel)
@@ -73,7 +73,7 @@ class Wheel(unittest.TestCase):
         self.check(self.run_python(python, USE))
 
     def test_library_in_the_prefix(self):
-        """As after `meson install` with the prefix of the environment, which nothing else searches."""
+        """As after `meson install` with the prefix of the environment, which is not in any other search path."""
         prefix = self.environment(system=True)
         place = prefix / "lib" / "girepository-1.0"
         place.mkdir()
@@ -94,7 +94,7 @@ class Wheel(unittest.TestCase):
         self.assertRegex(done.stderr, r"\nImportError: PyGObject is missing\. .*--system-site-packages.*pip install PyGObject")
 
     def test_types(self):
-        """A type checker finds them, and so an attribute that is not there."""
+        """A type checker finds the types, and reports a missing attribute."""
         program = Path(self.directory.name, "program.py")
         program.write_text('from tcptunnel import TcpTunnel\n\nTcpTunnel.Tunnel("ws://x", "y").start(None)\nTcpTunnel.Tunnel.missing\n')
         done = subprocess.run([sys.executable, "-m", "mypy", "--strict", program.name], cwd=self.directory.name, text=True,

@@ -13,7 +13,7 @@ from pathlib import Path
 GENEROUS_S = 30
 GUIDE = Path(__file__).resolve().parent.parent.parent / "docs" / "guide"
 
-# What it would write belongs to the system otherwise.
+# Otherwise nginx would write to directories of the system.
 NGINX = """daemon off;
 pid nginx.pid;
 error_log stderr;
@@ -31,7 +31,7 @@ def find_proxy(name):
 
 
 def guide_block(page, language, number=0):
-    """The configuration of that number in a page."""
+    """Returns the configuration with this number on a page."""
     text = (GUIDE / page).read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[number]
 
@@ -64,7 +64,7 @@ class Proxy:
         program = find_proxy(self.name)
         command = {"nginx": [program, "-e", "stderr", "-p", self.directory, "-c", "proxy.conf"],
                    "haproxy": [program, "-W", "-db", "-q", "-f", "proxy.conf"]}[self.name]
-        # Without a stdin HAProxy closes a socket instead of it.
+        # Without a stdin, HAProxy closes a socket instead.
         self.process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL)
         wait_for_port(self.process, self.port)
 
@@ -73,7 +73,7 @@ class Proxy:
         return set(children.split())
 
     def reload(self):
-        """Returns when another worker accepts; the old one keeps the connections that it has."""
+        """Returns when another worker accepts connections; the old one keeps its connections."""
         former = self.list_workers()
         self.process.send_signal({"nginx": signal.SIGHUP, "haproxy": signal.SIGUSR2}[self.name])
         deadline = time.monotonic() + GENEROUS_S
@@ -83,6 +83,6 @@ class Proxy:
         wait_for_port(self.process, self.port)
 
     def stop(self):
-        """At once, with all its connections."""
+        """Stops the program at once, with all its connections."""
         self.process.terminate()
         self.process.wait(GENEROUS_S)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the shells offer for the command: test_completions.py SHELL, one of bash, zsh and fish."""
+"""Completions of the command in a shell: test_completions.py SHELL, one of bash, zsh and fish."""
 
 import os
 import pty
@@ -25,8 +25,7 @@ _tcp_tunnel
 printf '%s\\n' "${COMPREPLY[@]}"
 """
 
-# zsh completes only where it edits a line. What it would offer is taken from the function that
-# all of it goes through.
+# zsh completes only where it edits a line. The offers are taken from the function through which all of them pass.
 ZSH = """
 PS1= ; unsetopt prompt_cr prompt_sp; stty -echo
 fpath=("$COMPLETIONS" $fpath)
@@ -53,7 +52,7 @@ def options_of(command):
 
 
 class Zsh:
-    """One that runs on a terminal, to type at."""
+    """A zsh on a terminal."""
 
     def __init__(self, directory, environment):
         self.offered = directory / "offered"
@@ -75,7 +74,7 @@ class Zsh:
                 self.output += os.read(self.terminal, 65536)
 
     def complete(self, line):
-        """Types the line, and Tab."""
+        """Types the line and Tab, and returns the offers."""
         self.offered.write_text("")
         os.write(self.terminal, line.encode() + b"\t\x02")
         self.wait(lambda: "done\n" in self.offered.read_text())
@@ -121,7 +120,7 @@ class Completion(unittest.TestCase):
         return self.zsh.complete(line)
 
     def offered(self, line):
-        """The words for a line, the file names without what the shell puts around them."""
+        """Returns the words for a line; file names without the quoting of the shell."""
         words = {"bash": self.offered_by_bash, "fish": self.offered_by_fish, "zsh": self.offered_by_zsh}[shell](line)
         return {word.replace("\\", "").rstrip("=") for word in words}
 
@@ -131,7 +130,7 @@ class Completion(unittest.TestCase):
         self.assertIn("--version", self.offered("tcp-tunnel --"))
 
     def test_options(self):
-        """All that the help names, and no other."""
+        """All options of the help are offered, and no others."""
         self.assertIn("connect", COMMANDS)
         for command in COMMANDS:
             options = options_of(command)

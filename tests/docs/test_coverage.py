@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Whether all that is public is documented, as the GIR tells."""
+"""Checks with the GIR that everything public is documented."""
 
 import copy
 import os
@@ -14,7 +14,7 @@ CORE = "{http://www.gtk.org/introspection/core/1.0}"
 C = "{http://www.gtk.org/introspection/c/1.0}"
 GLIB = "{http://www.gtk.org/introspection/glib/1.0}"
 
-# What has a description of its own, and of these what says since when it exists.
+# Elements with a description of their own, and those of them with the version that added them.
 DESCRIBED = {CORE + name for name in (
     "alias", "bitfield", "callback", "class", "constant", "constructor", "enumeration", "field", "function",
     "function-macro", "instance-parameter", "interface", "member", "method", "parameter", "property", "record",
@@ -32,7 +32,7 @@ def name_of(node):
 
 
 def gaps(node, path=()):
-    """What lacks a description, or the version that brought it."""
+    """Yields elements without a description, or without the version that added them."""
     if node.get(GLIB + "is-gtype-struct-for") or node.get("disguised") == "1":
         return
     path += name_of(node),

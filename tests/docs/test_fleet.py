@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Several gateways behind a load balancer: test_fleet.py CONFIGURATION, nginx or haproxy, as the guide says, or
+"""Several gateways behind a load balancer: test_fleet.py CONFIGURATION: nginx or haproxy, as in the guide, or
 kubernetes, the HAProxy of the example.
 
-One is added, one drained, one killed, and the proxy is reloaded; after each every WebSocket is cut. Nobody but the
-sessions of the one that was killed notices."""
+A gateway is added, one is drained, one is killed, and the proxy is reloaded; after each step every WebSocket is cut.
+Only the sessions of the killed gateway are affected.
+"""
 
 import os
 import re
@@ -27,13 +28,13 @@ configuration = sys.argv[1]
 in_kubernetes = configuration == "kubernetes"
 proxy = "haproxy" if in_kubernetes else configuration
 EXAMPLE = Path(__file__).resolve().parent.parent.parent / "examples" / "kubernetes" / "fleet.yaml"
-FIRST = 0 if in_kubernetes else 1  # number of a gateway
+FIRST = 0 if in_kubernetes else 1  # number of the first gateway
 BINARY = os.environ["TCP_TUNNEL_BIN"]
 SESSIONS = 3  # of each gateway, at least
 
 
 class Target(socketserver.ThreadingTCPServer):
-    """Says which gateway it belongs to, then sends back what it gets."""
+    """Sends the name of its gateway, and then sends back what it gets."""
 
     daemon_threads = True
 
@@ -72,7 +73,7 @@ class Gateway:
 
 
 class Network:
-    """Between the tunnels and the proxy; it can be cut."""
+    """The network between the tunnels and the proxy, which can be cut."""
 
     def __init__(self, port):
         self.port_of_proxy = port
@@ -138,7 +139,7 @@ class Network:
 
 
 class Session:
-    """A tunnel with one client, whose connection is there all the time."""
+    """A tunnel with one client, whose connection stays open all the time."""
 
     def __init__(self, network):
         self.tunnel = TcpTunnel.Tunnel(f"ws://127.0.0.1:{network.port}/", TOKEN, mode="multiplexed", resumption="required",
@@ -166,7 +167,7 @@ class Fleet(unittest.TestCase):
     def setUp(self):
         self.directory = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.directory)
-        # nginx gives up its privileges, and has to reach its directory.
+        # nginx drops its privileges, and still needs access to its directory.
         self.directory.chmod(0o755)
         self.gateways = {}
         self.ports = {}
@@ -186,7 +187,7 @@ class Fleet(unittest.TestCase):
         self.addCleanup(self.gateways[name].close)
 
     def get_ports(self, number):
-        """Its own, and that of its admin listener."""
+        """Returns the port of a gateway, and that of its admin listener."""
         if number not in self.ports:
             self.ports[number] = free_port(), free_port()
         return self.ports[number]
@@ -195,7 +196,7 @@ class Fleet(unittest.TestCase):
         Proxy.write(proxy, self.directory, self.read_example() if in_kubernetes else self.read_guide())
 
     def read_example(self):
-        """It names those that may be there one day. The cluster would resolve the names of those that are."""
+        """The example names all possible gateways. In a cluster, the names of existing ones would be resolved."""
         text = EXAMPLE.read_text(encoding="utf-8")
         text = re.search(r"(?ms)^  haproxy.cfg: \|\n(.*?)^---$", text)[1]
         text = re.sub("(?m)^    ", "", text).replace("bind :8080", f"bind 127.0.0.1:{self.port}").replace(" port 9090", "")
@@ -209,7 +210,7 @@ class Fleet(unittest.TestCase):
         return text
 
     def read_guide(self):
-        """What it says for three, with as many as there are."""
+        """The configuration for three gateways, adapted to their current number."""
         text = guide_block("fleet.md", proxy)
         if proxy == "haproxy":
             text = re.sub(r"bind .*", f"bind 127.0.0.1:{self.port}", text)
@@ -227,7 +228,7 @@ class Fleet(unittest.TestCase):
 
     @staticmethod
     def write_one_more(text, number):
-        """As an administrator would."""
+        """Adds a gateway, as an administrator would."""
         if proxy == "haproxy":
             return text.rstrip() + f"\n    server gateway-{number} 10.0.0.{number}:8080\n"
         text = text.replace("    default gateways;", f"    gateway-{number} gateway-{number};\n    default gateways;")
@@ -240,7 +241,7 @@ class Fleet(unittest.TestCase):
                             f"{others}}}\n\nserver {{", 1)
 
     def begin_sessions(self, names):
-        """Until each of these gateways has some."""
+        """Begins sessions until each of these gateways has some."""
         for _ in range(300):
             if all(sum(session.gateway == name for session in self.sessions) >= SESSIONS for name in names):
                 return
@@ -250,7 +251,7 @@ class Fleet(unittest.TestCase):
         self.fail(f"no session reaches some of {names}")
 
     def cut(self):
-        """Every WebSocket breaks. Each session goes on where it was, with all that it had."""
+        """Breaks every WebSocket. Each session is resumed with all its connections."""
         resumes = [session.tunnel.get_statistics().resumes for session in self.sessions]
         self.network.cut()
         for session, before in zip(self.sessions, resumes):
@@ -279,7 +280,8 @@ class Fleet(unittest.TestCase):
             sessions = self.of(drained.name)
             drained.process.send_signal(signal.SIGTERM)
             self.cut()
-            # What is new goes elsewhere, also of its own sessions, whose connections go on meanwhile.
+            # New connections go to other gateways, also those of its own sessions, whose old connections continue
+            # meanwhile.
             for _ in range(20):
                 session = Session(self.network)
                 self.addCleanup(session.close)
@@ -293,7 +295,7 @@ class Fleet(unittest.TestCase):
                 self.assertNotEqual(name, drained.name)
                 exchange(session.client, 1000)
             self.cut_and_exchange()
-            # It ends with the last of them.
+            # The gateway ends with the last of them.
             for session in sessions:
                 session.client.shutdown(socket.SHUT_WR)
                 self.assertEqual(session.client.recv(1), b"")
@@ -314,7 +316,7 @@ class Fleet(unittest.TestCase):
                     session.client.recv(1)
                 wait_until(lambda: session.errors, "the reset")
                 self.assertIsInstance(session.errors[0], TcpTunnel.Error)
-                # The tunnel goes on with another.
+                # The tunnel continues with another gateway.
                 client, name = session.open()
                 self.addCleanup(client.close)
                 self.assertNotEqual(name, killed.name)
@@ -330,7 +332,7 @@ class Fleet(unittest.TestCase):
             self.cut()
 
     def cut_and_exchange(self):
-        """Of tunnels that have two sessions by now."""
+        """Like cut(), for tunnels that have two sessions by now."""
         self.network.cut()
         for session in self.sessions:
             exchange(session.client, 1000)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The guide's table of jobs: each row is run, in Python and with the command, and what it names in C is there."""
+"""The guide's table of jobs: each row is run, in Python and with the command, and the names of its C column exist."""
 
 import asyncio
 import inspect
@@ -53,7 +53,7 @@ class Jobs(unittest.TestCase):
         self.assertGreater(len(self.rows), 15)
 
     async def use(self, value):
-        """What an expression of the table gives; whether that was of use."""
+        """Uses the value of an expression of the table."""
         if inspect.isawaitable(value):
             reader, writer = await value
             writer.write(b"hello")
@@ -67,7 +67,7 @@ class Jobs(unittest.TestCase):
                 await self.echo_over(await asyncio.open_unix_connection(value.props.socket_path))
         elif isinstance(value, TcpTunnel.Endpoint):
             async with value:
-                # Without credentials the gateway opens nothing.
+                # Without credentials, the gateway opens no connection.
                 if isinstance(value, TcpTunnel.Tunnel) and not value.props.anonymous:
                     await self.echo_over(await asyncio.open_connection(*value.address))
 
@@ -85,7 +85,7 @@ class Jobs(unittest.TestCase):
                 names.update(URL=self.gateway.dup_uri(), TOKEN=TOKEN, TARGET=self.target,
                              PATH=os.path.join(self.directory, "python"),
                              SOCKET=Gio.Socket.new_from_fd(socket.create_server(("127.0.0.1", 0)).detach()))
-                # A stream needs a tunnel that runs.
+                # A stream needs a running tunnel.
                 match = re.fullmatch(r"(Tunnel\(.*?\))\.(open_connection\(\))", expression)
 
                 async def run():
@@ -109,7 +109,7 @@ class Jobs(unittest.TestCase):
                 adb = Path(self.directory, "adb")
                 adb.write_text("#!/bin/sh\necho connected to x\n")
                 adb.chmod(0o755)
-                # As systemd would pass it.
+                # The socket is passed as systemd does it.
                 pass_on = None
                 if "systemd" in args:
                     listener = self.enterContext(socket.create_server(("127.0.0.1", 0)))

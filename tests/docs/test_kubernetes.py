@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The example for Kubernetes: whether it keeps to the schemas of several versions, and what it names is there."""
+"""The example for Kubernetes: it conforms to the schemas of several versions, and the names in it exist."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ class Kubernetes(unittest.TestCase):
                     kubernetes_validate.validate(document, version, strict=True)
 
     def test_selectors(self):
-        """Each leads to the pods that are meant."""
+        """Each selector selects the intended pods."""
         labels = {tuple(document["spec"]["template"]["metadata"]["labels"].items()) for document, _ in self.pods()}
         for document in self.documents:
             selector = document.get("spec", {}).get("selector")
@@ -69,7 +69,7 @@ class Kubernetes(unittest.TestCase):
                                   context["capabilities"]), (True, False, {"drop": ["ALL"]}))
 
     def test_gateway(self):
-        """The command takes its file, and ends in time."""
+        """The command accepts the file, and ends in time."""
         text = self.by_name["ConfigMap", "gateway"]["data"]["gateway.conf"]
         directory = self.enterContext(tempfile.TemporaryDirectory())
         tokens = Path(directory, "tokens")
@@ -83,7 +83,7 @@ class Kubernetes(unittest.TestCase):
         self.assertLess(minutes * 60, self.by_name["StatefulSet", "gateway"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"])
 
     def test_balancer(self):
-        """HAProxy takes its configuration."""
+        """HAProxy accepts its configuration."""
         program = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin")
         if program is None:
             self.assertNotEqual(os.environ.get("CI"), "true", "haproxy is missing")

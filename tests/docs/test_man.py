@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Whether the manual page of the command tells all that its help does, and no more."""
+"""Checks that the manual page of the command documents all that its help lists, and no more."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def help_of(*command):
 
 
 def sections(text):
-    """The page's sections, by their headings."""
+    """Returns the sections of the page by their headings."""
     parts = re.split(r"^([A-Z][A-Z ]+)\n=+\n", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2]))
 
@@ -52,7 +52,7 @@ class Manual(unittest.TestCase):
                 self.assertEqual(options(self.sections[command.upper()]), told)
 
     def test_keys(self):
-        """Those of the configuration file."""
+        """The keys of the config file."""
         source = (ROOT / "src" / "cli" / "settings.c").read_text(encoding="utf-8")
         table = re.search(r"keys\[.*?\] = \{(.*?)\};", source, re.DOTALL)[1]
         keys = set(re.findall('"([a-z-]+)"', table))
@@ -61,7 +61,7 @@ class Manual(unittest.TestCase):
         self.assertEqual({key for entry in entries for key in re.findall(r"\*\*([a-z-]+)\*\*", entry)}, keys)
 
     def test_keys_of_principals(self):
-        """Those of a gateway's file; the others are options."""
+        """The keys of a principal in a gateway's file; the others are options."""
         source = (ROOT / "src" / "cli" / "gateway-options.c").read_text(encoding="utf-8")
         table = re.search(r"principal_rows\[\] = \{(.*?)\};", source, re.DOTALL)[1]
         keys = set(re.findall(r'\.name = "([a-z-]+)"', table))
@@ -70,14 +70,14 @@ class Manual(unittest.TestCase):
         self.assertEqual({key for entry in entries for key in re.findall(r"\*\*([a-z-]+)\*\*", entry)}, keys)
 
     def test_events(self):
-        """Those of --json, and their members."""
+        """The events of --json, and their members."""
         sources = "".join((ROOT / "src" / "cli" / name).read_text(encoding="utf-8") for name in ("json.c", "report.c"))
         names = re.findall(r'(?:begin|event_add_\w+) \(\w+, "([a-z_-]+)"', sources)
         self.assertGreater(len(names), 20)
         self.assertEqual([name for name in names if f"**{name}**" not in self.sections["EVENTS"]], [])
 
     def test_findings(self):
-        """What the steps of a check tell programs."""
+        """The members of the steps of a check."""
         sources = "".join((ROOT / "src" / "cli" / name).read_text(encoding="utf-8")
                           for name in ("check.c", "check-probe.c", "check-report.c"))
         names = set(re.findall(r'(?:json_object_set_\w+_member|set_date) \([\w>-]+, "([a-z_]+)"', sources))

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Whether what the guide says is still so: its links, the commands in it, and the messages that
-it explains."""
+"""Checks that the guide is correct: its links, the commands in it, and the messages that it explains."""
 
 import os
 import re
@@ -13,7 +12,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *(page for room in ("docs", "examples", "te
                                for page in sorted((ROOT / room).rglob("*.md")))]
 LIBRARY = [path for room in ("base", "protocol", "io", "websocket", "session", "endpoint", "tunnel", "gateway")
            for path in sorted((ROOT / "src" / room).glob("*.c"))
-           if path.name != "control-stream.c"]  # what it says is for libsoup only
+           if path.name != "control-stream.c"]  # its messages are for libsoup only
 COMMAND = sorted((ROOT / "src" / "cli").glob("*.c"))
 
 SAYS = re.compile(r"\b(?:g_(?:set_error|error_new|prefix_error|printerr)(?:_literal)?|tcp_invalid|tcp_log_(?:warn|error|info|limit_write)"
@@ -33,7 +32,7 @@ def anchors(path):
 
 
 def messages(path):
-    """The messages in a C source, with … for what is put in."""
+    """Returns the messages in a C source, with … for inserted values."""
     text = re.sub(r'"\s*G_G(?:U?INT64|SIZE)_FORMAT\s*(")?', lambda match: "u" if match[1] else 'u"', path.read_text(encoding="utf-8"))
     for call in SAYS.finditer(text):
         end = STATEMENT.match(text, call.end()).end()
@@ -54,7 +53,7 @@ def pattern(message):
 
 
 def same(explained, said):
-    """Whether a message that the guide explains is one that is said, or its beginning."""
+    """Returns whether a message that the guide explains exists, or is the beginning of one that exists."""
     return pattern(explained).match(said) or pattern(said).fullmatch(explained)
 
 
@@ -73,7 +72,7 @@ class Links(unittest.TestCase):
         self.assertEqual(broken, [])
 
     def test_paths_that_are_named(self):
-        """`src/…`, `tests/…` and such, and the scripts."""
+        """Paths such as `src/…` and `tests/…`, and the scripts."""
         missing = []
         for page in PAGES:
             for path in re.findall(r"`(?:\./)?((?:docs|examples|include|python|scripts|src|tests)/[\w./*-]+)`",
@@ -104,7 +103,7 @@ class Messages(unittest.TestCase):
                              for literal in LITERAL.findall(path.read_text(encoding="utf-8")))
 
         def is_said(explained):
-            # Those that are put together from pieces are only looked for in pieces.
+            # Messages that are composed of pieces are only searched for in pieces.
             return (any(same(explained, said) for said in [*self.said, *self.usage])
                     or all(piece.strip() in literals for piece in explained.split("…")))
 

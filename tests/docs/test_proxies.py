@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The configurations of the guide for nginx and HAProxy, in front of a gateway.
 
-test_proxies.py PROXY, nginx or haproxy"""
+test_proxies.py PROXY, nginx or haproxy
+"""
 
 import os
 import re
@@ -24,7 +25,7 @@ PROXY = find_proxy(proxy)
 
 
 class Guided(Proxy):
-    """With what the guide says; only names, ports and the timeout are others."""
+    """The configuration of the guide, with other names and ports and another timeout."""
 
     def __init__(self, directory, gateway, timeout):
         port = free_port()
@@ -47,10 +48,10 @@ class Behind(unittest.TestCase):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
                         "-keyout", "key.pem", "-out", "cert.pem"], cwd=cls.directory, check=True, stderr=subprocess.DEVNULL)
-        # HAProxy wants both in one file, and nobody else minds.
+        # HAProxy needs both in one file; the others accept that.
         with open(cls.directory / "cert.pem", "a") as file:
             file.write((cls.directory / "key.pem").read_text())
-        # nginx gives up its privileges, and has to reach its directory.
+        # nginx drops its privileges, and still needs access to its directory.
         cls.directory.chmod(0o755)
         cls.echo = Echo()
         cls.addClassCleanup(cls.echo.server_close)
@@ -89,7 +90,7 @@ class Behind(unittest.TestCase):
             exchange(self.connect(tunnel))
 
     def test_resumption(self):
-        """The proxy is stopped and started under a connection, which goes on."""
+        """The proxy is stopped and started while there is a connection, which continues."""
         self.serve()
         tunnel = self.tunnel(mode="multiplexed")
         tunnel.start()
@@ -103,8 +104,8 @@ class Behind(unittest.TestCase):
         self.assertGreaterEqual(tunnel.get_statistics().resumes, 1)
 
     def test_idle(self):
-        """The proxy cuts a WebSocket that is idle for longer than the guide's timeout, which does no
-        harm; pings keep it from that."""
+        """The proxy cuts a WebSocket that is idle for longer than the guide's timeout, which does no harm; pings
+        prevent it."""
         self.serve(timeout="1s", keepalive_interval=0)
         silent = self.tunnel(keepalive_interval=0)
         pinging = self.tunnel(keepalive_interval=100)
@@ -119,13 +120,13 @@ class Behind(unittest.TestCase):
             wait_until(lambda: silent.get_statistics().reconnects > cuts, "a cut")
             return pinging.get_statistics().reconnects == others
 
-        # A machine that stands still for a second may miss its pings once.
+        # A machine that stalls for a second may delay the pings once.
         self.assertTrue(any(is_kept() for attempt in range(5)))
         for client in clients:
             exchange(client)
 
     def test_addresses(self):
-        """The proxy does not pass on what a client says about its address where that would count."""
+        """The proxy does not pass on addresses that a client claims in its headers."""
         self.serve(trusted_proxies=["127.0.0.1"])
         tunnel = self.tunnel(mode="multiplexed", request_headers=["Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.2"])
         tunnel.start()
@@ -146,8 +147,8 @@ class Behind(unittest.TestCase):
 
 @unittest.skipUnless(proxy == "haproxy", "nginx speaks version 1 only")
 class ProxyProtocol(unittest.TestCase):
-    """HAProxy passes on what it receives, and names the client before that; and one that is a target hears of
-    the client from the gateway."""
+    """HAProxy names the client in a header before the data that it passes on; and as a target it gets the client's
+    address from the gateway."""
 
     def test_names_the_client(self):
         echo = Echo()
@@ -174,7 +175,7 @@ listen target
         self.addCleanup(process.terminate)
 
         wait_for_port(process, port)
-        # Not the address that HAProxy itself has.
+        # Not HAProxy's own address.
         with socket.create_connection(("127.0.0.1", port), GENEROUS_S, ("127.0.0.3", 0)) as client:
             client.sendall((f"GET / HTTP/1.1\r\nHost: gateway\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The rooms of src/: each includes only from those below it, and no files include or call each other in a circle."""
+"""Checks the directories of src/: each includes only files from those listed before it, and the files neither include
+nor call each other in a cycle."""
 
 import collections
 import pathlib
@@ -9,7 +10,7 @@ import unittest
 
 SOURCES = pathlib.Path(__file__).resolve().parents[2] / "src"
 
-# From the lowest up, with all that each may include.
+# From the lowest up, each with all the directories that it may include from.
 ROOMS = {
     "base": (),
     "protocol": ("base",),
@@ -22,7 +23,7 @@ ROOMS = {
     "cli": (),
 }
 
-# Functions that nobody in src/ calls, to be removed. Nor here.
+# Functions that nothing in src/ calls and that are to be removed. This script does not count as a use of them.
 UNUSED = {"tcp_budget_get_used", "tcp_event_queue_get_length", "tcp_origins_get_size"}
 
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
@@ -33,7 +34,7 @@ def files():
 
 
 def included(path):
-    """The files of src/ that it includes."""
+    """Yields the files of src/ that a file includes."""
     for name in INCLUDE.findall(path.read_text()):
         for directory in (SOURCES, path.parent):
             if (directory / name).is_file():
@@ -45,12 +46,12 @@ def room(path):
 
 
 def code_of(path):
-    """Without comments and texts."""
+    """Returns the text of a file without its comments and string literals."""
     return re.sub(r'/\*.*?\*/|"(?:\\.|[^"\\])*"', "", path.read_text(), flags=re.DOTALL)
 
 
 def defined(code):
-    """What other files may use of a file."""
+    """Yields the names that a file defines for others."""
     for match in re.finditer(r"^(?P<before>.*)\n(?P<name>tcp_\w+) \([^;{]*\)\n\{", code, re.MULTILINE):
         if not match["before"].startswith("static"):
             yield match["name"]
@@ -58,7 +59,7 @@ def defined(code):
 
 
 def read_calls(sources):
-    """Which file uses what is defined in which others, and where each name is defined."""
+    """Returns the files that each file uses something of, and the file in which each name is defined."""
     home = {name: path for path, code in sources.items() for name in defined(code)}
     used = {path: {home[name] for name in set(re.findall(r"\btcp_\w+", code)) & set(home)} - {path}
             for path, code in sources.items()}
@@ -66,7 +67,7 @@ def read_calls(sources):
 
 
 def find_circle(graph):
-    """A list of files each of which includes the next, and the last the first; or None."""
+    """Returns a list of files each of which includes the next, and the last the first; or None."""
     done = set()
 
     def visit(path, trail):
@@ -103,20 +104,22 @@ class Rooms(unittest.TestCase):
         self.assertIsNone(find_circle(graph))
 
     def test_calls_make_no_circle(self):
-        """What comes back through a table of functions is no call: a file need not know who is called."""
+        """A call through a table of functions does not count: the file that calls does not need to know the other
+        one."""
         graph, _home = read_calls({path: code_of(path) for path in files() if path.suffix == ".c"})
         graph = {str(path.relative_to(SOURCES)): {str(other.relative_to(SOURCES)) for other in others}
                  for path, others in graph.items()}
         self.assertIsNone(find_circle(graph))
 
     def test_all_functions_have_a_use(self):
-        """Also within src/, and not in the tests alone. The public API is for others."""
+        """Each function is used within src/ and not only by the tests. The functions of the public API are for other
+        programs."""
         code = {path: code_of(path) for path in files()}
         public = "".join(path.read_text() for path in (SOURCES.parent / "include").rglob("*.h"))
         _used, home = read_calls({path: text for path, text in code.items() if path.suffix == ".c"})
         count = collections.Counter(name for path, text in code.items()
                                     for line in text.splitlines()
-                                    # What a header declares begins its line.
+                                    # A declaration in a header starts at the beginning of its line.
                                     for name in re.findall(r"\btcp_\w+\b(?! \()" if path.suffix == ".h" and line[:1] != " "
                                                            else r"\btcp_\w+", line))
         unused = {name for name in home if count[name] < 2 and not re.search(rf"\b{name}\b", public)}
@@ -124,7 +127,7 @@ class Rooms(unittest.TestCase):
         self.assertEqual(sorted(UNUSED - unused), [], "they have a use, or are gone: remove them from the list")
 
     def test_what_others_choose_is_hashed_with_a_secret(self):
-        """Else they could choose ids that all have the same hash."""
+        """Otherwise clients could choose ids that all have the same hash."""
         plain = [str(path.relative_to(SOURCES)) for path in (SOURCES / "gateway").glob("*.c")
                  if re.search(r"\bg_str_hash\b", path.read_text())]
         self.assertEqual(plain, [])

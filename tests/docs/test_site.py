@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Builds the site anew: test_site.py GIR COMMAND... Says whether that went without a warning,
-and follows every link of every page."""
+"""Builds the site again: test_site.py GIR COMMAND... Checks that this prints no warning, and follows each link of
+each page."""
 
 import html.parser
 import json
@@ -52,7 +52,7 @@ class Site(unittest.TestCase):
             self.assertNotIn("Unknown document", (self.root / name).read_text(encoding="utf-8"))
 
     def test_front_page(self):
-        """The guide is the front page, and leads to the reference; the search finds both."""
+        """The guide is the front page, which links to the reference. The search finds both."""
         index = (self.root / "index.html").read_text(encoding="utf-8")
         self.assertIn("<title>libtcptunnel</title>", index)
         self.assertIn('href="reference.html"', index)
@@ -84,7 +84,7 @@ class Site(unittest.TestCase):
         self.assertEqual(broken, [])
 
     def test_nothing_is_left_of_the_notation(self):
-        """A link that the generator does not know stays as it was written."""
+        """The generator leaves a link as it is written if it does not know its target."""
         for name in PAGES:
             text = (self.root / name.replace(".md", ".html")).read_text(encoding="utf-8")
             self.assertNotRegex(text, r"\[\w+@")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs what stands in the guide: programs, against a gateway whose service sends back what it
-gets, and the commands of the first pages.
+"""Runs the code of the guide: the programs, against a gateway whose service sends back what it receives, and the
+commands of the first pages.
 
-test_snippets.py LANGUAGE, one of python, js, vala, c and sh; or frameworks, for those in Python that take packages of PyPI"""
+test_snippets.py LANGUAGE, where LANGUAGE is python, js, vala, c or sh, or frameworks for the Python programs that
+need packages of PyPI
+"""
 
 import http.client
 import json
@@ -23,9 +25,9 @@ language = sys.argv[1]
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))
 DEADLINE_S = GENEROUS_S * 4
-# What it takes beside Python.
+# The programs that are needed, apart from Python.
 PROGRAMS = {"python": ["openssl"], "frameworks": [], "js": ["gjs"], "vala": ["valac"], "c": ["pkg-config"], "sh": ["bash", "curl", "openssl"]}[language]
-# Snippets that import one of these need packages of PyPI.
+# Snippets that import one of these need packages from PyPI.
 FRAMEWORKS = re.compile("^(?:import pytest|from fastapi import)", re.MULTILINE)
 
 
@@ -61,7 +63,7 @@ class WithGateway(unittest.TestCase):
 
 class Programs(WithGateway):
     def prepare(self, text):
-        """The command for a program."""
+        """Returns the command that runs a program, which is compiled first if necessary."""
         source = self.write(text, f"program.{'py' if language == 'python' else language}")
         if language == "python":
             return [sys.executable, source]
@@ -77,7 +79,7 @@ class Programs(WithGateway):
         return [self.directory / "program"]
 
     def test_programs(self):
-        # In the README only that one is a whole program.
+        # In the README, only the snippet in Python is a whole program.
         pages = [*GUIDE, ROOT / "README.md"] if language == "python" else GUIDE
         programs = [(page, text) for page in pages for text in snippets(page, language) if not FRAMEWORKS.search(text)]
         self.assertTrue(programs)
@@ -94,13 +96,13 @@ class Programs(WithGateway):
 
     @staticmethod
     def complaints(errors):
-        """What is left of stderr without the log."""
+        """Returns the lines of stderr that are not the log."""
         return [line for line in errors.splitlines() if line and "TcpTunnel-Message: " not in line]
 
 
 class Frameworks(WithGateway):
     def provide(self, line, name):
-        """The program that has this line."""
+        """Writes the program of the guide that contains this line to a file."""
         [text] = [text for page in GUIDE for text in snippets(page, "python") if line in text]
         return self.write(text, name)
 
@@ -129,7 +131,7 @@ class Frameworks(WithGateway):
 
 
 class Running:
-    """A command that says in its first line that it listens, and goes on."""
+    """A command that reports in its first line that it listens, and that then continues to run."""
 
     def __init__(self, line, directory, environment):
         self.process = subprocess.Popen(["bash", "-c", line], cwd=directory, env=environment, text=True,
@@ -149,7 +151,7 @@ class Running:
 
 class Commands(unittest.TestCase):
     def test_commands(self):
-        """Those of each page, one after the other, in a directory of their own."""
+        """Runs the commands of each page, one after the other, in a directory of their own."""
         lines = 0
         for page in GUIDE:
             with self.subTest(page.name):
@@ -165,9 +167,9 @@ class Commands(unittest.TestCase):
         environment["PATH"] = os.path.dirname(os.environ["TCP_TUNNEL_BIN"]) + ":" + environment["PATH"]
         lines = commands.splitlines()
         if "remote-uri" in settings:
-            # The gateway that these lead to.
+            # The gateway that the tunnels of the page connect to.
             lines.insert(0, "tcp-tunnel gateway --target 127.0.0.1:8000 --listen 8080 --token-file tokens")
-        # Enough to see that it works.
+        # One megabyte is enough to show that it works.
         text = "\n".join(lines).replace("tcp-tunnel demo", "tcp-tunnel demo --size 1")
         for port in "8000", "8080", "8443", "9000", "9090":
             free = str(free_port())
@@ -177,7 +179,8 @@ class Commands(unittest.TestCase):
         self.provide(directory, settings, configuration)
         listening = {}
         for line in text.splitlines():
-            # One that is shown with another option takes the place of the former.
+            # A command for a port that an earlier one listens on shows another option: the earlier one is stopped
+            # first.
             port = re.search(r"--listen (\S+)", line)
             if port and port[1] in listening:
                 self.stop(listening[port[1]])
@@ -192,7 +195,8 @@ class Commands(unittest.TestCase):
 
     @staticmethod
     def provide(directory, settings, configuration):
-        """What the pages take as given: files of tokens, of tunnels and of a gateway, and a certificate."""
+        """Writes the files that the pages assume: tokens, tunnels, the configuration of a gateway, and a certificate.
+        """
         Path(directory, "gateway.conf").write_text(configuration)
         Path(directory, "tcp-tunnel").mkdir()
         Path(directory, "tcp-tunnel", "tunnels.conf").write_text(settings)
@@ -203,7 +207,7 @@ class Commands(unittest.TestCase):
 
     @staticmethod
     def stop(running):
-        # What it runs takes its place in the process: bash has nothing to do afterwards.
+        # bash has replaced itself by the command, because nothing follows it.
         running.process.kill()
         running.process.wait(DEADLINE_S)
         running.reader.join(DEADLINE_S)
@@ -212,7 +216,7 @@ class Commands(unittest.TestCase):
 
 missing = [program for program in PROGRAMS if shutil.which(program) is None]
 if missing:
-    # Where everything has to be tested, what is missing is a failure.
+    # In CI everything has to be tested, so that a missing program is a failure.
     print("cannot run the snippets for want of", *missing)
     sys.exit(1 if os.environ.get("CI") == "true" else 77)
 unittest.main(argv=["snippets", {"sh": "Commands", "frameworks": "Frameworks"}.get(language, "Programs")], verbosity=2)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Whether what people read can be translated: what is marked is extracted, and nothing is forgotten."""
+"""Checks that the messages for people can be translated: that the marked ones are extracted, and that none is left
+unmarked."""
 
 import re
 import shutil
@@ -14,13 +15,13 @@ CALLS = re.compile(r"\b(?:g_set_error(?:_literal)?|g_error_new(?:_literal)?|g_ta
                    r"tcp_invalid|problems_add) \(")
 LITERAL = re.compile(r'"(?:\\.|[^"\\\n])*"')
 WORDS = re.compile(r"[A-Za-z]{2,}[,;:]* [A-Za-z(“']|%s [a-z]{2,}")
-# Messages that are sent to the peer, which reads them in its own log.
+# Messages that are sent to the peer, which writes them to its own log.
 TO_PEER = {
     "src/session/session.c": {"more than %", " bytes came for connections whose target was not connected yet, ", "of which this had most",
                               " bytes came before the target was connected (max-pending-bytes)"},
     "src/session/session-state.c": {"the gateway was restarted"},
 }
-# Every error of these is a reason that is sent to the peer, or goes into the log alone.
+# Every error of these files is a reason that is sent to the peer, or is only logged.
 FOR_PEER = {"src/gateway/client.c", "src/gateway/reverse.c", "src/gateway/tls-queue.c"}
 
 
@@ -29,7 +30,7 @@ def listed():
 
 
 def arguments(text, start):
-    """The arguments of the call whose parenthesis opens before start."""
+    """Returns the arguments of the call whose parenthesis opens just before start."""
     depth = 1
     for match in re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\])*\'|[()]').finditer(text, start):
         depth += {"(": 1, ")": -1}.get(match[0], 0)
@@ -57,7 +58,7 @@ class Translation(unittest.TestCase):
         self.assertEqual(bare, [], "these messages are not marked with _()")
 
     def test_formats(self):
-        """What these macros expand to differs from one machine to the next, and xgettext does not know them."""
+        """These macros expand to different texts on different machines, and xgettext does not know them."""
         for name in listed():
             self.assertNotRegex((SOURCE / name).read_text(), r'\b(?:_|N_|ngettext )\([^;]*?"\s*G_G\w+_FORMAT')
 

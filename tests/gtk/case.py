@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the tests of the application have in common: a desktop, a gateway before an echo, and the way around the window."""
+"""The common base of the application's tests: a desktop, a gateway in front of an echo service, and helpers for the
+window."""
 
 import atexit
 import os
@@ -16,7 +17,7 @@ from gi.repository import Atspi, GLib, TcpTunnel
 
 Role = Atspi.Role
 TOKEN = "only-the-keyring-may-keep-this"
-# Here nobody else listens, whatever runs beside this.
+# No other program listens on this address, even if other tests run at the same time.
 ADDRESS = "127.77.%d.%d" % (os.getpid() // 250 % 250 + 1, os.getpid() % 250 + 1)
 MIB = 1024 * 1024
 BLOCK = os.urandom(MIB)
@@ -46,7 +47,8 @@ def connect(port):
 
 
 def exchange(port, enough):
-    """Sends blocks to an echo until it is enough, and returns how many bytes came back, whole."""
+    """Sends blocks to an echo service until enough(sent) is true, and returns how many bytes came back, which is all
+    of them."""
     with connect(port) as client:
         sent = 0
         finished = threading.Event()
@@ -54,7 +56,7 @@ def exchange(port, enough):
         def send():
             nonlocal sent
             while not finished.is_set():
-                # Before it goes: when the last has come back, that is known.
+                # This is decided before the block is sent: when the last block has come back, it is known.
                 sent += MIB
                 if enough(sent):
                     finished.set()
@@ -97,7 +99,7 @@ class Case(unittest.TestCase):
         self.addCleanup(shutil.rmtree, os.path.dirname(self.config), ignore_errors=True)
 
     def start(self, **tunnels):
-        """Starts the application, with tunnels in its key file."""
+        """Starts the application with these tunnels in its key file."""
         os.makedirs(os.path.dirname(self.config), exist_ok=True)
         with open(self.config, "a") as file:
             for name, keys in tunnels.items():

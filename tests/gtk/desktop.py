@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A desktop of the test's own: an X server, a session bus with the accessibility bus, and empty directories."""
+"""A desktop for the tests alone: an X server, a session bus with the accessibility bus, and empty directories."""
 
 import os
 import re
@@ -21,12 +21,12 @@ from gi.repository import Atspi, Gdk, Gio, GLib
 GENEROUS_S = 60
 APPLICATION_ID = "io.github.libtcptunnel.Tunnels"
 APPLICATION_PATH = "/io/github/libtcptunnel/Tunnels"
-# Their keycodes, which are the same on every keyboard of a PC.
+# Their keycodes, which are the same on every PC keyboard.
 MODIFIERS = {"Control": 37, "Alt": 64}
 HERE = os.path.dirname(os.path.realpath(__file__))
 
 
-# Nothing is started by its name on the bus but what accessibility needs, and above all not this computer's keyring.
+# The bus can only activate what accessibility needs, and in particular not the keyring of this computer.
 BUS = """
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -44,11 +44,11 @@ BUS = """
 
 
 def wait_until(condition, what, timeout=GENEROUS_S):
-    """Runs the main context, from where the news of the accessibility bus come, until the condition holds."""
+    """Runs the main context, which receives the events of the accessibility bus, until the condition holds."""
     context = GLib.MainContext.default()
     expired = []
     deadline = GLib.timeout_add_seconds(timeout, lambda: expired.append(True))
-    # For what no event tells of.
+    # For conditions that no event reports.
     look = GLib.timeout_add(50, lambda: True)
     try:
         while True:
@@ -73,7 +73,7 @@ class Desktop:
         for name, value in {
             "GDK_BACKEND": "x11",
             "GDK_SCALE": str(scale),
-            # It is all drawn by the processor, and this way with the least effort.
+            # The processor draws everything, and this renderer needs the least time for that.
             "GSK_RENDERER": "cairo",
             "GSETTINGS_BACKEND": "memory",
             "GIO_USE_VFS": "local",
@@ -103,11 +103,12 @@ class Desktop:
         self.connection = Gio.bus_get_sync(Gio.BusType.SESSION)
         self.connection.set_exit_on_close(False)
         Atspi.init()
-        # It gives up after less than a second, which on a busy machine is no sign of trouble.
+        # By default a call fails after less than a second, which can happen on a busy machine without any error.
         Atspi.set_timeout(GENEROUS_S * 1000, GENEROUS_S * 1000)
 
     def set_environment(self, name, value):
-        """For processes that are started, and for the libraries of this one, which do not look where Python does."""
+        """Sets a variable for processes that are started, and also for the libraries of this process, which do not
+        read os.environ."""
         if value is None:
             os.environ.pop(name, None)
             GLib.unsetenv(name)
@@ -125,7 +126,7 @@ class Desktop:
             return self.spawn(command, stdout=log, stderr=log, **options)
 
     def spawn_and_read(self, command, option):
-        """Of a server that tells on a file descriptor where it is: the line it tells."""
+        """Starts a server that writes its address to a file descriptor, and returns that line."""
         reader, writer = os.pipe()
         self.spawn_with_log([*command, *option.format(writer).split()], pass_fds=[writer])
         os.close(writer)
@@ -149,7 +150,7 @@ class Desktop:
         wait_until(lambda: self.has_owner(APPLICATION_ID), "the application")
 
     def end_application(self):
-        """Ends it as its user would, and returns what it complained of."""
+        """Ends the application as its user would, and returns the warnings that it printed."""
         self.activate("quit")
         self.application.wait(GENEROUS_S)
         return self.forget_application()
@@ -160,9 +161,10 @@ class Desktop:
         self.application.wait()
         with self.log:
             self.log.seek(0)
-            # The library may tell of the connections that were broken. GTK 4.18 complains of how libadwaita
-            # lays out the long heading of an AdwMessageDialog. GTK 4.8 sometimes answers the accessibility bus with
-            # the path of a widget that has none yet: NULL, from which it makes a GVariant, and then a message.
+            # Three messages are allowed. The library may log the connections that were broken. GTK 4.18 warns about
+            # how libadwaita lays out the long heading of an AdwMessageDialog. GTK 4.8 sometimes answers the
+            # accessibility bus with the path of a widget that has none yet: it makes a GVariant from NULL, and then a
+            # message from that.
             return "".join(line for line in self.log if line.strip() and not re.search(
                 "TcpTunnel-Message|Gtk-WARNING .*: Trying to measure GtkLabel 0x[0-9a-f]+ for width|"
                 r"GLib-CRITICAL \*\*: .*: g_variant_(is|new)_object_path: assertion '(string != NULL|g_variant_is_object_path .*)' failed|"
@@ -187,7 +189,7 @@ class Desktop:
                                          "NameHasOwner", GLib.Variant("(s)", (name,)), None, 0, -1, None).unpack()[0]
 
     def picture(self):
-        """What is to be seen on the screen. Xvfb keeps it in a file of XWD's format."""
+        """Returns what the screen shows. Xvfb keeps it in a file in the XWD format."""
         with open(self.path("Xvfb_screen0"), "rb") as file:
             data = bytearray(file.read())
         size, _, _, _, width, height, _, _, _, _, _, _, stride, _, _, _, _, _, _, colors = struct.unpack(">20I", data[:80])
@@ -204,11 +206,12 @@ class Desktop:
     def state(self, action):
         return self.call("Describe", GLib.Variant("(s)", (action,)))[0][2][0]
 
-    # What is on the screen, as the accessibility bus tells it
+    # What the screen shows, according to the accessibility bus
 
     def nodes(self):
-        """All of it, parents first, each with its role. What goes away meanwhile is left out, and what moves may be:
-        only if it was seen whole does it tell what is not there."""
+        """Yields all nodes with their roles, parents first. A node that disappears meanwhile is left out, and one
+        that moves may be. Only if self.whole is true afterwards was everything seen, so that a node that was not
+        found does not exist."""
         self.whole = True
         left = [Atspi.get_desktop(0)]
         while left:
@@ -216,12 +219,12 @@ class Desktop:
             try:
                 role = node.get_role()
                 if role == Atspi.Role.APPLICATION:
-                    # What is remembered of it lags behind what is.
+                    # The cached properties of a node are updated later than the node.
                     node.set_cache_mask(Atspi.Cache.NONE)
                 elif role != Atspi.Role.DESKTOP_FRAME and not node.get_state_set().contains(Atspi.StateType.VISIBLE):
                     continue
                 yield node, role
-                # What is within a label is of no interest here, and there are many of them.
+                # The children of labels are not needed, and there are many of them.
                 if role != Atspi.Role.LABEL:
                     children = [node.get_child_at_index(index) for index in range(node.get_child_count())]
                     if None in children or node.get_child_count() != len(children):
@@ -238,8 +241,8 @@ class Desktop:
             return ""
 
     def find(self, role, name):
-        """The first of this role and name. Buttons with a mnemonic have it in their name, before what can be read
-        (until GTK 4.10)."""
+        """Returns the first node with this role and name. Until GTK 4.10, the name of a button with a mnemonic has
+        the mnemonic before the visible text."""
         for node, its_role in self.nodes():
             if its_role == role and (" " + self.name_of(node)).endswith(" " + name):
                 return node
@@ -249,15 +252,15 @@ class Desktop:
         return wait_until(lambda: self.find(role, name), f"the {role.value_nick} “{name}”")
 
     def wait_until_gone(self, node):
-        """Of one that was found: another like it may be there at once."""
+        """Waits until this node does not exist any more. Another one with the same name may exist at once."""
         wait_until(lambda: not any(other == node for other, _ in self.nodes()) and self.whole, "the end of what was there")
 
     def texts(self):
-        """All that can be read."""
+        """Returns all visible texts."""
         return [self.name_of(node) for node, role in self.nodes() if role == Atspi.Role.LABEL]
 
     def wait_for_text(self, pattern):
-        """The match of a regular expression in one of the texts."""
+        """Waits for a text that matches a regular expression, and returns the match."""
         return wait_until(lambda: next(filter(None, (re.search(pattern, text) for text in self.texts())), None),
                           f"“{pattern}”")
 
@@ -266,7 +269,7 @@ class Desktop:
                    f"the end of “{pattern}”")
 
     def press(self, name, role=Atspi.Role.PUSH_BUTTON):
-        """GTK shows that a button is pressed before it does what it is for, a quarter of a second later."""
+        """Presses a button. GTK shows it as pressed first, and acts a quarter of a second later."""
         assert Atspi.Action.do_action(self.wait_for(role, name), 0)
 
     def enter(self, name, text):
@@ -293,7 +296,7 @@ class Desktop:
             assert Atspi.generate_keyboard_event(MODIFIERS[modifier], None, Atspi.KeySynthType.RELEASE)
 
     def focused(self):
-        """What has the keyboard: its role and its name."""
+        """Returns the role and the name of the widget that has the focus."""
         for node, role in self.nodes():
             if node.get_state_set().contains(Atspi.StateType.FOCUSED):
                 return role, self.name_of(node)

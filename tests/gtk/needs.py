@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Without what they need the tests of the application are skipped; with CI=true that is a failure."""
+"""Skips the tests of the application if something that they need is missing; with CI=true that is a failure."""
 
 import os
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The application, with actions on the session bus by which a test measures and arranges it."""
+"""The application, with additional actions on the session bus by which a test measures it and changes its windows."""
 
 import gc
 import os
@@ -21,7 +21,7 @@ class Frames:
         window.add_tick_callback(self.on_tick)
 
     def on_tick(self, _, __):
-        # Not the time of the frame clock, which after a pause tells when the frame was due.
+        # The time of the frame clock cannot be used: after a pause it is the time at which the frame was due.
         now = GLib.get_monotonic_time()
         self.count, self.longest, self.last = self.count + 1, max(self.longest, now - self.last), now
         return GLib.SOURCE_CONTINUE
@@ -69,25 +69,25 @@ class Observed(Application):
             window.set_default_size(*size)
 
     def sizes(self, _):
-        """How wide the windows are."""
+        """The widths of the windows."""
         widths = [window.get_surface().get_width() for window in self.windows()]
         self.change_action_state("sizes", GLib.Variant("au", widths))
 
     def folded(self, _):
-        """Whether a part of what the editor has is out of sight."""
+        """Whether a part of the editor's content is scrolled out of view."""
         [editor] = [window for window in self.windows() if isinstance(window, Editor)]
         scrolled = editor.name.get_ancestor(Gtk.ScrolledWindow)
         adjustment = scrolled.get_vadjustment()
         self.change_action_state("folded", GLib.Variant("b", adjustment.get_upper() > adjustment.get_page_size()))
 
     def left(self, _):
-        """How many of what comes and goes there are, also of those that nobody sees any more."""
+        """The number of temporary objects that exist, including those that are not visible any more."""
         gc.collect()
         left = [item for item in gc.get_objects() if isinstance(item, (Editor, Adw.MessageDialog, TunnelRow))]
         self.change_action_state("left", GLib.Variant("u", len(left)))
 
     def keyboard(self, _):
-        """Whether keys that are pressed now get where they should, to the window that is above the others."""
+        """Whether the window above all others is active, so that keys that are pressed now go to it."""
         windows = self.windows()
         below = [window.get_transient_for() for window in windows]
         self.change_action_state("keyboard", GLib.Variant("b", any(

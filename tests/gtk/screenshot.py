@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Takes the pictures of the application for the README: screenshot.py DIRECTORY
 
-What is to be seen is so: a gateway, and a client that moves data through the tunnel for a minute.
+What the pictures show is real: there is a gateway, and a client moves data through the tunnel for a minute.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ gtk-xft-rgba=none
 
 
 class Service(socketserver.ThreadingTCPServer):
-    """Is sent how much it is to answer, how much follows, and that."""
+    """Receives two sizes in each request: that of its answer, and that of the data that follows, which it reads."""
 
     daemon_threads = True
 
@@ -74,7 +74,7 @@ class Service(socketserver.ThreadingTCPServer):
 
 
 def work(client, stop):
-    """A load with ups and downs, in steps of a fixed pace."""
+    """Produces a load that varies, in steps at a fixed pace."""
     weather = random.Random(7)
     received, sent, step = 0.0, 0.0, 0
     begin = time.monotonic()
@@ -93,7 +93,8 @@ def work(client, stop):
 
 
 def framed(screen):
-    """The window, cut out as a compositor shows it: with round corners and a shadow, in the middle of its own picture."""
+    """Returns the window as a compositor shows it: with round corners and a shadow, in the middle of its own picture.
+    """
     size = (WIDTH + 2 * MARGIN) * SCALE, (HEIGHT + 2 * MARGIN) * SCALE
     picture = cairo.ImageSurface(cairo.FORMAT_ARGB32, *size)
     context = cairo.Context(picture)
@@ -112,7 +113,7 @@ def framed(screen):
         context.fill()
     outline(0, 0)
     context.clip()
-    # The window manager put it in the middle of the screen.
+    # The window manager has put the window in the middle of the screen.
     left = (screen.get_width() / SCALE - WIDTH) / 2
     top = (screen.get_height() / SCALE - HEIGHT) / 2
     context.scale(1 / SCALE, 1 / SCALE)
@@ -138,7 +139,7 @@ def main(directory):
                 file.write(text)
         desktop.start_application()
         desktop.activate("bare")
-        # The pointer would be in the middle of it.
+        # Otherwise the pointer would be in the middle of the picture.
         Atspi.generate_mouse_event(0, 0, "abs")
         for name in "Staging database", "Phone in the lab":
             desktop.press(name, Atspi.Role.CHECK_BOX)
@@ -156,7 +157,7 @@ def main(directory):
         wait_until(lambda: time.monotonic() > end, "a minute's work", 2 * GENEROUS_S)
         for name, dark in ("gtk.png", False), ("gtk-dark.png", True):
             desktop.activate("dark", GLib.Variant("b", dark))
-            # The change is animated.
+            # The change of the colors is animated.
             end = time.monotonic() + 2
             wait_until(lambda: time.monotonic() > end, "the colors")
             framed(desktop.picture()).write_to_png(os.path.join(directory, name))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The application as its users meet it: on a screen, with a keyboard, a gateway, and with a keyring or without."""
+"""Tests the application as a user would: on a screen, with a keyboard and a gateway, and with or without a keyring.
+"""
 
 import os
 import re
@@ -17,7 +18,7 @@ PORT = 15432
 
 class Life(Case):
     def test_life_of_a_tunnel(self):
-        """Added, started, used, stopped and removed, where there is no keyring."""
+        """Without a keyring, a tunnel is added, started, used, stopped and removed."""
         self.start()
         desktop.wait_for_text("^No Tunnels$")
         desktop.press("Add a Tunnel…")
@@ -47,7 +48,7 @@ class Life(Case):
         desktop.wait_for_text("^Stopped$")
         self.assertTrue(is_refused(port))
 
-        # Once more it is asked for.
+        # The token is asked for again.
         self.switch("<Staging> & more")
         self.answer(TOKEN)
         exchange(self.wait_for_port(), lambda sent: sent == 4 * MIB)
@@ -76,7 +77,7 @@ class Life(Case):
         desktop.enter("Name", "Two")
         desktop.enter("Port (empty for any that is free)", str(PORT))
         desktop.press("Save")
-        # That takes a new start.
+        # The changed tunnel has to be started again.
         self.answer(TOKEN)
         desktop.wait_for_text(f"^Connected · {ADDRESS}:{PORT}$")
         self.assertNotEqual(port, PORT)
@@ -106,7 +107,7 @@ class Life(Case):
 
 class Keyring(Case):
     def test_keyring(self):
-        """A token is kept, found, changed and forgotten."""
+        """A token is kept in the keyring, found, changed and removed."""
         keyring = desktop.start_keyring()
         self.addCleanup(desktop.end, keyring)
         self.start()
@@ -126,7 +127,7 @@ class Keyring(Case):
         self.switch("Kept")
         desktop.wait_for_text("^Stopped$")
 
-        # Without a token in the keyring it is asked for.
+        # The token is asked for if the keyring has none.
         desktop.activate("unfold", GLib.Variant("i", 0))
         desktop.press("Edit…")
         field = desktop.wait_for(Role.TEXT, "Token")
@@ -170,7 +171,7 @@ class Trouble(Case):
         self.end()
 
     def test_long_name(self):
-        """What went wrong is read in spite of it."""
+        """The error is visible although the name is long."""
         with socket.create_server((ADDRESS, PORT)):
             self.start(**{"The database of the department for statistics": f"Port={PORT}"})
             self.switch("The database of the department for statistics")
@@ -229,7 +230,7 @@ class Validation(Case):
     def check(self, field, text, message):
         desktop.enter(field, text)
         desktop.wait_for_text(message)
-        # It is also told to those who cannot see it.
+        # The message is also available to people who cannot see it.
         wait_until(lambda: re.search(message, desktop.wait_for(Role.TEXT, field).get_description()),
                    "the description of the field")
 
@@ -272,7 +273,7 @@ class Validation(Case):
 
 class Keyboard(Case):
     def expect(self, role, name):
-        # GTK tells the role of the button itself since 4.18.
+        # GTK reports the role of the button itself since 4.18.
         roles = [Role.PUSH_BUTTON, Role.TOGGLE_BUTTON] if name == "Main menu" else [role]
         wait_until(lambda: desktop.focused() in [(role, name) for role in roles],
                    f"the focus on the {role.value_nick} “{name}”")
@@ -304,7 +305,7 @@ class Keyboard(Case):
         wait_until(lambda: len(self.read()) == 1, "the removal")
         self.expect(Role.PUSH_BUTTON, "Add a tunnel")
 
-        # From field to field, to one by its mnemonic, and to the first that is wrong.
+        # The keys move the focus from field to field, by a mnemonic, and to the first field that is wrong.
         desktop.type("n", "Control")
         desktop.wait_for(Role.DIALOG, "Add Tunnel")
         desktop.type("x")
@@ -334,7 +335,7 @@ class Look(Case):
         wait_until(are_so, f"windows of the widths {widths}")
 
     def test_narrow(self):
-        """All of it fits on a phone."""
+        """The whole window fits on a phone."""
         self.start(**{"A tunnel with a long name": "Port=5432"})
         desktop.activate("unfold", GLib.Variant("i", 0))
         self.wait_for_widths(640)

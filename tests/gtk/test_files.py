@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What comes with the application: its launcher, desktop file, metainfo, icons and Flatpak manifest."""
+"""Tests the files that come with the application: its launcher, desktop file, metainfo, icons and Flatpak manifest.
+"""
 
 import json
 import os
@@ -36,7 +37,7 @@ class Files(unittest.TestCase):
         return os.path.join(self.prefix, *names)
 
     def test_installed(self):
-        """It starts from where it was installed: the modules, what they load, and the library are found."""
+        """The installed application starts: the modules, the files that they load, and the library are found."""
         self.assertIn("GApplication", run(sys.executable, self.path("bin", "tcp-tunnels"), "--help-gapplication"))
         shared = os.path.join(SOURCE, "tunnels")
         self.assertEqual(sorted(os.listdir(self.path("share", "tcp-tunnels", "tunnels"))),
@@ -46,7 +47,7 @@ class Files(unittest.TestCase):
         run("desktop-file-validate", self.path("share", "applications", ID + ".desktop"))
 
     def test_metainfo(self):
-        # The project has no homepage that could be named; AppStream 1.0 warns of that.
+        # The project has no homepage that could be named, and AppStream 1.0 warns about that.
         done = subprocess.run(["appstreamcli", "validate", "--no-net", "--no-color",
                                self.path("share", "metainfo", ID + ".metainfo.xml")],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

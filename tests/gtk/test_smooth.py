@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The window stays smooth while a gigabyte passes, and does nothing while nobody sees it."""
+"""The window stays smooth while a gigabyte is transferred, and does no work while it is hidden."""
 
 import threading
 import time
@@ -12,17 +12,17 @@ from gi.repository import GLib
 
 
 class Smoothness(Case):
-    # A main loop that waits for the transfer stands still for as long as it lasts, which is at least the first of these,
-    # and one that has a part in it or is swamped by what is told of it falls below the last. One that only gets its turn
-    # late, because there are more programs than processors, does neither: there would be 60 frames in a second.
+    # A main loop that waits for the transfer stops for the whole transfer, which takes at least LEAST_S. A main loop
+    # that handles the data, or too many signals about it, draws fewer than LEAST_FRAMES_PER_S. A main loop that only
+    # runs late, because there are more programs than processors, does neither: the usual rate is 60 frames a second.
     LEAST_S = 5
     LONGEST_GAP_S = 1.5
     LEAST_FRAMES_PER_S = 10
-    # The machine may stand still, once. What is wrong with the application is so each time.
+    # The machine itself may pause once. An error of the application shows in each attempt.
     ATTEMPTS = 3
 
     def transfer(self, port):
-        """A gigabyte both ways, or more. Returns whether the window stayed smooth meanwhile."""
+        """Transfers a gigabyte or more in both directions. Returns whether the window stayed smooth meanwhile."""
         begin = time.monotonic()
         seen = threading.Event()
         self.addCleanup(seen.set)
@@ -31,7 +31,7 @@ class Smoothness(Case):
             port, lambda sent: sent >= 1024 * MIB and time.monotonic() - begin >= self.LEAST_S and seen.is_set())))
         desktop.activate("measure")
         transfer.start()
-        # It is all told while it happens.
+        # The window shows the connection and the rate while the transfer runs.
         desktop.wait_for_text("^1 open$")
         desktop.wait_for_text("^[0-9.]+\N{NO-BREAK SPACE}[MG]B/s$")
         seen.set()
@@ -58,13 +58,13 @@ class Smoothness(Case):
         self.end()
 
     def test_hidden(self):
-        """Nobody counts what nobody sees."""
+        """A hidden window takes no samples."""
         self.start(One="")
         desktop.activate("measure")
         wait_until(lambda: self.samples() > 0, "a sample")
         desktop.activate("hide")
         before = self.samples()
-        # Longer than two samples are apart.
+        # This is longer than the time between two samples.
         GLib.timeout_add(1200, lambda: waited.append(True))
         waited = []
         wait_until(lambda: waited, "the time for a sample")

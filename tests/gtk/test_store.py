@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What needs no screen: the key file, the checks, and the numbers of the graph."""
+"""Tests the parts that need no screen: the key file, the checks of the fields, and the numbers of the graph."""
 
 import os
 import sys
@@ -38,7 +38,7 @@ class KeyFile(unittest.TestCase):
         self.assertEqual(Store(self.path).load(), configs[1:])
 
     def test_by_hand(self):
-        """Somebody wrote it, not quite right, with a remark and a key of another version."""
+        """A file that was written by hand, with mistakes, a comment and a key of another version."""
         self.write("# Mine\n[db]\nGateway=wss://example.com/\nPort=many\nMode=twofold\nColor=blue\n[x]\nPort=70000\n")
         self.assertEqual(self.store.load(), [
             Config(id="db", name="wss://example.com/", gateway="wss://example.com/"),
@@ -95,14 +95,15 @@ class Numbers(unittest.TestCase):
             self.assertEqual(format_rate(rate).replace("\N{NO-BREAK SPACE}", " "), text)
 
     def test_line(self):
-        """Between two points it stays between them: nobody sees a rate that there never was."""
+        """The curve between two points stays between their values, so that it never shows a rate that did not occur.
+        """
         points = [(0, 0), (1, 0), (2, 10), (3, 10), (5, 4), (6, 0), (7, 0)]
         tangents = slopes(points)
         self.assertEqual(len(tangents), len(points))
         for (a, b), (m, n) in zip(zip(points, points[1:]), zip(tangents, tangents[1:])):
             third = (b[0] - a[0]) / 3
             low, high = sorted((a[1], b[1]))
-            # A Bézier curve lies within the hull of its points.
+            # A Bézier curve lies within the convex hull of its points.
             self.assertTrue(low <= a[1] + m * third <= high and low <= b[1] - n * third <= high, (a, b))
 
 

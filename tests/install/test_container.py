@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The Containerfile, without a program that builds images: its steps are run in new systems, each stage in one of its
-own, and then what it makes is run as it says, without privileges and on a file system that cannot be written to.
+"""Tests the Containerfile without a program that builds images: runs its steps in new systems, each stage in one of its
+own, and then runs the result as the Containerfile says, without privileges and on a read-only file system.
 
     test_container.py DIRECTORY
 
-As root. The systems stay in DIRECTORY, and are used again if they are there."""
+This needs root. The systems stay in DIRECTORY, and are used again if they exist."""
 
 import json
 import os
@@ -30,7 +30,7 @@ ROUNDS = 10
 
 
 def read_steps():
-    """Of each stage, as (instruction, text)."""
+    """Returns the steps of each stage, as (instruction, text)."""
     text = (ROOT / "Containerfile").read_text(encoding="utf-8")
     text = re.sub(r"(?m)^#.*\n", "", text).replace("\\\n", " ")
     stages = []
@@ -56,7 +56,7 @@ class Echo(socketserver.ThreadingTCPServer):
 
 
 class Image:
-    """What the steps have made, and how it is to be run."""
+    """The result of the steps, and the settings for running it."""
 
     def __init__(self):
         self.stages = {}
@@ -69,7 +69,7 @@ class Image:
         (_, base), *steps = steps
         release, name = re.fullmatch(r"debian:(\w+)-slim(?: AS (\w+))?", base).groups()
         directory = DIRECTORY / f"stage-{number}"
-        # What a former run has left is no part of a new image.
+        # The files of a previous run are not part of a new image.
         script = "set -ex; rm -rf /source /build /image /etc/tcp-tunnel; sed -i /^tcp-tunnel:/d /etc/passwd /etc/group\n"
         copies = []
         for instruction, text in steps:
@@ -100,7 +100,7 @@ class Image:
             assert instruction == "EXPOSE", instruction
 
     def start(self, *command, **how):
-        """As `podman run --read-only --cap-drop=all` does."""
+        """Runs a command as `podman run --read-only --cap-drop=all` does."""
         uid, gid = self.user
         inside = shlex.join(["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--bounding-set=-all", "--no-new-privs",
                              "env", "-i", "PATH=/usr/bin:/bin", *command])
@@ -118,7 +118,7 @@ class Container(unittest.TestCase):
         cls.addClassCleanup(cls.echo.shutdown)
 
     def test_is_small(self):
-        """What only the build needs is not there."""
+        """The image does not contain what only the build needs."""
         self.assertFalse(list(self.image.directory.glob("usr/bin/*gcc*")))
         self.assertTrue((self.image.directory / "usr/share/doc/tcp-tunnel/copyright").exists())
 
@@ -128,7 +128,7 @@ class Container(unittest.TestCase):
         self.assertEqual((out, err.count("Read-only file system")), ("65532\n", 3), err)
 
     def test_gateway(self):
-        """With its own arguments, and the files that are mounted into it."""
+        """The gateway runs with the arguments of the image, and with the files that are mounted into it."""
         etc = self.image.directory / "etc/tcp-tunnel"
         (etc / "gateway.conf").write_text(f"[gateway]\ntarget=127.0.0.1:{self.echo.server_address[1]}\ntoken-file=tokens\n")
         (etc / "tokens").write_text(f"alice:{TOKEN}\n")

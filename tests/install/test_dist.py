@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What `meson dist` packs: what is in the repository, all it takes to build, nothing else."""
+"""Tests what `meson dist` packs: the files of the repository, which are enough for a build, and nothing else."""
 
 import os
 import tarfile
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from support import BARE, MESON, SOURCE, run
 
-# Git refuses the checkout of somebody else, as it is found in containers.
+# Git refuses a checkout that belongs to another user, which is the case in containers.
 os.environ.update(GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0="safe.directory", GIT_CONFIG_VALUE_0="*")
 
 FOR_DEVELOPERS = (".ci/", ".github/", ".gitlab-ci.yml", ".gitattributes", ".gitignore")
@@ -29,7 +29,7 @@ class Dist(unittest.TestCase):
             root = tarball.name[: -len(".tar.gz")]
             committed = set(run("git", "ls-tree", "-r", "-z", "--name-only", "HEAD", cwd=SOURCE).split("\0")) - {""}
             self.assertEqual(names, {f"{root}/{name}" for name in committed if not name.startswith(FOR_DEVELOPERS)})
-            # Meson looks for every file that it is told of.
+            # Meson fails if a file that the build definition names is missing.
             run(MESON, "setup", Path(place) / "again", Path(place) / root)
 
 

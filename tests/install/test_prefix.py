@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Installs the library in a prefix, removes what it was built in, and uses it from there alone,
-in each language: with the headers, pkg-config, the typelib, the overrides and the VAPI."""
+"""Installs the library in a prefix, removes the build directory, and uses only the prefix in each language: the
+headers, pkg-config, the typelib, the overrides and the VAPI."""
 
 import os
 import re
@@ -72,7 +72,7 @@ def setUpModule():
     run(MESON, "install", "-C", build)
     shutil.rmtree(build)
 
-    # Nothing of the caller's environment leads to what is in the sources or a build directory.
+    # The environment of the caller must not lead to files of the sources or of a build directory.
     work.mkdir()
     env = {
         "HOME": os.environ.get("HOME", "/"),
@@ -96,7 +96,7 @@ def overrides():
 
 
 def use(*command):
-    """Runs a command as somebody does who knows only the prefix."""
+    """Runs a command that can find only the prefix."""
     return run(*command, env=env, cwd=work)
 
 
@@ -110,7 +110,7 @@ def example(path):
 
 class Installed(unittest.TestCase):
     def start(self, *command):
-        """A process that listens, and where it does."""
+        """Starts a process that listens, and returns it and its address."""
         process = subprocess.Popen([str(argument) for argument in command], env=env, cwd=work,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self.addCleanup(process.communicate)
@@ -121,7 +121,8 @@ class Installed(unittest.TestCase):
         return process, match[1]
 
     def check_mapped(self, process, *names):
-        """That these are what the process has of ours in its memory, from the prefix."""
+        """Checks that the process has exactly these of our libraries in its memory, and loaded them from the prefix.
+        """
         lines = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
         mapped = {line.split(maxsplit=5)[5] for line in lines if "/" in line}
         self.assertEqual({path for path in mapped if "tcptunnel" in Path(path).name.lower()},
@@ -129,7 +130,7 @@ class Installed(unittest.TestCase):
         self.assertFalse({path for path in mapped if path.startswith(f"{SOURCE}/")})
 
     def check(self, *command, typelib=False):
-        """Runs an example: a round trip through a gateway, and an interrupt."""
+        """Runs an example: data goes through a gateway and back, and then the example is interrupted."""
         echo = Echo()
         self.addCleanup(echo.server_close)
         self.addCleanup(echo.shutdown)
@@ -210,7 +211,7 @@ class Installed(unittest.TestCase):
         self.assertIn("Open the tunnels", run("tcp-tunnel", "up", "--help", env=env))
 
     def test_exports(self):
-        """What the library exports is declared, also for C++, and there."""
+        """Each symbol that the library exports is declared, also in C++, and can be linked to."""
         symbols = (SOURCE / "tests/exports/libtcptunnel-1.symbols").read_text().split()
         source = work / "exports.cc"
         source.write_text("#include <tcptunnel/tcptunnel.h>\n"

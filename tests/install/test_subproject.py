@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The library as a subproject, linked statically or not."""
+"""Builds a program with the library as a subproject, linked statically or dynamically."""
 
 import shutil
 import tempfile
@@ -19,7 +19,7 @@ class Subproject(unittest.TestCase):
         (self.consumer / "subprojects/libtcptunnel").symlink_to(SOURCE)
 
     def build(self, kind):
-        """The libraries that the consumer needs, once it was seen to work."""
+        """Builds and runs the consumer, and returns the libraries that it needs."""
         build = self.consumer / kind
         run(MESON, "setup", build, self.consumer, f"-Ddefault_library={kind}", "--force-fallback-for=libtcptunnel-1",
             "-Dlibtcptunnel:introspection=disabled", "-Dlibtcptunnel:tools=false", "-Doptimization=0")

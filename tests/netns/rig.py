@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Two machines, as network namespaces without a name, joined by a path of a given speed,
-delay and loss; and what runs on them. All of it goes with the processes, however they
-end, so that nothing is ever left behind. No packet leaves these namespaces."""
+"""Two machines, which are network namespaces without a name, connected by a path with a given speed, delay and loss;
+and the programs that run on them. Everything disappears with the processes, however they end, so that nothing is ever
+left behind. No packet leaves these namespaces."""
 
 import contextlib
 import ctypes
@@ -28,7 +28,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def become_root():
-    """Without root, a user namespace of our own does, where there may be one."""
+    """Enters a user namespace if the caller is not root and user namespaces are allowed."""
     command = ['unshare', '--user', '--map-root-user', '--net']
     if os.geteuid() != 0 and shutil.which(command[0]) and \
             subprocess.run([*command, 'true'], stderr=subprocess.DEVNULL).returncode == 0:
@@ -36,7 +36,7 @@ def become_root():
 
 
 def skip(reason):
-    """Where everything has to be tested, what is missing is a failure."""
+    """In CI everything has to be tested, so that a missing program is a failure."""
     if os.environ.get('CI') == 'true':
         raise AssertionError(reason)
     raise unittest.SkipTest(reason)
@@ -48,7 +48,7 @@ def enter(namespace):
 
 
 class Machine:
-    """One of the two."""
+    """One of the two machines."""
 
     def __init__(self, namespace, address):
         self.namespace = namespace
@@ -69,16 +69,16 @@ class Machine:
         return self.run('ip', *args)
 
     def write(self, name, value):
-        """Sets what /proc/sys/net/ipv4 has of this name, which is each namespace's own."""
+        """Sets a value in /proc/sys/net/ipv4, which each network namespace has for itself."""
         self.run('sh', '-c', f'echo {value} >/proc/sys/net/ipv4/{name}')
 
     def use_congestion_control(self, name):
-        """Of all connections that begin from now on to the other one."""
+        """Applies to all later connections from this machine to the other one."""
         self.ip('route', 'replace', '10.77.0.0/24', 'dev', 'path0', 'src', self.address, 'congctl', name)
 
     @contextlib.contextmanager
     def here(self):
-        """What this thread opens meanwhile, it opens on this machine."""
+        """This thread opens its sockets on this machine within the block."""
         home = os.open('/proc/thread-self/ns/net', os.O_RDONLY)
         there = os.open(self.namespace, os.O_RDONLY)
         try:
@@ -124,7 +124,7 @@ class Path:
         return self
 
     def __exit__(self, *exception):
-        # Packets that the kernel dropped on their way into the path would be its own loss.
+        # Packets that the kernel dropped before they entered the path would be additional loss.
         dropped = [json.loads(machine.ip('-json', '-stats', 'link', 'show', 'path0'))[0]['stats64']['tx']['dropped']
                    for machine in (self.near, self.far)]
         self.process.communicate()
@@ -133,7 +133,7 @@ class Path:
 
 
 class Command:
-    """tcp-tunnel on one of the machines."""
+    """A tcp-tunnel command on one of the machines."""
 
     def __init__(self, machine, *args):
         environment = dict(os.environ, TCP_TUNNEL_TOKEN=TOKEN, GIO_USE_PROXY_RESOLVER='dummy', LC_ALL='C.UTF-8')
@@ -196,8 +196,8 @@ def tunnel(path, to, *args):
 
 
 class Service:
-    """A TCP server on the far machine. The first byte says what it does with the rest:
-    S counts it, B sends for ever, E sends it back."""
+    """A TCP server on the far machine. The first byte of a connection chooses what it does with the rest: S counts
+    the bytes, B sends without end, and E sends them back."""
 
     def __init__(self, path):
         with path.far.here():
@@ -242,7 +242,7 @@ class Service:
 
 
 class Meter:
-    """How much has arrived when."""
+    """Records how many bytes have arrived at which time."""
 
     def __init__(self):
         self.readings = [(time.monotonic(), 0)]
@@ -258,14 +258,14 @@ class Meter:
             self.readings.append((now, total))
 
     def wait(self, total):
-        """Waits until as much has arrived."""
+        """Waits until this many bytes have arrived."""
         deadline = time.monotonic() + DEADLINE
         while self.readings[-1][1] < total and time.monotonic() < deadline:
             time.sleep(0.01)
         return self.readings[-1][1] >= total
 
     def at(self, when):
-        """How many bytes there were then."""
+        """Returns how many bytes had arrived at this time."""
         before = (self.readings[0][0], 0)
         for reading in self.readings:
             if reading[0] >= when:
@@ -275,7 +275,7 @@ class Meter:
         return before[1]
 
     def rate(self, begin, end):
-        """Mbit/s between two times."""
+        """Returns the rate between two times, in Mbit/s."""
         return (self.at(end) - self.at(begin)) * 8e-6 / (end - begin)
 
 
@@ -300,7 +300,7 @@ def end(connection):
 
 
 def start(function, *args):
-    """Runs it beside, until what it uses is closed."""
+    """Runs the function in a thread, until the sockets that it uses are closed."""
     def body():
         try:
             function(*args)
@@ -313,7 +313,7 @@ def start(function, *args):
 
 
 def measure(service, connect, upload, begin, end_):
-    """How fast one stream gets, in Mbit/s between two times after it was opened."""
+    """Returns the rate of one stream, in Mbit/s between two times after it was opened."""
     connection = connect()
     opened = time.monotonic()
     connection.sendall(b'S' if upload else b'B')
@@ -330,7 +330,7 @@ def measure(service, connect, upload, begin, end_):
 
 
 def main():
-    """A program all of whose tests were skipped was skipped itself."""
+    """If all tests of a program were skipped, then the program reports that it was skipped itself."""
     become_root()
     result = unittest.main(exit=False, verbosity=2).result
     if result.wasSuccessful() and result.testsRun > 0 and len(result.skipped) == result.testsRun:

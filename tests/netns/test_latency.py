@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A small exchange beside a stream that takes all it can get, in the same tunnel."""
+"""Measures a small exchange beside a stream that takes the whole bandwidth, in the same tunnel."""
 
 import statistics
 import threading
@@ -12,7 +12,7 @@ from rig import Meter, Path, Service, end, gateway, start, tunnel
 BOUND_MS = 60
 ROUNDS = 3
 MOST_ROUNDS = 12
-# What is made to wait here for longer, because others keep the processors busy, says nothing.
+# A measurement during which this process itself had to wait longer than this for a processor is not used.
 LATE_MS = 5
 SECONDS = 4
 CONNECTIONS = 4
@@ -45,7 +45,8 @@ def percentile_99(connections):
 
 class Latency(unittest.TestCase):
     def beside(self, upload):
-        # The line has a buffer of one round trip, as routers should: what is in that nobody overtakes.
+        # The buffer of the line holds the data of one round trip, as the buffers of routers should: data in it cannot
+        # be overtaken.
         with Path(delay=10, buffer=2560) as path:
             for machine in path.near, path.far:
                 machine.use_congestion_control('cubic')

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Names to listen on, on a machine with IPv6 and without: the port is the same at every address
-that the name has and the machine too."""
+"""Listens on host names, on a machine with and without IPv6: the port is the same at every address that belongs to
+both the name and the machine."""
 
 import os
 import re
@@ -19,7 +19,7 @@ NO_IPV6 = '/proc/sys/net/ipv6/conf/all/disable_ipv6'
 
 
 def enter():
-    """A network namespace of its own, and one for mounts: see the hosts file below."""
+    """Enters a network namespace of its own, and a mount namespace for /etc/hosts, which is replaced below."""
     if INSIDE in os.environ:
         return
     command = ['unshare', '--net', '--mount']
@@ -44,7 +44,7 @@ def accepts(address, port):
 
 
 class Process:
-    """A tunnel or a gateway. A singleton tunnel needs no gateway to listen."""
+    """A tunnel or a gateway. A singleton tunnel needs no gateway for listening."""
 
     def __init__(self, listen, command='connect'):
         arguments = ['connect', 'ws://127.0.0.1:1/'] if command == 'connect' else ['gateway', '--target=127.0.0.1:1']
@@ -134,7 +134,7 @@ class Listen(unittest.TestCase):
             self.assertTrue(accepts('127.0.0.9', 7001))
 
     def test_any_port_that_is_free_at_both(self):
-        """All but one of the ports that there are is taken at one address, others at the other."""
+        """All possible ports but one are in use, some at one address and the others at the other."""
         with open(PORTS, encoding='ascii') as file:
             self.addCleanup(write, PORTS, file.read())
         write(PORTS, '40000 40019')

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The tunnel's machine gets another address while connections are open. Nobody tells
-either end: packets for the old address vanish. The keep-alive would notice after
-30 to 40 seconds at the earliest."""
+"""The tunnel's machine gets another address while connections are open. Neither end is notified: packets for the old
+address are lost. The keep-alive would detect this after 30 to 40 seconds at the earliest."""
 
 import os
 import time
@@ -10,13 +9,13 @@ import unittest
 import rig
 from rig import Path, Service, gateway, start, tunnel
 
-# The probe takes 2 seconds, and a new WebSocket some round trips. Less than the
-# keep-alive's timeout of 10 seconds, even on a machine that is busy.
+# The probe takes 2 seconds, and a new WebSocket some round trips. This is less than the keep-alive's timeout of 10
+# seconds, even on a busy machine.
 AT_ONCE = 8
 
 
 def move(machine, old, new):
-    """As when one network is left and another is joined."""
+    """Changes the address, as when a machine leaves one network and joins another."""
     machine.ip('addr', 'del', f'{old}/24', 'dev', 'path0')
     machine.ip('addr', 'add', f'{new}/24', 'dev', 'path0')
 
@@ -35,7 +34,7 @@ def exchange(connection, data):
 
 class Roaming(unittest.TestCase):
     def connect(self, *args, **path):
-        """An echo at the far end of a tunnel."""
+        """Starts a tunnel to an echo service, and returns a connection through it."""
         self.path = self.enterContext(Path(**path))
         self.service = self.enterContext(Service(self.path))
         self.gateway = self.enterContext(gateway(self.path, self.service))
@@ -51,7 +50,7 @@ class Roaming(unittest.TestCase):
         return connection
 
     def enterContext(self, context):
-        # unittest has it since Python 3.11.
+        # unittest has this method since Python 3.11.
         value = context.__enter__()
         self.addCleanup(context.__exit__, None, None, None)
         return value
@@ -74,7 +73,7 @@ class Roaming(unittest.TestCase):
         self.idle('--mode=multiplexed')
 
     def busy(self, *args):
-        """All that goes out comes back, through three moves; and it does not stop for long."""
+        """All data comes back, through three changes of the address, and it never stops for long."""
         connection = self.connect(*args, delay=20, megabits=100)
         data = os.urandom(1 << 20) * 48
         back = bytearray()
@@ -101,7 +100,7 @@ class Roaming(unittest.TestCase):
         self.busy('--mode=multiplexed')
 
     def test_waiting(self):
-        """One that waits for its next attempt does not, when there is a network."""
+        """A tunnel that waits for its next attempt makes it at once when a network appears."""
         connection = self.connect('--reconnect-delay=60s', '--max-reconnect-delay=60s', delay=20)
         self.path.near.ip('addr', 'del', '10.77.0.1/24', 'dev', 'path0')
         self.tunnel.expect(r'the WebSocket is dead.*follows in 0 ms')
@@ -112,8 +111,8 @@ class Roaming(unittest.TestCase):
         self.assertLess(time.monotonic() - back, AT_ONCE)
 
     def test_raw(self):
-        """Without resumption a false alarm may lose data, so that it takes longer to be
-        sure: the keep-alive's timeout, 10 seconds, but not its interval."""
+        """Without resumption a false alarm may lose data. The tunnel therefore waits longer until it is sure: for the
+        keep-alive's timeout of 10 seconds, but not for its interval."""
         connection = self.connect('--resumption=off', delay=20)
         self.tunnel.expect('connected to')
         move(self.path.near, '10.77.0.1', '10.77.0.3')
@@ -124,8 +123,8 @@ class Roaming(unittest.TestCase):
         self.assertLess(time.monotonic() - moved, 10 + AT_ONCE)
 
     def test_false_alarm(self):
-        """The network changes, but not the way to the gateway, which is so slow that
-        no answer can be there within 10 seconds: all that comes back is TCP's own."""
+        """The network changes, but not the route to the gateway, which is so slow that no answer can arrive within 10
+        seconds: only the acknowledgements of TCP come back."""
         self.connect('--resumption=off', delay=100, megabits=0.1, buffer=64).close()
         self.tunnel.expect('connected to')
         self.tunnel.expect('connection 1 was closed')

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""How much of what plain TCP reaches on a long path one stream through the tunnel does:
-in turns, in the same minute, with the same socket buffers and congestion control."""
+"""Compares the speed of one stream through the tunnel with that of plain TCP on a long path. Both run alternately
+within the same minute, with the same socket buffers and congestion control."""
 
 import statistics
 import time
@@ -51,13 +51,13 @@ class Speed(unittest.TestCase):
         self.both_ways('1 Gbit/s, 100 ms', 'cubic', 3, 6)
 
     def test_loss(self):
-        """BBR fills the path in spite of the loss. It does so from the beginning if
-        buffers need not grow first, and takes half a minute, or not, if they do."""
+        """BBR uses the whole path in spite of the loss. It does so from the beginning if the buffers are large from
+        the start; if they have to grow, then it may take half a minute or never happen."""
         self.both_ways('1 Gbit/s, 100 ms, 1 % loss', 'bbr', 4, 8, buffers=1 << 20, loss=1)
 
     def test_loss_cubic(self):
-        """CUBIC gets next to nothing through then, and by chance: many connections at a
-        time, which are too slow to meet, tell more than one."""
+        """CUBIC transfers very little here, and the amount depends on chance. Many connections at the same time,
+        which are too slow to affect each other, give a better mean than one."""
         count = 12
         with Path(delay=50, loss=1) as path:
             for machine in path.near, path.far:

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The network between a tunnel and its gateway, which can fail in several ways while both ends
-keep running."""
+"""The network between a tunnel and its gateway. It can fail in several ways while both ends continue to run."""
 
 import re
 import socket
 import struct
 import threading
 
-# An address that no other program of this machine takes a port of meanwhile.
+# Only this program uses ports of this address.
 HOST = '127.66.0.1'
 
 
 class Pair:
-    """A connection of the tunnel and the one to the gateway that it is passed on to."""
+    """A connection from the tunnel, and the one to the gateway to which its data is passed on."""
 
     def __init__(self, path, near, far):
         self.path = path
@@ -29,7 +28,7 @@ class Pair:
         try:
             while data := source.recv(1 << 18):
                 if self.silent:
-                    # Lost on its way.
+                    # The data is lost on its way.
                     self.gone.wait()
                     return
                 self.path.count(len(data))
@@ -47,7 +46,7 @@ class Pair:
             try:
                 if abruptly:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
-                # Also wakes the threads that read from it.
+                # This also wakes the threads that read from the socket.
                 end.shutdown(socket.SHUT_RD if abruptly else socket.SHUT_RDWR)
                 end.close()
             except OSError:
@@ -98,14 +97,14 @@ class NetworkPath:
             self.cut()
 
     def cut(self):
-        """Ends what is open, every other time with a reset; new connections are welcome."""
+        """Ends all open connections, every other time with a reset. New connections are accepted."""
         with self.lock:
             self.cuts += 1
             for pair in list(self.pairs):
                 pair.end(abruptly=self.cuts % 2 == 0)
 
     def refuse(self):
-        """Resets what is open and refuses what comes, as a machine does whose service is away."""
+        """Resets all open connections and refuses new ones, like a machine on which the service does not run."""
         with self.lock:
             self.listener.shutdown(socket.SHUT_RDWR)
             self.listener.close()
@@ -113,14 +112,14 @@ class NetworkPath:
                 pair.end(abruptly=True)
 
     def silence(self):
-        """Swallows what is sent and answers nothing, as a network does that has lost its route."""
+        """Discards all data and answers nothing, like a network that has lost its route."""
         with self.lock:
             self.is_silent = True
             for pair in self.pairs:
                 pair.silent = True
 
     def restore(self):
-        """Lets new connections through. What fell silent stays dead."""
+        """Accepts new connections. The silent connections remain unusable."""
         with self.lock:
             for pair in list(self.pairs):
                 pair.end(abruptly=True)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""ssh and psql while the path between tunnel and gateway is away or is cut again and again.
-
-sshd and PostgreSQL are real, where they are installed, and are instances of the test's own. The
-time that an outage takes is what is tested, so these tests take minutes."""
+"""Runs ssh and psql while the path between tunnel and gateway is down or is cut repeatedly. sshd and PostgreSQL are
+real, if they are installed, and the test starts its own instances of them. The duration of the outages is what is
+tested, so these tests take minutes."""
 
 import contextlib
 import getpass
@@ -43,7 +42,7 @@ def report(text):
 
 
 class Postgres:
-    """A server of our own, on loopback. It refuses to run as root."""
+    """Runs a PostgreSQL server of the test on loopback. The server refuses to run as root."""
 
     def __init__(self, directory):
         self.directory = directory / 'postgres'
@@ -81,7 +80,7 @@ class Postgres:
 
 
 class Dialogue:
-    """A program that answers a line with a line."""
+    """A program that answers each line with a line."""
 
     def __init__(self, name, *command):
         self.name = name
@@ -118,7 +117,7 @@ class Dialogue:
         return self.hear()
 
     def leave(self, text):
-        """Says goodbye and gives what else was printed, and the status."""
+        """Ends the program with this text, and returns the rest of its output and its status."""
         self.say(text)
         rest = []
         while (line := self.lines.get(timeout=DEADLINE)) is not None:
@@ -134,7 +133,7 @@ class Dialogue:
 
 
 class Shell(Dialogue):
-    """A shell behind ssh; what it remembers shows that it is the same one later."""
+    """A shell behind ssh. A variable shows later that it is still the same shell."""
 
     def __init__(self, name, *ssh):
         super().__init__(name, *ssh, 'exec /bin/sh')
@@ -153,7 +152,7 @@ class Shell(Dialogue):
 
 
 class Psql(Dialogue):
-    """A database session; its temporary table shows that it is the same one later."""
+    """A database session. A temporary table shows later that it is still the same session."""
 
     def __init__(self, name, *psql):
         super().__init__(name, *psql, '-qAtX')
@@ -171,7 +170,7 @@ class Psql(Dialogue):
 
 
 class Bulk:
-    """Noise that goes to a program and comes back."""
+    """Random data that goes through a program and comes back."""
 
     SIZE = 64 * MIB
 
@@ -239,7 +238,7 @@ class Rig(unittest.TestCase):
             self.postgres_url = self.serve(self.postgres)
 
     def serve(self, service):
-        """A gateway, and the path to it."""
+        """Starts a gateway and a path to it."""
         command, url = gateway(service, *self.gateway_options)
         self.addCleanup(command.__exit__)
         self.gateways.append(command)
@@ -249,7 +248,7 @@ class Rig(unittest.TestCase):
         return path.url
 
     def connect(self, url, *options):
-        """A tunnel that reports its events, and its port."""
+        """Starts a tunnel that reports its events, and returns it and its port."""
         tunnel = Command('connect', url, '--mode', 'multiplexed', '--token-file', str(self.directory / 'token'), '--json',
                          *options)
         self.addCleanup(tunnel.__exit__)
@@ -265,7 +264,7 @@ class Rig(unittest.TestCase):
         return ['psql', f'host=127.0.0.1 port={port} user=tester dbname=postgres sslmode=disable gssencmode=disable']
 
     def ssh(self, *route):
-        """The command for ssh on this route: options for where it connects."""
+        """Returns the command for ssh on this route, which is given as the options for its connection."""
         (self.directory / 'known_hosts').write_text('behind ' + (self.directory / 'host.pub').read_text())
         options = {
             'User': getpass.getuser(), 'HostKeyAlias': 'behind', 'UserKnownHostsFile': self.directory / 'known_hosts',
@@ -288,7 +287,7 @@ class Rig(unittest.TestCase):
         return program
 
     def start_tunnels(self):
-        """A tunnel each, and the commands of the clients by their name."""
+        """Starts the tunnels, and sets the commands of the clients by their name."""
         self.tunnels = []
         self.shells, self.psqls = {}, {}
         if HAS_SSH:
@@ -307,7 +306,7 @@ class Rig(unittest.TestCase):
         ]
 
     def check_tunnels(self):
-        """They are up, and nothing that they carried was lost."""
+        """Checks that the tunnels are up and that none of their connections was lost."""
         for tunnel in self.tunnels:
             self.assertIsNone(tunnel.process.poll(), tunnel.output)
             for event in self.events(tunnel, 'connection-closed'):
@@ -316,7 +315,7 @@ class Rig(unittest.TestCase):
 
 
 class Outage(Rig):
-    """All that is open before the path goes away is whole when it is back."""
+    """Everything that is open before the path goes down works when the path is back."""
 
     def check_outage(self, *parts):
         self.start_tunnels()
@@ -338,7 +337,7 @@ class Outage(Rig):
                     self.assertLess(len(bulk.back), Bulk.SIZE, 'the outage came too late')
                 for program in asking:
                     program.start_slow_answer(0)
-            # It is the time that is tested.
+            # The duration of the outage is what is tested.
             time.sleep(seconds)
         attempts = [path.attempts - before for path, before in zip(self.paths, attempts)]
         for path in self.paths:
@@ -361,13 +360,13 @@ class Outage(Rig):
 
 class Refused(Outage):
     def test_90_seconds(self):
-        """The path resets what is open and refuses new connections."""
+        """The path resets open connections and refuses new ones."""
         self.check_outage((NetworkPath.refuse, 90))
 
 
 class Silent(Outage):
     def test_90_seconds(self):
-        """The path swallows everything."""
+        """The path discards everything."""
         self.check_outage((NetworkPath.silence, 90))
 
 
@@ -375,15 +374,15 @@ class Long(Outage):
     gateway_options = ('--session-timeout', '15min')
 
     def test_10_minutes(self):
-        """Silent for the first half, then refusing."""
+        """The path is silent for the first half, and refuses connections in the second half."""
         self.check_outage((NetworkPath.silence, 300), (NetworkPath.refuse, 300))
 
 
 class Cuts(Rig):
-    """The path is never away, but its connections end again and again."""
+    """The path is never down, but its connections are cut repeatedly."""
 
     def test_idle(self):
-        """Every 2 s, with nothing that goes through."""
+        """The path is cut every 2 s, while no data is transferred."""
         self.start_tunnels()
         programs = self.start_dialogues('idle')
         attempts = [path.attempts for path in self.paths]
@@ -391,7 +390,7 @@ class Cuts(Rig):
         for _ in range(times):
             for path in self.paths:
                 path.cut()
-            # It is the pace that is tested.
+            # The pace of the cuts is what is tested.
             time.sleep(2)
         for path, before in zip(self.paths, attempts):
             self.assertGreaterEqual(path.attempts - before, times)
@@ -402,7 +401,7 @@ class Cuts(Rig):
         report(f'cut {times} times in {2 * times} s while idle')
 
     def test_keystroke(self):
-        """What is typed right after a cut is echoed."""
+        """A key that is typed right after a cut is echoed."""
         if not HAS_SSH:
             self.skipTest('there is no OpenSSH')
         self.start_tunnels()
@@ -426,19 +425,19 @@ class Cuts(Rig):
             seen += os.read(terminal, 65536)
 
     def type(self, terminal, cut):
-        """How long it takes, in milliseconds, until the terminal and then cat have echoed."""
+        """Returns the time in milliseconds until a key is echoed by the terminal and then by cat."""
         cut()
         began = time.monotonic()
         os.write(terminal, b'x')
         self.read_until(terminal, b'x')
         took = time.monotonic() - began
-        # That of cat.
+        # The echo of cat.
         os.write(terminal, b'\n')
         self.read_until(terminal, b'\n')
         return took * 1000
 
     def test_copy(self):
-        """200 MB out of a table and into another."""
+        """200 MB are copied out of a table and into another one."""
         if not HAS_POSTGRES:
             self.skipTest('there is no PostgreSQL')
         self.start_tunnels()
@@ -485,12 +484,12 @@ class Cuts(Rig):
                f'{path.cuts - cuts} cuts {cut_back:.1f} s; delays of {statistics.median(delays):.0f} ms, {max(delays)} ms at most')
         self.assertGreater(cuts, 20)
         self.assertGreater(path.cuts - cuts, 20)
-        # Each attempt made progress, so that the delay never grew.
+        # Each attempt transferred data, so that the delay never grew.
         self.assertLess(statistics.median(delays), 500)
         self.assertLessEqual(max(delays), 1000)
 
     def test_gateway_is_away_at_the_start(self):
-        """ssh shows why nothing happens, once, and goes on when the gateway is there."""
+        """ssh prints once why it waits, and continues when the gateway is up."""
         if not HAS_SSH:
             self.skipTest('there is no OpenSSH')
         path = self.paths[0]
@@ -513,7 +512,7 @@ class Cuts(Rig):
 
 
 class Quiet(Rig):
-    """Programs that end their connections as programs do are nothing to warn of."""
+    """Connections that are ended normally by their programs cause no warning."""
 
     @unittest.skipUnless(HAS_POSTGRES and shutil.which('pgbench'), 'there is no PostgreSQL')
     def check(self, *options):

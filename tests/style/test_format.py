@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Whether the C code follows .clang-format, as far as that can express its style.
+"""Checks that the C code follows .clang-format, as far as that file can express its style.
 
-Not compared are the columns in which parameters and declarations are aligned, and the lines that continue a
-statement: clang-format knows neither the alignment of GLib's headers nor one parameter a line.
+The columns in which parameters and declarations are aligned are not compared, and neither are the lines that continue
+a statement: clang-format supports neither the alignment of GLib's headers nor one parameter per line.
 """
 
 import difflib
@@ -20,14 +20,14 @@ CLANG_FORMAT = sys.argv.pop(1)
 
 
 def words(text):
-    """The code without line breaks and alignment. Messages are marked as in GLib, with _("…"), and clang-format 14 takes
-    `f[i] (x)` for a cast."""
+    """Returns the words of the code, without line breaks and alignment. Messages are written as in GLib, _("…"), and
+    clang-format 14 takes `f[i] (x)` for a cast."""
     text = re.sub(r"\\\n", "\n", text).replace("](", "] (")
     return re.sub(r"\b(N?_) \(", r"\1(", text).split()
 
 
 def statements(text):
-    """Number, indentation and text of the lines that begin something."""
+    """Yields number, indentation and text of each line that begins a statement."""
     before = ";"
     for number, line in enumerate(text.splitlines(), 1):
         code = line.strip()

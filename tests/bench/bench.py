@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Measures our tunnel beside other ways to do its work, in one run."""
+"""Measures our tunnel and other programs for the same purpose, in one run."""
 
 import argparse
 import json
@@ -23,11 +23,11 @@ CELLS = THROUGHPUT | MANY | {"ping": ("ping",)} | BESIDE_BULK | {"connect": ("co
 SECTIONS = ("idle", "sessions", "threads", "floods", "stall")
 FLOODS = ("open-reset", "open-close", "single-bytes")
 
-# The comparison with others of their kind: both ends, and nothing of limrun.
+# The comparison with similar programs: both ends, and nothing of limrun.
 PAIRS = ("relays", "gateway", "resumable", "wstunnel")
 PAIR_CELLS = [cell for cell in CELLS if cell != "both"] + ["idle", "sessions", "threads", "floods"]
 
-# The flood, and the peer of a tunnel without a gateway, speak ws:// only.
+# The flood, and the peer of a tunnel without a gateway, only support ws://.
 WITHOUT_TLS_SUBJECTS = ("singleton", "multiplexed", "limrun", "chisel", "websocat")
 WITHOUT_TLS_CELLS = {"floods"}
 
@@ -60,7 +60,7 @@ class Run:
         return [high - base for high, base in zip(self.highest, self.base)]
 
     def poll(self):
-        """Takes a look; true while there is more to wait for."""
+        """Checks memory and time; returns True while the process runs."""
         running = self.popen.poll() is None
         rss = [process.memory("VmRSS") for process in self.subject.processes]
         self.highest = [max(pair) for pair in zip(self.highest, rss)]
@@ -74,7 +74,7 @@ class Run:
         return False
 
     def finish(self):
-        """What was measured, a dictionary for each load."""
+        """Returns the results, one dictionary for each load."""
         out, err = self.popen.communicate()
         if self.capped_after is not None:
             return [{"growth": self.growth(), "capped_after": self.capped_after}]
@@ -116,7 +116,7 @@ class Bench:
             return False
 
     def measure(self, subject, what, loads, into):
-        """Appends what was measured to `into`."""
+        """Appends the results to `into`."""
         try:
             into += Run(self.tools, subject, loads, self.args.seconds, MEMORY_CAP).wait()
         except BenchError as error:
@@ -124,8 +124,8 @@ class Bench:
         subject.settle()
 
     def rounds(self, subjects, what):
-        """A round goes through all subjects before the next round, there and back again, so that what is compared
-        was measured within the same minute."""
+        """Yields all subjects in each round, in alternating order, so that compared results were measured within the
+        same minute."""
         for turn in range(self.args.rounds):
             for subject in subjects if turn % 2 == 0 else subjects[::-1]:
                 self.say(f"{what} {turn + 1}/{self.args.rounds}: {subject.title}")
@@ -157,7 +157,7 @@ class Bench:
         entry["peak"].append(sum(process.memory("VmHWM") for process in subject.processes))
 
     def measure_idle(self):
-        """With none, then some, then many idle connections through the same processes."""
+        """With no, some and many idle connections through the same processes."""
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
         for subject in self.rounds([crowd for crowd in make_crowds() if self.is_wanted(crowd)], "idle connections"):
             populations = sorted({0} | {min(n, limit // subject.descriptors) for n in self.args.idle})
@@ -169,7 +169,7 @@ class Bench:
             subject.stop()
 
     def measure_sessions(self):
-        """The same with idle sessions of the gateway, each of a tunnel that has nothing to do."""
+        """The same with idle sessions of the gateway, each of a separate tunnel without connections."""
         concerned = [subject for subject in make_crowds() if self.is_wanted(subject) and subject.key != "wstunnel"]
         for subject in self.rounds(concerned, "idle sessions"):
             entry = self.entry("sessions", subject)
@@ -201,8 +201,8 @@ class Bench:
             subject.stop()
 
     def measure_floods(self):
-        """The round trip of one client of a gateway beside another that floods it, and that through two relays, which
-        share nothing with the two but the processors."""
+        """The round trip of one client of a gateway while another floods it; and the round trip through two relays,
+        which share only the processors with both."""
         flooded, relays = make_flooded()
         for _ in self.rounds([flooded], "floods"):
             try:
@@ -226,7 +226,7 @@ class Bench:
             relays.stop()
 
     def measure_stalls(self):
-        """All at once, in fresh processes: those that behave are idle."""
+        """All at once, in fresh processes: subjects that work correctly are idle."""
         runs = []
         for subject in self.subjects:
             if self.start(subject):

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// limrun's own client as a subject: limrun-client.mjs URL TOKEN MODE
+// limrun's own client as a subject of the benchmark: limrun-client.mjs URL TOKEN MODE
 import { startTcpTunnel } from '@limrun/api/tunnel';
 
 const [url, token, mode] = process.argv.slice(2);

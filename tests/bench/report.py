@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Turns what was measured into one table and compares it with what is expected."""
+"""Makes one table of the results and compares them with expectations."""
 
 from statistics import median
 
@@ -25,7 +25,7 @@ CROWD_COLUMNS = (
 
 
 class Figures:
-    """The medians of one subject; None is what was not measured."""
+    """The medians of one subject; None if a value was not measured."""
 
     def __init__(self, subject):
         self.title = subject["title"]
@@ -39,11 +39,11 @@ class Figures:
         return median(value(run) for run in runs) if runs else None
 
     def rate(self, cell, way):
-        """Bytes a second."""
+        """Returns bytes per second."""
         return self._median(cell, lambda run: run[f"{way}_bytes"] / run["seconds"])
 
     def cpu(self, cell, process=0):
-        """CPU seconds a GiB."""
+        """Returns CPU seconds per GiB."""
         return self._median(cell, lambda run: run["cpu"][process] / max(_bytes(run), 1) * GIB)
 
     def load_cpu(self, cell):
@@ -118,7 +118,7 @@ def _ratio(a, b):
 
 
 def _both_ends(figures, way, cell=None):
-    """CPU seconds a GiB of all processes of a subject."""
+    """Returns the CPU seconds per GiB of all processes of a subject."""
     cpus = [figures.cpu(cell or way, process) for process in range(len(figures.labels))]
     return sum(cpus) if cpus and None not in cpus else None
 
@@ -128,7 +128,7 @@ def _all_peaks(figures):
 
 
 class Crowd:
-    """The medians of one subject with different numbers of what is idle beside."""
+    """The medians of one subject with different numbers of idle connections or sessions."""
 
     def __init__(self, entry):
         self.title = entry["title"]
@@ -151,7 +151,7 @@ def _print_crowds(title, crowds):
     for crowd in crowds.values():
         for idle in crowd.populations:
             figures = crowd.at(idle)
-            processes = len((figures.cells["up"] or [{"cpu": []}])[0]["cpu"]) - 1  # the last is the peer
+            processes = len((figures.cells["up"] or [{"cpu": []}])[0]["cpu"]) - 1  # the last one is the peer
             figures.labels = [""] * processes
             last = idle == crowd.populations[-1]
             _print_row([crowd.title, str(idle), _ping(figures, "ping", in_ms=False), _number(figures.rate("up", "up"), 1e6),
@@ -169,7 +169,7 @@ def _at_most(text, bound, value, digits=2):
 
 
 def _expected_of_client(figures, stall_seconds):
-    """What our tunnel is expected to do in front of an ideal peer."""
+    """Expectations of our tunnel in front of an ideal peer."""
     ours, limrun, relay, multiplexed = (figures(key) for key in ("singleton", "limrun-singleton", "relay", "multiplexed"))
 
     for way in ("up", "down"):
@@ -219,7 +219,7 @@ def _expected_connections_of_pair(ours, other, key):
 
 
 def _expected_of_pairs(figures):
-    """What a tunnel and a gateway are expected to do beside others of their kind."""
+    """Expectations of a tunnel and a gateway in comparison with similar programs."""
     relays, other = figures("relays"), figures("wstunnel")
 
     for key, protocol in PROTOCOLS.items():
@@ -239,7 +239,7 @@ def _expected_of_pairs(figures):
 
 
 def _expected_of_pairs_over_tls(figures):
-    """The relays do not encrypt, so what is expected is in terms of wstunnel over wss alone."""
+    """The relays do not encrypt, so these expectations only refer to wstunnel over wss."""
     other = figures("wstunnel")
 
     for key, protocol in PROTOCOLS.items():
@@ -270,7 +270,7 @@ def _expected_of_floods(crowds):
 
 
 def _print_expectations(expectations):
-    """True if all of them are met."""
+    """Returns True if all of them are met."""
     measured = [expectation for expectation in expectations if expectation[2] is not None]
     if measured:
         print(f"\n{'expected':<72}{'bound':>9}{'measured':>10}")
@@ -302,7 +302,7 @@ def _print_notes(all_figures, outcome):
 
 
 def show(outcome):
-    """Prints all; true if all that is expected of what was measured was met."""
+    """Prints everything; returns True if all expectations of measured values are met."""
     all_figures = {key: Figures(subject) for key, subject in outcome["subjects"].items()}
     idle, sessions, threads, floods = ({key: Crowd(entry) for key, entry in outcome["sections"][name].items() if entry["runs"]}
                                for name in ("idle", "sessions", "threads", "floods"))

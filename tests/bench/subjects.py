@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is measured: each subject is one or two processes in front of a peer of its own."""
+"""The subjects of the measurements: each consists of one or two processes in front of a peer of its own."""
 
 import ctypes
 import os
@@ -25,7 +25,7 @@ class BenchError(Exception):
 
 
 def cpu_seconds(pid):
-    """The processor time of a process."""
+    """Returns the processor time of a process."""
     return time.clock_gettime((~pid << 3) | CPUCLOCK_SCHED)
 
 
@@ -34,7 +34,7 @@ def die_with_parent():
 
 
 class Process:
-    """A child whose CPU time and memory are taken."""
+    """A child whose CPU time and memory are measured."""
 
     def __init__(self, label, argv, directory, port=None, env=None):
         self.label = label
@@ -78,7 +78,7 @@ class Process:
             return log.read()[-500:].strip() or "without a word"
 
     def memory(self, field):
-        """VmRSS or VmHWM in bytes; 0 once the process is gone."""
+        """Returns VmRSS or VmHWM in bytes; 0 if the process has ended."""
         try:
             with open(f"/proc/{self.pid}/status") as status:
                 for line in status:
@@ -105,8 +105,9 @@ def free_port():
 
 
 class Subject:
-    """`build` starts the processes in front of the peer, the one that the load talks to first. `descriptors` is
-    how many of them a connection takes in the process that needs most; None if it has a thread there."""
+    """`build` starts the processes in front of the peer, the one that the load connects to first. `descriptors` is
+    the number that a connection takes in the process that needs most; None if that process uses a thread for each
+    connection."""
 
     def __init__(self, key, title, build, parallel=True, descriptors=1):
         self.key = key
@@ -139,7 +140,7 @@ class Subject:
         return self.processes + [self.peer]
 
     def settle(self):
-        """Waits for what the load before left behind, such as bytes that are still queued."""
+        """Waits for the effects of the previous load to end, such as bytes that are still queued."""
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             before = sum(process.cpu_seconds() for process in self.measured)
@@ -149,8 +150,8 @@ class Subject:
 
 
 def make_certificate(directory):
-    """Of the kind that wstunnel makes for itself, so that a handshake costs both the same. Returns the path of a file
-    with the certificate and its key."""
+    """Makes a certificate of the kind that wstunnel makes for itself, so that a handshake costs the same. Returns the
+    path of a file with the certificate and its key."""
     certificate, key = (os.path.join(directory, name) for name in ("certificate.pem", "key.pem"))
     try:
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
@@ -169,7 +170,7 @@ def make_certificate(directory):
 
 
 class Tools:
-    """Where the programs are that the subjects are made of."""
+    """The paths of the programs that the subjects need."""
 
     def __init__(self, build_dir, directory, wstunnel="wstunnel", tls=False):
         self.directory = directory
@@ -194,7 +195,7 @@ class Tools:
         return self.spawn_endpoint("gateway", *self._certificate_options(), *argv, env=env)
 
     def spawn_tunnel_to(self, ports, *argv, env=None):
-        """A tunnel to each of the gateways on these ports."""
+        """Starts a tunnel to each of the gateways on these ports."""
         uris = [f"{self.scheme}://127.0.0.1:{port}/" for port in ports]
         return self.spawn_endpoint("tunnel", *uris, *self._certificate_options(), *argv, env=env)
 
@@ -216,7 +217,7 @@ def build_tunnel(*options):
 
 
 def build_pair(*options, copies=1, env=None):
-    """As many tunnels as gateways, in a process each."""
+    """The same number of tunnels and gateways, each kind in one process."""
     def build(tools, peer_port, processes):
         more = [option for option in options if option.startswith("--connections")]
         gateway = tools.spawn_gateway(f"127.0.0.1:{peer_port}", "--copies", copies, *more, env=env)
@@ -292,7 +293,7 @@ def make_subjects():
 
 
 def make_crowds():
-    """Those that idle connections are measured with."""
+    """Returns the subjects for measurements with idle connections."""
     many = f"--connections={MANY_CONNECTIONS}"
     return [
         Subject("gateway-multiplexed", "+gateway multiplex", build_pair(many)),
@@ -302,20 +303,20 @@ def make_crowds():
 
 
 def make_threaded():
-    """Eight tunnels to eight gateways, whose processes have one I/O thread each, or two."""
+    """Returns eight tunnels to eight gateways, whose processes have one or two I/O threads each."""
     return [Subject(f"{threads}-threads", f"{COPIES} pairs, {threads} thread{'s' if threads > 1 else ''}",
                     build_pair(copies=COPIES, env={"TCP_TUNNEL_IO_THREADS": str(threads)})) for threads in (1, 2)]
 
 
 def make_flooded():
-    """All on one I/O thread, so that whoever floods it is in the way of the others; and what the machine has left
-    for others meanwhile."""
+    """Returns a pair with a single I/O thread, so that the flood affects the other client, and a subject that shows
+    how much of the machine is left for others meanwhile."""
     return (Subject("flooded", "tagged, flooded", build_pair(env={"TCP_TUNNEL_IO_THREADS": "1"})),
             Subject("beside-flooded", "two relays beside", build_relays(2)))
 
 
 def available_subjects(tools, skip, wanted):
-    """All subjects that can run here; `skip` is called with the others."""
+    """Returns all subjects that can run here; `skip` is called with the others."""
     subjects = make_subjects()
     if wanted:
         subjects = [subject for subject in subjects if any(subject.key.startswith(key) for key in wanted)]

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What metrics and status page cost a gateway with many connections, when each is read once a second: in processor time
-of the gateway, as a part of what it takes by itself while one of the connections carries data and the others small
-messages.
+"""Measures how much metrics and the status page cost a gateway with many connections, when each is read once per
+second: the gateway's processor time for them, relative to what it takes while one of the connections carries bulk
+data and the others small messages.
 
-watching.py --build-dir _build [--connections N]"""
+watching.py --build-dir _build [--connections N]
+"""
 
 import argparse
 import http.client
@@ -28,7 +29,7 @@ MESSAGE = b"x" * 64
 
 
 def start(argv, patterns, **environment):
-    """The process, and what the first lines that it prints say."""
+    """Starts a process, and returns it with the values in the first lines that it prints."""
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                env={**os.environ, **environment}, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
     found = {}
@@ -66,7 +67,7 @@ def take(flow, over):
 
 
 def load(gateway, flows, blast):
-    """Processor time of the gateway a second."""
+    """Returns the processor time of the gateway per second."""
     over = threading.Event()
     threads = [threading.Thread(target=exchange, args=(flows, over), daemon=True),
                threading.Thread(target=take, args=(blast, over), daemon=True)]
@@ -83,7 +84,7 @@ def load(gateway, flows, blast):
 
 
 def read(gateway, admin, path):
-    """Processor time of the gateway for each, and how much it sends."""
+    """Returns the processor time of the gateway for each request, and the size of the answer."""
     before = cpu_seconds(gateway.pid)
     for _ in range(SCRAPES):
         connection = http.client.HTTPConnection(admin, timeout=15)

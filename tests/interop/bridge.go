@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A bridge from WebSockets to the TCP port of its argument, as people write one with gorilla. Prints its own port.
+// A typical bridge that is written with gorilla: it connects WebSockets to the TCP port given as its argument, and
+// prints its own port.
 package main
 
 import (

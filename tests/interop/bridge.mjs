@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A bridge from WebSockets to the TCP port of its argument, as people write one with `ws`. Prints its own port.
+// A typical bridge that is written with `ws`: it connects WebSockets to the TCP port given as its argument, and
+// prints its own port.
 
 import { createConnection } from 'node:net';
 import { WebSocketServer, createWebSocketStream } from 'ws';

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Our tunnel in parallel mode against bridges of others, each of which connects a WebSocket to a TCP connection of its
-own: 200 connections at once, of which each has its own bytes, and ends as its target does. And the recipes of the guide, against
-servers that take nothing else than what these say."""
+"""Tests our tunnel in parallel mode against bridges of other projects, which connect each WebSocket to a TCP
+connection of its own: there are 200 connections at once, each with its own data, and each ends as its target does.
+Also tests the recipes of the guide, against servers that accept only the requests that the recipes produce."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ def reset(writer):
 
 
 async def target(reader, writer):
-    """Sends back what comes, and then ends as the first byte says."""
+    """Sends back what comes, and then ends the connection as the first byte of the request says."""
     try:
         how = await reader.readexactly(1)
         left = int.from_bytes(await reader.readexactly(4), "big")
@@ -58,7 +58,7 @@ async def target(reader, writer):
 
 
 async def bridge(websocket, port, path=None):
-    """A bridge as people write one with websockets."""
+    """A typical bridge that is written with the websockets package."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
 
     async def up():
@@ -83,7 +83,7 @@ async def bridge(websocket, port, path=None):
 
 
 async def talk(port, number, sees_resets=True):
-    """One connection; whether it went as it has to."""
+    """Tests one connection. Returns whether it behaved correctly."""
     data = random.Random(number).randbytes(SIZE)
     how = b"r" if number % 10 == 9 else b"e"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -96,14 +96,14 @@ async def talk(port, number, sees_resets=True):
     except ConnectionResetError:
         ended = b"r"
     writer.close()
-    # A reset may overtake what was sent before it.
+    # A reset may overtake the data that was sent before it.
     right = received == data if how == b"e" else data.startswith(received)
-    # Node now and then reports an end where its socket was reset behind the last byte.
+    # Node sometimes reports an end although its socket was reset after the last byte.
     return right and (ended == how or (not sees_resets and received == data)), number
 
 
 class Process:
-    """One that prints where it listens in its first line; it ends with the block."""
+    """A process that prints its port in its first line. It ends with the block."""
 
     def __init__(self, *command, **environment):
         self.command = command
@@ -199,7 +199,7 @@ class Bridges(unittest.TestCase):
 
 
 def recipe(name):
-    """The options of the command in the section of the guide that has this in its heading."""
+    """Returns the options of the command in the section of the guide that has this name in its heading."""
     with open(GUIDE, encoding="utf-8") as file:
         sections = re.split("^## ", file.read(), flags=re.MULTILINE)
     section = next(section for section in sections if name in section.split("\n")[0])
@@ -215,7 +215,7 @@ def recipe(name):
 
 
 class Recipes(unittest.TestCase):
-    """The server takes the headers of the recipe alone."""
+    """The server accepts only the headers of the recipe."""
 
     def check(self, name, wanted, unwanted=(), subprotocols=None, **environment):
         seen = []

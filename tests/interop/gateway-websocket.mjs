@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Plain WebSocket clients of npm's ws against our gateway, some of them odd.
+// Plain WebSocket clients of npm's ws against our gateway, some of which behave unusually.
 
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
@@ -10,7 +10,7 @@ import { WebSocket } from 'ws';
 import { collect, pong, sendFragmented, tagged } from './peers.mjs';
 import { Log, MIB, TOKEN, defer, listen, startGateway, within } from './support.mjs';
 
-/** A gateway before a service that echoes. */
+/** A gateway in front of a service that echoes. */
 async function chain(t) {
   const accepted = new Log();
   const server = net.createServer((socket) => {
@@ -40,7 +40,7 @@ async function connect(t, gateway, path) {
   return websocket;
 }
 
-/** Waits until `wanted` came back, in whatever messages. */
+/** Waits until `wanted` has come back, in any number of messages. */
 async function echoed(websocket, wanted, payload = (data) => data) {
   let back = Buffer.alloc(0);
   await websocket.messages.find(({ data }) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Every way in which a target can end, with limrun's client in both modes before our gateway: the
-// tunnel survives it, and the next TCP client is served.
+// All ways in which a target can end, with limrun's client in both modes and our gateway: the tunnel continues to
+// run, and the next TCP client is served.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,7 +23,10 @@ const ENDS = {
   'is down': undefined,
 };
 
-/** A target that behaves so, a gateway before it, and a tunnel through a relay that counts. Without `end` it is down. */
+/**
+ * A target with this behaviour, a gateway in front of it, and a tunnel through a relay that counts connections.
+ * Without `end` the target is down.
+ */
 async function chain(t, end, mode) {
   const target = await new FickleTarget().start(t);
   const gateway = await startGateway(t, target.port);
@@ -34,7 +37,7 @@ async function chain(t, end, mode) {
   return { target, gateway, relay, tunnel };
 }
 
-/** Something that takes longer than several attempts of limrun's client to dial again. */
+/** Takes longer than several reconnection attempts of limrun's client. */
 async function meanwhile(t) {
   const target = await new Target().start(t);
   const other = await startGateway(t, target.port);
@@ -51,17 +54,18 @@ for (const [name, end] of Object.entries(ENDS)) {
     const client = await Client.connect(t, tunnel.address.port);
     client.socket.write('request');
 
-    // Served once, and then held: its own first 'connected', and that after the break.
+    // The WebSocket is served once and then held: the first 'connected' is for the original one, the second for that
+    // after the break.
     await tunnel.states.sequence(['connected', 'disconnected', 'reconnecting', 'connected']);
     const accepted = target.connections.entries.length;
     assert.ok(accepted <= 1);
     await meanwhile(t);
     assert.equal(tunnel.getConnectionState(), 'connected');
-    // The first, and no more than two after the end.
+    // The first dial, and no more than two after the end.
     assert.ok(relay.accepted.entries.length <= 3, `${relay.accepted.entries.length} dials`);
     assert.equal(target.connections.entries.length, accepted);
 
-    // limrun's client cannot end its TCP client. What that sends now reaches nobody, which is logged.
+    // limrun's client cannot end its TCP client. What the TCP client sends now is lost, which is logged.
     client.socket.write('is anyone there?');
     await client.close();
     if (name === 'ends after a request')

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The program for limrun's client that docs/guide/limrun.md begins with.
+// The first program for limrun's client in docs/guide/limrun.md.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';

@@ -54,7 +54,7 @@ test('the end of a target connection ends its client alone', async (t) => {
 
   for (let i = 0; i < 20; i++) {
     const client = await Client.connect(t, tunnel.address.port);
-    // A little: limrun's client discards what it could not write at once.
+    // Only a little data: limrun's client discards what it could not write at once.
     await client.exchange(1000, 1000, { last: true });
     assert.equal(await client.outcome(), 'end');
   }

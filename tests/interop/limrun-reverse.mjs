@@ -156,7 +156,7 @@ test('a tunnel of a client that is gone without a word gives up the port', async
   await startReverse(t, { port: relay.port, reversePort: gateway.reversePort }, service.port);
 
   relay.cutOneEnd();
-  // The gateway has yet to notice: it asks for a sign of life, and there is none.
+  // The gateway has not noticed the end yet: it sends a ping, which is not answered.
   await startReverse(t, gateway, service.port);
   const client = await Client.connect(t, gateway.reversePort);
   await client.exchange(1000, 1000);

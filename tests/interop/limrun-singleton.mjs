@@ -25,7 +25,7 @@ test('data goes both ways, one client after the other', async (t) => {
     await client.exchange(8 * MIB, 8 * MIB);
     await client.exchange(1, 0);
     await client.close();
-    // The next one is turned away for as long as limrun's client has not noticed.
+    // The next one is refused until limrun's client has noticed the end of the one before.
     await tunnel.states.find((state) => state === 'disconnected', 'disconnected', tunnel.states.entries.length - 1);
     await target.ended.find((how) => how === 'end', 'the end at the target', i);
   }
@@ -106,7 +106,7 @@ test('all data arrives before the end of the target', async (t) => {
   const { target, tunnel } = await chain(t);
   const client = await Client.connect(t, tunnel.address.port);
 
-  // limrun's client never ends its TCP client then: see limrun-ends.mjs.
+  // limrun's client never ends its TCP client in this case: see limrun-ends.mjs.
   await client.exchange(MIB, MIB, { last: true });
   assert.equal(target.connections.entries.length, 1);
 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// WebSocket servers that keep to limrun's two dialects.
+// WebSocket servers that follow limrun's two protocols.
 
 import http from 'node:http';
 import net from 'node:net';
@@ -7,9 +7,8 @@ import { WebSocketServer } from 'ws';
 import { Log, TOKEN, defer, listen, within } from './support.mjs';
 
 /**
- * A WebSocket server: `serve` gets each WebSocket and the URL asked for. The statuses
- * in `answers`, or promises of them, are given one a request, before any WebSocket is
- * accepted.
+ * A WebSocket server: `serve` gets each WebSocket and the URL of its request. The first requests are answered with
+ * the statuses in `answers`, or with promised ones, before any WebSocket is accepted.
  */
 export class Peer {
   /** One entry for every request: its URL and headers. */
@@ -20,7 +19,7 @@ export class Peer {
   static async start(t, serve) {
     const peer = new Peer();
     const server = http.createServer();
-    // A tunnel must not be talked into compression.
+    // The server offers compression, which a tunnel must not accept.
     const websockets = new WebSocketServer({ noServer: true, perMessageDeflate: { threshold: 0 } });
     server.on('upgrade', async (request, socket, head) => {
       const url = new URL(request.url, 'ws://peer');
@@ -46,7 +45,7 @@ export class Peer {
     return `ws://127.0.0.1:${this.port}/device?zone=a%20b`;
   }
 
-  /** The WebSocket accepted as number `index`, now or later. */
+  /** Waits for the WebSocket that is accepted as number `index`. */
   socket(index = 0) {
     return this.sockets.find(() => true, `WebSocket ${index}`, index);
   }
@@ -61,7 +60,7 @@ function refuse(socket, answer) {
   );
 }
 
-/** Raw: each session keeps its target connection while WebSockets come and go. */
+/** The raw protocol: each session keeps its target connection while WebSockets come and go. */
 export function rawDialect(targetPort) {
   const sessions = new Map();
 
@@ -83,13 +82,13 @@ export function rawDialect(targetPort) {
       if (session.websocket !== websocket) return;
       session.websocket = undefined;
       session.target.pause();
-      // An answer to our own close says nothing about the client.
+      // An answer to our own close contains no information about the client.
       if (code === 1000 && !websocket.closing) session.target.end();
     });
   };
 }
 
-/** Tagged: a connection id before each payload, no payload closes. */
+/** The tagged protocol: a connection id before each payload, and an empty payload closes the connection. */
 export function taggedDialect(targetPort) {
   return (websocket) => {
     const targets = new Map();
@@ -122,14 +121,14 @@ export function tagged(id, payload = Buffer.alloc(0)) {
   return Buffer.concat([header, payload]);
 }
 
-/** The messages of a WebSocket from now on. */
+/** Records the messages of a WebSocket from now on. */
 export function collect(websocket) {
   const messages = new Log();
   websocket.on('message', (data, isBinary) => messages.add({ data, isBinary }));
   return messages;
 }
 
-/** Waits for the answer to a ping; pongs that nobody asked for may come before it. */
+/** Waits for the answer to a ping. Unsolicited pongs may come before it. */
 export function pong(websocket, text) {
   const answered = new Promise((resolve) => {
     websocket.on('pong', (payload) => payload.toString() === text && resolve());

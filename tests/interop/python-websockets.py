@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Our tunnel against servers written on Python's websockets, which would compress."""
+"""Tests our tunnel against servers written with Python's websockets, which offer compression."""
 
 import asyncio
 import hashlib
@@ -17,7 +17,7 @@ GENEROUS_S = 30
 
 
 class Server:
-    """Echoes. What a session sent is hashed across all its WebSockets."""
+    """Echoes all data. Computes the hash of the data of a session, over all its WebSockets."""
 
     def __init__(self, multiplexed):
         self.multiplexed = multiplexed
@@ -35,7 +35,7 @@ class Server:
         await self.server.wait_closed()
 
     async def serve(self, websocket):
-        # The request has moved between the versions of websockets.
+        # The attribute for the request differs between versions of websockets.
         request = getattr(websocket, "request", None)
         path = request.path if request else websocket.path
         headers = request.headers if request else websocket.request_headers
@@ -116,7 +116,7 @@ def check_request(server):
     assert query["zone"] == ["a b"], query
     assert headers["Authorization"] == f"Bearer {TOKEN}"
     assert "Sec-WebSocket-Extensions" not in headers
-    # Compression would show up here.
+    # Compression would show here.
     assert not getattr(server.websocket, "extensions", None)
 
 

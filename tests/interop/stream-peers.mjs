@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Peers that carry a stream over a WebSocket, and end it without a code: createWebSocketStream () of
-// npm's ws, and websocat where it is installed. As clients of our gateway and as servers of our tunnel.
+// Peers that carry a stream over a WebSocket and end it without a code: createWebSocketStream () of npm's ws, and
+// websocat if it is installed. They are clients of our gateway and servers of our tunnel.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -19,7 +19,7 @@ const echo = (socket) => socket.pipe(socket);
 
 // Clients of our gateway
 
-/** A stream through a WebSocket, with or without the name by which it could come back. */
+/** A stream through a WebSocket. If `named`, then it has a session id by which it could be resumed. */
 async function connectStream(t, gateway, named) {
   const websocket = new WebSocket(`ws://127.0.0.1:${gateway.port}/${named ? `?sessionId=${randomUUID()}` : ''}`, {
     headers: { Authorization: `Bearer ${TOKEN}` },
@@ -38,7 +38,7 @@ async function chain(t, behave) {
   return { target, gateway: await startGateway(t, target.port) };
 }
 
-/** Whoever comes next is served, and the gateway has nothing to complain about. */
+/** Checks that the next client is served and that the gateway has logged no lost client. */
 async function checkNext(t, target, gateway) {
   await target.goUp();
   const { stream } = await connectStream(t, gateway, true);
@@ -47,7 +47,7 @@ async function checkNext(t, target, gateway) {
   assert.ok(!gateway.stderr.entries.some((line) => line.includes('did not come back')), gateway.stderr.entries.join('\n'));
 }
 
-/** What a target received up to its end, or the error that it got instead. */
+/** What a target received up to the end of the stream, or the error that ended it instead. */
 function received(target) {
   return new Promise((resolve) => {
     target.behave = (socket) => resolve(new Reader(socket).readToEnd().catch((error) => error.code));
@@ -110,7 +110,7 @@ function pipes(targetPort) {
     const stream = createWebSocketStream(websocket);
     const target = net.connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true });
     stream.on('error', () => target.destroy());
-    // A break is passed on as a break.
+    // A break of the connection is passed on as a break.
     target.on('error', () => websocket.close(1000));
     stream.pipe(target).pipe(stream);
   };
@@ -186,7 +186,7 @@ test('ws as a server: one that breaks is dialled again', async (t) => {
 
 const WEBSOCAT = { skip: !(await commandExists('websocat')) && 'websocat is not installed' };
 
-/** A run of websocat. What it writes is in `stdout`, whole, once it has ended. */
+/** A run of websocat. Its `output` reads what it writes. */
 function websocat(t, ...args) {
   const child = spawn('websocat', ['-q', '-b', ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.on('error', () => {});

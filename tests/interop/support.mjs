@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What the node tests share: checksummed traffic, a relay that cuts, our command.
+// Helpers of the node tests: traffic with checksums, a relay that cuts connections, and our command.
 
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
@@ -15,7 +15,7 @@ export const MIB = 1024 * 1024;
 
 const GENEROUS_MS = 30_000;
 
-/** Rejects, saying what was missed, where a test would otherwise hang. */
+/** Rejects with a description of what did not happen, where a test would otherwise hang. */
 export function within(promise, what) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -26,7 +26,9 @@ export function within(promise, what) {
 
 const deferred = new WeakMap();
 
-/** Has something undone after a test, the last first, unlike its own after (). */
+/**
+ * Registers a function that undoes something after a test. The last one is called first, unlike those of t.after ().
+ */
 export function defer(t, undo) {
   if (!deferred.has(t)) {
     const all = [];
@@ -40,7 +42,7 @@ export function defer(t, undo) {
 
 export const sha256 = (data) => createHash('sha256').update(data).digest();
 
-/** A list that can be waited on. */
+/** A list whose entries can be waited for. */
 export class Log extends EventEmitter {
   entries = [];
 
@@ -49,7 +51,7 @@ export class Log extends EventEmitter {
     this.emit('added');
   }
 
-  /** The first entry from `from` on that `matches`, now or later. */
+  /** Waits for the first entry from `from` on that `matches`. */
   find(matches, what, from = 0) {
     const search = async () => {
       for (let i = from; ; i++) {
@@ -60,7 +62,7 @@ export class Log extends EventEmitter {
     return within(search(), what);
   }
 
-  /** Waits until these entries appeared in this order, with any others between. */
+  /** Waits until these entries have appeared in this order, with any others between them. */
   async sequence(wanted, from = 0) {
     let at = from;
     for (const entry of wanted) {
@@ -70,7 +72,7 @@ export class Log extends EventEmitter {
   }
 }
 
-/** Reads exact amounts from a socket. */
+/** Reads exact amounts of data from a socket. */
 export class Reader {
   #chunks;
   #rest = Buffer.alloc(0);
@@ -79,7 +81,7 @@ export class Reader {
     this.#chunks = socket[Symbol.asyncIterator]();
   }
 
-  /** `n` bytes, or null when the stream ended exactly before them. */
+  /** Reads `n` bytes, or returns null if the stream ended exactly before them. */
   async read(n) {
     const parts = [this.#rest];
     let have = this.#rest.length;
@@ -95,7 +97,7 @@ export class Reader {
     return all.subarray(0, n);
   }
 
-  /** All that is left; throws if the stream breaks instead of ending. */
+  /** Reads the rest; throws if the stream breaks instead of ending. */
   async readToEnd() {
     const parts = [this.#rest];
     for (;;) {
@@ -114,9 +116,9 @@ export async function listen(t, server) {
 }
 
 /**
- * A TCP service of exchanges. Request: length up, length down, data up. Reply, sent
- * while the request still comes in: data down, its SHA-256, the SHA-256 of what came up.
- * With `last` in the request the service ends the connection after its reply.
+ * A TCP service of exchanges. Request: length of the data up, length of the data down, data up. Reply, which is sent
+ * while the request is still being received: data down, its SHA-256, and the SHA-256 of the data up. If `last` is set
+ * in the request, then the service ends the connection after its reply.
  */
 export class Target {
   connections = new Log();
@@ -152,7 +154,7 @@ export class Target {
   }
 }
 
-/** A TCP service that treats each connection as it is told to, and that can be down. */
+/** A TCP service whose behaviour for connections can be set, and which can be down. */
 export class FickleTarget {
   connections = new Log();
   #ends = new Log();
@@ -178,7 +180,7 @@ export class FickleTarget {
     await once(this.#server, 'close');
   }
 
-  /** From now on it is an echo. */
+  /** Makes the service an echo from now on. */
   async goUp() {
     this.behave = (socket) => socket.pipe(socket);
     if (this.#server.listening) return;
@@ -186,7 +188,9 @@ export class FickleTarget {
     await once(this.#server, 'listening');
   }
 
-  /** How a connection ended: 'end', or the code of its error; they are counted as they end. */
+  /**
+   * Waits until `index` + 1 connections have ended, and returns how that one did: 'end', or the code of its error.
+   */
   ended(index) {
     return this.#ends.find(() => true, `the end of connection ${index} at the target`, index);
   }
@@ -198,7 +202,7 @@ export class Client {
     const socket = net.connect(port, '127.0.0.1');
     await within(once(socket, 'connect'), 'a TCP connection');
     defer(t, () => socket.destroy());
-    // Errors reach the test through the Reader.
+    // The Reader reports errors to the test.
     socket.on('error', () => {});
     socket.setNoDelay();
     return new Client(socket);
@@ -209,7 +213,7 @@ export class Client {
     this.reader = new Reader(socket);
   }
 
-  /** Data both ways at once, checked by both ends' checksums. */
+  /** Sends data both ways at once. Both ends check it by checksums. */
   async exchange(up, down, { last = false } = {}) {
     const header = Buffer.alloc(9);
     header.writeUInt32BE(up, 0);
@@ -227,12 +231,12 @@ export class Client {
       throw new Error('what went up is not what arrived');
   }
 
-  /** `n` bytes. */
+  /** Reads `n` bytes. */
   read(n) {
     return within(this.reader.read(n), `${n} bytes`);
   }
 
-  /** How the stream ends, whatever was to come before that. */
+  /** Reads up to the end of the stream, and returns how it ended. */
   outcome() {
     const outcome = this.reader.readToEnd().then(
       () => 'end',
@@ -255,7 +259,7 @@ export async function commandExists(name) {
   return false;
 }
 
-/** A port on which nobody listens, for a program that cannot choose one. */
+/** A port on which nothing listens, for a program that cannot choose one. */
 export async function freePort() {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -265,12 +269,12 @@ export async function freePort() {
   return port;
 }
 
-/** A TCP relay that cuts what runs through it. */
+/** A TCP relay that can cut its connections. */
 export class Relay {
-  /** One entry for every connection accepted, refused ones included. */
+  /** One entry for every connection that was accepted, including those that are refused. */
   accepted = new Log();
   refusing = false;
-  /** Accepts, and neither sends nor reads. */
+  /** If set, then connections are accepted, but the relay neither sends nor reads. */
   silent = false;
   #pairs = new Set();
   #silenced = new Set();
@@ -315,7 +319,7 @@ export class Relay {
     this.#pairs.forEach(([inner, outer]) => (inner.resetAndDestroy(), outer.resetAndDestroy()));
   }
 
-  /** Breaks all connections toward the client; the other end is not told. */
+  /** Breaks all connections toward the client; the other end is not notified. */
   cutOneEnd() {
     for (const pair of this.#pairs) {
       pair.halfOpen = true;
@@ -330,7 +334,7 @@ export class Relay {
 export class Command {
   stdout = new Log();
   stderr = new Log();
-  /** What --json tells of the tunnel. */
+  /** The states that --json reports. */
   states = new Log();
 
   static async start(t, args, env = {}) {
@@ -345,7 +349,7 @@ export class Command {
       env: { ...process.env, ...env },
     });
     this.child = child;
-    // With its two pipes read to the end, so that no line is missed.
+    // Both pipes are read to the end before, so that no line is lost.
     this.exited = once(child, 'close').then(([code, signal]) => signal ?? code);
     this.#lines(child.stdout, (line) => {
       this.stdout.add(line);
@@ -374,12 +378,12 @@ export class Command {
     stream.on('end', () => rest && take(rest));
   }
 
-  /** The exit status, or the name of the signal that ended it. */
+  /** The exit status, or the name of the signal that ended the command. */
   status() {
     return within(this.exited, 'the command to exit');
   }
 
-  /** Asks it to end and gives its exit status. */
+  /** Asks the command to end and returns its exit status. */
   stop() {
     this.child.kill('SIGTERM');
     return this.status();
@@ -405,7 +409,7 @@ export async function startGateway(t, targetPort, ...options) {
   return gateway;
 }
 
-/** Our tunnel toward a server. */
+/** Our tunnel to a server. */
 export async function startTunnel(t, url, ...options) {
   const tunnel = await Command.start(t, tunnelArguments(t, url, ...options));
   tunnel.port = JSON.parse(tunnel.stdout.entries[0]).port;

@@ -11,7 +11,7 @@ import { Client, MIB, TOKEN, Target, startTunnel, within } from './support.mjs';
 const SINGLETON = ['--mode', 'singleton'];
 const UUID_V4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-/** A target, a raw server before it and a tunnel to that. */
+/** A target, a server of the raw protocol in front of it, and a tunnel to that server. */
 async function chain(t, ...options) {
   const target = await new Target().start(t);
   const peer = await Peer.start(t, rawDialect(target.port));
@@ -19,7 +19,7 @@ async function chain(t, ...options) {
   return { target, peer, tunnel };
 }
 
-/** A client whose WebSocket the test itself holds. */
+/** A client whose WebSocket is handled by the test itself. */
 async function bare(t, ...options) {
   const peer = await Peer.start(t, (websocket) => (websocket.messages = collect(websocket)));
   const tunnel = await startTunnel(t, peer.url, ...SINGLETON, ...options);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Our reverse tunnel against a server that behaves as limrun's does: it listens, and opens connections over one WebSocket.
+// Our reverse tunnel against a server that behaves as limrun's does: it listens, and opens connections over one
+// WebSocket.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -18,7 +19,7 @@ const reverseArguments = (t, url, to, ...options) => [
   '--wait=no', ...options,
 ];
 
-/** A TCP service that gives each connection to `serve`. */
+/** A TCP service that passes each connection to `serve`. */
 async function startService(t, serve) {
   const sockets = new Log();
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
@@ -31,10 +32,10 @@ async function startService(t, serve) {
   return { port, sockets };
 }
 
-/** A service that sends back what it gets. */
+/** A service that sends back what it receives. */
 const startEcho = (t) => startService(t, (socket) => socket.pipe(socket));
 
-/** A server whose first words are `words`, and a tunnel to it. */
+/** A server whose first message on each WebSocket is what `words` returns, and a tunnel to it. */
 async function chain(t, servicePort, { words = () => READY, query = '&remotePort=57090', options = [] } = {}) {
   const peer = await Peer.start(t, (websocket) => {
     websocket.messages = collect(websocket);
@@ -46,7 +47,7 @@ async function chain(t, servicePort, { words = () => READY, query = '&remotePort
   return { peer, tunnel, websocket: await peer.socket() };
 }
 
-/** What came for an id, once it is so many bytes, or ended. */
+/** Waits until `bytes` bytes have come for an id, and returns what came. */
 async function received(websocket, id, bytes) {
   let have = 0;
   const of = ({ data }) => data.length >= 4 && data.readUInt32BE(0) === id;
@@ -78,7 +79,7 @@ test('the request, and where the server listens', async (t) => {
   const { event, address, host, port } = JSON.parse(tunnel.stdout.entries[0]);
   assert.deepEqual([event, address, host, port], ['listening', '10.1.2.3:57090', '10.1.2.3', 57090]);
 
-  // It said nothing of its own accord.
+  // The tunnel sends nothing before it is asked to.
   assert.equal(websocket.messages.entries.length, 0);
   tunnel.child.kill('SIGTERM');
   assert.equal((await within(websocket.closed, 'the close'))[0], 1000);
@@ -149,7 +150,7 @@ test('a close of the server comes behind all that it sent', async (t) => {
   const parts = [];
   for await (const part of socket) parts.push(part);
   assert.deepEqual(Buffer.concat(parts), data);
-  // Closed by the server: nothing more is said of it.
+  // The server has closed the connection, so that the tunnel does not send an end for it.
   assert.equal(ends(websocket, 1), 0);
 });
 
@@ -162,7 +163,7 @@ test('8 MiB and more against a server that does not read', async (t) => {
   const socket = await service.sockets.find(() => true, 'the connection');
   websocket.pause();
   for (let i = 0; i < size / MIB; i++) socket.write(Buffer.alloc(MIB, 'x'));
-  // Far less than that fits on the way.
+  // The buffers on the way hold far less than that.
   assert.ok(socket.writableLength > 0);
   websocket.resume();
   assert.equal((await received(websocket, 1, size)).length, size);
@@ -194,7 +195,7 @@ test('a service that refuses ends the connection, not the tunnel', async (t) => 
     websocket.send(tagged(id, Buffer.from('is anyone there?')));
     await expectEnd(websocket, id);
   }
-  // Such an id is not answered again for a while.
+  // For a while, such an id is not answered again.
   websocket.send(tagged(1, Buffer.from('and now?')));
   websocket.send(tagged(4, Buffer.from('and here?')));
   await expectEnd(websocket, 4);
@@ -202,7 +203,7 @@ test('a service that refuses ends the connection, not the tunnel', async (t) => 
   assert.equal(tunnel.child.exitCode, null);
 });
 
-/** A port where connecting takes for ever: nobody accepts, and there is no more room to wait. */
+/** A port that neither accepts nor refuses connections, because its queue is full. */
 async function startSilence(t) {
   const program = [
     'import socket, sys', 'server = socket.socket()', 'server.bind(("127.0.0.1", 0))', 'server.listen(0)',
@@ -223,7 +224,7 @@ test('what waits for a service that takes long is bounded', async (t) => {
   for (let i = 0; i < 2; i++) websocket.send(tagged(1, Buffer.alloc(MIB)));
   await expectEnd(websocket, 1);
   await tunnel.stderr.find((line) => /more than 16777216 bytes came before the target was connected/.test(line), 'why');
-  // The others wait on.
+  // The other connections continue to wait.
   assert.equal(ends(websocket, 2), 0);
 });
 
@@ -248,7 +249,7 @@ test('the 65th connection of 65', async (t) => {
   await expectEnd(websocket, 64);
   websocket.send(tagged(0, Buffer.from('y')));
   await received(websocket, 0, 2);
-  // There is room again once another has ended.
+  // There is room again when another connection has ended.
   websocket.send(tagged(5));
   await once(service.sockets.entries[5], 'end');
   service.sockets.entries[5].destroy();
@@ -263,7 +264,7 @@ test('the 65th connection of 65', async (t) => {
 test('a break resets the connections, and the tunnel asks again', async (t) => {
   const service = await startEcho(t);
   const { peer, tunnel, websocket } = await chain(t, service.port, {
-    // The server takes the port for taken at first, as it has yet to notice.
+    // At first the server takes the port for used, because it has not noticed the end yet.
     words: (n) => (n === 2 || n === 3 ? REFUSED : READY),
   });
 

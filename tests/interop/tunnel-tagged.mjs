@@ -9,7 +9,7 @@ import { Client, Command, MIB, TOKEN, Target, startTunnel, tunnelArguments } fro
 
 const MULTIPLEXED = ['--mode', 'multiplexed'];
 
-/** A target, a tagged server before it and a tunnel to that. */
+/** A target, a server of the tagged protocol in front of it, and a tunnel to that server. */
 async function chain(t) {
   const target = await new Target().start(t);
   const peer = await Peer.start(t, taggedDialect(target.port));
@@ -17,13 +17,13 @@ async function chain(t) {
   return { target, peer, tunnel };
 }
 
-/** A tunnel whose WebSocket the test itself holds. */
+/** A tunnel whose WebSocket is handled by the test itself. */
 async function bare(t) {
   const peer = await Peer.start(t, (websocket) => (websocket.messages = collect(websocket)));
   const tunnel = await startTunnel(t, peer.url, ...MULTIPLEXED);
   const websocket = await peer.socket();
 
-  /** A client that has said who it is, and the id it got. */
+  /** A client that has sent its name, and the id that the tunnel gave it. */
   const open = async (name) => {
     const client = await Client.connect(t, tunnel.port);
     client.socket.write(name);
@@ -158,7 +158,7 @@ test('fragmented messages, with a ping between the fragments', async (t) => {
   const data = randomBytes(300_000);
   const message = tagged(id, data);
 
-  // The id itself is torn apart.
+  // The id itself is split between frames.
   const answered = pong(websocket, 'still there?');
   websocket.send(message.subarray(0, 2), { fin: false });
   websocket.ping('still there?');
@@ -217,7 +217,7 @@ for (const status of [401, 404, 503]) {
   test(`status ${status} at the start fails the start`, async (t) => {
     const peer = await Peer.start(t, () => {});
     peer.answers = [status];
-    // Without it a tunnel waits where the gateway may come back, as after 503.
+    // Without --wait=no a tunnel waits if the gateway may come back, as after 503.
     const wait = status === 503 ? ['--wait=no'] : [];
     const tunnel = new Command(t, tunnelArguments(t, peer.url, ...MULTIPLEXED, ...wait));
     assert.equal(await tunnel.status(), 1);

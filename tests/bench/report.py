@@ -188,10 +188,10 @@ def _expected_of_client(figures, stall_seconds):
         p99 = multiplexed.ping(f"ping-{way}", "p99_us")
         yield _at_most(f"p99 beside a bulk transfer {way}, multiplexed, ms", BESIDE_BULK_LIMIT_MS,
                        None if p99 is None else p99 / 1000, 1)
-    for mode, dialect in (("singleton", "raw"), ("multiplexed", "tagged")):
+    for mode, protocol in (("singleton", "raw"), ("multiplexed", "tagged")):
         plain, resumable = (figures(f"{kind}-{mode}") for kind in ("gateway", "resumable"))
         for way in ("up", "down"):
-            yield _at_least(f"resumable {mode} {way}, share of the throughput of {dialect}", 0.85,
+            yield _at_least(f"resumable {mode} {way}, share of the throughput of {protocol}", 0.85,
                             _ratio(resumable.rate(way, way), plain.rate(way, way)))
 
 

@@ -61,7 +61,7 @@ function refuse(socket, answer) {
 }
 
 /** The raw protocol: each session keeps its target connection while WebSockets come and go. */
-export function rawDialect(targetPort) {
+export function rawProtocol(targetPort) {
   const sessions = new Map();
 
   return (websocket, url) => {
@@ -89,7 +89,7 @@ export function rawDialect(targetPort) {
 }
 
 /** The tagged protocol: a connection id before each payload, and an empty payload closes the connection. */
-export function taggedDialect(targetPort) {
+export function taggedProtocol(targetPort) {
   return (websocket) => {
     const targets = new Map();
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import test from 'node:test';
-import { Peer, collect, pong, rawDialect, sendFragmented } from './peers.mjs';
+import { Peer, collect, pong, rawProtocol, sendFragmented } from './peers.mjs';
 import { Client, MIB, TOKEN, Target, startTunnel, within } from './support.mjs';
 
 const SINGLETON = ['--mode', 'singleton'];
@@ -14,7 +14,7 @@ const UUID_V4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f
 /** A target, a server of the raw protocol in front of it, and a tunnel to that server. */
 async function chain(t, ...options) {
   const target = await new Target().start(t);
-  const peer = await Peer.start(t, rawDialect(target.port));
+  const peer = await Peer.start(t, rawProtocol(target.port));
   const tunnel = await startTunnel(t, peer.url, ...SINGLETON, ...options);
   return { target, peer, tunnel };
 }

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import test from 'node:test';
-import { Peer, collect, pong, sendFragmented, tagged, taggedDialect } from './peers.mjs';
+import { Peer, collect, pong, sendFragmented, tagged, taggedProtocol } from './peers.mjs';
 import { Client, Command, MIB, TOKEN, Target, startTunnel, tunnelArguments } from './support.mjs';
 
 const MULTIPLEXED = ['--mode', 'multiplexed'];
@@ -12,7 +12,7 @@ const MULTIPLEXED = ['--mode', 'multiplexed'];
 /** A target, a server of the tagged protocol in front of it, and a tunnel to that server. */
 async function chain(t) {
   const target = await new Target().start(t);
-  const peer = await Peer.start(t, taggedDialect(target.port));
+  const peer = await Peer.start(t, taggedProtocol(target.port));
   const tunnel = await startTunnel(t, peer.url, ...MULTIPLEXED);
   return { target, peer, tunnel };
 }

@@ -20,7 +20,8 @@ struct _TcpEventQueue
   GCond cond;
   GQueue events;   /* under the lock */
   gboolean closed; /* likewise */
-  gboolean finished; /* likewise: no more events are added */
+  gboolean stopped; /* likewise: no more events are added, except the end */
+  gboolean finished; /* likewise: the end was added */
   guint claimed; /* likewise: the types that a thread waits for */
   GHashTable *opened; /* likewise: records of connections → events of their opening that are queued */
   GQueue complete; /* likewise: those events whose closing is queued too, in the order of the closings */
@@ -355,7 +356,7 @@ queue_push (TcpEventQueue *self,
   gboolean wake = FALSE;
 
   tcp_lock (&self->lock);
-  if (self->closed || self->finished)
+  if (self->closed || self->stopped)
     {
       g_queue_push_tail (&dropped, event);
     }
@@ -542,31 +543,21 @@ tcp_event_queue_wake (TcpEventQueue *self)
   tcp_unlock (&self->lock);
 }
 
-/* Accepts no more events. Queued events, of which only closings are left if the rest is dropped (@drop), are still
- * handled in the main context, followed by the end. */
+/* Accepts no more events. If queued events are dropped (@drop), closings are left. */
 void
-tcp_event_queue_finish (TcpEventQueue *self,
-                        gboolean       drop,
-                        gboolean       had_address,
-                        int            state)
+tcp_event_queue_stop (TcpEventQueue *self,
+                      gboolean       drop)
 {
   GQueue dropped = G_QUEUE_INIT;
   gboolean wake = FALSE;
-  TcpEvent *end;
 
   if (tcp_event_queue_is_inherited (self))
     return;
 
-  end = event_new (TCP_EVENT_CLOSED, NULL);
-  end->value = state;
   tcp_lock (&self->lock);
-  if (self->closed || self->finished)
+  if (!self->closed && !self->stopped)
     {
-      g_queue_push_tail (&dropped, end);
-    }
-  else
-    {
-      self->finished = TRUE;
+      self->stopped = TRUE;
       self->claimed = 0;
       if (drop)
         {
@@ -578,15 +569,41 @@ tcp_event_queue_finish (TcpEventQueue *self,
           while ((event = g_queue_pop_head (&ends)) != NULL)
             wake |= queue_append_locked (self, event);
         }
-      if (had_address)
-        wake |= queue_append_locked (self, event_new (TCP_EVENT_ADDRESS, NULL));
-      wake |= queue_append_locked (self, end);
     }
   tcp_unlock (&self->lock);
   if (wake)
     g_main_context_wakeup (self->context);
 
   g_queue_clear_full (&dropped, (GDestroyNotify) tcp_event_free);
+}
+
+/* Queued events of a queue that was stopped are still handled in the main context, followed by the end. */
+void
+tcp_event_queue_finish (TcpEventQueue *self,
+                        gboolean       had_address,
+                        int            state)
+{
+  gboolean wake = FALSE;
+  TcpEvent *end;
+
+  if (tcp_event_queue_is_inherited (self))
+    return;
+
+  end = event_new (TCP_EVENT_CLOSED, NULL);
+  end->value = state;
+  tcp_lock (&self->lock);
+  if (!self->closed && !self->finished)
+    {
+      self->finished = TRUE;
+      if (had_address)
+        wake |= queue_append_locked (self, event_new (TCP_EVENT_ADDRESS, NULL));
+      wake |= queue_append_locked (self, g_steal_pointer (&end));
+    }
+  tcp_unlock (&self->lock);
+  if (wake)
+    g_main_context_wakeup (self->context);
+
+  g_clear_pointer (&end, tcp_event_free);
 }
 
 /* Closings that @former has left are handled in this queue, if it is not closed yet. */

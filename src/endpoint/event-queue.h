@@ -108,8 +108,9 @@ TcpEvent *tcp_event_queue_wait (TcpEventQueue *self,
                                 atomic_bool   *over,
                                 gint64         deadline);
 void tcp_event_queue_wake (TcpEventQueue *self);
+void tcp_event_queue_stop (TcpEventQueue *self,
+                           gboolean       drop);
 void tcp_event_queue_finish (TcpEventQueue *self,
-                             gboolean       drop,
                              gboolean       had_address,
                              int            state);
 void tcp_event_queue_push_address (TcpEventQueue *self);

@@ -262,7 +262,7 @@ runner_end (TcpRunner    *self,
   if (here)
     tcp_event_queue_close (remains->events, &remains->ends);
   else
-    tcp_event_queue_finish (remains->events, !in_order, remains->was_active, remains->state);
+    tcp_event_queue_stop (remains->events, !in_order);
   if (remains->is_inherited)
     {
       runner_abandon (self, remains->engine);
@@ -272,6 +272,9 @@ runner_end (TcpRunner    *self,
       self->klass->close (remains->engine);
       self->klass->unref (remains->engine);
     }
+  /* Not before, or the context could emit the end while the state is still that of an engine that runs. */
+  if (!here)
+    tcp_event_queue_finish (remains->events, remains->was_active, remains->state);
 
   tcp_runner_lock (self);
   self->closing = FALSE;

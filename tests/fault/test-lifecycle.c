@@ -304,6 +304,36 @@ test_close_async (void)
   g_assert_cmpuint (changes->len, ==, 0);
 }
 
+static void
+on_state_is (TcpTunnel *tunnel,
+             GParamSpec *pspec,
+             TcpTunnelState *last)
+{
+  *last = tcp_tunnel_get_state (tunnel);
+}
+
+/* A handler of the last notification finds what holds then: a property that is bound to the state would keep it. */
+static void
+test_close_async_state (void)
+{
+  g_autoptr (Target) target = target_new_echo ();
+  g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
+  TcpTunnelState last = TCP_TUNNEL_STATE_DISCONNECTED;
+
+  g_signal_connect (fixture->tunnel, "notify::state", G_CALLBACK (on_state_is), &last);
+  fixture_start_gateway (fixture);
+  for (guint i = 0; i < test_count (50, 20); i++)
+    {
+      Close close = { 0 };
+
+      test_tunnel_start (fixture->tunnel);
+      g_assert_cmpint (last, ==, TCP_TUNNEL_STATE_CONNECTED);
+      tcp_endpoint_close_async (TCP_ENDPOINT (fixture->tunnel), NULL, on_closed, &close);
+      WAIT_UNTIL (close.over);
+      g_assert_cmpint (last, ==, TCP_TUNNEL_STATE_DISCONNECTED);
+    }
+}
+
 typedef struct
 {
   gboolean restarts;
@@ -651,6 +681,7 @@ main (int argc,
   g_test_add_func ("/lifecycle/close-while-starting", test_close_while_starting);
   g_test_add_func ("/lifecycle/close-while-connecting", test_close_while_connecting);
   g_test_add_func ("/lifecycle/close-async", test_close_async);
+  g_test_add_func ("/lifecycle/close-async-state", test_close_async_state);
   g_test_add_func ("/lifecycle/close-async-and-start", test_close_async_and_start);
   g_test_add_func ("/lifecycle/close-async-and-drop", test_close_async_and_drop);
   g_test_add_func ("/lifecycle/active-at-end", test_active_at_end);

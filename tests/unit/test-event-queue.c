@@ -271,6 +271,16 @@ test_what_is_never_dropped (void)
   tear_down ();
 }
 
+static void
+finish (TcpEventQueue *queue,
+        gboolean       drop,
+        gboolean       had_address,
+        int            state)
+{
+  tcp_event_queue_stop (queue, drop);
+  tcp_event_queue_finish (queue, had_address, state);
+}
+
 /* Of several refusals of a token only the last is delivered. */
 static void
 test_token_required (void)
@@ -287,7 +297,7 @@ test_token_required (void)
   tcp_event_queue_push_token_required (queue, 4);
   handle_all ();
   tcp_event_queue_push_token_required (queue, 5);
-  tcp_event_queue_finish (queue, TRUE, FALSE, 6);
+  finish (queue, TRUE, FALSE, 6);
   handle_all ();
   assert_delivered ("state 1, state 2, state 3, token required after 3, token required after 4, closed in state 6");
   tear_down ();
@@ -574,13 +584,30 @@ test_finish (void)
       TcpEventQueue *queue = set_up (NULL);
 
       tcp_event_queue_push_state (queue, 1);
-      tcp_event_queue_finish (queue, drop, TRUE, 2);
+      finish (queue, drop, TRUE, 2);
       tcp_event_queue_push_state (queue, 3);
-      tcp_event_queue_finish (queue, drop, TRUE, 4);
+      finish (queue, drop, TRUE, 4);
       handle_all ();
       assert_delivered (drop ? "address, closed in state 2" : "state 1, address, closed in state 2");
       tear_down ();
     }
+}
+
+/* The end comes when the engine is closed, and not when it begins to close. */
+static void
+test_stop (void)
+{
+  TcpEventQueue *queue = set_up (NULL);
+
+  tcp_event_queue_push_state (queue, 1);
+  tcp_event_queue_stop (queue, FALSE);
+  tcp_event_queue_push_state (queue, 2);
+  handle_all ();
+  assert_delivered ("state 1");
+  tcp_event_queue_finish (queue, TRUE, 3);
+  handle_all ();
+  assert_delivered ("state 1, address, closed in state 3");
+  tear_down ();
 }
 
 /* Leaves the queue with one connection whose opening was handled and which has closed since, one that has both opened
@@ -607,7 +634,7 @@ test_ends_are_kept (void)
   GQueue ends = G_QUEUE_INIT;
   g_autoptr (TcpEvent) end = NULL;
 
-  tcp_event_queue_finish (queue, TRUE, TRUE, 2);
+  finish (queue, TRUE, TRUE, 2);
   handle_all ();
   assert_delivered ("opened 1, closed 1, address, closed in state 2");
   tear_down ();
@@ -630,7 +657,7 @@ test_adopt (void)
   TcpEventQueue *queue;
 
   fixture.queue = queue = tcp_event_queue_new (NULL, fixture.owner, on_event, NULL);
-  tcp_event_queue_finish (former, TRUE, TRUE, 2);
+  finish (former, TRUE, TRUE, 2);
   tcp_event_queue_adopt (queue, former);
   tcp_event_queue_close (former, NULL);
   tcp_event_queue_push_state (queue, 3);
@@ -651,7 +678,7 @@ test_close_at_end (void)
 
       tcp_event_queue_push_state (queue, 1);
       if (handled < 3)
-        tcp_event_queue_finish (queue, TRUE, TRUE, 2);
+        finish (queue, TRUE, TRUE, 2);
       for (guint i = 0; i < handled; i++)
         g_main_context_iteration (NULL, FALSE);
       has_end = tcp_event_queue_close_at_end (queue, NULL, &had_address, &state);
@@ -720,7 +747,7 @@ test_fork (void)
 
       alarm (CHILD_SECONDS);
       tcp_event_queue_wake (queue);
-      tcp_event_queue_finish (queue, TRUE, TRUE, 2);
+      finish (queue, TRUE, TRUE, 2);
       if (tcp_event_queue_close_at_end (queue, NULL, &had_address, &state) || had_address)
         _exit (1);
       tcp_event_queue_close (queue, NULL);
@@ -809,6 +836,7 @@ main (int    argc,
   g_test_add_func ("/event-queue/claim", test_claim);
   g_test_add_func ("/event-queue/wake", test_wake);
   g_test_add_func ("/event-queue/finish", test_finish);
+  g_test_add_func ("/event-queue/stop", test_stop);
   g_test_add_func ("/event-queue/ends-are-kept", test_ends_are_kept);
   g_test_add_func ("/event-queue/adopt", test_adopt);
   g_test_add_func ("/event-queue/close-at-end", test_close_at_end);

@@ -151,6 +151,13 @@ class Numbers(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "^timeout is a number from 0 to .* not -1$"):
             gateway.drain(-1)
 
+    def test_no_list(self):
+        with self.assertRaisesRegex(TypeError, "^tokens is a list of strings, not a single one$"):
+            TcpTunnel.Principal("alice", TOKEN)
+        with self.assertRaisesRegex(TypeError, "^allow is a list of strings, not a single one$"):
+            TcpTunnel.Gateway().allow = "*:22"
+        self.assertEqual(TcpTunnel.Gateway(allow=["*:22"]).allow, ["*:22"])
+
     def test_no_boolean(self):
         tunnel = TcpTunnel.Tunnel()
         for value in "no", 1, None:

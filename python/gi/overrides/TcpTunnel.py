@@ -400,6 +400,9 @@ class _Checked:
             return _member(name, getattr(TcpTunnel, spec.value_type.name[len("Tcp"):]), value)
         if spec.value_type == GObject.TYPE_BOOLEAN:
             return _boolean(name, value)
+        if spec.value_type == GObject.TYPE_STRV and isinstance(value, (str, bytes)):
+            # Without the value, which may be a token.
+            raise TypeError("%s is a list of strings, not a single one" % name)
         return _integer(name, value, spec.minimum, spec.maximum) if hasattr(spec, "minimum") else value
 
     def set_property(self, name, value):

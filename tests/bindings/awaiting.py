@@ -329,6 +329,36 @@ class Awaiting:
 
         self.run_on_loop(check())
 
+    def test_authenticate(self):
+        """A handler may be a coroutine; one that raises, or is cancelled, rejects."""
+        raised = []
+
+        async def on_authenticate(gateway, authentication, data):
+            self.assertEqual(data, "data")
+            token = authentication.dup_token()
+            await asyncio.sleep(0)
+            if token == "raises":
+                raise RuntimeError("on purpose")
+            if token == "is-cancelled":
+                asyncio.current_task().cancel()
+                await asyncio.sleep(0)
+            if token == TOKEN:
+                authentication.accept("alice")
+
+        async def check():
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: raised.append(context["exception"]))
+            gateway = TcpTunnel.Gateway(self.echo.address, log_level="none")
+            gateway.connect("authenticate", on_authenticate, "data")
+            async with gateway:
+                async with TcpTunnel.Tunnel(gateway.uri, TOKEN, mode="multiplexed", log_level="warn") as tunnel:
+                    await exchange_by_streams(tunnel.address)
+                for token in "unknown", "raises", "is-cancelled":
+                    await self.check_error(TcpTunnel.TunnelError.UNAUTHORIZED, gateway.uri, token, mode="multiplexed")
+            gc.collect()
+
+        self.run_on_loop(check())
+        self.assertEqual([str(error) for error in raised], ["on purpose"])
+
     def test_drain_with(self):
         """A gateway that a blocking call has started can be drained in the loop."""
 

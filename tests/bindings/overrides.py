@@ -17,6 +17,9 @@ from support import GENEROUS_S, TOKEN, Echo, connect, exchange, is_refused, let_
 from gi.repository import Gio, GLib, GObject, TcpTunnel
 
 URI = "wss://example.org/instance"
+REQUEST = (b"GET /path HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+           b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+           b"Authorization: Bearer unknown\r\n\r\n")
 
 
 class Construction(unittest.TestCase):
@@ -280,9 +283,7 @@ class Authentications(unittest.TestCase):
 
     def ask(self):
         client = self.enterContext(socket.create_connection(self.gateway.address, timeout=GENEROUS_S))
-        client.sendall(b"GET /path HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                       b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                       b"Authorization: Bearer unknown\r\n\r\n")
+        client.sendall(REQUEST)
         while not self.asked:
             GLib.MainContext.default().iteration(True)
         return client, self.asked.pop()
@@ -319,6 +320,25 @@ class Authentications(unittest.TestCase):
             thread.join()
             del thread, authentication
             self.check(client, 401)
+
+
+    def test_raises(self):
+        """The client does not wait for an answer that cannot come; the traceback keeps the authentication."""
+        def on_authenticate(gateway, authentication):
+            raise RuntimeError("on purpose")
+
+        async def on_authenticate_later(gateway, authentication):
+            self.fail("it ran without a loop")
+
+        for handler, error in (on_authenticate, "on purpose"), (on_authenticate_later, "an asyncio loop"):
+            gateway = TcpTunnel.Gateway("127.0.0.1:9", log_level="none")
+            gateway.connect("authenticate", handler)
+            with gateway, unittest.mock.patch("sys.excepthook") as hook:
+                client = self.enterContext(socket.create_connection(gateway.address, timeout=GENEROUS_S))
+                client.sendall(REQUEST)
+                wait_until(lambda: hook.called, "the exception")
+                self.assertIn(error, str(hook.call_args.args[1]))
+                self.check(client, 401)
 
 
 class Errors(unittest.TestCase):

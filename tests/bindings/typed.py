@@ -73,6 +73,11 @@ def check_signals(tunnel: TcpTunnel.Tunnel, gateway: TcpTunnel.Gateway) -> None:
     gateway.connect("connection-opened", lambda gateway, connection: print(connection.bytes_sent + 1))
 
 
+async def on_authenticate(gateway: TcpTunnel.Gateway, authentication: TcpTunnel.Authentication) -> None:
+    print(authentication.client_address)
+    assert_type(authentication.accept("alice"), bool)
+
+
 async def check_asyncio() -> None:
     tunnel = await TcpTunnel.start_tcp_tunnel("wss://example.org/", "token", "127.0.0.1", 0, mode="singleton")
     assert_type(tunnel, TcpTunnel.Tunnel)
@@ -82,6 +87,7 @@ async def check_asyncio() -> None:
     async with TcpTunnel.Gateway("127.0.0.1:22", "token", path="/ssh") as gateway:
         assert_type(gateway, TcpTunnel.Gateway)
         assert_type(gateway.uri, str | None)
+        gateway.connect("authenticate", on_authenticate)
         await gateway.reload()
         await gateway.drain(1000)
         await gateway.drain()  # error

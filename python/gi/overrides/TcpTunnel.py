@@ -616,6 +616,41 @@ def _date_time(time):
     return GLib.DateTime.new_from_unix_utc(seconds).add(part.microseconds)
 
 
+_decisions = set()  # tasks, of which asyncio itself keeps only weak references
+
+
+async def _decide(coroutine, authentication):
+    try:
+        await coroutine
+    except BaseException:
+        authentication.reject("the application raised an exception")
+        raise
+
+
+def _authenticating(handler):
+    """A handler of authenticate that may be a coroutine function. It rejects the client if it raises: the traceback
+    keeps the authentication, so that the client would wait until it is answered that it took too long."""
+
+    def on_authenticate(gateway, authentication, *user_data):
+        try:
+            answer = handler(gateway, authentication, *user_data)
+            if not asyncio.iscoroutine(answer):
+                return
+            loop = _running_loop()
+            if loop is None:
+                answer.close()
+                raise RuntimeError("a handler of authenticate that is a coroutine requires that the gateway was started in "
+                                   "an asyncio loop")
+        except BaseException:
+            authentication.reject("the application raised an exception")
+            raise
+        decision = loop.create_task(_decide(answer, authentication))
+        _decisions.add(decision)
+        decision.add_done_callback(_decisions.discard)
+
+    return on_authenticate
+
+
 @override
 @_with_attributes
 class Gateway(TcpTunnel.Gateway):
@@ -635,6 +670,12 @@ class Gateway(TcpTunnel.Gateway):
                 raise TypeError("principals are TcpTunnel.Principal, not %r" % (principal,))
             store.append(principal)
         return store
+
+    def connect(self, signal_name, callback, *user_data):
+        """As that of each object. A handler of authenticate may also be a coroutine function."""
+        if signal_name == "authenticate":
+            callback = _authenticating(callback)
+        return super().connect(signal_name, callback, *user_data)
 
     def reload(self, cancellable=None):
         """Blocks until it has read everything again, or is to be awaited, as `start()`."""

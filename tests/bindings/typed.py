@@ -70,6 +70,12 @@ def check_signals(tunnel: TcpTunnel.Tunnel, gateway: TcpTunnel.Gateway) -> None:
     tunnel.connect("failed", on_failed)
     tunnel.connect("notify::state", print)
     tunnel.disconnect(tunnel.connect("state-changed", lambda tunnel, state: on_state(state)))
+    assert_type([connection.id for connection in gateway.get_connections()], list[int])
+    model: Gio.ListModel = gateway.get_connections()
+    gateway.principals = model
+    principals = gateway.principals
+    if principals is not None:
+        assert_type(principals[0], TcpTunnel.Principal)
     gateway.connect("connection-opened", lambda gateway, connection: print(connection.bytes_sent + 1))
 
 

@@ -184,9 +184,17 @@ class Awaiting:
 
         self.run_on_loop(check())
 
-    def test_open_connection_without_loop(self):
-        with self.assertRaisesRegex(RuntimeError, "no asyncio loop runs in this thread: call it in a coroutine"):
-            self.create().open_connection()
+    def test_without_loop(self):
+        for call in self.create().open_connection, self.create().probe:
+            with self.assertRaisesRegex(RuntimeError, "no asyncio loop runs in this thread: call it in a coroutine"):
+                call()
+
+    def test_probe(self):
+        async def check():
+            for endpoint in self.create(), self.gateway:
+                self.assertIs(await endpoint.probe(), True)
+
+        self.run_on_loop(check())
 
     def test_open_connection_cancelled(self):
         async def check():

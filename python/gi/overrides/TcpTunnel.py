@@ -266,6 +266,12 @@ def _block(step, cancellable, undo):
         raise
 
 
+def _require_loop(name, otherwise):
+    if _running_loop() is None:
+        raise RuntimeError("%s() has to be awaited, and no asyncio loop runs in this thread: call it in a coroutine, such as that "
+                           "of asyncio.run(). Without asyncio, %s" % (name, otherwise))
+
+
 def _named(name, coroutine):
     """That is the name in the warning about a coroutine that nobody awaits."""
     coroutine.__qualname__ = name
@@ -449,6 +455,11 @@ class Endpoint(_Checked, TcpTunnel.Endpoint):
         self._context = GLib.MainContext.ref_thread_default()
         return started
 
+    def probe(self, cancellable=None):
+        """Is to be awaited; returns when the threads of the library have responded."""
+        _require_loop("probe", "call probe_async() with a GLib main loop")
+        return _named(type(self).__name__ + ".probe", _call(self.probe_async, self.probe_finish, cancellable))
+
     def __enter__(self):
         try:
             if not self.active:
@@ -512,10 +523,7 @@ class Tunnel(TcpTunnel.Tunnel):
 
     def open_connection(self, target=None, limit=2**16):
         """A reader and a writer for a stream through the tunnel, as `asyncio.open_connection()` has them."""
-        if _running_loop() is None:
-            raise RuntimeError("open_connection() has to be awaited, and no asyncio loop runs in this thread: call it in a "
-                               "coroutine, such as that of asyncio.run(). Without asyncio, connect a socket to "
-                               "tunnel.address, or call open_async() with a GLib main loop")
+        _require_loop("open_connection", "connect a socket to tunnel.address, or call open_async() with a GLib main loop")
         return _named(type(self).__name__ + ".open_connection", self._open_connection(target, limit))
 
     async def _open_connection(self, target, limit):

@@ -88,6 +88,13 @@ class Wheel(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, r"\nImportError: TcpTunnel-1\.typelib, .* is missing\. .*gir1\.2-tcptunnel-1.*GI_TYPELIB_PATH")
 
+    def test_no_shared_library(self):
+        python = self.environment(system=True) / "bin" / "python"
+        for program in "import tcptunnel", "from gi.repository import TcpTunnel":
+            done = self.run_python(python, program, LD_LIBRARY_PATH=None)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, r"\nImportError: libtcptunnel, .* cannot be loaded: .*LD_LIBRARY_PATH")
+
     def test_no_pygobject(self):
         done = self.run_python(self.environment(system=False) / "bin" / "python", "import tcptunnel")
         self.assertEqual(done.returncode, 1)

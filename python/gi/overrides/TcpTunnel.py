@@ -27,10 +27,20 @@ __all__ = ["Address", "Authentication", "Connection", "Endpoint", "Error", "Forw
            "Tunnel", "start_reverse_tcp_tunnel", "start_tcp_tunnel"]
 
 
+def _error_domain():
+    try:
+        return GLib.quark_to_string(TcpTunnel.tunnel_error_quark())
+    except GLib.Error as error:
+        # The first call needs the library, of which the typelib only has the name.
+        raise ImportError("libtcptunnel, to which TcpTunnel-1.typelib belongs, cannot be loaded: %s. Below /usr/local it is found "
+                          "after 'sudo ldconfig'; elsewhere set LD_LIBRARY_PATH to its directory." % error.message,
+                          name="gi.repository.TcpTunnel") from None
+
+
 class Error(GLib.Error):
     """An error of the library. There is a class below it for each code."""
 
-    domain = GLib.quark_to_string(TcpTunnel.tunnel_error_quark())
+    domain = _error_domain()
     code = -1  # no code that this version knows
 
     def __init__(self, message="", domain=None, code=None):

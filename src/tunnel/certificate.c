@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Why the certificate of a gateway was refused, for a person to read. */
+/* Explains to the user why the certificate of a gateway was refused. */
 
 #include "tunnel/certificate.h"
 
@@ -9,7 +9,7 @@
 #include "base/i18n.h"
 #include "base/text.h"
 
-#define MAX_NAMES 5 /* that a message lists */
+#define MAX_NAMES 5 /* in a message */
 
 static char *
 clean (const char *text)
@@ -17,7 +17,7 @@ clean (const char *text)
   return text != NULL ? tcp_text_from_peer (text, strlen (text)) : g_strdup ("");
 }
 
-/* When @certificate begins or ends to be valid, if @now is on the wrong side of that. */
+/* Returns when @certificate begins or ends to be valid, if it is not valid at @now for that reason. */
 static GDateTime *
 get_missed_date (GTlsCertificate *certificate,
                  GDateTime       *now,
@@ -31,7 +31,7 @@ get_missed_date (GTlsCertificate *certificate,
   return g_steal_pointer (&date);
 }
 
-/* It may be that of an authority in the chain, too. */
+/* The certificate that is not valid may be that of an authority in the chain. */
 static char *
 explain_date (GTlsCertificate *leaf,
               gboolean         expired)
@@ -63,7 +63,7 @@ explain_date (GTlsCertificate *leaf,
                           clock);
 }
 
-/* The hosts that @certificate names, or NULL. */
+/* Lists the hosts that @certificate names; NULL if there are none. */
 static char *
 list_hosts (GTlsCertificate *certificate)
 {
@@ -78,7 +78,7 @@ list_hosts (GTlsCertificate *certificate)
       const char *data = g_bytes_get_data (names->pdata[i], &length);
       g_autofree char *name = tcp_text_from_peer (data, length);
 
-      /* Which does not make it an address. */
+      /* An address among the DNS names is a name, and does not match that address. */
       g_ptr_array_add (all, g_hostname_is_ip_address (name) ? g_strdup_printf (_("the name %s"), name) : g_strdup (name));
     }
   for (guint i = 0; addresses != NULL && i < addresses->len; i++)
@@ -130,7 +130,7 @@ explain_authority (GTlsCertificate *certificate)
                           name);
 }
 
-/* @errors need not be complete: GIO promises only one of those that apply. */
+/* @errors need not be complete: GIO guarantees only one of those that apply. */
 char *
 tcp_certificate_explain (GTlsCertificate      *certificate,
                          GTlsCertificateFlags  errors,

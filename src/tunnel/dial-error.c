@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Why a WebSocket could not be opened, and what to do about it. */
+/* Explains why a WebSocket could not be opened, and what to do about it. */
 
 #include "tunnel/dial-error.h"
 
@@ -13,18 +13,18 @@
 #include "protocol/reverse-message.h"
 #include "tunnel/certificate.h"
 
-#define MAX_LOCATION 200 /* bytes of a redirect's URL that a message shows */
-#define MAX_SERVER 40    /* likewise of the name of a server, */
-#define MAX_SCHEME 20    /* likewise of the name of a way to authenticate, */
-#define MAX_TEXT 60      /* likewise of an answer that is not HTTP, */
-#define MAX_BINARY 8     /* and of one that is no text */
+#define MAX_LOCATION 200 /* bytes of the URL of a redirect in a message */
+#define MAX_SERVER 40    /* likewise, of the name of a server */
+#define MAX_SCHEME 20    /* likewise, of the name of an authentication scheme */
+#define MAX_TEXT 60      /* likewise, of an answer that is not HTTP */
+#define MAX_BINARY 8     /* likewise, of one that is not text */
 
 #define TLS_ALERT 0x15
 #define TLS_HANDSHAKE 0x16
 #define TLS_MAJOR 0x03
 
-/* HTTP 400 to 499 is final except for those that mean "later". 401 is too, once the
- * application has no other token. */
+/* The statuses 400 to 499 are final, except those that mean "later". 401 is final once the application has no other
+ * token. */
 gboolean
 tcp_dial_status_is_final (guint status)
 {
@@ -45,7 +45,7 @@ name_gateway (const TcpDialFailure *failure)
   return g_strdup_printf (_("%s (through the proxy %s)"), failure->display, failure->proxy);
 }
 
-/* It was too late */
+/* Timeouts */
 
 static const char *
 explain_timeout (const TcpDialFailure *failure)
@@ -77,9 +77,9 @@ timeout_error (const TcpDialFailure *failure)
                       gateway, failure->timeout, explain_timeout (failure));
 }
 
-/* It answered, but with another status than 101 */
+/* Answers with a status other than 101 */
 
-/* Other servers that want a password know nothing of tokens. */
+/* Other servers that require a password do not use tokens. */
 static char *
 advise_on_challenge (const TcpDialFailure *failure)
 {
@@ -106,7 +106,7 @@ has_no_reverse_ports (const TcpDialFailure *failure)
   return failure->status == 400 && g_strcmp0 (failure->phrase, TCP_REVERSE_NO_PORTS) == 0;
 }
 
-/* What to do, or an empty string. */
+/* Returns what to do, or an empty string. */
 static char *
 advise_on_status (const TcpDialFailure *failure)
 {
@@ -146,7 +146,7 @@ advise_on_status (const TcpDialFailure *failure)
   return g_strdup ("");
 }
 
-/* Without what may hold a secret, and as a URL for a tunnel where it can be. */
+/* The location without parts that may contain a secret, as a URL for a tunnel if possible. */
 static char *
 read_location (const TcpDialFailure *failure)
 {
@@ -187,7 +187,7 @@ redirect_error (const TcpDialFailure *failure,
                       gateway, location, reason);
 }
 
-/* A proxy that did not do as it was asked */
+/* Failures of a proxy */
 
 static gboolean
 is_from_proxy (const GError *cause)
@@ -217,7 +217,7 @@ advise_on_proxy (const GError *cause)
     }
 }
 
-/* Whatever the answer is, it is not the gateway's, and so none is final. */
+/* The answer is not the gateway's, and therefore not final. */
 static GError *
 proxy_error (const TcpDialFailure *failure)
 {
@@ -230,8 +230,8 @@ proxy_error (const TcpDialFailure *failure)
                       failure->cause->message, advise_on_proxy (failure->cause));
 }
 
-/* The status, the phrase behind it, and the program that answered, which may be a proxy, or something else than a
- * gateway. Of that only the first product counts: those behind it are its modules. */
+/* Describes the status, its phrase, and the program that answered, which may be a proxy, or a server that is not a
+ * gateway. Only the first product of the server's name is used: those behind it are its modules. */
 static char *
 describe_answer (const TcpDialFailure *failure)
 {
@@ -314,7 +314,7 @@ status_error (const TcpDialFailure *failure)
   return describe_status (failure, gateway, reason, advice);
 }
 
-/* TLS failed */
+/* Failures of TLS */
 
 static const char *
 advise_on_tls (const GError *cause)
@@ -348,7 +348,7 @@ tls_error (const TcpDialFailure *failure)
                       gateway, reason);
 }
 
-/* What answers is no HTTP server */
+/* Answers that are not HTTP */
 
 static gboolean
 is_text (const char *data,
@@ -360,7 +360,7 @@ is_text (const char *data,
   return length > 0;
 }
 
-/* The first line, or the first bytes in hexadecimal. */
+/* Describes the first line, or the first bytes in hexadecimal. */
 static char *
 describe_received (const TcpDialFailure *failure)
 {
@@ -368,7 +368,7 @@ describe_received (const TcpDialFailure *failure)
   gsize length = 0;
   GString *text;
 
-  /* A part of the request that is repeated may have a secret in its query. */
+  /* A repeated part of the request may have a secret in its query. */
   while (length < MIN (failure->n_received, MAX_TEXT) && strchr ("\r\n?", failure->received[length]) == NULL)
     length++;
   if (is_text (failure->received, length))
@@ -399,8 +399,8 @@ is_tls (const TcpDialFailure *failure)
          (failure->received[0] == TLS_ALERT || failure->received[0] == TLS_HANDSHAKE);
 }
 
-/* Its first frame is that of the settings, of the stream 0 and without flags; a client that does
- * not speak it does not get any other. */
+/* The first frame of HTTP/2 is SETTINGS, of stream 0 and without flags; a client that does not use HTTP/2 gets no
+ * other. */
 static gboolean
 is_http2 (const TcpDialFailure *failure)
 {
@@ -450,7 +450,7 @@ parse_error (const TcpDialFailure *failure)
                       gateway, received);
 }
 
-/* It cannot be reached */
+/* Gateways that cannot be reached */
 
 static const char *
 advise_on_cause (const TcpDialFailure *failure)

@@ -6,31 +6,31 @@
 
 G_BEGIN_DECLS
 
-/* What is known of an attempt that failed; its pointers are borrowed. */
+/* The facts about a failed attempt; its pointers are borrowed. */
 typedef struct
 {
   GUri *uri;
-  const char *display; /* the URL as messages show it */
-  const char *proxy;   /* URL of the proxy in between, or NULL */
+  const char *display; /* the URL for messages */
+  const char *proxy;   /* the URL of the proxy that was used, or NULL */
   TcpOpeningStage stage;
   gboolean timed_out;
-  guint timeout; /* ms */
-  gboolean authorized; /* with another header than that of a token, */
-  gboolean anonymous;  /* or with none */
+  guint timeout; /* in ms */
+  gboolean authorized; /* with an Authorization header that is not a token */
+  gboolean anonymous;  /* without an Authorization header */
 
-  /* The answer. */
+  /* the answer */
   guint status; /* 0 if there was none */
   const char *phrase;
-  const char *server; /* its name, from its answer */
+  const char *server; /* the name of the server in its answer */
   const char *location;
   const char *challenge; /* WWW-Authenticate */
-  gint64 retry_after; /* ms, -1 if there is none */
+  gint64 retry_after; /* in ms, -1 if there is none */
 
-  /* Otherwise. */
+  /* otherwise */
   const GError *cause;
-  GTlsCertificate *certificate; /* refused, or NULL */
+  GTlsCertificate *certificate; /* the one that was refused, or NULL */
   GTlsCertificateFlags certificate_errors;
-  const char *received; /* the first bytes that came, if they are known */
+  const char *received; /* the first bytes received, if they are known */
   gsize n_received;
 } TcpDialFailure;
 

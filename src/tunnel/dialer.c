@@ -12,43 +12,43 @@
 #include "tunnel/dial-error.h"
 #include "websocket/opening.h"
 
-/* A gateway may ask to wait, but not for ever. */
+/* The limit on the delay that a gateway may request, in ms. */
 #define MAX_RETRY_AFTER (10 * 60 * 1000)
 
-/* For how long it is known that no proxy leads to the gateway, so that not each of many connections
- * asks for one, which takes a thread. Settings that change in between are found soon enough. */
+/* How long it is considered known that no proxy is needed, so that not every connection asks the resolver, which takes
+ * a thread. Changes of the settings take effect soon enough. */
 #define DIRECT_TIME (5 * G_TIME_SPAN_SECOND)
 
-/* What is shorter of the credentials is part of many a word. */
+/* A shorter part of the credentials occurs in many words. */
 #define MIN_SECRET_PART 8
 
-/* How much of a token shows that an answer repeats it, in bytes. */
+/* This many bytes of a token in an answer mean that the answer repeats it. */
 #define MIN_TOKEN_ECHO 4
 
-/* What is shorter, in a header of the application, is no secret. */
+/* A shorter value in a header of the application is not a secret. */
 #define MIN_SECRET 8
 
 struct _TcpDialer
 {
-  char *token;        /* or */
-  char *authorization; /* this; or neither */
-  char *former_token; /* which a gateway may still repeat; nullable */
+  char *token;        /* nullable */
+  char *authorization; /* nullable; used instead of a token */
+  char *former_token; /* a gateway may still repeat it; nullable */
   guint token_serial;
-  guint failures; /* in a row */
-  gboolean bad_route; /* one was ignored, which was logged */
+  guint failures; /* in succession */
+  gboolean bad_route; /* a route was ignored, which was logged */
   char **headers;
   char **subprotocols;
   char *origin;
-  GPtrArray *secrets; /* of char, which messages do not show: what is in the headers */
+  GPtrArray *secrets; /* of char; parts of the headers that messages must not contain */
   char *connect_host; /* nullable */
   guint16 connect_port;
   GProxyResolver *proxy_resolver;
   GTlsDatabase *tls_database;
   GTlsCertificate *certificate;
-  gint64 direct_until; /* no proxy was there when it was last asked for */
+  gint64 direct_until; /* until then it is known that no proxy is needed */
   TcpTunnelResumption resumption;
-  const char *protocol; /* what is asked for */
-  char *target;         /* the same of the gateway; nullable */
+  const char *protocol; /* the protocol to request */
+  char *target;         /* the target to request; nullable */
   char *display;
   guint timeout;
   guint keepalive_interval;
@@ -86,7 +86,7 @@ dialer_add_secret (TcpDialer  *self,
   g_ptr_array_add (self->secrets, g_strdup (secret));
 }
 
-/* Each part of the value, without the scheme, its names and quotes; and what Basic has encoded. */
+/* Adds each part of the value, without the scheme, its names and quotes, and the decoded credentials of Basic. */
 static void
 dialer_add_authorization (TcpDialer  *self,
                           const char *authorization)
@@ -111,7 +111,7 @@ dialer_add_authorization (TcpDialer  *self,
     }
 }
 
-/* What a server may repeat: the credentials without their scheme, and every header of the application, whose
+/* Collects what a server may repeat: the credentials without their scheme, and every header of the application, whose
  * meaning is unknown. */
 static void
 dialer_collect_secrets (TcpDialer *self)
@@ -200,13 +200,13 @@ tcp_dialer_free (TcpDialer *self)
   g_free (self);
 }
 
-/* @serial: how many tokens there were with it, some of which may never have come here. */
+/* @serial: the number of tokens so far, of which some may never have been passed to the dialer. */
 void
 tcp_dialer_set_token (TcpDialer  *self,
                       const char *token,
                       guint       serial)
 {
-  /* The next start may have one. */
+  /* A token takes effect at the next start if there was none at this one. */
   if (self->token == NULL)
     return;
 
@@ -219,7 +219,7 @@ tcp_dialer_set_token (TcpDialer  *self,
   self->token_serial = serial;
 }
 
-/* For the attempts that begin from now on; NULL for none. */
+/* Applies to attempts that begin from now on; NULL for none. */
 void
 tcp_dialer_set_certificate (TcpDialer       *self,
                             GTlsCertificate *certificate)
@@ -227,14 +227,14 @@ tcp_dialer_set_certificate (TcpDialer       *self,
   g_set_object (&self->certificate, certificate);
 }
 
-/* The number of the token, by which it is known from those before. */
+/* The number of the current token, which distinguishes it from former ones. */
 guint
 tcp_dialer_get_token_serial (TcpDialer *self)
 {
   return self->token_serial;
 }
 
-/* Of an attempt, or of a WebSocket that broke before it was of any use; how many in a row. */
+/* Counts a failed attempt, or a WebSocket that broke before it was of use; returns the number in succession. */
 guint
 tcp_dialer_count_failure (TcpDialer *self)
 {
@@ -247,7 +247,7 @@ tcp_dialer_restart_failures (TcpDialer *self)
   self->failures = 0;
 }
 
-/* In ms, -1 if there is nothing that can be understood. */
+/* In ms, -1 if the header is absent or invalid. */
 gint64
 tcp_dial_parse_retry_after (const char *text,
                             GDateTime  *now)
@@ -277,7 +277,8 @@ shows_secret (const TcpOpeningResult *opening,
   return g_strstr_len (opening->received, opening->n_received, beginning) != NULL;
 }
 
-/* What came, unless it holds the token, another secret, or the beginning of one. */
+/* Returns how many of the received bytes may be shown: none if they contain the token, another secret, or the beginning
+ * of one. */
 static gsize
 count_shown (TcpDialer              *self,
              const TcpOpeningResult *opening)
@@ -327,7 +328,7 @@ describe_failure (TcpDialer              *self,
       result->status = failure.status;
       result->retry_after = failure.retry_after;
     }
-  /* A handshake that was only broken off, as a proxy without its gateway does, may succeed later. */
+  /* A handshake that was only broken off, for example by a proxy without its gateway, may succeed later. */
   result->untrusted = opening->error != NULL && opening->error->domain == G_TLS_ERROR &&
                       opening->error->code != G_TLS_ERROR_NOT_TLS && opening->error->code != G_TLS_ERROR_EOF;
   result->error = tcp_dial_error_new (&failure);
@@ -358,7 +359,7 @@ dialer_make_channel (TcpDialer              *self,
   return tcp_channel_new (opening->stream, &options);
 }
 
-/* Whether what the gateway speaks will do. */
+/* Whether the protocol of the gateway is suitable. */
 static gboolean
 dialer_negotiate (TcpDialer          *self,
                   SoupMessageHeaders *headers,
@@ -443,7 +444,7 @@ attempt_free (gpointer data)
   g_free (attempt);
 }
 
-/* Those of the application, and ours, which it cannot replace; its User-Agent replaces ours. */
+/* Returns the application's headers and ours, which it cannot replace, except User-Agent. */
 static char *
 dialer_make_headers (TcpDialer *self)
 {

@@ -13,19 +13,18 @@ typedef struct _TcpDialer TcpDialer;
 
 typedef struct
 {
-  TcpChannel *channel; /* or NULL, and then: error, status, retry_after */
-  gboolean resumable;  /* the gateway speaks it, */
-  gboolean unsuitable; /* or does not, which will not do */
-  gboolean untrusted;  /* a certificate was refused, or what answers does not speak TLS */
-  gboolean foreign;    /* the gateway did not show that it is of this library */
+  TcpChannel *channel; /* or NULL; then error, status and retry_after are set */
+  gboolean resumable;  /* the gateway supports resumable/1 */
+  gboolean unsuitable; /* the gateway does not, but it is required */
+  gboolean untrusted;  /* a certificate was refused, or the server does not use TLS */
+  gboolean foreign;    /* the gateway did not show that it uses this library */
   GError *error;
-  guint status;        /* HTTP status that refused it, 0 if there was none */
-  gint64 retry_after;  /* how long a refusal asked to wait, ms, -1 if it did not */
+  guint status;        /* the HTTP status of a refusal, 0 if there was none */
+  gint64 retry_after;  /* the delay that a refusal requested, in ms, -1 for none */
   const char *route;   /* resumable: the route to this gateway; nullable */
 } TcpDialResult;
 
-/* Takes what it needs of @result with g_steal_pointer(). Not called after the
- * cancellable was cancelled. */
+/* Takes parts of @result with g_steal_pointer (). Not called after the cancellable was cancelled. */
 typedef void (*TcpDialFunc) (TcpDialResult *result,
                              gpointer       user_data);
 

@@ -16,10 +16,10 @@
 #include "tunnel/proxy-client.h"
 #include "websocket/group.h"
 
-/* For the request of the client of a proxy, where the timeout is not limited otherwise, in ms. */
+/* The time for the request of a proxy's client, if it is not limited otherwise, in ms. */
 #define REQUEST_TIMEOUT 15000
 
-/* How long refused TCP clients are not logged after one was. */
+/* After a refused TCP client was logged, further ones are not logged for this long. */
 #define TURNED_AWAY_INTERVAL (10 * G_TIME_SPAN_SECOND)
 
 typedef struct
@@ -36,18 +36,18 @@ struct _TcpEngine
   TcpLog *log;
   TcpStatus *status;
   TcpEventQueue *events;
-  atomic_uint token_serial; /* how many tokens were set */
-  TokenChange *_Atomic token_change; /* on its way to the I/O thread, or NULL */
+  atomic_uint token_serial; /* the number of tokens that were set */
+  TokenChange *_Atomic token_change; /* being passed to the I/O thread, or NULL */
 
-  /* From here on only touched on the I/O thread. */
-  GPtrArray *ports; /* of TcpPort: where it listens */
-  GHashTable *proxy_clients; /* of TcpProxyClient, until they are over */
+  /* from here on only used on the I/O thread */
+  GPtrArray *ports; /* of TcpPort, where it listens */
+  GHashTable *proxy_clients; /* of TcpProxyClient, until they end */
   TcpChannelGroup *channels;
   TcpNetwork *network;
   TcpLinks *links;
-  guint turned_away; /* TCP clients since the last warning of that, */
-  gint64 quiet_until; /* and when the next may follow */
-  gboolean serving;  /* all ports are there */
+  guint turned_away; /* TCP clients refused since the last warning about it */
+  gint64 quiet_until; /* when the next warning may follow */
+  gboolean serving;  /* all ports are open */
   gboolean started;  /* the start was reported */
   gboolean closed;
 };
@@ -68,7 +68,7 @@ engine_set_state (TcpEngine      *self,
   tcp_event_queue_push_state (self->events, state);
 }
 
-/* Of its own port. */
+/* The address of the tunnel's own port. */
 static GSocketAddress *
 engine_get_address (TcpEngine *self)
 {
@@ -89,7 +89,7 @@ engine_report_started (TcpEngine    *self,
   tcp_event_queue_push_started (self->events, error == NULL ? engine_get_address (self) : NULL, NULL, error);
 }
 
-/* The tunnel cannot go on. */
+/* The tunnel cannot continue. */
 static void
 engine_fail (TcpEngine    *self,
              const GError *error)
@@ -118,8 +118,8 @@ static void on_accepted (TcpPort           *port,
                          GSocketAddress    *peer,
                          gpointer           user_data);
 
-/* At the ports where it does not yet. A socket that was given may have a client already, for which the program was
- * started; it waits until a multiplexed tunnel, which would turn it away, is connected. */
+/* Accepts on those ports where it does not yet. A socket from the application may have a client already, for which the
+ * program was started; it waits until a multiplexed tunnel, which would refuse it, is connected. */
 static void
 engine_accept (TcpEngine *self)
 {
@@ -244,7 +244,8 @@ on_stream_closed (TcpStream    *stream,
   /* The caller that closes the tunnel expects this. */
   if (self->closed)
     level = MAX (level, TCP_TUNNEL_LOG_LEVEL_DEBUG);
-  /* Strangers may connect to services of this end, and a gateway may end what it likes. */
+  /* Any client may connect to services of this end, and a gateway may end any connection, so these warnings are
+   * limited. */
   if (error != NULL && level == TCP_TUNNEL_LOG_LEVEL_WARN)
     tcp_log_limit_write (tcp_links_get_warnings (self->links), "connection %" G_GUINT64_FORMAT " broke: %s", id,
                          error->message);
@@ -416,7 +417,7 @@ engine_add_port (TcpEngine            *self,
   return port;
 }
 
-/* All ports are there. */
+/* All ports are open. */
 static void
 engine_serve (TcpEngine *self)
 {
@@ -443,7 +444,7 @@ on_listening (TcpPort      *port,
     engine_listen (self);
 }
 
-/* At the next of its ports. */
+/* Listens on the next of its ports. */
 static void
 engine_listen (TcpEngine *self)
 {
@@ -486,8 +487,8 @@ on_goodbyes_said (gpointer user_data)
   tcp_engine_unref (self);
 }
 
-/* Closes the port and ends every connection. What is left to do after that are the
- * closing handshakes, and the I/O thread ends when they are through. */
+/* Closes the port and ends every connection. After that only the closing handshakes are left; the I/O thread is
+ * released when they have ended. */
 static void
 engine_shut_down (TcpEngine    *self,
                   const GError *error)
@@ -500,7 +501,7 @@ engine_shut_down (TcpEngine    *self,
   g_clear_pointer (&self->network, tcp_network_free);
   g_ptr_array_set_size (self->ports, 0);
   tcp_links_close (self->links, error);
-  /* Those that had no stream yet. */
+  /* Clients that had no stream yet. */
   g_hash_table_remove_all (self->proxy_clients);
   engine_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
 
@@ -632,11 +633,10 @@ tcp_engine_start (TcpEngine *self)
   engine_invoke (self, engine_do_start);
 }
 
-/* NULL gives up, if the engine waits for one.
+/* With NULL the engine gives up, if it waits for a token.
  *
- * However quickly they follow each other, one call at most is on its way to the I/O thread, which
- * finds the newest token there. To give up does not take its place: with a token the engine does
- * not wait for one any more. */
+ * However fast the calls follow each other, at most one is being passed to the I/O thread, which then uses the latest
+ * token. NULL does not replace a pending token: with that token the engine does not wait for one any more. */
 void
 tcp_engine_set_token (TcpEngine  *self,
                       const char *token)
@@ -686,7 +686,7 @@ engine_do_set_certificate (gpointer data)
     tcp_links_set_certificate (change->engine->links, change->certificate);
 }
 
-/* For WebSockets that are opened from now on. May be called with a lock held. */
+/* Applies to WebSockets that are opened from now on. May be called with a lock held. */
 void
 tcp_engine_set_certificate (TcpEngine       *self,
                             GTlsCertificate *certificate)
@@ -698,28 +698,28 @@ tcp_engine_set_certificate (TcpEngine       *self,
   tcp_io_thread_invoke (self->thread, engine_do_set_certificate, change, certificate_change_free);
 }
 
-/* How many tokens were set: see TCP_EVENT_TOKEN_REQUIRED. */
+/* The number of tokens that were set: see TCP_EVENT_TOKEN_REQUIRED. */
 guint
 tcp_engine_get_token_serial (TcpEngine *self)
 {
   return atomic_load (&self->token_serial);
 }
 
-/* Announces that a token will be set, though not at once. */
+/* Announces that a token will be set later. */
 void
 tcp_engine_await_token (TcpEngine *self)
 {
   engine_invoke (self, engine_do_await_token);
 }
 
-/* Makes a start fail that has not been reported yet. */
+/* Makes a start fail that was not reported yet. */
 void
 tcp_engine_cancel (TcpEngine *self)
 {
   engine_invoke (self, engine_do_cancel);
 }
 
-/* Ports of a tunnel that runs */
+/* Ports of a running tunnel */
 
 typedef struct
 {
@@ -736,7 +736,7 @@ engine_do_add_port (gpointer data)
   TcpEngine *self = change->engine;
   g_autoptr (TcpPort) port = NULL;
 
-  /* Then it listens when it is started again. */
+  /* The port is opened at the next start. */
   if (self->closed)
     return;
 
@@ -748,7 +748,7 @@ engine_do_add_port (gpointer data)
     engine_accept (self);
 }
 
-/* Listens there when it returns. @addresses are those of the hostname, or NULL for a Unix socket. */
+/* Listens on the port when this returns. @addresses are those of the hostname, or NULL for a Unix socket. */
 gboolean
 tcp_engine_add_port (TcpEngine             *self,
                      const TcpForwardSpec  *spec,
@@ -778,7 +778,7 @@ engine_do_remove_port (gpointer data)
       }
 }
 
-/* It is free when it returns. */
+/* The port is free when this returns. */
 void
 tcp_engine_remove_port (TcpEngine     *self,
                         gconstpointer  id)
@@ -841,7 +841,7 @@ engine_do_cancel_opening (gpointer data)
   tcp_pipe_opener_cancel (((Opening *) data)->opener);
 }
 
-/* In any thread. */
+/* Called in any thread. */
 static void
 on_opening_cancelled (GCancellable *cancellable,
                       Opening      *opening)
@@ -851,7 +851,7 @@ on_opening_cancelled (GCancellable *cancellable,
                         opening_new (opening->engine, opening->opener), opening_free);
 }
 
-/* Ends @task with a GIOStream, or fails. @target is NULL for that of the tunnel. */
+/* Ends @task with a GIOStream, or an error. @target is NULL for that of the tunnel. */
 void
 tcp_engine_open (TcpEngine  *self,
                  const char *target,
@@ -867,14 +867,14 @@ tcp_engine_open (TcpEngine  *self,
       return;
     }
 
-  /* A cancellation comes behind the opening, or ends it before. */
+  /* A cancellation follows the opening, or ends it before. */
   if (g_task_get_cancellable (task) != NULL)
     tcp_pipe_opener_watch (opener, G_CALLBACK (on_opening_cancelled), opening_new (self, opener), opening_free);
   tcp_io_thread_invoke (self->thread, engine_do_open, opening_new (self, opener), opening_free);
 }
 
-/* Returns when the port is free and no connection is left. Has to be called once,
- * as the last call, also if the engine failed. */
+/* Returns when the port is free and no connection is left. Must be called once, as the last call, even if the engine
+ * failed. */
 void
 tcp_engine_close (TcpEngine *self)
 {

@@ -10,8 +10,8 @@
 
 G_BEGIN_DECLS
 
-/* The part of a tunnel that lives on the I/O thread: the listener and the links.
- * What is here is for the public object, and safe to call from its thread. */
+/* The part of a tunnel on the I/O thread: the listener and the links. The functions here are for the public object, and
+ * may be called from its thread. */
 typedef struct _TcpEngine TcpEngine;
 
 TcpEngine *tcp_engine_new (const TcpTunnelSettings *settings,

@@ -11,13 +11,13 @@
 /* How often a goodbye is sent again. */
 #define MAX_ATTEMPTS 4
 
-/* Before the second attempt, and the most, in ms. */
+/* The first and the longest delay before another attempt, in ms. */
 #define DELAY 500
 #define MAX_DELAY 8000
 
 struct _TcpFarewells
 {
-  TcpDialer *dialer; /* the engine's */
+  TcpDialer *dialer; /* that of the engine */
   TcpChannelGroup *group;
   TcpLog *log;
   GQueue all; /* of Farewell */
@@ -26,14 +26,14 @@ struct _TcpFarewells
 typedef struct
 {
   TcpFarewells *owner;
-  GList link; /* in its queue */
+  GList link; /* in the queue of the owner */
   GUri *uri;
   GQueue frames;       /* of TcpBuffer */
-  TcpChannel *channel; /* on which they were sent, and which is being closed; or NULL */
+  TcpChannel *channel; /* the channel on which they were sent, which is being closed; or NULL */
   GCancellable *dialling;
   TcpBackoff backoff;
   TcpTimer *retry;
-  gint64 until; /* from then on the gateway has given the session up by itself */
+  gint64 until; /* from then on the gateway has dropped the session by itself */
 } Farewell;
 
 static void
@@ -80,7 +80,7 @@ farewell_retry (Farewell   *self,
   tcp_timer_set (self->retry, at);
 }
 
-/* The gateway answers a close frame when it has read all that was before it. */
+/* The gateway answers a close frame after it has read all frames before it. */
 static void
 on_channel_closed (TcpChannel   *channel,
                    guint         code,
@@ -109,7 +109,7 @@ farewell_watch (Farewell   *self,
   tcp_channel_set_callbacks (channel, &channel_callbacks, self);
 }
 
-/* A former WebSocket may still hold the frames themselves. */
+/* A former WebSocket may still use the frames themselves. */
 static void
 send_copy (TcpChannel *channel,
            TcpBuffer  *frame)
@@ -162,7 +162,7 @@ on_retry (gpointer user_data)
   tcp_dialer_dial (self->owner->dialer, self->uri, self->dialling, on_dialled, self);
 }
 
-/* @dialer has to outlive it. */
+/* @dialer must outlive the object. */
 TcpFarewells *
 tcp_farewells_new (TcpDialer       *dialer,
                    TcpChannelGroup *group,
@@ -176,7 +176,7 @@ tcp_farewells_new (TcpDialer       *dialer,
   return self;
 }
 
-/* Goodbyes that were not sent by now are dropped. */
+/* Goodbyes that were not sent yet are dropped. */
 void
 tcp_farewells_free (TcpFarewells *self)
 {
@@ -187,8 +187,8 @@ tcp_farewells_free (TcpFarewells *self)
   g_free (self);
 }
 
-/* @frames, of TcpBuffer, are taken. @channel is one that is being closed behind them, and on which
- * they may arrive; or NULL. @patience is for how many seconds the gateway keeps the session. */
+/* Takes ownership of @frames, of TcpBuffer. @channel is being closed after them, and they may arrive on it; or it is
+ * NULL. @patience is the time in seconds for which the gateway keeps the session. */
 void
 tcp_farewells_add (TcpFarewells *self,
                    GUri         *uri,

@@ -6,12 +6,12 @@
 
 G_BEGIN_DECLS
 
-/* So many wait at a time. Beyond that the oldest is given up. */
+/* The limit on goodbyes that wait. Beyond it the oldest is dropped. */
 #define TCP_FAREWELLS_MAX 256
 
-/* Goodbyes of sessions that are over, of which it is not known that the gateway has read them:
- * until it has, it keeps the session for nothing. Each is sent again on a WebSocket of its own, a
- * few times. Nothing waits for that; but it is a member of the channel group meanwhile. */
+/* Goodbyes of ended sessions that the gateway may not have read: until then it keeps the session needlessly. Each
+ * goodbye is sent again on a WebSocket of its own, a few times. No caller waits for that; but the object is a member of
+ * the channel group meanwhile. */
 typedef struct _TcpFarewells TcpFarewells;
 
 TcpFarewells *tcp_farewells_new (TcpDialer       *dialer,

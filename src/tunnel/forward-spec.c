@@ -12,8 +12,8 @@ struct _TcpForwardAddress
 {
   gatomicrefcount refs;
   TcpLock lock;
-  GSocketAddress *address; /* NULL while nothing listens */
-  guint fork_count;        /* of the process that listens there */
+  GSocketAddress *address; /* NULL while it does not listen */
+  guint fork_count;        /* of the process that listens */
 };
 
 TcpForwardAddress *
@@ -44,7 +44,7 @@ tcp_forward_address_unref (TcpForwardAddress *self)
   g_free (self);
 }
 
-/* NULL for nowhere. */
+/* @address is NULL if it does not listen. */
 void
 tcp_forward_address_set (TcpForwardAddress *self,
                          GSocketAddress    *address)
@@ -92,7 +92,7 @@ tcp_forward_spec_free (TcpForwardSpec *self)
   g_free (self);
 }
 
-/* Everything that can be known to be wrong before anything is tried. */
+/* Checks everything that can be checked in advance. */
 gboolean
 tcp_forward_spec_check (const TcpForwardSpec  *self,
                         GError               **error)

@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* Where something listens: set by the I/O thread, for every thread to read. */
+/* An address on which a tunnel listens: set by the I/O thread, and read by any thread. */
 typedef struct _TcpForwardAddress TcpForwardAddress;
 
 TcpForwardAddress *tcp_forward_address_new (void);
@@ -20,13 +20,13 @@ GSocketAddress *tcp_forward_address_dup (TcpForwardAddress *self);
 /* Where a tunnel listens, and the target of its clients: a copy of a TcpForward's settings. */
 typedef struct
 {
-  gconstpointer id;  /* by which it is found again; NULL for the tunnel's own */
+  gconstpointer id;  /* identifies the port; NULL for the tunnel's own */
   TcpForwardKind kind;
   char *hostname;
   guint port;
-  char *socket_path; /* in place of the two */
-  GSocket *socket;   /* in place of all three */
-  char *target;      /* NULL for that of the tunnel; of TCP_FORWARD_KIND_TARGET */
+  char *socket_path; /* instead of hostname and port */
+  GSocket *socket;   /* instead of all three */
+  char *target;      /* NULL for that of the tunnel; for TCP_FORWARD_KIND_TARGET */
   TcpForwardAddress *address; /* nullable */
 } TcpForwardSpec;
 

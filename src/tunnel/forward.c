@@ -34,8 +34,8 @@ struct _TcpForward
 {
   GObject parent_instance;
   TcpLock lock;
-  TcpForwardSpec spec; /* under it, but for the address */
-  gboolean claimed;    /* likewise: it has a tunnel */
+  TcpForwardSpec spec; /* under the lock, except the address */
+  gboolean claimed;    /* likewise: it belongs to a tunnel */
 };
 
 enum
@@ -171,7 +171,7 @@ tcp_forward_set_property (GObject      *object,
 
 /* For the tunnel */
 
-/* A copy of the current settings. */
+/* Returns a copy of the current settings. */
 TcpForwardSpec *
 tcp_forward_dup_spec (TcpForward *self)
 {
@@ -183,7 +183,7 @@ tcp_forward_dup_spec (TcpForward *self)
   return spec;
 }
 
-/* Whether it has no tunnel yet, until it is released. */
+/* Whether it belongs to no tunnel yet; it then belongs to the caller until it is released. */
 gboolean
 tcp_forward_claim (TcpForward *self)
 {
@@ -204,14 +204,14 @@ tcp_forward_release (TcpForward *self)
   tcp_unlock (&self->lock);
 }
 
-/* In the context of the tunnel, or the thread of a call that changed it. */
+/* Called in the context of the tunnel, or the thread of the call that has changed it. */
 void
 tcp_forward_notify_address (TcpForward *self)
 {
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOCAL_ADDRESS]);
 }
 
-/* Public */
+/* Public functions */
 
 /**
  * tcp_forward_new:

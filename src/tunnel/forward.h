@@ -11,7 +11,7 @@ struct _TcpForwardClass
   GObjectClass parent_class;
 };
 
-/* What the tunnel does with a TcpForward. Any thread. */
+/* Functions of a TcpForward for the tunnel. May be called on any thread. */
 TcpForwardSpec *tcp_forward_dup_spec (TcpForward *self);
 gboolean tcp_forward_claim (TcpForward *self);
 void tcp_forward_release (TcpForward *self);

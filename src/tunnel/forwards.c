@@ -15,7 +15,7 @@ runner_of (TcpTunnel *self)
   return &self->parent_instance.runner;
 }
 
-/* To be called with the lock held. */
+/* Called with the lock held. */
 static TcpEngine *
 tunnel_ref_running_engine (TcpTunnel *self)
 {
@@ -24,7 +24,7 @@ tunnel_ref_running_engine (TcpTunnel *self)
   return tcp_runner_has_engine (runner) ? tcp_engine_ref (runner->engine) : NULL;
 }
 
-/* All that a reverse tunnel carries comes from the other end. */
+/* All connections of a reverse tunnel are opened from the other end. */
 gboolean
 tcp_tunnel_check_direction (TcpTunnel  *self,
                             GError    **error)
@@ -37,7 +37,7 @@ tcp_tunnel_check_direction (TcpTunnel  *self,
   return FALSE;
 }
 
-/* FALSE if it was not there. */
+/* FALSE if it did not belong to the tunnel. */
 static gboolean
 tunnel_drop_forward (TcpTunnel   *self,
                      TcpForward  *forward,

@@ -7,7 +7,7 @@
 #include <string.h>
 #include "base/host-port.h"
 
-/* Of the request line and the fields. */
+/* of the request line and the fields */
 #define MAX_HEAD (16 * 1024)
 
 #define CRLF "\r\n"
@@ -58,8 +58,8 @@ http_refuse_method (TcpProxyRequest *self)
   return TCP_PROXY_BAD;
 }
 
-/* How many of the bytes, of which the last may be complete, are up to the end of the head. 0 if it does not end there,
- * -1 if it never will. */
+/* Returns how many of the bytes belong to the head, if it ends in them; 0 if it does not end there, -1 if it never
+ * will. */
 static gssize
 http_find_end (TcpProxyRequest *self,
                const guint8    *data,
@@ -86,7 +86,7 @@ http_find_end (TcpProxyRequest *self,
   return 0;
 }
 
-/* A name, a colon, and whatever is no control character. */
+/* A name, a colon, and any characters except control characters. */
 static gboolean
 is_field (const char *line)
 {

@@ -8,31 +8,30 @@
 #include "tunnel/dial-error.h"
 #include "tunnel/services.h"
 
-/* After a WebSocket that broke sooner, and over which nothing came, the delay grows on: a
- * gateway that accepts and closes at once is not dialled in a busy loop. */
+/* If a WebSocket broke sooner, and no data came over it, the delay continues to grow: a gateway that accepts and closes
+ * at once must not be connected to in a busy loop. */
 #define STEADY_AFTER G_TIME_SPAN_SECOND
 
-/* How long the application may take to set another token; and, if it had no handler at the
- * start, to announce one. */
+/* How long the application may take to set another token; and, if it had no handler at the start, to announce one. */
 #define TOKEN_TIMEOUT (60 * G_TIME_SPAN_SECOND)
 #define TOKEN_ANSWER_TIMEOUT (2 * G_TIME_SPAN_SECOND)
 
-/* For how much longer what breaks is taken to have done so for that. */
+/* How much longer a failure is attributed to a change of the network. */
 #define HASTE G_TIME_SPAN_SECOND
 
-/* How many tokens in a row may be refused, where attempts to reconnect are unlimited. */
+/* How many tokens in succession may be refused, if attempts to reconnect are unlimited. */
 #define MAX_TOKENS 6
 
 struct _TcpLink
 {
-  const TcpTunnelSettings *settings; /* the engine's */
+  const TcpTunnelSettings *settings; /* those of the engine */
   TcpLinkCapacity capacity;
   gboolean asks_for_token;
   char *display;
   GUri *uri;
-  char *route; /* by which the gateway that has the session is found; nullable */
-  TcpDialer *dialer; /* the engine's, */
-  TcpFarewells *farewells; /* as these */
+  char *route; /* with which the gateway that has the session is found; nullable */
+  TcpDialer *dialer; /* that of the engine */
+  TcpFarewells *farewells; /* likewise */
   TcpLog *log;
   TcpLogLimit *warnings; /* that the gateway can cause */
   TcpStatus *status;
@@ -43,31 +42,31 @@ struct _TcpLink
   TcpServices *services; /* for TCP clients of the gateway; NULL if there are none */
   TcpTunnelState state;
   TcpBackoff backoff;
-  GCancellable *dialling; /* NULL if not */
+  GCancellable *dialling; /* NULL if it is not dialling */
   guint token_serial;     /* of the token that was used for it */
   TcpTimer *retry;
-  GError *failure;    /* what the wait for it is due to */
-  gboolean hello_read; /* the present WebSocket has shown that the session can be resumed */
-  guint patience;     /* for how long the gateway keeps that without one, s */
-  TcpTimer *expiry;    /* the timer of that, */
-  gint64 expires_at;  /* since the last with a HELLO was lost; 0 if there was none */
-  gint64 not_before;  /* the gateway asked for no attempt sooner */
-  gint64 hasty_until; /* what breaks or fails by then does so because the network changed */
+  GError *failure;    /* the reason for the current wait */
+  gboolean hello_read; /* the current WebSocket has shown that the session is resumable */
+  guint patience;     /* how long the gateway keeps the session without a WebSocket, in s */
+  TcpTimer *expiry;    /* the timer for that */
+  gint64 expires_at;  /* counted from the loss of the last WebSocket with a HELLO; 0 if there was none */
+  gint64 not_before;  /* the gateway has requested no earlier attempt */
+  gint64 hasty_until; /* breaks and failures until then are attributed to a change of the network */
   TcpTimer *token_timeout;
   gboolean waiting_for_token;
-  gboolean asked;     /* and the application has been asked for it */
-  guint tokens_asked; /* since the last that was accepted */
+  gboolean asked;     /* the application was asked for a token meanwhile */
+  guint tokens_asked; /* since the last one that was accepted */
   gboolean was_connected;
   gboolean draining;
-  gboolean resumable; /* what the last WebSocket was good for */
+  gboolean resumable; /* whether the last WebSocket was resumable */
   gint64 connected_at;
   GError *refusal; /* of the token, while the application is asked */
-  GError *sent_away;    /* why the gateway requires another WebSocket than the present one */
-  gint64 restarted_at;  /* when it last did as it was being restarted */
-  guint renewals;       /* how often it wanted another token of WebSockets that were new */
+  GError *sent_away;    /* the reason for which the gateway requires another WebSocket */
+  gint64 restarted_at;  /* when it last did because of a restart */
+  guint renewals;       /* how often it required another token of WebSockets that were new */
 
   gboolean closed;
-  TcpTimer *end; /* reports that it ended, from the top of the main loop */
+  TcpTimer *end; /* reports that it ended, from the main loop */
   GError *end_error;
 };
 
@@ -88,7 +87,7 @@ link_set_state (TcpLink        *self,
   self->callbacks.state_changed (self, state, self->user_data);
 }
 
-/* There is a WebSocket. Where the gateway is to listen, it has to do that as well. */
+/* There is a WebSocket. If the gateway must listen, it must do so as well. */
 static void
 link_check_connected (TcpLink *self)
 {
@@ -116,14 +115,14 @@ on_end (gpointer user_data)
   self->callbacks.ended (self, self->end_error, self->user_data);
 }
 
-/* Whether its only further use is to report how its connections ended. */
+/* Whether it is only needed to report how its connections ended. */
 gboolean
 tcp_link_is_leftover (TcpLink *self)
 {
   return self->draining || (self->capacity != TCP_LINK_MANY && tcp_session_get_n_streams (self->session) == 0);
 }
 
-/* @error (taken) ends the tunnel, if there is no other; NULL if the link has merely done its work. */
+/* @error (taken) ends the tunnel, if there is no other link; NULL if the link has merely finished its work. */
 static void
 link_end (TcpLink *self,
           GError  *error)
@@ -190,8 +189,8 @@ link_exhausted_error (TcpLink      *self,
                       error->message);
 }
 
-/* The session is not to be had back, since the gateway has kept it for long enough. Its
- * connections end, and so does the tunnel if it has no attempts left. */
+/* The session cannot be resumed, since the gateway has kept it for long enough. Its connections end, and so does the
+ * tunnel if it has no attempts left. */
 static void
 link_expire (TcpLink *self)
 {
@@ -209,14 +208,14 @@ link_expire (TcpLink *self)
                        self->failure != NULL ? self->failure->message : _("no attempt came to an end"));
   if (tcp_backoff_is_exhausted (&self->backoff) && !self->waiting_for_token)
     {
-      /* What ends the tunnel is that it does not reach the gateway. */
+      /* The tunnel ends because it does not reach the gateway. */
       if (self->failure != NULL)
         error->code = self->failure->code;
       link_end (self, link_exhausted_error (self, error));
       return;
     }
 
-  /* Until there is another session, clients do not wait in vain. */
+  /* Clients must not wait in vain until there is another session. */
   self->resumable = FALSE;
   tcp_session_abandon (self->session, error);
   if (self->closed)
@@ -246,16 +245,16 @@ on_expired (gpointer user_data)
       return;
     }
 
-  /* On which the gateway has not answered yet whether it has the session. */
+  /* The gateway has not answered on this WebSocket yet whether it has the session. */
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT,
                        _("the gateway %s said nothing on the WebSocket before the session timed out"), self->display);
   tcp_channel_abort (channel, error);
 }
 
-/* When an attempt failed */
+/* Failed attempts */
 
-/* Where there are many failures in a row, not each of them is worth a warning. Those of the links
- * before count, as a client that gives up and connects again brings another link. */
+/* If there are many failures in succession, not each of them is a warning. Those of former links count, since a client
+ * that gives up and connects again causes another link. */
 static void
 link_log_retry (TcpLink      *self,
                 const GError *error,
@@ -327,7 +326,7 @@ on_token_timeout (gpointer user_data)
   link_end (self, g_steal_pointer (&self->refusal));
 }
 
-/* As many as attempts to reconnect, so that this ends. */
+/* The same limit as for attempts to reconnect, so that this ends. */
 static guint
 link_get_max_tokens (TcpLink *self)
 {
@@ -352,15 +351,14 @@ link_ask_for_token (TcpLink      *self,
   return TRUE;
 }
 
-/* Whether a WebSocket would serve anything. */
+/* Whether a WebSocket is needed. */
 gboolean
 tcp_link_has_use (TcpLink *self)
 {
   return !self->closed && ((self->capacity == TCP_LINK_MANY && !self->draining) || tcp_session_wants_channel (self->session));
 }
 
-/* Its session is lost, and so are the TCP connections that the gateway knew of. A link
- * that is there for no others ends. */
+/* The session is lost, with the TCP connections that the gateway knew. A link for no further connections ends. */
 static void
 link_restart_session (TcpLink      *self,
                       const GError *error)
@@ -372,10 +370,9 @@ link_restart_session (TcpLink      *self,
     link_end (self, NULL);
 }
 
-/* Whether another attempt would end like this one. A multiplexed tunnel that was never
- * connected has nothing to come back to, and ends with its first attempt unless it is to wait
- * for its gateway. After that a certificate may be refused for a while, on a network that
- * requires a login. */
+/* Whether another attempt would end like this one. A multiplexed tunnel that was never connected has no session to
+ * return to, and ends with its first attempt unless it must wait for its gateway. Later, a certificate may be refused
+ * temporarily, on a network that requires a login. */
 static gboolean
 link_failure_is_final (TcpLink             *self,
                        const TcpDialResult *result)
@@ -390,7 +387,7 @@ link_failure_is_final (TcpLink             *self,
     return FALSE;
   if (!self->settings->wait_for_gateway)
     return self->capacity == TCP_LINK_MANY || tls;
-  /* What answers there is no gateway. */
+  /* The server that answers is not a gateway. */
   return result->untrusted || (self->capacity == TCP_LINK_MANY && answered);
 }
 
@@ -400,7 +397,7 @@ link_dial_failed (TcpLink       *self,
 {
   const TcpProtocolClass *protocol = tcp_session_get_protocol (self->session);
 
-  /* It may be another by now. */
+  /* The token may have been replaced meanwhile. */
   if (result->status == 401 && self->token_serial != tcp_dialer_get_token_serial (self->dialer))
     {
       link_dial (self);
@@ -432,7 +429,7 @@ link_dial_failed (TcpLink       *self,
   link_retry (self, result->error, result->retry_after);
 }
 
-/* How many connections it takes */
+/* The number of connections of a link */
 
 static void
 link_dismiss (TcpChannel *channel)
@@ -441,8 +438,8 @@ link_dismiss (TcpChannel *channel)
   tcp_channel_resume (channel);
 }
 
-/* The gateway took many connections, and is another by now. Those that it had are lost; the next client
- * begins with another link, of which nothing is known. */
+/* The gateway supported many connections in the session, and does not any more. Existing ones are lost; the next client
+ * begins with another link, about which nothing is known. */
 static void
 link_give_up_many (TcpLink *self)
 {
@@ -480,7 +477,7 @@ link_decide (TcpLink  *self,
   self->callbacks.decided (self, self->user_data);
 }
 
-/* On what is spoken. FALSE if the session cannot go on with that. */
+/* Sets the protocol of the session. FALSE if the session cannot continue with it. */
 static gboolean
 link_agree (TcpLink       *self,
             TcpDialResult *result)
@@ -523,7 +520,7 @@ link_agree (TcpLink       *self,
   return TRUE;
 }
 
-/* Where the session is to be had. */
+/* The URL at which the session can be reached. */
 static GUri *
 link_make_uri (TcpLink *self)
 {
@@ -549,7 +546,7 @@ on_dialled (TcpDialResult *result,
   self->tokens_asked = 0;
   self->hasty_until = 0;
   self->connected_at = g_get_monotonic_time ();
-  /* With other protocols nothing more is known than that the peer is connected. */
+  /* With other protocols the state of the peer's session is not known. */
   if (!result->resumable)
     {
       tcp_backoff_restart_count (&self->backoff);
@@ -566,7 +563,7 @@ on_dialled (TcpDialResult *result,
   tcp_session_set_foreign (self->session, result->foreign);
   if (self->services != NULL)
     tcp_services_begin (self->services);
-  /* It may not be able to do without. */
+  /* The services may have ended the link. */
   if (self->closed)
     link_dismiss (result->channel);
   else
@@ -587,8 +584,8 @@ link_dial (TcpLink *self)
 
 /* Callbacks of the session */
 
-/* If the gateway may not know that the session is over. It may hear that on @channel, which is
- * being closed. */
+/* If the gateway may not know that the session is over. It may still receive that on @channel, which is being
+ * closed. */
 static void
 link_repeat_goodbye (TcpLink    *self,
                      TcpChannel *channel)
@@ -607,7 +604,7 @@ link_is_steady (TcpLink *self)
   return g_get_monotonic_time () - self->connected_at >= STEADY_AFTER;
 }
 
-/* One that takes no more connections goes with its last. */
+/* A link that accepts no more connections ends with its last one. */
 static void
 link_end_drained (TcpLink *self)
 {
@@ -651,8 +648,8 @@ on_stream_closed (TcpSession   *session,
     link_end (self, NULL);
 }
 
-/* The gateway takes no credential any more that it took before. A certificate may be another by now; if it is not, the
- * answer to the next request says what is wrong with it. */
+/* The gateway does not accept a credential any more that it accepted before. The certificate may have been replaced; if
+ * not, the answer to the next request has the reason. */
 static void
 link_renew (TcpLink      *self,
             const GError *error)
@@ -669,8 +666,8 @@ link_renew (TcpLink      *self,
     link_end (self, g_error_copy (error));
 }
 
-/* A gateway that is restarted now and then is connected to at once. One that reports it on every
- * WebSocket is not connected to in a busy loop. */
+/* If a gateway is restarted now and then, the link reconnects at once. A gateway that reports a restart on every
+ * WebSocket must not be connected to in a busy loop. */
 static void
 link_follow_restart (TcpLink      *self,
                      const GError *error)
@@ -696,8 +693,8 @@ link_come_back (TcpLink      *self,
     link_follow_restart (self, error);
 }
 
-/* Whether the server connects each WebSocket to a TCP connection of its own: another would not go on with the
- * same. */
+/* Whether the server connects each WebSocket to a TCP connection of its own: another WebSocket would not continue the
+ * same connection. */
 static gboolean
 link_is_a_bridge (TcpLink *self)
 {
@@ -721,7 +718,7 @@ on_channel_closed (TcpSession   *session,
   if (self->services != NULL && protocol != NULL && !protocol->resumable)
     tcp_services_lost (self->services);
 
-  /* A gateway that sends the tunnel away decides itself whether there is progress before that. */
+  /* If the gateway requires another WebSocket, data that it sent before does not count as progress. */
   progress = tcp_session_take_progress (session) && sent_away == NULL;
   if (progress || link_is_steady (self))
     {
@@ -841,7 +838,7 @@ on_unlistened (TcpSession   *session,
     return;
 
   tcp_services_unlistened (self->services, listener, code, error);
-  /* If it goes on, the gateway is to listen again. */
+  /* If the session continues, the gateway must listen again. */
   if (!self->closed && !self->draining && self->state == TCP_TUNNEL_STATE_CONNECTED &&
       !tcp_services_are_listening (self->services))
     link_set_state (self, TCP_TUNNEL_STATE_RECONNECTING);
@@ -900,7 +897,7 @@ static const TcpSessionCallbacks session_callbacks = {
   .sent_away = on_sent_away,
 };
 
-/* Generates the name that identifies the session at the gateway, over all its WebSockets. */
+/* Generates the id of the session at the gateway, for all its WebSockets. */
 static void
 link_name_session (TcpLink *self)
 {
@@ -914,7 +911,7 @@ link_name_session (TcpLink *self)
     self->uri = tcp_uri_add_query (self->settings->uri, "sessionId", session_id);
 }
 
-/* Which protocol it will speak is negotiated by the first WebSocket. */
+/* The first WebSocket negotiates the protocol. */
 static void
 link_make_session (TcpLink *self)
 {
@@ -943,7 +940,7 @@ link_make_session (TcpLink *self)
     self->services = tcp_services_new (settings, self->session, self->log, &services_callbacks, self);
 }
 
-/* Life */
+/* Creation and destruction */
 
 TcpLink *
 tcp_link_new (const TcpTunnelSettings *settings,
@@ -986,7 +983,7 @@ tcp_link_new (const TcpTunnelSettings *settings,
   return self;
 }
 
-/* After tcp_link_close(), or when it has ended. */
+/* Called after tcp_link_close (), or when the link has ended. */
 void
 tcp_link_free (TcpLink *self)
 {
@@ -1010,14 +1007,14 @@ tcp_link_free (TcpLink *self)
   g_free (self);
 }
 
-/* Begins to dial. */
+/* Begins to connect. */
 void
 tcp_link_start (TcpLink *self)
 {
   link_dial (self);
 }
 
-/* The same of one that is not multiplexed, for the first stream that it has. */
+/* The same for a link that is not multiplexed, for its first stream. */
 TcpStream *
 tcp_link_start_for (TcpLink   *self,
                     TcpOpener *opener)
@@ -1028,8 +1025,8 @@ tcp_link_start_for (TcpLink   *self,
   return stream;
 }
 
-/* Begins to dial in the place of a link that drains. A first attempt that fails is not
- * the last, then; nor does it help to be sent on again and again without a pause. */
+/* Begins to connect in place of a link that drains. If the first attempt fails, it is not the last one; and being sent
+ * on repeatedly must not cause a busy loop. */
 void
 tcp_link_succeed (TcpLink *self,
                   TcpLink *former)
@@ -1063,14 +1060,14 @@ tcp_link_get_capacity (TcpLink *self)
   return self->capacity;
 }
 
-/* Whether the gateway takes no new connections on it. */
+/* Whether the gateway accepts no new connections on it. */
 gboolean
 tcp_link_is_draining (TcpLink *self)
 {
   return self->draining;
 }
 
-/* It is for no more than its first connection, whatever the gateway is capable of. */
+/* The link only serves its first connection, even if the gateway supports many. */
 void
 tcp_link_stay_single (TcpLink *self)
 {
@@ -1092,8 +1089,7 @@ tcp_link_waits_for_token (TcpLink *self)
   return self->waiting_for_token;
 }
 
-/* For a TCP client that can be served now, or, where that cannot hurt, wait; NULL if it can do
- * neither. */
+/* Opens a stream for a TCP client that can be served now, or may wait; NULL if neither is possible. */
 TcpStream *
 tcp_link_open (TcpLink    *self,
                TcpOpener  *opener,
@@ -1102,7 +1098,7 @@ tcp_link_open (TcpLink    *self,
   TcpChannel *channel = tcp_session_get_channel (self->session);
   TcpStream *stream;
 
-  /* The next session is not made before that WebSocket has gone. */
+  /* The next session is not made before the WebSocket of the former one has ended. */
   if (channel != NULL && tcp_session_is_over (self->session))
     {
       g_autoptr (GError) ended = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
@@ -1130,8 +1126,8 @@ tcp_link_open (TcpLink    *self,
   return stream;
 }
 
-/* Counted here, since a token that was set in the meantime is tried without asking. The
- * application is asked for each link that waits, but each link waits for one token. */
+/* Counted here, since a token that was set meanwhile is tried without asking. The application is asked for each link
+ * that waits, but each link waits for one token. */
 void
 tcp_link_await_token (TcpLink *self)
 {
@@ -1170,8 +1166,7 @@ link_get_probe_timeout (TcpLink    *self,
   return timeout;
 }
 
-/* A connected WebSocket may be dead; and failures on another network are irrelevant for
- * this one. */
+/* A connected WebSocket may be dead; and failures on another network are irrelevant for this one. */
 void
 tcp_link_network_changed (TcpLink *self)
 {
@@ -1184,7 +1179,7 @@ tcp_link_network_changed (TcpLink *self)
     {
       guint timeout = link_get_probe_timeout (self, channel);
 
-      /* The kernel may need one more to notice. */
+      /* The kernel may need as long again to detect the loss. */
       self->hasty_until = g_get_monotonic_time () + 2 * timeout * G_TIME_SPAN_MILLISECOND + HASTE;
       tcp_channel_probe (channel, timeout);
       return;
@@ -1196,7 +1191,7 @@ tcp_link_network_changed (TcpLink *self)
     tcp_timer_set (self->retry, self->not_before);
 }
 
-/* Whether the gateway, or what is in front of it, does not let this tunnel in, so that a goodbye would be refused as well. */
+/* Whether the gateway, or a proxy in front of it, refuses this tunnel, so that a goodbye would be refused as well. */
 static gboolean
 is_refused (const GError *error)
 {
@@ -1204,7 +1199,7 @@ is_refused (const GError *error)
          g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_REJECTED);
 }
 
-/* Ends all of it; the ended callback is not called any more. */
+/* Ends the link; the callback ended is not called any more. */
 void
 tcp_link_close (TcpLink      *self,
                 const GError *error)
@@ -1224,7 +1219,7 @@ tcp_link_close (TcpLink      *self,
   channel = tcp_session_get_channel (self->session);
   if (channel != NULL)
     tcp_channel_ref (channel);
-  /* A raw connection that is cut off must not look complete at the far end. */
+  /* A raw connection that is cut off must not look complete at the other end. */
   tcp_session_close (self->session, busy ? tcp_session_get_reset_code (self->session) : TCP_CLOSE_NORMAL,
                      "the tunnel was closed", error != NULL ? error : closed);
   if (!is_refused (error))

@@ -12,15 +12,14 @@
 
 G_BEGIN_DECLS
 
-/* Keeps one session supplied with a WebSocket: dials, and when it breaks waits and
- * dials again. A singleton tunnel has a link for each TCP connection, as a parallel one has; a multiplexed
- * one has a single link for as long as it runs. */
+/* Keeps one session supplied with a WebSocket: connects, and after a break waits and connects again. A singleton or
+ * parallel tunnel has a link for each TCP connection; a multiplexed one has a single link as long as it runs. */
 typedef struct _TcpLink TcpLink;
 
-/* How many TCP connections a link takes. */
+/* The number of TCP connections of a link. */
 typedef enum
 {
-  TCP_LINK_UNDECIDED, /* one, until it is known whether the gateway takes many */
+  TCP_LINK_UNDECIDED, /* one, until it is known whether the gateway supports many */
   TCP_LINK_ONE,
   TCP_LINK_MANY,
 } TcpLinkCapacity;
@@ -30,45 +29,45 @@ typedef struct
   void (*state_changed) (TcpLink        *link,
                          TcpTunnelState  state,
                          gpointer        user_data);
-  /* There is no WebSocket, because of @error; the next attempt comes in @delay ms. */
+  /* There is no WebSocket, because of @error; the next attempt follows in @delay ms. */
   void (*retry_scheduled) (TcpLink      *link,
                            const GError *error,
                            guint         attempt,
                            guint         delay,
                            gpointer      user_data);
-  /* The gateway has connected one that the link opened: see TcpSessionCallbacks. */
+  /* The gateway has connected a stream that the link opened: see TcpSessionCallbacks. */
   void (*stream_connected) (TcpLink   *link,
                             TcpStream *stream,
                             gpointer   user_data);
-  /* A TCP client of the gateway came for a service of this end; @from is NULL where that is not known. */
+  /* A TCP client has connected to the gateway for a service of this end; @from is NULL if it is not known. */
   void (*stream_arrived) (TcpLink        *link,
                           TcpStream      *stream,
                           GSocketAddress *from,
                           gpointer        user_data);
-  /* The gateway listens for such a service. */
+  /* The gateway listens for a service of this end. */
   void (*listening) (TcpLink    *link,
                      const char *host,
                      guint16     port,
                      gpointer    user_data);
-  /* It is known now how many TCP connections it takes. */
+  /* It is known now how many TCP connections the link can have. */
   void (*decided) (TcpLink  *link,
                    gpointer  user_data);
-  /* A TCP connection of the link ended. */
+  /* A TCP connection of the link has ended. */
   void (*stream_closed) (TcpLink      *link,
                          TcpStream    *stream,
                          const GError *error,
                          gpointer      user_data);
-  /* The gateway refused the token with this number: tcp_link_set_token() is to follow, or
-   * tcp_link_await_token() if the application is asked for it. */
+  /* The gateway refused the token with this number: tcp_link_set_token () must follow, or tcp_link_await_token () if
+   * the application is asked for another. */
   void (*token_required) (TcpLink  *link,
                           guint     serial,
                           gpointer  user_data);
-  /* The gateway takes no new TCP connections from this link: another has to be made for
-   * those. It ends when it has none left. */
+  /* The gateway accepts no new TCP connections from this link: they require another link. This one ends with its last
+   * connection. */
   void (*draining) (TcpLink  *link,
                     gpointer  user_data);
-  /* The link is of no more use. @error is NULL if it had done its work, and else
-   * is what ends the tunnel, if there is no other. */
+  /* The link is not needed any more. @error is NULL if it has finished its work, otherwise it ends the tunnel, if there
+   * is no other link. */
   void (*ended) (TcpLink      *link,
                  const GError *error,
                  gpointer      user_data);

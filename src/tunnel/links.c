@@ -6,37 +6,37 @@
 #include "io/reactor.h"
 #include "tunnel/farewell.h"
 
-/* How many links may be left whose gateway takes no new connections on them. Each may hold as much as
- * max-unacknowledged-bytes, and it is the gateway that decides how many there are. */
+/* The limit on links that are left although their gateway accepts no new connections on them. Each may use as much
+ * memory as max-unacknowledged-bytes, and the gateway determines how many there are. */
 #define MAX_DRAINING 16
 
 #define TOO_MANY _("there are too many (see the property max-connections)")
 
 struct _TcpLinks
 {
-  const TcpTunnelSettings *settings; /* the engine's */
+  const TcpTunnelSettings *settings; /* those of the engine */
   TcpDialer *dialer;
   TcpFarewells *farewells;
   TcpLog *log;
-  TcpLogLimit *warnings; /* that the gateway, or who is behind it, can cause */
+  TcpLogLimit *warnings; /* that the gateway, or its clients, can cause */
   TcpStatus *status;
   TcpLinksCallbacks callbacks;
   gpointer user_data;
 
-  GPtrArray *all;      /* of TcpLink, the oldest first */
-  TcpLink *link;       /* that of all clients, or where they are served one at a time that of the present one */
-  TcpStream *stream;   /* and then, that client */
-  GQueue waiting;      /* of TcpOpener: it is not known yet over which link they go */
-  TcpTimer *placing;   /* of those, when it is known */
-  gboolean warned;     /* that there is no more than one at a time */
-  guint asked_serial;  /* of the token for which the application was asked for another, */
-  gboolean awaited;    /* which it will set */
+  GPtrArray *all;      /* of TcpLink, oldest first */
+  TcpLink *link;       /* the link for all clients, or for the current one if they are served one at a time */
+  TcpStream *stream;   /* in that case, the stream of that client */
+  GQueue waiting;      /* of TcpOpener, until it is known which link serves them */
+  TcpTimer *placing;   /* assigns the waiting openers */
+  gboolean warned;     /* about serving no more than one at a time */
+  guint asked_serial;  /* of the token for which the application was asked for another */
+  gboolean awaited;    /* the application will set it */
   gboolean closed;
 };
 
 static TcpLink *links_add (TcpLinks *self);
 
-/* The state of that which is furthest on. */
+/* The state of the most advanced link. */
 static TcpTunnelState
 links_get_state (TcpLinks *self)
 {
@@ -57,14 +57,14 @@ links_report_state (TcpLinks *self)
   self->callbacks.state_changed (links_get_state (self), self->user_data);
 }
 
-/* Whether several links have clients that are there to stay. */
+/* Whether several links may have clients at the same time. */
 static gboolean
 links_are_many (TcpLinks *self)
 {
   return self->settings->mode == TCP_TUNNEL_MODE_PARALLEL || self->settings->mode == TCP_TUNNEL_MODE_AUTO;
 }
 
-/* Whether it is one whose state and attempts are those of the tunnel. */
+/* Whether the state and the attempts of this link are those of the tunnel. */
 static gboolean
 links_shows (TcpLinks *self,
              TcpLink  *link)
@@ -142,8 +142,8 @@ on_listening (TcpLink    *link,
     self->callbacks.listening (host, port, self->user_data);
 }
 
-/* Others wait for what a link brings whose own client has left. It may have to report that to the gateway for as long as that
- * takes, which is not visible to them: another link serves them. */
+/* Openers wait for a link whose own client has left. It may have to report that to the gateway, however long that
+ * takes, so another link serves them. */
 static void
 links_leave_behind (TcpLinks *self,
                     TcpLink  *link)
@@ -187,7 +187,7 @@ on_token_required (TcpLink  *link,
   for (guint i = 0; i < self->all->len && !others; i++)
     others = self->all->pdata[i] != link && tcp_link_waits_for_token (self->all->pdata[i]);
 
-  /* One question will do for all. */
+  /* One question is enough for all links. */
   if (others && serial == self->asked_serial)
     {
       if (self->awaited)
@@ -220,7 +220,7 @@ on_decided (TcpLink  *link,
                 self->settings->display, protocol->resumable ? "" : ", and may lose bytes when the WebSocket breaks");
 }
 
-/* Whether one of them has something left to do, if only to bring what its session still holds to its end. */
+/* Whether a link has work left, even if that is only to finish its session. */
 static gboolean
 links_have_use (TcpLinks *self)
 {
@@ -230,8 +230,8 @@ links_have_use (TcpLinks *self)
   return FALSE;
 }
 
-/* What made one link end ends the tunnel as well, unless others would be lost with it. One that is multiplexed has
- * nothing to come without that link. */
+/* The error of one link ends the tunnel as well, unless other links would be lost. A multiplexed tunnel has no other
+ * link to continue with. */
 static void
 on_ended (TcpLink      *link,
           const GError *error,
@@ -255,7 +255,8 @@ on_ended (TcpLink      *link,
     tcp_status_set_error (self->status, why);
 }
 
-/* Of those but @last one that has only to hear that all arrived, else the oldest; NULL if there are not too many. */
+/* Returns a link other than @last that only waits for acknowledgements, otherwise the oldest; NULL if there are not too
+ * many. */
 static TcpLink *
 links_choose_draining (TcpLinks *self,
                        TcpLink  *last)
@@ -300,8 +301,8 @@ links_limit_draining (TcpLinks *self,
   g_ptr_array_remove (self->all, link);
 }
 
-/* Its connections go on, while another link is there for those to come: at once, or with the next client. One for a
- * single connection has none to come. */
+/* Existing connections continue, while another link serves new ones: at once, or with the next client. A link for a
+ * single connection has no new ones. */
 static void
 on_draining (TcpLink  *link,
              gpointer  user_data)
@@ -349,8 +350,8 @@ links_serve_alone (TcpLinks   *self,
                    TcpOpener  *opener,
                    GError    **error)
 {
-  /* One that has closed its side is on its way out: what it sent is still delivered,
-   * while the next is served. */
+  /* A client that has closed its side is about to leave: its data is still delivered, while the next client is
+   * served. */
   if (self->stream != NULL && !tcp_stream_peer_has_left (self->stream))
     {
       g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
@@ -396,7 +397,7 @@ links_serve_in_parallel (TcpLinks   *self,
 
   for (guint i = 0; i < self->all->len; i++)
     n += tcp_session_get_n_streams (tcp_link_get_session (self->all->pdata[i]));
-  /* As many again may have left what is still being delivered. */
+  /* The same number of links again may have data left to deliver. */
   if (n < max && self->all->len / 2 < max)
     return tcp_link_start_for (links_add (self), opener);
 
@@ -404,7 +405,7 @@ links_serve_in_parallel (TcpLinks   *self,
   return NULL;
 }
 
-/* Until more is known. What it sends is not read. */
+/* The client waits until more is known. Its data is not read. */
 static gboolean
 links_has_to_wait (TcpLinks *self)
 {
@@ -443,7 +444,7 @@ links_tell_opened (TcpLinks  *self,
     links_tell_connected (stream);
 }
 
-/* Hands it to the right link. */
+/* Passes it to the right link. */
 void
 tcp_links_serve (TcpLinks  *self,
                  TcpOpener *opener)
@@ -476,9 +477,9 @@ on_placing (gpointer user_data)
     tcp_links_serve (self, opener);
 }
 
-/* Life */
+/* Creation and destruction */
 
-/* On the I/O thread. @settings have to outlive it. */
+/* Called on the I/O thread. @settings must outlive the object. */
 TcpLinks *
 tcp_links_new (const TcpTunnelSettings *settings,
                TcpChannelGroup         *channels,
@@ -503,14 +504,14 @@ tcp_links_new (const TcpTunnelSettings *settings,
   return self;
 }
 
-/* For what is logged about their connections. */
+/* For log messages about their connections. */
 TcpLogLimit *
 tcp_links_get_warnings (TcpLinks *self)
 {
   return self->warnings;
 }
 
-/* After tcp_links_close(), when the channel group is empty: until then goodbyes are sent. */
+/* Called after tcp_links_close (), when the channel group is empty: until then goodbyes are sent. */
 void
 tcp_links_free (TcpLinks *self)
 {
@@ -526,7 +527,7 @@ tcp_links_free (TcpLinks *self)
   g_free (self);
 }
 
-/* Dials, where that does not wait for a TCP client. */
+/* Connects, unless that waits for a TCP client. */
 void
 tcp_links_start (TcpLinks *self)
 {
@@ -542,7 +543,7 @@ tcp_links_await_token (TcpLinks *self)
     tcp_link_await_token (self->all->pdata[i]);
 }
 
-/* @token may be NULL: there is none. */
+/* @token may be NULL for none. */
 void
 tcp_links_set_token (TcpLinks   *self,
                      const char *token,

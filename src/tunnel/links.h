@@ -8,23 +8,23 @@
 
 G_BEGIN_DECLS
 
-/* All links of a tunnel: assigns TCP clients to them according to the mode, and decides when
- * another is needed. While it is unknown whether one takes many, further clients wait. */
+/* All links of a tunnel: assigns TCP clients to them according to the mode, and decides when another is needed. While
+ * it is unknown whether a link can have many, further clients wait. */
 typedef struct _TcpLinks TcpLinks;
 
 typedef struct
 {
   void (*state_changed) (TcpTunnelState state,
                          gpointer       user_data);
-  /* There is no WebSocket, because of @error; the next attempt comes in @delay ms. */
+  /* There is no WebSocket, because of @error; the next attempt follows in @delay ms. */
   void (*retry_scheduled) (const GError *error,
                            guint         attempt,
                            guint         delay,
                            gpointer      user_data);
-  /* A stream was opened: see tcp_stream_get_opener(). */
+  /* A stream was opened: see tcp_stream_get_opener (). */
   void (*stream_opened) (TcpStream *stream,
                          gpointer   user_data);
-  /* A TCP client of the gateway came, @from there where that is known: there is no opener. */
+  /* A TCP client has connected to the gateway, with the address @from if it is known: there is no opener. */
   void (*stream_arrived) (TcpStream      *stream,
                           GSocketAddress *from,
                           gpointer        user_data);
@@ -32,14 +32,14 @@ typedef struct
   void (*listening) (const char *host,
                      guint16     port,
                      gpointer    user_data);
-  /* It is over. The opener, which may be gone already, is called next. */
+  /* The stream has ended. The opener, which may be gone already, is called next. */
   void (*stream_closed) (TcpStream    *stream,
                          const GError *error,
                          gpointer      user_data);
   /* As that of a link. */
   void (*token_required) (guint    serial,
                           gpointer user_data);
-  /* The tunnel cannot go on: tcp_links_close() is to follow. */
+  /* The tunnel cannot continue: tcp_links_close () must follow. */
   void (*failed) (const GError *error,
                   gpointer      user_data);
 } TcpLinksCallbacks;

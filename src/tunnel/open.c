@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Streams of a tunnel that have no port. */
+/* Streams of a tunnel without a port. */
 
 #include "tunnel/tunnel-private.h"
 

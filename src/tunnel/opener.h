@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* The part that requests a stream, such as for a TCP client, with the callbacks for its progress. Belongs to the I/O thread of the
- * engine. Each kind of opener begins with this. */
+/* Requests a stream, for example for a TCP client; its callbacks report the progress. Belongs to the I/O thread of the
+ * engine. Each kind of opener begins with this struct. */
 typedef struct _TcpOpener TcpOpener;
 
 typedef struct
@@ -15,10 +15,11 @@ typedef struct
   /* A stream was opened for it, which it may reset. Nullable. */
   void (*opened) (TcpOpener *self,
                   TcpStream *stream);
-  /* The gateway has connected, or does not report that and there is a WebSocket to it. May reset the stream. Nullable. */
+  /* The gateway has connected; or it does not report that, and there is a WebSocket to it. May reset the stream.
+   * Nullable. */
   void (*connected) (TcpOpener *self,
                      TcpStream *stream);
-  /* It is over, and the last call. @stream is NULL if there was none, as it could not be opened: @error is the reason. */
+  /* The stream has ended; the last call. @stream is NULL if it could not be opened: @error is the reason. */
   void (*closed) (TcpOpener    *self,
                   TcpStream    *stream,
                   const GError *error);
@@ -27,8 +28,8 @@ typedef struct
 struct _TcpOpener
 {
   const TcpOpenerClass *class;
-  const char *target;            /* NULL for what the gateway leads to */
-  GSocketConnection *connection; /* NULL if it attaches one when it is connected */
+  const char *target;            /* NULL for the gateway's own target */
+  GSocketConnection *connection; /* NULL if it is attached after connected () */
   GSocketAddress *peer;          /* NULL if there is no client */
 };
 

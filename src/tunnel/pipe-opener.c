@@ -15,26 +15,27 @@ struct _TcpPipeOpener
   TcpOpener base;
   gatomicrefcount refs;
   char *target;
-  GTask *task;   /* NULL once it is over */
+  GTask *task;   /* NULL once it has ended */
   TcpPipe *pipe; /* for the application; likewise */
   TcpPipeFate *fate;
 
-  TcpLock lock; /* of the next three: a cancellation may come while it is being watched for */
+  TcpLock lock; /* for the next three: a cancellation may arrive while the handler is being connected */
   gboolean over;
   GCancellable *cancellable; /* NULL if it is not watched */
   gulong cancelled_id;
 
-  /* On the I/O thread */
+  /* on the I/O thread */
   TcpStream *stream; /* not counted */
   gboolean cancelled;
 };
 
-/* How the task ends, on its way to the thread to which it belongs, where all that the application may see is freed. */
+/* The result of the task, while it is passed to the thread of the task, where all objects that the application may see
+ * are freed. */
 typedef struct
 {
   GTask *task;
   TcpPipe *pipe;
-  GError *error; /* or NULL */
+  GError *error; /* nullable */
   GCancellable *cancellable;
   gulong cancelled_id;
 } Result;
@@ -57,7 +58,7 @@ result_return (gpointer data)
   Result *self = data;
 
   tcp_tsan_acquire (self);
-  /* Not g_cancellable_disconnect(), which waits for handlers that run: one of them may have led here. */
+  /* g_cancellable_disconnect () would wait for running handlers: one of them may have led here. */
   if (self->cancellable != NULL)
     g_signal_handler_disconnect (self->cancellable, self->cancelled_id);
   if (self->error != NULL)
@@ -67,7 +68,7 @@ result_return (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* Takes @error. */
+/* Takes ownership of @error. */
 static void
 opener_end (TcpPipeOpener *self,
             GError        *error)
@@ -92,7 +93,7 @@ opener_end (TcpPipeOpener *self,
   result->cancelled_id = self->cancelled_id;
   tcp_unlock (&self->lock);
   source = g_idle_source_new ();
-  /* Signals of what happened before come before it, where they are emitted in the same context. */
+  /* Earlier signals are emitted first, if they are emitted in the same context. */
   g_source_set_priority (source, g_task_get_priority (result->task) + 1);
   g_source_set_static_name (source, "[tcptunnel] open");
   g_source_set_callback (source, result_return, result, result_free);
@@ -101,7 +102,7 @@ opener_end (TcpPipeOpener *self,
   g_source_attach (source, context);
 }
 
-/* The stream, which is not needed any more. */
+/* Resets the stream, which is not needed any more. */
 static void
 opener_give_up (TcpPipeOpener *self)
 {
@@ -152,7 +153,7 @@ static const TcpOpenerClass opener_class = {
   .closed = pipe_closed,
 };
 
-/* Its reference belongs to the code that serves it, and is dropped with the opener's last call. */
+/* The reference belongs to the code that serves it, and is dropped with the last call of the opener. */
 TcpPipeOpener *
 tcp_pipe_opener_new (GTask       *task,
                      const char  *target,
@@ -182,7 +183,8 @@ tcp_pipe_opener_new (GTask       *task,
   return g_steal_pointer (&self);
 }
 
-/* Before it is served. @on_cancelled is called in any thread, also from within; @data is kept for it. */
+/* Called before it is served. @on_cancelled is called in any thread, perhaps from within this function; @data is kept
+ * for it. */
 void
 tcp_pipe_opener_watch (TcpPipeOpener  *self,
                        GCallback       on_cancelled,
@@ -220,7 +222,7 @@ tcp_pipe_opener_unref (TcpPipeOpener *self)
   if (!tcp_ref_count_dec (&self->refs))
     return;
 
-  /* What was asked of the I/O thread is not done if the process was forked. */
+  /* A request to the I/O thread has no effect in a forked child. */
   if (self->task != NULL)
     opener_end (self, g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_WRONG_STATE,
                                            _("the tunnel does not run")));
@@ -232,7 +234,7 @@ tcp_pipe_opener_unref (TcpPipeOpener *self)
   g_free (self);
 }
 
-/* If the gateway has not connected yet. */
+/* Cancels it if the gateway has not connected yet. */
 void
 tcp_pipe_opener_cancel (TcpPipeOpener *self)
 {

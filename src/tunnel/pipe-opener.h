@@ -6,11 +6,11 @@
 
 G_BEGIN_DECLS
 
-/* A request of the application for a stream without a port: a task that ends with a GIOStream when the gateway has connected.
- * It begins with a TcpOpener. */
+/* A request of the application for a stream without a port: a task that ends with a GIOStream when the gateway has
+ * connected. It begins with a TcpOpener. */
 typedef struct _TcpPipeOpener TcpPipeOpener;
 
-/* In the thread that asks. */
+/* in the thread of the caller */
 TcpPipeOpener *tcp_pipe_opener_new (GTask        *task,
                                     const char   *target,
                                     GError      **error);
@@ -21,7 +21,7 @@ void tcp_pipe_opener_watch (TcpPipeOpener  *self,
 TcpPipeOpener *tcp_pipe_opener_ref (TcpPipeOpener *self);
 void tcp_pipe_opener_unref (TcpPipeOpener *self);
 
-/* On the I/O thread. */
+/* on the I/O thread */
 void tcp_pipe_opener_cancel (TcpPipeOpener *self);
 gboolean tcp_pipe_opener_is_cancelled (TcpPipeOpener *self);
 

@@ -13,7 +13,7 @@ struct _TcpPipeFate
 {
   gatomicrefcount refs;
   TcpLock lock;
-  GError *error;        /* with which the stream broke, once it did */
+  GError *error;        /* the error with which the stream broke */
   gboolean input_ended; /* in order, before that */
 };
 
@@ -45,7 +45,7 @@ tcp_pipe_fate_unref (TcpPipeFate *self)
   g_free (self);
 }
 
-/* Before the socket is closed. @input_ended: the application could read all, and the end. */
+/* Called before the socket is closed. @input_ended: the application could read all data, and the end. */
 void
 tcp_pipe_fate_decide (TcpPipeFate  *self,
                       const GError *error,
@@ -71,7 +71,7 @@ fate_dup_error (TcpPipeFate *self,
   return error;
 }
 
-/* What a call of the socket returned: a negative number is an error, and for input 0 is the end. */
+/* Determines the result from that of a system call: a negative number is an error, and for input 0 is the end. */
 static gssize
 fate_judge (TcpPipeFate  *self,
             gssize        n,
@@ -250,7 +250,7 @@ pipe_output_create_source (GPollableOutputStream *stream,
   return g_pollable_source_new_full (stream, base, cancellable);
 }
 
-/* The other direction goes on. */
+/* The other direction continues. */
 static gboolean
 pipe_output_close (GOutputStream  *stream,
                    GCancellable   *cancellable,
@@ -323,7 +323,7 @@ tcp_pipe_output_init (TcpPipeOutput *self)
 {
 }
 
-/* Both */
+/* Both directions */
 
 struct _TcpPipe
 {
@@ -352,8 +352,8 @@ pipe_get_output_stream (GIOStream *stream)
   return G_OUTPUT_STREAM (TCP_PIPE (stream)->output);
 }
 
-/* Both directions at once: between one and the other the tunnel could take it for a half-close, which not every
- * protocol has. */
+/* Both directions are closed at once: otherwise the tunnel could see a half-close in between, which not every protocol
+ * has. */
 static gboolean
 pipe_close (GIOStream     *stream,
             GCancellable  *cancellable,

@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* How the application's end of a stream broke: known to both ends. Any thread. */
+/* How the application's end of a stream broke, shared by both ends. Safe on any thread. */
 typedef struct _TcpPipeFate TcpPipeFate;
 
 TcpPipeFate *tcp_pipe_fate_new (void);
@@ -18,9 +18,9 @@ void tcp_pipe_fate_decide (TcpPipeFate  *self,
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TcpPipeFate, tcp_pipe_fate_unref)
 
-/* The application's end of a stream that has no port: a socket whose streams fail with the tunnel's error of a
- * connection that broke, where the socket itself has no more than an end, and of which the output is closed in order
- * by closing it alone. */
+/* The application's end of a stream without a port: a socket whose streams fail with the tunnel's error for a broken
+ * connection, while the socket itself only reports an end. Closing its output stream ends only that direction, in
+ * order. */
 #define TCP_TYPE_PIPE (tcp_pipe_get_type ())
 G_DECLARE_FINAL_TYPE (TcpPipe, tcp_pipe, TCP, PIPE, GSocketConnection)
 

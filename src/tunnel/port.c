@@ -12,14 +12,14 @@ struct _TcpPort
 {
   TcpForwardSpec *spec;
   TcpLog *log;
-  GCancellable *resolving; /* NULL if not */
+  GCancellable *resolving; /* NULL if it is not resolving */
   TcpPortListenFunc listen_func;
   TcpPortAcceptFunc accept_func;
   gpointer listen_data;
   gpointer accept_data;
   GPtrArray *sockets;      /* NULL before it listens */
   TcpSocketFile file;      /* of a Unix socket */
-  GSocketAddress *address; /* that it listens on, the first */
+  GSocketAddress *address; /* the first one on which it listens */
   TcpAcceptor *acceptor;
 };
 
@@ -35,7 +35,7 @@ tcp_port_new (const TcpForwardSpec *spec,
   return self;
 }
 
-/* It is free when this returns. */
+/* The port is free when this returns. */
 void
 tcp_port_free (TcpPort *self)
 {
@@ -116,7 +116,7 @@ port_listen_socket (TcpPort  *self,
   return self->sockets != NULL;
 }
 
-/* @addresses are those of its hostname: see tcp_resolve(). NULL if it needs none. */
+/* @addresses are those of its hostname: see tcp_resolve (). NULL if it needs none. */
 gboolean
 tcp_port_listen (TcpPort    *self,
                  GPtrArray  *addresses,
@@ -146,7 +146,7 @@ on_resolved (GObject      *object,
   g_autoptr (GError) error = NULL;
   g_autoptr (GPtrArray) addresses = tcp_resolve_finish (result, &local);
 
-  /* Then the port may be gone as well. */
+  /* In this case the port may have been freed as well. */
   if (g_error_matches (local, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return;
 
@@ -159,7 +159,7 @@ on_resolved (GObject      *object,
   self->listen_func (self, error, self->listen_data);
 }
 
-/* Resolves its hostname first. @func, which may free it, is called unless it is freed before. */
+/* Resolves its hostname first. @func, which may free the port, is called unless the port is freed before. */
 void
 tcp_port_listen_async (TcpPort           *self,
                        TcpPortListenFunc  func,
@@ -196,7 +196,7 @@ tcp_port_is_accepting (TcpPort *self)
   return self->acceptor != NULL;
 }
 
-/* From now on. Those that connected before have waited. @func may free it. */
+/* Accepts from now on. Earlier connections have waited. @func may free the port. */
 void
 tcp_port_accept (TcpPort           *self,
                  TcpPortAcceptFunc  func,

@@ -8,7 +8,7 @@
 
 G_BEGIN_DECLS
 
-/* A place where a tunnel listens, a TCP port or a Unix socket. Belongs to the I/O thread of the engine. */
+/* A TCP port or a Unix socket on which a tunnel listens. Belongs to the I/O thread of the engine. */
 typedef struct _TcpPort TcpPort;
 
 typedef void (*TcpPortListenFunc) (TcpPort      *port,

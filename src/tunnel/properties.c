@@ -30,7 +30,7 @@ get_last_error (TcpEndpoint *self,
   g_value_take_boxed (value, tcp_status_dup_error (self->status));
 }
 
-/* See endpoint/setting.h for how to add one. */
+/* endpoint/setting.h describes how to add a property. */
 static const TcpSetting rows[] = {
   /**
    * TcpTunnel:remote-uri:

@@ -9,7 +9,7 @@
 #include "io/linger.h"
 #include "io/reactor.h"
 
-/* Bytes that are checked at a time. */
+/* The number of bytes that are checked at a time. */
 #define PEEK_SIZE 4096
 
 struct _TcpProxyClient
@@ -21,7 +21,7 @@ struct _TcpProxyClient
   gpointer user_data;
   TcpWatch *watch;
   TcpTimer *deadline;
-  TcpStream *stream; /* that was opened for it and is not connected yet, once that is known; not counted */
+  TcpStream *stream; /* the stream that was opened for it, until it is connected; not counted */
 };
 
 static int
@@ -36,8 +36,7 @@ client_end (TcpProxyClient *self)
   self->callbacks.ended (self, self->user_data);
 }
 
-/* Sends the answer. FALSE if it did not fit into the socket's buffer, which was empty, or the client has
- * gone. */
+/* Sends the answer. FALSE if it did not fit into the socket's buffer, which was empty, or if the client has left. */
 static gboolean
 client_send (TcpProxyClient *self)
 {
@@ -57,7 +56,7 @@ client_send (TcpProxyClient *self)
   return TRUE;
 }
 
-/* Behind the answer, which the client should receive. */
+/* Closes the connection after the answer, which the client should receive. */
 static void
 client_close (TcpProxyClient *self)
 {
@@ -85,13 +84,13 @@ static void
 client_ask (TcpProxyClient *self)
 {
   tcp_timer_set (self->deadline, -1);
-  /* Only whether it breaks is of interest until it is connected. */
+  /* Until it is connected, only breaks of the connection matter. */
   tcp_watch_set (self->watch, 0);
   self->base.target = self->request.target;
   self->callbacks.asked (self, self->user_data);
 }
 
-/* FALSE if nothing more is to be read now, or the client is gone. */
+/* FALSE if nothing more may be read now, or the client is gone. */
 static gboolean
 client_read (TcpProxyClient *self)
 {
@@ -113,7 +112,7 @@ client_read (TcpProxyClient *self)
       return FALSE;
     }
 
-  /* What is behind the request stays in the socket, for the stream. */
+  /* Data behind the request stays in the socket, for the stream. */
   step = tcp_proxy_request_receive (&self->request, data, n, &used);
   if (used > 0 && recv (fd, data, used, MSG_DONTWAIT) != (gssize) used)
     client_close (self);
@@ -144,7 +143,7 @@ on_ready (GIOCondition condition,
       return;
     }
 
-  /* It has broken before it was connected. What it is waiting for may have no stream yet. */
+  /* The client has left before it was connected. It may have no stream yet. */
   tcp_watch_rest (self->watch);
   if (self->stream != NULL)
     {
@@ -220,7 +219,7 @@ client_closed (TcpOpener    *opener,
       const char *why = error != NULL ? error->message : "the connection ended before it was connected";
 
       self->request.class->answer (&self->request, outcome_of (stream, error), why);
-      /* What becomes of a stream was reported already. */
+      /* The end of a stream was reported already. */
       if (stream == NULL)
         client_turn_away (self, why);
       else
@@ -243,7 +242,7 @@ static const TcpOpenerClass opener_class = {
   .closed = client_closed,
 };
 
-/* Life */
+/* Creation and destruction */
 
 TcpProxyClient *
 tcp_proxy_client_new (const TcpProxyClass           *class,
@@ -263,7 +262,7 @@ tcp_proxy_client_new (const TcpProxyClass           *class,
   return self;
 }
 
-/* It has @timeout ms for its request. */
+/* @timeout is the time for its request in ms. */
 void
 tcp_proxy_client_start (TcpProxyClient *self,
                         guint           timeout)
@@ -274,7 +273,7 @@ tcp_proxy_client_start (TcpProxyClient *self,
   self->watch = tcp_watch_new (client_get_fd (self), G_IO_IN, on_ready, self);
 }
 
-/* Not while it has a stream, or waits for one. */
+/* Must not be called while it has a stream, or waits for one. */
 void
 tcp_proxy_client_free (TcpProxyClient *self)
 {

@@ -7,20 +7,20 @@
 
 G_BEGIN_DECLS
 
-/* A TCP client of a proxy, which names its target: reads its request, has a stream opened for it, and answers.
- * Nothing behind the request is read before the gateway has connected. It begins with a TcpOpener. */
+/* A TCP client of a proxy, which names its target: reads its request, requests a stream for it, and answers. Nothing
+ * behind the request is read before the gateway has connected. It begins with a TcpOpener. */
 typedef struct _TcpProxyClient TcpProxyClient;
 
 typedef struct
 {
-  /* Its request is complete: it is to be served, as an opener. */
+  /* The request is complete: the client must be served, as an opener. */
   void (*asked) (TcpProxyClient *client,
                  gpointer        user_data);
-  /* It is turned away, for that reason. */
+  /* The client was refused, for that reason. */
   void (*refused) (TcpProxyClient *client,
                    const char     *why,
                    gpointer        user_data);
-  /* It is of no further use, and to be freed. */
+  /* The client has ended, and must be freed. */
   void (*ended) (TcpProxyClient *client,
                  gpointer        user_data);
 } TcpProxyClientCallbacks;

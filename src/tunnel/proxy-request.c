@@ -24,8 +24,8 @@ tcp_proxy_request_clear (TcpProxyRequest *self)
   g_clear_pointer (&self->problem, g_free);
 }
 
-/* Takes as many of the bytes as are of the request, which is all of them until that is complete: those behind it are
- * for the target. Not to be called again once it has returned something else than that it needs more. */
+/* Takes as many of the bytes as belong to the request, which are all of them until it is complete: those behind it are
+ * for the target. Must not be called again once it has returned anything but TCP_PROXY_MORE. */
 TcpProxyStep
 tcp_proxy_request_receive (TcpProxyRequest *self,
                            const guint8    *data,
@@ -38,7 +38,7 @@ tcp_proxy_request_receive (TcpProxyRequest *self,
 
 /* For the classes */
 
-/* Whether the input is so long now. */
+/* Takes bytes until the input has @wanted bytes. Returns whether it has. */
 gboolean
 tcp_proxy_request_take (TcpProxyRequest *self,
                         gsize            wanted,
@@ -81,7 +81,7 @@ set_target (TcpProxyRequest *self,
   return FALSE;
 }
 
-/* FALSE if there can be no such target. An address of IPv4 within IPv6 is the former. */
+/* FALSE if there can be no such target. An IPv4 address within IPv6 becomes an IPv4 address. */
 gboolean
 tcp_proxy_request_set_address (TcpProxyRequest *self,
                                int              family,
@@ -98,7 +98,7 @@ tcp_proxy_request_set_address (TcpProxyRequest *self,
   return inet_ntop (family, address, host, sizeof host) != NULL && set_target (self, host, port);
 }
 
-/* The same for a name, in ASCII or UTF-8, or an address that is written as clients like to. */
+/* The same for a name, in ASCII or UTF-8, or an address in a form that clients use. */
 gboolean
 tcp_proxy_request_set_name (TcpProxyRequest *self,
                             const char      *name,

@@ -6,27 +6,27 @@
 
 G_BEGIN_DECLS
 
-/* The request of a proxy's client: parses its bytes, and generates the answer. No I/O, and no clock. Each
- * protocol of proxies is a class. */
+/* The request of a proxy's client: parses its bytes, and generates the answer. Without I/O and without a clock. Each
+ * proxy protocol is a class. */
 typedef struct _TcpProxyRequest TcpProxyRequest;
 typedef struct _TcpProxyClass TcpProxyClass;
 
 typedef enum
 {
-  TCP_PROXY_MORE,  /* is needed */
-  TCP_PROXY_ASKED, /* for the target, which is known: an answer is to follow */
-  TCP_PROXY_BAD,   /* the problem is known, and the answer to it is in the output */
+  TCP_PROXY_MORE,  /* more data is needed */
+  TCP_PROXY_ASKED, /* the target is known: an answer must follow */
+  TCP_PROXY_BAD,   /* the problem is set, and the output contains the answer */
 } TcpProxyStep;
 
-/* What became of it. */
+/* The result of the request. */
 typedef enum
 {
   TCP_PROXY_CONNECTED,
   TCP_PROXY_FORBIDDEN,   /* by the gateway */
   TCP_PROXY_REFUSED,     /* by the target */
-  TCP_PROXY_UNREACHABLE, /* is the target */
-  TCP_PROXY_TIMED_OUT,   /* has the target */
-  TCP_PROXY_UNAVAILABLE, /* is the tunnel, or the gateway */
+  TCP_PROXY_UNREACHABLE, /* the target */
+  TCP_PROXY_TIMED_OUT,   /* the target */
+  TCP_PROXY_UNAVAILABLE, /* the tunnel, or the gateway */
 } TcpProxyOutcome;
 
 struct _TcpProxyClass
@@ -36,11 +36,11 @@ struct _TcpProxyClass
                            const guint8    *data,
                            gsize            length,
                            gsize           *used);
-  /* Appends it to the output. */
+  /* Appends the answer to the output. */
   void (*answer) (TcpProxyRequest *self,
                   TcpProxyOutcome  outcome,
                   const char      *message);
-  /* The same for a client that has not sent a whole request. */
+  /* The same for a client that has not sent a complete request. */
   void (*time_out) (TcpProxyRequest *self);
 };
 
@@ -48,10 +48,10 @@ struct _TcpProxyRequest
 {
   const TcpProxyClass *class;
   guint state;        /* of the class */
-  GByteArray *input;  /* what is not complete yet */
-  GByteArray *output; /* to be sent by the caller, which then empties it */
+  GByteArray *input;  /* data that is not complete yet */
+  GByteArray *output; /* the caller sends it, and empties it */
   char *target;       /* `host:port`, once it is known */
-  char *problem;      /* a clause about a client that sent something bad */
+  char *problem;      /* a clause about a client that sent invalid data */
 };
 
 void tcp_proxy_request_init (TcpProxyRequest     *self,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The URL of a gateway, and what is wrong with one. It may hold a password or a key, or be a
- * token that was given in its place, so a message repeats no part of it that could be one. */
+/* The URL of a gateway, and explanations of invalid ones. It may contain a password or a key, or be a token that was
+ * given instead, so a message does not repeat any part that could be one. */
 
 #include "tunnel/remote-uri.h"
 
@@ -10,14 +10,14 @@
 #include "base/i18n.h"
 #include "base/invalid.h"
 
-/* Path and query go out as they were given. */
+/* Path and query are sent as they were given. */
 #define URI_FLAGS                                                                       \
   (G_URI_FLAGS_ENCODED_PATH | G_URI_FLAGS_ENCODED_QUERY | G_URI_FLAGS_ENCODED_FRAGMENT | \
    G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_SCHEME_NORMALIZE)
 
-#define MAX_SCHEME 16 /* characters of what is taken for a scheme */
+#define MAX_SCHEME 16 /* characters of a scheme */
 
-/* Characters that a text processor or a web page has put in. */
+/* Characters that a text processor or a web page has inserted */
 
 static gboolean
 is_dash (gunichar c)
@@ -50,7 +50,7 @@ check_characters (const char  *text,
         return tcp_invalid (error,
                             _("the URL of the gateway is not valid: it has a line break or another control character "
                               "in it"));
-      /* Within a URL the single one is allowed. */
+      /* A single quotation mark is allowed within a URL. */
       if (is_quotation_mark (c) || (c == '\'' && next == text))
         return tcp_invalid (error,
                             _("the URL of the gateway is not valid: it has a quotation mark or an angle bracket in it; "
@@ -71,7 +71,7 @@ check_characters (const char  *text,
 
 /* Scheme */
 
-/* What follows the scheme, if @text begins with @scheme and something like ://, or NULL. */
+/* Returns what follows the scheme, if @text begins with @scheme and something like ://, or NULL. */
 static const char *
 skip_scheme (const char *text,
              const char *scheme)
@@ -83,7 +83,7 @@ skip_scheme (const char *text,
   return text + length;
 }
 
-/* A scheme behind which there is :// is no part of a token. */
+/* A scheme before :// is not part of a token. */
 static char *
 get_scheme (const char *text)
 {
@@ -140,7 +140,7 @@ is_ipv6 (const char *text)
   return address != NULL && g_inet_address_get_family (address) == G_SOCKET_FAMILY_IPV6;
 }
 
-/* An IPv6 address without brackets, perhaps with a port behind it: both may be meant. */
+/* An IPv6 address without brackets, perhaps followed by a port, is ambiguous. */
 static gboolean
 check_colons (const char  *scheme,
               const char  *authority,
@@ -197,9 +197,8 @@ check_host (const char  *authority,
   return TRUE;
 }
 
-/* The host that GLib gives for it: of a scope it has decoded percent signs, and of other hosts
- * it may have replaced characters that look like those of ASCII. It goes into the head of a
- * request. */
+/* Checks the host that GLib has parsed: it has decoded percent signs of a scope, and in other hosts it may have
+ * replaced characters that look like ASCII ones. The host becomes part of the head of a request. */
 static gboolean
 check_parsed_host (const char  *host,
                    GError     **error)
@@ -226,7 +225,7 @@ check_authority (const char  *scheme,
   const char *colon = strrchr (bracket != NULL ? bracket : authority, ':');
   guint64 port;
 
-  /* A password with an @ in it is found, too. */
+  /* This also finds a password that contains an @. */
   if (strchr (authority, '@') != NULL)
     return tcp_invalid (error,
                         _("the URL of the gateway is not valid: it has a user name or a password in it; leave it out, "
@@ -248,8 +247,8 @@ check_authority (const char  *scheme,
   return TRUE;
 }
 
-/* GLib decodes some of the path and the query, and takes dots out; a URL that is signed has to
- * go out as it is. Takes @uri. */
+/* GLib decodes parts of the path and the query, and removes dots; a signed URL must be sent unchanged. Takes ownership
+ * of @uri. */
 static GUri *
 with_path_as_given (GUri       *uri,
                     const char *text)
@@ -296,7 +295,7 @@ tcp_remote_uri_parse (const char  *text,
   uri = g_uri_parse (text, URI_FLAGS, &local);
   if (uri == NULL)
     {
-      /* GLib's message may repeat a part of it. */
+      /* GLib's message may repeat a part of the URL. */
       tcp_invalid (error, _("the URL of the gateway is not valid: a %% in it is not followed by two hexadecimal "
                             "digits, write %%25 for one that stands for itself; or it is not of the form "
                             "wss://example.com/instance"));

@@ -57,7 +57,7 @@ get_remote_address (TcpEndpoint *self,
   g_value_take_string (value, tcp_status_dup_remote (self->status));
 }
 
-/* See endpoint/setting.h for how to add one. */
+/* endpoint/setting.h describes how to add a property. */
 static const TcpSetting rows[] = {
   /**
    * TcpReverseTunnel:target:

@@ -7,36 +7,36 @@
 #include "io/descriptors.h"
 #include "io/reactor.h"
 
-/* For how long a gateway may not give the port back, as it takes it for taken by what was this tunnel before, or is
- * short of something, and after which time it is asked again. */
+/* How long a gateway may keep the port, because a former connection of this tunnel seems to use it or resources are
+ * short, and the interval at which the request is repeated. */
 #define HELD_TIME (120 * G_TIME_SPAN_SECOND)
 #define HELD_INTERVAL G_TIME_SPAN_SECOND
 
 struct _TcpServices
 {
-  TcpSession *session; /* the link's */
+  TcpSession *session; /* that of the link */
   TcpLog *log;
-  guint connect_timeout; /* ms */
+  guint connect_timeout; /* in ms */
   TcpServicesCallbacks callbacks;
   gpointer user_data;
   GPtrArray *all;    /* of Service, in the order of their listeners */
   guint32 last_listener;
-  GHashTable *dials; /* TcpStream → Dial, those under way */
+  GHashTable *dials; /* TcpStream → Dial, those in progress */
 };
 
 typedef struct
 {
   TcpServices *services;
   guint16 port;    /* at the gateway; 0 for any */
-  char *target;    /* here */
+  char *target;    /* at this end */
   guint32 listener; /* 0 for none */
   gboolean listening;
   gboolean had_port;
-  gint64 held_until; /* the gateway is asked again until then, as this may have had the port; 0 if not yet */
+  gint64 held_until; /* the request is repeated until then, as a former connection may have the port; 0 if not yet */
   TcpTimer *retry;
 } Service;
 
-/* A connection to a service that is being made. */
+/* A connection to a service that is being opened. */
 typedef struct
 {
   TcpServices *services;
@@ -58,7 +58,7 @@ dial_free (gpointer data)
   g_free (self);
 }
 
-/* Frees it. */
+/* Frees @self. */
 static void
 dial_end (Dial              *self,
           GSocketConnection *connection,
@@ -147,7 +147,7 @@ static int
 compare_listeners (gconstpointer a,
                    gconstpointer b)
 {
-  guint32 first = (*(Service **) a)->listener - 1; /* those without one are the last */
+  guint32 first = (*(Service **) a)->listener - 1; /* those without a listener are the last */
   guint32 second = (*(Service **) b)->listener - 1;
 
   return (first > second) - (first < second);
@@ -179,12 +179,12 @@ on_retry (gpointer user_data)
     return;
 
   service_ask (self);
-  /* The ids rise. */
+  /* The ids ascend. */
   g_ptr_array_sort (self->services->all, compare_listeners);
 }
 
-/* The port is taken, perhaps by what this tunnel was before the session was lost: the gateway may take that for alive. Or
- * the gateway cannot listen at the moment, though it could before. FALSE if that has been so for too long. */
+/* The port is taken, perhaps by the former session of this tunnel, which the gateway considers alive. Or the gateway
+ * cannot listen at the moment, although it could before. FALSE if that has lasted for too long. */
 static gboolean
 service_wait_for_port (Service      *self,
                        TcpResetCode  code,
@@ -205,13 +205,13 @@ service_wait_for_port (Service      *self,
                   ? "%s; it may still be held by the connection before, so that it is asked for again"
                   : "%s; it did listen before, so that it is asked again",
                 error->message);
-  /* Else another WebSocket asks for it. */
+  /* Otherwise the next WebSocket requests it. */
   if (protocol != NULL && protocol->resumable)
     tcp_timer_set (self->retry, now + HELD_INTERVAL);
   return TRUE;
 }
 
-/* There is a protocol, and a WebSocket is about to be attached. */
+/* The session has a protocol, and a WebSocket is about to be attached. */
 void
 tcp_services_begin (TcpServices *self)
 {
@@ -220,7 +220,7 @@ tcp_services_begin (TcpServices *self)
       return;
 }
 
-/* Whether the gateway listens for all of them. */
+/* Whether the gateway listens for all services. */
 gboolean
 tcp_services_are_listening (TcpServices *self)
 {
@@ -230,7 +230,7 @@ tcp_services_are_listening (TcpServices *self)
   return TRUE;
 }
 
-/* The session is, or what it had with a WebSocket. */
+/* The session was lost, or at least its WebSocket, without which the listeners end. */
 void
 tcp_services_lost (TcpServices *self)
 {
@@ -316,10 +316,10 @@ tcp_services_unlistened (TcpServices  *self,
   service->listening = FALSE;
   service->listener = 0;
   g_ptr_array_sort (self->all, compare_listeners);
-  /* It takes no more connections, and another link asks the next. */
+  /* The session accepts no more connections, and another link requests the listener. */
   if (code == TCP_RESET_DRAINING)
     return;
-  /* Where the session is no more than its WebSocket, that has ended, and another will do. */
+  /* If the listener ends with its WebSocket, the next one will request it. */
   if (code == TCP_RESET_BROKEN && service->had_port && (protocol == NULL || !protocol->resumable))
     return;
   if ((code == TCP_RESET_IN_USE || code == TCP_RESET_BROKEN || code == TCP_RESET_LIMIT) &&
@@ -328,7 +328,7 @@ tcp_services_unlistened (TcpServices  *self,
   self->callbacks.failed (self, error, self->user_data);
 }
 
-/* Life */
+/* Creation and destruction */
 
 static void
 service_free (gpointer data)
@@ -340,7 +340,7 @@ service_free (gpointer data)
   g_free (self);
 }
 
-/* @settings were checked. The session has to outlive it. */
+/* @settings were checked. The session must outlive the object. */
 TcpServices *
 tcp_services_new (const TcpTunnelSettings    *settings,
                   TcpSession                 *session,

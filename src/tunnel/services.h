@@ -7,22 +7,22 @@
 
 G_BEGIN_DECLS
 
-/* The services of this end to which TCP clients of the gateway are connected: asks for the listeners, and connects to
+/* The services of this end to which TCP clients of the gateway are connected: requests the listeners, and connects to
  * the services. Each link has its own. Belongs to its I/O thread. */
 typedef struct _TcpServices TcpServices;
 
 typedef struct
 {
-  /* The gateway listens for this one. */
+  /* The gateway listens for this service. */
   void (*listening) (TcpServices *services,
                      const char  *host,
                      guint16      port,
                      gpointer     user_data);
-  /* It does not, and to ask again is of no use. */
+  /* The gateway does not listen, and repeating the request would not help. */
   void (*failed) (TcpServices  *services,
                   const GError *error,
                   gpointer      user_data);
-  /* A TCP client has connected; @from is its address, or NULL if that is not known. */
+  /* A TCP client has connected; @from is its address, or NULL if it is not known. */
   void (*stream_opened) (TcpServices    *services,
                          TcpStream      *stream,
                          GSocketAddress *from,

@@ -10,7 +10,7 @@
 #include "tunnel/forward-spec.h"
 #include "tunnel/remote-uri.h"
 
-/* In bytes. Few servers take half of that. */
+/* In bytes. Few servers accept half of that. */
 #define MAX_HEADERS (64 * 1024)
 
 TcpTunnelSettings *
@@ -69,7 +69,7 @@ tcp_header_split (const char  *header,
   return TRUE;
 }
 
-/* A URL has neither a user nor a fragment, see tcp_remote_uri_parse(). */
+/* A URL has neither a user nor a fragment, see tcp_remote_uri_parse (). */
 static GUri *
 uri_with_query (GUri       *uri,
                 const char *query)
@@ -78,16 +78,15 @@ uri_with_query (GUri       *uri,
                       g_uri_get_port (uri), g_uri_get_path (uri), query, NULL);
 }
 
-/* Sets @name in the query, as a browser's URLSearchParams.set() would: the first
- * of that name is replaced in its place, others are removed. Everything else stays as it is, since it may be
- * signed. */
+/* Sets @name in the query, as a browser's URLSearchParams.set () would: the first parameter of that name is replaced,
+ * others are removed. Everything else stays unchanged, since it may be signed. */
 GUri *
 tcp_uri_add_query (GUri       *uri,
                    const char *name,
                    const char *value)
 {
   const char *old = g_uri_get_query (uri);
-  g_auto (GStrv) parts = g_strsplit (old != NULL ? old : "", "&", -1); /* none of an empty one */
+  g_auto (GStrv) parts = g_strsplit (old != NULL ? old : "", "&", -1); /* no parts if it is empty */
   g_autoptr (GPtrArray) kept = g_ptr_array_new ();
   g_autofree char *escaped = g_uri_escape_string (value, NULL, FALSE);
   g_autofree char *pair = g_strconcat (name, "=", escaped, NULL);
@@ -112,7 +111,8 @@ tcp_uri_add_query (GUri       *uri,
   return uri_with_query (uri, query);
 }
 
-/* “PORT=HOST:PORT”: connections to that port of the gateway, or any port for 0, lead to that service. */
+/* Parses “PORT=HOST:PORT”: connections to that port of the gateway, or any port for 0, are connected to that
+ * service. */
 gboolean
 tcp_service_parse (const char  *text,
                    guint16     *port,
@@ -133,7 +133,7 @@ tcp_service_parse (const char  *text,
   return TRUE;
 }
 
-/* What the query asks for; FALSE if that is no port. */
+/* Reads the port in the query; FALSE if it is not a port. */
 static gboolean
 get_remote_port (GUri    *uri,
                  guint16 *port)
@@ -152,7 +152,7 @@ get_remote_port (GUri    *uri,
   return TRUE;
 }
 
-/* The one service of a reverse tunnel. */
+/* The only service of a reverse tunnel. */
 static gboolean
 check_service (TcpTunnelSettings  *self,
                GError            **error)
@@ -199,8 +199,8 @@ check_services (TcpTunnelSettings  *self,
   return TRUE;
 }
 
-/* What auto can only mean: only a session that can be resumed may turn out to carry many connections, and one with
- * services does not wait for a TCP client. */
+/* Replaces the mode auto if only another mode is possible: only a resumable session may turn out to support many
+ * connections, and a tunnel with services does not wait for a TCP client. */
 static void
 decide_mode (TcpTunnelSettings *self)
 {
@@ -244,7 +244,7 @@ check_listen (TcpTunnelSettings  *self,
   return tcp_forward_spec_check (&spec, error);
 }
 
-/* Of a header: what ends a line would begin another. */
+/* The value of a header must not contain a line end, which would begin another header. */
 static gboolean
 is_header_value (const char *value)
 {
@@ -350,7 +350,7 @@ check_headers (TcpTunnelSettings  *self,
   return size <= MAX_HEADERS || tcp_invalid (error, _("the request headers have more than %d bytes"), MAX_HEADERS);
 }
 
-/* Everything that can be known to be wrong before anything is tried. */
+/* Checks everything that can be checked in advance. */
 gboolean
 tcp_tunnel_settings_check (TcpTunnelSettings  *self,
                            GError            **error)

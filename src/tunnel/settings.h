@@ -6,29 +6,30 @@
 
 G_BEGIN_DECLS
 
-/* What the application asked of a tunnel. See properties.c for what they mean. */
+/* The settings of the application for a tunnel. properties.c describes them. */
 typedef struct
 {
   TcpEndpointSettings common;
   char *remote_uri;
-  char *token;         /* one of these three */
+  char *token;         /* one of the next three */
   char *authorization; /* the whole value of that header */
   gboolean anonymous;
   char **subprotocols;
   char *origin;
-  char *connect_to;  /* HOST:PORT in place of that of the URI; nullable */
-  char *target;      /* what the gateway is asked for; NULL for its own */
-  gboolean reverse;  /* it has no TCP clients here, but a service for those of the gateway, */
-  char *service;     /* which is this, */
-  guint remote_port; /* on this port there; 0 for that in the URI, or any */
-  char **reverses;   /* services for those: see tcp_service_parse (); with the above that one alone */
-  guint max_pending_bytes; /* for each of these while its service is being connected */
+  char *connect_to;  /* HOST:PORT instead of that of the URI; nullable */
+  char *target;      /* the target to request; NULL for the gateway's own */
+  gboolean reverse;  /* it has no TCP clients here, but a service for those of the gateway */
+  char *service;     /* that service */
+  guint remote_port; /* its port at the gateway; 0 for that in the URI, or any */
+  char **reverses;   /* services for clients of the gateway: see tcp_service_parse (); of a reverse tunnel only that
+                      * one */
+  guint max_pending_bytes; /* for each of these connections while its service is being connected */
   gboolean listens;  /* at the address of the common settings */
   TcpTunnelMode mode;
   int max_reconnect_attempts; /* or TCP_TUNNEL_UNLIMITED_ATTEMPTS */
   gboolean wait_for_gateway;
-  guint reconnect_delay;     /* ms */
-  guint max_reconnect_delay; /* ms */
+  guint reconnect_delay;     /* in ms */
+  guint max_reconnect_delay; /* in ms */
   guint max_buffered_bytes;
   char **request_headers; /* "Name: value" */
   GProxyResolver *proxy_resolver;
@@ -36,10 +37,10 @@ typedef struct
   GTlsCertificate *client_certificate;
   gboolean asks_for_token; /* token-required had a handler at the start */
 
-  /* From the above, by tcp_tunnel_settings_check() */
-  GUri *uri;     /* with what the mode adds to the query */
-  char *display; /* the URI as it may be shown: no query, no user */
-  char *connect_host; /* of connect_to, */
+  /* set by tcp_tunnel_settings_check () */
+  GUri *uri;     /* with the parameters that the mode adds to the query */
+  char *display; /* the URI for messages: without query and user */
+  char *connect_host; /* of connect_to */
   guint16 connect_port;
 } TcpTunnelSettings;
 

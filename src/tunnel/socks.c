@@ -41,7 +41,7 @@ enum
   STATE_REQUEST,
 };
 
-/* Where this end is connected from is not known here. */
+/* The address from which the target is connected is not known here. */
 static void
 socks_reply (TcpProxyRequest *self,
              Reply            reply)
@@ -61,7 +61,7 @@ socks_refuse (TcpProxyRequest *self,
   return TCP_PROXY_BAD;
 }
 
-/* An answer to those that speak version 4, in that. */
+/* A client that uses version 4 gets an answer of that version. */
 static TcpProxyStep
 socks_refuse_version (TcpProxyRequest *self)
 {
@@ -126,7 +126,7 @@ socks_handle_request (TcpProxyRequest *self)
   return TCP_PROXY_ASKED;
 }
 
-/* How long the message is, as far as that is known. */
+/* Returns the length of the message, as far as it is known. */
 static gsize
 socks_get_wanted (TcpProxyRequest *self)
 {
@@ -193,7 +193,7 @@ socks_answer (TcpProxyRequest *self,
   socks_reply (self, replies[outcome]);
 }
 
-/* There are no words for that. */
+/* SOCKS5 has no answer for that. */
 static void
 socks_time_out (TcpProxyRequest *self)
 {

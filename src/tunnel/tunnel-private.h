@@ -11,13 +11,13 @@ struct _TcpTunnel
 {
   TcpEndpoint parent_instance;
   GPtrArray *forwards;    /* of TcpForward; under the lock of the runner */
-  TcpTunnelState emitted; /* the last of state-changed; under the lock of the runner */
+  TcpTunnelState emitted; /* the last state of state-changed; under the lock of the runner */
 };
 
 struct _TcpTunnelClass
 {
   TcpEndpointClass parent_class;
-  /* Called with the lock held */
+  /* called with the lock held */
   void (*token_changed) (TcpEndpoint *self);
   void (*certificate_changed) (TcpEndpoint *self);
   gboolean is_reverse; /* its TCP clients are those of the gateway */

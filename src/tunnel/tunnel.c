@@ -72,11 +72,11 @@ tunnel_emit_state (TcpTunnel      *self,
   if (!is_new)
     return;
 
-  /* That is when it is known. */
+  /* The remote address is known at this time. */
   if (tunnel_is_reverse (self))
     g_object_notify (G_OBJECT (self), "remote-address");
   g_object_notify (G_OBJECT (self), "state");
-  /* A handler may have closed the tunnel, and then the last state was emitted already. */
+  /* A handler may have closed the tunnel; the last state was then emitted already. */
   tcp_runner_lock (runner);
   is_new = self->emitted == state;
   tcp_runner_unlock (runner);
@@ -84,8 +84,7 @@ tunnel_emit_state (TcpTunnel      *self,
     g_signal_emit (self, signals[STATE_CHANGED], 0, state);
 }
 
-/* States on their way were dropped. If the last of them was not the final one, that is emitted
- * nevertheless. */
+/* Queued states were dropped. If the last one was not the final state, that is emitted nevertheless. */
 static void
 tunnel_emit_closed (TcpTunnel      *self,
                     TcpTunnelState  before)
@@ -138,7 +137,7 @@ tunnel_ask_for_token (TcpTunnel *self,
                       TcpEngine *engine,
                       guint64    refused)
 {
-  /* The engine tries the token that was set after the refused one without asking. */
+  /* The engine tries a token that was set after the refused one without asking. */
   if (refused != tcp_engine_get_token_serial (engine))
     return;
 
@@ -181,7 +180,7 @@ tunnel_emit (TcpEndpoint *endpoint,
       break;
 
     case TCP_EVENT_TOKEN_REQUIRED:
-      /* Unless it was closed while the event was on its way. */
+      /* The tunnel may have been closed while the event was queued. */
       if (engine != NULL)
         tunnel_ask_for_token (self, engine, event->id);
       break;

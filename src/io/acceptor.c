@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include "io/reactor.h"
 
-/* How many connections a socket accepts before other descriptors have their turn. */
+/* The number of connections that a socket accepts before other descriptors get their turn. */
 #define MAX_ACCEPTED 16
 
 struct _TcpAcceptor
@@ -16,11 +16,11 @@ struct _TcpAcceptor
   TcpAcceptFunc func; /* NULL once freed */
   gpointer user_data;
   GArray *listeners;  /* of Listener */
-  gboolean accepting; /* on the stack */
-  gboolean failing;   /* which was logged */
+  gboolean accepting; /* in a call of on_readable () */
+  gboolean failing;   /* the failure was logged */
   gboolean paused;
   gboolean resting;   /* requested by the user */
-  TcpTimer *timer;    /* the end of a pause, then that of the failure */
+  TcpTimer *timer;    /* for the end of a pause, then for the end of the failure */
 };
 
 typedef struct
@@ -30,7 +30,7 @@ typedef struct
   TcpWatch *watch;
 } Listener;
 
-/* From now on connections are accepted, or not. */
+/* Starts or stops accepting. */
 static void
 acceptor_update (TcpAcceptor *self)
 {
@@ -74,7 +74,7 @@ on_timer (gpointer user_data)
   tcp_timer_set (self->timer, tcp_now () + TCP_ACCEPTOR_RECOVERY);
 }
 
-/* Takes @fd. */
+/* Takes ownership of @fd. */
 static void
 acceptor_hand_over (TcpAcceptor *self,
                     int          fd)
@@ -91,7 +91,7 @@ acceptor_hand_over (TcpAcceptor *self,
 
   connection = g_socket_connection_factory_create_connection (socket);
   peer = g_socket_connection_get_remote_address (connection, NULL);
-  /* If not, it has broken already. */
+  /* Without an address, the connection has broken already. */
   if (peer != NULL)
     self->func (connection, peer, self->user_data);
 }
@@ -123,7 +123,7 @@ on_readable (GIOCondition condition,
     g_free (self);
 }
 
-/* @sockets are GSocket that listen, which are closed with the acceptor. */
+/* @sockets are listening GSocket, which are closed with the acceptor. */
 TcpAcceptor *
 tcp_acceptor_new (GPtrArray     *sockets,
                   TcpLog        *log,
@@ -150,7 +150,7 @@ tcp_acceptor_new (GPtrArray     *sockets,
   return self;
 }
 
-/* While it rests, what connects waits in the backlog. */
+/* While it rests, new connections wait in the backlog. */
 void
 tcp_acceptor_set_resting (TcpAcceptor *self,
                           gboolean     resting)
@@ -162,7 +162,7 @@ tcp_acceptor_set_resting (TcpAcceptor *self,
   acceptor_update (self);
 }
 
-/* Of its sockets, from 0; -1 beyond the last. */
+/* Returns the descriptor of a socket, by its index from 0; -1 beyond the last. */
 int
 tcp_acceptor_get_descriptor (TcpAcceptor *self,
                              guint        index)
@@ -170,7 +170,7 @@ tcp_acceptor_get_descriptor (TcpAcceptor *self,
   return index < self->listeners->len ? g_socket_get_fd (g_array_index (self->listeners, Listener, index).socket) : -1;
 }
 
-/* The ports are free when it returns. */
+/* The ports are free when this returns. */
 void
 tcp_acceptor_free (TcpAcceptor *self)
 {

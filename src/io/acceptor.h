@@ -7,11 +7,11 @@
 
 G_BEGIN_DECLS
 
-/* Accepts what connects to listening sockets, on the reactor of the thread that made it.
+/* Accepts connections on listening sockets, on the reactor of the thread that made it.
  *
- * A socket that cannot accept remains readable, for example while the process has no file
- * descriptor left. After every error the acceptor therefore pauses for a moment. It logs a
- * warning at the first error, and a line when there has been none for a while. */
+ * A socket that cannot accept remains readable, for example while the process has no file descriptor left. After every
+ * error the acceptor therefore pauses for a moment. It logs a warning at the first error, and a line when there was
+ * none for a while. */
 typedef struct _TcpAcceptor TcpAcceptor;
 
 /* May free the acceptor. */
@@ -19,7 +19,7 @@ typedef void (*TcpAcceptFunc) (GSocketConnection *connection,
                                GSocketAddress    *peer,
                                gpointer           user_data);
 
-/* How long a pause lasts, and for how long there has to be no error. */
+/* The length of a pause, and the time without an error after which the failure is over. */
 #define TCP_ACCEPTOR_PAUSE (100 * G_TIME_SPAN_MILLISECOND)
 #define TCP_ACCEPTOR_RECOVERY (G_TIME_SPAN_SECOND)
 

@@ -8,18 +8,18 @@
 struct _TcpBudgetPool
 {
   gatomicrefcount refs;
-  TcpBudgetPool *parent; /* of which this is a principal's part; NULL for none */
+  TcpBudgetPool *parent; /* the pool of which this is a principal's part; NULL for none */
   atomic_uint n_children;
   atomic_bool common; /* nothing of the parent is set aside for it */
   atomic_size_t cap;
-  const char *_Atomic limit; /* what says so, for messages; NULL for none */
+  const char *_Atomic limit; /* the limit and its value, for messages; NULL for none */
   guint n_threads;
   atomic_size_t used;
   atomic_uint shares;
   atomic_uint n_waiting; /* budgets in the array */
 
   GMutex mutex;
-  GPtrArray *waiting; /* under the mutex: of TcpBudget, those in which a share waits, also of children */
+  GPtrArray *waiting; /* under the mutex: of TcpBudget, those in which a share waits, including those of children */
 };
 
 struct _TcpBudget
@@ -29,11 +29,11 @@ struct _TcpBudget
   TcpIoThread *thread;
   atomic_bool called; /* by another thread, since there may be room */
 
-  /* Only touched on its thread */
+  /* only used on its thread */
   GQueue waiting; /* of TcpBudgetShare, by their links */
 };
 
-/* For sessions on so many threads. */
+/* @n_threads is the number of threads with sessions. */
 TcpBudgetPool *
 tcp_budget_pool_new (gsize cap,
                      guint n_threads)
@@ -48,7 +48,7 @@ tcp_budget_pool_new (gsize cap,
   return self;
 }
 
-/* What one of the children of @parent may have of it, which may not all be there yet. */
+/* Makes the part of a child of @parent. The parts may exceed @parent in total. */
 TcpBudgetPool *
 tcp_budget_pool_new_child (TcpBudgetPool *parent,
                            gsize          cap)
@@ -59,7 +59,7 @@ tcp_budget_pool_new_child (TcpBudgetPool *parent,
   return self;
 }
 
-/* Among how many a quarter is divided. */
+/* Sets the number of children among which a quarter is divided. */
 void
 tcp_budget_pool_set_children (TcpBudgetPool *self,
                               guint          n_children)
@@ -67,7 +67,7 @@ tcp_budget_pool_set_children (TcpBudgetPool *self,
   self->n_children = n_children;
 }
 
-/* It is none of those among which the quarter is divided. */
+/* Sets whether the pool is not one of the children among which the quarter is divided. */
 void
 tcp_budget_pool_set_common (TcpBudgetPool *self,
                             gboolean       common)
@@ -75,7 +75,7 @@ tcp_budget_pool_set_common (TcpBudgetPool *self,
   self->common = common;
 }
 
-/* What is in use beyond it stays so until it is returned. */
+/* Memory in use beyond @cap stays in use until it is returned. */
 void
 tcp_budget_pool_set_cap (TcpBudgetPool *self,
                          gsize          cap)
@@ -83,7 +83,7 @@ tcp_budget_pool_set_cap (TcpBudgetPool *self,
   self->cap = self->parent != NULL ? MIN (cap, self->parent->cap) : cap;
 }
 
-/* What a message says where there is not enough: a property, and its value. @limit is static, or interned. */
+/* Sets the limit for messages: a property, and its value. @limit is static, or interned. */
 void
 tcp_budget_pool_set_limit (TcpBudgetPool *self,
                            const char    *limit)
@@ -97,7 +97,7 @@ tcp_budget_pool_get_cap (TcpBudgetPool *self)
   return self->cap;
 }
 
-/* Of all its children, and on all threads. */
+/* The memory used by all children, on all threads. */
 gsize
 tcp_budget_pool_get_used (TcpBudgetPool *self)
 {
@@ -132,7 +132,7 @@ pool_mark (TcpBudgetPool *self)
   return cap - cap / 4;
 }
 
-/* What is set aside for each child. */
+/* The part that is set aside for each child. */
 static gsize
 pool_get_child_part (TcpBudgetPool *self)
 {
@@ -141,14 +141,14 @@ pool_get_child_part (TcpBudgetPool *self)
   return n > 1 ? self->cap / 4 / n : 0;
 }
 
-/* What is set aside of the parent for this one. */
+/* The part of the parent that is set aside for this pool. */
 static gsize
 pool_get_own_part (TcpBudgetPool *self)
 {
   return self->parent != NULL && !self->common ? pool_get_child_part (self->parent) : 0;
 }
 
-/* Whether to call those that wait. Not for every byte. */
+/* Whether to call waiting shares, which is not done for every byte. */
 static gboolean
 pool_has_room (TcpBudgetPool *self)
 {
@@ -194,8 +194,9 @@ tcp_budget_get_used (TcpBudget *self)
   return self->pool->used;
 }
 
-/* What each of so many may have, or of the shares, if these are more, of the first three quarters. Of what is set
- * aside for a principal each of its own shares may have as much, however many others have. @self may be NULL. */
+/* The portion of the first three quarters for each of @least shares, or of all shares, if these are more. If a
+ * principal has a part set aside, each of its shares may have as much of that, however much others use. @self may be
+ * NULL. */
 gsize
 tcp_budget_get_portion (TcpBudget *self,
                         guint      least)
@@ -212,8 +213,8 @@ tcp_budget_get_portion (TcpBudget *self,
   return MAX (common, pool_get_own_part (pool) / MAX (least, pool->shares));
 }
 
-/* @relieved is called, on the thread of the budget, when there is room again after
- * tcp_budget_share_allows() was false: also from within tcp_budget_share_set() of any share. */
+/* @relieved is called, on the thread of the budget, when there is room again after tcp_budget_share_allows () has
+ * returned FALSE: perhaps from within tcp_budget_share_set () of any share. */
 void
 tcp_budget_share_init (TcpBudgetShare *self,
                        TcpBudget      *budget,
@@ -230,8 +231,8 @@ tcp_budget_share_init (TcpBudgetShare *self,
     pool->shares++;
 }
 
-/* Waiting. A budget is in the array of the pool, and in that of its parent, as long as a share waits, which
- * keeps it. */
+/* Waiting. A budget is in the array of the pool, and in that of its parent, as long as a share waits. The waiting share
+ * keeps the budget alive. */
 
 static void
 share_wait (TcpBudgetShare *self)
@@ -282,7 +283,7 @@ budget_relieve (TcpBudget *self)
 {
   guint n = self->waiting.length;
 
-  /* Those that wait again, because it does not do for them, go to the end. */
+  /* A share that waits again, because the room is not enough, goes to the end. */
   while (n-- > 0 && !g_queue_is_empty (&self->waiting))
     {
       TcpBudgetShare *share = self->waiting.head->data;
@@ -311,7 +312,7 @@ pool_call_others (TcpBudgetPool *self,
     {
       TcpBudget *budget = self->waiting->pdata[i];
 
-      /* One whose own principal has too much would wait again. */
+      /* A budget whose own principal uses too much would wait again. */
       if (budget != caller && pool_has_room (budget->pool) && !atomic_exchange (&budget->called, TRUE))
         tcp_io_thread_invoke (budget->thread, budget_called, tcp_budget_ref (budget),
                               (GDestroyNotify) tcp_budget_unref);
@@ -319,7 +320,7 @@ pool_call_others (TcpBudgetPool *self,
   g_mutex_unlock (&self->mutex);
 }
 
-/* There may be room, for those of the same principal and for others. */
+/* There may be room, for shares of the same principal and of others. */
 static void
 pool_relieve (TcpBudgetPool *self,
               TcpBudget     *caller)
@@ -348,7 +349,7 @@ tcp_budget_share_clear (TcpBudgetShare *self)
   g_clear_pointer (&self->budget, tcp_budget_unref);
 }
 
-/* Says how many bytes the session holds now. */
+/* Sets how many bytes the session uses now. */
 void
 tcp_budget_share_set (TcpBudgetShare *self,
                       gsize           held)
@@ -367,15 +368,15 @@ tcp_budget_share_set (TcpBudgetShare *self,
     pool_relieve (pool, self->budget);
 }
 
-/* Of the last quarter. Shares get smaller as there are more. */
+/* A share's part of the last quarter, which becomes smaller as there are more shares. */
 static gsize
 pool_get_part (TcpBudgetPool *self)
 {
   return self->cap / 4 / self->shares;
 }
 
-/* Whether a principal may have so much more. What is set aside for it is there whatever others hold: these may
- * also hold more than there is, of what nobody was asked for. */
+/* Whether a principal may use @more bytes. The part set aside for it is available whatever others use: these may even
+ * exceed the total, for data that was not requested. */
 static gboolean
 child_has_room (TcpBudgetPool *self,
                 gsize          more)
@@ -398,12 +399,12 @@ share_has_room (TcpBudgetShare *self,
   if (pool->parent != NULL && !child_has_room (pool, more))
     return FALSE;
 
-  /* Some may hold more than their part, from when it was larger. */
+  /* A share may use more than its part, from a time when the part was larger. */
   return used + more <= pool_mark (pool) ||
          (used + more <= pool->cap && self->held + more <= pool_get_part (pool));
 }
 
-/* Whether so many bytes may be added now. */
+/* Whether @more bytes may be added now. */
 gboolean
 tcp_budget_share_has_room (TcpBudgetShare *self,
                            gsize           more)
@@ -411,7 +412,7 @@ tcp_budget_share_has_room (TcpBudgetShare *self,
   return self->budget == NULL || share_has_room (self, more);
 }
 
-/* Whether so many bytes may be added. If not, there will be a call when they may. */
+/* Whether @more bytes may be added. If not, the callback is called when they may. */
 gboolean
 tcp_budget_share_allows (TcpBudgetShare *self,
                          gsize           more)
@@ -420,15 +421,15 @@ tcp_budget_share_allows (TcpBudgetShare *self,
     return TRUE;
 
   share_wait (self);
-  /* Another thread may have made room before it could see that this one waits. */
+  /* Another thread may have freed memory before it could see that this share waits. */
   if (!share_has_room (self, more))
     return FALSE;
   share_stop_waiting (self);
   return TRUE;
 }
 
-/* Whether more is in use than there is. That comes of bytes that nobody was asked for. A principal that has no
- * more than is set aside for it is not to blame for what others hold. */
+/* Whether more memory is in use than the limit, which happens with data that was not requested. A principal within its
+ * part that is set aside is not affected by the memory of others. */
 gboolean
 tcp_budget_share_is_overdrawn (TcpBudgetShare *self)
 {
@@ -441,7 +442,7 @@ tcp_budget_share_is_overdrawn (TcpBudgetShare *self)
          (parent != NULL && parent->used > parent->cap && pool->used > pool_get_own_part (pool));
 }
 
-/* Which limit that is, or where memory is short, will be next: that of the principal, or that of all. */
+/* Returns the limit that was exceeded, or will be next: that of the principal, or that of all. */
 const char *
 tcp_budget_share_get_limit (TcpBudgetShare *self)
 {
@@ -461,14 +462,13 @@ pool_get_growth (TcpBudgetPool *self,
                  gsize          all)
 {
   gsize half = all / 2;
-  gsize used = self->used; /* once: MIN would look twice, and another thread may come between */
+  gsize used = self->used; /* read once: MIN would read it twice, and another thread may change it in between */
 
   return half - MIN (used, half);
 }
 
-/* By how much windows may grow: the first half is for that, and the rest for what cannot
- * wait; and half of what is set aside for a principal, whatever others hold. Other threads may give as much at
- * the same moment. */
+/* By how much windows may grow: the first half is for that, and the rest for data that cannot wait; and half of the
+ * part set aside for a principal, whatever others use. Other threads may give as much at the same moment. */
 gsize
 tcp_budget_share_get_growth (TcpBudgetShare *self)
 {
@@ -489,7 +489,7 @@ tcp_budget_share_get_growth (TcpBudgetShare *self)
   return growth / pool->n_threads;
 }
 
-/* How much the session may have whatever others hold, if all keep to the same. */
+/* How much each session may use whatever others use, if all keep to that amount. */
 gsize
 tcp_budget_share_get_part (TcpBudgetShare *self)
 {

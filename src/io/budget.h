@@ -6,34 +6,32 @@
 
 G_BEGIN_DECLS
 
-/* What all sessions of a gateway may hold in memory together. With three quarters of it
- * in use, a session may have its share of the last quarter and no more, so that nobody
- * can starve the others. Whatever is in use, a session may hold as much as it needs not to
- * depend on others to go on: a single message, or the first window of one stream. That, and
- * the piece that it reads before it knows that it is too much, is not counted here, or comes on
- * top: a gateway sets memory aside for each of its clients, and lets in no more than that does for.
+/* The memory that all sessions of a gateway may use together. When three quarters of it are in use, a session may have
+ * only its share of the last quarter, so that no session can starve the others. Independently of that, a session may
+ * use as much as it needs to continue without others: a single message, or the initial window of one stream. This
+ * memory, and the piece that a session reads before it knows that it is too much, is not counted here, or exceeds the
+ * limit: a gateway sets memory aside for each of its clients, and limits their number accordingly.
  *
- * A pool may have children, one for each principal, which may hold no more than its own limit.
- * What they hold counts in both. A quarter of the parent is set aside for them in equal parts: each has its part
- * even while others hold more than there is.
+ * A pool may have children, one for each principal, which may use no more than their own limit. Their memory counts in
+ * both pools. A quarter of the parent is set aside for them in equal parts: each has its part even while others exceed
+ * the limit.
  *
- * The sessions live on several I/O threads. What is in use is counted in a pool, whose
- * numbers are atomic; each thread has a budget of the pool, which belongs to that thread
- * together with its shares. Since each thread decides for itself, each may be one message
- * above the limit. */
+ * The sessions run on several I/O threads. Memory in use is counted in a pool, whose numbers are atomic; each thread
+ * has a budget of the pool, which belongs to that thread together with its shares. Since each thread decides for
+ * itself, each may exceed the limit by one message. */
 typedef struct _TcpBudgetPool TcpBudgetPool;
 typedef struct _TcpBudget TcpBudget;
 
 typedef void (*TcpBudgetFunc) (gpointer user_data);
 
-/* One session's part. */
+/* The part of one session. */
 typedef struct
 {
   TcpBudget *budget; /* NULL: without limit */
   gsize held;
   TcpBudgetFunc relieved;
   gpointer user_data;
-  GList link; /* in those that wait */
+  GList link; /* among those that wait */
   gboolean waiting;
 } TcpBudgetShare;
 

@@ -6,15 +6,15 @@
 #include <string.h>
 #include "base/tsan.h"
 
-/* How much one system call reads. With more the data leaves the caches of the processor before
- * it is decrypted, and a connection that is paused holds more memory. */
+/* The size of one read. With more, the data would leave the caches of the processor before it is decrypted, and a
+ * paused connection would hold more memory. */
 #define READ_SIZE (64 * 1024)
 
-/* With this much waiting to be sent nothing is taken any more; */
+/* With this much data to be sent, no more is accepted. */
 #define FULL (64 * 1024)
 
-/* beside it there is room for the record that is taken before, and for what TLS says at the
- * end, when nothing may be waited for. */
+/* There is also room for the record that is accepted before, and for the alerts that TLS sends at the end without
+ * waiting. */
 #define MAX_RECORD (17 * 1024)
 #define MAX_ALERTS 1024
 #define WRITE_SIZE (FULL + MAX_RECORD + MAX_ALERTS)
@@ -26,8 +26,8 @@ typedef struct
   gsize end;
 } Buffer;
 
-/* A buffer is needed for a moment: until TLS has read what was received, or the kernel has
- * taken what is sent. So each thread has one of each kind at hand, and what is idle has none. */
+/* A buffer is needed only for a moment: until TLS has read received data, or the kernel has accepted data to be sent.
+ * So each thread keeps one of each kind, and idle connections have none. */
 static GPrivate spare_input = G_PRIVATE_INIT (g_free);
 static GPrivate spare_output = G_PRIVATE_INIT (g_free);
 
@@ -291,7 +291,7 @@ buffered_input_receive (TcpBufferedInput  *self,
 
   if (self->buffer.data == NULL)
     {
-      /* The peer may wait for this. If it cannot be sent, reading may find out why. */
+      /* The peer may wait for this data. If it cannot be sent, reading may find out why. */
       buffered_output_send (self->output, wait, cancellable, NULL);
 
       buffer_acquire (&self->buffer, &spare_input, READ_SIZE);
@@ -397,7 +397,7 @@ tcp_buffered_input_init (TcpBufferedInput *self)
 {
 }
 
-/* Both */
+/* Both directions */
 
 static GInputStream *
 buffered_connection_get_input_stream (GIOStream *stream)
@@ -411,8 +411,8 @@ buffered_connection_get_output_stream (GIOStream *stream)
   return G_OUTPUT_STREAM (TCP_BUFFERED_CONNECTION (stream)->output);
 }
 
-/* Sends what the kernel takes, without waiting. If the base is a proxy's TLS, that is not
- * ended in order, which might wait; nothing is lost by it. */
+/* Sends what the kernel accepts, without waiting. If the base is a proxy's TLS, that is not ended in order, which might
+ * wait; nothing is lost by it. */
 static gboolean
 buffered_connection_close (GIOStream     *stream,
                            GCancellable  *cancellable,
@@ -432,7 +432,7 @@ tcp_buffered_connection_finalize (GObject *object)
 {
   TcpBufferedConnection *self = TCP_BUFFERED_CONNECTION (object);
 
-  /* The thread of a handshake may have had the last reference. */
+  /* The thread of a handshake may have held the last reference. */
   tcp_tsan_acquire (self->input);
   tcp_tsan_acquire (self->output);
   tcp_tsan_acquire (self);
@@ -476,7 +476,7 @@ tcp_buffered_connection_new (GSocketConnection *base)
   return self;
 }
 
-/* From here on it belongs to one thread, and no call of it waits. */
+/* From here on the connection belongs to one thread, and no call waits. */
 void
 tcp_buffered_connection_stop_waiting (TcpBufferedConnection *self)
 {
@@ -488,8 +488,8 @@ tcp_buffered_connection_stop_waiting (TcpBufferedConnection *self)
   tcp_tsan_release (self);
 }
 
-/* Whether a record would not be taken. While it is not full, TLS never has to be called again
- * with what it was given already. */
+/* Whether another record would not be accepted. While the connection is not full, TLS never has to repeat a write with
+ * the same data. */
 gboolean
 tcp_buffered_connection_is_full (TcpBufferedConnection *self)
 {
@@ -500,7 +500,7 @@ tcp_buffered_connection_is_full (TcpBufferedConnection *self)
   return full;
 }
 
-/* Sends what was written. */
+/* Sends the data that was written. */
 GPollableReturn
 tcp_buffered_connection_flush (TcpBufferedConnection  *self,
                                GError                **error)
@@ -517,7 +517,7 @@ tcp_buffered_connection_flush (TcpBufferedConnection  *self,
   return G_POLLABLE_RETURN_FAILED;
 }
 
-/* How many bytes of memory its buffers have now. */
+/* The memory that its buffers use now, in bytes. */
 gsize
 tcp_buffered_connection_get_memory (TcpBufferedConnection *self)
 {

@@ -6,17 +6,17 @@
 
 G_BEGIN_DECLS
 
-/* What TLS runs on. GnuTLS reads each record in two pieces, and writes each on its own; here
- * many of them share a system call.
+/* The connection below TLS. GnuTLS reads each record in two pieces, and writes each one separately; here many of them
+ * share a system call.
  *
- * What was written waits in a buffer. It is sent when the buffer is full, before the next
- * system call that reads, and by tcp_buffered_connection_flush().
+ * Written data waits in a buffer. It is sent when the buffer is full, before the next system call that reads, and by
+ * tcp_buffered_connection_flush ().
  *
- * A TLS handshake may use it from another thread and wait in it. Once that is over,
- * tcp_buffered_connection_stop_waiting() gives it to the I/O thread, which never waits.
+ * A TLS handshake may use the connection from another thread, and wait in it. After the handshake,
+ * tcp_buffered_connection_stop_waiting () passes it to the I/O thread, which never waits.
  *
- * It is a GSocketConnection, since only from one of these does the TLS of GLib learn the
- * address by which it finds the session that a client resumes. */
+ * It is a GSocketConnection, since GLib's TLS requires one to get the address with which it finds the session that a
+ * client resumes. */
 #define TCP_TYPE_BUFFERED_CONNECTION (tcp_buffered_connection_get_type ())
 G_DECLARE_FINAL_TYPE (TcpBufferedConnection, tcp_buffered_connection, TCP, BUFFERED_CONNECTION, GSocketConnection)
 

@@ -10,15 +10,15 @@ struct _TcpConnect
 {
   TcpConnectFunc func;
   gpointer user_data;
-  GCancellable *cancellable; /* of a GSocketClient; or else: */
+  GCancellable *cancellable; /* of a GSocketClient; otherwise the following are used: */
   GSocketAddress *address;
   GSocket *socket;
-  TcpWatch *watch; /* while the connection is being made */
-  TcpTimer *tell;  /* how it went, which is never told from within a call */
+  TcpWatch *watch; /* while the connection is being opened */
+  TcpTimer *tell;  /* reports the result, which never happens from within a call */
   GError *error;
 };
 
-/* The address that @host is, or NULL if it is a name. */
+/* Returns the address, or NULL if @host is a name. */
 GSocketAddress *
 tcp_connect_get_literal (const char *host,
                          guint16     port)
@@ -71,8 +71,8 @@ on_ready (GIOCondition condition,
   on_tell (self);
 }
 
-/* Whether it is known by now how it went. Only once more: a connection within this machine is complete
- * already when the first call returns, although its result is that it is under way. */
+/* Whether the result is known by now. Tries only once more: a connection within this machine is complete already when
+ * the first call returns EINPROGRESS. */
 static gboolean
 connect_try (TcpConnect *self)
 {
@@ -112,7 +112,7 @@ connect_to_address (TcpConnect *self)
   else
     g_socket_set_blocking (self->socket, FALSE);
 
-  /* The descriptor of a GSocket never blocks, whatever the GSocket does. */
+  /* The descriptor of a GSocket never blocks, even if the GSocket does. */
   if (self->socket == NULL || connect_try (self))
     tcp_timer_set (self->tell, 0);
   else
@@ -129,7 +129,7 @@ on_client_connected (GObject      *object,
   g_autoptr (GSocketConnection) connection = g_socket_client_connect_finish (G_SOCKET_CLIENT (object), result, &error);
   TcpConnect *self = g_object_get_data (G_OBJECT (cancellable), "connect");
 
-  /* If it was, that is gone. */
+  /* If it was cancelled, the object is gone. */
   if (!g_cancellable_is_cancelled (cancellable))
     self->func (connection, error, self->user_data);
 }
@@ -146,8 +146,7 @@ connect_to_any (TcpConnect         *self,
   g_socket_client_connect_async (client, where, self->cancellable, on_client_connected, g_object_ref (self->cancellable));
 }
 
-/* Calls @func once, though not before this has returned. It is to be freed then, or before, which
- * gives it up. */
+/* Calls @func once, though not before this function returns. The object must be freed then, or earlier to give up. */
 TcpConnect *
 tcp_connect_new (GSocketConnectable *where,
                  TcpConnectFunc      func,

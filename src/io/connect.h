@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* A TCP connection to which no proxy leads. To an address that is known no thread and no GSource is needed for it;
- * a name, or one of several addresses, is for a GSocketClient. Errors read as those of that in either case. */
+/* Opens a TCP connection without a proxy. For a known address this needs no thread and no GSource; for a name, or
+ * several addresses, it uses a GSocketClient. The errors are those of GSocketClient in both cases. */
 typedef struct _TcpConnect TcpConnect;
 
 /* @connection is NULL if there is an @error. */

@@ -11,11 +11,11 @@
 
 #include "base/i18n.h"
 
-/* What is left when new connections are refused: an eighth, within these. */
+/* The number left at which new connections are refused: an eighth, within these bounds. */
 #define MIN_RESERVE 8
 #define MAX_RESERVE 1024
 
-/* How many the process may have. It may change. */
+/* The limit of the process, which may change. */
 guint
 tcp_descriptors_get_limit (void)
 {
@@ -26,18 +26,18 @@ tcp_descriptors_get_limit (void)
   return limit.rlim_cur;
 }
 
-/* What to say where another is not to be opened. */
+/* The message for a descriptor that must not be opened. */
 const char *
 tcp_descriptors_get_advice (void)
 {
   g_autofree char *text = g_strdup_printf ("the process has too few file descriptors left for another (ulimit -n: %u)",
                                            tcp_descriptors_get_limit ());
 
-  /* There are few limits in the life of a process. */
+  /* The limit changes rarely in the life of a process. */
   return g_intern_string (text);
 }
 
-/* Whether @fd, which was just opened, may be a connection's. */
+/* Whether @fd, which was just opened, may be that of a connection. */
 gboolean
 tcp_descriptors_suffice (int fd)
 {
@@ -46,7 +46,7 @@ tcp_descriptors_suffice (int fd)
   return (guint) fd + CLAMP (limit / 8, MIN_RESERVE, MAX_RESERVE) < limit;
 }
 
-/* Whether so many can be opened at this moment. For what GLib cannot go on without. */
+/* Whether @n descriptors can be opened at this moment. For code of GLib that aborts without them. */
 gboolean
 tcp_descriptors_try (guint    n,
                      GError **error)
@@ -66,7 +66,7 @@ tcp_descriptors_try (guint    n,
   return code == 0;
 }
 
-/* Whether another may be opened for a connection. */
+/* Whether another descriptor may be opened for a connection. */
 gboolean
 tcp_descriptors_are_left (void)
 {

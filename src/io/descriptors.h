@@ -6,12 +6,12 @@
 
 G_BEGIN_DECLS
 
-/* The file descriptors of the process. All tunnels and gateways, and the program itself, share
- * them; none has a share of its own. The kernel assigns the lowest free number: so
- * that of a new descriptor shows how many are open in the whole process.
+/* The file descriptors of the process. All tunnels and gateways share them with the program; none has a share of its
+ * own. The kernel assigns the lowest free number, so the number of a new descriptor shows how many are open in the
+ * whole process.
  *
- * New connections are refused when few are left. The rest is for what those that are there
- * need beside, such as another WebSocket, for what lingers, and for the program. */
+ * New connections are refused when few are left. The rest is for further needs of existing connections, such as another
+ * WebSocket, for connections that linger, and for the program. */
 
 guint tcp_descriptors_get_limit (void);
 const char *tcp_descriptors_get_advice (void);

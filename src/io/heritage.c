@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* By which it is known again that a descriptor is still that socket; 0 if it is none. */
+/* Returns the inode with which a descriptor can be recognized as the same socket later; 0 if it is not a socket. */
 guint64
 tcp_socket_get_inode (int fd)
 {
@@ -23,7 +23,7 @@ is_same (int     fd,
   return fd > STDERR_FILENO && inode != 0 && tcp_socket_get_inode (fd) == inode;
 }
 
-/* Whether it stays open when another program takes the place of this one. */
+/* Sets whether the socket stays open when another program replaces this one. */
 void
 tcp_socket_set_inherited (int      fd,
                           guint64  inode,
@@ -33,7 +33,7 @@ tcp_socket_set_inherited (int      fd,
     fcntl (fd, F_SETFD, inherited ? 0 : FD_CLOEXEC);
 }
 
-/* Whether its peer sees a reset when it is closed, whoever does that, also the end of the process. */
+/* Sets whether its peer sees a reset when it is closed, even by the end of the process. */
 void
 tcp_socket_set_doomed (int      fd,
                        guint64  inode,
@@ -45,7 +45,7 @@ tcp_socket_set_doomed (int      fd,
     setsockopt (fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
-/* That of the program before. NULL if it is not there any more. */
+/* Returns the socket of the previous program. NULL if it does not exist any more. */
 GSocket *
 tcp_socket_inherit (int     fd,
                     guint64 inode)

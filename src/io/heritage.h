@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* Sockets that the program which follows in this process inherits. */
+/* Sockets that the next program in this process inherits. */
 
 guint64 tcp_socket_get_inode (int fd);
 void tcp_socket_set_inherited (int      fd,

@@ -6,17 +6,17 @@
 #include <sys/socket.h>
 #include "io/reactor.h"
 
-/* How long a peer may take to close its side after the end was sent to it, and how
- * much it may still send before a reset ends the connection. */
+/* How long a peer may take to close its side after the end was sent to it, and how much it may still send before the
+ * connection is reset. */
 #define LINGER_SECONDS 10
 #define LINGER_BYTES (64 * 1024)
 
-/* Connections that linger hold a file descriptor each; beyond so many in the process,
- * they are closed without. */
+/* Each connection that lingers holds a file descriptor; beyond this number in the process, connections are closed
+ * without lingering. */
 #define MAX_LINGERING 64
 static atomic_uint lingering;
 
-/* Like recv(), but for interruptions. */
+/* Like recv (), but restarts after interruptions. */
 static gssize
 socket_receive (GSocket  *socket,
                 gpointer  data,
@@ -31,8 +31,7 @@ socket_receive (GSocket  *socket,
   return n;
 }
 
-/* So that the peer sees a reset; on a Unix socket it does if something that it sent was
- * not read. */
+/* Closes the socket so that the peer sees a reset; on a Unix socket it does if some of its data was not read. */
 void
 tcp_socket_close_with_reset (GSocket *socket)
 {
@@ -42,12 +41,12 @@ tcp_socket_close_with_reset (GSocket *socket)
   g_socket_close (socket, NULL);
 }
 
-/* Lingering: the end was sent; closing before the peer has closed its side too
- * would make a reset of it if bytes of the peer are still on their way. */
+/* Lingering: the end was sent; if the socket were closed before the peer has closed its side too, data of the peer that
+ * is still on its way would cause a reset. */
 
 typedef struct
 {
-  GSocketConnection *connection; /* closes with its last reference */
+  GSocketConnection *connection; /* closed with its last reference */
   TcpWatch *watch;
   TcpTimer *deadline;
   gsize skipped;

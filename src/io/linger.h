@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* The two ways to part with a TCP connection: politely, and so that the peer notices. */
+/* The two ways to close a TCP connection: in order, and with a reset. */
 void tcp_linger (GSocketConnection *connection);
 void tcp_socket_close_with_reset (GSocket *socket);
 

@@ -11,7 +11,7 @@
 #include <tcptunnel/tcptunnel.h>
 #include "base/invalid.h"
 
-/* What it is, where that is not what is needed; else NULL. */
+/* Describes the socket if it is not suitable; otherwise NULL. */
 static const char *
 name_other_kind (GSocket *socket)
 {
@@ -34,7 +34,7 @@ name_other_kind (GSocket *socket)
   return NULL;
 }
 
-/* Whether an endpoint can accept its clients from @socket. */
+/* Whether an endpoint can accept clients on @socket. */
 gboolean
 tcp_listen_socket_check (GSocket  *socket,
                          GError  **error)
@@ -46,7 +46,7 @@ tcp_listen_socket_check (GSocket  *socket,
                       "that listens", other);
 }
 
-/* Whoever may connect is trusted as a proxy is. */
+/* Every client of the socket is trusted like a proxy. */
 static void
 warn_of_mode (GSocketAddress *address,
               TcpLog         *log)
@@ -55,7 +55,7 @@ warn_of_mode (GSocketAddress *address,
   g_autofree char *name = NULL;
   GStatBuf info;
 
-  /* One that is abstract has no mode. */
+  /* An abstract socket has no mode. */
   if (g_unix_socket_address_get_address_type (local) != G_UNIX_SOCKET_ADDRESS_PATH)
     {
       tcp_log_warn (log, "every user of this machine may connect to the Unix socket, which is abstract; one with a path and "
@@ -69,8 +69,8 @@ warn_of_mode (GSocketAddress *address,
                 "that", name);
 }
 
-/* A duplicate of @socket, which is not closed with it, in an array as tcp_listen() gives it. The error is one for the
- * application. */
+/* Returns a duplicate of @socket, which is not closed with it, in an array like that of tcp_listen (). The error is for
+ * the application. */
 GPtrArray *
 tcp_listen_socket (GSocket         *socket,
                    TcpLog          *log,

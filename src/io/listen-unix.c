@@ -37,8 +37,8 @@ new_socket (GSocketType   type,
   return g_socket_new (G_SOCKET_FAMILY_UNIX, type, G_SOCKET_PROTOCOL_DEFAULT, error);
 }
 
-/* Whether a socket is bound to the file. A connection of another type than a stream is
- * refused if no socket is bound, and a wrong type if a stream socket is: its program does not notice. */
+/* Checks whether a socket is bound to the file. Connecting with a datagram socket fails with "refused" if no socket is
+ * bound, and with "wrong type" if a stream socket is: the program of that socket is not disturbed. */
 static gboolean
 check_is_stale (GSocketAddress  *address,
                 GError         **error)
@@ -57,8 +57,8 @@ check_is_stale (GSocketAddress  *address,
   return TRUE;
 }
 
-/* Makes room where a program that is gone has left its socket. Of two that find it at
- * the same moment, the later one may remove what the other has just made. */
+/* Removes a socket that a former program has left. Of two programs that find it at the same moment, the later one may
+ * remove the new socket of the other. */
 static gboolean
 remove_stale (const char      *path,
               GSocketAddress  *address,
@@ -76,8 +76,8 @@ remove_stale (const char      *path,
   return g_unlink (path) == 0 || errno == ENOENT || fail_errno (error, errno);
 }
 
-/* Only for the user, from the moment that the file is there. Not with g_socket_bind(),
- * whose errors name the type of the address. */
+/* The file is accessible only for the user, from its creation. Does not use g_socket_bind (), whose errors name the
+ * type of the address. */
 static GSocket *
 bind_socket (GSocketAddress  *address,
              GError         **error)
@@ -88,8 +88,7 @@ bind_socket (GSocketAddress  *address,
 
   if (socket == NULL || !g_socket_address_to_native (address, &native, sizeof (native), error))
     return NULL;
-  /* bind() gives the file the mode of the socket, less what the umask of the process
-   * takes, which is not ours to change. */
+  /* bind () gives the file the mode of the socket, less the umask of the process, which must not be changed here. */
   if (fchmod (g_socket_get_fd (socket), 0600) < 0 ||
       bind (g_socket_get_fd (socket), (struct sockaddr *) &native, length) < 0)
     {
@@ -130,7 +129,7 @@ listen_at (const char     *path,
       fail_errno (error, errno);
       return NULL;
     }
-  /* By then the process may be in another directory. */
+  /* The process may be in another directory when the file is removed. */
   file->path = g_path_is_absolute (path) ? g_strdup (path) : g_build_filename (here, path, NULL);
   file->device = info.st_dev;
   file->inode = info.st_ino;
@@ -145,8 +144,8 @@ listen_at (const char     *path,
   return g_steal_pointer (&socket);
 }
 
-/* A socket that listens at @path, in place of one to which no program is bound any more, in an array as tcp_listen() gives
- * it. @file is for tcp_socket_file_remove(). The error is one for the application. */
+/* Returns a socket that listens at @path, in an array like that of tcp_listen (), after replacing one to which no
+ * program is bound. @file is for tcp_socket_file_remove (). The error is for the application. */
 GPtrArray *
 tcp_listen_unix (const char     *path,
                  TcpSocketFile  *file,
@@ -170,8 +169,7 @@ tcp_listen_unix (const char     *path,
   return sockets;
 }
 
-/* Before the socket is closed: until then the inode is not given to another file, so
- * that ours is known by it. */
+/* Called before the socket is closed: until then the inode is not reused, so that it identifies our file. */
 void
 tcp_socket_file_remove (TcpSocketFile *file)
 {

@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* The file of a Unix socket that listens. */
+/* The file of a listening Unix socket. */
 typedef struct
 {
   char *path;
@@ -14,7 +14,7 @@ typedef struct
   guint64 inode;
 } TcpSocketFile;
 
-/* The longest path that fits, without its end. */
+/* the longest possible path, without its final zero byte */
 #define TCP_SOCKET_PATH_MAX 107
 
 GPtrArray *tcp_listen_unix (const char     *path,

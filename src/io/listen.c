@@ -13,11 +13,10 @@
 #include "io/listen-socket.h"
 #include "io/listen-unix.h"
 
-/* Of a name, no more addresses than these are listened on. */
+/* The maximum number of addresses of a name to listen on. */
 #define MAX_ADDRESSES 16
 
-/* How often another port is tried, where the one that was free at the first address is
- * taken at another. */
+/* How often another port is tried, if the one that was free at the first address is in use at another. */
 #define MAX_ATTEMPTS 64
 
 static GPtrArray *
@@ -31,7 +30,7 @@ make_addresses (GList *found,
   return addresses;
 }
 
-/* Of a hostname that is one; else NULL. */
+/* Returns the address if @hostname is one; otherwise NULL. */
 static GPtrArray *
 parse_address (const char *hostname,
                guint       port)
@@ -67,7 +66,7 @@ on_resolved (GObject      *object,
                          (GDestroyNotify) g_ptr_array_unref);
 }
 
-/* The addresses to listen on: a name may have several. */
+/* Resolves the addresses to listen on: a name may have several. */
 void
 tcp_resolve (const char          *hostname,
              guint                port,
@@ -113,8 +112,8 @@ tcp_resolve_sync (const char  *hostname,
   return found != NULL ? make_addresses (found, port) : NULL;
 }
 
-/* Not g_socket_bind(), whose error does not distinguish them: the caller treats an
- * address that this machine does not have differently from one that is in use. @code is an errno. */
+/* g_socket_bind () does not distinguish these errors: the caller treats an address that this machine does not have
+ * differently from one that is in use. @code is an errno. */
 static GSocket *
 listen_at (GSocketAddress *address,
            gboolean        only_ipv6,
@@ -137,7 +136,7 @@ listen_at (GSocketAddress *address,
     }
 
   setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof (on));
-  /* "::" would take the port of 0.0.0.0 as well. */
+  /* "::" would occupy the port of 0.0.0.0 as well. */
   if (only_ipv6 && native.ss_family == AF_INET6)
     setsockopt (fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof (on));
   if (bind (fd, (struct sockaddr *) &native, size) < 0 || listen (fd, TCP_LISTEN_BACKLOG) < 0)
@@ -170,8 +169,8 @@ name_address (GSocketAddress *address)
   return g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (address));
 }
 
-/* One attempt. With port 0 the first address chooses the port of all; @taken is set if it
- * is not free at another one, for which there is no error then. */
+/* Makes one attempt. With port 0 the first address determines the port of all; @taken is set, without an error, if that
+ * port is in use at another address. */
 static GPtrArray *
 listen_once (GPtrArray  *addresses,
              TcpLog     *log,
@@ -202,7 +201,7 @@ listen_once (GPtrArray  *addresses,
           g_ptr_array_add (sockets, g_steal_pointer (&socket));
           continue;
         }
-      /* The machine does not have it, such as ::1 without IPv6. */
+      /* The machine does not have the address, for example ::1 without IPv6. */
       if (code == EADDRNOTAVAIL || code == EAFNOSUPPORT)
         {
           if (addresses->len > 1)
@@ -253,12 +252,11 @@ listen_at_all (GPtrArray  *addresses,
   return NULL;
 }
 
-/* Listens at @addresses, which are those of one name. Gives an array of GSocket, at least
- * one.
+/* Listens on @addresses, which are those of one name. Returns an array of GSocket, with at least one.
  *
- * An address that this machine does not have is left out as long as there is another; one
- * whose port is in use is an error, since a client that connects to the name might reach another
- * program there. Port 0 is the same port at each. */
+ * An address that this machine does not have is skipped as long as there is another; one whose port is in use is an
+ * error, since a client that connects to the name might reach another program there. With port 0 all addresses get the
+ * same port. */
 GPtrArray *
 tcp_listen (GPtrArray  *addresses,
             TcpLog     *log,
@@ -278,7 +276,7 @@ tcp_listen (GPtrArray  *addresses,
   return sockets;
 }
 
-/* What to do about a failure of the above. */
+/* What to do about a failure to listen. */
 static const char *
 advise_on_listen (const GError *cause)
 {
@@ -292,7 +290,8 @@ advise_on_listen (const GError *cause)
   return "";
 }
 
-/* Whether one could listen there: on a socket if there is one, else at a path if there is one. */
+/* Checks the settings for listening: the socket if there is one, otherwise the path if there is one, otherwise the
+ * hostname. */
 gboolean
 tcp_listen_check (const char  *hostname,
                   const char  *socket_path,

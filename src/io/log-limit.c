@@ -8,7 +8,7 @@ struct _TcpLogLimit
 {
   TcpLog *log;
   TcpTunnelLogLevel level;
-  TcpTimer *period_end; /* set while a period lasts */
+  TcpTimer *period_end; /* set during a period */
   gboolean in_period;
   guint written;
   guint64 skipped;

@@ -6,12 +6,12 @@
 
 G_BEGIN_DECLS
 
-/* The lines of a log that anyone on the network can cause. The first few of each period are
- * written; the others are counted, and at the end of the period one line has their number
- * and the last of them. Belongs to the thread that made it. */
+/* Limits log messages that any client on the network can cause. The first few of each period are written; the others
+ * are counted, and at the end of the period one line has their number and the last of them. Belongs to the thread that
+ * made it. */
 typedef struct _TcpLogLimit TcpLogLimit;
 
-/* In each period. */
+/* in each period */
 #define TCP_LOG_LIMIT_LINES 20
 #define TCP_LOG_LIMIT_PERIOD (10 * G_TIME_SPAN_SECOND)
 

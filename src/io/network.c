@@ -16,37 +16,36 @@
 #include "io/pool.h"
 #include "io/reactor.h"
 
-/* To go from one network to another is a dozen changes: the first is reported at once, and
- * those that follow together. */
+/* A change from one network to another consists of a dozen changes: the first is reported at once, and those that
+ * follow together. */
 #define TELL_EVERY G_TIME_SPAN_SECOND
 
-/* How much the clocks may differ for other reasons than that the machine has slept. */
+/* The difference of the clocks above which the machine has slept. */
 #define SLEPT_FOR (2 * G_TIME_SPAN_SECOND)
 
-/* One for the process, on an I/O thread, while anybody is interested.
+/* One for the process, on an I/O thread, while there is a subscriber.
  *
- * GNetworkMonitor would not do. The default one speaks in the main context where it was
- * first asked for, and an application need not run that. One of our own would, in GLib
- * 2.74, speak twice of any route that comes or goes, and read the whole routing table in
- * between; in 2.89 it only detects whether there is a default route, and so misses a machine
- * that goes from one to another. */
+ * GNetworkMonitor is not suitable. The default one emits its signals in the main context in which it was first
+ * requested, and an application need not iterate that. One of our own would, in GLib 2.74, emit two signals for any
+ * route that is added or removed, and read the whole routing table in between; in 2.89 it only detects whether there is
+ * a default route, and so misses a machine that changes from one to another. */
 typedef struct
 {
   TcpIoThread *thread;
-  int netlink; /* -1 if it cannot be had, as is the next */
-  int clock;   /* a timer that never fires, but is cancelled when the clock jumps */
+  int netlink; /* -1 if not available, as is the next */
+  int clock;   /* a timer that never expires, but is cancelled when the clock jumps */
 
-  /* Of the I/O thread */
+  /* used on the I/O thread */
   TcpWatch *messages;
   TcpWatch *jumps;
-  TcpTimer *tell; /* set if there is something to tell */
+  TcpTimer *tell; /* set if there is something to report */
   gint64 next_tell;
   TcpNetworkClocks clocks;
 } Monitor;
 
 struct _TcpNetwork
 {
-  gatomicrefcount refs; /* its owner, and those who are about to call it */
+  gatomicrefcount refs; /* held by the owner, and by calls that are about to be made */
   GMainContext *context;
   TcpNetworkFunc changed; /* NULL once freed */
   gpointer user_data;
@@ -54,9 +53,9 @@ struct _TcpNetwork
 
 static GMutex lock; /* of the two below */
 static GSList *subscribers; /* of TcpNetwork */
-static Monitor *monitor;    /* NULL while there is no subscriber, or nothing to be had */
+static Monitor *monitor;    /* NULL while there is no subscriber, or nothing to watch */
 
-/* Both are the parent's. */
+/* Both belong to the parent. */
 static void
 in_child (void)
 {
@@ -72,8 +71,8 @@ tcp_network_has_slept (const TcpNetworkClocks *before,
   return (now->boot - before->boot) - (now->monotonic - before->monotonic) > SLEPT_FOR;
 }
 
-/* Not the life time of an address, which every router advertisement and every
- * DHCP lease renews, nor one that leads nowhere (yet). */
+/* The lifetime of an address does not count, which every router advertisement and every DHCP lease renews, and neither
+ * does an address that cannot be used (yet). */
 static gboolean
 is_change_of_address (const struct nlmsghdr *message)
 {
@@ -124,8 +123,7 @@ is_change (const struct nlmsghdr *message)
     }
 }
 
-/* Whether one of the kernel's rtnetlink messages is about a change of the connectivity
- * of this machine. */
+/* Whether one of the kernel's rtnetlink messages reports a change of the connectivity of this machine. */
 gboolean
 tcp_network_is_change (gconstpointer messages,
                        gsize         length)
@@ -212,7 +210,7 @@ on_messages (GIOCondition condition,
     if (tcp_network_is_change (&messages, n))
       monitor_note (self);
 
-  /* Some did not fit into the socket's buffer, and may have been any. */
+  /* Some messages did not fit into the socket's buffer, and may have been of any kind. */
   if (n < 0 && errno == ENOBUFS)
     monitor_note (self);
 }
@@ -232,8 +230,8 @@ read_clocks (void)
   return (TcpNetworkClocks) { .monotonic = read_clock (CLOCK_MONOTONIC), .boot = read_clock (CLOCK_BOOTTIME) };
 }
 
-/* The kernel cancels such a timer when the clock is set, and when the machine wakes.
- * No timer has to look for that, which would keep an idle machine awake. */
+/* The kernel cancels this timer when the clock is set, and when the machine wakes. So no timer has to check for that,
+ * which would keep an idle machine awake. */
 static gboolean
 arm_clock (int fd)
 {
@@ -321,7 +319,7 @@ open_clock (void)
   return fd;
 }
 
-/* NULL if there is nothing that it could watch. */
+/* NULL if there is nothing to watch. */
 static Monitor *
 monitor_new (TcpLog *log)
 {
@@ -337,13 +335,12 @@ monitor_new (TcpLog *log)
       return NULL;
     }
 
-  self->thread = tcp_io_thread_acquire (NULL); /* that of the caller runs */
+  self->thread = tcp_io_thread_acquire (NULL); /* cannot fail, since the thread of the caller runs */
   tcp_io_thread_invoke (self->thread, monitor_start, self, NULL);
   return self;
 }
 
-/* Calls @changed in the thread-default main context, when something has changed, and about
- * once a second at most. */
+/* Calls @changed in the thread-default main context after a change, at most about once a second. */
 TcpNetwork *
 tcp_network_new (TcpLog         *log,
                  TcpNetworkFunc  changed,
@@ -366,7 +363,7 @@ tcp_network_new (TcpLog         *log,
   return self;
 }
 
-/* In the thread that made it; it is not called any more. */
+/* Called in the thread that made it; the callback is not called any more. */
 void
 tcp_network_free (TcpNetwork *self)
 {

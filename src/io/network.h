@@ -6,14 +6,13 @@
 
 G_BEGIN_DECLS
 
-/* Reports when connections may have died silently: the machine got or lost an
- * address or a default route, or has slept. It reports nothing where the kernel does not
- * provide the information. All of a process share one watch.
+/* Reports that connections may have died silently: the machine got or lost an address or a default route, or has slept.
+ * It reports nothing if the kernel does not provide the information. All objects of a process share one watch.
  *
  * Belongs to one thread. */
 typedef struct _TcpNetwork TcpNetwork;
 
-/* May do anything, also free it. */
+/* May do anything, including freeing the object. */
 typedef void (*TcpNetworkFunc) (gpointer user_data);
 
 TcpNetwork *tcp_network_new (TcpLog         *log,
@@ -21,7 +20,7 @@ TcpNetwork *tcp_network_new (TcpLog         *log,
                              gpointer        user_data);
 void tcp_network_free (TcpNetwork *self);
 
-/* Two clocks, in microseconds: only @boot goes on while the machine sleeps. */
+/* Two clocks, in microseconds: only @boot continues while the machine sleeps. */
 typedef struct
 {
   gint64 monotonic;

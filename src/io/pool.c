@@ -23,7 +23,7 @@ struct _TcpIoThread
 {
   GMainContext *context; /* NULL until it is first needed */
   TcpReactor *reactor;   /* of the context */
-  atomic_uint calls; /* which it was asked for and which have not returned */
+  atomic_uint calls; /* calls that were requested and have not returned */
   guint users;
   guint fork_count; /* of the process that it runs in */
 };
@@ -32,7 +32,7 @@ static GMutex lock; /* of the two below */
 static TcpIoThread *threads[MAX_THREADS];
 static guint n_threads; /* 0 until it is known */
 
-/* The I/O thread that this is, or NULL. */
+/* the current I/O thread, or NULL */
 static GPrivate here;
 
 typedef struct
@@ -42,7 +42,7 @@ typedef struct
   gpointer data;
   GDestroyNotify destroy;
 
-  /* Only of a synchronous call. */
+  /* only for a synchronous call */
   TcpLock lock;
   GCond cond;
   gboolean done;
@@ -75,7 +75,7 @@ run (gpointer data)
   return NULL;
 }
 
-/* GLib ends the program if a context cannot have a descriptor, which is therefore tried before. */
+/* GLib aborts the program if a context cannot have a descriptor, so this is tried before. */
 static gboolean
 start (TcpIoThread  *self,
        GError      **error)
@@ -108,11 +108,11 @@ start (TcpIoThread  *self,
   return TRUE;
 }
 
-/* A child of the process has none of these threads, and makes its own. */
+/* A forked child has none of these threads, and makes its own. */
 static void
 in_child (void)
 {
-  static TcpIoThread *former[MAX_THREADS]; /* which are not lost */
+  static TcpIoThread *former[MAX_THREADS]; /* so that leak checkers find them */
 
   g_mutex_init (&lock);
   memcpy (former, threads, sizeof threads);
@@ -120,7 +120,7 @@ in_child (void)
   n_threads = 0;
 }
 
-/* To be called with the lock held. */
+/* Called with the lock held. */
 static guint
 get_n_threads (void)
 {
@@ -137,14 +137,14 @@ get_n_threads (void)
   return n_threads;
 }
 
-/* What is asked of a thread of the parent is not done. */
+/* A request to a thread of the parent has no effect. */
 static gboolean
 is_here (TcpIoThread *self)
 {
   return self->fork_count == tcp_fork_count ();
 }
 
-/* The one that has the fewest users; with @running of those that have started, or NULL. */
+/* Returns the thread with the fewest users; with @running, among those that have started, or NULL. */
 static TcpIoThread *
 find_thread (gboolean running)
 {
@@ -156,7 +156,7 @@ find_thread (gboolean running)
   return self;
 }
 
-/* Another has to do if this one cannot be started. */
+/* If this thread cannot be started, another one is used. */
 static TcpIoThread *
 use (TcpIoThread  *self,
      GError      **error)
@@ -175,7 +175,7 @@ use (TcpIoThread  *self,
   return self;
 }
 
-/* How many there are, whether they have started or not. */
+/* The number of threads, whether they have started or not. */
 guint
 tcp_io_thread_count (void)
 {
@@ -188,7 +188,7 @@ tcp_io_thread_count (void)
   return n;
 }
 
-/* The one that has the fewest users. Does not fail once there is one, and so not on an I/O thread. */
+/* Returns the thread with the fewest users. Does not fail once there is one, and so not on an I/O thread. */
 TcpIoThread *
 tcp_io_thread_acquire (GError **error)
 {
@@ -201,7 +201,7 @@ tcp_io_thread_acquire (GError **error)
   return self;
 }
 
-/* That of this index, from 0, or if it cannot be started, another. Does not fail once there is one. */
+/* Returns the thread with this index, from 0, or another if it cannot be started. Does not fail once there is one. */
 TcpIoThread *
 tcp_io_thread_acquire_at (guint    index,
                           GError **error)
@@ -216,7 +216,7 @@ tcp_io_thread_acquire_at (guint    index,
   return self;
 }
 
-/* Calls that are under way are still made. */
+/* Pending calls are still made. */
 void
 tcp_io_thread_release (TcpIoThread *self)
 {
@@ -264,7 +264,7 @@ call_run_sync (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* Not g_main_context_invoke(): that may run the function in the calling thread. */
+/* g_main_context_invoke () may run the function in the calling thread. */
 static void
 attach (TcpIoThread    *self,
         GSourceFunc     func,
@@ -273,7 +273,7 @@ attach (TcpIoThread    *self,
 {
   g_autoptr (GSource) source = g_idle_source_new ();
 
-  /* What was asked for before something happened on a socket comes before it. */
+  /* Requests come before events of sockets that happened later. */
   g_source_set_priority (source, G_PRIORITY_HIGH);
   g_source_set_static_name (source, "[tcptunnel] call");
   call->thread = self;
@@ -283,7 +283,7 @@ attach (TcpIoThread    *self,
   g_source_attach (source, self->context);
 }
 
-/* Calls @func on the thread, in the order in which this was called. */
+/* Calls @func on the thread, in the order of the calls of this function. */
 void
 tcp_io_thread_invoke (TcpIoThread    *self,
                       TcpIoFunc       func,
@@ -303,8 +303,8 @@ tcp_io_thread_invoke (TcpIoThread    *self,
   attach (self, call_run, call, call_free);
 }
 
-/* As above, but at once if this is the thread and nothing that was asked for before waits: to wake
- * oneself costs more than most calls. @func has to expect that its caller goes on behind it. */
+/* As above, but at once if this is the thread and no earlier request waits: waking a thread costs more than most calls.
+ * @func must expect that its caller continues after it. */
 void
 tcp_io_thread_call (TcpIoThread    *self,
                     TcpIoFunc       func,
@@ -322,8 +322,8 @@ tcp_io_thread_call (TcpIoThread    *self,
     destroy (data);
 }
 
-/* As tcp_io_thread_invoke(), and waits until it has returned. Not to be called on an I/O thread: no I/O
- * thread waits for another, so that this cannot lock up. */
+/* As tcp_io_thread_invoke (), but waits until @func has returned. Must not be called on an I/O thread: no I/O thread
+ * waits for another, so that this cannot deadlock. */
 void
 tcp_io_thread_invoke_sync (TcpIoThread *self,
                            TcpIoFunc    func,
@@ -339,7 +339,7 @@ tcp_io_thread_invoke_sync (TcpIoThread *self,
   attach (self, call_run_sync, &call, NULL);
 
   tcp_lock (&call.lock);
-  /* With a deadline the wait ends when a handler of a signal has run, which may have forked. */
+  /* With a deadline the wait ends when a signal handler has run, which may have forked. */
   while (!call.done && is_here (self))
     tcp_lock_wait_until (&call.lock, &call.cond, G_MAXINT64);
   tcp_unlock (&call.lock);
@@ -349,7 +349,7 @@ tcp_io_thread_invoke_sync (TcpIoThread *self,
   g_cond_clear (&call.cond);
 }
 
-/* Of the threads that have not come round yet, and of who asks them. */
+/* References are held by the threads that have not responded yet, and by the caller. */
 typedef struct
 {
   gatomicrefcount refs;
@@ -374,7 +374,7 @@ come_round (gpointer data)
 {
 }
 
-/* Returns TRUE from @task, which it takes, once each thread that has started has made a call. */
+/* Returns TRUE from @task, which it takes, once each running thread has made a call. */
 void
 tcp_io_threads_probe (GTask *task)
 {

@@ -6,11 +6,10 @@
 
 G_BEGIN_DECLS
 
-/* The I/O threads of the process, which all tunnels and gateways share: as many as there
- * are processors, at most 8, or as many as in the environment variable TCP_TUNNEL_IO_THREADS,
- * from 1 to 64. A thread starts when it is first needed, has a main context and a reactor
- * of its own, and never ends: it is not joined when the process exits. After a fork, the child has
- * threads of its own; what it asks of those of the parent is not done. */
+/* The I/O threads of the process, which all tunnels and gateways share: as many as there are processors, at most 8, or
+ * the number in the environment variable TCP_TUNNEL_IO_THREADS, from 1 to 64. A thread starts when it is first needed,
+ * has a main context and a reactor of its own, and never ends: it is not joined when the process exits. A forked child
+ * has threads of its own; requests to those of the parent have no effect. */
 typedef struct _TcpIoThread TcpIoThread;
 
 typedef void (*TcpIoFunc) (gpointer data);

@@ -8,17 +8,17 @@
 #include "base/tsan.h"
 #include "io/reactor.h"
 
-/* What one gets at a time where others wait: what comes in a hundredth of a second, but so little that each has
- * many turns in a second, since parts are equal only up to that. */
+/* The amount for one share at a time if others wait: that of a hundredth of a second, but small enough that each has
+ * many turns per second, since the shares are equal only up to this amount. */
 #define TURNS_A_SECOND 100
 #define TURNS_OF_EACH 32
 #define LEAST_QUANTUM 512
 #define MOST_QUANTUM (64 * 1024)
 
-/* By how many turns one that comes back is before others. */
+/* By how many turns a share that comes back may precede others. */
 #define TURNS_AHEAD 2
 
-/* For how much the timer waits at most. */
+/* The maximum amount that the timer waits for. */
 #define MOST_BATCH (256 * 1024)
 
 struct _TcpRate
@@ -27,10 +27,10 @@ struct _TcpRate
   _Atomic guint64 per_second;
   GMutex mutex;
 
-  /* Under the mutex */
+  /* under the mutex */
   TcpBucket bucket;
   GPtrArray *heap; /* of TcpRateShare, those that wait; the one that has used least first */
-  gint64 reached;  /* what the one that was served last had used before, at most: see there */
+  gint64 reached;  /* the maximum of what a share had used when it was served */
 };
 
 struct _TcpRateLane
@@ -39,17 +39,17 @@ struct _TcpRateLane
   TcpRate *rate;
   TcpIoThread *thread;
 
-  /* Only touched on its thread */
-  TcpTimer *timer;       /* NULL before any has waited */
+  /* only used on its thread */
+  TcpTimer *timer;       /* NULL before any share has waited */
   TcpRateShare *current; /* the one that is being called */
 
-  /* Under the mutex of the rate */
+  /* under the mutex of the rate */
   guint waiting;    /* shares in the heap */
-  GQueue turns;     /* of TcpRateShare, by their links: those that are to be called */
+  GQueue turns;     /* of TcpRateShare, by their links: those to be called */
   gboolean called;  /* by another thread */
 };
 
-/* Those that wait. All of what follows here is done under the mutex. */
+/* Waiting shares. The following functions are called with the mutex held. */
 
 static void
 rate_add (TcpRate      *self,
@@ -69,7 +69,7 @@ rate_remove (TcpRate      *self,
 
 /* Turns */
 
-/* With so many that want something. */
+/* @n is the number of shares that want something. */
 static gsize
 rate_get_quantum (TcpRate *self,
                   guint    n)
@@ -77,7 +77,7 @@ rate_get_quantum (TcpRate *self,
   return CLAMP (self->bucket.rate / MAX (TURNS_A_SECOND, (guint64) TURNS_OF_EACH * n), LEAST_QUANTUM, MOST_QUANTUM);
 }
 
-/* The least with which the next that waits is served, of which there are so many. */
+/* The minimum with which the next share is served; @n is the number of shares that wait. */
 static gsize
 rate_get_need (TcpRate *self,
                guint    n)
@@ -87,7 +87,7 @@ rate_get_need (TcpRate *self,
   return MIN (MIN (next->wanted, rate_get_quantum (self, n)), MAX (self->bucket.rate, 1));
 }
 
-/* @n is there, and is the share's to move. */
+/* @n is available, and the share may move it. */
 static void
 rate_spend (TcpRate      *self,
             TcpRateShare *share,
@@ -120,7 +120,7 @@ lane_call (TcpRateLane *self)
   tcp_io_thread_invoke (self->thread, lane_invoked, tcp_rate_lane_ref (self), (GDestroyNotify) tcp_rate_lane_unref);
 }
 
-/* Gives what there is to those that wait. @lane calls its own. */
+/* Serves waiting shares with what is available. @lane calls its own. */
 static void
 rate_serve (TcpRate     *self,
             TcpRateLane *lane)
@@ -141,15 +141,15 @@ rate_serve (TcpRate     *self,
     }
 }
 
-/* Sees to it that those of the lane are served, which may have to wait for others: as soon as those that are not called
- * have had their turn, or if there is too little, not for each byte that comes. */
+/* Arranges that the shares of the lane are served: at once if another lane has granted them something, otherwise when
+ * enough is available, not for each byte. */
 static void
 lane_arm (TcpRateLane *self)
 {
   TcpBucket *bucket = &self->rate->bucket;
   gsize need;
 
-  /* Those that another lane has served. */
+  /* shares that another lane has served */
   if (!g_queue_is_empty (&self->turns))
     {
       tcp_timer_set (self->timer, 0);
@@ -168,7 +168,7 @@ lane_arm (TcpRateLane *self)
   tcp_timer_set (self->timer, tcp_bucket_get_due (bucket, need));
 }
 
-/* The share does not wait any more, wherever it was. */
+/* The share does not wait any more, in the heap or for its turn. */
 static void
 share_leave (TcpRateShare *self)
 {
@@ -187,7 +187,7 @@ share_leave (TcpRateShare *self)
   rate_return (rate, self, self->granted);
 }
 
-/* On its thread, and without the mutex. */
+/* Called on its thread, without the mutex. */
 static void
 lane_run (TcpRateLane *self)
 {
@@ -207,7 +207,7 @@ lane_run (TcpRateLane *self)
       g_mutex_unlock (&rate->mutex);
       share->func (share->user_data);
       g_mutex_lock (&rate->mutex);
-      /* It may be gone. */
+      /* It may have been cleared. */
       share = g_steal_pointer (&self->current);
       if (share == NULL || share->lease == 0)
         continue;
@@ -219,7 +219,7 @@ lane_run (TcpRateLane *self)
   tcp_rate_lane_unref (self);
 }
 
-/* By the timer, as what is called moves bytes: nothing may while the reactor is suspended. */
+/* Uses the timer, since the functions called move data: that must not happen while the reactor is suspended. */
 static void
 lane_invoked (gpointer data)
 {
@@ -240,7 +240,7 @@ on_timer (gpointer user_data)
 
 /* Rates */
 
-/* Without limit. */
+/* The rate has no limit yet. */
 TcpRate *
 tcp_rate_new (void)
 {
@@ -271,7 +271,7 @@ tcp_rate_unref (TcpRate *self)
   g_free (self);
 }
 
-/* Up to TCP_BUCKET_MAX_RATE; 0 is without limit. Those that wait go on at the new rate. On any thread. */
+/* Up to TCP_BUCKET_MAX_RATE; 0 for no limit. Waiting shares continue at the new rate. May be called on any thread. */
 void
 tcp_rate_set (TcpRate *self,
               guint64  per_second)
@@ -286,7 +286,7 @@ tcp_rate_set (TcpRate *self,
     {
       TcpRateShare *share = self->heap->pdata[i];
 
-      /* What was a moment at the former rate may be long now. */
+      /* A lead that was short at the former rate may be long now. */
       share->used.key = self->reached;
       lane_call (share->lane);
     }
@@ -321,7 +321,7 @@ tcp_rate_lane_ref (TcpRateLane *self)
   return self;
 }
 
-/* On its thread. */
+/* Called on its thread. */
 void
 tcp_rate_lane_unref (TcpRateLane *self)
 {
@@ -336,7 +336,7 @@ tcp_rate_lane_unref (TcpRateLane *self)
 
 /* Shares */
 
-/* @func is called on the thread of the lane, when less than was wanted was taken, and there is more. */
+/* @func is called on the thread of the lane, after less was taken than wanted, when more is available. */
 void
 tcp_rate_share_init (TcpRateShare *self,
                      TcpRateLane  *lane,
@@ -347,7 +347,7 @@ tcp_rate_share_init (TcpRateShare *self,
   self->link.data = self;
 }
 
-/* It has no limit from now on, and does not wait. */
+/* The share has no limit from now on, and does not wait. */
 void
 tcp_rate_share_clear (TcpRateShare *self)
 {
@@ -369,9 +369,9 @@ tcp_rate_share_clear (TcpRateShare *self)
   tcp_rate_lane_unref (lane);
 }
 
-/* Where nobody waits much may be taken at once as long as there is plenty. Else those have their turn first that have
- * used less, but one that was idle does not wait for them, since it has used less than all that are served now. What
- * they have used counts only as far as it can be made up for in a moment. */
+/* If no share waits, much may be taken at once as long as plenty is available. Otherwise shares that have used less go
+ * first. A share that was idle does not wait for them, since it has used less than all that are served now. What shares
+ * have used counts only as far as it can be made up for within a moment. */
 static gsize
 share_take_now (TcpRateShare *self,
                 gsize         wanted)
@@ -394,8 +394,8 @@ share_take_now (TcpRateShare *self,
   return n;
 }
 
-/* How many bytes may be moved now, of so many. If there are none the share waits, and its function is called. It is
- * to give back what it does not move. */
+/* Returns how many of the wanted bytes may be moved now. If there are none, the share waits, and its function is
+ * called. The caller must return what it does not move. */
 gsize
 tcp_rate_share_take (TcpRateShare *self,
                      gsize         wanted)
@@ -426,7 +426,7 @@ tcp_rate_share_take (TcpRateShare *self,
   return n;
 }
 
-/* Of what was taken. */
+/* Returns a part of what was taken. */
 void
 tcp_rate_share_give_back (TcpRateShare *self,
                           gsize         n)

@@ -7,26 +7,26 @@
 
 G_BEGIN_DECLS
 
-/* How many bytes a second the connections of a principal may move in one direction, all together.
+/* The number of bytes per second that the connections of a principal may move in one direction, in total.
  *
- * Each takes what it is about to move. If there is not so much it gets less, and if there is nothing it waits until
- * it is called. What there is goes to the one that has had least: connections that want all they can get have equal
- * parts, and one that wants little does not wait behind them. One that was idle does not catch up for that.
+ * Each takes what it is about to move. If less is available it gets less, and if nothing is available it waits until it
+ * is called. What is available goes to the connection that has had least: connections that want all they can get have
+ * equal shares, and one that wants little does not wait behind them. One that was idle does not catch up for that.
  *
- * A rate is safe on all threads, under a lock that only connections with a limit take. Each thread has a lane of it,
+ * A rate is safe on all threads, with a lock that only connections with a limit take. Each thread has a lane of it,
  * with one timer for all that wait there; a lane belongs to its thread, together with its shares. */
 typedef struct _TcpRate TcpRate;
 typedef struct _TcpRateLane TcpRateLane;
 
-/* It may take something now, and what it does not take before it returns is for others. It may be that another took
- * it before. Anything may be done, also to clear the share. */
+/* The share may take something now; what it does not take before it returns is for others. Another one may have taken
+ * it before. The function may do anything, including clearing the share. */
 typedef void (*TcpRateFunc) (gpointer user_data);
 
-/* One connection's part. */
+/* The share of one connection. */
 typedef struct
 {
-  /* Among those that wait, by the bytes that it has used, counted from where others were when it began. Under the mutex
-   * of the rate. */
+  /* The place among those that wait, by the bytes that it has used, counted from where others were when it began. Under
+   * the mutex of the rate. */
   TcpHeapNode used;
 
   TcpRateLane *lane; /* NULL: without limit */
@@ -35,10 +35,10 @@ typedef struct
   gboolean waiting;
   gsize lease;       /* what it may take in its turn */
 
-  /* Under the mutex of the rate */
+  /* under the mutex of the rate */
   gsize wanted;
   gsize granted;
-  GList link;        /* among those that its lane is to call */
+  GList link;        /* among those that its lane will call */
 } TcpRateShare;
 
 TcpRate *tcp_rate_new (void);

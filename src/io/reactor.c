@@ -14,8 +14,7 @@
 #include "base/heap.h"
 #include "base/i18n.h"
 
-/* How many descriptors one look at the epoll set brings. Others that are ready come with
- * the next. */
+/* The maximum number of descriptors of one epoll_wait (). Others that are ready are returned by the next one. */
 #define MAX_EVENTS 128
 
 struct _TcpReactor
@@ -24,25 +23,25 @@ struct _TcpReactor
   GMainContext *context; /* not owned: its source is attached there */
   int epoll;
   gpointer tag; /* of the epoll set in the source */
-  int wakeup;   /* the descriptor by which the context is woken, once it is in the epoll set; or -1 */
-  struct epoll_event events[MAX_EVENTS]; /* what tcp_reactor_poll() has found, */
-  int n_events;                          /* if it was that which waited; or -1 */
-  guint handles; /* timers and watches; the reactor goes with the last */
+  int wakeup;   /* the descriptor with which the context is woken, once it is in the epoll set; or -1 */
+  struct epoll_event events[MAX_EVENTS]; /* what tcp_reactor_poll () has found */
+  int n_events;                          /* their number, if it has waited; or -1 */
+  guint handles; /* timers and watches; the reactor is freed with the last */
 
   GPtrArray *heap;     /* of TcpTimer, the earliest first */
-  GQueue due;          /* of TcpTimer, by their links: to be called as soon as possible, */
-  guint64 round;       /* those that were due before this round in this one */
-  GQueue changed;      /* of TcpWatch, by their links: the epoll set is to be told */
-  guint dispatching;   /* how deep */
-  guint suspended;     /* how often: nothing is called */
-  GQueue cleared;      /* of TcpWatch, by their links: to be freed once no event refers to them */
+  GQueue due;          /* of TcpTimer, by their links: to be called as soon as possible */
+  guint64 round;       /* timers that became due before this round are called in it */
+  GQueue changed;      /* of TcpWatch, by their links: changes to pass to the epoll set */
+  guint dispatching;   /* the depth */
+  guint suspended;     /* the count: nothing is called */
+  GQueue cleared;      /* of TcpWatch, by their links: freed when no event refers to them */
 };
 
 typedef struct _TcpReactor Reactor;
 
 struct _TcpTimer
 {
-  TcpHeapNode when; /* of the heap of its reactor */
+  TcpHeapNode when; /* in the heap of its reactor */
   Reactor *reactor;
   TcpTimerFunc func;
   gpointer user_data;
@@ -57,25 +56,25 @@ struct _TcpWatch
   TcpWatchFunc func; /* NULL once cleared */
   gpointer user_data;
   int fd;
-  gboolean rests;         /* what is wanted, */
+  gboolean rests;         /* the state that was set */
   GIOCondition condition;
-  gboolean registered;    /* with the conditions that the epoll set has */
+  gboolean registered;    /* the state in the epoll set */
   GIOCondition known;
   gboolean is_changed;
   GList link;
 };
 
-/* Those of this thread: one, but for programs that run several contexts in a thread. */
+/* The reactors of this thread: one, except in programs that run several contexts in a thread. */
 static GPrivate reactors = G_PRIVATE_INIT ((GDestroyNotify) g_slist_free);
 
-/* The descriptors of this process that are watched, as bits. */
+/* the descriptors of this process that are watched, as bits */
 #define MAX_DESCRIPTORS (1024 * 1024)
 
 static atomic_uint watched[MAX_DESCRIPTORS / 32];
 static atomic_uint n_words; /* up to the last that was used */
 
-/* A child has none of the threads to which they belong, but would keep their ports in use. It closes
- * them before it can give their numbers to others. */
+/* A forked child has none of the threads to which these descriptors belong, but would keep their ports in use. It
+ * closes them before it can reuse their numbers. */
 static void
 in_child (void)
 {
@@ -113,7 +112,7 @@ tcp_now (void)
 
 /* The source */
 
-/* An interest that was taken back before anybody waited is never told. */
+/* An interest that is withdrawn before the thread waits is never passed on. */
 static void
 reactor_apply_changes (Reactor *self)
 {
@@ -176,7 +175,7 @@ reactor_check (GSource *source)
          (self->heap->len > 0 && ((TcpTimer *) self->heap->pdata[0])->when.key <= tcp_now ());
 }
 
-/* What is ready: what was found while waiting, or a look. */
+/* Returns the ready descriptors: those found while waiting, or those of a new call. */
 static int
 reactor_take_events (Reactor            *self,
                      struct epoll_event *events)
@@ -201,10 +200,10 @@ reactor_dispatch_watches (Reactor *self)
       TcpWatch *watch = events[i].data.ptr;
       GIOCondition condition;
 
-      /* That by which the context is woken. */
+      /* the descriptor with which the context is woken */
       if (watch == NULL)
         continue;
-      /* It may have lost interest, or rest, since. */
+      /* The watch may have lost interest, or rest, meanwhile. */
       condition = events[i].events & (watch->condition | G_IO_ERR | G_IO_HUP);
       if (watch->func != NULL && !watch->rests && condition != 0)
         watch->func (condition, watch->user_data);
@@ -220,8 +219,7 @@ reactor_dispatch_timers (Reactor *self)
   while (self->heap->len > 0 && (timer = self->heap->pdata[0])->when.key <= now)
     tcp_timer_set (timer, 0);
 
-  /* Those that are set to be called at once by what is called now wait until the descriptors
-   * had their turn. */
+  /* Timers that are set to 0 by these calls wait until the descriptors had their turn. */
   self->round++;
   while ((timer = g_queue_peek_head (&self->due)) != NULL && timer->round < self->round)
     {
@@ -299,8 +297,8 @@ tcp_reactor_new (GMainContext  *context,
   self->n_events = -1;
   note_watched (self->epoll, TRUE);
   g_source_set_static_name (&self->source, "[tcptunnel] reactor");
-  /* GLib would take the descriptor out of the poll, and put it back with a wake-up, around
-   * every dispatch of a source that may not recurse. */
+  /* Otherwise GLib would remove the descriptor from the poll, and add it again with a wake-up, around every
+   * dispatch. */
   g_source_set_can_recurse (&self->source, TRUE);
   self->tag = g_source_add_unix_fd (&self->source, self->epoll, G_IO_IN);
   g_source_attach (&self->source, context);
@@ -314,7 +312,7 @@ tcp_reactor_enter (TcpReactor *self)
   g_private_set (&reactors, g_slist_prepend (g_private_get (&reactors), self));
 }
 
-/* One that no thread has entered. */
+/* Frees a reactor that no thread has entered. */
 void
 tcp_reactor_free (TcpReactor *self)
 {
@@ -322,7 +320,7 @@ tcp_reactor_free (TcpReactor *self)
   g_source_unref (&self->source);
 }
 
-/* That of the context which is the thread's default. */
+/* Returns the reactor of the thread-default context. */
 static Reactor *
 reactor_acquire (void)
 {
@@ -358,8 +356,8 @@ reactor_release (Reactor *self)
   tcp_reactor_free (self);
 }
 
-/* Nothing that is registered with the reactor of this thread is called until it is resumed as often as it was suspended;
- * all that came is there then. To be called by a source of its context, which is that of an I/O thread. */
+/* Nothing that is registered with the reactor of this thread is called until it is resumed as often as it was
+ * suspended; all events are kept until then. Called by a source of its context, which must be that of an I/O thread. */
 void
 tcp_reactor_suspend (void)
 {
@@ -368,7 +366,7 @@ tcp_reactor_suspend (void)
   g_assert (self->dispatching == 0);
 
   self->suspended++;
-  /* What was found is found again. */
+  /* These events are found again. */
   self->n_events = -1;
   reactor_free_cleared (self);
   reactor_release (self);
@@ -385,7 +383,7 @@ tcp_reactor_resume (void)
   reactor_release (self);
 }
 
-/* Without the epoll set, in which may be what is ready and is not to be looked at. */
+/* Polls without the epoll set, whose ready descriptors must not be handled. */
 static int
 poll_suspended (GPollFD *fds,
                 guint    n_fds,
@@ -402,7 +400,7 @@ poll_suspended (GPollFD *fds,
   return n;
 }
 
-/* The reactor whose epoll set is one of two descriptors, and which of them that is. */
+/* Finds the reactor whose epoll set is one of two descriptors, and the index of that. */
 static Reactor *
 find_only_reactor (GPollFD *fds,
                    guint    n,
@@ -415,7 +413,7 @@ find_only_reactor (GPollFD *fds,
   return NULL;
 }
 
-/* The descriptor by which GLib wakes the context is the same for as long as that lives. */
+/* The descriptor with which GLib wakes the context does not change during its lifetime. */
 static gboolean
 reactor_include (Reactor *self,
                  int      wakeup)
@@ -427,9 +425,9 @@ reactor_include (Reactor *self,
   return self->wakeup == wakeup;
 }
 
-/* In place of poll() for the context of an I/O thread. That has the epoll set and what wakes
- * the context to wait for, and nothing else unless a connection is being opened: both are in the
- * epoll set then, so that one system call waits and returns what is ready. */
+/* Replaces poll () for the context of an I/O thread. That waits for the epoll set and for the wake-up descriptor of the
+ * context, and for nothing else unless a connection is being opened: both are in the epoll set then, so that one system
+ * call waits and returns what is ready. */
 int
 tcp_reactor_poll (GPollFD *fds,
                   guint    n_fds,
@@ -456,7 +454,7 @@ tcp_reactor_poll (GPollFD *fds,
       wakeup->revents = G_IO_IN;
     else
       fds[index].revents = G_IO_IN;
-  /* Those of an event that was not dispatched are not among these any more. */
+  /* Watches of an event that was not dispatched are no longer among these. */
   reactor_free_cleared (self);
   if (fds[index].revents == 0)
     self->n_events = -1;
@@ -478,8 +476,8 @@ tcp_timer_new (TcpTimerFunc func,
   return self;
 }
 
-/* @when is a time of tcp_now(), 0 for as soon as possible, though not before this
- * callback has returned, -1 for never. */
+/* @when is a time of tcp_now (), 0 for as soon as possible, though not before this callback has returned, -1 for
+ * never. */
 void
 tcp_timer_set (TcpTimer *self,
                gint64    when)
@@ -509,7 +507,7 @@ tcp_timer_set (TcpTimer *self,
   tcp_heap_place (reactor->heap, &self->when);
 }
 
-/* As it was set; -1 while it rests. */
+/* The time that was set; -1 while it rests. */
 gint64
 tcp_timer_get (TcpTimer *self)
 {
@@ -575,7 +573,7 @@ tcp_watch_set (TcpWatch     *self,
   watch_change (self);
 }
 
-/* It does not call, not even for a hang-up, until it is set again. */
+/* The watch does not call its function, not even for a hang-up, until it is set again. */
 void
 tcp_watch_rest (TcpWatch *self)
 {

@@ -6,14 +6,13 @@
 
 G_BEGIN_DECLS
 
-/* What an I/O thread waits for: file descriptors, and points in time. All of it is one
- * GSource of the main context that is the thread's default when it is made, around an epoll
- * set and a heap. A GSource each would cost every iteration of the context a look at every
- * one of them, and poll() at every descriptor, so that what is idle would slow down what is
- * not.
+/* File descriptors and points in time for which an I/O thread waits. All of them are one GSource of the main context
+ * that is the thread's default when it is made, with an epoll set and a heap. With a GSource for each, every iteration
+ * of the context would check every one of them, and poll () every descriptor, so that idle ones would slow down active
+ * ones.
  *
- * Everything here belongs to the thread that made it. A callback may do anything, also free
- * the timer or the watch that called it. */
+ * Everything here belongs to the thread that made it. A callback may do anything, including freeing the timer or the
+ * watch that called it. */
 
 typedef struct _TcpReactor TcpReactor;
 typedef struct _TcpTimer TcpTimer;
@@ -23,8 +22,8 @@ typedef void (*TcpTimerFunc) (gpointer user_data);
 typedef void (*TcpWatchFunc) (GIOCondition condition,
                               gpointer     user_data);
 
-/* The reactor of a thread that is about to start, and enters it there for good. A thread without one
- * gets its own with the first timer or watch, and ends the program if that is not to be had. */
+/* Makes the reactor of a thread that is about to start, which enters it there for good. A thread without one gets its
+ * own with the first timer or watch; if that cannot be made, the program is aborted. */
 TcpReactor *tcp_reactor_new (GMainContext  *context,
                              GError       **error);
 void tcp_reactor_enter (TcpReactor *self);
@@ -33,10 +32,10 @@ void tcp_reactor_free (TcpReactor *self);
 void tcp_reactor_suspend (void);
 void tcp_reactor_resume (void);
 
-/* Monotonic, in microseconds. */
+/* monotonic, in microseconds */
 gint64 tcp_now (void);
 
-/* The poll function of the context of an I/O thread. */
+/* the poll function of the context of an I/O thread */
 int tcp_reactor_poll (GPollFD *fds,
                       guint    n_fds,
                       int      timeout);
@@ -49,9 +48,8 @@ void tcp_timer_set (TcpTimer *self,
 gint64 tcp_timer_get (TcpTimer *self);
 void tcp_timer_clear (TcpTimer **self);
 
-/* A watch calls @func for as long as one of the conditions holds, and also, unless it
- * rests, when the descriptor has an error or has hung up. It is to be cleared before the
- * descriptor is closed. */
+/* A watch calls @func as long as one of the conditions holds, and also, unless it rests, when the descriptor has an
+ * error or has hung up. It must be cleared before the descriptor is closed. */
 TcpWatch *tcp_watch_new (int           fd,
                          GIOCondition  condition,
                          TcpWatchFunc  func,

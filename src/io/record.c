@@ -61,14 +61,14 @@ record_do_close (gpointer data)
   self->reset (self->stream, error);
 }
 
-/* Resets the connection, from any thread. Does nothing when it is over. */
+/* Resets the connection; may be called from any thread. Does nothing if it has ended. */
 void
 tcp_record_close (TcpRecord *self)
 {
   tcp_io_thread_invoke (self->thread, record_do_close, tcp_record_ref (self), (GDestroyNotify) tcp_record_unref);
 }
 
-/* It is over; on its thread. */
+/* The connection has ended; called on its thread. */
 void
 tcp_record_end (TcpRecord *self)
 {
@@ -84,8 +84,8 @@ tcp_record_get_duration (TcpRecord *self)
   return duration >= 0 ? duration : g_get_monotonic_time () - self->began;
 }
 
-/* The application gets an address of its own. What a language binding attaches to an object it frees with
- * its interpreter's lock held, for which no I/O thread may wait. NULL if @address is. */
+/* The application gets a copy. A language binding frees the data that it attaches to an object while it holds the lock
+ * of its interpreter, and no I/O thread may wait for that lock. NULL if @address is. */
 GSocketAddress *
 tcp_record_copy_address (GSocketAddress *address)
 {

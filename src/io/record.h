@@ -9,8 +9,8 @@
 
 G_BEGIN_DECLS
 
-/* What the application may know of a TCP connection, and do to it, while it lives and afterwards. It is shared by the
- * stream, the events about it and the public object, on any threads. */
+/* What the application may read about a TCP connection, and do with it, while it is open and afterwards. It is shared
+ * by the stream, the events about it and the public object, on any threads. */
 typedef struct
 {
   gatomicrefcount refs;
@@ -21,13 +21,13 @@ typedef struct
   char *principal;
   GSocketAddress *proxy; /* nullable */
 
-  /* Written by the I/O thread only. */
+  /* only written by the I/O thread */
   atomic_ullong bytes_sent;
   atomic_ullong bytes_received;
   atomic_ullong resumes;
-  atomic_llong duration; /* microseconds; -1 while it is open */
+  atomic_llong duration; /* in microseconds; -1 while it is open */
 
-  /* Only touched on this I/O thread: see tcp_stream_set_record(). */
+  /* only used on this I/O thread: see tcp_stream_set_record () */
   TcpIoThread *thread;
   gpointer stream; /* NULL when it is gone */
   void (*reset) (gpointer      stream,
@@ -46,7 +46,7 @@ void tcp_record_end (TcpRecord *self);
 gint64 tcp_record_get_duration (TcpRecord *self);
 GSocketAddress *tcp_record_copy_address (GSocketAddress *address);
 
-/* No other thread writes it. */
+/* No other thread writes these. */
 #define tcp_record_add(self, field, n) \
   atomic_store_explicit (&(self)->field, atomic_load_explicit (&(self)->field, memory_order_relaxed) + (n), \
                          memory_order_relaxed)

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What sk_shutdown of the kernel has for a socket that receives nothing any more. */
+/* The flag in the kernel's sk_shutdown of a socket that receives nothing any more. */
 #define RECEIVE_SHUTDOWN 1
 
 typedef struct
@@ -45,7 +45,7 @@ fill_in (const struct sockaddr_storage *name,
   return FALSE;
 }
 
-/* The socket at the other end of @fd, as the kernel would name it. */
+/* Makes a request about the socket at the other end of @fd. */
 static gboolean
 make_request (int      fd,
               Request *message)
@@ -93,8 +93,8 @@ read_answer (char  *answer,
   return TCP_PEER_UNKNOWN;
 }
 
-/* Whether the program at the other end of a TCP connection on this machine, which has closed
- * its sending side, still reads. TCP itself does not tell; a Unix socket does. */
+/* Whether the program at the other end of a TCP connection on this machine, which has closed its sending side, still
+ * reads. TCP itself does not report that; a Unix socket does. */
 TcpPeerState
 tcp_socket_diagnose_peer (GSocket *peer_of)
 {
@@ -113,7 +113,7 @@ tcp_socket_diagnose_peer (GSocket *peer_of)
   if (fd < 0)
     return TCP_PEER_UNKNOWN;
 
-  /* The kernel answers before send() returns. */
+  /* The kernel answers before send () returns. */
   if (send (fd, &message, sizeof (message), 0) == sizeof (message))
     length = recv (fd, answer.bytes, sizeof (answer.bytes), 0);
   close (fd);

@@ -2,8 +2,8 @@
 
 #include "base/backoff.h"
 
-/* Many clients that lost the same gateway must not come back as one: how much of a delay is
- * left to chance. Sessions that are resumed come sooner, and so have to spread more. */
+/* The part of a delay that is random, so that many clients that lost the same gateway do not reconnect all at once.
+ * Resumable sessions reconnect sooner, and so have to spread more. */
 #define JITTER 0.2
 #define RESUME_JITTER 0.5
 
@@ -20,7 +20,7 @@ tcp_backoff_init (TcpBackoff *self,
   self->step = 0;
 }
 
-/* Whether there is no attempt left. */
+/* Whether no attempt is left. */
 gboolean
 tcp_backoff_is_exhausted (const TcpBackoff *self)
 {
@@ -46,14 +46,14 @@ backoff_delay (TcpBackoff *self,
   guint64 full = self->delay;
   guint delay;
 
-  /* A shift by 32 or more would leave the range long after the cap did. */
+  /* A shift by 32 or more could overflow, and the cap is reached long before. */
   full <<= MIN (doublings, 31);
   full = MIN (full, max_delay);
   delay = (guint) (full - full * jitter * random);
   return self->step >= TCP_BACKOFF_FLOOR_AFTER ? MAX (delay, TCP_BACKOFF_FLOOR) : delay;
 }
 
-/* The delay in ms before the next attempt. @random is from [0, 1). */
+/* Returns the delay in ms before the next attempt. @random is from [0, 1). */
 guint
 tcp_backoff_next (TcpBackoff *self,
                   double      random)
@@ -64,7 +64,7 @@ tcp_backoff_next (TcpBackoff *self,
   return delay;
 }
 
-/* The same for a session that can be resumed: what broke it is most likely over already. */
+/* The same for a resumable session: the cause of the break has most likely passed. */
 guint
 tcp_backoff_next_resume (TcpBackoff *self,
                          double      random)

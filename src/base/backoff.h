@@ -6,24 +6,23 @@
 
 G_BEGIN_DECLS
 
-/* How long to wait before the next attempt, and how many attempts there are. The count and the
- * delay restart separately. Pure: it has neither a clock nor a random source of its own. */
+/* The delay before the next attempt, and the number of attempts. The count and the delay restart separately. Without a
+ * clock and a random source of its own. */
 typedef struct
 {
-  guint delay;        /* ms before the first attempt */
-  guint max_delay;    /* ms */
+  guint delay;        /* in ms, before the first attempt */
+  guint max_delay;    /* in ms */
   int max_attempts;   /* negative for no limit */
-  guint attempt;      /* attempts handed out since the count began */
-  guint step;         /* and since the delay did */
+  guint attempt;      /* attempts since the count began */
+  guint step;         /* attempts since the delay began */
 } TcpBackoff;
 
-/* The longest delays, in ms, before a session that can be resumed is tried: the first time, and
- * later. */
+/* The longest delays, in ms, before a resumable session is tried again: the first time, and later. */
 #define TCP_BACKOFF_RESUME_FIRST 50
 #define TCP_BACKOFF_RESUME_MAX 5000
 
-/* The shortest delay, in ms, after so many attempts in a row: they may be unlimited, and the delay
- * that was asked for may be 0. */
+/* The shortest delay, in ms, after this number of consecutive attempts: they may be unlimited, and the requested delay
+ * may be 0. */
 #define TCP_BACKOFF_FLOOR 20
 #define TCP_BACKOFF_FLOOR_AFTER 10
 

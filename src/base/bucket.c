@@ -4,14 +4,14 @@
 
 #define PARTS G_USEC_PER_SEC
 
-/* In millionths, what it holds at most. */
+/* The maximum of the level, in millionths. */
 static gint64
 bucket_get_depth (TcpBucket *self)
 {
   return self->rate * PARTS;
 }
 
-/* Up to TCP_BUCKET_MAX_RATE; 0 lifts the limit. One that begins is full. */
+/* Up to TCP_BUCKET_MAX_RATE; 0 for no limit. A bucket that gets a limit is full. */
 void
 tcp_bucket_set_rate (TcpBucket *self,
                      guint64    rate,
@@ -25,7 +25,7 @@ tcp_bucket_set_rate (TcpBucket *self,
   self->level = begins ? bucket_get_depth (self) : MIN (self->level, bucket_get_depth (self));
 }
 
-/* How much there is now. */
+/* Returns how much is available now. */
 guint64
 tcp_bucket_fill (TcpBucket *self,
                  gint64     now)
@@ -40,7 +40,7 @@ tcp_bucket_fill (TcpBucket *self,
   return self->level / PARTS;
 }
 
-/* No more than there is. */
+/* @n must not exceed what is available. */
 void
 tcp_bucket_take (TcpBucket *self,
                  guint64    n)
@@ -49,7 +49,7 @@ tcp_bucket_take (TcpBucket *self,
     self->level -= n * PARTS;
 }
 
-/* What was taken and not used. It may be from before the limit was changed. */
+/* Returns what was taken but not used, perhaps before the limit was changed. */
 void
 tcp_bucket_give_back (TcpBucket *self,
                       guint64    n)
@@ -58,7 +58,7 @@ tcp_bucket_give_back (TcpBucket *self,
     self->level = MIN (self->level + (gint64) MIN (n, self->rate) * PARTS, bucket_get_depth (self));
 }
 
-/* When there is so much, or if that is more than it holds, when it is full. */
+/* Returns when @n is available, or if that is more than it can hold, when it is full. */
 gint64
 tcp_bucket_get_due (TcpBucket *self,
                     guint64    n)

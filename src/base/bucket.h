@@ -6,13 +6,13 @@
 
 G_BEGIN_DECLS
 
-/* So much a second of something: bytes, or connections. What is not used is kept, but no more than comes in a
- * second. Pure. All times are monotonic microseconds. */
+/* A limit per second of bytes or connections. What is not used is kept, but no more than the amount of a second.
+ * Without I/O. All times are in monotonic microseconds. */
 typedef struct
 {
-  guint64 rate;  /* a second; 0: without limit */
-  gint64 level;  /* millionths of what there is, */
-  gint64 filled; /* as of then */
+  guint64 rate;  /* per second; 0: no limit */
+  gint64 level;  /* what is available, in millionths */
+  gint64 filled; /* the time of that level */
 } TcpBucket;
 
 /* With more the arithmetic would overflow. */

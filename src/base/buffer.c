@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-/* Buffers for bulk data come and go, a megabyte of them at a time where they wait for acknowledgements. The
- * allocator would give that back to the kernel, and have it cleared again, each time. So every thread
- * keeps some of one size, unless a sanitizer is to see who uses them after their end. */
+/* Buffers for bulk data are allocated and freed frequently, a megabyte of them at a time if they wait for
+ * acknowledgements. The allocator would return that memory to the kernel, and have it cleared again, each time. So
+ * every thread keeps some buffers of one size, except with a sanitizer, which then finds a use after free. */
 #ifdef __SANITIZE_ADDRESS__
 #define MAX_SPARE 0
 #else
@@ -59,7 +59,7 @@ TcpBuffer *
 tcp_buffer_new (gsize capacity)
 {
   gboolean is_block = capacity > TCP_BUFFER_SIZE / 2 && capacity <= TCP_BUFFER_SIZE;
-  /* Not cleared: it is about to be overwritten. */
+  /* Not cleared, since it is about to be overwritten. */
   TcpBuffer *self = is_block ? block_new () : g_malloc (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + capacity);
 
   memset (self, 0, sizeof (TcpBuffer));
@@ -89,7 +89,7 @@ tcp_buffer_unref (TcpBuffer *self)
     g_free (self);
 }
 
-/* Puts a header of a protocol in front of the payload, of which it becomes part. */
+/* Puts a protocol header before the payload, and makes it a part of the payload. */
 void
 tcp_buffer_push (TcpBuffer  *self,
                  const void *data,
@@ -102,8 +102,8 @@ tcp_buffer_push (TcpBuffer  *self,
   memcpy (self->payload, data, length);
 }
 
-/* Gives back what a short read left unused: a queue of small messages must not
- * hold a whole read buffer for each. One with further references stays. */
+/* Frees memory that a short read left unused: a queue of small messages must not hold a whole read buffer for each. A
+ * buffer with further references stays unchanged. */
 TcpBuffer *
 tcp_buffer_shrink (TcpBuffer *self)
 {
@@ -130,8 +130,8 @@ tcp_buffer_shrink (TcpBuffer *self)
   return small;
 }
 
-/* The payload, which is not copied: there may be much of it. What is returned holds a reference, and is freed in the
- * buffer's thread. */
+/* Returns the payload, which is not copied, since it may be large. The result holds a reference, and must be freed in
+ * the buffer's thread. */
 GVariant *
 tcp_buffer_save (TcpBuffer *self)
 {
@@ -141,7 +141,7 @@ tcp_buffer_save (TcpBuffer *self)
   return g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE);
 }
 
-/* A new one with that payload. */
+/* Makes a buffer with that payload. */
 TcpBuffer *
 tcp_buffer_load (GVariant *bytes)
 {

@@ -6,37 +6,37 @@
 
 G_BEGIN_DECLS
 
-/* One message on its way into a WebSocket: the payload, and before it room for
- * every header that the lower layers put in front, so that nothing is copied.
+/* One message to be sent over a WebSocket: the payload, with room before it for all headers of the lower layers, so
+ * that nothing is copied.
  *
  *     | head-room | header | payload | spare |
  */
 #define TCP_BUFFER_HEADROOM 32
 
-/* What is read from TCP at once: a little less than 64 KiB, so that with all headers it fits
- * into a block of memory, and a segment of the loopback device, of that size. */
+/* The size of one read from TCP: a little less than 64 KiB, so that with all headers it fits into a block of memory,
+ * and a segment of the loopback device, of that size. */
 #define TCP_BUFFER_SIZE (64 * 1024 - 136)
 
 typedef struct
 {
-  guint refs; /* of one thread */
+  guint refs; /* only used on one thread */
   guint8 *payload;  /* within data */
   gsize length;     /* of the payload */
   gsize capacity;   /* of the payload */
-  guint8 header;    /* length of the WebSocket header before the payload */
+  guint8 header;    /* the length of the WebSocket header before the payload */
   gboolean masked;
   guint32 mask;     /* in wire order */
   gsize sent;       /* of header and payload */
-  gboolean started; /* was given to the kernel, so must go on unchanged */
+  gboolean started; /* was passed to TLS, so that it must not change */
   gboolean control;
-  gboolean text;    /* goes out as a text message */
-  gboolean is_block; /* of the one size of which some are kept */
-  gboolean dataless;    /* a frame of a session that carries nothing from TCP, */
-  gboolean unsequenced; /* or that is about the session */
+  gboolean text;    /* is sent as a text message */
+  gboolean is_block; /* has the size of which some are kept */
+  gboolean dataless;    /* a frame of a session without data from TCP */
+  gboolean unsequenced; /* likewise, about the session */
   guint8 data[];
 } TcpBuffer;
 
-/* What one takes that is for as much as is read at once. */
+/* The memory of a buffer for one read. */
 #define TCP_BUFFER_MEMORY (sizeof (TcpBuffer) + TCP_BUFFER_HEADROOM + TCP_BUFFER_SIZE)
 
 TcpBuffer *tcp_buffer_new (gsize capacity);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Small leftovers of many connections must not hold a large block each. */
+/* Small blocks are possible, so that small amounts of many connections do not hold a large block each. */
 #define MIN_BLOCK 2048
 #define MAX_BLOCK (32 * 1024)
 
@@ -44,7 +44,7 @@ tcp_byte_queue_append (TcpByteQueue *self,
     }
 }
 
-/* The first contiguous run, or NULL if the queue is empty. */
+/* Returns the first contiguous run, or NULL if the queue is empty. */
 const guint8 *
 tcp_byte_queue_peek (TcpByteQueue *self,
                      gsize        *length)
@@ -58,7 +58,7 @@ tcp_byte_queue_peek (TcpByteQueue *self,
   return head->data + self->head;
 }
 
-/* @length is at most what tcp_byte_queue_peek() gave. */
+/* @length is at most that of tcp_byte_queue_peek (). */
 void
 tcp_byte_queue_drop (TcpByteQueue *self,
                      gsize         length)
@@ -76,7 +76,7 @@ tcp_byte_queue_drop (TcpByteQueue *self,
     }
 }
 
-/* Puts all of it behind what is in @copy. */
+/* Appends the whole content to @copy. */
 void
 tcp_byte_queue_copy (TcpByteQueue *self,
                      GByteArray   *copy)

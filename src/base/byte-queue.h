@@ -6,13 +6,12 @@
 
 G_BEGIN_DECLS
 
-/* Bytes that wait for a TCP socket. The owner watches the length: the queue
- * itself has no cap. */
+/* Bytes that wait for a TCP socket. The owner limits the length: the queue itself has no cap. */
 typedef struct
 {
   GQueue blocks;
-  gsize head;   /* already taken of the first block */
-  gsize length; /* in all */
+  gsize head;   /* the number of bytes already taken from the first block */
+  gsize length; /* the total */
 } TcpByteQueue;
 
 void tcp_byte_queue_append (TcpByteQueue *self,

@@ -52,7 +52,7 @@ G_DEFINE_ENUM_TYPE (TcpTunnelError, tcp_tunnel_error,
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_LIMIT, "limit"),
                     G_DEFINE_ENUM_VALUE (TCP_TUNNEL_ERROR_FORBIDDEN, "forbidden"))
 
-/* It takes the hyphens for subtractions. */
+/* clang-format would format the hyphens as subtractions. */
 /* clang-format off */
 /**
  * tcp_tunnel_error_quark:

@@ -18,15 +18,15 @@ on_child (void)
     watches[i] ();
 }
 
-/* How often the ancestors forked: what remembers another number is the parent's. */
+/* The number of forks among the ancestors: data with another number belongs to the parent. */
 guint
 tcp_fork_count (void)
 {
   return atomic_load (&count);
 }
 
-/* Calls @in_child in each child, in its only thread, and once, however often it was registered. For
- * state that exists once in a process. */
+/* Calls @in_child in each forked child, in its only thread, and once, however often it was registered. For state that
+ * exists once in a process. */
 void
 tcp_fork_watch (void (*in_child) (void))
 {
@@ -34,7 +34,8 @@ tcp_fork_watch (void (*in_child) (void))
   void (*there) (void);
   guint i = 0;
 
-  /* A place that is taken stays so. Who is too late for one sees whose it is. */
+  /* A slot that is taken stays taken. If another thread took it first, its value shows whether the function is
+   * registered already. */
   do
     {
       g_assert (i < MAX_WATCHES);

@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* Whether this process was forked by one that used the library. The threads of the library are
- * in the parent only; what they may have held, or were changing, is as it was at that moment. */
+/* Detects that this process was forked by one that used the library. The threads of the library exist in the parent
+ * only; locks that they held, and data that they were changing, stay in that state. */
 
 guint tcp_fork_count (void);
 void tcp_fork_watch (void (*in_child) (void));

@@ -49,7 +49,7 @@ heap_sink (GPtrArray   *heap,
   heap_put (heap, index, node);
 }
 
-/* Puts it where its key belongs, whether it is in the heap already or not. */
+/* Moves the node to its place, according to its key, after adding it if it is not in the heap. */
 void
 tcp_heap_place (GPtrArray   *heap,
                 TcpHeapNode *node)
@@ -63,7 +63,7 @@ tcp_heap_place (GPtrArray   *heap,
   heap_sink (heap, node);
 }
 
-/* Does nothing if it is not there. Its key may have changed. */
+/* Does nothing if it is not in the heap. Its key may have changed. */
 void
 tcp_heap_remove (GPtrArray   *heap,
                  TcpHeapNode *node)

@@ -6,12 +6,12 @@
 
 G_BEGIN_DECLS
 
-/* The place of something in a binary heap, of which it is the first member. The heap is an array of such places, the one
- * with the least key first. */
+/* A node of a binary heap, which is the first member of a struct. The heap is an array of nodes, the one with the
+ * smallest key first. */
 typedef struct
 {
   gint64 key;
-  guint index; /* in the heap, from 1; 0 if it is not there */
+  guint index; /* in the heap, from 1; 0 if it is not in the heap */
 } TcpHeapNode;
 
 void tcp_heap_place (GPtrArray   *heap,

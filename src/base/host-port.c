@@ -12,8 +12,8 @@
 #define MAX_NAME 253
 #define MAX_LABEL 63
 
-/* What inet_ntop () writes is the one spelling that is taken. Addresses of IPv4 within IPv6 are
- * another spelling of those. */
+/* Only the spelling that inet_ntop () writes is accepted. IPv4 addresses within IPv6 are another spelling of IPv4
+ * addresses. */
 static gboolean
 is_canonical (int         family,
               const char *host)
@@ -28,7 +28,7 @@ is_canonical (int         family,
   return strcmp (host, again) == 0;
 }
 
-/* Resolvers take such a name for an address in another base, or with parts left out. */
+/* Resolvers treat such a name as an address in another base, or with parts omitted. */
 static gboolean
 ends_in_number (const char *host)
 {
@@ -38,7 +38,7 @@ ends_in_number (const char *host)
   return strspn (last, "0123456789") == strlen (last) || g_str_has_prefix (last, "0x");
 }
 
-/* Letters, digits, dashes and underscores in labels; no other scripts, of which resolvers make ASCII. */
+/* Letters, digits, dashes and underscores in labels; no other scripts, which resolvers convert to ASCII. */
 static gboolean
 is_name (const char *host)
 {
@@ -90,8 +90,8 @@ tcp_host_parse (const char *text,
   return NULL;
 }
 
-/* Whether a program that is given it takes it for nothing but a host, such as not for an option: an address, of IPv6
- * perhaps with a zone, or letters, digits, dots and dashes, of which none comes first. */
+/* Whether a program can only interpret it as a host, and not for example as an option: an address, of IPv6 perhaps with
+ * a zone, or letters, digits, dots and dashes, with no dash at the beginning. */
 gboolean
 tcp_host_is_harmless (const char *text)
 {
@@ -128,7 +128,7 @@ tcp_port_parse (const char *text,
   return TRUE;
 }
 
-/* Two such numbers with a dash between them, or one, which is both. The last may be below the first. */
+/* Two such numbers with a dash between them, or a single one for both. The last may be below the first. */
 gboolean
 tcp_port_range_parse (const char *text,
                       guint16    *first,
@@ -145,7 +145,7 @@ tcp_port_range_parse (const char *text,
   return TRUE;
 }
 
-/* @target is to be cleared if it is. */
+/* On success, @target must be cleared. */
 gboolean
 tcp_host_port_parse (const char  *text,
                      TcpHostPort *target,
@@ -166,7 +166,7 @@ tcp_host_port_parse (const char  *text,
   return target->host != NULL;
 }
 
-/* A name that a gateway may give to a target. It is also a piece of a path, and no HOST:PORT. */
+/* Whether the text may be the name of a gateway's target. It may be a part of a path, and is never a HOST:PORT. */
 gboolean
 tcp_target_name_is_valid (const char *text)
 {
@@ -175,7 +175,7 @@ tcp_target_name_is_valid (const char *text)
   return g_ascii_isalnum (*text) && strspn (text, letters) == strlen (text) && strlen (text) <= TCP_TARGET_NAME_MAX_LENGTH;
 }
 
-/* Whether a client may ask a gateway for it: HOST:PORT, or a name. */
+/* Whether a client may request it from a gateway: HOST:PORT, or a name. */
 gboolean
 tcp_target_check (const char  *text,
                   GError     **error)

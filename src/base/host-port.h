@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* What a client of a gateway may ask to be connected to, as `host:port`. Only one spelling of an
- * address is taken, so that no rule about it can be got around with another. Pure. */
+/* A target that a client may request from a gateway, as `host:port`. Only one spelling of an address is accepted, so
+ * that no rule can be bypassed with another. Without I/O. */
 
 #define TCP_HOST_PORT_MAX_LENGTH 512
 #define TCP_TARGET_NAME_MAX_LENGTH 63
@@ -16,7 +16,7 @@ typedef struct
 {
   char *host;       /* in lower case; an IPv6 address without its brackets */
   guint16 port;
-  gboolean address; /* the host is one */
+  gboolean address; /* the host is an address */
 } TcpHostPort;
 
 gboolean tcp_host_port_parse (const char  *text,

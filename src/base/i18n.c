@@ -4,7 +4,7 @@
 
 #include <libintl.h>
 
-/* If two threads come here at once, both do the same. There is no lock for a child of a fork to find taken. */
+/* If two threads call this at once, both do the same. There is no lock that a forked child could find locked. */
 static void
 bind_domain (void)
 {
@@ -17,7 +17,7 @@ bind_domain (void)
   g_atomic_int_set (&bound, TRUE);
 }
 
-/* The translation for the locale of the program, in UTF-8; @text if there is none. */
+/* Returns the translation for the locale of the program, in UTF-8; @text if there is none. */
 const char *
 tcp_gettext (const char *text)
 {

@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* What the library reports to the application and its user is translated: the messages of errors. What goes
- * into the log or to the peer is not. */
+/* Messages of errors, which the library reports to the application and its user, are translated. Messages for the log
+ * and for the peer are not. */
 const char *tcp_gettext (const char *text) G_GNUC_FORMAT (1);
 
 const char *tcp_ngettext (const char   *singular,

@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* Sets TCP_TUNNEL_ERROR_INVALID_ARGUMENT; FALSE, for the caller to return. */
+/* Sets TCP_TUNNEL_ERROR_INVALID_ARGUMENT; returns FALSE, for the caller to return. */
 gboolean tcp_invalid (GError    **error,
                       const char *format,
                       ...) G_GNUC_PRINTF (2, 3);

@@ -7,7 +7,7 @@
 
 static GMutex renewal; /* held by the thread of a child that initializes a lock again */
 
-/* The lock that this thread waits for, may be about to wait for, or may have just got. For a handler of a signal. */
+/* The lock that this thread waits for, is about to wait for, or has just acquired, in case a signal handler forks. */
 static _Thread_local TcpLock *volatile wanted;
 
 static void
@@ -41,9 +41,9 @@ tcp_lock_init (TcpLock *self)
 void
 tcp_lock_clear (TcpLock *self)
 {
-  /* The reference that goes last may be one of GLib's, which ThreadSanitizer does not see. */
+  /* The last reference may be one of GLib's, which ThreadSanitizer does not see. */
   tcp_tsan_acquire (&self->mutex);
-  /* GLib ends a program that clears a mutex which is held. */
+  /* GLib aborts a program that clears a locked mutex. */
   if (atomic_load (&self->fork_count) == tcp_fork_count ())
     g_mutex_clear (&self->mutex);
 }
@@ -58,7 +58,7 @@ tcp_lock (TcpLock *self)
   wanted = NULL;
 }
 
-/* A lock that was taken before a fork may be in any state, and is initialized again when it is next taken. */
+/* A lock that was acquired before a fork may be in any state, and is initialized again when it is next acquired. */
 void
 tcp_unlock (TcpLock *self)
 {
@@ -66,7 +66,7 @@ tcp_unlock (TcpLock *self)
     g_mutex_unlock (&self->mutex);
 }
 
-/* As g_cond_wait_until(). Returns also when a handler of a signal has run, and in the child if that has forked. */
+/* As g_cond_wait_until (), but also returns when a signal handler has run, and in the child if that has forked. */
 gboolean
 tcp_lock_wait_until (TcpLock *self,
                      GCond   *cond,

@@ -8,13 +8,13 @@
 
 G_BEGIN_DECLS
 
-/* The lock of an object that a child may use after a fork. Another thread of the parent may have
- * held it at that moment, and no thread of the child would ever release it: in the child it is initialized again
- * when it is first used, or at once if a handler of a signal has forked while this thread waited for it.
- * What is under it is then as that thread left it. */
+/* The lock of an object that a child may use after a fork. Another thread of the parent may have held it at that
+ * moment, and no thread of the child would ever release it. The child therefore initializes it again when it is first
+ * used, or at once if a signal handler has forked while this thread waited for it. The data under the lock is then as
+ * that thread left it. */
 typedef struct
 {
-  GMutex mutex; /* for a GCond */
+  GMutex mutex; /* a GMutex, for use with a GCond */
   atomic_uint fork_count;
 } TcpLock;
 

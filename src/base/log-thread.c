@@ -7,17 +7,17 @@
 #include "base/fork.h"
 #include "base/tsan.h"
 
-/* How long a program that exits, and one that is about to learn of what was logged, may wait for
- * the reader of the log. */
+/* How long the process may wait for the reader of the log, when it exits, and before the application receives an
+ * event. */
 #define EXIT_MS 200
 #define SETTLE_MS 100
 
-static GMutex lock; /* of all below */
+static GMutex lock; /* of everything below */
 static GCond changed;
 static GQueue lines = G_QUEUE_INIT;
 static GThread *thread;  /* NULL until it is first needed */
-static gboolean writing; /* a line is with the reader */
-static gboolean stalled; /* a wait for it has timed out */
+static gboolean writing; /* a line is being written */
+static gboolean stalled; /* a wait for the reader has timed out */
 static guint dropped;
 
 static void
@@ -65,7 +65,7 @@ run (gpointer data)
           continue;
         }
 
-      /* Those that were dropped came after the lines that are there. */
+      /* Lines were dropped after the queued ones. */
       if (line == NULL)
         n = dropped, dropped = 0;
       writing = TRUE;
@@ -84,7 +84,7 @@ run (gpointer data)
   return NULL;
 }
 
-/* What was handed over in the parent is written there. */
+/* Lines that were queued in the parent are written there. */
 static void
 in_child (void)
 {
@@ -102,7 +102,7 @@ flush_at_exit (void)
   tcp_log_thread_flush (EXIT_MS);
 }
 
-/* Takes the line. */
+/* Takes ownership of the line. */
 void
 tcp_log_thread_write (TcpLogLine *line)
 {
@@ -144,7 +144,8 @@ tcp_log_thread_flush (guint milliseconds)
   g_mutex_unlock (&lock);
 }
 
-/* Lets the application learn of something after it was logged, unless its log is stuck. */
+/* Called before an event is delivered to the application, so that its log lines are written first, unless the log is
+ * stuck. */
 void
 tcp_log_thread_settle (void)
 {

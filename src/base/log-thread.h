@@ -6,18 +6,18 @@
 
 G_BEGIN_DECLS
 
-/* The thread of the process that writes log lines. Other threads pass lines to it, and never wait
- * for their reader, be it a pipe or the log writer of the application. If that is slow, lines are
- * dropped, and their number is logged when it goes on. */
+/* The thread of the process that writes log lines. Other threads pass lines to it, and never wait for their reader,
+ * which is a pipe or the log writer of the application. If the reader is slow, lines are dropped, and their number is
+ * logged later. */
 
 #define TCP_LOG_CAP 1024
 
 typedef struct
 {
   GLogLevelFlags flags;
-  const char *nick;     /* static, like the next */
+  const char *nick;     /* static, as is the next */
   const char *priority;
-  char *name;           /* or NULL */
+  char *name;           /* nullable */
   char *message;
 } TcpLogLine;
 

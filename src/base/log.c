@@ -16,7 +16,7 @@ struct _TcpLog
   atomic_int level;
   TcpLock lock;
   char *name; /* under the lock; NULL for none */
-  GPtrArray *collected; /* what is in it is under the lock; NULL if the lines are written */
+  GPtrArray *collected; /* the contents are under the lock; NULL if the lines are written */
 };
 
 TcpLog *
@@ -37,7 +37,7 @@ tcp_log_ref (TcpLog *self)
   return g_atomic_rc_box_acquire (self);
 }
 
-/* One that writes nothing, and keeps what is a warning at least. */
+/* Makes a log that writes nothing, but keeps warnings and errors. */
 TcpLog *
 tcp_log_new_collector (void)
 {
@@ -47,7 +47,7 @@ tcp_log_new_collector (void)
   return self;
 }
 
-/* The messages, without a name before them. */
+/* Returns the messages, without the name. */
 char **
 tcp_log_end_collection (TcpLog *self)
 {
@@ -87,7 +87,7 @@ tcp_log_unref (TcpLog *self)
   g_atomic_rc_box_release_full (self, log_clear);
 }
 
-/* What messages begin with from now on, in place of the kind; NULL for the kind. */
+/* Sets the prefix of further messages, instead of the kind; NULL for the kind. */
 void
 tcp_log_set_name (TcpLog     *self,
                   const char *name)
@@ -128,8 +128,8 @@ tcp_log_write (TcpLog            *self,
                const char        *format,
                ...)
 {
-  /* Trouble on the network is no fault of the program, so never a warning,
-   * which would be fatal in some programs. */
+  /* Network failures are not faults of the program, so they are never logged as G_LOG_LEVEL_WARNING, which would be
+   * fatal in some programs. */
   static const struct
   {
     GLogLevelFlags flags;

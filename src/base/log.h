@@ -7,8 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* The log of one tunnel or gateway. The level and the name may change at any time,
- * from any thread. */
+/* The log of one tunnel or gateway. The level and the name may change at any time, from any thread. */
 typedef struct _TcpLog TcpLog;
 
 TcpLog *tcp_log_new (const char        *kind,
@@ -27,7 +26,7 @@ void tcp_log_write (TcpLog            *self,
                     const char        *format,
                     ...) G_GNUC_PRINTF (3, 4);
 
-/* The arguments are only evaluated if the message is wanted. */
+/* The arguments are only evaluated if the message is logged. */
 #define tcp_log(self, level, ...)                                               \
   G_STMT_START                                                                  \
   {                                                                             \

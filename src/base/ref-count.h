@@ -7,7 +7,8 @@
 
 G_BEGIN_DECLS
 
-/* Gives up a reference to what several threads use. TRUE if it was the last: what the others did to it is done then. */
+/* Drops a reference that several threads use. TRUE if it was the last: all accesses of other threads are complete
+ * then. */
 static inline gboolean
 tcp_ref_count_dec (gatomicrefcount *self)
 {

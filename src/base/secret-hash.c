@@ -75,7 +75,7 @@ static guint8 secret[TCP_SIPHASH_KEY_SIZE];
 static void
 draw_secret (void)
 {
-  /* So few bytes always come at once. */
+  /* So few bytes are always returned at once. */
   if (getrandom (secret, sizeof secret, 0) != sizeof secret)
     g_error ("the kernel has no random numbers");
 }

@@ -8,16 +8,16 @@ G_BEGIN_DECLS
 
 #define TCP_SIPHASH_KEY_SIZE 16
 
-/* SipHash-2-4. */
+/* SipHash-2-4 */
 guint64 tcp_siphash (const guint8 *key,
                      gconstpointer data,
                      gsize         length);
 
-/* For GHashTable, in the place of g_str_hash(), where others choose the strings: they cannot
- * choose many with the same hash, as it depends on a secret of the process. */
+/* A hash function for GHashTable, instead of g_str_hash (), if peers choose the strings: they cannot choose many with
+ * the same hash, as it depends on a secret of the process. */
 guint tcp_secret_hash (gconstpointer text);
 
-/* The same of any bytes. */
+/* The same for any bytes. */
 guint tcp_secret_hash_bytes (gconstpointer data,
                              gsize         length);
 

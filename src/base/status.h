@@ -10,29 +10,29 @@
 
 G_BEGIN_DECLS
 
-/* What the engine counts and any thread may read. It outlives both the public
- * object and the engine, whichever goes first. */
+/* The counters and the state of an engine, which any thread may read. It is independent of the lifetimes of the public
+ * object and the engine. */
 typedef struct
 {
-  atomic_uint state; /* TcpTunnelState */
+  atomic_uint state; /* a TcpTunnelState */
   atomic_uint open_connections;
   atomic_uint open_websockets; /* of a gateway */
   atomic_ullong total_connections;
-  atomic_ullong bytes_sent;     /* from TCP into the WebSocket */
+  atomic_ullong bytes_sent;     /* from TCP to the WebSocket */
   atomic_ullong bytes_received; /* from the WebSocket to TCP */
   atomic_ullong reconnects;
-  atomic_ullong unacknowledged_bytes; /* sent and not acknowledged, in sessions that are resumed */
-  atomic_ullong receive_window; /* credit given and not used, all streams together */
-  atomic_ullong send_window;    /* credit had and not used */
-  atomic_ullong resumes;        /* a session went on on another WebSocket */
+  atomic_ullong unacknowledged_bytes; /* sent but not acknowledged, in resumable sessions */
+  atomic_ullong receive_window; /* credit given but not used, all streams together */
+  atomic_ullong send_window;    /* credit received but not used */
+  atomic_ullong resumes;        /* sessions that continued on another WebSocket */
   atomic_ullong bytes_replayed;
-  atomic_llong round_trip; /* microseconds, -1 if unknown */
-  _Atomic (const char *) protocol; /* what the last WebSocket speaks: a constant, or NULL */
+  atomic_llong round_trip; /* in microseconds, -1 if unknown */
+  _Atomic (const char *) protocol; /* of the last WebSocket: a constant, or NULL */
   atomic_bool ended;       /* the engine ended by itself */
 
   TcpLock lock;
-  GError *last_error;  /* under the lock, */
-  char *remote_host;   /* as this: where the gateway of a reverse tunnel listens; NULL if not yet */
+  GError *last_error;  /* under the lock */
+  char *remote_host;   /* likewise: where the gateway of a reverse tunnel listens; NULL if it does not yet */
   guint remote_port;
 } TcpStatus;
 
@@ -53,8 +53,8 @@ void tcp_status_set_remote (TcpStatus  *self,
 #define tcp_status_add(self, field, value) atomic_fetch_add_explicit (&(self)->field, value, memory_order_relaxed)
 #define tcp_status_sub(self, field, value) atomic_fetch_sub_explicit (&(self)->field, value, memory_order_relaxed)
 
-/* Counts a connection that was opened, and returns its number, from 1. A thread that reads the number of open ones first, with
- * acquire semantics, finds at least as many in total. */
+/* Counts an opened connection, and returns its number, from 1. A thread that first reads the number of open ones, with
+ * acquire semantics, then finds at least as many in total. */
 static inline guint64
 tcp_status_add_connection (TcpStatus *self)
 {

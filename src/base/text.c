@@ -6,17 +6,17 @@
 #include "base/fork.h"
 #include "base/tsan.h"
 
-/* Of text from a peer, no more than this is read, and no more than that is kept. */
+/* The limits on how much of a text from a peer is read, and how much is kept. */
 #define MAX_READ 1024
 #define MAX_LENGTH 256
 
-/* So long a part of a secret is taken for one. */
+/* A part of a secret of this length is treated like the secret. */
 #define MIN_PART 8
 
-/* A shorter one is no secret, and would be found in every text. */
+/* A shorter text is not a secret, and would occur in many texts. */
 #define MIN_SECRET 4
 
-/* Of the table in which parts of a text are found. */
+/* The size of the table for parts of a text. */
 #define BUCKET_BITS 11
 
 #define REDACTED "[token]"
@@ -25,14 +25,13 @@
 enum
 {
   FORM_PLAIN,
-  FORM_ESCAPED,     /* with %, where a URL needs it, */
-  FORM_ALL_ESCAPED, /* or everywhere */
-  FORM_BASE64,      /* with none, one or two bytes in its first group of three before it */
+  FORM_ESCAPED,     /* with % where a URL needs it */
+  FORM_ALL_ESCAPED, /* with % everywhere */
+  FORM_BASE64,      /* with none, one or two bytes before it in its first group of three */
   N_FORMS = FORM_BASE64 + 3,
 };
 
-/* The tokens of this process, which a peer may repeat: each as it is, and as it may have
- * been encoded. */
+/* The tokens of this process, which a peer may repeat: each as it is, and in the forms in which it may be encoded. */
 typedef struct
 {
   char *secret;
@@ -42,9 +41,9 @@ typedef struct
 
 static GMutex mutex;
 static GPtrArray *secrets;
-static guint64 multiplier; /* odd; 0 before there are any */
+static guint64 multiplier; /* odd; 0 before there are secrets */
 
-/* Another thread of the parent may have had it. */
+/* Another thread of the parent may have held the mutex. */
 static void
 in_child (void)
 {
@@ -82,8 +81,8 @@ escape_all (const char *secret)
   return g_string_free (text, FALSE);
 }
 
-/* As it is found in the base64 of a text that has @before bytes more before it in the group
- * of three with which it begins: "Bearer " is seven. */
+/* The form of the secret in the base64 of a text with @before more bytes before it in its first group of three: "Bearer
+ * " has seven. */
 static char *
 encode_base64 (const char *secret,
                guint       before)
@@ -92,12 +91,12 @@ encode_base64 (const char *secret,
   g_autofree char *text = g_strdup_printf ("%.*s%s", (int) before, "..", secret);
   g_autofree char *encoded = g_base64_encode ((const guchar *) text, strlen (text));
 
-  /* The padding depends on what follows. */
+  /* The padding depends on the following bytes. */
   g_strdelimit (encoded, "=", '\0');
   return g_strdup (encoded + shared[before]);
 }
 
-/* From now on no text of a peer shows it, until that was taken back as often. */
+/* From now on no text of a peer shows the secret, until it is removed as often as it was added. */
 void
 tcp_text_add_secret (const char *secret)
 {
@@ -143,21 +142,21 @@ tcp_text_remove_secret (const char *secret)
   g_mutex_unlock (&mutex);
 }
 
-/* Each part of the text that has the length of MIN_PART, by its bytes, so that those which a secret has as well are
- * found with one look at each byte of the text and of the secrets. */
+/* All parts of the text with the length MIN_PART, by their bytes, so that the parts which a secret contains are found
+ * in one pass over the text and the secrets. */
 typedef struct
 {
   const char *text;
   gsize length;
-  guint64 parts[MAX_READ]; /* by where they begin */
-  guint16 next[MAX_READ];  /* in the same bucket, one more than its index */
+  guint64 parts[MAX_READ]; /* by the index at which they begin */
+  guint16 next[MAX_READ];  /* in the same bucket; one more than its index */
   guint16 buckets[1 << BUCKET_BITS];
-  gboolean hidden[MAX_READ]; /* bytes */
+  gboolean hidden[MAX_READ]; /* for each byte */
 } Search;
 
 G_STATIC_ASSERT (MIN_PART == sizeof (guint64));
 
-/* Case does not matter: a peer may have changed it. */
+/* Case is ignored, since a peer may have changed it. */
 static guint64
 part_shift (guint64 part,
             char    next)
@@ -165,7 +164,7 @@ part_shift (guint64 part,
   return part << 8 | (guchar) g_ascii_tolower (next);
 }
 
-/* Which parts share a bucket depends on a number that no peer knows. */
+/* A random number determines which parts share a bucket, so that a peer cannot choose them. */
 static guint16 *
 search_get_bucket (Search  *self,
                    guint64  part)
@@ -208,7 +207,7 @@ search_hide (Search *self,
     self->hidden[i] = TRUE;
 }
 
-/* Wherever it is; it is then not looked for again. */
+/* Hides all occurrences, and removes them from the table. */
 static void
 search_hide_part (Search  *self,
                   guint64  part)
@@ -231,7 +230,7 @@ search_hide_part (Search  *self,
     }
 }
 
-/* The form, and each part of it that shows too much. A short one is only looked for as a whole. */
+/* Hides the form, and each part of it that reveals too much. A short form is only searched for as a whole. */
 static void
 search_hide_form (Search     *self,
                   const char *form)
@@ -277,7 +276,7 @@ redact (const char *text,
   return result;
 }
 
-/* Neither controls, nor what begins a new line or turns the direction of writing. */
+/* Whether it is neither a control character, nor begins a new line, nor changes the direction of writing. */
 static gboolean
 is_harmless (gunichar c)
 {
@@ -286,9 +285,8 @@ is_harmless (gunichar c)
   return g_unichar_isprint (c) && type != G_UNICODE_LINE_SEPARATOR && type != G_UNICODE_PARAGRAPH_SEPARATOR;
 }
 
-/* Text from the other end, for a message: in UTF-8, on one line. Characters that could deceive a terminal
- * or a reader are replaced by their number, without a token of this
- * process, and not long. */
+/* Returns a text from the peer for a message: in UTF-8, on one line, of limited length, and without tokens of this
+ * process. Characters that could deceive a terminal or a reader are replaced by their number. */
 char *
 tcp_text_from_peer (const char *text,
                     gsize       length)

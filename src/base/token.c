@@ -2,7 +2,7 @@
 
 #include "base/token.h"
 
-/* A token goes into a header as it is, so that nothing in it may end that header. */
+/* A token becomes a part of a header unchanged, so it must not contain anything that ends the header. */
 gboolean
 tcp_token_is_valid (const char *token)
 {

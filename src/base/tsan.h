@@ -2,9 +2,8 @@
 
 #pragma once
 
-/* GLib is not built with ThreadSanitizer, which therefore does not see that its
- * sources and queues order what two threads do. These annotate the two places
- * where data passes from one thread to the other. */
+/* GLib is not built with ThreadSanitizer, which therefore does not see that its sources and queues synchronize threads.
+ * These annotate the places where data is passed from one thread to another. */
 #if defined(__SANITIZE_THREAD__)
 #define TCP_TSAN 1
 #elif defined(__has_feature)
@@ -19,7 +18,7 @@ void __tsan_release (void *address);
 #define tcp_tsan_acquire(address) __tsan_acquire (address)
 #define tcp_tsan_release(address) __tsan_release (address)
 
-/* Nor does it see GLib's locks. */
+/* ThreadSanitizer does not see GLib's locks either. */
 #include <glib.h>
 #define g_mutex_lock(mutex) (g_mutex_lock (mutex), __tsan_acquire (mutex))
 #define g_mutex_unlock(mutex) (__tsan_release (mutex), g_mutex_unlock (mutex))

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Runs one test: run.sh SCRIPT, or run.sh venv SCRIPT for one that needs what requirements.txt
-# names, which is installed in $TCP_TUNNEL_VENV on the first run. Where the interpreter or
-# something else is missing, says so and skips; with CI=true that is a failure.
+# Runs one test: run.sh SCRIPT, or run.sh venv SCRIPT for a test that needs the packages in
+# requirements.txt, which are installed in $TCP_TUNNEL_VENV on the first run. If the interpreter or
+# something else is missing, prints that and skips the test; with CI=true that is a failure.
 set -u
 
-# Tests have to pass in the background and with nohup too, so that all run as they would there;
-# but not the programs that they start, some of them with this script.
+# Tests have to pass in the background and with nohup too, so that all of them run with these
+# signals ignored. The programs that they start, some of them with this script, do not.
 if [ -n "${MESON_TEST_ITERATION-}" ]; then
   trap '' HUP INT QUIT
   unset MESON_TEST_ITERATION
@@ -19,7 +19,7 @@ cannot ()
   exit 77
 }
 
-# The first python3 on PATH need not be the distribution's, which has its packages.
+# The first python3 on PATH is not necessarily that of the distribution, which finds its packages.
 find_python ()
 {
   for python in python3 /usr/bin/python3; do

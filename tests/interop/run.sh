@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Runs one test in the build directory, whose packages it installs on the first run.
-# Where that cannot be, says why and skips; with CI=true that is a failure.
+# Runs one test in the build directory, and installs the packages there on the first run.
+# If that is not possible, prints the reason and skips the test; with CI=true that is a failure.
 set -u
 
 # As in tests/bindings/run.sh.
@@ -34,7 +34,7 @@ run_node ()
 
 run_python ()
 {
-  # The first python3 on PATH need not be the distribution's, which has its packages.
+  # The first python3 on PATH is not necessarily that of the distribution, which finds its packages.
   for python in python3 /usr/bin/python3; do
     "$python" -c 'import websockets' 2> /dev/null && exec "$python" "$script"
   done

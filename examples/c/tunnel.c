@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A local TCP port that leads through a gateway.
+/* Opens a local TCP port whose connections go through a gateway.
  *
  *   gcc tunnel.c -o tunnel $(pkg-config --cflags --libs libtcptunnel-1)
  *   TCP_TUNNEL_TOKEN=… ./tunnel wss://example.org/

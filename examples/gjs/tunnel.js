@@ -1,6 +1,6 @@
 #!/usr/bin/env -S gjs -m
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A local TCP port that leads through a gateway.
+// Opens a local TCP port whose connections go through a gateway.
 //
 //   TCP_TUNNEL_TOKEN=… ./tunnel.js wss://example.org/
 
@@ -14,7 +14,7 @@ Gio._promisify(TcpTunnel.Tunnel.prototype, 'start_async', 'start_finish');
 const SIGINT = 2;
 const stateNames = Object.keys(TcpTunnel.TunnelState);
 
-/** Waits for Ctrl-C, or the end of the tunnel by itself. */
+/** Waits for Ctrl-C, or until the tunnel has ended by itself. */
 function interrupted(tunnel) {
     return new Promise((resolve, reject) => {
         tunnel.connect('failed', (_tunnel, error) => reject(error));

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""adb with an Android device behind a gateway, by default its shell.
+"""Runs an adb command on an Android device behind a gateway, by default its shell.
 
 TCP_TUNNEL_TOKEN=… ./adb.py wss://example.org/ shell getprop ro.product.model
 """
@@ -32,5 +32,5 @@ try:
 except GLib.Error as error:
     sys.exit(error.message)
 except KeyboardInterrupt:
-    status = 130  # as shells have it
+    status = 130  # as in shells
 sys.exit(status)

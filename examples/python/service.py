@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Keeps several tunnels open until it is told to stop. They are named in a file:
+"""Keeps several tunnels open until SIGTERM or SIGINT. A file contains their settings:
 
 [database]
 remote-uri = wss://example.org/database

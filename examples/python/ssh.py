@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""ssh to a machine behind a gateway, which leads to the machine's port 22. What follows the
-gateway's URL is for ssh.
+"""Runs ssh to a machine behind a gateway whose target is port 22 of the machine. The arguments after
+the gateway's URL are those of ssh.
 
 TCP_TUNNEL_TOKEN=… ./ssh.py wss://example.org/ user@machine uname -a
 """
@@ -24,11 +24,11 @@ try:
     # The tunnel works while this program waits for ssh.
     with TcpTunnel.Tunnel(uri, token) as tunnel:
         address, port = tunnel.address
-        # ssh knows the machine's key by the gateway's name, since the port changes.
+        # ssh identifies the machine's key by the gateway's name, because the port changes.
         options = [f"-oHostName={address}", f"-oPort={port}", f"-oHostKeyAlias={urlsplit(uri).hostname}"]
         status = subprocess.run(["ssh", *options, *arguments]).returncode
 except GLib.Error as error:
     sys.exit(error.message)
 except KeyboardInterrupt:
-    status = 130  # as shells have it
+    status = 130  # as in shells
 sys.exit(status)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A local TCP port that leads through a gateway.
+"""Opens a local TCP port whose connections go through a gateway.
 
 TCP_TUNNEL_TOKEN=… ./tunnel.py wss://example.org/
 """

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A local TCP port that leads through a gateway.
+// Opens a local TCP port whose connections go through a gateway.
 //
 //   valac --pkg libtcptunnel-1 tunnel.vala
 //   TCP_TUNNEL_TOKEN=… ./tunnel wss://example.org/
 
-/** Waits for Ctrl-C, or the end of the tunnel by itself. */
+/** Waits for Ctrl-C, or until the tunnel has ended by itself. */
 async void interrupted (TcpTunnel.Tunnel tunnel) throws Error {
     Error? failure = null;
     tunnel.failed.connect (error => {

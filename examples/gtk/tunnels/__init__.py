@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Tunnels: the TCP tunnels of a desktop, on libtcptunnel, GTK 4 and libadwaita.
+"""Tunnels: an application for TCP tunnels, with libtcptunnel, GTK 4 and libadwaita.
 
-    store.py        what is known of a tunnel, whether that can work, and the key file it is kept in
-    keyring.py      its token, in the keyring
-    tunnel.py       a tunnel that can be started
-    graph.py        its throughput
-    connections.py  the connections that are open
+    store.py        the configuration of a tunnel, its checks, and the key file
+    keyring.py      the token of a tunnel, in the keyring
+    tunnel.py       a tunnel that can be started and stopped
+    graph.py        the throughput of a tunnel
+    connections.py  the open connections of a tunnel
     tunnel_row.py   one row of the list
-    editor.py       the window that adds and edits
-    window.py       the list
-    application.py  all of it
+    editor.py       the window that adds or edits a tunnel
+    window.py       the window with the list
+    application.py  the application
 """
 
 import os
@@ -25,5 +25,5 @@ DIRECTORY = os.path.dirname(os.path.realpath(__file__))
 
 
 def path_to(name):
-    """A file that lies beside the modules."""
+    """Returns the path of a file in the directory of the modules."""
     return os.path.join(DIRECTORY, name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The application: its window, its actions and what it looks like."""
+"""The application: its window, its actions and its style."""
 
 from gi.repository import Adw, Gdk, Gio, GLib, Gtk, TcpTunnel
 
@@ -37,7 +37,7 @@ class Application(Adw.Application):
         style = Gtk.CssProvider()
         style.load_from_path(path_to("style.css"))
         Gtk.StyleContext.add_provider_for_display(display, style, Gtk.STYLE_PROVIDER_PRIORITY_APPLICATION)
-        # Where they are if nothing is installed.
+        # The icons are here if the application is not installed.
         Gtk.IconTheme.get_for_display(display).add_search_path(path_to("../data/icons"))
         Gtk.Window.set_default_icon_name(APPLICATION_ID)
 

@@ -9,7 +9,7 @@ MAX_LINES = 4
 
 
 class Line(Gtk.Box):
-    """One connection: who it is, how much went each way, and a button to end it."""
+    """One connection: its client, its byte counts, and a button to close it."""
 
     def __init__(self):
         super().__init__(spacing=12, margin_start=12)
@@ -37,7 +37,7 @@ class Line(Gtk.Box):
 
 
 class Connections(Gtk.ScrolledWindow):
-    """However many there are, there are only widgets for those in sight."""
+    """The list has widgets only for the visible connections, however many there are."""
 
     __gtype_name__ = "TunnelsConnections"
 
@@ -65,7 +65,7 @@ class Connections(Gtk.ScrolledWindow):
         self.list.set_model(Gtk.NoSelection(model=model))
 
     def count(self):
-        """Shows what is counted, and makes room for the first few."""
+        """Shows the current counts, and makes room for the first few connections."""
         model = self.list.get_model()
         self.set_min_content_height(LINE_HEIGHT * min(model.get_n_items(), MAX_LINES))
         for line in self.lines:

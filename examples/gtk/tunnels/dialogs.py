@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The questions that are asked."""
+"""The dialogs that ask the user something."""
 
 from gi.repository import Adw, Gtk
 
 
 def ask(parent, heading, body, answer, appearance, done):
-    """Asks whether to go on with something, and calls done with whether the user wants to."""
+    """Asks whether to continue with something, and calls done with the answer."""
     dialog = Adw.MessageDialog(transient_for=parent, modal=True, heading=heading, body=body)
     dialog.add_response("cancel", "_Cancel")
     dialog.add_response("go", answer)
@@ -17,14 +17,14 @@ def ask(parent, heading, body, answer, appearance, done):
 
 
 def ask_to_end(parent, heading, body, answer, go):
-    """Asks before something is destroyed."""
+    """Asks before something is deleted."""
     dialog = ask(parent, heading, body, answer, Adw.ResponseAppearance.DESTRUCTIVE, lambda wanted: wanted and go())
     dialog.set_default_response("cancel")
     dialog.present()
 
 
 def ask_for_token(parent, name, refused, done):
-    """Asks for the token of a tunnel, and calls done with it, or with an empty one if there is none."""
+    """Asks for the token of a tunnel, and calls done with it, or with an empty string if the user cancels."""
     entry = Adw.PasswordEntryRow(title="_Token", use_underline=True, activates_default=True)
     entries = Gtk.ListBox(selection_mode=Gtk.SelectionMode.NONE)
     entries.add_css_class("boxed-list")
@@ -35,7 +35,7 @@ def ask_for_token(parent, name, refused, done):
                  lambda wanted: done(entry.get_text().strip() if wanted else ""))
     dialog.set_extra_child(entries)
     dialog.set_response_enabled("go", False)
-    # If this held the dialog, the dialog would never go away, nor the token in it.
+    # If this closure held a reference to the dialog, then the dialog would never be freed, nor the token in it.
     entry.connect("changed", lambda entry: entry.get_root().set_response_enabled("go", bool(entry.get_text().strip())))
     dialog.present()
     entry.grab_focus()

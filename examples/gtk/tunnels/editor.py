@@ -10,7 +10,7 @@ from .store import MODES, Config, check_gateway, check_hostname, check_name, che
 
 
 class Message(Gtk.ListBoxRow):
-    """What is wrong with the field above it."""
+    """The message about an error in the field above it."""
 
     def __init__(self, field):
         super().__init__(activatable=False, focusable=False, visible=False)
@@ -27,8 +27,8 @@ class Message(Gtk.ListBoxRow):
             self.field.add_css_class("error")
         else:
             self.field.remove_css_class("error")
-        # For those who hear the field instead of seeing what is below it. The text field is the row in
-        # GTK 4.8, and inside the row in GTK 4.18.
+        # The message is also the description of the field, for users who cannot see it below. The text field is the
+        # row itself in GTK 4.8, and inside the row in GTK 4.18.
         for accessible in self.field, self.field.get_delegate():
             accessible.update_property([Gtk.AccessibleProperty.DESCRIPTION], [text])
 
@@ -47,8 +47,8 @@ class Editor(Adw.Window):
     save_button = Gtk.Template.Child()
 
     def __init__(self, parent, config, others, saved):
-        """Edits a configuration, or with None a new one. Calls saved with it and the token, which is None if it
-        is as it was."""
+        """Edits a configuration, or a new one if it is None. Calls saved with it and the token, which is None if it
+        has not been changed."""
         super().__init__(transient_for=parent, title="Edit Tunnel" if config else "Add Tunnel")
         self.config = config or Config(name="", gateway="")
         self.saved = saved
@@ -88,7 +88,7 @@ class Editor(Adw.Window):
         return field.get_text().strip()
 
     def check(self):
-        """Shows what is wrong, and returns the first field with something."""
+        """Shows the errors, and returns the first field that has one."""
         wrong = []
         for field, check in self.checks.items():
             problem = check(self.text_of(field))
@@ -98,7 +98,7 @@ class Editor(Adw.Window):
         return wrong[0] if wrong else None
 
     def do_close_request(self):
-        # Python does not see that it is only these that still hold it.
+        # These handlers are the last references to the window, which Python cannot see.
         for widget, handler in self.handlers:
             widget.disconnect(handler)
         return Adw.Window.do_close_request(self)

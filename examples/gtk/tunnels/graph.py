@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The throughput of the last minute: what was received above the line, what was sent below it."""
+"""The throughput of the last minute: received data above the line, sent data below it."""
 
 import math
 
 from gi.repository import Gdk, GLib, Graphene, Gtk, Pango
 
-# How long the picture is, in microseconds.
+# The time that the graph shows, in microseconds.
 SPAN = 60_000_000
-# The picture ends this far back, in microseconds: two samples, so that no line in it changes its shape any more.
+# The graph ends this long before the current time, in microseconds: two samples, so that no line in it changes its
+# shape later.
 LATENCY = 1_100_000
 UNITS = ("B/s", "kB/s", "MB/s", "GB/s", "TB/s")
 SMALLEST_SCALE = 10_000
-# How fast the scale follows, in seconds.
+# How fast the scale adapts, in seconds.
 SETTLING = 0.15
 
 
 def nice_scale(rate):
-    """The least of 1, 2 and 5 times a power of ten that holds the rate."""
+    """Returns the smallest of 1, 2 and 5 times a power of ten that is not less than the rate."""
     power = 10 ** math.floor(math.log10(max(rate, SMALLEST_SCALE)))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rate)
 
@@ -31,7 +32,7 @@ def format_rate(rate):
 
 
 def slopes(points):
-    """Of a smooth line through the points that goes nowhere beyond them (Fritsch and Butland)."""
+    """Returns the slopes of a smooth line through the points that never exceeds them (Fritsch and Butland)."""
     steps = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(points, points[1:])]
     inner = [2 * a * b / (a + b) if a * b > 0 else 0 for a, b in zip(steps, steps[1:])]
     return [0, *inner, 0]
@@ -49,7 +50,7 @@ class Graph(Gtk.Widget):
         self.description = ""
 
     def update(self, rates):
-        """Takes the rates of a tunnel, each time that one has been added."""
+        """Sets the rates of a tunnel. This is called whenever one has been added."""
         self.rates = rates
         if rates:
             self.describe(f"Received {format_rate(rates[-1].received)}, sent {format_rate(rates[-1].sent)}")
@@ -58,7 +59,7 @@ class Graph(Gtk.Widget):
             self.ticking = self.add_tick_callback(self.on_tick)
 
     def describe(self, text):
-        # Each time it is set is news to a screen reader.
+        # A screen reader announces the text each time that it is set.
         if text != self.description:
             self.description = text
             self.update_property([Gtk.AccessibleProperty.DESCRIPTION], [text])
@@ -74,7 +75,7 @@ class Graph(Gtk.Widget):
         return nice_scale(max((max(rate.received, rate.sent) for rate in self.rates), default=0))
 
     def on_tick(self, _, clock):
-        """Runs while there is something to move, and draws as often as that can be seen."""
+        """Runs while something moves, and draws only as often as the change is visible."""
         now = clock.get_frame_time()
         if not self.get_mapped() or not self.is_moving():
             self.ticking = 0

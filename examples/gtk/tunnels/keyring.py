@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Tokens, in the keyring of the desktop. Where there is none they are not kept at all."""
+"""Keeps tokens in the keyring of the desktop. Without a keyring they are not kept at all."""
 
 from collections import deque
 
@@ -18,7 +18,8 @@ else:
                                {"tunnel": Secret.SchemaAttributeType.STRING})
 
 
-# What is asked of the keyring, the first of it under way. It goes one by one: what was kept has to be found right after.
+# The requests to the keyring, of which the first is running. They run one after the other, because a token that was
+# stored has to be found by the next lookup.
 queue = deque()
 
 
@@ -41,7 +42,7 @@ def enqueue(begin, finish, done):
 
 
 def look_up(id, done):
-    """Calls done with the token of a tunnel, or None, and whether there is a keyring."""
+    """Calls done with the token of a tunnel, or None, and with whether there is a keyring."""
     if Secret:
         enqueue(lambda on_done: Secret.password_lookup(SCHEMA, {"tunnel": id}, None, on_done),
                 Secret.password_lookup_finish, lambda token, error: done(token, not error))
@@ -50,7 +51,8 @@ def look_up(id, done):
 
 
 def keep(id, name, token, failed):
-    """Keeps a token, and calls failed with a message if it cannot. With an empty one forgets what there is."""
+    """Stores a token, and calls failed with a message if that is not possible. An empty token removes the stored one.
+    """
     if Secret and token:
         enqueue(lambda on_done: Secret.password_store(SCHEMA, {"tunnel": id}, Secret.COLLECTION_DEFAULT,
                                                       f"Token of the tunnel “{name}”", token, None, on_done),

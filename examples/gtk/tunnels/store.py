@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is known of a tunnel, whether that can work, and the key file it is kept in."""
+"""The configuration of a tunnel, the checks of its values, and the key file that contains it."""
 
 import ipaddress
 import os
@@ -13,7 +13,7 @@ MAX_PORT = 65535
 
 @dataclass(frozen=True)
 class Config:
-    """A tunnel as it is kept. The token is not part of it."""
+    """The configuration of a tunnel. The token is not part of it."""
 
     name: str
     gateway: str
@@ -28,7 +28,7 @@ class Config:
 
 
 class Store:
-    """The key file. It is read and written whole, and what others put into it stays."""
+    """The key file. It is read and written as a whole, and keys of other programs are kept."""
 
     def __init__(self, path=None):
         self.path = path or os.path.join(GLib.get_user_config_dir(), "tcp-tunnels", "tunnels.ini")
@@ -41,7 +41,7 @@ class Store:
             if error.matches(GLib.file_error_quark(), GLib.FileError.NOENT):
                 return []
             if error.domain == GLib.quark_to_string(GLib.KeyFile.error_quark()):
-                # The next save would write over what somebody may want to repair.
+                # The next save would overwrite a file that the user may want to repair.
                 os.replace(self.path, self.path + ".unreadable")
             raise
         groups, _ = self.key_file.get_groups()
@@ -81,7 +81,8 @@ class Store:
         self.key_file.save_to_file(self.path)
 
 
-# What a user typed is checked where it was typed: each of these returns what is wrong with it, or nothing.
+# These functions check what the user typed into a field. Each returns a message about what is wrong, or an empty
+# string.
 
 def check_name(text, others):
     if not text:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A tunnel that can be started."""
+"""A tunnel that can be started and stopped."""
 
 from collections import deque
 from typing import NamedTuple
@@ -8,10 +8,10 @@ from gi.repository import Gio, GLib, GObject, TcpTunnel
 
 from . import keyring
 
-# Of the throughput this much is remembered, in microseconds: a minute, and what a picture of it needs beyond its ends.
+# How long rates are kept, in microseconds: a minute, and what the graph needs beyond both ends.
 MEMORY = 63_000_000
 
-# So many characters of a name stand in a message.
+# A message shows this many characters of a name.
 MAX_NAME = 24
 
 STATES = {
@@ -21,17 +21,17 @@ STATES = {
     TcpTunnel.TunnelState.RECONNECTING: ("Reconnecting…", "warning"),
 }
 
-# When the program at this end breaks its connection, that is its own affair.
+# A connection that the local program breaks is not a problem of the tunnel.
 SILENT_ERRORS = (TcpTunnel.TunnelError.RESET, TcpTunnel.TunnelError.CLOSED)
 
 
 def shorten(name):
-    """So that there is room for what is said of it."""
+    """Shortens a name, so that a message has room for the rest."""
     return name if len(name) <= MAX_NAME else name[:MAX_NAME - 1].rstrip() + "…"
 
 
 class Rate(NamedTuple):
-    """Bytes per second, in the time that ended here."""
+    """Bytes per second, in the interval that ended at this time."""
 
     time: int
     received: float
@@ -39,18 +39,18 @@ class Rate(NamedTuple):
 
 
 class Tunnel(GObject.Object):
-    """What is configured, the library's tunnel that does it, and how it went in the last minute.
+    """The configuration of a tunnel, the tunnel of the library, and its rates in the last minute.
 
-    `running` is what the user wants. It falls back to false when the tunnel ends by itself.
+    `running` is whether the user wants the tunnel to run. It becomes false when the tunnel ends by itself.
     """
 
     __gtype_name__ = "TunnelsTunnel"
     __gsignals__ = {
         "changed": (GObject.SignalFlags.RUN_LAST, None, ()),
         "sampled": (GObject.SignalFlags.RUN_LAST, None, ()),
-        # What happened, in short; why is in problem.
+        # What happened, in a short sentence; the property problem has the reason.
         "trouble": (GObject.SignalFlags.RUN_LAST, None, (str,)),
-        # Answered by give_token(). The argument tells whether the gateway refused the last one.
+        # The handler calls give_token(). The argument is whether the gateway refused the last token.
         "token-wanted": (GObject.SignalFlags.RUN_LAST, None, (bool,)),
     }
 
@@ -75,7 +75,7 @@ class Tunnel(GObject.Object):
 
     @property
     def address(self):
-        """Where it listens, or would."""
+        """The address at which the tunnel listens, or would listen."""
         address = self.tcp.get_local_address()
         if address:
             return address.to_string()
@@ -84,7 +84,7 @@ class Tunnel(GObject.Object):
 
     @property
     def state(self):
-        """In a word, and the style class for it."""
+        """The state in one word, and the style class for it."""
         if self.tcp.get_active() or self.tcp.get_state() != TcpTunnel.TunnelState.DISCONNECTED:
             return STATES[self.tcp.get_state()]
         if self.running:
@@ -92,7 +92,7 @@ class Tunnel(GObject.Object):
         return ("Failed", "error") if self.failed else ("Stopped", "dim-label")
 
     def configure(self, config, token):
-        """Takes another configuration and, if it is not None, another token, and if it runs goes on with them."""
+        """Sets another configuration and, if it is not None, another token. A running tunnel continues with them."""
         restart = self.running and (token is not None or not config.connects_like(self.config))
         if restart:
             self.stop()
@@ -102,7 +102,7 @@ class Tunnel(GObject.Object):
         self.emit("changed")
 
     def start(self, token=None):
-        """Starts with a token, or with the one from the keyring, or else asks for it."""
+        """Starts with this token, or with the one from the keyring, or asks for one."""
         if self.running:
             return
         self.running = True
@@ -145,7 +145,7 @@ class Tunnel(GObject.Object):
         self.emit("changed")
 
     def give_token(self, token):
-        """Goes on with this token, or without one stops."""
+        """Continues with this token, or stops if there is none."""
         if not self.running:
             return
         if not token:
@@ -161,7 +161,7 @@ class Tunnel(GObject.Object):
         self.handed_over = True
         self.tcp.set_properties(remote_uri=self.config.gateway, hostname=self.config.hostname, port=self.config.port,
                                 mode=getattr(TcpTunnel.TunnelMode, self.config.mode.upper()))
-        # A start that was cancelled may be told of when the next is already under way.
+        # A start that was cancelled may end after the next one has begun.
         self.tcp.start_async(self.cancellable, self.on_started, self.cancellable)
 
     def on_started(self, tcp, result, cancellable):
@@ -177,7 +177,7 @@ class Tunnel(GObject.Object):
             self.tell("A connection of “{}” broke", error.message)
 
     def sample(self):
-        """Reads the counters, which waits for nothing."""
+        """Reads the counters, which does not block."""
         now, statistics = GLib.get_monotonic_time(), self.tcp.get_statistics()
         received, sent = statistics.bytes_received, statistics.bytes_sent
         before, received_before, sent_before = self.counted

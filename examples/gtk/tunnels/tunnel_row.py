@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""One tunnel in the list: a switch and how it stands, and unfolded all the rest."""
+"""One tunnel in the list: a switch and its state, and the details if the row is expanded."""
 
 from gi.repository import Adw, Gdk, Gio, GLib, GObject, Gtk, Pango
 
 from . import path_to
-# The template has a Graph and Connections.
+# The template contains a Graph and Connections.
 from .connections import Connections
 from .graph import Graph, format_rate
 
@@ -17,7 +17,7 @@ def plural(number, noun):
 
 
 class Figure(Gtk.Box):
-    """A number with what it is above it, and more of it below."""
+    """A number, with its name above it and more details below."""
 
     def __init__(self, title, style=None):
         super().__init__(orientation=Gtk.Orientation.VERTICAL, width_request=100)
@@ -77,7 +77,7 @@ class TunnelRow(Adw.ExpanderRow):
         self.refresh()
 
     def do_unroot(self):
-        # It is removed. Python does not see that it is only these that still hold it.
+        # The row is removed. These handlers are the last references to it, which Python cannot see.
         self.switch.disconnect(self.switched)
         self.insert_action_group("tunnel", None)
         Adw.ExpanderRow.do_unroot(self)
@@ -98,12 +98,12 @@ class TunnelRow(Adw.ExpanderRow):
         self.tell("Address copied")
 
     def refresh(self):
-        """Shows what is set, and how it stands."""
+        """Shows the configuration and the state."""
         tunnel = self.tunnel
         self.set_title(tunnel.config.name)
         self.icon.set_css_classes([tunnel.state[1]])
         self.switch.update_property([Gtk.AccessibleProperty.LABEL], [tunnel.config.name])
-        # Why it failed stands below the name.
+        # The reason for a failure is shown below the name.
         self.problem.set_label(tunnel.problem)
         self.problem_row.set_visible(bool(tunnel.problem) and not tunnel.failed)
         self.address_row.set_title(tunnel.address)
@@ -113,7 +113,7 @@ class TunnelRow(Adw.ExpanderRow):
         self.count()
 
     def count(self):
-        """Shows what is counted."""
+        """Shows the counters."""
         tunnel = self.tunnel
         statistics = tunnel.tcp.get_statistics()
         connections = statistics.open_connections

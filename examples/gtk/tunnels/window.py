@@ -11,7 +11,7 @@ from .tunnel_row import TunnelRow, plural
 
 # How often the counters are read, in milliseconds.
 SAMPLE_INTERVAL = 500
-# How long it is shown that something went wrong, in seconds: twice as long as other news.
+# How long an error is shown, in seconds: twice as long as other messages.
 TROUBLE_TIMEOUT = 10
 
 
@@ -92,7 +92,7 @@ class Window(Adw.ApplicationWindow):
 
         ask_to_end(self, f"Remove “{tunnel.config.name}”?", self.warning([tunnel]), "_Remove", go)
 
-    # What is said and asked
+    # Messages and questions
 
     def tell(self, text):
         toast = Adw.Toast(title=GLib.markup_escape_text(text))
@@ -100,7 +100,7 @@ class Window(Adw.ApplicationWindow):
         return toast
 
     def warn(self, text):
-        """Of what went wrong only the last is shown; a queue of it would be told when it is long over."""
+        """Shows an error in place of the last one; in a queue of errors, the later ones would be shown too late."""
         if self.trouble:
             self.trouble.dismiss()
         self.trouble = self.tell(text)
@@ -127,7 +127,7 @@ class Window(Adw.ApplicationWindow):
             tunnel.give_token(token)
 
         dialog = ask_for_token(self, tunnel.config.name, refused, answered)
-        # It may be stopped, or not wait any longer.
+        # The tunnel may be stopped meanwhile, or not wait any longer.
         handler = tunnel.connect("notify::running", lambda *_: dialog.close())
 
     def do_close_request(self):
@@ -141,10 +141,10 @@ class Window(Adw.ApplicationWindow):
         for tunnel in self.tunnels:
             tunnel.stop()
 
-    # The counters, while there is somebody to see them
+    # The counters are read while the window is visible
 
     def on_surface_state(self, surface, _):
-        # GTK tells since 4.12 of windows that are covered.
+        # Since 4.12, GTK also reports windows that are covered.
         unseen = Gdk.ToplevelState.MINIMIZED | getattr(Gdk.ToplevelState, "SUSPENDED", 0)
         self.set_sampling(self.get_mapped() and not surface.get_state() & unseen)
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Completion for bash. What there is to complete is read from the command's own help.
+# Completion for bash. The commands and options are read from the command's own help.
 
 _tcp_tunnel_help ()
 {
   tcp-tunnel "$@" --help 2> /dev/null
 }
 
-# The tunnels of the file that --config names, or else of the usual one.
+# The tunnels in the file that --config names, or else in the default one.
 _tcp_tunnel_names ()
 {
   local i file=${XDG_CONFIG_HOME:-$HOME/.config}/tcp-tunnel/tunnels.conf
@@ -25,7 +25,7 @@ _tcp_tunnel ()
   local command=${COMP_WORDS[1]} word=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD - 1]}
   local value values=''
 
-  # --mode=singleton is three words.
+  # To bash, --mode=singleton is three words.
   if [[ $word == = ]]; then
     word=''
   elif [[ $option == = ]]; then

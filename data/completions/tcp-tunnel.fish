@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Completion for fish. What there is to complete is read from the command's own help.
+# Completion for fish. The commands and options are read from the command's own help.
 
-# The tunnels of the file that --config names, or else of the usual one.
+# The tunnels in the file that --config names, or else in the default one.
 function __tcp_tunnel_names
     set -l words (commandline -opc)
     set -l directory $HOME/.config
